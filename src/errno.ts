@@ -1,0 +1,86 @@
+/**
+ * Errno names and numbers, and the one error that becomes an errno.
+ *
+ * Numbers are Linux's, the same on x86-64 and arm64 (asm-generic/errno-base.h, asm-generic/errno.h).
+ * This file imports nothing.
+ */
+export const ERRNO = {
+  EPERM: 1,
+  ENOENT: 2,
+  EINTR: 4,
+  EIO: 5,
+  ENXIO: 6,
+  E2BIG: 7,
+  EBADF: 9,
+  ECHILD: 10,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EACCES: 13,
+  EFAULT: 14,
+  EBUSY: 16,
+  EEXIST: 17,
+  EXDEV: 18,
+  ENODEV: 19,
+  ENOTDIR: 20,
+  EISDIR: 21,
+  EINVAL: 22,
+  ENFILE: 23,
+  EMFILE: 24,
+  ENOTTY: 25,
+  ETXTBSY: 26,
+  EFBIG: 27,
+  ENOSPC: 28,
+  ESPIPE: 29,
+  EROFS: 30,
+  EMLINK: 31,
+  EPIPE: 32,
+  ERANGE: 34,
+  EDEADLK: 35,
+  ENAMETOOLONG: 36,
+  ENOLCK: 37,
+  ENOSYS: 38,
+  ENOTEMPTY: 39,
+  ELOOP: 40,
+  ENODATA: 61,
+  EPROTO: 71,
+  EOVERFLOW: 75,
+  EILSEQ: 84,
+  EOPNOTSUPP: 95,
+  ECONNABORTED: 103,
+  ENOTCONN: 107,
+  ETIMEDOUT: 110,
+  ECONNREFUSED: 111,
+  EHOSTUNREACH: 113,
+  ESTALE: 116,
+  EDQUOT: 122,
+  ECANCELED: 125,
+} as const;
+
+export type ErrnoName = keyof typeof ERRNO;
+
+const NAMES = new Map<number, ErrnoName>();
+for (const name of Object.keys(ERRNO)) if (isErrnoName(name)) NAMES.set(ERRNO[name], name);
+
+export function isErrnoName(name: string): name is ErrnoName {
+  return Object.hasOwn(ERRNO, name);
+}
+
+/** The name of an errno as the kernel counts it, or EIO for one this table lacks. */
+export function errnoName(number: number): ErrnoName {
+  return NAMES.get(number) ?? "EIO";
+}
+
+/** A failure the caller of a system call sees: `code` for the kernel, `message` for people. */
+export class FsError extends Error {
+  override readonly name = "FsError";
+  readonly code: ErrnoName;
+
+  constructor(code: ErrnoName, message: string = code, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+
+  get errno(): number {
+    return ERRNO[this.code];
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * The messages between the two threads, and the port by which the main thread reaches the tree.
+ *
+ * The filesystem thread owns the tree and never waits. It asks for content ("generate") and goes on; the answer comes
+ * back by ticket. Everything here is plain data that `postMessage` can copy.
+ */
+import type { ErrnoName } from "../errno.ts";
+import type { FileInfo, TreeEntry } from "../generators/generator.ts";
+
+/** A file somebody waits for. The ticket names this attempt, the ino names the file for as long as it lives. */
+export interface GenerationRequest {
+  readonly ticket: number;
+  readonly ino: number;
+  /** One of the file's paths when the attempt began. It may change under way; content belongs to the inode. */
+  readonly path: string;
+  /** Name of the generator: "llm" unless the file says otherwise. */
+  readonly generator: string;
+  readonly file: FileInfo;
+  /** `user.llmfs.prompt` from the root down to the file itself, root first. */
+  readonly prompts: readonly string[];
+  /** `user.llmfs.model` of the file or the nearest directory above. */
+  readonly model?: string;
+}
+
+/** What a finished generation hands over. */
+export interface GeneratedContent {
+  readonly bytes: Uint8Array;
+  /** Stored as `user.llmfs.meta.<key>`. */
+  readonly metadata: ReadonlyMap<string, string>;
+}
+
+/** Answers one generation request. Rejects with FsError; honours the signal. */
+export type Generate = (request: GenerationRequest, signal: AbortSignal) => Promise<GeneratedContent>;
+
+/** What the main thread may ask of the tree. */
+export interface TreePort {
+  /** Every entry, directories before what they hold, names in byte order; `.llmfs` is not in it. */
+  outline(): Promise<readonly TreeEntry[]>;
+  /** Rejects with FsError ENOENT, ENOTDIR. */
+  list(path: string): Promise<readonly TreeEntry[]>;
+  /** One entry, symlinks not followed. Rejects with FsError ENOENT, ENOTDIR. */
+  stat(path: string): Promise<FileInfo>;
+  /**
+   * The whole content, symlinks followed; a pending file is generated first.
+   * `requester` is the ino of the file on whose behalf the read happens: a cycle rejects with FsError EDEADLK.
+   */
+  read(path: string, requester?: number): Promise<Uint8Array>;
+  /** The content if the file is static, up to `limit` bytes; undefined for any other file. Never generates. */
+  readStatic(path: string, limit: number): Promise<Uint8Array | undefined>;
+}
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+/** Filesystem thread → main thread. */
+export type FromFilesystem =
+  | { readonly type: "ready"; readonly kernel: string; readonly files: number }
+  | { readonly type: "generate"; readonly request: GenerationRequest }
+  | { readonly type: "cancel"; readonly ticket: number }
+  | { readonly type: "reply"; readonly id: number; readonly value: unknown }
+  | { readonly type: "fault"; readonly id: number; readonly code: ErrnoName; readonly message: string }
+  | { readonly type: "log"; readonly level: LogLevel; readonly tag: string; readonly text: string }
+  | { readonly type: "ended"; readonly reason: "unmounted" | "failed"; readonly message?: string };
+
+/** Main thread → filesystem thread. */
+export type ToFilesystem =
+  | {
+      readonly type: "content";
+      readonly ticket: number;
+      readonly bytes: Uint8Array;
+      readonly metadata: ReadonlyMap<string, string>;
+    }
+  | { readonly type: "failed"; readonly ticket: number; readonly code: ErrnoName; readonly message: string }
+  | { readonly type: "call"; readonly id: number; readonly method: string; readonly args: readonly unknown[] };

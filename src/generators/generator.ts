@@ -1,0 +1,93 @@
+/**
+ * The contract for generators: how anything becomes the content of a file when it is first read.
+ *
+ * A generator is a plain object, usually made by a factory that takes its options. The built-in ones come through this
+ * same door. Generators know nothing of the kernel or of inodes: they get a path and a context, and return content.
+ */
+
+/** A value that JSON can hold; written to the file as indented JSON with a final newline. */
+export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
+
+/** What a generator returns. */
+export interface FileContent {
+  /**
+   * A string is written as UTF-8, bytes as they are, an async iterable piece by piece (strings and bytes may be mixed),
+   * anything else as JSON. A top-level string is text, never a JSON string.
+   */
+  readonly content: string | Uint8Array | AsyncIterable<string | Uint8Array> | JsonValue;
+  /** Kept with the file, readable as `user.llmfs.meta.<key>` and in the snapshot. Values are stored as text. */
+  readonly metadata?: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** One entry of the tree as a generator sees it. Paths are absolute within the mount: "/src/main.c". */
+export interface TreeEntry {
+  readonly path: string;
+  readonly type: "file" | "directory" | "symlink" | "other";
+  /** Bytes; absent for a file that has no content yet. */
+  readonly size?: number;
+  /** Files only: see product states; "static" is a file with ordinary bytes. */
+  readonly state?: "static" | "pending" | "generating" | "ready" | "failed";
+  /** `user.llmfs.description`, one line, if it has one. */
+  readonly description?: string;
+  /** Symlinks only. */
+  readonly target?: string;
+}
+
+/** The file to be generated. */
+export interface FileInfo extends TreeEntry {
+  /** Permission bits, owner. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Own xattrs, values as UTF-8 text (not text: base64 after "base64:"). */
+  readonly xattrs: ReadonlyMap<string, string>;
+}
+
+/** A file that may help to write this one, and why. */
+export interface RelatedFile {
+  readonly path: string;
+  /** "named by this file's description", "same folder", "README of the tree" … */
+  readonly reason: string;
+  readonly content: string;
+}
+
+export interface GeneratorLog {
+  debug(message: string): void;
+  info(message: string): void;
+  warn(message: string): void;
+}
+
+/** What a generator may look at. Everything in it depends on the tree's definition, never on what was read before. */
+export interface GeneratorContext {
+  readonly file: FileInfo;
+  /** Inherited instructions: `user.llmfs.prompt` from the root down to the file itself, root first, nearest last. */
+  readonly prompts: readonly string[];
+  /** `user.llmfs.model` of the file or of the nearest directory above that sets it. */
+  readonly model?: string;
+  /** Options from the rule that bound this generator to the file. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** The whole tree, every directory before what it holds, names in byte order. */
+  outline(): Promise<readonly TreeEntry[]>;
+  /** Static files that matter most for this one, most related first. */
+  related(): Promise<readonly RelatedFile[]>;
+  /** The names in a directory. Rejects with FsError ENOENT or ENOTDIR. */
+  list(path: string): Promise<readonly TreeEntry[]>;
+  /**
+   * The whole content of a file. A pending one is generated first; a cycle of files that wait for each other rejects
+   * with FsError EDEADLK that names the loop. Rejects with FsError ENOENT, EISDIR.
+   */
+  read(path: string): Promise<Uint8Array>;
+  /** Fires when the last reader is gone, or the deadline has passed: stop, nobody wants the result. */
+  readonly signal: AbortSignal;
+  readonly log: GeneratorLog;
+}
+
+export interface ContentGenerator {
+  /**
+   * Makes the content of one file. Called once a file, however many readers wait for it, when it is first opened for
+   * reading. Reject with FsError to choose the errno the readers get; anything else is EIO.
+   */
+  generate(path: string, context: GeneratorContext): FileContent | Promise<FileContent>;
+  /** Called once when the generator is no longer needed. */
+  dispose?(): void | Promise<void>;
+}

@@ -1,0 +1,301 @@
+/**
+ * The C library, through bun:ffi: the system calls that Bun has no API for.
+ *
+ * A shared leaf: the only file that imports "bun:ffi", and it imports nothing of llmfs but errno. Every function returns what the
+ * system call returns and throws SystemError where it fails, except those of the request loop (`read`, `write`,
+ * `pread`, `pwrite`, `poll`), which return the negative errno, because there failure is an ordinary answer.
+ *
+ * Linux only. The library is loaded at the first call, so that importing this file costs nothing and works anywhere.
+ */
+import { dlopen, FFIType, type Pointer, ptr, toArrayBuffer } from "bun:ffi";
+import { errnoName, FsError } from "./errno.ts";
+
+const SYMBOLS = {
+  __errno_location: { args: [], returns: "ptr" },
+  open: { args: ["ptr", "i32", "u32"], returns: "i32" },
+  openat: { args: ["i32", "ptr", "i32", "u32"], returns: "i32" },
+  close: { args: ["i32"], returns: "i32" },
+  read: { args: ["i32", "ptr", "u64"], returns: FFIType.i64_fast },
+  write: { args: ["i32", "ptr", "u64"], returns: FFIType.i64_fast },
+  pread: { args: ["i32", "ptr", "u64", "i64"], returns: FFIType.i64_fast },
+  pwrite: { args: ["i32", "ptr", "u64", "i64"], returns: FFIType.i64_fast },
+  poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
+  ftruncate: { args: ["i32", "i64"], returns: "i32" },
+  fallocate: { args: ["i32", "i32", "i64", "i64"], returns: "i32" },
+  lseek: { args: ["i32", "i64", "i32"], returns: FFIType.i64_fast },
+  ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
+  memfd_create: { args: ["ptr", "u32"], returns: "i32" },
+  eventfd: { args: ["u32", "i32"], returns: "i32" },
+  dup2: { args: ["i32", "i32"], returns: "i32" },
+  fcntl: { args: ["i32", "i32", "i64"], returns: "i32" },
+  kill: { args: ["i32", "i32"], returns: "i32" },
+  setsid: { args: [], returns: "i32" },
+  getuid: { args: [], returns: "u32" },
+  getgid: { args: [], returns: "u32" },
+  geteuid: { args: [], returns: "u32" },
+  mount: { args: ["ptr", "ptr", "ptr", "u64", "ptr"], returns: "i32" },
+  umount2: { args: ["ptr", "i32"], returns: "i32" },
+  socketpair: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
+  recvmsg: { args: ["i32", "ptr", "i32"], returns: FFIType.i64_fast },
+  clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
+  prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
+  sched_getaffinity: { args: ["i32", "u64", "ptr"], returns: "i32" },
+  syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64", "i64"], returns: FFIType.i64_fast },
+  strerror: { args: ["i32"], returns: "cstring" },
+} as const;
+
+type Library = ReturnType<typeof dlopen<typeof SYMBOLS>>["symbols"];
+
+let library: Library | undefined;
+let errnoView: Int32Array | undefined;
+
+function load(): Library {
+  if (library !== undefined) return library;
+  if (process.platform !== "linux") throw new Error(`llmfs mounts on Linux only; this is ${process.platform}`);
+  const tried: string[] = [];
+  const musl = process.arch === "arm64" ? "libc.musl-aarch64.so.1" : "libc.musl-x86_64.so.1";
+  for (const name of ["libc.so.6", musl]) {
+    try {
+      library = dlopen(name, SYMBOLS).symbols;
+      break;
+    } catch (error) {
+      tried.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  if (library === undefined) throw new Error(`the C library could not be loaded (${tried.join("; ")})`);
+  return library;
+}
+
+/** The calling thread's errno. Its address is fixed for the life of the thread, so it is looked up once. */
+function errno(): number {
+  if (errnoView === undefined) {
+    const address = load().__errno_location();
+    if (address === null) throw new Error("__errno_location returned NULL");
+    errnoView = new Int32Array(toArrayBuffer(address, 0, 4));
+  }
+  return errnoView[0] ?? 0;
+}
+
+/** A system call that failed: which one, on what, and why. */
+export class SystemError extends FsError {
+  readonly call: string;
+  /** The errno as the kernel gave it, also where errno.ts has no name for it. */
+  readonly number: number;
+
+  constructor(call: string, number: number, what?: string) {
+    const reason = load().strerror(number).toString();
+    super(errnoName(number), `${call}${what === undefined ? "" : ` ${what}`}: ${reason}`);
+    this.call = call;
+    this.number = number;
+  }
+}
+
+function check(call: string, result: number | bigint, what?: string): number {
+  if (result < 0) throw new SystemError(call, errno(), what);
+  return Number(result);
+}
+
+function orErrno(result: number | bigint): number {
+  return result < 0 ? -errno() : Number(result);
+}
+
+/** A NUL-terminated copy; strings are taken as UTF-8, bytes as they are. */
+function cString(text: string | Uint8Array): Buffer {
+  const bytes = Buffer.from(text);
+  if (bytes.includes(0)) throw new FsError("EINVAL", "a path must not hold a NUL byte");
+  return Buffer.concat([bytes, Buffer.alloc(1)]);
+}
+
+/** An address that stays valid while the buffer is reachable: for buffers that are made once and used for ever. */
+export function address(buffer: Uint8Array | Int32Array | BigInt64Array): Pointer {
+  return ptr(buffer);
+}
+
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_RDWR = 2;
+export const O_NONBLOCK = 0o4000;
+export const O_CLOEXEC = 0o2000000;
+
+export function open(path: string | Uint8Array, flags: number, mode = 0): number {
+  return check("open", load().open(cString(path), flags, mode), Buffer.from(path).toString());
+}
+
+export function openat(directory: number, path: string, flags: number, mode = 0): number {
+  return check("openat", load().openat(directory, cString(path), flags, mode), path);
+}
+
+export function close(fd: number): void {
+  check("close", load().close(fd), `of descriptor ${fd}`);
+}
+
+/** Bytes read, or the negative errno. */
+export function read(fd: number, buffer: Pointer | Uint8Array, length: number): number {
+  return orErrno(load().read(fd, buffer, length));
+}
+
+/** Bytes written, or the negative errno. */
+export function write(fd: number, buffer: Pointer | Uint8Array, length: number): number {
+  return orErrno(load().write(fd, buffer, length));
+}
+
+/** Bytes read, or the negative errno. */
+export function pread(fd: number, buffer: Uint8Array, length: number, offset: number): number {
+  return length === 0 ? 0 : orErrno(load().pread(fd, buffer, length, offset));
+}
+
+/** Bytes written, or the negative errno. */
+export function pwrite(fd: number, buffer: Uint8Array, length: number, offset: number): number {
+  return length === 0 ? 0 : orErrno(load().pwrite(fd, buffer, length, offset));
+}
+
+export const POLLIN = 1;
+
+/** `entries` is an array of struct pollfd. The number of ready ones, or the negative errno. */
+export function poll(entries: Pointer, count: number, timeoutMs: number): number {
+  return orErrno(load().poll(entries, count, timeoutMs));
+}
+
+export function ftruncate(fd: number, size: number): void {
+  check("ftruncate", load().ftruncate(fd, size));
+}
+
+export const FALLOC_FL_KEEP_SIZE = 1;
+export const FALLOC_FL_PUNCH_HOLE = 2;
+
+/** 0, or the negative errno. */
+export function fallocate(fd: number, mode: number, offset: number, length: number): number {
+  return orErrno(load().fallocate(fd, mode, offset, length));
+}
+
+/** The new offset, or the negative errno. */
+export function lseek(fd: number, offset: number, whence: number): number {
+  return orErrno(load().lseek(fd, offset, whence));
+}
+
+/** The result, or the negative errno. */
+export function ioctl(fd: number, request: number, argument: Uint8Array): number {
+  return orErrno(load().ioctl(fd, request, argument));
+}
+
+/** An anonymous file in memory. EMFILE and ENOMEM are what can go wrong. */
+export function memfd(name: string): number {
+  const MFD_CLOEXEC = 1;
+  return check("memfd_create", load().memfd_create(cString(name), MFD_CLOEXEC), name);
+}
+
+/** A non-blocking counter to wake a thread that sleeps in `poll`. */
+export function eventfd(): number {
+  return check("eventfd", load().eventfd(0, O_NONBLOCK | O_CLOEXEC));
+}
+
+export function dup2(from: number, to: number): void {
+  check("dup2", load().dup2(from, to));
+}
+
+export function setNonBlocking(fd: number): void {
+  const [F_GETFL, F_SETFL] = [3, 4];
+  const flags = check("fcntl", load().fcntl(fd, F_GETFL, 0));
+  check("fcntl", load().fcntl(fd, F_SETFL, flags | O_NONBLOCK));
+}
+
+export function setCloseOnExec(fd: number, on: boolean): void {
+  const [F_SETFD, FD_CLOEXEC] = [2, 1];
+  check("fcntl", load().fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0));
+}
+
+export function kill(pid: number, signal: number): void {
+  check("kill", load().kill(pid, signal), `of process ${pid}`);
+}
+
+export function setsid(): void {
+  check("setsid", load().setsid());
+}
+
+export function getuid(): number {
+  return load().getuid();
+}
+
+export function getgid(): number {
+  return load().getgid();
+}
+
+export function geteuid(): number {
+  return load().geteuid();
+}
+
+export const MS_RDONLY = 1;
+export const MS_NOSUID = 2;
+export const MS_NODEV = 4;
+export const MS_NOATIME = 1024;
+
+export function mount(source: string, target: string, type: string, flags: number, data: string): void {
+  check(
+    "mount",
+    load().mount(cString(source), cString(target), cString(type), flags, cString(data)),
+    `${type} on ${target}`,
+  );
+}
+
+export const MNT_DETACH = 2;
+
+export function umount(target: string, flags = 0): void {
+  check("umount", load().umount2(cString(target), flags), target);
+}
+
+/** Two connected Unix stream sockets. */
+export function socketpair(): [number, number] {
+  const [AF_UNIX, SOCK_STREAM] = [1, 1];
+  const pair = new Int32Array(2);
+  check("socketpair", load().socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+  return [pair[0] ?? -1, pair[1] ?? -1];
+}
+
+/** The descriptor that the peer sends with SCM_RIGHTS, or undefined when the peer closes without sending one. */
+export function receiveDescriptor(socket: number): number | undefined {
+  const MSG_CMSG_CLOEXEC = 0x40000000;
+  const byte = new Uint8Array(8);
+  const control = new Uint8Array(64);
+  const iov = new BigUint64Array([BigInt(ptr(byte)), 1n]);
+  // struct msghdr: name, namelen, iov, iovlen, control, controllen, flags.
+  const header = new BigUint64Array([0n, 0n, BigInt(ptr(iov)), 1n, BigInt(ptr(control)), BigInt(control.length), 0n]);
+  for (;;) {
+    const count = orErrno(load().recvmsg(socket, header, MSG_CMSG_CLOEXEC));
+    if (count === -4) continue;
+    if (count < 0) throw new SystemError("recvmsg", -count);
+    if (count === 0) return undefined;
+    break;
+  }
+  // struct cmsghdr: len (8 bytes), level, type; then the descriptor.
+  const view = new DataView(control.buffer);
+  const [SOL_SOCKET, SCM_RIGHTS] = [1, 1];
+  if (view.getInt32(8, true) !== SOL_SOCKET || view.getInt32(12, true) !== SCM_RIGHTS) return undefined;
+  return view.getInt32(16, true);
+}
+
+const timespec = new BigInt64Array(2);
+const timespecWords = new Int32Array(timespec.buffer);
+const timespecSeconds = new Uint32Array(timespec.buffer);
+
+/** CLOCK_REALTIME: calls back with whole seconds since the epoch and nanoseconds. No allocation. */
+export function now<T>(take: (seconds: number, nanoseconds: number) => T): T {
+  load().clock_gettime(0, timespec);
+  return take((timespecWords[1] ?? 0) * 2 ** 32 + (timespecSeconds[0] ?? 0), timespecWords[2] ?? 0);
+}
+
+/** Drops the ambient capabilities of the calling thread, so that what it starts has none. */
+export function clearAmbientCapabilities(): void {
+  const [PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL] = [47, 4];
+  check("prctl", load().prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
+}
+
+/** How many processors this process may run on (sched_getaffinity). */
+export function processors(): number {
+  const mask = new Uint8Array(128);
+  const length = orErrno(load().sched_getaffinity(0, mask.length, mask));
+  if (length < 0) return 1;
+  let count = 0;
+  for (const byte of mask) for (let bits = byte; bits !== 0; bits &= bits - 1) count++;
+  return Math.max(1, count);
+}
+

@@ -1,0 +1,119 @@
+/**
+ * How one request is put to one server: which of the newer parameters it understands.
+ *
+ * We begin with what current OpenAI models want. A server that rejects a parameter by name (400 or 422) gets the next
+ * simpler form, once for each parameter; what worked is remembered for the model.
+ */
+import type { Failure } from "./failure.ts";
+import type { ChatMessage, ChatRequest } from "./llm.ts";
+
+export interface Dialect {
+  /** How an answer of a given shape is asked for. In the last two the schema stands in the messages. */
+  readonly format: "json_schema" | "json_object" | "words";
+  readonly limit: "max_completion_tokens" | "max_tokens" | "none";
+  readonly stream: boolean;
+  /** Whether usage is asked for in a stream. */
+  readonly usage: boolean;
+  readonly temperature: boolean;
+  /** Whether there is a system role; without it, instructions stand at the head of the first user message. */
+  readonly system: boolean;
+}
+
+export const PLAIN_DIALECT: Dialect = {
+  format: "json_schema",
+  limit: "max_completion_tokens",
+  stream: true,
+  usage: true,
+  temperature: true,
+  system: true,
+};
+
+/** The body of a chat completions request. */
+export function adapt(request: ChatRequest, dialect: Dialect): Record<string, unknown> {
+  const body: Record<string, unknown> = { model: request.model, messages: messagesFor(request, dialect) };
+  if (dialect.stream) {
+    body.stream = true;
+    if (dialect.usage) body.stream_options = { include_usage: true };
+  }
+  if (request.temperature !== undefined && dialect.temperature) body.temperature = request.temperature;
+  if (request.maxTokens !== undefined && dialect.limit !== "none") body[dialect.limit] = request.maxTokens;
+  if (request.schema !== undefined) {
+    const { name, schema } = request.schema;
+    if (dialect.format === "json_schema") {
+      body.response_format = { type: "json_schema", json_schema: { name, strict: true, schema } };
+    } else if (dialect.format === "json_object") body.response_format = { type: "json_object" };
+  }
+  return body;
+}
+
+function messagesFor(request: ChatRequest, dialect: Dialect): readonly ChatMessage[] {
+  let messages = request.messages;
+  if (request.schema !== undefined && dialect.format !== "json_schema") {
+    const shape = JSON.stringify(request.schema.schema);
+    const content = `Answer with one JSON object and nothing else: no prose, no code fence. It must match this JSON Schema:\n${shape}`;
+    messages = [...messages, { role: "system", content }];
+  }
+  return dialect.system ? mergeSystem(messages) : withoutSystem(messages);
+}
+
+/** All instructions in one first message: many chat templates allow a system message nowhere else. */
+function mergeSystem(messages: readonly ChatMessage[]): readonly ChatMessage[] {
+  const system = messages.filter((message) => message.role === "system").map((message) => message.content);
+  const others = messages.filter((message) => message.role !== "system");
+  return system.length === 0 ? others : [{ role: "system", content: system.join("\n\n") }, ...others];
+}
+
+function withoutSystem(messages: readonly ChatMessage[]): readonly ChatMessage[] {
+  const [first, second, ...others] = mergeSystem(messages);
+  if (first?.role !== "system") return messages;
+  if (second?.role !== "user")
+    return [{ role: "user", content: first.content }, ...(second ? [second] : []), ...others];
+  return [{ role: "user", content: `${first.content}\n\n${second.content}` }, ...others];
+}
+
+/** A simpler dialect that the failure suggests, with a line for the log; undefined when it suggests none. */
+export function learn(
+  failure: Failure,
+  request: ChatRequest,
+  dialect: Dialect,
+): { readonly dialect: Dialect; readonly lesson: string } | undefined {
+  if (failure.status !== 400 && failure.status !== 422 && failure.status !== 501) return undefined;
+  const blames = (words: RegExp) =>
+    (failure.param !== undefined && words.test(failure.param)) || words.test(failure.said);
+  if (
+    request.schema !== undefined &&
+    dialect.format !== "words" &&
+    blames(/response_format|json_schema|json_object|schema|structured output|grammar/)
+  ) {
+    const format = dialect.format === "json_schema" ? "json_object" : "words";
+    return {
+      dialect: { ...dialect, format },
+      lesson: `response_format ${dialect.format} is rejected; trying ${format}`,
+    };
+  }
+  if (request.maxTokens !== undefined && dialect.limit !== "none" && blames(/max_completion_tokens|max_tokens/)) {
+    const limit = dialect.limit === "max_completion_tokens" ? "max_tokens" : "none";
+    return { dialect: { ...dialect, limit }, lesson: `${dialect.limit} is rejected; trying ${limit}` };
+  }
+  if (request.temperature !== undefined && dialect.temperature && blames(/temperature/)) {
+    return { dialect: { ...dialect, temperature: false }, lesson: "temperature is rejected; leaving it to the model" };
+  }
+  if (dialect.usage && dialect.stream && blames(/stream_options|include_usage/)) {
+    return { dialect: { ...dialect, usage: false }, lesson: "stream_options is rejected; usage stays unknown" };
+  }
+  if (dialect.stream && blames(/\bstream(ing)?\b/)) {
+    return { dialect: { ...dialect, stream: false }, lesson: "streaming is rejected; asking for whole answers" };
+  }
+  const hasSystem = request.messages.some((message) => message.role === "system");
+  if (
+    hasSystem &&
+    dialect.system &&
+    blames(/system role|role.{0,12}system|developer instruction|roles must alternate/)
+  ) {
+    return {
+      dialect: { ...dialect, system: false },
+      lesson: "the system role is rejected; instructions go into the user's message",
+    };
+  }
+  return undefined;
+}

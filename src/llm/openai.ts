@@ -1,0 +1,138 @@
+/**
+ * A language model behind any OpenAI-compatible chat completions endpoint. The only file that imports "openai".
+ *
+ * The client signs and sends one request and tells its failures apart. Its own retries are off: it cannot repeat a
+ * stream that broke in the middle, knows no bound on Retry-After and no deadline over all attempts. Its environment
+ * variables are answered here too, so that a setting comes from the caller or not at all.
+ *
+ * The client is imported when the first request is made: a command that calls no model does not pay for loading it.
+ */
+import type { ChatModel } from "openai/resources/shared";
+import { adapt, type Dialect, learn, PLAIN_DIALECT } from "./dialect.ts";
+import { cancelled, Failure, type Party, scrub } from "./failure.ts";
+import type { ChatAnswer, ChatOptions, ChatRequest, LanguageModel } from "./llm.ts";
+import { LlmError } from "./llm.ts";
+import { DEFAULT_RETRIES, delayBefore, pause, type Retries } from "./retry.ts";
+import { readAnswer } from "./stream.ts";
+import { DEFAULT_TIMEOUTS, type Timeouts, Watchdog } from "./watchdog.ts";
+
+/** What is asked when nothing names a model: the current middle tier, cheap enough for a file, good enough for code. */
+export const DEFAULT_MODEL = "gpt-6.1-terra" satisfies ChatModel;
+
+export const OPENAI_BASE_URL = "https://api.openai.com/v1";
+
+export interface OpenaiSettings {
+  /** Absent: api.openai.com. */
+  readonly baseUrl?: string;
+  /** Absent: no Authorization header is sent, as local servers like it. */
+  readonly apiKey?: string;
+  readonly timeouts?: Partial<Timeouts>;
+  readonly retries?: Partial<Retries>;
+  /** Told of every attempt that is repeated, and of what a server turned out not to support. */
+  readonly log?: (message: string) => void;
+}
+
+/** Longest answer that is read, in characters: a server that never stops must not fill the memory. */
+const MAX_ANSWER = 64 * 1024 * 1024;
+
+export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
+  const baseUrl = settings.baseUrl ?? OPENAI_BASE_URL;
+  const timeouts = { ...DEFAULT_TIMEOUTS, ...settings.timeouts };
+  const retries = { ...DEFAULT_RETRIES, ...settings.retries };
+  const log = settings.log ?? (() => {});
+  /** What each model of this server was found to understand; written after a success, so a wrong guess is forgotten. */
+  const dialects = new Map<string, Dialect>();
+  const client = once(() => connect(baseUrl, settings.apiKey));
+
+  async function complete(request: ChatRequest, options: ChatOptions = {}): Promise<ChatAnswer> {
+    const party: Party = {
+      host: hostOf(baseUrl),
+      model: request.model,
+      secrets: settings.apiKey ? [settings.apiKey] : [],
+    };
+    const endsAt = performance.now() + timeouts.totalMs;
+    let dialect = dialects.get(request.model) ?? PLAIN_DIALECT;
+    for (let attempt = 1; ; ) {
+      using watchdog = new Watchdog(party, timeouts, endsAt, options.signal);
+      try {
+        watchdog.signal.throwIfAborted();
+        const response = await watchdog.race((await client()).send(adapt(request, dialect), watchdog.signal));
+        const answer = await watchdog.race(
+          readAnswer(response, party, () => watchdog.heard(), options.onText, MAX_ANSWER),
+        );
+        dialects.set(request.model, dialect);
+        return answer;
+      } catch (error) {
+        if (watchdog.signal.aborted) throw watchdog.signal.reason;
+        const failure = Failure.from(error, party);
+        const simpler = learn(failure, request, dialect);
+        if (simpler !== undefined) {
+          log(`${party.host}: ${request.model}: ${simpler.lesson}`);
+          dialect = simpler.dialect;
+          options.onText?.("");
+          continue;
+        }
+        const delay = delayBefore(failure, attempt, retries, endsAt - performance.now());
+        if (typeof delay === "string") throw failure.toLlmError(attempt, delay);
+        log(
+          `${failure.message}; trying again in ${(delay / 1000).toFixed(1)} s (attempt ${attempt} of ${retries.attempts})`,
+        );
+        await pause(delay, options.signal, () => cancelled(party));
+        attempt += 1;
+        options.onText?.("");
+      }
+    }
+  }
+
+  return {
+    async complete(request, options) {
+      try {
+        return await complete(request, options);
+      } catch (error) {
+        if (error instanceof LlmError) throw error;
+        const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        throw new LlmError(
+          "server",
+          `internal error while asking ${request.model}: ${scrub(text, [settings.apiKey ?? ""])}`,
+        );
+      }
+    },
+  };
+}
+
+async function connect(baseUrl: string, apiKey: string | undefined) {
+  const { default: OpenAI } = await import("openai");
+  const client = new OpenAI({
+    baseURL: baseUrl,
+    apiKey: apiKey ?? "none",
+    adminAPIKey: null,
+    organization: null,
+    project: null,
+    webhookSecret: null,
+    maxRetries: 0,
+    // The watchdog is the deadline; the client's own must merely not be the shorter one.
+    timeout: 2 ** 31 - 1,
+    logLevel: "off",
+    ...(apiKey === undefined ? { defaultHeaders: { Authorization: null } } : {}),
+  });
+  return {
+    send: (body: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<Response> =>
+      client.post("/chat/completions", { body, signal }).asResponse(),
+  };
+}
+
+function hostOf(baseUrl: string): string {
+  return URL.canParse(baseUrl) ? new URL(baseUrl).host : "the base URL";
+}
+
+/** The value of an asynchronous function that is called at most once; a failure is not kept. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make().catch((error) => {
+      made = undefined;
+      throw error;
+    });
+    return made;
+  };
+}

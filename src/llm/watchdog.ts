@@ -1,0 +1,88 @@
+import { cancelled, type Party } from "./failure.ts";
+import { LlmError } from "./llm.ts";
+
+export interface Timeouts {
+  /** From sending a request to the first byte of its answer's body. Servers that do not stream need it long. */
+  readonly firstByteMs: number;
+  /** Between two pieces of a streamed answer. Reasoning models are silent while they think. */
+  readonly stallMs: number;
+  /** One `complete`, with all its attempts and the pauses between them. */
+  readonly totalMs: number;
+}
+
+export const DEFAULT_TIMEOUTS: Timeouts = { firstByteMs: 180_000, stallMs: 120_000, totalMs: 900_000 };
+
+/**
+ * Cuts one attempt off when the caller gives up, the server says nothing for too long, or the whole takes too long.
+ *
+ * Its signal's reason is the LlmError that says which. Dispose it when the attempt is over.
+ */
+export class Watchdog implements Disposable {
+  readonly #controller = new AbortController();
+  readonly #party: Party;
+  readonly #timeouts: Timeouts;
+  readonly #caller: AbortSignal | undefined;
+  readonly #total: Timer;
+  #silence: Timer;
+
+  /** `endsAt` is on the clock of `performance.now()`. */
+  constructor(party: Party, timeouts: Timeouts, endsAt: number, caller: AbortSignal | undefined) {
+    this.#party = party;
+    this.#timeouts = timeouts;
+    this.#caller = caller;
+    this.#silence = this.#cutAfter(timeouts.firstByteMs, "sent nothing");
+    const left = Math.max(0, endsAt - performance.now());
+    this.#total = setTimeout(() => this.#cut(`gave no whole answer within ${seconds(timeouts.totalMs)}`), left);
+    if (caller?.aborted) this.#onCaller();
+    else caller?.addEventListener("abort", this.#onCaller, { once: true });
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Bytes came: the server lives. */
+  heard(): void {
+    clearTimeout(this.#silence);
+    if (!this.signal.aborted)
+      this.#silence = this.#cutAfter(this.#timeouts.stallMs, "stopped in the middle of its answer");
+  }
+
+  /** The promise, or the signal's reason as soon as it fires: whether or not what runs underneath honours the signal. */
+  race<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.#aborted]);
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#silence);
+    clearTimeout(this.#total);
+    this.#caller?.removeEventListener("abort", this.#onCaller);
+  }
+
+  get #aborted(): Promise<never> {
+    return new Promise((_, reject) => {
+      if (this.signal.aborted) reject(this.signal.reason);
+      else this.signal.addEventListener("abort", () => reject(this.signal.reason), { once: true });
+    });
+  }
+
+  readonly #onCaller = (): void => this.#controller.abort(cancelled(this.#party));
+
+  #cutAfter(ms: number, what: string): Timer {
+    return setTimeout(() => this.#cut(`${what} for ${seconds(ms)}`), ms);
+  }
+
+  #cut(what: string): void {
+    const { host, model } = this.#party;
+    this.#controller.abort(
+      new LlmError(
+        "timeout",
+        `${host} ${what} (model ${model}); is the server overloaded, or the model still loading?`,
+      ),
+    );
+  }
+}
+
+function seconds(ms: number): string {
+  return `${Number((ms / 1000).toPrecision(3))} s`;
+}

@@ -1,0 +1,435 @@
+import { describe, expect, test } from "bun:test";
+import { type ChatRequest, LlmError } from "../../src/llm/llm.ts";
+import { type OpenaiSettings, openaiModel } from "../../src/llm/openai.ts";
+import { type Behaviour, type Body, type OpenaiServer, openaiServer } from "../support/openai-server.ts";
+
+const KEY = "sk-test-4242424242424242";
+const REQUEST: ChatRequest = {
+  model: "m",
+  messages: [
+    { role: "system", content: "Be brief." },
+    { role: "user", content: "Hi" },
+  ],
+};
+const SCHEMA = {
+  name: "shape",
+  schema: { type: "object", properties: { a: { type: "number" } }, required: ["a"], additionalProperties: false },
+};
+const RETRIES = { attempts: 3, baseMs: 1, maxMs: 4, maxRetryAfterMs: 50 };
+
+function modelAt(server: { baseUrl: string }, more: OpenaiSettings = {}) {
+  return openaiModel({ baseUrl: server.baseUrl, apiKey: KEY, retries: RETRIES, ...more });
+}
+
+async function failure(promise: Promise<unknown>): Promise<LlmError> {
+  try {
+    await promise;
+  } catch (error) {
+    if (error instanceof LlmError) return error;
+    throw new Error(`not an LlmError: ${String(error)}`);
+  }
+  throw new Error("it did not fail");
+}
+
+/** What a server with this script makes of one request. */
+async function failureOf(
+  script: readonly Behaviour[],
+  more?: OpenaiSettings,
+): Promise<{ error: LlmError; asked: number }> {
+  await using server = await openaiServer(script);
+  const error = await failure(modelAt(server, more).complete(REQUEST));
+  return { error, asked: server.requests.length };
+}
+
+describe("an answer", () => {
+  test("is put together from its pieces, with the usage and the server's name of the model", async () => {
+    await using server = await openaiServer([{ stream: ["He", "", "llo ✓"], model: "m-2026" }]);
+    const pieces: string[] = [];
+    const answer = await modelAt(server).complete(REQUEST, { onText: (piece) => pieces.push(piece) });
+    expect(answer).toEqual({ text: "Hello ✓", model: "m-2026", usage: { inputTokens: 11, outputTokens: 7 } });
+    expect(pieces).toEqual(["He", "llo ✓"]);
+  });
+
+  test("from a server that ignores stream is taken as it is", async () => {
+    await using server = await openaiServer([{ whole: "all at once" }]);
+    const answer = await modelAt(server).complete(REQUEST);
+    expect(answer).toEqual({ text: "all at once", model: "m", usage: { inputTokens: 11, outputTokens: 7 } });
+  });
+
+  test("is whole with a finish reason and no [DONE], and with [DONE] and no finish reason", async () => {
+    await using server = await openaiServer([
+      { stream: "one", done: false },
+      { stream: "two", finish: null },
+    ]);
+    const model = modelAt(server);
+    expect((await model.complete(REQUEST)).text).toBe("one");
+    expect((await model.complete(REQUEST)).text).toBe("two");
+  });
+
+  test("is read to its end although the server keeps the connection open", async () => {
+    const raw = `data: {"choices":[{"delta":{"content":"x"}}]}\n\ndata: [DONE]\n\n`;
+    await using server = await openaiServer([{ raw, hang: true }]);
+    expect((await modelAt(server).complete(REQUEST)).text).toBe("x");
+  });
+
+  test("may be split anywhere, even inside a character, with comments between", async () => {
+    await using server = await openaiServer([
+      { raw: ': waiting\n\ndata: {"choices":[{"delta":{"content":"é"},"finish_reason":"stop"}]}' },
+    ]);
+    expect((await modelAt(server).complete(REQUEST)).text).toBe("é");
+  });
+});
+
+describe("the request", () => {
+  test("asks for a stream with usage, and carries the key as a bearer token", async () => {
+    await using server = await openaiServer();
+    await modelAt(server).complete({ ...REQUEST, temperature: 0.5, maxTokens: 99 });
+    const { headers, body } = server.received(0);
+    expect(headers.authorization).toBe(`Bearer ${KEY}`);
+    expect(body).toEqual({
+      model: "m",
+      messages: [...REQUEST.messages],
+      stream: true,
+      stream_options: { include_usage: true },
+      temperature: 0.5,
+      max_completion_tokens: 99,
+    });
+  });
+
+  test("carries no authorization without a key, whatever the environment holds", async () => {
+    await using server = await openaiServer();
+    process.env.OPENAI_API_KEY = "sk-from-the-environment";
+    try {
+      await openaiModel({ baseUrl: server.baseUrl }).complete(REQUEST);
+    } finally {
+      delete process.env.OPENAI_API_KEY;
+    }
+    expect(server.requests[0]?.headers.authorization).toBeUndefined();
+  });
+
+  test("asks for a strict JSON schema", async () => {
+    await using server = await openaiServer([{ stream: '{"a":1}' }]);
+    await modelAt(server).complete({ ...REQUEST, schema: SCHEMA });
+    expect(server.requests[0]?.body.response_format).toEqual({
+      type: "json_schema",
+      json_schema: { name: "shape", strict: true, schema: SCHEMA.schema },
+    });
+  });
+});
+
+describe("a server that does not know a parameter", () => {
+  /** Rejects like a server that knows neither of these parameters. */
+  const rejecting =
+    (check: (body: Body) => string | undefined, status = 400): Behaviour =>
+    ({ body }) => {
+      const complaint = check(body);
+      return complaint === undefined ? { stream: '{"a":1}' } : { status, body: { error: { message: complaint } } };
+    };
+
+  test("gets json_object instead of json_schema, with the schema in words, and is not asked twice", async () => {
+    await using server = await openaiServer([
+      rejecting((body) =>
+        body.response_format?.type === "json_schema" ? "response_format json_schema is not supported" : undefined,
+      ),
+    ]);
+    const model = modelAt(server);
+    await model.complete({ ...REQUEST, schema: SCHEMA });
+    await model.complete({ ...REQUEST, schema: SCHEMA });
+    expect(server.requests.map(({ body }) => body.response_format.type)).toEqual([
+      "json_schema",
+      "json_object",
+      "json_object",
+    ]);
+    const system = server.requests[1]?.body.messages[0];
+    expect(system.content).toStartWith("Be brief.");
+    expect(system.content).toContain(JSON.stringify(SCHEMA.schema));
+    expect(server.requests[1]?.body.messages).toHaveLength(2);
+  });
+
+  test("gets the schema in words alone when it has no response_format at all", async () => {
+    await using server = await openaiServer([
+      rejecting((body) => (body.response_format ? "extra fields not permitted: response_format" : undefined), 422),
+    ]);
+    expect((await modelAt(server).complete({ ...REQUEST, schema: SCHEMA })).text).toBe('{"a":1}');
+    expect(server.requests.map(({ body }) => body.response_format?.type)).toEqual([
+      "json_schema",
+      "json_object",
+      undefined,
+    ]);
+  });
+
+  test("gets max_tokens instead of max_completion_tokens", async () => {
+    await using server = await openaiServer([
+      rejecting((body) =>
+        "max_completion_tokens" in body ? "Unrecognized argument: max_completion_tokens" : undefined,
+      ),
+    ]);
+    await modelAt(server).complete({ ...REQUEST, maxTokens: 50 });
+    expect(server.requests[1]?.body.max_tokens).toBe(50);
+  });
+
+  test("is spared the temperature it rejects", async () => {
+    await using server = await openaiServer([
+      rejecting((body) => ("temperature" in body ? "Unsupported value: 'temperature'" : undefined)),
+    ]);
+    await modelAt(server).complete({ ...REQUEST, temperature: 0 });
+    expect(server.requests[1]?.body).not.toHaveProperty("temperature");
+  });
+
+  test("is spared stream_options, and then streaming itself", async () => {
+    await using server = await openaiServer([
+      ({ body }) => {
+        if (body.stream_options) return { status: 400, body: { error: { message: "unknown field stream_options" } } };
+        if (body.stream) return { status: 400, body: { error: { message: "stream is not supported" } } };
+        return { whole: "fine" };
+      },
+    ]);
+    expect((await modelAt(server).complete(REQUEST)).text).toBe("fine");
+    expect(server.requests).toHaveLength(3);
+  });
+
+  test("gets the instructions in the user's message when it has no system role", async () => {
+    await using server = await openaiServer([
+      rejecting((body) => (body.messages[0].role === "system" ? "System role not supported" : undefined)),
+    ]);
+    await modelAt(server).complete(REQUEST);
+    expect(server.requests[1]?.body.messages).toEqual([{ role: "user", content: "Be brief.\n\nHi" }]);
+  });
+
+  test("is not believed for ever: what did not help is forgotten", async () => {
+    await using server = await openaiServer([{ status: 400, body: { error: { message: "bad schema: too deep" } } }]);
+    const model = modelAt(server);
+    expect((await failure(model.complete({ ...REQUEST, schema: SCHEMA }))).kind).toBe("bad-request");
+    server.script({ stream: '{"a":1}' });
+    await model.complete({ ...REQUEST, schema: SCHEMA });
+    expect(server.requests.at(-1)?.body.response_format.type).toBe("json_schema");
+  });
+});
+
+describe("a failure that may pass", () => {
+  for (const status of [408, 409, 429, 500, 502, 503]) {
+    test(`such as ${status} is tried again`, async () => {
+      await using server = await openaiServer([{ status }, { status }, { stream: "third time lucky" }]);
+      const log: string[] = [];
+      const model = modelAt(server, { log: (line) => log.push(line) });
+      expect((await model.complete(REQUEST)).text).toBe("third time lucky");
+      expect(log).toHaveLength(2);
+    });
+  }
+
+  test("such as a dropped connection is tried again", async () => {
+    await using server = await openaiServer([{ drop: true }, { stream: "ok" }]);
+    expect((await modelAt(server).complete(REQUEST)).text).toBe("ok");
+  });
+
+  test("in the middle of a stream starts the text over", async () => {
+    await using server = await openaiServer([{ stream: "half of", after: "cut" }, { stream: "all of it" }]);
+    const pieces: string[] = [];
+    const answer = await modelAt(server).complete(REQUEST, { onText: (piece) => pieces.push(piece) });
+    expect(answer.text).toBe("all of it");
+    expect(pieces).toEqual(["half of", "", "all of it"]);
+  });
+
+  test("waits as long as Retry-After says", async () => {
+    await using server = await openaiServer([{ status: 429, headers: { "retry-after-ms": "40" } }, { stream: "ok" }]);
+    const before = performance.now();
+    await modelAt(server).complete(REQUEST);
+    expect(performance.now() - before).toBeGreaterThanOrEqual(39);
+  });
+
+  test("is not waited for when Retry-After is long", async () => {
+    const { error, asked } = await failureOf([{ status: 429, headers: { "retry-after": "3600" } }]);
+    expect(error.kind).toBe("rate-limited");
+    expect(error.message).toContain("3600 s");
+    expect(asked).toBe(1);
+  });
+});
+
+describe("a failure that stays", () => {
+  test("429 for ever is rate-limited, after all the attempts", async () => {
+    const { error, asked } = await failureOf([{ status: 429 }]);
+    expect(error.kind).toBe("rate-limited");
+    expect(error.message).toContain("3 attempts");
+    expect(asked).toBe(3);
+  });
+
+  test("a spent account is quota, and is asked once", async () => {
+    const { error, asked } = await failureOf([
+      { status: 429, body: { error: { message: "You exceeded your quota", code: "insufficient_quota" } } },
+    ]);
+    expect(error.kind).toBe("quota");
+    expect(asked).toBe(1);
+  });
+
+  test("500 names host, model, status, what the server said, and the cure", async () => {
+    const { error } = await failureOf([{ status: 500, body: { error: { message: "the GPU is on fire" } } }]);
+    expect(error.kind).toBe("server");
+    expect(error.message).toMatch(
+      /^127\.0\.0\.1:\d+ answered 500 for model m: the GPU is on fire \(3 attempts\); try again later$/,
+    );
+  });
+
+  test("a long message is cut, and has no control characters", async () => {
+    const { error } = await failureOf([{ status: 400, body: { error: { message: `\u001b[31m${"x".repeat(5000)}` } } }]);
+    expect(error.message.length).toBeLessThan(700);
+    expect(error.message).not.toContain("\u001b");
+  });
+
+  test("401 is a refused key, asked once, and the key is in no message", async () => {
+    const { error, asked } = await failureOf([
+      {
+        status: 401,
+        body: { error: { message: `Incorrect API key provided: ${KEY}. Bearer ${KEY}`, code: "invalid_api_key" } },
+      },
+    ]);
+    expect(error.kind).toBe("refused-key");
+    expect(asked).toBe(1);
+    expect(Bun.inspect(error)).not.toContain(KEY);
+    expect(Bun.inspect(error)).not.toContain("4242");
+    expect(error.message).toContain("OPENAI_API_KEY");
+  });
+
+  test("the key reaches neither the log nor the error of a connection that fails", async () => {
+    const log: string[] = [];
+    const model = openaiModel({
+      baseUrl: "http://127.0.0.1:1/v1",
+      apiKey: KEY,
+      retries: RETRIES,
+      log: (line) => log.push(line),
+    });
+    const error = await failure(model.complete(REQUEST));
+    expect(log.length).toBeGreaterThan(0);
+    expect(`${Bun.inspect(error)}${log.join("")}`).not.toContain(KEY);
+  });
+
+  test("an unknown model is a bad request", async () => {
+    const { error } = await failureOf([{ status: 404, body: { error: { message: "The model `m` does not exist" } } }]);
+    expect(error.kind).toBe("bad-request");
+    expect(error.message).toContain("does not exist");
+  });
+
+  test("a server that is down is no connection", async () => {
+    const closed = await openaiServer();
+    await closed[Symbol.asyncDispose]();
+    const error = await failure(modelAt(closed).complete(REQUEST));
+    expect(error.kind).toBe("no-connection");
+    expect(error.message).toContain(`127.0.0.1:${closed.port}`);
+  });
+
+  test("half a stream, cut, is no connection; it is never an answer", async () => {
+    const { error } = await failureOf([{ stream: "only the beg", after: "cut" }]);
+    expect(error.kind).toBe("no-connection");
+    expect(error.message).toContain("after 12 characters");
+  });
+
+  test("half a stream, properly closed, is a server error", async () => {
+    const { error } = await failureOf([{ stream: "only the beg", finish: null, done: false }]);
+    expect(error.kind).toBe("server");
+    expect(error.message).toContain("ended the stream in the middle, after 12 characters");
+  });
+
+  test("an answer cut by the length limit is truncated", async () => {
+    expect((await failureOf([{ stream: "blah", finish: "length" }])).error.kind).toBe("truncated");
+  });
+
+  test("a filtered answer and a refusal are refusals", async () => {
+    expect((await failureOf([{ stream: "bl", finish: "content_filter" }])).error.kind).toBe("refusal");
+    const { error } = await failureOf([{ whole: "", refusal: "I can't help with that." }]);
+    expect(error.kind).toBe("refusal");
+    expect(error.message).toContain("I can't help with that.");
+  });
+
+  test("an empty answer is empty", async () => {
+    expect((await failureOf([{ stream: " \n" }])).error.kind).toBe("empty");
+  });
+
+  test("a web page, JSON without choices, broken JSON and an empty body are not the protocol", async () => {
+    for (const raw of ["<html>404</html>", '{"hello":"world"}', '{"choices":[', "data: {oops\n\n", ""]) {
+      const { error } = await failureOf([{ raw }]);
+      expect(error.kind).toBe("server");
+      expect(error.message).toContain("127.0.0.1");
+    }
+  });
+
+  test("an error inside a 200, whole or in the middle of a stream, is an error", async () => {
+    const inside = await failureOf([
+      { raw: '{"error":{"message":"No credits","code":402}}', contentType: "application/json" },
+    ]);
+    expect(inside.error.kind).toBe("quota");
+    const raw = 'data: {"choices":[{"delta":{"content":"x"}}]}\n\ndata: {"error":{"message":"worker died"}}\n\n';
+    const middle = await failureOf([{ raw }]);
+    expect(middle.error.kind).toBe("server");
+    expect(middle.error.message).toContain("worker died");
+  });
+});
+
+describe("time", () => {
+  const timeouts = { firstByteMs: 40, stallMs: 40, totalMs: 10_000 };
+
+  async function timedOut(server: OpenaiServer, more: Partial<typeof timeouts> = {}) {
+    return failure(modelAt(server, { timeouts: { ...timeouts, ...more } }).complete(REQUEST));
+  }
+
+  test("a server that hangs is a timeout, and sees the connection drop", async () => {
+    await using server = await openaiServer([{ hang: true }]);
+    const error = await timedOut(server);
+    expect(error.kind).toBe("timeout");
+    expect(error.message).toContain("0.04 s");
+    await server.requests[0]?.disconnected;
+  });
+
+  test("a stream that stalls is a timeout, and the server sees the connection drop", async () => {
+    await using server = await openaiServer([{ stream: "and then", after: "hang" }]);
+    const error = await timedOut(server);
+    expect(error.kind).toBe("timeout");
+    expect(error.message).toContain("stopped in the middle");
+    await server.requests[0]?.disconnected;
+  });
+
+  test("the total deadline holds over all attempts", async () => {
+    await using server = await openaiServer([{ status: 500 }]);
+    const model = modelAt(server, { timeouts: { totalMs: 60 }, retries: { attempts: 1000, baseMs: 20, maxMs: 20 } });
+    const error = await failure(model.complete(REQUEST));
+    expect(error.message).toContain("no time is left");
+    expect(server.requests.length).toBeLessThan(10);
+  });
+
+  test("a drip that never ends is cut by the total deadline", async () => {
+    await using server = await openaiServer([{ stream: "drip", after: "hang" }]);
+    const error = await timedOut(server, { stallMs: 5000, totalMs: 60 });
+    expect(error.kind).toBe("timeout");
+    expect(error.message).toContain("no whole answer within 0.06 s");
+  });
+});
+
+describe("cancelling", () => {
+  for (const [when, script] of [
+    ["before the first byte", { hang: true }],
+    ["in the middle of a stream", { stream: "some", after: "hang" }],
+  ] as const) {
+    test(`${when} rejects at once and drops the connection`, async () => {
+      await using server = await openaiServer([script]);
+      const abort = new AbortController();
+      const pending = failure(modelAt(server).complete(REQUEST, { signal: abort.signal }));
+      const request = await server.request(0);
+      abort.abort();
+      expect((await pending).kind).toBe("cancelled");
+      await request.disconnected;
+    });
+  }
+
+  test("before it began sends nothing", async () => {
+    await using server = await openaiServer();
+    const error = await failure(modelAt(server).complete(REQUEST, { signal: AbortSignal.abort() }));
+    expect(error.kind).toBe("cancelled");
+    expect(server.requests).toHaveLength(0);
+  });
+
+  test("between two attempts does not wait for the next", async () => {
+    await using server = await openaiServer([{ status: 500 }]);
+    const abort = new AbortController();
+    const model = modelAt(server, { retries: { ...RETRIES, baseMs: 60_000, maxMs: 60_000 }, log: () => abort.abort() });
+    expect((await failure(model.complete(REQUEST, { signal: abort.signal }))).kind).toBe("cancelled");
+    expect(server.requests).toHaveLength(1);
+  });
+});

@@ -1,0 +1,265 @@
+/**
+ * Where a file's bytes live, and what holes it has.
+ *
+ * Up to HEAP_LIMIT they are one array in the heap, with one bit a page that tells data from hole; beyond it they are in
+ * a store of their own (see memfd.ts): sparse, outside the garbage collector, and ready to be handed to the kernel.
+ * Callers don't see which. Space is counted in pages, as tmpfs counts it, before anything is changed.
+ */
+import { FsError } from "../errno.ts";
+import { openStore, type Store } from "./memfd.ts";
+import { PAGE, type Space } from "./space.ts";
+
+/** 32 pages, so that the map of pages is one number. */
+export const HEAP_LIMIT = 32 * PAGE;
+
+export class Content {
+  readonly #space: Space;
+  #size = 0;
+  /** Invariant: every byte at or behind `size` is zero; bytes past the array's end are a hole. */
+  #heap: Uint8Array | undefined;
+  /** Bit n is set when page n holds data. Invariant: 0 when there is a store. */
+  #pages = 0;
+  /** Invariant: with a store there is no heap. */
+  #store: Store | undefined;
+  /** Pages counted against the space. */
+  #counted = 0;
+
+  constructor(space: Space) {
+    this.#space = space;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Allocated bytes, whole pages: what st_blocks counts. */
+  get allocated(): number {
+    return this.#counted * PAGE;
+  }
+
+  /** Copies what is at `offset` into `target`; how many bytes, less than asked only at the file's end. */
+  read(offset: number, target: Uint8Array): number {
+    const length = Math.min(target.length, this.#size - offset);
+    if (length <= 0) return 0;
+    if (this.#store !== undefined) {
+      this.#store.read(offset, target.subarray(0, length));
+      return length;
+    }
+    const heap = this.#heap;
+    const present = heap === undefined ? 0 : Math.max(0, Math.min(length, heap.length - offset));
+    if (heap !== undefined && present > 0) {
+      if (offset === 0 && present === heap.length) target.set(heap, 0);
+      else target.set(heap.subarray(offset, offset + present), 0);
+    }
+    if (present < length) target.fill(0, present, length);
+    return length;
+  }
+
+  /** The whole content in a new array. Throws ENOMEM where there can be no such array. */
+  bytes(): Uint8Array {
+    if (this.#size > 2 ** 32)
+      throw new FsError("ENOMEM", `a file of ${this.#size} bytes is too large to hand over whole`);
+    const all = new Uint8Array(this.#size);
+    this.read(0, all);
+    return all;
+  }
+
+  /** How many bytes were written: fewer than given when space runs out on the way. Throws ENOSPC if none could be. */
+  write(offset: number, data: Uint8Array): number {
+    if (data.length === 0) return 0;
+    const end = offset + data.length;
+    if (this.#store === undefined && end <= HEAP_LIMIT) return this.#writeHeap(offset, data);
+    const store = this.#promote();
+    const room = this.#room(store, offset, data.length);
+    const part = room < data.length ? data.subarray(0, room) : data;
+    store.write(offset, part);
+    this.#size = Math.max(this.#size, offset + part.length);
+    this.#count(store);
+    return part.length;
+  }
+
+  truncate(size: number): void {
+    if (this.#store !== undefined) {
+      this.#store.truncate(size);
+      this.#size = size;
+      this.#count(this.#store);
+      return;
+    }
+    if (size < this.#size) this.#clearHeap(size, HEAP_LIMIT, true);
+    this.#size = size;
+  }
+
+  /** fallocate: reserves pages; extends the file unless `keepSize`. */
+  allocate(offset: number, length: number, keepSize: boolean): void {
+    const end = offset + length;
+    if (this.#store === undefined && end <= HEAP_LIMIT) {
+      const mask = pageMask(Math.floor(offset / PAGE), Math.ceil(end / PAGE));
+      this.#takeHeapPages(mask & ~this.#pages);
+    } else {
+      const store = this.#promote();
+      if (this.#room(store, offset, length) < length) throw new FsError("ENOSPC");
+      store.allocate(offset, length);
+      this.#count(store);
+    }
+    if (!keepSize && end > this.#size) this.truncate(end);
+  }
+
+  /** Makes a hole: reads there give zeros, whole pages are given back. */
+  punch(offset: number, length: number): void {
+    if (this.#store !== undefined) {
+      this.#store.punch(offset, length);
+      this.#count(this.#store);
+    } else this.#clearHeap(offset, Math.min(offset + length, HEAP_LIMIT), false);
+  }
+
+  /** The first offset at or behind this one that holds data, if there is one before the end. */
+  nextData(offset: number): number | undefined {
+    if (offset >= this.#size) return undefined;
+    if (this.#store !== undefined) return this.#store.nextData(offset);
+    for (let page = Math.floor(offset / PAGE); page < 32 && page * PAGE < this.#size; page++) {
+      if ((this.#pages & (1 << page)) !== 0) return Math.max(offset, page * PAGE);
+    }
+    return undefined;
+  }
+
+  /** The first offset at or behind this one that is in a hole; the end of the file counts as one. */
+  nextHole(offset: number): number | undefined {
+    if (offset >= this.#size) return undefined;
+    if (this.#store !== undefined) return this.#store.nextHole(offset);
+    for (let page = Math.floor(offset / PAGE); page < 32 && page * PAGE < this.#size; page++) {
+      if ((this.#pages & (1 << page)) === 0) return Math.max(offset, page * PAGE);
+    }
+    return Math.max(offset, Math.min(this.#size, HEAP_LIMIT));
+  }
+
+  /** Gives everything back. The content is empty afterwards and can be used again. */
+  clear(): void {
+    this.#store?.close();
+    this.#store = undefined;
+    this.#heap = undefined;
+    this.#pages = 0;
+    this.#size = 0;
+    this.#space.givePages(this.#counted);
+    this.#counted = 0;
+  }
+
+  #writeHeap(offset: number, data: Uint8Array): number {
+    const wanted = pageMask(Math.floor(offset / PAGE), Math.ceil((offset + data.length) / PAGE)) & ~this.#pages;
+    let part = data;
+    if (popcount(wanted) > this.#space.freePages) {
+      const room = this.#roomInHeap(offset, data.length);
+      if (room === 0) throw new FsError("ENOSPC");
+      part = data.subarray(0, room);
+    }
+    const end = offset + part.length;
+    this.#takeHeapPages(pageMask(Math.floor(offset / PAGE), Math.ceil(end / PAGE)) & ~this.#pages);
+    let heap = this.#heap;
+    if (heap === undefined || heap.length < end) {
+      // Exactly what is needed the first time, as most files are written once; then doubling, within HEAP_LIMIT.
+      const grown = new Uint8Array(heap === undefined ? end : Math.min(HEAP_LIMIT, Math.max(end, heap.length * 2)));
+      if (heap !== undefined) grown.set(heap);
+      heap = this.#heap = grown;
+    }
+    heap.set(part, offset);
+    if (end > this.#size) this.#size = end;
+    return part.length;
+  }
+
+  /** How many bytes from `offset` on can be written with the pages that are free. */
+  #roomInHeap(offset: number, length: number): number {
+    let free = this.#space.freePages;
+    let at = offset;
+    while (at < offset + length) {
+      const page = Math.floor(at / PAGE);
+      if ((this.#pages & (1 << page)) === 0 && free-- === 0) break;
+      at = (page + 1) * PAGE;
+    }
+    return Math.min(at, offset + length) - offset;
+  }
+
+  #takeHeapPages(mask: number): void {
+    const count = popcount(mask);
+    this.#space.takePages(count);
+    this.#counted += count;
+    this.#pages |= mask;
+  }
+
+  /** Zeros from `from` to `to`; whole pages become holes. At the file's end (`tail`) the rest of the page counts too. */
+  #clearHeap(from: number, to: number, tail: boolean): void {
+    if (to <= from) return;
+    this.#heap?.fill(0, from, to);
+    const gone = this.#pages & pageMask(Math.ceil(from / PAGE), Math.floor(to / PAGE));
+    const count = popcount(gone);
+    this.#space.givePages(count);
+    this.#counted -= count;
+    this.#pages &= ~gone;
+    if (tail && this.#heap !== undefined) {
+      if (from === 0) this.#heap = undefined;
+      else if (this.#heap.length > from * 4) this.#heap = this.#heap.slice(0, from);
+    }
+  }
+
+  /** How many bytes from `offset` on can be written, given what the store has there already and what is free. */
+  #room(store: Store, offset: number, length: number): number {
+    const first = Math.floor(offset / PAGE);
+    const last = Math.ceil((offset + length) / PAGE);
+    let free = this.#space.freePages;
+    if (last - first <= free) return length;
+    for (let page = first; page < last; page++) {
+      const there = page * PAGE < this.#size && store.nextData(page * PAGE) === page * PAGE;
+      if (!there && free-- === 0) {
+        const room = page * PAGE - offset;
+        if (room <= 0) throw new FsError("ENOSPC");
+        return room;
+      }
+    }
+    return length;
+  }
+
+  /** Moves the bytes into a store, if they are not there. */
+  #promote(): Store {
+    if (this.#store !== undefined) return this.#store;
+    const store = openStore();
+    const heap = this.#heap;
+    for (let page = 0; page < 32; page++) {
+      if ((this.#pages & (1 << page)) === 0) continue;
+      if (heap !== undefined && page * PAGE < heap.length)
+        store.write(page * PAGE, heap.subarray(page * PAGE, Math.min((page + 1) * PAGE, heap.length)));
+      else store.allocate(page * PAGE, PAGE);
+    }
+    store.truncate(this.#size);
+    this.#store = store;
+    this.#heap = undefined;
+    this.#pages = 0;
+    return store;
+  }
+
+  /** Brings the count in line with what the store holds. */
+  #count(store: Store): void {
+    const pages = Math.ceil(store.allocated() / PAGE);
+    this.#space.pages += pages - this.#counted;
+    this.#counted = pages;
+  }
+
+  checkInvariants(): void {
+    if (this.#store !== undefined) {
+      if (this.#heap !== undefined || this.#pages !== 0) throw new Error("content: both heap and store");
+      return;
+    }
+    if (popcount(this.#pages) !== this.#counted) throw new Error(`content: ${this.#counted} pages counted`);
+    if (this.#heap?.subarray(this.#size).some((byte) => byte !== 0)) throw new Error("content: bytes behind the end");
+  }
+}
+
+/** Bits `from` up to but not including `to`. */
+function pageMask(from: number, to: number): number {
+  if (to <= from) return 0;
+  const below = (n: number) => (n >= 32 ? -1 : (1 << n) - 1);
+  return below(to) & ~below(from);
+}
+
+function popcount(mask: number): number {
+  let count = 0;
+  for (let bits = mask; bits !== 0; bits &= bits - 1) count++;
+  return count;
+}

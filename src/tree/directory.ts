@@ -1,0 +1,118 @@
+/**
+ * A directory: names to inodes, in the order they were added.
+ *
+ * Every entry has a cookie that never changes and never comes again while the directory lives, so that a reader who
+ * stops in the middle goes on at the right place, whatever was created or removed meanwhile (telldir, seekdir, `rm -r`
+ * of a hundred thousand entries). Entries stand in one array in cookie order, found by binary search; a removed one
+ * leaves a hole that is closed when half of the array is holes.
+ */
+import { type Clock, type Inode, InodeBase, type Owner, S_IFDIR } from "./inode.ts";
+
+/** A name in a directory. Invariant: the dentries are the only truth about the tree's shape. */
+export interface Dentry {
+  /** Bytes, as a Latin-1 string. */
+  readonly name: string;
+  /** Invariant: greater than that of every entry before it. */
+  readonly cookie: number;
+  inode: Inode;
+}
+
+/** Cookies below are "." and "..". */
+export const FIRST_COOKIE = 3;
+
+export class Directory extends InodeBase {
+  readonly kind = "directory";
+  /** The directory it stands in; itself for the root; undefined once removed. */
+  parent: Directory | undefined;
+  readonly #byName = new Map<string, Dentry>();
+  /** Invariant: the same entries as in #byName, in cookie order, with holes where entries were removed. */
+  #inOrder: (Dentry | undefined)[] = [];
+  /** Cookie of each slot of #inOrder, kept for holes too, so that the search needs no entry. */
+  #cookies: number[] = [];
+  #nextCookie = FIRST_COOKIE;
+
+  constructor(ino: number, mode: number, owner: Owner, clock: Clock) {
+    super(ino, S_IFDIR | mode, owner, clock);
+    this.nlink = 2;
+  }
+
+  get size(): number {
+    return this.#byName.size;
+  }
+
+  get(name: string): Dentry | undefined {
+    return this.#byName.get(name);
+  }
+
+  /** All entries, oldest first. */
+  entries(): IterableIterator<Dentry> {
+    return this.#byName.values();
+  }
+
+  /** Precondition: the name is free. Link counts and times are the caller's. */
+  insert(name: string, inode: Inode): Dentry {
+    if (this.#byName.has(name)) throw new Error(`insert: ${name} is there already`);
+    const dentry: Dentry = { name, cookie: this.#nextCookie++, inode };
+    this.#byName.set(name, dentry);
+    this.#inOrder.push(dentry);
+    this.#cookies.push(dentry.cookie);
+    return dentry;
+  }
+
+  /** Precondition: the name is there. */
+  remove(name: string): Dentry {
+    const dentry = this.#byName.get(name);
+    if (dentry === undefined) throw new Error(`remove: ${name} is not there`);
+    this.#byName.delete(name);
+    const slot = this.#slot(dentry.cookie);
+    if (slot === this.#inOrder.length - 1) {
+      this.#inOrder.pop();
+      this.#cookies.pop();
+    } else this.#inOrder[slot] = undefined;
+    if (this.#inOrder.length > 32 && this.#byName.size * 2 < this.#inOrder.length) this.#compact();
+    return dentry;
+  }
+
+  /** The first entry whose cookie is greater than this one, and so on: calls back until it returns false. */
+  from(cookie: number, visit: (dentry: Dentry) => boolean): void {
+    for (let slot = this.#slot(cookie + 1); slot < this.#inOrder.length; slot++) {
+      const dentry = this.#inOrder[slot];
+      if (dentry !== undefined && !visit(dentry)) return;
+    }
+  }
+
+  /** The first slot whose cookie is at least this one. */
+  #slot(cookie: number): number {
+    let low = 0;
+    let high = this.#cookies.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#cookies[middle] ?? 0) < cookie) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #compact(): void {
+    // A Map keeps the order of insertion, and cookies are given in that order.
+    const entries = [...this.#byName.values()];
+    this.#inOrder = entries;
+    this.#cookies = entries.map((dentry) => dentry.cookie);
+  }
+
+  checkInvariants(): void {
+    let before = FIRST_COOKIE - 1;
+    let live = 0;
+    for (const [slot, dentry] of this.#inOrder.entries()) {
+      const cookie = this.#cookies[slot] ?? 0;
+      if (cookie <= before) throw new Error(`directory ${this.ino}: cookie ${cookie} after ${before}`);
+      before = cookie;
+      if (dentry === undefined) continue;
+      live++;
+      if (dentry.cookie !== cookie || this.#byName.get(dentry.name) !== dentry)
+        throw new Error(`directory ${this.ino}: ${dentry.name} is not where it should be`);
+    }
+    if (live !== this.#byName.size)
+      throw new Error(`directory ${this.ino}: ${live} in order, ${this.#byName.size} by name`);
+  }
+}

@@ -1,0 +1,108 @@
+/** A regular file: its bytes, or the promise of them. */
+import { FsError } from "../errno.ts";
+import { Content } from "./content.ts";
+import { type Clock, InodeBase, type Owner, S_IFREG } from "./inode.ts";
+import type { Space } from "./space.ts";
+
+/** Largest size whose every offset is exact in a number. */
+export const MAX_FILE_SIZE = Number.MAX_SAFE_INTEGER;
+
+/**
+ * Where a file is in its life:
+ * - "static": bytes someone wrote, or none
+ * - "pending": it has a generator and no bytes yet
+ * - "generating": somebody waits for the generator
+ * - "ready": the generator's bytes, ordinary from here on
+ * - "failed": the generator was tried; the next open tries again
+ */
+export type FileState = "static" | "pending" | "generating" | "ready" | "failed";
+
+export class RegularFile extends InodeBase {
+  readonly kind = "file";
+  readonly #space: Space;
+  /** Absent while the file is empty, as most are when there are a million of them. */
+  #content: Content | undefined;
+  /** Invariant: "pending", "generating" and "failed" have no content. */
+  state: FileState = "static";
+  /** Why the last generation failed; only in state "failed". */
+  error: FsError | undefined = undefined;
+
+  constructor(ino: number, mode: number, owner: Owner, clock: Clock, space: Space) {
+    super(ino, S_IFREG | mode, owner, clock);
+    this.#space = space;
+  }
+
+  /** Whether the content is still to be made. An empty file is empty; this one is not even that. */
+  get lazy(): boolean {
+    return this.state === "pending" || this.state === "generating" || this.state === "failed";
+  }
+
+  get size(): number {
+    return this.#content?.size ?? 0;
+  }
+
+  get allocated(): number {
+    return this.#content?.allocated ?? 0;
+  }
+
+  read(offset: number, target: Uint8Array): number {
+    return this.#content?.read(offset, target) ?? 0;
+  }
+
+  bytes(): Uint8Array {
+    return this.#content?.bytes() ?? new Uint8Array(0);
+  }
+
+  /** How many bytes were written; fewer than given when space ran out. Throws ENOSPC, EFBIG. */
+  write(offset: number, data: Uint8Array): number {
+    if (offset + data.length > MAX_FILE_SIZE) throw new FsError("EFBIG");
+    return this.#own().write(offset, data);
+  }
+
+  truncate(size: number): void {
+    if (size > MAX_FILE_SIZE) throw new FsError("EFBIG");
+    if (size === 0) this.#content?.clear();
+    else this.#own().truncate(size);
+  }
+
+  allocate(offset: number, length: number, keepSize: boolean): void {
+    if (offset + length > MAX_FILE_SIZE) throw new FsError("EFBIG");
+    this.#own().allocate(offset, length, keepSize);
+  }
+
+  punch(offset: number, length: number): void {
+    this.#content?.punch(offset, length);
+  }
+
+  nextData(offset: number): number | undefined {
+    return this.#content?.nextData(offset);
+  }
+
+  nextHole(offset: number): number | undefined {
+    return this.#content?.nextHole(offset);
+  }
+
+  /** Someone wrote first: the generator will not run. True if the file was waiting for one. */
+  becomeStatic(): boolean {
+    if (!this.lazy) return false;
+    this.state = "static";
+    this.error = undefined;
+    return true;
+  }
+
+  /** Gives the memory back when the last reference is gone. */
+  dispose(): void {
+    this.#content?.clear();
+    this.#content = undefined;
+  }
+
+  #own(): Content {
+    this.#content ??= new Content(this.#space);
+    return this.#content;
+  }
+
+  checkInvariants(): void {
+    if (this.lazy && this.size !== 0) throw new Error(`inode ${this.ino}: ${this.state}, but ${this.size} bytes`);
+    this.#content?.checkInvariants();
+  }
+}

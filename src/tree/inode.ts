@@ -1,0 +1,94 @@
+/**
+ * What all kinds of inode share: number, mode, owner, times, link count, xattrs.
+ *
+ * Verbs for the bookkeeping (`touch…`) stand here so that every operation names which times it changes.
+ */
+import type { Directory } from "./directory.ts";
+import type { RegularFile } from "./file.ts";
+import type { Special } from "./special.ts";
+import type { Symlink } from "./symlink.ts";
+
+export const S_IFMT = 0o170000;
+export const S_IFSOCK = 0o140000;
+export const S_IFLNK = 0o120000;
+export const S_IFREG = 0o100000;
+export const S_IFBLK = 0o060000;
+export const S_IFDIR = 0o040000;
+export const S_IFCHR = 0o020000;
+export const S_IFIFO = 0o010000;
+export const S_ISUID = 0o4000;
+export const S_ISGID = 0o2000;
+export const S_ISVTX = 0o1000;
+
+/** Every kind of inode. `kind` tells them apart. */
+export type Inode = RegularFile | Directory | Symlink | Special;
+
+/** Seconds since the epoch (may be negative) and nanoseconds (0 to 999,999,999). */
+export interface Time {
+  readonly seconds: number;
+  readonly nanoseconds: number;
+}
+
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Where the current time comes from: calls back with seconds and nanoseconds, allocating nothing. */
+export type Clock = <T>(take: (seconds: number, nanoseconds: number) => T) => T;
+
+export abstract class InodeBase {
+  abstract readonly kind: "file" | "directory" | "symlink" | "special";
+  readonly ino: number;
+  /** Type and permission bits, as st_mode. Invariant: the type bits never change. */
+  mode: number;
+  uid: number;
+  gid: number;
+  /** Invariant: how many dentries name it; a directory counts 2 and one for each subdirectory. 0 when unlinked. */
+  nlink = 0;
+  /** Times are two numbers each: nanoseconds since the epoch do not fit a double. */
+  atime = 0;
+  atimeNsec = 0;
+  mtime = 0;
+  mtimeNsec = 0;
+  ctime = 0;
+  ctimeNsec = 0;
+  /** Names and values are bytes; names as Latin-1 strings. Absent while there are none. */
+  xattrs: Map<string, Uint8Array> | undefined = undefined;
+  /** References that keep an unlinked inode alive: the kernel's lookups and open handles. Invariant: never negative. */
+  references = 0;
+
+  constructor(ino: number, mode: number, owner: Owner, clock: Clock) {
+    this.ino = ino;
+    this.mode = mode;
+    this.uid = owner.uid;
+    this.gid = owner.gid;
+    clock((seconds, nanoseconds) => {
+      this.atime = this.mtime = this.ctime = seconds;
+      this.atimeNsec = this.mtimeNsec = this.ctimeNsec = nanoseconds;
+    });
+  }
+
+  touchAtime(clock: Clock): void {
+    clock((seconds, nanoseconds) => {
+      this.atime = seconds;
+      this.atimeNsec = nanoseconds;
+    });
+  }
+
+  /** A change of attributes, links or xattrs. */
+  touchCtime(clock: Clock): void {
+    clock((seconds, nanoseconds) => {
+      this.ctime = seconds;
+      this.ctimeNsec = nanoseconds;
+    });
+  }
+
+  /** A change of content: of a file's bytes, of a directory's entries. */
+  touchMtime(clock: Clock): void {
+    clock((seconds, nanoseconds) => {
+      this.mtime = this.ctime = seconds;
+      this.mtimeNsec = this.ctimeNsec = nanoseconds;
+    });
+  }
+}

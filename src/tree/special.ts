@@ -1,0 +1,14 @@
+/** Fifos, sockets and device nodes: a name in the tree; what they do is the kernel's. */
+import { type Clock, InodeBase, type Owner } from "./inode.ts";
+
+export class Special extends InodeBase {
+  readonly kind = "special";
+  /** Device number in the kernel's 32-bit encoding (new_encode_dev); 0 for fifos and sockets. */
+  readonly rdev: number;
+
+  /** `mode` carries the type: S_IFIFO, S_IFSOCK, S_IFCHR or S_IFBLK. */
+  constructor(ino: number, mode: number, rdev: number, owner: Owner, clock: Clock) {
+    super(ino, mode, owner, clock);
+    this.rdev = rdev;
+  }
+}

@@ -1,0 +1,365 @@
+/**
+ * The tree: inodes, and the operations on names.
+ *
+ * Synchronous and single-threaded: one JavaScript thread is the lock, so every operation is atomic. It knows no kernel,
+ * no model, no clock of its own. Permissions are the kernel's affair (`default_permissions`); what is checked here is
+ * what depends on the tree's shape, in Linux's order (as fs/namei.c: may_delete, may_create): the name's length, the
+ * directory being alive, existence, type, emptiness.
+ *
+ * Inodes are counted (`nlink` by dentries, `references` by the kernel's lookups and open handles) and disposed when
+ * both counts are gone; dentries are not.
+ */
+import { FsError } from "../errno.ts";
+import { Directory } from "./directory.ts";
+import { RegularFile } from "./file.ts";
+import { type Clock, type Inode, type Owner, S_IFCHR, S_ISGID } from "./inode.ts";
+import { components, join } from "./path.ts";
+import { Space } from "./space.ts";
+import { Special } from "./special.ts";
+import { Symlink } from "./symlink.ts";
+
+export const NAME_MAX = 255;
+export const ROOT_INO = 1;
+/** As the kernel's MAXSYMLINKS. */
+const MAX_SYMLINKS = 40;
+
+export const RENAME_NOREPLACE = 1;
+export const RENAME_EXCHANGE = 2;
+export const RENAME_WHITEOUT = 4;
+
+export interface TreeOptions {
+  readonly clock: Clock;
+  readonly space?: Space;
+  /** Of the root directory. */
+  readonly owner?: Owner;
+  readonly mode?: number;
+}
+
+export class Tree {
+  readonly root: Directory;
+  readonly space: Space;
+  readonly clock: Clock;
+  #nextIno = ROOT_INO;
+
+  constructor(options: TreeOptions) {
+    this.clock = options.clock;
+    this.space = options.space ?? new Space();
+    this.space.takeInode();
+    this.root = new Directory(this.#nextIno++, options.mode ?? 0o755, options.owner ?? { uid: 0, gid: 0 }, this.clock);
+    this.root.parent = this.root;
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------
+  // Looking
+  // ---------------------------------------------------------------------------------------------------------------
+
+  /** Throws ENAMETOOLONG, ENOENT. "." and ".." are answered too. */
+  lookup(directory: Directory, name: string): Inode {
+    if (name.length > NAME_MAX) throw new FsError("ENAMETOOLONG");
+    const dentry = directory.get(name);
+    if (dentry !== undefined) return dentry.inode;
+    if (name === ".") return directory;
+    if (name === "..") return directory.parent ?? directory;
+    throw new FsError("ENOENT");
+  }
+
+  /** The inode at an absolute path of byte strings. Throws ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG. */
+  resolve(path: string, options: { readonly follow: boolean }): Inode {
+    let inode: Inode = this.root;
+    let links = 0;
+    const left = components(path).reverse();
+    const parents: Directory[] = [];
+    for (let name = left.pop(); name !== undefined; name = left.pop()) {
+      if (inode.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
+      if (name === "..") {
+        inode = parents.pop() ?? this.root;
+        continue;
+      }
+      const directory: Directory = inode;
+      const next: Inode | undefined = directory.get(name)?.inode;
+      if (next === undefined) throw new FsError("ENOENT", `${path}: no such file or directory`);
+      if (next.kind !== "symlink" || (left.length === 0 && !options.follow)) {
+        parents.push(directory);
+        inode = next;
+        continue;
+      }
+      if (++links > MAX_SYMLINKS) throw new FsError("ELOOP", `${path}: too many symbolic links`);
+      if (next.target.startsWith("/")) {
+        inode = this.root;
+        parents.length = 0;
+      }
+      left.push(...components(next.target).reverse());
+    }
+    return inode;
+  }
+
+  /** Every inode with its path, each directory before what it holds, names in byte order. The root is "/". */
+  *walk(from: Directory = this.root, path = "/"): Generator<{ readonly path: string; readonly inode: Inode }> {
+    if (path === "/") yield { path, inode: from };
+    const names = [...from.entries()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    for (const { name, inode } of names) {
+      const below = join(path, name);
+      yield { path: below, inode };
+      if (inode.kind === "directory") yield* this.walk(inode, below);
+    }
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------
+  // Creating
+  // ---------------------------------------------------------------------------------------------------------------
+
+  createFile(directory: Directory, name: string, mode: number, owner: Owner): RegularFile {
+    return this.#create(
+      directory,
+      name,
+      (ino) => new RegularFile(ino, mode, inherit(directory, owner), this.clock, this.space),
+    );
+  }
+
+  mkdir(directory: Directory, name: string, mode: number, owner: Owner): Directory {
+    const bits = mode | (directory.mode & S_ISGID);
+    const made = this.#create(
+      directory,
+      name,
+      (ino) => new Directory(ino, bits, inherit(directory, owner), this.clock),
+    );
+    made.parent = directory;
+    directory.nlink++;
+    return made;
+  }
+
+  symlink(directory: Directory, name: string, target: string, owner: Owner): Symlink {
+    return this.#create(directory, name, (ino) => new Symlink(ino, target, inherit(directory, owner), this.clock));
+  }
+
+  /** A fifo, socket or device node; `mode` carries the type. */
+  mknod(directory: Directory, name: string, mode: number, rdev: number, owner: Owner): Special {
+    return this.#create(directory, name, (ino) => new Special(ino, mode, rdev, inherit(directory, owner), this.clock));
+  }
+
+  /** A file without a name (O_TMPFILE). It lives while somebody holds it, or until it is linked. */
+  tmpfile(directory: Directory, mode: number, owner: Owner): RegularFile {
+    this.space.takeInode();
+    return new RegularFile(this.#nextIno++, mode, inherit(directory, owner), this.clock, this.space);
+  }
+
+  /** Precondition: `inode` is no directory (the kernel answers EPERM before it asks). */
+  link(inode: Inode, directory: Directory, name: string): void {
+    if (inode.kind === "directory") throw new FsError("EPERM");
+    this.#mayCreate(directory, name);
+    directory.insert(name, inode);
+    inode.nlink++;
+    inode.touchCtime(this.clock);
+    directory.touchMtime(this.clock);
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------
+  // Removing and moving
+  // ---------------------------------------------------------------------------------------------------------------
+
+  /** Returns what the name was. */
+  unlink(directory: Directory, name: string): Inode {
+    const inode = this.#existing(directory, name);
+    if (inode.kind === "directory") throw new FsError("EISDIR");
+    directory.remove(name);
+    directory.touchMtime(this.clock);
+    this.#unlinked(inode);
+    return inode;
+  }
+
+  /** Returns the directory that the name was. */
+  rmdir(directory: Directory, name: string): Directory {
+    const inode = this.#existing(directory, name);
+    if (inode.kind !== "directory") throw new FsError("ENOTDIR");
+    if (inode.size > 0) throw new FsError("ENOTEMPTY");
+    directory.remove(name);
+    directory.nlink--;
+    directory.touchMtime(this.clock);
+    this.#unlinked(inode);
+    return inode;
+  }
+
+  /** As renameat2(2). Returns what was replaced, if anything was. */
+  rename(from: Directory, name: string, to: Directory, newName: string, flags = 0, owner?: Owner): Inode | undefined {
+    const moved = this.#existing(from, name);
+    if (newName.length > NAME_MAX) throw new FsError("ENAMETOOLONG");
+    const target = to.get(newName)?.inode;
+    if (target === undefined && to.nlink === 0) throw new FsError("ENOENT");
+    if (moved.kind === "directory" && this.#isWithin(to, moved)) throw new FsError("EINVAL");
+    if ((flags & RENAME_EXCHANGE) !== 0) {
+      if (target === undefined) throw new FsError("ENOENT");
+      if (target.kind === "directory" && this.#isWithin(from, target)) throw new FsError("EINVAL");
+      this.#exchange(from, name, moved, to, newName, target);
+      return undefined;
+    }
+    if (target !== undefined) {
+      if ((flags & RENAME_NOREPLACE) !== 0) throw new FsError("EEXIST");
+      if (target === moved) return undefined;
+      if (target.kind === "directory") {
+        if (moved.kind !== "directory") throw new FsError("EISDIR");
+        if (target.size > 0) throw new FsError("ENOTEMPTY");
+      } else if (moved.kind === "directory") throw new FsError("ENOTDIR");
+    }
+    if ((flags & RENAME_WHITEOUT) !== 0) this.space.takeInode();
+    if (target !== undefined) to.remove(newName);
+    from.remove(name);
+    to.insert(newName, moved);
+    if (moved.kind === "directory") {
+      from.nlink--;
+      to.nlink++;
+      moved.parent = to;
+    }
+    if (target?.kind === "directory") to.nlink--;
+    if ((flags & RENAME_WHITEOUT) !== 0) {
+      const whiteout = new Special(this.#nextIno++, S_IFCHR, 0, inherit(from, owner ?? moved), this.clock);
+      whiteout.nlink = 1;
+      from.insert(name, whiteout);
+    }
+    moved.touchCtime(this.clock);
+    from.touchMtime(this.clock);
+    to.touchMtime(this.clock);
+    if (target !== undefined) this.#unlinked(target);
+    return target;
+  }
+
+  /** Swaps in another inode under the same name (regenerated content). Precondition: the name is a file's. */
+  replace(directory: Directory, name: string, inode: RegularFile): Inode {
+    const old = this.#existing(directory, name);
+    directory.remove(name);
+    directory.insert(name, inode);
+    inode.nlink++;
+    directory.touchMtime(this.clock);
+    this.#unlinked(old);
+    return old;
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------
+  // Life and death
+  // ---------------------------------------------------------------------------------------------------------------
+
+  hold(inode: Inode, count = 1): void {
+    inode.references += count;
+  }
+
+  /** Precondition: as many were held. */
+  drop(inode: Inode, count = 1): void {
+    if (count > inode.references)
+      throw new Error(`inode ${inode.ino}: ${count} of ${inode.references} references dropped`);
+    inode.references -= count;
+    this.#disposeIfGone(inode);
+  }
+
+  #create<I extends Inode>(directory: Directory, name: string, make: (ino: number) => I): I {
+    this.#mayCreate(directory, name);
+    this.space.takeInode();
+    const inode = make(this.#nextIno++);
+    directory.insert(name, inode);
+    if (inode.kind !== "directory") inode.nlink = 1;
+    directory.touchMtime(this.clock);
+    return inode;
+  }
+
+  /** As fs/namei.c:may_create() and lookup before it. */
+  #mayCreate(directory: Directory, name: string): void {
+    if (name.length > NAME_MAX) throw new FsError("ENAMETOOLONG");
+    if (name === "" || name === "." || name === ".." || directory.get(name) !== undefined) throw new FsError("EEXIST");
+    if (directory.nlink === 0) throw new FsError("ENOENT");
+  }
+
+  #existing(directory: Directory, name: string): Inode {
+    if (name.length > NAME_MAX) throw new FsError("ENAMETOOLONG");
+    const inode = directory.get(name)?.inode;
+    if (inode === undefined) throw new FsError("ENOENT");
+    return inode;
+  }
+
+  #exchange(from: Directory, name: string, moved: Inode, to: Directory, newName: string, target: Inode): void {
+    from.remove(name);
+    to.remove(newName);
+    from.insert(name, target);
+    to.insert(newName, moved);
+    if (moved.kind === "directory") {
+      from.nlink--;
+      to.nlink++;
+      moved.parent = to;
+    }
+    if (target.kind === "directory") {
+      to.nlink--;
+      from.nlink++;
+      target.parent = from;
+    }
+    moved.touchCtime(this.clock);
+    target.touchCtime(this.clock);
+    from.touchMtime(this.clock);
+    to.touchMtime(this.clock);
+  }
+
+  /** Whether `directory` is `ancestor` or below it. */
+  #isWithin(directory: Directory, ancestor: Directory): boolean {
+    for (let at: Directory | undefined = directory; at !== undefined; at = at.parent) {
+      if (at === ancestor) return true;
+      if (at === this.root) return false;
+    }
+    return false;
+  }
+
+  /** One dentry fewer. */
+  #unlinked(inode: Inode): void {
+    if (inode.kind === "directory") {
+      inode.nlink = 0;
+      inode.parent = undefined;
+    } else inode.nlink--;
+    inode.touchCtime(this.clock);
+    this.#disposeIfGone(inode);
+  }
+
+  #disposeIfGone(inode: Inode): void {
+    if (inode.nlink > 0 || inode.references > 0) return;
+    if (inode.kind === "file") inode.dispose();
+    this.space.giveInode();
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------
+  // Invariants
+  // ---------------------------------------------------------------------------------------------------------------
+
+  /** Throws Error at the first broken invariant. For tests, and for `--debug` at unmount. */
+  checkInvariants(): void {
+    const links = new Map<Inode, number>();
+    let pages = 0;
+    for (const { path, inode } of this.walk()) {
+      links.set(inode, (links.get(inode) ?? 0) + 1);
+      if (inode.references < 0) throw new Error(`${path}: ${inode.references} references`);
+      if (inode.kind === "directory") {
+        inode.checkInvariants();
+        let subdirectories = 0;
+        for (const { name, inode: child } of inode.entries()) {
+          if (name.length > NAME_MAX || name === "" || name.includes("/")) throw new Error(`${path}: the name ${name}`);
+          if (child.kind !== "directory") continue;
+          subdirectories++;
+          if (child.parent !== inode) throw new Error(`${path}/${name}: its parent is another`);
+        }
+        if (inode.nlink !== 2 + subdirectories)
+          throw new Error(`${path}: nlink ${inode.nlink}, ${subdirectories} below`);
+      }
+    }
+    for (const [inode, count] of links) {
+      if (inode.kind === "directory") {
+        if (count !== 1) throw new Error(`directory ${inode.ino}: ${count} names`);
+        continue;
+      }
+      if (inode.nlink !== count) throw new Error(`inode ${inode.ino}: nlink ${inode.nlink}, ${count} names`);
+      if (inode.kind !== "file") continue;
+      inode.checkInvariants();
+      pages += inode.allocated / 4096;
+    }
+    if (pages > this.space.pages) throw new Error(`${pages} pages in the tree, ${this.space.pages} counted`);
+    if (links.size > this.space.inodes)
+      throw new Error(`${links.size} inodes in the tree, ${this.space.inodes} counted`);
+  }
+}
+
+/** Who owns what is made in a directory: as fs/inode.c:inode_init_owner(), a setgid directory hands down its group. */
+function inherit(directory: Directory, owner: Owner): Owner {
+  return (directory.mode & S_ISGID) !== 0 ? { uid: owner.uid, gid: directory.gid } : owner;
+}

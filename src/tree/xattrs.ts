@@ -1,0 +1,40 @@
+/** Extended attributes of an inode: names and values are bytes, limits are Linux's (linux/limits.h). */
+import { FsError } from "../errno.ts";
+import type { Inode } from "./inode.ts";
+import { byBytes } from "./path.ts";
+
+export const XATTR_NAME_MAX = 255;
+export const XATTR_SIZE_MAX = 65536;
+export const XATTR_LIST_MAX = 65536;
+
+export const XATTR_CREATE = 1;
+export const XATTR_REPLACE = 2;
+
+/** Throws ENODATA. */
+export function getXattr(inode: Inode, name: string): Uint8Array {
+  const value = inode.xattrs?.get(name);
+  if (value === undefined) throw new FsError("ENODATA");
+  return value;
+}
+
+/** Keeps `value` itself: hand over a copy. `flags` as setxattr(2). Throws ERANGE, E2BIG, EEXIST, ENODATA, ENOSPC. */
+export function setXattr(inode: Inode, name: string, value: Uint8Array, flags = 0): void {
+  if (name.length === 0 || name.length > XATTR_NAME_MAX) throw new FsError("ERANGE");
+  if (value.length > XATTR_SIZE_MAX) throw new FsError("E2BIG");
+  const there = inode.xattrs?.has(name) ?? false;
+  if (there && (flags & XATTR_CREATE) !== 0) throw new FsError("EEXIST");
+  if (!there && (flags & XATTR_REPLACE) !== 0) throw new FsError("ENODATA");
+  inode.xattrs ??= new Map();
+  inode.xattrs.set(name, value);
+}
+
+/** Throws ENODATA. */
+export function removeXattr(inode: Inode, name: string): void {
+  if (inode.xattrs?.delete(name) !== true) throw new FsError("ENODATA");
+  if (inode.xattrs.size === 0) inode.xattrs = undefined;
+}
+
+/** Names in byte order. */
+export function xattrNames(inode: Inode): string[] {
+  return inode.xattrs === undefined ? [] : [...inode.xattrs.keys()].sort(byBytes);
+}

@@ -1,0 +1,116 @@
+/**
+ * /dev/fuse: the descriptor, and the loop that serves it.
+ *
+ * Knows which errno means "try again" and which "the mount is gone", and when to sleep. A request to a sleeping thread
+ * costs 40 to 75 µs, nearly all of it the wake-up of an idle processor; so after an answer the loop looks again for a
+ * short while before it sleeps. How long adapts: it grows when a request came soon after we slept, and shrinks to
+ * nothing when looking was in vain, so that an idle mount burns no CPU. With one processor it never looks: there it
+ * would keep the very program from running that it waits for.
+ */
+import { ERRNO } from "../errno.ts";
+import * as libc from "../libc.ts";
+import { FUSE_MIN_READ_BUFFER } from "./abi.ts";
+import type { Channel, Session } from "./session.ts";
+
+const LONGEST_SPIN_MS = 0.1;
+const SHORTEST_SPIN_MS = 0.004;
+
+export class Device implements Channel {
+  readonly fd: number;
+
+  constructor(fd: number) {
+    this.fd = fd;
+    libc.setNonBlocking(fd);
+  }
+
+  send(message: Buffer, length: number): number {
+    for (;;) {
+      const result = libc.write(this.fd, message, length);
+      if (result === -ERRNO.EINTR) continue;
+      return Math.min(result, 0);
+    }
+  }
+}
+
+/** What else may wake the loop: the other thread's messages. */
+export interface Mailbox {
+  /** A descriptor that is readable when there may be mail. */
+  readonly fd: number;
+  /** Takes all there is. */
+  drain(): void;
+  /** A slice of background work, a few milliseconds at most; false when there is none. */
+  work(): boolean;
+}
+
+export interface ServeOptions {
+  /** Largest WRITE; the buffer must hold it and its headers. */
+  readonly maxWrite: number;
+  /** How many processors may run us and our callers. */
+  readonly processors: number;
+}
+
+/** Serves until the mount is gone (ENODEV, or DESTROY and no more), or `stopped` says so. */
+export function serve(
+  device: Device,
+  session: Session,
+  mailbox: Mailbox,
+  stopped: () => boolean,
+  options: ServeOptions,
+): void {
+  const buffer = Buffer.alloc(Math.max(FUSE_MIN_READ_BUFFER, options.maxWrite + 4096));
+  const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+  const at = libc.address(buffer);
+  const sleep = new Sleeper(device.fd, mailbox.fd);
+  const mayspin = options.processors > 1;
+  let spin = 0;
+  while (!stopped()) {
+    let length = libc.read(device.fd, at, buffer.length);
+    if (length === -ERRNO.EAGAIN && spin > 0) {
+      const until = performance.now() + spin;
+      do length = libc.read(device.fd, at, buffer.length);
+      while (length === -ERRNO.EAGAIN && performance.now() < until);
+      spin = length > 0 ? LONGEST_SPIN_MS : spin / 2 < SHORTEST_SPIN_MS ? 0 : spin / 2;
+    }
+    if (length > 0) {
+      session.handle(buffer, view, length);
+      continue;
+    }
+    if (length === -ERRNO.EAGAIN) {
+      const busy = mailbox.work();
+      const slept = sleep.until(busy ? 0 : -1);
+      if (mayspin && !busy && sleep.request && slept < LONGEST_SPIN_MS * 2) spin = LONGEST_SPIN_MS;
+      if (sleep.mail) mailbox.drain();
+      continue;
+    }
+    // ENOENT: the request was interrupted before it was read. EINTR: a signal of ours.
+    if (length === -ERRNO.ENOENT || length === -ERRNO.EINTR) continue;
+    // ENODEV: unmounted. ECONNABORTED: aborted through /sys/fs/fuse/connections. Both are a normal end.
+    if (length === -ERRNO.ENODEV || length === -ERRNO.ECONNABORTED) return;
+    throw new libc.SystemError("read", -length, "/dev/fuse");
+  }
+}
+
+/** Sleeps until a request or mail comes. */
+class Sleeper {
+  readonly #entries = new Int32Array(4);
+  readonly #at = libc.address(this.#entries);
+  request = false;
+  mail = false;
+
+  constructor(device: number, mail: number) {
+    // struct pollfd: int fd; short events, revents.
+    this.#entries[0] = device;
+    this.#entries[2] = mail;
+  }
+
+  /** How many milliseconds it slept. */
+  until(timeoutMs: number): number {
+    this.#entries[1] = libc.POLLIN;
+    this.#entries[3] = libc.POLLIN;
+    const start = performance.now();
+    libc.poll(this.#at, 2, timeoutMs);
+    this.request = (this.#entries[1] ?? 0) >> 16 !== 0;
+    this.mail = (this.#entries[3] ?? 0) >> 16 !== 0;
+    return performance.now() - start;
+  }
+}

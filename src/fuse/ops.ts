@@ -1,0 +1,117 @@
+/**
+ * THE TABLE: one row an operation of the kernel's protocol. Request, reply and handler types derive from it; so do
+ * parsing, ENOSYS for what no handler answers, the debug log, and the in-memory kernel of the tests.
+ *
+ * A row is the opcode, the struct behind the request's header, and what the reply carries. Handlers get the decoded
+ * struct and the header, and return the reply, throw FsError, or return PARKED and answer later through
+ * `Session.answer`. What each operation means to the tree is written in `fs/`.
+ */
+import * as abi from "./abi.ts";
+import { name, rest, type Struct, type StructValue, struct } from "./wire.ts";
+
+/** The part of the request's header that handlers see. One object, reused: copy what must outlive the call. */
+export interface Header {
+  opcode: number;
+  /** Names the request until it is answered. */
+  unique: number;
+  /** The inode it is about; 0 where the operation has none. */
+  nodeid: number;
+  uid: number;
+  gid: number;
+  /** Thread id of the caller, 0 when the kernel itself asks (read-ahead, write-back). */
+  pid: number;
+}
+
+/** Returned by a handler that will answer later. */
+export const PARKED = Symbol("parked");
+export type Parked = typeof PARKED;
+
+/**
+ * What a reply carries:
+ * - a struct: the handler returns its object
+ * - "data": the handler fills `target` and returns how many bytes it wrote
+ * - "nothing": the header alone; the handler returns nothing
+ * - "silence": there is no reply at all (forget)
+ */
+export type ReplyKind = Struct<unknown> | "data" | "nothing" | "silence";
+
+type ReplyValue<R> = R extends "data" ? number : R extends "nothing" | "silence" ? void : StructValue<R>;
+
+function op<Q, R extends ReplyKind>(
+  opcode: number,
+  request: Struct<Q>,
+  reply: R,
+): { readonly opcode: number; readonly request: Struct<Q>; readonly reply: R } {
+  return { opcode, request, reply };
+}
+
+const none = struct({});
+const named = struct({ name });
+const anything = struct({ body: rest });
+
+export const OPS = {
+  lookup: op(1, named, abi.entryOut),
+  forget: op(2, abi.forgetIn, "silence"),
+  getattr: op(3, abi.getattrIn, abi.attrOut),
+  setattr: op(4, abi.setattrIn, abi.attrOut),
+  readlink: op(5, none, "data"),
+  symlink: op(6, struct({ name, target: name }), abi.entryOut),
+  mknod: op(8, abi.mknodIn, abi.entryOut),
+  mkdir: op(9, abi.mkdirIn, abi.entryOut),
+  unlink: op(10, named, "nothing"),
+  rmdir: op(11, named, "nothing"),
+  rename: op(12, abi.renameIn, "nothing"),
+  link: op(13, abi.linkIn, abi.entryOut),
+  open: op(14, abi.openIn, abi.openOut),
+  read: op(15, abi.readIn, "data"),
+  write: op(16, abi.writeIn, abi.writeOut),
+  statfs: op(17, none, abi.statfsOut),
+  release: op(18, abi.releaseIn, "nothing"),
+  fsync: op(20, abi.fsyncIn, "nothing"),
+  setxattr: op(21, abi.setxattrIn, "nothing"),
+  /** With size 0 the caller asks how much there is: then the data is a getxattr_out. */
+  getxattr: op(22, abi.getxattrIn, "data"),
+  listxattr: op(23, abi.listxattrIn, "data"),
+  removexattr: op(24, named, "nothing"),
+  flush: op(25, abi.flushIn, "nothing"),
+  /** Answered by the session. */
+  init: op(26, anything, abi.initOut),
+  opendir: op(27, abi.openIn, abi.openOut),
+  readdir: op(28, abi.readIn, "data"),
+  releasedir: op(29, abi.releaseIn, "nothing"),
+  fsyncdir: op(30, abi.fsyncIn, "nothing"),
+  getlk: op(31, anything, "data"),
+  setlk: op(32, anything, "nothing"),
+  setlkw: op(33, anything, "nothing"),
+  access: op(34, abi.accessIn, "nothing"),
+  create: op(35, abi.createIn, abi.createOut),
+  /** Answered by the session: it never has a reply of its own unless it comes too early. */
+  interrupt: op(36, abi.interruptIn, "silence"),
+  bmap: op(37, anything, "data"),
+  destroy: op(38, none, "nothing"),
+  ioctl: op(39, anything, "data"),
+  poll: op(40, anything, "data"),
+  notifyReply: op(41, anything, "silence"),
+  batchForget: op(42, abi.batchForgetIn, "silence"),
+  fallocate: op(43, abi.fallocateIn, "nothing"),
+  readdirplus: op(44, abi.readIn, "data"),
+  rename2: op(45, abi.rename2In, "nothing"),
+  lseek: op(46, abi.lseekIn, abi.lseekOut),
+  copyFileRange: op(47, abi.copyFileRangeIn, abi.writeOut),
+  setupmapping: op(48, anything, "nothing"),
+  removemapping: op(49, anything, "nothing"),
+  syncfs: op(50, abi.syncfsIn, "nothing"),
+  tmpfile: op(51, abi.createIn, abi.createOut),
+  statx: op(52, anything, "data"),
+  copyFileRange64: op(53, abi.copyFileRangeIn, abi.lseekOut),
+} as const;
+
+export type OpName = keyof typeof OPS;
+export type Request<K extends OpName> = StructValue<(typeof OPS)[K]["request"]>;
+export type Reply<K extends OpName> = ReplyValue<(typeof OPS)[K]["reply"]>;
+
+/** `target` is where "data" goes: as many bytes as a reply may hold. */
+export type Handler<K extends OpName> = (request: Request<K>, header: Header, target: Buffer) => Reply<K> | Parked;
+
+/** What answers requests: a method an operation. An absent one is ENOSYS, which the kernel may remember for ever. */
+export type Filesystem = { readonly [K in OpName]?: Handler<K> };

@@ -1,0 +1,281 @@
+/**
+ * The kernel's conversation: a request in, at most one reply out.
+ *
+ * Lives here: cutting messages, the handshake (INIT), dispatch by the table, errors to errnos, interrupts, the debug
+ * log. Not known here: file descriptors (see device.ts; tests put a kernel in memory in its place) and the tree.
+ */
+import { ERRNO, FsError } from "../errno.ts";
+import * as abi from "./abi.ts";
+import { type Filesystem, type Header, OPS, type OpName, PARKED, type Reply, type ReplyKind } from "./ops.ts";
+import { MalformedMessage, type Struct } from "./wire.ts";
+
+const HEADER_SIZE = abi.outHeader.size;
+
+/** Where replies and notifications go. */
+export interface Channel {
+  /** Sends one message, the first `length` bytes. 0, or a negative errno: ENOENT when the request is gone. */
+  send(message: Buffer, length: number): number;
+}
+
+export interface SessionOptions {
+  /** What we ask of the kernel, of the FUSE_* capabilities; it grants what it knows. */
+  readonly flags: number;
+  readonly flags2: number;
+  /** Largest WRITE, in bytes; a multiple of the page size. */
+  readonly maxWrite: number;
+  /** A wait was interrupted: true if `unique` was parked (and is answered with EINTR, or soon will be). */
+  readonly interrupted: (unique: number) => boolean;
+  /** Called once, after the handshake. */
+  readonly onReady?: (granted: Granted) => void;
+  readonly log: (level: "debug" | "warn" | "error", text: string) => void;
+  /** Log every request and reply at debug. */
+  readonly debug?: boolean;
+}
+
+/** What the handshake settled. */
+export interface Granted {
+  readonly minor: number;
+  readonly flags: number;
+  readonly flags2: number;
+}
+
+interface Row {
+  readonly name: OpName;
+  readonly request: Struct<unknown>;
+  readonly reply: ReplyKind;
+  readonly handler: ((request: unknown, header: Header, target: Buffer) => unknown) | undefined;
+}
+
+export class Session {
+  readonly #rows: (Row | undefined)[] = [];
+  readonly #channel: Channel;
+  readonly #options: SessionOptions;
+  readonly #out: Buffer;
+  readonly #outView: DataView;
+  /** Where handlers put "data". */
+  readonly #target: Buffer;
+  readonly #header: Header = { opcode: 0, unique: 0, nodeid: 0, uid: 0, gid: 0, pid: 0 };
+  /** The table's row of each parked request, by its unique. */
+  readonly #parked = new Map<number, Row>();
+  /** How many requests of each kind came, by opcode: what a workload costs. */
+  readonly counts = new Uint32Array(64);
+  granted: Granted | undefined;
+  destroyed = false;
+
+  constructor(filesystem: Filesystem, channel: Channel, options: SessionOptions) {
+    this.#channel = channel;
+    this.#options = options;
+    this.#out = Buffer.alloc(HEADER_SIZE + options.maxWrite + 4096);
+    this.#outView = new DataView(this.#out.buffer, this.#out.byteOffset, this.#out.length);
+    this.#target = this.#out.subarray(HEADER_SIZE);
+    for (const [name, row] of Object.entries(OPS)) {
+      const key = name as OpName; // Object.entries forgets that OPS has no other keys.
+      // The table pairs each handler with its own request and reply; one loop over all rows cannot say so in types.
+      const handler = filesystem[key] as Row["handler"];
+      this.#rows[row.opcode] = {
+        name: key,
+        request: row.request as Struct<unknown>,
+        reply: row.reply,
+        handler: handler === undefined ? undefined : handler.bind(filesystem),
+      };
+    }
+  }
+
+  /** Handles one message. `view` is a DataView of `buffer`; the handler may keep neither. */
+  handle(buffer: Buffer, view: DataView, length: number): void {
+    if (length < abi.inHeader.size || view.getUint32(0, true) !== length) {
+      return this.#malformed(length >= 16 ? readU64(view, 8) : 0, `a message of ${length} bytes`);
+    }
+    const header = this.#header;
+    header.opcode = view.getUint32(4, true);
+    header.unique = readU64(view, 8);
+    header.nodeid = readU64(view, 16);
+    header.uid = view.getUint32(24, true);
+    header.gid = view.getUint32(28, true);
+    header.pid = view.getUint32(32, true);
+    const { opcode, unique } = header;
+    if (opcode < this.counts.length) this.counts[opcode] = (this.counts[opcode] ?? 0) + 1;
+    const row = this.#rows[opcode];
+    if (row === undefined) return this.#fail(unique, ERRNO.ENOSYS, `opcode ${opcode}`);
+    // Extensions (7.38) stand at the message's end and are no part of the struct.
+    const limit = length - view.getUint16(36, true) * 8;
+    try {
+      const request = row.request.decode(buffer, view, abi.inHeader.size, limit);
+      if (this.#options.debug === true) this.#logRequest(row, header, request);
+      if (row.name === "init") return this.#init(view, length, unique);
+      if (row.name === "interrupt") return this.#interrupt(row.request.decode(buffer, view, 40, limit));
+      if (row.name === "destroy") this.destroyed = true;
+      if (row.handler === undefined) {
+        if (row.name === "destroy") this.#send(unique, 0);
+        else if (row.reply !== "silence") this.#fail(unique, ERRNO.ENOSYS, row.name);
+        return;
+      }
+      const value = row.handler(request, header, this.#target);
+      if (value === PARKED) this.#parked.set(unique, row);
+      else this.#reply(row, unique, value);
+    } catch (error) {
+      if (row.reply !== "silence") this.#error(row, unique, error);
+      else this.#options.log("error", `${row.name}: ${describe(error)}`);
+    }
+  }
+
+  /** Answers a parked request of this operation. False if it is not parked (any more). */
+  answer<K extends OpName>(unique: number, name: K, value: Reply<K>): boolean {
+    const row = this.#parked.get(unique);
+    if (row === undefined || row.name !== name) return false;
+    this.#parked.delete(unique);
+    return this.#reply(row, unique, value);
+  }
+
+  /** Ends a parked request with an error. */
+  fail(unique: number, error: unknown): void {
+    const row = this.#parked.get(unique);
+    if (row === undefined) return;
+    this.#parked.delete(unique);
+    this.#error(row, unique, error);
+  }
+
+  get parked(): number {
+    return this.#parked.size;
+  }
+
+  /** Tells the kernel something it did not ask for: `code` is a FUSE_NOTIFY_*. 0, or a negative errno. */
+  notify<T>(code: number, body: Struct<T>, value: T, data?: Uint8Array): number {
+    const end = body.encode(this.#out, this.#outView, HEADER_SIZE, value);
+    const length = end + (data?.length ?? 0);
+    const message = length <= this.#out.length ? this.#out : Buffer.alloc(length);
+    if (message !== this.#out) this.#out.copy(message, 0, 0, end);
+    if (data !== undefined) message.set(data, end);
+    return this.#sendHeader(message, 0, code, length);
+  }
+
+  #reply(row: Row, unique: number, value: unknown): boolean {
+    let length = HEADER_SIZE;
+    if (row.reply === "data") length += Number(value);
+    else if (row.reply === "silence") return true;
+    else if (row.reply !== "nothing") length = row.reply.encode(this.#out, this.#outView, HEADER_SIZE, value);
+    if (this.#options.debug === true) this.#options.log("debug", `← ${unique} ${row.name} ok ${length} bytes`);
+    return this.#send(unique, length - HEADER_SIZE);
+  }
+
+  #error(row: Row, unique: number, error: unknown): void {
+    if (error instanceof FsError) return this.#fail(unique, error.errno, row.name, error);
+    if (error instanceof MalformedMessage) return this.#malformed(unique, `${row.name}: ${error.message}`);
+    this.#options.log("error", `${row.name}: ${describe(error)}`);
+    this.#fail(unique, ERRNO.EIO, row.name);
+  }
+
+  #malformed(unique: number, what: string): void {
+    this.#options.log("error", `the kernel sent something that is not its protocol: ${what}`);
+    if (unique !== 0) this.#fail(unique, ERRNO.EIO, what);
+  }
+
+  #fail(unique: number, errno: number, what: string, error?: FsError): void {
+    if (this.#options.debug === true) {
+      this.#options.log("debug", `← ${unique} ${what} ${error?.code ?? errno} ${error?.message ?? ""}`);
+    }
+    this.#sendHeader(this.#out, unique, -errno, HEADER_SIZE);
+  }
+
+  #send(unique: number, bodyLength: number): boolean {
+    return this.#sendHeader(this.#out, unique, 0, HEADER_SIZE + bodyLength) === 0;
+  }
+
+  #sendHeader(message: Buffer, unique: number, error: number, length: number): number {
+    const view = message === this.#out ? this.#outView : new DataView(message.buffer, message.byteOffset);
+    view.setUint32(0, length, true);
+    view.setInt32(4, error, true);
+    view.setUint32(8, unique >>> 0, true);
+    view.setUint32(12, Math.floor(unique / 2 ** 32), true);
+    const result = this.#channel.send(message, length);
+    // ENOENT: the caller was killed, or the request aborted; nobody waits for this reply.
+    if (result < 0 && result !== -ERRNO.ENOENT && unique !== 0) {
+      this.#options.log("warn", `a reply of ${length} bytes was refused by the kernel: errno ${-result}`);
+    }
+    return result;
+  }
+
+  /**
+   * INTERRUPT names a request whose caller got a signal. If it waits here, the one who parked it answers EINTR. If not,
+   * it is either answered already, and the kernel drops this reply, or not read yet, and EAGAIN makes the kernel send
+   * the interrupt again (Documentation/filesystems/fuse.rst, "Interrupting filesystem operations").
+   */
+  #interrupt(request: unknown): void {
+    const { unique } = request as { unique: number }; // the row's struct is interruptIn
+    if (!this.#options.interrupted(unique))
+      this.#sendHeader(this.#out, this.#header.unique, -ERRNO.EAGAIN, HEADER_SIZE);
+  }
+
+  #init(view: DataView, length: number, unique: number): void {
+    const major = view.getUint32(40, true);
+    const minor = view.getUint32(44, true);
+    const maxReadahead = view.getUint32(48, true);
+    const offered = view.getUint32(52, true);
+    if (major !== abi.FUSE_KERNEL_VERSION || minor < abi.OLDEST_MINOR_VERSION) {
+      this.#options.log("error", `the kernel speaks FUSE ${major}.${minor}; Linux 5.4 (7.31) or newer is needed`);
+      // A higher major: say ours, and the kernel asks again. A lower one, or an old minor, cannot be served.
+      if (major <= abi.FUSE_KERNEL_VERSION) return this.#fail(unique, ERRNO.EPROTO, "init");
+    }
+    const extended = (offered & abi.FUSE_INIT_EXT) !== 0 && length >= 60;
+    const offered2 = extended ? view.getUint32(56, true) : 0;
+    const granted: Granted = {
+      minor: Math.min(minor, abi.FUSE_KERNEL_MINOR_VERSION),
+      flags: (this.#options.flags | (extended ? abi.FUSE_INIT_EXT : 0)) & offered,
+      flags2: this.#options.flags2 & offered2,
+    };
+    const end = abi.initOut.encode(this.#out, this.#outView, HEADER_SIZE, {
+      major: abi.FUSE_KERNEL_VERSION,
+      minor: granted.minor,
+      max_readahead: maxReadahead,
+      flags: granted.flags >>> 0,
+      max_background: 64,
+      congestion_threshold: 48,
+      max_write: this.#options.maxWrite,
+      time_gran: 1,
+      max_pages: Math.ceil(this.#options.maxWrite / 4096),
+      map_alignment: 0,
+      flags2: granted.flags2 >>> 0,
+      max_stack_depth: (granted.flags2 & abi.FUSE_PASSTHROUGH) !== 0 ? 1 : 0,
+      request_timeout: 0,
+    });
+    this.#send(unique, end - HEADER_SIZE);
+    this.granted = granted;
+    this.#options.onReady?.(granted);
+  }
+
+  #logRequest(row: Row, header: Header, request: unknown): void {
+    const fields = JSON.stringify(request, (_, value) =>
+      typeof value === "bigint"
+        ? value.toString()
+        : ArrayBuffer.isView(value)
+          ? `${value.byteLength} bytes`
+          : // Buffer has toJSON, which runs before this function and would spell out every byte.
+            isBufferJson(value)
+            ? `${value.data.length} bytes`
+            : value,
+    );
+    this.#options.log(
+      "debug",
+      `→ ${header.unique} ${row.name} node ${header.nodeid} uid ${header.uid} pid ${header.pid} ${fields}`,
+    );
+  }
+}
+
+function isBufferJson(value: unknown): value is { data: unknown[] } {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "type" in value &&
+    value.type === "Buffer" &&
+    "data" in value &&
+    Array.isArray(value.data)
+  );
+}
+
+function readU64(view: DataView, offset: number): number {
+  return view.getUint32(offset, true) + view.getUint32(offset + 4, true) * 2 ** 32;
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -1,0 +1,188 @@
+/**
+ * How C structs become objects and back. The one codec of the kernel's protocol.
+ *
+ * A struct is written down once, field by field as in <linux/fuse.h>, and both directions are compiled from it: one
+ * function that reads an object off a buffer, one that writes it. Compiled, so that every struct has one shape and no
+ * loop over its fields runs per message. What a struct means is not known here.
+ *
+ * All numbers are little-endian, as on every machine llmfs is built for.
+ */
+
+/** A field's type. `size` is its bytes in the struct; 0 for those that take the rest of the message. */
+export interface Field<T> {
+  readonly size: number;
+  /** JavaScript that reads the field; `o` is the struct's offset in `b` (Buffer) and `v` (DataView), `at` the field's. */
+  readonly decode: (at: string) => string;
+  /** JavaScript that writes `value` at `at`. */
+  readonly encode: (at: string, value: string) => string;
+  /** Never there at run time: carries the type. */
+  readonly type?: T;
+}
+
+export type FieldValue<F> = F extends Field<infer T> ? T : never;
+
+function field<T>(size: number, decode: Field<T>["decode"], encode: Field<T>["encode"]): Field<T> {
+  return { size, decode, encode };
+}
+
+export const u16 = field<number>(
+  2,
+  (at) => `v.getUint16(${at}, true)`,
+  (at, value) => `v.setUint16(${at}, ${value}, true);`,
+);
+
+export const u32 = field<number>(
+  4,
+  (at) => `v.getUint32(${at}, true)`,
+  (at, value) => `v.setUint32(${at}, ${value}, true);`,
+);
+
+export const i32 = field<number>(
+  4,
+  (at) => `v.getInt32(${at}, true)`,
+  (at, value) => `v.setInt32(${at}, ${value}, true);`,
+);
+
+/** A 64-bit field that is computed with: a number, exact up to 2^53. Whoever computes guards against more (EFBIG). */
+export const u64 = field<number>(
+  8,
+  (at) => `(v.getUint32(${at}, true) + v.getUint32(${at} + 4, true) * 4294967296)`,
+  (at, value) =>
+    `v.setUint32(${at}, ${value} >>> 0, true); v.setUint32(${at} + 4, Math.floor(${value} / 4294967296), true);`,
+);
+
+/** Signed, for seconds before 1970. */
+export const i64 = field<number>(
+  8,
+  (at) => `(v.getUint32(${at}, true) + v.getInt32(${at} + 4, true) * 4294967296)`,
+  (at, value) =>
+    `v.setUint32(${at}, ${value} >>> 0, true); v.setInt32(${at} + 4, Math.floor(${value} / 4294967296), true);`,
+);
+
+/** A 64-bit field that is only handed back. */
+export const opaque64 = field<bigint>(
+  8,
+  (at) => `v.getBigUint64(${at}, true)`,
+  (at, value) => `v.setBigUint64(${at}, ${value}, true);`,
+);
+
+/** Padding and fields nobody reads: zeros when written. */
+export function pad(size: number): Field<undefined> {
+  return field<undefined>(
+    size,
+    () => "undefined",
+    (at) => `b.fill(0, ${at}, ${at} + ${size});`,
+  );
+}
+
+/** A name up to its NUL, one character a byte (Latin-1), as everywhere in llmfs. Must come after the fixed fields. */
+export const name = field<string>(
+  0,
+  (at) => `b.latin1Slice(${at}, end = nul(b, ${at}, limit))`,
+  (at, value) => `b.latin1Write(${value}, ${at}); b[${at} + ${value}.length] = 0;`,
+);
+
+/** The rest of the message, as a view of the request's buffer: copy what must outlive the request. */
+export const rest = field<Uint8Array>(
+  0,
+  (at) => `b.subarray(${at}, limit)`,
+  (at, value) => `b.set(${value}, ${at});`,
+);
+
+export type Fields = Readonly<Record<string, Field<unknown>>>;
+
+type Flat<F extends Fields> = {
+  readonly [K in keyof F as FieldValue<F[K]> extends undefined ? never : K]: FieldValue<F[K]>;
+};
+
+export interface Struct<T> {
+  /** Bytes of the fixed fields. */
+  readonly size: number;
+  readonly fields: Fields;
+  /** Offset of each fixed field. */
+  readonly offsets: ReadonlyMap<string, number>;
+  /** Reads the struct at `offset`; `limit` is the message's end. Throws MalformedMessage when it is too short. */
+  decode(buffer: Buffer, view: DataView, offset: number, limit: number): T;
+  /** Writes the struct at `offset` and returns the offset behind it. */
+  encode(buffer: Buffer, view: DataView, offset: number, value: T): number;
+}
+
+export type StructValue<S> = S extends Struct<infer T> ? T : never;
+
+/** A message that is shorter than its struct, or a name that does not end. */
+export class MalformedMessage extends Error {
+  override readonly name = "MalformedMessage";
+}
+
+function tooShort(what: string, have: number, want: number): never {
+  throw new MalformedMessage(`${what}: ${have} bytes where ${want} are needed`);
+}
+
+function nul(buffer: Buffer, from: number, limit: number): number {
+  const end = buffer.indexOf(0, from);
+  if (end < 0 || end >= limit) throw new MalformedMessage("a name without its NUL");
+  return end;
+}
+
+/** A C struct. Fields in order; names and `rest` only at the end. */
+export function struct<F extends Fields>(fields: F): Struct<Flat<F>> {
+  const offsets = new Map<string, number>();
+  let size = 0;
+  let variable = false;
+  const decodes: string[] = [];
+  const encodes: string[] = [];
+  const results: string[] = [];
+  for (const [key, type] of Object.entries(fields)) {
+    if (type.size > 0) {
+      if (variable) throw new Error(`${key}: a fixed field cannot follow one of variable length`);
+      const at = `(o + ${size})`;
+      offsets.set(key, size);
+      if (type.decode(at) !== "undefined") results.push(`${key}: ${type.decode(at)}`);
+      encodes.push(type.encode(at, `value.${key}`));
+      size += type.size;
+      continue;
+    }
+    if (!variable) {
+      decodes.push(`let end = o + ${size};`);
+      encodes.push(`let end = o + ${size};`);
+    }
+    decodes.push(`const ${key} = ${type.decode(variable ? "end + 1" : "end")};`);
+    results.push(key);
+    encodes.push(type.encode("end", `value.${key}`), `end += value.${key}.length${type === name ? " + 1" : ""};`);
+    variable = true;
+  }
+  const decode = new Function(
+    "tooShort",
+    "nul",
+    `return function decode(b, v, o, limit) {
+      if (limit - o < ${size}) tooShort("message", limit - o, ${size});
+      ${decodes.join("\n")}
+      return { ${results.join(", ")} };
+    }`,
+  )(tooShort, nul);
+  const encode = new Function(
+    `return function encode(b, v, o, value) {
+      ${encodes.join("\n")}
+      return ${variable ? "end" : `o + ${size}`};
+    }`,
+  )();
+  return { size, fields, offsets, decode, encode };
+}
+
+/** A struct within a struct. */
+export function nested<T>(inner: Struct<T>): Field<T> {
+  const keys: [string, Field<unknown>, number][] = Object.entries(inner.fields).map(([key, type]) => {
+    const offset = inner.offsets.get(key);
+    if (offset === undefined) throw new Error(`${key}: only fixed fields can be nested`);
+    return [key, type, offset];
+  });
+  return field<T>(
+    inner.size,
+    (at) =>
+      `{ ${keys
+        .filter(([, type]) => type.decode("0") !== "undefined")
+        .map(([key, type, offset]) => `${key}: ${type.decode(`(${at} + ${offset})`)}`)
+        .join(", ")} }`,
+    (at, value) => keys.map(([key, type, offset]) => type.encode(`(${at} + ${offset})`, `${value}.${key}`)).join("\n"),
+  );
+}

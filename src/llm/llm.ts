@@ -46,6 +46,10 @@ export interface ChatAnswer {
   readonly model: string;
   /** Absent when the server tells none. */
   readonly usage?: ChatUsage;
+  /** The request's key, when whoever answered keyed it: see recording/key.ts. */
+  readonly key?: string;
+  /** The answer was recorded earlier; nothing was asked and nothing spent. Absent: it came from a server. */
+  readonly recorded?: boolean;
 }
 
 export interface ChatOptions {
@@ -53,6 +57,8 @@ export interface ChatOptions {
   readonly signal?: AbortSignal;
   /** Called with each piece of text as it streams in, and with the empty string when an attempt starts over. */
   readonly onText?: (delta: string) => void;
+  /** What the request is for, as people call it: a file's path, "structure". For messages and recordings; no key. */
+  readonly label?: string;
 }
 
 export interface LanguageModel {

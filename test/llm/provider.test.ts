@@ -1,0 +1,99 @@
+import { expect, test } from "bun:test";
+import { LlmError } from "../../src/llm/llm.ts";
+import { DEFAULT_MODEL, OPENAI_BASE_URL } from "../../src/llm/openai.ts";
+import { chooseProvider, LOCAL_SERVERS, type ProviderLayer } from "../../src/llm/provider.ts";
+import { openaiServer } from "../support/openai-server.ts";
+
+const flags = (layer: Omit<ProviderLayer, "from">): ProviderLayer => ({ ...layer, from: "flags" });
+const env = (layer: Omit<ProviderLayer, "from">): ProviderLayer => ({ ...layer, from: "environment" });
+const nobody = { localServers: [{ name: "Nobody", baseUrl: "http://127.0.0.1:1/v1" }] };
+
+async function refusal(promise: Promise<unknown>): Promise<string> {
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (!(error instanceof LlmError)) throw new Error(`not an LlmError: ${String(error)}`);
+  expect(error.kind).toBe("unconfigured");
+  return error.message;
+}
+
+test("a key alone means OpenAI and the default model, without asking anybody", async () => {
+  expect(await chooseProvider([env({ apiKey: "sk-1" })], nobody)).toEqual({
+    baseUrl: OPENAI_BASE_URL,
+    apiKey: "sk-1",
+    model: DEFAULT_MODEL,
+    source: "environment",
+  });
+});
+
+test("flags win over the environment, field by field", async () => {
+  const layers = [
+    flags({ baseUrl: "http://127.0.0.1:9/v1/", model: "mine" }),
+    env({ baseUrl: "http://elsewhere/v1", apiKey: "sk-1", model: "theirs" }),
+  ];
+  expect(await chooseProvider(layers, nobody)).toEqual({
+    baseUrl: "http://127.0.0.1:9/v1",
+    apiKey: "sk-1",
+    model: "mine",
+    source: "flags",
+  });
+});
+
+test("an empty setting counts as none", async () => {
+  const layers = [flags({ apiKey: "" }), env({ apiKey: "sk-1", baseUrl: "" })];
+  expect((await chooseProvider(layers, nobody)).apiKey).toBe("sk-1");
+});
+
+test("a base URL needs no key", async () => {
+  const provider = await chooseProvider([flags({ baseUrl: "http://127.0.0.1:9/v1", model: "m" })]);
+  expect(provider).not.toHaveProperty("apiKey");
+});
+
+test("a base URL without a model takes the one the server has", async () => {
+  await using server = await openaiServer([], ["qwen3"]);
+  expect((await chooseProvider([flags({ baseUrl: server.baseUrl })])).model).toBe("qwen3");
+});
+
+test("a base URL without a model takes the default one where it is offered", async () => {
+  await using server = await openaiServer([], ["another", DEFAULT_MODEL]);
+  expect((await chooseProvider([flags({ baseUrl: server.baseUrl })])).model).toBe(DEFAULT_MODEL);
+});
+
+test("a base URL that is none is refused without being repeated", async () => {
+  const message = await refusal(chooseProvider([flags({ baseUrl: "sk-oops-a-key" })]));
+  expect(message).toContain("flags");
+  expect(message).not.toContain("sk-oops");
+});
+
+test("without a setting, the first local server that answers is taken", async () => {
+  await using server = await openaiServer([], ["llama", "qwen"]);
+  const localServers = [...nobody.localServers, { name: "Ollama", baseUrl: server.baseUrl }];
+  const found = { baseUrl: server.baseUrl, model: "llama", source: `Ollama, found at 127.0.0.1:${server.port}` };
+  expect(await chooseProvider([], { localServers })).toEqual(found);
+  expect((await chooseProvider([env({ model: "qwen" })], { localServers })).model).toBe("qwen");
+});
+
+test("with no provider at all the message names every way out, and who was tried", async () => {
+  const message = await refusal(chooseProvider([], nobody));
+  for (const way of ["OPENAI_API_KEY", "--base-url", "OPENAI_BASE_URL", "--mode replay", "Nobody (127.0.0.1:1)"]) {
+    expect(message).toContain(way);
+  }
+});
+
+test("a local server without a model is named as such", async () => {
+  await using server = await openaiServer([], []);
+  const message = await refusal(chooseProvider([], { localServers: [{ name: "Ollama", baseUrl: server.baseUrl }] }));
+  expect(message).toContain("answers but has none");
+});
+
+test("a local port where something silent listens costs no more than the probe", async () => {
+  const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  const localServers = [{ name: "Silent", baseUrl: `http://127.0.0.1:${silent.port}/v1` }];
+  expect(await refusal(chooseProvider([], { localServers, probeMs: 30 }))).toContain("Silent");
+  silent.stop(true);
+});
+
+test("the local servers are Ollama, LM Studio and llama.cpp, on their usual ports", () => {
+  expect(LOCAL_SERVERS.map(({ baseUrl }) => new URL(baseUrl).port)).toEqual(["11434", "1234", "8080"]);
+});

@@ -1,0 +1,35 @@
+import { expect, test } from "bun:test";
+import type { ChatRequest } from "../../src/llm/llm.ts";
+import { canonicalJson, requestKey } from "../../src/recording/key.ts";
+
+const request: ChatRequest = { model: "m", messages: [{ role: "user", content: "Hi" }], temperature: 0 };
+
+test("the order of members does not change the key, and an unset one counts as absent", () => {
+  const reordered = { temperature: 0, maxTokens: undefined, messages: [{ content: "Hi", role: "user" }], model: "m" };
+  expect(canonicalJson(reordered)).toBe(canonicalJson(request));
+});
+
+test("everything else does", () => {
+  const others: ChatRequest[] = [
+    { ...request, model: "n" },
+    { ...request, temperature: 1 },
+    { ...request, maxTokens: 1 },
+    { ...request, messages: [{ role: "user", content: "Hi " }] },
+    { ...request, messages: [{ role: "system", content: "Hi" }] },
+    { ...request, schema: { name: "s", schema: {} } },
+  ];
+  expect(new Set([request, ...others].map(requestKey)).size).toBe(others.length + 1);
+});
+
+test("the key is sha-256 of canonical JSON, so that others can compute it", () => {
+  expect(canonicalJson(request)).toBe('{"messages":[{"content":"Hi","role":"user"}],"model":"m","temperature":0}');
+  expect(requestKey(request)).toBe(new Bun.CryptoHasher("sha256").update(canonicalJson(request)).digest("hex"));
+});
+
+test("what JSON cannot hold is an error, not a key", () => {
+  for (const value of [Number.NaN, 1n, () => {}, Symbol("x")]) expect(() => canonicalJson({ value })).toThrow();
+});
+
+test("a member named __proto__ counts like any other", () => {
+  expect(canonicalJson(JSON.parse('{"__proto__":1}'))).toBe('{"__proto__":1}');
+});

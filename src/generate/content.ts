@@ -1,0 +1,92 @@
+/** From what a generator returns to what a file holds: bytes, and metadata as text. */
+import { FsError } from "../errno.ts";
+import type { FileContent } from "../generators/generator.ts";
+
+export interface ContentLimits {
+  /** Largest content in bytes. */
+  readonly bytes: number;
+}
+
+/** `origin` names file and generator, for messages. Rejects with FsError EFBIG or EIO, or the signal's reason. */
+export async function contentBytes(
+  content: FileContent["content"],
+  origin: string,
+  limits: ContentLimits,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  if (typeof content === "string") return limited(new TextEncoder().encode(content), origin, limits);
+  if (content instanceof Uint8Array) return limited(Uint8Array.from(content), origin, limits);
+  if (isAsyncIterable(content)) return collect(content, origin, limits, signal);
+  return limited(new TextEncoder().encode(jsonText(content, origin)), origin, limits);
+}
+
+/** Every value as text. A key that cannot be part of an xattr's name is left out and reported. */
+export function metadataText(
+  metadata: FileContent["metadata"],
+  warn: (message: string) => void,
+): ReadonlyMap<string, string> {
+  const text = new Map<string, string>();
+  for (const [key, value] of Object.entries(metadata ?? {})) {
+    const stored = String(value);
+    // xattr names have at most 255 bytes (XATTR_NAME_MAX), "user.llmfs.meta." included; values 64 KiB.
+    if (key === "" || key.includes("\0") || Buffer.byteLength(key) > 200 || Buffer.byteLength(stored) > 65536) {
+      warn(`metadata ${JSON.stringify(key.slice(0, 40))} is left out: no xattr can hold it`);
+    } else text.set(key, stored);
+  }
+  return text;
+}
+
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+}
+
+/** Stops the iteration, so that the generator's `finally` runs, on too much and when nobody wants the result. */
+async function collect(
+  pieces: AsyncIterable<unknown>,
+  origin: string,
+  limits: ContentLimits,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const collected: Uint8Array[] = [];
+  let length = 0;
+  const encoder = new TextEncoder();
+  for await (const piece of pieces) {
+    signal.throwIfAborted();
+    if (typeof piece !== "string" && !(piece instanceof Uint8Array)) {
+      throw new FsError("EIO", `${origin} streamed ${kindOf(piece)} where text or bytes are expected`);
+    }
+    const bytes = typeof piece === "string" ? encoder.encode(piece) : Uint8Array.from(piece);
+    length += bytes.length;
+    if (length > limits.bytes) throw tooLarge(origin, limits);
+    collected.push(bytes);
+  }
+  return Buffer.concat(collected);
+}
+
+function jsonText(value: unknown, origin: string): string {
+  let compact: string | undefined;
+  try {
+    // A circle is found at once here; with indentation, JavaScriptCore first fills the stack (seconds).
+    compact = JSON.stringify(value);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new FsError("EIO", `${origin} returned a value that JSON cannot hold: ${why}`, { cause });
+  }
+  if (compact === undefined) {
+    throw new FsError("EIO", `${origin} returned ${kindOf(value)} where text, bytes or a JSON value is expected`);
+  }
+  return `${JSON.stringify(JSON.parse(compact), null, 2)}\n`;
+}
+
+function limited(bytes: Uint8Array, origin: string, limits: ContentLimits): Uint8Array {
+  if (bytes.length > limits.bytes) throw tooLarge(origin, limits);
+  return bytes;
+}
+
+function tooLarge(origin: string, limits: ContentLimits): FsError {
+  return new FsError("EFBIG", `${origin} returned more than ${limits.bytes} bytes, the limit for generated content`);
+}
+
+function kindOf(value: unknown): string {
+  return value === null ? "null" : typeof value === "undefined" ? "nothing" : `a ${typeof value}`;
+}

@@ -1,0 +1,171 @@
+/**
+ * The engine: answers generation requests by running generators.
+ *
+ * Lives here: the queue and its limit, deadlines, cancellation, what a generator's context is made of, and how its
+ * result becomes bytes and its failure an errno. Not known here: inodes and readers (the filesystem waits, retries and
+ * runs one generation a file), servers and recordings (they are behind the model).
+ */
+import { FsError } from "../errno.ts";
+import type { Generate, GeneratedContent, GenerationRequest, LogLevel, TreePort } from "../fs/port.ts";
+import type { ContentGenerator, FileContent, GeneratorContext, TreeEntry } from "../generators/generator.ts";
+import { builtInGenerators } from "../generators/index.ts";
+import type { ChatMessage, LanguageModel } from "../llm/llm.ts";
+import { contentBytes, metadataText } from "./content.ts";
+import { type ContextBudget, contextMaker } from "./context.ts";
+import { fsError } from "./failure.ts";
+import { type Slot, Slots } from "./slots.ts";
+
+export interface EngineOptions {
+  readonly model: LanguageModel;
+  /** The model for files below no directory that names one. */
+  readonly modelName: string;
+  readonly tree: TreePort;
+  /** The user's own, by name; they win over built-in ones of the same name. */
+  readonly generators?: ReadonlyMap<string, ContentGenerator>;
+  /** Options of the rule that bound a generator to a file. */
+  readonly optionsFor?: (generator: string, path: string) => Readonly<Record<string, unknown>>;
+  /** Generations at once. One that waits for another file does not count. Default 4. */
+  readonly concurrency?: number;
+  /** The longest one generation may take, waiting for a slot not included. Default 20 minutes. */
+  readonly deadlineMs?: number;
+  /** Largest generated content in bytes. Default 256 MiB. */
+  readonly maxContentBytes?: number;
+  readonly contextBudget?: Partial<ContextBudget>;
+  /** Default true: what looks like a secret is taken out of what is sent. */
+  readonly redact?: boolean;
+  readonly temperature?: number;
+  readonly log?: (level: LogLevel, text: string) => void;
+}
+
+export interface Engine extends AsyncDisposable {
+  /** Rejects with FsError and nothing else. EINTR when the signal fires. */
+  readonly generate: Generate;
+  /** Exactly what the generator "llm" would send for a file, secrets taken out. Spends nothing, generates nothing. */
+  preview(request: GenerationRequest): Promise<readonly ChatMessage[]>;
+  /** Names of the generators there are. */
+  readonly generators: readonly string[];
+}
+
+export function createEngine(options: EngineOptions): Engine {
+  const { tree, concurrency = 4, deadlineMs = 20 * 60_000, maxContentBytes = 256 * 1024 * 1024 } = options;
+  const log = options.log ?? (() => {});
+  const context = contextMaker(tree, {
+    ...(options.contextBudget && { budget: options.contextBudget }),
+    ...(options.redact !== undefined && { redact: options.redact }),
+  });
+  const generators = new Map([
+    ...builtInGenerators({
+      llm: {
+        model: options.model,
+        modelName: options.modelName,
+        compose: context.compose,
+        ...(options.temperature !== undefined && { temperature: options.temperature }),
+      },
+    }),
+    ...(options.generators ?? []),
+  ]);
+  const slots = new Slots(concurrency);
+
+  function contextFor(request: GenerationRequest, signal: AbortSignal, slot?: Slot): GeneratorContext {
+    const related = once(() => context.related(request.file, request.prompts));
+    const say = (level: LogLevel) => (message: string) => log(level, `${request.path}: ${message}`);
+    return {
+      file: request.file,
+      prompts: request.prompts,
+      ...(request.model !== undefined && { model: request.model }),
+      options: options.optionsFor?.(request.generator, request.path) ?? {},
+      outline: once(() => tree.outline()),
+      related,
+      list: (path): Promise<readonly TreeEntry[]> => tree.list(path),
+      read: (path) => {
+        const read = () => until(signal, tree.read(path, request.ino));
+        const reading = slot === undefined ? read() : slot.without(read);
+        // A generator that does not wait for what it reads must not bring the process down when the read fails.
+        reading.catch(() => {});
+        return reading;
+      },
+      signal,
+      log: { debug: say("debug"), info: say("info"), warn: say("warn") },
+    };
+  }
+
+  async function run(request: GenerationRequest, signal: AbortSignal, slot: Slot): Promise<GeneratedContent> {
+    const origin = `${request.path}: generator "${request.generator}"`;
+    const generator = generators.get(request.generator);
+    if (generator === undefined) {
+      const known = [...generators.keys()].sort().join(", ");
+      throw new FsError("EIO", `${origin} is unknown; there are: ${known} (user.llmfs.generator chooses one)`);
+    }
+    const result: unknown = await generator.generate(request.path, contextFor(request, signal, slot));
+    if (!isFileContent(result)) throw new FsError("EIO", `${origin} returned no { content }`);
+    const bytes = await contentBytes(result.content, origin, { bytes: maxContentBytes }, signal);
+    return { bytes, metadata: metadataText(result.metadata, (text) => log("warn", `${origin}: ${text}`)) };
+  }
+
+  return {
+    generators: [...generators.keys()].sort(),
+    async generate(request, caller) {
+      const origin = `${request.path}: generator "${request.generator}"`;
+      const stop = new AbortController();
+      const giveUp = () => stop.abort(new FsError("EINTR", `${origin} was cancelled: nobody waits for the file`));
+      if (caller.aborted) giveUp();
+      else caller.addEventListener("abort", giveUp, { once: true });
+      let timer: Timer | undefined;
+      try {
+        if (request.pause > 0) await wait(request.pause, stop.signal);
+        using slot = await slots.take(stop.signal);
+        const late = () => stop.abort(new FsError("ETIMEDOUT", `${origin} took longer than ${deadlineMs / 1000} s`));
+        timer = setTimeout(late, deadlineMs);
+        return await until(stop.signal, run(request, stop.signal, slot));
+      } catch (error) {
+        throw fsError(stop.signal.aborted ? stop.signal.reason : error, origin);
+      } finally {
+        clearTimeout(timer);
+        caller.removeEventListener("abort", giveUp);
+      }
+    },
+    preview(request) {
+      return context.compose(request.path, contextFor(request, new AbortController().signal));
+    },
+    async [Symbol.asyncDispose]() {
+      for (const [name, generator] of generators) {
+        try {
+          await generator.dispose?.();
+        } catch (error) {
+          log("warn", `generator "${name}" failed while it was disposed: ${String(error)}`);
+        }
+      }
+    },
+  };
+}
+
+/** What the contract says of the members is checked where they are used. */
+function isFileContent(value: unknown): value is FileContent {
+  return typeof value === "object" && value !== null && "content" in value;
+}
+
+/** The work's result, or the signal's reason as soon as it fires: work that ignores the signal is left behind. */
+function until<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
+}
+
+/** The back-off of a file that failed before: it holds no slot meanwhile. */
+function wait(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  return until(signal, promise).finally(() => clearTimeout(timer));
+}
+
+/** A value that is asked for at most once, and not at all if nobody asks. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}

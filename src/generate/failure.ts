@@ -1,0 +1,34 @@
+/** From whatever made a generation fail to the errno that readers get. The message is kept; it is for people. */
+import { type ErrnoName, FsError, isErrnoName } from "../errno.ts";
+import { LlmError, type LlmErrorKind } from "../llm/llm.ts";
+
+const ERRNO_OF: Record<LlmErrorKind, ErrnoName> = {
+  unconfigured: "EIO",
+  "refused-key": "EACCES",
+  "no-connection": "EHOSTUNREACH",
+  timeout: "ETIMEDOUT",
+  "rate-limited": "EBUSY",
+  quota: "EDQUOT",
+  server: "EIO",
+  "bad-request": "EIO",
+  refusal: "EIO",
+  truncated: "EIO",
+  empty: "EIO",
+  cancelled: "EINTR",
+  unrecorded: "EIO",
+};
+
+/**
+ * `origin` names file and generator. A generator chooses the errno by an error whose name is "FsError" and whose code
+ * is an errno's name; it need not be our class, which a user's module cannot import.
+ */
+export function fsError(error: unknown, origin: string): FsError {
+  if (error instanceof FsError) return error;
+  if (error instanceof LlmError) return new FsError(ERRNO_OF[error.kind], error.message, { cause: error });
+  if (error instanceof Error) {
+    const code: unknown = "code" in error ? error.code : undefined;
+    const chosen = error.name === "FsError" && typeof code === "string" && isErrnoName(code);
+    return new FsError(chosen ? code : "EIO", `${origin} failed: ${error.message}`, { cause: error });
+  }
+  return new FsError("EIO", `${origin} failed: ${String(error)}`, { cause: error });
+}

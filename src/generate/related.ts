@@ -1,0 +1,155 @@
+/**
+ * Which static files a model is shown when it writes another one, and why.
+ *
+ * Static ones only: what a file gets must not depend on which others happened to be generated before it.
+ */
+
+import type { TreePort } from "../fs/port.ts";
+import type { FileInfo, RelatedFile, TreeEntry } from "../generators/generator.ts";
+import { byteOrder, distance, folderOf } from "./outline.ts";
+import { fits, tokenCounter } from "./tokens.ts";
+
+export interface RelatedOptions {
+  /** Tokens for all of them together. */
+  readonly budget: number;
+  /** So many files, the nearest ones, are read to see whether they mention the file in question. */
+  readonly candidates?: number;
+  /** Takes secrets out; done before a file is cut, since half a secret is not recognised as one. */
+  readonly clean?: (text: string) => Promise<string>;
+  /** Bytes read of one file; longer ones are not text that helps. */
+  readonly fileLimit?: number;
+}
+
+interface Candidate {
+  readonly path: string;
+  readonly content: string;
+  readonly far: number;
+}
+
+const CONFIGURATION = new Set(
+  `package.json tsconfig.json deno.json pyproject.toml setup.cfg setup.py requirements.txt Cargo.toml go.mod Makefile
+  CMakeLists.txt meson.build build.gradle pom.xml Gemfile composer.json mix.exs Dockerfile .editorconfig`.split(/\s+/),
+);
+
+/**
+ * Most related first, within the budget: whole files while they fit, the last one cut at a line.
+ *
+ * `words` are the texts that speak of the file (its description, its prompts); `outline` holds what may be sent.
+ */
+export async function relatedFiles(
+  file: Pick<FileInfo, "path">,
+  words: readonly string[],
+  outline: readonly TreeEntry[],
+  readStatic: TreePort["readStatic"],
+  options: RelatedOptions,
+): Promise<readonly RelatedFile[]> {
+  const home = folderOf(file.path);
+  const nearest = outline
+    .filter(({ type, state, path }) => type === "file" && state === "static" && path !== file.path)
+    .map(({ path }) => ({ path, far: distance(home, folderOf(path)) }))
+    .sort((a, b) => a.far - b.far || byteOrder(a.path, b.path))
+    .slice(0, options.candidates ?? 200);
+  const limit = options.fileLimit ?? 64 * 1024;
+  const ranked: { readonly file: RelatedFile; readonly score: number; readonly far: number }[] = [];
+  for (const { path, far } of nearest) {
+    const content = textOf(await readStatic(path, limit + 1), limit);
+    if (content === undefined) continue;
+    const rank = reasonFor(file.path, words, { path, content, far });
+    if (rank !== undefined) ranked.push({ file: { path, reason: rank.reason, content }, score: rank.score, far });
+  }
+  ranked.sort((a, b) => b.score - a.score || a.far - b.far || byteOrder(a.file.path, b.file.path));
+  const { clean = async (text: string) => text, budget } = options;
+  const files = ranked.map(async ({ file }) => ({ ...file, content: await clean(file.content) }));
+  return fill(await Promise.all(files), budget);
+}
+
+/** The first rule that applies; none: the file does not help. */
+function reasonFor(
+  target: string,
+  words: readonly string[],
+  { path, content, far }: Candidate,
+): { readonly reason: string; readonly score: number } | undefined {
+  const name = nameOf(path);
+  const folder = folderOf(path);
+  const home = folderOf(target);
+  if (words.some((text) => mentions(text, name))) return { reason: "named by this file's description", score: 100 };
+  if (mentions(content, nameOf(target)) || imports(content, stemOf(target)))
+    return { reason: "mentions this file", score: 90 };
+  if (stemOf(path) === stemOf(target)) return { reason: "same subject, by its name", score: 80 };
+  if (folder === home) return { reason: "same directory", score: extensionOf(path) === extensionOf(target) ? 65 : 60 };
+  const above = home === folder || folder === "/" || home.startsWith(`${folder}/`);
+  if (above && /^readme(\.\w+)?$/i.test(name)) return { reason: `README of ${folder}`, score: 50 };
+  if (above && CONFIGURATION.has(name)) return { reason: `configuration of ${folder}`, score: 45 };
+  if (far <= 2 && extensionOf(path) === extensionOf(target)) return { reason: "same kind, near by", score: 20 };
+  return undefined;
+}
+
+/** The name as a word of its own; very short ones say nothing. */
+function mentions(text: string, name: string): boolean {
+  if (name.length < 4) return false;
+  for (let at = text.indexOf(name); at >= 0; at = text.indexOf(name, at + 1)) {
+    if (!/[\w-]/.test(text[at - 1] ?? " ") && !/[\w-]/.test(text[at + name.length] ?? " ")) return true;
+  }
+  return false;
+}
+
+function imports(content: string, stem: string): boolean {
+  if (stem.length < 3 || stem === "index" || stem === "main") return false;
+  const words = content
+    .split("\n", 400)
+    .filter((line) => /^\s*(#\s*include|import|from|use|mod|require|export)\b|require\(/.test(line));
+  return words.some((line) => mentions(line.padEnd(4), stem) || new RegExp(`\\b${RegExp.escape(stem)}\\b`).test(line));
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
+/** "tides" for tides.c, test_tides.py, tides.test.ts: what the file is about. */
+function stemOf(path: string): string {
+  return nameOf(path)
+    .replace(/(\.(test|spec|d))?\.[^.]*$/, "")
+    .replace(/^test_|_test$/, "")
+    .toLowerCase();
+}
+
+function extensionOf(path: string): string {
+  return /\.[^.]+$/.exec(nameOf(path))?.[0] ?? "";
+}
+
+/** The bytes as text; undefined if they are none, or too long to help. */
+function textOf(bytes: Uint8Array | undefined, limit: number): string | undefined {
+  if (bytes === undefined || bytes.length === 0 || bytes.length > limit || bytes.includes(0)) return undefined;
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+async function fill(files: readonly RelatedFile[], budget: number): Promise<readonly RelatedFile[]> {
+  if (await fits(files.map(({ content }) => content).join(""), budget)) return files;
+  const count = await tokenCounter();
+  const chosen: RelatedFile[] = [];
+  let left = budget;
+  for (const file of files) {
+    const whole = count(file.content);
+    if (whole <= left) chosen.push(file);
+    else if (left >= 200) chosen.push({ ...file, content: cut(file.content, left, count) });
+    left -= Math.min(whole, left);
+    if (left < 200) break;
+  }
+  return chosen;
+}
+
+function cut(content: string, budget: number, count: (text: string) => number): string {
+  const lines = content.split("\n");
+  let left = budget - 20;
+  let kept = 0;
+  for (const line of lines) {
+    left -= count(`${line}\n`);
+    if (left < 0) break;
+    kept += 1;
+  }
+  return [...lines.slice(0, kept), `… (${lines.length - kept} more lines)`].join("\n");
+}

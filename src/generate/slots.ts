@@ -1,0 +1,101 @@
+/**
+ * A limit to how many generations run at once.
+ *
+ * A generation that waits for another file gives its slot back while it waits: with a limit of one, a chain of files
+ * that read each other still comes to its end.
+ */
+export class Slots {
+  readonly #waiting: (() => void)[] = [];
+  #free: number;
+
+  constructor(limit: number) {
+    if (!Number.isInteger(limit) || limit < 1) throw new Error(`a limit of ${limit} would let nothing run`);
+    this.#free = limit;
+  }
+
+  /** Waits for a slot. Rejects with the signal's reason if that fires first. Whoever was waiting longest is next. */
+  async take(signal: AbortSignal): Promise<Slot> {
+    await this.#acquire(signal);
+    return new Slot(
+      () => this.#release(),
+      () => this.#acquire(signal),
+    );
+  }
+
+  #acquire(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason);
+      if (this.#free > 0) {
+        this.#free -= 1;
+        return resolve();
+      }
+      const next = () => {
+        signal.removeEventListener("abort", giveUp);
+        resolve();
+      };
+      const giveUp = () => {
+        this.#waiting.splice(this.#waiting.indexOf(next), 1);
+        reject(signal.reason);
+      };
+      signal.addEventListener("abort", giveUp, { once: true });
+      this.#waiting.push(next);
+    });
+  }
+
+  #release(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#free += 1;
+    else next();
+  }
+}
+
+/** One generation's place. Disposing it twice is harmless. */
+export class Slot implements Disposable {
+  readonly #release: () => void;
+  readonly #acquire: () => Promise<void>;
+  #held = true;
+  #pauses = 0;
+  #ended = false;
+  #returning: Promise<void> | undefined;
+
+  constructor(release: () => void, acquire: () => Promise<void>) {
+    this.#release = release;
+    this.#acquire = acquire;
+  }
+
+  /** Runs the work with the slot given back. Several may run at once; the slot returns after the last of them. */
+  async without<T>(work: () => Promise<T>): Promise<T> {
+    this.#pauses += 1;
+    this.#give();
+    try {
+      return await work();
+    } finally {
+      this.#pauses -= 1;
+      if (this.#pauses === 0 && !this.#ended) await this.#take();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#ended = true;
+    this.#give();
+  }
+
+  #give(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.#release();
+  }
+
+  async #take(): Promise<void> {
+    this.#returning ??= this.#acquire()
+      .then(() => {
+        this.#held = true;
+        // What began, or ended, while the slot was on its way does not need it.
+        if (this.#ended || this.#pauses > 0) this.#give();
+      })
+      .finally(() => {
+        this.#returning = undefined;
+      });
+    await this.#returning;
+  }
+}

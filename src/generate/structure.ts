@@ -1,0 +1,197 @@
+/**
+ * From a prompt to a validated tree.
+ *
+ * One request lays the whole out; directories it leaves unfinished are worked out in further requests, in parallel,
+ * each of which depends on the prompt and on the answer it continues, never on its neighbours: so that recordings
+ * answer them all, in any order. An answer that breaks a rule is sent back with the rules it breaks, a few times; then
+ * the whole fails, before anything is mounted.
+ */
+import { type ChatMessage, type LanguageModel, LlmError } from "../llm/llm.ts";
+import { Meter, type StructureProgress } from "./meter.ts";
+import { renderOutline, treeOrder } from "./outline.ts";
+import { repairPrompt, roundPrompt, STRUCTURE_INSTRUCTIONS, structurePrompt } from "./prompts.ts";
+import {
+  checkWhole,
+  DEFAULT_LIMITS,
+  type Proposal,
+  readProposal,
+  STRUCTURE_SCHEMA,
+  type StructureEntry,
+  type StructureLimits,
+  type Unfinished,
+} from "./proposal.ts";
+import { redact } from "./redact.ts";
+import { Slots } from "./slots.ts";
+
+export type { StructureProgress } from "./meter.ts";
+export type { StructureEntry, StructureLimits } from "./proposal.ts";
+
+export interface StructureOptions {
+  readonly prompt: string;
+  readonly model: LanguageModel;
+  readonly modelName: string;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: StructureProgress) => void;
+  readonly limits?: Partial<StructureLimits>;
+  /** How often one answer may be sent back. Default 2. */
+  readonly repairs?: number;
+  /** Requests at once. Default 4. */
+  readonly concurrency?: number;
+  readonly temperature?: number;
+  /** Default true: what looks like a secret in the prompt is taken out of what is sent. */
+  readonly redact?: boolean;
+}
+
+export interface Structure {
+  /**
+   * Every entry below the root, implied directories included. A directory stands before what it holds. Paths are
+   * absolute within the mount.
+   */
+  readonly entries: readonly StructureEntry[];
+  /** The prompt as it was sent: what the root's `user.llmfs.prompt` should say, so that it guides the content too. */
+  readonly prompt: string;
+  /** The model as the server names it. */
+  readonly model: string;
+  readonly usage: { readonly inputTokens: number; readonly outputTokens: number };
+  readonly requests: number;
+}
+
+/** How far unfinished directories may lead to further unfinished ones. */
+const MAX_ROUNDS = 4;
+/** Longer answers are not quoted back: the model starts afresh from the list of problems. */
+const MAX_QUOTED_ANSWER = 60_000;
+const OUTLINE_BUDGET = 4_000;
+
+/** Rejects with LlmError and nothing else; with kind "server" when no answer kept the rules. */
+export async function generateStructure(options: StructureOptions): Promise<Structure> {
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const prompt = (options.redact === false ? options.prompt : await redact(options.prompt)).trim();
+  if (prompt === "") throw new LlmError("bad-request", "the prompt is empty; say what the tree should hold");
+  const slots = new Slots(options.concurrency ?? 4);
+  const stop = new AbortController();
+  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
+  const meter = new Meter(options.onProgress);
+  const entries = new Map<string, StructureEntry>();
+
+  async function round(messages: readonly ChatMessage[], part: Unfinished | undefined): Promise<Proposal> {
+    using _slot = await slots.take(signal);
+    return propose(messages, part?.path ?? "", { ...options, signal }, limits, meter);
+  }
+
+  async function grow(proposal: Proposal, depth: number): Promise<void> {
+    for (const entry of proposal.entries) entries.set(entry.path, entry);
+    if (entries.size > limits.entries) {
+      throw tooLarge(options.modelName, [`${entries.size} entries so far; at most ${limits.entries} are allowed`]);
+    }
+    if (proposal.unfinished.length === 0) return;
+    if (depth === MAX_ROUNDS) {
+      throw tooLarge(options.modelName, [`directories are left unfinished after ${MAX_ROUNDS} rounds`]);
+    }
+    const asked = proposal.unfinished.reduce((sum, { files }) => sum + files, entries.size);
+    if (asked > limits.entries) {
+      throw tooLarge(options.modelName, [
+        `it would have about ${asked} entries; at most ${limits.entries} are allowed`,
+      ]);
+    }
+    meter.expect(proposal.unfinished.length);
+    const outline = proposal.entries;
+    const rounds = proposal.unfinished.map(async (part) => {
+      const user = roundPrompt(
+        prompt,
+        await renderOutline(outline, part.path, OUTLINE_BUDGET),
+        part.path.slice(1),
+        part.brief,
+        part.files,
+      );
+      await grow(await round(request(user), part), depth + 1);
+    });
+    try {
+      await Promise.all(rounds);
+    } catch (error) {
+      stop.abort(error);
+      await Promise.allSettled(rounds);
+      throw error;
+    }
+  }
+
+  try {
+    meter.expect(1);
+    await grow(await round(request(structurePrompt(prompt)), undefined), 0);
+  } catch (error) {
+    if (error instanceof LlmError) throw error;
+    if (signal.aborted) throw new LlmError("cancelled", "laying out the tree was cancelled");
+    throw error;
+  }
+  const sorted = [...entries.values()].sort((a, b) => treeOrder(a.path, b.path));
+  const problems = checkWhole(sorted, limits);
+  if (problems.length > 0) throw tooLarge(options.modelName, problems);
+  return {
+    entries: sorted,
+    prompt,
+    model: meter.model ?? options.modelName,
+    usage: meter.usage,
+    requests: meter.requests,
+  };
+}
+
+/** One proposal, with the repairs it takes. */
+async function propose(
+  messages: readonly ChatMessage[],
+  within: string,
+  options: StructureOptions,
+  limits: StructureLimits,
+  meter: Meter,
+): Promise<Proposal> {
+  const { model, modelName, repairs = 2, signal, temperature } = options;
+  let conversation = messages;
+  for (let repair = 0; ; repair += 1) {
+    const progress = meter.begin();
+    const answer = await model.complete(
+      {
+        model: modelName,
+        messages: conversation,
+        schema: STRUCTURE_SCHEMA,
+        ...(temperature !== undefined && { temperature }),
+      },
+      { label: within === "" ? "structure" : `structure of ${within}`, onText: progress, ...(signal && { signal }) },
+    );
+    meter.answered(answer.model, answer.usage);
+    const proposal = readProposal(answer.text, limits, within);
+    if ("entries" in proposal) {
+      meter.settled(progress, proposal);
+      return proposal;
+    }
+    meter.rejected(progress, proposal.problems);
+    if (repair === repairs) throw unusable(modelName, repair + 1, proposal.problems);
+    const quoted = answer.text.length <= MAX_QUOTED_ANSWER ? answer.text : `${answer.text.slice(0, 2000)}\n…`;
+    conversation = [
+      ...messages,
+      { role: "assistant", content: quoted },
+      { role: "user", content: repairPrompt(proposal.problems) },
+    ];
+  }
+}
+
+function request(user: string): readonly ChatMessage[] {
+  return [
+    { role: "system", content: STRUCTURE_INSTRUCTIONS },
+    { role: "user", content: user },
+  ];
+}
+
+function unusable(modelName: string, answers: number, problems: readonly string[]): LlmError {
+  const listed = problems.map((problem) => `\n  - ${problem}`).join("");
+  const cure = "try a clearer or smaller prompt, or another model";
+  return new LlmError(
+    "server",
+    `${modelName} gave no usable tree in ${answers} answers; ${cure}. Its last answer:${listed}`,
+  );
+}
+
+function tooLarge(modelName: string, problems: readonly string[]): LlmError {
+  const listed = problems
+    .slice(0, 20)
+    .map((problem) => `\n  - ${problem}`)
+    .join("");
+  return new LlmError("server", `${modelName} gave no usable tree; ask for less, or raise the limits:${listed}`);
+}

@@ -1,0 +1,42 @@
+import type { ChatMessage, LanguageModel } from "../llm/llm.ts";
+import { LlmError } from "../llm/llm.ts";
+import { fileText } from "./answer.ts";
+import type { ContentGenerator, GeneratorContext } from "./generator.ts";
+
+export interface LlmOptions {
+  readonly model: LanguageModel;
+  /** Asked where no directory above the file names another. */
+  readonly modelName: string;
+  /** Turns a file and its context into messages. */
+  readonly compose: (path: string, context: GeneratorContext) => Promise<readonly ChatMessage[]>;
+  /** Absent: the server's default, the only one that every model accepts. */
+  readonly temperature?: number;
+  readonly maxTokens?: number;
+}
+
+/** Content from a language model: one plain-text completion, no JSON around the file's body. */
+export function llmGenerator(options: LlmOptions): ContentGenerator {
+  return {
+    async generate(path, context) {
+      const answer = await options.model.complete(
+        {
+          model: context.model ?? options.modelName,
+          messages: await options.compose(path, context),
+          ...(options.temperature === undefined ? {} : { temperature: options.temperature }),
+          ...(options.maxTokens === undefined ? {} : { maxTokens: options.maxTokens }),
+        },
+        { signal: context.signal, label: path },
+      );
+      if (answer.text.trim() === "") throw new LlmError("empty", `${answer.model} sent an empty answer for ${path}`);
+      return {
+        content: fileText(answer.text, path),
+        metadata: {
+          model: answer.model,
+          ...(answer.usage && { input_tokens: answer.usage.inputTokens, output_tokens: answer.usage.outputTokens }),
+          ...(answer.key && { request: answer.key }),
+          ...(answer.recorded && { recorded: true }),
+        },
+      };
+    },
+  };
+}

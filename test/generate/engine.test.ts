@@ -1,0 +1,341 @@
+import { describe, expect, test } from "bun:test";
+import { FsError } from "../../src/errno.ts";
+import type { GeneratedContent } from "../../src/fs/port.ts";
+import { createEngine, type EngineOptions } from "../../src/generate/engine.ts";
+import type { ContentGenerator } from "../../src/generators/generator.ts";
+import { LlmError, type LlmErrorKind } from "../../src/llm/llm.ts";
+import { openaiModel } from "../../src/llm/openai.ts";
+import { openaiServer } from "../support/openai-server.ts";
+import { scriptedModel } from "../support/scripted-model.ts";
+import { type PlainPort, type PlainTree, treePort } from "../support/tree-port.ts";
+
+const never = new AbortController().signal;
+const PLAIN: PlainTree = { "/a.txt": { pending: "the first" }, "/b.txt": { pending: "the second" } };
+
+/** An engine with one generator of ours, named "mine". */
+function engineWith(generate: ContentGenerator["generate"], more: Partial<EngineOptions> = {}, tree = treePort(PLAIN)) {
+  const generators = new Map([["mine", { generate }]]);
+  return { tree, engine: createEngine({ model: scriptedModel(), modelName: "m", tree, generators, ...more }) };
+}
+
+async function generated(
+  generate: ContentGenerator["generate"],
+  more?: Partial<EngineOptions>,
+): Promise<GeneratedContent> {
+  const { engine, tree } = engineWith(generate, more);
+  return engine.generate(tree.request("/a.txt", { generator: "mine" }), never);
+}
+
+async function failure(promise: Promise<unknown>): Promise<FsError> {
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (error instanceof FsError) return error;
+  throw new Error(`not an FsError: ${String(error)}`);
+}
+
+const text = (content: GeneratedContent) => new TextDecoder().decode(content.bytes);
+
+describe("what a generator returns becomes bytes:", () => {
+  test("a string is UTF-8, without a newline of ours", async () => {
+    expect(text(await generated(() => ({ content: "é" })))).toBe("é");
+    expect(text(await generated(() => ({ content: "" })))).toBe("");
+  });
+
+  test("bytes stay bytes, and are a copy", async () => {
+    const own = Uint8Array.of(0, 255, 10);
+    const { bytes } = await generated(() => ({ content: own }));
+    expect([...bytes]).toEqual([0, 255, 10]);
+    own[0] = 1;
+    expect(bytes[0]).toBe(0);
+  });
+
+  test("a value is indented JSON with a final newline", async () => {
+    expect(text(await generated(() => ({ content: { a: [1, null] } })))).toBe(
+      '{\n  "a": [\n    1,\n    null\n  ]\n}\n',
+    );
+    expect(text(await generated(() => ({ content: 3 })))).toBe("3\n");
+  });
+
+  test("an async iterable may mix strings and bytes", async () => {
+    async function* pieces() {
+      yield "a";
+      yield Uint8Array.of(0x62);
+    }
+    expect(text(await generated(() => ({ content: pieces() })))).toBe("ab");
+  });
+
+  test("metadata is kept as text", async () => {
+    const { metadata } = await generated(() => ({ content: "", metadata: { rows: 3, fresh: true, __proto__x: "y" } }));
+    expect([...metadata]).toEqual([
+      ["rows", "3"],
+      ["fresh", "true"],
+      ["__proto__x", "y"],
+    ]);
+  });
+
+  test("metadata that no xattr can hold is left out and reported", async () => {
+    const log: string[] = [];
+    const { metadata } = await generated(() => ({ content: "", metadata: { ["k".repeat(300)]: 1, ok: 1 } }), {
+      log: (level, line) => log.push(`${level} ${line}`),
+    });
+    expect([...metadata.keys()]).toEqual(["ok"]);
+    expect(log).toHaveLength(1);
+  });
+});
+
+describe("a generator that misbehaves is EIO, and the message says how:", () => {
+  const circular: Record<string, unknown> = {};
+  circular.self = circular;
+  async function* badPieces() {
+    yield 42;
+  }
+  // biome-ignore lint/suspicious/noExplicitAny: what a user's module written without types may return
+  const cases: [string, any, RegExp][] = [
+    ["nothing", undefined, /returned no \{ content \}/],
+    ["no content", {}, /returned no \{ content \}/],
+    ["undefined content", { content: undefined }, /returned nothing/],
+    ["a function", { content: () => 1 }, /returned a function/],
+    ["a circle", { content: circular }, /JSON cannot hold/],
+    ["a bigint", { content: 1n }, /JSON cannot hold/],
+    ["a stream of numbers", { content: badPieces() }, /streamed a number/],
+  ];
+  for (const [what, result, message] of cases) {
+    test(what, async () => {
+      const error = await failure(generated(() => result));
+      expect(error.code).toBe("EIO");
+      expect(error.message).toMatch(message);
+      expect(error.message).toContain('/a.txt: generator "mine"');
+    });
+  }
+
+  test("an error of its own", async () => {
+    const error = await failure(generated(() => Promise.reject(new Error("no such table: tides"))));
+    expect(error.code).toBe("EIO");
+    expect(error.message).toBe('/a.txt: generator "mine" failed: no such table: tides');
+  });
+});
+
+test("a generator chooses the errno, even with an FsError class of its own", async () => {
+  const ours = await failure(generated(() => Promise.reject(new FsError("ENXIO", "tide is out"))));
+  expect([ours.code, ours.message]).toEqual(["ENXIO", "tide is out"]);
+  const theirs = Object.assign(new Error("gone"), { name: "FsError", code: "ESTALE" });
+  expect((await failure(generated(() => Promise.reject(theirs)))).code).toBe("ESTALE");
+  // ENOENT from some file of its own would tell the reader that this one does not exist.
+  const stray = Object.assign(new Error("no config"), { code: "ENOENT" });
+  expect((await failure(generated(() => Promise.reject(stray)))).code).toBe("EIO");
+});
+
+test("content beyond the limit is EFBIG, and a stream is stopped there", async () => {
+  expect((await failure(generated(() => ({ content: "12345" }), { maxContentBytes: 4 }))).code).toBe("EFBIG");
+  let stopped = false;
+  async function* endless() {
+    try {
+      for (;;) yield "12345";
+    } finally {
+      stopped = true;
+    }
+  }
+  const error = await failure(generated(() => ({ content: endless() }), { maxContentBytes: 100 }));
+  expect([error.code, stopped]).toEqual(["EFBIG", true]);
+});
+
+test("an unknown generator is named, with the known ones", async () => {
+  const { engine, tree } = engineWith(() => ({ content: "" }));
+  const error = await failure(engine.generate(tree.request("/a.txt", { generator: "mien" }), never));
+  expect(error.code).toBe("EIO");
+  expect(error.message).toContain('"mien"');
+  expect(error.message).toContain("llm, mine, static");
+});
+
+test("nothing is asked of the tree that the generator does not ask for", async () => {
+  const tree = treePort(PLAIN);
+  const { engine } = engineWith(() => ({ content: "" }), {}, tree);
+  await engine.generate(tree.request("/a.txt", { generator: "mine" }), never);
+  expect(tree.calls).toEqual([]);
+});
+
+test("every failure of a model has its errno, and keeps its message", async () => {
+  const errno: Record<LlmErrorKind, string> = {
+    unconfigured: "EIO",
+    "refused-key": "EACCES",
+    "no-connection": "EHOSTUNREACH",
+    timeout: "ETIMEDOUT",
+    "rate-limited": "EBUSY",
+    quota: "EDQUOT",
+    server: "EIO",
+    "bad-request": "EIO",
+    refusal: "EIO",
+    truncated: "EIO",
+    empty: "EIO",
+    cancelled: "EINTR",
+    unrecorded: "EIO",
+  };
+  for (const [kind, code] of Object.entries(errno) as [LlmErrorKind, string][]) {
+    const tree = treePort(PLAIN);
+    const engine = createEngine({ model: scriptedModel(new LlmError(kind, `it is ${kind}`)), modelName: "m", tree });
+    const error = await failure(engine.generate(tree.request("/a.txt"), never));
+    expect<[string, string]>([error.code, error.message]).toEqual([code, `it is ${kind}`]);
+  }
+});
+
+describe("the limit of concurrency", () => {
+  test("holds, and everything is done in the end", async () => {
+    let now = 0;
+    let most = 0;
+    const { engine, tree } = engineWith(
+      async () => {
+        now += 1;
+        most = Math.max(most, now);
+        await Bun.sleep(1);
+        now -= 1;
+        return { content: "x" };
+      },
+      { concurrency: 3 },
+    );
+    const one = () => engine.generate(tree.request("/a.txt", { generator: "mine" }), never);
+    await Promise.all(Array.from({ length: 20 }, one));
+    expect(most).toBe(3);
+  });
+
+  test("does not deadlock a chain of files that read each other", async () => {
+    const length = 8;
+    const plain = Object.fromEntries(Array.from({ length }, (_, i) => [`/${i}`, { pending: "" }]));
+    const tree: PlainPort = treePort(plain, async (path) => (await engine.generate(request(path), never)).bytes);
+    const request = (path: string) => tree.request(path, { generator: "mine" });
+    const { engine } = engineWith(
+      async (path, context) => {
+        const next = Number(path.slice(1)) + 1;
+        if (next === length) return { content: "end" };
+        const [same, other] = await Promise.all([context.read(`/${next}`), context.read(`/${next}`)]);
+        expect(same).toEqual(other);
+        return { content: `${path} ${new TextDecoder().decode(same)}` };
+      },
+      { concurrency: 1 },
+      tree,
+    );
+    expect(text(await engine.generate(request("/0"), never))).toBe("/0 /1 /2 /3 /4 /5 /6 end");
+  });
+
+  test("counts a generation again once it has what it read", async () => {
+    const running = new Set<string>();
+    let most = 0;
+    const tree: PlainPort = treePort(PLAIN, async () => Uint8Array.of());
+    const { engine } = engineWith(
+      async (path, context) => {
+        await context.read("/b.txt");
+        running.add(path + Math.random());
+        most = Math.max(most, running.size);
+        await Bun.sleep(1);
+        running.clear();
+        return { content: "" };
+      },
+      { concurrency: 1 },
+      tree,
+    );
+    const one = () => engine.generate(tree.request("/a.txt", { generator: "mine" }), never);
+    await Promise.all([one(), one(), one()]);
+    expect(most).toBe(1);
+  });
+});
+
+describe("giving up", () => {
+  test("is EINTR at once, even if the generator ignores the signal, and its slot is free again", async () => {
+    const { engine, tree } = engineWith((path) => (path === "/a.txt" ? new Promise(() => {}) : { content: "b" }), {
+      concurrency: 1,
+    });
+    const abort = new AbortController();
+    const hanging = failure(engine.generate(tree.request("/a.txt", { generator: "mine" }), abort.signal));
+    const waiting = engine.generate(tree.request("/b.txt", { generator: "mine" }), never);
+    abort.abort();
+    expect((await hanging).code).toBe("EINTR");
+    expect(text(await waiting)).toBe("b");
+  });
+
+  test("in the queue does not take a slot later", async () => {
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    const ran: string[] = [];
+    const { engine, tree } = engineWith(
+      async (path) => {
+        ran.push(path);
+        await gate;
+        return { content: "" };
+      },
+      { concurrency: 1 },
+    );
+    const first = engine.generate(tree.request("/a.txt", { generator: "mine" }), never);
+    const abort = new AbortController();
+    const second = failure(engine.generate(tree.request("/b.txt", { generator: "mine" }), abort.signal));
+    abort.abort();
+    expect((await second).code).toBe("EINTR");
+    open();
+    await first;
+    expect(ran).toEqual(["/a.txt"]);
+  });
+
+  test("reaches the server: the request to the model is dropped", async () => {
+    await using server = await openaiServer([{ stream: "some", after: "hang" }]);
+    const tree = treePort(PLAIN);
+    const engine = createEngine({ model: openaiModel({ baseUrl: server.baseUrl }), modelName: "m", tree });
+    const abort = new AbortController();
+    const pending = failure(engine.generate(tree.request("/a.txt"), abort.signal));
+    const request = await server.request(0);
+    abort.abort();
+    expect((await pending).code).toBe("EINTR");
+    await request.disconnected;
+  });
+
+  test("while a file that failed before is held back is EINTR, and the generator does not run", async () => {
+    const ran: string[] = [];
+    const { engine, tree } = engineWith((path) => {
+      ran.push(path);
+      return { content: "" };
+    });
+    const abort = new AbortController();
+    const request = tree.request("/a.txt", { generator: "mine", pause: 60_000 });
+    const pending = failure(engine.generate(request, abort.signal));
+    abort.abort();
+    expect((await pending).code).toBe("EINTR");
+    expect(ran).toEqual([]);
+    await engine.generate({ ...request, pause: 1 }, never);
+    expect(ran).toEqual(["/a.txt"]);
+  });
+
+  test("after the deadline is ETIMEDOUT, and fires the generator's signal", async () => {
+    let fired = false;
+    const { engine, tree } = engineWith(
+      (_path, { signal }) => {
+        signal.addEventListener("abort", () => {
+          fired = true;
+        });
+        return new Promise(() => {});
+      },
+      { deadlineMs: 20 },
+    );
+    const error = await failure(engine.generate(tree.request("/a.txt", { generator: "mine" }), never));
+    expect([error.code, fired]).toEqual(["ETIMEDOUT", true]);
+    expect(error.message).toContain("0.02 s");
+  });
+});
+
+test("disposing the engine disposes every generator, also after one that fails at it", async () => {
+  const disposed: string[] = [];
+  const bad = { generate: () => ({ content: "" }), dispose: () => Promise.reject(new Error("stuck")) };
+  const good = { generate: () => ({ content: "" }), dispose: () => void disposed.push("good") };
+  const generators = new Map<string, ContentGenerator>([
+    ["bad", bad],
+    ["good", good],
+  ]);
+  await createEngine({ model: scriptedModel(), modelName: "m", tree: treePort({}), generators })[Symbol.asyncDispose]();
+  expect(disposed).toEqual(["good"]);
+});
+
+test("a rule's options reach the generator", async () => {
+  const tree = treePort(PLAIN);
+  const optionsFor = (generator: string) => (generator === "static" ? { content: { version: 2 } } : {});
+  const engine = createEngine({ model: scriptedModel(), modelName: "m", tree, optionsFor });
+  expect(text(await engine.generate(tree.request("/a.txt", { generator: "static" }), never))).toBe(
+    '{\n  "version": 2\n}\n',
+  );
+});

@@ -4,6 +4,7 @@
  * The filesystem thread owns the tree and never waits. It asks for content ("generate") and goes on; the answer comes
  * back by ticket. Everything here is plain data that `postMessage` can copy.
  */
+import type { MessagePort } from "node:worker_threads";
 import type { ErrnoName } from "../errno.ts";
 import type { FileInfo, TreeEntry } from "../generators/generator.ts";
 
@@ -20,6 +21,8 @@ export interface GenerationRequest {
   readonly prompts: readonly string[];
   /** `user.llmfs.model` of the file or the nearest directory above. */
   readonly model?: string;
+  /** Milliseconds to wait first: above 0 for a file that failed before, more with every time. */
+  readonly pause: number;
 }
 
 /** What a finished generation hands over. */
@@ -51,10 +54,40 @@ export interface TreePort {
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
+/** What the main thread may call, by name. Arguments and results are plain data. */
+export interface Methods extends TreePort {
+  /** Begins a snapshot as of this moment; returns its number. */
+  saveBegin(times: boolean): Promise<number>;
+  /** The next piece of it, UTF-8; undefined at the end. */
+  saveNext(id: number): Promise<Uint8Array | undefined>;
+  saveEnd(id: number): Promise<void>;
+}
+
+/** How the filesystem thread is started. */
+export interface WorkerOptions {
+  readonly port: MessagePort;
+  /** An eventfd that the main thread counts up after each message. */
+  readonly wake: number;
+  readonly mountpoint: string;
+  readonly debug: boolean;
+  /** Of the root directory, where the snapshot says nothing. */
+  readonly owner: { readonly uid: number; readonly gid: number };
+  readonly size?: number;
+  readonly inodes?: number;
+  readonly from?: { readonly file: string } | { readonly text: Uint8Array };
+  readonly claimedSize?: number;
+}
+
 /** Filesystem thread → main thread. */
 export type FromFilesystem =
-  | { readonly type: "ready"; readonly kernel: string; readonly files: number }
+  /** The tree is built. */
+  | { readonly type: "loaded" }
+  /** The snapshot is no good, and there is nothing to mount. `name` is the error's. */
+  | { readonly type: "refused"; readonly name: string; readonly message: string }
+  /** The kernel and we have shaken hands. */
+  | { readonly type: "ready"; readonly protocol: string }
   | { readonly type: "generate"; readonly request: GenerationRequest }
+  /** Nobody waits for this attempt any more. */
   | { readonly type: "cancel"; readonly ticket: number }
   | { readonly type: "reply"; readonly id: number; readonly value: unknown }
   | { readonly type: "fault"; readonly id: number; readonly code: ErrnoName; readonly message: string }
@@ -63,6 +96,8 @@ export type FromFilesystem =
 
 /** Main thread → filesystem thread. */
 export type ToFilesystem =
+  /** It is mounted: `fd` is /dev/fuse. */
+  | { readonly type: "serve"; readonly fd: number }
   | {
       readonly type: "content";
       readonly ticket: number;
@@ -70,4 +105,5 @@ export type ToFilesystem =
       readonly metadata: ReadonlyMap<string, string>;
     }
   | { readonly type: "failed"; readonly ticket: number; readonly code: ErrnoName; readonly message: string }
-  | { readonly type: "call"; readonly id: number; readonly method: string; readonly args: readonly unknown[] };
+  | { readonly type: "call"; readonly id: number; readonly method: keyof Methods; readonly args: readonly unknown[] }
+  | { readonly type: "close" };

@@ -14,7 +14,9 @@ export interface Dentry {
   readonly name: string;
   /** Invariant: greater than that of every entry before it. */
   readonly cookie: number;
-  inode: Inode;
+  readonly inode: Inode;
+  /** The directory it stands in. */
+  readonly parent: Directory;
 }
 
 /** Cookies below are "." and "..". */
@@ -52,7 +54,8 @@ export class Directory extends InodeBase {
   /** Precondition: the name is free. Link counts and times are the caller's. */
   insert(name: string, inode: Inode): Dentry {
     if (this.#byName.has(name)) throw new Error(`insert: ${name} is there already`);
-    const dentry: Dentry = { name, cookie: this.#nextCookie++, inode };
+    const dentry: Dentry = { name, cookie: this.#nextCookie++, inode, parent: this };
+    inode.dentry = dentry;
     this.#byName.set(name, dentry);
     this.#inOrder.push(dentry);
     this.#cookies.push(dentry.cookie);
@@ -64,6 +67,7 @@ export class Directory extends InodeBase {
     const dentry = this.#byName.get(name);
     if (dentry === undefined) throw new Error(`remove: ${name} is not there`);
     this.#byName.delete(name);
+    if (dentry.inode.dentry === dentry) dentry.inode.dentry = undefined;
     const slot = this.#slot(dentry.cookie);
     if (slot === this.#inOrder.length - 1) {
       this.#inOrder.pop();

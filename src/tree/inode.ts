@@ -3,7 +3,7 @@
  *
  * Verbs for the bookkeeping (`touch…`) stand here so that every operation names which times it changes.
  */
-import type { Directory } from "./directory.ts";
+import type { Dentry, Directory } from "./directory.ts";
 import type { RegularFile } from "./file.ts";
 import type { Special } from "./special.ts";
 import type { Symlink } from "./symlink.ts";
@@ -46,6 +46,8 @@ export abstract class InodeBase {
   gid: number;
   /** Invariant: how many dentries name it; a directory counts 2 and one for each subdirectory. 0 when unlinked. */
   nlink = 0;
+  /** One of its names, for when a path is wanted. Absent: none, or the one it had was removed while others stayed. */
+  dentry: Dentry | undefined = undefined;
   /** Times are two numbers each: nanoseconds since the epoch do not fit a double. */
   atime = 0;
   atimeNsec = 0;
@@ -55,8 +57,10 @@ export abstract class InodeBase {
   ctimeNsec = 0;
   /** Names and values are bytes; names as Latin-1 strings. Absent while there are none. */
   xattrs: Map<string, Uint8Array> | undefined = undefined;
-  /** References that keep an unlinked inode alive: the kernel's lookups and open handles. Invariant: never negative. */
+  /** References that keep an unlinked inode alive, such as open handles. Invariant: never negative. */
   references = 0;
+  /** How often a holder outside the tree was told of it and has not forgotten it (see fs/nodes.ts). */
+  lookups = 0;
 
   constructor(ino: number, mode: number, owner: Owner, clock: Clock) {
     this.ino = ino;

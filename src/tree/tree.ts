@@ -10,7 +10,7 @@
  * both counts are gone; dentries are not.
  */
 import { FsError } from "../errno.ts";
-import { Directory } from "./directory.ts";
+import { type Dentry, Directory } from "./directory.ts";
 import { RegularFile } from "./file.ts";
 import { type Clock, type Inode, type Owner, S_IFCHR, S_ISGID } from "./inode.ts";
 import { components, join } from "./path.ts";
@@ -102,6 +102,18 @@ export class Tree {
       yield { path: below, inode };
       if (inode.kind === "directory") yield* this.walk(inode, below);
     }
+  }
+
+  /** One of an inode's paths, as byte strings; undefined when it has none. */
+  pathOf(inode: Inode): string | undefined {
+    const names: string[] = [];
+    for (let at: Inode = inode; at !== this.root; ) {
+      const dentry: Dentry | undefined = at.dentry ?? this.#findDentry(at);
+      if (dentry === undefined) return undefined;
+      names.push(dentry.name);
+      at = dentry.parent;
+    }
+    return `/${names.reverse().join("/")}`;
   }
 
   // ---------------------------------------------------------------------------------------------------------------
@@ -301,6 +313,20 @@ export class Tree {
       if (at === this.root) return false;
     }
     return false;
+  }
+
+  /** Looks everywhere for a name: for the inode that lost the one it remembered and has others. */
+  #findDentry(inode: Inode): Dentry | undefined {
+    if (inode.nlink === 0) return undefined;
+    for (const { inode: at } of this.walk()) {
+      if (at.kind !== "directory") continue;
+      for (const dentry of at.entries()) {
+        if (dentry.inode !== inode) continue;
+        inode.dentry = dentry;
+        return dentry;
+      }
+    }
+    return undefined;
   }
 
   /** One dentry fewer. */

@@ -1,0 +1,105 @@
+/** The port's methods, answered in the filesystem thread from the tree. */
+import { FsError } from "../errno.ts";
+import type { TreeEntry } from "../generators/generator.ts";
+import { SnapshotSaver } from "../snapshot/save.ts";
+import type { RegularFile } from "../tree/file.ts";
+import { join, toBytes } from "../tree/path.ts";
+import { entryOf, infoOf } from "./brief.ts";
+import type { Mount } from "./mount.ts";
+import type { Methods } from "./port.ts";
+
+/** How long one piece of a snapshot may take; requests of the kernel are answered in between. */
+const SLICE_MS = 5;
+
+type Answer<K extends keyof Methods> = Awaited<ReturnType<Methods[K]>>;
+
+/** What a method does: returns its value, throws FsError, or calls `done` or `fail` later and returns nothing. */
+export class Answers {
+  readonly #mount: Mount;
+  readonly #savers = new Map<number, SnapshotSaver>();
+  #nextSaver = 1;
+
+  constructor(mount: Mount) {
+    this.#mount = mount;
+  }
+
+  outline(): Answer<"outline"> {
+    const entries: TreeEntry[] = [];
+    for (const { path, inode } of this.#mount.tree.walk()) if (path !== "/") entries.push(entryOf(path, inode));
+    return entries;
+  }
+
+  list(path: string): Answer<"list"> {
+    const directory = this.#mount.tree.resolve(toBytes(path), { follow: true });
+    if (directory.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
+    const base = path === "/" ? "/" : toBytes(path.replace(/\/+$/, ""));
+    return [...directory.entries()]
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
+      .map(({ name, inode }) => entryOf(join(base, name), inode));
+  }
+
+  stat(path: string): Answer<"stat"> {
+    return infoOf(toBytes(path), this.#mount.tree.resolve(toBytes(path), { follow: false }));
+  }
+
+  /** Answers at once or when the file is generated. */
+  read(
+    path: string,
+    requester: number | undefined,
+    done: (bytes: Uint8Array) => void,
+    fail: (e: FsError) => void,
+  ): void {
+    const file = this.#file(path);
+    if (!file.lazy) return done(file.bytes());
+    this.#mount.pending.wait(file, {
+      ...(requester === undefined ? {} : { requester }),
+      done: () => done(file.bytes()),
+      fail: (error) => fail(new FsError(error.code, `${path}: ${error.message}`)),
+    });
+  }
+
+  readStatic(path: string, limit: number): Answer<"readStatic"> {
+    const file = this.#file(path);
+    if (file.state !== "static") return undefined;
+    const bytes = new Uint8Array(Math.min(file.size, limit));
+    file.read(0, bytes);
+    return bytes;
+  }
+
+  /** Begins a snapshot; `beforeChange` tells it of every change until it is ended. */
+  beginSnapshot(times: boolean): SnapshotSaver {
+    const saver = new SnapshotSaver(this.#mount.tree, { times });
+    this.#savers.set(this.#nextSaver++, saver);
+    return saver;
+  }
+
+  saveBegin(times: boolean): number {
+    this.beginSnapshot(times);
+    return this.#nextSaver - 1;
+  }
+
+  saveNext(id: number): Uint8Array | undefined {
+    const saver = this.#savers.get(id);
+    if (saver === undefined) throw new FsError("EBADF", `no snapshot ${id} is being saved`);
+    return saver.next({ milliseconds: SLICE_MS });
+  }
+
+  saveEnd(id: number): void {
+    this.#savers.delete(id);
+  }
+
+  endSnapshot(saver: SnapshotSaver): void {
+    for (const [id, other] of this.#savers) if (other === saver) this.#savers.delete(id);
+  }
+
+  beforeChange(file: RegularFile): void {
+    for (const saver of this.#savers.values()) saver.beforeChange(file);
+  }
+
+  #file(path: string): RegularFile {
+    const file = this.#mount.tree.resolve(toBytes(path), { follow: true });
+    if (file.kind === "directory") throw new FsError("EISDIR", `${path}: a directory`);
+    if (file.kind !== "file") throw new FsError("EINVAL", `${path}: not a regular file`);
+    return file;
+  }
+}

@@ -1,0 +1,191 @@
+/** What stat(2) says of an inode, and how it is changed: getattr, setattr, statfs. */
+import * as abi from "../fuse/abi.ts";
+import type { Filesystem } from "../fuse/ops.ts";
+import type { StructValue } from "../fuse/wire.ts";
+import type { RegularFile } from "../tree/file.ts";
+import { type Inode, S_IFDIR, S_IFMT, S_ISGID, S_ISUID } from "../tree/inode.ts";
+import { PAGE } from "../tree/space.ts";
+import { NAME_MAX } from "../tree/tree.ts";
+import { KEEP_SECONDS } from "./caching.ts";
+import type { Mount } from "./mount.ts";
+
+type Attr = StructValue<typeof abi.attrOut>["attr"];
+
+/** What tmpfs adds to a directory's size for each entry, and for "." and "..". */
+const DIRENT_SIZE = 20;
+/** What tmpfs keeps inside the inode; a longer symlink takes a page. */
+const SHORT_SYMLINK = 128;
+
+/**
+ * The size a file claims while its content does not exist yet. Programs that trust stat(2) and look no further take a
+ * size of 0 for an empty file, and a size below the real one for the whole; a size above any plausible content makes
+ * them read to the end, or fail aloud. docs/lazy-files.md shows which tool does what.
+ */
+export const CLAIMED_SIZE = 65536;
+
+export function attributes(mount: Mount, inode: Inode): Attr {
+  return {
+    ino: inode.ino,
+    size: sizeOf(mount, inode),
+    blocks: blocksOf(inode),
+    atime: inode.atime,
+    mtime: inode.mtime,
+    ctime: inode.ctime,
+    atimensec: inode.atimeNsec,
+    mtimensec: inode.mtimeNsec,
+    ctimensec: inode.ctimeNsec,
+    mode: inode.mode,
+    nlink: inode.nlink,
+    uid: inode.uid,
+    gid: inode.gid,
+    rdev: inode.kind === "special" ? inode.rdev : 0,
+    blksize: PAGE,
+    flags: 0,
+  };
+}
+
+/** The reply that tells the kernel of an inode: counts as a lookup. */
+export function entry(mount: Mount, inode: Inode): StructValue<typeof abi.entryOut> {
+  mount.nodes.remember(inode);
+  return {
+    nodeid: inode.ino,
+    generation: 0,
+    entry_valid: KEEP_SECONDS,
+    attr_valid: KEEP_SECONDS,
+    entry_valid_nsec: 0,
+    attr_valid_nsec: 0,
+    attr: attributes(mount, inode),
+  };
+}
+
+/** An entry reply that tells of no inode: no lookup is counted, and the attributes are not looked at. */
+export const NO_ENTRY: StructValue<typeof abi.entryOut> = {
+  nodeid: 0,
+  generation: 0,
+  entry_valid: 0,
+  attr_valid: 0,
+  entry_valid_nsec: 0,
+  attr_valid_nsec: 0,
+  attr: {
+    ino: 0,
+    size: 0,
+    blocks: 0,
+    atime: 0,
+    mtime: 0,
+    ctime: 0,
+    atimensec: 0,
+    mtimensec: 0,
+    ctimensec: 0,
+    mode: 0,
+    nlink: 0,
+    uid: 0,
+    gid: 0,
+    rdev: 0,
+    blksize: 0,
+    flags: 0,
+  },
+};
+
+function attrReply(mount: Mount, inode: Inode): StructValue<typeof abi.attrOut> {
+  return { attr_valid: KEEP_SECONDS, attr_valid_nsec: 0, attr: attributes(mount, inode) };
+}
+
+function sizeOf(mount: Mount, inode: Inode): number {
+  switch (inode.kind) {
+    case "file":
+      return inode.lazy ? claimedSize(mount, inode) : inode.size;
+    case "directory":
+      return (2 + inode.size) * DIRENT_SIZE;
+    case "symlink":
+      return inode.target.length;
+    case "special":
+      return 0;
+  }
+}
+
+/** Whoever has it open for writing sees it empty: what they append goes to the start. */
+function claimedSize(mount: Mount, file: RegularFile): number {
+  return mount.handles.beingWritten(file) ? 0 : mount.claimedSize;
+}
+
+function blocksOf(inode: Inode): number {
+  if (inode.kind === "file") return inode.allocated / 512;
+  return inode.kind === "symlink" && inode.target.length >= SHORT_SYMLINK ? PAGE / 512 : 0;
+}
+
+/** Clears what would let others run the file as its owner or group, as fs/inode.c:setattr_should_drop_suidgid(). */
+export function dropSetId(inode: Inode): void {
+  if ((inode.mode & S_IFMT) === S_IFDIR) return;
+  inode.mode &= ~S_ISUID;
+  if ((inode.mode & 0o010) !== 0) inode.mode &= ~S_ISGID;
+}
+
+export function attributeOperations(mount: Mount) {
+  const { tree, nodes } = mount;
+  return {
+    getattr(_request, header) {
+      return attrReply(mount, nodes.get(header.nodeid));
+    },
+
+    setattr(request, header) {
+      const inode = nodes.get(header.nodeid);
+      const { valid } = request;
+      if ((valid & abi.FATTR_SIZE) !== 0) {
+        const file = nodes.file(header.nodeid);
+        // ftruncate(2) always marks the times, truncate(2) when the size changes (mm/shmem.c:shmem_setattr).
+        const changes = file.lazy || file.size !== request.size || (valid & abi.FATTR_FH) !== 0;
+        mount.beforeChange(file);
+        file.truncate(request.size);
+        if (changes) file.touchMtime(tree.clock);
+      }
+      if ((valid & abi.FATTR_MODE) !== 0) inode.mode = (inode.mode & S_IFMT) | (request.mode & 0o7777);
+      if ((valid & abi.FATTR_UID) !== 0) inode.uid = request.uid;
+      if ((valid & abi.FATTR_GID) !== 0) inode.gid = request.gid;
+      if ((valid & (abi.FATTR_UID | abi.FATTR_GID | abi.FATTR_KILL_SUIDGID)) !== 0 && (valid & abi.FATTR_MODE) === 0) {
+        dropSetId(inode);
+      }
+      tree.clock((seconds, nanoseconds) => {
+        if ((valid & abi.FATTR_ATIME) !== 0) {
+          const now = (valid & abi.FATTR_ATIME_NOW) !== 0;
+          inode.atime = now ? seconds : request.atime;
+          inode.atimeNsec = now ? nanoseconds : request.atimensec;
+        }
+        if ((valid & abi.FATTR_MTIME) !== 0) {
+          const now = (valid & abi.FATTR_MTIME_NOW) !== 0;
+          inode.mtime = now ? seconds : request.mtime;
+          inode.mtimeNsec = now ? nanoseconds : request.mtimensec;
+        }
+        if (
+          (valid & ~(abi.FATTR_SIZE | abi.FATTR_FH | abi.FATTR_LOCKOWNER | abi.FATTR_KILL_SUIDGID)) !== 0 ||
+          valid === 0
+        ) {
+          inode.ctime = seconds;
+          inode.ctimeNsec = nanoseconds;
+        }
+      });
+      return attrReply(mount, inode);
+    },
+
+    statfs() {
+      const { space } = tree;
+      const limited = Number.isFinite(space.pageLimit);
+      const countedInodes = Number.isFinite(space.inodeLimit);
+      return {
+        // tmpfs without a limit says 0, which df takes for "not a real filesystem".
+        blocks: limited ? space.pageLimit : 0,
+        bfree: limited ? space.freePages : 0,
+        bavail: limited ? space.freePages : 0,
+        files: countedInodes ? space.inodeLimit : 0,
+        ffree: countedInodes ? Math.max(0, space.inodeLimit - space.inodes) : 0,
+        bsize: PAGE,
+        namelen: NAME_MAX,
+        frsize: PAGE,
+      };
+    },
+  } satisfies Filesystem;
+}
+
+/** Who asks, as the owner of what is created. */
+export function ownerOf(header: { readonly uid: number; readonly gid: number }): { uid: number; gid: number } {
+  return { uid: header.uid, gid: header.gid };
+}

@@ -1,0 +1,79 @@
+/** What is told of a file to whoever is to make its content. */
+import type { FileInfo, TreeEntry } from "../generators/generator.ts";
+import type { RegularFile } from "../tree/file.ts";
+import type { Inode } from "../tree/inode.ts";
+import { toText } from "../tree/path.ts";
+import type { Mount } from "./mount.ts";
+import type { GenerationRequest } from "./port.ts";
+
+export const GENERATOR = "user.llmfs.generator";
+export const PROMPT = "user.llmfs.prompt";
+export const MODEL = "user.llmfs.model";
+export const DESCRIPTION = "user.llmfs.description";
+
+/** The generator of a file that names none. */
+export const DEFAULT_GENERATOR = "llm";
+
+/** An xattr as text; bytes that are not UTF-8 as "base64:…". */
+export function xattrText(value: Uint8Array): string {
+  const text = Buffer.from(value).toString("utf8");
+  return Buffer.from(text, "utf8").equals(value) ? text : `base64:${Buffer.from(value).toString("base64")}`;
+}
+
+export function textXattr(inode: Inode, name: string): string | undefined {
+  const value = inode.xattrs?.get(name);
+  return value === undefined ? undefined : xattrText(value);
+}
+
+export function entryOf(path: string, inode: Inode): TreeEntry {
+  const description = textXattr(inode, DESCRIPTION);
+  const common = { path: toText(path), ...(description === undefined ? {} : { description }) };
+  switch (inode.kind) {
+    case "directory":
+      return { ...common, type: "directory" };
+    case "symlink":
+      return { ...common, type: "symlink", target: toText(inode.target) };
+    case "special":
+      return { ...common, type: "other" };
+    case "file":
+      return { ...common, type: "file", state: inode.state, ...(inode.lazy ? {} : { size: inode.size }) };
+  }
+}
+
+export function infoOf(path: string, inode: Inode): FileInfo {
+  const xattrs = new Map<string, string>();
+  for (const [name, value] of inode.xattrs ?? []) xattrs.set(toText(name), xattrText(value));
+  return { ...entryOf(path, inode), mode: inode.mode & 0o7777, uid: inode.uid, gid: inode.gid, xattrs };
+}
+
+/** The prompts that reach a file, root first, and the nearest model. */
+function inherited(
+  mount: Mount,
+  file: RegularFile,
+): { readonly prompts: string[]; readonly model: string | undefined } {
+  const prompts: string[] = [];
+  let model: string | undefined;
+  for (let at: Inode | undefined = file; at !== undefined; ) {
+    const prompt = textXattr(at, PROMPT);
+    if (prompt !== undefined && prompt !== "") prompts.push(prompt);
+    model ??= textXattr(at, MODEL);
+    if (at === mount.tree.root) break;
+    at = at.dentry?.parent;
+  }
+  return { prompts: prompts.reverse(), model };
+}
+
+export function briefOf(mount: Mount, file: RegularFile, ticket: number, pause: number): GenerationRequest {
+  const path = mount.tree.pathOf(file) ?? `/${file.ino}`;
+  const { prompts, model } = inherited(mount, file);
+  return {
+    ticket,
+    ino: file.ino,
+    path: toText(path),
+    generator: textXattr(file, GENERATOR) ?? DEFAULT_GENERATOR,
+    file: infoOf(path, file),
+    prompts,
+    pause,
+    ...(model === undefined ? {} : { model }),
+  };
+}

@@ -1,0 +1,41 @@
+/**
+ * What the kernel may keep, stated once.
+ *
+ * Every change but our own passes through the kernel, so it may keep names, attributes, pages, directory listings and
+ * "no such file" for as long as it likes. What our side changes (generated content, control files) is told by a
+ * notification, or not kept at all.
+ */
+import * as abi from "../fuse/abi.ts";
+
+/** Seconds. As good as for ever; the kernel's arithmetic is safe with it. */
+export const KEEP_SECONDS = 1_000_000;
+
+/** 1 MiB: the most the kernel sends at once (max_pages 256). */
+export const MAX_WRITE = 1 << 20;
+
+/** What is asked of the kernel at the handshake, and why. */
+export const CAPABILITIES =
+  // Several reads of one file, and several lookups in one directory, at a time.
+  abi.FUSE_ASYNC_READ |
+  abi.FUSE_PARALLEL_DIROPS |
+  abi.FUSE_ASYNC_DIO |
+  // O_TRUNC comes with OPEN, not as a SETATTR of its own: so a truncating open of a pending file never generates.
+  abi.FUSE_ATOMIC_O_TRUNC |
+  // Writes of more than a page, up to MAX_WRITE.
+  abi.FUSE_BIG_WRITES |
+  abi.FUSE_MAX_PAGES |
+  // We apply the umask, because with a default ACL it must not be applied.
+  abi.FUSE_DONT_MASK |
+  // Names and attributes in one request, when somebody is going to ask for the attributes.
+  abi.FUSE_DO_READDIRPLUS |
+  abi.FUSE_READDIRPLUS_AUTO |
+  // Setuid bits are cleared by us on writes; else every write asks for security.capability first.
+  abi.FUSE_HANDLE_KILLPRIV_V2 |
+  // A symlink's target never changes.
+  abi.FUSE_CACHE_SYMLINKS |
+  // OPENDIR and RELEASEDIR are never sent; listings are kept until the directory changes.
+  abi.FUSE_NO_OPENDIR_SUPPORT |
+  // Pages are dropped when we say so, not whenever a modification time looks new.
+  abi.FUSE_EXPLICIT_INVAL_DATA |
+  // After an abort, reads of the device say ECONNABORTED rather than ENODEV.
+  abi.FUSE_ABORT_ERROR;

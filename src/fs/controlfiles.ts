@@ -1,0 +1,74 @@
+/** What `.llmfs` holds. */
+import { RegularFile } from "../tree/file.ts";
+import { toText } from "../tree/path.ts";
+import type { Tree } from "../tree/tree.ts";
+import type { Answers } from "./answers.ts";
+import { type ControlFiles, text } from "./control.ts";
+import type { Mount } from "./mount.ts";
+
+const README = `The control surface of this llmfs mount. Absent from listings, reachable by name.
+
+README          this text
+status.json     process, mountpoint, files by state, requests so far
+tree            every path, with the state of its content
+snapshot.json   the tree as of the moment it is opened; 'llmfs save' copies it
+
+Per file: getfattr -d -m user.llmfs FILE
+`;
+
+export interface StatusSource {
+  readonly mountpoint: string;
+  /** Requests of the kernel, by operation. */
+  readonly counts: () => Record<string, number>;
+}
+
+export function controlFiles(mount: Mount, answers: Answers, source: StatusSource): ControlFiles {
+  return {
+    README: text(() => README),
+    "status.json": text(() => `${JSON.stringify(status(mount, source), null, 2)}\n`),
+    tree: text(() => outline(mount)),
+    "snapshot.json": () => {
+      const saver = answers.beginSnapshot(false);
+      return { next: () => saver.next(), close: () => answers.endSnapshot(saver) };
+    },
+  };
+}
+
+function status(mount: Mount, source: StatusSource) {
+  const { space } = mount.tree;
+  return {
+    pid: process.pid,
+    mountpoint: source.mountpoint,
+    files: countStates(mount.tree),
+    inodes: space.inodes,
+    bytes: space.pages * 4096,
+    generating: mount.pending.size,
+    requests: source.counts(),
+  };
+}
+
+/** One line a path: directories end in a slash, files that are not ordinary say so. */
+function outline(mount: Mount): string {
+  let lines = "";
+  for (const { path, inode } of mount.tree.walk()) {
+    if (path === "/") continue;
+    const shown = toText(path);
+    if (inode.kind === "directory") lines += `${shown}/\n`;
+    else if (inode.kind === "symlink") lines += `${shown} -> ${toText(inode.target)}\n`;
+    else if (inode.kind === "file" && inode.state !== "static") lines += `${shown} (${inode.state})\n`;
+    else lines += `${shown}\n`;
+  }
+  return lines;
+}
+
+/** How many regular files are in each state. */
+function countStates(tree: Tree): Record<string, number> {
+  const counts: Record<string, number> = { static: 0, pending: 0, generating: 0, ready: 0, failed: 0 };
+  const seen = new Set<RegularFile>();
+  for (const { inode } of tree.walk()) {
+    if (!(inode instanceof RegularFile) || seen.has(inode)) continue;
+    if (inode.nlink > 1) seen.add(inode);
+    counts[inode.state] = (counts[inode.state] ?? 0) + 1;
+  }
+  return counts;
+}

@@ -1,0 +1,135 @@
+/** Operations on regular files: open, create, read, write, fallocate, lseek, copy_file_range, release. */
+import { FsError } from "../errno.ts";
+import * as abi from "../fuse/abi.ts";
+import { type Filesystem, PARKED } from "../fuse/ops.ts";
+import type { StructValue } from "../fuse/wire.ts";
+import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../libc.ts";
+import { MAX_FILE_SIZE, type RegularFile } from "../tree/file.ts";
+import { dropSetId, entry, ownerOf } from "./attributes.ts";
+import { O_ACCMODE, O_APPEND, O_TRUNC, O_WRONLY } from "./handles.ts";
+import type { Mount } from "./mount.ts";
+
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+const COPY_CHUNK = 1 << 20;
+
+export function fileOperations(mount: Mount) {
+  const { tree, nodes, handles, pending, control } = mount;
+
+  /** The file a request is about: by its handle when it has one. */
+  function fileOf(fh: number, nodeid: number): RegularFile {
+    return fh === 0 ? nodes.file(nodeid) : handles.get(fh).file;
+  }
+
+  function opened(file: RegularFile, flags: number): StructValue<typeof abi.openOut> {
+    // Pages stay: nobody changes content behind the kernel's back. No FLUSH: there is nothing to flush.
+    return { fh: handles.open(file, flags), open_flags: abi.FOPEN_KEEP_CACHE | abi.FOPEN_NOFLUSH, backing_id: 0 };
+  }
+
+  function copy(from: RegularFile, at: number, to: RegularFile, toAt: number, length: number): number {
+    if (toAt + length > MAX_FILE_SIZE) throw new FsError("EFBIG");
+    mount.beforeChange(to);
+    const buffer = new Uint8Array(Math.min(length, COPY_CHUNK));
+    let done = 0;
+    while (done < length) {
+      const piece = buffer.subarray(0, Math.min(buffer.length, length - done));
+      const got = from.read(at + done, piece);
+      if (got === 0) break;
+      const put = to.write(toAt + done, piece.subarray(0, got));
+      done += put;
+      if (put < got) break;
+    }
+    if (done > 0) to.touchMtime(tree.clock);
+    return done;
+  }
+
+  return {
+    open({ flags, open_flags }, header) {
+      const file = nodes.file(header.nodeid);
+      if (control.owns(file)) return control.open(file, flags);
+      if ((flags & O_TRUNC) !== 0) {
+        mount.beforeChange(file);
+        file.truncate(0);
+        file.touchMtime(tree.clock);
+        if ((open_flags & abi.FUSE_OPEN_KILL_SUIDGID) !== 0) dropSetId(file);
+      } else if (file.lazy) {
+        if ((flags & O_ACCMODE) !== O_WRONLY) {
+          const { unique } = header;
+          pending.wait(file, {
+            unique,
+            done: () => mount.session().answer(unique, "open", opened(file, flags)),
+            fail: (error) => mount.session().fail(unique, error),
+          });
+          return PARKED;
+        }
+        // Writers see an empty file; what the kernel kept says otherwise.
+        mount.invalidate(file, false);
+      }
+      return opened(file, flags);
+    },
+
+    create({ name, mode, umask, flags }, header) {
+      const directory = nodes.directory(header.nodeid);
+      if (control.owns(directory)) throw new FsError("EPERM");
+      const file = tree.createFile(directory, name, mode & ~umask & 0o7777, ownerOf(header));
+      return { entry: entry(mount, file), open: opened(file, flags) };
+    },
+
+    tmpfile({ mode, umask, flags }, header) {
+      const directory = nodes.directory(header.nodeid);
+      const file = tree.tmpfile(directory, mode & ~umask & 0o7777, ownerOf(header));
+      return { entry: entry(mount, file), open: opened(file, flags) };
+    },
+
+    release({ fh }, header) {
+      if (control.release(fh)) return;
+      const { file } = handles.release(fh);
+      // The last writer is gone without having written: it claims a size again.
+      if (file.lazy && !handles.beingWritten(file)) mount.invalidate(nodes.get(header.nodeid), false);
+    },
+
+    read({ fh, offset, size }, header, target) {
+      const controlled = control.read(fh, size, target);
+      if (controlled !== undefined) return controlled;
+      const file = fileOf(fh, header.nodeid);
+      return file.read(offset, size < target.length ? target.subarray(0, size) : target);
+    },
+
+    write({ fh, offset, flags, write_flags, data }, header) {
+      const file = fileOf(fh, header.nodeid);
+      mount.beforeChange(file);
+      // The kernel computes where an append goes from the size it knows; ours is the one that counts.
+      const append = (flags & O_APPEND) !== 0 && (write_flags & abi.FUSE_WRITE_CACHE) === 0;
+      const written = file.write(append ? file.size : offset, data);
+      if ((write_flags & abi.FUSE_WRITE_KILL_SUIDGID) !== 0) dropSetId(file);
+      file.touchMtime(tree.clock);
+      return { size: written };
+    },
+
+    fallocate({ fh, offset, length, mode }, header) {
+      const file = fileOf(fh, header.nodeid);
+      // As mm/shmem.c:shmem_fallocate(): no other mode.
+      if ((mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) !== 0) throw new FsError("EOPNOTSUPP");
+      mount.beforeChange(file);
+      if ((mode & FALLOC_FL_PUNCH_HOLE) !== 0) file.punch(offset, length);
+      else file.allocate(offset, length, (mode & FALLOC_FL_KEEP_SIZE) !== 0);
+      file.touchMtime(tree.clock);
+    },
+
+    lseek({ fh, offset, whence }, header) {
+      const file = fileOf(fh, header.nodeid);
+      if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw new FsError("EINVAL");
+      const found = offset < 0 ? undefined : whence === SEEK_DATA ? file.nextData(offset) : file.nextHole(offset);
+      if (found === undefined) throw new FsError("ENXIO");
+      return { offset: found };
+    },
+
+    copyFileRange({ fh_in, off_in, nodeid_out, fh_out, off_out, len }, header) {
+      return { size: copy(fileOf(fh_in, header.nodeid), off_in, fileOf(fh_out, nodeid_out), off_out, len) };
+    },
+
+    copyFileRange64({ fh_in, off_in, nodeid_out, fh_out, off_out, len }, header) {
+      return { offset: copy(fileOf(fh_in, header.nodeid), off_in, fileOf(fh_out, nodeid_out), off_out, len) };
+    },
+  } satisfies Filesystem;
+}

@@ -1,0 +1,272 @@
+/**
+ * A mounted filesystem, as the main thread sees it.
+ *
+ * Glossary, in Linux's sense: an *inode* is a file, directory or symlink itself; a *dentry* is a name for one. *Lookup*
+ * finds an inode by a name and lets the kernel refer to it by its nodeid until it *forgets* it. A *handle* is an open
+ * file. A *request* of the kernel gets one *reply*. Ours: a *generator* makes a file's content; a file without any is
+ * *pending*; a *recording* is a model's answer kept for the next time; a *snapshot* is the whole tree in a file.
+ *
+ * The tree lives in a worker (thread.ts) that answers the kernel and never waits. This side mounts, runs generations as
+ * they are asked for, and reaches the tree through the port (port.ts) only. Whoever runs in this thread must not touch
+ * the mount synchronously: a pending file is generated here, and would wait for itself.
+ */
+import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import { FsError, isErrnoName } from "../errno.ts";
+import { type KernelMount, mountFuse } from "../fuse/mount.ts";
+import * as libc from "../libc.ts";
+import { writeAtomically } from "../snapshot/write.ts";
+import type {
+  FromFilesystem,
+  Generate,
+  GenerationRequest,
+  LogLevel,
+  Methods,
+  ToFilesystem,
+  TreePort,
+  WorkerOptions,
+} from "./port.ts";
+
+export interface FilesystemOptions {
+  /** Absolute. */
+  readonly mountpoint: string;
+  readonly readOnly?: boolean;
+  readonly allowOther?: boolean;
+  /** Bytes the contents may take. Absent: no limit. */
+  readonly size?: number;
+  readonly inodes?: number;
+  /** A snapshot to start from. Absent: an empty tree. */
+  readonly from?: { readonly file: string } | { readonly text: Uint8Array };
+  /** Makes the content of pending files. */
+  readonly generate: Generate;
+  readonly log: (level: LogLevel, tag: string, text: string) => void;
+  /** Log every request of the kernel. */
+  readonly debug?: boolean;
+  /** What a pending file claims as its size, in bytes. For experiments. */
+  readonly claimedSize?: number;
+}
+
+export interface Ended {
+  readonly reason: "unmounted" | "failed";
+  readonly message?: string;
+}
+
+export interface MountedFilesystem extends AsyncDisposable {
+  readonly tree: TreePort;
+  /** Resolves when the mount is gone, whoever unmounted it. */
+  readonly ended: Promise<Ended>;
+  /** Writes a snapshot as of this moment: whole, or not at all. Works after `ended` too, until disposed. */
+  save(file: string, options?: { readonly times?: boolean }): Promise<void>;
+  /** Takes the mount away and resolves when it is gone. */
+  unmount(): Promise<void>;
+}
+
+/** Builds the tree, then mounts it. Rejects with SnapshotError or MountError, with nothing mounted. */
+export async function startFilesystem(options: FilesystemOptions): Promise<MountedFilesystem> {
+  const link = new Link(options);
+  try {
+    await link.loaded;
+    const mount = await mountFuse({
+      mountpoint: options.mountpoint,
+      readOnly: options.readOnly ?? false,
+      allowOther: options.allowOther ?? false,
+    });
+    return await link.serve(mount);
+  } catch (error) {
+    link.close();
+    throw error;
+  }
+}
+
+/** The worker, and the messages to and from it. */
+class Link {
+  readonly #options: FilesystemOptions;
+  readonly #worker: Worker;
+  readonly #port: MessagePort;
+  readonly #wake: number;
+  readonly #one = new Uint8Array(new BigUint64Array([1n]).buffer);
+  readonly #loaded = Promise.withResolvers<void>();
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<Ended>();
+  readonly #running = new Map<number, AbortController>();
+  readonly #calls = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
+  #nextCall = 1;
+  #closed = false;
+
+  constructor(options: FilesystemOptions) {
+    this.#options = options;
+    this.#wake = libc.eventfd();
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    const workerData: WorkerOptions = {
+      port: port2,
+      wake: this.#wake,
+      mountpoint: options.mountpoint,
+      debug: options.debug ?? false,
+      owner: { uid: libc.getuid(), gid: libc.getgid() },
+      ...(options.size === undefined ? {} : { size: options.size }),
+      ...(options.inodes === undefined ? {} : { inodes: options.inodes }),
+      ...(options.from === undefined ? {} : { from: options.from }),
+      ...(options.claimedSize === undefined ? {} : { claimedSize: options.claimedSize }),
+    };
+    this.#worker = new Worker(new URL("./thread.ts", import.meta.url), { workerData, transferList: [port2] });
+    this.#worker.on("error", (error) => this.#died(error instanceof Error ? error : new Error(String(error))));
+    this.#worker.on("exit", () => this.#died(new Error("the filesystem thread ended")));
+    port1.on("message", (message: FromFilesystem) => this.#take(message));
+    for (const promise of [this.#loaded.promise, this.#ready.promise]) promise.catch(() => {});
+  }
+
+  get loaded(): Promise<void> {
+    return this.#loaded.promise;
+  }
+
+  async serve(mount: KernelMount): Promise<MountedFilesystem> {
+    this.#ended.promise.then(() => mount.release());
+    this.#post({ type: "serve", fd: mount.fd });
+    try {
+      await this.#ready.promise;
+    } catch (error) {
+      await mount.unmount();
+      throw error;
+    }
+    const unmount = async () => {
+      await mount.unmount();
+      await this.#ended.promise;
+    };
+    return {
+      tree: this.#tree(),
+      ended: this.#ended.promise,
+      save: (file, saving = {}) => writeAtomically(file, this.#snapshot(saving.times ?? false)),
+      unmount,
+      [Symbol.asyncDispose]: async () => {
+        await unmount();
+        this.close();
+      },
+    };
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#post({ type: "close" });
+    this.#port.close();
+    for (const controller of this.#running.values()) controller.abort();
+    for (const call of this.#calls.values()) call.reject(new FsError("ENODEV", "the filesystem is closed"));
+    this.#worker.terminate();
+  }
+
+  #post(message: ToFilesystem): void {
+    this.#port.postMessage(message);
+    libc.write(this.#wake, this.#one, 8);
+  }
+
+  #take(message: FromFilesystem): void {
+    switch (message.type) {
+      case "loaded":
+        return this.#loaded.resolve();
+      case "refused":
+        return this.#loaded.reject(Object.assign(new Error(message.message), { name: message.name }));
+      case "ready":
+        return this.#ready.resolve();
+      case "generate":
+        return void this.#generate(message.request);
+      case "cancel":
+        return this.#running.get(message.ticket)?.abort();
+      case "reply":
+        return this.#settle(message.id)?.resolve(message.value);
+      case "fault":
+        return this.#settle(message.id)?.reject(new FsError(message.code, message.message));
+      case "log":
+        return this.#options.log(message.level, message.tag, message.text);
+      case "ended":
+        return this.#end(message.message === undefined ? { reason: message.reason } : message);
+    }
+  }
+
+  #settle(id: number) {
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    return call;
+  }
+
+  #end({ reason, message }: Ended): void {
+    this.#ready.reject(new Error(message ?? "unmounted before it was ready"));
+    this.#ended.resolve(message === undefined ? { reason } : { reason, message });
+  }
+
+  #died(error: Error): void {
+    if (this.#closed) return;
+    this.#loaded.reject(error);
+    this.#options.log("error", "fs", error.stack ?? error.message);
+    this.#end({ reason: "failed", message: error.message });
+    for (const call of this.#calls.values()) call.reject(error);
+    this.#calls.clear();
+  }
+
+  async #generate(request: GenerationRequest): Promise<void> {
+    const { ticket } = request;
+    const controller = new AbortController();
+    this.#running.set(ticket, controller);
+    try {
+      if (request.pause > 0) await pause(request.pause, controller.signal);
+      const { bytes, metadata } = await this.#options.generate(request, controller.signal);
+      this.#post({ type: "content", ticket, bytes, metadata });
+    } catch (error) {
+      const { code, message } = failure(error);
+      if (!controller.signal.aborted) this.#options.log("warn", "generate", `${request.path}: ${code}: ${message}`);
+      this.#post({ type: "failed", ticket, code, message });
+    } finally {
+      this.#running.delete(ticket);
+    }
+  }
+
+  #call<K extends keyof Methods>(method: K, ...args: Parameters<Methods[K]>): Promise<Awaited<ReturnType<Methods[K]>>> {
+    if (this.#closed) return Promise.reject(new FsError("ENODEV", "the filesystem is closed"));
+    const id = this.#nextCall++;
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.#calls.set(id, { resolve, reject });
+    this.#post({ type: "call", id, method, args });
+    // The worker answers a method with that method's value; the message cannot carry the type.
+    return promise as Promise<Awaited<ReturnType<Methods[K]>>>;
+  }
+
+  #tree(): TreePort {
+    return {
+      outline: () => this.#call("outline"),
+      list: (path) => this.#call("list", path),
+      stat: (path) => this.#call("stat", path),
+      read: (path, requester) => this.#call("read", path, requester),
+      readStatic: (path, limit) => this.#call("readStatic", path, limit),
+    };
+  }
+
+  async *#snapshot(times: boolean): AsyncGenerator<Uint8Array> {
+    const id = await this.#call("saveBegin", times);
+    try {
+      for (;;) {
+        const piece = await this.#call("saveNext", id);
+        if (piece === undefined) return;
+        yield piece;
+      }
+    } finally {
+      await this.#call("saveEnd", id);
+    }
+  }
+}
+
+/** Any failure of a generation, as what its readers get. */
+function failure(error: unknown): FsError {
+  if (error instanceof FsError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+  return new FsError(isErrnoName(code) ? code : "EIO", message, { cause: error });
+}
+
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, milliseconds);
+  signal.addEventListener("abort", () => {
+    clearTimeout(timer);
+    resolve();
+  });
+  return promise;
+}

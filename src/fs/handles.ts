@@ -1,0 +1,77 @@
+/** Open files. A handle is told to the kernel as `fh` and lives from OPEN to RELEASE. */
+import { FsError } from "../errno.ts";
+import type { RegularFile } from "../tree/file.ts";
+import type { Tree } from "../tree/tree.ts";
+
+export const O_ACCMODE = 3;
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_TRUNC = 0o1000;
+export const O_APPEND = 0o2000;
+
+export interface Handle {
+  readonly file: RegularFile;
+  /** As open(2). */
+  readonly flags: number;
+}
+
+export function writable(flags: number): boolean {
+  return (flags & O_ACCMODE) !== O_RDONLY;
+}
+
+export class Handles {
+  readonly #tree: Tree;
+  /** Handle n at index n; index 0 stays empty, as 0 means "no handle". */
+  readonly #open: (Handle | undefined)[] = [undefined];
+  readonly #free: number[] = [];
+  /** How many handles may write to a file, for files that have any. */
+  readonly #writers = new Map<RegularFile, number>();
+
+  constructor(tree: Tree) {
+    this.#tree = tree;
+  }
+
+  open(file: RegularFile, flags: number): number {
+    const fh = this.#free.pop() ?? this.#open.length;
+    this.#open[fh] = { file, flags };
+    this.#tree.hold(file);
+    if (writable(flags)) this.#writers.set(file, (this.#writers.get(file) ?? 0) + 1);
+    return fh;
+  }
+
+  /** Throws EBADF. */
+  get(fh: number): Handle {
+    const handle = this.#open[fh];
+    if (handle === undefined) throw new FsError("EBADF", `handle ${fh} is not open`);
+    return handle;
+  }
+
+  release(fh: number): Handle {
+    const handle = this.get(fh);
+    this.#open[fh] = undefined;
+    this.#free.push(fh);
+    if (writable(handle.flags)) {
+      const left = (this.#writers.get(handle.file) ?? 0) - 1;
+      if (left > 0) this.#writers.set(handle.file, left);
+      else this.#writers.delete(handle.file);
+    }
+    this.#tree.drop(handle.file);
+    return handle;
+  }
+
+  /** Whether somebody has the file open for writing. */
+  beingWritten(file: RegularFile): boolean {
+    return this.#writers.has(file);
+  }
+
+  /** Unmounted: closes what is left. How many were. */
+  clear(): number {
+    let left = 0;
+    for (const [fh, handle] of this.#open.entries()) {
+      if (handle === undefined) continue;
+      this.release(fh);
+      left++;
+    }
+    return left;
+  }
+}

@@ -1,0 +1,30 @@
+/** What the operations of one mount share. */
+import type { Session } from "../fuse/session.ts";
+import type { RegularFile } from "../tree/file.ts";
+import type { Inode } from "../tree/inode.ts";
+import type { Tree } from "../tree/tree.ts";
+import type { Control } from "./control.ts";
+import type { Handles } from "./handles.ts";
+import type { Nodes } from "./nodes.ts";
+import type { Pending } from "./pending.ts";
+
+export interface Mount {
+  readonly tree: Tree;
+  readonly nodes: Nodes;
+  readonly handles: Handles;
+  readonly pending: Pending;
+  readonly control: Control;
+  /** What a file without content claims as its size, in bytes. */
+  readonly claimedSize: number;
+  /** The conversation with the kernel. It exists once the operations do. */
+  session(): Session;
+  /**
+   * A regular file's content is about to change at the hand of somebody who writes. Whoever reads the old content
+   * (a snapshot being saved) takes it first; a file that waits for a generator becomes an ordinary one.
+   */
+  beforeChange(file: RegularFile): void;
+  /** Hands content that came into being to the kernel, with its size, before anybody who waits for it goes on. */
+  store(file: RegularFile): void;
+  /** Tells the kernel that what it keeps of an inode is out of date: its attributes, and its pages if `pages`. */
+  invalidate(inode: Inode, pages: boolean): void;
+}

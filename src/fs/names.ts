@@ -1,0 +1,115 @@
+/** Operations on names: lookup, create, mkdir, mknod, symlink, link, unlink, rmdir, rename, readlink. */
+import { FsError } from "../errno.ts";
+import type { Filesystem } from "../fuse/ops.ts";
+import type { Directory } from "../tree/directory.ts";
+import { type Inode, S_IFMT, S_IFREG } from "../tree/inode.ts";
+import { NAME_MAX } from "../tree/tree.ts";
+import { entry, NO_ENTRY, ownerOf } from "./attributes.ts";
+import { KEEP_SECONDS } from "./caching.ts";
+import { CONTROL_NAME } from "./control.ts";
+import type { Mount } from "./mount.ts";
+
+/** "There is no such name", for the kernel to remember. */
+const NEGATIVE = { ...NO_ENTRY, entry_valid: KEEP_SECONDS };
+
+export function nameOperations(mount: Mount) {
+  const { tree, nodes } = mount;
+
+  /** The directory a name is to be made or removed in. The control directory takes no part in the tree. */
+  function changeable(nodeid: number, name: string): Directory {
+    const directory = nodes.directory(nodeid);
+    if (mount.control.owns(directory)) throw new FsError("EPERM");
+    if (directory === tree.root && name === CONTROL_NAME && mount.control.reserved) throw new FsError("EPERM");
+    return directory;
+  }
+
+  function rename(
+    from: number,
+    name: string,
+    to: number,
+    newName: string,
+    flags: number,
+    uid: number,
+    gid: number,
+  ): void {
+    tree.rename(changeable(from, name), name, changeable(to, newName), newName, flags, { uid, gid });
+  }
+
+  return {
+    lookup({ name }, header) {
+      const directory = nodes.directory(header.nodeid);
+      const inode = find(mount, directory, name);
+      return inode === undefined ? NEGATIVE : entry(mount, inode);
+    },
+
+    forget({ nlookup }, header) {
+      nodes.forget(header.nodeid, nlookup);
+    },
+
+    batchForget({ count, forgets }) {
+      const view = new DataView(forgets.buffer, forgets.byteOffset, forgets.length);
+      const u64 = (at: number) => view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+      for (let at = 0, left = count; left > 0 && at + 16 <= forgets.length; at += 16, left--) {
+        nodes.forget(u64(at), u64(at + 8));
+      }
+    },
+
+    readlink(_request, header, target) {
+      const inode = nodes.get(header.nodeid);
+      if (inode.kind !== "symlink") throw new FsError("EINVAL");
+      return target.write(inode.target, "latin1");
+    },
+
+    symlink({ name, target }, header) {
+      return entry(mount, tree.symlink(changeable(header.nodeid, name), name, target, ownerOf(header)));
+    },
+
+    mknod({ name, mode, rdev, umask }, header) {
+      const directory = changeable(header.nodeid, name);
+      const bits = mode & ~umask;
+      if ((mode & S_IFMT) === S_IFREG || (mode & S_IFMT) === 0) {
+        return entry(mount, tree.createFile(directory, name, bits & 0o7777, ownerOf(header)));
+      }
+      return entry(mount, tree.mknod(directory, name, bits, rdev, ownerOf(header)));
+    },
+
+    mkdir({ name, mode, umask }, header) {
+      return entry(mount, tree.mkdir(changeable(header.nodeid, name), name, mode & ~umask & 0o7777, ownerOf(header)));
+    },
+
+    link({ oldnodeid, name }, header) {
+      const inode = nodes.get(oldnodeid);
+      if (mount.control.owns(inode)) throw new FsError("EPERM");
+      tree.link(inode, changeable(header.nodeid, name), name);
+      return entry(mount, inode);
+    },
+
+    unlink({ name }, header) {
+      tree.unlink(changeable(header.nodeid, name), name);
+    },
+
+    rmdir({ name }, header) {
+      tree.rmdir(changeable(header.nodeid, name), name);
+    },
+
+    rename({ name, newname, newdir }, header) {
+      rename(header.nodeid, name, newdir, newname, 0, header.uid, header.gid);
+    },
+
+    rename2({ name, newname, newdir, flags }, header) {
+      rename(header.nodeid, name, newdir, newname, flags, header.uid, header.gid);
+    },
+  } satisfies Filesystem;
+}
+
+/** What a name stands for, the hidden control directory included. Throws ENAMETOOLONG. */
+function find(mount: Mount, directory: Directory, name: string): Inode | undefined {
+  const dentry = directory.get(name);
+  if (dentry !== undefined) return dentry.inode;
+  if (name.length > NAME_MAX) throw new FsError("ENAMETOOLONG");
+  if (directory === mount.tree.root && name === CONTROL_NAME) return mount.control.directory;
+  // Only exported filesystems (NFS) ask for these two.
+  if (name === ".") return directory;
+  if (name === "..") return directory.parent ?? directory;
+  return undefined;
+}

@@ -1,0 +1,78 @@
+/**
+ * Nodeids: the numbers by which the kernel names inodes.
+ *
+ * Every entry reply tells the kernel a nodeid and counts as one lookup; FORGET gives lookups back. While the count is
+ * above zero the kernel may ask about the nodeid at any time, so the inode is held. Nodeids are inode numbers: these
+ * are never given twice, so the generation is always 0.
+ */
+import { FsError } from "../errno.ts";
+import { Directory } from "../tree/directory.ts";
+import { RegularFile } from "../tree/file.ts";
+import type { Inode } from "../tree/inode.ts";
+import type { Tree } from "../tree/tree.ts";
+
+export class Nodes {
+  readonly #tree: Tree;
+  readonly #known = new Map<number, Inode>();
+
+  constructor(tree: Tree) {
+    this.#tree = tree;
+    // The kernel knows the root without asking.
+    this.remember(tree.root);
+  }
+
+  /** Throws ESTALE for a nodeid that was never told, or is forgotten. */
+  get(nodeid: number): Inode {
+    const inode = this.#known.get(nodeid);
+    if (inode === undefined) throw new FsError("ESTALE", `node ${nodeid} is not known`);
+    return inode;
+  }
+
+  /** Throws ENOTDIR. */
+  directory(nodeid: number): Directory {
+    const inode = this.get(nodeid);
+    if (!(inode instanceof Directory)) throw new FsError("ENOTDIR");
+    return inode;
+  }
+
+  /** Throws EISDIR, EINVAL. */
+  file(nodeid: number): RegularFile {
+    const inode = this.get(nodeid);
+    if (inode instanceof RegularFile) return inode;
+    throw new FsError(inode.kind === "directory" ? "EISDIR" : "EINVAL");
+  }
+
+  /** Whether the kernel knows this inode. */
+  knows(inode: Inode): boolean {
+    return inode.lookups > 0;
+  }
+
+  /** Counts one lookup, for an entry that is about to be told. */
+  remember(inode: Inode): void {
+    if (inode.lookups++ > 0) return;
+    this.#known.set(inode.ino, inode);
+    this.#tree.hold(inode);
+  }
+
+  /** Gives lookups back. */
+  forget(nodeid: number, count: number): void {
+    const inode = this.#known.get(nodeid);
+    if (inode === undefined || inode === this.#tree.root) return;
+    inode.lookups -= count;
+    if (inode.lookups > 0) return;
+    if (inode.lookups < 0) throw new Error(`node ${nodeid}: forgotten more often than told`);
+    this.#known.delete(nodeid);
+    this.#tree.drop(inode);
+  }
+
+  /** Unmounted: the kernel forgets all without saying so. How many nodes it had not given back. */
+  clear(): number {
+    const left = this.#known.size - 1;
+    for (const inode of this.#known.values()) {
+      inode.lookups = 0;
+      this.#tree.drop(inode);
+    }
+    this.#known.clear();
+    return left;
+  }
+}

@@ -1,0 +1,84 @@
+/** All operations of a mounted tree, put together: what the session dispatches to. */
+import * as abi from "../fuse/abi.ts";
+import type { Filesystem } from "../fuse/ops.ts";
+import type { Session } from "../fuse/session.ts";
+import type { Tree } from "../tree/tree.ts";
+import { Answers } from "./answers.ts";
+import { attributeOperations, CLAIMED_SIZE } from "./attributes.ts";
+import { Control, type ControlFiles } from "./control.ts";
+import { directoryOperations } from "./directories.ts";
+import { fileOperations } from "./files.ts";
+import { Handles } from "./handles.ts";
+import type { Mount } from "./mount.ts";
+import { nameOperations } from "./names.ts";
+import { Nodes } from "./nodes.ts";
+import { Pending } from "./pending.ts";
+import type { FromFilesystem } from "./port.ts";
+import { xattrOperations } from "./xattrs.ts";
+
+/** A content up to this size is handed to the kernel whole as it comes into being; of a larger one, its end. */
+const STORE_WHOLE = 1 << 20;
+
+export interface Served {
+  readonly mount: Mount;
+  readonly answers: Answers;
+  readonly operations: Filesystem;
+}
+
+export interface ServedOptions {
+  readonly tree: Tree;
+  readonly post: (message: FromFilesystem) => void;
+  /** What `.llmfs` holds; absent: no control surface. */
+  readonly control?: (mount: Mount, answers: Answers) => ControlFiles;
+  readonly claimedSize?: number;
+}
+
+export function serveTree(options: ServedOptions, session: () => Session): Served {
+  const { tree } = options;
+  const pending: Pending = new Pending(() => mount, options.post);
+  const mount: Mount = {
+    tree,
+    nodes: new Nodes(tree),
+    handles: new Handles(tree),
+    pending,
+    get control() {
+      return control;
+    },
+    claimedSize: options.claimedSize ?? CLAIMED_SIZE,
+    session,
+    beforeChange(file) {
+      answers.beforeChange(file);
+      if (!file.becomeStatic()) return;
+      this.invalidate(file, false);
+      pending.overwritten(file);
+    },
+    invalidate(inode, pages) {
+      if (inode.lookups === 0) return;
+      // An offset below 0 means the attributes alone.
+      const body = { ino: inode.ino, off: pages ? 0 : -1, len: 0 };
+      session().notify(abi.FUSE_NOTIFY_INVAL_INODE, abi.notifyInvalInodeOut, body);
+    },
+    store(file) {
+      if (file.lookups === 0) return;
+      this.invalidate(file, false);
+      // A store raises the size the kernel believes in, never lowers it; and it fills pages, so that even a reader
+      // that asks for nothing but bytes (sendfile) finds them.
+      const from = file.size <= STORE_WHOLE ? 0 : file.size - 1;
+      const data = new Uint8Array(file.size - from);
+      if (data.length === 0) return;
+      file.read(from, data);
+      const body = { nodeid: file.ino, offset: from, size: data.length };
+      session().notify(abi.FUSE_NOTIFY_STORE, abi.notifyStoreOut, body, data);
+    },
+  };
+  const answers = new Answers(mount);
+  const control: Control = new Control(tree, options.control?.(mount, answers));
+  const operations: Filesystem = {
+    ...nameOperations(mount),
+    ...attributeOperations(mount),
+    ...directoryOperations(mount),
+    ...fileOperations(mount),
+    ...xattrOperations(mount),
+  };
+  return { mount, answers, operations };
+}

@@ -1,0 +1,198 @@
+/**
+ * The filesystem thread: the worker's entry.
+ *
+ * Builds the tree, waits for the mount, then serves it until it is gone. It never awaits and never blocks on anything
+ * but the kernel: between requests it takes the main thread's messages (receiveMessageOnPort needs no event loop).
+ */
+import { type MessagePort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { FsError } from "../errno.ts";
+import { Device, serve } from "../fuse/device.ts";
+import { OPS } from "../fuse/ops.ts";
+import { Session } from "../fuse/session.ts";
+import * as libc from "../libc.ts";
+import { loadSnapshot } from "../snapshot/load.ts";
+import { Space } from "../tree/space.ts";
+import { Tree } from "../tree/tree.ts";
+import { CAPABILITIES, MAX_WRITE } from "./caching.ts";
+import { controlFiles } from "./controlfiles.ts";
+import { type Served, serveTree } from "./operations.ts";
+import type { FromFilesystem, LogLevel, ToFilesystem, WorkerOptions } from "./port.ts";
+
+class FilesystemThread {
+  readonly #options: WorkerOptions;
+  readonly #port: MessagePort;
+  readonly #served: Served;
+  #session: Session | undefined;
+  #closed = false;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    this.#port = options.port;
+    const space = new Space(options.size, options.inodes);
+    const tree = new Tree({ clock: libc.now, space, owner: options.owner });
+    if (options.from !== undefined) {
+      loadSnapshot(tree, options.from, {
+        owner: options.owner,
+        warn: (message: string) => this.#log("warn", "snapshot", message),
+      });
+    }
+    this.#served = serveTree(
+      {
+        tree,
+        post: (message) => this.#post(message),
+        control: (mount, answers) =>
+          controlFiles(mount, answers, {
+            mountpoint: options.mountpoint,
+            counts: () => this.#counts(),
+          }),
+        ...(options.claimedSize === undefined ? {} : { claimedSize: options.claimedSize }),
+      },
+      () => {
+        if (this.#session === undefined) throw new Error("there is no session before the mount");
+        return this.#session;
+      },
+    );
+  }
+
+  /** Serves until the mount is gone, then goes on answering the main thread until it closes. */
+  run(): void {
+    const fd = this.#waitForMount();
+    if (fd === undefined) return;
+    const device = new Device(fd);
+    const session = new Session(this.#served.operations, device, {
+      flags: CAPABILITIES,
+      flags2: 0,
+      maxWrite: MAX_WRITE,
+      interrupted: (unique) => this.#served.mount.pending.interrupted(unique),
+      onReady: ({ minor }) => this.#post({ type: "ready", protocol: `7.${minor}` }),
+      log: (level, line) => this.#log(level, "fuse", line),
+      debug: this.#options.debug,
+    });
+    this.#session = session;
+    try {
+      serve(
+        device,
+        session,
+        { fd: this.#options.wake, drain: () => this.#drain(), work: () => false },
+        () => this.#closed,
+        { maxWrite: MAX_WRITE, processors: libc.processors() },
+      );
+      this.#post({ type: "ended", reason: "unmounted" });
+    } catch (error) {
+      this.#post({ type: "ended", reason: "failed", message: messageOf(error) });
+    }
+    this.#leave();
+    this.#sleepUntil(() => this.#closed);
+  }
+
+  /** Every reference of the kernel's is gone with it. */
+  #leave(): void {
+    const { mount } = this.#served;
+    mount.pending.clear();
+    mount.handles.clear();
+    mount.nodes.clear();
+    if (this.#options.debug) mount.tree.checkInvariants();
+  }
+
+  #waitForMount(): number | undefined {
+    let fd: number | undefined;
+    this.#onServe = (given) => {
+      fd = given;
+    };
+    this.#post({ type: "loaded" });
+    this.#sleepUntil(() => fd !== undefined || this.#closed);
+    return fd;
+  }
+
+  #onServe: (fd: number) => void = () => {};
+
+  #sleepUntil(condition: () => boolean): void {
+    const entry = new Int32Array([this.#options.wake, libc.POLLIN]);
+    const at = libc.address(entry);
+    this.#drain();
+    while (!condition()) {
+      libc.poll(at, 1, -1);
+      this.#drain();
+    }
+  }
+
+  #drain(): void {
+    libc.read(this.#options.wake, wakeCount, wakeCount.length);
+    for (;;) {
+      const received: { message: ToFilesystem } | undefined = receiveMessageOnPort(this.#port);
+      if (received === undefined) return;
+      this.#take(received.message);
+    }
+  }
+
+  #take(message: ToFilesystem): void {
+    const { pending } = this.#served.mount;
+    switch (message.type) {
+      case "serve":
+        return this.#onServe(message.fd);
+      case "content":
+        return pending.content(message.ticket, message.bytes, message.metadata);
+      case "failed":
+        return pending.failed(message.ticket, new FsError(message.code, message.message));
+      case "call":
+        return this.#call(message);
+      case "close":
+        this.#closed = true;
+    }
+  }
+
+  #call({ id, method, args }: Extract<ToFilesystem, { type: "call" }>): void {
+    const { answers } = this.#served;
+    const reply = (value: unknown) => this.#post({ type: "reply", id, value });
+    const fault = (error: unknown) => {
+      if (!(error instanceof FsError)) this.#log("error", "fs", messageOf(error));
+      this.#post({ type: "fault", id, code: error instanceof FsError ? error.code : "EIO", message: shortOf(error) });
+    };
+    // The arguments were typed where the call was made (filesystem.ts), and messages only carry them over.
+    const [first, second] = args as [never, never];
+    try {
+      if (method === "read") answers.read(first, second, reply, fault);
+      else reply(answers[method](first, second));
+    } catch (error) {
+      fault(error);
+    }
+  }
+
+  /** How many requests of each kind the kernel sent. */
+  #counts(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const [name, { opcode }] of Object.entries(OPS)) {
+      const count = this.#session?.counts[opcode] ?? 0;
+      if (count > 0) counts[name] = count;
+    }
+    return counts;
+  }
+
+  #post(message: FromFilesystem): void {
+    this.#port.postMessage(message);
+  }
+
+  #log(level: LogLevel, tag: string, line: string): void {
+    this.#post({ type: "log", level, tag, text: line });
+  }
+}
+
+const wakeCount = new Uint8Array(8);
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+function shortOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+// workerData is whatever the starter gave; filesystem.ts gives WorkerOptions.
+const options = workerData as WorkerOptions;
+try {
+  new FilesystemThread(options).run();
+} catch (error) {
+  const name = error instanceof Error ? error.name : "Error";
+  const refusal: FromFilesystem = { type: "refused", name, message: shortOf(error) };
+  options.port.postMessage(refusal);
+}

@@ -1,0 +1,126 @@
+/**
+ * Extended attributes, and what `user.llmfs.*` means.
+ *
+ * | name | on | meaning |
+ * |---|---|---|
+ * | `state` | files | static, pending, generating, ready, failed. Settable: see setState |
+ * | `error` | failed files | why; read-only |
+ * | `generator`, `prompt` | files | set on an empty file, they make it pending |
+ * | `prompt`, `model` | directories | reach everything below |
+ * | `description`, `meta.*` | files | plain data |
+ */
+import { FsError } from "../errno.ts";
+import type { Filesystem } from "../fuse/ops.ts";
+import type { RegularFile } from "../tree/file.ts";
+import type { Inode } from "../tree/inode.ts";
+import { byBytes } from "../tree/path.ts";
+import { getXattr, removeXattr, setXattr, xattrNames } from "../tree/xattrs.ts";
+import { GENERATOR, PROMPT } from "./brief.ts";
+import type { Mount } from "./mount.ts";
+
+const STATE = "user.llmfs.state";
+const ERROR = "user.llmfs.error";
+/** ACLs are answered by the kernel's own code or not at all; as plain bytes they would promise what nobody enforces. */
+const ACL_PREFIX = "system.posix_acl_";
+
+/** Attributes that are not stored but told. Undefined: not one of these. */
+function derived(inode: Inode, name: string): string | undefined {
+  if (inode.kind !== "file") return undefined;
+  if (name === STATE) return inode.state;
+  if (name === ERROR && inode.error !== undefined) return `${inode.error.code}: ${inode.error.message}`;
+  return undefined;
+}
+
+/** Ordinary files have no attributes that nobody set, so that copies of them equal the original everywhere. */
+function names(inode: Inode): string[] {
+  const stored = xattrNames(inode);
+  if (inode.kind !== "file" || inode.state === "static") return stored;
+  const told = inode.error === undefined ? [STATE] : [STATE, ERROR];
+  return [...stored, ...told].sort(byBytes);
+}
+
+export function xattrOperations(mount: Mount) {
+  const { tree, nodes } = mount;
+
+  /** getxattr(2) and listxattr(2): with size 0 the caller asks for the length. Throws ERANGE. */
+  function give(value: Uint8Array, size: number, target: Buffer): number {
+    if (size === 0) {
+      target.writeUInt32LE(value.length, 0);
+      target.writeUInt32LE(0, 4);
+      return 8;
+    }
+    if (value.length > size) throw new FsError("ERANGE");
+    target.set(value);
+    return value.length;
+  }
+
+  function becomePending(file: RegularFile): void {
+    if (file.state === "generating") return;
+    file.state = "pending";
+    file.error = undefined;
+    mount.invalidate(file, false);
+  }
+
+  function becomeStatic(file: RegularFile): void {
+    if (file.lazy) mount.beforeChange(file);
+    else file.state = "static";
+  }
+
+  /**
+   * A copy of a file carries its attributes along, so "ready" and "static" are accepted where they say nothing new.
+   * On a file without content "static" means an empty file from now on; on an empty one "pending" means a generator's.
+   */
+  function setState(file: RegularFile, state: string): void {
+    if (state === "static") return becomeStatic(file);
+    if (state === "ready" && !file.lazy) {
+      file.state = "ready";
+      return;
+    }
+    if (state === "pending" && (file.lazy || file.size === 0)) return becomePending(file);
+    throw new FsError("EINVAL", `a ${file.state} file of ${file.size} bytes cannot become ${state}`);
+  }
+
+  function set(inode: Inode, name: string, value: Uint8Array, flags: number): void {
+    if (name.startsWith(ACL_PREFIX)) throw new FsError("EOPNOTSUPP");
+    if (inode.kind === "file") {
+      if (name === STATE) return setState(inode, Buffer.from(value).toString("utf8"));
+      if (name === ERROR) throw new FsError("EPERM", "user.llmfs.error is told, not set");
+    }
+    setXattr(inode, name, Uint8Array.from(value), flags);
+    if (inode.kind !== "file" || (name !== GENERATOR && name !== PROMPT)) return;
+    if (name === GENERATOR && Buffer.from(value).toString("utf8") === "static") return becomeStatic(inode);
+    if (inode.lazy || inode.size === 0) becomePending(inode);
+  }
+
+  return {
+    getxattr({ name, size }, header, target) {
+      if (name.startsWith(ACL_PREFIX)) throw new FsError("EOPNOTSUPP");
+      const inode = nodes.get(header.nodeid);
+      const told = derived(inode, name);
+      return give(told === undefined ? getXattr(inode, name) : Buffer.from(told), size, target);
+    },
+
+    listxattr({ size }, header, target) {
+      const all = names(nodes.get(header.nodeid));
+      return give(Buffer.from(all.map((name) => `${name}\0`).join(""), "latin1"), size, target);
+    },
+
+    setxattr({ name, value, flags, size }, header) {
+      const inode = nodes.get(header.nodeid);
+      if (mount.control.owns(inode)) throw new FsError("EPERM");
+      if (size !== value.length) throw new FsError("EIO", `setxattr: ${size} bytes announced, ${value.length} sent`);
+      set(inode, name, value, flags);
+      inode.touchCtime(tree.clock);
+    },
+
+    removexattr({ name }, header) {
+      const inode = nodes.get(header.nodeid);
+      if (derived(inode, name) !== undefined) throw new FsError("EPERM", `${name} is told, not stored`);
+      removeXattr(inode, name);
+      inode.touchCtime(tree.clock);
+      if (inode.kind !== "file" || !inode.lazy || (name !== GENERATOR && name !== PROMPT)) return;
+      // Nothing says any more what would make it.
+      if (inode.xattrs?.has(GENERATOR) !== true && inode.xattrs?.has(PROMPT) !== true) becomeStatic(inode);
+    },
+  } satisfies Filesystem;
+}

@@ -1,0 +1,224 @@
+/**
+ * Mounting and unmounting. Runs in the main thread, never in the one that serves the mount.
+ *
+ * Three ways, the first that applies: mount(2) for whoever has CAP_SYS_ADMIN (root, and root of a user namespace);
+ * fusermount3 or fusermount for everybody else. A guardian (guardian.ts) is started before the mount, so that however
+ * this process ends, SIGKILL included, the mount goes with it.
+ */
+import { readdir, stat } from "node:fs/promises";
+import { ERRNO } from "../errno.ts";
+import * as libc from "../libc.ts";
+import { type Guardian, startGuardian } from "./guardian.ts";
+import { FS_TYPE, type MountPoint, mountAt } from "./mountinfo.ts";
+import { findHelper, MountError, mayMount, unmountPath } from "./unmount.ts";
+
+const DEVICE = "/dev/fuse";
+
+export interface MountRequest {
+  /** Absolute. */
+  readonly mountpoint: string;
+  readonly readOnly: boolean;
+  /** Other users may enter; the kernel checks permissions all the same. */
+  readonly allowOther: boolean;
+}
+
+export interface KernelMount {
+  /** Of /dev/fuse: read requests here. The kernel ends the mount when the last copy is closed. */
+  readonly fd: number;
+  /**
+   * Takes the mount away: at once if nobody is in it, else from sight, to end when the last user leaves.
+   * Nothing happens if it is gone.
+   */
+  unmount(): Promise<void>;
+  /** The mount is known to be gone: ends the guardian. */
+  release(): void;
+}
+
+export async function mountFuse(request: MountRequest): Promise<KernelMount> {
+  const { mountpoint } = request;
+  await checkMountpoint(mountpoint);
+  const guardian = startGuardian(mountpoint);
+  try {
+    const fd = mayMount() ? mountDirectly(request) : await mountByHelper(request);
+    const mounted = mountAt(mountpoint);
+    if (mounted === undefined)
+      throw new MountError("failed", `${mountpoint}: the mount vanished as soon as it was made`);
+    guardian.watch(mounted.device);
+    return kernelMount(fd, mountpoint, mounted, guardian);
+  } catch (error) {
+    guardian.dismiss();
+    throw error;
+  }
+}
+
+function kernelMount(fd: number, mountpoint: string, mounted: MountPoint, guardian: Guardian): KernelMount {
+  let open = true;
+  return {
+    fd,
+    async unmount() {
+      const there = mountAt(mountpoint);
+      if (there?.device === mounted.device) await unmountPath(mountpoint);
+    },
+    release() {
+      if (!open) return;
+      open = false;
+      libc.close(fd);
+      guardian.dismiss();
+    },
+  };
+}
+
+/** Missing, not a directory, not empty, in use: said before anything is tried. A dead mount of ours is cleared away. */
+async function checkMountpoint(mountpoint: string): Promise<void> {
+  const there = mountAt(mountpoint);
+  if (there !== undefined) {
+    const dead = there.type === FS_TYPE && (await isDead(mountpoint));
+    if (!dead) {
+      const cure = there.type === FS_TYPE ? `; 'llmfs unmount ${mountpoint}' ends it` : "";
+      throw new MountError("busy", `${mountpoint}: ${there.type} is mounted there already${cure}`);
+    }
+    await unmountPath(mountpoint);
+  }
+  const info = await stat(mountpoint).catch((error: unknown) => {
+    if (codeOf(error) === "ENOENT") {
+      throw new MountError("bad-mountpoint", `${mountpoint}: no such directory; 'mkdir ${mountpoint}' makes it`);
+    }
+    throw new MountError("bad-mountpoint", `${mountpoint}: ${messageOf(error)}`, { cause: error });
+  });
+  if (!info.isDirectory()) throw new MountError("bad-mountpoint", `${mountpoint}: not a directory; name an empty one`);
+  const inside = await readdir(mountpoint).catch((error: unknown) => {
+    throw new MountError("bad-mountpoint", `${mountpoint}: ${messageOf(error)}`, { cause: error });
+  });
+  if (inside.length > 0) {
+    const some = inside.slice(0, 3).join(", ");
+    const more = inside.length > 3 ? `, and ${inside.length - 3} more` : "";
+    throw new MountError("bad-mountpoint", `${mountpoint}: not empty (${some}${more}), and the mount would hide that`);
+  }
+}
+
+/** A mount whose process is gone answers every call with ENOTCONN. */
+async function isDead(mountpoint: string): Promise<boolean> {
+  try {
+    await stat(mountpoint);
+    return false;
+  } catch (error) {
+    return codeOf(error) === "ENOTCONN" || codeOf(error) === "ECONNABORTED";
+  }
+}
+
+function mountDirectly(request: MountRequest): number {
+  const { mountpoint } = request;
+  const fd = openDevice();
+  const options = [
+    `fd=${fd}`,
+    "rootmode=40000",
+    `user_id=${libc.getuid()}`,
+    `group_id=${libc.getgid()}`,
+    "default_permissions",
+    ...(request.allowOther ? ["allow_other"] : []),
+  ];
+  const flags = libc.MS_NOSUID | libc.MS_NODEV | (request.readOnly ? libc.MS_RDONLY : 0);
+  try {
+    libc.mount("llmfs", mountpoint, FS_TYPE, flags, options.join(","));
+    return fd;
+  } catch (error) {
+    libc.close(fd);
+    if (!(error instanceof libc.SystemError)) throw error;
+    if (error.number === ERRNO.EPERM || error.number === ERRNO.EACCES) {
+      throw new MountError(
+        "not-permitted",
+        `${mountpoint}: mount(2) is not permitted here although CAP_SYS_ADMIN is set; in a container, ` +
+          "its seccomp or AppArmor profile forbids it: 'docker run --device /dev/fuse --cap-add SYS_ADMIN " +
+          "--security-opt apparmor=unconfined …'",
+        { cause: error },
+      );
+    }
+    if (error.number === ERRNO.ENODEV) {
+      throw new MountError("no-device", "this kernel has no FUSE; try 'modprobe fuse'", { cause: error });
+    }
+    throw new MountError("failed", error.message, { cause: error });
+  }
+}
+
+function openDevice(): number {
+  try {
+    return libc.open(DEVICE, libc.O_RDWR | libc.O_CLOEXEC);
+  } catch (error) {
+    if (!(error instanceof libc.SystemError)) throw error;
+    if (error.number === ERRNO.ENOENT || error.number === ERRNO.ENODEV || error.number === ERRNO.ENXIO) {
+      throw new MountError(
+        "no-device",
+        `${DEVICE} is not there: try 'modprobe fuse'; in a container, start it with ` +
+          "'docker run --device /dev/fuse --cap-add SYS_ADMIN …'",
+        { cause: error },
+      );
+    }
+    throw new MountError(
+      "not-permitted",
+      `${DEVICE} cannot be opened (${error.message}): in a container, start it with '--device /dev/fuse'; ` +
+        `elsewhere, 'chmod 666 ${DEVICE}' as root gives it the mode that udev does`,
+      { cause: error },
+    );
+  }
+}
+
+/** The helper is setuid root, mounts for us and sends the device's descriptor through a socket (_FUSE_COMMFD). */
+async function mountByHelper(request: MountRequest): Promise<number> {
+  const helper = findHelper();
+  if (helper === undefined) {
+    throw new MountError(
+      "no-helper",
+      "mounting as an ordinary user needs fusermount3, which is not in PATH: install it ('apt-get install fuse3', " +
+        "'apk add fuse3', 'dnf install fuse3'), or be root; 'llmfs run -- CMD' does without where user namespaces are allowed",
+    );
+  }
+  const options = [
+    request.readOnly ? "ro" : "rw",
+    "nosuid",
+    "nodev",
+    "fsname=llmfs",
+    "subtype=llmfs",
+    "default_permissions",
+    ...(request.allowOther ? ["allow_other"] : []),
+  ];
+  const [ours, theirs] = libc.socketpair();
+  libc.setCloseOnExec(ours, true);
+  try {
+    const child = Bun.spawn([helper, "-o", options.join(","), "--", request.mountpoint], {
+      stdio: ["ignore", "ignore", "pipe", theirs],
+      env: { _FUSE_COMMFD: "3", PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
+    });
+    libc.close(theirs);
+    const [code, said] = await Promise.all([child.exited, new Response(child.stderr).text()]);
+    const fd = code === 0 ? libc.receiveDescriptor(ours) : undefined;
+    if (fd !== undefined) return fd;
+    throw helperFailure(helper, request, said.trim());
+  } finally {
+    libc.close(ours);
+  }
+}
+
+function helperFailure(helper: string, request: MountRequest, said: string): MountError {
+  const what = `${request.mountpoint}: ${helper} says: ${said === "" ? "nothing" : said}`;
+  if (said.includes("allow_other")) {
+    return new MountError(
+      "not-permitted",
+      `${what}; '--allow-other' needs the line 'user_allow_other' in /etc/fuse.conf`,
+    );
+  }
+  if (/device not found|No such file or directory.*fuse|failed to open \/dev\/fuse/.test(said)) {
+    return new MountError("no-device", `${what}; try 'modprobe fuse', or in a container '--device /dev/fuse'`);
+  }
+  if (/not permitted|denied/i.test(said)) {
+    return new MountError("not-permitted", `${what}; is ${helper} setuid root, and is the directory yours?`);
+  }
+  return new MountError("failed", what);
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,36 @@
+/** What is mounted where: /proc/self/mountinfo, as proc_pid_mountinfo(5) describes it. */
+import { readFileSync } from "node:fs";
+
+/** The type our mounts show. */
+export const FS_TYPE = "fuse.llmfs";
+
+export interface MountPoint {
+  readonly path: string;
+  /** "major:minor": st_dev of everything in it, and its name while it lives. */
+  readonly device: string;
+  readonly type: string;
+}
+
+/** All mounts this process sees, in the order they were made; a later one covers an earlier one at the same place. */
+export function mounts(text: string = readFileSync("/proc/self/mountinfo", "latin1")): readonly MountPoint[] {
+  const found: MountPoint[] = [];
+  for (const line of text.split("\n")) {
+    const [, , device = "", , path, ...more] = line.split(" ");
+    // Optional fields, of any number, end at a lone hyphen.
+    const type = more[more.indexOf("-") + 1];
+    if (path === undefined || type === undefined) continue;
+    found.push({ path: unescapeOctal(path), type: unescapeOctal(type), device });
+  }
+  return found;
+}
+
+/** What is mounted at exactly this place, which must be an absolute path without symlinks; the topmost if several are. */
+export function mountAt(path: string): MountPoint | undefined {
+  return mounts().findLast((mount) => mount.path === path);
+}
+
+/** Blank, tab, newline and backslash stand as three octal digits. The bytes are UTF-8 to us. */
+function unescapeOctal(field: string): string {
+  const bytes = field.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+  return Buffer.from(bytes, "latin1").toString("utf8");
+}

@@ -1,0 +1,59 @@
+/** Unmounting, and what mounting shares with it: who may, through which helper, and the one error. */
+import { readFileSync } from "node:fs";
+import { ERRNO } from "../errno.ts";
+import * as libc from "../libc.ts";
+import { mountAt } from "./mountinfo.ts";
+
+/**
+ * - "no-device": no /dev/fuse
+ * - "not-permitted": it is there, and this process may not
+ * - "no-helper": an ordinary user without fusermount3
+ * - "bad-mountpoint": missing, no directory, not empty
+ * - "busy": something is mounted there
+ * - "failed": anything else
+ */
+export type MountFailure = "no-device" | "not-permitted" | "no-helper" | "bad-mountpoint" | "busy" | "failed";
+
+/** A mount that did not come to be; nothing is left of it. The message names the thing, what was tried and the cure. */
+export class MountError extends Error {
+  override readonly name = "MountError";
+  readonly reason: MountFailure;
+
+  constructor(reason: MountFailure, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+/** Unmounts whatever is mounted at the path, lazily if it is busy. */
+export async function unmountPath(path: string): Promise<void> {
+  if (!mayMount()) return unmountByHelper(path);
+  try {
+    libc.umount(path);
+  } catch (error) {
+    if (!(error instanceof libc.SystemError) || error.number !== ERRNO.EBUSY) throw error;
+    libc.umount(path, libc.MNT_DETACH);
+  }
+}
+
+async function unmountByHelper(path: string): Promise<void> {
+  const helper = findHelper();
+  if (helper === undefined)
+    throw new MountError("no-helper", `${path}: unmounting it needs fusermount3; install fuse3`);
+  const child = Bun.spawn([helper, "-u", "-z", "--", path], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+  const [code, said] = await Promise.all([child.exited, new Response(child.stderr).text()]);
+  if (code !== 0 && mountAt(path) !== undefined) throw new MountError("failed", `${helper}: ${said.trim()}`);
+}
+
+/** Whether this process has CAP_SYS_ADMIN, in whichever user namespace it lives. */
+export function mayMount(): boolean {
+  const CAP_SYS_ADMIN = 21n;
+  const status = readFileSync("/proc/self/status", "utf8");
+  const mask = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1];
+  return mask !== undefined && (BigInt(`0x${mask}`) & (1n << CAP_SYS_ADMIN)) !== 0n;
+}
+
+/** fusermount3 where there is one, else fusermount. */
+export function findHelper(): string | undefined {
+  return Bun.which("fusermount3") ?? Bun.which("fusermount") ?? undefined;
+}

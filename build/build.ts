@@ -1,0 +1,95 @@
+/**
+ * The build: one executable a platform, each with Bun's runtime and all of llmfs in it.
+ *
+ *   bun build/build.ts           dist/llmfs, for the machine at hand
+ *   bun build/build.ts --all     dist/llmfs-<os>-<arch>[-baseline|-musl] for every platform, and dist/SHA256SUMS
+ *
+ * Bytecode halves the time to start; code is split, so that what a command does not use is not even looked at. Names
+ * are kept: a stack in somebody's log must be legible.
+ */
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const ROOT = join(import.meta.dir, "..");
+const DIST = join(ROOT, "dist");
+
+/** What a target is called by us and by Bun. */
+const TARGETS = {
+  "linux-x64": "bun-linux-x64",
+  "linux-x64-baseline": "bun-linux-x64-baseline",
+  "linux-x64-musl": "bun-linux-x64-musl",
+  "linux-arm64": "bun-linux-arm64",
+  "linux-arm64-musl": "bun-linux-arm64-musl",
+  "darwin-x64": "bun-darwin-x64",
+  "darwin-arm64": "bun-darwin-arm64",
+} as const satisfies Record<string, Bun.Build.CompileTarget>;
+
+/** Builds one executable; without a target, for the machine at hand. Throws with what Bun said. */
+async function build(name: string, target: Bun.Build.CompileTarget | undefined): Promise<void> {
+  const outfile = join(DIST, name);
+  // Beside its place first, so that a binary that is running is never written to.
+  const temporary = `${outfile}.new`;
+  const result = await Bun.build({
+    entrypoints: [join(ROOT, "src/main.ts"), join(ROOT, "src/fs/thread.ts")],
+    // Flat, so that `new URL("./thread.ts", import.meta.url)` holds in the executable as it does in src/fs.
+    naming: { entry: "[name].[ext]", chunk: "[name]-[hash].[ext]" },
+    format: "esm",
+    target: "bun",
+    splitting: true,
+    bytecode: true,
+    minify: { whitespace: true, syntax: true, identifiers: false },
+    compile: {
+      outfile: temporary,
+      ...(target === undefined ? {} : { target }),
+      // The program's behaviour must not depend on files that happen to lie where it is run.
+      autoloadDotenv: false,
+      autoloadBunfig: false,
+    },
+    throw: false,
+  });
+  if (!result.success) throw new Error(result.logs.map(String).join("\n") || "the bundler failed without a word");
+  chmodSync(temporary, 0o755);
+  renameSync(temporary, outfile);
+  console.log(`dist/${name}  ${(statSync(outfile).size / 2 ** 20).toFixed(1)} MiB`);
+}
+
+async function buildAll(): Promise<void> {
+  const failed: string[] = [];
+  const sums: string[] = [];
+  for (const [platform, target] of Object.entries(TARGETS)) {
+    const name = `llmfs-${platform}`;
+    try {
+      await build(name, target);
+      sums.push(`${new Bun.CryptoHasher("sha256").update(readFileSync(join(DIST, name))).digest("hex")}  ${name}`);
+    } catch (error) {
+      rmSync(join(DIST, name), { force: true });
+      failed.push(name);
+      console.error(
+        `${name} was not built (target ${target}): ${error instanceof Error ? error.message : String(error)}`,
+      );
+    }
+  }
+  writeFileSync(join(DIST, "SHA256SUMS"), `${sums.join("\n")}\n`);
+  if (failed.length > 0) {
+    console.error(
+      `${failed.length} of ${Object.keys(TARGETS).length} were not built: ${failed.join(", ")}. Their runtimes come from the npm registry, once; is it reachable?`,
+    );
+    process.exit(1);
+  }
+}
+
+const [flag, ...surplus] = process.argv.slice(2);
+if (surplus.length > 0 || (flag !== undefined && flag !== "--all")) {
+  console.error(`unexpected argument ${surplus[0] ?? flag}\nUsage: bun build/build.ts [--all]`);
+  process.exit(2);
+}
+mkdirSync(DIST, { recursive: true });
+if (flag === "--all") await buildAll();
+else {
+  try {
+    await build("llmfs", undefined);
+  } catch (error) {
+    console.error(`dist/llmfs was not built: ${error instanceof Error ? error.message : String(error)}`);
+    process.exit(1);
+  }
+}

@@ -1,0 +1,25 @@
+/** A program that llmfs runs for the user: signals go to it, its end becomes our exit status. */
+import { readFileSync } from "node:fs";
+import type { Subprocess } from "bun";
+import { onSignals, signalStatus } from "./signals.ts";
+
+/**
+ * Waits for the child. What ends us ends it: SIGTERM and SIGHUP are passed on, SIGINT and SIGQUIT too unless they
+ * come from our terminal, which sends them to the child as well. Resolves with its status, 128 + n if a signal ended it.
+ */
+export async function forwardSignals(child: Subprocess): Promise<number> {
+  using _ = onSignals(["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP"], (name) => {
+    const fromTerminal = (name === "SIGINT" || name === "SIGQUIT") && inForeground();
+    if (!fromTerminal) child.kill(name);
+  });
+  const status = await child.exited;
+  return child.signalCode === null ? status : signalStatus(child.signalCode);
+}
+
+/** Whether the terminal, if there is one, sends its signals to our process group: proc_pid_stat(5), pgrp and tpgid. */
+function inForeground(): boolean {
+  const stat = readFileSync("/proc/self/stat", "latin1");
+  // The program's name, in parentheses, may hold anything.
+  const [, , pgrp, , , tpgid] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return pgrp !== undefined && pgrp === tpgid;
+}

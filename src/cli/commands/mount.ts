@@ -1,0 +1,44 @@
+import { mountInBackground } from "../background.ts";
+import { command, flags } from "../command.ts";
+import { readConfig } from "../config.ts";
+import { EXIT } from "../exit.ts";
+import { notPermitted, wayToMount } from "../fuse.ts";
+import { checkedMountpoint } from "../mountpoint.ts";
+import { logFlags, modelFlags, promptFlags, saveFlags, treeFlags } from "../options.ts";
+import { checkOutputs } from "../outputs.ts";
+import { isTerminal, say, show } from "../terminal.ts";
+
+export const mount = command({
+  args: flags({
+    dir: { type: "positional", required: true, description: "an empty directory" },
+    ...promptFlags,
+    ...treeFlags,
+    ...saveFlags,
+    ...modelFlags,
+    foreground: { type: "boolean", alias: "f", description: "stay in the foreground; Ctrl-C unmounts" },
+    json: { type: "boolean", description: "print where it is mounted and the process that serves it, as JSON" },
+    ...logFlags,
+  }),
+  notes: [
+    "Returns when the mount answers; the filesystem is then served in the background. Without a prompt and without a " +
+      "snapshot it is empty, and no model is asked.",
+    "SIGTERM, SIGINT and SIGHUP to the serving process unmount, and save if --save is given; a second one does not wait " +
+      "for programs that still use the mount.",
+  ],
+  async run(args) {
+    if (wayToMount() === "none") throw notPermitted("no CAP_SYS_ADMIN, and no setuid fusermount3");
+    const mountpoint = checkedMountpoint(args.dir);
+    const config = readConfig(args);
+    checkOutputs(config, mountpoint);
+    const told = (pid: number) => {
+      if (args.json) show(`${JSON.stringify({ mountpoint, pid })}\n`);
+    };
+    if (args.foreground) {
+      const { mountAndServe } = await import("../foreground.ts");
+      return mountAndServe({ config, mountpoint, terminalLevel: "info", ready: () => told(process.pid) });
+    }
+    told(await mountInBackground({ config, mountpoint }));
+    if (isTerminal()) say(`mounted at ${args.dir}; to end it: llmfs unmount ${args.dir}`);
+    return EXIT.ok.code;
+  },
+});

@@ -1,0 +1,58 @@
+import { clearAmbientCapabilities } from "../../libc.ts";
+import { forwardSignals } from "../child.ts";
+import { command, flags } from "../command.ts";
+import { childEnvironment, insideNamespace, readConfig } from "../config.ts";
+import { openLog } from "../foreground.ts";
+import { wayToMount } from "../fuse.ts";
+import { openGeneration } from "../generation.ts";
+import { runInNamespace } from "../namespace.ts";
+import { logFlags, modelFlags, promptFlags, saveFlags, treeFlags } from "../options.ts";
+import { createProgress } from "../progress.ts";
+import { Interrupted, onSignals } from "../signals.ts";
+import { withTemporaryMount } from "../temporary.ts";
+
+export const run = command({
+  args: flags({ ...promptFlags, ...treeFlags, ...saveFlags, ...modelFlags, ...logFlags }),
+  rest: { hint: "CMD [ARG…]", description: "the command, started in the root of the mount; LLMFS_MOUNT names it" },
+  notes: [
+    "The mount is private to its user, lasts as long as CMD, and leaves nothing behind. The exit status is CMD's: " +
+      "128 + n if signal n ended it, 127 if it was not found, 126 if it could not be executed.",
+    "Without root and without fusermount3 the mount is made in a user namespace, where the system allows that.",
+  ],
+  async run(args, rest) {
+    if (wayToMount() === "none") return runInNamespace(process.argv.slice(2));
+    const config = readConfig(args);
+    const progress = createProgress();
+    const log = openLog(config, "warn", progress.print);
+    const interrupted = new AbortController();
+    const early = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => interrupted.abort(new Interrupted(name)));
+    try {
+      const generation = openGeneration(config, log);
+      return await withTemporaryMount(
+        { config, generation, log, progress, signal: interrupted.signal },
+        (mountpoint) => {
+          early[Symbol.dispose]();
+          return runAt(mountpoint, rest);
+        },
+      );
+    } finally {
+      early[Symbol.dispose]();
+      await log.close();
+    }
+  },
+});
+
+/**
+ * The shell changes into the mount and becomes the command, in a process of its own: Bun's spawn blocks its thread
+ * until the exec is done, and the exec of a file that has yet to be generated is done when this very thread has
+ * generated it.
+ */
+function runAt(mountpoint: string, cmd: readonly string[]): Promise<number> {
+  if (insideNamespace()) clearAmbientCapabilities();
+  const child = Bun.spawn({
+    cmd: ["/bin/sh", "-c", 'cd "$LLMFS_MOUNT" && exec "$@"', "llmfs run", ...cmd],
+    env: childEnvironment({ LLMFS_MOUNT: mountpoint }),
+    stdio: ["inherit", "inherit", "inherit"],
+  });
+  return forwardSignals(child);
+}

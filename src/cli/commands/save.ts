@@ -1,0 +1,29 @@
+import { createReadStream } from "node:fs";
+import { resolve } from "node:path";
+import { writeAtomically } from "../atomic.ts";
+import { command, flags } from "../command.ts";
+import { CliError, EXIT, messageOf } from "../exit.ts";
+import { controlFile, mountedAt } from "../mounted.ts";
+import { show } from "../terminal.ts";
+
+export const save = command({
+  args: flags({
+    dir: { type: "positional", required: true, description: "where the filesystem is mounted" },
+    file: { type: "positional", required: true, description: "the snapshot to write, or - for standard output" },
+  }),
+  notes: ["FILE is replaced as a whole or left alone. The mount goes on."],
+  async run(args) {
+    const chunks = snapshot(controlFile(mountedAt(args.dir), "snapshot.json"));
+    if (args.file === "-") for await (const chunk of chunks) show(chunk);
+    else await writeAtomically(resolve(args.file), chunks);
+    return EXIT.ok.code;
+  },
+});
+
+async function* snapshot(path: string): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) yield chunk;
+  } catch (error) {
+    throw new CliError("save", `the snapshot ${path} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * Flags and environment become one frozen Config, checked and with every path absolute. The only reader of process.env.
+ *
+ * A flag wins over its variable. An empty variable counts as not set.
+ */
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import type { ProviderLayer } from "../llm/provider.ts";
+import type { Args } from "./command.ts";
+import { CliError, UsageError } from "./exit.ts";
+import { availableMemory } from "./memory.ts";
+import type { logFlags, modelFlags, promptFlags, saveFlags, treeFlags } from "./options.ts";
+import { type Prompt, readPrompt } from "./prompt.ts";
+import { count, duration, size } from "./quantity.ts";
+
+/** The variables llmfs looks at, each with what it means: docs/cli.md lists the same. */
+export const VARIABLES = {
+  LLMFS_PROMPT: "as --prompt",
+  LLMFS_CONTENT_PROMPT: "as --content-prompt",
+  LLMFS_MODEL: "as --model",
+  LLMFS_RECORDINGS: "as --recordings",
+  LLMFS_MODE: "as --mode",
+  OPENAI_API_KEY: "the key for the server; never logged, never written anywhere",
+  OPENAI_BASE_URL: "as --base-url",
+  XDG_STATE_HOME: "the log is in llmfs/llmfs.log below it; ~/.local/state unless set",
+  XDG_RUNTIME_DIR: "`run` and `demo` make their temporary mountpoint in it, if it can be used",
+  TMPDIR: "the same, where there is no XDG_RUNTIME_DIR; /tmp unless set",
+  NO_COLOR: "no colours when it is set to anything",
+} as const;
+
+type Variable = keyof typeof VARIABLES;
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export type Mode = "auto" | "record" | "replay" | "off";
+
+/** Plain data: the launcher of a background mount hands it to the process that serves the mount. */
+export interface Config {
+  readonly prompt: Prompt | undefined;
+  readonly contentPrompt: string | undefined;
+  /** Where the model is, the flags' word before the environment's. */
+  readonly providers: readonly ProviderLayer[];
+  readonly concurrency: number | undefined;
+  readonly timeoutMs: number | undefined;
+  readonly recordings: string | undefined;
+  readonly mode: Mode;
+  readonly from: string | undefined;
+  readonly size: number;
+  readonly inodes: number | undefined;
+  readonly readOnly: boolean;
+  readonly allowOther: boolean;
+  readonly save: string | undefined;
+  readonly saveEveryMs: number | undefined;
+  readonly debug: boolean;
+  readonly logFile: string | undefined;
+}
+
+type Shared = typeof promptFlags & typeof modelFlags & typeof treeFlags & typeof saveFlags & typeof logFlags;
+
+/** The flags of a command, as many of the shared ones as it has. */
+export type ConfigArgs = Partial<Args<Shared>>;
+
+/** Throws UsageError, or CliError for a prompt that can't be read. */
+export function readConfig(args: ConfigArgs, environment: Environment = process.env): Readonly<Config> {
+  const variable = (name: Variable): string | undefined => environment[name] || undefined;
+  const config: Config = {
+    prompt: prompt(args, variable("LLMFS_PROMPT")),
+    contentPrompt: given(
+      "--content-prompt",
+      args.contentPrompt,
+      "LLMFS_CONTENT_PROMPT",
+      variable("LLMFS_CONTENT_PROMPT"),
+    ),
+    providers: [
+      layer("the flags", args.model, baseUrl("--base-url", args.baseUrl), undefined),
+      layer(
+        "the environment",
+        variable("LLMFS_MODEL"),
+        baseUrl("OPENAI_BASE_URL", variable("OPENAI_BASE_URL")),
+        variable("OPENAI_API_KEY")?.trim(),
+      ),
+    ],
+    concurrency: optional(args.concurrency, (text) => count("--concurrency", text, 1)),
+    timeoutMs: optional(args.timeout, (text) => duration("--timeout", text)),
+    recordings: optional(args.recordings ?? variable("LLMFS_RECORDINGS"), (text) => path("--recordings", text)),
+    mode: args.mode ?? mode(variable("LLMFS_MODE")),
+    from: optional(args.from, (text) => path("--from", text)),
+    size: size("--size", args.size ?? "50%", availableMemory),
+    inodes: optional(args.inodes, (text) => count("--inodes", text, 1)),
+    readOnly: args.readOnly ?? false,
+    allowOther: args.allowOther ?? false,
+    save: optional(args.save, (text) => path("--save", text)),
+    saveEveryMs: optional(args.saveEvery, (text) => duration("--save-every", text)),
+    debug: args.debug ?? false,
+    logFile: logFile(args.logFile, variable("XDG_STATE_HOME")),
+  };
+  if (config.saveEveryMs !== undefined && config.save === undefined) {
+    throw new UsageError("--save-every needs --save FILE, to know where");
+  }
+  if ((config.mode === "replay" || config.mode === "record") && config.recordings === undefined) {
+    throw new UsageError(`--mode ${config.mode} needs --recordings DIR, to know where they are`);
+  }
+  return Object.freeze(config);
+}
+
+/** Where a temporary mountpoint may be made, best first. */
+export function temporaryFolders(environment: Environment = process.env): readonly string[] {
+  const folders = [environment.XDG_RUNTIME_DIR, environment.TMPDIR, "/tmp"];
+  return folders.flatMap((folder) => (folder?.startsWith("/") ? [folder] : []));
+}
+
+/** The environment for a program that llmfs starts for the user: ours, without what is for us alone. */
+export function childEnvironment(
+  added: Readonly<Record<string, string>>,
+  environment: Environment = process.env,
+): Record<string, string | undefined> {
+  const own = {
+    NODE_CHANNEL_FD: undefined,
+    NODE_CHANNEL_SERIALIZATION_MODE: undefined,
+    [NAMESPACE_VARIABLE]: undefined,
+  };
+  return { ...environment, ...own, ...added };
+}
+
+/** Set for the llmfs that `run` starts in a user namespace; never for what that starts. */
+export const NAMESPACE_VARIABLE = "LLMFS_NAMESPACE";
+
+export function insideNamespace(environment: Environment = process.env): boolean {
+  return environment[NAMESPACE_VARIABLE] === "1";
+}
+
+/** The folders in which programs are looked for. */
+export function searchPath(environment: Environment = process.env): readonly string[] {
+  return (environment.PATH ?? "/usr/local/bin:/usr/bin:/bin").split(":").filter((folder) => folder !== "");
+}
+
+/** Colours on standard error: only on a terminal that wants them. */
+export function wantsColor(isTerminal: boolean, environment: Environment = process.env): boolean {
+  return isTerminal && !environment.NO_COLOR && environment.TERM !== "dumb";
+}
+
+/** What must never be written to a log. */
+export function secrets(config: Config): readonly string[] {
+  return config.providers.flatMap(({ apiKey, baseUrl }) => {
+    const password = baseUrl === undefined ? "" : decodeURIComponent(new URL(baseUrl).password);
+    return [apiKey ?? "", password].filter((secret) => secret !== "");
+  });
+}
+
+function layer(
+  from: string,
+  model: string | undefined,
+  baseUrl: string | undefined,
+  apiKey: string | undefined,
+): ProviderLayer {
+  return { from, ...(model && { model }), ...(baseUrl && { baseUrl }), ...(apiKey && { apiKey }) };
+}
+
+function prompt(args: ConfigArgs, fromEnvironment: string | undefined): Prompt | undefined {
+  if (args.prompt !== undefined) {
+    if (args.from !== undefined) {
+      throw new UsageError(
+        "--prompt and --from exclude each other: either makes the tree; --content-prompt guides files",
+      );
+    }
+    return readPrompt("--prompt", args.prompt);
+  }
+  if (args.from !== undefined || fromEnvironment === undefined) return undefined;
+  return readPrompt("LLMFS_PROMPT", fromEnvironment);
+}
+
+function given(flag: string, value: string | undefined, name: string, other: string | undefined): string | undefined {
+  if (value !== undefined) return readPrompt(flag, value).text;
+  return other === undefined ? undefined : readPrompt(name, other).text;
+}
+
+function baseUrl(source: string, text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol === "http:" || url?.protocol === "https:") return text;
+  // The value is not repeated: what is no URL may be a key in the wrong place.
+  const problem = `${source} is not a URL that begins with http:// or https://; an example: http://127.0.0.1:11434/v1`;
+  throw source.startsWith("--") ? new UsageError(problem) : new CliError("input", problem);
+}
+
+function mode(text: string | undefined): Mode {
+  if (text === undefined) return "auto";
+  if (text === "auto" || text === "record" || text === "replay" || text === "off") return text;
+  throw new CliError("input", `LLMFS_MODE ${text}: expected auto, record, replay or off`);
+}
+
+function path(flag: string, text: string): string {
+  if (text === "") throw new UsageError(`${flag} is empty; a path is needed`);
+  return resolve(text);
+}
+
+function logFile(text: string | undefined, stateHome: string | undefined): string | undefined {
+  if (text === "-") return undefined;
+  if (text !== undefined) return path("--log-file", text);
+  // The XDG specification: a relative path is to be ignored.
+  const folder = stateHome?.startsWith("/") === true ? stateHome : join(homedir(), ".local", "state");
+  return join(folder, "llmfs", "llmfs.log");
+}
+
+function optional<T>(text: string | undefined, read: (text: string) => T): T | undefined {
+  return text === undefined ? undefined : read(text);
+}

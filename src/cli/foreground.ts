@@ -1,0 +1,79 @@
+/** Serves one mount until it ends: the body of `mount -f` and of the process behind a background mount. */
+import type { Ended } from "../fs/filesystem.ts";
+import { MountError } from "../fuse/unmount.ts";
+import { createLog, type Log, type LogLevel } from "../log.ts";
+import { type Config, secrets, wantsColor } from "./config.ts";
+import { Ending } from "./ending.ts";
+import { EXIT } from "./exit.ts";
+import { explain } from "./failures.ts";
+import { openGeneration } from "./generation.ts";
+import { createProgress } from "./progress.ts";
+import { type Served, serve } from "./serve.ts";
+import { Interrupted, onSignals } from "./signals.ts";
+import { isTerminal } from "./terminal.ts";
+
+export interface MountJob {
+  readonly config: Config;
+  /** Real path of an empty directory. */
+  readonly mountpoint: string;
+  /** Gives up before the mount is there. */
+  readonly signal?: AbortSignal;
+  /** What a person sees of the log, unless it is to be everything. */
+  readonly terminalLevel: LogLevel;
+  readonly beforeMount?: () => void;
+  /** Called when the mount answers. */
+  ready(log: Log): Promise<void> | void;
+}
+
+/** Resolves with the exit status when the mount has ended and is saved. Throws what the parts throw, or Interrupted. */
+export async function mountAndServe(job: MountJob): Promise<number> {
+  const progress = createProgress();
+  const log = openLog(job.config, job.terminalLevel, progress.print);
+  const interrupted = new AbortController();
+  let served: Served | undefined;
+  let ending: Ending | undefined;
+  const stopped = Promise.withResolvers<Ended>();
+  using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => {
+    if (served === undefined) interrupted.abort(new Interrupted(name));
+    else if (ending !== undefined) ending.now();
+    else {
+      ending = new Ending(served, job.mountpoint, log);
+      ending.over.then(() => stopped.resolve({ reason: "unmounted" }));
+    }
+  });
+  try {
+    served = await serve({
+      config: job.config,
+      mountpoint: job.mountpoint,
+      generation: openGeneration(job.config, log),
+      log,
+      progress,
+      ...(job.beforeMount === undefined ? {} : { beforeMount: job.beforeMount }),
+      signal: job.signal === undefined ? interrupted.signal : AbortSignal.any([interrupted.signal, job.signal]),
+    });
+    log.tagged("cli").info(`mounted at ${job.mountpoint}`);
+    await job.ready(log);
+    const end = await Promise.race([served.ended, stopped.promise]);
+    await served.finish();
+    if (end.reason === "failed") throw new MountError("failed", end.message ?? `the mount at ${job.mountpoint} failed`);
+    log.tagged("cli").info(`unmounted ${job.mountpoint}`);
+    return EXIT.ok.code;
+  } catch (error) {
+    if (served !== undefined) log.tagged("cli").error(explain(error).message ?? "interrupted");
+    throw error;
+  } finally {
+    await log.close();
+  }
+}
+
+/** The log as a command wants it: `--debug` shows and keeps everything. */
+export function openLog(config: Config, terminal: LogLevel, print: (line: string) => void): Log {
+  return createLog({
+    terminal: config.debug ? "debug" : terminal,
+    file: config.debug ? "debug" : "info",
+    path: config.logFile,
+    print,
+    color: wantsColor(isTerminal()),
+    secrets: secrets(config),
+  });
+}

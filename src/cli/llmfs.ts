@@ -1,0 +1,110 @@
+/**
+ * The table of commands, and the way from a command line to an exit status.
+ *
+ * A command is loaded when it is called, so that `--version` and `unmount` load nothing of the filesystem or the model.
+ */
+import { existsSync } from "node:fs";
+import packageJson from "../../package.json" with { type: "json" };
+import type { Command } from "./command.ts";
+import { EXIT, UsageError } from "./exit.ts";
+import { nearest } from "./nearest.ts";
+import { say, show } from "./terminal.ts";
+import { commandHelp, generalHelp, usageLine } from "./usage.ts";
+
+interface Entry {
+  readonly summary: string;
+  load(): Promise<Command>;
+}
+
+export const VERSION = packageJson.version;
+
+export const DESCRIPTION = "A filesystem that a prompt lays out, and whose files are written when they are first read.";
+
+export const COMMANDS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
+  ["mount", { summary: "Mount a filesystem at DIR", load: async () => (await import("./commands/mount.ts")).mount }],
+  ["unmount", { summary: "Unmount DIR", load: async () => (await import("./commands/unmount.ts")).unmount }],
+  [
+    "run",
+    { summary: "Run a command in a mount of its own", load: async () => (await import("./commands/run.ts")).run },
+  ],
+  [
+    "generate",
+    {
+      summary: "Lay out a tree as a snapshot, without a mount",
+      load: async () => (await import("./commands/generate.ts")).generate,
+    },
+  ],
+  ["save", { summary: "Save the tree mounted at DIR", load: async () => (await import("./commands/save.ts")).save }],
+  [
+    "demo",
+    { summary: "See it work, without key or network", load: async () => (await import("./commands/demo.ts")).demo },
+  ],
+]);
+
+/** Runs one command line; resolves with the exit status, whatever happens. */
+export async function llmfs(argv: readonly string[]): Promise<number> {
+  try {
+    return await dispatch(argv);
+  } catch (error) {
+    if (error instanceof UsageError) return usageFailure(argv, error);
+    const { explain } = await import("./failures.ts");
+    const { status, message } = explain(error);
+    if (message !== undefined) say(`llmfs: ${message}`);
+    return status;
+  }
+}
+
+async function dispatch(argv: readonly string[]): Promise<number> {
+  const [first, ...others] = argv;
+  if (first === "--version") {
+    if (others.length > 0) throw new UsageError(`unexpected argument ${JSON.stringify(others[0])}`);
+    show(`llmfs ${VERSION}\n`);
+    return EXIT.ok.code;
+  }
+  if (first === undefined) throw new UsageError("what to do?");
+  const [name, entry, rest] = chosen(argv);
+  if (!asksForHelp(rest)) return (await entry.load()).invoke(rest);
+  if (name === "mount" && first !== "mount" && first.startsWith("-")) show(help());
+  else show(commandHelp(name, entry.summary, await entry.load()));
+  return EXIT.ok.code;
+}
+
+/** `llmfs DIR …` is `llmfs mount DIR …`, unless DIR is the misspelt name of a command. */
+function chosen(argv: readonly string[]): [name: string, entry: Entry, rest: readonly string[]] {
+  const first = argv[0] ?? "";
+  const named = COMMANDS.get(first);
+  if (named !== undefined) return [first, named, argv.slice(1)];
+  if (!first.startsWith("-") && !first.includes("/") && !existsSync(first)) {
+    const guess = nearest(first, [...COMMANDS.keys()]);
+    if (guess !== undefined) throw new UsageError(`unknown command ${first}; did you mean ${guess}?`);
+  }
+  const mount = COMMANDS.get("mount");
+  if (mount === undefined) throw new Error("the table of commands lacks mount");
+  return ["mount", mount, argv];
+}
+
+function asksForHelp(argv: readonly string[]): boolean {
+  const end = argv.indexOf("--");
+  const own = end < 0 ? argv : argv.slice(0, end);
+  return own.includes("--help") || own.includes("-h");
+}
+
+function help(): string {
+  return generalHelp(
+    DESCRIPTION,
+    [...COMMANDS].map(([name, { summary }]) => [name, summary]),
+  );
+}
+
+async function usageFailure(argv: readonly string[], error: UsageError): Promise<number> {
+  say(`llmfs: ${error.message}`);
+  const first = argv[0] ?? "";
+  const name = COMMANDS.has(first) ? first : "mount";
+  const entry = COMMANDS.get(name);
+  if (argv.length === 0 || entry === undefined) say(`\n${help().trimEnd()}`);
+  else {
+    say(`Usage: ${usageLine(name, await entry.load())}`);
+    say(`See: llmfs ${COMMANDS.has(first) ? `${name} ` : ""}--help`);
+  }
+  return EXIT.usage.code;
+}

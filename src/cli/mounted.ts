@@ -1,0 +1,58 @@
+/** A running mount, as the commands that talk to it see it: by the files in its `.llmfs`. */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import { FS_TYPE, mountAt, mounts } from "../fuse/mountinfo.ts";
+import { CliError } from "./exit.ts";
+import { realPath } from "./mountpoint.ts";
+
+/** The real path of an llmfs mount, alive or dead. Throws CliError("notMounted"). */
+export function mountedAt(directory: string): string {
+  const path = realPath(directory);
+  const found = mountAt(path);
+  if (found?.type === FS_TYPE) return path;
+  if (found !== undefined)
+    throw new CliError("notMounted", `${directory}: what is mounted there is ${found.type}, not llmfs`);
+  const around = mounts().findLast((mount) => mount.type === FS_TYPE && path.startsWith(`${mount.path}/`));
+  const hint = around === undefined ? "" : `; it lies in the one mounted at ${around.path}`;
+  throw new CliError("notMounted", `${directory}: no llmfs is mounted there${hint}`);
+}
+
+export function controlFile(mountpoint: string, name: "status.json" | "snapshot.json"): string {
+  return join(mountpoint, ".llmfs", name);
+}
+
+/** The process that serves a mount; undefined where it can't be told, or is out of our sight (dead, another container). */
+export function servingProcess(mountpoint: string): number | undefined {
+  try {
+    const status: unknown = JSON.parse(readFileSync(controlFile(mountpoint, "status.json"), "utf8"));
+    if (typeof status !== "object" || status === null || !("pid" in status)) return undefined;
+    const { pid } = status;
+    return typeof pid === "number" && serves(pid) ? pid : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Process ids are per namespace: the right one holds the FUSE device open. */
+function serves(pid: number): boolean {
+  const folder = `/proc/${pid}/fd`;
+  return readdirSync(folder).some((fd) => {
+    try {
+      return readlinkSync(`${folder}/${fd}`) === "/dev/fuse";
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Changes when the process id is used anew: starttime of proc_pid_stat(5). Undefined when the process is gone. */
+export function incarnation(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    // A zombie has let go of everything.
+    return fields[0] === "Z" ? undefined : fields[19];
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * Mounting without any privilege: this program once more, in a user and a mount namespace of its own.
+ *
+ * unshare(2) refuses to make a user namespace for a process with threads, and Bun has threads; so unshare(1) does it,
+ * and starts llmfs anew inside. There the process has CAP_SYS_ADMIN over its own mount namespace, and mount(2) works.
+ * Nobody outside sees the mount, and it is gone with its last process, whatever happens.
+ */
+import { ownCommand } from "./background.ts";
+import { forwardSignals } from "./child.ts";
+import { childEnvironment, insideNamespace, NAMESPACE_VARIABLE } from "./config.ts";
+import { CliError } from "./exit.ts";
+import { checkDevice, find, notPermitted } from "./fuse.ts";
+
+/** Best first. With the first the user keeps the own uid; older util-linux and busybox know the second only: uid 0 inside. */
+const WAYS: readonly (readonly string[])[] = [
+  ["--user", "--map-current-user", "--mount", "--keep-caps"],
+  ["--user", "--map-root-user", "--mount"],
+];
+
+/** Runs the whole command line in a namespace; resolves with its exit status. Throws CliError("fuse") if that can't be. */
+export async function runInNamespace(argv: readonly string[]): Promise<number> {
+  if (insideNamespace()) throw notPermitted("a user namespace was made, and it gives no right to mount");
+  checkDevice();
+  const unshare = find("unshare");
+  if (unshare === undefined) {
+    throw notPermitted("no CAP_SYS_ADMIN, no setuid fusermount3, and no unshare (util-linux) to make a user namespace");
+  }
+  const flags = workingFlags(unshare);
+  const child = Bun.spawn({
+    cmd: [unshare, ...flags, "--", ...ownCommand(), ...argv],
+    env: childEnvironment({ [NAMESPACE_VARIABLE]: "1" }),
+    stdio: ["inherit", "inherit", "inherit"],
+  });
+  return await forwardSignals(child);
+}
+
+function workingFlags(unshare: string): readonly string[] {
+  let reason = "";
+  for (const flags of WAYS) {
+    const trial = Bun.spawnSync({ cmd: [unshare, ...flags, "--", "true"], stdio: ["ignore", "ignore", "pipe"] });
+    if (trial.success) return flags;
+    reason = trial.stderr.toString().trim().split("\n")[0] ?? "";
+  }
+  if (reason === "") throw new CliError("fuse", `${unshare} failed without a word`);
+  throw notPermitted(`no CAP_SYS_ADMIN, no setuid fusermount3, and no user namespace (${reason})`);
+}

@@ -1,0 +1,67 @@
+/** The flags that several commands share, as data. `config.ts` gives them their meaning. */
+import { flags } from "./command.ts";
+
+export const promptFlags = flags({
+  prompt: {
+    type: "string",
+    alias: "F",
+    valueHint: "TEXT|FILE",
+    description: "what the tree holds: the text itself, a file with it, @FILE, or - for standard input (LLMFS_PROMPT)",
+  },
+});
+
+export const modelFlags = flags({
+  contentPrompt: {
+    type: "string",
+    valueHint: "TEXT|FILE",
+    description: "guides the content of every file (LLMFS_CONTENT_PROMPT)",
+  },
+  model: { type: "string", valueHint: "NAME", description: "the model to ask (LLMFS_MODEL)" },
+  baseUrl: {
+    type: "string",
+    valueHint: "URL",
+    description: "an OpenAI-compatible server (OPENAI_BASE_URL); the key comes from OPENAI_API_KEY",
+  },
+  concurrency: { type: "string", valueHint: "N", description: "requests to the model at a time; 4 unless said" },
+  timeout: {
+    type: "string",
+    valueHint: "TIME",
+    description: "how long one answer may take, as 90s or 5m; 5m unless said",
+  },
+  recordings: {
+    type: "string",
+    valueHint: "DIR",
+    description: "a folder of recorded answers to use and to add to (LLMFS_RECORDINGS)",
+  },
+  mode: {
+    type: "enum",
+    options: ["auto", "record", "replay", "off"],
+    description: "recorded answers: use or make them, make them anew, use nothing else, ignore them (LLMFS_MODE)",
+  },
+});
+
+export const treeFlags = flags({
+  from: { type: "string", valueHint: "FILE", description: "a snapshot to start from, instead of a prompt" },
+  size: {
+    type: "string",
+    valueHint: "SIZE",
+    description: "upper limit of the bytes held, as 512M, 2G or 25%; half of the memory unless said",
+  },
+  inodes: { type: "string", valueHint: "N", description: "upper limit of files and directories" },
+  readOnly: { type: "boolean", description: "mount read-only; files still come into being when they are read" },
+  allowOther: { type: "boolean", description: "let other users in; permissions hold for them as anywhere" },
+});
+
+export const saveFlags = flags({
+  save: { type: "string", valueHint: "FILE", description: "write a snapshot of the tree to FILE on unmount" },
+  saveEvery: { type: "string", valueHint: "TIME", description: "also write it at intervals, as 30s or 10m" },
+});
+
+export const logFlags = flags({
+  debug: { type: "boolean", description: "log every request and decision" },
+  logFile: {
+    type: "string",
+    valueHint: "FILE",
+    description: "where to log, rotated by size; - for none; $XDG_STATE_HOME/llmfs/llmfs.log unless said",
+  },
+});

@@ -1,0 +1,59 @@
+/** What is going on, on standard error: one line that is redrawn on a terminal, a line a step anywhere else. */
+import { isTerminal, overwrite, say } from "./terminal.ts";
+
+export interface Progress {
+  /** Begins a step: "laying out the tree". */
+  step(text: string): void;
+  /** Says more of the step in hand; seen on a terminal only. */
+  detail(text: string): void;
+  /** A line that stays, above the step in hand. */
+  print(line: string): void;
+  /** Ends the step in hand; its line is gone from a terminal. */
+  clear(): void;
+}
+
+const FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏";
+
+export function createProgress(terminal: boolean = isTerminal()): Progress {
+  return terminal ? new Redrawn() : { step: (text) => say(`${text} …`), detail: () => {}, print: say, clear: () => {} };
+}
+
+class Redrawn implements Progress {
+  #step = "";
+  #detail = "";
+  #begun = 0;
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  step(text: string): void {
+    this.#step = text;
+    this.#detail = "";
+    this.#begun = performance.now();
+    this.#timer ??= setInterval(() => this.#draw(), 100).unref();
+    this.#draw();
+  }
+
+  detail(text: string): void {
+    this.#detail = text;
+  }
+
+  print(line: string): void {
+    if (this.#timer === undefined) return say(line);
+    overwrite("");
+    say(line);
+    this.#draw();
+  }
+
+  clear(): void {
+    if (this.#timer === undefined) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    overwrite("");
+  }
+
+  #draw(): void {
+    const seconds = (performance.now() - this.#begun) / 1000;
+    const frame = FRAMES[Math.floor(seconds * 10) % FRAMES.length] ?? "";
+    const detail = this.#detail === "" ? "" : ` · ${this.#detail}`;
+    overwrite(`${frame} ${this.#step}${detail} · ${seconds.toFixed(0)} s`);
+  }
+}

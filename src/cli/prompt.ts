@@ -1,0 +1,78 @@
+/**
+ * `--prompt TEXT|FILE`: which of the two it is.
+ *
+ * - `-` is standard input, `@NAME` is the file NAME, always.
+ * - The name of an existing file is that file.
+ * - What looks like the name of a file and is none is an error, not a very short prompt: no white space in it, and a
+ *   slash or the ending of a text file.
+ * - Everything else is the text.
+ */
+import { readFileSync, statSync } from "node:fs";
+import { resolve } from "node:path";
+import { CliError, messageOf } from "./exit.ts";
+
+export interface Prompt {
+  readonly text: string;
+  /** Where it comes from, for messages: "--prompt", "the file notes.md". */
+  readonly origin: string;
+}
+
+const LONGEST = 1 << 20;
+
+/** `source` is the flag or variable the value was given with. Throws CliError("input"). */
+export function readPrompt(source: string, value: string): Prompt {
+  if (value === "-") return fromFile(source, 0, "standard input");
+  if (value.startsWith("@") && value.length > 1) return fromFile(source, resolve(value.slice(1)), value.slice(1));
+  const kind = kindOf(value);
+  if (kind === "file") return fromFile(source, resolve(value), value);
+  if (looksLikePath(value)) {
+    const problem = kind === "directory" ? "is a directory" : "does not exist";
+    throw new CliError(
+      "input",
+      `${source} ${value}: that looks like a file and ${problem}; to use it as text, add a word`,
+    );
+  }
+  return checked(source, source, value);
+}
+
+function kindOf(value: string): "file" | "directory" | "none" {
+  try {
+    return statSync(resolve(value)).isDirectory() ? "directory" : "file";
+  } catch (error) {
+    // EACCES and the like: something is there, and reading it will say why it can't be read.
+    const code = error instanceof Error && "code" in error ? error.code : "";
+    return code === "ENOENT" || code === "ENOTDIR" || code === "ENAMETOOLONG" || code === "EINVAL" ? "none" : "file";
+  }
+}
+
+function looksLikePath(value: string): boolean {
+  return !/\s/.test(value) && (value.includes("/") || /\.(md|markdown|txt|text|prompt)$/i.test(value));
+}
+
+function fromFile(source: string, path: string | 0, name: string): Prompt {
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(path);
+  } catch (error) {
+    throw new CliError("input", `${source}: ${name} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+  try {
+    return checked(
+      source,
+      path === 0 ? name : `the file ${name}`,
+      new TextDecoder("utf-8", { fatal: true }).decode(bytes),
+    );
+  } catch (error) {
+    if (error instanceof CliError) throw error;
+    throw new CliError("input", `${source}: ${name} is not UTF-8 text`, { cause: error });
+  }
+}
+
+function checked(source: string, origin: string, text: string): Prompt {
+  const where = origin === source ? source : `${source}: ${origin}`;
+  if (text.trim() === "")
+    throw new CliError("input", `${where} is empty; say what the tree should hold, or leave it out`);
+  if (text.length > LONGEST) throw new CliError("input", `${where} is longer than ${LONGEST} characters`);
+  if (text.includes("\0")) throw new CliError("input", `${where} holds a NUL character; that is not text`);
+  return { text, origin };
+}

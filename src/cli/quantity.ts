@@ -1,0 +1,40 @@
+/** Numbers as people write them: sizes, times, counts. Every reader names the flag in its error. */
+import { UsageError } from "./exit.ts";
+
+const UNITS = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 } as const;
+const SECONDS = { ms: 0.001, s: 1, "": 1, m: 60, h: 3600 } as const;
+
+/** `512M`, `2GiB`, `1048576`, or a share of `whole`: `50%`. Bytes. */
+export function size(flag: string, text: string, whole: () => number): number {
+  const share = /^(\d+(?:\.\d+)?)%$/.exec(text);
+  if (share?.[1] !== undefined) {
+    const percent = Number(share[1]);
+    if (percent > 0 && percent <= 100) return Math.floor((whole() * percent) / 100);
+  }
+  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(text) ?? [];
+  const factor = look(UNITS, unit.toLowerCase());
+  const bytes = number === undefined || factor === undefined ? Number.NaN : Math.floor(Number(number) * factor);
+  if (Number.isSafeInteger(bytes) && bytes > 0) return bytes;
+  throw new UsageError(`${flag} ${text}: expected a size, as 512M, 2G or 25%`);
+}
+
+/** `30s`, `10m`, `1h`, `500ms`; a bare number is seconds. Milliseconds. */
+export function duration(flag: string, text: string): number {
+  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)(ms|s|m|h|)$/.exec(text) ?? [];
+  const factor = look(SECONDS, unit);
+  const milliseconds = number === undefined || factor === undefined ? 0 : Math.round(Number(number) * factor * 1000);
+  // A timer's longest delay: 2^31 - 1 ms, nearly 25 days.
+  if (milliseconds >= 1 && milliseconds < 2 ** 31) return milliseconds;
+  throw new UsageError(`${flag} ${text}: expected a time, as 30s, 10m or 1h`);
+}
+
+/** A whole number from `least` up. */
+export function count(flag: string, text: string, least: number): number {
+  const number = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isSafeInteger(number) && number >= least) return number;
+  throw new UsageError(`${flag} ${text}: expected a whole number, ${least} or more`);
+}
+
+function look<T extends Record<string, number>>(table: T, key: string): number | undefined {
+  return Object.hasOwn(table, key) ? table[key] : undefined;
+}

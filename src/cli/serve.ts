@@ -1,0 +1,102 @@
+/**
+ * A mount from configuration to the saved tree: what `mount`, `run` and `demo` have in common.
+ */
+import type { MountedFilesystem } from "../fs/filesystem.ts";
+import type { Log } from "../log.ts";
+import type { Config } from "./config.ts";
+import { CliError, messageOf } from "./exit.ts";
+import type { Generation } from "./generation.ts";
+import type { Progress } from "./progress.ts";
+
+export interface ServeOptions {
+  readonly config: Config;
+  /** Real path of an empty directory. */
+  readonly mountpoint: string;
+  readonly generation: Generation;
+  readonly log: Log;
+  readonly progress: Progress;
+  /** Called when the tree is laid out and the mount is next. */
+  readonly beforeMount?: () => void;
+  /** Gives up before the mount is there. */
+  readonly signal: AbortSignal;
+}
+
+export interface Served {
+  readonly filesystem: MountedFilesystem;
+  /** Unmounted by whomever, or failed. Saving is left to `finish`. */
+  readonly ended: MountedFilesystem["ended"];
+  /**
+   * Saves if that was asked for. Call once, when the mount is gone from sight; this process is to end then, and with it
+   * goes what programs that still use the mount have of it. Throws CliError("save").
+   */
+  finish(): Promise<void>;
+}
+
+/** Resolves when the mount answers. Throws what the parts throw, or the signal's reason, with nothing mounted. */
+export async function serve(options: ServeOptions): Promise<Served> {
+  const { config, mountpoint, generation, log, progress, signal } = options;
+  try {
+    const from = await startingTree(options);
+    signal.throwIfAborted();
+    options.beforeMount?.();
+    const { startFilesystem } = await import("../fs/filesystem.ts");
+    const filesystem = await startFilesystem({
+      mountpoint,
+      readOnly: config.readOnly,
+      allowOther: config.allowOther,
+      size: config.size,
+      ...(config.inodes === undefined ? {} : { inodes: config.inodes }),
+      ...(from === undefined ? {} : { from }),
+      generate: generation.generate,
+      log: (level, tag, text) => log.write(level, tag, text),
+      debug: config.debug,
+    });
+    generation.attach(filesystem.tree);
+    const timer = saveAtIntervals(config, filesystem, log);
+    return {
+      filesystem,
+      ended: filesystem.ended,
+      async finish() {
+        clearInterval(timer);
+        await generation[Symbol.asyncDispose]();
+        if (config.save !== undefined) await save(filesystem, config.save);
+      },
+    };
+  } catch (error) {
+    await generation[Symbol.asyncDispose]();
+    throw signal.aborted ? signal.reason : error;
+  } finally {
+    progress.clear();
+  }
+}
+
+async function startingTree(options: ServeOptions): Promise<{ file: string } | { text: Uint8Array } | undefined> {
+  const { config, generation, progress, signal } = options;
+  if (config.from !== undefined) return { file: config.from };
+  if (config.prompt === undefined) return undefined;
+  return { text: await generation.layOut(config.prompt.text, progress, signal) };
+}
+
+function saveAtIntervals(
+  config: Config,
+  filesystem: MountedFilesystem,
+  log: Log,
+): ReturnType<typeof setInterval> | undefined {
+  const { save: file, saveEveryMs } = config;
+  if (file === undefined || saveEveryMs === undefined) return undefined;
+  let saving = false;
+  return setInterval(async () => {
+    if (saving) return;
+    saving = true;
+    await save(filesystem, file).catch((error) => log.write("error", "cli", String(error)));
+    saving = false;
+  }, saveEveryMs);
+}
+
+async function save(filesystem: MountedFilesystem, file: string): Promise<void> {
+  try {
+    await filesystem.save(file);
+  } catch (error) {
+    throw new CliError("save", `the tree could not be saved to ${file}: ${messageOf(error)}`, { cause: error });
+  }
+}

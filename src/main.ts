@@ -1,0 +1,19 @@
+/** What this process is: a helper that another llmfs started, or what a person typed. The exit status comes out. */
+import process from "node:process";
+
+process.exit(await main(process.argv.slice(2)));
+
+/** Each role is loaded alone: the helpers are to be there at once. */
+async function main(argv: readonly string[]): Promise<number> {
+  if (argv[0] === "--guardian") {
+    const { guard } = await import("./fuse/guardian.ts");
+    await guard(argv[1] ?? "");
+    return 0;
+  }
+  if (argv[0] === "--daemon") {
+    const { daemon } = await import("./cli/daemon.ts");
+    return daemon();
+  }
+  const { llmfs } = await import("./cli/llmfs.ts");
+  return llmfs(argv);
+}

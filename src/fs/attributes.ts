@@ -21,7 +21,7 @@ const SHORT_SYMLINK = 128;
  * size of 0 for an empty file, and a size below the real one for the whole; a size above any plausible content makes
  * them read to the end, or fail aloud. docs/lazy-files.md shows which tool does what.
  */
-export const CLAIMED_SIZE = 65536;
+export const CLAIMED_SIZE = 1 << 20;
 
 export function attributes(mount: Mount, inode: Inode): Attr {
   return {

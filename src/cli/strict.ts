@@ -37,12 +37,14 @@ class Reader {
   readonly #flags = new Map<string, string>();
   readonly #given = new Map<string, string>();
   readonly #positionals: string[] = [];
+  readonly #wanted: readonly (readonly [string, ArgDef])[];
   #next = 0;
 
   constructor(argv: readonly string[], args: ArgsDef, rest: Rest | undefined) {
     this.#argv = argv;
     this.#args = args;
     this.#rest = rest;
+    this.#wanted = Object.entries(args).filter(([, arg]) => arg.type === "positional");
     for (const [key, arg] of Object.entries(args)) {
       for (const spelling of spellings(key, arg)) this.#flags.set(spelling, key);
     }
@@ -60,10 +62,17 @@ class Reader {
       }
       if (token.startsWith("--")) this.#long(token);
       else if (token.startsWith("-") && token.length > 1) this.#short(token);
-      else this.#positionals.push(token);
+      else this.#place(token);
     }
     this.#checkCount(rest);
     return { argv: [...this.#given.values(), "--", ...this.#positionals], rest };
+  }
+
+  /** At once, where a command was typed without its `--`: what follows are that command's flags. */
+  #place(token: string): void {
+    this.#positionals.push(token);
+    if (this.#rest === undefined || this.#positionals.length <= this.#wanted.length) return;
+    throw new UsageError(`unexpected argument ${JSON.stringify(token)}; put -- before the command: -- ${token} …`);
   }
 
   #long(token: string): void {
@@ -129,13 +138,9 @@ class Reader {
   }
 
   #checkCount(rest: readonly string[]): void {
-    const wanted = Object.entries(this.#args).filter(([, arg]) => arg.type === "positional");
-    const surplus = this.#positionals[wanted.length];
-    if (surplus !== undefined) {
-      const cure = this.#rest === undefined ? "" : `; put -- before the command: -- ${surplus} …`;
-      throw new UsageError(`unexpected argument ${JSON.stringify(surplus)}${cure}`);
-    }
-    for (const [index, [key, arg]] of wanted.entries()) {
+    const surplus = this.#positionals[this.#wanted.length];
+    if (surplus !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(surplus)}`);
+    for (const [index, [key, arg]] of this.#wanted.entries()) {
       if (arg.required === false) continue;
       if (this.#positionals[index] === undefined) throw new UsageError(`${key.toUpperCase()} is missing`);
       if (this.#positionals[index] === "") throw new UsageError(`${key.toUpperCase()} is empty`);

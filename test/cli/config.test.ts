@@ -1,0 +1,116 @@
+import { describe, expect, test } from "bun:test";
+import { resolve } from "node:path";
+import { childEnvironment, readConfig, secrets, temporaryFolders, wantsColor } from "../../src/cli/config.ts";
+import { CliError, UsageError } from "../../src/cli/exit.ts";
+
+test("without flags and variables nothing is asked of any model, and half of the memory may be used", () => {
+  const config = readConfig({}, {});
+  expect(config.prompt).toBeUndefined();
+  expect(config.providers).toEqual([{ from: "the flags" }, { from: "the environment" }]);
+  expect(config.mode).toBe("auto");
+  expect(config.size).toBeGreaterThan(0);
+  expect(Object.isFrozen(config)).toBe(true);
+});
+
+test("a flag wins over its variable", () => {
+  const environment = { LLMFS_PROMPT: "from the environment", LLMFS_MODE: "off", LLMFS_RECORDINGS: "/env" };
+  const config = readConfig({ prompt: "from the flag", mode: "auto", recordings: "/flag" }, environment);
+  expect(config.prompt?.text).toBe("from the flag");
+  expect(config.mode).toBe("auto");
+  expect(config.recordings).toBe("/flag");
+  expect(readConfig({}, environment).prompt?.text).toBe("from the environment");
+  expect(readConfig({}, environment).mode).toBe("off");
+});
+
+test("an empty variable counts as not set", () => {
+  const config = readConfig({}, { LLMFS_PROMPT: "", OPENAI_API_KEY: "", LLMFS_MODEL: "", XDG_STATE_HOME: "" });
+  expect(config.prompt).toBeUndefined();
+  expect(config.providers[1]).toEqual({ from: "the environment" });
+});
+
+test("where the model is stays told by flags and environment apart, for the provider to choose", () => {
+  const config = readConfig(
+    { model: "big", baseUrl: "http://flag/v1" },
+    { LLMFS_MODEL: "small", OPENAI_BASE_URL: "http://env/v1", OPENAI_API_KEY: " sk-key \n" },
+  );
+  expect(config.providers).toEqual([
+    { from: "the flags", model: "big", baseUrl: "http://flag/v1" },
+    { from: "the environment", model: "small", baseUrl: "http://env/v1", apiKey: "sk-key" },
+  ]);
+});
+
+test("paths become absolute", () => {
+  const config = readConfig({ from: "tree.json", save: "out.json", logFile: "x.log", recordings: "rec" }, {});
+  expect([config.from, config.save, config.logFile, config.recordings]).toEqual(
+    ["tree.json", "out.json", "x.log", "rec"].map((path) => resolve(path)),
+  );
+});
+
+describe("the log", () => {
+  test("lies in the state folder of the XDG specification", () => {
+    expect(readConfig({}, { XDG_STATE_HOME: "/state" }).logFile).toBe("/state/llmfs/llmfs.log");
+    expect(readConfig({}, {}).logFile).toEndWith("/.local/state/llmfs/llmfs.log");
+    expect(readConfig({}, { XDG_STATE_HOME: "relative" }).logFile).toEndWith("/.local/state/llmfs/llmfs.log");
+  });
+
+  test("is not written for -", () => {
+    expect(readConfig({ logFile: "-" }, {}).logFile).toBeUndefined();
+  });
+});
+
+describe("what contradicts itself is refused", () => {
+  test("--prompt with --from; but a prompt of the environment gives way", () => {
+    expect(() => readConfig({ prompt: "a b", from: "x.json" }, {})).toThrow("--prompt and --from exclude each other");
+    expect(readConfig({ from: "x.json" }, { LLMFS_PROMPT: "a b" }).prompt).toBeUndefined();
+  });
+
+  test("--save-every without --save", () => {
+    expect(() => readConfig({ saveEvery: "30s" }, {})).toThrow(UsageError);
+  });
+
+  test("replaying without recordings", () => {
+    expect(() => readConfig({ mode: "replay" }, {})).toThrow("--mode replay needs --recordings DIR");
+  });
+});
+
+test("a bad base URL is refused without being repeated: it may be a key in the wrong place", () => {
+  for (const read of [
+    () => readConfig({ baseUrl: "sk-secret" }, {}),
+    () => readConfig({}, { OPENAI_BASE_URL: "sk-secret" }),
+  ]) {
+    expect(read).toThrow(CliError);
+    expect(read).not.toThrow("sk-secret");
+    expect(read).toThrow("is not a URL");
+  }
+});
+
+test("keys and passwords are known as secrets", () => {
+  const config = readConfig({ baseUrl: "http://user:pass%20word@host/v1" }, { OPENAI_API_KEY: "sk-key" });
+  expect(secrets(config)).toEqual(["pass word", "sk-key"]);
+});
+
+test("a program llmfs starts gets the environment without what is for llmfs alone", () => {
+  const environment = childEnvironment(
+    { LLMFS_MOUNT: "/m" },
+    { HOME: "/h", LLMFS_NAMESPACE: "1", NODE_CHANNEL_FD: "3" },
+  );
+  expect(JSON.parse(JSON.stringify(environment))).toEqual({ HOME: "/h", LLMFS_MOUNT: "/m" });
+});
+
+test("temporary mountpoints are made in absolute folders, the run-time one first", () => {
+  expect(temporaryFolders({ XDG_RUNTIME_DIR: "/run/user/7", TMPDIR: "/var/tmp" })).toEqual([
+    "/run/user/7",
+    "/var/tmp",
+    "/tmp",
+  ]);
+  expect(temporaryFolders({ TMPDIR: "tmp" })).toEqual(["/tmp"]);
+});
+
+test("NO_COLOR, a dumb terminal and a pipe mean no colours", () => {
+  expect(wantsColor(true, {})).toBe(true);
+  expect(wantsColor(true, { NO_COLOR: "" })).toBe(true);
+  expect(wantsColor(true, { NO_COLOR: "1" })).toBe(false);
+  expect(wantsColor(true, { NO_COLOR: "0" })).toBe(false);
+  expect(wantsColor(true, { TERM: "dumb" })).toBe(false);
+  expect(wantsColor(false, {})).toBe(false);
+});

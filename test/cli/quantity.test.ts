@@ -1,0 +1,46 @@
+import { expect, test } from "bun:test";
+import { totalmem } from "node:os";
+import { availableMemory } from "../../src/cli/memory.ts";
+import { count, duration, size } from "../../src/cli/quantity.ts";
+
+const whole = () => 1000;
+
+test("a size is bytes, or has a unit of 1024, or is a share", () => {
+  expect(size("--size", "4096", whole)).toBe(4096);
+  expect(size("--size", "512M", whole)).toBe(512 * 2 ** 20);
+  expect(size("--size", "2g", whole)).toBe(2 * 2 ** 30);
+  expect(size("--size", "1.5GiB", whole)).toBe(1.5 * 2 ** 30);
+  expect(size("--size", "25%", whole)).toBe(250);
+});
+
+test("what is no size is refused with the flag's name", () => {
+  for (const wrong of ["", "M", "12X", "-1", "0", "0%", "101%", "1e9", "9999999T", "NaN"]) {
+    expect(() => size("--size", wrong, whole)).toThrow(`--size ${wrong}: expected a size`);
+  }
+});
+
+test("a time has a unit, or is seconds", () => {
+  expect(duration("--timeout", "500ms")).toBe(500);
+  expect(duration("--timeout", "90")).toBe(90_000);
+  expect(duration("--timeout", "1.5s")).toBe(1500);
+  expect(duration("--timeout", "10m")).toBe(600_000);
+  expect(duration("--timeout", "1h")).toBe(3_600_000);
+});
+
+test("what is no time, or longer than a timer can be, is refused", () => {
+  for (const wrong of ["", "s", "0", "-1s", "10 parsecs", "600h", "1d"]) {
+    expect(() => duration("--timeout", wrong)).toThrow(`--timeout ${wrong}: expected a time`);
+  }
+});
+
+test("a count is a whole number, large enough", () => {
+  expect(count("--inodes", "100000", 1)).toBe(100_000);
+  for (const wrong of ["", "0", "-1", "1.5", "many", "99999999999999999999"]) {
+    expect(() => count("--inodes", wrong, 1)).toThrow("expected a whole number, 1 or more");
+  }
+});
+
+test("the memory to share is above nothing and no more than the machine's", () => {
+  expect(availableMemory()).toBeGreaterThan(2 ** 20);
+  expect(availableMemory()).toBeLessThanOrEqual(totalmem() + 2 ** 20);
+});

@@ -18,25 +18,59 @@ export async function renderOutline(entries: readonly TreeEntry[], focus: string
   const everything = draw(root, undefined, undefined);
   if (await fits(everything, budget)) return everything;
   const count = await tokenCounter();
-  const nodes = [...walk(root)].sort(nearestTo(focus));
-  const named = new Set<Node>();
+  const nodes = [...walk(root)].sort(nearestTo(focus)).map(({ node }) => node);
+  const costs = new Map(nodes.map((node) => [node, count(`${line(node, false)}\n`)]));
+  const all = [...costs.values()].reduce((sum, cost) => sum + cost, 0);
+  const purse = new Purse(all <= budget ? budget : Math.floor(budget * 0.75));
+  const named = nameNearest(root, nodes, costs, purse, (depth) => count(`${leftOut(depth, 1000)}\n`));
+  purse.left += budget - purse.given;
   const described = new Set<Node>();
-  // Every tenth token is kept for the lines that say what was left out.
-  let left = Math.floor(budget * 0.9);
-  for (const { node } of nodes) {
-    const cost = count(`${line(node, false)}\n`);
-    if (cost > left * (named.size < 20 ? 1 : 0.98)) break;
-    left -= cost;
-    named.add(node);
-  }
-  for (const { node } of nodes) {
-    if (!named.has(node)) break;
-    const cost = count(line(node, true)) - count(line(node, false));
-    if (cost > left) break;
-    left -= cost;
+  for (const node of named) {
+    if (!purse.pay(count(line(node, true)) - count(line(node, false)))) break;
     described.add(node);
   }
   return draw(root, named, described);
+}
+
+class Purse {
+  readonly given: number;
+  left: number;
+
+  constructor(given: number) {
+    this.given = given;
+    this.left = given;
+  }
+
+  pay(cost: number): boolean {
+    if (cost > this.left) return false;
+    this.left -= cost;
+    return true;
+  }
+}
+
+/** Names while they can be paid. A directory pays for its "left out" line too, and gets that back when it is full. */
+function nameNearest(
+  root: Node,
+  nodes: readonly Node[],
+  costs: ReadonlyMap<Node, number>,
+  purse: Purse,
+  leftOutCost: (depth: number) => number,
+): ReadonlySet<Node> {
+  const parents = new Map<Node, Node>();
+  for (const node of [root, ...nodes]) for (const child of node.children.values()) parents.set(child, node);
+  const missing = new Map([root, ...nodes].map((node) => [node, node.children.size]));
+  const named = new Set<Node>();
+  purse.pay(leftOutCost(0));
+  for (const node of nodes) {
+    const parent = parents.get(node) ?? root;
+    const leftOfParent = (missing.get(parent) ?? 0) - 1;
+    const refund = leftOfParent === 0 ? leftOutCost(parent.depth + 1) : 0;
+    const cost = (costs.get(node) ?? 0) + (node.children.size > 0 ? leftOutCost(node.depth + 1) : 0);
+    if (!purse.pay(cost - refund)) break;
+    missing.set(parent, leftOfParent);
+    named.add(node);
+  }
+  return named;
 }
 
 /** Steps from one path to another, up and down the tree. */
@@ -122,7 +156,7 @@ function draw(root: Node, named: ReadonlySet<Node> | undefined, described: Reado
       lines.push(line(child, described === undefined || described.has(child)));
       visit(child);
     }
-    if (left > 0) lines.push(`${indent(node.depth + 1)}… (${left} more)`);
+    if (left > 0) lines.push(leftOut(node.depth + 1, left));
   };
   visit(root);
   return lines.join("\n");
@@ -133,6 +167,10 @@ function line({ name, entry, depth, children }: Node, described: boolean): strin
   const target = entry?.type === "symlink" ? ` -> ${entry.target ?? "?"}` : "";
   const words = described && entry?.description ? ` — ${entry.description.replace(/\s+/g, " ").trim()}` : "";
   return `${indent(depth)}${name}${directory ? "/" : ""}${target}${words}`;
+}
+
+function leftOut(depth: number, count: number): string {
+  return `${indent(depth)}… (${count} more)`;
 }
 
 function indent(depth: number): string {

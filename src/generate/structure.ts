@@ -75,7 +75,7 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
 
   async function round(messages: readonly ChatMessage[], part: Unfinished | undefined): Promise<Proposal> {
     using _slot = await slots.take(signal);
-    return propose(messages, part?.path ?? "", { ...options, signal }, limits, meter);
+    return await propose(messages, part?.path ?? "", { ...options, signal }, limits, meter);
   }
 
   async function grow(proposal: Proposal, depth: number): Promise<void> {

@@ -1,0 +1,223 @@
+import { describe, expect, test } from "bun:test";
+import { generateStructure, type StructureOptions, type StructureProgress } from "../../src/generate/structure.ts";
+import { type LanguageModel, LlmError } from "../../src/llm/llm.ts";
+import { openaiModel } from "../../src/llm/openai.ts";
+import { openaiServer } from "../support/openai-server.ts";
+import { scriptedModel } from "../support/scripted-model.ts";
+
+const tree = (files: readonly string[], unfinished: readonly (readonly [string, number])[] = []) =>
+  JSON.stringify({
+    directories: [],
+    files: files.map((path) => ({ path, description: `what ${path} is` })),
+    symlinks: [],
+    unfinished: unfinished.map(([path, count]) => ({ path, brief: `all about ${path}`, files: count })),
+  });
+
+const lay = (model: LanguageModel, more: Partial<StructureOptions> = {}) =>
+  generateStructure({ prompt: "a tide table", model, modelName: "m", ...more });
+
+async function failure(promise: Promise<unknown>): Promise<LlmError> {
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (error instanceof LlmError) return error;
+  throw new Error(`not an LlmError: ${String(error)}`);
+}
+
+test("a prompt becomes a validated tree, in one request with a schema", async () => {
+  const model = scriptedModel(tree(["a.txt", "d/b.txt"]));
+  const structure = await lay(model);
+  expect(structure.entries.map(({ path }) => path)).toEqual(["/a.txt", "/d", "/d/b.txt"]);
+  expect(structure).toMatchObject({
+    prompt: "a tide table",
+    model: "m",
+    requests: 1,
+    usage: { inputTokens: 11, outputTokens: 7 },
+  });
+  expect(model.requests).toHaveLength(1);
+  expect(model.requests[0]?.schema?.name).toBe("directory_tree");
+  expect(model.requests[0]?.messages.at(-1)?.content).toContain("a tide table");
+  expect(model.labels).toEqual(["structure"]);
+});
+
+test("an empty prompt asks nobody", async () => {
+  const model = scriptedModel(tree(["a"]));
+  expect((await failure(lay(model, { prompt: " \n" }))).message).toContain("the prompt is empty");
+  expect(model.requests).toHaveLength(0);
+});
+
+test("a secret in the prompt is not sent", async () => {
+  const model = scriptedModel(tree(["a"]));
+  const token = `ghp_${"a1B2".repeat(9)}`;
+  await lay(model, { prompt: `a tree for ${token} please` });
+  expect(JSON.stringify(model.requests)).not.toContain(token);
+  await lay(model, { prompt: `a tree for ${token} please`, redact: false });
+  expect(JSON.stringify(model.requests)).toContain(token);
+});
+
+describe("a bad answer", () => {
+  test("is sent back with everything that is wrong with it, and the good one counts", async () => {
+    const model = scriptedModel(tree(["/etc/passwd", "a", "a"]), tree(["a", "b"]));
+    const seen: StructureProgress[] = [];
+    const structure = await lay(model, { onProgress: (progress) => seen.push(progress) });
+    expect(structure.entries.map(({ path }) => path)).toEqual(["/a", "/b"]);
+    const [, , assistant, user] = model.requests[1]?.messages ?? [];
+    expect(assistant).toEqual({ role: "assistant", content: tree(["/etc/passwd", "a", "a"]) });
+    expect(user?.content).toContain('"/etc/passwd"');
+    expect(user?.content).toContain('"a" occurs more than once');
+    expect(seen.some(({ problems }) => problems?.length === 2)).toBe(true);
+    expect(structure.usage.inputTokens).toBe(22);
+  });
+
+  test("that stays bad is a clear failure, after a bounded number of answers", async () => {
+    const model = scriptedModel("not even JSON");
+    const error = await failure(lay(model, { repairs: 1 }));
+    expect(model.requests).toHaveLength(2);
+    expect(error.kind).toBe("server");
+    expect(error.message).toMatch(/^m gave no usable tree in 2 answers; try .*not JSON/s);
+  });
+
+  test("that is huge is not quoted back in full", async () => {
+    const model = scriptedModel(tree(Array.from({ length: 20_000 }, (_, i) => `f${i}`)), tree(["a"]));
+    await lay(model);
+    expect(JSON.stringify(model.requests[1]).length).toBeLessThan(20_000);
+  });
+});
+
+test("a failure of the model is passed on as it is", async () => {
+  const error = new LlmError("rate-limited", "slow down");
+  expect(await failure(lay(scriptedModel(error)))).toBe(error);
+});
+
+test("progress counts files while the answer streams in, through a real server", async () => {
+  const text = tree(["a.txt", "b.txt", "c.txt"]);
+  const pieces = text.match(/.{1,17}/gs) ?? [];
+  await using server = await openaiServer([{ stream: pieces }]);
+  const seen: StructureProgress[] = [];
+  await lay(openaiModel({ baseUrl: server.baseUrl }), { onProgress: (progress) => seen.push(progress) });
+  expect(seen.map(({ files }) => files)).toEqual([0, 1, 2, 3, 3]);
+  expect(seen.at(-1)).toMatchObject({ latest: "c.txt", characters: text.length, requests: { done: 1, total: 1 } });
+});
+
+test("progress starts over with an attempt that starts over", async () => {
+  await using server = await openaiServer([{ stream: tree(["a", "b"]), after: "cut" }, { stream: tree(["c"]) }]);
+  const seen: number[] = [];
+  const model = openaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } });
+  await lay(model, { onProgress: ({ files }) => seen.push(files) });
+  expect(seen).toEqual([0, 2, 1, 1]);
+});
+
+test("a server without strict schemas still lays out a tree", async () => {
+  await using server = await openaiServer([
+    ({ body }) =>
+      body.response_format
+        ? { status: 400, body: { error: { message: "response_format is not supported" } } }
+        : { stream: `Here you are:\n\`\`\`json\n${tree(["a"])}\n\`\`\`\n` },
+  ]);
+  expect((await lay(openaiModel({ baseUrl: server.baseUrl }))).entries).toHaveLength(1);
+});
+
+test("cancelling stops it", async () => {
+  await using server = await openaiServer([{ hang: true }]);
+  const abort = new AbortController();
+  const pending = failure(lay(openaiModel({ baseUrl: server.baseUrl }), { signal: abort.signal }));
+  const request = await server.request(0);
+  abort.abort();
+  expect((await pending).kind).toBe("cancelled");
+  await request.disconnected;
+});
+
+describe("a tree too large for one answer", () => {
+  const directories = Array.from({ length: 12 }, (_, i) => `part${String(i).padStart(2, "0")}`);
+
+  /** The first answer leaves twelve directories, each later one has 100 files. */
+  function large() {
+    return scriptedModel(({ messages }) => {
+      const part = /content of one directory only: (\S+)/.exec(messages.at(-1)?.content ?? "")?.[1];
+      if (part === undefined)
+        return tree(
+          ["README.md"],
+          directories.map((path) => [path, 100]),
+        );
+      return tree(Array.from({ length: 100 }, (_, i) => `${part}/file${i}.txt`));
+    });
+  }
+
+  test("is laid out in rounds, in parallel, within the limit of requests at once", async () => {
+    const model = large();
+    const seen: StructureProgress[] = [];
+    const structure = await lay(model, { concurrency: 3, onProgress: (progress) => seen.push(progress) });
+    expect(structure.entries).toHaveLength(1 + 12 + 1200);
+    expect(structure.requests).toBe(13);
+    expect(model.load.most).toBe(3);
+    expect(seen.at(-1)).toMatchObject({ files: 1201, requests: { done: 13, total: 13 } });
+  });
+
+  test("asks the same for each directory, whatever the order of the others", async () => {
+    const one = large();
+    const other = large();
+    await lay(one, { concurrency: 1 });
+    await lay(other, { concurrency: 12 });
+    const keys = (model: typeof one) => model.requests.map((request) => JSON.stringify(request)).sort();
+    expect(keys(one)).toEqual(keys(other));
+    expect(one.labels.slice(1).sort()).toEqual(directories.map((path) => `structure of /${path}`));
+  });
+
+  test("is refused before the rounds when it would break the limit", async () => {
+    const model = large();
+    const error = await failure(lay(model, { limits: { entries: 500 } }));
+    expect(error.message).toContain("about 1213 entries; at most 500");
+    expect(model.requests).toHaveLength(1);
+  });
+
+  test("fails as a whole when one directory fails, and stops the others", async () => {
+    let stopped = 0;
+    const model = scriptedModel(({ messages }, { signal }) => {
+      const part = /content of one directory only: (\S+)/.exec(messages.at(-1)?.content ?? "")?.[1];
+      if (part === undefined)
+        return tree(
+          [],
+          [
+            ["a", 1],
+            ["b", 1],
+          ],
+        );
+      if (part === "a") throw new LlmError("quota", "nothing left");
+      return new Promise((_, reject) =>
+        signal?.addEventListener("abort", () => {
+          stopped += 1;
+          reject(new LlmError("cancelled", "stopped"));
+        }),
+      );
+    });
+    expect((await failure(lay(model))).kind).toBe("quota");
+    expect(stopped).toBe(1);
+  });
+
+  test("may leave directories in directories, but not for ever", async () => {
+    const model = scriptedModel(({ messages }) => {
+      const part = /content of one directory only: (\S+)/.exec(messages.at(-1)?.content ?? "")?.[1] ?? "";
+      return tree([], [[part === "" ? "d" : `${part}/d`, 1]]);
+    });
+    expect((await failure(lay(model))).message).toContain("unfinished after 4 rounds");
+    expect(model.requests).toHaveLength(5);
+  });
+
+  test("is validated as one tree: symlinks of one round that only meet another's", async () => {
+    const model = scriptedModel(({ messages }) => {
+      const part = /content of one directory only: (\S+)/.exec(messages.at(-1)?.content ?? "")?.[1];
+      if (part === undefined)
+        return tree(
+          [],
+          [
+            ["a", 1],
+            ["b", 1],
+          ],
+        );
+      const target = part === "a" ? "../b/x" : "../a/x";
+      return JSON.stringify({ files: [], symlinks: [{ path: `${part}/x`, target }] });
+    });
+    expect((await failure(lay(model))).message).toContain("circle");
+  });
+});

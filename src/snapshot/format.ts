@@ -1,0 +1,68 @@
+/**
+ * The snapshot: a tree as JSON that people can read, edit and compare. docs/snapshot.md is the specification.
+ *
+ * What lives here: the format's words and limits (this file), saving a live tree in slices (save.ts), loading (load.ts,
+ * ancestor.ts), and writing a file whole or not at all (write.ts). It knows trees, and neither kernel nor models. What
+ * comes from a file is hostile until checked; what is checked is trusted.
+ */
+import { S_IFBLK, S_IFCHR, S_IFIFO, S_IFSOCK } from "../tree/inode.ts";
+
+export const VERSION = 1;
+
+/** Kinds of entry, as `type` spells them. */
+export type EntryType = "directory" | "file" | "symlink" | "link" | SpecialType;
+export type SpecialType = "fifo" | "socket" | "chardev" | "blockdev";
+
+/** Type bits of what is neither file, directory nor symlink. */
+export const SPECIAL_MODES: ReadonlyMap<string, number> = new Map([
+  ["fifo", S_IFIFO],
+  ["socket", S_IFSOCK],
+  ["chardev", S_IFCHR],
+  ["blockdev", S_IFBLK],
+] satisfies [SpecialType, number][]);
+
+/** The fields each type may have besides `path`, `type` and `escaped`. */
+const COMMON = ["mode", "uid", "gid", "atime", "mtime", "ctime", "xattrs"];
+export const FIELDS: ReadonlyMap<string, ReadonlySet<string>> = new Map([
+  ["directory", new Set(COMMON)],
+  ["file", new Set([...COMMON, "state", "error", "text", "base64"])],
+  ["symlink", new Set(["uid", "gid", "atime", "mtime", "ctime", "xattrs", "target"])],
+  ["link", new Set(["to"])],
+  ["fifo", new Set(COMMON)],
+  ["socket", new Set(COMMON)],
+  ["chardev", new Set([...COMMON, "rdev"])],
+  ["blockdev", new Set([...COMMON, "rdev"])],
+] satisfies [EntryType, Set<string>][]);
+
+/** A piece of text ends after a newline, or before it would be longer than this many bytes. */
+export const TEXT_PIECE = 4096;
+/** Bytes in one piece of base64: 1,024 characters. */
+export const BASE64_PIECE = 768;
+
+/**
+ * A path longer than PATH_MAX can be made step by step, and survives a round trip; beyond this it is refused. A
+ * directory has an entry of its own before what it holds, so a long path alone makes nothing deep.
+ */
+export const PATH_LIMIT = 1 << 20;
+/** Bytes of a symlink's target: PATH_MAX without its NUL. */
+export const TARGET_MAX = 4095;
+/** One string of content. A reader may hold this much; our own writer stays below TEXT_PIECE. */
+export const STRING_LIMIT = 256 << 20;
+export const ID_MAX = 2 ** 32 - 2;
+
+/** Owned by the control directory of a mount; no snapshot may bring its own. */
+export const CONTROL_NAME = ".llmfs";
+
+export const GENERATOR_XATTR = "user.llmfs.generator";
+export const PROMPT_XATTR = "user.llmfs.prompt";
+export const MODEL_XATTR = "user.llmfs.model";
+export const DESCRIPTION_XATTR = "user.llmfs.description";
+
+/** The kernel's 32-bit encoding of a device number (new_encode_dev), and back. */
+export function encodeDevice(major: number, minor: number): number {
+  return ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
+}
+
+export function decodeDevice(rdev: number): { readonly major: number; readonly minor: number } {
+  return { major: (rdev >>> 8) & 0xfff, minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00) };
+}

@@ -1,0 +1,169 @@
+/**
+ * Saves a live tree, slice by slice: between two slices the tree may change, and what is saved is the tree as it was
+ * when the saver was made.
+ *
+ * Names, attributes and xattrs are taken at once; contents are read when their turn comes, and files that are about to
+ * change say so first (`beforeChange`), so that only what changes is held twice. The text is never held as a whole.
+ */
+import type { FsError } from "../errno.ts";
+import type { FileState, RegularFile } from "../tree/file.ts";
+import type { Inode, Owner } from "../tree/inode.ts";
+import type { Tree } from "../tree/tree.ts";
+import { contentFragments, type Fragments } from "./content.ts";
+import { CONTROL_NAME, VERSION } from "./format.ts";
+import { FrozenContent } from "./frozen.ts";
+import { entryHead } from "./head.ts";
+
+export interface SaveOptions {
+  /** Access, modification and change times too: they make every snapshot differ from the last. */
+  readonly times?: boolean;
+  /** Who owns what; without it, who loads the snapshot will own all of it. */
+  readonly owner?: boolean;
+}
+
+/** How much one call of `next` may do: whichever is reached first ends it. */
+export interface Slice {
+  /** Of the text made; 1 MiB unless stated. A call may go beyond it by one entry or 100 kB. */
+  readonly bytes?: number;
+  readonly milliseconds?: number;
+}
+
+/** What was taken of an inode at the beginning. */
+export interface Captured {
+  readonly path: string;
+  readonly inode: Inode;
+  readonly mode: number;
+  readonly owner: Owner | undefined;
+  readonly xattrs: readonly (readonly [string, Uint8Array])[] | undefined;
+  readonly times: readonly [string, number, number][] | undefined;
+  readonly state: FileState;
+  readonly error: FsError | undefined;
+  readonly size: number;
+  /** The path that has the content, where this is one more name of the same inode. */
+  readonly to: string | undefined;
+}
+
+const DEFAULT_BYTES = 1 << 20;
+
+export class SnapshotSaver implements Disposable {
+  readonly #tree: Tree;
+  readonly #entries: readonly Captured[];
+  /** Files whose content is still to be written; each is held, so that it outlives its last name. */
+  readonly #waiting = new Map<RegularFile, FrozenContent | number>();
+  readonly #fragments: Fragments;
+
+  /** Captures everything but contents, at once. Dispose it where it is not read to the end. */
+  constructor(tree: Tree, options: SaveOptions = {}) {
+    this.#tree = tree;
+    this.#entries = capture(tree, options);
+    for (const { inode, size } of this.#entries) {
+      if (inode.kind !== "file" || size === 0 || this.#waiting.has(inode)) continue;
+      tree.hold(inode);
+      this.#waiting.set(inode, size);
+    }
+    this.#fragments = this.#text();
+  }
+
+  /** The next piece of the text, as UTF-8; it may be empty. Undefined at the end. */
+  next(slice: Slice = {}): Uint8Array | undefined {
+    const bytes = slice.bytes ?? DEFAULT_BYTES;
+    const deadline = slice.milliseconds === undefined ? undefined : performance.now() + slice.milliseconds;
+    let out = "";
+    for (let done = 0; done < bytes; ) {
+      const { value, done: ended } = this.#fragments.next();
+      if (ended === true) return out === "" ? undefined : Buffer.from(out);
+      if (typeof value === "string") {
+        out += value;
+        done += value.length;
+      } else if (value !== undefined) done += value;
+      if (deadline !== undefined && performance.now() >= deadline) break;
+    }
+    return Buffer.from(out);
+  }
+
+  /**
+   * A file's bytes from `offset` on are about to change, to be cut off or to become a hole. Call it before every such
+   * change, of the whole file where the place is not known; it costs nothing for a file that is written already.
+   */
+  beforeChange(file: RegularFile, offset = 0, length = Number.POSITIVE_INFINITY): void {
+    const size = this.#waiting.get(file);
+    if (size === undefined) return;
+    this.#frozen(file, size).keep(offset, length);
+  }
+
+  [Symbol.dispose](): void {
+    this.#fragments.return();
+    for (const file of this.#waiting.keys()) this.#tree.drop(file);
+    this.#waiting.clear();
+  }
+
+  *#text(): Fragments {
+    yield `{\n  "llmfs": ${VERSION},\n  "entries": [`;
+    let separator = "\n    ";
+    for (const entry of this.#entries) {
+      yield `${separator}{${entryHead(entry)}`;
+      separator = ",\n    ";
+      if (entry.to === undefined && entry.inode.kind === "file") yield* this.#content(entry, entry.inode);
+      yield "}";
+    }
+    yield "\n  ]\n}\n";
+  }
+
+  *#content(entry: Captured, file: RegularFile): Fragments {
+    if (entry.state === "pending" || entry.state === "failed") return;
+    const waiting = this.#waiting.get(file);
+    yield* contentFragments(waiting === undefined ? new FrozenContent(file, 0) : this.#frozen(file, waiting));
+    if (this.#waiting.delete(file)) this.#tree.drop(file);
+  }
+
+  #frozen(file: RegularFile, waiting: FrozenContent | number): FrozenContent {
+    if (typeof waiting !== "number") return waiting;
+    const frozen = new FrozenContent(file, waiting);
+    this.#waiting.set(file, frozen);
+    return frozen;
+  }
+}
+
+/** The whole snapshot of a tree that does not change meanwhile. */
+export function* saveSnapshot(tree: Tree, options: SaveOptions = {}): Generator<Uint8Array> {
+  using saver = new SnapshotSaver(tree, options);
+  for (let piece = saver.next(); piece !== undefined; piece = saver.next()) yield piece;
+}
+
+function capture(tree: Tree, options: SaveOptions): Captured[] {
+  const entries: Captured[] = [];
+  /** First path of what has several. */
+  const paths = new Map<Inode, string>();
+  const { root } = tree;
+  const control = `/${CONTROL_NAME}`;
+  for (const { path, inode } of tree.walk()) {
+    // Only where a mount has no control directory can there be such a name, and it could not be loaded again.
+    if (path === control || path.startsWith(`${control}/`)) continue;
+    const several = inode.kind !== "directory" && inode.nlink > 1;
+    const to = several ? paths.get(inode) : undefined;
+    if (several && to === undefined) paths.set(inode, path);
+    const owned = inode === root || inode.uid !== root.uid || inode.gid !== root.gid;
+    const file = inode.kind === "file" ? inode : undefined;
+    entries.push({
+      path,
+      inode,
+      mode: inode.mode,
+      owner: owned && options.owner !== false ? { uid: inode.uid, gid: inode.gid } : undefined,
+      xattrs: inode.xattrs === undefined ? undefined : [...inode.xattrs],
+      times: options.times === true ? timesOf(inode) : undefined,
+      state: file === undefined ? "static" : file.state === "generating" ? "pending" : file.state,
+      error: file?.error,
+      size: file?.size ?? 0,
+      to,
+    });
+  }
+  return entries;
+}
+
+function timesOf(inode: Inode): [string, number, number][] {
+  return [
+    ["atime", inode.atime, inode.atimeNsec],
+    ["mtime", inode.mtime, inode.mtimeNsec],
+    ["ctime", inode.ctime, inode.ctimeNsec],
+  ];
+}

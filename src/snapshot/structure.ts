@@ -1,0 +1,82 @@
+/** A structure that a model laid out, as a snapshot: every file pending, nothing made yet. */
+import type { Directory } from "../tree/directory.ts";
+import type { Inode } from "../tree/inode.ts";
+import { join, toBytes } from "../tree/path.ts";
+import { Tree } from "../tree/tree.ts";
+import { DESCRIPTION_XATTR, GENERATOR_XATTR, PROMPT_XATTR } from "./format.ts";
+import { splitPath } from "./names.ts";
+import { Place } from "./problem.ts";
+import { saveSnapshot } from "./save.ts";
+
+/** One entry; paths with or without the leading "/". */
+export interface StructureEntry {
+  readonly path: string;
+  readonly type: "directory" | "file" | "symlink";
+  readonly description?: string | undefined;
+  /** Symlinks only. */
+  readonly target?: string | undefined;
+  readonly prompt?: string | undefined;
+}
+
+const PATH_MAX = 4095;
+const nobody = { uid: 0, gid: 0 };
+
+/**
+ * The text of the snapshot, in its stable order. It states no owner: whoever mounts it owns it. Directories need no
+ * entry of their own. Throws SnapshotError where the entries make no tree.
+ */
+export function structureToSnapshot(entries: Iterable<StructureEntry>, source = "the structure"): string {
+  const tree = new Tree({ clock: (take) => take(0, 0) });
+  const place = new Place(source);
+  for (const entry of entries) {
+    const path = toBytes(entry.path.startsWith("/") ? entry.path : `/${entry.path}`);
+    place.entry = path;
+    const inode = make(tree, splitPath(path, PATH_MAX, place), entry, place);
+    setText(inode, DESCRIPTION_XATTR, entry.description);
+    setText(inode, PROMPT_XATTR, entry.prompt);
+  }
+  return Buffer.concat([...saveSnapshot(tree, { owner: false })]).toString("utf8");
+}
+
+function make(tree: Tree, names: readonly string[], entry: StructureEntry, place: Place): Inode {
+  const name = names.at(-1);
+  if (name === undefined) {
+    if (entry.type !== "directory") throw place.problem("the root is not a directory");
+    return tree.root;
+  }
+  const parent = directoryAt(tree, names.slice(0, -1), place);
+  const there = parent.get(name)?.inode;
+  if (there !== undefined) {
+    // A directory that an earlier entry has implied.
+    if (there.kind === "directory" && entry.type === "directory" && there.xattrs === undefined) return there;
+    throw place.problem("the path comes twice", "remove one");
+  }
+  if (entry.type === "directory") return tree.mkdir(parent, name, 0o755, nobody);
+  if (entry.type === "symlink") {
+    if (entry.target === undefined || entry.target === "") throw place.problem("a symlink needs a target");
+    return tree.symlink(parent, name, toBytes(entry.target), nobody);
+  }
+  const file = tree.createFile(parent, name, 0o644, nobody);
+  file.state = "pending";
+  setText(file, GENERATOR_XATTR, "llm");
+  return file;
+}
+
+function directoryAt(tree: Tree, names: readonly string[], place: Place): Directory {
+  let directory = tree.root;
+  let path = "/";
+  for (const name of names) {
+    path = join(path, name);
+    const inode = directory.get(name)?.inode;
+    if (inode !== undefined && inode.kind !== "directory")
+      throw place.problem(`stands in ${path}, which is no directory`);
+    directory = inode ?? tree.mkdir(directory, name, 0o755, nobody);
+  }
+  return directory;
+}
+
+function setText(inode: Inode, name: string, text: string | undefined): void {
+  if (text === undefined || text === "") return;
+  inode.xattrs ??= new Map();
+  inode.xattrs.set(name, Buffer.from(text.toWellFormed()));
+}

@@ -1,0 +1,98 @@
+/** What to tell people when a request has no recording: which one comes nearest, and where the two part. */
+import { type ChatRequest, LlmError } from "../llm/llm.ts";
+import { canonicalJson } from "./key.ts";
+import type { Recording, RecordingStore } from "./recording.ts";
+
+export async function explainMiss(
+  request: ChatRequest,
+  key: string,
+  label: string | undefined,
+  store: RecordingStore,
+): Promise<LlmError> {
+  const what = label === undefined || label === "" ? "this request" : label;
+  const nearest = nearestTo(request, label, await store.list());
+  const cure = "record it again (--mode auto), or undo the change";
+  if (nearest === undefined) {
+    return new LlmError(
+      "unrecorded",
+      `no recording for ${what} (${key.slice(0, 16)}…): ${store.name} holds none; ${cure}`,
+    );
+  }
+  const { recording, difference } = nearest;
+  const name = `${recording.label || "unnamed"} (${recording.key.slice(0, 16)}…)`;
+  return new LlmError(
+    "unrecorded",
+    `no recording for ${what} (${key.slice(0, 16)}…) in ${store.name}. The nearest is ${name}: ${difference}; ${cure}`,
+  );
+}
+
+/** The one that shares most with the request; of two alike, the one with the same label. */
+function nearestTo(
+  request: ChatRequest,
+  label: string | undefined,
+  recordings: readonly Recording[],
+): { readonly recording: Recording; readonly difference: string } | undefined {
+  let best: Recording | undefined;
+  let most = -1;
+  const lines = new Set(linesOf(request));
+  for (const recording of recordings) {
+    const theirs = linesOf(recording.request);
+    const shared = theirs.filter((line) => lines.has(line)).length / Math.max(1, lines.size, theirs.length);
+    const score = shared + (recording.label === label ? 1 : 0);
+    if (score > most) {
+      best = recording;
+      most = score;
+    }
+  }
+  return best && { recording: best, difference: firstDifference(best.request, request) };
+}
+
+function linesOf(request: ChatRequest): readonly string[] {
+  return request.messages.flatMap(({ content }) => content.split("\n"));
+}
+
+/** In words, the first thing in which two requests differ: "the prompt differs at line 3: recorded "a", asked "b"". */
+export function firstDifference(recorded: ChatRequest, asked: ChatRequest): string {
+  if (recorded.model !== asked.model) return differ("the model differs", recorded.model, asked.model);
+  if (recorded.temperature !== asked.temperature) {
+    return differ("the temperature differs", recorded.temperature, asked.temperature);
+  }
+  if (recorded.maxTokens !== asked.maxTokens)
+    return differ("the token limit differs", recorded.maxTokens, asked.maxTokens);
+  const count = Math.max(recorded.messages.length, asked.messages.length);
+  for (let index = 0; index < count; index += 1) {
+    const [theirs, ours] = [recorded.messages[index], asked.messages[index]];
+    if (theirs === undefined || ours === undefined) {
+      return `the conversation has ${asked.messages.length} messages, the recorded one ${recorded.messages.length}`;
+    }
+    const name =
+      theirs.role === "system"
+        ? "the instructions differ"
+        : `the ${theirs.role === "user" ? "prompt" : "answer"} differs`;
+    if (theirs.role !== ours.role) return differ("a message's role differs", theirs.role, ours.role);
+    const difference = firstLine(theirs.content, ours.content);
+    if (difference !== undefined)
+      return differ(`${name} at line ${difference.line}`, difference.recorded, difference.asked);
+  }
+  if (canonicalJson(recorded.schema ?? null) !== canonicalJson(asked.schema ?? null))
+    return "the schema of the answer differs";
+  return "no difference is visible; the recording may be of an older format";
+}
+
+function firstLine(recorded: string, asked: string) {
+  if (recorded === asked) return undefined;
+  const [theirs, ours] = [recorded.split("\n"), asked.split("\n")];
+  let at = 0;
+  while (at < theirs.length && at < ours.length && theirs[at] === ours[at]) at += 1;
+  return { line: at + 1, recorded: theirs[at], asked: ours[at] };
+}
+
+function differ(what: string, recorded: string | number | undefined, asked: string | number | undefined): string {
+  return `${what}: recorded ${shown(recorded)}, asked ${shown(asked)}`;
+}
+
+function shown(value: string | number | undefined): string {
+  if (value === undefined) return "nothing";
+  if (typeof value === "number") return String(value);
+  return JSON.stringify(value.length > 100 ? `${value.slice(0, 100)}…` : value);
+}

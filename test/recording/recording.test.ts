@@ -1,0 +1,175 @@
+import { describe, expect, test } from "bun:test";
+import { type ChatRequest, LlmError } from "../../src/llm/llm.ts";
+import { requestKey } from "../../src/recording/key.ts";
+import { memoryStore } from "../../src/recording/memory.ts";
+import { firstDifference } from "../../src/recording/miss.ts";
+import { type RecordingMode, type RecordingStore, recordedModel } from "../../src/recording/recording.ts";
+import { type ScriptedModel, scriptedModel } from "../support/scripted-model.ts";
+
+const ask = (content: string): ChatRequest => ({ model: "m", messages: [{ role: "user", content }] });
+
+const HI = ask("Hi");
+
+function setup(
+  mode: RecordingMode,
+  model: ScriptedModel | undefined = scriptedModel("hello"),
+  store = memoryStore("memory"),
+) {
+  const warnings: string[] = [];
+  return {
+    store,
+    model,
+    warnings,
+    recorded: recordedModel(model, store, { mode, warn: (line) => warnings.push(line) }),
+  };
+}
+
+async function failure(promise: Promise<unknown>): Promise<LlmError> {
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (error instanceof LlmError) return error;
+  throw new Error(`not an LlmError: ${String(error)}`);
+}
+
+describe("auto", () => {
+  test("asks once, records, and answers the same from then on", async () => {
+    const { model, recorded, store } = setup("auto");
+    const first = await recorded.complete(HI, { label: "/a.txt" });
+    const second = await recorded.complete(HI);
+    const key = requestKey(HI);
+    expect(first).toEqual({ text: "hello", model: "m", usage: { inputTokens: 11, outputTokens: 7 }, key });
+    expect(second).toEqual({ ...first, recorded: true });
+    expect(model?.requests).toHaveLength(1);
+    expect(await store.list()).toEqual([
+      {
+        key,
+        label: "/a.txt",
+        request: HI,
+        answer: { text: "hello", model: "m", usage: { inputTokens: 11, outputTokens: 7 } },
+      },
+    ]);
+  });
+
+  test("gives the text to whoever listens, also from a recording", async () => {
+    const { recorded } = setup("auto");
+    const heard: string[] = [];
+    await recorded.complete(HI);
+    await recorded.complete(HI, { onText: (piece) => heard.push(piece) });
+    expect(heard).toEqual(["hello"]);
+  });
+
+  test("records no failure", async () => {
+    const { recorded, store } = setup("auto", scriptedModel(new LlmError("server", "no")));
+    await failure(recorded.complete(HI));
+    expect(await store.list()).toEqual([]);
+  });
+
+  test("without a model answers what is recorded, and says what is missing for the rest", async () => {
+    const { store } = setup("auto");
+    await recordedModel(scriptedModel("hello"), store, { mode: "auto" }).complete(HI);
+    const alone = recordedModel(undefined, store, { mode: "auto" });
+    expect((await alone.complete(HI)).text).toBe("hello");
+    const error = await failure(alone.complete(ask("Bye"), { label: "/b.txt" }));
+    expect(error.kind).toBe("unconfigured");
+    expect(error.message).toContain("/b.txt");
+  });
+
+  test("goes on without a store that fails, and says so once", async () => {
+    const broken: RecordingStore = {
+      name: "redis://nowhere",
+      get: () => Promise.reject(new Error("connection refused")),
+      put: () => Promise.reject(new Error("connection refused")),
+      list: () => Promise.reject(new Error("connection refused")),
+    };
+    const { recorded, warnings } = setup("auto", scriptedModel("hello"), broken);
+    expect((await recorded.complete(HI)).text).toBe("hello");
+    await recorded.complete(HI);
+    expect(warnings).toHaveLength(2);
+    expect(warnings.join()).toContain("redis://nowhere cannot be read");
+    const error = await failure(recordedModel(undefined, broken, { mode: "replay" }).complete(HI));
+    expect(error.message).toContain("redis://nowhere cannot be used: connection refused");
+  });
+});
+
+test("record asks again and replaces", async () => {
+  const { recorded, model, store } = setup("record", scriptedModel("one", "two"));
+  await recorded.complete(HI);
+  expect((await recorded.complete(HI)).text).toBe("two");
+  expect(model?.requests).toHaveLength(2);
+  expect((await store.list()).map(({ answer }) => answer.text)).toEqual(["two"]);
+});
+
+test("off neither reads nor writes, but the key is known", async () => {
+  const { recorded, model, store } = setup("off");
+  await recorded.complete(HI);
+  expect((await recorded.complete(HI)).key).toBe(requestKey(HI));
+  expect(model?.requests).toHaveLength(2);
+  expect(await store.list()).toEqual([]);
+});
+
+describe("replay", () => {
+  test("answers, and never asks the model", async () => {
+    const { store } = setup("auto");
+    await recordedModel(scriptedModel("hello"), store, { mode: "auto" }).complete(HI);
+    const { recorded, model } = setup("replay", scriptedModel("never"), store);
+    expect(await recorded.complete(HI)).toMatchObject({ text: "hello", recorded: true });
+    const error = await failure(recorded.complete(ask("Ho")));
+    expect(error.kind).toBe("unrecorded");
+    expect(model?.requests).toEqual([]);
+  });
+
+  test("a miss names the file, the nearest recording, and the first difference", async () => {
+    const { recorded: recorder, store } = setup("auto");
+    await recorder.complete(ask("The tree:\na\nb\n\nWrite a"), { label: "/a" });
+    await recorder.complete(ask("The tree:\na\nb\n\nWrite b"), { label: "/b" });
+    const { recorded } = setup("replay", undefined, store);
+    const error = await failure(recorded.complete(ask("The tree:\na\nc\n\nWrite b"), { label: "/b" }));
+    const key = requestKey(ask("The tree:\na\nb\n\nWrite b")).slice(0, 16);
+    expect(error.message).toContain("no recording for /b (");
+    expect(error.message).toContain(
+      `The nearest is /b (${key}…): the prompt differs at line 3: recorded "b", asked "c"`,
+    );
+  });
+
+  test("a miss in an empty store says that it is empty", async () => {
+    const { recorded } = setup("replay", undefined, memoryStore("recordings in fixtures"));
+    expect((await failure(recorded.complete(HI, { label: "/a" }))).message).toContain(
+      "recordings in fixtures holds none",
+    );
+  });
+});
+
+test("cancelled before it begins is cancelled, in every mode", async () => {
+  for (const mode of ["auto", "record", "replay", "off"] as const) {
+    const { recorded, model } = setup(mode);
+    expect((await failure(recorded.complete(HI, { signal: AbortSignal.abort() }))).kind).toBe("cancelled");
+    expect(model?.requests).toEqual([]);
+  }
+});
+
+test("the first difference is told in words", () => {
+  const two: ChatRequest = { ...HI, messages: [{ role: "system", content: "a\nb" }, ...HI.messages] };
+  const cases: [ChatRequest, ChatRequest, string][] = [
+    [HI, { ...HI, model: "n" }, 'the model differs: recorded "m", asked "n"'],
+    [HI, { ...HI, temperature: 0 }, "the temperature differs: recorded nothing, asked 0"],
+    [{ ...HI, maxTokens: 5 }, { ...HI, maxTokens: 6 }, "the token limit differs: recorded 5, asked 6"],
+    [HI, ask("Hi\nthere"), 'the prompt differs at line 2: recorded nothing, asked "there"'],
+    [
+      two,
+      { ...two, messages: [{ role: "system", content: "a\nc" }] },
+      'the instructions differ at line 2: recorded "b", asked "c"',
+    ],
+    [{ ...HI, messages: [...HI.messages, ...HI.messages] }, HI, "the conversation has 1 messages, the recorded one 2"],
+    [HI, { ...HI, schema: { name: "s", schema: {} } }, "the schema of the answer differs"],
+  ];
+  for (const [recorded, asked, words] of cases) expect(firstDifference(recorded, asked)).toBe(words);
+});
+
+test("a read-only store cannot be written", async () => {
+  const store = memoryStore("the demo", [], { readOnly: true });
+  const { warnings, recorded } = setup("auto", scriptedModel("hello"), store);
+  await recorded.complete(HI);
+  expect(warnings).toEqual(["answers are not recorded, because the demo cannot be written: the demo is read-only"]);
+});

@@ -3,20 +3,163 @@
  *
  * All of it is loaded when it is first needed: a mount without a prompt looks for no server and loads no client.
  */
+import { FsError } from "../errno.ts";
 import type { Generate, TreePort } from "../fs/port.ts";
+import type { Engine } from "../generate/engine.ts";
+import type { StructureProgress } from "../generate/structure.ts";
+import { type LanguageModel, LlmError } from "../llm/llm.ts";
 import type { Log } from "../log.ts";
+import type { RecordingStore } from "../recording/recording.ts";
 import type { Config } from "./config.ts";
 import type { Progress } from "./progress.ts";
 
 export interface Generation extends AsyncDisposable {
-  /** Turns a prompt into a snapshot. Rejects with LlmError, or with the signal's reason. */
+  /** Turns a prompt into a snapshot. Rejects with LlmError. */
   layOut(prompt: string, progress: Progress, signal: AbortSignal): Promise<Uint8Array>;
-  /** Makes the content of a file. Works from `attach` on. */
+  /** Makes the content of a file. Call `attach` first. */
   readonly generate: Generate;
   /** Gives generators the tree they may look at. */
   attach(tree: TreePort): void;
 }
 
-export function openGeneration(config: Config, log: Log): Generation {
-  throw new Error(`not there yet ${config.mode} ${typeof log}`);
+interface NamedModel {
+  readonly model: LanguageModel;
+  /** What requests ask for where no file or directory names another. */
+  readonly name: string;
+}
+
+/** `recordings` takes the place of the folder in the configuration. */
+export function openGeneration(config: Config, log: Log, recordings?: RecordingStore): Generation {
+  const say = log.tagged("generate");
+  const tree = Promise.withResolvers<TreePort>();
+  /** A failure is not kept: the server that was not there may be there the next time. */
+  const model = retried(() => openModel(config, log, recordings));
+  const engine = retried(async (): Promise<Engine> => {
+    const [{ createEngine }, { model: languageModel, name }, port] = await Promise.all([
+      import("../generate/engine.ts"),
+      model(),
+      tree.promise,
+    ]);
+    return createEngine({
+      model: languageModel,
+      modelName: name,
+      tree: port,
+      ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
+      log: (level, text) => say[level](text),
+    });
+  });
+  let opened: Promise<Engine> | undefined;
+  /** What a laid out tree carries in itself already. */
+  let guidance = config.contentPrompt;
+
+  return {
+    async layOut(prompt, progress, signal) {
+      progress.step("looking for a model");
+      const [{ generateStructure }, { structureToSnapshot }, { model: languageModel, name }] = await Promise.all([
+        import("../generate/structure.ts"),
+        import("../snapshot/structure.ts"),
+        model(),
+      ]);
+      progress.step(`laying out the tree (${name})`);
+      const structure = await generateStructure({
+        prompt,
+        model: languageModel,
+        modelName: name,
+        signal,
+        onProgress: (state) => report(state, progress),
+        ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
+      });
+      const { inputTokens, outputTokens } = structure.usage;
+      say.info(
+        `${structure.entries.length - 1} entries laid out by ${structure.model}; ${inputTokens} + ${outputTokens} tokens`,
+      );
+      const guide = guidance;
+      guidance = undefined;
+      const entries = structure.entries.map((entry) =>
+        entry.path === "/" && entry.type === "directory" && guide !== undefined
+          ? { ...entry, prompt: `${entry.prompt ?? ""}\n\n${guide}`.trim() }
+          : entry,
+      );
+      return Buffer.from(structureToSnapshot(entries, "the tree the model laid out"));
+    },
+    async generate(request, signal) {
+      opened = engine();
+      const prompts = guidance === undefined ? request.prompts : [guidance, ...request.prompts];
+      return (await opened.catch(rethrown)).generate({ ...request, prompts }, signal);
+    },
+    attach: (port) => tree.resolve(port),
+    async [Symbol.asyncDispose]() {
+      await (await opened?.catch(() => undefined))?.[Symbol.asyncDispose]();
+      await recordings?.close?.();
+    },
+  };
+}
+
+async function openModel(config: Config, log: Log, recordings: RecordingStore | undefined): Promise<NamedModel> {
+  const [{ chooseProvider }, { openaiModel, DEFAULT_MODEL }, { recordedModel }] = await Promise.all([
+    import("../llm/provider.ts"),
+    import("../llm/openai.ts"),
+    import("../recording/recording.ts"),
+  ]);
+  const say = log.tagged("llm");
+  const store = recordings ?? (await openRecordings(config, log));
+  const provider =
+    config.mode === "replay"
+      ? undefined
+      : await chooseProvider(config.providers).catch((error: unknown) => {
+          // Recordings may answer everything.
+          if (store !== undefined && error instanceof LlmError && error.kind === "unconfigured") return undefined;
+          throw error;
+        });
+  const name = provider?.model ?? config.providers.find(({ model }) => model !== undefined)?.model ?? DEFAULT_MODEL;
+  if (provider !== undefined) say.info(`asking ${name} at ${new URL(provider.baseUrl).host} (${provider.source})`);
+  const asked =
+    provider === undefined
+      ? undefined
+      : openaiModel({ ...provider, ...timeouts(config.timeoutMs), log: (message) => say.info(message) });
+  if (store !== undefined) {
+    return { name, model: recordedModel(asked, store, { mode: config.mode, warn: (message) => say.warn(message) }) };
+  }
+  if (asked === undefined) throw new Error("a model without provider and recordings");
+  return { name, model: asked };
+}
+
+async function openRecordings(config: Config, log: Log): Promise<RecordingStore | undefined> {
+  if (config.recordings === undefined || config.mode === "off") return undefined;
+  throw new Error(`${typeof log}: there is no folder of recordings yet`);
+}
+
+/** No wait within an answer is longer than the whole may take. */
+function timeouts(totalMs: number | undefined) {
+  if (totalMs === undefined) return {};
+  return { timeouts: { totalMs, firstByteMs: totalMs, stallMs: totalMs } };
+}
+
+function report(state: StructureProgress, progress: Progress): void {
+  const requests = state.requests.total > 1 ? ` · ${state.requests.done} of ${state.requests.total} requests` : "";
+  progress.detail(`${state.files} files${requests}${state.latest === undefined ? "" : ` · ${state.latest}`}`);
+  if (state.problems !== undefined) {
+    const [first = "", ...more] = state.problems;
+    const others = more.length === 0 ? "" : ` (and ${more.length} more)`;
+    progress.print(`the model is asked to correct its answer: ${first}${others}`);
+  }
+}
+
+/** What can't be opened fails the file as any other failure of the model does. */
+async function rethrown(error: unknown): Promise<never> {
+  if (error instanceof FsError) throw error;
+  const { fsError } = await import("../generate/failure.ts");
+  throw fsError(error, "the model");
+}
+
+/** A value that is made once; if that fails, it is tried again the next time. */
+function retried<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make().catch((error: unknown) => {
+      made = undefined;
+      throw error;
+    });
+    return made;
+  };
 }

@@ -22,11 +22,11 @@ export const modelFlags = flags({
     valueHint: "URL",
     description: "an OpenAI-compatible server (OPENAI_BASE_URL); the key comes from OPENAI_API_KEY",
   },
-  concurrency: { type: "string", valueHint: "N", description: "requests to the model at a time; 4 unless said" },
+  concurrency: { type: "string", valueHint: "N", description: "requests to the model at a time; default 4" },
   timeout: {
     type: "string",
     valueHint: "TIME",
-    description: "how long one answer may take, as 90s or 5m; 5m unless said",
+    description: "how long one answer may take, as 90s or 5m; default 15m",
   },
   recordings: {
     type: "string",
@@ -45,7 +45,7 @@ export const treeFlags = flags({
   size: {
     type: "string",
     valueHint: "SIZE",
-    description: "upper limit of the bytes held, as 512M, 2G or 25%; half of the memory unless said",
+    description: "upper limit of the bytes held, as 512M, 2G or 25%; default 50% of the memory",
   },
   inodes: { type: "string", valueHint: "N", description: "upper limit of files and directories" },
   readOnly: { type: "boolean", description: "mount read-only; files still come into being when they are read" },
@@ -62,6 +62,6 @@ export const logFlags = flags({
   logFile: {
     type: "string",
     valueHint: "FILE",
-    description: "where to log, rotated by size; - for none; $XDG_STATE_HOME/llmfs/llmfs.log unless said",
+    description: "where to log, rotated by size; - for none; default $XDG_STATE_HOME/llmfs/llmfs.log",
   },
 });

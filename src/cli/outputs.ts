@@ -16,17 +16,28 @@ export function checkOutputs(config: Config, mountpoint: string | undefined): vo
       throw new UsageError(`${flag} ${file} lies in the mount itself; choose a place outside`);
     }
   }
-  if (config.save !== undefined) checkSave(config.save);
+  if (config.save !== undefined) checkSave("--save", config.save);
 }
 
-function checkSave(file: string): void {
+/** Throws CliError("save") where `file` could not be written. */
+export function checkSave(flag: string, file: string): void {
   const folder = dirname(file);
   try {
     accessSync(folder, constants.W_OK | constants.X_OK);
   } catch (error) {
-    throw new CliError("save", `--save ${file}: the folder cannot be written: ${messageOf(error)}`, { cause: error });
+    throw new CliError("save", `${flag} ${file}: the folder cannot be written: ${messageOf(error)}`, { cause: error });
   }
   if (statSync(file, { throwIfNoEntry: false })?.isDirectory() === true) {
-    throw new CliError("save", `--save ${file} is a directory; a file is needed`);
+    throw new CliError("save", `${flag} ${file} is a directory; a file is needed`);
+  }
+}
+
+/** What goes wrong while a snapshot is written is a failed save, whichever part of it failed. */
+export async function asSaved(saving: Promise<void>): Promise<void> {
+  try {
+    await saving;
+  } catch (error) {
+    if (error instanceof CliError) throw error;
+    throw new CliError("save", `the tree could not be saved: ${messageOf(error)}`, { cause: error });
   }
 }

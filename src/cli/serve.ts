@@ -4,8 +4,9 @@
 import type { MountedFilesystem } from "../fs/filesystem.ts";
 import type { Log } from "../log.ts";
 import type { Config } from "./config.ts";
-import { CliError, messageOf } from "./exit.ts";
+import { messageOf } from "./exit.ts";
 import type { Generation } from "./generation.ts";
+import { asSaved } from "./outputs.ts";
 import type { Progress } from "./progress.ts";
 
 export interface ServeOptions {
@@ -59,7 +60,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       async finish() {
         clearInterval(timer);
         await generation[Symbol.asyncDispose]();
-        if (config.save !== undefined) await save(filesystem, config.save);
+        if (config.save !== undefined) await asSaved(filesystem.save(config.save));
       },
     };
   } catch (error) {
@@ -88,15 +89,7 @@ function saveAtIntervals(
   return setInterval(async () => {
     if (saving) return;
     saving = true;
-    await save(filesystem, file).catch((error) => log.write("error", "cli", String(error)));
+    await asSaved(filesystem.save(file)).catch((error) => log.write("error", "cli", messageOf(error)));
     saving = false;
   }, saveEveryMs);
-}
-
-async function save(filesystem: MountedFilesystem, file: string): Promise<void> {
-  try {
-    await filesystem.save(file);
-  } catch (error) {
-    throw new CliError("save", `the tree could not be saved to ${file}: ${messageOf(error)}`, { cause: error });
-  }
 }

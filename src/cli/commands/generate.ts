@@ -1,11 +1,12 @@
 import { resolve } from "node:path";
-import { writeAtomically } from "../atomic.ts";
+import { writeAtomically } from "../../snapshot/write.ts";
 import { command, flags } from "../command.ts";
 import { readConfig } from "../config.ts";
 import { EXIT, UsageError } from "../exit.ts";
 import { openLog } from "../foreground.ts";
 import { openGeneration } from "../generation.ts";
 import { logFlags, modelFlags, promptFlags } from "../options.ts";
+import { asSaved, checkSave } from "../outputs.ts";
 import { createProgress } from "../progress.ts";
 import { Interrupted, onSignals } from "../signals.ts";
 import { show } from "../terminal.ts";
@@ -17,15 +18,17 @@ export const generate = command({
       type: "string",
       alias: "o",
       valueHint: "FILE",
-      description: "write the snapshot there; standard output unless said",
+      description: "write the snapshot there; default: standard output",
     },
     ...modelFlags,
     ...logFlags,
+    logFile: { ...logFlags.logFile, description: "where to log, rotated by size; default: nowhere" },
   }),
   notes: ["The snapshot can be looked through, changed, kept, and mounted with --from."],
   async run(args) {
     const config = readConfig(args.logFile === undefined ? { ...args, logFile: "-" } : args);
     if (config.prompt === undefined) throw new UsageError("--prompt is missing, and LLMFS_PROMPT is not set");
+    if (args.output !== undefined && args.output !== "-") checkSave("--output", resolve(args.output));
     const progress = createProgress();
     const log = openLog(config, "warn", progress.print);
     const interrupted = new AbortController();
@@ -35,7 +38,7 @@ export const generate = command({
       const snapshot = await generation.layOut(config.prompt.text, progress, interrupted.signal);
       progress.clear();
       if (args.output === undefined || args.output === "-") show(snapshot);
-      else await writeAtomically(resolve(args.output), [snapshot]);
+      else await asSaved(writeAtomically(resolve(args.output), pieces(snapshot)));
       return EXIT.ok.code;
     } catch (error) {
       throw interrupted.signal.aborted ? interrupted.signal.reason : error;
@@ -45,3 +48,7 @@ export const generate = command({
     }
   },
 });
+
+async function* pieces(whole: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield whole;
+}

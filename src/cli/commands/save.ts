@@ -1,9 +1,10 @@
 import { createReadStream } from "node:fs";
 import { resolve } from "node:path";
-import { writeAtomically } from "../atomic.ts";
+import { writeAtomically } from "../../snapshot/write.ts";
 import { command, flags } from "../command.ts";
 import { CliError, EXIT, messageOf } from "../exit.ts";
 import { controlFile, mountedAt } from "../mounted.ts";
+import { asSaved } from "../outputs.ts";
 import { show } from "../terminal.ts";
 
 export const save = command({
@@ -15,7 +16,7 @@ export const save = command({
   async run(args) {
     const chunks = snapshot(controlFile(mountedAt(args.dir), "snapshot.json"));
     if (args.file === "-") for await (const chunk of chunks) show(chunk);
-    else await writeAtomically(resolve(args.file), chunks);
+    else await asSaved(writeAtomically(resolve(args.file), chunks));
     return EXIT.ok.code;
   },
 });

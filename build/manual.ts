@@ -1,0 +1,56 @@
+/**
+ * docs/cli.md, from the same data that makes `--help` and the exit statuses.
+ *
+ *   bun build/manual.ts          writes docs/cli.md
+ */
+import { join } from "node:path";
+import { VARIABLES } from "../src/cli/config.ts";
+import { EXIT } from "../src/cli/exit.ts";
+import { COMMANDS } from "../src/cli/llmfs.ts";
+import { commandHelp } from "../src/cli/usage.ts";
+
+export const MANUAL = join(import.meta.dir, "../docs/cli.md");
+
+export async function manual(): Promise<string> {
+  const parts = [INTRODUCTION];
+  for (const [name, { summary, load }] of COMMANDS) {
+    parts.push(`## llmfs ${name}\n\n\`\`\`text\n${commandHelp(name, summary, await load())}\`\`\`\n`);
+  }
+  const variables = Object.entries(VARIABLES).map(([name, meaning]) => `| \`${name}\` | ${meaning} |`);
+  parts.push(`${ENVIRONMENT}\n${variables.join("\n")}\n`);
+  const statuses = Object.values(EXIT).map(({ code, meaning }) => `| ${code} | ${meaning} |`);
+  parts.push(`${STATUSES}\n${statuses.join("\n")}\n`);
+  return parts.join("\n");
+}
+
+const INTRODUCTION = `# The command line
+
+This page is written by \`npm run manual\` from the program itself; a test compares the two.
+
+- The result goes to standard output, the talk to standard error.
+- A flag's value follows it, or an equals sign: \`--size 512M\`, \`--size=512M\`. \`--\` ends the flags.
+- Unknown flags, surplus arguments, missing values and repeated flags are errors, before anything is done.
+- \`llmfs DIR …\` is short for \`llmfs mount DIR …\`.
+
+## Text or file
+
+Where \`TEXT|FILE\` is asked for: \`-\` is standard input; \`@NAME\` is the file NAME; the name of an existing file is that
+file; what has no blank in it and a slash, or ends in \`.md\`, \`.txt\` or the like, and is no file, is an error; everything
+else is the text.
+`;
+
+const ENVIRONMENT = `## Environment
+
+A flag wins over its variable. An empty variable counts as not set.
+
+| variable | meaning |
+|---|---|`;
+
+const STATUSES = `## Exit statuses
+
+They are a promise. The failures of llmfs itself lie from 80 up, because \`run\` returns the status of the command it ran.
+
+| status | meaning |
+|---|---|`;
+
+if (import.meta.main) await Bun.write(MANUAL, await manual());

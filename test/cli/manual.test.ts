@@ -1,0 +1,14 @@
+import { expect, test } from "bun:test";
+import { MANUAL, manual } from "../../build/manual.ts";
+import { EXIT } from "../../src/cli/exit.ts";
+
+test("docs/cli.md says what --help says (npm run manual writes it anew)", async () => {
+  expect(await Bun.file(MANUAL).text()).toBe(await manual());
+});
+
+test("no two failures share an exit status, and llmfs's own stay clear of those of common programs", () => {
+  const codes = Object.values(EXIT).map(({ code }) => code);
+  expect(new Set(codes).size).toBe(codes.length);
+  const own = codes.filter((code) => code > 2 && code < 126);
+  expect(Math.min(...own)).toBeGreaterThanOrEqual(80);
+});

@@ -85,11 +85,12 @@ export class Answers {
   }
 
   saveEnd(id: number): void {
+    this.#savers.get(id)?.[Symbol.dispose]();
     this.#savers.delete(id);
   }
 
   endSnapshot(saver: SnapshotSaver): void {
-    for (const [id, other] of this.#savers) if (other === saver) this.#savers.delete(id);
+    for (const [id, other] of this.#savers) if (other === saver) this.saveEnd(id);
   }
 
   beforeChange(file: RegularFile): void {

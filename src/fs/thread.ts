@@ -31,7 +31,7 @@ class FilesystemThread {
     const space = new Space(options.size, options.inodes);
     const tree = new Tree({ clock: libc.now, space, owner: options.owner });
     if (options.from !== undefined) {
-      loadSnapshot(tree, options.from, {
+      loadSnapshot(tree, "file" in options.from ? options.from.file : options.from.text, {
         owner: options.owner,
         warn: (message: string) => this.#log("warn", "snapshot", message),
       });

@@ -14,6 +14,8 @@ export type Fragments<T = void> = Generator<string | number, T>;
 const WINDOW = BASE64_PIECE * 128;
 const window = Buffer.alloc(WINDOW);
 const NEWLINE = 0x0a;
+const SEPARATOR = ",\n      ";
+const BASE64_CHARACTERS = (BASE64_PIECE / 3) * 4;
 
 /** `, "text": …` or `, "base64": …`, elements on lines of their own. */
 export function* contentFragments(content: FrozenContent): Fragments {
@@ -39,28 +41,50 @@ function* isText(content: FrozenContent): Fragments<boolean> {
 }
 
 function* textFragments(content: FrozenContent): Fragments {
-  const separator = ",\n      ";
-  let pieces = 0;
-  let out = "";
+  let opening = ', "text": [\n      ';
   for (let at = 0; at < content.size; ) {
     const bytes = read(content, at, content.size);
-    const last = at + bytes.length === content.size;
-    let done = 0;
-    for (let end = pieceEnd(bytes, done, last); end > done; end = pieceEnd(bytes, done, last)) {
-      const piece = JSON.stringify(bytes.toString("utf8", done, end));
-      if (pieces === 0 && at + end === content.size) {
-        yield `, "text": ${piece}`;
-        return;
-      }
-      out += pieces === 0 ? `, "text": [\n      ${piece}` : separator + piece;
-      pieces++;
-      done = end;
+    const pieces = cut(bytes, at + bytes.length === content.size);
+    const [first = ""] = pieces.texts;
+    if (at === 0 && pieces.length === content.size && pieces.texts.length === 1) {
+      yield `, "text": ${JSON.stringify(first)}`;
+      return;
     }
-    at += done;
-    yield out;
-    out = "";
+    at += pieces.length;
+    yield opening + pieces.texts.map((text) => JSON.stringify(text)).join(SEPARATOR);
+    opening = SEPARATOR;
   }
   yield "\n    ]";
+}
+
+interface Pieces {
+  readonly texts: readonly string[];
+  /** How many bytes they have together. */
+  readonly length: number;
+}
+
+/** Cuts text into pieces, as far as can be known where they end: all of it if these are the `last` bytes. */
+function cut(bytes: Buffer, last: boolean): Pieces {
+  const end = last ? bytes.length : bytes.lastIndexOf(NEWLINE) + 1;
+  // All at once where no line is too long, as in nearly every file.
+  if (end > 0 && !hasLongLine(bytes.subarray(0, end)))
+    return { texts: bytes.toString("utf8", 0, end).split(/(?<=\n)/), length: end };
+  const texts: string[] = [];
+  let done = 0;
+  for (let next = pieceEnd(bytes, done, last); next > done; next = pieceEnd(bytes, done, last)) {
+    texts.push(bytes.toString("utf8", done, next));
+    done = next;
+  }
+  return { texts, length: done };
+}
+
+function hasLongLine(bytes: Buffer): boolean {
+  for (let at = 0; bytes.length - at > TEXT_PIECE; ) {
+    const newline = bytes.lastIndexOf(NEWLINE, at + TEXT_PIECE - 1);
+    if (newline < at) return true;
+    at = newline + 1;
+  }
+  return false;
 }
 
 /** Where the piece of text that begins at `start` ends; `start` where more bytes must be seen to know. */
@@ -85,30 +109,31 @@ function characterStart(bytes: Buffer, at: number): number {
 }
 
 function* base64Fragments(content: FrozenContent): Fragments {
-  const [first] = content.extents();
-  if (first?.start === 0 && first.end === content.size && content.size <= BASE64_PIECE) {
+  const [only] = content.extents();
+  if (only?.start === 0 && only.end === content.size && content.size <= BASE64_PIECE) {
     yield `, "base64": "${read(content, 0, content.size).toString("base64")}"`;
     return;
   }
-  let separator = ', "base64": [\n      ';
+  let opening = ', "base64": [\n      ';
   let at = 0;
   for (const { start, end } of content.extents()) {
     if (start > at) {
-      yield `${separator}{"hole": ${start - at}}`;
-      separator = ",\n      ";
+      yield `${opening}{"hole": ${start - at}}`;
+      opening = SEPARATOR;
     }
     for (at = start; at < end; ) {
       const bytes = read(content, at, end);
+      const text = bytes.toString("base64");
       let out = "";
-      for (let done = 0; done < bytes.length; done += BASE64_PIECE) {
-        out += `${separator}"${bytes.toString("base64", done, Math.min(done + BASE64_PIECE, bytes.length))}"`;
-        separator = ",\n      ";
+      for (let done = 0; done < text.length; done += BASE64_CHARACTERS) {
+        out += `${opening}"${text.slice(done, done + BASE64_CHARACTERS)}"`;
+        opening = SEPARATOR;
       }
       at += bytes.length;
       yield out;
     }
   }
-  if (at < content.size) yield `${separator}{"hole": ${content.size - at}}`;
+  if (at < content.size) yield `${opening}{"hole": ${content.size - at}}`;
   yield "\n    ]";
 }
 

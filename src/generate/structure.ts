@@ -44,12 +44,14 @@ export interface StructureOptions {
 
 export interface Structure {
   /**
-   * Every entry below the root, implied directories included. A directory stands before what it holds. Paths are
-   * absolute within the mount.
+   * The tree, implied directories included; a directory stands before what it holds. The first entry is the root,
+   * with the prompt, which so guides the content of every file too.
+   *
+   * Whoever builds the tree makes `description` the entry's `user.llmfs.description` and `prompt` its
+   * `user.llmfs.prompt`, and leaves unset what is absent or empty: requests for content are made of them, and
+   * recordings of such requests hold elsewhere only if that is done alike.
    */
   readonly entries: readonly StructureEntry[];
-  /** The prompt as it was sent: what the root's `user.llmfs.prompt` should say, so that it guides the content too. */
-  readonly prompt: string;
   /** The model as the server names it. */
   readonly model: string;
   readonly usage: { readonly inputTokens: number; readonly outputTokens: number };
@@ -126,8 +128,7 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
   const problems = checkWhole(sorted, limits);
   if (problems.length > 0) throw tooLarge(options.modelName, problems);
   return {
-    entries: sorted,
-    prompt,
+    entries: [{ type: "directory", path: "/", prompt }, ...sorted],
     model: meter.model ?? options.modelName,
     usage: meter.usage,
     requests: meter.requests,

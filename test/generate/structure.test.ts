@@ -28,13 +28,9 @@ async function failure(promise: Promise<unknown>): Promise<LlmError> {
 test("a prompt becomes a validated tree, in one request with a schema", async () => {
   const model = scriptedModel(tree(["a.txt", "d/b.txt"]));
   const structure = await lay(model);
-  expect(structure.entries.map(({ path }) => path)).toEqual(["/a.txt", "/d", "/d/b.txt"]);
-  expect(structure).toMatchObject({
-    prompt: "a tide table",
-    model: "m",
-    requests: 1,
-    usage: { inputTokens: 11, outputTokens: 7 },
-  });
+  expect(structure.entries.map(({ path }) => path)).toEqual(["/", "/a.txt", "/d", "/d/b.txt"]);
+  expect(structure.entries[0]).toEqual({ type: "directory", path: "/", prompt: "a tide table" });
+  expect(structure).toMatchObject({ model: "m", requests: 1, usage: { inputTokens: 11, outputTokens: 7 } });
   expect(model.requests).toHaveLength(1);
   expect(model.requests[0]?.schema?.name).toBe("directory_tree");
   expect(model.requests[0]?.messages.at(-1)?.content).toContain("a tide table");
@@ -61,7 +57,7 @@ describe("a bad answer", () => {
     const model = scriptedModel(tree(["/etc/passwd", "a", "a"]), tree(["a", "b"]));
     const seen: StructureProgress[] = [];
     const structure = await lay(model, { onProgress: (progress) => seen.push(progress) });
-    expect(structure.entries.map(({ path }) => path)).toEqual(["/a", "/b"]);
+    expect(structure.entries.map(({ path }) => path)).toEqual(["/", "/a", "/b"]);
     const [, , assistant, user] = model.requests[1]?.messages ?? [];
     expect(assistant).toEqual({ role: "assistant", content: tree(["/etc/passwd", "a", "a"]) });
     expect(user?.content).toContain('"/etc/passwd"');
@@ -115,7 +111,7 @@ test("a server without strict schemas still lays out a tree", async () => {
         ? { status: 400, body: { error: { message: "response_format is not supported" } } }
         : { stream: `Here you are:\n\`\`\`json\n${tree(["a"])}\n\`\`\`\n` },
   ]);
-  expect((await lay(openaiModel({ baseUrl: server.baseUrl }))).entries).toHaveLength(1);
+  expect((await lay(openaiModel({ baseUrl: server.baseUrl }))).entries).toHaveLength(2);
 });
 
 test("cancelling stops it", async () => {
@@ -148,7 +144,7 @@ describe("a tree too large for one answer", () => {
     const model = large();
     const seen: StructureProgress[] = [];
     const structure = await lay(model, { concurrency: 3, onProgress: (progress) => seen.push(progress) });
-    expect(structure.entries).toHaveLength(1 + 12 + 1200);
+    expect(structure.entries).toHaveLength(2 + 12 + 1200);
     expect(structure.requests).toBe(13);
     expect(model.load.most).toBe(3);
     expect(seen.at(-1)).toMatchObject({ files: 1201, requests: { done: 13, total: 13 } });

@@ -1,0 +1,52 @@
+/**
+ * Makes src/recording/demo.json: the recordings that are inside the executable, for `llmfs demo`.
+ *
+ * The answers are written by hand and lie in build/demo: a prompt, a structure, and the files. The real engine asks a
+ * model that answers with them, so the keys are those of the requests that the product sends. Run it after a change to
+ * the instructions, to what is sent for a file, or to the answers; a test says when that was forgotten.
+ */
+
+import { draftOf } from "../src/generate/draft.ts";
+import { createEngine } from "../src/generate/engine.ts";
+import { generateStructure } from "../src/generate/structure.ts";
+import { type LanguageModel, LlmError } from "../src/llm/llm.ts";
+import type { DemoFile } from "../src/recording/embedded.ts";
+import { memoryStore } from "../src/recording/memory.ts";
+import { recordedModel } from "../src/recording/recording.ts";
+
+const HERE = new URL("demo/", import.meta.url).pathname;
+/** Not the name of a model: nobody shall think that one wrote this. */
+const MODEL = "demo";
+
+export const DEMO_PATH = new URL("../src/recording/demo.json", import.meta.url).pathname;
+
+/** The whole of src/recording/demo.json as it should be. */
+export async function makeDemo(): Promise<string> {
+  const prompt = (await read("prompt.txt")).trim();
+  const store = memoryStore("the demo");
+  const model = recordedModel(byHand, store, { mode: "record" });
+  const structure = await generateStructure({ prompt, model, modelName: MODEL });
+  const tree = draftOf(structure);
+  const engine = createEngine({ model, modelName: MODEL, tree });
+  for (const path of tree.files) await engine.generate(tree.request(path), new AbortController().signal);
+  const demo: DemoFile = { prompt, model: MODEL, recordings: await store.list() };
+  return `${JSON.stringify(demo, null, 2)}\n`;
+}
+
+const byHand: LanguageModel = {
+  async complete({ model }, { label = "" } = {}) {
+    const text = await read(label === "structure" ? "structure.json" : `files${label}`).catch((cause) => {
+      throw new LlmError("server", `build/demo has no answer for ${label}`, { cause });
+    });
+    return { text, model };
+  },
+};
+
+function read(path: string): Promise<string> {
+  return Bun.file(HERE + path).text();
+}
+
+if (import.meta.main) {
+  await Bun.write(DEMO_PATH, await makeDemo());
+  console.error(`wrote ${DEMO_PATH}`);
+}

@@ -1,0 +1,59 @@
+import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { makeDemo } from "../../build/demo-recordings.ts";
+import { type Draft, draftOf } from "../../src/generate/draft.ts";
+import { createEngine } from "../../src/generate/engine.ts";
+import { generateStructure, type Structure } from "../../src/generate/structure.ts";
+import demo from "../../src/recording/demo.json" with { type: "json" };
+import { DEMO_MODEL, DEMO_PROMPT, demoStore } from "../../src/recording/embedded.ts";
+import { requestKey } from "../../src/recording/key.ts";
+import { recordedModel } from "../../src/recording/recording.ts";
+
+/** The demo as the product plays it: a store, and no model. */
+async function replay(): Promise<{ structure: Structure; tree: Draft; files: Map<string, Uint8Array> }> {
+  const model = recordedModel(undefined, demoStore(), { mode: "replay" });
+  const structure = await generateStructure({ prompt: DEMO_PROMPT, model, modelName: DEMO_MODEL });
+  const tree = draftOf(structure);
+  const engine = createEngine({ model, modelName: DEMO_MODEL, tree });
+  const files = new Map<string, Uint8Array>();
+  // Backwards: the order in which files are read must not matter.
+  for (const path of tree.files.toReversed()) {
+    files.set(path, (await engine.generate(tree.request(path), new AbortController().signal)).bytes);
+  }
+  return { structure, tree, files };
+}
+
+test("every file of the demo is answered without a model, as it was written by hand", async () => {
+  const { files } = await replay();
+  expect(files.size).toBeGreaterThanOrEqual(12);
+  for (const [path, bytes] of files) {
+    expect(new TextDecoder().decode(bytes)).toBe(await Bun.file(`build/demo/files${path}`).text());
+  }
+});
+
+test("the demo's recordings are those that the engine makes: run build/demo-recordings.ts when this fails", async () => {
+  expect(demo).toEqual(JSON.parse(await makeDemo()));
+});
+
+test("the demo's recordings have the keys of their requests", async () => {
+  for (const { key, request } of await demoStore().list()) expect(requestKey(request)).toBe(key);
+});
+
+test.skipIf(Bun.which("python3") === null)("the demo's own tests pass (needs python3)", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "llmfs-demo-"));
+  try {
+    const { structure, files } = await replay();
+    for (const [path, bytes] of files) await Bun.write(join(folder, path), bytes);
+    for (const entry of structure.entries)
+      if (entry.type === "symlink") symlinkSync(entry.target, join(folder, entry.path));
+    const { exitCode, stderr } = Bun.spawnSync(["python3", "-B", "-m", "unittest", "discover", "tests"], {
+      cwd: folder,
+    });
+    expect(stderr.toString()).toContain("OK");
+    expect(exitCode).toBe(0);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});

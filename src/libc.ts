@@ -106,8 +106,15 @@ function cString(text: string | Uint8Array): Buffer {
   return Buffer.concat([bytes, Buffer.alloc(1)]);
 }
 
-/** An address that stays valid while the buffer is reachable: for buffers that are made once and used for ever. */
+/**
+ * An address that stays valid while the buffer is reachable: for buffers that are made once and used for ever.
+ *
+ * The engine keeps the bytes of an array of up to 1,000 bytes beside the object, and moves them when the array is
+ * compiled into a hot function or its ArrayBuffer is asked for; a call by the old address then writes into memory of
+ * somebody else. Asking for the ArrayBuffer first makes the move happen here, once.
+ */
 export function address(buffer: Uint8Array | Int32Array | BigInt64Array): Pointer {
+  if (buffer.buffer.byteLength === 0) throw new Error("an empty buffer has no address");
   return ptr(buffer);
 }
 
@@ -186,7 +193,7 @@ export function fstat(fd: number): { size: number; blocks: number } {
 let statPointer = 0;
 
 function statAddress(): number {
-  if (statPointer === 0) statPointer = ptr(statBuffer);
+  if (statPointer === 0) statPointer = address(statBuffer);
   return statPointer;
 }
 

@@ -39,6 +39,8 @@ export interface Granted {
   readonly flags2: number;
 }
 
+const NOTHING_GRANTED: Granted = { minor: abi.FUSE_KERNEL_MINOR_VERSION, flags: 0, flags2: 0 };
+
 interface Row {
   readonly name: OpName;
   readonly request: Struct<unknown>;
@@ -207,14 +209,16 @@ export class Session {
   }
 
   #init(view: DataView, length: number, unique: number): void {
+    if (length < abi.inHeader.size + abi.initIn.size) return this.#malformed(unique, `an INIT of ${length} bytes`);
     const major = view.getUint32(40, true);
     const minor = view.getUint32(44, true);
     const maxReadahead = view.getUint32(48, true);
     const offered = view.getUint32(52, true);
-    if (major !== abi.FUSE_KERNEL_VERSION || minor < abi.OLDEST_MINOR_VERSION) {
+    // A newer kernel hears which version is ours, and asks again in that one.
+    if (major > abi.FUSE_KERNEL_VERSION) return this.#sendInit(unique, NOTHING_GRANTED, 0);
+    if (major < abi.FUSE_KERNEL_VERSION || minor < abi.OLDEST_MINOR_VERSION) {
       this.#options.log("error", `the kernel speaks FUSE ${major}.${minor}; Linux 5.4 (7.31) or newer is needed`);
-      // A higher major: say ours, and the kernel asks again. A lower one, or an old minor, cannot be served.
-      if (major <= abi.FUSE_KERNEL_VERSION) return this.#fail(unique, ERRNO.EPROTO, "init");
+      return this.#fail(unique, ERRNO.EPROTO, "init");
     }
     const extended = (offered & abi.FUSE_INIT_EXT) !== 0 && length >= 60;
     const offered2 = extended ? view.getUint32(56, true) : 0;
@@ -223,6 +227,12 @@ export class Session {
       flags: (this.#options.flags | (extended ? abi.FUSE_INIT_EXT : 0)) & offered,
       flags2: this.#options.flags2 & offered2,
     };
+    this.#sendInit(unique, granted, maxReadahead);
+    this.granted = granted;
+    this.#options.onReady?.(granted);
+  }
+
+  #sendInit(unique: number, granted: Granted, maxReadahead: number): void {
     const end = abi.initOut.encode(this.#out, this.#outView, HEADER_SIZE, {
       major: abi.FUSE_KERNEL_VERSION,
       minor: granted.minor,
@@ -239,8 +249,6 @@ export class Session {
       request_timeout: 0,
     });
     this.#send(unique, end - HEADER_SIZE);
-    this.granted = granted;
-    this.#options.onReady?.(granted);
   }
 
   #logRequest(row: Row, header: Header, request: unknown): void {

@@ -1,0 +1,318 @@
+import { describe, expect, test } from "bun:test";
+import { ERRNO, FsError } from "../../src/errno.ts";
+import * as abi from "../../src/fuse/abi.ts";
+import { DirentWriter } from "../../src/fuse/dirent.ts";
+import { type Filesystem, type Header, OPS, type OpName, PARKED } from "../../src/fuse/ops.ts";
+import { Session } from "../../src/fuse/session.ts";
+import { name, type Struct } from "../../src/fuse/wire.ts";
+import { ENTRY, EXCHANGES, type Exchange, HEADER, INIT, INTERRUPT, NOTIFICATIONS } from "./messages.ts";
+
+interface Call {
+  readonly op: string;
+  readonly request: unknown;
+  readonly header: Header;
+}
+
+/** A session whose handlers write down what they get and answer what the exchange says. */
+function wire(options: { readonly parks?: boolean; readonly flags?: number; readonly flags2?: number } = {}) {
+  const calls: Call[] = [];
+  const sent: Buffer[] = [];
+  const log: string[] = [];
+  const handlers = Object.entries(EXCHANGES).map(([op, exchange]) => [
+    op,
+    (request: object, header: Header, target: Buffer) => {
+      const values = Object.entries(request).map(([key, value]) => [key, Buffer.isBuffer(value) ? copy(value) : value]);
+      calls.push({ op, request: Object.fromEntries(values), header: { ...header } });
+      if (options.parks === true) return PARKED;
+      if (OPS[op as OpName].reply !== "data") return exchange.answers;
+      return exchange.reply?.copy(target, 0, abi.outHeader.size);
+    },
+  ]);
+  const session: Session = new Session(
+    Object.fromEntries(handlers) as Filesystem,
+    {
+      send(message, length) {
+        sent.push(copy(message.subarray(0, length)));
+        return 0;
+      },
+    },
+    {
+      flags: options.flags ?? 0,
+      flags2: options.flags2 ?? 0,
+      maxWrite: 1 << 20,
+      interrupted(unique) {
+        const parked = session.parked > 0;
+        session.fail(unique, new FsError("EINTR"));
+        return parked;
+      },
+      log: (level, text) => log.push(`${level}: ${text}`),
+    },
+  );
+  // A buffer as in device.ts: larger than any message, and full of what was there before.
+  const buffer = Buffer.alloc(1 << 16, 0xee);
+  const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+  return {
+    session,
+    calls,
+    sent,
+    log,
+    receive(message: Buffer): void {
+      buffer.fill(0xee);
+      buffer.set(message);
+      session.handle(buffer, view, message.length);
+    },
+  };
+}
+
+function copy(bytes: Buffer): Buffer {
+  return Buffer.from(bytes);
+}
+
+/** The first `length` bytes, as a message that says it is that long. */
+function cut(message: Buffer, length: number): Buffer {
+  const short = copy(message.subarray(0, length));
+  if (length >= 4) short.writeUInt32LE(length, 0);
+  return short;
+}
+
+/** What answers a message that is no good: EIO for its sender, as long as it can be seen who that is. */
+function refusal(unique: number): Buffer {
+  const message = Buffer.alloc(16);
+  message.writeUInt32LE(16, 0);
+  message.writeInt32LE(-ERRNO.EIO, 4);
+  message.writeBigUInt64LE(BigInt(unique), 8);
+  return message;
+}
+
+for (const [op, exchange] of Object.entries(EXCHANGES) as [OpName, Exchange<OpName>][]) {
+  const row = OPS[op];
+  const struct = row.request as Struct<unknown>;
+  const { request, reply, means } = exchange;
+  const silent = row.reply === "silence";
+
+  describe(op, () => {
+    test("the request means what its bytes say", () => {
+      const { receive, calls } = wire();
+      receive(request);
+      const nodeid = Number(request.readBigUInt64LE(16));
+      expect(calls).toEqual([{ op, request: means, header: { ...HEADER, nodeid, opcode: row.opcode } }]);
+    });
+
+    test(silent ? "there is no reply" : "the reply is these bytes", () => {
+      const { receive, sent, log } = wire();
+      receive(request);
+      expect(sent).toEqual(reply === undefined ? [] : [reply]);
+      expect(log).toEqual([]);
+    });
+
+    test("the table writes the same request", () => {
+      const buffer = Buffer.alloc(1 << 12, 0xee);
+      const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+      const nodeid = Number(request.readBigUInt64LE(16));
+      const length = struct.encode(buffer, view, abi.inHeader.size, means);
+      const header = { ...HEADER, nodeid, len: length, opcode: row.opcode, total_extlen: 0 };
+      abi.inHeader.encode(buffer, view, 0, header);
+      expect(copy(buffer.subarray(0, length))).toEqual(request);
+    });
+
+    test("cut in the header, it is refused", () => {
+      for (let length = 0; length < abi.inHeader.size; length++) {
+        const { receive, calls, sent, log } = wire();
+        receive(cut(request, length));
+        expect(calls).toEqual([]);
+        expect(log).toHaveLength(1);
+        // Up to byte 16 nobody can say whom to answer.
+        expect(sent).toEqual(length < 16 ? [] : [refusal(HEADER.unique)]);
+      }
+    });
+
+    const body = abi.inHeader.size;
+    const names = body + struct.size;
+    const last = Object.entries(struct.fields).findLast(([, type]) => type === name)?.[0];
+
+    if (names > body) {
+      test("cut in the struct, it is refused", () => {
+        for (let length = body; length < names; length++) {
+          const { receive, calls, sent, log } = wire();
+          receive(cut(request, length));
+          expect(calls).toEqual([]);
+          expect(log).toHaveLength(1);
+          expect(sent).toEqual(silent ? [] : [refusal(HEADER.unique)]);
+        }
+      });
+    }
+
+    if (last !== undefined) {
+      test("a name without its NUL is refused", () => {
+        const value = (means as Record<string, string>)[last] ?? "";
+        const nul = request.lastIndexOf(Buffer.from(`${value}\0`, "latin1")) + value.length;
+        for (let length = names; length <= nul; length++) {
+          const { receive, calls, sent, log } = wire();
+          receive(cut(request, length));
+          expect(calls).toEqual([]);
+          expect(log).toHaveLength(1);
+          expect(sent).toEqual([refusal(HEADER.unique)]);
+        }
+      });
+    }
+
+    test("an extension behind it is no part of it", () => {
+      const { receive, calls, sent } = wire();
+      const extended = Buffer.concat([request, Buffer.from("1000000020000000aaaaaaaaaaaaaaaa", "hex")]);
+      extended.writeUInt32LE(extended.length, 0);
+      extended.writeUInt16LE(2, 36);
+      receive(extended);
+      expect(calls.map((call) => call.request)).toEqual([means]);
+      expect(sent).toEqual(reply === undefined ? [] : [reply]);
+    });
+
+    test("an extension that is longer than the message is refused", () => {
+      const { receive, calls, log } = wire();
+      const extended = copy(request);
+      extended.writeUInt16LE(0xffff, 36);
+      receive(extended);
+      expect(calls).toEqual([]);
+      expect(log).toHaveLength(1);
+    });
+
+    test("a length that is not the message's is refused", () => {
+      for (const wrong of [request.length - 1, request.length + 1, 0, 0xffffffff]) {
+        const { receive, calls, sent, log } = wire();
+        const message = copy(request);
+        message.writeUInt32LE(wrong, 0);
+        receive(message);
+        expect(calls).toEqual([]);
+        expect(log).toHaveLength(1);
+        expect(sent).toEqual([refusal(HEADER.unique)]);
+      }
+    });
+  });
+}
+
+test("every operation whose request the table spells out has its bytes here", () => {
+  // The others are answered ENOSYS whatever they hold, or by the session (below).
+  const spelt = Object.entries(OPS).filter(([op, row]) => !("body" in row.request.fields) && op !== "interrupt");
+  expect(Object.keys(EXCHANGES).sort()).toEqual(spelt.map(([op]) => op).sort());
+});
+
+describe("init", () => {
+  const flags = abi.FUSE_ASYNC_READ | abi.FUSE_ATOMIC_O_TRUNC | abi.FUSE_MAX_PAGES;
+
+  test("the answer to a kernel of our age is these bytes", () => {
+    const { receive, sent } = wire({ flags, flags2: abi.FUSE_PASSTHROUGH });
+    receive(INIT.request);
+    expect(sent).toEqual([INIT.reply]);
+  });
+
+  test("the short INIT of a kernel before 7.36 is answered without the second flags", () => {
+    const { receive, sent, session } = wire({ flags, flags2: abi.FUSE_PASSTHROUGH });
+    receive(INIT.short);
+    expect(sent).toHaveLength(1);
+    expect(sent[0]).toHaveLength(INIT.reply.length);
+    expect(session.granted).toEqual({ minor: 31, flags: flags & 0x03fffffb, flags2: 0 });
+  });
+
+  test("cut in its struct, it is refused", () => {
+    for (let length = 40; length < 56; length++) {
+      const { receive, sent, log, session } = wire({ flags });
+      receive(cut(INIT.request, length));
+      expect(sent).toEqual([refusal(HEADER.unique)]);
+      expect(log).toHaveLength(1);
+      expect(session.granted).toBeUndefined();
+    }
+  });
+});
+
+describe("interrupt", () => {
+  test("one for a request that is not here is answered with EAGAIN", () => {
+    const { receive, sent } = wire();
+    receive(INTERRUPT.request);
+    expect(sent).toEqual([INTERRUPT.again]);
+  });
+
+  test("one for a parked request has no answer of its own", () => {
+    const { receive, sent, session } = wire({ parks: true });
+    receive((EXCHANGES.open as Exchange<"open">).request);
+    expect(session.parked).toBe(1);
+    receive(INTERRUPT.request);
+    expect(session.parked).toBe(0);
+    expect(sent).toEqual([INTERRUPT.interrupted]);
+  });
+
+  test("cut in its struct, it is dropped and logged", () => {
+    for (let length = 40; length < 48; length++) {
+      const { receive, sent, log } = wire();
+      receive(cut(INTERRUPT.request, length));
+      expect(sent).toEqual([]);
+      expect(log).toHaveLength(1);
+    }
+  });
+});
+
+describe("notifications", () => {
+  const { nodeid } = HEADER;
+
+  test("inval inode is these bytes", () => {
+    const { session, sent } = wire();
+    session.notify(abi.FUSE_NOTIFY_INVAL_INODE, abi.notifyInvalInodeOut, { ino: nodeid, off: -1, len: 0 });
+    expect(sent).toEqual([NOTIFICATIONS.invalInode]);
+  });
+
+  test("inval entry is these bytes", () => {
+    const { session, sent } = wire();
+    const body = { parent: nodeid, namelen: 6, flags: 0, name: "README" };
+    session.notify(abi.FUSE_NOTIFY_INVAL_ENTRY, abi.notifyInvalEntryOut, body);
+    expect(sent).toEqual([NOTIFICATIONS.invalEntry]);
+  });
+
+  test("store is these bytes", () => {
+    const { session, sent } = wire();
+    const body = { nodeid, offset: 0x100000002000, size: 4 };
+    session.notify(abi.FUSE_NOTIFY_STORE, abi.notifyStoreOut, body, Buffer.from("blue"));
+    expect(sent).toEqual([NOTIFICATIONS.store]);
+  });
+
+  test("delete is these bytes", () => {
+    const { session, sent } = wire();
+    const body = { parent: nodeid, child: 0x556600007788, namelen: 6, name: "README" };
+    session.notify(abi.FUSE_NOTIFY_DELETE, abi.notifyDeleteOut, body);
+    expect(sent).toEqual([NOTIFICATIONS.del]);
+  });
+
+  test("a store that is larger than any reply is sent whole", () => {
+    const { session, sent } = wire();
+    const data = Buffer.alloc((1 << 20) + 8192, 7);
+    session.notify(abi.FUSE_NOTIFY_STORE, abi.notifyStoreOut, { nodeid, offset: 0, size: data.length }, data);
+    expect(sent[0]).toHaveLength(16 + 24 + data.length);
+    expect(sent[0]?.readUInt32LE(0)).toBe(16 + 24 + data.length);
+    expect(sent[0]?.subarray(40)).toEqual(data);
+  });
+});
+
+describe("directory entries", () => {
+  const entries = [
+    { name: ".", ino: HEADER.nodeid, off: 1, type: 4 },
+    { name: "README.md", ino: 0x556600007788, off: 0x100000003, type: 8 },
+  ];
+
+  const zeros = new ArrayBuffer(abi.entryOut.size);
+  const nothing = abi.entryOut.decode(Buffer.from(zeros), new DataView(zeros), 0, zeros.byteLength);
+
+  function body(exchange: Exchange<"readdir"> | Exchange<"readdirplus"> | undefined): Buffer {
+    return copy((exchange?.reply ?? Buffer.alloc(0)).subarray(abi.outHeader.size));
+  }
+
+  test("those of READDIR are these bytes", () => {
+    const target = Buffer.alloc(4096, 0xee);
+    const writer = new DirentWriter(target, 4096);
+    for (const { name, ino, off, type } of entries) expect(writer.add(name, ino, off, type)).toBe(true);
+    expect(copy(target.subarray(0, writer.length))).toEqual(body(EXCHANGES.readdir));
+  });
+
+  test("those of READDIRPLUS carry the entry before them", () => {
+    const target = Buffer.alloc(4096, 0xee);
+    const writer = new DirentWriter(target, 4096);
+    for (const { name, ino, off, type } of entries) writer.add(name, ino, off, type, name === "." ? nothing : ENTRY);
+    expect(copy(target.subarray(0, writer.length))).toEqual(body(EXCHANGES.readdirplus));
+  });
+});

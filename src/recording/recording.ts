@@ -49,9 +49,28 @@ export interface RecordingStore {
   list(): Promise<readonly Recording[]>;
   /** Forgets one. Absent where there is only reading. */
   remove?(key: string): Promise<void>;
+  /** What is in the store and cannot be used. Absent where nothing can go wrong. */
+  check?(): Promise<readonly Fault[]>;
+  /** Takes away something that `check` found. */
+  discard?(name: string): Promise<void>;
+  /**
+   * Claims the making of one answer, so that of many machines one asks the model and the others wait. A claim ends
+   * when it is disposed, or by itself some time after its holder died. Undefined: somebody else holds it. Absent where
+   * nobody else can write.
+   */
+  claim?(key: string): Promise<Claim | undefined>;
   /** Lets go of connections. */
   close?(): Promise<void>;
 }
+
+/** Something in a store that is no recording, or no longer. */
+export interface Fault {
+  readonly name: string;
+  readonly reason: string;
+}
+
+/** The right to make one answer. Kept alive until it is disposed. */
+export type Claim = AsyncDisposable;
 
 /**
  * | mode | a recording is there | it is not |

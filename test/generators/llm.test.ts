@@ -44,7 +44,7 @@ test("the model that a directory names is asked instead", async () => {
 test("an empty fence makes an empty file; an empty answer makes none", async () => {
   const generator = (text: string) => llmGenerator({ model: scriptedModel(text), modelName: "m", compose });
   expect((await generator("```\n```").generate("/a.c", context())).content).toBe("");
-  expect(async () => generator(" \n").generate("/a.c", context())).toThrow("empty answer");
+  await expect(Promise.resolve(generator(" \n").generate("/a.c", context()))).rejects.toThrow("empty answer");
 });
 
 test("through the engine and a real server, the file gets the bytes and the metadata", async () => {

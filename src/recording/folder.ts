@@ -1,0 +1,178 @@
+/** Recordings in a folder, one text file an answer: to be committed, read and compared. */
+import { constants } from "node:fs";
+import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { readRecording, writeRecording } from "./format.ts";
+import { byLabel } from "./memory.ts";
+import type { Fault, Recording, RecordingStore } from "./recording.ts";
+
+export interface FolderOptions {
+  /** Told, once for each file, that a recording cannot be used, and why. */
+  readonly warn?: (message: string) => void;
+  /** Mode of the folder if it has to be made. Default 0777 less the umask; a cache of one's own should be 0700. */
+  readonly mode?: number;
+}
+
+/** Names of files: what it is for, so that people find it; the beginning of the key, so that llmfs does. */
+const NAME = /\.([0-9a-f]{16})\.txt$/;
+
+export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: FolderOptions = {}): RecordingStore {
+  const warned = new Set<string>();
+
+  function complain(file: string, reason: string): void {
+    if (warned.has(file)) return;
+    warned.add(file);
+    warn(`the recording ${join(folder, file)} is not used: ${reason}`);
+  }
+
+  async function read(file: string): Promise<Recording> {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await readFile(join(folder, file)));
+    const recording = readRecording(text);
+    if (!file.endsWith(suffix(recording.key))) throw new Error("its name belongs to another key");
+    return recording;
+  }
+
+  /** A recording with this key, or nothing; what cannot be used counts as nothing. */
+  async function tryRead(file: string, key: string): Promise<Recording | undefined> {
+    try {
+      const recording = await read(file);
+      return recording.key === key ? recording : undefined;
+    } catch (error) {
+      if (codeOf(error) !== "ENOENT") complain(file, said(error));
+      return undefined;
+    }
+  }
+
+  async function files(): Promise<readonly string[]> {
+    try {
+      return (await readdir(folder)).filter((file) => NAME.test(file)).sort();
+    } catch (error) {
+      if (codeOf(error) === "ENOENT") return [];
+      throw new Error(`the folder of recordings ${folder} cannot be read: ${said(error)}`, { cause: error });
+    }
+  }
+
+  return {
+    name: `recordings in ${folder}`,
+    async get(key, label) {
+      const expected = label === undefined ? undefined : fileName(label, key);
+      const found = expected && (await tryRead(expected, key));
+      if (found) return found;
+      for (const file of await files()) {
+        if (file === expected || !file.endsWith(suffix(key))) continue;
+        const other = await tryRead(file, key);
+        if (other) return other;
+      }
+      return undefined;
+    },
+    async put(recording) {
+      const file = fileName(recording.label, recording.key);
+      const text = writeRecording(recording);
+      try {
+        await mkdir(folder, { recursive: true, mode });
+        await writeWhole(folder, file, text);
+      } catch (error) {
+        throw new Error(`${join(folder, file)} cannot be written: ${said(error)}`, { cause: error });
+      }
+      warned.delete(file);
+      // The same request under another label, as from an earlier version, would be a second truth.
+      for (const other of await files()) {
+        if (other !== file && other.endsWith(suffix(recording.key))) await rm(join(folder, other), { force: true });
+      }
+    },
+    async list() {
+      const found: Recording[] = [];
+      for (const file of await files()) {
+        try {
+          found.push(await read(file));
+        } catch (error) {
+          complain(file, said(error));
+        }
+      }
+      return found.sort(byLabel);
+    },
+    async check() {
+      const faults: Fault[] = [];
+      for (const file of await files()) {
+        await read(file).catch((error: unknown) => faults.push({ name: join(folder, file), reason: said(error) }));
+      }
+      for (const file of await leftovers(folder)) {
+        faults.push({ name: join(folder, file), reason: "it was never finished: whoever wrote it died" });
+      }
+      return faults;
+    },
+    async remove(key) {
+      for (const file of await files()) if (file.endsWith(suffix(key))) await rm(join(folder, file), { force: true });
+    },
+    async discard(name) {
+      await rm(join(folder, basename(name)), { force: true });
+    },
+  };
+}
+
+/** Where recordings are kept when nothing is said: the user's cache, by the XDG base directory specification. */
+export function defaultRecordings(environment: { readonly home: string; readonly xdgCacheHome?: string }): string {
+  const { home, xdgCacheHome } = environment;
+  // The specification says to ignore a relative path.
+  const cache = xdgCacheHome?.startsWith("/") ? xdgCacheHome : join(home, ".cache");
+  return join(cache, "llmfs", "recordings");
+}
+
+export function fileName(label: string, key: string): string {
+  const plain = label
+    .replace(/^\//, "")
+    .replaceAll("/", "+")
+    .replace(/[^\p{L}\p{N}._+-]+/gu, "_")
+    .replace(/^\.+/, "_");
+  let short = plain;
+  while (Buffer.byteLength(short) > 150) short = [...short].slice(0, -1).join("");
+  return `${short || "unnamed"}${suffix(key)}`;
+}
+
+function suffix(key: string): string {
+  return `.${key.slice(0, 16)}.txt`;
+}
+
+/** A temporary file, flushed, then renamed: readers see the old one or the new one. Equal bytes are left alone. */
+async function writeWhole(folder: string, file: string, text: string): Promise<void> {
+  const path = join(folder, file);
+  if (await same(path, text)) return;
+  const temporary = join(folder, `.${process.pid}-${crypto.randomUUID()}.tmp`);
+  try {
+    await using handle = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o666);
+    await handle.writeFile(text);
+    await handle.sync();
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+async function same(path: string, text: string): Promise<boolean> {
+  try {
+    return (await readFile(path)).equals(Buffer.from(text));
+  } catch {
+    return false;
+  }
+}
+
+/** Temporary files older than an hour: no write takes so long. */
+async function leftovers(folder: string): Promise<readonly string[]> {
+  const found: string[] = [];
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names) {
+    if (!/^\.\d+-[\w-]+\.tmp$/.test(name)) continue;
+    const info = await stat(join(folder, name)).catch(() => undefined);
+    if (info !== undefined && Date.now() - info.mtimeMs > 3_600_000) found.push(name);
+  }
+  return found;
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
+}
+
+function said(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

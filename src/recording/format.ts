@@ -1,0 +1,143 @@
+/**
+ * A recording as text, for people to read and for `git diff` to show.
+ *
+ *     llmfs recording 1
+ *     key: 64 hexadecimal digits
+ *     for: /tides/predict.py
+ *     model: gpt-6.1-terra
+ *     answered by: gpt-6.1-terra-2026-10-26
+ *     tokens: 812 in, 344 out
+ *     parameters: {"temperature":0.2}
+ *     schema: {"name":"…","schema":{…}}
+ *     answer: sha256 of the answer
+ *
+ *     system
+ *     | You write one file …
+ *
+ *     user
+ *     | The tree: …
+ *
+ *     answer
+ *     the text as it is, to the end of the file
+ *
+ * "for" is JSON when it holds a control character; "tokens", "parameters" and "schema" are left out when there are
+ * none. The request stands in full because a recording is checked against its key, and a miss is explained by it. No
+ * times, no headers, no keys of any account: recording the same answer twice gives the same bytes.
+ */
+import type { ChatMessage, ChatRequest, ChatSchema, ChatUsage } from "../llm/llm.ts";
+import { canonicalJson, requestKey } from "./key.ts";
+import type { Recording } from "./recording.ts";
+
+const HEAD = "llmfs recording 1";
+const ANSWER = "\n\nanswer\n";
+
+export function writeRecording({ key, label, request, answer }: Recording): string {
+  const { model, messages, schema, ...parameters } = request;
+  const text = answer.text.toWellFormed();
+  const rest = canonicalJson(parameters);
+  const lines = [
+    HEAD,
+    `key: ${key}`,
+    `for: ${oneLine(label)}`,
+    `model: ${oneLine(model)}`,
+    `answered by: ${oneLine(answer.model)}`,
+  ];
+  if (answer.usage !== undefined)
+    lines.push(`tokens: ${answer.usage.inputTokens} in, ${answer.usage.outputTokens} out`);
+  if (rest !== "{}") lines.push(`parameters: ${rest}`);
+  if (schema !== undefined) lines.push(`schema: ${canonicalJson(schema)}`);
+  lines.push(`answer: ${digest(text)}`);
+  for (const { role, content } of messages) lines.push("", role, ...content.split("\n").map((line) => `| ${line}`));
+  return `${lines.join("\n")}${ANSWER}${text}`;
+}
+
+/** Throws an Error that says what is wrong: the file was cut, edited, merged badly, or is something else. */
+export function readRecording(text: string): Recording {
+  if (!text.startsWith(`${HEAD}\n`)) throw new Error(`it does not begin with "${HEAD}"`);
+  const end = text.indexOf(ANSWER);
+  if (end < 0) throw new Error("it is cut off: there is no answer in it");
+  const [header = "", ...parts] = text.slice(HEAD.length + 1, end).split("\n\n");
+  const fields = new Map(header.split("\n").map((line) => split(line)));
+  const answer = text.slice(end + ANSWER.length);
+  const usage = usageOf(fields.get("tokens"));
+  const schema = schemaOf(fields.get("schema"));
+  const request: ChatRequest = {
+    ...parametersOf(fields.get("parameters")),
+    model: label(field(fields, "model")),
+    messages: parts.map(messageOf),
+    ...(schema && { schema }),
+  };
+  const recording: Recording = {
+    key: field(fields, "key"),
+    label: label(field(fields, "for")),
+    request,
+    answer: { text: answer, model: label(field(fields, "answered by")), ...(usage && { usage }) },
+  };
+  if (digest(answer) !== field(fields, "answer")) throw new Error("its answer was changed, or is cut off");
+  if (requestKey(request) !== recording.key) throw new Error("its request was changed: it does not belong to its key");
+  return recording;
+}
+
+function digest(text: string): string {
+  return new Bun.CryptoHasher("sha256").update(text).digest("hex");
+}
+
+/** A name in one line: as it is, or in JSON's notation when that would not be the same. */
+function oneLine(name: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: names of files may hold any of them
+  return /[\u0000-\u001f\u007f]|^"|^\s|\s$/.test(name) || !name.isWellFormed() ? JSON.stringify(name) : name;
+}
+
+function label(value: string): string {
+  const name: unknown = value.startsWith('"') ? JSON.parse(value) : value;
+  if (typeof name !== "string") throw new Error("a name in its head is none");
+  return name;
+}
+
+function split(line: string): [string, string] {
+  const at = line.indexOf(": ");
+  return at < 0 ? [line.replace(/:$/, ""), ""] : [line.slice(0, at), line.slice(at + 2)];
+}
+
+function field(fields: ReadonlyMap<string, string>, name: string): string {
+  const value = fields.get(name);
+  if (value === undefined) throw new Error(`"${name}" is missing in its head`);
+  return value;
+}
+
+function usageOf(tokens: string | undefined): ChatUsage | undefined {
+  if (tokens === undefined) return undefined;
+  const match = /^(\d+) in, (\d+) out$/.exec(tokens);
+  if (match === null) throw new Error('"tokens" in its head is malformed');
+  return { inputTokens: Number(match[1]), outputTokens: Number(match[2]) };
+}
+
+function parametersOf(json: string | undefined): Omit<ChatRequest, "model" | "messages" | "schema"> {
+  const { temperature, maxTokens, ...others } = objectOf(json ?? "{}");
+  if (Object.keys(others).length > 0) throw new Error("it has parameters that this version of llmfs does not know");
+  return {
+    ...(typeof temperature === "number" && { temperature }),
+    ...(typeof maxTokens === "number" && { maxTokens }),
+  };
+}
+
+function schemaOf(json: string | undefined): ChatSchema | undefined {
+  if (json === undefined) return undefined;
+  const { name, schema } = objectOf(json);
+  if (typeof name !== "string" || typeof schema !== "object" || schema === null)
+    throw new Error("its schema is malformed");
+  return { name, schema: Object.fromEntries(Object.entries(schema)) };
+}
+
+function objectOf(json: string): Record<string, unknown> {
+  const value: unknown = JSON.parse(json);
+  if (typeof value !== "object" || value === null) throw new Error("its head is malformed");
+  return Object.fromEntries(Object.entries(value));
+}
+
+function messageOf(part: string): ChatMessage {
+  const [role, ...lines] = part.split("\n");
+  if (role !== "system" && role !== "user" && role !== "assistant") throw new Error("a message in it has no role");
+  if (lines.some((line) => !line.startsWith("| "))) throw new Error("a line of a message is not marked as such");
+  return { role, content: lines.map((line) => line.slice(2)).join("\n") };
+}

@@ -1,0 +1,230 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ChatRequest } from "../../src/llm/llm.ts";
+import { defaultRecordings, fileName, folderStore } from "../../src/recording/folder.ts";
+import { readRecording, writeRecording } from "../../src/recording/format.ts";
+import { requestKey } from "../../src/recording/key.ts";
+import type { Recording } from "../../src/recording/recording.ts";
+
+const REQUEST: ChatRequest = {
+  model: "m",
+  messages: [
+    { role: "system", content: "Write.\n\nanswer\n| quoted\n" },
+    { role: "user", content: "" },
+    { role: "assistant", content: "\r\nx\u0000y" },
+    { role: "user", content: "The tree:\n\n```\na — é ✓\n```" },
+  ],
+  temperature: 0.2,
+  maxTokens: 900,
+  schema: { name: "s", schema: { type: "object" } },
+};
+
+function recording(text: string, label = "/tides/predict.py", request = REQUEST): Recording {
+  const answer = { text, model: "m-2026", usage: { inputTokens: 812, outputTokens: 344 } };
+  return { key: requestKey(request), label, request, answer };
+}
+
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "llmfs-recordings-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+describe("a recording as text", () => {
+  test("comes back as it was, whatever its texts hold", () => {
+    for (const text of ["x", "no newline at the end", "\n\nanswer\nx\n", "| a\n\r\n\n", "\u0000\u0001", "ü 🌊\n"]) {
+      for (const label of ["/a b", "", "structure", "/new\nline", '"quoted"', " spaced "]) {
+        const one = recording(text, label);
+        expect(readRecording(writeRecording(one))).toEqual(one);
+      }
+    }
+    const bare: Recording = {
+      ...recording("x"),
+      request: { model: "m", messages: [] },
+      answer: { text: "x", model: "m" },
+    };
+    const keyed = { ...bare, key: requestKey(bare.request) };
+    expect(readRecording(writeRecording(keyed))).toEqual(keyed);
+  });
+
+  test("is for people: what it is, the request quoted, and the content as it is to the end", () => {
+    const request: ChatRequest = { model: "m", messages: [{ role: "user", content: "Write\n\na.c" }] };
+    const text = writeRecording(recording("int x;\n\nint y;\n", "/a.c", request));
+    expect(text).toBe(
+      [
+        "llmfs recording 1",
+        `key: ${requestKey(request)}`,
+        "for: /a.c",
+        "model: m",
+        "answered by: m-2026",
+        "tokens: 812 in, 344 out",
+        `answer: ${new Bun.CryptoHasher("sha256").update("int x;\n\nint y;\n").digest("hex")}`,
+        "",
+        "user",
+        "| Write",
+        "| ",
+        "| a.c",
+        "",
+        "answer",
+        "int x;",
+        "",
+        "int y;",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  test("that was cut, changed or merged badly is refused, with the reason", () => {
+    const good = writeRecording(recording("hello\n"));
+    const bad: [string, RegExp][] = [
+      ["", /does not begin/],
+      ["<<<<<<< HEAD\n", /does not begin/],
+      [good.slice(0, 200), /cut off/],
+      [good.slice(0, -1), /answer was changed/],
+      [`${good}more\n`, /answer was changed/],
+      [good.replace("| Write.", "| Wrote."), /request was changed/],
+      [good.replace("model: m\n", "model: n\n"), /request was changed/],
+      [good.replace("| The tree", "The tree"), /not marked/],
+      [good.replace("for: ", "fore: "), /"for" is missing/],
+      [good.replace("812 in", "many in"), /"tokens"/],
+      [good.replace('"temperature"', '"colour"'), /does not know/],
+      [good.replace('{"maxTokens', '{{"maxTokens'), /JSON/],
+    ];
+    for (const [text, message] of bad) expect(() => readRecording(text)).toThrow(message);
+  });
+});
+
+describe("a folder of recordings", () => {
+  test("is made when the first one is written, and gives it back", async () => {
+    const store = folderStore(join(folder, "a/b"));
+    const one = recording("hello\n");
+    expect(await store.get(one.key, one.label)).toBeUndefined();
+    expect(await store.list()).toEqual([]);
+    await store.put(one);
+    expect(readdirSync(join(folder, "a/b"))).toEqual([`tides+predict.py.${one.key.slice(0, 16)}.txt`]);
+    expect(await store.get(one.key, one.label)).toEqual(one);
+    expect(await store.get(one.key, "another label")).toEqual(one);
+    expect(await store.get(one.key)).toEqual(one);
+  });
+
+  test("is sorted by what the recordings are for", async () => {
+    const store = folderStore(folder);
+    for (const label of ["/b", "structure", "/a/c", "/a"]) {
+      await store.put(recording(label, label, { ...REQUEST, model: label }));
+    }
+    const labels = (await store.list()).map(({ label }) => label);
+    expect(labels).toEqual(["/a", "/a/c", "/b", "structure"]);
+  });
+
+  test("written twice has the same bytes, and the second time is not written at all", async () => {
+    const store = folderStore(folder);
+    await store.put(recording("hello\n"));
+    const [file = ""] = readdirSync(folder);
+    const before = statSync(join(folder, file), { bigint: true });
+    await store.put(recording("hello\n"));
+    const after = statSync(join(folder, file), { bigint: true });
+    expect([after.ino, after.mtimeNs]).toEqual([before.ino, before.mtimeNs]);
+    await store.put(recording("bye\n"));
+    expect((await store.get(recording("").key))?.answer.text).toBe("bye\n");
+    expect(readdirSync(folder)).toHaveLength(1);
+  });
+
+  test("is written whole or not at all: a reader never sees half, and nothing is left over", async () => {
+    const store = folderStore(folder);
+    const texts = ["a", "b", "c"].map((letter) => letter.repeat(300_000));
+    const seen = new Set<string | undefined>();
+    const warnings: string[] = [];
+    const reader = folderStore(folder, { warn: (line) => warnings.push(line) });
+    await Promise.all([
+      ...texts.map((text) => store.put(recording(text))),
+      ...Array.from({ length: 30 }, async () => seen.add((await reader.get(recording("").key))?.answer.text)),
+    ]);
+    for (const text of seen) expect([undefined, ...texts]).toContain(text);
+    expect(warnings).toEqual([]);
+    expect(readdirSync(folder)).toHaveLength(1);
+  });
+
+  test("reports what is corrupt, once, and never uses it", async () => {
+    const warnings: string[] = [];
+    const store = folderStore(folder, { warn: (line) => warnings.push(line) });
+    const one = recording("hello\n");
+    await store.put(one);
+    const path = join(folder, fileName(one.label, one.key));
+    writeFileSync(path, readFileSync(path, "utf8").slice(0, -3));
+    expect(await store.get(one.key, one.label)).toBeUndefined();
+    expect(await store.get(one.key, one.label)).toBeUndefined();
+    expect(await store.list()).toEqual([]);
+    expect(warnings).toEqual([`the recording ${path} is not used: its answer was changed, or is cut off`]);
+    expect(await store.check?.()).toEqual([{ name: path, reason: "its answer was changed, or is cut off" }]);
+    await store.put(one);
+    expect(await store.get(one.key, one.label)).toEqual(one);
+  });
+
+  test("does not take a recording under a name that belongs to another key, nor bytes that are no UTF-8", async () => {
+    const store = folderStore(folder);
+    const one = recording("hello\n");
+    const other = "f".repeat(64);
+    writeFileSync(join(folder, fileName("/x", other)), writeRecording(one));
+    writeFileSync(join(folder, fileName("/y", one.key)), Uint8Array.of(0xff, 0xfe));
+    expect(await store.get(other)).toBeUndefined();
+    expect(await store.get(one.key)).toBeUndefined();
+    expect((await store.check?.())?.map(({ reason }) => reason)).toEqual([
+      "its name belongs to another key",
+      expect.stringContaining("utf-8"),
+    ]);
+  });
+
+  test("leaves other files alone", async () => {
+    writeFileSync(join(folder, "README.md"), "ours");
+    const store = folderStore(folder);
+    await store.put(recording("x"));
+    await store.remove?.(recording("x").key);
+    expect(readdirSync(folder)).toEqual(["README.md"]);
+    expect(await store.check?.()).toEqual([]);
+  });
+
+  test("finds what a writer that died left behind, but not what is being written", async () => {
+    const old = join(folder, ".123-abc.tmp");
+    writeFileSync(old, "x");
+    writeFileSync(join(folder, ".124-abd.tmp"), "x");
+    utimesSync(old, 0, 0);
+    const store = folderStore(folder);
+    const faults = (await store.check?.()) ?? [];
+    expect(faults.map(({ name }) => name)).toEqual([old]);
+    await store.discard?.(old);
+    expect(readdirSync(folder)).toEqual([".124-abd.tmp"]);
+  });
+
+  test("whose place is taken by a file says so", async () => {
+    const path = join(folder, "taken");
+    writeFileSync(path, "");
+    await expect(folderStore(path).put(recording("x"))).rejects.toThrow(path);
+    await expect(folderStore(path).get("0".repeat(64))).rejects.toThrow(path);
+  });
+});
+
+test("names of files are harmless, whatever the label", () => {
+  const key = "0123456789abcdef".repeat(4);
+  expect(fileName("/../../etc/passwd", key)).toBe("_+..+etc+passwd.0123456789abcdef.txt");
+  expect(fileName("", key)).toBe("unnamed.0123456789abcdef.txt");
+  expect(fileName("/a b\n\0c", key)).toBe("a_b_c.0123456789abcdef.txt");
+  expect(Buffer.byteLength(fileName(`/${"日".repeat(300)}`, key))).toBeLessThan(255);
+});
+
+test("the default folder is in the user's cache", () => {
+  expect(defaultRecordings({ home: "/home/a" })).toBe("/home/a/.cache/llmfs/recordings");
+  expect(defaultRecordings({ home: "/home/a", xdgCacheHome: "/var/c" })).toBe("/var/c/llmfs/recordings");
+  expect(defaultRecordings({ home: "/home/a", xdgCacheHome: "c" })).toBe("/home/a/.cache/llmfs/recordings");
+});

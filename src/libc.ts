@@ -41,6 +41,7 @@ const SYMBOLS = {
   prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
   sched_getaffinity: { args: ["i32", "u64", "ptr"], returns: "i32" },
   syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64", "i64"], returns: FFIType.i64_fast },
+  fstatfs: { args: ["i32", "ptr"], returns: "i32" },
   strerror: { args: ["i32"], returns: "cstring" },
 } as const;
 
@@ -113,7 +114,7 @@ function cString(text: string | Uint8Array): Buffer {
  * compiled into a hot function or its ArrayBuffer is asked for; a call by the old address then writes into memory of
  * somebody else. Asking for the ArrayBuffer first makes the move happen here, once.
  */
-export function address(buffer: Uint8Array | Int32Array | BigInt64Array): Pointer {
+export function address(buffer: Uint8Array | Int32Array | BigInt64Array | BigUint64Array): Pointer {
   if (buffer.buffer.byteLength === 0) throw new Error("an empty buffer has no address");
   return ptr(buffer);
 }
@@ -180,21 +181,51 @@ export function lseek(fd: number, offset: number, whence: number): number {
   return orErrno(load().lseek(fd, offset, whence));
 }
 
-const statBuffer = new BigInt64Array(18);
+const onArm = process.arch === "arm64";
+/** struct stat: size, blocks and mtime stand at the same place on x86-64 and arm64. */
+const statBuffer = new Int32Array(36);
+let statAddress = 0;
 
-/** Size and allocated blocks of 512 bytes of an open file. */
-export function fstat(fd: number): { size: number; blocks: number } {
-  // By number: the C library has had a symbol `fstat` since glibc 2.33 only. Offsets of struct stat differ by machine.
-  const arm = process.arch === "arm64";
-  check("fstat", load().syscall(arm ? 80 : 5, fd, statAddress(), 0, 0, 0, 0));
-  return { size: Number(statBuffer[6]), blocks: Number(statBuffer[8]) };
+export interface FileStat {
+  size: number;
+  /** Of 512 bytes. */
+  blocks: number;
+  mtime: number;
+  mtimeNsec: number;
 }
 
-let statPointer = 0;
+/** Fills `into` from fstat(2): no allocation. */
+export function fstat(fd: number, into: FileStat): void {
+  if (statAddress === 0) statAddress = address(statBuffer);
+  // By number: the C library has a symbol `fstat` only since glibc 2.33.
+  check("fstat", load().syscall(onArm ? 80 : 5, fd, statAddress, 0, 0, 0, 0));
+  into.size = statField(12);
+  into.blocks = statField(16);
+  into.mtime = statField(22);
+  into.mtimeNsec = statBuffer[24] ?? 0;
+}
 
-function statAddress(): number {
-  if (statPointer === 0) statPointer = address(statBuffer);
-  return statPointer;
+/** The 64-bit field whose low half is the nth word. */
+function statField(word: number): number {
+  return (statBuffer[word + 1] ?? 0) * 2 ** 32 + ((statBuffer[word] ?? 0) >>> 0);
+}
+
+/** Blocks of the filesystem that a descriptor is on: all, and free ones. */
+export function fstatfs(fd: number): { blocks: number; free: number } {
+  const buffer = new BigUint64Array(16);
+  check("fstatfs", load().fstatfs(fd, buffer));
+  return { blocks: Number(buffer[2]), free: Number(buffer[3]) };
+}
+
+/**
+ * Whether nobody else has the file open or mapped: a write lease is given in that case only (fcntl(2), F_SETLEASE).
+ * False as well where there can be no leases.
+ */
+export function isExclusive(fd: number): boolean {
+  const [F_SETLEASE, F_WRLCK, F_UNLCK] = [1024, 1, 2];
+  if (load().fcntl(fd, F_SETLEASE, F_WRLCK) < 0) return false;
+  load().fcntl(fd, F_SETLEASE, F_UNLCK);
+  return true;
 }
 
 /** The result, or the negative errno. */
@@ -261,6 +292,51 @@ export function mount(source: string, target: string, type: string, flags: numbe
   );
 }
 
+// The system calls of the mount API have the same numbers on every machine; C libraries lack them before glibc 2.36.
+const [SYS_FSOPEN, SYS_FSCONFIG, SYS_FSMOUNT, SYS_FSPICK] = [430, 431, 432, 433];
+const [FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE, FSCONFIG_CMD_RECONFIGURE] = [1, 6, 7];
+const CLOEXEC = 1;
+
+/** A filesystem that is mounted nowhere: only through this descriptor can it be reached. */
+export function detachedMount(type: string, options: Readonly<Record<string, string>>): number {
+  const context = syscall("fsopen", SYS_FSOPEN, ptr(cString(type)), CLOEXEC);
+  try {
+    configure(context, options, FSCONFIG_CMD_CREATE);
+    return syscall("fsmount", SYS_FSMOUNT, context, CLOEXEC, 0);
+  } finally {
+    close(context);
+  }
+}
+
+/** Changes the options of a filesystem by a descriptor of its mount. */
+export function reconfigureMount(mount: number, options: Readonly<Record<string, string>>): void {
+  const FSPICK_EMPTY_PATH = 8;
+  const context = syscall("fspick", SYS_FSPICK, mount, ptr(cString("")), CLOEXEC | FSPICK_EMPTY_PATH);
+  try {
+    configure(context, options, FSCONFIG_CMD_RECONFIGURE);
+  } finally {
+    close(context);
+  }
+}
+
+function configure(context: number, options: Readonly<Record<string, string>>, command: number): void {
+  for (const [key, value] of Object.entries(options)) {
+    const [k, v] = [cString(key), cString(value)];
+    syscall("fsconfig", SYS_FSCONFIG, context, FSCONFIG_SET_STRING, ptr(k), ptr(v), 0);
+  }
+  syscall("fsconfig", SYS_FSCONFIG, context, command, 0, 0, 0);
+}
+
+function syscall(name: string, number: number, a: number, b: number, c = 0, d = 0, e = 0): number {
+  return check(name, load().syscall(number, a, b, c, d, e, 0));
+}
+
+/** A file without a name in the directory that a descriptor stands for. */
+export function temporaryFile(directory: number): number {
+  const O_DIRECTORY = onArm ? 0o40000 : 0o200000;
+  return openat(directory, ".", 0o20000000 | O_DIRECTORY | O_RDWR | O_CLOEXEC, 0o600);
+}
+
 export const MNT_DETACH = 2;
 
 export function umount(target: string, flags = 0): void {
@@ -280,9 +356,17 @@ export function receiveDescriptor(socket: number): number | undefined {
   const MSG_CMSG_CLOEXEC = 0x40000000;
   const byte = new Uint8Array(8);
   const control = new Uint8Array(64);
-  const iov = new BigUint64Array([BigInt(ptr(byte)), 1n]);
+  const iov = new BigUint64Array([BigInt(address(byte)), 1n]);
   // struct msghdr: name, namelen, iov, iovlen, control, controllen, flags.
-  const header = new BigUint64Array([0n, 0n, BigInt(ptr(iov)), 1n, BigInt(ptr(control)), BigInt(control.length), 0n]);
+  const header = new BigUint64Array([
+    0n,
+    0n,
+    BigInt(address(iov)),
+    1n,
+    BigInt(address(control)),
+    BigInt(control.length),
+    0n,
+  ]);
   for (;;) {
     const count = orErrno(load().recvmsg(socket, header, MSG_CMSG_CLOEXEC));
     if (count === -4) continue;

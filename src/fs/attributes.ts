@@ -24,6 +24,7 @@ const SHORT_SYMLINK = 128;
 export const CLAIMED_SIZE = 1 << 20;
 
 export function attributes(mount: Mount, inode: Inode): Attr {
+  if (inode.kind === "file") inode.sync();
   return {
     ino: inode.ino,
     size: sizeOf(mount, inode),
@@ -51,11 +52,16 @@ export function entry(mount: Mount, inode: Inode): StructValue<typeof abi.entryO
     nodeid: inode.ino,
     generation: 0,
     entry_valid: KEEP_SECONDS,
-    attr_valid: KEEP_SECONDS,
+    attr_valid: keepSeconds(inode),
     entry_valid_nsec: 0,
     attr_valid_nsec: 0,
     attr: attributes(mount, inode),
   };
+}
+
+/** While the kernel writes to a file by itself, a mapping may change its times unseen. */
+function keepSeconds(inode: Inode): number {
+  return inode.kind === "file" && inode.shared ? 0 : KEEP_SECONDS;
 }
 
 /** An entry reply that tells of no inode: no lookup is counted, and the attributes are not looked at. */
@@ -87,7 +93,7 @@ export const NO_ENTRY: StructValue<typeof abi.entryOut> = {
 };
 
 function attrReply(mount: Mount, inode: Inode): StructValue<typeof abi.attrOut> {
-  return { attr_valid: KEEP_SECONDS, attr_valid_nsec: 0, attr: attributes(mount, inode) };
+  return { attr_valid: keepSeconds(inode), attr_valid_nsec: 0, attr: attributes(mount, inode) };
 }
 
 function sizeOf(mount: Mount, inode: Inode): number {

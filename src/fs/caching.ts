@@ -39,3 +39,8 @@ export const CAPABILITIES =
   abi.FUSE_EXPLICIT_INVAL_DATA |
   // After an abort, reads of the device say ECONNABORTED rather than ENODEV.
   abi.FUSE_ABORT_ERROR;
+
+/** As above, of the second word of flags. */
+export const CAPABILITIES2 =
+  // The kernel reads and writes large files itself; see passthrough.ts.
+  abi.FUSE_PASSTHROUGH;

@@ -14,7 +14,7 @@ const SEEK_HOLE = 4;
 const COPY_CHUNK = 1 << 20;
 
 export function fileOperations(mount: Mount) {
-  const { tree, nodes, handles, pending, control } = mount;
+  const { tree, nodes, handles, pending, control, passthrough } = mount;
 
   /** The file a request is about: by its handle when it has one. */
   function fileOf(fh: number, nodeid: number): RegularFile {
@@ -22,8 +22,8 @@ export function fileOperations(mount: Mount) {
   }
 
   function opened(file: RegularFile, flags: number): StructValue<typeof abi.openOut> {
-    // Pages stay: nobody changes content behind the kernel's back. No FLUSH: there is nothing to flush.
-    return { fh: handles.open(file, flags), open_flags: abi.FOPEN_KEEP_CACHE | abi.FOPEN_NOFLUSH, backing_id: 0 };
+    const { open_flags, backing_id } = passthrough.open(file, flags);
+    return { fh: handles.open(file, flags), open_flags, backing_id };
   }
 
   function copy(from: RegularFile, at: number, to: RegularFile, toAt: number, length: number): number {
@@ -84,6 +84,7 @@ export function fileOperations(mount: Mount) {
     release({ fh }, header) {
       if (control.release(fh)) return;
       const { file } = handles.release(fh);
+      passthrough.released(file);
       // The last writer is gone without having written: it claims a size again.
       if (file.lazy && !handles.beingWritten(file)) mount.invalidate(nodes.get(header.nodeid), false);
     },

@@ -6,6 +6,7 @@ import type { Tree } from "../tree/tree.ts";
 import type { Control } from "./control.ts";
 import type { Handles } from "./handles.ts";
 import type { Nodes } from "./nodes.ts";
+import type { Passthrough } from "./passthrough.ts";
 import type { Pending } from "./pending.ts";
 
 export interface Mount {
@@ -14,6 +15,7 @@ export interface Mount {
   readonly handles: Handles;
   readonly pending: Pending;
   readonly control: Control;
+  readonly passthrough: Passthrough;
   /** What a file without content claims as its size, in bytes. */
   readonly claimedSize: number;
   /** The conversation with the kernel. It exists once the operations do. */

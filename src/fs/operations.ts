@@ -12,6 +12,7 @@ import { Handles } from "./handles.ts";
 import type { Mount } from "./mount.ts";
 import { nameOperations } from "./names.ts";
 import { Nodes } from "./nodes.ts";
+import { Passthrough } from "./passthrough.ts";
 import { Pending } from "./pending.ts";
 import type { FromFilesystem } from "./port.ts";
 import { xattrOperations } from "./xattrs.ts";
@@ -41,6 +42,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     nodes: new Nodes(tree),
     handles: new Handles(tree),
     pending,
+    passthrough: new Passthrough((text) => options.post({ type: "log", level: "info", tag: "fs", text })),
     get control() {
       return control;
     },

@@ -6,14 +6,16 @@
  */
 import { type MessagePort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { FsError } from "../errno.ts";
+import { FUSE_PASSTHROUGH } from "../fuse/abi.ts";
 import { Device, serve } from "../fuse/device.ts";
 import { OPS } from "../fuse/ops.ts";
 import { Session } from "../fuse/session.ts";
 import * as libc from "../libc.ts";
 import { loadSnapshot } from "../snapshot/load.ts";
-import { Space } from "../tree/space.ts";
+import { PAGE, Space } from "../tree/space.ts";
+import { type Stores, tmpfsFiles } from "../tree/store.ts";
 import { Tree } from "../tree/tree.ts";
-import { CAPABILITIES, MAX_WRITE } from "./caching.ts";
+import { CAPABILITIES, CAPABILITIES2, MAX_WRITE } from "./caching.ts";
 import { controlFiles } from "./controlfiles.ts";
 import { type Served, serveTree } from "./operations.ts";
 import type { FromFilesystem, LogLevel, ToFilesystem, WorkerOptions } from "./port.ts";
@@ -28,7 +30,11 @@ class FilesystemThread {
   constructor(options: WorkerOptions) {
     this.#options = options;
     this.#port = options.port;
-    const space = new Space(options.size, options.inodes);
+    const space = new Space({
+      ...(options.size === undefined ? {} : { bytes: options.size }),
+      ...(options.inodes === undefined ? {} : { inodes: options.inodes }),
+      ...storesFor(options.size),
+    });
     const tree = new Tree({ clock: libc.now, space, owner: options.owner });
     if (options.from !== undefined) {
       loadSnapshot(tree, "file" in options.from ? options.from.file : options.from.text, {
@@ -61,10 +67,13 @@ class FilesystemThread {
     const device = new Device(fd);
     const session = new Session(this.#served.operations, device, {
       flags: CAPABILITIES,
-      flags2: 0,
+      flags2: CAPABILITIES2,
       maxWrite: MAX_WRITE,
       interrupted: (unique) => this.#served.mount.pending.interrupted(unique),
-      onReady: ({ minor }) => this.#post({ type: "ready", protocol: `7.${minor}` }),
+      onReady: ({ minor, flags2 }) => {
+        if ((flags2 & FUSE_PASSTHROUGH) !== 0) this.#served.mount.passthrough.enable(fd);
+        this.#post({ type: "ready", protocol: `7.${minor}` });
+      },
       log: (level, line) => this.#log(level, "fuse", line),
       debug: this.#options.debug,
     });
@@ -73,7 +82,11 @@ class FilesystemThread {
       serve(
         device,
         session,
-        { fd: this.#options.wake, drain: () => this.#drain(), work: () => false },
+        {
+          fd: this.#options.wake,
+          drain: () => this.#drain(),
+          work: () => this.#served.mount.passthrough.settle(16),
+        },
         () => this.#closed,
         { maxWrite: MAX_WRITE, processors: libc.processors() },
       );
@@ -174,6 +187,16 @@ class FilesystemThread {
 
   #log(level: LogLevel, tag: string, line: string): void {
     this.#post({ type: "log", level, tag, text: line });
+  }
+}
+
+/** Privileged, large contents live where the kernel itself keeps to the limit; else in memory files, which we count. */
+function storesFor(size: number | undefined): { stores?: Stores } {
+  try {
+    return { stores: tmpfsFiles(Math.ceil((size ?? Number.POSITIVE_INFINITY) / PAGE)) };
+  } catch (error) {
+    if (error instanceof FsError) return {};
+    throw error;
   }
 }
 

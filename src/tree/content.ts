@@ -2,15 +2,22 @@
  * Where a file's bytes live, and what holes it has.
  *
  * Up to HEAP_LIMIT they are one array in the heap, with one bit a page that tells data from hole; beyond it they are in
- * a store of their own (see memfd.ts): sparse, outside the garbage collector, and ready to be handed to the kernel.
- * Callers don't see which. Space is counted in pages, as tmpfs counts it, before anything is changed.
+ * a store of their own (store.ts): sparse, outside the garbage collector, and ready to be handed to the kernel. Callers
+ * don't see which. Space is counted in pages, as tmpfs counts it, before anything is changed.
+ *
+ * While the kernel has the store (`share`) it reads and writes there without telling us: size and allocation are then
+ * what the store says.
  */
 import { FsError } from "../errno.ts";
-import { openStore, type Store } from "./memfd.ts";
+import type { FileStat } from "../libc.ts";
 import { PAGE, type Space } from "./space.ts";
+import type { Store } from "./store.ts";
 
 /** 32 pages, so that the map of pages is one number. */
 export const HEAP_LIMIT = 32 * PAGE;
+
+/** Filled and read within one call. */
+const STAT: FileStat = { size: 0, blocks: 0, mtime: 0, mtimeNsec: 0 };
 
 export class Content {
   readonly #space: Space;
@@ -21,25 +28,82 @@ export class Content {
   #pages = 0;
   /** Invariant: with a store there is no heap. */
   #store: Store | undefined;
-  /** Pages counted against the space. */
+  /** Pages counted against the space: of the heap, or of a store that does not count for itself. */
   #counted = 0;
+  /** Whether the kernel has the store. */
+  #shared = false;
 
   constructor(space: Space) {
     this.#space = space;
   }
 
   get size(): number {
+    if (this.#shared) this.#sync();
     return this.#size;
   }
 
   /** Allocated bytes, whole pages: what st_blocks counts. */
   get allocated(): number {
-    return this.#counted * PAGE;
+    if (this.#store === undefined) return this.#counted * PAGE;
+    this.#store.stat(STAT);
+    return STAT.blocks * 512;
+  }
+
+  /** Whether the bytes are in a store. */
+  get stored(): boolean {
+    return this.#store !== undefined;
+  }
+
+  /** Moves the bytes into a store and lets the kernel have it, until `unshare`. */
+  share(): Store {
+    const store = this.#promote();
+    this.#shared = true;
+    return store;
+  }
+
+  /** The kernel has given the store back. */
+  unshare(): void {
+    this.#sync();
+    this.#shared = false;
+  }
+
+  /**
+   * Moves the bytes back to the heap, if they fit and nobody else has the store, and returns the store: it is not
+   * needed any more.
+   */
+  demote(mayTake: (store: Store) => boolean): Store | undefined {
+    const store = this.#store;
+    if (store === undefined || this.#shared || this.#size > HEAP_LIMIT || !mayTake(store)) return undefined;
+    store.stat(STAT);
+    // A reservation behind the end, or a sparse file: what the heap cannot say as briefly.
+    if (STAT.blocks * 512 !== Math.ceil(this.#size / PAGE) * PAGE) return undefined;
+    const pages = Math.ceil(this.#size / PAGE);
+    try {
+      this.#space.takePages(pages);
+    } catch (error) {
+      // Counted twice for a moment; where there is no room for that, it stays where it is.
+      if (error instanceof FsError) return undefined;
+      throw error;
+    }
+    const bytes = new Uint8Array(this.#size);
+    store.read(0, bytes);
+    this.#give();
+    this.#store = undefined;
+    this.#heap = bytes.length > 0 ? bytes : undefined;
+    this.#pages = pageMask(0, pages);
+    this.#counted = pages;
+    return store;
+  }
+
+  /** What the store says of itself. Precondition: there is one. */
+  stat(into: FileStat): void {
+    if (this.#store === undefined) throw new Error("content: there is no store");
+    this.#store.stat(into);
   }
 
   /** Copies what is at `offset` into `target`; how many bytes, less than asked only at the file's end. */
   read(offset: number, target: Uint8Array): number {
-    const length = Math.min(target.length, this.#size - offset);
+    const length = Math.min(target.length, this.size - offset);
     if (length <= 0) return 0;
     if (this.#store !== undefined) {
       this.#store.read(offset, target.subarray(0, length));
@@ -71,11 +135,10 @@ export class Content {
     if (this.#store === undefined && end <= HEAP_LIMIT) return this.#writeHeap(offset, data);
     const store = this.#promote();
     const room = this.#room(store, offset, data.length);
-    const part = room < data.length ? data.subarray(0, room) : data;
-    store.write(offset, part);
-    this.#size = Math.max(this.#size, offset + part.length);
+    const written = store.write(offset, room < data.length ? data.subarray(0, room) : data);
+    this.#size = Math.max(this.size, offset + written);
     this.#count(store);
-    return part.length;
+    return written;
   }
 
   truncate(size: number): void {
@@ -101,7 +164,7 @@ export class Content {
       store.allocate(offset, length);
       this.#count(store);
     }
-    if (!keepSize && end > this.#size) this.truncate(end);
+    if (!keepSize && end > this.size) this.truncate(end);
   }
 
   /** Makes a hole: reads there give zeros, whole pages are given back. */
@@ -114,7 +177,7 @@ export class Content {
 
   /** The first offset at or behind this one that holds data, if there is one before the end. */
   nextData(offset: number): number | undefined {
-    if (offset >= this.#size) return undefined;
+    if (offset >= this.size) return undefined;
     if (this.#store !== undefined) return this.#store.nextData(offset);
     for (let page = Math.floor(offset / PAGE); page < 32 && page * PAGE < this.#size; page++) {
       if ((this.#pages & (1 << page)) !== 0) return Math.max(offset, page * PAGE);
@@ -124,7 +187,7 @@ export class Content {
 
   /** The first offset at or behind this one that is in a hole; the end of the file counts as one. */
   nextHole(offset: number): number | undefined {
-    if (offset >= this.#size) return undefined;
+    if (offset >= this.size) return undefined;
     if (this.#store !== undefined) return this.#store.nextHole(offset);
     for (let page = Math.floor(offset / PAGE); page < 32 && page * PAGE < this.#size; page++) {
       if ((this.#pages & (1 << page)) === 0) return Math.max(offset, page * PAGE);
@@ -134,13 +197,31 @@ export class Content {
 
   /** Gives everything back. The content is empty afterwards and can be used again. */
   clear(): void {
+    if (this.#shared) return this.truncate(0);
     this.#store?.close();
     this.#store = undefined;
     this.#heap = undefined;
     this.#pages = 0;
     this.#size = 0;
+    this.#give();
+  }
+
+  /** Nobody can reach the file any more, whatever was shared. */
+  dispose(): void {
+    this.#shared = false;
+    this.clear();
+  }
+
+  #give(): void {
     this.#space.givePages(this.#counted);
     this.#counted = 0;
+  }
+
+  #sync(): void {
+    if (this.#store === undefined) return;
+    this.#store.stat(STAT);
+    this.#size = STAT.size;
+    this.#count(this.#store);
   }
 
   #writeHeap(offset: number, data: Uint8Array): number {
@@ -201,6 +282,7 @@ export class Content {
 
   /** How many bytes from `offset` on can be written, given what the store has there already and what is free. */
   #room(store: Store, offset: number, length: number): number {
+    if (store.counted) return length;
     const first = Math.floor(offset / PAGE);
     const last = Math.ceil((offset + length) / PAGE);
     let free = this.#space.freePages;
@@ -219,24 +301,40 @@ export class Content {
   /** Moves the bytes into a store, if they are not there. */
   #promote(): Store {
     if (this.#store !== undefined) return this.#store;
-    const store = openStore();
+    const store = this.#space.openStore();
     const heap = this.#heap;
-    for (let page = 0; page < 32; page++) {
-      if ((this.#pages & (1 << page)) === 0) continue;
-      if (heap !== undefined && page * PAGE < heap.length)
-        store.write(page * PAGE, heap.subarray(page * PAGE, Math.min((page + 1) * PAGE, heap.length)));
-      else store.allocate(page * PAGE, PAGE);
+    if (store.counted) this.#give();
+    try {
+      for (let page = 0; this.#pages !== 0 && page < 32; page++) {
+        if ((this.#pages & (1 << page)) === 0) continue;
+        if (heap !== undefined && page * PAGE < heap.length)
+          store.write(page * PAGE, heap.subarray(page * PAGE, Math.min((page + 1) * PAGE, heap.length)));
+        else store.allocate(page * PAGE, PAGE);
+      }
+      if (this.#size > 0) store.truncate(this.#size);
+    } catch (error) {
+      store.close();
+      if (store.counted) this.#retake();
+      throw error;
     }
-    store.truncate(this.#size);
     this.#store = store;
     this.#heap = undefined;
     this.#pages = 0;
     return store;
   }
 
+  /** Counts the heap's pages again, after they were given back for a store that could not be filled. */
+  #retake(): void {
+    const count = popcount(this.#pages);
+    this.#space.pages += count;
+    this.#counted = count;
+  }
+
   /** Brings the count in line with what the store holds. */
   #count(store: Store): void {
-    const pages = Math.ceil(store.allocated() / PAGE);
+    if (store.counted) return;
+    store.stat(STAT);
+    const pages = Math.ceil((STAT.blocks * 512) / PAGE);
     this.#space.pages += pages - this.#counted;
     this.#counted = pages;
   }

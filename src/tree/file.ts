@@ -1,8 +1,10 @@
 /** A regular file: its bytes, or the promise of them. */
 import { FsError } from "../errno.ts";
+import type { FileStat } from "../libc.ts";
 import { Content } from "./content.ts";
 import { type Clock, InodeBase, type Owner, S_IFREG } from "./inode.ts";
 import type { Space } from "./space.ts";
+import type { Store } from "./store.ts";
 
 /** Largest size whose every offset is exact in a number. */
 export const MAX_FILE_SIZE = Number.MAX_SAFE_INTEGER;
@@ -17,6 +19,9 @@ export const MAX_FILE_SIZE = Number.MAX_SAFE_INTEGER;
  */
 export type FileState = "static" | "pending" | "generating" | "ready" | "failed";
 
+/** Filled and read within one call. */
+const STAT: FileStat = { size: 0, blocks: 0, mtime: 0, mtimeNsec: 0 };
+
 export class RegularFile extends InodeBase {
   readonly kind = "file";
   readonly #space: Space;
@@ -24,6 +29,11 @@ export class RegularFile extends InodeBase {
   #content: Content | undefined;
   /** Invariant: "pending", "generating" and "failed" have no content. */
   state: FileState = "static";
+  /** Whether the kernel has the bytes and changes them without telling us (see share). */
+  shared = false;
+  /** When the store was last written as far as the times above know; only while shared. */
+  #seen = 0;
+  #seenNsec = 0;
   /** Why the last generation failed; only in state "failed". */
   error: FsError | undefined = undefined;
 
@@ -56,22 +66,27 @@ export class RegularFile extends InodeBase {
   /** How many bytes were written; fewer than given when space ran out. Throws ENOSPC, EFBIG. */
   write(offset: number, data: Uint8Array): number {
     if (offset + data.length > MAX_FILE_SIZE) throw new FsError("EFBIG");
-    return this.#own().write(offset, data);
+    const written = this.#own().write(offset, data);
+    if (this.shared) this.#see();
+    return written;
   }
 
   truncate(size: number): void {
     if (size > MAX_FILE_SIZE) throw new FsError("EFBIG");
     if (size === 0) this.#content?.clear();
     else this.#own().truncate(size);
+    if (this.shared) this.#see();
   }
 
   allocate(offset: number, length: number, keepSize: boolean): void {
     if (offset + length > MAX_FILE_SIZE) throw new FsError("EFBIG");
     this.#own().allocate(offset, length, keepSize);
+    if (this.shared) this.#see();
   }
 
   punch(offset: number, length: number): void {
     this.#content?.punch(offset, length);
+    if (this.shared) this.#see();
   }
 
   nextData(offset: number): number | undefined {
@@ -90,9 +105,55 @@ export class RegularFile extends InodeBase {
     return true;
   }
 
+  /** Whether the bytes are in a store already, so that sharing them costs nothing. */
+  get stored(): boolean {
+    return this.#content?.stored ?? false;
+  }
+
+  /**
+   * Lets the kernel read and write the bytes where they are, until `unshare`. Size and allocation are right all the
+   * while; the times need `sync`.
+   */
+  share(): Store {
+    const store = this.#own().share();
+    if (!this.shared) {
+      this.shared = true;
+      this.#see();
+    }
+    return store;
+  }
+
+  unshare(): void {
+    if (!this.shared) return;
+    this.sync();
+    this.shared = false;
+    this.#content?.unshare();
+  }
+
+  /** Takes over the time of the kernel's last write, if there was one. */
+  sync(): void {
+    if (!this.shared) return;
+    this.#content?.stat(STAT);
+    if (STAT.mtime === this.#seen && STAT.mtimeNsec === this.#seenNsec) return;
+    this.#seen = this.mtime = this.ctime = STAT.mtime;
+    this.#seenNsec = this.mtimeNsec = this.ctimeNsec = STAT.mtimeNsec;
+  }
+
+  /** Moves the bytes to the heap if they are few and the store may be taken, and returns the store they were in. */
+  demote(mayTake: (store: Store) => boolean): Store | undefined {
+    return this.#content?.demote(mayTake);
+  }
+
+  /** The store's time of now is no news: it is by our own hand. */
+  #see(): void {
+    this.#content?.stat(STAT);
+    this.#seen = STAT.mtime;
+    this.#seenNsec = STAT.mtimeNsec;
+  }
+
   /** Gives the memory back when the last reference is gone. */
   dispose(): void {
-    this.#content?.clear();
+    this.#content?.dispose();
     this.#content = undefined;
   }
 

@@ -1,32 +1,66 @@
 /** How much the tree may hold: pages of content and inodes, as tmpfs counts them (`size=`, `nr_inodes=`). */
 import { FsError } from "../errno.ts";
+import { heapPages } from "./pagestore.ts";
+import { memoryFiles, type Store, type Stores } from "./store.ts";
 
 export const PAGE = 4096;
 
+export interface SpaceOptions {
+  /** Rounded up to whole pages. Absent: no limit. */
+  readonly bytes?: number;
+  readonly inodes?: number;
+  /** Where large contents live. Absent: memory files of the kernel's, or the heap where there are none. */
+  readonly stores?: Stores;
+}
+
+/**
+ * Pages are counted here, but for those of stores that the kernel counts itself (StoreQuota). These get what is left of
+ * the limit; a part of it is set aside for our own count, so that the kernel need not be told of every page.
+ */
 export class Space {
-  /** Invariant: pages of all contents together, at most `pageLimit` but for a limit set lower later. */
+  /** Pages of all contents but those in stores with a quota. */
   pages = 0;
   inodes = 0;
   readonly pageLimit: number;
   readonly inodeLimit: number;
+  readonly #stores: Stores;
+  /** Pages set aside for our own count. Invariant: at least `pages`; the stores' quota is the rest of the limit. */
+  #reserved = 0;
 
-  /** `bytes` is rounded up to whole pages. */
-  constructor(bytes: number = Number.POSITIVE_INFINITY, inodes: number = Number.POSITIVE_INFINITY) {
-    this.pageLimit = Math.ceil(bytes / PAGE);
-    this.inodeLimit = inodes;
+  constructor(options: SpaceOptions = {}) {
+    this.pageLimit = Math.ceil((options.bytes ?? Number.POSITIVE_INFINITY) / PAGE);
+    this.inodeLimit = options.inodes ?? Number.POSITIVE_INFINITY;
+    this.#stores = options.stores ?? (process.platform === "linux" ? memoryFiles() : heapPages);
+  }
+
+  get usedPages(): number {
+    return this.pages + (this.#stores.quota?.usedPages() ?? 0);
   }
 
   get freePages(): number {
-    return Math.max(0, this.pageLimit - this.pages);
+    return Math.max(0, this.pageLimit - this.usedPages);
+  }
+
+  openStore(): Store {
+    try {
+      return this.#stores.open();
+    } catch (error) {
+      // No descriptor left: the heap will do.
+      if (error instanceof FsError && (error.code === "EMFILE" || error.code === "ENFILE")) return heapPages.open();
+      throw error;
+    }
   }
 
   takePages(count: number): void {
-    if (count > this.freePages) throw new FsError("ENOSPC");
+    if (this.#stores.quota === undefined) {
+      if (count > this.pageLimit - this.pages) throw new FsError("ENOSPC");
+    } else if (this.pages + count > this.#reserved) this.#reserve(this.pages + count);
     this.pages += count;
   }
 
   givePages(count: number): void {
     this.pages -= count;
+    if (this.#stores.quota !== undefined && this.#reserved - this.pages > this.#slack() * 2) this.#reserve(this.pages);
   }
 
   takeInode(): void {
@@ -36,5 +70,26 @@ export class Space {
 
   giveInode(): void {
     this.inodes--;
+  }
+
+  /** How much more than needed is set aside: less and less as space runs out, nothing at the end. */
+  #slack(): number {
+    if (!Number.isFinite(this.pageLimit)) return 0;
+    return Math.min(this.pageLimit >> 6, this.freePages >> 3);
+  }
+
+  /** Sets pages aside. Throws ENOSPC when the stores hold what would be needed. */
+  #reserve(pages: number): void {
+    const { quota } = this.#stores;
+    if (quota === undefined || !Number.isFinite(this.pageLimit)) {
+      this.#reserved = pages;
+      return;
+    }
+    for (const wanted of [pages + this.#slack(), pages]) {
+      if (wanted > this.pageLimit || !quota.limit(this.pageLimit - wanted)) continue;
+      this.#reserved = wanted;
+      return;
+    }
+    throw new FsError("ENOSPC");
   }
 }

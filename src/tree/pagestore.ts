@@ -1,8 +1,12 @@
 /** A store of pages in the heap: for where the kernel gives no memory file. */
-import type { Store } from "./memfd.ts";
+import type { FileStat } from "../libc.ts";
 import { PAGE } from "./space.ts";
+import type { Store, Stores } from "./store.ts";
+
+export const heapPages: Stores = { open: () => new PageStore() };
 
 export class PageStore implements Store {
+  readonly counted = false;
   readonly #pages = new Map<number, Uint8Array>();
   #size = 0;
 
@@ -18,7 +22,7 @@ export class PageStore implements Store {
     }
   }
 
-  write(offset: number, data: Uint8Array): void {
+  write(offset: number, data: Uint8Array): number {
     for (let done = 0; done < data.length; ) {
       const at = offset + done;
       const within = at % PAGE;
@@ -27,6 +31,7 @@ export class PageStore implements Store {
       done += length;
     }
     this.#size = Math.max(this.#size, offset + data.length);
+    return data.length;
   }
 
   truncate(size: number): void {
@@ -63,8 +68,9 @@ export class PageStore implements Store {
     return Math.min(Math.max(offset, page * PAGE), this.#size);
   }
 
-  allocated(): number {
-    return this.#pages.size * PAGE;
+  stat(into: FileStat): void {
+    into.size = this.#size;
+    into.blocks = this.#pages.size * (PAGE / 512);
   }
 
   close(): void {

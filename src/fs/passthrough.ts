@@ -1,0 +1,157 @@
+/**
+ * Passthrough: the kernel reads and writes a file's store itself, and no request is sent for it.
+ *
+ * Needs Linux 6.9 and CAP_SYS_ADMIN in the initial user namespace. What the kernel demands:
+ * - A store is registered with the device, which gives it a backing id; an open that answers with the id passes through.
+ * - All opens of one inode at a time go the same way, cached or passed through, and with the same store; else EIO. So
+ *   the first open decides, until the last handle is released.
+ * - Pages that the kernel kept from a cached open are out of date after a write that passed through: the next cached
+ *   open must not keep them.
+ *
+ * Files that are written pass through, and large ones always; small ones that are only read are better off in the
+ * kernel's page cache. A small file goes back to the heap a while after its last handle is released, when nobody has it
+ * mapped, and its store is used again for the next file that is created.
+ */
+import { FsError } from "../errno.ts";
+import * as abi from "../fuse/abi.ts";
+import * as libc from "../libc.ts";
+import type { RegularFile } from "../tree/file.ts";
+import { S_ISGID, S_ISUID } from "../tree/inode.ts";
+import { FdStore, type Store } from "../tree/store.ts";
+import { writable } from "./handles.ts";
+
+/** How many files may wait to go back to the heap before some are seen to at once. */
+const SETTLE_AT = 64;
+/** How often it is tried. A mapping may last as long as a process; the kernel's own hold on a file ends in microseconds. */
+const ATTEMPTS = 3;
+
+interface Use {
+  /** How many handles are open. */
+  handles: number;
+  readonly passthrough: boolean;
+}
+
+export class Passthrough {
+  /** /dev/fuse, once the kernel granted passthrough; undefined before, and where it does not. */
+  #device: number | undefined;
+  readonly #log: (text: string) => void;
+  /** Files with open handles. */
+  readonly #uses = new Map<RegularFile, Use>();
+  readonly #backingIds = new Map<FdStore, number>();
+  /** Files without handles whose bytes are in a store and might go to the heap; how often that failed. */
+  readonly #settling = new Map<RegularFile, number>();
+  /** Files whose pages in the kernel's cache may be out of date. */
+  readonly #stale = new WeakSet<RegularFile>();
+
+  constructor(log: (text: string) => void) {
+    this.#log = log;
+  }
+
+  /** The handshake granted it. */
+  enable(device: number): void {
+    this.#device = device;
+  }
+
+  /** How a file is opened: to be put into the reply. Every call is matched by one of `released`. */
+  open(file: RegularFile, flags: number): { open_flags: number; backing_id: number } {
+    const use = this.#uses.get(file);
+    const passthrough = use === undefined ? this.#wants(file, flags) : use.passthrough;
+    const id = passthrough ? this.#backingId(file) : undefined;
+    if (use !== undefined) use.handles++;
+    else this.#uses.set(file, { handles: 1, passthrough: id !== undefined });
+    if (id === undefined) {
+      const keep = this.#stale.delete(file) ? 0 : abi.FOPEN_KEEP_CACHE;
+      return { open_flags: keep | abi.FOPEN_NOFLUSH, backing_id: 0 };
+    }
+    this.#settling.delete(file);
+    if (writable(flags)) this.#stale.add(file);
+    return { open_flags: abi.FOPEN_PASSTHROUGH | abi.FOPEN_NOFLUSH, backing_id: id };
+  }
+
+  released(file: RegularFile): void {
+    const use = this.#uses.get(file);
+    if (use === undefined) throw new Error(`inode ${file.ino}: released more often than opened`);
+    if (--use.handles > 0) return;
+    this.#uses.delete(file);
+    if (!use.passthrough) return;
+    file.unshare();
+    if (file.nlink === 0) return;
+    this.#settling.set(file, 0);
+    if (this.#settling.size > SETTLE_AT) this.settle(SETTLE_AT / 2);
+  }
+
+  /** Moves small files back to the heap, at most so many. True if there is more to do at once. */
+  settle(count: number): boolean {
+    const batch = this.#settling.entries().take(count).toArray();
+    for (const [file, attempts] of batch) {
+      this.#settling.delete(file);
+      if (!this.#settleOne(file) && attempts + 1 < ATTEMPTS) this.#settling.set(file, attempts + 1);
+    }
+    return batch.length === count;
+  }
+
+  /** False if somebody still has the file. */
+  #settleOne(file: RegularFile): boolean {
+    if (file.shared || !file.stored) return true;
+    let exclusive = true;
+    const store = file.demote((candidate) => {
+      // A mapping outlives the handle it was made through, and what is written there must not be lost.
+      exclusive = !(candidate instanceof FdStore) || candidate.exclusive;
+      return exclusive;
+    });
+    if (store instanceof FdStore) store.recycle();
+    else store?.close();
+    return exclusive;
+  }
+
+  #wants(file: RegularFile, flags: number): boolean {
+    if (this.#device === undefined) return false;
+    // What passes through does not clear these bits on a write.
+    if (writable(flags)) return (file.mode & (S_ISUID | S_ISGID)) === 0;
+    return file.stored;
+  }
+
+  #backingId(file: RegularFile): number | undefined {
+    if (this.#device === undefined) return undefined;
+    const store = this.#shared(file);
+    if (!(store instanceof FdStore)) {
+      file.unshare();
+      return undefined;
+    }
+    const known = this.#backingIds.get(store);
+    if (known !== undefined) return known;
+    abi.backingMap.encode(REQUEST, REQUEST_VIEW, 0, { fd: store.fd, flags: 0 });
+    const id = libc.ioctl(this.#device, abi.FUSE_DEV_IOC_BACKING_OPEN, REQUEST);
+    if (id <= 0) {
+      // EPERM in a user namespace, whatever the handshake said.
+      this.#log(`no passthrough: the kernel refuses a backing file (errno ${-id})`);
+      this.#device = undefined;
+      file.unshare();
+      return undefined;
+    }
+    this.#backingIds.set(store, id);
+    store.onClose = () => this.#closed(store, id);
+    return id;
+  }
+
+  /** Undefined where there is no room to move the bytes, or no descriptor. */
+  #shared(file: RegularFile): Store | undefined {
+    try {
+      return file.share();
+    } catch (error) {
+      if (error instanceof FsError) return undefined;
+      throw error;
+    }
+  }
+
+  #closed(store: FdStore, id: number): void {
+    this.#backingIds.delete(store);
+    if (this.#device === undefined) return;
+    CLOSE_REQUEST.writeUInt32LE(id, 0);
+    libc.ioctl(this.#device, abi.FUSE_DEV_IOC_BACKING_CLOSE, CLOSE_REQUEST);
+  }
+}
+
+const REQUEST = Buffer.alloc(abi.backingMap.size);
+const REQUEST_VIEW = new DataView(REQUEST.buffer, REQUEST.byteOffset, REQUEST.length);
+const CLOSE_REQUEST = Buffer.alloc(4);

@@ -1,0 +1,177 @@
+/**
+ * Where the bytes of one large file live: a file without a name in the kernel's memory. Sparse, hole-punching, outside
+ * the garbage collector, and a descriptor that can be handed to the kernel, which then reads and writes it without us.
+ */
+import { ERRNO, FsError } from "../errno.ts";
+import * as libc from "../libc.ts";
+
+export interface Store {
+  /** Fills all of `target`; behind what was written there are zeros. */
+  read(offset: number, target: Uint8Array): void;
+  /** How many bytes were written: fewer than given when space ran out. Throws ENOSPC if none were. */
+  write(offset: number, data: Uint8Array): number;
+  truncate(size: number): void;
+  /** Reserves pages; the size stays. Throws ENOSPC, with nothing reserved. */
+  allocate(offset: number, length: number): void;
+  /** Zeros, and whole pages given back. */
+  punch(offset: number, length: number): void;
+  /** Precondition of both: `offset` is below the size. As lseek(2)'s SEEK_DATA and SEEK_HOLE, undefined for ENXIO. */
+  nextData(offset: number): number | undefined;
+  nextHole(offset: number): number | undefined;
+  stat(into: libc.FileStat): void;
+  /** Whether the kernel counts and limits its pages (StoreQuota). */
+  readonly counted: boolean;
+  close(): void;
+}
+
+/** Where stores come from. */
+export interface Stores {
+  /** Throws FsError: EMFILE when there are no descriptors left. */
+  open(): Store;
+  /** Present where the kernel itself counts and limits the pages of all stores together. */
+  readonly quota?: StoreQuota;
+}
+
+export interface StoreQuota {
+  usedPages(): number;
+  /** Lets the stores take this many pages in all. False if they hold more already. */
+  limit(pages: number): boolean;
+}
+
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+
+export class FdStore implements Store {
+  readonly fd: number;
+  readonly counted: boolean;
+  readonly #spare: FdStore[];
+  /** Called before the descriptor is closed, by whoever lent it to the kernel. */
+  onClose: (() => void) | undefined;
+
+  /** `spare` is where a store goes that is to be used again. */
+  constructor(fd: number, counted: boolean, spare: FdStore[]) {
+    this.fd = fd;
+    this.counted = counted;
+    this.#spare = spare;
+  }
+
+  read(offset: number, target: Uint8Array): void {
+    let done = 0;
+    while (done < target.length) {
+      const count = libc.pread(
+        this.fd,
+        done === 0 ? target : target.subarray(done),
+        target.length - done,
+        offset + done,
+      );
+      if (count < 0) throw new libc.SystemError("pread", -count);
+      if (count === 0) {
+        target.fill(0, done);
+        return;
+      }
+      done += count;
+    }
+  }
+
+  write(offset: number, data: Uint8Array): number {
+    let done = 0;
+    while (done < data.length) {
+      const count = libc.pwrite(this.fd, done === 0 ? data : data.subarray(done), data.length - done, offset + done);
+      if (count < 0 && done > 0) return done;
+      if (count < 0) throw new libc.SystemError("pwrite", -count);
+      done += count;
+    }
+    return done;
+  }
+
+  truncate(size: number): void {
+    libc.ftruncate(this.fd, size);
+  }
+
+  allocate(offset: number, length: number): void {
+    const result = libc.fallocate(this.fd, libc.FALLOC_FL_KEEP_SIZE, offset, length);
+    if (result < 0) throw new libc.SystemError("fallocate", -result);
+  }
+
+  punch(offset: number, length: number): void {
+    const mode = libc.FALLOC_FL_KEEP_SIZE | libc.FALLOC_FL_PUNCH_HOLE;
+    const result = libc.fallocate(this.fd, mode, offset, length);
+    if (result < 0) throw new libc.SystemError("fallocate", -result);
+  }
+
+  nextData(offset: number): number | undefined {
+    return this.#seek(offset, SEEK_DATA);
+  }
+
+  nextHole(offset: number): number | undefined {
+    return this.#seek(offset, SEEK_HOLE);
+  }
+
+  stat(into: libc.FileStat): void {
+    libc.fstat(this.fd, into);
+  }
+
+  close(): void {
+    this.onClose?.();
+    libc.close(this.fd);
+  }
+
+  /** Nobody else has it open or mapped, and its content is not needed: empties it for the next file. */
+  recycle(): void {
+    if (this.#spare.length >= SPARE_STORES) return this.close();
+    this.truncate(0);
+    this.#spare.push(this);
+  }
+
+  /** Whether nobody else has it open or mapped. */
+  get exclusive(): boolean {
+    return libc.isExclusive(this.fd);
+  }
+
+  #seek(offset: number, whence: number): number | undefined {
+    const result = libc.lseek(this.fd, offset, whence);
+    if (result === -ERRNO.ENXIO) return undefined;
+    if (result < 0) throw new libc.SystemError("lseek", -result);
+    return result;
+  }
+}
+
+/** How many empty stores are kept for the next files. */
+const SPARE_STORES = 64;
+
+function fdStores(open: () => number, quota?: StoreQuota): Stores {
+  const spare: FdStore[] = [];
+  return {
+    open: () => spare.pop() ?? new FdStore(open(), quota !== undefined, spare),
+    ...(quota === undefined ? {} : { quota }),
+  };
+}
+
+/** Memory files of the kernel's (memfd_create(2)); we count their pages. */
+export function memoryFiles(): Stores {
+  return fdStores(() => libc.memfd("llmfs"));
+}
+
+/**
+ * Files without names on a tmpfs that is mounted nowhere. Its size limit holds also for what the kernel writes without
+ * asking us. Throws SystemError where this process may not mount.
+ */
+export function tmpfsFiles(pageLimit: number): Stores {
+  const size = (pages: number) => (Number.isFinite(pages) ? String(Math.max(1, pages) * 4096) : "0");
+  const mount = libc.detachedMount("tmpfs", { size: size(pageLimit), nr_inodes: "0", mode: "700" });
+  return fdStores(() => libc.temporaryFile(mount), {
+    usedPages() {
+      const { blocks, free } = libc.fstatfs(mount);
+      return blocks - free;
+    },
+    limit(pages) {
+      try {
+        libc.reconfigureMount(mount, { size: size(pages) });
+        return true;
+      } catch (error) {
+        if (error instanceof FsError) return false;
+        throw error;
+      }
+    },
+  });
+}

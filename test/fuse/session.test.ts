@@ -1,0 +1,415 @@
+import { describe, expect, test } from "bun:test";
+import { ERRNO, type ErrnoName, FsError } from "../../src/errno.ts";
+import * as abi from "../../src/fuse/abi.ts";
+import { type Filesystem, OPS, type OpName, PARKED } from "../../src/fuse/ops.ts";
+import type { Granted } from "../../src/fuse/session.ts";
+import { FUSE_INT_REQ_BIT, Kernel } from "../support/kernel.ts";
+import { EXCHANGES, INIT } from "./messages.ts";
+
+const OPEN = { fh: 1, open_flags: 0, backing_id: 0 };
+
+describe("the handshake", () => {
+  const flags = abi.FUSE_ASYNC_READ | abi.FUSE_MAX_PAGES | abi.FUSE_EXPLICIT_INVAL_DATA;
+
+  test("what is granted is what both sides know", () => {
+    const kernel = new Kernel({}, { flags, flags2: abi.FUSE_PASSTHROUGH });
+    const reply = kernel.init({ flags: abi.FUSE_ASYNC_READ | abi.FUSE_WRITEBACK_CACHE | abi.FUSE_INIT_EXT });
+    expect(reply.flags).toBe(abi.FUSE_ASYNC_READ | abi.FUSE_INIT_EXT);
+    expect(reply.flags2).toBe(abi.FUSE_PASSTHROUGH);
+    expect(reply.max_stack_depth).toBe(1);
+  });
+
+  test.each([31, 36, 38, 45])("a kernel of 7.%d is answered in its version", (minor) => {
+    const kernel = new Kernel({}, { flags, flags2: abi.FUSE_PASSTHROUGH });
+    const reply = kernel.init({ minor, ...(minor < 36 ? { flags: 0x03fffffb } : {}) });
+    expect([reply.major, reply.minor]).toEqual([7, minor]);
+    expect(kernel.session.granted?.minor).toBe(minor);
+  });
+
+  test("a kernel that is newer than we are is answered in our version", () => {
+    const kernel = new Kernel({}, { flags });
+    expect(kernel.init({ minor: 99 }).minor).toBe(abi.FUSE_KERNEL_MINOR_VERSION);
+  });
+
+  test("a kernel without the second word of flags is granted none of it", () => {
+    const kernel = new Kernel({}, { flags, flags2: abi.FUSE_PASSTHROUGH });
+    const reply = kernel.init({ minor: 31, flags: 0x03fffffb });
+    expect([reply.flags2, reply.max_stack_depth]).toEqual([0, 0]);
+    expect(reply.flags & abi.FUSE_INIT_EXT).toBe(0);
+  });
+
+  test("a kernel that does not say FUSE_INIT_EXT is granted nothing of what stands behind", () => {
+    const kernel = new Kernel({}, { flags, flags2: abi.FUSE_PASSTHROUGH });
+    expect(kernel.init({ flags: ~abi.FUSE_INIT_EXT }).flags2).toBe(0);
+  });
+
+  test("a kernel before 7.31 is refused, and the log names what is needed", () => {
+    const kernel = new Kernel({});
+    expect(() => kernel.init({ minor: 30 })).toThrow(new FsError("EPROTO"));
+    expect(kernel.log).toEqual([expect.stringContaining("7.30; Linux 5.4 (7.31) or newer is needed")]);
+    expect(kernel.session.granted).toBeUndefined();
+  });
+
+  test("a kernel of a lower major version is refused", () => {
+    expect(() => new Kernel({}).init({ major: 6, minor: 40 })).toThrow(new FsError("EPROTO"));
+  });
+
+  test("a kernel of a higher major version hears ours, and is served when it asks again", () => {
+    const granted: Granted[] = [];
+    const kernel = new Kernel({}, { flags, onReady: (all) => granted.push(all) });
+    const first = kernel.init({ major: 8, minor: 2 });
+    expect([first.major, first.minor, first.flags]).toEqual([7, abi.FUSE_KERNEL_MINOR_VERSION, 0]);
+    expect(granted).toEqual([]);
+    kernel.init({});
+    expect(granted).toHaveLength(1);
+    expect(kernel.log).toEqual([]);
+  });
+
+  test("we offer requests as large as max_write", () => {
+    const reply = new Kernel({}, { flags, maxWrite: 1 << 20 }).init({});
+    expect([reply.max_write, reply.max_pages]).toEqual([1 << 20, 256]);
+  });
+
+  test("the kernel may read ahead as far as it offers", () => {
+    expect(new Kernel({}).init({}).max_readahead).toBe(128 * 1024);
+  });
+});
+
+describe("what has no handler", () => {
+  for (const op of Object.keys(OPS) as OpName[]) {
+    const { reply } = OPS[op];
+    if (op === "init" || op === "interrupt" || op === "destroy") continue;
+    test(`${op} is ${reply === "silence" ? "passed over" : "ENOSYS"}`, () => {
+      const kernel = new Kernel({});
+      expect(kernel.errno(op, 1)).toBe(reply === "silence" ? "ok" : "ENOSYS");
+      expect(kernel.log).toEqual([]);
+    });
+  }
+
+  test("an opcode that is in no table is ENOSYS", () => {
+    const kernel = new Kernel({});
+    const replies = capture(kernel);
+    for (const opcode of [0, 7, 19, 63, 64, 4096, 0xffffffff]) {
+      const message = Buffer.from((EXCHANGES.statfs ?? { request: INIT.request }).request);
+      message.writeUInt32LE(opcode, 4);
+      kernel.raw(message);
+    }
+    expect(replies.map((reply) => reply.readInt32LE(4))).toEqual(Array(7).fill(-ERRNO.ENOSYS));
+  });
+
+  test("DESTROY is answered all the same, and remembered", () => {
+    const kernel = new Kernel({});
+    kernel.call("destroy", 0);
+    expect(kernel.session.destroyed).toBe(true);
+  });
+});
+
+/** Everything that is sent from here on, as it is. */
+function capture(kernel: Kernel): Buffer[] {
+  const replies: Buffer[] = [];
+  kernel.send = (message, length) => {
+    replies.push(Buffer.from(message.subarray(0, length)));
+    return 0;
+  };
+  return replies;
+}
+
+describe("errors", () => {
+  for (const code of Object.keys(ERRNO) as ErrnoName[]) {
+    test(`FsError ${code} reaches the caller as ${ERRNO[code]}`, () => {
+      const kernel = new Kernel({
+        rmdir() {
+          throw new FsError(code);
+        },
+      });
+      expect(kernel.errno("rmdir", 1, { name: "x" })).toBe(code);
+      expect(kernel.log).toEqual([]);
+    });
+  }
+
+  test("any other error is EIO, and its stack is in the log", () => {
+    const kernel = new Kernel({
+      rmdir() {
+        throw new TypeError("our own bug");
+      },
+    });
+    expect(kernel.errno("rmdir", 1, { name: "x" })).toBe("EIO");
+    expect(kernel.log).toEqual([expect.stringMatching(/^error: rmdir: TypeError: our own bug\n\s+at /)]);
+  });
+
+  test("something thrown that is no error is EIO too", () => {
+    const kernel = new Kernel({
+      rmdir() {
+        throw "a string";
+      },
+    });
+    expect(kernel.errno("rmdir", 1, { name: "x" })).toBe("EIO");
+    expect(kernel.log).toEqual(["error: rmdir: a string"]);
+  });
+
+  test("an error in an operation that has no reply is logged and not answered", () => {
+    const kernel = new Kernel({
+      forget() {
+        throw new Error("our own bug");
+      },
+    });
+    const replies = capture(kernel);
+    kernel.call("forget", 1, { nlookup: 1 });
+    expect(replies).toEqual([]);
+    expect(kernel.log).toHaveLength(1);
+  });
+
+  test("the next request is served after an error", () => {
+    let calls = 0;
+    const kernel = new Kernel({
+      rmdir() {
+        if (calls++ === 0) throw new Error("once");
+      },
+    });
+    expect(kernel.errno("rmdir", 1, { name: "x" })).toBe("EIO");
+    expect(kernel.errno("rmdir", 1, { name: "x" })).toBe("ok");
+  });
+});
+
+/** A session whose opens are parked, and whose interrupts end them as fs/pending.ts does. */
+function parking(): Kernel {
+  const waiting = new Set<number>();
+  const kernel: Kernel = new Kernel(
+    {
+      open(_request, header) {
+        waiting.add(header.unique);
+        return PARKED;
+      },
+    },
+    {
+      interrupted(unique) {
+        if (!waiting.delete(unique)) return false;
+        kernel.session.fail(unique, new FsError("EINTR"));
+        return true;
+      },
+    },
+  );
+  return kernel;
+}
+
+describe("parked requests", () => {
+  test("one is answered when its answer comes, and not before", () => {
+    const kernel = parking();
+    const unique = kernel.start("open", 5);
+    expect(kernel.outcome(unique)).toBeUndefined();
+    expect(kernel.session.answer(unique, "open", OPEN)).toBe(true);
+    expect(kernel.outcome(unique)).toEqual({ value: OPEN });
+    expect(kernel.session.parked).toBe(0);
+  });
+
+  test("others are answered meanwhile, in any order", () => {
+    const kernel = parking();
+    const [first, second] = [kernel.start("open", 5), kernel.start("open", 6)];
+    expect(kernel.errno("rmdir", 1, { name: "x" })).toBe("ENOSYS");
+    kernel.session.answer(second, "open", { ...OPEN, fh: 2 });
+    expect(kernel.outcome(first)).toBeUndefined();
+    kernel.session.answer(first, "open", OPEN);
+    expect([first, second].map((unique) => kernel.outcome(unique))).toEqual([
+      { value: OPEN },
+      { value: { ...OPEN, fh: 2 } },
+    ]);
+  });
+
+  test("one can fail", () => {
+    const kernel = parking();
+    const unique = kernel.start("open", 5);
+    kernel.session.fail(unique, new FsError("ETIMEDOUT"));
+    expect(kernel.outcome(unique)).toEqual({ error: "ETIMEDOUT" });
+    expect(kernel.session.parked).toBe(0);
+  });
+
+  test("one is answered once: later answers are not sent", () => {
+    const kernel = parking();
+    const unique = kernel.start("open", 5);
+    kernel.session.answer(unique, "open", OPEN);
+    const replies = capture(kernel);
+    expect(kernel.session.answer(unique, "open", OPEN)).toBe(false);
+    kernel.session.fail(unique, new FsError("EIO"));
+    expect(replies).toEqual([]);
+  });
+
+  test("one is not answered with another operation's reply", () => {
+    const kernel = parking();
+    const unique = kernel.start("open", 5);
+    expect(kernel.session.answer(unique, "write", { size: 1 })).toBe(false);
+    expect(kernel.outcome(unique)).toBeUndefined();
+    expect(kernel.session.parked).toBe(1);
+  });
+
+  test("an answer to a caller that is gone says so, and is nothing to warn about", () => {
+    const kernel = parking();
+    const unique = kernel.start("open", 5);
+    kernel.abandon(unique);
+    expect(kernel.session.answer(unique, "open", OPEN)).toBe(false);
+    expect(kernel.log).toEqual([]);
+  });
+
+  test("a reply that the kernel refuses for another reason is warned about", () => {
+    const kernel = parking();
+    const unique = kernel.start("open", 5);
+    kernel.send = () => -ERRNO.EINVAL;
+    kernel.session.answer(unique, "open", OPEN);
+    expect(kernel.log).toEqual([expect.stringMatching(/^warn: .*errno 22/)]);
+  });
+});
+
+describe("interrupts", () => {
+  test("one that comes before its request is sent again, and finds it then", () => {
+    const kernel = parking();
+    const replies: number[] = [];
+    kernel.send = (message) => {
+      replies.push(message.readInt32LE(4));
+      return 0;
+    };
+    // The request with unique 2 is still on its way.
+    kernel.interrupt(2);
+    expect(replies).toEqual([-ERRNO.EAGAIN]);
+    expect(kernel.start("open", 5)).toBe(2);
+    kernel.interrupt(2);
+    expect(replies).toEqual([-ERRNO.EAGAIN, -ERRNO.EINTR]);
+  });
+
+  test("one during the wait ends it with EINTR", () => {
+    const kernel = parking();
+    const unique = kernel.start("open", 5);
+    expect(kernel.interrupt(unique)).toBe(false);
+    expect(kernel.outcome(unique)).toEqual({ error: "EINTR" });
+    expect(kernel.session.parked).toBe(0);
+  });
+
+  test("one after the answer changes nothing, and the kernel drops what we say to it", () => {
+    const kernel = parking();
+    const unique = kernel.start("open", 5);
+    kernel.session.answer(unique, "open", OPEN);
+    expect(kernel.interrupt(unique)).toBe(false);
+    expect(kernel.outcome(unique)).toEqual({ value: OPEN });
+    expect(kernel.log).toEqual([]);
+  });
+
+  test("one ends that request and no other", () => {
+    const kernel = parking();
+    const [first, second] = [kernel.start("open", 5), kernel.start("open", 5)];
+    kernel.interrupt(first);
+    expect(kernel.outcome(first)).toEqual({ error: "EINTR" });
+    expect(kernel.outcome(second)).toBeUndefined();
+  });
+
+  test("an answer that comes after the interrupt is not sent", () => {
+    const kernel = parking();
+    const unique = kernel.start("open", 5);
+    kernel.interrupt(unique);
+    const replies = capture(kernel);
+    expect(kernel.session.answer(unique, "open", OPEN)).toBe(false);
+    expect(replies).toEqual([]);
+  });
+
+  test("the kernel's mark on an interrupt's unique is bit 0", () => {
+    expect(FUSE_INT_REQ_BIT).toBe(1);
+  });
+});
+
+describe("the debug log", () => {
+  const SECRET = "the bytes of somebody's file";
+
+  /** Answers everything, with the secret wherever bytes can be. */
+  function talkative(): Filesystem {
+    const handlers = Object.entries(EXCHANGES).map(([op, exchange]) => [
+      op,
+      (_request: unknown, _header: unknown, target: Buffer) =>
+        OPS[op as OpName].reply === "data" ? target.write(SECRET) : exchange.answers,
+    ]);
+    return Object.fromEntries(handlers) as Filesystem;
+  }
+
+  test("an INIT is written down", () => {
+    const kernel = new Kernel({}, { debug: true });
+    kernel.init({});
+    expect(kernel.log).toEqual([expect.stringContaining(" init node 0 ")]);
+  });
+
+  for (const op of (Object.keys(OPS) as OpName[]).filter((op) => op !== "init")) {
+    test(`a ${op} is written down`, () => {
+      const kernel = new Kernel(talkative(), { debug: true });
+      capture(kernel);
+      kernel.start(op, 0x1122);
+      expect(kernel.log[0]).toStartWith("debug: → ");
+      expect(kernel.log[0]).toContain(` ${op} node ${0x1122} `);
+      expect(kernel.log.filter((line) => !line.startsWith("debug: "))).toEqual([]);
+    });
+  }
+
+  test("what is written to a file is not in it, nor what is read", () => {
+    const kernel = new Kernel(talkative(), { debug: true });
+    kernel.call("write", 5, { size: SECRET.length, data: Buffer.from(SECRET) });
+    kernel.call("read", 5, { size: 4096 });
+    kernel.call("setxattr", 5, { name: "user.x", value: Buffer.from(SECRET), size: SECRET.length });
+    kernel.call("getxattr", 5, { name: "user.x", size: 4096 });
+    const log = kernel.log.join("\n");
+    expect(log).not.toContain(SECRET.slice(0, 8));
+    expect(log).not.toContain([...Buffer.from(SECRET.slice(0, 8))].join(","));
+    expect(log).toContain(`${SECRET.length} bytes`);
+  });
+
+  test("64-bit numbers, names and errors are in it", () => {
+    const kernel = new Kernel(
+      {
+        flush() {},
+        lookup() {
+          throw new FsError("ENOENT", "no such name");
+        },
+      },
+      { debug: true },
+    );
+    kernel.call("flush", 5, { fh: 7, lock_owner: 0xfedcba9876543210n });
+    kernel.errno("lookup", 1, { name: "README" });
+    expect(kernel.log[0]).toContain(String(0xfedcba9876543210n));
+    expect(kernel.log[2]).toContain('"name":"README"');
+    expect(kernel.log[3]).toContain("lookup ENOENT no such name");
+  });
+
+  test("without debug, ordinary failures leave nothing in the log", () => {
+    const kernel = new Kernel({
+      lookup() {
+        throw new FsError("ENOENT");
+      },
+    });
+    kernel.errno("lookup", 1, { name: "x" });
+    expect(kernel.log).toEqual([]);
+  });
+});
+
+test("requests are counted by opcode", () => {
+  const kernel = new Kernel({});
+  kernel.errno("statfs", 1);
+  kernel.errno("statfs", 1);
+  kernel.errno("rmdir", 1, { name: "x" });
+  expect(kernel.session.counts[OPS.statfs.opcode]).toBe(2);
+  expect(kernel.session.counts[OPS.rmdir.opcode]).toBe(1);
+});
+
+test("the caller's ids are the header's", () => {
+  const kernel = new Kernel({
+    statfs(_request, { nodeid, uid, gid, pid }) {
+      expect({ nodeid, uid, gid, pid }).toEqual({ nodeid: 9, uid: 1000, gid: 0xfffffffe, pid: 77 });
+      throw new FsError("ENOTTY");
+    },
+  });
+  expect(kernel.errno("statfs", 9, {}, { uid: 1000, gid: 0xfffffffe, pid: 77 })).toBe("ENOTTY");
+});
+
+test("a notification that is sent from within a handler does not disturb its reply", () => {
+  const kernel: Kernel = new Kernel({
+    write() {
+      const body = { ino: 1, off: -1, len: 0 };
+      expect(kernel.session.notify(abi.FUSE_NOTIFY_INVAL_INODE, abi.notifyInvalInodeOut, body)).toBe(0);
+      return { size: 5 };
+    },
+  });
+  expect(kernel.call("write", 5, { size: 5, data: Buffer.from("hello") })).toEqual({ size: 5 });
+  expect(kernel.notifications).toEqual([{ code: "inval inode", nodeid: 1, off: -1, len: 0 }]);
+});

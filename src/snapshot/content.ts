@@ -50,8 +50,14 @@ function* textFragments(content: FrozenContent): Fragments {
       yield `, "text": ${JSON.stringify(first)}`;
       return;
     }
-    at += pieces.length;
-    yield opening + pieces.texts.map((text) => JSON.stringify(text)).join(SEPARATOR);
+    // Text when it was looked at, and something else now: the kernel may write without asking (passthrough).
+    if (!isUtf8(bytes.subarray(0, pieces.length))) {
+      yield `${opening}{"base64": "${bytes.toString("base64")}"}`;
+      at += bytes.length;
+    } else {
+      yield opening + pieces.texts.map((text) => JSON.stringify(text)).join(SEPARATOR);
+      at += pieces.length;
+    }
     opening = SEPARATOR;
   }
   yield "\n    ]";

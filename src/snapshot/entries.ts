@@ -293,7 +293,7 @@ export class EntryReader {
   #find(names: readonly string[]): Inode | undefined {
     let inode: Inode = this.#tree.root;
     for (const name of names) {
-      if (inode.kind !== "directory") return inode;
+      if (inode.kind !== "directory") return undefined;
       const next: Inode | undefined = inode.get(name)?.inode;
       if (next === undefined) return undefined;
       inode = next;

@@ -44,7 +44,7 @@ export class FrozenContent {
   /** Fills `target`. Precondition: all of it is within an extent. */
   read(offset: number, target: Uint8Array): void {
     if (this.#kept.size === 0) {
-      this.#file.read(offset, target);
+      this.#readFile(offset, target);
       return;
     }
     for (let done = 0; done < target.length; ) {
@@ -52,10 +52,16 @@ export class FrozenContent {
       const page = Math.floor(at / PAGE);
       const part = target.subarray(done, Math.min(target.length, done + (page + 1) * PAGE - at));
       const kept = this.#kept.get(page);
-      if (kept === undefined) this.#file.read(at, part);
+      if (kept === undefined) this.#readFile(at, part);
       else part.set(kept.subarray(at - page * PAGE, at - page * PAGE + part.length));
       done += part.length;
     }
+  }
+
+  /** A file that the kernel writes without asking (passthrough) may have become shorter: zeros for what is gone. */
+  #readFile(offset: number, target: Uint8Array): void {
+    const count = this.#file.read(offset, target);
+    if (count < target.length) target.fill(0, count);
   }
 }
 

@@ -6,6 +6,7 @@ import type { JsonReader } from "./json.ts";
 import type { Place } from "./problem.ts";
 
 const STAGE = 1 << 20;
+const NO_PIECE = 'a piece of content is text, {"hole": bytes} or {"base64": text}';
 
 /** One at a time is in use; the stage is kept from file to file. */
 export class PieceReader {
@@ -26,7 +27,7 @@ export class PieceReader {
     if (this.#reader.peek() === "string") this.#piece(file, encoding);
     else
       this.#reader.array(`"${encoding}"`, () => {
-        if (this.#reader.peek() === "object") this.#hole(file);
+        if (this.#reader.peek() === "object") this.#other(file);
         else this.#piece(file, encoding);
       });
     this.#flush(file);
@@ -65,13 +66,20 @@ export class PieceReader {
     }
   }
 
-  #hole(file: RegularFile): void {
-    let length: number | undefined;
+  /** `{"hole": bytes}`, or `{"base64": …}` among text. */
+  #other(file: RegularFile): void {
+    let seen = 0;
     this.#reader.object("a piece", (key) => {
-      if (key !== "hole") throw this.#place.problem('a piece of content is text or {"hole": bytes}');
-      length = this.#reader.integer('"hole"', 1, MAX_FILE_SIZE);
+      if (key === "base64") this.#piece(file, key);
+      else if (key === "hole") this.#hole(file);
+      else throw this.#place.problem(NO_PIECE);
+      seen++;
     });
-    if (length === undefined) throw this.#place.problem('a piece of content is text or {"hole": bytes}');
+    if (seen !== 1) throw this.#place.problem(NO_PIECE);
+  }
+
+  #hole(file: RegularFile): void {
+    const length = this.#reader.integer('"hole"', 1, MAX_FILE_SIZE);
     this.#flush(file);
     this.#offset += length;
     if (this.#offset > MAX_FILE_SIZE) throw this.#place.problem("the content is larger than a file can be");

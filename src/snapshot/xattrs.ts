@@ -52,12 +52,15 @@ function readValue(reader: JsonReader, place: Place, name: string): Uint8Array {
     if (reader.peek() === "array") reader.array(what, () => part(decode));
     else part(decode);
   };
-  if (reader.peek() === "object")
+  if (reader.peek() === "object") {
+    let given = false;
     reader.object(what, (key) => {
-      if (key !== "base64") throw place.problem(`${what} is text or {"base64": …}`);
-      parse((bytes) => decodeBase64(bytes.toString("latin1"), place));
+      given = key === "base64";
+      if (given) parse((bytes) => decodeBase64(bytes.toString("latin1"), place));
+      else throw place.problem(`${what} is text or {"base64": …}`);
     });
-  else
+    if (!given) throw place.problem(`${what} is text or {"base64": …}`);
+  } else
     parse((bytes) => {
       if (reader.surrogates) throw place.problem(`${what} holds half a character`, 'use {"base64": …}');
       return Uint8Array.from(bytes);

@@ -81,12 +81,12 @@ export function fileOperations(mount: Mount) {
       return { entry: entry(mount, file), open: opened(file, flags) };
     },
 
-    release({ fh }, header) {
+    release({ fh }) {
       if (control.release(fh)) return;
       const { file } = handles.release(fh);
       passthrough.released(file);
       // The last writer is gone without having written: it claims a size again.
-      if (file.lazy && !handles.beingWritten(file)) mount.invalidate(nodes.get(header.nodeid), false);
+      if (file.lazy && !handles.beingWritten(file)) mount.invalidate(file, false);
     },
 
     read({ fh, offset, size }, header, target) {

@@ -1,6 +1,7 @@
 /** Operations on names: lookup, create, mkdir, mknod, symlink, link, unlink, rmdir, rename, readlink. */
 import { FsError } from "../errno.ts";
 import type { Filesystem } from "../fuse/ops.ts";
+import { MalformedMessage } from "../fuse/wire.ts";
 import type { Directory } from "../tree/directory.ts";
 import { type Inode, S_IFMT, S_IFREG } from "../tree/inode.ts";
 import { NAME_MAX } from "../tree/tree.ts";
@@ -11,6 +12,8 @@ import type { Mount } from "./mount.ts";
 
 /** "There is no such name", for the kernel to remember. */
 const NEGATIVE = { ...NO_ENTRY, entry_valid: KEEP_SECONDS };
+
+const FORGOTTEN_TOO_OFTEN = "forgotten more often than told";
 
 export function nameOperations(mount: Mount) {
   const { tree, nodes } = mount;
@@ -43,15 +46,19 @@ export function nameOperations(mount: Mount) {
     },
 
     forget({ nlookup }, header) {
-      nodes.forget(header.nodeid, nlookup);
+      if (!nodes.forget(header.nodeid, nlookup)) throw new Error(`node ${header.nodeid}: ${FORGOTTEN_TOO_OFTEN}`);
     },
 
     batchForget({ count, forgets }) {
       const view = new DataView(forgets.buffer, forgets.byteOffset, forgets.length);
       const u64 = (at: number) => view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+      const wrong: number[] = [];
       for (let at = 0, left = count; left > 0 && at + 16 <= forgets.length; at += 16, left--) {
-        nodes.forget(u64(at), u64(at + 8));
+        if (!nodes.forget(u64(at), u64(at + 8))) wrong.push(u64(at));
       }
+      if (wrong.length > 0) throw new Error(`nodes ${wrong.join(", ")}: ${FORGOTTEN_TOO_OFTEN}`);
+      if (forgets.length < count * 16)
+        throw new MalformedMessage(`${count} nodes to forget in ${forgets.length} bytes`);
     },
 
     readlink(_request, header, target) {

@@ -54,15 +54,16 @@ export class Nodes {
     this.#tree.hold(inode);
   }
 
-  /** Gives lookups back. */
-  forget(nodeid: number, count: number): void {
+  /** Gives lookups back. False when more are given back than were told: the kernel and we differ. */
+  forget(nodeid: number, count: number): boolean {
     const inode = this.#known.get(nodeid);
-    if (inode === undefined || inode === this.#tree.root) return;
-    inode.lookups -= count;
-    if (inode.lookups > 0) return;
-    if (inode.lookups < 0) throw new Error(`node ${nodeid}: forgotten more often than told`);
+    if (inode === undefined || inode === this.#tree.root) return true;
+    const left = inode.lookups - count;
+    inode.lookups = Math.max(0, left);
+    if (left > 0) return true;
     this.#known.delete(nodeid);
     this.#tree.drop(inode);
+    return left === 0;
   }
 
   /** Unmounted: the kernel forgets all without saying so. How many nodes it had not given back. */

@@ -1,0 +1,204 @@
+/**
+ * A tree, the operations on it, and the kernel in memory: all of llmfs's filesystem thread but its thread.
+ *
+ * Disposed of at the end of a test (`using`), it lets go of everything the kernel holds and checks that nothing is left
+ * that has no name: no inode, no page, no handle.
+ */
+import { type ErrnoName, FsError } from "../../src/errno.ts";
+import type { Answers } from "../../src/fs/answers.ts";
+import { CAPABILITIES } from "../../src/fs/caching.ts";
+import type { ControlFiles } from "../../src/fs/control.ts";
+import type { Mount } from "../../src/fs/mount.ts";
+import { serveTree } from "../../src/fs/operations.ts";
+import type { FromFilesystem, GenerationRequest } from "../../src/fs/port.ts";
+import { FUSE_ROOT_ID } from "../../src/fuse/abi.ts";
+import type { Directory } from "../../src/tree/directory.ts";
+import type { RegularFile } from "../../src/tree/file.ts";
+import type { Clock, Inode } from "../../src/tree/inode.ts";
+import { components } from "../../src/tree/path.ts";
+import { PAGE, Space } from "../../src/tree/space.ts";
+import { Tree } from "../../src/tree/tree.ts";
+import { setXattr } from "../../src/tree/xattrs.ts";
+import { Kernel } from "./kernel.ts";
+
+export const ROOT = FUSE_ROOT_ID;
+
+export interface ServedOptions {
+  /** Bytes the contents may take. */
+  readonly size?: number;
+  readonly inodes?: number;
+  readonly control?: (mount: Mount, answers: Answers) => ControlFiles;
+  readonly debug?: boolean;
+}
+
+/** The time tests go by: stands still until it is set. */
+export class TestClock {
+  seconds = 1_700_000_000;
+  nanoseconds = 5;
+
+  readonly read: Clock = (take) => take(this.seconds, this.nanoseconds);
+
+  tick(): void {
+    this.seconds += 10;
+    this.nanoseconds += 1;
+  }
+}
+
+export function served(options: ServedOptions = {}): ServedTree {
+  return new ServedTree(options);
+}
+
+export class ServedTree implements Disposable {
+  readonly clock = new TestClock();
+  readonly tree: Tree;
+  readonly kernel: Kernel;
+  readonly mount: Mount;
+  readonly answers: Answers;
+  /** What the filesystem told the main thread. */
+  readonly posted: FromFilesystem[] = [];
+
+  constructor(options: ServedOptions) {
+    const space = new Space({
+      ...(options.size === undefined ? {} : { bytes: options.size }),
+      ...(options.inodes === undefined ? {} : { inodes: options.inodes }),
+    });
+    this.tree = new Tree({ clock: this.clock.read, space });
+    const { mount, answers, operations } = serveTree(
+      {
+        tree: this.tree,
+        post: (message) => this.posted.push(message),
+        ...(options.control === undefined ? {} : { control: options.control }),
+      },
+      () => this.kernel.session,
+    );
+    this.mount = mount;
+    this.answers = answers;
+    this.kernel = new Kernel(operations, {
+      flags: CAPABILITIES,
+      interrupted: (unique) => mount.pending.interrupted(unique),
+      debug: options.debug ?? false,
+    });
+    this.kernel.init({});
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------
+  // The tree, from our side
+  // ---------------------------------------------------------------------------------------------------------------
+
+  /** A file with this content; directories on the way are made. */
+  file(path: string, content: string | Uint8Array = ""): RegularFile {
+    const { directory, name } = this.#place(path);
+    const file = this.tree.createFile(directory, name, 0o644, { uid: 0, gid: 0 });
+    const bytes = Buffer.from(content as Uint8Array);
+    if (bytes.length > 0) file.write(0, bytes);
+    return file;
+  }
+
+  /** A file whose content is to be generated. */
+  pending(path: string, xattrs: Readonly<Record<string, string>> = {}): RegularFile {
+    const file = this.file(path);
+    file.state = "pending";
+    for (const [name, value] of Object.entries(xattrs)) setXattr(file, name, Buffer.from(value));
+    return file;
+  }
+
+  directory(path: string): Directory {
+    const { directory, name } = this.#place(path);
+    return this.tree.mkdir(directory, name, 0o755, { uid: 0, gid: 0 });
+  }
+
+  #place(path: string): { directory: Directory; name: string } {
+    const parts = components(path);
+    const name = parts.pop() ?? "";
+    let directory: Directory = this.tree.root;
+    for (const part of parts) {
+      const there: Inode | undefined = directory.get(part)?.inode;
+      if (there !== undefined && there.kind !== "directory") throw new Error(`${path}: ${part} is no directory`);
+      directory = there ?? this.tree.mkdir(directory, part, 0o755, { uid: 0, gid: 0 });
+    }
+    return { directory, name };
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------
+  // The main thread's side
+  // ---------------------------------------------------------------------------------------------------------------
+
+  /** What was asked to be generated, oldest first. */
+  get requests(): GenerationRequest[] {
+    return this.posted.flatMap((message) => (message.type === "generate" ? [message.request] : []));
+  }
+
+  /** Tickets nobody waits for any more. */
+  get cancelled(): number[] {
+    return this.posted.flatMap((message) => (message.type === "cancel" ? [message.ticket] : []));
+  }
+
+  /** The last request's ticket. */
+  get ticket(): number {
+    const last = this.requests.at(-1);
+    if (last === undefined) throw new Error("nothing was asked to be generated");
+    return last.ticket;
+  }
+
+  /** A generator's answer: to the last request, unless told to which. */
+  content(content: string | Uint8Array, ticket = this.ticket, metadata: Readonly<Record<string, string>> = {}): void {
+    this.mount.pending.content(ticket, Buffer.from(content as Uint8Array), new Map(Object.entries(metadata)));
+  }
+
+  failed(code: ErrnoName, message: string = code, ticket = this.ticket): void {
+    this.mount.pending.failed(ticket, new FsError(code, message));
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------
+  // Programs, by the kernel
+  // ---------------------------------------------------------------------------------------------------------------
+
+  /** The nodeid at a path, looked up as programs do. */
+  node(path: string): number {
+    return this.kernel.walk(path).nodeid;
+  }
+
+  /** An open that must not wait. */
+  open(path: string, flags = 0): { readonly nodeid: number; readonly fh: number } {
+    const nodeid = this.node(path);
+    return { nodeid, fh: this.kernel.call("open", nodeid, { flags }).fh };
+  }
+
+  /** What `cat` prints. */
+  cat(path: string): string {
+    const { nodeid, fh } = this.open(path);
+    const bytes = this.kernel.readAll(nodeid, fh);
+    this.kernel.release(nodeid, fh);
+    return bytes.toString();
+  }
+
+  write(file: { readonly nodeid: number; readonly fh: number }, data: string | Uint8Array, offset = 0, flags = 1) {
+    const bytes = Buffer.from(data as Uint8Array);
+    const request = { fh: file.fh, offset, size: bytes.length, flags, data: bytes };
+    return this.kernel.call("write", file.nodeid, request).size;
+  }
+
+  /** Names in a directory, as `ls -a` has them. */
+  ls(path: string): string[] {
+    const nodeid = path === "/" ? ROOT : this.node(path);
+    return this.kernel.list(nodeid).map(({ name }) => name);
+  }
+
+  [Symbol.dispose](): void {
+    this.kernel.check();
+    this.mount.pending.clear();
+    this.kernel.letGo();
+    this.kernel.check();
+    this.tree.checkInvariants();
+    const named = new Set<Inode>();
+    for (const { inode } of this.tree.walk()) named.add(inode);
+    const pages = [...named].reduce((sum, inode) => sum + (inode.kind === "file" ? inode.allocated / PAGE : 0), 0);
+    const { space } = this.tree;
+    if (space.inodes !== named.size) throw new Error(`${space.inodes} inodes are left, ${named.size} have a name`);
+    if (space.usedPages !== pages) throw new Error(`${space.usedPages} pages are taken, ${pages} are in files`);
+    if (this.mount.handles.clear() !== 0) throw new Error("handles are left");
+    if (this.mount.nodes.clear() !== 0) throw new Error("nodes are left");
+    const bugs = this.kernel.log.filter((line) => line.startsWith("error"));
+    if (bugs.length > 0) throw new Error(bugs.join("\n"));
+  }
+}

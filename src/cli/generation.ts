@@ -96,37 +96,50 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
 }
 
 async function openModel(config: Config, log: Log, recordings: RecordingStore | undefined): Promise<NamedModel> {
-  const [{ chooseProvider }, { openaiModel, DEFAULT_MODEL }, { recordedModel }] = await Promise.all([
+  const { DEFAULT_MODEL } = await import("../llm/openai.ts");
+  const said = config.providers.find(({ model }) => model !== undefined)?.model ?? DEFAULT_MODEL;
+  const store = recordings ?? (await openRecordings(config, log));
+  const asked = config.mode === "replay" ? undefined : await openProvider(config, log, said);
+  const name = asked?.name ?? said;
+  if (store === undefined) {
+    if (asked === undefined) throw new Error("a model with neither provider nor recordings");
+    return asked;
+  }
+  const { recordedModel } = await import("../recording/recording.ts");
+  const say = log.tagged("recording");
+  const { mode } = config;
+  const model = recordedModel(asked?.model, store, {
+    mode,
+    warn: (text) => say.warn(text),
+    log: (text) => say.info(text),
+  });
+  return { name, model };
+}
+
+/** Where there is no server to ask, recordings may still answer everything: it is told when one is missing. */
+async function openProvider(config: Config, log: Log, said: string): Promise<NamedModel> {
+  const [{ chooseProvider }, { openaiModel }] = await Promise.all([
     import("../llm/provider.ts"),
     import("../llm/openai.ts"),
-    import("../recording/recording.ts"),
   ]);
   const say = log.tagged("llm");
-  const store = recordings ?? (await openRecordings(config, log));
-  const provider =
-    config.mode === "replay"
-      ? undefined
-      : await chooseProvider(config.providers).catch((error: unknown) => {
-          // Recordings may answer everything.
-          if (store !== undefined && error instanceof LlmError && error.kind === "unconfigured") return undefined;
-          throw error;
-        });
-  const name = provider?.model ?? config.providers.find(({ model }) => model !== undefined)?.model ?? DEFAULT_MODEL;
-  if (provider !== undefined) say.info(`asking ${name} at ${new URL(provider.baseUrl).host} (${provider.source})`);
-  const asked =
-    provider === undefined
-      ? undefined
-      : openaiModel({ ...provider, ...timeouts(config.timeoutMs), log: (message) => say.info(message) });
-  if (store !== undefined) {
-    return { name, model: recordedModel(asked, store, { mode: config.mode, warn: (message) => say.warn(message) }) };
+  try {
+    const provider = await chooseProvider(config.providers);
+    say.info(`asking ${provider.model} at ${new URL(provider.baseUrl).host} (${provider.source})`);
+    const settings = { ...provider, ...timeouts(config.timeoutMs), log: (text: string) => say.info(text) };
+    return { name: provider.model, model: openaiModel(settings) };
+  } catch (error) {
+    if (!(error instanceof LlmError) || error.kind !== "unconfigured" || config.mode !== "auto") throw error;
+    return { name: said, model: { complete: () => Promise.reject(error) } };
   }
-  if (asked === undefined) throw new Error("a model without provider and recordings");
-  return { name, model: asked };
 }
 
 async function openRecordings(config: Config, log: Log): Promise<RecordingStore | undefined> {
-  if (config.recordings === undefined || config.mode === "off") return undefined;
-  throw new Error(`${typeof log}: there is no folder of recordings yet`);
+  if (config.mode === "off") return undefined;
+  const { openStore } = await import("../recording/store.ts");
+  const { mode, ownRecordings: local, s3 } = config;
+  const warn = (message: string) => log.write("warn", "recording", message);
+  return openStore(config.recordings, { mode, local, s3, warn });
 }
 
 /** No wait within an answer is longer than the whole may take. */

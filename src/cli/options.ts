@@ -30,8 +30,9 @@ export const modelFlags = flags({
   },
   recordings: {
     type: "string",
-    valueHint: "DIR",
-    description: "a folder of recorded answers to use and to add to (LLMFS_RECORDINGS)",
+    valueHint: "DIR|URL",
+    description:
+      "recorded answers, to use and to add to: a folder, redis://… or s3://BUCKET/PREFIX; default ~/.cache/llmfs/recordings (LLMFS_RECORDINGS)",
   },
   mode: {
     type: "enum",

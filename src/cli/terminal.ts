@@ -1,16 +1,23 @@
-/** Standard output for results, standard error for talk. A reader that has gone away is no failure. */
+/**
+ * Standard output for results, standard error for talk. A reader that has gone away is no failure.
+ *
+ * By descriptor: `process.stderr` would open a second one, and a background mount would hold the terminal for ever.
+ */
 import { writeSync } from "node:fs";
+import { isatty } from "node:tty";
 import { CliError, messageOf } from "./exit.ts";
+
+/** Narrower terminals are rare, and would wrap. */
+const WIDTH = 79;
 
 /** One line of talk. */
 export function say(line: string): void {
   writeAll(2, Buffer.from(`${line}\n`));
 }
 
-/** Puts `line`, cut to the width of the terminal, where the cursor's line is. */
+/** Puts `line`, cut to fit into one, where the cursor's line is. */
 export function overwrite(line: string): void {
-  const width = Math.max(1, (process.stderr.columns || 80) - 1);
-  writeAll(2, Buffer.from(`\r\u001b[K${line.slice(0, width)}`));
+  writeAll(2, Buffer.from(`\r\u001b[K${line.slice(0, WIDTH)}`));
 }
 
 /** Part of the result. Throws CliError("save") when it can't be written. */
@@ -24,7 +31,7 @@ export function show(result: string | Uint8Array): void {
 
 /** True where a person watches. */
 export function isTerminal(): boolean {
-  return process.stderr.isTTY === true;
+  return isatty(2);
 }
 
 /** Writes everything, also to a pipe that is full for the moment and does not block. */

@@ -26,9 +26,9 @@ export const mount = command({
       "for programs that still use the mount.",
   ],
   async run(args) {
+    const config = readConfig(args);
     if (wayToMount() === "none") throw notPermitted("no CAP_SYS_ADMIN, and no setuid fusermount3");
     const mountpoint = checkedMountpoint(args.dir);
-    const config = readConfig(args);
     checkOutputs(config, mountpoint);
     const told = (pid: number) => {
       if (args.json) show(`${JSON.stringify({ mountpoint, pid })}\n`);

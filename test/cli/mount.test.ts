@@ -1,0 +1,356 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { openaiServer } from "../support/openai-server.ts";
+import { eventually, finished, isAlive, mountedType, PROGRAMS, Sandbox } from "../support/program.ts";
+
+let sandbox: Sandbox;
+beforeEach(() => {
+  sandbox = new Sandbox();
+});
+afterEach(() => sandbox[Symbol.dispose]());
+
+function servingPid(mountpoint: string): number {
+  return JSON.parse(readFileSync(`${mountpoint}/.llmfs/status.json`, "utf8")).pid;
+}
+
+describe.each(PROGRAMS)("%s", (_, program) => {
+  test("mount returns when the mount answers, and unmount when the process behind it has ended", async () => {
+    const dir = sandbox.directory("mnt");
+    const mounted = await sandbox.llmfs(["mount", dir], { program });
+    expect(mounted).toEqual({ status: 0, stdout: "", stderr: "" });
+    expect(mountedType(dir)).toBe("fuse.llmfs");
+    writeFileSync(`${dir}/file`, "content");
+    expect(readFileSync(`${dir}/file`, "utf8")).toBe("content");
+    const pid = servingPid(dir);
+    expect(await sandbox.llmfs(["unmount", dir], { program })).toEqual({ status: 0, stdout: "", stderr: "" });
+    expect(mountedType(dir)).toBeUndefined();
+    expect(isAlive(pid)).toBe(false);
+    expect(readdirSync(dir)).toEqual([]);
+  });
+
+  test("mount -f serves until it is told to end, and saves", async () => {
+    const dir = sandbox.directory("mnt");
+    const child = sandbox.start(["mount", "-f", "--save", "tree.json", dir], { program });
+    await eventually("it is mounted", () => mountedType(dir) !== undefined);
+    writeFileSync(`${dir}/file`, "content");
+    child.kill("SIGINT");
+    const { status, stderr } = await finished(child);
+    expect([status, mountedType(dir)]).toEqual([0, undefined]);
+    expect(stderr).toBe(`mounted at ${dir}\nunmounted ${dir}\n`);
+    expect(readFileSync(sandbox.at("tree.json"), "utf8")).toContain('"content"');
+  });
+});
+
+test("llmfs DIR is llmfs mount DIR", async () => {
+  const dir = sandbox.directory("mnt");
+  expect((await sandbox.llmfs(["mnt"])).status).toBe(0);
+  expect(mountedType(dir)).toBe("fuse.llmfs");
+  expect((await sandbox.llmfs(["unmount", "mnt"])).status).toBe(0);
+});
+
+test("--json says on standard output where it is mounted and who serves it", async () => {
+  const dir = sandbox.directory("mnt");
+  const { stdout } = await sandbox.llmfs(["mount", "--json", dir]);
+  expect(JSON.parse(stdout)).toEqual({ mountpoint: dir, pid: servingPid(dir) });
+});
+
+test("a mountpoint may be named through a symlink, with blanks and backslashes in its name", async () => {
+  const dir = sandbox.directory("a b\\040c");
+  symlinkSync(dir, sandbox.at("link"));
+  expect((await sandbox.llmfs(["mount", "link"])).status).toBe(0);
+  expect(mountedType(dir)).toBe("fuse.llmfs");
+  expect((await sandbox.llmfs(["unmount", "link"])).status).toBe(0);
+  expect(mountedType(dir)).toBeUndefined();
+});
+
+describe("a mountpoint that cannot be used is told before anything is done", () => {
+  test("missing", async () => {
+    const { status, stderr } = await sandbox.llmfs(["mount", "nowhere"]);
+    expect([status, stderr]).toEqual([80, "llmfs: nowhere does not exist; make it with: mkdir -p nowhere\n"]);
+  });
+
+  test("a file", async () => {
+    writeFileSync(sandbox.at("file"), "");
+    const { status, stderr } = await sandbox.llmfs(["mount", "file"]);
+    expect(status).toBe(80);
+    expect(stderr).toStartWith("llmfs: file is not a directory");
+  });
+
+  test("not empty", async () => {
+    mkdirSync(`${sandbox.directory("mnt")}/inside`);
+    const { status, stderr } = await sandbox.llmfs(["mount", "mnt"]);
+    expect(status).toBe(80);
+    expect(stderr).toStartWith('llmfs: mnt is not empty (it holds "inside")');
+  });
+
+  test("mounted already", async () => {
+    sandbox.directory("mnt");
+    await sandbox.llmfs(["mount", "mnt"]);
+    const { status, stderr } = await sandbox.llmfs(["mount", "mnt"]);
+    expect([status, stderr]).toEqual([
+      81,
+      "llmfs: mnt: an llmfs is mounted there already; end it with: llmfs unmount mnt\n",
+    ]);
+  });
+
+  test("and no model is asked", async () => {
+    await using server = await openaiServer();
+    const { status } = await sandbox.llmfs(["mount", "nowhere", "--prompt", "a site", "--base-url", server.baseUrl]);
+    expect([status, server.requests.length, server.otherPaths]).toEqual([80, 0, []]);
+  });
+});
+
+describe("what fails in the background is told in the foreground, with nothing mounted", () => {
+  test("a snapshot that is missing", async () => {
+    const dir = sandbox.directory("mnt");
+    const { status, stderr } = await sandbox.llmfs(["mount", "mnt", "--from", "no.json"]);
+    expect(status).toBe(85);
+    expect(stderr).toContain(sandbox.at("no.json"));
+    expect(mountedType(dir)).toBeUndefined();
+  });
+
+  test("a snapshot that is broken", async () => {
+    const dir = sandbox.directory("mnt");
+    writeFileSync(sandbox.at("bad.json"), '{"llmfs": 1, "entries": [{"path": "/../x", "type": "file"}]}');
+    const { status, stderr } = await sandbox.llmfs(["mount", "mnt", "--from", "bad.json"]);
+    expect([status, mountedType(dir)]).toEqual([85, undefined]);
+    expect(stderr).toStartWith(`llmfs: ${sandbox.at("bad.json")}`);
+  });
+
+  test("a key that is refused", async () => {
+    const dir = sandbox.directory("mnt");
+    await using server = await openaiServer([{ status: 401, body: { error: { message: "bad key" } } }]);
+    const { status, stderr } = await sandbox.llmfs(["mount", "mnt", "--prompt", "a site"], {
+      env: { OPENAI_BASE_URL: server.baseUrl, OPENAI_API_KEY: "sk-very-secret", LLMFS_MODEL: "scripted" },
+    });
+    expect([status, mountedType(dir)]).toEqual([86, undefined]);
+    expect(stderr).toContain("127.0.0.1");
+    expect(stderr + sandbox.log()).not.toContain("sk-very-secret");
+  });
+
+  test("a server that is not there", async () => {
+    sandbox.directory("mnt");
+    const { status } = await sandbox.llmfs(["mount", "mnt", "--prompt", "a site", "--model", "m"], {
+      env: { OPENAI_BASE_URL: "http://127.0.0.1:9/v1" },
+    });
+    expect(status).toBe(86);
+  }, 20_000);
+
+  test("a place to save to that cannot be written, before anything costs money", async () => {
+    sandbox.directory("mnt");
+    const { status, stderr } = await sandbox.llmfs(["mount", "mnt", "--save", "no/such/tree.json"]);
+    expect(status).toBe(89);
+    expect(stderr).toContain("the folder cannot be written");
+  });
+
+  test("a place to save to that lies in the mount", async () => {
+    sandbox.directory("mnt");
+    const { status, stderr } = await sandbox.llmfs(["mount", "mnt", "--save", "mnt/tree.json"]);
+    expect(status).toBe(2);
+    expect(stderr).toContain("lies in the mount itself");
+  });
+});
+
+test("a log that cannot be written costs a warning, not the mount", async () => {
+  const dir = sandbox.directory("mnt");
+  writeFileSync(sandbox.at("state"), "a file, where a folder should be");
+  const child = sandbox.start(["mount", "-f", "mnt"]);
+  await eventually("it is mounted", () => mountedType(dir) !== undefined);
+  child.kill("SIGTERM");
+  const { status, stderr } = await finished(child);
+  expect(status).toBe(0);
+  expect(stderr).toContain("cannot be written");
+  expect(stderr).toContain("going on without");
+});
+
+describe("a launcher and its daemon notice each other's end", () => {
+  const unanswered = ["mount", "mnt", "--prompt", "a site", "--model", "scripted", "--base-url"];
+
+  function daemonsOf(dir: string): readonly number[] {
+    return readdirSync("/proc")
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .filter((pid) => {
+        try {
+          const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+          return argv.includes("--daemon") && argv.includes(dir);
+        } catch {
+          return false;
+        }
+      });
+  }
+
+  test("a launcher that is killed takes a daemon along that is not ready yet", async () => {
+    const dir = sandbox.directory("mnt");
+    await using server = await openaiServer([{ hang: true }]);
+    const launcher = sandbox.start([...unanswered, server.baseUrl]);
+    const request = await server.request(0);
+    expect(daemonsOf(dir).length).toBe(1);
+    launcher.kill("SIGKILL");
+    await request.disconnected;
+    await eventually("the daemon has ended", () => daemonsOf(dir).length === 0);
+    expect(mountedType(dir)).toBeUndefined();
+  });
+
+  test("a launcher that is interrupted ends the daemon and has the signal's status", async () => {
+    const dir = sandbox.directory("mnt");
+    await using server = await openaiServer([{ hang: true }]);
+    const launcher = sandbox.start([...unanswered, server.baseUrl]);
+    await server.request(0);
+    launcher.kill("SIGINT");
+    const { status } = await finished(launcher);
+    expect([status, daemonsOf(dir)]).toEqual([130, []]);
+  });
+
+  test("a daemon that is killed before it is ready is told by its launcher", async () => {
+    const dir = sandbox.directory("mnt");
+    await using server = await openaiServer([{ hang: true }]);
+    const launcher = sandbox.start([...unanswered, server.baseUrl]);
+    await server.request(0);
+    process.kill(daemonsOf(dir)[0] ?? 0, "SIGKILL");
+    const { status, stderr } = await finished(launcher);
+    expect(status).toBe(1);
+    expect(stderr).toContain("was killed (SIGKILL) before it was ready");
+  });
+
+  test("a mount outlives its launcher's session, terminal and directory", async () => {
+    const dir = sandbox.directory("mnt");
+    await sandbox.llmfs(["mount", dir]);
+    const pid = servingPid(dir);
+    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/.*\) /, "").split(" ");
+    expect(Number(fields[3])).toBe(pid);
+    const links = ["cwd", "fd/0", "fd/1", "fd/2"].map((name) => readlinkSync(`/proc/${pid}/${name}`));
+    expect(links).toEqual(["/", "/dev/null", "/dev/null", "/dev/null"]);
+  });
+});
+
+describe("however the process ends, the mount goes with it", () => {
+  test("SIGTERM unmounts and saves", async () => {
+    const dir = sandbox.directory("mnt");
+    await sandbox.llmfs(["mount", "--save", "tree.json", dir]);
+    writeFileSync(`${dir}/file`, "content");
+    const pid = servingPid(dir);
+    process.kill(pid, "SIGTERM");
+    await eventually("the process has ended", () => !isAlive(pid));
+    expect(mountedType(dir)).toBeUndefined();
+    expect(readFileSync(sandbox.at("tree.json"), "utf8")).toContain('"content"');
+  });
+
+  test("SIGKILL leaves no dead mount behind", async () => {
+    const dir = sandbox.directory("mnt");
+    await sandbox.llmfs(["mount", dir]);
+    process.kill(servingPid(dir), "SIGKILL");
+    await eventually("the mount is gone", () => mountedType(dir) === undefined);
+    expect(readdirSync(dir)).toEqual([]);
+  });
+
+  test("a signal does not wait for ever for programs that use the mount; the same again does not wait at all", async () => {
+    const dir = sandbox.directory("mnt");
+    await sandbox.llmfs(["mount", "--save", "tree.json", dir]);
+    writeFileSync(`${dir}/file`, "content");
+    const pid = servingPid(dir);
+    const fd = openSync(`${dir}/file`, "r");
+    try {
+      process.kill(pid, "SIGTERM");
+      await eventually("the mount is gone from sight", () => mountedType(dir) === undefined);
+      expect(isAlive(pid)).toBe(true);
+      process.kill(pid, "SIGTERM");
+      await eventually("the process has ended", () => !isAlive(pid));
+    } finally {
+      closeSync(fd);
+    }
+    expect(readFileSync(sandbox.at("tree.json"), "utf8")).toContain('"content"');
+  });
+});
+
+describe("unmount", () => {
+  test("of what is no mount of ours says what it is", async () => {
+    sandbox.directory("mnt");
+    const nothing = await sandbox.llmfs(["unmount", "mnt"]);
+    expect(nothing).toEqual({ status: 83, stdout: "", stderr: "llmfs: mnt: no llmfs is mounted there\n" });
+    const proc = await sandbox.llmfs(["unmount", "/proc"]);
+    expect([proc.status, proc.stderr]).toEqual([83, "llmfs: /proc: what is mounted there is proc, not llmfs\n"]);
+  });
+
+  test("of a directory inside a mount names the mount", async () => {
+    const dir = sandbox.directory("mnt");
+    await sandbox.llmfs(["mount", dir]);
+    mkdirSync(`${dir}/inner`);
+    const { status, stderr } = await sandbox.llmfs(["unmount", `${dir}/inner`]);
+    expect([status, stderr]).toEqual([
+      83,
+      `llmfs: ${dir}/inner: no llmfs is mounted there; it lies in the one mounted at ${dir}\n`,
+    ]);
+  });
+
+  test("of a busy mount names the program that uses it, and leaves it mounted; --lazy takes it away", async () => {
+    const dir = sandbox.directory("mnt");
+    await sandbox.llmfs(["mount", dir]);
+    const user = Bun.spawn({ cmd: ["sleep", "60"], cwd: dir });
+    try {
+      const { status, stderr } = await sandbox.llmfs(["unmount", "mnt"]);
+      expect([status, stderr]).toEqual([
+        81,
+        `llmfs: mnt is still used by sleep (${user.pid}); end that, or use --lazy\n`,
+      ]);
+      expect(mountedType(dir)).toBe("fuse.llmfs");
+      expect((await sandbox.llmfs(["unmount", "--lazy", "mnt"])).status).toBe(0);
+      expect(mountedType(dir)).toBeUndefined();
+    } finally {
+      user.kill();
+    }
+  });
+
+  test("waits until the tree is saved", async () => {
+    const dir = sandbox.directory("mnt");
+    await sandbox.llmfs(["mount", "--save", "tree.json", dir]);
+    writeFileSync(`${dir}/big`, Buffer.alloc(20 << 20, "line of text\n"));
+    expect((await sandbox.llmfs(["unmount", "mnt"])).status).toBe(0);
+    expect(statSync(sandbox.at("tree.json")).size).toBeGreaterThan(20 << 20);
+  });
+});
+
+describe("save", () => {
+  test("writes the live tree, and what it wrote can be mounted", async () => {
+    const dir = sandbox.directory("mnt");
+    await sandbox.llmfs(["mount", dir]);
+    writeFileSync(`${dir}/file`, "content");
+    expect((await sandbox.llmfs(["save", "mnt", "tree.json"])).status).toBe(0);
+    const { stdout } = await sandbox.llmfs(["save", "mnt", "-"]);
+    expect(stdout).toBe(readFileSync(sandbox.at("tree.json"), "utf8"));
+    expect(mountedType(dir)).toBe("fuse.llmfs");
+    expect((await sandbox.llmfs(["run", "--from", "tree.json", "--", "cat", "file"])).stdout).toBe("content");
+  });
+
+  test("to a place that cannot be written says so", async () => {
+    const dir = sandbox.directory("mnt");
+    await sandbox.llmfs(["mount", dir]);
+    const { status, stderr } = await sandbox.llmfs(["save", "mnt", "no/such/tree.json"]);
+    expect(status).toBe(89);
+    expect(stderr).toContain("no/such/tree.json");
+  });
+
+  test("happens at intervals when that is asked for", async () => {
+    const dir = sandbox.directory("mnt");
+    await sandbox.llmfs(["mount", "--save", "tree.json", "--save-every", "50ms", dir]);
+    writeFileSync(`${dir}/file`, "content");
+    await eventually("the file is in a snapshot", () => {
+      try {
+        return readFileSync(sandbox.at("tree.json"), "utf8").includes('"content"');
+      } catch {
+        return false;
+      }
+    });
+    expect(mountedType(dir)).toBe("fuse.llmfs");
+  });
+});

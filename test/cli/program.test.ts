@@ -1,0 +1,100 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import packageJson from "../../package.json";
+import { COMMANDS } from "../../src/cli/llmfs.ts";
+import { Sandbox } from "../support/program.ts";
+
+let sandbox: Sandbox;
+beforeAll(() => {
+  sandbox = new Sandbox();
+});
+afterAll(() => sandbox[Symbol.dispose]());
+
+const llmfs = (...args: string[]) => sandbox.llmfs(args);
+
+test("--version names program and version, on standard output", async () => {
+  expect(await llmfs("--version")).toEqual({ status: 0, stdout: `llmfs ${packageJson.version}\n`, stderr: "" });
+});
+
+test("--help names every command", async () => {
+  const { status, stdout, stderr } = await llmfs("--help");
+  expect([status, stderr]).toEqual([0, ""]);
+  for (const name of COMMANDS.keys()) expect(stdout).toContain(`  ${name} `);
+  expect((await llmfs("-h")).stdout).toBe(stdout);
+});
+
+test("every command has a --help of its own, on standard output, whatever else is on the line", async () => {
+  for (const name of COMMANDS.keys()) {
+    const { status, stdout, stderr } = await llmfs(name, "--nonsense", "--help");
+    expect([name, status, stderr]).toEqual([name, 0, ""]);
+    expect(stdout).toContain(`Usage: llmfs ${name}`);
+  }
+});
+
+test("what follows -- belongs to the command that is run, --help too", async () => {
+  const { stdout } = await llmfs("run", "--", "printf", "%s\\n", "--help");
+  expect(stdout).toBe("--help\n");
+});
+
+test("help has no colours where no terminal is", async () => {
+  expect((await llmfs("mount", "--help")).stdout).not.toContain("\u001b");
+});
+
+describe("a wrong command line ends with status 2, says why and how it is called, and does nothing", () => {
+  const cases: readonly (readonly [string, readonly string[], string])[] = [
+    ["no arguments", [], "what to do?"],
+    ["an unknown flag", ["mount", "/tmp", "--promt", "x"], "unknown flag --promt; did you mean --prompt?"],
+    [
+      "an unknown flag before all else",
+      ["--forground", "/tmp"],
+      "unknown flag --forground; did you mean --foreground?",
+    ],
+    ["a misspelt command", ["moutn", "/tmp"], "unknown command moutn; did you mean mount?"],
+    ["a surplus argument", ["unmount", "/a", "/b"], 'unexpected argument "/b"'],
+    ["a surplus argument after --version", ["--version", "x"], 'unexpected argument "x"'],
+    ["a missing place", ["save", "/tmp"], "FILE is missing"],
+    ["a missing --", ["run", "ls", "-l"], 'unexpected argument "ls"; put -- before the command'],
+    ["nothing to run", ["run"], "nothing to run: -- CMD"],
+    ["a bad size", ["run", "--size", "huge", "--", "true"], "--size huge: expected a size"],
+    ["no prompt to generate from", ["generate"], "--prompt is missing, and LLMFS_PROMPT is not set"],
+    [
+      "a prompt and a snapshot",
+      ["run", "--prompt", "a b", "--from", "x", "--", "true"],
+      "--prompt and --from exclude each other",
+    ],
+  ];
+  test.each(cases)("%s", async (_, args, message) => {
+    const { status, stdout, stderr } = await llmfs(...args);
+    expect([status, stdout]).toEqual([2, ""]);
+    expect(stderr).toContain(`llmfs: ${message}`);
+    expect(stderr).toContain("Usage: llmfs");
+  });
+});
+
+describe("input that cannot be used", () => {
+  test("a prompt file that is missing", async () => {
+    const { status, stderr } = await llmfs("generate", "--prompt", "prompts/site.md");
+    expect(status).toBe(84);
+    expect(stderr).toBe(
+      "llmfs: --prompt prompts/site.md: that looks like a file and does not exist; to use it as text, add a word\n",
+    );
+  });
+
+  test("a prompt file that is no text", async () => {
+    await Bun.write(sandbox.at("picture.png"), new Uint8Array([0x89, 0x50, 0xff]));
+    const { status, stderr } = await llmfs("generate", "-F", "picture.png");
+    expect(status).toBe(84);
+    expect(stderr).toBe("llmfs: --prompt: picture.png is not UTF-8 text\n");
+  });
+
+  test("an empty prompt on standard input", async () => {
+    const { status, stderr } = await sandbox.llmfs(["generate", "--prompt", "-"], { stdin: "\n" });
+    expect(status).toBe(84);
+    expect(stderr).toContain("standard input is empty");
+  });
+
+  test("an unreadable variable", async () => {
+    const { status, stderr } = await sandbox.llmfs(["generate", "--prompt", "a b"], { env: { LLMFS_MODE: "replya" } });
+    expect(status).toBe(84);
+    expect(stderr).toBe("llmfs: LLMFS_MODE replya: expected auto, record, replay or off\n");
+  });
+});

@@ -1,0 +1,132 @@
+/**
+ * llmfs as a person starts it: a process of its own, in an environment of its own.
+ *
+ * From source by default, and as the compiled binary where a test is about what only that has: what `npm test` builds.
+ */
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Subprocess } from "bun";
+import { mounts } from "../../src/fuse/mountinfo.ts";
+import { umount } from "../../src/libc.ts";
+
+const ROOT = join(import.meta.dir, "../..");
+
+export const SOURCE: readonly string[] = [process.execPath, join(ROOT, "src/main.ts")];
+export const BINARY: readonly string[] = [join(ROOT, "dist/llmfs")];
+
+/** Both ways to start llmfs, for `test.each`. */
+export const PROGRAMS = [
+  ["from source", SOURCE],
+  ["the compiled binary", BINARY],
+] as const;
+
+export interface Finished {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface StartOptions {
+  readonly program?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  readonly stdin?: string;
+}
+
+/** A folder of its own for a test's mountpoints, state and files. Disposing it leaves nothing mounted in it. */
+export class Sandbox implements Disposable {
+  readonly path = mkdtempSync(join(tmpdir(), "llmfs-test-"));
+  readonly #children: Subprocess[] = [];
+
+  /** A path in it. */
+  at(name: string): string {
+    return join(this.path, name);
+  }
+
+  /** A new empty directory in it. */
+  directory(name: string): string {
+    mkdirSync(this.at(name));
+    return this.at(name);
+  }
+
+  /** What this process's own environment says of models, prompts and places stays out. */
+  environment(added: Readonly<Record<string, string>> = {}): Record<string, string> {
+    return {
+      PATH: process.env.PATH ?? "/usr/bin:/bin:/usr/sbin:/sbin",
+      HOME: this.path,
+      XDG_STATE_HOME: this.at("state"),
+      TMPDIR: this.path,
+      ...added,
+    };
+  }
+
+  start(args: readonly string[], options: StartOptions = {}): Subprocess<"pipe", "pipe", "pipe"> {
+    const program = options.program ?? SOURCE;
+    if (program === BINARY && !existsSync(BINARY[0] ?? "")) throw new Error("dist/llmfs is not there: npm run build");
+    const child = Bun.spawn({
+      cmd: [...program, ...args],
+      cwd: options.cwd ?? this.path,
+      env: this.environment(options.env),
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+    this.#children.push(child);
+    if (options.stdin !== undefined) child.stdin.write(options.stdin);
+    child.stdin.end();
+    return child;
+  }
+
+  /** Starts it and waits for its end. */
+  async llmfs(args: readonly string[], options: StartOptions = {}): Promise<Finished> {
+    return finished(this.start(args, options));
+  }
+
+  /** The temporary mountpoints of `run` and `demo` that are there. */
+  leftovers(): readonly string[] {
+    return readdirSync(this.path).filter((name) => /^llmfs-/.test(name));
+  }
+
+  log(): string {
+    try {
+      return readFileSync(this.at("state/llmfs/llmfs.log"), "utf8");
+    } catch {
+      return "";
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const child of this.#children) child.kill("SIGKILL");
+    for (const { path } of mounts().toReversed()) {
+      if (path.startsWith(`${this.path}/`)) umount(path, 2);
+    }
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+export async function finished(child: Subprocess<"pipe", "pipe", "pipe">): Promise<Finished> {
+  const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+  const status = await child.exited;
+  return { status: child.signalCode === null ? status : -1, stdout, stderr };
+}
+
+/** What is mounted at a place: "fuse.llmfs" for one of ours; undefined for nothing. */
+export function mountedType(path: string): string | undefined {
+  return mounts().findLast((mount) => mount.path === path)?.type;
+}
+
+/** Looks until it is so. Throws after ten seconds. */
+export async function eventually(what: string, holds: () => boolean): Promise<void> {
+  for (const until = performance.now() + 10_000; !holds(); await Bun.sleep(10)) {
+    if (performance.now() > until) throw new Error(`waited in vain: ${what}`);
+  }
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    // A zombie, whose parent has not looked yet, is dead.
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,250 @@
+/**
+ * Recordings on S3 or anything that speaks its protocol, for a fleet.
+ *
+ * Objects: `<prefix>/recordings/<key>.txt` holds the text of format.ts, `<prefix>/claims/<key>` belongs to whoever is
+ * making that answer. A claim's holder rewrites it every few seconds; one that has not changed for a while, by the
+ * watcher's own clock, is dead. So no two clocks are ever compared.
+ */
+import { S3Client } from "bun";
+import { readRecording, writeRecording } from "./format.ts";
+import { byLabel } from "./memory.ts";
+import type { Claim, Fault, Recording, RecordingStore } from "./recording.ts";
+
+export interface S3Settings {
+  /** Absent: Amazon's, by the region. */
+  readonly endpoint?: string;
+  readonly region?: string;
+  readonly accessKeyId?: string;
+  readonly secretAccessKey?: string;
+  readonly sessionToken?: string;
+}
+
+export interface S3Options extends S3Settings {
+  readonly warn?: (message: string) => void;
+  /** How long a claim lives without being rewritten. Default 30 s. */
+  readonly claimMs?: number;
+  /** The longest that one request may take. Default 15 s. */
+  readonly timeoutMs?: number;
+}
+
+/** So many objects are read at once when all are listed. */
+const PARALLEL = 16;
+/** On a server that ignores conditions, how long to wait before looking whose claim it is that stands. */
+const SETTLE_MS = 200;
+
+/** `url` is `s3://bucket/prefix`. */
+export function s3Store(url: string, options: S3Options = {}): RecordingStore {
+  const {
+    warn = () => {},
+    claimMs = 30_000,
+    timeoutMs = 15_000,
+    endpoint,
+    region,
+    accessKeyId,
+    secretAccessKey,
+    sessionToken,
+  } = options;
+  const parsed = new URL(url);
+  const prefix = decodeURIComponent(parsed.pathname).replace(/^\/+|\/+$/g, "");
+  const name = url.replace(/\/+$/, "");
+  const at = (path: string) => (prefix === "" ? path : `${prefix}/${path}`);
+  const client = new S3Client({
+    bucket: parsed.host,
+    ...(endpoint !== undefined && { endpoint }),
+    ...(region !== undefined && { region }),
+    ...(accessKeyId !== undefined && { accessKeyId }),
+    ...(secretAccessKey !== undefined && { secretAccessKey }),
+    ...(sessionToken !== undefined && { sessionToken }),
+  });
+  const claims = new Claims(client, (key) => at(`claims/${key}`), claimMs);
+  const place = (key: string) => at(`recordings/${key}.txt`);
+  const warned = new Set<string>();
+
+  function asked<T>(work: () => Promise<T>): Promise<T> {
+    return inTime(name, timeoutMs, work);
+  }
+
+  async function textAt(object: string): Promise<string | undefined> {
+    try {
+      return await asked(() => client.file(object).text());
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  function read(object: string, text: string): Recording {
+    const recording = readRecording(text);
+    if (object !== place(recording.key)) throw new Error("it is kept under the name of another");
+    return recording;
+  }
+
+  function complain(object: string, reason: string): void {
+    if (warned.has(object)) return;
+    warned.add(object);
+    warn(`the recording ${object} on ${name} is not used: ${reason}`);
+  }
+
+  async function objects(): Promise<readonly string[]> {
+    const found: string[] = [];
+    let startAfter: string | undefined;
+    for (;;) {
+      const page = await asked(() => client.list({ prefix: at("recordings/"), ...(startAfter && { startAfter }) }));
+      for (const { key } of page.contents ?? []) found.push(key);
+      startAfter = found.at(-1);
+      if (!page.isTruncated || startAfter === undefined) return found;
+    }
+  }
+
+  async function all(onFault: (object: string, reason: string) => void): Promise<readonly Recording[]> {
+    const names = await objects();
+    const found: Recording[] = [];
+    for (let from = 0; from < names.length; from += PARALLEL) {
+      const some = names.slice(from, from + PARALLEL);
+      for (const [object, text] of await Promise.all(some.map(async (one) => [one, await textAt(one)] as const))) {
+        if (text === undefined) continue;
+        try {
+          found.push(read(object, text));
+        } catch (error) {
+          onFault(object, said(error));
+        }
+      }
+    }
+    return found.sort(byLabel);
+  }
+
+  return {
+    name,
+    async get(key) {
+      const text = await textAt(place(key));
+      if (text === undefined) return undefined;
+      try {
+        return read(place(key), text);
+      } catch (error) {
+        complain(place(key), said(error));
+        return undefined;
+      }
+    },
+    async put(recording) {
+      await asked(() =>
+        client.write(place(recording.key), writeRecording(recording), { type: "text/plain; charset=utf-8" }),
+      );
+    },
+    list: () => all(complain),
+    async check() {
+      const faults: Fault[] = [];
+      await all((object, reason) => faults.push({ name: object, reason }));
+      return faults;
+    },
+    async remove(key) {
+      await asked(() => client.delete(place(key)));
+    },
+    async discard(object) {
+      await asked(() => client.delete(object));
+    },
+    claim: (key) => asked(() => claims.take(key)),
+  };
+}
+
+class Claims {
+  readonly #client: S3Client;
+  readonly #place: (key: string) => string;
+  readonly #claimMs: number;
+  /** Claims of others: when we first saw them as they are. */
+  readonly #seen = new Map<string, { readonly etag: string; readonly since: number }>();
+  /** Whether the server honours If-None-Match on a write, once that is known. */
+  #conditional: boolean | undefined;
+
+  constructor(client: S3Client, place: (key: string) => string, claimMs: number) {
+    this.#client = client;
+    this.#place = place;
+    this.#claimMs = claimMs;
+  }
+
+  async take(key: string): Promise<Claim | undefined> {
+    const place = this.#place(key);
+    const standing = await this.#etag(place);
+    if (standing !== undefined && !this.#isDead(key, standing)) return undefined;
+    const token = crypto.randomUUID();
+    const condition = standing === undefined ? { "if-none-match": "*" } : { "if-match": standing };
+    if (!(await this.#write(place, token, condition))) return undefined;
+    this.#conditional ??= !(await this.#write(place, token, { "if-none-match": "*" }));
+    if (!this.#conditional) {
+      await Bun.sleep(SETTLE_MS);
+      if ((await this.#client.file(place).text()) !== token) return undefined;
+    }
+    this.#seen.delete(key);
+    return this.#hold(place, token);
+  }
+
+  #hold(place: string, token: string): Claim {
+    let beat = 0;
+    let renewed: Promise<unknown> = Promise.resolve();
+    const renew = () => {
+      beat += 1;
+      renewed = this.#client.write(place, `${token} ${beat}`).catch(() => {});
+    };
+    const timer = setInterval(renew, this.#claimMs / 3);
+    return {
+      [Symbol.asyncDispose]: async () => {
+        clearInterval(timer);
+        // A renewal that is still on its way would bring the claim back.
+        await renewed;
+        // If it cannot be dropped now, the others will see that it does not change any more.
+        await this.#client.delete(place).catch(() => {});
+      },
+    };
+  }
+
+  #isDead(key: string, etag: string): boolean {
+    const seen = this.#seen.get(key);
+    if (seen?.etag === etag) return performance.now() - seen.since > this.#claimMs;
+    this.#seen.set(key, { etag, since: performance.now() });
+    return false;
+  }
+
+  async #etag(place: string): Promise<string | undefined> {
+    try {
+      return (await this.#client.stat(place)).etag;
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Bun's client sends no conditions; a signed URL takes any header that was not signed. False: the condition failed. */
+  async #write(place: string, body: string, condition: Record<string, string>): Promise<boolean> {
+    const url = this.#client.presign(place, { method: "PUT", expiresIn: 60 });
+    const response = await fetch(url, { method: "PUT", body, headers: condition });
+    if (response.ok) return true;
+    if (response.status === 412 || response.status === 409 || response.status === 404) return false;
+    throw new Error(`a claim could not be written: status ${response.status}`);
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "NoSuchKey" || error.code === "NotFound");
+}
+
+async function inTime<T>(name: string, timeoutMs: number, work: () => Promise<T>): Promise<T> {
+  let timer: Timer | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${name}: no answer within ${timeoutMs / 1000} s`)), timeoutMs);
+  });
+  try {
+    return await Promise.race([work(), late]);
+  } catch (error) {
+    if (isMissing(error)) throw error;
+    throw new Error(
+      error instanceof Error && error.message.startsWith(name) ? error.message : `${name}: ${said(error)}`,
+    );
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function said(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // Bun says "an unexpected error has occurred" and puts what it was into the code.
+  return "code" in error && typeof error.code === "string" ? `${error.message} (${error.code})` : error.message;
+}

@@ -1,0 +1,95 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { draftOf } from "../../src/generate/draft.ts";
+import { createEngine } from "../../src/generate/engine.ts";
+import { generateStructure } from "../../src/generate/structure.ts";
+import { demoStore } from "../../src/recording/embedded.ts";
+import { folderStore } from "../../src/recording/folder.ts";
+import { memoryStore } from "../../src/recording/memory.ts";
+import { recordedModel } from "../../src/recording/recording.ts";
+import { scriptedModel } from "../support/scripted-model.ts";
+
+let folder: string;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "llmfs-replay-"));
+  const store = folderStore(join(folder, "recordings"));
+  for (const recording of await demoStore().list()) await store.put(recording);
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** The system calls that make, connect or use sockets, of a process and of all its threads. */
+function traced(...more: string[]): { calls: string; output: string } {
+  const out = join(folder, "trace");
+  const child = [
+    process.execPath,
+    join(import.meta.dir, "../support/replay-child.ts"),
+    join(folder, "recordings"),
+    ...more,
+  ];
+  const { stdout, stderr, exitCode } = Bun.spawnSync(["strace", "-f", "-e", "trace=%network", "-o", out, ...child]);
+  if (exitCode !== 0) throw new Error(stderr.toString());
+  const calls = readFileSync(out, "utf8")
+    .split("\n")
+    .filter((line) => /^\d+ +\w+\(/.test(line));
+  return { calls: calls.join("\n"), output: stdout.toString() };
+}
+
+describe.skipIf(Bun.which("strace") === null)("replaying (needs strace)", () => {
+  test("opens no socket, not even for a miss", () => {
+    const { calls, output } = traced();
+    expect(calls).toBe("");
+    const { files, miss } = JSON.parse(output);
+    expect(files).toBe(19);
+    expect(miss).toContain("no recording for /README.md");
+    expect(miss).toMatch(/The nearest is \/README\.md \([0-9a-f]{16}…\): the prompt differs at line \d+/);
+  });
+
+  test("is watched closely enough: one fetch would be seen", () => {
+    expect(traced("socket").calls).toContain("connect(");
+  });
+});
+
+describe("a changed prompt", () => {
+  const structure = (code: string, docs = "Plain words.") =>
+    JSON.stringify({
+      directories: [
+        { path: "src", description: "", prompt: code },
+        { path: "docs", description: "", prompt: docs },
+      ],
+      files: ["README.md", "src/a.py", "src/sub/b.py", "docs/c.md"].map((path) => ({
+        path,
+        description: `what ${path} is`,
+      })),
+      symlinks: [],
+      unfinished: [],
+    });
+
+  /** Lays the tree out and generates everything; says which files a model was asked for. */
+  async function run(store: ReturnType<typeof memoryStore>, answer: string, prompt = "A tree."): Promise<string[]> {
+    const planner = recordedModel(scriptedModel(answer), memoryStore("none"), { mode: "off" });
+    const tree = draftOf(await generateStructure({ prompt, model: planner, modelName: "m" }));
+    const writer = scriptedModel(({ messages }) => `content for ${messages.length}\n`);
+    const engine = createEngine({ model: recordedModel(writer, store, { mode: "auto" }), modelName: "m", tree });
+    await Promise.all(tree.files.map((path) => engine.generate(tree.request(path), new AbortController().signal)));
+    return writer.labels.map(String).sort();
+  }
+
+  test("invalidates exactly the files it reaches", async () => {
+    const store = memoryStore("memory");
+    expect(await run(store, structure("Python 3.10."))).toHaveLength(4);
+    expect(await run(store, structure("Python 3.10."))).toEqual([]);
+    expect(await run(store, structure("Python 3.12."))).toEqual(["/src/a.py", "/src/sub/b.py"]);
+    expect(await run(store, structure("Python 3.12.", "Old English."))).toEqual(["/docs/c.md"]);
+    expect(await run(store, structure("Python 3.10."))).toEqual([]);
+  });
+
+  test("of the whole tree reaches all of it", async () => {
+    const store = memoryStore("memory");
+    await run(store, structure("Python 3.10."));
+    expect(await run(store, structure("Python 3.10."), "Another tree.")).toHaveLength(4);
+  });
+});

@@ -1,0 +1,11 @@
+/** A process that claims an answer and then holds on to it until it is killed. */
+import { redisStore } from "../../src/recording/redis.ts";
+import { s3Store } from "../../src/recording/s3.ts";
+import { S3_KEYS } from "./servers.ts";
+
+const { STORE = "", KEY = "", ENDPOINT = "" } = process.env;
+const store = STORE.startsWith("redis")
+  ? redisStore(STORE, { claimMs: 300 })
+  : s3Store(STORE, { ...S3_KEYS, endpoint: ENDPOINT, claimMs: 300 });
+console.log((await store.claim?.(KEY)) === undefined ? "refused" : "held");
+await new Promise(() => setInterval(() => {}, 1000));

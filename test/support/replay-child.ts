@@ -1,0 +1,22 @@
+/** Replays the demo's structure and files from a folder of recordings; with an argument, opens a socket as well. */
+import { draftOf } from "../../src/generate/draft.ts";
+import { createEngine } from "../../src/generate/engine.ts";
+import { generateStructure } from "../../src/generate/structure.ts";
+import { openaiModel } from "../../src/llm/openai.ts";
+import { DEMO_MODEL, DEMO_PROMPT } from "../../src/recording/embedded.ts";
+import { recordedModel } from "../../src/recording/recording.ts";
+import { openStore } from "../../src/recording/store.ts";
+
+const [folder = "", socket] = process.argv.slice(2);
+const store = await openStore(folder, { mode: "replay", local: folder, warn: console.error });
+// A model that would be asked: replaying must not.
+const server = openaiModel({ baseUrl: "http://127.0.0.1:9/v1", apiKey: "sk-never" });
+const model = recordedModel(server, store, { mode: "replay" });
+const structure = await generateStructure({ prompt: DEMO_PROMPT, model, modelName: DEMO_MODEL });
+const tree = draftOf(structure);
+const engine = createEngine({ model, modelName: DEMO_MODEL, tree });
+for (const path of tree.files) await engine.generate(tree.request(path), new AbortController().signal);
+const missing = { ...tree.request("/README.md"), prompts: ["Something else."] };
+const error: unknown = await engine.generate(missing, new AbortController().signal).catch((reason) => reason);
+if (socket) await fetch("http://127.0.0.1:9/").catch(() => {});
+console.log(JSON.stringify({ files: tree.files.length, miss: String(error) }));

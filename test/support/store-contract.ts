@@ -1,0 +1,49 @@
+/** What every store of recordings owes its callers, as tests. */
+import { expect, test } from "bun:test";
+import type { ChatRequest } from "../../src/llm/llm.ts";
+import { requestKey } from "../../src/recording/key.ts";
+import type { Recording, RecordingStore } from "../../src/recording/recording.ts";
+
+export function recordingOf(text: string, label = "/a.txt", model = "m"): Recording {
+  const request: ChatRequest = { model, messages: [{ role: "user", content: `Write ${label}\n\n| é ✓` }] };
+  const usage = { inputTokens: 3, outputTokens: 4 };
+  return { key: requestKey(request), label, request, answer: { text, model: "m-1", usage } };
+}
+
+/** `open` gives another handle on the same, initially empty place at every call. */
+export function storeContract(open: () => RecordingStore): void {
+  test("a recording that was put is found by everybody, and one that was not is not", async () => {
+    const one = recordingOf("hello\n", "/contract/get");
+    expect(await open().get(one.key, one.label)).toBeUndefined();
+    await open().put(one);
+    expect(await open().get(one.key, one.label)).toEqual(one);
+    expect(await open().get(one.key)).toEqual(one);
+  });
+
+  test("putting replaces, and removing forgets", async () => {
+    const store = open();
+    const one = recordingOf("first\n", "/contract/replace");
+    await store.put(one);
+    await store.put(recordingOf("second\n", "/contract/replace"));
+    expect((await store.get(one.key))?.answer.text).toBe("second\n");
+    await store.remove?.(one.key);
+    expect(await store.get(one.key)).toBeUndefined();
+  });
+
+  test("text of any kind comes back as it was", async () => {
+    const store = open();
+    for (const [index, text] of ["", "\n", "a\u0000b", "\r\n\r\n", "🌊".repeat(70_000), "\n\nanswer\n"].entries()) {
+      const one = recordingOf(text, `/contract/text ${index}`);
+      await store.put(one);
+      expect(await store.get(one.key)).toEqual(one);
+    }
+  });
+
+  test("the list is sorted by what the recordings are for", async () => {
+    const store = open();
+    for (const { key } of await store.list()) await store.remove?.(key);
+    for (const label of ["/b", "structure", "/a/c", "/a"]) await store.put(recordingOf("x", label));
+    expect((await store.list()).map(({ label }) => label)).toEqual(["/a", "/a/c", "/b", "structure"]);
+    expect((await store.check?.()) ?? []).toEqual([]);
+  });
+}

@@ -77,6 +77,17 @@ export class Directory extends InodeBase {
     return dentry;
   }
 
+  /** Puts another inode under the name, at the same place. Precondition: the name is there. Link counts are the caller's. */
+  replace(name: string, inode: Inode): void {
+    const before = this.#byName.get(name);
+    if (before === undefined) throw new Error(`replace: ${name} is not there`);
+    const dentry: Dentry = { ...before, inode };
+    if (before.inode.dentry === before) before.inode.dentry = undefined;
+    inode.dentry = dentry;
+    this.#byName.set(name, dentry);
+    this.#inOrder[this.#slot(dentry.cookie)] = dentry;
+  }
+
   /** The first entry whose cookie is greater than this one, and so on: calls back until it returns false. */
   from(cookie: number, visit: (dentry: Dentry) => boolean): void {
     for (let slot = this.#slot(cookie + 1); slot < this.#inOrder.length; slot++) {

@@ -93,14 +93,23 @@ export class Tree {
     return inode;
   }
 
-  /** Every inode with its path, each directory before what it holds, names in byte order. The root is "/". */
+  /**
+   * Every inode with its path, each directory before what it holds, names in byte order. The root is "/". The names of a
+   * directory are those it has when the walk comes to it. Deep trees need no deep stack.
+   */
   *walk(from: Directory = this.root, path = "/"): Generator<{ readonly path: string; readonly inode: Inode }> {
     if (path === "/") yield { path, inode: from };
-    const names = [...from.entries()].sort((a, b) => (a.name < b.name ? -1 : 1));
-    for (const { name, inode } of names) {
-      const below = join(path, name);
+    const open = [{ path, names: sorted(from) }];
+    for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
+      const next = top.names.pop();
+      if (next === undefined) {
+        open.pop();
+        continue;
+      }
+      const { name, inode } = next;
+      const below = join(top.path, name);
       yield { path: below, inode };
-      if (inode.kind === "directory") yield* this.walk(inode, below);
+      if (inode.kind === "directory") open.push({ path: below, names: sorted(inode) });
     }
   }
 
@@ -201,7 +210,7 @@ export class Tree {
     if ((flags & RENAME_EXCHANGE) !== 0) {
       if (target === undefined) throw new FsError("ENOENT");
       if (target.kind === "directory" && this.#isWithin(from, target)) throw new FsError("EINVAL");
-      this.#exchange(from, name, moved, to, newName, target);
+      if (target !== moved) this.#exchange(from, name, moved, to, newName, target);
       return undefined;
     }
     if (target !== undefined) {
@@ -237,8 +246,7 @@ export class Tree {
   /** Swaps in another inode under the same name (regenerated content). Precondition: the name is a file's. */
   replace(directory: Directory, name: string, inode: RegularFile): Inode {
     const old = this.#existing(directory, name);
-    directory.remove(name);
-    directory.insert(name, inode);
+    directory.replace(name, inode);
     inode.nlink++;
     directory.touchMtime(this.clock);
     this.#unlinked(old);
@@ -383,6 +391,11 @@ export class Tree {
     if (links.size > this.space.inodes)
       throw new Error(`${links.size} inodes in the tree, ${this.space.inodes} counted`);
   }
+}
+
+/** Names and inodes, the last one first. */
+function sorted(directory: Directory): { readonly name: string; readonly inode: Inode }[] {
+  return [...directory.entries()].sort((a, b) => (a.name < b.name ? 1 : -1));
 }
 
 /** Who owns what is made in a directory: as fs/inode.c:inode_init_owner(), a setgid directory hands down its group. */

@@ -26,6 +26,13 @@ export function fileOperations(mount: Mount) {
     return { fh: handles.open(file, flags), open_flags, backing_id };
   }
 
+  function closed(fh: number): void {
+    const { file } = handles.release(fh);
+    passthrough.released(file);
+    // The last writer is gone without having written: it claims a size again.
+    if (file.lazy && !handles.beingWritten(file)) mount.invalidate(file, false);
+  }
+
   function copy(from: RegularFile, at: number, to: RegularFile, toAt: number, length: number): number {
     if (toAt + length > MAX_FILE_SIZE) throw new FsError("EFBIG");
     mount.beforeChange(to);
@@ -57,7 +64,11 @@ export function fileOperations(mount: Mount) {
           const { unique } = header;
           pending.wait(file, {
             unique,
-            done: () => mount.session().answer(unique, "open", opened(file, flags)),
+            done: () => {
+              const reply = opened(file, flags);
+              // Whoever opened it is gone, and will not release it.
+              if (!mount.session().answer(unique, "open", reply)) closed(reply.fh);
+            },
             fail: (error) => mount.session().fail(unique, error),
           });
           return PARKED;
@@ -83,10 +94,7 @@ export function fileOperations(mount: Mount) {
 
     release({ fh }) {
       if (control.release(fh)) return;
-      const { file } = handles.release(fh);
-      passthrough.released(file);
-      // The last writer is gone without having written: it claims a size again.
-      if (file.lazy && !handles.beingWritten(file)) mount.invalidate(file, false);
+      closed(fh);
     },
 
     read({ fh, offset, size }, header, target) {

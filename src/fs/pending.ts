@@ -7,7 +7,7 @@
  */
 import { FsError } from "../errno.ts";
 import type { RegularFile } from "../tree/file.ts";
-import { toText } from "../tree/path.ts";
+import { toBytes, toText } from "../tree/path.ts";
 import { setXattr } from "../tree/xattrs.ts";
 import { briefOf } from "./brief.ts";
 import type { Mount } from "./mount.ts";
@@ -77,10 +77,22 @@ export class Pending {
     file.state = "ready";
     file.error = undefined;
     this.#failures.delete(file);
-    for (const [key, value] of metadata) setXattr(file, `user.llmfs.meta.${key}`, Buffer.from(value));
+    for (const [key, value] of metadata) this.#keep(attempt, key, value);
     file.touchMtime(mount.tree.clock);
     mount.store(file);
-    for (const waiter of this.#end(attempt)) waiter.done();
+    this.#end(attempt, (waiter) => waiter.done());
+  }
+
+  /** Metadata is a generator's, and may be anything; what cannot be an xattr is not worth the content. */
+  #keep({ file, ticket }: Attempt, key: string, value: string): void {
+    try {
+      if (key.includes("\0")) throw new FsError("EINVAL", "a name must not hold a NUL byte");
+      setXattr(file, toBytes(`user.llmfs.meta.${key}`), Buffer.from(value));
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error;
+      const text = `attempt ${ticket}: the metadata ${JSON.stringify(key.slice(0, 64))} is not kept: ${error.message}`;
+      this.#post({ type: "log", level: "warn", tag: "fs", text });
+    }
   }
 
   /** It failed. The next open tries again. */
@@ -92,16 +104,20 @@ export class Pending {
     file.error = error;
     this.#failures.set(file, (this.#failures.get(file) ?? 0) + 1);
     this.#mount().invalidate(file, false);
-    for (const waiter of this.#end(attempt)) waiter.fail(error);
+    this.#end(attempt, (waiter) => waiter.fail(error));
+  }
+
+  /** Somebody wants it made anew: earlier failures are not held against it. */
+  forgive(file: RegularFile): void {
+    this.#failures.delete(file);
   }
 
   /** Somebody wrote first: those who waited see what was written. */
   overwritten(file: RegularFile): void {
     const attempt = this.#byFile.get(file);
     if (attempt === undefined) return;
-    const waiters = this.#end(attempt);
     this.#post({ type: "cancel", ticket: attempt.ticket });
-    for (const waiter of waiters) waiter.done();
+    this.#end(attempt, (waiter) => waiter.done());
   }
 
   /** A reader got a signal. True if it waited here; when it was the last one, the attempt is called off. */
@@ -114,16 +130,13 @@ export class Pending {
       attempt.waiters.delete(waiter);
       waiter.fail(new FsError("EINTR", "interrupted while waiting for content"));
     }
-    if (attempt.waiters.size === 0) this.#callOff(attempt);
+    if (attempt.waiters.size === 0) this.#callOff(attempt, new FsError("EINTR"));
     return true;
   }
 
   /** The mount is gone, and with it whoever waited. */
   clear(): void {
-    for (const attempt of [...this.#byFile.values()]) {
-      for (const waiter of attempt.waiters) waiter.fail(new FsError("ENODEV", "unmounted"));
-      this.#callOff(attempt);
-    }
+    for (const attempt of [...this.#byFile.values()]) this.#callOff(attempt, new FsError("ENODEV", "unmounted"));
   }
 
   #begin(file: RegularFile): Attempt {
@@ -136,31 +149,41 @@ export class Pending {
     file.error = undefined;
     this.#byFile.set(file, attempt);
     this.#byTicket.set(attempt.ticket, attempt);
+    // A generator that waits has no handle: nothing else would keep the file alive when it is unlinked.
+    mount.tree.hold(file);
     this.#post({ type: "generate", request });
     return attempt;
   }
 
-  #callOff(attempt: Attempt): void {
-    this.#end(attempt);
+  #callOff(attempt: Attempt, reason: FsError): void {
     attempt.file.state = "pending";
     this.#post({ type: "cancel", ticket: attempt.ticket });
+    this.#end(attempt, (waiter) => waiter.fail(reason));
   }
 
-  /** Forgets the attempt; the waiters are the caller's to answer. */
-  #end(attempt: Attempt): Waiter[] {
+  /** Forgets the attempt and answers all who wait for it, whatever becomes of one of them. */
+  #end(attempt: Attempt, answer: (waiter: Waiter) => void): void {
     this.#byFile.delete(attempt.file);
     this.#byTicket.delete(attempt.ticket);
     for (const { unique } of attempt.waiters) if (unique !== undefined) this.#byUnique.delete(unique);
-    const waiters = [...attempt.waiters];
+    for (const waiter of attempt.waiters) {
+      try {
+        answer(waiter);
+      } catch (error) {
+        waiter.fail(error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error }));
+      }
+    }
     attempt.waiters.clear();
-    return waiters;
+    this.#mount().tree.drop(attempt.file);
   }
 
   /** Follows who waits for whom from `file` on; if that leads back to the requester, nobody would ever be answered. */
   #refuseCycle(file: RegularFile, requester: number): void {
     const chain: RegularFile[] = [];
+    const seen = new Set<RegularFile>();
     const leadsBack = (at: RegularFile): boolean => {
-      if (chain.includes(at)) return false;
+      if (seen.has(at)) return false;
+      seen.add(at);
       chain.push(at);
       if (at.ino === requester) return true;
       for (const attempt of this.#byFile.values()) {
@@ -177,4 +200,8 @@ export class Pending {
     const loop = [names.at(-1) ?? "", ...names].join(" → ");
     throw new FsError("EDEADLK", `files that are made from each other: ${loop}`);
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -58,6 +58,7 @@ export function xattrOperations(mount: Mount) {
     if (file.state === "generating") return;
     file.state = "pending";
     file.error = undefined;
+    mount.pending.forgive(file);
     mount.invalidate(file, false);
   }
 

@@ -121,9 +121,9 @@ export class Content {
 
   /** The whole content in a new array. Throws ENOMEM where there can be no such array. */
   bytes(): Uint8Array {
-    if (this.#size > 2 ** 32)
-      throw new FsError("ENOMEM", `a file of ${this.#size} bytes is too large to hand over whole`);
-    const all = new Uint8Array(this.#size);
+    const { size } = this;
+    if (size > 2 ** 32) throw new FsError("ENOMEM", `a file of ${size} bytes is too large to hand over whole`);
+    const all = new Uint8Array(size);
     this.read(0, all);
     return all;
   }
@@ -288,14 +288,26 @@ export class Content {
     let free = this.#space.freePages;
     if (last - first <= free) return length;
     for (let page = first; page < last; page++) {
-      const there = page * PAGE < this.#size && store.nextData(page * PAGE) === page * PAGE;
-      if (!there && free-- === 0) {
+      if (!this.#takesSpace(store, page) && free-- === 0) {
         const room = page * PAGE - offset;
         if (room <= 0) throw new FsError("ENOSPC");
         return room;
       }
     }
     return length;
+  }
+
+  /** Whether a page is counted already: it holds data, or is reserved, which only the attempt to reserve it tells. */
+  #takesSpace(store: Store, page: number): boolean {
+    const at = page * PAGE;
+    if (at < this.#size && store.nextData(at) === at) return true;
+    store.stat(STAT);
+    const { blocks } = STAT;
+    store.allocate(at, PAGE);
+    store.stat(STAT);
+    if (STAT.blocks === blocks) return true;
+    store.punch(at, PAGE);
+    return false;
   }
 
   /** Moves the bytes into a store, if they are not there. */

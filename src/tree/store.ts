@@ -157,7 +157,8 @@ export function memoryFiles(): Stores {
  * asking us. Throws SystemError where this process may not mount.
  */
 export function tmpfsFiles(pageLimit: number): Stores {
-  const size = (pages: number) => (Number.isFinite(pages) ? String(Math.max(1, pages) * 4096) : "0");
+  // No limit is the largest number rather than 0: without any size, statfs(2) counts nothing.
+  const size = (pages: number) => String(BigInt(Math.min(Math.max(1, pages), 2 ** 50)) * 4096n);
   const mount = libc.detachedMount("tmpfs", { size: size(pageLimit), nr_inodes: "0", mode: "700" });
   return fdStores(() => libc.temporaryFile(mount), {
     usedPages() {

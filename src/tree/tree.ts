@@ -387,7 +387,8 @@ export class Tree {
       inode.checkInvariants();
       pages += inode.allocated / 4096;
     }
-    if (pages > this.space.pages) throw new Error(`${pages} pages in the tree, ${this.space.pages} counted`);
+    const { usedPages } = this.space;
+    if (pages > usedPages) throw new Error(`${pages} pages in the tree, ${usedPages} counted`);
     if (links.size > this.space.inodes)
       throw new Error(`${links.size} inodes in the tree, ${this.space.inodes} counted`);
   }

@@ -1,0 +1,107 @@
+import { describe, expect, test } from "bun:test";
+import { Directory, FIRST_COOKIE } from "../../src/tree/directory.ts";
+import { RegularFile } from "../../src/tree/file.ts";
+import type { Clock } from "../../src/tree/inode.ts";
+import { Space } from "../../src/tree/space.ts";
+
+const clock: Clock = (take) => take(0, 0);
+const OWNER = { uid: 0, gid: 0 };
+const space = new Space();
+
+let ino = 1;
+function fill(names: Iterable<string>): Directory {
+  const directory = new Directory(ino++, 0o755, OWNER, clock);
+  for (const name of names) directory.insert(name, new RegularFile(ino++, 0o644, OWNER, clock, space));
+  return directory;
+}
+
+/** Reads as the kernel does: so many entries at a time, each time from the last cookie. */
+function read(directory: Directory, count: number, between: () => void = () => {}): string[] {
+  const names: string[] = [];
+  for (let cookie = FIRST_COOKIE - 1; ; between()) {
+    let taken = 0;
+    directory.from(cookie, (dentry) => {
+      if (taken === count) return false;
+      taken++;
+      names.push(dentry.name);
+      cookie = dentry.cookie;
+      return true;
+    });
+    if (taken === 0) return names;
+  }
+}
+
+const names = (count: number) => Array.from({ length: count }, (_value, index) => `n${index}`);
+
+describe("reading a directory in parts", () => {
+  test("gives every entry once, in the order they were made", () => {
+    for (const count of [1, 3, 1000]) expect(read(fill(names(100)), count)).toEqual(names(100));
+  });
+
+  test("gives every entry that stays, once, whatever else is removed meanwhile", () => {
+    const directory = fill(names(1000));
+    let next = 0;
+    const seen = read(directory, 10, () => {
+      // What was seen, and what is still to come: as rm -r with a helper.
+      for (let removed = 0; removed < 9 && next < 500; removed++, next++) directory.remove(`n${next}`);
+      directory.checkInvariants();
+    });
+    expect(new Set(seen).size).toBe(seen.length);
+    for (let stays = 500; stays < 1000; stays++) expect(seen).toContain(`n${stays}`);
+  });
+
+  test("gives no entry twice that is removed and made again meanwhile only once more at most", () => {
+    const directory = fill(names(100));
+    let rounds = 0;
+    const seen = read(directory, 10, () => {
+      if (rounds++ > 50) return;
+      directory.remove("n5");
+      directory.insert("n5", new RegularFile(ino++, 0o644, OWNER, clock, space));
+    });
+    expect(seen.filter((name) => name !== "n5")).toEqual(names(100).filter((name) => name !== "n5"));
+  });
+
+  test("goes on behind a cookie whose entry is gone", () => {
+    const directory = fill(names(100));
+    const cookie = directory.get("n49")?.cookie ?? 0;
+    for (let index = 10; index < 90; index++) directory.remove(`n${index}`);
+    directory.checkInvariants();
+    const after: string[] = [];
+    directory.from(cookie, ({ name }) => after.push(name) > 0);
+    expect(after).toEqual(names(100).slice(90));
+  });
+
+  test("never uses a cookie again", () => {
+    const directory = fill(["a"]);
+    const used = new Set<number>();
+    for (let round = 0; round < 100; round++) {
+      const cookie = directory.remove("a").cookie;
+      expect(used.has(cookie)).toBe(false);
+      used.add(cookie);
+      directory.insert("a", new RegularFile(ino++, 0o644, OWNER, clock, space));
+    }
+  });
+});
+
+test("names of Object's own are names like any other", () => {
+  const directory = fill(["__proto__", "constructor", "hasOwnProperty"]);
+  expect(directory.size).toBe(3);
+  expect(directory.get("toString")).toBeUndefined();
+  directory.remove("__proto__");
+  expect(directory.get("__proto__")).toBeUndefined();
+});
+
+test("an inode knows one of its names, and forgets it when the name goes", () => {
+  const directory = fill(["a"]);
+  const inode = directory.get("a")?.inode;
+  expect(inode?.dentry?.name).toBe("a");
+  directory.remove("a");
+  expect(inode?.dentry).toBeUndefined();
+});
+
+test("a hundred thousand entries are removed in the time it takes to look at each a few times", () => {
+  const directory = fill(names(100_000));
+  for (const name of names(100_000)) directory.remove(name);
+  directory.checkInvariants();
+  expect(directory.size).toBe(0);
+});

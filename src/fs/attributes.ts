@@ -142,6 +142,7 @@ export function attributeOperations(mount: Mount) {
         const changes = file.lazy || file.size !== request.size || (valid & abi.FATTR_FH) !== 0;
         mount.beforeChange(file);
         file.truncate(request.size);
+        mount.changed(file);
         if (changes) file.touchMtime(tree.clock);
       }
       if ((valid & abi.FATTR_MODE) !== 0) inode.mode = (inode.mode & S_IFMT) | (request.mode & 0o7777);

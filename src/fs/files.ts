@@ -46,7 +46,9 @@ export function fileOperations(mount: Mount) {
       done += put;
       if (put < got) break;
     }
-    if (done > 0) to.touchMtime(tree.clock);
+    if (done === 0) return 0;
+    mount.changed(to);
+    to.touchMtime(tree.clock);
     return done;
   }
 
@@ -57,6 +59,7 @@ export function fileOperations(mount: Mount) {
       if ((flags & O_TRUNC) !== 0) {
         mount.beforeChange(file);
         file.truncate(0);
+        mount.changed(file);
         file.touchMtime(tree.clock);
         if ((open_flags & abi.FUSE_OPEN_KILL_SUIDGID) !== 0) dropSetId(file);
       } else if (file.lazy) {
@@ -110,6 +113,7 @@ export function fileOperations(mount: Mount) {
       // The kernel computes where an append goes from the size it knows; ours is the one that counts.
       const append = (flags & O_APPEND) !== 0 && (write_flags & abi.FUSE_WRITE_CACHE) === 0;
       const written = file.write(append ? file.size : offset, data);
+      mount.changed(file);
       if ((write_flags & abi.FUSE_WRITE_KILL_SUIDGID) !== 0) dropSetId(file);
       file.touchMtime(tree.clock);
       return { size: written };
@@ -122,6 +126,7 @@ export function fileOperations(mount: Mount) {
       mount.beforeChange(file);
       if ((mode & FALLOC_FL_PUNCH_HOLE) !== 0) file.punch(offset, length);
       else file.allocate(offset, length, (mode & FALLOC_FL_KEEP_SIZE) !== 0);
+      mount.changed(file);
       file.touchMtime(tree.clock);
     },
 

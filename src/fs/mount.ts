@@ -20,11 +20,13 @@ export interface Mount {
   readonly claimedSize: number;
   /** The conversation with the kernel. It exists once the operations do. */
   session(): Session;
-  /**
-   * A regular file's content is about to change at the hand of somebody who writes. Whoever reads the old content
-   * (a snapshot being saved) takes it first; a file that waits for a generator becomes an ordinary one.
-   */
+  /** A file's content is about to change: whoever reads the old one (a snapshot being saved) takes it first. */
   beforeChange(file: RegularFile): void;
+  /**
+   * A file's content did change, at the hand of somebody who writes. One that waited for a generator is an ordinary
+   * file from here on, and its readers see what was written. Not called when the change failed.
+   */
+  changed(file: RegularFile): void;
   /** Hands content that came into being to the kernel, with its size, before anybody who waits for it goes on. */
   store(file: RegularFile): void;
   /** Tells the kernel that what it keeps of an inode is out of date: its attributes, and its pages if `pages`. */

@@ -50,6 +50,8 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     session,
     beforeChange(file) {
       answers.beforeChange(file);
+    },
+    changed(file) {
       if (!file.becomeStatic()) return;
       this.invalidate(file, false);
       pending.overwritten(file);

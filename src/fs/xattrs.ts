@@ -63,8 +63,12 @@ export function xattrOperations(mount: Mount) {
   }
 
   function becomeStatic(file: RegularFile): void {
-    if (file.lazy) mount.beforeChange(file);
-    else file.state = "static";
+    if (!file.lazy) {
+      file.state = "static";
+      return;
+    }
+    mount.beforeChange(file);
+    mount.changed(file);
   }
 
   /**

@@ -497,6 +497,23 @@ describe("who writes first", () => {
     expect(state(fs, "/poem")).toBe("static");
     expect(() => getXattr(fs, "/poem", "user.llmfs.error")).toThrow(new FsError("ENODATA"));
   });
+
+  test("a truncation that fails leaves it pending", () => {
+    using fs = served();
+    fs.pending("/poem");
+    expect(fs.kernel.errno("setattr", fs.node("/poem"), { valid: 8, size: 2 ** 60 })).toBe("EFBIG");
+    expect(state(fs, "/poem")).toBe("pending");
+  });
+
+  test("a write that fails leaves it pending", () => {
+    using fs = served({ size: 4096 });
+    fs.file("/full", "x".repeat(4096));
+    fs.pending("/poem");
+    const open = fs.open("/poem", O_WRONLY);
+    expect(() => fs.write(open, "mine")).toThrow(new FsError("ENOSPC"));
+    expect(() => fs.write(open, "mine", 2 ** 60)).toThrow(new FsError("EFBIG"));
+    expect(state(fs, "/poem")).toBe("pending");
+  });
 });
 
 describe("content belongs to the inode", () => {

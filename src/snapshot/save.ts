@@ -44,6 +44,11 @@ export interface Captured {
 }
 
 const DEFAULT_BYTES = 1 << 20;
+/**
+ * Files that the kernel writes by itself (passthrough) change without `beforeChange`. So many bytes of them are copied
+ * at once; larger ones are saved as they are when their turn comes.
+ */
+const UNASKED_LIMIT = 16 << 20;
 
 export class SnapshotSaver implements Disposable {
   readonly #tree: Tree;
@@ -56,10 +61,15 @@ export class SnapshotSaver implements Disposable {
   constructor(tree: Tree, options: SaveOptions = {}) {
     this.#tree = tree;
     this.#entries = capture(tree, options);
+    let unasked = UNASKED_LIMIT;
     for (const { inode, size } of this.#entries) {
       if (inode.kind !== "file" || size === 0 || this.#waiting.has(inode)) continue;
       tree.hold(inode);
       this.#waiting.set(inode, size);
+      if (inode.shared && size <= unasked) {
+        unasked -= size;
+        this.beforeChange(inode);
+      }
     }
     this.#fragments = this.#text();
   }
@@ -144,6 +154,7 @@ function capture(tree: Tree, options: SaveOptions): Captured[] {
     if (several && to === undefined) paths.set(inode, path);
     const owned = inode === root || inode.uid !== root.uid || inode.gid !== root.gid;
     const file = inode.kind === "file" ? inode : undefined;
+    file?.sync();
     entries.push({
       path,
       inode,

@@ -318,6 +318,20 @@ describe("a save while the tree changes is the tree as it was at the beginning",
   });
 });
 
+test("a small file that the kernel writes by itself is saved as it was at the beginning, its times too", () => {
+  const tree = newTree();
+  const file = makeFile(tree, tree.root, "a", "before\n");
+  const store = file.share();
+  store.write(0, Buffer.from("BEFORE\n"));
+  const saver = new SnapshotSaver(tree, { times: true });
+  const { mtime } = file;
+  store.write(0, Buffer.from("after\n\n\n"));
+  const text = drain(saver);
+  expect(mtime).toBeGreaterThan(1_500_000_000);
+  expect(textAt(load(text), "/a")).toBe("BEFORE\n");
+  expect(fileAt(load(text), "/a").mtime).toBe(mtime);
+});
+
 test("a file that grows shorter without a word is saved with zeros, and the snapshot can be loaded", () => {
   const tree = newTree();
   const file = makeFile(tree, tree.root, "a", "text of a line\n".repeat(50_000));

@@ -27,7 +27,9 @@ export function fileOperations(mount: Mount) {
   }
 
   function closed(fh: number): void {
-    const { file } = handles.release(fh);
+    const { file } = handles.get(fh);
+    mount.wroteUnseen(file);
+    handles.release(fh);
     passthrough.released(file);
     // The last writer is gone without having written: it claims a size again.
     if (file.lazy && !handles.beingWritten(file)) mount.invalidate(file, false);
@@ -62,7 +64,7 @@ export function fileOperations(mount: Mount) {
         mount.changed(file);
         file.touchMtime(tree.clock);
         if ((open_flags & abi.FUSE_OPEN_KILL_SUIDGID) !== 0) dropSetId(file);
-      } else if (file.lazy) {
+      } else if (file.lazy && !mount.wroteUnseen(file)) {
         if ((flags & O_ACCMODE) !== O_WRONLY) {
           const { unique } = header;
           pending.wait(file, {

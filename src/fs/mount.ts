@@ -27,6 +27,11 @@ export interface Mount {
    * file from here on, and its readers see what was written. Not called when the change failed.
    */
   changed(file: RegularFile): void;
+  /**
+   * A file that became pending while somebody had it open for writing may have bytes that the kernel wrote by itself.
+   * They count as any that are written. True if there are some.
+   */
+  wroteUnseen(file: RegularFile): boolean;
   /** Hands content that came into being to the kernel, with its size, before anybody who waits for it goes on. */
   store(file: RegularFile): void;
   /** Tells the kernel that what it keeps of an inode is out of date: its attributes, and its pages if `pages`. */

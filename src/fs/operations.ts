@@ -56,6 +56,11 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
       this.invalidate(file, false);
       pending.overwritten(file);
     },
+    wroteUnseen(file) {
+      if (!file.lazy || file.size === 0) return false;
+      this.changed(file);
+      return true;
+    },
     invalidate(inode, pages) {
       if (inode.lookups === 0) return;
       // An offset below 0 means the attributes alone.

@@ -106,6 +106,8 @@ export class Passthrough {
 
   #wants(file: RegularFile, flags: number): boolean {
     if (this.#device === undefined) return false;
+    // A write to a file without content must be seen: it keeps the generator from running.
+    if (file.lazy) return false;
     // What passes through does not clear these bits on a write.
     if (writable(flags)) return (file.mode & (S_ISUID | S_ISGID)) === 0;
     return file.stored;

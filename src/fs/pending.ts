@@ -67,6 +67,7 @@ export class Pending {
     if (attempt === undefined) return;
     const { file } = attempt;
     const mount = this.#mount();
+    if (mount.wroteUnseen(file)) return;
     try {
       if (file.write(0, bytes) < bytes.length) throw new FsError("ENOSPC");
     } catch (error) {

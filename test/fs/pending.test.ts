@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { FsError } from "../../src/errno.ts";
 import { CLAIMED_SIZE } from "../../src/fs/attributes.ts";
+import { FOPEN_PASSTHROUGH } from "../../src/fuse/abi.ts";
 import { ROOT, type ServedTree, served } from "../support/served.ts";
 
 const O_WRONLY = 1;
@@ -513,6 +514,66 @@ describe("who writes first", () => {
     expect(() => fs.write(open, "mine")).toThrow(new FsError("ENOSPC"));
     expect(() => fs.write(open, "mine", 2 ** 60)).toThrow(new FsError("EFBIG"));
     expect(state(fs, "/poem")).toBe("pending");
+  });
+
+  describe("while the kernel writes by itself", () => {
+    /** A file that became pending while somebody had it open for writing, past us. */
+    function unseen(fs: ServedTree) {
+      const file = fs.file("/poem");
+      const open = fs.open("/poem", O_WRONLY);
+      const store = file.share();
+      const value = Buffer.from("a poem");
+      fs.kernel.call("setxattr", open.nodeid, { name: "user.llmfs.prompt", value, size: value.length });
+      expect(state(fs, "/poem")).toBe("pending");
+      return { file, open, write: (text: string) => store.write(0, Buffer.from(text)) };
+    }
+
+    test("what it wrote counts when the file is closed", () => {
+      using fs = served();
+      const { file, open, write } = unseen(fs);
+      write("mine");
+      fs.kernel.release(open.nodeid, open.fh);
+      file.unshare();
+      expect(state(fs, "/poem")).toBe("static");
+      expect(fs.cat("/poem")).toBe("mine");
+    });
+
+    test("what it wrote counts when the file is opened", () => {
+      using fs = served();
+      const { file, write } = unseen(fs);
+      write("mine");
+      expect(fs.cat("/poem")).toBe("mine");
+      expect(fs.posted).toEqual([]);
+      file.unshare();
+    });
+
+    test("what it wrote counts against content that comes later", () => {
+      using fs = served();
+      const { file, write } = unseen(fs);
+      const unique = opening(fs, "/poem");
+      write("mine");
+      fs.content("generated");
+      expect(fate(fs, "/poem", unique)).toBe("mine");
+      file.unshare();
+    });
+
+    test("when it wrote nothing the file is still pending", () => {
+      using fs = served();
+      const { file, open } = unseen(fs);
+      fs.kernel.release(open.nodeid, open.fh);
+      file.unshare();
+      expect(state(fs, "/poem")).toBe("pending");
+    });
+
+    test("it does not write to a file that is pending when it is opened", () => {
+      using fs = served();
+      fs.pending("/poem");
+      fs.mount.passthrough.enable(-1);
+      const { open_flags } = fs.kernel.call("open", fs.node("/poem"), { flags: O_WRONLY });
+      expect(open_flags & FOPEN_PASSTHROUGH).toBe(0);
+      // It was not even tried: the device here would refuse, and that is logged.
+      expect(fs.posted).toEqual([]);
+    });
   });
 });
 

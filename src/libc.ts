@@ -42,6 +42,7 @@ const SYMBOLS = {
   sched_getaffinity: { args: ["i32", "u64", "ptr"], returns: "i32" },
   syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64", "i64"], returns: FFIType.i64_fast },
   fstatfs: { args: ["i32", "ptr"], returns: "i32" },
+  sched_yield: { args: [], returns: "i32" },
   strerror: { args: ["i32"], returns: "cstring" },
 } as const;
 
@@ -155,6 +156,11 @@ export function pread(fd: number, buffer: Uint8Array, length: number, offset: nu
 /** Bytes written, or the negative errno. */
 export function pwrite(fd: number, buffer: Uint8Array, length: number, offset: number): number {
   return length === 0 ? 0 : orErrno(load().pwrite(fd, buffer, length, offset));
+}
+
+/** Lets whoever else is to run on this processor run first. */
+export function yieldProcessor(): void {
+  load().sched_yield();
 }
 
 export const POLLIN = 1;

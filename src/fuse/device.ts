@@ -4,8 +4,9 @@
  * Knows which errno means "try again" and which "the mount is gone", and when to sleep. A request to a sleeping thread
  * costs 40 to 75 µs, nearly all of it the wake-up of an idle processor; so after an answer the loop looks again for a
  * short while before it sleeps. How long adapts: it grows when a request came soon after we slept, and shrinks to
- * nothing when looking was in vain, so that an idle mount burns no CPU. With one processor it never looks: there it
- * would keep the very program from running that it waits for.
+ * nothing when looking was in vain, so that an idle mount burns no CPU. Between two looks it yields the processor: whoever
+ * shares it with us, most often the very program that waits for our answer, runs first. With one processor it never
+ * looks.
  */
 import { ERRNO } from "../errno.ts";
 import * as libc from "../libc.ts";
@@ -67,8 +68,10 @@ export function serve(
     let length = libc.read(device.fd, at, buffer.length);
     if (length === -ERRNO.EAGAIN && spin > 0) {
       const until = performance.now() + spin;
-      do length = libc.read(device.fd, at, buffer.length);
-      while (length === -ERRNO.EAGAIN && performance.now() < until);
+      do {
+        libc.yieldProcessor();
+        length = libc.read(device.fd, at, buffer.length);
+      } while (length === -ERRNO.EAGAIN && performance.now() < until);
       spin = length > 0 ? LONGEST_SPIN_MS : spin / 2 < SHORTEST_SPIN_MS ? 0 : spin / 2;
     }
     if (length > 0) {

@@ -1,0 +1,153 @@
+/*
+ * The metadata and data rows of the benchmark, timed from inside one process.
+ *
+ *   driver DIR ROW FILES DATA_MIB
+ *
+ * prints one number: microseconds per operation, or MB/s for the data rows. DIR is on the filesystem under test.
+ * Rows build on each other in the order of `rows` in bench.ts: "create" fills the directories that "mkdir" made.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DIRECTORIES 100
+static char path[4096], other[4096];
+static char block[1 << 20];
+static const char *base;
+static int files;
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * 1e6 + t.tv_nsec / 1e3;
+}
+static void check(long result, const char *what) {
+  if (result < 0) {
+    fprintf(stderr, "%s %s: %s\n", what, path, strerror(errno));
+    exit(1);
+  }
+}
+static const char *file(int n) {
+  snprintf(path, sizeof path, "%s/d%02d/f%04d", base, n % DIRECTORIES, n);
+  return path;
+}
+static void directory(int n) { snprintf(path, sizeof path, "%s/d%02d", base, n); }
+static void read_file(int n) {
+  int fd = open(file(n), O_RDONLY);
+  check(fd, "open");
+  check(read(fd, block, 4096), "read");
+  close(fd);
+}
+static int list(int n) {
+  struct stat st;
+  struct dirent *entry;
+  int count = 0;
+  directory(n);
+  DIR *dir = opendir(path);
+  check(dir ? 0 : -1, "opendir");
+  while ((entry = readdir(dir))) {
+    check(fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW), "fstatat");
+    count++;
+  }
+  closedir(dir);
+  return count;
+}
+
+int main(int argc, char **argv) {
+  if (argc < 5) return 2;
+  base = argv[1];
+  const char *row = argv[2];
+  files = atoi(argv[3]);
+  long mib = atol(argv[4]);
+  struct stat st;
+  long operations = files;
+  double start = now();
+#define EACH for (int n = 0; n < files; n++)
+  if (!strcmp(row, "mkdir")) {
+    operations = 1000;
+    for (int n = 0; n < operations; n++) {
+      snprintf(path, sizeof path, "%s/m%d", base, n);
+      check(mkdir(path, 0755), "mkdir");
+    }
+  } else if (!strcmp(row, "setup")) {
+    for (int n = 0; n < DIRECTORIES; n++) directory(n), check(mkdir(path, 0755), "mkdir");
+  } else if (!strcmp(row, "create")) {
+    EACH {
+      int fd = open(file(n), O_CREAT | O_WRONLY | O_EXCL, 0644);
+      check(fd, "open");
+      check(write(fd, block, 4096), "write");
+      check(close(fd), "close");
+    }
+  } else if (!strcmp(row, "stat")) {
+    EACH check(stat(file(n), &st), "stat");
+  } else if (!strcmp(row, "read")) {
+    EACH read_file(n);
+  } else if (!strcmp(row, "list")) {
+    operations = 0;
+    for (int n = 0; n < DIRECTORIES; n++) operations += list(n);
+  } else if (!strcmp(row, "chmod")) {
+    EACH check(chmod(file(n), 0600 | (n & 1) * 044), "chmod");
+  } else if (!strcmp(row, "rename")) {
+    EACH {
+      file(n);
+      snprintf(other, sizeof other, "%s/d%02d/r%04d", base, (n + 1) % DIRECTORIES, n);
+      check(rename(path, other), "rename");
+    }
+  } else if (!strcmp(row, "rename-back")) {
+    EACH {
+      file(n);
+      snprintf(other, sizeof other, "%s/d%02d/r%04d", base, (n + 1) % DIRECTORIES, n);
+      check(rename(other, path), "rename");
+    }
+  } else if (!strcmp(row, "negative")) {
+    EACH {
+      snprintf(path, sizeof path, "%s/d%02d/no%04d", base, n % DIRECTORIES, n);
+      if (stat(path, &st) == 0) return 1;
+    }
+  } else if (!strcmp(row, "unlink")) {
+    EACH check(unlink(file(n)), "unlink");
+  } else if (!strcmp(row, "write-data")) {
+    snprintf(path, sizeof path, "%s/data", base);
+    int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0644);
+    check(fd, "open");
+    for (long n = 0; n < mib * 8; n++) check(write(fd, block, 1 << 17), "write");
+    check(close(fd), "close");
+  } else if (!strcmp(row, "rewrite-data")) {
+    snprintf(path, sizeof path, "%s/data", base);
+    int fd = open(path, O_WRONLY);
+    check(fd, "open");
+    for (long n = 0; n < mib * 8; n++) check(write(fd, block, 1 << 17), "write");
+    check(close(fd), "close");
+  } else if (!strcmp(row, "read-data")) {
+    snprintf(path, sizeof path, "%s/data", base);
+    int fd = open(path, O_RDONLY);
+    check(fd, "open");
+    for (long n = 0; n < mib * 8; n++) check(read(fd, block, 1 << 17), "read");
+    check(close(fd), "close");
+  } else if (!strcmp(row, "random-write")) {
+    snprintf(path, sizeof path, "%s/data", base);
+    int fd = open(path, O_WRONLY);
+    check(fd, "open");
+    unsigned long long seed = 42;
+    operations = 20000;
+    for (long n = 0; n < operations; n++) {
+      seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
+      check(pwrite(fd, block, 4096, (off_t)((seed >> 33) % (mib * 256)) * 4096), "pwrite");
+    }
+    check(close(fd), "close");
+  } else {
+    fprintf(stderr, "no row %s\n", row);
+    return 2;
+  }
+  double took = now() - start;
+  if (strstr(row, "-data")) printf("%.1f\n", mib * 1048576.0 / took);
+  else printf("%.3f\n", took / operations);
+  return 0;
+}

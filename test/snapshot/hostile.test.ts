@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { loadSnapshot, sniff } from "../../src/snapshot/load.ts";
 import { SnapshotError } from "../../src/snapshot/problem.ts";
 import { Space } from "../../src/tree/space.ts";
-import { at, load, loadEntries, newTree, textAt } from "./trees.ts";
+import { at, load, loadEntries, newTree, Random, randomTree, save, textAt } from "./trees.ts";
 
 /** What loading says, and that it leaves nothing behind. */
 function refusal(text: string | Uint8Array, space = new Space()): string {
@@ -278,4 +278,45 @@ test("sniff tells the formats apart by their first key", () => {
   expect(sniff(Buffer.from('{"files": []}'))).toBe("ancestor");
   expect(() => sniff(Buffer.from("{}"))).toThrow("is an empty object, not a snapshot");
   expect(() => sniff(Buffer.from('{"x": 1}'), "x.json")).toThrow("x.json, line 1: is no snapshot");
+});
+
+test("whatever is changed in a snapshot, it is loaded or refused; never anything else", () => {
+  for (let seed = 1; seed <= 12; seed++) {
+    const random = new Random(seed * 7919);
+    const good = Buffer.from(save(randomTree(seed)));
+    for (let round = 0; round < 20; round++) {
+      const bad = Buffer.from(good);
+      for (let changes = 1 + random.below(4); changes > 0; changes--) {
+        const where = random.below(bad.length);
+        const what = random.pick([
+          '"',
+          "\\",
+          "{",
+          "}",
+          "[",
+          "]",
+          ",",
+          ":",
+          "\n",
+          "0",
+          "/",
+          "..",
+          "\\ud800",
+          "\xff",
+          "\0",
+        ]);
+        bad.write(what, where, "latin1");
+      }
+      const cut = random.chance(3) ? bad.subarray(0, random.below(bad.length)) : bad;
+      const space = new Space({ bytes: 64 << 20 });
+      const tree = newTree({ space });
+      try {
+        loadSnapshot(tree, cut, { name: "tree.json" });
+      } catch (error) {
+        if (!(error instanceof SnapshotError)) throw error;
+        expect([tree.root.size, space.usedPages, space.inodes]).toEqual([0, 0, 1]);
+      }
+      tree.checkInvariants();
+    }
+  }
 });

@@ -33,6 +33,7 @@ export function llmGenerator(options: LlmOptions): ContentGenerator {
         metadata: {
           model: answer.model,
           ...(answer.usage && { input_tokens: answer.usage.inputTokens, output_tokens: answer.usage.outputTokens }),
+          ...(answer.usd !== undefined && { usd: answer.usd.toFixed(6) }),
           ...(answer.key && { request: answer.key }),
           ...(answer.recorded && { recorded: true }),
         },

@@ -50,6 +50,8 @@ export interface ChatAnswer {
   readonly key?: string;
   /** The answer was recorded earlier; nothing was asked and nothing spent. Absent: it came from a server. */
   readonly recorded?: boolean;
+  /** What it cost, in US dollars, at most; absent when the price is not known. */
+  readonly usd?: number;
 }
 
 export interface ChatOptions {

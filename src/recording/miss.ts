@@ -19,10 +19,12 @@ export async function explainMiss(
     );
   }
   const { recording, difference } = nearest;
+  const other = recording.request.model;
+  const named = other === request.model ? cure : `--model ${other} asks for what was recorded; or ${cure}`;
   const name = `${recording.label || "unnamed"} (${recording.key.slice(0, 16)}…)`;
   return new LlmError(
     "unrecorded",
-    `no recording for ${what} (${key.slice(0, 16)}…) in ${store.name}. The nearest is ${name}: ${difference}; ${cure}`,
+    `no recording for ${what} (${key.slice(0, 16)}…) in ${store.name}. The nearest is ${name}: ${difference}; ${named}`,
   );
 }
 

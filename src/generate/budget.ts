@@ -1,0 +1,139 @@
+/**
+ * Limits to what a mount may spend, checked before a call is made.
+ *
+ * A call reserves the most it may cost: its input, counted, and the longest answer it may get, which the server is told
+ * as its limit. So calls that run at once cannot overshoot together.
+ *
+ * Put it below the recordings: what is recorded costs nothing, and what is left must not change the requests' keys.
+ */
+import {
+  type ChatAnswer,
+  type ChatOptions,
+  type ChatRequest,
+  type ChatUsage,
+  type LanguageModel,
+  LlmError,
+} from "../llm/llm.ts";
+import { costOf, type PriceOf } from "../llm/prices.ts";
+import { type BudgetLimits, Ledger, type Reservation, type Spending } from "./ledger.ts";
+import { tokenCounter } from "./tokens.ts";
+
+export type { BudgetLimits, Spending } from "./ledger.ts";
+
+export interface BudgetOptions {
+  readonly limits?: BudgetLimits;
+  readonly priceOf: PriceOf;
+  readonly warn?: (message: string) => void;
+  /** The longest answer of a call that names no limit itself, where the budget has one. Default 32,768 tokens. */
+  readonly longestAnswer?: number;
+}
+
+export interface Budget {
+  /** The same model, within the budget. Several may share one. */
+  limit(model: LanguageModel): LanguageModel;
+  readonly spent: Spending;
+}
+
+export function createBudget(options: BudgetOptions): Budget {
+  const { limits = {}, priceOf, warn = () => {}, longestAnswer = 32_768 } = options;
+  const ledger = new Ledger(limits);
+  const warned = new Set<string>();
+
+  function checkPrice(model: string): void {
+    if (limits.usd === undefined || priceOf(model) !== undefined || warned.has(model)) return;
+    warned.add(model);
+    const cure = `--price ${model}=INPUT/OUTPUT gives one`;
+    warn(`no price of ${model} is known, so only --max-calls and --max-tokens hold for it, not --max-usd; ${cure}`);
+  }
+
+  async function complete(model: LanguageModel, request: ChatRequest, options: ChatOptions): Promise<ChatAnswer> {
+    checkPrice(request.model);
+    const price = priceOf(request.model);
+    const bounded = limits.tokens !== undefined || (limits.usd !== undefined && price !== undefined);
+    // Counting means loading the tokenizer: only where a limit needs it.
+    const input = bounded ? await inputTokens(request) : 0;
+    const answer = request.maxTokens ?? longestAnswer;
+    const reservation = await ledger.reserve({ model: request.model, input, answer, price }, options.signal);
+    const heard = new Heard(options.onText);
+    let usage: ChatUsage | undefined;
+    try {
+      const sent = bounded ? { ...request, maxTokens: reservation.answer } : request;
+      const whole = await model.complete(sent, { ...options, onText: heard.listen });
+      usage = await heard.used(request, whole);
+      return price ? { ...whole, usd: costOf(price, usage.inputTokens, usage.outputTokens) } : whole;
+    } catch (error) {
+      if (!wasFree(error)) usage = await heard.used(request, undefined);
+      throw explained(error, reservation, answer);
+    } finally {
+      reservation.settle(usage);
+    }
+  }
+
+  return {
+    get spent() {
+      return ledger.spending;
+    },
+    limit: (model) => ({ complete: (request, options = {}) => complete(model, request, options) }),
+  };
+}
+
+/** What came in over all attempts of a call: one that breaks off may have cost as much as an answer. */
+class Heard {
+  readonly #onText: ChatOptions["onText"];
+  #text = "";
+  #lost = "";
+  #lostAttempts = 0;
+
+  constructor(onText: ChatOptions["onText"]) {
+    this.#onText = onText;
+  }
+
+  readonly listen = (delta: string): void => {
+    if (delta === "" && this.#text !== "") {
+      this.#lostAttempts += 1;
+      this.#lost += this.#text;
+      this.#text = "";
+    }
+    this.#text += delta;
+    this.#onText?.(delta);
+  };
+
+  /** As the server counts it; what it does not tell is counted here. */
+  async used(request: ChatRequest, answer: ChatAnswer | undefined): Promise<ChatUsage> {
+    const last = answer?.usage ?? {
+      inputTokens: await inputTokens(request),
+      outputTokens: await tokensIn(answer?.text ?? this.#text),
+    };
+    if (this.#lostAttempts === 0) return last;
+    return {
+      inputTokens: last.inputTokens + this.#lostAttempts * (await inputTokens(request)),
+      outputTokens: last.outputTokens + (await tokensIn(this.#lost)),
+    };
+  }
+}
+
+/** Failures before the server did any work that it charges for. */
+function wasFree(error: unknown): boolean {
+  const free = ["unconfigured", "refused-key", "no-connection", "rate-limited", "quota", "bad-request"];
+  return error instanceof LlmError && free.includes(error.kind);
+}
+
+/** An answer cut off because the budget allowed no longer one is the budget's doing. */
+function explained(error: unknown, reservation: Reservation, wanted: number): unknown {
+  if (!(error instanceof LlmError) || error.kind !== "truncated" || reservation.answer >= wanted) return error;
+  const why = `the budget left ${reservation.answer} tokens for the answer; raise the limit to generate more`;
+  return new LlmError("quota", `${error.message}: ${why}`, { cause: error });
+}
+
+/** What a message costs beside its text: role and separators. */
+const PER_MESSAGE = 8;
+
+async function inputTokens({ messages, schema }: ChatRequest): Promise<number> {
+  const count = await tokenCounter();
+  const text = messages.reduce((sum, { content }) => sum + count(content) + PER_MESSAGE, 0);
+  return text + (schema ? count(JSON.stringify(schema.schema)) : 0);
+}
+
+async function tokensIn(text: string): Promise<number> {
+  return text === "" ? 0 : (await tokenCounter())(text);
+}

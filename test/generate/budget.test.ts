@@ -1,0 +1,256 @@
+import { beforeAll, describe, expect, test } from "bun:test";
+import { type BudgetOptions, createBudget } from "../../src/generate/budget.ts";
+import { tokenCounter } from "../../src/generate/tokens.ts";
+import { type ChatRequest, type LanguageModel, LlmError, type LlmErrorKind } from "../../src/llm/llm.ts";
+import { openaiModel } from "../../src/llm/openai.ts";
+import type { PriceOf } from "../../src/llm/prices.ts";
+import { memoryStore } from "../../src/recording/memory.ts";
+import { recordedModel } from "../../src/recording/recording.ts";
+import { openaiServer } from "../support/openai-server.ts";
+import { scriptedModel } from "../support/scripted-model.ts";
+
+// Loading takes a while; after it, nothing here waits for more than the next turn.
+beforeAll(() => tokenCounter());
+
+/** Ten dollars for a million tokens sent, fifty for a million received; "free" costs nothing that is known. */
+const priceOf: PriceOf = (model) => (model === "free" ? undefined : { input: 10, output: 50 });
+const ask = (content = "Hi", model = "m"): ChatRequest => ({ model, messages: [{ role: "user", content }] });
+
+function budget(options: Partial<BudgetOptions> = {}) {
+  return createBudget({ priceOf, ...options });
+}
+
+/** A model whose calls are answered by hand, each with what it used. */
+function manual() {
+  const open: { finish(inputTokens: number, outputTokens: number): void; request: ChatRequest }[] = [];
+  const model: LanguageModel = {
+    complete: (request, options) =>
+      new Promise((resolve, reject) => {
+        const finish = (inputTokens: number, outputTokens: number) =>
+          resolve({ text: "x", model: "m", usage: { inputTokens, outputTokens } });
+        open.push({ finish, request });
+        options?.signal?.addEventListener("abort", () => reject(new LlmError("cancelled", "cancelled")));
+      }),
+  };
+  return { model, open };
+}
+
+async function failure(promise: Promise<unknown>): Promise<LlmError> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (error instanceof LlmError) return error;
+  throw new Error(`not an LlmError: ${String(error)}`);
+}
+
+/** Lets everything that can go on go on. */
+const turns = async () => {
+  for (let i = 0; i < 20; i++) await Promise.resolve();
+  await Bun.sleep(0);
+};
+
+describe("a limit", () => {
+  test("of calls refuses the next one before it is made, and says which limit", async () => {
+    const model = scriptedModel("x");
+    const limited = budget({ limits: { calls: 2 } }).limit(model);
+    await limited.complete(ask());
+    await limited.complete(ask());
+    const error = await failure(limited.complete(ask()));
+    expect(error.kind).toBe("quota");
+    expect(error.message).toContain("--max-calls 2 is spent: 2 calls were made");
+    expect(model.requests).toHaveLength(2);
+  });
+
+  test("of tokens counts what the server says, input and output together", async () => {
+    const all = budget({ limits: { tokens: 2000 } });
+    const { model, open } = manual();
+    const limited = all.limit(model);
+    const first = limited.complete(ask());
+    await turns();
+    expect(all.spent.reserved.tokens).toBe(2000);
+    open[0]?.finish(1000, 400);
+    await first;
+    expect(all.spent).toMatchObject({
+      calls: 1,
+      inputTokens: 1000,
+      outputTokens: 400,
+      reserved: { calls: 0, tokens: 0, usd: 0 },
+    });
+    const second = limited.complete(ask());
+    await turns();
+    open[1]?.finish(100, 100);
+    await second;
+    const error = await failure(limited.complete(ask()));
+    expect(error.message).toContain(
+      "--max-tokens 2000 is spent: 1600 tokens were used; the next call alone sends about",
+    );
+    expect(open).toHaveLength(2);
+  });
+
+  test("of dollars counts by the price of the model", async () => {
+    const all = budget({ limits: { usd: 0.1 } });
+    const { model, open } = manual();
+    const first = all.limit(model).complete(ask());
+    await turns();
+    open[0]?.finish(1000, 1000);
+    expect((await first).usd).toBeCloseTo(0.06, 10);
+    expect(all.spent.usd).toBeCloseTo(0.06, 10);
+    const second = all.limit(model).complete(ask());
+    await turns();
+    open[1]?.finish(10, 500);
+    await second;
+    expect((await failure(all.limit(model).complete(ask()))).message).toMatch(
+      /--max-usd 0\.1 is spent: \$0\.0851 were used/,
+    );
+  });
+
+  test("is what the server is told: the answer cannot be longer than what is left", async () => {
+    await using server = await openaiServer([{ stream: "x" }]);
+    const limited = budget({ limits: { tokens: 5000 } }).limit(openaiModel({ baseUrl: server.baseUrl }));
+    await limited.complete(ask());
+    const told = server.received(0).body.max_completion_tokens;
+    expect(told).toBeGreaterThan(4900);
+    expect(told).toBeLessThan(5000);
+  });
+
+  test("that is not there tells the server nothing, and counts all the same", async () => {
+    const model = scriptedModel("x");
+    const all = budget();
+    await all.limit(model).complete(ask());
+    expect(model.requests).toEqual([ask()]);
+    expect(all.spent).toMatchObject({ calls: 1, inputTokens: 11, outputTokens: 7 });
+  });
+
+  test("which cuts an answer off is named as the reason", async () => {
+    await using server = await openaiServer([{ stream: "half", finish: "length" }]);
+    const limited = budget({ limits: { tokens: 5000 } }).limit(openaiModel({ baseUrl: server.baseUrl }));
+    const error = await failure(limited.complete(ask()));
+    expect(error.kind).toBe("quota");
+    expect(error.message).toMatch(/the budget left \d+ tokens for the answer/);
+  });
+});
+
+describe("calls at once", () => {
+  test("cannot overshoot together: they wait for one another's reservation", async () => {
+    const all = budget({ limits: { tokens: 10_000 }, longestAnswer: 4000 });
+    const { model, open } = manual();
+    const limited = all.limit(model);
+    const answers = Promise.allSettled(Array.from({ length: 20 }, () => limited.complete(ask())));
+    let most = 0;
+    for (let done = 0; done < open.length || done === 0; done++) {
+      await turns();
+      most = Math.max(most, open.length - done);
+      const { reserved, inputTokens, outputTokens } = all.spent;
+      expect(inputTokens + outputTokens + reserved.tokens).toBeLessThanOrEqual(10_000);
+      open[done]?.finish(10, 1200);
+      await turns();
+    }
+    const settled = await answers;
+    const fulfilled = settled.filter(({ status }) => status === "fulfilled").length;
+    expect(most).toBe(2);
+    expect(all.spent.inputTokens + all.spent.outputTokens).toBe(fulfilled * 1210);
+    expect(fulfilled).toBe(8);
+    expect(all.spent.reserved).toEqual({ calls: 0, tokens: 0, usd: 0 });
+  });
+
+  test("do not exceed a limit of calls", async () => {
+    const model = scriptedModel(async () => {
+      await Bun.sleep(1);
+      return "x";
+    });
+    const limited = budget({ limits: { calls: 5 } }).limit(model);
+    const settled = await Promise.allSettled(Array.from({ length: 50 }, () => limited.complete(ask())));
+    expect(model.requests).toHaveLength(5);
+    expect(settled.filter(({ status }) => status === "rejected")).toHaveLength(45);
+  });
+
+  test("that wait can be cancelled", async () => {
+    const { model, open } = manual();
+    const limited = budget({ limits: { tokens: 3000 }, longestAnswer: 2500 }).limit(model);
+    const first = limited.complete(ask());
+    await turns();
+    const abort = new AbortController();
+    const second = failure(limited.complete(ask(), { signal: abort.signal }));
+    await turns();
+    abort.abort();
+    expect((await second).kind).toBe("cancelled");
+    open[0]?.finish(1, 1);
+    await first;
+    expect(open).toHaveLength(1);
+  });
+});
+
+describe("a failure", () => {
+  const charged: Record<string, boolean> = {
+    "refused-key": false,
+    "no-connection": false,
+    "rate-limited": false,
+    "bad-request": false,
+    timeout: true,
+    server: true,
+    truncated: true,
+    refusal: true,
+    empty: true,
+    cancelled: true,
+  };
+  for (const [kind, counts] of Object.entries(charged) as [LlmErrorKind, boolean][]) {
+    test(`of kind ${kind} is ${counts ? "counted, with what came in" : "free"}`, async () => {
+      const all = budget({ limits: { tokens: 100_000 } });
+      const model: LanguageModel = {
+        async complete(_request, options) {
+          options?.onText?.("some words came in");
+          throw new LlmError(kind, "it failed");
+        },
+      };
+      await failure(all.limit(model).complete(ask()));
+      expect(all.spent.calls).toBe(counts ? 1 : 0);
+      expect(all.spent.outputTokens > 0).toBe(counts);
+      expect(all.spent.reserved.tokens).toBe(0);
+    });
+  }
+
+  test("in the middle of a stream is counted, although the next attempt works", async () => {
+    await using server = await openaiServer([{ stream: "some words", after: "cut" }, { stream: "x" }]);
+    const all = budget();
+    const model = openaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } });
+    await all.limit(model).complete(ask());
+    expect(all.spent.calls).toBe(1);
+    expect(all.spent.inputTokens).toBeGreaterThan(11);
+    expect(all.spent.outputTokens).toBeGreaterThan(7);
+  });
+});
+
+test("a server that tells no usage is counted here", async () => {
+  const all = budget();
+  const model: LanguageModel = { complete: async () => ({ text: "three little words", model: "m" }) };
+  await all.limit(model).complete(ask("one two three"));
+  expect(all.spent.outputTokens).toBe(3);
+  expect(all.spent.inputTokens).toBeGreaterThan(3);
+});
+
+test("an unknown price is said once; tokens still count, dollars do not", async () => {
+  const warnings: string[] = [];
+  const all = budget({ limits: { usd: 0.000001, tokens: 10_000 }, warn: (line) => warnings.push(line) });
+  const limited = all.limit(scriptedModel("x"));
+  const answer = await limited.complete(ask("Hi", "free"));
+  await limited.complete(ask("Hi", "free"));
+  expect(answer).not.toHaveProperty("usd");
+  expect(warnings).toHaveLength(1);
+  expect(warnings[0]).toContain("--price free=INPUT/OUTPUT");
+  expect(all.spent).toMatchObject({ calls: 2, unpricedCalls: 2, usd: 0, inputTokens: 22 });
+  expect((await failure(limited.complete(ask()))).message).toContain("--max-usd");
+});
+
+test("what is recorded already works when everything is spent, and keys do not depend on what is left", async () => {
+  const store = memoryStore("memory");
+  const run = (tokens: number) => {
+    const all = budget({ limits: { tokens } });
+    return { all, model: recordedModel(all.limit(scriptedModel("x")), store, { mode: "auto" }) };
+  };
+  const rich = await run(100_000).model.complete(ask());
+  const poor = run(1);
+  expect(await poor.model.complete(ask())).toMatchObject({ text: "x", key: rich.key, recorded: true });
+  expect(poor.all.spent.calls).toBe(0);
+  expect((await failure(poor.model.complete(ask("Ho")))).kind).toBe("quota");
+});

@@ -1,0 +1,31 @@
+import { expect, test } from "bun:test";
+import { DEFAULT_MODEL, OPENAI_BASE_URL } from "../../src/llm/openai.ts";
+import { costOf, PRICES_AS_OF, parsePrice, pricesAt } from "../../src/llm/prices.ts";
+
+test("the default model has a price, and the table has a date", () => {
+  expect(pricesAt(OPENAI_BASE_URL)(DEFAULT_MODEL)).toEqual({ input: 1, output: 5 });
+  expect(PRICES_AS_OF).toMatch(/^\d{4}-\d\d-\d\d$/);
+});
+
+test("a price that is not known is not invented: neither for like names nor for other servers", () => {
+  expect(pricesAt(OPENAI_BASE_URL)("gpt-5-mini-2025-08-07")).toBeUndefined();
+  expect(pricesAt(OPENAI_BASE_URL)("__proto__")).toBeUndefined();
+  expect(pricesAt("http://127.0.0.1:11434/v1")(DEFAULT_MODEL)).toBeUndefined();
+  expect(pricesAt("https://api.openai.com.example.org/v1")(DEFAULT_MODEL)).toBeUndefined();
+});
+
+test("the user's own prices win, on any server", () => {
+  const own = new Map([parsePrice("qwen3:8b=0.2/0.6"), parsePrice(`${DEFAULT_MODEL}=3/9`)]);
+  expect(pricesAt("http://127.0.0.1:11434/v1", own)("qwen3:8b")).toEqual({ input: 0.2, output: 0.6 });
+  expect(pricesAt(OPENAI_BASE_URL, own)(DEFAULT_MODEL)).toEqual({ input: 3, output: 9 });
+});
+
+test("a price that is none shows how one is written", () => {
+  for (const text of ["", "qwen3", "qwen3=1", "qwen3=a/b", "=1/2", "q w=1/2", "qwen3=1/-2"]) {
+    expect(() => parsePrice(text)).toThrow("MODEL=INPUT/OUTPUT");
+  }
+});
+
+test("cost is per million tokens", () => {
+  expect(costOf({ input: 1, output: 5 }, 500_000, 100_000)).toBe(1);
+});

@@ -4,6 +4,17 @@ import type { Subprocess } from "bun";
 import { onSignals, signalStatus } from "./signals.ts";
 
 /**
+ * The command line by which a program is started in the mount, whose path is in LLMFS_MOUNT.
+ *
+ * The shell changes into the mount and becomes the program, in a process of its own: Bun's spawn blocks its thread
+ * until the exec is done, and the exec of a file that has yet to be generated is done when this very thread has
+ * generated it. The shell says so itself where the program is not found (127) or can't be executed (126).
+ */
+export function inMount(cmd: readonly string[]): string[] {
+  return ["/bin/sh", "-c", 'cd "$LLMFS_MOUNT" && exec "$@"', "llmfs run", ...cmd];
+}
+
+/**
  * Waits for the child. What ends us ends it: SIGTERM and SIGHUP are passed on, SIGINT and SIGQUIT too unless they
  * come from our terminal, which sends them to the child as well. Resolves with its status, 128 + n if a signal ended it.
  */

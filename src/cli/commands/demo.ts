@@ -1,8 +1,99 @@
+import { inMount } from "../child.ts";
 import { command, flags } from "../command.ts";
+import { type Config, childEnvironment, readConfig, wantsColor } from "../config.ts";
+import { CliError, EXIT } from "../exit.ts";
+import { openLog } from "../foreground.ts";
+import { wayToMount } from "../fuse.ts";
+import { openGeneration } from "../generation.ts";
+import { runInNamespace } from "../namespace.ts";
+import { createProgress } from "../progress.ts";
+import { Interrupted, onSignals } from "../signals.ts";
+import { withTemporaryMount } from "../temporary.ts";
+import { isTerminal, show } from "../terminal.ts";
 
 export const demo = command({
   args: flags({}),
+  notes: [
+    "A prompt becomes a tree on a real mount, and files come into being when they are first read. The model's answers " +
+      "are recordings inside llmfs; everything else is what mount and run do. Nothing is left behind.",
+  ],
   async run() {
-    return 1;
+    if (wayToMount() === "none") return runInNamespace(process.argv.slice(2));
+    const { DEMO_MODEL, DEMO_PROMPT, demoStore } = await import("../../recording/embedded.ts");
+    const config: Config = {
+      ...readConfig({ mode: "replay", logFile: "-" }, {}),
+      prompt: { text: DEMO_PROMPT, origin: "the demo" },
+      providers: [{ from: "the demo", model: DEMO_MODEL }],
+    };
+    const progress = createProgress();
+    const log = openLog(config, "warn", progress.print);
+    const generation = openGeneration(config, log, demoStore());
+    const interrupted = new AbortController();
+    using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => interrupted.abort(new Interrupted(name)));
+    const { signal } = interrupted;
+    explain("A prompt becomes a tree:");
+    show(`\n    ${DEMO_PROMPT}\n`);
+    await withTemporaryMount({ config, generation, log, progress, signal }, (mountpoint) => tour(mountpoint, signal));
+    explain("That was all of it: the mount is gone, and nothing is left behind. With a model of your own:");
+    show("\n    llmfs run --prompt 'what you need' -- bash\n\n");
+    return EXIT.ok.code;
   },
 });
+
+async function tour(mountpoint: string, signal: AbortSignal): Promise<void> {
+  const shell = new Shell(mountpoint, signal);
+  explain("Every file is there, with a line on what it is for, and none has been written yet:");
+  await shell.run(["cat", ".llmfs/tree"]);
+  explain("Looking is free. A pending file claims a size larger than any it will have, and takes no space:");
+  await shell.run(["ls", "-l", "tides"]);
+  await shell.run(["du", "-sh", "tides"]);
+  explain("The first one to read a file has it written:");
+  const first = await shell.run(["cat", "README.md"]);
+  explain("From then on it is a file like any other:");
+  const second = await shell.run(["cat", "README.md"], 3);
+  await shell.run(["ls", "-l", "README.md"]);
+  explain("Only what was read has been written:");
+  await shell.run(["grep", "-v", "pending", ".llmfs/tree"]);
+  explain(`The first read took ${first.toFixed(0)} ms with a recorded answer, the second ${second.toFixed(0)} ms.`);
+}
+
+/** Runs programs in the mount, as a person at a prompt would, and shows what they say. */
+class Shell {
+  readonly #mountpoint: string;
+  readonly #signal: AbortSignal;
+
+  constructor(mountpoint: string, signal: AbortSignal) {
+    this.#mountpoint = mountpoint;
+    this.#signal = signal;
+  }
+
+  /** Shows the first `lines` of what the program says. Resolves with the milliseconds it took. */
+  async run(cmd: readonly string[], lines = Number.POSITIVE_INFINITY): Promise<number> {
+    this.#signal.throwIfAborted();
+    show(`\n    ${bold(`$ ${cmd.join(" ")}`)}\n`);
+    const begun = performance.now();
+    const child = Bun.spawn({
+      cmd: inMount(cmd),
+      env: childEnvironment({ LLMFS_MOUNT: this.#mountpoint }),
+      stdio: ["ignore", "pipe", "inherit"],
+      signal: this.#signal,
+    });
+    const said = await new Response(child.stdout).text();
+    const status = await child.exited;
+    const took = performance.now() - begun;
+    this.#signal.throwIfAborted();
+    const all = said.trimEnd().split("\n");
+    for (const line of all.slice(0, lines)) show(`    ${line}\n`);
+    if (all.length > lines) show(`    … ${all.length - lines} more lines\n`);
+    if (status !== 0) throw new CliError("failure", `${cmd.join(" ")} ended with status ${status}`);
+    return took;
+  }
+}
+
+function explain(text: string): void {
+  show(`\n${bold(text)}\n`);
+}
+
+function bold(text: string): string {
+  return wantsColor(isTerminal()) ? `\u001b[1m${text}\u001b[22m` : text;
+}

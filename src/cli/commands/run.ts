@@ -1,5 +1,5 @@
 import { clearAmbientCapabilities } from "../../libc.ts";
-import { forwardSignals } from "../child.ts";
+import { forwardSignals, inMount } from "../child.ts";
 import { command, flags } from "../command.ts";
 import { childEnvironment, insideNamespace, readConfig } from "../config.ts";
 import { openLog } from "../foreground.ts";
@@ -42,15 +42,10 @@ export const run = command({
   },
 });
 
-/**
- * The shell changes into the mount and becomes the command, in a process of its own: Bun's spawn blocks its thread
- * until the exec is done, and the exec of a file that has yet to be generated is done when this very thread has
- * generated it.
- */
 function runAt(mountpoint: string, cmd: readonly string[]): Promise<number> {
   if (insideNamespace()) clearAmbientCapabilities();
   const child = Bun.spawn({
-    cmd: ["/bin/sh", "-c", 'cd "$LLMFS_MOUNT" && exec "$@"', "llmfs run", ...cmd],
+    cmd: inMount(cmd),
     env: childEnvironment({ LLMFS_MOUNT: mountpoint }),
     stdio: ["inherit", "inherit", "inherit"],
   });

@@ -1,0 +1,67 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import packageJson from "../../package.json";
+import { BINARY, mountedType, Sandbox } from "../support/program.ts";
+
+const ROOT = join(import.meta.dir, "../..");
+
+let sandbox: Sandbox;
+beforeEach(() => {
+  sandbox = new Sandbox();
+});
+afterEach(() => sandbox[Symbol.dispose]());
+
+test("the binary is executable and needs nothing beside it", async () => {
+  expect(statSync(BINARY[0] ?? "").mode & 0o111).toBe(0o111);
+  const { status, stdout } = await sandbox.llmfs(["--version"], { program: BINARY, env: { PATH: "/nowhere" } });
+  expect([status, stdout]).toEqual([0, `llmfs ${packageJson.version}\n`]);
+});
+
+test("what lies in the folder where it is started does not change what it does", async () => {
+  writeFileSync(sandbox.at(".env"), "LLMFS_MODE=nonsense\n");
+  writeFileSync(sandbox.at("bunfig.toml"), 'preload = ["./evil.ts"]\n');
+  writeFileSync(sandbox.at("evil.ts"), 'console.log("evil");\n');
+  writeFileSync(sandbox.at("package.json"), "{ not json");
+  const { status, stdout, stderr } = await sandbox.llmfs(["run", "--", "echo", "fine"], { program: BINARY });
+  expect([status, stdout, stderr]).toEqual([0, "fine\n", ""]);
+});
+
+describe("start-up", () => {
+  /** The fastest of some tries: what the machine is doing besides is not ours. */
+  async function fastest(work: () => Promise<number>): Promise<number> {
+    const tries: number[] = [];
+    for (let count = 0; count < 7; count++) tries.push(await work());
+    return Math.min(...tries);
+  }
+
+  test("mount is ready in under 100 ms", async () => {
+    const dir = sandbox.directory("mnt");
+    const took = await fastest(async () => {
+      const begun = performance.now();
+      await sandbox.llmfs(["mount", dir], { program: BINARY });
+      const ready = performance.now() - begun;
+      expect(mountedType(dir)).toBe("fuse.llmfs");
+      await sandbox.llmfs(["unmount", dir], { program: BINARY });
+      return ready;
+    });
+    expect(took).toBeLessThan(100);
+  });
+
+  test("--version loads next to nothing", async () => {
+    const took = await fastest(async () => {
+      const begun = performance.now();
+      await sandbox.llmfs(["--version"], { program: BINARY });
+      return performance.now() - begun;
+    });
+    expect(took).toBeLessThan(50);
+  });
+});
+
+test("the build refuses what it does not know", async () => {
+  const build = Bun.spawn([process.execPath, join(ROOT, "build/build.ts"), "--al"], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  expect(await build.exited).toBe(2);
+  expect(await new Response(build.stderr).text()).toContain("unexpected argument --al");
+});

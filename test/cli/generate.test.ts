@@ -1,0 +1,142 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { openaiServer } from "../support/openai-server.ts";
+import { finished, Sandbox } from "../support/program.ts";
+
+let sandbox: Sandbox;
+beforeEach(() => {
+  sandbox = new Sandbox();
+});
+afterEach(() => sandbox[Symbol.dispose]());
+
+const TREE = JSON.stringify({
+  directories: [],
+  files: [
+    { path: "README.md", description: "what it is about" },
+    { path: "src/main.c", description: "the program" },
+  ],
+  symlinks: [{ path: "LATEST", target: "src/main.c" }],
+  unfinished: [],
+});
+
+const asking = (baseUrl: string) => ({ OPENAI_BASE_URL: baseUrl, OPENAI_API_KEY: "sk-very-secret", LLMFS_MODEL: "m" });
+
+test("generate prints the tree as a snapshot: every file pending, with its description", async () => {
+  await using server = await openaiServer([{ stream: TREE }]);
+  const { status, stdout, stderr } = await sandbox.llmfs(["generate", "--prompt", "a small program"], {
+    env: asking(server.baseUrl),
+  });
+  expect([status, stderr]).toEqual([0, "looking for a model …\nlaying out the tree (m) …\n"]);
+  const { llmfs, entries } = JSON.parse(stdout);
+  expect(llmfs).toBe(1);
+  const found = new Map<string, { state?: string; type: string; xattrs?: Record<string, unknown> }>();
+  for (const entry of entries) found.set(entry.path, entry);
+  expect([...found.keys()]).toEqual(["/", "/LATEST", "/README.md", "/src", "/src/main.c"]);
+  expect(found.get("/src/main.c")?.state).toBe("pending");
+  expect(JSON.stringify(found.get("/src/main.c"))).toContain("the program");
+  expect(JSON.stringify(found.get("/"))).toContain("a small program");
+  expect(stdout + sandbox.log()).not.toContain("sk-very-secret");
+});
+
+test("what generate wrote can be mounted, and its files are generated when they are read", async () => {
+  await using server = await openaiServer([{ stream: TREE }, { stream: "int main(void) { return 0; }\n" }]);
+  const env = asking(server.baseUrl);
+  const flags = ["--prompt", "a small program", "--content-prompt", "in old-fashioned style", "-o", "tree.json"];
+  expect((await sandbox.llmfs(["generate", ...flags], { env })).stdout).toBe("");
+  const { stdout } = await sandbox.llmfs(["run", "--from", "tree.json", "--", "cat", "src/main.c"], { env });
+  expect(stdout).toBe("int main(void) { return 0; }\n");
+  const sent = JSON.stringify(server.received(1).body);
+  expect(sent).toContain("a small program");
+  expect(sent).toContain("in old-fashioned style");
+});
+
+test("the answer is recorded: the same again asks nobody", async () => {
+  await using server = await openaiServer([{ stream: TREE }]);
+  const args = ["generate", "--prompt", "a small program", "--recordings", "rec"];
+  const first = await sandbox.llmfs(args, { env: asking(server.baseUrl) });
+  const again = await sandbox.llmfs([...args, "--mode", "replay"], { env: { LLMFS_MODEL: "m" } });
+  expect([again.status, again.stdout]).toEqual([0, first.stdout]);
+  expect(server.requests).toHaveLength(1);
+});
+
+test("the prompt may come from a file, from standard input, or from the environment", async () => {
+  await using server = await openaiServer([{ stream: TREE }]);
+  await Bun.write(sandbox.at("idea.md"), "from a file");
+  const env = { ...asking(server.baseUrl), LLMFS_MODE: "off" };
+  await sandbox.llmfs(["generate", "-F", "idea.md"], { env });
+  await sandbox.llmfs(["generate", "--prompt", "-"], { env, stdin: "from standard input" });
+  await sandbox.llmfs(["generate"], { env: { ...env, LLMFS_PROMPT: "from the environment" } });
+  const sent = server.requests.map(({ body }) => JSON.stringify(body));
+  expect(sent[0]).toContain("from a file");
+  expect(sent[1]).toContain("from standard input");
+  expect(sent[2]).toContain("from the environment");
+});
+
+describe("what goes wrong has a status of its own, and nothing is written", () => {
+  const generate = (env: Record<string, string>, ...more: string[]) =>
+    sandbox.llmfs(["generate", "--prompt", "a small program", "-o", "tree.json", ...more], { env });
+
+  test("no model configured", async () => {
+    const { status, stderr } = await generate({});
+    expect(status).toBe(86);
+    expect(stderr).toContain("no language model is configured");
+    expect(stderr).toContain("OPENAI_API_KEY");
+  });
+
+  test("a refusal", async () => {
+    await using server = await openaiServer([{ whole: "", refusal: "I would rather not" }]);
+    const { status } = await generate(asking(server.baseUrl));
+    expect([status, existsSync(sandbox.at("tree.json"))]).toEqual([87, false]);
+  });
+
+  test("answers that are no tree, after all the repairs", async () => {
+    await using server = await openaiServer([{ stream: '{"files": "none"}' }]);
+    const { status, stderr } = await generate(asking(server.baseUrl));
+    expect([status, existsSync(sandbox.at("tree.json"))]).toEqual([86, false]);
+    expect(stderr).toContain("no usable tree");
+  });
+
+  test("no recording", async () => {
+    const { status, stderr } = await generate({ LLMFS_MODEL: "m" }, "--mode", "replay", "--recordings", "rec");
+    expect([status, existsSync(sandbox.at("tree.json"))]).toEqual([88, false]);
+    expect(stderr).toContain("no recording");
+  });
+
+  test("a place to write to that is none, before the model is asked", async () => {
+    await using server = await openaiServer([{ stream: TREE }]);
+    const { status } = await sandbox.llmfs(["generate", "--prompt", "a b", "-o", "no/such/tree.json"], {
+      env: asking(server.baseUrl),
+    });
+    expect([status, server.requests.length]).toEqual([89, 0]);
+  });
+
+  test("an interrupt: 130, and the request is dropped", async () => {
+    await using server = await openaiServer([{ hang: true }]);
+    const child = sandbox.start(["generate", "--prompt", "a small program"], { env: asking(server.baseUrl) });
+    const request = await server.request(0);
+    child.kill("SIGINT");
+    expect((await finished(child)).status).toBe(130);
+    await request.disconnected;
+  });
+});
+
+test("a full device is a failed save, not a crash", async () => {
+  await using server = await openaiServer([{ stream: TREE }]);
+  const child = Bun.spawn({
+    cmd: [
+      "/bin/sh",
+      "-c",
+      '"$@" > /dev/full',
+      "sh",
+      process.execPath,
+      `${import.meta.dir}/../../src/main.ts`,
+      "generate",
+      "--prompt",
+      "a b",
+    ],
+    env: sandbox.environment(asking(server.baseUrl)),
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  expect(await new Response(child.stderr).text()).toContain("standard output: ENOSPC");
+  expect(await child.exited).toBe(89);
+});

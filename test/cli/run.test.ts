@@ -1,0 +1,178 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { fuse, programs, testWith, userNamespace } from "../support/needs.ts";
+import { openaiServer } from "../support/openai-server.ts";
+import { BINARY, eventually, finished, isAlive, PROGRAMS, Sandbox } from "../support/program.ts";
+
+let sandbox: Sandbox;
+beforeEach(() => {
+  sandbox = new Sandbox();
+});
+afterEach(() => {
+  expect(sandbox.leftovers()).toEqual([]);
+  sandbox[Symbol.dispose]();
+});
+
+const shell = (script: string, ...flags: string[]) => ["run", ...flags, "--", "sh", "-c", script];
+
+describe.each(PROGRAMS)("%s", (_, program) => {
+  test("run starts the command in a mount of its own, whose path it is told", async () => {
+    const { status, stdout, stderr } = await sandbox.llmfs(
+      shell('pwd; echo "$LLMFS_MOUNT"; stat -f -c %T .; echo x > file; cat file; stat -c %a .'),
+      { program },
+    );
+    const [pwd, told, type, content, mode] = stdout.trim().split("\n");
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(pwd).toStartWith(`${sandbox.path}/llmfs-`);
+    expect([told, type, content, mode]).toEqual([pwd, "fuseblk", "x", "755"]);
+  });
+});
+
+describe("the exit status is the command's", () => {
+  test("when it ends by itself", async () => {
+    expect((await sandbox.llmfs(shell("exit 7"))).status).toBe(7);
+    expect((await sandbox.llmfs(shell("exit 255"))).status).toBe(255);
+  });
+
+  test("when a signal ends it: 128 + n", async () => {
+    expect((await sandbox.llmfs(shell("kill -TERM $$"))).status).toBe(143);
+    expect((await sandbox.llmfs(shell("kill -KILL $$"))).status).toBe(137);
+  });
+
+  test("127 when it is not found, 126 when it can't be executed, with a word on it", async () => {
+    const missing = await sandbox.llmfs(["run", "--", "no-such-program", "-x"]);
+    expect(missing.status).toBe(127);
+    expect(missing.stderr).toContain("llmfs run");
+    expect(missing.stderr).toContain("no-such-program");
+    writeFileSync(sandbox.at("data"), "no program");
+    const data = await sandbox.llmfs(["run", "--", sandbox.at("data")]);
+    expect(data.status).toBe(126);
+  });
+});
+
+test("arguments, standard input and environment reach the command as they are", async () => {
+  const { stdout } = await sandbox.llmfs(
+    ["run", "--", "sh", "-c", 'printf "%s|" "$@"; cat; echo "$WORD"', "sh", "a b", "", "*", "--"],
+    {
+      stdin: "input\n",
+      env: { WORD: "hello" },
+    },
+  );
+  expect(stdout).toBe("a b||*|--|input\nhello\n");
+});
+
+test("a program that lies in the mount can be run, by a path relative to it", async () => {
+  const script = sandbox.at("tree.json");
+  const entries = [{ path: "/hello.sh", type: "file", mode: "0755", text: "#!/bin/sh\necho hello from the mount\n" }];
+  writeFileSync(script, JSON.stringify({ llmfs: 1, entries }));
+  const { status, stdout } = await sandbox.llmfs(["run", "--from", script, "--", "./hello.sh"]);
+  expect([status, stdout]).toEqual([0, "hello from the mount\n"]);
+});
+
+test("a program that has yet to be generated is generated when it is run", async () => {
+  await using server = await openaiServer([{ stream: "#!/bin/sh\necho written just now\n" }]);
+  const entries = [{ path: "/hello.sh", type: "file", mode: "0755", state: "pending" }];
+  writeFileSync(sandbox.at("tree.json"), JSON.stringify({ llmfs: 1, entries }));
+  const { status, stdout } = await sandbox.llmfs([
+    "run",
+    "--from",
+    "tree.json",
+    "--base-url",
+    server.baseUrl,
+    "--model",
+    "scripted",
+    "--",
+    "./hello.sh",
+  ]);
+  expect([status, stdout]).toEqual([0, "written just now\n"]);
+});
+
+describe("signals", () => {
+  test.each(["SIGTERM", "SIGHUP", "SIGINT"] as const)("%s is passed on to the command", async (name) => {
+    const child = sandbox.start(
+      shell(`trap 'exit 9' ${name.slice(3)}; touch "${sandbox.at("up")}"; while :; do sleep 0.05; done`),
+    );
+    await eventually("the command runs", () => existsSync(sandbox.at("up")));
+    child.kill(name);
+    expect((await finished(child)).status).toBe(9);
+  });
+
+  test("before the command runs, a signal ends all of it with 128 + n", async () => {
+    await using server = await openaiServer([{ hang: true }]);
+    const child = sandbox.start(shell("true", "--prompt", "a site", "--model", "m", "--base-url", server.baseUrl));
+    await server.request(0);
+    child.kill("SIGTERM");
+    expect((await finished(child)).status).toBe(143);
+  });
+});
+
+test("what the command leaves running does not keep the mount", async () => {
+  const { status, stdout } = await sandbox.llmfs(shell("sleep 60 >/dev/null 2>&1 & echo $!"));
+  expect(status).toBe(0);
+  const pid = Number(stdout);
+  expect(isAlive(pid)).toBe(true);
+  process.kill(pid);
+});
+
+test("--save keeps what the command made", async () => {
+  const { status } = await sandbox.llmfs(shell("echo kept > file; exit 3", "--save", "tree.json"));
+  expect(status).toBe(3);
+  expect(readFileSync(sandbox.at("tree.json"), "utf8")).toContain('"kept\\n"');
+});
+
+test("a tree that cannot be saved is told, and is the exit status when the command itself did well", async () => {
+  mkdirSync(sandbox.at("gone"));
+  const { status, stderr } = await sandbox.llmfs(shell(`rmdir "${sandbox.at("gone")}"`, "--save", "gone/tree.json"));
+  expect(status).toBe(89);
+  expect(stderr).toContain("could not be saved");
+});
+
+describe("without root and without fusermount3", () => {
+  const lacking = fuse(true) ?? userNamespace() ?? programs("setpriv");
+
+  /** A PATH that holds what the commands need, and neither fusermount3 nor fusermount. */
+  function poorPath(...more: readonly string[]): string {
+    const folder = sandbox.directory("bin");
+    for (const name of ["sh", "id", "cat", "grep", "true", "sleep", ...more]) {
+      symlinkSync(Bun.which(name) ?? `/missing/${name}`, `${folder}/${name}`);
+    }
+    return folder;
+  }
+
+  /** llmfs as an ordinary user; as nobody, where the tests run as root. */
+  async function asUser(args: readonly string[], path: string) {
+    // The checkout may lie where nobody may look.
+    copyFileSync(BINARY[0] ?? "", sandbox.at("llmfs"));
+    chmodSync(sandbox.at("llmfs"), 0o755);
+    chmodSync(sandbox.path, 0o777);
+    const setpriv = Bun.which("setpriv") ?? "setpriv";
+    const nobody = process.getuid?.() === 0 ? [setpriv, "--reuid", "65534", "--regid", "65534", "--clear-groups"] : [];
+    return sandbox.llmfs([], { program: [...nobody, sandbox.at("llmfs"), ...args], env: { PATH: path } });
+  }
+
+  testWith(lacking)("run mounts in a user namespace, where the command keeps its uid and gains no rights", async () => {
+    const { status, stdout, stderr } = await asUser(
+      shell(
+        'id -u; grep CapEff /proc/self/status; grep -c "$LLMFS_MOUNT fuse.llmfs" /proc/self/mounts; echo x > f; cat f; exit 5',
+      ),
+      poorPath("unshare"),
+    );
+    const uid = process.getuid?.() === 0 ? 65534 : process.getuid?.();
+    expect([status, stderr]).toEqual([5, ""]);
+    expect(stdout).toBe(`${uid}\nCapEff:\t0000000000000000\n1\nx\n`);
+  });
+
+  testWith(lacking)("run says what is missing where there is no unshare either", async () => {
+    const { status, stderr } = await asUser(["run", "--", "true"], poorPath());
+    expect(status).toBe(82);
+    expect(stderr).toContain("no CAP_SYS_ADMIN, no setuid fusermount3, and no unshare (util-linux)");
+    expect(stderr).toContain("install fuse3");
+  });
+
+  testWith(lacking)("mount says what would help", async () => {
+    sandbox.directory("mnt");
+    const { status, stderr } = await asUser(["mount", "mnt"], poorPath("unshare"));
+    expect(status).toBe(82);
+    expect(stderr).toContain("mounting is not permitted: no CAP_SYS_ADMIN, and no setuid fusermount3");
+  });
+});

@@ -1,0 +1,127 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createLog, type LogOptions, redactor } from "../src/log.ts";
+
+let folder = "";
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "llmfs-log-"));
+});
+afterEach(() => {
+  chmodSync(folder, 0o755);
+  rmSync(folder, { recursive: true });
+});
+
+function made(options: Partial<LogOptions> = {}) {
+  const printed: string[] = [];
+  const path = join(folder, "state/llmfs.log");
+  const log = createLog({
+    terminal: "info",
+    file: "debug",
+    path,
+    print: (line) => printed.push(line),
+    color: false,
+    secrets: [],
+    ...options,
+  });
+  return { log, printed, path, read: () => readFileSync(path, "utf8") };
+}
+
+test("a line in the file says when, who, how grave and where from", async () => {
+  const { log, read } = made();
+  log.tagged("fs").info("mounted");
+  await log.close();
+  expect(read()).toMatch(new RegExp(`^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z ${process.pid} info fs: mounted\\n$`));
+});
+
+test("terminal and file each take what is grave enough for them", async () => {
+  const { log, printed, read } = made({ terminal: "warn", file: "info" });
+  for (const level of ["debug", "info", "warn", "error"] as const) log.write(level, "cli", `a ${level}`);
+  await log.close();
+  expect(printed).toEqual(["warning: a warn", "error: a error"]);
+  expect(read().match(/ a \w+/g)).toEqual([" a info", " a warn", " a error"]);
+});
+
+test("after detach nothing more is printed, and the file goes on", async () => {
+  const { log, printed, read } = made();
+  log.write("info", "", "one");
+  log.detach();
+  log.write("error", "", "two");
+  await log.close();
+  expect(printed).toEqual(["one"]);
+  expect(read()).toContain("two");
+});
+
+test("equal lines in quick succession are all written", async () => {
+  const { log, printed } = made({ path: undefined });
+  for (let count = 0; count < 20; count++) log.write("info", "", "again");
+  await log.close();
+  expect(printed).toHaveLength(20);
+});
+
+test("text of several lines cannot pass for several entries", async () => {
+  const { log, read } = made();
+  log.write("info", "fs", "one\n2026-01-01T00:00:00.000Z 1 error fs: forged\rx");
+  await log.close();
+  const lines = read().trimEnd().split("\n");
+  expect(lines).toHaveLength(2);
+  expect(lines[1]).toBe("    2026-01-01T00:00:00.000Z 1 error fs: forged\\rx");
+});
+
+test("secrets are blotted out, on the terminal as in the file", async () => {
+  const { log, printed, read } = made({ secrets: ["sk-123456789"] });
+  log.write("error", "llm", "401 for key sk-123456789, twice: sk-123456789");
+  await log.close();
+  expect(printed).toEqual(["error: 401 for key [redacted], twice: [redacted]"]);
+  expect(read()).not.toContain("sk-123456789");
+});
+
+test("a secret too short to be one does not blot out ordinary text", () => {
+  expect(redactor(["a", ""])("a banana")).toBe("a banana");
+});
+
+test("colours are used only where they are wanted, and never in the file", async () => {
+  const { log, printed, read } = made({ color: true });
+  log.write("warn", "", "careful");
+  await log.close();
+  expect(printed[0]).toContain("\u001b[33m");
+  expect(read()).not.toContain("\u001b");
+});
+
+test("the file is its owner's alone, and so is its folder", async () => {
+  const { log, path } = made();
+  log.write("info", "", "x");
+  await log.close();
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(statSync(join(folder, "state")).mode & 0o777).toBe(0o700);
+});
+
+test("the file is rotated by size, and no line is lost", async () => {
+  const { log, path } = made();
+  const lines = 6_500;
+  for (let count = 0; count < lines; count++) log.write("debug", "fs", `${count} ${"x".repeat(1_000)}`);
+  await log.close();
+  const names = readdirSync(join(folder, "state")).sort();
+  expect(names).toEqual(["llmfs.log", "llmfs.log.1"]);
+  const kept = names.map((name) => readFileSync(join(folder, "state", name), "utf8").split("\n").length - 1);
+  expect(kept.reduce((sum, count) => sum + count)).toBe(lines);
+  expect(statSync(`${path}.1`).size).toBeLessThan(6 << 20);
+});
+
+test("a file that cannot be written costs one warning and nothing else", async () => {
+  writeFileSync(join(folder, "state"), "a file where the folder should be");
+  const { log, printed } = made();
+  for (let count = 0; count < 5; count++) log.write("debug", "fs", "x");
+  await log.close();
+  expect(printed).toHaveLength(1);
+  expect(printed[0]).toContain("cannot be written");
+  expect(printed[0]).toContain("going on without");
+});
+
+test("no file is made before there is a line for it", async () => {
+  const { log } = made({ file: "info" });
+  log.write("debug", "fs", "not for the file");
+  await log.close();
+  expect(readdirSync(folder)).toEqual([]);
+});

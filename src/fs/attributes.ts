@@ -2,6 +2,7 @@
 import * as abi from "../fuse/abi.ts";
 import type { Filesystem } from "../fuse/ops.ts";
 import type { StructValue } from "../fuse/wire.ts";
+import { followMode } from "../tree/acl.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { type Inode, S_IFDIR, S_IFMT, S_ISGID, S_ISUID } from "../tree/inode.ts";
 import { PAGE } from "../tree/space.ts";
@@ -145,7 +146,10 @@ export function attributeOperations(mount: Mount) {
         mount.changed(file);
         if (changes) file.touchMtime(tree.clock);
       }
-      if ((valid & abi.FATTR_MODE) !== 0) inode.mode = (inode.mode & S_IFMT) | (request.mode & 0o7777);
+      if ((valid & abi.FATTR_MODE) !== 0) {
+        inode.mode = (inode.mode & S_IFMT) | (request.mode & 0o7777);
+        followMode(inode);
+      }
       if ((valid & abi.FATTR_UID) !== 0) inode.uid = request.uid;
       if ((valid & abi.FATTR_GID) !== 0) inode.gid = request.gid;
       if ((valid & (abi.FATTR_UID | abi.FATTR_GID | abi.FATTR_KILL_SUIDGID)) !== 0 && (valid & abi.FATTR_MODE) === 0) {

@@ -31,6 +31,10 @@ export const CAPABILITIES =
   abi.FUSE_READDIRPLUS_AUTO |
   // Setuid bits are cleared by us on writes; else every write asks for security.capability first.
   abi.FUSE_HANDLE_KILLPRIV_V2 |
+  // Access control lists are the kernel's to enforce and to keep, and ours to store and to keep in step with the mode.
+  abi.FUSE_POSIX_ACL |
+  // Who sets a list without being in the file's group clears its setgid bit: the request says so.
+  abi.FUSE_SETXATTR_EXT |
   // A symlink's target never changes.
   abi.FUSE_CACHE_SYMLINKS |
   // OPENDIR and RELEASEDIR are never sent; listings are kept until the directory changes.

@@ -87,13 +87,13 @@ export function fileOperations(mount: Mount) {
     create({ name, mode, umask, flags }, header) {
       const directory = nodes.directory(header.nodeid);
       if (control.owns(directory)) throw new FsError("EPERM");
-      const file = tree.createFile(directory, name, mode & ~umask & 0o7777, ownerOf(header));
+      const file = tree.createFile(directory, name, mode & 0o7777, ownerOf(header), umask);
       return { entry: entry(mount, file), open: opened(file, flags) };
     },
 
     tmpfile({ mode, umask, flags }, header) {
       const directory = nodes.directory(header.nodeid);
-      const file = tree.tmpfile(directory, mode & ~umask & 0o7777, ownerOf(header));
+      const file = tree.tmpfile(directory, mode & 0o7777, ownerOf(header), umask);
       return { entry: entry(mount, file), open: opened(file, flags) };
     },
 
@@ -126,6 +126,8 @@ export function fileOperations(mount: Mount) {
       // As mm/shmem.c:shmem_fallocate(): no other mode.
       if ((mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) !== 0) throw new FsError("EOPNOTSUPP");
       mount.beforeChange(file);
+      // Unlike WRITE, the request does not say whether the caller may keep them (CAP_FSETID).
+      if (header.uid !== 0) dropSetId(file);
       if ((mode & FALLOC_FL_PUNCH_HOLE) !== 0) file.punch(offset, length);
       else file.allocate(offset, length, (mode & FALLOC_FL_KEEP_SIZE) !== 0);
       mount.changed(file);

@@ -73,15 +73,15 @@ export function nameOperations(mount: Mount) {
 
     mknod({ name, mode, rdev, umask }, header) {
       const directory = changeable(header.nodeid, name);
-      const bits = mode & ~umask;
       if ((mode & S_IFMT) === S_IFREG || (mode & S_IFMT) === 0) {
-        return entry(mount, tree.createFile(directory, name, bits & 0o7777, ownerOf(header)));
+        return entry(mount, tree.createFile(directory, name, mode & 0o7777, ownerOf(header), umask));
       }
-      return entry(mount, tree.mknod(directory, name, bits, rdev, ownerOf(header)));
+      return entry(mount, tree.mknod(directory, name, mode, rdev, ownerOf(header), umask));
     },
 
     mkdir({ name, mode, umask }, header) {
-      return entry(mount, tree.mkdir(changeable(header.nodeid, name), name, mode & ~umask & 0o7777, ownerOf(header)));
+      const directory = changeable(header.nodeid, name);
+      return entry(mount, tree.mkdir(directory, name, mode & 0o7777, ownerOf(header), umask));
     },
 
     link({ oldnodeid, name }, header) {

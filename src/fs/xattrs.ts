@@ -10,7 +10,9 @@
  * | `description`, `meta.*` | files | plain data |
  */
 import { FsError } from "../errno.ts";
+import * as abi from "../fuse/abi.ts";
 import type { Filesystem } from "../fuse/ops.ts";
+import { isAcl, removeAcl, setAcl } from "../tree/acl.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
 import { byBytes } from "../tree/path.ts";
@@ -20,8 +22,15 @@ import type { Mount } from "./mount.ts";
 
 const STATE = "user.llmfs.state";
 const ERROR = "user.llmfs.error";
-/** ACLs are answered by the kernel's own code or not at all; as plain bytes they would promise what nobody enforces. */
-const ACL_PREFIX = "system.posix_acl_";
+/** What tmpfs stores. Everything else (but ACLs) is no attribute that this filesystem has. */
+const NAMESPACES = ["user.", "trusted.", "security."];
+
+/** As fs/xattr.c:xattr_resolve_name() for tmpfs. Throws EOPNOTSUPP; EINVAL for a namespace without a name. */
+function checkName(name: string): void {
+  const namespace = NAMESPACES.find((prefix) => name.startsWith(prefix));
+  if (namespace === undefined) throw new FsError("EOPNOTSUPP");
+  if (name.length === namespace.length) throw new FsError("EINVAL");
+}
 
 /** Attributes that are not stored but told. Undefined: not one of these. */
 function derived(inode: Inode, name: string): string | undefined {
@@ -86,7 +95,7 @@ export function xattrOperations(mount: Mount) {
   }
 
   function set(inode: Inode, name: string, value: Uint8Array, flags: number): void {
-    if (name.startsWith(ACL_PREFIX)) throw new FsError("EOPNOTSUPP");
+    checkName(name);
     if (inode.kind === "file") {
       if (name === STATE) return setState(inode, Buffer.from(value).toString("utf8"));
       if (name === ERROR) throw new FsError("EPERM", "user.llmfs.error is told, not set");
@@ -99,29 +108,36 @@ export function xattrOperations(mount: Mount) {
 
   return {
     getxattr({ name, size }, header, target) {
-      if (name.startsWith(ACL_PREFIX)) throw new FsError("EOPNOTSUPP");
+      if (!isAcl(name)) checkName(name);
       const inode = nodes.get(header.nodeid);
       const told = derived(inode, name);
       return give(told === undefined ? getXattr(inode, name) : Buffer.from(told), size, target);
     },
 
     listxattr({ size }, header, target) {
-      const all = names(nodes.get(header.nodeid));
+      const own = names(nodes.get(header.nodeid));
+      // As fs/xattr.c:simple_xattr_list(): "trusted" is shown to those who may read it.
+      const all = header.uid === 0 ? own : own.filter((name) => !name.startsWith("trusted."));
       return give(Buffer.from(all.map((name) => `${name}\0`).join(""), "latin1"), size, target);
     },
 
-    setxattr({ name, value, flags, size }, header) {
+    setxattr({ name, value, flags, size, setxattr_flags }, header) {
       const inode = nodes.get(header.nodeid);
       if (mount.control.owns(inode)) throw new FsError("EPERM");
       if (size !== value.length) throw new FsError("EIO", `setxattr: ${size} bytes announced, ${value.length} sent`);
-      set(inode, name, value, flags);
+      if (isAcl(name)) {
+        const dropSetGid = (setxattr_flags & abi.FUSE_SETXATTR_ACL_KILL_SGID) !== 0;
+        setAcl(inode, name, Uint8Array.from(value), dropSetGid);
+      } else set(inode, name, value, flags);
       inode.touchCtime(tree.clock);
     },
 
     removexattr({ name }, header) {
       const inode = nodes.get(header.nodeid);
+      if (!isAcl(name)) checkName(name);
       if (derived(inode, name) !== undefined) throw new FsError("EPERM", `${name} is told, not stored`);
-      removeXattr(inode, name);
+      if (isAcl(name)) removeAcl(inode, name);
+      else removeXattr(inode, name);
       inode.touchCtime(tree.clock);
       if (inode.kind !== "file" || !inode.lazy || (name !== GENERATOR && name !== PROMPT)) return;
       // Nothing says any more what would make it.

@@ -68,6 +68,8 @@ export const FUSE_OPEN_KILL_SUIDGID = 1 << 0;
 export const FUSE_WRITE_CACHE = 1 << 0;
 export const FUSE_WRITE_KILL_SUIDGID = 1 << 2;
 export const FUSE_RELEASE_FLUSH = 1 << 0;
+/** Of setxattr_flags: the caller is not in the group of the file whose ACL it sets. */
+export const FUSE_SETXATTR_ACL_KILL_SGID = 1 << 0;
 export const FUSE_FSYNC_FDATASYNC = 1 << 0;
 
 // Notifications: sent as a reply with unique 0 and the code in `error`.
@@ -198,8 +200,10 @@ export const statfsOut = struct({
 });
 
 export const fsyncIn = struct({ fh: u64, fsync_flags: u32, padding: pad(4) });
-/** The short form of setxattr: FUSE_SETXATTR_EXT is not asked for. */
-export const setxattrIn = struct({ size: u32, flags: u32, name, value: rest });
+/** With FUSE_SETXATTR_EXT (7.33). */
+export const setxattrIn = struct({ size: u32, flags: u32, setxattr_flags: u32, padding: pad(4), name, value: rest });
+/** Without. */
+export const setxattrInCompat = struct({ size: u32, flags: u32, name, value: rest });
 export const getxattrIn = struct({ size: u32, padding: pad(4), name });
 export const listxattrIn = struct({ size: u32, padding: pad(4) });
 export const getxattrOut = struct({ size: u32, padding: pad(4) });

@@ -228,6 +228,7 @@ export class Session {
       flags2: this.#options.flags2 & offered2,
     };
     this.#sendInit(unique, granted, maxReadahead);
+    if ((granted.flags & abi.FUSE_SETXATTR_EXT) === 0) this.#speakShortSetxattr();
     this.granted = granted;
     this.#options.onReady?.(granted);
   }
@@ -249,6 +250,19 @@ export class Session {
       request_timeout: 0,
     });
     this.#send(unique, end - HEADER_SIZE);
+  }
+
+  /** A kernel before 7.33 sends setxattr without the field that the row has. */
+  #speakShortSetxattr(): void {
+    const { opcode } = OPS.setxattr;
+    const row = this.#rows[opcode];
+    if (row === undefined) return;
+    const short = abi.setxattrInCompat;
+    const decode: Struct<unknown>["decode"] = (buffer, view, offset, limit) => ({
+      ...short.decode(buffer, view, offset, limit),
+      setxattr_flags: 0,
+    });
+    this.#rows[opcode] = { ...row, request: { ...row.request, decode } };
   }
 
   #logRequest(row: Row, header: Header, request: unknown): void {

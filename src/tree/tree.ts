@@ -10,6 +10,7 @@
  * both counts are gone; dentries are not.
  */
 import { FsError } from "../errno.ts";
+import { inheritAcl } from "./acl.ts";
 import { type Dentry, Directory } from "./directory.ts";
 import { RegularFile } from "./file.ts";
 import { type Clock, type Inode, type Owner, S_IFCHR, S_ISGID } from "./inode.ts";
@@ -129,24 +130,21 @@ export class Tree {
   // Creating
   // ---------------------------------------------------------------------------------------------------------------
 
-  createFile(directory: Directory, name: string, mode: number, owner: Owner): RegularFile {
-    return this.#create(
-      directory,
-      name,
-      (ino) => new RegularFile(ino, mode, inherit(directory, owner), this.clock, this.space),
-    );
+  // `umask` is what the mode loses, unless the directory's default ACL decides (see acl.ts). Absent: the mode is exact.
+
+  createFile(directory: Directory, name: string, mode: number, owner: Owner, umask?: number): RegularFile {
+    const bits = mode & ~(umask ?? 0);
+    const make = (ino: number) => new RegularFile(ino, bits, inherit(directory, owner), this.clock, this.space);
+    return this.#inheriting(directory, this.#create(directory, name, make), mode, umask);
   }
 
-  mkdir(directory: Directory, name: string, mode: number, owner: Owner): Directory {
-    const bits = mode | (directory.mode & S_ISGID);
-    const made = this.#create(
-      directory,
-      name,
-      (ino) => new Directory(ino, bits, inherit(directory, owner), this.clock),
-    );
+  mkdir(directory: Directory, name: string, mode: number, owner: Owner, umask?: number): Directory {
+    const bits = (mode & ~(umask ?? 0)) | (directory.mode & S_ISGID);
+    const make = (ino: number) => new Directory(ino, bits, inherit(directory, owner), this.clock);
+    const made = this.#create(directory, name, make);
     made.parent = directory;
     directory.nlink++;
-    return made;
+    return this.#inheriting(directory, made, mode, umask);
   }
 
   symlink(directory: Directory, name: string, target: string, owner: Owner): Symlink {
@@ -154,14 +152,18 @@ export class Tree {
   }
 
   /** A fifo, socket or device node; `mode` carries the type. */
-  mknod(directory: Directory, name: string, mode: number, rdev: number, owner: Owner): Special {
-    return this.#create(directory, name, (ino) => new Special(ino, mode, rdev, inherit(directory, owner), this.clock));
+  mknod(directory: Directory, name: string, mode: number, rdev: number, owner: Owner, umask?: number): Special {
+    const bits = mode & ~(umask ?? 0);
+    const make = (ino: number) => new Special(ino, bits, rdev, inherit(directory, owner), this.clock);
+    return this.#inheriting(directory, this.#create(directory, name, make), mode, umask);
   }
 
   /** A file without a name (O_TMPFILE). It lives while somebody holds it, or until it is linked. */
-  tmpfile(directory: Directory, mode: number, owner: Owner): RegularFile {
+  tmpfile(directory: Directory, mode: number, owner: Owner, umask?: number): RegularFile {
     this.space.takeInode();
-    return new RegularFile(this.#nextIno++, mode, inherit(directory, owner), this.clock, this.space);
+    const bits = mode & ~(umask ?? 0);
+    const made = new RegularFile(this.#nextIno++, bits, inherit(directory, owner), this.clock, this.space);
+    return this.#inheriting(directory, made, mode, umask);
   }
 
   /** Precondition: `inode` is no directory (the kernel answers EPERM before it asks). */
@@ -277,6 +279,11 @@ export class Tree {
     if (inode.kind !== "directory") inode.nlink = 1;
     directory.touchMtime(this.clock);
     return inode;
+  }
+
+  #inheriting<I extends Inode>(directory: Directory, made: I, mode: number, umask: number | undefined): I {
+    if (umask !== undefined && directory.xattrs !== undefined) inheritAcl(directory, made, mode);
+    return made;
   }
 
   /** As fs/namei.c:may_create() and lookup before it. */

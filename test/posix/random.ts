@@ -1,0 +1,171 @@
+/**
+ * Random programs for driver.c: a few names, a few users, a few open files, so that steps run into each other.
+ * The same seed gives the same program, always.
+ */
+
+/** Numbers from a seed (mulberry32). */
+export class Dice {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = seed >>> 0;
+  }
+
+  next(): number {
+    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
+    let mixed = this.#state;
+    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  }
+
+  below(limit: number): number {
+    return Math.floor(this.next() * limit);
+  }
+
+  pick<T>(from: readonly T[]): T {
+    const one = from[this.below(from.length)];
+    if (one === undefined) throw new Error("nothing to pick from");
+    return one;
+  }
+
+  chance(probability: number): boolean {
+    return this.next() < probability;
+  }
+}
+
+/** One call, and whether it reads: readers' access times are compared no further (see docs). */
+export interface Step {
+  readonly line: string;
+  readonly reads: boolean;
+}
+
+const USERS = ["", "", "", "@1000:1000 ", "@1001:1001,1000 ", "@1002:2000 ", "@0:1000 "];
+const NAMES = ["a", "b", "c", "dir", "dir", "sub"];
+const LONG = "n".repeat(255);
+const MODES = ["0644", "0600", "0755", "0777", "0700", "04755", "02755", "06711", "01777", "02770", "0000", "0444"];
+const UMASKS = ["0", "022", "077", "027"];
+const OWNERS = ["0", "1000", "1001", "1002", "-1"];
+const GROUPS = ["0", "1000", "1001", "2000", "-1"];
+const ACLS = [
+  "u::rwx,g::r-x,o::r-x",
+  "u::rw-,u:1000:rwx,g::r--,m::rw-,o::---",
+  "u::rwx,g::rwx,g:2000:r-x,m::r-x,o::--x",
+  "u::rwx,u:1001:---,u:1002:rwx,g::r-x,m::rwx,o::rwx",
+  "u::r--,g::rw-,g:1000:rwx,m::---,o::---",
+];
+const BAD_ACLS = ["u::rwx", "u::rwx,u:1000:r--,g::r--,o::---", "g::r--,u::rwx,o::r--", "u::rwx,u::rwx,g::r--,o::---"];
+const XATTRS = ["user.a", "user.b", "trusted.a", "security.a", "user.", "other.a", "system.a"];
+
+function path(dice: Dice): string {
+  const depth = dice.pick([1, 1, 2, 2, 2, 3]);
+  const parts: string[] = [];
+  for (let at = 1; at < depth; at++) parts.push(dice.pick(["dir", "dir", "sub", "a", "b"]));
+  const roll = dice.next();
+  parts.push(roll < 0.95 ? dice.pick(NAMES) : roll < 0.96 ? LONG : roll < 0.97 ? `${LONG}n` : dice.pick([".", ".."]));
+  return parts.join("/") + (dice.chance(0.03) ? "/" : "");
+}
+
+const fd = (dice: Dice) => String(dice.below(5));
+const size = (dice: Dice) =>
+  dice.pick([0, 1, dice.below(5000), dice.below(20000), 4096 * dice.below(8), dice.below(300000)]);
+
+function time(dice: Dice): string {
+  return dice.pick(["now", "omit", "0", "1000000000.123456789", "-1.5", "-2147483649", "4294967296.999999999"]);
+}
+
+function openFlags(dice: Dice): string {
+  const flags = [dice.pick(["O_RDONLY", "O_WRONLY", "O_RDWR", "O_RDWR"])];
+  if (dice.chance(0.4)) flags.push("O_CREAT");
+  if (dice.chance(0.1)) flags.push("O_EXCL");
+  if (dice.chance(0.15)) flags.push("O_TRUNC");
+  if (dice.chance(0.15)) flags.push("O_APPEND");
+  if (dice.chance(0.05)) flags.push("O_DIRECTORY");
+  if (dice.chance(0.05)) flags.push("O_NOFOLLOW");
+  // Without it the open of a fifo waits.
+  flags.push("O_NONBLOCK");
+  return flags.join("|");
+}
+
+type Maker = (dice: Dice) => string;
+
+/** How often, and what. Those with a name ending in "?" read. */
+const CALLS: readonly (readonly [weight: number, reads: boolean, make: Maker])[] = [
+  [8, false, (d) => `create ${path(d)} ${d.pick(MODES)} ${d.pick("abcdef".split(""))}*${size(d)}`],
+  [8, false, (d) => `mkdir ${path(d)} ${d.pick(MODES)}`],
+  [2, false, (d) => `mkfifo ${path(d)} ${d.pick(MODES)}`],
+  [2, false, (d) => `mknod ${path(d)} ${d.pick(["f", "p", "s", "c", "b", "d", "0"])} ${d.pick(MODES)} 1 3`],
+  [4, false, (d) => `symlink ${d.chance(0.9) ? path(d) : "s".repeat(d.pick([1, 127, 128, 4000]))} ${path(d)}`],
+  [5, false, (d) => `link ${path(d)} ${path(d)}`],
+  [1, false, (d) => `linkat ${path(d)} ${path(d)} FOLLOW`],
+  [9, false, (d) => `rename ${path(d)} ${path(d)}`],
+  [4, false, (d) => `rename ${path(d)} ${path(d)} ${d.pick(["NOREPLACE", "EXCHANGE", "WHITEOUT", "3", "8"])}`],
+  [6, false, (d) => `unlink ${path(d)}`],
+  [5, false, (d) => `rmdir ${path(d)}`],
+  [6, false, (d) => `chmod ${path(d)} ${d.pick(MODES)}`],
+  [5, false, (d) => `${d.pick(["chown", "lchown"])} ${path(d)} ${d.pick(OWNERS)} ${d.pick(GROUPS)}`],
+  [4, false, (d) => `truncate ${path(d)} ${d.chance(0.95) ? size(d) : d.pick([-1, 2 ** 40, "max"])}`],
+  [4, false, (d) => `utimens ${path(d)} ${time(d)} ${time(d)}${d.chance(0.3) ? " NOFOLLOW" : ""}`],
+  [1, false, (d) => `utimenull ${path(d)}`],
+  [2, false, (d) => `access ${path(d)} ${d.pick(["F_OK", "R_OK", "W_OK", "X_OK", "R_OK|W_OK"])}`],
+  [2, true, (d) => `ls ${path(d)}`],
+  [2, true, (d) => `cat ${path(d)}`],
+  [2, true, (d) => `readlink ${path(d)}`],
+  [10, false, (d) => `fd ${fd(d)} ${path(d)} ${openFlags(d)} ${d.pick(MODES)}`],
+  [1, false, (d) => `fd ${fd(d)} ${d.pick([".", "dir"])} O_TMPFILE|${d.pick(["O_RDWR", "O_WRONLY"])} ${d.pick(MODES)}`],
+  [2, false, (d) => `linkfd ${fd(d)} ${path(d)}`],
+  [3, false, (d) => `close ${fd(d)}`],
+  [5, false, (d) => `write ${fd(d)} ${d.pick("wxyz".split(""))}*${size(d)}`],
+  [5, false, (d) => `pwrite ${fd(d)} ${size(d)} ${d.pick("wxyz".split(""))}*${size(d)}`],
+  [2, true, (d) => `read ${fd(d)} ${size(d)}`],
+  [2, true, (d) => `pread ${fd(d)} ${size(d)} ${size(d)}`],
+  [3, false, (d) => `ftruncate ${fd(d)} ${size(d)}`],
+  [2, false, (d) => `fallocate ${fd(d)} ${d.pick(["0", "KEEP_SIZE"])} ${size(d)} ${size(d)}`],
+  [2, false, (d) => `fallocate ${fd(d)} PUNCH_HOLE|KEEP_SIZE ${size(d)} ${size(d)}`],
+  [1, false, (d) => `fallocate ${fd(d)} ${d.pick(["ZERO_RANGE", "COLLAPSE_RANGE", "PUNCH_HOLE"])} 4096 4096`],
+  [1, false, (d) => `posix_fallocate ${fd(d)} ${size(d)} ${size(d)}`],
+  [2, false, (d) => `lseek ${fd(d)} ${size(d)} ${d.pick(["SEEK_DATA", "SEEK_HOLE", "SEEK_SET", "SEEK_END"])}`],
+  [2, true, (d) => `copy ${fd(d)} ${size(d)} ${fd(d)} ${size(d)} ${size(d)}`],
+  [2, false, (d) => `fchmod ${fd(d)} ${d.pick(MODES)}`],
+  [2, false, (d) => `fchown ${fd(d)} ${d.pick(OWNERS)} ${d.pick(GROUPS)}`],
+  [1, false, (d) => `futimens ${fd(d)} ${time(d)} ${time(d)}`],
+  [1, false, (d) => `fstat ${fd(d)} type mode nlink uid gid size`],
+  [1, true, (d) => `fls ${fd(d)}`],
+  [
+    3,
+    false,
+    (d) => `setxattr ${path(d)} ${d.pick(XATTRS)} v*${d.below(40)} ${d.pick(["0", "0", "CREATE", "REPLACE"])}`,
+  ],
+  [1, false, (d) => `removexattr ${path(d)} ${d.pick(XATTRS)}`],
+  [1, false, (d) => `getxattr ${path(d)} ${d.pick(XATTRS)} ${d.pick([0, 2, 100])}`],
+  [1, false, (d) => `listxattr ${path(d)} ${d.pick([0, 5, 1000])}`],
+  [3, false, (d) => `setacl ${path(d)} ${d.pick(["a", "d"])} ${d.chance(0.9) ? d.pick(ACLS) : d.pick(BAD_ACLS)}`],
+  [1, false, (d) => `getacl ${path(d)} ${d.pick(["a", "d"])}`],
+  [1, false, (d) => `delacl ${path(d)} ${d.pick(["a", "d"])}`],
+  [1, false, (d) => `umask ${d.pick(UMASKS)}`],
+];
+
+const TOTAL = CALLS.reduce((sum, [weight]) => sum + weight, 0);
+/** These act on the driver itself, so they are root's. */
+const OWN = /^(umask|close|fls|fstat) /;
+
+export function randomProgram(seed: number, length: number): Step[] {
+  const dice = new Dice(seed);
+  const steps: Step[] = [
+    { line: "chmod . 0777", reads: false },
+    { line: "mkdir dir 0777", reads: false },
+  ];
+  while (steps.length < length) {
+    let roll = dice.below(TOTAL);
+    const found = CALLS.find(([weight]) => {
+      roll -= weight;
+      return roll < 0;
+    });
+    if (found === undefined) continue;
+    const [, reads, make] = found;
+    const user = dice.pick(USERS);
+    const line = make(dice);
+    steps.push({ line: OWN.test(line) ? line : user + line, reads });
+  }
+  return steps;
+}

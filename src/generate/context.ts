@@ -5,14 +5,17 @@
  * was read or generated before, never from times, owners, states, sizes or the place of the mount. So the same tree
  * gives the same request, whoever reads what first.
  */
+import { posix } from "node:path";
+import { FsError } from "../errno.ts";
 import type { TreePort } from "../fs/port.ts";
 import type { FileInfo, GeneratorContext, RelatedFile } from "../generators/generator.ts";
 import type { ChatMessage } from "../llm/llm.ts";
+import { fsError } from "./failure.ts";
 import { visible } from "./ignore.ts";
 import { renderOutline } from "./outline.ts";
 import { CONTENT_INSTRUCTIONS, contentPrompt } from "./prompts.ts";
 import { type Redact, redact } from "./redact.ts";
-import { relatedFiles } from "./related.ts";
+import { fill, relatedFiles, textOf } from "./related.ts";
 
 export interface ContextBudget {
   /** Tokens for the outline. */
@@ -35,7 +38,7 @@ export interface ContextMaker {
   /** The messages of the request for one file. */
   compose(
     path: string,
-    context: Pick<GeneratorContext, "file" | "prompts" | "related">,
+    context: Pick<GeneratorContext, "file" | "prompts" | "related" | "read">,
   ): Promise<readonly ChatMessage[]>;
   /** `GeneratorContext.related` for one file. */
   related(file: FileInfo, prompts: readonly string[]): Promise<readonly RelatedFile[]>;
@@ -46,14 +49,18 @@ export function contextMaker(tree: ContextTree, options: ContextOptions = {}): C
   const clean: Redact = options.redact === false ? async (text) => text : redact;
 
   return {
-    async compose(path, { file, prompts, related }) {
+    async compose(path, { file, prompts, related, read }) {
+      const declared = await dependencies(path, file, read, clean);
+      const names = new Set(declared.map((one) => one.path));
+      const others = (await related()).filter((one) => !names.has(one.path));
+      const shown = declared.length === 0 ? others : await fill([...declared, ...others], budget.related);
       const outline = await renderOutline(await visible(await tree.outline(), tree.readStatic), path, budget.outline);
       const user = contentPrompt({
         path: relative(path),
         ...(file.description === undefined ? {} : { description: file.description }),
         prompts,
         outline,
-        related: (await related()).map((one) => ({ ...one, path: relative(one.path) })),
+        related: shown.map((one) => ({ ...one, path: relative(one.path) })),
       });
       return [
         { role: "system", content: CONTENT_INSTRUCTIONS },
@@ -66,6 +73,42 @@ export function contextMaker(tree: ContextTree, options: ContextOptions = {}): C
       return relatedFiles(file, words, outline, tree.readStatic, { budget: budget.related, clean });
     },
   };
+}
+
+/**
+ * The files that `user.llmfs.depends` names, a path a line, relative to the file's own directory or absolute within the
+ * mount. They are read, and so generated first: the only generated content that another file is made of.
+ */
+async function dependencies(
+  path: string,
+  file: FileInfo,
+  read: GeneratorContext["read"],
+  clean: Redact,
+): Promise<readonly RelatedFile[]> {
+  const lines = (file.xattrs.get("user.llmfs.depends") ?? "").split("\n").map((line) => line.trim());
+  const paths = new Set(lines.filter((line) => line !== "").map((line) => posix.resolve(posix.dirname(path), line)));
+  const found: RelatedFile[] = [];
+  for (const one of paths) {
+    const bytes = await read(one).catch((error: unknown) => {
+      throw unreadable(path, one, error);
+    });
+    const content =
+      textOf(bytes, LONGEST_DEPENDENCY) ?? (bytes.length === 0 ? "" : `(${bytes.length} bytes, no text)\n`);
+    found.push({ path: one, reason: "this file depends on it", content: await clean(content) });
+  }
+  return found;
+}
+
+const LONGEST_DEPENDENCY = 1024 * 1024;
+
+/** "No such file" is true of the dependency; to the reader of this file it would be a lie. */
+function unreadable(path: string, dependency: string, error: unknown): FsError {
+  const { code, message } = fsError(error, dependency);
+  const misleading = code === "ENOENT" || code === "ENOTDIR" || code === "EISDIR";
+  const cure = misleading ? "; correct user.llmfs.depends" : "";
+  return new FsError(misleading ? "EIO" : code, `${path} depends on ${dependency}: ${message}${cure}`, {
+    cause: error,
+  });
 }
 
 /** Paths are shown to models as they are used inside projects. */

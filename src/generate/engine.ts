@@ -13,6 +13,7 @@ import type { ChatMessage, LanguageModel } from "../llm/llm.ts";
 import { contentBytes, metadataText } from "./content.ts";
 import { type ContextBudget, contextMaker } from "./context.ts";
 import { fsError } from "./failure.ts";
+import { folderOf } from "./outline.ts";
 import { type Slot, Slots } from "./slots.ts";
 
 export interface EngineOptions {
@@ -74,6 +75,7 @@ export function createEngine(options: EngineOptions): Engine {
       prompts: request.prompts,
       ...(request.model !== undefined && { model: request.model }),
       options: options.optionsFor?.(request.generator, request.path) ?? {},
+      setting: (name) => settingOf(tree, request, name),
       outline: once(() => tree.outline()),
       related,
       list: (path): Promise<readonly TreeEntry[]> => tree.list(path),
@@ -125,7 +127,9 @@ export function createEngine(options: EngineOptions): Engine {
       }
     },
     preview(request) {
-      return context.compose(request.path, contextFor(request, new AbortController().signal));
+      const asked = contextFor(request, new AbortController().signal);
+      const read = async (path: string) => (await tree.readStatic(path, PREVIEWED)) ?? NOT_YET;
+      return context.compose(request.path, { ...asked, read });
     },
     async [Symbol.asyncDispose]() {
       for (const [name, generator] of generators) {
@@ -137,6 +141,26 @@ export function createEngine(options: EngineOptions): Engine {
       }
     },
   };
+}
+
+/** What a preview shows of a file, and of one that would be generated first. */
+const PREVIEWED = 1024 * 1024;
+const NOT_YET = new TextEncoder().encode("(the content of this file, which is generated first)\n");
+
+async function settingOf(tree: TreePort, request: GenerationRequest, name: string): Promise<string | undefined> {
+  const xattr = `user.llmfs.${name}`;
+  const own = request.file.xattrs.get(xattr);
+  if (own !== undefined) return own;
+  for (let folder = request.path; folder !== "/"; ) {
+    folder = folderOf(folder);
+    // A directory that was renamed meanwhile sets nothing.
+    const value = await tree.stat(folder).then(
+      ({ xattrs }) => xattrs.get(xattr),
+      () => undefined,
+    );
+    if (value !== undefined) return value;
+  }
+  return undefined;
 }
 
 /** What the contract says of the members is checked where they are used. */

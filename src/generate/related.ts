@@ -118,7 +118,7 @@ function extensionOf(path: string): string {
 }
 
 /** The bytes as text; undefined if they are none, or too long to help. */
-function textOf(bytes: Uint8Array | undefined, limit: number): string | undefined {
+export function textOf(bytes: Uint8Array | undefined, limit: number): string | undefined {
   if (bytes === undefined || bytes.length === 0 || bytes.length > limit || bytes.includes(0)) return undefined;
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -127,7 +127,8 @@ function textOf(bytes: Uint8Array | undefined, limit: number): string | undefine
   }
 }
 
-async function fill(files: readonly RelatedFile[], budget: number): Promise<readonly RelatedFile[]> {
+/** Whole files while they fit, in their order; the one that does not is cut at a line. */
+export async function fill(files: readonly RelatedFile[], budget: number): Promise<readonly RelatedFile[]> {
   if (await fits(files.map(({ content }) => content).join(""), budget)) return files;
   const count = await tokenCounter();
   const chosen: RelatedFile[] = [];

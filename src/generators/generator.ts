@@ -66,6 +66,8 @@ export interface GeneratorContext {
   readonly model?: string;
   /** Options from the rule that bound this generator to the file. */
   readonly options: Readonly<Record<string, unknown>>;
+  /** `user.llmfs.<name>` of the file or of the nearest directory above that sets it, as text. */
+  setting(name: string): Promise<string | undefined>;
   /** The whole tree, every directory before what it holds, names in byte order. */
   outline(): Promise<readonly TreeEntry[]>;
   /** Static files that matter most for this one, most related first. */

@@ -1,3 +1,4 @@
+import { FsError } from "../errno.ts";
 import type { ChatMessage, LanguageModel } from "../llm/llm.ts";
 import { LlmError } from "../llm/llm.ts";
 import { fileText } from "./answer.ts";
@@ -18,12 +19,15 @@ export interface LlmOptions {
 export function llmGenerator(options: LlmOptions): ContentGenerator {
   return {
     async generate(path, context) {
+      const temperature =
+        numberIn(path, "temperature", await context.setting("temperature"), 0, 2) ?? options.temperature;
+      const longest = numberIn(path, "max-tokens", await context.setting("max-tokens"), 1, 1e9) ?? options.maxTokens;
       const answer = await options.model.complete(
         {
           model: context.model ?? options.modelName,
           messages: await options.compose(path, context),
-          ...(options.temperature === undefined ? {} : { temperature: options.temperature }),
-          ...(options.maxTokens === undefined ? {} : { maxTokens: options.maxTokens }),
+          ...(temperature !== undefined && { temperature }),
+          ...(longest !== undefined && { maxTokens: Math.floor(longest) }),
         },
         { signal: context.signal, label: path },
       );
@@ -40,4 +44,18 @@ export function llmGenerator(options: LlmOptions): ContentGenerator {
       };
     },
   };
+}
+
+function numberIn(
+  path: string,
+  name: string,
+  value: string | undefined,
+  least: number,
+  most: number,
+): number | undefined {
+  if (value === undefined || value.trim() === "") return undefined;
+  const number = Number(value);
+  if (number >= least && number <= most) return number;
+  const shown = JSON.stringify(value.slice(0, 40));
+  throw new FsError("EIO", `${path}: user.llmfs.${name} is ${shown}; it must be a number from ${least} to ${most}`);
 }

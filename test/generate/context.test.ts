@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { type ErrnoName, FsError } from "../../src/errno.ts";
 import { contextMaker } from "../../src/generate/context.ts";
 import { createEngine } from "../../src/generate/engine.ts";
 import { visible } from "../../src/generate/ignore.ts";
@@ -58,7 +59,12 @@ describe("what is sent for a file", () => {
     const { compose } = contextMaker(port);
     const ask = (more: object) => {
       const { file } = port.request("/src/main.c");
-      return compose("/src/main.c", { file: { ...file, ...more }, prompts: [], related: async () => [] });
+      return compose("/src/main.c", {
+        file: { ...file, ...more },
+        prompts: [],
+        related: async () => [],
+        read: port.read,
+      });
     };
     expect(await ask({ size: 5, state: "failed", uid: 1000, mode: 0o600 })).toEqual(await ask({}));
   });
@@ -94,6 +100,61 @@ describe("what is sent for a file", () => {
     const text = await sent({ ...PROJECT, "/src/tides.h": evil }, "/src/main.c");
     expect(text).toContain(`\`\`\`\`\`\`\n${evil}\`\`\`\`\`\``);
     expect(fenced("a")).toBe("```\na\n```");
+  });
+});
+
+describe("a declared dependency", () => {
+  const never = new AbortController().signal;
+  const tree = (depends: string): PlainTree => ({
+    ...PROJECT,
+    "/src/main.c": { pending: "prints a day of levels", xattrs: { "user.llmfs.depends": depends } },
+  });
+
+  test("is read first, generated if need be, and shown in full before everything else", async () => {
+    const port = treePort(tree("tides.c\n../data/harbour.csv\n\n/Makefile"), async (path) =>
+      Buffer.from(`body of ${path}\n`),
+    );
+    const model = scriptedModel("x");
+    const engine = createEngine({ model, modelName: "m", tree: port });
+    await engine.generate(port.request("/src/main.c"), never);
+    expect(port.calls.filter((call) => call.startsWith("read /"))).toEqual([
+      "read /src/tides.c",
+      "read /data/harbour.csv",
+      "read /Makefile",
+    ]);
+    const text = model.requests[0]?.messages.at(-1)?.content ?? "";
+    const shown = [...text.matchAll(/^(\S+) \((.*)\):$/gm)].map(([, path, reason]) => `${path}: ${reason}`);
+    expect(shown).toEqual([
+      "src/tides.c: this file depends on it",
+      "data/harbour.csv: this file depends on it",
+      "Makefile: this file depends on it",
+      "src/tides.h: same directory",
+      "README.md: README of /",
+    ]);
+    expect(text).toContain("body of /src/tides.c");
+  });
+
+  test("that is not there is EIO and says so, and what fails keeps its errno", async () => {
+    const fails = async (code: ErrnoName): Promise<unknown> => {
+      const port = treePort(tree("gone.c"), () => Promise.reject(new FsError(code, `it is ${code}`)));
+      const engine = createEngine({ model: scriptedModel("x"), modelName: "m", tree: port });
+      return engine.generate(port.request("/src/main.c"), never).catch((error) => error);
+    };
+    expect(await fails("ENOENT")).toMatchObject({
+      code: "EIO",
+      message: "/src/main.c depends on /src/gone.c: it is ENOENT; correct user.llmfs.depends",
+    });
+    expect(await fails("EDEADLK")).toMatchObject({ code: "EDEADLK" });
+    expect(await fails("EDQUOT")).toMatchObject({ code: "EDQUOT" });
+  });
+
+  test("is not generated for a preview", async () => {
+    const port = treePort(tree("tides.c\ntides.h"));
+    const engine = createEngine({ model: scriptedModel("x"), modelName: "m", tree: port });
+    const [, user] = await engine.preview(port.request("/src/main.c"));
+    expect(user?.content).toContain("(the content of this file, which is generated first)");
+    expect(user?.content).toContain("double level(double t);");
+    expect(port.calls.some((call) => call.startsWith("read "))).toBe(false);
   });
 });
 

@@ -15,6 +15,7 @@ function context(more: Partial<GeneratorContext> = {}): GeneratorContext {
     file: port.request("/a.c").file,
     prompts: [],
     options: {},
+    setting: async () => undefined,
     outline: port.outline,
     related: async () => [],
     list: port.list,
@@ -55,4 +56,32 @@ test("through the engine and a real server, the file gets the bytes and the meta
   expect(new TextDecoder().decode(bytes)).toBe("int x;\n");
   expect(Object.fromEntries(metadata)).toEqual({ model: "served-model", input_tokens: "11", output_tokens: "7" });
   expect(server.received(0).body.messages.at(-1).content).toContain("Write the file a.c\nWhat it is: an int");
+});
+
+test("temperature and the longest answer are inherited from the nearest directory that sets them", async () => {
+  const tree = treePort({
+    "/": { folder: { "user.llmfs.temperature": "0.1", "user.llmfs.max-tokens": "900" } },
+    "/wild": { folder: { "user.llmfs.temperature": "1.5" } },
+    "/wild/a.c": { pending: "" },
+    "/b.c": { pending: "" },
+    "/wild/own.c": { pending: "", xattrs: { "user.llmfs.temperature": "0" } },
+  });
+  const model = scriptedModel("x");
+  const engine = createEngine({ model, modelName: "m", tree, temperature: 0.7 });
+  for (const path of ["/wild/a.c", "/b.c", "/wild/own.c"]) await engine.generate(tree.request(path), never);
+  expect(model.requests.map(({ temperature, maxTokens }) => [temperature, maxTokens])).toEqual([
+    [1.5, 900],
+    [0.1, 900],
+    [0, 900],
+  ]);
+});
+
+test("a temperature that is none is an error that names it, and nothing is asked", async () => {
+  const model = scriptedModel("x");
+  for (const value of ["hot", "-1", "3", "NaN"]) {
+    const tree = treePort({ "/a.c": { pending: "", xattrs: { "user.llmfs.temperature": value } } });
+    const engine = createEngine({ model, modelName: "m", tree });
+    await expect(engine.generate(tree.request("/a.c"), never)).rejects.toThrow(`user.llmfs.temperature is "${value}"`);
+  }
+  expect(model.requests).toEqual([]);
 });

@@ -7,10 +7,18 @@ export interface PendingFile {
   readonly pending: string;
   readonly prompts?: readonly string[];
   readonly state?: "pending" | "generating" | "ready" | "failed";
+  readonly xattrs?: Readonly<Record<string, string>>;
+}
+
+/** A directory with xattrs of its own. */
+export interface Folder {
+  readonly folder: Readonly<Record<string, string>>;
 }
 
 /** Path → text of a static file, a pending file with its description, a symlink's target, or null for a directory. */
-export type PlainTree = Readonly<Record<string, string | Uint8Array | PendingFile | { readonly link: string } | null>>;
+export type PlainTree = Readonly<
+  Record<string, string | Uint8Array | PendingFile | Folder | { readonly link: string } | null>
+>;
 
 export interface PlainPort extends TreePort {
   /** Names of the calls made, oldest first. */
@@ -37,8 +45,10 @@ export function treePort(plain: PlainTree, read?: TreePort["read"]): PlainPort {
     if (typeof node === "string" || node instanceof Uint8Array) {
       return { path, type: "file", state: "static", size: node.length, ...owner };
     }
+    if ("folder" in node) return { path, type: "directory", ...owner, xattrs: new Map(Object.entries(node.folder)) };
     if ("link" in node) return { path, type: "symlink", target: node.link, ...owner };
-    return { path, type: "file", state: node.state ?? "pending", description: node.pending, ...owner };
+    const xattrs = new Map(Object.entries(node.xattrs ?? {}));
+    return { path, type: "file", state: node.state ?? "pending", description: node.pending, ...owner, xattrs };
   }
 
   return {

@@ -1,0 +1,130 @@
+/** What a reader is told when the model fails, and where the reason can be read. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { describeMounted, mounted } from "../support/mounted.ts";
+import type { Behaviour } from "../support/openai-server.ts";
+import { freePort } from "../support/servers.ts";
+
+setDefaultTimeout(30_000);
+
+interface Failure {
+  readonly answer: Behaviour;
+  /** As programs print it. */
+  readonly told: string;
+  readonly error: RegExp;
+}
+
+/** By the name of the file that fails so. */
+const FAILURES: Readonly<Record<string, Failure>> = {
+  "key-refused": {
+    answer: { status: 401, body: { error: { message: "bad key" } } },
+    told: "Permission denied",
+    error: /^EACCES: .*bad key/,
+  },
+  "rate-limited": {
+    answer: { status: 429, headers: { "retry-after": "3600" }, body: { error: { message: "slow down" } } },
+    told: "Device or resource busy",
+    error: /^EBUSY: .*3600 s/,
+  },
+  "quota-gone": {
+    answer: { status: 429, body: { error: { message: "pay first", code: "insufficient_quota" } } },
+    told: "Disk quota exceeded",
+    error: /^EDQUOT: .*pay first/,
+  },
+  silent: {
+    answer: { hang: true },
+    told: "Connection timed out",
+    error: /^ETIMEDOUT: .*(sent nothing|no whole answer)/,
+  },
+  "stops-midway": {
+    answer: { stream: "half of it", after: "hang" },
+    told: "Connection timed out",
+    error: /^ETIMEDOUT: .*(stopped in the middle|no whole answer)/,
+  },
+  "cut-midway": { answer: { stream: "half of it", after: "cut" }, told: "Input/output error", error: /^EIO: / },
+  "no-end": { answer: { stream: "half", finish: null, done: false }, told: "Input/output error", error: /^EIO: / },
+  truncated: { answer: { stream: "half of it", finish: "length" }, told: "Input/output error", error: /^EIO: / },
+  empty: { answer: { stream: "" }, told: "Input/output error", error: /^EIO: .*empty/ },
+  blank: { answer: { stream: " \n" }, told: "Input/output error", error: /^EIO: .*empty/ },
+  refused: { answer: { whole: "", refusal: "I will not" }, told: "Input/output error", error: /^EIO: .*I will not/ },
+  "bad-request": {
+    answer: { status: 400, body: { error: { message: "what?" } } },
+    told: "Input/output error",
+    error: /^EIO: .*what\?/,
+  },
+  "server-error": { answer: { status: 500 }, told: "Input/output error", error: /^EIO: .*500/ },
+  "no-json": { answer: { raw: "<html>", contentType: "text/html" }, told: "Input/output error", error: /^EIO: / },
+};
+
+describeMounted("a reader of a file that cannot be made", () => {
+  test("gets the errno of the reason; user.llmfs.error has it in words; nothing is empty with status 0", async () => {
+    const pending = Object.keys(FAILURES);
+    await using m = await mounted({
+      pending,
+      args: ["--timeout", "700ms", "--concurrency", "20"],
+      answer: (path) => FAILURES[path]?.answer ?? { status: 500 },
+    });
+    const results = await Promise.all(
+      pending.map(async (path) => {
+        const { status, stdout, stderr } = await m.sh(`cat ${path}`);
+        return { path, status, stdout, stderr, state: await m.state(path), error: await m.xattr(path, "error") };
+      }),
+    );
+    for (const { path, ...result } of results) {
+      const { told, error } = FAILURES[path]!;
+      expect({ path, ...result }).toEqual({
+        path,
+        status: 1,
+        stdout: "",
+        stderr: `cat: ${path}: ${told}\n`,
+        state: "failed",
+        error: expect.stringMatching(error),
+      });
+    }
+    expect(m.status().files.failed).toBe(pending.length);
+    m.answer = (path) => ({ stream: `now there is ${path}` });
+    const again = await m.out(`cat ${pending.join(" ")}`);
+    expect(again).toBe(pending.map((path) => `now there is ${path}\n`).join(""));
+  });
+
+  test("gets EHOSTUNREACH when nobody listens", async () => {
+    const nobody = `http://127.0.0.1:${freePort()}/v1`;
+    await using m = await mounted({ pending: ["a.txt"], args: ["--timeout", "700ms"], baseUrl: nobody });
+    const { status, stdout, stderr } = await m.sh("cat a.txt");
+    expect([status, stdout, stderr]).toEqual([1, "", "cat: a.txt: No route to host\n"]);
+    expect(await m.xattr("a.txt", "error")).toMatch(/^EHOSTUNREACH: no connection to 127\.0\.0\.1/);
+  });
+
+  test("gets the reason from the log too, and no key is in it", async () => {
+    await using m = await mounted({
+      pending: ["a.txt"],
+      env: { OPENAI_API_KEY: "sk-a-secret-of-theirs" },
+      answer: () => ({ status: 401, body: { error: { message: "bad key: sk-a-secret-of-theirs" } } }),
+    });
+    await m.sh("cat a.txt");
+    expect(m.sandbox.log()).toContain("a.txt: EACCES: ");
+    expect(m.server.received(0).headers.authorization).toBe("Bearer sk-a-secret-of-theirs");
+    expect(m.sandbox.log() + (await m.out("getfattr -d a.txt; cat .llmfs/snapshot.json"))).not.toContain(
+      "sk-a-secret-of-theirs",
+    );
+  });
+
+  test("is not kept waiting by the back-off of a file that failed once, and is after that", async () => {
+    await using m = await mounted({ pending: ["a.txt"], answer: () => ({ status: 400 }) });
+    const times: number[] = [];
+    for (let attempt = 0; attempt < 4; attempt++) {
+      const begun = performance.now();
+      expect((await m.sh("cat a.txt")).status).toBe(1);
+      times.push(performance.now() - begun);
+    }
+    expect(m.server.requests.length).toBe(4);
+    // At least 250 ms, then at least 500 ms.
+    expect(times[2]).toBeGreaterThan(240);
+    expect(times[3]).toBeGreaterThan(490);
+    // Ctrl-C works in the pause too.
+    const reader = m.start("exec cat a.txt");
+    await m.opened(5);
+    reader.kill("SIGINT");
+    await reader.exited;
+    expect([reader.signalCode, m.server.requests.length]).toEqual(["SIGINT", 4]);
+  });
+});

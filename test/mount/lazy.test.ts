@@ -1,0 +1,338 @@
+/** The life of a pending file, on a real mount with the real binary: who makes it come into being, and who does not. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { contentOf, describeMounted, Gate, mounted, pathOf } from "../support/mounted.ts";
+import { eventually, finished } from "../support/program.ts";
+
+setDefaultTimeout(30_000);
+
+describeMounted("looking is free", () => {
+  test("ls, find, du, df, stat, getfattr, test and touch ask no model", async () => {
+    await using m = await mounted({ pending: ["a.txt", "src/b.c", "src/deep/c.h"] });
+    const looks = [
+      "ls -lR",
+      "ls -la src",
+      "find . -type f -size +0",
+      "find . -newer src -printf '%p %s %b\\n'",
+      "du -a",
+      "df .",
+      "stat a.txt src src/b.c",
+      "getfattr -d -m - -R .",
+      "test -e a.txt && test -f a.txt && test -r a.txt && test -s a.txt",
+      "test -x a.txt || true",
+      "cd src/deep && pwd && realpath ../b.c",
+      "touch a.txt && touch -d 2020-01-01 src/b.c",
+      "chmod 600 a.txt && ln a.txt hard && ln -s a.txt soft && mv hard other && rm other && readlink soft",
+      'python3 -c \'import os; os.stat("a.txt"); list(os.scandir("src")); os.access("a.txt", os.R_OK)\'',
+    ];
+    for (const look of looks) expect([look, (await m.sh(look)).status]).toEqual([look, 0]);
+    expect(m.server.requests.length).toBe(0);
+    expect(m.server.otherPaths).toEqual([]);
+    expect(m.status().files).toEqual({ static: 0, pending: 3, generating: 0, ready: 0, failed: 0 });
+  });
+
+  test("a pending file claims a size and no blocks, so that du counts nothing", async () => {
+    await using m = await mounted({ pending: ["a.txt"] });
+    expect(await m.out("stat -c '%s %b' a.txt; du -s a.txt")).toBe("1048576 0\n0\ta.txt\n");
+  });
+
+  test("its state can be seen, and is no attribute of an ordinary file", async () => {
+    await using m = await mounted({ pending: ["a.txt"] });
+    await m.out("echo mine > own.txt");
+    expect(await m.state("a.txt")).toBe("pending");
+    expect(await m.out("getfattr -d own.txt")).toBe("");
+  });
+});
+
+describeMounted("the first open for reading", () => {
+  test("generates; later ones find the content there", async () => {
+    await using m = await mounted({ pending: ["a.txt"] });
+    expect(await m.out("cat a.txt")).toBe(contentOf("a.txt"));
+    expect(await m.out("cat a.txt; cat a.txt")).toBe(contentOf("a.txt").repeat(2));
+    expect(m.asked("a.txt")).toBe(1);
+    expect(await m.state("a.txt")).toBe("ready");
+  });
+
+  test("tells size and bytes before it returns, to a program that asks for nothing else", async () => {
+    await using m = await mounted({ pending: ["a.txt", "b.txt"] });
+    const size = contentOf("a.txt").length;
+    const script = (path: string) =>
+      `import os; fd = os.open("${path}", os.O_RDONLY); print(os.fstat(fd).st_size, os.lseek(fd, 0, os.SEEK_END))`;
+    expect(await m.out(`python3 -c '${script("a.txt")}'`)).toBe(`${size} ${size}\n`);
+    expect(await m.out("wc -c < b.txt; stat -c '%s %b' b.txt")).toBe(`${size}\n${size} 8\n`);
+  });
+
+  test("happens once, however many read: twenty at a time all get the same full content", async () => {
+    const gate = new Gate();
+    await using m = await mounted({ pending: ["a.txt"], answer: gate.holds() });
+    const readers = Array.from({ length: 20 }, () => m.sh("cat a.txt"));
+    await m.opened(20);
+    gate.open();
+    const printed = (await Promise.all(readers)).map(({ status, stdout }) => [status, stdout]);
+    expect(printed).toEqual(Array.from({ length: 20 }, () => [0, contentOf("a.txt")]));
+    expect(m.server.requests.length).toBe(1);
+  });
+
+  test("keeps what the server told as attributes", async () => {
+    await using m = await mounted({ pending: ["a.txt"] });
+    await m.out("cat a.txt");
+    expect(await m.xattr("a.txt", "meta.model")).toBe("scripted");
+    expect(await m.xattr("a.txt", "meta.output_tokens")).toBe("7");
+  });
+
+  test("of a script that is run generates it, and runs it", async () => {
+    await using m = await mounted({ pending: ["tool.sh"], answer: () => ({ stream: "#!/bin/sh\necho ran $1\n" }) });
+    expect(await m.out("chmod +x tool.sh && ./tool.sh well")).toBe("ran well\n");
+    expect(m.asked("tool.sh")).toBe(1);
+  });
+
+  test("of a file that is empty asks nobody, and an answer that says 'empty' makes an empty file", async () => {
+    await using m = await mounted({ pending: ["gitkeep"], answer: () => ({ stream: "```\n```\n" }) });
+    await m.out(": > empty");
+    expect(await m.out("cat empty; stat -c %s empty")).toBe("0\n");
+    expect(m.server.requests.length).toBe(0);
+    expect(await m.out("cat gitkeep; stat -c %s gitkeep; cat gitkeep")).toBe("0\n");
+    expect([m.asked("gitkeep"), await m.state("gitkeep")]).toEqual([1, "ready"]);
+  });
+
+  test("of a megabyte and more gives all of it", async () => {
+    const long = `${"line of a long file\n".repeat(120_000)}the end\n`;
+    await using m = await mounted({ pending: ["long.txt"], answer: () => ({ stream: long }) });
+    expect(await m.out("wc -c < long.txt; tail -n 1 long.txt; md5sum < long.txt")).toBe(
+      `${long.length}\nthe end\n${new Bun.CryptoHasher("md5").update(long).digest("hex")}  -\n`,
+    );
+    expect(m.server.requests.length).toBe(1);
+  });
+});
+
+describeMounted("an interrupted reader", () => {
+  test.each(["SIGINT", "SIGTERM", "SIGKILL"] as const)(
+    "(%s) returns, and if it was the only one the server sees the request dropped",
+    async (signal) => {
+      await using m = await mounted({ pending: ["a.txt"], answer: () => ({ hang: true }) });
+      const reader = Bun.spawn({ cmd: ["cat", `${m.dir}/a.txt`], stdout: "ignore", stderr: "ignore" });
+      const request = await m.server.request(0);
+      reader.kill(signal);
+      await reader.exited;
+      expect(reader.signalCode).toBe(signal);
+      await request.disconnected;
+      expect(await m.state("a.txt")).toBe("pending");
+      m.answer = (path) => ({ stream: contentOf(path) });
+      expect(await m.out("cat a.txt")).toBe(contentOf("a.txt"));
+    },
+  );
+
+  test("leaves the others waiting, and the request with them", async () => {
+    const gate = new Gate();
+    await using m = await mounted({ pending: ["a.txt"], answer: gate.holds() });
+    const [one, two] = [m.start("exec cat a.txt"), m.start("exec cat a.txt")];
+    await m.opened(2);
+    one.kill("SIGINT");
+    await one.exited;
+    const request = await m.server.request(0);
+    expect([request.gone, await m.state("a.txt")]).toEqual([false, "generating"]);
+    gate.open();
+    expect(await finished(two)).toEqual({ status: 0, stdout: contentOf("a.txt"), stderr: "" });
+    expect(m.server.requests.length).toBe(1);
+  });
+
+  test("that handles the signal itself gets EINTR", async () => {
+    await using m = await mounted({ pending: ["a.txt"], answer: () => ({ hang: true }) });
+    const script = `
+import os, signal
+class Rang(Exception): pass
+def ring(*_): raise Rang()
+signal.signal(signal.SIGALRM, ring)
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+try: os.open("a.txt", os.O_RDONLY)
+except Rang: print("rang")`;
+    expect(await m.out(`python3 -c '${script}'`)).toBe("rang\n");
+    await m.server.received(0).disconnected;
+  });
+});
+
+describeMounted("writing first wins", () => {
+  const cases: readonly (readonly [string, string, string])[] = [
+    ["> truncates and writes", "echo mine > a.txt", "mine\n"],
+    [">> appends to nothing", "echo mine >> a.txt", "mine\n"],
+    [">> twice", "echo one >> a.txt; echo two >> a.txt", "one\ntwo\n"],
+    ["tee -a", "echo mine | tee -a a.txt > /dev/null", "mine\n"],
+    ["truncate to nothing", "truncate -s 0 a.txt", ""],
+    ["truncate to a size", "truncate -s 5 a.txt", "\0\0\0\0\0"],
+    ["cp over it", "echo other > $OUT/o; cp $OUT/o a.txt", "other\n"],
+    ["mv over it", "echo other > o; mv o a.txt", "other\n"],
+    ["install", "echo other > $OUT/o; install -m 644 $OUT/o a.txt", "other\n"],
+    [
+      "an empty write-open and a write later",
+      "exec 3>>a.txt; ls -l a.txt >/dev/null; echo late >&3; exec 3>&-",
+      "late\n",
+    ],
+  ];
+  test.each(cases)("%s", async (_, script, content) => {
+    await using m = await mounted({ pending: ["a.txt"] });
+    expect((await m.sh(script)).status).toBe(0);
+    expect(await m.out("cat a.txt; stat -c %s a.txt")).toBe(`${content}${content.length}\n`);
+    expect(m.server.requests.length).toBe(0);
+    expect(m.status().files.pending).toBe(0);
+  });
+
+  test("an open for writing that writes nothing leaves it pending", async () => {
+    await using m = await mounted({ pending: ["a.txt"] });
+    await m.out(": >> a.txt");
+    expect([await m.state("a.txt"), await m.out("stat -c %s a.txt")]).toEqual(["pending", "1048576\n"]);
+    expect(await m.out("cat a.txt")).toBe(contentOf("a.txt"));
+  });
+
+  test("an open for reading and writing reads too: dd with seek and fallocate change what was generated", async () => {
+    await using m = await mounted({ pending: ["a.txt", "b.txt"] });
+    await m.out("printf XY | dd of=a.txt bs=1 seek=3 conv=notrunc 2> /dev/null; fallocate -l 3 b.txt");
+    expect(await m.out("cat a.txt b.txt")).toBe(`conXY${contentOf("a.txt").slice(5)}${contentOf("b.txt")}`);
+  });
+
+  test("sed -i reads first, so it edits what was generated", async () => {
+    await using m = await mounted({ pending: ["a.txt"] });
+    expect(await m.out("sed -i s/content/edited/ a.txt && cat a.txt")).toBe(
+      contentOf("a.txt").replaceAll("content", "edited"),
+    );
+    expect(m.asked("a.txt")).toBe(1);
+  });
+
+  test("generated bytes are ordinary ones: append, edit in place, truncate", async () => {
+    await using m = await mounted({ pending: ["a.txt"], answer: () => ({ stream: "generated\n" }) });
+    expect(
+      await m.out("cat a.txt; echo more >> a.txt; printf G | dd of=a.txt conv=notrunc 2>/dev/null; cat a.txt"),
+    ).toBe("generated\nGenerated\nmore\n");
+    expect(await m.out("truncate -s 3 a.txt; cat a.txt; rm a.txt; ls")).toBe("Gen");
+    expect(m.server.requests.length).toBe(1);
+  });
+
+  test("who waits for the content sees what was written, and the request is dropped", async () => {
+    await using m = await mounted({ pending: ["a.txt"], answer: () => ({ hang: true }) });
+    const reader = m.sh("cat a.txt");
+    const request = await m.server.request(0);
+    await m.out("echo mine >> a.txt");
+    expect((await reader).stdout).toBe("mine\n");
+    await request.disconnected;
+    expect(await m.out("cat a.txt")).toBe("mine\n");
+  });
+});
+
+describeMounted("content belongs to the inode, not to the path", () => {
+  const cases: readonly (readonly [string, string, string])[] = [
+    ["renamed", "mv a.txt sub/b.txt", "cat sub/b.txt"],
+    ["renamed, another pending file taking its name", "mv a.txt b.txt; mv other.txt a.txt", "cat b.txt"],
+    ["linked", "ln a.txt b.txt", "cat b.txt a.txt | head -n 2"],
+    ["linked, its first name removed", "ln a.txt b.txt; rm a.txt", "cat b.txt"],
+    [
+      "exchanged with another",
+      "mv --exchange a.txt other.txt 2>/dev/null || { mv a.txt t; mv other.txt a.txt; mv t other.txt; }",
+      "cat other.txt",
+    ],
+    ["chmodded", "chmod 600 a.txt", "cat a.txt"],
+    ["touched", "touch a.txt", "cat a.txt"],
+  ];
+  test.each(cases)("%s while it is generated", async (_, meanwhile, after) => {
+    const gate = new Gate();
+    await using m = await mounted({ pending: ["a.txt", "other.txt", "sub/x"], answer: gate.holds() });
+    const reader = m.sh("cat a.txt");
+    await m.server.request(0);
+    await m.out(meanwhile);
+    gate.open();
+    expect((await reader).stdout).toBe(contentOf("a.txt"));
+    expect(await m.out(after)).toBe(contentOf("a.txt"));
+    expect(m.server.requests.length).toBe(1);
+  });
+
+  test("removed while it is generated: the reader still gets it all", async () => {
+    const gate = new Gate();
+    await using m = await mounted({ pending: ["a.txt"], answer: gate.holds() });
+    const reader = m.sh("cat a.txt");
+    await m.server.request(0);
+    await m.out("rm a.txt; echo new > a.txt");
+    gate.open();
+    expect((await reader).stdout).toBe(contentOf("a.txt"));
+    expect(await m.out("cat a.txt")).toBe("new\n");
+  });
+
+  test("one file by two hard links is generated once", async () => {
+    await using m = await mounted({ pending: ["a.txt"] });
+    await m.out("ln a.txt b.txt");
+    expect(await m.out("cat b.txt; cat a.txt")).toBe((await m.out("cat a.txt")).repeat(2));
+    expect(m.server.requests.length).toBe(1);
+  });
+
+  test("a pending file that was renamed before is asked for by its new path", async () => {
+    await using m = await mounted({ pending: ["a.txt"] });
+    await m.out("mv a.txt b.txt");
+    expect(await m.out("cat b.txt")).toBe(contentOf("b.txt"));
+    expect(pathOf(m.server.received(0))).toBe("b.txt");
+  });
+});
+
+describeMounted("a failure is an error", () => {
+  test("cat fails, the reason can be read, and when the server recovers cat works", async () => {
+    await using m = await mounted({
+      pending: ["a.txt"],
+      answer: () => ({ status: 400, body: { error: { message: "no such thing" } } }),
+    });
+    const { status, stdout, stderr } = await m.sh("cat a.txt");
+    expect([status, stdout, stderr]).toEqual([1, "", "cat: a.txt: Input/output error\n"]);
+    expect(await m.xattr("a.txt", "error")).toStartWith("EIO: ");
+    expect(await m.xattr("a.txt", "error")).toContain("no such thing");
+    expect([await m.state("a.txt"), m.status().files.failed]).toEqual(["failed", 1]);
+    m.answer = (path) => ({ stream: contentOf(path) });
+    expect(await m.out("cat a.txt")).toBe(contentOf("a.txt"));
+    expect(await m.state("a.txt")).toBe("ready");
+    expect((await m.sh("getfattr -n user.llmfs.error a.txt")).status).toBe(1);
+  });
+
+  test("is told to all who wait, by one request", async () => {
+    const gate = new Gate();
+    await using m = await mounted({ pending: ["a.txt"], answer: gate.holds(() => ({ status: 400 })) });
+    const readers = Array.from({ length: 8 }, () => m.sh("cat a.txt"));
+    await m.opened(8);
+    gate.open();
+    expect((await Promise.all(readers)).map(({ status, stdout }) => [status, stdout])).toEqual(
+      Array.from({ length: 8 }, () => [1, ""]),
+    );
+    expect(m.server.requests.length).toBe(1);
+  });
+
+  test("no tool takes a failed file for an empty one", async () => {
+    await using m = await mounted({ pending: ["a.txt"], answer: () => ({ status: 400 }) });
+    const tools = [
+      "cat a.txt",
+      "cp a.txt $OUT/c",
+      "busybox cat a.txt",
+      "grep x a.txt",
+      "sort a.txt",
+      "sha256sum a.txt",
+      "tar cf $OUT/t a.txt",
+      "python3 -c 'open(\"a.txt\").read()'",
+      ". ./a.txt",
+    ];
+    const passed = (await Promise.all(tools.map(async (tool) => [tool, (await m.sh(tool)).status] as const))).filter(
+      ([, status]) => status === 0,
+    );
+    expect(passed).toEqual([]);
+  });
+
+  test("keeps no writer out", async () => {
+    await using m = await mounted({ pending: ["a.txt"], answer: () => ({ status: 400 }) });
+    expect((await m.sh("cat a.txt")).status).toBe(1);
+    expect(await m.out("echo mine >> a.txt; cat a.txt")).toBe("mine\n");
+    expect((await m.sh("getfattr -n user.llmfs.error a.txt")).status).toBe(1);
+  });
+
+  test("too long for the mount is ENOSPC, not a part of it", async () => {
+    await using m = await mounted({
+      pending: ["a.txt"],
+      args: ["--size", "64K"],
+      answer: () => ({ stream: "x".repeat(100_000) }),
+    });
+    const { status, stderr } = await m.sh("cat a.txt");
+    expect([status, stderr]).toEqual([1, "cat: a.txt: No space left on device\n"]);
+    expect(await m.xattr("a.txt", "error")).toContain("100001 bytes were generated");
+    await eventually("nothing is left of it", () => m.status().files.failed === 1);
+    expect(await m.out("df --output=used -B1 . | tail -n 1")).toMatch(/^\s*0\n$/);
+  });
+});

@@ -1,0 +1,211 @@
+/**
+ * The compiled binary on a real mount, with a model on loopback behind it.
+ *
+ * The model's server answers in this very process, so nothing here may wait for a pending file: programs that read are
+ * processes of their own, and are awaited. What never waits (a directory, a control file) may be read directly.
+ */
+import { describe } from "bun:test";
+import { accessSync, constants, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import type { Subprocess } from "bun";
+import { structureToSnapshot } from "../../src/snapshot/structure.ts";
+import { type Behaviour, type OpenaiServer, openaiServer, type ReceivedRequest } from "./openai-server.ts";
+import {
+  BINARY,
+  eventually,
+  type Finished,
+  finished,
+  isAlive,
+  mountedType,
+  Sandbox,
+  type StartOptions,
+} from "./program.ts";
+
+export const IS_ROOT = process.getuid?.() === 0;
+
+/** What is missing for a mount; undefined where there can be one. */
+export const LACKING = lacking();
+
+function lacking(): string | undefined {
+  try {
+    accessSync("/dev/fuse", constants.R_OK | constants.W_OK);
+  } catch {
+    return "a /dev/fuse that can be opened";
+  }
+  return IS_ROOT || Bun.which("fusermount3") !== null ? undefined : "fusermount3, or root";
+}
+
+/** Tests that need a mount. Where there can be none they are skipped, and their name says what is missing. */
+export function describeMounted(name: string, tests: () => void): void {
+  describe.skipIf(LACKING !== undefined)(LACKING === undefined ? name : `${name} (lacks ${LACKING})`, tests);
+}
+
+/** What the server answers when it is asked for a file. */
+export type FileAnswer = (path: string, request: ReceivedRequest) => Behaviour | Promise<Behaviour>;
+
+export interface MountedOptions {
+  /** Paths of pending files. */
+  readonly pending?: readonly string[];
+  /** A snapshot's text, instead of `pending`. */
+  readonly snapshot?: string;
+  /** The default says the file's path twice. */
+  readonly answer?: FileAnswer;
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Another server than the one that answers here. */
+  readonly baseUrl?: string;
+}
+
+/** What `answer` gives unless it is told otherwise: the content of the file at this path. */
+export function contentOf(path: string): string {
+  return `content of ${path}\nagain: content of ${path}\n`;
+}
+
+/** Mounts. Dispose it (`await using`). */
+export async function mounted(options: MountedOptions = {}): Promise<Mounted> {
+  const sandbox = new Sandbox();
+  const mount = new Mounted(sandbox, await openaiServer(), options.answer);
+  const snapshot = options.snapshot ?? snapshotOf(options.pending ?? []);
+  writeFileSync(sandbox.at("from.json"), snapshot);
+  const args = ["--from", "from.json", ...mount.modelArgs(options.baseUrl), ...(options.args ?? [])];
+  await mount.mount(args, options.env === undefined ? {} : { env: options.env });
+  return mount;
+}
+
+/** A snapshot with these pending files. */
+export function snapshotOf(pending: readonly string[]): string {
+  return structureToSnapshot(pending.map((path) => ({ path, type: "file" })));
+}
+
+/** The file a request is for; undefined when it asks for a tree. */
+export function pathOf(request: ReceivedRequest): string | undefined {
+  const text: string = request.body.messages.at(-1).content;
+  return [...text.matchAll(/^Write the file (.*)$/gm)].at(-1)?.[1];
+}
+
+export class Mounted implements AsyncDisposable {
+  readonly sandbox: Sandbox;
+  readonly server: OpenaiServer;
+  readonly dir: string;
+  /** May be replaced at any time; holds for requests that come after. */
+  answer: FileAnswer;
+
+  constructor(sandbox: Sandbox, server: OpenaiServer, answer: FileAnswer = (path) => ({ stream: contentOf(path) })) {
+    this.sandbox = sandbox;
+    this.server = server;
+    this.dir = sandbox.directory("mnt");
+    this.answer = answer;
+    server.script((request) => {
+      const path = pathOf(request);
+      return path === undefined ? { status: 400 } : this.answer(path, request);
+    });
+  }
+
+  /** Flags that lead to the server. */
+  modelArgs(baseUrl = this.server.baseUrl): readonly string[] {
+    return ["--base-url", baseUrl, "--model", "scripted"];
+  }
+
+  /** Mounts at `dir`, and fails where that fails. */
+  async mount(args: readonly string[], options: StartOptions = {}): Promise<void> {
+    const done = await this.sandbox.llmfs(["mount", this.dir, ...args], { program: BINARY, ...options });
+    if (done.status !== 0) throw new Error(`mount: status ${done.status}: ${done.stderr}`);
+  }
+
+  async unmount(...flags: string[]): Promise<Finished> {
+    return this.sandbox.llmfs(["unmount", this.dir, ...flags], { program: BINARY });
+  }
+
+  /** A shell script, in the mount's root unless told where. */
+  start(script: string, cwd = this.dir): Subprocess<"pipe", "pipe", "pipe"> {
+    const child = Bun.spawn({
+      cmd: ["/bin/sh", "-c", script],
+      cwd,
+      env: this.sandbox.environment({ LC_ALL: "C", OUT: this.sandbox.path }),
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+    child.stdin.end();
+    return child;
+  }
+
+  /** A shell script from start to end. */
+  async sh(script: string, cwd = this.dir): Promise<Finished> {
+    return finished(this.start(script, cwd));
+  }
+
+  /** What a shell script prints; an error if it fails. */
+  async out(script: string): Promise<string> {
+    const { status, stdout, stderr } = await this.sh(script);
+    if (status !== 0) throw new Error(`${script}: status ${status}: ${stderr}`);
+    return stdout;
+  }
+
+  /** An extended attribute of a file, below `user.llmfs.`. */
+  async xattr(path: string, name: string): Promise<string> {
+    return this.out(`getfattr --only-values -n user.llmfs.${name} '${path}'`);
+  }
+
+  state(path: string): Promise<string> {
+    return this.xattr(path, "state");
+  }
+
+  /** How often the server was asked for this file. */
+  asked(path: string): number {
+    return this.server.requests.filter((request) => pathOf(request) === path).length;
+  }
+
+  /** As `.llmfs/status.json` has it. */
+  status(): { pid: number; files: Record<string, number>; generating: number; requests: Record<string, number> } {
+    return JSON.parse(readFileSync(`${this.dir}/.llmfs/status.json`, "utf8"));
+  }
+
+  /** Resolves when so many opens and more have come to the filesystem since it was mounted. */
+  async opened(count: number): Promise<void> {
+    // Each look at status.json is an open of its own.
+    let looks = 0;
+    await eventually(`${count} opens`, () => (this.status().requests.open ?? 0) - ++looks >= count);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      if (mountedType(this.dir) !== undefined) await this.unmount("--lazy");
+      for (const pid of processesOf(this.dir)) process.kill(pid, "SIGKILL");
+      await eventually("the mount is gone", () => mountedType(this.dir) === undefined);
+    } finally {
+      this.sandbox[Symbol.dispose]();
+      await this.server[Symbol.asyncDispose]();
+    }
+  }
+}
+
+/** The processes behind a mount in the background: what serves it, and its guardian. */
+export function processesOf(dir: string, role?: "--daemon" | "--guardian"): readonly number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const [, first, second] = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+        const ours = first === "--daemon" || first === "--guardian";
+        return ours && (role === undefined || first === role) && second === dir && isAlive(pid);
+      } catch {
+        return false;
+      }
+    });
+}
+
+/** An answer that waits until it is let go. */
+export class Gate {
+  readonly #open = Promise.withResolvers<void>();
+
+  /** Answers as `then` does, once `open` was called. */
+  holds(then: FileAnswer = (path) => ({ stream: contentOf(path) })): FileAnswer {
+    return async (path, request) => {
+      await this.#open.promise;
+      return then(path, request);
+    };
+  }
+
+  open(): void {
+    this.#open.resolve();
+  }
+}

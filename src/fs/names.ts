@@ -3,7 +3,7 @@ import { FsError } from "../errno.ts";
 import type { Filesystem } from "../fuse/ops.ts";
 import { MalformedMessage } from "../fuse/wire.ts";
 import type { Directory } from "../tree/directory.ts";
-import { type Inode, S_IFMT, S_IFREG } from "../tree/inode.ts";
+import { type Inode, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from "../tree/inode.ts";
 import { NAME_MAX } from "../tree/tree.ts";
 import { entry, NO_ENTRY, ownerOf } from "./attributes.ts";
 import { KEEP_SECONDS } from "./caching.ts";
@@ -12,6 +12,8 @@ import type { Mount } from "./mount.ts";
 
 /** "There is no such name", for the kernel to remember. */
 const NEGATIVE = { ...NO_ENTRY, entry_valid: KEEP_SECONDS };
+
+const SPECIAL_TYPES = [S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK];
 
 const FORGOTTEN_TOO_OFTEN = "forgotten more often than told";
 
@@ -73,9 +75,12 @@ export function nameOperations(mount: Mount) {
 
     mknod({ name, mode, rdev, umask }, header) {
       const directory = changeable(header.nodeid, name);
-      if ((mode & S_IFMT) === S_IFREG || (mode & S_IFMT) === 0) {
+      const type = mode & S_IFMT;
+      if (type === S_IFREG || type === 0) {
         return entry(mount, tree.createFile(directory, name, mode & 0o7777, ownerOf(header), umask));
       }
+      // As fs/namei.c:may_mknod().
+      if (!SPECIAL_TYPES.includes(type)) throw new FsError("EINVAL");
       return entry(mount, tree.mknod(directory, name, mode, rdev, ownerOf(header), umask));
     },
 

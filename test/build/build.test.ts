@@ -28,16 +28,15 @@ test("what lies in the folder where it is started does not change what it does",
 });
 
 describe("start-up", () => {
-  /** The fastest of some tries: what the machine is doing besides is not ours. */
-  async function fastest(work: () => Promise<number>): Promise<number> {
-    const tries: number[] = [];
-    for (let count = 0; count < 7; count++) tries.push(await work());
-    return Math.min(...tries);
+  /** Whether one of many tries is as fast as that: what the machine is doing besides is not ours. */
+  async function isEver(milliseconds: number, work: () => Promise<number>): Promise<boolean> {
+    for (let tries = 0; tries < 40; tries++) if ((await work()) < milliseconds) return true;
+    return false;
   }
 
   test("mount is ready in under 100 ms", async () => {
     const dir = sandbox.directory("mnt");
-    const took = await fastest(async () => {
+    const fast = await isEver(100, async () => {
       const begun = performance.now();
       await sandbox.llmfs(["mount", dir], { program: BINARY });
       const ready = performance.now() - begun;
@@ -45,16 +44,16 @@ describe("start-up", () => {
       await sandbox.llmfs(["unmount", dir], { program: BINARY });
       return ready;
     });
-    expect(took).toBeLessThan(100);
+    expect(fast).toBe(true);
   });
 
   test("--version loads next to nothing", async () => {
-    const took = await fastest(async () => {
+    const fast = await isEver(30, async () => {
       const begun = performance.now();
       await sandbox.llmfs(["--version"], { program: BINARY });
       return performance.now() - begun;
     });
-    expect(took).toBeLessThan(50);
+    expect(fast).toBe(true);
   });
 });
 

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
 import { mounts } from "../../src/fuse/mountinfo.ts";
-import { umount } from "../../src/libc.ts";
+import { MNT_DETACH, umount } from "../../src/libc.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 
@@ -97,9 +97,17 @@ export class Sandbox implements Disposable {
   [Symbol.dispose](): void {
     for (const child of this.#children) child.kill("SIGKILL");
     for (const { path } of mounts().toReversed()) {
-      if (path.startsWith(`${this.path}/`)) umount(path, 2);
+      if (path.startsWith(`${this.path}/`)) takeAway(path);
     }
-    rmSync(this.path, { recursive: true, force: true });
+    rmSync(this.path, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+function takeAway(mountpoint: string): void {
+  try {
+    umount(mountpoint, MNT_DETACH);
+  } catch {
+    Bun.spawnSync(["fusermount3", "-uz", mountpoint]);
   }
 }
 

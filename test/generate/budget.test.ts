@@ -214,7 +214,7 @@ describe("a failure", () => {
     await using server = await openaiServer([{ stream: "some words", after: "cut" }, { stream: "x" }]);
     const all = budget();
     const model = openaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } });
-    await all.limit(model).complete(ask());
+    await all.limit(model).complete(ask(), { onText: server.heard });
     expect(all.spent.calls).toBe(1);
     expect(all.spent.inputTokens).toBeGreaterThan(11);
     expect(all.spent.outputTokens).toBeGreaterThan(7);

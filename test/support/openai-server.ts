@@ -27,7 +27,7 @@ export type Behaviour =
       readonly done?: boolean;
       readonly usage?: { readonly prompt_tokens: number; readonly completion_tokens: number };
       readonly model?: string;
-      /** What happens after the pieces: a proper end, a half-open silence, or a cut connection. */
+      /** What happens after the pieces: a proper end, a half-open silence, or a connection cut after `heard`. */
       readonly after?: "end" | "hang" | "cut";
     }
   /** One JSON document, as from a server that does not stream. */
@@ -53,6 +53,8 @@ export interface OpenaiServer extends AsyncDisposable {
   received(index: number): ReceivedRequest;
   /** Resolves with the request of that index as soon as it is there. */
   request(index: number): Promise<ReceivedRequest>;
+  /** The client has what was sent so far: cuts the connections that are to be cut. */
+  heard(): void;
   /** Replaces what is left of the script. */
   script(...behaviours: Behaviour[]): void;
 }
@@ -64,6 +66,7 @@ export async function openaiServer(
   let queue = [...script];
   const requests: ReceivedRequest[] = [];
   const otherPaths: string[] = [];
+  const cuts = new Set<ServerResponse>();
   const waiting: { index: number; resolve: (request: ReceivedRequest) => void }[] = [];
 
   const server = createServer((incoming, response) => {
@@ -94,7 +97,12 @@ export async function openaiServer(
       requests.push(request);
       for (const one of waiting) if (requests[one.index]) one.resolve(request);
       const next = queue.length > 1 ? queue.shift() : queue[0];
-      void answer(next ?? { status: 500, body: { error: { message: "the script is empty" } } }, request, response);
+      void answer(
+        next ?? { status: 500, body: { error: { message: "the script is empty" } } },
+        request,
+        response,
+        cuts,
+      );
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -115,6 +123,10 @@ export async function openaiServer(
       if (there) return Promise.resolve(there);
       return new Promise((resolve) => waiting.push({ index, resolve }));
     },
+    heard() {
+      for (const response of cuts) response.destroy();
+      cuts.clear();
+    },
     script(...behaviours) {
       queue = behaviours;
     },
@@ -125,8 +137,13 @@ export async function openaiServer(
   };
 }
 
-async function answer(behaviour: Behaviour, request: ReceivedRequest, response: ServerResponse): Promise<void> {
-  if (typeof behaviour === "function") return answer(await behaviour(request), request, response);
+async function answer(
+  behaviour: Behaviour,
+  request: ReceivedRequest,
+  response: ServerResponse,
+  cuts: Set<ServerResponse>,
+): Promise<void> {
+  if (typeof behaviour === "function") return answer(await behaviour(request), request, response, cuts);
   const json = (status: number, body: unknown, headers: Readonly<Record<string, string>> = {}) => {
     response.writeHead(status, { "content-type": "application/json", ...headers });
     response.end(JSON.stringify(body));
@@ -159,11 +176,7 @@ async function answer(behaviour: Behaviour, request: ReceivedRequest, response: 
   for (const content of pieces)
     event({ model: named, choices: [{ index: 0, delta: { content }, finish_reason: null }] });
   if (behaviour.after === "hang") return;
-  if (behaviour.after === "cut") {
-    // The pieces must be on their way before the connection goes.
-    setTimeout(() => response.destroy(), 5);
-    return;
-  }
+  if (behaviour.after === "cut") return void cuts.add(response);
   const finish = behaviour.finish === undefined ? "stop" : behaviour.finish;
   if (finish !== null) event({ model: named, choices: [{ index: 0, delta: {}, finish_reason: finish }] });
   const usage = behaviour.usage ?? { prompt_tokens: 11, completion_tokens: 7 };

@@ -1,5 +1,5 @@
 /** Real servers for tests, started by the test and gone with it. */
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -18,7 +18,7 @@ export async function redisServer(folder = mkdtempSync(join(tmpdir(), "llmfs-red
   rmSync(socket, { force: true });
   const command = [REDIS, "--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder];
   const child = Bun.spawn(command, { stdout: "ignore", stderr: "inherit" });
-  await until(() => existsSync(socket), child);
+  await until(() => listens(socket), child);
   return server(`redis+unix://${socket}`, child, folder);
 }
 
@@ -91,6 +91,16 @@ function server(url: string, child: Bun.Subprocess, folder: string): Server {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** The socket is there a moment before anybody listens on it. */
+async function listens(socket: string): Promise<boolean> {
+  try {
+    (await Bun.connect({ unix: socket, socket: { data() {} } })).end();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function answers(url: string): Promise<boolean> {

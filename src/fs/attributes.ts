@@ -1,12 +1,13 @@
 /** What stat(2) says of an inode, and how it is changed: getattr, setattr, statfs. */
+
 import * as abi from "../fuse/abi.ts";
 import type { Filesystem } from "../fuse/ops.ts";
 import type { StructValue } from "../fuse/wire.ts";
 import { followMode } from "../tree/acl.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { type Inode, S_IFDIR, S_IFMT, S_ISGID, S_ISUID } from "../tree/inode.ts";
-import { PAGE } from "../tree/space.ts";
-import { NAME_MAX } from "../tree/tree.ts";
+import { NAME_MAX } from "../tree/path.ts";
+import { PAGE } from "../tree/store.ts";
 import { KEEP_SECONDS } from "./caching.ts";
 import type { Mount } from "./mount.ts";
 

@@ -1,10 +1,11 @@
 /** Operations on names: lookup, create, mkdir, mknod, symlink, link, unlink, rmdir, rename, readlink. */
+
 import { FsError } from "../errno.ts";
 import type { Filesystem } from "../fuse/ops.ts";
 import { MalformedMessage } from "../fuse/wire.ts";
 import type { Directory } from "../tree/directory.ts";
 import { type Inode, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from "../tree/inode.ts";
-import { NAME_MAX } from "../tree/tree.ts";
+import { NAME_MAX } from "../tree/path.ts";
 import { entry, NO_ENTRY, ownerOf } from "./attributes.ts";
 import { KEEP_SECONDS } from "./caching.ts";
 import { CONTROL_NAME } from "./control.ts";

@@ -1,6 +1,6 @@
 /** A file's content as it was at one moment, while the file goes on changing: what changes is copied first. */
 import type { RegularFile } from "../tree/file.ts";
-import { PAGE } from "../tree/space.ts";
+import { PAGE } from "../tree/store.ts";
 
 /** Where there is data: from `start` up to but not including `end`. */
 export interface Extent {

@@ -1,7 +1,7 @@
 /** Loads a snapshot into an empty tree: the door through which whatever a file says has to pass. */
 import { FsError } from "../errno.ts";
 import type { Owner } from "../tree/inode.ts";
-import { PAGE } from "../tree/space.ts";
+import { PAGE } from "../tree/store.ts";
 import type { Tree } from "../tree/tree.ts";
 import { AncestorReader } from "./ancestor.ts";
 import { EntryReader } from "./entries.ts";

@@ -1,5 +1,5 @@
 /** Paths as a snapshot spells them: what is allowed, and how bytes that are no text are written. */
-import { NAME_MAX } from "../tree/tree.ts";
+import { NAME_MAX } from "../tree/path.ts";
 import { CONTROL_NAME } from "./format.ts";
 import { type Place, quote } from "./problem.ts";
 

@@ -10,8 +10,8 @@
  */
 import { FsError } from "../errno.ts";
 import type { FileStat } from "../libc.ts";
-import { PAGE, type Space } from "./space.ts";
-import type { Store } from "./store.ts";
+import type { Space } from "./space.ts";
+import { PAGE, type Store } from "./store.ts";
 
 /** 32 pages, so that the map of pages is one number. */
 export const HEAP_LIMIT = 32 * PAGE;

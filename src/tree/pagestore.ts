@@ -1,7 +1,6 @@
 /** A store of pages in the heap: for where the kernel gives no memory file. */
 import type { FileStat } from "../libc.ts";
-import { PAGE } from "./space.ts";
-import type { Store, Stores } from "./store.ts";
+import { PAGE, type Store, type Stores } from "./store.ts";
 
 export const heapPages: Stores = { open: () => new PageStore() };
 

@@ -6,6 +6,9 @@
  * name survives the way there and back.
  */
 
+/** Longest name, in bytes. */
+export const NAME_MAX = 255;
+
 /** Bytes as text. */
 export function toText(bytes: string): string {
   if (isAscii(bytes)) return bytes;

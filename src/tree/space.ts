@@ -1,9 +1,7 @@
 /** How much the tree may hold: pages of content and inodes, as tmpfs counts them (`size=`, `nr_inodes=`). */
 import { FsError } from "../errno.ts";
 import { heapPages } from "./pagestore.ts";
-import { memoryFiles, type Store, type Stores } from "./store.ts";
-
-export const PAGE = 4096;
+import { memoryFiles, PAGE, type Store, type Stores } from "./store.ts";
 
 export interface SpaceOptions {
   /** Rounded up to whole pages. Absent: no limit. */

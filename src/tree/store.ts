@@ -5,6 +5,9 @@
 import { ERRNO, FsError } from "../errno.ts";
 import * as libc from "../libc.ts";
 
+/** Content is counted in pages. */
+export const PAGE = 4096;
+
 export interface Store {
   /** Fills all of `target`; behind what was written there are zeros. */
   read(offset: number, target: Uint8Array): void;

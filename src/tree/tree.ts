@@ -14,12 +14,12 @@ import { inheritAcl } from "./acl.ts";
 import { type Dentry, Directory } from "./directory.ts";
 import { RegularFile } from "./file.ts";
 import { type Clock, type Inode, type Owner, S_IFCHR, S_ISGID } from "./inode.ts";
-import { components, join } from "./path.ts";
+import { checkTree } from "./invariants.ts";
+import { components, join, NAME_MAX } from "./path.ts";
 import { Space } from "./space.ts";
 import { Special } from "./special.ts";
 import { Symlink } from "./symlink.ts";
 
-export const NAME_MAX = 255;
 export const ROOT_INO = 1;
 /** As the kernel's MAXSYMLINKS. */
 const MAX_SYMLINKS = 40;
@@ -360,44 +360,9 @@ export class Tree {
     this.space.giveInode();
   }
 
-  // ---------------------------------------------------------------------------------------------------------------
-  // Invariants
-  // ---------------------------------------------------------------------------------------------------------------
-
   /** Throws Error at the first broken invariant. For tests, and for `--debug` at unmount. */
   checkInvariants(): void {
-    const links = new Map<Inode, number>();
-    let pages = 0;
-    for (const { path, inode } of this.walk()) {
-      links.set(inode, (links.get(inode) ?? 0) + 1);
-      if (inode.references < 0) throw new Error(`${path}: ${inode.references} references`);
-      if (inode.kind === "directory") {
-        inode.checkInvariants();
-        let subdirectories = 0;
-        for (const { name, inode: child } of inode.entries()) {
-          if (name.length > NAME_MAX || name === "" || name.includes("/")) throw new Error(`${path}: the name ${name}`);
-          if (child.kind !== "directory") continue;
-          subdirectories++;
-          if (child.parent !== inode) throw new Error(`${path}/${name}: its parent is another`);
-        }
-        if (inode.nlink !== 2 + subdirectories)
-          throw new Error(`${path}: nlink ${inode.nlink}, ${subdirectories} below`);
-      }
-    }
-    for (const [inode, count] of links) {
-      if (inode.kind === "directory") {
-        if (count !== 1) throw new Error(`directory ${inode.ino}: ${count} names`);
-        continue;
-      }
-      if (inode.nlink !== count) throw new Error(`inode ${inode.ino}: nlink ${inode.nlink}, ${count} names`);
-      if (inode.kind !== "file") continue;
-      inode.checkInvariants();
-      pages += inode.allocated / 4096;
-    }
-    const { usedPages } = this.space;
-    if (pages > usedPages) throw new Error(`${pages} pages in the tree, ${usedPages} counted`);
-    if (links.size > this.space.inodes)
-      throw new Error(`${links.size} inodes in the tree, ${this.space.inodes} counted`);
+    checkTree(this.walk(), this.space);
   }
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { FsError } from "../../src/errno.ts";
 import { SnapshotSaver } from "../../src/snapshot/save.ts";
-import { PAGE } from "../../src/tree/space.ts";
+import { PAGE } from "../../src/tree/store.ts";
 import type { Tree } from "../../src/tree/tree.ts";
 import { describeTree, fileAt, load, makeFile, newTree, OWNER, Random, randomTree, save, textAt } from "./trees.ts";
 

@@ -4,8 +4,8 @@ import * as libc from "../../src/libc.ts";
 import { Content, HEAP_LIMIT } from "../../src/tree/content.ts";
 import { MAX_FILE_SIZE, RegularFile } from "../../src/tree/file.ts";
 import { heapPages } from "../../src/tree/pagestore.ts";
-import { PAGE, Space } from "../../src/tree/space.ts";
-import { FdStore, memoryFiles, type Stores, tmpfsFiles } from "../../src/tree/store.ts";
+import { Space } from "../../src/tree/space.ts";
+import { FdStore, memoryFiles, PAGE, type Stores, tmpfsFiles } from "../../src/tree/store.ts";
 import { Tree } from "../../src/tree/tree.ts";
 
 /** Where the large ones are kept; the last needs the right to mount. */

@@ -1,0 +1,39 @@
+/** What must hold between the inodes of a tree. Each kind checks what is its own. */
+import type { Inode } from "./inode.ts";
+import { NAME_MAX } from "./path.ts";
+import type { Space } from "./space.ts";
+import { PAGE } from "./store.ts";
+
+/** Throws Error at the first broken invariant. */
+export function checkTree(entries: Iterable<{ readonly path: string; readonly inode: Inode }>, space: Space): void {
+  const links = new Map<Inode, number>();
+  let pages = 0;
+  for (const { path, inode } of entries) {
+    links.set(inode, (links.get(inode) ?? 0) + 1);
+    if (inode.references < 0) throw new Error(`${path}: ${inode.references} references`);
+    if (inode.kind === "directory") {
+      inode.checkInvariants();
+      let subdirectories = 0;
+      for (const { name, inode: child } of inode.entries()) {
+        if (name.length > NAME_MAX || name === "" || name.includes("/")) throw new Error(`${path}: the name ${name}`);
+        if (child.kind !== "directory") continue;
+        subdirectories++;
+        if (child.parent !== inode) throw new Error(`${path}/${name}: its parent is another`);
+      }
+      if (inode.nlink !== 2 + subdirectories) throw new Error(`${path}: nlink ${inode.nlink}, ${subdirectories} below`);
+    }
+  }
+  for (const [inode, count] of links) {
+    if (inode.kind === "directory") {
+      if (count !== 1) throw new Error(`directory ${inode.ino}: ${count} names`);
+      continue;
+    }
+    if (inode.nlink !== count) throw new Error(`inode ${inode.ino}: nlink ${inode.nlink}, ${count} names`);
+    if (inode.kind !== "file") continue;
+    inode.checkInvariants();
+    pages += inode.allocated / PAGE;
+  }
+  const { usedPages } = space;
+  if (pages > usedPages) throw new Error(`${pages} pages in the tree, ${usedPages} counted`);
+  if (links.size > space.inodes) throw new Error(`${links.size} inodes in the tree, ${space.inodes} counted`);
+}

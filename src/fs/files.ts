@@ -44,7 +44,7 @@ export function fileOperations(mount: Mount) {
       const piece = buffer.subarray(0, Math.min(buffer.length, length - done));
       const got = from.read(at + done, piece);
       if (got === 0) break;
-      const put = to.write(toAt + done, piece.subarray(0, got));
+      const put = writeSome(to, toAt + done, piece.subarray(0, got), done > 0);
       done += put;
       if (put < got) break;
     }
@@ -109,7 +109,8 @@ export function fileOperations(mount: Mount) {
       return file.read(offset, size < target.length ? target.subarray(0, size) : target);
     },
 
-    write({ fh, offset, flags, write_flags, data }, header) {
+    write({ fh, offset, size, flags, write_flags, data }, header) {
+      if (size !== data.length) throw new FsError("EIO", `write: ${size} bytes announced, ${data.length} sent`);
       const file = fileOf(fh, header.nodeid);
       mount.beforeChange(file);
       // The kernel computes where an append goes from the size it knows; ours is the one that counts.
@@ -150,4 +151,14 @@ export function fileOperations(mount: Mount) {
       return { offset: copy(fileOf(fh_in, header.nodeid), off_in, fileOf(fh_out, nodeid_out), off_out, len) };
     },
   } satisfies Filesystem;
+}
+
+/** Writes; where nothing fits, 0 if that is an answer. Throws ENOSPC where not. */
+function writeSome(file: RegularFile, offset: number, data: Uint8Array, mayBeNone: boolean): number {
+  try {
+    return file.write(offset, data);
+  } catch (error) {
+    if (mayBeNone && error instanceof FsError && error.code === "ENOSPC") return 0;
+    throw error;
+  }
 }

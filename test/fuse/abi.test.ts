@@ -34,7 +34,8 @@ const STRUCTS: Readonly<Record<string, { readonly c: string; readonly within?: s
   writeOut: { c: "fuse_write_out" },
   statfsOut: { c: "fuse_statfs_out", within: "st." },
   fsyncIn: { c: "fuse_fsync_in" },
-  setxattrIn: { c: "setxattr_in" },
+  setxattrIn: { c: "fuse_setxattr_in" },
+  setxattrInCompat: { c: "setxattr_in_compat" },
   getxattrIn: { c: "fuse_getxattr_in" },
   listxattrIn: { c: "fuse_getxattr_in" },
   getxattrOut: { c: "fuse_getxattr_out" },
@@ -63,9 +64,9 @@ const PRELUDE = `
 #include <stdio.h>
 #include <sys/ioctl.h>
 struct create_out { struct fuse_entry_out entry; struct fuse_open_out open; };
-struct setxattr_in { uint32_t size, flags; };
-_Static_assert(sizeof(struct setxattr_in) == FUSE_COMPAT_SETXATTR_IN_SIZE, "setxattr_in");
-_Static_assert(offsetof(struct setxattr_in, flags) == offsetof(struct fuse_setxattr_in, flags), "setxattr_in.flags");
+struct setxattr_in_compat { uint32_t size, flags; };
+_Static_assert(sizeof(struct setxattr_in_compat) == FUSE_COMPAT_SETXATTR_IN_SIZE, "setxattr_in_compat");
+_Static_assert(offsetof(struct setxattr_in_compat, flags) == offsetof(struct fuse_setxattr_in, flags), "flags");
 struct init_in_start { uint32_t major, minor, max_readahead, flags; };
 struct init_in_rest { uint32_t flags2; uint32_t unused[11]; };
 _Static_assert(offsetof(struct fuse_init_in, flags) == offsetof(struct init_in_start, flags), "init_in.flags");

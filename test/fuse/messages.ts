@@ -977,3 +977,16 @@ export const NOTIFICATIONS = {
     52 45 41 44 4d 45 00     // name "README\0"
   `,
 };
+
+/** SETXATTR as a kernel before 7.33 sends it. */
+export const SHORT_SETXATTR = bytes`
+  3f 00 00 00 15 00 00 00  // len 63, opcode 21, SETXATTR
+  02 00 ef be ad de 00 00  // unique 0xdeadbeef0002
+  44 33 00 00 22 11 00 00  // nodeid 0x112200003344
+  01 00 aa aa 02 00 bb bb  // uid 0xaaaa0001, gid 0xbbbb0002
+  03 00 cc cc 00 00 00 00  // pid 0xcccc0003, total_extlen 0, padding
+  04 00 00 00 01 00 00 00  // size 4, flags 1
+  75 73 65 72 2e 63 6f 6c  // name "user.col"
+  6f 72 00                 // "or\0"
+  62 6c 75 65              // value "blue"
+`;

@@ -5,7 +5,7 @@ import { DirentWriter } from "../../src/fuse/dirent.ts";
 import { type Filesystem, type Header, OPS, type OpName, PARKED } from "../../src/fuse/ops.ts";
 import { Session } from "../../src/fuse/session.ts";
 import { name, type Struct } from "../../src/fuse/wire.ts";
-import { ENTRY, EXCHANGES, type Exchange, HEADER, INIT, INTERRUPT, NOTIFICATIONS } from "./messages.ts";
+import { ENTRY, EXCHANGES, type Exchange, HEADER, INIT, INTERRUPT, NOTIFICATIONS, SHORT_SETXATTR } from "./messages.ts";
 
 interface Call {
   readonly op: string;
@@ -219,6 +219,26 @@ describe("init", () => {
       expect(sent).toEqual([refusal(HEADER.unique)]);
       expect(log).toHaveLength(1);
       expect(session.granted).toBeUndefined();
+    }
+  });
+});
+
+describe("setxattr from a kernel before 7.33", () => {
+  test("has no flags of its own", () => {
+    const { receive, calls } = wire({ flags: abi.FUSE_SETXATTR_EXT });
+    receive(INIT.short);
+    receive(SHORT_SETXATTR);
+    const request = { size: 4, flags: 1, setxattr_flags: 0, name: "user.color", value: Buffer.from("blue") };
+    expect(calls.map((call) => call.request)).toEqual([request]);
+  });
+
+  test("cut in the struct, it is refused", () => {
+    for (let length = 40; length < 48; length++) {
+      const { receive, calls, sent } = wire({ flags: abi.FUSE_SETXATTR_EXT });
+      receive(INIT.short);
+      receive(cut(SHORT_SETXATTR, length));
+      expect(calls).toEqual([]);
+      expect(sent.at(-1)).toEqual(refusal(HEADER.unique));
     }
   });
 });

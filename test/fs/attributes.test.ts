@@ -1,0 +1,263 @@
+/** stat, and what changes it: getattr, setattr, statfs. */
+import { describe, expect, test } from "bun:test";
+import * as abi from "../../src/fuse/abi.ts";
+import { S_IFDIR, S_IFIFO, S_IFREG } from "../../src/tree/inode.ts";
+import { ROOT, type ServedTree, served } from "../support/served.ts";
+
+function setattr(fs: ServedTree, nodeid: number, request: Parameters<typeof fs.kernel.call<"setattr">>[2]) {
+  return fs.kernel.call("setattr", nodeid, request).attr;
+}
+
+describe("getattr", () => {
+  test("of a file tells size and blocks", () => {
+    using fs = served();
+    fs.file("/file", "x".repeat(5000));
+    expect(fs.kernel.stat(fs.node("/file"))).toMatchObject({
+      size: 5000,
+      blocks: 16,
+      blksize: 4096,
+      nlink: 1,
+      mode: S_IFREG | 0o644,
+    });
+  });
+
+  test("of a sparse file counts the pages that hold data", () => {
+    using fs = served();
+    fs.file("/file");
+    const open = fs.open("/file", 1);
+    fs.write(open, "x", 1 << 30);
+    expect(fs.kernel.stat(open.nodeid)).toMatchObject({ size: (1 << 30) + 1, blocks: 8 });
+  });
+
+  test("of the root works from the start", () => {
+    using fs = served();
+    expect(fs.kernel.stat(ROOT)).toMatchObject({ ino: ROOT, mode: S_IFDIR | 0o755, nlink: 2 });
+  });
+
+  test("the kernel may keep attributes for a long time", () => {
+    using fs = served();
+    fs.file("/file");
+    expect(fs.kernel.call("getattr", fs.node("/file")).attr_valid).toBeGreaterThan(86400);
+  });
+});
+
+describe("chmod and chown", () => {
+  test("set permission bits and never the type", () => {
+    using fs = served();
+    fs.file("/file");
+    const nodeid = fs.node("/file");
+    expect(setattr(fs, nodeid, { valid: abi.FATTR_MODE, mode: S_IFDIR | 0o4711 }).mode).toBe(S_IFREG | 0o4711);
+  });
+
+  test("set owner and group one by one", () => {
+    using fs = served();
+    fs.file("/file");
+    const nodeid = fs.node("/file");
+    expect(setattr(fs, nodeid, { valid: abi.FATTR_UID, uid: 1000, gid: 7 })).toMatchObject({ uid: 1000, gid: 0 });
+    expect(setattr(fs, nodeid, { valid: abi.FATTR_GID, uid: 7, gid: 100 })).toMatchObject({ uid: 1000, gid: 100 });
+  });
+
+  test("change ctime and leave mtime", () => {
+    using fs = served();
+    fs.file("/file");
+    const nodeid = fs.node("/file");
+    const before = fs.kernel.stat(nodeid);
+    fs.clock.tick();
+    expect(setattr(fs, nodeid, { valid: abi.FATTR_MODE, mode: 0o600 })).toMatchObject({
+      mtime: before.mtime,
+      atime: before.atime,
+      ctime: fs.clock.seconds,
+      ctimensec: fs.clock.nanoseconds,
+    });
+  });
+
+  test("a new owner takes setuid and setgid away", () => {
+    using fs = served();
+    fs.file("/file");
+    const nodeid = fs.node("/file");
+    setattr(fs, nodeid, { valid: abi.FATTR_MODE, mode: 0o6755 });
+    expect(setattr(fs, nodeid, { valid: abi.FATTR_UID, uid: 1000 }).mode & 0o7777).toBe(0o755);
+  });
+
+  test("setgid without execution for the group is no privilege, and stays", () => {
+    using fs = served();
+    fs.file("/file");
+    const nodeid = fs.node("/file");
+    setattr(fs, nodeid, { valid: abi.FATTR_MODE, mode: 0o6745 });
+    expect(setattr(fs, nodeid, { valid: abi.FATTR_GID, gid: 1000 }).mode & 0o7777).toBe(0o2745);
+  });
+
+  test("a directory keeps its bits", () => {
+    using fs = served();
+    fs.directory("/dir");
+    const nodeid = fs.node("/dir");
+    setattr(fs, nodeid, { valid: abi.FATTR_MODE, mode: 0o7777 });
+    expect(setattr(fs, nodeid, { valid: abi.FATTR_UID, uid: 1000 }).mode & 0o7777).toBe(0o7777);
+  });
+
+  test("bits that are given with the owner are kept", () => {
+    using fs = served();
+    fs.file("/file");
+    const valid = abi.FATTR_MODE | abi.FATTR_UID;
+    expect(setattr(fs, fs.node("/file"), { valid, mode: 0o4755, uid: 1000 }).mode & 0o7777).toBe(0o4755);
+  });
+
+  test("setuid is dropped when the kernel says so", () => {
+    using fs = served();
+    fs.file("/file");
+    const nodeid = fs.node("/file");
+    setattr(fs, nodeid, { valid: abi.FATTR_MODE, mode: 0o4755 });
+    expect(setattr(fs, nodeid, { valid: abi.FATTR_KILL_SUIDGID }).mode & 0o7777).toBe(0o755);
+  });
+});
+
+describe("utimensat", () => {
+  const valid = abi.FATTR_ATIME | abi.FATTR_MTIME;
+
+  test("sets both times to the nanosecond", () => {
+    using fs = served();
+    fs.file("/file");
+    const times = { atime: 1, atimensec: 999_999_999, mtime: 1_234_567_890, mtimensec: 123_456_789 };
+    expect(setattr(fs, fs.node("/file"), { valid, ...times })).toMatchObject(times);
+  });
+
+  test("sets one and leaves the other", () => {
+    using fs = served();
+    fs.file("/file");
+    const nodeid = fs.node("/file");
+    const before = fs.kernel.stat(nodeid);
+    const after = setattr(fs, nodeid, { valid: abi.FATTR_MTIME, mtime: 5, mtimensec: 6 });
+    expect(after).toMatchObject({ mtime: 5, mtimensec: 6, atime: before.atime, atimensec: before.atimensec });
+  });
+
+  test("knows times before 1970, before 1901 and after 2106", () => {
+    using fs = served();
+    fs.file("/file");
+    const nodeid = fs.node("/file");
+    for (const seconds of [-1, -86400 * 365 * 10, -(2 ** 33) - 5, 2 ** 32 + 1, 2 ** 34]) {
+      const times = { atime: seconds, atimensec: 1, mtime: seconds, mtimensec: 999_999_999 };
+      setattr(fs, nodeid, { valid, ...times });
+      expect(fs.kernel.stat(nodeid)).toMatchObject(times);
+    }
+  });
+
+  test("sets the present time where that is asked for", () => {
+    using fs = served();
+    fs.file("/file");
+    fs.clock.tick();
+    const now = valid | abi.FATTR_ATIME_NOW | abi.FATTR_MTIME_NOW;
+    const { seconds, nanoseconds } = fs.clock;
+    expect(setattr(fs, fs.node("/file"), { valid: now, atime: 5, mtime: 5 })).toMatchObject({
+      atime: seconds,
+      atimensec: nanoseconds,
+      mtime: seconds,
+      mtimensec: nanoseconds,
+    });
+  });
+
+  test("changes ctime to the present", () => {
+    using fs = served();
+    fs.file("/file");
+    fs.clock.tick();
+    expect(setattr(fs, fs.node("/file"), { valid, atime: 5, mtime: 5 }).ctime).toBe(fs.clock.seconds);
+  });
+
+  test("works on directories, symlinks and fifos", () => {
+    using fs = served();
+    fs.directory("/dir");
+    const link = fs.kernel.call("symlink", ROOT, { name: "link", target: "x" });
+    const fifo = fs.kernel.call("mknod", ROOT, { name: "fifo", mode: S_IFIFO });
+    for (const nodeid of [fs.node("/dir"), link.nodeid, fifo.nodeid]) {
+      expect(setattr(fs, nodeid, { valid, atime: -7, mtime: 8 })).toMatchObject({ atime: -7, mtime: 8 });
+    }
+  });
+});
+
+describe("truncate", () => {
+  test("shrinks and grows, and what comes back is zeros", () => {
+    using fs = served();
+    fs.file("/file", "hello world");
+    const nodeid = fs.node("/file");
+    expect(setattr(fs, nodeid, { valid: abi.FATTR_SIZE, size: 5 }).size).toBe(5);
+    expect(setattr(fs, nodeid, { valid: abi.FATTR_SIZE, size: 8 }).size).toBe(8);
+    expect(fs.cat("/file")).toBe("hello\0\0\0");
+  });
+
+  test("gives pages back", () => {
+    using fs = served();
+    fs.file("/file", "x".repeat(100_000));
+    setattr(fs, fs.node("/file"), { valid: abi.FATTR_SIZE, size: 1 });
+    expect(fs.tree.space.usedPages).toBe(1);
+    setattr(fs, fs.node("/file"), { valid: abi.FATTR_SIZE, size: 0 });
+    expect(fs.tree.space.usedPages).toBe(0);
+  });
+
+  test("to a huge size takes no memory", () => {
+    using fs = served({ size: 1 << 20 });
+    fs.file("/file");
+    expect(setattr(fs, fs.node("/file"), { valid: abi.FATTR_SIZE, size: 2 ** 52 })).toMatchObject({
+      size: 2 ** 52,
+      blocks: 0,
+    });
+  });
+
+  test("beyond what a number can count is EFBIG, and changes nothing", () => {
+    using fs = served();
+    fs.file("/file", "hello");
+    const nodeid = fs.node("/file");
+    for (const size of [2 ** 53, 2 ** 62, 2 ** 63]) {
+      expect(fs.kernel.errno("setattr", nodeid, { valid: abi.FATTR_SIZE, size })).toBe("EFBIG");
+    }
+    expect(fs.cat("/file")).toBe("hello");
+  });
+
+  test("marks mtime and ctime when the size changes", () => {
+    using fs = served();
+    fs.file("/file", "hello");
+    fs.clock.tick();
+    const after = setattr(fs, fs.node("/file"), { valid: abi.FATTR_SIZE, size: 1 });
+    expect(after).toMatchObject({ mtime: fs.clock.seconds, ctime: fs.clock.seconds });
+  });
+
+  test("by path to the same size leaves the times, by handle it does not", () => {
+    using fs = served();
+    fs.file("/file", "hello");
+    const open = fs.open("/file", 1);
+    const before = fs.kernel.stat(open.nodeid);
+    fs.clock.tick();
+    expect(setattr(fs, open.nodeid, { valid: abi.FATTR_SIZE, size: 5 }).mtime).toBe(before.mtime);
+    const valid = abi.FATTR_SIZE | abi.FATTR_FH;
+    expect(setattr(fs, open.nodeid, { valid, fh: open.fh, size: 5 }).mtime).toBe(fs.clock.seconds);
+  });
+
+  test("of a directory is EISDIR, of a fifo EINVAL", () => {
+    using fs = served();
+    const fifo = fs.kernel.call("mknod", ROOT, { name: "fifo", mode: S_IFIFO });
+    expect(fs.kernel.errno("setattr", ROOT, { valid: abi.FATTR_SIZE, size: 0 })).toBe("EISDIR");
+    expect(fs.kernel.errno("setattr", fifo.nodeid, { valid: abi.FATTR_SIZE, size: 0 })).toBe("EINVAL");
+  });
+});
+
+describe("statfs", () => {
+  test("tells the limits, and what is left of them", () => {
+    using fs = served({ size: 1 << 20, inodes: 100 });
+    fs.file("/file", "x".repeat(10_000));
+    expect(fs.kernel.call("statfs", ROOT)).toEqual({
+      blocks: 256,
+      bfree: 253,
+      bavail: 253,
+      files: 100,
+      ffree: 98,
+      bsize: 4096,
+      frsize: 4096,
+      namelen: 255,
+    });
+  });
+
+  test("what is freed is free again", () => {
+    using fs = served({ size: 1 << 20, inodes: 100 });
+    fs.file("/file", "x".repeat(10_000));
+    fs.kernel.call("unlink", ROOT, { name: "file" });
+    expect(fs.kernel.call("statfs", ROOT)).toMatchObject({ bfree: 256, ffree: 99 });
+  });
+});

@@ -40,8 +40,6 @@ const FAILURES: Readonly<Record<string, Failure>> = {
     told: "Connection timed out",
     error: /^ETIMEDOUT: .*(stopped in the middle|no whole answer)/,
   },
-  "cut-midway": { answer: { stream: "half of it", after: "cut" }, told: "Input/output error", error: /^EIO: / },
-  "no-end": { answer: { stream: "half", finish: null, done: false }, told: "Input/output error", error: /^EIO: / },
   truncated: { answer: { stream: "half of it", finish: "length" }, told: "Input/output error", error: /^EIO: / },
   empty: { answer: { stream: "" }, told: "Input/output error", error: /^EIO: .*empty/ },
   blank: { answer: { stream: " \n" }, told: "Input/output error", error: /^EIO: .*empty/ },
@@ -51,8 +49,11 @@ const FAILURES: Readonly<Record<string, Failure>> = {
     told: "Input/output error",
     error: /^EIO: .*what\?/,
   },
-  "server-error": { answer: { status: 500 }, told: "Input/output error", error: /^EIO: .*500/ },
-  "no-json": { answer: { raw: "<html>", contentType: "text/html" }, told: "Input/output error", error: /^EIO: / },
+  "server-error": {
+    answer: { status: 500, headers: { "retry-after": "3600" } },
+    told: "Input/output error",
+    error: /^EIO: .*500/,
+  },
 };
 
 describeMounted("a reader of a file that cannot be made", () => {
@@ -84,6 +85,32 @@ describeMounted("a reader of a file that cannot be made", () => {
     m.answer = (path) => ({ stream: `now there is ${path}` });
     const again = await m.out(`cat ${pending.join(" ")}`);
     expect(again).toBe(pending.map((path) => `now there is ${path}\n`).join(""));
+  });
+
+  test("gets nothing of half an answer, however often the connection is cut, and all of a whole one", async () => {
+    const broken: readonly Behaviour[] = [
+      { stream: "half of it", after: "cut" },
+      { stream: "half of it", finish: null, done: false },
+      { drop: true },
+      { raw: "<html>", contentType: "text/html" },
+    ];
+    const paths = broken.map((_, index) => `${index}.txt`);
+    await using m = await mounted({
+      pending: [...paths, "late.txt"],
+      args: ["--concurrency", "20"],
+      answer: (path) => {
+        // Whether the client has had the first half by then does not matter.
+        setTimeout(() => m.server.heard(), 50);
+        if (path === "late.txt") return m.asked(path) < 2 ? broken[0]! : { stream: "whole" };
+        return broken[Number.parseInt(path, 10)]!;
+      },
+    });
+    const late = m.sh("cat late.txt");
+    for (const { status, stdout } of await Promise.all(paths.map((path) => m.sh(`cat ${path}`)))) {
+      expect([status, stdout]).toEqual([1, ""]);
+    }
+    for (const path of paths) expect(await m.xattr(path, "error")).toMatch(/^(EIO|EHOSTUNREACH): /);
+    expect(await late).toEqual({ status: 0, stdout: "whole\n", stderr: "" });
   });
 
   test("gets EHOSTUNREACH when nobody listens", async () => {

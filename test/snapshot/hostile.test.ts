@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { JsonReader } from "../../src/snapshot/json.ts";
 import { loadSnapshot, sniff } from "../../src/snapshot/load.ts";
-import { SnapshotError } from "../../src/snapshot/problem.ts";
+import { Place, SnapshotError } from "../../src/snapshot/problem.ts";
 import { Space } from "../../src/tree/space.ts";
 import { at, load, loadEntries, newTree, Random, randomTree, save, textAt } from "./trees.ts";
 
@@ -270,6 +271,23 @@ test("a string larger than any buffer is read whole", () => {
   expect(textAt(tree, "/b")).toBe(text);
 });
 
+test("a name without end is refused before it is taken in", () => {
+  let given = 0;
+  const source = {
+    read(target: Uint8Array): number {
+      if (given > 1 << 20) throw new Error("still reading");
+      target.fill(0x61);
+      if (given === 0) target[0] = 0x22;
+      given += target.length;
+      return target.length;
+    },
+    close() {},
+  };
+  expect(() => new JsonReader(source, new Place("x")).string("the name", 255)).toThrow(
+    "the name is longer than 255 bytes",
+  );
+});
+
 test("sniff tells the formats apart by their first key", () => {
   expect(sniff(Buffer.from(entries()))).toBe("llmfs");
   expect(sniff(Buffer.from('{"entries": [], "llmfs": 1}'))).toBe("llmfs");
@@ -281,10 +299,10 @@ test("sniff tells the formats apart by their first key", () => {
 });
 
 test("whatever is changed in a snapshot, it is loaded or refused; never anything else", () => {
-  for (let seed = 1; seed <= 12; seed++) {
+  for (let seed = 1; seed <= 8; seed++) {
     const random = new Random(seed * 7919);
     const good = Buffer.from(save(randomTree(seed)));
-    for (let round = 0; round < 20; round++) {
+    for (let round = 0; round < 15; round++) {
       const bad = Buffer.from(good);
       for (let changes = 1 + random.below(4); changes > 0; changes--) {
         const where = random.below(bad.length);

@@ -174,8 +174,9 @@ const TEXTS = [
   'back\\nslash \\ "quotes"\nand\ttabs\n',
   "é日本🎉\n\u2028\u2029\n",
   `${"long ".repeat(3000)}\nshort\n${"🎉".repeat(5000)}`,
-  "lines\n".repeat(40_000),
+  "lines\n".repeat(20_000),
   "\ufeffbom\n",
+  `x${"日本".repeat(17_000)}`,
 ];
 
 /** A tree of every kind of inode, with odd names, contents and attributes. The same for the same seed. */

@@ -1,5 +1,6 @@
 /** What stat(2) says of an inode, and how it is changed: getattr, setattr, statfs. */
 
+import { FsError } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
 import type { Filesystem } from "../fuse/ops.ts";
 import type { StructValue } from "../fuse/wire.ts";
@@ -140,6 +141,7 @@ export function attributeOperations(mount: Mount) {
       const { valid } = request;
       if ((valid & abi.FATTR_SIZE) !== 0) {
         const file = nodes.file(header.nodeid);
+        if (mount.control.owns(file)) throw new FsError("EPERM");
         // ftruncate(2) always marks the times, truncate(2) when the size changes (mm/shmem.c:shmem_setattr).
         const changes = file.lazy || file.size !== request.size || (valid & abi.FATTR_FH) !== 0;
         mount.beforeChange(file);

@@ -8,6 +8,7 @@ import { MAX_FILE_SIZE, type RegularFile } from "../tree/file.ts";
 import { dropSetId, entry, ownerOf } from "./attributes.ts";
 import { O_ACCMODE, O_APPEND, O_TRUNC, O_WRONLY } from "./handles.ts";
 import type { Mount } from "./mount.ts";
+import { changeable } from "./names.ts";
 
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
@@ -85,14 +86,13 @@ export function fileOperations(mount: Mount) {
     },
 
     create({ name, mode, umask, flags }, header) {
-      const directory = nodes.directory(header.nodeid);
-      if (control.owns(directory)) throw new FsError("EPERM");
+      const directory = changeable(mount, header.nodeid, name);
       const file = tree.createFile(directory, name, mode & 0o7777, ownerOf(header), umask);
       return { entry: entry(mount, file), open: opened(file, flags) };
     },
 
-    tmpfile({ mode, umask, flags }, header) {
-      const directory = nodes.directory(header.nodeid);
+    tmpfile({ name, mode, umask, flags }, header) {
+      const directory = changeable(mount, header.nodeid, name);
       const file = tree.tmpfile(directory, mode & 0o7777, ownerOf(header), umask);
       return { entry: entry(mount, file), open: opened(file, flags) };
     },

@@ -21,14 +21,6 @@ const FORGOTTEN_TOO_OFTEN = "forgotten more often than told";
 export function nameOperations(mount: Mount) {
   const { tree, nodes } = mount;
 
-  /** The directory a name is to be made or removed in. The control directory takes no part in the tree. */
-  function changeable(nodeid: number, name: string): Directory {
-    const directory = nodes.directory(nodeid);
-    if (mount.control.owns(directory)) throw new FsError("EPERM");
-    if (directory === tree.root && name === CONTROL_NAME && mount.control.reserved) throw new FsError("EPERM");
-    return directory;
-  }
-
   function rename(
     from: number,
     name: string,
@@ -38,7 +30,7 @@ export function nameOperations(mount: Mount) {
     uid: number,
     gid: number,
   ): void {
-    tree.rename(changeable(from, name), name, changeable(to, newName), newName, flags, { uid, gid });
+    tree.rename(changeable(mount, from, name), name, changeable(mount, to, newName), newName, flags, { uid, gid });
   }
 
   return {
@@ -71,11 +63,11 @@ export function nameOperations(mount: Mount) {
     },
 
     symlink({ name, target }, header) {
-      return entry(mount, tree.symlink(changeable(header.nodeid, name), name, target, ownerOf(header)));
+      return entry(mount, tree.symlink(changeable(mount, header.nodeid, name), name, target, ownerOf(header)));
     },
 
     mknod({ name, mode, rdev, umask }, header) {
-      const directory = changeable(header.nodeid, name);
+      const directory = changeable(mount, header.nodeid, name);
       const type = mode & S_IFMT;
       if (type === S_IFREG || type === 0) {
         return entry(mount, tree.createFile(directory, name, mode & 0o7777, ownerOf(header), umask));
@@ -86,23 +78,23 @@ export function nameOperations(mount: Mount) {
     },
 
     mkdir({ name, mode, umask }, header) {
-      const directory = changeable(header.nodeid, name);
+      const directory = changeable(mount, header.nodeid, name);
       return entry(mount, tree.mkdir(directory, name, mode & 0o7777, ownerOf(header), umask));
     },
 
     link({ oldnodeid, name }, header) {
       const inode = nodes.get(oldnodeid);
       if (mount.control.owns(inode)) throw new FsError("EPERM");
-      tree.link(inode, changeable(header.nodeid, name), name);
+      tree.link(inode, changeable(mount, header.nodeid, name), name);
       return entry(mount, inode);
     },
 
     unlink({ name }, header) {
-      tree.unlink(changeable(header.nodeid, name), name);
+      tree.unlink(changeable(mount, header.nodeid, name), name);
     },
 
     rmdir({ name }, header) {
-      tree.rmdir(changeable(header.nodeid, name), name);
+      tree.rmdir(changeable(mount, header.nodeid, name), name);
     },
 
     rename({ name, newname, newdir }, header) {
@@ -113,6 +105,14 @@ export function nameOperations(mount: Mount) {
       rename(header.nodeid, name, newdir, newname, flags, header.uid, header.gid);
     },
   } satisfies Filesystem;
+}
+
+/** The directory a name is to be made or removed in. The control directory takes no part in the tree. */
+export function changeable(mount: Mount, nodeid: number, name: string): Directory {
+  const directory = mount.nodes.directory(nodeid);
+  if (mount.control.owns(directory)) throw new FsError("EPERM");
+  if (directory === mount.tree.root && name === CONTROL_NAME && mount.control.reserved) throw new FsError("EPERM");
+  return directory;
 }
 
 /** What a name stands for, the hidden control directory included. Throws ENAMETOOLONG. */

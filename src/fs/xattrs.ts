@@ -16,7 +16,7 @@ import { isAcl, removeAcl, setAcl } from "../tree/acl.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
 import { byBytes } from "../tree/path.ts";
-import { getXattr, removeXattr, setXattr, xattrNames } from "../tree/xattrs.ts";
+import { getXattr, removeXattr, setXattr, XATTR_SIZE_MAX, xattrNames } from "../tree/xattrs.ts";
 import { GENERATOR, PROMPT } from "./brief.ts";
 import type { Mount } from "./mount.ts";
 
@@ -38,6 +38,11 @@ function derived(inode: Inode, name: string): string | undefined {
   if (name === STATE) return inode.state;
   if (name === ERROR && inode.error !== undefined) return `${inode.error.code}: ${inode.error.message}`;
   return undefined;
+}
+
+/** As bytes, no more than an attribute may have. */
+function clipped(text: string): Uint8Array {
+  return Buffer.from(text).subarray(0, XATTR_SIZE_MAX);
 }
 
 /** Ordinary files have no attributes that nobody set, so that copies of them equal the original everywhere. */
@@ -111,7 +116,7 @@ export function xattrOperations(mount: Mount) {
       if (!isAcl(name)) checkName(name);
       const inode = nodes.get(header.nodeid);
       const told = derived(inode, name);
-      return give(told === undefined ? getXattr(inode, name) : Buffer.from(told), size, target);
+      return give(told === undefined ? getXattr(inode, name) : clipped(told), size, target);
     },
 
     listxattr({ size }, header, target) {

@@ -1,0 +1,53 @@
+/** What tools make of pending files is what docs/lazy-files.md says. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { CLAIMED_SIZE } from "../../src/fs/attributes.ts";
+import { describeMounted } from "../support/mounted.ts";
+import { CLAIMS, type ContentName, DOCUMENT, document, expected, missing, runMatrix, TOOLS } from "./matrix.ts";
+
+setDefaultTimeout(120_000);
+
+const present = TOOLS.filter((tool) => missing(tool).length === 0);
+const decisive = present.filter(({ except, name }) => except !== undefined || name === "cat" || name === "busybox cat");
+
+async function observed(claim: number, content: ContentName, tools: typeof TOOLS) {
+  const found = await runMatrix(claim, content, tools);
+  return found.map(({ tool, verdict, detail }) => {
+    const asExpected = verdict === expected(tool, claim, content);
+    return `${tool.name}: ${verdict}${asExpected ? "" : ` (${detail})`}`;
+  });
+}
+
+function foreseen(claim: number, content: ContentName, tools: typeof TOOLS) {
+  return tools.map((tool) => `${tool.name}: ${expected(tool, claim, content)}`);
+}
+
+describeMounted("the first reader of a pending file", () => {
+  test.each(["small", "pages", "exact", "large"] as const)(
+    "gets it right, or an error, whatever tool it is (%s)",
+    async (content) => {
+      expect(await observed(CLAIMED_SIZE, content, present)).toEqual(foreseen(CLAIMED_SIZE, content, present));
+    },
+  );
+
+  test.each(CLAIMS.filter((claim) => claim !== CLAIMED_SIZE))(
+    "would be told less with a claim of %d",
+    async (claim) => {
+      for (const content of ["small", "large"] as const) {
+        expect(await observed(claim, content, decisive)).toEqual(foreseen(claim, content, decisive));
+      }
+    },
+  );
+
+  test("is never silently wrong when the content is no longer than the claim", () => {
+    expect(TOOLS.filter(({ except }) => except?.more === "wrong" || except?.exact === "wrong")).toEqual([]);
+  });
+
+  for (const tool of TOOLS.filter((tool) => missing(tool).length > 0)) {
+    test.skip(`is ${tool.name} (lacks ${missing(tool).join(", ")})`, () => {});
+  }
+});
+
+test("docs/lazy-files.md is what 'bun test/mount/matrix.ts --write' writes", () => {
+  expect(readFileSync(DOCUMENT, "utf8")).toBe(document());
+});

@@ -1,0 +1,404 @@
+/**
+ * What tools make of a file that does not exist yet, by the size it claims until then.
+ *
+ * A tool that opens a file and reads to the end is right whatever stat(2) said before. Some trust stat: they don't open
+ * a file of size 0, stop at the size they were told, or fail when the file turns out shorter. Each tool here reads a
+ * pending file it has never seen, and what it makes of it is compared with the content.
+ *
+ *   bun test/mount/matrix.ts            runs the matrix and prints what each tool did
+ *   bun test/mount/matrix.ts --write    writes docs/lazy-files.md from the table below
+ */
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CLAIMED_SIZE } from "../../src/fs/attributes.ts";
+import { startFilesystem } from "../../src/fs/filesystem.ts";
+import { snapshotOf } from "../support/mounted.ts";
+
+/** Sizes tried, in bytes. */
+export const CLAIMS = [0, 1, 4096, 65_536, CLAIMED_SIZE] as const;
+
+/**
+ * - "right": the whole content
+ * - "fails": an error, told by the exit status
+ * - "warns": something else, exit status 0, and a message on standard error
+ * - "wrong": something else, and not a word
+ */
+export type Verdict = "right" | "fails" | "warns" | "wrong";
+
+/** How the claim compares with the content's real size: nothing else matters to any tool. */
+export type Case = "nothing" | "less" | "more" | "exact";
+
+/** Longer than some claims, longer than all, a whole number of pages, and exactly as long as a claim. */
+export const CONTENTS = {
+  small: text(10_000),
+  large: text(1_500_000),
+  pages: text(8192),
+  exact: text(CLAIMED_SIZE),
+} as const;
+export type ContentName = keyof typeof CONTENTS;
+
+export interface Tool {
+  readonly name: string;
+  /** Shell, in a directory with the pending file `f` (or `f.c`, `f.h`) and nothing else. `$OUT` is a folder elsewhere. */
+  readonly script: string;
+  /** The content of the file; text of several lines unless it says otherwise. */
+  readonly content?: (content: string) => string;
+  readonly file?: string;
+  /** What it prints when it is right; the content unless it says otherwise. */
+  readonly prints?: (content: string) => string;
+  /** Programs besides those of coreutils. */
+  readonly needs?: readonly string[];
+  /** Where it is not "right". */
+  readonly except?: Partial<Record<Case, Verdict>>;
+}
+
+const python = (script: string) => `python3 -c 'import os, sys, mmap, shutil\n${script}'`;
+const node = (script: string) => `node -e 'const fs = require("fs"); ${script}'`;
+const lines = (content: string) => content.trimEnd().split("\n");
+
+export const TOOLS: readonly Tool[] = [
+  { name: "cat", script: "cat f" },
+  { name: "busybox cat", script: "busybox cat f", needs: ["busybox"] },
+  { name: "cp", script: "cp f $OUT/o; cat $OUT/o" },
+  { name: "cp -a", script: "cp -a f $OUT/o && cat $OUT/o" },
+  { name: "cp --sparse=always", script: "cp --sparse=always f $OUT/o && cat $OUT/o" },
+  { name: "cp within the mount", script: "cp f g && cat g" },
+  { name: "busybox cp", script: "busybox cp f $OUT/o && cat $OUT/o", needs: ["busybox"] },
+  { name: "mv to another filesystem", script: "mv f $OUT/o && cat $OUT/o" },
+  { name: "install", script: "install -m 644 f $OUT/o && cat $OUT/o" },
+  { name: "dd", script: "dd if=f bs=64k status=none" },
+  { name: "busybox dd", script: "busybox dd if=f bs=64k 2> $OUT/e", needs: ["busybox"] },
+  { name: "wc -c", script: "wc -c f", prints: (content) => `${content.length} f\n` },
+  {
+    name: "busybox wc -c",
+    script: "busybox wc -c f",
+    prints: (content) => `${content.length} f\n`,
+    needs: ["busybox"],
+  },
+  { name: "head -n", script: "head -n 3 f", prints: (content) => `${lines(content).slice(0, 3).join("\n")}\n` },
+  { name: "head -c -N", script: "head -c -10 f", prints: (content) => content.slice(0, -10) },
+  { name: "tail -n", script: "tail -n 3 f", prints: (content) => `${lines(content).slice(-3).join("\n")}\n` },
+  { name: "tail -c", script: "tail -c 100 f", prints: (content) => content.slice(-100) },
+  {
+    name: "busybox tail -c",
+    script: "busybox tail -c 100 f",
+    prints: (content) => content.slice(-100),
+    needs: ["busybox"],
+  },
+  { name: "tac", script: "tac f", prints: (content) => `${lines(content).toReversed().join("\n")}\n` },
+  { name: "split -n", script: "split -n 2 f $OUT/p && cat $OUT/p*" },
+  { name: "grep", script: "grep -c line f", prints: (content) => `${lines(content).length}\n` },
+  {
+    name: "busybox grep",
+    script: "busybox grep -c line f",
+    prints: (content) => `${lines(content).length}\n`,
+    needs: ["busybox"],
+  },
+  { name: "sort", script: "sort -r f", prints: (content) => `${lines(content).toSorted().toReversed().join("\n")}\n` },
+  { name: "sed", script: "sed -n p f" },
+  { name: "awk", script: "awk 1 f", needs: ["awk"] },
+  { name: "sha256sum", script: "sha256sum < f", prints: (content) => `${hash("sha256", content)}  -\n` },
+  {
+    name: "busybox sha256sum",
+    script: "busybox sha256sum f",
+    prints: (content) => `${hash("sha256", content)}  f\n`,
+    needs: ["busybox"],
+  },
+  { name: "cmp", script: "cp f $OUT/o; cd ..; cmp $OUT/o $DIR/f && cat $OUT/o" },
+  { name: "diff", script: "printf '' | diff - f | grep -c '^>'", prints: (content) => `${lines(content).length}\n` },
+  { name: "gzip", script: "gzip -c f > $OUT/o.gz && gzip -dc $OUT/o.gz" },
+  { name: "tar", script: "tar -cf $OUT/o.tar f && tar -xOf $OUT/o.tar f", except: { nothing: "wrong" } },
+  { name: "tar -S", script: "tar -S -cf $OUT/o.tar f && tar -xOf $OUT/o.tar f", except: { nothing: "wrong" } },
+  {
+    name: "busybox tar",
+    script: "busybox tar -cf $OUT/o.tar f && tar -xOf $OUT/o.tar f",
+    needs: ["busybox"],
+    except: { nothing: "wrong", less: "wrong", more: "fails" },
+  },
+  {
+    name: "cpio -o",
+    script: "echo f | cpio -o --quiet -H newc > $OUT/o && cd $OUT && cpio -i --quiet < o && cat f",
+    needs: ["cpio"],
+    except: { nothing: "warns", less: "warns", more: "warns" },
+  },
+  { name: "rsync", script: "rsync -a f $OUT/o && cat $OUT/o", needs: ["rsync"] },
+  { name: "rsync --checksum", script: "rsync -ac f $OUT/o && cat $OUT/o", needs: ["rsync"] },
+  { name: "zip", script: "zip -q $OUT/o.zip f && unzip -p $OUT/o.zip f", needs: ["zip", "unzip"] },
+  { name: "ar", script: "ar rc $OUT/o.a f && ar p $OUT/o.a f", needs: ["ar"] },
+  {
+    name: "git add, git fsck",
+    script:
+      "export HOME=$OUT && git init -q $OUT/r && git --git-dir=$OUT/r/.git --work-tree=. add f && git -C $OUT/r fsck --strict 2> $OUT/e && git -C $OUT/r show :f",
+    needs: ["git"],
+    except: { nothing: "wrong", less: "wrong", more: "fails" },
+  },
+  {
+    name: "git hash-object",
+    script: "git hash-object f",
+    prints: (content) => `${hash("sha1", `blob ${content.length}\0${content}`)}\n`,
+    needs: ["git"],
+  },
+  { name: "curl file://", script: "curl -s file://$PWD/f", needs: ["curl"] },
+  {
+    name: "gcc",
+    script: "gcc -o $OUT/o f.c && $OUT/o",
+    file: "f.c",
+    content: (content) => program(content),
+    prints: () => "compiled\n",
+    needs: ["gcc"],
+  },
+  {
+    name: "gcc, #include",
+    script: "echo '#include \"f.h\"' > $OUT/m.c && gcc -I. -o $OUT/o $OUT/m.c && $OUT/o",
+    file: "f.h",
+    content: (content) => program(content),
+    prints: () => "compiled\n",
+    needs: ["gcc"],
+  },
+  {
+    name: "sh, as a script",
+    script: "sh f",
+    content: (content) => shellScript(content),
+    prints: () => "ran to the end\n",
+  },
+  { name: "Python open().read()", script: python('sys.stdout.write(open("f").read())'), needs: ["python3"] },
+  {
+    name: "Python mmap",
+    script: python('f = open("f", "rb"); sys.stdout.buffer.write(mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)[:])'),
+    needs: ["python3"],
+  },
+  {
+    name: "Python shutil.copyfile",
+    script: `${python('shutil.copyfile("f", os.environ["OUT"] + "/o")')} && cat $OUT/o`,
+    needs: ["python3"],
+  },
+  {
+    name: "os.sendfile to the end",
+    script: python('f = os.open("f", os.O_RDONLY)\nwhile os.sendfile(1, f, None, 1 << 20): pass'),
+    needs: ["python3"],
+  },
+  {
+    name: "os.sendfile, size by fstat",
+    script: python(
+      'f = os.open("f", os.O_RDONLY); n = os.fstat(f).st_size\nwhile n > 0: n -= os.sendfile(1, f, None, n) or sys.exit("short")',
+    ),
+    needs: ["python3"],
+  },
+  {
+    name: "os.sendfile, size by stat before open",
+    script: python(
+      'n = os.stat("f").st_size; f = os.open("f", os.O_RDONLY)\nwhile n > 0:\n  d = os.sendfile(1, f, None, n)\n  if d == 0: break\n  n -= d',
+    ),
+    needs: ["python3"],
+    except: { nothing: "wrong", less: "wrong" },
+  },
+  {
+    name: "read of the size by stat before open",
+    script: python('n = os.stat("f").st_size; sys.stdout.write(open("f").read(n))'),
+    needs: ["python3"],
+    except: { nothing: "wrong", less: "wrong" },
+  },
+  {
+    name: "mmap of the size by stat before open",
+    script: python(
+      'n = os.stat("f").st_size; f = open("f", "rb"); sys.stdout.buffer.write(mmap.mmap(f.fileno(), n, prot=mmap.PROT_READ)[:])',
+    ),
+    needs: ["python3"],
+    except: { less: "wrong", more: "fails" },
+  },
+  { name: "Perl, slurp", script: "perl -0777 -ne print f", needs: ["perl"] },
+  { name: "Node readFileSync", script: node('process.stdout.write(fs.readFileSync("f"))'), needs: ["node"] },
+  { name: "Node createReadStream", script: node('fs.createReadStream("f").pipe(process.stdout)'), needs: ["node"] },
+  {
+    name: "Node copyFileSync",
+    script: `${node('fs.copyFileSync("f", process.env.OUT + "/o")')} && cat $OUT/o`,
+    needs: ["node"],
+  },
+];
+
+/** What a tool is expected to do with a file that claims this size. */
+export function expected(tool: Tool, claim: number, name: ContentName): Verdict {
+  return tool.except?.[caseOf(claim, contentFor(tool, name).length)] ?? "right";
+}
+
+function caseOf(claim: number, size: number): Case {
+  if (claim === 0) return "nothing";
+  return claim < size ? "less" : claim > size ? "more" : "exact";
+}
+
+/** Programs a tool needs that are not there. */
+export function missing(tool: Tool): readonly string[] {
+  return (tool.needs ?? []).filter((program) => Bun.which(program) === null);
+}
+
+export interface Observation {
+  readonly tool: Tool;
+  readonly verdict: Verdict;
+  readonly detail: string;
+}
+
+/** Runs tools against pending files that claim this size, a few at a time, on a mount of their own. */
+export async function runMatrix(claim: number, name: ContentName, tools: readonly Tool[]): Promise<Observation[]> {
+  const folder = mkdtempSync(join(tmpdir(), "llmfs-matrix-"));
+  const mountpoint = join(folder, "mnt");
+  mkdirSync(mountpoint);
+  const contents = new Map<string, string>();
+  for (const [index, tool] of tools.entries()) contents.set(pathFor(tool, index), contentFor(tool, name));
+  try {
+    await using filesystem = await startFilesystem({
+      mountpoint,
+      claimedSize: claim,
+      from: { text: Buffer.from(snapshotOf([...contents.keys()])) },
+      generate: async ({ path }) => ({ bytes: Buffer.from(contents.get(path) ?? ""), metadata: new Map() }),
+      log: (level, tag, line) => level === "error" && console.error(`${tag}: ${line}`),
+    });
+    void filesystem;
+    const found: Observation[] = [];
+    const queue = [...tools.entries()];
+    const worker = async () => {
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+        const [index, tool] = next;
+        found[index] = await observe(tool, join(mountpoint, `${index}`), join(folder, `${index}`), name);
+      }
+    };
+    await Promise.all([worker(), worker(), worker()]);
+    return found;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function pathFor(tool: Tool, index: number): string {
+  return `/${index}/${tool.file ?? "f"}`;
+}
+
+function contentFor(tool: Tool, name: ContentName): string {
+  return (tool.content ?? ((content) => content))(CONTENTS[name]);
+}
+
+async function observe(tool: Tool, cwd: string, out: string, name: ContentName): Promise<Observation> {
+  mkdirSync(out);
+  const child = Bun.spawn({
+    // Where the output goes on through a pipe is part of no tool's work: sendfile and splice behave as to a file.
+    cmd: ["/bin/sh", "-c", tool.script],
+    cwd,
+    env: { PATH: process.env.PATH ?? "/usr/bin:/bin", LC_ALL: "C", OUT: out, DIR: cwd, HOME: out },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const [stdout, stderr, status] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  const right = (tool.prints ?? ((content: string) => content))(contentFor(tool, name));
+  const verdict = status !== 0 ? "fails" : stdout === right ? "right" : stderr.trim() === "" ? "wrong" : "warns";
+  const detail = `status ${status}, ${stdout.length} of ${right.length} characters; ${stderr.trim().split("\n")[0]}`;
+  return { tool, verdict, detail };
+}
+
+/** So many bytes of lines that are all different. */
+function text(length: number): string {
+  let whole = "";
+  for (let index = 0; whole.length < length; index++) whole += `line ${index} of the content of a file\n`;
+  return `${whole.slice(0, length - 2)}.\n`;
+}
+
+function hash(algorithm: "sha1" | "sha256", content: string): string {
+  return new Bun.CryptoHasher(algorithm).update(content).digest("hex");
+}
+
+/** C whose main function stands at the end of the file. */
+function program(content: string): string {
+  return `#include <stdio.h>\n/*\n${content}*/\nint main(void) { puts("compiled"); return 0; }\n`;
+}
+
+function shellScript(content: string): string {
+  return `: <<'END'\n${content}END\necho ran to the end\n`;
+}
+
+/** The whole of docs/lazy-files.md. */
+export function document(): string {
+  const always = TOOLS.filter(({ except }) => except === undefined).map(({ name }) => name);
+  const sometimes = TOOLS.filter(({ except }) => except !== undefined);
+  const cell = (tool: Tool, which: Case) => MEANING[tool.except?.[which] ?? "right"];
+  const rows = sometimes.map(
+    (tool) => `| ${tool.name} | ${cell(tool, "nothing")} | ${cell(tool, "less")} | ${cell(tool, "more")} |`,
+  );
+  return `${HEAD}
+| tool | 0 | less than the real size | more than the real size |
+|---|---|---|---|
+${rows.join("\n")}
+
+**Right whatever the claim:** ${always.join(", ")}.
+${TAIL}`;
+}
+
+const MEANING: Readonly<Record<Verdict, string>> = {
+  right: "right",
+  fails: "fails",
+  warns: "wrong, with a warning",
+  wrong: "**wrong, silently**",
+};
+
+const HEAD = `# Lazy files
+
+A *pending* file has a name, an owner and a mode, and no content yet. The first open for reading makes the content, and
+returns when it is there; from then on the file is like any other. What follows is what programs can notice of it.
+
+The table below is run by \`test/mount/matrix.test.ts\` on a real mount. This page is written from it:
+\`bun test/mount/matrix.ts --write\`.
+
+## What makes the content
+
+- Opening for reading, or for reading and writing (\`dd seek=\`, \`fallocate\` and many editors do that), by whatever path.
+- Running the file, mapping it, or copying it: that is opening it for reading.
+- Nothing else. \`ls -lR\`, \`find\`, \`du\`, \`stat\`, \`getfattr\`, \`mv\`, \`ln\`, \`chmod\`, \`touch\` cost nothing and wait for nothing.
+- Whoever writes before the content is there (\`>\`, \`>>\`, \`truncate\`, \`cp\` onto it) makes it an ordinary file with exactly
+  what was written, and nothing is generated.
+
+\`getfattr -n user.llmfs.state FILE\` says what a file is: \`pending\`, \`generating\`, \`ready\`, \`failed\` (then
+\`user.llmfs.error\` says why) or \`static\`.
+
+## The size of a file that is not there yet
+
+\`stat\` has to say a size before anybody knows it. A program that opens the file and reads to its end, or asks for the
+size once it is open, gets it right whatever \`stat\` said before: size and bytes are in the kernel before \`open\` returns.
+A few programs look at the size first, and go by what they saw:
+`;
+
+const TAIL = `
+So a pending file claims ${CLAIMED_SIZE / 1024} KiB, more than what a model writes into one file, and no blocks, as a file that is one
+hole does: \`du\` counts nothing, \`ls -s\` and \`stat\` show the 0, and a program that trusts the claim stops with an error
+rather than with half a file. Where the content turns out longer than ${CLAIMED_SIZE / 1024} KiB, the middle column holds.
+
+## Tools that look at the size first
+
+For them, have the content made before: any read will do.
+
+- **git**: \`git add\` ends with a bus error, or "short read", on a pending file, and adds nothing. Read the files first:
+  \`find . -name .git -prune -o -type f -exec cat {} + > /dev/null\`. A file that was read is like any other to git.
+- **busybox tar** ends with "short read". GNU tar is right.
+- **cpio** warns ("shrunk by N bytes, padding with zeros"), ends with status 0, and the archive holds the padding.
+- **Programs that skip files above some size** (indexers, linters, search in editors) may skip a pending file whose
+  claim is above it.
+- \`find -size\`, \`ls -S\` and \`test -s\` go by the claim: a pending file is not empty.
+`;
+
+export const DOCUMENT = new URL("../../docs/lazy-files.md", import.meta.url).pathname;
+
+if (import.meta.main) {
+  if (process.argv[2] === "--write") {
+    await Bun.write(DOCUMENT, document());
+  } else {
+    for (const name of ["small", "large", "pages", "exact"] as const) {
+      for (const claim of CLAIMS) {
+        const tools = TOOLS.filter((tool) => missing(tool).length === 0);
+        for (const { tool, verdict, detail } of await runMatrix(claim, name, tools)) {
+          const surprise = verdict === expected(tool, claim, name) ? "" : "  ← not as expected";
+          console.log(`${claim}\t${name}\t${verdict}\t${tool.name}: ${detail}${surprise}`);
+        }
+      }
+    }
+  }
+}

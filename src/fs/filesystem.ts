@@ -207,7 +207,6 @@ class Link {
     const controller = new AbortController();
     this.#running.set(ticket, controller);
     try {
-      if (request.pause > 0) await pause(request.pause, controller.signal);
       const { bytes, metadata } = await this.#options.generate(request, controller.signal);
       this.#post({ type: "content", ticket, bytes, metadata });
     } catch (error) {
@@ -259,14 +258,4 @@ function failure(error: unknown): FsError {
   const message = error instanceof Error ? error.message : String(error);
   const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
   return new FsError(isErrnoName(code) ? code : "EIO", message, { cause: error });
-}
-
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, milliseconds);
-  signal.addEventListener("abort", () => {
-    clearTimeout(timer);
-    resolve();
-  });
-  return promise;
 }

@@ -32,7 +32,7 @@ export interface GeneratedContent {
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-/** Answers one generation request. Rejects with FsError; honours the signal. */
+/** Answers one generation request, after its pause. Rejects with FsError; honours the signal. */
 export type Generate = (request: GenerationRequest, signal: AbortSignal) => Promise<GeneratedContent>;
 
 /** What the main thread may ask of the tree. */

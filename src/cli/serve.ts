@@ -52,6 +52,10 @@ export async function serve(options: ServeOptions): Promise<Served> {
       log: (level, tag, text) => log.write(level, tag, text),
       debug: config.debug,
     });
+    if (signal.aborted) {
+      await filesystem[Symbol.asyncDispose]();
+      throw signal.reason;
+    }
     generation.attach(filesystem.tree);
     const timer = saveAtIntervals(config, filesystem, log);
     return {

@@ -19,6 +19,11 @@ beforeEach(() => {
 });
 afterEach(() => sandbox[Symbol.dispose]());
 
+/** A mount in the foreground with --json is ready when it says where it is. */
+async function ready(child: { readonly stdout: ReadableStream<Uint8Array> }): Promise<void> {
+  await child.stdout.getReader().read();
+}
+
 function servingPid(mountpoint: string): number {
   return JSON.parse(readFileSync(`${mountpoint}/.llmfs/status.json`, "utf8")).pid;
 }
@@ -40,13 +45,14 @@ describe.each(PROGRAMS)("%s", (_, program) => {
 
   test("mount -f serves until it is told to end, and saves", async () => {
     const dir = sandbox.directory("mnt");
-    const child = sandbox.start(["mount", "-f", "--save", "tree.json", dir], { program });
-    await eventually("it is mounted", () => mountedType(dir) !== undefined);
+    const child = sandbox.start(["mount", "-f", "--json", "--save", "tree.json", dir], { program });
+    await ready(child);
     writeFileSync(`${dir}/file`, "content");
     child.kill("SIGINT");
-    const { status, stderr } = await finished(child);
-    expect([status, mountedType(dir)]).toEqual([0, undefined]);
-    expect(stderr).toBe(`mounted at ${dir}\nunmounted ${dir}\n`);
+    const stderr = await new Response(child.stderr).text();
+    expect([await child.exited, mountedType(dir)]).toEqual([0, undefined]);
+    expect(stderr).toStartWith(`mounted at ${dir}\n`);
+    expect(stderr).toEndWith(`\nunmounted ${dir}\n`);
     expect(readFileSync(sandbox.at("tree.json"), "utf8")).toContain('"content"');
   });
 });
@@ -164,11 +170,11 @@ describe("what fails in the background is told in the foreground, with nothing m
 test("a log that cannot be written costs a warning, not the mount", async () => {
   const dir = sandbox.directory("mnt");
   writeFileSync(sandbox.at("state"), "a file, where a folder should be");
-  const child = sandbox.start(["mount", "-f", "mnt"]);
-  await eventually("it is mounted", () => mountedType(dir) !== undefined);
+  const child = sandbox.start(["mount", "-f", "--json", dir]);
+  await ready(child);
   child.kill("SIGTERM");
-  const { status, stderr } = await finished(child);
-  expect(status).toBe(0);
+  const stderr = await new Response(child.stderr).text();
+  expect(await child.exited).toBe(0);
   expect(stderr).toContain("cannot be written");
   expect(stderr).toContain("going on without");
 });
@@ -232,6 +238,18 @@ describe("a launcher and its daemon notice each other's end", () => {
     const links = ["cwd", "fd/0", "fd/1", "fd/2"].map((name) => readlinkSync(`/proc/${pid}/${name}`));
     expect(links).toEqual(["/", "/dev/null", "/dev/null", "/dev/null"]);
   });
+});
+
+test("a signal that comes while the mount is being made leaves nothing mounted", async () => {
+  for (let tries = 0; tries < 10; tries++) {
+    const dir = sandbox.directory(`mnt${tries}`);
+    const child = sandbox.start(["mount", "-f", dir]);
+    await eventually("it is mounted", () => mountedType(dir) !== undefined);
+    child.kill("SIGTERM");
+    const { status } = await finished(child);
+    expect([0, 143]).toContain(status);
+    expect(mountedType(dir)).toBeUndefined();
+  }
 });
 
 describe("however the process ends, the mount goes with it", () => {

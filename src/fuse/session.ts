@@ -117,6 +117,7 @@ export class Session {
       else this.#reply(row, unique, value);
     } catch (error) {
       if (row.reply !== "silence") this.#error(row, unique, error);
+      else if (error instanceof MalformedMessage) this.#malformed(0, `${row.name}: ${error.message}`);
       else this.#options.log("error", `${row.name}: ${describe(error)}`);
     }
   }

@@ -206,6 +206,8 @@ export class Tree {
   rename(from: Directory, name: string, to: Directory, newName: string, flags = 0, owner?: Owner): Inode | undefined {
     const moved = this.#existing(from, name);
     if (newName.length > NAME_MAX) throw new FsError("ENAMETOOLONG");
+    // As fs/namei.c:do_renameat2().
+    if (newName === "" || newName === "." || newName === "..") throw new FsError("EBUSY");
     const target = to.get(newName)?.inode;
     if (target === undefined && to.nlink === 0) throw new FsError("ENOENT");
     if (moved.kind === "directory" && this.#isWithin(to, moved)) throw new FsError("EINVAL");

@@ -93,8 +93,8 @@ export class Answers {
     for (const [id, other] of this.#savers) if (other === saver) this.saveEnd(id);
   }
 
-  beforeChange(file: RegularFile): void {
-    for (const saver of this.#savers.values()) saver.beforeChange(file);
+  beforeChange(file: RegularFile, offset?: number, length?: number): void {
+    for (const saver of this.#savers.values()) saver.beforeChange(file, offset, length);
   }
 
   #file(path: string): RegularFile {

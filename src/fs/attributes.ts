@@ -144,7 +144,7 @@ export function attributeOperations(mount: Mount) {
         if (mount.control.owns(file)) throw new FsError("EPERM");
         // ftruncate(2) always marks the times, truncate(2) when the size changes (mm/shmem.c:shmem_setattr).
         const changes = file.lazy || file.size !== request.size || (valid & abi.FATTR_FH) !== 0;
-        mount.beforeChange(file);
+        mount.beforeChange(file, Math.min(request.size, file.size));
         file.truncate(request.size);
         mount.changed(file);
         if (changes) file.touchMtime(tree.clock);

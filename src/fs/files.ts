@@ -38,7 +38,7 @@ export function fileOperations(mount: Mount) {
 
   function copy(from: RegularFile, at: number, to: RegularFile, toAt: number, length: number): number {
     if (toAt + length > MAX_FILE_SIZE) throw new FsError("EFBIG");
-    mount.beforeChange(to);
+    mount.beforeChange(to, toAt, length);
     const buffer = new Uint8Array(Math.min(length, COPY_CHUNK));
     let done = 0;
     while (done < length) {
@@ -112,10 +112,11 @@ export function fileOperations(mount: Mount) {
     write({ fh, offset, size, flags, write_flags, data }, header) {
       if (size !== data.length) throw new FsError("EIO", `write: ${size} bytes announced, ${data.length} sent`);
       const file = fileOf(fh, header.nodeid);
-      mount.beforeChange(file);
       // The kernel computes where an append goes from the size it knows; ours is the one that counts.
       const append = (flags & O_APPEND) !== 0 && (write_flags & abi.FUSE_WRITE_CACHE) === 0;
-      const written = file.write(append ? file.size : offset, data);
+      const at = append ? file.size : offset;
+      mount.beforeChange(file, at, data.length);
+      const written = file.write(at, data);
       mount.changed(file);
       if ((write_flags & abi.FUSE_WRITE_KILL_SUIDGID) !== 0) dropSetId(file);
       file.touchMtime(tree.clock);
@@ -126,7 +127,7 @@ export function fileOperations(mount: Mount) {
       const file = fileOf(fh, header.nodeid);
       // As mm/shmem.c:shmem_fallocate(): no other mode.
       if ((mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) !== 0) throw new FsError("EOPNOTSUPP");
-      mount.beforeChange(file);
+      mount.beforeChange(file, offset, length);
       // Unlike WRITE, the request does not say whether the caller may keep them (CAP_FSETID).
       if (header.uid !== 0) dropSetId(file);
       if ((mode & FALLOC_FL_PUNCH_HOLE) !== 0) file.punch(offset, length);

@@ -20,8 +20,8 @@ export interface Mount {
   readonly claimedSize: number;
   /** The conversation with the kernel. It exists once the operations do. */
   session(): Session;
-  /** A file's content is about to change: whoever reads the old one (a snapshot being saved) takes it first. */
-  beforeChange(file: RegularFile): void;
+  /** A file's content is about to change, from `offset` (0) on, `length` bytes (all): whoever reads the old one (a snapshot being saved) takes it first. */
+  beforeChange(file: RegularFile, offset?: number, length?: number): void;
   /**
    * A file's content did change, at the hand of somebody who writes. One that waited for a generator is an ordinary
    * file from here on, and its readers see what was written. Not called when the change failed.

@@ -48,8 +48,8 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     },
     claimedSize: options.claimedSize ?? CLAIMED_SIZE,
     session,
-    beforeChange(file) {
-      answers.beforeChange(file);
+    beforeChange(file, offset, length) {
+      answers.beforeChange(file, offset, length);
     },
     changed(file) {
       if (!file.becomeStatic()) return;

@@ -85,7 +85,16 @@ class FilesystemThread {
         {
           fd: this.#options.wake,
           drain: () => this.#drain(),
-          work: () => this.#served.mount.passthrough.settle(16),
+          work: () => {
+            const { passthrough, tree } = this.#served.mount;
+            if (passthrough.settle(16)) return true;
+            tree.space.trim();
+            return false;
+          },
+          idle: (requests) => {
+            // This thread has no event loop, so the collector's own timers never run in it.
+            if (requests >= COLLECT_AFTER) Bun.gc(true);
+          },
         },
         () => this.#closed,
         { maxWrite: MAX_WRITE, processors: libc.processors() },
@@ -199,6 +208,9 @@ function storesFor(size: number | undefined): { stores?: Stores } {
     throw error;
   }
 }
+
+/** As many requests leave behind something worth collecting. */
+const COLLECT_AFTER = 10_000;
 
 const wakeCount = new Uint8Array(8);
 

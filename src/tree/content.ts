@@ -30,15 +30,15 @@ export class Content {
   #store: Store | undefined;
   /** Pages counted against the space: of the heap, or of a store that does not count for itself. */
   #counted = 0;
-  /** Whether the kernel has the store. */
-  #shared = false;
+  /** The time of the store's last write that is known of, while the kernel has the store. */
+  #seen: { mtime: number; mtimeNsec: number } | undefined;
 
   constructor(space: Space) {
     this.#space = space;
   }
 
   get size(): number {
-    if (this.#shared) this.#sync();
+    if (this.shared) this.#sync();
     return this.#size;
   }
 
@@ -54,17 +54,25 @@ export class Content {
     return this.#store !== undefined;
   }
 
+  /** Whether the kernel has the store. */
+  get shared(): boolean {
+    return this.#seen !== undefined;
+  }
+
   /** Moves the bytes into a store and lets the kernel have it, until `unshare`. */
   share(): Store {
     const store = this.#promote();
-    this.#shared = true;
+    if (this.#seen === undefined) {
+      this.#seen = { mtime: 0, mtimeNsec: 0 };
+      this.see();
+    }
     return store;
   }
 
   /** The kernel has given the store back. */
   unshare(): void {
     this.#sync();
-    this.#shared = false;
+    this.#seen = undefined;
   }
 
   /**
@@ -73,7 +81,7 @@ export class Content {
    */
   demote(mayTake: (store: Store) => boolean): Store | undefined {
     const store = this.#store;
-    if (store === undefined || this.#shared || this.#size > HEAP_LIMIT || !mayTake(store)) return undefined;
+    if (store === undefined || this.shared || this.#size > HEAP_LIMIT || !mayTake(store)) return undefined;
     store.stat(STAT);
     // A reservation behind the end, or a sparse file: what the heap cannot say as briefly.
     if (STAT.blocks * 512 !== Math.ceil(this.#size / PAGE) * PAGE) return undefined;
@@ -95,10 +103,19 @@ export class Content {
     return store;
   }
 
-  /** What the store says of itself. Precondition: there is one. */
-  stat(into: FileStat): void {
-    if (this.#store === undefined) throw new Error("content: there is no store");
+  /** Whether the kernel wrote to the store since this was last asked; if so, `into` says when. */
+  written(into: FileStat): boolean {
+    if (this.#seen === undefined || this.#store === undefined) return false;
     this.#store.stat(into);
+    if (into.mtime === this.#seen.mtime && into.mtimeNsec === this.#seen.mtimeNsec) return false;
+    this.#seen.mtime = into.mtime;
+    this.#seen.mtimeNsec = into.mtimeNsec;
+    return true;
+  }
+
+  /** The store's time of now is no news: it is by our own hand. */
+  see(): void {
+    this.written(STAT);
   }
 
   /** Copies what is at `offset` into `target`; how many bytes, less than asked only at the file's end. */
@@ -197,7 +214,7 @@ export class Content {
 
   /** Gives everything back. The content is empty afterwards and can be used again. */
   clear(): void {
-    if (this.#shared) return this.truncate(0);
+    if (this.shared) return this.truncate(0);
     this.#store?.close();
     this.#store = undefined;
     this.#heap = undefined;
@@ -208,7 +225,7 @@ export class Content {
 
   /** Nobody can reach the file any more, whatever was shared. */
   dispose(): void {
-    this.#shared = false;
+    this.#seen = undefined;
     this.clear();
   }
 

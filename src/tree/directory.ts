@@ -23,14 +23,15 @@ export interface Dentry {
 export const FIRST_COOKIE = 3;
 
 export class Directory extends InodeBase {
-  readonly kind = "directory";
+  override get kind(): "directory" {
+    return "directory";
+  }
+
   /** The directory it stands in; itself for the root; undefined once removed. */
   parent: Directory | undefined;
   readonly #byName = new Map<string, Dentry>();
-  /** Invariant: the same entries as in #byName, in cookie order, with holes where entries were removed. */
-  #inOrder: (Dentry | undefined)[] = [];
-  /** Cookie of each slot of #inOrder, kept for holes too, so that the search needs no entry. */
-  #cookies: number[] = [];
+  /** Invariant: the same entries as in #byName, in cookie order; where one was removed, its cookie holds the place. */
+  #inOrder: (Dentry | number)[] = [];
   #nextCookie = FIRST_COOKIE;
 
   constructor(ino: number, mode: number, owner: Owner, clock: Clock) {
@@ -58,7 +59,6 @@ export class Directory extends InodeBase {
     inode.dentry = dentry;
     this.#byName.set(name, dentry);
     this.#inOrder.push(dentry);
-    this.#cookies.push(dentry.cookie);
     return dentry;
   }
 
@@ -69,10 +69,8 @@ export class Directory extends InodeBase {
     this.#byName.delete(name);
     if (dentry.inode.dentry === dentry) dentry.inode.dentry = undefined;
     const slot = this.#slot(dentry.cookie);
-    if (slot === this.#inOrder.length - 1) {
-      this.#inOrder.pop();
-      this.#cookies.pop();
-    } else this.#inOrder[slot] = undefined;
+    if (slot === this.#inOrder.length - 1) this.#inOrder.pop();
+    else this.#inOrder[slot] = dentry.cookie;
     if (this.#inOrder.length > 32 && this.#byName.size * 2 < this.#inOrder.length) this.#compact();
     return dentry;
   }
@@ -92,17 +90,17 @@ export class Directory extends InodeBase {
   from(cookie: number, visit: (dentry: Dentry) => boolean): void {
     for (let slot = this.#slot(cookie + 1); slot < this.#inOrder.length; slot++) {
       const dentry = this.#inOrder[slot];
-      if (dentry !== undefined && !visit(dentry)) return;
+      if (typeof dentry === "object" && !visit(dentry)) return;
     }
   }
 
   /** The first slot whose cookie is at least this one. */
   #slot(cookie: number): number {
     let low = 0;
-    let high = this.#cookies.length;
+    let high = this.#inOrder.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#cookies[middle] ?? 0) < cookie) low = middle + 1;
+      if (cookieOf(this.#inOrder[middle]) < cookie) low = middle + 1;
       else high = middle;
     }
     return low;
@@ -110,24 +108,26 @@ export class Directory extends InodeBase {
 
   #compact(): void {
     // A Map keeps the order of insertion, and cookies are given in that order.
-    const entries = [...this.#byName.values()];
-    this.#inOrder = entries;
-    this.#cookies = entries.map((dentry) => dentry.cookie);
+    this.#inOrder = [...this.#byName.values()];
   }
 
   checkInvariants(): void {
     let before = FIRST_COOKIE - 1;
     let live = 0;
-    for (const [slot, dentry] of this.#inOrder.entries()) {
-      const cookie = this.#cookies[slot] ?? 0;
+    for (const dentry of this.#inOrder) {
+      const cookie = cookieOf(dentry);
       if (cookie <= before) throw new Error(`directory ${this.ino}: cookie ${cookie} after ${before}`);
       before = cookie;
-      if (dentry === undefined) continue;
+      if (typeof dentry === "number") continue;
       live++;
-      if (dentry.cookie !== cookie || this.#byName.get(dentry.name) !== dentry)
+      if (this.#byName.get(dentry.name) !== dentry)
         throw new Error(`directory ${this.ino}: ${dentry.name} is not where it should be`);
     }
     if (live !== this.#byName.size)
       throw new Error(`directory ${this.ino}: ${live} in order, ${this.#byName.size} by name`);
   }
+}
+
+function cookieOf(slot: Dentry | number | undefined): number {
+  return typeof slot === "object" ? slot.cookie : (slot ?? 0);
 }

@@ -19,27 +19,41 @@ export const MAX_FILE_SIZE = Number.MAX_SAFE_INTEGER;
  */
 export type FileState = "static" | "pending" | "generating" | "ready" | "failed";
 
+/** Few files fail, so a million others need no room for why. */
+const errors = new WeakMap<RegularFile, FsError>();
+
 /** Filled and read within one call. */
 const STAT: FileStat = { size: 0, blocks: 0, mtime: 0, mtimeNsec: 0 };
 
 export class RegularFile extends InodeBase {
-  readonly kind = "file";
   readonly #space: Space;
   /** Absent while the file is empty, as most are when there are a million of them. */
   #content: Content | undefined;
   /** Invariant: "pending", "generating" and "failed" have no content. */
   state: FileState = "static";
-  /** Whether the kernel has the bytes and changes them without telling us (see share). */
-  shared = false;
-  /** When the store was last written as far as the times above know; only while shared. */
-  #seen = 0;
-  #seenNsec = 0;
-  /** Why the last generation failed; only in state "failed". */
-  error: FsError | undefined = undefined;
+
+  override get kind(): "file" {
+    return "file";
+  }
 
   constructor(ino: number, mode: number, owner: Owner, clock: Clock, space: Space) {
     super(ino, S_IFREG | mode, owner, clock);
     this.#space = space;
+  }
+
+  /** Whether the kernel has the bytes and changes them without telling us (see share). */
+  get shared(): boolean {
+    return this.#content?.shared ?? false;
+  }
+
+  /** Why the last generation failed; only in state "failed". */
+  get error(): FsError | undefined {
+    return errors.get(this);
+  }
+
+  set error(error: FsError | undefined) {
+    if (error === undefined) errors.delete(this);
+    else errors.set(this, error);
   }
 
   /** Whether the content is still to be made. An empty file is empty; this one is not even that. */
@@ -67,7 +81,7 @@ export class RegularFile extends InodeBase {
   write(offset: number, data: Uint8Array): number {
     if (offset + data.length > MAX_FILE_SIZE) throw new FsError("EFBIG");
     const written = this.#own().write(offset, data);
-    if (this.shared) this.#see();
+    this.#content?.see();
     return written;
   }
 
@@ -75,18 +89,18 @@ export class RegularFile extends InodeBase {
     if (size > MAX_FILE_SIZE) throw new FsError("EFBIG");
     if (size === 0) this.#content?.clear();
     else this.#own().truncate(size);
-    if (this.shared) this.#see();
+    this.#content?.see();
   }
 
   allocate(offset: number, length: number, keepSize: boolean): void {
     if (offset + length > MAX_FILE_SIZE) throw new FsError("EFBIG");
     this.#own().allocate(offset, length, keepSize);
-    if (this.shared) this.#see();
+    this.#content?.see();
   }
 
   punch(offset: number, length: number): void {
     this.#content?.punch(offset, length);
-    if (this.shared) this.#see();
+    this.#content?.see();
   }
 
   nextData(offset: number): number | undefined {
@@ -115,40 +129,25 @@ export class RegularFile extends InodeBase {
    * while; the times need `sync`.
    */
   share(): Store {
-    const store = this.#own().share();
-    if (!this.shared) {
-      this.shared = true;
-      this.#see();
-    }
-    return store;
+    return this.#own().share();
   }
 
   unshare(): void {
     if (!this.shared) return;
     this.sync();
-    this.shared = false;
     this.#content?.unshare();
   }
 
   /** Takes over the time of the kernel's last write, if there was one. */
   sync(): void {
-    if (!this.shared) return;
-    this.#content?.stat(STAT);
-    if (STAT.mtime === this.#seen && STAT.mtimeNsec === this.#seenNsec) return;
-    this.#seen = this.mtime = this.ctime = STAT.mtime;
-    this.#seenNsec = this.mtimeNsec = this.ctimeNsec = STAT.mtimeNsec;
+    if (this.#content?.written(STAT) !== true) return;
+    this.mtime = this.ctime = STAT.mtime;
+    this.mtimeNsec = this.ctimeNsec = STAT.mtimeNsec;
   }
 
   /** Moves the bytes to the heap if they are few and the store may be taken, and returns the store they were in. */
   demote(mayTake: (store: Store) => boolean): Store | undefined {
     return this.#content?.demote(mayTake);
-  }
-
-  /** The store's time of now is no news: it is by our own hand. */
-  #see(): void {
-    this.#content?.stat(STAT);
-    this.#seen = STAT.mtime;
-    this.#seenNsec = STAT.mtimeNsec;
   }
 
   /** Gives the memory back when the last reference is gone. */

@@ -38,7 +38,8 @@ export interface Owner {
 export type Clock = <T>(take: (seconds: number, nanoseconds: number) => T) => T;
 
 export abstract class InodeBase {
-  abstract readonly kind: "file" | "directory" | "symlink" | "special";
+  /** Told by the class, so that it takes no room in an inode. */
+  abstract get kind(): "file" | "directory" | "symlink" | "special";
   readonly ino: number;
   /** Type and permission bits, as st_mode. Invariant: the type bits never change. */
   mode: number;

@@ -11,6 +11,9 @@ export interface SpaceOptions {
   readonly stores?: Stores;
 }
 
+/** Pages that are set aside at a time: telling the kernel costs some ten microseconds. */
+const SLACK = 64;
+
 /**
  * Pages are counted here, but for those of stores that the kernel counts itself (StoreQuota). These get what is left of
  * the limit; a part of it is set aside for our own count, so that the kernel need not be told of every page.
@@ -58,7 +61,7 @@ export class Space {
 
   givePages(count: number): void {
     this.pages -= count;
-    if (this.#stores.quota !== undefined && this.#reserved - this.pages > this.#slack() * 2) this.#reserve(this.pages);
+    if (this.#stores.quota !== undefined && this.#reserved - this.pages > SLACK * 2) this.#reserve(this.pages);
   }
 
   takeInode(): void {
@@ -70,24 +73,28 @@ export class Space {
     this.inodes--;
   }
 
-  /** How much more than needed is set aside: less and less as space runs out, nothing at the end. */
+  /** How much more than needed is set aside. */
   #slack(): number {
-    if (!Number.isFinite(this.pageLimit)) return 0;
-    return Math.min(this.pageLimit >> 6, this.freePages >> 3);
+    return Math.min(SLACK, this.freePages >> 3);
   }
 
-  /** Sets pages aside. Throws ENOSPC when the stores hold what would be needed. */
+  /** Gives the stores what was set aside and is not used, so that the limit is exact for them: when there is time. */
+  trim(): void {
+    if (this.#reserved > this.pages) this.#setAside(this.pages);
+  }
+
+  /** Throws ENOSPC when the stores hold what would be needed. */
   #reserve(pages: number): void {
+    if (!this.#setAside(pages + this.#slack()) && !this.#setAside(pages)) throw new FsError("ENOSPC");
+  }
+
+  /** False when the stores hold too much for that. */
+  #setAside(pages: number): boolean {
     const { quota } = this.#stores;
-    if (quota === undefined || !Number.isFinite(this.pageLimit)) {
-      this.#reserved = pages;
-      return;
+    if (quota !== undefined && Number.isFinite(this.pageLimit)) {
+      if (pages > this.pageLimit || !quota.limit(this.pageLimit - pages)) return false;
     }
-    for (const wanted of [pages + this.#slack(), pages]) {
-      if (wanted > this.pageLimit || !quota.limit(this.pageLimit - wanted)) continue;
-      this.#reserved = wanted;
-      return;
-    }
-    throw new FsError("ENOSPC");
+    this.#reserved = pages;
+    return true;
   }
 }

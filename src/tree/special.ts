@@ -2,9 +2,12 @@
 import { type Clock, InodeBase, type Owner } from "./inode.ts";
 
 export class Special extends InodeBase {
-  readonly kind = "special";
   /** Device number in the kernel's 32-bit encoding (new_encode_dev); 0 for fifos and sockets. */
   readonly rdev: number;
+
+  override get kind(): "special" {
+    return "special";
+  }
 
   /** `mode` carries the type: S_IFIFO, S_IFSOCK, S_IFCHR or S_IFBLK. */
   constructor(ino: number, mode: number, rdev: number, owner: Owner, clock: Clock) {

@@ -2,11 +2,12 @@
 import type { Ended } from "../fs/filesystem.ts";
 import { MountError } from "../fuse/unmount.ts";
 import { createLog, type Log, type LogLevel } from "../log.ts";
-import { type Config, secrets, wantsColor } from "./config.ts";
+import { type Config, wantsColor } from "./config.ts";
 import { Ending } from "./ending.ts";
 import { EXIT } from "./exit.ts";
 import { explain } from "./failures.ts";
 import { openGeneration } from "./generation.ts";
+import { modelSecrets } from "./model.ts";
 import { createProgress } from "./progress.ts";
 import { type Served, serve } from "./serve.ts";
 import { Interrupted, onSignals } from "./signals.ts";
@@ -74,6 +75,6 @@ export function openLog(config: Config, terminal: LogLevel, print: (line: string
     path: config.logFile,
     print,
     color: wantsColor(isTerminal()),
-    secrets: secrets(config),
+    secrets: modelSecrets(config),
   });
 }

@@ -118,16 +118,20 @@ async function openModel(config: Config, log: Log, recordings: RecordingStore | 
 
 /** Where there is no server to ask, recordings may still answer everything: it is told when one is missing. */
 async function openProvider(config: Config, log: Log, said: string): Promise<NamedModel> {
-  const [{ chooseProvider }, { openaiModel }] = await Promise.all([
+  const [{ chooseProvider }, { openaiModel }, { createBudget }, { pricesAt }] = await Promise.all([
     import("../llm/provider.ts"),
     import("../llm/openai.ts"),
+    import("../generate/budget.ts"),
+    import("../llm/prices.ts"),
   ]);
   const say = log.tagged("llm");
   try {
     const provider = await chooseProvider(config.providers);
     say.info(`asking ${provider.model} at ${new URL(provider.baseUrl).host} (${provider.source})`);
     const settings = { ...provider, ...timeouts(config.timeoutMs), log: (text: string) => say.info(text) };
-    return { name: provider.model, model: openaiModel(settings) };
+    const priceOf = pricesAt(provider.baseUrl, new Map(config.prices));
+    const budget = createBudget({ limits: config.limits, priceOf, warn: (text) => say.warn(text) });
+    return { name: provider.model, model: budget.limit(openaiModel(settings)) };
   } catch (error) {
     if (!(error instanceof LlmError) || error.kind !== "unconfigured" || config.mode !== "auto") throw error;
     return { name: said, model: { complete: () => Promise.reject(error) } };

@@ -28,6 +28,14 @@ export const modelFlags = flags({
     valueHint: "TIME",
     description: "how long one answer may take, as 90s or 5m; default 15m",
   },
+  maxCalls: { type: "string", valueHint: "N", description: "never more requests to the model than that" },
+  maxTokens: { type: "string", valueHint: "N", description: "never more tokens than that, sent and received together" },
+  maxUsd: { type: "string", valueHint: "DOLLARS", description: "never more money than that, where the price is known" },
+  price: {
+    type: "string",
+    valueHint: "MODEL=IN/OUT",
+    description: "what a model costs, in dollars for a million tokens sent and received; several with commas",
+  },
   recordings: {
     type: "string",
     valueHint: "DIR|URL",

@@ -1,4 +1,5 @@
-/** Numbers as people write them: sizes, times, counts. Every reader names the flag in its error. */
+/** Values as people write them: sizes, times, counts, paths. Every reader names the flag in its error. */
+import { resolve } from "node:path";
 import { UsageError } from "./exit.ts";
 
 const UNITS = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 } as const;
@@ -33,6 +34,22 @@ export function count(flag: string, text: string, least: number): number {
   const number = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (Number.isSafeInteger(number) && number >= least) return number;
   throw new UsageError(`${flag} ${text}: expected a whole number, ${least} or more`);
+}
+
+/** An amount of money, "5", "0.25" or "$2". */
+export function amount(flag: string, text: string): number {
+  const number = /^\$?\d+(\.\d+)?$/.test(text) ? Number(text.replace("$", "")) : Number.NaN;
+  if (Number.isFinite(number)) return number;
+  throw new UsageError(`${flag} ${text}: expected an amount in dollars, as 5 or 0.25`);
+}
+
+export function absolute(flag: string, text: string): string {
+  if (text === "") throw new UsageError(`${flag} is empty; a path is needed`);
+  return resolve(text);
+}
+
+export function optional<T>(text: string | undefined, read: (text: string) => T): T | undefined {
+  return text === undefined ? undefined : read(text);
 }
 
 function look<T extends Record<string, number>>(table: T, key: string): number | undefined {

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { resolve } from "node:path";
-import { childEnvironment, readConfig, secrets, temporaryFolders, wantsColor } from "../../src/cli/config.ts";
+import { childEnvironment, readConfig, temporaryFolders, wantsColor } from "../../src/cli/config.ts";
 import { CliError, UsageError } from "../../src/cli/exit.ts";
+import { modelSecrets } from "../../src/cli/model.ts";
 
 test("without flags and variables nothing is asked of any model, and half of the memory may be used", () => {
   const config = readConfig({}, {});
@@ -55,8 +56,15 @@ describe("recordings", () => {
   test("may be on a shared store, whose password is a secret", () => {
     const config = readConfig({ recordings: "redis://:hunter2@cache:6379" }, { AWS_SECRET_ACCESS_KEY: "aws-secret" });
     expect(config.recordings).toBe("redis://:hunter2@cache:6379");
-    expect(secrets(config).toSorted()).toEqual(["aws-secret", "hunter2"]);
+    expect(modelSecrets(config).toSorted()).toEqual(["aws-secret", "hunter2"]);
   });
+});
+
+test("limits and prices are read as they are needed", () => {
+  const config = readConfig({ maxCalls: "0", maxUsd: "0.5", price: "a=1/2,b=0.2/0.6" }, {});
+  expect(config.limits).toEqual({ calls: 0, usd: 0.5 });
+  expect(new Map(config.prices).get("b")).toEqual({ input: 0.2, output: 0.6 });
+  expect(() => readConfig({ price: "cheap" }, {})).toThrow("--price: ");
 });
 
 describe("the log", () => {
@@ -95,7 +103,7 @@ test("a bad base URL is refused without being repeated: it may be a key in the w
 
 test("keys and passwords are known as secrets", () => {
   const config = readConfig({ baseUrl: "http://user:pass%20word@host/v1" }, { OPENAI_API_KEY: "sk-key" });
-  expect(secrets(config).toSorted()).toEqual(["pass word", "pass%20word", "sk-key"]);
+  expect(modelSecrets(config).toSorted()).toEqual(["pass word", "pass%20word", "sk-key"]);
 });
 
 test("a program llmfs starts gets the environment without what is for llmfs alone", () => {

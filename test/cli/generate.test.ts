@@ -96,6 +96,13 @@ describe("what goes wrong has a status of its own, and nothing is written", () =
     expect(stderr).toContain("no usable tree");
   });
 
+  test("a budget that is spent, before the model is asked", async () => {
+    await using server = await openaiServer([{ stream: TREE }]);
+    const { status, stderr } = await generate(asking(server.baseUrl), "--max-calls", "0");
+    expect([status, server.requests.length]).toEqual([86, 0]);
+    expect(stderr).toContain("--max-calls");
+  });
+
   test("no recording", async () => {
     const { status, stderr } = await generate({ LLMFS_MODEL: "m" }, "--mode", "replay", "--recordings", "rec");
     expect([status, existsSync(sandbox.at("tree.json"))]).toEqual([88, false]);

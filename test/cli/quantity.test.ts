@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { totalmem } from "node:os";
 import { availableMemory } from "../../src/cli/memory.ts";
-import { count, duration, size } from "../../src/cli/quantity.ts";
+import { amount, count, duration, size } from "../../src/cli/quantity.ts";
 
 const whole = () => 1000;
 
@@ -43,4 +43,11 @@ test("a count is a whole number, large enough", () => {
 test("the memory to share is above nothing and no more than the machine's", () => {
   expect(availableMemory()).toBeGreaterThan(2 ** 20);
   expect(availableMemory()).toBeLessThanOrEqual(totalmem() + 2 ** 20);
+});
+
+test("an amount is dollars, with or without the sign", () => {
+  expect([amount("--max-usd", "5"), amount("--max-usd", "0.25"), amount("--max-usd", "$2")]).toEqual([5, 0.25, 2]);
+  for (const wrong of ["", "-1", "five", "1e3", "5 EUR"]) {
+    expect(() => amount("--max-usd", wrong)).toThrow("expected an amount in dollars");
+  }
 });

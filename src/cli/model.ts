@@ -1,0 +1,131 @@
+/** What flags and environment say of models: whom to ask, how much of it, and what was recorded. */
+import { homedir } from "node:os";
+import type { BudgetLimits } from "../generate/ledger.ts";
+import { type Price, parsePrice } from "../llm/prices.ts";
+import type { ProviderLayer } from "../llm/provider.ts";
+import { defaultRecordings } from "../recording/folder.ts";
+import type { RecordingMode } from "../recording/recording.ts";
+import type { S3Settings } from "../recording/s3.ts";
+import type { Args } from "./command.ts";
+import { CliError, messageOf, UsageError } from "./exit.ts";
+import type { modelFlags } from "./options.ts";
+import { absolute, amount, count, duration, optional } from "./quantity.ts";
+import type { Lookup } from "./variables.ts";
+
+export interface ModelConfig {
+  /** Where the model is, the flags' word before the environment's. */
+  readonly providers: readonly ProviderLayer[];
+  readonly concurrency: number | undefined;
+  readonly timeoutMs: number | undefined;
+  readonly limits: BudgetLimits;
+  /** Prices the user knows. */
+  readonly prices: readonly (readonly [model: string, price: Price])[];
+  readonly mode: RecordingMode;
+  /** A folder, or the URL of a shared store. */
+  readonly recordings: string;
+  /** The user's own folder of recordings. */
+  readonly ownRecordings: string;
+  readonly s3: S3Settings;
+}
+
+type ModelArgs = Partial<Args<typeof modelFlags>>;
+
+/** Throws UsageError, or CliError("input") for a variable. */
+export function readModelConfig(args: ModelArgs, variable: Lookup): ModelConfig {
+  const cache = variable("XDG_CACHE_HOME");
+  const ownRecordings = defaultRecordings({ home: homedir(), ...(cache && { xdgCacheHome: cache }) });
+  return {
+    providers: [
+      layer("the flags", args.model, baseUrl("--base-url", args.baseUrl), undefined),
+      layer(
+        "the environment",
+        variable("LLMFS_MODEL"),
+        baseUrl("OPENAI_BASE_URL", variable("OPENAI_BASE_URL")),
+        variable("OPENAI_API_KEY")?.trim(),
+      ),
+    ],
+    concurrency: optional(args.concurrency, (text) => count("--concurrency", text, 1)),
+    timeoutMs: optional(args.timeout, (text) => duration("--timeout", text)),
+    limits: limits(args),
+    prices: optional(args.price, prices) ?? [],
+    mode: args.mode ?? mode(variable("LLMFS_MODE")),
+    recordings: optional(args.recordings ?? variable("LLMFS_RECORDINGS"), location) ?? ownRecordings,
+    ownRecordings,
+    s3: s3(variable),
+  };
+}
+
+/** The secrets in it, as they are and as they stand in URLs. */
+export function modelSecrets({ providers, recordings, s3 }: ModelConfig): readonly string[] {
+  const urls = [recordings, ...providers.map(({ baseUrl }) => baseUrl ?? "")].filter((url) => URL.canParse(url));
+  const all = [
+    ...providers.map(({ apiKey }) => apiKey ?? ""),
+    ...urls.flatMap((url) => [new URL(url).password, decodeURIComponent(new URL(url).password)]),
+    s3.secretAccessKey ?? "",
+    s3.sessionToken ?? "",
+  ];
+  return [...new Set(all)].filter((secret) => secret !== "");
+}
+
+function layer(
+  from: string,
+  model: string | undefined,
+  baseUrl: string | undefined,
+  apiKey: string | undefined,
+): ProviderLayer {
+  return { from, ...(model && { model }), ...(baseUrl && { baseUrl }), ...(apiKey && { apiKey }) };
+}
+
+function baseUrl(source: string, text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol === "http:" || url?.protocol === "https:") return text;
+  // The value is not repeated: what is no URL may be a key in the wrong place.
+  const problem = `${source} is not a URL that begins with http:// or https://; an example: http://127.0.0.1:11434/v1`;
+  throw source.startsWith("--") ? new UsageError(problem) : new CliError("input", problem);
+}
+
+function mode(text: string | undefined): RecordingMode {
+  if (text === undefined) return "auto";
+  if (text === "auto" || text === "record" || text === "replay" || text === "off") return text;
+  throw new CliError("input", `LLMFS_MODE ${text}: expected auto, record, replay or off`);
+}
+
+/** A folder becomes absolute; the URL of a shared store stays as it is. */
+function location(text: string): string {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : absolute("--recordings", text);
+}
+
+function limits(args: ModelArgs): BudgetLimits {
+  const calls = optional(args.maxCalls, (text) => count("--max-calls", text, 0));
+  const tokens = optional(args.maxTokens, (text) => count("--max-tokens", text, 0));
+  const usd = optional(args.maxUsd, (text) => amount("--max-usd", text));
+  return {
+    ...(calls === undefined ? {} : { calls }),
+    ...(tokens === undefined ? {} : { tokens }),
+    ...(usd === undefined ? {} : { usd }),
+  };
+}
+
+function prices(text: string): readonly (readonly [string, Price])[] {
+  try {
+    return text.split(",").map(parsePrice);
+  } catch (error) {
+    throw new UsageError(`--price: ${messageOf(error)}`);
+  }
+}
+
+function s3(variable: Lookup): S3Settings {
+  const endpoint = variable("AWS_ENDPOINT_URL");
+  const region = variable("AWS_REGION");
+  const accessKeyId = variable("AWS_ACCESS_KEY_ID");
+  const secretAccessKey = variable("AWS_SECRET_ACCESS_KEY");
+  const sessionToken = variable("AWS_SESSION_TOKEN");
+  return {
+    ...(endpoint && { endpoint }),
+    ...(region && { region }),
+    ...(accessKeyId && { accessKeyId }),
+    ...(secretAccessKey && { secretAccessKey }),
+    ...(sessionToken && { sessionToken }),
+  };
+}

@@ -85,12 +85,8 @@ class FilesystemThread {
         {
           fd: this.#options.wake,
           drain: () => this.#drain(),
-          work: () => {
-            const { passthrough, tree } = this.#served.mount;
-            if (passthrough.settle(16)) return true;
-            tree.space.trim();
-            return false;
-          },
+          work: () => this.#served.mount.passthrough.settle(16),
+          pause: () => this.#served.mount.tree.space.trim(),
           idle: (requests) => {
             // This thread has no event loop, so the collector's own timers never run in it.
             if (requests >= COLLECT_AFTER) Bun.gc(true);

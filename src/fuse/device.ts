@@ -15,6 +15,7 @@ import type { Channel, Session } from "./session.ts";
 
 const LONGEST_SPIN_MS = 0.1;
 const SHORTEST_SPIN_MS = 0.004;
+const PAUSE_MS = 5;
 const IDLE_MS = 1000;
 
 export class Device implements Channel {
@@ -42,6 +43,8 @@ export interface Mailbox {
   drain(): void;
   /** A slice of background work, a few milliseconds at most; false when there is none. */
   work(): boolean;
+  /** Nothing came for PAUSE_MS. */
+  pause(): void;
   /** Nothing came for IDLE_MS, after so many requests: the time for what takes longer. */
   idle(requests: number): void;
 }
@@ -67,8 +70,9 @@ export function serve(
   const sleep = new Sleeper(device.fd, mailbox.fd);
   const mayspin = options.processors > 1;
   let spin = 0;
-  /** Requests since we were last idle. */
+  /** Requests since we were last idle, and whether there was a pause since the last. */
   let requests = 0;
+  let paused = true;
   while (!stopped()) {
     let length = libc.read(device.fd, at, buffer.length);
     if (length === -ERRNO.EAGAIN && spin > 0) {
@@ -82,14 +86,18 @@ export function serve(
     if (length > 0) {
       session.handle(buffer, view, length);
       requests++;
+      paused = false;
       continue;
     }
     if (length === -ERRNO.EAGAIN) {
       const busy = mailbox.work();
-      const slept = sleep.until(busy ? 0 : requests > 0 ? IDLE_MS : -1);
+      const slept = sleep.until(busy ? 0 : !paused ? PAUSE_MS : requests > 0 ? IDLE_MS : -1);
       if (!busy && !sleep.request && !sleep.mail) {
-        mailbox.idle(requests);
-        requests = 0;
+        if (paused) {
+          mailbox.idle(requests);
+          requests = 0;
+        } else mailbox.pause();
+        paused = true;
       }
       if (mayspin && !busy && sleep.request && slept < LONGEST_SPIN_MS * 2) spin = LONGEST_SPIN_MS;
       if (sleep.mail) mailbox.drain();

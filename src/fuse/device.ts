@@ -15,6 +15,8 @@ import type { Channel, Session } from "./session.ts";
 
 const LONGEST_SPIN_MS = 0.1;
 const SHORTEST_SPIN_MS = 0.004;
+/** So many requests after another, then a look at the mail, which otherwise is looked at before sleeping. */
+const MAIL_EVERY = 64;
 const PAUSE_MS = 5;
 const IDLE_MS = 1000;
 
@@ -87,6 +89,8 @@ export function serve(
       session.handle(buffer, view, length);
       requests++;
       paused = false;
+      // A program that asks without end must not keep another from the content it waits for.
+      if (requests % MAIL_EVERY === 0) mailbox.drain();
       continue;
     }
     if (length === -ERRNO.EAGAIN) {

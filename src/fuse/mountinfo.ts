@@ -17,8 +17,9 @@ export function mounts(text: string = readFileSync("/proc/self/mountinfo", "lati
   for (const line of text.split("\n")) {
     const [, , device = "", , path, ...more] = line.split(" ");
     // Optional fields, of any number, end at a lone hyphen.
-    const type = more[more.indexOf("-") + 1];
-    if (path === undefined || type === undefined) continue;
+    const separator = more.indexOf("-");
+    const type = more[separator + 1];
+    if (path === undefined || type === undefined || separator < 0) continue;
     found.push({ path: unescapeOctal(path), type: unescapeOctal(type), device });
   }
   return found;

@@ -1,0 +1,258 @@
+/** The loop over a descriptor: when it reads, sleeps, goes on and ends. A socket stands for /dev/fuse where it can. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ERRNO, FsError } from "../../src/errno.ts";
+import { Device, type Mailbox, serve } from "../../src/fuse/device.ts";
+import type { Filesystem } from "../../src/fuse/ops.ts";
+import { Session } from "../../src/fuse/session.ts";
+import * as libc from "../../src/libc.ts";
+import { EXCHANGES, INIT } from "./messages.ts";
+
+const open: number[] = [];
+
+afterEach(() => {
+  for (const fd of open.splice(0)) libc.close(fd);
+});
+
+const STATFS = EXCHANGES.statfs?.request ?? Buffer.alloc(0);
+
+/** A session at one end of a socket; the other end is the kernel's. */
+function connection(filesystem: Filesystem = {}) {
+  const [ours, theirs] = libc.socketpair();
+  open.push(ours, theirs);
+  const wake = libc.eventfd();
+  open.push(wake);
+  const device = new Device(ours);
+  const log: string[] = [];
+  const session = new Session(filesystem, device, {
+    flags: 0,
+    flags2: 0,
+    maxWrite: 65536,
+    interrupted: () => false,
+    log: (level, text) => log.push(`${level}: ${text}`),
+  });
+  const mail: string[] = [];
+  const mailbox: Mailbox = {
+    fd: wake,
+    drain() {
+      libc.read(wake, new Uint8Array(8), 8);
+      mail.push("drained");
+    },
+    work: () => false,
+    pause: () => mail.push("paused"),
+    idle: (requests) => mail.push(`idle after ${requests}`),
+  };
+  return {
+    session,
+    mail,
+    mailbox,
+    log,
+    request: (message: Buffer) => libc.write(theirs, message, message.length),
+    /** All replies so far. */
+    replies() {
+      const buffer = Buffer.alloc(65536);
+      libc.setNonBlocking(theirs);
+      const length = libc.read(theirs, buffer, buffer.length);
+      return buffer.subarray(0, Math.max(0, length));
+    },
+    wake: () => libc.write(wake, new Uint8Array(new BigUint64Array([1n]).buffer), 8),
+    serve: (stopped: () => boolean, processors = 2, box: Mailbox = mailbox) =>
+      serve(device, session, box, stopped, { maxWrite: 65536, processors }),
+  };
+}
+
+describe("the loop", () => {
+  for (const processors of [1, 2]) {
+    test(`answers what it reads (${processors} processors)`, () => {
+      const { request, serve, replies } = connection();
+      let turns = 0;
+      request(STATFS);
+      serve(() => turns++ > 0, processors);
+      expect(replies().readInt32LE(4)).toBe(-ERRNO.ENOSYS);
+    });
+
+    test(`sleeps until there is mail, takes it, and goes on (${processors} processors)`, async () => {
+      const { serve, mail, wake } = connection();
+      wake();
+      serve(() => mail.length > 0, processors);
+      expect(mail).toEqual(["drained"]);
+    });
+
+    test(`serves a request that comes while it sleeps (${processors} processors)`, () => {
+      const { serve, request, session, wake, mailbox } = connection();
+      let rounds = 0;
+      const box: Mailbox = {
+        ...mailbox,
+        drain() {
+          mailbox.drain();
+          // Three times: the loop looks again for a while after it was woken soon, or it does not.
+          if (++rounds <= 3) {
+            request(STATFS);
+            wake();
+          }
+        },
+      };
+      wake();
+      serve(() => rounds > 3 && session.counts[17] === 3, processors, box);
+      expect(session.counts[17]).toBe(3);
+    });
+  }
+
+  test("answers all that is there before it sleeps again", () => {
+    const seen: number[] = [];
+    const { request, serve, mail, wake } = connection({
+      statfs(_request, { nodeid }) {
+        seen.push(nodeid);
+        if (seen.length < 5) request(STATFS);
+        throw new FsError("EIO");
+      },
+    });
+    wake();
+    request(STATFS);
+    serve(() => mail.length > 0);
+    expect(seen).toHaveLength(5);
+    expect(mail).toEqual(["drained"]);
+  });
+
+  test("works in the background only when nothing is asked, and does not sleep while there is work", () => {
+    const { request, serve, mailbox } = connection();
+    const order: string[] = [];
+    let left = 3;
+    const box: Mailbox = {
+      ...mailbox,
+      work() {
+        order.push("work");
+        return left-- > 0;
+      },
+    };
+    request(STATFS);
+    // With nothing to wake it, a loop that slept would never end.
+    serve(
+      () => {
+        order.push("turn");
+        return left === 0;
+      },
+      1,
+      box,
+    );
+    expect(order).toEqual(["turn", "turn", "work", "turn", "work", "turn", "work", "turn"]);
+  });
+
+  test("a request that always comes at once does not keep the mail waiting", () => {
+    let served = 0;
+    let drainedAt = 0;
+    const { request, serve, mailbox, wake } = connection({
+      statfs() {
+        served++;
+        request(STATFS);
+        throw new FsError("EIO");
+      },
+    });
+    const box: Mailbox = {
+      ...mailbox,
+      drain() {
+        mailbox.drain();
+        drainedAt = served;
+      },
+    };
+    wake();
+    request(STATFS);
+    serve(() => drainedAt > 0 || served > 10_000, 2, box);
+    expect(drainedAt).toBeGreaterThan(0);
+    expect(drainedAt).toBeLessThan(1000);
+  });
+
+  test("when nothing comes it says so: after a while, and after a longer one", () => {
+    const { request, serve, mail } = connection();
+    request(STATFS);
+    const start = performance.now();
+    serve(() => mail.length >= 2);
+    expect(mail).toEqual(["paused", "idle after 1"]);
+    expect(performance.now() - start).toBeGreaterThan(500);
+  });
+
+  test("a malformed message is logged and the next one is served", () => {
+    const { request, serve, log, session } = connection();
+    const bad = Buffer.from(STATFS);
+    bad.writeUInt32LE(99, 0);
+    request(bad);
+    let turns = 0;
+    serve(() => {
+      if (turns === 1) request(STATFS);
+      return turns++ === 2;
+    });
+    expect(log).toHaveLength(1);
+    expect(session.counts[17]).toBe(1);
+  });
+
+  test("an error that is neither 'again' nor 'gone' is thrown, and names the device", () => {
+    const { session, mailbox } = connection();
+    // A directory can be opened and not read: EISDIR.
+    const fd = libc.open("/", libc.O_RDONLY);
+    open.push(fd);
+    const options = { maxWrite: 65536, processors: 2 };
+    expect(() => serve(new Device(fd), session, mailbox, () => false, options)).toThrow(/read \/dev\/fuse: /);
+  });
+});
+
+describe("sending", () => {
+  test("returns 0, or the negative errno", () => {
+    const [ours, theirs] = libc.socketpair();
+    open.push(ours);
+    const device = new Device(ours);
+    expect(device.send(Buffer.from("hello"), 5)).toBe(0);
+    libc.close(theirs);
+    const readOnly = libc.open("/dev/null", libc.O_RDONLY);
+    open.push(readOnly);
+    expect(new Device(readOnly).send(Buffer.from("hello"), 5)).toBe(-ERRNO.EBADF);
+  });
+});
+
+const mayMount = (() => {
+  try {
+    const fd = libc.open("/dev/fuse", libc.O_RDWR);
+    libc.close(fd);
+    return libc.geteuid() === 0;
+  } catch {
+    return false;
+  }
+})();
+
+describe.skipIf(!mayMount)("over the real /dev/fuse (needs root and /dev/fuse)", () => {
+  /** Mounts, and unmounts at once: what the kernel sent is there to be read, and then the device is gone. */
+  function mounted(): number {
+    const directory = mkdtempSync(join(tmpdir(), "llmfs-device-"));
+    const fd = libc.open("/dev/fuse", libc.O_RDWR | libc.O_CLOEXEC);
+    open.push(fd);
+    libc.mount("llmfs", directory, "fuse.llmfs", 0, `fd=${fd},rootmode=40000,user_id=0,group_id=0`);
+    try {
+      return fd;
+    } finally {
+      libc.umount(directory, libc.MNT_DETACH);
+      rmdirSync(directory);
+    }
+  }
+
+  test("the loop ends when the mount is gone", () => {
+    const { session, mailbox } = connection();
+    let turns = 0;
+    serve(new Device(mounted()), session, mailbox, () => turns++ > 1000, { maxWrite: 65536, processors: 2 });
+    expect(turns).toBeLessThan(1000);
+  });
+
+  test("a reply to nothing is refused with ENOENT or the errno of a device that is gone", () => {
+    const device = new Device(mounted());
+    const reply = Buffer.from(INIT.reply);
+    expect([-ERRNO.ENOENT, -ERRNO.EPERM, -ERRNO.ENODEV]).toContain(device.send(reply, reply.length));
+  });
+
+  test("a device that was never mounted is an error, not an end", () => {
+    const { session, mailbox } = connection();
+    const fd = libc.open("/dev/fuse", libc.O_RDWR);
+    open.push(fd);
+    const options = { maxWrite: 65536, processors: 2 };
+    expect(() => serve(new Device(fd), session, mailbox, () => false, options)).toThrow(/read \/dev\/fuse/);
+  });
+});

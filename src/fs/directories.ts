@@ -20,7 +20,7 @@ export function directoryOperations(mount: Mount) {
     if (offset < DOTDOT && !writer.add("..", (directory.parent ?? directory).ino, DOTDOT, type, unknown)) {
       return writer.length;
     }
-    directory.from(Math.max(offset, DOTDOT), (dentry) => {
+    directory.before(offset > DOTDOT ? offset : Number.POSITIVE_INFINITY, (dentry) => {
       const { name, cookie, inode } = dentry;
       if (!writer.fits(name, plus)) return false;
       return writer.add(name, inode.ino, cookie, direntType(inode.mode), plus ? entry(mount, inode) : undefined);

@@ -86,9 +86,12 @@ export class Directory extends InodeBase {
     this.#inOrder[this.#slot(dentry.cookie)] = dentry;
   }
 
-  /** The first entry whose cookie is greater than this one, and so on: calls back until it returns false. */
-  from(cookie: number, visit: (dentry: Dentry) => boolean): void {
-    for (let slot = this.#slot(cookie + 1); slot < this.#inOrder.length; slot++) {
+  /**
+   * The newest entry whose cookie is less than this one, and so on down: calls back until it returns false. Downwards,
+   * as tmpfs lists: who reads a directory and adds to it meanwhile never meets what they added, and comes to an end.
+   */
+  before(cookie: number, visit: (dentry: Dentry) => boolean): void {
+    for (let slot = this.#slot(cookie) - 1; slot >= 0; slot--) {
       const dentry = this.#inOrder[slot];
       if (typeof dentry === "object" && !visit(dentry)) return;
     }

@@ -226,9 +226,10 @@ export class Tree {
       } else if (moved.kind === "directory") throw new FsError("ENOTDIR");
     }
     if ((flags & RENAME_WHITEOUT) !== 0) this.space.takeInode();
-    if (target !== undefined) to.remove(newName);
     from.remove(name);
-    to.insert(newName, moved);
+    // A name that is replaced stays at its place for who is reading the directory.
+    if (target !== undefined) to.replace(newName, moved);
+    else to.insert(newName, moved);
     if (moved.kind === "directory") {
       from.nlink--;
       to.nlink++;

@@ -37,7 +37,7 @@ describe("the directory", () => {
 
   test("lists what it holds", () => {
     using fs = withControl();
-    expect(fs.ls("/.llmfs")).toEqual([".", "..", "hello", "count"]);
+    expect(fs.ls("/.llmfs")).toEqual([".", "..", "count", "hello"]);
   });
 
   test("does not count as a subdirectory, nor as an inode", () => {
@@ -143,7 +143,7 @@ describe("the control surface takes no part in the tree", () => {
     expect(fs.kernel.errno("rename", ROOT, { name: "file", newname: "x", newdir: dir })).toBe("EPERM");
     expect(fs.kernel.errno("link", ROOT, { name: "x", oldnodeid: fs.node("/.llmfs/hello") })).toBe("EPERM");
     expect(fs.ls("/")).toEqual([".", "..", "file"]);
-    expect(fs.ls("/.llmfs")).toEqual([".", "..", "hello", "count"]);
+    expect(fs.ls("/.llmfs")).toEqual([".", "..", "count", "hello"]);
   });
 
   test("its name can't be taken, removed or moved", () => {

@@ -179,10 +179,11 @@ export class ServedTree implements Disposable {
     return this.kernel.call("write", file.nodeid, request).size;
   }
 
-  /** Names in a directory, as `ls -a` has them. */
+  /** Names in a directory, sorted as `ls -a` does. */
   ls(path: string): string[] {
     const nodeid = path === "/" ? ROOT : this.node(path);
-    return this.kernel.list(nodeid).map(({ name }) => name);
+    const names = this.kernel.list(nodeid).map(({ name }) => name);
+    return names.sort();
   }
 
   [Symbol.dispose](): void {

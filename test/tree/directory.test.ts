@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { Directory, FIRST_COOKIE } from "../../src/tree/directory.ts";
+import { Directory } from "../../src/tree/directory.ts";
 import { RegularFile } from "../../src/tree/file.ts";
 import type { Clock } from "../../src/tree/inode.ts";
 import { Space } from "../../src/tree/space.ts";
@@ -18,9 +18,9 @@ function fill(names: Iterable<string>): Directory {
 /** Reads as the kernel does: so many entries at a time, each time from the last cookie. */
 function read(directory: Directory, count: number, between: () => void = () => {}): string[] {
   const names: string[] = [];
-  for (let cookie = FIRST_COOKIE - 1; ; between()) {
+  for (let cookie = Number.POSITIVE_INFINITY; ; between()) {
     let taken = 0;
-    directory.from(cookie, (dentry) => {
+    directory.before(cookie, (dentry) => {
       if (taken === count) return false;
       taken++;
       names.push(dentry.name);
@@ -34,8 +34,8 @@ function read(directory: Directory, count: number, between: () => void = () => {
 const names = (count: number) => Array.from({ length: count }, (_value, index) => `n${index}`);
 
 describe("reading a directory in parts", () => {
-  test("gives every entry once, in the order they were made", () => {
-    for (const count of [1, 3, 1000]) expect(read(fill(names(100)), count)).toEqual(names(100));
+  test("gives every entry once, the newest first", () => {
+    for (const count of [1, 3, 1000]) expect(read(fill(names(100)), count)).toEqual(names(100).reverse());
   });
 
   test("gives every entry that stays, once, whatever else is removed meanwhile", () => {
@@ -58,7 +58,20 @@ describe("reading a directory in parts", () => {
       directory.remove("n5");
       directory.insert("n5", new RegularFile(ino++, 0o644, OWNER, clock, space));
     });
-    expect(seen.filter((name) => name !== "n5")).toEqual(names(100).filter((name) => name !== "n5"));
+    expect(seen.filter((name) => name !== "n5")).toEqual(
+      names(100)
+        .reverse()
+        .filter((name) => name !== "n5"),
+    );
+  });
+
+  test("comes to an end though an entry is added for each that is read", () => {
+    const directory = fill(names(10));
+    let added = 0;
+    const seen = read(directory, 1, () => {
+      if (added < 100) directory.insert(`added${added++}`, new RegularFile(ino++, 0o644, OWNER, clock, space));
+    });
+    expect(seen).toEqual(names(10).reverse());
   });
 
   test("goes on behind a cookie whose entry is gone", () => {
@@ -67,8 +80,8 @@ describe("reading a directory in parts", () => {
     for (let index = 10; index < 90; index++) directory.remove(`n${index}`);
     directory.checkInvariants();
     const after: string[] = [];
-    directory.from(cookie, ({ name }) => after.push(name) > 0);
-    expect(after).toEqual(names(100).slice(90));
+    directory.before(cookie, ({ name }) => after.push(name) > 0);
+    expect(after).toEqual(names(10).reverse());
   });
 
   test("never uses a cookie again", () => {

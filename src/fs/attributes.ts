@@ -1,14 +1,16 @@
 /** What stat(2) says of an inode, and how it is changed: getattr, setattr, statfs. */
 
+import { readFileSync } from "node:fs";
 import { FsError } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
 import type { Filesystem } from "../fuse/ops.ts";
 import type { StructValue } from "../fuse/wire.ts";
 import { followMode } from "../tree/acl.ts";
 import type { RegularFile } from "../tree/file.ts";
-import { type Inode, S_IFDIR, S_IFMT, S_ISGID, S_ISUID } from "../tree/inode.ts";
+import { type Inode, S_IFMT, S_ISGID, S_ISUID } from "../tree/inode.ts";
 import { NAME_MAX } from "../tree/path.ts";
 import { PAGE } from "../tree/store.ts";
+import { removeXattr } from "../tree/xattrs.ts";
 import { KEEP_SECONDS } from "./caching.ts";
 import type { Mount } from "./mount.ts";
 
@@ -122,11 +124,41 @@ function blocksOf(inode: Inode): number {
   return inode.kind === "symlink" && inode.target.length >= SHORT_SYMLINK ? PAGE / 512 : 0;
 }
 
-/** Clears what would let others run the file as its owner or group, as fs/inode.c:setattr_should_drop_suidgid(). */
-export function dropSetId(inode: Inode): void {
-  if ((inode.mode & S_IFMT) === S_IFDIR) return;
+/**
+ * Clears what would let others run the file as its owner or group, as fs/attr.c:setattr_should_drop_suidgid(). Without
+ * the group's right to execute, S_ISGID means something else, and stays for the group's members.
+ */
+export function dropSetId(inode: Inode, caller: Caller): void {
+  const { mode } = inode;
+  if ((mode & (S_ISUID | S_ISGID)) === 0 || inode.kind === "directory") return;
   inode.mode &= ~S_ISUID;
-  if ((inode.mode & 0o010) !== 0) inode.mode &= ~S_ISGID;
+  if ((mode & S_ISGID) !== 0 && ((mode & 0o010) !== 0 || !inGroup(caller, inode.gid))) inode.mode &= ~S_ISGID;
+}
+
+/** A file's capabilities end with the content, or the owner, they were given for (security/commoncap.c). */
+export function dropCapabilities(inode: Inode): void {
+  if (inode.xattrs?.has(CAPABILITY) === true) removeXattr(inode, CAPABILITY);
+}
+
+const CAPABILITY = "security.capability";
+
+/** Of a request's header. */
+export interface Caller {
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+}
+
+/** As fs/attr.c:in_group_or_capable(). The request names one group; the others are asked for where it matters. */
+export function inGroup(caller: Caller, gid: number): boolean {
+  if (caller.uid === 0 || caller.gid === gid) return true;
+  try {
+    const status = readFileSync(`/proc/${caller.pid}/status`, "latin1");
+    const groups = /^Groups:(.*)$/m.exec(status)?.[1] ?? "";
+    return groups.trim().split(/\s+/).includes(String(gid));
+  } catch {
+    return false;
+  }
 }
 
 export function attributeOperations(mount: Mount) {
@@ -142,22 +174,23 @@ export function attributeOperations(mount: Mount) {
       if ((valid & abi.FATTR_SIZE) !== 0) {
         const file = nodes.file(header.nodeid);
         if (mount.control.owns(file)) throw new FsError("EPERM");
-        // ftruncate(2) always marks the times, truncate(2) when the size changes (mm/shmem.c:shmem_setattr).
-        const changes = file.lazy || file.size !== request.size || (valid & abi.FATTR_FH) !== 0;
         mount.beforeChange(file, Math.min(request.size, file.size));
         file.truncate(request.size);
         mount.changed(file);
-        if (changes) file.touchMtime(tree.clock);
+        file.touchMtime(tree.clock);
       }
       if ((valid & abi.FATTR_MODE) !== 0) {
         inode.mode = (inode.mode & S_IFMT) | (request.mode & 0o7777);
         followMode(inode);
       }
+      // chown(2) with neither owner nor group says nothing at all, and yet clears these bits.
+      const chown = (valid & (abi.FATTR_UID | abi.FATTR_GID)) !== 0 || valid === 0;
+      if ((chown || (valid & abi.FATTR_KILL_SUIDGID) !== 0) && (valid & abi.FATTR_MODE) === 0) {
+        dropSetId(inode, header);
+      }
+      if (chown || (valid & abi.FATTR_SIZE) !== 0) dropCapabilities(inode);
       if ((valid & abi.FATTR_UID) !== 0) inode.uid = request.uid;
       if ((valid & abi.FATTR_GID) !== 0) inode.gid = request.gid;
-      if ((valid & (abi.FATTR_UID | abi.FATTR_GID | abi.FATTR_KILL_SUIDGID)) !== 0 && (valid & abi.FATTR_MODE) === 0) {
-        dropSetId(inode);
-      }
       tree.clock((seconds, nanoseconds) => {
         if ((valid & abi.FATTR_ATIME) !== 0) {
           const now = (valid & abi.FATTR_ATIME_NOW) !== 0;

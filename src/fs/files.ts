@@ -5,7 +5,7 @@ import { type Filesystem, PARKED } from "../fuse/ops.ts";
 import type { StructValue } from "../fuse/wire.ts";
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../libc.ts";
 import { MAX_FILE_SIZE, type RegularFile } from "../tree/file.ts";
-import { dropSetId, entry, ownerOf } from "./attributes.ts";
+import { type Caller, dropCapabilities, dropSetId, entry, ownerOf } from "./attributes.ts";
 import { O_ACCMODE, O_APPEND, O_TRUNC, O_WRONLY } from "./handles.ts";
 import type { Mount } from "./mount.ts";
 import { changeable } from "./names.ts";
@@ -36,7 +36,7 @@ export function fileOperations(mount: Mount) {
     if (file.lazy && !handles.beingWritten(file)) mount.invalidate(file, false);
   }
 
-  function copy(from: RegularFile, at: number, to: RegularFile, toAt: number, length: number): number {
+  function copy(from: RegularFile, at: number, to: RegularFile, toAt: number, length: number, caller: Caller): number {
     if (toAt + length > MAX_FILE_SIZE) throw new FsError("EFBIG");
     mount.beforeChange(to, toAt, length);
     const buffer = new Uint8Array(Math.min(length, COPY_CHUNK));
@@ -50,6 +50,8 @@ export function fileOperations(mount: Mount) {
       if (put < got) break;
     }
     if (done === 0) return 0;
+    if (caller.uid !== 0) dropSetId(to, caller);
+    dropCapabilities(to);
     mount.changed(to);
     to.touchMtime(tree.clock);
     return done;
@@ -64,7 +66,8 @@ export function fileOperations(mount: Mount) {
         file.truncate(0);
         mount.changed(file);
         file.touchMtime(tree.clock);
-        if ((open_flags & abi.FUSE_OPEN_KILL_SUIDGID) !== 0) dropSetId(file);
+        if ((open_flags & abi.FUSE_OPEN_KILL_SUIDGID) !== 0) dropSetId(file, header);
+        dropCapabilities(file);
       } else if (file.lazy && !mount.wroteUnseen(file)) {
         if ((flags & O_ACCMODE) !== O_WRONLY) {
           const { unique } = header;
@@ -118,7 +121,8 @@ export function fileOperations(mount: Mount) {
       mount.beforeChange(file, at, data.length);
       const written = file.write(at, data);
       mount.changed(file);
-      if ((write_flags & abi.FUSE_WRITE_KILL_SUIDGID) !== 0) dropSetId(file);
+      if ((write_flags & abi.FUSE_WRITE_KILL_SUIDGID) !== 0) dropSetId(file, header);
+      dropCapabilities(file);
       file.touchMtime(tree.clock);
       return { size: written };
     },
@@ -129,7 +133,8 @@ export function fileOperations(mount: Mount) {
       if ((mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) !== 0) throw new FsError("EOPNOTSUPP");
       mount.beforeChange(file, offset, length);
       // Unlike WRITE, the request does not say whether the caller may keep them (CAP_FSETID).
-      if (header.uid !== 0) dropSetId(file);
+      if (header.uid !== 0) dropSetId(file, header);
+      dropCapabilities(file);
       if ((mode & FALLOC_FL_PUNCH_HOLE) !== 0) file.punch(offset, length);
       else file.allocate(offset, length, (mode & FALLOC_FL_KEEP_SIZE) !== 0);
       mount.changed(file);
@@ -145,11 +150,11 @@ export function fileOperations(mount: Mount) {
     },
 
     copyFileRange({ fh_in, off_in, nodeid_out, fh_out, off_out, len }, header) {
-      return { size: copy(fileOf(fh_in, header.nodeid), off_in, fileOf(fh_out, nodeid_out), off_out, len) };
+      return { size: copy(fileOf(fh_in, header.nodeid), off_in, fileOf(fh_out, nodeid_out), off_out, len, header) };
     },
 
     copyFileRange64({ fh_in, off_in, nodeid_out, fh_out, off_out, len }, header) {
-      return { offset: copy(fileOf(fh_in, header.nodeid), off_in, fileOf(fh_out, nodeid_out), off_out, len) };
+      return { offset: copy(fileOf(fh_in, header.nodeid), off_in, fileOf(fh_out, nodeid_out), off_out, len, header) };
     },
   } satisfies Filesystem;
 }

@@ -12,11 +12,12 @@
 import { FsError } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
 import type { Filesystem } from "../fuse/ops.ts";
-import { isAcl, removeAcl, setAcl } from "../tree/acl.ts";
+import { ACL_ACCESS, isAcl, removeAcl, setAcl } from "../tree/acl.ts";
 import type { RegularFile } from "../tree/file.ts";
-import type { Inode } from "../tree/inode.ts";
+import { type Inode, S_ISGID } from "../tree/inode.ts";
 import { byBytes } from "../tree/path.ts";
 import { getXattr, removeXattr, setXattr, XATTR_SIZE_MAX, xattrNames } from "../tree/xattrs.ts";
+import { inGroup } from "./attributes.ts";
 import { GENERATOR, PROMPT } from "./brief.ts";
 import type { Mount } from "./mount.ts";
 
@@ -141,8 +142,11 @@ export function xattrOperations(mount: Mount) {
       const inode = nodes.get(header.nodeid);
       if (!isAcl(name)) checkName(name);
       if (derived(inode, name) !== undefined) throw new FsError("EPERM", `${name} is told, not stored`);
-      if (isAcl(name)) removeAcl(inode, name);
-      else removeXattr(inode, name);
+      if (isAcl(name)) {
+        removeAcl(inode, name);
+        // Unlike SETXATTR, the request does not say whether the caller is in the group (posix_acl_update_mode).
+        if (name === ACL_ACCESS && (inode.mode & S_ISGID) !== 0 && !inGroup(header, inode.gid)) inode.mode &= ~S_ISGID;
+      } else removeXattr(inode, name);
       inode.touchCtime(tree.clock);
       if (inode.kind !== "file" || !inode.lazy || (name !== GENERATOR && name !== PROMPT)) return;
       // Nothing says any more what would make it.

@@ -60,7 +60,7 @@ export function posix(subject: string, facts: Facts): void {
             const answers = await ground.run([`mkdir ${room} 0755`, `chdir ${room}`, ...calls]);
             const { got, wanted } = compare(fact, answers.slice(2));
             expect(got).toEqual(wanted);
-          });
+          }, 60_000);
         }
       });
     }

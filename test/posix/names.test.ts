@@ -1,0 +1,763 @@
+/** Making, linking, moving and removing names: mkdir, mkfifo, mknod, symlink, link, unlink, rmdir, rename. */
+import { type FileType, make, posix, remove, TYPES } from "./fact.ts";
+
+const LONGEST = "n".repeat(255);
+const TOO_LONG = "n".repeat(256);
+/** A path of n bytes, of "./" and a name: longer than PATH_MAX from 4096 on. */
+const path = (length: number) => `${"./".repeat((length - 2) / 2)}x${length % 2 === 0 ? "x" : ""}`.slice(0, length);
+const OTHERS = TYPES.filter((type) => type !== "directory");
+/** Calls that make something at a path, and what makes room for them. */
+const MAKERS = {
+  mkdir: (at: string) => `mkdir ${at} 0755`,
+  mkfifo: (at: string) => `mkfifo ${at} 0644`,
+  mknod: (at: string) => `mknod ${at} c 0644 1 3`,
+  symlink: (at: string) => `symlink target ${at}`,
+  link: (at: string) => `link ../linked ${at}`,
+  open: (at: string) => `open ${at} O_CREAT|O_WRONLY 0644`,
+  rename: (at: string) => `rename ../moved ${at}`,
+} as const;
+const MAKER_NAMES = Object.keys(MAKERS) as (keyof typeof MAKERS)[];
+const SETUP = `
+  create linked
+  create moved
+  mkdir room 0777
+  chdir room`;
+
+for (const call of MAKER_NAMES) {
+  const to = MAKERS[call];
+  posix(call, (fact) => {
+    fact(
+      "a name of 255 bytes is made, one of 256 is ENAMETOOLONG",
+      `${SETUP}
+      ${to(LONGEST)}
+      lstat ${LONGEST}
+      open ../moved O_CREAT|O_WRONLY 0644
+      ${to(TOO_LONG)} => ENAMETOOLONG
+      lstat ${TOO_LONG} => ENAMETOOLONG`,
+    );
+    fact(
+      "any bytes make a name",
+      `${SETUP}
+      ${to("%01%ff%fe%20%0a%80")}
+      lstat %01%ff%fe%20%0a%80`,
+    );
+    fact(
+      "a path of 4096 bytes is ENAMETOOLONG, one shorter is not",
+      `${SETUP}
+      ${to(path(4095))}
+      open ../moved O_CREAT|O_WRONLY 0644
+      ${to(path(4096))} => ENAMETOOLONG`,
+    );
+    fact(
+      "a missing component is ENOENT, one that is no directory ENOTDIR",
+      `${SETUP}
+      create file
+      ${to("missing/x")} => ENOENT
+      ${to("file/x")} => ENOTDIR
+      ${to(`${TOO_LONG}/x`)} => ENAMETOOLONG`,
+    );
+    fact(
+      "symbolic links in a circle are ELOOP",
+      `${SETUP}
+      symlink b a
+      symlink a b
+      ${to("a/x")} => ELOOP`,
+    );
+    fact(
+      "an empty path is ENOENT, an address outside is EFAULT",
+      `${SETUP}
+      ${to("%_")} => ENOENT
+      ${to("%!")} => EFAULT`,
+    );
+    fact(
+      "search permission is asked of every directory on the way, write permission of the last",
+      `${SETUP}
+      chmod ../linked 0666
+      mkdir in 0777
+      chown in 1000 1000
+      chmod .. 0777
+      chown ../linked 1000 1000
+      chown ../moved 1000 1000
+      ${call === "mknod" ? "" : "@1000:1000 "}${to("in/x")}
+      chmod in 0666
+      @1000:1000 ${to("in/y")} => EACCES
+      chmod in 0555
+      @1000:1000 ${to("in/y")} => ${call === "rename" ? "ENOENT" : "EACCES"}`,
+    );
+    fact(
+      "the directory's mtime and ctime move, and no others'",
+      `${SETUP}
+      mkdir in 0755
+      mark . in
+      ${to("in/x")}
+      changed . in => --- -mc`,
+    );
+    fact(
+      "nothing moves where it fails",
+      `${SETUP}
+      mkdir in 0755
+      mkdir in/x 0755
+      create in/x/y
+      mark in in/x
+      ${to("in/x")} => ${call === "open" ? "EISDIR" : call === "rename" ? "EISDIR" : "EEXIST"}
+      changed in in/x => --- ---`,
+    );
+    fact(
+      "a read-only mount is EROFS, but for what fails before",
+      `${SETUP}
+      mkdir ../ro 0777
+      mkdir ../ro/there
+      create ../ro/file
+      readonly ../ro
+      chdir ../ro
+      ${to("x").replace(/\.\.\/(linked|moved)/, "file")} => EROFS
+      ${to("missing/x").replace(/\.\.\/(linked|moved)/, "file")} => ENOENT
+      ${to("there").replace(/\.\.\/(linked|moved)/, "file")} => ${call === "rename" ? "EROFS" : call === "open" ? "EISDIR" : "EEXIST"}`,
+    );
+  });
+}
+
+posix("mkdir, mkfifo, mknod, symlink and open", (fact) => {
+  for (const type of TYPES) {
+    for (const call of MAKER_NAMES) {
+      if (call === "open" || call === "rename") continue;
+      fact(
+        `${call} over a ${type} is EEXIST`,
+        `${SETUP}
+        ${make(type, "x")}
+        ${MAKERS[call]("x")} => EEXIST`,
+      );
+    }
+    fact(
+      `open with O_CREAT and O_EXCL over a ${type} is EEXIST`,
+      `
+      ${make(type, "x")}
+      open x O_CREAT|O_EXCL|O_WRONLY 0644 => EEXIST`,
+    );
+  }
+  for (const [call, type] of [
+    ["mkdir", "d"],
+    ["mkfifo", "p"],
+    ["open", "f"],
+  ] as const) {
+    fact(
+      `${call} gives the mode less the umask`,
+      `${SETUP}
+      ${MAKERS[call]("a").replace(/ 0\d+$/, " 0777")}
+      lstat a type mode => ${type} 0777
+      umask 077
+      ${MAKERS[call]("b").replace(/ 0\d+$/, " 0777")}
+      lstat b mode => 0700
+      umask 0501
+      ${MAKERS[call]("c").replace(/ 0\d+$/, " 0345")}
+      lstat c mode => 0244`,
+    );
+    fact(
+      `${call} belongs to who makes it`,
+      `${SETUP}
+      chmod . 0777
+      @1000:1001 ${MAKERS[call]("x")}
+      lstat x uid gid => 1000 1001
+      @1000:1001,1002 ${MAKERS[call]("y")}
+      lstat y uid gid => 1000 1001`,
+    );
+    fact(
+      `${call} in a setgid directory takes its group`,
+      `${SETUP}
+      mkdir in
+      chown in 0 1005
+      chmod in 02777
+      @1000:1001 ${MAKERS[call]("in/x")}
+      lstat in/x uid gid => 1000 1005
+      lstat in/x mode => ${call === "mkdir" ? "2755" : "0644"}`,
+    );
+    fact(
+      `${call} gives all three times at once, and the directory the same`,
+      `${SETUP}
+      mark .
+      ${MAKERS[call]("x")}
+      order x atime x mtime => =
+      order x mtime x ctime => =
+      changed . => -mc`,
+    );
+  }
+  fact(
+    "a setgid bit asked for in a setgid directory is not given to outsiders",
+    `
+    mkdir in
+    chown in 0 1005
+    chmod in 02777
+    @1000:1001 create in/x 02755
+    lstat in/x mode gid => 0755 1005
+    @1000:1001,1005 create in/y 02755
+    lstat in/y mode gid => 2755 1005
+    create in/z 02755
+    lstat in/z mode => 2755
+    @1000:1001 create in/w 02745
+    lstat in/w mode => 2745`,
+  );
+  fact(
+    "mknod makes every type, and needs CAP_MKNOD for devices",
+    `
+    chmod . 0777
+    mknod c c 0644 1 3
+    lstat c type rdev => c 1,3
+    mknod b b 0644 4095 1048575
+    lstat b type rdev => b 4095,1048575
+    mknod f f 0644
+    lstat f type size => f 0
+    mknod z 0 0644
+    lstat z type => f
+    mknod d d 0755 => EPERM
+    @1000:1000 mknod x c 0644 1 3 => EPERM
+    @1000:1000 mknod x b 0644 1 3 => EPERM
+    @1000:1000 mknod x p 0644
+    @1000:1000 mknod s s 0644
+    lstat s type => s`,
+  );
+  fact(
+    "a socket is bound once, and is a file with a mode",
+    `
+    umask 027
+    bind s
+    lstat s type mode => s 0750
+    bind s => EADDRINUSE
+    open s O_RDONLY => ENXIO
+    connect s => ECONNREFUSED
+    bind t 1
+    connect t
+    unlink t
+    connect t => ENOENT`,
+  );
+  fact(
+    "a symlink's target may be anything of up to 4095 bytes",
+    `
+    symlink ${"t".repeat(4095)} long
+    lstat long size mode => 4095 0777
+    symlink ${"t".repeat(4096)} longer => ENAMETOOLONG
+    symlink %_ empty => ENOENT
+    symlink %ff%80%0a raw
+    readlink raw => %ff%80%0a
+    readlink raw 2 => %ff%80
+    symlink ${TOO_LONG} name
+    open name O_RDONLY => ENAMETOOLONG
+    readlink . => EINVAL
+    readlink missing => ENOENT`,
+  );
+  fact(
+    "short symlinks take no blocks, long ones a page",
+    `
+    symlink ${"t".repeat(127)} short
+    symlink ${"t".repeat(128)} long
+    lstat short blocks size => 0 127
+    lstat long blocks size => 8 128`,
+  );
+  fact(
+    "forty symlinks are followed, forty-one are not",
+    `
+    create l0 0644 found
+    ${Array.from({ length: 41 }, (_, at) => `symlink l${at} l${at + 1}`).join("\n")}
+    cat l40 => found
+    cat l41 => ELOOP`,
+  );
+  fact(
+    "a slash at the end asks for a directory",
+    `
+    mkdir made/
+    symlink made link
+    lstat link/ type => d
+    create file
+    lstat file/ => ENOTDIR
+    open new/ O_CREAT|O_WRONLY 0644 => EISDIR
+    open made/ O_CREAT|O_WRONLY 0644 => EISDIR
+    symlink target new/ => ENOENT
+    mkfifo new/ => ENOENT
+    link file new/ => ENOENT
+    rename file new/ => ENOTDIR
+    rename made other/
+    unlink file/ => ENOTDIR
+    rmdir other/`,
+  );
+  fact(
+    "nothing is made in a directory that is gone",
+    `
+    mkdir gone
+    create old
+    mkdir olddir
+    chdir gone
+    rmdir ../gone
+    create x => ENOENT
+    mkdir x => ENOENT
+    mkfifo x => ENOENT
+    symlink t x => ENOENT
+    link ../old x => ENOENT
+    rename ../old x => ENOENT
+    rename ../olddir x => ENOENT
+    open . O_TMPFILE|O_RDWR 0600
+    lstat . nlink => 0
+    lstat .. type => d`,
+  );
+});
+
+posix("link", (fact) => {
+  for (const type of OTHERS) {
+    fact(
+      `a ${type} has as many links as names, which are one inode`,
+      `
+      ${make(type, "a")}
+      lstat a nlink => 1
+      link a b
+      lstat a nlink => 2
+      same a b => same
+      link b c
+      lchown c 12 34
+      lstat a nlink uid gid => 3 12 34
+      unlink a
+      lstat b nlink => 2
+      unlink b
+      unlink c
+      lstat c => ENOENT`,
+    );
+    fact(
+      `linking a ${type} moves its ctime and the directory's times`,
+      `
+      ${make(type, "a")}
+      mkdir in
+      mark . a in
+      link a in/b
+      changed . a in => --- --c -mc
+      mark . a in
+      unlink in/b
+      changed . a in => --- --c -mc`,
+    );
+  }
+  fact(
+    "a directory is EPERM, for root too",
+    `
+    chmod . 0777
+    mkdir a
+    link a b => EPERM
+    @1000:1000 link a b => EPERM
+    lstat a nlink => 2`,
+  );
+  fact(
+    "a missing file is ENOENT, an existing name EEXIST",
+    `
+    link missing b => ENOENT
+    create a
+    create b
+    link a b => EEXIST
+    link a a => EEXIST
+    link missing b => ENOENT`,
+  );
+  fact(
+    "what is on another filesystem is EXDEV",
+    `
+    create a
+    link /proc/self/stat b => EXDEV
+    link a /dev/shm/b => EXDEV
+    rename a /dev/shm/b => EXDEV
+    rename /dev/shm b => EXDEV`,
+  );
+  fact(
+    "a symlink is linked itself, unless it shall be followed",
+    `
+    create a
+    symlink a s
+    link s l
+    lstat l type => l
+    linkat s f FOLLOW
+    lstat f type nlink => f 2`,
+  );
+  fact(
+    "a file is linked through its handle",
+    `
+    create a 0644 text
+    fd 1 a O_RDONLY
+    linkfd 1 b
+    same a b => same
+    unlink a
+    unlink b
+    linkfd 1 c => ENOENT
+    fstat 1 nlink => 0
+    pread 1 0 9 => text`,
+  );
+});
+
+posix("O_TMPFILE", (fact) => {
+  fact(
+    "has no name and no link until it is linked",
+    `
+    fd 1 . O_TMPFILE|O_RDWR 0640
+    fstat 1 type mode nlink => f 0640 0
+    write 1 hello => 5
+    ls . => empty
+    linkfd 1 name
+    fstat 1 nlink => 1
+    cat name => hello
+    linkfd 1 other
+    lstat name nlink => 2`,
+  );
+  fact(
+    "with O_EXCL it can never be linked",
+    `
+    fd 1 . O_TMPFILE|O_RDWR|O_EXCL 0640
+    linkfd 1 name => ENOENT`,
+  );
+  fact(
+    "needs a directory, write access and write permission",
+    `
+    create file
+    chmod . 0755
+    open file O_TMPFILE|O_RDWR 0600 => ENOTDIR
+    open missing O_TMPFILE|O_RDWR 0600 => ENOENT
+    open . O_TMPFILE|O_RDONLY 0600 => EINVAL
+    @1000:1000 open . O_TMPFILE|O_RDWR 0600 => EACCES`,
+  );
+  fact(
+    "the directory's times stay until it is linked",
+    `
+    mark .
+    fd 1 . O_TMPFILE|O_RDWR 0600
+    changed . => ---
+    linkfd 1 x
+    changed . => -mc`,
+  );
+});
+
+posix("unlink and rmdir", (fact) => {
+  for (const type of OTHERS) {
+    fact(
+      `unlink removes a ${type}, rmdir of it is ENOTDIR`,
+      `
+      ${make(type, "x")}
+      rmdir x => ENOTDIR
+      unlink x
+      lstat x => ENOENT`,
+    );
+    fact(
+      `unlink of a ${type} with other names moves its ctime`,
+      `
+      ${make(type, "x")}
+      link x y
+      mark . x
+      unlink y
+      changed . x => -mc --c`,
+    );
+  }
+  fact(
+    "unlink of a directory is EISDIR, and changes nothing",
+    `
+    mkdir d
+    mark . d
+    unlink d => EISDIR
+    changed . d => --- ---`,
+  );
+  fact(
+    "rmdir wants an empty directory",
+    `
+    mkdir d
+    create d/x
+    rmdir d => ENOTEMPTY
+    rmdir . => EINVAL
+    rmdir d/. => EINVAL
+    rmdir d/.. => ENOTEMPTY
+    rmdir .. => ENOTEMPTY
+    unlink d/x
+    mark .
+    rmdir d
+    changed . => -mc
+    rmdir d => ENOENT`,
+  );
+  fact(
+    "missing, too long, through a file, in circles, nowhere",
+    `
+    create f
+    symlink loop loop
+    ${["unlink", "rmdir"]
+      .map(
+        (call) => `
+    ${call} missing => ENOENT
+    ${call} missing/x => ENOENT
+    ${call} f/x => ENOTDIR
+    ${call} ${TOO_LONG} => ENAMETOOLONG
+    ${call} ${path(4096)} => ENAMETOOLONG
+    ${call} loop/x => ELOOP
+    ${call} %_ => ENOENT
+    ${call} %! => EFAULT`,
+      )
+      .join("\n")}`,
+  );
+  fact(
+    "write and search permission on the directory are needed, none on what is removed",
+    `
+    mkdir in
+    chown in 1000 1000
+    create in/x 0000
+    mkdir in/d 0000
+    chmod in 0555
+    @1000:1000 unlink in/x => EACCES
+    @1000:1000 rmdir in/d => EACCES
+    chmod in 0666
+    @1000:1000 unlink in/x => EACCES
+    chmod in 0333
+    @1000:1000 unlink in/x
+    @1000:1000 rmdir in/d`,
+  );
+  fact(
+    "an unlinked file lives as long as somebody has it open",
+    `
+    create x 0644 text
+    fd 1 x O_RDWR
+    mark x
+    unlink x
+    fstat 1 nlink size => 0 4
+    pread 1 0 10 => text
+    pwrite 1 4 more => 4
+    pread 1 0 10 => textmore
+    fchmod 1 0600
+    fstat 1 mode => 0600
+    create x 0644 other
+    pread 1 0 10 => textmore`,
+  );
+  fact(
+    "a directory that is gone can be listed, and is empty",
+    `
+    mkdir d
+    fd 1 d O_RDONLY|O_DIRECTORY
+    rmdir d
+    fstat 1 nlink => 0
+    getdents 1 => ENOENT`,
+  );
+  fact(
+    "a directory counts a link for each directory below",
+    `
+    lstat . nlink => 2
+    mkdir a
+    mkdir b
+    mkdir a/c
+    lstat . nlink => 4
+    lstat a nlink => 3
+    rename a/c b/c
+    lstat a nlink => 2
+    lstat b nlink => 3
+    rmdir b/c
+    rmdir b
+    lstat . nlink => 3`,
+  );
+  fact(
+    "a directory's size counts its entries",
+    `
+    lstat . size => 40
+    create a
+    mkdir b
+    lstat . size => 80
+    unlink a
+    lstat . size blocks => 60 0`,
+  );
+});
+
+/** Who may remove or replace what is in a sticky directory: the directory's owner, the file's, and root. */
+posix("the sticky bit", (fact) => {
+  for (const directory of [1000, 1001, 0]) {
+    for (const file of [1000, 1001, 0]) {
+      const allowed = directory === 1000 || file === 1000;
+      const answer = allowed ? "0" : "EPERM";
+      for (const type of ["file", "directory", "symlink"] as const) {
+        fact(
+          `directory of ${directory}, ${type} of ${file}: user 1000 ${allowed ? "may" : "may not"}`,
+          `
+          mkdir in
+          ${make(type, "in/x")}
+          ${make(type, "in/y")}
+          ${make(type, "in/z")}
+          lchown in/x ${file} ${file}
+          lchown in/y ${file} ${file}
+          lchown in/z 1000 1000
+          chown in ${directory} ${directory}
+          chmod in 01777
+          mkdir out
+          chown out 1000 1000
+          @1000:1000 rename in/x in/w => ${answer}
+          @1000:1000 rename in/z in/y => ${answer}
+          @1000:1000 ${remove(type, allowed ? "in/w" : "in/x")} => ${answer}
+          @1001:1001 mkdir in/new
+          @1001:1001 rmdir in/new`,
+        );
+      }
+    }
+  }
+  fact(
+    "moving a directory of another's out needs write permission on it",
+    `
+    mkdir a 0777
+    mkdir b 0777
+    mkdir a/d 0755
+    @1000:1000 rename a/d b/d => EACCES
+    @1000:1000 rename a/d a/e
+    chmod a/e 0777
+    @1000:1000 rename a/e b/d`,
+  );
+});
+
+posix("rename", (fact) => {
+  const answer = (from: FileType, to: FileType): string => {
+    if (from === "directory") return to === "directory" ? "0" : "ENOTDIR";
+    return to === "directory" ? "EISDIR" : "0";
+  };
+  for (const from of TYPES) {
+    for (const to of TYPES) {
+      fact(
+        `a ${from} over a ${to}`,
+        `
+        mkdir a
+        mkdir b
+        ${make(from, "a/x")}
+        ${make(to, "b/y")}
+        ${to === "directory" ? "" : "link b/y kept"}
+        mark a b a/x ${to === "directory" ? "" : "kept"}
+        rename a/x b/y => ${answer(from, to)}
+        ${
+          answer(from, to) === "0"
+            ? `lstat a/x => ENOENT
+             changed a b b/y ${to === "directory" ? "=> -mc -mc --c" : "kept => -mc -mc --c --c"}`
+            : "changed a b a/x => --- --- ---"
+        }`,
+      );
+    }
+    fact(
+      `a ${from} keeps its inode and its attributes`,
+      `
+      ${make(from, "x")}
+      lchown x 5 6
+      utimens x 100.5 200.25 NOFOLLOW
+      rename x y
+      lstat y uid gid mtime => 5 6 200.000000025
+      lstat x => ENOENT`,
+    );
+    fact(
+      `a ${from} moves its ctime, and both directories'`,
+      `
+      mkdir a
+      mkdir b
+      ${make(from, "a/x")}
+      mark . a b a/x
+      rename a/x b/x
+      changed . a b b/x => --- -mc -mc --c`,
+    );
+    fact(
+      `a ${from} onto itself is nothing`,
+      `
+      ${make(from, "x")}
+      mark . x
+      rename x x
+      changed . x => --- ---`,
+    );
+  }
+  fact(
+    "two names of one inode stay both",
+    `
+    create a
+    link a b
+    mark . a
+    rename a b
+    changed . a => --- ---
+    lstat b nlink => 2`,
+  );
+  fact(
+    "a directory over one that is not empty is ENOTEMPTY",
+    `
+    mkdir a
+    mkdir b
+    create b/x
+    rename a b => ENOTEMPTY
+    unlink b/x
+    rename a b`,
+  );
+  fact(
+    "a directory into itself is EINVAL",
+    `
+    mkdir a
+    mkdir a/b
+    rename a a/c => EINVAL
+    rename a a/b/c => EINVAL
+    rename a/b a => ENOTEMPTY`,
+  );
+  fact(
+    "dot and dotdot are EBUSY",
+    `
+    mkdir a
+    rename a/. b => EBUSY
+    rename a/.. b => EBUSY
+    rename a b/. => ENOENT
+    rename a a/.. => EBUSY`,
+  );
+  fact(
+    "missing, too long, through a file",
+    `
+    create a
+    rename missing b => ENOENT
+    rename a missing/b => ENOENT
+    rename a/x b => ENOTDIR
+    rename a a/x => ENOTDIR
+    rename ${TOO_LONG} b => ENAMETOOLONG
+    rename a ${TOO_LONG} => ENAMETOOLONG
+    rename a ${LONGEST}
+    rename ${LONGEST} a
+    rename a %_ => ENOENT
+    rename %_ b => ENOENT
+    rename a %! => EFAULT`,
+  );
+  fact(
+    "NOREPLACE refuses what is there",
+    `
+    create a 0644 a
+    create b 0644 b
+    rename a b NOREPLACE => EEXIST
+    rename a a NOREPLACE => EEXIST
+    rename a c NOREPLACE
+    cat c => a`,
+  );
+  fact(
+    "EXCHANGE swaps any two, with their links and times",
+    `
+    create a 0644 a
+    mkdir d
+    mkdir d/e
+    mkdir in
+    rename d in/x EXCHANGE => ENOENT
+    create in/f 0644 f
+    mark . in d in/f
+    rename d in/f EXCHANGE
+    changed . in d in/f => -mc -mc --c --c
+    cat d => f
+    lstat in nlink => 3
+    lstat . nlink => 3
+    rename in in/f EXCHANGE => EINVAL
+    rename in/f in EXCHANGE => EINVAL
+    rename a a EXCHANGE
+    rename a d NOREPLACE|EXCHANGE => EINVAL
+    rename a d 64 => EINVAL`,
+  );
+  fact(
+    "WHITEOUT leaves a device 0,0 behind",
+    `
+    create a
+    rename a b WHITEOUT
+    lstat a type rdev mode => c 0,0 0000
+    lstat b type => f
+    rename b c WHITEOUT|EXCHANGE => EINVAL`,
+  );
+  fact(
+    "replacing removes a link of what was there, and an open one lives on",
+    `
+    create a 0644 a
+    create b 0644 b
+    link b kept
+    fd 1 b O_RDONLY
+    rename a b
+    fstat 1 nlink => 1
+    pread 1 0 9 => b
+    cat b => a`,
+  );
+});

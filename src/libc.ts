@@ -403,6 +403,12 @@ export function clearAmbientCapabilities(): void {
   check("prctl", load().prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
 }
 
+/** Has the kernel kill this process when the thread that started it ends. */
+export function dieWithParent(): void {
+  const [PR_SET_PDEATHSIG, SIGKILL] = [1, 9];
+  check("prctl", load().prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+}
+
 /** How many processors this process may run on (sched_getaffinity). */
 export function processors(): number {
   const mask = new Uint8Array(128);

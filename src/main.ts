@@ -14,6 +14,12 @@ async function main(argv: readonly string[]): Promise<number> {
     const { daemon } = await import("./cli/daemon.ts");
     return daemon();
   }
+  if (argv[0] === "--helper") {
+    const { helper } = await import("./generators/helper/child.ts");
+    const { runTask } = await import("./generators/helper/tasks.ts");
+    await helper(runTask);
+    return 0;
+  }
   const { llmfs } = await import("./cli/llmfs.ts");
   return llmfs(argv);
 }

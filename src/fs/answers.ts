@@ -7,6 +7,7 @@ import { join, toBytes } from "../tree/path.ts";
 import { entryOf, infoOf } from "./brief.ts";
 import type { Mount } from "./mount.ts";
 import type { Methods } from "./port.ts";
+import { moment } from "./renewal.ts";
 
 /** How long one piece of a snapshot may take; requests of the kernel are answered in between. */
 const SLICE_MS = 5;
@@ -29,13 +30,22 @@ export class Answers {
     return entries;
   }
 
-  list(path: string): Answer<"list"> {
+  /** Answers at once, or when a generator has listed the directory. */
+  list(
+    path: string,
+    requester: number | undefined,
+    done: (entries: Answer<"list">) => void,
+    fail: (error: FsError) => void,
+  ): void {
     const directory = this.#mount.tree.resolve(toBytes(path), { follow: true });
     if (directory.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
     const base = path === "/" ? "/" : toBytes(path.replace(/\/+$/, ""));
-    return [...directory.entries()]
-      .sort((a, b) => (a.name < b.name ? -1 : 1))
-      .map(({ name, inode }) => entryOf(join(base, name), inode));
+    const listed = () => {
+      const entries = [...directory.entries()].sort((a, b) => (a.name < b.name ? -1 : 1));
+      done(entries.map(({ name, inode }) => entryOf(join(base, name), inode)));
+    };
+    const waiter = { ...(requester !== undefined && { requester }), done: listed, fail };
+    if (!this.#mount.listings.open(directory, waiter)) listed();
   }
 
   stat(path: string): Answer<"stat"> {
@@ -50,12 +60,13 @@ export class Answers {
     fail: (e: FsError) => void,
   ): void {
     const file = this.#file(path);
-    if (!file.lazy) return done(file.bytes());
-    this.#mount.pending.wait(file, {
-      ...(requester === undefined ? {} : { requester }),
-      done: () => done(file.bytes()),
-      fail: (error) => fail(new FsError(error.code, `${path}: ${error.message}`)),
-    });
+    const since = moment();
+    const failed = (error: FsError) => fail(new FsError(error.code, `${path}: ${error.message}`));
+    const ready = () => {
+      this.#mount.refresh.read(file, requester, since, (current) => done(current.bytes()), failed);
+    };
+    if (!file.lazy) return ready();
+    this.#mount.pending.wait(file, { ...(requester !== undefined && { requester }), done: ready, fail: failed });
   }
 
   readStatic(path: string, limit: number): Answer<"readStatic"> {

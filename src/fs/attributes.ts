@@ -56,7 +56,7 @@ export function entry(mount: Mount, inode: Inode): StructValue<typeof abi.entryO
   return {
     nodeid: inode.ino,
     generation: 0,
-    entry_valid: KEEP_SECONDS,
+    entry_valid: mount.refresh.moves(inode) ? 0 : KEEP_SECONDS,
     attr_valid: keepSeconds(inode),
     entry_valid_nsec: 0,
     attr_valid_nsec: 0,

@@ -9,6 +9,10 @@ import type { GenerationRequest } from "./port.ts";
 export const GENERATOR = "user.llmfs.generator";
 export const PROMPT = "user.llmfs.prompt";
 export const MODEL = "user.llmfs.model";
+/** How long generated content holds: "always" made anew, or seconds, "300s", and "stale" where the old may be served. */
+export const REFRESH = "user.llmfs.refresh";
+/** The path a generator's rule made a file for: what it says to the generator does not change when the file moves. */
+export const ORIGIN = "user.llmfs.origin";
 export const DESCRIPTION = "user.llmfs.description";
 
 /** The generator of a file that names none. */

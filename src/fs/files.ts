@@ -6,9 +6,11 @@ import type { StructValue } from "../fuse/wire.ts";
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../libc.ts";
 import { MAX_FILE_SIZE, type RegularFile } from "../tree/file.ts";
 import { type Caller, dropCapabilities, dropSetId, entry, ownerOf } from "./attributes.ts";
-import { O_ACCMODE, O_APPEND, O_TRUNC, O_WRONLY } from "./handles.ts";
+import { O_ACCMODE, O_APPEND, O_TRUNC, O_WRONLY, writable } from "./handles.ts";
 import type { Mount } from "./mount.ts";
 import { changeable } from "./names.ts";
+import type { Opening } from "./refresh.ts";
+import { moment } from "./renewal.ts";
 
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
@@ -25,6 +27,20 @@ export function fileOperations(mount: Mount) {
   function opened(file: RegularFile, flags: number): StructValue<typeof abi.openOut> {
     const { open_flags, backing_id } = passthrough.open(file, flags);
     return { fh: handles.open(file, flags), open_flags, backing_id };
+  }
+
+  /** An open that is answered later. */
+  function openingOf(unique: number, pid: number, flags: number): Opening {
+    return {
+      unique,
+      pid,
+      opened(file) {
+        const reply = opened(file, flags);
+        // Whoever opened it is gone, and will not release it.
+        if (!mount.session().answer(unique, "open", reply)) closed(reply.fh);
+      },
+      fail: (error) => mount.session().fail(unique, error),
+    };
   }
 
   function closed(fh: number): void {
@@ -70,21 +86,21 @@ export function fileOperations(mount: Mount) {
         dropCapabilities(file);
       } else if (file.lazy && !mount.wroteUnseen(file)) {
         if ((flags & O_ACCMODE) !== O_WRONLY) {
-          const { unique } = header;
+          const opening = openingOf(header.unique, header.pid, flags);
+          const since = moment();
           pending.wait(file, {
-            unique,
+            unique: opening.unique,
             done: () => {
-              const reply = opened(file, flags);
-              // Whoever opened it is gone, and will not release it.
-              if (!mount.session().answer(unique, "open", reply)) closed(reply.fh);
+              if (!mount.refresh.open(file, opening, since)) opening.opened(file);
             },
-            fail: (error) => mount.session().fail(unique, error),
+            fail: opening.fail,
           });
           return PARKED;
         }
         // Writers see an empty file; what the kernel kept says otherwise.
         mount.invalidate(file, false);
-      }
+      } else if (writable(flags)) mount.refresh.taken(file);
+      else if (mount.refresh.open(file, openingOf(header.unique, header.pid, flags), moment())) return PARKED;
       return opened(file, flags);
     },
 

@@ -19,8 +19,11 @@ import type {
   FromFilesystem,
   Generate,
   GenerationRequest,
+  List,
+  ListingRequest,
   LogLevel,
   Methods,
+  Plant,
   ToFilesystem,
   TreePort,
   WorkerOptions,
@@ -38,6 +41,10 @@ export interface FilesystemOptions {
   readonly from?: { readonly file: string } | { readonly text: Uint8Array };
   /** Makes the content of pending files. */
   readonly generate: Generate;
+  /** Says what is in the directories that generators list. */
+  readonly list?: List;
+  /** Files and directories that are there from the start, besides those of the snapshot. */
+  readonly plants?: readonly Plant[];
   readonly log: (level: LogLevel, tag: string, text: string) => void;
   /** Log every request of the kernel. */
   readonly debug?: boolean;
@@ -107,6 +114,7 @@ class Link {
       ...(options.inodes === undefined ? {} : { inodes: options.inodes }),
       ...(options.from === undefined ? {} : { from: options.from }),
       ...(options.claimedSize === undefined ? {} : { claimedSize: options.claimedSize }),
+      ...(options.plants === undefined ? {} : { plants: options.plants }),
     };
     this.#worker = new Worker(new URL("./thread.ts", import.meta.url), { workerData, transferList: [port2] });
     this.#worker.on("error", (error) => this.#died(error instanceof Error ? error : new Error(String(error))));
@@ -169,6 +177,8 @@ class Link {
         return this.#ready.resolve();
       case "generate":
         return void this.#generate(message.request);
+      case "list":
+        return void this.#list(message.request);
       case "cancel":
         return this.#running.get(message.ticket)?.abort();
       case "reply":
@@ -207,8 +217,24 @@ class Link {
     const controller = new AbortController();
     this.#running.set(ticket, controller);
     try {
-      const { bytes, metadata } = await this.#options.generate(request, controller.signal);
-      this.#post({ type: "content", ticket, bytes, metadata });
+      const content = await this.#options.generate(request, controller.signal);
+      this.#post({ type: "content", ticket, content });
+    } catch (error) {
+      const { code, message } = failure(error);
+      if (!controller.signal.aborted) this.#options.log("warn", "generate", `${request.path}: ${code}: ${message}`);
+      this.#post({ type: "failed", ticket, code, message });
+    } finally {
+      this.#running.delete(ticket);
+    }
+  }
+
+  async #list(request: ListingRequest): Promise<void> {
+    const { ticket } = request;
+    const controller = new AbortController();
+    this.#running.set(ticket, controller);
+    try {
+      if (this.#options.list === undefined) throw new FsError("EIO", "no generator lists directories");
+      this.#post({ type: "listed", ticket, listing: await this.#options.list(request, controller.signal) });
     } catch (error) {
       const { code, message } = failure(error);
       if (!controller.signal.aborted) this.#options.log("warn", "generate", `${request.path}: ${code}: ${message}`);
@@ -231,7 +257,7 @@ class Link {
   #tree(): TreePort {
     return {
       outline: () => this.#call("outline"),
-      list: (path) => this.#call("list", path),
+      list: (path, requester) => this.#call("list", path, requester),
       stat: (path) => this.#call("stat", path),
       read: (path, requester) => this.#call("read", path, requester),
       readStatic: (path, limit) => this.#call("readStatic", path, limit),

@@ -3,17 +3,23 @@ import type { Session } from "../fuse/session.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
 import type { Tree } from "../tree/tree.ts";
+import type { Attempts } from "./attempts.ts";
 import type { Control } from "./control.ts";
 import type { Handles } from "./handles.ts";
+import type { Listings } from "./listing.ts";
 import type { Nodes } from "./nodes.ts";
 import type { Passthrough } from "./passthrough.ts";
 import type { Pending } from "./pending.ts";
+import type { Refresh } from "./refresh.ts";
 
 export interface Mount {
   readonly tree: Tree;
   readonly nodes: Nodes;
   readonly handles: Handles;
+  readonly attempts: Attempts;
   readonly pending: Pending;
+  readonly refresh: Refresh;
+  readonly listings: Listings;
   readonly control: Control;
   readonly passthrough: Passthrough;
   /** What a file without content claims as its size, in bytes. */

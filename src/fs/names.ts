@@ -1,7 +1,7 @@
 /** Operations on names: lookup, create, mkdir, mknod, symlink, link, unlink, rmdir, rename, readlink. */
 
 import { FsError } from "../errno.ts";
-import type { Filesystem } from "../fuse/ops.ts";
+import { type Filesystem, PARKED } from "../fuse/ops.ts";
 import { MalformedMessage } from "../fuse/wire.ts";
 import type { Directory } from "../tree/directory.ts";
 import { type Inode, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from "../tree/inode.ts";
@@ -37,7 +37,21 @@ export function nameOperations(mount: Mount) {
     lookup({ name }, header) {
       const directory = nodes.directory(header.nodeid);
       const inode = find(mount, directory, name);
-      return inode === undefined ? NEGATIVE : entry(mount, inode);
+      if (!mount.listings.lists(directory)) return inode === undefined ? NEGATIVE : entry(mount, inode);
+      const { unique } = header;
+      const waits = mount.listings.lookup(directory, inode !== undefined, {
+        unique,
+        done() {
+          const listed = directory.get(name)?.inode;
+          if (listed === undefined) throw new FsError("ENOENT");
+          const reply = entry(mount, listed);
+          if (!mount.session().answer(unique, "lookup", reply)) nodes.forget(reply.nodeid, 1);
+        },
+        fail: (error) => mount.session().fail(unique, error),
+      });
+      if (waits) return PARKED;
+      if (inode === undefined) throw new FsError("ENOENT");
+      return entry(mount, inode);
     },
 
     forget({ nlookup }, header) {

@@ -4,17 +4,20 @@ import type { Filesystem } from "../fuse/ops.ts";
 import type { Session } from "../fuse/session.ts";
 import type { Tree } from "../tree/tree.ts";
 import { Answers } from "./answers.ts";
+import { Attempts } from "./attempts.ts";
 import { attributeOperations, CLAIMED_SIZE } from "./attributes.ts";
 import { Control, type ControlFiles } from "./control.ts";
 import { directoryOperations } from "./directories.ts";
 import { fileOperations } from "./files.ts";
 import { Handles } from "./handles.ts";
+import { Listings, listingOperations } from "./listing.ts";
 import type { Mount } from "./mount.ts";
 import { nameOperations } from "./names.ts";
 import { Nodes } from "./nodes.ts";
 import { Passthrough } from "./passthrough.ts";
 import { Pending } from "./pending.ts";
 import type { FromFilesystem } from "./port.ts";
+import { Refresh } from "./refresh.ts";
 import { xattrOperations } from "./xattrs.ts";
 
 /** A content up to this size is handed to the kernel whole as it comes into being; of a larger one, its end. */
@@ -32,16 +35,23 @@ export interface ServedOptions {
   /** What `.llmfs` holds; absent: no control surface. */
   readonly control?: (mount: Mount, answers: Answers) => ControlFiles;
   readonly claimedSize?: number;
+  /** Whether generators list directories. */
+  readonly listing?: boolean;
 }
 
 export function serveTree(options: ServedOptions, session: () => Session): Served {
   const { tree } = options;
-  const pending: Pending = new Pending(() => mount, options.post);
+  const attempts = new Attempts(() => mount, options.post);
+  const pending = new Pending(() => mount, attempts, options.post);
+  const refresh = new Refresh(() => mount, attempts, options.post);
   const mount: Mount = {
     tree,
     nodes: new Nodes(tree),
     handles: new Handles(tree),
+    attempts,
     pending,
+    refresh,
+    listings: new Listings(() => mount, attempts, options.post, options.listing ?? false),
     passthrough: new Passthrough((text) => options.post({ type: "log", level: "info", tag: "fs", text })),
     get control() {
       return control;
@@ -52,6 +62,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
       answers.beforeChange(file, offset, length);
     },
     changed(file) {
+      refresh.taken(file);
       if (!file.becomeStatic()) return;
       this.invalidate(file, false);
       pending.overwritten(file);
@@ -86,6 +97,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     ...nameOperations(mount),
     ...attributeOperations(mount),
     ...directoryOperations(mount),
+    ...listingOperations(mount),
     ...fileOperations(mount),
     ...xattrOperations(mount),
   };

@@ -21,6 +21,8 @@ export interface GenerationRequest {
   readonly prompts: readonly string[];
   /** `user.llmfs.model` of the file or the nearest directory above. */
   readonly model?: string;
+  /** There is a content, and its time has passed. */
+  readonly renews?: true;
   /** Milliseconds to wait first: above 0 for a file that failed before, more with every time. */
   readonly pause: number;
 }
@@ -30,17 +32,54 @@ export interface GeneratedContent {
   readonly bytes: Uint8Array;
   /** Stored as `user.llmfs.meta.<key>`. */
   readonly metadata: ReadonlyMap<string, string>;
+  /** How long it holds, as `user.llmfs.refresh` says it; absent: for ever. */
+  readonly refresh?: string;
+  /** The content there is still holds, and `bytes` mean nothing. Only where the request renews one. */
+  readonly unchanged?: true;
 }
 
 /** Answers one generation request, after its pause. Rejects with FsError; honours the signal. */
 export type Generate = (request: GenerationRequest, signal: AbortSignal) => Promise<GeneratedContent>;
 
+/** A directory whose entries a generator knows, and somebody looks into it. */
+export interface ListingRequest {
+  readonly ticket: number;
+  readonly ino: number;
+  readonly path: string;
+  readonly generator: string;
+}
+
+/** What such a directory holds: files with their generator, and directories to be listed in their turn. */
+export interface Listing {
+  readonly entries: readonly ListingEntry[];
+  /** As in GeneratedContent. */
+  readonly refresh?: string;
+}
+
+export interface ListingEntry {
+  /** Below the directory; directories on the way are made. Invariant: no empty name, no "." and no "..". */
+  readonly path: string;
+  readonly type: "file" | "directory";
+  readonly generator: string;
+  readonly description?: string;
+}
+
+/** Answers one listing request. Rejects with FsError; honours the signal. */
+export type List = (request: ListingRequest, signal: AbortSignal) => Promise<Listing>;
+
+/** A file or directory that is there from the start because a rule says so. */
+export interface Plant {
+  readonly path: string;
+  readonly type: "file" | "directory";
+  readonly generator: string;
+}
+
 /** What the main thread may ask of the tree. */
 export interface TreePort {
   /** Every entry, directories before what they hold, names in byte order; `.llmfs` is not in it. */
   outline(): Promise<readonly TreeEntry[]>;
-  /** Rejects with FsError ENOENT, ENOTDIR. */
-  list(path: string): Promise<readonly TreeEntry[]>;
+  /** `requester` as for `read`. Rejects with FsError ENOENT, ENOTDIR. */
+  list(path: string, requester?: number): Promise<readonly TreeEntry[]>;
   /** One entry, symlinks not followed. Rejects with FsError ENOENT, ENOTDIR. */
   stat(path: string): Promise<FileInfo>;
   /**
@@ -76,6 +115,7 @@ export interface WorkerOptions {
   readonly inodes?: number;
   readonly from?: { readonly file: string } | { readonly text: Uint8Array };
   readonly claimedSize?: number;
+  readonly plants?: readonly Plant[];
 }
 
 /** Filesystem thread → main thread. */
@@ -87,6 +127,7 @@ export type FromFilesystem =
   /** The kernel and we have shaken hands. */
   | { readonly type: "ready"; readonly protocol: string }
   | { readonly type: "generate"; readonly request: GenerationRequest }
+  | { readonly type: "list"; readonly request: ListingRequest }
   /** Nobody waits for this attempt any more. */
   | { readonly type: "cancel"; readonly ticket: number }
   | { readonly type: "reply"; readonly id: number; readonly value: unknown }
@@ -101,9 +142,9 @@ export type ToFilesystem =
   | {
       readonly type: "content";
       readonly ticket: number;
-      readonly bytes: Uint8Array;
-      readonly metadata: ReadonlyMap<string, string>;
+      readonly content: GeneratedContent;
     }
+  | { readonly type: "listed"; readonly ticket: number; readonly listing: Listing }
   | { readonly type: "failed"; readonly ticket: number; readonly code: ErrnoName; readonly message: string }
   | { readonly type: "call"; readonly id: number; readonly method: keyof Methods; readonly args: readonly unknown[] }
   | { readonly type: "close" };

@@ -18,6 +18,7 @@ import { Tree } from "../tree/tree.ts";
 import { CAPABILITIES, CAPABILITIES2, MAX_WRITE } from "./caching.ts";
 import { controlFiles } from "./controlfiles.ts";
 import { type Served, serveTree } from "./operations.ts";
+import { plant } from "./plants.ts";
 import type { FromFilesystem, LogLevel, ToFilesystem, WorkerOptions } from "./port.ts";
 
 class FilesystemThread {
@@ -42,6 +43,8 @@ class FilesystemThread {
         warn: (message: string) => this.#log("warn", "snapshot", message),
       });
     }
+    const { plants = [] } = options;
+    for (const problem of plant(tree, plants, options.owner)) this.#log("warn", "fs", problem);
     this.#served = serveTree(
       {
         tree,
@@ -52,6 +55,7 @@ class FilesystemThread {
             counts: () => this.#counts(),
           }),
         ...(options.claimedSize === undefined ? {} : { claimedSize: options.claimedSize }),
+        listing: plants.some(({ type }) => type === "directory"),
       },
       () => {
         if (this.#session === undefined) throw new Error("there is no session before the mount");
@@ -69,7 +73,7 @@ class FilesystemThread {
       flags: CAPABILITIES,
       flags2: CAPABILITIES2,
       maxWrite: MAX_WRITE,
-      interrupted: (unique) => this.#served.mount.pending.interrupted(unique),
+      interrupted: (unique) => this.#served.mount.attempts.interrupted(unique),
       onReady: ({ minor, flags2 }) => {
         if ((flags2 & FUSE_PASSTHROUGH) !== 0) this.#served.mount.passthrough.enable(fd);
         this.#post({ type: "ready", protocol: `7.${minor}` });
@@ -106,7 +110,7 @@ class FilesystemThread {
   /** Every reference of the kernel's is gone with it. */
   #leave(): void {
     const { mount } = this.#served;
-    mount.pending.clear();
+    mount.attempts.clear();
     mount.handles.clear();
     mount.nodes.clear();
     if (this.#options.debug) mount.tree.checkInvariants();
@@ -144,14 +148,16 @@ class FilesystemThread {
   }
 
   #take(message: ToFilesystem): void {
-    const { pending } = this.#served.mount;
+    const { attempts } = this.#served.mount;
     switch (message.type) {
       case "serve":
         return this.#onServe(message.fd);
       case "content":
-        return pending.content(message.ticket, message.bytes, message.metadata);
+        return attempts.content(message.ticket, message.content);
+      case "listed":
+        return attempts.listed(message.ticket, message.listing);
       case "failed":
-        return pending.failed(message.ticket, new FsError(message.code, message.message));
+        return attempts.failed(message.ticket, new FsError(message.code, message.message));
       case "call":
         return this.#call(message);
       case "close":
@@ -169,7 +175,7 @@ class FilesystemThread {
     // The arguments were typed where the call was made (filesystem.ts), and messages only carry them over.
     const [first, second] = args as [never, never];
     try {
-      if (method === "read") answers.read(first, second, reply, fault);
+      if (method === "read" || method === "list") answers[method](first, second, reply, fault);
       else reply(answers[method](first, second));
     } catch (error) {
       fault(error);

@@ -1,6 +1,7 @@
 /** From what a generator returns to what a file holds: bytes, and metadata as text. */
 import { FsError } from "../errno.ts";
 import type { FileContent } from "../generators/generator.ts";
+import { jsonFile, kindOf } from "../generators/json.ts";
 
 export interface ContentLimits {
   /** Largest content in bytes. */
@@ -17,7 +18,7 @@ export async function contentBytes(
   if (typeof content === "string") return limited(new TextEncoder().encode(content), origin, limits);
   if (content instanceof Uint8Array) return limited(Uint8Array.from(content), origin, limits);
   if (isAsyncIterable(content)) return collect(content, origin, limits, signal);
-  return limited(new TextEncoder().encode(jsonText(content, origin)), origin, limits);
+  return limited(new TextEncoder().encode(jsonFile(content, origin)), origin, limits);
 }
 
 /** Every value as text. A key that cannot be part of an xattr's name is left out and reported. */
@@ -63,21 +64,6 @@ async function collect(
   return Buffer.concat(collected);
 }
 
-function jsonText(value: unknown, origin: string): string {
-  let compact: string | undefined;
-  try {
-    // A circle is found at once here; with indentation, JavaScriptCore first fills the stack (seconds).
-    compact = JSON.stringify(value);
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new FsError("EIO", `${origin} returned a value that JSON cannot hold: ${why}`, { cause });
-  }
-  if (compact === undefined) {
-    throw new FsError("EIO", `${origin} returned ${kindOf(value)} where text, bytes or a JSON value is expected`);
-  }
-  return `${JSON.stringify(JSON.parse(compact), null, 2)}\n`;
-}
-
 function limited(bytes: Uint8Array, origin: string, limits: ContentLimits): Uint8Array {
   if (bytes.length > limits.bytes) throw tooLarge(origin, limits);
   return bytes;
@@ -85,8 +71,4 @@ function limited(bytes: Uint8Array, origin: string, limits: ContentLimits): Uint
 
 function tooLarge(origin: string, limits: ContentLimits): FsError {
   return new FsError("EFBIG", `${origin} returned more than ${limits.bytes} bytes, the limit for generated content`);
-}
-
-function kindOf(value: unknown): string {
-  return value === null ? "null" : typeof value === "undefined" ? "nothing" : `a ${typeof value}`;
 }

@@ -6,13 +6,29 @@
  * runs one generation a file), servers and recordings (they are behind the model).
  */
 import { FsError } from "../errno.ts";
-import type { Generate, GeneratedContent, GenerationRequest, LogLevel, TreePort } from "../fs/port.ts";
-import type { ContentGenerator, FileContent, GeneratorContext, TreeEntry } from "../generators/generator.ts";
+import type {
+  Generate,
+  GeneratedContent,
+  GenerationRequest,
+  List,
+  ListingRequest,
+  LogLevel,
+  TreePort,
+} from "../fs/port.ts";
+import type {
+  ContentGenerator,
+  FileContent,
+  GeneratorContext,
+  ListContext,
+  TreeEntry,
+} from "../generators/generator.ts";
 import { builtInGenerators } from "../generators/index.ts";
+import { type Binding, type Rule, type Rules, refreshText } from "../generators/rules.ts";
 import type { ChatMessage, LanguageModel } from "../llm/llm.ts";
 import { contentBytes, metadataText } from "./content.ts";
 import { type ContextBudget, contextMaker } from "./context.ts";
 import { fsError } from "./failure.ts";
+import { listDirectory } from "./lister.ts";
 import { folderOf } from "./outline.ts";
 import { type Slot, Slots } from "./slots.ts";
 
@@ -23,8 +39,8 @@ export interface EngineOptions {
   readonly tree: TreePort;
   /** The user's own, by name; they win over built-in ones of the same name. */
   readonly generators?: ReadonlyMap<string, ContentGenerator>;
-  /** Options of the rule that bound a generator to a file. */
-  readonly optionsFor?: (generator: string, path: string) => Readonly<Record<string, unknown>>;
+  /** Which generator makes a file, with which options; absent: the one the file names, with none. */
+  readonly rules?: Pick<Rules, "bind" | "below">;
   /** Generations at once. One that waits for another file does not count. Default 4. */
   readonly concurrency?: number;
   /** The longest one generation may take, waiting for a slot not included. Default 20 minutes. */
@@ -41,6 +57,8 @@ export interface EngineOptions {
 export interface Engine extends AsyncDisposable {
   /** Rejects with FsError and nothing else. EINTR when the signal fires. */
   readonly generate: Generate;
+  /** What is in a directory that a generator lists. Rejects as `generate` does. */
+  readonly list: List;
   /** Exactly what the generator "llm" would send for a file, secrets taken out. Spends nothing, generates nothing. */
   preview(request: GenerationRequest): Promise<readonly ChatMessage[]>;
   /** Names of the generators there are. */
@@ -67,18 +85,31 @@ export function createEngine(options: EngineOptions): Engine {
   ]);
   const slots = new Slots(concurrency);
 
-  function contextFor(request: GenerationRequest, signal: AbortSignal, slot?: Slot): GeneratorContext {
+  const bind = (request: GenerationRequest): Binding => {
+    const { generator } = request;
+    return options.rules?.bind(originOf(request), generator) ?? { generator, options: {}, params: {} };
+  };
+
+  function contextFor(
+    request: GenerationRequest,
+    binding: Binding,
+    signal: AbortSignal,
+    slot?: Slot,
+  ): GeneratorContext {
     const related = once(() => context.related(request.file, request.prompts));
     const say = (level: LogLevel) => (message: string) => log(level, `${request.path}: ${message}`);
     return {
       file: request.file,
       prompts: request.prompts,
       ...(request.model !== undefined && { model: request.model }),
-      options: options.optionsFor?.(request.generator, request.path) ?? {},
+      options: binding.options,
+      params: binding.params,
+      ...(binding.match !== undefined && { match: binding.match }),
+      ...(request.renews === true && { previous: metadataOf(request) }),
       setting: (name) => settingOf(tree, request, name),
       outline: once(() => tree.outline()),
       related,
-      list: (path): Promise<readonly TreeEntry[]> => tree.list(path),
+      list: (path): Promise<readonly TreeEntry[]> => tree.list(path, request.ino),
       read: (path) => {
         const read = () => until(signal, tree.read(path, request.ino));
         const reading = slot === undefined ? read() : slot.without(read);
@@ -91,43 +122,99 @@ export function createEngine(options: EngineOptions): Engine {
     };
   }
 
-  async function run(request: GenerationRequest, signal: AbortSignal, slot: Slot): Promise<GeneratedContent> {
-    const origin = `${request.path}: generator "${request.generator}"`;
-    const generator = generators.get(request.generator);
-    if (generator === undefined) {
-      const known = [...generators.keys()].sort().join(", ");
-      throw new FsError("EIO", `${origin} is unknown; there are: ${known} (user.llmfs.generator chooses one)`);
+  function listContext(request: ListingRequest, rule: Rule, signal: AbortSignal, slot: Slot): ListContext {
+    const say = (level: LogLevel) => (message: string) => log(level, `${request.path}: ${message}`);
+    return {
+      options: rule.options,
+      match: rule.match.source,
+      outline: once(() => tree.outline()),
+      list: (path) => slot.without(() => until(signal, tree.list(path, request.ino))),
+      read: (path) => slot.without(() => until(signal, tree.read(path, request.ino))),
+      signal,
+      log: { debug: say("debug"), info: say("info"), warn: say("warn") },
+    };
+  }
+
+  async function run(
+    request: GenerationRequest,
+    binding: Binding,
+    signal: AbortSignal,
+    slot: Slot,
+  ): Promise<GeneratedContent> {
+    const origin = `${request.path}: generator "${binding.generator}"`;
+    const generator = named(binding.generator, origin);
+    const context = contextFor(request, binding, signal, slot);
+    const result: unknown = await generator.generate(originOf(request), context);
+    const refresh = binding.refresh === undefined ? {} : { refresh: refreshText(binding.refresh) };
+    if (isUnchanged(result)) {
+      if (request.renews !== true) throw new FsError("EIO", `${origin} says "unchanged" of a file that has no content`);
+      return { bytes: new Uint8Array(0), metadata: new Map(), unchanged: true, ...refresh };
     }
-    const result: unknown = await generator.generate(request.path, contextFor(request, signal, slot));
     if (!isFileContent(result)) throw new FsError("EIO", `${origin} returned no { content }`);
     const bytes = await contentBytes(result.content, origin, { bytes: maxContentBytes }, signal);
-    return { bytes, metadata: metadataText(result.metadata, (text) => log("warn", `${origin}: ${text}`)) };
+    const metadata = metadataText(result.metadata, (text) => log("warn", `${origin}: ${text}`));
+    return { bytes, metadata, ...refresh };
+  }
+
+  function named(name: string, origin: string): ContentGenerator {
+    const generator = generators.get(name);
+    if (generator !== undefined) return generator;
+    const known = [...generators.keys()].sort().join(", ");
+    throw new FsError("EIO", `${origin} is unknown; there are: ${known} (user.llmfs.generator chooses one)`);
+  }
+
+  /** Runs the work in a slot, until its deadline or until nobody waits. Rejects with FsError and nothing else. */
+  async function inSlot<T>(
+    origin: string,
+    caller: AbortSignal,
+    limitMs: number,
+    pause: number,
+    work: (signal: AbortSignal, slot: Slot) => Promise<T>,
+  ): Promise<T> {
+    const stop = new AbortController();
+    const giveUp = () => stop.abort(new FsError("EINTR", `${origin} was cancelled: nobody waits for the file`));
+    if (caller.aborted) giveUp();
+    else caller.addEventListener("abort", giveUp, { once: true });
+    let timer: Timer | undefined;
+    try {
+      if (pause > 0) await wait(pause, stop.signal);
+      using slot = await slots.take(stop.signal);
+      const late = () => stop.abort(new FsError("ETIMEDOUT", `${origin} took longer than ${limitMs / 1000} s`));
+      timer = setTimeout(late, limitMs);
+      return await until(stop.signal, work(stop.signal, slot));
+    } catch (error) {
+      if (!stop.signal.aborted && error instanceof Error && error.name !== "FsError" && error.name !== "LlmError") {
+        log("warn", `${origin}: ${error.stack ?? error.message}`);
+      }
+      throw fsError(stop.signal.aborted ? stop.signal.reason : error, origin);
+    } finally {
+      clearTimeout(timer);
+      caller.removeEventListener("abort", giveUp);
+    }
   }
 
   return {
     generators: [...generators.keys()].sort(),
-    async generate(request, caller) {
-      const origin = `${request.path}: generator "${request.generator}"`;
-      const stop = new AbortController();
-      const giveUp = () => stop.abort(new FsError("EINTR", `${origin} was cancelled: nobody waits for the file`));
-      if (caller.aborted) giveUp();
-      else caller.addEventListener("abort", giveUp, { once: true });
-      let timer: Timer | undefined;
-      try {
-        if (request.pause > 0) await wait(request.pause, stop.signal);
-        using slot = await slots.take(stop.signal);
-        const late = () => stop.abort(new FsError("ETIMEDOUT", `${origin} took longer than ${deadlineMs / 1000} s`));
-        timer = setTimeout(late, deadlineMs);
-        return await until(stop.signal, run(request, stop.signal, slot));
-      } catch (error) {
-        throw fsError(stop.signal.aborted ? stop.signal.reason : error, origin);
-      } finally {
-        clearTimeout(timer);
-        caller.removeEventListener("abort", giveUp);
-      }
+    generate(request, caller) {
+      const binding = bind(request);
+      const origin = `${request.path}: generator "${binding.generator}"`;
+      return inSlot(origin, caller, binding.timeoutMs ?? deadlineMs, request.pause, (signal, slot) =>
+        run(request, binding, signal, slot),
+      );
+    },
+    list(request, caller) {
+      const origin = `${request.path}: listing by generator "${request.generator}"`;
+      const rules = options.rules?.below(request.path, request.generator) ?? [];
+      const limitMs = Math.max(...rules.map(({ timeoutMs }) => timeoutMs ?? deadlineMs), 0) || deadlineMs;
+      return inSlot(origin, caller, limitMs, 0, (signal, slot) => {
+        const about = (rule: Rule) => listContext(request, rule, signal, slot);
+        return listDirectory(request.path, named(request.generator, origin), rules, about, (text) =>
+          log("warn", `${origin}: ${text}`),
+        );
+      });
     },
     preview(request) {
-      const asked = contextFor(request, new AbortController().signal);
+      const asked = contextFor(request, bind(request), new AbortController().signal);
       const read = async (path: string) => (await tree.readStatic(path, PREVIEWED)) ?? NOT_YET;
       return context.compose(request.path, { ...asked, read });
     },
@@ -161,6 +248,23 @@ async function settingOf(tree: TreePort, request: GenerationRequest, name: strin
     if (value !== undefined) return value;
   }
   return undefined;
+}
+
+/** The path it was made for: what its parts mean stays, wherever the file is moved. */
+function originOf({ file, path }: GenerationRequest): string {
+  return file.xattrs.get(ORIGIN) ?? path;
+}
+
+const ORIGIN = "user.llmfs.origin";
+const METADATA = "user.llmfs.meta.";
+
+function metadataOf({ file }: GenerationRequest): Readonly<Record<string, string>> {
+  const metadata = [...file.xattrs].filter(([name]) => name.startsWith(METADATA));
+  return Object.fromEntries(metadata.map(([name, value]) => [name.slice(METADATA.length), value]));
+}
+
+function isUnchanged(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "unchanged" in value && value.unchanged === true;
 }
 
 /** What the contract says of the members is checked where they are used. */

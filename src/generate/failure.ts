@@ -14,6 +14,7 @@ const ERRNO_OF: Record<LlmErrorKind, ErrnoName> = {
   refusal: "EIO",
   truncated: "EIO",
   empty: "EIO",
+  unusable: "EIO",
   cancelled: "EINTR",
   unrecorded: "EIO",
 };

@@ -64,7 +64,7 @@ const MAX_ROUNDS = 4;
 const MAX_QUOTED_ANSWER = 60_000;
 const OUTLINE_BUDGET = 4_000;
 
-/** Rejects with LlmError and nothing else; with kind "server" when no answer kept the rules. */
+/** Rejects with LlmError and nothing else; with kind "unusable" when no answer kept the rules. */
 export async function generateStructure(options: StructureOptions): Promise<Structure> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const prompt = (options.redact === false ? options.prompt : await redact(options.prompt)).trim();
@@ -184,7 +184,7 @@ function unusable(modelName: string, answers: number, problems: readonly string[
   const listed = problems.map((problem) => `\n  - ${problem}`).join("");
   const cure = "try a clearer or smaller prompt, or another model";
   return new LlmError(
-    "server",
+    "unusable",
     `${modelName} gave no usable tree in ${answers} answers; ${cure}. Its last answer:${listed}`,
   );
 }
@@ -194,5 +194,5 @@ function tooLarge(modelName: string, problems: readonly string[]): LlmError {
     .slice(0, 20)
     .map((problem) => `\n  - ${problem}`)
     .join("");
-  return new LlmError("server", `${modelName} gave no usable tree; ask for less, or raise the limits:${listed}`);
+  return new LlmError("unusable", `${modelName} gave no usable tree; ask for less, or raise the limits:${listed}`);
 }

@@ -19,6 +19,21 @@ export interface FileContent {
   readonly metadata?: Readonly<Record<string, string | number | boolean>>;
 }
 
+/** What a generator returns instead when `context.previous` still holds: the file stays as it is. */
+export interface Unchanged {
+  readonly unchanged: true;
+}
+
+/** One file or directory that a generator says is there. */
+export interface ListedEntry {
+  /** Below the listed directory: "17.json", or "de/berlin.json", whose directories then are there too. */
+  readonly path: string;
+  /** A directory is listed in its turn when somebody looks into it. Default "file"; a path that ends in "/" is one too. */
+  readonly type?: "file" | "directory";
+  /** Becomes `user.llmfs.description`. */
+  readonly description?: string;
+}
+
 /** One entry of the tree as a generator sees it. Paths are absolute within the mount: "/src/main.c". */
 export interface TreeEntry {
   readonly path: string;
@@ -66,6 +81,12 @@ export interface GeneratorContext {
   readonly model?: string;
   /** Options from the rule that bound this generator to the file. */
   readonly options: Readonly<Record<string, unknown>>;
+  /** What `{name}` in that rule's `match` stands for in this path. */
+  readonly params: Readonly<Record<string, string>>;
+  /** That rule's `match`. */
+  readonly match?: string;
+  /** Metadata of the content there is, if it is to be made anew because its time has passed. */
+  readonly previous?: Readonly<Record<string, string>>;
   /** `user.llmfs.<name>` of the file or of the nearest directory above that sets it, as text. */
   setting(name: string): Promise<string | undefined>;
   /** The whole tree, every directory before what it holds, names in byte order. */
@@ -84,12 +105,32 @@ export interface GeneratorContext {
   readonly log: GeneratorLog;
 }
 
+/** What a generator may look at while it lists a directory. */
+export type ListContext = Pick<GeneratorContext, "options" | "match" | "outline" | "list" | "read" | "signal" | "log">;
+
+export type Listed = string | ListedEntry;
+
 export interface ContentGenerator {
+  /** Which files it is for where no rule of the configuration says otherwise: patterns as in a rule's `match`. */
+  readonly match?: string | readonly string[];
+  /**
+   * Called before anything is mounted, once for each rule that names the generator, with the rule's options. Throw an
+   * Error that says what is wrong with them.
+   */
+  validate?(options: Readonly<Record<string, unknown>>): void | Promise<void>;
   /**
    * Makes the content of one file. Called once a file, however many readers wait for it, when it is first opened for
    * reading. Reject with FsError to choose the errno the readers get; anything else is EIO.
    */
-  generate(path: string, context: GeneratorContext): FileContent | Promise<FileContent>;
+  generate(path: string, context: GeneratorContext): FileContent | Unchanged | Promise<FileContent | Unchanged>;
+  /**
+   * Says what is in a directory: everything before the first wildcard of the rule's `match`, and directories below it
+   * that it named itself. Called when somebody first looks into the directory, and again as the rule's `refresh` says.
+   */
+  list?(
+    path: string,
+    context: ListContext,
+  ): Iterable<Listed> | AsyncIterable<Listed> | Promise<Iterable<Listed> | AsyncIterable<Listed>>;
   /** Called once when the generator is no longer needed. */
   dispose?(): void | Promise<void>;
 }

@@ -1,12 +1,17 @@
 /**
  * The built-in generators by name. Each is made like a user's own and is reached through the same contract; what a
- * generator needs beyond its context (the model) goes into its factory here.
+ * generator needs beyond its context (the model, the configuration's directory) goes into its factory here.
  */
+import { execGenerator } from "./exec.ts";
 import type { ContentGenerator } from "./generator.ts";
+import { httpGenerator } from "./http.ts";
 import { type LlmOptions, llmGenerator } from "./llm.ts";
+import type { SourceGenerator, SourceParts } from "./source.ts";
+import { sqlGenerator } from "./sql.ts";
 import { staticGenerator } from "./static.ts";
+import { templateGenerator } from "./template.ts";
 
-/** What the built-in generators are made of. */
+/** What the built-in generators that need no configuration are made of. */
 export interface GeneratorParts {
   readonly llm: LlmOptions;
 }
@@ -16,6 +21,19 @@ const BUILT_IN = {
   static: () => staticGenerator,
 } satisfies Record<string, (parts: GeneratorParts) => ContentGenerator>;
 
+/** Those that work for the rules of a configuration. What they need is loaded when they are first used. */
+const SOURCES = {
+  exec: execGenerator,
+  http: httpGenerator,
+  sql: sqlGenerator,
+  static: () => staticGenerator,
+  template: templateGenerator,
+} satisfies Record<string, (parts: SourceParts) => SourceGenerator>;
+
 export function builtInGenerators(parts: GeneratorParts): Map<string, ContentGenerator> {
   return new Map(Object.entries(BUILT_IN).map(([name, make]) => [name, make(parts)]));
+}
+
+export function sourceGenerators(parts: SourceParts): Map<string, SourceGenerator> {
+  return new Map(Object.entries(SOURCES).map(([name, make]) => [name, make(parts)]));
 }

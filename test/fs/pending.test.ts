@@ -688,7 +688,7 @@ describe("an answer that nobody can take", () => {
     using fs = served();
     fs.pending("/poem");
     const unique = opening(fs, "/poem");
-    fs.mount.pending.clear();
+    fs.mount.attempts.clear();
     expect(fate(fs, "/poem", unique)).toBe("ENODEV");
     expect(fs.cancelled).toEqual([fs.ticket]);
     expect(fs.mount.pending.size).toBe(0);

@@ -3,6 +3,7 @@ import { FsError } from "../../src/errno.ts";
 import type { GeneratedContent } from "../../src/fs/port.ts";
 import { createEngine, type EngineOptions } from "../../src/generate/engine.ts";
 import type { ContentGenerator } from "../../src/generators/generator.ts";
+import { compileRules, Rules } from "../../src/generators/rules.ts";
 import { LlmError, type LlmErrorKind } from "../../src/llm/llm.ts";
 import { openaiModel } from "../../src/llm/openai.ts";
 import { openaiServer } from "../support/openai-server.ts";
@@ -168,6 +169,7 @@ test("every failure of a model has its errno, and keeps its message", async () =
     "bad-request": "EIO",
     refusal: "EIO",
     truncated: "EIO",
+    unusable: "EIO",
     empty: "EIO",
     cancelled: "EINTR",
     unrecorded: "EIO",
@@ -333,8 +335,11 @@ test("disposing the engine disposes every generator, also after one that fails a
 
 test("a rule's options reach the generator", async () => {
   const tree = treePort(PLAIN);
-  const optionsFor = (generator: string) => (generator === "static" ? { content: { version: 2 } } : {});
-  const engine = createEngine({ model: scriptedModel(), modelName: "m", tree, optionsFor });
+  const parts = { named: new Map(), known: ["static"], environment: {} };
+  const rules = new Rules(
+    compileRules([{ match: "*.txt", generator: "static", options: { content: { version: 2 } } }], parts),
+  );
+  const engine = createEngine({ model: scriptedModel(), modelName: "m", tree, rules });
   expect(text(await engine.generate(tree.request("/a.txt", { generator: "static" }), never))).toBe(
     '{\n  "version": 2\n}\n',
   );

@@ -15,6 +15,7 @@ function context(more: Partial<GeneratorContext> = {}): GeneratorContext {
     file: port.request("/a.c").file,
     prompts: [],
     options: {},
+    params: {},
     setting: async () => undefined,
     outline: port.outline,
     related: async () => [],
@@ -44,7 +45,7 @@ test("the model that a directory names is asked instead", async () => {
 
 test("an empty fence makes an empty file; an empty answer makes none", async () => {
   const generator = (text: string) => llmGenerator({ model: scriptedModel(text), modelName: "m", compose });
-  expect((await generator("```\n```").generate("/a.c", context())).content).toBe("");
+  expect(await generator("```\n```").generate("/a.c", context())).toMatchObject({ content: "" });
   await expect(Promise.resolve(generator(" \n").generate("/a.c", context()))).rejects.toThrow("empty answer");
 });
 

@@ -76,7 +76,7 @@ export class ServedTree implements Disposable {
     this.answers = answers;
     this.kernel = new Kernel(operations, {
       flags: CAPABILITIES,
-      interrupted: (unique) => mount.pending.interrupted(unique),
+      interrupted: (unique) => mount.attempts.interrupted(unique),
       debug: options.debug ?? false,
     });
     this.kernel.init({});
@@ -143,11 +143,14 @@ export class ServedTree implements Disposable {
 
   /** A generator's answer: to the last request, unless told to which. */
   content(content: string | Uint8Array, ticket = this.ticket, metadata: Readonly<Record<string, string>> = {}): void {
-    this.mount.pending.content(ticket, Buffer.from(content as Uint8Array), new Map(Object.entries(metadata)));
+    this.mount.attempts.content(ticket, {
+      bytes: Buffer.from(content as Uint8Array),
+      metadata: new Map(Object.entries(metadata)),
+    });
   }
 
   failed(code: ErrnoName, message: string = code, ticket = this.ticket): void {
-    this.mount.pending.failed(ticket, new FsError(code, message));
+    this.mount.attempts.failed(ticket, new FsError(code, message));
   }
 
   // ---------------------------------------------------------------------------------------------------------------
@@ -188,7 +191,7 @@ export class ServedTree implements Disposable {
 
   [Symbol.dispose](): void {
     this.kernel.check();
-    this.mount.pending.clear();
+    this.mount.attempts.clear();
     this.kernel.letGo();
     this.kernel.check();
     this.tree.checkInvariants();

@@ -1,0 +1,153 @@
+/**
+ * Who waits for what the other thread makes: the content of a file, a newer content, the entries of a directory.
+ *
+ * An attempt is known to the other thread by its ticket; an answer to a ticket that is no longer wanted is dropped.
+ * Waiters are requests of the kernel, which are parked, and generators that read; the latter may wait for each other in
+ * a circle, which is refused here.
+ */
+import { FsError } from "../errno.ts";
+import type { Inode } from "../tree/inode.ts";
+import { toText } from "../tree/path.ts";
+import type { Mount } from "./mount.ts";
+import type { FromFilesystem, GeneratedContent, Listing } from "./port.ts";
+
+export interface Waiter {
+  /** The parked request, for those of the kernel. */
+  readonly unique?: number;
+  /** The ino of what is being made and reads this one, for those of generators. */
+  readonly requester?: number;
+  /** It is there. */
+  done(): void;
+  fail(error: FsError): void;
+}
+
+/** What comes of an attempt; each method is called at most once, and then the attempt has ended. */
+export interface Outcome {
+  content?(content: GeneratedContent): void;
+  listed?(listing: Listing): void;
+  failed(error: FsError): void;
+  /** Nobody waits any more, or the mount is gone. */
+  calledOff(): void;
+}
+
+export interface Attempt {
+  readonly ticket: number;
+  readonly inode: Inode;
+  readonly waiters: Set<Waiter>;
+  readonly outcome: Outcome;
+}
+
+export class Attempts {
+  readonly #mount: () => Mount;
+  readonly #post: (message: FromFilesystem) => void;
+  #nextTicket = 1;
+  readonly #byTicket = new Map<number, Attempt>();
+  readonly #byUnique = new Map<number, Attempt>();
+
+  constructor(mount: () => Mount, post: (message: FromFilesystem) => void) {
+    this.#mount = mount;
+    this.#post = post;
+  }
+
+  /** Holds the inode until the attempt ends: a generator that waits has no handle. */
+  open(inode: Inode, outcome: Outcome): Attempt {
+    const attempt: Attempt = { ticket: this.#nextTicket++, inode, waiters: new Set(), outcome };
+    this.#byTicket.set(attempt.ticket, attempt);
+    this.#mount().tree.hold(inode);
+    return attempt;
+  }
+
+  get(ticket: number): Attempt | undefined {
+    return this.#byTicket.get(ticket);
+  }
+
+  join(attempt: Attempt, waiter: Waiter): void {
+    attempt.waiters.add(waiter);
+    if (waiter.unique !== undefined) this.#byUnique.set(waiter.unique, attempt);
+  }
+
+  content(ticket: number, content: GeneratedContent): void {
+    this.#byTicket.get(ticket)?.outcome.content?.(content);
+  }
+
+  listed(ticket: number, listing: Listing): void {
+    this.#byTicket.get(ticket)?.outcome.listed?.(listing);
+  }
+
+  failed(ticket: number, error: FsError): void {
+    this.#byTicket.get(ticket)?.outcome.failed(error);
+  }
+
+  /** A reader got a signal. True if it waited here; when it was the last one, the attempt is called off. */
+  interrupted(unique: number): boolean {
+    const attempt = this.#byUnique.get(unique);
+    if (attempt === undefined) return false;
+    this.#byUnique.delete(unique);
+    for (const waiter of attempt.waiters) {
+      if (waiter.unique !== unique) continue;
+      attempt.waiters.delete(waiter);
+      waiter.fail(new FsError("EINTR", "interrupted while waiting for content"));
+    }
+    if (attempt.waiters.size === 0) this.#callOff(attempt, new FsError("EINTR"));
+    return true;
+  }
+
+  /** The mount is gone, and with it whoever waited. */
+  clear(): void {
+    for (const attempt of [...this.#byTicket.values()]) this.#callOff(attempt, new FsError("ENODEV", "unmounted"));
+  }
+
+  /** Tells the other thread that nobody wants it. */
+  cancel(attempt: Attempt): void {
+    this.#post({ type: "cancel", ticket: attempt.ticket });
+  }
+
+  /** Forgets the attempt and answers all who wait for it, whatever becomes of one of them. */
+  end(attempt: Attempt, answer: (waiter: Waiter) => void): void {
+    this.#byTicket.delete(attempt.ticket);
+    for (const { unique } of attempt.waiters) if (unique !== undefined) this.#byUnique.delete(unique);
+    for (const waiter of attempt.waiters) {
+      try {
+        answer(waiter);
+      } catch (error) {
+        waiter.fail(error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error }));
+      }
+    }
+    attempt.waiters.clear();
+    this.#mount().tree.drop(attempt.inode);
+  }
+
+  /** Follows who waits for whom from `inode` on; if that leads back to the requester, nobody would ever be answered. */
+  refuseCycle(inode: Inode, requester: number): void {
+    const chain: Inode[] = [];
+    const seen = new Set<Inode>();
+    const leadsBack = (at: Inode): boolean => {
+      if (seen.has(at)) return false;
+      seen.add(at);
+      chain.push(at);
+      if (at.ino === requester) return true;
+      for (const attempt of this.#byTicket.values()) {
+        for (const waiter of attempt.waiters) {
+          if (waiter.requester === at.ino && leadsBack(attempt.inode)) return true;
+        }
+      }
+      chain.pop();
+      return false;
+    };
+    if (!leadsBack(inode)) return;
+    const { tree } = this.#mount();
+    const names = chain.map((at) => toText(tree.pathOf(at) ?? `inode ${at.ino}`));
+    const loop = [names.at(-1) ?? "", ...names].join(" → ");
+    throw new FsError("EDEADLK", `files that are made from each other: ${loop}`);
+  }
+
+  #callOff(attempt: Attempt, reason: FsError): void {
+    this.cancel(attempt);
+    attempt.outcome.calledOff();
+    this.end(attempt, (waiter) => waiter.fail(reason));
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,163 @@
+/**
+ * Directories whose entries a generator knows: those that have `user.llmfs.generator`.
+ *
+ * The first look into one waits until it is listed; its files then are pending files like any others, and looking at
+ * them is free. Later looks wait for a new listing when the time of the last has passed; a lookup only if the name is
+ * not there. What the user made there stays, also when the generator lists the same name.
+ */
+
+import { FOPEN_CACHE_DIR, FOPEN_KEEP_CACHE } from "../fuse/abi.ts";
+import { type Filesystem, PARKED } from "../fuse/ops.ts";
+import type { Directory } from "../tree/directory.ts";
+import type { Inode } from "../tree/inode.ts";
+import { components, join, toBytes, toText } from "../tree/path.ts";
+import { setXattr } from "../tree/xattrs.ts";
+import type { Attempts, Waiter } from "./attempts.ts";
+import { DESCRIPTION, GENERATOR, ORIGIN, REFRESH, textXattr } from "./brief.ts";
+import type { Mount } from "./mount.ts";
+import type { FromFilesystem, Listing, ListingEntry } from "./port.ts";
+import { moment, type Policy, parsePolicy, Renewal } from "./renewal.ts";
+
+const FOR_EVER: Policy = { ms: Number.POSITIVE_INFINITY, stale: false };
+
+export class Listings {
+  /** Whether anybody lists: a tree that came from elsewhere may have such directories, and nobody who knows them. */
+  readonly enabled: boolean;
+  readonly #mount: () => Mount;
+  readonly #attempts: Attempts;
+  readonly #post: (message: FromFilesystem) => void;
+  readonly #renewals = new WeakMap<Directory, Renewal>();
+
+  constructor(mount: () => Mount, attempts: Attempts, post: (message: FromFilesystem) => void, enabled: boolean) {
+    this.#mount = mount;
+    this.#attempts = attempts;
+    this.#post = post;
+    this.enabled = enabled;
+  }
+
+  lists(directory: Directory): boolean {
+    return this.enabled && directory.xattrs?.has(GENERATOR) === true;
+  }
+
+  /** Somebody is about to read the directory. False: they may, at once. Throws EDEADLK. */
+  open(directory: Directory, waiter: Waiter): boolean {
+    if (!this.lists(directory)) return false;
+    const policy = policyOf(directory);
+    const renewal = this.#renewal(directory);
+    const since = moment();
+    if (renewal.fresh(policy, since)) return false;
+    if (policy.stale && renewal.made) {
+      renewal.renew();
+      return false;
+    }
+    renewal.wait(waiter, since, policy);
+    return true;
+  }
+
+  /** Somebody asks for a name in it. */
+  lookup(directory: Directory, there: boolean, waiter: Waiter): boolean {
+    if (there && this.#renewal(directory).made) return false;
+    return this.open(directory, waiter);
+  }
+
+  #renewal(directory: Directory): Renewal {
+    const known = this.#renewals.get(directory);
+    if (known !== undefined) return known;
+    const renewal = new Renewal(this.#attempts, {
+      inode: () => directory,
+      ask: (ticket) => {
+        const path = textXattr(directory, ORIGIN) ?? toText(this.#mount().tree.pathOf(directory) ?? "/");
+        const generator = textXattr(directory, GENERATOR) ?? "";
+        this.#post({ type: "list", request: { ticket, ino: directory.ino, path, generator } });
+      },
+      take: { listed: (listing) => this.#take(directory, listing) },
+    });
+    this.#renewals.set(directory, renewal);
+    return renewal;
+  }
+
+  #take(directory: Directory, listing: Listing): void {
+    const { tree } = this.#mount();
+    const origin = textXattr(directory, ORIGIN) ?? toText(tree.pathOf(directory) ?? "/");
+    const kept = new Set<Inode>();
+    for (const entry of listing.entries) this.#add(directory, origin, entry, kept);
+    this.#prune(directory, kept);
+    if (listing.refresh === undefined) directory.xattrs?.delete(REFRESH);
+    else setXattr(directory, REFRESH, Buffer.from(listing.refresh));
+    this.#mount().invalidate(directory, true);
+  }
+
+  #add(top: Directory, origin: string, entry: ListingEntry, kept: Set<Inode>): void {
+    const { tree } = this.#mount();
+    const names = components(toBytes(entry.path));
+    let path = toBytes(origin);
+    let directory = top;
+    for (const [index, name] of names.entries()) {
+      path = join(path, name);
+      const last = index === names.length - 1;
+      const there = directory.get(name)?.inode;
+      if (there !== undefined) {
+        kept.add(there);
+        // What the user made stays, whatever it is.
+        if (there.kind !== "directory") return;
+        directory = there;
+        continue;
+      }
+      const owner = { uid: top.uid, gid: top.gid };
+      const isFile = last && entry.type === "file";
+      const made = isFile ? tree.createFile(directory, name, 0o644, owner) : tree.mkdir(directory, name, 0o755, owner);
+      kept.add(made);
+      setXattr(made, ORIGIN, Buffer.from(path, "latin1"));
+      if (last) setXattr(made, GENERATOR, Buffer.from(entry.generator));
+      if (last && entry.description !== undefined) setXattr(made, DESCRIPTION, Buffer.from(entry.description));
+      if (made.kind === "file") made.state = "pending";
+      else directory = made;
+    }
+  }
+
+  /** Takes away what an earlier listing had and this one has not. */
+  #prune(directory: Directory, kept: ReadonlySet<Inode>): void {
+    const { tree } = this.#mount();
+    for (const { name, inode } of [...directory.entries()]) {
+      if (inode.xattrs?.has(ORIGIN) !== true) continue;
+      // A directory that is listed by itself has its own entries.
+      if (inode.kind === "directory" && kept.has(inode) && !inode.xattrs.has(GENERATOR)) this.#prune(inode, kept);
+      if (kept.has(inode)) continue;
+      if (inode.kind === "directory") {
+        this.#prune(inode, kept);
+        if (inode.size === 0) tree.rmdir(directory, name);
+      } else if (inode.kind !== "file" || inode.state !== "static") tree.unlink(directory, name);
+      this.#mount().invalidate(inode, false);
+    }
+  }
+}
+
+function policyOf(directory: Directory): Policy {
+  const text = textXattr(directory, REFRESH);
+  return (text === undefined ? undefined : parsePolicy(text)) ?? FOR_EVER;
+}
+
+/**
+ * OPENDIR, where generators list: the kernel otherwise keeps listings for itself, and would never come back for a newer
+ * one. It is asked not to keep those that generators make.
+ */
+export function listingOperations(mount: Mount) {
+  if (!mount.listings.enabled) return {};
+  const ordinary = { fh: 0, open_flags: FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR, backing_id: 0 };
+  const listed = { fh: 0, open_flags: 0, backing_id: 0 };
+  return {
+    opendir(_request, header) {
+      const directory = mount.nodes.directory(header.nodeid);
+      if (!mount.listings.lists(directory)) return ordinary;
+      const { unique } = header;
+      const waits = mount.listings.open(directory, {
+        unique,
+        done: () => void mount.session().answer(unique, "opendir", listed),
+        fail: (error) => mount.session().fail(unique, error),
+      });
+      return waits ? PARKED : listed;
+    },
+
+    releasedir() {},
+  } satisfies Filesystem;
+}

@@ -1,0 +1,215 @@
+/**
+ * Generated files whose content holds for a time only (`user.llmfs.refresh`).
+ *
+ * An open past that time waits for a newer content. Where nobody has the file open, the bytes are put in the place of
+ * the old ones. Where somebody has, they go into a new inode under the same name, so that no open file ever changes
+ * under its reader; the open that waited is told ESTALE, upon which the kernel looks the name up again and opens what it
+ * finds (fs/namei.c:do_filp_open(), LOOKUP_REVAL). It does so once: so the second open of the same caller is owed an
+ * answer without any further condition, whatever has become of the name meanwhile.
+ */
+import { FsError } from "../errno.ts";
+import type { Dentry } from "../tree/directory.ts";
+import type { RegularFile } from "../tree/file.ts";
+import type { Inode } from "../tree/inode.ts";
+import type { Tree } from "../tree/tree.ts";
+import type { Attempts, Waiter } from "./attempts.ts";
+import { briefOf, ORIGIN, REFRESH, textXattr } from "./brief.ts";
+import type { Mount } from "./mount.ts";
+import { fill, keepMetadata } from "./pending.ts";
+import type { FromFilesystem, GeneratedContent } from "./port.ts";
+import { type Policy, parsePolicy, Renewal } from "./renewal.ts";
+
+/** How long a caller that was told ESTALE may take to open again. */
+const OWED_MS = 30_000;
+
+/** The inodes that one name has had, one after the other. */
+interface Series {
+  current: RegularFile;
+  readonly renewal: Renewal;
+  /** Callers that were told ESTALE, by thread, with the time until which they are owed an answer. */
+  readonly owed: Map<number, number>;
+}
+
+export interface Opening {
+  readonly unique: number;
+  readonly pid: number;
+  /** Answers the open: this inode is the one. */
+  opened(file: RegularFile): void;
+  fail(error: FsError): void;
+}
+
+export class Refresh {
+  readonly #mount: () => Mount;
+  readonly #attempts: Attempts;
+  readonly #post: (message: FromFilesystem) => void;
+  readonly #series = new WeakMap<RegularFile, Series>();
+
+  constructor(mount: () => Mount, attempts: Attempts, post: (message: FromFilesystem) => void) {
+    this.#mount = mount;
+    this.#attempts = attempts;
+    this.#post = post;
+  }
+
+  /** How long the content of a file holds; undefined: for ever. */
+  policy(file: RegularFile): Policy | undefined {
+    if (file.xattrs === undefined) return undefined;
+    const text = textXattr(file, REFRESH);
+    return text === undefined ? undefined : parsePolicy(text);
+  }
+
+  /** Whether the inode behind a name may become another without the kernel's doing. */
+  moves(inode: Inode): boolean {
+    if (inode.xattrs === undefined) return false;
+    return inode.xattrs.has(REFRESH) || (inode.xattrs.has(ORIGIN) && this.#mount().listings.enabled);
+  }
+
+  /** The first content is being made. */
+  begun(file: RegularFile): void {
+    this.#of(file).renewal.begins();
+  }
+
+  made(file: RegularFile): void {
+    this.#of(file).renewal.ends();
+  }
+
+  /** Somebody writes to a file, or is about to: it is theirs from here on. */
+  taken(file: RegularFile): void {
+    const series = this.#series.get(file);
+    if (file.state !== "ready" || this.policy(file) === undefined) return;
+    file.state = "static";
+    file.xattrs?.delete(REFRESH);
+    if (series?.current === file) series.renewal.abandon();
+  }
+
+  /**
+   * False: the file may be opened as it is. True: the opening is answered later. Throws ESTALE where the kernel is to
+   * look the name up again. `since` is the moment of the request.
+   */
+  open(file: RegularFile, opening: Opening, since: number): boolean {
+    const policy = file.state === "ready" ? this.policy(file) : undefined;
+    if (policy === undefined) return false;
+    const series = this.#of(file);
+    if (this.#isOwed(series, opening.pid)) return false;
+    const { current, renewal } = series;
+    // Opened by way of /proc/self/fd: the name is gone, and nothing is to be made for it.
+    if (current === file && file.nlink === 0) return false;
+    const fresh = renewal.fresh(policy, since);
+    if (fresh || (policy.stale && renewal.made)) {
+      if (!fresh) renewal.renew();
+      this.#settle(series, file, opening);
+      return false;
+    }
+    const done = () => {
+      this.#settle(series, file, opening);
+      opening.opened(file);
+    };
+    renewal.wait({ unique: opening.unique, done, fail: opening.fail }, since, policy);
+    return true;
+  }
+
+  /** As `open`, for a generator that reads: `done` gets the inode that has the content. */
+  read(
+    file: RegularFile,
+    requester: number | undefined,
+    since: number,
+    done: (file: RegularFile) => void,
+    fail: Waiter["fail"],
+  ): void {
+    const policy = file.state === "ready" ? this.policy(file) : undefined;
+    if (policy === undefined) return done(file);
+    const series = this.#of(file);
+    if (series.renewal.fresh(policy, since) || (policy.stale && series.renewal.made)) return done(series.current);
+    const waiter = { done: () => done(series.current), fail };
+    series.renewal.wait({ ...waiter, ...(requester !== undefined && { requester }) }, since, policy);
+  }
+
+  /** Throws ESTALE where the name has moved on to another inode: the kernel then looks again. */
+  #settle(series: Series, file: RegularFile, opening: Opening): void {
+    if (series.current === file) return;
+    series.owed.set(opening.pid, performance.now() + OWED_MS);
+    throw new FsError("ESTALE", "a newer content is under the same name");
+  }
+
+  #isOwed(series: Series, pid: number): boolean {
+    const until = series.owed.get(pid);
+    if (until === undefined) return false;
+    series.owed.delete(pid);
+    return performance.now() < until;
+  }
+
+  #of(file: RegularFile): Series {
+    const known = this.#series.get(file);
+    if (known !== undefined) return known;
+    const renewal = new Renewal(this.#attempts, {
+      inode: () => series.current,
+      ask: (ticket) => {
+        const brief = briefOf(this.#mount(), series.current, ticket, 0);
+        const ino = this.#attempts.get(ticket)?.inode.ino ?? brief.ino;
+        this.#post({ type: "generate", request: { ...brief, ino, renews: true } });
+      },
+      take: { content: (content) => this.#take(series, content) },
+    });
+    const series: Series = { current: file, renewal, owed: new Map() };
+    this.#series.set(file, series);
+    return series;
+  }
+
+  #take(series: Series, content: GeneratedContent): void {
+    const mount = this.#mount();
+    const { current } = series;
+    if (content.unchanged === true) return;
+    if (Buffer.compare(current.bytes(), content.bytes) === 0) {
+      keepMetadata(current, content);
+      return;
+    }
+    if (isFree(current, series.renewal.held)) {
+      mount.beforeChange(current);
+      current.truncate(0);
+      fill(current, content.bytes);
+      keepMetadata(current, content);
+      current.touchMtime(mount.tree.clock);
+      mount.invalidate(current, true);
+      mount.store(current);
+      return;
+    }
+    this.#replace(series, content);
+  }
+
+  #replace(series: Series, content: GeneratedContent): void {
+    const { tree } = this.#mount();
+    const { current } = series;
+    const parent = dentryOf(tree, current).parent;
+    const fresh = tree.tmpfile(parent, current.mode & 0o7777, current);
+    tree.hold(fresh);
+    try {
+      fill(fresh, content.bytes);
+      fresh.uid = current.uid;
+      fresh.gid = current.gid;
+      fresh.mode = current.mode;
+      if (current.xattrs !== undefined) fresh.xattrs = new Map(current.xattrs);
+      fresh.state = "ready";
+      keepMetadata(fresh, content);
+      for (let left = current.nlink; left > 0; left--) {
+        const dentry = dentryOf(tree, current);
+        tree.replace(dentry.parent, dentry.name, fresh);
+      }
+      series.current = fresh;
+      this.#series.set(fresh, series);
+    } finally {
+      tree.drop(fresh);
+    }
+  }
+}
+
+/** Whether no reader can have anything of the file: no handle, and no mapping of a memory file. */
+function isFree(file: RegularFile, attempts: number): boolean {
+  const known = file.lookups > 0 ? 1 : 0;
+  return !file.stored && !file.shared && file.references <= known + attempts;
+}
+
+/** One of the file's names. Throws ESTALE for one that has none any more. */
+function dentryOf(tree: Tree, file: RegularFile): Dentry {
+  tree.pathOf(file);
+  if (file.dentry === undefined) throw new FsError("ESTALE", "the file has no name any more");
+  return file.dentry;
+}

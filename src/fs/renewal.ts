@@ -1,0 +1,159 @@
+/**
+ * What is made anew when its time has passed: when it was last made, who waits for the next one, and which is enough.
+ *
+ * Everybody gets what was begun after they asked, if the rule says "always": who comes while one is being made waits
+ * for the next. Time and order are those of this thread.
+ */
+import { FsError } from "../errno.ts";
+import type { Inode } from "../tree/inode.ts";
+import type { Attempt, Attempts, Outcome, Waiter } from "./attempts.ts";
+
+export interface Policy {
+  /** Milliseconds; 0: no time at all. */
+  readonly ms: number;
+  /** The old one is served while a new one is made. */
+  readonly stale: boolean;
+}
+
+/** "always", "300s", "300s stale"; undefined for anything else, "once" among it. */
+export function parsePolicy(text: string): Policy | undefined {
+  if (text === "always") return { ms: 0, stale: false };
+  const [, seconds, stale] = /^(\d+(?:\.\d+)?)s( stale)?$/.exec(text) ?? [];
+  return seconds === undefined ? undefined : { ms: Number(seconds) * 1000, stale: stale !== undefined };
+}
+
+let order = 0;
+
+/** A moment in the order of beginnings: what begins later has a greater one. */
+export function moment(): number {
+  return ++order;
+}
+
+export interface Maker {
+  /** What is made anew at this time. */
+  inode(): Inode;
+  /** Asks for it. */
+  ask(ticket: number): void;
+  /** Takes what came. Throws FsError if it cannot be kept. */
+  take: Pick<Outcome, "content" | "listed">;
+}
+
+export class Renewal {
+  readonly #attempts: Attempts;
+  readonly #maker: Maker;
+  /** When what is there was begun, as `moment`; 0: never. */
+  #begun = 0;
+  #madeAt = Number.NEGATIVE_INFINITY;
+  #running: { readonly attempt: Attempt; readonly begun: number } | undefined;
+  #next: Attempt | undefined;
+
+  constructor(attempts: Attempts, maker: Maker) {
+    this.#attempts = attempts;
+    this.#maker = maker;
+  }
+
+  /** Whether what is there is good enough for who asked at that moment. */
+  fresh({ ms }: Policy, since: number): boolean {
+    return this.#begun > since || (ms > 0 && performance.now() - this.#madeAt < ms);
+  }
+
+  get made(): boolean {
+    return this.#begun > 0;
+  }
+
+  /** How many attempts hold what is made. */
+  get held(): number {
+    return (this.#running === undefined ? 0 : 1) + (this.#next === undefined ? 0 : 1);
+  }
+
+  /** It is being made in another way: for the first time. */
+  begins(): void {
+    this.#begun = moment();
+  }
+
+  ends(): void {
+    this.#madeAt = performance.now();
+  }
+
+  /** Waits for one that was begun after this moment. Throws EDEADLK. */
+  wait(waiter: Waiter, since: number, { ms }: Policy): void {
+    if (waiter.requester !== undefined) {
+      this.#attempts.refuseCycle(this.#running?.attempt.inode ?? this.#maker.inode(), waiter.requester);
+    }
+    if (this.#running === undefined) this.#start(this.#open());
+    const running = this.#running;
+    if (running === undefined) throw new Error("an attempt was started and is not running");
+    if (ms > 0 || running.begun > since) return this.#attempts.join(running.attempt, waiter);
+    this.#next ??= this.#open();
+    this.#attempts.join(this.#next, waiter);
+  }
+
+  /** Makes it anew though nobody waits. */
+  renew(): void {
+    if (this.#running === undefined) this.#start(this.#open());
+  }
+
+  /** Somebody made it theirs: who waits gets what is there. */
+  abandon(): void {
+    for (const attempt of [this.#running?.attempt, this.#next]) {
+      if (attempt === undefined) continue;
+      this.#attempts.cancel(attempt);
+      this.#forget(attempt);
+      this.#attempts.end(attempt, (waiter) => waiter.done());
+    }
+  }
+
+  #open(): Attempt {
+    const { content, listed } = this.#maker.take;
+    const attempt: Attempt = this.#attempts.open(this.#maker.inode(), {
+      ...(content && { content: (made) => this.#finish(attempt, () => content(made)) }),
+      ...(listed && { listed: (made) => this.#finish(attempt, () => listed(made)) }),
+      failed: (error) => this.#fail(attempt, error),
+      calledOff: () => {
+        this.#forget(attempt);
+        this.#goOn();
+      },
+    });
+    return attempt;
+  }
+
+  #start(attempt: Attempt): void {
+    this.#running = { attempt, begun: moment() };
+    this.#maker.ask(attempt.ticket);
+  }
+
+  #finish(attempt: Attempt, take: () => void): void {
+    const begun = this.#running?.begun ?? 0;
+    try {
+      take();
+    } catch (error) {
+      return this.#fail(
+        attempt,
+        error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error }),
+      );
+    }
+    this.#begun = begun;
+    this.#madeAt = performance.now();
+    this.#forget(attempt);
+    this.#attempts.end(attempt, (waiter) => waiter.done());
+    this.#goOn();
+  }
+
+  #fail(attempt: Attempt, error: FsError): void {
+    this.#forget(attempt);
+    this.#attempts.end(attempt, (waiter) => waiter.fail(error));
+    this.#goOn();
+  }
+
+  #forget(attempt: Attempt): void {
+    if (this.#running?.attempt === attempt) this.#running = undefined;
+    if (this.#next === attempt) this.#next = undefined;
+  }
+
+  #goOn(): void {
+    const next = this.#next;
+    if (this.#running !== undefined || next === undefined) return;
+    this.#next = undefined;
+    this.#start(next);
+  }
+}

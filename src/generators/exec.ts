@@ -1,0 +1,167 @@
+/**
+ * A program's output as content: `{ "command": ["./report", "--csv"] }`.
+ *
+ * | option | |
+ * |---|---|
+ * | `command` | the program and its arguments; no shell. A path with a slash is relative to the configuration file |
+ * | `list` | the same for a program that lists: one path a line |
+ * | `env` | names of environment variables it gets, besides PATH, HOME, LANG, TZ and TMPDIR |
+ * | `cwd` | where it runs; default: the directory of the configuration file |
+ * | `maxBytes` | the longest output; default 64 MiB |
+ *
+ * It gets `{ path, params, options, prompts, description, previous }` as JSON on its standard input. What it writes to
+ * standard error goes to the log. Exit status 0 is content; any other is EIO, but for those of sysexits.h that have an
+ * errno. When nobody waits any longer, or its time is over, its whole process group gets SIGTERM and then SIGKILL.
+ */
+import { isAbsolute, join, resolve } from "node:path";
+import { type ErrnoName, FsError } from "../errno.ts";
+import type { GeneratorLog } from "./generator.ts";
+import { countOption, type Options, onlyOptions, textOption, textsOption } from "./options.ts";
+import type { SourceGenerator, SourceParts } from "./source.ts";
+
+const PASSED = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
+const MAX_BYTES = 64 * 1024 * 1024;
+/** Between SIGTERM and SIGKILL. */
+const GRACE_MS = 2000;
+
+/** As sysexits.h; 124 and 137 are what timeout(1) makes of a time that is over. */
+const STATUSES = new Map<number, ErrnoName>([
+  [66, "ENOENT"],
+  [67, "EACCES"],
+  [68, "EHOSTUNREACH"],
+  [69, "EHOSTUNREACH"],
+  [75, "EBUSY"],
+  [77, "EACCES"],
+  [124, "ETIMEDOUT"],
+]);
+
+export function execGenerator({ base, environment }: SourceParts): SourceGenerator {
+  function start(argv: readonly string[], options: Options, signal: AbortSignal) {
+    signal.throwIfAborted();
+    const [program = "", ...args] = argv;
+    const found = program.includes("/") && !isAbsolute(program) ? join(base, program) : program;
+    const names = [...PASSED, ...textsOption(options, "env")];
+    // A session of its own is a process group of its own, with everything it starts in it.
+    return Bun.spawn({
+      cmd: [found, ...args],
+      cwd: resolve(base, textOption(options, "cwd") ?? "."),
+      env: Object.fromEntries(names.map((name) => [name, environment[name]])),
+      stdio: ["pipe", "pipe", "pipe"],
+      detached: true,
+    });
+  }
+
+  async function output(
+    argv: readonly string[],
+    options: Options,
+    input: unknown,
+    { signal, log }: { readonly signal: AbortSignal; readonly log: GeneratorLog },
+  ): Promise<Uint8Array> {
+    const child = started(argv, () => start(argv, options, signal));
+    let killing: Timer | undefined;
+    const stop = () => {
+      signalGroup(child.pid, "SIGTERM");
+      killing ??= setTimeout(() => signalGroup(child.pid, "SIGKILL"), GRACE_MS);
+    };
+    signal.addEventListener("abort", stop, { once: true });
+    // What it left running would keep its output open, and goes with it.
+    child.exited.then(() => signalGroup(child.pid, "SIGKILL"));
+    try {
+      // A program that does not read its input closes it: that is no error.
+      Promise.resolve(child.stdin.write(`${JSON.stringify(input)}\n`)).catch(() => {});
+      Promise.resolve(child.stdin.end()).catch(() => {});
+      const limit = countOption(options, "maxBytes", MAX_BYTES);
+      const [bytes, last] = await Promise.all([collected(child.stdout, limit, argv, stop), logged(child.stderr, log)]);
+      const status = await child.exited;
+      signal.throwIfAborted();
+      if (status === 0) return bytes;
+      const how = child.signalCode === null ? `ended with status ${status}` : `was ended by ${child.signalCode}`;
+      throw new FsError(STATUSES.get(status) ?? "EIO", `${argv[0]} ${how}${last === "" ? "" : `: ${last}`}`);
+    } finally {
+      signal.removeEventListener("abort", stop);
+      child.exited.then(() => clearTimeout(killing));
+    }
+  }
+
+  return {
+    lists: (options) => options.list !== undefined,
+    validate(options) {
+      onlyOptions(options, ["command", "list", "env", "cwd", "maxBytes", "input"]);
+      if (textsOption(options, "command").length === 0)
+        throw new Error('the option "command" is missing, such as ["date"]');
+      textsOption(options, "list");
+      textsOption(options, "env");
+      textOption(options, "cwd");
+      countOption(options, "maxBytes", 0);
+    },
+    async generate(path, context) {
+      const { options, params, prompts, file, previous } = context;
+      const { description } = file;
+      const input = { path, params, options: options.input ?? {}, prompts, description, previous };
+      return { content: await output(textsOption(options, "command"), options, input, context) };
+    },
+    async list(path, context) {
+      const input = { path, options: context.options.input ?? {} };
+      const bytes = await output(textsOption(context.options, "list"), context.options, input, context);
+      return new TextDecoder()
+        .decode(bytes)
+        .split("\n")
+        .filter((line) => line !== "");
+    },
+  };
+}
+
+function started<T>(argv: readonly string[], start: () => T): T {
+  try {
+    return start();
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new FsError("EIO", `${argv[0]} cannot be started: ${why}`, { cause });
+  }
+}
+
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // Gone already.
+  }
+}
+
+async function collected(
+  stream: ReadableStream<Uint8Array>,
+  limit: number,
+  argv: readonly string[],
+  stop: () => void,
+): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of stream) {
+    length += piece.length;
+    if (length > limit) {
+      stop();
+      throw new FsError("EFBIG", `${argv[0]} wrote more than ${limit} bytes; the option "maxBytes" allows more`);
+    }
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces);
+}
+
+/** Every line to the log; resolves with the last one. */
+async function logged(stream: ReadableStream<Uint8Array>, log: GeneratorLog): Promise<string> {
+  let last = "";
+  let rest = "";
+  const decoder = new TextDecoder();
+  for await (const bytes of stream) {
+    const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
+    rest = (lines.pop() ?? "").slice(-65_536);
+    for (const line of lines) {
+      if (line.trim() === "") continue;
+      last = line.slice(0, 500);
+      log.info(line);
+    }
+  }
+  if (rest.trim() === "") return last;
+  log.info(rest);
+  return rest.slice(0, 500);
+}

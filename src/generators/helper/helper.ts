@@ -1,0 +1,256 @@
+/**
+ * A helper process, as the process that started it sees it: calls, their streams of pieces, and its end.
+ *
+ * Whatever a helper does (crash, exit, loop for ever) ends in rejected calls here and nothing else. It dies with the
+ * process that started it.
+ */
+import type { Subprocess } from "bun";
+import type { GeneratorLog } from "../generator.ts";
+import { type Failure, type FromHelper, HELPER, type Question, type Task, type ToHelper } from "./messages.ts";
+
+/** The helper ended while it had work. `blame`: nobody else was at work in it. */
+export class HelperDied extends Error {
+  override readonly name = "HelperDied";
+  readonly blame: boolean;
+
+  constructor(message: string, blame: boolean) {
+    super(message);
+    this.blame = blame;
+  }
+}
+
+export interface HelperOptions {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** What the code prints, line by line. */
+  readonly print: (line: string) => void;
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  readonly log?: GeneratorLog;
+  /** Answers what the task asks for. */
+  readonly answer?: (question: Question, argument: string) => Promise<unknown>;
+}
+
+export interface Result {
+  readonly value: unknown;
+  /** What follows it. Ending the iteration early calls the task off. */
+  readonly pieces: AsyncIterable<Uint8Array>;
+}
+
+/** How long a helper may not answer after a call was called off, before it is taken for one that loops. */
+const PATIENCE_MS = 2000;
+
+interface Call {
+  readonly options: CallOptions;
+  readonly result: PromiseWithResolvers<unknown>;
+  readonly queue: Uint8Array[];
+  ended: boolean;
+  failure: Error | undefined;
+  wake: () => void;
+}
+
+export class Helper {
+  readonly #process: Subprocess<"ignore", "pipe", "pipe">;
+  readonly #calls = new Map<number, Call>();
+  readonly #print: (line: string) => void;
+  #next = 1;
+  #patience: Timer | undefined;
+  /** Why it was killed, if it was by us. */
+  #reason: string | undefined;
+  alive = true;
+
+  constructor(options: HelperOptions) {
+    this.#print = options.print;
+    this.#process = Bun.spawn({
+      cmd: [...ownCommand(), HELPER],
+      env: options.environment,
+      // Not in a directory of the user's, which it would keep busy.
+      stdio: ["ignore", "pipe", "pipe"],
+      serialization: "advanced",
+      // The helper is this same program and sends nothing else.
+      ipc: (message: unknown) => this.#take(message as FromHelper),
+      onExit: (_, code, signal) =>
+        this.#ended(signal === null ? `ended with status ${code}` : `was ended by ${signal}`),
+    });
+    this.#process.unref();
+    for (const stream of [this.#process.stdout, this.#process.stderr]) void printed(stream, options.print);
+  }
+
+  /** How many calls are under way. */
+  get load(): number {
+    return this.#calls.size;
+  }
+
+  /** Rejects with HelperDied, or an Error made of what the task threw. */
+  async call(task: Task, options: CallOptions = {}): Promise<Result> {
+    const call = this.#next++;
+    const one: Call = {
+      options,
+      result: Promise.withResolvers(),
+      queue: [],
+      ended: false,
+      failure: undefined,
+      wake: () => {},
+    };
+    one.result.promise.catch(() => {});
+    if (!this.alive) throw new HelperDied("the helper process is gone", false);
+    this.#calls.set(call, one);
+    const abort = () => this.#callOff(call);
+    options.signal?.addEventListener("abort", abort, { once: true });
+    this.#send({ type: "call", call, task });
+    if (options.signal?.aborted === true) abort();
+    try {
+      const value = await one.result.promise;
+      return { value, pieces: this.#pieces(call, one, abort) };
+    } catch (error) {
+      options.signal?.removeEventListener("abort", abort);
+      throw error;
+    }
+  }
+
+  kill(reason: string): void {
+    if (!this.alive) return;
+    this.#reason = reason;
+    this.#process.kill("SIGKILL");
+  }
+
+  /** Ends it in peace: its generators are disposed of, for a short while. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.alive) return;
+    const late = setTimeout(() => this.kill("it did not end"), PATIENCE_MS);
+    await this.call({ task: "dispose" }).catch(() => {});
+    this.#process.disconnect();
+    await this.#process.exited;
+    clearTimeout(late);
+  }
+
+  async *#pieces(call: number, one: Call, abort: () => void): AsyncGenerator<Uint8Array> {
+    try {
+      for (;;) {
+        const piece = one.queue.shift();
+        if (piece !== undefined) {
+          this.#send({ type: "taken", call });
+          yield piece;
+        } else if (one.failure !== undefined) throw one.failure;
+        else if (one.ended) return;
+        else {
+          await new Promise<void>((resolve) => {
+            one.wake = resolve;
+          });
+        }
+      }
+    } finally {
+      one.options.signal?.removeEventListener("abort", abort);
+      if (!one.ended && one.failure === undefined) this.#callOff(call);
+    }
+  }
+
+  #callOff(call: number): void {
+    if (!this.#calls.has(call) || !this.alive) return;
+    this.#send({ type: "abort", call });
+    this.#send({ type: "ping" });
+    this.#patience ??= setTimeout(() => this.kill("it no longer answered"), PATIENCE_MS);
+  }
+
+  #send(message: ToHelper): void {
+    try {
+      if (this.alive) this.#process.send(message);
+    } catch {
+      // The channel is closed: the process is about to be gone, and its end settles every call.
+    }
+  }
+
+  #take(message: FromHelper): void {
+    if (message.type === "pong") {
+      clearTimeout(this.#patience);
+      this.#patience = undefined;
+      return;
+    }
+    if (message.type === "print") return this.#print(message.text);
+    const one = this.#calls.get(message.call);
+    if (one === undefined) return;
+    switch (message.type) {
+      case "result":
+        return one.result.resolve(message.value);
+      case "piece":
+        one.queue.push(message.bytes);
+        return one.wake();
+      case "end":
+        this.#calls.delete(message.call);
+        one.ended = true;
+        return one.wake();
+      case "failed":
+        this.#calls.delete(message.call);
+        return this.#fail(one, errorOf(message));
+      case "log":
+        return one.options.log?.[message.level](message.text);
+      case "ask":
+        return void this.#answer(one, message);
+    }
+  }
+
+  async #answer(one: Call, { ask, question, argument }: Extract<FromHelper, { type: "ask" }>): Promise<void> {
+    try {
+      const value = await one.options.answer?.(question, argument);
+      this.#send({ type: "answer", ask, value });
+    } catch (error) {
+      const { code, message } = failureOf(error);
+      this.#send({ type: "refusal", ask, code, message });
+    }
+  }
+
+  #ended(how: string): void {
+    this.alive = false;
+    clearTimeout(this.#patience);
+    const why = this.#reason === undefined ? `its process ${how}` : `its process was stopped: ${this.#reason}`;
+    const calls = [...this.#calls.values()];
+    this.#calls.clear();
+    for (const one of calls) this.#fail(one, new HelperDied(why, calls.length === 1));
+  }
+
+  #fail(one: Call, error: Error): void {
+    one.failure = error;
+    one.result.reject(error);
+    one.wake();
+  }
+}
+
+/** An error's name, code, message and stack, of whatever was thrown. */
+export function failureOf(error: unknown): Failure {
+  if (!(error instanceof Error)) return { name: "Error", code: "", message: printable(error), stack: "" };
+  const code = "code" in error && typeof error.code === "string" ? error.code : "";
+  return { name: error.name, code, message: error.message, stack: error.stack ?? "" };
+}
+
+function printable(value: unknown): string {
+  return typeof value === "string" ? value : Bun.inspect(value, { depth: 2 });
+}
+
+/** The error again. Its name and code choose the errno, as generate/failure.ts says. */
+function errorOf({ name, code, message, stack }: Failure): Error {
+  const error = new Error(message);
+  error.name = name;
+  if (stack !== "") error.stack = stack;
+  return Object.assign(error, code === "" ? {} : { code });
+}
+
+async function printed(stream: ReadableStream<Uint8Array>, print: (line: string) => void): Promise<void> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const bytes of stream) {
+    const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
+    rest = lines.pop() ?? "";
+    // Somebody who prints without ever ending a line does not fill the memory.
+    if (rest.length > 65_536) lines.push(rest.slice(0, 65_536));
+    if (rest.length > 65_536) rest = "";
+    for (const line of lines) print(line);
+  }
+  if (rest !== "") print(rest);
+}
+
+/** How this program is started, from source or compiled. */
+function ownCommand(): readonly string[] {
+  if (Bun.main.startsWith("/$bunfs/")) return [process.execPath];
+  return [process.execPath, new URL("../../main.ts", import.meta.url).pathname];
+}

@@ -1,0 +1,102 @@
+/**
+ * What llmfs and its helper processes say to each other. Plain data, by Bun's IPC (structured clone).
+ *
+ * A helper runs what may crash, loop or block: a user's own generators, and SQLite. It answers calls; each has one
+ * result, which a stream of pieces may follow.
+ */
+import type { BuiltIn } from "../config.ts";
+import type { FileInfo, ListedEntry } from "../generator.ts";
+
+/** First argument of a helper process. */
+export const HELPER = "--helper";
+
+/** A generator's context, without what must be asked for. */
+export interface PlainContext {
+  readonly file?: FileInfo;
+  readonly prompts: readonly string[];
+  readonly model?: string;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly params: Readonly<Record<string, string>>;
+  readonly match?: string;
+  readonly previous?: Readonly<Record<string, string>>;
+}
+
+export interface SqliteQuery {
+  readonly file: string;
+  readonly sql: string;
+  readonly params: readonly string[];
+}
+
+export type Task =
+  | { readonly task: "load"; readonly file: string }
+  | { readonly task: "validate"; readonly generator: string; readonly options: Readonly<Record<string, unknown>> }
+  | {
+      readonly task: "generate" | "list";
+      readonly generator: string;
+      readonly path: string;
+      readonly context: PlainContext;
+    }
+  | { readonly task: "sqlite"; readonly query: SqliteQuery }
+  | { readonly task: "dispose" };
+
+/** What a configuration file turned out to hold. */
+export interface Description {
+  readonly generators: Readonly<Record<string, OwnGenerator | { readonly builtIn: BuiltIn }>>;
+  readonly rules: unknown;
+}
+
+/** A generator of the user's, as much of it as can be told. */
+export interface OwnGenerator {
+  readonly lists: boolean;
+  readonly validates: boolean;
+  readonly match: readonly string[];
+}
+
+/** Of "generate": what came with the content. `unchanged`: there is no content. */
+export interface GeneratedHead {
+  readonly metadata?: Readonly<Record<string, string | number | boolean>>;
+  readonly unchanged: boolean;
+}
+
+/** Of "list". */
+export type ListedHead = readonly ListedEntry[];
+
+/** What a generator may ask for while it runs. */
+export type Question = "outline" | "related" | "list" | "read" | "setting";
+
+export type ToHelper =
+  | { readonly type: "call"; readonly call: number; readonly task: Task }
+  | { readonly type: "abort"; readonly call: number }
+  /** One piece was taken: another may come. */
+  | { readonly type: "taken"; readonly call: number }
+  | { readonly type: "answer"; readonly ask: number; readonly value: unknown }
+  | { readonly type: "refusal"; readonly ask: number; readonly code: string; readonly message: string }
+  | { readonly type: "ping" };
+
+export type FromHelper =
+  | { readonly type: "result"; readonly call: number; readonly value: unknown }
+  | { readonly type: "piece"; readonly call: number; readonly bytes: Uint8Array }
+  | { readonly type: "end"; readonly call: number }
+  | ({ readonly type: "failed"; readonly call: number } & Failure)
+  | {
+      readonly type: "ask";
+      readonly call: number;
+      readonly ask: number;
+      readonly question: Question;
+      readonly argument: string;
+    }
+  | { readonly type: "log"; readonly call: number; readonly level: "debug" | "info" | "warn"; readonly text: string }
+  | { readonly type: "print"; readonly text: string }
+  | { readonly type: "pong" };
+
+/** An error as it crosses. */
+export interface Failure {
+  readonly name: string;
+  readonly code: string;
+  readonly message: string;
+  readonly stack: string;
+}
+
+/** Pieces under way at a time: a fast source does not fill the memory of either side. */
+export const WINDOW = 8;
+export const PIECE_BYTES = 256 * 1024;

@@ -1,0 +1,1 @@
+export function querySqlite(..._: unknown[]): void {}

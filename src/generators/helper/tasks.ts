@@ -1,0 +1,199 @@
+/** What a helper process does: loads a configuration, runs the generators in it, queries SQLite. */
+import { FsError } from "../../errno.ts";
+import type { BuiltIn } from "../config.ts";
+import type { ContentGenerator, GeneratorContext, ListContext, ListedEntry } from "../generator.ts";
+import { jsonFile, kindOf } from "../json.ts";
+import { isRecord } from "../options.ts";
+import { provideLlmfs } from "../published.ts";
+import type { Conversation } from "./child.ts";
+import {
+  type Description,
+  type GeneratedHead,
+  type OwnGenerator,
+  PIECE_BYTES,
+  type PlainContext,
+  type Task,
+} from "./messages.ts";
+
+const own = new Map<string, ContentGenerator>();
+
+export async function runTask(task: Task, conversation: Conversation): Promise<unknown> {
+  switch (task.task) {
+    case "load":
+      return load(task.file);
+    case "validate":
+      return known(task.generator).validate?.(task.options);
+    case "generate":
+      return generate(known(task.generator), task, conversation);
+    case "list":
+      return list(known(task.generator), task, conversation);
+    case "sqlite": {
+      const { querySqlite } = await import("./sqlite.ts");
+      return querySqlite(task.query, conversation);
+    }
+    case "dispose":
+      return dispose();
+  }
+}
+
+async function load(file: string): Promise<Description> {
+  provideLlmfs();
+  const module: unknown = await import(file);
+  const config = isRecord(module) ? module.default : undefined;
+  if (!isRecord(config)) throw new Error(`${file} has no default export with generators and rules`);
+  const unknown = Object.keys(config).find((key) => key !== "generators" && key !== "rules");
+  if (unknown !== undefined)
+    throw new Error(`${file}: there is no ${JSON.stringify(unknown)}; expected generators, rules`);
+  const generators: [string, Description["generators"][string]][] = [];
+  if (config.generators !== undefined && !isRecord(config.generators)) {
+    throw new Error(`${file}: "generators" must be an object`);
+  }
+  for (const [name, value] of Object.entries(config.generators ?? {}))
+    generators.push([name, describe(name, value, file)]);
+  return { generators: Object.fromEntries(generators), rules: plain(config.rules, file) };
+}
+
+function describe(name: string, value: unknown, file: string): OwnGenerator | { readonly builtIn: BuiltIn } {
+  if (isBuiltIn(value)) return { builtIn: value };
+  if (!isGenerator(value)) {
+    throw new Error(`${file}: the generator ${JSON.stringify(name)} is ${kindOf(value)} without a method "generate"`);
+  }
+  own.set(name, value);
+  const { match = [] } = value;
+  return {
+    lists: value.list !== undefined,
+    validates: value.validate !== undefined,
+    match: typeof match === "string" ? [match] : match,
+  };
+}
+
+/** Rules as data; what is no data cannot leave this process. */
+function plain(rules: unknown, file: string): unknown {
+  try {
+    return structuredClone(rules);
+  } catch (cause) {
+    throw new Error(`${file}: "rules" must be plain data: ${String(cause)}`, { cause });
+  }
+}
+
+async function generate(
+  generator: ContentGenerator,
+  { path, generator: name, context }: Extract<Task, { task: "generate" | "list" }>,
+  conversation: Conversation,
+): Promise<unknown> {
+  const origin = `${path}: generator "${name}"`;
+  const result: unknown = await generator.generate(path, contextOf(context, conversation));
+  if (isRecord(result) && result.unchanged === true) return { unchanged: true } satisfies GeneratedHead;
+  if (!isRecord(result) || !("content" in result)) throw new FsError("EIO", `${origin} returned no { content }`);
+  const { metadata } = result;
+  const head: GeneratedHead = { unchanged: false, ...(isMetadata(metadata) && { metadata }) };
+  conversation.result(head);
+  const { content } = result;
+  if (content instanceof Uint8Array) return conversation.piece(content);
+  if (isAsyncIterable(content)) return stream(content, origin, conversation);
+  return text(typeof content === "string" ? content : jsonFile(content, origin), conversation);
+}
+
+/** A long string is encoded piece by piece: its bytes never stand in memory beside it. */
+async function text(content: string, { piece }: Conversation): Promise<void> {
+  const encoder = new TextEncoder();
+  for (let at = 0; at < content.length; ) {
+    let end = Math.min(content.length, at + PIECE_BYTES / 4);
+    // Not between the halves of a surrogate pair.
+    if (end < content.length && /[\ud800-\udbff]/.test(content.charAt(end - 1))) end -= 1;
+    await piece(encoder.encode(content.slice(at, end)));
+    at = end;
+  }
+}
+
+async function stream(pieces: AsyncIterable<unknown>, origin: string, conversation: Conversation): Promise<void> {
+  let collected: Uint8Array[] = [];
+  let length = 0;
+  const flush = async () => {
+    const bytes = Buffer.concat(collected);
+    collected = [];
+    length = 0;
+    await conversation.piece(bytes);
+  };
+  for await (const one of pieces) {
+    conversation.signal.throwIfAborted();
+    if (typeof one !== "string" && !(one instanceof Uint8Array)) {
+      throw new FsError("EIO", `${origin} streamed ${kindOf(one)} where text or bytes are expected`);
+    }
+    const bytes = typeof one === "string" ? new TextEncoder().encode(one) : Uint8Array.from(one);
+    collected.push(bytes);
+    length += bytes.length;
+    if (length >= PIECE_BYTES) await flush();
+  }
+  await flush();
+}
+
+async function list(
+  generator: ContentGenerator,
+  { path, context }: Extract<Task, { task: "generate" | "list" }>,
+  conversation: Conversation,
+): Promise<readonly ListedEntry[]> {
+  if (generator.list === undefined) throw new FsError("EIO", "it lists nothing");
+  const { options, match, outline, list, read, signal, log } = contextOf(context, conversation);
+  const about: ListContext = { options, ...(match !== undefined && { match }), outline, list, read, signal, log };
+  const entries: ListedEntry[] = [];
+  for await (const one of await generator.list(path, about)) {
+    const entry: unknown = typeof one === "string" ? { path: one } : one;
+    if (!isRecord(entry) || typeof entry.path !== "string") {
+      throw new FsError("EIO", `it listed ${kindOf(one)} where a name or { path } is expected`);
+    }
+    entries.push({
+      path: entry.path,
+      ...(entry.type === "directory" && { type: "directory" }),
+      ...(typeof entry.description === "string" && { description: entry.description }),
+    });
+  }
+  return entries;
+}
+
+function contextOf(context: PlainContext, { ask, log, signal }: Conversation): GeneratorContext {
+  const { file = { path: "", type: "file", mode: 0, uid: 0, gid: 0, xattrs: new Map() }, ...rest } = context;
+  // The other side answers each question with what the contract says of it.
+  const answer = <T>(question: Parameters<typeof ask>[0], argument = "") => ask(question, argument) as Promise<T>;
+  return {
+    ...rest,
+    file,
+    signal,
+    outline: () => answer("outline"),
+    related: () => answer("related"),
+    list: (path) => answer("list", path),
+    read: (path) => answer("read", path),
+    setting: (name) => answer("setting", name),
+    log: {
+      debug: (message) => log("debug", message),
+      info: (message) => log("info", message),
+      warn: (message) => log("warn", message),
+    },
+  };
+}
+
+async function dispose(): Promise<void> {
+  await Promise.allSettled([...own.values()].map(async (generator) => generator.dispose?.()));
+}
+
+function known(name: string): ContentGenerator {
+  const generator = own.get(name);
+  if (generator === undefined) throw new Error(`the generator ${JSON.stringify(name)} is not loaded`);
+  return generator;
+}
+
+function isBuiltIn(value: unknown): value is BuiltIn {
+  return isRecord(value) && typeof value.use === "string" && typeof value.generate !== "function";
+}
+
+function isGenerator(value: unknown): value is ContentGenerator {
+  return typeof value === "object" && value !== null && "generate" in value && typeof value.generate === "function";
+}
+
+function isMetadata(value: unknown): value is NonNullable<GeneratedHead["metadata"]> {
+  return isRecord(value) && Object.values(value).every((one) => ["string", "number", "boolean"].includes(typeof one));
+}
+
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+}

@@ -1,0 +1,22 @@
+import { FsError } from "../errno.ts";
+
+/** A value as indented JSON with a final newline. Throws FsError EIO for what JSON cannot hold. */
+export function jsonFile(value: unknown, origin: string): string {
+  let compact: string | undefined;
+  try {
+    // A circle is found at once here; with indentation, JavaScriptCore first fills the stack (seconds).
+    compact = JSON.stringify(value);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new FsError("EIO", `${origin} returned a value that JSON cannot hold: ${why}`, { cause });
+  }
+  if (compact === undefined) {
+    throw new FsError("EIO", `${origin} returned ${kindOf(value)} where text, bytes or a JSON value is expected`);
+  }
+  return `${JSON.stringify(JSON.parse(compact), null, 2)}\n`;
+}
+
+/** What kind of value it is, for messages. */
+export function kindOf(value: unknown): string {
+  return value === null ? "null" : typeof value === "undefined" ? "nothing" : `a ${typeof value}`;
+}

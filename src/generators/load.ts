@@ -1,0 +1,150 @@
+/**
+ * Finds and loads the configuration of generators: the built-in ones, those it names, the user's own, and the rules.
+ *
+ * A file that is code runs in a helper process, never in this one.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, extname, join } from "node:path";
+import type { BuiltIn } from "./config.ts";
+import type { ContentGenerator } from "./generator.ts";
+import type { Description } from "./helper/messages.ts";
+import { sourceGenerators } from "./index.ts";
+import { isRecord, type Options } from "./options.ts";
+import { OwnCode } from "./own.ts";
+import { compileRules, type Rule, Rules } from "./rules.ts";
+import type { SourceGenerator } from "./source.ts";
+
+/** Names of the file, best first. */
+export const CONFIG_NAMES = ["ts", "js", "json", "yaml", "yml", "toml"].map((ending) => `llmfs.config.${ending}`);
+
+export interface LoadOptions {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** What the user's code prints, line by line. */
+  readonly print: (line: string) => void;
+}
+
+/** One generator and where it is from. */
+export interface LoadedGenerator {
+  readonly generator: ContentGenerator;
+  /** "built in", "sql, with options", or the file. */
+  readonly from: string;
+}
+
+export interface LoadedConfig extends AsyncDisposable {
+  readonly file: string;
+  readonly generators: ReadonlyMap<string, LoadedGenerator>;
+  readonly rules: Rules;
+  /** What is to be in the tree before anybody looks. */
+  readonly plants: readonly Planted[];
+}
+
+/** A file or a directory that a rule makes exist. */
+export interface Planted {
+  readonly path: string;
+  readonly type: "file" | "directory";
+  readonly generator: string;
+  readonly refresh?: Rule["refresh"];
+}
+
+/** The configuration file in a directory, if there is one. */
+export function findConfig(directory: string): string | undefined {
+  return CONFIG_NAMES.map((name) => join(directory, name)).find((file) => existsSync(file));
+}
+
+/** Rejects with Error that names the file and what is wrong with it. */
+export async function loadConfig(file: string, options: LoadOptions): Promise<LoadedConfig> {
+  const own = new OwnCode(file, options);
+  const built = sourceGenerators({ base: dirname(file), ...options });
+  try {
+    const description = await readFile(file, own);
+    const generators = new Map<string, LoadedGenerator>();
+    for (const [name, generator] of built) generators.set(name, { generator, from: "built in" });
+    const named = new Map<string, BuiltIn>();
+    for (const [name, about] of Object.entries(description.generators)) {
+      if ("builtIn" in about) {
+        const generator = built.get(about.builtIn.use);
+        if (generator === undefined) throw new Error(`generator "${name}": there is no ${about.builtIn.use} to use`);
+        named.set(name, about.builtIn);
+        generators.set(name, { generator, from: `${about.builtIn.use}, with options from ${file}` });
+      } else generators.set(name, { generator: own.generator(name, about), from: file });
+    }
+    const parts = { named, known: [...generators.keys(), "llm"].sort(), environment: options.environment };
+    const implied = [...generators].flatMap(([name, { generator }]) => impliedRules(name, generator));
+    const rules = new Rules([...compileRules(description.rules, parts), ...compileRules(implied, parts)]);
+    for (const rule of rules.all) await validated(rule, generators.get(rule.generator)?.generator);
+    return {
+      file,
+      generators,
+      rules,
+      plants: rules.all.flatMap((rule) => plantsOf(rule, generators.get(rule.generator)?.generator)),
+      async [Symbol.asyncDispose]() {
+        for (const generator of built.values()) await generator.dispose?.();
+        await own[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await own[Symbol.asyncDispose]();
+    for (const generator of built.values()) await generator.dispose?.();
+    const message = error instanceof Error ? error.message : String(error);
+    throw new Error(message.includes(file) ? message : `${file}: ${message}`, { cause: error });
+  }
+}
+
+async function readFile(file: string, own: OwnCode): Promise<Description> {
+  switch (extname(file)) {
+    case ".ts":
+    case ".js":
+    case ".mts":
+    case ".mjs":
+      return own.describe();
+    case ".json":
+      return described(JSON.parse(readFileSync(file, "utf8")));
+    case ".yaml":
+    case ".yml":
+      return described(Bun.YAML.parse(readFileSync(file, "utf8")));
+    case ".toml":
+      return described(Bun.TOML.parse(readFileSync(file, "utf8")));
+    default:
+      throw new Error("a configuration ends in .ts, .js, .json, .yaml or .toml");
+  }
+}
+
+function described(value: unknown): Description {
+  if (!isRecord(value)) throw new Error("it is no object with generators and rules");
+  const unknown = Object.keys(value).find((key) => key !== "generators" && key !== "rules" && key !== "$schema");
+  if (unknown !== undefined) throw new Error(`there is no ${JSON.stringify(unknown)}; expected generators, rules`);
+  const { generators = {}, rules } = value;
+  if (!isRecord(generators)) throw new Error('"generators" must be an object');
+  const named = Object.entries(generators).map(([name, one]): [string, { builtIn: BuiltIn }] => {
+    if (!isRecord(one) || typeof one.use !== "string") {
+      throw new Error(
+        `generator "${name}" needs "use" with the name of a built-in one; one's own need a .ts or .js file`,
+      );
+    }
+    return [name, { builtIn: { ...one, use: one.use } }];
+  });
+  return { generators: Object.fromEntries(named), rules };
+}
+
+function impliedRules(generator: string, { match = [] }: ContentGenerator): unknown[] {
+  return match.length === 0 ? [] : [{ match, generator }];
+}
+
+async function validated({ name, generator, options }: Rule, checking: ContentGenerator | undefined): Promise<void> {
+  try {
+    await checking?.validate?.(options);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new Error(`${name} (generator "${generator}"): ${message}`, { cause: error });
+  }
+}
+
+function plantsOf({ match, generator, refresh, options }: Rule, maker: SourceGenerator | undefined): Planted[] {
+  const common = { generator, ...(refresh !== undefined && { refresh }) };
+  if (match.literal) return [{ ...common, type: "file", path: `/${match.source.replace(/^\/+/, "")}` }];
+  return lists(maker, options) ? [{ ...common, type: "directory", path: match.root }] : [];
+}
+
+function lists(maker: SourceGenerator | undefined, options: Options): boolean {
+  return maker?.list !== undefined && (maker.lists?.(options) ?? true);
+}

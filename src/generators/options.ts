@@ -1,0 +1,84 @@
+/** Options of a rule, read with a check: each message names the option and what it should be. */
+
+export type Options = Readonly<Record<string, unknown>>;
+
+export function textOption(options: Options, name: string): string | undefined {
+  const value = options[name];
+  if (value === undefined || typeof value === "string") return value;
+  throw new Error(`the option "${name}" must be text`);
+}
+
+export function neededText(options: Options, name: string, example: string): string {
+  const value = textOption(options, name);
+  if (value === undefined || value === "") throw new Error(`the option "${name}" is missing, such as ${example}`);
+  return value;
+}
+
+export function flagOption(options: Options, name: string): boolean {
+  const value = options[name];
+  if (value === undefined) return false;
+  if (typeof value === "boolean") return value;
+  throw new Error(`the option "${name}" must be true or false`);
+}
+
+export function countOption(options: Options, name: string, otherwise: number): number {
+  const value = options[name];
+  if (value === undefined) return otherwise;
+  if (typeof value === "number" && Number.isInteger(value) && value >= 0) return value;
+  throw new Error(`the option "${name}" must be a whole number, 0 or more`);
+}
+
+export function textsOption(options: Options, name: string): readonly string[] {
+  const value = options[name];
+  if (value === undefined) return [];
+  if (typeof value === "string") return [value];
+  if (Array.isArray(value) && value.every((one) => typeof one === "string")) return value;
+  throw new Error(`the option "${name}" must be a list of texts`);
+}
+
+/** An object whose values are texts, numbers or truth values; all become text. */
+export function textMapOption(options: Options, name: string): ReadonlyMap<string, string> {
+  const value = options[name];
+  const map = new Map<string, string>();
+  if (value === undefined) return map;
+  if (!isRecord(value)) throw new Error(`the option "${name}" must be an object of texts`);
+  for (const [key, one] of Object.entries(value)) {
+    if (typeof one !== "string" && typeof one !== "number" && typeof one !== "boolean") {
+      throw new Error(`"${key}" in the option "${name}" must be text`);
+    }
+    map.set(key, String(one));
+  }
+  return map;
+}
+
+/** Refuses options the generator does not know, which are misspelt ones as a rule. */
+export function onlyOptions(options: Options, known: readonly string[]): void {
+  const unknown = Object.keys(options).find((name) => !known.includes(name));
+  if (unknown !== undefined) throw new Error(`there is no option "${unknown}"; there are: ${known.join(", ")}`);
+}
+
+/** "500ms", "90s", "5m", "2h", "1d" in milliseconds; undefined for anything else. */
+export function milliseconds(text: string): number | undefined {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text) ?? [];
+  if (number === undefined || unit === undefined) return undefined;
+  const units = new Map([
+    ["ms", 1],
+    ["s", 1000],
+    ["m", 60_000],
+    ["h", 3_600_000],
+    ["d", 86_400_000],
+  ]);
+  return Number(number) * (units.get(unit) ?? 0);
+}
+
+export function durationOption(options: Options, name: string): number | undefined {
+  const text = textOption(options, name);
+  if (text === undefined) return undefined;
+  const found = milliseconds(text);
+  if (found === undefined) throw new Error(`the option "${name}" must be a length of time, such as "30s"`);
+  return found;
+}
+
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

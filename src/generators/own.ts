@@ -1,0 +1,169 @@
+/**
+ * The user's own generators: objects that keep the contract here and have the code run in a helper process.
+ *
+ * A helper that dies takes all its calls with it. What was alone in it is to blame and fails; the others are tried once
+ * more, one after the other, so that the guilty one is alone when it strikes again.
+ */
+import { FsError } from "../errno.ts";
+import type { ContentGenerator, GeneratorContext, ListContext, ListedEntry } from "./generator.ts";
+import { type CallOptions, Helper, HelperDied, type HelperOptions, type Result } from "./helper/helper.ts";
+import type { Description, GeneratedHead, OwnGenerator, PlainContext, Question, Task } from "./helper/messages.ts";
+
+export class OwnCode implements AsyncDisposable {
+  readonly #file: string;
+  readonly #options: HelperOptions;
+  #helper: Promise<Helper> | undefined;
+  #suspects: Promise<unknown> = Promise.resolve();
+  #disposed = false;
+
+  constructor(file: string, options: HelperOptions) {
+    this.#file = file;
+    this.#options = options;
+  }
+
+  /** Runs the file. Rejects with what it threw. */
+  async describe(): Promise<Description> {
+    const helper = new Helper(this.#options);
+    // No file takes half a minute to be loaded, unless it loops.
+    const stop = AbortSignal.timeout(30_000);
+    try {
+      const { value } = await helper.call({ task: "load", file: this.#file }, { signal: stop });
+      this.#helper = Promise.resolve(helper);
+      // The helper is this same program: the value is what `load` in helper/tasks.ts returns.
+      return value as Description;
+    } catch (error) {
+      helper.kill("its file cannot be loaded");
+      throw error;
+    }
+  }
+
+  generator(name: string, about: OwnGenerator): ContentGenerator {
+    const origin = `generator "${name}"`;
+    return {
+      match: about.match,
+      generate: async (path, context) => {
+        const task: Task = { task: "generate", generator: name, path, context: plainContext(context) };
+        const { value, pieces } = await this.#run(task, origin, questions(context));
+        const { unchanged, metadata } = value as GeneratedHead; // as `generate` in helper/tasks.ts tells it
+        if (unchanged) return { unchanged };
+        return { content: pieces, ...(metadata !== undefined && { metadata }) };
+      },
+      ...(about.validates && {
+        validate: async (options) => void (await this.#run({ task: "validate", generator: name, options }, origin, {})),
+      }),
+      ...(about.lists && {
+        list: async (path, context) => {
+          const task: Task = { task: "list", generator: name, path, context: plainContext(context) };
+          const { value } = await this.#run(task, origin, questions(context));
+          return value as readonly ListedEntry[]; // as `list` in helper/tasks.ts returns it
+        },
+      }),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed = true;
+    const helper = await this.#helper?.catch(() => undefined);
+    await helper?.[Symbol.asyncDispose]();
+  }
+
+  async #run(task: Task, origin: string, options: CallOptions): Promise<Result> {
+    try {
+      return whole(await (await this.#ready()).call(task, options), (again) =>
+        this.#again(again, task, origin, options),
+      );
+    } catch (error) {
+      return this.#again(error, task, origin, options);
+    }
+  }
+
+  async #again(error: unknown, task: Task, origin: string, options: CallOptions): Promise<Result> {
+    options.signal?.throwIfAborted();
+    if (!(error instanceof HelperDied)) throw error;
+    if (error.blame) throw died(origin, error);
+    const turn = this.#suspects.then(async () => {
+      const helper = await this.#ready();
+      const { value, pieces } = await helper.call(task, options);
+      const collected = await Array.fromAsync(pieces);
+      return { value, pieces: given(collected) };
+    });
+    this.#suspects = turn.catch(() => {});
+    return turn.catch((second: unknown) => {
+      throw second instanceof HelperDied ? died(origin, second) : second;
+    });
+  }
+
+  /** The helper with the file loaded: another one if the last is gone. */
+  async #ready(): Promise<Helper> {
+    if (this.#disposed) throw new FsError("ECANCELED", "the generators are disposed of");
+    const helper = await this.#helper?.catch(() => undefined);
+    if (helper?.alive === true) return helper;
+    const fresh = this.#helper;
+    const current = await fresh?.catch(() => undefined);
+    if (current?.alive === true) return current;
+    this.#helper = this.#start();
+    return this.#helper;
+  }
+
+  async #start(): Promise<Helper> {
+    const helper = new Helper(this.#options);
+    await helper.call({ task: "load", file: this.#file }, { signal: AbortSignal.timeout(30_000) });
+    return helper;
+  }
+}
+
+function died(origin: string, error: HelperDied): FsError {
+  return new FsError("EIO", `${origin}: ${error.message}`, { cause: error });
+}
+
+/** A stream that breaks off because the helper died is begun again, if nobody has seen anything of it yet. */
+function whole(result: Result, again: (error: unknown) => Promise<Result>): Result {
+  async function* pieces() {
+    let seen = false;
+    try {
+      for await (const piece of result.pieces) {
+        seen = true;
+        yield piece;
+      }
+    } catch (error) {
+      if (seen && error instanceof HelperDied) throw new FsError("EIO", error.message, { cause: error });
+      yield* (await again(error)).pieces;
+    }
+  }
+  return { value: result.value, pieces: pieces() };
+}
+
+async function* given(pieces: readonly Uint8Array[]) {
+  yield* pieces;
+}
+
+function plainContext(context: Partial<GeneratorContext> & ListContext): PlainContext {
+  const { file, prompts = [], model, options, params = {}, match, previous } = context;
+  return {
+    ...(file !== undefined && { file }),
+    prompts,
+    ...(model !== undefined && { model }),
+    options,
+    params,
+    ...(match !== undefined && { match }),
+    ...(previous !== undefined && { previous }),
+  };
+}
+
+function questions(context: Partial<GeneratorContext> & ListContext): CallOptions {
+  const answer = async (question: Question, argument: string): Promise<unknown> => {
+    switch (question) {
+      case "outline":
+        return context.outline();
+      case "list":
+        return context.list(argument);
+      case "read":
+        return context.read(argument);
+      case "related":
+        return context.related?.();
+      case "setting":
+        return context.setting?.(argument);
+    }
+  };
+  return { signal: context.signal, log: context.log, answer };
+}

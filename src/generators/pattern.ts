@@ -1,0 +1,128 @@
+/**
+ * Patterns of paths: which files a rule is for, and the parts of their paths that it names.
+ *
+ * | in a pattern | stands for |
+ * |---|---|
+ * | `*` | any characters within one name |
+ * | `?` | one character within a name |
+ * | `**` | any number of directories, none too; at the end: everything below |
+ * | `{name}` | as `*`, at least one character, and the generator gets it under that name |
+ * | `{a,b}` | one of these texts |
+ *
+ * What `{name}` stands for may hold any character, also those no file name can: they stand in paths as %2F and the like.
+ */
+
+export interface Pattern {
+  readonly source: string;
+  /** Whether it is one path, rather than many. */
+  readonly literal: boolean;
+  /** The directory below which everything is that it can match: all names before the first wildcard. */
+  readonly root: string;
+  /** Names of its `{name}` parts. */
+  readonly names: readonly string[];
+  /** The parts it names, if the path fits. */
+  match(path: string): ReadonlyMap<string, string> | undefined;
+  /** The path with these values in it, and "*" where a part has none; undefined where the pattern has other wildcards. */
+  fill(values: ReadonlyMap<string, string>): string | undefined;
+}
+
+type Piece =
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "name"; readonly name: string }
+  | { readonly kind: "choice"; readonly texts: readonly string[] }
+  | { readonly kind: "star" | "one" | "deep" };
+
+/** Throws Error with what is wrong with it. */
+export function pattern(source: string): Pattern {
+  const pieces = piecesOf(source.replace(/^\/+/, ""));
+  const names = pieces.flatMap((piece) => (piece.kind === "name" ? [piece.name] : []));
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw new Error(`{${twice}} comes twice in ${JSON.stringify(source)}`);
+  const expression = new RegExp(`^/${pieces.map(expressionOf).join("")}$`, "su");
+  const literal = pieces.every(({ kind }) => kind === "text");
+  return {
+    source,
+    literal,
+    root: rootOf(pieces),
+    names,
+    match(path) {
+      const found = expression.exec(path);
+      if (found === null) return undefined;
+      return new Map(names.map((name, index) => [name, decodeName(found[index + 1] ?? "")]));
+    },
+    fill(values) {
+      let path = "/";
+      for (const piece of pieces) {
+        const value = piece.kind === "name" ? values.get(piece.name) : undefined;
+        if (piece.kind === "text") path += piece.text;
+        else if (value !== undefined && value !== "") path += encodeName(value);
+        else return undefined;
+      }
+      return path;
+    },
+  };
+}
+
+/** A value as part of a file name, so that `decodeName` gives it back. */
+export function encodeName(value: string): string {
+  const encoded = value.replace(/%(?=[0-9a-fA-F]{2})|[/\0]/gu, (character) => hex(character));
+  return /^\.{1,2}$/.test(encoded) ? encoded.replaceAll(".", "%2E") : encoded;
+}
+
+/** "%2F" is "/"; a "%" that no two hexadecimal digits follow stands for itself. */
+export function decodeName(name: string): string {
+  return name.replace(/(?:%[0-9a-fA-F]{2})+/g, (run) => Buffer.from(run.replaceAll("%", ""), "hex").toString("utf8"));
+}
+
+function hex(character: string): string {
+  return `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
+}
+
+function piecesOf(source: string): Piece[] {
+  if (source === "" || source.endsWith("/")) throw new Error("a match is the path of files, and does not end in /");
+  const pieces: Piece[] = [];
+  const token = /(\*\*)|(\*)|(\?)|\{([^{}]*)\}|([^*?{}]+)|([{}])/gsu;
+  for (const [all, deep, star, one, braces, text] of source.matchAll(token)) {
+    if (deep !== undefined) pieces.push({ kind: "deep" });
+    else if (star !== undefined) pieces.push({ kind: "star" });
+    else if (one !== undefined) pieces.push({ kind: "one" });
+    else if (text !== undefined) pieces.push({ kind: "text", text });
+    else if (braces === undefined) throw new Error(`${JSON.stringify(all)} without its other half in ${source}`);
+    else if (braces.includes(",")) pieces.push({ kind: "choice", texts: braces.split(",") });
+    else if (/^[a-zA-Z_]\w*$/.test(braces)) pieces.push({ kind: "name", name: braces });
+    else throw new Error(`${JSON.stringify(all)} in ${source}: a name is made of letters, digits and _`);
+  }
+  return pieces;
+}
+
+function expressionOf(piece: Piece, index: number, pieces: readonly Piece[]): string {
+  switch (piece.kind) {
+    case "text": {
+      // The slash after a "**" is part of what may be absent.
+      const after = pieces[index - 1]?.kind === "deep" ? piece.text.replace(/^\//, "") : piece.text;
+      return quoted(after);
+    }
+    case "name":
+      return "([^/]+?)";
+    case "choice":
+      return `(?:${piece.texts.map(quoted).join("|")})`;
+    case "star":
+      return "[^/]*";
+    case "one":
+      return "[^/]";
+    case "deep": {
+      const next = pieces[index + 1];
+      return next?.kind === "text" && next.text.startsWith("/") ? "(?:[^/]+/)*" : ".*";
+    }
+  }
+}
+
+function rootOf(pieces: readonly Piece[]): string {
+  const [first] = pieces;
+  const text = first?.kind === "text" ? first.text : "";
+  return `/${text.slice(0, Math.max(0, text.lastIndexOf("/")))}`;
+}
+
+function quoted(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+}

@@ -1,0 +1,160 @@
+/**
+ * Rules: which generator makes which file, with which options, and how long its content holds.
+ *
+ * The first rule that matches wins. An attribute of the file (`user.llmfs.generator`) that names another generator than
+ * the default wins over every rule; the options then come from the first rule that matches and names that generator.
+ */
+import type { BuiltIn, RuleConfig } from "./config.ts";
+import { flagOption, isRecord, milliseconds, type Options, onlyOptions, textOption, textsOption } from "./options.ts";
+import { type Pattern, pattern } from "./pattern.ts";
+
+/** How long a content holds: milliseconds, 0 for no time at all. `stale`: the old one is served while a new one is made. */
+export interface Refresh {
+  readonly ms: number;
+  readonly stale: boolean;
+}
+
+export interface Rule {
+  /** For messages: "rule 2". */
+  readonly name: string;
+  readonly match: Pattern;
+  readonly generator: string;
+  readonly options: Options;
+  readonly refresh: Refresh | undefined;
+  readonly timeoutMs: number | undefined;
+}
+
+/** What one file's generation is to be made with. */
+export interface Binding {
+  readonly generator: string;
+  readonly options: Options;
+  readonly params: Readonly<Record<string, string>>;
+  readonly match?: string;
+  readonly refresh?: Refresh;
+  readonly timeoutMs?: number;
+}
+
+/** What a file gets that nobody chose a generator for. */
+const DEFAULT_GENERATOR = "llm";
+
+export class Rules {
+  readonly all: readonly Rule[];
+
+  constructor(all: readonly Rule[]) {
+    this.all = all;
+  }
+
+  /** `chosen` is the file's attribute, or the default. */
+  bind(path: string, chosen: string): Binding {
+    for (const rule of this.all) {
+      if (chosen !== DEFAULT_GENERATOR && rule.generator !== chosen) continue;
+      const found = rule.match.match(path);
+      if (found !== undefined) return bindingOf(rule, found);
+    }
+    return { generator: chosen, options: {}, params: {} };
+  }
+
+  /** The rules whose files a directory may hold, by the directory's path, for generators that list. */
+  below(path: string, generator: string): readonly Rule[] {
+    return this.all.filter(({ match, generator: name }) => name === generator && isBelow(path, match.root));
+  }
+}
+
+function bindingOf(rule: Rule, found: ReadonlyMap<string, string>): Binding {
+  return {
+    generator: rule.generator,
+    options: rule.options,
+    params: Object.fromEntries(found),
+    match: rule.match.source,
+    ...(rule.refresh === undefined ? {} : { refresh: rule.refresh }),
+    ...(rule.timeoutMs === undefined ? {} : { timeoutMs: rule.timeoutMs }),
+  };
+}
+
+function isBelow(path: string, root: string): boolean {
+  return root === "/" || path === root || path.startsWith(`${root}/`);
+}
+
+/** As in `user.llmfs.refresh`: "always", "300s", "300s stale". */
+export function refreshText({ ms, stale }: Refresh): string {
+  return ms === 0 ? "always" : `${ms / 1000}s${stale ? " stale" : ""}`;
+}
+
+/** What a rule may be made of besides its own words. */
+export interface RuleParts {
+  /** The built-in generators that the configuration gave names to. */
+  readonly named: ReadonlyMap<string, BuiltIn>;
+  /** Every name a rule may use. */
+  readonly known: readonly string[];
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+/** Throws Error that names the rule and what is wrong with it. */
+export function compileRules(value: unknown, parts: RuleParts): Rule[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) throw new Error('"rules" must be a list');
+  return value.flatMap((one: unknown, index) => {
+    const name = `rule ${index + 1}`;
+    try {
+      return compileRule(one, name, parts);
+    } catch (error) {
+      throw new Error(`${name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    }
+  });
+}
+
+const KNOWN: readonly (keyof RuleConfig)[] = ["match", "generator", "options", "refresh", "stale", "timeout"];
+
+function compileRule(value: unknown, name: string, parts: RuleParts): Rule[] {
+  if (!isRecord(value)) throw new Error("a rule is an object with match and generator");
+  onlyOptions(value, KNOWN);
+  const patterns = textsOption(value, "match");
+  if (patterns.length === 0) throw new Error('"match" is missing, such as "reports/**/*.csv"');
+  const generator = textOption(value, "generator") ?? "";
+  if (!parts.known.includes(generator)) {
+    throw new Error(`there is no generator ${JSON.stringify(generator)}; there are: ${parts.known.join(", ")}`);
+  }
+  const { options = {} } = value;
+  if (!isRecord(options)) throw new Error('"options" must be an object');
+  const { use: _, ...settings } = parts.named.get(generator) ?? { use: "" };
+  const filled = interpolated({ ...settings, ...options }, parts.environment);
+  const refresh = refreshOf(textOption(value, "refresh"), flagOption(value, "stale"));
+  const timeoutMs = timeoutOf(textOption(value, "timeout"));
+  return patterns.map((source) => ({
+    name,
+    match: pattern(source),
+    generator,
+    options: isRecord(filled) ? filled : {},
+    refresh,
+    timeoutMs,
+  }));
+}
+
+function refreshOf(text: string | undefined, stale: boolean): Refresh | undefined {
+  if (text === undefined || text === "once") return undefined;
+  if (text === "always") return { ms: 0, stale: false };
+  const ms = milliseconds(text);
+  if (ms === undefined) throw new Error(`refresh ${JSON.stringify(text)}: expected once, always or a time such as 5m`);
+  return { ms, stale: stale && ms > 0 };
+}
+
+function timeoutOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const ms = milliseconds(text);
+  if (ms === undefined || ms === 0) throw new Error(`timeout ${JSON.stringify(text)}: expected a time such as 30s`);
+  return ms;
+}
+
+/** `${NAME}` in every text, however deep, becomes that variable's value. Throws for one that is not set. */
+function interpolated(value: unknown, environment: RuleParts["environment"]): unknown {
+  if (typeof value === "string") {
+    return value.replace(/\$\{([A-Za-z_]\w*)\}/g, (_, name: string) => {
+      const found = environment[name];
+      if (found === undefined) throw new Error(`the environment variable ${name} is not set`);
+      return found;
+    });
+  }
+  if (Array.isArray(value)) return value.map((one: unknown) => interpolated(one, environment));
+  if (!isRecord(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, interpolated(one, environment)]));
+}

@@ -1,0 +1,17 @@
+import type { ContentGenerator } from "./generator.ts";
+import type { Options } from "./options.ts";
+
+/** A built-in generator that gets content from somewhere else than a model. */
+export interface SourceGenerator extends ContentGenerator {
+  /** Whether it lists directories when it has these options. */
+  lists?(options: Options): boolean;
+}
+
+/** What such generators are made of. */
+export interface SourceParts {
+  /** The directory of the configuration file: relative paths in options begin there. */
+  readonly base: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** What helper processes print. */
+  readonly print: (line: string) => void;
+}

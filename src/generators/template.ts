@@ -1,0 +1,123 @@
+/**
+ * Liquid templates as content.
+ *
+ * | option | |
+ * |---|---|
+ * | `template` | a file, relative to the configuration file |
+ * | `text` | the template itself |
+ * | `folder` | a folder of templates, which appears in the tree as it is; `a.md.liquid` becomes `a.md` |
+ * | `vars` | any data, as the variable `vars` |
+ * | `env` | names of environment variables, as the variable `env` |
+ *
+ * Variables: `path`, `params`, `file` (mode, description …), `prompts`, `vars`, `env`, `tree` (all entries). Includes are
+ * files of the tree: `{% include "/header.liquid" %}`; `{{ "/views/top.csv" | read }}` is a file's text as it is, and the
+ * filters `parse_json` and `parse_csv` (rows as objects) take it apart. A file that is pending is made first.
+ */
+import { readdir } from "node:fs/promises";
+import { join, normalize, posix, resolve } from "node:path";
+import { FsError } from "../errno.ts";
+import { parseCsv } from "./csv.ts";
+import type { GeneratorContext, ListedEntry } from "./generator.ts";
+import { isRecord, neededText, type Options, onlyOptions, textOption, textsOption } from "./options.ts";
+import { pattern } from "./pattern.ts";
+import type { SourceGenerator, SourceParts } from "./source.ts";
+
+const ENDING = ".liquid";
+/** A template that loops is stopped: it shares a thread with everybody else's content. */
+const RENDER_MS = 10_000;
+const MEMORY_UNITS = 100_000_000;
+
+export function templateGenerator({ base, environment }: SourceParts): SourceGenerator {
+  return {
+    lists: (options) => options.folder !== undefined,
+    validate(options) {
+      onlyOptions(options, ["template", "text", "folder", "vars", "env"]);
+      const given = ["template", "text", "folder"].filter((name) => options[name] !== undefined);
+      if (given.length !== 1) throw new Error('it needs one of the options "template", "text" and "folder"');
+      neededText(options, given[0] ?? "", '"./report.md.liquid"');
+      textsOption(options, "env");
+    },
+    async generate(path, context) {
+      const { Liquid } = await import("liquidjs");
+      const { options } = context;
+      const [name, text] = await source(path, context, base);
+      const liquid = new Liquid({
+        fs: {
+          readFile: async (file) => (file === name ? text : new TextDecoder().decode(await context.read(file))),
+          readFileSync: () => "",
+          exists: async () => true,
+          existsSync: () => true,
+          resolve: (folder, file) => (file === name ? name : posix.resolve("/", folder, file)),
+        },
+        root: [posix.dirname(path)],
+        relativeReference: false,
+        ownPropertyOnly: true,
+        renderLimit: RENDER_MS,
+        parseLimit: MEMORY_UNITS,
+        memoryLimit: MEMORY_UNITS,
+      });
+      liquid.registerFilter("read", async (file: unknown) =>
+        new TextDecoder().decode(await context.read(posix.resolve(posix.dirname(path), String(file)))),
+      );
+      liquid.registerFilter("parse_json", (json: unknown) => JSON.parse(String(json)));
+      liquid.registerFilter("parse_csv", (csv: unknown) => parseCsv(String(csv)));
+      const { mode, uid, gid, description } = context.file;
+      const variables = {
+        path,
+        params: context.params,
+        prompts: context.prompts,
+        file: { mode: mode.toString(8), uid, gid, description },
+        vars: isRecord(options.vars) ? options.vars : {},
+        env: Object.fromEntries(textsOption(options, "env").map((key) => [key, environment[key] ?? ""])),
+        tree: () => context.outline(),
+      };
+      try {
+        const rendered: unknown = await liquid.renderFile(name, variables);
+        return { content: String(rendered) };
+      } catch (error) {
+        throw explained(error);
+      }
+    },
+    async list(_path, { options }) {
+      const folder = resolve(base, neededText(options, "folder", '"./templates"'));
+      const files = await readdir(folder, { withFileTypes: true, recursive: true });
+      return files
+        .filter((entry) => entry.isFile())
+        .map((entry): ListedEntry => {
+          const file = join(entry.parentPath, entry.name).slice(folder.length + 1);
+          return { path: file.endsWith(ENDING) ? file.slice(0, -ENDING.length) : file };
+        });
+    },
+  };
+}
+
+/** The template's name, for messages, and its text. */
+async function source(path: string, { options, match }: GeneratorContext, base: string): Promise<[string, string]> {
+  const text = textOption(options, "text");
+  if (text !== undefined) return [`${path}${ENDING}`, text];
+  for (const file of candidates(path, options, match, base)) {
+    const found = Bun.file(file);
+    if (await found.exists()) return [file, await found.text()];
+  }
+  throw new FsError("ENOENT", `${path}: there is no template ${candidates(path, options, match, base)[0]}`);
+}
+
+function candidates(path: string, options: Options, match: string | undefined, base: string): readonly string[] {
+  const folder = textOption(options, "folder");
+  if (folder === undefined) return [resolve(base, neededText(options, "template", '"./report.md.liquid"'))];
+  const root = match === undefined ? "/" : pattern(match).root;
+  const below = normalize(path.slice(root.length));
+  if (below.split("/").includes("..")) return [];
+  const file = join(resolve(base, folder), below);
+  return [`${file}${ENDING}`, file];
+}
+
+/** Liquid's messages end in file, line and column; an errno that a file in the tree gave is kept. */
+function explained(error: unknown): Error {
+  const original = isRecord(error) && error.originalError instanceof Error ? error.originalError : undefined;
+  const message = error instanceof Error ? error.message : String(error);
+  const inner = error instanceof FsError ? error : original instanceof FsError ? original : undefined;
+  return inner === undefined
+    ? new FsError("EIO", message, { cause: error })
+    : new FsError(inner.code, message, { cause: error });
+}

@@ -35,8 +35,9 @@ export type ControlFiles = Readonly<Record<string, Producer>>;
 
 interface Stream {
   readonly production: Production;
-  /** What was made and not read. */
-  rest: Uint8Array;
+  /** The piece that was made last, and where in the file it begins. */
+  piece: Uint8Array;
+  start: number;
 }
 
 export class Control {
@@ -76,29 +77,32 @@ export class Control {
     if (producer === undefined) throw new FsError("ENOENT");
     if (writable(flags)) throw new FsError("EACCES", "this control file can only be read");
     const fh = this.#nextFh++;
-    this.#streams.set(fh, { production: producer(), rest: new Uint8Array(0) });
-    return { fh, open_flags: abi.FOPEN_DIRECT_IO | abi.FOPEN_STREAM | abi.FOPEN_NONSEEKABLE, backing_id: 0 };
+    this.#streams.set(fh, { production: producer(), piece: new Uint8Array(0), start: 0 });
+    return { fh, open_flags: abi.FOPEN_DIRECT_IO, backing_id: 0 };
   }
 
   /**
-   * The next bytes, wherever the caller believes to be: such a file is a stream, and the kernel refuses to seek in it.
-   * Undefined when the handle is not one of ours.
+   * What is at `offset`. Programs that seek a little (`head` goes back to where its lines ended) are served from the
+   * last piece; one that goes back further gets ESPIPE, as what was there is not kept. Undefined when the handle is not
+   * one of ours.
    */
-  read(fh: number, size: number, target: Buffer): number | undefined {
+  read(fh: number, offset: number, size: number, target: Buffer): number | undefined {
     if (fh < FIRST_FH) return undefined;
     const stream = this.#streams.get(fh);
     if (stream === undefined) throw new FsError("EBADF");
+    if (offset < stream.start) throw new FsError("ESPIPE", "what was there before is not kept");
     let length = 0;
     while (length < size) {
-      if (stream.rest.length === 0) {
+      const within = offset + length - stream.start;
+      if (within >= stream.piece.length) {
         const piece = stream.production.next();
         if (piece === undefined) break;
-        stream.rest = piece;
+        stream.start += stream.piece.length;
+        stream.piece = piece;
         continue;
       }
-      const part = stream.rest.subarray(0, size - length);
+      const part = stream.piece.subarray(within, within + size - length);
       target.set(part, length);
-      stream.rest = stream.rest.subarray(part.length);
       length += part.length;
     }
     return length;

@@ -122,7 +122,7 @@ export function fileOperations(mount: Mount) {
     },
 
     read({ fh, offset, size }, header, target) {
-      const controlled = control.read(fh, size, target);
+      const controlled = control.read(fh, offset, size, target);
       if (controlled !== undefined) return controlled;
       const file = fileOf(fh, header.nodeid);
       return file.read(offset, size < target.length ? target.subarray(0, size) : target);

@@ -79,17 +79,30 @@ describe("a control file", () => {
     expect(fs.kernel.readAll(one.nodeid, one.fh).toString()).toBe("1\n");
   });
 
-  test("is a stream that the kernel keeps nothing of", () => {
+  test("is one that the kernel keeps nothing of", () => {
     using fs = withControl();
     const { open_flags } = fs.kernel.call("open", fs.node("/.llmfs/hello"), {});
-    expect(open_flags).toBe(abi.FOPEN_DIRECT_IO | abi.FOPEN_STREAM | abi.FOPEN_NONSEEKABLE);
+    expect(open_flags).toBe(abi.FOPEN_DIRECT_IO);
   });
 
   test("is read in pieces of any size", () => {
     using fs = withControl();
     const { nodeid, fh } = fs.open("/.llmfs/hello");
-    const read = (size: number) => fs.kernel.call("read", nodeid, { fh, size }).toString();
-    expect([read(2), read(2), read(2), read(2)]).toEqual(["he", "ll", "o", ""]);
+    const read = (offset: number) => fs.kernel.call("read", nodeid, { fh, offset, size: 2 }).toString();
+    expect([read(0), read(2), read(4), read(5)]).toEqual(["he", "ll", "o", ""]);
+  });
+
+  test("can be read again from a place in the last piece, and not from before it", () => {
+    let left = 3;
+    using fs = served({
+      control: () => ({ three: () => ({ next: () => (left-- > 0 ? Buffer.from(`piece ${left}\n`) : undefined) }) }),
+    });
+    const { nodeid, fh } = fs.open("/.llmfs/three");
+    const read = (offset: number, size: number) => fs.kernel.call("read", nodeid, { fh, offset, size }).toString();
+    expect(read(0, 10)).toBe("piece 2\npi");
+    expect(read(8, 4)).toBe("piec");
+    expect(() => read(0, 4)).toThrow("ESPIPE");
+    expect(read(12, 100)).toBe("e 1\npiece 0\n");
   });
 
   test("tells its producer when it is closed, read to the end or not", () => {

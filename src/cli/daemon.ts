@@ -1,4 +1,5 @@
 /** The process behind a background mount: takes its assignment from the launcher, reports, and then lives alone. */
+import { readdirSync, readlinkSync } from "node:fs";
 import { close, dup2, O_RDWR, open, setsid } from "../libc.ts";
 import type { Assignment, Outcome } from "./background.ts";
 import { explain } from "./failures.ts";
@@ -54,6 +55,25 @@ function leaveTerminal(): void {
   process.disconnect?.();
   process.chdir("/");
   const nowhere = open("/dev/null", O_RDWR);
-  for (const fd of [0, 1, 2]) dup2(nowhere, fd);
+  for (const fd of terminalDescriptors()) dup2(nowhere, fd);
   close(nowhere);
+}
+
+/**
+ * 0, 1 and 2, and all that lead where they lead: Bun opens a second one for `process.stderr`, which a library may touch,
+ * and whoever reads a pipe from us would wait for its end for ever.
+ */
+function terminalDescriptors(): readonly number[] {
+  const descriptors = readdirSync("/proc/self/fd").map(Number);
+  const target = (fd: number) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      // The one this directory was read by.
+      return "";
+    }
+  };
+  // A regular file may also be where the log goes.
+  const left = [0, 1, 2].map(target).filter((path) => /^(pipe|socket):|^\/dev\/(pts|tty|console)/.test(path));
+  return descriptors.filter((fd) => fd <= 2 || left.includes(target(fd)));
 }

@@ -60,10 +60,15 @@ export function contentOf(path: string): string {
   return `content of ${path}\nagain: content of ${path}\n`;
 }
 
+/** A server, an empty directory to mount at, and nothing mounted. Dispose it (`await using`). */
+export async function unmounted(answer?: FileAnswer): Promise<Mounted> {
+  return new Mounted(new Sandbox(), await openaiServer(), answer);
+}
+
 /** Mounts. Dispose it (`await using`). */
 export async function mounted(options: MountedOptions = {}): Promise<Mounted> {
-  const sandbox = new Sandbox();
-  const mount = new Mounted(sandbox, await openaiServer(), options.answer);
+  const mount = await unmounted(options.answer);
+  const { sandbox } = mount;
   const snapshot = options.snapshot ?? snapshotOf(options.pending ?? []);
   writeFileSync(sandbox.at("from.json"), snapshot);
   const args = ["--from", "from.json", ...mount.modelArgs(options.baseUrl), ...(options.args ?? [])];
@@ -88,6 +93,8 @@ export class Mounted implements AsyncDisposable {
   readonly dir: string;
   /** May be replaced at any time; holds for requests that come after. */
   answer: FileAnswer;
+  /** What the server answers when it is asked for a tree. */
+  tree: Behaviour = { status: 400 };
 
   constructor(sandbox: Sandbox, server: OpenaiServer, answer: FileAnswer = (path) => ({ stream: contentOf(path) })) {
     this.sandbox = sandbox;
@@ -96,7 +103,7 @@ export class Mounted implements AsyncDisposable {
     this.answer = answer;
     server.script((request) => {
       const path = pathOf(request);
-      return path === undefined ? { status: 400 } : this.answer(path, request);
+      return path === undefined ? this.tree : this.answer(path, request);
     });
   }
 

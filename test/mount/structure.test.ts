@@ -1,0 +1,177 @@
+/** A tree from a prompt, and answers that would do harm. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { EXIT } from "../../src/cli/exit.ts";
+import { contentOf, describeMounted, unmounted } from "../support/mounted.ts";
+import { BINARY, mountedType } from "../support/program.ts";
+
+setDefaultTimeout(30_000);
+
+const TREE = {
+  directories: [{ path: "src", description: "the code", prompt: "Write C." }],
+  files: [
+    { path: "README.md", description: "what it is" },
+    { path: "src/main.c", description: "the program" },
+    { path: "src/deep/er/util.h", description: "helpers" },
+    { path: "__proto__", description: "a name like any other" },
+    { path: "with blank é 🎉.txt", description: "" },
+  ],
+  symlinks: [{ path: "docs", target: "README.md" }],
+  unfinished: [],
+};
+
+describeMounted("mount --prompt", () => {
+  test("lays the tree out with one request, and looking at it causes none", async () => {
+    await using m = await unmounted();
+    m.tree = { whole: JSON.stringify(TREE) };
+    await m.mount(["--prompt", "a small C project", ...m.modelArgs()]);
+    expect(await m.out("find . | sort")).toBe(
+      [
+        ".",
+        "./README.md",
+        "./__proto__",
+        "./docs",
+        "./src",
+        "./src/deep",
+        "./src/deep/er",
+        "./src/deep/er/util.h",
+        "./src/main.c",
+        "./with blank é 🎉.txt",
+        "",
+      ].join("\n"),
+    );
+    await m.out("ls -lR; du -a; stat src/main.c; getfattr -R -d .");
+    expect(await m.xattr("src/main.c", "description")).toBe("the program");
+    expect(m.server.requests.length).toBe(1);
+    expect(await m.out("cat docs src/main.c")).toBe(contentOf("README.md") + contentOf("src/main.c"));
+    expect(m.server.requests.length).toBe(3);
+    const sent = JSON.stringify(m.server.received(2).body);
+    for (const words of ["a small C project", "Write C.", "the program", "util.h"]) expect(sent).toContain(words);
+  });
+
+  test("lets go of its standard error when it is ready, whatever was printed on the way", async () => {
+    await using m = await unmounted();
+    m.tree = { whole: JSON.stringify(TREE) };
+    const child = m.sandbox.start(["mount", m.dir, "--prompt", "a site", ...m.modelArgs()], { program: BINARY });
+    // Ends with the last writer: the process in the background must not be one.
+    expect(await new Response(child.stderr).text()).toContain("laying out the tree");
+    expect(mountedType(m.dir)).toBe("fuse.llmfs");
+  });
+
+  test("works with a server that streams, fences its JSON and talks around it", async () => {
+    await using m = await unmounted();
+    m.tree = { stream: ["Here you are:\n```json\n", JSON.stringify(TREE, null, 2), "\n```\nEnjoy!"] };
+    await m.mount(["--prompt", "a small C project", ...m.modelArgs()]);
+    expect(await m.out("cat src/main.c")).toBe(contentOf("src/main.c"));
+  });
+});
+
+const file = (path: string) => ({ files: [{ path, description: "" }] });
+const broken = JSON.stringify(TREE).slice(0, -30);
+
+/** Name of the case, the model's answer, what the user is told. */
+const HOSTILE: readonly (readonly [string, string, string])[] = [
+  ["a path that leaves the tree", JSON.stringify(file("../../etc/llmfs-was-here")), '"." and ".."'],
+  ["a path that leaves it in the middle", JSON.stringify(file("a/../../../tmp/llmfs-was-here")), '"." and ".."'],
+  ["an absolute path", JSON.stringify(file("/etc/llmfs-was-here")), "relative to the root"],
+  ["a NUL", JSON.stringify(file("a\0b")), "U+0000"],
+  ["a newline", JSON.stringify(file("a\nb")), "U+000A"],
+  ["a name of 256 bytes", JSON.stringify(file("n".repeat(256))), "longer than 255 bytes"],
+  ["half a character", JSON.stringify(file("\ud800")), "UTF-8"],
+  ["an empty name", JSON.stringify(file("a//b")), "empty"],
+  ["the control directory", JSON.stringify(file(".llmfs/status.json")), "reserved"],
+  [
+    "a hundred thousand files",
+    JSON.stringify({ files: Array.from({ length: 100_000 }, (_, index) => ({ path: `f${index}`, description: "" })) }),
+    "at most 10000",
+  ],
+  ["a path a thousand deep", JSON.stringify(file(`${"a/".repeat(1000)}f`)), "levels deep"],
+  [
+    "a file that is a directory too",
+    JSON.stringify({
+      files: [
+        { path: "a", description: "" },
+        { path: "a/b", description: "" },
+      ],
+    }),
+    "cannot be in it",
+  ],
+  [
+    "a path twice",
+    JSON.stringify({
+      files: [
+        { path: "a", description: "" },
+        { path: "a", description: "" },
+      ],
+    }),
+    "more than once",
+  ],
+  [
+    "a symlink out of the tree",
+    JSON.stringify({
+      files: [{ path: "a", description: "" }],
+      symlinks: [{ path: "l", target: "../../../etc/passwd" }],
+    }),
+    "symlink",
+  ],
+  [
+    "an absolute symlink",
+    JSON.stringify({ files: [{ path: "a", description: "" }], symlinks: [{ path: "l", target: "/etc/passwd" }] }),
+    "symlink",
+  ],
+  [
+    "a file through a symlink",
+    JSON.stringify({ files: [{ path: "l/a", description: "" }], symlinks: [{ path: "l", target: "." }] }),
+    "cannot be in it",
+  ],
+  ["nothing", JSON.stringify({ files: [] }), "empty"],
+  ["another shape", JSON.stringify([1, 2, 3]), "not a JSON object"],
+  ["lists that are none", JSON.stringify({ files: "many" }), "not a list"],
+  ["no JSON", "I cannot do that, Dave.", "not JSON"],
+  ["half of its JSON", broken, "not JSON"],
+  ["JSON of a million brackets", "[".repeat(1_000_000), "JSON"],
+];
+
+describeMounted("a model that lays out", () => {
+  test.each(HOSTILE)("%s is asked to correct it, and then nothing is mounted", async (_, answer, told) => {
+    await using m = await unmounted();
+    m.tree = { whole: answer };
+    const before = readdirSync("/etc").concat(readdirSync("/tmp"), readdirSync("/"));
+    const { status, stdout, stderr } = await m.sandbox.llmfs(
+      ["mount", m.dir, "--prompt", "a site", "--mode", "off", ...m.modelArgs()],
+      {
+        program: BINARY,
+      },
+    );
+    expect([status, stdout]).toEqual([EXIT.answer.code, ""]);
+    expect(stderr).toContain(told);
+    expect(stderr.length).toBeLessThan(10_000);
+    expect([mountedType(m.dir), readdirSync(m.dir)]).toEqual([undefined, []]);
+    const after = readdirSync("/etc").concat(readdirSync("/tmp"), readdirSync("/"));
+    expect(after.filter((name) => name.includes("was-here"))).toEqual(
+      before.filter((name) => name.includes("was-here")),
+    );
+    // Asked once, and told twice what was wrong.
+    expect(m.server.requests.length).toBe(3);
+  });
+
+  test("rubbish first and a good tree when told so is mounted", async () => {
+    await using m = await unmounted();
+    let answers = 0;
+    m.tree = () => ({ whole: JSON.stringify(answers++ === 0 ? file("../x") : TREE) });
+    await m.mount(["--prompt", "a site", ...m.modelArgs()]);
+    expect(await m.out("ls")).toContain("README.md");
+    expect(JSON.stringify(m.server.received(1).body)).toContain("That answer cannot be used");
+  });
+
+  test("its tree through a cut connection is asked again; a silent one ends with --timeout", async () => {
+    await using m = await unmounted();
+    m.server.script({ hang: true });
+    const { status, stderr } = await m.sandbox.llmfs(
+      ["mount", m.dir, "--prompt", "a site", "--timeout", "300ms", ...m.modelArgs()],
+      { program: BINARY },
+    );
+    expect([status, mountedType(m.dir)]).toEqual([EXIT.model.code, undefined]);
+    expect(stderr).toContain("0.3 s");
+  });
+});

@@ -27,6 +27,7 @@ const OF_MODEL = {
   refusal: "answer",
   truncated: "answer",
   empty: "answer",
+  unusable: "answer",
   cancelled: "failure",
   unrecorded: "unrecorded",
 } satisfies Record<LlmErrorKind, ExitName>;

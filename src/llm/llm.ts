@@ -87,6 +87,7 @@ export interface LanguageModel {
  * | `refusal` | the model, or a content filter, declines |
  * | `truncated` | cut by the length limit |
  * | `empty` | an answer without text |
+ * | `unusable` | an answer that is not what was asked for, after all repairs |
  * | `cancelled` | the caller's signal |
  * | `unrecorded` | replaying, and this request has no recording |
  */
@@ -102,6 +103,7 @@ export type LlmErrorKind =
   | "refusal"
   | "truncated"
   | "empty"
+  | "unusable"
   | "cancelled"
   | "unrecorded";
 

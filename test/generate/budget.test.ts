@@ -190,6 +190,7 @@ describe("a failure", () => {
     timeout: true,
     server: true,
     truncated: true,
+    unusable: true,
     refusal: true,
     empty: true,
     cancelled: true,

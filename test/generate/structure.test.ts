@@ -70,7 +70,7 @@ describe("a bad answer", () => {
     const model = scriptedModel("not even JSON");
     const error = await failure(lay(model, { repairs: 1 }));
     expect(model.requests).toHaveLength(2);
-    expect(error.kind).toBe("server");
+    expect(error.kind).toBe("unusable");
     expect(error.message).toMatch(/^m gave no usable tree in 2 answers; try .*not JSON/s);
   });
 

@@ -1,7 +1,7 @@
 /**
  * The C library, through bun:ffi: the system calls that Bun has no API for.
  *
- * A shared leaf: the only file that imports "bun:ffi", and it imports nothing of llmfs but errno. Every function returns what the
+ * A shared leaf: the only file that imports "bun:ffi", and it imports nothing of llmfs but errno and wide. Every function returns what the
  * system call returns and throws SystemError where it fails, except those of the request loop (`read`, `write`,
  * `pread`, `pwrite`, `poll`), which return the negative errno, because there failure is an ordinary answer.
  *
@@ -9,6 +9,7 @@
  */
 import { dlopen, FFIType, type Pointer, ptr, toArrayBuffer } from "bun:ffi";
 import { errnoName, FsError } from "./errno.ts";
+import { type Wide, wide } from "./wide.ts";
 
 const SYMBOLS = {
   __errno_location: { args: [], returns: "ptr" },
@@ -149,12 +150,12 @@ export function write(fd: number, buffer: Pointer | Uint8Array, length: number):
 }
 
 /** Bytes read, or the negative errno. */
-export function pread(fd: number, buffer: Uint8Array, length: number, offset: number): number {
+export function pread(fd: number, buffer: Uint8Array, length: number, offset: Wide): number {
   return length === 0 ? 0 : orErrno(load().pread(fd, buffer, length, offset));
 }
 
 /** Bytes written, or the negative errno. */
-export function pwrite(fd: number, buffer: Uint8Array, length: number, offset: number): number {
+export function pwrite(fd: number, buffer: Uint8Array, length: number, offset: Wide): number {
   return length === 0 ? 0 : orErrno(load().pwrite(fd, buffer, length, offset));
 }
 
@@ -170,7 +171,7 @@ export function poll(entries: Pointer, count: number, timeoutMs: number): number
   return orErrno(load().poll(entries, count, timeoutMs));
 }
 
-export function ftruncate(fd: number, size: number): void {
+export function ftruncate(fd: number, size: Wide): void {
   check("ftruncate", load().ftruncate(fd, size));
 }
 
@@ -178,13 +179,14 @@ export const FALLOC_FL_KEEP_SIZE = 1;
 export const FALLOC_FL_PUNCH_HOLE = 2;
 
 /** 0, or the negative errno. */
-export function fallocate(fd: number, mode: number, offset: number, length: number): number {
+export function fallocate(fd: number, mode: number, offset: Wide, length: Wide): number {
   return orErrno(load().fallocate(fd, mode, offset, length));
 }
 
 /** The new offset, or the negative errno. */
-export function lseek(fd: number, offset: number, whence: number): number {
-  return orErrno(load().lseek(fd, offset, whence));
+export function lseek(fd: number, offset: Wide, whence: number): Wide {
+  const result = load().lseek(fd, offset, whence);
+  return typeof result === "bigint" ? wide(result) : orErrno(result);
 }
 
 const onArm = process.arch === "arm64";
@@ -209,6 +211,12 @@ export function fstat(fd: number, into: FileStat): void {
   into.blocks = statField(16);
   into.mtime = statField(22);
   into.mtimeNsec = statBuffer[24] ?? 0;
+}
+
+/** The size of an open file, to the byte also where FileStat rounds it. */
+export function sizeOf(fd: number, stat: FileStat): Wide {
+  fstat(fd, stat);
+  return wide((BigInt(statBuffer[13] ?? 0) << 32n) | BigInt((statBuffer[12] ?? 0) >>> 0));
 }
 
 /** The 64-bit field whose low half is the nth word. */

@@ -11,6 +11,7 @@ import { type Inode, S_IFMT, S_ISGID, S_ISUID } from "../tree/inode.ts";
 import { NAME_MAX } from "../tree/path.ts";
 import { PAGE } from "../tree/store.ts";
 import { removeXattr } from "../tree/xattrs.ts";
+import { atMost, type Wide } from "../wide.ts";
 import { KEEP_SECONDS } from "./caching.ts";
 import type { Mount } from "./mount.ts";
 
@@ -101,10 +102,10 @@ function attrReply(mount: Mount, inode: Inode): StructValue<typeof abi.attrOut> 
   return { attr_valid: keepSeconds(inode), attr_valid_nsec: 0, attr: attributes(mount, inode) };
 }
 
-function sizeOf(mount: Mount, inode: Inode): number {
+function sizeOf(mount: Mount, inode: Inode): Wide {
   switch (inode.kind) {
     case "file":
-      return inode.lazy ? claimedSize(mount, inode) : inode.size;
+      return inode.lazy ? claimedSize(mount, inode) : inode.exactSize;
     case "directory":
       return (2 + inode.size) * DIRENT_SIZE;
     case "symlink":
@@ -174,7 +175,7 @@ export function attributeOperations(mount: Mount) {
       if ((valid & abi.FATTR_SIZE) !== 0) {
         const file = nodes.file(header.nodeid);
         if (mount.control.owns(file)) throw new FsError("EPERM");
-        mount.beforeChange(file, Math.min(request.size, file.size));
+        mount.beforeChange(file, atMost(request.size, file.size));
         file.truncate(request.size);
         mount.changed(file);
         file.touchMtime(tree.clock);

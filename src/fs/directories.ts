@@ -30,11 +30,11 @@ export function directoryOperations(mount: Mount) {
 
   return {
     readdir({ offset, size }, header, target) {
-      return list(nodes.directory(header.nodeid), offset, size, target, false);
+      return list(nodes.directory(header.nodeid), Number(offset), size, target, false);
     },
 
     readdirplus({ offset, size }, header, target) {
-      return list(nodes.directory(header.nodeid), offset, size, target, true);
+      return list(nodes.directory(header.nodeid), Number(offset), size, target, true);
     },
   } satisfies Filesystem;
 }

@@ -4,7 +4,8 @@ import * as abi from "../fuse/abi.ts";
 import { type Filesystem, PARKED } from "../fuse/ops.ts";
 import type { StructValue } from "../fuse/wire.ts";
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../libc.ts";
-import { MAX_FILE_SIZE, type RegularFile } from "../tree/file.ts";
+import type { RegularFile } from "../tree/file.ts";
+import { atMost, minus, plus, type Wide } from "../wide.ts";
 import { type Caller, dropCapabilities, dropSetId, entry, ownerOf } from "./attributes.ts";
 import { O_ACCMODE, O_APPEND, O_TRUNC, O_WRONLY, writable } from "./handles.ts";
 import type { Mount } from "./mount.ts";
@@ -52,16 +53,15 @@ export function fileOperations(mount: Mount) {
     if (file.lazy && !handles.beingWritten(file)) mount.invalidate(file, false);
   }
 
-  function copy(from: RegularFile, at: number, to: RegularFile, toAt: number, length: number, caller: Caller): number {
-    if (toAt + length > MAX_FILE_SIZE) throw new FsError("EFBIG");
-    mount.beforeChange(to, toAt, length);
-    const buffer = new Uint8Array(Math.min(length, COPY_CHUNK));
+  function copy(from: RegularFile, at: Wide, to: RegularFile, toAt: Wide, length: Wide, caller: Caller): number {
+    mount.beforeChange(to, Number(toAt), Number(length));
+    const buffer = new Uint8Array(atMost(length, COPY_CHUNK));
     let done = 0;
     while (done < length) {
-      const piece = buffer.subarray(0, Math.min(buffer.length, length - done));
-      const got = from.read(at + done, piece);
+      const piece = buffer.subarray(0, atMost(minus(length, done), buffer.length));
+      const got = from.read(plus(at, done), piece);
       if (got === 0) break;
-      const put = writeSome(to, toAt + done, piece.subarray(0, got), done > 0);
+      const put = writeSome(to, plus(toAt, done), piece.subarray(0, got), done > 0);
       done += put;
       if (put < got) break;
     }
@@ -133,8 +133,8 @@ export function fileOperations(mount: Mount) {
       const file = fileOf(fh, header.nodeid);
       // The kernel computes where an append goes from the size it knows; ours is the one that counts.
       const append = (flags & O_APPEND) !== 0 && (write_flags & abi.FUSE_WRITE_CACHE) === 0;
-      const at = append ? file.size : offset;
-      mount.beforeChange(file, at, data.length);
+      const at = append ? file.exactSize : offset;
+      mount.beforeChange(file, Number(at), data.length);
       const written = file.write(at, data);
       mount.changed(file);
       if ((write_flags & abi.FUSE_WRITE_KILL_SUIDGID) !== 0) dropSetId(file, header);
@@ -147,7 +147,7 @@ export function fileOperations(mount: Mount) {
       const file = fileOf(fh, header.nodeid);
       // As mm/shmem.c:shmem_fallocate(): no other mode.
       if ((mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) !== 0) throw new FsError("EOPNOTSUPP");
-      mount.beforeChange(file, offset, length);
+      mount.beforeChange(file, Number(offset), Number(length));
       // Unlike WRITE, the request does not say whether the caller may keep them (CAP_FSETID).
       if (header.uid !== 0) dropSetId(file, header);
       dropCapabilities(file);
@@ -160,7 +160,8 @@ export function fileOperations(mount: Mount) {
     lseek({ fh, offset, whence }, header) {
       const file = fileOf(fh, header.nodeid);
       if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw new FsError("EINVAL");
-      const found = offset < 0 ? undefined : whence === SEEK_DATA ? file.nextData(offset) : file.nextHole(offset);
+      // A negative offset comes as one beyond every file.
+      const found = whence === SEEK_DATA ? file.nextData(offset) : file.nextHole(offset);
       if (found === undefined) throw new FsError("ENXIO");
       return { offset: found };
     },
@@ -176,7 +177,7 @@ export function fileOperations(mount: Mount) {
 }
 
 /** Writes; where nothing fits, 0 if that is an answer. Throws ENOSPC where not. */
-function writeSome(file: RegularFile, offset: number, data: Uint8Array, mayBeNone: boolean): number {
+function writeSome(file: RegularFile, offset: Wide, data: Uint8Array, mayBeNone: boolean): number {
   try {
     return file.write(offset, data);
   } catch (error) {

@@ -2,7 +2,7 @@
  * The kernel's structs and constants, as <linux/fuse.h> has them: same names, same order, nothing else.
  * `test/fuse/abi.test.ts` compares sizes and offsets with the header through the C compiler.
  */
-import { i32, i64, name, nested, opaque64, pad, rest, struct, u16, u32, u64 } from "./wire.ts";
+import { i32, i64, name, nested, opaque64, pad, rest, struct, u16, u32, u64, wide64 } from "./wire.ts";
 
 export const FUSE_KERNEL_VERSION = 7;
 /** The newest minor version this file was written against; the session speaks the lower of this and the kernel's. */
@@ -94,7 +94,7 @@ export const outHeader = struct({ len: u32, error: i32, unique: u64 });
 
 const attrStruct = struct({
   ino: u64,
-  size: u64,
+  size: wide64,
   blocks: u64,
   atime: i64,
   mtime: i64,
@@ -141,7 +141,7 @@ export const setattrIn = struct({
   valid: u32,
   padding: pad(4),
   fh: u64,
-  size: u64,
+  size: wide64,
   lock_owner: opaque64,
   atime: i64,
   mtime: i64,
@@ -167,7 +167,7 @@ export const releaseIn = struct({ fh: u64, flags: u32, release_flags: u32, lock_
 export const flushIn = struct({ fh: u64, unused: pad(4), padding: pad(4), lock_owner: opaque64 });
 export const readIn = struct({
   fh: u64,
-  offset: u64,
+  offset: wide64,
   size: u32,
   read_flags: u32,
   lock_owner: opaque64,
@@ -176,7 +176,7 @@ export const readIn = struct({
 });
 export const writeIn = struct({
   fh: u64,
-  offset: u64,
+  offset: wide64,
   size: u32,
   write_flags: u32,
   lock_owner: opaque64,
@@ -209,16 +209,16 @@ export const listxattrIn = struct({ size: u32, padding: pad(4) });
 export const getxattrOut = struct({ size: u32, padding: pad(4) });
 export const accessIn = struct({ mask: u32, padding: pad(4) });
 export const interruptIn = struct({ unique: u64 });
-export const fallocateIn = struct({ fh: u64, offset: u64, length: u64, mode: u32, padding: pad(4) });
-export const lseekIn = struct({ fh: u64, offset: i64, whence: u32, padding: pad(4) });
-export const lseekOut = struct({ offset: u64 });
+export const fallocateIn = struct({ fh: u64, offset: wide64, length: wide64, mode: u32, padding: pad(4) });
+export const lseekIn = struct({ fh: u64, offset: wide64, whence: u32, padding: pad(4) });
+export const lseekOut = struct({ offset: wide64 });
 export const copyFileRangeIn = struct({
   fh_in: u64,
-  off_in: u64,
+  off_in: wide64,
   nodeid_out: u64,
   fh_out: u64,
-  off_out: u64,
-  len: u64,
+  off_out: wide64,
+  len: wide64,
   flags: u64,
 });
 export const syncfsIn = struct({ padding: pad(8) });

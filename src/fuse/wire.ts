@@ -7,6 +7,7 @@
  *
  * All numbers are little-endian, as on every machine llmfs is built for.
  */
+import type { Wide } from "../wide.ts";
 
 /** A field's type. `size` is its bytes in the struct; 0 for those that take the rest of the message. */
 export interface Field<T> {
@@ -49,6 +50,15 @@ export const u64 = field<number>(
   (at) => `(v.getUint32(${at}, true) + v.getUint32(${at} + 4, true) * 4294967296)`,
   (at, value) =>
     `v.setUint32(${at}, ${value} >>> 0, true); v.setUint32(${at} + 4, Math.floor(${value} / 4294967296), true);`,
+);
+
+/** A 64-bit size or offset in a file, up to 2^63 - 1: a bigint where a number is not exact. */
+export const wide64 = field<Wide>(
+  8,
+  (at) =>
+    `(v.getUint32(${at} + 4, true) < 0x200000 ? v.getUint32(${at}, true) + v.getUint32(${at} + 4, true) * 4294967296 : v.getBigUint64(${at}, true))`,
+  (at, value) =>
+    `if (typeof ${value} === "bigint") v.setBigUint64(${at}, ${value}, true); else { v.setUint32(${at}, ${value} >>> 0, true); v.setUint32(${at} + 4, Math.floor(${value} / 4294967296), true); }`,
 );
 
 /** Signed, for seconds before 1970. */

@@ -1,6 +1,8 @@
 /** A file's content as it was at one moment, while the file goes on changing: what changes is copied first. */
-import type { RegularFile } from "../tree/file.ts";
+import { FsError } from "../errno.ts";
+import { MAX_FILE_SIZE, type RegularFile } from "../tree/file.ts";
 import { PAGE } from "../tree/store.ts";
+import { atMost } from "../wide.ts";
 
 /** Where there is data: from `start` up to but not including `end`. */
 export interface Extent {
@@ -17,6 +19,8 @@ export class FrozenContent {
   readonly #kept = new Map<number, Uint8Array>();
 
   constructor(file: RegularFile, size = file.size) {
+    if (size > MAX_FILE_SIZE)
+      throw new FsError("EFBIG", `a file of ${file.exactSize} bytes is too large for a snapshot`);
     this.#file = file;
     this.size = size;
   }
@@ -69,8 +73,8 @@ function* extentsOf(file: RegularFile, size: number): Generator<Extent> {
   for (let at = 0; at < size; ) {
     const start = file.nextData(at);
     if (start === undefined || start >= size) return;
-    const end = Math.min(file.nextHole(start) ?? size, size);
-    yield { start, end };
+    const end = atMost(file.nextHole(start) ?? size, size);
+    yield { start: Number(start), end };
     at = end;
   }
 }

@@ -10,6 +10,9 @@
  */
 import { FsError } from "../errno.ts";
 import type { FileStat } from "../libc.ts";
+import { atMost, plus, type Wide } from "../wide.ts";
+import { allocateHuge, readHuge, writeHuge } from "./huge.ts";
+import { pageMask, popcount, roomIn } from "./pagemask.ts";
 import type { Space } from "./space.ts";
 import { PAGE, type Store } from "./store.ts";
 
@@ -21,6 +24,7 @@ const STAT: FileStat = { size: 0, blocks: 0, mtime: 0, mtimeNsec: 0 };
 
 export class Content {
   readonly #space: Space;
+  /** Of a file beyond 2^53 the nearest number: exactSize tells the rest. Invariant: such a file has a store. */
   #size = 0;
   /** Invariant: every byte at or behind `size` is zero; bytes past the array's end are a hole. */
   #heap: Uint8Array | undefined;
@@ -40,6 +44,11 @@ export class Content {
   get size(): number {
     if (this.shared) this.#sync();
     return this.#size;
+  }
+
+  get exactSize(): Wide {
+    const { size } = this;
+    return this.#store === undefined || size <= Number.MAX_SAFE_INTEGER ? size : this.#store.exactSize();
   }
 
   /** Allocated bytes, whole pages: what st_blocks counts. */
@@ -119,8 +128,10 @@ export class Content {
   }
 
   /** Copies what is at `offset` into `target`; how many bytes, less than asked only at the file's end. */
-  read(offset: number, target: Uint8Array): number {
-    const length = Math.min(target.length, this.size - offset);
+  read(offset: Wide, target: Uint8Array): number {
+    const { size } = this;
+    if (typeof offset === "bigint" || size > Number.MAX_SAFE_INTEGER) return readHuge(this.#store, offset, target);
+    const length = Math.min(target.length, size - offset);
     if (length <= 0) return 0;
     if (this.#store !== undefined) {
       this.#store.read(offset, target.subarray(0, length));
@@ -146,9 +157,16 @@ export class Content {
   }
 
   /** How many bytes were written: fewer than given when space runs out on the way. Throws ENOSPC if none could be. */
-  write(offset: number, data: Uint8Array): number {
+  write(offset: Wide, data: Uint8Array): number {
     if (data.length === 0) return 0;
-    const end = offset + data.length;
+    const end = plus(offset, data.length);
+    if (typeof offset === "bigint" || typeof end === "bigint") {
+      const store = this.#hugeStore();
+      const written = writeHuge(store, this.#space, offset, data);
+      this.#size = Number(store.exactSize());
+      this.#count(store);
+      return written;
+    }
     if (this.#store === undefined && end <= HEAP_LIMIT) return this.#writeHeap(offset, data);
     const store = this.#promote();
     const room = this.#room(store, offset, data.length);
@@ -158,21 +176,26 @@ export class Content {
     return written;
   }
 
-  truncate(size: number): void {
-    if (this.#store !== undefined) {
-      this.#store.truncate(size);
+  truncate(size: Wide): void {
+    if (this.#store === undefined && typeof size === "number") {
+      if (size < this.#size) this.#clearHeap(size, HEAP_LIMIT, true);
       this.#size = size;
-      this.#count(this.#store);
       return;
     }
-    if (size < this.#size) this.#clearHeap(size, HEAP_LIMIT, true);
-    this.#size = size;
+    const store = typeof size === "bigint" ? this.#hugeStore() : this.#promote();
+    store.truncate(size);
+    this.#size = Number(size);
+    this.#count(store);
   }
 
   /** fallocate: reserves pages; extends the file unless `keepSize`. */
-  allocate(offset: number, length: number, keepSize: boolean): void {
-    const end = offset + length;
-    if (this.#store === undefined && end <= HEAP_LIMIT) {
+  allocate(offset: Wide, length: Wide, keepSize: boolean): void {
+    const end = plus(offset, length);
+    if (typeof offset === "bigint" || typeof length === "bigint" || typeof end === "bigint") {
+      const store = this.#hugeStore();
+      allocateHuge(store, this.#space, offset, length);
+      this.#count(store);
+    } else if (this.#store === undefined && end <= HEAP_LIMIT) {
       const mask = pageMask(Math.floor(offset / PAGE), Math.ceil(end / PAGE));
       this.#takeHeapPages(mask & ~this.#pages);
     } else {
@@ -181,35 +204,37 @@ export class Content {
       store.allocate(offset, length);
       this.#count(store);
     }
-    if (!keepSize && end > this.size) this.truncate(end);
+    if (!keepSize && end > this.exactSize) this.truncate(end);
   }
 
   /** Makes a hole: reads there give zeros, whole pages are given back. */
-  punch(offset: number, length: number): void {
+  punch(offset: Wide, length: Wide): void {
     if (this.#store !== undefined) {
       this.#store.punch(offset, length);
       this.#count(this.#store);
-    } else this.#clearHeap(offset, Math.min(offset + length, HEAP_LIMIT), false);
+    } else this.#clearHeap(atMost(offset, HEAP_LIMIT), atMost(plus(offset, length), HEAP_LIMIT), false);
   }
 
   /** The first offset at or behind this one that holds data, if there is one before the end. */
-  nextData(offset: number): number | undefined {
-    if (offset >= this.size) return undefined;
+  nextData(offset: Wide): Wide | undefined {
+    if (offset >= this.exactSize) return undefined;
     if (this.#store !== undefined) return this.#store.nextData(offset);
-    for (let page = Math.floor(offset / PAGE); page < 32 && page * PAGE < this.#size; page++) {
-      if ((this.#pages & (1 << page)) !== 0) return Math.max(offset, page * PAGE);
+    const from = Number(offset);
+    for (let page = Math.floor(from / PAGE); page < 32 && page * PAGE < this.#size; page++) {
+      if ((this.#pages & (1 << page)) !== 0) return Math.max(from, page * PAGE);
     }
     return undefined;
   }
 
   /** The first offset at or behind this one that is in a hole; the end of the file counts as one. */
-  nextHole(offset: number): number | undefined {
-    if (offset >= this.size) return undefined;
+  nextHole(offset: Wide): Wide | undefined {
+    if (offset >= this.exactSize) return undefined;
     if (this.#store !== undefined) return this.#store.nextHole(offset);
-    for (let page = Math.floor(offset / PAGE); page < 32 && page * PAGE < this.#size; page++) {
-      if ((this.#pages & (1 << page)) === 0) return Math.max(offset, page * PAGE);
+    const from = Number(offset);
+    for (let page = Math.floor(from / PAGE); page < 32 && page * PAGE < this.#size; page++) {
+      if ((this.#pages & (1 << page)) === 0) return Math.max(from, page * PAGE);
     }
-    return Math.max(offset, Math.min(this.#size, HEAP_LIMIT));
+    return Math.max(from, Math.min(this.#size, HEAP_LIMIT));
   }
 
   /** Gives everything back. The content is empty afterwards and can be used again. */
@@ -229,6 +254,13 @@ export class Content {
     this.clear();
   }
 
+  /** For what reaches beyond 2^53. Throws EFBIG where the bytes are kept in the heap. */
+  #hugeStore(): Store {
+    const store = this.#promote();
+    if (!store.wide) throw new FsError("EFBIG");
+    return store;
+  }
+
   #give(): void {
     this.#space.givePages(this.#counted);
     this.#counted = 0;
@@ -245,7 +277,7 @@ export class Content {
     const wanted = pageMask(Math.floor(offset / PAGE), Math.ceil((offset + data.length) / PAGE)) & ~this.#pages;
     let part = data;
     if (popcount(wanted) > this.#space.freePages) {
-      const room = this.#roomInHeap(offset, data.length);
+      const room = roomIn(this.#pages, this.#space.freePages, offset, data.length);
       if (room === 0) throw new FsError("ENOSPC");
       part = data.subarray(0, room);
     }
@@ -261,18 +293,6 @@ export class Content {
     heap.set(part, offset);
     if (end > this.#size) this.#size = end;
     return part.length;
-  }
-
-  /** How many bytes from `offset` on can be written with the pages that are free. */
-  #roomInHeap(offset: number, length: number): number {
-    let free = this.#space.freePages;
-    let at = offset;
-    while (at < offset + length) {
-      const page = Math.floor(at / PAGE);
-      if ((this.#pages & (1 << page)) === 0 && free-- === 0) break;
-      at = (page + 1) * PAGE;
-    }
-    return Math.min(at, offset + length) - offset;
   }
 
   #takeHeapPages(mask: number): void {
@@ -376,17 +396,4 @@ export class Content {
     if (popcount(this.#pages) !== this.#counted) throw new Error(`content: ${this.#counted} pages counted`);
     if (this.#heap?.subarray(this.#size).some((byte) => byte !== 0)) throw new Error("content: bytes behind the end");
   }
-}
-
-/** Bits `from` up to but not including `to`. */
-function pageMask(from: number, to: number): number {
-  if (to <= from) return 0;
-  const below = (n: number) => (n >= 32 ? -1 : (1 << n) - 1);
-  return below(to) & ~below(from);
-}
-
-function popcount(mask: number): number {
-  let count = 0;
-  for (let bits = mask; bits !== 0; bits &= bits - 1) count++;
-  return count;
 }

@@ -1,12 +1,13 @@
 /** A regular file: its bytes, or the promise of them. */
 import { FsError } from "../errno.ts";
 import type { FileStat } from "../libc.ts";
+import { MAX_WIDE, plus, type Wide } from "../wide.ts";
 import { Content } from "./content.ts";
 import { type Clock, InodeBase, type Owner, S_IFREG } from "./inode.ts";
 import type { Space } from "./space.ts";
 import type { Store } from "./store.ts";
 
-/** Largest size whose every offset is exact in a number. */
+/** Largest size whose every offset is exact in a number. Beyond it sizes and offsets are bigints (see wide.ts). */
 export const MAX_FILE_SIZE = Number.MAX_SAFE_INTEGER;
 
 /**
@@ -65,11 +66,16 @@ export class RegularFile extends InodeBase {
     return this.#content?.size ?? 0;
   }
 
+  /** To the byte, where `size` gives the nearest number. */
+  get exactSize(): Wide {
+    return this.#content?.exactSize ?? 0;
+  }
+
   get allocated(): number {
     return this.#content?.allocated ?? 0;
   }
 
-  read(offset: number, target: Uint8Array): number {
+  read(offset: Wide, target: Uint8Array): number {
     return this.#content?.read(offset, target) ?? 0;
   }
 
@@ -78,36 +84,36 @@ export class RegularFile extends InodeBase {
   }
 
   /** How many bytes were written; fewer than given when space ran out. Throws ENOSPC, EFBIG. */
-  write(offset: number, data: Uint8Array): number {
-    if (offset + data.length > MAX_FILE_SIZE) throw new FsError("EFBIG");
+  write(offset: Wide, data: Uint8Array): number {
+    if (typeof offset === "bigint" && offset + BigInt(data.length) > MAX_WIDE) throw new FsError("EFBIG");
     const written = this.#own().write(offset, data);
     this.#content?.see();
     return written;
   }
 
-  truncate(size: number): void {
-    if (size > MAX_FILE_SIZE) throw new FsError("EFBIG");
+  truncate(size: Wide): void {
+    if (typeof size === "bigint" && size > MAX_WIDE) throw new FsError("EFBIG");
     if (size === 0) this.#content?.clear();
     else this.#own().truncate(size);
     this.#content?.see();
   }
 
-  allocate(offset: number, length: number, keepSize: boolean): void {
-    if (offset + length > MAX_FILE_SIZE) throw new FsError("EFBIG");
+  allocate(offset: Wide, length: Wide, keepSize: boolean): void {
+    if (plus(offset, length) > MAX_WIDE) throw new FsError("EFBIG");
     this.#own().allocate(offset, length, keepSize);
     this.#content?.see();
   }
 
-  punch(offset: number, length: number): void {
+  punch(offset: Wide, length: Wide): void {
     this.#content?.punch(offset, length);
     this.#content?.see();
   }
 
-  nextData(offset: number): number | undefined {
+  nextData(offset: Wide): Wide | undefined {
     return this.#content?.nextData(offset);
   }
 
-  nextHole(offset: number): number | undefined {
+  nextHole(offset: Wide): Wide | undefined {
     return this.#content?.nextHole(offset);
   }
 

@@ -6,6 +6,7 @@ export const heapPages: Stores = { open: () => new PageStore() };
 
 export class PageStore implements Store {
   readonly counted = false;
+  readonly wide = false;
   readonly #pages = new Map<number, Uint8Array>();
   #size = 0;
 
@@ -70,6 +71,10 @@ export class PageStore implements Store {
   stat(into: FileStat): void {
     into.size = this.#size;
     into.blocks = this.#pages.size * (PAGE / 512);
+  }
+
+  exactSize(): number {
+    return this.#size;
   }
 
   close(): void {

@@ -4,26 +4,31 @@
  */
 import { ERRNO, FsError } from "../errno.ts";
 import * as libc from "../libc.ts";
+import { plus, type Wide } from "../wide.ts";
 
 /** Content is counted in pages. */
 export const PAGE = 4096;
 
 export interface Store {
   /** Fills all of `target`; behind what was written there are zeros. */
-  read(offset: number, target: Uint8Array): void;
+  read(offset: Wide, target: Uint8Array): void;
   /** How many bytes were written: fewer than given when space ran out. Throws ENOSPC if none were. */
-  write(offset: number, data: Uint8Array): number;
-  truncate(size: number): void;
+  write(offset: Wide, data: Uint8Array): number;
+  truncate(size: Wide): void;
   /** Reserves pages; the size stays. Throws ENOSPC, with nothing reserved. */
-  allocate(offset: number, length: number): void;
+  allocate(offset: Wide, length: Wide): void;
   /** Zeros, and whole pages given back. */
-  punch(offset: number, length: number): void;
+  punch(offset: Wide, length: Wide): void;
   /** Precondition of both: `offset` is below the size. As lseek(2)'s SEEK_DATA and SEEK_HOLE, undefined for ENXIO. */
-  nextData(offset: number): number | undefined;
-  nextHole(offset: number): number | undefined;
+  nextData(offset: Wide): Wide | undefined;
+  nextHole(offset: Wide): Wide | undefined;
   stat(into: libc.FileStat): void;
+  /** To the byte, where `stat` gives the nearest number. */
+  exactSize(): Wide;
   /** Whether the kernel counts and limits its pages (StoreQuota). */
   readonly counted: boolean;
+  /** Whether offsets may be bigints (see wide.ts). */
+  readonly wide: boolean;
   close(): void;
 }
 
@@ -41,12 +46,15 @@ export interface StoreQuota {
   limit(pages: number): boolean;
 }
 
+/** Filled and read within one call. */
+const STAT: libc.FileStat = { size: 0, blocks: 0, mtime: 0, mtimeNsec: 0 };
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
 export class FdStore implements Store {
   readonly fd: number;
   readonly counted: boolean;
+  readonly wide = true;
   readonly #spare: FdStore[];
   /** Called before the descriptor is closed, by whoever lent it to the kernel. */
   onClose: (() => void) | undefined;
@@ -58,14 +66,14 @@ export class FdStore implements Store {
     this.#spare = spare;
   }
 
-  read(offset: number, target: Uint8Array): void {
+  read(offset: Wide, target: Uint8Array): void {
     let done = 0;
     while (done < target.length) {
       const count = libc.pread(
         this.fd,
         done === 0 ? target : target.subarray(done),
         target.length - done,
-        offset + done,
+        plus(offset, done),
       );
       if (count < 0) throw new libc.SystemError("pread", -count);
       if (count === 0) {
@@ -76,10 +84,15 @@ export class FdStore implements Store {
     }
   }
 
-  write(offset: number, data: Uint8Array): number {
+  write(offset: Wide, data: Uint8Array): number {
     let done = 0;
     while (done < data.length) {
-      const count = libc.pwrite(this.fd, done === 0 ? data : data.subarray(done), data.length - done, offset + done);
+      const count = libc.pwrite(
+        this.fd,
+        done === 0 ? data : data.subarray(done),
+        data.length - done,
+        plus(offset, done),
+      );
       if (count < 0 && done > 0) return done;
       if (count < 0) throw new libc.SystemError("pwrite", -count);
       done += count;
@@ -87,31 +100,35 @@ export class FdStore implements Store {
     return done;
   }
 
-  truncate(size: number): void {
+  truncate(size: Wide): void {
     libc.ftruncate(this.fd, size);
   }
 
-  allocate(offset: number, length: number): void {
+  allocate(offset: Wide, length: Wide): void {
     const result = libc.fallocate(this.fd, libc.FALLOC_FL_KEEP_SIZE, offset, length);
     if (result < 0) throw new libc.SystemError("fallocate", -result);
   }
 
-  punch(offset: number, length: number): void {
+  punch(offset: Wide, length: Wide): void {
     const mode = libc.FALLOC_FL_KEEP_SIZE | libc.FALLOC_FL_PUNCH_HOLE;
     const result = libc.fallocate(this.fd, mode, offset, length);
     if (result < 0) throw new libc.SystemError("fallocate", -result);
   }
 
-  nextData(offset: number): number | undefined {
+  nextData(offset: Wide): Wide | undefined {
     return this.#seek(offset, SEEK_DATA);
   }
 
-  nextHole(offset: number): number | undefined {
+  nextHole(offset: Wide): Wide | undefined {
     return this.#seek(offset, SEEK_HOLE);
   }
 
   stat(into: libc.FileStat): void {
     libc.fstat(this.fd, into);
+  }
+
+  exactSize(): Wide {
+    return libc.sizeOf(this.fd, STAT);
   }
 
   close(): void {
@@ -131,10 +148,10 @@ export class FdStore implements Store {
     return libc.isExclusive(this.fd);
   }
 
-  #seek(offset: number, whence: number): number | undefined {
+  #seek(offset: Wide, whence: number): Wide | undefined {
     const result = libc.lseek(this.fd, offset, whence);
     if (result === -ERRNO.ENXIO) return undefined;
-    if (result < 0) throw new libc.SystemError("lseek", -result);
+    if (result < 0) throw new libc.SystemError("lseek", -Number(result));
     return result;
   }
 }

@@ -201,13 +201,11 @@ describe("truncate", () => {
     });
   });
 
-  test("beyond what a number can count is EFBIG, and changes nothing", () => {
+  test("beyond the largest size is EFBIG, and changes nothing", () => {
     using fs = served();
     fs.file("/file", "hello");
     const nodeid = fs.node("/file");
-    for (const size of [2 ** 53, 2 ** 62, 2 ** 63]) {
-      expect(fs.kernel.errno("setattr", nodeid, { valid: abi.FATTR_SIZE, size })).toBe("EFBIG");
-    }
+    expect(fs.kernel.errno("setattr", nodeid, { valid: abi.FATTR_SIZE, size: 2n ** 63n })).toBe("EFBIG");
     expect(fs.cat("/file")).toBe("hello");
   });
 

@@ -139,7 +139,6 @@ describe("write", () => {
     using fs = served();
     fs.file("/file");
     const open = fs.open("/file", O_WRONLY);
-    expect(() => fs.write(open, "x", 2 ** 53)).toThrow(new FsError("EFBIG"));
     expect(() => fs.write(open, "x", 2 ** 63)).toThrow(new FsError("EFBIG"));
     expect(fs.kernel.stat(open.nodeid).size).toBe(0);
   });
@@ -277,7 +276,7 @@ describe("fallocate", () => {
   test("beyond the largest size is EFBIG", () => {
     using fs = served({ size: 1 << 20 });
     const { fallocate } = file(fs, "hello");
-    expect(fallocate(0, 2 ** 53, 1)).toBe("EFBIG");
+    expect(fallocate(0, 2 ** 63, 1)).toBe("EFBIG");
     expect(fallocate(0, 2 ** 62, 2 ** 62)).toBe("EFBIG");
   });
 
@@ -366,7 +365,7 @@ describe("copy_file_range", () => {
     using fs = served();
     fs.file("/from", "hello");
     fs.file("/to", "");
-    expect(() => copy(fs, 0, 2 ** 53, 5)).toThrow(new FsError("EFBIG"));
+    expect(() => copy(fs, 0, 2 ** 63, 5)).toThrow(new FsError("EFBIG"));
   });
 
   test("makes a pending target static, and only if something was copied", () => {

@@ -466,6 +466,25 @@ posix("truncate", (fact) => {
     rename x y
     unlink y`,
   );
+  fact(
+    "sizes up to 2^63 - 1",
+    `
+    create x
+    truncate x 4294967296
+    lstat x size blocks => 4294967296 0
+    truncate x 9007199254740991
+    lstat x size => 9007199254740991
+    truncate x 9007199254740992
+    lstat x size => 9007199254740992
+    truncate x 9007199254740993
+    lstat x size => 9007199254740993
+    truncate x max
+    lstat x size blocks => 9223372036854775807 0
+    fd 1 x O_RDWR
+    pread 1 9223372036854775800 7 => %00*7
+    ftruncate 1 5
+    lstat x size => 5`,
+  );
 });
 
 posix("access and statfs", (fact) => {

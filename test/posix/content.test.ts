@@ -220,6 +220,29 @@ posix("read and write", (fact) => {
     syncfs 1`,
   );
   fact(
+    "offsets below zero are EINVAL, beyond the largest EFBIG or the end",
+    `
+    fd 1 x O_CREAT|O_RDWR 0644
+    pread 1 -1 1 => EINVAL
+    pwrite 1 -1 a => EINVAL
+    pwrite 1 max a => EINVAL
+    pread 1 max 1 => EINVAL
+    pread 1 max 0 => end
+    pwrite 1 9223372036854775806 a => 1
+    lstat x size blocks => 9223372036854775807 8
+    pread 1 9223372036854775806 1 => a
+    pwrite 1 9007199254740993 bb => 2
+    pread 1 9007199254740992 5 => %00bb%00%00
+    lseek 1 9007199254740992 SEEK_DATA => 9007199254740992
+    lseek 1 9007199254740992 SEEK_HOLE => 9007199254745088
+    ftruncate 1 9007199254740994
+    lstat x size blocks => 9007199254740994 8
+    ftruncate 1 10
+    lstat x size blocks => 10 0
+    pwrite 1 5 ok => 2
+    cat x => %00*5 ok%00%00%00`,
+  );
+  fact(
     "files past four gigabytes keep what is where",
     `
     fd 1 x O_CREAT|O_RDWR 0644

@@ -87,9 +87,9 @@ export function describeTree(tree: Tree, options: { readonly times?: boolean } =
 function extents(file: RegularFile): [number, number][] {
   const found: [number, number][] = [];
   for (let at = 0; at < file.size; ) {
-    const start = file.nextData(at);
-    if (start === undefined) break;
-    const end = Math.min(file.nextHole(start) ?? file.size, file.size);
+    const start = Number(file.nextData(at) ?? file.size);
+    if (start >= file.size) break;
+    const end = Math.min(Number(file.nextHole(start) ?? file.size), file.size);
     found.push([start, end]);
     at = end;
   }

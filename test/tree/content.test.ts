@@ -7,6 +7,7 @@ import { heapPages } from "../../src/tree/pagestore.ts";
 import { Space } from "../../src/tree/space.ts";
 import { FdStore, memoryFiles, PAGE, type Stores, tmpfsFiles } from "../../src/tree/store.ts";
 import { Tree } from "../../src/tree/tree.ts";
+import { MAX_WIDE } from "../../src/wide.ts";
 
 /** Where the large ones are kept; the last needs the right to mount. */
 const kinds: [string, (pageLimit: number) => Stores][] = [
@@ -120,7 +121,7 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
     for (const size of [5, PAGE, HEAP_LIMIT, HEAP_LIMIT + 5]) {
       const content = new Content(newSpace(stores));
       content.write(0, filled(size, 1));
-      expect(Math.min(content.nextHole(0) ?? 0, content.size)).toBe(size);
+      expect(Math.min(Number(content.nextHole(0) ?? 0), content.size)).toBe(size);
     }
   });
 
@@ -194,13 +195,13 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
 function checkExtents(content: Content, model: Uint8Array): void {
   let at = 0;
   while (at < model.length) {
-    const data = content.nextData(at) ?? model.length;
+    const data = Number(content.nextData(at) ?? model.length);
     expect(data).toBeGreaterThanOrEqual(at);
     expect(model.subarray(at, data).every((byte) => byte === 0)).toBe(true);
     if (data >= model.length) return;
-    const hole = content.nextHole(data);
+    const hole = Number(content.nextHole(data) ?? model.length);
     expect(hole).toBeGreaterThan(data);
-    at = hole ?? model.length;
+    at = hole;
   }
 }
 
@@ -244,13 +245,19 @@ test.each(kinds)("a tree counts what is in %s", (_name, stores) => {
 describe("a file", () => {
   const newFile = () => new RegularFile(2, 0o644, { uid: 0, gid: 0 }, (take) => take(0, 0), new Space());
 
-  test("cannot be larger than numbers are exact", () => {
+  test("cannot be larger than 2^63 - 1 bytes", () => {
     const file = newFile();
-    expect(code(() => file.truncate(MAX_FILE_SIZE + 1))).toBe("EFBIG");
-    expect(code(() => file.write(MAX_FILE_SIZE, filled(1, 1)))).toBe("EFBIG");
-    expect(code(() => file.allocate(MAX_FILE_SIZE, 1, false))).toBe("EFBIG");
-    file.truncate(MAX_FILE_SIZE);
-    expect(file.size).toBe(MAX_FILE_SIZE);
+    expect(code(() => file.truncate(MAX_WIDE + 1n))).toBe("EFBIG");
+    expect(code(() => file.write(MAX_WIDE, filled(1, 1)))).toBe("EFBIG");
+    expect(code(() => file.allocate(MAX_WIDE, 1, false))).toBe("EFBIG");
+    expect(file.size).toBe(0);
+  });
+
+  test("in a heap without stores cannot be larger than numbers are exact", () => {
+    const content = new Content(newSpace(heapPages));
+    expect(code(() => content.truncate(2n ** 53n))).toBe("EFBIG");
+    content.truncate(MAX_FILE_SIZE);
+    expect(content.size).toBe(MAX_FILE_SIZE);
   });
 
   test("that is pending becomes static once, and keeps no error", () => {

@@ -1,0 +1,28 @@
+/** Sets of up to 32 pages, as the bits of one number. */
+import { PAGE } from "./store.ts";
+
+/** Bits `from` up to but not including `to`. */
+export function pageMask(from: number, to: number): number {
+  if (to <= from) return 0;
+  const below = (n: number) => (n >= 32 ? -1 : (1 << n) - 1);
+  return below(to) & ~below(from);
+}
+
+/** How many bits are set. */
+export function popcount(mask: number): number {
+  let count = 0;
+  for (let bits = mask; bits !== 0; bits &= bits - 1) count++;
+  return count;
+}
+
+/** How many bytes from `offset` on can be written where these pages are there, and so many more are free. */
+export function roomIn(pages: number, freePages: number, offset: number, length: number): number {
+  let free = freePages;
+  let at = offset;
+  while (at < offset + length) {
+    const page = Math.floor(at / PAGE);
+    if ((pages & (1 << page)) === 0 && free-- === 0) break;
+    at = (page + 1) * PAGE;
+  }
+  return Math.min(at, offset + length) - offset;
+}

@@ -30,6 +30,7 @@ import { type ContextBudget, contextMaker } from "./context.ts";
 import { fsError } from "./failure.ts";
 import { listDirectory } from "./lister.ts";
 import { folderOf } from "./outline.ts";
+import { stamped } from "./provenance.ts";
 import { type Slot, Slots } from "./slots.ts";
 
 export interface EngineOptions {
@@ -199,7 +200,7 @@ export function createEngine(options: EngineOptions): Engine {
       const binding = bind(request);
       const origin = `${request.path}: generator "${binding.generator}"`;
       return inSlot(origin, caller, binding.timeoutMs ?? deadlineMs, request.pause, (signal, slot) =>
-        run(request, binding, signal, slot),
+        stamped(binding.generator, () => run(request, binding, signal, slot)),
       );
     },
     list(request, caller) {

@@ -15,7 +15,7 @@ import { FrozenContent } from "./frozen.ts";
 import { entryHead } from "./head.ts";
 
 export interface SaveOptions {
-  /** Access, modification and change times too: they make every snapshot differ from the last. */
+  /** Access, modification and change times, and when contents were made: they make every snapshot differ. */
   readonly times?: boolean;
   /** Who owns what; without it, who loads the snapshot will own all of it. */
   readonly owner?: boolean;
@@ -160,7 +160,7 @@ function capture(tree: Tree, options: SaveOptions): Captured[] {
       inode,
       mode: inode.mode,
       owner: owned && options.owner !== false ? { uid: inode.uid, gid: inode.gid } : undefined,
-      xattrs: inode.xattrs === undefined ? undefined : [...inode.xattrs],
+      xattrs: xattrsOf(inode, options.times === true),
       times: options.times === true ? timesOf(inode) : undefined,
       state: file === undefined ? "static" : file.state === "generating" ? "pending" : file.state,
       error: file?.error,
@@ -169,6 +169,14 @@ function capture(tree: Tree, options: SaveOptions): Captured[] {
     });
   }
   return entries;
+}
+
+/** What says when something was made, and how fast: it makes every snapshot differ from the last, as times do. */
+const VARYING: readonly string[] = ["user.llmfs.meta.at", "user.llmfs.meta.ms"];
+
+function xattrsOf({ xattrs }: Inode, varying: boolean): [string, Uint8Array][] | undefined {
+  if (xattrs === undefined) return undefined;
+  return varying ? [...xattrs] : [...xattrs].filter(([name]) => !VARYING.includes(name));
 }
 
 function timesOf(inode: Inode): [string, number, number][] {

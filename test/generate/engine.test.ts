@@ -36,6 +36,9 @@ async function failure(promise: Promise<unknown>): Promise<FsError> {
   throw new Error(`not an FsError: ${String(error)}`);
 }
 
+/** Metadata that every content gets. */
+const OURS = ["generator", "at", "ms"];
+
 const text = (content: GeneratedContent) => new TextDecoder().decode(content.bytes);
 
 describe("what a generator returns becomes bytes:", () => {
@@ -69,7 +72,7 @@ describe("what a generator returns becomes bytes:", () => {
 
   test("metadata is kept as text", async () => {
     const { metadata } = await generated(() => ({ content: "", metadata: { rows: 3, fresh: true, __proto__x: "y" } }));
-    expect([...metadata]).toEqual([
+    expect([...metadata].filter(([name]) => !OURS.includes(name))).toEqual([
       ["rows", "3"],
       ["fresh", "true"],
       ["__proto__x", "y"],
@@ -81,7 +84,7 @@ describe("what a generator returns becomes bytes:", () => {
     const { metadata } = await generated(() => ({ content: "", metadata: { ["k".repeat(300)]: 1, ok: 1 } }), {
       log: (level, line) => log.push(`${level} ${line}`),
     });
-    expect([...metadata.keys()]).toEqual(["ok"]);
+    expect([...metadata.keys()].filter((name) => !OURS.includes(name))).toEqual(["ok"]);
     expect(log).toHaveLength(1);
   });
 });

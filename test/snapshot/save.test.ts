@@ -13,6 +13,17 @@ function drain(saver: SnapshotSaver): string {
 }
 
 describe("the text", () => {
+  test("says when a content was made, and how fast, only where times are asked for", () => {
+    const tree = newTree();
+    const file = makeFile(tree, tree.root, "a", "made\n");
+    file.state = "ready";
+    const meta = { at: "2026-11-05T10:00:00Z", model: "m", ms: "812" };
+    file.xattrs = new Map(Object.entries(meta).map(([key, value]) => [`user.llmfs.meta.${key}`, Buffer.from(value)]));
+    const kept = (text: string) => [...text.matchAll(/meta\.(\w+)/g)].map(([, key]) => key);
+    expect(kept(save(tree))).toEqual(["model"]);
+    expect(kept(save(tree, { times: true }))).toEqual(["at", "model", "ms"]);
+  });
+
   test("is made to be read and compared by people", () => {
     const tree = newTree();
     const src = tree.mkdir(tree.root, "src", 0o755, OWNER);

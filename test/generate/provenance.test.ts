@@ -1,0 +1,27 @@
+import { expect, test } from "bun:test";
+import { stamped } from "../../src/generate/provenance.ts";
+
+test("a content is kept with what made it, when, and how long that took", async () => {
+  let elapsed = 1000;
+  const clock = { date: () => Date.UTC(2026, 10, 5, 10, 20, 30, 400), elapsed: () => elapsed };
+  const made = await stamped(
+    "llm",
+    async () => {
+      elapsed += 812.3;
+      return { bytes: Buffer.from("text"), metadata: new Map([["model", "m"]]) };
+    },
+    clock,
+  );
+  expect(Buffer.from(made.bytes).toString()).toBe("text");
+  expect(Object.fromEntries(made.metadata)).toEqual({
+    model: "m",
+    generator: "llm",
+    at: "2026-11-05T10:20:30Z",
+    ms: "812",
+  });
+});
+
+test("a content that was found to hold still keeps its age", async () => {
+  const unchanged = { bytes: new Uint8Array(0), metadata: new Map(), unchanged: true } as const;
+  expect(await stamped("sql", async () => unchanged)).toBe(unchanged);
+});

@@ -172,6 +172,7 @@ describe("ignore rules", () => {
       "/d/b.log": "",
       "/d/c.log": "",
       "/secret/keep.txt": "",
+      "/secret/.llmfsignore": "!keep.txt\n",
       "/Secret/x": "",
     });
     expect(paths).toEqual(["/Secret", "/Secret/x", "/d", "/d/b.log"]);

@@ -293,6 +293,14 @@ describe("a failure that stays", () => {
     expect(error.message).toContain("OPENAI_API_KEY");
   });
 
+  test("a key that looks like none is in no message either", async () => {
+    const apiKey = "correct horse battery staple";
+    const { error } = await failureOf([{ status: 500, body: { error: { message: `no account for ${apiKey}!` } } }], {
+      apiKey,
+    });
+    expect(error.message).toContain("no account for [key]!");
+  });
+
   test("the key reaches neither the log nor the error of a connection that fails", async () => {
     const log: string[] = [];
     const model = openaiModel({

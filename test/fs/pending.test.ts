@@ -177,6 +177,14 @@ describe("the first open for reading", () => {
     expect(fs.kernel.outcome(unique)).toBeDefined();
   });
 
+  test("of a file that the kernel does not know it is told nothing", () => {
+    using fs = served();
+    fs.pending("/poem");
+    fs.answers.read("/poem", undefined, () => {}, expect.unreachable);
+    fs.content("roses");
+    expect(fs.kernel.notifications).toEqual([]);
+  });
+
   test("of a large content the kernel is handed the end, which sets the size", () => {
     using fs = served();
     const file = fs.pending("/big");

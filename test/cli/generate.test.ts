@@ -92,7 +92,7 @@ describe("what goes wrong has a status of its own, and nothing is written", () =
   test("answers that are no tree, after all the repairs", async () => {
     await using server = await openaiServer([{ stream: '{"files": "none"}' }]);
     const { status, stderr } = await generate(asking(server.baseUrl));
-    expect([status, existsSync(sandbox.at("tree.json"))]).toEqual([86, false]);
+    expect([status, existsSync(sandbox.at("tree.json"))]).toEqual([87, false]);
     expect(stderr).toContain("no usable tree");
   });
 

@@ -126,6 +126,8 @@ export const O_WRONLY = 1;
 export const O_RDWR = 2;
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
+/** Reads through this descriptor leave the access time alone. */
+export const O_NOATIME = 0o1000000;
 
 export function open(path: string | Uint8Array, flags: number, mode = 0): number {
   return check("open", load().open(cString(path), flags, mode), Buffer.from(path).toString());
@@ -190,7 +192,7 @@ export function lseek(fd: number, offset: Wide, whence: number): Wide {
 }
 
 const onArm = process.arch === "arm64";
-/** struct stat: size, blocks and mtime stand at the same place on x86-64 and arm64. */
+/** struct stat: size, blocks and times stand at the same place on x86-64 and arm64. */
 const statBuffer = new Int32Array(36);
 let statAddress = 0;
 
@@ -198,6 +200,8 @@ export interface FileStat {
   size: number;
   /** Of 512 bytes. */
   blocks: number;
+  atime: number;
+  atimeNsec: number;
   mtime: number;
   mtimeNsec: number;
 }
@@ -209,6 +213,8 @@ export function fstat(fd: number, into: FileStat): void {
   check("fstat", load().syscall(onArm ? 80 : 5, fd, statAddress, 0, 0, 0, 0));
   into.size = statField(12);
   into.blocks = statField(16);
+  into.atime = statField(18);
+  into.atimeNsec = statBuffer[20] ?? 0;
   into.mtime = statField(22);
   into.mtimeNsec = statBuffer[24] ?? 0;
 }
@@ -348,7 +354,7 @@ function syscall(name: string, number: number, a: number, b: number, c = 0, d = 
 /** A file without a name in the directory that a descriptor stands for. */
 export function temporaryFile(directory: number): number {
   const O_DIRECTORY = onArm ? 0o40000 : 0o200000;
-  return openat(directory, ".", 0o20000000 | O_DIRECTORY | O_RDWR | O_CLOEXEC, 0o600);
+  return openat(directory, ".", 0o20000000 | O_DIRECTORY | O_RDWR | O_CLOEXEC | O_NOATIME, 0o600);
 }
 
 export const MNT_DETACH = 2;

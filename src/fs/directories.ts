@@ -4,13 +4,14 @@ import type { Filesystem } from "../fuse/ops.ts";
 import type { Directory } from "../tree/directory.ts";
 import { S_IFDIR } from "../tree/inode.ts";
 import { entry, NO_ENTRY } from "./attributes.ts";
+import { O_NOATIME } from "./handles.ts";
 import type { Mount } from "./mount.ts";
 
 const DOT = 1;
 const DOTDOT = 2;
 
 export function directoryOperations(mount: Mount) {
-  const { nodes } = mount;
+  const { tree, nodes } = mount;
 
   function list(directory: Directory, offset: number, size: number, target: Buffer, plus: boolean): number {
     const writer = new DirentWriter(target, size);
@@ -29,12 +30,16 @@ export function directoryOperations(mount: Mount) {
   }
 
   return {
-    readdir({ offset, size }, header, target) {
-      return list(nodes.directory(header.nodeid), Number(offset), size, target, false);
+    readdir({ offset, size, flags }, header, target) {
+      const directory = nodes.directory(header.nodeid);
+      if ((flags & O_NOATIME) === 0) directory.accessed(tree.clock);
+      return list(directory, Number(offset), size, target, false);
     },
 
-    readdirplus({ offset, size }, header, target) {
-      return list(nodes.directory(header.nodeid), Number(offset), size, target, true);
+    readdirplus({ offset, size, flags }, header, target) {
+      const directory = nodes.directory(header.nodeid);
+      if ((flags & O_NOATIME) === 0) directory.accessed(tree.clock);
+      return list(directory, Number(offset), size, target, true);
     },
   } satisfies Filesystem;
 }

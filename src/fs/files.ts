@@ -7,7 +7,7 @@ import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../libc.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { atMost, minus, plus, type Wide } from "../wide.ts";
 import { type Caller, dropCapabilities, dropSetId, entry, ownerOf } from "./attributes.ts";
-import { O_ACCMODE, O_APPEND, O_TRUNC, O_WRONLY, writable } from "./handles.ts";
+import { O_ACCMODE, O_APPEND, O_NOATIME, O_TRUNC, O_WRONLY, writable } from "./handles.ts";
 import type { Mount } from "./mount.ts";
 import { changeable } from "./names.ts";
 import type { Opening } from "./refresh.ts";
@@ -121,10 +121,11 @@ export function fileOperations(mount: Mount) {
       closed(fh);
     },
 
-    read({ fh, offset, size }, header, target) {
-      const controlled = control.read(fh, offset, size, target);
+    read({ fh, offset, size, flags }, header, target) {
+      const controlled = control.read(fh, Number(offset), size, target);
       if (controlled !== undefined) return controlled;
       const file = fileOf(fh, header.nodeid);
+      if ((flags & O_NOATIME) === 0) file.accessed(tree.clock);
       return file.read(offset, size < target.length ? target.subarray(0, size) : target);
     },
 

@@ -8,6 +8,7 @@ export const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_TRUNC = 0o1000;
 export const O_APPEND = 0o2000;
+export const O_NOATIME = 0o1000000;
 
 export interface Handle {
   readonly file: RegularFile;

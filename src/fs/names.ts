@@ -73,6 +73,7 @@ export function nameOperations(mount: Mount) {
     readlink(_request, header, target) {
       const inode = nodes.get(header.nodeid);
       if (inode.kind !== "symlink") throw new FsError("EINVAL");
+      inode.accessed(tree.clock);
       return target.write(inode.target, "latin1");
     },
 

@@ -13,6 +13,7 @@ import type { FileStat } from "../libc.ts";
 import { atMost, plus, type Wide } from "../wide.ts";
 import { allocateHuge, readHuge, writeHuge } from "./huge.ts";
 import { pageMask, popcount, roomIn } from "./pagemask.ts";
+import { SeenTimes } from "./seen.ts";
 import type { Space } from "./space.ts";
 import { PAGE, type Store } from "./store.ts";
 
@@ -20,7 +21,7 @@ import { PAGE, type Store } from "./store.ts";
 export const HEAP_LIMIT = 32 * PAGE;
 
 /** Filled and read within one call. */
-const STAT: FileStat = { size: 0, blocks: 0, mtime: 0, mtimeNsec: 0 };
+const STAT: FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
 
 export class Content {
   readonly #space: Space;
@@ -34,8 +35,8 @@ export class Content {
   #store: Store | undefined;
   /** Pages counted against the space: of the heap, or of a store that does not count for itself. */
   #counted = 0;
-  /** The time of the store's last write that is known of, while the kernel has the store. */
-  #seen: { mtime: number; mtimeNsec: number } | undefined;
+  /** While the kernel has the store. */
+  #seen: SeenTimes | undefined;
 
   constructor(space: Space) {
     this.#space = space;
@@ -72,7 +73,7 @@ export class Content {
   share(): Store {
     const store = this.#promote();
     if (this.#seen === undefined) {
-      this.#seen = { mtime: 0, mtimeNsec: 0 };
+      this.#seen = new SeenTimes();
       this.see();
     }
     return store;
@@ -112,19 +113,17 @@ export class Content {
     return store;
   }
 
-  /** Whether the kernel wrote to the store since this was last asked; if so, `into` says when. */
-  written(into: FileStat): boolean {
-    if (this.#seen === undefined || this.#store === undefined) return false;
-    this.#store.stat(into);
-    if (into.mtime === this.#seen.mtime && into.mtimeNsec === this.#seen.mtimeNsec) return false;
-    this.#seen.mtime = into.mtime;
-    this.#seen.mtimeNsec = into.mtimeNsec;
-    return true;
+  /** While the kernel has the store: what the store says, and what of its times was known before. */
+  news(into: FileStat): SeenTimes | undefined {
+    if (this.#seen !== undefined) this.#store?.stat(into);
+    return this.#seen;
   }
 
-  /** The store's time of now is no news: it is by our own hand. */
+  /** The store's times of now are no news: they are by our own hand. */
   see(): void {
-    this.written(STAT);
+    const seen = this.news(STAT);
+    seen?.written(STAT);
+    seen?.read(STAT);
   }
 
   /** Copies what is at `offset` into `target`; how many bytes, less than asked only at the file's end. */

@@ -24,7 +24,7 @@ export type FileState = "static" | "pending" | "generating" | "ready" | "failed"
 const errors = new WeakMap<RegularFile, FsError>();
 
 /** Filled and read within one call. */
-const STAT: FileStat = { size: 0, blocks: 0, mtime: 0, mtimeNsec: 0 };
+const STAT: FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
 
 export class RegularFile extends InodeBase {
   readonly #space: Space;
@@ -144,11 +144,15 @@ export class RegularFile extends InodeBase {
     this.#content?.unshare();
   }
 
-  /** Takes over the time of the kernel's last write, if there was one. */
+  /** Takes over the times of the kernel's last write and last read, if there were any. */
   sync(): void {
-    if (this.#content?.written(STAT) !== true) return;
-    this.mtime = this.ctime = STAT.mtime;
-    this.mtimeNsec = this.ctimeNsec = STAT.mtimeNsec;
+    const seen = this.#content?.news(STAT);
+    if (seen === undefined) return;
+    if (seen.written(STAT)) {
+      this.mtime = this.ctime = STAT.mtime;
+      this.mtimeNsec = this.ctimeNsec = STAT.mtimeNsec;
+    }
+    if (seen.read(STAT)) this.accessedAt(STAT.atime, STAT.atimeNsec);
   }
 
   /** Moves the bytes to the heap if they are few and the store may be taken, and returns the store they were in. */

@@ -37,6 +37,8 @@ export interface Owner {
 /** Where the current time comes from: calls back with seconds and nanoseconds, allocating nothing. */
 export type Clock = <T>(take: (seconds: number, nanoseconds: number) => T) => T;
 
+const DAY = 24 * 60 * 60;
+
 export abstract class InodeBase {
   /** Told by the class, so that it takes no room in an inode. */
   abstract get kind(): "file" | "directory" | "symlink" | "special";
@@ -72,6 +74,28 @@ export abstract class InodeBase {
       this.atime = this.mtime = this.ctime = seconds;
       this.atimeNsec = this.mtimeNsec = this.ctimeNsec = nanoseconds;
     });
+  }
+
+  /**
+   * Somebody read the content. Marked as relatime marks it (fs/inode.c:relatime_need_update): once after each change,
+   * and once a day. The kernel leaves this to us.
+   */
+  accessed(clock: Clock): void {
+    if (this.#atimeIsOld(Date.now() / 1000)) this.touchAtime(clock);
+  }
+
+  /** The same, at a time that is past. */
+  accessedAt(seconds: number, nanoseconds: number): void {
+    if (!this.#atimeIsOld(seconds)) return;
+    this.atime = seconds;
+    this.atimeNsec = nanoseconds;
+  }
+
+  #atimeIsOld(now: number): boolean {
+    const { atime, atimeNsec } = this;
+    if (atime < this.mtime || (atime === this.mtime && atimeNsec <= this.mtimeNsec)) return true;
+    if (atime < this.ctime || (atime === this.ctime && atimeNsec <= this.ctimeNsec)) return true;
+    return now - atime >= DAY;
   }
 
   touchAtime(clock: Clock): void {

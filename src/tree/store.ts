@@ -47,7 +47,7 @@ export interface StoreQuota {
 }
 
 /** Filled and read within one call. */
-const STAT: libc.FileStat = { size: 0, blocks: 0, mtime: 0, mtimeNsec: 0 };
+const STAT: libc.FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 

@@ -1,6 +1,7 @@
 /** The bytes of regular files: open, read, write, lseek, fallocate, copy_file_range. */
 import { describe, expect, test } from "bun:test";
 import { FsError } from "../../src/errno.ts";
+import { O_NOATIME } from "../../src/fs/handles.ts";
 import * as abi from "../../src/fuse/abi.ts";
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../../src/libc.ts";
 import { type ServedTree, served } from "../support/served.ts";
@@ -65,12 +66,25 @@ describe("read", () => {
     expect(fs.kernel.readAll(nodeid, fh, 1 << 20).equals(bytes)).toBe(true);
   });
 
-  test("does not change atime: the kernel keeps it", () => {
+  test("marks the atime once after each change", () => {
+    using fs = served();
+    fs.file("/file", "hello");
+    fs.clock.tick();
+    fs.cat("/file");
+    const first = fs.kernel.stat(fs.node("/file")).atime;
+    expect(first).toBe(fs.clock.seconds);
+    fs.clock.tick();
+    fs.cat("/file");
+    expect(fs.kernel.stat(fs.node("/file")).atime).toBe(first);
+  });
+
+  test("leaves it for who asks for that", () => {
     using fs = served();
     fs.file("/file", "hello");
     const before = fs.kernel.stat(fs.node("/file"));
     fs.clock.tick();
-    fs.cat("/file");
+    const open = fs.open("/file");
+    fs.kernel.call("read", open.nodeid, { fh: open.fh, size: 10, flags: O_NOATIME });
     expect(fs.kernel.stat(fs.node("/file"))).toEqual(before);
   });
 });

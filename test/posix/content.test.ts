@@ -159,6 +159,17 @@ posix("read and write", (fact) => {
     changed x => ---`,
   );
   fact(
+    "a read moves the atime that is older than the last change",
+    `
+    create x 0644 hello
+    utimens x 1000 2000
+    mark x
+    cat x => hello
+    changed x => a--
+    cat x => hello
+    changed x => ---`,
+  );
+  fact(
     "O_NOATIME leaves it",
     `
     create x 0644 hello

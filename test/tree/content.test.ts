@@ -254,7 +254,7 @@ describe("a file", () => {
   });
 
   test("in a heap without stores cannot be larger than numbers are exact", () => {
-    const content = new Content(newSpace(heapPages));
+    const content = new Content(newSpace(() => heapPages));
     expect(code(() => content.truncate(2n ** 53n))).toBe("EFBIG");
     content.truncate(MAX_FILE_SIZE);
     expect(content.size).toBe(MAX_FILE_SIZE);

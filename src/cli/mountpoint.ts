@@ -1,5 +1,5 @@
 /** Whether a directory can take a mount, told before anything costs time or money. */
-import { readdirSync, realpathSync, statSync } from "node:fs";
+import { readdirSync, realpathSync, statfsSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { FS_TYPE, mountAt } from "../fuse/mountinfo.ts";
 import { CliError, codeOf, messageOf } from "./exit.ts";
@@ -51,7 +51,11 @@ export function realPath(path: string): string {
 
 function look(path: string, directory: string): "alive" | "dead" {
   try {
-    if (statSync(path).isDirectory()) return "alive";
+    if (statSync(path).isDirectory()) {
+      // The kernel may answer stat(2) for a dead mount from its memory; statfs(2) it always passes on.
+      statfsSync(path);
+      return "alive";
+    }
   } catch (error) {
     const code = codeOf(error);
     // What a FUSE mount answers whose process is gone.

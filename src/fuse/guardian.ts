@@ -7,7 +7,7 @@
  */
 import * as libc from "../libc.ts";
 import { FS_TYPE, mountAt } from "./mountinfo.ts";
-import { unmountPath } from "./unmount.ts";
+import { isDead, unmountPath } from "./unmount.ts";
 
 /** First argument of the guardian; the second is the mountpoint. */
 export const GUARDIAN = "--guardian";
@@ -57,5 +57,7 @@ export async function guard(mountpoint: string): Promise<void> {
   const there = mountAt(mountpoint);
   // Killed before it could say which: whatever of ours is there is the one, as the mountpoint was free before.
   if (there?.type !== FS_TYPE || (device !== "" && there.device !== device)) return;
+  // Device numbers are used again at once: what lives there is another mount, which came after ours was cleared away.
+  if (!(await isDead(mountpoint))) return;
   await unmountPath(mountpoint);
 }

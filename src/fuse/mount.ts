@@ -10,7 +10,7 @@ import { ERRNO } from "../errno.ts";
 import * as libc from "../libc.ts";
 import { type Guardian, startGuardian } from "./guardian.ts";
 import { FS_TYPE, type MountPoint, mountAt } from "./mountinfo.ts";
-import { findHelper, MountError, mayMount, unmountPath } from "./unmount.ts";
+import { findHelper, isDead, MountError, mayMount, unmountPath } from "./unmount.ts";
 
 const DEVICE = "/dev/fuse";
 
@@ -93,16 +93,6 @@ async function checkMountpoint(mountpoint: string): Promise<void> {
     const some = inside.slice(0, 3).join(", ");
     const more = inside.length > 3 ? `, and ${inside.length - 3} more` : "";
     throw new MountError("bad-mountpoint", `${mountpoint}: not empty (${some}${more}), and the mount would hide that`);
-  }
-}
-
-/** A mount whose process is gone answers every call with ENOTCONN. */
-async function isDead(mountpoint: string): Promise<boolean> {
-  try {
-    await stat(mountpoint);
-    return false;
-  } catch (error) {
-    return codeOf(error) === "ENOTCONN" || codeOf(error) === "ECONNABORTED";
   }
 }
 

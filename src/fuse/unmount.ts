@@ -1,5 +1,6 @@
 /** Unmounting, and what mounting shares with it: who may, through which helper, and the one error. */
 import { readFileSync } from "node:fs";
+import { statfs } from "node:fs/promises";
 import { ERRNO } from "../errno.ts";
 import * as libc from "../libc.ts";
 import { mountAt } from "./mountinfo.ts";
@@ -22,6 +23,20 @@ export class MountError extends Error {
   constructor(reason: MountFailure, message: string, options?: ErrorOptions) {
     super(message, options);
     this.reason = reason;
+  }
+}
+
+/**
+ * Whether the process behind a FUSE mount is gone. The kernel answers much of a dead mount from its memory, stat(2) of
+ * the root among it; statfs(2) it always passes on, and that fails with ENOTCONN.
+ */
+export async function isDead(path: string): Promise<boolean> {
+  try {
+    await statfs(path);
+    return false;
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    return code === "ENOTCONN" || code === "ECONNABORTED";
   }
 }
 

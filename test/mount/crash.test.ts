@@ -1,0 +1,187 @@
+/** However the process behind a mount ends: nothing dead stays behind, and what was to be saved is saved. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { contentOf, describeMounted, IS_ROOT, mounted, processesOf, unmounted } from "../support/mounted.ts";
+import { BINARY, eventually, isAlive, mountedType } from "../support/program.ts";
+
+setDefaultTimeout(60_000);
+
+const UNMOUNT = IS_ROOT ? "umount" : "fusermount3 -u";
+
+describeMounted("a daemon that is killed", () => {
+  test("fifty times, under load: no dead mount is left, and the next one works", async () => {
+    await using m = await unmounted();
+    const load = `
+while echo x > w && cat a.txt >/dev/null && ls -lR >/dev/null && cp w v && mv v u && rm u; do :; done &
+while cat a.txt b.txt >/dev/null && dd if=/dev/zero of=big bs=64k count=16 status=none; do :; done &
+cat slow.txt & wait`;
+    m.answer = (path) => (path === "slow.txt" ? { hang: true } : { stream: contentOf(path) });
+    writeFileSync(
+      m.sandbox.at("from.json"),
+      JSON.stringify({
+        llmfs: 1,
+        entries: ["a", "b", "slow"].map((name) => ({ path: `/${name}.txt`, type: "file", state: "pending" })),
+      }),
+    );
+    let longest = 0;
+    for (let round = 0; round < 50; round++) {
+      await m.mount(["--from", "from.json", "--mode", "off", ...m.modelArgs()]);
+      const asked = m.asked("slow.txt");
+      const users = m.sh(load);
+      await eventually("they are at work", () => m.asked("slow.txt") > asked);
+      process.kill(m.status().pid, "SIGKILL");
+      const begun = performance.now();
+      await eventually("the mount is gone", () => mountedType(m.dir) === undefined);
+      longest = Math.max(longest, performance.now() - begun);
+      expect((await users).status).not.toBe(undefined);
+      expect([round, readdirSync(m.dir)]).toEqual([round, []]);
+    }
+    expect(longest).toBeLessThan(1000);
+    await m.mount(["--from", "from.json", ...m.modelArgs()]);
+    expect(await m.out("cat a.txt")).toBe(contentOf("a.txt"));
+  });
+
+  test("together with its guardian leaves a dead mount, and mounting over that works", async () => {
+    await using m = await mounted({ pending: ["a.txt"] });
+    await killBoth(m.dir);
+    expect(mountedType(m.dir)).toBe("fuse.llmfs");
+    expect((await m.sh("ls", m.sandbox.path)).status).toBe(0);
+    expect((await m.sh(`ls ${m.dir}`, m.sandbox.path)).stderr).toContain("Transport endpoint is not connected");
+    await m.mount(["--from", "from.json", ...m.modelArgs()]);
+    expect(await m.out("cat a.txt")).toBe(contentOf("a.txt"));
+    expect((await m.unmount()).status).toBe(0);
+    expect(mountedType(m.dir)).toBeUndefined();
+  });
+
+  test("together with its guardian while programs are in it: they get errors, and mounting over it works", async () => {
+    await using m = await mounted({ pending: ["a.txt"], answer: () => ({ hang: true }) });
+    const reader = m.sh("cat a.txt");
+    const inside = m.start("exec sleep 60");
+    await m.server.request(0);
+    await killBoth(m.dir);
+    const { status, stdout } = await reader;
+    expect([status, stdout]).toEqual([1, ""]);
+    m.answer = (path) => ({ stream: contentOf(path) });
+    await m.mount(["--from", "from.json", ...m.modelArgs()]);
+    expect(await m.out("cat a.txt")).toBe(contentOf("a.txt"));
+    inside.kill();
+    await inside.exited;
+  });
+
+  test("together with its guardian: unmount clears the dead mount away", async () => {
+    await using m = await mounted();
+    await killBoth(m.dir);
+    expect(await m.unmount()).toEqual({ status: 0, stdout: "", stderr: "" });
+    expect(mountedType(m.dir)).toBeUndefined();
+  });
+
+  test("leaves no process behind", async () => {
+    await using m = await mounted();
+    const all = processesOf(m.dir);
+    expect(all.length).toBe(2);
+    process.kill(m.status().pid, "SIGKILL");
+    await eventually("both are gone", () => !all.some(isAlive));
+    expect(processesOf(m.dir)).toEqual([]);
+  });
+
+  test("does not take away a mount that came after it", async () => {
+    await using m = await mounted();
+    const [guardian] = processesOf(m.dir, "--guardian");
+    process.kill(guardian!, "SIGSTOP");
+    process.kill(m.status().pid, "SIGKILL");
+    await eventually("it is dead", () => processesOf(m.dir, "--daemon").length === 0);
+    await m.mount(["--from", "from.json", ...m.modelArgs()]);
+    process.kill(guardian!, "SIGCONT");
+    await eventually("its guardian has ended", () => !isAlive(guardian!));
+    expect(mountedType(m.dir)).toBe("fuse.llmfs");
+    expect(await m.out("echo works > file; cat file")).toBe("works\n");
+  });
+});
+
+async function killBoth(dir: string): Promise<void> {
+  const all = processesOf(dir);
+  // The guardian first, so that it never sees the other's end.
+  for (const pid of all.toSorted((a, b) => b - a)) process.kill(pid, "SIGKILL");
+  await eventually("both are gone", () => !all.some(isAlive));
+}
+
+describeMounted("a mount that ends", () => {
+  test("by SIGTERM is saved, its processes gone", async () => {
+    await using m = await mounted({ pending: ["a.txt"], args: ["--save", "tree.json"] });
+    await m.out("echo mine > own.txt");
+    const all = processesOf(m.dir);
+    process.kill(m.status().pid, "SIGTERM");
+    await eventually("all are gone", () => !all.some(isAlive));
+    expect(mountedType(m.dir)).toBeUndefined();
+    const saved = JSON.parse(readFileSync(m.sandbox.at("tree.json"), "utf8"));
+    expect(saved.entries.map(({ path, state }: { path: string; state?: string }) => [path, state])).toEqual([
+      ["/", undefined],
+      ["/a.txt", "pending"],
+      ["/own.txt", undefined],
+    ]);
+  });
+
+  test("while files are being generated is saved with them pending, and the server sees the requests dropped", async () => {
+    await using m = await mounted({
+      pending: ["a.txt"],
+      args: ["--save", "tree.json"],
+      answer: () => ({ hang: true }),
+    });
+    const reader = m.sh("cat a.txt");
+    const request = await m.server.request(0);
+    const { pid } = m.status();
+    process.kill(pid, "SIGTERM");
+    await eventually("it is gone from sight", () => mountedType(m.dir) === undefined);
+    process.kill(pid, "SIGTERM");
+    await request.disconnected;
+    expect((await reader).status).toBe(1);
+    await eventually("the process has ended", () => !isAlive(pid));
+    expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain('"state": "pending"');
+  });
+
+  test("by umount is saved too", async () => {
+    await using m = await mounted({ args: ["--save", "tree.json"] });
+    await m.out("echo mine > own.txt");
+    const all = processesOf(m.dir);
+    expect((await m.sh(`${UNMOUNT} ${m.dir}`, "/")).status).toBe(0);
+    await eventually("all are gone", () => !all.some(isAlive));
+    expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain('"mine\\n"');
+  });
+
+  test("is refused while somebody is in it, and nothing is lost", async () => {
+    await using m = await mounted();
+    await m.out("echo mine > own.txt");
+    const user = m.start("exec sleep 60");
+    const { status, stderr } = await m.unmount();
+    expect(status).toBe(81);
+    expect(stderr).toContain(`sleep (${user.pid})`);
+    expect(await m.out("cat own.txt")).toBe("mine\n");
+    user.kill();
+    await user.exited;
+    expect((await m.unmount()).status).toBe(0);
+  });
+});
+
+describeMounted("a mountpoint", () => {
+  test("that is missing, a file, not empty or taken is refused, and what was there is untouched", async () => {
+    await using m = await mounted();
+    const { sandbox } = m;
+    writeFileSync(sandbox.at("file"), "a file");
+    mkdirSync(`${sandbox.directory("full")}/inside`);
+    const refused: readonly (readonly [string, number])[] = [
+      ["nowhere", 80],
+      ["file", 80],
+      ["full", 80],
+      ["mnt", 81],
+      ["/proc", 80],
+    ];
+    for (const [place, code] of refused) {
+      const { status, stdout, stderr } = await sandbox.llmfs(["mount", place], { program: BINARY });
+      expect([place, status, stdout]).toEqual([place, code, ""]);
+      expect(stderr).toContain(place);
+    }
+    expect(readFileSync(sandbox.at("file"), "utf8")).toBe("a file");
+    expect(readdirSync(sandbox.at("full"))).toEqual(["inside"]);
+    expect(await m.out("ls -A")).toBe("");
+  });
+});

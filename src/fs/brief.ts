@@ -52,7 +52,7 @@ export function infoOf(path: string, inode: Inode): FileInfo {
 
 /** The prompts that reach a file, root first, and the nearest model. */
 function inherited(
-  mount: Mount,
+  mount: Pick<Mount, "tree">,
   file: RegularFile,
 ): { readonly prompts: string[]; readonly model: string | undefined } {
   const prompts: string[] = [];
@@ -67,7 +67,12 @@ function inherited(
   return { prompts: prompts.reverse(), model };
 }
 
-export function briefOf(mount: Mount, file: RegularFile, ticket: number, pause: number): GenerationRequest {
+export function briefOf(
+  mount: Pick<Mount, "tree">,
+  file: RegularFile,
+  ticket: number,
+  pause: number,
+): GenerationRequest {
   const path = mount.tree.pathOf(file) ?? `/${file.ino}`;
   const { prompts, model } = inherited(mount, file);
   return {

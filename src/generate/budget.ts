@@ -128,7 +128,8 @@ function explained(error: unknown, reservation: Reservation, wanted: number): un
 /** What a message costs beside its text: role and separators. */
 const PER_MESSAGE = 8;
 
-async function inputTokens({ messages, schema }: ChatRequest): Promise<number> {
+/** Tokens that a request sends, counted here. */
+export async function inputTokens({ messages, schema }: ChatRequest): Promise<number> {
   const count = await tokenCounter();
   const text = messages.reduce((sum, { content }) => sum + count(content) + PER_MESSAGE, 0);
   return text + (schema ? count(JSON.stringify(schema.schema)) : 0);

@@ -5,15 +5,15 @@
  * was read or generated before, never from times, owners, states, sizes or the place of the mount. So the same tree
  * gives the same request, whoever reads what first.
  */
-import { posix } from "node:path";
 import { FsError } from "../errno.ts";
 import type { TreePort } from "../fs/port.ts";
 import type { FileInfo, GeneratorContext, RelatedFile } from "../generators/generator.ts";
 import type { ChatMessage } from "../llm/llm.ts";
+import { dependedOn } from "./depends.ts";
 import { fsError } from "./failure.ts";
 import { visible } from "./ignore.ts";
 import { renderOutline } from "./outline.ts";
-import { CONTENT_INSTRUCTIONS, contentPrompt } from "./prompts.ts";
+import { CONTENT_INSTRUCTIONS, contentSections, type Section } from "./prompts.ts";
 import { type Redact, redact } from "./redact.ts";
 import { fill, relatedFiles, textOf } from "./related.ts";
 
@@ -34,12 +34,14 @@ export interface ContextOptions {
 
 export type ContextTree = Pick<TreePort, "outline" | "readStatic">;
 
+/** What the request for a file is made from. */
+export type ComposeContext = Pick<GeneratorContext, "file" | "prompts" | "related" | "read">;
+
 export interface ContextMaker {
   /** The messages of the request for one file. */
-  compose(
-    path: string,
-    context: Pick<GeneratorContext, "file" | "prompts" | "related" | "read">,
-  ): Promise<readonly ChatMessage[]>;
+  compose(path: string, context: ComposeContext): Promise<readonly ChatMessage[]>;
+  /** The parts of the user's message, before secrets are taken out of the whole, and why each is in it. */
+  sections(path: string, context: ComposeContext): Promise<readonly Section[]>;
   /** `GeneratorContext.related` for one file. */
   related(file: FileInfo, prompts: readonly string[]): Promise<readonly RelatedFile[]>;
 }
@@ -48,20 +50,26 @@ export function contextMaker(tree: ContextTree, options: ContextOptions = {}): C
   const budget = { ...DEFAULT_CONTEXT_BUDGET, ...options.budget };
   const clean: Redact = options.redact === false ? async (text) => text : redact;
 
+  async function sections(path: string, context: ComposeContext): Promise<readonly Section[]> {
+    const { file, prompts, related, read } = context;
+    const declared = await dependencies(path, file, read, clean);
+    const names = new Set(declared.map((one) => one.path));
+    const others = (await related()).filter((one) => !names.has(one.path));
+    const shown = declared.length === 0 ? others : await fill([...declared, ...others], budget.related);
+    const outline = await renderOutline(await visible(await tree.outline(), tree.readStatic), path, budget.outline);
+    return contentSections({
+      path: relative(path),
+      ...(file.description === undefined ? {} : { description: file.description }),
+      prompts,
+      outline,
+      related: shown.map((one) => ({ ...one, path: relative(one.path) })),
+    });
+  }
+
   return {
-    async compose(path, { file, prompts, related, read }) {
-      const declared = await dependencies(path, file, read, clean);
-      const names = new Set(declared.map((one) => one.path));
-      const others = (await related()).filter((one) => !names.has(one.path));
-      const shown = declared.length === 0 ? others : await fill([...declared, ...others], budget.related);
-      const outline = await renderOutline(await visible(await tree.outline(), tree.readStatic), path, budget.outline);
-      const user = contentPrompt({
-        path: relative(path),
-        ...(file.description === undefined ? {} : { description: file.description }),
-        prompts,
-        outline,
-        related: shown.map((one) => ({ ...one, path: relative(one.path) })),
-      });
+    sections,
+    async compose(path, context) {
+      const user = (await sections(path, context)).map(({ text }) => text).join("\n\n");
       return [
         { role: "system", content: CONTENT_INSTRUCTIONS },
         { role: "user", content: await clean(user) },
@@ -85,8 +93,7 @@ async function dependencies(
   read: GeneratorContext["read"],
   clean: Redact,
 ): Promise<readonly RelatedFile[]> {
-  const lines = (file.xattrs.get("user.llmfs.depends") ?? "").split("\n").map((line) => line.trim());
-  const paths = new Set(lines.filter((line) => line !== "").map((line) => posix.resolve(posix.dirname(path), line)));
+  const paths = dependedOn(path, file.xattrs.get("user.llmfs.depends"));
   const found: RelatedFile[] = [];
   for (const one of paths) {
     const bytes = await read(one).catch((error: unknown) => {

@@ -50,17 +50,34 @@ export interface ContentParts {
   readonly related: readonly { readonly path: string; readonly reason: string; readonly content: string }[];
 }
 
-/** The user's message of a content request: what does not change from file to file first, so that servers can cache it. */
-export function contentPrompt(parts: ContentParts): string {
-  const sections = [`The tree:\n\n${fenced(parts.outline)}`];
+/** One part of a message, and why it is there. */
+export interface Section {
+  readonly part: string;
+  readonly why: string;
+  readonly text: string;
+}
+
+/**
+ * The user's message of a content request, in parts with an empty line between them: what does not change from file to
+ * file first, so that servers can cache it.
+ */
+export function contentSections(parts: ContentParts): readonly Section[] {
+  const sections: Section[] = [
+    { part: "the tree", why: "names and imports have to fit it", text: `The tree:\n\n${fenced(parts.outline)}` },
+  ];
   if (parts.prompts.length > 0) {
     const prompts = parts.prompts.map((prompt) => prompt.trim()).join("\n\n");
-    sections.push(`Instructions for this part of the tree; where they disagree, the later ones win:\n\n${prompts}`);
+    const head = "Instructions for this part of the tree; where they disagree, the later ones win:";
+    sections.push({ part: "prompts", why: "user.llmfs.prompt, from the root down", text: `${head}\n\n${prompts}` });
   }
-  for (const file of parts.related) sections.push(`${file.path} (${file.reason}):\n\n${fenced(file.content)}`);
+  for (const { path, reason, content } of parts.related) {
+    sections.push({ part: path, why: reason, text: `${path} (${reason}):\n\n${fenced(content)}` });
+  }
   const task = `Write the file ${parts.path}`;
-  sections.push(parts.description === undefined ? task : `${task}\nWhat it is: ${oneLine(parts.description)}`);
-  return sections.join("\n\n");
+  const text = parts.description === undefined ? task : `${task}\nWhat it is: ${oneLine(parts.description)}`;
+  const why =
+    parts.description === undefined ? "its path; it has no description" : "its path and user.llmfs.description";
+  return [...sections, { part: "the task", why, text }];
 }
 
 /** Text between fences that it cannot close: they are longer than any run of backticks in it. */

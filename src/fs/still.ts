@@ -1,0 +1,90 @@
+/**
+ * The tree of a snapshot, without a mount: what plans and previews look at.
+ *
+ * It answers as the mounted tree does, and says of each file what its first reader would ask for. Nothing in it is ever
+ * generated; whoever reads a pending file gets EAGAIN.
+ */
+import { FsError } from "../errno.ts";
+import type { TreeEntry } from "../generators/generator.ts";
+import { now } from "../libc.ts";
+import { loadSnapshot } from "../snapshot/load.ts";
+import type { RegularFile } from "../tree/file.ts";
+import type { Inode } from "../tree/inode.ts";
+import { join, toBytes, toText } from "../tree/path.ts";
+import { Tree } from "../tree/tree.ts";
+import { briefOf, entryOf, infoOf, textXattr } from "./brief.ts";
+import type { GenerationRequest, TreePort } from "./port.ts";
+
+/** A value of `user.llmfs.*`, and the file or directory that sets it. */
+export interface Setting {
+  readonly from: string;
+  readonly value: string;
+}
+
+export interface StillTree extends TreePort {
+  /** Every regular file, once, under the first of its names. */
+  readonly files: readonly TreeEntry[];
+  /** What the first reader of a file asks for. Throws FsError ENOENT, EISDIR, EINVAL. */
+  request(path: string): GenerationRequest;
+  /** Who sets `user.llmfs.<name>` for a path: itself first, then the directories above it. */
+  settings(path: string, name: string): readonly Setting[];
+}
+
+/** A snapshot's file, or its bytes. Throws SnapshotError. */
+export function stillTree(source: string | Uint8Array, warn: (message: string) => void = () => {}): StillTree {
+  const tree = new Tree({ clock: now });
+  loadSnapshot(tree, source, { warn });
+
+  function fileAt(path: string): RegularFile {
+    const inode = tree.resolve(toBytes(path), { follow: true });
+    if (inode.kind === "directory") throw new FsError("EISDIR", `${path}: a directory`);
+    if (inode.kind !== "file") throw new FsError("EINVAL", `${path}: not a regular file`);
+    return inode;
+  }
+
+  return {
+    get files() {
+      const seen = new Set<Inode>();
+      const found: TreeEntry[] = [];
+      for (const { path, inode } of tree.walk()) {
+        if (inode.kind !== "file" || seen.has(inode)) continue;
+        if (inode.nlink > 1) seen.add(inode);
+        found.push(entryOf(path, inode));
+      }
+      return found;
+    },
+    request: (path) => briefOf({ tree }, fileAt(path), 0, 0),
+    settings(path, name) {
+      const found: Setting[] = [];
+      let at: Inode | undefined = tree.resolve(toBytes(path), { follow: true });
+      while (at !== undefined) {
+        const value = textXattr(at, `user.llmfs.${name}`);
+        if (value !== undefined && value !== "") found.push({ from: toText(tree.pathOf(at) ?? path), value });
+        at = at === tree.root ? undefined : at.dentry?.parent;
+      }
+      return found;
+    },
+    async outline() {
+      return [...tree.walk()].flatMap(({ path, inode }) => (path === "/" ? [] : [entryOf(path, inode)]));
+    },
+    async list(path) {
+      const directory = tree.resolve(toBytes(path), { follow: true });
+      if (directory.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
+      const entries = [...directory.entries()].sort((a, b) => (a.name < b.name ? -1 : 1));
+      return entries.map(({ name, inode }) => entryOf(join(toBytes(path), name), inode));
+    },
+    stat: async (path) => infoOf(toBytes(path), tree.resolve(toBytes(path), { follow: false })),
+    async read(path) {
+      const file = fileAt(path);
+      if (file.lazy) throw new FsError("EAGAIN", `${path} is not generated yet`);
+      return file.bytes();
+    },
+    async readStatic(path, limit) {
+      const file = fileAt(path);
+      if (file.state !== "static") return undefined;
+      const bytes = new Uint8Array(Math.min(file.size, limit));
+      file.read(0, bytes);
+      return bytes;
+    },
+  };
+}

@@ -1,0 +1,176 @@
+/**
+ * What generating would ask the model, without asking: the exact requests, and which of them recordings answer.
+ *
+ * The requests come from the engine itself, with a model that answers from recordings and refuses the rest; so what is
+ * foreseen is what is sent. A file that depends on one whose content no recording has cannot be foreseen exactly: its
+ * request is made with a placeholder, and says so.
+ */
+import { FsError } from "../errno.ts";
+import type { GenerationRequest, TreePort } from "../fs/port.ts";
+import { type ChatRequest, type LanguageModel, LlmError } from "../llm/llm.ts";
+import { requestKey } from "../recording/key.ts";
+import type { Recording, RecordingStore } from "../recording/recording.ts";
+import { inputTokens } from "./budget.ts";
+import { contextMaker } from "./context.ts";
+import { createEngine, type EngineOptions } from "./engine.ts";
+import type { Section } from "./prompts.ts";
+
+export interface ForesightOptions extends Pick<EngineOptions, "modelName" | "redact" | "temperature"> {
+  /** A tree that does not change. Reads of a pending file reject with EAGAIN. */
+  readonly tree: TreePort;
+  /** What the first reader of a file asks for. */
+  request(path: string): GenerationRequest;
+  /** What of it goes to the model; undefined: another generator makes the file. Default: what names "llm". */
+  readonly toModel?: (request: GenerationRequest) => GenerationRequest | undefined;
+  /** Absent: nothing is recorded. */
+  readonly store?: RecordingStore;
+}
+
+export interface Foreseen {
+  readonly path: string;
+  /** The generator that the file names. */
+  readonly generator: string;
+  /** Absent where no model is asked, or the request cannot be made. */
+  readonly asks?: Asked;
+  /** Why the request cannot be made. */
+  readonly failure?: FsError;
+}
+
+export interface Asked {
+  readonly request: ChatRequest;
+  readonly key: string;
+  readonly recording?: Recording;
+  /** False: it depends on a content that is known only when that is made. */
+  readonly exact: boolean;
+  /** Tokens sent. */
+  readonly inputTokens: number;
+}
+
+export interface Foresight {
+  /** Of one file. Does not reject. */
+  foresee(path: string): Promise<Foreseen>;
+  /** The parts of the user's message for a file, before secrets are taken out. Rejects with FsError. */
+  sections(path: string): Promise<readonly Section[]>;
+}
+
+/** What stands for a content that nobody knows yet. */
+const UNKNOWN = new TextEncoder().encode("(the content of this file, which is generated first)\n");
+
+interface Outcome {
+  readonly foreseen: Foreseen;
+  /** Absent: not known before it is made. */
+  readonly content?: Uint8Array;
+}
+
+export function createForesight(options: ForesightOptions): Foresight {
+  const { tree, store } = options;
+  const toModel =
+    options.toModel ?? ((request: GenerationRequest) => (request.generator === "llm" ? request : undefined));
+  const outcomes = new Map<string, Promise<Outcome>>();
+  /** By label. */
+  const captured = new Map<string, Omit<Asked, "exact" | "inputTokens">>();
+  /** Who waits for whom, by path. */
+  const waits = new Map<string, Set<string>>();
+  /** Files in whose request a content is unknown. */
+  const inexact = new Set<string>();
+  const byIno = new Map<number, string>();
+  const never = new AbortController().signal;
+
+  const model: LanguageModel = {
+    async complete(request, { label = "" } = {}) {
+      const key = requestKey(request);
+      const recording = await store?.get(key, label);
+      captured.set(label, { request, key, ...(recording && { recording }) });
+      if (recording === undefined) throw new LlmError("unrecorded", `${label} is not recorded`);
+      return { ...recording.answer, key, recorded: true };
+    },
+  };
+
+  async function read(path: string, requester?: number): Promise<Uint8Array> {
+    const reader = requester === undefined ? undefined : byIno.get(requester);
+    try {
+      return await tree.read(path, requester);
+    } catch (error) {
+      if (!(error instanceof FsError) || error.code !== "EAGAIN") throw error;
+    }
+    if (reader !== undefined) refuseCycle(reader, path);
+    const { foreseen, content } = await outcome(path);
+    if (foreseen.failure !== undefined) throw foreseen.failure;
+    if (reader !== undefined && (content === undefined || inexact.has(path))) inexact.add(reader);
+    return content ?? UNKNOWN;
+  }
+
+  function refuseCycle(reader: string, path: string): void {
+    const leadsTo = (from: string, seen: readonly string[]): readonly string[] | undefined => {
+      if (from === reader) return [...seen, from];
+      if (seen.includes(from)) return undefined;
+      for (const next of waits.get(from) ?? []) {
+        const loop = leadsTo(next, [...seen, from]);
+        if (loop !== undefined) return loop;
+      }
+      return undefined;
+    };
+    const loop = leadsTo(path, []);
+    if (loop !== undefined) {
+      throw new FsError("EDEADLK", `files that are made from each other: ${[reader, ...loop].join(" → ")}`);
+    }
+    waits.set(reader, (waits.get(reader) ?? new Set()).add(path));
+  }
+
+  const port: TreePort = { ...tree, read };
+  const engine = createEngine({
+    model,
+    modelName: options.modelName,
+    tree: port,
+    concurrency: 16,
+    ...(options.redact !== undefined && { redact: options.redact }),
+    ...(options.temperature !== undefined && { temperature: options.temperature }),
+  });
+  const maker = contextMaker(port, options.redact === undefined ? {} : { redact: options.redact });
+
+  function asked(path: string): GenerationRequest | undefined {
+    const request = options.request(path);
+    byIno.set(request.ino, path);
+    return toModel(request);
+  }
+
+  async function look(path: string): Promise<Outcome> {
+    const generator = options.request(path).generator;
+    const request = asked(path);
+    if (request === undefined) return { foreseen: { path, generator } };
+    const label = request.file.xattrs.get("user.llmfs.origin") ?? request.path;
+    let content: Uint8Array | undefined;
+    let failure: FsError | undefined;
+    try {
+      content = (await engine.generate({ ...request, generator: "llm" }, never)).bytes;
+    } catch (error) {
+      failure = error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error });
+    }
+    const capture = captured.get(label);
+    if (capture === undefined) return { foreseen: { path, generator, ...(failure && { failure }) } };
+    const asks = { ...capture, exact: !inexact.has(path), inputTokens: await inputTokens(capture.request) };
+    return { foreseen: { path, generator, asks }, ...(content && { content }) };
+  }
+
+  function outcome(path: string): Promise<Outcome> {
+    const known = outcomes.get(path);
+    if (known !== undefined) return known;
+    const found = look(path).catch((error: unknown): Outcome => {
+      const failure = error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error });
+      return { foreseen: { path, generator: "?", failure } };
+    });
+    outcomes.set(path, found);
+    return found;
+  }
+
+  return {
+    foresee: async (path) => (await outcome(path)).foreseen,
+    async sections(path) {
+      const request = asked(path);
+      if (request === undefined) return [];
+      const { file, prompts, ino } = request;
+      const related = () => maker.related(file, prompts);
+      return maker.sections(path, { file, prompts, related, read: (one) => read(one, ino) });
+    },
+  };
+}

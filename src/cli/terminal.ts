@@ -30,8 +30,8 @@ export function show(result: string | Uint8Array): void {
 }
 
 /** True where a person watches. */
-export function isTerminal(): boolean {
-  return isatty(2);
+export function isTerminal(fd: 1 | 2 = 2): boolean {
+  return isatty(fd);
 }
 
 /** Writes everything, also to a pipe that is full for the moment and does not block. */

@@ -95,5 +95,5 @@ function explain(text: string): void {
 }
 
 function bold(text: string): string {
-  return wantsColor(isTerminal()) ? `\u001b[1m${text}\u001b[22m` : text;
+  return wantsColor(isTerminal(1)) ? `\u001b[1m${text}\u001b[22m` : text;
 }

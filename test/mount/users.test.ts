@@ -1,0 +1,209 @@
+/** Without being root: by fusermount3, and in a user namespace without any helper. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { chownSync, copyFileSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { contentOf, IS_ROOT, LACKING, type Mounted, processesOf, snapshotOf, unmounted } from "../support/mounted.ts";
+import { BINARY, eventually, type Finished, isAlive, mountedType } from "../support/program.ts";
+
+setDefaultTimeout(30_000);
+
+/** "nobody", everywhere. */
+const NOBODY = 65_534;
+const AS_USER = IS_ROOT ? ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"] : [];
+
+const forAll = LACKING === undefined && (statSync("/dev/fuse").mode & 0o006) === 0o006;
+const device = forAll ? undefined : "a /dev/fuse that everybody may open";
+const helper = device ?? (Bun.which("fusermount3") === null ? "fusermount3" : undefined);
+const namespace = device ?? (mayUnshare() ? undefined : "user namespaces for everybody");
+
+function mayUnshare(): boolean {
+  const flags = ["--user", "--map-root-user", "--mount", "true"];
+  return Bun.which("unshare") !== null && Bun.spawnSync({ cmd: [...AS_USER, "unshare", ...flags] }).success;
+}
+
+function testLacking(what: string | undefined, name: string, body: () => Promise<void>): void {
+  if (what === undefined) test(name, body);
+  else test.skip(`${name} (lacks ${what})`, body);
+}
+
+/** A sandbox and a mountpoint that belong to an ordinary user, the program in it where that user can reach it. */
+async function ordinary(pending: readonly string[]): Promise<User> {
+  const mounted = await unmounted();
+  const { sandbox } = mounted;
+  copyFileSync(BINARY[0]!, sandbox.at("llmfs"));
+  writeFileSync(sandbox.at("from.json"), snapshotOf(pending));
+  if (IS_ROOT) for (const path of [sandbox.path, mounted.dir]) chownSync(path, NOBODY, NOBODY);
+  return new User(mounted);
+}
+
+class User implements AsyncDisposable {
+  readonly mounted: Mounted;
+
+  constructor(mounted: Mounted) {
+    this.mounted = mounted;
+  }
+
+  start(cmd: readonly string[], path = process.env.PATH ?? "/usr/bin:/bin") {
+    const { sandbox } = this.mounted;
+    return Bun.spawn({
+      cmd: [...AS_USER.map((word) => (word === "setpriv" ? (Bun.which("setpriv") ?? word) : word)), ...cmd],
+      cwd: sandbox.path,
+      env: { ...sandbox.environment({ LC_ALL: "C" }), PATH: path },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+  }
+
+  async run(cmd: readonly string[], path?: string): Promise<Finished> {
+    const child = this.start(cmd, path);
+    const [stdout, stderr, status] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+      child.exited,
+    ]);
+    return { status, stdout, stderr };
+  }
+
+  llmfs(args: readonly string[], path?: string): Promise<Finished> {
+    return this.run([this.mounted.sandbox.at("llmfs"), ...args], path);
+  }
+
+  async sh(script: string): Promise<string> {
+    const { status, stdout, stderr } = await this.run(["/bin/sh", "-c", `cd mnt && ${script}`]);
+    if (status !== 0) throw new Error(`${script}: status ${status}: ${stderr}`);
+    return stdout;
+  }
+
+  mount(...flags: string[]): Promise<Finished> {
+    return this.llmfs(["mount", "mnt", "--from", "from.json", ...this.mounted.modelArgs(), ...flags]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (mountedType(this.mounted.dir) !== undefined) await this.llmfs(["unmount", "--lazy", "mnt"]);
+    await this.mounted[Symbol.asyncDispose]();
+  }
+}
+
+testLacking(helper, "an ordinary user mounts by fusermount3, reads, writes, saves and unmounts", async () => {
+  await using user = await ordinary(["a.txt", "sub/b.txt"]);
+  const { mounted } = user;
+  expect(await user.mount("--save", "tree.json")).toEqual({ status: 0, stdout: "", stderr: "" });
+  expect(mountedType(mounted.dir)).toBe("fuse.llmfs");
+  expect(await user.sh("ls -lR > ../listing; stat -c '%U' a.txt . | sort -u | wc -l; cat a.txt")).toBe(
+    `1\n${contentOf("a.txt")}`,
+  );
+  expect(await user.sh("echo mine > own; cp own sub/b.txt; cat sub/b.txt; ln own two; stat -c %h two")).toBe(
+    "mine\n2\n",
+  );
+  expect(mounted.server.requests.length).toBe(1);
+  expect(await user.llmfs(["save", "mnt", "live.json"])).toEqual({ status: 0, stdout: "", stderr: "" });
+  expect(await user.llmfs(["unmount", "mnt"])).toEqual({ status: 0, stdout: "", stderr: "" });
+  expect([mountedType(mounted.dir), processesOf("mnt"), processesOf(mounted.dir)]).toEqual([undefined, [], []]);
+  expect((await user.run(["cat", "tree.json"])).stdout).toContain('"/own"');
+});
+
+testLacking(helper, "an ordinary user's mount is nobody else's, root's neither", async () => {
+  await using user = await ordinary(["a.txt"]);
+  await user.mount();
+  if (!IS_ROOT) return;
+  expect(() => readdirSync(user.mounted.dir)).toThrow("EACCES");
+});
+
+testLacking(helper, "an ordinary user's daemon is killed ten times under load, and leaves nothing", async () => {
+  await using user = await ordinary(["a.txt"]);
+  const { dir } = user.mounted;
+  for (let round = 0; round < 10; round++) {
+    expect((await user.mount("--mode", "off")).status).toBe(0);
+    const [pid] = processesOf(dir, "--daemon");
+    const load = user.run(["/bin/sh", "-c", "cd mnt; while cat a.txt && echo x > w && ls -lR; do :; done"]);
+    const asked = user.mounted.server.requests.length;
+    await eventually("it is at work", () => user.mounted.server.requests.length > asked || round > 0);
+    process.kill(pid!, "SIGKILL");
+    await eventually("the mount is gone", () => mountedType(dir) === undefined);
+    await load;
+  }
+  expect((await user.mount()).status).toBe(0);
+  expect(await user.sh("cat a.txt")).toBe(contentOf("a.txt"));
+});
+
+testLacking(helper, "an ordinary user mounts over a dead mount, and fusermount3 -u ends a live one", async () => {
+  await using user = await ordinary(["a.txt"]);
+  const { dir } = user.mounted;
+  await user.mount();
+  const both = processesOf(dir);
+  for (const pid of both.toSorted((a, b) => b - a)) process.kill(pid, "SIGKILL");
+  await eventually("both are gone", () => !both.some(isAlive));
+  expect(mountedType(dir)).toBe("fuse.llmfs");
+  expect(await user.mount()).toEqual({ status: 0, stdout: "", stderr: "" });
+  expect(await user.sh("cat a.txt")).toBe(contentOf("a.txt"));
+  const again = processesOf(dir);
+  expect((await user.run(["fusermount3", "-u", "mnt"])).status).toBe(0);
+  await eventually("its processes are gone", () => !again.some(isAlive));
+});
+
+/** A PATH with everything but the helper. */
+function pathWithoutHelper(user: User): string {
+  const bin = user.mounted.sandbox.at("bin");
+  mkdirSync(bin);
+  for (const name of ["sh", "cat", "ls", "id", "unshare", "true", "stat", "sleep", "getfattr", "test", "grep"]) {
+    const found = Bun.which(name);
+    if (found !== null) symlinkSync(found, `${bin}/${name}`);
+  }
+  return bin;
+}
+
+testLacking(
+  namespace,
+  "without fusermount3, run makes a namespace: files are generated, they are the user's, nothing is left",
+  async () => {
+    await using user = await ordinary(["a.txt", "b.txt"]);
+    const path = pathWithoutHelper(user);
+    const script = "ls -l >/dev/null; cat a.txt; echo mine >> b.txt; cat b.txt; test -O a.txt && echo owned; exit 7";
+    const args = [
+      "run",
+      "--from",
+      "from.json",
+      "--save",
+      "tree.json",
+      ...user.mounted.modelArgs(),
+      "--",
+      "sh",
+      "-c",
+      script,
+    ];
+    const { status, stdout, stderr } = await user.llmfs(args, path);
+    expect({ status, stdout, stderr }).toEqual({ status: 7, stdout: `${contentOf("a.txt")}mine\nowned\n`, stderr: "" });
+    expect(user.mounted.server.requests.length).toBe(1);
+    expect((await user.run(["cat", "tree.json"])).stdout).toContain('"mine\\n"');
+    expect(user.mounted.sandbox.leftovers()).toEqual([]);
+  },
+);
+
+testLacking(namespace, "without fusermount3, mount says what is missing, and what does without", async () => {
+  await using user = await ordinary([]);
+  const { status, stderr } = await user.llmfs(["mount", "mnt"], pathWithoutHelper(user));
+  expect(status).toBe(82);
+  expect(stderr).toContain("fusermount3");
+});
+
+testLacking(
+  namespace,
+  "without fusermount3, a failing model is told as anywhere, and a kill leaves nothing",
+  async () => {
+    await using user = await ordinary(["a.txt"]);
+    const path = pathWithoutHelper(user);
+    user.mounted.answer = () => ({ status: 400 });
+    const args = ["run", "--from", "from.json", ...user.mounted.modelArgs(), "--"];
+    const failed = await user.llmfs([...args, "cat", "a.txt"], path);
+    expect([failed.status, failed.stdout, failed.stderr]).toEqual([
+      1,
+      "",
+      expect.stringContaining("Input/output error"),
+    ]);
+    user.mounted.answer = () => ({ hang: true });
+    const hanging = user.start([user.mounted.sandbox.at("llmfs"), ...args, "cat", "a.txt"], path);
+    const request = await user.mounted.server.request(1);
+    hanging.kill("SIGTERM");
+    await request.disconnected;
+    await hanging.exited;
+    expect(user.mounted.sandbox.leftovers()).toEqual([]);
+  },
+);

@@ -81,7 +81,7 @@ export abstract class InodeBase {
    * and once a day. The kernel leaves this to us.
    */
   accessed(clock: Clock): void {
-    if (this.#atimeIsOld(Date.now() / 1000)) this.touchAtime(clock);
+    clock((seconds, nanoseconds) => this.accessedAt(seconds, nanoseconds));
   }
 
   /** The same, at a time that is past. */
@@ -96,13 +96,6 @@ export abstract class InodeBase {
     if (atime < this.mtime || (atime === this.mtime && atimeNsec <= this.mtimeNsec)) return true;
     if (atime < this.ctime || (atime === this.ctime && atimeNsec <= this.ctimeNsec)) return true;
     return now - atime >= DAY;
-  }
-
-  touchAtime(clock: Clock): void {
-    clock((seconds, nanoseconds) => {
-      this.atime = seconds;
-      this.atimeNsec = nanoseconds;
-    });
   }
 
   /** A change of attributes, links or xattrs. */

@@ -60,6 +60,13 @@ static int list(int n) {
   return count;
 }
 
+static const char *dirname_of(const char *file) {
+  static char directory[4096];
+  snprintf(directory, sizeof directory, "%s", file);
+  *strrchr(directory, '/') = 0;
+  return directory;
+}
+
 int main(int argc, char **argv) {
   if (argc < 5) return 2;
   base = argv[1];
@@ -113,6 +120,45 @@ int main(int argc, char **argv) {
     }
   } else if (!strcmp(row, "unlink")) {
     EACH check(unlink(file(n)), "unlink");
+  } else if (!strcmp(row, "grow")) {
+    /* FILES empty files, a thousand to a directory. */
+    EACH {
+      snprintf(path, sizeof path, "%s/g%d", base, n / 1000);
+      if (n % 1000 == 0) check(mkdir(path, 0755), "mkdir");
+      snprintf(path, sizeof path, "%s/g%d/file%07d", base, n / 1000, n);
+      check(mknod(path, S_IFREG | 0644, 0), "mknod");
+    }
+  } else if (!strcmp(row, "probe")) {
+    /* What a file costs to make, look at and remove beside whatever else is there. */
+    snprintf(path, sizeof path, "%s/probe", base);
+    check(mkdir(path, 0755), "mkdir");
+    EACH {
+      snprintf(path, sizeof path, "%s/probe/%d", base, n);
+      check(mknod(path, S_IFREG | 0644, 0), "mknod");
+      check(chmod(path, 0600), "chmod");
+      check(unlink(path), "unlink");
+    }
+    snprintf(path, sizeof path, "%s/probe", base);
+    check(rmdir(path), "rmdir");
+  } else if (!strcmp(row, "crowd")) {
+    /* FILES entries in one directory. */
+    EACH {
+      snprintf(path, sizeof path, "%s/crowd/%d", base, n);
+      if (n == 0) check(mkdir(dirname_of(path), 0755), "mkdir");
+      check(mknod(path, S_IFREG | 0644, 0), "mknod");
+    }
+  } else if (!strcmp(row, "crowd-list")) {
+    snprintf(path, sizeof path, "%s/crowd", base);
+    DIR *dir = opendir(path);
+    check(dir ? 0 : -1, "opendir");
+    operations = 0;
+    while (readdir(dir)) operations++;
+    closedir(dir);
+  } else if (!strcmp(row, "crowd-unlink")) {
+    EACH {
+      snprintf(path, sizeof path, "%s/crowd/%d", base, n);
+      check(unlink(path), "unlink");
+    }
   } else if (!strcmp(row, "write-data")) {
     snprintf(path, sizeof path, "%s/data", base);
     int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0644);

@@ -143,7 +143,17 @@ class FilesystemThread {
     for (;;) {
       const received: { message: ToFilesystem } | undefined = receiveMessageOnPort(this.#port);
       if (received === undefined) return;
-      this.#take(received.message);
+      this.#takeSafely(received.message);
+    }
+  }
+
+  /** A fault of ours in one answer costs its readers the content, never everybody the mount. */
+  #takeSafely(message: ToFilesystem): void {
+    try {
+      this.#take(message);
+    } catch (error) {
+      this.#log("error", "fs", messageOf(error));
+      if ("ticket" in message) this.#served.mount.attempts.failed(message.ticket, new FsError("EIO", shortOf(error)));
     }
   }
 

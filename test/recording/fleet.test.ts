@@ -119,7 +119,7 @@ for (const [kind, { missing, open }] of Object.entries(KINDS)) {
 
     test("a claim lasts as long as its holder lives, and ends when that dies", async () => {
       const key = "a".repeat(64);
-      const holder = Bun.spawn([process.execPath, join(import.meta.dir, "../support/claim-holder.ts")], {
+      await using holder = Bun.spawn([process.execPath, join(import.meta.dir, "../support/claim-holder.ts")], {
         env: { KEY: key, ...holderOf(kind) },
         stdout: "pipe",
       });

@@ -44,6 +44,8 @@ async function build(name: string, target: Bun.Build.CompileTarget | undefined):
       // The program's behaviour must not depend on files that happen to lie where it is run.
       autoloadDotenv: false,
       autoloadBunfig: false,
+      // A configuration that is code imports packages from the node_modules beside it.
+      autoloadPackageJson: true,
     },
     throw: false,
   });

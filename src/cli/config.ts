@@ -18,6 +18,8 @@ import type { Environment, Lookup } from "./variables.ts";
 export interface Config extends ModelConfig {
   readonly prompt: Prompt | undefined;
   readonly contentPrompt: string | undefined;
+  /** Of generators and rules; absolute. */
+  readonly configFile: string | undefined;
   readonly from: string | undefined;
   readonly size: number;
   readonly inodes: number | undefined;
@@ -46,6 +48,7 @@ export function readConfig(args: ConfigArgs, environment: Environment = process.
       variable("LLMFS_CONTENT_PROMPT"),
     ),
     ...readModelConfig(args, variable),
+    configFile: undefined,
     from: optional(args.from, (text) => absolute("--from", text)),
     size: size("--size", args.size ?? "50%", availableMemory),
     inodes: optional(args.inodes, (text) => count("--inodes", text, 1)),

@@ -61,6 +61,14 @@ export const treeFlags = flags({
   allowOther: { type: "boolean", description: "let other users in; permissions hold for them as anywhere" },
 });
 
+export const configFlags = flags({
+  config: {
+    type: "string",
+    valueHint: "FILE",
+    description: "generators and rules; default llmfs.config.ts, .js, .json, .yaml or .toml in the current directory",
+  },
+});
+
 export const saveFlags = flags({
   save: { type: "string", valueHint: "FILE", description: "write a snapshot of the tree to FILE on unmount" },
   saveEvery: { type: "string", valueHint: "TIME", description: "also write it at intervals, as 30s or 10m" },

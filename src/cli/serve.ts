@@ -8,6 +8,7 @@ import { messageOf } from "./exit.ts";
 import type { Generation } from "./generation.ts";
 import { asSaved } from "./outputs.ts";
 import type { Progress } from "./progress.ts";
+import { openSources, type Sources } from "./sources.ts";
 
 export interface ServeOptions {
   readonly config: Config;
@@ -36,7 +37,9 @@ export interface Served {
 /** Resolves when the mount answers. Throws what the parts throw, or the signal's reason, with nothing mounted. */
 export async function serve(options: ServeOptions): Promise<Served> {
   const { config, mountpoint, generation, log, progress, signal } = options;
+  let sources: Sources | undefined;
   try {
+    sources = config.configFile === undefined ? undefined : await openSources(config.configFile, log);
     const from = await startingTree(options);
     signal.throwIfAborted();
     options.beforeMount?.();
@@ -48,7 +51,8 @@ export async function serve(options: ServeOptions): Promise<Served> {
       size: config.size,
       ...(config.inodes === undefined ? {} : { inodes: config.inodes }),
       ...(from === undefined ? {} : { from }),
-      generate: generation.generate,
+      generate: sources?.generate(generation.generate) ?? generation.generate,
+      ...(sources === undefined ? {} : { list: sources.list, plants: sources.plants }),
       log: (level, tag, text) => log.write(level, tag, text),
       debug: config.debug,
     });
@@ -57,6 +61,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       throw signal.reason;
     }
     generation.attach(filesystem.tree);
+    sources?.attach(filesystem.tree);
     const timer = saveAtIntervals(config, filesystem, log);
     return {
       filesystem,
@@ -64,11 +69,13 @@ export async function serve(options: ServeOptions): Promise<Served> {
       async finish() {
         clearInterval(timer);
         await generation[Symbol.asyncDispose]();
+        await sources?.[Symbol.asyncDispose]();
         if (config.save !== undefined) await asSaved(filesystem.save(config.save));
       },
     };
   } catch (error) {
     await generation[Symbol.asyncDispose]();
+    await sources?.[Symbol.asyncDispose]();
     throw signal.aborted ? signal.reason : error;
   } finally {
     progress.clear();

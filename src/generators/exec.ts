@@ -67,9 +67,7 @@ export function execGenerator({ base, environment }: SourceParts): SourceGenerat
     // What it left running would keep its output open, and goes with it.
     child.exited.then(() => signalGroup(child.pid, "SIGKILL"));
     try {
-      // A program that does not read its input closes it: that is no error.
-      Promise.resolve(child.stdin.write(`${JSON.stringify(input)}\n`)).catch(() => {});
-      Promise.resolve(child.stdin.end()).catch(() => {});
+      void told(child.stdin, `${JSON.stringify(input)}\n`);
       const limit = countOption(options, "maxBytes", MAX_BYTES);
       const [bytes, last] = await Promise.all([collected(child.stdout, limit, argv, stop), logged(child.stderr, log)]);
       const status = await child.exited;
@@ -117,6 +115,16 @@ function started<T>(argv: readonly string[], start: () => T): T {
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new FsError("EIO", `${argv[0]} cannot be started: ${why}`, { cause });
+  }
+}
+
+/** A program that does not read its input closes it: that is no error. */
+async function told(stdin: Bun.FileSink, text: string): Promise<void> {
+  try {
+    await stdin.write(text);
+    await stdin.end();
+  } catch {
+    // It has ended, or will say what is wrong by itself.
   }
 }
 

@@ -68,7 +68,12 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
         generators.set(name, { generator, from: `${about.builtIn.use}, with options from ${file}` });
       } else generators.set(name, { generator: own.generator(name, about), from: file });
     }
-    const parts = { named, known: [...generators.keys(), "llm"].sort(), environment: options.environment };
+    const parts = {
+      named,
+      known: [...generators.keys(), "llm"].sort(),
+      environment: options.environment,
+      lists: (name: string, given: Options) => lists(generators.get(name)?.generator, given),
+    };
     const implied = [...generators].flatMap(([name, { generator }]) => impliedRules(name, generator));
     const rules = new Rules([...compileRules(description.rules, parts), ...compileRules(implied, parts)]);
     for (const rule of rules.all) await validated(rule, generators.get(rule.generator)?.generator);
@@ -76,7 +81,7 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
       file,
       generators,
       rules,
-      plants: rules.all.flatMap((rule) => plantsOf(rule, generators.get(rule.generator)?.generator)),
+      plants: rules.all.flatMap(plantsOf),
       async [Symbol.asyncDispose]() {
         for (const generator of built.values()) await generator.dispose?.();
         await own[Symbol.asyncDispose]();
@@ -139,10 +144,10 @@ async function validated({ name, generator, options }: Rule, checking: ContentGe
   }
 }
 
-function plantsOf({ match, generator, refresh, options }: Rule, maker: SourceGenerator | undefined): Planted[] {
+function plantsOf({ match, generator, refresh, lists }: Rule): Planted[] {
   const common = { generator, ...(refresh !== undefined && { refresh }) };
   if (match.literal) return [{ ...common, type: "file", path: `/${match.source.replace(/^\/+/, "")}` }];
-  return lists(maker, options) ? [{ ...common, type: "directory", path: match.root }] : [];
+  return lists ? [{ ...common, type: "directory", path: match.root }] : [];
 }
 
 function lists(maker: SourceGenerator | undefined, options: Options): boolean {

@@ -22,6 +22,8 @@ export interface Rule {
   readonly options: Options;
   readonly refresh: Refresh | undefined;
   readonly timeoutMs: number | undefined;
+  /** Its generator lists the directory that `match` begins with. */
+  readonly lists: boolean;
 }
 
 /** What one file's generation is to be made with. */
@@ -56,7 +58,7 @@ export class Rules {
 
   /** The rules whose files a directory may hold, by the directory's path, for generators that list. */
   below(path: string, generator: string): readonly Rule[] {
-    return this.all.filter(({ match, generator: name }) => name === generator && isBelow(path, match.root));
+    return this.all.filter((rule) => rule.lists && rule.generator === generator && isBelow(path, rule.match.root));
   }
 }
 
@@ -87,6 +89,8 @@ export interface RuleParts {
   /** Every name a rule may use. */
   readonly known: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Whether a generator lists when it has these options. */
+  readonly lists?: (generator: string, options: Options) => boolean;
 }
 
 /** Throws Error that names the rule and what is wrong with it. */
@@ -120,14 +124,12 @@ function compileRule(value: unknown, name: string, parts: RuleParts): Rule[] {
   const filled = interpolated({ ...settings, ...options }, parts.environment);
   const refresh = refreshOf(textOption(value, "refresh"), flagOption(value, "stale"));
   const timeoutMs = timeoutOf(textOption(value, "timeout"));
-  return patterns.map((source) => ({
-    name,
-    match: pattern(source),
-    generator,
-    options: isRecord(filled) ? filled : {},
-    refresh,
-    timeoutMs,
-  }));
+  const whole = isRecord(filled) ? filled : {};
+  const lists = parts.lists?.(generator, whole) ?? false;
+  return patterns.map((source) => {
+    const match = pattern(source);
+    return { name, match, generator, options: whole, refresh, timeoutMs, lists: lists && !match.literal };
+  });
 }
 
 function refreshOf(text: string | undefined, stale: boolean): Refresh | undefined {

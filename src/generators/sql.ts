@@ -1,4 +1,204 @@
+/**
+ * A query's result as content: SQLite, PostgreSQL, MySQL and MariaDB.
+ *
+ * | option | |
+ * |---|---|
+ * | `url` | `sqlite:FILE` (relative to the configuration file), `postgres://…`, `mysql://…`; best as `${DATABASE_URL}` |
+ * | `query` | one statement; `:name` is the part `{name}` of the path, as a bound parameter |
+ * | `list` | a query with a column for every `{name}` of `match`: the files there are |
+ * | `format` | `csv`, `tsv`, `json`, `ndjson`, `md`; default: by the path's ending |
+ * | `single` | true: the file is one row; ENOENT if there is none |
+ * | `column` | the file is this column's value in the first row, byte for byte; ENOENT if there is none |
+ * | `timeout` | the longest a statement may take; default 60s |
+ *
+ * Sessions are read-only, and a query nobody waits for is cancelled in the server. Values are exact: numbers keep every
+ * digit, NULL is an empty field (an empty text is `""`), bytes are `\x` and hexadecimal digits.
+ */
+import { isAbsolute, join } from "node:path";
+import { type ErrnoName, FsError, isErrnoName } from "../errno.ts";
+import type { ListedEntry } from "./generator.ts";
+import type { SqliteQuery } from "./helper/messages.ts";
+import { HelperPool } from "./helper/pool.ts";
+import { durationOption, flagOption, neededText, type Options, onlyOptions, textOption } from "./options.ts";
+import { pattern } from "./pattern.ts";
 import type { SourceGenerator, SourceParts } from "./source.ts";
-export function sqlGenerator(_parts: SourceParts): SourceGenerator {
-  return { generate: () => ({ content: "" }) };
+import { bytesOf, FORMATS, type Format, formatOf, formatted } from "./sql/format.ts";
+import { bound } from "./sql/parameters.ts";
+import type { Database, Query, Rows } from "./sql/rows.ts";
+
+const TIMEOUT_MS = 60_000;
+const OPTIONS = ["url", "query", "list", "format", "single", "column", "timeout"];
+
+export function sqlGenerator(parts: SourceParts): SourceGenerator {
+  const databases = new Map<string, Promise<Database>>();
+  const helpers = new HelperPool(parts);
+
+  function database(url: string): Promise<Database> {
+    const known = databases.get(url);
+    if (known !== undefined) return known;
+    const made = open(url);
+    databases.set(url, made);
+    return made;
+  }
+
+  /** The file's bytes, as the query's rows come. */
+  async function* bytes(
+    url: string,
+    query: Query,
+    about: Omit<SqliteQuery, "file" | "sql" | "params">,
+    options: Options,
+    signal: AbortSignal,
+  ) {
+    const timeoutMs = durationOption(options, "timeout") ?? TIMEOUT_MS;
+    const file = sqliteFile(url, parts.base);
+    if (file !== undefined) {
+      const late = AbortSignal.timeout(timeoutMs);
+      const task = { task: "sqlite", query: { file, ...query, ...about } } as const;
+      try {
+        yield* (await helpers.call(task, AbortSignal.any([signal, late]))).pieces;
+      } catch (error) {
+        if (late.aborted && !signal.aborted)
+          throw new FsError("ETIMEDOUT", `SQLite: no end after ${timeoutMs / 1000} s`);
+        throw asFsError(error);
+      }
+      return;
+    }
+    yield* written(await (await database(url)).rows(query, { signal, timeoutMs }), about);
+  }
+
+  async function prepared(url: string, sql: string, values: Readonly<Record<string, string>>): Promise<Query> {
+    if (sqliteFile(url, parts.base) !== undefined) return bound(sql, values, () => "?");
+    return bound(sql, values, (await database(url)).place);
+  }
+
+  return {
+    lists: (options) => options.list !== undefined,
+    validate(options) {
+      onlyOptions(options, OPTIONS);
+      const url = neededText(options, "url", `"sqlite:./shop.db" or "\${DATABASE_URL}"`);
+      if (schemeOf(url) === undefined)
+        throw new Error('the option "url" must begin with sqlite:, postgres:// or mysql://');
+      neededText(options, "query", '"SELECT * FROM customers WHERE id = :id"');
+      textOption(options, "list");
+      textOption(options, "column");
+      durationOption(options, "timeout");
+      flagOption(options, "single");
+      formatOption(options);
+    },
+    async generate(path, { options, params, signal }) {
+      const url = neededText(options, "url", "sqlite:./shop.db");
+      const query = await prepared(url, neededText(options, "query", "SELECT 1"), params);
+      const column = textOption(options, "column");
+      const format = formatOption(options) ?? formatOf(path);
+      if (format === undefined && column === undefined) {
+        throw new FsError("EIO", `${path}: its ending says no format; the option "format" does: ${FORMATS.join(", ")}`);
+      }
+      const about = {
+        format: format ?? "csv",
+        single: flagOption(options, "single"),
+        ...(column !== undefined && { column }),
+      };
+      return { content: bytes(url, query, about, options, signal) };
+    },
+    async *list(path, { options, match, signal }) {
+      const url = neededText(options, "url", "sqlite:./shop.db");
+      const query = await prepared(url, neededText(options, "list", "SELECT id FROM customers"), {});
+      const shape = pattern(match ?? "*");
+      let rest = "";
+      const decoder = new TextDecoder();
+      for await (const piece of bytes(url, query, { format: "ndjson", single: false }, options, signal)) {
+        const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
+        rest = lines.pop() ?? "";
+        for (const line of lines) {
+          const entry = entryOf(textsOf(line), shape, path);
+          if (entry !== undefined) yield entry;
+        }
+      }
+    },
+    async dispose() {
+      await helpers[Symbol.asyncDispose]();
+      for (const one of databases.values()) await (await one.catch(() => undefined))?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** A listing's row: its values as texts, numbers as they are written. */
+function textsOf(line: string): ReadonlyMap<string, string> {
+  const values = new Map<string, string>();
+  const row: unknown = JSON.parse(line, (_key, value: unknown, context?: { readonly source?: string }) =>
+    typeof value === "number" ? (context?.source ?? String(value)) : value,
+  );
+  for (const [name, value] of Object.entries(row ?? {})) {
+    if (value !== null && typeof value !== "object") values.set(name, String(value));
+  }
+  return values;
+}
+
+function entryOf(
+  values: ReadonlyMap<string, string>,
+  shape: ReturnType<typeof pattern>,
+  directory: string,
+): ListedEntry | undefined {
+  const missing = shape.names.find((name) => !values.has(name));
+  if (missing !== undefined && values.size === 0) return undefined;
+  if (missing !== undefined)
+    throw new FsError("EIO", `the option "list": its query has no column ${missing}, or NULL in it`);
+  // Without named parts the first column is the path below the directory.
+  if (shape.names.length === 0) return { path: values.values().next().value ?? "" };
+  const path = shape.fill(values);
+  const below = directory === "/" ? "/" : `${directory}/`;
+  return path?.startsWith(below) === true ? { path: path.slice(below.length) } : undefined;
+}
+
+async function* written(rows: Rows, about: Omit<SqliteQuery, "file" | "sql" | "params">): AsyncGenerator<Uint8Array> {
+  const { columns } = rows;
+  const format = formatted(about.format, about.single);
+  let count = 0;
+  if (!about.single && about.column === undefined) yield Buffer.from(format.head(columns));
+  for await (const batch of rows.batches) {
+    const [first] = batch;
+    if (first !== undefined && about.column !== undefined) return yield bytesOf(first, about.column, columns);
+    if (first !== undefined && about.single) {
+      return yield Buffer.from(format.head(columns) + format.row(first, columns, true) + format.foot(1));
+    }
+    let text = "";
+    for (const row of batch) text += format.row(row, columns, count++ === 0);
+    yield Buffer.from(text);
+  }
+  if (about.single || about.column !== undefined) throw new FsError("ENOENT", "the query finds no row");
+  yield Buffer.from(format.foot(count));
+}
+
+function schemeOf(url: string): "sqlite" | "postgres" | "mysql" | undefined {
+  if (url.startsWith("sqlite:")) return "sqlite";
+  if (/^postgres(ql)?:\/\//.test(url)) return "postgres";
+  return /^(mysql|mariadb):\/\//.test(url) ? "mysql" : undefined;
+}
+
+function sqliteFile(url: string, base: string): string | undefined {
+  if (schemeOf(url) !== "sqlite") return undefined;
+  const file = url.slice("sqlite:".length).replace(/^\/\/(?=\/)/, "");
+  return isAbsolute(file) ? file : join(base, file);
+}
+
+async function open(url: string): Promise<Database> {
+  return schemeOf(url) === "postgres"
+    ? (await import("./sql/postgres.ts")).postgres(url)
+    : (await import("./sql/mysql.ts")).mysql(url);
+}
+
+function formatOption(options: Options): Format | undefined {
+  const text = textOption(options, "format");
+  const format = FORMATS.find((one) => one === text);
+  if (text !== undefined && format === undefined)
+    throw new Error(`the option "format" must be one of ${FORMATS.join(", ")}`);
+  return format;
+}
+
+/** Across processes an error keeps its name and its code. */
+function asFsError(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof FsError) return error;
+  const code: ErrnoName =
+    "code" in error && typeof error.code === "string" && isErrnoName(error.code) ? error.code : "EIO";
+  return new FsError(code, error.message, { cause: error });
 }

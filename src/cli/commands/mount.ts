@@ -4,8 +4,9 @@ import { readConfig } from "../config.ts";
 import { EXIT } from "../exit.ts";
 import { notPermitted, wayToMount } from "../fuse.ts";
 import { checkedMountpoint } from "../mountpoint.ts";
-import { logFlags, modelFlags, promptFlags, saveFlags, treeFlags } from "../options.ts";
+import { configFlags, logFlags, modelFlags, promptFlags, saveFlags, treeFlags } from "../options.ts";
 import { checkOutputs } from "../outputs.ts";
+import { configFile } from "../sources.ts";
 import { isTerminal, say, show } from "../terminal.ts";
 
 export const mount = command({
@@ -13,6 +14,7 @@ export const mount = command({
     dir: { type: "positional", required: true, description: "an empty directory" },
     ...promptFlags,
     ...treeFlags,
+    ...configFlags,
     ...saveFlags,
     ...modelFlags,
     foreground: { type: "boolean", alias: "f", description: "stay in the foreground; Ctrl-C unmounts" },
@@ -26,7 +28,7 @@ export const mount = command({
       "for programs that still use the mount.",
   ],
   async run(args) {
-    const config = readConfig(args);
+    const config = { ...readConfig(args), configFile: await configFile(args.config) };
     if (wayToMount() === "none") throw notPermitted("no CAP_SYS_ADMIN, and no setuid fusermount3");
     const mountpoint = checkedMountpoint(args.dir);
     checkOutputs(config, mountpoint);

@@ -6,13 +6,14 @@ import { openLog } from "../foreground.ts";
 import { wayToMount } from "../fuse.ts";
 import { openGeneration } from "../generation.ts";
 import { runInNamespace } from "../namespace.ts";
-import { logFlags, modelFlags, promptFlags, saveFlags, treeFlags } from "../options.ts";
+import { configFlags, logFlags, modelFlags, promptFlags, saveFlags, treeFlags } from "../options.ts";
 import { createProgress } from "../progress.ts";
 import { Interrupted, onSignals } from "../signals.ts";
+import { configFile } from "../sources.ts";
 import { withTemporaryMount } from "../temporary.ts";
 
 export const run = command({
-  args: flags({ ...promptFlags, ...treeFlags, ...saveFlags, ...modelFlags, ...logFlags }),
+  args: flags({ ...promptFlags, ...treeFlags, ...configFlags, ...saveFlags, ...modelFlags, ...logFlags }),
   rest: { hint: "CMD [ARG…]", description: "the command, started in the root of the mount; LLMFS_MOUNT names it" },
   notes: [
     "The mount is private to its user, lasts as long as CMD, and leaves nothing behind. The exit status is CMD's: " +
@@ -21,7 +22,7 @@ export const run = command({
   ],
   async run(args, rest) {
     if (wayToMount() === "none") return runInNamespace(process.argv.slice(2));
-    const config = readConfig(args);
+    const config = { ...readConfig(args), configFile: await configFile(args.config) };
     const progress = createProgress();
     const log = openLog(config, "warn", progress.print);
     const interrupted = new AbortController();

@@ -39,7 +39,7 @@ export interface Result {
 }
 
 /** How long a helper may not answer after a call was called off, before it is taken for one that loops. */
-const PATIENCE_MS = 2000;
+const PATIENCE_MS = 1000;
 
 interface Call {
   readonly options: CallOptions;
@@ -111,6 +111,7 @@ export class Helper {
 
   kill(reason: string): void {
     if (!this.alive) return;
+    this.alive = false;
     this.#reason = reason;
     this.#process.kill("SIGKILL");
   }
@@ -231,7 +232,8 @@ function printable(value: unknown): string {
 function errorOf({ name, code, message, stack }: Failure): Error {
   const error = new Error(message);
   error.name = name;
-  if (stack !== "") error.stack = stack;
+  // Where it was made here means nothing to anybody.
+  error.stack = stack === "" ? message : stack;
   return Object.assign(error, code === "" ? {} : { code });
 }
 

@@ -6,6 +6,7 @@
  */
 import type { BuiltIn } from "../config.ts";
 import type { FileInfo, ListedEntry } from "../generator.ts";
+import type { Format } from "../sql/format.ts";
 
 /** First argument of a helper process. */
 export const HELPER = "--helper";
@@ -25,6 +26,11 @@ export interface SqliteQuery {
   readonly file: string;
   readonly sql: string;
   readonly params: readonly string[];
+  readonly format: Format;
+  /** The file is the first row. */
+  readonly single: boolean;
+  /** The file is this column's value in the first row. */
+  readonly column?: string;
 }
 
 export type Task =

@@ -1,1 +1,64 @@
-export function querySqlite(..._: unknown[]): void {}
+/** SQLite, in the helper: its calls block and cannot be broken off, but for the end of their process. */
+import { Database } from "bun:sqlite";
+import { FsError } from "../../errno.ts";
+import { bytesOf, formatted } from "../sql/format.ts";
+import { checkColumns, type Value } from "../sql/rows.ts";
+import type { Conversation } from "./child.ts";
+import { PIECE_BYTES, type SqliteQuery } from "./messages.ts";
+
+/** How long a query waits for a writer. */
+const BUSY_MS = 5000;
+
+/** Tells the names of the columns, then the file's bytes. */
+export async function querySqlite(query: SqliteQuery, { piece, result }: Conversation): Promise<void> {
+  try {
+    using database = new Database(query.file, { readonly: true, safeIntegers: true });
+    database.run(`PRAGMA busy_timeout = ${BUSY_MS}`);
+    database.run("PRAGMA query_only = 1");
+    using statement = database.prepare(query.sql);
+    const columns = statement.columnNames;
+    checkColumns(columns);
+    const format = formatted(query.format, query.single);
+    const rows = rowsOf(statement.iterate(...query.params), columns);
+    if (query.single || query.column !== undefined) {
+      const [row] = rows;
+      if (row === undefined) throw new FsError("ENOENT", "the query finds no row");
+      result(columns);
+      const text = format.head(columns) + format.row(row, columns, true) + format.foot(1);
+      return await piece(query.column === undefined ? Buffer.from(text) : bytesOf(row, query.column, columns));
+    }
+    result(columns);
+    let text = format.head(columns);
+    let count = 0;
+    for (const row of rows) {
+      text += format.row(row, columns, count === 0);
+      count += 1;
+      if (text.length < PIECE_BYTES) continue;
+      await piece(Buffer.from(text));
+      text = "";
+    }
+    await piece(Buffer.from(text + format.foot(count)));
+  } catch (error) {
+    throw failure(error, query.file);
+  }
+}
+
+function* rowsOf(rows: Iterable<unknown>, columns: readonly string[]): Generator<Value[]> {
+  // Rows are objects by name; `safeIntegers` makes integers bigint.
+  for (const row of rows) yield columns.map((name) => exactValue((row as Record<string, unknown>)[name]));
+}
+
+function exactValue(value: unknown): Value {
+  if (value === null || value === undefined) return null;
+  // As SQLite writes a REAL that happens to be whole.
+  if (typeof value === "number") return Number.isSafeInteger(value) ? { json: `${value}.0` } : value;
+  if (typeof value === "bigint" || typeof value === "string" || value instanceof Uint8Array) return value;
+  return String(value);
+}
+
+function failure(error: unknown, file: string): unknown {
+  if (!(error instanceof Error) || error instanceof FsError) return error;
+  const code = "code" in error ? String(error.code) : "";
+  const errno = code.startsWith("SQLITE_BUSY") ? "EBUSY" : code.startsWith("SQLITE_READONLY") ? "EROFS" : "EIO";
+  return new FsError(errno, `SQLite: ${error.message} (${file})`, { cause: error });
+}

@@ -1,0 +1,87 @@
+/**
+ * What a configuration of generators adds to a mount: files that rules make exist, directories that are listed, and an
+ * engine for everything that is not made by a model.
+ */
+import { resolve } from "node:path";
+import type { Generate, List, Plant, TreePort } from "../fs/port.ts";
+import type { Engine } from "../generate/engine.ts";
+import type { LoadedConfig } from "../generators/load.ts";
+import type { Log } from "../log.ts";
+import { childEnvironment } from "./config.ts";
+import { CliError, messageOf } from "./exit.ts";
+
+export interface Sources extends AsyncDisposable {
+  readonly loaded: LoadedConfig;
+  readonly plants: readonly Plant[];
+  readonly list: List;
+  /** Makes what the rules give to other generators than the model; the rest goes to `model`. */
+  generate(model: Generate): Generate;
+  /** Gives generators the tree they may look at. */
+  attach(tree: TreePort): void;
+}
+
+/** The file that `--config` names, or that lies in the directory where the command is run. Throws CliError. */
+export async function configFile(given: string | undefined): Promise<string | undefined> {
+  const { existsSync } = await import("node:fs");
+  const { findConfig } = await import("../generators/load.ts");
+  if (given === undefined) return findConfig(process.cwd());
+  const file = resolve(given);
+  if (!existsSync(file)) throw new CliError("input", `--config ${given}: there is no such file`);
+  return file;
+}
+
+/** How many generations may run at a time: they wait for databases, servers and programs, not for us. */
+const CONCURRENCY = 16;
+const DEADLINE_MS = 5 * 60_000;
+
+/** Throws CliError that names the file and what is wrong with it. */
+export async function openSources(file: string, log: Log): Promise<Sources> {
+  const [{ loadConfig }, { createEngine }, { refreshText }] = await Promise.all([
+    import("../generators/load.ts"),
+    import("../generate/engine.ts"),
+    import("../generators/rules.ts"),
+  ]);
+  const say = log.tagged("generate");
+  const environment = childEnvironment({});
+  const loaded = await loadConfig(file, { environment, print: (line) => say.info(line) }).catch((cause: unknown) => {
+    throw new CliError("input", messageOf(cause), { cause });
+  });
+  const { rules } = loaded;
+  say.info(`${rules.all.length} rules and ${loaded.generators.size} generators from ${file}`);
+  const tree = Promise.withResolvers<TreePort>();
+  let engine: Promise<Engine> | undefined;
+  const opened = () => {
+    engine ??= tree.promise.then((port) =>
+      createEngine({
+        model: { complete: () => Promise.reject(new Error("no model is asked here")) },
+        modelName: "",
+        tree: port,
+        generators: new Map([...loaded.generators].map(([name, { generator }]) => [name, generator])),
+        rules,
+        concurrency: CONCURRENCY,
+        deadlineMs: DEADLINE_MS,
+        log: (level, text) => say[level](text),
+      }),
+    );
+    return engine;
+  };
+
+  return {
+    loaded,
+    plants: loaded.plants,
+    list: async (request, signal) => (await opened()).list(request, signal),
+    generate: (model) => async (request, signal) => {
+      const origin = request.file.xattrs.get("user.llmfs.origin") ?? request.path;
+      const { generator, options, refresh } = rules.bind(origin, request.generator);
+      if (generator !== "llm") return (await opened()).generate(request, signal);
+      const prompts = typeof options.prompt === "string" ? [...request.prompts, options.prompt] : request.prompts;
+      const named = typeof options.model === "string" ? { model: options.model } : {};
+      const content = await model({ ...request, ...named, prompts }, signal);
+      return refresh === undefined ? content : { ...content, refresh: refreshText(refresh) };
+    },
+    attach: (port) => tree.resolve(port),
+    async [Symbol.asyncDispose]() {
+      await loaded[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,81 @@
+/**
+ * Helper processes for calls that block: one call at a time in each, and a process whose call is broken off is ended,
+ * because nothing else can stop it.
+ */
+import { FsError } from "../../errno.ts";
+import { Helper, type HelperOptions, type Result } from "./helper.ts";
+import type { Task } from "./messages.ts";
+
+const MOST = 4;
+
+export class HelperPool implements AsyncDisposable {
+  readonly #options: HelperOptions;
+  readonly #idle: Helper[] = [];
+  readonly #waiting: (() => void)[] = [];
+  #busy = 0;
+  #disposed = false;
+
+  constructor(options: HelperOptions) {
+    this.#options = options;
+  }
+
+  /** The process is free again when the pieces are at their end, or nobody wants more of them. */
+  async call(task: Task, signal: AbortSignal): Promise<Result> {
+    const helper = await this.#take(signal);
+    const abort = () => helper.kill("nobody waits for it");
+    signal.addEventListener("abort", abort, { once: true });
+    const free = () => {
+      signal.removeEventListener("abort", abort);
+      this.#give(helper);
+    };
+    try {
+      signal.throwIfAborted();
+      const { value, pieces } = await helper.call(task);
+      return { value, pieces: until(pieces, signal, helper, free) };
+    } catch (error) {
+      free();
+      throw signal.aborted ? signal.reason : error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed = true;
+    await Promise.all(this.#idle.splice(0).map((helper) => helper[Symbol.asyncDispose]()));
+  }
+
+  async #take(signal: AbortSignal): Promise<Helper> {
+    while (this.#busy >= MOST) {
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve);
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+      // A turn that came too late is the next one's.
+      if (signal.aborted) this.#waiting.shift()?.();
+      signal.throwIfAborted();
+    }
+    if (this.#disposed) throw new FsError("ECANCELED", "the generators are disposed of");
+    this.#busy += 1;
+    for (let helper = this.#idle.pop(); helper !== undefined; helper = this.#idle.pop())
+      if (helper.alive) return helper;
+    return new Helper(this.#options);
+  }
+
+  #give(helper: Helper): void {
+    this.#busy -= 1;
+    if (this.#disposed) void helper[Symbol.asyncDispose]();
+    else if (helper.alive) this.#idle.push(helper);
+    this.#waiting.shift()?.();
+  }
+}
+
+async function* until(pieces: AsyncIterable<Uint8Array>, signal: AbortSignal, helper: Helper, free: () => void) {
+  try {
+    yield* pieces;
+  } catch (error) {
+    throw signal.aborted ? signal.reason : error;
+  } finally {
+    // A query that is not at its end goes on for nobody.
+    if (helper.load > 0) helper.kill("nobody wants the rest");
+    free();
+  }
+}

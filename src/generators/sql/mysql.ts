@@ -1,0 +1,169 @@
+/** MySQL and MariaDB, by `mysql2`: prepared statements in a read-only transaction, streamed. */
+import type { FieldPacket, Pool, PoolConnection } from "mysql2";
+import { type ErrnoName, FsError } from "../../errno.ts";
+import { checkColumns, type Database, exact, type Value } from "./rows.ts";
+
+const BATCH = 1000;
+const CONNECTIONS = 16;
+
+/** Column types of the protocol. */
+const FLOAT = 4;
+const NUMBERS = [0, 8, 246];
+const JSON_TYPE = 245;
+
+export function mysql(url: string): Database {
+  let opened: Promise<Pool> | undefined;
+  const prepared = new WeakSet<object>();
+  const pool = () => {
+    opened ??= import("mysql2").then(({ default: { createPool } }) =>
+      createPool({
+        uri: url.replace(/^mariadb:/, "mysql:"),
+        connectionLimit: CONNECTIONS,
+        dateStrings: true,
+        supportBigNumbers: true,
+        bigNumberStrings: true,
+        connectTimeout: 15_000,
+        timezone: "Z",
+      }),
+    );
+    return opened;
+  };
+
+  async function connected(): Promise<PoolConnection> {
+    const made = await pool();
+    return new Promise((resolve, reject) => {
+      made.getConnection((error, connection) => (error === null ? resolve(connection) : reject(error)));
+    });
+  }
+
+  /** Ends what the connection is doing, from another one: this one is busy. */
+  async function cancel(id: number): Promise<void> {
+    const other = await connected();
+    await told(other, `KILL QUERY ${id}`).catch(() => {});
+    other.release();
+  }
+
+  /** Neither server knows the other's name for it. */
+  async function limit(connection: PoolConnection, ms: number): Promise<void> {
+    await told(connection, `SET SESSION max_statement_time = ${ms / 1000}`).catch(() =>
+      told(connection, `SET SESSION max_execution_time = ${Math.ceil(ms)}`),
+    );
+  }
+
+  return {
+    place: () => "?",
+    async rows(query, { signal, timeoutMs }) {
+      const connection = await connected().catch((error: unknown) => {
+        throw failure(error);
+      });
+      const abort = () => {
+        if (connection.threadId !== null) void cancel(connection.threadId).catch(() => {});
+      };
+      signal.addEventListener("abort", abort, { once: true });
+      const release = (whole: boolean) => {
+        signal.removeEventListener("abort", abort);
+        if (!whole || signal.aborted) return connection.destroy();
+        told(connection, "ROLLBACK").then(
+          () => connection.release(),
+          () => connection.destroy(),
+        );
+      };
+      try {
+        signal.throwIfAborted();
+        if (!prepared.has(connection)) await limit(connection, timeoutMs);
+        prepared.add(connection);
+        await told(connection, "START TRANSACTION READ ONLY");
+        const command = connection.execute({ sql: query.sql, rowsAsArray: true }, [...query.params]);
+        const fields = Promise.withResolvers<readonly FieldPacket[]>();
+        command.once("fields", (found: readonly FieldPacket[]) => fields.resolve(found));
+        const stream = command.stream({ highWaterMark: BATCH });
+        stream.once("error", (error) => fields.reject(error));
+        stream.once("end", () => fields.resolve([]));
+        const columns = await fields.promise;
+        const names = columns.map(({ name }) => name);
+        checkColumns(names);
+        return { columns: names, batches: batches(stream, columns, release) };
+      } catch (error) {
+        release(false);
+        throw failure(error);
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      const made = await opened?.catch(() => undefined);
+      await new Promise<void>((resolve) => (made === undefined ? resolve() : made.end(() => resolve())));
+    },
+  };
+}
+
+async function* batches(
+  stream: AsyncIterable<unknown>,
+  columns: readonly FieldPacket[],
+  release: (whole: boolean) => void,
+): AsyncGenerator<readonly Value[][]> {
+  let batch: Value[][] = [];
+  let whole = false;
+  try {
+    for await (const row of stream) {
+      if (!Array.isArray(row)) throw new Error("a row that is no list");
+      batch.push(row.map((value: unknown, index) => exactValue(value, columns[index]?.columnType)));
+      if (batch.length < BATCH) continue;
+      yield batch;
+      batch = [];
+    }
+    if (batch.length > 0) yield batch;
+    whole = true;
+  } catch (error) {
+    throw failure(error);
+  } finally {
+    release(whole);
+  }
+}
+
+function exactValue(value: unknown, type: number | undefined): Value {
+  if (value === null || value === undefined) return null;
+  if (value instanceof Uint8Array) return value;
+  if (typeof value === "number") return type === FLOAT ? shortest(value) : value;
+  if (typeof value === "bigint" || typeof value === "boolean") return value;
+  if (type === JSON_TYPE) return { json: typeof value === "string" ? value : JSON.stringify(value) };
+  return type !== undefined && NUMBERS.includes(type) ? exact(String(value)) : String(value);
+}
+
+/** A single-precision number as it was written: the shortest decimal that is the same one. */
+function shortest(value: number): number {
+  for (let digits = 6; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === value) return short;
+  }
+  return value;
+}
+
+function told(connection: PoolConnection, sql: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    connection.query(sql, (error: Error | null) => (error === null ? resolve() : reject(error)));
+  });
+}
+
+const CODES = new Map<string, ErrnoName>([
+  ["ER_ACCESS_DENIED_ERROR", "EACCES"],
+  ["ER_DBACCESS_DENIED_ERROR", "EACCES"],
+  ["ER_TABLEACCESS_DENIED_ERROR", "EACCES"],
+  ["ER_STATEMENT_TIMEOUT", "ETIMEDOUT"],
+  ["ER_QUERY_TIMEOUT", "ETIMEDOUT"],
+  ["ER_CON_COUNT_ERROR", "EBUSY"],
+  ["ER_LOCK_WAIT_TIMEOUT", "EBUSY"],
+  ["ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION", "EROFS"],
+]);
+
+/** Of MariaDB's own, for which mysql2 has no names. */
+const NUMBERED = new Map<number, ErrnoName>([[1969, "ETIMEDOUT"]]);
+
+const UNREACHABLE = ["ECONNREFUSED", "ENOTFOUND", "EHOSTUNREACH", "ECONNRESET", "ENOENT", "ETIMEDOUT", "EAI_AGAIN"];
+
+function failure(error: unknown): FsError {
+  if (error instanceof FsError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const number = error instanceof Error && "errno" in error ? Number(error.errno) : 0;
+  const errno = CODES.get(code) ?? NUMBERED.get(number) ?? (UNREACHABLE.includes(code) ? "EHOSTUNREACH" : "EIO");
+  return new FsError(errno, `MySQL: ${message}`, { cause: error });
+}

@@ -1,0 +1,26 @@
+/**
+ * Parameters in a query: `:name` stands for a part of the path and is bound, never put into the text.
+ *
+ * Strings, quoted names, comments, `::` casts and dollar-quoted texts are left alone.
+ */
+import type { Query } from "./rows.ts";
+
+const TOKENS =
+  /'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|--[^\n]*|\/\*[\s\S]*?\*\/|\$(\w*)\$[\s\S]*?\$\1\$|::|:([A-Za-z_]\w*)/g;
+
+/** `place` says how the database writes its parameters. Throws Error for a name that the path does not give. */
+export function bound(sql: string, values: Readonly<Record<string, string>>, place: (index: number) => string): Query {
+  const params: string[] = [];
+  const text = sql.replace(TOKENS, (token: string, _tag: unknown, name: string | undefined) => {
+    if (name === undefined) return token;
+    if (!Object.hasOwn(values, name)) {
+      const known = Object.keys(values);
+      const there =
+        known.length === 0 ? "has no parts with a name" : `has ${known.map((one) => `{${one}}`).join(", ")}`;
+      throw new Error(`the query wants :${name}, and the rule's match ${there}`);
+    }
+    params.push(values[name] ?? "");
+    return place(params.length);
+  });
+  return { sql: text, params };
+}

@@ -1,0 +1,263 @@
+import { Database } from "bun:sqlite";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { FsError } from "../../src/errno.ts";
+import { csvRows } from "../../src/generators/csv.ts";
+import { pattern } from "../../src/generators/pattern.ts";
+import { bound } from "../../src/generators/sql/parameters.ts";
+import { hasMariadb, hasPostgres, mariadbServer, postgresServer, type Server } from "../support/databases.ts";
+import { type Loaded, loaded } from "../support/generators.ts";
+import { Sandbox } from "../support/program.ts";
+
+async function failure(promise: Promise<unknown>): Promise<FsError> {
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (error instanceof FsError) return error;
+  throw new Error(`not an FsError: ${String(error)}`);
+}
+
+describe("parameters of a query", () => {
+  const place = (index: number) => `$${index}`;
+  test("are bound in the order of their places", () => {
+    const query = bound("SELECT :b, :a, :b", { a: "1", b: "2" }, place);
+    expect(query).toEqual({ sql: "SELECT $1, $2, $3", params: ["2", "1", "2"] });
+  });
+  test("are not looked for in strings, names, comments and casts", () => {
+    const sql = `SELECT ':a', ":a", \`:a\`, x::text, $q$ :a $q$ -- :a\n/* :a */ , 'it''s :a'`;
+    expect(bound(sql, {}, place)).toEqual({ sql, params: [] });
+  });
+  test("that the path does not give are named", () => {
+    expect(() => bound("SELECT :id", { name: "x" }, place)).toThrow("the query wants :id");
+  });
+});
+
+/** What every database is asked, in its own words. */
+interface Dialect {
+  readonly name: string;
+  readonly available: boolean;
+  start(): Promise<Server>;
+  /** A table "odd" with a row of everything that is hard to write down exactly. */
+  readonly odd: string;
+  /** That row as CSV and as JSON. */
+  readonly csv: string;
+  readonly json: string;
+  /** Numbers 1 to a million. */
+  readonly million: string;
+  readonly slow: string;
+  /** Whether a slow query is running. */
+  readonly running: string;
+}
+
+const sandbox = new Sandbox();
+afterAll(() => sandbox[Symbol.dispose]());
+
+const DIALECTS: readonly Dialect[] = [
+  {
+    name: "SQLite",
+    available: true,
+    async start() {
+      const file = sandbox.at("shop.db");
+      const run = async (sql: string) => {
+        using database = new Database(file, { create: true });
+        database.run(sql);
+        return "";
+      };
+      return { url: `sqlite:${file}`, run, async [Symbol.asyncDispose]() {} };
+    },
+    odd: `CREATE TABLE odd (big INTEGER, exact NUMERIC, ratio REAL, t TEXT, empty TEXT, none TEXT, b BLOB, d TEXT);
+      INSERT INTO odd VALUES (9007199254740993, 1.5, 0.1, 'a "q", b' || char(10) || 'c', '', NULL, x'00ff0a', '2024-02-29')`,
+    csv: 'big,exact,ratio,t,empty,none,b,d\r\n9007199254740993,1.5,0.1,"a ""q"", b\nc","",,\\x00ff0a,2024-02-29\r\n',
+    json: '[\n  {"big": 9007199254740993, "exact": 1.5, "ratio": 0.1, "t": "a \\"q\\", b\\nc", "empty": "", "none": null, "b": "\\\\x00ff0a", "d": "2024-02-29"}\n]\n',
+    million: "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) SELECT i FROM n",
+    slow: "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS c FROM n",
+    running: "",
+  },
+  {
+    name: "PostgreSQL",
+    available: hasPostgres,
+    start: postgresServer,
+    odd: `CREATE TABLE odd (big bigint, exact numeric(40, 20), ratio double precision, t text, empty text, none text, b bytea,
+        d timestamptz, yes boolean, j jsonb);
+      SET timezone = 'UTC';
+      INSERT INTO odd VALUES (9007199254740993, 12345678901234567890.12345678901234567890, 0.1, E'a "q", b\\nc', '', NULL,
+        '\\x00ff0a', '2024-02-29 23:59:59.123456+00', true, '{"k": [1, null]}')`,
+    csv: 'big,exact,ratio,t,empty,none,b,d,yes,j\r\n9007199254740993,12345678901234567890.12345678901234567890,0.1,"a ""q"", b\nc","",,\\x00ff0a,2024-02-29 23:59:59.123456+00,true,"{""k"": [1, null]}"\r\n',
+    json: '[\n  {"big": 9007199254740993, "exact": 12345678901234567890.12345678901234567890, "ratio": 0.1, "t": "a \\"q\\", b\\nc", "empty": "", "none": null, "b": "\\\\x00ff0a", "d": "2024-02-29 23:59:59.123456+00", "yes": true, "j": {"k": [1, null]}}\n]\n',
+    million: "SELECT i FROM generate_series(1, 1000000) AS i",
+    slow: "SELECT pg_sleep(60)::text AS s",
+    running:
+      "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND state = 'active' AND pid <> pg_backend_pid()",
+  },
+  {
+    name: "MariaDB",
+    available: hasMariadb,
+    start: mariadbServer,
+    odd: `CREATE TABLE odd (big bigint, exact decimal(40, 20), ratio double, t text, empty text, none text, b blob, d datetime(6), f float);
+      INSERT INTO odd VALUES (9007199254740993, 12345678901234567890.12345678901234567890, 0.1, 'a "q", b\\nc', '', NULL,
+        x'00ff0a', '2024-02-29 23:59:59.123456', 0.1)`,
+    csv: 'big,exact,ratio,t,empty,none,b,d,f\r\n9007199254740993,12345678901234567890.12345678901234567890,0.1,"a ""q"", b\nc","",,\\x00ff0a,2024-02-29 23:59:59.123456,0.1\r\n',
+    json: '[\n  {"big": 9007199254740993, "exact": 12345678901234567890.12345678901234567890, "ratio": 0.1, "t": "a \\"q\\", b\\nc", "empty": "", "none": null, "b": "\\\\x00ff0a", "d": "2024-02-29 23:59:59.123456", "f": 0.1}\n]\n',
+    million: "SELECT seq AS i FROM seq_1_to_1000000",
+    slow: "SELECT sleep(60) AS s",
+    running:
+      "SELECT count(*) FROM information_schema.processlist WHERE info LIKE '%sleep(60) AS s%' AND info NOT LIKE '%processlist%'",
+  },
+];
+
+const SHOP = [
+  "CREATE TABLE customers (id integer PRIMARY KEY, name varchar(100), country varchar(50))",
+  "INSERT INTO customers VALUES (1, 'Ada', 'UK'), (2, 'Bo/x', 'DK'), (3, '..', 'DK'), (4, NULL, 'UK')",
+];
+
+for (const dialect of DIALECTS) {
+  describe.skipIf(!dialect.available)(`sql, ${dialect.name}:`, () => {
+    let server: Server;
+    let shop: Loaded;
+
+    beforeAll(async () => {
+      server = await dialect.start();
+      for (const sql of [...SHOP, ...dialect.odd.split(/;\s*\n/)]) await server.run(sql);
+      const file = sandbox.at(`${dialect.name}.config.json`);
+      const byId = { query: "SELECT * FROM customers WHERE id = :id", list: "SELECT id FROM customers" };
+      const rules = [
+        { match: "customers/{id}.json", generator: "shop", options: { ...byId, single: true } },
+        { match: "customers/{id}.csv", generator: "shop", options: { query: byId.query } },
+        {
+          match: "by-name/{country}/{name}.md",
+          generator: "shop",
+          options: {
+            query: "SELECT * FROM customers WHERE name = :name AND country = :country",
+            list: "SELECT name, country FROM customers WHERE name IS NOT NULL",
+          },
+        },
+        {
+          match: "all.{csv,tsv,json,ndjson,md}",
+          generator: "shop",
+          options: { query: "SELECT * FROM customers ORDER BY id" },
+        },
+        { match: "odd.*", generator: "shop", options: { query: "SELECT * FROM odd" } },
+        { match: "none.*", generator: "shop", options: { query: "SELECT id, name FROM customers WHERE 1 = 0" } },
+        { match: "bytes.bin", generator: "shop", options: { query: "SELECT b FROM odd", column: "b" } },
+        { match: "million.csv", generator: "shop", options: { query: dialect.million } },
+        { match: "slow.csv", generator: "shop", options: { query: dialect.slow } },
+        { match: "late.csv", generator: "shop", options: { query: dialect.slow, timeout: "300ms" } },
+        { match: "write.csv", generator: "shop", options: { query: "DELETE FROM customers" } },
+        { match: "wrong.csv", generator: "shop", options: { query: "SELECT * FROM nowhere" } },
+        { match: "twice.csv", generator: "shop", options: { query: "SELECT 1 AS a, 2 AS a" } },
+      ];
+      writeFileSync(file, JSON.stringify({ generators: { shop: { use: "sql", url: `\${SHOP_URL}` } }, rules }));
+      shop = await loaded(file, { SHOP_URL: server.url });
+    }, 60_000);
+
+    afterAll(async () => {
+      await shop[Symbol.asyncDispose]();
+      await server[Symbol.asyncDispose]();
+    });
+
+    test("a query is a file, in the format of its ending", async () => {
+      expect(await shop.text("/all.csv")).toBe("id,name,country\r\n1,Ada,UK\r\n2,Bo/x,DK\r\n3,..,DK\r\n4,,UK\r\n");
+      expect(await shop.text("/all.tsv")).toBe("id\tname\tcountry\n1\tAda\tUK\n2\tBo/x\tDK\n3\t..\tDK\n4\t\tUK\n");
+      expect(JSON.parse(await shop.text("/all.json"))).toHaveLength(4);
+      expect((await shop.text("/all.ndjson")).split("\n")[0]).toBe('{"id": 1, "name": "Ada", "country": "UK"}');
+      expect(await shop.text("/all.md")).toStartWith(
+        "| id | name | country |\n| --- | --- | --- |\n| 1 | Ada | UK |\n",
+      );
+    });
+
+    test("every value is exact, in CSV and in JSON", async () => {
+      expect(await shop.text("/odd.csv")).toBe(dialect.csv);
+      expect(await shop.text("/odd.json")).toBe(dialect.json);
+      const [header, row] = csvRows(await shop.text("/odd.csv"));
+      expect(row?.[header?.indexOf("t") ?? 0]).toBe('a "q", b\nc');
+      expect([...(await shop.bytes("/bytes.bin"))]).toEqual([0, 255, 10]);
+    });
+
+    test("no rows are a header alone, or an empty list", async () => {
+      expect(await shop.text("/none.csv")).toBe("id,name\r\n");
+      expect(await shop.text("/none.json")).toBe("[]\n");
+    });
+
+    test("parts of the path are bound", async () => {
+      expect(await shop.text("/customers/1.json")).toBe('{\n  "id": 1,\n  "name": "Ada",\n  "country": "UK"\n}\n');
+      expect((await failure(shop.text("/customers/99.json"))).code).toBe("ENOENT");
+    });
+
+    test("an injection attempt in every part does nothing", async () => {
+      for (const attempt of [
+        "1 OR 1=1",
+        "1'; DROP TABLE customers; --",
+        "0 UNION SELECT 1,2,3",
+        '1" OR ""="',
+        "1\\' OR 1=1 -- ",
+      ]) {
+        const path = `/customers/${attempt.replaceAll("/", "%2F")}.csv`;
+        const text = await shop.text(path).catch((error: FsError) => error.code);
+        // MariaDB takes the digits a text begins with for its number, as it says in its manual; never more than the row.
+        expect(["EIO", "id,name,country\r\n", "id,name,country\r\n1,Ada,UK\r\n"]).toContain(text);
+        const named = await shop.text(`/by-name/UK/${attempt}.md`);
+        expect(named.split("\n")).toHaveLength(3);
+      }
+      expect(csvRows(await shop.text("/all.csv"))).toHaveLength(5);
+    });
+
+    test("a listing has a file for every row, whatever its values hold", async () => {
+      expect(await shop.list("/customers", "shop")).toEqual(["1.json", "2.json", "3.json", "4.json"]);
+      const names = await shop.list("/by-name", "shop");
+      expect([...names].sort()).toEqual(["DK/%2E%2E.md", "DK/Bo%2Fx.md", "UK/Ada.md"]);
+      for (const name of names) expect(await shop.text(`/by-name/${name}`)).toContain("\n| ");
+      expect(pattern("by-name/{country}/{name}.md").match("/by-name/DK/Bo%2Fx.md")?.get("name")).toBe("Bo/x");
+    });
+
+    test("a million rows come whole", async () => {
+      const bytes = await shop.bytes("/million.csv");
+      expect(new TextDecoder().decode(bytes.slice(0, 9))).toBe("i\r\n1\r\n2\r\n");
+      expect(new TextDecoder().decode(bytes.slice(-9))).toBe("1000000\r\n");
+      expect(bytes.length).toBe(3 + 5_888_896 + 1_000_000 * 2);
+    }, 60_000);
+
+    test("the session is read-only", async () => {
+      expect((await failure(shop.text("/write.csv"))).code).toBe("EROFS");
+      expect(csvRows(await shop.text("/all.csv"))).toHaveLength(5);
+    });
+
+    test("a wrong query, and one with two columns of a name, is EIO and says why", async () => {
+      const wrong = await failure(shop.text("/wrong.csv"));
+      expect([wrong.code, wrong.message]).toEqual(["EIO", expect.stringContaining("nowhere")]);
+      expect((await failure(shop.text("/twice.csv"))).message).toContain('two columns are called "a"');
+    });
+
+    test("a statement that takes too long is ETIMEDOUT", async () => {
+      expect((await failure(shop.text("/late.csv"))).code).toBe("ETIMEDOUT");
+    });
+
+    test("a query whose reader is gone is cancelled in the server", async () => {
+      const stop = new AbortController();
+      const reading = failure(shop.text("/slow.csv", stop.signal));
+      if (dialect.running === "") await Bun.sleep(100);
+      for (let count = "0"; dialect.running !== "" && count !== "1"; ) count = await server.run(dialect.running);
+      stop.abort();
+      expect((await reading).code).toBe("EINTR");
+      while (dialect.running !== "" && (await server.run(dialect.running)) !== "0") await Bun.sleep(20);
+      expect(await shop.text("/none.csv")).toBe("id,name\r\n");
+    }, 30_000);
+
+    test("sixteen readers at a time each get all of it", async () => {
+      const all = await Promise.all(Array.from({ length: 16 }, () => shop.text("/all.csv")));
+      expect(new Set(all).size).toBe(1);
+    });
+  });
+}
+
+test("a server that is not there is EHOSTUNREACH, and the message has no password", async () => {
+  for (const url of ["postgres://u:secret@127.0.0.1:1/x", "mysql://u:secret@127.0.0.1:1/x"]) {
+    const file = sandbox.at("gone.config.json");
+    const rule = { match: "x.csv", generator: "sql", options: { url: `\${URL}`, query: "SELECT 1" } };
+    writeFileSync(file, JSON.stringify({ rules: [rule] }));
+    await using gone = await loaded(file, { URL: url });
+    const error = await failure(gone.text("/x.csv"));
+    expect(error.code).toBe("EHOSTUNREACH");
+    expect(error.message + gone.log.join()).not.toContain("secret");
+  }
+});

@@ -48,6 +48,8 @@ export interface FilesystemOptions {
   readonly log: (level: LogLevel, tag: string, text: string) => void;
   /** Log every request of the kernel. */
   readonly debug?: boolean;
+  /** Lets the kernel read and write large files by itself, where it can. Default: true. */
+  readonly passthrough?: boolean;
   /** What a pending file claims as its size, in bytes. For experiments. */
   readonly claimedSize?: number;
 }
@@ -109,6 +111,7 @@ class Link {
       wake: this.#wake,
       mountpoint: options.mountpoint,
       debug: options.debug ?? false,
+      passthrough: options.passthrough ?? true,
       owner: { uid: libc.getuid(), gid: libc.getgid() },
       ...(options.size === undefined ? {} : { size: options.size }),
       ...(options.inodes === undefined ? {} : { inodes: options.inodes }),

@@ -109,6 +109,7 @@ export interface WorkerOptions {
   readonly wake: number;
   readonly mountpoint: string;
   readonly debug: boolean;
+  readonly passthrough: boolean;
   /** Of the root directory, where the snapshot says nothing. */
   readonly owner: { readonly uid: number; readonly gid: number };
   readonly size?: number;

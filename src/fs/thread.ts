@@ -75,7 +75,7 @@ class FilesystemThread {
       maxWrite: MAX_WRITE,
       interrupted: (unique) => this.#served.mount.attempts.interrupted(unique),
       onReady: ({ minor, flags2 }) => {
-        if ((flags2 & FUSE_PASSTHROUGH) !== 0) this.#served.mount.passthrough.enable(fd);
+        if (this.#options.passthrough && (flags2 & FUSE_PASSTHROUGH) !== 0) this.#served.mount.passthrough.enable(fd);
         this.#post({ type: "ready", protocol: `7.${minor}` });
       },
       log: (level, line) => this.#log(level, "fuse", line),

@@ -5,7 +5,7 @@
  * A line is a call (driver.c) and, behind "=>", what it answers. Without "=>" it must succeed.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { type Ground, llmfs, missing, tmpfs } from "./ground.ts";
+import { type Ground, llmfs, missing, tmpfs, unassisted } from "./ground.ts";
 
 export interface Fact {
   readonly title: string;
@@ -22,6 +22,12 @@ function collect(facts: Facts): Fact[] {
   });
   return all;
 }
+
+const GROUNDS = [
+  ["tmpfs", tmpfs],
+  ["llmfs", () => llmfs()],
+  ["llmfs without passthrough", unassisted],
+] as const;
 
 const ERRNO = /^E[A-Z0-9]+$/;
 
@@ -43,8 +49,8 @@ function compare(fact: Fact, answers: readonly string[]): { readonly got: string
 export function posix(subject: string, facts: Facts): void {
   const lack = missing();
   describe.skipIf(lack !== undefined)(lack === undefined ? subject : `${subject} (${lack})`, () => {
-    for (const start of [tmpfs, llmfs]) {
-      describe(start.name, () => {
+    for (const [name, start] of GROUNDS) {
+      describe(name, () => {
         let ground: Ground;
         let count = 0;
         beforeAll(async () => {

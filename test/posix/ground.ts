@@ -47,7 +47,7 @@ export async function execute(command: string[], input: string, cwd: string): Pr
     new Response(child.stderr).text(),
   ]);
   const text = Buffer.from(out).toString("latin1");
-  if (code !== 0) throw new Error(`${command.join(" ")}: ${child.signalCode ?? code} ${error}\n${text.slice(-2000)}`);
+  if (code !== 0) throw new Error(`${command.join(" ")}: ${child.signalCode ?? code} ${error}\n${text.slice(-4000)}`);
   return text;
 }
 
@@ -78,19 +78,25 @@ export async function tmpfs(): Promise<Ground> {
   };
 }
 
-export async function llmfs(): Promise<Ground> {
+/** What a mount is without the kernel's help: as for an ordinary user, and before Linux 6.9. */
+export function unassisted(): Promise<Ground> {
+  return llmfs({ passthrough: false });
+}
+
+export async function llmfs({ passthrough = true } = {}): Promise<Ground> {
   const mountpoint = mkdtempSync(join(tmpdir(), "posix-llmfs-"));
   const filesystem = await startFilesystem({
     mountpoint,
     allowOther: true,
     size: 2 * 2 ** 30,
+    passthrough,
     generate: () => Promise.reject(new Error("nothing is generated here")),
     log: (level, tag, text) => {
       if (level === "warn" || level === "error") console.error(`${level} [${tag}] ${text}`);
     },
   });
   return {
-    name: "llmfs",
+    name: passthrough ? "llmfs" : "llmfs without passthrough",
     directory: mountpoint,
     run: runnerIn(mountpoint),
     async [Symbol.asyncDispose]() {

@@ -12,7 +12,7 @@ import { FsError } from "../errno.ts";
 import type { FileStat } from "../libc.ts";
 import { atMost, plus, type Wide } from "../wide.ts";
 import { allocateHuge, readHuge, writeHuge } from "./huge.ts";
-import { pageMask, popcount, roomIn } from "./pagemask.ts";
+import { firstIn, pageMask, popcount, roomIn } from "./pagemask.ts";
 import { SeenTimes } from "./seen.ts";
 import type { Space } from "./space.ts";
 import { PAGE, type Store } from "./store.ts";
@@ -29,8 +29,10 @@ export class Content {
   #size = 0;
   /** Invariant: every byte at or behind `size` is zero; bytes past the array's end are a hole. */
   #heap: Uint8Array | undefined;
-  /** Bit n is set when page n holds data. Invariant: 0 when there is a store. */
+  /** Bit n is set when page n is there. Invariant: 0 when there is a store. */
   #pages = 0;
+  /** Those of them that were reserved and never written, and so are holes still. Invariant: all are in #pages. */
+  #reserved = 0;
   /** Invariant: with a store there is no heap. */
   #store: Store | undefined;
   /** Pages counted against the space: of the heap, or of a store that does not count for itself. */
@@ -95,6 +97,7 @@ export class Content {
     store.stat(STAT);
     // A reservation behind the end, or a sparse file: what the heap cannot say as briefly.
     if (STAT.blocks * 512 !== Math.ceil(this.#size / PAGE) * PAGE) return undefined;
+    if (this.#size > 0 && Number(store.nextHole(0)) < this.#size) return undefined;
     const pages = Math.ceil(this.#size / PAGE);
     try {
       this.#space.takePages(pages);
@@ -195,8 +198,9 @@ export class Content {
       allocateHuge(store, this.#space, offset, length);
       this.#count(store);
     } else if (this.#store === undefined && end <= HEAP_LIMIT) {
-      const mask = pageMask(Math.floor(offset / PAGE), Math.ceil(end / PAGE));
-      this.#takeHeapPages(mask & ~this.#pages);
+      const wanted = pageMask(Math.floor(offset / PAGE), Math.ceil(end / PAGE)) & ~this.#pages;
+      this.#takeHeapPages(wanted);
+      this.#reserved |= wanted;
     } else {
       const store = this.#promote();
       if (this.#room(store, offset, length) < length) throw new FsError("ENOSPC");
@@ -218,22 +222,15 @@ export class Content {
   nextData(offset: Wide): Wide | undefined {
     if (offset >= this.exactSize) return undefined;
     if (this.#store !== undefined) return this.#store.nextData(offset);
-    const from = Number(offset);
-    for (let page = Math.floor(from / PAGE); page < 32 && page * PAGE < this.#size; page++) {
-      if ((this.#pages & (1 << page)) !== 0) return Math.max(from, page * PAGE);
-    }
-    return undefined;
+    return firstIn(this.#pages & ~this.#reserved, Number(offset), this.#size);
   }
 
   /** The first offset at or behind this one that is in a hole; the end of the file counts as one. */
   nextHole(offset: Wide): Wide | undefined {
     if (offset >= this.exactSize) return undefined;
     if (this.#store !== undefined) return this.#store.nextHole(offset);
-    const from = Number(offset);
-    for (let page = Math.floor(from / PAGE); page < 32 && page * PAGE < this.#size; page++) {
-      if ((this.#pages & (1 << page)) === 0) return Math.max(from, page * PAGE);
-    }
-    return Math.max(from, Math.min(this.#size, HEAP_LIMIT));
+    const hole = firstIn(~this.#pages | this.#reserved, Number(offset), this.#size);
+    return hole ?? Math.max(Number(offset), Math.min(this.#size, HEAP_LIMIT));
   }
 
   /** Gives everything back. The content is empty afterwards and can be used again. */
@@ -242,7 +239,7 @@ export class Content {
     this.#store?.close();
     this.#store = undefined;
     this.#heap = undefined;
-    this.#pages = 0;
+    this.#pages = this.#reserved = 0;
     this.#size = 0;
     this.#give();
   }
@@ -281,7 +278,9 @@ export class Content {
       part = data.subarray(0, room);
     }
     const end = offset + part.length;
-    this.#takeHeapPages(pageMask(Math.floor(offset / PAGE), Math.ceil(end / PAGE)) & ~this.#pages);
+    const touched = pageMask(Math.floor(offset / PAGE), Math.ceil(end / PAGE));
+    this.#takeHeapPages(touched & ~this.#pages);
+    this.#reserved &= ~touched;
     let heap = this.#heap;
     if (heap === undefined || heap.length < end) {
       // Exactly what is needed the first time, as most files are written once; then doubling, within HEAP_LIMIT.
@@ -310,6 +309,7 @@ export class Content {
     this.#space.givePages(count);
     this.#counted -= count;
     this.#pages &= ~gone;
+    this.#reserved &= ~gone;
     if (tail && this.#heap !== undefined) {
       if (from === 0) this.#heap = undefined;
       else if (this.#heap.length > from * 4) this.#heap = this.#heap.slice(0, from);
@@ -355,7 +355,8 @@ export class Content {
     try {
       for (let page = 0; this.#pages !== 0 && page < 32; page++) {
         if ((this.#pages & (1 << page)) === 0) continue;
-        if (heap !== undefined && page * PAGE < heap.length)
+        const holds = (this.#reserved & (1 << page)) === 0;
+        if (holds && heap !== undefined && page * PAGE < heap.length)
           store.write(page * PAGE, heap.subarray(page * PAGE, Math.min((page + 1) * PAGE, heap.length)));
         else store.allocate(page * PAGE, PAGE);
       }
@@ -367,7 +368,7 @@ export class Content {
     }
     this.#store = store;
     this.#heap = undefined;
-    this.#pages = 0;
+    this.#pages = this.#reserved = 0;
     return store;
   }
 

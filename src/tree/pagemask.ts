@@ -26,3 +26,11 @@ export function roomIn(pages: number, freePages: number, offset: number, length:
   }
   return Math.min(at, offset + length) - offset;
 }
+
+/** The first offset at or behind this one, and before `size`, that is in one of these pages. */
+export function firstIn(pages: number, offset: number, size: number): number | undefined {
+  for (let page = Math.floor(offset / PAGE); page < 32 && page * PAGE < size; page++) {
+    if ((pages & (1 << page)) !== 0) return Math.max(offset, page * PAGE);
+  }
+  return undefined;
+}

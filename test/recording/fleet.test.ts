@@ -236,6 +236,7 @@ describe("a shared store that is down", () => {
     await store.put(one);
     await first.kill();
     expect(await store.get(one.key)).toBeUndefined();
+    expect(await store.get(one.key)).toBeUndefined();
     await using second = await redisServer(home);
     expect(second.url).toBe(first.url);
     await store.put(one);

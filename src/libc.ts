@@ -44,6 +44,7 @@ const SYMBOLS = {
   syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64", "i64"], returns: FFIType.i64_fast },
   fstatfs: { args: ["i32", "ptr"], returns: "i32" },
   sched_yield: { args: [], returns: "i32" },
+  getrlimit: { args: ["i32", "ptr"], returns: "i32" },
   strerror: { args: ["i32"], returns: "cstring" },
 } as const;
 
@@ -421,6 +422,14 @@ export function clearAmbientCapabilities(): void {
 export function dieWithParent(): void {
   const [PR_SET_PDEATHSIG, SIGKILL] = [1, 9];
   check("prctl", load().prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+}
+
+/** How many descriptors this process may have open (RLIMIT_NOFILE, the soft limit). */
+export function descriptorLimit(): number {
+  const RLIMIT_NOFILE = 7;
+  const limits = new BigUint64Array(2);
+  check("getrlimit", load().getrlimit(RLIMIT_NOFILE, limits));
+  return Number(limits[0]);
 }
 
 /** How many processors this process may run on (sched_getaffinity). */

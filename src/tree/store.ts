@@ -51,19 +51,27 @@ const STAT: libc.FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime:
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
+/** What the stores of one kind share. */
+interface StorePool {
+  /** Empty ones, to be used again. */
+  readonly spare: FdStore[];
+  /** How many descriptors are open, those of the spare ones too. */
+  open: number;
+}
+
 export class FdStore implements Store {
   readonly fd: number;
   readonly counted: boolean;
   readonly wide = true;
-  readonly #spare: FdStore[];
+  readonly #pool: StorePool;
   /** Called before the descriptor is closed, by whoever lent it to the kernel. */
   onClose: (() => void) | undefined;
 
-  /** `spare` is where a store goes that is to be used again. */
-  constructor(fd: number, counted: boolean, spare: FdStore[]) {
+  constructor(fd: number, counted: boolean, pool: StorePool) {
     this.fd = fd;
     this.counted = counted;
-    this.#spare = spare;
+    this.#pool = pool;
+    pool.open++;
   }
 
   read(offset: Wide, target: Uint8Array): void {
@@ -134,13 +142,14 @@ export class FdStore implements Store {
   close(): void {
     this.onClose?.();
     libc.close(this.fd);
+    this.#pool.open--;
   }
 
   /** Nobody else has it open or mapped, and its content is not needed: empties it for the next file. */
   recycle(): void {
-    if (this.#spare.length >= SPARE_STORES) return this.close();
+    if (this.#pool.spare.length >= SPARE_STORES) return this.close();
     this.truncate(0);
-    this.#spare.push(this);
+    this.#pool.spare.push(this);
   }
 
   /** Whether nobody else has it open or mapped. */
@@ -159,10 +168,20 @@ export class FdStore implements Store {
 /** How many empty stores are kept for the next files. */
 const SPARE_STORES = 64;
 
+/** How many descriptors are left to the rest of the process: connections to models, files being saved. */
+const KEPT_FREE = 128;
+
+/** Throws EMFILE before the process has no descriptor left for anything else. */
 function fdStores(open: () => number, quota?: StoreQuota): Stores {
-  const spare: FdStore[] = [];
+  const pool: StorePool = { spare: [], open: 0 };
+  const most = libc.descriptorLimit() - KEPT_FREE;
   return {
-    open: () => spare.pop() ?? new FdStore(open(), quota !== undefined, spare),
+    open() {
+      const spare = pool.spare.pop();
+      if (spare !== undefined) return spare;
+      if (pool.open >= most) throw new FsError("EMFILE", `${pool.open} files are large, and as many descriptors taken`);
+      return new FdStore(open(), quota !== undefined, pool);
+    },
     ...(quota === undefined ? {} : { quota }),
   };
 }

@@ -278,3 +278,27 @@ describe("a file", () => {
     }
   });
 });
+
+test("many large files leave descriptors for the rest of the process, and go on in the heap", () => {
+  const script = `
+    import { openSync } from "node:fs";
+    import { Content } from ${JSON.stringify(`${import.meta.dir}/../../src/tree/content.ts`)};
+    import { Space } from ${JSON.stringify(`${import.meta.dir}/../../src/tree/space.ts`)};
+    const space = new Space();
+    const contents = Array.from({ length: 300 }, () => new Content(space));
+    for (const [at, content] of contents.entries()) content.write(200_000, new Uint8Array([at % 256]));
+    for (let n = 0; n < 60; n++) openSync("/dev/null", "r");
+    const last = new Uint8Array(1);
+    const right = contents.filter((content, at) => content.read(200_000, last) === 1 && last[0] === at % 256);
+    console.log(right.length);
+  `;
+  const { stdout, stderr } = Bun.spawnSync([
+    "sh",
+    "-c",
+    'ulimit -n 256 && exec "$0" -e "$1"',
+    process.execPath,
+    script,
+  ]);
+  expect(stderr.toString()).toBe("");
+  expect(stdout.toString()).toBe("300\n");
+});

@@ -1,4 +1,210 @@
-import type { SourceGenerator, SourceParts } from "./source.ts";
-export function httpGenerator(_parts: SourceParts): SourceGenerator {
-  return { generate: () => ({ content: "" }) };
+/**
+ * What a server answers as content.
+ *
+ * | option | |
+ * |---|---|
+ * | `url` | `https://api.example.com/users/{id}`: parts of the path, encoded |
+ * | `method`, `headers`, `body` | default GET; secrets as `${TOKEN}` |
+ * | `hosts` | which hosts may be asked, redirects included; default: the one of `url` |
+ * | `private` | true: addresses of this machine and of private networks may be asked too |
+ * | `json` | true: the answer is JSON and is indented, its numbers as they are |
+ * | `maxBytes`, `timeout`, `retries` | default 64 MiB, 30s for all tries together, 2 |
+ * | `list` | the URL of a collection: its items are the files of the directory |
+ * | `items` | where in the answer they are: JSONPath (`$.results[*]`) or JSON pointer (`/results`); default: the whole |
+ * | `next` | where in the answer the next page's URL is; a `Link: …; rel="next"` is followed by itself |
+ *
+ * An item is an object with a member for every `{name}` of `match`, or a value for its only one. Statuses become
+ * errnos: 404 ENOENT, 401 and 403 EACCES, 429 EBUSY, others EIO. Where the source has ETag or Last-Modified, content
+ * that is made anew asks whether it has changed.
+ */
+import type { JSONValue } from "json-p3";
+import { FsError } from "../errno.ts";
+import type { GeneratorContext, ListContext, ListedEntry } from "./generator.ts";
+import { indented } from "./http/indented.ts";
+import { type Answer, ask, type HttpOptions, shown } from "./http/request.ts";
+import {
+  countOption,
+  durationOption,
+  flagOption,
+  isRecord,
+  neededText,
+  type Options,
+  onlyOptions,
+  textMapOption,
+  textOption,
+  textsOption,
+} from "./options.ts";
+import { pattern } from "./pattern.ts";
+import type { SourceGenerator } from "./source.ts";
+
+const KNOWN = ["url", "method", "headers", "body", "hosts", "private", "json", "maxBytes", "timeout", "retries"];
+const KNOWN_LISTING = ["list", "items", "next"];
+const EXAMPLE = '"https://api.example.com/users/{id}"';
+const MAX_BYTES = 64 * 1024 * 1024;
+const TIMEOUT_MS = 30_000;
+const RETRIES = 2;
+const MOST_PAGES = 10_000;
+
+export function httpGenerator(): SourceGenerator {
+  return {
+    lists: (options) => options.list !== undefined,
+    validate(options) {
+      onlyOptions(options, [...KNOWN, ...KNOWN_LISTING]);
+      hostOf(neededText(options, "url", EXAMPLE));
+      if (options.list !== undefined) hostOf(neededText(options, "list", '"https://api.example.com/users"'));
+      httpOptions(options);
+      for (const name of ["items", "next"]) textOption(options, name);
+      flagOption(options, "json");
+    },
+    async generate(path, context) {
+      const { options, params, previous = {} } = context;
+      const url = filled(neededText(options, "url", EXAMPLE), params);
+      const settings = httpOptions(options);
+      const headers = new Map(settings.headers);
+      if (previous.etag !== undefined) headers.set("If-None-Match", previous.etag);
+      else if (previous.last_modified !== undefined) headers.set("If-Modified-Since", previous.last_modified);
+      const answer = await ask(url, { ...settings, headers }, context);
+      if (answer.status === 304) return { unchanged: true };
+      const content = flagOption(options, "json") ? indentedAnswer(answer, path) : answer.bytes;
+      return { content, metadata: metadataOf(answer) };
+    },
+    list: (path, context) => listed(path, context),
+  };
+}
+
+async function* listed(path: string, context: ListContext): AsyncGenerator<ListedEntry> {
+  const { options, match } = context;
+  const settings = httpOptions(options);
+  const shape = pattern(match ?? "*");
+  const below = path === "/" ? "/" : `${path}/`;
+  const start = new URL(neededText(options, "list", '"https://api.example.com/users"'));
+  let url: URL | undefined = start;
+  for (let page = 0; url !== undefined; page++) {
+    if (page >= MOST_PAGES) throw new FsError("EIO", `${shown(url)}: more than ${MOST_PAGES} pages`);
+    // Keys are for the server they were given for.
+    const headers = url.origin === start.origin ? settings.headers : new Map<string, string>();
+    const answer: Answer = await ask(url, { ...settings, headers, method: "GET" }, context);
+    const document = parsed(answer);
+    for (const item of await found(document, textOption(options, "items"))) {
+      const file = shape.fill(valuesOf(item, shape.names));
+      if (file === undefined) throw new FsError("EIO", `${shown(url)}: an item without ${shape.names.join(", ")}`);
+      if (file.startsWith(below)) yield { path: file.slice(below.length) };
+    }
+    url = await nextPage(answer, document, textOption(options, "next"));
+  }
+}
+
+/** The items: what the JSONPath finds, or the elements of the list the pointer leads to. */
+async function found(document: unknown, where: string | undefined): Promise<readonly unknown[]> {
+  const { jsonpath, JSONPointer } = await import("json-p3");
+  const whole = isJson(document) ? document : null;
+  if (where?.startsWith("$") === true) {
+    const values: unknown[] = jsonpath.query(where, whole).values();
+    const [only] = values;
+    return values.length === 1 && Array.isArray(only) ? only : values;
+  }
+  const value: unknown = where === undefined ? document : new JSONPointer(where).resolve(whole);
+  if (Array.isArray(value)) return value;
+  throw new FsError("EIO", `the option "items": there is no list at ${where ?? "the top of the answer"}`);
+}
+
+async function nextPage(answer: Answer, document: unknown, where: string | undefined): Promise<URL | undefined> {
+  const link = /<([^>]*)>\s*;[^,]*\brel="?next"?/i.exec(answer.headers.get("link") ?? "")?.[1];
+  let target: unknown = link;
+  if (where !== undefined) {
+    const { jsonpath, JSONPointer } = await import("json-p3");
+    const whole = isJson(document) ? document : null;
+    target = where.startsWith("$")
+      ? jsonpath.query(where, whole).values()[0]
+      : new JSONPointer(where).resolve(whole, undefined);
+  }
+  return typeof target === "string" && target !== "" ? new URL(target, answer.url) : undefined;
+}
+
+function valuesOf(item: unknown, names: readonly string[]): ReadonlyMap<string, string> {
+  const [only, ...more] = names;
+  if (isRecord(item)) {
+    const known = names.flatMap((name): [string, string][] => {
+      const value = item[name];
+      return typeof value === "string" || typeof value === "number" || typeof value === "boolean"
+        ? [[name, String(value)]]
+        : [];
+    });
+    return new Map(known);
+  }
+  return only === undefined || more.length > 0 ? new Map() : new Map([[only, String(item)]]);
+}
+
+function parsed({ bytes, url }: Answer): unknown {
+  try {
+    // Ids beyond 2^53 keep their digits.
+    return JSON.parse(new TextDecoder().decode(bytes), (_key, value: unknown, about?: { readonly source?: string }) =>
+      typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(about?.source ?? "")
+        ? about?.source
+        : value,
+    );
+  } catch (cause) {
+    throw new FsError("EIO", `${shown(url)}: the answer is no JSON`, { cause });
+  }
+}
+
+function indentedAnswer({ bytes, url }: Answer, path: string): string {
+  try {
+    return indented(new TextDecoder().decode(bytes));
+  } catch (cause) {
+    throw new FsError("EIO", `${path}: the answer of ${shown(url)} is no JSON`, { cause });
+  }
+}
+
+function metadataOf({ headers, url, status }: Answer): Readonly<Record<string, string | number>> {
+  const kept = {
+    etag: headers.get("etag"),
+    last_modified: headers.get("last-modified"),
+    type: headers.get("content-type"),
+  };
+  const known = Object.entries(kept).flatMap(([name, value]) => (value === null ? [] : [[name, value] as const]));
+  return { status, source: shown(url), ...Object.fromEntries(known) };
+}
+
+function httpOptions(options: Options): HttpOptions {
+  const { body } = options;
+  const url = neededText(options, "url", EXAMPLE);
+  const hosts = textsOption(options, "hosts");
+  const list = textOption(options, "list");
+  return {
+    method: (textOption(options, "method") ?? "GET").toUpperCase(),
+    headers: textMapOption(options, "headers"),
+    ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
+    hosts: hosts.length > 0 ? hosts : [hostOf(url), ...(list === undefined ? [] : [hostOf(list)])],
+    private: flagOption(options, "private"),
+    maxBytes: countOption(options, "maxBytes", MAX_BYTES),
+    timeoutMs: durationOption(options, "timeout") ?? TIMEOUT_MS,
+    retries: countOption(options, "retries", RETRIES),
+  };
+}
+
+/** Throws Error unless the URL's host stands fast: no part of a path may choose it. */
+function hostOf(template: string): string {
+  const [, host] = /^https?:\/\/([^/?#{}@]+)(?=[/?#]|$)/.exec(template) ?? [];
+  if (host === undefined)
+    throw new Error(`the URL ${template.split("?")[0]} must begin with http:// or https:// and a host`);
+  return new URL(`http://${host}`).host === host.toLowerCase() ? host.toLowerCase() : new URL(template).host;
+}
+
+/** Throws FsError for parts that would lead to another place on the server. */
+function filled(template: string, params: GeneratorContext["params"]): URL {
+  const text = template.replace(/\{(\w+)\}/g, (braces, name: string) => {
+    if (!Object.hasOwn(params, name))
+      throw new FsError("EIO", `the URL wants ${braces}, which the rule's match has not`);
+    const value = params[name] ?? "";
+    // These two are steps within a path, however they are encoded.
+    if (value === "." || value === "..") throw new FsError("ENOENT", `${JSON.stringify(value)} is no name on a server`);
+    return encodeURIComponent(value);
+  });
+  return new URL(text);
+}
+
+/** Of a parsed document everything is. */
+function isJson(value: unknown): value is JSONValue {
+  return value === null || ["string", "number", "boolean", "object"].includes(typeof value);
 }

@@ -1,0 +1,223 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { FsError } from "../../src/errno.ts";
+import { isPrivate } from "../../src/generators/http/addresses.ts";
+import { indented } from "../../src/generators/http/indented.ts";
+import { type Loaded, loaded } from "../support/generators.ts";
+import { Sandbox } from "../support/program.ts";
+
+const sandbox = new Sandbox();
+const asked: { path: string; headers: Headers; method: string; body: string }[] = [];
+let flaky = 0;
+
+const other = Bun.serve({
+  hostname: "127.0.0.1",
+  port: 0,
+  fetch: (request) => new Response(`key: ${request.headers.get("authorization")}`),
+});
+
+/** Announces more than it sends. */
+const cut = Bun.listen({
+  hostname: "127.0.0.1",
+  port: 0,
+  socket: {
+    data(socket) {
+      socket.end("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc");
+    },
+  },
+});
+
+const server = Bun.serve({
+  hostname: "127.0.0.1",
+  port: 0,
+  idleTimeout: 60,
+  async fetch(request) {
+    const url = new URL(request.url);
+    const path = url.pathname + url.search;
+    asked.push({ path, headers: request.headers, method: request.method, body: await request.text() });
+    const [, first = "", second = ""] = url.pathname.split("/");
+    switch (first) {
+      case "status":
+        return new Response("no", { status: Number(second) });
+      case "flaky":
+        return ++flaky < 3
+          ? new Response("", { status: 503, headers: { "retry-after": "0.01" } })
+          : new Response("yes");
+      case "away":
+        return Response.redirect(`http://127.0.0.1:${other.port}/`, 302);
+      case "metadata":
+        return Response.redirect("http://169.254.169.254/latest", 302);
+      case "round":
+        return Response.redirect("/round", 302);
+      case "big":
+        return new Response("x".repeat(100_000));
+      case "never":
+        return new Promise(() => {});
+      case "json":
+        return new Response('{"big":12345678901234567890,"a":[1.10,{}],"t":"x, {\\"y\\"}","e":[]}');
+      case "users": {
+        const page = Number(url.searchParams.get("page") ?? "1");
+        const results = [{ id: page * 2 - 1 }, { id: page * 2 }];
+        const next = page < 3 ? `/users?page=${page + 1}` : null;
+        return Response.json({ results, next });
+      }
+      case "linked": {
+        const page = Number(url.searchParams.get("page") ?? "1");
+        const headers: Record<string, string> = page < 2 ? { link: `</linked?page=${page + 1}>; rel="next"` } : {};
+        return Response.json(page === 1 ? ["a/b", ".."] : ["c"], { headers });
+      }
+      case "tagged":
+        return request.headers.get("if-none-match") === '"1"'
+          ? new Response(null, { status: 304 })
+          : new Response("tagged", { headers: { etag: '"1"' } });
+    }
+    return new Response(`${request.method} ${path}`);
+  },
+});
+
+afterAll(() => {
+  server.stop(true);
+  other.stop(true);
+  cut.stop(true);
+  sandbox[Symbol.dispose]();
+});
+
+const BASE = `http://127.0.0.1:${server.port}`;
+
+async function with_(
+  options: Readonly<Record<string, unknown>>,
+  match = "x/{id}.txt",
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Loaded> {
+  const file = sandbox.at(`${Bun.randomUUIDv7()}.json`);
+  const rule = { match, generator: "http", options: { private: true, url: `${BASE}/echo/{id}`, ...options } };
+  writeFileSync(file, JSON.stringify({ rules: [rule] }));
+  return loaded(file, environment);
+}
+
+async function outcome(options: Readonly<Record<string, unknown>>, path = "/x/1.txt"): Promise<string> {
+  await using one = await with_(options);
+  return one.text(path).catch((error: unknown) => (error instanceof FsError ? error.code : String(error)));
+}
+
+test("parts of the path are encoded in the URL, whatever they hold", async () => {
+  await using one = await with_({});
+  expect(await one.text("/x/7.txt")).toBe("GET /echo/7");
+  for (const [part, encoded] of [
+    ["a b", "a%20b"],
+    ["%2Fadmin", "%2Fadmin"],
+    ["?q=1#f", "%3Fq%3D1%23f"],
+    ["@evil.example", "%40evil.example"],
+    ["..%2F..%2Fadmin", "..%2F..%2Fadmin"],
+    ["é", "%C3%A9"],
+    ["\r\nX: y", "%0D%0AX%3A%20y"],
+  ]) {
+    expect(await one.text(`/x/${part}.txt`)).toBe(`GET /echo/${encoded}`);
+  }
+  const dots = await one.text("/x/%2E%2E.txt").catch((error: FsError) => error.code);
+  expect(dots).toBe("ENOENT");
+});
+
+test("method, headers with secrets from the environment, and a body are sent", async () => {
+  const options = { method: "post", headers: { Authorization: `Bearer \${TOKEN}` }, body: { q: [1] } };
+  await using one = await with_(options, undefined, { TOKEN: "s3cret" });
+  expect(await one.text("/x/1.txt")).toBe("POST /echo/1");
+  expect(asked.at(-1)?.headers.get("authorization")).toBe("Bearer s3cret");
+  expect(asked.at(-1)?.body).toBe('{"q":[1]}');
+  await expect(with_(options)).rejects.toThrow("the environment variable TOKEN is not set");
+});
+
+test("a status is an errno", async () => {
+  const seen = [404, 410, 401, 403, 429, 400, 500].map((status) =>
+    outcome({ url: `${BASE}/status/${status}`, retries: 0 }),
+  );
+  expect(await Promise.all(seen)).toEqual(["ENOENT", "ENOENT", "EACCES", "EACCES", "EBUSY", "EIO", "EIO"]);
+});
+
+test("a server that is busy is asked again", async () => {
+  expect(await outcome({ url: `${BASE}/flaky` })).toBe("yes");
+  expect(flaky).toBe(3);
+});
+
+test("redirects lead to allowed hosts only, and keys stay behind", async () => {
+  expect(await outcome({ url: `${BASE}/away`, hosts: ["127.0.0.1:1"] })).toBe("EACCES");
+  const hosts = [`127.0.0.1:${server.port}`];
+  expect(await outcome({ url: `${BASE}/away`, hosts })).toBe("EACCES");
+  hosts.push(`127.0.0.1:${other.port}`);
+  expect(await outcome({ url: `${BASE}/away`, hosts, headers: { Authorization: "k" } })).toBe("key: null");
+  expect(await outcome({ url: `${BASE}/metadata` })).toBe("EACCES");
+  expect(await outcome({ url: `${BASE}/round` })).toBe("ELOOP");
+});
+
+test("private addresses are refused unless allowed", async () => {
+  expect(await outcome({ private: false })).toBe("EACCES");
+  expect(await outcome({ private: false, url: `http://localhost:${server.port}/` })).toBe("EACCES");
+  expect(
+    ["10.1.2.3", "127.0.0.1", "169.254.169.254", "::1", "fd00::1", "::ffff:10.0.0.1", "::ffff:a00:1"].map(isPrivate),
+  ).toEqual(Array(7).fill(true));
+  expect(["1.1.1.1", "2606:4700::1111", "172.32.0.1", "::ffff:101:101"].map(isPrivate)).toEqual(Array(4).fill(false));
+});
+
+test("limits of size and time hold", async () => {
+  expect(await outcome({ url: `${BASE}/big`, maxBytes: 99_999 })).toBe("EFBIG");
+  expect(await outcome({ url: `${BASE}/never`, timeout: "200ms" })).toBe("ETIMEDOUT");
+  expect(await outcome({ url: "http://127.0.0.1:1/", retries: 0 })).toBe("EHOSTUNREACH");
+  expect(["EIO", "EHOSTUNREACH"]).toContain(await outcome({ url: `http://127.0.0.1:${cut.port}/`, retries: 0 }));
+});
+
+test("a reader that goes takes the request along", async () => {
+  await using one = await with_({ url: `${BASE}/never` });
+  const stop = new AbortController();
+  const reading = one.text("/x/1.txt", stop.signal).catch((error: FsError) => error.code);
+  while (asked.at(-1)?.path !== "/never") await Bun.sleep(5);
+  stop.abort();
+  expect(await reading).toBe("EINTR");
+});
+
+test("JSON is indented with every number as it was", async () => {
+  expect(await outcome({ url: `${BASE}/json`, json: true })).toBe(
+    '{\n  "big": 12345678901234567890,\n  "a": [\n    1.10,\n    {}\n  ],\n  "t": "x, {\\"y\\"}",\n  "e": []\n}\n',
+  );
+  expect(indented("[ ]")).toBe("[]\n");
+  expect(indented(' {"a" : {"b":-1e5} } ')).toBe('{\n  "a": {\n    "b": -1e5\n  }\n}\n');
+  expect(await outcome({ json: true })).toBe("EIO");
+});
+
+describe("a collection is a directory:", () => {
+  test("by JSONPath or pointer, page by page", async () => {
+    for (const [items, next] of [
+      ["$.results[*]", "$.next"],
+      ["/results", "/next"],
+    ]) {
+      await using one = await with_({ list: `${BASE}/users`, items, next });
+      expect(await one.list("/x", "http")).toEqual([1, 2, 3, 4, 5, 6].map((id) => `${id}.txt`));
+    }
+  });
+
+  test("by Link headers; names no file can have are written so that they come back", async () => {
+    await using one = await with_({ list: `${BASE}/linked` });
+    const names = await one.list("/x", "http");
+    expect(names).toEqual(["a%2Fb.txt", "%2E%2E.txt", "c.txt"]);
+    expect(await one.text(`/x/${names[0]}`)).toBe("GET /echo/a%2Fb");
+  });
+});
+
+test("content that is made anew asks whether it has changed", async () => {
+  await using one = await with_({ url: `${BASE}/tagged` });
+  const { generator } = one.config.generators.get("http") ?? {};
+  const { options } = one.config.rules.bind("/x/1.txt", "llm");
+  const log = { debug() {}, info() {}, warn() {} };
+  const context = { options, params: {}, signal: new AbortController().signal, log, previous: { etag: '"1"' } };
+  // biome-ignore lint/suspicious/noExplicitAny: the generator looks at no more of its context
+  expect(await generator?.generate("/x/1.txt", context as any)).toEqual({ unchanged: true });
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  expect(await generator?.generate("/x/1.txt", { ...context, previous: {} } as any)).toMatchObject({
+    metadata: { etag: '"1"' },
+  });
+});
+
+test("a URL whose host a path could choose is refused at start-up", async () => {
+  for (const url of ["http://{id}/x", "http://a.{id}/", "http://u@h/x", "ftp://h/x", "h/x"]) {
+    await expect(with_({ url })).rejects.toThrow("rule 1");
+  }
+});

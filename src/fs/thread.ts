@@ -128,12 +128,15 @@ class FilesystemThread {
 
   #onServe: (fd: number) => void = () => {};
 
+  /** A struct pollfd. Fields, because an array of which only the address is used any more may be collected. */
+  readonly #wakeEntry = new Int32Array(2);
+  readonly #wakeAt = libc.address(this.#wakeEntry);
+
   #sleepUntil(condition: () => boolean): void {
-    const entry = new Int32Array([this.#options.wake, libc.POLLIN]);
-    const at = libc.address(entry);
+    this.#wakeEntry.set([this.#options.wake, libc.POLLIN]);
     this.#drain();
     while (!condition()) {
-      libc.poll(at, 1, -1);
+      libc.poll(this.#wakeAt, 1, -1);
       this.#drain();
     }
   }

@@ -22,11 +22,11 @@ export interface Assignment {
 
 /** Daemon → launcher, once. */
 export type Outcome =
-  | { readonly outcome: "ready"; readonly pid: number }
+  | { readonly outcome: "ready"; readonly pid: number; readonly status: number }
   | ({ readonly outcome: "failed" } & Explanation);
 
-/** Resolves with the daemon's process id when the mount answers. Throws CliError, with nothing mounted. */
-export async function mountInBackground(assignment: Assignment): Promise<number> {
+/** Resolves with the daemon's process id, and the exit status, when the mount answers and is warm. Throws CliError, with nothing mounted. */
+export async function mountInBackground(assignment: Assignment): Promise<{ pid: number; status: number }> {
   let interrupted: string | undefined;
   const told = Promise.withResolvers<Outcome>();
   const daemon = Bun.spawn({
@@ -63,7 +63,8 @@ export async function mountInBackground(assignment: Assignment): Promise<number>
   statSync(assignment.mountpoint);
   daemon.disconnect();
   daemon.unref();
-  return outcome.pid;
+  const { pid, status } = outcome;
+  return { pid, status };
 }
 
 /** The daemon's own explanation of why there is no mount. */

@@ -9,7 +9,7 @@ import type { Args } from "./command.ts";
 import { UsageError } from "./exit.ts";
 import { availableMemory } from "./memory.ts";
 import { type ModelConfig, readModelConfig } from "./model.ts";
-import type { logFlags, modelFlags, promptFlags, saveFlags, treeFlags } from "./options.ts";
+import type { logFlags, modelFlags, promptFlags, saveFlags, treeFlags, warmFlags } from "./options.ts";
 import { type Prompt, readPrompt } from "./prompt.ts";
 import { absolute, count, duration, optional, size } from "./quantity.ts";
 import type { Environment, Lookup } from "./variables.ts";
@@ -24,6 +24,7 @@ export interface Config extends ModelConfig {
   readonly size: number;
   readonly inodes: number | undefined;
   readonly readOnly: boolean;
+  readonly warm: boolean;
   readonly allowOther: boolean;
   readonly save: string | undefined;
   readonly saveEveryMs: number | undefined;
@@ -31,7 +32,12 @@ export interface Config extends ModelConfig {
   readonly logFile: string | undefined;
 }
 
-type Shared = typeof promptFlags & typeof modelFlags & typeof treeFlags & typeof saveFlags & typeof logFlags;
+type Shared = typeof promptFlags &
+  typeof modelFlags &
+  typeof treeFlags &
+  typeof saveFlags &
+  typeof warmFlags &
+  typeof logFlags;
 
 /** The flags of a command, as many of the shared ones as it has. */
 export type ConfigArgs = Partial<Args<Shared>>;
@@ -53,6 +59,7 @@ export function readConfig(args: ConfigArgs, environment: Environment = process.
     size: size("--size", args.size ?? "50%", availableMemory),
     inodes: optional(args.inodes, (text) => count("--inodes", text, 1)),
     readOnly: args.readOnly ?? false,
+    warm: args.warm ?? false,
     allowOther: args.allowOther ?? false,
     save: optional(args.save, (text) => absolute("--save", text)),
     saveEveryMs: optional(args.saveEvery, (text) => duration("--save-every", text)),
@@ -89,6 +96,13 @@ export const NAMESPACE_VARIABLE = "LLMFS_NAMESPACE";
 
 export function insideNamespace(environment: Environment = process.env): boolean {
   return environment[NAMESPACE_VARIABLE] === "1";
+}
+
+/** How many threads Bun keeps for calls that block. */
+export const THREADS_VARIABLE = "UV_THREADPOOL_SIZE";
+
+export function threads(environment: Environment = process.env): number {
+  return Number.parseInt(environment[THREADS_VARIABLE] ?? "", 10) || 0;
 }
 
 /** The folders in which programs are looked for. */

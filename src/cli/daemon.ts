@@ -19,9 +19,9 @@ export async function daemon(): Promise<number> {
       signal: launcherGone.signal,
       terminalLevel: "warn",
       beforeMount: setsid,
-      async ready(log) {
+      async ready(log, status) {
         ready = true;
-        await report({ outcome: "ready", pid: process.pid });
+        await report({ outcome: "ready", pid: process.pid, status });
         log.detach();
         leaveTerminal();
       },

@@ -12,6 +12,7 @@ import { createProgress } from "./progress.ts";
 import { type Served, serve } from "./serve.ts";
 import { Interrupted, onSignals } from "./signals.ts";
 import { isTerminal } from "./terminal.ts";
+import { warmingText, warmMount } from "./warming.ts";
 
 export interface MountJob {
   readonly config: Config;
@@ -22,8 +23,8 @@ export interface MountJob {
   /** What a person sees of the log, unless it is to be everything. */
   readonly terminalLevel: LogLevel;
   readonly beforeMount?: () => void;
-  /** Called when the mount answers. */
-  ready(log: Log): Promise<void> | void;
+  /** Called when the mount answers, and is warm if it is to be; the status says whether that worked. */
+  ready(log: Log, status: number): Promise<void> | void;
 }
 
 /** Resolves with the exit status when the mount has ended and is saved. Throws what the parts throw, or Interrupted. */
@@ -34,29 +35,49 @@ export async function mountAndServe(job: MountJob): Promise<number> {
   let served: Served | undefined;
   let ending: Ending | undefined;
   const stopped = Promise.withResolvers<Ended>();
+  const warm = new AbortController();
   using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => {
     if (served === undefined) interrupted.abort(new Interrupted(name));
     else if (ending !== undefined) ending.now();
-    else {
-      ending = new Ending(served, job.mountpoint, log);
-      ending.over.then(() => stopped.resolve({ reason: "unmounted" }));
-    }
+    else end(served);
   });
+  const end = (mounted: Served) => {
+    ending = new Ending(mounted, job.mountpoint, log);
+    warm.abort();
+    ending.over.then(() => stopped.resolve({ reason: "unmounted" }));
+  };
+  const generation = openGeneration(job.config, log);
+  /** Undefined when the mount has ended meanwhile. */
+  const warmed = async (mounted: Served): Promise<number | undefined> => {
+    if (!job.config.warm) return EXIT.ok.code;
+    mounted.ended.then(() => warm.abort());
+    job.signal?.addEventListener("abort", () => ending ?? end(mounted), { once: true });
+    const result = await warmMount(mounted.filesystem, {
+      config: job.config,
+      generation,
+      progress,
+      signal: warm.signal,
+    });
+    for (const line of warmingText(result, warm.signal.aborted)) progress.print(line);
+    if (warm.signal.aborted) return undefined;
+    return result.failed.length === 0 ? EXIT.ok.code : EXIT.incomplete.code;
+  };
   try {
     served = await serve({
       config: job.config,
       mountpoint: job.mountpoint,
-      generation: openGeneration(job.config, log),
+      generation,
       log,
       progress,
       ...(job.beforeMount === undefined ? {} : { beforeMount: job.beforeMount }),
       signal: job.signal === undefined ? interrupted.signal : AbortSignal.any([interrupted.signal, job.signal]),
     });
     log.tagged("cli").info(`mounted at ${job.mountpoint}`);
-    await job.ready(log);
-    const end = await Promise.race([served.ended, stopped.promise]);
+    const status = await warmed(served);
+    if (status !== undefined) await job.ready(log, status);
+    const { reason, message } = await Promise.race([served.ended, stopped.promise]);
     await served.finish();
-    if (end.reason === "failed") throw new MountError("failed", end.message ?? `the mount at ${job.mountpoint} failed`);
+    if (reason === "failed") throw new MountError("failed", message ?? `the mount at ${job.mountpoint} failed`);
     log.tagged("cli").info(`unmounted ${job.mountpoint}`);
     return EXIT.ok.code;
   } catch (error) {

@@ -4,36 +4,57 @@
  * All of it is loaded when it is first needed: a mount without a prompt looks for no server and loads no client.
  */
 import { FsError } from "../errno.ts";
+import type { MountedFilesystem } from "../fs/filesystem.ts";
 import type { Generate, TreePort } from "../fs/port.ts";
 import type { Engine } from "../generate/engine.ts";
 import type { StructureProgress } from "../generate/structure.ts";
+import { Tally, type Usage } from "../generate/tally.ts";
 import { type LanguageModel, LlmError } from "../llm/llm.ts";
 import type { Log } from "../log.ts";
 import type { RecordingStore } from "../recording/recording.ts";
+import { aboutConfig, aboutText } from "./about.ts";
 import type { Config } from "./config.ts";
 import type { Progress } from "./progress.ts";
 
 export interface Generation extends AsyncDisposable {
+  /** What was asked of the model so far, and what it cost. */
+  readonly usage: Usage;
   /** Turns a prompt into a snapshot. Rejects with LlmError. */
   layOut(prompt: string, progress: Progress, signal: AbortSignal): Promise<Uint8Array>;
   /** Makes the content of a file. Call `attach` first. */
   readonly generate: Generate;
-  /** Gives generators the tree they may look at. */
-  attach(tree: TreePort): void;
+  /** Gives generators the tree they may look at, and the mount what there is to tell of generating. */
+  attach(tree: TreePort, publish: MountedFilesystem["publish"]): void;
 }
 
 interface NamedModel {
   readonly model: LanguageModel;
   /** What requests ask for where no file or directory names another. */
   readonly name: string;
+  /** The address of the server; absent where none is asked. */
+  readonly server?: string;
 }
 
 /** `recordings` takes the place of the folder in the configuration. */
 export function openGeneration(config: Config, log: Log, recordings?: RecordingStore): Generation {
   const say = log.tagged("generate");
   const tree = Promise.withResolvers<TreePort>();
+  let about = aboutConfig(config);
+  let publish: MountedFilesystem["publish"] | undefined;
+  const tellUsage = () => publish?.("usage.json", `${JSON.stringify(tally.usage, null, 2)}\n`);
+  const tell = () => {
+    tellUsage();
+    publish?.("config.json", aboutText(about));
+  };
+  // Told before the content is: whoever has read a file finds it in the sum.
+  const tally = new Tally(tellUsage);
   /** A failure is not kept: the server that was not there may be there the next time. */
-  const model = retried(() => openModel(config, log, recordings));
+  const model = retried(async () => {
+    const opened = await openModel(config, log, recordings, tally);
+    about = { ...about, model: opened.name, ...(opened.server === undefined ? {} : { server: opened.server }) };
+    tell();
+    return { ...opened, model: tally.count(opened.model) };
+  });
   const engine = retried(async (): Promise<Engine> => {
     const [{ createEngine }, { model: languageModel, name }, port] = await Promise.all([
       import("../generate/engine.ts"),
@@ -53,6 +74,9 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
   let guidance = config.contentPrompt;
 
   return {
+    get usage() {
+      return tally.usage;
+    },
     async layOut(prompt, progress, signal) {
       progress.step("looking for a model");
       const [{ generateStructure }, { structureToSnapshot }, { model: languageModel, name }] = await Promise.all([
@@ -75,6 +99,8 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       );
       const guide = guidance;
       guidance = undefined;
+      const { contentPrompt: _, ...others } = about;
+      about = others;
       const entries = structure.entries.map((entry) =>
         entry.path === "/" && entry.type === "directory" && guide !== undefined
           ? { ...entry, prompt: `${entry.prompt ?? ""}\n\n${guide}`.trim() }
@@ -87,7 +113,11 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       const prompts = guidance === undefined ? request.prompts : [guidance, ...request.prompts];
       return (await opened.catch(rethrown)).generate({ ...request, prompts }, signal);
     },
-    attach: (port) => tree.resolve(port),
+    attach(port, tellMount) {
+      tree.resolve(port);
+      publish = tellMount;
+      tell();
+    },
     async [Symbol.asyncDispose]() {
       await (await opened?.catch(() => undefined))?.[Symbol.asyncDispose]();
       await recordings?.close?.();
@@ -95,11 +125,16 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
   };
 }
 
-async function openModel(config: Config, log: Log, recordings: RecordingStore | undefined): Promise<NamedModel> {
+async function openModel(
+  config: Config,
+  log: Log,
+  recordings: RecordingStore | undefined,
+  tally: Tally,
+): Promise<NamedModel> {
   const { DEFAULT_MODEL } = await import("../llm/openai.ts");
   const said = config.providers.find(({ model }) => model !== undefined)?.model ?? DEFAULT_MODEL;
   const store = recordings ?? (await openRecordings(config, log));
-  const asked = config.mode === "replay" ? undefined : await openProvider(config, log, said);
+  const asked = config.mode === "replay" ? undefined : await openProvider(config, log, said, tally);
   const name = asked?.name ?? said;
   if (store === undefined) {
     if (asked === undefined) throw new Error("a model with neither provider nor recordings");
@@ -113,11 +148,11 @@ async function openModel(config: Config, log: Log, recordings: RecordingStore | 
     warn: (text) => say.warn(text),
     log: (text) => say.info(text),
   });
-  return { name, model };
+  return { name, model, ...(asked?.server === undefined ? {} : { server: asked.server }) };
 }
 
 /** Where there is no server to ask, recordings may still answer everything: it is told when one is missing. */
-async function openProvider(config: Config, log: Log, said: string): Promise<NamedModel> {
+async function openProvider(config: Config, log: Log, said: string, tally: Tally): Promise<NamedModel> {
   const [{ chooseProvider }, { openaiModel }, { createBudget }, { pricesAt }] = await Promise.all([
     import("../llm/provider.ts"),
     import("../llm/openai.ts"),
@@ -131,7 +166,8 @@ async function openProvider(config: Config, log: Log, said: string): Promise<Nam
     const settings = { ...provider, ...timeouts(config.timeoutMs), log: (text: string) => say.info(text) };
     const priceOf = pricesAt(provider.baseUrl, new Map(config.prices));
     const budget = createBudget({ limits: config.limits, priceOf, warn: (text) => say.warn(text) });
-    return { name: provider.model, model: budget.limit(openaiModel(settings)) };
+    tally.spent = () => budget.spent;
+    return { name: provider.model, model: budget.limit(openaiModel(settings)), server: provider.baseUrl };
   } catch (error) {
     if (!(error instanceof LlmError) || error.kind !== "unconfigured" || config.mode !== "auto") throw error;
     return { name: said, model: { complete: () => Promise.reject(error) } };

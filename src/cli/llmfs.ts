@@ -34,6 +34,10 @@ export const COMMANDS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
       load: async () => (await import("./commands/generate.ts")).generate,
     },
   ],
+  [
+    "warm",
+    { summary: "Generate files ahead of their readers", load: async () => (await import("./commands/warm.ts")).warm },
+  ],
   ["save", { summary: "Save the tree mounted at DIR", load: async () => (await import("./commands/save.ts")).save }],
   [
     "demo",

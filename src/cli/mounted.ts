@@ -1,8 +1,9 @@
 /** A running mount, as the commands that talk to it see it: by the files in its `.llmfs`. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
+import type { PendingFile } from "../fs/port.ts";
 import { FS_TYPE, mountAt, mounts } from "../fuse/mountinfo.ts";
-import { CliError } from "./exit.ts";
+import { CliError, messageOf } from "./exit.ts";
 import { realPath } from "./mountpoint.ts";
 
 /** The real path of an llmfs mount, alive or dead. Throws CliError("notMounted"). */
@@ -17,8 +18,24 @@ export function mountedAt(directory: string): string {
   throw new CliError("notMounted", `${directory}: no llmfs is mounted there${hint}`);
 }
 
-export function controlFile(mountpoint: string, name: "status.json" | "snapshot.json"): string {
+export function controlFile(
+  mountpoint: string,
+  name: "status.json" | "snapshot.json" | "pending.json" | "config.json" | "usage.json",
+): string {
   return join(mountpoint, ".llmfs", name);
+}
+
+/** The files whose content is still to be made. Throws CliError. */
+export function pendingFiles(mountpoint: string): PendingFile[] {
+  const path = controlFile(mountpoint, "pending.json");
+  try {
+    const files: unknown = JSON.parse(readFileSync(path, "utf8"));
+    // Written by this same version of llmfs: see fs/controlfiles.ts.
+    if (Array.isArray(files)) return files;
+  } catch (error) {
+    throw new CliError("notMounted", `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+  throw new CliError("notMounted", `${path}: another version of llmfs serves this mount`);
 }
 
 /** The process that serves a mount; undefined where it can't be told, or is out of our sight (dead, another container). */

@@ -69,6 +69,10 @@ export const configFlags = flags({
   },
 });
 
+export const warmFlags = flags({
+  warm: { type: "boolean", description: "generate every file first, in parallel; see llmfs warm" },
+});
+
 export const saveFlags = flags({
   save: { type: "string", valueHint: "FILE", description: "write a snapshot of the tree to FILE on unmount" },
   saveEvery: { type: "string", valueHint: "TIME", description: "also write it at intervals, as 30s or 10m" },

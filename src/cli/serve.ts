@@ -60,7 +60,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       await filesystem[Symbol.asyncDispose]();
       throw signal.reason;
     }
-    generation.attach(filesystem.tree);
+    generation.attach(filesystem.tree, filesystem.publish);
     sources?.attach(filesystem.tree);
     const timer = saveAtIntervals(config, filesystem, log);
     return {

@@ -56,7 +56,7 @@ class Reader {
       const token = this.#argv[this.#next++] ?? "";
       if (token === "--") {
         const behind = this.#argv.slice(this.#next);
-        if (this.#rest === undefined) this.#positionals.push(...behind);
+        if (this.#rest === undefined || this.#rest.atLeast !== undefined) this.#positionals.push(...behind);
         else rest = behind;
         break;
       }
@@ -64,6 +64,7 @@ class Reader {
       else if (token.startsWith("-") && token.length > 1) this.#short(token);
       else this.#place(token);
     }
+    if (this.#rest?.atLeast !== undefined) rest = this.#positionals.splice(this.#wanted.length);
     this.#checkCount(rest);
     return { argv: [...this.#given.values(), "--", ...this.#positionals], rest };
   }
@@ -71,7 +72,8 @@ class Reader {
   /** At once, where a command was typed without its `--`: what follows are that command's flags. */
   #place(token: string): void {
     this.#positionals.push(token);
-    if (this.#rest === undefined || this.#positionals.length <= this.#wanted.length) return;
+    if (this.#rest === undefined || this.#rest.atLeast !== undefined) return;
+    if (this.#positionals.length <= this.#wanted.length) return;
     throw new UsageError(`unexpected argument ${JSON.stringify(token)}; put -- before the command: -- ${token} …`);
   }
 
@@ -150,6 +152,11 @@ class Reader {
         throw new UsageError(`--${flagName(key)} is missing`);
       }
     }
-    if (this.#rest !== undefined && rest.length === 0) throw new UsageError(`nothing to run: -- ${this.#rest.hint}`);
+    if (this.#rest?.atLeast !== undefined) {
+      if (rest.length < this.#rest.atLeast) throw new UsageError(`${this.#rest.hint} is missing`);
+      if (rest.includes("")) throw new UsageError(`${this.#rest.hint} is empty`);
+    } else if (this.#rest !== undefined && rest.length === 0) {
+      throw new UsageError(`nothing to run: -- ${this.#rest.hint}`);
+    }
   }
 }

@@ -11,8 +11,10 @@ export function usageLine(name: string, command: Command): string {
   for (const [key, arg] of positionals(command.args)) {
     words.push(arg.required === false ? `[${key.toUpperCase()}]` : key.toUpperCase());
   }
+  const more = command.rest?.atLeast === undefined ? undefined : command.rest;
+  if (more !== undefined) words.push(more.atLeast === 0 ? `[${more.hint}]` : more.hint);
   if (Object.values(command.args).some((arg) => arg.type !== "positional")) words.push("[options]");
-  if (command.rest !== undefined) words.push("--", command.rest.hint);
+  if (command.rest !== undefined && more === undefined) words.push("--", command.rest.hint);
   return words.join(" ");
 }
 

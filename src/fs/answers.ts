@@ -4,9 +4,9 @@ import type { TreeEntry } from "../generators/generator.ts";
 import { SnapshotSaver } from "../snapshot/save.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { join, toBytes } from "../tree/path.ts";
-import { entryOf, infoOf } from "./brief.ts";
+import { entryOf, infoOf, pendingOf } from "./brief.ts";
 import type { Mount } from "./mount.ts";
-import type { Methods } from "./port.ts";
+import type { Methods, PendingFile, PublishedName } from "./port.ts";
 import { moment } from "./renewal.ts";
 
 /** How long one piece of a snapshot may take; requests of the kernel are answered in between. */
@@ -18,6 +18,8 @@ type Answer<K extends keyof Methods> = Awaited<ReturnType<Methods[K]>>;
 export class Answers {
   readonly #mount: Mount;
   readonly #savers = new Map<number, SnapshotSaver>();
+  /** Texts of control files that the main thread told. */
+  readonly published = new Map<PublishedName, string>();
   #nextSaver = 1;
 
   constructor(mount: Mount) {
@@ -75,6 +77,21 @@ export class Answers {
     const bytes = new Uint8Array(Math.min(file.size, limit));
     file.read(0, bytes);
     return bytes;
+  }
+
+  pending(): Answer<"pending"> {
+    const found: PendingFile[] = [];
+    const seen = new Set<RegularFile>();
+    for (const { path, inode } of this.#mount.tree.walk()) {
+      if (inode.kind !== "file" || !inode.lazy || seen.has(inode)) continue;
+      if (inode.nlink > 1) seen.add(inode);
+      found.push(pendingOf(path, inode));
+    }
+    return found;
+  }
+
+  publish(name: PublishedName, text: string): void {
+    this.published.set(name, text);
   }
 
   /** Begins a snapshot; `beforeChange` tells it of every change until it is ended. */

@@ -4,7 +4,7 @@ import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
 import { toText } from "../tree/path.ts";
 import type { Mount } from "./mount.ts";
-import type { GenerationRequest } from "./port.ts";
+import type { GenerationRequest, PendingFile } from "./port.ts";
 
 export const GENERATOR = "user.llmfs.generator";
 export const PROMPT = "user.llmfs.prompt";
@@ -14,6 +14,8 @@ export const REFRESH = "user.llmfs.refresh";
 /** The path a generator's rule made a file for: what it says to the generator does not change when the file moves. */
 export const ORIGIN = "user.llmfs.origin";
 export const DESCRIPTION = "user.llmfs.description";
+/** Paths of files to generate first and to include, a path a line. */
+const DEPENDS = "user.llmfs.depends";
 
 /** The generator of a file that names none. */
 export const DEFAULT_GENERATOR = "llm";
@@ -48,6 +50,18 @@ export function infoOf(path: string, inode: Inode): FileInfo {
   const xattrs = new Map<string, string>();
   for (const [name, value] of inode.xattrs ?? []) xattrs.set(toText(name), xattrText(value));
   return { ...entryOf(path, inode), mode: inode.mode & 0o7777, uid: inode.uid, gid: inode.gid, xattrs };
+}
+
+/** Precondition: the file is lazy. */
+export function pendingOf(path: string, file: RegularFile): PendingFile {
+  const depends = textXattr(file, DEPENDS);
+  return {
+    path: toText(path),
+    state: file.state === "failed" || file.state === "generating" ? file.state : "pending",
+    generator: textXattr(file, GENERATOR) ?? DEFAULT_GENERATOR,
+    ...(depends === undefined ? {} : { depends }),
+    ...(file.error === undefined ? {} : { error: `${file.error.code}: ${file.error.message}` }),
+  };
 }
 
 /** The prompts that reach a file, root first, and the nearest model. */

@@ -11,6 +11,9 @@ const README = `The control surface of this llmfs mount. Absent from listings, r
 README          this text
 status.json     process, mountpoint, files by state, requests so far
 tree            every path, with the state of its content
+pending.json    the files whose content is still to be made; 'llmfs warm' makes it
+usage.json      what generating has cost so far, and the limits
+config.json     the model, the recordings and the instructions that hold for this mount
 snapshot.json   the tree as of the moment it is opened; 'llmfs save' copies it
 
 Per file: getfattr -d -m user.llmfs FILE
@@ -27,11 +30,20 @@ export function controlFiles(mount: Mount, answers: Answers, source: StatusSourc
     README: text(() => README),
     "status.json": text(() => `${JSON.stringify(status(mount, source), null, 2)}\n`),
     tree: text(() => outline(mount)),
+    "pending.json": text(() => lines(answers.pending())),
+    "usage.json": text(() => answers.published.get("usage.json") ?? "{}\n"),
+    "config.json": text(() => answers.published.get("config.json") ?? "{}\n"),
     "snapshot.json": () => {
       const saver = answers.beginSnapshot(false);
       return { next: () => saver.next(), close: () => answers.endSnapshot(saver) };
     },
   };
+}
+
+/** A JSON list, one element a line. */
+function lines(values: readonly unknown[]): string {
+  if (values.length === 0) return "[]\n";
+  return `[\n${values.map((value) => JSON.stringify(value)).join(",\n")}\n]\n`;
 }
 
 function status(mount: Mount, source: StatusSource) {

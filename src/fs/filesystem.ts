@@ -23,7 +23,9 @@ import type {
   ListingRequest,
   LogLevel,
   Methods,
+  PendingFile,
   Plant,
+  PublishedName,
   ToFilesystem,
   TreePort,
   WorkerOptions,
@@ -65,6 +67,10 @@ export interface MountedFilesystem extends AsyncDisposable {
   readonly ended: Promise<Ended>;
   /** Writes a snapshot as of this moment: whole, or not at all. Works after `ended` too, until disposed. */
   save(file: string, options?: { readonly times?: boolean }): Promise<void>;
+  /** Every file whose content is still to be made. */
+  pending(): Promise<readonly PendingFile[]>;
+  /** What `.llmfs/NAME` says from here on. Told at once; nobody waits for it. */
+  publish(name: PublishedName, text: string): void;
   /** Takes the mount away and resolves when it is gone. */
   unmount(): Promise<void>;
 }
@@ -147,6 +153,8 @@ class Link {
       tree: this.#tree(),
       ended: this.#ended.promise,
       save: (file, saving = {}) => writeAtomically(file, this.#snapshot(saving.times ?? false)),
+      pending: () => this.#call("pending"),
+      publish: (name, text) => void this.#call("publish", name, text).catch(() => {}),
       unmount,
       [Symbol.asyncDispose]: async () => {
         await unmount();

@@ -100,6 +100,26 @@ export interface Methods extends TreePort {
   /** The next piece of it, UTF-8; undefined at the end. */
   saveNext(id: number): Promise<Uint8Array | undefined>;
   saveEnd(id: number): Promise<void>;
+  /** Every file whose content is still to be made, in the order of the tree. */
+  pending(): Promise<readonly PendingFile[]>;
+  /** What `.llmfs/NAME` says from here on, until it is told again. */
+  publish(name: PublishedName, text: string): Promise<void>;
+}
+
+/** Control files whose text the main thread knows. */
+export type PublishedName = "config.json" | "usage.json";
+
+/** A file without content. JSON-able: `.llmfs/pending.json` holds a list of them. */
+export interface PendingFile {
+  /** As text; see tree/path.ts for names that are not UTF-8. */
+  readonly path: string;
+  readonly state: "pending" | "generating" | "failed";
+  /** What `user.llmfs.generator` says, or "llm". */
+  readonly generator: string;
+  /** What `user.llmfs.depends` says. */
+  readonly depends?: string;
+  /** Why it failed: "EDQUOT: the budget …". */
+  readonly error?: string;
 }
 
 /** How the filesystem thread is started. */

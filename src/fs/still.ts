@@ -30,6 +30,11 @@ export interface StillTree extends TreePort {
   settings(path: string, name: string): readonly Setting[];
 }
 
+/** A path as programs give it to the kernel. */
+export function pathBytes(path: string): Buffer {
+  return Buffer.from(toBytes(path), "latin1");
+}
+
 /** A snapshot's file, or its bytes. Throws SnapshotError. */
 export function stillTree(source: string | Uint8Array, warn: (message: string) => void = () => {}): StillTree {
   const tree = new Tree({ clock: now });

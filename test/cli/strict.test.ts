@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { type Args, command, flags } from "../../src/cli/command.ts";
 import { UsageError } from "../../src/cli/exit.ts";
+import { canonical } from "../../src/cli/strict.ts";
 
 const args = flags({
   dir: { type: "positional", required: true },
@@ -37,6 +38,21 @@ async function refusal(argv: readonly string[]): Promise<string> {
 }
 
 describe("what is understood", () => {
+  test("any number of further arguments, for a command that takes them", async () => {
+    const line = (argv: string[], atLeast: number) =>
+      canonical(argv, flags({ dir: { type: "positional", required: true }, json: { type: "boolean" } }), {
+        hint: "GLOB…",
+        description: "",
+        atLeast,
+      });
+    expect(line(["mnt", "a", "--json", "b"], 0).rest).toEqual(["a", "b"]);
+    expect(line(["mnt", "--", "-a", "--json"], 0).rest).toEqual(["-a", "--json"]);
+    expect(line(["mnt"], 0).rest).toEqual([]);
+    expect(() => line(["mnt"], 1)).toThrow("GLOB… is missing");
+    expect(() => line(["mnt", ""], 1)).toThrow("GLOB… is empty");
+    expect(() => line(["mnt", "--jason"], 0)).toThrow("did you mean --json?");
+  });
+
   test("a value may follow its flag, or an equals sign", async () => {
     expect((await read(["/mnt", "--prompt", "a b"])).prompt).toBe("a b");
     expect((await read(["/mnt", "--prompt=a b"])).prompt).toBe("a b");

@@ -1,10 +1,9 @@
 import { mountInBackground } from "../background.ts";
 import { command, flags } from "../command.ts";
 import { readConfig } from "../config.ts";
-import { EXIT } from "../exit.ts";
 import { notPermitted, wayToMount } from "../fuse.ts";
 import { checkedMountpoint } from "../mountpoint.ts";
-import { configFlags, logFlags, modelFlags, promptFlags, saveFlags, treeFlags } from "../options.ts";
+import { configFlags, logFlags, modelFlags, promptFlags, saveFlags, treeFlags, warmFlags } from "../options.ts";
 import { checkOutputs } from "../outputs.ts";
 import { configFile } from "../sources.ts";
 import { isTerminal, say, show } from "../terminal.ts";
@@ -15,6 +14,7 @@ export const mount = command({
     ...promptFlags,
     ...treeFlags,
     ...configFlags,
+    ...warmFlags,
     ...saveFlags,
     ...modelFlags,
     foreground: { type: "boolean", alias: "f", description: "stay in the foreground; Ctrl-C unmounts" },
@@ -22,6 +22,7 @@ export const mount = command({
     ...logFlags,
   }),
   notes: [
+    "With --warm it returns when every file was generated; those that failed are named, and the mount stays (status 90).",
     "Returns when the mount answers; the filesystem is then served in the background. Without a prompt and without a " +
       "snapshot it is empty, and no model is asked.",
     "SIGTERM, SIGINT and SIGHUP to the serving process unmount, and save if --save is given; a second one does not wait " +
@@ -39,8 +40,9 @@ export const mount = command({
       const { mountAndServe } = await import("../foreground.ts");
       return mountAndServe({ config, mountpoint, terminalLevel: "info", ready: () => told(process.pid) });
     }
-    told(await mountInBackground({ config, mountpoint }));
+    const { pid, status } = await mountInBackground({ config, mountpoint });
+    told(pid);
     if (isTerminal()) say(`mounted at ${args.dir}; to end it: llmfs unmount ${args.dir}`);
-    return EXIT.ok.code;
+    return status;
   },
 });

@@ -2,18 +2,21 @@ import { clearAmbientCapabilities } from "../../libc.ts";
 import { forwardSignals, inMount } from "../child.ts";
 import { command, flags } from "../command.ts";
 import { childEnvironment, insideNamespace, readConfig } from "../config.ts";
+import { EXIT } from "../exit.ts";
 import { openLog } from "../foreground.ts";
 import { wayToMount } from "../fuse.ts";
 import { openGeneration } from "../generation.ts";
 import { runInNamespace } from "../namespace.ts";
-import { configFlags, logFlags, modelFlags, promptFlags, saveFlags, treeFlags } from "../options.ts";
+import { configFlags, logFlags, modelFlags, promptFlags, saveFlags, treeFlags, warmFlags } from "../options.ts";
 import { createProgress } from "../progress.ts";
 import { Interrupted, onSignals } from "../signals.ts";
 import { configFile } from "../sources.ts";
 import { withTemporaryMount } from "../temporary.ts";
+import { say } from "../terminal.ts";
+import { type Warming, warmingText, warmMount } from "../warming.ts";
 
 export const run = command({
-  args: flags({ ...promptFlags, ...treeFlags, ...configFlags, ...saveFlags, ...modelFlags, ...logFlags }),
+  args: flags({ ...promptFlags, ...treeFlags, ...configFlags, ...warmFlags, ...saveFlags, ...modelFlags, ...logFlags }),
   rest: { hint: "CMD [ARG…]", description: "the command, started in the root of the mount; LLMFS_MOUNT names it" },
   notes: [
     "The mount is private to its user, lasts as long as CMD, and leaves nothing behind. The exit status is CMD's: " +
@@ -31,7 +34,12 @@ export const run = command({
       const generation = openGeneration(config, log);
       return await withTemporaryMount(
         { config, generation, log, progress, signal: interrupted.signal },
-        (mountpoint) => {
+        async (mountpoint, { filesystem }) => {
+          if (config.warm) {
+            const result = await warmMount(filesystem, { config, generation, progress, signal: interrupted.signal });
+            interrupted.signal.throwIfAborted();
+            if (result.failed.length > 0) return warmed(result);
+          }
           early[Symbol.dispose]();
           return runAt(mountpoint, rest);
         },
@@ -42,6 +50,12 @@ export const run = command({
     }
   },
 });
+
+/** The command is not run on half a tree. */
+function warmed(result: Warming): number {
+  for (const line of warmingText(result, false)) say(line);
+  return EXIT.incomplete.code;
+}
 
 function runAt(mountpoint: string, cmd: readonly string[]): Promise<number> {
   if (insideNamespace()) clearAmbientCapabilities();

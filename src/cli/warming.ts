@@ -1,0 +1,150 @@
+/** Making contents ahead, as a person sees it: a bar while it goes on, a sum and the failures at the end. */
+import type { MountedFilesystem } from "../fs/filesystem.ts";
+import type { Usage } from "../generate/tally.ts";
+import type { Warmed, WarmFile } from "../generate/warm.ts";
+import { CONCURRENCY } from "./about.ts";
+import type { Config } from "./config.ts";
+import { messageOf } from "./exit.ts";
+import type { Generation } from "./generation.ts";
+import type { Progress } from "./progress.ts";
+import { isTerminal } from "./terminal.ts";
+
+export interface WarmingOptions {
+  readonly files: readonly WarmFile[];
+  readonly concurrency: number;
+  make(path: string): Promise<void>;
+  readonly signal: AbortSignal;
+  readonly progress: Progress;
+  /** What the mount has spent. */
+  usage(): Usage | undefined;
+  /** The reason of a failure, in words. Default: the error's message. */
+  reasons?(): ReadonlyMap<string, string> | Promise<ReadonlyMap<string, string>>;
+}
+
+/** What came of it. JSON-able. */
+export interface Warming {
+  readonly total: number;
+  readonly done: number;
+  readonly failed: readonly { readonly path: string; readonly error: string }[];
+  readonly calls: number;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  readonly usd: number;
+  readonly seconds: number;
+}
+
+const BAR = 16;
+const TICK_MS = 200;
+
+/** Says what goes on and what failed; does not reject. */
+export async function warming(options: WarmingOptions): Promise<Warming> {
+  const { warm } = await import("../generate/warm.ts");
+  const { files, concurrency, make, signal, progress } = options;
+  const begun = performance.now();
+  const before = options.usage();
+  let state: Warmed = { total: files.length, done: 0, failed: [] };
+  let told = 0;
+  const sum = (): Warming => summary(state, before, options.usage(), begun);
+  progress.step("generating");
+  const timer = setInterval(() => progress.detail(bar(sum())), TICK_MS);
+  try {
+    state = await warm(files, {
+      concurrency,
+      make,
+      signal,
+      onProgress(now) {
+        state = now;
+        const tenths = Math.floor(((now.done + now.failed.length) * 10) / now.total);
+        // Where nothing is redrawn, ten lines say as much.
+        if (!isTerminal() && tenths > told && tenths < 10) progress.print(bar(sum()));
+        told = tenths;
+      },
+    });
+  } finally {
+    clearInterval(timer);
+    progress.clear();
+  }
+  const reasons = state.failed.length === 0 ? undefined : await options.reasons?.();
+  const failed = state.failed.map(({ path, error }) => ({ path, error: reasons?.get(path) ?? messageOf(error) }));
+  return { ...sum(), failed };
+}
+
+/** Makes every file of a mount that this process serves. */
+export async function warmMount(
+  filesystem: MountedFilesystem,
+  { config, generation, progress, signal }: WarmMountOptions,
+): Promise<Warming> {
+  return warming({
+    files: await filesystem.pending(),
+    concurrency: (config.concurrency ?? CONCURRENCY) * 2,
+    make: async (path) => void (await filesystem.tree.read(path)),
+    signal,
+    progress,
+    usage: () => generation.usage,
+  });
+}
+
+export interface WarmMountOptions {
+  readonly config: Pick<Config, "concurrency">;
+  readonly generation: Generation;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+/** The lines for the end: the sum first, then each failure. */
+export function warmingText(result: Warming, interrupted: boolean): readonly string[] {
+  const { total, done, failed, seconds } = result;
+  const left = total - done - failed.length;
+  const counts = [
+    `${done} of ${total} files generated in ${seconds.toFixed(1)} s`,
+    cost(result),
+    ...(failed.length === 0 ? [] : [`${failed.length} failed`]),
+    ...(interrupted ? [`stopped; ${left} are left, and what is done is kept`] : []),
+  ];
+  return [counts.join("; "), ...failed.map(({ path, error }) => `failed: ${path}: ${error}`)];
+}
+
+function summary(state: Warmed, before: Usage | undefined, after: Usage | undefined, begun: number): Warming {
+  const since = (name: "calls" | "inputTokens" | "outputTokens" | "usd") =>
+    Math.max(0, (after?.[name] ?? 0) - (before?.[name] ?? 0));
+  return {
+    total: state.total,
+    done: state.done,
+    failed: state.failed.map(({ path, error }) => ({ path, error: messageOf(error) })),
+    calls: since("calls"),
+    inputTokens: since("inputTokens"),
+    outputTokens: since("outputTokens"),
+    usd: since("usd"),
+    seconds: (performance.now() - begun) / 1000,
+  };
+}
+
+function bar(result: Warming): string {
+  const { total, done, failed, seconds } = result;
+  const ended = done + failed.length;
+  const filled = total === 0 ? BAR : Math.floor((ended * BAR) / total);
+  const rate = seconds > 0 ? ended / seconds : 0;
+  const left = rate > 0 ? `${Math.ceil((total - ended) / rate)} s left` : "";
+  const parts = [
+    `${"█".repeat(filled)}${"░".repeat(BAR - filled)} ${ended}/${total}`,
+    `${rate.toFixed(rate < 10 ? 1 : 0)}/s`,
+    left,
+    `${short(result.inputTokens)}+${short(result.outputTokens)} tokens`,
+    result.usd === 0 ? "" : `$${result.usd.toFixed(2)}`,
+    failed.length === 0 ? "" : `${failed.length} failed`,
+  ];
+  return parts.filter((part) => part !== "").join(" · ");
+}
+
+/** 950, 12k, 3.4M: a terminal's line is short. */
+function short(count: number): string {
+  if (count < 1000) return String(count);
+  if (count < 1_000_000) return `${(count / 1000).toFixed(count < 10_000 ? 1 : 0)}k`;
+  return `${(count / 1_000_000).toFixed(1)}M`;
+}
+
+function cost({ calls, inputTokens, outputTokens, usd }: Warming): string {
+  if (calls === 0) return "no call";
+  const money = usd === 0 ? "" : `, $${usd.toFixed(4)}`;
+  return `${calls} calls, ${inputTokens} + ${outputTokens} tokens${money}`;
+}

@@ -1,0 +1,90 @@
+/** Makes the content of many files ahead of their readers, so many at a time. */
+import { Glob } from "bun";
+import { dependedOn, dependenciesFirst } from "./depends.ts";
+
+export interface WarmFile {
+  readonly path: string;
+  /** What `user.llmfs.depends` says. */
+  readonly depends?: string;
+}
+
+export interface WarmOptions {
+  /** Files under way at a time. */
+  readonly concurrency: number;
+  /** Resolves when the file's content is there. */
+  make(path: string): Promise<void>;
+  /** Begins no other file once it fires, and waits for none. */
+  readonly signal: AbortSignal;
+  /** Called after every file. */
+  onProgress?(state: Warmed): void;
+}
+
+export interface Warmed {
+  /** All there are to make. */
+  readonly total: number;
+  readonly done: number;
+  /** Paths and reasons, in the order in which they failed. */
+  readonly failed: readonly Failed[];
+}
+
+export interface Failed {
+  readonly path: string;
+  readonly error: unknown;
+}
+
+/** Does not reject: what fails is in the result. Files that others depend on come before them. */
+export async function warm(files: readonly WarmFile[], options: WarmOptions): Promise<Warmed> {
+  const { concurrency, signal } = options;
+  const queue = dependenciesFirst(files).values();
+  const failed: Failed[] = [];
+  let done = 0;
+  const state = (): Warmed => ({ total: files.length, done, failed });
+  const stopped = Promise.withResolvers<void>();
+  const stop = () => stopped.resolve();
+  if (signal.aborted) stop();
+  else signal.addEventListener("abort", stop, { once: true });
+
+  async function work(): Promise<void> {
+    for (const { path } of queue) {
+      if (signal.aborted) return;
+      try {
+        await options.make(path);
+        if (signal.aborted) return;
+        done += 1;
+      } catch (error) {
+        if (signal.aborted) return;
+        failed.push({ path, error });
+      }
+      options.onProgress?.(state());
+    }
+  }
+
+  const workers = Array.from({ length: Math.min(concurrency, files.length) }, work);
+  await Promise.race([Promise.all(workers), stopped.promise]);
+  signal.removeEventListener("abort", stop);
+  return { ...state(), failed: [...failed] };
+}
+
+/**
+ * The files that any of the patterns takes, and those they depend on; without patterns all of them. A pattern is a glob
+ * of the path below the mount ("src/**", "*.md"); the path of a directory takes everything below it.
+ */
+export function chosen<T extends WarmFile>(files: readonly T[], patterns: readonly string[]): readonly T[] {
+  if (patterns.length === 0) return files;
+  const globs = patterns.flatMap((pattern) => {
+    const plain = pattern.replace(/^(\.?\/)+/, "").replace(/\/+$/, "");
+    return plain === "" || plain === "." ? [new Glob("**")] : [new Glob(plain), new Glob(`${plain}/**`)];
+  });
+  const byPath = new Map(files.map((file) => [file.path, file]));
+  const taken = new Set<T>();
+  const left = files.filter(({ path }) => globs.some((glob) => glob.match(path.slice(1))));
+  for (let file = left.pop(); file !== undefined; file = left.pop()) {
+    if (taken.has(file)) continue;
+    taken.add(file);
+    for (const path of dependedOn(file.path, file.depends)) {
+      const needed = byPath.get(path);
+      if (needed !== undefined) left.push(needed);
+    }
+  }
+  return files.filter((file) => taken.has(file));
+}

@@ -1,0 +1,67 @@
+import { describe, expect, test } from "bun:test";
+import { chosen, warm } from "../../src/generate/warm.ts";
+
+const never = new AbortController().signal;
+const files = (...paths: string[]) => paths.map((path) => ({ path }));
+
+describe("making many files ahead", () => {
+  test("makes each once, so many at a time and no more, and goes on after failures", async () => {
+    let now = 0;
+    let most = 0;
+    const made: string[] = [];
+    const paths = Array.from({ length: 50 }, (_, index) => `/${index}`);
+    const result = await warm(files(...paths), {
+      concurrency: 7,
+      signal: never,
+      async make(path) {
+        most = Math.max(most, ++now);
+        made.push(path);
+        await Bun.sleep(1);
+        now -= 1;
+        if (path.endsWith("3")) throw new Error(`no ${path}`);
+      },
+    });
+    expect([most, made.length, new Set(made).size]).toEqual([7, 50, 50]);
+    expect([result.total, result.done]).toEqual([50, 45]);
+    expect(result.failed.map(({ path }) => path).sort()).toEqual(["/13", "/23", "/3", "/33", "/43"]);
+  });
+
+  test("begins with what others depend on", async () => {
+    const order: string[] = [];
+    const make = async (path: string) => void order.push(path);
+    await warm([{ path: "/a", depends: "c" }, { path: "/b" }, { path: "/c" }], { concurrency: 1, signal: never, make });
+    expect(order).toEqual(["/c", "/a", "/b"]);
+  });
+
+  test("ends at once when it is stopped, and says what was done", async () => {
+    const stop = new AbortController();
+    const begun: string[] = [];
+    const result = await warm(files("/a", "/b", "/c"), {
+      concurrency: 1,
+      signal: stop.signal,
+      make(path) {
+        begun.push(path);
+        if (path === "/a") return Promise.resolve();
+        stop.abort();
+        return new Promise(() => {});
+      },
+    });
+    expect([begun, result]).toEqual([["/a", "/b"], { total: 3, done: 1, failed: [] }]);
+  });
+});
+
+test("patterns take files, directories take what is below them, and what is depended on comes along", () => {
+  const tree = [
+    { path: "/README.md" },
+    { path: "/src/a.py", depends: "../data/x.csv" },
+    { path: "/src/sub/b.py" },
+    { path: "/data/x.csv" },
+    { path: "/srcs/c.py" },
+  ];
+  const of = (...patterns: string[]) => chosen(tree, patterns).map(({ path }) => path);
+  expect(of()).toHaveLength(5);
+  expect(of("src")).toEqual(["/src/a.py", "/src/sub/b.py", "/data/x.csv"]);
+  expect(of("*.md", "/srcs/")).toEqual(["/README.md", "/srcs/c.py"]);
+  expect(of("**/*.py")).toEqual(["/src/a.py", "/src/sub/b.py", "/data/x.csv", "/srcs/c.py"]);
+  expect(of("nothing")).toEqual([]);
+});

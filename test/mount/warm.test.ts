@@ -1,0 +1,165 @@
+/** Generating ahead: `warm`, `mount --warm`, `run --warm`. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import { contentOf, describeMounted, Gate, mounted, pathOf, snapshotOf, unmounted } from "../support/mounted.ts";
+import { BINARY, eventually, finished } from "../support/program.ts";
+import { Random } from "../support/random.ts";
+
+setDefaultTimeout(60_000);
+
+const paths = (count: number) => Array.from({ length: count }, (_, index) => `dir${index % 3}/file${index}.txt`);
+
+/** A snapshot whose files depend on others. */
+function dependent(depends: Readonly<Record<string, string>>): string {
+  const snapshot = JSON.parse(snapshotOf(Object.keys(depends)));
+  for (const entry of snapshot.entries) {
+    const lines = depends[entry.path.slice(1)];
+    if (lines) entry.xattrs["user.llmfs.depends"] = lines;
+  }
+  return JSON.stringify(snapshot);
+}
+
+describeMounted("warm", () => {
+  test("generates everything, each file once, as many at a time as the mount allows", async () => {
+    let now = 0;
+    let most = 0;
+    await using m = await mounted({
+      pending: paths(60),
+      args: ["--concurrency", "12"],
+      answer: async (path) => {
+        most = Math.max(most, ++now);
+        await Bun.sleep(5);
+        now -= 1;
+        return { stream: contentOf(path) };
+      },
+    });
+    const { status, stdout, stderr } = await m.sandbox.llmfs(["warm", "--json", m.dir], { program: BINARY });
+    expect([status, JSON.parse(stdout)]).toMatchObject([0, { total: 60, done: 60, failed: [], calls: 60 }]);
+    expect(stderr).toContain("60 of 60 files generated");
+    expect(stderr).toContain("60 calls, 660 + 420 tokens");
+    expect([m.server.requests.length, most]).toEqual([60, 12]);
+    expect(m.status().files).toMatchObject({ pending: 0, ready: 60 });
+    expect(await m.out("cat dir1/file1.txt")).toBe(contentOf("dir1/file1.txt"));
+    expect(m.server.requests.length).toBe(60);
+    const again = await m.sandbox.llmfs(["warm", m.dir], { program: BINARY });
+    expect([again.status, again.stderr]).toEqual([0, expect.stringContaining("0 of 0 files")]);
+  });
+
+  test("takes globs and directories, and what their files depend on, which comes first", async () => {
+    await using m = await mounted({ snapshot: dependent({ "src/a": "../z", "src/b": "", other: "", z: "" }) });
+    const { status } = await m.sandbox.llmfs(["warm", m.dir, "src/*"], { program: BINARY });
+    expect(status).toBe(0);
+    expect(m.server.requests.map(pathOf).sort()).toEqual(["src/a", "src/b", "z"]);
+    expect(m.asked("z")).toBe(1);
+    expect(m.server.requests.findIndex((one) => pathOf(one) === "z")).toBeLessThan(
+      m.server.requests.findIndex((one) => pathOf(one) === "src/a"),
+    );
+    expect(JSON.stringify(m.server.requests.find((one) => pathOf(one) === "src/a")?.body)).toContain("content of z");
+  });
+
+  test("names every file that failed, with the reason, and its status says so", async () => {
+    await using m = await mounted({
+      snapshot: dependent({ good: "", bad: "", left: "right", right: "left" }),
+      args: ["--timeout", "700ms"],
+      answer: (path) => (path === "bad" ? { status: 400, body: { error: { message: "what?" } } } : { stream: "x" }),
+    });
+    const { status, stderr } = await m.sandbox.llmfs(["warm", m.dir], { program: BINARY });
+    expect(status).toBe(90);
+    expect(stderr).toContain("1 of 4 files generated");
+    expect(stderr).toMatch(/failed: \/bad: EIO: .*what\?/);
+    expect(stderr).toMatch(/failed: \/left: EDEADLK: .*made from each other: .*\/left.*\/right/);
+    expect(stderr).toMatch(/failed: \/right: EDEADLK: /);
+    expect(await m.out("cat good")).toBe("x\n");
+  });
+
+  test("stops at Ctrl-C, keeps what is done, and calls off what is under way", async () => {
+    const gate = new Gate();
+    const held = gate.holds();
+    await using m = await mounted({
+      pending: paths(30),
+      answer: (path, request) => (path.startsWith("dir0/") ? { stream: contentOf(path) } : held(path, request)),
+    });
+    const child = m.sandbox.start(["warm", m.dir], { program: BINARY });
+    const ended = finished(child);
+    await eventually("some are done", () => (m.status().files.ready ?? 0) >= 2 && m.status().generating === 8);
+    child.kill("SIGINT");
+    const { status, stderr } = await ended;
+    expect([status, stderr]).toEqual([130, expect.stringMatching(/stopped; \d+ are left, and what is done is kept/)]);
+    await eventually("nothing is under way", () => m.status().generating === 0);
+    expect(m.status().files.ready).toBeGreaterThanOrEqual(2);
+    gate.open();
+    expect((await m.sandbox.llmfs(["warm", m.dir], { program: BINARY })).status).toBe(0);
+    expect(m.status().files.ready).toBe(30);
+  });
+
+  test("of a mount: everything is there when it returns; what failed is named, and the mount stays", async () => {
+    await using m = await unmounted((path) => (path === "bad" ? { status: 400 } : { stream: contentOf(path) }));
+    writeFileSync(m.sandbox.at("from.json"), snapshotOf(["a", "b", "bad"]));
+    const args = ["mount", m.dir, "--warm", "--from", "from.json", ...m.modelArgs()];
+    const { status, stderr } = await m.sandbox.llmfs(args, { program: BINARY });
+    expect([status, stderr]).toEqual([90, expect.stringMatching(/2 of 3 files generated[\s\S]*failed: \/bad: /)]);
+    expect(m.status().files).toMatchObject({ pending: 0, ready: 2, failed: 1 });
+    expect(m.server.requests).toHaveLength(3);
+  });
+
+  test("of a mount, interrupted, leaves no mount behind", async () => {
+    await using m = await unmounted(() => ({ hang: true }));
+    writeFileSync(m.sandbox.at("from.json"), snapshotOf(["a", "b"]));
+    const child = m.sandbox.start(["mount", m.dir, "--warm", "--from", "from.json", ...m.modelArgs()], {
+      program: BINARY,
+    });
+    const ended = finished(child);
+    await m.server.request(1);
+    child.kill("SIGINT");
+    expect((await ended).status).toBe(130);
+    await eventually("it is gone", () => !readFileSync("/proc/self/mounts", "utf8").includes(` ${m.dir} `));
+  });
+
+  test("of run: the command begins when all is there, and not at all on half a tree", async () => {
+    await using m = await unmounted();
+    writeFileSync(m.sandbox.at("from.json"), snapshotOf(["a", "b"]));
+    const run = (script: string) =>
+      m.sandbox.llmfs(
+        ["run", "--warm", "--mode", "off", "--from", "from.json", ...m.modelArgs(), "--", "sh", "-c", script],
+        { program: BINARY },
+      );
+    const whole = await run("getfattr --only-values -n user.llmfs.state a b");
+    expect([whole.status, whole.stdout]).toEqual([0, "readyready"]);
+    m.answer = (path) => (path === "b" ? { status: 400 } : { stream: "x" });
+    const half = await run("echo begun");
+    expect([half.status, half.stdout, half.stderr]).toEqual([90, "", expect.stringContaining("failed: /b: ")]);
+  });
+});
+
+describeMounted("a budget of three calls", () => {
+  test("makes exactly three, whatever twenty parallel readers ask for; the rest are EDQUOT", async () => {
+    const pending = paths(20);
+    await using m = await mounted({ pending, args: ["--max-calls", "3", "--concurrency", "20"] });
+    const results = await Promise.all(pending.map((path) => m.sh(`cat ${path}`)));
+    expect(m.server.requests).toHaveLength(3);
+    expect(results.filter(({ status }) => status === 0)).toHaveLength(3);
+    const refused = results.filter(({ status }) => status !== 0);
+    expect(refused.map(({ stderr }) => /Disk quota exceeded/.test(stderr))).toEqual(Array(17).fill(true));
+    expect(JSON.parse(await m.out("cat .llmfs/usage.json"))).toMatchObject({ calls: 3, limits: { calls: 3 } });
+  });
+});
+
+describeMounted("the requests of a tree", () => {
+  test("are the same in whatever order its files are read, one by one or at once", async () => {
+    const depends = Object.fromEntries(paths(12).map((path, index) => [path, index % 4 === 0 ? "../shared.md" : ""]));
+    const snapshot = JSON.parse(dependent({ ...depends, "shared.md": "", "late.md": "dir0/file0.txt" }));
+    snapshot.entries.push({ path: "/NOTES.md", type: "file", text: "static\n" });
+    const all = [...Object.keys(depends), "shared.md", "late.md"];
+    const seen: Record<string, string>[] = [];
+    for (const [round, shell] of ["cat $@", "cat $@", "for f; do cat $f & done; wait"].entries()) {
+      await using m = await mounted({ snapshot: JSON.stringify(snapshot), args: ["--mode", "off"] });
+      const random = new Random(round);
+      const order = all.map((path) => ({ path, at: random.next() })).sort((a, b) => a.at - b.at);
+      await m.out(`set -- ${order.map(({ path }) => path).join(" ")}; ${shell}`);
+      seen.push(Object.fromEntries(m.server.requests.map((one) => [pathOf(one), JSON.stringify(one.body)]).sort()));
+    }
+    expect(Object.keys(seen[0]!)).toHaveLength(all.length);
+    expect(seen[1]).toEqual(seen[0]!);
+    expect(seen[2]).toEqual(seen[0]!);
+  });
+});

@@ -162,7 +162,7 @@ export class Refresh {
       keepMetadata(current, content);
       return;
     }
-    if (isFree(current, series.renewal.held)) {
+    if (isFree(current, series.renewal.holds(current))) {
       mount.beforeChange(current);
       current.truncate(0);
       fill(current, content.bytes);

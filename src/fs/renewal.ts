@@ -61,9 +61,9 @@ export class Renewal {
     return this.#begun > 0;
   }
 
-  /** How many attempts hold what is made. */
-  get held(): number {
-    return (this.#running === undefined ? 0 : 1) + (this.#next === undefined ? 0 : 1);
+  /** How many attempts hold this inode. An attempt that began before the name moved on holds another. */
+  holds(inode: Inode): number {
+    return [this.#running?.attempt, this.#next].filter((attempt) => attempt?.inode === inode).length;
   }
 
   /** It is being made in another way: for the first time. */

@@ -16,7 +16,7 @@ export async function contentBytes(
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   if (typeof content === "string") return limited(new TextEncoder().encode(content), origin, limits);
-  if (content instanceof Uint8Array) return limited(Uint8Array.from(content), origin, limits);
+  if (content instanceof Uint8Array) return limited(new Uint8Array(content), origin, limits);
   if (isAsyncIterable(content)) return collect(content, origin, limits, signal);
   return limited(new TextEncoder().encode(jsonFile(content, origin)), origin, limits);
 }
@@ -56,7 +56,7 @@ async function collect(
     if (typeof piece !== "string" && !(piece instanceof Uint8Array)) {
       throw new FsError("EIO", `${origin} streamed ${kindOf(piece)} where text or bytes are expected`);
     }
-    const bytes = typeof piece === "string" ? encoder.encode(piece) : Uint8Array.from(piece);
+    const bytes = typeof piece === "string" ? encoder.encode(piece) : new Uint8Array(piece);
     length += bytes.length;
     if (length > limits.bytes) throw tooLarge(origin, limits);
     collected.push(bytes);

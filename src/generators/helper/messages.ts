@@ -104,5 +104,5 @@ export interface Failure {
 }
 
 /** Pieces under way at a time: a fast source does not fill the memory of either side. */
-export const WINDOW = 8;
+export const WINDOW = 16;
 export const PIECE_BYTES = 256 * 1024;

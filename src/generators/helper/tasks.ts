@@ -98,7 +98,7 @@ async function generate(
 async function text(content: string, { piece }: Conversation): Promise<void> {
   const encoder = new TextEncoder();
   for (let at = 0; at < content.length; ) {
-    let end = Math.min(content.length, at + PIECE_BYTES / 4);
+    let end = Math.min(content.length, at + PIECE_BYTES);
     // Not between the halves of a surrogate pair.
     if (end < content.length && /[\ud800-\udbff]/.test(content.charAt(end - 1))) end -= 1;
     await piece(encoder.encode(content.slice(at, end)));
@@ -120,7 +120,7 @@ async function stream(pieces: AsyncIterable<unknown>, origin: string, conversati
     if (typeof one !== "string" && !(one instanceof Uint8Array)) {
       throw new FsError("EIO", `${origin} streamed ${kindOf(one)} where text or bytes are expected`);
     }
-    const bytes = typeof one === "string" ? new TextEncoder().encode(one) : Uint8Array.from(one);
+    const bytes = typeof one === "string" ? new TextEncoder().encode(one) : new Uint8Array(one);
     collected.push(bytes);
     length += bytes.length;
     if (length >= PIECE_BYTES) await flush();

@@ -64,7 +64,7 @@ export function readConfig(args: ConfigArgs, environment: Environment = process.
     save: optional(args.save, (text) => absolute("--save", text)),
     saveEveryMs: optional(args.saveEvery, (text) => duration("--save-every", text)),
     debug: args.debug ?? false,
-    logFile: logFile(args.logFile, variable("XDG_STATE_HOME")),
+    logFile: logFile(args.logFile, environment),
   };
   if (config.saveEveryMs !== undefined && config.save === undefined) {
     throw new UsageError("--save-every needs --save FILE, to know where");
@@ -133,10 +133,16 @@ function given(flag: string, value: string | undefined, name: string, other: str
   return other === undefined ? undefined : readPrompt(name, other).text;
 }
 
-function logFile(text: string | undefined, stateHome: string | undefined): string | undefined {
+function logFile(text: string | undefined, environment: Environment): string | undefined {
   if (text === "-") return undefined;
   if (text !== undefined) return absolute("--log-file", text);
+  return join(stateFolder(environment), "llmfs.log");
+}
+
+/** Where llmfs keeps what it has to say after its end: the log, and trees that could not be saved where they should. */
+export function stateFolder(environment: Environment = process.env): string {
+  const stateHome = environment.XDG_STATE_HOME;
   // The XDG specification: a relative path is to be ignored.
-  const folder = stateHome?.startsWith("/") === true ? stateHome : join(homedir(), ".local", "state");
-  return join(folder, "llmfs", "llmfs.log");
+  const home = stateHome?.startsWith("/") === true ? stateHome : join(homedir(), ".local", "state");
+  return join(home, "llmfs");
 }

@@ -8,6 +8,7 @@ import { messageOf } from "./exit.ts";
 import type { Generation } from "./generation.ts";
 import { asSaved } from "./outputs.ts";
 import type { Progress } from "./progress.ts";
+import { saveOrRescue } from "./rescue.ts";
 import { openSources, type Sources } from "./sources.ts";
 
 export interface ServeOptions {
@@ -70,7 +71,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
         clearInterval(timer);
         await generation[Symbol.asyncDispose]();
         await sources?.[Symbol.asyncDispose]();
-        if (config.save !== undefined) await asSaved(filesystem.save(config.save));
+        if (config.save !== undefined) await saveOrRescue(filesystem, config.save);
       },
     };
   } catch (error) {

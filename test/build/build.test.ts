@@ -1,8 +1,8 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, expect, test } from "bun:test";
 import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import packageJson from "../../package.json";
-import { BINARY, mountedType, Sandbox } from "../support/program.ts";
+import { BINARY, Sandbox } from "../support/program.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 
@@ -25,36 +25,6 @@ test("what lies in the folder where it is started does not change what it does",
   writeFileSync(sandbox.at("package.json"), "{ not json");
   const { status, stdout, stderr } = await sandbox.llmfs(["run", "--", "echo", "fine"], { program: BINARY });
   expect([status, stdout, stderr]).toEqual([0, "fine\n", ""]);
-});
-
-describe("start-up", () => {
-  /** Whether one of many tries is as fast as that: what the machine is doing besides is not ours. */
-  async function isEver(milliseconds: number, work: () => Promise<number>): Promise<boolean> {
-    for (let tries = 0; tries < 40; tries++) if ((await work()) < milliseconds) return true;
-    return false;
-  }
-
-  test("mount is ready in under 100 ms", async () => {
-    const dir = sandbox.directory("mnt");
-    const fast = await isEver(100, async () => {
-      const begun = performance.now();
-      await sandbox.llmfs(["mount", dir], { program: BINARY });
-      const ready = performance.now() - begun;
-      expect(mountedType(dir)).toBe("fuse.llmfs");
-      await sandbox.llmfs(["unmount", dir], { program: BINARY });
-      return ready;
-    });
-    expect(fast).toBe(true);
-  });
-
-  test("--version loads next to nothing", async () => {
-    const fast = await isEver(30, async () => {
-      const begun = performance.now();
-      await sandbox.llmfs(["--version"], { program: BINARY });
-      return performance.now() - begun;
-    });
-    expect(fast).toBe(true);
-  });
 });
 
 test("the build refuses what it does not know", async () => {

@@ -6,10 +6,12 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { EXIT } from "../../src/cli/exit.ts";
 import { openaiServer } from "../support/openai-server.ts";
 import { eventually, finished, isAlive, mountedType, PROGRAMS, Sandbox } from "../support/program.ts";
 
@@ -335,6 +337,18 @@ describe("unmount", () => {
     writeFileSync(`${dir}/big`, Buffer.alloc(20 << 20, "line of text\n"));
     expect((await sandbox.llmfs(["unmount", "mnt"])).status).toBe(0);
     expect(statSync(sandbox.at("tree.json")).size).toBeGreaterThan(20 << 20);
+  });
+
+  test("says where the tree is when it could not be saved where it should", async () => {
+    const dir = sandbox.directory("mnt");
+    const folder = sandbox.directory("folder");
+    await sandbox.llmfs(["mount", "--save", "folder/tree.json", dir]);
+    writeFileSync(`${dir}/file`, "precious");
+    rmSync(folder, { recursive: true });
+    const { status, stderr } = await sandbox.llmfs(["unmount", "mnt"]);
+    expect(status).toBe(EXIT.save.code);
+    const rescue = /it is in (\S+\.json) instead/.exec(stderr)?.[1] ?? "";
+    expect((await sandbox.llmfs(["run", "--from", rescue, "--", "cat", "file"])).stdout).toBe("precious");
   });
 });
 

@@ -6,6 +6,7 @@ import { helper } from "../fuse.ts";
 import { holders } from "../holders.ts";
 import { incarnation, mountedAt, servingProcess } from "../mounted.ts";
 import { createProgress } from "../progress.ts";
+import { refuseUnsaved } from "../rescue.ts";
 
 export const unmount = command({
   args: flags({
@@ -14,6 +15,7 @@ export const unmount = command({
   }),
   notes: [
     "Returns when the process that served the mount has ended, its tree saved if --save was given to mount. " +
+      "Where that failed the tree is in the state folder, and the error says where. " +
       "A mount whose process is dead is cleared away.",
   ],
   async run(args) {
@@ -21,7 +23,10 @@ export const unmount = command({
     const pid = servingProcess(mountpoint);
     const born = pid === undefined ? undefined : incarnation(pid);
     takeAway(mountpoint, args.dir, args.lazy);
-    if (pid !== undefined && born !== undefined) await gone(pid, born, args.lazy);
+    if (pid !== undefined && born !== undefined) {
+      await gone(pid, born, args.lazy);
+      refuseUnsaved(pid, args.dir);
+    }
     return EXIT.ok.code;
   },
 });

@@ -58,6 +58,7 @@ const ARROWS: Readonly<Record<string, { readonly may: readonly string[]; readonl
   "logfile.ts": { may: [] },
   "libc.ts": { may: [] },
   "errno.ts": { may: [] },
+  "index.ts": { may: ["generators"] },
   "wide.ts": { may: [] },
 };
 

@@ -40,6 +40,13 @@ export const COMMANDS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ],
   ["save", { summary: "Save the tree mounted at DIR", load: async () => (await import("./commands/save.ts")).save }],
   [
+    "generators",
+    {
+      summary: "Show the generators of a configuration, and test one",
+      load: async () => (await import("./commands/generators.ts")).generators,
+    },
+  ],
+  [
     "demo",
     { summary: "See it work, without key or network", load: async () => (await import("./commands/demo.ts")).demo },
   ],

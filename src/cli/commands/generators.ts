@@ -1,0 +1,123 @@
+import type { Engine } from "../../generate/engine.ts";
+import type { LoadedConfig } from "../../generators/load.ts";
+import { command, flags } from "../command.ts";
+import { childEnvironment } from "../config.ts";
+import { CliError, EXIT, messageOf, UsageError } from "../exit.ts";
+import { configFlags } from "../options.ts";
+import { onSignals } from "../signals.ts";
+import { configFile } from "../sources.ts";
+import { say, show } from "../terminal.ts";
+
+export const generators = command({
+  args: flags({
+    action: { type: "positional", required: false, description: "test: make one file, without a mount" },
+    path: { type: "positional", required: false, description: "the file, as a path in the mount" },
+    ...configFlags,
+    json: { type: "boolean", description: "print it as JSON" },
+  }),
+  notes: [
+    "Shows what a configuration has: its generators and where they are from, its rules, and what is there because of them.",
+    "`llmfs generators test PATH` makes one file: its content goes to standard output; the rule, the metadata and the " +
+      "time to standard error.",
+  ],
+  async run({ action, path, config, json }) {
+    const file = await configFile(config);
+    if (file === undefined) {
+      throw new CliError(
+        "input",
+        "there is no llmfs.config.ts, .js, .json, .yaml or .toml here; --config names another",
+      );
+    }
+    const { loadConfig } = await import("../../generators/load.ts");
+    const loading = loadConfig(file, { environment: childEnvironment({}), print: say });
+    await using loaded = await loading.catch((cause: unknown) => {
+      throw new CliError("input", messageOf(cause), { cause });
+    });
+    if (action === undefined) show(json ? `${JSON.stringify(described(loaded), null, 2)}\n` : table(loaded));
+    else if (action !== "test") throw new UsageError(`unknown action ${action}; did you mean test?`);
+    else if (path === undefined) throw new UsageError("test needs the path of a file");
+    else await tested(loaded, path.startsWith("/") ? path : `/${path}`, json);
+    return EXIT.ok.code;
+  },
+});
+
+function described({ file, generators, rules, plants }: LoadedConfig) {
+  return {
+    file,
+    generators: [...generators].map(([name, { from }]) => ({ name, from })),
+    rules: rules.all.map(({ name, match, generator, refresh, lists }) => ({
+      name,
+      match: match.source,
+      generator,
+      refresh: refreshWords(refresh),
+      lists,
+    })),
+    exists: plants.map(({ path, type }) => (type === "directory" ? `${path}/` : path)),
+  };
+}
+
+function table(loaded: LoadedConfig): string {
+  const { file, generators, rules, exists } = described(loaded);
+  const width = Math.max(...generators.map(({ name }) => name.length), ...rules.map(({ match }) => match.length));
+  const lines = [
+    file,
+    "",
+    "generators",
+    ...generators.map(({ name, from }) => `  ${name.padEnd(width)}  ${from}`),
+    "",
+    "rules, the first that matches wins",
+    ...rules.map(({ match, generator, refresh, lists }) => {
+      return `  ${match.padEnd(width)}  ${generator}, ${refresh}${lists ? ", lists" : ""}`;
+    }),
+    "",
+    "there without anybody's doing",
+    ...exists.map((path) => `  ${path}`),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+function refreshWords(refresh: { readonly ms: number; readonly stale: boolean } | undefined): string {
+  if (refresh === undefined) return "once";
+  return refresh.ms === 0 ? "always" : `${refresh.ms / 1000}s${refresh.stale ? ", stale served" : ""}`;
+}
+
+async function tested(loaded: LoadedConfig, path: string, json: boolean): Promise<void> {
+  const [{ createEngine }, { unmountedTree }] = await Promise.all([
+    import("../../generate/engine.ts"),
+    import("../../generate/unmounted.ts"),
+  ]);
+  const stop = new AbortController();
+  using _ = onSignals(["SIGINT", "SIGTERM"], () => stop.abort());
+  const engine: Engine = createEngine({
+    model: { complete: () => Promise.reject(new Error("a model is asked in a mount only")) },
+    modelName: "",
+    tree: unmountedTree(loaded, () => engine, stop.signal),
+    generators: new Map([...loaded.generators].map(([name, { generator }]) => [name, generator])),
+    rules: loaded.rules,
+    concurrency: 16,
+    log: (level, text) => (level === "debug" ? undefined : say(`${level}: ${text}`)),
+  });
+  const tree = unmountedTree(loaded, () => engine, stop.signal);
+  const { generator } = loaded.rules.bind(path, "llm");
+  const rule = loaded.rules.all.find(
+    ({ match, generator: name }) => name === generator && match.match(path) !== undefined,
+  );
+  const started = performance.now();
+  const { bytes, metadata } = await engine.generate(tree.request(path), stop.signal).catch((cause: unknown) => {
+    const code = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : "";
+    throw new CliError("failure", `${path}: ${messageOf(cause)}${code}`, { cause });
+  });
+  const milliseconds = Math.round((performance.now() - started) * 10) / 10;
+  const about = {
+    path,
+    rule: rule === undefined ? undefined : `${rule.name}: ${rule.match.source}`,
+    generator,
+    bytes: bytes.length,
+    milliseconds,
+    metadata: Object.fromEntries(metadata),
+  };
+  if (json) return show(`${JSON.stringify({ ...about, content: new TextDecoder().decode(bytes) }, null, 2)}\n`);
+  say(`${about.rule ?? "no rule"} → ${generator}; ${bytes.length} bytes in ${milliseconds} ms`);
+  for (const [key, value] of metadata) say(`${key}: ${value}`);
+  show(bytes);
+}

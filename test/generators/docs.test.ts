@@ -1,0 +1,79 @@
+/** The examples in docs/generators.md compile against the published type, and the first does what it says. */
+import { afterAll, expect, test } from "bun:test";
+import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Sandbox } from "../support/program.ts";
+
+const ROOT = join(import.meta.dir, "../..");
+const TEXT = readFileSync(join(ROOT, "docs/generators.md"), "utf8");
+const EXAMPLES = [...TEXT.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code ?? "");
+
+const sandbox = new Sandbox();
+afterAll(() => sandbox[Symbol.dispose]());
+
+test("every example compiles in strict mode, with the package's own types", () => {
+  const folder = sandbox.directory("types");
+  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
+  for (const [index, code] of EXAMPLES.entries()) writeFileSync(join(folder, `example${index}.ts`), code);
+  writeFileSync(
+    join(folder, "tsconfig.json"),
+    JSON.stringify({
+      extends: join(ROOT, "tsconfig.json"),
+      compilerOptions: { noEmit: true, paths: { llmfs: [join(ROOT, "src/index.ts")] } },
+      include: ["example*.ts"],
+    }),
+  );
+  const { stdout, exitCode } = Bun.spawnSync({ cmd: [join(ROOT, "node_modules/.bin/tsc"), "-p", folder] });
+  expect([stdout.toString(), exitCode]).toEqual(["", 0]);
+  expect(EXAMPLES.length).toBeGreaterThan(4);
+}, 60_000);
+
+test("the first is a working generator, in ten lines", async () => {
+  const folder = sandbox.directory("first");
+  const [first = ""] = EXAMPLES;
+  expect(first.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("//")).length).toBeLessThanOrEqual(
+    10,
+  );
+  writeFileSync(join(folder, "llmfs.config.ts"), first);
+  const made = await sandbox.llmfs(["generators", "test", "hello.txt"], { cwd: folder });
+  expect(made.stdout).toBe("Hello from /hello.txt\n");
+  expect(made.stderr).toMatch(/rule 1: hello.txt → hello; 22 bytes in [\d.]+ ms/);
+  const { stdout } = await sandbox.llmfs(["generators"], { cwd: folder });
+  expect(stdout).toContain("hello.txt  hello, once");
+});
+
+test("examples that are a whole configuration load", async () => {
+  for (const [index, code] of EXAMPLES.entries()) {
+    if (!code.includes("export default")) continue;
+    const folder = sandbox.directory(`load${index}`);
+    writeFileSync(join(folder, "llmfs.config.ts"), code);
+    const env = { DATABASE_URL: "sqlite:shop.db", API_TOKEN: "t" };
+    const { status, stderr } = await sandbox.llmfs(["generators", "--json"], { cwd: folder, env });
+    expect([index, status, stderr]).toEqual([index, 0, ""]);
+  }
+}, 30_000);
+
+test("a directory's file can be tested without a mount, and one that reads another", async () => {
+  const folder = sandbox.directory("house");
+  const house = EXAMPLES.find((code) => code.includes("house/")) ?? "";
+  writeFileSync(join(folder, "llmfs.config.ts"), house);
+  expect((await sandbox.llmfs(["generators", "test", "/house/cellar.txt"], { cwd: folder })).stdout).toBe("dark\n");
+  const missing = await sandbox.llmfs(["generators", "test", "house/attic.txt"], { cwd: folder });
+  expect([missing.status, missing.stderr]).toEqual([1, expect.stringContaining("there is no such room (ENOENT)")]);
+});
+
+test("the contract's example keeps the contract, and breaches are named", async () => {
+  const { contractTest } = await import("../../src/generators/contract.ts");
+  const reads = {
+    generate: async (_path: string, { read }: { read(path: string): Promise<Uint8Array> }) => ({
+      content: await read("/in"),
+    }),
+  };
+  expect(await contractTest(reads, { path: "/out", files: { "/in": "x" } })).toEqual([]);
+  expect(await contractTest(reads, { path: "/out" })).not.toEqual([]);
+  // biome-ignore lint/suspicious/noExplicitAny: what a generator without types may be
+  const bad: any = { generate: () => ({ content: () => 1 }), list: () => ["../x"] };
+  const problems = await contractTest(bad, { path: "/out", directory: "/d" });
+  expect(problems.join("\n")).toMatch(/content is neither/);
+  expect(problems.join("\n")).toMatch(/"\.\.\/x" is not a path/);
+});

@@ -43,6 +43,8 @@ const SYMBOLS = {
   sched_getaffinity: { args: ["i32", "u64", "ptr"], returns: "i32" },
   syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64", "i64"], returns: FFIType.i64_fast },
   fstatfs: { args: ["i32", "ptr"], returns: "i32" },
+  getxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns: FFIType.i64_fast },
+  setxattr: { args: ["ptr", "ptr", "ptr", "u64", "i32"], returns: "i32" },
   sched_yield: { args: [], returns: "i32" },
   getrlimit: { args: ["i32", "ptr"], returns: "i32" },
   strerror: { args: ["i32"], returns: "cstring" },
@@ -350,6 +352,28 @@ function configure(context: number, options: Readonly<Record<string, string>>, c
 
 function syscall(name: string, number: number, a: number, b: number, c = 0, d = 0, e = 0): number {
   return check(name, load().syscall(number, a, b, c, d, e, 0));
+}
+
+/** As long as a value can be: XATTR_SIZE_MAX. */
+const XATTR_SIZE_MAX = 65536;
+
+/** Undefined where the file has no such attribute. */
+export function getxattr(path: string | Uint8Array, name: string): Buffer | undefined {
+  const value = Buffer.alloc(XATTR_SIZE_MAX);
+  try {
+    const length = load().getxattr(cString(path), cString(name), value, value.length);
+    return value.subarray(0, check("getxattr", length, Buffer.from(path).toString()));
+  } catch (error) {
+    if (error instanceof SystemError && error.code === "ENODATA") return undefined;
+    throw error;
+  }
+}
+
+export function setxattr(path: string | Uint8Array, name: string, value: string): void {
+  const bytes = Buffer.from(value);
+  // An empty buffer has no address; its length says that there is nothing to read.
+  const at = bytes.length === 0 ? Buffer.alloc(1) : bytes;
+  check("setxattr", load().setxattr(cString(path), cString(name), at, bytes.length, 0), Buffer.from(path).toString());
 }
 
 /** A file without a name in the directory that a descriptor stands for. */

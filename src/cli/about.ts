@@ -31,6 +31,7 @@ export function aboutConfig(config: Config): About {
     ...(model === undefined ? {} : { model }),
     ...(server === undefined ? {} : { server: withoutPassword(server) }),
     ...(contentPrompt === undefined ? {} : { contentPrompt }),
+    ...(config.configFile === undefined ? {} : { configFile: config.configFile }),
     mode,
     recordings: withoutPassword(config.recordings),
     concurrency,

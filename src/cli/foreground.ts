@@ -11,7 +11,7 @@ import { modelSecrets } from "./model.ts";
 import { createProgress } from "./progress.ts";
 import { type Served, serve } from "./serve.ts";
 import { Interrupted, onSignals } from "./signals.ts";
-import { isTerminal } from "./terminal.ts";
+import { isTerminal, say } from "./terminal.ts";
 import { warmingText, warmMount } from "./warming.ts";
 
 export interface MountJob {
@@ -98,4 +98,17 @@ export function openLog(config: Config, terminal: LogLevel, print: (line: string
     color: wantsColor(isTerminal()),
     secrets: modelSecrets(config),
   });
+}
+
+/** For commands that only look: warnings on the terminal, and no file. */
+export function quietLog(): Log & AsyncDisposable {
+  const log = createLog({
+    terminal: "warn",
+    file: "info",
+    path: undefined,
+    print: say,
+    color: wantsColor(isTerminal()),
+    secrets: [],
+  });
+  return { ...log, [Symbol.asyncDispose]: () => log.close() };
 }

@@ -38,6 +38,25 @@ export const COMMANDS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
     "warm",
     { summary: "Generate files ahead of their readers", load: async () => (await import("./commands/warm.ts")).warm },
   ],
+  ["plan", { summary: "See what generating would cost", load: async () => (await import("./commands/plan.ts")).plan }],
+  [
+    "context",
+    {
+      summary: "See what would be sent for a file, and why",
+      load: async () => (await import("./commands/context.ts")).context,
+    },
+  ],
+  [
+    "why",
+    { summary: "See where a file's content comes from", load: async () => (await import("./commands/why.ts")).why },
+  ],
+  [
+    "recordings",
+    {
+      summary: "List, check or prune recorded answers",
+      load: async () => (await import("./commands/recordings.ts")).recordings,
+    },
+  ],
   ["save", { summary: "Save the tree mounted at DIR", load: async () => (await import("./commands/save.ts")).save }],
   [
     "generators",

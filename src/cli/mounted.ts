@@ -1,8 +1,9 @@
 /** A running mount, as the commands that talk to it see it: by the files in its `.llmfs`. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import type { PendingFile } from "../fs/port.ts";
 import { FS_TYPE, mountAt, mounts } from "../fuse/mountinfo.ts";
+import { getxattr } from "../libc.ts";
 import { CliError, messageOf } from "./exit.ts";
 import { realPath } from "./mountpoint.ts";
 
@@ -16,6 +17,15 @@ export function mountedAt(directory: string): string {
   const around = mounts().findLast((mount) => mount.type === FS_TYPE && path.startsWith(`${mount.path}/`));
   const hint = around === undefined ? "" : `; it lies in the one mounted at ${around.path}`;
   throw new CliError("notMounted", `${directory}: no llmfs is mounted there${hint}`);
+}
+
+/** The mount that a path lies in, and the path in it. Throws CliError("notMounted"). */
+export function mountedFile(file: string): { readonly mountpoint: string; readonly path: string } {
+  const absolute = resolve(file);
+  const path = join(realPath(dirname(absolute)), basename(absolute));
+  const around = mounts().findLast((one) => one.type === FS_TYPE && `${path}/`.startsWith(`${one.path}/`));
+  if (around === undefined) throw new CliError("notMounted", `${file} lies in no llmfs mount`);
+  return { mountpoint: around.path, path: path.slice(around.path.length) || "/" };
 }
 
 export function controlFile(
@@ -36,6 +46,15 @@ export function pendingFiles(mountpoint: string): PendingFile[] {
     throw new CliError("notMounted", `${path} cannot be read: ${messageOf(error)}`, { cause: error });
   }
   throw new CliError("notMounted", `${path}: another version of llmfs serves this mount`);
+}
+
+/** An attribute of a file, as text; undefined where it has none. */
+export function fileXattr(path: string, name: string): string | undefined {
+  try {
+    return getxattr(path, name)?.toString("utf8");
+  } catch (error) {
+    throw new CliError("failure", `${path}: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 /** The process that serves a mount; undefined where it can't be told, or is out of our sight (dead, another container). */

@@ -69,6 +69,16 @@ export const configFlags = flags({
   },
 });
 
+/** For commands that look at a tree: what a running mount does not say itself, or is to be seen otherwise. */
+export const lookFlags = flags({
+  model: modelFlags.model,
+  baseUrl: modelFlags.baseUrl,
+  contentPrompt: modelFlags.contentPrompt,
+  recordings: { ...modelFlags.recordings, description: "where recorded answers are; default as for the mount" },
+  price: modelFlags.price,
+  ...configFlags,
+});
+
 export const warmFlags = flags({
   warm: { type: "boolean", description: "generate every file first, in parallel; see llmfs warm" },
 });

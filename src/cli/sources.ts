@@ -3,9 +3,10 @@
  * engine for everything that is not made by a model.
  */
 import { resolve } from "node:path";
-import type { Generate, List, Plant, TreePort } from "../fs/port.ts";
+import type { Generate, GenerationRequest, List, Plant, TreePort } from "../fs/port.ts";
 import type { Engine } from "../generate/engine.ts";
 import type { LoadedConfig } from "../generators/load.ts";
+import type { Refresh } from "../generators/rules.ts";
 import type { Log } from "../log.ts";
 import { childEnvironment } from "./config.ts";
 import { CliError, messageOf } from "./exit.ts";
@@ -71,12 +72,9 @@ export async function openSources(file: string, log: Log): Promise<Sources> {
     plants: loaded.plants,
     list: async (request, signal) => (await opened()).list(request, signal),
     generate: (model) => async (request, signal) => {
-      const origin = request.file.xattrs.get("user.llmfs.origin") ?? request.path;
-      const { generator, options, refresh } = rules.bind(origin, request.generator);
-      if (generator !== "llm") return (await opened()).generate(request, signal);
-      const prompts = typeof options.prompt === "string" ? [...request.prompts, options.prompt] : request.prompts;
-      const named = typeof options.model === "string" ? { model: options.model } : {};
-      const content = await model({ ...request, ...named, prompts }, signal);
+      const { asked, refresh } = forModel(rules, request);
+      if (asked === undefined) return (await opened()).generate(request, signal);
+      const content = await model(asked, signal);
       return refresh === undefined ? content : { ...content, refresh: refreshText(refresh) };
     },
     attach: (port) => tree.resolve(port),
@@ -84,4 +82,17 @@ export async function openSources(file: string, log: Log): Promise<Sources> {
       await loaded[Symbol.asyncDispose]();
     },
   };
+}
+
+/** What the rules make of a request: the one for the model, or none where they give the file to another generator. */
+export function forModel(
+  rules: LoadedConfig["rules"],
+  request: GenerationRequest,
+): { readonly asked: GenerationRequest | undefined; readonly refresh: Refresh | undefined } {
+  const origin = request.file.xattrs.get("user.llmfs.origin") ?? request.path;
+  const { generator, options, refresh } = rules.bind(origin, request.generator);
+  if (generator !== "llm") return { asked: undefined, refresh };
+  const prompts = typeof options.prompt === "string" ? [...request.prompts, options.prompt] : request.prompts;
+  const named = typeof options.model === "string" ? { model: options.model } : {};
+  return { asked: { ...request, ...named, prompts }, refresh };
 }

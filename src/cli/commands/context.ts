@@ -1,0 +1,96 @@
+import type { StillTree } from "../../fs/still.ts";
+import type { Asked } from "../../generate/foresight.ts";
+import { CONTENT_INSTRUCTIONS, type Section } from "../../generate/prompts.ts";
+import { tokenCounter } from "../../generate/tokens.ts";
+import { command, flags } from "../command.ts";
+import { CliError, EXIT } from "../exit.ts";
+import { quietLog } from "../foreground.ts";
+import { type Looking, lookAt } from "../looking.ts";
+import { mountedFile } from "../mounted.ts";
+import { lookFlags } from "../options.ts";
+import { show } from "../terminal.ts";
+
+export const context = command({
+  args: flags({
+    path: { type: "positional", required: true, description: "a file in a mount; with --from, a path in the snapshot" },
+    from: { type: "string", valueHint: "FILE", description: "a snapshot to look into, instead of a mount" },
+    ...lookFlags,
+    json: { type: "boolean", description: "print the request and its parts as JSON" },
+  }),
+  notes: [
+    "Prints exactly what is sent to the model for a file, and why each part is in it. Nothing is sent, nothing is " +
+      "generated, nothing is spent.",
+  ],
+  async run(args) {
+    await using log = quietLog();
+    const path = args.from === undefined ? mountedFile(args.path).path : `/${args.path.replace(/^\/+/, "")}`;
+    await using looking = await lookAt(args.from ? { snapshot: args.from } : { mounted: args.path }, args, log);
+    const { asks, failure, generator } = await looking.foresight.foresee(path);
+    if (failure !== undefined) throw new CliError("failure", failure.message, { cause: failure });
+    if (asks === undefined) {
+      throw new CliError("failure", `${path} is made by the generator ${JSON.stringify(generator)}: no model is asked`);
+    }
+    const parts = await counted(await looking.foresight.sections(path), looking, path);
+    if (args.json)
+      show(
+        `${JSON.stringify({ path, ...asks, recording: undefined, recorded: asks.recording !== undefined, parts }, null, 2)}\n`,
+      );
+    else show(text(path, asks, parts, looking));
+    return EXIT.ok.code;
+  },
+});
+
+interface Part {
+  readonly part: string;
+  readonly why: string;
+  readonly tokens: number;
+}
+
+async function counted(sections: readonly Section[], looking: Looking, path: string): Promise<readonly Part[]> {
+  const count = await tokenCounter();
+  const prompts = promptSources(looking, path);
+  const parts = sections.map(({ part, why, text }) => ({
+    part,
+    why: part === "prompts" ? prompts : why,
+    tokens: count(text),
+  }));
+  return [{ part: "instructions", why: "the same for every file", tokens: count(CONTENT_INSTRUCTIONS) }, ...parts];
+}
+
+function promptSources({ tree, about }: Looking, path: string): string {
+  const from = tree
+    .settings(path, "prompt")
+    .map((one) => one.from)
+    .reverse();
+  return [
+    ...(about.contentPrompt === undefined ? [] : ["--content-prompt"]),
+    ...from.map((one) => `user.llmfs.prompt of ${one}`),
+  ].join("; ");
+}
+
+function text(path: string, asks: Asked, parts: readonly Part[], { tree, store }: Looking): string {
+  const { request, key, recording, exact, inputTokens } = asks;
+  const held = recording === undefined ? "not recorded" : `recorded in ${store?.name}`;
+  const head = [
+    path,
+    `model        ${request.model}${origin(tree, path, "model")}`,
+    ...(request.temperature === undefined
+      ? []
+      : [`temperature  ${request.temperature}${origin(tree, path, "temperature")}`]),
+    ...(request.maxTokens === undefined
+      ? []
+      : [`max tokens   ${request.maxTokens}${origin(tree, path, "max-tokens")}`]),
+    `request      ${key}, ${held}`,
+    `sends        about ${inputTokens} tokens`,
+    ...(exact ? [] : ["not exact    it depends on a file that is not generated yet; its content is not known"]),
+    "",
+    ...parts.map(({ part, why, tokens }) => `${String(tokens).padStart(7)} tokens  ${part}: ${why}`),
+  ];
+  const messages = request.messages.map(({ role, content }) => `\n=== ${role} ===\n${content}\n`);
+  return `${head.join("\n")}\n${messages.join("")}`;
+}
+
+function origin(tree: StillTree, path: string, name: string): string {
+  const [nearest] = tree.settings(path, name);
+  return nearest === undefined ? "" : ` (user.llmfs.${name} of ${nearest.from})`;
+}

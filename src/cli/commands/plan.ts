@@ -1,0 +1,94 @@
+import { answerLength, type ModelPlan, type Plan, planOf, type Range } from "../../generate/estimate.ts";
+import type { Foreseen } from "../../generate/foresight.ts";
+import { command, flags } from "../command.ts";
+import { EXIT } from "../exit.ts";
+import { quietLog } from "../foreground.ts";
+import { lookAt, placeOf } from "../looking.ts";
+import { lookFlags } from "../options.ts";
+import { createProgress } from "../progress.ts";
+import { show } from "../terminal.ts";
+
+export const plan = command({
+  args: flags({
+    source: {
+      type: "positional",
+      required: false,
+      description: "where a filesystem is mounted, or a snapshot; default the mount around the current directory",
+    },
+    ...lookFlags,
+    files: { type: "boolean", description: "a line for every file, too" },
+    json: { type: "boolean", description: "print the plan as JSON, every file with its request's key" },
+  }),
+  notes: [
+    "Says what is pending, what the recordings already hold, and what the rest may cost. Nothing is sent and nothing is " +
+      "generated. Tokens sent are counted; how long answers get is known only when they are there, hence a range.",
+    `The exit status is ${EXIT.incomplete.code} if some files cannot be generated, as files that depend on each other.`,
+  ],
+  async run(args) {
+    await using log = quietLog();
+    await using looking = await lookAt(placeOf(args.source), args, log);
+    const { tree, foresight, store, priceOf } = looking;
+    const pending = tree.files.filter(({ state }) => state === "pending" || state === "failed");
+    const progress = createProgress();
+    const foreseen: Foreseen[] = [];
+    progress.step(`looking at ${pending.length} files`);
+    for (const { path } of pending) {
+      foreseen.push(await foresight.foresee(path));
+      progress.detail(`${foreseen.length} of ${pending.length}`);
+    }
+    progress.clear();
+    const planned = planOf(foreseen, answerLength((await store?.list()) ?? []), priceOf);
+    if (args.json) show(`${JSON.stringify({ ...planned, each: foreseen.map(brief) }, null, 2)}\n`);
+    else show(text(planned, args.files ? foreseen : []));
+    return planned.failed.length === 0 ? EXIT.ok.code : EXIT.incomplete.code;
+  },
+});
+
+function brief({ path, generator, asks, failure }: Foreseen) {
+  if (asks === undefined) return { path, generator, ...(failure && { error: failure.message }) };
+  const { request, key, recording, exact, inputTokens } = asks;
+  return { path, generator, model: request.model, key, recorded: recording !== undefined, exact, inputTokens };
+}
+
+function text(plan: Plan, each: readonly Foreseen[]): string {
+  if (plan.files === 0) return "nothing is pending\n";
+  const { answers } = plan;
+  const calls = plan.models.some((one) => one.calls > 0);
+  const lines = [
+    `${plan.files} ${plan.files === 1 ? "file is" : "files are"} pending`,
+    ...plan.models.map(modelLine),
+    ...Object.entries(plan.others).map(([name, count]) => `  by the generator ${name}: ${count}, no model is asked`),
+    ...(calls ? [`Answers: ${count(answers.low)} to ${count(answers.high)} tokens each, ${answers.from}.`] : []),
+    ...(plan.inexact > 0 ? [`${plan.inexact} depend on contents that are not known yet; those are not counted.`] : []),
+    ...plan.failed.map(({ path, error }) => `cannot be generated: ${path}: ${error}`),
+    ...each.map(fileLine),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+function modelLine({ model, files, recorded, calls, inputTokens, outputTokens, usd }: ModelPlan): string {
+  const parts = [
+    `  by ${model}: ${files}`,
+    ...(recorded > 0 ? [`${recorded} recorded already`] : []),
+    `${calls} ${calls === 1 ? "call" : "calls"}`,
+  ];
+  if (calls > 0) {
+    parts.push(`${count(inputTokens)} tokens sent, ${range(outputTokens, count)} received`);
+    parts.push(usd === undefined ? "price not known (--price)" : range(usd, (dollars) => `$${dollars.toFixed(4)}`));
+  }
+  return parts.join("; ");
+}
+
+function fileLine({ path, generator, asks, failure }: Foreseen): string {
+  if (asks === undefined) return `${path}: ${failure === undefined ? generator : failure.message}`;
+  const cost = asks.recording === undefined ? `${asks.inputTokens} tokens` : "recorded";
+  return `${path}: ${asks.request.model}, ${cost}, ${asks.key.slice(0, 16)}${asks.exact ? "" : " (not exact)"}`;
+}
+
+function range({ low, high }: Range, shown: (value: number) => string): string {
+  return low === high ? shown(low) : `${shown(low)} to ${shown(high)}`;
+}
+
+function count(value: number): string {
+  return value.toLocaleString("en-US");
+}

@@ -1,0 +1,101 @@
+/** Looks at a tree without touching it: what `context`, `plan`, `why` and `recordings prune` stand on. */
+import { readFileSync, statSync } from "node:fs";
+import type { GenerationRequest } from "../fs/port.ts";
+import { type StillTree, stillTree } from "../fs/still.ts";
+import { createForesight, type Foresight } from "../generate/foresight.ts";
+import { DEFAULT_MODEL, OPENAI_BASE_URL } from "../llm/openai.ts";
+import { type PriceOf, pricesAt } from "../llm/prices.ts";
+import type { Log } from "../log.ts";
+import type { RecordingStore } from "../recording/recording.ts";
+import { openStore } from "../recording/store.ts";
+import { type About, aboutConfig, readAbout } from "./about.ts";
+import type { Args } from "./command.ts";
+import { readConfig } from "./config.ts";
+import { CliError, codeOf, messageOf } from "./exit.ts";
+import { controlFile, mountedFile } from "./mounted.ts";
+import type { lookFlags } from "./options.ts";
+import { configFile, forModel, openSources, type Sources } from "./sources.ts";
+
+/** A running mount, by a path in it, or a snapshot's file. */
+export type Place = { readonly mounted: string } | { readonly snapshot: string };
+
+export interface Looking extends AsyncDisposable {
+  readonly tree: StillTree;
+  readonly foresight: Foresight;
+  /** What holds for the tree: the mount's own word where it is mounted, else the flags'. */
+  readonly about: About;
+  readonly modelName: string;
+  readonly store: RecordingStore | undefined;
+  readonly priceOf: PriceOf;
+}
+
+/** A directory is taken for a mount, anything else for a snapshot; without either, the mount around the shell. */
+export function placeOf(source: string | undefined): Place {
+  if (source === undefined) return { mounted: "." };
+  try {
+    return statSync(source).isDirectory() ? { mounted: source } : { snapshot: source };
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") throw new CliError("snapshot", `${source} does not exist`);
+    throw new CliError("snapshot", `${source} cannot be used: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** The flags win over what a mount says of itself. Throws CliError, SnapshotError. */
+export async function lookAt(place: Place, args: Partial<Args<typeof lookFlags>>, log: Log): Promise<Looking> {
+  const config = { ...readConfig({ ...args, logFile: "-" }), configFile: await configFile(args.config) };
+  const mountpoint = "mounted" in place ? mountedFile(place.mounted).mountpoint : undefined;
+  const own = aboutConfig(config);
+  const about = mountpoint === undefined ? own : { ...readAbout(mountpoint), ...given(args, own) };
+  const tree = stillTree(
+    "snapshot" in place ? place.snapshot : readFileSync(controlFile(mountpoint ?? "", "snapshot.json")),
+    (message) => log.write("warn", "snapshot", message),
+  );
+  const warn = (message: string) => log.write("warn", "recording", message);
+  const { mode, recordings, ownRecordings: local, s3 } = config;
+  const location = mountpoint === undefined || args.recordings !== undefined ? recordings : about.recordings;
+  const store = about.mode === "off" ? undefined : await openStore(location, { mode, local, s3, warn });
+  const sources = about.configFile === undefined ? undefined : await openSources(about.configFile, log);
+  const modelName = about.model ?? DEFAULT_MODEL;
+  return {
+    tree,
+    about,
+    modelName,
+    store,
+    priceOf: pricesAt(about.server ?? OPENAI_BASE_URL, new Map(about.prices)),
+    foresight: createForesight({
+      tree,
+      request: tree.request,
+      modelName,
+      toModel: toModel(about, sources),
+      ...(store === undefined ? {} : { store }),
+    }),
+    async [Symbol.asyncDispose]() {
+      await store?.close?.();
+      await sources?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Only what was said: the rest is the mount's own affair. */
+function given(args: Partial<Args<typeof lookFlags>>, own: About): Partial<About> {
+  return {
+    ...(args.model !== undefined && own.model !== undefined && { model: own.model }),
+    ...(args.baseUrl !== undefined && own.server !== undefined && { server: own.server }),
+    ...(args.contentPrompt !== undefined && own.contentPrompt !== undefined && { contentPrompt: own.contentPrompt }),
+    ...(args.config !== undefined && own.configFile !== undefined && { configFile: own.configFile }),
+    ...(args.recordings !== undefined && { recordings: own.recordings, mode: own.mode }),
+    ...(args.price !== undefined && { prices: own.prices }),
+  };
+}
+
+/** As generation.ts and sources.ts make requests of what the filesystem asks for. */
+function toModel({ contentPrompt }: About, sources: Sources | undefined) {
+  return (request: GenerationRequest): GenerationRequest | undefined => {
+    const { generator } = request;
+    const guided = contentPrompt === undefined ? request : { ...request, prompts: [contentPrompt, ...request.prompts] };
+    if (sources === undefined) return generator === "llm" ? guided : undefined;
+    const { asked } = forModel(sources.loaded.rules, request);
+    if (asked === undefined || contentPrompt === undefined) return asked;
+    return { ...asked, prompts: [contentPrompt, ...asked.prompts] };
+  };
+}

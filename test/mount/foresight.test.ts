@@ -1,0 +1,164 @@
+/** What a mount can be asked of its contents, before and after: `plan`, `context`, `why`, `recordings`. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync, writeFileSync } from "node:fs";
+import { contentOf, describeMounted, type Mounted, mounted, unmounted } from "../support/mounted.ts";
+import { BINARY } from "../support/program.ts";
+
+setDefaultTimeout(60_000);
+
+const SNAPSHOT = JSON.stringify({
+  llmfs: 1,
+  entries: [
+    { path: "/", type: "directory", xattrs: { "user.llmfs.prompt": "Plain words." } },
+    { path: "/README.md", type: "file", text: "# Tides\n" },
+    { path: "/src", type: "directory", xattrs: { "user.llmfs.model": "big", "user.llmfs.temperature": "0.2" } },
+    {
+      path: "/src/a.py",
+      type: "file",
+      state: "pending",
+      xattrs: { "user.llmfs.generator": "llm", "user.llmfs.description": "computes the tides" },
+    },
+    {
+      path: "/src/b.py",
+      type: "file",
+      state: "pending",
+      xattrs: { "user.llmfs.generator": "llm", "user.llmfs.depends": "a.py" },
+    },
+  ],
+});
+
+async function tides(...args: string[]): Promise<Mounted> {
+  return mounted({ snapshot: SNAPSHOT, args: ["--content-prompt", "Use SI units.", "--recordings", "rec", ...args] });
+}
+
+const llmfs = (m: Mounted, ...args: string[]) => m.sandbox.llmfs(args, { program: BINARY });
+
+describeMounted("context", () => {
+  test("prints exactly what is sent, with the reason of every part, and sends nothing", async () => {
+    await using m = await tides();
+    const { status, stdout } = await llmfs(m, "context", "mnt/src/a.py");
+    const json = JSON.parse((await llmfs(m, "context", "mnt/src/a.py", "--json")).stdout);
+    expect([status, m.server.requests.length]).toEqual([0, 0]);
+    await m.out("cat src/a.py");
+    const { body } = m.server.received(0);
+    expect([json.request.messages, json.request.model, json.request.temperature]).toEqual([body.messages, "big", 0.2]);
+    expect(json.key).toBe(await m.xattr("src/a.py", "meta.request"));
+    for (const { content } of body.messages) expect(stdout).toContain(content);
+    expect(stdout).toContain("model        big (user.llmfs.model of /src)");
+    expect(stdout).toContain("temperature  0.2 (user.llmfs.temperature of /src)");
+    expect(stdout).toMatch(/tokens {2}prompts: --content-prompt; user\.llmfs\.prompt of \/\n/);
+    expect(stdout).toMatch(/tokens {2}README\.md: README of \/\n/);
+    expect(stdout).toMatch(/tokens {2}the task: its path and user\.llmfs\.description\n/);
+  });
+
+  test("of a snapshot is that of the mount; of a file that depends on a pending one it says so", async () => {
+    await using m = await tides();
+    const flags = ["--model", "scripted", "--content-prompt", "Use SI units.", "--recordings", "rec"];
+    const look = async (...args: string[]) => (await llmfs(m, "context", ...args)).stdout;
+    expect(await look("/src/a.py", "--from", "from.json", ...flags)).toBe(await look("mnt/src/a.py"));
+    expect(await look("mnt/src/b.py")).toContain("not exact    it depends on a file that is not generated yet");
+    await m.out("cat src/a.py");
+    const after = await look("mnt/src/b.py");
+    expect(after).not.toContain("not exact");
+    expect(after).toContain("src/a.py: this file depends on it");
+    expect(after).toContain(contentOf("src/a.py"));
+    expect(m.server.requests.length).toBe(1);
+  });
+
+  test("of what no model makes, or is not there, is an error", async () => {
+    await using m = await tides();
+    const gone = await llmfs(m, "context", "mnt/nothing");
+    expect([gone.status, gone.stderr]).toEqual([1, expect.stringContaining("/nothing: no such file")]);
+    const outside = await llmfs(m, "context", "from.json");
+    expect([outside.status, outside.stderr]).toEqual([83, expect.stringContaining("lies in no llmfs mount")]);
+  });
+});
+
+describeMounted("plan", () => {
+  test("says what is pending, what is recorded and what the rest costs, and asks nobody", async () => {
+    await using m = await tides();
+    const plan = async (...args: string[]) => JSON.parse((await llmfs(m, "plan", "mnt", "--json", ...args)).stdout);
+    const before = await plan("--price", "big=10/100");
+    expect(before).toMatchObject({ files: 2, inexact: 1, models: [{ model: "big", calls: 2, recorded: 0 }] });
+    expect(before.models[0].usd.high).toBeGreaterThan(before.models[0].usd.low);
+    expect((await plan()).models[0].usd).toBeUndefined();
+    expect(m.server.requests).toHaveLength(0);
+    await m.out("cat src/*.py");
+    expect((await llmfs(m, "plan", "mnt")).stdout).toBe("nothing is pending\n");
+    const flags = ["--model", "scripted", "--content-prompt", "Use SI units.", "--recordings", "rec"];
+    const again = await llmfs(m, "plan", "from.json", "--files", ...flags);
+    expect(again.stdout).toContain("2 files are pending\n  by big: 2; 2 recorded already; 0 calls\n");
+    expect(again.stdout).toContain("/src/b.py: big, recorded, ");
+  });
+});
+
+describeMounted("why", () => {
+  test("tells the whole story of a file: who made it, of what, when, and for how much", async () => {
+    await using m = await tides("--price", "big=10/100");
+    const why = async (path: string) => (await llmfs(m, "why", path)).stdout;
+    expect(await why("mnt/src/a.py")).toContain("/src/a.py: pending\n");
+    await m.out("cat src/a.py");
+    const story = await why("mnt/src/a.py");
+    expect(story).toContain("/src/a.py: ready, ");
+    expect(story).toMatch(/^when +20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ, in \d+ ms$/m);
+    expect(story).toMatch(/^model +big \(user\.llmfs\.model of \/src\)$/m);
+    expect(story).toMatch(/^tokens +11 sent, 7 received, \$0\.000810$/m);
+    expect(story).toMatch(/^request +[0-9a-f]{64}, answered by the server$/m);
+    expect(story).toMatch(/^told +the tree \(.*README\.md \(README of \/\)/m);
+    expect(story).toMatch(/^today +the same request; the answer is recorded$/m);
+    await m.out("setfattr -n user.llmfs.prompt -v 'Rhyme.' src");
+    expect(await why("mnt/src/a.py")).toMatch(/^today +another request, .*: the prompt differs at line \d+: /m);
+    expect(await why("mnt/README.md")).toMatch(/static, 8 bytes\nmade by +somebody who wrote it/);
+  });
+
+  test("of a file that failed is the reason", async () => {
+    await using m = await mounted({
+      pending: ["a"],
+      answer: () => ({ status: 400, body: { error: { message: "what?" } } }),
+    });
+    await m.sh("cat a");
+    expect((await llmfs(m, "why", "mnt/a")).stdout).toMatch(/^\/a: failed\nfailed +EIO: .*what\?/);
+  });
+});
+
+describeMounted("recordings", () => {
+  test("are listed, checked, and pruned to what a tree needs", async () => {
+    await using m = await tides();
+    await m.out("cat src/*.py");
+    const run = (...args: string[]) => llmfs(m, "recordings", ...args, "--recordings", "rec");
+    expect((await run("ls")).stdout).toMatch(
+      /^[0-9a-f]{16} {2}\/src\/a\.py {2}big {2}11 \+ 7 tokens\n[0-9a-f]{16} {2}\/src\/b/,
+    );
+    expect(await run("verify")).toMatchObject({ status: 0, stderr: "2 recordings are whole\n" });
+    const [file = ""] = readdirSync(m.sandbox.at("rec"));
+    const kept = await Bun.file(m.sandbox.at(`rec/${file}`)).text();
+    writeFileSync(m.sandbox.at(`rec/${file}`), `${kept}more`);
+    const broken = await run("verify");
+    expect([broken.status, broken.stdout]).toEqual([91, expect.stringContaining(`${file}: its answer was changed`)]);
+    writeFileSync(m.sandbox.at(`rec/${file}`), kept);
+    await m.out("setfattr -n user.llmfs.prompt -v 'Rhyme.' src");
+    const dry = await run("prune", "--for", "mnt", "--dry-run");
+    expect([dry.status, dry.stderr]).toEqual([0, expect.stringMatching(/^2 would go, 0 kept/)]);
+    expect(readdirSync(m.sandbox.at("rec"))).toHaveLength(2);
+    const unchanged = await run(
+      "prune",
+      "--for",
+      "from.json",
+      "--content-prompt",
+      "Use SI units.",
+      "--model",
+      "scripted",
+    );
+    expect([unchanged.status, unchanged.stderr]).toEqual([0, expect.stringMatching(/^0 taken away, 2 kept/)]);
+    expect((await run("prune", "--for", "mnt")).stderr).toMatch(/^2 taken away, 0 kept/);
+    expect(readdirSync(m.sandbox.at("rec"))).toEqual([]);
+  });
+
+  test("of an unknown action, and of a tree that needs none, are refused", async () => {
+    await using m = await unmounted();
+    expect((await llmfs(m, "recordings", "list")).status).toBe(2);
+    writeFileSync(m.sandbox.at("plain.json"), JSON.stringify({ llmfs: 1, entries: [] }));
+    const all = await llmfs(m, "recordings", "prune", "--for", "plain.json", "--recordings", "rec");
+    expect([all.status, all.stderr]).toEqual([2, expect.stringContaining("no file in it is generated")]);
+  });
+});

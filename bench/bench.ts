@@ -72,6 +72,10 @@ try {
   if (values.work) report += `\n${await work(ready, scratch)}`;
   console.log(report);
   if (values.write) writeReport(report);
+} catch (error) {
+  // Said at once: clearing up below may fail for the same reason.
+  console.error(error, error instanceof SuppressedError ? [error.error, error.suppressed] : "");
+  process.exitCode = 1;
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }

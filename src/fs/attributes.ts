@@ -58,16 +58,20 @@ export function entry(mount: Mount, inode: Inode): StructValue<typeof abi.entryO
     nodeid: inode.ino,
     generation: 0,
     entry_valid: mount.refresh.moves(inode) ? 0 : KEEP_SECONDS,
-    attr_valid: keepSeconds(inode),
+    attr_valid: keepSeconds(mount, inode),
     entry_valid_nsec: 0,
     attr_valid_nsec: 0,
     attr: attributes(mount, inode),
   };
 }
 
-/** While the kernel writes to a file by itself, a mapping may change its times unseen. */
-function keepSeconds(inode: Inode): number {
-  return inode.kind === "file" && inode.shared ? 0 : KEEP_SECONDS;
+/**
+ * While the kernel writes to a file by itself, a mapping may change its times unseen; and what a file without content
+ * claims while somebody writes to it holds for the moment only.
+ */
+function keepSeconds(mount: Mount, inode: Inode): number {
+  if (inode.kind !== "file") return KEEP_SECONDS;
+  return inode.shared || (inode.lazy && mount.handles.beingWritten(inode)) ? 0 : KEEP_SECONDS;
 }
 
 /** An entry reply that tells of no inode: no lookup is counted, and the attributes are not looked at. */
@@ -99,7 +103,7 @@ export const NO_ENTRY: StructValue<typeof abi.entryOut> = {
 };
 
 function attrReply(mount: Mount, inode: Inode): StructValue<typeof abi.attrOut> {
-  return { attr_valid: keepSeconds(inode), attr_valid_nsec: 0, attr: attributes(mount, inode) };
+  return { attr_valid: keepSeconds(mount, inode), attr_valid_nsec: 0, attr: attributes(mount, inode) };
 }
 
 function sizeOf(mount: Mount, inode: Inode): Wide {

@@ -25,9 +25,14 @@ export function fileOperations(mount: Mount) {
     return fh === 0 ? nodes.file(nodeid) : handles.get(fh).file;
   }
 
-  function opened(file: RegularFile, flags: number): StructValue<typeof abi.openOut> {
+  function opened(file: RegularFile, flags: number, direct = false): StructValue<typeof abi.openOut> {
     const { open_flags, backing_id } = passthrough.open(file, flags);
-    return { fh: handles.open(file, flags), open_flags, backing_id };
+    const cached = (open_flags & abi.FOPEN_PASSTHROUGH) === 0;
+    return {
+      fh: handles.open(file, flags),
+      open_flags: direct && cached ? (open_flags & ~abi.FOPEN_KEEP_CACHE) | abi.FOPEN_DIRECT_IO : open_flags,
+      backing_id,
+    };
   }
 
   /** An open that is answered later. */
@@ -36,7 +41,10 @@ export function fileOperations(mount: Mount) {
       unique,
       pid,
       opened(file) {
-        const reply = opened(file, flags);
+        // Written while it was waited for, and perhaps this very moment: until the kernel is through with that write it
+        // believes no size that we tell, and would fill up what it reads with zeros. Direct reads go by ours.
+        const direct = file.state === "static" && handles.beingWritten(file);
+        const reply = opened(file, flags, direct);
         // Whoever opened it is gone, and will not release it.
         if (!mount.session().answer(unique, "open", reply)) closed(reply.fh);
       },
@@ -73,6 +81,14 @@ export function fileOperations(mount: Mount) {
     return done;
   }
 
+  /**
+   * No message makes the kernel believe in a smaller size but its own question. After ESTALE open(2) walks the path
+   * once more and asks for the attributes on the way (fs/namei.c:do_filp_open); then it comes back.
+   */
+  function lookAgain(): FsError {
+    return new FsError("ESTALE", "the kernel is to ask for the size before it writes");
+  }
+
   return {
     open({ flags, open_flags }, header) {
       const file = nodes.file(header.nodeid);
@@ -91,14 +107,16 @@ export function fileOperations(mount: Mount) {
           pending.wait(file, {
             unique: opening.unique,
             done: () => {
-              if (!mount.refresh.open(file, opening, since)) opening.opened(file);
+              if (writable(flags)) opening.fail(lookAgain());
+              else if (!mount.refresh.open(file, opening, since)) opening.opened(file);
             },
             fail: opening.fail,
           });
           return PARKED;
         }
-        // Writers see an empty file; what the kernel kept says otherwise.
+        // Writers see an empty file. What the kernel kept says otherwise, and it would append after that.
         mount.invalidate(file, false);
+        if (handles.announce(file, header.pid)) throw lookAgain();
       } else if (writable(flags)) mount.refresh.taken(file);
       else if (mount.refresh.open(file, openingOf(header.unique, header.pid, flags), moment())) return PARKED;
       return opened(file, flags);

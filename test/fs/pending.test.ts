@@ -108,7 +108,11 @@ describe("the first open for reading", () => {
     const unique = opening(fs, "/poem", O_RDWR);
     expect(fate(fs, "/poem", unique)).toBe("waiting");
     fs.content("roses");
-    expect(fate(fs, "/poem", unique)).toBe("roses");
+    // The kernel looks at the file again, and comes back.
+    expect(fate(fs, "/poem", unique)).toBe("ESTALE");
+    expect(fs.kernel.stat(fs.node("/poem")).size).toBe(5);
+    expect(fate(fs, "/poem", opening(fs, "/poem", O_RDWR))).toBe("roses");
+    expect(fs.requests).toHaveLength(1);
   });
 
   test("twenty opens ask once, and all see the content", () => {
@@ -460,12 +464,31 @@ describe("who writes first", () => {
   test("who has it open for writing sees it empty, and the kernel is told to look again", () => {
     using fs = served();
     const file = fs.pending("/poem");
-    const open = fs.open("/poem", O_WRONLY);
+    const nodeid = fs.node("/poem");
+    expect(fs.kernel.outcome(fs.kernel.start("open", nodeid, { flags: O_WRONLY }))).toEqual({ error: "ESTALE" });
     expect(fs.kernel.notifications).toEqual([{ code: "inval inode", nodeid: file.ino, off: -1, len: 0 }]);
-    expect(fs.kernel.stat(open.nodeid).size).toBe(0);
-    fs.kernel.release(open.nodeid, open.fh);
-    expect(fs.kernel.notifications).toHaveLength(2);
-    expect(fs.kernel.stat(open.nodeid).size).toBe(CLAIMED_SIZE);
+    const asked = fs.kernel.call("getattr", nodeid);
+    expect([asked.attr.size, asked.attr_valid]).toEqual([0, 0]);
+    const { fh } = fs.kernel.call("open", nodeid, { flags: O_WRONLY });
+    fs.kernel.notifications.length = 0;
+    fs.kernel.release(nodeid, fh);
+    expect(fs.kernel.notifications).toHaveLength(1);
+    expect(fs.kernel.stat(nodeid).size).toBe(CLAIMED_SIZE);
+  });
+
+  test("two that begin to write at a time are each sent to look once", () => {
+    using fs = served();
+    fs.pending("/poem");
+    const nodeid = fs.node("/poem");
+    const begin = (pid: number) => fs.kernel.outcome(fs.kernel.start("open", nodeid, { flags: O_WRONLY }, { pid }));
+    expect([begin(11), begin(12)]).toEqual([{ error: "ESTALE" }, { error: "ESTALE" }]);
+    expect([begin(11), begin(12)]).toEqual([
+      expect.objectContaining({ value: expect.anything() }),
+      expect.objectContaining({ value: expect.anything() }),
+    ]);
+    expect(begin(13)).toEqual({ error: "ESTALE" });
+    // Without a number there is nobody to be sent.
+    expect(begin(0)).toEqual(expect.objectContaining({ value: expect.anything() }));
   });
 
   test("appending to a pending file begins at its start", () => {

@@ -141,12 +141,14 @@ describeMounted("an interrupted reader", () => {
 import os, signal
 class Rang(Exception): pass
 def ring(*_): raise Rang()
-signal.signal(signal.SIGALRM, ring)
-signal.setitimer(signal.ITIMER_REAL, 0.2)
+signal.signal(signal.SIGUSR1, ring)
 try: os.open("a.txt", os.O_RDONLY)
 except Rang: print("rang")`;
-    expect(await m.out(`python3 -c '${script}'`)).toBe("rang\n");
-    await m.server.received(0).disconnected;
+    const reader = m.start(`exec python3 -c '${script}'`);
+    const request = await m.server.request(0);
+    reader.kill("SIGUSR1");
+    expect(await finished(reader)).toEqual({ status: 0, stdout: "rang\n", stderr: "" });
+    await request.disconnected;
   });
 });
 
@@ -173,6 +175,30 @@ describeMounted("writing first wins", () => {
     expect(await m.out("cat a.txt; stat -c %s a.txt")).toBe(`${content}${content.length}\n`);
     expect(m.server.requests.length).toBe(0);
     expect(m.status().files.pending).toBe(0);
+  });
+
+  test("the kernel knows that there is nothing before what is appended", async () => {
+    await using m = await mounted({ pending: ["a.txt", "b.txt", "c.txt", "d.txt"] });
+    const size = contentOf("b.txt").length;
+    const script = `
+import os
+def append(path, flags, data):
+    os.stat(path)
+    fd = os.open(path, flags | os.O_APPEND)
+    os.write(fd, data)
+    at = os.lseek(fd, 0, os.SEEK_CUR)
+    os.close(fd)
+    return at
+print(append("a.txt", os.O_WRONLY, b"mine"), append("a.txt", os.O_WRONLY, b" and more"), append("b.txt", os.O_RDWR, b"mine"))
+print(append("c.txt", os.O_WRONLY, b"x" * 8192), append("c.txt", os.O_WRONLY, b"y" * 8192))
+print(append(f"/proc/self/fd/{os.open('d.txt', os.O_PATH)}", os.O_WRONLY, b"by a link of proc"))
+fd = os.open("c.txt", os.O_RDWR)
+print(len(os.read(fd, 1 << 21)))
+os.pwrite(fd, b"end", 3 << 20)
+print(set(os.pread(fd, (3 << 20) - 16384, 16384)), os.fstat(fd).st_size)`;
+    expect(await m.out(`python3 - <<'EOF'\n${script}\nEOF`)).toBe(
+      `4 13 ${size + 4}\n8192 16384\n17\n16384\n{0} ${(3 << 20) + 3}\n`,
+    );
   });
 
   test("an open for writing that writes nothing leaves it pending", async () => {

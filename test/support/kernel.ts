@@ -98,6 +98,18 @@ export class Kernel implements Channel {
     if (OPS[op].reply === "silence") return undefined as Answer<K>;
     const outcome = this.outcome<K>(unique);
     if (outcome === undefined) throw new Error(`${op} was not answered`);
+    if ("error" in outcome) {
+      if (op === "open" && outcome.error === "ESTALE") return this.#openAgain(nodeid, request, caller) as Answer<K>;
+      throw new FsError(outcome.error);
+    }
+    return outcome.value;
+  }
+
+  /** As fs/namei.c:do_filp_open(): the path is walked once more, and the attributes are asked for on the way. */
+  #openAgain(nodeid: number, request: Partial<Request<"open">>, caller: Caller): Answer<"open"> {
+    this.call("getattr", nodeid, {}, caller);
+    const outcome = this.outcome<"open">(this.start("open", nodeid, request, caller));
+    if (outcome === undefined) throw new Error("open was not answered the second time");
     if ("error" in outcome) throw new FsError(outcome.error);
     return outcome.value;
   }

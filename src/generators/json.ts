@@ -18,5 +18,11 @@ export function jsonFile(value: unknown, origin: string): string {
 
 /** What kind of value it is, for messages. */
 export function kindOf(value: unknown): string {
-  return value === null ? "null" : typeof value === "undefined" ? "nothing" : typeof value === "object" ? "an object" : `a ${typeof value}`;
+  return value === null
+    ? "null"
+    : typeof value === "undefined"
+      ? "nothing"
+      : typeof value === "object"
+        ? "an object"
+        : `a ${typeof value}`;
 }

@@ -195,10 +195,10 @@ function formatOption(options: Options): Format | undefined {
   return format;
 }
 
-/** Across processes an error keeps its name and its code. */
+/** Across processes an error keeps its name and its code; of others the code says nothing about the file. */
 function asFsError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof FsError) return error;
-  const code: ErrnoName =
-    "code" in error && typeof error.code === "string" && isErrnoName(error.code) ? error.code : "EIO";
-  return new FsError(code, error.message, { cause: error });
+  const code = error.name === "FsError" && "code" in error ? String(error.code) : "";
+  const errno: ErrnoName = isErrnoName(code) ? code : "EIO";
+  return new FsError(errno, error.message, { cause: error });
 }

@@ -253,6 +253,7 @@ async function printed(stream: ReadableStream<Uint8Array>, print: (line: string)
 
 /** How this program is started, from source or compiled. */
 function ownCommand(): readonly string[] {
-  if (Bun.main.startsWith("/$bunfs/")) return [process.execPath];
+  // By this name the kernel finds the program even when its file was replaced by a newer one meanwhile.
+  if (Bun.main.startsWith("/$bunfs/")) return [process.platform === "linux" ? "/proc/self/exe" : process.execPath];
   return [process.execPath, new URL("../../main.ts", import.meta.url).pathname];
 }

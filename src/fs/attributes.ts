@@ -179,10 +179,14 @@ export function attributeOperations(mount: Mount) {
       if ((valid & abi.FATTR_SIZE) !== 0) {
         const file = nodes.file(header.nodeid);
         if (mount.control.owns(file)) throw new FsError("EPERM");
+        // To the size that is there, truncate(2) marks the times only where pages are freed, or might have been, and
+        // ftruncate(2) always (mm/shmem.c:shmem_setattr).
+        const changes =
+          file.lazy || file.exactSize !== request.size || file.allocated > 0 || (valid & abi.FATTR_FH) !== 0;
         mount.beforeChange(file, atMost(request.size, file.size));
         file.truncate(request.size);
         mount.changed(file);
-        file.touchMtime(tree.clock);
+        if (changes) file.touchMtime(tree.clock);
       }
       if ((valid & abi.FATTR_MODE) !== 0) {
         inode.mode = (inode.mode & S_IFMT) | (request.mode & 0o7777);

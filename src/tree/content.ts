@@ -124,9 +124,7 @@ export class Content {
 
   /** The store's times of now are no news: they are by our own hand. */
   see(): void {
-    const seen = this.news(STAT);
-    seen?.written(STAT);
-    seen?.read(STAT);
+    this.news(STAT)?.take(STAT);
   }
 
   /** Copies what is at `offset` into `target`; how many bytes, less than asked only at the file's end. */
@@ -180,7 +178,8 @@ export class Content {
 
   truncate(size: Wide): void {
     if (this.#store === undefined && typeof size === "number") {
-      if (size < this.#size) this.#clearHeap(size, HEAP_LIMIT, true);
+      // Of the same size too: what is reserved behind the end is freed.
+      if (size <= this.#size) this.#clearHeap(size, HEAP_LIMIT, true);
       this.#size = size;
       return;
     }
@@ -353,6 +352,7 @@ export class Content {
     const heap = this.#heap;
     if (store.counted) this.#give();
     try {
+      if (this.#size > 0) store.truncate(this.#size);
       for (let page = 0; this.#pages !== 0 && page < 32; page++) {
         if ((this.#pages & (1 << page)) === 0) continue;
         const holds = (this.#reserved & (1 << page)) === 0;
@@ -360,7 +360,6 @@ export class Content {
           store.write(page * PAGE, heap.subarray(page * PAGE, Math.min((page + 1) * PAGE, heap.length)));
         else store.allocate(page * PAGE, PAGE);
       }
-      if (this.#size > 0) store.truncate(this.#size);
     } catch (error) {
       store.close();
       if (store.counted) this.#retake();

@@ -7,6 +7,12 @@ export class SeenTimes {
   #mtime = 0;
   #mtimeNsec = 0;
 
+  /** Knows them from here on. */
+  take(stat: FileStat): void {
+    this.written(stat);
+    this.read(stat);
+  }
+
   /** Whether the store was written since this was last asked. */
   written(stat: FileStat): boolean {
     if (stat.mtime === this.#mtime && stat.mtimeNsec === this.#mtimeNsec) return false;

@@ -239,6 +239,7 @@ export class Tree {
     if ((flags & RENAME_WHITEOUT) !== 0) {
       const whiteout = new Special(this.#nextIno++, S_IFCHR, 0, inherit(from, owner ?? moved), this.clock);
       whiteout.nlink = 1;
+      inheritAcl(from, whiteout, 0);
       from.insert(name, whiteout);
     }
     moved.touchCtime(this.clock);

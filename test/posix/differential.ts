@@ -26,7 +26,7 @@ export async function compare(
   const room = `room${process.pid}-${rooms++}`;
   const lines = [`mkdir ${room} 0755`, `chdir ${room}`, "tree ."];
   const begin = lines.length;
-  for (const { line, reads } of program) lines.push("tick", line, reads ? "tree . noatime" : "tree .");
+  for (const { line, setsAtime } of program) lines.push("tick", line, setsAtime ? "tree . atime" : "tree .");
   const [ours, theirs] = await Promise.all([first.run(lines), second.run(lines)]);
   for (let at = begin; at < lines.length; at++) {
     const [a = "nothing", b = "nothing"] = [ours[at], theirs[at]];

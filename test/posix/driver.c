@@ -207,19 +207,21 @@ static int known;
 
 static int same(struct timespec a, struct timespec b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; }
 
-/* "amc", a dash for each that is as it was when last remembered. Remembers what it sees. */
-static void changes(const struct stat *st, int atime) {
+/* "amc", a dash for each that is as it was when last remembered. Remembers what it sees. True if the ctime moved. */
+static int changes(const struct stat *st, int atime) {
   struct seen *entry = NULL;
   for (int i = 0; i < known && entry == NULL; i++)
     if (table[i].ino == st->st_ino && table[i].dev == st->st_dev) entry = &table[i];
   if (entry == NULL) {
     if (known < 512) table[known++] = (struct seen){st->st_dev, st->st_ino, st->st_atim, st->st_mtim, st->st_ctim};
     say("new");
-    return;
+    return 0;
   }
+  int moved = !same(entry->c, st->st_ctim);
   say("%c%c%c", !atime ? '.' : same(entry->a, st->st_atim) ? '-' : 'a', same(entry->m, st->st_mtim) ? '-' : 'm',
       same(entry->c, st->st_ctim) ? '-' : 'c');
   *entry = (struct seen){st->st_dev, st->st_ino, st->st_atim, st->st_mtim, st->st_ctim};
+  return moved;
 }
 
 /* Until a time taken from here on differs from any taken before. */
@@ -268,7 +270,11 @@ static void dump(const char *path, int atime) {
       (unsigned long)st.st_nlink, st.st_uid, st.st_gid, (long long)st.st_size, (long long)st.st_blocks);
   if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) say("%x ", (unsigned)st.st_rdev);
   /* The kernel alone reads and writes a fifo: FUSE filesystems are not told of its times. */
-  if (!S_ISFIFO(st.st_mode)) changes(&st, atime && S_ISREG(st.st_mode));
+  if (!S_ISFIFO(st.st_mode) && changes(&st, 0) && atime) {
+    long long ago = (long long)(time(NULL) - st.st_atim.tv_sec);
+    if (ago > -60 && ago < 3600) say(" @now");
+    else say(" @%lld.%09ld", (long long)st.st_atim.tv_sec, st.st_atim.tv_nsec);
+  }
   if (S_ISREG(st.st_mode)) {
     int fd = open(path, O_RDONLY | O_NOATIME);
     if (fd < 0) say(" %s", strerrorname_np(errno));
@@ -719,7 +725,7 @@ static void call(char **a, int n) {
     got < 0 ? done(-1) : say("%s", got == 0 ? "end" : "some");
   } else if (IS("telldir", 1)) telldirs(a[0]);
   else if (IS("crowd", 2)) crowd(a);
-  else if (IS("tree", 0)) dump(n > 0 ? a[0] : ".", n <= 1 || strcmp(a[1], "noatime") != 0);
+  else if (IS("tree", 0)) dump(n > 0 ? a[0] : ".", n > 1);
   else if (IS("umask", 1)) umask((mode_t)number(a[0])), done(0);
   else if (used == 0) say("no such call: %s", name);
 }

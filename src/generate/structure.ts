@@ -6,7 +6,7 @@
  * answer them all, in any order. An answer that breaks a rule is sent back with the rules it breaks, a few times; then
  * the whole fails, before anything is mounted.
  */
-import { type ChatMessage, type LanguageModel, LlmError } from "../llm/llm.ts";
+import { type ChatMessage, type ChatRequest, type LanguageModel, LlmError } from "../llm/llm.ts";
 import { Meter, type StructureProgress } from "./meter.ts";
 import { renderOutline, treeOrder } from "./outline.ts";
 import { repairPrompt, roundPrompt, STRUCTURE_INSTRUCTIONS, structurePrompt } from "./prompts.ts";
@@ -144,18 +144,22 @@ async function propose(
   meter: Meter,
 ): Promise<Proposal> {
   const { model, modelName, repairs = 2, signal, temperature } = options;
+  const asked: ChatRequest[] = [];
   let conversation = messages;
   for (let repair = 0; ; repair += 1) {
     const progress = meter.begin();
-    const answer = await model.complete(
-      {
-        model: modelName,
-        messages: conversation,
-        schema: STRUCTURE_SCHEMA,
-        ...(temperature !== undefined && { temperature }),
-      },
-      { label: within === "" ? "structure" : `structure of ${within}`, onText: progress, ...(signal && { signal }) },
-    );
+    const request = {
+      model: modelName,
+      messages: conversation,
+      schema: STRUCTURE_SCHEMA,
+      ...(temperature !== undefined && { temperature }),
+    };
+    asked.push(request);
+    const answer = await model.complete(request, {
+      label: within === "" ? "structure" : `structure of ${within}`,
+      onText: progress,
+      ...(signal && { signal }),
+    });
     meter.answered(answer.model, answer.usage);
     const proposal = readProposal(answer.text, limits, within);
     if ("entries" in proposal) {
@@ -163,7 +167,11 @@ async function propose(
       return proposal;
     }
     meter.rejected(progress, proposal.problems);
-    if (repair === repairs) throw unusable(modelName, repair + 1, proposal.problems);
+    if (repair === repairs) {
+      // Kept, they would make the same prompt fail for ever.
+      for (const useless of asked) await model.forget?.(useless);
+      throw unusable(modelName, repair + 1, proposal.problems);
+    }
     const quoted = answer.text.length <= MAX_QUOTED_ANSWER ? answer.text : `${answer.text.slice(0, 2000)}\n…`;
     conversation = [
       ...messages,

@@ -41,6 +41,7 @@ export class Tally {
   /** The same model, counted. */
   count(model: LanguageModel): LanguageModel {
     return {
+      ...(model.forget && { forget: model.forget }),
       complete: async (request, options) => {
         try {
           const answer = await model.complete(request, options);

@@ -22,16 +22,17 @@ export function llmGenerator(options: LlmOptions): ContentGenerator {
       const temperature =
         numberIn(path, "temperature", await context.setting("temperature"), 0, 2) ?? options.temperature;
       const longest = numberIn(path, "max-tokens", await context.setting("max-tokens"), 1, 1e9) ?? options.maxTokens;
-      const answer = await options.model.complete(
-        {
-          model: context.model ?? options.modelName,
-          messages: await options.compose(path, context),
-          ...(temperature !== undefined && { temperature }),
-          ...(longest !== undefined && { maxTokens: Math.floor(longest) }),
-        },
-        { signal: context.signal, label: path },
-      );
-      if (answer.text.trim() === "") throw new LlmError("empty", `${answer.model} sent an empty answer for ${path}`);
+      const request = {
+        model: context.model ?? options.modelName,
+        messages: await options.compose(path, context),
+        ...(temperature !== undefined && { temperature }),
+        ...(longest !== undefined && { maxTokens: Math.floor(longest) }),
+      };
+      const answer = await options.model.complete(request, { signal: context.signal, label: path });
+      if (answer.text.trim() === "") {
+        await options.model.forget?.(request);
+        throw new LlmError("empty", `${answer.model} sent an empty answer for ${path}`);
+      }
       return {
         content: fileText(answer.text, path),
         metadata: {

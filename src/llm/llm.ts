@@ -69,6 +69,11 @@ export interface LanguageModel {
    * Rejects with LlmError and nothing else.
    */
   complete(request: ChatRequest, options?: ChatOptions): Promise<ChatAnswer>;
+  /**
+   * The answer to this request was of no use: where answers are kept, it is not given again. Never rejects. Absent where
+   * none are kept.
+   */
+  forget?(request: ChatRequest): Promise<void>;
 }
 
 /**

@@ -179,6 +179,14 @@ export function recordedModel(
   }
 
   return {
+    async forget(request) {
+      if (mode === "replay" || mode === "off") return;
+      try {
+        await store.remove?.(requestKey(request));
+      } catch (error) {
+        warnOnce("write", `a useless answer is kept, because ${store.name} cannot be written: ${said(error)}`);
+      }
+    },
     async complete(request, options = {}) {
       try {
         const answer = await complete(request, options);

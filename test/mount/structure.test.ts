@@ -155,6 +155,19 @@ describeMounted("a model that lays out", () => {
     expect(m.server.requests.length).toBe(3);
   });
 
+  test("uselessly is asked anew the next time, and its good answer is kept", async () => {
+    await using m = await unmounted();
+    m.tree = { whole: "no tree at all" };
+    const again = () => m.sandbox.llmfs(["mount", m.dir, "--prompt", "a site", ...m.modelArgs()], { program: BINARY });
+    expect((await again()).status).toBe(EXIT.answer.code);
+    m.tree = { whole: JSON.stringify(TREE) };
+    expect((await again()).status).toBe(0);
+    await m.unmount();
+    const asked = m.server.requests.length;
+    expect((await again()).status).toBe(0);
+    expect(m.server.requests.length).toBe(asked);
+  });
+
   test("rubbish first and a good tree when told so is mounted", async () => {
     await using m = await unmounted();
     let answers = 0;

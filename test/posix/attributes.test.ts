@@ -395,6 +395,22 @@ posix("truncate", (fact) => {
     changed x => -mc`,
   );
   fact(
+    "to the size that is there marks the times where there are pages, and frees those behind the end",
+    `
+    create x
+    truncate x 5000
+    mark x
+    truncate x 5000
+    changed x => ---
+    fd 1 x O_RDWR
+    fallocate 1 KEEP_SIZE 8192 4096
+    lstat x blocks => 8
+    mark x
+    truncate x 5000
+    changed x => -mc
+    lstat x blocks => 0`,
+  );
+  fact(
     "of a directory is EISDIR, of a fifo, socket or device EINVAL",
     `
     mkdir d

@@ -378,6 +378,17 @@ posix("fallocate", (fact) => {
     changed x => -mc`,
   );
   fact(
+    "what is reserved stays when the file grows",
+    `
+    fd 1 x O_CREAT|O_RDWR 0644
+    fallocate 1 KEEP_SIZE 1 8939
+    pwrite 1 5134 z => 1
+    pwrite 1 20480 x*147662 => 147662
+    lstat x blocks => 320
+    close 1
+    lstat x blocks => 320`,
+  );
+  fact(
     "what is reserved is a hole until it is written",
     `
     fd 1 x O_CREAT|O_RDWR 0644

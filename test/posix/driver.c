@@ -411,7 +411,10 @@ static void appenders(char **a) {
   say("%d", good);
 }
 
-/* Names in a directory read a little at a time while `each` happens to it between reads: see language.md. */
+/*
+ * Fills a directory, and reads it while entries go and come between reads: how many of those that stay were told, and
+ * how many of them twice.
+ */
 static void crowd(char **a) {
   int count = atoi(a[1]), stable = 0, twice = 0, step = 0;
   char path[PATH_MAX];

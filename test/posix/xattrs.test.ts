@@ -247,6 +247,14 @@ posix("ACLs", (fact) => {
     lstat d/g mode => 0600`,
   );
   fact(
+    "a default reaches what RENAME_WHITEOUT leaves",
+    `
+    setacl . d u::rwx,u:1000:rwx,g::r-x,m::rwx,o::---
+    create x
+    rename x y WHITEOUT
+    getacl x a => u::---,u:1000:rwx,g::r-x,m::---,o::---`,
+  );
+  fact(
     "a default that names nobody else gives a mode alone",
     `
     mkdir d

@@ -349,7 +349,7 @@ export class Content {
   #promote(): Store {
     if (this.#store !== undefined) return this.#store;
     const store = this.#space.openStore();
-    const heap = this.#heap;
+    const heap = this.#heap?.subarray(0, this.#size);
     if (store.counted) this.#give();
     try {
       if (this.#size > 0) store.truncate(this.#size);

@@ -756,6 +756,7 @@ int main(void) {
   sigaction(SIGBUS, &action, NULL);
   sigaction(SIGSEGV, &action, NULL);
   signal(SIGXFSZ, SIG_IGN);
+  signal(SIGPIPE, SIG_IGN);
   for (int i = 0; i < SLOTS; i++) fds[i] = -1;
   umask(0);
   while (fgets(line, sizeof line, stdin) != NULL) {

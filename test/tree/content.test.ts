@@ -49,6 +49,18 @@ function randoms(seed: number): (limit: number) => number {
 }
 
 describe.each(kinds)("content with large parts in %s", (_name, stores) => {
+  test("keeps its size when it moves to a store, whatever room the heap had", () => {
+    const content = new Content(newSpace(stores));
+    content.write(0, filled(5000, 1));
+    content.write(5000, filled(10, 1));
+    content.truncate(4979);
+    const store = content.share();
+    expect([content.size, store.exactSize()]).toEqual([4979, 4979]);
+    const all = new Uint8Array(6000);
+    expect(content.read(0, all)).toBe(4979);
+    expect(all.subarray(0, 4979).every((byte) => byte === 1)).toBe(true);
+  });
+
   test("is what an array of bytes would be, after any sequence of changes", () => {
     for (let seed = 1; seed <= 25; seed++) {
       const below = randoms(seed);

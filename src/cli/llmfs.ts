@@ -47,6 +47,13 @@ export const COMMANDS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
     },
   ],
   [
+    "regen",
+    {
+      summary: "Generate files anew, or take that back",
+      load: async () => (await import("./commands/regen.ts")).regen,
+    },
+  ],
+  [
     "why",
     { summary: "See where a file's content comes from", load: async () => (await import("./commands/why.ts")).why },
   ],

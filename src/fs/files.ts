@@ -93,6 +93,7 @@ export function fileOperations(mount: Mount) {
     open({ flags, open_flags }, header) {
       const file = nodes.file(header.nodeid);
       if (control.owns(file)) return control.open(file, flags);
+      if (writable(flags)) mount.regen.settle(file, header.pid);
       if ((flags & O_TRUNC) !== 0) {
         mount.beforeChange(file);
         file.truncate(0);
@@ -118,7 +119,10 @@ export function fileOperations(mount: Mount) {
         mount.invalidate(file, false);
         if (handles.announce(file, header.pid)) throw lookAgain();
       } else if (writable(flags)) mount.refresh.taken(file);
-      else if (mount.refresh.open(file, openingOf(header.unique, header.pid, flags), moment())) return PARKED;
+      else {
+        const opening = openingOf(header.unique, header.pid, flags);
+        if (mount.regen.open(file, opening) || mount.refresh.open(file, opening, moment())) return PARKED;
+      }
       return opened(file, flags);
     },
 

@@ -11,6 +11,7 @@ import type { Nodes } from "./nodes.ts";
 import type { Passthrough } from "./passthrough.ts";
 import type { Pending } from "./pending.ts";
 import type { Refresh } from "./refresh.ts";
+import type { Regeneration } from "./regen.ts";
 
 export interface Mount {
   readonly tree: Tree;
@@ -19,6 +20,7 @@ export interface Mount {
   readonly attempts: Attempts;
   readonly pending: Pending;
   readonly refresh: Refresh;
+  readonly regen: Regeneration;
   readonly listings: Listings;
   readonly control: Control;
   readonly passthrough: Passthrough;

@@ -18,6 +18,7 @@ import { Passthrough } from "./passthrough.ts";
 import { Pending } from "./pending.ts";
 import type { FromFilesystem } from "./port.ts";
 import { Refresh } from "./refresh.ts";
+import { Regeneration } from "./regen.ts";
 import { xattrOperations } from "./xattrs.ts";
 
 /** A content up to this size is handed to the kernel whole as it comes into being; of a larger one, its end. */
@@ -44,6 +45,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
   const attempts = new Attempts(() => mount, options.post);
   const pending = new Pending(() => mount, attempts, options.post);
   const refresh = new Refresh(() => mount, attempts, options.post);
+  const regen = new Regeneration(() => mount, attempts, options.post);
   const mount: Mount = {
     tree,
     nodes: new Nodes(tree),
@@ -51,6 +53,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     attempts,
     pending,
     refresh,
+    regen,
     listings: new Listings(() => mount, attempts, options.post, options.listing ?? false),
     passthrough: new Passthrough((text) => options.post({ type: "log", level: "info", tag: "fs", text })),
     get control() {

@@ -23,6 +23,8 @@ export interface GenerationRequest {
   readonly model?: string;
   /** There is a content, and its time has passed. */
   readonly renews?: true;
+  /** Somebody wants another content than the one there is: an earlier answer will not do. */
+  readonly again?: true;
   /** Milliseconds to wait first: above 0 for a file that failed before, more with every time. */
   readonly pause: number;
 }

@@ -8,16 +8,15 @@
  * answer without any further condition, whatever has become of the name meanwhile.
  */
 import { FsError } from "../errno.ts";
-import type { Dentry } from "../tree/directory.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
-import type { Tree } from "../tree/tree.ts";
 import type { Attempts, Waiter } from "./attempts.ts";
 import { briefOf, ORIGIN, REFRESH, textXattr } from "./brief.ts";
 import type { Mount } from "./mount.ts";
 import { fill, keepMetadata } from "./pending.ts";
 import type { FromFilesystem, GeneratedContent } from "./port.ts";
 import { type Policy, parsePolicy, Renewal } from "./renewal.ts";
+import { replaceContent } from "./replace.ts";
 
 /** How long a caller that was told ESTALE may take to open again. */
 const OWED_MS = 30_000;
@@ -176,28 +175,9 @@ export class Refresh {
   }
 
   #replace(series: Series, content: GeneratedContent): void {
-    const { tree } = this.#mount();
-    const { current } = series;
-    const parent = dentryOf(tree, current).parent;
-    const fresh = tree.tmpfile(parent, current.mode & 0o7777, current);
-    tree.hold(fresh);
-    try {
-      fill(fresh, content.bytes);
-      fresh.uid = current.uid;
-      fresh.gid = current.gid;
-      fresh.mode = current.mode;
-      if (current.xattrs !== undefined) fresh.xattrs = new Map(current.xattrs);
-      fresh.state = "ready";
-      keepMetadata(fresh, content);
-      for (let left = current.nlink; left > 0; left--) {
-        const dentry = dentryOf(tree, current);
-        tree.replace(dentry.parent, dentry.name, fresh);
-      }
-      series.current = fresh;
-      this.#series.set(fresh, series);
-    } finally {
-      tree.drop(fresh);
-    }
+    const fresh = replaceContent(this.#mount().tree, series.current, content);
+    series.current = fresh;
+    this.#series.set(fresh, series);
   }
 }
 
@@ -205,11 +185,4 @@ export class Refresh {
 function isFree(file: RegularFile, attempts: number): boolean {
   const known = file.lookups > 0 ? 1 : 0;
   return !file.stored && !file.shared && file.references <= known + attempts;
-}
-
-/** One of the file's names. Throws ESTALE for one that has none any more. */
-function dentryOf(tree: Tree, file: RegularFile): Dentry {
-  tree.pathOf(file);
-  if (file.dentry === undefined) throw new FsError("ESTALE", "the file has no name any more");
-  return file.dentry;
 }

@@ -111,6 +111,7 @@ class FilesystemThread {
   #leave(): void {
     const { mount } = this.#served;
     mount.attempts.clear();
+    mount.regen.clear();
     mount.handles.clear();
     mount.nodes.clear();
     if (this.#options.debug) mount.tree.checkInvariants();

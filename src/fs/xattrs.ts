@@ -5,6 +5,7 @@
  * |---|---|---|
  * | `state` | files | static, pending, generating, ready, failed. Settable: see setState |
  * | `error` | failed files | why; read-only |
+ * | `regen` | files | set: the next open makes the content anew, see regen.ts; read: why that failed |
  * | `generator`, `prompt` | files | set on an empty file, they make it pending |
  * | `prompt`, `model` | directories | reach everything below |
  * | `description`, `meta.*` | files | plain data |
@@ -20,6 +21,7 @@ import { getXattr, removeXattr, setXattr, XATTR_SIZE_MAX, xattrNames } from "../
 import { inGroup } from "./attributes.ts";
 import { GENERATOR, PROMPT } from "./brief.ts";
 import type { Mount } from "./mount.ts";
+import { REGEN } from "./regen.ts";
 
 const STATE = "user.llmfs.state";
 const ERROR = "user.llmfs.error";
@@ -100,11 +102,12 @@ export function xattrOperations(mount: Mount) {
     throw new FsError("EINVAL", `a ${file.state} file of ${file.size} bytes cannot become ${state}`);
   }
 
-  function set(inode: Inode, name: string, value: Uint8Array, flags: number): void {
+  function set(inode: Inode, name: string, value: Uint8Array, flags: number, pid: number): void {
     checkName(name);
     if (inode.kind === "file") {
       if (name === STATE) return setState(inode, Buffer.from(value).toString("utf8"));
       if (name === ERROR) throw new FsError("EPERM", "user.llmfs.error is told, not set");
+      if (name === REGEN) return mount.regen.set(inode, Buffer.from(value).toString("utf8"), pid);
     }
     setXattr(inode, name, Uint8Array.from(value), flags);
     if (inode.kind !== "file" || (name !== GENERATOR && name !== PROMPT)) return;
@@ -116,7 +119,7 @@ export function xattrOperations(mount: Mount) {
     getxattr({ name, size }, header, target) {
       if (!isAcl(name)) checkName(name);
       const inode = nodes.get(header.nodeid);
-      const told = derived(inode, name);
+      const told = name === REGEN && inode.kind === "file" ? mount.regen.error(inode) : derived(inode, name);
       return give(told === undefined ? getXattr(inode, name) : clipped(told), size, target);
     },
 
@@ -134,7 +137,7 @@ export function xattrOperations(mount: Mount) {
       if (isAcl(name)) {
         const dropSetGid = (setxattr_flags & abi.FUSE_SETXATTR_ACL_KILL_SGID) !== 0;
         setAcl(inode, name, Uint8Array.from(value), dropSetGid);
-      } else set(inode, name, value, flags);
+      } else set(inode, name, value, flags, header.pid);
       inode.touchCtime(tree.clock);
     },
 

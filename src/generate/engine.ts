@@ -107,6 +107,7 @@ export function createEngine(options: EngineOptions): Engine {
       params: binding.params,
       ...(binding.match !== undefined && { match: binding.match }),
       ...(request.renews === true && { previous: metadataOf(request) }),
+      ...(request.again === true && { again: true }),
       setting: (name) => settingOf(tree, request, name),
       outline: once(() => tree.outline()),
       related,

@@ -85,6 +85,8 @@ export interface GeneratorContext {
   readonly params: Readonly<Record<string, string>>;
   /** That rule's `match`. */
   readonly match?: string;
+  /** Somebody wants another content than the one there is: an answer kept from earlier will not do. */
+  readonly again?: true;
   /** Metadata of the content there is, if it is to be made anew because its time has passed. */
   readonly previous?: Readonly<Record<string, string>>;
   /** `user.llmfs.<name>` of the file or of the nearest directory above that sets it, as text. */

@@ -28,7 +28,8 @@ export function llmGenerator(options: LlmOptions): ContentGenerator {
         ...(temperature !== undefined && { temperature }),
         ...(longest !== undefined && { maxTokens: Math.floor(longest) }),
       };
-      const answer = await options.model.complete(request, { signal: context.signal, label: path });
+      const again = context.again === true ? { again: context.again } : {};
+      const answer = await options.model.complete(request, { signal: context.signal, label: path, ...again });
       if (answer.text.trim() === "") {
         await options.model.forget?.(request);
         throw new LlmError("empty", `${answer.model} sent an empty answer for ${path}`);

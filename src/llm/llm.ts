@@ -59,6 +59,8 @@ export interface ChatOptions {
   readonly signal?: AbortSignal;
   /** Called with each piece of text as it streams in, and with the empty string when an attempt starts over. */
   readonly onText?: (delta: string) => void;
+  /** An answer recorded earlier is not wanted, where a new one can be had. */
+  readonly again?: true;
   /** What the request is for, as people call it: a file's path, "structure". For messages and recordings; no key. */
   readonly label?: string;
 }

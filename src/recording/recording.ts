@@ -76,7 +76,7 @@ export type Claim = AsyncDisposable;
 /**
  * | mode | a recording is there | it is not |
  * |---|---|---|
- * | `auto` | it answers | the model is asked, and its answer recorded |
+ * | `auto` | it answers, unless `again` asks for another answer | the model is asked, and its answer recorded |
  * | `record` | the model is asked again, and its answer replaces it | the model is asked, and its answer recorded |
  * | `replay` | it answers | LlmError "unrecorded"; no model is ever asked |
  * | `off` | the model is asked | the model is asked |
@@ -169,7 +169,8 @@ export function recordedModel(
   async function complete(request: ChatRequest, options: ChatOptions): Promise<ChatAnswer> {
     const key = requestKey(request);
     if (options.signal?.aborted) throw cancelled(options.label ?? "a file");
-    if (mode === "record" || mode === "off") return ask(request, options, key);
+    const anew = mode === "record" || (mode === "auto" && options.again === true && model !== undefined);
+    if (anew || mode === "off") return ask(request, options, key);
     const answer = await (mode === "replay" ? find : findOrWarn)(key, options.label);
     if (answer === undefined && mode === "replay") throw await explainMiss(request, key, options.label, store);
     const whole = answer ?? (await askOnce(request, options, key));

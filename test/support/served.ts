@@ -192,6 +192,7 @@ export class ServedTree implements Disposable {
   [Symbol.dispose](): void {
     this.kernel.check();
     this.mount.attempts.clear();
+    this.mount.regen.clear();
     this.kernel.letGo();
     this.kernel.check();
     this.tree.checkInvariants();

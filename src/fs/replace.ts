@@ -1,0 +1,45 @@
+/** Puts another content under all the names of a file: as a new inode, so that whoever has the old one open keeps it. */
+import { FsError } from "../errno.ts";
+import type { Dentry } from "../tree/directory.ts";
+import type { RegularFile } from "../tree/file.ts";
+import type { Tree } from "../tree/tree.ts";
+import { fill, keepMetadata } from "./pending.ts";
+import type { GeneratedContent } from "./port.ts";
+
+const METADATA = "user.llmfs.meta.";
+
+/** The new inode: owner, mode and attributes are the old one's. Throws ESTALE, ENOSPC; all is as it was then. */
+export function replaceContent(tree: Tree, current: RegularFile, content: GeneratedContent): RegularFile {
+  const fresh = tree.tmpfile(dentryOf(tree, current).parent, current.mode & 0o7777, current);
+  tree.hold(fresh);
+  try {
+    fill(fresh, content.bytes);
+    fresh.uid = current.uid;
+    fresh.gid = current.gid;
+    fresh.mode = current.mode;
+    // What was said of the old content does not hold for the new one.
+    const kept = [...(current.xattrs ?? [])].filter(([name]) => !name.startsWith(METADATA));
+    if (kept.length > 0) fresh.xattrs = new Map(kept);
+    fresh.state = "ready";
+    keepMetadata(fresh, content);
+    rename(tree, current, fresh);
+    return fresh;
+  } finally {
+    tree.drop(fresh);
+  }
+}
+
+/** Every name of the one becomes a name of the other. The old one must be held by somebody to outlive it. */
+export function rename(tree: Tree, from: RegularFile, to: RegularFile): void {
+  for (let left = from.nlink; left > 0; left--) {
+    const dentry = dentryOf(tree, from);
+    tree.replace(dentry.parent, dentry.name, to);
+  }
+}
+
+/** One of the file's names. Throws ESTALE for one that has none any more. */
+function dentryOf(tree: Tree, file: RegularFile): Dentry {
+  tree.pathOf(file);
+  if (file.dentry === undefined) throw new FsError("ESTALE", "the file has no name any more");
+  return file.dentry;
+}

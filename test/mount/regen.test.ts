@@ -1,0 +1,89 @@
+/** Generating a file anew, and taking that back. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { describeMounted, type Mounted, mounted, pathOf } from "../support/mounted.ts";
+import { BINARY } from "../support/program.ts";
+
+setDefaultTimeout(60_000);
+
+/** Every answer differs from the last. */
+async function counted(...args: string[]): Promise<Mounted> {
+  let count = 0;
+  return mounted({
+    pending: ["a.txt", "dir/b.txt"],
+    args: ["--recordings", "rec", ...args],
+    answer: (path) => ({ stream: `${path} ${++count}` }),
+  });
+}
+
+const regen = (m: Mounted, ...args: string[]) => m.sandbox.llmfs(["regen", ...args], { program: BINARY });
+
+describeMounted("a file generated anew", () => {
+  test("has another content under its name, while who has it open keeps the old one", async () => {
+    await using m = await counted();
+    const script =
+      'exec 3< a.txt; ino=$(stat -c %i a.txt); "$@"; cat <&3; cat a.txt; [ $ino != $(stat -c %i a.txt) ]; echo $?';
+    const out = await m.out(`set -- ${BINARY.join(" ")} regen a.txt; ${script}; stat -c %s a.txt`);
+    expect(out).toBe("a.txt 1\na.txt 2\n0\n8\n");
+    expect(await m.state("a.txt")).toBe("ready");
+    expect(m.server.requests.map(({ body }) => JSON.stringify(body.messages))).toEqual(
+      Array(2).fill(JSON.stringify(m.server.received(0).body.messages)),
+    );
+    // The new answer is recorded in the place of the old one.
+    expect(readdirSync(m.sandbox.at("rec"))).toHaveLength(1);
+    expect(await Bun.file(m.sandbox.at(`rec/${readdirSync(m.sandbox.at("rec"))[0]}`)).text()).toEndWith("a.txt 2");
+  });
+
+  test("can be had back, and that can be undone too", async () => {
+    await using m = await counted();
+    await m.out("cat a.txt dir/b.txt; ln a.txt hard");
+    expect(await regen(m, "mnt/a.txt", "mnt/dir/b.txt")).toEqual({ status: 0, stdout: "", stderr: expect.any(String) });
+    const [first, second, other] = (await m.out("cat a.txt hard dir/b.txt")).split("\n");
+    expect([first, second, other]).toEqual([second, expect.stringMatching(/ 3$/), "dir/b.txt 4"]);
+    expect((await regen(m, "--undo", "mnt/a.txt")).status).toBe(0);
+    expect(await m.out("cat a.txt hard dir/b.txt")).toBe("a.txt 1\na.txt 1\ndir/b.txt 4\n");
+    expect((await regen(m, "--undo", "mnt/hard")).status).toBe(0);
+    expect(await m.out("cat a.txt hard")).toBe(`${first}\n${second}\n`);
+    expect(await m.out("stat -c %h a.txt")).toBe("2\n");
+    const none = await regen(m, "--undo", "mnt/dir/b.txt", "mnt/dir/b.txt");
+    expect(none.status).toBe(0);
+    expect(m.server.requests).toHaveLength(4);
+  });
+
+  test("with another prompt is asked for with that, which stays the file's own", async () => {
+    await using m = await counted();
+    await m.out("cat a.txt");
+    expect((await regen(m, "mnt/a.txt", "--prompt", "In verse.")).status).toBe(0);
+    expect(JSON.stringify(m.server.received(1).body)).toContain("In verse.");
+    expect(await m.xattr("a.txt", "prompt")).toBe("In verse.");
+    expect((await regen(m, "mnt/a.txt", "--prompt", "In prose.")).status).toBe(0);
+    expect(JSON.stringify(m.server.received(2).body)).not.toContain("In verse.");
+    await regen(m, "--undo", "mnt/a.txt");
+    expect([await m.out("cat a.txt"), await m.xattr("a.txt", "prompt")]).toEqual(["a.txt 2\n", "In verse."]);
+    await m.out("setfattr -n user.llmfs.prompt -v x dir/b.txt");
+    expect((await regen(m, "mnt/dir/b.txt", "--prompt", "Short.")).status).toBe(0);
+    expect(JSON.stringify(m.server.requests.findLast((one) => pathOf(one) === "dir/b.txt")?.body)).toContain("Short.");
+  });
+
+  test("that cannot be made keeps its content, and the reason is told", async () => {
+    await using m = await counted();
+    await m.out("cat a.txt");
+    m.answer = () => ({ status: 400, body: { error: { message: "what?" } } });
+    const { status, stderr } = await regen(m, "mnt/a.txt");
+    expect([status, stderr]).toEqual([90, expect.stringMatching(/failed: mnt\/a\.txt: EIO: .*what\?/)]);
+    expect([await m.out("cat a.txt"), await m.state("a.txt")]).toEqual(["a.txt 1\n", "ready"]);
+    const none = await regen(m, "--undo", "mnt/a.txt");
+    expect([none.status, none.stderr]).toEqual([90, expect.stringContaining("there is no earlier content")]);
+  });
+
+  test("is the recorded one where only recordings answer", async () => {
+    await using m = await counted();
+    await m.out("cat a.txt");
+    await m.unmount();
+    await m.mount(["--from", "from.json", "--recordings", "rec", "--mode", "replay", "--model", "scripted"]);
+    await m.out("cat a.txt");
+    expect((await regen(m, "mnt/a.txt")).status).toBe(0);
+    expect(await m.out("cat a.txt")).toBe("a.txt 1\n");
+    expect(m.server.requests).toHaveLength(1);
+  });
+});

@@ -1,0 +1,194 @@
+/** The user's own generators in their helper process, and programs, without a mount. */
+import { afterAll, expect, test } from "bun:test";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { FsError } from "../../src/errno.ts";
+import { loaded } from "../support/generators.ts";
+import { eventually, isAlive, Sandbox } from "../support/program.ts";
+
+const sandbox = new Sandbox();
+afterAll(() => sandbox[Symbol.dispose]());
+
+let count = 0;
+
+/** A configuration of one's own, by its source. */
+function config(source: string): string {
+  const file = sandbox.at(`own${++count}.config.ts`);
+  writeFileSync(file, source);
+  return file;
+}
+
+const errno = (error: unknown) => (error instanceof FsError ? error.code : String(error));
+
+test("a stream comes in order, bytes as they are, and more than fits under way at a time", async () => {
+  const file = config(`export default { generators: { g: { async *pieces() {},
+    generate: () => ({ content: (async function* () {
+      for (let i = 0; i < 200; i++) yield new Uint8Array(100_000).fill(i % 251);
+      yield "é\\u{1f600}";
+    })() }) } }, rules: [{ match: "x", generator: "g" }] };`);
+  await using one = await loaded(file);
+  const bytes = await one.bytes("/x");
+  expect(bytes.length).toBe(20_000_006);
+  expect([bytes[0], bytes[100_000], bytes[19_999_999]]).toEqual([0, 1, 199]);
+  expect(new TextDecoder().decode(bytes.slice(-6))).toBe("é\u{1f600}");
+}, 20_000);
+
+test("long text is cut between characters only", async () => {
+  const file =
+    config(`export default { generators: { g: { generate: () => ({ content: "\\u{1f600}".repeat(400_001) }) } },
+    rules: [{ match: "x", generator: "g" }] };`);
+  await using one = await loaded(file);
+  expect(await one.text("/x")).toBe("\u{1f600}".repeat(400_001));
+});
+
+test("one that ends the process takes no other generation along", async () => {
+  const file = config(`export default { generators: {
+      good: { async generate(path) { await new Promise((done) => setTimeout(done, 150)); return { content: path }; } },
+      bad: { async generate() { await new Promise((done) => setTimeout(done, 50)); process.exit(1); } },
+    }, rules: [{ match: "good/*", generator: "good" }, { match: "bad", generator: "bad" }] };`);
+  await using one = await loaded(file);
+  const all = await Promise.all([
+    one.text("/good/1"),
+    one.text("/bad").catch(errno),
+    one.text("/good/2"),
+    one.text("/good/3"),
+  ]);
+  expect(all).toEqual(["/good/1", "EIO", "/good/2", "/good/3"]);
+}, 20_000);
+
+test("what it asks of its context is answered, and failures keep their errno", async () => {
+  const file = config(`export default { generators: { g: { async generate(path, context) {
+      const seen = { params: context.params, options: context.options, match: context.match, prompts: context.prompts,
+        outline: (await context.outline()).map((entry) => entry.path), file: context.file.path,
+        text: new TextDecoder().decode(await context.read("/in.txt")) };
+      const failed = await context.read("/none").then(() => "read", (error) => error.code);
+      context.log.info("it is noted");
+      return { content: { ...seen, failed }, metadata: { n: 1, yes: true } };
+    } } }, rules: [{ match: "{id}.json", generator: "g", options: { a: [1] } }] };`);
+  await using one = await loaded(file, {}, { "/in.txt": "inside" });
+  expect(JSON.parse(await one.text("/7.json"))).toEqual({
+    params: { id: "7" },
+    options: { a: [1] },
+    match: "{id}.json",
+    prompts: [],
+    outline: ["/in.txt"],
+    file: "/7.json",
+    text: "inside",
+    failed: "EIO",
+  });
+  expect(one.log).toContain("info: /7.json: it is noted");
+});
+
+test("its process goes with the configuration, after dispose was called; what it prints is logged", async () => {
+  const mark = sandbox.at("disposed");
+  const file = config(`import { writeFileSync } from "node:fs";
+    export default { generators: { g: { generate: () => { console.log("printed"); return { content: String(process.pid) }; },
+      dispose: () => writeFileSync(${JSON.stringify(mark)}, "yes") } }, rules: [{ match: "x", generator: "g" }] };`);
+  const one = await loaded(file);
+  const pid = Number(await one.text("/x"));
+  expect(isAlive(pid)).toBe(true);
+  await eventually("it is logged", () => one.log.includes("printed"));
+  await one[Symbol.asyncDispose]();
+  await eventually("the process is gone", () => !isAlive(pid));
+  expect(readFileSync(mark, "utf8")).toBe("yes");
+});
+
+test("a program: sizes, statuses, environment and input", async () => {
+  const file = sandbox.at("exec.config.json");
+  const rule = (match: string, options: object) => ({ match, generator: "exec", options });
+  const sh = (script: string, more: object = {}) => ({ command: ["sh", "-c", script], ...more });
+  writeFileSync(
+    file,
+    JSON.stringify({
+      rules: [
+        rule("env", sh("env | sort", { env: ["GIVEN"] })),
+        rule("big", sh("head -c 100000 /dev/zero", { maxBytes: 99_999 })),
+        rule("endless", sh("yes", { maxBytes: 1000 })),
+        rule("none", { command: ["./not-there"] }),
+        rule("66", sh("exit 66")),
+        rule("9", sh("kill -9 $$")),
+        rule("closes", sh("exec 0<&-; echo fine")),
+        rule("leaves", sh("sleep 876543 & echo fine")),
+        rule("in/{a}", { ...sh("cat"), list: ["printf", "in\\n"], input: { b: 2 } }),
+      ],
+    }),
+  );
+  await using one = await loaded(file, { GIVEN: "yes", SECRET: "no", OPENAI_API_KEY: "no" });
+  const env = await one.text("/env");
+  expect(env).toContain("GIVEN=yes");
+  expect(env).not.toContain("no");
+  const outcomes = await Promise.all(
+    ["big", "endless", "none", "66", "9", "closes", "leaves"].map((name) => one.text(`/${name}`).catch(errno)),
+  );
+  expect(outcomes).toEqual(["EFBIG", "EFBIG", "EIO", "ENOENT", "EIO", "fine\n", "fine\n"]);
+  expect(JSON.parse(await one.text("/in/1"))).toMatchObject({ path: "/in/1", params: { a: "1" }, options: { b: 2 } });
+  expect(await one.list("/in", "exec")).toEqual(["in"]);
+  const left = () => Bun.spawnSync({ cmd: ["pgrep", "-f", "sleep 876543"] }).stdout.toString();
+  await eventually("nothing is left running", () => left() === "");
+}, 20_000);
+
+test("templates: variables, errors with file and line, and no way around the limits", async () => {
+  const file = sandbox.at("template.config.json");
+  writeFileSync(sandbox.at("t.liquid"), "a\nb {{ vars.x | minus: }}\n{% if %}\n");
+  writeFileSync(
+    file,
+    JSON.stringify({
+      rules: [
+        {
+          match: "v/{id}",
+          generator: "template",
+          options: {
+            text: "{{ params.id }} {{ vars.x }} {{ env.NAME }} {{ env.HOME }}|",
+            vars: { x: 1 },
+            env: ["NAME"],
+          },
+        },
+        { match: "t", generator: "template", options: { template: "./t.liquid" } },
+        { match: "loop", generator: "template", options: { text: "{% for a in (1..100000000000) %}x{% endfor %}" } },
+        { match: "gone", generator: "template", options: { text: "{% include '/nowhere' %}" } },
+        {
+          match: "data",
+          generator: "template",
+          options: {
+            text: "{% assign d = '/d.json' | read | parse_json %}{{ d.list[1] }}{% for e in tree %} {{ e.path }}{% endfor %}",
+          },
+        },
+      ],
+    }),
+  );
+  await using one = await loaded(file, { NAME: "n", HOME: "/root" }, { "/d.json": '{"list":[1,22]}' });
+  expect(await one.text("/v/7")).toBe("7 1 n |");
+  expect(await one.text("/data")).toBe("22 /d.json");
+  const broken = await one.text("/t").catch((error: FsError) => error.message);
+  expect(broken).toMatch(/t\.liquid, line:3/);
+  expect(await one.text("/loop").catch(errno)).toBe("EIO");
+  expect(await one.text("/gone").catch(errno)).toBe("EIO");
+}, 30_000);
+
+test("helper processes do not outlive what started them", async () => {
+  const file = config(
+    `export default { generators: { g: { generate: () => { for (;;); } } }, rules: [{ match: "x", generator: "g" }] };`,
+  );
+  const child = Bun.spawn({
+    cmd: [
+      process.execPath,
+      "-e",
+      `import { loaded } from ${JSON.stringify(`${import.meta.dir}/../support/generators.ts`)};
+      const one = await loaded(${JSON.stringify(file)}); one.text("/x").catch(() => {}); setInterval(() => {}, 1000);`,
+    ],
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  const helpers = () =>
+    readdirSync("/proc").filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ")[1] === String(child.pid);
+      } catch {
+        return false;
+      }
+    });
+  await eventually("the helper runs", () => helpers().length > 0);
+  const [helper = "0"] = helpers();
+  await Bun.sleep(300);
+  child.kill("SIGKILL");
+  await child.exited;
+  await eventually("the helper is gone", () => !isAlive(Number(helper)));
+}, 20_000);

@@ -9,6 +9,9 @@ import type { ContentGenerator, GeneratorContext, ListContext, ListedEntry } fro
 import { type CallOptions, Helper, HelperDied, type HelperOptions, type Result } from "./helper/helper.ts";
 import type { Description, GeneratedHead, OwnGenerator, PlainContext, Question, Task } from "./helper/messages.ts";
 
+/** No file takes as long to be loaded, unless it hangs. */
+const LOADING_MS = 30_000;
+
 export class OwnCode implements AsyncDisposable {
   readonly #file: string;
   readonly #options: HelperOptions;
@@ -23,18 +26,9 @@ export class OwnCode implements AsyncDisposable {
 
   /** Runs the file. Rejects with what it threw. */
   async describe(): Promise<Description> {
-    const helper = new Helper(this.#options);
-    // No file takes half a minute to be loaded, unless it loops.
-    const stop = AbortSignal.timeout(30_000);
-    try {
-      const { value } = await helper.call({ task: "load", file: this.#file }, { signal: stop });
-      this.#helper = Promise.resolve(helper);
-      // The helper is this same program: the value is what `load` in helper/tasks.ts returns.
-      return value as Description;
-    } catch (error) {
-      helper.kill("its file cannot be loaded");
-      throw error;
-    }
+    const { helper, description } = await this.#load();
+    this.#helper = Promise.resolve(helper);
+    return description;
   }
 
   generator(name: string, about: OwnGenerator): ContentGenerator {
@@ -49,7 +43,7 @@ export class OwnCode implements AsyncDisposable {
         return { content: pieces, ...(metadata !== undefined && { metadata }) };
       },
       ...(about.validates && {
-        validate: async (options) => void (await this.#run({ task: "validate", generator: name, options }, origin, {})),
+        validate: (options) => this.#validate(name, options),
       }),
       ...(about.lists && {
         list: async (path, context) => {
@@ -95,20 +89,40 @@ export class OwnCode implements AsyncDisposable {
 
   /** The helper with the file loaded: another one if the last is gone. */
   async #ready(): Promise<Helper> {
+    const known = this.#helper;
+    const helper = await known?.catch(() => undefined);
     if (this.#disposed) throw new FsError("ECANCELED", "the generators are disposed of");
-    const helper = await this.#helper?.catch(() => undefined);
     if (helper?.alive === true) return helper;
-    const fresh = this.#helper;
-    const current = await fresh?.catch(() => undefined);
-    if (current?.alive === true) return current;
-    this.#helper = this.#start();
+    // Whoever comes first starts another, and the others wait for the same one.
+    const next = this.#helper === known ? undefined : this.#helper;
+    this.#helper = next ?? this.#load().then((loaded) => loaded.helper);
     return this.#helper;
   }
 
-  async #start(): Promise<Helper> {
+  async #load(): Promise<{ readonly helper: Helper; readonly description: Description }> {
     const helper = new Helper(this.#options);
-    await helper.call({ task: "load", file: this.#file }, { signal: AbortSignal.timeout(30_000) });
-    return helper;
+    const late = setTimeout(() => helper.kill(`${this.#file} took longer than ${LOADING_MS / 1000} s`), LOADING_MS);
+    try {
+      const { value } = await helper.call({ task: "load", file: this.#file });
+      // The helper is this same program: the value is what `load` in helper/tasks.ts returns.
+      return { helper, description: value as Description };
+    } catch (error) {
+      helper.kill("its file cannot be loaded");
+      throw error;
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  /** At start-up nobody else waits for anything, and one that hangs ends the process. */
+  async #validate(generator: string, options: Readonly<Record<string, unknown>>): Promise<void> {
+    const helper = await this.#ready();
+    const late = setTimeout(() => helper.kill(`validate took longer than ${LOADING_MS / 1000} s`), LOADING_MS);
+    try {
+      await helper.call({ task: "validate", generator, options });
+    } finally {
+      clearTimeout(late);
+    }
   }
 }
 

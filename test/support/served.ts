@@ -30,6 +30,8 @@ export interface ServedOptions {
   readonly inodes?: number;
   readonly control?: (mount: Mount, answers: Answers) => ControlFiles;
   readonly debug?: boolean;
+  /** Whether generators list directories. */
+  readonly listing?: boolean;
 }
 
 /** The time tests go by: stands still until it is set. */
@@ -69,6 +71,7 @@ export class ServedTree implements Disposable {
         tree: this.tree,
         post: (message) => this.posted.push(message),
         ...(options.control === undefined ? {} : { control: options.control }),
+        ...(options.listing === undefined ? {} : { listing: options.listing }),
       },
       () => this.kernel.session,
     );

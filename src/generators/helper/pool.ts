@@ -54,10 +54,11 @@ export class HelperPool implements AsyncDisposable {
       signal.throwIfAborted();
     }
     if (this.#disposed) throw new FsError("ECANCELED", "the generators are disposed of");
+    let helper = this.#idle.pop();
+    while (helper !== undefined && !helper.alive) helper = this.#idle.pop();
+    helper ??= new Helper(this.#options);
     this.#busy += 1;
-    for (let helper = this.#idle.pop(); helper !== undefined; helper = this.#idle.pop())
-      if (helper.alive) return helper;
-    return new Helper(this.#options);
+    return helper;
   }
 
   #give(helper: Helper): void {

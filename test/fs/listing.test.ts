@@ -1,0 +1,154 @@
+/** Directories that a generator lists: who waits, what appears, what goes and what stays. */
+import { expect, test } from "bun:test";
+import { FsError } from "../../src/errno.ts";
+import type { Listing } from "../../src/fs/port.ts";
+import type { Directory } from "../../src/tree/directory.ts";
+import { setXattr } from "../../src/tree/xattrs.ts";
+import { type ServedTree, served } from "../support/served.ts";
+
+function listed(refresh?: string): { fs: ServedTree; directory: Directory } {
+  const fs = served({ listing: true });
+  const directory = fs.directory("/d");
+  setXattr(directory, "user.llmfs.generator", Buffer.from("shop"));
+  if (refresh !== undefined) setXattr(directory, "user.llmfs.refresh", Buffer.from(refresh));
+  return { fs, directory };
+}
+
+function requests(fs: ServedTree) {
+  return fs.posted.flatMap((message) => (message.type === "list" ? [message.request] : []));
+}
+
+/** The generator's answer to the last request. */
+function answer(fs: ServedTree, paths: readonly string[], refresh?: string): void {
+  const entries = paths.map((path) => ({
+    path: path.replace(/\/$/, ""),
+    type: path.endsWith("/") ? ("directory" as const) : ("file" as const),
+    generator: "shop",
+  }));
+  const listing: Listing = { entries, ...(refresh !== undefined && { refresh }) };
+  fs.mount.attempts.listed(requests(fs).at(-1)?.ticket ?? 0, listing);
+}
+
+function opendir(fs: ServedTree): number {
+  return fs.kernel.start("opendir", fs.node("/d"), {});
+}
+
+function names(fs: ServedTree): string[] {
+  return fs.ls("/d").filter((name) => !name.startsWith("."));
+}
+
+test("the first look waits until it is listed; its files are pending, and looking at them is free", () => {
+  const { fs } = listed();
+  using _ = fs;
+  const open = opendir(fs);
+  expect(fs.kernel.outcome(open)).toBeUndefined();
+  expect(requests(fs)).toEqual([expect.objectContaining({ path: "/d", generator: "shop" })]);
+  answer(fs, ["1.json", "2.json", "deep/er/3.json"]);
+  expect(fs.kernel.outcome(open)).toHaveProperty("value");
+  expect(names(fs).sort()).toEqual(["1.json", "2.json", "deep"]);
+  expect(fs.kernel.stat(fs.node("/d/deep/er/3.json")).size).toBeGreaterThan(0);
+  expect(fs.requests).toEqual([]);
+  expect(requests(fs)).toHaveLength(1);
+});
+
+test("a look-up waits too, and finds what is listed or nothing", () => {
+  const { fs } = listed();
+  using _ = fs;
+  const nodeid = fs.node("/d");
+  const there = fs.kernel.start("lookup", nodeid, { name: "1.json" });
+  const missing = fs.kernel.start("lookup", nodeid, { name: "9.json" });
+  expect(requests(fs)).toHaveLength(1);
+  answer(fs, ["1.json"]);
+  expect(fs.kernel.outcome(there)).toHaveProperty("value");
+  expect(fs.kernel.outcome(missing)).toEqual({ error: "ENOENT" });
+});
+
+test("content is asked of the generator by the path that was listed, wherever the file has gone", () => {
+  const { fs } = listed();
+  using _ = fs;
+  opendir(fs);
+  answer(fs, ["1.json"]);
+  fs.kernel.call("rename", fs.node("/d"), { name: "1.json", newdir: 1, newname: "moved" });
+  fs.kernel.start("open", fs.node("/moved"), { flags: 0 });
+  expect(fs.requests[0]).toMatchObject({ path: "/moved", generator: "shop" });
+  expect(fs.requests[0]?.file.xattrs.get("user.llmfs.origin")).toBe("/d/1.json");
+});
+
+test("listed anew, what is no more goes, what the user made stays", () => {
+  const { fs } = listed("always");
+  using _ = fs;
+  opendir(fs);
+  answer(fs, ["1.json", "2.json", "3.json", "sub/4.json"], "always");
+  fs.file("/d/own.txt", "mine");
+  const file = fs.open("/d/2.json", 1 | 0o1000);
+  fs.write(file, "mine too");
+  fs.kernel.release(file.nodeid, file.fh);
+  const open = opendir(fs);
+  expect(fs.kernel.outcome(open)).toBeUndefined();
+  answer(fs, ["3.json", "5.json"], "always");
+  expect([...fs.tree.walk()].map(({ path }) => path).sort()).toEqual([
+    "/",
+    "/d",
+    "/d/2.json",
+    "/d/3.json",
+    "/d/5.json",
+    "/d/own.txt",
+  ]);
+});
+
+test("a name that is there is found at once, one that is not is looked for anew", () => {
+  const { fs } = listed("always");
+  using _ = fs;
+  opendir(fs);
+  answer(fs, ["1.json"], "always");
+  fs.node("/d/1.json");
+  expect(requests(fs)).toHaveLength(1);
+  const later = fs.kernel.start("lookup", fs.node("/d"), { name: "2.json" });
+  expect(requests(fs)).toHaveLength(2);
+  answer(fs, ["1.json", "2.json"], "always");
+  expect(fs.kernel.outcome(later)).toHaveProperty("value");
+});
+
+test("a listing that fails fails the look, and is tried again", () => {
+  const { fs } = listed();
+  using _ = fs;
+  const first = opendir(fs);
+  fs.mount.attempts.failed(requests(fs)[0]?.ticket ?? 0, new FsError("EHOSTUNREACH"));
+  expect(fs.kernel.outcome(first)).toEqual({ error: "EHOSTUNREACH" });
+  const second = opendir(fs);
+  answer(fs, ["a"]);
+  expect(fs.kernel.outcome(second)).toHaveProperty("value");
+});
+
+test("a look that is interrupted calls the listing off", () => {
+  const { fs } = listed();
+  using _ = fs;
+  const open = opendir(fs);
+  fs.kernel.interrupt(open);
+  expect(fs.kernel.outcome(open)).toEqual({ error: "EINTR" });
+  expect(fs.cancelled).toHaveLength(1);
+});
+
+test("a generator that lists the directory it is listing is refused", () => {
+  const { fs, directory } = listed();
+  using _ = fs;
+  opendir(fs);
+  expect(() =>
+    fs.answers.list(
+      "/d",
+      directory.ino,
+      () => {},
+      () => {},
+    ),
+  ).toThrow("made from each other");
+  answer(fs, []);
+});
+
+test("an ordinary directory is not asked about, and its listing may be kept", () => {
+  const { fs } = listed();
+  using _ = fs;
+  fs.file("/plain/a", "x");
+  const reply = fs.kernel.call("opendir", fs.node("/plain"), {});
+  expect(reply.open_flags).toBeGreaterThan(0);
+  expect(requests(fs)).toEqual([]);
+});

@@ -25,6 +25,8 @@ export interface Config extends ModelConfig {
   readonly inodes: number | undefined;
   readonly readOnly: boolean;
   readonly warm: boolean;
+  /** Seconds since 1970, for what is made rather than written. */
+  readonly epoch: number | undefined;
   readonly allowOther: boolean;
   readonly save: string | undefined;
   readonly saveEveryMs: number | undefined;
@@ -60,6 +62,7 @@ export function readConfig(args: ConfigArgs, environment: Environment = process.
     inodes: optional(args.inodes, (text) => count("--inodes", text, 1)),
     readOnly: args.readOnly ?? false,
     warm: args.warm ?? false,
+    epoch: optional(variable("SOURCE_DATE_EPOCH"), (text) => count("SOURCE_DATE_EPOCH", text, 0)),
     allowOther: args.allowOther ?? false,
     save: optional(args.save, (text) => absolute("--save", text)),
     saveEveryMs: optional(args.saveEvery, (text) => duration("--save-every", text)),

@@ -56,6 +56,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       ...(sources === undefined ? {} : { list: sources.list, plants: sources.plants }),
       log: (level, tag, text) => log.write(level, tag, text),
       debug: config.debug,
+      ...(config.epoch === undefined ? {} : { epoch: config.epoch }),
     });
     if (signal.aborted) {
       await filesystem[Symbol.asyncDispose]();

@@ -1,5 +1,6 @@
 /** Making contents ahead, as a person sees it: a bar while it goes on, a sum and the failures at the end. */
 import type { MountedFilesystem } from "../fs/filesystem.ts";
+import type { PendingFile } from "../fs/port.ts";
 import type { Usage } from "../generate/tally.ts";
 import type { Warmed, WarmFile } from "../generate/warm.ts";
 import { CONCURRENCY } from "./about.ts";
@@ -35,6 +36,8 @@ export interface Warming {
 
 const BAR = 16;
 const TICK_MS = 200;
+/** Fewer files are soon done. */
+const LONG = 50;
 
 /** Says what goes on and what failed; does not reject. */
 export async function warming(options: WarmingOptions): Promise<Warming> {
@@ -56,7 +59,7 @@ export async function warming(options: WarmingOptions): Promise<Warming> {
         state = now;
         const tenths = Math.floor(((now.done + now.failed.length) * 10) / now.total);
         // Where nothing is redrawn, ten lines say as much.
-        if (!isTerminal() && tenths > told && tenths < 10) progress.print(bar(sum()));
+        if (!isTerminal() && tenths > told && tenths < 10 && now.total >= LONG) progress.print(bar(sum()));
         told = tenths;
       },
     });
@@ -81,6 +84,7 @@ export async function warmMount(
     signal,
     progress,
     usage: () => generation.usage,
+    reasons: async () => reasonsOf(await filesystem.pending()),
   });
 }
 
@@ -89,6 +93,11 @@ export interface WarmMountOptions {
   readonly generation: Generation;
   readonly progress: Progress;
   readonly signal: AbortSignal;
+}
+
+/** Why files failed, by path. */
+export function reasonsOf(files: readonly PendingFile[]): ReadonlyMap<string, string> {
+  return new Map(files.flatMap(({ path, error }) => (error === undefined ? [] : [[path, error]])));
 }
 
 /** The lines for the end: the sum first, then each failure. */

@@ -48,6 +48,8 @@ export interface FilesystemOptions {
   /** Files and directories that are there from the start, besides those of the snapshot. */
   readonly plants?: readonly Plant[];
   readonly log: (level: LogLevel, tag: string, text: string) => void;
+  /** The time, in seconds since 1970, of what the snapshot and generators make; absent: the time it is. */
+  readonly epoch?: number;
   /** Log every request of the kernel. */
   readonly debug?: boolean;
   /** Lets the kernel read and write large files by itself, where it can. Default: true. */
@@ -123,6 +125,7 @@ class Link {
       ...(options.inodes === undefined ? {} : { inodes: options.inodes }),
       ...(options.from === undefined ? {} : { from: options.from }),
       ...(options.claimedSize === undefined ? {} : { claimedSize: options.claimedSize }),
+      ...(options.epoch === undefined ? {} : { epoch: options.epoch }),
       ...(options.plants === undefined ? {} : { plants: options.plants }),
     };
     this.#worker = new Worker(new URL("./thread.ts", import.meta.url), { workerData, transferList: [port2] });

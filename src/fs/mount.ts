@@ -1,7 +1,7 @@
 /** What the operations of one mount share. */
 import type { Session } from "../fuse/session.ts";
 import type { RegularFile } from "../tree/file.ts";
-import type { Inode } from "../tree/inode.ts";
+import type { Clock, Inode } from "../tree/inode.ts";
 import type { Tree } from "../tree/tree.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Control } from "./control.ts";
@@ -24,6 +24,8 @@ export interface Mount {
   readonly listings: Listings;
   readonly control: Control;
   readonly passthrough: Passthrough;
+  /** The time of what generators make. */
+  readonly made: Clock;
   /** What a file without content claims as its size, in bytes. */
   readonly claimedSize: number;
   /** The conversation with the kernel. It exists once the operations do. */

@@ -2,6 +2,7 @@
 import * as abi from "../fuse/abi.ts";
 import type { Filesystem } from "../fuse/ops.ts";
 import type { Session } from "../fuse/session.ts";
+import type { Clock } from "../tree/inode.ts";
 import type { Tree } from "../tree/tree.ts";
 import { Answers } from "./answers.ts";
 import { Attempts } from "./attempts.ts";
@@ -36,6 +37,8 @@ export interface ServedOptions {
   /** What `.llmfs` holds; absent: no control surface. */
   readonly control?: (mount: Mount, answers: Answers) => ControlFiles;
   readonly claimedSize?: number;
+  /** The time of what generators make; default the tree's. */
+  readonly made?: Clock;
   /** Whether generators list directories. */
   readonly listing?: boolean;
 }
@@ -60,6 +63,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
       return control;
     },
     claimedSize: options.claimedSize ?? CLAIMED_SIZE,
+    made: options.made ?? tree.clock,
     session,
     beforeChange(file, offset, length) {
       answers.beforeChange(file, offset, length);

@@ -89,7 +89,7 @@ export class Pending {
     for (const problem of keepMetadata(file, content)) {
       this.#post({ type: "log", level: "warn", tag: "fs", text: `attempt ${attempt.ticket}: ${problem}` });
     }
-    file.touchMtime(mount.tree.clock);
+    file.touchMtime(mount.made);
     mount.refresh.made(file);
     mount.store(file);
     this.#end(attempt, (waiter) => waiter.done());

@@ -138,6 +138,7 @@ export interface WorkerOptions {
   readonly inodes?: number;
   readonly from?: { readonly file: string } | { readonly text: Uint8Array };
   readonly claimedSize?: number;
+  readonly epoch?: number;
   readonly plants?: readonly Plant[];
 }
 

@@ -12,6 +12,7 @@ import { OPS } from "../fuse/ops.ts";
 import { Session } from "../fuse/session.ts";
 import * as libc from "../libc.ts";
 import { loadSnapshot } from "../snapshot/load.ts";
+import type { Clock } from "../tree/inode.ts";
 import { Space } from "../tree/space.ts";
 import { PAGE, type Stores, tmpfsFiles } from "../tree/store.ts";
 import { Tree } from "../tree/tree.ts";
@@ -36,7 +37,10 @@ class FilesystemThread {
       ...(options.inodes === undefined ? {} : { inodes: options.inodes }),
       ...storesFor(options.size),
     });
-    const tree = new Tree({ clock: libc.now, space, owner: options.owner });
+    const { epoch } = options;
+    const made: Clock = epoch === undefined ? libc.now : (take) => take(epoch, 0);
+    let clock = made;
+    const tree = new Tree({ clock: (take) => clock(take), space, owner: options.owner });
     if (options.from !== undefined) {
       loadSnapshot(tree, "file" in options.from ? options.from.file : options.from.text, {
         owner: options.owner,
@@ -45,9 +49,11 @@ class FilesystemThread {
     }
     const { plants = [] } = options;
     for (const problem of plant(tree, plants, options.owner)) this.#log("warn", "fs", problem);
+    clock = libc.now;
     this.#served = serveTree(
       {
         tree,
+        made,
         post: (message) => this.#post(message),
         control: (mount, answers) =>
           controlFiles(mount, answers, {

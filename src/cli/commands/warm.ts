@@ -10,7 +10,7 @@ import { mountedAt, pendingFiles } from "../mounted.ts";
 import { createProgress } from "../progress.ts";
 import { onSignals, signalStatus } from "../signals.ts";
 import { say, show } from "../terminal.ts";
-import { warming, warmingText } from "../warming.ts";
+import { reasonsOf, warming, warmingText } from "../warming.ts";
 
 /** More wait in the mount than it generates at a time, so that it never waits for us. */
 const AHEAD = 2;
@@ -53,7 +53,7 @@ export const warm = command({
       make: async (path) => {
         await using _handle = await open(Buffer.concat([Buffer.from(join(mountpoint, "/")), pathBytes(path.slice(1))]));
       },
-      reasons: () => new Map(pendingFiles(mountpoint).flatMap(({ path, error }) => (error ? [[path, error]] : []))),
+      reasons: () => reasonsOf(pendingFiles(mountpoint)),
     });
     if (args.json) show(`${JSON.stringify(result, null, 2)}\n`);
     for (const line of warmingText(result, signal !== undefined)) say(line);

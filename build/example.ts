@@ -1,0 +1,57 @@
+/**
+ * Writes examples/harbour/recordings anew: the same answers, under the keys of what is asked for them today.
+ *
+ *   bun build/example.ts
+ *
+ * Run it after a change to the instructions or to what is sent for a file; a test says when that was forgotten.
+ */
+import { join } from "node:path";
+import { stillTree } from "../src/fs/still.ts";
+import { createForesight } from "../src/generate/foresight.ts";
+import { folderStore } from "../src/recording/folder.ts";
+import { requestKey } from "../src/recording/key.ts";
+import { memoryStore } from "../src/recording/memory.ts";
+import type { Recording } from "../src/recording/recording.ts";
+
+export const EXAMPLE = join(import.meta.dir, "../examples/harbour");
+export const EXAMPLE_MODEL = "demo";
+
+/** The recordings as they should be, from the answers of those that are there; `answers` adds to them, by label. */
+export async function exampleRecordings(
+  answers: ReadonlyMap<string, string> = new Map(),
+): Promise<readonly Recording[]> {
+  const tree = stillTree(join(EXAMPLE, "harbour.json"));
+  const texts = new Map(answers);
+  for (const { label, answer } of await folderStore(join(EXAMPLE, "recordings")).list()) {
+    if (!texts.has(label)) texts.set(label, answer.text);
+  }
+  const store = memoryStore("the example");
+  // Each round foresees what depends only on files that are recorded by then.
+  for (let left = tree.files.length; left > 0; left--) {
+    const foresight = createForesight({ tree, request: tree.request, modelName: EXAMPLE_MODEL, store });
+    for (const { path, state } of tree.files) {
+      if (state === "static") continue;
+      const { asks } = await foresight.foresee(path);
+      const text = texts.get(path);
+      if (asks === undefined || text === undefined) throw new Error(`examples/harbour has no answer for ${path}`);
+      if (!asks.exact || asks.recording !== undefined) continue;
+      const answer = { text, model: EXAMPLE_MODEL };
+      await store.put({ key: requestKey(asks.request), label: path, request: asks.request, answer });
+    }
+  }
+  return store.list();
+}
+
+if (import.meta.main) {
+  const [from] = process.argv.slice(2);
+  const answers = new Map<string, string>();
+  if (from !== undefined) {
+    for (const path of new Bun.Glob("**").scanSync(from))
+      answers.set(`/${path}`, await Bun.file(join(from, path)).text());
+  }
+  const made = await exampleRecordings(answers);
+  const folder = folderStore(join(EXAMPLE, "recordings"));
+  for (const { key } of await folder.list()) await folder.remove?.(key);
+  for (const recording of made) await folder.put(recording);
+  console.error(`wrote ${made.length} recordings`);
+}

@@ -1,0 +1,108 @@
+/** The committed example, from its recordings alone: the same tree on every machine. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { EXAMPLE, EXAMPLE_MODEL, exampleRecordings } from "../../build/example.ts";
+import { folderStore } from "../../src/recording/folder.ts";
+import { describeMounted, IS_ROOT } from "../support/mounted.ts";
+import { programs, testWith } from "../support/needs.ts";
+import { BINARY, type Finished, finished, Sandbox } from "../support/program.ts";
+import { Random } from "../support/random.ts";
+
+setDefaultTimeout(60_000);
+
+const isolated = testWith(IS_ROOT ? programs("unshare", "tar", "sha256sum", "diff") : "root, for unshare -n");
+const FLAGS = ["--mode", "replay", "--model", EXAMPLE_MODEL];
+const EPOCH = "1767225600";
+
+/** Another machine: no network, another name, another home, another time zone, another place of the mount. */
+async function machine(sandbox: Sandbox, name: string, args: readonly string[], script: string): Promise<Finished> {
+  const home = sandbox.directory(name);
+  const child = Bun.spawn({
+    cmd: [
+      "unshare",
+      "--net",
+      "--uts",
+      "sh",
+      "-c",
+      `hostname ${name}; exec "$@"`,
+      "sh",
+      ...BINARY,
+      ...args,
+      "--",
+      "sh",
+      "-c",
+      script,
+    ],
+    cwd: home,
+    env: {
+      ...sandbox.environment({ HOME: home, TMPDIR: home, XDG_STATE_HOME: home, USER: name, LOGNAME: name, OUT: home }),
+      TZ: name === "one" ? "Asia/Tokyo" : "America/Lima",
+      LANG: name === "one" ? "C" : "de_DE.UTF-8",
+      SOURCE_DATE_EPOCH: EPOCH,
+    },
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  child.stdin.end();
+  return finished(child);
+}
+
+/** Reads the files in an order of the seed's, one by one or all at once; then keeps the tree, and prints its sum. */
+function keep(seed: number): string {
+  const random = new Random(seed);
+  const files = ["README.md", "berths.csv", "docs/berthing.md", "src/berths.py", "src/test_berths.py"];
+  const order = files.map((path) => ({ path, at: random.next() })).sort((a, b) => a.at - b.at);
+  const read = order.map(({ path }) => `cat ${path} > /dev/null ${seed % 2 === 0 ? "&" : ""}`).join("\n");
+  return `set -e; ${read}\nwait\ncp -a . "$OUT/tree"; tar --sort=name -c . | sha256sum`;
+}
+
+describeMounted("the example, replayed", () => {
+  isolated("gives one tree and one sum on two machines without a network, in any order of reading", async () => {
+    using sandbox = new Sandbox();
+    const args = [
+      "run",
+      ...FLAGS,
+      "--from",
+      join(EXAMPLE, "harbour.json"),
+      "--recordings",
+      join(EXAMPLE, "recordings"),
+    ];
+    const sums = new Set<string>();
+    for (const [seed, name] of ["one", "two", "three", "four"].entries()) {
+      const { status, stdout, stderr } = await machine(sandbox, name, args, keep(seed));
+      expect([name, status, stderr]).toEqual([name, 0, ""]);
+      sums.add(stdout);
+    }
+    expect([...sums]).toEqual([expect.stringMatching(/^[0-9a-f]{64} {2}-\n$/)]);
+    for (const name of ["two", "three", "four"]) {
+      const { exitCode, stdout } = Bun.spawnSync(["diff", "-r", sandbox.at("one/tree"), sandbox.at(`${name}/tree`)]);
+      expect([exitCode, stdout.toString()]).toEqual([0, ""]);
+    }
+    expect(readFileSync(sandbox.at("one/tree/berths.csv"), "utf8")).toContain("C1,40,6.0,no\n");
+  });
+
+  isolated("with a changed prompt fails for exactly the files it reaches, naming the first difference", async () => {
+    using sandbox = new Sandbox();
+    cpSync(EXAMPLE, sandbox.at("harbour"), { recursive: true });
+    const file = sandbox.at("harbour/harbour.json");
+    writeFileSync(file, readFileSync(file, "utf8").replace("in at most fifteen lines", "in rhymes"));
+    const args = ["run", ...FLAGS, "--from", file, "--recordings", sandbox.at("harbour/recordings")];
+    const script =
+      "for f in README.md berths.csv docs/*.md src/*.py; do cat $f > /dev/null 2>&1 || echo $f; done; getfattr --only-values -n user.llmfs.error docs/berthing.md";
+    const { stdout } = await machine(sandbox, "one", args, script);
+    const [failed, reason] = stdout.split("\n");
+    expect(failed).toBe("docs/berthing.md");
+    expect(reason).toContain("no recording for /docs/berthing.md");
+    expect(reason).toMatch(
+      /the prompt differs at line \d+: recorded "Write for skippers, in at most fifteen lines\.", asked "Write for skippers, in rhymes\."/,
+    );
+    const warm = await machine(sandbox, "two", [...args, "--warm"], "echo begun");
+    expect([warm.status, warm.stdout]).toEqual([90, ""]);
+    expect(warm.stderr).toContain("4 of 5 files generated");
+    expect(warm.stderr).toContain("failed: /docs/berthing.md: EIO: no recording for /docs/berthing.md");
+  });
+});
+
+test("the example's recordings are what is asked for today: run build/example.ts when this fails", async () => {
+  expect(await folderStore(join(EXAMPLE, "recordings")).list()).toEqual([...(await exampleRecordings())]);
+});

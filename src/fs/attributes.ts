@@ -195,7 +195,10 @@ export function attributeOperations(mount: Mount) {
       // chown(2) with neither owner nor group says nothing at all, and yet clears these bits.
       const chown = (valid & (abi.FATTR_UID | abi.FATTR_GID)) !== 0 || valid === 0;
       if ((chown || (valid & abi.FATTR_KILL_SUIDGID) !== 0) && (valid & abi.FATTR_MODE) === 0) {
+        const before = inode.mode;
         dropSetId(inode, header);
+        // tmpfs marks the ctime for this alone only where a list follows (fs/posix_acl.c:posix_acl_chmod).
+        if (inode.mode !== before && followMode(inode)) inode.touchCtime(tree.clock);
       }
       if (chown || (valid & abi.FATTR_SIZE) !== 0) dropCapabilities(inode);
       if ((valid & abi.FATTR_UID) !== 0) inode.uid = request.uid;

@@ -53,10 +53,12 @@ export function removeAcl(inode: Inode, name: string): boolean {
   return true;
 }
 
-/** The mode's permission bits were set: the list follows (posix_acl_chmod). */
-export function followMode(inode: Inode): void {
+/** The mode's permission bits were set: the list follows (posix_acl_chmod). False if there is none. */
+export function followMode(inode: Inode): boolean {
   const acl = inode.xattrs?.get(ACL_ACCESS);
-  if (acl !== undefined) keep(inode, ACL_ACCESS, withMode(acl, inode.mode));
+  if (acl === undefined) return false;
+  keep(inode, ACL_ACCESS, withMode(acl, inode.mode));
+  return true;
 }
 
 /**

@@ -462,6 +462,18 @@ posix("truncate", (fact) => {
     lstat x mode => 6777
     @1000:1000 truncate x 4
     lstat x mode => 0777
+    truncate x 0
+    chmod x 06777
+    mark x
+    @1000:1000 truncate x 0
+    changed x => ---
+    lstat x mode => 0777
+    setacl x a u::rwx,u:1000:rwx,g::rwx,m::rwx,o::rwx
+    chmod x 06777
+    mark x
+    @1000:1000 truncate x 0
+    changed x => --c
+    lstat x mode => 0777
     chmod x 06777
     @1000:1000 open x O_WRONLY|O_TRUNC
     lstat x mode => 0777

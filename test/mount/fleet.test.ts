@@ -1,0 +1,68 @@
+/** Two mounts that share one store of recordings. */
+import { expect, setDefaultTimeout } from "bun:test";
+import { contentOf, describeMounted, type Mounted, mounted, pathOf, processesOf } from "../support/mounted.ts";
+import { programs, testWith } from "../support/needs.ts";
+import { BINARY, finished } from "../support/program.ts";
+import { redisServer } from "../support/servers.ts";
+
+setDefaultTimeout(120_000);
+
+const withRedis = testWith(programs("redis-server"));
+
+/** A second mount of the same tree, asking the same server; it goes with the first one's sandbox. */
+async function second(
+  m: Mounted,
+  args: readonly string[],
+): Promise<{ dir: string; cat(path: string): Promise<string> }> {
+  const dir = m.sandbox.directory("second");
+  const flags = ["--from", "from.json", ...m.modelArgs(), ...args];
+  const { status, stderr } = await m.sandbox.llmfs(["mount", dir, ...flags], { program: BINARY });
+  if (status !== 0) throw new Error(stderr);
+  return {
+    dir,
+    cat: async (path) => {
+      const child = m.start(`cat '${dir}/${path}'`);
+      const { stdout, stderr, status } = await finished(child);
+      return status === 0 ? stdout : stderr;
+    },
+  };
+}
+
+describeMounted("two mounts that share a Redis", () => {
+  withRedis("make each call once, and both have the answers", async () => {
+    await using redis = await redisServer();
+    const pending = Array.from({ length: 12 }, (_, index) => `${index}.txt`);
+    const args = ["--recordings", redis.url, "--concurrency", "12"];
+    await using m = await mounted({
+      pending,
+      args,
+      answer: async (path) => {
+        await Bun.sleep(100);
+        return { stream: contentOf(path) };
+      },
+    });
+    const other = await second(m, args);
+    const texts = await Promise.all(pending.flatMap((path) => [m.out(`cat ${path}`), other.cat(path)]));
+    expect(texts).toEqual(pending.flatMap((path) => [contentOf(path), contentOf(path)]));
+    expect(m.server.requests.map(pathOf).sort()).toEqual([...pending].sort());
+  });
+
+  withRedis("do so also when one is killed in the middle of a call: the other asks then, once", async () => {
+    await using redis = await redisServer();
+    const args = ["--recordings", redis.url];
+    let asked = 0;
+    await using m = await mounted({
+      pending: ["a.txt"],
+      args,
+      answer: (path) => (++asked === 1 ? { hang: true } : { stream: contentOf(path) }),
+    });
+    const other = await second(m, args);
+    const lost = m.sh("cat a.txt");
+    await m.server.request(0);
+    const survivor = other.cat("a.txt");
+    for (const pid of processesOf(m.dir, "--daemon")) process.kill(pid, "SIGKILL");
+    expect((await lost).status).not.toBe(0);
+    expect(await survivor).toBe(contentOf("a.txt"));
+    expect(m.server.requests).toHaveLength(2);
+  });
+});

@@ -27,14 +27,14 @@ export async function readAnswer(
   limit: number,
 ): Promise<ChatAnswer> {
   const answer = new Collected(party, onText);
-  const decoder = new TextDecoder();
+  const decode = decoder(party);
   let document: string | undefined;
   let started = false;
   let length = 0;
   const events = createParser({ onEvent: (event) => answer.event(event.data), maxBufferSize: limit });
   for await (const chunk of bytesOf(response, party, answer)) {
     heard();
-    let piece = decoder.decode(chunk, { stream: true });
+    let piece = decode(chunk);
     length += piece.length;
     if (length > limit) throw notTheProtocol(`sent more than ${limit} characters`, party);
     if (!started) {
@@ -50,8 +50,20 @@ export async function readAnswer(
   }
   // Some servers end the last event without its empty line.
   if (document === undefined && !answer.whole) events.feed("\n\n");
-  if (document !== undefined) answer.document(document + decoder.decode());
+  if (document !== undefined) answer.document(document + decode());
   return answer.finish();
+}
+
+/** Bytes that are no UTF-8 are no answer: put in as replacement characters, they would go unnoticed in a file. */
+function decoder(party: Party): (chunk?: Uint8Array) => string {
+  const strict = new TextDecoder("utf-8", { fatal: true });
+  return (chunk) => {
+    try {
+      return chunk === undefined ? strict.decode() : strict.decode(chunk, { stream: true });
+    } catch {
+      throw notTheProtocol("sent bytes that are not UTF-8", party);
+    }
+  };
 }
 
 async function* bytesOf(response: Response, party: Party, answer: Collected): AsyncGenerator<Uint8Array> {

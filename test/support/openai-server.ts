@@ -34,7 +34,7 @@ export type Behaviour =
   | { readonly whole: string; readonly finish?: string; readonly refusal?: string }
   | { readonly status: number; readonly body?: unknown; readonly headers?: Readonly<Record<string, string>> }
   /** Anything at all, byte for byte. */
-  | { readonly raw: string; readonly contentType?: string; readonly hang?: boolean }
+  | { readonly raw: string | Uint8Array; readonly contentType?: string; readonly hang?: boolean }
   /** Accepts the request and never answers. */
   | { readonly hang: true }
   /** Drops the connection without an answer. */

@@ -1,0 +1,16 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { DOCUMENT, document, FAULTS, outcomeOf } from "./faults.ts";
+
+setDefaultTimeout(60_000);
+
+describe("a server that fails for ever", () => {
+  for (const fault of FAULTS) {
+    test(fault.name, async () => {
+      expect(await outcomeOf(fault)).toEqual(fault.expect);
+    });
+  }
+});
+
+test("docs/faults.md says the same (bun test/llm/faults.ts --write writes it anew)", async () => {
+  expect(await Bun.file(DOCUMENT).text()).toBe(document(FAULTS.map((fault) => [fault, fault.expect])));
+});

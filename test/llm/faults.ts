@@ -1,0 +1,240 @@
+/**
+ * What can go wrong with a server, and what comes of it: run by faults.test.ts, and told by docs/faults.md.
+ *
+ *   bun test/llm/faults.ts --write      writes docs/faults.md from what happens
+ */
+import { isErrnoName } from "../../src/errno.ts";
+import { createEngine } from "../../src/generate/engine.ts";
+import { generateStructure } from "../../src/generate/structure.ts";
+import { LlmError } from "../../src/llm/llm.ts";
+import { openaiModel } from "../../src/llm/openai.ts";
+import { DEFAULT_RETRIES } from "../../src/llm/retry.ts";
+import { memoryStore } from "../../src/recording/memory.ts";
+import { recordedModel } from "../../src/recording/recording.ts";
+import { type Behaviour, openaiServer } from "../support/openai-server.ts";
+import { freePort } from "../support/servers.ts";
+import { treePort } from "../support/tree-port.ts";
+
+export interface Fault {
+  readonly name: string;
+  /** What the server does, over and over. */
+  readonly server: Behaviour;
+  /** Instead of the server's own address. */
+  readonly baseUrl?: (port: number) => string;
+  /** What is asked for: a file unless it is a layout. */
+  readonly layout?: true;
+  readonly expect: Outcome;
+}
+
+export interface Outcome {
+  /** What the reader gets: an errno, or a content in words. For a layout: a tree, or the kind of failure. */
+  readonly gets: string;
+  /** Requests until that was clear. */
+  readonly asked: number;
+  /** Whether an answer is kept in the recordings. */
+  readonly kept: boolean;
+}
+
+const ALWAYS = DEFAULT_RETRIES.attempts;
+const event = (content: string) => `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content } }] })}\n\n`;
+const message = (text: string) => ({ error: { message: text } });
+const invalid = Buffer.concat([Buffer.from('data: {"choices":[{"delta":{"content":"caf'), Buffer.from([0xe9])]);
+const TREE = JSON.stringify({
+  directories: [],
+  files: [{ path: "a", description: "x" }],
+  symlinks: [],
+  unfinished: [],
+});
+const fails = (gets: string, asked: number): Outcome => ({ gets, asked, kept: false });
+const works = (gets: string, asked = 1): Outcome => ({ gets, asked, kept: true });
+
+export const FAULTS: readonly Fault[] = [
+  {
+    name: "connection refused",
+    server: { hang: true },
+    baseUrl: () => `http://127.0.0.1:${freePort()}/v1`,
+    expect: fails("EHOSTUNREACH", 0),
+  },
+  {
+    name: "the server's name is not known (DNS)",
+    server: { hang: true },
+    baseUrl: () => "http://no-such-host.invalid/v1",
+    expect: fails("EHOSTUNREACH", 0),
+  },
+  {
+    name: "TLS fails",
+    server: { hang: true },
+    baseUrl: (port) => `https://127.0.0.1:${port}/v1`,
+    expect: fails("EHOSTUNREACH", 0),
+  },
+  { name: "401, a wrong key", server: { status: 401 }, expect: fails("EACCES", 1) },
+  { name: "403, a key that may not", server: { status: 403 }, expect: fails("EACCES", 1) },
+  { name: "404, no such model", server: { status: 404, body: message("no such model") }, expect: fails("EIO", 1) },
+  { name: "408", server: { status: 408 }, expect: fails("EIO", ALWAYS) },
+  { name: "409", server: { status: 409 }, expect: fails("EIO", ALWAYS) },
+  { name: "429 without Retry-After", server: { status: 429 }, expect: fails("EBUSY", ALWAYS) },
+  {
+    name: "429 with a short Retry-After",
+    server: { status: 429, headers: { "retry-after-ms": "2" } },
+    expect: fails("EBUSY", ALWAYS),
+  },
+  {
+    name: "429 with a Retry-After of more than a minute",
+    server: { status: 429, headers: { "retry-after": "3600" } },
+    expect: fails("EBUSY", 1),
+  },
+  {
+    name: "429, the account is spent",
+    server: { status: 429, body: { error: { message: "pay", code: "insufficient_quota" } } },
+    expect: fails("EDQUOT", 1),
+  },
+  { name: "500", server: { status: 500 }, expect: fails("EIO", ALWAYS) },
+  { name: "502", server: { status: 502 }, expect: fails("EIO", ALWAYS) },
+  { name: "503", server: { status: 503 }, expect: fails("EIO", ALWAYS) },
+  { name: "no first byte in time", server: { hang: true }, expect: fails("ETIMEDOUT", 1) },
+  {
+    name: "a stall in the middle of the stream",
+    server: { stream: "half", after: "hang" },
+    expect: fails("ETIMEDOUT", 1),
+  },
+  {
+    name: "the connection is cut in the middle of the stream",
+    server: { stream: "half", after: "cut" },
+    expect: fails("EHOSTUNREACH", ALWAYS),
+  },
+  {
+    name: "the stream ends in the middle",
+    server: { stream: "half", finish: null, done: false },
+    expect: fails("EIO", ALWAYS),
+  },
+  { name: "cut by the length limit", server: { stream: "half", finish: "length" }, expect: fails("EIO", 1) },
+  {
+    name: "stopped by a content filter",
+    server: { stream: "half", finish: "content_filter" },
+    expect: fails("EIO", 1),
+  },
+  { name: "a refusal", server: { whole: "", refusal: "I will not" }, expect: fails("EIO", 1) },
+  { name: "an empty answer", server: { stream: "" }, expect: fails("EIO", 1) },
+  { name: "bytes that are not UTF-8", server: { raw: invalid }, expect: fails("EIO", ALWAYS) },
+  {
+    name: "an answer of 50 MB",
+    server: { stream: Array<string>(50).fill(`${"x".repeat(999_999)}\n`) },
+    expect: works("50000000 bytes, all of them"),
+  },
+  {
+    name: "an answer of 70 MB, more than the 64 MiB that are taken",
+    server: { stream: Array<string>(70).fill(`${"x".repeat(999_999)}\n`) },
+    expect: fails("EIO", ALWAYS),
+  },
+  { name: "a server that ignores `stream`", server: { whole: "text" }, expect: works("the content") },
+  {
+    name: "no usage is told",
+    server: { raw: `${event("text")}data: [DONE]\n\n` },
+    expect: works("the content"),
+  },
+  {
+    name: "a web page instead of an answer",
+    server: { raw: "<html>", contentType: "text/html" },
+    expect: fails("EIO", ALWAYS),
+  },
+  { name: "broken JSON in the stream", server: { raw: "data: {oops\n\n" }, expect: fails("EIO", ALWAYS) },
+  {
+    name: "layout: the schema is ignored, JSON in prose",
+    server: { stream: `Here it is:\n\`\`\`json\n${TREE}\n\`\`\`\nEnjoy!` },
+    layout: true,
+    expect: works("the tree"),
+  },
+  { name: "layout: not JSON at all", server: { stream: "Sorry, no." }, layout: true, expect: fails("unusable", 2) },
+  {
+    name: "layout: JSON of another shape",
+    server: { stream: '{"tree":[]}' },
+    layout: true,
+    expect: fails("unusable", 2),
+  },
+];
+
+const TIMEOUTS = { firstByteMs: 60_000, stallMs: 60_000, totalMs: 60_000 };
+/** Only where waiting in vain is the fault. */
+const IMPATIENT = { firstByteMs: 150, stallMs: 150, totalMs: 60_000 };
+
+/** What really comes of it, with the real client. */
+export async function outcomeOf({ server: behaviour, baseUrl, layout }: Fault): Promise<Outcome> {
+  await using server = await openaiServer([behaviour]);
+  const store = memoryStore("memory");
+  const waits =
+    typeof behaviour !== "function" && ("hang" in behaviour || ("after" in behaviour && behaviour.after === "hang"));
+  const client = openaiModel({
+    baseUrl: baseUrl?.(server.port) ?? server.baseUrl,
+    apiKey: "sk-of-the-tests",
+    retries: { ...DEFAULT_RETRIES, baseMs: 1, maxMs: 2 },
+    timeouts: waits && baseUrl === undefined ? IMPATIENT : TIMEOUTS,
+  });
+  const model = recordedModel(client, store, { mode: "auto" });
+  // The client has heard the first piece: now the connection may be cut.
+  const cutting = setInterval(() => server.heard(), 20);
+  const gets = await (layout === true ? laidOut(model) : read(model)).finally(() => clearInterval(cutting));
+  return { gets, asked: server.requests.length, kept: (await store.list()).length > 0 };
+}
+
+async function read(model: ReturnType<typeof recordedModel>): Promise<string> {
+  const tree = treePort({ "/a.txt": { pending: "a file" } });
+  const engine = createEngine({ model, modelName: "m", tree });
+  try {
+    const { bytes } = await engine.generate(tree.request("/a.txt"), new AbortController().signal);
+    return Buffer.from(bytes).toString() === "text\n" ? "the content" : `${bytes.length} bytes, all of them`;
+  } catch (error) {
+    return error instanceof Error && "code" in error && typeof error.code === "string" && isErrnoName(error.code)
+      ? error.code
+      : String(error);
+  }
+}
+
+async function laidOut(model: ReturnType<typeof recordedModel>): Promise<string> {
+  try {
+    const { entries } = await generateStructure({ prompt: "a tree", model, modelName: "m" });
+    return entries.map(({ path }) => path).join() === "/,/a" ? "the tree" : JSON.stringify(entries);
+  } catch (error) {
+    return error instanceof LlmError ? error.kind : String(error);
+  }
+}
+
+/** docs/faults.md, from these outcomes. */
+export function document(rows: readonly (readonly [Fault, Outcome])[]): string {
+  const line = ([{ name, baseUrl }, { gets, asked, kept }]: readonly [Fault, Outcome]) => {
+    const times = baseUrl !== undefined ? String(ALWAYS) : String(asked);
+    return `| ${name} | ${gets} | ${times} | ${kept ? "yes" : "no"} |`;
+  };
+  return `${HEAD}\n${rows.map(line).join("\n")}\n${TAIL}`;
+}
+
+const HEAD = `# When the server fails
+
+What comes of each fault if it goes on for ever: what a reader of the file gets, how often the server is asked, and
+whether an answer is kept in the recordings. This page is written by \`bun test/llm/faults.ts --write\` from what happens
+with the real client; \`test/llm/faults.test.ts\` compares the two.
+
+| fault | the reader gets | asked | recorded |
+|---|---|---|---|`;
+
+const TAIL = `
+- A fault that passes is not seen by the reader: whatever is asked more than once works as soon as one answer is whole.
+  Between attempts there are 0.5 s, doubled each time up to 20 s, or what Retry-After says.
+- Nothing of half an answer is ever in a file. The file is \`failed\`, \`user.llmfs.error\` has the reason in words, and the
+  next open tries again: at once the first time, then after 0.25 s, doubled each time up to 5 s.
+- No failure is recorded, and nothing that was recorded is lost by one.
+- A layout that cannot be used is sent back with what is wrong with it, once; then nothing is mounted
+  (\`unusable\`: exit status 87).
+- A deadline is not tried again: the reader has waited long enough. \`--timeout\` sets it.
+- The limits of a mount (\`--max-calls\`, \`--max-tokens\`, \`--max-usd\`) are EDQUOT; with \`--mode replay\` a request that is
+  not recorded is EIO, and names the first difference.
+`;
+
+export const DOCUMENT = new URL("../../docs/faults.md", import.meta.url).pathname;
+
+export async function outcomes(): Promise<readonly (readonly [Fault, Outcome])[]> {
+  const rows: (readonly [Fault, Outcome])[] = [];
+  for (const fault of FAULTS) rows.push([fault, await outcomeOf(fault)]);
+  return rows;
+}
+
+if (import.meta.main && process.argv[2] === "--write") await Bun.write(DOCUMENT, document(await outcomes()));

@@ -38,6 +38,8 @@
 #define SLOTS 64
 #define BAD ((char *)1)
 
+/* Of /proc/self/fd. */
+static int descriptors;
 static int fds[SLOTS];
 static struct { char *at; size_t length; } maps[SLOTS];
 static char out[1 << 20];
@@ -528,8 +530,8 @@ static void call(char **a, int n) {
   else if (IS("linkat", 3)) done(linkat(AT_FDCWD, a[0], AT_FDCWD, a[1], (int)flags(a[2])));
   else if (IS("linkfd", 2)) {
     char path[64];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", slot(a[0]));
-    done(linkat(AT_FDCWD, path, AT_FDCWD, a[1], AT_SYMLINK_FOLLOW));
+    snprintf(path, sizeof path, "%d", slot(a[0]));
+    done(linkat(descriptors, path, AT_FDCWD, a[1], AT_SYMLINK_FOLLOW));
   } else if (IS("rename", 2)) done(n > 2 ? renameat2(AT_FDCWD, a[0], AT_FDCWD, a[1], (unsigned)flags(a[2])) : rename(a[0], a[1]));
   else if (IS("unlink", 1)) done(unlink(a[0]));
   else if (IS("rmdir", 1)) done(rmdir(a[0]));
@@ -537,6 +539,7 @@ static void call(char **a, int n) {
     ssize_t length = readlink(a[0], buffer, n > 1 ? (size_t)number(a[1]) : PATH_MAX);
     length < 0 ? done(-1) : bytes(buffer, length);
   } else if (IS("chdir", 1)) done(chdir(a[0]));
+  else if (IS("chroot", 1)) done(chroot(a[0]));
   else if (IS("readonly", 1)) {
     /* A read-only view of a directory, that ends with this program. */
     static int apart;
@@ -758,6 +761,8 @@ int main(void) {
   signal(SIGXFSZ, SIG_IGN);
   signal(SIGPIPE, SIG_IGN);
   for (int i = 0; i < SLOTS; i++) fds[i] = -1;
+  /* Kept, as a program may change its root. */
+  descriptors = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   umask(0);
   while (fgets(line, sizeof line, stdin) != NULL) {
     char *a[32];

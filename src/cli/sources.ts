@@ -2,9 +2,11 @@
  * What a configuration of generators adds to a mount: files that rules make exist, directories that are listed, and an
  * engine for everything that is not made by a model.
  */
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Generate, GenerationRequest, List, Plant, TreePort } from "../fs/port.ts";
 import type { Engine } from "../generate/engine.ts";
+import { findConfig } from "../generators/find.ts";
 import type { LoadedConfig } from "../generators/load.ts";
 import type { Refresh } from "../generators/rules.ts";
 import type { Log } from "../log.ts";
@@ -22,9 +24,7 @@ export interface Sources extends AsyncDisposable {
 }
 
 /** The file that `--config` names, or that lies in the directory where the command is run. Throws CliError. */
-export async function configFile(given: string | undefined): Promise<string | undefined> {
-  const { existsSync } = await import("node:fs");
-  const { findConfig } = await import("../generators/load.ts");
+export function configFile(given: string | undefined): string | undefined {
   if (given === undefined) return findConfig(process.cwd());
   const file = resolve(given);
   if (!existsSync(file)) throw new CliError("input", `--config ${given}: there is no such file`);

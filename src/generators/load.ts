@@ -1,10 +1,10 @@
 /**
- * Finds and loads the configuration of generators: the built-in ones, those it names, the user's own, and the rules.
+ * Loads the configuration of generators: the built-in ones, those it names, the user's own, and the rules.
  *
  * A file that is code runs in a helper process, never in this one.
  */
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, extname, join } from "node:path";
+import { readFileSync } from "node:fs";
+import { dirname, extname } from "node:path";
 import type { BuiltIn } from "./config.ts";
 import type { ContentGenerator } from "./generator.ts";
 import type { Description } from "./helper/messages.ts";
@@ -13,9 +13,6 @@ import { isRecord, type Options } from "./options.ts";
 import { OwnCode } from "./own.ts";
 import { compileRules, type Rule, Rules } from "./rules.ts";
 import type { SourceGenerator } from "./source.ts";
-
-/** Names of the file, best first. */
-export const CONFIG_NAMES = ["ts", "js", "json", "yaml", "yml", "toml"].map((ending) => `llmfs.config.${ending}`);
 
 export interface LoadOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -44,11 +41,6 @@ export interface Planted {
   readonly type: "file" | "directory";
   readonly generator: string;
   readonly refresh?: Rule["refresh"];
-}
-
-/** The configuration file in a directory, if there is one. */
-export function findConfig(directory: string): string | undefined {
-  return CONFIG_NAMES.map((name) => join(directory, name)).find((file) => existsSync(file));
 }
 
 /** Rejects with Error that names the file and what is wrong with it. */

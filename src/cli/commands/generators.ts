@@ -21,7 +21,7 @@ export const generators = command({
       "time to standard error.",
   ],
   async run({ action, path, config, json }) {
-    const file = await configFile(config);
+    const file = configFile(config);
     if (file === undefined) {
       throw new CliError(
         "input",

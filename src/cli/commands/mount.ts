@@ -29,7 +29,7 @@ export const mount = command({
       "for programs that still use the mount.",
   ],
   async run(args) {
-    const config = { ...readConfig(args), configFile: await configFile(args.config) };
+    const config = { ...readConfig(args), configFile: configFile(args.config) };
     if (wayToMount() === "none") throw notPermitted("no CAP_SYS_ADMIN, and no setuid fusermount3");
     const mountpoint = checkedMountpoint(args.dir);
     checkOutputs(config, mountpoint);

@@ -25,7 +25,7 @@ export const run = command({
   ],
   async run(args, rest) {
     if (wayToMount() === "none") return runInNamespace(process.argv.slice(2));
-    const config = { ...readConfig(args), configFile: await configFile(args.config) };
+    const config = { ...readConfig(args), configFile: configFile(args.config) };
     const progress = createProgress();
     const log = openLog(config, "warn", progress.print);
     const interrupted = new AbortController();

@@ -15,6 +15,8 @@ export interface HttpOptions {
   readonly maxBytes: number;
   readonly timeoutMs: number;
   readonly retries: number;
+  /** Finds the address to connect to, and refuses private ones. For tests. */
+  readonly addressOf?: (host: string) => Promise<string>;
 }
 
 export interface Asking {
@@ -101,7 +103,7 @@ async function once(
   }
   const settings = { ...init, redirect: "manual", signal } as const;
   if (options.private) return fetch(url.href, settings);
-  const address = await publicAddress(url.hostname);
+  const address = await (options.addressOf ?? publicAddress)(url.hostname);
   const pinned = new URL(url);
   pinned.hostname = isIP(address) === 6 ? `[${address}]` : address;
   const headers = new Headers(init.headers);

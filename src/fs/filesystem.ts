@@ -67,6 +67,8 @@ export interface MountedFilesystem extends AsyncDisposable {
   readonly tree: TreePort;
   /** Resolves when the mount is gone, whoever unmounted it. */
   readonly ended: Promise<Ended>;
+  /** Whether the tree began with files that wait to be generated. */
+  readonly beganPending: boolean;
   /** Writes a snapshot as of this moment: whole, or not at all. Works after `ended` too, until disposed. */
   save(file: string, options?: { readonly times?: boolean }): Promise<void>;
   /** Every file whose content is still to be made. */
@@ -81,13 +83,13 @@ export interface MountedFilesystem extends AsyncDisposable {
 export async function startFilesystem(options: FilesystemOptions): Promise<MountedFilesystem> {
   const link = new Link(options);
   try {
-    await link.loaded;
+    const pending = await link.loaded;
     const mount = await mountFuse({
       mountpoint: options.mountpoint,
       readOnly: options.readOnly ?? false,
       allowOther: options.allowOther ?? false,
     });
-    return await link.serve(mount);
+    return await link.serve(mount, pending);
   } catch (error) {
     link.close();
     throw error;
@@ -101,7 +103,7 @@ class Link {
   readonly #port: MessagePort;
   readonly #wake: number;
   readonly #one = new Uint8Array(new BigUint64Array([1n]).buffer);
-  readonly #loaded = Promise.withResolvers<void>();
+  readonly #loaded = Promise.withResolvers<boolean>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<Ended>();
   readonly #running = new Map<number, AbortController>();
@@ -135,11 +137,12 @@ class Link {
     for (const promise of [this.#loaded.promise, this.#ready.promise]) promise.catch(() => {});
   }
 
-  get loaded(): Promise<void> {
+  /** Whether a file waits to be generated. */
+  get loaded(): Promise<boolean> {
     return this.#loaded.promise;
   }
 
-  async serve(mount: KernelMount): Promise<MountedFilesystem> {
+  async serve(mount: KernelMount, pending: boolean): Promise<MountedFilesystem> {
     this.#ended.promise.then(() => mount.release());
     this.#post({ type: "serve", fd: mount.fd });
     try {
@@ -155,6 +158,7 @@ class Link {
     return {
       tree: this.#tree(),
       ended: this.#ended.promise,
+      beganPending: pending,
       save: (file, saving = {}) => writeAtomically(file, this.#snapshot(saving.times ?? false)),
       pending: () => this.#call("pending"),
       publish: (name, text) => void this.#call("publish", name, text).catch(() => {}),
@@ -184,7 +188,7 @@ class Link {
   #take(message: FromFilesystem): void {
     switch (message.type) {
       case "loaded":
-        return this.#loaded.resolve();
+        return this.#loaded.resolve(message.pending);
       case "refused":
         return this.#loaded.reject(Object.assign(new Error(message.message), { name: message.name }));
       case "ready":

@@ -41,13 +41,15 @@ export interface ServedOptions {
   readonly made?: Clock;
   /** Whether generators list directories. */
   readonly listing?: boolean;
+  /** Whether content is made anew when its time has passed. Default true. */
+  readonly renewing?: boolean;
 }
 
 export function serveTree(options: ServedOptions, session: () => Session): Served {
   const { tree } = options;
   const attempts = new Attempts(() => mount, options.post);
   const pending = new Pending(() => mount, attempts, options.post);
-  const refresh = new Refresh(() => mount, attempts, options.post);
+  const refresh = new Refresh(() => mount, attempts, options.post, options.renewing ?? true);
   const regen = new Regeneration(() => mount, attempts, options.post);
   const mount: Mount = {
     tree,

@@ -144,8 +144,8 @@ export interface WorkerOptions {
 
 /** Filesystem thread → main thread. */
 export type FromFilesystem =
-  /** The tree is built. */
-  | { readonly type: "loaded" }
+  /** The tree is built; `pending` says whether a file in it waits to be generated. */
+  | { readonly type: "loaded"; readonly pending: boolean }
   /** The snapshot is no good, and there is nothing to mount. `name` is the error's. */
   | { readonly type: "refused"; readonly name: string; readonly message: string }
   /** The kernel and we have shaken hands. */

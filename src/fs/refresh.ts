@@ -38,12 +38,15 @@ export interface Opening {
 }
 
 export class Refresh {
+  readonly #enabled: boolean;
   readonly #mount: () => Mount;
   readonly #attempts: Attempts;
   readonly #post: (message: FromFilesystem) => void;
   readonly #series = new WeakMap<RegularFile, Series>();
 
-  constructor(mount: () => Mount, attempts: Attempts, post: (message: FromFilesystem) => void) {
+  /** `enabled`: somebody is there who could make content anew. A saved tree is read anywhere. */
+  constructor(mount: () => Mount, attempts: Attempts, post: (message: FromFilesystem) => void, enabled: boolean) {
+    this.#enabled = enabled;
     this.#mount = mount;
     this.#attempts = attempts;
     this.#post = post;
@@ -51,14 +54,14 @@ export class Refresh {
 
   /** How long the content of a file holds; undefined: for ever. */
   policy(file: RegularFile): Policy | undefined {
-    if (file.xattrs === undefined) return undefined;
+    if (file.xattrs === undefined || !this.#enabled) return undefined;
     const text = textXattr(file, REFRESH);
     return text === undefined ? undefined : parsePolicy(text);
   }
 
   /** Whether the inode behind a name may become another without the kernel's doing. */
   moves(inode: Inode): boolean {
-    if (inode.xattrs === undefined) return false;
+    if (inode.xattrs === undefined || !this.#enabled) return false;
     return inode.xattrs.has(REFRESH) || (inode.xattrs.has(ORIGIN) && this.#mount().listings.enabled);
   }
 

@@ -62,6 +62,7 @@ class FilesystemThread {
           }),
         ...(options.claimedSize === undefined ? {} : { claimedSize: options.claimedSize }),
         listing: plants.some(({ type }) => type === "directory"),
+        renewing: options.plants !== undefined,
       },
       () => {
         if (this.#session === undefined) throw new Error("there is no session before the mount");
@@ -123,12 +124,17 @@ class FilesystemThread {
     if (this.#options.debug) mount.tree.checkInvariants();
   }
 
+  #hasPending(): boolean {
+    for (const { inode } of this.#served.mount.tree.walk()) if (inode.kind === "file" && inode.lazy) return true;
+    return false;
+  }
+
   #waitForMount(): number | undefined {
     let fd: number | undefined;
     this.#onServe = (given) => {
       fd = given;
     };
-    this.#post({ type: "loaded" });
+    this.#post({ type: "loaded", pending: this.#hasPending() });
     this.#sleepUntil(() => fd !== undefined || this.#closed);
     return fd;
   }

@@ -8,6 +8,9 @@
  * | `regen` | files | set: the next open makes the content anew, see regen.ts; read: why that failed |
  * | `generator`, `prompt` | files | set on an empty file, they make it pending |
  * | `prompt`, `model` | directories | reach everything below |
+ * | `generator` | directories | who says what is in it (listing.ts) |
+ * | `refresh` | files, directories | how long generated content and listings hold: "always", "300s", "300s stale" |
+ * | `origin` | files, directories | the path that a generator's rule made it for |
  * | `description`, `meta.*` | files | plain data |
  */
 import { FsError } from "../errno.ts";

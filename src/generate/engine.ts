@@ -41,7 +41,7 @@ export interface EngineOptions {
   /** The user's own, by name; they win over built-in ones of the same name. */
   readonly generators?: ReadonlyMap<string, ContentGenerator>;
   /** Which generator makes a file, with which options; absent: the one the file names, with none. */
-  readonly rules?: Pick<Rules, "bind" | "below">;
+  readonly rules?: Pick<Rules, "bind" | "below" | "hide">;
   /** Generations at once. One that waits for another file does not count. Default 4. */
   readonly concurrency?: number;
   /** The longest one generation may take, waiting for a slot not included. Default 20 minutes. */
@@ -68,7 +68,8 @@ export interface Engine extends AsyncDisposable {
 
 export function createEngine(options: EngineOptions): Engine {
   const { tree, concurrency = 4, deadlineMs = 20 * 60_000, maxContentBytes = 256 * 1024 * 1024 } = options;
-  const log = options.log ?? (() => {});
+  const hide = (text: string) => options.rules?.hide(text) ?? text;
+  const log = (level: LogLevel, text: string) => options.log?.(level, hide(text));
   const context = contextMaker(tree, {
     ...(options.contextBudget && { budget: options.contextBudget }),
     ...(options.redact !== undefined && { redact: options.redact }),
@@ -155,7 +156,7 @@ export function createEngine(options: EngineOptions): Engine {
     if (!isFileContent(result)) throw new FsError("EIO", `${origin} returned no { content }`);
     const bytes = await contentBytes(result.content, origin, { bytes: maxContentBytes }, signal);
     const metadata = metadataText(result.metadata, (text) => log("warn", `${origin}: ${text}`));
-    return { bytes, metadata, ...refresh };
+    return { bytes, metadata: new Map([...metadata].map(([key, value]) => [key, hide(value)])), ...refresh };
   }
 
   function named(name: string, origin: string): ContentGenerator {
@@ -188,7 +189,9 @@ export function createEngine(options: EngineOptions): Engine {
       if (!stop.signal.aborted && error instanceof Error && error.name !== "FsError" && error.name !== "LlmError") {
         log("warn", `${origin}: ${error.stack ?? error.message}`);
       }
-      throw fsError(stop.signal.aborted ? stop.signal.reason : error, origin);
+      const failure = fsError(stop.signal.aborted ? stop.signal.reason : error, origin);
+      const message = hide(failure.message);
+      throw message === failure.message ? failure : new FsError(failure.code, message);
     } finally {
       clearTimeout(timer);
       caller.removeEventListener("abort", giveUp);

@@ -60,14 +60,17 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
         generators.set(name, { generator, from: `${about.builtIn.use}, with options from ${file}` });
       } else generators.set(name, { generator: own.generator(name, about), from: file });
     }
+    const secrets = new Set<string>();
     const parts = {
       named,
       known: [...generators.keys(), "llm"].sort(),
       environment: options.environment,
+      taken: (value: string) => void secrets.add(value),
       lists: (name: string, given: Options) => lists(generators.get(name)?.generator, given),
     };
     const implied = [...generators].flatMap(([name, { generator }]) => impliedRules(name, generator));
-    const rules = new Rules([...compileRules(description.rules, parts), ...compileRules(implied, parts)]);
+    const compiled = [...compileRules(description.rules, parts), ...compileRules(implied, parts)];
+    const rules = new Rules(compiled, secrets);
     for (const rule of rules.all) await validated(rule, generators.get(rule.generator)?.generator);
     return {
       file,

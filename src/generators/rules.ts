@@ -41,9 +41,18 @@ const DEFAULT_GENERATOR = "llm";
 
 export class Rules {
   readonly all: readonly Rule[];
+  readonly #secrets: readonly string[];
 
-  constructor(all: readonly Rule[]) {
+  /** `secrets`: values from the environment that no message may hold. */
+  constructor(all: readonly Rule[], secrets: Iterable<string> = []) {
     this.all = all;
+    // Shorter ones are words that stand elsewhere too: "yes", "1".
+    this.#secrets = [...new Set(secrets)].filter((secret) => secret.length >= 8);
+  }
+
+  /** A message without what the rules took from the environment. */
+  hide(text: string): string {
+    return this.#secrets.reduce((hidden, secret) => hidden.replaceAll(secret, "***"), text);
   }
 
   /** `chosen` is the file's attribute, or the default. */
@@ -89,6 +98,8 @@ export interface RuleParts {
   /** Every name a rule may use. */
   readonly known: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Told of every value that is taken from the environment. */
+  readonly taken?: (value: string) => void;
   /** Whether a generator lists when it has these options. */
   readonly lists?: (generator: string, options: Options) => boolean;
 }
@@ -121,7 +132,7 @@ function compileRule(value: unknown, name: string, parts: RuleParts): Rule[] {
   const { options = {} } = value;
   if (!isRecord(options)) throw new Error('"options" must be an object');
   const { use: _, ...settings } = parts.named.get(generator) ?? { use: "" };
-  const filled = interpolated({ ...settings, ...options }, parts.environment);
+  const filled = interpolated({ ...settings, ...options }, parts);
   const refresh = refreshOf(textOption(value, "refresh"), flagOption(value, "stale"));
   const timeoutMs = timeoutOf(textOption(value, "timeout"));
   const whole = isRecord(filled) ? filled : {};
@@ -148,15 +159,16 @@ function timeoutOf(text: string | undefined): number | undefined {
 }
 
 /** `${NAME}` in every text, however deep, becomes that variable's value. Throws for one that is not set. */
-function interpolated(value: unknown, environment: RuleParts["environment"]): unknown {
+function interpolated(value: unknown, parts: Pick<RuleParts, "environment" | "taken">): unknown {
   if (typeof value === "string") {
     return value.replace(/\$\{([A-Za-z_]\w*)\}/g, (_, name: string) => {
-      const found = environment[name];
+      const found = parts.environment[name];
       if (found === undefined) throw new Error(`the environment variable ${name} is not set`);
+      parts.taken?.(found);
       return found;
     });
   }
-  if (Array.isArray(value)) return value.map((one: unknown) => interpolated(one, environment));
+  if (Array.isArray(value)) return value.map((one: unknown) => interpolated(one, parts));
   if (!isRecord(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, interpolated(one, environment)]));
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, interpolated(one, parts)]));
 }

@@ -134,6 +134,15 @@ test("a status is an errno", async () => {
   expect(await Promise.all(seen)).toEqual(["ENOENT", "ENOENT", "EACCES", "EACCES", "EBUSY", "EIO", "EIO"]);
 });
 
+test("a secret in a URL is in no message, no log and no metadata", async () => {
+  await using one = await with_({ url: `${BASE}/status/404/\${BOT_TOKEN}`, retries: 0 }, undefined, {
+    BOT_TOKEN: "12345:abcdef",
+  });
+  const error = await one.text("/x/1.txt").catch((reason: FsError) => reason.message);
+  expect(error).toContain("/status/404/***: HTTP 404");
+  expect(one.log.join()).not.toContain("abcdef");
+});
+
 test("a server that is busy is asked again", async () => {
   expect(await outcome({ url: `${BASE}/flaky` })).toBe("yes");
   expect(flaky).toBe(3);

@@ -299,6 +299,17 @@ print(opens)
     expect(text).not.toContain("sqlite:");
     expect(text).not.toContain("SELECT");
     expect(text).toContain("user.llmfs.refresh");
+    // Without the configuration a saved tree is what was saved, and asks nobody.
+    const elsewhere = sandbox.directory("elsewhere");
+    const args = ["run", "--from", saved, "--", "sh", "-c", "cat all.csv | wc -l; ls items | wc -l"];
+    expect((await sandbox.llmfs(args, { program: BINARY, cwd: elsewhere })).stdout).toBe("2001\n10\n");
+    const again = sandbox.llmfs(["run", "--from", saved, "--", "sh", "-c", "tail -n 1 all.csv"], {
+      program: BINARY,
+      cwd: work,
+      env: { MNT: dir },
+    });
+    setVersion(1000);
+    expect((await again).stdout).toMatch(/,(999|1000)\r\n$/);
   });
 });
 

@@ -24,8 +24,11 @@ export interface Generation extends AsyncDisposable {
   /** Makes the content of a file. Call `attach` first. */
   readonly generate: Generate;
   /** Gives generators the tree they may look at, and the mount what there is to tell of generating. */
-  attach(tree: TreePort, publish: MountedFilesystem["publish"]): void;
+  attach(mounted: Pick<MountedFilesystem, "tree" | "publish" | "beganPending">): void;
 }
+
+/** How long after the mount is ready the parts are loaded: whoever waited for it goes first. */
+const PREPARE_AFTER_MS = 20;
 
 interface NamedModel {
   readonly model: LanguageModel;
@@ -113,16 +116,29 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       const prompts = guidance === undefined ? request.prompts : [guidance, ...request.prompts];
       return (await opened.catch(rethrown)).generate({ ...request, prompts }, signal);
     },
-    attach(port, tellMount) {
-      tree.resolve(port);
-      publish = tellMount;
+    attach(mounted) {
+      tree.resolve(mounted.tree);
+      publish = mounted.publish;
       tell();
+      if (mounted.beganPending) setTimeout(() => prepare(config).catch(() => {}), PREPARE_AFTER_MS).unref();
     },
     async [Symbol.asyncDispose]() {
       await (await opened?.catch(() => undefined))?.[Symbol.asyncDispose]();
       await recordings?.close?.();
     },
   };
+}
+
+/** Loads what making a file takes, so that its first reader does not wait for that. Nobody is asked anything. */
+async function prepare(config: Config): Promise<void> {
+  const [{ prepareRedaction }, { prepareClient }] = await Promise.all([
+    import("../generate/redact.ts"),
+    import("../llm/openai.ts"),
+    import("../generate/engine.ts"),
+    import("../recording/recording.ts"),
+  ]);
+  await prepareRedaction();
+  if (config.mode !== "replay") await prepareClient();
 }
 
 async function openModel(

@@ -62,7 +62,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       await filesystem[Symbol.asyncDispose]();
       throw signal.reason;
     }
-    generation.attach(filesystem.tree, filesystem.publish);
+    generation.attach(filesystem);
     sources?.attach(filesystem.tree);
     const timer = saveAtIntervals(config, filesystem, log);
     return {

@@ -180,8 +180,8 @@ class Link {
     this.#worker.terminate();
   }
 
-  #post(message: ToFilesystem): void {
-    this.#port.postMessage(message);
+  #post(message: ToFilesystem, transfer: ArrayBuffer[] = []): void {
+    this.#port.postMessage(message, transfer);
     libc.write(this.#wake, this.#one, 8);
   }
 
@@ -236,7 +236,7 @@ class Link {
     this.#running.set(ticket, controller);
     try {
       const content = await this.#options.generate(request, controller.signal);
-      this.#post({ type: "content", ticket, content });
+      this.#post({ type: "content", ticket, content }, owned(content.bytes));
     } catch (error) {
       const { code, message } = failure(error);
       if (!controller.signal.aborted) this.#options.log("warn", "generate", `${request.path}: ${code}: ${message}`);
@@ -294,6 +294,11 @@ class Link {
       await this.#call("saveEnd", id);
     }
   }
+}
+
+/** The memory of bytes that have it for themselves: it moves to the other thread, where it would be copied. */
+function owned({ buffer, byteLength }: Uint8Array): ArrayBuffer[] {
+  return buffer instanceof ArrayBuffer && byteLength > 65_536 && buffer.byteLength === byteLength ? [buffer] : [];
 }
 
 /** Any failure of a generation, as what its readers get. */

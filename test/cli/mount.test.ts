@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect } from "bun:test";
 import {
   closeSync,
   mkdirSync,
@@ -12,8 +12,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { EXIT } from "../../src/cli/exit.ts";
+import { mounting, testWith } from "../support/needs.ts";
 import { openaiServer } from "../support/openai-server.ts";
 import { eventually, finished, isAlive, mountedType, PROGRAMS, Sandbox } from "../support/program.ts";
+
+const test = testWith(mounting());
 
 let sandbox: Sandbox;
 beforeEach(() => {

@@ -1,6 +1,6 @@
 /** What a person sees, on a terminal that script(1) makes. */
 import { afterEach, beforeEach, expect } from "bun:test";
-import { programs, testWith } from "../support/needs.ts";
+import { mounting, programs, testWith } from "../support/needs.ts";
 import { openaiServer } from "../support/openai-server.ts";
 import { mountedType, Sandbox, SOURCE } from "../support/program.ts";
 
@@ -25,16 +25,19 @@ async function onTerminal(args: readonly string[], env: Readonly<Record<string, 
   return stdout;
 }
 
-testWith(programs("script"))("progress is one line that is redrawn and taken away, and the mount is told", async () => {
-  const dir = sandbox.directory("mnt");
-  await using server = await openaiServer([{ stream: TREE }]);
-  const seen = await onTerminal(["mount", dir, "--prompt", "a tree", "--model", "m", "--base-url", server.baseUrl], {
-    TERM: "xterm",
-  });
-  expect(mountedType(dir)).toBe("fuse.llmfs");
-  expect(seen).toContain("\r\u001b[K⠋ laying out the tree (m)");
-  expect(seen).toEndWith(`\r\u001b[Kmounted at ${dir}; to end it: llmfs unmount ${dir}\r\n`);
-});
+testWith(programs("script") ?? mounting())(
+  "progress is one line that is redrawn and taken away, and the mount is told",
+  async () => {
+    const dir = sandbox.directory("mnt");
+    await using server = await openaiServer([{ stream: TREE }]);
+    const seen = await onTerminal(["mount", dir, "--prompt", "a tree", "--model", "m", "--base-url", server.baseUrl], {
+      TERM: "xterm",
+    });
+    expect(mountedType(dir)).toBe("fuse.llmfs");
+    expect(seen).toContain("\r\u001b[K⠋ laying out the tree (m)");
+    expect(seen).toEndWith(`\r\u001b[Kmounted at ${dir}; to end it: llmfs unmount ${dir}\r\n`);
+  },
+);
 
 testWith(programs("script"))("NO_COLOR means none, on a terminal too", async () => {
   expect(await onTerminal(["demo"], { TERM: "xterm" })).toContain("\u001b[1m");

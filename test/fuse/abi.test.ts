@@ -1,11 +1,15 @@
 /** fuse/abi.ts and the opcodes of fuse/ops.ts, held against <linux/fuse.h> through the C compiler. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as abi from "../../src/fuse/abi.ts";
 import { OPS } from "../../src/fuse/ops.ts";
 import type { Struct } from "../../src/fuse/wire.ts";
+import { compiling, testWith } from "../support/needs.ts";
+
+const lacking = compiling();
+const test = testWith(lacking);
 
 /** Our name for each struct of the kernel's. `st.` is where fuse_statfs_out keeps its fields. */
 const STRUCTS: Readonly<Record<string, { readonly c: string; readonly within?: string }>> = {
@@ -164,6 +168,7 @@ function tooNew(name: string): boolean {
 }
 
 beforeAll(() => {
+  if (lacking !== undefined) return;
   directory = mkdtempSync(join(tmpdir(), "llmfs-abi-"));
   ask('printf("minor %d\\n", FUSE_KERNEL_MINOR_VERSION);');
   headerMinor = said.get("minor")?.[0] ?? 0;

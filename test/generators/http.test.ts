@@ -4,6 +4,7 @@ import { FsError } from "../../src/errno.ts";
 import { isPrivate } from "../../src/generators/http/addresses.ts";
 import { indented } from "../../src/generators/http/indented.ts";
 import { type Loaded, loaded } from "../support/generators.ts";
+import { programs, testWith } from "../support/needs.ts";
 import { Sandbox } from "../support/program.ts";
 
 const sandbox = new Sandbox();
@@ -167,14 +168,16 @@ test("private addresses are refused unless allowed", async () => {
   expect(["1.1.1.1", "2606:4700::1111", "172.32.0.1", "::ffff:101:101"].map(isPrivate)).toEqual(Array(4).fill(false));
 });
 
-test("the address that was looked at is the one that is asked, under the host's own name", async () => {
-  const folder = sandbox.directory("tls");
-  const at = (name: string) => `${folder}/${name}`;
-  const subject = ["-subj", "/CN=api.test", "-addext", "subjectAltName=DNS:api.test"];
-  const keys = ["-newkey", "rsa:2048", "-nodes", "-keyout", at("key"), "-out", at("cert"), "-days", "2"];
-  expect(Bun.spawnSync({ cmd: ["openssl", "req", "-x509", ...keys, ...subject] }).exitCode).toBe(0);
-  // Its own process, because which authorities are trusted is settled when a process starts.
-  const script = `
+testWith(programs("openssl"))(
+  "the address that was looked at is the one that is asked, under the host's own name",
+  async () => {
+    const folder = sandbox.directory("tls");
+    const at = (name: string) => `${folder}/${name}`;
+    const subject = ["-subj", "/CN=api.test", "-addext", "subjectAltName=DNS:api.test"];
+    const keys = ["-newkey", "rsa:2048", "-nodes", "-keyout", at("key"), "-out", at("cert"), "-days", "2"];
+    expect(Bun.spawnSync({ cmd: ["openssl", "req", "-x509", ...keys, ...subject] }).exitCode).toBe(0);
+    // Its own process, because which authorities are trusted is settled when a process starts.
+    const script = `
     import { ask } from ${JSON.stringify(`${import.meta.dir}/../../src/generators/http/request.ts`)};
     const tls = { key: Bun.file(${JSON.stringify(at("key"))}), cert: Bun.file(${JSON.stringify(at("cert"))}) };
     const fetch = (request) => new Response("for " + request.headers.get("host"));
@@ -187,13 +190,14 @@ test("the address that was looked at is the one that is asked, under the host's 
       console.log(await answer.then(({ bytes }) => new TextDecoder().decode(bytes), (error) => error.code));
     }
     server.stop(true);`;
-  const env = { ...process.env, NODE_EXTRA_CA_CERTS: at("cert") };
-  const { stdout, stderr } = Bun.spawnSync({ cmd: [process.execPath, "-e", script], env });
-  expect([stdout.toString(), stderr.toString()]).toEqual([
-    expect.stringMatching(/^for api\.test:\d+\nEHOSTUNREACH\n$/),
-    "",
-  ]);
-});
+    const env = { ...process.env, NODE_EXTRA_CA_CERTS: at("cert") };
+    const { stdout, stderr } = Bun.spawnSync({ cmd: [process.execPath, "-e", script], env });
+    expect([stdout.toString(), stderr.toString()]).toEqual([
+      expect.stringMatching(/^for api\.test:\d+\nEHOSTUNREACH\n$/),
+      "",
+    ]);
+  },
+);
 
 test("limits of size and time hold", async () => {
   expect(await outcome({ url: `${BASE}/big`, maxBytes: 99_999 })).toBe("EFBIG");

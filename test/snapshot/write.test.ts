@@ -16,6 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SnapshotError } from "../../src/snapshot/problem.ts";
 import { writeAtomically } from "../../src/snapshot/write.ts";
+import { testWith, userNamespace } from "../support/needs.ts";
 
 let folder = "";
 beforeEach(() => {
@@ -150,7 +151,7 @@ describe("where writing fails, what was there is there still, and nothing else",
     expect((await failure(join(folder, "loop"), chunks("x"))).message).toContain("loop");
   });
 
-  test("on a full disk, which the message names", async () => {
+  testWith(userNamespace())("on a full disk, which the message names", async () => {
     // A filesystem of 64 kB of its own, in a mount and user namespace of its own.
     const program = `import { writeAtomically } from "${join(import.meta.dir, "../../src/snapshot/write.ts")}";
       import { readdirSync, readFileSync, writeFileSync } from "node:fs";

@@ -5,9 +5,10 @@
  * processes of their own, and are awaited. What never waits (a directory, a control file) may be read directly.
  */
 import { describe } from "bun:test";
-import { accessSync, constants, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import type { Subprocess } from "bun";
 import { structureToSnapshot } from "../../src/snapshot/structure.ts";
+import { mounting, programs } from "./needs.ts";
 import { type Behaviour, type OpenaiServer, openaiServer, type ReceivedRequest } from "./openai-server.ts";
 import {
   BINARY,
@@ -22,17 +23,8 @@ import {
 
 export const IS_ROOT = process.getuid?.() === 0;
 
-/** What is missing for a mount; undefined where there can be one. */
-export const LACKING = lacking();
-
-function lacking(): string | undefined {
-  try {
-    accessSync("/dev/fuse", constants.R_OK | constants.W_OK);
-  } catch {
-    return "a /dev/fuse that can be opened";
-  }
-  return IS_ROOT || Bun.which("fusermount3") !== null ? undefined : "fusermount3, or root";
-}
+/** What is missing for these tests; undefined where they can run. Many look at files with these programs. */
+export const LACKING = mounting() ?? programs("getfattr", "setfattr", "python3", "git", "gcc", "make");
 
 /** Tests that need a mount. Where there can be none they are skipped, and their name says what is missing. */
 export function describeMounted(name: string, tests: () => void): void {

@@ -4,7 +4,7 @@
  */
 
 import { test } from "bun:test";
-import { accessSync, constants, statSync } from "node:fs";
+import { accessSync, constants, existsSync, statSync } from "node:fs";
 
 const ALL = process.env.LLMFS_TEST_ALL === "1";
 
@@ -47,4 +47,19 @@ export function userNamespace(): string | undefined {
   return success
     ? undefined
     : "user namespaces (sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)";
+}
+
+/** What is missing for a mount by this user. */
+export function mounting(): string | undefined {
+  const device = fuse();
+  if (device !== undefined && process.getuid?.() === 0) return device;
+  if (process.getuid?.() === 0) return undefined;
+  // The helper opens the device by itself, whatever its mode.
+  return existsSync("/dev/fuse") ? programs("fusermount3") : "/dev/fuse";
+}
+
+/** What is missing for a C program against the kernel's headers. */
+export function compiling(): string | undefined {
+  if (programs("gcc") !== undefined) return programs("gcc");
+  return existsSync("/usr/include/linux/fuse.h") ? undefined : "the kernel's headers (linux-libc-dev)";
 }

@@ -1,17 +1,34 @@
 /** Signals as events with an end. */
+import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 
 export type SignalName = "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT";
 
-/** Calls back for each of these signals instead of dying of it, until disposed. */
+/**
+ * Calls back for each of these signals instead of dying of it, until disposed. SIGHUP stays ignored where it was when
+ * this process began: that is what nohup(1) is for.
+ */
 export function onSignals(names: readonly SignalName[], handle: (name: SignalName) => void): Disposable {
-  const listeners = names.map((name) => [name, () => handle(name)] as const);
+  const heard = names.filter((name) => name !== "SIGHUP" || !hangupIgnored);
+  const listeners = heard.map((name) => [name, () => handle(name)] as const);
   for (const [name, listener] of listeners) process.on(name, listener);
   return {
     [Symbol.dispose]() {
       for (const [name, listener] of listeners) process.off(name, listener);
     },
   };
+}
+
+/** From the mask of ignored signals in proc_pid_status(5); false where there is none. */
+const hangupIgnored = beganIgnoring(constants.signals.SIGHUP);
+
+function beganIgnoring(signal: number): boolean {
+  try {
+    const mask = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1] ?? "0";
+    return (BigInt(`0x${mask}`) & (1n << BigInt(signal - 1))) !== 0n;
+  } catch {
+    return false;
+  }
 }
 
 /** Ended by a signal before there was anything to end: status 128 + n, and nothing to say. */

@@ -41,6 +41,7 @@ export class EntryReader {
   readonly #pieces: PieceReader;
   #owner: Owner;
   #version: number | undefined;
+  #listed = false;
   #count = 0;
   #unnamed: RegularFile | undefined;
   /** Set when all is made: making an entry changes its directory's times, and a link those of the file. */
@@ -66,13 +67,16 @@ export class EntryReader {
           `was made by a newer llmfs (format ${this.#version}, this one reads ${VERSION})`,
           "use that llmfs, or a newer one",
         );
-    } else if (key === "entries") this.#reader.array('"entries"', () => this.#entry());
-    else throw this.#unknown(key, "the snapshot");
+    } else if (key === "entries") {
+      this.#listed = true;
+      this.#reader.array('"entries"', () => this.#entry());
+    } else throw this.#unknown(key, "the snapshot");
   }
 
   finish(): void {
     this.#place.entry = undefined;
     if (this.#version === undefined) throw this.#place.problem("states no version", '"llmfs": 1 is missing');
+    if (!this.#listed) throw this.#place.problem("has no entries", 'an empty tree says so: "entries": []');
     for (const [inode, { atime, mtime, ctime }] of this.#times) {
       if (atime !== undefined) [inode.atime, inode.atimeNsec] = [atime.seconds, atime.nanoseconds];
       if (mtime !== undefined) [inode.mtime, inode.mtimeNsec] = [mtime.seconds, mtime.nanoseconds];

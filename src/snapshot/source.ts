@@ -1,5 +1,5 @@
 /** Where the bytes of a snapshot come from: a file, read piece by piece, or an array. */
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { SnapshotError } from "./problem.ts";
 
 export interface ByteSource {
@@ -22,14 +22,13 @@ function openFile(path: string, name: string): ByteSource {
       throw new SnapshotError({ source: name }, `cannot be ${what}: ${reason}`, undefined, { cause: error });
     }
   };
-  const fd = attempt("opened", () => openSync(path, "r"));
-  if (fstatSync(fd).isDirectory()) {
+  // A pipe that nobody writes to would hold up whoever opens it, for ever.
+  const fd = attempt("opened", () => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
+  const kind = fstatSync(fd);
+  if (!kind.isFile()) {
     closeSync(fd);
-    throw new SnapshotError(
-      { source: name },
-      "is a directory",
-      "name a snapshot file; 'llmfs import' reads directories",
-    );
+    const what = kind.isDirectory() ? "is a directory" : "is not a regular file";
+    throw new SnapshotError({ source: name }, what, "name a file that holds a snapshot");
   }
   return {
     read: (target) => attempt("read", () => readSync(fd, target, 0, target.length, null)),

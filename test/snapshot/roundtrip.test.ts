@@ -96,6 +96,20 @@ test("a tree deeper than a path can be long comes back", () => {
 test("a file that cannot be opened is named, with the reason", () => {
   expect(() => loadSnapshot(newTree(), "/nowhere/tree.json")).toThrow("/nowhere/tree.json: cannot be opened: ENOENT");
   expect(() => loadSnapshot(newTree(), "/tmp")).toThrow("/tmp: is a directory");
+  expect(() => loadSnapshot(newTree(), "/dev/null")).toThrow("/dev/null: is not a regular file");
+});
+
+test("a pipe that nobody writes to is refused, not waited for", () => {
+  const folder = mkdtempSync(join(tmpdir(), "llmfs-fifo-"));
+  const fifo = join(folder, "tree.json");
+  expect(Bun.spawnSync(["mkfifo", fifo]).success).toBe(true);
+  expect(() => loadSnapshot(newTree(), fifo)).toThrow(`${fifo}: is not a regular file`);
+  rmSync(folder, { recursive: true });
+});
+
+test("a version without entries is no tree", () => {
+  expect(() => load('{"llmfs": 1}')).toThrow("has no entries");
+  expect(load('{"llmfs": 1, "entries": []}').root.size).toBe(0);
 });
 
 function sortKeys(value: unknown): unknown {

@@ -8,6 +8,7 @@ import { wayToMount } from "../fuse.ts";
 import { openGeneration } from "../generation.ts";
 import { runInNamespace } from "../namespace.ts";
 import { configFlags, logFlags, modelFlags, promptFlags, saveFlags, treeFlags, warmFlags } from "../options.ts";
+import { checkOutputs } from "../outputs.ts";
 import { createProgress } from "../progress.ts";
 import { Interrupted, onSignals } from "../signals.ts";
 import { configFile } from "../sources.ts";
@@ -26,6 +27,7 @@ export const run = command({
   async run(args, rest) {
     if (wayToMount() === "none") return runInNamespace(process.argv.slice(2));
     const config = { ...readConfig(args), configFile: configFile(args.config) };
+    checkOutputs(config, undefined);
     const progress = createProgress();
     const log = openLog(config, "warn", progress.print);
     const interrupted = new AbortController();

@@ -2,6 +2,7 @@
 import { readdirSync, readlinkSync } from "node:fs";
 import { close, dup2, O_RDWR, open, setsid } from "../libc.ts";
 import type { Assignment, Outcome } from "./background.ts";
+import { EXIT } from "./exit.ts";
 import { explain } from "./failures.ts";
 import { mountAndServe } from "./foreground.ts";
 
@@ -12,7 +13,9 @@ export async function daemon(): Promise<number> {
   process.once("disconnect", () => {
     if (!ready) launcherGone.abort(new Error("the launcher is gone"));
   });
-  const job = await assignment(launcherGone.signal);
+  // A launcher that dies before it has said what to do leaves nobody to tell, and nothing to do.
+  const job = await assignment(launcherGone.signal).catch(() => undefined);
+  if (job === undefined) return EXIT.failure.code;
   try {
     return await mountAndServe({
       ...job,

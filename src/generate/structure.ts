@@ -166,15 +166,16 @@ async function propose(
       meter.settled(progress, proposal);
       return proposal;
     }
-    meter.rejected(progress, proposal.problems);
     if (repair === repairs) {
       // Kept, they would make the same prompt fail for ever.
       for (const useless of asked) await model.forget?.(useless);
       throw unusable(modelName, repair + 1, proposal.problems);
     }
+    meter.rejected(progress, proposal.problems);
     const quoted = answer.text.length <= MAX_QUOTED_ANSWER ? answer.text : `${answer.text.slice(0, 2000)}\n…`;
+    // On top of what was said before: the same request again would get the same answer, from its recording.
     conversation = [
-      ...messages,
+      ...conversation,
       { role: "assistant", content: quoted },
       { role: "user", content: repairPrompt(proposal.problems) },
     ];

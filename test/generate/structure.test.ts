@@ -74,6 +74,14 @@ describe("a bad answer", () => {
     expect(error.message).toMatch(/^m gave no usable tree in 2 answers; try .*not JSON/s);
   });
 
+  test("is corrected by a request of its own each time, and nobody is told of a correction that is not asked for", async () => {
+    const model = scriptedModel("not even JSON");
+    const seen: StructureProgress[] = [];
+    await failure(lay(model, { onProgress: (progress) => seen.push(progress) }));
+    expect(new Set(model.requests.map((request) => JSON.stringify(request))).size).toBe(3);
+    expect(seen.filter(({ problems }) => problems !== undefined)).toHaveLength(2);
+  });
+
   test("that is huge is not quoted back in full", async () => {
     const model = scriptedModel(tree(Array.from({ length: 20_000 }, (_, i) => `f${i}`)), tree(["a"]));
     await lay(model);

@@ -144,12 +144,12 @@ export const FAULTS: readonly Fault[] = [
     layout: true,
     expect: works("the tree"),
   },
-  { name: "layout: not JSON at all", server: { stream: "Sorry, no." }, layout: true, expect: fails("unusable", 2) },
+  { name: "layout: not JSON at all", server: { stream: "Sorry, no." }, layout: true, expect: fails("unusable", 3) },
   {
     name: "layout: JSON of another shape",
     server: { stream: '{"tree":[]}' },
     layout: true,
-    expect: fails("unusable", 2),
+    expect: fails("unusable", 3),
   },
 ];
 

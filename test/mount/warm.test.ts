@@ -23,12 +23,15 @@ describeMounted("warm", () => {
   test("generates everything, each file once, as many at a time as the mount allows", async () => {
     let now = 0;
     let most = 0;
+    const full = Promise.withResolvers<void>();
     await using m = await mounted({
       pending: paths(60),
       args: ["--concurrency", "12"],
       answer: async (path) => {
         most = Math.max(most, ++now);
-        await Bun.sleep(5);
+        // Held until as many are here as may be; one too many would come right behind.
+        if (now === 12) setTimeout(full.resolve, 50);
+        await full.promise;
         now -= 1;
         return { stream: contentOf(path) };
       },

@@ -1,0 +1,179 @@
+/**
+ * How fast files are generated, replayed and read, against what would be ideal.
+ *
+ *   bun bench/generation.ts [warm|replay|wait]     of dist/llmfs; all three by default
+ *
+ * - warm: 1,000 pending files through `llmfs warm`, a server that takes 50 ms, 64 at a time. Ideal: 64 files every 50 ms.
+ * - replay: 10,000 files from a folder of recordings, through `mount --warm`. Wanted: 5,000 a second.
+ * - wait: how much longer the first open of a recorded file takes than one of an ordinary file. Wanted: under 3 ms.
+ */
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { stillTree } from "../src/fs/still.ts";
+import { createForesight } from "../src/generate/foresight.ts";
+import { fileName } from "../src/recording/folder.ts";
+import { writeRecording } from "../src/recording/format.ts";
+import { structureToSnapshot } from "../src/snapshot/structure.ts";
+
+const LLMFS = join(import.meta.dir, "../dist/llmfs");
+const LATENCY_MS = 50;
+const AT_ONCE = 64;
+
+/** A process of its own, as servers are: answers each request after a time, whatever it is. */
+function serveSlowly(): void {
+  const body = [
+    { model: "bench", choices: [{ index: 0, delta: { content: "one line of text\n" }, finish_reason: null }] },
+    { model: "bench", choices: [{ index: 0, delta: {}, finish_reason: "stop" }] },
+    { model: "bench", choices: [], usage: { prompt_tokens: 100, completion_tokens: 10 } },
+  ]
+    .map((event) => `data: ${JSON.stringify(event)}\n\n`)
+    .join("");
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    async fetch(request) {
+      await request.arrayBuffer();
+      await Bun.sleep(LATENCY_MS);
+      return new Response(`${body}data: [DONE]\n\n`, { headers: { "content-type": "text/event-stream" } });
+    },
+  });
+  console.log(server.port);
+}
+
+async function benchWarm(): Promise<void> {
+  const count = 1000;
+  await using place = new Place();
+  writeFileSync(place.at("from.json"), snapshot(count));
+  const server = Bun.spawn([process.execPath, import.meta.path, "--server"], { stdout: "pipe" });
+  const port = Number(new TextDecoder().decode((await server.stdout.getReader().read()).value));
+  try {
+    const flags = ["--base-url", `http://127.0.0.1:${port}/v1`, "--model", "bench", "--mode", "off"];
+    for (const round of [1, 2, 3]) {
+      await place.mount("--from", place.at("from.json"), "--concurrency", String(AT_ONCE), ...flags);
+      const { seconds } = JSON.parse(await place.llmfs("warm", "--json", place.mnt));
+      await place.unmount();
+      const ideal = (count / AT_ONCE) * (LATENCY_MS / 1000);
+      const share = ((ideal / seconds) * 100).toFixed(0);
+      console.log(`warm ${round}: ${count} files in ${seconds.toFixed(2)} s, ${rate(count, seconds)}; ${share} % of ideal`);
+    }
+  } finally {
+    server.kill();
+  }
+}
+
+async function benchReplay(): Promise<void> {
+  const count = 10_000;
+  await using place = new Place();
+  await record(place, count);
+  for (const round of [1, 2, 3]) {
+    const flags = ["--mode", "replay", "--model", "bench", "--recordings", place.at("rec"), "--concurrency", "64"];
+    await place.mount("--from", place.at("from.json"), ...flags);
+    const { seconds, done } = JSON.parse(await place.llmfs("warm", "--json", place.mnt));
+    await place.unmount();
+    console.log(`replay ${round}: ${done} files in ${seconds.toFixed(2)} s, ${rate(done, seconds)}`);
+  }
+}
+
+async function benchWait(): Promise<void> {
+  const count = 400;
+  await using place = new Place();
+  await record(place, count);
+  const flags = ["--mode", "replay", "--model", "bench", "--recordings", place.at("rec")];
+  await place.mount("--from", place.at("from.json"), ...flags);
+  const paths = Array.from({ length: count }, (_, index) => place.at(`mnt/${path(index)}`));
+  const [first, ...others] = paths;
+  opened([first ?? ""]);
+  const pending = opened(others);
+  const ordinary = opened(others);
+  await place.unmount();
+  console.log(`wait: a recorded file opens in ${pending.toFixed(2)} ms, an ordinary one in ${ordinary.toFixed(2)} ms`);
+}
+
+/** The median time of an open, in milliseconds. */
+function opened(paths: readonly string[]): number {
+  const times = paths.map((one) => {
+    const begun = performance.now();
+    closeSync(openSync(one, "r"));
+    return performance.now() - begun;
+  });
+  return times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)] ?? 0;
+}
+
+function path(index: number): string {
+  return `d${index % 100}/file${index}.txt`;
+}
+
+function snapshot(count: number): string {
+  const entries = Array.from({ length: count }, (_, index) => ({
+    path: path(index),
+    type: "file" as const,
+    description: `the file with the number ${index}`,
+  }));
+  return structureToSnapshot(entries);
+}
+
+/** A tree, and a folder with an answer for every file of it. */
+async function record(place: Place, count: number): Promise<void> {
+  writeFileSync(place.at("from.json"), snapshot(count));
+  mkdirSync(place.at("rec"));
+  const tree = stillTree(place.at("from.json"));
+  const foresight = createForesight({ tree, request: tree.request, modelName: "bench" });
+  for (let index = 0; index < count; index++) {
+    const { asks } = await foresight.foresee(`/${path(index)}`);
+    if (asks === undefined) throw new Error("nothing is asked");
+    const { request, key } = asks;
+    const recording = { key, label: `/${path(index)}`, request, answer: { text: "one line of text\n", model: "bench" } };
+    writeFileSync(place.at(join("rec", fileName(recording.label, key))), writeRecording(recording));
+  }
+}
+
+function rate(count: number, seconds: number): string {
+  return `${Math.round(count / seconds)} files/s`;
+}
+
+/** A folder for one benchmark, with a mountpoint in it. */
+class Place implements AsyncDisposable {
+  readonly path = mkdtempSync(join(tmpdir(), "llmfs-bench-"));
+  readonly mnt = join(this.path, "mnt");
+  #mounted = false;
+
+  constructor() {
+    mkdirSync(this.mnt);
+  }
+
+  at(name: string): string {
+    return join(this.path, name);
+  }
+
+  async llmfs(...args: readonly string[]): Promise<string> {
+    const env = { ...process.env, XDG_STATE_HOME: this.path };
+    const child = Bun.spawn([LLMFS, ...args], { env, stdout: "pipe", stderr: "pipe" });
+    const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+    if ((await child.exited) !== 0) throw new Error(`llmfs ${args[0]}: ${err}`);
+    return out;
+  }
+
+  async mount(...args: readonly string[]): Promise<void> {
+    await this.llmfs("mount", this.mnt, ...args);
+    this.#mounted = true;
+  }
+
+  async unmount(): Promise<void> {
+    await this.llmfs("unmount", this.mnt);
+    this.#mounted = false;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#mounted) await this.llmfs("unmount", this.mnt, "--lazy");
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+if (process.argv[2] === "--server") serveSlowly();
+else {
+  const chosen = process.argv[2];
+  for (const [name, bench] of Object.entries({ warm: benchWarm, replay: benchReplay, wait: benchWait })) {
+    if (chosen === undefined || chosen === name) await bench();
+  }
+}

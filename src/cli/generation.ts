@@ -3,6 +3,7 @@
  *
  * All of it is loaded when it is first needed: a mount without a prompt looks for no server and loads no client.
  */
+import { statSync } from "node:fs";
 import { FsError } from "../errno.ts";
 import type { MountedFilesystem } from "../fs/filesystem.ts";
 import type { Generate, TreePort } from "../fs/port.ts";
@@ -26,6 +27,9 @@ export interface Generation extends AsyncDisposable {
   /** Gives generators the tree they may look at, and the mount what there is to tell of generating. */
   attach(mounted: Pick<MountedFilesystem, "tree" | "publish" | "beganPending">): void;
 }
+
+/** Snapshots up to this size have their outline drawn ahead. */
+const PREPARED_BYTES = 16 << 20;
 
 /** How long after the mount is ready the parts are loaded: whoever waited for it goes first. */
 const PREPARE_AFTER_MS = 20;
@@ -120,7 +124,8 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       tree.resolve(mounted.tree);
       publish = mounted.publish;
       tell();
-      if (mounted.beganPending) setTimeout(() => prepare(config).catch(() => {}), PREPARE_AFTER_MS).unref();
+      if (mounted.beganPending)
+        setTimeout(() => prepare(config, mounted.tree).catch(() => {}), PREPARE_AFTER_MS).unref();
     },
     async [Symbol.asyncDispose]() {
       await (await opened?.catch(() => undefined))?.[Symbol.asyncDispose]();
@@ -130,15 +135,19 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
 }
 
 /** Loads what making a file takes, so that its first reader does not wait for that. Nobody is asked anything. */
-async function prepare(config: Config): Promise<void> {
-  const [{ prepareRedaction }, { prepareClient }] = await Promise.all([
+async function prepare(config: Config, tree: TreePort): Promise<void> {
+  const [{ prepareRedaction }, { prepareClient }, { contextMaker }] = await Promise.all([
     import("../generate/redact.ts"),
     import("../llm/openai.ts"),
+    import("../generate/context.ts"),
     import("../generate/engine.ts"),
     import("../recording/recording.ts"),
   ]);
   await prepareRedaction();
   if (config.mode !== "replay") await prepareClient();
+  // Of a very large tree the outline takes its time, and nobody may want it.
+  const size = config.from === undefined ? 0 : (statSync(config.from, { throwIfNoEntry: false })?.size ?? 0);
+  if (size < PREPARED_BYTES) await contextMaker(tree).prepare();
 }
 
 async function openModel(

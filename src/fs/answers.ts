@@ -32,6 +32,11 @@ export class Answers {
     return entries;
   }
 
+  outlineSince(known: number): Answer<"outlineSince"> {
+    const version = this.#mount.tree.changes + this.#mount.definitions;
+    return version === known ? { version } : { version, entries: this.outline() };
+  }
+
   /** Answers at once, or when a generator has listed the directory. */
   list(
     path: string,

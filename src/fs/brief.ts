@@ -64,21 +64,31 @@ export function pendingOf(path: string, file: RegularFile): PendingFile {
   };
 }
 
-/** The prompts that reach a file, root first, and the nearest model. */
-function inherited(
-  mount: Pick<Mount, "tree">,
-  file: RegularFile,
-): { readonly prompts: string[]; readonly model: string | undefined } {
+interface Inherited {
+  readonly prompts: readonly string[];
+  readonly model: string | undefined;
+  readonly settings: ReadonlyMap<string, string>;
+}
+
+/** The prompts that reach a file, root first, the nearest model, and what else the directories above set. */
+function inherited(mount: Pick<Mount, "tree">, file: RegularFile): Inherited {
   const prompts: string[] = [];
+  const settings = new Map<string, string>();
   let model: string | undefined;
   for (let at: Inode | undefined = file; at !== undefined; ) {
     const prompt = textXattr(at, PROMPT);
     if (prompt !== undefined && prompt !== "") prompts.push(prompt);
     model ??= textXattr(at, MODEL);
+    if (at !== file) {
+      for (const [name, value] of at.xattrs ?? []) {
+        const ours = name.startsWith("user.llmfs.") && name !== PROMPT;
+        if (ours && !settings.has(toText(name))) settings.set(toText(name), xattrText(value));
+      }
+    }
     if (at === mount.tree.root) break;
     at = at.dentry?.parent;
   }
-  return { prompts: prompts.reverse(), model };
+  return { prompts: prompts.reverse(), model, settings };
 }
 
 export function briefOf(
@@ -88,7 +98,7 @@ export function briefOf(
   pause: number,
 ): GenerationRequest {
   const path = mount.tree.pathOf(file) ?? `/${file.ino}`;
-  const { prompts, model } = inherited(mount, file);
+  const { prompts, model, settings } = inherited(mount, file);
   return {
     ticket,
     ino: file.ino,
@@ -96,6 +106,7 @@ export function briefOf(
     generator: textXattr(file, GENERATOR) ?? DEFAULT_GENERATOR,
     file: infoOf(path, file),
     prompts,
+    settings,
     pause,
     ...(model === undefined ? {} : { model }),
   };

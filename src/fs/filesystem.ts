@@ -13,6 +13,7 @@
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { FsError, isErrnoName } from "../errno.ts";
 import { type KernelMount, mountFuse } from "../fuse/mount.ts";
+import type { TreeEntry } from "../generators/generator.ts";
 import * as libc from "../libc.ts";
 import { writeAtomically } from "../snapshot/write.ts";
 import type {
@@ -109,6 +110,7 @@ class Link {
   readonly #running = new Map<number, AbortController>();
   readonly #calls = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #nextCall = 1;
+  #layout: { readonly version: number; readonly entries: readonly TreeEntry[] } = { version: -1, entries: [] };
   #closed = false;
 
   constructor(options: FilesystemOptions) {
@@ -275,6 +277,11 @@ class Link {
   #tree(): TreePort {
     return {
       outline: () => this.#call("outline"),
+      layout: async () => {
+        const { version, entries } = await this.#call("outlineSince", this.#layout.version);
+        if (entries !== undefined) this.#layout = { version, entries };
+        return entries ?? this.#layout.entries;
+      },
       list: (path, requester) => this.#call("list", path, requester),
       stat: (path) => this.#call("stat", path),
       read: (path, requester) => this.#call("read", path, requester),

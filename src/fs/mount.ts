@@ -26,6 +26,8 @@ export interface Mount {
   readonly passthrough: Passthrough;
   /** The time of what generators make. */
   readonly made: Clock;
+  /** Counts the files that somebody's writing or an attribute made something else: see Answers.layout. */
+  definitions: number;
   /** What a file without content claims as its size, in bytes. */
   readonly claimedSize: number;
   /** The conversation with the kernel. It exists once the operations do. */

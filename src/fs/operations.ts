@@ -64,6 +64,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     get control() {
       return control;
     },
+    definitions: 0,
     claimedSize: options.claimedSize ?? CLAIMED_SIZE,
     made: options.made ?? tree.clock,
     session,
@@ -73,6 +74,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     changed(file) {
       refresh.taken(file);
       if (!file.becomeStatic()) return;
+      this.definitions++;
       this.invalidate(file, false);
       pending.overwritten(file);
     },

@@ -21,6 +21,8 @@ export interface GenerationRequest {
   readonly prompts: readonly string[];
   /** `user.llmfs.model` of the file or the nearest directory above. */
   readonly model?: string;
+  /** `user.llmfs.*` of the directories above, the nearest one's value, prompts left out. Absent: look for yourself. */
+  readonly settings?: ReadonlyMap<string, string>;
   /** There is a content, and its time has passed. */
   readonly renews?: true;
   /** Somebody wants another content than the one there is: an earlier answer will not do. */
@@ -80,6 +82,11 @@ export interface Plant {
 export interface TreePort {
   /** Every entry, directories before what they hold, names in byte order; `.llmfs` is not in it. */
   outline(): Promise<readonly TreeEntry[]>;
+  /**
+   * As `outline`, and the same list again while names, descriptions and what was written by hand are the same; states
+   * and sizes of files that are generated may be those of an earlier time. Absent: ask for the outline.
+   */
+  layout?(): Promise<readonly TreeEntry[]>;
   /** `requester` as for `read`. Rejects with FsError ENOENT, ENOTDIR. */
   list(path: string, requester?: number): Promise<readonly TreeEntry[]>;
   /** One entry, symlinks not followed. Rejects with FsError ENOENT, ENOTDIR. */
@@ -96,7 +103,9 @@ export interface TreePort {
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /** What the main thread may call, by name. Arguments and results are plain data. */
-export interface Methods extends TreePort {
+export interface Methods extends Omit<TreePort, "layout"> {
+  /** The outline, unless its version is still this one. */
+  outlineSince(version: number): Promise<{ readonly version: number; readonly entries?: readonly TreeEntry[] }>;
   /** Begins a snapshot as of this moment; returns its number. */
   saveBegin(times: boolean): Promise<number>;
   /** The next piece of it, UTF-8; undefined at the end. */

@@ -79,6 +79,7 @@ export class Refresh {
     const series = this.#series.get(file);
     if (file.state !== "ready" || this.policy(file) === undefined) return;
     file.state = "static";
+    this.#mount().definitions++;
     file.xattrs?.delete(REFRESH);
     if (series?.current === file) series.renewal.abandon();
   }

@@ -47,6 +47,10 @@ export function stillTree(source: string | Uint8Array, warn: (message: string) =
     return inode;
   }
 
+  const outline = () => [...tree.walk()].flatMap(({ path, inode }) => (path === "/" ? [] : [entryOf(path, inode)]));
+  /** Nothing in the tree ever changes. */
+  let layout: readonly TreeEntry[] | undefined;
+
   return {
     get files() {
       const seen = new Set<Inode>();
@@ -69,8 +73,10 @@ export function stillTree(source: string | Uint8Array, warn: (message: string) =
       }
       return found;
     },
-    async outline() {
-      return [...tree.walk()].flatMap(({ path, inode }) => (path === "/" ? [] : [entryOf(path, inode)]));
+    outline: async () => outline(),
+    async layout() {
+      layout ??= outline();
+      return layout;
     },
     async list(path) {
       const directory = tree.resolve(toBytes(path), { follow: true });

@@ -135,6 +135,7 @@ export function xattrOperations(mount: Mount) {
 
     setxattr({ name, value, flags, size, setxattr_flags }, header) {
       const inode = nodes.get(header.nodeid);
+      mount.definitions++;
       if (mount.control.owns(inode)) throw new FsError("EPERM");
       if (size !== value.length) throw new FsError("EIO", `setxattr: ${size} bytes announced, ${value.length} sent`);
       if (isAcl(name)) {
@@ -145,6 +146,7 @@ export function xattrOperations(mount: Mount) {
     },
 
     removexattr({ name }, header) {
+      mount.definitions++;
       const inode = nodes.get(header.nodeid);
       if (!isAcl(name)) checkName(name);
       if (derived(inode, name) !== undefined) throw new FsError("EPERM", `${name} is told, not stored`);

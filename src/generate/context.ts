@@ -32,7 +32,7 @@ export interface ContextOptions {
   readonly redact?: boolean;
 }
 
-export type ContextTree = Pick<TreePort, "outline" | "readStatic">;
+export type ContextTree = Pick<TreePort, "outline" | "layout" | "readStatic">;
 
 /** What the request for a file is made from. */
 export type ComposeContext = Pick<GeneratorContext, "file" | "prompts" | "related" | "read">;
@@ -40,6 +40,8 @@ export type ComposeContext = Pick<GeneratorContext, "file" | "prompts" | "relate
 export interface ContextMaker {
   /** The messages of the request for one file. */
   compose(path: string, context: ComposeContext): Promise<readonly ChatMessage[]>;
+  /** Loads and computes what the first request would have to wait for. */
+  prepare(): Promise<void>;
   /** The parts of the user's message, before secrets are taken out of the whole, and why each is in it. */
   sections(path: string, context: ComposeContext): Promise<readonly Section[]>;
   /** `GeneratorContext.related` for one file. */
@@ -50,33 +52,39 @@ export function contextMaker(tree: ContextTree, options: ContextOptions = {}): C
   const budget = { ...DEFAULT_CONTEXT_BUDGET, ...options.budget };
   const clean: Redact = options.redact === false ? async (text) => text : redact;
 
+  const layout = tree.layout ?? tree.outline;
+  const shown = async () => visible(await layout(), tree.readStatic);
+
   async function sections(path: string, context: ComposeContext): Promise<readonly Section[]> {
     const { file, prompts, related, read } = context;
     const declared = await dependencies(path, file, read, clean);
     const names = new Set(declared.map((one) => one.path));
     const others = (await related()).filter((one) => !names.has(one.path));
-    const shown = declared.length === 0 ? others : await fill([...declared, ...others], budget.related);
-    const outline = await renderOutline(await visible(await tree.outline(), tree.readStatic), path, budget.outline);
+    const chosen = declared.length === 0 ? others : await fill([...declared, ...others], budget.related);
+    const outline = await renderOutline(await shown(), path, budget.outline);
     return contentSections({
       path: relative(path),
       ...(file.description === undefined ? {} : { description: file.description }),
       prompts,
       outline,
-      related: shown.map((one) => ({ ...one, path: relative(one.path) })),
+      related: chosen.map((one) => ({ ...one, path: relative(one.path) })),
     });
   }
 
   return {
     sections,
+    async prepare() {
+      await renderOutline(await shown(), "/", budget.outline);
+    },
     async compose(path, context) {
-      const user = (await sections(path, context)).map(({ text }) => text).join("\n\n");
+      const parts = (await sections(path, context)).map(({ text }) => clean(text));
       return [
         { role: "system", content: CONTENT_INSTRUCTIONS },
-        { role: "user", content: await clean(user) },
+        { role: "user", content: (await Promise.all(parts)).join("\n\n") },
       ];
     },
     async related(file, prompts) {
-      const outline = await visible(await tree.outline(), tree.readStatic);
+      const outline = await shown();
       const words = [file.description ?? "", ...prompts];
       return relatedFiles(file, words, outline, tree.readStatic, { budget: budget.related, clean });
     },

@@ -243,6 +243,7 @@ async function settingOf(tree: TreePort, request: GenerationRequest, name: strin
   const xattr = `user.llmfs.${name}`;
   const own = request.file.xattrs.get(xattr);
   if (own !== undefined) return own;
+  if (request.settings !== undefined && name !== "prompt") return request.settings.get(xattr);
   for (let folder = request.path; folder !== "/"; ) {
     folder = folderOf(folder);
     // A directory that was renamed meanwhile sets nothing.

@@ -24,14 +24,28 @@ export async function visible(
   outline: readonly TreeEntry[],
   readStatic: TreePort["readStatic"],
 ): Promise<readonly TreeEntry[]> {
+  const known = withoutRules.get(outline);
+  if (known !== undefined) return known;
   const rules = new Map<string, Ignore>([["", ignore({ ignorecase: false }).add(LEFT_BEHIND)]]);
+  let any = false;
   for (const { path, type } of outline) {
     if (type !== "file" || !path.endsWith(`/${IGNORE_FILE}`)) continue;
+    any = true;
     const bytes = await readStatic(path, MAX_RULES);
     if (bytes === undefined) continue;
     const folder = parentOf(path);
     rules.set(folder, (rules.get(folder) ?? ignore({ ignorecase: false })).add(new TextDecoder().decode(bytes)));
   }
+  const found = allowed(outline, rules);
+  // What a rule file says may change while the list stays the same.
+  if (!any) withoutRules.set(outline, found);
+  return found;
+}
+
+/** Lists in which no rule file is, and what of them is visible. */
+const withoutRules = new WeakMap<readonly TreeEntry[], readonly TreeEntry[]>();
+
+function allowed(outline: readonly TreeEntry[], rules: ReadonlyMap<string, Ignore>): readonly TreeEntry[] {
   /** Paths of directories and whether they are kept out. */
   const verdicts = new Map<string, boolean>([["", false]]);
   const hidden = (path: string, directory: boolean): boolean => {

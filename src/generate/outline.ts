@@ -14,19 +14,88 @@ interface Node {
  * the same order. Depends on paths, types, descriptions and symlink targets alone: not on states or sizes.
  */
 export async function renderOutline(entries: readonly TreeEntry[], focus: string, budget: number): Promise<string> {
-  const root = plant(entries);
-  const everything = draw(root, undefined, undefined);
-  if (await fits(everything, budget)) return everything;
+  let drawing = drawings.get(entries);
+  if (drawing === undefined) {
+    drawing = new Drawing(entries);
+    drawings.set(entries, drawing);
+  }
+  return drawing.seenFrom(folderOf(focus), budget);
+}
+
+/** The same list is drawn for many files. */
+const drawings = new WeakMap<readonly TreeEntry[], Drawing>();
+
+/** One list of entries, and what it looks like from each directory. */
+class Drawing {
+  readonly #root: Node;
+  readonly #everything: string;
+  /** Undefined until it is known not to fit. */
+  #parts: Promise<Parts> | undefined;
+  #whole: Promise<boolean> | undefined;
+  #budget = 0;
+  readonly #views = new Map<string, Promise<string>>();
+
+  constructor(entries: readonly TreeEntry[]) {
+    this.#root = plant(entries);
+    this.#everything = draw(this.#root, undefined, undefined);
+  }
+
+  async seenFrom(home: string, budget: number): Promise<string> {
+    if (budget !== this.#budget) {
+      this.#budget = budget;
+      this.#whole = fits(this.#everything, budget);
+      this.#views.clear();
+    }
+    if (await this.#whole) return this.#everything;
+    this.#parts ??= partsOf(this.#root);
+    const known = this.#views.get(home) ?? this.#parts.then((parts) => view(this.#root, parts, home, budget));
+    this.#views.set(home, known);
+    return known;
+  }
+}
+
+/** What the choice of lines is made from. */
+interface Parts {
+  readonly count: (text: string) => number;
+  /** Every node with its path's directory, in byte order of the paths. */
+  readonly nodes: readonly { readonly node: Node; readonly path: string; readonly folder: string }[];
+  readonly costs: ReadonlyMap<Node, number>;
+  /** What a description adds, as far as anybody asked. */
+  readonly descriptions: Map<Node, number>;
+  readonly parents: ReadonlyMap<Node, Node>;
+  readonly all: number;
+}
+
+async function partsOf(root: Node): Promise<Parts> {
   const count = await tokenCounter();
-  const nodes = [...walk(root)].sort(nearestTo(focus)).map(({ node }) => node);
-  const costs = new Map(nodes.map((node) => [node, count(`${line(node, false)}\n`)]));
-  const all = [...costs.values()].reduce((sum, cost) => sum + cost, 0);
+  const nodes = [...walk(root)]
+    .sort((a, b) => byteOrder(a.path, b.path))
+    .map(({ node, path }) => ({ node, path, folder: folderOf(path) }));
+  const costs = new Map(nodes.map(({ node }) => [node, count(`${line(node, false)}\n`)]));
+  const parents = new Map<Node, Node>();
+  for (const node of [root, ...nodes.map((one) => one.node)]) {
+    for (const child of node.children.values()) parents.set(child, node);
+  }
+  return {
+    count,
+    nodes,
+    costs,
+    descriptions: new Map(),
+    parents,
+    all: [...costs.values()].reduce((sum, cost) => sum + cost, 0),
+  };
+}
+
+function view(root: Node, parts: Parts, home: string, budget: number): string {
+  const { count, descriptions, all } = parts;
   const purse = new Purse(all <= budget ? budget : Math.floor(budget * 0.75));
-  const named = nameNearest(root, nodes, costs, purse, (depth) => count(`${leftOut(depth, 1000)}\n`));
+  const named = nameNearest(root, parts, nearestTo(home, parts), purse, (depth) => count(`${leftOut(depth, 1000)}\n`));
   purse.left += budget - purse.given;
   const described = new Set<Node>();
   for (const node of named) {
-    if (!purse.pay(count(line(node, true)) - count(line(node, false)))) break;
+    const cost = descriptions.get(node) ?? count(line(node, true)) - count(line(node, false));
+    descriptions.set(node, cost);
+    if (!purse.pay(cost)) break;
     described.add(node);
   }
   return draw(root, named, described);
@@ -51,19 +120,17 @@ class Purse {
 /** Names while they can be paid. A directory pays for its "left out" line too, and gets that back when it is full. */
 function nameNearest(
   root: Node,
-  nodes: readonly Node[],
-  costs: ReadonlyMap<Node, number>,
+  { costs, parents }: Parts,
+  nodes: Iterable<Node>,
   purse: Purse,
   leftOutCost: (depth: number) => number,
 ): ReadonlySet<Node> {
-  const parents = new Map<Node, Node>();
-  for (const node of [root, ...nodes]) for (const child of node.children.values()) parents.set(child, node);
-  const missing = new Map([root, ...nodes].map((node) => [node, node.children.size]));
+  const missing = new Map<Node, number>();
   const named = new Set<Node>();
   purse.pay(leftOutCost(0));
   for (const node of nodes) {
     const parent = parents.get(node) ?? root;
-    const leftOfParent = (missing.get(parent) ?? 0) - 1;
+    const leftOfParent = (missing.get(parent) ?? parent.children.size) - 1;
     const refund = leftOfParent === 0 ? leftOutCost(parent.depth + 1) : 0;
     const cost = (costs.get(node) ?? 0) + (node.children.size > 0 ? leftOutCost(node.depth + 1) : 0);
     if (!purse.pay(cost - refund)) break;
@@ -130,18 +197,21 @@ function* walk(node: Node, path = ""): Generator<{ readonly node: Node; readonly
 }
 
 /** An order in which a directory stands before what it holds, so that any beginning of it is a tree. */
-function nearestTo(focus: string): (a: { readonly path: string }, b: { readonly path: string }) => number {
-  const home = folderOf(focus);
+function* nearestTo(home: string, { nodes }: Parts): Generator<Node> {
   const steps = new Map<string, number>();
-  // A directory that leads to the file is as near as the file itself.
-  const rank = (path: string) => {
-    const known = steps.get(path);
-    if (known !== undefined) return known;
-    const value = home === path || home.startsWith(`${path}/`) || path === focus ? -1 : distance(home, folderOf(path));
-    steps.set(path, value);
-    return value;
-  };
-  return (a, b) => rank(a.path) - rank(b.path) || byteOrder(a.path, b.path);
+  const ranks: Node[][] = [];
+  for (const { node, path, folder } of nodes) {
+    let far = steps.get(folder);
+    if (far === undefined) {
+      far = distance(home, folder) + 1;
+      steps.set(folder, far);
+    }
+    // A directory that leads to the file is as near as the file itself.
+    const rank = home === path || home.startsWith(`${path}/`) ? 0 : far;
+    ranks[rank] ??= [];
+    ranks[rank].push(node);
+  }
+  for (const rank of ranks) yield* rank ?? [];
 }
 
 function draw(root: Node, named: ReadonlySet<Node> | undefined, described: ReadonlySet<Node> | undefined): string {

@@ -16,6 +16,9 @@ export type TokenCounter = (text: string) => number;
  */
 const PIECE = /[^\n]{1,128}\n*|\n+/gu;
 
+/** Pieces whose count is remembered: the lines of an outline come again with every file. */
+const MOST_KNOWN = 20_000;
+
 let loading: Promise<TokenCounter> | undefined;
 
 /** The exact counter. */
@@ -28,9 +31,18 @@ async function load(): Promise<TokenCounter> {
   const { countTokens } = await import("gpt-tokenizer/encoding/o200k_base");
   // What looks like a control token ("<|endoftext|>") is ordinary text in a file.
   const asText = { disallowedSpecial: new Set<string>() };
+  const known = new Map<string, number>();
   return (text) => {
     let count = 0;
-    for (const [piece] of text.matchAll(PIECE)) count += countTokens(piece, asText);
+    for (const [piece] of text.matchAll(PIECE)) {
+      let tokens = known.get(piece);
+      if (tokens === undefined) {
+        tokens = countTokens(piece, asText);
+        if (known.size >= MOST_KNOWN) known.clear();
+        known.set(piece, tokens);
+      }
+      count += tokens;
+    }
     return count;
   };
 }

@@ -40,6 +40,8 @@ export class Tree {
   readonly root: Directory;
   readonly space: Space;
   readonly clock: Clock;
+  /** Counts the changes of names: two equal counts, the same names. */
+  changes = 0;
   #nextIno = ROOT_INO;
 
   constructor(options: TreeOptions) {
@@ -171,6 +173,7 @@ export class Tree {
     if (inode.kind === "directory") throw new FsError("EPERM");
     this.#mayCreate(directory, name);
     directory.insert(name, inode);
+    this.changes++;
     inode.nlink++;
     inode.touchCtime(this.clock);
     directory.touchMtime(this.clock);
@@ -185,6 +188,7 @@ export class Tree {
     const inode = this.#existing(directory, name);
     if (inode.kind === "directory") throw new FsError("EISDIR");
     directory.remove(name);
+    this.changes++;
     directory.touchMtime(this.clock);
     this.#unlinked(inode);
     return inode;
@@ -196,6 +200,7 @@ export class Tree {
     if (inode.kind !== "directory") throw new FsError("ENOTDIR");
     if (inode.size > 0) throw new FsError("ENOTEMPTY");
     directory.remove(name);
+    this.changes++;
     directory.nlink--;
     directory.touchMtime(this.clock);
     this.#unlinked(inode);
@@ -208,6 +213,7 @@ export class Tree {
     if (newName.length > NAME_MAX) throw new FsError("ENAMETOOLONG");
     // As fs/namei.c:do_renameat2().
     if (newName === "" || newName === "." || newName === "..") throw new FsError("EBUSY");
+    this.changes++;
     const target = to.get(newName)?.inode;
     if (target === undefined && to.nlink === 0) throw new FsError("ENOENT");
     if (moved.kind === "directory" && this.#isWithin(to, moved)) throw new FsError("EINVAL");
@@ -253,6 +259,7 @@ export class Tree {
   replace(directory: Directory, name: string, inode: RegularFile): Inode {
     const old = this.#existing(directory, name);
     directory.replace(name, inode);
+    this.changes++;
     inode.nlink++;
     directory.touchMtime(this.clock);
     this.#unlinked(old);
@@ -280,6 +287,7 @@ export class Tree {
     this.space.takeInode();
     const inode = make(this.#nextIno++);
     directory.insert(name, inode);
+    this.changes++;
     if (inode.kind !== "directory") inode.nlink = 1;
     directory.touchMtime(this.clock);
     return inode;

@@ -1,7 +1,7 @@
 /** Machines where FUSE is missing or forbidden, made of namespaces. */
 import { afterEach, beforeEach, expect } from "bun:test";
 import { chmodSync, copyFileSync } from "node:fs";
-import { programs, testWith, userNamespace } from "../support/needs.ts";
+import { mountNamespace, programs, testWith, userNamespace } from "../support/needs.ts";
 import { BINARY, Sandbox } from "../support/program.ts";
 
 let sandbox: Sandbox;
@@ -10,7 +10,7 @@ beforeEach(() => {
 });
 afterEach(() => sandbox[Symbol.dispose]());
 
-const lacking = process.getuid?.() === 0 ? programs("unshare", "setpriv", "mount") : "root";
+const lacking = process.getuid?.() === 0 ? (programs("setpriv", "mount") ?? mountNamespace()) : "root";
 
 /** Runs llmfs in a mount namespace of its own, after a script has changed /dev there. */
 async function after(script: string, args: readonly string[]) {

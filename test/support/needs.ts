@@ -63,3 +63,10 @@ export function compiling(): string | undefined {
   if (programs("gcc") !== undefined) return programs("gcc");
   return existsSync("/usr/include/linux/fuse.h") ? undefined : "the kernel's headers (linux-libc-dev)";
 }
+
+/** Whether unshare(1) can make a mount namespace here; in a chroot it can't. */
+export function mountNamespace(): string | undefined {
+  const unshare = programs("unshare");
+  if (unshare !== undefined) return unshare;
+  return Bun.spawnSync(["unshare", "--mount", "true"]).success ? undefined : "a mount namespace (unshare --mount)";
+}

@@ -84,3 +84,8 @@ export class FsError extends Error {
     return ERRNO[this.code];
   }
 }
+
+/** What an error says, whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

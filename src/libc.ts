@@ -305,7 +305,6 @@ export function geteuid(): number {
 export const MS_RDONLY = 1;
 export const MS_NOSUID = 2;
 export const MS_NODEV = 4;
-export const MS_NOATIME = 1024;
 
 export function mount(source: string, target: string, type: string, flags: number, data: string): void {
   check(

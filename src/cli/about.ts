@@ -1,9 +1,10 @@
 /** What a mount says of itself to the commands that talk to it: `.llmfs/config.json` and `.llmfs/usage.json`. */
 import { readFileSync } from "node:fs";
+import { messageOf } from "../errno.ts";
 import type { Usage } from "../generate/tally.ts";
 import type { Price } from "../llm/prices.ts";
 import type { Config } from "./config.ts";
-import { CliError, messageOf } from "./exit.ts";
+import { CliError } from "./exit.ts";
 import { controlFile } from "./mounted.ts";
 
 /** Everything that a request for content depends on besides the tree, and where recordings are. No secrets. */

@@ -5,8 +5,8 @@
  * was told to end.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf } from "../errno.ts";
 import type { Log } from "../log.ts";
-import { messageOf } from "./exit.ts";
 import { holders } from "./holders.ts";
 import type { Served } from "./serve.ts";
 

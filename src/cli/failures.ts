@@ -1,9 +1,9 @@
 /** One place turns the failures of every part into what a person is told and the status llmfs exits with. */
-import { FsError } from "../errno.ts";
+import { FsError, messageOf } from "../errno.ts";
 import { MountError, type MountFailure } from "../fuse/unmount.ts";
 import { LlmError, type LlmErrorKind } from "../llm/llm.ts";
 import { MountFailed } from "./background.ts";
-import { CliError, EXIT, type ExitName, messageOf } from "./exit.ts";
+import { CliError, EXIT, type ExitName } from "./exit.ts";
 import { Interrupted } from "./signals.ts";
 
 const OF_MOUNT = {

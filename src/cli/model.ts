@@ -1,5 +1,6 @@
 /** What flags and environment say of models: whom to ask, how much of it, and what was recorded. */
 import { homedir } from "node:os";
+import { messageOf } from "../errno.ts";
 import type { BudgetLimits } from "../generate/ledger.ts";
 import { type Price, parsePrice } from "../llm/prices.ts";
 import type { ProviderLayer } from "../llm/provider.ts";
@@ -7,7 +8,7 @@ import { defaultRecordings } from "../recording/folder.ts";
 import type { RecordingMode } from "../recording/recording.ts";
 import type { S3Settings } from "../recording/s3.ts";
 import type { Args } from "./command.ts";
-import { CliError, messageOf, UsageError } from "./exit.ts";
+import { CliError, UsageError } from "./exit.ts";
 import type { modelFlags } from "./options.ts";
 import { absolute, amount, count, duration, optional } from "./quantity.ts";
 import type { Lookup } from "./variables.ts";

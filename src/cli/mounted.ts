@@ -1,10 +1,11 @@
 /** A running mount, as the commands that talk to it see it: by the files in its `.llmfs`. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { messageOf } from "../errno.ts";
 import type { PendingFile } from "../fs/port.ts";
 import { FS_TYPE, mountAt, mounts } from "../fuse/mountinfo.ts";
 import { getxattr } from "../libc.ts";
-import { CliError, messageOf } from "./exit.ts";
+import { CliError } from "./exit.ts";
 import { realPath } from "./mountpoint.ts";
 
 /** The real path of an llmfs mount, alive or dead. Throws CliError("notMounted"). */

@@ -1,8 +1,9 @@
 /** Whether what is to be written can be, told before anything costs time or money. */
 import { accessSync, constants, statSync } from "node:fs";
 import { dirname } from "node:path";
+import { messageOf } from "../errno.ts";
 import type { Config } from "./config.ts";
-import { CliError, messageOf, UsageError } from "./exit.ts";
+import { CliError, UsageError } from "./exit.ts";
 import { realPath } from "./mountpoint.ts";
 
 /** Throws UsageError for a file inside the mount, CliError("save") for one that can't be written. */

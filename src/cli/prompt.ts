@@ -9,7 +9,8 @@
  */
 import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
-import { CliError, messageOf } from "./exit.ts";
+import { messageOf } from "../errno.ts";
+import { CliError } from "./exit.ts";
 
 export interface Prompt {
   readonly text: string;

@@ -5,9 +5,10 @@
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { messageOf } from "../errno.ts";
 import type { MountedFilesystem } from "../fs/filesystem.ts";
 import { stateFolder } from "./config.ts";
-import { CliError, messageOf } from "./exit.ts";
+import { CliError } from "./exit.ts";
 
 /** Where the tree of a process is saved for want of a better place. */
 export function rescueOf(pid: number): string {

@@ -1,10 +1,11 @@
 /**
  * A mount from configuration to the saved tree: what `mount`, `run` and `demo` have in common.
  */
+
+import { messageOf } from "../errno.ts";
 import type { MountedFilesystem } from "../fs/filesystem.ts";
 import type { Log } from "../log.ts";
 import type { Config } from "./config.ts";
-import { messageOf } from "./exit.ts";
 import type { Generation } from "./generation.ts";
 import { asSaved } from "./outputs.ts";
 import type { Progress } from "./progress.ts";

@@ -4,6 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
+import { messageOf } from "../errno.ts";
 import type { Generate, GenerationRequest, List, Plant, TreePort } from "../fs/port.ts";
 import type { Engine } from "../generate/engine.ts";
 import { findConfig } from "../generators/find.ts";
@@ -11,7 +12,7 @@ import type { LoadedConfig } from "../generators/load.ts";
 import type { Refresh } from "../generators/rules.ts";
 import type { Log } from "../log.ts";
 import { childEnvironment } from "./config.ts";
-import { CliError, messageOf } from "./exit.ts";
+import { CliError } from "./exit.ts";
 
 export interface Sources extends AsyncDisposable {
   readonly loaded: LoadedConfig;

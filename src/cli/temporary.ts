@@ -2,9 +2,10 @@
 import { mkdtempSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf } from "../errno.ts";
 import type { Log } from "../log.ts";
 import { type Config, temporaryFolders } from "./config.ts";
-import { CliError, messageOf } from "./exit.ts";
+import { CliError } from "./exit.ts";
 import type { Generation } from "./generation.ts";
 import { realPath } from "./mountpoint.ts";
 import type { Progress } from "./progress.ts";

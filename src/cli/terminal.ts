@@ -5,7 +5,8 @@
  */
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
-import { CliError, messageOf } from "./exit.ts";
+import { messageOf } from "../errno.ts";
+import { CliError } from "./exit.ts";
 
 /** Narrower terminals are rare, and would wrap. */
 const WIDTH = 79;

@@ -1,11 +1,12 @@
 /** Making contents ahead, as a person sees it: a bar while it goes on, a sum and the failures at the end. */
+
+import { messageOf } from "../errno.ts";
 import type { MountedFilesystem } from "../fs/filesystem.ts";
 import type { PendingFile } from "../fs/port.ts";
 import type { Usage } from "../generate/tally.ts";
 import type { Warmed, WarmFile } from "../generate/warm.ts";
 import { CONCURRENCY } from "./about.ts";
 import type { Config } from "./config.ts";
-import { messageOf } from "./exit.ts";
 import type { Generation } from "./generation.ts";
 import type { Progress } from "./progress.ts";
 import { isTerminal } from "./terminal.ts";

@@ -5,7 +5,7 @@
  * Waiters are requests of the kernel, which are parked, and generators that read; the latter may wait for each other in
  * a circle, which is refused here.
  */
-import { FsError } from "../errno.ts";
+import { FsError, messageOf } from "../errno.ts";
 import type { Inode } from "../tree/inode.ts";
 import { toText } from "../tree/path.ts";
 import type { Mount } from "./mount.ts";
@@ -146,8 +146,4 @@ export class Attempts {
     attempt.outcome.calledOff();
     this.end(attempt, (waiter) => waiter.fail(reason));
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

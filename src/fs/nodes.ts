@@ -42,11 +42,6 @@ export class Nodes {
     throw new FsError(inode.kind === "directory" ? "EISDIR" : "EINVAL");
   }
 
-  /** Whether the kernel knows this inode. */
-  knows(inode: Inode): boolean {
-    return inode.lookups > 0;
-  }
-
   /** Counts one lookup, for an entry that is about to be told. */
   remember(inode: Inode): void {
     if (inode.lookups++ > 0) return;

@@ -5,7 +5,7 @@
  * but the kernel: between requests it takes the main thread's messages (receiveMessageOnPort needs no event loop).
  */
 import { type MessagePort, receiveMessageOnPort, workerData } from "node:worker_threads";
-import { FsError } from "../errno.ts";
+import { FsError, messageOf } from "../errno.ts";
 import { FUSE_PASSTHROUGH } from "../fuse/abi.ts";
 import { Device, serve } from "../fuse/device.ts";
 import { OPS } from "../fuse/ops.ts";
@@ -108,7 +108,7 @@ class FilesystemThread {
       );
       this.#post({ type: "ended", reason: "unmounted" });
     } catch (error) {
-      this.#post({ type: "ended", reason: "failed", message: messageOf(error) });
+      this.#post({ type: "ended", reason: "failed", message: stackOf(error) });
     }
     this.#leave();
     this.#sleepUntil(() => this.#closed);
@@ -168,8 +168,8 @@ class FilesystemThread {
     try {
       this.#take(message);
     } catch (error) {
-      this.#log("error", "fs", messageOf(error));
-      if ("ticket" in message) this.#served.mount.attempts.failed(message.ticket, new FsError("EIO", shortOf(error)));
+      this.#log("error", "fs", stackOf(error));
+      if ("ticket" in message) this.#served.mount.attempts.failed(message.ticket, new FsError("EIO", messageOf(error)));
     }
   }
 
@@ -195,8 +195,8 @@ class FilesystemThread {
     const { answers } = this.#served;
     const reply = (value: unknown) => this.#post({ type: "reply", id, value });
     const fault = (error: unknown) => {
-      if (!(error instanceof FsError)) this.#log("error", "fs", messageOf(error));
-      this.#post({ type: "fault", id, code: error instanceof FsError ? error.code : "EIO", message: shortOf(error) });
+      if (!(error instanceof FsError)) this.#log("error", "fs", stackOf(error));
+      this.#post({ type: "fault", id, code: error instanceof FsError ? error.code : "EIO", message: messageOf(error) });
     };
     // The arguments were typed where the call was made (filesystem.ts), and messages only carry them over.
     const [first, second] = args as [never, never];
@@ -242,12 +242,8 @@ const COLLECT_AFTER = 10_000;
 
 const wakeCount = new Uint8Array(8);
 
-function messageOf(error: unknown): string {
+function stackOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
-}
-
-function shortOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 // workerData is whatever the starter gave; filesystem.ts gives WorkerOptions.
@@ -256,6 +252,6 @@ try {
   new FilesystemThread(options).run();
 } catch (error) {
   const name = error instanceof Error ? error.name : "Error";
-  const refusal: FromFilesystem = { type: "refused", name, message: shortOf(error) };
+  const refusal: FromFilesystem = { type: "refused", name, message: messageOf(error) };
   options.port.postMessage(refusal);
 }

@@ -6,7 +6,7 @@
  * this process ends, SIGKILL included, the mount goes with it.
  */
 import { readdir, stat } from "node:fs/promises";
-import { ERRNO } from "../errno.ts";
+import { ERRNO, messageOf } from "../errno.ts";
 import * as libc from "../libc.ts";
 import { type Guardian, startGuardian } from "./guardian.ts";
 import { FS_TYPE, type MountPoint, mountAt } from "./mountinfo.ts";
@@ -207,8 +207,4 @@ function helperFailure(helper: string, request: MountRequest, said: string): Mou
 
 function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

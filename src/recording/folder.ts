@@ -1,7 +1,9 @@
 /** Recordings in a folder, one text file an answer: to be committed, read and compared. */
+
 import { constants } from "node:fs";
 import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { messageOf } from "../errno.ts";
 import { readRecording, writeRecording } from "./format.ts";
 import { byLabel } from "./memory.ts";
 import type { Fault, Recording, RecordingStore } from "./recording.ts";
@@ -38,7 +40,7 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
       const recording = await read(file);
       return recording.key === key ? recording : undefined;
     } catch (error) {
-      if (codeOf(error) !== "ENOENT") complain(file, said(error));
+      if (codeOf(error) !== "ENOENT") complain(file, messageOf(error));
       return undefined;
     }
   }
@@ -48,7 +50,7 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
       return (await readdir(folder)).filter((file) => NAME.test(file)).sort();
     } catch (error) {
       if (codeOf(error) === "ENOENT") return [];
-      throw new Error(`the folder of recordings ${folder} cannot be read: ${said(error)}`, { cause: error });
+      throw new Error(`the folder of recordings ${folder} cannot be read: ${messageOf(error)}`, { cause: error });
     }
   }
 
@@ -72,7 +74,7 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
         await mkdir(folder, { recursive: true, mode });
         await writeWhole(folder, file, text);
       } catch (error) {
-        throw new Error(`${join(folder, file)} cannot be written: ${said(error)}`, { cause: error });
+        throw new Error(`${join(folder, file)} cannot be written: ${messageOf(error)}`, { cause: error });
       }
       warned.delete(file);
       // The same request under another label, as from an earlier version, would be a second truth.
@@ -86,7 +88,7 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
         try {
           found.push(await read(file));
         } catch (error) {
-          complain(file, said(error));
+          complain(file, messageOf(error));
         }
       }
       return found.sort(byLabel);
@@ -94,7 +96,7 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
     async check() {
       const faults: Fault[] = [];
       for (const file of await files()) {
-        await read(file).catch((error: unknown) => faults.push({ name: join(folder, file), reason: said(error) }));
+        await read(file).catch((error: unknown) => faults.push({ name: join(folder, file), reason: messageOf(error) }));
       }
       for (const file of await leftovers(folder)) {
         faults.push({ name: join(folder, file), reason: "it was never finished: whoever wrote it died" });
@@ -171,8 +173,4 @@ async function leftovers(folder: string): Promise<readonly string[]> {
 
 function codeOf(error: unknown): unknown {
   return error instanceof Error && "code" in error ? error.code : undefined;
-}
-
-function said(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,8 +1,9 @@
+import { messageOf } from "../../errno.ts";
 import type { Engine } from "../../generate/engine.ts";
 import type { LoadedConfig } from "../../generators/load.ts";
 import { command, flags } from "../command.ts";
 import { childEnvironment } from "../config.ts";
-import { CliError, EXIT, messageOf, UsageError } from "../exit.ts";
+import { CliError, EXIT, UsageError } from "../exit.ts";
 import { configFlags } from "../options.ts";
 import { onSignals } from "../signals.ts";
 import { configFile } from "../sources.ts";

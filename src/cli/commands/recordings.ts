@@ -1,8 +1,9 @@
+import { messageOf } from "../../errno.ts";
 import type { Recording, RecordingStore } from "../../recording/recording.ts";
 import { openStore, prune } from "../../recording/store.ts";
 import { command, flags } from "../command.ts";
 import { readConfig } from "../config.ts";
-import { CliError, EXIT, messageOf, UsageError } from "../exit.ts";
+import { CliError, EXIT, UsageError } from "../exit.ts";
 import { quietLog } from "../foreground.ts";
 import { lookAt, placeOf } from "../looking.ts";
 import { lookFlags } from "../options.ts";

@@ -1,8 +1,9 @@
 import { createReadStream } from "node:fs";
 import { resolve } from "node:path";
+import { messageOf } from "../../errno.ts";
 import { writeAtomically } from "../../snapshot/write.ts";
 import { command, flags } from "../command.ts";
-import { CliError, EXIT, messageOf } from "../exit.ts";
+import { CliError, EXIT } from "../exit.ts";
 import { controlFile, mountedAt } from "../mounted.ts";
 import { asSaved } from "../outputs.ts";
 import { show } from "../terminal.ts";

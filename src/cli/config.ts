@@ -28,6 +28,7 @@ export interface Config extends ModelConfig {
   /** Seconds since 1970, for what is made rather than written. */
   readonly epoch: number | undefined;
   readonly allowOther: boolean;
+  readonly lowPower: boolean;
   readonly save: string | undefined;
   readonly saveEveryMs: number | undefined;
   readonly debug: boolean;
@@ -64,6 +65,7 @@ export function readConfig(args: ConfigArgs, environment: Environment = process.
     warm: args.warm ?? false,
     epoch: optional(variable("SOURCE_DATE_EPOCH"), (text) => count("SOURCE_DATE_EPOCH", text, 0)),
     allowOther: args.allowOther ?? false,
+    lowPower: args.lowPower ?? false,
     save: optional(args.save, (text) => absolute("--save", text)),
     saveEveryMs: optional(args.saveEvery, (text) => duration("--save-every", text)),
     debug: args.debug ?? false,

@@ -59,6 +59,10 @@ export const treeFlags = flags({
   inodes: { type: "string", valueHint: "N", description: "upper limit of files and directories" },
   readOnly: { type: "boolean", description: "mount read-only; files still come into being when they are read" },
   allowOther: { type: "boolean", description: "let other users in; permissions hold for them as anywhere" },
+  lowPower: {
+    type: "boolean",
+    description: "never wait actively for the next request: slower, for batteries and processor quotas",
+  },
 });
 
 export const configFlags = flags({

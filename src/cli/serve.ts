@@ -50,6 +50,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       mountpoint,
       readOnly: config.readOnly,
       allowOther: config.allowOther,
+      lowPower: config.lowPower,
       size: config.size,
       ...(config.inodes === undefined ? {} : { inodes: config.inodes }),
       ...(from === undefined ? {} : { from }),

@@ -55,6 +55,8 @@ export interface FilesystemOptions {
   readonly debug?: boolean;
   /** Lets the kernel read and write large files by itself, where it can. Default: true. */
   readonly passthrough?: boolean;
+  /** Sleep at once when there is no request, instead of looking again for a while. Default: false. */
+  readonly lowPower?: boolean;
   /** What a pending file claims as its size, in bytes. For experiments. */
   readonly claimedSize?: number;
 }
@@ -124,6 +126,7 @@ class Link {
       mountpoint: options.mountpoint,
       debug: options.debug ?? false,
       passthrough: options.passthrough ?? true,
+      lowPower: options.lowPower ?? false,
       owner: { uid: libc.getuid(), gid: libc.getgid() },
       ...(options.size === undefined ? {} : { size: options.size }),
       ...(options.inodes === undefined ? {} : { inodes: options.inodes }),

@@ -141,6 +141,7 @@ export interface WorkerOptions {
   readonly mountpoint: string;
   readonly debug: boolean;
   readonly passthrough: boolean;
+  readonly lowPower: boolean;
   /** Of the root directory, where the snapshot says nothing. */
   readonly owner: { readonly uid: number; readonly gid: number };
   readonly size?: number;

@@ -7,6 +7,7 @@
 import { type MessagePort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { FsError, messageOf } from "../errno.ts";
 import { FUSE_PASSTHROUGH } from "../fuse/abi.ts";
+import { keepAwake } from "../fuse/awake.ts";
 import { Device, serve } from "../fuse/device.ts";
 import { OPS } from "../fuse/ops.ts";
 import { Session } from "../fuse/session.ts";
@@ -89,6 +90,9 @@ class FilesystemThread {
       debug: this.#options.debug,
     });
     this.#session = session;
+    // With one processor, nobody waits actively.
+    const processors = this.#options.lowPower ? 1 : libc.processors();
+    const awake = keepAwake(processors);
     try {
       serve(
         device,
@@ -104,12 +108,13 @@ class FilesystemThread {
           },
         },
         () => this.#closed,
-        { maxWrite: MAX_WRITE, processors: libc.processors() },
+        { maxWrite: MAX_WRITE, processors, awake },
       );
       this.#post({ type: "ended", reason: "unmounted" });
     } catch (error) {
       this.#post({ type: "ended", reason: "failed", message: stackOf(error) });
     }
+    awake.close();
     this.#leave();
     this.#sleepUntil(() => this.#closed);
   }

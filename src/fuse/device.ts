@@ -6,17 +6,18 @@
  * short while before it sleeps. How long adapts: it grows when a request came soon after we slept, and shrinks to
  * nothing when looking was in vain, so that an idle mount burns no CPU. Between two looks it yields the processor: whoever
  * shares it with us, most often the very program that waits for our answer, runs first. With one processor it never
- * looks.
+ * looks. The caller's processor is the other half of a round trip: see awake.ts.
  */
 import { ERRNO } from "../errno.ts";
 import * as libc from "../libc.ts";
 import { FUSE_MIN_READ_BUFFER } from "./abi.ts";
+import type { Awake } from "./awake.ts";
 import type { Channel, Session } from "./session.ts";
 
 const LONGEST_SPIN_MS = 0.1;
 const SHORTEST_SPIN_MS = 0.004;
-/** So many requests after another, then a look at the mail, which otherwise is looked at before sleeping. */
-const MAIL_EVERY = 64;
+/** So many requests after another, then a look at the mail, which otherwise is looked at before sleeping, and the clock. */
+const STRETCH = 64;
 const PAUSE_MS = 5;
 const IDLE_MS = 1000;
 
@@ -56,6 +57,8 @@ export interface ServeOptions {
   readonly maxWrite: number;
   /** How many processors may run us and our callers. */
   readonly processors: number;
+  /** Is told how busy the loop is. */
+  readonly awake?: Awake;
 }
 
 /** Serves until the mount is gone (ENODEV, or DESTROY and no more), or `stopped` says so. */
@@ -71,10 +74,14 @@ export function serve(
   const at = libc.address(buffer);
   const sleep = new Sleeper(device.fd, mailbox.fd);
   const mayspin = options.processors > 1;
+  const { awake } = options;
   let spin = 0;
   /** Requests since we were last idle, and whether there was a pause since the last. */
   let requests = 0;
   let paused = true;
+  /** The stretch: requests since then. */
+  let recent = 0;
+  let since = 0;
   while (!stopped()) {
     let length = libc.read(device.fd, at, buffer.length);
     if (length === -ERRNO.EAGAIN && spin > 0) {
@@ -88,9 +95,19 @@ export function serve(
     if (length > 0) {
       session.handle(buffer, view, length);
       requests++;
-      paused = false;
-      // A program that asks without end must not keep another from the content it waits for.
-      if (requests % MAIL_EVERY === 0) mailbox.drain();
+      if (paused) {
+        paused = false;
+        recent = 0;
+        since = performance.now();
+      }
+      if (++recent === STRETCH) {
+        // A program that asks without end must not keep another from the content it waits for.
+        mailbox.drain();
+        const now = performance.now();
+        awake?.came(recent, now - since);
+        since = now;
+        recent = 0;
+      }
       continue;
     }
     if (length === -ERRNO.EAGAIN) {
@@ -100,7 +117,10 @@ export function serve(
         if (paused) {
           mailbox.idle(requests);
           requests = 0;
-        } else mailbox.pause();
+        } else {
+          awake?.paused();
+          mailbox.pause();
+        }
         paused = true;
       }
       if (mayspin && !busy && sleep.request && slept < LONGEST_SPIN_MS * 2) spin = LONGEST_SPIN_MS;

@@ -4,6 +4,7 @@ import { mkdtempSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ERRNO, FsError } from "../../src/errno.ts";
+import type { Awake } from "../../src/fuse/awake.ts";
 import { Device, type Mailbox, serve } from "../../src/fuse/device.ts";
 import type { Filesystem } from "../../src/fuse/ops.ts";
 import { Session } from "../../src/fuse/session.ts";
@@ -58,8 +59,8 @@ function connection(filesystem: Filesystem = {}) {
       return buffer.subarray(0, Math.max(0, length));
     },
     wake: () => libc.write(wake, new Uint8Array(new BigUint64Array([1n]).buffer), 8),
-    serve: (stopped: () => boolean, processors = 2, box: Mailbox = mailbox) =>
-      serve(device, session, box, stopped, { maxWrite: 65536, processors }),
+    serve: (stopped: () => boolean, processors = 2, box: Mailbox = mailbox, awake?: Awake) =>
+      serve(device, session, box, stopped, { maxWrite: 65536, processors, ...(awake === undefined ? {} : { awake }) }),
   };
 }
 
@@ -162,6 +163,30 @@ describe("the loop", () => {
     serve(() => drainedAt > 0 || served > 10_000, 2, box);
     expect(drainedAt).toBeGreaterThan(0);
     expect(drainedAt).toBeLessThan(1000);
+  });
+
+  test("how many requests came, and in what time, is told after each stretch, and the pause after the last", () => {
+    let left = 150;
+    const { request, serve, mailbox } = connection({
+      statfs() {
+        if (--left > 0) request(STATFS);
+        throw new FsError("EIO");
+      },
+    });
+    const told: string[] = [];
+    const start = performance.now();
+    const awake: Awake = {
+      came(requests, ms) {
+        expect(ms).toBeGreaterThan(0);
+        expect(ms).toBeLessThanOrEqual(performance.now() - start);
+        told.push(`${requests} came`);
+      },
+      paused: () => told.push("paused"),
+      close() {},
+    };
+    request(STATFS);
+    serve(() => told.includes("paused"), 2, mailbox, awake);
+    expect(told).toEqual(["64 came", "64 came", "paused"]);
   });
 
   test("when nothing comes it says so: after a while, and after a longer one", () => {

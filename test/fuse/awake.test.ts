@@ -1,0 +1,70 @@
+/** When idle processors are kept from halting. A file stands for /dev/cpu_dma_latency: what is asked is appended to it. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { keepAwake } from "../../src/fuse/awake.ts";
+
+let folder: string;
+const at = (name: string) => join(folder, name);
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "llmfs-awake-"));
+  writeFileSync(at("latency"), "");
+  writeFileSync(at("driver"), "haltpoll\n");
+});
+
+afterEach(() => rmSync(folder, { recursive: true }));
+
+/** The latencies asked for so far, in µs. */
+function asked(): number[] {
+  const bytes = readFileSync(at("latency"));
+  return [...new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)];
+}
+
+const ANY = 2_000_000_000;
+
+describe("processors are kept awake", () => {
+  test("while requests come close upon each other, and no longer", () => {
+    const awake = keepAwake(2, at("latency"), at("driver"));
+    expect(asked()).toEqual([]);
+    awake.came(64, 6);
+    awake.came(64, 2);
+    expect(asked()).toEqual([0]);
+    awake.came(64, 7);
+    awake.came(64, 70);
+    expect(asked()).toEqual([0, ANY]);
+    awake.close();
+  });
+
+  test("not beyond the first pause", () => {
+    const awake = keepAwake(2, at("latency"), at("driver"));
+    awake.paused();
+    awake.came(64, 1);
+    awake.paused();
+    awake.paused();
+    expect(asked()).toEqual([0, ANY]);
+    awake.came(64, 1);
+    expect(asked()).toEqual([0, ANY, 0]);
+    awake.close();
+  });
+});
+
+describe("nothing is asked", () => {
+  const unasked = (processors: number, device = at("latency"), driver = at("driver")) => {
+    const awake = keepAwake(processors, device, driver);
+    awake.came(64, 1);
+    awake.paused();
+    awake.close();
+    return asked();
+  };
+
+  test("with one processor, where a caller's wake-up is a switch", () => expect(unasked(1)).toEqual([]));
+  test("with very many processors, which would all be warm for nothing", () => expect(unasked(128)).toEqual([]));
+  test("where the idle driver does not halt into a host", () => {
+    writeFileSync(at("driver"), "intel_idle\n");
+    expect(unasked(2)).toEqual([]);
+  });
+  test("where there is no idle driver", () => expect(unasked(2, at("latency"), at("none"))).toEqual([]));
+  test("where the device is not there", () => expect(unasked(2, at("none"))).toEqual([]));
+});

@@ -20,6 +20,8 @@ const COPY_CHUNK = 1 << 20;
 export function fileOperations(mount: Mount) {
   const { tree, nodes, handles, pending, control, passthrough } = mount;
 
+  const afterwards = (work: () => void) => mount.session().afterwards(work);
+
   /** The file a request is about: by its handle when it has one. */
   function fileOf(fh: number, nodeid: number): RegularFile {
     return fh === 0 ? nodes.file(nodeid) : handles.get(fh).file;
@@ -158,7 +160,7 @@ export function fileOperations(mount: Mount) {
       const append = (flags & O_APPEND) !== 0 && (write_flags & abi.FUSE_WRITE_CACHE) === 0;
       const at = append ? file.exactSize : offset;
       mount.beforeChange(file, Number(at), data.length);
-      const written = file.write(at, data);
+      const written = file.write(at, data, afterwards);
       mount.changed(file);
       if ((write_flags & abi.FUSE_WRITE_KILL_SUIDGID) !== 0) dropSetId(file, header);
       dropCapabilities(file);

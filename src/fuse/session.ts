@@ -59,6 +59,7 @@ export class Session {
   readonly #header: Header = { opcode: 0, unique: 0, nodeid: 0, uid: 0, gid: 0, pid: 0 };
   /** The table's row of each parked request, by its unique. */
   readonly #parked = new Map<number, Row>();
+  #afterwards: (() => void) | undefined;
   /** How many requests of each kind came, by opcode: what a workload costs. */
   readonly counts = new Uint32Array(64);
   granted: Granted | undefined;
@@ -119,6 +120,27 @@ export class Session {
       if (row.reply !== "silence") this.#error(row, unique, error);
       else if (error instanceof MalformedMessage) this.#malformed(0, `${row.name}: ${error.message}`);
       else this.#options.log("error", `${row.name}: ${describe(error)}`);
+    } finally {
+      this.#workAfterwards();
+    }
+  }
+
+  /**
+   * Has a handler's work done once its reply is sent: the caller does not wait for it. It is done before the next request
+   * is read, so nobody sees it undone, and the request's data is still there.
+   */
+  afterwards(work: () => void): void {
+    this.#afterwards = work;
+  }
+
+  #workAfterwards(): void {
+    const work = this.#afterwards;
+    if (work === undefined) return;
+    this.#afterwards = undefined;
+    try {
+      work();
+    } catch (error) {
+      this.#options.log("error", describe(error));
     }
   }
 

@@ -8,7 +8,7 @@
  * While the kernel has the store (`share`) it reads and writes there without telling us: size and allocation are then
  * what the store says.
  */
-import { FsError } from "../errno.ts";
+import { FsError, messageOf } from "../errno.ts";
 import type { FileStat } from "../libc.ts";
 import { atMost, plus, type Wide } from "../wide.ts";
 import { allocateHuge, readHuge, writeHuge } from "./huge.ts";
@@ -19,6 +19,12 @@ import { PAGE, type Store } from "./store.ts";
 
 /** 32 pages, so that the map of pages is one number. */
 export const HEAP_LIMIT = 32 * PAGE;
+
+/** A write of this many bytes is worth answering before it is made. */
+const LATER_FROM = 8 * PAGE;
+
+/** Has something done once the caller was answered, and before anything else is. */
+export type Afterwards = (work: () => void) => void;
 
 /** Filled and read within one call. */
 const STAT: FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
@@ -39,6 +45,8 @@ export class Content {
   #counted = 0;
   /** While the kernel has the store. */
   #seen: SeenTimes | undefined;
+  /** Why bytes that were promised to be there are not. */
+  #lost: FsError | undefined;
 
   constructor(space: Space) {
     this.#space = space;
@@ -129,6 +137,7 @@ export class Content {
 
   /** Copies what is at `offset` into `target`; how many bytes, less than asked only at the file's end. */
   read(offset: Wide, target: Uint8Array): number {
+    if (this.#lost !== undefined) throw this.#lost;
     const { size } = this;
     if (typeof offset === "bigint" || size > Number.MAX_SAFE_INTEGER) return readHuge(this.#store, offset, target);
     const length = Math.min(target.length, size - offset);
@@ -156,8 +165,11 @@ export class Content {
     return all;
   }
 
-  /** How many bytes were written: fewer than given when space runs out on the way. Throws ENOSPC if none could be. */
-  write(offset: Wide, data: Uint8Array): number {
+  /**
+   * How many bytes were written: fewer than given when space runs out on the way. Throws ENOSPC if none could be. Large
+   * data for a store goes there `afterwards`, if that is given, and must stay as it is until then.
+   */
+  write(offset: Wide, data: Uint8Array, afterwards?: Afterwards): number {
     if (data.length === 0) return 0;
     const end = plus(offset, data.length);
     if (typeof offset === "bigint" || typeof end === "bigint") {
@@ -170,6 +182,11 @@ export class Content {
     if (this.#store === undefined && end <= HEAP_LIMIT) return this.#writeHeap(offset, data);
     const store = this.#promote();
     const room = this.#room(store, offset, data.length);
+    if (afterwards !== undefined && !store.counted && room === data.length && room >= LATER_FROM) {
+      this.#size = Math.max(this.#size, end);
+      afterwards(() => this.#keepPromise(store, offset, data));
+      return room;
+    }
     const written = store.write(offset, room < data.length ? data.subarray(0, room) : data);
     this.#size = Math.max(this.size, offset + written);
     this.#count(store);
@@ -240,6 +257,7 @@ export class Content {
     this.#heap = undefined;
     this.#pages = this.#reserved = 0;
     this.#size = 0;
+    this.#lost = undefined;
     this.#give();
   }
 
@@ -247,6 +265,17 @@ export class Content {
   dispose(): void {
     this.#seen = undefined;
     this.clear();
+  }
+
+  /** The room was there, so that only a machine out of memory is in the way: then whoever reads hears of it. */
+  #keepPromise(store: Store, offset: number, data: Uint8Array): void {
+    try {
+      if (store.write(offset, data) < data.length) throw new FsError("ENOSPC");
+      this.#count(store);
+    } catch (error) {
+      this.#lost = new FsError("EIO", `${data.length} bytes written at ${offset} are lost: ${messageOf(error)}`);
+      throw this.#lost;
+    }
   }
 
   /** For what reaches beyond 2^53. Throws EFBIG where the bytes are kept in the heap. */

@@ -2,7 +2,7 @@
 import { FsError } from "../errno.ts";
 import type { FileStat } from "../libc.ts";
 import { MAX_WIDE, plus, type Wide } from "../wide.ts";
-import { Content } from "./content.ts";
+import { type Afterwards, Content } from "./content.ts";
 import { type Clock, InodeBase, type Owner, S_IFREG } from "./inode.ts";
 import type { Space } from "./space.ts";
 import type { Store } from "./store.ts";
@@ -83,10 +83,10 @@ export class RegularFile extends InodeBase {
     return this.#content?.bytes() ?? new Uint8Array(0);
   }
 
-  /** How many bytes were written; fewer than given when space ran out. Throws ENOSPC, EFBIG. */
-  write(offset: Wide, data: Uint8Array): number {
+  /** How many bytes were written; fewer than given when space ran out. Throws ENOSPC, EFBIG. See Content.write. */
+  write(offset: Wide, data: Uint8Array, afterwards?: Afterwards): number {
     if (typeof offset === "bigint" && offset + BigInt(data.length) > MAX_WIDE) throw new FsError("EFBIG");
-    const written = this.#own().write(offset, data);
+    const written = this.#own().write(offset, data, afterwards);
     this.#content?.see();
     return written;
   }

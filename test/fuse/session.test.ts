@@ -171,6 +171,44 @@ describe("errors", () => {
   });
 });
 
+describe("work that a reply does not wait for", () => {
+  const order: string[] = [];
+  const kernel: Kernel = new Kernel({
+    rmdir({ name }) {
+      kernel.session.afterwards(() => {
+        order.push(`work for ${name}`);
+        if (String(name) === "bad") throw new Error("it went wrong");
+      });
+      if (String(name) !== "good") throw new FsError("ENOTEMPTY");
+    },
+  });
+  const { send } = kernel;
+  kernel.send = (message, length) => {
+    order.push("reply");
+    return send.call(kernel, message, length);
+  };
+
+  test("is done once the reply is sent", () => {
+    order.length = 0;
+    expect(kernel.errno("rmdir", 1, { name: "good" })).toBe("ok");
+    expect(order).toEqual(["reply", "work for good"]);
+  });
+
+  test("is done after an error too, not after the request that comes then", () => {
+    order.length = 0;
+    expect(kernel.errno("rmdir", 1, { name: "full" })).toBe("ENOTEMPTY");
+    expect(order).toEqual(["reply", "work for full"]);
+  });
+
+  test("is logged when it fails, and done once", () => {
+    order.length = 0;
+    kernel.errno("rmdir", 1, { name: "bad" });
+    kernel.errno("statfs", 1);
+    expect(order).toEqual(["reply", "work for bad", "reply"]);
+    expect(kernel.log).toEqual([expect.stringMatching(/^error: .*it went wrong/)]);
+  });
+});
+
 /** A session whose opens are parked, and whose interrupts end them as fs/pending.ts does. */
 function parking(): Kernel {
   const waiting = new Set<number>();

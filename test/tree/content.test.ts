@@ -314,3 +314,52 @@ test("many large files leave descriptors for the rest of the process, and go on 
   expect(stderr.toString()).toBe("");
   expect(stdout.toString()).toBe("300\n");
 });
+
+describe("a large write that its caller does not wait for", () => {
+  const large = filled(HEAP_LIMIT + 5, 7);
+
+  /** A file in memory files, and what it left for afterwards. */
+  function content(stores: Stores = memoryFiles(), bytes = Number.POSITIVE_INFINITY) {
+    const space = new Space({ bytes, stores });
+    const left: (() => void)[] = [];
+    return { space, left, content: new Content(space), afterwards: (work: () => void) => void left.push(work) };
+  }
+
+  test("has its size at once, and its bytes and its space afterwards", () => {
+    const { content: file, left, afterwards, space } = content();
+    expect(file.write(10, large, afterwards)).toBe(large.length);
+    expect([file.size, left.length]).toEqual([large.length + 10, 1]);
+    left[0]?.();
+    expect(Buffer.compare(file.bytes().subarray(10), large)).toBe(0);
+    expect(space.pages).toBe(Math.ceil((large.length + 10) / PAGE));
+  });
+
+  test("is made at once where it is small, where the bytes are in the heap, and where it does not fit", () => {
+    const { content: file, left, afterwards } = content(memoryFiles(), 40 * PAGE);
+    file.write(0, filled(100, 1), afterwards);
+    file.write(0, filled(HEAP_LIMIT, 2), afterwards);
+    file.write(HEAP_LIMIT, filled(10, 3), afterwards);
+    expect(file.write(0, filled(50 * PAGE, 4), afterwards)).toBe(40 * PAGE);
+    expect(code(() => file.write(40 * PAGE, large, afterwards))).toBe("ENOSPC");
+    expect(left).toEqual([]);
+    expect(file.size).toBe(40 * PAGE);
+  });
+
+  test("is not silently missing when the machine has no memory for it", () => {
+    const broken: Stores = {
+      open() {
+        const store = memoryFiles().open();
+        store.write = () => {
+          throw new libc.SystemError("pwrite", 12);
+        };
+        return store;
+      },
+    };
+    const { content: file, left, afterwards } = content(broken);
+    file.write(0, large, afterwards);
+    expect(() => left[0]?.()).toThrow(/131077 bytes written at 0 are lost: pwrite: Cannot allocate memory/);
+    expect(code(() => file.read(0, new Uint8Array(10)))).toBe("EIO");
+    file.clear();
+    expect(file.read(0, new Uint8Array(10))).toBe(0);
+  });
+});

@@ -7,7 +7,7 @@
  * out. `--work` adds real work (clone, status, tar, build, grep, SQLite). `--write` puts the tables into
  * docs/performance.md. Machines differ and are noisy: what counts is a ratio within one run, of medians.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -83,20 +83,21 @@ try {
 async function measure(contestant: Contestant): Promise<void> {
   await using mounted = await contestant.mount();
   const base = join(mounted.path, "bench");
-  mkdirSync(base);
+  const { as = [] } = contestant;
+  run([...as, "mkdir", base]);
   for (const { step, row, cold } of STEPS) {
     if (cold === true) writeFileSync("/proc/sys/vm/drop_caches", "3");
-    const figure = Number(run([driver, base, step, values.files, values.mib]));
+    const figure = Number(run([...as, driver, base, step, values.files, values.mib]));
     if (row === undefined) continue;
     const byName = figures.get(row) ?? new Map<string, number[]>();
     figures.set(row, byName);
     byName.set(contestant.name, [...(byName.get(contestant.name) ?? []), figure]);
   }
-  rmSync(base, { recursive: true });
+  run([...as, "rm", "-r", base]);
 }
 
 function table(names: readonly string[]): string {
-  const peers = names.filter((name) => name !== "tmpfs" && name !== "llmfs");
+  const peers = names.filter((name) => name !== "tmpfs" && !name.startsWith("llmfs"));
   const lines = [
     `| µs per operation, MB/s for data | ${names.join(" | ")} | llmfs / tmpfs | best peer / llmfs |`,
     `|---|${names.map(() => "---:|").join("")}---:|---:|`,

@@ -1,5 +1,5 @@
 /** The filesystems that are compared: each mounted afresh for every round, on a tmpfs of its own where it needs one. */
-import { mkdirSync } from "node:fs";
+import { chmodSync, chownSync, copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 
 export interface Mounted extends AsyncDisposable {
@@ -8,12 +8,14 @@ export interface Mounted extends AsyncDisposable {
 
 export interface Contestant {
   readonly name: string;
+  /** What a command on it starts with, to run as the user who mounted it. */
+  readonly as?: readonly string[];
   mount(): Promise<Mounted>;
 }
 
 const LLMFS = join(import.meta.dir, "../dist/llmfs");
 
-/** Those that are installed; what is missing is said on stderr. tmpfs first, llmfs last. */
+/** Those that are installed; what is missing is said on stderr. tmpfs first, then the peers, then llmfs, as root and not. */
 export async function contestants(scratch: string): Promise<Contestant[]> {
   const all: [string, string, (tmpfs: string, at: string) => string[]][] = [
     ["bindfs", "bindfs", (tmpfs, at) => ["bindfs", join(tmpfs, "lower"), at]],
@@ -33,7 +35,7 @@ export async function contestants(scratch: string): Promise<Contestant[]> {
     console.error(`${program} is not installed, so it is left out; try: apt-get install ${program}`);
     return [];
   });
-  return [tmpfs(scratch), ...peers, llmfs(scratch)];
+  return [tmpfs(scratch), ...peers, llmfs(scratch), llmfsOfUser(scratch)];
 }
 
 function tmpfs(scratch: string): Contestant {
@@ -73,6 +75,29 @@ function llmfs(scratch: string): Contestant {
       const path = directory(scratch, "llmfs");
       run([LLMFS, "mount", path, "--allow-other", "--size", "4G"]);
       return { path, [Symbol.asyncDispose]: async () => run([LLMFS, "unmount", path]) };
+    },
+  };
+}
+
+export const WITHOUT_ROOT = "llmfs without root";
+
+/** As an ordinary user mounts it, with fusermount3: the kernel then never reads or writes a file by itself. */
+function llmfsOfUser(scratch: string): Contestant {
+  const [uid, gid] = [65534, 65534];
+  const home = directory(scratch, "home");
+  chownSync(home, uid, gid);
+  chmodSync(scratch, 0o755);
+  const program = join(home, "llmfs");
+  copyFileSync(LLMFS, program);
+  const as = ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "env", `HOME=${home}`];
+  return {
+    name: WITHOUT_ROOT,
+    as,
+    async mount() {
+      const path = join(home, "mnt");
+      run([...as, "mkdir", "-p", path]);
+      run([...as, program, "mount", path, "--size", "4G"]);
+      return { path, [Symbol.asyncDispose]: async () => run([...as, program, "unmount", path]) };
     },
   };
 }

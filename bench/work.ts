@@ -23,10 +23,11 @@ export async function work(contestants: readonly Contestant[], scratch: string):
     for (const contestant of contestants) {
       await using mounted = await contestant.mount();
       const directory = join(mounted.path, "work");
-      mkdirSync(directory);
+      const { as = [] } = contestant;
+      shell(`mkdir ${directory}`, "/", {}, as);
       for (const { name, script } of JOBS) {
         const start = performance.now();
-        shell(script, directory, environment);
+        shell(script, directory, environment, as);
         const byName = seconds.get(name) ?? new Map<string, number[]>();
         seconds.set(name, byName);
         byName.set(contestant.name, [...(byName.get(contestant.name) ?? []), (performance.now() - start) / 1000]);
@@ -73,9 +74,9 @@ function prepare(directory: string): Record<string, string> {
   };
 }
 
-function shell(script: string, cwd: string, environment: Record<string, string>): void {
-  const { exitCode, stderr } = Bun.spawnSync(["sh", "-ec", script], {
-    cwd,
+function shell(script: string, cwd: string, environment: Record<string, string>, as: readonly string[] = []): void {
+  const { exitCode, stderr } = Bun.spawnSync([...as, "sh", "-ec", `cd ${cwd}; ${script}`], {
+    cwd: "/",
     env: { ...process.env, ...environment },
     stdout: "ignore",
     stderr: "pipe",

@@ -115,10 +115,10 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       );
       return Buffer.from(structureToSnapshot(entries, "the tree the model laid out"));
     },
-    async generate(request, signal) {
+    async generate(request, signal, sink) {
       opened = engine();
       const prompts = guidance === undefined ? request.prompts : [guidance, ...request.prompts];
-      return (await opened.catch(rethrown)).generate({ ...request, prompts }, signal);
+      return (await opened.catch(rethrown)).generate({ ...request, prompts }, signal, sink);
     },
     attach(mounted) {
       tree.resolve(mounted.tree);

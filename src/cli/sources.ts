@@ -72,10 +72,10 @@ export async function openSources(file: string, log: Log): Promise<Sources> {
     loaded,
     plants: loaded.plants,
     list: async (request, signal) => (await opened()).list(request, signal),
-    generate: (model) => async (request, signal) => {
+    generate: (model) => async (request, signal, sink) => {
       const { asked, refresh } = forModel(rules, request);
-      if (asked === undefined) return (await opened()).generate(request, signal);
-      const content = await model(asked, signal);
+      if (asked === undefined) return (await opened()).generate(request, signal, sink);
+      const content = await model(asked, signal, sink);
       return refresh === undefined ? content : { ...content, refresh: refreshText(refresh) };
     },
     attach: (port) => tree.resolve(port),

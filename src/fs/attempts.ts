@@ -8,6 +8,7 @@
 import { FsError, messageOf } from "../errno.ts";
 import type { Inode } from "../tree/inode.ts";
 import { toText } from "../tree/path.ts";
+import { Draft } from "./draft.ts";
 import type { Mount } from "./mount.ts";
 import type { FromFilesystem, GeneratedContent, Listing } from "./port.ts";
 
@@ -21,9 +22,14 @@ export interface Waiter {
   fail(error: FsError): void;
 }
 
+/** A content that is complete: its bytes are in the message, or in the draft that pieces were added to. */
+export interface ArrivedContent extends GeneratedContent {
+  readonly draft?: Draft;
+}
+
 /** What comes of an attempt; each method is called at most once, and then the attempt has ended. */
 export interface Outcome {
-  content?(content: GeneratedContent): void;
+  content?(content: ArrivedContent): void;
   listed?(listing: Listing): void;
   failed(error: FsError): void;
   /** Nobody waits any more, or the mount is gone. */
@@ -35,6 +41,8 @@ export interface Attempt {
   readonly inode: Inode;
   readonly waiters: Set<Waiter>;
   readonly outcome: Outcome;
+  /** What came of its content so far, if it comes in pieces. */
+  draft: Draft | undefined;
 }
 
 export class Attempts {
@@ -51,7 +59,7 @@ export class Attempts {
 
   /** Holds the inode until the attempt ends: a generator that waits has no handle. */
   open(inode: Inode, outcome: Outcome): Attempt {
-    const attempt: Attempt = { ticket: this.#nextTicket++, inode, waiters: new Set(), outcome };
+    const attempt: Attempt = { ticket: this.#nextTicket++, inode, waiters: new Set(), outcome, draft: undefined };
     this.#byTicket.set(attempt.ticket, attempt);
     this.#mount().tree.hold(inode);
     return attempt;
@@ -66,8 +74,28 @@ export class Attempts {
     if (waiter.unique !== undefined) this.#byUnique.set(waiter.unique, attempt);
   }
 
+  /** The next bytes of a content. Answers "taken" whatever becomes of them: somebody waits for that. */
+  piece(ticket: number, bytes: Uint8Array): void {
+    const attempt = this.#byTicket.get(ticket);
+    try {
+      if (attempt === undefined) throw new FsError("EINTR", "nobody waits for it");
+      attempt.draft ??= new Draft(this.#mount().tree.space);
+      attempt.draft.append(bytes);
+      this.#post({ type: "taken", ticket });
+    } catch (error) {
+      const code = error instanceof FsError ? error.code : "EIO";
+      this.#post({ type: "taken", ticket, code, message: messageOf(error) });
+    }
+  }
+
   content(ticket: number, content: GeneratedContent): void {
-    this.#byTicket.get(ticket)?.outcome.content?.(content);
+    const attempt = this.#byTicket.get(ticket);
+    if (attempt === undefined) return;
+    const { draft } = attempt;
+    if (content.streamed !== true) return attempt.outcome.content?.(content);
+    const error = draft === undefined ? new FsError("EIO", "no piece of the content came") : draft.error;
+    if (error !== undefined) attempt.outcome.failed(error);
+    else attempt.outcome.content?.({ ...content, ...(draft && { draft }) });
   }
 
   listed(ticket: number, listing: Listing): void {
@@ -114,6 +142,7 @@ export class Attempts {
       }
     }
     attempt.waiters.clear();
+    attempt.draft?.dispose();
     this.#mount().tree.drop(attempt.inode);
   }
 

@@ -17,6 +17,7 @@ import type { TreeEntry } from "../generators/generator.ts";
 import * as libc from "../libc.ts";
 import { writeAtomically } from "../snapshot/write.ts";
 import type {
+  ContentSink,
   FromFilesystem,
   Generate,
   GenerationRequest,
@@ -99,6 +100,21 @@ export async function startFilesystem(options: FilesystemOptions): Promise<Mount
   }
 }
 
+/** Pieces of one content that are under way to the other thread at a time. */
+const WINDOW = 4;
+
+/** What is known of the pieces of a content. */
+interface Sending {
+  underWay: number;
+  refused: FsError | undefined;
+  wake: () => void;
+}
+
+function refuse(sending: Sending, error: FsError): void {
+  sending.refused ??= error;
+  sending.wake();
+}
+
 /** The worker, and the messages to and from it. */
 class Link {
   readonly #options: FilesystemOptions;
@@ -110,6 +126,7 @@ class Link {
   readonly #ready = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<Ended>();
   readonly #running = new Map<number, AbortController>();
+  readonly #sending = new Map<number, Sending>();
   readonly #calls = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #nextCall = 1;
   #layout: { readonly version: number; readonly entries: readonly TreeEntry[] } = { version: -1, entries: [] };
@@ -181,6 +198,7 @@ class Link {
     this.#post({ type: "close" });
     this.#port.close();
     for (const controller of this.#running.values()) controller.abort();
+    for (const sending of this.#sending.values()) refuse(sending, new FsError("ENODEV", "the filesystem is closed"));
     for (const call of this.#calls.values()) call.reject(new FsError("ENODEV", "the filesystem is closed"));
     this.#worker.terminate();
   }
@@ -204,6 +222,8 @@ class Link {
         return void this.#list(message.request);
       case "cancel":
         return this.#running.get(message.ticket)?.abort();
+      case "taken":
+        return this.#taken(message);
       case "reply":
         return this.#settle(message.id)?.resolve(message.value);
       case "fault":
@@ -232,6 +252,7 @@ class Link {
     this.#options.log("error", "fs", error.stack ?? error.message);
     this.#end({ reason: "failed", message: error.message });
     for (const call of this.#calls.values()) call.reject(error);
+    for (const sending of this.#sending.values()) refuse(sending, new FsError("ENODEV", error.message));
     this.#calls.clear();
   }
 
@@ -239,8 +260,10 @@ class Link {
     const { ticket } = request;
     const controller = new AbortController();
     this.#running.set(ticket, controller);
+    const sending: Sending = { underWay: 0, refused: undefined, wake: () => {} };
+    this.#sending.set(ticket, sending);
     try {
-      const content = await this.#options.generate(request, controller.signal);
+      const content = await this.#options.generate(request, controller.signal, this.#sink(ticket, sending));
       this.#post({ type: "content", ticket, content }, owned(content.bytes));
     } catch (error) {
       const { code, message } = failure(error);
@@ -248,7 +271,35 @@ class Link {
       this.#post({ type: "failed", ticket, code, message });
     } finally {
       this.#running.delete(ticket);
+      this.#sending.delete(ticket);
+      // A generator that did not notice its end yet does so with its next piece.
+      refuse(sending, new FsError("EINTR", "the generation is over"));
     }
+  }
+
+  /** Gives the content to the other thread, a few pieces ahead of it. */
+  #sink(ticket: number, sending: Sending): ContentSink {
+    return {
+      write: async (bytes) => {
+        if (sending.refused !== undefined) throw sending.refused;
+        sending.underWay += 1;
+        this.#post({ type: "piece", ticket, bytes }, owned(bytes));
+        while (sending.underWay >= WINDOW && sending.refused === undefined) {
+          await new Promise<void>((resolve) => {
+            sending.wake = resolve;
+          });
+        }
+        if (sending.refused !== undefined) throw sending.refused;
+      },
+    };
+  }
+
+  #taken({ ticket, code, message }: Extract<FromFilesystem, { type: "taken" }>): void {
+    const sending = this.#sending.get(ticket);
+    if (sending === undefined) return;
+    sending.underWay -= 1;
+    if (code === undefined) sending.wake();
+    else refuse(sending, new FsError(code, message));
   }
 
   async #list(request: ListingRequest): Promise<void> {

@@ -8,7 +8,7 @@ import { FsError } from "../errno.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { toBytes } from "../tree/path.ts";
 import { setXattr } from "../tree/xattrs.ts";
-import type { Attempt, Attempts, Waiter } from "./attempts.ts";
+import type { ArrivedContent, Attempt, Attempts, Waiter } from "./attempts.ts";
 import { briefOf, REFRESH } from "./brief.ts";
 import type { Mount } from "./mount.ts";
 import type { FromFilesystem, GeneratedContent } from "./port.ts";
@@ -75,11 +75,11 @@ export class Pending {
     return attempt;
   }
 
-  #content(attempt: Attempt, file: RegularFile, content: GeneratedContent): void {
+  #content(attempt: Attempt, file: RegularFile, content: ArrivedContent): void {
     const mount = this.#mount();
     if (mount.wroteUnseen(file)) return;
     try {
-      fill(file, content.bytes);
+      fill(file, content);
     } catch (error) {
       return this.#failed(attempt, file, error instanceof FsError ? error : new FsError("EIO", String(error)));
     }
@@ -111,7 +111,8 @@ export class Pending {
 }
 
 /** Precondition: the file is empty. Throws ENOSPC, EFBIG, and then it is empty again. */
-export function fill(file: RegularFile, bytes: Uint8Array): void {
+export function fill(file: RegularFile, { bytes, draft }: ArrivedContent): void {
+  if (draft !== undefined) return draft.moveTo(file);
   try {
     if (file.write(0, bytes) < bytes.length) throw new FsError("ENOSPC");
   } catch (error) {

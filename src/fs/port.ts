@@ -34,6 +34,8 @@ export interface GenerationRequest {
 /** What a finished generation hands over. */
 export interface GeneratedContent {
   readonly bytes: Uint8Array;
+  /** The content is what the sink was given, and `bytes` mean nothing. */
+  readonly streamed?: true;
   /** Stored as `user.llmfs.meta.<key>`. */
   readonly metadata: ReadonlyMap<string, string>;
   /** How long it holds, as `user.llmfs.refresh` says it; absent: for ever. */
@@ -42,8 +44,24 @@ export interface GeneratedContent {
   readonly unchanged?: true;
 }
 
-/** Answers one generation request, after its pause. Rejects with FsError; honours the signal. */
-export type Generate = (request: GenerationRequest, signal: AbortSignal) => Promise<GeneratedContent>;
+/**
+ * Takes a large content while it is being made, so that it is never whole in the memory of who makes it. Nobody sees any
+ * of it before the generation has succeeded; of one that fails nothing stays.
+ */
+export interface ContentSink {
+  /** Resolves when there is room for another piece. Rejects with FsError: ENOSPC, EINTR. Order is that of the calls. */
+  write(bytes: Uint8Array): Promise<void>;
+}
+
+/**
+ * Answers one generation request, after its pause. Rejects with FsError; honours the signal. Without a sink the content
+ * comes in one.
+ */
+export type Generate = (
+  request: GenerationRequest,
+  signal: AbortSignal,
+  sink?: ContentSink,
+) => Promise<GeneratedContent>;
 
 /** A directory whose entries a generator knows, and somebody looks into it. */
 export interface ListingRequest {
@@ -164,6 +182,8 @@ export type FromFilesystem =
   | { readonly type: "list"; readonly request: ListingRequest }
   /** Nobody waits for this attempt any more. */
   | { readonly type: "cancel"; readonly ticket: number }
+  /** A piece was taken; with a code it was not, and no other will be. */
+  | { readonly type: "taken"; readonly ticket: number; readonly code?: ErrnoName; readonly message?: string }
   | { readonly type: "reply"; readonly id: number; readonly value: unknown }
   | { readonly type: "fault"; readonly id: number; readonly code: ErrnoName; readonly message: string }
   | { readonly type: "log"; readonly level: LogLevel; readonly tag: string; readonly text: string }
@@ -173,6 +193,8 @@ export type FromFilesystem =
 export type ToFilesystem =
   /** It is mounted: `fd` is /dev/fuse. */
   | { readonly type: "serve"; readonly fd: number }
+  /** The next bytes of a content that is being made. Each is answered with "taken". */
+  | { readonly type: "piece"; readonly ticket: number; readonly bytes: Uint8Array }
   | {
       readonly type: "content";
       readonly ticket: number;

@@ -10,11 +10,11 @@
 import { FsError } from "../errno.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
-import type { Attempts, Waiter } from "./attempts.ts";
+import type { ArrivedContent, Attempts, Waiter } from "./attempts.ts";
 import { briefOf, ORIGIN, REFRESH, textXattr } from "./brief.ts";
 import type { Mount } from "./mount.ts";
 import { fill, keepMetadata } from "./pending.ts";
-import type { FromFilesystem, GeneratedContent } from "./port.ts";
+import type { FromFilesystem } from "./port.ts";
 import { type Policy, parsePolicy, Renewal } from "./renewal.ts";
 import { replaceContent } from "./replace.ts";
 
@@ -157,18 +157,18 @@ export class Refresh {
     return series;
   }
 
-  #take(series: Series, content: GeneratedContent): void {
+  #take(series: Series, content: ArrivedContent): void {
     const mount = this.#mount();
     const { current } = series;
     if (content.unchanged === true) return;
-    if (Buffer.compare(current.bytes(), content.bytes) === 0) {
+    if (isSame(current, content)) {
       keepMetadata(current, content);
       return;
     }
     if (isFree(current, series.renewal.holds(current))) {
       mount.beforeChange(current);
       current.truncate(0);
-      fill(current, content.bytes);
+      fill(current, content);
       keepMetadata(current, content);
       current.touchMtime(mount.tree.clock);
       mount.invalidate(current, true);
@@ -178,11 +178,16 @@ export class Refresh {
     this.#replace(series, content);
   }
 
-  #replace(series: Series, content: GeneratedContent): void {
+  #replace(series: Series, content: ArrivedContent): void {
     const fresh = replaceContent(this.#mount().tree, series.current, content);
     series.current = fresh;
     this.#series.set(fresh, series);
   }
+}
+
+function isSame(file: RegularFile, { bytes, draft }: ArrivedContent): boolean {
+  if (draft !== undefined) return draft.equals(file);
+  return file.size === bytes.length && Buffer.compare(file.bytes(), bytes) === 0;
 }
 
 /** Whether no reader can have anything of the file: no handle, and no mapping of a memory file. */

@@ -10,10 +10,10 @@
 import { FsError } from "../errno.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { setXattr } from "../tree/xattrs.ts";
-import type { Attempt, Attempts } from "./attempts.ts";
+import type { ArrivedContent, Attempt, Attempts } from "./attempts.ts";
 import { briefOf, PROMPT } from "./brief.ts";
 import type { Mount } from "./mount.ts";
-import type { FromFilesystem, GeneratedContent, GenerationRequest } from "./port.ts";
+import type { FromFilesystem, GenerationRequest } from "./port.ts";
 import type { Opening } from "./refresh.ts";
 import { rename, replaceContent } from "./replace.ts";
 
@@ -144,7 +144,7 @@ export class Regeneration {
     this.#post({ type: "generate", request: { ...withPrompt(brief, target, prompt), again: true } });
   }
 
-  #take(line: Line, prompt: string | undefined, content: GeneratedContent): void {
+  #take(line: Line, prompt: string | undefined, content: ArrivedContent): void {
     const { tree } = this.#mount();
     const old = line.current;
     const fresh = replaceContent(tree, old, content);

@@ -3,17 +3,17 @@ import { FsError } from "../errno.ts";
 import type { Dentry } from "../tree/directory.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Tree } from "../tree/tree.ts";
+import type { ArrivedContent } from "./attempts.ts";
 import { fill, keepMetadata } from "./pending.ts";
-import type { GeneratedContent } from "./port.ts";
 
 const METADATA = "user.llmfs.meta.";
 
 /** The new inode: owner, mode and attributes are the old one's. Throws ESTALE, ENOSPC; all is as it was then. */
-export function replaceContent(tree: Tree, current: RegularFile, content: GeneratedContent): RegularFile {
+export function replaceContent(tree: Tree, current: RegularFile, content: ArrivedContent): RegularFile {
   const fresh = tree.tmpfile(dentryOf(tree, current).parent, current.mode & 0o7777, current);
   tree.hold(fresh);
   try {
-    fill(fresh, content.bytes);
+    fill(fresh, content);
     fresh.uid = current.uid;
     fresh.gid = current.gid;
     fresh.mode = current.mode;

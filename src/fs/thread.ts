@@ -183,6 +183,8 @@ class FilesystemThread {
     switch (message.type) {
       case "serve":
         return this.#onServe(message.fd);
+      case "piece":
+        return attempts.piece(message.ticket, message.bytes);
       case "content":
         return attempts.content(message.ticket, message.content);
       case "listed":

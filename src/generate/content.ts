@@ -1,5 +1,6 @@
 /** From what a generator returns to what a file holds: bytes, and metadata as text. */
 import { FsError } from "../errno.ts";
+import type { ContentSink, GeneratedContent } from "../fs/port.ts";
 import type { FileContent } from "../generators/generator.ts";
 import { jsonFile, kindOf } from "../generators/json.ts";
 
@@ -8,16 +9,23 @@ export interface ContentLimits {
   readonly bytes: number;
 }
 
-/** `origin` names file and generator, for messages. Rejects with FsError EFBIG or EIO, or the signal's reason. */
-export async function contentBytes(
+/** What of a stream is held at a time; a content no larger comes in one. */
+const HELD_BYTES = 256 * 1024;
+
+/**
+ * `origin` names file and generator, for messages. A stream goes to the sink, if there is one, as it comes. Rejects with
+ * FsError EFBIG or EIO, with what the sink rejects with, or the signal's reason.
+ */
+export async function delivered(
   content: FileContent["content"],
   origin: string,
   limits: ContentLimits,
   signal: AbortSignal,
-): Promise<Uint8Array> {
+  sink?: ContentSink,
+): Promise<Pick<GeneratedContent, "bytes" | "streamed">> {
   if (typeof content === "string") return limited(new TextEncoder().encode(content), origin, limits);
   if (content instanceof Uint8Array) return limited(new Uint8Array(content), origin, limits);
-  if (isAsyncIterable(content)) return collect(content, origin, limits, signal);
+  if (isAsyncIterable(content)) return collect(content, origin, limits, signal, sink);
   return limited(new TextEncoder().encode(jsonFile(content, origin)), origin, limits);
 }
 
@@ -47,9 +55,17 @@ async function collect(
   origin: string,
   limits: ContentLimits,
   signal: AbortSignal,
-): Promise<Uint8Array> {
-  const collected: Uint8Array[] = [];
+  sink: ContentSink | undefined,
+): Promise<Pick<GeneratedContent, "bytes" | "streamed">> {
+  let held: Uint8Array[] = [];
+  let heldLength = 0;
   let length = 0;
+  const taken = () => {
+    const bytes = Buffer.concat(held);
+    held = [];
+    heldLength = 0;
+    return bytes;
+  };
   const encoder = new TextEncoder();
   for await (const piece of pieces) {
     signal.throwIfAborted();
@@ -59,16 +75,20 @@ async function collect(
     const bytes = typeof piece === "string" ? encoder.encode(piece) : new Uint8Array(piece);
     length += bytes.length;
     if (length > limits.bytes) throw tooLarge(origin, limits);
-    collected.push(bytes);
+    held.push(bytes);
+    heldLength += bytes.length;
+    if (sink !== undefined && heldLength > HELD_BYTES) await sink.write(taken());
   }
-  return Buffer.concat(collected);
+  if (sink === undefined || heldLength === length) return { bytes: taken() };
+  if (heldLength > 0) await sink.write(taken());
+  return { bytes: new Uint8Array(0), streamed: true };
 }
 
-function limited(bytes: Uint8Array, origin: string, limits: ContentLimits): Uint8Array {
+function limited(bytes: Uint8Array, origin: string, limits: ContentLimits): Pick<GeneratedContent, "bytes"> {
   if (bytes.length > limits.bytes) throw tooLarge(origin, limits);
-  return bytes;
+  return { bytes };
 }
 
 function tooLarge(origin: string, limits: ContentLimits): FsError {
-  return new FsError("EFBIG", `${origin} returned more than ${limits.bytes} bytes, the limit for generated content`);
+  return new FsError("EFBIG", `${origin} returned more than ${limits.bytes} bytes; the rule's "maxBytes" allows more`);
 }

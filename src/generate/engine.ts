@@ -7,6 +7,7 @@
  */
 import { FsError } from "../errno.ts";
 import type {
+  ContentSink,
   Generate,
   GeneratedContent,
   GenerationRequest,
@@ -25,7 +26,7 @@ import type {
 import { builtInGenerators } from "../generators/index.ts";
 import { type Binding, type Rule, type Rules, refreshText } from "../generators/rules.ts";
 import type { ChatMessage, LanguageModel } from "../llm/llm.ts";
-import { contentBytes, metadataText } from "./content.ts";
+import { delivered, metadataText } from "./content.ts";
 import { type ContextBudget, contextMaker } from "./context.ts";
 import { fsError } from "./failure.ts";
 import { listDirectory } from "./lister.ts";
@@ -143,6 +144,7 @@ export function createEngine(options: EngineOptions): Engine {
     binding: Binding,
     signal: AbortSignal,
     slot: Slot,
+    sink: ContentSink | undefined,
   ): Promise<GeneratedContent> {
     const origin = `${request.path}: generator "${binding.generator}"`;
     const generator = named(binding.generator, origin);
@@ -154,9 +156,10 @@ export function createEngine(options: EngineOptions): Engine {
       return { bytes: new Uint8Array(0), metadata: new Map(), unchanged: true, ...refresh };
     }
     if (!isFileContent(result)) throw new FsError("EIO", `${origin} returned no { content }`);
-    const bytes = await contentBytes(result.content, origin, { bytes: maxContentBytes }, signal);
+    const limits = { bytes: binding.maxBytes ?? maxContentBytes };
+    const content = await delivered(result.content, origin, limits, signal, sink);
     const metadata = metadataText(result.metadata, (text) => log("warn", `${origin}: ${text}`));
-    return { bytes, metadata: new Map([...metadata].map(([key, value]) => [key, hide(value)])), ...refresh };
+    return { ...content, metadata: new Map([...metadata].map(([key, value]) => [key, hide(value)])), ...refresh };
   }
 
   function named(name: string, origin: string): ContentGenerator {
@@ -200,11 +203,11 @@ export function createEngine(options: EngineOptions): Engine {
 
   return {
     generators: [...generators.keys()].sort(),
-    generate(request, caller) {
+    generate(request, caller, sink) {
       const binding = bind(request);
       const origin = `${request.path}: generator "${binding.generator}"`;
       return inSlot(origin, caller, binding.timeoutMs ?? deadlineMs, request.pause, (signal, slot) =>
-        stamped(binding.generator, () => run(request, binding, signal, slot)),
+        stamped(binding.generator, () => run(request, binding, signal, slot, sink)),
       );
     },
     list(request, caller) {

@@ -30,6 +30,8 @@ export interface RuleConfig {
   readonly stale?: boolean;
   /** The longest that one generation or listing may take. Default "5m"; for "llm" what the model is allowed. */
   readonly timeout?: Duration;
+  /** The largest content in bytes; default 256 MiB. A larger one is EFBIG, as soon as that is known. */
+  readonly maxBytes?: number;
 }
 
 export interface ConfigFile {

@@ -48,15 +48,18 @@ export function execGenerator({ base, environment }: SourceParts): SourceGenerat
       env: Object.fromEntries(names.map((name) => [name, environment[name]])),
       stdio: ["pipe", "pipe", "pipe"],
       detached: true,
+      // Read as it is wanted: otherwise all that a program writes is in memory at once.
+      lazy: true,
     });
   }
 
-  async function output(
+  /** What the program writes, as it comes. Rejects at the end if its status is none of success. */
+  async function* output(
     argv: readonly string[],
     options: Options,
     input: unknown,
     { signal, log }: { readonly signal: AbortSignal; readonly log: GeneratorLog },
-  ): Promise<Uint8Array> {
+  ): AsyncGenerator<Uint8Array> {
     const child = started(argv, () => start(argv, options, signal));
     let killing: Timer | undefined;
     const stop = () => {
@@ -66,16 +69,21 @@ export function execGenerator({ base, environment }: SourceParts): SourceGenerat
     signal.addEventListener("abort", stop, { once: true });
     // What it left running would keep its output open, and goes with it.
     child.exited.then(() => signalGroup(child.pid, "SIGKILL"));
+    const talk = logged(child.stderr, log);
+    talk.catch(() => {});
+    let ended = false;
     try {
       void told(child.stdin, `${JSON.stringify(input)}\n`);
-      const limit = countOption(options, "maxBytes", MAX_BYTES);
-      const [bytes, last] = await Promise.all([collected(child.stdout, limit, argv, stop), logged(child.stderr, log)]);
-      const status = await child.exited;
+      yield* limited(child.stdout, countOption(options, "maxBytes", MAX_BYTES), argv);
+      const [status, last] = await Promise.all([child.exited, talk]);
+      ended = true;
       signal.throwIfAborted();
-      if (status === 0) return bytes;
+      if (status === 0) return;
       const how = child.signalCode === null ? `ended with status ${status}` : `was ended by ${child.signalCode}`;
       throw new FsError(STATUSES.get(status) ?? "EIO", `${argv[0]} ${how}${last === "" ? "" : `: ${last}`}`);
     } finally {
+      // Nobody wants the rest of it.
+      if (!ended) stop();
       signal.removeEventListener("abort", stop);
       child.exited.then(() => clearTimeout(killing));
     }
@@ -96,13 +104,15 @@ export function execGenerator({ base, environment }: SourceParts): SourceGenerat
       const { options, params, prompts, file, previous } = context;
       const { description } = file;
       const input = { path, params, options: options.input ?? {}, prompts, description, previous };
-      return { content: await output(textsOption(options, "command"), options, input, context) };
+      return { content: output(textsOption(options, "command"), options, input, context) };
     },
     async list(path, context) {
       const input = { path, options: context.options.input ?? {} };
-      const bytes = await output(textsOption(context.options, "list"), context.options, input, context);
+      const pieces = await Array.fromAsync(
+        output(textsOption(context.options, "list"), context.options, input, context),
+      );
       return new TextDecoder()
-        .decode(bytes)
+        .decode(Buffer.concat(pieces))
         .split("\n")
         .filter((line) => line !== "");
     },
@@ -136,23 +146,19 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-async function collected(
+async function* limited(
   stream: ReadableStream<Uint8Array>,
   limit: number,
   argv: readonly string[],
-  stop: () => void,
-): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = [];
+): AsyncGenerator<Uint8Array> {
   let length = 0;
   for await (const piece of stream) {
     length += piece.length;
     if (length > limit) {
-      stop();
       throw new FsError("EFBIG", `${argv[0]} wrote more than ${limit} bytes; the option "maxBytes" allows more`);
     }
-    pieces.push(piece);
+    yield piece;
   }
-  return Buffer.concat(pieces);
 }
 
 /** Every line to the log; resolves with the last one. */

@@ -43,6 +43,8 @@ const EXAMPLE = '"https://api.example.com/users/{id}"';
 const MAX_BYTES = 64 * 1024 * 1024;
 const TIMEOUT_MS = 30_000;
 const RETRIES = 2;
+/** A longer answer goes to the file as it comes, and is not asked for again when it breaks off. */
+const HELD_BYTES = 4 * 1024 * 1024;
 const MOST_PAGES = 10_000;
 
 export function httpGenerator(): SourceGenerator {
@@ -63,13 +65,22 @@ export function httpGenerator(): SourceGenerator {
       const headers = new Map(settings.headers);
       if (previous.etag !== undefined) headers.set("If-None-Match", previous.etag);
       else if (previous.last_modified !== undefined) headers.set("If-Modified-Since", previous.last_modified);
-      const answer = await ask(url, { ...settings, headers }, context);
+      if (flagOption(options, "json")) {
+        const answer = await ask(url, { ...settings, headers }, context);
+        if (answer.status === 304) return { unchanged: true };
+        return { content: indentedAnswer(answer, path), metadata: metadataOf(answer) };
+      }
+      const answer = await ask(url, { ...settings, headers, heldBytes: HELD_BYTES }, context);
       if (answer.status === 304) return { unchanged: true };
-      const content = flagOption(options, "json") ? indentedAnswer(answer, path) : answer.bytes;
-      return { content, metadata: metadataOf(answer) };
+      return { content: answer.more === undefined ? answer.bytes : joined(answer), metadata: metadataOf(answer) };
     },
     list: (path, context) => listed(path, context),
   };
+}
+
+async function* joined({ bytes, more }: Answer): AsyncGenerator<Uint8Array> {
+  yield bytes;
+  yield* more ?? [];
 }
 
 async function* listed(path: string, context: ListContext): AsyncGenerator<ListedEntry> {

@@ -75,16 +75,17 @@ export class OwnCode implements AsyncDisposable {
     options.signal?.throwIfAborted();
     if (!(error instanceof HelperDied)) throw error;
     if (error.blame) throw died(origin, error);
-    const turn = this.#suspects.then(async () => {
-      const helper = await this.#ready();
-      const { value, pieces } = await helper.call(task, options);
-      const collected = await Array.fromAsync(pieces);
-      return { value, pieces: given(collected) };
-    });
-    this.#suspects = turn.catch(() => {});
-    return turn.catch((second: unknown) => {
-      throw second instanceof HelperDied ? died(origin, second) : second;
-    });
+    const turn = this.#suspects.then(async () => (await this.#ready()).call(task, options));
+    this.#suspects = turn.then(
+      ({ ended }) => ended,
+      () => {},
+    );
+    try {
+      const { value, pieces, ended } = await turn;
+      return { value, ended, pieces: blamed(pieces, origin) };
+    } catch (second) {
+      throw blame(second, origin);
+    }
   }
 
   /** The helper with the file loaded: another one if the last is gone. */
@@ -126,6 +127,18 @@ export class OwnCode implements AsyncDisposable {
   }
 }
 
+async function* blamed(pieces: AsyncIterable<Uint8Array>, origin: string) {
+  try {
+    yield* pieces;
+  } catch (error) {
+    throw blame(error, origin);
+  }
+}
+
+function blame(error: unknown, origin: string): unknown {
+  return error instanceof HelperDied ? died(origin, error) : error;
+}
+
 function died(origin: string, error: HelperDied): FsError {
   return new FsError("EIO", `${origin}: ${error.message}`, { cause: error });
 }
@@ -144,11 +157,7 @@ function whole(result: Result, again: (error: unknown) => Promise<Result>): Resu
       yield* (await again(error)).pieces;
     }
   }
-  return { value: result.value, pieces: pieces() };
-}
-
-async function* given(pieces: readonly Uint8Array[]) {
-  yield* pieces;
+  return { ...result, pieces: pieces() };
 }
 
 function plainContext(context: Partial<GeneratorContext> & ListContext): PlainContext {

@@ -5,7 +5,16 @@
  * the default wins over every rule; the options then come from the first rule that matches and names that generator.
  */
 import type { BuiltIn, RuleConfig } from "./config.ts";
-import { flagOption, isRecord, milliseconds, type Options, onlyOptions, textOption, textsOption } from "./options.ts";
+import {
+  countOption,
+  flagOption,
+  isRecord,
+  milliseconds,
+  type Options,
+  onlyOptions,
+  textOption,
+  textsOption,
+} from "./options.ts";
 import { type Pattern, pattern } from "./pattern.ts";
 
 /** How long a content holds: milliseconds, 0 for no time at all. `stale`: the old one is served while a new one is made. */
@@ -22,6 +31,7 @@ export interface Rule {
   readonly options: Options;
   readonly refresh: Refresh | undefined;
   readonly timeoutMs: number | undefined;
+  readonly maxBytes: number | undefined;
   /** Its generator lists the directory that `match` begins with. */
   readonly lists: boolean;
 }
@@ -34,6 +44,8 @@ export interface Binding {
   readonly match?: string;
   readonly refresh?: Refresh;
   readonly timeoutMs?: number;
+  /** The largest content. */
+  readonly maxBytes?: number;
 }
 
 /** What a file gets that nobody chose a generator for. */
@@ -79,6 +91,7 @@ function bindingOf(rule: Rule, found: ReadonlyMap<string, string>): Binding {
     match: rule.match.source,
     ...(rule.refresh === undefined ? {} : { refresh: rule.refresh }),
     ...(rule.timeoutMs === undefined ? {} : { timeoutMs: rule.timeoutMs }),
+    ...(rule.maxBytes === undefined ? {} : { maxBytes: rule.maxBytes }),
   };
 }
 
@@ -118,7 +131,15 @@ export function compileRules(value: unknown, parts: RuleParts): Rule[] {
   });
 }
 
-const KNOWN: readonly (keyof RuleConfig)[] = ["match", "generator", "options", "refresh", "stale", "timeout"];
+const KNOWN: readonly (keyof RuleConfig)[] = [
+  "match",
+  "generator",
+  "options",
+  "refresh",
+  "stale",
+  "timeout",
+  "maxBytes",
+];
 
 function compileRule(value: unknown, name: string, parts: RuleParts): Rule[] {
   if (!isRecord(value)) throw new Error("a rule is an object with match and generator");
@@ -136,10 +157,13 @@ function compileRule(value: unknown, name: string, parts: RuleParts): Rule[] {
   const refresh = refreshOf(textOption(value, "refresh"), flagOption(value, "stale"));
   const timeoutMs = timeoutOf(textOption(value, "timeout"));
   const whole = isRecord(filled) ? filled : {};
+  // An option of this name is the same limit, closer to the source.
+  const largest = [value, whole].find((one) => typeof one.maxBytes === "number") ?? value;
+  const maxBytes = largest.maxBytes === undefined ? undefined : countOption(largest, "maxBytes", 0);
   const lists = parts.lists?.(generator, whole) ?? false;
   return patterns.map((source) => {
     const match = pattern(source);
-    return { name, match, generator, options: whole, refresh, timeoutMs, lists: lists && !match.literal };
+    return { name, match, generator, options: whole, refresh, timeoutMs, maxBytes, lists: lists && !match.literal };
   });
 }
 

@@ -117,6 +117,12 @@ export class RegularFile extends InodeBase {
     return this.#content?.nextHole(offset);
   }
 
+  /** Takes over a content that no other file has, in the place of its own. Precondition: the file is not shared. */
+  adopt(content: Content): void {
+    this.#content?.dispose();
+    this.#content = content;
+  }
+
   /** Someone wrote first: the generator will not run. True if the file was waiting for one. */
   becomeStatic(): boolean {
     if (!this.lazy) return false;

@@ -145,6 +145,75 @@ test("content beyond the limit is EFBIG, and a stream is stopped there", async (
   expect([error.code, stopped]).toEqual(["EFBIG", true]);
 });
 
+describe("a stream goes to the sink", () => {
+  const PIECE = "x".repeat(100_000);
+
+  /** What a generation gave to its sink, and how it ended. */
+  async function streamed(
+    count: number,
+    write?: (length: number) => Promise<void>,
+    more: Partial<EngineOptions> = {},
+  ): Promise<{ sizes: number[]; made: number; finished: boolean; outcome: GeneratedContent | FsError }> {
+    let made = 0;
+    let finished = false;
+    async function* pieces() {
+      try {
+        for (; made < count; made++) yield PIECE;
+      } finally {
+        finished = true;
+      }
+    }
+    const sizes: number[] = [];
+    const sink = {
+      async write(bytes: Uint8Array) {
+        sizes.push(bytes.length);
+        await write?.(bytes.length);
+      },
+    };
+    const { engine, tree } = engineWith(() => ({ content: pieces() }), more);
+    const outcome = await engine
+      .generate(tree.request("/a.txt", { generator: "mine" }), never, sink)
+      .catch((error: FsError) => error);
+    return { sizes, made, finished, outcome };
+  }
+
+  test("in pieces of some hundred kilobytes, and nothing is left to hand over", async () => {
+    const { sizes, outcome } = await streamed(50);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(50 * PIECE.length);
+    expect(Math.max(...sizes)).toBeLessThan(500_000);
+    expect(outcome).toMatchObject({ streamed: true, bytes: new Uint8Array(0) });
+  });
+
+  test("unless it is short: that comes in one", async () => {
+    const { sizes, outcome } = await streamed(2);
+    expect(sizes).toEqual([]);
+    expect(outcome).not.toHaveProperty("streamed");
+    expect(outcome).toMatchObject({ bytes: Buffer.from(PIECE + PIECE) });
+  });
+
+  test("no faster than the sink takes it", async () => {
+    const gate = Promise.withResolvers<void>();
+    const running = streamed(50, () => gate.promise);
+    let ended = false;
+    void running.then(() => {
+      ended = true;
+    });
+    for (let turn = 0; turn < 1000; turn++) await Promise.resolve();
+    expect(ended).toBe(false);
+    gate.resolve();
+    expect((await running).made).toBe(50);
+  });
+
+  test("and stops where that refuses, or where the limit is: long before its end", async () => {
+    const full = await streamed(1000, () => Promise.reject(new FsError("ENOSPC", "no room")));
+    expect(full.outcome).toMatchObject({ code: "ENOSPC" });
+    expect([full.finished, full.made < 10]).toEqual([true, true]);
+    const large = await streamed(1000, undefined, { maxContentBytes: 1_000_000 });
+    expect(large.outcome).toMatchObject({ code: "EFBIG", message: expect.stringContaining('"maxBytes"') });
+    expect([large.finished, large.made]).toEqual([true, 10]);
+  });
+});
+
 test("an unknown generator is named, with the known ones", async () => {
   const { engine, tree } = engineWith(() => ({ content: "" }));
   const error = await failure(engine.generate(tree.request("/a.txt", { generator: "mien" }), never));

@@ -36,6 +36,8 @@ export interface Result {
   readonly value: unknown;
   /** What follows it. Ending the iteration early calls the task off. */
   readonly pieces: AsyncIterable<Uint8Array>;
+  /** Resolves when the task is at its end, in whatever way. */
+  readonly ended: Promise<void>;
 }
 
 /** How long a helper may not answer after a call was called off, before it is taken for one that loops. */
@@ -45,6 +47,7 @@ interface Call {
   readonly options: CallOptions;
   readonly result: PromiseWithResolvers<unknown>;
   readonly queue: Uint8Array[];
+  readonly over: PromiseWithResolvers<void>;
   ended: boolean;
   failure: Error | undefined;
   wake: () => void;
@@ -89,6 +92,7 @@ export class Helper {
       options,
       result: Promise.withResolvers(),
       queue: [],
+      over: Promise.withResolvers(),
       ended: false,
       failure: undefined,
       wake: () => {},
@@ -102,7 +106,7 @@ export class Helper {
     if (options.signal?.aborted === true) abort();
     try {
       const value = await one.result.promise;
-      return { value, pieces: this.#pieces(call, one, abort) };
+      return { value, pieces: this.#pieces(call, one, abort), ended: one.over.promise };
     } catch (error) {
       options.signal?.removeEventListener("abort", abort);
       throw error;
@@ -180,6 +184,7 @@ export class Helper {
       case "end":
         this.#calls.delete(message.call);
         one.ended = true;
+        one.over.resolve();
         return one.wake();
       case "failed":
         this.#calls.delete(message.call);
@@ -212,6 +217,7 @@ export class Helper {
 
   #fail(one: Call, error: Error): void {
     one.failure = error;
+    one.over.resolve();
     one.result.reject(error);
     one.wake();
   }

@@ -30,8 +30,8 @@ export class HelperPool implements AsyncDisposable {
     };
     try {
       signal.throwIfAborted();
-      const { value, pieces } = await helper.call(task);
-      return { value, pieces: until(pieces, signal, helper, free) };
+      const { value, pieces, ended } = await helper.call(task);
+      return { value, ended, pieces: until(pieces, signal, helper, free) };
     } catch (error) {
       free();
       throw signal.aborted ? signal.reason : error;

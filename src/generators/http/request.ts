@@ -15,6 +15,8 @@ export interface HttpOptions {
   readonly maxBytes: number;
   readonly timeoutMs: number;
   readonly retries: number;
+  /** A body longer than this is not waited for: its rest comes as `more`, and no other try is made for it. */
+  readonly heldBytes?: number;
   /** Finds the address to connect to, and refuses private ones. For tests. */
   readonly addressOf?: (host: string) => Promise<string>;
 }
@@ -30,7 +32,10 @@ export interface Answer {
   readonly headers: Headers;
   /** Where it came from, after redirects. */
   readonly url: URL;
+  /** The body: the whole of it, or its beginning if there is more. */
   readonly bytes: Uint8Array;
+  /** What follows `bytes` of a long one, as it comes. Rejects with FsError, or the signal's reason. */
+  readonly more?: AsyncIterable<Uint8Array>;
 }
 
 const MOST_REDIRECTS = 5;
@@ -40,14 +45,26 @@ const LONGEST_PAUSE_MS = 30_000;
 export async function ask(url: URL, options: HttpOptions, { signal, log }: Asking): Promise<Answer> {
   const late = AbortSignal.timeout(options.timeoutMs);
   const both = AbortSignal.any([signal, late]);
+  const throwIfOver = () => {
+    if (signal.aborted) throw signal.reason;
+    if (late.aborted) throw new FsError("ETIMEDOUT", `${shown(url)}: no end in ${options.timeoutMs / 1000} s`);
+  };
+  async function* explained(pieces: AsyncIterable<Uint8Array>) {
+    try {
+      yield* pieces;
+    } catch (error) {
+      throwIfOver();
+      throw asFailure(error, url).error;
+    }
+  }
   // What changes something is not done twice.
   const tries = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"].includes(options.method) ? options.retries : 0;
   for (let attempt = 0; ; attempt++) {
     try {
-      return await redirected(url, options, both);
+      const answer = await redirected(url, options, both);
+      return answer.more === undefined ? answer : { ...answer, more: explained(answer.more) };
     } catch (error) {
-      if (signal.aborted) throw signal.reason;
-      if (late.aborted) throw new FsError("ETIMEDOUT", `${shown(url)}: no answer in ${options.timeoutMs / 1000} s`);
+      throwIfOver();
       const failure = asFailure(error, url);
       if (attempt >= tries || !failure.again) throw failure.error;
       const pause = Math.min(failure.after ?? 250 * 2 ** attempt, LONGEST_PAUSE_MS);
@@ -73,7 +90,7 @@ async function redirected(start: URL, options: HttpOptions, signal: AbortSignal)
     const response = await once(url, { method, headers, ...(body !== undefined && { body }) }, options, signal);
     const target = response.headers.get("location");
     if (![301, 302, 303, 307, 308].includes(response.status) || target === null) {
-      return answerOf(response, url, options.maxBytes);
+      return answerOf(response, url, options);
     }
     await response.body?.cancel();
     const next = URL.canParse(target, url.href) ? new URL(target, url) : undefined;
@@ -121,7 +138,7 @@ const STATUSES = new Map<number, ErrnoName>([
   [504, "ETIMEDOUT"],
 ]);
 
-async function answerOf(response: Response, url: URL, limit: number): Promise<Answer> {
+async function answerOf(response: Response, url: URL, { maxBytes, heldBytes }: HttpOptions): Promise<Answer> {
   const { status, headers } = response;
   if ((status < 200 || status > 299) && status !== 304) {
     await response.body?.cancel();
@@ -131,18 +148,34 @@ async function answerOf(response: Response, url: URL, limit: number): Promise<An
     );
     throw new Refusal(error, status, headers.get("retry-after"));
   }
-  const pieces: Uint8Array[] = [];
+  const pieces = body(response, url, maxBytes);
+  const head: Uint8Array[] = [];
   let length = 0;
-  for await (const piece of response.body ?? []) {
-    length += piece.length;
-    if (length > limit) throw new FsError("EFBIG", `${shown(url)}: more than ${limit} bytes; "maxBytes" allows more`);
-    pieces.push(piece);
+  for (let one = await pieces.next(); one.done !== true; one = await pieces.next()) {
+    head.push(one.value);
+    length += one.value.length;
+    if (length > (heldBytes ?? maxBytes)) return { status, headers, url, bytes: Buffer.concat(head), more: pieces };
   }
-  const announced = Number(headers.get("content-length") ?? Number.NaN);
-  if (!headers.has("content-encoding") && announced > length && status !== 304) {
+  return { status, headers, url, bytes: Buffer.concat(head) };
+}
+
+/** Throws Refusal where less came than was announced. */
+async function* body({ status, headers, body }: Response, url: URL, limit: number): AsyncGenerator<Uint8Array> {
+  const announced = headers.has("content-encoding") ? 0 : Number(headers.get("content-length") ?? 0);
+  const tooLarge = () => new FsError("EFBIG", `${shown(url)}: more than ${limit} bytes; "maxBytes" allows more`);
+  if (announced > limit && status !== 304) {
+    await body?.cancel();
+    throw tooLarge();
+  }
+  let length = 0;
+  for await (const piece of body ?? []) {
+    length += piece.length;
+    if (length > limit) throw tooLarge();
+    yield piece;
+  }
+  if (announced > length && status !== 304) {
     throw new Refusal(new FsError("EIO", `${shown(url)}: ${length} of ${announced} bytes came`), 0, null);
   }
-  return { status, headers, url, bytes: Buffer.concat(pieces) };
 }
 
 /** A failure that another try may mend. */

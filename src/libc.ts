@@ -46,6 +46,8 @@ const SYMBOLS = {
   getxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns: FFIType.i64_fast },
   setxattr: { args: ["ptr", "ptr", "ptr", "u64", "i32"], returns: "i32" },
   sched_yield: { args: [], returns: "i32" },
+  pipe2: { args: ["ptr", "i32"], returns: "i32" },
+  splice: { args: ["i32", "ptr", "i32", "ptr", "u64", "u32"], returns: FFIType.i64_fast },
   getrlimit: { args: ["i32", "ptr"], returns: "i32" },
   strerror: { args: ["i32"], returns: "cstring" },
 } as const;
@@ -152,6 +154,30 @@ export function read(fd: number, buffer: Pointer | Uint8Array, length: number): 
 /** Bytes written, or the negative errno. */
 export function write(fd: number, buffer: Pointer | Uint8Array, length: number): number {
   return orErrno(load().write(fd, buffer, length));
+}
+
+/** A pipe: the end to read from, and the end to write to. */
+export function pipe(): [out: number, into: number] {
+  const ends = new Int32Array(2);
+  check("pipe2", load().pipe2(ends, O_CLOEXEC));
+  return [ends[0] ?? -1, ends[1] ?? -1];
+}
+
+/** Lets a pipe hold so many bytes, if it may. How many it holds then. */
+export function growPipe(fd: number, bytes: number): number {
+  const [F_SETPIPE_SZ, F_GETPIPE_SZ] = [1031, 1032];
+  load().fcntl(fd, F_SETPIPE_SZ, bytes);
+  return check("fcntl", load().fcntl(fd, F_GETPIPE_SZ, 0), "F_GETPIPE_SZ");
+}
+
+const spliceFrom = new BigInt64Array(1);
+
+/** Bytes moved from one descriptor to the other, one of them a pipe's; or the negative errno. Never waits for the pipe. */
+export function splice(from: number, offset: number | undefined, to: number, length: number): number {
+  const SPLICE_F_NONBLOCK = 2;
+  if (offset === undefined) return orErrno(load().splice(from, null, to, null, length, SPLICE_F_NONBLOCK));
+  spliceFrom[0] = BigInt(offset);
+  return orErrno(load().splice(from, spliceFrom, to, null, length, SPLICE_F_NONBLOCK));
 }
 
 /** Bytes read, or the negative errno. */

@@ -16,6 +16,8 @@ import { moment } from "./renewal.ts";
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const COPY_CHUNK = 1 << 20;
+/** So many bytes are worth the calls that save a copy. */
+const EXTENT_FROM = 1 << 16;
 
 export function fileOperations(mount: Mount) {
   const { tree, nodes, handles, pending, control, passthrough } = mount;
@@ -150,7 +152,9 @@ export function fileOperations(mount: Mount) {
       if (controlled !== undefined) return controlled;
       const file = fileOf(fh, header.nodeid);
       if ((flags & O_NOATIME) === 0) file.accessed(tree.clock);
-      return file.read(offset, size < target.length ? target.subarray(0, size) : target);
+      const wanted = Math.min(size, target.length);
+      const extent = wanted >= EXTENT_FROM ? file.extent(offset, wanted) : undefined;
+      return extent ?? file.read(offset, wanted < target.length ? target.subarray(0, wanted) : target);
     },
 
     write({ fh, offset, size, flags, write_flags, data }, header) {

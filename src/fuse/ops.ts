@@ -7,6 +7,7 @@
  * `Session.answer`. What each operation means to the tree is written in `fs/`.
  */
 import * as abi from "./abi.ts";
+import type { Extent } from "./splice.ts";
 import { name, rest, type Struct, type StructValue, struct } from "./wire.ts";
 
 /** The part of the request's header that handlers see. One object, reused: copy what must outlive the call. */
@@ -29,13 +30,13 @@ export type Parked = typeof PARKED;
 /**
  * What a reply carries:
  * - a struct: the handler returns its object
- * - "data": the handler fills `target` and returns how many bytes it wrote
+ * - "data": the handler fills `target` and returns how many bytes it wrote, or says where they are (Extent)
  * - "nothing": the header alone; the handler returns nothing
  * - "silence": there is no reply at all (forget)
  */
 export type ReplyKind = Struct<unknown> | "data" | "nothing" | "silence";
 
-type ReplyValue<R> = R extends "data" ? number : R extends "nothing" | "silence" ? void : StructValue<R>;
+type ReplyValue<R> = R extends "data" ? number | Extent : R extends "nothing" | "silence" ? void : StructValue<R>;
 
 function op<Q, R extends ReplyKind>(
   opcode: number,

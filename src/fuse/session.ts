@@ -7,6 +7,7 @@
 import { ERRNO, FsError } from "../errno.ts";
 import * as abi from "./abi.ts";
 import { type Filesystem, type Header, OPS, type OpName, PARKED, type Reply, type ReplyKind } from "./ops.ts";
+import type { Extent } from "./splice.ts";
 import { MalformedMessage, type Struct } from "./wire.ts";
 
 const HEADER_SIZE = abi.outHeader.size;
@@ -15,6 +16,11 @@ const HEADER_SIZE = abi.outHeader.size;
 export interface Channel {
   /** Sends one message, the first `length` bytes. 0, or a negative errno: ENOENT when the request is gone. */
   send(message: Buffer, length: number): number;
+  /**
+   * Sends the first `headerLength` bytes of `message` and then the extent's, as one message. Result as of `send`. The
+   * rest of `message`, large enough for any reply, is free to be used.
+   */
+  sendExtent(message: Buffer, headerLength: number, extent: Extent): number;
 }
 
 export interface SessionOptions {
@@ -176,11 +182,20 @@ export class Session {
 
   #reply(row: Row, unique: number, value: unknown): boolean {
     let length = HEADER_SIZE;
-    if (row.reply === "data") length += Number(value);
-    else if (row.reply === "silence") return true;
+    if (row.reply === "data") {
+      if (typeof value === "object") return this.#replyExtent(row, unique, value as Extent);
+      length += Number(value);
+    } else if (row.reply === "silence") return true;
     else if (row.reply !== "nothing") length = row.reply.encode(this.#out, this.#outView, HEADER_SIZE, value);
     if (this.#options.debug === true) this.#options.log("debug", `← ${unique} ${row.name} ok ${length} bytes`);
     return this.#send(unique, length - HEADER_SIZE);
+  }
+
+  #replyExtent(row: Row, unique: number, extent: Extent): boolean {
+    const length = HEADER_SIZE + extent.length;
+    if (this.#options.debug === true) this.#options.log("debug", `← ${unique} ${row.name} ok ${length} bytes`);
+    this.#writeHeader(this.#outView, unique, 0, length);
+    return this.#sent(unique, this.#channel.sendExtent(this.#out, HEADER_SIZE, extent), length) === 0;
   }
 
   #error(row: Row, unique: number, error: unknown): void {
@@ -208,11 +223,18 @@ export class Session {
 
   #sendHeader(message: Buffer, unique: number, error: number, length: number): number {
     const view = message === this.#out ? this.#outView : new DataView(message.buffer, message.byteOffset);
+    this.#writeHeader(view, unique, error, length);
+    return this.#sent(unique, this.#channel.send(message, length), length);
+  }
+
+  #writeHeader(view: DataView, unique: number, error: number, length: number): void {
     view.setUint32(0, length, true);
     view.setInt32(4, error, true);
     view.setUint32(8, unique >>> 0, true);
     view.setUint32(12, Math.floor(unique / 2 ** 32), true);
-    const result = this.#channel.send(message, length);
+  }
+
+  #sent(unique: number, result: number, length: number): number {
     // ENOENT: the caller was killed, or the request aborted; nobody waits for this reply.
     if (result < 0 && result !== -ERRNO.ENOENT && unique !== 0) {
       this.#options.log("warn", `a reply of ${length} bytes was refused by the kernel: errno ${-result}`);

@@ -23,6 +23,13 @@ export const HEAP_LIMIT = 32 * PAGE;
 /** A write of this many bytes is worth answering before it is made. */
 const LATER_FROM = 8 * PAGE;
 
+/** Bytes of an open file, all of them before its end. */
+export interface Extent {
+  readonly fd: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
 /** Has something done once the caller was answered, and before anything else is. */
 export type Afterwards = (work: () => void) => void;
 
@@ -154,6 +161,15 @@ export class Content {
     }
     if (present < length) target.fill(0, present, length);
     return length;
+  }
+
+  /** Where `read` would find what is at `offset`; undefined where that is no one piece of a file of the kernel's. */
+  extent(offset: Wide, length: number): Extent | undefined {
+    const fd = this.#store?.fd;
+    const { size } = this;
+    if (fd === undefined || typeof offset === "bigint" || offset >= size || size > Number.MAX_SAFE_INTEGER) return;
+    if (this.#lost !== undefined) throw this.#lost;
+    return { fd, offset, length: Math.min(length, size - offset) };
   }
 
   /** The whole content in a new array. Throws ENOMEM where there can be no such array. */

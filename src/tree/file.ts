@@ -2,7 +2,7 @@
 import { FsError } from "../errno.ts";
 import type { FileStat } from "../libc.ts";
 import { MAX_WIDE, plus, type Wide } from "../wide.ts";
-import { type Afterwards, Content } from "./content.ts";
+import { type Afterwards, Content, type Extent } from "./content.ts";
 import { type Clock, InodeBase, type Owner, S_IFREG } from "./inode.ts";
 import type { Space } from "./space.ts";
 import type { Store } from "./store.ts";
@@ -77,6 +77,11 @@ export class RegularFile extends InodeBase {
 
   read(offset: Wide, target: Uint8Array): number {
     return this.#content?.read(offset, target) ?? 0;
+  }
+
+  /** See Content.extent. */
+  extent(offset: Wide, length: number): Extent | undefined {
+    return this.#content?.extent(offset, length);
   }
 
   bytes(): Uint8Array {

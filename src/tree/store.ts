@@ -25,6 +25,8 @@ export interface Store {
   stat(into: libc.FileStat): void;
   /** To the byte, where `stat` gives the nearest number. */
   exactSize(): Wide;
+  /** Of a store that is a file of the kernel's. */
+  readonly fd?: number;
   /** Whether the kernel counts and limits its pages (StoreQuota). */
   readonly counted: boolean;
   /** Whether offsets may be bigints (see wide.ts). */

@@ -35,6 +35,9 @@ function wire(options: { readonly parks?: boolean; readonly flags?: number; read
         sent.push(copy(message.subarray(0, length)));
         return 0;
       },
+      sendExtent: () => {
+        throw new Error("none of these replies is in a file");
+      },
     },
     {
       flags: options.flags ?? 0,

@@ -10,7 +10,9 @@ import { ERRNO, type ErrnoName, errnoName, FsError } from "../../src/errno.ts";
 import * as abi from "../../src/fuse/abi.ts";
 import { type Filesystem, OPS, type OpName, type Request } from "../../src/fuse/ops.ts";
 import { type Channel, Session, type SessionOptions } from "../../src/fuse/session.ts";
+import type { Extent } from "../../src/fuse/splice.ts";
 import { name, opaque64, rest, type Struct, type StructValue } from "../../src/fuse/wire.ts";
+import * as libc from "../../src/libc.ts";
 
 /** As the kernel marks the unique of an INTERRUPT: it is that of the request it names, and one bit. */
 export const FUSE_INT_REQ_BIT = 1;
@@ -293,6 +295,13 @@ export class Kernel implements Channel {
   // ---------------------------------------------------------------------------------------------------------------
   // Replies, as fs/fuse/dev.c:fuse_dev_do_write()
   // ---------------------------------------------------------------------------------------------------------------
+
+  sendExtent(message: Buffer, headerLength: number, { fd, offset, length }: Extent): number {
+    const data = Buffer.alloc(length);
+    const read = libc.pread(fd, data, length, offset);
+    if (read !== length) return this.#refuse(`${read} bytes where ${length} were announced`);
+    return this.send(Buffer.concat([message.subarray(0, headerLength), data]), headerLength + length);
+  }
 
   send(message: Buffer, length: number): number {
     const view = new DataView(message.buffer, message.byteOffset, length);

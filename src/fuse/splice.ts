@@ -1,0 +1,71 @@
+/**
+ * A reply whose data goes from a file's pages into the kernel's without a copy of ours: through a pipe (splice(2)).
+ *
+ * The pipe is emptied within the call: what the next one finds in it would be sent as its own. After any surprise it is
+ * therefore thrown away, and the caller copies.
+ */
+import * as libc from "../libc.ts";
+
+const PAGE = 4096;
+/** What an ordinary user may have a pipe hold (/proc/sys/fs/pipe-max-size). */
+const PIPE_BYTES = 1 << 20;
+
+/** Bytes of an open file: those of a reply, without the need to read them. */
+export interface Extent {
+  readonly fd: number;
+  readonly offset: number;
+  /** All of them are before the end of the file. */
+  readonly length: number;
+}
+
+interface Pipe {
+  readonly out: number;
+  readonly into: number;
+  /** How much it holds. */
+  readonly pages: number;
+}
+
+export class Splicer {
+  #pipe: Pipe | undefined;
+
+  /**
+   * Sends `header` and the extent to `device` as one message. 0, or the negative errno that the device gave; undefined if
+   * nothing was sent, and the caller is to do it its own way.
+   */
+  send(device: number, header: Buffer, headerLength: number, extent: Extent): number | undefined {
+    const pipe = this.#open();
+    const pages = Math.ceil(((extent.offset % PAGE) + extent.length) / PAGE);
+    if (pipe === undefined || pages + 1 > pipe.pages) return undefined;
+    if (libc.write(pipe.into, header, headerLength) !== headerLength) return this.close();
+    for (let done = 0; done < extent.length; ) {
+      const count = libc.splice(extent.fd, extent.offset + done, pipe.into, extent.length - done);
+      if (count <= 0) return this.close();
+      done += count;
+    }
+    const length = headerLength + extent.length;
+    const sent = libc.splice(pipe.out, undefined, device, length);
+    if (sent === length) return 0;
+    this.close();
+    return Math.min(sent, 0);
+  }
+
+  /** The next reply makes a new pipe. */
+  close(): undefined {
+    if (this.#pipe === undefined) return;
+    libc.close(this.#pipe.out);
+    libc.close(this.#pipe.into);
+    this.#pipe = undefined;
+  }
+
+  /** Undefined when there is no descriptor left. */
+  #open(): Pipe | undefined {
+    if (this.#pipe !== undefined) return this.#pipe;
+    try {
+      const [out, into] = libc.pipe();
+      this.#pipe = { out, into, pages: libc.growPipe(into, PIPE_BYTES) / PAGE };
+    } catch (error) {
+      if (!(error instanceof libc.SystemError)) throw error;
+    }
+    return this.#pipe;
+  }
+}

@@ -79,7 +79,7 @@ export function createForesight(options: ForesightOptions): Foresight {
   const model: LanguageModel = {
     async complete(request, { label = "" } = {}) {
       const key = requestKey(request);
-      const recording = await store?.get(key, label);
+      const recording = await store?.get(key, label, request);
       captured.set(label, { request, key, ...(recording && { recording }) });
       if (recording === undefined) throw new LlmError("unrecorded", `${label} is not recorded`);
       return { ...recording.answer, key, recorded: true };

@@ -34,7 +34,7 @@ export function withFallback(shared: RecordingStore, local: RecordingStore, opti
 
   return {
     name: shared.name,
-    get: (key, label) => use((store) => store.get(key, label)),
+    get: (key, label, request) => use((store) => store.get(key, label, request)),
     put: (recording) => use((store) => store.put(recording)),
     list: () => use((store) => store.list()),
     check: () => use(async (store) => (await store.check?.()) ?? []),

@@ -4,7 +4,8 @@ import { constants } from "node:fs";
 import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { messageOf } from "../errno.ts";
-import { readRecording, writeRecording } from "./format.ts";
+import type { ChatRequest } from "../llm/llm.ts";
+import { type Keyed, readAnswerTo, readRecording, writeRecording } from "./format.ts";
 import { byLabel } from "./memory.ts";
 import type { Fault, Recording, RecordingStore } from "./recording.ts";
 
@@ -14,6 +15,8 @@ export interface FolderOptions {
   /** Mode of the folder if it has to be made. Default 0777 less the umask; a cache of one's own should be 0700. */
   readonly mode?: number;
 }
+
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Names of files: what it is for, so that people find it; the beginning of the key, so that llmfs does. */
 const NAME = /\.([0-9a-f]{16})\.txt$/;
@@ -27,17 +30,17 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
     warn(`the recording ${join(folder, file)} is not used: ${reason}`);
   }
 
-  async function read(file: string): Promise<Recording> {
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await readFile(join(folder, file)));
-    const recording = readRecording(text);
+  async function read(file: string, asked?: Keyed): Promise<Recording> {
+    const text = strict.decode(await readFile(join(folder, file)));
+    const recording = asked === undefined ? readRecording(text) : readAnswerTo(asked, text);
     if (!file.endsWith(suffix(recording.key))) throw new Error("its name belongs to another key");
     return recording;
   }
 
   /** A recording with this key, or nothing; what cannot be used counts as nothing. */
-  async function tryRead(file: string, key: string): Promise<Recording | undefined> {
+  async function tryRead(file: string, key: string, request?: ChatRequest): Promise<Recording | undefined> {
     try {
-      const recording = await read(file);
+      const recording = await read(file, request && { key, request });
       return recording.key === key ? recording : undefined;
     } catch (error) {
       if (codeOf(error) !== "ENOENT") complain(file, messageOf(error));
@@ -56,13 +59,13 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
 
   return {
     name: `recordings in ${folder}`,
-    async get(key, label) {
+    async get(key, label, request) {
       const expected = label === undefined ? undefined : fileName(label, key);
-      const found = expected && (await tryRead(expected, key));
+      const found = expected && (await tryRead(expected, key, request));
       if (found) return found;
       for (const file of await files()) {
         if (file === expected || !file.endsWith(suffix(key))) continue;
-        const other = await tryRead(file, key);
+        const other = await tryRead(file, key, request);
         if (other) return other;
       }
       return undefined;

@@ -32,23 +32,61 @@ const HEAD = "llmfs recording 1";
 const ANSWER = "\n\nanswer\n";
 
 export function writeRecording({ key, label, request, answer }: Recording): string {
-  const { model, messages, schema, ...parameters } = request;
   const text = answer.text.toWellFormed();
-  const rest = canonicalJson(parameters);
   const lines = [
     HEAD,
     `key: ${key}`,
     `for: ${oneLine(label)}`,
-    `model: ${oneLine(model)}`,
+    `model: ${oneLine(request.model)}`,
     `answered by: ${oneLine(answer.model)}`,
   ];
   if (answer.usage !== undefined)
     lines.push(`tokens: ${answer.usage.inputTokens} in, ${answer.usage.outputTokens} out`);
-  if (rest !== "{}") lines.push(`parameters: ${rest}`);
-  if (schema !== undefined) lines.push(`schema: ${canonicalJson(schema)}`);
+  const { parameters, schema } = parametersText(request);
+  if (parameters !== undefined) lines.push(`parameters: ${parameters}`);
+  if (schema !== undefined) lines.push(`schema: ${schema}`);
   lines.push(`answer: ${digest(text)}`);
-  for (const { role, content } of messages) lines.push("", role, ...content.split("\n").map((line) => `| ${line}`));
-  return `${lines.join("\n")}${ANSWER}${text}`;
+  return `${lines.join("\n")}${conversation(request)}${ANSWER}${text}`;
+}
+
+function parametersText({ model: _, messages: __, schema, ...parameters }: ChatRequest) {
+  const text = canonicalJson(parameters);
+  return {
+    parameters: text === "{}" ? undefined : text,
+    schema: schema === undefined ? undefined : canonicalJson(schema),
+  };
+}
+
+function conversation({ messages }: ChatRequest): string {
+  let text = "";
+  for (const { role, content } of messages) text += `\n\n${role}\n| ${content.replaceAll("\n", "\n| ")}`;
+  return text;
+}
+
+/** A request, and its key. */
+export interface Keyed {
+  readonly key: string;
+  readonly request: ChatRequest;
+}
+
+/**
+ * As `readRecording`, for whoever knows the request: what has it word for word need not be read word by word, nor its
+ * key be computed once more. Whatever is not just that is read in full.
+ */
+export function readAnswerTo({ key, request }: Keyed, text: string): Recording {
+  const end = text.indexOf("\n\n");
+  const asked = conversation(request);
+  if (!text.startsWith(`${HEAD}\n`) || !text.startsWith(asked, end)) return readRecording(text);
+  const answer = text.slice(end + asked.length);
+  const fields = fieldsOf(text.slice(HEAD.length + 1, end));
+  const { parameters, schema } = parametersText(request);
+  const same =
+    answer.startsWith(ANSWER) &&
+    fields.get("key") === key &&
+    fields.get("model") === oneLine(request.model) &&
+    fields.get("parameters") === parameters &&
+    fields.get("schema") === schema;
+  return same ? checked(fields, request, answer.slice(ANSWER.length)) : readRecording(text);
 }
 
 /** Throws an Error that says what is wrong: the file was cut, edited, merged badly, or is something else. */
@@ -57,9 +95,7 @@ export function readRecording(text: string): Recording {
   const end = text.indexOf(ANSWER);
   if (end < 0) throw new Error("it is cut off: there is no answer in it");
   const [header = "", ...parts] = text.slice(HEAD.length + 1, end).split("\n\n");
-  const fields = new Map(header.split("\n").map((line) => split(line)));
-  const answer = text.slice(end + ANSWER.length);
-  const usage = usageOf(fields.get("tokens"));
+  const fields = fieldsOf(header);
   const schema = schemaOf(fields.get("schema"));
   const request: ChatRequest = {
     ...parametersOf(fields.get("parameters")),
@@ -67,6 +103,13 @@ export function readRecording(text: string): Recording {
     messages: parts.map(messageOf),
     ...(schema && { schema }),
   };
+  const recording = checked(fields, request, text.slice(end + ANSWER.length));
+  if (requestKey(request) !== recording.key) throw new Error("its request was changed: it does not belong to its key");
+  return recording;
+}
+
+function checked(fields: ReadonlyMap<string, string>, request: ChatRequest, answer: string): Recording {
+  const usage = usageOf(fields.get("tokens"));
   const recording: Recording = {
     key: field(fields, "key"),
     label: label(field(fields, "for")),
@@ -74,8 +117,11 @@ export function readRecording(text: string): Recording {
     answer: { text: answer, model: label(field(fields, "answered by")), ...(usage && { usage }) },
   };
   if (digest(answer) !== field(fields, "answer")) throw new Error("its answer was changed, or is cut off");
-  if (requestKey(request) !== recording.key) throw new Error("its request was changed: it does not belong to its key");
   return recording;
+}
+
+function fieldsOf(header: string): ReadonlyMap<string, string> {
+  return new Map(header.split("\n").map((line) => split(line)));
 }
 
 function digest(text: string): string {

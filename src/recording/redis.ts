@@ -5,7 +5,8 @@
  * that answer, with a time to live that its holder keeps renewing.
  */
 import { RedisClient } from "bun";
-import { readRecording, writeRecording } from "./format.ts";
+import type { ChatRequest } from "../llm/llm.ts";
+import { readAnswerTo, readRecording, writeRecording } from "./format.ts";
 import { byLabel } from "./memory.ts";
 import type { Claim, Fault, Recording, RecordingStore } from "./recording.ts";
 
@@ -32,8 +33,8 @@ export function redisStore(url: string, options: RedisOptions = {}): RecordingSt
   const recordingKey = (key: string) => `${prefix}:recording:${key}`;
   const warned = new Set<string>();
 
-  function read(key: string, text: string): Recording {
-    const recording = readRecording(text);
+  function read(key: string, text: string, request?: ChatRequest): Recording {
+    const recording = request === undefined ? readRecording(text) : readAnswerTo({ key, request }, text);
     if (recording.key !== key) throw new Error("it is kept under the key of another");
     return recording;
   }
@@ -74,11 +75,11 @@ export function redisStore(url: string, options: RedisOptions = {}): RecordingSt
 
   return {
     name,
-    async get(key) {
+    async get(key, _label, request) {
       const text = await send("GET", [recordingKey(key)]);
       if (typeof text !== "string") return undefined;
       try {
-        return read(key, text);
+        return read(key, text, request);
       } catch (error) {
         complain(key, said(error));
         return undefined;

@@ -6,7 +6,7 @@
  * watcher's own clock, is dead. So no two clocks are ever compared.
  */
 import { S3Client } from "bun";
-import { readRecording, writeRecording } from "./format.ts";
+import { type Keyed, readAnswerTo, readRecording, writeRecording } from "./format.ts";
 import { byLabel } from "./memory.ts";
 import type { Claim, Fault, Recording, RecordingStore } from "./recording.ts";
 
@@ -73,8 +73,8 @@ export function s3Store(url: string, options: S3Options = {}): RecordingStore {
     }
   }
 
-  function read(object: string, text: string): Recording {
-    const recording = readRecording(text);
+  function read(object: string, text: string, asked?: Keyed): Recording {
+    const recording = asked === undefined ? readRecording(text) : readAnswerTo(asked, text);
     if (object !== place(recording.key)) throw new Error("it is kept under the name of another");
     return recording;
   }
@@ -115,11 +115,11 @@ export function s3Store(url: string, options: S3Options = {}): RecordingStore {
 
   return {
     name,
-    async get(key) {
+    async get(key, _label, request) {
       const text = await textAt(place(key));
       if (text === undefined) return undefined;
       try {
-        return read(place(key), text);
+        return read(place(key), text, request && { key, request });
       } catch (error) {
         complain(place(key), said(error));
         return undefined;

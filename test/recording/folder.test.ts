@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ChatRequest } from "../../src/llm/llm.ts";
 import { defaultRecordings, fileName, folderStore } from "../../src/recording/folder.ts";
-import { readRecording, writeRecording } from "../../src/recording/format.ts";
+import { readAnswerTo, readRecording, writeRecording } from "../../src/recording/format.ts";
 import { requestKey } from "../../src/recording/key.ts";
 import type { Recording } from "../../src/recording/recording.ts";
 
@@ -39,6 +39,7 @@ describe("a recording as text", () => {
       for (const label of ["/a b", "", "structure", "/new\nline", '"quoted"', " spaced "]) {
         const one = recording(text, label);
         expect(readRecording(writeRecording(one))).toEqual(one);
+        expect(readAnswerTo(one, writeRecording(one))).toEqual(one);
       }
     }
     const bare: Recording = {
@@ -93,7 +94,21 @@ describe("a recording as text", () => {
       [good.replace('"temperature"', '"colour"'), /does not know/],
       [good.replace('{"maxTokens', '{{"maxTokens'), /JSON/],
     ];
-    for (const [text, message] of bad) expect(() => readRecording(text)).toThrow(message);
+    for (const [text, message] of bad) {
+      expect(() => readRecording(text)).toThrow(message);
+      expect(() => readAnswerTo(recording("hello\n"), text)).toThrow(message);
+    }
+  });
+
+  test("read for a request is no other's: what it holds decides, not what was expected", () => {
+    const other = recording("hello\n", "/other", { ...REQUEST, model: "n" });
+    expect(readAnswerTo(recording("hello\n"), writeRecording(other))).toEqual(other);
+    const longer = recording("x", "/x", {
+      ...REQUEST,
+      messages: [...REQUEST.messages, { role: "user", content: "y" }],
+    });
+    expect(readAnswerTo(recording("x"), writeRecording(longer))).toEqual(longer);
+    expect(readAnswerTo(longer, writeRecording(recording("x")))).toEqual(recording("x"));
   });
 });
 

@@ -18,6 +18,7 @@ export function storeContract(open: () => RecordingStore): void {
     await open().put(one);
     expect(await open().get(one.key, one.label)).toEqual(one);
     expect(await open().get(one.key)).toEqual(one);
+    expect(await open().get(one.key, one.label, one.request)).toEqual(one);
   });
 
   test("putting replaces, and removing forgets", async () => {

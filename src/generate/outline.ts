@@ -58,7 +58,10 @@ class Drawing {
 interface Parts {
   readonly count: (text: string) => number;
   /** Every node with its path's directory, in byte order of the paths. */
-  readonly nodes: readonly { readonly node: Node; readonly path: string; readonly folder: string }[];
+  readonly nodes: readonly { readonly node: Node; readonly path: string }[];
+  /** For each of them, the number of its directory in `folders`. */
+  readonly folderOf: Int32Array;
+  readonly folders: readonly string[];
   readonly costs: ReadonlyMap<Node, number>;
   /** What a description adds, as far as anybody asked. */
   readonly descriptions: Map<Node, number>;
@@ -68,9 +71,14 @@ interface Parts {
 
 async function partsOf(root: Node): Promise<Parts> {
   const count = await tokenCounter();
-  const nodes = [...walk(root)]
-    .sort((a, b) => byteOrder(a.path, b.path))
-    .map(({ node, path }) => ({ node, path, folder: folderOf(path) }));
+  const nodes = [...walk(root)].sort((a, b) => byteOrder(a.path, b.path));
+  const folders = new Map<string, number>();
+  const numbers = nodes.map(({ path }) => {
+    const folder = folderOf(path);
+    const number = folders.get(folder) ?? folders.size;
+    folders.set(folder, number);
+    return number;
+  });
   const costs = new Map(nodes.map(({ node }) => [node, count(`${line(node, false)}\n`)]));
   const parents = new Map<Node, Node>();
   for (const node of [root, ...nodes.map((one) => one.node)]) {
@@ -79,6 +87,8 @@ async function partsOf(root: Node): Promise<Parts> {
   return {
     count,
     nodes,
+    folderOf: Int32Array.from(numbers),
+    folders: [...folders.keys()],
     costs,
     descriptions: new Map(),
     parents,
@@ -197,21 +207,22 @@ function* walk(node: Node, path = ""): Generator<{ readonly node: Node; readonly
 }
 
 /** An order in which a directory stands before what it holds, so that any beginning of it is a tree. */
-function* nearestTo(home: string, { nodes }: Parts): Generator<Node> {
-  const steps = new Map<string, number>();
-  const ranks: Node[][] = [];
-  for (const { node, path, folder } of nodes) {
-    let far = steps.get(folder);
-    if (far === undefined) {
-      far = distance(home, folder) + 1;
-      steps.set(folder, far);
-    }
-    // A directory that leads to the file is as near as the file itself.
-    const rank = home === path || home.startsWith(`${path}/`) ? 0 : far;
-    ranks[rank] ??= [];
-    ranks[rank].push(node);
+function* nearestTo(home: string, { nodes, folderOf, folders }: Parts): Generator<Node> {
+  const far = folders.map((folder) => distance(home, folder));
+  // A directory that leads to the file is as near as the file itself.
+  const leading = new Set<Node>();
+  for (const { node, path } of nodes) {
+    if (home !== path && !home.startsWith(`${path}/`)) continue;
+    leading.add(node);
+    yield node;
   }
-  for (const rank of ranks) yield* rank ?? [];
+  // Most often only the nearest fit, so the far ones are not looked at before they are asked for.
+  for (const rank of [...new Set(far)].sort((a, b) => a - b)) {
+    for (let at = 0; at < nodes.length; at += 1) {
+      const found = far[folderOf[at] ?? 0] === rank ? nodes[at] : undefined;
+      if (found !== undefined && !leading.has(found.node)) yield found.node;
+    }
+  }
 }
 
 function draw(root: Node, named: ReadonlySet<Node> | undefined, described: ReadonlySet<Node> | undefined): string {

@@ -62,9 +62,7 @@ export interface Section {
  * file first, so that servers can cache it.
  */
 export function contentSections(parts: ContentParts): readonly Section[] {
-  const sections: Section[] = [
-    { part: "the tree", why: "names and imports have to fit it", text: `The tree:\n\n${fenced(parts.outline)}` },
-  ];
+  const sections: Section[] = [treeSection(parts.outline)];
   if (parts.prompts.length > 0) {
     const prompts = parts.prompts.map((prompt) => prompt.trim()).join("\n\n");
     const head = "Instructions for this part of the tree; where they disagree, the later ones win:";
@@ -78,6 +76,20 @@ export function contentSections(parts: ContentParts): readonly Section[] {
   const why =
     parts.description === undefined ? "its path; it has no description" : "its path and user.llmfs.description";
   return [...sections, { part: "the task", why, text }];
+}
+
+/** One outline is sent with many files. */
+const treeSections = new Map<string, Section>();
+const MOST_SECTIONS = 256;
+
+function treeSection(outline: string): Section {
+  let section = treeSections.get(outline);
+  if (section === undefined) {
+    section = { part: "the tree", why: "names and imports have to fit it", text: `The tree:\n\n${fenced(outline)}` };
+    if (treeSections.size >= MOST_SECTIONS) treeSections.clear();
+    treeSections.set(outline, section);
+  }
+  return section;
 }
 
 /** Text between fences that it cannot close: they are longer than any run of backticks in it. */

@@ -8,15 +8,20 @@ export type Redact = (text: string) => Promise<string>;
 const MARK = "[redacted]";
 
 export async function redact(text: string): Promise<string> {
-  const known = recent.get(text);
-  if (known !== undefined) return known;
-  const suspect = SUSPECT.test(text);
-  if (!suspect && text.length < 1000) return text;
-  const clean = suspect ? searched(text) : Promise.resolve(text);
-  if (recent.size >= MOST_RECENT) recent.clear();
+  if (text.length < SHORT) return SUSPECT.test(text) ? searched(text) : text;
+  const clean = recent.get(text) ?? (SUSPECT.test(text) ? searched(text) : Promise.resolve(text));
+  // The one that was not wanted for longest goes first.
+  recent.delete(text);
   recent.set(text, clean);
+  for (const oldest of recent.keys()) {
+    if (recent.size <= MOST_RECENT) break;
+    recent.delete(oldest);
+  }
   return clean;
 }
+
+/** What is shorter is soon searched, and hardly ever the same. */
+const SHORT = 1000;
 
 /** What every secret that the patterns know has in it: a long run, an address, or the words of a key file. */
 const SUSPECT = /[\w+=-]{12}|:\/\/|PRIVATE KEY/;

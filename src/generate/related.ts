@@ -43,12 +43,10 @@ export async function relatedFiles(
   readStatic: TreePort["readStatic"],
   options: RelatedOptions,
 ): Promise<readonly RelatedFile[]> {
-  const home = folderOf(file.path);
-  const nearest = outline
-    .filter(({ type, state, path }) => type === "file" && state === "static" && path !== file.path)
-    .map(({ path }) => ({ path, far: distance(home, folderOf(path)) }))
-    .sort((a, b) => a.far - b.far || byteOrder(a.path, b.path))
-    .slice(0, options.candidates ?? 200);
+  const candidates = options.candidates ?? 200;
+  const nearest = nearestTo(folderOf(file.path), outline, candidates + 1)
+    .filter(({ path }) => path !== file.path)
+    .slice(0, candidates);
   const limit = options.fileLimit ?? 64 * 1024;
   const ranked: { readonly file: RelatedFile; readonly score: number; readonly far: number }[] = [];
   for (const { path, far } of nearest) {
@@ -61,6 +59,45 @@ export async function relatedFiles(
   const { clean = async (text: string) => text, budget } = options;
   const files = ranked.map(async ({ file }) => ({ ...file, content: await clean(file.content) }));
   return fill(await Promise.all(files), budget);
+}
+
+interface Near {
+  readonly path: string;
+  readonly far: number;
+}
+
+/** The static files that are nearest to a directory, so many of them. */
+function nearestTo(home: string, outline: readonly TreeEntry[], count: number): readonly Near[] {
+  const statics = staticsOf(outline);
+  const key = `${count} ${home}`;
+  const known = statics.near.get(key);
+  if (known !== undefined) return known;
+  const nearest = statics.paths
+    .map((path) => ({ path, far: distance(home, folderOf(path)) }))
+    .sort((a, b) => a.far - b.far || byteOrder(a.path, b.path))
+    .slice(0, count);
+  if (statics.near.size >= MOST_HOMES) statics.near.clear();
+  statics.near.set(key, nearest);
+  return nearest;
+}
+
+interface Statics {
+  readonly paths: readonly string[];
+  readonly near: Map<string, readonly Near[]>;
+}
+
+/** The same list is looked through for many files. */
+const everyStatic = new WeakMap<readonly TreeEntry[], Statics>();
+const MOST_HOMES = 1000;
+
+function staticsOf(outline: readonly TreeEntry[]): Statics {
+  let statics = everyStatic.get(outline);
+  if (statics === undefined) {
+    const files = outline.filter(({ type, state }) => type === "file" && state === "static");
+    statics = { paths: files.map(({ path }) => path), near: new Map() };
+    everyStatic.set(outline, statics);
+  }
+  return statics;
 }
 
 /** The first rule that applies; none: the file does not help. */

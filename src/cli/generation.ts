@@ -48,10 +48,10 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
   const tree = Promise.withResolvers<TreePort>();
   let about = aboutConfig(config);
   let publish: MountedFilesystem["publish"] | undefined;
-  const tellUsage = () => publish?.("usage.json", `${JSON.stringify(tally.usage, null, 2)}\n`);
+  const tellUsage = () => publish?.("usage.json", () => `${JSON.stringify(tally.usage, null, 2)}\n`);
   const tell = () => {
     tellUsage();
-    publish?.("config.json", aboutText(about));
+    publish?.("config.json", () => aboutText(about));
   };
   // Told before the content is: whoever has read a file finds it in the sum.
   const tally = new Tally(tellUsage);

@@ -81,7 +81,7 @@ export async function warmMount(
   return warming({
     files: await filesystem.pending(),
     concurrency: (config.concurrency ?? CONCURRENCY) * 2,
-    make: async (path) => void (await filesystem.tree.read(path)),
+    make: filesystem.make,
     signal,
     progress,
     usage: () => generation.usage,

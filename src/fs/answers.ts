@@ -4,7 +4,7 @@ import type { TreeEntry } from "../generators/generator.ts";
 import { SnapshotSaver } from "../snapshot/save.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { join, toBytes } from "../tree/path.ts";
-import { entryOf, infoOf, pendingOf } from "./brief.ts";
+import { entryOf, infoOf, layoutOf, pendingOf } from "./brief.ts";
 import type { Mount } from "./mount.ts";
 import type { Methods, PendingFile, PublishedName } from "./port.ts";
 import { moment } from "./renewal.ts";
@@ -33,7 +33,7 @@ export class Answers {
   }
 
   outlineSince(known: number): Answer<"outlineSince"> {
-    const version = this.#mount.tree.changes + this.#mount.definitions;
+    const version = layoutOf(this.#mount);
     return version === known ? { version } : { version, entries: this.outline() };
   }
 
@@ -76,6 +76,14 @@ export class Answers {
     this.#mount.pending.wait(file, { ...(requester !== undefined && { requester }), done: ready, fail: failed });
   }
 
+  /** As `read`, for whoever does not want the bytes. */
+  make(path: string, _: undefined, done: (nothing: undefined) => void, fail: (e: FsError) => void): void {
+    const file = this.#file(path);
+    if (!file.lazy) return done(undefined);
+    const failed = (error: FsError) => fail(new FsError(error.code, `${path}: ${error.message}`));
+    this.#mount.pending.wait(file, { done: () => done(undefined), fail: failed });
+  }
+
   readStatic(path: string, limit: number): Answer<"readStatic"> {
     const file = this.#file(path);
     if (file.state !== "static") return undefined;
@@ -93,10 +101,6 @@ export class Answers {
       found.push(pendingOf(path, inode));
     }
     return found;
-  }
-
-  publish(name: PublishedName, text: string): void {
-    this.published.set(name, text);
   }
 
   /** Begins a snapshot; `beforeChange` tells it of every change until it is ended. */

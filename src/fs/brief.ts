@@ -91,8 +91,13 @@ function inherited(mount: Pick<Mount, "tree">, file: RegularFile): Inherited {
   return { prompts: prompts.reverse(), model, settings };
 }
 
+/** Counts what changes the layout: see TreePort.layout. */
+export function layoutOf({ tree, definitions }: Pick<Mount, "tree" | "definitions">): number {
+  return tree.changes + definitions;
+}
+
 export function briefOf(
-  mount: Pick<Mount, "tree">,
+  mount: Pick<Mount, "tree" | "definitions">,
   file: RegularFile,
   ticket: number,
   pause: number,
@@ -108,6 +113,7 @@ export function briefOf(
     prompts,
     settings,
     pause,
+    layout: layoutOf(mount),
     ...(model === undefined ? {} : { model }),
   };
 }

@@ -10,12 +10,13 @@
  * they are asked for, and reaches the tree through the port (port.ts) only. Whoever runs in this thread must not touch
  * the mount synchronously: a pending file is generated here, and would wait for itself.
  */
-import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import { MessageChannel, Worker } from "node:worker_threads";
 import { FsError, isErrnoName } from "../errno.ts";
 import { type KernelMount, mountFuse } from "../fuse/mount.ts";
 import type { TreeEntry } from "../generators/generator.ts";
 import * as libc from "../libc.ts";
 import { writeAtomically } from "../snapshot/write.ts";
+import { Outbox } from "./outbox.ts";
 import type {
   ContentSink,
   FromFilesystem,
@@ -28,7 +29,6 @@ import type {
   PendingFile,
   Plant,
   PublishedName,
-  ToFilesystem,
   TreePort,
   WorkerOptions,
 } from "./port.ts";
@@ -77,8 +77,13 @@ export interface MountedFilesystem extends AsyncDisposable {
   save(file: string, options?: { readonly times?: boolean }): Promise<void>;
   /** Every file whose content is still to be made. */
   pending(): Promise<readonly PendingFile[]>;
-  /** What `.llmfs/NAME` says from here on. Told at once; nobody waits for it. */
-  publish(name: PublishedName, text: string): void;
+  /** Resolves when a file has its content; a pending one is generated. Rejects with FsError. */
+  make(path: string): Promise<void>;
+  /**
+   * What `.llmfs/NAME` says from here on. The first time it is told at once; else the text is made when it is told, and
+   * that is before whatever is made after this call is there for a reader.
+   */
+  publish(name: PublishedName, text: () => string): void;
   /** Takes the mount away and resolves when it is gone. */
   unmount(): Promise<void>;
 }
@@ -119,9 +124,7 @@ function refuse(sending: Sending, error: FsError): void {
 class Link {
   readonly #options: FilesystemOptions;
   readonly #worker: Worker;
-  readonly #port: MessagePort;
-  readonly #wake: number;
-  readonly #one = new Uint8Array(new BigUint64Array([1n]).buffer);
+  readonly #outbox: Outbox;
   readonly #loaded = Promise.withResolvers<boolean>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<Ended>();
@@ -129,17 +132,20 @@ class Link {
   readonly #sending = new Map<number, Sending>();
   readonly #calls = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #nextCall = 1;
+  /** The latest layout that the other thread told of, and who asks for it. */
+  #newest = 0;
+  #outlining: { readonly since: number; readonly entries: Promise<readonly TreeEntry[]> } | undefined;
   #layout: { readonly version: number; readonly entries: readonly TreeEntry[] } = { version: -1, entries: [] };
   #closed = false;
 
   constructor(options: FilesystemOptions) {
     this.#options = options;
-    this.#wake = libc.eventfd();
+    const wake = libc.eventfd();
     const { port1, port2 } = new MessageChannel();
-    this.#port = port1;
+    this.#outbox = new Outbox(port1, wake);
     const workerData: WorkerOptions = {
       port: port2,
-      wake: this.#wake,
+      wake,
       mountpoint: options.mountpoint,
       debug: options.debug ?? false,
       passthrough: options.passthrough ?? true,
@@ -155,7 +161,10 @@ class Link {
     this.#worker = new Worker(new URL("./thread.ts", import.meta.url), { workerData, transferList: [port2] });
     this.#worker.on("error", (error) => this.#died(error instanceof Error ? error : new Error(String(error))));
     this.#worker.on("exit", () => this.#died(new Error("the filesystem thread ended")));
-    port1.on("message", (message: FromFilesystem) => this.#take(message));
+    port1.on("message", (message: FromFilesystem | readonly FromFilesystem[]) => {
+      if (!isBatch(message)) return this.#take(message);
+      for (const one of message) this.#take(one);
+    });
     for (const promise of [this.#loaded.promise, this.#ready.promise]) promise.catch(() => {});
   }
 
@@ -166,7 +175,7 @@ class Link {
 
   async serve(mount: KernelMount, pending: boolean): Promise<MountedFilesystem> {
     this.#ended.promise.then(() => mount.release());
-    this.#post({ type: "serve", fd: mount.fd });
+    this.#outbox.post({ type: "serve", fd: mount.fd });
     try {
       await this.#ready.promise;
     } catch (error) {
@@ -183,7 +192,8 @@ class Link {
       beganPending: pending,
       save: (file, saving = {}) => writeAtomically(file, this.#snapshot(saving.times ?? false)),
       pending: () => this.#call("pending"),
-      publish: (name, text) => void this.#call("publish", name, text).catch(() => {}),
+      make: (path) => this.#call("make", path),
+      publish: (name, text) => this.#outbox.publish(name, text),
       unmount,
       [Symbol.asyncDispose]: async () => {
         await unmount();
@@ -195,17 +205,11 @@ class Link {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#post({ type: "close" });
-    this.#port.close();
+    this.#outbox.close();
     for (const controller of this.#running.values()) controller.abort();
     for (const sending of this.#sending.values()) refuse(sending, new FsError("ENODEV", "the filesystem is closed"));
     for (const call of this.#calls.values()) call.reject(new FsError("ENODEV", "the filesystem is closed"));
     this.#worker.terminate();
-  }
-
-  #post(message: ToFilesystem, transfer: ArrayBuffer[] = []): void {
-    this.#port.postMessage(message, transfer);
-    libc.write(this.#wake, this.#one, 8);
   }
 
   #take(message: FromFilesystem): void {
@@ -217,6 +221,7 @@ class Link {
       case "ready":
         return this.#ready.resolve();
       case "generate":
+        this.#newest = message.request.layout ?? this.#newest;
         return void this.#generate(message.request);
       case "list":
         return void this.#list(message.request);
@@ -264,11 +269,11 @@ class Link {
     this.#sending.set(ticket, sending);
     try {
       const content = await this.#options.generate(request, controller.signal, this.#sink(ticket, sending));
-      this.#post({ type: "content", ticket, content }, owned(content.bytes));
+      this.#outbox.post({ type: "content", ticket, content });
     } catch (error) {
       const { code, message } = failure(error);
       if (!controller.signal.aborted) this.#options.log("warn", "generate", `${request.path}: ${code}: ${message}`);
-      this.#post({ type: "failed", ticket, code, message });
+      this.#outbox.post({ type: "failed", ticket, code, message });
     } finally {
       this.#running.delete(ticket);
       this.#sending.delete(ticket);
@@ -283,7 +288,7 @@ class Link {
       write: async (bytes) => {
         if (sending.refused !== undefined) throw sending.refused;
         sending.underWay += 1;
-        this.#post({ type: "piece", ticket, bytes }, owned(bytes));
+        this.#outbox.post({ type: "piece", ticket, bytes });
         while (sending.underWay >= WINDOW && sending.refused === undefined) {
           await new Promise<void>((resolve) => {
             sending.wake = resolve;
@@ -308,11 +313,11 @@ class Link {
     this.#running.set(ticket, controller);
     try {
       if (this.#options.list === undefined) throw new FsError("EIO", "no generator lists directories");
-      this.#post({ type: "listed", ticket, listing: await this.#options.list(request, controller.signal) });
+      this.#outbox.post({ type: "listed", ticket, listing: await this.#options.list(request, controller.signal) });
     } catch (error) {
       const { code, message } = failure(error);
       if (!controller.signal.aborted) this.#options.log("warn", "generate", `${request.path}: ${code}: ${message}`);
-      this.#post({ type: "failed", ticket, code, message });
+      this.#outbox.post({ type: "failed", ticket, code, message });
     } finally {
       this.#running.delete(ticket);
     }
@@ -323,7 +328,7 @@ class Link {
     const id = this.#nextCall++;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.#calls.set(id, { resolve, reject });
-    this.#post({ type: "call", id, method, args });
+    this.#outbox.post({ type: "call", id, method, args });
     // The worker answers a method with that method's value; the message cannot carry the type.
     return promise as Promise<Awaited<ReturnType<Methods[K]>>>;
   }
@@ -332,15 +337,29 @@ class Link {
     return {
       outline: () => this.#call("outline"),
       layout: async () => {
-        const { version, entries } = await this.#call("outlineSince", this.#layout.version);
-        if (entries !== undefined) this.#layout = { version, entries };
-        return entries ?? this.#layout.entries;
+        if (this.#layout.version === this.#newest) return this.#layout.entries;
+        // What was asked since the latest was told of is answered with that, or with a later one.
+        if (this.#outlining?.since !== this.#newest) {
+          const entries = this.#outline();
+          this.#outlining = { since: this.#newest, entries };
+          entries.catch(() => {
+            this.#outlining = undefined;
+          });
+        }
+        return this.#outlining.entries;
       },
       list: (path, requester) => this.#call("list", path, requester),
       stat: (path) => this.#call("stat", path),
       read: (path, requester) => this.#call("read", path, requester),
       readStatic: (path, limit) => this.#call("readStatic", path, limit),
     };
+  }
+
+  async #outline(): Promise<readonly TreeEntry[]> {
+    const { version, entries } = await this.#call("outlineSince", this.#layout.version);
+    if (entries !== undefined) this.#layout = { version, entries };
+    this.#newest = Math.max(this.#newest, version);
+    return this.#layout.entries;
   }
 
   async *#snapshot(times: boolean): AsyncGenerator<Uint8Array> {
@@ -357,9 +376,8 @@ class Link {
   }
 }
 
-/** The memory of bytes that have it for themselves: it moves to the other thread, where it would be copied. */
-function owned({ buffer, byteLength }: Uint8Array): ArrayBuffer[] {
-  return buffer instanceof ArrayBuffer && byteLength > 65_536 && buffer.byteLength === byteLength ? [buffer] : [];
+function isBatch(message: FromFilesystem | readonly FromFilesystem[]): message is readonly FromFilesystem[] {
+  return Array.isArray(message);
 }
 
 /** Any failure of a generation, as what its readers get. */

@@ -29,6 +29,8 @@ export interface GenerationRequest {
   readonly again?: true;
   /** Milliseconds to wait first: above 0 for a file that failed before, more with every time. */
   readonly pause: number;
+  /** Which layout the tree had when the attempt began: see TreePort.layout. Absent: where it never changes. */
+  readonly layout?: number;
 }
 
 /** What a finished generation hands over. */
@@ -102,7 +104,8 @@ export interface TreePort {
   outline(): Promise<readonly TreeEntry[]>;
   /**
    * As `outline`, and the same list again while names, descriptions and what was written by hand are the same; states
-   * and sizes of files that are generated may be those of an earlier time. Absent: ask for the outline.
+   * and sizes of files that are generated may be those of an earlier time. It is as of the latest generation request, or
+   * of a later time. Absent: ask for the outline.
    */
   layout?(): Promise<readonly TreeEntry[]>;
   /** `requester` as for `read`. Rejects with FsError ENOENT, ENOTDIR. */
@@ -122,6 +125,8 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /** What the main thread may call, by name. Arguments and results are plain data. */
 export interface Methods extends Omit<TreePort, "layout"> {
+  /** Resolves when the file has its content; a pending one is generated. Rejects as `read` does. */
+  make(path: string): Promise<void>;
   /** The outline, unless its version is still this one. */
   outlineSince(version: number): Promise<{ readonly version: number; readonly entries?: readonly TreeEntry[] }>;
   /** Begins a snapshot as of this moment; returns its number. */
@@ -131,8 +136,6 @@ export interface Methods extends Omit<TreePort, "layout"> {
   saveEnd(id: number): Promise<void>;
   /** Every file whose content is still to be made, in the order of the tree. */
   pending(): Promise<readonly PendingFile[]>;
-  /** What `.llmfs/NAME` says from here on, until it is told again. */
-  publish(name: PublishedName, text: string): Promise<void>;
 }
 
 /** Control files whose text the main thread knows. */
@@ -170,7 +173,7 @@ export interface WorkerOptions {
   readonly plants?: readonly Plant[];
 }
 
-/** Filesystem thread → main thread. */
+/** Filesystem thread → main thread: one message, or several at once. */
 export type FromFilesystem =
   /** The tree is built; `pending` says whether a file in it waits to be generated. */
   | { readonly type: "loaded"; readonly pending: boolean }
@@ -189,7 +192,7 @@ export type FromFilesystem =
   | { readonly type: "log"; readonly level: LogLevel; readonly tag: string; readonly text: string }
   | { readonly type: "ended"; readonly reason: "unmounted" | "failed"; readonly message?: string };
 
-/** Main thread → filesystem thread. */
+/** Main thread → filesystem thread; always several at once. */
 export type ToFilesystem =
   /** It is mounted: `fd` is /dev/fuse. */
   | { readonly type: "serve"; readonly fd: number }
@@ -203,4 +206,6 @@ export type ToFilesystem =
   | { readonly type: "listed"; readonly ticket: number; readonly listing: Listing }
   | { readonly type: "failed"; readonly ticket: number; readonly code: ErrnoName; readonly message: string }
   | { readonly type: "call"; readonly id: number; readonly method: keyof Methods; readonly args: readonly unknown[] }
+  /** What `.llmfs/NAME` says from here on, until it is told again. */
+  | { readonly type: "publish"; readonly name: PublishedName; readonly text: string }
   | { readonly type: "close" };

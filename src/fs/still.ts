@@ -62,7 +62,7 @@ export function stillTree(source: string | Uint8Array, warn: (message: string) =
       }
       return found;
     },
-    request: (path) => briefOf({ tree }, fileAt(path), 0, 0),
+    request: (path) => briefOf({ tree, definitions: 0 }, fileAt(path), 0, 0),
     settings(path, name) {
       const found: Setting[] = [];
       let at: Inode | undefined = tree.resolve(toBytes(path), { follow: true });

@@ -29,6 +29,7 @@ class FilesystemThread {
   readonly #served: Served;
   #session: Session | undefined;
   #closed = false;
+  #batch: FromFilesystem[] | undefined;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -161,11 +162,15 @@ class FilesystemThread {
 
   #drain(): void {
     libc.read(this.#options.wake, wakeCount, wakeCount.length);
+    const batch: FromFilesystem[] = [];
+    this.#batch = batch;
     for (;;) {
-      const received: { message: ToFilesystem } | undefined = receiveMessageOnPort(this.#port);
-      if (received === undefined) return;
-      this.#takeSafely(received.message);
+      const received: { message: readonly ToFilesystem[] } | undefined = receiveMessageOnPort(this.#port);
+      if (received === undefined) break;
+      for (const message of received.message) this.#takeSafely(message);
     }
+    this.#batch = undefined;
+    if (batch.length > 0) this.#port.postMessage(batch);
   }
 
   /** A fault of ours in one answer costs its readers the content, never everybody the mount. */
@@ -193,6 +198,9 @@ class FilesystemThread {
         return attempts.failed(message.ticket, new FsError(message.code, message.message));
       case "call":
         return this.#call(message);
+      case "publish":
+        this.#served.answers.published.set(message.name, message.text);
+        return;
       case "close":
         this.#closed = true;
     }
@@ -208,7 +216,7 @@ class FilesystemThread {
     // The arguments were typed where the call was made (filesystem.ts), and messages only carry them over.
     const [first, second] = args as [never, never];
     try {
-      if (method === "read" || method === "list") answers[method](first, second, reply, fault);
+      if (method === "read" || method === "list" || method === "make") answers[method](first, second, reply, fault);
       else reply(answers[method](first, second));
     } catch (error) {
       fault(error);
@@ -225,8 +233,10 @@ class FilesystemThread {
     return counts;
   }
 
+  /** What is said while the mail is taken goes together: a message costs more than what is in it. */
   #post(message: FromFilesystem): void {
-    this.#port.postMessage(message);
+    if (this.#batch === undefined) this.#port.postMessage(message);
+    else this.#batch.push(message);
   }
 
   #log(level: LogLevel, tag: string, line: string): void {

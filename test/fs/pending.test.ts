@@ -330,6 +330,26 @@ describe("interrupts", () => {
     expect(fs.cancelled).toEqual([]);
   });
 
+  test("making it ahead ends when the content is there, or with the reason why it is not", () => {
+    using fs = served();
+    fs.pending("/poem");
+    const ends: string[] = [];
+    const make = () =>
+      fs.answers.make(
+        "/poem",
+        undefined,
+        () => ends.push("made"),
+        (error) => ends.push(`${error.code}: ${error.message}`),
+      );
+    make();
+    expect(ends).toEqual([]);
+    fs.failed("EIO", "the model is ill");
+    make();
+    fs.content("a poem");
+    make();
+    expect(ends).toEqual(["EIO: /poem: the model is ill", "made", "made"]);
+  });
+
   test("a generator that waits too keeps the generation going", () => {
     using fs = served();
     fs.pending("/poem");

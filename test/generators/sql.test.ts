@@ -1,12 +1,21 @@
-import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { FsError } from "../../src/errno.ts";
 import { csvRows } from "../../src/generators/csv.ts";
 import { pattern } from "../../src/generators/pattern.ts";
 import { bound } from "../../src/generators/sql/parameters.ts";
-import { hasMariadb, hasPostgres, mariadbServer, postgresServer, type Server } from "../support/databases.ts";
+import * as chinook from "../support/chinook.ts";
+import {
+  csv,
+  hasMariadb,
+  hasPostgres,
+  mariadbServer,
+  postgresServer,
+  type Server,
+  sqliteFile,
+} from "../support/databases.ts";
 import { type Loaded, loaded } from "../support/generators.ts";
+import { programs } from "../support/needs.ts";
 import { Sandbox } from "../support/program.ts";
 
 async function failure(promise: Promise<unknown>): Promise<FsError> {
@@ -37,6 +46,7 @@ describe("parameters of a query", () => {
 interface Dialect {
   readonly name: string;
   readonly available: boolean;
+  readonly kind: chinook.Dialect;
   start(): Promise<Server>;
   /** A table "odd" with a row of everything that is hard to write down exactly. */
   readonly odd: string;
@@ -56,16 +66,9 @@ afterAll(() => sandbox[Symbol.dispose]());
 const DIALECTS: readonly Dialect[] = [
   {
     name: "SQLite",
-    available: true,
-    async start() {
-      const file = sandbox.at("shop.db");
-      const run = async (sql: string) => {
-        using database = new Database(file, { create: true });
-        database.run(sql);
-        return "";
-      };
-      return { url: `sqlite:${file}`, run, async [Symbol.asyncDispose]() {} };
-    },
+    available: programs("sqlite3") === undefined,
+    kind: "sqlite",
+    start: async () => sqliteFile(sandbox.at("shop.db")),
     odd: `CREATE TABLE odd (big INTEGER, exact NUMERIC, ratio REAL, t TEXT, empty TEXT, none TEXT, b BLOB, d TEXT);
       INSERT INTO odd VALUES (9007199254740993, 1.5, 0.1, 'a "q", b' || char(10) || 'c', '', NULL, x'00ff0a', '2024-02-29')`,
     csv: 'big,exact,ratio,t,empty,none,b,d\r\n9007199254740993,1.5,0.1,"a ""q"", b\nc","",,\\x00ff0a,2024-02-29\r\n',
@@ -77,6 +80,7 @@ const DIALECTS: readonly Dialect[] = [
   {
     name: "PostgreSQL",
     available: hasPostgres,
+    kind: "postgres",
     start: postgresServer,
     odd: `CREATE TABLE odd (big bigint, exact numeric(40, 20), ratio double precision, t text, empty text, none text, b bytea,
         d timestamptz, yes boolean, j jsonb);
@@ -93,6 +97,7 @@ const DIALECTS: readonly Dialect[] = [
   {
     name: "MariaDB",
     available: hasMariadb,
+    kind: "mysql",
     start: mariadbServer,
     odd: `CREATE TABLE odd (big bigint, exact decimal(40, 20), ratio double, t text, empty text, none text, b blob, d datetime(6), f float);
       INSERT INTO odd VALUES (9007199254740993, 12345678901234567890.12345678901234567890, 0.1, 'a "q", b\\nc', '', NULL,
@@ -106,10 +111,37 @@ const DIALECTS: readonly Dialect[] = [
   },
 ];
 
+const TABLES = chinook.chinook();
+
 const SHOP = [
-  "CREATE TABLE customers (id integer PRIMARY KEY, name varchar(100), country varchar(50))",
-  "INSERT INTO customers VALUES (1, 'Ada', 'UK'), (2, 'Bo/x', 'DK'), (3, '..', 'DK'), (4, NULL, 'UK')",
+  "CREATE TABLE people (id integer PRIMARY KEY, name varchar(100), country varchar(50))",
+  "INSERT INTO people VALUES (1, 'Ada', 'UK'), (2, 'Bo/x', 'DK'), (3, '..', 'DK'), (4, NULL, 'UK')",
 ];
+
+function ordered(table: string, keys: chinook.Table["columns"]): string {
+  return `SELECT * FROM ${table} ORDER BY ${keys.map(([name]) => name).join(", ")}`;
+}
+
+const COVER = "SELECT cover FROM albums WHERE id = :id";
+
+/** Six tables, sums and a group. */
+const REPORT = `SELECT c.id, c.name, c.country, count(*) AS tracks, round(sum(l.price * l.quantity), 2) AS spent, min(i.issued) AS since,
+    max(t.milliseconds) AS longest, min(a.title) AS album
+  FROM customers c JOIN invoices i ON i.customer_id = c.id JOIN invoice_lines l ON l.invoice_id = i.id
+    JOIN tracks t ON t.id = l.track_id LEFT JOIN albums a ON a.id = t.album_id
+  GROUP BY c.id, c.name, c.country ORDER BY c.id`;
+
+/** JSON's rows as a client's: the names first, each value as it is written. */
+function fields(json: string): readonly (readonly (string | null)[])[] {
+  const source = (_key: string, value: unknown, about?: { readonly source?: string }) =>
+    typeof value === "number" ? (about?.source ?? String(value)) : value;
+  const rows = JSON.parse(json, source) as Record<string, string | null>[];
+  return [Object.keys(rows[0] ?? {}), ...rows.map((row) => Object.values(row))];
+}
+
+function withoutNull(rows: readonly (readonly (string | null)[])[]): string[][] {
+  return rows.map((row) => row.map((field) => field ?? ""));
+}
 
 for (const dialect of DIALECTS) {
   describe.skipIf(!dialect.available)(`sql, ${dialect.name}:`, () => {
@@ -118,9 +150,9 @@ for (const dialect of DIALECTS) {
 
     beforeAll(async () => {
       server = await dialect.start();
-      for (const sql of [...SHOP, ...dialect.odd.split(/;\s*\n/)]) await server.run(sql);
+      await server.load([...SHOP, ...dialect.odd.split(/;\s*\n/), ...chinook.chinookSql(dialect.kind, TABLES)]);
       const file = sandbox.at(`${dialect.name}.config.json`);
-      const byId = { query: "SELECT * FROM customers WHERE id = :id", list: "SELECT id FROM customers" };
+      const byId = { query: "SELECT * FROM people WHERE id = :id", list: "SELECT id FROM people" };
       const rules = [
         { match: "customers/{id}.json", generator: "shop", options: { ...byId, single: true } },
         { match: "customers/{id}.csv", generator: "shop", options: { query: byId.query } },
@@ -128,23 +160,30 @@ for (const dialect of DIALECTS) {
           match: "by-name/{country}/{name}.md",
           generator: "shop",
           options: {
-            query: "SELECT * FROM customers WHERE name = :name AND country = :country",
-            list: "SELECT name, country FROM customers WHERE name IS NOT NULL",
+            query: "SELECT * FROM people WHERE name = :name AND country = :country",
+            list: "SELECT name, country FROM people WHERE name IS NOT NULL",
           },
         },
         {
           match: "all.{csv,tsv,json,ndjson,md}",
           generator: "shop",
-          options: { query: "SELECT * FROM customers ORDER BY id" },
+          options: { query: "SELECT * FROM people ORDER BY id" },
         },
         { match: "odd.*", generator: "shop", options: { query: "SELECT * FROM odd" } },
-        { match: "none.*", generator: "shop", options: { query: "SELECT id, name FROM customers WHERE 1 = 0" } },
+        { match: "none.*", generator: "shop", options: { query: "SELECT id, name FROM people WHERE 1 = 0" } },
         { match: "bytes.bin", generator: "shop", options: { query: "SELECT b FROM odd", column: "b" } },
         { match: "million.csv", generator: "shop", options: { query: dialect.million } },
         { match: "slow.csv", generator: "shop", options: { query: dialect.slow } },
         { match: "late.csv", generator: "shop", options: { query: dialect.slow, timeout: "300ms" } },
-        { match: "write.csv", generator: "shop", options: { query: "DELETE FROM customers" } },
+        { match: "write.csv", generator: "shop", options: { query: "DELETE FROM people" } },
         { match: "wrong.csv", generator: "shop", options: { query: "SELECT * FROM nowhere" } },
+        ...TABLES.map(({ name, columns, keys }) => ({
+          match: `tables/${name}.{csv,tsv,json,ndjson}`,
+          generator: "shop",
+          options: { query: ordered(name, columns.slice(0, keys)) },
+        })),
+        { match: "covers/{id}.bin", generator: "shop", options: { query: COVER, column: "cover" } },
+        { match: "report.{csv,json}", generator: "shop", options: { query: REPORT } },
         { match: "twice.csv", generator: "shop", options: { query: "SELECT 1 AS a, 2 AS a" } },
       ];
       writeFileSync(file, JSON.stringify({ generators: { shop: { use: "sql", url: `\${SHOP_URL}` } }, rules }));
@@ -209,6 +248,53 @@ for (const dialect of DIALECTS) {
       for (const name of names) expect(await shop.text(`/by-name/${name}`)).toContain("\n| ");
       expect(pattern("by-name/{country}/{name}.md").match("/by-name/DK/Bo%2Fx.md")?.get("name")).toBe("Bo/x");
     });
+
+    test("every row of a shop of fifteen thousand is what the database's own client prints", async () => {
+      expect(TABLES.reduce((sum, { rows }) => sum + rows.length, 0)).toBeGreaterThan(15_000);
+      for (const { name, columns, keys, rows } of TABLES) {
+        const readable = columns.filter(([, type]) => type !== "bytes").map(([column]) => column);
+        const query = ordered(name, columns.slice(0, keys)).replace("*", readable.join(", "));
+        const theirs = await server.rows(query);
+        expect(theirs).toHaveLength(rows.length + 1);
+        const all = fields(await shop.text(`/tables/${name}.json`));
+        const kept = columns.flatMap(([, type], index) => (type === "bytes" ? [] : [index]));
+        const ours = (table: typeof all) => table.map((row) => kept.map((index) => row[index] ?? null));
+        expect([name, ours(all)]).toEqual([name, theirs as string[][]]);
+        expect([name, await csv(await shop.text(`/tables/${name}.csv`))]).toEqual([name, withoutNull(all)]);
+        const lines = await shop.text(`/tables/${name}.ndjson`);
+        expect(lines.trimEnd().split("\n")).toHaveLength(rows.length);
+      }
+    }, 60_000);
+
+    test("so is what is computed from six tables", async () => {
+      const theirs = await server.rows(REPORT);
+      expect(theirs.length).toBeGreaterThan(50);
+      expect(fields(await shop.text("/report.json"))).toEqual(theirs);
+      expect(await csv(await shop.text("/report.csv"))).toEqual(withoutNull(theirs));
+    });
+
+    test("bytes are the bytes that were put in; NULL is an empty file", async () => {
+      const albums = TABLES.find(({ name }) => name === "albums")?.rows ?? [];
+      for (const [id, , , cover] of albums.slice(0, 40)) {
+        const bytes = await shop.bytes(`/covers/${id}.bin`);
+        expect(Buffer.from(bytes).toString("hex")).toBe(Buffer.from((cover as Uint8Array) ?? []).toString("hex"));
+      }
+    });
+
+    test("sqlite3 imports every table as it is", async () => {
+      if (programs("sqlite3") !== undefined) return;
+      for (const { name, rows, columns } of TABLES) {
+        const file = sandbox.at(`${name}.csv`);
+        writeFileSync(file, await shop.text(`/tables/${name}.csv`));
+        const [column] = columns.find(([, type]) => type === "text") ?? ["track_id"];
+        const imported = sqliteFile(":memory:");
+        const query = `SELECT count(*) AS n, sum(length(${column})) AS l FROM t`;
+        const [, [count, length] = []] = await imported.rows(`.import --csv ${file} t\n${query}`);
+        const index = columns.findIndex(([other]) => other === column);
+        const lengths = rows.map((row) => [...String(row[index] ?? "")].length).reduce((sum, one) => sum + one, 0);
+        expect([name, count, length]).toEqual([name, String(rows.length), String(lengths)]);
+      }
+    }, 60_000);
 
     test("a million rows come whole", async () => {
       const bytes = await shop.bytes("/million.csv");

@@ -12,7 +12,14 @@ export interface Server extends AsyncDisposable {
   readonly url: string;
   /** Runs statements; what the server's own client prints. */
   run(sql: string): Promise<string>;
+  /** Runs many statements, of any length. */
+  load(statements: readonly string[]): Promise<void>;
+  /** A query's rows as the database's own client prints them, the names of the columns first. */
+  rows(sql: string): Promise<readonly (readonly (string | null)[])[]>;
 }
+
+/** What the clients that can are told to print for NULL. */
+const NULL = "<NULL>";
 
 const root = process.getuid?.() === 0;
 
@@ -24,6 +31,20 @@ function postgresBin(): string | undefined {
   if (!existsSync(base)) return undefined;
   const [version] = readdirSync(base).sort((a, b) => Number(b) - Number(a));
   return version === undefined ? undefined : join(base, version, "bin");
+}
+
+/** A SQLite file, by its own client. */
+export function sqliteFile(file: string): Server {
+  const client = ["sqlite3", "-batch", "-cmd", ".timeout 5000"];
+  return {
+    url: `sqlite:${file}`,
+    run: (sql) => output([...client, file, sql]),
+    async load(statements) {
+      await output([...client, file], `BEGIN;\n${statements.join(";\n")};\nCOMMIT;\n`);
+    },
+    rows: async (sql) => csv(await output([...client, "-csv", "-header", "-nullvalue", NULL, file], sql)),
+    async [Symbol.asyncDispose]() {},
+  };
 }
 
 export async function postgresServer(): Promise<Server> {
@@ -42,9 +63,18 @@ export async function postgresServer(): Promise<Server> {
   const settings = [`port=${port}`, `unix_socket_directories=${folder}`, "listen_addresses=127.0.0.1", "fsync=off"];
   const server = start([...as, join(bin, "postgres"), "-D", data, ...settings.flatMap((one) => ["-c", one])]);
   const url = `postgres://llmfs@127.0.0.1:${port}/postgres`;
-  const run = (sql: string) => output(["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", url, "-c", sql]);
+  const psql = ["psql", "-qX", "-v", "ON_ERROR_STOP=1", url];
+  const run = (sql: string) => output([...psql, "-At", "-c", sql]);
   await ready(() => run("SELECT 1"), server);
-  return { url, run, [Symbol.asyncDispose]: () => stopped(server, folder, "SIGINT") };
+  return {
+    url,
+    run,
+    async load(statements) {
+      await output([...psql, "-f", "-"], `${statements.join(";\n")};\n`);
+    },
+    rows: async (sql) => csv(await output([...psql, "--csv", "-P", `null=${NULL}`, "-c", sql])),
+    [Symbol.asyncDispose]: () => stopped(server, folder, "SIGINT"),
+  };
 }
 
 export async function mariadbServer(): Promise<Server> {
@@ -66,21 +96,52 @@ export async function mariadbServer(): Promise<Server> {
   const server = start([binary, "--no-defaults", ...places, "--bind-address=127.0.0.1", ...user]);
   const client = ["mariadb", "--no-defaults", `--socket=${socket}`, "-uroot", "-BN"];
   const run = (sql: string, database = "shop") => output([...client, database, "-e", sql]);
-  await ready(() => run("CREATE DATABASE IF NOT EXISTS shop", ""), server);
+  await ready(() => run("CREATE DATABASE IF NOT EXISTS shop CHARACTER SET utf8mb4", ""), server);
   await run("CREATE USER llmfs@'%' IDENTIFIED BY 'a b:c@'; GRANT ALL ON *.* TO llmfs@'%'");
   const url = `mysql://llmfs:${encodeURIComponent("a b:c@")}@127.0.0.1:${port}/shop`;
-  return { url, run, [Symbol.asyncDispose]: () => stopped(server, folder, "SIGTERM") };
+  const utf8 = [...client, "--default-character-set=utf8mb4", "shop"];
+  return {
+    url,
+    run,
+    async load(statements) {
+      await output(utf8, `${statements.join(";\n")};\n`);
+    },
+    rows: async (sql) => batch(await output([...utf8, "--column-names", "-e", sql])),
+    [Symbol.asyncDispose]: () => stopped(server, folder, "SIGTERM"),
+  };
 }
 
 function start(cmd: string[]): Subprocess {
   return Bun.spawn({ cmd, cwd: "/", stdio: ["ignore", "ignore", "ignore"] });
 }
 
-async function output(cmd: string[]): Promise<string> {
-  const child = Bun.spawn({ cmd: cmd.filter((one) => one !== ""), cwd: "/", stdio: ["ignore", "pipe", "pipe"] });
+/** CSV as Python reads it. */
+export async function csv(text: string): Promise<readonly (readonly (string | null)[])[]> {
+  const script =
+    "import csv, json; print(json.dumps(list(csv.reader(open(0, newline='', encoding='utf8'), strict=True))))";
+  const rows: string[][] = JSON.parse(await output(["python3", "-c", script], text));
+  return rows.map((row) => row.map((field) => (field === NULL ? null : field)));
+}
+
+/** What `mariadb --batch` prints. */
+function batch(text: string): readonly (readonly (string | null)[])[] {
+  const escapes = new Map([
+    ["n", "\n"],
+    ["t", "\t"],
+    ["0", "\0"],
+    ["\\", "\\"],
+  ]);
+  const field = (one: string) =>
+    one === "NULL" ? null : one.replace(/\\(.)/g, (all, letter: string) => escapes.get(letter) ?? all);
+  return text.split("\n").map((line) => line.split("\t").map(field));
+}
+
+async function output(cmd: string[], input = ""): Promise<string> {
+  const stdin = new Blob([input]);
+  const child = Bun.spawn({ cmd: cmd.filter((one) => one !== ""), cwd: "/", stdio: [stdin, "pipe", "pipe"] });
   const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
   if ((await child.exited) !== 0) throw new Error(`${cmd[0]}: ${stderr}${stdout}`);
-  return stdout.trimEnd();
+  return stdout.replace(/\r?\n$/, "");
 }
 
 async function ready(probe: () => Promise<unknown>, server: Subprocess): Promise<void> {

@@ -3,10 +3,10 @@
  *
  * A flag wins over its variable. An empty variable counts as not set.
  */
-import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Args } from "./command.ts";
 import { UsageError } from "./exit.ts";
+import { home } from "./home.ts";
 import { availableMemory } from "./memory.ts";
 import { type ModelConfig, readModelConfig } from "./model.ts";
 import type { logFlags, modelFlags, promptFlags, saveFlags, treeFlags, warmFlags } from "./options.ts";
@@ -148,6 +148,6 @@ function logFile(text: string | undefined, environment: Environment): string | u
 export function stateFolder(environment: Environment = process.env): string {
   const stateHome = environment.XDG_STATE_HOME;
   // The XDG specification: a relative path is to be ignored.
-  const home = stateHome?.startsWith("/") === true ? stateHome : join(homedir(), ".local", "state");
+  const home = stateHome?.startsWith("/") === true ? stateHome : join(home(environment.HOME), ".local", "state");
   return join(home, "llmfs");
 }

@@ -1,5 +1,4 @@
 /** What flags and environment say of models: whom to ask, how much of it, and what was recorded. */
-import { homedir } from "node:os";
 import { messageOf } from "../errno.ts";
 import type { BudgetLimits } from "../generate/ledger.ts";
 import { type Price, parsePrice } from "../llm/prices.ts";
@@ -9,6 +8,7 @@ import type { RecordingMode } from "../recording/recording.ts";
 import type { S3Settings } from "../recording/s3.ts";
 import type { Args } from "./command.ts";
 import { CliError, UsageError } from "./exit.ts";
+import { home } from "./home.ts";
 import type { modelFlags } from "./options.ts";
 import { absolute, amount, count, duration, optional } from "./quantity.ts";
 import type { Lookup } from "./variables.ts";
@@ -34,7 +34,7 @@ type ModelArgs = Partial<Args<typeof modelFlags>>;
 /** Throws UsageError, or CliError("input") for a variable. */
 export function readModelConfig(args: ModelArgs, variable: Lookup): ModelConfig {
   const cache = variable("XDG_CACHE_HOME");
-  const ownRecordings = defaultRecordings({ home: homedir(), ...(cache && { xdgCacheHome: cache }) });
+  const ownRecordings = defaultRecordings({ home: home(variable("HOME")), ...(cache && { xdgCacheHome: cache }) });
   return {
     providers: [
       layer("the flags", args.model, baseUrl("--base-url", args.baseUrl), undefined),

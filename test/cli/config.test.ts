@@ -74,6 +74,11 @@ describe("the log", () => {
     expect(readConfig({}, { XDG_STATE_HOME: "relative" }).logFile).toEndWith("/.local/state/llmfs/llmfs.log");
   });
 
+  test("is not below a HOME that is relative: that is refused", () => {
+    expect(() => readConfig({}, { HOME: "rel" })).toThrow('HOME is "rel", which is no absolute path');
+    expect(readConfig({}, { HOME: "/h" }).logFile).toBe("/h/.local/state/llmfs/llmfs.log");
+  });
+
   test("is not written for -", () => {
     expect(readConfig({ logFile: "-" }, {}).logFile).toBeUndefined();
   });

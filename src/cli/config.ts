@@ -148,6 +148,6 @@ function logFile(text: string | undefined, environment: Environment): string | u
 export function stateFolder(environment: Environment = process.env): string {
   const stateHome = environment.XDG_STATE_HOME;
   // The XDG specification: a relative path is to be ignored.
-  const home = stateHome?.startsWith("/") === true ? stateHome : join(home(environment.HOME), ".local", "state");
-  return join(home, "llmfs");
+  const state = stateHome?.startsWith("/") === true ? stateHome : join(home(environment.HOME), ".local", "state");
+  return join(state, "llmfs");
 }

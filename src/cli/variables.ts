@@ -8,6 +8,7 @@ export const VARIABLES = {
   LLMFS_RECORDINGS: "as --recordings",
   AWS_ACCESS_KEY_ID:
     "for recordings on s3://, with AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL",
+  HOME: "your own folder, for what lies in ~; an absolute path",
   XDG_CACHE_HOME: "recordings are in llmfs/recordings below it, unless told otherwise; ~/.cache unless set",
   LLMFS_MODE: "as --mode",
   OPENAI_API_KEY: "the key for the server; never logged, never written anywhere",

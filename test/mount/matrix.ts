@@ -377,8 +377,8 @@ rather than with half a file. Where the content turns out longer than ${CLAIMED_
 For them, have the content made before: \`llmfs warm DIR\`, or any read
 (\`find . -name .git -prune -o -type f -exec cat {} + > /dev/null\`).
 
-- **git**: \`git add\` ends with a bus error, or "short read", on a pending file, and adds nothing. After \`llmfs warm\` the
-  files are like any others to git.
+- **git**: \`git add\` ends with a bus error, or "short read", on a pending file, and adds nothing; the bus error leaves
+  \`.git/index.lock\` behind, which is to be removed. After \`llmfs warm\` the files are like any others to git.
 - **busybox tar** ends with "short read". GNU tar is right.
 - **cpio** warns ("shrunk by N bytes, padding with zeros"), ends with status 0, and the archive holds the padding.
 - **Programs that skip files above some size** (indexers, linters, search in editors) may skip a pending file whose

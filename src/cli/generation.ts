@@ -142,9 +142,17 @@ async function prepare(config: Config, tree: TreePort): Promise<void> {
     import("../generate/context.ts"),
     import("../generate/engine.ts"),
     import("../recording/recording.ts"),
+    import("../recording/store.ts"),
   ]);
   await prepareRedaction();
-  if (config.mode !== "replay") await prepareClient();
+  if (config.mode !== "replay") {
+    await Promise.all([
+      prepareClient(),
+      import("../llm/provider.ts"),
+      import("../generate/budget.ts"),
+      import("../llm/prices.ts"),
+    ]);
+  }
   // Of a very large tree the outline takes its time, and nobody may want it.
   const size = config.from === undefined ? 0 : (statSync(config.from, { throwIfNoEntry: false })?.size ?? 0);
   if (size < PREPARED_BYTES) await contextMaker(tree).prepare();

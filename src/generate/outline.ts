@@ -7,6 +7,9 @@ interface Node {
   readonly entry: TreeEntry | undefined;
   readonly depth: number;
   readonly children: Map<string, Node>;
+  /** Its line, once somebody wanted it. */
+  plain?: string;
+  described?: string;
 }
 
 /**
@@ -37,7 +40,7 @@ class Drawing {
 
   constructor(entries: readonly TreeEntry[]) {
     this.#root = plant(entries);
-    this.#everything = draw(this.#root, undefined, undefined);
+    this.#everything = drawAll(this.#root);
   }
 
   async seenFrom(home: string, budget: number): Promise<string> {
@@ -57,41 +60,56 @@ class Drawing {
 /** What the choice of lines is made from. */
 interface Parts {
   readonly count: (text: string) => number;
-  /** Every node with its path's directory, in byte order of the paths. */
-  readonly nodes: readonly { readonly node: Node; readonly path: string }[];
-  /** For each of them, the number of its directory in `folders`. */
+  /** Every node, in byte order of the paths. */
+  readonly nodes: readonly Node[];
+  readonly byPath: ReadonlyMap<string, Node>;
+  /** Directories, and what lies in each, in the order of `nodes`; for each node the number of its directory. */
+  readonly folders: readonly { readonly path: string; readonly nodes: readonly Node[] }[];
   readonly folderOf: Int32Array;
-  readonly folders: readonly string[];
   readonly costs: ReadonlyMap<Node, number>;
   /** What a description adds, as far as anybody asked. */
   readonly descriptions: Map<Node, number>;
   readonly parents: ReadonlyMap<Node, Node>;
+  /** Where each node stands in the drawing of everything. */
+  readonly places: ReadonlyMap<Node, number>;
+  /** What it costs to say at this depth that something is left out. */
+  readonly leftOutCost: (depth: number) => number;
   readonly all: number;
 }
 
 async function partsOf(root: Node): Promise<Parts> {
   const count = await tokenCounter();
-  const nodes = [...walk(root)].sort((a, b) => byteOrder(a.path, b.path));
-  const folders = new Map<string, number>();
-  const numbers = nodes.map(({ path }) => {
+  const drawn = [...walk(root)];
+  const sorted = drawn.toSorted((a, b) => byteOrder(a.path, b.path));
+  const nodes = sorted.map(({ node }) => node);
+  const numbers = new Map<string, number>();
+  const folders: { readonly path: string; readonly nodes: Node[] }[] = [];
+  const folderNumbers = sorted.map(({ node, path }) => {
     const folder = folderOf(path);
-    const number = folders.get(folder) ?? folders.size;
-    folders.set(folder, number);
+    const number = numbers.get(folder) ?? folders.push({ path: folder, nodes: [] }) - 1;
+    numbers.set(folder, number);
+    folders[number]?.nodes.push(node);
     return number;
   });
-  const costs = new Map(nodes.map(({ node }) => [node, count(`${line(node, false)}\n`)]));
+  const costs = new Map(nodes.map((node) => [node, count(`${line(node, false)}\n`)]));
+  const leftOutCosts: number[] = [];
   const parents = new Map<Node, Node>();
-  for (const node of [root, ...nodes.map((one) => one.node)]) {
-    for (const child of node.children.values()) parents.set(child, node);
-  }
+  for (const node of [root, ...nodes]) for (const child of node.children.values()) parents.set(child, node);
   return {
     count,
     nodes,
-    folderOf: Int32Array.from(numbers),
-    folders: [...folders.keys()],
+    byPath: new Map(drawn.map(({ node, path }) => [path, node])),
+    folders,
+    folderOf: Int32Array.from(folderNumbers),
     costs,
     descriptions: new Map(),
     parents,
+    places: new Map(drawn.map(({ node }, place) => [node, place])),
+    leftOutCost(depth) {
+      const known = leftOutCosts[depth] ?? count(`${leftOut(depth, 1000)}\n`);
+      leftOutCosts[depth] = known;
+      return known;
+    },
     all: [...costs.values()].reduce((sum, cost) => sum + cost, 0),
   };
 }
@@ -99,7 +117,7 @@ async function partsOf(root: Node): Promise<Parts> {
 function view(root: Node, parts: Parts, home: string, budget: number): string {
   const { count, descriptions, all } = parts;
   const purse = new Purse(all <= budget ? budget : Math.floor(budget * 0.75));
-  const named = nameNearest(root, parts, nearestTo(home, parts), purse, (depth) => count(`${leftOut(depth, 1000)}\n`));
+  const named = nameNearest(root, parts, nearestTo(home, parts), purse);
   purse.left += budget - purse.given;
   const described = new Set<Node>();
   for (const node of named) {
@@ -108,7 +126,7 @@ function view(root: Node, parts: Parts, home: string, budget: number): string {
     if (!purse.pay(cost)) break;
     described.add(node);
   }
-  return draw(root, named, described);
+  return drawSome(root, named, described, parts);
 }
 
 class Purse {
@@ -130,10 +148,9 @@ class Purse {
 /** Names while they can be paid. A directory pays for its "left out" line too, and gets that back when it is full. */
 function nameNearest(
   root: Node,
-  { costs, parents }: Parts,
+  { costs, parents, leftOutCost }: Parts,
   nodes: Iterable<Node>,
   purse: Purse,
-  leftOutCost: (depth: number) => number,
 ): ReadonlySet<Node> {
   const missing = new Map<Node, number>();
   const named = new Set<Node>();
@@ -207,43 +224,84 @@ function* walk(node: Node, path = ""): Generator<{ readonly node: Node; readonly
 }
 
 /** An order in which a directory stands before what it holds, so that any beginning of it is a tree. */
-function* nearestTo(home: string, { nodes, folderOf, folders }: Parts): Generator<Node> {
-  const far = folders.map((folder) => distance(home, folder));
+function* nearestTo(home: string, { nodes, byPath, folders, folderOf: folderNumbers }: Parts): Generator<Node> {
   // A directory that leads to the file is as near as the file itself.
   const leading = new Set<Node>();
-  for (const { node, path } of nodes) {
-    if (home !== path && !home.startsWith(`${path}/`)) continue;
+  for (const path of waysTo(home)) {
+    const node = byPath.get(path);
+    if (node === undefined) continue;
     leading.add(node);
     yield node;
   }
-  // Most often only the nearest fit, so the far ones are not looked at before they are asked for.
+  const far = folders.map(({ path }) => distance(home, path));
+  // Most often only the nearest fit: the others are not looked at.
   for (const rank of [...new Set(far)].sort((a, b) => a - b)) {
-    for (let at = 0; at < nodes.length; at += 1) {
-      const found = far[folderOf[at] ?? 0] === rank ? nodes[at] : undefined;
-      if (found !== undefined && !leading.has(found.node)) yield found.node;
+    const only = far.indexOf(rank) === far.lastIndexOf(rank) ? folders[far.indexOf(rank)] : undefined;
+    const among = only?.nodes ?? nodes;
+    for (const [at, node] of among.entries()) {
+      if (only === undefined && far[folderNumbers[at] ?? 0] !== rank) continue;
+      if (!leading.has(node)) yield node;
     }
   }
 }
 
-function draw(root: Node, named: ReadonlySet<Node> | undefined, described: ReadonlySet<Node> | undefined): string {
+/** The directories on the way to this one and itself, from the root's children down. */
+function waysTo(home: string): readonly string[] {
+  const ways: string[] = [];
+  for (let at = home; at !== "/"; at = folderOf(at)) ways.unshift(at);
+  return ways;
+}
+
+function drawAll(root: Node): string {
   const lines: string[] = [];
   const visit = (node: Node) => {
-    let left = 0;
     for (const child of node.children.values()) {
-      if (named !== undefined && !named.has(child)) {
-        left += 1;
-        continue;
-      }
-      lines.push(line(child, described === undefined || described.has(child)));
+      lines.push(line(child, true));
       visit(child);
     }
-    if (left > 0) lines.push(leftOut(node.depth + 1, left));
   };
   visit(root);
   return lines.join("\n");
 }
 
-function line({ name, entry, depth, children }: Node, described: boolean): string {
+/** Looks at nothing but what is named: there may be a hundred times as much. */
+function drawSome(root: Node, named: ReadonlySet<Node>, described: ReadonlySet<Node>, parts: Parts): string {
+  const { parents, places } = parts;
+  const left = new Map<Node, number>([[root, root.children.size]]);
+  for (const node of named) left.set(node, node.children.size);
+  for (const node of named) {
+    const parent = parents.get(node) ?? root;
+    left.set(parent, (left.get(parent) ?? 0) - 1);
+  }
+  const lines: string[] = [];
+  /** The directories that are not at their end, the innermost last. */
+  const open = [root];
+  const closeTo = (depth: number) => {
+    for (let last = open.at(-1); last !== undefined && last.depth >= depth; last = open.at(-1)) {
+      const missing = left.get(last) ?? 0;
+      if (missing > 0) lines.push(leftOut(last.depth + 1, missing));
+      open.pop();
+    }
+  };
+  for (const node of [...named].sort((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0))) {
+    closeTo(node.depth);
+    lines.push(line(node, described.has(node)));
+    open.push(node);
+  }
+  closeTo(root.depth);
+  return lines.join("\n");
+}
+
+function line(node: Node, described: boolean): string {
+  const known = described ? node.described : node.plain;
+  if (known !== undefined) return known;
+  const text = newLine(node, described);
+  if (described) node.described = text;
+  else node.plain = text;
+  return text;
+}
+
+function newLine({ name, entry, depth, children }: Node, described: boolean): string {
   const directory = entry?.type === "directory" || children.size > 0;
   const target = entry?.type === "symlink" ? ` -> ${entry.target ?? "?"}` : "";
   const words = described && entry?.description ? ` — ${entry.description.replace(/\s+/g, " ").trim()}` : "";

@@ -10,17 +10,22 @@
  * | `json` | true: the answer is JSON and is indented, its numbers as they are |
  * | `maxBytes`, `timeout`, `retries` | default 64 MiB, 30s for all tries together, 2 |
  * | `list` | the URL of a collection: its items are the files of the directory |
- * | `items` | where in the answer they are: JSONPath (`$.results[*]`) or JSON pointer (`/results`); default: the whole |
- * | `next` | where in the answer the next page's URL is; a `Link: …; rel="next"` is followed by itself |
+ * | `collect` | true: the file is a collection, all its pages as one |
+ * | `items` | where in an answer they are: JSONPath (`$.results[*]`) or JSON pointer (`/results`); default: the whole |
+ * | `next` | where in an answer the next page's URL is; a `Link: …; rel="next"` is followed by itself |
+ * | `cursor` | the URL's parameter that gets what is at `next`, where that is no URL |
+ * | `page`, `offset` | the URL's parameter that counts pages, or items, until there are none |
+ * | `format`, `columns` | of `collect`: `json`, `ndjson`, `csv`, `tsv`, `md`, else by the path's ending; members to be columns |
  *
  * An item is an object with a member for every `{name}` of `match`, or a value for its only one. Statuses become
  * errnos: 404 ENOENT, 401 and 403 EACCES, 429 EBUSY, others EIO. Where the source has ETag or Last-Modified, content
  * that is made anew asks whether it has changed.
  */
-import type { JSONValue } from "json-p3";
 import { FsError } from "../errno.ts";
-import type { GeneratorContext, ListContext, ListedEntry } from "./generator.ts";
+import type { FileContent, GeneratorContext, ListContext, ListedEntry } from "./generator.ts";
+import { collection } from "./http/collection.ts";
 import { indented } from "./http/indented.ts";
+import { PAGING, pages, pagingOf } from "./http/pages.ts";
 import { type Answer, ask, type HttpOptions, shown } from "./http/request.ts";
 import {
   countOption,
@@ -36,31 +41,37 @@ import {
 } from "./options.ts";
 import { pattern } from "./pattern.ts";
 import type { SourceGenerator } from "./source.ts";
+import { FORMATS, formatOf, formatOption } from "./sql/format.ts";
 
 const KNOWN = ["url", "method", "headers", "body", "hosts", "private", "json", "maxBytes", "timeout", "retries"];
-const KNOWN_LISTING = ["list", "items", "next"];
+const KNOWN_COLLECTION = ["list", ...PAGING, "collect", "format", "columns"];
 const EXAMPLE = '"https://api.example.com/users/{id}"';
 const MAX_BYTES = 64 * 1024 * 1024;
 const TIMEOUT_MS = 30_000;
 const RETRIES = 2;
 /** A longer answer goes to the file as it comes, and is not asked for again when it breaks off. */
 const HELD_BYTES = 4 * 1024 * 1024;
-const MOST_PAGES = 10_000;
 
 export function httpGenerator(): SourceGenerator {
   return {
     lists: (options) => options.list !== undefined,
     validate(options) {
-      onlyOptions(options, [...KNOWN, ...KNOWN_LISTING]);
+      onlyOptions(options, [...KNOWN, ...KNOWN_COLLECTION]);
       hostOf(neededText(options, "url", EXAMPLE));
       if (options.list !== undefined) hostOf(neededText(options, "list", '"https://api.example.com/users"'));
       httpOptions(options);
-      for (const name of ["items", "next"]) textOption(options, name);
+      pagingOf(options);
+      formatOption(options);
+      textsOption(options, "columns");
       flagOption(options, "json");
+      if (flagOption(options, "collect") && flagOption(options, "json")) {
+        throw new Error('the option "json" is for one answer: with "collect" the file is made of many');
+      }
     },
     async generate(path, context) {
       const { options, params, previous = {} } = context;
       const url = filled(neededText(options, "url", EXAMPLE), params);
+      if (flagOption(options, "collect")) return collected(path, url, context);
       const settings = httpOptions(options);
       const headers = new Map(settings.headers);
       if (previous.etag !== undefined) headers.set("If-None-Match", previous.etag);
@@ -85,78 +96,49 @@ async function* joined({ bytes, more }: Answer): AsyncGenerator<Uint8Array> {
 
 async function* listed(path: string, context: ListContext): AsyncGenerator<ListedEntry> {
   const { options, match } = context;
-  const settings = httpOptions(options);
   const shape = pattern(match ?? "*");
   const below = path === "/" ? "/" : `${path}/`;
   const start = new URL(neededText(options, "list", '"https://api.example.com/users"'));
-  let url: URL | undefined = start;
-  for (let page = 0; url !== undefined; page++) {
-    if (page >= MOST_PAGES) throw new FsError("EIO", `${shown(url)}: more than ${MOST_PAGES} pages`);
-    // Keys are for the server they were given for.
-    const headers = url.origin === start.origin ? settings.headers : new Map<string, string>();
-    const answer: Answer = await ask(url, { ...settings, headers, method: "GET" }, context);
-    const document = parsed(answer);
-    for (const item of await found(document, textOption(options, "items"))) {
+  const settings = { ...httpOptions(options), method: "GET" };
+  for await (const { items, url } of pages(start, pagingOf(options), settings, context)) {
+    for (const item of items) {
       const file = shape.fill(valuesOf(item, shape.names));
       if (file === undefined) throw new FsError("EIO", `${shown(url)}: an item without ${shape.names.join(", ")}`);
       if (file.startsWith(below)) yield { path: file.slice(below.length) };
     }
-    url = await nextPage(answer, document, textOption(options, "next"));
   }
 }
 
-/** The items: what the JSONPath finds, or the elements of the list the pointer leads to. */
-async function found(document: unknown, where: string | undefined): Promise<readonly unknown[]> {
-  const { jsonpath, JSONPointer } = await import("json-p3");
-  const whole = isJson(document) ? document : null;
-  if (where?.startsWith("$") === true) {
-    const values: unknown[] = jsonpath.query(where, whole).values();
-    const [only] = values;
-    return values.length === 1 && Array.isArray(only) ? only : values;
+/** All pages of a collection as one file. */
+function collected(path: string, url: URL, context: GeneratorContext): FileContent {
+  const { options } = context;
+  const format = formatOption(options) ?? formatOf(path);
+  if (format === undefined) {
+    throw new FsError("EIO", `${path}: its ending says no format; the option "format" does: ${FORMATS.join(", ")}`);
   }
-  const value: unknown = where === undefined ? document : new JSONPointer(where).resolve(whole);
-  if (Array.isArray(value)) return value;
-  throw new FsError("EIO", `the option "items": there is no list at ${where ?? "the top of the answer"}`);
-}
-
-async function nextPage(answer: Answer, document: unknown, where: string | undefined): Promise<URL | undefined> {
-  const link = /<([^>]*)>\s*;[^,]*\brel="?next"?/i.exec(answer.headers.get("link") ?? "")?.[1];
-  let target: unknown = link;
-  if (where !== undefined) {
-    const { jsonpath, JSONPointer } = await import("json-p3");
-    const whole = isJson(document) ? document : null;
-    target = where.startsWith("$")
-      ? jsonpath.query(where, whole).values()[0]
-      : new JSONPointer(where).resolve(whole, undefined);
-  }
-  return typeof target === "string" && target !== "" ? new URL(target, answer.url) : undefined;
+  const columns = options.columns === undefined ? undefined : textsOption(options, "columns");
+  const found = pages(url, pagingOf(options), httpOptions(options), context);
+  return { content: collection(found, format, columns), metadata: { source: shown(url) } };
 }
 
 function valuesOf(item: unknown, names: readonly string[]): ReadonlyMap<string, string> {
   const [only, ...more] = names;
-  if (isRecord(item)) {
+  if (isRecord(item) && !JSON.isRawJSON(item)) {
     const known = names.flatMap((name): [string, string][] => {
       const value = item[name];
-      return typeof value === "string" || typeof value === "number" || typeof value === "boolean"
-        ? [[name, String(value)]]
-        : [];
+      return isPlain(value) ? [[name, plainText(value)]] : [];
     });
     return new Map(known);
   }
-  return only === undefined || more.length > 0 ? new Map() : new Map([[only, String(item)]]);
+  return only === undefined || more.length > 0 ? new Map() : new Map([[only, plainText(item)]]);
 }
 
-function parsed({ bytes, url }: Answer): unknown {
-  try {
-    // Ids beyond 2^53 keep their digits.
-    return JSON.parse(new TextDecoder().decode(bytes), (_key, value: unknown, about?: { readonly source?: string }) =>
-      typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(about?.source ?? "")
-        ? about?.source
-        : value,
-    );
-  } catch (cause) {
-    throw new FsError("EIO", `${shown(url)}: the answer is no JSON`, { cause });
-  }
+function isPlain(value: unknown): boolean {
+  return ["string", "number", "boolean"].includes(typeof value) || JSON.isRawJSON(value);
+}
+
+function plainText(value: unknown): string {
+  return JSON.isRawJSON(value) ? JSON.stringify(value) : String(value);
 }
 
 function indentedAnswer({ bytes, url }: Answer, path: string): string {
@@ -213,9 +195,4 @@ function filled(template: string, params: GeneratorContext["params"]): URL {
     return encodeURIComponent(value);
   });
   return new URL(text);
-}
-
-/** Of a parsed document everything is. */
-function isJson(value: unknown): value is JSONValue {
-  return value === null || ["string", "number", "boolean", "object"].includes(typeof value);
 }

@@ -1,5 +1,22 @@
 import { FsError } from "../errno.ts";
 
+declare global {
+  /** Of ECMAScript's "JSON.parse source text access", of which TypeScript does not know yet. */
+  interface JSON {
+    rawJSON(text: string): object;
+    isRawJSON(value: unknown): boolean;
+  }
+}
+
+/** A parsed document in which numbers that JavaScript cannot hold stay as they are written. Throws SyntaxError. */
+export function exactJson(text: string): unknown {
+  return JSON.parse(text, (_key, value: unknown, about?: { readonly source?: string }) =>
+    typeof value === "number" && about?.source !== undefined && about.source !== String(value)
+      ? JSON.rawJSON(about.source)
+      : value,
+  );
+}
+
 /** A value as indented JSON with a final newline. Throws FsError EIO for what JSON cannot hold. */
 export function jsonFile(value: unknown, origin: string): string {
   let compact: string | undefined;

@@ -22,7 +22,7 @@ import { HelperPool } from "./helper/pool.ts";
 import { durationOption, flagOption, neededText, type Options, onlyOptions, textOption } from "./options.ts";
 import { pattern } from "./pattern.ts";
 import type { SourceGenerator, SourceParts } from "./source.ts";
-import { bytesOf, FORMATS, type Format, formatOf, formatted } from "./sql/format.ts";
+import { bytesOf, FORMATS, formatOf, formatOption, formatted } from "./sql/format.ts";
 import { bound } from "./sql/parameters.ts";
 import type { Database, Query, Rows } from "./sql/rows.ts";
 
@@ -185,14 +185,6 @@ async function open(url: string): Promise<Database> {
   return schemeOf(url) === "postgres"
     ? (await import("./sql/postgres.ts")).postgres(url)
     : (await import("./sql/mysql.ts")).mysql(url);
-}
-
-function formatOption(options: Options): Format | undefined {
-  const text = textOption(options, "format");
-  const format = FORMATS.find((one) => one === text);
-  if (text !== undefined && format === undefined)
-    throw new Error(`the option "format" must be one of ${FORMATS.join(", ")}`);
-  return format;
 }
 
 /** Across processes an error keeps its name and its code; of others the code says nothing about the file. */

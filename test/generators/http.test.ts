@@ -1,5 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { FsError } from "../../src/errno.ts";
 import { isPrivate } from "../../src/generators/http/addresses.ts";
 import { indented } from "../../src/generators/http/indented.ts";
@@ -16,6 +18,13 @@ const other = Bun.serve({
   port: 0,
   fetch: (request) => new Response(`key: ${request.headers.get("authorization")}`),
 });
+
+/** Sends five megabytes of the six it announces. */
+const cutLate = createServer((_, response) => {
+  response.writeHead(200, { "content-length": "6000000" });
+  response.write(Buffer.alloc(5_000_000, 65), () => response.destroy());
+});
+await new Promise<void>((resolve) => cutLate.listen(0, "127.0.0.1", resolve));
 
 /** Announces more than it sends. */
 const cut = Bun.listen({
@@ -67,6 +76,23 @@ const server = Bun.serve({
         const headers: Record<string, string> = page < 2 ? { link: `</linked?page=${page + 1}>; rel="next"` } : {};
         return Response.json(page === 1 ? ["a/b", ".."] : ["c"], { headers });
       }
+      case "pages": {
+        const count = Number(second);
+        const { searchParams: given } = url;
+        const page = Number(given.get("page") ?? given.get("after") ?? Number(given.get("offset") ?? 0) / 2 + 1);
+        const items =
+          page > count
+            ? []
+            : [
+                { id: page * 2 - 1, name: `n"${page}` },
+                { id: page * 2, price: JSON.rawJSON("1.50") },
+              ];
+        if (given.has("strict") && page > count) return new Response("no such page", { status: 404 });
+        if (given.has("broken") && page === count) return new Response("oh", { status: 500 });
+        return Response.json({ items, cursor: page < count ? page + 1 : null, self: url.pathname });
+      }
+      case "large":
+        return new Response("x".repeat(6_000_000));
       case "tagged":
         return request.headers.get("if-none-match") === '"1"'
           ? new Response(null, { status: 304 })
@@ -80,6 +106,7 @@ afterAll(() => {
   server.stop(true);
   other.stop(true);
   cut.stop(true);
+  cutLate.close();
   sandbox[Symbol.dispose]();
 });
 
@@ -261,4 +288,85 @@ test("a URL whose host a path could choose is refused at start-up", async () => 
   for (const url of ["http://{id}/x", "http://a.{id}/", "http://u@h/x", "ftp://h/x", "h/x"]) {
     await expect(with_({ url })).rejects.toThrow("rule 1");
   }
+});
+
+describe("a collection as one file:", () => {
+  const COLLECT = { collect: true, items: "/items", retries: 0 };
+  const ALL = [
+    { id: 1, name: 'n"1' },
+    { id: 2, price: 1.5 },
+    { id: 3, name: 'n"2' },
+    { id: 4, price: 1.5 },
+    { id: 5, name: 'n"3' },
+    { id: 6, price: 1.5 },
+  ];
+
+  const ways: readonly (readonly [string, Readonly<Record<string, unknown>>])[] = [
+    ["a cursor", { url: `${BASE}/pages/3`, next: "$.cursor", cursor: "after" }],
+    ["numbers of pages", { url: `${BASE}/pages/3`, page: "page" }],
+    ["numbers of pages, and 404 behind the last", { url: `${BASE}/pages/3?strict=1`, page: "page" }],
+    ["numbers of items", { url: `${BASE}/pages/3`, offset: "offset" }],
+  ];
+  for (const [name, way] of ways) {
+    test(`by ${name}`, async () => {
+      await using one = await with_({ ...COLLECT, ...way }, "x/{id}.json");
+      const text = await one.text("/x/all.json");
+      expect(JSON.parse(text)).toEqual(ALL);
+      // Each on a line, and a number as it was written.
+      expect(text.split("\n")[2]).toBe('  {"id":2,"price":1.50},');
+    });
+  }
+
+  test("by the next page's URL, and by the Link header", async () => {
+    await using one = await with_(
+      { collect: true, url: `${BASE}/users`, items: "$.results[*]", next: "/next" },
+      "x/{id}.ndjson",
+    );
+    expect(await one.text("/x/all.ndjson")).toBe([1, 2, 3, 4, 5, 6].map((id) => `{"id":${id}}\n`).join(""));
+    await using two = await with_({ collect: true, url: `${BASE}/linked` }, "x/{id}.json");
+    expect(JSON.parse(await two.text("/x/all.json"))).toEqual(["a/b", "..", "c"]);
+  });
+
+  test("as a table with a column for every member, or for those that are named", async () => {
+    const way = { ...COLLECT, url: `${BASE}/pages/2`, page: "page" };
+    await using all = await with_(way, "x/{id}.csv");
+    expect(await all.text("/x/all.csv")).toBe('id,name,price\r\n1,"n""1",\r\n2,,1.50\r\n3,"n""2",\r\n4,,1.50\r\n');
+    await using some = await with_({ ...way, columns: ["price", "id"], format: "tsv" }, "x/{id}");
+    expect(await some.text("/x/all")).toBe("price\tid\n\t1\n1.50\t2\n\t3\n1.50\t4\n");
+  });
+
+  test("without items is an empty list, or nothing", async () => {
+    await using one = await with_({ ...COLLECT, url: `${BASE}/pages/0`, page: "page" }, "x/{id}");
+    const empty = await Promise.all(["json", "ndjson", "csv"].map((ending) => one.text(`/x/a.${ending}`)));
+    expect(empty).toEqual(["[]\n", "", ""]);
+  });
+
+  test("fails as a whole where one page fails, is no list, or leads to itself", async () => {
+    const at = (url: string, more = {}) => ({ ...COLLECT, url: `${BASE}${url}`, ...more });
+    expect(await outcome({ ...at("/pages/3?broken=1"), page: "page", format: "json" })).toBe("EIO");
+    expect(await outcome({ ...at("/pages/3"), items: "/self", format: "json" })).toBe("EIO");
+    expect(await outcome({ ...at("/pages/3"), next: "/self", format: "json" })).toBe("ELOOP");
+    expect(await outcome({ ...at("/linked"), items: "", format: "csv" })).toBe("EIO");
+    expect(await outcome({ ...at("/pages/3"), page: "page", maxBytes: 20, format: "json" })).toBe("EFBIG");
+  });
+
+  test("with options that contradict each other is refused", async () => {
+    for (const [options, message] of [
+      [{ page: "p", next: "/n" }, 'only one of the options "next", "page" and "offset"'],
+      [{ cursor: "after" }, 'the option "cursor" needs "next"'],
+      [{ collect: true, json: true }, 'the option "json" is for one answer'],
+      [{ collect: true, format: "xml" }, 'the option "format" must be one of'],
+    ] as const) {
+      await expect(with_(options)).rejects.toThrow(message);
+    }
+  });
+});
+
+test("an answer of some megabytes comes whole, or not at all", async () => {
+  await using one = await with_({ url: `${BASE}/large` });
+  expect((await one.bytes("/x/1.txt")).length).toBe(6_000_000);
+  const { port } = cutLate.address() as AddressInfo;
+  await using two = await with_({ url: `http://127.0.0.1:${port}/` });
+  const error = await two.text("/x/1.txt").catch((reason: FsError) => reason);
+  expect(error).toBeInstanceOf(FsError);
 });

@@ -1,6 +1,7 @@
 /** Rows as files: CSV and TSV (RFC 4180), JSON, NDJSON, Markdown. Each row is one piece of text. */
 import { extname } from "node:path";
 import { csvField } from "../csv.ts";
+import { type Options, textOption } from "../options.ts";
 import type { Value } from "./rows.ts";
 
 export type Format = "csv" | "tsv" | "json" | "ndjson" | "md";
@@ -20,6 +21,15 @@ const ENDINGS = new Map<string, Format>([
 
 export function formatOf(path: string): Format | undefined {
   return ENDINGS.get(extname(path).toLowerCase());
+}
+
+/** Throws Error for another one. */
+export function formatOption(options: Options): Format | undefined {
+  const text = textOption(options, "format");
+  const format = FORMATS.find((one) => one === text);
+  if (text !== undefined && format === undefined)
+    throw new Error(`the option "format" must be one of ${FORMATS.join(", ")}`);
+  return format;
 }
 
 export interface Formatted {

@@ -85,6 +85,11 @@ export class FsError extends Error {
   }
 }
 
+/** The name of an error's errno, of ours or of a system call's: "ENOENT". Undefined where it has none. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
+
 /** What an error says, whatever was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -47,11 +47,6 @@ export class CliError extends Error {
   }
 }
 
-/** The name of the errno of a failed system call; "" for any other error. */
-export function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
-}
-
 /** A command line that cannot be understood: shown with the usage line of the command it was meant for. */
 export class UsageError extends CliError {
   constructor(message: string) {

@@ -1,6 +1,6 @@
 /** Looks at a tree without touching it: what `context`, `plan`, `why` and `recordings prune` stand on. */
 import { readFileSync, statSync } from "node:fs";
-import { messageOf } from "../errno.ts";
+import { codeOf, messageOf } from "../errno.ts";
 import type { GenerationRequest } from "../fs/port.ts";
 import { type StillTree, stillTree } from "../fs/still.ts";
 import { createForesight, type Foresight } from "../generate/foresight.ts";
@@ -12,7 +12,7 @@ import { openStore } from "../recording/store.ts";
 import { type About, aboutConfig, readAbout } from "./about.ts";
 import type { Args } from "./command.ts";
 import { readConfig } from "./config.ts";
-import { CliError, codeOf } from "./exit.ts";
+import { CliError } from "./exit.ts";
 import { controlFile, mountedFile } from "./mounted.ts";
 import type { lookFlags } from "./options.ts";
 import { configFile, forModel, openSources, type Sources } from "./sources.ts";

@@ -1,9 +1,9 @@
 /** Whether a directory can take a mount, told before anything costs time or money. */
 import { readdirSync, realpathSync, statfsSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { messageOf } from "../errno.ts";
+import { codeOf, messageOf } from "../errno.ts";
 import { FS_TYPE, mountAt } from "../fuse/mountinfo.ts";
-import { CliError, codeOf } from "./exit.ts";
+import { CliError } from "./exit.ts";
 
 /**
  * The directory's real path. A mount of ours whose process is dead counts as empty: it is replaced.

@@ -6,7 +6,7 @@
  * this process ends, SIGKILL included, the mount goes with it.
  */
 import { readdir, stat } from "node:fs/promises";
-import { ERRNO, messageOf } from "../errno.ts";
+import { codeOf, ERRNO, messageOf } from "../errno.ts";
 import * as libc from "../libc.ts";
 import { type Guardian, startGuardian } from "./guardian.ts";
 import { FS_TYPE, type MountPoint, mountAt } from "./mountinfo.ts";
@@ -203,8 +203,4 @@ function helperFailure(helper: string, request: MountRequest, said: string): Mou
     return new MountError("not-permitted", `${what}; is ${helper} setuid root, and is the directory yours?`);
   }
   return new MountError("failed", what);
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }

@@ -1,7 +1,7 @@
 /** Unmounting, and what mounting shares with it: who may, through which helper, and the one error. */
 import { readFileSync } from "node:fs";
 import { statfs } from "node:fs/promises";
-import { ERRNO } from "../errno.ts";
+import { codeOf, ERRNO } from "../errno.ts";
 import * as libc from "../libc.ts";
 import { mountAt } from "./mountinfo.ts";
 
@@ -35,7 +35,7 @@ export async function isDead(path: string): Promise<boolean> {
     await statfs(path);
     return false;
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    const code = codeOf(error);
     return code === "ENOTCONN" || code === "ECONNABORTED";
   }
 }

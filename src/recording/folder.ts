@@ -3,7 +3,7 @@
 import { constants } from "node:fs";
 import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { messageOf } from "../errno.ts";
+import { codeOf, messageOf } from "../errno.ts";
 import type { ChatRequest } from "../llm/llm.ts";
 import { type Keyed, readAnswerTo, readRecording, writeRecording } from "./format.ts";
 import { byLabel } from "./memory.ts";
@@ -172,8 +172,4 @@ async function leftovers(folder: string): Promise<readonly string[]> {
     if (info !== undefined && Date.now() - info.mtimeMs > 3_600_000) found.push(name);
   }
   return found;
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : undefined;
 }

@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import type { Stats } from "node:fs";
 import { chmod, chown, lstat, open, readlink, rename, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { codeOf } from "../errno.ts";
 import { SnapshotError } from "./problem.ts";
 
 const MAX_SYMLINKS = 40;
@@ -121,7 +122,8 @@ async function attempt<T>(path: string, failed: string, action: () => Promise<T>
     return await action();
   } catch (error) {
     const code = codeOf(error);
-    if (error instanceof SnapshotError || code === undefined) throw error;
+    // Not a system call's: what the tree itself could not give.
+    if (code === undefined || !(error instanceof Error && "syscall" in error)) throw error;
     throw new SnapshotError({ source: path }, `${failed}: ${reason(code, error)}`, CURES.get(code), { cause: error });
   }
 }
@@ -137,10 +139,4 @@ const CURES = new Map([
 
 function reason(code: string, error: unknown): string {
   return code === "ENOSPC" ? "no space left on the device (ENOSPC)" : error instanceof Error ? error.message : code;
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && "syscall" in error && typeof error.code === "string"
-    ? error.code
-    : undefined;
 }

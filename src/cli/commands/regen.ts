@@ -1,8 +1,8 @@
 import { closeSync, openSync } from "node:fs";
-import { messageOf } from "../../errno.ts";
+import { codeOf, messageOf } from "../../errno.ts";
 import { setxattr } from "../../libc.ts";
 import { command, flags } from "../command.ts";
-import { codeOf, EXIT, UsageError } from "../exit.ts";
+import { EXIT, UsageError } from "../exit.ts";
 import { fileXattr, mountedFile } from "../mounted.ts";
 import { createProgress } from "../progress.ts";
 import { readPrompt } from "../prompt.ts";

@@ -11,27 +11,18 @@
 import { FsError, messageOf } from "../errno.ts";
 import type { FileStat } from "../libc.ts";
 import { atMost, plus, type Wide } from "../wide.ts";
-import { allocateHuge, readHuge, writeHuge } from "./huge.ts";
+import { allocateHuge, hugeStore, readHuge, writeHuge } from "./huge.ts";
 import { firstIn, pageMask, popcount, roomIn } from "./pagemask.ts";
+import { roomFor } from "./room.ts";
 import { SeenTimes } from "./seen.ts";
 import type { Space } from "./space.ts";
-import { PAGE, type Store } from "./store.ts";
+import { type Afterwards, type Extent, PAGE, type Store } from "./store.ts";
 
 /** 32 pages, so that the map of pages is one number. */
 export const HEAP_LIMIT = 32 * PAGE;
 
 /** A write of this many bytes is worth answering before it is made. */
 const LATER_FROM = 8 * PAGE;
-
-/** Bytes of an open file, all of them before its end. */
-export interface Extent {
-  readonly fd: number;
-  readonly offset: number;
-  readonly length: number;
-}
-
-/** Has something done once the caller was answered, and before anything else is. */
-export type Afterwards = (work: () => void) => void;
 
 /** Filled and read within one call. */
 const STAT: FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
@@ -189,7 +180,7 @@ export class Content {
     if (data.length === 0) return 0;
     const end = plus(offset, data.length);
     if (typeof offset === "bigint" || typeof end === "bigint") {
-      const store = this.#hugeStore();
+      const store = hugeStore(this.#promote());
       const written = writeHuge(store, this.#space, offset, data);
       this.#size = Number(store.exactSize());
       this.#count(store);
@@ -197,7 +188,7 @@ export class Content {
     }
     if (this.#store === undefined && end <= HEAP_LIMIT) return this.#writeHeap(offset, data);
     const store = this.#promote();
-    const room = this.#room(store, offset, data.length);
+    const room = roomFor(store, this.#space, this.#size, offset, data.length);
     if (afterwards !== undefined && !store.counted && room === data.length && room >= LATER_FROM) {
       this.#size = Math.max(this.#size, end);
       afterwards(() => this.#keepPromise(store, offset, data));
@@ -216,7 +207,7 @@ export class Content {
       this.#size = size;
       return;
     }
-    const store = typeof size === "bigint" ? this.#hugeStore() : this.#promote();
+    const store = typeof size === "bigint" ? hugeStore(this.#promote()) : this.#promote();
     store.truncate(size);
     this.#size = Number(size);
     this.#count(store);
@@ -226,7 +217,7 @@ export class Content {
   allocate(offset: Wide, length: Wide, keepSize: boolean): void {
     const end = plus(offset, length);
     if (typeof offset === "bigint" || typeof length === "bigint" || typeof end === "bigint") {
-      const store = this.#hugeStore();
+      const store = hugeStore(this.#promote());
       allocateHuge(store, this.#space, offset, length);
       this.#count(store);
     } else if (this.#store === undefined && end <= HEAP_LIMIT) {
@@ -235,7 +226,7 @@ export class Content {
       this.#reserved |= wanted;
     } else {
       const store = this.#promote();
-      if (this.#room(store, offset, length) < length) throw new FsError("ENOSPC");
+      if (roomFor(store, this.#space, this.#size, offset, length) < length) throw new FsError("ENOSPC");
       store.allocate(offset, length);
       this.#count(store);
     }
@@ -292,13 +283,6 @@ export class Content {
       this.#lost = new FsError("EIO", `${data.length} bytes written at ${offset} are lost: ${messageOf(error)}`);
       throw this.#lost;
     }
-  }
-
-  /** For what reaches beyond 2^53. Throws EFBIG where the bytes are kept in the heap. */
-  #hugeStore(): Store {
-    const store = this.#promote();
-    if (!store.wide) throw new FsError("EFBIG");
-    return store;
   }
 
   #give(): void {
@@ -358,36 +342,6 @@ export class Content {
       if (from === 0) this.#heap = undefined;
       else if (this.#heap.length > from * 4) this.#heap = this.#heap.slice(0, from);
     }
-  }
-
-  /** How many bytes from `offset` on can be written, given what the store has there already and what is free. */
-  #room(store: Store, offset: number, length: number): number {
-    if (store.counted) return length;
-    const first = Math.floor(offset / PAGE);
-    const last = Math.ceil((offset + length) / PAGE);
-    let free = this.#space.freePages;
-    if (last - first <= free) return length;
-    for (let page = first; page < last; page++) {
-      if (!this.#takesSpace(store, page) && free-- === 0) {
-        const room = page * PAGE - offset;
-        if (room <= 0) throw new FsError("ENOSPC");
-        return room;
-      }
-    }
-    return length;
-  }
-
-  /** Whether a page is counted already: it holds data, or is reserved, which only the attempt to reserve it tells. */
-  #takesSpace(store: Store, page: number): boolean {
-    const at = page * PAGE;
-    if (at < this.#size && store.nextData(at) === at) return true;
-    store.stat(STAT);
-    const { blocks } = STAT;
-    store.allocate(at, PAGE);
-    store.stat(STAT);
-    if (STAT.blocks === blocks) return true;
-    store.punch(at, PAGE);
-    return false;
   }
 
   /** Moves the bytes into a store, if they are not there. */

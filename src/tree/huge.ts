@@ -7,6 +7,12 @@ import { atMost, minus, type Wide } from "../wide.ts";
 import type { Space } from "./space.ts";
 import { PAGE, type Store } from "./store.ts";
 
+/** Throws EFBIG where the bytes are kept in the heap. */
+export function hugeStore(store: Store): Store {
+  if (!store.wide) throw new FsError("EFBIG");
+  return store;
+}
+
 /** As Content.read. Without a store there is nothing so far out. */
 export function readHuge(store: Store | undefined, offset: Wide, target: Uint8Array): number {
   if (store === undefined) return 0;

@@ -34,6 +34,16 @@ export interface Store {
   close(): void;
 }
 
+/** Bytes of an open file, all of them before its end. */
+export interface Extent {
+  readonly fd: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Has something done once the caller was answered, and before anything else is. */
+export type Afterwards = (work: () => void) => void;
+
 /** Where stores come from. */
 export interface Stores {
   /** Throws FsError: EMFILE when there are no descriptors left. */

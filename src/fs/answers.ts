@@ -4,7 +4,7 @@ import type { TreeEntry } from "../generators/generator.ts";
 import { SnapshotSaver } from "../snapshot/save.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { join, toBytes } from "../tree/path.ts";
-import { entryOf, infoOf, layoutOf, pendingOf } from "./brief.ts";
+import { entryOf, infoOf, layoutOf, ORIGIN, pendingOf } from "./brief.ts";
 import type { Mount } from "./mount.ts";
 import type { Methods, PendingFile, PublishedName } from "./port.ts";
 import { moment } from "./renewal.ts";
@@ -26,9 +26,18 @@ export class Answers {
     this.#mount = mount;
   }
 
+  /** What a generator listed is left out: it is there only when somebody has looked. What was written there stays. */
   outline(): Answer<"outline"> {
+    const { tree, listings } = this.#mount;
     const entries: TreeEntry[] = [];
-    for (const { path, inode } of this.#mount.tree.walk()) if (path !== "/") entries.push(entryOf(path, inode));
+    let listing: string | undefined;
+    for (const { path, inode } of tree.walk()) {
+      if (listing !== undefined && !path.startsWith(listing)) listing = undefined;
+      const own = inode.kind === "file" && inode.state === "static";
+      const listed = listing !== undefined && !own && inode.xattrs?.has(ORIGIN) === true;
+      if (path !== "/" && !listed) entries.push(entryOf(path, inode));
+      if (inode.kind === "directory" && listings.lists(inode)) listing ??= path === "/" ? path : `${path}/`;
+    }
     return entries;
   }
 

@@ -100,7 +100,10 @@ export interface Plant {
 
 /** What the main thread may ask of the tree. */
 export interface TreePort {
-  /** Every entry, directories before what they hold, names in byte order; `.llmfs` is not in it. */
+  /**
+   * Every entry, directories before what they hold, names in byte order; `.llmfs` is not in it, nor what is there only
+   * because a generator listed it.
+   */
   outline(): Promise<readonly TreeEntry[]>;
   /**
    * As `outline`, and the same list again while names, descriptions and what was written by hand are the same; states

@@ -28,6 +28,7 @@ import { type Binding, type Rule, type Rules, refreshText } from "../generators/
 import type { ChatMessage, LanguageModel } from "../llm/llm.ts";
 import { delivered, metadataText } from "./content.ts";
 import { type ContextBudget, contextMaker } from "./context.ts";
+import { defined, definedFile } from "./definition.ts";
 import { fsError } from "./failure.ts";
 import { listDirectory } from "./lister.ts";
 import { folderOf } from "./outline.ts";
@@ -93,6 +94,8 @@ export function createEngine(options: EngineOptions): Engine {
     return options.rules?.bind(originOf(request), generator) ?? { generator, options: {}, params: {} };
   };
 
+  const outline = async (): Promise<readonly TreeEntry[]> => (await tree.outline()).map(defined);
+
   function contextFor(
     request: GenerationRequest,
     binding: Binding,
@@ -102,7 +105,7 @@ export function createEngine(options: EngineOptions): Engine {
     const related = once(() => context.related(request.file, request.prompts));
     const say = (level: LogLevel) => (message: string) => log(level, `${request.path}: ${message}`);
     return {
-      file: request.file,
+      file: definedFile(request.file),
       prompts: request.prompts,
       ...(request.model !== undefined && { model: request.model }),
       options: binding.options,
@@ -111,9 +114,9 @@ export function createEngine(options: EngineOptions): Engine {
       ...(request.renews === true && { previous: metadataOf(request) }),
       ...(request.again === true && { again: true }),
       setting: (name) => settingOf(tree, request, name),
-      outline: once(() => tree.outline()),
+      outline: once(outline),
       related,
-      list: (path): Promise<readonly TreeEntry[]> => tree.list(path, request.ino),
+      list: async (path) => (await tree.list(path, request.ino)).map(defined),
       read: (path) => {
         const read = () => until(signal, tree.read(path, request.ino));
         const reading = slot === undefined ? read() : slot.without(read);
@@ -131,8 +134,8 @@ export function createEngine(options: EngineOptions): Engine {
     return {
       options: rule.options,
       match: rule.match.source,
-      outline: once(() => tree.outline()),
-      list: (path) => slot.without(() => until(signal, tree.list(path, request.ino))),
+      outline: once(outline),
+      list: async (path) => (await slot.without(() => until(signal, tree.list(path, request.ino)))).map(defined),
       read: (path) => slot.without(() => until(signal, tree.read(path, request.ino))),
       signal,
       log: { debug: say("debug"), info: say("info"), warn: say("warn") },

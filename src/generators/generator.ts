@@ -39,9 +39,9 @@ export interface ListedEntry {
 export interface TreeEntry {
   readonly path: string;
   readonly type: "file" | "directory" | "symlink" | "other";
-  /** Bytes; absent for a file that has no content yet. */
+  /** Bytes; of files that somebody wrote. Generators are told of no others: they depend on who read what before. */
   readonly size?: number;
-  /** Files only: see product states; "static" is a file with ordinary bytes. */
+  /** Files only. Generators are told "static" of what somebody wrote, and "pending" of all else, generated or not. */
   readonly state?: "static" | "pending" | "generating" | "ready" | "failed";
   /** `user.llmfs.description`, one line, if it has one. */
   readonly description?: string;
@@ -92,7 +92,10 @@ export interface GeneratorContext {
   readonly previous?: Readonly<Record<string, string>>;
   /** `user.llmfs.<name>` of the file or of the nearest directory above that sets it, as text. */
   setting(name: string): Promise<string | undefined>;
-  /** The whole tree, every directory before what it holds, names in byte order. */
+  /**
+   * The whole tree, every directory before what it holds, names in byte order. What is there only because a generator
+   * listed it is not in it: `list` has that.
+   */
   outline(): Promise<readonly TreeEntry[]>;
   /** Static files that matter most for this one, most related first. */
   related(): Promise<readonly RelatedFile[]>;

@@ -51,6 +51,21 @@ test("the first look waits until it is listed; its files are pending, and lookin
   expect(requests(fs)).toHaveLength(1);
 });
 
+test("the outline has nothing that is there because somebody looked, only what was written", () => {
+  const { fs } = listed();
+  using _ = fs;
+  fs.file("/d/by hand");
+  const shown = () => fs.answers.outline().map(({ path }) => path);
+  const before = shown();
+  opendir(fs);
+  answer(fs, ["1.json", "2.json", "deep/er/3.json"]);
+  expect(shown()).toEqual(before);
+  const file = fs.open("/d/1.json", 1 | 0o1000);
+  fs.write(file, "mine");
+  fs.kernel.release(file.nodeid, file.fh);
+  expect(shown()).toEqual(["/d", "/d/1.json", "/d/by hand"]);
+});
+
 test("a look-up waits too, and finds what is listed or nothing", () => {
   const { fs } = listed();
   using _ = fs;

@@ -41,6 +41,36 @@ const OURS = ["generator", "at", "ms"];
 
 const text = (content: GeneratedContent) => new TextDecoder().decode(content.bytes);
 
+describe("what a generator is shown", () => {
+  test("is the same whatever was generated before, and whatever came of it", async () => {
+    const shown = async (state: "pending" | "generating" | "ready" | "failed", xattrs: Record<string, string>) => {
+      const tree = treePort({
+        "/d/written.txt": "by hand",
+        "/d/a.txt": { pending: "the first", state, xattrs },
+        "/d/b.txt": { pending: "the second", state },
+      });
+      // A file that was made has a size.
+      const sized = async <T extends { state?: string }>(entries: Promise<readonly T[]>) =>
+        (await entries).map((entry) => (entry.state === "ready" ? { ...entry, size: 7 } : entry));
+      const port = {
+        ...tree,
+        outline: () => sized(tree.outline()),
+        list: (path: string, requester?: number) => sized(tree.list(path, requester)),
+      };
+      const look: ContentGenerator["generate"] = async (_, { file, outline, list }) => ({
+        content: JSON.stringify([file, [...file.xattrs], await outline(), await list("/d")]),
+      });
+      const { engine } = engineWith(look, {}, { ...port, calls: tree.calls, request: tree.request });
+      return text(await engine.generate(tree.request("/d/a.txt", { generator: "mine" }), never));
+    };
+    const first = await shown("pending", { "user.llmfs.depends": "b.txt" });
+    expect(first).toContain('"state":"static"');
+    for (const state of ["generating", "ready", "failed"] as const) {
+      expect(await shown(state, { "user.llmfs.depends": "b.txt", "user.llmfs.meta.ms": "12" })).toBe(first);
+    }
+  });
+});
+
 describe("what a generator returns becomes bytes:", () => {
   test("a string is UTF-8, without a newline of ours", async () => {
     expect(text(await generated(() => ({ content: "é" })))).toBe("é");

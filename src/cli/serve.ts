@@ -41,7 +41,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
   const { config, mountpoint, generation, log, progress, signal } = options;
   let sources: Sources | undefined;
   try {
-    sources = config.configFile === undefined ? undefined : await openSources(config.configFile, log);
+    sources = config.configFile === undefined ? undefined : await openSources(config.configFile, log, mountpoint);
     const from = await startingTree(options);
     signal.throwIfAborted();
     options.beforeMount?.();

@@ -37,7 +37,7 @@ const CONCURRENCY = 16;
 const DEADLINE_MS = 5 * 60_000;
 
 /** Throws CliError that names the file and what is wrong with it. */
-export async function openSources(file: string, log: Log): Promise<Sources> {
+export async function openSources(file: string, log: Log, mountpoint?: string): Promise<Sources> {
   const [{ loadConfig }, { createEngine }, { refreshText }] = await Promise.all([
     import("../generators/load.ts"),
     import("../generate/engine.ts"),
@@ -45,7 +45,12 @@ export async function openSources(file: string, log: Log): Promise<Sources> {
   ]);
   const say = log.tagged("generate");
   const environment = childEnvironment({});
-  const loaded = await loadConfig(file, { environment, print: (line) => say.info(line) }).catch((cause: unknown) => {
+  const loading = loadConfig(file, {
+    environment,
+    print: (line) => say.info(line),
+    ...(mountpoint !== undefined && { mountpoint }),
+  });
+  const loaded = await loading.catch((cause: unknown) => {
     throw new CliError("input", messageOf(cause), { cause });
   });
   const { rules } = loaded;

@@ -16,6 +16,8 @@ import type { SourceGenerator } from "./source.ts";
 
 export interface LoadOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Where the tree is, or is to be, mounted; absent: nowhere. */
+  readonly mountpoint?: string;
   /** What the user's code prints, line by line. */
   readonly print: (line: string) => void;
 }

@@ -12,6 +12,8 @@ export interface SourceParts {
   /** The directory of the configuration file: relative paths in options begin there. */
   readonly base: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Where the tree is mounted; absent: nowhere. */
+  readonly mountpoint?: string;
   /** What helper processes print. */
   readonly print: (line: string) => void;
 }

@@ -4,6 +4,7 @@
  * | option | |
  * |---|---|
  * | `url` | `sqlite:FILE` (relative to the configuration file), `postgres://…`, `mysql://…`; best as `${DATABASE_URL}` |
+ * | `database` | instead of `url`: a SQLite file in the mount itself, by its path there |
  * | `query` | one statement; `:name` is the part `{name}` of the path, as a bound parameter |
  * | `list` | a query with a column for every `{name}` of `match`: the files there are |
  * | `format` | `csv`, `tsv`, `json`, `ndjson`, `md`; default: by the path's ending |
@@ -14,9 +15,9 @@
  * Sessions are read-only, and a query nobody waits for is cancelled in the server. Values are exact: numbers keep every
  * digit, NULL is an empty field (an empty text is `""`), bytes are `\x` and hexadecimal digits.
  */
-import { isAbsolute, join } from "node:path";
+import { isAbsolute, join, posix } from "node:path";
 import { type ErrnoName, FsError, isErrnoName } from "../errno.ts";
-import type { ListedEntry } from "./generator.ts";
+import type { GeneratorContext, ListedEntry } from "./generator.ts";
 import type { SqliteQuery } from "./helper/messages.ts";
 import { HelperPool } from "./helper/pool.ts";
 import { durationOption, flagOption, neededText, type Options, onlyOptions, textOption } from "./options.ts";
@@ -27,7 +28,7 @@ import { bound } from "./sql/parameters.ts";
 import type { Database, Query, Rows } from "./sql/rows.ts";
 
 const TIMEOUT_MS = 60_000;
-const OPTIONS = ["url", "query", "list", "format", "single", "column", "timeout"];
+const OPTIONS = ["url", "database", "query", "list", "format", "single", "column", "timeout"];
 
 export function sqlGenerator(parts: SourceParts): SourceGenerator {
   const databases = new Map<string, Promise<Database>>();
@@ -71,13 +72,31 @@ export function sqlGenerator(parts: SourceParts): SourceGenerator {
     return bound(sql, values, (await database(url)).place);
   }
 
+  /**
+   * The database's URL. One in the mount is reached through the kernel, as any program reaches it: what a query sees is
+   * one moment between two transactions, because SQLite's locks are the kernel's.
+   */
+  async function located(options: Options, context: Pick<GeneratorContext, "list" | "read">): Promise<string> {
+    const path = textOption(options, "database");
+    if (path === undefined) return neededText(options, "url", "sqlite:./shop.db");
+    if (parts.mountpoint === undefined) throw new FsError("EIO", `${path} lies in the mount, and there is none here`);
+    const absolute = posix.resolve("/", path);
+    const entry = (await context.list(posix.dirname(absolute))).find((one) => one.path === absolute);
+    if (entry === undefined) throw new FsError("ENOENT", `the option "database": there is no ${absolute} in the mount`);
+    // Made here rather than when it is opened: so a circle is found.
+    if (entry.type === "file" && entry.size === undefined) await context.read(absolute);
+    return `sqlite:${parts.mountpoint}${absolute}`;
+  }
+
   return {
     lists: (options) => options.list !== undefined,
     validate(options) {
       onlyOptions(options, OPTIONS);
-      const url = neededText(options, "url", `"sqlite:./shop.db" or "\${DATABASE_URL}"`);
-      if (schemeOf(url) === undefined)
-        throw new Error('the option "url" must begin with sqlite:, postgres:// or mysql://');
+      if (textOption(options, "database") === undefined) {
+        const url = neededText(options, "url", `"sqlite:./shop.db" or "\${DATABASE_URL}"`);
+        if (schemeOf(url) === undefined)
+          throw new Error('the option "url" must begin with sqlite:, postgres:// or mysql://');
+      } else if (options.url !== undefined) throw new Error('it needs one of the options "url" and "database"');
       neededText(options, "query", '"SELECT * FROM customers WHERE id = :id"');
       textOption(options, "list");
       textOption(options, "column");
@@ -85,8 +104,9 @@ export function sqlGenerator(parts: SourceParts): SourceGenerator {
       flagOption(options, "single");
       formatOption(options);
     },
-    async generate(path, { options, params, signal }) {
-      const url = neededText(options, "url", "sqlite:./shop.db");
+    async generate(path, context) {
+      const { options, params, signal } = context;
+      const url = await located(options, context);
       const query = await prepared(url, neededText(options, "query", "SELECT 1"), params);
       const column = textOption(options, "column");
       const format = formatOption(options) ?? formatOf(path);
@@ -100,8 +120,9 @@ export function sqlGenerator(parts: SourceParts): SourceGenerator {
       };
       return { content: bytes(url, query, about, options, signal) };
     },
-    async *list(path, { options, match, signal }) {
-      const url = neededText(options, "url", "sqlite:./shop.db");
+    async *list(path, context) {
+      const { options, match, signal } = context;
+      const url = await located(options, context);
       const query = await prepared(url, neededText(options, "list", "SELECT id FROM customers"), {});
       const shape = pattern(match ?? "*");
       let rest = "";

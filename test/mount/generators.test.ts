@@ -44,7 +44,11 @@ export default defineConfig({
     { match: "stale.csv", generator: "shop", refresh: "1ms", stale: true, options: { query: "SELECT max(version) AS v FROM items" } },
     { match: "items/{id}.json", generator: "shop", refresh: "always",
       options: { query: "SELECT * FROM items WHERE id = :id", single: true, list: "SELECT id FROM items WHERE id < 10" } },
-    { match: "inside.json", generator: "sql", options: { url: "sqlite:" + process.env.MNT + "/inner.db", query: "SELECT * FROM t" } },
+    { match: "inside.json", generator: "sql", options: { database: "/inner.db", query: "SELECT * FROM t" } },
+    { match: "ledger.csv", generator: "sql", refresh: "always", options: { database: "books/ledger.db", query: "SELECT (SELECT sum(amount) FROM a) AS a, (SELECT sum(amount) FROM b) AS b, (SELECT count(*) FROM a) AS n" } },
+    { match: "ledgers/{id}.csv", generator: "sql", options: { database: "books/ledger.db", query: "SELECT * FROM a WHERE amount = :id", list: "SELECT DISTINCT amount AS id FROM b LIMIT 3" } },
+    { match: "nowhere.csv", generator: "sql", options: { database: "/no/such.db", query: "SELECT 1" } },
+    { match: "itself.csv", generator: "sql", options: { database: "/itself.csv", query: "SELECT 1" } },
     { match: "report.md", generator: "template", refresh: "always",
       options: { text: "{% assign rows = '/all.csv' | read | parse_csv %}{{ rows.size }} rows, version {{ rows[0].version }}\\n{% include '/hello.txt' %}" } },
     { match: "broken.md", generator: "template", options: { template: "./broken.liquid" } },
@@ -186,7 +190,49 @@ describeMounted("generators of a configuration:", () => {
     database.close();
     await out(`cp ${work}/inner.db inner.db`);
     expect(JSON.parse(await out("cat inside.json"))).toEqual([{ seven: 7 }]);
+    expect((await sh("cat nowhere.csv")).stderr).toMatch(/No such file/);
+    expect((await sh("cat itself.csv")).stderr).toMatch(/deadlock/);
   });
+
+  for (const journal of ["DELETE", "WAL"]) {
+    test(`what it shows of one is a moment between transactions, while a program writes to it (${journal})`, async () => {
+      await out(
+        `mkdir -p books && sqlite3 books/ledger.db "PRAGMA journal_mode = ${journal}; DROP TABLE IF EXISTS a; DROP TABLE IF EXISTS b; CREATE TABLE a (amount); CREATE TABLE b (amount); INSERT INTO a VALUES (0); INSERT INTO b VALUES (0);"`,
+      );
+      const writer = join(work, "writer.py");
+      // Money goes to both tables in one transaction, and between the two there is time to look.
+      writeFileSync(
+        writer,
+        `import sqlite3, sys
+db = sqlite3.connect("books/ledger.db", timeout=30, isolation_level=None)
+n = 0
+while True:
+    n += 1
+    db.execute("BEGIN IMMEDIATE")
+    db.executemany("INSERT INTO a VALUES (?)", [(n,)] * 50)
+    db.executemany("INSERT INTO b VALUES (?)", [(n,)] * 50)
+    db.execute("COMMIT")
+    if n == 1: print("begun", flush=True)
+`,
+      );
+      const writing = Bun.spawn({ cmd: ["python3", writer], cwd: dir, stdio: ["ignore", "pipe", "inherit"] });
+      await writing.stdout.getReader().read();
+      const sums = await Promise.all(
+        Array.from({ length: 16 }, () => out("for i in 1 2 3 4; do tail -n 1 ledger.csv; done")),
+      );
+      writing.kill("SIGKILL");
+      await writing.exited;
+      const counts = new Set<string>();
+      for (const line of sums.flatMap((text) => text.trim().split("\r\n"))) {
+        const [a, b, count = ""] = line.trim().split(",");
+        expect([line, a]).toEqual([line, b]);
+        counts.add(count);
+      }
+      expect(counts.size).toBeGreaterThan(1);
+      expect((await out("ls ledgers")).split("\n").length).toBeGreaterThan(2);
+      await out("rm -f books/*; rmdir books");
+    }, 60_000);
+  }
 
   test("a listing follows its source, by ls and by name; what the user wrote stays", async () => {
     expect(await out("ls items")).toBe(`${[1, 2, 3, 4, 5, 6, 7, 8, 9].map((id) => `${id}.json`).join("\n")}\n`);

@@ -1,38 +1,15 @@
-/** Whether a directory can take a mount, told before anything costs time or money. */
-import { readdirSync, realpathSync, statfsSync, statSync } from "node:fs";
+/** Where a filesystem is to be mounted, as the user named it. */
+import { realpathSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { codeOf, messageOf } from "../errno.ts";
-import { FS_TYPE, mountAt } from "../fuse/mountinfo.ts";
-import { CliError } from "./exit.ts";
+import { checkMountpoint } from "../fuse/mountpoint.ts";
 
 /**
  * The directory's real path. A mount of ours whose process is dead counts as empty: it is replaced.
- * Throws CliError("mountpoint") or CliError("busy").
+ * Throws MountError, "bad-mountpoint" or "busy".
  */
 export function checkedMountpoint(directory: string): string {
   const path = realPath(directory);
-  const mounted = mountAt(path);
-  const state = look(path, directory);
-  if (state === "dead") {
-    if (mounted?.type === FS_TYPE) return path;
-    throw new CliError(
-      "busy",
-      `${directory}: a dead mount (${mounted?.type ?? "unknown"}) is there; clear it with: umount -l ${directory}`,
-    );
-  }
-  if (mounted?.type === FS_TYPE) {
-    throw new CliError(
-      "busy",
-      `${directory}: an llmfs is mounted there already; end it with: llmfs unmount ${directory}`,
-    );
-  }
-  const first = entries(path, directory)[0];
-  if (first !== undefined) {
-    throw new CliError(
-      "mountpoint",
-      `${directory} is not empty (it holds ${JSON.stringify(first)}); a mount would hide that: choose an empty directory`,
-    );
-  }
+  checkMountpoint(path, directory);
   return path;
 }
 
@@ -48,34 +25,4 @@ export function realPath(path: string): string {
       return absolute;
     }
   }
-}
-
-function look(path: string, directory: string): "alive" | "dead" {
-  try {
-    if (statSync(path).isDirectory()) {
-      // The kernel may answer stat(2) for a dead mount from its memory; statfs(2) it always passes on.
-      statfsSync(path);
-      return "alive";
-    }
-  } catch (error) {
-    const code = codeOf(error);
-    // What a FUSE mount answers whose process is gone.
-    if (code === "ENOTCONN" || code === "ECONNABORTED") return "dead";
-    if (code === "ENOENT")
-      throw new CliError("mountpoint", `${directory} does not exist; make it with: mkdir -p ${directory}`);
-    throw unusable(directory, error);
-  }
-  throw new CliError("mountpoint", `${directory} is not a directory; a filesystem can be mounted on directories only`);
-}
-
-function entries(path: string, directory: string): readonly string[] {
-  try {
-    return readdirSync(path);
-  } catch (error) {
-    throw unusable(directory, error);
-  }
-}
-
-function unusable(directory: string, error: unknown): CliError {
-  return new CliError("mountpoint", `${directory} cannot be used: ${messageOf(error)}`, { cause: error });
 }

@@ -5,12 +5,12 @@
  * fusermount3 or fusermount for everybody else. A guardian (guardian.ts) is started before the mount, so that however
  * this process ends, SIGKILL included, the mount goes with it.
  */
-import { readdir, stat } from "node:fs/promises";
-import { codeOf, ERRNO, messageOf } from "../errno.ts";
+import { ERRNO } from "../errno.ts";
 import * as libc from "../libc.ts";
 import { type Guardian, startGuardian } from "./guardian.ts";
 import { FS_TYPE, type MountPoint, mountAt } from "./mountinfo.ts";
-import { findHelper, isDead, MountError, mayMount, unmountPath } from "./unmount.ts";
+import { checkMountpoint } from "./mountpoint.ts";
+import { findHelper, MountError, mayMount, unmountPath } from "./unmount.ts";
 
 const DEVICE = "/dev/fuse";
 
@@ -36,7 +36,7 @@ export interface KernelMount {
 
 export async function mountFuse(request: MountRequest): Promise<KernelMount> {
   const { mountpoint } = request;
-  await checkMountpoint(mountpoint);
+  if (checkMountpoint(mountpoint) === "dead") await unmountPath(mountpoint);
   const guardian = startGuardian(mountpoint);
   try {
     const fd = mayMount() ? mountDirectly(request) : await mountByHelper(request);
@@ -66,34 +66,6 @@ function kernelMount(fd: number, mountpoint: string, mounted: MountPoint, guardi
       guardian.dismiss();
     },
   };
-}
-
-/** Missing, not a directory, not empty, in use: said before anything is tried. A dead mount of ours is cleared away. */
-async function checkMountpoint(mountpoint: string): Promise<void> {
-  const there = mountAt(mountpoint);
-  if (there !== undefined) {
-    const dead = there.type === FS_TYPE && (await isDead(mountpoint));
-    if (!dead) {
-      const cure = there.type === FS_TYPE ? `; 'llmfs unmount ${mountpoint}' ends it` : "";
-      throw new MountError("busy", `${mountpoint}: ${there.type} is mounted there already${cure}`);
-    }
-    await unmountPath(mountpoint);
-  }
-  const info = await stat(mountpoint).catch((error: unknown) => {
-    if (codeOf(error) === "ENOENT") {
-      throw new MountError("bad-mountpoint", `${mountpoint}: no such directory; 'mkdir ${mountpoint}' makes it`);
-    }
-    throw new MountError("bad-mountpoint", `${mountpoint}: ${messageOf(error)}`, { cause: error });
-  });
-  if (!info.isDirectory()) throw new MountError("bad-mountpoint", `${mountpoint}: not a directory; name an empty one`);
-  const inside = await readdir(mountpoint).catch((error: unknown) => {
-    throw new MountError("bad-mountpoint", `${mountpoint}: ${messageOf(error)}`, { cause: error });
-  });
-  if (inside.length > 0) {
-    const some = inside.slice(0, 3).join(", ");
-    const more = inside.length > 3 ? `, and ${inside.length - 3} more` : "";
-    throw new MountError("bad-mountpoint", `${mountpoint}: not empty (${some}${more}), and the mount would hide that`);
-  }
 }
 
 function mountDirectly(request: MountRequest): number {

@@ -2,6 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { contentOf, describeMounted, IS_ROOT, mounted, processesOf, unmounted } from "../support/mounted.ts";
+import { testWith } from "../support/needs.ts";
 import { BINARY, eventually, isAlive, mountedType } from "../support/program.ts";
 
 setDefaultTimeout(60_000);
@@ -184,4 +185,22 @@ describeMounted("a mountpoint", () => {
     expect(readdirSync(sandbox.at("full"))).toEqual(["inside"]);
     expect(await m.out("ls -A")).toBe("");
   });
+
+  testWith(IS_ROOT ? undefined : "root")(
+    "may be an empty filesystem of another kind, as a container's volume is",
+    async () => {
+      await using m = await unmounted();
+      const volume = m.sandbox.directory("volume");
+      const on = async (command: string) => expect([command, (await m.sh(command)).status]).toEqual([command, 0]);
+      await on(`mount -t tmpfs volume ${volume}`);
+      try {
+        expect((await m.sandbox.llmfs(["mount", "volume"], { program: BINARY })).status).toBe(0);
+        expect(mountedType(volume)).toBe("fuse.llmfs");
+        expect((await m.sandbox.llmfs(["unmount", "volume"], { program: BINARY })).status).toBe(0);
+        expect(mountedType(volume)).toBe("tmpfs");
+      } finally {
+        await on(`umount ${volume}`);
+      }
+    },
+  );
 });

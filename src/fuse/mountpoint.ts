@@ -1,0 +1,56 @@
+/** Whether a directory can take a mount: told before anything costs time or money, and again when it is mounted. */
+import { readdirSync, statfsSync, statSync } from "node:fs";
+import { codeOf, messageOf } from "../errno.ts";
+import { FS_TYPE, mountAt } from "./mountinfo.ts";
+import { MountError } from "./unmount.ts";
+
+/**
+ * "dead" if a mount of ours is there whose process is gone: it is to be replaced. Else the directory is there and empty.
+ * Throws MountError "bad-mountpoint" or "busy", which call the place by the name that the user gave it.
+ */
+export function checkMountpoint(path: string, name = path): "free" | "dead" {
+  const mounted = mountAt(path);
+  if (look(path, name) === "dead") {
+    if (mounted?.type === FS_TYPE) return "dead";
+    const type = mounted?.type ?? "unknown";
+    throw new MountError("busy", `${name}: a dead mount (${type}) is there; clear it with: umount -l ${name}`);
+  }
+  if (mounted?.type === FS_TYPE) {
+    throw new MountError("busy", `${name}: an llmfs is mounted there already; end it with: llmfs unmount ${name}`);
+  }
+  const first = entries(path, name)[0];
+  if (first !== undefined) {
+    const held = `it holds ${JSON.stringify(first)}`;
+    throw unusable(`${name} is not empty (${held}); a mount would hide that: choose an empty directory`);
+  }
+  return "free";
+}
+
+function look(path: string, name: string): "alive" | "dead" {
+  try {
+    if (statSync(path).isDirectory()) {
+      // The kernel may answer stat(2) for a dead mount from its memory; statfs(2) it always passes on.
+      statfsSync(path);
+      return "alive";
+    }
+  } catch (error) {
+    const code = codeOf(error);
+    // What a FUSE mount answers whose process is gone.
+    if (code === "ENOTCONN" || code === "ECONNABORTED") return "dead";
+    if (code === "ENOENT") throw unusable(`${name} does not exist; make it with: mkdir -p ${name}`);
+    throw unusable(`${name} cannot be used: ${messageOf(error)}`, error);
+  }
+  throw unusable(`${name} is not a directory; a filesystem can be mounted on directories only`);
+}
+
+function entries(path: string, name: string): readonly string[] {
+  try {
+    return readdirSync(path);
+  } catch (error) {
+    throw unusable(`${name} cannot be used: ${messageOf(error)}`, error);
+  }
+}
+
+function unusable(message: string, cause?: unknown): MountError {
+  return new MountError("bad-mountpoint", message, { cause });
+}

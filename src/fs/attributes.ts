@@ -134,10 +134,14 @@ function blocksOf(inode: Inode): number {
  * the group's right to execute, S_ISGID means something else, and stays for the group's members.
  */
 export function dropSetId(inode: Inode, caller: Caller): void {
+  inode.mode = modeWithoutSetId(inode, caller);
+}
+
+function modeWithoutSetId(inode: Inode, caller: Caller): number {
   const { mode } = inode;
-  if ((mode & (S_ISUID | S_ISGID)) === 0 || inode.kind === "directory") return;
-  inode.mode &= ~S_ISUID;
-  if ((mode & S_ISGID) !== 0 && ((mode & 0o010) !== 0 || !inGroup(caller, inode.gid))) inode.mode &= ~S_ISGID;
+  if ((mode & (S_ISUID | S_ISGID)) === 0 || inode.kind === "directory") return mode;
+  const keepsGroup = (mode & S_ISGID) === 0 || ((mode & 0o010) === 0 && inGroup(caller, inode.gid));
+  return mode & ~(keepsGroup ? S_ISUID : S_ISUID | S_ISGID);
 }
 
 /** A file's capabilities end with the content, or the owner, they were given for (security/commoncap.c). */
@@ -168,6 +172,16 @@ export function inGroup(caller: Caller, gid: number): boolean {
 
 export function attributeOperations(mount: Mount) {
   const { tree, nodes } = mount;
+
+  /**
+   * chown(2) with neither owner nor group clears setuid, which is the owner's to do; so does a write by anybody, and the
+   * kernel asks for both in the same words, without permission checked. Who has not got the file open does not write.
+   */
+  function mayDropSetId(inode: Inode, caller: Caller): boolean {
+    if (caller.uid === 0 || caller.uid === inode.uid || modeWithoutSetId(inode, caller) === inode.mode) return true;
+    return inode.kind === "file" && mount.handles.beingWritten(inode);
+  }
+
   return {
     getattr(_request, header) {
       return attrReply(mount, nodes.get(header.nodeid));
@@ -176,6 +190,7 @@ export function attributeOperations(mount: Mount) {
     setattr(request, header) {
       const inode = nodes.get(header.nodeid);
       const { valid } = request;
+      if (valid === 0 && !mayDropSetId(inode, header)) throw new FsError("EPERM");
       if ((valid & abi.FATTR_SIZE) !== 0) {
         const file = nodes.file(header.nodeid);
         if (mount.control.owns(file)) throw new FsError("EPERM");

@@ -244,6 +244,26 @@ posix("chown", (fact) => {
       lstat x mode => ${after === "2644" ? "0644" : after === "2745" ? "0745" : after}`,
     );
   }
+  for (const type of ["file", "fifo", "socket", "block"] as const) {
+    fact(
+      `with neither owner nor group is the owner's to ask for where that clears bits: ${type}`,
+      `
+      ${make(type, "x")}
+      chown x 1000 1000
+      chmod x 06755
+      mark x
+      @1001:1001 chown x -1 -1 => EPERM
+      @1001:1001 lchown x -1 -1 => EPERM
+      changed x => ---
+      lstat x mode => 6755
+      chmod x 02745
+      @1001:1000 chown x -1 -1
+      lstat x mode => 2745
+      chmod x 0755
+      @1001:1001 chown x -1 -1
+      @1000:1000 chown x -1 -1`,
+    );
+  }
   fact(
     "leaves the bits of a directory",
     `

@@ -141,7 +141,7 @@ const CALLS: readonly (readonly [weight: number, make: (dice: Dice) => string])[
 
 const TOTAL = CALLS.reduce((sum, [weight]) => sum + weight, 0);
 /**
- * These act on the driver itself, so they are root's. So are two for which the kernel asks a FUSE server to clear
+ * These act on the driver itself, so they are root's. So are those for which the kernel asks a FUSE server to clear
  * setuid before it knows whether the call will fail, in the same words as for one that will not.
  */
 const OWN = /^(umask|close|fls|fstat) |chown \S+ -1 -1$|(ZERO|COLLAPSE)_RANGE/;

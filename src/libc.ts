@@ -39,6 +39,7 @@ const SYMBOLS = {
   socketpair: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
   recvmsg: { args: ["i32", "ptr", "i32"], returns: FFIType.i64_fast },
   clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
+  clock_getres: { args: ["i32", "ptr"], returns: "i32" },
   prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
   sched_getaffinity: { args: ["i32", "u64", "ptr"], returns: "i32" },
   syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64", "i64"], returns: FFIType.i64_fast },
@@ -459,6 +460,13 @@ const timespecSeconds = new Uint32Array(timespec.buffer);
 export function now<T>(take: (seconds: number, nanoseconds: number) => T): T {
   load().clock_gettime(0, timespec);
   return take((timespecWords[1] ?? 0) * 2 ** 32 + (timespecSeconds[0] ?? 0), timespecWords[2] ?? 0);
+}
+
+/** The time between two ticks of the clock the kernel's own filesystems stamp by, in nanoseconds. */
+export function tick(): number {
+  const CLOCK_REALTIME_COARSE = 5;
+  load().clock_getres(CLOCK_REALTIME_COARSE, timespec);
+  return timespecWords[2] ?? 0;
 }
 
 /** Drops the ambient capabilities of the calling thread, so that what it starts has none. */

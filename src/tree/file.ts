@@ -4,6 +4,7 @@ import type { FileStat } from "../libc.ts";
 import { MAX_WIDE, plus, type Wide } from "../wide.ts";
 import { Content } from "./content.ts";
 import { type Clock, InodeBase, type Owner, S_IFREG } from "./inode.ts";
+import { stamped } from "./seen.ts";
 import type { Space } from "./space.ts";
 import type { Afterwards, Extent, Store } from "./store.ts";
 
@@ -160,10 +161,12 @@ export class RegularFile extends InodeBase {
     const seen = this.#content?.news(STAT);
     if (seen === undefined) return;
     if (seen.written(STAT)) {
-      this.mtime = this.ctime = STAT.mtime;
-      this.mtimeNsec = this.ctimeNsec = STAT.mtimeNsec;
+      stamped(this, STAT.mtime, STAT.mtimeNsec, (seconds, nanoseconds) => {
+        this.mtime = this.ctime = seconds;
+        this.mtimeNsec = this.ctimeNsec = nanoseconds;
+      });
     }
-    if (seen.read(STAT)) this.accessedAt(STAT.atime, STAT.atimeNsec);
+    if (seen.read(STAT)) stamped(this, STAT.atime, STAT.atimeNsec, (s, n) => this.accessedAt(s, n));
   }
 
   /** Moves the bytes to the heap if they are few and the store may be taken, and returns the store they were in. */

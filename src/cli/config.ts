@@ -110,11 +110,6 @@ export function threads(environment: Environment = process.env): number {
   return Number.parseInt(environment[THREADS_VARIABLE] ?? "", 10) || 0;
 }
 
-/** The folders in which programs are looked for. */
-export function searchPath(environment: Environment = process.env): readonly string[] {
-  return (environment.PATH ?? "/usr/local/bin:/usr/bin:/bin").split(":").filter((folder) => folder !== "");
-}
-
 /** Colours on standard error: only on a terminal that wants them. */
 export function wantsColor(isTerminal: boolean, environment: Environment = process.env): boolean {
   return isTerminal && !environment.NO_COLOR && environment.TERM !== "dumb";

@@ -1,7 +1,6 @@
 /** Whether this process may mount, and how, told before anything costs time or money. */
-import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
-import { searchPath } from "./config.ts";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { findHelper, mayMount } from "../fuse/unmount.ts";
 import { CliError } from "./exit.ts";
 
 export const DEVICE = "/dev/fuse";
@@ -29,11 +28,11 @@ export function wayToMount(): Way {
       `${DEVICE} not found; load the module with "modprobe fuse", or start the container with --device ${DEVICE}`,
     );
   }
-  if (capable("CapEff")) {
+  if (mayMount()) {
     checkDevice();
     return "direct";
   }
-  return helper() !== undefined && mayGainPrivilege() ? "helper" : "none";
+  return findHelper() !== undefined && mayGainPrivilege() ? "helper" : "none";
 }
 
 /** Throws CliError("fuse") when the device cannot be opened by this process. */
@@ -58,37 +57,11 @@ export function notPermitted(tried: string): CliError {
   );
 }
 
-/** The setuid helper, if there is one that can work. */
-export function helper(): string | undefined {
-  for (const name of ["fusermount3", "fusermount"]) {
-    const path = find(name);
-    if (path !== undefined && (statSync(path).mode & 0o4000) !== 0) return path;
-  }
-  return undefined;
-}
-
-/** The full path of a program, as a shell would find it. */
-export function find(name: string): string | undefined {
-  return searchPath()
-    .map((folder) => join(folder, name))
-    .find((path) => {
-      try {
-        accessSync(path, constants.X_OK);
-        return statSync(path).isFile();
-      } catch {
-        return false;
-      }
-    });
-}
-
 /** A setuid program helps only where it may become root, and root may mount. */
 function mayGainPrivilege(): boolean {
-  return capable("CapBnd") && status("NoNewPrivs") !== "1";
-}
-
-function capable(set: "CapEff" | "CapBnd"): boolean {
-  const mask = status(set);
-  return mask !== undefined && ((BigInt(`0x${mask}`) >> CAP_SYS_ADMIN) & 1n) === 1n;
+  const mask = status("CapBnd");
+  const bounded = mask === undefined || ((BigInt(`0x${mask}`) >> CAP_SYS_ADMIN) & 1n) === 0n;
+  return !bounded && status("NoNewPrivs") !== "1";
 }
 
 /** A field of /proc/self/status. */

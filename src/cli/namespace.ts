@@ -9,7 +9,7 @@ import { ownCommand } from "./background.ts";
 import { forwardSignals } from "./child.ts";
 import { childEnvironment, insideNamespace, NAMESPACE_VARIABLE } from "./config.ts";
 import { CliError } from "./exit.ts";
-import { checkDevice, find, notPermitted } from "./fuse.ts";
+import { checkDevice, notPermitted } from "./fuse.ts";
 
 /** Best first. With the first the user keeps the own uid; older util-linux and busybox know the second only: uid 0 inside. */
 const WAYS: readonly (readonly string[])[] = [
@@ -21,8 +21,8 @@ const WAYS: readonly (readonly string[])[] = [
 export async function runInNamespace(argv: readonly string[]): Promise<number> {
   if (insideNamespace()) throw notPermitted("a user namespace was made, and it gives no right to mount");
   checkDevice();
-  const unshare = find("unshare");
-  if (unshare === undefined) {
+  const unshare = Bun.which("unshare");
+  if (unshare === null) {
     throw notPermitted("no CAP_SYS_ADMIN, no setuid fusermount3, and no unshare (util-linux) to make a user namespace");
   }
   const flags = workingFlags(unshare);

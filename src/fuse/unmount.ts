@@ -1,5 +1,5 @@
 /** Unmounting, and what mounting shares with it: who may, through which helper, and the one error. */
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { codeOf, ERRNO } from "../errno.ts";
 import * as libc from "../libc.ts";
@@ -68,7 +68,11 @@ export function mayMount(): boolean {
   return mask !== undefined && (BigInt(`0x${mask}`) & (1n << CAP_SYS_ADMIN)) !== 0n;
 }
 
-/** fusermount3 where there is one, else fusermount. */
+/** The setuid program that mounts for ordinary users: fusermount3 where there is one that can, else fusermount. */
 export function findHelper(): string | undefined {
-  return Bun.which("fusermount3") ?? Bun.which("fusermount") ?? undefined;
+  for (const name of ["fusermount3", "fusermount"]) {
+    const path = Bun.which(name);
+    if (path !== null && (statSync(path).mode & 0o4000) !== 0) return path;
+  }
+  return undefined;
 }

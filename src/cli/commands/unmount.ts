@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { findHelper } from "../../fuse/unmount.ts";
 import { MNT_DETACH, SystemError, umount } from "../../libc.ts";
 import { command, flags } from "../command.ts";
 import { CliError, EXIT } from "../exit.ts";
-import { helper } from "../fuse.ts";
 import { holders } from "../holders.ts";
 import { incarnation, mountedAt, servingProcess } from "../mounted.ts";
 import { createProgress } from "../progress.ts";
@@ -45,7 +45,7 @@ function takeAway(mountpoint: string, directory: string, lazy: boolean): void {
 
 /** fusermount3 lets users unmount what they mounted. */
 function takeAwayAsUser(mountpoint: string, directory: string, lazy: boolean): void {
-  const program = helper();
+  const program = findHelper();
   if (program === undefined) {
     throw new CliError(
       "fuse",

@@ -15,7 +15,7 @@ import {
   LlmError,
 } from "../llm/llm.ts";
 import { costOf, type PriceOf } from "../llm/prices.ts";
-import { type BudgetLimits, Ledger, type Reservation, type Spending } from "./ledger.ts";
+import { type BudgetLimits, Ledger, type Reservation, type Spending, type Used } from "./ledger.ts";
 import { tokenCounter } from "./tokens.ts";
 
 export type { BudgetLimits, Spending } from "./ledger.ts";
@@ -53,19 +53,40 @@ export function createBudget(options: BudgetOptions): Budget {
     // Counting means loading the tokenizer: only where a limit needs it.
     const input = bounded ? await inputTokens(request) : 0;
     const answer = request.maxTokens ?? longestAnswer;
-    const reservation = await ledger.reserve({ model: request.model, input, answer, price }, options.signal);
+    const reserve = () => ledger.reserve({ model: request.model, input, answer, price }, options.signal);
+    /** Of the call that is under way. */
+    let reservation: Reservation | undefined;
+    let longest = answer;
     const heard = new Heard(options.onText);
-    let usage: ChatUsage | undefined;
+    const settle = (used: Used) => {
+      reservation?.settle(used);
+      reservation = undefined;
+    };
+    const within = async (asked: ChatRequest): Promise<ChatRequest> => {
+      reservation = await reserve();
+      longest = reservation.answer;
+      return bounded ? { ...asked, maxTokens: longest } : asked;
+    };
     try {
-      const sent = bounded ? { ...request, maxTokens: reservation.answer } : request;
-      const whole = await model.complete(sent, { ...options, onText: heard.listen });
-      usage = await heard.used(request, whole);
+      const whole = await model.complete(await within(request), {
+        ...options,
+        onText: heard.listen,
+        async repeat(asked, sent) {
+          settle({ sent, usage: await heard.used(request) });
+          return within(asked);
+        },
+      });
+      const usage = whole.usage ?? (await counted(request, whole.text));
+      settle({ sent: true, usage });
       return price ? { ...whole, usd: costOf(price, usage.inputTokens, usage.outputTokens) } : whole;
     } catch (error) {
-      if (!wasFree(error)) usage = await heard.used(request, undefined);
-      throw explained(error, reservation, answer);
+      if (reservation !== undefined) {
+        const usage = wasFree(error) ? await heard.used(request) : await counted(request, heard.text);
+        settle({ sent: !(error instanceof LlmError) || error.sent, usage });
+      }
+      throw explained(error, longest, answer);
     } finally {
-      reservation.settle(usage);
+      settle({ sent: false });
     }
   }
 
@@ -77,39 +98,29 @@ export function createBudget(options: BudgetOptions): Budget {
   };
 }
 
-/** What came in over all attempts of a call: one that breaks off may have cost as much as an answer. */
+/** What came in of the answer that is under way: one that breaks off may have cost as much as a whole one. */
 class Heard {
   readonly #onText: ChatOptions["onText"];
-  #text = "";
-  #lost = "";
-  #lostAttempts = 0;
+  text = "";
 
   constructor(onText: ChatOptions["onText"]) {
     this.#onText = onText;
   }
 
   readonly listen = (delta: string): void => {
-    if (delta === "" && this.#text !== "") {
-      this.#lostAttempts += 1;
-      this.#lost += this.#text;
-      this.#text = "";
-    }
-    this.#text += delta;
+    this.text = delta === "" ? "" : this.text + delta;
     this.#onText?.(delta);
   };
 
-  /** As the server counts it; what it does not tell is counted here. */
-  async used(request: ChatRequest, answer: ChatAnswer | undefined): Promise<ChatUsage> {
-    const last = answer?.usage ?? {
-      inputTokens: await inputTokens(request),
-      outputTokens: await tokensIn(answer?.text ?? this.#text),
-    };
-    if (this.#lostAttempts === 0) return last;
-    return {
-      inputTokens: last.inputTokens + this.#lostAttempts * (await inputTokens(request)),
-      outputTokens: last.outputTokens + (await tokensIn(this.#lost)),
-    };
+  /** Of a request that is not answered: nothing, if no text came. */
+  async used(request: ChatRequest): Promise<ChatUsage | undefined> {
+    return this.text === "" ? undefined : counted(request, this.text);
   }
+}
+
+/** What a server does not tell is counted here. */
+async function counted(request: ChatRequest, answer: string): Promise<ChatUsage> {
+  return { inputTokens: await inputTokens(request), outputTokens: await tokensIn(answer) };
 }
 
 /** Failures before the server did any work that it charges for. */
@@ -119,9 +130,9 @@ function wasFree(error: unknown): boolean {
 }
 
 /** An answer cut off because the budget allowed no longer one is the budget's doing. */
-function explained(error: unknown, reservation: Reservation, wanted: number): unknown {
-  if (!(error instanceof LlmError) || error.kind !== "truncated" || reservation.answer >= wanted) return error;
-  const why = `the budget left ${reservation.answer} tokens for the answer; raise the limit to generate more`;
+function explained(error: unknown, allowed: number, wanted: number): unknown {
+  if (!(error instanceof LlmError) || error.kind !== "truncated" || allowed >= wanted) return error;
+  const why = `the budget left ${allowed} tokens for the answer; raise the limit to generate more`;
   return new LlmError("quota", `${error.message}: ${why}`, { cause: error });
 }
 

@@ -36,8 +36,16 @@ export interface Need {
 export interface Reservation {
   /** Tokens the answer may have; as asked for, or what the budget leaves. */
   readonly answer: number;
-  /** Gives the reservation back, and books what was really used; nothing if the server did no work. */
-  settle(usage: ChatUsage | undefined): void;
+  /** Gives the reservation back, and books what was really used. */
+  settle(used: Used): void;
+}
+
+/** What became of a call. */
+export interface Used {
+  /** Whether it may have reached the server: then it is one of those that are limited, whatever came of it. */
+  readonly sent: boolean;
+  /** Absent: the server did no work that it charges for. */
+  readonly usage?: ChatUsage | undefined;
 }
 
 /** Below this a call is not worth making: its answer would be cut off. */
@@ -53,7 +61,7 @@ interface Room {
  * The books of a budget.
  *
  * Invariant: what is spent and what is reserved together stay within the limits, as long as calls use no more than
- * they reserved. (A stream that breaks and is repeated uses its input twice: that is booked, not foreseen.)
+ * they reserved. A request that is repeated is a call each time.
  */
 export class Ledger {
   readonly #limits: BudgetLimits;
@@ -113,10 +121,11 @@ export class Ledger {
     this.#reserved.usd += usd;
     return {
       answer,
-      settle: (usage) => {
+      settle: ({ sent, usage }) => {
         this.#reserved.calls -= 1;
         this.#reserved.tokens -= tokens;
         this.#reserved.usd = this.#reserved.calls === 0 ? 0 : this.#reserved.usd - usd;
+        if (sent) this.#spent.calls += 1;
         if (usage !== undefined) this.#spend(usage, price);
         const woken = [...this.#waiting];
         this.#waiting.clear();
@@ -126,7 +135,6 @@ export class Ledger {
   }
 
   #spend({ inputTokens, outputTokens }: ChatUsage, price: Price | undefined): void {
-    this.#spent.calls += 1;
     this.#spent.inputTokens += inputTokens;
     this.#spent.outputTokens += outputTokens;
     if (price) this.#spent.usd += costOf(price, inputTokens, outputTokens);

@@ -20,6 +20,8 @@ export class Failure extends Error {
   readonly kind: LlmErrorKind;
   /** Worth another attempt. */
   readonly transient: boolean;
+  /** Whether the request may have reached the server. */
+  readonly sent: boolean;
   readonly status: number | undefined;
   readonly retryAfterMs: number | undefined;
   /** Everything the server said, lower case, to find out what it did not understand. */
@@ -33,6 +35,7 @@ export class Failure extends Error {
     this.kind = kind;
     this.#cure = cure;
     this.transient = more.transient ?? false;
+    this.sent = more.sent ?? true;
     this.status = more.status;
     this.retryAfterMs = more.retryAfterMs;
     this.said = more.said ?? "";
@@ -44,6 +47,7 @@ export class Failure extends Error {
     return new LlmError(
       this.kind,
       [`${this.message}${tried}`, why, this.#cure].filter((part) => part !== "").join("; "),
+      { sent: this.sent },
     );
   }
 
@@ -53,7 +57,7 @@ export class Failure extends Error {
    */
   static from(error: unknown, party: Party): Failure {
     if (error instanceof Failure) return error;
-    if (error instanceof LlmError) return new Failure(error.kind, error.message, "");
+    if (error instanceof LlmError) return new Failure(error.kind, error.message, "", { sent: error.sent });
     const status = number(property(error, "status"));
     if (status !== undefined) {
       const headers = property(error, "headers");
@@ -63,12 +67,16 @@ export class Failure extends Error {
     if (cause === undefined) throw error;
     const code = text(property(cause, "code")) ?? "";
     const words = cause instanceof Error ? cause.message : String(cause);
-    return noConnection(scrub(code === "" ? words : `${code}: ${words}`, party.secrets), party);
+    return noConnection(scrub(code === "" ? words : `${code}: ${words}`, party.secrets), party, !UNREACHED.test(code));
   }
 }
 
+/** Codes of connections that never came to be: nobody there, no such name, no agreement on TLS. */
+const UNREACHED = /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_\w+|EPROTO)$|CERT|TLS|SSL|SIGNATURE/;
+
 interface FailureDetails {
   readonly transient?: boolean;
+  readonly sent?: boolean;
   readonly status?: number;
   readonly retryAfterMs?: number | undefined;
   readonly said?: string;
@@ -80,12 +88,12 @@ export function cancelled(party: Party): LlmError {
 }
 
 /** Connection refused, reset, name unknown, TLS: nothing of an answer, or no more of it. */
-export function noConnection(detail: string, party: Party): Failure {
+export function noConnection(detail: string, party: Party, sent = true): Failure {
   return new Failure(
     "no-connection",
     `no connection to ${party.host} (model ${party.model}): ${bounded(detail)}`,
     "is the server running, and the base URL right?",
-    { transient: true },
+    { transient: true, sent },
   );
 }
 

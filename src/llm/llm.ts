@@ -59,6 +59,12 @@ export interface ChatOptions {
   readonly signal?: AbortSignal;
   /** Called with each piece of text as it streams in, and with the empty string when an attempt starts over. */
   readonly onText?: (delta: string) => void;
+  /**
+   * Called before the request is sent once more (a stream broke, the server failed or did not understand), with whether
+   * it reached the server before; returns what is sent. If it rejects, with LlmError, nothing is sent, and `complete`
+   * rejects with that.
+   */
+  readonly repeat?: (request: ChatRequest, sent: boolean) => Promise<ChatRequest>;
   /** An answer recorded earlier is not wanted, where a new one can be had. */
   readonly again?: true;
   /** What the request is for, as people call it: a file's path, "structure". For messages and recordings; no key. */
@@ -118,9 +124,12 @@ export type LlmErrorKind =
 export class LlmError extends Error {
   override readonly name = "LlmError";
   readonly kind: LlmErrorKind;
+  /** Whether a request may have reached the server. */
+  readonly sent: boolean;
 
-  constructor(kind: LlmErrorKind, message: string, options?: ErrorOptions) {
+  constructor(kind: LlmErrorKind, message: string, options: ErrorOptions & { readonly sent?: boolean } = {}) {
     super(message, options);
     this.kind = kind;
+    this.sent = options.sent ?? !(kind === "unconfigured" || kind === "unrecorded" || kind === "no-connection");
   }
 }

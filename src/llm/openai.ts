@@ -52,11 +52,16 @@ export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
     };
     const endsAt = performance.now() + timeouts.totalMs;
     let dialect = dialects.get(request.model) ?? PLAIN_DIALECT;
+    let asked = request;
+    const again = async (failure: Failure): Promise<void> => {
+      asked = (await options.repeat?.(asked, failure.sent).catch(because(failure))) ?? asked;
+      options.onText?.("");
+    };
     for (let attempt = 1; ; ) {
       using watchdog = new Watchdog(party, timeouts, endsAt, options.signal);
       try {
         watchdog.signal.throwIfAborted();
-        const response = await watchdog.race((await client()).send(adapt(request, dialect), watchdog.signal));
+        const response = await watchdog.race((await client()).send(adapt(asked, dialect), watchdog.signal));
         const answer = await watchdog.race(
           readAnswer(response, party, () => watchdog.heard(), options.onText, MAX_ANSWER),
         );
@@ -65,11 +70,11 @@ export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
       } catch (error) {
         if (watchdog.signal.aborted) throw watchdog.signal.reason;
         const failure = Failure.from(error, party);
-        const simpler = learn(failure, request, dialect);
+        const simpler = learn(failure, asked, dialect);
         if (simpler !== undefined) {
           log(`${party.host}: ${request.model}: ${simpler.lesson}`);
           dialect = simpler.dialect;
-          options.onText?.("");
+          await again(failure);
           continue;
         }
         const delay = delayBefore(failure, attempt, retries, endsAt - performance.now());
@@ -79,7 +84,7 @@ export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
         );
         await pause(delay, options.signal, () => cancelled(party));
         attempt += 1;
-        options.onText?.("");
+        await again(failure);
       }
     }
   }
@@ -97,6 +102,14 @@ export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
         );
       }
     },
+  };
+}
+
+/** Why a request was to be sent once more, when it may not be. */
+function because(failure: Failure): (error: unknown) => never {
+  return (error) => {
+    if (!(error instanceof LlmError)) throw error;
+    throw new LlmError(error.kind, `${error.message} (asked again because ${failure.message})`, { cause: error });
   };
 }
 

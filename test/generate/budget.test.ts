@@ -6,8 +6,9 @@ import { openaiModel } from "../../src/llm/openai.ts";
 import type { PriceOf } from "../../src/llm/prices.ts";
 import { memoryStore } from "../../src/recording/memory.ts";
 import { recordedModel } from "../../src/recording/recording.ts";
-import { openaiServer } from "../support/openai-server.ts";
+import { type Behaviour, openaiServer } from "../support/openai-server.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
+import { freePort } from "../support/servers.ts";
 
 // Loading takes a while; after it, nothing here waits for more than the next turn.
 beforeAll(() => tokenCounter());
@@ -182,43 +183,101 @@ describe("calls at once", () => {
 });
 
 describe("a failure", () => {
-  const charged: Record<string, boolean> = {
-    "refused-key": false,
-    "no-connection": false,
-    "rate-limited": false,
-    "bad-request": false,
-    timeout: true,
-    server: true,
-    truncated: true,
-    unusable: true,
-    refusal: true,
-    empty: true,
-    cancelled: true,
+  /** Whether it is one of the calls, and whether what was sent is charged although nothing came in. */
+  const charged: Record<string, readonly [call: number, tokens: boolean]> = {
+    unconfigured: [0, false],
+    "no-connection": [0, false],
+    "refused-key": [1, false],
+    "rate-limited": [1, false],
+    "bad-request": [1, false],
+    timeout: [1, true],
+    server: [1, true],
+    truncated: [1, true],
+    unusable: [1, true],
+    refusal: [1, true],
+    empty: [1, true],
+    cancelled: [1, true],
   };
-  for (const [kind, counts] of Object.entries(charged) as [LlmErrorKind, boolean][]) {
-    test(`of kind ${kind} is ${counts ? "counted, with what came in" : "free"}`, async () => {
-      const all = budget({ limits: { tokens: 100_000 } });
-      const model: LanguageModel = {
-        async complete(_request, options) {
-          options?.onText?.("some words came in");
-          throw new LlmError(kind, "it failed");
-        },
-      };
-      await failure(all.limit(model).complete(ask()));
-      expect(all.spent.calls).toBe(counts ? 1 : 0);
-      expect(all.spent.outputTokens > 0).toBe(counts);
-      expect(all.spent.reserved.tokens).toBe(0);
+  for (const [kind, [calls, tokens]] of Object.entries(charged) as [LlmErrorKind, readonly [number, boolean]][]) {
+    test(`of kind ${kind} is ${calls === 1 ? "a call" : "no call"} ${tokens ? "that is charged" : "and free"}`, async () => {
+      for (const words of ["", "some words came in"]) {
+        const all = budget({ limits: { tokens: 100_000 } });
+        const model: LanguageModel = {
+          async complete(_request, options) {
+            if (words !== "") options?.onText?.(words);
+            throw new LlmError(kind, "it failed");
+          },
+        };
+        await failure(all.limit(model).complete(ask()));
+        expect(all.spent.calls).toBe(calls);
+        expect(all.spent.inputTokens > 0).toBe(tokens || words !== "");
+        expect(all.spent.outputTokens > 0).toBe(words !== "");
+        expect(all.spent.reserved).toEqual({ calls: 0, tokens: 0, usd: 0 });
+      }
     });
   }
 
-  test("in the middle of a stream is counted, although the next attempt works", async () => {
+  test("in the middle of a stream is a call of its own, and what came in is counted", async () => {
     await using server = await openaiServer([{ stream: "some words", after: "cut" }, { stream: "x" }]);
     const all = budget();
     const model = openaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } });
     await all.limit(model).complete(ask(), { onText: server.heard });
-    expect(all.spent.calls).toBe(1);
+    expect(all.spent.calls).toBe(2);
     expect(all.spent.inputTokens).toBeGreaterThan(11);
     expect(all.spent.outputTokens).toBeGreaterThan(7);
+  });
+
+  test("to connect is no call: nobody was asked", async () => {
+    const all = budget({ limits: { calls: 3 } });
+    const model = openaiModel({ baseUrl: `http://127.0.0.1:${freePort()}/v1`, retries: { baseMs: 1 } });
+    expect((await failure(all.limit(model).complete(ask()))).kind).toBe("no-connection");
+    expect(all.spent).toMatchObject({ calls: 0, inputTokens: 0, reserved: { calls: 0 } });
+  });
+});
+
+describe("a request that is sent again", () => {
+  const faults: Readonly<Record<string, Behaviour>> = {
+    "an overloaded server": { status: 503 },
+    "a server that limits the rate": { status: 429 },
+    "a key that is refused": { status: 401 },
+    "a stream that is cut": { stream: "some words", after: "cut" },
+    "a stream that ends in the middle": { stream: "some words", finish: null, done: false },
+    "a connection that is dropped": { drop: true },
+    "a parameter that is not understood": { status: 400, body: { error: { message: "stream_options is unknown" } } },
+  };
+  for (const [name, behaviour] of Object.entries(faults)) {
+    test(`counts each time: three calls are three requests, with ${name}`, async () => {
+      await using server = await openaiServer([behaviour]);
+      const all = budget({ limits: { calls: 3 } });
+      const limited = all.limit(openaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1, maxMs: 2 } }));
+      const errors = await Promise.all(
+        Array.from({ length: 20 }, () => failure(limited.complete(ask(), { onText: server.heard }))),
+      );
+      expect(server.requests).toHaveLength(3);
+      expect(errors.filter(({ kind }) => kind === "quota").length).toBeGreaterThanOrEqual(17);
+      expect(all.spent).toMatchObject({ calls: 3, reserved: { calls: 0, tokens: 0, usd: 0 } });
+    });
+  }
+
+  test("reserves anew, and may be told a shorter answer", async () => {
+    await using server = await openaiServer([{ stream: "word ".repeat(400), after: "cut" }, { stream: "x" }]);
+    const all = budget({ limits: { tokens: 5000 } });
+    const limited = all.limit(openaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } }));
+    await limited.complete(ask(), { onText: server.heard });
+    const [first, second] = [0, 1].map((index) => server.received(index).body.max_completion_tokens);
+    expect(second).toBeLessThan(first - 400);
+    expect(all.spent.reserved.tokens).toBe(0);
+  });
+
+  test("is not sent when nothing is left for it, and the failure before is told", async () => {
+    await using server = await openaiServer([{ status: 500, body: { error: { message: "out of order" } } }]);
+    const limited = budget({ limits: { calls: 1 } }).limit(
+      openaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } }),
+    );
+    expect((await failure(limited.complete(ask()))).message).toMatch(
+      /--max-calls 1 is spent: 1 calls were made.*asked again because .* answered 500.*out of order/,
+    );
+    expect(server.requests).toHaveLength(1);
   });
 });
 

@@ -145,6 +145,16 @@ describeMounted("a budget of three calls", () => {
     expect(refused.map(({ stderr }) => /Disk quota exceeded/.test(stderr))).toEqual(Array(17).fill(true));
     expect(JSON.parse(await m.out("cat .llmfs/usage.json"))).toMatchObject({ calls: 3, limits: { calls: 3 } });
   });
+
+  test("makes exactly three of a server that fails, those that are made again among them", async () => {
+    const pending = paths(20);
+    const answer = () => ({ status: 503 });
+    await using m = await mounted({ pending, answer, args: ["--max-calls", "3", "--concurrency", "20"] });
+    const results = await Promise.all(pending.map((path) => m.sh(`cat ${path}`)));
+    expect(m.server.requests).toHaveLength(3);
+    expect(results.map(({ status }) => status)).toEqual(Array(20).fill(1));
+    expect(JSON.parse(await m.out("cat .llmfs/usage.json"))).toMatchObject({ calls: 3, failures: 20 });
+  });
 });
 
 describeMounted("the requests of a tree", () => {

@@ -6,7 +6,7 @@
 import { isErrnoName } from "../../src/errno.ts";
 import { createEngine } from "../../src/generate/engine.ts";
 import { generateStructure } from "../../src/generate/structure.ts";
-import { LlmError } from "../../src/llm/llm.ts";
+import { type ChatRequest, type LanguageModel, LlmError } from "../../src/llm/llm.ts";
 import { openaiModel } from "../../src/llm/openai.ts";
 import { DEFAULT_RETRIES } from "../../src/llm/retry.ts";
 import { memoryStore } from "../../src/recording/memory.ts";
@@ -29,8 +29,10 @@ export interface Fault {
 export interface Outcome {
   /** What the reader gets: an errno, or a content in words. For a layout: a tree, or the kind of failure. */
   readonly gets: string;
-  /** Requests until that was clear. */
+  /** How often it was tried until that was clear. */
   readonly asked: number;
+  /** How many of these the server saw. */
+  readonly reached: number;
   /** Whether an answer is kept in the recordings. */
   readonly kept: boolean;
 }
@@ -45,27 +47,27 @@ const TREE = JSON.stringify({
   symlinks: [],
   unfinished: [],
 });
-const fails = (gets: string, asked: number): Outcome => ({ gets, asked, kept: false });
-const works = (gets: string, asked = 1): Outcome => ({ gets, asked, kept: true });
+const fails = (gets: string, asked: number, reached = asked): Outcome => ({ gets, asked, reached, kept: false });
+const works = (gets: string, asked = 1): Outcome => ({ gets, asked, reached: asked, kept: true });
 
 export const FAULTS: readonly Fault[] = [
   {
     name: "connection refused",
     server: { hang: true },
     baseUrl: () => `http://127.0.0.1:${freePort()}/v1`,
-    expect: fails("EHOSTUNREACH", 0),
+    expect: fails("EHOSTUNREACH", ALWAYS, 0),
   },
   {
     name: "the server's name is not known (DNS)",
     server: { hang: true },
     baseUrl: () => "http://no-such-host.invalid/v1",
-    expect: fails("EHOSTUNREACH", 0),
+    expect: fails("EHOSTUNREACH", ALWAYS, 0),
   },
   {
     name: "TLS fails",
     server: { hang: true },
     baseUrl: (port) => `https://127.0.0.1:${port}/v1`,
-    expect: fails("EHOSTUNREACH", 0),
+    expect: fails("EHOSTUNREACH", ALWAYS, 0),
   },
   { name: "401, a wrong key", server: { status: 401 }, expect: fails("EACCES", 1) },
   { name: "403, a key that may not", server: { status: 403 }, expect: fails("EACCES", 1) },
@@ -169,11 +171,22 @@ export async function outcomeOf({ server: behaviour, baseUrl, layout }: Fault): 
     retries: { ...DEFAULT_RETRIES, baseMs: 1, maxMs: 2 },
     timeouts: waits && baseUrl === undefined ? IMPATIENT : TIMEOUTS,
   });
-  const model = recordedModel(client, store, { mode: "auto" });
+  let asked = 0;
+  const counted: LanguageModel = {
+    complete(request, options) {
+      asked += 1;
+      const repeat = async (again: ChatRequest) => {
+        asked += 1;
+        return again;
+      };
+      return client.complete(request, { ...options, repeat });
+    },
+  };
+  const model = recordedModel(counted, store, { mode: "auto" });
   // The client has heard the first piece: now the connection may be cut.
   const cutting = setInterval(() => server.heard(), 20);
   const gets = await (layout === true ? laidOut(model) : read(model)).finally(() => clearInterval(cutting));
-  return { gets, asked: server.requests.length, kept: (await store.list()).length > 0 };
+  return { gets, asked, reached: server.requests.length, kept: (await store.list()).length > 0 };
 }
 
 async function read(model: ReturnType<typeof recordedModel>): Promise<string> {
@@ -200,10 +213,8 @@ async function laidOut(model: ReturnType<typeof recordedModel>): Promise<string>
 
 /** docs/faults.md, from these outcomes. */
 export function document(rows: readonly (readonly [Fault, Outcome])[]): string {
-  const line = ([{ name, baseUrl }, { gets, asked, kept }]: readonly [Fault, Outcome]) => {
-    const times = baseUrl !== undefined ? String(ALWAYS) : String(asked);
-    return `| ${name} | ${gets} | ${times} | ${kept ? "yes" : "no"} |`;
-  };
+  const line = ([{ name }, { gets, asked, kept }]: readonly [Fault, Outcome]) =>
+    `| ${name} | ${gets} | ${asked} | ${kept ? "yes" : "no"} |`;
   return `${HEAD}\n${rows.map(line).join("\n")}\n${TAIL}`;
 }
 
@@ -222,9 +233,10 @@ const TAIL = `
 - Nothing of half an answer is ever in a file. The file is \`failed\`, \`user.llmfs.error\` has the reason in words, and the
   next open tries again: at once the first time, then after 0.25 s, doubled each time up to 5 s.
 - No failure is recorded, and nothing that was recorded is lost by one.
-- A layout that cannot be used is sent back with what is wrong with it, once; then nothing is mounted
+- A layout that cannot be used is sent back with what is wrong with it, twice; then nothing is mounted
   (\`unusable\`: exit status 87).
 - A deadline is not tried again: the reader has waited long enough. \`--timeout\` sets it.
+- Each time counts for \`--max-calls\`, and is not tried when nothing is left; a connection that never came to be is free.
 - The limits of a mount (\`--max-calls\`, \`--max-tokens\`, \`--max-usd\`) are EDQUOT; with \`--mode replay\` a request that is
   not recorded is EIO, and names the first difference.
 `;

@@ -336,6 +336,30 @@ for (const dialect of DIALECTS) {
   });
 }
 
+test("a SQLite file whose writer died in the middle is EBUSY, with the cure, until somebody rolls that back", async () => {
+  const file = sandbox.at("hot.db");
+  const writer = `import os, sqlite3
+db = sqlite3.connect(${JSON.stringify(file)}, isolation_level=None)
+db.execute("CREATE TABLE t AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT i FROM n")
+db.execute("PRAGMA cache_size = 1")
+db.execute("BEGIN")
+db.execute("UPDATE t SET i = 0")
+os._exit(0)`;
+  Bun.spawnSync({ cmd: ["python3", "-c", writer] });
+  const config = sandbox.at("hot.config.json");
+  const rule = {
+    match: "x.csv",
+    generator: "sql",
+    options: { url: `sqlite:${file}`, query: "SELECT min(i) AS i FROM t" },
+  };
+  writeFileSync(config, JSON.stringify({ rules: [rule] }));
+  await using hot = await loaded(config);
+  const error = await failure(hot.text("/x.csv"));
+  expect([error.code, error.message]).toEqual(["EBUSY", expect.stringContaining("open the database once")]);
+  await sqliteFile(file).run("SELECT 1 FROM t LIMIT 1");
+  expect(await hot.text("/x.csv")).toBe("i\r\n1\r\n");
+});
+
 test("a server that is not there is EHOSTUNREACH, and the message has no password", async () => {
   for (const url of ["postgres://u:secret@127.0.0.1:1/x", "mysql://u:secret@127.0.0.1:1/x"]) {
     const file = sandbox.at("gone.config.json");

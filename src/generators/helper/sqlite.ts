@@ -59,6 +59,11 @@ function exactValue(value: unknown): Value {
 function failure(error: unknown, file: string): unknown {
   if (!(error instanceof Error) || error instanceof FsError) return error;
   const code = "code" in error ? String(error.code) : "";
+  const cause = { cause: error };
+  if (code === "SQLITE_READONLY_ROLLBACK" || code === "SQLITE_READONLY_RECOVERY") {
+    const cure = "a program died while it wrote; open the database once with one that may write, such as sqlite3";
+    return new FsError("EBUSY", `SQLite: ${error.message} (${file}): ${cure}`, cause);
+  }
   const errno = code.startsWith("SQLITE_BUSY") ? "EBUSY" : code.startsWith("SQLITE_READONLY") ? "EROFS" : "EIO";
-  return new FsError(errno, `SQLite: ${error.message} (${file})`, { cause: error });
+  return new FsError(errno, `SQLite: ${error.message} (${file})`, cause);
 }

@@ -55,7 +55,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       ...(config.inodes === undefined ? {} : { inodes: config.inodes }),
       ...(from === undefined ? {} : { from }),
       generate: sources?.generate(generation.generate) ?? generation.generate,
-      ...(sources === undefined ? {} : { list: sources.list, plants: sources.plants }),
+      ...(sources === undefined ? {} : { list: sources.list, plants: sources.plants, named: sources.named }),
       log: (level, tag, text) => log.write(level, tag, text),
       debug: config.debug,
       ...(config.epoch === undefined ? {} : { epoch: config.epoch }),

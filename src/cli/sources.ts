@@ -5,7 +5,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { messageOf } from "../errno.ts";
-import type { Generate, GenerationRequest, List, Plant, TreePort } from "../fs/port.ts";
+import type { Generate, GenerationRequest, List, NamedFiles, Plant, TreePort } from "../fs/port.ts";
 import type { Engine } from "../generate/engine.ts";
 import { findConfig } from "../generators/find.ts";
 import type { LoadedConfig } from "../generators/load.ts";
@@ -17,6 +17,7 @@ import { CliError } from "./exit.ts";
 export interface Sources extends AsyncDisposable {
   readonly loaded: LoadedConfig;
   readonly plants: readonly Plant[];
+  readonly named: readonly NamedFiles[];
   readonly list: List;
   /** Makes what the rules give to other generators than the model; the rest goes to `model`. */
   generate(model: Generate): Generate;
@@ -76,6 +77,9 @@ export async function openSources(file: string, log: Log, mountpoint?: string): 
   return {
     loaded,
     plants: loaded.plants,
+    named: rules.all.flatMap(({ match, generator, looksUp }) =>
+      looksUp ? [{ match: match.expression, generator }] : [],
+    ),
     list: async (request, signal) => (await opened()).list(request, signal),
     generate: (model) => async (request, signal, sink) => {
       const { asked, refresh } = forModel(rules, request);

@@ -1,9 +1,9 @@
 /** The port's methods, answered in the filesystem thread from the tree. */
-import { FsError } from "../errno.ts";
+import { FsError, messageOf } from "../errno.ts";
 import type { TreeEntry } from "../generators/generator.ts";
 import { SnapshotSaver } from "../snapshot/save.ts";
 import type { RegularFile } from "../tree/file.ts";
-import { join, toBytes } from "../tree/path.ts";
+import { components, join, toBytes } from "../tree/path.ts";
 import { entryOf, infoOf, layoutOf, ORIGIN, pendingOf } from "./brief.ts";
 import type { Mount } from "./mount.ts";
 import type { Methods, PendingFile, PublishedName } from "./port.ts";
@@ -53,6 +53,7 @@ export class Answers {
     done: (entries: Answer<"list">) => void,
     fail: (error: FsError) => void,
   ): void {
+    if (this.#waits(path, requester, () => this.list(path, requester, done, fail), fail)) return;
     const directory = this.#mount.tree.resolve(toBytes(path), { follow: true });
     if (directory.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
     const base = path === "/" ? "/" : toBytes(path.replace(/\/+$/, ""));
@@ -75,6 +76,7 @@ export class Answers {
     done: (bytes: Uint8Array) => void,
     fail: (e: FsError) => void,
   ): void {
+    if (this.#waits(path, requester, () => this.read(path, requester, done, fail), fail)) return;
     const file = this.#file(path);
     const since = moment();
     const failed = (error: FsError) => fail(new FsError(error.code, `${path}: ${error.message}`));
@@ -141,6 +143,36 @@ export class Answers {
 
   beforeChange(file: RegularFile, offset?: number, length?: number): void {
     for (const saver of this.#savers.values()) saver.beforeChange(file, offset, length);
+  }
+
+  /**
+   * Whether a generator is to be asked first: for the listing of a directory on the way, or whether there is a file of
+   * that name. Then it is asked, and `again` called once it has answered.
+   */
+  #waits(path: string, requester: number | undefined, again: () => void, fail: (error: FsError) => void): boolean {
+    const { tree, listings, lookups } = this.#mount;
+    const waiter = {
+      ...(requester !== undefined && { requester }),
+      fail,
+      done() {
+        try {
+          again();
+        } catch (error) {
+          fail(error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error }));
+        }
+      },
+    };
+    let directory = tree.root;
+    for (const name of components(toBytes(path))) {
+      const there = directory.get(name)?.inode;
+      if (there?.kind === "directory") directory = there;
+      // Symlinks are the tree's to follow.
+      if (there !== undefined && there.kind !== "directory") return false;
+      if (there !== undefined) continue;
+      if (listings.lists(directory) && !listings.made(directory)) return listings.open(directory, waiter);
+      return lookups.wait(directory, name, waiter);
+    }
+    return false;
   }
 
   #file(path: string): RegularFile {

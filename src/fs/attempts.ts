@@ -8,6 +8,7 @@
 import { FsError, messageOf } from "../errno.ts";
 import type { Inode } from "../tree/inode.ts";
 import { toText } from "../tree/path.ts";
+import { ORIGIN, textXattr } from "./brief.ts";
 import { Draft } from "./draft.ts";
 import type { Mount } from "./mount.ts";
 import type { FromFilesystem, GeneratedContent, Listing } from "./port.ts";
@@ -34,6 +35,30 @@ export interface Outcome {
   failed(error: FsError): void;
   /** Nobody waits any more, or the mount is gone. */
   calledOff(): void;
+}
+
+/** How long somebody waits before a source is asked again that failed: not at all, then doubling up to this. */
+const LONGEST_PAUSE_MS = 5000;
+const FIRST_PAUSE_MS = 250;
+
+/** How often each of these failed in a row. */
+export class Failures<T extends object> {
+  readonly #counts = new WeakMap<T, number>();
+
+  add(one: T): void {
+    this.#counts.set(one, (this.#counts.get(one) ?? 0) + 1);
+  }
+
+  /** It worked, or is not to be held against it. */
+  forgive(one: T): void {
+    this.#counts.delete(one);
+  }
+
+  /** Milliseconds to wait before the next try. */
+  pause(one: T): number {
+    const count = this.#counts.get(one) ?? 0;
+    return count < 2 ? 0 : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (count - 2));
+  }
 }
 
 export interface Attempt {
@@ -165,7 +190,7 @@ export class Attempts {
     };
     if (!leadsBack(inode)) return;
     const { tree } = this.#mount();
-    const names = chain.map((at) => toText(tree.pathOf(at) ?? `inode ${at.ino}`));
+    const names = chain.map((at) => toText(tree.pathOf(at) ?? textXattr(at, ORIGIN) ?? `inode ${at.ino}`));
     const loop = [names.at(-1) ?? "", ...names].join(" → ");
     throw new FsError("EDEADLK", `files that are made from each other: ${loop}`);
   }

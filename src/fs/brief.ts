@@ -1,5 +1,6 @@
 /** What is told of a file to whoever is to make its content. */
 import type { FileInfo, TreeEntry } from "../generators/generator.ts";
+import type { Directory } from "../tree/directory.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
 import { toText } from "../tree/path.ts";
@@ -71,7 +72,7 @@ interface Inherited {
 }
 
 /** The prompts that reach a file, root first, the nearest model, and what else the directories above set. */
-function inherited(mount: Pick<Mount, "tree">, file: RegularFile): Inherited {
+function inherited(mount: Pick<Mount, "tree">, file: RegularFile, within: Directory | undefined): Inherited {
   const prompts: string[] = [];
   const settings = new Map<string, string>();
   let model: string | undefined;
@@ -86,7 +87,7 @@ function inherited(mount: Pick<Mount, "tree">, file: RegularFile): Inherited {
       }
     }
     if (at === mount.tree.root) break;
-    at = at.dentry?.parent;
+    at = at === file && within !== undefined ? within : at.dentry?.parent;
   }
   return { prompts: prompts.reverse(), model, settings };
 }
@@ -96,14 +97,16 @@ export function layoutOf({ tree, definitions }: Pick<Mount, "tree" | "definition
   return tree.changes + definitions;
 }
 
+/** `place` is where a file that has no name yet is to be. */
 export function briefOf(
   mount: Pick<Mount, "tree" | "definitions">,
   file: RegularFile,
   ticket: number,
   pause: number,
+  place?: { readonly path: string; readonly directory: Directory },
 ): GenerationRequest {
-  const path = mount.tree.pathOf(file) ?? `/${file.ino}`;
-  const { prompts, model, settings } = inherited(mount, file);
+  const path = place?.path ?? mount.tree.pathOf(file) ?? `/${file.ino}`;
+  const { prompts, model, settings } = inherited(mount, file, place?.directory);
   return {
     ticket,
     ino: file.ino,

@@ -26,6 +26,7 @@ import type {
   ListingRequest,
   LogLevel,
   Methods,
+  NamedFiles,
   PendingFile,
   Plant,
   PublishedName,
@@ -49,6 +50,8 @@ export interface FilesystemOptions {
   readonly list?: List;
   /** Files and directories that are there from the start, besides those of the snapshot. */
   readonly plants?: readonly Plant[];
+  /** Files that are there if their generator says so when somebody asks for their name. */
+  readonly named?: readonly NamedFiles[];
   readonly log: (level: LogLevel, tag: string, text: string) => void;
   /** The time, in seconds since 1970, of what the snapshot and generators make; absent: the time it is. */
   readonly epoch?: number;
@@ -157,6 +160,7 @@ class Link {
       ...(options.claimedSize === undefined ? {} : { claimedSize: options.claimedSize }),
       ...(options.epoch === undefined ? {} : { epoch: options.epoch }),
       ...(options.plants === undefined ? {} : { plants: options.plants }),
+      ...(options.named === undefined ? {} : { named: options.named }),
     };
     this.#worker = new Worker(new URL("./thread.ts", import.meta.url), { workerData, transferList: [port2] });
     this.#worker.on("error", (error) => this.#died(error instanceof Error ? error : new Error(String(error))));

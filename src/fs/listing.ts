@@ -54,6 +54,11 @@ export class Listings {
     return true;
   }
 
+  /** Whether it has been listed. */
+  made(directory: Directory): boolean {
+    return this.#renewal(directory).made;
+  }
+
   /** Somebody asks for a name in it. */
   lookup(directory: Directory, there: boolean, waiter: Waiter): boolean {
     if (there && this.#renewal(directory).made) return false;
@@ -65,10 +70,10 @@ export class Listings {
     if (known !== undefined) return known;
     const renewal = new Renewal(this.#attempts, {
       inode: () => directory,
-      ask: (ticket) => {
+      ask: (ticket, pause) => {
         const path = textXattr(directory, ORIGIN) ?? toText(this.#mount().tree.pathOf(directory) ?? "/");
         const generator = textXattr(directory, GENERATOR) ?? "";
-        this.#post({ type: "list", request: { ticket, ino: directory.ino, path, generator } });
+        this.#post({ type: "list", request: { ticket, ino: directory.ino, path, generator, pause } });
       },
       take: { listed: (listing) => this.#take(directory, listing) },
     });

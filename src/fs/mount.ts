@@ -7,6 +7,7 @@ import type { Attempts } from "./attempts.ts";
 import type { Control } from "./control.ts";
 import type { Handles } from "./handles.ts";
 import type { Listings } from "./listing.ts";
+import type { Lookups } from "./lookup.ts";
 import type { Nodes } from "./nodes.ts";
 import type { Passthrough } from "./passthrough.ts";
 import type { Pending } from "./pending.ts";
@@ -22,6 +23,7 @@ export interface Mount {
   readonly refresh: Refresh;
   readonly regen: Regeneration;
   readonly listings: Listings;
+  readonly lookups: Lookups;
   readonly control: Control;
   readonly passthrough: Passthrough;
   /** The time of what generators make. */

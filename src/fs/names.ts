@@ -6,6 +6,7 @@ import { MalformedMessage } from "../fuse/wire.ts";
 import type { Directory } from "../tree/directory.ts";
 import { type Inode, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from "../tree/inode.ts";
 import { NAME_MAX } from "../tree/path.ts";
+import type { Waiter } from "./attempts.ts";
 import { entry, NO_ENTRY, ownerOf } from "./attributes.ts";
 import { KEEP_SECONDS } from "./caching.ts";
 import { CONTROL_NAME } from "./control.ts";
@@ -37,21 +38,28 @@ export function nameOperations(mount: Mount) {
     lookup({ name }, header) {
       const directory = nodes.directory(header.nodeid);
       const inode = find(mount, directory, name);
-      if (!mount.listings.lists(directory)) return inode === undefined ? NEGATIVE : entry(mount, inode);
       const { unique } = header;
-      const waits = mount.listings.lookup(directory, inode !== undefined, {
+      const waiter: Waiter = {
         unique,
         done() {
-          const listed = directory.get(name)?.inode;
-          if (listed === undefined) throw new FsError("ENOENT");
-          const reply = entry(mount, listed);
+          const found = directory.get(name)?.inode;
+          if (found === undefined) throw new FsError("ENOENT");
+          const reply = entry(mount, found);
           if (!mount.session().answer(unique, "lookup", reply)) nodes.forget(reply.nodeid, 1);
         },
         fail: (error) => mount.session().fail(unique, error),
-      });
-      if (waits) return PARKED;
-      if (inode === undefined) throw new FsError("ENOENT");
-      return entry(mount, inode);
+      };
+      const lists = mount.listings.lists(directory);
+      if (lists) {
+        const listed = () => {
+          if (directory.get(name) !== undefined || !mount.lookups.wait(directory, name, waiter)) waiter.done();
+        };
+        if (mount.listings.lookup(directory, inode !== undefined, { ...waiter, done: listed })) return PARKED;
+      }
+      if (inode !== undefined) return entry(mount, inode);
+      if (mount.lookups.wait(directory, name, waiter)) return PARKED;
+      if (lists) throw new FsError("ENOENT");
+      return NEGATIVE;
     },
 
     forget({ nlookup }, header) {

@@ -12,12 +12,13 @@ import { directoryOperations } from "./directories.ts";
 import { fileOperations } from "./files.ts";
 import { Handles } from "./handles.ts";
 import { Listings, listingOperations } from "./listing.ts";
+import { Lookups } from "./lookup.ts";
 import type { Mount } from "./mount.ts";
 import { nameOperations } from "./names.ts";
 import { Nodes } from "./nodes.ts";
 import { Passthrough } from "./passthrough.ts";
 import { Pending } from "./pending.ts";
-import type { FromFilesystem } from "./port.ts";
+import type { FromFilesystem, NamedFiles } from "./port.ts";
 import { Refresh } from "./refresh.ts";
 import { Regeneration } from "./regen.ts";
 import { xattrOperations } from "./xattrs.ts";
@@ -41,6 +42,8 @@ export interface ServedOptions {
   readonly made?: Clock;
   /** Whether generators list directories. */
   readonly listing?: boolean;
+  /** Files that generators make when somebody asks for their names. */
+  readonly named?: readonly NamedFiles[];
   /** Whether content is made anew when its time has passed. Default true. */
   readonly renewing?: boolean;
 }
@@ -60,6 +63,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     refresh,
     regen,
     listings: new Listings(() => mount, attempts, options.post, options.listing ?? false),
+    lookups: new Lookups(() => mount, attempts, options.post, options.named ?? []),
     passthrough: new Passthrough((text) => options.post({ type: "log", level: "info", tag: "fs", text })),
     get control() {
       return control;

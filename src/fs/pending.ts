@@ -8,22 +8,17 @@ import { FsError } from "../errno.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { toBytes } from "../tree/path.ts";
 import { setXattr } from "../tree/xattrs.ts";
-import type { ArrivedContent, Attempt, Attempts, Waiter } from "./attempts.ts";
+import { type ArrivedContent, type Attempt, type Attempts, Failures, type Waiter } from "./attempts.ts";
 import { briefOf, REFRESH } from "./brief.ts";
 import type { Mount } from "./mount.ts";
 import type { FromFilesystem, GeneratedContent } from "./port.ts";
-
-/** How long an open waits before it tries a file again that failed: not at all, then doubling up to this. */
-const LONGEST_PAUSE_MS = 5000;
-const FIRST_PAUSE_MS = 250;
 
 export class Pending {
   readonly #mount: () => Mount;
   readonly #post: (message: FromFilesystem) => void;
   readonly #attempts: Attempts;
   readonly #byFile = new Map<RegularFile, Attempt>();
-  /** How often each failed file failed in a row. */
-  readonly #failures = new WeakMap<RegularFile, number>();
+  readonly #failures = new Failures<RegularFile>();
 
   constructor(mount: () => Mount, attempts: Attempts, post: (message: FromFilesystem) => void) {
     this.#mount = mount;
@@ -44,7 +39,7 @@ export class Pending {
 
   /** Somebody wants it made anew: earlier failures are not held against it. */
   forgive(file: RegularFile): void {
-    this.#failures.delete(file);
+    this.#failures.forgive(file);
   }
 
   /** Somebody wrote first: those who waited see what was written. */
@@ -56,7 +51,6 @@ export class Pending {
   }
 
   #begin(file: RegularFile): Attempt {
-    const failures = this.#failures.get(file) ?? 0;
     const attempt = this.#attempts.open(file, {
       content: (content) => this.#content(attempt, file, content),
       failed: (error) => this.#failed(attempt, file, error),
@@ -65,8 +59,7 @@ export class Pending {
         this.#byFile.delete(file);
       },
     });
-    const pause = failures < 2 ? 0 : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (failures - 2));
-    const request = briefOf(this.#mount(), file, attempt.ticket, pause);
+    const request = briefOf(this.#mount(), file, attempt.ticket, this.#failures.pause(file));
     file.state = "generating";
     file.error = undefined;
     this.#byFile.set(file, attempt);
@@ -85,7 +78,7 @@ export class Pending {
     }
     file.state = "ready";
     file.error = undefined;
-    this.#failures.delete(file);
+    this.#failures.forgive(file);
     for (const problem of keepMetadata(file, content)) {
       this.#post({ type: "log", level: "warn", tag: "fs", text: `attempt ${attempt.ticket}: ${problem}` });
     }
@@ -99,7 +92,7 @@ export class Pending {
   #failed(attempt: Attempt, file: RegularFile, error: FsError): void {
     file.state = "failed";
     file.error = error;
-    this.#failures.set(file, (this.#failures.get(file) ?? 0) + 1);
+    this.#failures.add(file);
     this.#mount().invalidate(file, false);
     this.#end(attempt, (waiter) => waiter.fail(error));
   }

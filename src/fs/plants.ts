@@ -29,6 +29,7 @@ function put(tree: Tree, { path, type, generator }: Plant, owner: Owner): void {
     if (there.kind !== "directory") throw new FsError("ENOTDIR", `${name} is no directory`);
     directory = there;
   }
+  if (generator === undefined) return;
   if (last === undefined) return setXattr(directory, GENERATOR, Buffer.from(generator));
   if (directory.get(last) !== undefined) return;
   const file = tree.createFile(directory, last, 0o644, owner);

@@ -71,6 +71,8 @@ export interface ListingRequest {
   readonly ino: number;
   readonly path: string;
   readonly generator: string;
+  /** As in GenerationRequest. */
+  readonly pause: number;
 }
 
 /** What such a directory holds: files with their generator, and directories to be listed in their turn. */
@@ -95,6 +97,13 @@ export type List = (request: ListingRequest, signal: AbortSignal) => Promise<Lis
 export interface Plant {
   readonly path: string;
   readonly type: "file" | "directory";
+  /** Who makes the file, or lists the directory; absent: nobody lists it. */
+  readonly generator?: string;
+}
+
+/** Files that are there if their generator says so when somebody asks for their name. */
+export interface NamedFiles {
+  readonly match: RegExp;
   readonly generator: string;
 }
 
@@ -174,6 +183,7 @@ export interface WorkerOptions {
   readonly claimedSize?: number;
   readonly epoch?: number;
   readonly plants?: readonly Plant[];
+  readonly named?: readonly NamedFiles[];
 }
 
 /** Filesystem thread → main thread: one message, or several at once. */

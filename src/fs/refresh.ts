@@ -145,16 +145,27 @@ export class Refresh {
     if (known !== undefined) return known;
     const renewal = new Renewal(this.#attempts, {
       inode: () => series.current,
-      ask: (ticket) => {
-        const brief = briefOf(this.#mount(), series.current, ticket, 0);
+      ask: (ticket, pause) => {
+        const brief = briefOf(this.#mount(), series.current, ticket, pause);
         const ino = this.#attempts.get(ticket)?.inode.ino ?? brief.ino;
         this.#post({ type: "generate", request: { ...brief, ino, renews: true } });
       },
       take: { content: (content) => this.#take(series, content) },
+      failed: (error) => this.#gone(series.current, error),
     });
     const series: Series = { current: file, renewal, owed: new Map() };
     this.#series.set(file, series);
     return series;
+  }
+
+  /** A file that is there because its generator said so is not, once that says there is none. */
+  #gone(file: RegularFile, error: FsError): void {
+    const { lookups, listings, tree } = this.#mount();
+    const { dentry } = file;
+    if (error.code !== "ENOENT" || dentry === undefined || file.state !== "ready") return;
+    if (!listings.lists(dentry.parent) && lookups.concerns(dentry.parent, dentry.name)) {
+      tree.unlink(dentry.parent, dentry.name);
+    }
   }
 
   #take(series: Series, content: ArrivedContent): void {

@@ -6,7 +6,7 @@
  */
 import { FsError } from "../errno.ts";
 import type { Inode } from "../tree/inode.ts";
-import type { Attempt, Attempts, Outcome, Waiter } from "./attempts.ts";
+import { type Attempt, type Attempts, Failures, type Outcome, type Waiter } from "./attempts.ts";
 
 export interface Policy {
   /** Milliseconds; 0: no time at all. */
@@ -32,10 +32,12 @@ export function moment(): number {
 export interface Maker {
   /** What is made anew at this time. */
   inode(): Inode;
-  /** Asks for it. */
-  ask(ticket: number): void;
+  /** Asks for it, after so many milliseconds. */
+  ask(ticket: number, pause: number): void;
   /** Takes what came. Throws FsError if it cannot be kept. */
   take: Pick<Outcome, "content" | "listed">;
+  /** It could not be made. Called before those who wait are told. */
+  failed?(error: FsError): void;
 }
 
 export class Renewal {
@@ -46,6 +48,7 @@ export class Renewal {
   #madeAt = Number.NEGATIVE_INFINITY;
   #running: { readonly attempt: Attempt; readonly begun: number } | undefined;
   #next: Attempt | undefined;
+  readonly #failures = new Failures<Renewal>();
 
   constructor(attempts: Attempts, maker: Maker) {
     this.#attempts = attempts;
@@ -119,7 +122,7 @@ export class Renewal {
 
   #start(attempt: Attempt): void {
     this.#running = { attempt, begun: moment() };
-    this.#maker.ask(attempt.ticket);
+    this.#maker.ask(attempt.ticket, this.#failures.pause(this));
   }
 
   #finish(attempt: Attempt, take: () => void): void {
@@ -134,12 +137,15 @@ export class Renewal {
     }
     this.#begun = begun;
     this.#madeAt = performance.now();
+    this.#failures.forgive(this);
     this.#forget(attempt);
     this.#attempts.end(attempt, (waiter) => waiter.done());
     this.#goOn();
   }
 
   #fail(attempt: Attempt, error: FsError): void {
+    this.#failures.add(this);
+    this.#maker.failed?.(error);
     this.#forget(attempt);
     this.#attempts.end(attempt, (waiter) => waiter.fail(error));
     this.#goOn();

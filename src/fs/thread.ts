@@ -63,7 +63,8 @@ class FilesystemThread {
             counts: () => this.#counts(),
           }),
         ...(options.claimedSize === undefined ? {} : { claimedSize: options.claimedSize }),
-        listing: plants.some(({ type }) => type === "directory"),
+        listing: plants.some(({ type, generator }) => type === "directory" && generator !== undefined),
+        ...(options.named === undefined ? {} : { named: options.named }),
         renewing: options.plants !== undefined,
       },
       () => {

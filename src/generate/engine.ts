@@ -217,7 +217,7 @@ export function createEngine(options: EngineOptions): Engine {
       const origin = `${request.path}: listing by generator "${request.generator}"`;
       const rules = options.rules?.below(request.path, request.generator) ?? [];
       const limitMs = Math.max(...rules.map(({ timeoutMs }) => timeoutMs ?? deadlineMs), 0) || deadlineMs;
-      return inSlot(origin, caller, limitMs, 0, (signal, slot) => {
+      return inSlot(origin, caller, limitMs, request.pause, (signal, slot) => {
         const about = (rule: Rule) => listContext(request, rule, signal, slot);
         return listDirectory(request.path, named(request.generator, origin), rules, about, (text) =>
           log("warn", `${origin}: ${text}`),

@@ -50,11 +50,11 @@ export function unmountedTree(config: LoadedConfig, engine: () => Engine, signal
     stat: async (path) => info(path),
     async list(path) {
       const listing = config.plants.find((one) => one.type === "directory" && one.path === path);
-      if (listing === undefined) {
+      if (listing?.generator === undefined) {
         return config.plants.filter((one) => folderOf(one.path) === path).map((one) => info(one.path));
       }
       const { generator } = listing;
-      const { entries } = await engine().list({ ticket: 0, ino: inoOf(path), path, generator }, signal);
+      const { entries } = await engine().list({ ticket: 0, ino: inoOf(path), path, generator, pause: 0 }, signal);
       return entries.map((entry) => ({ path: `${path === "/" ? "" : path}/${entry.path}`, type: entry.type }));
     },
     async read(path, requester) {

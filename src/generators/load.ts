@@ -41,7 +41,8 @@ export interface LoadedConfig extends AsyncDisposable {
 export interface Planted {
   readonly path: string;
   readonly type: "file" | "directory";
-  readonly generator: string;
+  /** Who makes the file, or lists the directory; absent: nobody lists it. */
+  readonly generator?: string;
   readonly refresh?: Rule["refresh"];
 }
 
@@ -141,10 +142,11 @@ async function validated({ name, generator, options }: Rule, checking: ContentGe
   }
 }
 
-function plantsOf({ match, generator, refresh, lists }: Rule): Planted[] {
+function plantsOf({ match, generator, refresh, lists, looksUp }: Rule): Planted[] {
   const common = { generator, ...(refresh !== undefined && { refresh }) };
-  if (match.literal) return [{ ...common, type: "file", path: `/${match.source.replace(/^\/+/, "")}` }];
-  return lists ? [{ ...common, type: "directory", path: match.root }] : [];
+  if (lists) return [{ ...common, type: "directory", path: match.root }];
+  if (match.paths !== undefined) return match.paths.map((path) => ({ ...common, type: "file", path }));
+  return looksUp && match.root !== "/" ? [{ type: "directory", path: match.root }] : [];
 }
 
 function lists(maker: SourceGenerator | undefined, options: Options): boolean {

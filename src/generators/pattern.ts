@@ -16,6 +16,11 @@ export interface Pattern {
   readonly source: string;
   /** Whether it is one path, rather than many. */
   readonly literal: boolean;
+  /** The paths it is for, where these can be told: it is made of texts and choices of texts. */
+  readonly paths: readonly string[] | undefined;
+  /** Whether its only wildcards are parts with a name and choices: whoever knows the parts knows which paths there are. */
+  readonly named: boolean;
+  readonly expression: RegExp;
   /** The directory below which everything is that it can match: all names before the first wildcard. */
   readonly root: string;
   /** Names of its `{name}` parts. */
@@ -43,6 +48,9 @@ export function pattern(source: string): Pattern {
   return {
     source,
     literal,
+    paths: pathsOf(pieces),
+    named: names.length > 0 && pieces.every(({ kind }) => kind === "text" || kind === "name" || kind === "choice"),
+    expression,
     root: rootOf(pieces),
     names,
     match(path) {
@@ -93,6 +101,20 @@ function piecesOf(source: string): Piece[] {
     else throw new Error(`${JSON.stringify(all)} in ${source}: a name is made of letters, digits and _`);
   }
   return pieces;
+}
+
+/** More of them are no paths that anybody wrote down. */
+const MOST_PATHS = 1000;
+
+function pathsOf(pieces: readonly Piece[]): readonly string[] | undefined {
+  let paths = ["/"];
+  for (const piece of pieces) {
+    if (piece.kind !== "text" && piece.kind !== "choice") return undefined;
+    const texts = piece.kind === "text" ? [piece.text] : piece.texts;
+    if (paths.length * texts.length > MOST_PATHS) return undefined;
+    paths = paths.flatMap((path) => texts.map((text) => path + text));
+  }
+  return paths;
 }
 
 function expressionOf(piece: Piece, index: number, pieces: readonly Piece[]): string {

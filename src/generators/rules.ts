@@ -34,6 +34,8 @@ export interface Rule {
   readonly maxBytes: number | undefined;
   /** Its generator lists the directory that `match` begins with. */
   readonly lists: boolean;
+  /** Its generator is asked for every name that matches. */
+  readonly looksUp: boolean;
 }
 
 /** What one file's generation is to be made with. */
@@ -163,7 +165,10 @@ function compileRule(value: unknown, name: string, parts: RuleParts): Rule[] {
   const lists = parts.lists?.(generator, whole) ?? false;
   return patterns.map((source) => {
     const match = pattern(source);
-    return { name, match, generator, options: whole, refresh, timeoutMs, maxBytes, lists: lists && !match.literal };
+    const about = { name, match, generator, options: whole, refresh, timeoutMs, maxBytes };
+    // Of the files a model makes, each costs something: those are named by somebody.
+    const looksUp = match.named && !lists && generator !== DEFAULT_GENERATOR;
+    return { ...about, lists: lists && !match.literal, looksUp };
   });
 }
 

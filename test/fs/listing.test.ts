@@ -167,3 +167,34 @@ test("an ordinary directory is not asked about, and its listing may be kept", ()
   expect(reply.open_flags).toBeGreaterThan(0);
   expect(requests(fs)).toEqual([]);
 });
+
+test("a source that fails is asked less and less often, until it answers", () => {
+  const { fs } = listed("always");
+  using _ = fs;
+  for (let time = 0; time < 5; time++) {
+    const open = opendir(fs);
+    fs.mount.attempts.failed(requests(fs).at(-1)?.ticket ?? 0, new FsError("EHOSTUNREACH"));
+    expect(fs.kernel.outcome(open)).toEqual({ error: "EHOSTUNREACH" });
+  }
+  opendir(fs);
+  expect(requests(fs).map(({ pause }) => pause)).toEqual([0, 0, 250, 500, 1000, 2000]);
+  answer(fs, [], "always");
+  opendir(fs);
+  expect(requests(fs).at(-1)?.pause).toBe(0);
+  answer(fs, [], "always");
+});
+
+test("a generator that reads a file of a directory nobody has looked into waits for its listing", () => {
+  const { fs } = listed();
+  using _ = fs;
+  const read: string[] = [];
+  fs.answers.read(
+    "/d/1.json",
+    undefined,
+    (bytes) => void read.push(Buffer.from(bytes).toString()),
+    (error) => void read.push(error.code),
+  );
+  answer(fs, ["1.json"]);
+  fs.content("one");
+  expect(read).toEqual(["one"]);
+});

@@ -44,6 +44,9 @@ export default defineConfig({
     { match: "stale.csv", generator: "shop", refresh: "1ms", stale: true, options: { query: "SELECT max(version) AS v FROM items" } },
     { match: "items/{id}.json", generator: "shop", refresh: "always",
       options: { query: "SELECT * FROM items WHERE id = :id", single: true, list: "SELECT id FROM items WHERE id < 10" } },
+    { match: "named/{id}.json", generator: "shop", refresh: "always", options: { query: "SELECT * FROM items WHERE id = :id", single: true } },
+    { match: "named/{id}.txt", generator: "template", options: { text: "{% assign one = '/named/1.json' | read | parse_json %}{{ params.id }} and {{ one.id }}" } },
+    { match: "both.{txt,md}", generator: "static", options: { content: "twice\\n" } },
     { match: "inside.json", generator: "sql", options: { database: "/inner.db", query: "SELECT * FROM t" } },
     { match: "ledger.csv", generator: "sql", refresh: "always", options: { database: "books/ledger.db", query: "SELECT (SELECT sum(amount) FROM a) AS a, (SELECT sum(amount) FROM b) AS b, (SELECT count(*) FROM a) AS n" } },
     { match: "ledgers/{id}.csv", generator: "sql", options: { database: "books/ledger.db", query: "SELECT * FROM a WHERE amount = :id", list: "SELECT DISTINCT amount AS id FROM b LIMIT 3" } },
@@ -203,10 +206,10 @@ describeMounted("generators of a configuration:", () => {
       // Money goes to both tables in one transaction, and between the two there is time to look.
       writeFileSync(
         writer,
-        `import sqlite3, sys
+        `import os, sqlite3
 db = sqlite3.connect("books/ledger.db", timeout=30, isolation_level=None)
 n = 0
-while True:
+while not os.path.exists("books/stop"):
     n += 1
     db.execute("BEGIN IMMEDIATE")
     db.executemany("INSERT INTO a VALUES (?)", [(n,)] * 50)
@@ -220,7 +223,7 @@ while True:
       const sums = await Promise.all(
         Array.from({ length: 16 }, () => out("for i in 1 2 3 4; do tail -n 1 ledger.csv; done")),
       );
-      writing.kill("SIGKILL");
+      await out("touch books/stop");
       await writing.exited;
       const counts = new Set<string>();
       for (const line of sums.flatMap((text) => text.trim().split("\r\n"))) {
@@ -248,6 +251,26 @@ while True:
     expect((await sh("cat items/6.json")).stderr).toMatch(/No such file/);
     using database = new Database(shop);
     database.run("INSERT INTO items VALUES (5, '', 3), (6, '', 3)");
+  });
+
+  test("a file whose rule names a part of its path is there if its generator says so when it is asked for", async () => {
+    expect(await out("ls named; stat -c %F named")).toBe("directory\n");
+    expect((await sh("cat named/999999.json")).stderr).toMatch(/No such file/);
+    expect(JSON.parse(await out("cat named/7.json"))).toMatchObject({ id: 7 });
+    expect(await out("test -e named/77.json && test ! -e named/zero.json && ls named")).toBe("7.json\n77.json\n");
+    expect(await out("cat named/any.txt")).toBe("any and 1");
+    expect(
+      await out("echo mine >named/own.json; cat named/own.json; cat named/other.csv 2>/dev/null || echo none"),
+    ).toBe("mine\nnone\n");
+    using database = new Database(shop);
+    database.run("DELETE FROM items WHERE id = 77");
+    expect((await sh("cat named/77.json")).stderr).toMatch(/No such file/);
+    expect(await out("ls named")).toBe("1.json\n7.json\nany.txt\nown.json\n");
+    database.run("INSERT INTO items VALUES (77, '', 3)");
+  });
+
+  test("a rule whose wildcards are choices alone makes every one of them exist", async () => {
+    expect(await out("ls both.*; cat both.md")).toBe("both.md\nboth.txt\ntwice\n");
   });
 
   test("a listed directory can be looked through by tools", async () => {

@@ -48,7 +48,7 @@ export async function loaded(
     bytes,
     text: async (path, signal) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(await bytes(path, signal)),
     async list(path, generator) {
-      const { entries } = await engine.list({ ticket: 1, ino: 98, path, generator }, never);
+      const { entries } = await engine.list({ ticket: 1, ino: 98, path, generator, pause: 0 }, never);
       return entries.map((entry) => entry.path);
     },
     async [Symbol.asyncDispose]() {

@@ -10,7 +10,7 @@ import { CAPABILITIES } from "../../src/fs/caching.ts";
 import type { ControlFiles } from "../../src/fs/control.ts";
 import type { Mount } from "../../src/fs/mount.ts";
 import { serveTree } from "../../src/fs/operations.ts";
-import type { FromFilesystem, GenerationRequest } from "../../src/fs/port.ts";
+import type { FromFilesystem, GenerationRequest, NamedFiles } from "../../src/fs/port.ts";
 import { FUSE_ROOT_ID } from "../../src/fuse/abi.ts";
 import type { Directory } from "../../src/tree/directory.ts";
 import type { RegularFile } from "../../src/tree/file.ts";
@@ -32,6 +32,7 @@ export interface ServedOptions {
   readonly debug?: boolean;
   /** Whether generators list directories. */
   readonly listing?: boolean;
+  readonly named?: readonly NamedFiles[];
 }
 
 /** The time tests go by: stands still until it is set. */
@@ -72,6 +73,7 @@ export class ServedTree implements Disposable {
         post: (message) => this.posted.push(message),
         ...(options.control === undefined ? {} : { control: options.control }),
         ...(options.listing === undefined ? {} : { listing: options.listing }),
+        ...(options.named === undefined ? {} : { named: options.named }),
       },
       () => this.kernel.session,
     );

@@ -46,12 +46,13 @@ function described({ file, generators, rules, plants }: LoadedConfig) {
   return {
     file,
     generators: [...generators].map(([name, { from }]) => ({ name, from })),
-    rules: rules.all.map(({ name, match, generator, refresh, lists }) => ({
+    rules: rules.all.map(({ name, match, generator, refresh, lists, looksUp }) => ({
       name,
       match: match.source,
       generator,
       refresh: refreshWords(refresh),
       lists,
+      looksUp,
     })),
     exists: plants.map(({ path, type }) => (type === "directory" ? `${path}/` : path)),
   };
@@ -67,8 +68,9 @@ function table(loaded: LoadedConfig): string {
     ...generators.map(({ name, from }) => `  ${name.padEnd(width)}  ${from}`),
     "",
     "rules, the first that matches wins",
-    ...rules.map(({ match, generator, refresh, lists }) => {
-      return `  ${match.padEnd(width)}  ${generator}, ${refresh}${lists ? ", lists" : ""}`;
+    ...rules.map(({ match, generator, refresh, lists, looksUp }) => {
+      const how = lists ? ", lists" : looksUp ? ", asked for each name" : "";
+      return `  ${match.padEnd(width)}  ${generator}, ${refresh}${how}`;
     }),
     "",
     "there without anybody's doing",

@@ -1,0 +1,121 @@
+/**
+ * Files that come into being when somebody asks for their name: those of a rule that names parts of the path, and whose
+ * generator lists nothing.
+ *
+ * Only the generator can say whether there is such a file, so the look-up waits until it is made. ENOENT is an answer
+ * like any other; then there is no such name. What was found stays, and is what a listing of the directory shows.
+ */
+import { FsError } from "../errno.ts";
+import type { Directory } from "../tree/directory.ts";
+import { join, toText } from "../tree/path.ts";
+import { setXattr } from "../tree/xattrs.ts";
+import { type ArrivedContent, type Attempt, type Attempts, Failures, type Waiter } from "./attempts.ts";
+import { briefOf, GENERATOR, ORIGIN } from "./brief.ts";
+import type { Mount } from "./mount.ts";
+import { fill, keepMetadata } from "./pending.ts";
+import type { FromFilesystem, NamedFiles } from "./port.ts";
+
+export class Lookups {
+  readonly #rules: readonly NamedFiles[];
+  readonly #mount: () => Mount;
+  readonly #attempts: Attempts;
+  readonly #post: (message: FromFilesystem) => void;
+  /** What is being made, by path. */
+  readonly #running = new Map<string, Attempt>();
+  readonly #failures = new Failures<Directory>();
+
+  constructor(
+    mount: () => Mount,
+    attempts: Attempts,
+    post: (message: FromFilesystem) => void,
+    rules: readonly NamedFiles[],
+  ) {
+    this.#mount = mount;
+    this.#attempts = attempts;
+    this.#post = post;
+    this.#rules = rules;
+  }
+
+  /** Whether the name in this directory is one that a generator may know. */
+  concerns(directory: Directory, name: string): boolean {
+    return this.#rules.length > 0 && this.#ruleFor(this.#pathOf(directory, name)) !== undefined;
+  }
+
+  /** Somebody asks for a name that is not there. False: nobody but the tree knows it. Throws EDEADLK. */
+  wait(directory: Directory, name: string, waiter: Waiter): boolean {
+    if (this.#rules.length === 0) return false;
+    const path = this.#pathOf(directory, name);
+    const rule = this.#ruleFor(path);
+    if (path === undefined || rule === undefined) return false;
+    const running = this.#running.get(path);
+    if (running !== undefined && waiter.requester !== undefined) {
+      this.#attempts.refuseCycle(running.inode, waiter.requester);
+    }
+    this.#attempts.join(running ?? this.#begin(directory, name, path, rule.generator), waiter);
+    return true;
+  }
+
+  #begin(directory: Directory, name: string, path: string, generator: string): Attempt {
+    const mount = this.#mount();
+    const { tree } = mount;
+    const file = tree.tmpfile(directory, 0o644, { uid: directory.uid, gid: directory.gid });
+    setXattr(file, GENERATOR, Buffer.from(generator));
+    setXattr(file, ORIGIN, Buffer.from(path, "latin1"));
+    file.state = "generating";
+    const end = (error: FsError | undefined) => {
+      this.#running.delete(path);
+      this.#attempts.end(attempt, (waiter) => (error === undefined ? waiter.done() : waiter.fail(error)));
+    };
+    const attempt = this.#attempts.open(file, {
+      content: (content) => {
+        try {
+          this.#take(directory, name, attempt, content);
+        } catch (error) {
+          return end(error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error }));
+        }
+        this.#failures.forgive(directory);
+        end(undefined);
+      },
+      failed: (error) => {
+        // That there is no such file is no failure of the source.
+        if (error.code === "ENOENT") this.#failures.forgive(directory);
+        else this.#failures.add(directory);
+        end(error);
+      },
+      calledOff: () => void this.#running.delete(path),
+    });
+    this.#running.set(path, attempt);
+    mount.refresh.begun(file);
+    const pause = this.#failures.pause(directory);
+    const request = briefOf(mount, file, attempt.ticket, pause, { path, directory });
+    this.#post({ type: "generate", request });
+    return attempt;
+  }
+
+  #take(directory: Directory, name: string, attempt: Attempt, content: ArrivedContent): void {
+    const mount = this.#mount();
+    const { inode: file } = attempt;
+    // Somebody made one of that name meanwhile: that is the one.
+    if (file.kind !== "file" || directory.get(name) !== undefined) return;
+    fill(file, content);
+    file.state = "ready";
+    for (const problem of keepMetadata(file, content)) {
+      this.#post({ type: "log", level: "warn", tag: "fs", text: `attempt ${attempt.ticket}: ${problem}` });
+    }
+    file.touchMtime(mount.made);
+    mount.refresh.made(file);
+    mount.tree.link(file, directory, name);
+  }
+
+  #pathOf(directory: Directory, name: string): string | undefined {
+    const parent = this.#mount().tree.pathOf(directory);
+    return parent === undefined ? undefined : join(parent, name);
+  }
+
+  #ruleFor(path: string | undefined): NamedFiles | undefined {
+    if (path === undefined) return undefined;
+    const text = toText(path);
+    // What is not UTF-8 is no part that a generator could be told.
+    return text.isWellFormed() ? this.#rules.find(({ match }) => match.test(text)) : undefined;
+  }
+}

@@ -15,7 +15,7 @@ import { readConfig } from "./config.ts";
 import { CliError } from "./exit.ts";
 import { controlFile, mountedFile } from "./mounted.ts";
 import type { lookFlags } from "./options.ts";
-import { configFile, forModel, openSources, type Sources } from "./sources.ts";
+import { bound, configFile, forModel, openSources, type Sources } from "./sources.ts";
 
 /** A running mount, by a path in it, or a snapshot's file. */
 export type Place = { readonly mounted: string } | { readonly snapshot: string };
@@ -68,6 +68,7 @@ export async function lookAt(place: Place, args: Partial<Args<typeof lookFlags>>
       request: tree.request,
       modelName,
       toModel: toModel(about, sources),
+      maker: (request) => (sources === undefined ? request.generator : bound(sources.loaded.rules, request).generator),
       ...(store === undefined ? {} : { store }),
     }),
     async [Symbol.asyncDispose]() {

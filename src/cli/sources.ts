@@ -9,7 +9,7 @@ import type { Generate, GenerationRequest, List, NamedFiles, Plant, TreePort } f
 import type { Engine } from "../generate/engine.ts";
 import { findConfig } from "../generators/find.ts";
 import type { LoadedConfig } from "../generators/load.ts";
-import type { Refresh } from "../generators/rules.ts";
+import type { Binding, Refresh } from "../generators/rules.ts";
 import type { Log } from "../log.ts";
 import { childEnvironment } from "./config.ts";
 import { CliError } from "./exit.ts";
@@ -94,13 +94,17 @@ export async function openSources(file: string, log: Log, mountpoint?: string): 
   };
 }
 
+/** Who is to make the file, and how. */
+export function bound(rules: LoadedConfig["rules"], { file, path, generator }: GenerationRequest): Binding {
+  return rules.bind(file.xattrs.get("user.llmfs.origin") ?? path, generator);
+}
+
 /** What the rules make of a request: the one for the model, or none where they give the file to another generator. */
 export function forModel(
   rules: LoadedConfig["rules"],
   request: GenerationRequest,
 ): { readonly asked: GenerationRequest | undefined; readonly refresh: Refresh | undefined } {
-  const origin = request.file.xattrs.get("user.llmfs.origin") ?? request.path;
-  const { generator, options, refresh } = rules.bind(origin, request.generator);
+  const { generator, options, refresh } = bound(rules, request);
   if (generator !== "llm") return { asked: undefined, refresh };
   const prompts = typeof options.prompt === "string" ? [...request.prompts, options.prompt] : request.prompts;
   const named = typeof options.model === "string" ? { model: options.model } : {};

@@ -22,13 +22,15 @@ export interface ForesightOptions extends Pick<EngineOptions, "modelName" | "red
   request(path: string): GenerationRequest;
   /** What of it goes to the model; undefined: another generator makes the file. Default: what names "llm". */
   readonly toModel?: (request: GenerationRequest) => GenerationRequest | undefined;
+  /** Who makes what does not go to the model. Default: whom the file names. */
+  readonly maker?: (request: GenerationRequest) => string;
   /** Absent: nothing is recorded. */
   readonly store?: RecordingStore;
 }
 
 export interface Foreseen {
   readonly path: string;
-  /** The generator that the file names. */
+  /** The generator that makes it. */
   readonly generator: string;
   /** Absent where no model is asked, or the request cannot be made. */
   readonly asks?: Asked;
@@ -135,7 +137,8 @@ export function createForesight(options: ForesightOptions): Foresight {
   }
 
   async function look(path: string): Promise<Outcome> {
-    const generator = options.request(path).generator;
+    const wanted = options.request(path);
+    const generator = options.maker?.(wanted) ?? wanted.generator;
     const request = asked(path);
     if (request === undefined) return { foreseen: { path, generator } };
     const label = request.file.xattrs.get("user.llmfs.origin") ?? request.path;

@@ -162,3 +162,22 @@ describeMounted("recordings", () => {
     expect([all.status, all.stderr]).toEqual([2, expect.stringContaining("no file in it is generated")]);
   });
 });
+
+describeMounted("plan, of a tree with rules", () => {
+  test("says of each file who makes it, and counts what goes to the model alone", async () => {
+    await using m = await tides();
+    const folder = m.sandbox.directory("ruled");
+    const rule = { match: "src/**/a.*", generator: "exec", options: { command: ["false"] } };
+    writeFileSync(`${folder}/llmfs.config.json`, JSON.stringify({ rules: [rule] }));
+    writeFileSync(`${folder}/tree.json`, SNAPSHOT);
+    const args = ["plan", "tree.json", "--json", "--recordings", "none"];
+    const { stdout } = await m.sandbox.llmfs(args, { program: BINARY, cwd: folder });
+    const plan = JSON.parse(stdout);
+    expect(plan.others).toEqual({ exec: 1 });
+    expect(plan.models).toEqual([expect.objectContaining({ model: "big", files: 1, calls: 1 })]);
+    expect(plan.each.map(({ path, generator }: Record<string, string>) => [path, generator])).toEqual([
+      ["/src/a.py", "exec"],
+      ["/src/b.py", "llm"],
+    ]);
+  });
+});

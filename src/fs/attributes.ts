@@ -218,6 +218,7 @@ export function attributeOperations(mount: Mount) {
       if (chown || (valid & abi.FATTR_SIZE) !== 0) dropCapabilities(inode);
       if ((valid & abi.FATTR_UID) !== 0) inode.uid = request.uid;
       if ((valid & abi.FATTR_GID) !== 0) inode.gid = request.gid;
+      const marked = !inode.marksReads(tree.clock);
       tree.clock((seconds, nanoseconds) => {
         if ((valid & abi.FATTR_ATIME) !== 0) {
           const now = (valid & abi.FATTR_ATIME_NOW) !== 0;
@@ -237,6 +238,9 @@ export function attributeOperations(mount: Mount) {
           inode.ctimeNsec = nanoseconds;
         }
       });
+      // Reading what the kernel has kept of a directory is not told, and the next time is to be marked. (Pages of others
+      // may be locked by a request that waits for us.)
+      if (marked && inode.kind === "directory" && inode.marksReads(tree.clock)) mount.invalidate(inode, true);
       return attrReply(mount, inode);
     },
 

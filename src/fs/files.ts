@@ -1,7 +1,7 @@
 /** Operations on regular files: open, create, read, write, fallocate, lseek, copy_file_range, release. */
 import { FsError } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
-import { type Filesystem, PARKED } from "../fuse/ops.ts";
+import { type Filesystem, type Header, PARKED } from "../fuse/ops.ts";
 import type { StructValue } from "../fuse/wire.ts";
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../libc.ts";
 import type { RegularFile } from "../tree/file.ts";
@@ -29,14 +29,25 @@ export function fileOperations(mount: Mount) {
     return fh === 0 ? nodes.file(nodeid) : handles.get(fh).file;
   }
 
-  function opened(file: RegularFile, flags: number, direct = false): StructValue<typeof abi.openOut> {
+  /** `cache`: what becomes of the pages that the kernel has kept of the file. */
+  function opened(
+    file: RegularFile,
+    flags: number,
+    cache: "keep" | "drop" | "bypass",
+  ): StructValue<typeof abi.openOut> {
     const { open_flags, backing_id } = passthrough.open(file, flags);
-    const cached = (open_flags & abi.FOPEN_PASSTHROUGH) === 0;
+    const keeps = cache === "keep" || (open_flags & abi.FOPEN_PASSTHROUGH) !== 0;
+    const dropped = keeps ? open_flags : open_flags & ~abi.FOPEN_KEEP_CACHE;
     return {
       fh: handles.open(file, flags),
-      open_flags: direct && cached ? (open_flags & ~abi.FOPEN_KEEP_CACHE) | abi.FOPEN_DIRECT_IO : open_flags,
+      open_flags: !keeps && cache === "bypass" ? dropped | abi.FOPEN_DIRECT_IO : dropped,
       backing_id,
     };
+  }
+
+  /** Reads of pages that the kernel has kept are not told: where one would be marked, they must not be there. */
+  function marksReads(file: RegularFile, flags: number): boolean {
+    return (flags & (O_NOATIME | O_TRUNC)) === 0 && (flags & O_ACCMODE) !== O_WRONLY && file.marksReads(tree.clock);
   }
 
   /** An open that is answered later. */
@@ -48,7 +59,7 @@ export function fileOperations(mount: Mount) {
         // Written while it was waited for, and perhaps this very moment: until the kernel is through with that write it
         // believes no size that we tell, and would fill up what it reads with zeros. Direct reads go by ours.
         const direct = file.state === "static" && handles.beingWritten(file);
-        const reply = opened(file, flags, direct);
+        const reply = opened(file, flags, direct ? "bypass" : "keep");
         // Whoever opened it is gone, and will not release it.
         if (!mount.session().answer(unique, "open", reply)) closed(reply.fh);
       },
@@ -83,6 +94,19 @@ export function fileOperations(mount: Mount) {
     mount.changed(to);
     to.touchMtime(tree.clock);
     return done;
+  }
+
+  function copyRange(request: StructValue<typeof abi.copyFileRangeIn>, header: Header): number {
+    const { fh_in, off_in, nodeid_out, fh_out, off_out, len } = request;
+    const from = fileOf(fh_in, header.nodeid);
+    const copied = copy(from, off_in, fileOf(fh_out, nodeid_out), off_out, len, header);
+    const unmarked = fh_in !== 0 && (handles.get(fh_in).flags & O_NOATIME) !== 0;
+    if (copied > 0 && !unmarked && from.marksReads(tree.clock)) {
+      from.accessed(tree.clock);
+      // To the kernel the source is as it was.
+      mount.invalidate(from, false);
+    }
+    return copied;
   }
 
   /**
@@ -127,19 +151,19 @@ export function fileOperations(mount: Mount) {
         const opening = openingOf(header.unique, header.pid, flags);
         if (mount.regen.open(file, opening) || mount.refresh.open(file, opening, moment())) return PARKED;
       }
-      return opened(file, flags);
+      return opened(file, flags, marksReads(file, flags) ? "drop" : "keep");
     },
 
     create({ name, mode, umask, flags }, header) {
       const directory = changeable(mount, header.nodeid, name);
       const file = tree.createFile(directory, name, mode & 0o7777, ownerOf(header), umask);
-      return { entry: entry(mount, file), open: opened(file, flags) };
+      return { entry: entry(mount, file), open: opened(file, flags, "keep") };
     },
 
     tmpfile({ name, mode, umask, flags }, header) {
       const directory = changeable(mount, header.nodeid, name);
       const file = tree.tmpfile(directory, mode & 0o7777, ownerOf(header), umask);
-      return { entry: entry(mount, file), open: opened(file, flags) };
+      return { entry: entry(mount, file), open: opened(file, flags, "keep") };
     },
 
     release({ fh }) {
@@ -195,12 +219,12 @@ export function fileOperations(mount: Mount) {
       return { offset: found };
     },
 
-    copyFileRange({ fh_in, off_in, nodeid_out, fh_out, off_out, len }, header) {
-      return { size: copy(fileOf(fh_in, header.nodeid), off_in, fileOf(fh_out, nodeid_out), off_out, len, header) };
+    copyFileRange(request, header) {
+      return { size: copyRange(request, header) };
     },
 
-    copyFileRange64({ fh_in, off_in, nodeid_out, fh_out, off_out, len }, header) {
-      return { offset: copy(fileOf(fh_in, header.nodeid), off_in, fileOf(fh_out, nodeid_out), off_out, len, header) };
+    copyFileRange64(request, header) {
+      return { offset: copyRange(request, header) };
     },
   } satisfies Filesystem;
 }

@@ -91,6 +91,11 @@ export abstract class InodeBase {
     this.atimeNsec = nanoseconds;
   }
 
+  /** Whether a read would be marked at this time. */
+  marksReads(clock: Clock): boolean {
+    return clock((seconds) => this.#atimeIsOld(seconds));
+  }
+
   #atimeIsOld(now: number): boolean {
     const { atime, atimeNsec } = this;
     if (atime < this.mtime || (atime === this.mtime && atimeNsec <= this.mtimeNsec)) return true;

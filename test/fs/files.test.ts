@@ -33,12 +33,17 @@ describe("open", () => {
     expect(fs.kernel.stat(nodeid).mode & 0o7777).toBe(0o755);
   });
 
-  test("lets the kernel keep the pages it has", () => {
+  test("lets the kernel keep the pages it has, unless a read of them is to be marked", () => {
     using fs = served();
     fs.file("/file", "hello");
-    const { open_flags } = fs.kernel.call("open", fs.node("/file"), {});
-    expect(open_flags & abi.FOPEN_KEEP_CACHE).toBe(abi.FOPEN_KEEP_CACHE);
-    expect(open_flags & abi.FOPEN_DIRECT_IO).toBe(0);
+    const { nodeid, fh } = fs.open("/file");
+    const keeps = (flags = 0) =>
+      fs.kernel.call("open", nodeid, { flags }).open_flags & (abi.FOPEN_KEEP_CACHE | abi.FOPEN_DIRECT_IO);
+    expect([keeps(), keeps(O_RDWR)]).toEqual([0, 0]);
+    expect([keeps(O_WRONLY), keeps(O_NOATIME)]).toEqual([abi.FOPEN_KEEP_CACHE, abi.FOPEN_KEEP_CACHE]);
+    fs.clock.tick();
+    fs.kernel.call("read", nodeid, { fh, offset: 0, size: 5 });
+    expect([keeps(), keeps(O_RDWR)]).toEqual([abi.FOPEN_KEEP_CACHE, abi.FOPEN_KEEP_CACHE]);
   });
 });
 

@@ -169,6 +169,67 @@ posix("read and write", (fact) => {
     cat x => hello
     changed x => ---`,
   );
+  for (const [what, change] of [
+    ["chmod", "chmod x 0600"],
+    ["a link", "link x y"],
+    ["an attribute", "setxattr x user.a 1"],
+    ["utimensat", "utimens x 1000 omit"],
+  ] as const) {
+    fact(
+      `a read moves it also after ${what}, when the content is known already`,
+      `
+      create x 0644 hello
+      tick
+      cat x => hello
+      tick
+      tick
+      ${change}
+      mark x
+      tick
+      cat x => hello
+      changed x => a--`,
+    );
+    fact(
+      `a large file's too: after ${what}`,
+      `
+      create x 0644 h*300000
+      tick
+      cat x => h*300000
+      tick
+      tick
+      ${change}
+      mark x
+      tick
+      cat x => h*300000
+      changed x => a--`,
+    );
+  }
+  fact(
+    "a listing moves the atime of a directory that was changed, though what is in it was not",
+    `
+    mkdir d
+    create d/f
+    ls d => f
+    tick
+    tick
+    chmod d 0700
+    mark d
+    tick
+    ls d => f
+    changed d => a--`,
+  );
+  fact(
+    "copying from a file moves its atime",
+    `
+    create x 0644 hello
+    create y
+    tick
+    fd 1 x O_RDONLY
+    fd 2 y O_WRONLY
+    mark x y
+    copy 1 0 2 0 5 => 5
+    changed x y => a-- -mc`,
+  );
   fact(
     "O_NOATIME leaves it",
     `

@@ -7,13 +7,13 @@
  */
 import { FsError } from "../errno.ts";
 import type { TreePort } from "../fs/port.ts";
-import type { FileInfo, GeneratorContext, RelatedFile } from "../generators/generator.ts";
+import type { FileInfo, GeneratorContext, RelatedFile, TreeEntry } from "../generators/generator.ts";
 import type { ChatMessage } from "../llm/llm.ts";
 import { dependedOn } from "./depends.ts";
 import { fsError } from "./failure.ts";
 import { visible } from "./ignore.ts";
-import { renderOutline } from "./outline.ts";
-import { CONTENT_INSTRUCTIONS, contentSections, type Section } from "./prompts.ts";
+import { folderOf, renderOutline } from "./outline.ts";
+import { CONTENT_INSTRUCTIONS, contentSections, type Section, treeSection } from "./prompts.ts";
 import { type Redact, redact } from "./redact.ts";
 import { fill, relatedFiles, textOf } from "./related.ts";
 
@@ -74,7 +74,13 @@ export function contextMaker(tree: ContextTree, options: ContextOptions = {}): C
   return {
     sections,
     async prepare() {
-      await renderOutline(await shown(), "/", budget.outline);
+      const outline = await shown();
+      const folders = outline.filter(isPending).map(({ path }) => folderOf(path));
+      for (const folder of [...new Set(folders)].slice(0, PREPARED_FOLDERS)) {
+        await clean(treeSection(await renderOutline(outline, `${folder}/`, budget.outline)).text);
+        // Whoever opens a file meanwhile goes first.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
     },
     async compose(path, context) {
       const parts = (await sections(path, context)).map(({ text }) => clean(text));
@@ -89,6 +95,13 @@ export function contextMaker(tree: ContextTree, options: ContextOptions = {}): C
       return relatedFiles(file, words, outline, tree.readStatic, { budget: budget.related, clean });
     },
   };
+}
+
+/** What the tree looks like from each of so many directories is drawn ahead: about a millisecond each. */
+const PREPARED_FOLDERS = 128;
+
+function isPending({ type, state }: TreeEntry): boolean {
+  return type === "file" && state !== "static";
 }
 
 /**

@@ -82,7 +82,8 @@ export function contentSections(parts: ContentParts): readonly Section[] {
 const treeSections = new Map<string, Section>();
 const MOST_SECTIONS = 256;
 
-function treeSection(outline: string): Section {
+/** The part that says what there is. */
+export function treeSection(outline: string): Section {
   let section = treeSections.get(outline);
   if (section === undefined) {
     section = { part: "the tree", why: "names and imports have to fit it", text: `The tree:\n\n${fenced(outline)}` };

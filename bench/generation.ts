@@ -72,10 +72,16 @@ async function benchReplay(): Promise<void> {
   await record(place, count);
   for (const round of [1, 2, 3]) {
     const flags = ["--mode", "replay", "--model", "bench", "--recordings", place.at("rec"), "--concurrency", "64"];
+    const begun = performance.now();
     await place.mount("--from", place.at("from.json"), ...flags);
-    const { seconds, done } = JSON.parse(await place.llmfs("warm", "--json", place.mnt));
+    const mounted = performance.now();
     await place.unmount();
-    console.log(`replay ${round}: ${done} files in ${seconds.toFixed(2)} s, ${rate(done, seconds)}`);
+    const again = performance.now();
+    await place.mount("--from", place.at("from.json"), "--warm", ...flags);
+    // What mounting alone takes is not the files' time.
+    const seconds = (performance.now() - again - (mounted - begun)) / 1000;
+    await place.unmount();
+    console.log(`replay ${round}: ${count} files in ${seconds.toFixed(2)} s, ${rate(count, seconds)}`);
   }
 }
 

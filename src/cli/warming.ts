@@ -60,7 +60,7 @@ export async function warming(options: WarmingOptions): Promise<Warming> {
         state = now;
         const tenths = Math.floor(((now.done + now.failed.length) * 10) / now.total);
         // Where nothing is redrawn, ten lines say as much.
-        if (!isTerminal() && tenths > told && tenths < 10 && now.total >= LONG) progress.print(bar(sum()));
+        if (tenths > told && tenths < 10 && now.total >= LONG && !isTerminal()) progress.print(bar(sum()));
         told = tenths;
       },
     });

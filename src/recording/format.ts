@@ -58,9 +58,27 @@ function parametersText({ model: _, messages: __, schema, ...parameters }: ChatR
 }
 
 function conversation({ messages }: ChatRequest): string {
-  let text = "";
-  for (const { role, content } of messages) text += `\n\n${role}\n| ${content.replaceAll("\n", "\n| ")}`;
-  return text;
+  return messages.map(({ role, content }) => `${heading(role)}${quoted(content)}`).join("");
+}
+
+function heading(role: string): string {
+  return `\n\n${role}\n| `;
+}
+
+function quoted(content: string): string {
+  return content.replaceAll("\n", "\n| ");
+}
+
+/** Where the conversation ends that begins there in the text; undefined if it is another one. */
+function endOf({ messages }: ChatRequest, text: string, from: number): number | undefined {
+  let at = from;
+  for (const { role, content } of messages) {
+    for (const piece of [heading(role), quoted(content)]) {
+      if (!text.startsWith(piece, at)) return undefined;
+      at += piece.length;
+    }
+  }
+  return text.startsWith(ANSWER, at) ? at + ANSWER.length : undefined;
 }
 
 /** A request, and its key. */
@@ -75,18 +93,16 @@ export interface Keyed {
  */
 export function readAnswerTo({ key, request }: Keyed, text: string): Recording {
   const end = text.indexOf("\n\n");
-  const asked = conversation(request);
-  if (!text.startsWith(`${HEAD}\n`) || !text.startsWith(asked, end)) return readRecording(text);
-  const answer = text.slice(end + asked.length);
+  const answer = text.startsWith(`${HEAD}\n`) && end > 0 ? endOf(request, text, end) : undefined;
+  if (answer === undefined) return readRecording(text);
   const fields = fieldsOf(text.slice(HEAD.length + 1, end));
   const { parameters, schema } = parametersText(request);
   const same =
-    answer.startsWith(ANSWER) &&
     fields.get("key") === key &&
     fields.get("model") === oneLine(request.model) &&
     fields.get("parameters") === parameters &&
     fields.get("schema") === schema;
-  return same ? checked(fields, request, answer.slice(ANSWER.length)) : readRecording(text);
+  return same ? checked(fields, request, text.slice(answer)) : readRecording(text);
 }
 
 /** Throws an Error that says what is wrong: the file was cut, edited, merged badly, or is something else. */

@@ -5,6 +5,7 @@
  * Waiters are requests of the kernel, which are parked, and generators that read; the latter may wait for each other in
  * a circle, which is refused here.
  */
+import { readFileSync } from "node:fs";
 import { FsError, messageOf } from "../errno.ts";
 import type { Inode } from "../tree/inode.ts";
 import { toText } from "../tree/path.ts";
@@ -18,6 +19,8 @@ export interface Waiter {
   readonly unique?: number;
   /** The ino of what is being made and reads this one, for those of generators. */
   readonly requester?: number;
+  /** The thread that waits, for those of the kernel. It may be one of a program that makes a content. */
+  readonly pid?: number;
   /** It is there. */
   done(): void;
   fail(error: FsError): void;
@@ -61,6 +64,26 @@ export class Failures<T extends object> {
   }
 }
 
+/** No program is deeper in others. */
+const MOST_PARENTS = 64;
+
+/** A thread's number, those of its process group and session, and of its parents' all the way up. */
+function relatives(pid: number): readonly number[] {
+  const found: number[] = [];
+  try {
+    for (let at = pid, count = 0; at > 1 && count < MOST_PARENTS; count++) {
+      // As proc_pid_stat(5): the name, which may hold anything, is in parentheses.
+      const stat = readFileSync(`/proc/${at}/stat`, "latin1");
+      const [, parent, group, session] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      found.push(at, Number(group), Number(session));
+      at = Number(parent);
+    }
+  } catch {
+    // Gone, or not to be seen.
+  }
+  return found;
+}
+
 export interface Attempt {
   readonly ticket: number;
   readonly inode: Inode;
@@ -68,6 +91,8 @@ export interface Attempt {
   readonly outcome: Outcome;
   /** What came of its content so far, if it comes in pieces. */
   draft: Draft | undefined;
+  /** The program that makes it, if one does. */
+  maker: number | undefined;
 }
 
 export class Attempts {
@@ -84,7 +109,14 @@ export class Attempts {
 
   /** Holds the inode until the attempt ends: a generator that waits has no handle. */
   open(inode: Inode, outcome: Outcome): Attempt {
-    const attempt: Attempt = { ticket: this.#nextTicket++, inode, waiters: new Set(), outcome, draft: undefined };
+    const attempt: Attempt = {
+      ticket: this.#nextTicket++,
+      inode,
+      waiters: new Set(),
+      outcome,
+      draft: undefined,
+      maker: undefined,
+    };
     this.#byTicket.set(attempt.ticket, attempt);
     this.#mount().tree.hold(inode);
     return attempt;
@@ -92,6 +124,51 @@ export class Attempts {
 
   get(ticket: number): Attempt | undefined {
     return this.#byTicket.get(ticket);
+  }
+
+  /**
+   * The waiter, on behalf of what its program makes if it is one that a generator started. Throws EDEADLK where it would
+   * wait for itself.
+   */
+  checked(inode: Inode, waiter: Waiter): Waiter {
+    const requester = waiter.requester ?? this.#madeBy(waiter.pid);
+    if (requester === undefined) return waiter;
+    this.refuseCycle(inode, requester);
+    return { ...waiter, requester };
+  }
+
+  /** This program makes the content: what it and its children open is read on the content's behalf. */
+  working(ticket: number, pid: number): void {
+    const maker = this.#byTicket.get(ticket);
+    if (maker === undefined) return;
+    maker.maker = pid;
+    // It may have been faster than the news of it.
+    for (const attempt of [...this.#byTicket.values()]) {
+      for (const waiter of [...attempt.waiters]) {
+        if (waiter.requester === undefined && waiter.pid !== undefined) this.#recheck(attempt, waiter);
+      }
+    }
+  }
+
+  #recheck(attempt: Attempt, waiter: Waiter): void {
+    attempt.waiters.delete(waiter);
+    try {
+      attempt.waiters.add(this.checked(attempt.inode, waiter));
+    } catch (error) {
+      if (waiter.unique !== undefined) this.#byUnique.delete(waiter.unique);
+      waiter.fail(error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error }));
+    }
+  }
+
+  /** What a thread's program is making, by what /proc says of it and of its parents. */
+  #madeBy(pid: number | undefined): number | undefined {
+    if (pid === undefined || pid === 0) return undefined;
+    const makers = new Map<number, number>();
+    for (const { maker, inode } of this.#byTicket.values()) if (maker !== undefined) makers.set(maker, inode.ino);
+    if (makers.size === 0) return undefined;
+    const process = relatives(pid).find((one) => makers.has(one));
+    if (process === undefined) return undefined;
+    return makers.get(process);
   }
 
   join(attempt: Attempt, waiter: Waiter): void {
@@ -192,7 +269,9 @@ export class Attempts {
     const { tree } = this.#mount();
     const names = chain.map((at) => toText(tree.pathOf(at) ?? textXattr(at, ORIGIN) ?? `inode ${at.ino}`));
     const loop = [names.at(-1) ?? "", ...names].join(" → ");
-    throw new FsError("EDEADLK", `files that are made from each other: ${loop}`);
+    const message = `files that are made from each other: ${loop}`;
+    this.#post({ type: "log", level: "warn", tag: "fs", text: `EDEADLK: ${message}` });
+    throw new FsError("EDEADLK", message);
   }
 
   #callOff(attempt: Attempt, reason: FsError): void {

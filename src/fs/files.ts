@@ -135,6 +135,7 @@ export function fileOperations(mount: Mount) {
           const since = moment();
           pending.wait(file, {
             unique: opening.unique,
+            pid: opening.pid,
             done: () => {
               if (writable(flags)) opening.fail(lookAgain());
               else if (!mount.refresh.open(file, opening, since)) opening.opened(file);

@@ -356,6 +356,9 @@ class Link {
       stat: (path) => this.#call("stat", path),
       read: (path, requester) => this.#call("read", path, requester),
       readStatic: (path, limit) => this.#call("readStatic", path, limit),
+      working: (ticket, pid) => {
+        if (!this.#closed) this.#outbox.post({ type: "working", ticket, pid });
+      },
     };
   }
 

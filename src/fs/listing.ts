@@ -157,6 +157,7 @@ export function listingOperations(mount: Mount) {
       const { unique } = header;
       const waits = mount.listings.open(directory, {
         unique,
+        pid: header.pid,
         done: () => void mount.session().answer(unique, "opendir", listed),
         fail: (error) => mount.session().fail(unique, error),
       });

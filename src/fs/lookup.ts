@@ -48,10 +48,12 @@ export class Lookups {
     const rule = this.#ruleFor(path);
     if (path === undefined || rule === undefined) return false;
     const running = this.#running.get(path);
-    if (running !== undefined && waiter.requester !== undefined) {
-      this.#attempts.refuseCycle(running.inode, waiter.requester);
+    if (running !== undefined) this.#attempts.join(running, this.#attempts.checked(running.inode, waiter));
+    else {
+      // Nobody makes it yet, so it waits for nobody: there is no circle to be refused.
+      const attempt = this.#begin(directory, name, path, rule.generator);
+      this.#attempts.join(attempt, this.#attempts.checked(attempt.inode, waiter));
     }
-    this.#attempts.join(running ?? this.#begin(directory, name, path, rule.generator), waiter);
     return true;
   }
 

@@ -41,6 +41,7 @@ export function nameOperations(mount: Mount) {
       const { unique } = header;
       const waiter: Waiter = {
         unique,
+        pid: header.pid,
         done() {
           const found = directory.get(name)?.inode;
           if (found === undefined) throw new FsError("ENOENT");

@@ -33,8 +33,8 @@ export class Pending {
 
   /** Precondition: `file.lazy`. Throws EDEADLK where the wait would be for itself. */
   wait(file: RegularFile, waiter: Waiter): void {
-    if (waiter.requester !== undefined) this.#attempts.refuseCycle(file, waiter.requester);
-    this.#attempts.join(this.#byFile.get(file) ?? this.#begin(file), waiter);
+    const checked = this.#attempts.checked(file, waiter);
+    this.#attempts.join(this.#byFile.get(file) ?? this.#begin(file), checked);
   }
 
   /** Somebody wants it made anew: earlier failures are not held against it. */

@@ -131,12 +131,17 @@ export interface TreePort {
   read(path: string, requester?: number): Promise<Uint8Array>;
   /** The content if the file is static, up to `limit` bytes; undefined for any other file. Never generates. */
   readStatic(path: string, limit: number): Promise<Uint8Array | undefined>;
+  /**
+   * A program makes what the ticket is for: what it and its children read of the mount is read on its behalf. Absent:
+   * there is no mount.
+   */
+  working?(ticket: number, pid: number): void;
 }
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /** What the main thread may call, by name. Arguments and results are plain data. */
-export interface Methods extends Omit<TreePort, "layout"> {
+export interface Methods extends Omit<TreePort, "layout" | "working"> {
   /** Resolves when the file has its content; a pending one is generated. Rejects as `read` does. */
   make(path: string): Promise<void>;
   /** The outline, unless its version is still this one. */
@@ -218,6 +223,8 @@ export type ToFilesystem =
     }
   | { readonly type: "listed"; readonly ticket: number; readonly listing: Listing }
   | { readonly type: "failed"; readonly ticket: number; readonly code: ErrnoName; readonly message: string }
+  /** The attempt's content is made by this program, which may read the mount. */
+  | { readonly type: "working"; readonly ticket: number; readonly pid: number }
   | { readonly type: "call"; readonly id: number; readonly method: keyof Methods; readonly args: readonly unknown[] }
   /** What `.llmfs/NAME` says from here on, until it is told again. */
   | { readonly type: "publish"; readonly name: PublishedName; readonly text: string }

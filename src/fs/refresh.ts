@@ -106,7 +106,7 @@ export class Refresh {
       this.#settle(series, file, opening);
       opening.opened(file);
     };
-    renewal.wait({ unique: opening.unique, done, fail: opening.fail }, since, policy);
+    renewal.wait({ unique: opening.unique, pid: opening.pid, done, fail: opening.fail }, since, policy);
     return true;
   }
 

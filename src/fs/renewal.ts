@@ -79,10 +79,8 @@ export class Renewal {
   }
 
   /** Waits for one that was begun after this moment. Throws EDEADLK. */
-  wait(waiter: Waiter, since: number, { ms }: Policy): void {
-    if (waiter.requester !== undefined) {
-      this.#attempts.refuseCycle(this.#running?.attempt.inode ?? this.#maker.inode(), waiter.requester);
-    }
+  wait(given: Waiter, since: number, { ms }: Policy): void {
+    const waiter = this.#attempts.checked(this.#running?.attempt.inode ?? this.#maker.inode(), given);
     if (this.#running === undefined) this.#start(this.#open());
     const running = this.#running;
     if (running === undefined) throw new Error("an attempt was started and is not running");

@@ -197,6 +197,8 @@ class FilesystemThread {
         return attempts.listed(message.ticket, message.listing);
       case "failed":
         return attempts.failed(message.ticket, new FsError(message.code, message.message));
+      case "working":
+        return attempts.working(message.ticket, message.pid);
       case "call":
         return this.#call(message);
       case "publish":

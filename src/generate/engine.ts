@@ -124,6 +124,7 @@ export function createEngine(options: EngineOptions): Engine {
         reading.catch(() => {});
         return reading;
       },
+      working: (pid) => tree.working?.(request.ticket, pid),
       signal,
       log: { debug: say("debug"), info: say("info"), warn: say("warn") },
     };
@@ -137,6 +138,7 @@ export function createEngine(options: EngineOptions): Engine {
       outline: once(outline),
       list: async (path) => (await slot.without(() => until(signal, tree.list(path, request.ino)))).map(defined),
       read: (path) => slot.without(() => until(signal, tree.read(path, request.ino))),
+      working: (pid) => tree.working?.(request.ticket, pid),
       signal,
       log: { debug: say("debug"), info: say("info"), warn: say("warn") },
     };

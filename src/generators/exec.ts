@@ -15,7 +15,7 @@
  */
 import { isAbsolute, join, resolve } from "node:path";
 import { type ErrnoName, FsError } from "../errno.ts";
-import type { GeneratorLog } from "./generator.ts";
+import type { GeneratorLog, ListContext } from "./generator.ts";
 import { countOption, type Options, onlyOptions, textOption, textsOption } from "./options.ts";
 import type { SourceGenerator, SourceParts } from "./source.ts";
 
@@ -58,9 +58,10 @@ export function execGenerator({ base, environment }: SourceParts): SourceGenerat
     argv: readonly string[],
     options: Options,
     input: unknown,
-    { signal, log }: { readonly signal: AbortSignal; readonly log: GeneratorLog },
+    { signal, log, working }: Pick<ListContext, "signal" | "log" | "working">,
   ): AsyncGenerator<Uint8Array> {
     const child = started(argv, () => start(argv, options, signal));
+    working?.(child.pid);
     let killing: Timer | undefined;
     const stop = () => {
       signalGroup(child.pid, "SIGTERM");

@@ -106,13 +106,21 @@ export interface GeneratorContext {
    * with FsError EDEADLK that names the loop. Rejects with FsError ENOENT, EISDIR.
    */
   read(path: string): Promise<Uint8Array>;
+  /**
+   * Tells that a program of this number, the first of its process group, makes the content. What it reads of the mount
+   * then counts as read by this file, so that files which wait for each other in a circle fail with EDEADLK there too.
+   */
+  working?(pid: number): void;
   /** Fires when the last reader is gone, or the deadline has passed: stop, nobody wants the result. */
   readonly signal: AbortSignal;
   readonly log: GeneratorLog;
 }
 
 /** What a generator may look at while it lists a directory. */
-export type ListContext = Pick<GeneratorContext, "options" | "match" | "outline" | "list" | "read" | "signal" | "log">;
+export type ListContext = Pick<
+  GeneratorContext,
+  "options" | "match" | "outline" | "list" | "read" | "working" | "signal" | "log"
+>;
 
 export type Listed = string | ListedEntry;
 

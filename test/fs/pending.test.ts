@@ -877,3 +877,44 @@ describe("generators that read files", () => {
     expect(reading(fs, "/fifo", "/poem").error).toStartWith("EINVAL: /fifo");
   });
 });
+
+test("a program that makes a file and opens it waits for nobody, also when it was faster than the news of it", () => {
+  using fs = served();
+  fs.pending("/a");
+  fs.pending("/b");
+  const reader = fs.kernel.start("open", fs.node("/a"), { flags: 0 });
+  const a = fs.ticket;
+  // This very process stands for the program: /proc knows it.
+  const early = fs.kernel.start("open", fs.node("/b"), { flags: 0 }, { pid: process.pid });
+  const b = fs.ticket;
+  fs.mount.attempts.working(a, process.pid);
+  expect(fs.kernel.outcome(early)).toBeUndefined();
+  const itself = fs.kernel.start("open", fs.node("/a"), { flags: 0 }, { pid: process.pid });
+  expect(fs.kernel.outcome(itself)).toEqual({ error: "EDEADLK" });
+  // Its child makes the other one, which closes the circle.
+  const child = Bun.spawn({ cmd: ["sleep", "100"], stdio: ["ignore", "ignore", "ignore"] });
+  try {
+    const closing = fs.kernel.start("open", fs.node("/a"), { flags: 0 }, { pid: child.pid });
+    expect(fs.kernel.outcome(closing)).toEqual({ error: "EDEADLK" });
+  } finally {
+    child.kill();
+  }
+  const other = fs.kernel.start("open", fs.node("/a"), { flags: 0 }, { pid: 1 });
+  fs.content("b", b);
+  expect(fs.kernel.outcome(early)).toHaveProperty("value");
+  fs.content("a", a);
+  expect(fs.kernel.outcome(reader)).toHaveProperty("value");
+  expect(fs.kernel.outcome(other)).toHaveProperty("value");
+});
+
+test("a reader whose program turns out to make what it waits for is told so", () => {
+  using fs = served();
+  fs.pending("/a");
+  const reader = fs.kernel.start("open", fs.node("/a"), { flags: 0 });
+  const early = fs.kernel.start("open", fs.node("/a"), { flags: 0 }, { pid: process.pid });
+  fs.mount.attempts.working(fs.ticket, process.pid);
+  expect(fs.kernel.outcome(early)).toEqual({ error: "EDEADLK" });
+  expect(fs.kernel.outcome(reader)).toBeUndefined();
+  fs.content("a");
+  expect(fs.kernel.outcome(reader)).toHaveProperty("value");
+});

@@ -61,6 +61,10 @@ export default defineConfig({
     { match: "refused.txt", generator: "exec", options: { command: ["sh", "-c", "echo not allowed >&2; exit 77"] } },
     { match: "written.txt", generator: "static", options: { content: "as written\\n" } },
     { match: ["round/a", "round/b"], generator: "round" },
+    ...["a", "b"].map((name) => ({ match: "snake/" + name, generator: "exec",
+      options: { command: ["sh", "-c", "setsid -w cat $MNT/snake/" + (name === "a" ? "b" : "a")], env: ["MNT"] } })),
+    { match: "tail", generator: "exec", options: { command: ["sh", "-c", "cat $MNT/tail"], env: ["MNT"] } },
+    { match: "copy", generator: "exec", options: { command: ["sh", "-c", "cat $MNT/hello.txt $MNT/program.json"], env: ["MNT"] } },
     ...["exits", "throws", "fails", "chooses", "rejects", "huge", "nothing", "slow", "joins"].map((name) => ({ match: name, generator: name })),
     ...["loops", "blocks"].map((name) => ({ match: name, generator: name, timeout: "700ms" as const })),
   ],
@@ -162,6 +166,17 @@ describeMounted("generators of a configuration:", () => {
     expect((await sh("cat forks.txt")).stderr).toMatch(/timed out/);
     const running = () => Bun.spawnSync({ cmd: ["pgrep", "-f", "sleep 987654"] }).stdout.toString();
     await eventually("the group is gone", () => running() === "");
+  }, 30_000);
+
+  test("programs that read the mount may wait for other files, and a circle of them is refused at once", async () => {
+    expect(await out("cat copy")).toStartWith("........../hello.txt\n{");
+    for (const [name, loop] of [
+      ["snake/a", "/snake/a → /snake/b → /snake/a"],
+      ["tail", "/tail → /tail"],
+    ] as const) {
+      expect((await sh(`cat ${name}`)).stderr).toMatch(/Input\/output error/);
+      await eventually("the loop is logged", () => sandbox.log().includes(`made from each other: ${loop}`));
+    }
   }, 30_000);
 
   test("they read each other: a template a view, code both", async () => {

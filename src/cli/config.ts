@@ -22,7 +22,7 @@ export interface Config extends ModelConfig {
   readonly configFile: string | undefined;
   readonly from: string | undefined;
   readonly size: number;
-  readonly inodes: number | undefined;
+  readonly inodes: number;
   readonly readOnly: boolean;
   readonly warm: boolean;
   /** Seconds since 1970, for what is made rather than written. */
@@ -42,6 +42,11 @@ type Shared = typeof promptFlags &
   typeof warmFlags &
   typeof logFlags;
 
+/** None takes more than a kilobyte, its name included: all together no more than the contents may. */
+function inodesFor(memory: number): number {
+  return Math.floor(memory / 2 / 1024);
+}
+
 /** The flags of a command, as many of the shared ones as it has. */
 export type ConfigArgs = Partial<Args<Shared>>;
 
@@ -60,7 +65,7 @@ export function readConfig(args: ConfigArgs, environment: Environment = process.
     configFile: undefined,
     from: optional(args.from, (text) => absolute("--from", text)),
     size: size("--size", args.size ?? "50%", availableMemory),
-    inodes: optional(args.inodes, (text) => count("--inodes", text, 1)),
+    inodes: args.inodes === undefined ? inodesFor(availableMemory()) : count("--inodes", args.inodes, 1),
     readOnly: args.readOnly ?? false,
     warm: args.warm ?? false,
     epoch: optional(variable("SOURCE_DATE_EPOCH"), (text) => count("SOURCE_DATE_EPOCH", text, 0)),

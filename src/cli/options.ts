@@ -56,7 +56,12 @@ export const treeFlags = flags({
     valueHint: "SIZE",
     description: "upper limit of the bytes held, as 512M, 2G or 25%; default 50% of the memory",
   },
-  inodes: { type: "string", valueHint: "N", description: "upper limit of files and directories" },
+  inodes: {
+    type: "string",
+    valueHint: "N",
+    description:
+      "upper limit of files and directories, names and attributes beyond them counted along; default one for every 2 KiB of the memory",
+  },
   readOnly: { type: "boolean", description: "mount read-only; files still come into being when they are read" },
   allowOther: { type: "boolean", description: "let other users in; permissions hold for them as anywhere" },
   lowPower: {

@@ -52,7 +52,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       allowOther: config.allowOther,
       lowPower: config.lowPower,
       size: config.size,
-      ...(config.inodes === undefined ? {} : { inodes: config.inodes }),
+      inodes: config.inodes,
       ...(from === undefined ? {} : { from }),
       generate: sources?.generate(generation.generate) ?? generation.generate,
       ...(sources === undefined ? {} : { list: sources.list, plants: sources.plants, named: sources.named }),

@@ -19,8 +19,6 @@ type Attr = StructValue<typeof abi.attrOut>["attr"];
 
 /** What tmpfs adds to a directory's size for each entry, and for "." and "..". */
 const DIRENT_SIZE = 20;
-/** What tmpfs keeps inside the inode; a longer symlink takes a page. */
-const SHORT_SYMLINK = 128;
 
 /**
  * The size a file claims while its content does not exist yet. Programs that trust stat(2) and look no further take a
@@ -126,7 +124,7 @@ function claimedSize(mount: Mount, file: RegularFile): number {
 
 function blocksOf(inode: Inode): number {
   if (inode.kind === "file") return inode.allocated / 512;
-  return inode.kind === "symlink" && inode.target.length >= SHORT_SYMLINK ? PAGE / 512 : 0;
+  return inode.kind === "symlink" ? inode.pages * (PAGE / 512) : 0;
 }
 
 /**
@@ -254,7 +252,7 @@ export function attributeOperations(mount: Mount) {
         bfree: limited ? space.freePages : 0,
         bavail: limited ? space.freePages : 0,
         files: countedInodes ? space.inodeLimit : 0,
-        ffree: countedInodes ? Math.max(0, space.inodeLimit - space.inodes) : 0,
+        ffree: countedInodes ? Math.max(0, space.inodeLimit - space.usedInodes) : 0,
         bsize: PAGE,
         namelen: NAME_MAX,
         frsize: PAGE,

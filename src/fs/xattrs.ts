@@ -20,7 +20,7 @@ import { ACL_ACCESS, isAcl, removeAcl, setAcl } from "../tree/acl.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { type Inode, S_ISGID } from "../tree/inode.ts";
 import { byBytes } from "../tree/path.ts";
-import { getXattr, removeXattr, setXattr, XATTR_SIZE_MAX, xattrNames } from "../tree/xattrs.ts";
+import { getXattr, removeXattr, setXattr, XATTR_SIZE_MAX, xattrNames, xattrSpace } from "../tree/xattrs.ts";
 import { inGroup } from "./attributes.ts";
 import { GENERATOR, PROMPT } from "./brief.ts";
 import type { Mount } from "./mount.ts";
@@ -138,10 +138,13 @@ export function xattrOperations(mount: Mount) {
       mount.definitions++;
       if (mount.control.owns(inode)) throw new FsError("EPERM");
       if (size !== value.length) throw new FsError("EIO", `setxattr: ${size} bytes announced, ${value.length} sent`);
+      const before = xattrSpace(name, inode.xattrs?.get(name));
+      tree.space.checkXattrs(xattrSpace(name, value) - before);
       if (isAcl(name)) {
         const dropSetGid = (setxattr_flags & abi.FUSE_SETXATTR_ACL_KILL_SGID) !== 0;
         setAcl(inode, name, Uint8Array.from(value), dropSetGid);
       } else set(inode, name, value, flags, header.pid);
+      tree.space.countXattrs(inode, xattrSpace(name, inode.xattrs?.get(name)) - before);
       inode.touchCtime(tree.clock);
     },
 
@@ -149,12 +152,14 @@ export function xattrOperations(mount: Mount) {
       mount.definitions++;
       const inode = nodes.get(header.nodeid);
       if (!isAcl(name)) checkName(name);
+      const before = xattrSpace(name, inode.xattrs?.get(name));
       if (derived(inode, name) !== undefined) throw new FsError("EPERM", `${name} is told, not stored`);
       if (isAcl(name)) {
         removeAcl(inode, name);
         // Unlike SETXATTR, the request does not say whether the caller is in the group (posix_acl_update_mode).
         if (name === ACL_ACCESS && (inode.mode & S_ISGID) !== 0 && !inGroup(header, inode.gid)) inode.mode &= ~S_ISGID;
       } else removeXattr(inode, name);
+      tree.space.countXattrs(inode, -before);
       inode.touchCtime(tree.clock);
       if (inode.kind !== "file" || !inode.lazy || (name !== GENERATOR && name !== PROMPT)) return;
       // Nothing says any more what would make it.

@@ -8,6 +8,7 @@ import { PAGE } from "./store.ts";
 export function checkTree(entries: Iterable<{ readonly path: string; readonly inode: Inode }>, space: Space): void {
   const links = new Map<Inode, number>();
   let pages = 0;
+  let further = 0;
   for (const { path, inode } of entries) {
     links.set(inode, (links.get(inode) ?? 0) + 1);
     if (inode.references < 0) throw new Error(`${path}: ${inode.references} references`);
@@ -28,6 +29,8 @@ export function checkTree(entries: Iterable<{ readonly path: string; readonly in
       if (count !== 1) throw new Error(`directory ${inode.ino}: ${count} names`);
       continue;
     }
+    further += count - 1;
+    if (inode.kind === "symlink") pages += inode.pages;
     if (inode.nlink !== count) throw new Error(`inode ${inode.ino}: nlink ${inode.nlink}, ${count} names`);
     if (inode.kind !== "file") continue;
     inode.checkInvariants();
@@ -35,5 +38,6 @@ export function checkTree(entries: Iterable<{ readonly path: string; readonly in
   }
   const { usedPages } = space;
   if (pages > usedPages) throw new Error(`${pages} pages in the tree, ${usedPages} counted`);
+  if (further !== space.links) throw new Error(`${further} further names in the tree, ${space.links} counted`);
   if (links.size > space.inodes) throw new Error(`${links.size} inodes in the tree, ${space.inodes} counted`);
 }

@@ -1,4 +1,8 @@
-/** How much the tree may hold: pages of content and inodes, as tmpfs counts them (`size=`, `nr_inodes=`). */
+/**
+ * How much the tree may hold: pages of content and inodes, as tmpfs counts them (`size=`, `nr_inodes=`). What else takes
+ * memory counts as one of the two, so that nobody can fill it up: a long symlink as a page, each further name of an
+ * inode as an inode, and so do so many bytes of extended attributes.
+ */
 import { FsError } from "../errno.ts";
 import { heapPages } from "./pagestore.ts";
 import { memoryFiles, PAGE, type Store, type Stores } from "./store.ts";
@@ -11,6 +15,9 @@ export interface SpaceOptions {
   readonly stores?: Stores;
 }
 
+/** Bytes of extended attributes that count as an inode (mm/shmem.c:BOGO_INODE_SIZE). */
+const XATTR_UNIT = 1024;
+
 /** Pages that are set aside at a time: telling the kernel costs some ten microseconds. */
 const SLACK = 64;
 
@@ -22,6 +29,11 @@ export class Space {
   /** Pages of all contents but those in stores with a quota. */
   pages = 0;
   inodes = 0;
+  /** Names of inodes that have another one already. */
+  links = 0;
+  /** Of extended attributes that were set through the mount. Invariant: the sum of what #xattrs holds. */
+  xattrBytes = 0;
+  readonly #xattrs = new WeakMap<object, number>();
   readonly pageLimit: number;
   readonly inodeLimit: number;
   readonly #stores: Stores;
@@ -64,13 +76,43 @@ export class Space {
     if (this.#stores.quota !== undefined && this.#reserved - this.pages > SLACK * 2) this.#reserve(this.pages);
   }
 
+  get usedInodes(): number {
+    return this.inodes + this.links + Math.ceil(this.xattrBytes / XATTR_UNIT);
+  }
+
   takeInode(): void {
-    if (this.inodes >= this.inodeLimit) throw new FsError("ENOSPC");
+    if (this.usedInodes >= this.inodeLimit) throw new FsError("ENOSPC");
     this.inodes++;
   }
 
   giveInode(): void {
     this.inodes--;
+  }
+
+  /** For a further name of an inode. */
+  takeLink(): void {
+    if (this.usedInodes >= this.inodeLimit) throw new FsError("ENOSPC");
+    this.links++;
+  }
+
+  giveLink(): void {
+    this.links--;
+  }
+
+  /** Throws ENOSPC where so many more bytes of extended attributes are too many. */
+  checkXattrs(bytes: number): void {
+    if (this.xattrBytes + bytes > (this.inodeLimit - this.inodes - this.links) * XATTR_UNIT)
+      throw new FsError("ENOSPC");
+  }
+
+  /** An inode's extended attributes became larger by so much, or smaller. */
+  countXattrs(inode: object, bytes: number): void {
+    const before = this.#xattrs.get(inode) ?? 0;
+    // What generators and snapshots set is not counted, and may be removed.
+    const after = Math.max(0, before + bytes);
+    if (after > 0) this.#xattrs.set(inode, after);
+    else this.#xattrs.delete(inode);
+    this.xattrBytes += after - before;
   }
 
   /** How much more than needed is set aside. */

@@ -1,6 +1,9 @@
 /** A symbolic link. */
 import { type Clock, InodeBase, type Owner, S_IFLNK } from "./inode.ts";
 
+/** What tmpfs keeps inside the inode; a longer target takes a page. */
+const SHORT_TARGET = 128;
+
 export class Symlink extends InodeBase {
   /** Bytes, as a Latin-1 string. */
   readonly target: string;
@@ -13,4 +16,13 @@ export class Symlink extends InodeBase {
     super(ino, S_IFLNK | 0o777, owner, clock);
     this.target = target;
   }
+
+  /** Pages of the space that it takes. */
+  get pages(): number {
+    return symlinkPages(this.target);
+  }
+}
+
+export function symlinkPages(target: string): number {
+  return target.length < SHORT_TARGET ? 0 : 1;
 }

@@ -18,7 +18,8 @@ import { checkTree } from "./invariants.ts";
 import { components, join, NAME_MAX } from "./path.ts";
 import { Space } from "./space.ts";
 import { Special } from "./special.ts";
-import { Symlink } from "./symlink.ts";
+import { Symlink, symlinkPages } from "./symlink.ts";
+import { xattrSpace } from "./xattrs.ts";
 
 export const ROOT_INO = 1;
 /** As the kernel's MAXSYMLINKS. */
@@ -150,7 +151,14 @@ export class Tree {
   }
 
   symlink(directory: Directory, name: string, target: string, owner: Owner): Symlink {
-    return this.#create(directory, name, (ino) => new Symlink(ino, target, inherit(directory, owner), this.clock));
+    const pages = symlinkPages(target);
+    this.space.takePages(pages);
+    try {
+      return this.#create(directory, name, (ino) => new Symlink(ino, target, inherit(directory, owner), this.clock));
+    } catch (error) {
+      this.space.givePages(pages);
+      throw error;
+    }
   }
 
   /** A fifo, socket or device node; `mode` carries the type. */
@@ -172,6 +180,8 @@ export class Tree {
   link(inode: Inode, directory: Directory, name: string): void {
     if (inode.kind === "directory") throw new FsError("EPERM");
     this.#mayCreate(directory, name);
+    // A file without a name (O_TMPFILE) gets its first.
+    if (inode.nlink > 0) this.space.takeLink();
     directory.insert(name, inode);
     this.changes++;
     inode.nlink++;
@@ -260,6 +270,8 @@ export class Tree {
     const old = this.#existing(directory, name);
     directory.replace(name, inode);
     this.changes++;
+    // One more for a moment only: the old one loses the name.
+    if (inode.nlink > 0) this.space.links++;
     inode.nlink++;
     directory.touchMtime(this.clock);
     this.#unlinked(old);
@@ -294,7 +306,9 @@ export class Tree {
   }
 
   #inheriting<I extends Inode>(directory: Directory, made: I, mode: number, umask: number | undefined): I {
-    if (umask !== undefined && directory.xattrs !== undefined) inheritAcl(directory, made, mode);
+    if (umask === undefined || directory.xattrs === undefined) return made;
+    inheritAcl(directory, made, mode);
+    for (const [name, value] of made.xattrs ?? []) this.space.countXattrs(made, xattrSpace(name, value));
     return made;
   }
 
@@ -361,7 +375,7 @@ export class Tree {
     if (inode.kind === "directory") {
       inode.nlink = 0;
       inode.parent = undefined;
-    } else inode.nlink--;
+    } else if (--inode.nlink > 0) this.space.giveLink();
     inode.touchCtime(this.clock);
     this.#disposeIfGone(inode);
   }
@@ -369,6 +383,8 @@ export class Tree {
   #disposeIfGone(inode: Inode): void {
     if (inode.nlink > 0 || inode.references > 0) return;
     if (inode.kind === "file") inode.dispose();
+    else if (inode.kind === "symlink") this.space.givePages(inode.pages);
+    if (inode.xattrs !== undefined) this.space.countXattrs(inode, Number.NEGATIVE_INFINITY);
     this.space.giveInode();
   }
 

@@ -7,6 +7,9 @@ export const XATTR_NAME_MAX = 255;
 export const XATTR_SIZE_MAX = 65536;
 export const XATTR_LIST_MAX = 65536;
 
+/** struct simple_xattr. */
+const XATTR_HEADER = 40;
+
 export const XATTR_CREATE = 1;
 export const XATTR_REPLACE = 2;
 
@@ -32,6 +35,11 @@ export function setXattr(inode: Inode, name: string, value: Uint8Array, flags = 
 export function removeXattr(inode: Inode, name: string): void {
   if (inode.xattrs?.delete(name) !== true) throw new FsError("ENODATA");
   if (inode.xattrs.size === 0) inode.xattrs = undefined;
+}
+
+/** What an attribute takes in memory, as fs/xattr.c:simple_xattr_space() counts it; 0 for one that is not there. */
+export function xattrSpace(name: string, value: Uint8Array | undefined): number {
+  return value === undefined ? 0 : XATTR_HEADER + name.length + 1 + value.length;
 }
 
 /** Names in byte order. */

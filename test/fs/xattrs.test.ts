@@ -385,3 +385,39 @@ describe("user.llmfs.prompt and user.llmfs.generator", () => {
     expect(get(fs, nodeid, STATE)).toBe("static");
   });
 });
+
+describe("the limit of inodes", () => {
+  const free = (fs: ServedTree) => fs.kernel.call("statfs", ROOT, {}).ffree;
+
+  test("counts a kilobyte of attributes as an inode", () => {
+    using fs = served({ inodes: 40 });
+    fs.file("/file", "");
+    const nodeid = fs.node("/file");
+    expect(free(fs)).toBe(38);
+    expect(set(fs, nodeid, "user.a", Buffer.alloc(10_000))).toBe("ok");
+    expect(free(fs)).toBe(28);
+    expect(set(fs, nodeid, "user.a", Buffer.alloc(20_000))).toBe("ok");
+    expect(set(fs, nodeid, "trusted.b", Buffer.alloc(0))).toBe("ok");
+    expect(free(fs)).toBe(18);
+    expect(set(fs, nodeid, "user.c", Buffer.alloc(20_000))).toBe("ENOSPC");
+    fs.kernel.call("removexattr", nodeid, { name: "user.a" });
+    expect(free(fs)).toBe(37);
+  });
+
+  test("gives them back with the inode", () => {
+    using fs = served({ inodes: 40 });
+    fs.file("/file", "");
+    const nodeid = fs.node("/file");
+    expect(set(fs, nodeid, "user.a", Buffer.alloc(10_000))).toBe("ok");
+    fs.kernel.call("unlink", ROOT, { name: "file" });
+    fs.kernel.forget(nodeid);
+    expect(free(fs)).toBe(39);
+  });
+
+  test("holds where attributes take all of it", () => {
+    using fs = served({ inodes: 12 });
+    fs.file("/file", "");
+    expect(set(fs, fs.node("/file"), "user.a", Buffer.alloc(10_000))).toBe("ok");
+    expect(fs.kernel.errno("mkdir", ROOT, { name: "directory", mode: 0o755 })).toBe("ENOSPC");
+  });
+});

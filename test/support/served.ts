@@ -203,7 +203,7 @@ export class ServedTree implements Disposable {
     this.tree.checkInvariants();
     const named = new Set<Inode>();
     for (const { inode } of this.tree.walk()) named.add(inode);
-    const pages = [...named].reduce((sum, inode) => sum + (inode.kind === "file" ? inode.allocated / PAGE : 0), 0);
+    const pages = [...named].reduce((sum, inode) => sum + pagesOf(inode), 0);
     const { space } = this.tree;
     if (space.inodes !== named.size) throw new Error(`${space.inodes} inodes are left, ${named.size} have a name`);
     if (space.usedPages !== pages) throw new Error(`${space.usedPages} pages are taken, ${pages} are in files`);
@@ -212,4 +212,9 @@ export class ServedTree implements Disposable {
     const bugs = this.kernel.log.filter((line) => line.startsWith("error"));
     if (bugs.length > 0) throw new Error(bugs.join("\n"));
   }
+}
+
+function pagesOf(inode: Inode): number {
+  if (inode.kind === "file") return inode.allocated / PAGE;
+  return inode.kind === "symlink" ? inode.pages : 0;
 }

@@ -280,9 +280,27 @@ test("inodes are counted, and the limit holds for every way to make one", () => 
     () => tree.rename(tree.root, "a", tree.root, "c", RENAME_WHITEOUT),
   ])
     expect(code(make)).toBe("ENOSPC");
-  tree.link(file, tree.root, "c");
+  // A further name takes as much as an inode would, as on tmpfs; a renamed one does not.
+  expect(code(() => tree.link(file, tree.root, "c"))).toBe("ENOSPC");
+  tree.rename(tree.root, "a", tree.root, "c");
+  tree.rmdir(tree.root, "b");
+  tree.link(file, tree.root, "a");
+  expect(code(() => tree.createFile(tree.root, "d", 0o644, OWNER))).toBe("ENOSPC");
+  tree.unlink(tree.root, "c");
+  tree.createFile(tree.root, "d", 0o644, OWNER);
   tree.checkInvariants();
-  expect(paths(tree)).toEqual(["/", "/a", "/b", "/c"]);
+  expect(paths(tree)).toEqual(["/", "/a", "/d"]);
+});
+
+test("a long symlink takes a page", () => {
+  const tree = newTree(new Space({ bytes: 4096 }));
+  tree.symlink(tree.root, "short", "s".repeat(127), OWNER);
+  tree.symlink(tree.root, "long", "s".repeat(128), OWNER);
+  expect(code(() => tree.symlink(tree.root, "longer", "s".repeat(128), OWNER))).toBe("ENOSPC");
+  expect(code(() => tree.symlink(tree.root, "long", "s".repeat(128), OWNER))).toBe("ENOSPC");
+  tree.checkInvariants();
+  tree.unlink(tree.root, "long");
+  expect(tree.space.usedPages).toBe(0);
 });
 
 test("any sequence of operations leaves the invariants true, and the space empty in the end", () => {

@@ -17,6 +17,9 @@ import type { Mount } from "./mount.ts";
 
 type Attr = StructValue<typeof abi.attrOut>["attr"];
 
+const STATX_BASIC_STATS = 0x7ff;
+const STATX_BTIME = 0x800;
+
 /** What tmpfs adds to a directory's size for each entry, and for "." and "..". */
 const DIRENT_SIZE = 20;
 
@@ -104,6 +107,32 @@ function attrReply(mount: Mount, inode: Inode): StructValue<typeof abi.attrOut> 
   return { attr_valid: keepSeconds(mount, inode), attr_valid_nsec: 0, attr: attributes(mount, inode) };
 }
 
+function statx(inode: Inode, attr: Attr): StructValue<typeof abi.statx> {
+  const { rdev } = attr;
+  return {
+    mask: STATX_BASIC_STATS | STATX_BTIME,
+    blksize: attr.blksize,
+    attributes: 0,
+    nlink: attr.nlink,
+    uid: attr.uid,
+    gid: attr.gid,
+    mode: attr.mode,
+    ino: attr.ino,
+    size: attr.size,
+    blocks: attr.blocks,
+    attributes_mask: 0,
+    atime: { tv_sec: attr.atime, tv_nsec: attr.atimensec },
+    btime: { tv_sec: inode.btime, tv_nsec: inode.btimeNsec },
+    ctime: { tv_sec: attr.ctime, tv_nsec: attr.ctimensec },
+    mtime: { tv_sec: attr.mtime, tv_nsec: attr.mtimensec },
+    // As linux/kdev_t.h:new_decode_dev().
+    rdev_major: (rdev >>> 8) & 0xfff,
+    rdev_minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00),
+    dev_major: 0,
+    dev_minor: 0,
+  };
+}
+
 function sizeOf(mount: Mount, inode: Inode): Wide {
   switch (inode.kind) {
     case "file":
@@ -183,6 +212,16 @@ export function attributeOperations(mount: Mount) {
   return {
     getattr(_request, header) {
       return attrReply(mount, nodes.get(header.nodeid));
+    },
+
+    statx(_request, header) {
+      const inode = nodes.get(header.nodeid);
+      return {
+        attr_valid: keepSeconds(mount, inode),
+        attr_valid_nsec: 0,
+        flags: 0,
+        stat: statx(inode, attributes(mount, inode)),
+      };
     },
 
     setattr(request, header) {

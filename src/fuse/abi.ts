@@ -126,6 +126,44 @@ export const entryOut = struct({
 
 export const attrOut = struct({ attr_valid: u64, attr_valid_nsec: u32, dummy: pad(4), attr });
 
+export const statxIn = struct({ getattr_flags: u32, reserved: pad(4), fh: u64, sx_flags: u32, sx_mask: u32 });
+
+const sxTimeStruct = struct({ tv_sec: i64, tv_nsec: u32, reserved: pad(4) });
+const sxTime = nested(sxTimeStruct);
+
+export const statx = struct({
+  mask: u32,
+  blksize: u32,
+  attributes: u64,
+  nlink: u32,
+  uid: u32,
+  gid: u32,
+  mode: u16,
+  spare0: pad(2),
+  ino: u64,
+  size: wide64,
+  blocks: u64,
+  attributes_mask: u64,
+  atime: sxTime,
+  btime: sxTime,
+  ctime: sxTime,
+  mtime: sxTime,
+  rdev_major: u32,
+  rdev_minor: u32,
+  dev_major: u32,
+  dev_minor: u32,
+  spare2: pad(112),
+});
+
+/** Since 7.39. */
+export const statxOut = struct({
+  attr_valid: u64,
+  attr_valid_nsec: u32,
+  flags: u32,
+  spare: pad(16),
+  stat: nested(statx),
+});
+
 export const openOut = struct({ fh: u64, open_flags: u32, backing_id: i32 });
 
 /** create and tmpfile answer with an entry and an open file, one behind the other. */

@@ -103,7 +103,8 @@ export const OPS = {
   removemapping: op(49, anything, "nothing"),
   syncfs: op(50, abi.syncfsIn, "nothing"),
   tmpfile: op(51, abi.createIn, abi.createOut),
-  statx: op(52, anything, "data"),
+  /** Instead of getattr, where somebody asks when the inode was made. */
+  statx: op(52, abi.statxIn, abi.statxOut),
   copyFileRange64: op(53, abi.copyFileRangeIn, abi.lseekOut),
 } as const;
 

@@ -58,6 +58,9 @@ export abstract class InodeBase {
   mtimeNsec = 0;
   ctime = 0;
   ctimeNsec = 0;
+  /** When it was made. Never changes. */
+  readonly btime: number;
+  readonly btimeNsec: number;
   /** Names and values are bytes; names as Latin-1 strings. Absent while there are none. */
   xattrs: Map<string, Uint8Array> | undefined = undefined;
   /** References that keep an unlinked inode alive, such as open handles. Invariant: never negative. */
@@ -74,6 +77,8 @@ export abstract class InodeBase {
       this.atime = this.mtime = this.ctime = seconds;
       this.atimeNsec = this.mtimeNsec = this.ctimeNsec = nanoseconds;
     });
+    this.btime = this.ctime;
+    this.btimeNsec = this.ctimeNsec;
   }
 
   /**

@@ -259,3 +259,27 @@ describe("statfs", () => {
     expect(fs.kernel.call("statfs", ROOT)).toMatchObject({ bfree: 256, ffree: 99 });
   });
 });
+
+describe("statx", () => {
+  test("says what getattr says, and when the inode was made, whatever became of it since", () => {
+    using fs = served();
+    const { nodeid } = fs.kernel.call("mknod", ROOT, { name: "b", mode: 0o60640, rdev: 0x12300845, umask: 0 });
+    const made = fs.clock.seconds;
+    fs.clock.tick();
+    fs.kernel.call("setattr", nodeid, { valid: abi.FATTR_MODE, mode: 0o600 });
+    const { stat, attr_valid } = fs.kernel.call("statx", nodeid, { sx_mask: 0xfff });
+    const attr = fs.kernel.stat(nodeid);
+    expect(stat.btime.tv_sec).toBe(made);
+    expect(stat.ctime).toEqual({ tv_sec: attr.ctime, tv_nsec: attr.ctimensec });
+    expect(stat.ctime.tv_sec).toBeGreaterThan(made);
+    expect(attr_valid).toBeGreaterThan(1000);
+    expect(stat).toMatchObject({
+      mask: 0xfff,
+      mode: attr.mode,
+      ino: attr.ino,
+      nlink: 1,
+      rdev_major: 8,
+      rdev_minor: 0x12345,
+    });
+  });
+});

@@ -17,6 +17,9 @@ const STRUCTS: Readonly<Record<string, { readonly c: string; readonly within?: s
   outHeader: { c: "fuse_out_header" },
   entryOut: { c: "fuse_entry_out" },
   attrOut: { c: "fuse_attr_out" },
+  statxIn: { c: "fuse_statx_in" },
+  statx: { c: "fuse_statx" },
+  statxOut: { c: "fuse_statx_out" },
   openOut: { c: "fuse_open_out" },
   createOut: { c: "create_out" },
   forgetIn: { c: "fuse_forget_in" },
@@ -82,6 +85,9 @@ _Static_assert(sizeof(struct fuse_init_in) == sizeof(struct init_in_start) + siz
 const BROUGHT_BY: Readonly<Record<string, number>> = {
   FUSE_DIRECT_IO_ALLOW_MMAP: 39,
   FUSE_STATX: 39,
+  ...since(39, "fuse_statx_in", abi.statxIn),
+  ...since(39, "fuse_statx", abi.statx),
+  ...since(39, "fuse_statx_out", abi.statxOut),
   FUSE_PASSTHROUGH: 40,
   FOPEN_PASSTHROUGH: 40,
   FUSE_DEV_IOC_BACKING_OPEN: 40,
@@ -98,6 +104,13 @@ const BROUGHT_BY: Readonly<Record<string, number>> = {
   "fuse_init_out.unused": 43,
   FUSE_COPY_FILE_RANGE_64: 45,
 };
+
+/** A struct and all its fields. */
+function since(minor: number, c: string, struct: Struct<unknown>): Record<string, number> {
+  return Object.fromEntries(
+    [c, ...[...struct.offsets.keys()].map((key) => `${c}.${key}`)].map((name) => [name, minor]),
+  );
+}
 
 /** In INIT's second word of flags: the header counts their bits from 32 on. */
 const FLAGS2 = ["FUSE_PASSTHROUGH", "FUSE_DIRECT_IO_ALLOW_MMAP"];

@@ -175,6 +175,85 @@ export const EXCHANGES: { readonly [K in OpName]?: Exchange<K> } = {
     answers: { attr_valid: 0xf4241, attr_valid_nsec: 0x20, attr: ATTR },
     reply: ATTR_REPLY,
   },
+  statx: {
+    request: bytes`
+      40 00 00 00 34 00 00 00  // len 64, opcode 52, STATX
+      02 00 ef be ad de 00 00  // unique 0xdeadbeef0002
+      44 33 00 00 22 11 00 00  // nodeid 0x112200003344
+      01 00 aa aa 02 00 bb bb  // uid 0xaaaa0001, gid 0xbbbb0002
+      03 00 cc cc 00 00 00 00  // pid 0xcccc0003, total_extlen 0, padding
+      01 00 00 00 00 00 00 00  // getattr_flags 1, reserved
+      ef be 00 00 0d f0 00 00  // fh 0xf00d0000beef
+      00 20 00 00 ff 0f 00 00  // sx_flags 0x2000, sx_mask 0xfff
+    `,
+    means: { getattr_flags: 1, fh: 0xf00d0000beef, sx_flags: 0x2000, sx_mask: 0xfff },
+    answers: {
+      attr_valid: 0xf4241,
+      attr_valid_nsec: 0x20,
+      flags: 0,
+      stat: {
+        mask: 0xfff,
+        blksize: 0x1000,
+        attributes: 0x30,
+        nlink: 3,
+        uid: 0xaaaa0001,
+        gid: 0xbbbb0002,
+        mode: 0o100644,
+        ino: 0x112200003344,
+        size: 0x1000000002,
+        blocks: 0x800000001,
+        attributes_mask: 0x70,
+        atime: { tv_sec: -0x100000001, tv_nsec: 0x3b9ac9ff },
+        btime: { tv_sec: 0x65000001, tv_nsec: 1 },
+        ctime: { tv_sec: 0x65000003, tv_nsec: 3 },
+        mtime: { tv_sec: 0x65000002, tv_nsec: 2 },
+        rdev_major: 8,
+        rdev_minor: 0x12345,
+        dev_major: 0,
+        dev_minor: 0,
+      },
+    },
+    reply: bytes`
+      30 01 00 00 00 00 00 00  // len 304, error 0
+      02 00 ef be ad de 00 00  // unique 0xdeadbeef0002
+      41 42 0f 00 00 00 00 00  // attr_valid 0xf4241
+      20 00 00 00 00 00 00 00  // attr_valid_nsec 0x20, flags 0
+      00 00 00 00 00 00 00 00  // spare
+      00 00 00 00 00 00 00 00  // spare
+      ff 0f 00 00 00 10 00 00  // mask 0xfff, blksize 0x1000
+      30 00 00 00 00 00 00 00  // attributes 0x30
+      03 00 00 00 01 00 aa aa  // nlink 3, uid 0xaaaa0001
+      02 00 bb bb a4 81 00 00  // gid 0xbbbb0002, mode 0100644, spare0
+      44 33 00 00 22 11 00 00  // ino 0x112200003344
+      02 00 00 00 10 00 00 00  // size 0x1000000002
+      01 00 00 00 08 00 00 00  // blocks 0x800000001
+      70 00 00 00 00 00 00 00  // attributes_mask 0x70
+      ff ff ff ff fe ff ff ff  // atime -0x100000001
+      ff c9 9a 3b 00 00 00 00  // its tv_nsec 0x3b9ac9ff, reserved
+      01 00 00 65 00 00 00 00  // btime 0x65000001
+      01 00 00 00 00 00 00 00  // its tv_nsec 1, reserved
+      03 00 00 65 00 00 00 00  // ctime 0x65000003
+      03 00 00 00 00 00 00 00  // its tv_nsec 3, reserved
+      02 00 00 65 00 00 00 00  // mtime 0x65000002
+      02 00 00 00 00 00 00 00  // its tv_nsec 2, reserved
+      08 00 00 00 45 23 01 00  // rdev_major 8, rdev_minor 0x12345
+      00 00 00 00 00 00 00 00  // dev_major 0, dev_minor 0
+      00 00 00 00 00 00 00 00  // spare2
+      00 00 00 00 00 00 00 00  // spare2
+      00 00 00 00 00 00 00 00  // spare2
+      00 00 00 00 00 00 00 00  // spare2
+      00 00 00 00 00 00 00 00  // spare2
+      00 00 00 00 00 00 00 00  // spare2
+      00 00 00 00 00 00 00 00  // spare2
+      00 00 00 00 00 00 00 00  // spare2
+      00 00 00 00 00 00 00 00  // spare2
+      00 00 00 00 00 00 00 00  // spare2
+      00 00 00 00 00 00 00 00  // spare2
+      00 00 00 00 00 00 00 00  // spare2
+      00 00 00 00 00 00 00 00  // spare2
+      00 00 00 00 00 00 00 00  // spare2
+    `,
+  },
   setattr: {
     request: bytes`
       80 00 00 00 04 00 00 00  // len 128, opcode 4, SETATTR

@@ -56,6 +56,8 @@ interface Dialect {
   /** Numbers 1 to a million. */
   readonly million: string;
   readonly slow: string;
+  /** A statement without rows that a read-only session allows. */
+  readonly nothing: string;
   /** Whether a slow query is running. */
   readonly running: string;
 }
@@ -74,6 +76,7 @@ const DIALECTS: readonly Dialect[] = [
     csv: 'big,exact,ratio,t,empty,none,b,d\r\n9007199254740993,1.5,0.1,"a ""q"", b\nc","",,\\x00ff0a,2024-02-29\r\n',
     json: '[\n  {"big": 9007199254740993, "exact": 1.5, "ratio": 0.1, "t": "a \\"q\\", b\\nc", "empty": "", "none": null, "b": "\\\\x00ff0a", "d": "2024-02-29"}\n]\n',
     million: "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) SELECT i FROM n",
+    nothing: "PRAGMA cache_size = 2000",
     slow: "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS c FROM n",
     running: "",
   },
@@ -90,6 +93,7 @@ const DIALECTS: readonly Dialect[] = [
     csv: 'big,exact,ratio,t,empty,none,b,d,yes,j\r\n9007199254740993,12345678901234567890.12345678901234567890,0.1,"a ""q"", b\nc","",,\\x00ff0a,2024-02-29 23:59:59.123456+00,true,"{""k"": [1, null]}"\r\n',
     json: '[\n  {"big": 9007199254740993, "exact": 12345678901234567890.12345678901234567890, "ratio": 0.1, "t": "a \\"q\\", b\\nc", "empty": "", "none": null, "b": "\\\\x00ff0a", "d": "2024-02-29 23:59:59.123456+00", "yes": true, "j": {"k": [1, null]}}\n]\n',
     million: "SELECT i FROM generate_series(1, 1000000) AS i",
+    nothing: "SET LOCAL work_mem = '4MB'",
     slow: "SELECT pg_sleep(60)::text AS s",
     running:
       "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND state = 'active' AND pid <> pg_backend_pid()",
@@ -99,12 +103,14 @@ const DIALECTS: readonly Dialect[] = [
     available: hasMariadb,
     kind: "mysql",
     start: mariadbServer,
-    odd: `CREATE TABLE odd (big bigint, exact decimal(40, 20), ratio double, t text, empty text, none text, b blob, d datetime(6), f float);
+    odd: `CREATE TABLE odd (big bigint, exact decimal(40, 20), ratio double, t text, empty text, none text, b blob, d datetime(6), f float, j json, p point);
       INSERT INTO odd VALUES (9007199254740993, 12345678901234567890.12345678901234567890, 0.1, 'a "q", b\\nc', '', NULL,
-        x'00ff0a', '2024-02-29 23:59:59.123456', 0.1)`,
-    csv: 'big,exact,ratio,t,empty,none,b,d,f\r\n9007199254740993,12345678901234567890.12345678901234567890,0.1,"a ""q"", b\nc","",,\\x00ff0a,2024-02-29 23:59:59.123456,0.1\r\n',
-    json: '[\n  {"big": 9007199254740993, "exact": 12345678901234567890.12345678901234567890, "ratio": 0.1, "t": "a \\"q\\", b\\nc", "empty": "", "none": null, "b": "\\\\x00ff0a", "d": "2024-02-29 23:59:59.123456", "f": 0.1}\n]\n',
+        x'00ff0a', '2024-02-29 23:59:59.123456', 0.1,
+        '{"k": [12345678901234567890, null]}', point(1, 2))`,
+    csv: 'big,exact,ratio,t,empty,none,b,d,f,j,p\r\n9007199254740993,12345678901234567890.12345678901234567890,0.1,"a ""q"", b\nc","",,\\x00ff0a,2024-02-29 23:59:59.123456,0.1,"{""k"": [12345678901234567890, null]}","{""x"":1,""y"":2}"\r\n',
+    json: '[\n  {"big": 9007199254740993, "exact": 12345678901234567890.12345678901234567890, "ratio": 0.1, "t": "a \\"q\\", b\\nc", "empty": "", "none": null, "b": "\\\\x00ff0a", "d": "2024-02-29 23:59:59.123456", "f": 0.1, "j": {"k": [12345678901234567890, null]}, "p": {"x":1,"y":2}}\n]\n',
     million: "SELECT seq AS i FROM seq_1_to_1000000",
+    nothing: "SET @a = 1",
     slow: "SELECT sleep(60) AS s",
     running:
       "SELECT count(*) FROM information_schema.processlist WHERE info LIKE '%sleep(60) AS s%' AND info NOT LIKE '%processlist%'",
@@ -176,6 +182,7 @@ for (const dialect of DIALECTS) {
         { match: "slow.csv", generator: "shop", options: { query: dialect.slow } },
         { match: "late.csv", generator: "shop", options: { query: dialect.slow, timeout: "300ms" } },
         { match: "write.csv", generator: "shop", options: { query: "DELETE FROM people" } },
+        { match: "nothing.csv", generator: "shop", options: { query: dialect.nothing } },
         { match: "wrong.csv", generator: "shop", options: { query: "SELECT * FROM nowhere" } },
         ...TABLES.map(({ name, columns, keys }) => ({
           match: `tables/${name}.{csv,tsv,json,ndjson}`,
@@ -311,10 +318,12 @@ for (const dialect of DIALECTS) {
     test("a wrong query, and one with two columns of a name, is EIO and says why", async () => {
       const wrong = await failure(shop.text("/wrong.csv"));
       expect([wrong.code, wrong.message]).toEqual(["EIO", expect.stringContaining("nowhere")]);
+      expect((await failure(shop.text("/nothing.csv"))).message).toContain("none that returns rows");
       expect((await failure(shop.text("/twice.csv"))).message).toContain('two columns are called "a"');
     });
 
-    test("a statement that takes too long is ETIMEDOUT", async () => {
+    test("a statement that takes too long is ETIMEDOUT, also on a connection that other queries had", async () => {
+      await Promise.all(Array.from({ length: 16 }, () => shop.text("/all.csv")));
       expect((await failure(shop.text("/late.csv"))).code).toBe("ETIMEDOUT");
     });
 

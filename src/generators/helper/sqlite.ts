@@ -17,6 +17,8 @@ export async function querySqlite(query: SqliteQuery, { piece, result }: Convers
     database.run("PRAGMA query_only = 1");
     using statement = database.prepare(query.sql);
     const columns = statement.columnNames;
+    // What returns no rows is to fail by what it does, if that is not allowed.
+    if (columns.length === 0) statement.run(...query.params);
     checkColumns(columns);
     const format = formatted(query.format, query.single);
     const rows = rowsOf(statement.iterate(...query.params), columns);

@@ -13,7 +13,8 @@ const JSON_TYPE = 245;
 
 export function mysql(url: string): Database {
   let opened: Promise<Pool> | undefined;
-  const prepared = new WeakSet<object>();
+  /** The longest statement that each connection allows. */
+  const limits = new WeakMap<object, number>();
   const pool = () => {
     opened ??= import("mysql2").then(({ default: { createPool } }) =>
       createPool({
@@ -22,6 +23,7 @@ export function mysql(url: string): Database {
         dateStrings: true,
         supportBigNumbers: true,
         bigNumberStrings: true,
+        jsonStrings: true,
         connectTimeout: 15_000,
         timezone: "Z",
       }),
@@ -70,12 +72,13 @@ export function mysql(url: string): Database {
       };
       try {
         signal.throwIfAborted();
-        if (!prepared.has(connection)) await limit(connection, timeoutMs);
-        prepared.add(connection);
+        if (limits.get(connection) !== timeoutMs) await limit(connection, timeoutMs);
+        limits.set(connection, timeoutMs);
         await told(connection, "START TRANSACTION READ ONLY");
         const command = connection.execute({ sql: query.sql, rowsAsArray: true }, [...query.params]);
         const fields = Promise.withResolvers<readonly FieldPacket[]>();
-        command.once("fields", (found: readonly FieldPacket[]) => fields.resolve(found));
+        // Of a statement that has no rows there are none.
+        command.once("fields", (found?: readonly FieldPacket[]) => fields.resolve(found ?? []));
         const stream = command.stream({ highWaterMark: BATCH });
         stream.once("error", (error) => fields.reject(error));
         stream.once("end", () => fields.resolve([]));
@@ -105,7 +108,7 @@ async function* batches(
   try {
     for await (const row of stream) {
       if (!Array.isArray(row)) throw new Error("a row that is no list");
-      batch.push(row.map((value: unknown, index) => exactValue(value, columns[index]?.columnType)));
+      batch.push(row.map((value: unknown, index) => exactValue(value, columns[index])));
       if (batch.length < BATCH) continue;
       yield batch;
       batch = [];
@@ -119,13 +122,24 @@ async function* batches(
   }
 }
 
-function exactValue(value: unknown, type: number | undefined): Value {
+function exactValue(value: unknown, field: FieldPacket | undefined): Value {
+  const type = field?.columnType;
   if (value === null || value === undefined) return null;
   if (value instanceof Uint8Array) return value;
   if (typeof value === "number") return type === FLOAT ? shortest(value) : value;
   if (typeof value === "bigint" || typeof value === "boolean") return value;
-  if (type === JSON_TYPE) return { json: typeof value === "string" ? value : JSON.stringify(value) };
+  // What is no text is a point or another geometry.
+  if (isJson(field) || typeof value !== "string")
+    return { json: typeof value === "string" ? value : JSON.stringify(value) };
   return type !== undefined && NUMBERS.includes(type) ? exact(String(value)) : String(value);
+}
+
+/** MariaDB's is a text of which it says besides that it is JSON; the type of mysql2 does not tell of that. */
+function isJson(field: FieldPacket | undefined): boolean {
+  return (
+    field?.columnType === JSON_TYPE ||
+    (field !== undefined && "extendedFormat" in field && field.extendedFormat === "json")
+  );
 }
 
 /** A single-precision number as it was written: the shortest decimal that is the same one. */

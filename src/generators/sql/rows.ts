@@ -36,8 +36,9 @@ export function exact(text: string): Value {
   return /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/.test(text) ? { json: text } : text;
 }
 
-/** Throws Error for names that come twice: a row is an object with a value each. */
+/** Throws Error for names that come twice: a row is an object with a value each. And for a statement without any. */
 export function checkColumns(columns: readonly string[]): void {
+  if (columns.length === 0) throw new Error("the statement is none that returns rows");
   const twice = columns.find((name, index) => columns.indexOf(name) !== index);
   if (twice !== undefined)
     throw new Error(`two columns are called ${JSON.stringify(twice)}: give one another name (AS)`);

@@ -25,6 +25,7 @@ export async function delivered(
 ): Promise<Pick<GeneratedContent, "bytes" | "streamed">> {
   if (typeof content === "string") return limited(new TextEncoder().encode(content), origin, limits);
   if (content instanceof Uint8Array) return limited(new Uint8Array(content), origin, limits);
+  if (content instanceof Blob) return collect(content.stream(), origin, limits, signal, sink);
   if (isAsyncIterable(content)) return collect(content, origin, limits, signal, sink);
   return limited(new TextEncoder().encode(jsonFile(content, origin)), origin, limits);
 }

@@ -77,6 +77,7 @@ async function bytesOf(generator: ContentGenerator, path: string, context: Gener
   const { content, metadata = {} } = result;
   if (typeof content === "string") return { bytes: new TextEncoder().encode(content), metadata };
   if (content instanceof Uint8Array) return { bytes: content, metadata };
+  if (content instanceof Blob) return { bytes: await content.bytes(), metadata };
   if (typeof content === "object" && content !== null && Symbol.asyncIterator in content) {
     const pieces: Uint8Array[] = [];
     for await (const piece of content) pieces.push(typeof piece === "string" ? new TextEncoder().encode(piece) : piece);

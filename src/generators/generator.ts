@@ -12,10 +12,10 @@ export type JsonValue = string | number | boolean | null | readonly JsonValue[] 
 export interface FileContent {
   /**
    * A string is written as UTF-8, bytes as they are, an async iterable piece by piece (strings and bytes may be mixed;
-   * the next one is asked for when there is room for it), anything else as JSON. A top-level string is text, never a
-   * JSON string.
+   * the next one is asked for when there is room for it), a Blob (as `Bun.file()` is) likewise, anything else as JSON. A
+   * top-level string is text, never a JSON string.
    */
-  readonly content: string | Uint8Array | AsyncIterable<string | Uint8Array> | JsonValue;
+  readonly content: string | Uint8Array | Blob | AsyncIterable<string | Uint8Array> | JsonValue;
   /** Kept with the file, readable as `user.llmfs.meta.<key>` and in the snapshot. Values are stored as text. */
   readonly metadata?: Readonly<Record<string, string | number | boolean>>;
 }

@@ -27,10 +27,19 @@ export function jsonFile(value: unknown, origin: string): string {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new FsError("EIO", `${origin} returned a value that JSON cannot hold: ${why}`, { cause });
   }
+  // A Map, a Set, a Promise: JSON has no words for them, and says "{}".
+  if (compact === "{}" && !isPlain(value)) compact = undefined;
   if (compact === undefined) {
     throw new FsError("EIO", `${origin} returned ${kindOf(value)} where text, bytes or a JSON value is expected`);
   }
   return `${JSON.stringify(JSON.parse(compact), null, 2)}\n`;
+}
+
+function isPlain(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  // Of an object from another realm the prototype's own prototype is null.
+  return "toJSON" in value || prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 /** What kind of value it is, for messages. */

@@ -58,6 +58,8 @@ test("a directory's file can be tested without a mount, and one that reads anoth
   const house = EXAMPLES.find((code) => code.includes("house/")) ?? "";
   writeFileSync(join(folder, "llmfs.config.ts"), house);
   expect((await sandbox.llmfs(["generators", "test", "/house/cellar.txt"], { cwd: folder })).stdout).toBe("dark\n");
+  const unruled = await sandbox.llmfs(["generators", "test", "attic.txt"], { cwd: folder });
+  expect([unruled.status, unruled.stderr]).toEqual([84, expect.stringContaining("/attic.txt: no rule matches it")]);
   const missing = await sandbox.llmfs(["generators", "test", "house/attic.txt"], { cwd: folder });
   expect([missing.status, missing.stderr]).toEqual([1, expect.stringContaining("there is no such room (ENOENT)")]);
 });

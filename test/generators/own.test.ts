@@ -203,3 +203,16 @@ function commandLines(): readonly string[] {
     }
   });
 }
+
+test("a file of one's own is content, a Map is none, and metadata that cannot be kept is told of", async () => {
+  writeFileSync(sandbox.at("given.bin"), Uint8Array.of(0, 255, 10));
+  const file = config(`export default { generators: { g: { generate: (path) => ({
+      content: path === "/file" ? Bun.file(${JSON.stringify(sandbox.at("given.bin"))}) : path === "/map" ? new Map([[1, 2]]) : {},
+      metadata: { kept: 1, big: 10n },
+    }) } }, rules: [{ match: ["file", "map", "empty"], generator: "g" }] };`);
+  await using one = await loaded(file);
+  expect([...(await one.bytes("/file"))]).toEqual([0, 255, 10]);
+  expect(one.log.join()).toContain('the metadata "big" is not kept: it is a bigint');
+  expect(await one.text("/map").catch(errno)).toBe("EIO");
+  expect(await one.text("/empty")).toBe("{}\n");
+});

@@ -105,6 +105,10 @@ async function tested(loaded: LoadedConfig, path: string, json: boolean): Promis
   const rule = loaded.rules.all.find(
     ({ match, generator: name }) => name === generator && match.match(path) !== undefined,
   );
+  if (generator === "llm") {
+    const why = rule === undefined ? "no rule matches it" : `${rule.name} gives it to the model, which a mount asks`;
+    throw new CliError("input", `${path}: ${why}; \`llmfs generators\` shows the rules`);
+  }
   const started = performance.now();
   const { bytes, metadata } = await engine.generate(tree.request(path), stop.signal).catch((cause: unknown) => {
     const code = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : "";

@@ -85,11 +85,11 @@ async function generate(
   const result: unknown = await generator.generate(path, contextOf(context, conversation));
   if (isRecord(result) && result.unchanged === true) return { unchanged: true } satisfies GeneratedHead;
   if (!isRecord(result) || !("content" in result)) throw new FsError("EIO", `${origin} returned no { content }`);
-  const { metadata } = result;
-  const head: GeneratedHead = { unchanged: false, ...(isMetadata(metadata) && { metadata }) };
+  const { metadata, content } = result;
+  const head: GeneratedHead = { unchanged: false, metadata: kept(metadata, conversation) };
   conversation.result(head);
-  const { content } = result;
   if (content instanceof Uint8Array) return conversation.piece(content);
+  if (content instanceof Blob) return stream(content.stream(), origin, conversation);
   if (isAsyncIterable(content)) return stream(content, origin, conversation);
   return text(typeof content === "string" ? content : jsonFile(content, origin), conversation);
 }
@@ -190,8 +190,14 @@ function isGenerator(value: unknown): value is ContentGenerator {
   return typeof value === "object" && value !== null && "generate" in value && typeof value.generate === "function";
 }
 
-function isMetadata(value: unknown): value is NonNullable<GeneratedHead["metadata"]> {
-  return isRecord(value) && Object.values(value).every((one) => ["string", "number", "boolean"].includes(typeof one));
+/** What of the metadata can be kept; the rest is told of. */
+function kept(metadata: unknown, { log }: Conversation): NonNullable<GeneratedHead["metadata"]> {
+  const good: [string, string | number | boolean][] = [];
+  for (const [name, value] of Object.entries(metadata ?? {})) {
+    if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") good.push([name, value]);
+    else log("warn", `the metadata ${JSON.stringify(name)} is not kept: it is ${kindOf(value)}, and no text or number`);
+  }
+  return Object.fromEntries(good);
 }
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {

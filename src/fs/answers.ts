@@ -3,6 +3,7 @@ import { FsError, messageOf } from "../errno.ts";
 import type { TreeEntry } from "../generators/generator.ts";
 import { SnapshotSaver } from "../snapshot/save.ts";
 import type { RegularFile } from "../tree/file.ts";
+import type { Inode } from "../tree/inode.ts";
 import { components, join, toBytes } from "../tree/path.ts";
 import { entryOf, infoOf, layoutOf, ORIGIN, pendingOf } from "./brief.ts";
 import type { Mount } from "./mount.ts";
@@ -101,6 +102,14 @@ export class Answers {
     const bytes = new Uint8Array(Math.min(file.size, limit));
     file.read(0, bytes);
     return bytes;
+  }
+
+  check(): Answer<"check"> {
+    const { tree, nodes, handles } = this.#mount;
+    tree.checkInvariants();
+    const named = new Set<Inode>();
+    for (const { inode } of tree.walk()) named.add(inode);
+    return { nodes: nodes.size, handles: handles.size, named: named.size, inodes: tree.space.inodes };
   }
 
   pending(): Answer<"pending"> {

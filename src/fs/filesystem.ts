@@ -22,6 +22,7 @@ import type {
   FromFilesystem,
   Generate,
   GenerationRequest,
+  Held,
   List,
   ListingRequest,
   LogLevel,
@@ -78,6 +79,8 @@ export interface MountedFilesystem extends AsyncDisposable {
   readonly beganPending: boolean;
   /** Writes a snapshot as of this moment: whole, or not at all. Works after `ended` too, until disposed. */
   save(file: string, options?: { readonly times?: boolean }): Promise<void>;
+  /** What is held, after a look at the tree's invariants: rejects where one is broken. Works after `ended` too. */
+  check(): Promise<Held>;
   /** Every file whose content is still to be made. */
   pending(): Promise<readonly PendingFile[]>;
   /** Resolves when a file has its content; a pending one is generated. Rejects with FsError. */
@@ -195,6 +198,7 @@ class Link {
       ended: this.#ended.promise,
       beganPending: pending,
       save: (file, saving = {}) => writeAtomically(file, this.#snapshot(saving.times ?? false)),
+      check: () => this.#call("check"),
       pending: () => this.#call("pending"),
       make: (path) => this.#call("make", path),
       publish: (name, text) => this.#outbox.publish(name, text),

@@ -53,6 +53,10 @@ export class Handles {
     return fh;
   }
 
+  get size(): number {
+    return this.#open.length - 1 - this.#free.length;
+  }
+
   /** Throws EBADF. */
   get(fh: number): Handle {
     const handle = this.#open[fh];

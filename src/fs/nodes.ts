@@ -21,6 +21,11 @@ export class Nodes {
     this.remember(tree.root);
   }
 
+  /** How many the kernel knows. */
+  get size(): number {
+    return this.#known.size;
+  }
+
   /** Throws ESTALE for a nodeid that was never told, or is forgotten. */
   get(nodeid: number): Inode {
     const inode = this.#known.get(nodeid);

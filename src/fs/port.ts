@@ -140,6 +140,18 @@ export interface TreePort {
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
+/** What the kernel and the tree hold on to. */
+export interface Held {
+  /** Inodes that the kernel may still ask for; the root always. */
+  readonly nodes: number;
+  /** Open files. */
+  readonly handles: number;
+  /** Inodes that have a name, the root among them. */
+  readonly named: number;
+  /** Inodes that take memory. */
+  readonly inodes: number;
+}
+
 /** What the main thread may call, by name. Arguments and results are plain data. */
 export interface Methods extends Omit<TreePort, "layout" | "working"> {
   /** Resolves when the file has its content; a pending one is generated. Rejects as `read` does. */
@@ -151,6 +163,8 @@ export interface Methods extends Omit<TreePort, "layout" | "working"> {
   /** The next piece of it, UTF-8; undefined at the end. */
   saveNext(id: number): Promise<Uint8Array | undefined>;
   saveEnd(id: number): Promise<void>;
+  /** What is held. Rejects where the tree's invariants are broken. */
+  check(): Promise<Held>;
   /** Every file whose content is still to be made, in the order of the tree. */
   pending(): Promise<readonly PendingFile[]>;
 }

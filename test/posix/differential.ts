@@ -24,8 +24,8 @@ export async function compare(
   second: Ground,
 ): Promise<Difference | undefined> {
   const room = `room${process.pid}-${rooms++}`;
-  // A random path may well be "../..", and the machine has files too.
-  const lines = ["chroot .", `mkdir ${room} 0755`, `chdir ${room}`, "tree ."];
+  // A random path may well be "../..": neither the machine's files nor other programs' rooms are there.
+  const lines = [`mkdir ${room} 0755`, `chdir ${room}`, "chroot .", "tree ."];
   const begin = lines.length;
   for (const { line, setsAtime } of program) lines.push("tick", line, setsAtime ? "tree . atime" : "tree .");
   const [ours, theirs] = await Promise.all([first.run(lines), second.run(lines)]);

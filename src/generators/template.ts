@@ -23,9 +23,10 @@ import { pattern } from "./pattern.ts";
 import type { SourceGenerator, SourceParts } from "./source.ts";
 
 const ENDING = ".liquid";
-/** A template that loops is stopped: it shares a thread with everybody else's content. */
-const RENDER_MS = 10_000;
-const MEMORY_UNITS = 100_000_000;
+/** A template that loops is stopped: it shares a thread with everybody else's content. What it waits for is not counted. */
+const RENDER_MS = 5_000;
+/** Elements and characters. */
+const MEMORY_UNITS = 30_000_000;
 
 export function templateGenerator({ base, environment }: SourceParts): SourceGenerator {
   return {
@@ -38,12 +39,14 @@ export function templateGenerator({ base, environment }: SourceParts): SourceGen
       textsOption(options, "env");
     },
     async generate(path, context) {
-      const { Liquid } = await import("liquidjs");
+      const { Context, Liquid } = await import("liquidjs");
+      const work = new WorkTime();
       const { options } = context;
       const [name, text] = await source(path, context, base);
       const liquid = new Liquid({
         fs: {
-          readFile: async (file) => (file === name ? text : new TextDecoder().decode(await context.read(file))),
+          readFile: async (file) =>
+            file === name ? text : new TextDecoder().decode(await work.without(() => context.read(file))),
           readFileSync: () => "",
           exists: async () => true,
           existsSync: () => true,
@@ -52,12 +55,13 @@ export function templateGenerator({ base, environment }: SourceParts): SourceGen
         root: [posix.dirname(path)],
         relativeReference: false,
         ownPropertyOnly: true,
-        renderLimit: RENDER_MS,
         parseLimit: MEMORY_UNITS,
         memoryLimit: MEMORY_UNITS,
       });
       liquid.registerFilter("read", async (file: unknown) =>
-        new TextDecoder().decode(await context.read(posix.resolve(posix.dirname(path), String(file)))),
+        new TextDecoder().decode(
+          await work.without(() => context.read(posix.resolve(posix.dirname(path), String(file)))),
+        ),
       );
       liquid.registerFilter("parse_json", (json: unknown) => JSON.parse(String(json)));
       liquid.registerFilter("parse_csv", (csv: unknown) => parseCsv(String(csv)));
@@ -69,10 +73,14 @@ export function templateGenerator({ base, environment }: SourceParts): SourceGen
         file: { mode: mode.toString(8), uid, gid, description },
         vars: isRecord(options.vars) ? options.vars : {},
         env: Object.fromEntries(textsOption(options, "env").map((key) => [key, environment[key] ?? ""])),
-        tree: () => context.outline(),
+        tree: () => work.without(() => context.outline()),
       };
       try {
-        const rendered: unknown = await liquid.renderFile(name, variables);
+        const templates = await liquid.parseFile(name);
+        const rendering = new Context(variables, liquid.options);
+        // Liquid's own limit counts the time that files take to be made, too.
+        rendering.renderLimit.check = () => work.check(RENDER_MS);
+        const rendered: unknown = await liquid.render(templates, rendering);
         return { content: String(rendered) };
       } catch (error) {
         throw explained(error);
@@ -89,6 +97,27 @@ export function templateGenerator({ base, environment }: SourceParts): SourceGen
         });
     },
   };
+}
+
+/** How long something has been at work. */
+class WorkTime {
+  readonly #begun = performance.now();
+  #waited = 0;
+
+  /** Waits; that is no work. */
+  async without<T>(waiting: () => Promise<T>): Promise<T> {
+    const since = performance.now();
+    try {
+      return await waiting();
+    } finally {
+      this.#waited += performance.now() - since;
+    }
+  }
+
+  /** Throws Error for more than so many milliseconds. */
+  check(ms: number): void {
+    if (performance.now() - this.#begun - this.#waited > ms) throw new Error(`it renders for more than ${ms / 1000} s`);
+  }
 }
 
 /** The template's name, for messages, and its text. */

@@ -1,5 +1,5 @@
 /** The user's own generators in their helper process, and programs, without a mount. */
-import { afterAll, expect, test } from "bun:test";
+import { afterAll, expect, spyOn, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { FsError } from "../../src/errno.ts";
 import { loaded } from "../support/generators.ts";
@@ -215,4 +215,24 @@ test("a file of one's own is content, a Map is none, and metadata that cannot be
   expect(one.log.join()).toContain('the metadata "big" is not kept: it is a bigint');
   expect(await one.text("/map").catch(errno)).toBe("EIO");
   expect(await one.text("/empty")).toBe("{}\n");
+});
+
+test("the time that a template waits for other files is not its own", async () => {
+  const file = sandbox.at("waits.config.json");
+  const text = "{% include '/slow.txt' %}{{ '/slow.txt' | read }}{% for i in (1..3) %}{{ i }}{% endfor %}";
+  writeFileSync(file, JSON.stringify({ rules: [{ match: "t", generator: "template", options: { text } }] }));
+  const now = performance.now.bind(performance);
+  let later = 0;
+  const clock = spyOn(performance, "now").mockImplementation(() => now() + later);
+  try {
+    // An hour each time, by the clock of this process.
+    const read = async () => {
+      later += 3_600_000;
+      return new TextEncoder().encode("slow ");
+    };
+    await using one = await loaded(file, {}, { "/slow.txt": { pending: "takes its time" } }, read);
+    expect(await one.text("/t")).toBe("slow slow 123");
+  } finally {
+    clock.mockRestore();
+  }
 });

@@ -1,4 +1,5 @@
 /** Running one generator without a mount. */
+import type { TreePort } from "../../src/fs/port.ts";
 import { createEngine } from "../../src/generate/engine.ts";
 import { type LoadedConfig, loadConfig } from "../../src/generators/load.ts";
 import { scriptedModel } from "./scripted-model.ts";
@@ -19,13 +20,14 @@ export async function loaded(
   file: string,
   environment: Readonly<Record<string, string>> = {},
   tree: PlainTree = {},
+  read?: TreePort["read"],
 ): Promise<Loaded> {
   const log: string[] = [];
   const config = await loadConfig(file, {
     environment: { PATH: process.env.PATH, HOME: "/", ...environment },
     print: (line) => void log.push(line),
   });
-  const port = treePort(tree);
+  const port = treePort(tree, read);
   const engine = createEngine({
     model: scriptedModel(),
     modelName: "m",

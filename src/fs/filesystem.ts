@@ -96,14 +96,11 @@ export interface MountedFilesystem extends AsyncDisposable {
 
 /** Builds the tree, then mounts it. Rejects with SnapshotError or MountError, with nothing mounted. */
 export async function startFilesystem(options: FilesystemOptions): Promise<MountedFilesystem> {
+  const { mountpoint, readOnly = false, allowOther = false } = options;
   const link = new Link(options);
   try {
     const pending = await link.loaded;
-    const mount = await mountFuse({
-      mountpoint: options.mountpoint,
-      readOnly: options.readOnly ?? false,
-      allowOther: options.allowOther ?? false,
-    });
+    const mount = await mountFuse({ mountpoint, readOnly, allowOther });
     return await link.serve(mount, pending);
   } catch (error) {
     link.close();

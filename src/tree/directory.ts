@@ -6,7 +6,7 @@
  * of a hundred thousand entries). Entries stand in one array in cookie order, found by binary search; a removed one
  * leaves a hole that is closed when half of the array is holes.
  */
-import { type Clock, type Inode, InodeBase, type Owner, S_IFDIR } from "./inode.ts";
+import { type Clock, type Inode, InodeBase, type Owner, S_IFDIR, S_ISGID } from "./inode.ts";
 
 /** A name in a directory. Invariant: the dentries are the only truth about the tree's shape. */
 export interface Dentry {
@@ -133,4 +133,9 @@ export class Directory extends InodeBase {
 
 function cookieOf(slot: Dentry | number | undefined): number {
   return typeof slot === "object" ? slot.cookie : (slot ?? 0);
+}
+
+/** Who owns what is made in a directory: as fs/inode.c:inode_init_owner(), a setgid directory hands down its group. */
+export function inherit(directory: Directory, owner: Owner): Owner {
+  return (directory.mode & S_ISGID) !== 0 ? { uid: owner.uid, gid: directory.gid } : owner;
 }

@@ -11,7 +11,7 @@
  */
 import { FsError } from "../errno.ts";
 import { inheritAcl } from "./acl.ts";
-import { type Dentry, Directory } from "./directory.ts";
+import { type Dentry, Directory, inherit } from "./directory.ts";
 import { RegularFile } from "./file.ts";
 import { type Clock, type Inode, type Owner, S_IFCHR, S_ISGID } from "./inode.ts";
 import { checkTree } from "./invariants.ts";
@@ -270,9 +270,8 @@ export class Tree {
     const old = this.#existing(directory, name);
     directory.replace(name, inode);
     this.changes++;
-    // One more for a moment only: the old one loses the name.
-    if (inode.nlink > 0) this.space.links++;
-    inode.nlink++;
+    // Beyond the limit for a moment only: the old one loses the name.
+    if (inode.nlink++ > 0) this.space.links++;
     directory.touchMtime(this.clock);
     this.#unlinked(old);
     return old;
@@ -397,9 +396,4 @@ export class Tree {
 /** Names and inodes, the last one first. */
 function sorted(directory: Directory): { readonly name: string; readonly inode: Inode }[] {
   return [...directory.entries()].sort((a, b) => (a.name < b.name ? 1 : -1));
-}
-
-/** Who owns what is made in a directory: as fs/inode.c:inode_init_owner(), a setgid directory hands down its group. */
-function inherit(directory: Directory, owner: Owner): Owner {
-  return (directory.mode & S_ISGID) !== 0 ? { uid: owner.uid, gid: directory.gid } : owner;
 }

@@ -73,6 +73,12 @@ export async function warming(options: WarmingOptions): Promise<Warming> {
   return { ...sum(), failed };
 }
 
+/**
+ * So many times as many files are asked for as are generated at a time: messages between the threads go together, and
+ * neither thread is to wait for the other while there is work.
+ */
+const AHEAD = 8;
+
 /** Makes every file of a mount that this process serves. */
 export async function warmMount(
   filesystem: MountedFilesystem,
@@ -80,7 +86,7 @@ export async function warmMount(
 ): Promise<Warming> {
   return warming({
     files: await filesystem.pending(),
-    concurrency: (config.concurrency ?? CONCURRENCY) * 2,
+    concurrency: (config.concurrency ?? CONCURRENCY) * AHEAD,
     make: filesystem.make,
     signal,
     progress,

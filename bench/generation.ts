@@ -1,13 +1,25 @@
 /**
  * How fast files are generated, replayed and read, against what would be ideal.
  *
- *   bun bench/generation.ts [warm|replay|wait]     of dist/llmfs; all three by default
+ *   bun bench/generation.ts [warm|replay|wait|meanwhile]     of dist/llmfs; all of them by default
  *
  * - warm: 1,000 pending files through `llmfs warm`, a server that takes 50 ms, 64 at a time. Ideal: 64 files every 50 ms.
  * - replay: 10,000 files from a folder of recordings, through `mount --warm`. Wanted: 5,000 a second.
  * - wait: how much longer the first open of a recorded file takes than one of an ordinary file. Wanted: under 3 ms.
+ * - meanwhile: how long stat, open, read and create take of ordinary files, alone and while `llmfs warm` runs as above.
+ *   Wanted: the same. Where there are fewer processors than threads that work, the scheduler's share is in it.
  */
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stillTree } from "../src/fs/still.ts";
@@ -41,14 +53,19 @@ function serveSlowly(): void {
   console.log(server.port);
 }
 
+/** The server, as a process and as flags for a mount. */
+async function slowServer() {
+  const server = Bun.spawn([process.execPath, import.meta.path, "--server"], { stdout: "pipe" });
+  const port = Number(new TextDecoder().decode((await server.stdout.getReader().read()).value));
+  return { server, flags: ["--base-url", `http://127.0.0.1:${port}/v1`, "--model", "bench", "--mode", "off"] };
+}
+
 async function benchWarm(): Promise<void> {
   const count = 1000;
   await using place = new Place();
   writeFileSync(place.at("from.json"), snapshot(count));
-  const server = Bun.spawn([process.execPath, import.meta.path, "--server"], { stdout: "pipe" });
-  const port = Number(new TextDecoder().decode((await server.stdout.getReader().read()).value));
+  const { server, flags } = await slowServer();
   try {
-    const flags = ["--base-url", `http://127.0.0.1:${port}/v1`, "--model", "bench", "--mode", "off"];
     for (const round of [1, 2, 3]) {
       await place.mount("--from", place.at("from.json"), "--concurrency", String(AT_ONCE), ...flags);
       // What the first reader would wait for is loaded meanwhile.
@@ -72,16 +89,10 @@ async function benchReplay(): Promise<void> {
   await record(place, count);
   for (const round of [1, 2, 3]) {
     const flags = ["--mode", "replay", "--model", "bench", "--recordings", place.at("rec"), "--concurrency", "64"];
-    const begun = performance.now();
-    await place.mount("--from", place.at("from.json"), ...flags);
-    const mounted = performance.now();
+    const said = await place.mount("--from", place.at("from.json"), "--warm", ...flags);
     await place.unmount();
-    const again = performance.now();
-    await place.mount("--from", place.at("from.json"), "--warm", ...flags);
-    // What mounting alone takes is not the files' time.
-    const seconds = (performance.now() - again - (mounted - begun)) / 1000;
-    await place.unmount();
-    console.log(`replay ${round}: ${count} files in ${seconds.toFixed(2)} s, ${rate(count, seconds)}`);
+    const [, done, seconds] = /(\d+) of \d+ files generated in ([\d.]+) s/.exec(said) ?? [];
+    console.log(`replay ${round}: ${done} files in ${seconds} s, ${rate(Number(done), Number(seconds))}`);
   }
 }
 
@@ -98,6 +109,75 @@ async function benchWait(): Promise<void> {
   const ordinary = opened(others);
   await place.unmount();
   console.log(`wait: a recorded file opens in ${pending.toFixed(2)} ms, an ordinary one in ${ordinary.toFixed(2)} ms`);
+}
+
+async function benchMeanwhile(): Promise<void> {
+  const count = 5000;
+  await using place = new Place();
+  writeFileSync(place.at("from.json"), snapshot(count));
+  const { server, flags } = await slowServer();
+  try {
+    await place.mount("--from", place.at("from.json"), "--concurrency", String(AT_ONCE), ...flags);
+    await Bun.sleep(1500);
+    mkdirSync(place.at("mnt/own"));
+    for (let index = 0; index < OWN; index++) writeFileSync(own(place, index), Buffer.alloc(4096));
+    latencies(place, 1);
+    const alone = latencies(place, ROUNDS);
+    const warming = place.llmfs("warm", "--json", place.mnt);
+    await Bun.sleep(500);
+    const meanwhile = latencies(place, ROUNDS);
+    const { seconds } = JSON.parse(await warming);
+    await place.unmount();
+    const pace = rate(count, seconds);
+    console.log(`meanwhile: µs, median and p99, alone | while llmfs warm runs (${pace} in all)`);
+    for (const [name, times] of alone) {
+      const [before, during] = [times, meanwhile.get(name) ?? []].map((all) =>
+        [0.5, 0.99].map((part) => at(all, part)),
+      );
+      console.log(`  ${name.padEnd(8)}${before?.join(" ").padStart(12)} |${during?.join(" ").padStart(12)}`);
+    }
+  } finally {
+    server.kill();
+  }
+}
+
+/** Files that somebody wrote. */
+const OWN = 200;
+const ROUNDS = 8;
+
+function own(place: Place, index: number): string {
+  return place.at(`mnt/own/${index}`);
+}
+
+/** Microseconds of each operation. */
+function latencies(place: Place, rounds: number): ReadonlyMap<string, readonly number[]> {
+  const buffer = Buffer.alloc(4096);
+  const found = new Map<string, number[]>();
+  const timed = <T>(name: string, work: () => T): T => {
+    const begun = performance.now();
+    const value = work();
+    const times = found.get(name) ?? [];
+    times.push((performance.now() - begun) * 1000);
+    found.set(name, times);
+    return value;
+  };
+  for (let round = 0; round < rounds; round++) {
+    for (let index = 0; index < OWN; index++) {
+      const path = own(place, index);
+      timed("stat", () => statSync(path));
+      const fd = timed("open", () => openSync(path, "r"));
+      timed("read", () => readSync(fd, buffer, 0, buffer.length, 0));
+      closeSync(fd);
+      const fresh = place.at(`mnt/own/fresh${index}`);
+      closeSync(timed("create", () => openSync(fresh, "wx")));
+      unlinkSync(fresh);
+    }
+  }
+  return found;
+}
+
+function at(times: readonly number[], part: number): string {
+  return (times.toSorted((a, b) => a - b)[Math.floor(times.length * part)] ?? Number.NaN).toFixed(0);
 }
 
 /** The median time of an open, in milliseconds. */
@@ -161,17 +241,19 @@ class Place implements AsyncDisposable {
     return join(this.path, name);
   }
 
+  /** What it printed; on stderr, if nothing else. */
   async llmfs(...args: readonly string[]): Promise<string> {
     const env = { ...process.env, XDG_STATE_HOME: this.path };
     const child = Bun.spawn([LLMFS, ...args], { env, stdout: "pipe", stderr: "pipe" });
     const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
     if ((await child.exited) !== 0) throw new Error(`llmfs ${args[0]}: ${err}`);
-    return out;
+    return out === "" ? err : out;
   }
 
-  async mount(...args: readonly string[]): Promise<void> {
-    await this.llmfs("mount", this.mnt, ...args);
+  async mount(...args: readonly string[]): Promise<string> {
+    const said = await this.llmfs("mount", this.mnt, ...args);
     this.#mounted = true;
+    return said;
   }
 
   async unmount(): Promise<void> {
@@ -188,7 +270,8 @@ class Place implements AsyncDisposable {
 if (process.argv[2] === "--server") serveSlowly();
 else {
   const chosen = process.argv[2];
-  for (const [name, bench] of Object.entries({ warm: benchWarm, replay: benchReplay, wait: benchWait })) {
+  const all = { warm: benchWarm, replay: benchReplay, wait: benchWait, meanwhile: benchMeanwhile };
+  for (const [name, bench] of Object.entries(all)) {
     if (chosen === undefined || chosen === name) await bench();
   }
 }

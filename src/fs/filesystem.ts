@@ -13,9 +13,9 @@
 import { MessageChannel, Worker } from "node:worker_threads";
 import { FsError, isErrnoName } from "../errno.ts";
 import { type KernelMount, mountFuse } from "../fuse/mount.ts";
-import type { TreeEntry } from "../generators/generator.ts";
 import * as libc from "../libc.ts";
 import { writeAtomically } from "../snapshot/write.ts";
+import { Layout } from "./layout.ts";
 import { Outbox } from "./outbox.ts";
 import type {
   ContentSink,
@@ -135,10 +135,7 @@ class Link {
   readonly #sending = new Map<number, Sending>();
   readonly #calls = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #nextCall = 1;
-  /** The latest layout that the other thread told of, and who asks for it. */
-  #newest = 0;
-  #outlining: { readonly since: number; readonly entries: Promise<readonly TreeEntry[]> } | undefined;
-  #layout: { readonly version: number; readonly entries: readonly TreeEntry[] } = { version: -1, entries: [] };
+  readonly #layout = new Layout((known) => this.#call("outlineSince", known));
   #closed = false;
 
   constructor(options: FilesystemOptions) {
@@ -226,7 +223,7 @@ class Link {
       case "ready":
         return this.#ready.resolve();
       case "generate":
-        this.#newest = message.request.layout ?? this.#newest;
+        this.#layout.tell(message.request.layout ?? 0);
         return void this.#generate(message.request);
       case "list":
         return void this.#list(message.request);
@@ -341,18 +338,7 @@ class Link {
   #tree(): TreePort {
     return {
       outline: () => this.#call("outline"),
-      layout: async () => {
-        if (this.#layout.version === this.#newest) return this.#layout.entries;
-        // What was asked since the latest was told of is answered with that, or with a later one.
-        if (this.#outlining?.since !== this.#newest) {
-          const entries = this.#outline();
-          this.#outlining = { since: this.#newest, entries };
-          entries.catch(() => {
-            this.#outlining = undefined;
-          });
-        }
-        return this.#outlining.entries;
-      },
+      layout: () => this.#layout.get(),
       list: (path, requester) => this.#call("list", path, requester),
       stat: (path) => this.#call("stat", path),
       read: (path, requester) => this.#call("read", path, requester),
@@ -361,13 +347,6 @@ class Link {
         if (!this.#closed) this.#outbox.post({ type: "working", ticket, pid });
       },
     };
-  }
-
-  async #outline(): Promise<readonly TreeEntry[]> {
-    const { version, entries } = await this.#call("outlineSince", this.#layout.version);
-    if (entries !== undefined) this.#layout = { version, entries };
-    this.#newest = Math.max(this.#newest, version);
-    return this.#layout.entries;
   }
 
   async *#snapshot(times: boolean): AsyncGenerator<Uint8Array> {

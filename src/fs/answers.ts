@@ -7,7 +7,7 @@ import type { Inode } from "../tree/inode.ts";
 import { components, join, toBytes } from "../tree/path.ts";
 import { entryOf, infoOf, layoutOf, ORIGIN, pendingOf } from "./brief.ts";
 import type { Mount } from "./mount.ts";
-import type { Methods, PendingFile, PublishedName } from "./port.ts";
+import type { Methods, PendingFile, PublishedName, StaticsRequest } from "./port.ts";
 import { moment } from "./renewal.ts";
 
 /** How long one piece of a snapshot may take; requests of the kernel are answered in between. */
@@ -18,6 +18,9 @@ type Answer<K extends keyof Methods> = Awaited<ReturnType<Methods[K]>>;
 /** What a method does: returns its value, throws FsError, or calls `done` or `fail` later and returns nothing. */
 export class Answers {
   readonly #mount: Mount;
+  /** Files whose content the other thread has, since the epoch began. */
+  #told = new WeakSet<RegularFile>();
+  #epoch = 0;
   readonly #savers = new Map<number, SnapshotSaver>();
   /** Texts of control files that the main thread told. */
   readonly published = new Map<PublishedName, string>();
@@ -110,6 +113,33 @@ export class Answers {
     const named = new Set<Inode>();
     for (const { inode } of tree.walk()) named.add(inode);
     return { nodes: nodes.size, handles: handles.size, named: named.size, inodes: tree.space.inodes };
+  }
+
+  readStatics({ paths, limit, epoch }: StaticsRequest): Answer<"readStatics"> {
+    if (epoch !== this.#epoch) this.#told = new WeakSet();
+    this.#epoch = epoch;
+    return paths.map((path) => {
+      const file = this.#static(path, limit);
+      if (file === undefined) return { ino: 0 };
+      if (this.#told.has(file)) return { ino: file.ino };
+      this.#told.add(file);
+      return { ino: file.ino, bytes: file.bytes() };
+    });
+  }
+
+  /** What the other thread knows of its content is out of date. */
+  touched(file: RegularFile): void {
+    this.#told.delete(file);
+  }
+
+  #static(path: string, limit: number): RegularFile | undefined {
+    try {
+      const file = this.#file(path);
+      return file.state === "static" && file.size <= limit ? file : undefined;
+    } catch (error) {
+      if (error instanceof FsError) return undefined;
+      throw error;
+    }
   }
 
   pending(): Answer<"pending"> {

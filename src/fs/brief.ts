@@ -99,7 +99,7 @@ export function layoutOf({ tree, definitions }: Pick<Mount, "tree" | "definition
 
 /** `place` is where a file that has no name yet is to be. */
 export function briefOf(
-  mount: Pick<Mount, "tree" | "definitions">,
+  mount: Pick<Mount, "tree" | "definitions" | "writes">,
   file: RegularFile,
   ticket: number,
   pause: number,
@@ -117,6 +117,7 @@ export function briefOf(
     settings,
     pause,
     layout: layoutOf(mount),
+    contents: layoutOf(mount) + mount.writes,
     ...(model === undefined ? {} : { model }),
   };
 }

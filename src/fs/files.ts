@@ -68,8 +68,10 @@ export function fileOperations(mount: Mount) {
   }
 
   function closed(fh: number): void {
-    const { file } = handles.get(fh);
+    const { file, flags } = handles.get(fh);
     mount.wroteUnseen(file);
+    // With passthrough the kernel writes without us.
+    if (writable(flags)) mount.touched(file);
     handles.release(fh);
     passthrough.released(file);
     // The last writer is gone without having written: it claims a size again.

@@ -34,6 +34,7 @@ import type {
   TreePort,
   WorkerOptions,
 } from "./port.ts";
+import { Statics } from "./statics.ts";
 
 export interface FilesystemOptions {
   /** Absolute. */
@@ -136,6 +137,7 @@ class Link {
   readonly #calls = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #nextCall = 1;
   readonly #layout = new Layout((known) => this.#call("outlineSince", known));
+  readonly #statics = new Statics((request) => this.#call("readStatics", request));
   #closed = false;
 
   constructor(options: FilesystemOptions) {
@@ -224,6 +226,7 @@ class Link {
         return this.#ready.resolve();
       case "generate":
         this.#layout.tell(message.request.layout ?? 0);
+        this.#statics.tell(message.request.contents ?? 0);
         return void this.#generate(message.request);
       case "list":
         return void this.#list(message.request);
@@ -343,6 +346,7 @@ class Link {
       stat: (path) => this.#call("stat", path),
       read: (path, requester) => this.#call("read", path, requester),
       readStatic: (path, limit) => this.#call("readStatic", path, limit),
+      readStatics: (paths, limit) => this.#statics.get(paths, limit),
       working: (ticket, pid) => {
         if (!this.#closed) this.#outbox.post({ type: "working", ticket, pid });
       },

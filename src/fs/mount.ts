@@ -30,6 +30,8 @@ export interface Mount {
   readonly made: Clock;
   /** Counts the files that somebody's writing or an attribute made something else: see Answers.layout. */
   definitions: number;
+  /** Counts what was written to files: see Answers.readStatics. */
+  writes: number;
   /** What a file without content claims as its size, in bytes. */
   readonly claimedSize: number;
   /** The conversation with the kernel. It exists once the operations do. */
@@ -41,6 +43,8 @@ export interface Mount {
    * file from here on, and its readers see what was written. Not called when the change failed.
    */
   changed(file: RegularFile): void;
+  /** A content may be another than before, at whoever's hand. Part of `changed`. */
+  touched(file: RegularFile): void;
   /**
    * A file that became pending while somebody had it open for writing may have bytes that the kernel wrote by itself.
    * They count as any that are written. True if there are some.

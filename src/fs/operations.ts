@@ -69,13 +69,19 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
       return control;
     },
     definitions: 0,
+    writes: 0,
     claimedSize: options.claimedSize ?? CLAIMED_SIZE,
     made: options.made ?? tree.clock,
     session,
     beforeChange(file, offset, length) {
       answers.beforeChange(file, offset, length);
     },
+    touched(file) {
+      this.writes++;
+      answers.touched(file);
+    },
     changed(file) {
+      this.touched(file);
       refresh.taken(file);
       if (!file.becomeStatic()) return;
       this.definitions++;

@@ -31,6 +31,8 @@ export interface GenerationRequest {
   readonly pause: number;
   /** Which layout the tree had when the attempt began: see TreePort.layout. Absent: where it never changes. */
   readonly layout?: number;
+  /** As `layout`, counting all that was written too: see TreePort.readStatics. */
+  readonly contents?: number;
 }
 
 /** What a finished generation hands over. */
@@ -132,10 +134,28 @@ export interface TreePort {
   /** The content if the file is static, up to `limit` bytes; undefined for any other file. Never generates. */
   readStatic(path: string, limit: number): Promise<Uint8Array | undefined>;
   /**
+   * The contents of static files of at most `limit` bytes; undefined for any other path. As of the latest generation
+   * request, or later; a content that is the same is the same object. Absent: read them one by one.
+   */
+  readStatics?(paths: readonly string[], limit: number): Promise<readonly (Uint8Array | undefined)[]>;
+  /**
    * A program makes what the ticket is for: what it and its children read of the mount is read on its behalf. Absent:
    * there is no mount.
    */
   working?(ticket: number, pid: number): void;
+}
+
+export interface StaticsRequest {
+  readonly paths: readonly string[];
+  readonly limit: number;
+  /** Another one than before: what was told is forgotten. */
+  readonly epoch: number;
+}
+
+/** `ino` 0: no such file. `bytes` absent: as told before in the same epoch. */
+export interface StaticContent {
+  readonly ino: number;
+  readonly bytes?: Uint8Array;
 }
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
@@ -153,7 +173,8 @@ export interface Held {
 }
 
 /** What the main thread may call, by name. Arguments and results are plain data. */
-export interface Methods extends Omit<TreePort, "layout" | "working"> {
+export interface Methods extends Omit<TreePort, "layout" | "readStatics" | "working"> {
+  readStatics(request: StaticsRequest): Promise<readonly StaticContent[]>;
   /** Resolves when the file has its content; a pending one is generated. Rejects as `read` does. */
   make(path: string): Promise<void>;
   /** The outline, unless its version is still this one. */

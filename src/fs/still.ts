@@ -50,6 +50,14 @@ export function stillTree(source: string | Uint8Array, warn: (message: string) =
   const outline = () => [...tree.walk()].flatMap(({ path, inode }) => (path === "/" ? [] : [entryOf(path, inode)]));
   /** Nothing in the tree ever changes. */
   let layout: readonly TreeEntry[] | undefined;
+  const contents = new Map<string, Uint8Array>();
+  const contentOf = (path: string, limit: number) => {
+    const file = fileAt(path);
+    if (file.state !== "static" || file.size > limit) return undefined;
+    const bytes = contents.get(path) ?? file.bytes();
+    contents.set(path, bytes);
+    return bytes;
+  };
 
   return {
     get files() {
@@ -62,7 +70,7 @@ export function stillTree(source: string | Uint8Array, warn: (message: string) =
       }
       return found;
     },
-    request: (path) => briefOf({ tree, definitions: 0 }, fileAt(path), 0, 0),
+    request: (path) => briefOf({ tree, definitions: 0, writes: 0 }, fileAt(path), 0, 0),
     settings(path, name) {
       const found: Setting[] = [];
       let at: Inode | undefined = tree.resolve(toBytes(path), { follow: true });
@@ -90,6 +98,7 @@ export function stillTree(source: string | Uint8Array, warn: (message: string) =
       if (file.lazy) throw new FsError("EAGAIN", `${path} is not generated yet`);
       return file.bytes();
     },
+    readStatics: async (paths, limit) => paths.map((path) => contentOf(path, limit)),
     async readStatic(path, limit) {
       const file = fileAt(path);
       if (file.state !== "static") return undefined;

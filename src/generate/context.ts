@@ -32,7 +32,7 @@ export interface ContextOptions {
   readonly redact?: boolean;
 }
 
-export type ContextTree = Pick<TreePort, "outline" | "layout" | "readStatic">;
+export type ContextTree = Pick<TreePort, "outline" | "layout" | "readStatic" | "readStatics">;
 
 /** What the request for a file is made from. */
 export type ComposeContext = Pick<GeneratorContext, "file" | "prompts" | "related" | "read">;
@@ -92,7 +92,7 @@ export function contextMaker(tree: ContextTree, options: ContextOptions = {}): C
     async related(file, prompts) {
       const outline = await shown();
       const words = [file.description ?? "", ...prompts];
-      return relatedFiles(file, words, outline, tree.readStatic, { budget: budget.related, clean });
+      return relatedFiles(file, words, outline, tree, { budget: budget.related, clean });
     },
   };
 }

@@ -24,26 +24,39 @@ export async function visible(
   outline: readonly TreeEntry[],
   readStatic: TreePort["readStatic"],
 ): Promise<readonly TreeEntry[]> {
-  const known = withoutRules.get(outline);
-  if (known !== undefined) return known;
+  const known = seen.get(outline);
+  const files = known?.files ?? outline.filter(isRuleFile).map(({ path }) => path);
+  if (known !== undefined && files.length === 0) return known.found;
   const rules = new Map<string, Ignore>([["", ignore({ ignorecase: false }).add(LEFT_BEHIND)]]);
-  let any = false;
-  for (const { path, type } of outline) {
-    if (type !== "file" || !path.endsWith(`/${IGNORE_FILE}`)) continue;
-    any = true;
+  const texts: string[] = [];
+  for (const path of files) {
     const bytes = await readStatic(path, MAX_RULES);
-    if (bytes === undefined) continue;
+    const text = bytes === undefined ? "" : new TextDecoder().decode(bytes);
+    texts.push(text);
     const folder = parentOf(path);
-    rules.set(folder, (rules.get(folder) ?? ignore({ ignorecase: false })).add(new TextDecoder().decode(bytes)));
+    rules.set(folder, (rules.get(folder) ?? ignore({ ignorecase: false })).add(text));
   }
-  const found = allowed(outline, rules);
   // What a rule file says may change while the list stays the same.
-  if (!any) withoutRules.set(outline, found);
+  const said = texts.join("\0");
+  if (known?.said === said) return known.found;
+  const found = allowed(outline, rules);
+  seen.set(outline, { files, said, found });
   return found;
 }
 
-/** Lists in which no rule file is, and what of them is visible. */
-const withoutRules = new WeakMap<readonly TreeEntry[], readonly TreeEntry[]>();
+interface Seen {
+  /** Those with rules, and what they say. */
+  readonly files: readonly string[];
+  readonly said: string;
+  readonly found: readonly TreeEntry[];
+}
+
+/** What of a list is visible: the same list, for many files. */
+const seen = new WeakMap<readonly TreeEntry[], Seen>();
+
+function isRuleFile({ path, type }: TreeEntry): boolean {
+  return type === "file" && path.endsWith(`/${IGNORE_FILE}`);
+}
 
 function allowed(outline: readonly TreeEntry[], rules: ReadonlyMap<string, Ignore>): readonly TreeEntry[] {
   /** Paths of directories and whether they are kept out. */

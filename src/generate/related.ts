@@ -7,7 +7,7 @@
 import type { TreePort } from "../fs/port.ts";
 import type { FileInfo, RelatedFile, TreeEntry } from "../generators/generator.ts";
 import { byteOrder, distance, folderOf } from "./outline.ts";
-import { fits, tokenCounter } from "./tokens.ts";
+import { fits, type TokenCounter, tokenCounter } from "./tokens.ts";
 
 export interface RelatedOptions {
   /** Tokens for all of them together. */
@@ -16,14 +16,18 @@ export interface RelatedOptions {
   readonly candidates?: number;
   /** Takes secrets out; done before a file is cut, since half a secret is not recognised as one. */
   readonly clean?: (text: string) => Promise<string>;
-  /** Bytes read of one file; longer ones are not text that helps. */
-  readonly fileLimit?: number;
 }
 
 interface Candidate {
   readonly path: string;
-  readonly content: string;
+  readonly content: Text;
   readonly far: number;
+}
+
+/** A content, and the lines of it that name other files. */
+interface Text {
+  readonly whole: string;
+  readonly imports: readonly string[];
 }
 
 const CONFIGURATION = new Set(
@@ -40,20 +44,23 @@ export async function relatedFiles(
   file: Pick<FileInfo, "path">,
   words: readonly string[],
   outline: readonly TreeEntry[],
-  readStatic: TreePort["readStatic"],
+  tree: Pick<TreePort, "readStatic" | "readStatics">,
   options: RelatedOptions,
 ): Promise<readonly RelatedFile[]> {
   const candidates = options.candidates ?? 200;
-  const nearest = nearestTo(folderOf(file.path), outline, candidates + 1)
-    .filter(({ path }) => path !== file.path)
-    .slice(0, candidates);
-  const limit = options.fileLimit ?? 64 * 1024;
+  const nearest = nearestTo(folderOf(file.path), outline, candidates + 1);
+  const contents = await contentsOf(nearest.paths, tree);
   const ranked: { readonly file: RelatedFile; readonly score: number; readonly far: number }[] = [];
-  for (const { path, far } of nearest) {
-    const content = textOf(await readStatic(path, limit + 1), limit);
+  let looked = 0;
+  for (const [index, path] of nearest.paths.entries()) {
+    if (path === file.path) continue;
+    if (++looked > candidates) break;
+    const content = textsOf(contents[index]);
     if (content === undefined) continue;
+    const far = nearest.far[index] ?? 0;
     const rank = reasonFor(file.path, words, { path, content, far });
-    if (rank !== undefined) ranked.push({ file: { path, reason: rank.reason, content }, score: rank.score, far });
+    if (rank === undefined) continue;
+    ranked.push({ file: { path, reason: rank.reason, content: content.whole }, score: rank.score, far });
   }
   ranked.sort((a, b) => b.score - a.score || a.far - b.far || byteOrder(a.file.path, b.file.path));
   const { clean = async (text: string) => text, budget } = options;
@@ -61,21 +68,51 @@ export async function relatedFiles(
   return fill(await Promise.all(files), budget);
 }
 
-interface Near {
-  readonly path: string;
-  readonly far: number;
+/** Longer files are no text that helps. */
+const STATIC_BYTES = 64 * 1024;
+
+function contentsOf(paths: readonly string[], tree: Pick<TreePort, "readStatic" | "readStatics">) {
+  if (tree.readStatics !== undefined) return tree.readStatics(paths, STATIC_BYTES);
+  return Promise.all(paths.map((path) => tree.readStatic(path, STATIC_BYTES + 1)));
+}
+
+/** The same contents are looked through for many files. */
+const texts = new WeakMap<Uint8Array, Text | { readonly none: true }>();
+
+function textsOf(bytes: Uint8Array | undefined): Text | undefined {
+  if (bytes === undefined) return undefined;
+  let text = texts.get(bytes);
+  if (text === undefined) {
+    const whole = textOf(bytes, STATIC_BYTES);
+    text = whole === undefined ? { none: true } : { whole, imports: importsOf(whole) };
+    texts.set(bytes, text);
+  }
+  return "none" in text ? undefined : text;
+}
+
+function importsOf(content: string): readonly string[] {
+  return content
+    .split("\n", 400)
+    .filter((line) => /^\s*(#\s*include|import|from|use|mod|require|export)\b|require\(/.test(line));
+}
+
+interface Nearest {
+  readonly paths: readonly string[];
+  /** Steps to each of them. */
+  readonly far: readonly number[];
 }
 
 /** The static files that are nearest to a directory, so many of them. */
-function nearestTo(home: string, outline: readonly TreeEntry[], count: number): readonly Near[] {
+function nearestTo(home: string, outline: readonly TreeEntry[], count: number): Nearest {
   const statics = staticsOf(outline);
   const key = `${count} ${home}`;
   const known = statics.near.get(key);
   if (known !== undefined) return known;
-  const nearest = statics.paths
+  const chosen = statics.paths
     .map((path) => ({ path, far: distance(home, folderOf(path)) }))
     .sort((a, b) => a.far - b.far || byteOrder(a.path, b.path))
     .slice(0, count);
+  const nearest = { paths: chosen.map(({ path }) => path), far: chosen.map(({ far }) => far) };
   if (statics.near.size >= MOST_HOMES) statics.near.clear();
   statics.near.set(key, nearest);
   return nearest;
@@ -83,7 +120,7 @@ function nearestTo(home: string, outline: readonly TreeEntry[], count: number): 
 
 interface Statics {
   readonly paths: readonly string[];
-  readonly near: Map<string, readonly Near[]>;
+  readonly near: Map<string, Nearest>;
 }
 
 /** The same list is looked through for many files. */
@@ -110,7 +147,7 @@ function reasonFor(
   const folder = folderOf(path);
   const home = folderOf(target);
   if (words.some((text) => mentions(text, name))) return { reason: "named by this file's description", score: 100 };
-  if (mentions(content, nameOf(target)) || imports(content, stemOf(target)))
+  if (mentions(content.whole, nameOf(target)) || imports(content, stemOf(target)))
     return { reason: "mentions this file", score: 90 };
   if (stemOf(path) === stemOf(target)) return { reason: "same subject, by its name", score: 80 };
   if (folder === home) return { reason: "same directory", score: extensionOf(path) === extensionOf(target) ? 65 : 60 };
@@ -130,12 +167,10 @@ function mentions(text: string, name: string): boolean {
   return false;
 }
 
-function imports(content: string, stem: string): boolean {
-  if (stem.length < 3 || stem === "index" || stem === "main") return false;
-  const words = content
-    .split("\n", 400)
-    .filter((line) => /^\s*(#\s*include|import|from|use|mod|require|export)\b|require\(/.test(line));
-  return words.some((line) => mentions(line.padEnd(4), stem) || new RegExp(`\\b${RegExp.escape(stem)}\\b`).test(line));
+function imports(content: Text, stem: string): boolean {
+  if (content.imports.length === 0 || stem.length < 3 || stem === "index" || stem === "main") return false;
+  const word = new RegExp(`\\b${RegExp.escape(stem)}\\b`);
+  return content.imports.some((line) => mentions(line.padEnd(4), stem) || word.test(line));
 }
 
 function nameOf(path: string): string {
@@ -166,8 +201,8 @@ export function textOf(bytes: Uint8Array | undefined, limit: number): string | u
 
 /** Whole files while they fit, in their order; the one that does not is cut at a line. */
 export async function fill(files: readonly RelatedFile[], budget: number): Promise<readonly RelatedFile[]> {
-  if (await fits(files.map(({ content }) => content).join(""), budget)) return files;
-  const count = await tokenCounter();
+  if (await allFit(files, budget)) return files;
+  const count = counted(await tokenCounter());
   const chosen: RelatedFile[] = [];
   let left = budget;
   for (const file of files) {
@@ -178,6 +213,33 @@ export async function fill(files: readonly RelatedFile[], budget: number): Promi
     if (left < 200) break;
   }
   return chosen;
+}
+
+/** Whether all of them one after the other have at most so many tokens. */
+async function allFit(files: readonly RelatedFile[], budget: number): Promise<boolean> {
+  // Tokens are counted line by line: where every file ends a line and begins another, the sum is that of the whole.
+  const separate = files.every(({ content }) => content.endsWith("\n") && !content.startsWith("\n"));
+  const bytes = files.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
+  if (!separate || bytes <= budget) return fits(files.map(({ content }) => content).join(""), budget);
+  const count = counted(await tokenCounter());
+  let left = budget;
+  return files.every(({ content }) => {
+    left -= count(content);
+    return left >= 0;
+  });
+}
+
+/** The same files are sent with many others. */
+const counts = new Map<string, number>();
+const MOST_COUNTED = 1000;
+
+function counted(count: TokenCounter): TokenCounter {
+  return (text) => {
+    const tokens = counts.get(text) ?? count(text);
+    if (counts.size >= MOST_COUNTED) counts.clear();
+    counts.set(text, tokens);
+    return tokens;
+  };
 }
 
 function cut(content: string, budget: number, count: (text: string) => number): string {

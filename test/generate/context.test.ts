@@ -5,7 +5,7 @@ import { createEngine } from "../../src/generate/engine.ts";
 import { visible } from "../../src/generate/ignore.ts";
 import { byteOrder, renderOutline } from "../../src/generate/outline.ts";
 import { fenced } from "../../src/generate/prompts.ts";
-import { relatedFiles } from "../../src/generate/related.ts";
+import { fill, relatedFiles } from "../../src/generate/related.ts";
 import { fits, tokenCounter } from "../../src/generate/tokens.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
 import { type PlainTree, treePort } from "../support/tree-port.ts";
@@ -189,6 +189,32 @@ describe("ignore rules", () => {
   });
 });
 
+test("what is kept out follows what a rule file says, though the list of files is the same", async () => {
+  let rules = "";
+  const outline = await treePort({ "/.llmfsignore": "", "/a.txt": "", "/b.txt": "" }).outline();
+  const seen = async () =>
+    (await visible(outline, async () => new TextEncoder().encode(rules))).map(({ path }) => path).join(" ");
+  expect(await seen()).toBe("/a.txt /b.txt");
+  rules = "a.txt";
+  expect(await seen()).toBe("/b.txt");
+  expect(await seen()).toBe("/b.txt");
+  rules = "";
+  expect(await seen()).toBe("/a.txt /b.txt");
+});
+
+test("whether files fit is the same, counted one by one or as a whole", async () => {
+  const count = await tokenCounter();
+  const texts = ["a\nbb\n", "\nccc", "dd dd dd\n", "x".repeat(300), "tail\n"];
+  for (const first of texts) {
+    for (const second of texts) {
+      const whole = count(first + second);
+      const files = [first, second].map((content, index) => ({ path: `/${index}`, reason: "", content }));
+      expect(await fill(files, whole)).toEqual(files);
+      expect(await fill(files, whole - 1)).not.toEqual(files);
+    }
+  }
+});
+
 describe("an outline that does not fit", () => {
   const many = async (count: number) => {
     const tree: Record<string, { pending: string }> = {};
@@ -234,13 +260,9 @@ describe("related files", () => {
   const reasons = async (tree: PlainTree, path: string, budget = 10_000) => {
     const port = treePort(tree);
     const { file, prompts } = port.request(path);
-    const found = await relatedFiles(
-      file,
-      [file.description ?? "", ...prompts],
-      await port.outline(),
-      port.readStatic,
-      { budget },
-    );
+    const found = await relatedFiles(file, [file.description ?? "", ...prompts], await port.outline(), port, {
+      budget,
+    });
     return found.map(({ path, reason }) => `${path}: ${reason}`);
   };
 
@@ -285,7 +307,7 @@ describe("related files", () => {
   test("fill the budget: whole files first, the last one cut at a line", async () => {
     const lines = (count: number) => Array.from({ length: count }, (_, i) => `line number ${i}\n`).join("");
     const port = treePort({ "/d/a.c": { pending: "" }, "/d/b.c": lines(50), "/d/c.c": lines(500), "/d/d.c": lines(5) });
-    const found = await relatedFiles({ path: "/d/a.c" }, [], await port.outline(), port.readStatic, { budget: 1000 });
+    const found = await relatedFiles({ path: "/d/a.c" }, [], await port.outline(), port, { budget: 1000 });
     const count = await tokenCounter();
     expect(found.map(({ path }) => path)).toEqual(["/d/b.c", "/d/c.c"]);
     expect(found[1]?.content).toMatch(/line number \d+\n… \(\d+ more lines\)$/);

@@ -1,0 +1,301 @@
+/** Content that somebody wants made anew, and brought back: what readers see, through the kernel in memory. */
+import { describe, expect, test } from "bun:test";
+import { type ServedTree, served } from "../support/served.ts";
+
+interface Open {
+  readonly unique: number;
+  readonly nodeid: number;
+  readonly pid: number;
+  readonly path: string;
+}
+
+let thread = 5000;
+
+function start(fs: ServedTree, path: string, pid = ++thread): Open {
+  const nodeid = fs.node(path);
+  return { unique: fs.kernel.start("open", nodeid, { flags: 0 }, { pid }), nodeid, pid, path };
+}
+
+/** What a reader gets; as the kernel's open(2) does, it looks the name up again after one ESTALE. */
+function read(fs: ServedTree, open: Open, again = true): string {
+  const outcome = fs.kernel.outcome<"open">(open.unique);
+  if (outcome === undefined) return "waiting";
+  if ("error" in outcome) {
+    return outcome.error === "ESTALE" && again ? read(fs, start(fs, open.path, open.pid), false) : outcome.error;
+  }
+  const text = fs.kernel.readAll(open.nodeid, outcome.value.fh).toString();
+  fs.kernel.release(open.nodeid, outcome.value.fh);
+  return text;
+}
+
+const cat = (fs: ServedTree, path = "/poem") => read(fs, start(fs, path));
+
+/** As `llmfs regen`: says what is wanted, and opens the file, in one thread. */
+function demand(fs: ServedTree, value = "again", path = "/poem", pid = ++thread): Open {
+  set(fs, value, path, pid);
+  return start(fs, path, pid);
+}
+
+function xattrRequest(name: string, value: string) {
+  return { name: `user.llmfs.${name}`, value: Buffer.from(value), size: Buffer.byteLength(value), flags: 0 };
+}
+
+function set(fs: ServedTree, value: string, path = "/poem", pid = ++thread): void {
+  const request = xattrRequest("regen", value);
+  fs.kernel.call("setxattr", fs.node(path), request, { pid });
+}
+
+function refused(fs: ServedTree, value: string, path = "/poem"): string {
+  const request = xattrRequest("regen", value);
+  return fs.kernel.errno("setxattr", fs.node(path), request, { pid: ++thread });
+}
+
+function xattr(fs: ServedTree, name: string, path = "/poem"): string {
+  return fs.kernel.call("getxattr", fs.node(path), { name: `user.llmfs.${name}`, size: 4096 }).toString();
+}
+
+/** A file that was made once: "first". */
+function poem(fs: ServedTree, xattrs: Readonly<Record<string, string>> = {}): void {
+  fs.pending("/poem", xattrs);
+  const reader = start(fs, "/poem");
+  fs.content("first", undefined, { model: "m1" });
+  expect(read(fs, reader)).toBe("first");
+}
+
+describe("a file made anew", () => {
+  test("is asked for as one for which an earlier answer will not do, and has the new content", () => {
+    using fs = served();
+    poem(fs);
+    const anew = demand(fs);
+    expect(read(fs, anew)).toBe("waiting");
+    expect(fs.requests.at(-1)).toMatchObject({ path: "/poem", again: true, pause: 0 });
+    fs.content("second", undefined, { model: "m2" });
+    expect(read(fs, anew)).toBe("second");
+    expect(cat(fs)).toBe("second");
+    expect([xattr(fs, "state"), xattr(fs, "meta.model")]).toEqual(["ready", "m2"]);
+    expect(fs.requests).toHaveLength(2);
+  });
+
+  test("is another inode: who has the old one open keeps it", () => {
+    using fs = served();
+    poem(fs);
+    const old = fs.open("/poem");
+    const anew = demand(fs);
+    fs.content("second");
+    expect(read(fs, anew)).toBe("second");
+    expect(fs.node("/poem")).not.toBe(old.nodeid);
+    expect(fs.kernel.readAll(old.nodeid, old.fh).toString()).toBe("first");
+    fs.kernel.release(old.nodeid, old.fh);
+  });
+
+  test("keeps others reading the old content until the new one is there", () => {
+    using fs = served();
+    poem(fs);
+    const anew = demand(fs);
+    expect(cat(fs)).toBe("first");
+    fs.content("second");
+    expect([cat(fs), read(fs, anew)]).toEqual(["second", "second"]);
+  });
+
+  test("has it under all its names, its owner, mode and attributes", () => {
+    using fs = served();
+    poem(fs, { "user.llmfs.prompt": "a poem", "user.mine": "x" });
+    fs.kernel.call("link", 1, { oldnodeid: fs.node("/poem"), name: "song" });
+    fs.kernel.call("setattr", fs.node("/poem"), { valid: 7, mode: 0o100600, uid: 7, gid: 8 });
+    const anew = demand(fs);
+    fs.content("second");
+    expect([read(fs, anew), cat(fs, "/song")]).toEqual(["second", "second"]);
+    expect(fs.kernel.stat(fs.node("/song"))).toMatchObject({ nlink: 2, uid: 7, gid: 8, mode: 0o100600 });
+    expect(xattr(fs, "prompt")).toBe("a poem");
+  });
+
+  test("follows the file that was renamed meanwhile, and not its name", () => {
+    using fs = served();
+    poem(fs);
+    demand(fs);
+    fs.kernel.call("rename", 1, { name: "poem", newdir: 1, newname: "moved" });
+    fs.file("/poem", "another");
+    fs.content("second");
+    expect([cat(fs, "/moved"), cat(fs)]).toEqual(["second", "another"]);
+  });
+
+  test("that was unlinked meanwhile is an error for who wanted it, and nothing is left", () => {
+    using fs = served();
+    poem(fs);
+    const anew = demand(fs);
+    fs.kernel.call("unlink", 1, { name: "poem" });
+    fs.content("second");
+    const outcome = fs.kernel.outcome<"open">(anew.unique);
+    expect(outcome).toEqual({ error: "ESTALE" });
+    expect(fs.ls("/").filter((name) => !name.startsWith("."))).toEqual([]);
+  });
+
+  test("is asked for by who opens it in the thread that said so, by nobody else", () => {
+    using fs = served();
+    poem(fs);
+    const pid = ++thread;
+    set(fs, "again", "/poem", pid);
+    expect(cat(fs)).toBe("first");
+    expect(fs.requests).toHaveLength(1);
+    const anew = start(fs, "/poem", pid);
+    expect(fs.requests).toHaveLength(2);
+    fs.content("second");
+    expect(read(fs, anew)).toBe("second");
+    expect(read(fs, start(fs, "/poem", pid))).toBe("second");
+    expect(fs.requests).toHaveLength(2);
+  });
+
+  test("is asked for once at a time", () => {
+    using fs = served();
+    poem(fs);
+    const first = demand(fs);
+    const second = demand(fs);
+    expect(fs.kernel.outcome<"open">(second.unique)).toEqual({ error: "EBUSY" });
+    fs.content("second");
+    expect(read(fs, first)).toBe("second");
+  });
+
+  test("with a prompt of its own is asked for with that, which is kept once it is there", () => {
+    using fs = served();
+    fs.directory("/d");
+    fs.kernel.call("setxattr", fs.node("/d"), xattrRequest("prompt", "in verse"));
+    fs.pending("/d/poem", { "user.llmfs.prompt": "of the sea" });
+    const reader = start(fs, "/d/poem");
+    fs.content("first");
+    expect(read(fs, reader)).toBe("first");
+    const anew = demand(fs, "again:of the land", "/d/poem");
+    expect(fs.requests.at(-1)?.prompts).toEqual(["in verse", "of the land"]);
+    expect(xattr(fs, "prompt", "/d/poem")).toBe("of the sea");
+    fs.content("second");
+    expect(read(fs, anew)).toBe("second");
+    expect(xattr(fs, "prompt", "/d/poem")).toBe("of the land");
+    demand(fs, "again", "/d/poem");
+    expect(fs.requests.at(-1)?.prompts).toEqual(["in verse", "of the land"]);
+  });
+
+  test("that cannot be made keeps its content; who wanted it gets the errno, and the reason is told", () => {
+    using fs = served();
+    poem(fs);
+    const anew = demand(fs, "again:worse");
+    fs.failed("EDQUOT", "the budget is spent");
+    expect(fs.kernel.outcome<"open">(anew.unique)).toEqual({ error: "EDQUOT" });
+    expect([cat(fs), xattr(fs, "state"), xattr(fs, "regen")]).toEqual([
+      "first",
+      "ready",
+      "EDQUOT: the budget is spent",
+    ]);
+    expect(refused(fs, "undo")).toBe("ENODATA");
+    const next = demand(fs);
+    fs.content("second");
+    expect(read(fs, next)).toBe("second");
+  });
+
+  test("for which there is no space keeps its content", () => {
+    using fs = served({ size: 8192 });
+    poem(fs);
+    const anew = demand(fs);
+    fs.content("x".repeat(9000));
+    expect(fs.kernel.outcome<"open">(anew.unique)).toEqual({ error: "ENOSPC" });
+    expect(cat(fs)).toBe("first");
+  });
+
+  test("for which nobody waits any longer is called off, and its answer dropped", () => {
+    using fs = served();
+    poem(fs);
+    const anew = demand(fs);
+    const ticket = fs.ticket;
+    fs.kernel.interrupt(anew.unique);
+    expect(fs.kernel.outcome<"open">(anew.unique)).toEqual({ error: "EINTR" });
+    expect(fs.cancelled).toEqual([ticket]);
+    fs.content("second", ticket);
+    expect(cat(fs)).toBe("first");
+    const next = demand(fs);
+    fs.content("third");
+    expect(read(fs, next)).toBe("third");
+  });
+});
+
+describe("what it replaced", () => {
+  function twice(fs: ServedTree): void {
+    poem(fs);
+    const anew = demand(fs);
+    fs.content("second", undefined, { model: "m2" });
+    expect(read(fs, anew)).toBe("second");
+  }
+
+  test("is brought back, with what was said of it, and that can be undone", () => {
+    using fs = served();
+    twice(fs);
+    set(fs, "undo");
+    expect([cat(fs), xattr(fs, "meta.model")]).toEqual(["first", "m1"]);
+    set(fs, "undo");
+    expect([cat(fs), xattr(fs, "meta.model")]).toEqual(["second", "m2"]);
+    expect(fs.requests).toHaveLength(2);
+  });
+
+  test("is the last one only", () => {
+    using fs = served();
+    twice(fs);
+    const anew = demand(fs);
+    fs.content("third");
+    expect(read(fs, anew)).toBe("third");
+    set(fs, "undo");
+    expect(cat(fs)).toBe("second");
+    set(fs, "undo");
+    expect(cat(fs)).toBe("third");
+  });
+
+  test("comes back under the names that the file has by then", () => {
+    using fs = served();
+    twice(fs);
+    fs.kernel.call("link", 1, { oldnodeid: fs.node("/poem"), name: "song" });
+    fs.kernel.call("rename", 1, { name: "poem", newdir: 1, newname: "moved" });
+    set(fs, "undo", "/song");
+    expect([cat(fs, "/moved"), cat(fs, "/song")]).toEqual(["first", "first"]);
+    expect(fs.kernel.stat(fs.node("/moved")).nlink).toBe(2);
+  });
+
+  test("is kept while it is wanted, and takes its space until then", () => {
+    using fs = served({ size: 1 << 20 });
+    twice(fs);
+    fs.kernel.letGo();
+    expect(fs.tree.space.inodes).toBe([...fs.tree.walk()].length + 1);
+    fs.mount.regen.clear();
+    expect(fs.tree.space.inodes).toBe([...fs.tree.walk()].length);
+    expect(refused(fs, "undo")).toBe("ENODATA");
+  });
+});
+
+describe("what cannot be made anew says so:", () => {
+  test("a file that was never made again has nothing to bring back", () => {
+    using fs = served();
+    poem(fs);
+    expect(refused(fs, "undo")).toBe("ENODATA");
+  });
+
+  test("a word that is none is EINVAL, and nothing is asked", () => {
+    using fs = served();
+    poem(fs);
+    for (const value of ["", "anew", "again ", "undo:"]) expect(refused(fs, value)).toBe("EINVAL");
+    cat(fs);
+    expect(fs.requests).toHaveLength(1);
+  });
+
+  test("a file that is being generated is EBUSY; one that waits only takes the prompt", () => {
+    using fs = served();
+    fs.pending("/poem");
+    set(fs, "again:of the sea");
+    expect(fs.requests).toEqual([]);
+    const reader = start(fs, "/poem");
+    expect(fs.requests.at(-1)?.prompts).toEqual(["of the sea"]);
+    expect(refused(fs, "again")).toBe("EBUSY");
+    fs.content("first");
+    expect(read(fs, reader)).toBe("first");
+  });
+
+  test("a file that is made anew by itself", () => {
+    using fs = served();
+    poem(fs, { "user.llmfs.refresh": "300s" });
+    expect(refused(fs, "again")).toBe("EOPNOTSUPP");
+  });
+});

@@ -1,0 +1,94 @@
+/** How many requests ordinary work sends: what the kernel keeps for itself is not asked for again. */
+
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describeMounted, type Mounted, mounted } from "../support/mounted.ts";
+
+setDefaultTimeout(60_000);
+
+type Counts = Readonly<Record<string, number>>;
+
+function counts(m: Mounted): Counts {
+  return JSON.parse(readFileSync(join(m.dir, ".llmfs/status.json"), "utf8")).requests;
+}
+
+/** What a script sends, and what looking at the counter does not: it opens and reads a file of its own. */
+async function sent(m: Mounted, script: string): Promise<Counts> {
+  const before = counts(m);
+  const between = counts(m);
+  await m.out(script);
+  const after = counts(m);
+  const found: Record<string, number> = {};
+  for (const [name, count] of Object.entries(after)) {
+    const looking = (between[name] ?? 0) - (before[name] ?? 0);
+    const number = count - (between[name] ?? 0) - looking;
+    if (number > 0) found[name] = number;
+  }
+  return found;
+}
+
+/** The fewest of some runs: in the first ones the kernel learns, and files find their places. */
+async function sentInTheEnd(m: Mounted, script: string): Promise<Counts> {
+  let fewest = await sent(m, script);
+  for (let run = 1; run < 10; run++) {
+    const found = await sent(m, script);
+    if (total(found, ...Object.keys(found)) < total(fewest, ...Object.keys(fewest))) fewest = found;
+  }
+  return fewest;
+}
+
+function total(found: Counts, ...names: string[]): number {
+  return names.reduce((sum, name) => sum + (found[name] ?? 0), 0);
+}
+
+describeMounted("the kernel asks", () => {
+  test("a few dozen times for ten thousand files in a directory, attributes and all; then never again", async () => {
+    await using m = await mounted();
+    await m.out("mkdir big && cd big && seq 10000 | xargs touch");
+    // Another process, so that nothing but the kernel's own memory can help it.
+    const list = `python3 -c 'import os; print(sum(e.stat(follow_symlinks=False).st_size + 1 for e in os.scandir("big")))'`;
+    const first = await sent(m, list);
+    expect(total(first, "readdir", "readdirplus")).toBeLessThan(100);
+    expect(total(first, "lookup", "getattr", "statx", "open", "opendir")).toBeLessThan(10);
+    expect(await sentInTheEnd(m, list)).toEqual({});
+  });
+
+  test("ls -l asks for attributes that nobody keeps, one by one, and for nothing else", async () => {
+    await using m = await mounted();
+    await m.out("mkdir big && cd big && seq 1000 | xargs touch");
+    const { getxattr = 0, listxattr = 0, ...others } = await sentInTheEnd(m, "ls -l big > /dev/null");
+    expect(getxattr + listxattr).toBeLessThan(2010);
+    expect(others).toEqual({});
+  });
+
+  test("not at all for a file it has been told of: stat, in every way, and a name that is not there", async () => {
+    await using m = await mounted();
+    await m.out("mkdir -p a/b && echo hello > a/b/file && ln -s b a/link");
+    const look =
+      "stat a/b/file a/link/file > /dev/null; test -r a/b/file; test -e a/b/none; test -d a/b; readlink a/link > /dev/null";
+    expect(await sentInTheEnd(m, look)).toEqual({});
+  });
+
+  test("only for an open and a release where a file is read again", async () => {
+    await using m = await mounted();
+    await m.out("echo hello > file");
+    expect(await sentInTheEnd(m, "cat file")).toEqual({ open: 1, release: 1 });
+  });
+
+  test("for no more than what git status opens itself, once the tree is known", async () => {
+    await using m = await mounted();
+    const git = "export HOME=$OUT; git -c user.name=somebody -c user.email=some@body -c core.fsmonitor=false";
+    await m.out(
+      "mkdir -p src/one src/two; for i in $(seq 200); do echo $i > src/one/f$i; echo $i > src/two/f$i; done; " +
+        // Files of the second in which the index was written are read again, every time.
+        "touch -d 2001-01-01 src/*/*; " +
+        `${git} init -q . && git add -A && ${git} commit -qm one; ${git} status; ${git} status --porcelain`,
+    );
+    const found = await sent(m, `${git} --no-optional-locks status --porcelain`);
+    expect(total(found, "lookup", "getattr", "statx", "readdir", "readdirplus")).toBeLessThan(20);
+    // The index, the refs, the configuration; none of 400 files.
+    expect(total(found, "open", "create")).toBeLessThan(40);
+    expect(total(found, "write", "setattr", "rename", "unlink")).toBe(0);
+  });
+});

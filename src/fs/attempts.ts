@@ -131,10 +131,33 @@ export class Attempts {
    * wait for itself.
    */
   checked(inode: Inode, waiter: Waiter): Waiter {
-    const requester = waiter.requester ?? this.#madeBy(waiter.pid);
-    if (requester === undefined) return waiter;
-    this.refuseCycle(inode, requester);
-    return { ...waiter, requester };
+    if (waiter.requester !== undefined) this.refuseCycle(inode, waiter.requester);
+    const made = waiter.requester === undefined ? this.#madeBy(waiter.pid) : undefined;
+    if (made === undefined) return waiter;
+    this.refuseCycle(inode, made.inode.ino);
+    return this.#announced(made, waiter);
+  }
+
+  /** While a program waits, another content may be made in its place: the other thread is told. */
+  #announced({ ticket, inode }: Attempt, waiter: Waiter): Waiter {
+    this.#post({ type: "waits", ticket, waits: true });
+    let waits = true;
+    const ended = () => {
+      if (waits) this.#post({ type: "waits", ticket, waits: false });
+      waits = false;
+    };
+    return {
+      ...waiter,
+      requester: inode.ino,
+      done() {
+        ended();
+        waiter.done();
+      },
+      fail(error) {
+        ended();
+        waiter.fail(error);
+      },
+    };
   }
 
   /** This program makes the content: what it and its children open is read on the content's behalf. */
@@ -161,10 +184,10 @@ export class Attempts {
   }
 
   /** What a thread's program is making, by what /proc says of it and of its parents. */
-  #madeBy(pid: number | undefined): number | undefined {
+  #madeBy(pid: number | undefined): Attempt | undefined {
     if (pid === undefined || pid === 0) return undefined;
-    const makers = new Map<number, number>();
-    for (const { maker, inode } of this.#byTicket.values()) if (maker !== undefined) makers.set(maker, inode.ino);
+    const makers = new Map<number, Attempt>();
+    for (const attempt of this.#byTicket.values()) if (attempt.maker !== undefined) makers.set(attempt.maker, attempt);
     if (makers.size === 0) return undefined;
     const process = relatives(pid).find((one) => makers.has(one));
     if (process === undefined) return undefined;

@@ -15,10 +15,10 @@ import { FsError, isErrnoName } from "../errno.ts";
 import { type KernelMount, mountFuse } from "../fuse/mount.ts";
 import * as libc from "../libc.ts";
 import { writeAtomically } from "../snapshot/write.ts";
+import { Job } from "./job.ts";
 import { Layout } from "./layout.ts";
 import { Outbox } from "./outbox.ts";
 import type {
-  ContentSink,
   FromFilesystem,
   Generate,
   GenerationRequest,
@@ -31,6 +31,7 @@ import type {
   PendingFile,
   Plant,
   PublishedName,
+  ToFilesystem,
   TreePort,
   WorkerOptions,
 } from "./port.ts";
@@ -109,21 +110,6 @@ export async function startFilesystem(options: FilesystemOptions): Promise<Mount
   }
 }
 
-/** Pieces of one content that are under way to the other thread at a time. */
-const WINDOW = 4;
-
-/** What is known of the pieces of a content. */
-interface Sending {
-  underWay: number;
-  refused: FsError | undefined;
-  wake: () => void;
-}
-
-function refuse(sending: Sending, error: FsError): void {
-  sending.refused ??= error;
-  sending.wake();
-}
-
 /** The worker, and the messages to and from it. */
 class Link {
   readonly #options: FilesystemOptions;
@@ -132,8 +118,8 @@ class Link {
   readonly #loaded = Promise.withResolvers<boolean>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<Ended>();
-  readonly #running = new Map<number, AbortController>();
-  readonly #sending = new Map<number, Sending>();
+  /** By ticket. */
+  readonly #jobs = new Map<number, Job>();
   readonly #calls = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #nextCall = 1;
   readonly #layout = new Layout((known) => this.#call("outlineSince", known));
@@ -210,8 +196,10 @@ class Link {
     if (this.#closed) return;
     this.#closed = true;
     this.#outbox.close();
-    for (const controller of this.#running.values()) controller.abort();
-    for (const sending of this.#sending.values()) refuse(sending, new FsError("ENODEV", "the filesystem is closed"));
+    for (const job of this.#jobs.values()) {
+      job.cancel();
+      job.end(new FsError("ENODEV", "the filesystem is closed"));
+    }
     for (const call of this.#calls.values()) call.reject(new FsError("ENODEV", "the filesystem is closed"));
     this.#worker.terminate();
   }
@@ -231,9 +219,11 @@ class Link {
       case "list":
         return void this.#list(message.request);
       case "cancel":
-        return this.#running.get(message.ticket)?.abort();
+        return this.#jobs.get(message.ticket)?.cancel();
+      case "waits":
+        return this.#jobs.get(message.ticket)?.waits(message.waits);
       case "taken":
-        return this.#taken(message);
+        return this.#jobs.get(message.ticket)?.taken(message);
       case "reply":
         return this.#settle(message.id)?.resolve(message.value);
       case "fault":
@@ -262,69 +252,40 @@ class Link {
     this.#options.log("error", "fs", error.stack ?? error.message);
     this.#end({ reason: "failed", message: error.message });
     for (const call of this.#calls.values()) call.reject(error);
-    for (const sending of this.#sending.values()) refuse(sending, new FsError("ENODEV", error.message));
+    for (const job of this.#jobs.values()) job.end(new FsError("ENODEV", error.message));
     this.#calls.clear();
   }
 
-  async #generate(request: GenerationRequest): Promise<void> {
-    const { ticket } = request;
-    const controller = new AbortController();
-    this.#running.set(ticket, controller);
-    const sending: Sending = { underWay: 0, refused: undefined, wake: () => {} };
-    this.#sending.set(ticket, sending);
-    try {
-      const content = await this.#options.generate(request, controller.signal, this.#sink(ticket, sending));
-      this.#outbox.post({ type: "content", ticket, content });
-    } catch (error) {
-      const { code, message } = failure(error);
-      if (!controller.signal.aborted) this.#options.log("warn", "generate", `${request.path}: ${code}: ${message}`);
-      this.#outbox.post({ type: "failed", ticket, code, message });
-    } finally {
-      this.#running.delete(ticket);
-      this.#sending.delete(ticket);
-      // A generator that did not notice its end yet does so with its next piece.
-      refuse(sending, new FsError("EINTR", "the generation is over"));
-    }
+  #generate(request: GenerationRequest): Promise<void> {
+    return this.#work(request, async (job) => {
+      const content = await this.#options.generate(request, job.signal, job);
+      return { type: "content", ticket: request.ticket, content };
+    });
   }
 
-  /** Gives the content to the other thread, a few pieces ahead of it. */
-  #sink(ticket: number, sending: Sending): ContentSink {
-    return {
-      write: async (bytes) => {
-        if (sending.refused !== undefined) throw sending.refused;
-        sending.underWay += 1;
-        this.#outbox.post({ type: "piece", ticket, bytes });
-        while (sending.underWay >= WINDOW && sending.refused === undefined) {
-          await new Promise<void>((resolve) => {
-            sending.wake = resolve;
-          });
-        }
-        if (sending.refused !== undefined) throw sending.refused;
-      },
-    };
-  }
-
-  #taken({ ticket, code, message }: Extract<FromFilesystem, { type: "taken" }>): void {
-    const sending = this.#sending.get(ticket);
-    if (sending === undefined) return;
-    sending.underWay -= 1;
-    if (code === undefined) sending.wake();
-    else refuse(sending, new FsError(code, message));
-  }
-
-  async #list(request: ListingRequest): Promise<void> {
-    const { ticket } = request;
-    const controller = new AbortController();
-    this.#running.set(ticket, controller);
-    try {
+  #list(request: ListingRequest): Promise<void> {
+    return this.#work(request, async ({ signal }) => {
       if (this.#options.list === undefined) throw new FsError("EIO", "no generator lists directories");
-      this.#outbox.post({ type: "listed", ticket, listing: await this.#options.list(request, controller.signal) });
+      return { type: "listed", ticket: request.ticket, listing: await this.#options.list(request, signal) };
+    });
+  }
+
+  /** Answers with what the work comes to, or with why it failed. */
+  async #work(
+    { ticket, path }: GenerationRequest | ListingRequest,
+    work: (job: Job) => Promise<ToFilesystem>,
+  ): Promise<void> {
+    const job = new Job(ticket, (message) => this.#outbox.post(message));
+    this.#jobs.set(ticket, job);
+    try {
+      this.#outbox.post(await work(job));
     } catch (error) {
       const { code, message } = failure(error);
-      if (!controller.signal.aborted) this.#options.log("warn", "generate", `${request.path}: ${code}: ${message}`);
+      if (!job.signal.aborted) this.#options.log("warn", "generate", `${path}: ${code}: ${message}`);
       this.#outbox.post({ type: "failed", ticket, code, message });
     } finally {
-      this.#running.delete(ticket);
+      this.#jobs.delete(ticket);
+      job.end(new FsError("EINTR", "the generation is over"));
     }
   }
 
@@ -347,9 +308,7 @@ class Link {
       read: (path, requester) => this.#call("read", path, requester),
       readStatic: (path, limit) => this.#call("readStatic", path, limit),
       readStatics: (paths, limit) => this.#statics.get(paths, limit),
-      working: (ticket, pid) => {
-        if (!this.#closed) this.#outbox.post({ type: "working", ticket, pid });
-      },
+      working: (ticket, pid, waits) => this.#jobs.get(ticket)?.working(pid, waits),
     };
   }
 

@@ -139,10 +139,10 @@ export interface TreePort {
    */
   readStatics?(paths: readonly string[], limit: number): Promise<readonly (Uint8Array | undefined)[]>;
   /**
-   * A program makes what the ticket is for: what it and its children read of the mount is read on its behalf. Absent:
-   * there is no mount.
+   * A program makes what the ticket is for: what it and its children read of the mount is read on its behalf. `waits` is
+   * told of each time that they wait, and when it is over. Absent: there is no mount.
    */
-  working?(ticket: number, pid: number): void;
+  working?(ticket: number, pid: number, waits: (over: Promise<void>) => void): void;
 }
 
 export interface StaticsRequest {
@@ -238,6 +238,8 @@ export type FromFilesystem =
   | { readonly type: "list"; readonly request: ListingRequest }
   /** Nobody waits for this attempt any more. */
   | { readonly type: "cancel"; readonly ticket: number }
+  /** A program that makes the ticket's content waits for another one, or does so no longer. They may be several. */
+  | { readonly type: "waits"; readonly ticket: number; readonly waits: boolean }
   /** A piece was taken; with a code it was not, and no other will be. */
   | { readonly type: "taken"; readonly ticket: number; readonly code?: ErrnoName; readonly message?: string }
   | { readonly type: "reply"; readonly id: number; readonly value: unknown }

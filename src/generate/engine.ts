@@ -96,6 +96,13 @@ export function createEngine(options: EngineOptions): Engine {
 
   const outline = async (): Promise<readonly TreeEntry[]> => (await tree.outline()).map(defined);
 
+  /** A program that waits for another file gives its slot back meanwhile, as a generator that reads does. */
+  function workingIn(slot: Slot | undefined, ticket: number, pid: number): void {
+    tree.working?.(ticket, pid, (over) => {
+      slot?.without(() => over).catch(() => {});
+    });
+  }
+
   function contextFor(
     request: GenerationRequest,
     binding: Binding,
@@ -124,7 +131,7 @@ export function createEngine(options: EngineOptions): Engine {
         reading.catch(() => {});
         return reading;
       },
-      working: (pid) => tree.working?.(request.ticket, pid),
+      working: (pid) => workingIn(slot, request.ticket, pid),
       signal,
       log: { debug: say("debug"), info: say("info"), warn: say("warn") },
     };
@@ -138,7 +145,7 @@ export function createEngine(options: EngineOptions): Engine {
       outline: once(outline),
       list: async (path) => (await slot.without(() => until(signal, tree.list(path, request.ino)))).map(defined),
       read: (path) => slot.without(() => until(signal, tree.read(path, request.ino))),
-      working: (pid) => tree.working?.(request.ticket, pid),
+      working: (pid) => workingIn(slot, request.ticket, pid),
       signal,
       log: { debug: say("debug"), info: say("info"), warn: say("warn") },
     };

@@ -63,6 +63,9 @@ export default defineConfig({
     { match: ["round/a", "round/b"], generator: "round" },
     ...["a", "b"].map((name) => ({ match: "snake/" + name, generator: "exec",
       options: { command: ["sh", "-c", "setsid -w cat $MNT/snake/" + (name === "a" ? "b" : "a")], env: ["MNT"] } })),
+    { match: "outer/{n}", generator: "exec", timeout: "20s", options: { env: ["MNT"],
+      command: ["python3", "-c", "import json, os, sys; print(open(os.environ['MNT'] + '/inner/' + json.load(sys.stdin)['params']['n']).read(), end='')"] } },
+    { match: "inner/{n}", generator: "exec", timeout: "20s", options: { command: ["echo", "inner"] } },
     { match: "tail", generator: "exec", options: { command: ["sh", "-c", "cat $MNT/tail"], env: ["MNT"] } },
     { match: "copy", generator: "exec", options: { command: ["sh", "-c", "cat $MNT/hello.txt $MNT/program.json"], env: ["MNT"] } },
     ...["exits", "throws", "fails", "chooses", "rejects", "huge", "nothing", "slow", "joins"].map((name) => ({ match: name, generator: name })),
@@ -180,6 +183,10 @@ describeMounted("generators of a configuration:", () => {
       await eventually("the loop is logged", () => sandbox.log().includes(`made from each other: ${loop}`));
     }
   }, 30_000);
+
+  test("more programs may wait for other programs' files than may run at a time", async () => {
+    expect(await out("seq 40 | xargs -P 40 -I% cat outer/% | sort | uniq -c")).toBe("     40 inner\n");
+  }, 60_000);
 
   test("they read each other: a template a view, code both", async () => {
     expect(await out("cat joins | head -2")).toBe("........../hello.txt\nid,name,version\r\n");

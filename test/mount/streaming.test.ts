@@ -78,6 +78,7 @@ beforeAll(async () => {
       generator: "http",
       options: { url: `http://127.0.0.1:${port}/`, private: true, maxBytes: 230e6 },
     },
+    { match: "few.csv", generator: "sql", options: { url: "sqlite:./any.db", query: "SELECT 1 AS one" } },
     { match: "code", generator: "code" },
     { match: "endless", generator: "exec", maxBytes: 50e6, options: program("yes") },
     { match: "overfull", generator: "exec", maxBytes: 1e12, options: { ...program("yes"), maxBytes: 1e12 } },
@@ -134,6 +135,8 @@ async function extraFor(name: string): Promise<{ size: number; extra: number }> 
 
 describeMounted("a large content passes through:", () => {
   test("a million rows of each database, and every one of them arrives", async () => {
+    // So that the process which queries SQLite is there.
+    expect((await sh("cat few.csv")).stdout).toBe("one\r\n1\r\n");
     for (const name of sources) {
       const { size, extra } = await extraFor(`${name}.csv`);
       expect(size).toBeGreaterThan(LEAST_BYTES);

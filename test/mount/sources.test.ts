@@ -215,6 +215,8 @@ describeMounted("sources while they change:", () => {
     await readers("api/customers/1.csv", 200, async (version) => {
       apiVersion = version;
     });
+    // Changed once more, perhaps, after the last of them had read.
+    await out("cat", "api/customers/1.csv");
     const asked = apiAsked;
     const before = await out("stat", "-c", "%i %Y", "api/customers/1.csv");
     await out("cat", "api/customers/1.csv");

@@ -13,6 +13,7 @@
  * standard error goes to the log. Exit status 0 is content; any other is EIO, but for those of sysexits.h that have an
  * errno. When nobody waits any longer, or its time is over, its whole process group gets SIGTERM and then SIGKILL.
  */
+import { existsSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
 import { type ErrnoName, FsError } from "../errno.ts";
 import type { GeneratorLog, ListContext } from "./generator.ts";
@@ -41,10 +42,13 @@ export function execGenerator({ base, environment }: SourceParts): SourceGenerat
     const [program = "", ...args] = argv;
     const found = program.includes("/") && !isAbsolute(program) ? join(base, program) : program;
     const names = [...PASSED, ...textsOption(options, "env")];
+    const cwd = resolve(base, textOption(options, "cwd") ?? ".");
+    // Else it would be said of the program that there is none.
+    if (!existsSync(cwd)) throw new Error(`the option "cwd": there is no directory ${cwd}`);
     // A session of its own is a process group of its own, with everything it starts in it.
     return Bun.spawn({
       cmd: [found, ...args],
-      cwd: resolve(base, textOption(options, "cwd") ?? "."),
+      cwd,
       env: Object.fromEntries(names.map((name) => [name, environment[name]])),
       stdio: ["pipe", "pipe", "pipe"],
       detached: true,

@@ -107,8 +107,9 @@ export interface GeneratorContext {
    */
   read(path: string): Promise<Uint8Array>;
   /**
-   * Tells that a program of this number, the first of its process group, makes the content. What it reads of the mount
-   * then counts as read by this file, so that files which wait for each other in a circle fail with EDEADLK there too.
+   * Tells that a program of this number makes the content. What it and its children read of the mount then counts as
+   * read by this file: files that wait for each other in a circle fail with EDEADLK there too, and its place is another's
+   * while it waits.
    */
   working?(pid: number): void;
   /** Fires when the last reader is gone, or the deadline has passed: stop, nobody wants the result. */

@@ -186,6 +186,8 @@ function questions(context: Partial<GeneratorContext> & ListContext): CallOption
         return context.related?.();
       case "setting":
         return context.setting?.(argument);
+      case "working":
+        return context.working?.(Number(argument));
     }
   };
   return { signal: context.signal, log: context.log, answer };

@@ -104,6 +104,7 @@ test("a program: sizes, statuses, environment and input", async () => {
         rule("big", sh("head -c 100000 /dev/zero", { maxBytes: 99_999 })),
         rule("endless", sh("yes", { maxBytes: 1000 })),
         rule("none", { command: ["./not-there"] }),
+        rule("nowhere", { command: ["date"], cwd: "./not-there" }),
         rule("66", sh("exit 66")),
         rule("9", sh("kill -9 $$")),
         rule("closes", sh("exec 0<&-; echo fine")),
@@ -120,6 +121,7 @@ test("a program: sizes, statuses, environment and input", async () => {
     ["big", "endless", "none", "66", "9", "closes", "leaves"].map((name) => one.text(`/${name}`).catch(errno)),
   );
   expect(outcomes).toEqual(["EFBIG", "EFBIG", "EIO", "ENOENT", "EIO", "fine\n", "fine\n"]);
+  await expect(one.text("/nowhere")).rejects.toThrow('the option "cwd": there is no directory');
   expect(JSON.parse(await one.text("/in/1"))).toMatchObject({ path: "/in/1", params: { a: "1" }, options: { b: 2 } });
   expect(await one.list("/in", "exec")).toEqual(["in"]);
   await eventually("nothing is left running", () => !commandLines().includes("sleep\x00876543\x00"));

@@ -34,6 +34,11 @@ export default defineConfig({
     blocks: bad(() => ({ content: readFileSync(process.env.MNT + "/rejects") })),
     nothing: bad(() => undefined),
     slow: { async generate(_path, { signal }) { await new Promise((_, no) => signal.addEventListener("abort", () => no(new Error("stopped")))); } },
+    spawns: bad(async (path, { working }) => {
+      const child = Bun.spawn(["cat", process.env.MNT + path], { stdio: ["ignore", "pipe", "pipe"] });
+      working?.(child.pid);
+      throw new Error(await new Response(child.stderr).text());
+    }),
     joins: bad(async (_path, { read }) => ({ content: Buffer.concat([await read("/hello.txt"), await read("/all.csv")]) })),
     round: bad(async (path, { read }) => ({ content: await read(path === "/round/a" ? "/round/b" : "/round/a") })),
   },
@@ -68,7 +73,7 @@ export default defineConfig({
     { match: "inner/{n}", generator: "exec", timeout: "20s", options: { command: ["echo", "inner"] } },
     { match: "tail", generator: "exec", options: { command: ["sh", "-c", "cat $MNT/tail"], env: ["MNT"] } },
     { match: "copy", generator: "exec", options: { command: ["sh", "-c", "cat $MNT/hello.txt $MNT/program.json"], env: ["MNT"] } },
-    ...["exits", "throws", "fails", "chooses", "rejects", "huge", "nothing", "slow", "joins"].map((name) => ({ match: name, generator: name })),
+    ...["exits", "throws", "fails", "chooses", "rejects", "huge", "nothing", "slow", "spawns", "joins"].map((name) => ({ match: name, generator: name })),
     ...["loops", "blocks"].map((name) => ({ match: name, generator: name, timeout: "700ms" as const })),
   ],
 });
@@ -182,6 +187,11 @@ describeMounted("generators of a configuration:", () => {
       expect((await sh(`cat ${name}`)).stderr).toMatch(/Input\/output error/);
       await eventually("the loop is logged", () => sandbox.log().includes(`made from each other: ${loop}`));
     }
+  }, 30_000);
+
+  test("so is one through a program that code of one's own starts and tells of", async () => {
+    expect((await sh("cat spawns")).stderr).toMatch(/Input\/output error/);
+    expect(await out("getfattr --only-values -n user.llmfs.error spawns")).toContain("deadlock");
   }, 30_000);
 
   test("more programs may wait for other programs' files than may run at a time", async () => {

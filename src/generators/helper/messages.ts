@@ -68,7 +68,7 @@ export interface GeneratedHead {
 export type ListedHead = readonly ListedEntry[];
 
 /** What a generator may ask for while it runs. */
-export type Question = "outline" | "related" | "list" | "read" | "setting";
+export type Question = "outline" | "related" | "list" | "read" | "setting" | "working";
 
 export type ToHelper =
   | { readonly type: "call"; readonly call: number; readonly task: Task }

@@ -164,6 +164,9 @@ function contextOf(context: PlainContext, { ask, log, signal }: Conversation): G
     list: (path) => answer("list", path),
     read: (path) => answer("read", path),
     setting: (name) => answer("setting", name),
+    working: (pid) => {
+      ask("working", String(pid)).catch(() => {});
+    },
     log: {
       debug: (message) => log("debug", message),
       info: (message) => log("info", message),

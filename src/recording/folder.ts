@@ -7,6 +7,7 @@ import { codeOf, messageOf } from "../errno.ts";
 import type { ChatRequest } from "../llm/llm.ts";
 import { type Keyed, readAnswerTo, readRecording, writeRecording } from "./format.ts";
 import { byLabel } from "./memory.ts";
+import { Names } from "./names.ts";
 import type { Fault, Recording, RecordingStore } from "./recording.ts";
 
 export interface FolderOptions {
@@ -23,6 +24,7 @@ const NAME = /\.([0-9a-f]{16})\.txt$/;
 
 export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: FolderOptions = {}): RecordingStore {
   const warned = new Set<string>();
+  const names = new Names(folder, NAME);
 
   function complain(file: string, reason: string): void {
     if (warned.has(file)) return;
@@ -48,13 +50,9 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
     }
   }
 
-  async function files(): Promise<readonly string[]> {
-    try {
-      return (await readdir(folder)).filter((file) => NAME.test(file)).sort();
-    } catch (error) {
-      if (codeOf(error) === "ENOENT") return [];
-      throw new Error(`the folder of recordings ${folder} cannot be read: ${messageOf(error)}`, { cause: error });
-    }
+  async function take(file: string): Promise<void> {
+    await rm(join(folder, file), { force: true });
+    names.remove(file);
   }
 
   return {
@@ -63,8 +61,8 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
       const expected = label === undefined ? undefined : fileName(label, key);
       const found = expected && (await tryRead(expected, key, request));
       if (found) return found;
-      for (const file of await files()) {
-        if (file === expected || !file.endsWith(suffix(key))) continue;
+      for (const file of await names.ending(beginning(key))) {
+        if (file === expected) continue;
         const other = await tryRead(file, key, request);
         if (other) return other;
       }
@@ -79,15 +77,14 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
       } catch (error) {
         throw new Error(`${join(folder, file)} cannot be written: ${messageOf(error)}`, { cause: error });
       }
+      names.add(file);
       warned.delete(file);
       // The same request under another label, as from an earlier version, would be a second truth.
-      for (const other of await files()) {
-        if (other !== file && other.endsWith(suffix(recording.key))) await rm(join(folder, other), { force: true });
-      }
+      for (const other of await names.ending(beginning(recording.key))) if (other !== file) await take(other);
     },
     async list() {
       const found: Recording[] = [];
-      for (const file of await files()) {
+      for (const file of await names.all()) {
         try {
           found.push(await read(file));
         } catch (error) {
@@ -98,7 +95,7 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
     },
     async check() {
       const faults: Fault[] = [];
-      for (const file of await files()) {
+      for (const file of await names.all()) {
         await read(file).catch((error: unknown) => faults.push({ name: join(folder, file), reason: messageOf(error) }));
       }
       for (const file of await leftovers(folder)) {
@@ -107,7 +104,7 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
       return faults;
     },
     async remove(key) {
-      for (const file of await files()) if (file.endsWith(suffix(key))) await rm(join(folder, file), { force: true });
+      for (const file of await names.ending(beginning(key))) await take(file);
     },
     async discard(name) {
       await rm(join(folder, basename(name)), { force: true });
@@ -135,7 +132,12 @@ export function fileName(label: string, key: string): string {
 }
 
 function suffix(key: string): string {
-  return `.${key.slice(0, 16)}.txt`;
+  return `.${beginning(key)}.txt`;
+}
+
+/** What of a key stands in the names of files. */
+function beginning(key: string): string {
+  return key.slice(0, 16);
 }
 
 /** A temporary file, flushed, then renamed: readers see the old one or the new one. Equal bytes are left alone. */

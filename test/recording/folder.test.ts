@@ -6,6 +6,7 @@ import type { ChatRequest } from "../../src/llm/llm.ts";
 import { defaultRecordings, fileName, folderStore } from "../../src/recording/folder.ts";
 import { readAnswerTo, readRecording, writeRecording } from "../../src/recording/format.ts";
 import { requestKey } from "../../src/recording/key.ts";
+import { Names } from "../../src/recording/names.ts";
 import type { Recording } from "../../src/recording/recording.ts";
 
 const REQUEST: ChatRequest = {
@@ -112,6 +113,30 @@ describe("a recording as text", () => {
   });
 });
 
+test("names that are added by us are known without reading the folder each time", async () => {
+  let listed = 0;
+  const write = (file: string) => writeFileSync(join(folder, file), "");
+  for (const file of ["a.1.txt", "b.2.txt", "other"]) write(file);
+  const names = new Names(folder, /\.(\d)\.txt$/, async () => {
+    listed += 1;
+    return readdirSync(folder);
+  });
+  expect(await names.ending("1")).toEqual(["a.1.txt"]);
+  for (let index = 0; index < 100; index++) {
+    write(`${index}.3.txt`);
+    names.add(`${index}.3.txt`);
+    expect(await names.ending("3")).toHaveLength(index + 1);
+  }
+  names.remove("5.3.txt");
+  expect(await names.ending("3")).toHaveLength(99);
+  // The first may be read twice: its folder had only just been made.
+  expect(listed).toBeLessThanOrEqual(2);
+  // What others added shows in the end.
+  write("c.4.txt");
+  for (let index = 0; index < 200 && (await names.ending("4")).length === 0; index++);
+  expect(await names.ending("4")).toEqual(["c.4.txt"]);
+});
+
 describe("a folder of recordings", () => {
   test("is made when the first one is written, and gives it back", async () => {
     const store = folderStore(join(folder, "a/b"));
@@ -190,6 +215,28 @@ describe("a folder of recordings", () => {
       "its name belongs to another key",
       expect.stringContaining("utf-8"),
     ]);
+  });
+
+  test("is found under another label by who only reads, however lately it was written or removed", async () => {
+    const [reader, writer] = [folderStore(folder), folderStore(folder)];
+    for (let index = 0; index < 40; index++) {
+      const one = recording("hello\n", `/file${index}`, { ...REQUEST, model: `m${index}` });
+      expect(await reader.get(one.key, "/elsewhere")).toBeUndefined();
+      await writer.put(one);
+      expect(await reader.get(one.key, "/elsewhere")).toEqual(one);
+      if (index % 2 === 0) await writer.remove?.(one.key);
+      expect(await reader.get(one.key, "/elsewhere")).toEqual(index % 2 === 0 ? undefined : one);
+    }
+  });
+
+  test("put under another label is there under that one only", async () => {
+    const store = folderStore(folder);
+    await folderStore(folder).put(recording("hello\n", "/old"));
+    await store.put(recording("hello\n", "/new"));
+    await store.put(recording("hello\n", "/newest"));
+    expect(readdirSync(folder)).toEqual([fileName("/newest", recording("").key)]);
+    await store.remove?.(recording("").key);
+    expect(readdirSync(folder)).toEqual([]);
   });
 
   test("leaves other files alone", async () => {

@@ -153,9 +153,11 @@ for (const dialect of DIALECTS) {
   describe.skipIf(!dialect.available)(`sql, ${dialect.name}:`, () => {
     let server: Server;
     let shop: Loaded;
+    // What was begun is ended also where not all of it could be.
+    const begun = new AsyncDisposableStack();
 
     beforeAll(async () => {
-      server = await dialect.start();
+      server = begun.use(await dialect.start());
       await server.load([...SHOP, ...dialect.odd.split(/;\s*\n/), ...chinook.chinookSql(dialect.kind, TABLES)]);
       const file = sandbox.at(`${dialect.name}.config.json`);
       const byId = { query: "SELECT * FROM people WHERE id = :id", list: "SELECT id FROM people" };
@@ -194,13 +196,10 @@ for (const dialect of DIALECTS) {
         { match: "twice.csv", generator: "shop", options: { query: "SELECT 1 AS a, 2 AS a" } },
       ];
       writeFileSync(file, JSON.stringify({ generators: { shop: { use: "sql", url: `\${SHOP_URL}` } }, rules }));
-      shop = await loaded(file, { SHOP_URL: server.url });
+      shop = begun.use(await loaded(file, { SHOP_URL: server.url }));
     }, 60_000);
 
-    afterAll(async () => {
-      await shop[Symbol.asyncDispose]();
-      await server[Symbol.asyncDispose]();
-    });
+    afterAll(() => begun.disposeAsync());
 
     test("a query is a file, in the format of its ending", async () => {
       expect(await shop.text("/all.csv")).toBe("id,name,country\r\n1,Ada,UK\r\n2,Bo/x,DK\r\n3,..,DK\r\n4,,UK\r\n");

@@ -8,7 +8,7 @@ import { EXIT } from "./exit.ts";
 import { explain } from "./failures.ts";
 import { openGeneration } from "./generation.ts";
 import { modelSecrets } from "./model.ts";
-import { createProgress } from "./progress.ts";
+import { createProgress, type Progress } from "./progress.ts";
 import { type Served, serve } from "./serve.ts";
 import { Interrupted, onSignals } from "./signals.ts";
 import { isTerminal, say } from "./terminal.ts";
@@ -30,7 +30,7 @@ export interface MountJob {
 /** Resolves with the exit status when the mount has ended and is saved. Throws what the parts throw, or Interrupted. */
 export async function mountAndServe(job: MountJob): Promise<number> {
   const progress = createProgress();
-  const log = openLog(job.config, job.terminalLevel, progress.print);
+  const log = openLog(job.config, job.terminalLevel, progress);
   const interrupted = new AbortController();
   let served: Served | undefined;
   let ending: Ending | undefined;
@@ -89,12 +89,12 @@ export async function mountAndServe(job: MountJob): Promise<number> {
 }
 
 /** The log as a command wants it: `--debug` shows and keeps everything. */
-export function openLog(config: Config, terminal: LogLevel, print: (line: string) => void): Log {
+export function openLog(config: Config, terminal: LogLevel, progress: Progress): Log {
   return createLog({
     terminal: config.debug ? "debug" : terminal,
     file: config.debug ? "debug" : "info",
     path: config.logFile,
-    print,
+    print: (line) => progress.print(line),
     color: wantsColor(isTerminal()),
     secrets: modelSecrets(config),
   });

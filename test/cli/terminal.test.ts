@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect } from "bun:test";
 import { mounting, programs, testWith } from "../support/needs.ts";
 import { openaiServer } from "../support/openai-server.ts";
-import { mountedType, Sandbox, SOURCE } from "../support/program.ts";
+import { eventually, mountedType, Sandbox, SOURCE } from "../support/program.ts";
 
 let sandbox: Sandbox;
 beforeEach(() => {
@@ -36,6 +36,28 @@ testWith(programs("script") ?? mounting())(
     expect(mountedType(dir)).toBe("fuse.llmfs");
     expect(seen).toContain("\r\u001b[K⠋ laying out the tree (m)");
     expect(seen).toEndWith(`\r\u001b[Kmounted at ${dir}; to end it: llmfs unmount ${dir}\r\n`);
+  },
+);
+
+testWith(programs("script") ?? mounting())("a warning is a line of its own there, and everything goes on", async () => {
+  await using server = await openaiServer([{ stream: TREE }, { status: 401 }]);
+  const model = ["--model", "m", "--base-url", server.baseUrl, "--mode", "off"];
+  const seen = await onTerminal(["run", "--prompt", "a tree", ...model, "--", "sh", "-c", "cat README.md; echo next"]);
+  expect(seen).toContain("cat: README.md: Permission denied");
+  expect(seen).toMatch(/warning: .*\/README\.md: .* answered 401 .*\r\n/);
+  expect(seen).toEndWith("next\r\n");
+});
+
+testWith(programs("script") ?? mounting())(
+  "a mount in the foreground says that it is there, until it is ended",
+  async () => {
+    const dir = sandbox.directory("mnt");
+    const mount = [...SOURCE, "mount", "-f", dir].map((word) => `'${word}'`).join(" ");
+    const script = Bun.spawn(["script", "-qec", mount, "/dev/null"], { stdin: "ignore", stdout: "pipe" });
+    await eventually("it is mounted", () => mountedType(dir) === "fuse.llmfs");
+    expect((await sandbox.llmfs(["unmount", dir])).status).toBe(0);
+    expect(await new Response(script.stdout).text()).toContain(`mounted at ${dir}`);
+    expect(await script.exited).toBe(0);
   },
 );
 

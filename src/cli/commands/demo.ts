@@ -26,7 +26,7 @@ export const demo = command({
       providers: [{ from: "the demo", model: DEMO_MODEL }],
     };
     const progress = createProgress();
-    const log = openLog(config, "warn", progress.print);
+    const log = openLog(config, "warn", progress);
     const generation = openGeneration(config, log, demoStore());
     const interrupted = new AbortController();
     using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => interrupted.abort(new Interrupted(name)));

@@ -30,7 +30,7 @@ export const generate = command({
     if (config.prompt === undefined) throw new UsageError("--prompt is missing, and LLMFS_PROMPT is not set");
     if (args.output !== undefined && args.output !== "-") checkSave("--output", resolve(args.output));
     const progress = createProgress();
-    const log = openLog(config, "warn", progress.print);
+    const log = openLog(config, "warn", progress);
     const interrupted = new AbortController();
     using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => interrupted.abort(new Interrupted(name)));
     await using generation = openGeneration(config, log);

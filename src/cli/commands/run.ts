@@ -29,7 +29,7 @@ export const run = command({
     const config = { ...readConfig(args), configFile: configFile(args.config) };
     checkOutputs(config, undefined);
     const progress = createProgress();
-    const log = openLog(config, "warn", progress.print);
+    const log = openLog(config, "warn", progress);
     const interrupted = new AbortController();
     const early = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => interrupted.abort(new Interrupted(name)));
     try {

@@ -1,0 +1,100 @@
+/** What runs out, and what is left then: docs/failures.md says it for users. */
+
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { describeMounted, IS_ROOT, unmounted } from "../support/mounted.ts";
+import { testWith } from "../support/needs.ts";
+import { BINARY, eventually, finished, mountedType } from "../support/program.ts";
+
+setDefaultTimeout(60_000);
+
+describeMounted("where there is no more", () => {
+  test("room, a write ends with ENOSPC; what was written stays, and room that is given back is room again", async () => {
+    await using m = await unmounted();
+    await m.mount(["--size", "4M"]);
+    await m.out("echo precious > kept");
+    const { status, stderr } = await m.sh("head -c 5000000 /dev/zero > big");
+    expect([status, stderr]).toEqual([1, expect.stringContaining("No space left on device")]);
+    expect(await m.out("cat kept; rm big; head -c 3000000 /dev/zero > big; stat -c %s big")).toBe(
+      "precious\n3000000\n",
+    );
+  });
+
+  test("inodes, neither names nor attributes take more", async () => {
+    await using m = await unmounted();
+    await m.mount(["--inodes", "100"]);
+    await m.out("seq 90 | xargs touch");
+    const attributes = await m.sh("setfattr -n user.a -v $(head -c 20000 /dev/zero | tr '\\0' a) 1");
+    expect([attributes.status, attributes.stderr]).toEqual([1, expect.stringContaining("No space left on device")]);
+    expect((await m.sh("for i in $(seq 20); do ln 1 link$i || exit 7; done")).status).toBe(7);
+    expect((await m.sh("touch another")).status).toBe(1);
+    expect(await m.out("rm 1 link1; touch another && ls | wc -l")).toBe("98\n");
+  });
+
+  test("file descriptors, files are as good as before", async () => {
+    await using m = await unmounted();
+    const mounting = `ulimit -n 48; exec '${BINARY[0]}' mount '${m.dir}' ${m.modelArgs().join(" ")}`;
+    expect((await m.sh(mounting, m.sandbox.path)).status).toBe(0);
+    writeFileSync(
+      m.sandbox.at("many.py"),
+      `
+import os
+content = lambda i: bytes([i]) * 300000
+fds = [os.open("f%d" % i, os.O_CREAT | os.O_RDWR) for i in range(150)]
+for i, fd in enumerate(fds): os.write(fd, content(i))
+for i, fd in enumerate(fds): assert os.pread(fd, 300001, 0) == content(i), i
+for fd in fds: os.close(fd)
+for i in range(150): assert open("f%d" % i, "rb").read() == content(i), i
+`,
+    );
+    expect(await m.sh("python3 $OUT/many.py && ls | wc -l")).toMatchObject({ status: 0, stdout: "150\n" });
+  });
+
+  testWith(IS_ROOT ? undefined : "root, to mount a small tmpfs")(
+    "disk for --save, what was saved before stays, and the tree is kept elsewhere",
+    async () => {
+      await using m = await unmounted();
+      const disk = m.sandbox.directory("disk");
+      await m.out(`mount -t tmpfs -o size=64k tmpfs ${disk}`);
+      try {
+        const saved = m.sandbox.at("disk/tree.json");
+        await m.mount(["--save", saved]);
+        await m.out("echo first > file");
+        expect((await m.unmount()).status).toBe(0);
+        const before = readFileSync(saved, "utf8");
+        await m.mount(["--from", saved, "--save", saved]);
+        await m.out("head -c 200000 /dev/urandom > big");
+        const { status, stderr } = await m.unmount();
+        expect(status).toBe(89);
+        expect(readFileSync(saved, "utf8")).toBe(before);
+        expect(await m.out(`ls -A ${disk}`)).toBe("tree.json\n");
+        const rescue = /it is in (\S+\.json) instead/.exec(stderr)?.[1] ?? "";
+        await m.mount(["--from", rescue]);
+        expect(await m.out("cat file; stat -c %s big")).toBe("first\n200000\n");
+      } finally {
+        await m.out(`cd /; umount -l ${disk}`);
+      }
+    },
+  );
+
+  test("shell: a mount in the background stays; one in the foreground is saved when its terminal goes", async () => {
+    await using m = await unmounted();
+    const started = m.start(`'${BINARY[0]}' mount '${m.dir}' && echo mounted && exec sleep 1000`, m.sandbox.path);
+    const reader = started.stdout.getReader();
+    await reader.read();
+    reader.releaseLock();
+    started.kill("SIGKILL");
+    await started.exited;
+    expect(await m.out("echo alive > file; cat file")).toBe("alive\n");
+    expect((await m.unmount()).status).toBe(0);
+
+    const saved = m.sandbox.at("tree.json");
+    const foreground = m.sandbox.start(["mount", "-f", m.dir, "--save", saved], { program: BINARY });
+    await eventually("it is mounted", () => mountedType(m.dir) !== undefined);
+    await m.out("echo kept > file");
+    foreground.kill("SIGHUP");
+    await finished(foreground);
+    expect([mountedType(m.dir), existsSync(saved)]).toEqual([undefined, true]);
+    expect(readFileSync(saved, "utf8")).toContain("kept");
+  });
+});

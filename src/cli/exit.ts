@@ -53,3 +53,8 @@ export class UsageError extends CliError {
     super("usage", message);
   }
 }
+
+/** A value that cannot be used: a flag's is the command line's fault, a variable's is input. */
+export function wrong(source: string, problem: string): CliError {
+  return source.startsWith("--") ? new UsageError(problem) : new CliError("input", problem);
+}

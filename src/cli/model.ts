@@ -6,8 +6,9 @@ import type { ProviderLayer } from "../llm/provider.ts";
 import { defaultRecordings } from "../recording/folder.ts";
 import type { RecordingMode } from "../recording/recording.ts";
 import type { S3Settings } from "../recording/s3.ts";
+import { schemeOf } from "../recording/store.ts";
 import type { Args } from "./command.ts";
-import { CliError, UsageError } from "./exit.ts";
+import { CliError, UsageError, wrong } from "./exit.ts";
 import { home } from "./home.ts";
 import type { modelFlags } from "./options.ts";
 import { absolute, amount, count, duration, optional } from "./quantity.ts";
@@ -50,7 +51,10 @@ export function readModelConfig(args: ModelArgs, variable: Lookup): ModelConfig 
     limits: limits(args),
     prices: optional(args.price, prices) ?? [],
     mode: args.mode ?? mode(variable("LLMFS_MODE")),
-    recordings: optional(args.recordings ?? variable("LLMFS_RECORDINGS"), location) ?? ownRecordings,
+    recordings:
+      optional(args.recordings, (text) => location("--recordings", text)) ??
+      optional(variable("LLMFS_RECORDINGS"), (text) => location("LLMFS_RECORDINGS", text)) ??
+      ownRecordings,
     ownRecordings,
     s3: s3(variable),
   };
@@ -83,18 +87,22 @@ function baseUrl(source: string, text: string | undefined): string | undefined {
   if (url?.protocol === "http:" || url?.protocol === "https:") return text;
   // The value is not repeated: what is no URL may be a key in the wrong place.
   const problem = `${source} is not a URL that begins with http:// or https://; an example: http://127.0.0.1:11434/v1`;
-  throw source.startsWith("--") ? new UsageError(problem) : new CliError("input", problem);
+  throw wrong(source, problem);
 }
 
 function mode(text: string | undefined): RecordingMode {
   if (text === undefined) return "auto";
   if (text === "auto" || text === "record" || text === "replay" || text === "off") return text;
-  throw new CliError("input", `LLMFS_MODE ${text}: expected auto, record, replay or off`);
+  throw wrong("LLMFS_MODE", `LLMFS_MODE ${text}: expected auto, record, replay or off`);
 }
 
 /** A folder becomes absolute; the URL of a shared store stays as it is. */
-function location(text: string): string {
-  return /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : absolute("--recordings", text);
+function location(name: string, text: string): string {
+  try {
+    return schemeOf(text) === undefined ? absolute(name, text) : text;
+  } catch (error) {
+    throw error instanceof CliError ? error : wrong(name, `${name}: ${messageOf(error)}`);
+  }
 }
 
 function limits(args: ModelArgs): BudgetLimits {

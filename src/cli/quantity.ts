@@ -1,6 +1,6 @@
 /** Values as people write them: sizes, times, counts, paths. Every reader names the flag in its error. */
 import { resolve } from "node:path";
-import { UsageError } from "./exit.ts";
+import { wrong } from "./exit.ts";
 
 const UNITS = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 } as const;
 const SECONDS = { ms: 0.001, s: 1, "": 1, m: 60, h: 3600 } as const;
@@ -16,7 +16,7 @@ export function size(flag: string, text: string, whole: () => number): number {
   const factor = look(UNITS, unit.toLowerCase());
   const bytes = number === undefined || factor === undefined ? Number.NaN : Math.floor(Number(number) * factor);
   if (Number.isSafeInteger(bytes) && bytes > 0) return bytes;
-  throw new UsageError(`${flag} ${text}: expected a size, as 512M, 2G or 25%`);
+  throw wrong(flag, `${flag} ${text}: expected a size, as 512M, 2G or 25%`);
 }
 
 /** `30s`, `10m`, `1h`, `500ms`; a bare number is seconds. Milliseconds. */
@@ -26,25 +26,25 @@ export function duration(flag: string, text: string): number {
   const milliseconds = number === undefined || factor === undefined ? 0 : Math.round(Number(number) * factor * 1000);
   // A timer's longest delay: 2^31 - 1 ms, nearly 25 days.
   if (milliseconds >= 1 && milliseconds < 2 ** 31) return milliseconds;
-  throw new UsageError(`${flag} ${text}: expected a time, as 30s, 10m or 1h`);
+  throw wrong(flag, `${flag} ${text}: expected a time, as 30s, 10m or 1h`);
 }
 
 /** A whole number from `least` up. */
 export function count(flag: string, text: string, least: number): number {
   const number = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (Number.isSafeInteger(number) && number >= least) return number;
-  throw new UsageError(`${flag} ${text}: expected a whole number, ${least} or more`);
+  throw wrong(flag, `${flag} ${text}: expected a whole number, ${least} or more`);
 }
 
 /** An amount of money, "5", "0.25" or "$2". */
 export function amount(flag: string, text: string): number {
   const number = /^\$?\d+(\.\d+)?$/.test(text) ? Number(text.replace("$", "")) : Number.NaN;
   if (Number.isFinite(number)) return number;
-  throw new UsageError(`${flag} ${text}: expected an amount in dollars, as 5 or 0.25`);
+  throw wrong(flag, `${flag} ${text}: expected an amount in dollars, as 5 or 0.25`);
 }
 
 export function absolute(flag: string, text: string): string {
-  if (text === "") throw new UsageError(`${flag} is empty; a path is needed`);
+  if (text === "") throw wrong(flag, `${flag} is empty; a path is needed`);
   return resolve(text);
 }
 

@@ -16,29 +16,39 @@ export interface OpenOptions {
 
 /**
  * `redis://`, `rediss://`, `redis+unix://`, `s3://bucket/prefix`, or a folder. Opens no connection yet.
- * Throws an Error in people's words for an address that is none.
+ * Throws what `schemeOf` throws.
  */
 export async function openStore(location: string, options: OpenOptions): Promise<RecordingStore> {
   const { mode, local, warn } = options;
-  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(location)?.[1]?.toLowerCase();
+  const scheme = schemeOf(location);
   if (scheme === undefined) return folderStore(location, { warn, ...(location === local && { mode: 0o700 }) });
   const shared = await openShared(scheme, location, options);
   if (mode !== "auto") return shared;
   return withFallback(shared, folderStore(local, { warn, mode: 0o700 }), { warn });
 }
 
-async function openShared(scheme: string, location: string, { warn, s3 }: OpenOptions): Promise<RecordingStore> {
-  if (!URL.canParse(location)) throw new Error(`--recordings: not a URL (it begins with ${scheme}://)`);
-  if (/^(redis|rediss|redis\+unix|redis\+tls|valkey|valkeys)$/.test(scheme)) {
+/** The scheme of a shared store's URL; undefined for a folder. Throws an Error in people's words for any other URL. */
+export function schemeOf(location: string): "redis" | "s3" | undefined {
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(location)?.[1]?.toLowerCase();
+  if (scheme === undefined) return undefined;
+  if (!URL.canParse(location)) throw new Error(`not a URL (it begins with ${scheme}://)`);
+  if (/^(redis|rediss|redis\+unix|redis\+tls|valkey|valkeys)$/.test(scheme)) return "redis";
+  if (scheme !== "s3") throw new Error(`${scheme}://…: recordings are kept in a folder, on redis:// or on s3://`);
+  if (new URL(location).host === "") throw new Error("s3://: the name of the bucket is missing");
+  return scheme;
+}
+
+async function openShared(
+  scheme: "redis" | "s3",
+  location: string,
+  { warn, s3 }: OpenOptions,
+): Promise<RecordingStore> {
+  if (scheme === "redis") {
     const { redisStore } = await import("./redis.ts");
     return redisStore(location, { warn });
   }
-  if (scheme === "s3") {
-    if (new URL(location).host === "") throw new Error("--recordings s3://: the name of the bucket is missing");
-    const { s3Store } = await import("./s3.ts");
-    return s3Store(location, { warn, ...s3 });
-  }
-  throw new Error(`--recordings ${scheme}://…: recordings are kept in a folder, on redis:// or on s3://`);
+  const { s3Store } = await import("./s3.ts");
+  return s3Store(location, { warn, ...s3 });
 }
 
 export interface PruneOptions {

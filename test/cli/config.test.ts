@@ -53,11 +53,29 @@ describe("recordings", () => {
     expect(readConfig({ recordings: "fixtures" }, {}).recordings).toBe(resolve("fixtures"));
   });
 
+  test.each(["foo://x", "s3://", "redis://a b"])("are not at %s: that is refused, whoever said it", (place) => {
+    expect(() => readConfig({ recordings: place }, {})).toThrow(/^--recordings: /);
+    expect(() => readConfig({}, { LLMFS_RECORDINGS: place })).toThrow(/^LLMFS_RECORDINGS: /);
+  });
+
   test("may be on a shared store, whose password is a secret", () => {
     const config = readConfig({ recordings: "redis://:hunter2@cache:6379" }, { AWS_SECRET_ACCESS_KEY: "aws-secret" });
     expect(config.recordings).toBe("redis://:hunter2@cache:6379");
     expect(modelSecrets(config).toSorted()).toEqual(["aws-secret", "hunter2"]);
   });
+});
+
+test("a flag that cannot be used is a usage error, a variable is input", () => {
+  const exit = (read: () => unknown) => {
+    try {
+      return read();
+    } catch (error) {
+      return error instanceof CliError ? error.exit : error;
+    }
+  };
+  expect(exit(() => readConfig({ inodes: "many" }, {}))).toBe("usage");
+  expect(exit(() => readConfig({}, { SOURCE_DATE_EPOCH: "abc" }))).toBe("input");
+  expect(exit(() => readConfig({}, { LLMFS_RECORDINGS: "foo://x" }))).toBe("input");
 });
 
 test("limits and prices are read as they are needed", () => {

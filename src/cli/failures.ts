@@ -21,6 +21,7 @@ const OF_MODEL = {
   "no-connection": "model",
   timeout: "model",
   "rate-limited": "model",
+  recordings: "recordings",
   quota: "model",
   server: "model",
   "bad-request": "model",

@@ -58,7 +58,9 @@ export async function mountAndServe(job: MountJob): Promise<number> {
       progress,
       signal: warm.signal,
     });
-    for (const line of warmingText(result, warm.signal.aborted)) progress.print(line);
+    const { save, mode } = job.config;
+    const kept = save !== undefined ? `saved in ${save}` : mode === "off" ? "gone with the mount" : "recorded";
+    for (const line of warmingText(result, warm.signal.aborted ? kept : undefined)) progress.print(line);
     if (warm.signal.aborted) return undefined;
     return result.failed.length === 0 ? EXIT.ok.code : EXIT.incomplete.code;
   };

@@ -107,15 +107,15 @@ export function reasonsOf(files: readonly PendingFile[]): ReadonlyMap<string, st
   return new Map(files.flatMap(({ path, error }) => (error === undefined ? [] : [[path, error]])));
 }
 
-/** The lines for the end: the sum first, then each failure. */
-export function warmingText(result: Warming, interrupted: boolean): readonly string[] {
+/** The lines for the end: the sum first, then each failure. Where it was stopped, `kept` says what becomes of what is done. */
+export function warmingText(result: Warming, kept?: string): readonly string[] {
   const { total, done, failed, seconds } = result;
   const left = total - done - failed.length;
   const counts = [
     `${done} of ${total} files generated in ${seconds.toFixed(1)} s`,
     cost(result),
     ...(failed.length === 0 ? [] : [`${failed.length} failed`]),
-    ...(interrupted ? [`stopped; ${left} are left, and what is done is kept`] : []),
+    ...(kept === undefined ? [] : [`stopped; ${left} are left, and what is done is ${kept}`]),
   ];
   return [counts.join("; "), ...failed.map(({ path, error }) => `failed: ${path}: ${error}`)];
 }

@@ -8,6 +8,7 @@ const ERRNO_OF: Record<LlmErrorKind, ErrnoName> = {
   "no-connection": "EHOSTUNREACH",
   timeout: "ETIMEDOUT",
   "rate-limited": "EBUSY",
+  recordings: "EIO",
   quota: "EDQUOT",
   server: "EIO",
   "bad-request": "EIO",

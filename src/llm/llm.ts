@@ -94,6 +94,7 @@ export interface LanguageModel {
  * | `no-connection` | refused, reset, unknown host, TLS failure |
  * | `timeout` | no first byte, or a stall, or too long in all |
  * | `rate-limited` | 429 (or 503 with Retry-After) still after the retries |
+ * | `recordings` | the place where answers are recorded cannot be used |
  * | `quota` | the account's or the mount's budget is spent |
  * | `server` | 5xx still after the retries, or an answer that is not the protocol |
  * | `bad-request` | the server rejects the request: unknown model, context too long |
@@ -110,6 +111,7 @@ export type LlmErrorKind =
   | "no-connection"
   | "timeout"
   | "rate-limited"
+  | "recordings"
   | "quota"
   | "server"
   | "bad-request"

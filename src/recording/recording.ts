@@ -202,7 +202,7 @@ export function recordedModel(
         return answer;
       } catch (error) {
         if (error instanceof LlmError) throw error;
-        throw new LlmError("server", `${store.name} cannot be used: ${said(error)}`, { cause: error });
+        throw new LlmError("recordings", `${store.name} cannot be used: ${said(error)}`, { cause: error });
       }
     },
   };

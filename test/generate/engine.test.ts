@@ -266,6 +266,7 @@ test("every failure of a model has its errno, and keeps its message", async () =
     "no-connection": "EHOSTUNREACH",
     timeout: "ETIMEDOUT",
     "rate-limited": "EBUSY",
+    recordings: "EIO",
     quota: "EDQUOT",
     server: "EIO",
     "bad-request": "EIO",

@@ -154,10 +154,36 @@ describeMounted("recordings", () => {
     expect(readdirSync(m.sandbox.at("rec"))).toEqual([]);
   });
 
+  test("of a folder that is not there are an error: nothing was checked", async () => {
+    await using m = await unmounted();
+    for (const action of ["ls", "verify", "prune"]) {
+      const { status, stderr } = await llmfs(m, "recordings", action, "--recordings", "typo");
+      expect([action, status, stderr]).toEqual([action, 91, expect.stringContaining("/typo does not exist")]);
+    }
+  });
+
+  test("that are on a server which does not answer are no fault of the model's", async () => {
+    await using m = await unmounted();
+    const replay = [
+      "run",
+      "--prompt",
+      "a tree",
+      "--model",
+      "m",
+      "--mode",
+      "replay",
+      "--recordings",
+      "redis://127.0.0.1:1",
+    ];
+    const { status, stderr } = await llmfs(m, ...replay, "--", "true");
+    expect([status, stderr]).toEqual([91, expect.stringContaining("redis://127.0.0.1:1 cannot be used")]);
+  });
+
   test("of an unknown action, and of a tree that needs none, are refused", async () => {
     await using m = await unmounted();
     expect((await llmfs(m, "recordings", "list")).status).toBe(2);
     writeFileSync(m.sandbox.at("plain.json"), JSON.stringify({ llmfs: 1, entries: [] }));
+    m.sandbox.directory("rec");
     const all = await llmfs(m, "recordings", "prune", "--for", "plain.json", "--recordings", "rec");
     expect([all.status, all.stderr]).toEqual([2, expect.stringContaining("no file in it is generated")]);
   });

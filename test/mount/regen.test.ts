@@ -34,6 +34,13 @@ describeMounted("a file generated anew", () => {
     expect(await Bun.file(m.sandbox.at(`rec/${readdirSync(m.sandbox.at("rec"))[0]}`)).text()).toEndWith("a.txt 2");
   });
 
+  test("is named by itself, not by its directory, before anything is asked", async () => {
+    await using m = await counted();
+    const { status, stderr } = await regen(m, "mnt/a.txt", "mnt/dir");
+    expect([status, stderr]).toEqual([2, expect.stringContaining("mnt/dir is a directory; name the files in it")]);
+    expect(m.server.requests).toHaveLength(0);
+  });
+
   test("can be had back, and that can be undone too", async () => {
     await using m = await counted();
     await m.out("cat a.txt dir/b.txt; ln a.txt hard");

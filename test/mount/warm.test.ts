@@ -105,16 +105,32 @@ describeMounted("warm", () => {
     expect(m.server.requests).toHaveLength(3);
   });
 
-  test("of a mount, interrupted, leaves no mount behind", async () => {
+  test("refuses a pattern that no file matches, pending or not", async () => {
+    await using m = await mounted({ pending: ["src/a", "b"] });
+    const warm = (...patterns: string[]) => m.sandbox.llmfs(["warm", m.dir, ...patterns], { program: BINARY });
+    expect((await warm("src", "b")).status).toBe(0);
+    expect((await warm("src/*")).status).toBe(0);
+    const typo = await warm("src", "zzz*");
+    expect([typo.status, typo.stderr]).toEqual([2, expect.stringContaining(`zzz*: no file in ${m.dir} matches`)]);
+  });
+
+  test("of a mount, interrupted, leaves no mount behind, and says what becomes of what is done", async () => {
     await using m = await unmounted(() => ({ hang: true }));
     writeFileSync(m.sandbox.at("from.json"), snapshotOf(["a", "b"]));
-    const child = m.sandbox.start(["mount", m.dir, "--warm", "--from", "from.json", ...m.modelArgs()], {
-      program: BINARY,
-    });
+    const child = m.sandbox.start(
+      ["mount", m.dir, "--warm", "--from", "from.json", "--mode", "off", ...m.modelArgs()],
+      {
+        program: BINARY,
+      },
+    );
     const ended = finished(child);
     await m.server.request(1);
     child.kill("SIGINT");
-    expect((await ended).status).toBe(130);
+    const { status, stderr } = await ended;
+    expect([status, stderr]).toEqual([
+      130,
+      expect.stringContaining("2 are left, and what is done is gone with the mount"),
+    ]);
     await eventually("it is gone", () => !readFileSync("/proc/self/mounts", "utf8").includes(` ${m.dir} `));
   });
 

@@ -1,6 +1,7 @@
+import { existsSync } from "node:fs";
 import { messageOf } from "../../errno.ts";
 import type { Recording, RecordingStore } from "../../recording/recording.ts";
-import { openStore, prune } from "../../recording/store.ts";
+import { openStore, prune, schemeOf } from "../../recording/store.ts";
 import { command, flags } from "../command.ts";
 import { readConfig } from "../config.ts";
 import { CliError, EXIT, UsageError } from "../exit.ts";
@@ -38,6 +39,9 @@ export const recordings = command({
     const warn = (message: string) => {
       if (action !== "verify") log.write("warn", "recording", message);
     };
+    if (location !== local && schemeOf(location) === undefined && !existsSync(location)) {
+      throw new CliError("recordings", `${location} does not exist; name the folder that --recordings named before`);
+    }
     try {
       const store = await openStore(location, { mode, local, s3, warn });
       try {

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, statSync } from "node:fs";
 import { codeOf, messageOf } from "../../errno.ts";
 import { setxattr } from "../../libc.ts";
 import { command, flags } from "../command.ts";
@@ -32,7 +32,12 @@ export const regen = command({
     if (args.undo && args.prompt !== undefined) throw new UsageError("--undo and --prompt exclude each other");
     const prompt = args.prompt === undefined ? undefined : readPrompt("--prompt", args.prompt).text;
     const order = args.undo ? "undo" : prompt === undefined ? "again" : `again:${prompt}`;
-    for (const path of paths) mountedFile(path);
+    for (const path of paths) {
+      mountedFile(path);
+      if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) {
+        throw new UsageError(`${path} is a directory; name the files in it that are to be made anew`);
+      }
+    }
     const progress = createProgress();
     let failed = 0;
     for (const path of paths) {

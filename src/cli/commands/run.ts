@@ -55,7 +55,7 @@ export const run = command({
 
 /** The command is not run on half a tree. */
 function warmed(result: Warming): number {
-  for (const line of warmingText(result, false)) say(line);
+  for (const line of warmingText(result)) say(line);
   return EXIT.incomplete.code;
 }
 

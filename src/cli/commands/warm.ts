@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { readAbout, readUsage } from "../about.ts";
@@ -5,7 +6,7 @@ import { ownCommand } from "../background.ts";
 import { forwardSignals } from "../child.ts";
 import { command, flags } from "../command.ts";
 import { childEnvironment, THREADS_VARIABLE, threads } from "../config.ts";
-import { EXIT } from "../exit.ts";
+import { EXIT, UsageError } from "../exit.ts";
 import { mountedAt, pendingFiles } from "../mounted.ts";
 import { createProgress } from "../progress.ts";
 import { onSignals, signalStatus } from "../signals.ts";
@@ -44,8 +45,13 @@ export const warm = command({
       signal = name;
       stopped.abort();
     });
+    const pending = pendingFiles(mountpoint);
+    for (const pattern of patterns) {
+      if (chosen(pending, [pattern]).length === 0 && chosen(allFiles(mountpoint), [pattern]).length === 0)
+        throw new UsageError(`${pattern}: no file in ${args.dir} matches`);
+    }
     const result = await warming({
-      files: chosen(pendingFiles(mountpoint), patterns),
+      files: chosen(pending, patterns),
       concurrency,
       signal: stopped.signal,
       progress: createProgress(),
@@ -56,11 +62,18 @@ export const warm = command({
       reasons: () => reasonsOf(pendingFiles(mountpoint)),
     });
     if (args.json) show(`${JSON.stringify(result, null, 2)}\n`);
-    for (const line of warmingText(result, signal !== undefined)) say(line);
+    for (const line of warmingText(result, signal === undefined ? undefined : "kept")) say(line);
     if (signal !== undefined) return signalStatus(signal);
     return result.failed.length === 0 ? EXIT.ok.code : EXIT.incomplete.code;
   },
 });
+
+/** Looking is free. */
+function allFiles(mountpoint: string): { readonly path: string }[] {
+  const entries = readdirSync(mountpoint, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => !entry.isDirectory());
+  return files.map(({ parentPath, name }) => ({ path: join(parentPath, name).slice(mountpoint.length) }));
+}
 
 /** The same command in a process with so many threads. */
 function again(count: number): Promise<number> {

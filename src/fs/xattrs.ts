@@ -28,6 +28,11 @@ import { REGEN } from "./regen.ts";
 
 const STATE = "user.llmfs.state";
 const ERROR = "user.llmfs.error";
+/**
+ * Where SELinux is on, the kernel answers for it without us; where it is off, `ls -l` asks for it of every file, until
+ * it hears that this filesystem has none (coreutils, src/ls.c:getfilecon_cache()). The kernel keeps no attributes.
+ */
+const SELINUX = "security.selinux";
 /** What tmpfs stores. Everything else (but ACLs) is no attribute that this filesystem has. */
 const NAMESPACES = ["user.", "trusted.", "security."];
 
@@ -123,6 +128,7 @@ export function xattrOperations(mount: Mount) {
       if (!isAcl(name)) checkName(name);
       const inode = nodes.get(header.nodeid);
       const told = name === REGEN && inode.kind === "file" ? mount.regen.error(inode) : derived(inode, name);
+      if (name === SELINUX && inode.xattrs?.has(name) !== true) throw new FsError("EOPNOTSUPP");
       return give(told === undefined ? getXattr(inode, name) : clipped(told), size, target);
     },
 

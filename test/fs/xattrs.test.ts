@@ -71,6 +71,14 @@ describe("setxattr, getxattr, listxattr, removexattr", () => {
     expect(fs.kernel.errno("removexattr", nodeid, { name: "user.none" })).toBe("ENODATA");
   });
 
+  test("a label of SELinux that is not there is one that cannot be, until somebody sets it", () => {
+    using fs = served();
+    const nodeid = file(fs);
+    expect(get(fs, nodeid, "security.selinux")).toBe("EOPNOTSUPP");
+    expect(set(fs, nodeid, "security.selinux", "label")).toBe("ok");
+    expect(get(fs, nodeid, "security.selinux")).toBe("label");
+  });
+
   test("size 0 asks how much there is", () => {
     using fs = served();
     const nodeid = file(fs);

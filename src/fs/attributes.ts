@@ -67,12 +67,12 @@ export function entry(mount: Mount, inode: Inode): StructValue<typeof abi.entryO
 }
 
 /**
- * While the kernel writes to a file by itself, a mapping may change its times unseen; and what a file without content
+ * Of a file that the kernel reads and writes by itself, a mapping may change the times unseen; and what a file without content
  * claims while somebody writes to it holds for the moment only.
  */
 function keepSeconds(mount: Mount, inode: Inode): number {
   if (inode.kind !== "file") return KEEP_SECONDS;
-  return inode.shared || (inode.lazy && mount.handles.beingWritten(inode)) ? 0 : KEEP_SECONDS;
+  return mount.passthrough.changesUnseen(inode) || (inode.lazy && mount.handles.beingWritten(inode)) ? 0 : KEEP_SECONDS;
 }
 
 /** An entry reply that tells of no inode: no lookup is counted, and the attributes are not looked at. */

@@ -18,7 +18,7 @@ import * as libc from "../libc.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { S_ISGID, S_ISUID } from "../tree/inode.ts";
 import { FdStore, type Store } from "../tree/store.ts";
-import { writable } from "./handles.ts";
+import { O_ACCMODE, O_WRONLY, writable } from "./handles.ts";
 
 /** How many files may wait to go back to the heap before some are seen to at once. */
 const SETTLE_AT = 64;
@@ -29,6 +29,8 @@ interface Use {
   /** How many handles are open. */
   handles: number;
   readonly passthrough: boolean;
+  /** Whether one of them could be mapped: any but those for writing alone. */
+  mappable: boolean;
 }
 
 export class Passthrough {
@@ -57,8 +59,12 @@ export class Passthrough {
     const use = this.#uses.get(file);
     const passthrough = use === undefined ? this.#wants(file, flags) : use.passthrough;
     const id = passthrough ? this.#backingId(file) : undefined;
-    if (use !== undefined) use.handles++;
-    else this.#uses.set(file, { handles: 1, passthrough: id !== undefined });
+    const mappable = (flags & O_ACCMODE) !== O_WRONLY;
+    if (use === undefined) this.#uses.set(file, { handles: 1, passthrough: id !== undefined, mappable });
+    else {
+      use.handles++;
+      use.mappable ||= mappable;
+    }
     if (id === undefined) {
       const keep = this.#stale.delete(file) ? 0 : abi.FOPEN_KEEP_CACHE;
       return { open_flags: keep | abi.FOPEN_NOFLUSH, backing_id: 0 };
@@ -66,6 +72,12 @@ export class Passthrough {
     this.#settling.delete(file);
     if (writable(flags)) this.#stale.add(file);
     return { open_flags: abi.FOPEN_PASSTHROUGH | abi.FOPEN_NOFLUSH, backing_id: id };
+  }
+
+  /** Whether times may change of which the kernel's own FUSE code knows nothing: through a mapping. */
+  changesUnseen(file: RegularFile): boolean {
+    const use = this.#uses.get(file);
+    return use?.passthrough === true && use.mappable;
   }
 
   released(file: RegularFile): void {

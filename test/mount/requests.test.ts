@@ -69,6 +69,14 @@ describeMounted("the kernel asks", () => {
     expect(await sentInTheEnd(m, look)).toEqual({});
   });
 
+  test("not again for the attributes of a file that was written and looked at before it was closed", async () => {
+    await using m = await mounted();
+    const write =
+      "import os; fd = os.open('f', os.O_CREAT | os.O_WRONLY); os.write(fd, b'x' * 5000); os.fstat(fd); os.close(fd)";
+    await m.out(`python3 -c "${write}"`);
+    expect(await sent(m, "test -s f; test f -nt .")).toEqual({});
+  });
+
   test("only for an open and a release where a file is read again", async () => {
     await using m = await mounted();
     await m.out("echo hello > file");

@@ -313,6 +313,15 @@ export function kill(pid: number, signal: number): void {
   check("kill", load().kill(pid, signal), `of process ${pid}`);
 }
 
+/** Sends a signal, or 0 for none, to every process of a group. False when there is none that could be sent it. */
+export function signalGroup(group: number, signal: NodeJS.Signals | 0): boolean {
+  try {
+    return process.kill(-group, signal);
+  } catch {
+    return false;
+  }
+}
+
 export function setsid(): void {
   check("setsid", load().setsid());
 }

@@ -65,7 +65,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       throw signal.reason;
     }
     generation.attach(filesystem);
-    sources?.attach(filesystem.tree);
+    sources?.attach(filesystem);
     const timer = saveAtIntervals(config, filesystem, log);
     return {
       filesystem,

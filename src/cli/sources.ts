@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { messageOf } from "../errno.ts";
+import type { MountedFilesystem } from "../fs/filesystem.ts";
 import type { Generate, GenerationRequest, List, NamedFiles, Plant, TreePort } from "../fs/port.ts";
 import type { Engine } from "../generate/engine.ts";
 import { findConfig } from "../generators/find.ts";
@@ -21,8 +22,8 @@ export interface Sources extends AsyncDisposable {
   readonly list: List;
   /** Makes what the rules give to other generators than the model; the rest goes to `model`. */
   generate(model: Generate): Generate;
-  /** Gives generators the tree they may look at. */
-  attach(tree: TreePort): void;
+  /** Gives generators the tree they may look at, and the mount what works for it. */
+  attach(mounted: Pick<MountedFilesystem, "tree" | "guard">): void;
 }
 
 /** The file that `--config` names, or that lies in the directory where the command is run. Throws CliError. */
@@ -87,7 +88,10 @@ export async function openSources(file: string, log: Log, mountpoint?: string): 
       const content = await model(asked, signal, sink);
       return refresh === undefined ? content : { ...content, refresh: refreshText(refresh) };
     },
-    attach: (port) => tree.resolve(port),
+    attach(mounted) {
+      tree.resolve(mounted.tree);
+      loaded.groups.watch(mounted.guard);
+    },
     async [Symbol.asyncDispose]() {
       await loaded[Symbol.asyncDispose]();
     },

@@ -92,6 +92,8 @@ export interface MountedFilesystem extends AsyncDisposable {
    * that is before whatever is made after this call is there for a reader.
    */
   publish(name: PublishedName, text: () => string): void;
+  /** A process group has begun to work for the mount, or has ended: however this process ends, it goes with it. */
+  guard(group: number, living: boolean): void;
   /** Takes the mount away and resolves when it is gone. */
   unmount(): Promise<void>;
 }
@@ -184,6 +186,7 @@ class Link {
       pending: () => this.#call("pending"),
       make: (path) => this.#call("make", path),
       publish: (name, text) => this.#outbox.publish(name, text),
+      guard: (group, living) => mount.guard(group, living),
       unmount,
       [Symbol.asyncDispose]: async () => {
         await unmount();

@@ -3,8 +3,10 @@
  *
  * The kernel ends a FUSE connection with its server, but leaves the dead mount in the tree, where every call fails with
  * ENOTCONN. A process that is killed cannot unmount, so another one does: it sleeps on a pipe whose other end only the
- * server holds, and wakes when that is closed, however it came about.
+ * server holds, and wakes when that is closed, however it came about. It is told as well of process groups that work for
+ * the mount, and ends those that are left.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import * as libc from "../libc.ts";
 import { FS_TYPE, mountAt } from "./mountinfo.ts";
 import { isDead, unmountPath } from "./unmount.ts";
@@ -12,12 +14,16 @@ import { isDead, unmountPath } from "./unmount.ts";
 /** First argument of the guardian; the second is the mountpoint. */
 export const GUARDIAN = "--guardian";
 
-const DISMISSED = "dismissed\n";
+/** Between SIGTERM and SIGKILL. */
+const GRACE_MS = 2000;
+const LOOK_MS = 20;
 
 export interface Guardian {
   /** Tells which mount it is: "major:minor". */
   watch(device: string): void;
-  /** There is nothing to guard any more. */
+  /** A process group has begun to work for the mount, or has ended. */
+  group(group: number, living: boolean): void;
+  /** There is no mount to guard any more: it leaves with the last of the groups. */
   dismiss(): void;
 }
 
@@ -33,15 +39,26 @@ export function startGuardian(mountpoint: string): Guardian {
     env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
   });
   child.unref();
-  function say(text: string): void {
-    child.stdin.write(text);
+  const groups = new Set<number>();
+  let dismissed = false;
+  let left = false;
+  function say(...words: string[]): void {
+    if (left) return;
+    child.stdin.write(`${words.join(" ")}\n`);
     child.stdin.flush();
+    left = dismissed && groups.size === 0;
+    if (left) child.stdin.end();
   }
   return {
-    watch: (device) => say(`${device}\n`),
+    watch: (device) => say("mount", device),
+    group(group, living) {
+      if (living) groups.add(group);
+      else groups.delete(group);
+      say(living ? "group" : "gone", String(group));
+    },
     dismiss() {
-      say(DISMISSED);
-      child.stdin.end();
+      dismissed = true;
+      say("dismissed");
     },
   };
 }
@@ -51,9 +68,28 @@ export async function guard(mountpoint: string): Promise<void> {
   // Out of the terminal's reach, and of whoever ends the server's process group.
   libc.setsid();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
-  const said = await Bun.stdin.text();
-  if (said.endsWith(DISMISSED)) return;
-  const device = said.trim();
+  const groups = new Set<number>();
+  let device = "";
+  let dismissed = false;
+  for await (const line of console) {
+    const [word, what = ""] = line.split(" ");
+    if (word === "mount") device = what;
+    else if (word === "group") groups.add(Number(what));
+    else if (word === "gone") groups.delete(Number(what));
+    else if (word === "dismissed") dismissed = true;
+  }
+  await Promise.all([endGroups([...groups]), dismissed ? undefined : takeAway(mountpoint, device)]);
+}
+
+/** SIGTERM, and SIGKILL for what is left two seconds later. */
+async function endGroups(groups: readonly number[]): Promise<void> {
+  for (const group of groups) libc.signalGroup(group, "SIGTERM");
+  const living = () => groups.filter((group) => libc.signalGroup(group, 0));
+  for (let waited = 0; waited < GRACE_MS && living().length > 0; waited += LOOK_MS) await sleep(LOOK_MS);
+  for (const group of living()) libc.signalGroup(group, "SIGKILL");
+}
+
+async function takeAway(mountpoint: string, device: string): Promise<void> {
   const there = mountAt(mountpoint);
   // Killed before it could say which: whatever of ours is there is the one, as the mountpoint was free before.
   if (there?.type !== FS_TYPE || (device !== "" && there.device !== device)) return;

@@ -30,7 +30,9 @@ export interface KernelMount {
    * Nothing happens if it is gone.
    */
   unmount(): Promise<void>;
-  /** The mount is known to be gone: ends the guardian. */
+  /** A process group has begun to work for the mount, or has ended: however this process ends, it goes with it. */
+  guard(group: number, living: boolean): void;
+  /** The mount is known to be gone: ends the guardian once nothing works for it. */
   release(): void;
 }
 
@@ -59,6 +61,7 @@ function kernelMount(fd: number, mountpoint: string, mounted: MountPoint, guardi
       const there = mountAt(mountpoint);
       if (there?.device === mounted.device) await unmountPath(mountpoint);
     },
+    guard: (group, living) => guardian.group(group, living),
     release() {
       if (!open) return;
       open = false;

@@ -22,8 +22,6 @@ import type { SourceGenerator, SourceParts } from "./source.ts";
 
 const PASSED = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 const MAX_BYTES = 64 * 1024 * 1024;
-/** Between SIGTERM and SIGKILL. */
-const GRACE_MS = 2000;
 
 /** As sysexits.h; 124 and 137 are what timeout(1) makes of a time that is over. */
 const STATUSES = new Map<number, ErrnoName>([
@@ -36,7 +34,7 @@ const STATUSES = new Map<number, ErrnoName>([
   [124, "ETIMEDOUT"],
 ]);
 
-export function execGenerator({ base, environment }: SourceParts): SourceGenerator {
+export function execGenerator({ base, environment, groups }: SourceParts): SourceGenerator {
   function start(argv: readonly string[], options: Options, signal: AbortSignal) {
     signal.throwIfAborted();
     const [program = "", ...args] = argv;
@@ -46,7 +44,7 @@ export function execGenerator({ base, environment }: SourceParts): SourceGenerat
     // Else it would be said of the program that there is none.
     if (!existsSync(cwd)) throw new Error(`the option "cwd": there is no directory ${cwd}`);
     // A session of its own is a process group of its own, with everything it starts in it.
-    return Bun.spawn({
+    const child = Bun.spawn({
       cmd: [found, ...args],
       cwd,
       env: Object.fromEntries(names.map((name) => [name, environment[name]])),
@@ -55,6 +53,9 @@ export function execGenerator({ base, environment }: SourceParts): SourceGenerat
       // Read as it is wanted: otherwise all that a program writes is in memory at once.
       lazy: true,
     });
+    // What it left running would keep its output open, and goes with it.
+    groups.add(child);
+    return child;
   }
 
   /** What the program writes, as it comes. Rejects at the end if its status is none of success. */
@@ -66,14 +67,8 @@ export function execGenerator({ base, environment }: SourceParts): SourceGenerat
   ): AsyncGenerator<Uint8Array> {
     const child = started(argv, () => start(argv, options, signal));
     working?.(child.pid);
-    let killing: Timer | undefined;
-    const stop = () => {
-      signalGroup(child.pid, "SIGTERM");
-      killing ??= setTimeout(() => signalGroup(child.pid, "SIGKILL"), GRACE_MS);
-    };
+    const stop = () => void groups.end(child.pid);
     signal.addEventListener("abort", stop, { once: true });
-    // What it left running would keep its output open, and goes with it.
-    child.exited.then(() => signalGroup(child.pid, "SIGKILL"));
     const talk = logged(child.stderr, log);
     talk.catch(() => {});
     let ended = false;
@@ -90,7 +85,6 @@ export function execGenerator({ base, environment }: SourceParts): SourceGenerat
       // Nobody wants the rest of it.
       if (!ended) stop();
       signal.removeEventListener("abort", stop);
-      child.exited.then(() => clearTimeout(killing));
     }
   }
 
@@ -140,14 +134,6 @@ async function told(stdin: Bun.FileSink, text: string): Promise<void> {
     await stdin.end();
   } catch {
     // It has ended, or will say what is wrong by itself.
-  }
-}
-
-function signalGroup(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-pid, signal);
-  } catch {
-    // Gone already.
   }
 }
 

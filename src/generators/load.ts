@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { dirname, extname } from "node:path";
 import type { BuiltIn } from "./config.ts";
 import type { ContentGenerator } from "./generator.ts";
+import { ProcessGroups } from "./groups.ts";
 import type { Description } from "./helper/messages.ts";
 import { sourceGenerators } from "./index.ts";
 import { isRecord, type Options } from "./options.ts";
@@ -35,6 +36,8 @@ export interface LoadedConfig extends AsyncDisposable {
   readonly rules: Rules;
   /** What is to be in the tree before anybody looks. */
   readonly plants: readonly Planted[];
+  /** Everything that was started for it. */
+  readonly groups: ProcessGroups;
 }
 
 /** A file or a directory that a rule makes exist. */
@@ -48,8 +51,14 @@ export interface Planted {
 
 /** Rejects with Error that names the file and what is wrong with it. */
 export async function loadConfig(file: string, options: LoadOptions): Promise<LoadedConfig> {
-  const own = new OwnCode(file, options);
-  const built = sourceGenerators({ base: dirname(file), ...options });
+  const groups = new ProcessGroups();
+  const own = new OwnCode(file, { ...options, groups });
+  const built = sourceGenerators({ base: dirname(file), ...options, groups });
+  const dispose = async () => {
+    for (const generator of built.values()) await generator.dispose?.();
+    await own[Symbol.asyncDispose]();
+    await groups[Symbol.asyncDispose]();
+  };
   try {
     const description = await readFile(file, own);
     const generators = new Map<string, LoadedGenerator>();
@@ -80,14 +89,11 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
       generators,
       rules,
       plants: rules.all.flatMap(plantsOf),
-      async [Symbol.asyncDispose]() {
-        for (const generator of built.values()) await generator.dispose?.();
-        await own[Symbol.asyncDispose]();
-      },
+      groups,
+      [Symbol.asyncDispose]: dispose,
     };
   } catch (error) {
-    await own[Symbol.asyncDispose]();
-    for (const generator of built.values()) await generator.dispose?.();
+    await dispose();
     const message = error instanceof Error ? error.message : String(error);
     throw new Error(message.includes(file) ? message : `${file}: ${message}`, { cause: error });
   }

@@ -1,4 +1,5 @@
 import type { ContentGenerator } from "./generator.ts";
+import type { ProcessGroups } from "./groups.ts";
 import type { Options } from "./options.ts";
 
 /** A built-in generator that gets content from somewhere else than a model. */
@@ -14,6 +15,8 @@ export interface SourceParts {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Where the tree is mounted; absent: nowhere. */
   readonly mountpoint?: string;
+  /** Of everything that is started. */
+  readonly groups: ProcessGroups;
   /** What helper processes print. */
   readonly print: (line: string) => void;
 }

@@ -2,6 +2,7 @@
 import { Database } from "bun:sqlite";
 import { afterAll, expect, test } from "bun:test";
 import { contractTest } from "../../src/generators/contract.ts";
+import { ProcessGroups } from "../../src/generators/groups.ts";
 import { sourceGenerators } from "../../src/generators/index.ts";
 import { Sandbox } from "../support/program.ts";
 
@@ -31,7 +32,12 @@ const CASES: Readonly<Record<string, { options: Readonly<Record<string, unknown>
 for (const [name, { options, directory }] of Object.entries(CASES)) {
   test(`${name} keeps the contract`, async () => {
     new Database(sandbox.at("shop.db"), { create: true }).run("CREATE TABLE IF NOT EXISTS t (a)");
-    const parts = { base: sandbox.path, environment: { PATH: process.env.PATH }, print: () => {} };
+    const parts = {
+      base: sandbox.path,
+      environment: { PATH: process.env.PATH },
+      print: () => {},
+      groups: new ProcessGroups(),
+    };
     const generator = sourceGenerators(parts).get(name);
     if (generator === undefined) throw new Error(`there is no ${name}`);
     const problems = await contractTest(generator, {
@@ -47,6 +53,6 @@ for (const [name, { options, directory }] of Object.entries(CASES)) {
 }
 
 test("every source is tested here", () => {
-  const parts = { base: "/", environment: {}, print: () => {} };
+  const parts = { base: "/", environment: {}, print: () => {}, groups: new ProcessGroups() };
   expect([...sourceGenerators(parts).keys()].sort()).toEqual(Object.keys(CASES).sort());
 });

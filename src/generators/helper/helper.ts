@@ -6,6 +6,7 @@
  */
 import type { Subprocess } from "bun";
 import type { GeneratorLog } from "../generator.ts";
+import type { ProcessGroups } from "../groups.ts";
 import { type Failure, type FromHelper, HELPER, type Question, type Task, type ToHelper } from "./messages.ts";
 
 /** The helper ended while it had work. `blame`: nobody else was at work in it. */
@@ -21,6 +22,8 @@ export class HelperDied extends Error {
 
 export interface HelperOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** It leads one of these: what the code starts ends with it. */
+  readonly groups: ProcessGroups;
   /** What the code prints, line by line. */
   readonly print: (line: string) => void;
 }
@@ -70,12 +73,14 @@ export class Helper {
       env: options.environment,
       // Not in a directory of the user's, which it would keep busy.
       stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
       serialization: "advanced",
       // The helper is this same program and sends nothing else.
       ipc: (message: unknown) => this.#take(message as FromHelper),
       onExit: (_, code, signal) =>
         this.#ended(signal === null ? `ended with status ${code}` : `was ended by ${signal}`),
     });
+    options.groups.add(this.#process);
     this.#process.unref();
     for (const stream of [this.#process.stdout, this.#process.stderr]) void printed(stream, options.print);
   }

@@ -11,6 +11,7 @@ import type { StructValue } from "../fuse/wire.ts";
 import { Directory } from "../tree/directory.ts";
 import { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
+import { components, toBytes } from "../tree/path.ts";
 import { Space } from "../tree/space.ts";
 import type { Tree } from "../tree/tree.ts";
 import { writable } from "./handles.ts";
@@ -65,6 +66,11 @@ export class Control {
   /** Whether the name is taken, so that nothing of the tree may bear it. */
   get reserved(): boolean {
     return this.directory !== undefined;
+  }
+
+  /** Whether a path below the root would take the name, or begins with it. */
+  reserves(path: string): boolean {
+    return this.reserved && components(toBytes(path))[0] === CONTROL_NAME;
   }
 
   owns(inode: Inode): boolean {

@@ -14,6 +14,7 @@ import { components, join, toBytes, toText } from "../tree/path.ts";
 import { setXattr } from "../tree/xattrs.ts";
 import type { Attempts, Waiter } from "./attempts.ts";
 import { DESCRIPTION, GENERATOR, ORIGIN, REFRESH, textXattr } from "./brief.ts";
+import { CONTROL_NAME } from "./control.ts";
 import type { Mount } from "./mount.ts";
 import type { FromFilesystem, Listing, ListingEntry } from "./port.ts";
 import { moment, type Policy, parsePolicy, Renewal } from "./renewal.ts";
@@ -85,7 +86,12 @@ export class Listings {
     const { tree } = this.#mount();
     const origin = textXattr(directory, ORIGIN) ?? toText(tree.pathOf(directory) ?? "/");
     const kept = new Set<Inode>();
-    for (const entry of listing.entries) this.#add(directory, origin, entry, kept);
+    for (const entry of listing.entries) {
+      if (directory === tree.root && this.#mount().control.reserves(entry.path)) {
+        const text = `${JSON.stringify(entry.path)} is left out of the listing: /${CONTROL_NAME} is llmfs's own`;
+        this.#post({ type: "log", level: "warn", tag: "fs", text });
+      } else this.#add(directory, origin, entry, kept);
+    }
     this.#prune(directory, kept);
     if (listing.refresh === undefined) directory.xattrs?.delete(REFRESH);
     else setXattr(directory, REFRESH, Buffer.from(listing.refresh));

@@ -50,7 +50,8 @@ export function nameOperations(mount: Mount) {
         },
         fail: (error) => mount.session().fail(unique, error),
       };
-      const lists = mount.listings.lists(directory);
+      // Nobody lists the control directory: who looks for it waits for no source.
+      const lists = mount.listings.lists(directory) && !isControl(mount, directory, name);
       if (lists) {
         const listed = () => {
           if (directory.get(name) !== undefined || !mount.lookups.wait(directory, name, waiter)) waiter.done();
@@ -135,8 +136,12 @@ export function nameOperations(mount: Mount) {
 export function changeable(mount: Mount, nodeid: number, name: string): Directory {
   const directory = mount.nodes.directory(nodeid);
   if (mount.control.owns(directory)) throw new FsError("EPERM");
-  if (directory === mount.tree.root && name === CONTROL_NAME && mount.control.reserved) throw new FsError("EPERM");
+  if (isControl(mount, directory, name)) throw new FsError("EPERM");
   return directory;
+}
+
+function isControl(mount: Mount, directory: Directory, name: string): boolean {
+  return directory === mount.tree.root && name === CONTROL_NAME && mount.control.reserved;
 }
 
 /** What a name stands for, the hidden control directory included. Throws ENAMETOOLONG. */
@@ -144,7 +149,7 @@ function find(mount: Mount, directory: Directory, name: string): Inode | undefin
   const dentry = directory.get(name);
   if (dentry !== undefined) return dentry.inode;
   if (name.length > NAME_MAX) throw new FsError("ENAMETOOLONG");
-  if (directory === mount.tree.root && name === CONTROL_NAME) return mount.control.directory;
+  if (isControl(mount, directory, name)) return mount.control.directory;
   // Only exported filesystems (NFS) ask for these two.
   if (name === ".") return directory;
   if (name === "..") return directory.parent ?? directory;

@@ -165,11 +165,33 @@ function compileRule(value: unknown, name: string, parts: RuleParts): Rule[] {
   const lists = parts.lists?.(generator, whole) ?? false;
   return patterns.map((source) => {
     const match = pattern(source);
+    refuseImpossible(match);
     const about = { name, match, generator, options: whole, refresh, timeoutMs, maxBytes };
     // Of the files a model makes, each costs something: those are named by somebody.
     const looksUp = match.named && !lists && generator !== DEFAULT_GENERATOR;
     return { ...about, lists: lists && !match.literal, looksUp };
   });
+}
+
+/** The control directory of a mount, which is no part of its tree. */
+const CONTROL_NAME = ".llmfs";
+
+/** A path that no file of a mount can have: what is written there would never be made. */
+function refuseImpossible({ source, paths }: Pattern): void {
+  const told = JSON.stringify(source);
+  for (const path of paths ?? [source]) {
+    const names = path.replace(/^\/+/, "").split("/");
+    if (names[0] === CONTROL_NAME)
+      throw new Error(`"match" ${told}: /${CONTROL_NAME} is llmfs's own; choose another name`);
+    const wrong = names.find((name) => name === "" || name === "." || name === "..");
+    if (wrong !== undefined) {
+      const what = wrong === "" ? "an empty name" : `the name ${JSON.stringify(wrong)}`;
+      throw new Error(`"match" ${told} has ${what}: a match is a path below the root of the mount, as "a/b.txt"`);
+    }
+    if (paths !== undefined && names.some((name) => Buffer.byteLength(name) > 255)) {
+      throw new Error(`"match" ${told} has a name of more than 255 bytes, which no file can have`);
+    }
+  }
 }
 
 function refreshOf(text: string | undefined, stale: boolean): Refresh | undefined {

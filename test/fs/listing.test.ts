@@ -1,10 +1,11 @@
 /** Directories that a generator lists: who waits, what appears, what goes and what stays. */
 import { expect, test } from "bun:test";
 import { FsError } from "../../src/errno.ts";
+import { text } from "../../src/fs/control.ts";
 import type { Listing } from "../../src/fs/port.ts";
 import type { Directory } from "../../src/tree/directory.ts";
 import { setXattr } from "../../src/tree/xattrs.ts";
-import { type ServedTree, served } from "../support/served.ts";
+import { ROOT, type ServedTree, served } from "../support/served.ts";
 
 function listed(refresh?: string): { fs: ServedTree; directory: Directory } {
   const fs = served({ listing: true });
@@ -197,4 +198,18 @@ test("a generator that reads a file of a directory nobody has looked into waits 
   answer(fs, ["1.json"]);
   fs.content("one");
   expect(read).toEqual(["one"]);
+});
+
+test("the control directory is nobody's to list, and is there while its parent waits", () => {
+  using fs = served({ listing: true, control: () => ({ hello: text(() => "hello") }) });
+  setXattr(fs.tree.root, "user.llmfs.generator", Buffer.from("shop"));
+  const control = fs.node("/.llmfs");
+  expect(requests(fs)).toEqual([]);
+  const open = fs.kernel.start("opendir", ROOT, {});
+  answer(fs, [".llmfs", "x.txt", ".llmfs/status.json"]);
+  expect(fs.kernel.outcome(open)).toHaveProperty("value");
+  expect(fs.ls("/")).toEqual([".", "..", "x.txt"]);
+  expect(fs.node("/.llmfs")).toBe(control);
+  const warnings = fs.posted.flatMap((message) => (message.type === "log" ? [message.text] : []));
+  expect(warnings[0]).toBe(`".llmfs" is left out of the listing: /.llmfs is llmfs's own`);
 });

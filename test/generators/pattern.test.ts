@@ -94,6 +94,17 @@ describe("rules", () => {
     expect(wrong({ match: "a", generator: "a", options: { x: `\${NOT_SET}` } })).toThrow("NOT_SET is not set");
     expect(wrong(7)).toThrow("rule 2: a rule is an object");
   });
+
+  test("for paths that no file of a mount can have are refused", () => {
+    const wrong = (match: string) => () => compileRules([{ match, generator: "a" }], parts);
+    for (const match of [".llmfs", ".llmfs/foo", "/.llmfs/{id}", "{a,.llmfs}/b"])
+      expect(wrong(match)).toThrow(/^rule 1: "match" .*: \/\.llmfs is llmfs's own; choose another name$/);
+    expect(wrong("../x.txt")).toThrow('rule 1: "match" "../x.txt" has the name "..": a match is a path below the root');
+    expect(wrong("a/./{id}")).toThrow('has the name "."');
+    expect(wrong("a//b")).toThrow("has an empty name");
+    expect(wrong("x".repeat(256))).toThrow("more than 255 bytes");
+    for (const match of [".llmfsx", "a/.llmfs", "a..b", "..."]) expect(wrong(match)).not.toThrow();
+  });
 });
 
 test("CSV keeps every text apart, and comes back", () => {

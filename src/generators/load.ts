@@ -14,6 +14,7 @@ import { isRecord, type Options } from "./options.ts";
 import { OwnCode } from "./own.ts";
 import { compileRules, type Rule, Rules } from "./rules.ts";
 import type { SourceGenerator } from "./source.ts";
+import { dataFault } from "./syntax.ts";
 
 export interface LoadOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -107,14 +108,27 @@ async function readFile(file: string, own: OwnCode): Promise<Description> {
     case ".mjs":
       return own.describe();
     case ".json":
-      return described(JSON.parse(readFileSync(file, "utf8")));
+      return described(await parsed(file, "jsonc", JSON.parse));
     case ".yaml":
     case ".yml":
-      return described(Bun.YAML.parse(readFileSync(file, "utf8")));
+      return described(await parsed(file, "yaml", Bun.YAML.parse));
     case ".toml":
-      return described(Bun.TOML.parse(readFileSync(file, "utf8")));
+      return described(await parsed(file, "toml", Bun.TOML.parse));
     default:
       throw new Error("a configuration ends in .ts, .js, .json, .yaml or .toml");
+  }
+}
+
+async function parsed(
+  file: string,
+  type: "jsonc" | "yaml" | "toml",
+  parse: (text: string) => unknown,
+): Promise<unknown> {
+  try {
+    return parse(readFileSync(file, "utf8"));
+  } catch (cause) {
+    const fault = await dataFault(file, type);
+    throw fault === undefined ? cause : new Error(fault, { cause });
   }
 }
 

@@ -5,6 +5,7 @@ import type { ContentGenerator, GeneratorContext, ListContext, ListedEntry } fro
 import { jsonFile, kindOf } from "../json.ts";
 import { isRecord } from "../options.ts";
 import { provideLlmfs } from "../published.ts";
+import { syntaxFault } from "../syntax.ts";
 import type { Conversation } from "./child.ts";
 import {
   type Description,
@@ -38,7 +39,7 @@ export async function runTask(task: Task, conversation: Conversation): Promise<u
 
 async function load(file: string): Promise<Description> {
   provideLlmfs();
-  const module: unknown = await import(file);
+  const module: unknown = await imported(file);
   const config = isRecord(module) ? module.default : undefined;
   if (!isRecord(config)) throw new Error(`${file} has no default export with generators and rules`);
   const unknown = Object.keys(config).find((key) => key !== "generators" && key !== "rules");
@@ -51,6 +52,15 @@ async function load(file: string): Promise<Description> {
   for (const [name, value] of Object.entries(config.generators ?? {}))
     generators.push([name, describe(name, value, file)]);
   return { generators: Object.fromEntries(generators), rules: plain(config.rules, file) };
+}
+
+async function imported(file: string): Promise<unknown> {
+  try {
+    return await import(file);
+  } catch (cause) {
+    const fault = syntaxFault(cause);
+    throw fault === undefined ? cause : new Error(fault, { cause });
+  }
 }
 
 function describe(name: string, value: unknown, file: string): OwnGenerator | { readonly builtIn: BuiltIn } {
@@ -69,10 +79,30 @@ function describe(name: string, value: unknown, file: string): OwnGenerator | { 
 
 /** Rules as data; what is no data cannot leave this process. */
 function plain(rules: unknown, file: string): unknown {
+  for (const [index, rule] of Array.isArray(rules) ? rules.entries() : []) {
+    if (!isRecord(rule)) continue;
+    const name = `${file}: rule ${index + 1}`;
+    if (typeof rule.generator === "object" || typeof rule.generator === "function") {
+      throw new Error(
+        `${name}: "generator" is ${kindOf(rule.generator)}; give it a name in "generators", and write that name here`,
+      );
+    }
+    const [member] = Object.entries(rule).find(([, value]) => !isPlain(value)) ?? [];
+    if (member !== undefined) throw new Error(`${name}: "${member}" must be plain data, without functions or the like`);
+  }
   try {
     return structuredClone(rules);
   } catch (cause) {
     throw new Error(`${file}: "rules" must be plain data: ${String(cause)}`, { cause });
+  }
+}
+
+function isPlain(value: unknown): boolean {
+  try {
+    structuredClone(value);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -154,16 +154,18 @@ export class Ledger {
     });
   }
 
-  #refusal({ input }: Need): LlmError {
+  #refusal({ input, answer, price }: Need): LlmError {
     const room = this.#room(false);
     const { calls, inputTokens, outputTokens, usd } = this.#spent;
-    const next = `; the next call alone sends about ${input} tokens`;
+    const least = Math.min(answer, SHORTEST_ANSWER);
+    const next = `the next call sends about ${input} tokens and wants room for an answer of ${least}`;
+    const cost = price ? `, $${costOf(price, input, least).toFixed(4)} in all` : "";
     const spent =
       room.calls < 1
         ? `--max-calls ${this.#limits.calls} is spent: ${calls} calls were made`
-        : room.tokens - input < SHORTEST_ANSWER
-          ? `--max-tokens ${this.#limits.tokens} is spent: ${inputTokens + outputTokens} tokens were used${next}`
-          : `--max-usd ${this.#limits.usd} is spent: $${usd.toFixed(4)} were used${next}`;
+        : room.tokens - input < least
+          ? `--max-tokens ${this.#limits.tokens} leaves too little: ${inputTokens + outputTokens} were used, and ${next}`
+          : `--max-usd ${this.#limits.usd} leaves too little: $${usd.toFixed(4)} were used, and ${next}${cost}`;
     return new LlmError("quota", `the budget ${spent}. What is recorded still works; raise the limit to generate more`);
   }
 }

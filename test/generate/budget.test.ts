@@ -83,8 +83,8 @@ describe("a limit", () => {
     open[1]?.finish(100, 100);
     await second;
     const error = await failure(limited.complete(ask()));
-    expect(error.message).toContain(
-      "--max-tokens 2000 is spent: 1600 tokens were used; the next call alone sends about",
+    expect(error.message).toMatch(
+      /--max-tokens 2000 leaves too little: 1600 were used, and the next call sends about \d+ tokens and wants room for an answer of 512/,
     );
     expect(open).toHaveLength(2);
   });
@@ -102,7 +102,7 @@ describe("a limit", () => {
     open[1]?.finish(10, 500);
     await second;
     expect((await failure(all.limit(model).complete(ask()))).message).toMatch(
-      /--max-usd 0\.1 is spent: \$0\.0851 were used/,
+      /--max-usd 0\.1 leaves too little: \$0\.0851 were used, and .* an answer of 512, \$0\.0257 in all/,
     );
   });
 

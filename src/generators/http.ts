@@ -41,7 +41,7 @@ import {
 } from "./options.ts";
 import { pattern } from "./pattern.ts";
 import type { SourceGenerator } from "./source.ts";
-import { FORMATS, formatOf, formatOption } from "./sql/format.ts";
+import { checkFormat, formatOption, neededFormat } from "./sql/format.ts";
 
 const KNOWN = ["url", "method", "headers", "body", "hosts", "private", "json", "maxBytes", "timeout", "retries"];
 const KNOWN_COLLECTION = ["list", ...PAGING, "collect", "format", "columns"];
@@ -67,6 +67,9 @@ export function httpGenerator(): SourceGenerator {
       if (flagOption(options, "collect") && flagOption(options, "json")) {
         throw new Error('the option "json" is for one answer: with "collect" the file is made of many');
       }
+    },
+    suits(match, options) {
+      if (flagOption(options, "collect")) checkFormat(match, options);
     },
     async generate(path, context) {
       const { options, params, previous = {} } = context;
@@ -112,10 +115,7 @@ async function* listed(path: string, context: ListContext): AsyncGenerator<Liste
 /** All pages of a collection as one file. */
 function collected(path: string, url: URL, context: GeneratorContext): FileContent {
   const { options } = context;
-  const format = formatOption(options) ?? formatOf(path);
-  if (format === undefined) {
-    throw new FsError("EIO", `${path}: its ending says no format; the option "format" does: ${FORMATS.join(", ")}`);
-  }
+  const format = neededFormat(path, options);
   const columns = options.columns === undefined ? undefined : textsOption(options, "columns");
   const found = pages(url, pagingOf(options), httpOptions(options), context);
   return { content: collection(found, format, columns), metadata: { source: shown(url) } };

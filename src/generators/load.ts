@@ -10,7 +10,7 @@ import type { ContentGenerator } from "./generator.ts";
 import { ProcessGroups } from "./groups.ts";
 import type { Description } from "./helper/messages.ts";
 import { sourceGenerators } from "./index.ts";
-import { isRecord, type Options } from "./options.ts";
+import { isRecord, type Options, onlyOptions, textOption } from "./options.ts";
 import { OwnCode } from "./own.ts";
 import { compileRules, type Rule, Rules } from "./rules.ts";
 import type { SourceGenerator } from "./source.ts";
@@ -84,7 +84,8 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
     const implied = [...generators].flatMap(([name, { generator }]) => impliedRules(name, generator));
     const compiled = [...compileRules(description.rules, parts), ...compileRules(implied, parts)];
     const rules = new Rules(compiled, secrets);
-    for (const rule of rules.all) await validated(rule, generators.get(rule.generator)?.generator);
+    for (const rule of rules.all)
+      await validated(rule, rule.generator === "llm" ? FOR_MODEL : generators.get(rule.generator)?.generator);
     return {
       file,
       generators,
@@ -153,9 +154,20 @@ function impliedRules(generator: string, { match = [] }: ContentGenerator): unkn
   return match.length === 0 ? [] : [{ match, generator }];
 }
 
-async function validated({ name, generator, options }: Rule, checking: ContentGenerator | undefined): Promise<void> {
+/** What a rule for the model may say. */
+const FOR_MODEL = {
+  validate(options) {
+    onlyOptions(options, ["prompt", "model"]);
+    textOption(options, "prompt");
+    textOption(options, "model");
+  },
+} satisfies Partial<SourceGenerator>;
+
+async function validated(rule: Rule, checking: Pick<SourceGenerator, "validate" | "suits"> | undefined): Promise<void> {
+  const { name, generator, options, match } = rule;
   try {
     await checking?.validate?.(options);
+    checking?.suits?.(match, options);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     throw new Error(`${name} (generator "${generator}"): ${message}`, { cause: error });

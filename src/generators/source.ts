@@ -1,11 +1,14 @@
 import type { ContentGenerator } from "./generator.ts";
 import type { ProcessGroups } from "./groups.ts";
 import type { Options } from "./options.ts";
+import type { Pattern } from "./pattern.ts";
 
 /** A built-in generator that gets content from somewhere else than a model. */
 export interface SourceGenerator extends ContentGenerator {
   /** Whether it lists directories when it has these options. */
   lists?(options: Options): boolean;
+  /** Called as `validate` is, with the rule's pattern: throws Error for files that it cannot make. */
+  suits?(match: Pattern, options: Options): void;
 }
 
 /** What such generators are made of. */

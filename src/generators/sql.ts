@@ -23,7 +23,7 @@ import { HelperPool } from "./helper/pool.ts";
 import { durationOption, flagOption, neededText, type Options, onlyOptions, textOption } from "./options.ts";
 import { pattern } from "./pattern.ts";
 import type { SourceGenerator, SourceParts } from "./source.ts";
-import { bytesOf, FORMATS, formatOf, formatOption, formatted } from "./sql/format.ts";
+import { bytesOf, checkFormat, formatOption, formatted, neededFormat } from "./sql/format.ts";
 import { bound } from "./sql/parameters.ts";
 import type { Database, Query, Rows } from "./sql/rows.ts";
 
@@ -104,17 +104,16 @@ export function sqlGenerator(parts: SourceParts): SourceGenerator {
       flagOption(options, "single");
       formatOption(options);
     },
+    suits(match, options) {
+      if (options.column === undefined) checkFormat(match, options);
+    },
     async generate(path, context) {
       const { options, params, signal } = context;
       const url = await located(options, context);
       const query = await prepared(url, neededText(options, "query", "SELECT 1"), params);
       const column = textOption(options, "column");
-      const format = formatOption(options) ?? formatOf(path);
-      if (format === undefined && column === undefined) {
-        throw new FsError("EIO", `${path}: its ending says no format; the option "format" does: ${FORMATS.join(", ")}`);
-      }
       const about = {
-        format: format ?? "csv",
+        format: column === undefined ? neededFormat(path, options) : "csv",
         single: flagOption(options, "single"),
         ...(column !== undefined && { column }),
       };

@@ -1,8 +1,13 @@
 import { FsError } from "../errno.ts";
 import type { ContentGenerator, JsonValue } from "./generator.ts";
+import { onlyOptions } from "./options.ts";
 
 /** Content that stands in the options of the rule that bound it: `{ "content": "…" }`, text or any JSON value. */
 export const staticGenerator: ContentGenerator = {
+  validate(options) {
+    onlyOptions(options, ["content"]);
+    if (options.content === undefined) throw new Error('the option "content" is missing: text, or a JSON value');
+  },
   generate(path, { options }) {
     const { content } = options;
     if (!isJson(content)) {

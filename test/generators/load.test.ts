@@ -25,7 +25,7 @@ const refusedRule = (rule: unknown) => refusal("json", JSON.stringify({ rules: [
 
 test.each([
   ["ts", 'export default { rules: [ { match: "x" generator: 3 } ] };', '1:40: Expected "}" but found "generator"'],
-  ["js", "export default {\n  rules: [,\n", "2:11: "],
+  ["js", "export default {\n  rules: [,\n", "2:12: "],
   ["yaml", "rules:\n  - match: a\n  options: 3\n", "3:3: "],
   ["toml", 'a = 1\nrules = [ { match = "a" \n', "2:25: "],
   ["json", '{ "rules": [ 1\n {"match": 3 } ] }', '2:2: Expected "," but found "{"'],
@@ -48,4 +48,36 @@ test("a rule whose generator is no name, or that is no plain data, is named", as
   expect(await refusal("ts", `${before}{ match: "b", generator: "static", options: { content: () => 1 } }] };`)).toBe(
     'Error: FILE: rule 2: "options" must be plain data, without functions or the like',
   );
+});
+
+test.each([
+  [
+    { match: "a", generator: "static", options: { contents: "hi" } },
+    'there is no option "contents"; there are: content',
+  ],
+  [{ match: "a", generator: "static" }, 'the option "content" is missing: text, or a JSON value'],
+  [{ match: "a", generator: "llm", options: { promt: "x" } }, 'there is no option "promt"; there are: prompt, model'],
+  [{ match: "a", generator: "llm", options: { model: 3 } }, 'the option "model" must be text'],
+  [{ match: "a", generator: "http", options: { url: "https://a.example", heders: {} } }, 'there is no option "heders"'],
+  [{ match: "a", generator: "exec", options: { comand: ["date"] } }, 'there is no option "comand"'],
+  [{ match: "a", generator: "template", options: { tekst: "a" } }, 'there is no option "tekst"'],
+])("options that are none are refused: %j", async (rule, told) => {
+  expect(await refusedRule(rule)).toContain(`Error: FILE: rule 1 (generator "${rule.generator}"): ${told}`);
+});
+
+test("a table whose format nothing says is refused where the paths are known", async () => {
+  const sql = { url: "sqlite:x.db", query: "SELECT 1" };
+  const http = { url: "https://a.example", collect: true };
+  const rule = (match: string, generator: string, options: object) => refusedRule({ match, generator, options });
+  const told = (path: string, generator: string) =>
+    `Error: FILE: rule 1 (generator "${generator}"): ${path}: its ending says no format; the option "format" does: csv, tsv, json, ndjson, md`;
+  expect(await rule("a/b.txt", "sql", sql)).toBe(told("/a/b.txt", "sql"));
+  expect(await rule("a.{csv,xml}", "sql", sql)).toBe(told("/a.xml", "sql"));
+  expect(await rule("{id}/x.txt", "sql", sql)).toBe(told("{id}/x.txt", "sql"));
+  expect(await rule("x", "http", http)).toBe(told("/x", "http"));
+  for (const match of ["a.csv", "**", "*.{csv,md}", "{id}", "d/{id}.json"])
+    expect(await rule(match, "sql", sql)).toBeUndefined();
+  expect(await rule("a.txt", "sql", { ...sql, format: "csv" })).toBeUndefined();
+  expect(await rule("a.png", "sql", { ...sql, column: "image" })).toBeUndefined();
+  expect(await rule("a.txt", "http", { url: "https://a.example" })).toBeUndefined();
 });

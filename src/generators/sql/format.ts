@@ -1,12 +1,14 @@
 /** Rows as files: CSV and TSV (RFC 4180), JSON, NDJSON, Markdown. Each row is one piece of text. */
 import { extname } from "node:path";
+import { FsError } from "../../errno.ts";
 import { csvField } from "../csv.ts";
 import { type Options, textOption } from "../options.ts";
+import type { Pattern } from "../pattern.ts";
 import type { Value } from "./rows.ts";
 
 export type Format = "csv" | "tsv" | "json" | "ndjson" | "md";
 
-export const FORMATS: readonly Format[] = ["csv", "tsv", "json", "ndjson", "md"];
+const FORMATS: readonly Format[] = ["csv", "tsv", "json", "ndjson", "md"];
 
 const ENDINGS = new Map<string, Format>([
   [".csv", "csv"],
@@ -19,7 +21,7 @@ const ENDINGS = new Map<string, Format>([
   [".markdown", "md"],
 ]);
 
-export function formatOf(path: string): Format | undefined {
+function formatOf(path: string): Format | undefined {
   return ENDINGS.get(extname(path).toLowerCase());
 }
 
@@ -30,6 +32,20 @@ export function formatOption(options: Options): Format | undefined {
   if (text !== undefined && format === undefined)
     throw new Error(`the option "format" must be one of ${FORMATS.join(", ")}`);
   return format;
+}
+
+/** Throws FsError where neither an option nor the path's ending says it. */
+export function neededFormat(path: string, options: Options): Format {
+  const format = formatOption(options) ?? formatOf(path);
+  if (format !== undefined) return format;
+  throw new FsError("EIO", `${path}: its ending says no format; the option "format" does: ${FORMATS.join(", ")}`);
+}
+
+/** The same for every path that a pattern tells the ending of. */
+export function checkFormat({ source, paths }: Pattern, options: Options): void {
+  // Behind a wildcard there may be any ending.
+  const ending = /\.[^./*?{}]+$/.test(source) ? [source] : [];
+  for (const path of paths ?? ending) neededFormat(path, options);
 }
 
 export interface Formatted {

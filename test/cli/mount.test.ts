@@ -334,6 +334,17 @@ describe("unmount", () => {
     }
   });
 
+  test("of one in which another is mounted names that", async () => {
+    const dir = sandbox.directory("mnt");
+    await sandbox.llmfs(["mount", dir]);
+    mkdirSync(`${dir}/inner`);
+    await sandbox.llmfs(["mount", `${dir}/inner`]);
+    const { status, stderr } = await sandbox.llmfs(["unmount", dir]);
+    expect([status, stderr]).toEqual([81, expect.stringContaining(`the fuse.llmfs mounted at ${dir}/inner; end that`)]);
+    expect((await sandbox.llmfs(["unmount", `${dir}/inner`])).status).toBe(0);
+    expect((await sandbox.llmfs(["unmount", dir])).status).toBe(0);
+  });
+
   test("waits until the tree is saved", async () => {
     const dir = sandbox.directory("mnt");
     await sandbox.llmfs(["mount", "--save", "tree.json", dir]);

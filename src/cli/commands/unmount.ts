@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { mounts } from "../../fuse/mountinfo.ts";
 import { findHelper } from "../../fuse/unmount.ts";
 import { MNT_DETACH, SystemError, umount } from "../../libc.ts";
 import { command, flags } from "../command.ts";
@@ -63,11 +64,11 @@ function takeAwayAsUser(mountpoint: string, directory: string, lazy: boolean): v
 }
 
 function busy(mountpoint: string, directory: string): CliError {
-  const users = holders(mountpoint).join(", ");
-  return new CliError(
-    "busy",
-    `${directory} is still used by ${users === "" ? "a program" : users}; end that, or use --lazy`,
-  );
+  const within = mounts().filter(({ path }) => path.startsWith(`${mountpoint}/`));
+  const users = [...holders(mountpoint), ...within.map(({ path, type }) => `the ${type} mounted at ${path}`)];
+  // A program that waits for a file to be generated has nothing open yet.
+  const who = users.length === 0 ? "a program, perhaps one that waits for a file's content" : users.join(", ");
+  return new CliError("busy", `${directory} is still used by ${who}; end that, or use --lazy`);
 }
 
 /** A lazily unmounted filesystem lives on for the programs that use it: those are not waited for long. */

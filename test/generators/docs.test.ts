@@ -61,7 +61,19 @@ test("a directory's file can be tested without a mount, and one that reads anoth
   const unruled = await sandbox.llmfs(["generators", "test", "attic.txt"], { cwd: folder });
   expect([unruled.status, unruled.stderr]).toEqual([84, expect.stringContaining("/attic.txt: no rule matches it")]);
   const missing = await sandbox.llmfs(["generators", "test", "house/attic.txt"], { cwd: folder });
-  expect([missing.status, missing.stderr]).toEqual([1, expect.stringContaining("there is no such room (ENOENT)")]);
+  expect([missing.status, missing.stderr]).toEqual([90, expect.stringContaining("there is no such room (ENOENT)")]);
+});
+
+test("what a generator fails with names the file once", async () => {
+  const folder = sandbox.directory("failing");
+  writeFileSync(
+    join(folder, "llmfs.config.ts"),
+    `export default { generators: { empty: { generate: () => 3 } }, rules: [
+      { match: "empty", generator: "empty" }, { match: "page", generator: "template", options: { template: "no.liquid" } } ] };`,
+  );
+  const failing = async (path: string) => (await sandbox.llmfs(["generators", "test", path], { cwd: folder })).stderr;
+  expect(await failing("empty")).toBe('llmfs: /empty: generator "empty" failed: it returned no { content } (EIO)\n');
+  expect(await failing("page")).toBe(`llmfs: /page: there is no template ${folder}/no.liquid (ENOENT)\n`);
 });
 
 test("the contract's example keeps the contract, and breaches are named", async () => {

@@ -5,7 +5,7 @@ import { command, flags } from "../command.ts";
 import { childEnvironment } from "../config.ts";
 import { CliError, EXIT, UsageError } from "../exit.ts";
 import { configFlags } from "../options.ts";
-import { onSignals } from "../signals.ts";
+import { Interrupted, onSignals } from "../signals.ts";
 import { configFile } from "../sources.ts";
 import { say, show } from "../terminal.ts";
 
@@ -19,7 +19,7 @@ export const generators = command({
   notes: [
     "Shows what a configuration has: its generators and where they are from, its rules, and what is there because of them.",
     "`llmfs generators test PATH` makes one file: its content goes to standard output; the rule, the metadata and the " +
-      "time to standard error.",
+      "time to standard error. The exit status is 90 if it cannot be made, 84 if no rule says how.",
   ],
   async run({ action, path, config, json }) {
     const file = configFile(config);
@@ -90,7 +90,7 @@ async function tested(loaded: LoadedConfig, path: string, json: boolean): Promis
     import("../../generate/unmounted.ts"),
   ]);
   const stop = new AbortController();
-  using _ = onSignals(["SIGINT", "SIGTERM"], () => stop.abort());
+  using _ = onSignals(["SIGINT", "SIGTERM"], (name) => stop.abort(new Interrupted(name)));
   const engine: Engine = createEngine({
     model: { complete: () => Promise.reject(new Error("a model is asked in a mount only")) },
     modelName: "",
@@ -111,8 +111,12 @@ async function tested(loaded: LoadedConfig, path: string, json: boolean): Promis
   }
   const started = performance.now();
   const { bytes, metadata } = await engine.generate(tree.request(path), stop.signal).catch((cause: unknown) => {
+    if (stop.signal.aborted) throw stop.signal.reason;
     const code = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : "";
-    throw new CliError("failure", `${path}: ${messageOf(cause)}${code}`, { cause });
+    const message = messageOf(cause);
+    throw new CliError("incomplete", `${message.startsWith(`${path}: `) ? "" : `${path}: `}${message}${code}`, {
+      cause,
+    });
   });
   const milliseconds = Math.round((performance.now() - started) * 10) / 10;
   const about = {

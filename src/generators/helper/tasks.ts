@@ -108,10 +108,11 @@ function isPlain(value: unknown): boolean {
 
 async function generate(
   generator: ContentGenerator,
-  { path, generator: name, context }: Extract<Task, { task: "generate" | "list" }>,
+  { path, context }: Extract<Task, { task: "generate" | "list" }>,
   conversation: Conversation,
 ): Promise<unknown> {
-  const origin = `${path}: generator "${name}"`;
+  // Whoever asked knows of which file it is told.
+  const origin = "it";
   const result: unknown = await generator.generate(path, contextOf(context, conversation));
   if (isRecord(result) && result.unchanged === true) return { unchanged: true } satisfies GeneratedHead;
   if (!isRecord(result) || !("content" in result)) throw new FsError("EIO", `${origin} returned no { content }`);

@@ -3,6 +3,7 @@
  *
  * The client's errors are read here and dropped: they hold the request, and the request holds the key.
  */
+import { messageOf } from "../errno.ts";
 import { LlmError, type LlmErrorKind } from "./llm.ts";
 
 /** Who was asked, for messages; and what must never be in one. */
@@ -13,6 +14,9 @@ export interface Party {
 }
 
 const LONGEST_DETAIL = 400;
+
+/** What Bun says to people who write programs. */
+const ADVICE = /\s*(Is the computer able to access the url\?|For more information, pass `verbose: true`.*)/g;
 
 /** One attempt that failed, in the terms that decide what happens next. */
 export class Failure extends Error {
@@ -66,8 +70,9 @@ export class Failure extends Error {
     const cause = property(error, "cause");
     if (cause === undefined) throw error;
     const code = text(property(cause, "code")) ?? "";
-    const words = cause instanceof Error ? cause.message : String(cause);
-    return noConnection(scrub(code === "" ? words : `${code}: ${words}`, party.secrets), party, !UNREACHED.test(code));
+    const words = messageOf(cause).replace(ADVICE, "");
+    const detail = code === "" || words.startsWith(code) ? words : `${code}: ${words}`;
+    return noConnection(scrub(detail, party.secrets), party, !UNREACHED.test(code));
   }
 }
 
@@ -87,13 +92,24 @@ export function cancelled(party: Party): LlmError {
   return new LlmError("cancelled", `the request to ${party.host} (model ${party.model}) was cancelled`);
 }
 
-/** Connection refused, reset, name unknown, TLS: nothing of an answer, or no more of it. */
+/** Connection refused, reset, name unknown, TLS: nothing of an answer. */
 export function noConnection(detail: string, party: Party, sent = true): Failure {
   return new Failure(
     "no-connection",
     `no connection to ${party.host} (model ${party.model}): ${bounded(detail)}`,
     "is the server running, and the base URL right?",
     { transient: true, sent },
+  );
+}
+
+/** The connection went in the middle of an answer. */
+export function lostConnection(characters: number, error: unknown, party: Party): Failure {
+  const detail = scrub(messageOf(error).replace(ADVICE, ""), party.secrets);
+  return new Failure(
+    "no-connection",
+    `the connection to ${party.host} (model ${party.model}) was lost after ${characters} characters of the answer: ${bounded(detail)}`,
+    "does the server, or a proxy before it, end answers that take long?",
+    { transient: true },
   );
 }
 

@@ -3,7 +3,7 @@ import { createParser } from "eventsource-parser";
 import {
   Failure,
   fromErrorBody,
-  noConnection,
+  lostConnection,
   notTheProtocol,
   number,
   type Party,
@@ -77,8 +77,7 @@ async function* bytesOf(response: Response, party: Party, answer: Collected): As
     }
   } catch (error) {
     if (answer.whole) return;
-    const detail = scrub(error instanceof Error ? error.message : String(error), party.secrets);
-    throw noConnection(`lost in the middle of the answer, after ${answer.length} characters (${detail})`, party);
+    throw lostConnection(answer.length, error, party);
   } finally {
     // Leaving early closes the connection; a reader at its end makes this a no-op.
     reader.cancel().catch(() => {});

@@ -325,12 +325,15 @@ describe("a failure that stays", () => {
     await closed[Symbol.asyncDispose]();
     const error = await failure(modelAt(closed).complete(REQUEST));
     expect(error.kind).toBe("no-connection");
+    expect(error.message.match(/ECONNREFUSED|ConnectionRefused/g)).toHaveLength(1);
+    expect(error.message).not.toContain("Is the computer");
     expect(error.message).toContain(`127.0.0.1:${closed.port}`);
   });
 
   test("half a stream, cut, is no connection; it is never an answer", async () => {
     const { error } = await failureOf([{ stream: "only the beg", after: "cut" }]);
     expect(error.kind).toBe("no-connection");
+    expect(error.message).toMatch(/was lost after \d+ characters of the answer: /);
     expect(error.message).toContain("after 12 characters");
   });
 

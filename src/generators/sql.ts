@@ -24,7 +24,7 @@ import { durationOption, flagOption, neededText, type Options, onlyOptions, text
 import { pattern } from "./pattern.ts";
 import type { SourceGenerator, SourceParts } from "./source.ts";
 import { bytesOf, checkFormat, formatOption, formatted, neededFormat } from "./sql/format.ts";
-import { bound } from "./sql/parameters.ts";
+import { bound, checkSingle } from "./sql/parameters.ts";
 import type { Database, Query, Rows } from "./sql/rows.ts";
 
 const TIMEOUT_MS = 60_000;
@@ -97,8 +97,11 @@ export function sqlGenerator(parts: SourceParts): SourceGenerator {
         if (schemeOf(url) === undefined)
           throw new Error('the option "url" must begin with sqlite:, postgres:// or mysql://');
       } else if (options.url !== undefined) throw new Error('it needs one of the options "url" and "database"');
-      neededText(options, "query", '"SELECT * FROM customers WHERE id = :id"');
-      textOption(options, "list");
+      const query = neededText(options, "query", '"SELECT * FROM customers WHERE id = :id"');
+      const list = textOption(options, "list");
+      // The other databases refuse it themselves.
+      const sqlite = options.database !== undefined || schemeOf(String(options.url)) === "sqlite";
+      for (const sql of sqlite ? [query, list] : []) checkSingle(sql ?? "");
       textOption(options, "column");
       durationOption(options, "timeout");
       flagOption(options, "single");

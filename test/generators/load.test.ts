@@ -65,6 +65,14 @@ test.each([
   expect(await refusedRule(rule)).toContain(`Error: FILE: rule 1 (generator "${rule.generator}"): ${told}`);
 });
 
+test("more than one statement is refused where SQLite would run the first alone", async () => {
+  const told = 'Error: FILE: rule 1 (generator "sql"): a query is one statement: there is another behind its semicolon';
+  const rule = (options: object) => refusedRule({ match: "{id}.csv", generator: "sql", options });
+  expect(await rule({ url: "sqlite:a.db", query: "SELECT 1; DELETE FROM c" })).toBe(told);
+  expect(await rule({ database: "/a.db", query: "SELECT 1", list: "SELECT 1; SELECT 2" })).toBe(told);
+  expect(await rule({ url: "sqlite:a.db", query: "SELECT 1;" })).toBeUndefined();
+});
+
 test("a table whose format nothing says is refused where the paths are known", async () => {
   const sql = { url: "sqlite:x.db", query: "SELECT 1" };
   const http = { url: "https://a.example", collect: true };

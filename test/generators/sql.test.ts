@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { FsError } from "../../src/errno.ts";
 import { csvRows } from "../../src/generators/csv.ts";
 import { pattern } from "../../src/generators/pattern.ts";
-import { bound } from "../../src/generators/sql/parameters.ts";
+import { bound, checkSingle } from "../../src/generators/sql/parameters.ts";
 import * as chinook from "../support/chinook.ts";
 import {
   csv,
@@ -40,6 +40,13 @@ describe("parameters of a query", () => {
   test("that the path does not give are named", () => {
     expect(() => bound("SELECT :id", { name: "x" }, place)).toThrow("the query wants :id");
   });
+});
+
+test("SQLite is asked one statement: another behind it is refused, rather than left out", () => {
+  for (const sql of ["select 1; delete from c", "select 1;;select 2", "/* ; */ select 1;\n-- a\nselect 2"])
+    expect(() => checkSingle(sql)).toThrow("a query is one statement");
+  for (const sql of ["select 1;", "select 1 ; -- x; y\n;", "select ';a' as \"b;c\", [d;e], `f;g` /* ; h */ from t; "])
+    expect(() => checkSingle(sql)).not.toThrow();
 });
 
 /** What every database is asked, in its own words. */

@@ -8,6 +8,15 @@ import type { Query } from "./rows.ts";
 const TOKENS =
   /'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|--[^\n]*|\/\*[\s\S]*?\*\/|\$(\w*)\$[\s\S]*?\$\1\$|::|:([A-Za-z_]\w*)/g;
 
+/** A name as SQLite quotes it, too. */
+const OPAQUE = new RegExp(`${TOKENS.source}|\\[[^\\]]*\\]`, "g");
+
+/** Throws Error for more than one statement, of which SQLite would run the first only. */
+export function checkSingle(sql: string): void {
+  const bare = sql.replace(OPAQUE, (token) => (/^(?:--|\/\*)/.test(token) ? " " : "x"));
+  if (/;[\s;]*[^\s;]/.test(bare)) throw new Error("a query is one statement: there is another behind its semicolon");
+}
+
 /** `place` says how the database writes its parameters. Throws Error for a name that the path does not give. */
 export function bound(sql: string, values: Readonly<Record<string, string>>, place: (index: number) => string): Query {
   const params: string[] = [];

@@ -13,10 +13,16 @@ export function checkMountpoint(path: string, name = path): "free" | "dead" {
   if (look(path, name) === "dead") {
     if (mounted?.type === FS_TYPE) return "dead";
     const type = mounted?.type ?? "unknown";
-    throw new MountError("busy", `${name}: a dead mount (${type}) is there; clear it with: umount -l ${name}`);
+    throw new MountError(
+      "busy",
+      `${name}: a dead mount (${type}) is there; clear it with: umount -l ${shellWord(name)}`,
+    );
   }
   if (mounted?.type === FS_TYPE) {
-    throw new MountError("busy", `${name}: an llmfs is mounted there already; end it with: llmfs unmount ${name}`);
+    throw new MountError(
+      "busy",
+      `${name}: an llmfs is mounted there already; end it with: llmfs unmount ${shellWord(name)}`,
+    );
   }
   const first = entries(path, name)[0];
   if (first !== undefined) {
@@ -37,7 +43,10 @@ function look(path: string, name: string): "alive" | "dead" {
     const code = codeOf(error);
     // What a FUSE mount answers whose process is gone.
     if (code === "ENOTCONN" || code === "ECONNABORTED") return "dead";
-    if (code === "ENOENT") throw unusable(`${name} does not exist; make it with: mkdir -p ${name}`);
+    if (code === "ENOENT" && name.includes("\ufffd")) {
+      throw unusable(`${name} is no name in UTF-8, and no other can be given here: choose another directory`);
+    }
+    if (code === "ENOENT") throw unusable(`${name} does not exist; make it with: mkdir -p ${shellWord(name)}`);
     throw unusable(`${name} cannot be used: ${messageOf(error)}`, error);
   }
   throw unusable(`${name} is not a directory; a filesystem can be mounted on directories only`);
@@ -53,4 +62,10 @@ function entries(path: string, name: string): readonly string[] {
 
 function unusable(message: string, cause?: unknown): MountError {
   return new MountError("bad-mountpoint", message, { cause });
+}
+
+/** A path as it can be typed into a shell. */
+export function shellWord(path: string): string {
+  const word = path.startsWith("-") ? `./${path}` : path;
+  return /^[\p{L}\p{N}@%+=:,./_-]+$/u.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -90,6 +90,23 @@ describe("a mountpoint that cannot be used is told before anything is done", () 
     expect([status, stderr]).toEqual([80, "llmfs: nowhere does not exist; make it with: mkdir -p nowhere\n"]);
   });
 
+  for (const [name, cure] of [
+    ["a b", "mkdir -p 'a b'"],
+    ["it's", "mkdir -p 'it'\\''s'"],
+    ["ünï", "mkdir -p ünï"],
+    ["-dash", "mkdir -p ./-dash"],
+  ]) {
+    test(`missing, with a name like ${name}, in words for a shell`, async () => {
+      const { status, stderr } = await sandbox.llmfs(["mount", "--", name ?? ""]);
+      expect([status, stderr]).toEqual([80, `llmfs: ${name} does not exist; make it with: ${cure}\n`]);
+    });
+  }
+
+  test("not UTF-8", async () => {
+    const { status, stderr } = await sandbox.llmfs(["mount", "bad\ufffd"]);
+    expect([status, stderr]).toEqual([80, expect.stringContaining("is no name in UTF-8")]);
+  });
+
   test("a file", async () => {
     writeFileSync(sandbox.at("file"), "");
     const { status, stderr } = await sandbox.llmfs(["mount", "file"]);

@@ -1,3 +1,4 @@
+import { shellWord } from "../../fuse/mountpoint.ts";
 import { mountInBackground } from "../background.ts";
 import { command, flags } from "../command.ts";
 import { readConfig } from "../config.ts";
@@ -42,7 +43,7 @@ export const mount = command({
     }
     const { pid, status } = await mountInBackground({ config, mountpoint });
     told(pid);
-    if (isTerminal()) say(`mounted at ${args.dir}; to end it: llmfs unmount ${args.dir}`);
+    if (isTerminal()) say(`mounted at ${args.dir}; to end it: llmfs unmount ${shellWord(args.dir)}`);
     return status;
   },
 });

@@ -57,6 +57,8 @@ const server = Bun.serve({
         return Response.redirect(`http://127.0.0.1:${other.port}/`, 302);
       case "metadata":
         return Response.redirect("http://169.254.169.254/latest", 302);
+      case "redirect":
+        return new Response(null, { status: 302, headers: { location: "file:///etc/passwd?a" } });
       case "round":
         return Response.redirect("/round", 302);
       case "big":
@@ -231,6 +233,18 @@ test("limits of size and time hold", async () => {
   expect(await outcome({ url: `${BASE}/never`, timeout: "200ms" })).toBe("ETIMEDOUT");
   expect(await outcome({ url: "http://127.0.0.1:1/", retries: 0 })).toBe("EHOSTUNREACH");
   expect(["EIO", "EHOSTUNREACH"]).toContain(await outcome({ url: `http://127.0.0.1:${cut.port}/`, retries: 0 }));
+});
+
+test("what failed is told in a reader's words, with the URL as it is written", async () => {
+  const said = async (url: string) => {
+    await using one = await with_({ url, retries: 0 });
+    return one.text("/x/1.txt").catch((error: unknown) => (error instanceof Error ? error.message : ""));
+  };
+  expect(await said(`${BASE}/redirect`)).toBe("file:///etc/passwd: neither http nor https");
+  expect(await said("http://127.0.0.1:1/a?key=7")).toMatch(/^http:\/\/127\.0\.0\.1:1\/a: .*Unable to connect$/);
+  expect(await said(`http://127.0.0.1:${cut.port}/`)).toMatch(
+    /: (?:\w+: The socket connection was closed unexpectedly|3 of 100 bytes came)$/,
+  );
 });
 
 test("a reader that goes takes the request along", async () => {

@@ -78,7 +78,9 @@ export async function ask(url: URL, options: HttpOptions, { signal, log }: Askin
 
 /** A URL for messages: what stands behind the "?" may be a secret, as may user and password. */
 export function shown(url: URL): string {
-  return `${url.origin}${url.pathname}`;
+  const bare = new URL(url);
+  bare.username = bare.password = bare.search = bare.hash = "";
+  return bare.href;
 }
 
 async function redirected(start: URL, options: HttpOptions, signal: AbortSignal): Promise<Answer> {
@@ -206,7 +208,7 @@ function asFailure(error: unknown, url: URL): Failed {
     return { error: error.error, again, ...(Number.isFinite(seconds) && { after: seconds * 1000 }) };
   }
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  const message = error instanceof Error ? error.message.split(" fetching ")[0] : String(error);
+  const message = error instanceof Error ? reasonOf(error.message) : String(error);
   const errno = /refused|reset|closed|resolve|unreachable|ENOTFOUND|FailedToOpenSocket|CERT/i.test(
     `${code} ${message}`,
   );
@@ -214,6 +216,12 @@ function asFailure(error: unknown, url: URL): Failed {
     error: new FsError(errno ? "EHOSTUNREACH" : "EIO", `${shown(url)}: ${message}`),
     again: !code.includes("CERT"),
   };
+}
+
+/** Without what Bun adds for those who wrote the call. */
+function reasonOf(message: string): string {
+  const [reason = ""] = message.split(/ fetching |\.? (?:For more information, pass|Is the computer able)/);
+  return reason;
 }
 
 function waited(ms: number, signal: AbortSignal): Promise<void> {

@@ -109,6 +109,7 @@ function attrReply(mount: Mount, inode: Inode): StructValue<typeof abi.attrOut> 
 
 function statx(inode: Inode, attr: Attr): StructValue<typeof abi.statx> {
   const { rdev } = attr;
+  const { btime } = inode;
   return {
     mask: STATX_BASIC_STATS | STATX_BTIME,
     blksize: attr.blksize,
@@ -122,7 +123,7 @@ function statx(inode: Inode, attr: Attr): StructValue<typeof abi.statx> {
     blocks: attr.blocks,
     attributes_mask: 0,
     atime: { tv_sec: attr.atime, tv_nsec: attr.atimensec },
-    btime: { tv_sec: inode.btime, tv_nsec: inode.btimeNsec },
+    btime: { tv_sec: btime.seconds, tv_nsec: btime.nanoseconds },
     ctime: { tv_sec: attr.ctime, tv_nsec: attr.ctimensec },
     mtime: { tv_sec: attr.mtime, tv_nsec: attr.mtimensec },
     // As linux/kdev_t.h:new_decode_dev().

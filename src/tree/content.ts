@@ -268,10 +268,11 @@ export class Content {
     this.#give();
   }
 
-  /** Nobody can reach the file any more, whatever was shared. */
-  dispose(): void {
+  /** Nobody can reach the file any more, whatever was shared. Returns the space that it was counted against. */
+  dispose(): Space {
     this.#seen = undefined;
     this.clear();
+    return this.#space;
   }
 
   /** The room was there, so that only a machine out of memory is in the way: then whoever reads hears of it. */

@@ -28,9 +28,8 @@ const errors = new WeakMap<RegularFile, FsError>();
 const STAT: FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
 
 export class RegularFile extends InodeBase {
-  readonly #space: Space;
-  /** Absent while the file is empty, as most are when there are a million of them. */
-  #content: Content | undefined;
+  /** The content; while there is none, as in most of a million files, the space it would be counted against. */
+  #held: Content | Space;
   /** Invariant: "pending", "generating" and "failed" have no content. */
   state: FileState = "static";
 
@@ -40,7 +39,11 @@ export class RegularFile extends InodeBase {
 
   constructor(ino: number, mode: number, owner: Owner, clock: Clock, space: Space) {
     super(ino, S_IFREG | mode, owner, clock);
-    this.#space = space;
+    this.#held = space;
+  }
+
+  get #content(): Content | undefined {
+    return this.#held instanceof Content ? this.#held : undefined;
   }
 
   /** Whether the kernel has the bytes and changes them without telling us (see share). */
@@ -126,7 +129,7 @@ export class RegularFile extends InodeBase {
   /** Takes over a content that no other file has, in the place of its own. Precondition: the file is not shared. */
   adopt(content: Content): void {
     this.#content?.dispose();
-    this.#content = content;
+    this.#held = content;
   }
 
   /** Someone wrote first: the generator will not run. True if the file was waiting for one. */
@@ -176,13 +179,12 @@ export class RegularFile extends InodeBase {
 
   /** Gives the memory back when the last reference is gone. */
   dispose(): void {
-    this.#content?.dispose();
-    this.#content = undefined;
+    this.#held = this.#held instanceof Content ? this.#held.dispose() : this.#held;
   }
 
   #own(): Content {
-    this.#content ??= new Content(this.#space);
-    return this.#content;
+    this.#held = this.#held instanceof Content ? this.#held : new Content(this.#held);
+    return this.#held;
   }
 
   checkInvariants(): void {

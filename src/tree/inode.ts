@@ -39,6 +39,15 @@ export type Clock = <T>(take: (seconds: number, nanoseconds: number) => T) => T;
 
 const DAY = 24 * 60 * 60;
 
+const SECOND = 1_000_000_000;
+const BEGAN = Math.floor(Date.now() / 1000);
+
+/** Nanoseconds since this process began, where that is exact; else whole seconds since 1970, below zero. */
+function packed(seconds: number, nanoseconds: number): number {
+  const since = (seconds - BEGAN) * SECOND + nanoseconds;
+  return since >= 0 && Number.isSafeInteger(since) ? since : -1 - Math.max(0, seconds);
+}
+
 export abstract class InodeBase {
   /** Told by the class, so that it takes no room in an inode. */
   abstract get kind(): "file" | "directory" | "symlink" | "special";
@@ -58,9 +67,8 @@ export abstract class InodeBase {
   mtimeNsec = 0;
   ctime = 0;
   ctimeNsec = 0;
-  /** When it was made. Never changes. */
-  readonly btime: number;
-  readonly btimeNsec: number;
+  /** When it was made, packed: of a million inodes every number counts. Never changes. */
+  readonly #born: number;
   /** Names and values are bytes; names as Latin-1 strings. Absent while there are none. */
   xattrs: Map<string, Uint8Array> | undefined = undefined;
   /** References that keep an unlinked inode alive, such as open handles. Invariant: never negative. */
@@ -77,8 +85,14 @@ export abstract class InodeBase {
       this.atime = this.mtime = this.ctime = seconds;
       this.atimeNsec = this.mtimeNsec = this.ctimeNsec = nanoseconds;
     });
-    this.btime = this.ctime;
-    this.btimeNsec = this.ctimeNsec;
+    this.#born = packed(this.ctime, this.ctimeNsec);
+  }
+
+  /** When it was made: to the nanosecond for 104 days, to the second after that. */
+  get btime(): Time {
+    const born = this.#born;
+    if (born < 0) return { seconds: -1 - born, nanoseconds: 0 };
+    return { seconds: BEGAN + Math.floor(born / SECOND), nanoseconds: born % SECOND };
   }
 
   /**

@@ -353,3 +353,17 @@ test("any sequence of operations leaves the invariants true, and the space empty
     expect(space).toMatchObject({ pages: 0, inodes: 1 });
   }
 });
+
+test("an inode keeps when it was made, to the nanosecond if that is lately, to the second if long ago", () => {
+  const now = Math.floor(Date.now() / 1000) + 60;
+  for (const [seconds, nanoseconds, kept] of [
+    [now, 123_456_789, 123_456_789],
+    [now + 86_400, 999_999_999, 999_999_999],
+    [1_000_000_000, 0, 0],
+    [1_000_000_000, 7, 0],
+    [0, 0, 0],
+  ] as const) {
+    const tree = new Tree({ clock: (take) => take(seconds, nanoseconds), space: new Space(), owner: OWNER });
+    expect(tree.createFile(tree.root, "file", 0o644, OWNER).btime).toEqual({ seconds, nanoseconds: kept });
+  }
+});

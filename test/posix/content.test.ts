@@ -643,10 +643,10 @@ posix("directories", (fact) => {
     telldir . => same 0`,
   );
   fact(
-    "of 20,000 entries: each that stays is read once while others come and go",
+    "of 100,000 entries: each that stays is read once while others come and go",
     `
     mkdir d
-    crowd d 20000 => 20000 twice 0`,
+    crowd d 100000 => 100000 twice 0`,
   );
   fact(
     "may be read by who may read them",

@@ -351,7 +351,8 @@ describe("unmount", () => {
     }
   });
 
-  test("of one in which another is mounted names that", async () => {
+  // fusermount3 mounts for users on filesystems that it knows, and FUSE is none of them.
+  testWith(process.getuid?.() === 0 ? undefined : "root")("of one in which another is mounted names that", async () => {
     const dir = sandbox.directory("mnt");
     await sandbox.llmfs(["mount", dir]);
     mkdirSync(`${dir}/inner`);

@@ -35,6 +35,7 @@ export function fileOperations(mount: Mount) {
     flags: number,
     cache: "keep" | "drop" | "bypass",
   ): StructValue<typeof abi.openOut> {
+    mount.told(file);
     const { open_flags, backing_id } = passthrough.open(file, flags);
     const keeps = cache === "keep" || (open_flags & abi.FOPEN_PASSTHROUGH) !== 0;
     const dropped = keeps ? open_flags : open_flags & ~abi.FOPEN_KEEP_CACHE;

@@ -54,4 +54,9 @@ export interface Mount {
   store(file: RegularFile): void;
   /** Tells the kernel that what it keeps of an inode is out of date: its attributes, and its pages if `pages`. */
   invalidate(inode: Inode, pages: boolean): void;
+  /**
+   * An open of the file is about to be answered. What the kernel was told of an inode may have come before it had taken
+   * in the lookup that brought it the inode: it then goes by what that lookup said. Now it has, and is told again.
+   */
+  told(file: RegularFile): void;
 }

@@ -1,8 +1,9 @@
 /** All operations of a mounted tree, put together: what the session dispatches to. */
+import { ERRNO } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
 import type { Filesystem } from "../fuse/ops.ts";
 import type { Session } from "../fuse/session.ts";
-import type { Clock } from "../tree/inode.ts";
+import type { Clock, Inode } from "../tree/inode.ts";
 import type { Tree } from "../tree/tree.ts";
 import { Answers } from "./answers.ts";
 import { Attempts } from "./attempts.ts";
@@ -54,6 +55,8 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
   const pending = new Pending(() => mount, attempts, options.post);
   const refresh = new Refresh(() => mount, attempts, options.post, options.renewing ?? true);
   const regen = new Regeneration(() => mount, attempts, options.post);
+  /** Inodes of which the kernel did not know when it was told something. */
+  const untold = new WeakSet<Inode>();
   const mount: Mount = {
     tree,
     nodes: new Nodes(tree),
@@ -97,7 +100,13 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
       if (inode.lookups === 0) return;
       // An offset below 0 means the attributes alone.
       const body = { ino: inode.ino, off: pages ? 0 : -1, len: 0 };
-      session().notify(abi.FUSE_NOTIFY_INVAL_INODE, abi.notifyInvalInodeOut, body);
+      const result = session().notify(abi.FUSE_NOTIFY_INVAL_INODE, abi.notifyInvalInodeOut, body);
+      if (result === -ERRNO.ENOENT) untold.add(inode);
+    },
+    told(file) {
+      if (!untold.delete(file)) return;
+      this.invalidate(file, true);
+      this.store(file);
     },
     store(file) {
       if (file.lookups === 0) return;

@@ -1,5 +1,6 @@
 /** Content that holds for a time: what opens see, through the kernel in memory. */
 import { expect, test } from "bun:test";
+import { ERRNO } from "../../src/errno.ts";
 import type { RegularFile } from "../../src/tree/file.ts";
 import { type ServedTree, served } from "../support/served.ts";
 
@@ -262,4 +263,24 @@ test("a file from a snapshot, made at an unknown time, is made anew", () => {
   expect(opened(fs, open)).toBe("waiting");
   fs.content("new");
   expect(read(fs, open)).toBe("new");
+});
+
+test("what the kernel could not be told, its lookup still being on the way, it is told again with the open", () => {
+  using fs = served();
+  view(fs);
+  const open = start(fs);
+  // The content changes where it is, and the kernel knows of no such inode yet.
+  const { send } = fs.kernel;
+  let refused = 0;
+  fs.kernel.send = (message, length) => {
+    if (message.readBigUInt64LE(8) !== 0n || refused === 3) return send.call(fs.kernel, message, length);
+    refused++;
+    return -ERRNO.ENOENT;
+  };
+  fs.kernel.notifications.length = 0;
+  fs.content("changed where it is");
+  expect(refused).toBe(3);
+  expect(read(fs, open)).toBe("changed where it is");
+  const told = fs.kernel.notifications.map((one) => (one.code === "store" ? one.data.toString() : one.code));
+  expect(told).toEqual(["inval inode", "inval inode", "changed where it is"]);
 });

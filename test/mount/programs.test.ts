@@ -48,8 +48,8 @@ describeMounted("what generators started", () => {
   }
 
   async function over() {
-    await eventually("nothing is left", () => processesOf(dir).length === 0);
-    expect(living()).toEqual([]);
+    // What got SIGKILL is on its way out, and need not be out yet.
+    await eventually("nothing is left", () => processesOf(dir).length === 0 && living().length === 0);
     expect(mountedType(dir)).toBeUndefined();
   }
 
@@ -63,7 +63,7 @@ describeMounted("what generators started", () => {
     const wait = `cat ${file} >/dev/null & while ! test -e "$SAID"; do sleep 0.1; done; test ${file} = plain || wait`;
     expect(await sandbox.llmfs(["run", "--", "sh", "-c", wait], options)).toMatchObject({ status: 0 });
     expect(programs()).toHaveLength(2);
-    expect(living()).toEqual([]);
+    await eventually("nothing is left", () => living().length === 0);
   });
 
   test("is gone when the mount is, after its time was over", async () => {

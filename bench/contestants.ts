@@ -79,7 +79,7 @@ function llmfs(scratch: string): Contestant {
   };
 }
 
-export const WITHOUT_ROOT = "llmfs without root";
+const WITHOUT_ROOT = "llmfs without root";
 
 /** As an ordinary user mounts it, with fusermount3: the kernel then never reads or writes a file by itself. */
 function llmfsOfUser(scratch: string): Contestant {

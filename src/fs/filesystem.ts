@@ -11,7 +11,7 @@
  * the mount synchronously: a pending file is generated here, and would wait for itself.
  */
 import { MessageChannel, Worker } from "node:worker_threads";
-import { FsError, isErrnoName } from "../errno.ts";
+import { codeOf, FsError, isErrnoName, messageOf } from "../errno.ts";
 import { type KernelMount, mountFuse } from "../fuse/mount.ts";
 import * as libc from "../libc.ts";
 import { writeAtomically } from "../snapshot/write.ts";
@@ -336,7 +336,6 @@ function isBatch(message: FromFilesystem | readonly FromFilesystem[]): message i
 /** Any failure of a generation, as what its readers get. */
 function failure(error: unknown): FsError {
   if (error instanceof FsError) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
-  return new FsError(isErrnoName(code) ? code : "EIO", message, { cause: error });
+  const code = codeOf(error) ?? "";
+  return new FsError(isErrnoName(code) ? code : "EIO", messageOf(error), { cause: error });
 }

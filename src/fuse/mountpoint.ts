@@ -2,7 +2,7 @@
 import { readdirSync, statfsSync, statSync } from "node:fs";
 import { codeOf, messageOf } from "../errno.ts";
 import { FS_TYPE, mountAt } from "./mountinfo.ts";
-import { MountError } from "./unmount.ts";
+import { MountError, saysDead } from "./unmount.ts";
 
 /**
  * "dead" if a mount of ours is there whose process is gone: it is to be replaced. Else the directory is there and empty.
@@ -40,9 +40,8 @@ function look(path: string, name: string): "alive" | "dead" {
       return "alive";
     }
   } catch (error) {
+    if (saysDead(error)) return "dead";
     const code = codeOf(error);
-    // What a FUSE mount answers whose process is gone.
-    if (code === "ENOTCONN" || code === "ECONNABORTED") return "dead";
     if (code === "ENOENT" && name.includes("\ufffd")) {
       throw unusable(`${name} is no name in UTF-8, and no other can be given here: choose another directory`);
     }

@@ -35,9 +35,14 @@ export async function isDead(path: string): Promise<boolean> {
     await statfs(path);
     return false;
   } catch (error) {
-    const code = codeOf(error);
-    return code === "ENOTCONN" || code === "ECONNABORTED";
+    return saysDead(error);
   }
+}
+
+/** Whether an error is what a FUSE mount answers whose process is gone. */
+export function saysDead(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === "ENOTCONN" || code === "ECONNABORTED";
 }
 
 /** Unmounts whatever is mounted at the path, lazily if it is busy. */

@@ -13,7 +13,7 @@ import { Tally, type Usage } from "../generate/tally.ts";
 import { type LanguageModel, LlmError } from "../llm/llm.ts";
 import type { Log } from "../log.ts";
 import type { RecordingStore } from "../recording/recording.ts";
-import { aboutConfig, aboutText } from "./about.ts";
+import { aboutConfig, aboutText, CONCURRENCY } from "./about.ts";
 import type { Config } from "./config.ts";
 import type { Progress } from "./progress.ts";
 
@@ -150,6 +150,7 @@ async function prepare(config: Config, tree: TreePort): Promise<void> {
       prepareClient(),
       import("../llm/provider.ts"),
       import("../generate/budget.ts"),
+      import("../generate/turns.ts"),
       import("../llm/prices.ts"),
     ]);
   }
@@ -186,11 +187,12 @@ async function openModel(
 
 /** Where there is no server to ask, recordings may still answer everything: it is told when one is missing. */
 async function openProvider(config: Config, log: Log, said: string, tally: Tally): Promise<NamedModel> {
-  const [{ chooseProvider }, { openaiModel }, { createBudget }, { pricesAt }] = await Promise.all([
+  const [{ chooseProvider }, { openaiModel }, { createBudget }, { pricesAt }, { takingTurns }] = await Promise.all([
     import("../llm/provider.ts"),
     import("../llm/openai.ts"),
     import("../generate/budget.ts"),
     import("../llm/prices.ts"),
+    import("../generate/turns.ts"),
   ]);
   const say = log.tagged("llm");
   try {
@@ -200,7 +202,8 @@ async function openProvider(config: Config, log: Log, said: string, tally: Tally
     const priceOf = pricesAt(provider.baseUrl, new Map(config.prices));
     const budget = createBudget({ limits: config.limits, priceOf, warn: (text) => say.warn(text) });
     tally.spent = () => budget.spent;
-    return { name: provider.model, model: budget.limit(openaiModel(settings)), server: provider.baseUrl };
+    const model = takingTurns(budget.limit(openaiModel(settings)), config.concurrency ?? CONCURRENCY);
+    return { name: provider.model, model, server: provider.baseUrl };
   } catch (error) {
     if (!(error instanceof LlmError) || error.kind !== "unconfigured" || config.mode !== "auto") throw error;
     return { name: said, model: { complete: () => Promise.reject(error) } };

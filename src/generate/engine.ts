@@ -16,16 +16,11 @@ import type {
   LogLevel,
   TreePort,
 } from "../fs/port.ts";
-import type {
-  ContentGenerator,
-  FileContent,
-  GeneratorContext,
-  ListContext,
-  TreeEntry,
-} from "../generators/generator.ts";
+import type { ContentGenerator, FileContent, ListContext, TreeEntry } from "../generators/generator.ts";
 import { builtInGenerators } from "../generators/index.ts";
+import type { LlmContext } from "../generators/llm.ts";
 import { type Binding, type Rule, type Rules, refreshText } from "../generators/rules.ts";
-import type { ChatMessage, LanguageModel } from "../llm/llm.ts";
+import type { ChatMessage, ChatPhase, LanguageModel } from "../llm/llm.ts";
 import { delivered, metadataText } from "./content.ts";
 import { type ContextBudget, contextMaker } from "./context.ts";
 import { defined, definedFile } from "./definition.ts";
@@ -108,7 +103,8 @@ export function createEngine(options: EngineOptions): Engine {
     binding: Binding,
     signal: AbortSignal,
     slot?: Slot,
-  ): GeneratorContext {
+    onPhase?: (phase: ChatPhase) => void,
+  ): LlmContext {
     const related = once(() => context.related(request.file, request.prompts));
     const say = (level: LogLevel) => (message: string) => log(level, `${request.path}: ${message}`);
     return {
@@ -132,6 +128,7 @@ export function createEngine(options: EngineOptions): Engine {
         return reading;
       },
       working: (pid) => workingIn(slot, request.ticket, pid),
+      ...(onPhase && { onPhase }),
       signal,
       log: { debug: say("debug"), info: say("info"), warn: say("warn") },
     };
@@ -157,10 +154,11 @@ export function createEngine(options: EngineOptions): Engine {
     signal: AbortSignal,
     slot: Slot,
     sink: ContentSink | undefined,
+    onPhase: (phase: ChatPhase) => void,
   ): Promise<GeneratedContent> {
     const origin = `${request.path}: generator "${binding.generator}"`;
     const generator = named(binding.generator, origin);
-    const context = contextFor(request, binding, signal, slot);
+    const context = contextFor(request, binding, signal, slot, onPhase);
     const result: unknown = await generator.generate(originOf(request), context);
     const refresh = binding.refresh === undefined ? {} : { refresh: refreshText(binding.refresh) };
     if (isUnchanged(result)) {
@@ -187,7 +185,7 @@ export function createEngine(options: EngineOptions): Engine {
     caller: AbortSignal,
     limitMs: number,
     pause: number,
-    work: (signal: AbortSignal, slot: Slot) => Promise<T>,
+    work: (signal: AbortSignal, slot: Slot, onPhase: (phase: ChatPhase) => void) => Promise<T>,
   ): Promise<T> {
     const stop = new AbortController();
     const giveUp = () => stop.abort(new FsError("EINTR", `${origin} was cancelled: nobody waits for the file`));
@@ -199,7 +197,14 @@ export function createEngine(options: EngineOptions): Engine {
       using slot = await slots.take(stop.signal);
       const late = () => stop.abort(new FsError("ETIMEDOUT", `${origin} took longer than ${limitMs / 1000} s`));
       timer = setTimeout(late, limitMs);
-      return await until(stop.signal, work(stop.signal, slot));
+      const onPhase = (phase: ChatPhase) => {
+        clearTimeout(timer);
+        if (phase === "queued") return;
+        timer = setTimeout(late, limitMs);
+        // While others answer, the next request is prepared: it is there when its turn comes.
+        slot[Symbol.dispose]();
+      };
+      return await until(stop.signal, work(stop.signal, slot, onPhase));
     } catch (error) {
       if (!stop.signal.aborted && error instanceof Error && error.name !== "FsError" && error.name !== "LlmError") {
         log("warn", `${origin}: ${error.stack ?? error.message}`);
@@ -218,8 +223,8 @@ export function createEngine(options: EngineOptions): Engine {
     generate(request, caller, sink) {
       const binding = bind(request);
       const origin = `${request.path}: generator "${binding.generator}"`;
-      return inSlot(origin, caller, binding.timeoutMs ?? deadlineMs, request.pause, (signal, slot) =>
-        stamped(binding.generator, () => run(request, binding, signal, slot, sink)),
+      return inSlot(origin, caller, binding.timeoutMs ?? deadlineMs, request.pause, (signal, slot, onPhase) =>
+        stamped(binding.generator, () => run(request, binding, signal, slot, sink, onPhase)),
       );
     },
     list(request, caller) {

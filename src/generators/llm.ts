@@ -1,5 +1,5 @@
 import { FsError } from "../errno.ts";
-import type { ChatMessage, LanguageModel } from "../llm/llm.ts";
+import type { ChatMessage, ChatPhase, LanguageModel } from "../llm/llm.ts";
 import { LlmError } from "../llm/llm.ts";
 import { fileText } from "./answer.ts";
 import type { ContentGenerator, GeneratorContext } from "./generator.ts";
@@ -15,10 +15,16 @@ export interface LlmOptions {
   readonly maxTokens?: number;
 }
 
+/** What the engine lets the built-in generator know. */
+export interface LlmContext extends GeneratorContext {
+  /** As in ChatOptions. */
+  readonly onPhase?: (phase: ChatPhase) => void;
+}
+
 /** Content from a language model: one plain-text completion, no JSON around the file's body. */
 export function llmGenerator(options: LlmOptions): ContentGenerator {
   return {
-    async generate(path, context) {
+    async generate(path, context: LlmContext) {
       const temperature =
         numberIn(path, "temperature", await context.setting("temperature"), 0, 2) ?? options.temperature;
       const longest = numberIn(path, "max-tokens", await context.setting("max-tokens"), 1, 1e9) ?? options.maxTokens;
@@ -29,7 +35,9 @@ export function llmGenerator(options: LlmOptions): ContentGenerator {
         ...(longest !== undefined && { maxTokens: Math.floor(longest) }),
       };
       const again = context.again === true ? { again: context.again } : {};
-      const answer = await options.model.complete(request, { signal: context.signal, label: path, ...again });
+      const { signal, onPhase } = context;
+      const told = onPhase === undefined ? {} : { onPhase };
+      const answer = await options.model.complete(request, { signal, label: path, ...again, ...told });
       if (answer.text.trim() === "") {
         await options.model.forget?.(request);
         throw new LlmError("empty", `${answer.model} sent an empty answer for ${path}`);

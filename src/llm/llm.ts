@@ -65,11 +65,22 @@ export interface ChatOptions {
    * rejects with that.
    */
   readonly repeat?: (request: ChatRequest, sent: boolean) => Promise<ChatRequest>;
+  /** Called when the request begins to wait, and for what. */
+  readonly onPhase?: (phase: ChatPhase) => void;
   /** An answer recorded earlier is not wanted, where a new one can be had. */
   readonly again?: true;
   /** What the request is for, as people call it: a file's path, "structure". For messages and recordings; no key. */
   readonly label?: string;
 }
+
+/**
+ * | phase | what is waited for |
+ * |---|---|
+ * | `elsewhere` | somebody else who is asking the same: another file, another machine |
+ * | `queued` | a turn: as many requests are with the model as may be |
+ * | `asked` | the server |
+ */
+export type ChatPhase = "elsewhere" | "queued" | "asked";
 
 export interface LanguageModel {
   /**

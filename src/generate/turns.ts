@@ -1,0 +1,29 @@
+/** A model that no more than so many ask at a time. */
+import { type LanguageModel, LlmError } from "../llm/llm.ts";
+import { Slots } from "./slots.ts";
+
+/**
+ * The same model, `limit` requests at a time; whoever was waiting longest is next.
+ *
+ * Put it below the recordings: what is recorded, or written down afterwards, is no request to the model, and takes
+ * nobody's turn.
+ */
+export function takingTurns(model: LanguageModel, limit: number): LanguageModel {
+  const turns = new Slots(limit);
+  return {
+    ...(model.forget && { forget: model.forget }),
+    async complete(request, options = {}) {
+      options.onPhase?.("queued");
+      const signal = options.signal ?? NEVER;
+      using _turn = await turns.take(signal).catch((error: unknown) => {
+        throw new LlmError("cancelled", `the request to ${request.model} was cancelled before it was sent`, {
+          cause: error,
+        });
+      });
+      options.onPhase?.("asked");
+      return await model.complete(request, options);
+    },
+  };
+}
+
+const NEVER = new AbortController().signal;

@@ -108,13 +108,6 @@ export function insideNamespace(environment: Environment = process.env): boolean
   return environment[NAMESPACE_VARIABLE] === "1";
 }
 
-/** How many threads Bun keeps for calls that block. */
-export const THREADS_VARIABLE = "UV_THREADPOOL_SIZE";
-
-export function threads(environment: Environment = process.env): number {
-  return Number.parseInt(environment[THREADS_VARIABLE] ?? "", 10) || 0;
-}
-
 /** Colours on standard error: only on a terminal that wants them. */
 export function wantsColor(isTerminal: boolean, environment: Environment = process.env): boolean {
   return isTerminal && !environment.NO_COLOR && environment.TERM !== "dumb";

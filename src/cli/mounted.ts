@@ -31,7 +31,7 @@ export function mountedFile(file: string): { readonly mountpoint: string; readon
 
 export function controlFile(
   mountpoint: string,
-  name: "status.json" | "snapshot.json" | "pending.json" | "config.json" | "usage.json",
+  name: "status.json" | "snapshot.json" | "pending.json" | "config.json" | "usage.json" | "make",
 ): string {
   return join(mountpoint, ".llmfs", name);
 }

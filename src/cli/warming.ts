@@ -77,7 +77,7 @@ export async function warming(options: WarmingOptions): Promise<Warming> {
  * So many times as many files are asked for as are generated at a time: messages between the threads go together, and
  * neither thread is to wait for the other while there is work.
  */
-const AHEAD = 8;
+export const AHEAD = 2;
 
 /** Makes every file of a mount that this process serves. */
 export async function warmMount(

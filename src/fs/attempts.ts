@@ -15,7 +15,7 @@ import type { Mount } from "./mount.ts";
 import type { FromFilesystem, GeneratedContent, Listing } from "./port.ts";
 
 export interface Waiter {
-  /** The parked request, for those of the kernel. */
+  /** The parked request, for those of the kernel; a number below 0 for what a control file was asked to have made. */
   readonly unique?: number;
   /** The ino of what is being made and reads this one, for those of generators. */
   readonly requester?: number;

@@ -7,6 +7,7 @@
  */
 import { FsError } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
+import type { Header, Parked } from "../fuse/ops.ts";
 import type { StructValue } from "../fuse/wire.ts";
 import { Directory } from "../tree/directory.ts";
 import { RegularFile } from "../tree/file.ts";
@@ -21,31 +22,26 @@ export const CONTROL_NAME = ".llmfs";
 const FIRST_INO = 2 ** 48;
 const FIRST_FH = 2 ** 40;
 
-/** Makes a control file's content, anew for every open. */
-export type Producer = () => Production;
-
-export interface Production {
-  /** The next piece; undefined at the end. */
-  next(): Uint8Array | undefined;
+/** An open control file. */
+export interface ControlHandle {
+  /** What is at `offset`: how many bytes were put into `target`. Throws FsError. */
+  read(offset: number, target: Buffer, header: Header): number | Parked;
+  /** What ioctl(2) says. Absent: nothing can be said to it. Throws FsError. */
+  command?(code: number, data: Uint8Array, header: Header): void;
+  /** A read that was parked got a signal: true if it waited here. */
+  interrupted?(unique: number): boolean;
   /** The file is closed, read to its end or not. */
   close?(): void;
 }
 
-/** What `.llmfs` holds, by name. */
-export type ControlFiles = Readonly<Record<string, Producer>>;
-
-interface Stream {
-  readonly production: Production;
-  /** The piece that was made last, and where in the file it begins. */
-  piece: Uint8Array;
-  start: number;
-}
+/** What `.llmfs` holds, by name, and what an open of it is. */
+export type ControlFiles = Readonly<Record<string, () => ControlHandle>>;
 
 export class Control {
   /** Undefined when there is no control surface. */
   readonly directory: Directory | undefined;
-  readonly #producers = new Map<Inode, Producer>();
-  readonly #streams = new Map<number, Stream>();
+  readonly #openers = new Map<Inode, () => ControlHandle>();
+  readonly #handles = new Map<number, ControlHandle>();
   #nextFh = FIRST_FH;
 
   constructor(tree: Tree, files: ControlFiles | undefined) {
@@ -55,11 +51,11 @@ export class Control {
     const space = new Space();
     this.directory = new Directory(ino++, 0o500, owner, tree.clock);
     this.directory.parent = tree.root;
-    for (const [name, producer] of Object.entries(files)) {
+    for (const [name, opener] of Object.entries(files)) {
       const file = new RegularFile(ino++, 0o400, owner, tree.clock, space);
       file.nlink = 1;
       this.directory.insert(name, file);
-      this.#producers.set(file, producer);
+      this.#openers.set(file, opener);
     }
   }
 
@@ -79,51 +75,86 @@ export class Control {
 
   /** Throws EACCES when it is to be written. */
   open(file: RegularFile, flags: number): StructValue<typeof abi.openOut> {
-    const producer = this.#producers.get(file);
-    if (producer === undefined) throw new FsError("ENOENT");
+    const opener = this.#openers.get(file);
+    if (opener === undefined) throw new FsError("ENOENT");
     if (writable(flags)) throw new FsError("EACCES", "this control file can only be read");
     const fh = this.#nextFh++;
-    this.#streams.set(fh, { production: producer(), piece: new Uint8Array(0), start: 0 });
+    this.#handles.set(fh, opener());
     return { fh, open_flags: abi.FOPEN_DIRECT_IO, backing_id: 0 };
   }
 
-  /**
-   * What is at `offset`. Programs that seek a little (`head` goes back to where its lines ended) are served from the
-   * last piece; one that goes back further gets ESPIPE, as what was there is not kept. Undefined when the handle is not
-   * one of ours.
-   */
-  read(fh: number, offset: number, size: number, target: Buffer): number | undefined {
+  /** What is at `offset`. Undefined when the handle is not one of ours. */
+  read(fh: number, offset: number, size: number, target: Buffer, header: Header): number | Parked | undefined {
     if (fh < FIRST_FH) return undefined;
-    const stream = this.#streams.get(fh);
-    if (stream === undefined) throw new FsError("EBADF");
-    if (offset < stream.start) throw new FsError("ESPIPE", "what was there before is not kept");
-    let length = 0;
-    while (length < size) {
-      const within = offset + length - stream.start;
-      if (within >= stream.piece.length) {
-        const piece = stream.production.next();
-        if (piece === undefined) break;
-        stream.start += stream.piece.length;
-        stream.piece = piece;
-        continue;
-      }
-      const part = stream.piece.subarray(within, within + size - length);
-      target.set(part, length);
-      length += part.length;
-    }
-    return length;
+    const handle = this.#handles.get(fh);
+    if (handle === undefined) throw new FsError("EBADF");
+    return handle.read(offset, target.subarray(0, size), header);
+  }
+
+  /** Throws ENOSYS, as if there were no such operation, where the handle takes no commands. */
+  command(fh: number, code: number, data: Uint8Array, header: Header): void {
+    const handle = this.#handles.get(fh);
+    if (handle?.command === undefined) throw new FsError("ENOSYS");
+    handle.command(code, data, header);
+  }
+
+  /** True when the read that got a signal waited here. */
+  interrupted(unique: number): boolean {
+    for (const handle of this.#handles.values()) if (handle.interrupted?.(unique) === true) return true;
+    return false;
   }
 
   /** True when the handle was one of ours. */
   release(fh: number): boolean {
-    this.#streams.get(fh)?.production.close?.();
-    return this.#streams.delete(fh);
+    this.#handles.get(fh)?.close?.();
+    return this.#handles.delete(fh);
   }
 }
 
-/** A producer of a text that is made at once. */
-export function text(make: () => string): Producer {
+/** Makes a control file's content, anew for every open. */
+export interface Production {
+  /** The next piece; undefined at the end. */
+  next(): Uint8Array | undefined;
+  close?(): void;
+}
+
+/**
+ * A content that is made piece by piece while it is read. Programs that seek a little (`head` goes back to where its
+ * lines ended) are served from the last piece; one that goes back further gets ESPIPE, as what was there is not kept.
+ */
+export function produced(begin: () => Production): () => ControlHandle {
   return () => {
+    const production = begin();
+    /** The piece that was made last, and where in the file it begins. */
+    let piece: Uint8Array = new Uint8Array(0);
+    let start = 0;
+    return {
+      read(offset, target) {
+        if (offset < start) throw new FsError("ESPIPE", "what was there before is not kept");
+        let length = 0;
+        while (length < target.length) {
+          const within = offset + length - start;
+          if (within >= piece.length) {
+            const next = production.next();
+            if (next === undefined) break;
+            start += piece.length;
+            piece = next;
+            continue;
+          }
+          const part = piece.subarray(within, within + target.length - length);
+          target.set(part, length);
+          length += part.length;
+        }
+        return length;
+      },
+      close: () => production.close?.(),
+    };
+  };
+}
+
+/** A text that is made at once. */
+export function text(make: () => string): () => ControlHandle {
+  return produced(() => {
     let left: Uint8Array | undefined = Buffer.from(make(), "utf8");
     return {
       next() {
@@ -132,5 +163,5 @@ export function text(make: () => string): Producer {
         return piece;
       },
     };
-  };
+  });
 }

@@ -3,7 +3,8 @@ import { RegularFile } from "../tree/file.ts";
 import { toText } from "../tree/path.ts";
 import type { Tree } from "../tree/tree.ts";
 import type { Answers } from "./answers.ts";
-import { type ControlFiles, text } from "./control.ts";
+import { type ControlFiles, produced, text } from "./control.ts";
+import { Making } from "./making.ts";
 import type { Mount } from "./mount.ts";
 
 const README = `The control surface of this llmfs mount. Absent from listings, reachable by name.
@@ -15,6 +16,7 @@ pending.json    the files whose content is still to be made; 'llmfs warm' makes 
 usage.json      what generating has cost so far, and the limits
 config.json     the model, the recordings and the instructions that hold for this mount
 snapshot.json   the tree as of the moment it is opened; 'llmfs save' copies it
+make            takes the paths that 'llmfs warm' wants made, and says which of them are
 
 Per file: getfattr -d -m user.llmfs FILE
 `;
@@ -33,10 +35,11 @@ export function controlFiles(mount: Mount, answers: Answers, source: StatusSourc
     "pending.json": text(() => lines(answers.pending())),
     "usage.json": text(() => answers.published.get("usage.json") ?? "{}\n"),
     "config.json": text(() => answers.published.get("config.json") ?? "{}\n"),
-    "snapshot.json": () => {
+    "snapshot.json": produced(() => {
       const saver = answers.beginSnapshot(false);
       return { next: () => saver.next(), close: () => answers.endSnapshot(saver) };
-    },
+    }),
+    make: () => new Making(mount),
   };
 }
 

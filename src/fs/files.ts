@@ -176,7 +176,7 @@ export function fileOperations(mount: Mount) {
     },
 
     read({ fh, offset, size, flags }, header, target) {
-      const controlled = control.read(fh, Number(offset), size, target);
+      const controlled = control.read(fh, Number(offset), size, target, header);
       if (controlled !== undefined) return controlled;
       const file = fileOf(fh, header.nodeid);
       if ((flags & O_NOATIME) === 0) file.accessed(tree.clock);
@@ -198,6 +198,11 @@ export function fileOperations(mount: Mount) {
       dropCapabilities(file);
       file.touchMtime(tree.clock);
       return { size: written };
+    },
+
+    ioctl({ fh, cmd, data }, header) {
+      control.command(fh, cmd, data, header);
+      return { result: 0, flags: 0, in_iovs: 0, out_iovs: 0 };
     },
 
     fallocate({ fh, offset, length, mode }, header) {

@@ -36,6 +36,8 @@ export interface Mount {
   readonly claimedSize: number;
   /** The conversation with the kernel. It exists once the operations do. */
   session(): Session;
+  /** Does the work; what it has to say to the other thread goes over at once. */
+  together(work: () => void): void;
   /** A file's content is about to change, from `offset` (0) on, `length` bytes (all): whoever reads the old one (a snapshot being saved) takes it first. */
   beforeChange(file: RegularFile, offset?: number, length?: number): void;
   /**

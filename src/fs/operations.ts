@@ -31,11 +31,15 @@ export interface Served {
   readonly mount: Mount;
   readonly answers: Answers;
   readonly operations: Filesystem;
+  /** A request that waits got a signal: true if it is answered with EINTR, or soon will be. */
+  interrupted(unique: number): boolean;
 }
 
 export interface ServedOptions {
   readonly tree: Tree;
   readonly post: (message: FromFilesystem) => void;
+  /** Does the work, and posts what is posted meanwhile at once. Default: just does it. */
+  readonly together?: (work: () => void) => void;
   /** What `.llmfs` holds; absent: no control surface. */
   readonly control?: (mount: Mount, answers: Answers) => ControlFiles;
   readonly claimedSize?: number;
@@ -76,6 +80,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     claimedSize: options.claimedSize ?? CLAIMED_SIZE,
     made: options.made ?? tree.clock,
     session,
+    together: options.together ?? ((work) => work()),
     beforeChange(file, offset, length) {
       answers.beforeChange(file, offset, length);
     },
@@ -131,5 +136,6 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     ...fileOperations(mount),
     ...xattrOperations(mount),
   };
-  return { mount, answers, operations };
+  const interrupted = (unique: number) => attempts.interrupted(unique) || control.interrupted(unique);
+  return { mount, answers, operations, interrupted };
 }

@@ -57,6 +57,7 @@ class FilesystemThread {
         tree,
         made,
         post: (message) => this.#post(message),
+        together: (work) => this.#together(work),
         control: (mount, answers) =>
           controlFiles(mount, answers, {
             mountpoint: options.mountpoint,
@@ -83,7 +84,7 @@ class FilesystemThread {
       flags: CAPABILITIES,
       flags2: CAPABILITIES2,
       maxWrite: MAX_WRITE,
-      interrupted: (unique) => this.#served.mount.attempts.interrupted(unique),
+      interrupted: (unique) => this.#served.interrupted(unique),
       onReady: ({ minor, flags2 }) => {
         if (this.#options.passthrough && (flags2 & FUSE_PASSTHROUGH) !== 0) this.#served.mount.passthrough.enable(fd);
         this.#post({ type: "ready", protocol: `7.${minor}` });
@@ -163,15 +164,13 @@ class FilesystemThread {
 
   #drain(): void {
     libc.read(this.#options.wake, wakeCount, wakeCount.length);
-    const batch: FromFilesystem[] = [];
-    this.#batch = batch;
-    for (;;) {
-      const received: { message: readonly ToFilesystem[] } | undefined = receiveMessageOnPort(this.#port);
-      if (received === undefined) break;
-      for (const message of received.message) this.#takeSafely(message);
-    }
-    this.#batch = undefined;
-    if (batch.length > 0) this.#port.postMessage(batch);
+    this.#together(() => {
+      for (;;) {
+        const received: { message: readonly ToFilesystem[] } | undefined = receiveMessageOnPort(this.#port);
+        if (received === undefined) break;
+        for (const message of received.message) this.#takeSafely(message);
+      }
+    });
   }
 
   /** A fault of ours in one answer costs its readers the content, never everybody the mount. */
@@ -236,7 +235,19 @@ class FilesystemThread {
     return counts;
   }
 
-  /** What is said while the mail is taken goes together: a message costs more than what is in it. */
+  /** What is said meanwhile goes together: a message costs more than what is in it. */
+  #together(work: () => void): void {
+    if (this.#batch !== undefined) return work();
+    const batch: FromFilesystem[] = [];
+    this.#batch = batch;
+    try {
+      work();
+    } finally {
+      this.#batch = undefined;
+      if (batch.length > 0) this.#port.postMessage(batch);
+    }
+  }
+
   #post(message: FromFilesystem): void {
     if (this.#batch === undefined) this.#port.postMessage(message);
     else this.#batch.push(message);

@@ -248,6 +248,16 @@ export const getxattrOut = struct({ size: u32, padding: pad(4) });
 export const accessIn = struct({ mask: u32, padding: pad(4) });
 export const interruptIn = struct({ unique: u64 });
 export const fallocateIn = struct({ fh: u64, offset: wide64, length: wide64, mode: u32, padding: pad(4) });
+export const ioctlIn = struct({
+  fh: u64,
+  flags: u32,
+  cmd: u32,
+  arg: u64,
+  in_size: u32,
+  out_size: u32,
+  data: rest,
+});
+export const ioctlOut = struct({ result: u32, flags: u32, in_iovs: u32, out_iovs: u32 });
 export const lseekIn = struct({ fh: u64, offset: wide64, whence: u32, padding: pad(4) });
 export const lseekOut = struct({ offset: wide64 });
 export const copyFileRangeIn = struct({

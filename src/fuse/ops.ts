@@ -90,7 +90,7 @@ export const OPS = {
   interrupt: op(36, abi.interruptIn, "silence"),
   bmap: op(37, anything, "data"),
   destroy: op(38, none, "nothing"),
-  ioctl: op(39, anything, "data"),
+  ioctl: op(39, abi.ioctlIn, abi.ioctlOut),
   poll: op(40, anything, "data"),
   notifyReply: op(41, anything, "silence"),
   batchForget: op(42, abi.batchForgetIn, "silence"),

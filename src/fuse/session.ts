@@ -158,6 +158,15 @@ export class Session {
     return this.#reply(row, unique, value);
   }
 
+  /** Answers a parked request with "data". False if it is not parked (any more), or nobody waits for it. */
+  answerData(unique: number, data: Uint8Array): boolean {
+    const row = this.#parked.get(unique);
+    if (row === undefined || row.reply !== "data") return false;
+    this.#parked.delete(unique);
+    this.#target.set(data);
+    return this.#reply(row, unique, data.length);
+  }
+
   /** Ends a parked request with an error. */
   fail(unique: number, error: unknown): void {
     const row = this.#parked.get(unique);

@@ -1,6 +1,6 @@
 /** `.llmfs`: reachable by name, absent from listings, and no part of the tree. */
 import { describe, expect, test } from "bun:test";
-import { text } from "../../src/fs/control.ts";
+import { produced, text } from "../../src/fs/control.ts";
 import { controlFiles } from "../../src/fs/controlfiles.ts";
 import * as abi from "../../src/fuse/abi.ts";
 import { S_IFDIR, S_IFIFO, S_IFREG } from "../../src/tree/inode.ts";
@@ -95,7 +95,9 @@ describe("a control file", () => {
   test("can be read again from a place in the last piece, and not from before it", () => {
     let left = 3;
     using fs = served({
-      control: () => ({ three: () => ({ next: () => (left-- > 0 ? Buffer.from(`piece ${left}\n`) : undefined) }) }),
+      control: () => ({
+        three: produced(() => ({ next: () => (left-- > 0 ? Buffer.from(`piece ${left}\n`) : undefined) })),
+      }),
     });
     const { nodeid, fh } = fs.open("/.llmfs/three");
     const read = (offset: number, size: number) => fs.kernel.call("read", nodeid, { fh, offset, size }).toString();
@@ -108,7 +110,7 @@ describe("a control file", () => {
   test("tells its producer when it is closed, read to the end or not", () => {
     let closed = 0;
     using fs = served({
-      control: () => ({ endless: () => ({ next: () => Buffer.alloc(100), close: () => closed++ }) }),
+      control: () => ({ endless: produced(() => ({ next: () => Buffer.alloc(100), close: () => closed++ })) }),
     });
     const { nodeid, fh } = fs.open("/.llmfs/endless");
     fs.kernel.call("read", nodeid, { fh, size: 10 });

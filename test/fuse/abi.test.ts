@@ -49,6 +49,8 @@ const STRUCTS: Readonly<Record<string, { readonly c: string; readonly within?: s
   accessIn: { c: "fuse_access_in" },
   interruptIn: { c: "fuse_interrupt_in" },
   fallocateIn: { c: "fuse_fallocate_in" },
+  ioctlIn: { c: "fuse_ioctl_in" },
+  ioctlOut: { c: "fuse_ioctl_out" },
   lseekIn: { c: "fuse_lseek_in" },
   lseekOut: { c: "fuse_lseek_out" },
   copyFileRangeIn: { c: "fuse_copy_file_range_in" },

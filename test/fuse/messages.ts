@@ -850,6 +850,36 @@ export const EXCHANGES: { readonly [K in OpName]?: Exchange<K> } = {
     means: { newdir: 0x556600007788, flags: 2, name: "old", newname: "new" },
     reply: NOTHING,
   },
+  ioctl: {
+    request: bytes`
+      4c 00 00 00 27 00 00 00  // len 76, opcode 39, IOCTL
+      02 00 ef be ad de 00 00  // unique 0xdeadbeef0002
+      44 33 00 00 22 11 00 00  // nodeid 0x112200003344
+      01 00 aa aa 02 00 bb bb  // uid 0xaaaa0001, gid 0xbbbb0002
+      03 00 cc cc 00 00 00 00  // pid 0xcccc0003, total_extlen 0, padding
+      ef be 00 00 0d f0 00 00  // fh 0xf00d0000beef
+      00 00 00 00 01 6c 04 40  // flags 0, cmd 0x40046c01
+      00 10 00 00 ff 7f 00 00  // arg 0x7fff00001000
+      04 00 00 00 00 00 00 00  // in_size 4, out_size 0
+      2f 61 62 00              // data "/ab\0"
+    `,
+    means: {
+      fh: 0xf00d0000beef,
+      flags: 0,
+      cmd: 0x40046c01,
+      arg: 0x7fff00001000,
+      in_size: 4,
+      out_size: 0,
+      data: Buffer.from("/ab\0"),
+    },
+    answers: { result: 0, flags: 0, in_iovs: 0, out_iovs: 0 },
+    reply: bytes`
+      20 00 00 00 00 00 00 00  // len 32, error 0
+      02 00 ef be ad de 00 00  // unique 0xdeadbeef0002
+      00 00 00 00 00 00 00 00  // result 0, flags 0
+      00 00 00 00 00 00 00 00  // in_iovs 0, out_iovs 0
+    `,
+  },
   lseek: {
     request: bytes`
       40 00 00 00 2e 00 00 00  // len 64, opcode 46, LSEEK

@@ -95,6 +95,42 @@ describeMounted("warm", () => {
     expect(m.status().files.ready).toBe(30);
   });
 
+  test("works where nothing may be written", async () => {
+    await using m = await mounted({ pending: ["a", "dir/b"], args: ["--read-only"] });
+    const { status, stderr } = await m.sandbox.llmfs(["warm", m.dir], { program: BINARY });
+    expect([status, stderr]).toEqual([0, expect.stringContaining("2 of 2 files generated")]);
+    expect(await m.out("cat dir/b")).toBe(contentOf("dir/b"));
+  });
+
+  test("calls off what is under way when it is killed, but for what somebody else waits for", async () => {
+    const gate = new Gate();
+    await using m = await mounted({ pending: ["a", "b"], answer: gate.holds() });
+    const child = m.sandbox.start(["warm", m.dir], { program: BINARY });
+    const ended = finished(child);
+    await eventually("both are asked for", () => m.server.requests.length === 2);
+    const reader = m.sh("cat b");
+    await eventually("the reader waits", () => Number(m.status().requests.open) >= 2);
+    child.kill("SIGKILL");
+    await ended;
+    await eventually("one is called off", () => m.status().generating === 1);
+    gate.open();
+    expect((await reader).stdout).toBe(contentOf("b"));
+    expect(m.status().files).toMatchObject({ pending: 1, ready: 1 });
+  });
+
+  test("says so when the mount goes away under it", async () => {
+    const gate = new Gate();
+    await using m = await mounted({ pending: ["a", "b"], answer: gate.holds() });
+    const child = m.sandbox.start(["warm", m.dir], { program: BINARY });
+    const ended = finished(child);
+    await eventually("both are asked for", () => m.server.requests.length === 2);
+    process.kill(m.status().pid, "SIGKILL");
+    const { status, stderr } = await ended;
+    expect(status).not.toBe(0);
+    expect(stderr).toMatch(/not connected|ENOTCONN|ECONNABORTED|no longer/);
+    gate.open();
+  });
+
   test("of a mount: everything is there when it returns; what failed is named, and the mount stays", async () => {
     await using m = await unmounted((path) => (path === "bad" ? { status: 400 } : { stream: contentOf(path) }));
     writeFileSync(m.sandbox.at("from.json"), snapshotOf(["a", "b", "bad"]));

@@ -67,7 +67,7 @@ export class ServedTree implements Disposable {
       ...(options.inodes === undefined ? {} : { inodes: options.inodes }),
     });
     this.tree = new Tree({ clock: this.clock.read, space });
-    const { mount, answers, operations } = serveTree(
+    const { mount, answers, operations, interrupted } = serveTree(
       {
         tree: this.tree,
         post: (message) => this.posted.push(message),
@@ -81,7 +81,7 @@ export class ServedTree implements Disposable {
     this.answers = answers;
     this.kernel = new Kernel(operations, {
       flags: CAPABILITIES,
-      interrupted: (unique) => mount.attempts.interrupted(unique),
+      interrupted,
       debug: options.debug ?? false,
     });
     this.kernel.init({});

@@ -288,7 +288,7 @@ class Link {
       this.#outbox.post({ type: "failed", ticket, code, message });
     } finally {
       this.#jobs.delete(ticket);
-      job.end(new FsError("EINTR", "the generation is over"));
+      job.end(OVER);
     }
   }
 
@@ -328,6 +328,9 @@ class Link {
     }
   }
 }
+
+/** What a generator gets that goes on writing. One for all: most never see it. */
+const OVER = new FsError("EINTR", "the generation is over");
 
 function isBatch(message: FromFilesystem | readonly FromFilesystem[]): message is readonly FromFilesystem[] {
   return Array.isArray(message);

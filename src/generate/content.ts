@@ -39,11 +39,16 @@ export function metadataText(
   for (const [key, value] of Object.entries(metadata ?? {})) {
     const stored = String(value);
     // xattr names have at most 255 bytes (XATTR_NAME_MAX), "user.llmfs.meta." included; values 64 KiB.
-    if (key === "" || key.includes("\0") || Buffer.byteLength(key) > 200 || Buffer.byteLength(stored) > 65536) {
+    if (key === "" || key.includes("\0") || longer(key, 200) || longer(stored, 65536)) {
       warn(`metadata ${JSON.stringify(key.slice(0, 40))} is left out: no xattr can hold it`);
     } else text.set(key, stored);
   }
   return text;
+}
+
+/** Whether a text has more bytes than that in UTF-8, where a UTF-16 unit takes three at most. */
+function longer(text: string, bytes: number): boolean {
+  return text.length * 3 > bytes && Buffer.byteLength(text) > bytes;
 }
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {

@@ -16,7 +16,13 @@ import type {
   LogLevel,
   TreePort,
 } from "../fs/port.ts";
-import type { ContentGenerator, FileContent, ListContext, TreeEntry } from "../generators/generator.ts";
+import type {
+  ContentGenerator,
+  FileContent,
+  GeneratorContext,
+  ListContext,
+  TreeEntry,
+} from "../generators/generator.ts";
 import { builtInGenerators } from "../generators/index.ts";
 import type { LlmContext } from "../generators/llm.ts";
 import { type Binding, type Rule, type Rules, refreshText } from "../generators/rules.ts";
@@ -71,12 +77,22 @@ export function createEngine(options: EngineOptions): Engine {
     ...(options.contextBudget && { budget: options.contextBudget }),
     ...(options.redact !== undefined && { redact: options.redact }),
   });
+  const composers = new Slots(COMPOSED_AT_ONCE);
+  async function compose(path: string, about: GeneratorContext): Promise<readonly ChatMessage[]> {
+    using composer = await composers.take(about.signal);
+    const read = (other: string) => {
+      // It may take as long as another file takes, and that has to be composed too.
+      composer[Symbol.dispose]();
+      return about.read(other);
+    };
+    return await context.compose(path, { ...about, read });
+  }
   const generators = new Map([
     ...builtInGenerators({
       llm: {
         model: options.model,
         modelName: options.modelName,
-        compose: context.compose,
+        compose,
         ...(options.temperature !== undefined && { temperature: options.temperature }),
       },
     }),
@@ -254,6 +270,9 @@ export function createEngine(options: EngineOptions): Engine {
     },
   };
 }
+
+/** All at once they would all be ready last: the first is to be with the model while the second is composed. */
+const COMPOSED_AT_ONCE = 4;
 
 /** What a preview shows of a file, and of one that would be generated first. */
 const PREVIEWED = 1024 * 1024;

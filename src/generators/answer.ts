@@ -23,9 +23,12 @@ export function jsonText(answer: string): string {
 
 /** Some servers leave what a reasoning model thinks in the text, between these marks, before anything else. */
 function withoutThoughts(answer: string): string {
+  if (!answer.includes("<think")) return answer;
   return answer.replace(/^\s*<think(?:ing)?>[\s\S]*?<\/think(?:ing)?>[ \t]*\r?\n?(?:[ \t]*\r?\n)*/, "");
 }
 
+/** What a fence begins with, after empty lines. */
+const MAY_OPEN = /^\s*[`~]/;
 const FENCE = /^( {0,3})(`{3,}|~{3,})([^\n]*)$/;
 
 /**
@@ -36,6 +39,7 @@ const FENCE = /^( {0,3})(`{3,}|~{3,})([^\n]*)$/;
  * may consist of one fence, so there only a fence that says "markdown", or holds a heading at its top, is taken away.
  */
 function withoutFence(answer: string, path: string): string {
+  if (!MAY_OPEN.test(answer)) return answer;
   const lines = answer
     .replace(/^(?:[ \t]*\r?\n)+/, "")
     .trimEnd()

@@ -44,6 +44,16 @@ export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
   const dialects = new Map<string, Dialect>();
   const client = once(() => connect(baseUrl, settings.apiKey));
 
+  async function ask(
+    body: Readonly<Record<string, unknown>>,
+    party: Party,
+    watchdog: Watchdog,
+    onText: ChatOptions["onText"],
+  ): Promise<ChatAnswer> {
+    const response = await (await client()).send(body, watchdog.signal);
+    return readAnswer(response, party, () => watchdog.heard(), onText, MAX_ANSWER);
+  }
+
   async function complete(request: ChatRequest, options: ChatOptions = {}): Promise<ChatAnswer> {
     const party: Party = {
       host: hostOf(baseUrl),
@@ -61,10 +71,7 @@ export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
       using watchdog = new Watchdog(party, timeouts, endsAt, options.signal);
       try {
         watchdog.signal.throwIfAborted();
-        const response = await watchdog.race((await client()).send(adapt(asked, dialect), watchdog.signal));
-        const answer = await watchdog.race(
-          readAnswer(response, party, () => watchdog.heard(), options.onText, MAX_ANSWER),
-        );
+        const answer = await watchdog.race(ask(adapt(asked, dialect), party, watchdog, options.onText));
         dialects.set(request.model, dialect);
         return answer;
       } catch (error) {

@@ -32,21 +32,31 @@ export async function readAnswer(
   let started = false;
   let length = 0;
   const events = createParser({ onEvent: (event) => answer.event(event.data), maxBufferSize: limit });
-  for await (const chunk of bytesOf(response, party, answer)) {
+  const take = (chunk: Uint8Array): void => {
     heard();
     let piece = decode(chunk);
     length += piece.length;
     if (length > limit) throw notTheProtocol(`sent more than ${limit} characters`, party);
     if (!started) {
       piece = piece.trimStart();
-      if (piece === "") continue;
+      if (piece === "") return;
       started = true;
       if (piece.startsWith("{")) document = "";
       else if (piece.startsWith("<")) throw notTheProtocol(`answered with a web page: ${piece.slice(0, 80)}`, party);
     }
     if (document === undefined) events.feed(piece);
     else document += piece;
-    if (answer.complete) break;
+  };
+  const reader = response.body?.getReader();
+  try {
+    while (reader !== undefined && !answer.complete) {
+      const { done, value } = await reader.read().catch((error: unknown) => broken(error, answer, party));
+      if (done) break;
+      take(value);
+    }
+  } finally {
+    // Leaving early closes the connection; a reader at its end makes this a no-op.
+    reader?.cancel().catch(() => {});
   }
   // Some servers end the last event without its empty line.
   if (document === undefined && !answer.whole) events.feed("\n\n");
@@ -66,22 +76,10 @@ function decoder(party: Party): (chunk?: Uint8Array) => string {
   };
 }
 
-async function* bytesOf(response: Response, party: Party, answer: Collected): AsyncGenerator<Uint8Array> {
-  if (response.body === null) return;
-  const reader = response.body.getReader();
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      yield value;
-    }
-  } catch (error) {
-    if (answer.whole) return;
-    throw lostConnection(answer.length, error, party);
-  } finally {
-    // Leaving early closes the connection; a reader at its end makes this a no-op.
-    reader.cancel().catch(() => {});
-  }
+/** The connection is gone; of an answer that is whole already, that was the end. */
+function broken(error: unknown, answer: Collected, party: Party): { readonly done: true; readonly value: undefined } {
+  if (answer.whole) return { done: true, value: undefined };
+  throw lostConnection(answer.length, error, party);
 }
 
 class Collected {

@@ -23,6 +23,7 @@ export class Watchdog implements Disposable {
   readonly #timeouts: Timeouts;
   readonly #caller: AbortSignal | undefined;
   readonly #total: Timer;
+  readonly #cutOff = Promise.withResolvers<never>();
   #silence: Timer;
 
   /** `endsAt` is on the clock of `performance.now()`. */
@@ -30,6 +31,8 @@ export class Watchdog implements Disposable {
     this.#party = party;
     this.#timeouts = timeouts;
     this.#caller = caller;
+    // Whoever races is told; nobody else need be.
+    this.#cutOff.promise.catch(() => {});
     this.#silence = this.#cutAfter(timeouts.firstByteMs, "sent nothing");
     const left = Math.max(0, endsAt - performance.now());
     this.#total = setTimeout(() => this.#cut(`gave no whole answer within ${seconds(timeouts.totalMs)}`), left);
@@ -50,7 +53,7 @@ export class Watchdog implements Disposable {
 
   /** The promise, or the signal's reason as soon as it fires: whether or not what runs underneath honours the signal. */
   race<T>(work: Promise<T>): Promise<T> {
-    return Promise.race([work, this.#aborted]);
+    return Promise.race([work, this.#cutOff.promise]);
   }
 
   [Symbol.dispose](): void {
@@ -59,14 +62,13 @@ export class Watchdog implements Disposable {
     this.#caller?.removeEventListener("abort", this.#onCaller);
   }
 
-  get #aborted(): Promise<never> {
-    return new Promise((_, reject) => {
-      if (this.signal.aborted) reject(this.signal.reason);
-      else this.signal.addEventListener("abort", () => reject(this.signal.reason), { once: true });
-    });
-  }
+  readonly #onCaller = (): void => this.#abort(cancelled(this.#party));
 
-  readonly #onCaller = (): void => this.#controller.abort(cancelled(this.#party));
+  #abort(reason: LlmError): void {
+    if (this.signal.aborted) return;
+    this.#controller.abort(reason);
+    this.#cutOff.reject(reason);
+  }
 
   #cutAfter(ms: number, what: string): Timer {
     return setTimeout(() => this.#cut(`${what} for ${seconds(ms)}`), ms);
@@ -74,7 +76,7 @@ export class Watchdog implements Disposable {
 
   #cut(what: string): void {
     const { host, model } = this.#party;
-    this.#controller.abort(
+    this.#abort(
       new LlmError(
         "timeout",
         `${host} ${what} (model ${model}); is the server overloaded, or the model still loading?`,

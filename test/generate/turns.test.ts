@@ -3,7 +3,7 @@ import { FsError } from "../../src/errno.ts";
 import { createEngine } from "../../src/generate/engine.ts";
 import { takingTurns } from "../../src/generate/turns.ts";
 import type { ChatAnswer, ChatPhase, LanguageModel } from "../../src/llm/llm.ts";
-import { type PlainTree, treePort } from "../support/tree-port.ts";
+import { type PlainPort, type PlainTree, treePort } from "../support/tree-port.ts";
 
 const never = new AbortController().signal;
 const request = { model: "m", messages: [] };
@@ -107,6 +107,27 @@ test("while as many files as may be are with the model, as many more are prepare
   }
   answerNext();
   await Promise.all(all);
+});
+
+test("files that are made of one another are prepared one after the other, however many wait", async () => {
+  const length = 12;
+  const chain = Object.fromEntries(
+    Array.from({ length }, (_, index) => [
+      `/${index}`,
+      { pending: "", xattrs: index + 1 < length ? { "user.llmfs.depends": `${index + 1}` } : {} },
+    ]),
+  );
+  const tree: PlainPort = treePort(chain, async (path) => (await engine.generate(tree.request(path), never)).bytes);
+  const asked: string[] = [];
+  const model: LanguageModel = {
+    async complete(_, options) {
+      asked.push(options?.label ?? "");
+      return answer;
+    },
+  };
+  const engine = createEngine({ model: takingTurns(model, 1), modelName: "m", tree, concurrency: 1 });
+  await engine.generate(tree.request("/0"), never);
+  expect(asked).toEqual(Array.from({ length }, (_, index) => `/${length - 1 - index}`));
 });
 
 test("the time a file may take does not pass while it waits for its turn", async () => {

@@ -1,7 +1,7 @@
 /**
  * A configuration's files as a tree without a mount: what `llmfs generators test` shows to generators.
  *
- * It has what rules make exist, and what directories list; a file that is read is made.
+ * It has what rules make exist, and what directories list; a file that is read is made, once.
  */
 import { FsError } from "../errno.ts";
 import type { GenerationRequest, TreePort } from "../fs/port.ts";
@@ -20,6 +20,8 @@ export function unmountedTree(config: LoadedConfig, engine: () => Engine, signal
   const waits = new Map<number, Set<number>>();
   const inos = new Map<string, number>();
   const paths: string[] = [];
+  /** By path, what was read before is as it was. */
+  const made = new Map<string, Promise<Uint8Array>>();
 
   function inoOf(path: string): number {
     const known = inos.get(path);
@@ -66,7 +68,16 @@ export function unmountedTree(config: LoadedConfig, engine: () => Engine, signal
         const set = waits.get(requester) ?? new Set();
         waits.set(requester, set.add(ino));
       }
-      return (await engine().generate(request(path), signal)).bytes;
+      const known = made.get(path);
+      if (known !== undefined) return await known;
+      if (!config.rules.all.some(({ match }) => match.match(path) !== undefined)) {
+        throw new FsError("ENOENT", `${path}: no rule makes it, and there is no mount that may have it`);
+      }
+      const making = engine()
+        .generate(request(path), signal)
+        .then(({ bytes }) => bytes);
+      made.set(path, making);
+      return await making;
     },
     readStatic: async () => undefined,
   };

@@ -64,6 +64,51 @@ test("a directory's file can be tested without a mount, and one that reads anoth
   expect([missing.status, missing.stderr]).toEqual([90, expect.stringContaining("there is no such room (ENOENT)")]);
 });
 
+test("the template of the documentation is made without a mount, of a file that a program writes", async () => {
+  const folder = sandbox.directory("template");
+  const liquid = /```liquid\n([\s\S]*?)```/.exec(TEXT)?.[1] ?? "";
+  writeFileSync(join(folder, "out.liquid"), liquid);
+  writeFileSync(
+    join(folder, "llmfs.config.yaml"),
+    `rules:
+  - { match: out.md, generator: template, options: { template: out.liquid } }
+  - { match: orders.csv, generator: exec, options: { command: [printf, 'id,customer\\n1,Ann\\n2,Bob\\n'] } }
+`,
+  );
+  const { stdout, stderr } = await sandbox.llmfs(["generators", "test", "out.md"], { cwd: folder });
+  expect([stdout, stderr]).toEqual(["\n2 orders, the last by Bob.\n", expect.stringContaining("28 bytes")]);
+  const { stdout: shown } = await sandbox.llmfs(["generators"], { cwd: folder });
+  expect(shown).toMatch(/^ {2}llm +built in$/m);
+});
+
+test("without a mount, files that are read are made once, circles are named, and what nobody makes is not there", async () => {
+  const folder = sandbox.directory("reading");
+  writeFileSync(
+    join(folder, "llmfs.config.ts"),
+    `let made = 0;
+    const reading = (...paths: string[]) => ({
+      generate: async (_: string, { read }: { read(path: string): Promise<Uint8Array> }) => ({
+        content: Buffer.concat(await Promise.all(paths.map((path) => read(path)))),
+      }),
+    });
+    export default {
+      generators: {
+        counted: { generate: () => ({ content: String(++made) }) },
+        twice: reading("/one", "/one", "/other"), other: reading("/one"),
+        here: reading("/there"), there: reading("/here"), astray: reading("/nowhere"),
+      },
+      rules: [{ match: "one", generator: "counted" },
+        ...["twice", "other", "here", "there", "astray"].map((name) => ({ match: name, generator: name }))],
+    };`,
+  );
+  const testing = async (path: string) => await sandbox.llmfs(["generators", "test", path], { cwd: folder });
+  expect((await testing("twice")).stdout).toBe("111");
+  const circle = await testing("here");
+  expect([circle.status, circle.stderr]).toEqual([90, expect.stringContaining("/there → /here (EDEADLK)")]);
+  const astray = await testing("astray");
+  expect([astray.status, astray.stderr]).toEqual([90, expect.stringContaining("/nowhere: no rule makes it")]);
+});
+
 test("what a generator fails with names the file once", async () => {
   const folder = sandbox.directory("failing");
   writeFileSync(

@@ -42,10 +42,16 @@ export const generators = command({
   },
 });
 
+/** The mount adds it: it needs a model. */
+const MODEL = "llm";
+
 function described({ file, generators, rules, plants }: LoadedConfig) {
   return {
     file,
-    generators: [...generators].map(([name, { from }]) => ({ name, from })),
+    generators: [
+      ...[...generators].map(([name, { from }]) => ({ name, from })),
+      ...(generators.has(MODEL) ? [] : [{ name: MODEL, from: "built in" }]),
+    ],
     rules: rules.all.map(({ name, match, generator, refresh, lists, looksUp }) => ({
       name,
       match: match.source,
@@ -91,21 +97,21 @@ async function tested(loaded: LoadedConfig, path: string, json: boolean): Promis
   ]);
   const stop = new AbortController();
   using _ = onSignals(["SIGINT", "SIGTERM"], (name) => stop.abort(new Interrupted(name)));
+  const tree = unmountedTree(loaded, () => engine, stop.signal);
   const engine: Engine = createEngine({
     model: { complete: () => Promise.reject(new Error("a model is asked in a mount only")) },
     modelName: "",
-    tree: unmountedTree(loaded, () => engine, stop.signal),
+    tree,
     generators: new Map([...loaded.generators].map(([name, { generator }]) => [name, generator])),
     rules: loaded.rules,
     concurrency: 16,
     log: (level, text) => (level === "debug" ? undefined : say(`${level}: ${text}`)),
   });
-  const tree = unmountedTree(loaded, () => engine, stop.signal);
-  const { generator } = loaded.rules.bind(path, "llm");
+  const { generator } = loaded.rules.bind(path, MODEL);
   const rule = loaded.rules.all.find(
     ({ match, generator: name }) => name === generator && match.match(path) !== undefined,
   );
-  if (generator === "llm") {
+  if (generator === MODEL) {
     const why = rule === undefined ? "no rule matches it" : `${rule.name} gives it to the model, which a mount asks`;
     throw new CliError("input", `${path}: ${why}; \`llmfs generators\` shows the rules`);
   }

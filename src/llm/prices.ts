@@ -38,6 +38,7 @@ const OPENAI_PRICES: Readonly<Record<string, readonly [input: number, output: nu
   "gpt-4.1-mini": [0.4, 1.6],
   "gpt-4.1-nano": [0.1, 0.4],
   "gpt-4o": [2.5, 10],
+  "gpt-4o-2024-05-13": [5, 15],
   "gpt-4o-mini": [0.15, 0.6],
   o3: [2, 8],
   "o4-mini": [1.1, 4.4],
@@ -46,13 +47,17 @@ const OPENAI_PRICES: Readonly<Record<string, readonly [input: number, output: nu
 /** Undefined: not known. */
 export type PriceOf = (model: string) => Price | undefined;
 
-/** Prices for one server; the user's own win. */
+/**
+ * Prices for one server; the user's own win. A dated snapshot ("gpt-4o-2024-08-06") costs what its model costs, unless
+ * it is listed itself.
+ */
 export function pricesAt(baseUrl: string, own: ReadonlyMap<string, Price> = new Map()): PriceOf {
   const openai = URL.canParse(baseUrl) && new URL(baseUrl).host === new URL(OPENAI_BASE_URL).host;
   const table = new Map(openai ? Object.entries(OPENAI_PRICES) : []);
   return (model) => {
-    const listed = table.get(model);
-    return own.get(model) ?? (listed && { input: listed[0], output: listed[1] });
+    const undated = model.replace(/-\d{4}-\d{2}-\d{2}$/, "");
+    const listed = table.get(model) ?? table.get(undated);
+    return own.get(model) ?? own.get(undated) ?? (listed && { input: listed[0], output: listed[1] });
   };
 }
 

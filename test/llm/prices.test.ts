@@ -8,10 +8,20 @@ test("the default model has a price, and the table has a date", () => {
 });
 
 test("a price that is not known is not invented: neither for like names nor for other servers", () => {
-  expect(pricesAt(OPENAI_BASE_URL)("gpt-5-mini-2025-08-07")).toBeUndefined();
+  expect(pricesAt(OPENAI_BASE_URL)("gpt-5-mini-turbo")).toBeUndefined();
+  expect(pricesAt(OPENAI_BASE_URL)("openai/gpt-5-mini")).toBeUndefined();
   expect(pricesAt(OPENAI_BASE_URL)("__proto__")).toBeUndefined();
   expect(pricesAt("http://127.0.0.1:11434/v1")(DEFAULT_MODEL)).toBeUndefined();
   expect(pricesAt("https://api.openai.com.example.org/v1")(DEFAULT_MODEL)).toBeUndefined();
+});
+
+test("a dated snapshot costs what its model costs, unless it is listed itself", () => {
+  const own = new Map([parsePrice("qwen3=0.2/0.6")]);
+  const price = pricesAt(OPENAI_BASE_URL, own);
+  expect(price("gpt-4o-2024-08-06")).toEqual({ input: 2.5, output: 10 });
+  expect(price("gpt-4o-2024-05-13")).toEqual({ input: 5, output: 15 });
+  expect(price("qwen3-2026-01-31")).toEqual({ input: 0.2, output: 0.6 });
+  expect(price("qwen3-20260131")).toBeUndefined();
 });
 
 test("the user's own prices win, on any server", () => {

@@ -12,6 +12,15 @@ export function fileText(answer: string, path: string): string {
   return text === "" || text.endsWith("\n") ? text : `${text}\n`;
 }
 
+/** Nothing beside thoughts, ended or not, and blanks: what a model said that did not come to its answer. */
+export function saysNothing(answer: string): boolean {
+  return (
+    withoutThoughts(answer)
+      .replace(/^\s*<think(?:ing)?>(?![\s\S]*<\/think(?:ing)?>)[\s\S]*/, "")
+      .trim() === ""
+  );
+}
+
 /** JSON in an answer that may have thoughts before it, a fence around it, or prose on either side. */
 export function jsonText(answer: string): string {
   const text = withoutFence(withoutThoughts(answer), "answer.json").trim();

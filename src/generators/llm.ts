@@ -1,7 +1,7 @@
 import { FsError } from "../errno.ts";
 import type { ChatMessage, ChatPhase, LanguageModel } from "../llm/llm.ts";
 import { LlmError } from "../llm/llm.ts";
-import { fileText } from "./answer.ts";
+import { fileText, saysNothing } from "./answer.ts";
 import type { ContentGenerator, GeneratorContext } from "./generator.ts";
 
 export interface LlmOptions {
@@ -38,9 +38,10 @@ export function llmGenerator(options: LlmOptions): ContentGenerator {
       const { signal, onPhase } = context;
       const told = onPhase === undefined ? {} : { onPhase };
       const answer = await options.model.complete(request, { signal, label: path, ...again, ...told });
-      if (answer.text.trim() === "") {
+      if (saysNothing(answer.text)) {
         await options.model.forget?.(request);
-        throw new LlmError("empty", `${answer.model} sent an empty answer for ${path}`);
+        const what = answer.text.trim() === "" ? "an empty answer" : "thoughts, and no answer,";
+        throw new LlmError("empty", `${answer.model} sent ${what} for ${path}; try again, or another model`);
       }
       return {
         content: fileText(answer.text, path),

@@ -49,6 +49,14 @@ test("an empty fence makes an empty file; an empty answer makes none", async () 
   await expect(Promise.resolve(generator(" \n").generate("/a.c", context()))).rejects.toThrow("empty answer");
 });
 
+for (const thoughts of ["<think>Well.</think>\n", "<thinking>Well, let me", " <think>a</think>\n \n"]) {
+  test(`an answer of thoughts alone makes none either: ${JSON.stringify(thoughts)}`, async () => {
+    const generator = llmGenerator({ model: scriptedModel(thoughts), modelName: "m", compose });
+    const made = Promise.resolve(generator.generate("/a.c", context()));
+    await expect(made).rejects.toThrow("m sent thoughts, and no answer, for /a.c; try again, or another model");
+  });
+}
+
 test("through the engine and a real server, the file gets the bytes and the metadata", async () => {
   await using server = await openaiServer([{ stream: ["```c\nint ", "x;\n```"], model: "served-model" }]);
   const tree = treePort({ "/a.c": { pending: "an int" } });

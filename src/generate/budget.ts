@@ -38,12 +38,21 @@ export function createBudget(options: BudgetOptions): Budget {
   const { limits = {}, priceOf, warn = () => {}, longestAnswer = 32_768 } = options;
   const ledger = new Ledger(limits);
   const warned = new Set<string>();
+  const longer = new Set<string>();
 
   function checkPrice(model: string): void {
     if (limits.usd === undefined || priceOf(model) !== undefined || warned.has(model)) return;
     warned.add(model);
     const cure = `--price ${model}=INPUT/OUTPUT gives one`;
     warn(`no price of ${model} is known, so only --max-calls and --max-tokens hold for it, not --max-usd; ${cure}`);
+  }
+
+  /** What such a server spends can be counted, and not be held back. */
+  function tellLonger(model: string, tokens: number, allowed: number): void {
+    if (longer.has(model)) return;
+    longer.add(model);
+    const what = `${model} gave an answer of ${tokens} tokens where ${allowed} were allowed: its server ignores the limit`;
+    warn(`${what}, so that calls which are under way together may spend more than the budget`);
   }
 
   async function complete(model: LanguageModel, request: ChatRequest, options: ChatOptions): Promise<ChatAnswer> {
@@ -77,6 +86,7 @@ export function createBudget(options: BudgetOptions): Budget {
         },
       });
       const usage = whole.usage ?? (await counted(request, whole.text));
+      if (bounded && usage.outputTokens > longest) tellLonger(request.model, usage.outputTokens, longest);
       settle({ sent: true, usage });
       return price ? { ...whole, usd: costOf(price, usage.inputTokens, usage.outputTokens) } : whole;
     } catch (error) {

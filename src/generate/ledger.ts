@@ -162,7 +162,7 @@ export class Ledger {
     const cost = price ? `, $${costOf(price, input, least).toFixed(4)} in all` : "";
     const spent =
       room.calls < 1
-        ? `--max-calls ${this.#limits.calls} is spent: ${calls} calls were made`
+        ? `--max-calls ${this.#limits.calls} is spent: ${calls} ${calls === 1 ? "call was" : "calls were"} made`
         : room.tokens - input < least
           ? `--max-tokens ${this.#limits.tokens} leaves too little: ${inputTokens + outputTokens} were used, and ${next}`
           : `--max-usd ${this.#limits.usd} leaves too little: $${usd.toFixed(4)} were used, and ${next}${cost}`;

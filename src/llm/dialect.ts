@@ -11,6 +11,8 @@ export interface Dialect {
   /** How an answer of a given shape is asked for. In the last two the schema stands in the messages. */
   readonly format: "json_schema" | "json_object" | "words";
   readonly limit: "max_completion_tokens" | "max_tokens" | "none";
+  /** The longest answer that may be asked for, in tokens; what is more is cut down to it. */
+  readonly longest: number;
   readonly stream: boolean;
   /** Whether usage is asked for in a stream. */
   readonly usage: boolean;
@@ -22,6 +24,7 @@ export interface Dialect {
 export const PLAIN_DIALECT: Dialect = {
   format: "json_schema",
   limit: "max_completion_tokens",
+  longest: Number.POSITIVE_INFINITY,
   stream: true,
   usage: true,
   temperature: true,
@@ -36,7 +39,9 @@ export function adapt(request: ChatRequest, dialect: Dialect): Record<string, un
     if (dialect.usage) body.stream_options = { include_usage: true };
   }
   if (request.temperature !== undefined && dialect.temperature) body.temperature = request.temperature;
-  if (request.maxTokens !== undefined && dialect.limit !== "none") body[dialect.limit] = request.maxTokens;
+  if (request.maxTokens !== undefined && dialect.limit !== "none") {
+    body[dialect.limit] = Math.min(request.maxTokens, dialect.longest);
+  }
   if (request.schema !== undefined) {
     const { name, schema } = request.schema;
     if (dialect.format === "json_schema") {
@@ -92,7 +97,16 @@ export function learn(
     };
   }
   if (request.maxTokens !== undefined && dialect.limit !== "none" && blames(/max_completion_tokens|max_tokens/)) {
-    const limit = dialect.limit === "max_completion_tokens" ? "max_tokens" : "none";
+    const longest = longestIn(failure.said);
+    if (longest !== undefined && longest < Math.min(request.maxTokens, dialect.longest)) {
+      return {
+        dialect: { ...dialect, longest },
+        lesson: `no answer is longer than ${longest} tokens; asking for that`,
+      };
+    }
+    // Another name for it would not make it fit.
+    const toName = dialect.limit === "max_completion_tokens" && !TOO_LONG.test(failure.said);
+    const limit = toName ? "max_tokens" : "none";
     return { dialect: { ...dialect, limit }, lesson: `${dialect.limit} is rejected; trying ${limit}` };
   }
   if (request.temperature !== undefined && dialect.temperature && blames(/temperature/)) {
@@ -116,4 +130,18 @@ export function learn(
     };
   }
   return undefined;
+}
+
+/** The context is full: what is left for the answer depends on the request. */
+const TOO_LONG = /context (length|window)/;
+
+/** The longest answer of a model, as servers say it when more is asked for. */
+const LONGEST =
+  /at most (?<most>\d+)|less than or equal to \W?(?<limit>\d+)|> (?<max>\d+), which is the max|\[[01], ?(?<end>\d+)\]/;
+
+function longestIn(said: string): number | undefined {
+  if (TOO_LONG.test(said)) return undefined;
+  const { most, limit, max, end } = LONGEST.exec(said)?.groups ?? {};
+  const longest = Number(most ?? limit ?? max ?? end);
+  return longest > 0 ? longest : undefined;
 }

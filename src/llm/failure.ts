@@ -65,19 +65,25 @@ export class Failure extends Error {
     const status = number(property(error, "status"));
     if (status !== undefined) {
       const headers = property(error, "headers");
-      return fromStatus(status, property(error, "error"), headers instanceof Headers ? headers : new Headers(), party);
+      const body = property(error, "error") ?? plain(messageOf(error));
+      return fromStatus(status, body, headers instanceof Headers ? headers : new Headers(), party);
     }
     const cause = property(error, "cause");
     if (cause === undefined) throw error;
     const code = text(property(cause, "code")) ?? "";
     const words = messageOf(cause).replace(ADVICE, "");
     const detail = code === "" || words.startsWith(code) ? words : `${code}: ${words}`;
-    return noConnection(scrub(detail, party.secrets), party, !UNREACHED.test(code));
+    return CERTIFICATE.test(code)
+      ? notTrusted(scrub(detail, party.secrets), party)
+      : noConnection(scrub(detail, party.secrets), party, !UNREACHED.test(code));
   }
 }
 
 /** Codes of connections that never came to be: nobody there, no such name, no agreement on TLS. */
-const UNREACHED = /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_\w+|EPROTO)$|CERT|TLS|SSL|SIGNATURE/;
+const UNREACHED = /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_\w+|EPROTO)$|TLS|SSL/;
+
+/** Codes of certificates that are refused. */
+const CERTIFICATE = /CERT|SIGNATURE/;
 
 interface FailureDetails {
   readonly transient?: boolean;
@@ -100,6 +106,15 @@ export function noConnection(detail: string, party: Party, sent = true): Failure
     "is the server running, and the base URL right?",
     { transient: true, sent },
   );
+}
+
+/** Nothing was sent, and nothing will be different the next time. */
+function notTrusted(detail: string, party: Party): Failure {
+  const cure = /ALTNAME/.test(detail)
+    ? "the certificate is for another name: is the base URL right?"
+    : "if it is to be trusted, NODE_EXTRA_CA_CERTS=FILE names its authority";
+  const what = `no connection to ${party.host} (model ${party.model}): its certificate is refused: ${bounded(detail)}`;
+  return new Failure("no-connection", what, cure, { sent: false });
 }
 
 /** The connection went in the middle of an answer. */
@@ -125,50 +140,72 @@ export function notTheProtocol(detail: string, party: Party): Failure {
 
 /** An error the server put into the body of a good status, or into the middle of a stream. */
 export function fromErrorBody(body: unknown, party: Party): Failure {
-  const status = number(property(body, "status")) ?? number(property(body, "code"));
-  return fromStatus(status !== undefined && status >= 400 && status < 600 ? status : 500, body, new Headers(), party);
+  return fromStatus(statusIn(body), body, new Headers(), party, "sent an error");
 }
 
-function fromStatus(status: number, body: unknown, headers: Headers, party: Party): Failure {
-  const detail = scrub(bounded(messageIn(body)), party.secrets);
+/** The status that an error would have had, had the server known of it in time. */
+function statusIn(body: unknown): number {
+  const said = property(body, "status") ?? property(body, "code");
+  const status = Number(said);
+  if (said !== undefined && said !== null && status >= 400 && status < 600) return status;
+  const words = wordsIn(body);
+  if (QUOTA.test(words) || /rate_?limit|too_many|throttl/.test(words)) return 429;
+  if (/authentication|api_key/.test(words)) return 401;
+  if (/permission/.test(words)) return 403;
+  if (/not_?found/.test(words)) return 404;
+  return FILTERED.test(words) || /invalid_request|context_length/.test(words) ? 400 : 500;
+}
+
+function fromStatus(status: number, body: unknown, headers: Headers, party: Party, what?: string): Failure {
+  const moved = status < 400 ? headers.get("location") : null;
+  const detail = scrub(bounded(moved === null ? messageIn(body) : `it is at ${moved}`), party.secrets);
   const said = safeJson(body).toLowerCase();
-  const code = `${text(property(body, "code")) ?? ""} ${text(property(body, "type")) ?? ""}`;
   const param = text(property(body, "param"));
-  const verdict = judge(status, code, headers);
-  const message = `${party.host} answered ${status} for model ${party.model}${detail === "" ? "" : `: ${detail}`}`;
+  const verdict = judge(status, wordsIn(body), headers);
+  const did = what === undefined ? `answered ${status} for model ${party.model}` : `(model ${party.model}) ${what}`;
+  const message = `${party.host} ${did}${detail === "" ? "" : `: ${detail}`}`;
   const retryAfterMs = retryAfter(headers);
   return new Failure(verdict.kind, message, verdict.cure, { ...verdict, status, said, param, retryAfterMs });
 }
 
-function judge(
-  status: number,
-  code: string,
-  headers: Headers,
-): { kind: LlmErrorKind; cure: string; transient: boolean } {
-  const transient = headers.get("x-should-retry") !== "false";
+/** The names an error has for programs. */
+function wordsIn(body: unknown): string {
+  return `${text(property(body, "code")) ?? ""} ${text(property(body, "type")) ?? ""}`.toLowerCase();
+}
+
+const QUOTA = /insufficient_(quota|balance|funds)|billing|credit/;
+const FILTERED = /content_(filter|policy)|moderation|safety/;
+
+interface Verdict {
+  readonly kind: LlmErrorKind;
+  readonly cure: string;
+  readonly transient: boolean;
+}
+
+function judge(status: number, words: string, headers: Headers): Verdict {
+  const stays = (kind: LlmErrorKind, cure: string): Verdict => ({ kind, cure, transient: false });
+  const passes = (kind: LlmErrorKind, cure: string): Verdict => ({
+    kind,
+    cure,
+    transient: headers.get("x-should-retry") !== "false",
+  });
+  if (status === 402 || (status >= 400 && status <= 429 && QUOTA.test(words))) {
+    return stays("quota", "the account has no credit left: add some, or use another key");
+  }
   if (status === 401 || status === 403) {
-    return {
-      kind: "refused-key",
-      cure: "set OPENAI_API_KEY to a key this server accepts for this model",
-      transient: false,
-    };
+    return stays("refused-key", "set OPENAI_API_KEY to a key this server accepts for this model");
   }
-  if (status === 402 || (status === 429 && /insufficient_quota|billing|credit/.test(code))) {
-    return { kind: "quota", cure: "the account has no credit left: add some, or use another key", transient: false };
+  if (status === 404 || status === 405 || status === 410) {
+    return stays("bad-request", "check the model's name and the base URL (it usually ends in /v1)");
   }
-  if (status === 404) {
-    return {
-      kind: "bad-request",
-      cure: "check the model's name and the base URL (it usually ends in /v1)",
-      transient: false,
-    };
-  }
-  if (status === 429) return { kind: "rate-limited", cure: "lower the concurrency, or try again later", transient };
-  if (status === 503 && headers.has("retry-after")) return { kind: "rate-limited", cure: "try again later", transient };
-  if (status === 408 || status === 409 || status >= 500) return { kind: "server", cure: "try again later", transient };
-  if (status >= 400)
-    return { kind: "bad-request", cure: "another model or a shorter prompt may be accepted", transient: false };
-  return { kind: "server", cure: "is the base URL that of an OpenAI-compatible API?", transient: false };
+  if (status === 429) return passes("rate-limited", "lower the concurrency, or try again later");
+  if (status === 503 && headers.has("retry-after")) return passes("rate-limited", "try again later");
+  if (status === 501 || status === 505) return stays("server", "is the base URL that of an OpenAI-compatible API?");
+  if (status === 408 || status === 409 || status === 425 || status >= 500) return passes("server", "try again later");
+  if (status >= 400 && FILTERED.test(words)) return stays("refusal", "word the prompt otherwise");
+  if (status >= 400) return stays("bad-request", "another model or a shorter prompt may be accepted");
+  if (headers.has("location")) return stays("bad-request", "set the base URL to the address it has moved to");
+  return stays("server", "is the base URL that of an OpenAI-compatible API?");
 }
 
 /** Retry-After in seconds or as a date, or OpenAI's retry-after-ms. */
@@ -181,6 +218,12 @@ function retryAfter(headers: Headers): number | undefined {
   if (Number.isFinite(inSeconds)) return Math.max(0, inSeconds * 1000);
   const date = Date.parse(value);
   return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
+}
+
+/** What the client makes of a body that is no JSON, as a sentence: of a web page, its text. */
+function plain(message: string): string {
+  const words = message.replace(/^\d{3} (status code \(no body\))?/, "");
+  return /^\s*</.test(words) ? words.replace(/<(script|style)[\s\S]*?<\/\1>|<[^>]*>/gi, " ") : words;
 }
 
 /** The sentence in an error body: OpenAI's `message`, Ollama's bare string, FastAPI's `detail`. */

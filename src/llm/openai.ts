@@ -9,6 +9,7 @@
  */
 import type { ChatModel } from "openai/resources/shared";
 import { adapt, type Dialect, learn, PLAIN_DIALECT } from "./dialect.ts";
+import { exchange } from "./exchange.ts";
 import { cancelled, Failure, type Party, scrub } from "./failure.ts";
 import type { ChatAnswer, ChatOptions, ChatRequest, LanguageModel } from "./llm.ts";
 import { LlmError } from "./llm.ts";
@@ -38,6 +39,7 @@ const MAX_ANSWER = 64 * 1024 * 1024;
 export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
   const baseUrl = settings.baseUrl ?? OPENAI_BASE_URL;
   const timeouts = { ...DEFAULT_TIMEOUTS, ...settings.timeouts };
+  const limits = { characters: MAX_ANSWER, restMs: timeouts.restMs };
   const retries = { ...DEFAULT_RETRIES, ...settings.retries };
   const log = settings.log ?? (() => {});
   /** What each model of this server was found to understand; written after a success, so a wrong guess is forgotten. */
@@ -51,7 +53,7 @@ export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
     onText: ChatOptions["onText"],
   ): Promise<ChatAnswer> {
     const response = await (await client()).send(body, watchdog.signal);
-    return readAnswer(response, party, () => watchdog.heard(), onText, MAX_ANSWER);
+    return readAnswer(response, party, () => watchdog.heard(), onText, limits);
   }
 
   async function complete(request: ChatRequest, options: ChatOptions = {}): Promise<ChatAnswer> {
@@ -138,6 +140,7 @@ async function connect(baseUrl: string, apiKey: string | undefined) {
     // The watchdog is the deadline; the client's own must merely not be the shorter one.
     timeout: 2 ** 31 - 1,
     logLevel: "off",
+    fetch: exchange,
     ...(apiKey === undefined ? { defaultHeaders: { Authorization: null } } : {}),
   });
   return {

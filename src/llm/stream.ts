@@ -5,13 +5,19 @@ import {
   fromErrorBody,
   lostConnection,
   notTheProtocol,
-  number,
   type Party,
   property,
   scrub,
   text,
 } from "./failure.ts";
 import { type ChatAnswer, type ChatUsage, LlmError } from "./llm.ts";
+
+export interface ReadingLimits {
+  /** Of the text. What it is wrapped in may be many times as long: a token a time, a stream is mostly wrapping. */
+  readonly characters: number;
+  /** How long what may follow the whole text (usage, [DONE]) is waited for. */
+  readonly restMs: number;
+}
 
 /**
  * The whole answer, or a Failure: a part is never an answer.
@@ -24,19 +30,24 @@ export async function readAnswer(
   party: Party,
   heard: () => void,
   onText: ((delta: string) => void) | undefined,
-  limit: number,
+  limits: ReadingLimits,
 ): Promise<ChatAnswer> {
-  const answer = new Collected(party, onText);
+  const answer = new Collected(party, onText, limits.characters);
   const decode = decoder(party);
   let document: string | undefined;
   let started = false;
-  let length = 0;
-  const events = createParser({ onEvent: (event) => answer.event(event.data), maxBufferSize: limit });
+  // Escaped, a character takes two.
+  const longest = 2 * limits.characters;
+  const events = createParser({
+    onEvent: (event) => answer.event(event.data, event.event),
+    onError: (error) => {
+      if (error.type === "max-buffer-size-exceeded") answer.refuseLength();
+    },
+    maxBufferSize: longest,
+  });
   const take = (chunk: Uint8Array): void => {
     heard();
     let piece = decode(chunk);
-    length += piece.length;
-    if (length > limit) throw notTheProtocol(`sent more than ${limit} characters`, party);
     if (!started) {
       piece = piece.trimStart();
       if (piece === "") return;
@@ -45,12 +56,16 @@ export async function readAnswer(
       else if (piece.startsWith("<")) throw notTheProtocol(`answered with a web page: ${piece.slice(0, 80)}`, party);
     }
     if (document === undefined) events.feed(piece);
-    else document += piece;
+    else {
+      document += piece;
+      if (document.length > longest) answer.refuseLength();
+    }
   };
   const reader = response.body?.getReader();
   try {
     while (reader !== undefined && !answer.complete) {
-      const { done, value } = await reader.read().catch((error: unknown) => broken(error, answer, party));
+      const reading = reader.read().catch((error: unknown) => broken(error, answer, party));
+      const { done, value } = await (answer.whole ? within(limits.restMs, reading) : reading);
       if (done) break;
       take(value);
     }
@@ -76,15 +91,30 @@ function decoder(party: Party): (chunk?: Uint8Array) => string {
   };
 }
 
+interface End {
+  readonly done: true;
+  readonly value: undefined;
+}
+
+const END: End = { done: true, value: undefined };
+
 /** The connection is gone; of an answer that is whole already, that was the end. */
-function broken(error: unknown, answer: Collected, party: Party): { readonly done: true; readonly value: undefined } {
-  if (answer.whole) return { done: true, value: undefined };
+function broken(error: unknown, answer: Collected, party: Party): End {
+  if (answer.whole) return END;
   throw lostConnection(answer.length, error, party);
+}
+
+/** What is read; the end if it takes longer. */
+function within<T>(ms: number, reading: Promise<T>): Promise<T | End> {
+  const late = Promise.withResolvers<End>();
+  const timer = setTimeout(() => late.resolve(END), ms);
+  return Promise.race([reading, late.promise]).finally(() => clearTimeout(timer));
 }
 
 class Collected {
   readonly #party: Party;
   readonly #onText: ((delta: string) => void) | undefined;
+  readonly #limit: number;
   readonly #pieces: string[] = [];
   #length = 0;
   #events = 0;
@@ -94,9 +124,10 @@ class Collected {
   #model: string | undefined;
   #usage: ChatUsage | undefined;
 
-  constructor(party: Party, onText: ((delta: string) => void) | undefined) {
+  constructor(party: Party, onText: ((delta: string) => void) | undefined, limit: number) {
     this.#party = party;
     this.#onText = onText;
+    this.#limit = limit;
   }
 
   get length(): number {
@@ -113,11 +144,12 @@ class Collected {
     return this.#done;
   }
 
-  event(data: string): void {
+  event(data: string, name: string | undefined): void {
     if (data.trim() === "[DONE]") {
       this.#done = true;
       return;
     }
+    if (name === "error") throw fromErrorBody(data.startsWith("{") ? this.#parse(data) : data, this.#party);
     this.#take(this.#parse(data), "delta");
   }
 
@@ -126,25 +158,20 @@ class Collected {
     this.#done = true;
   }
 
+  /** Asked again it would be as long, and paid for each time. */
+  refuseLength(): never {
+    const { host, model } = this.#party;
+    const limit = `${this.#limit / 1024 / 1024} MiB`;
+    throw new LlmError("server", `${host} (model ${model}) sent more than the ${limit} that are taken; ask for less`);
+  }
+
   finish(): ChatAnswer {
     const { host, model } = this.#party;
     if (this.#events === 0) throw notTheProtocol("sent an answer without a chat completion in it", this.#party);
     if (!this.whole)
       throw notTheProtocol(`ended the stream in the middle, after ${this.#length} characters`, this.#party);
     const answer = this.#pieces.join("");
-    if (this.#finish === "length") {
-      const cure = "raise the limit of tokens, or ask for less";
-      throw new LlmError(
-        "truncated",
-        `${host} (model ${model}) cut its answer off after ${this.#length} characters; ${cure}`,
-      );
-    }
-    if (this.#finish === "content_filter") {
-      throw new LlmError(
-        "refusal",
-        `${host} (model ${model}): a content filter stopped the answer; word the prompt otherwise`,
-      );
-    }
+    this.#judge(this.#finish?.toLowerCase() ?? "");
     if (this.#refusal !== "") {
       throw new LlmError(
         "refusal",
@@ -154,7 +181,36 @@ class Collected {
     if (answer.trim() === "") {
       throw new LlmError("empty", `${host} (model ${model}) sent an empty answer; try again, or another model`);
     }
-    return { text: answer, model: this.#model ?? model, ...(this.#usage === undefined ? {} : { usage: this.#usage }) };
+    if (!answer.isWellFormed()) throw notTheProtocol("sent half of a character (a lone surrogate)", this.#party);
+    // Servers that do not count say 0.
+    const usage = this.#usage?.outputTokens === 0 ? undefined : this.#usage;
+    return { text: answer, model: this.#model ?? model, ...(usage && { usage }) };
+  }
+
+  /** Throws if the reason to stop, OpenAI's own or what other servers call it, is not that all was said. */
+  #judge(reason: string): void {
+    const { host, model } = this.#party;
+    if (/length|max_?(output_?)?tokens|incomplete/.test(reason)) {
+      const cure = "raise the limit of tokens, or ask for less";
+      throw new LlmError(
+        "truncated",
+        `${host} (model ${model}) cut its answer off after ${this.#length} characters; ${cure}`,
+      );
+    }
+    if (/filter|safety|sensitive|recitation|prohibited|blocklist|spii|refus|guardrail|moderat/.test(reason)) {
+      throw new LlmError(
+        "refusal",
+        `${host} (model ${model}): a content filter stopped the answer; word the prompt otherwise`,
+      );
+    }
+    if (/tool|function/.test(reason)) {
+      const cure = "try again, or another model";
+      throw new LlmError("unusable", `${host} (model ${model}) called a tool instead of answering; ${cure}`);
+    }
+    if (/error|abort|cancel|resource|interrupt|timeout|fail/.test(reason)) {
+      const message = `${host} (model ${model}) broke its answer off after ${this.#length} characters: ${reason}`;
+      throw new Failure("server", message, "try again later", { transient: true });
+    }
   }
 
   #parse(data: string): unknown {
@@ -166,30 +222,43 @@ class Collected {
   }
 
   #take(value: unknown, part: "delta" | "message"): void {
-    const error = property(value, "error");
+    const error = property(value, "object") === "error" ? value : property(value, "error");
     if (error !== undefined && error !== null) throw fromErrorBody(error, this.#party);
     const choices = property(value, "choices");
     if (!Array.isArray(choices)) return;
     this.#events += 1;
     this.#model ??= text(property(value, "model")) || undefined;
     this.#usage = usageIn(property(value, "usage")) ?? this.#usage;
-    const choice: unknown = choices[0];
+    // One answer is asked for; a server that sends several does not get them mixed.
+    const choice: unknown = choices.find((one) => (property(one, "index") ?? 0) === 0);
     const message = property(choice, part) ?? property(choice, part === "delta" ? "message" : "delta");
-    const piece = text(property(message, "content")) ?? "";
+    const piece = textIn(property(message, "content"));
     if (piece !== "") {
       this.#pieces.push(piece);
       this.#length += piece.length;
       this.#onText?.(piece);
     }
     this.#refusal += text(property(message, "refusal")) ?? "";
+    if (this.#length + this.#refusal.length > this.#limit) this.refuseLength();
     this.#finish = text(property(choice, "finish_reason")) || this.#finish;
-    if (this.#finish === "error")
-      throw new Failure("server", `${this.#party.host} broke off with an error`, "", { transient: true });
   }
 }
 
+/** A string, or a list of parts, of which those that are text count. */
+function textIn(content: unknown): string {
+  if (!Array.isArray(content)) return text(content) ?? "";
+  return content.map((part) => text(property(part, "text")) ?? "").join("");
+}
+
+/** Undefined where it cannot be true: a budget that believed it would not hold. */
 function usageIn(usage: unknown): ChatUsage | undefined {
-  const inputTokens = number(property(usage, "prompt_tokens"));
-  const outputTokens = number(property(usage, "completion_tokens"));
-  return inputTokens === undefined || outputTokens === undefined ? undefined : { inputTokens, outputTokens };
+  const inputTokens = count(property(usage, "prompt_tokens"));
+  const outputTokens = count(property(usage, "completion_tokens"));
+  return inputTokens === undefined || inputTokens === 0 || outputTokens === undefined
+    ? undefined
+    : { inputTokens, outputTokens };
+}
+
+function count(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
 }

@@ -6,11 +6,13 @@ export interface Timeouts {
   readonly firstByteMs: number;
   /** Between two pieces of a streamed answer. Reasoning models are silent while they think. */
   readonly stallMs: number;
+  /** From the end of a streamed text to what may follow it (usage, [DONE]): the text is whole without that. */
+  readonly restMs: number;
   /** One `complete`, with all its attempts and the pauses between them. */
   readonly totalMs: number;
 }
 
-export const DEFAULT_TIMEOUTS: Timeouts = { firstByteMs: 180_000, stallMs: 120_000, totalMs: 900_000 };
+export const DEFAULT_TIMEOUTS: Timeouts = { firstByteMs: 180_000, stallMs: 120_000, restMs: 2000, totalMs: 900_000 };
 
 /**
  * Cuts one attempt off when the caller gives up, the server says nothing for too long, or the whole takes too long.

@@ -275,7 +275,7 @@ describe("a request that is sent again", () => {
       openaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } }),
     );
     expect((await failure(limited.complete(ask()))).message).toMatch(
-      /--max-calls 1 is spent: 1 calls were made.*asked again because .* answered 500.*out of order/,
+      /--max-calls 1 is spent: 1 call was made.*asked again because .* answered 500.*out of order/,
     );
     expect(server.requests).toHaveLength(1);
   });
@@ -287,6 +287,39 @@ test("a server that tells no usage is counted here", async () => {
   await all.limit(model).complete(ask("one two three"));
   expect(all.spent.outputTokens).toBe(3);
   expect(all.spent.inputTokens).toBeGreaterThan(3);
+});
+
+test("a server that says it used nothing, or less, is not believed: the limit of tokens holds", async () => {
+  for (const count of [0, -1_000_000]) {
+    const usage = { prompt_tokens: count, completion_tokens: count };
+    await using server = await openaiServer([{ stream: "three little words", usage }]);
+    const all = budget({ limits: { tokens: 1000 } });
+    const model = all.limit(openaiModel({ baseUrl: server.baseUrl }));
+    let asked = 0;
+    while (all.spent.inputTokens < 400) {
+      await model.complete(ask("one ".repeat(100)));
+      asked += 1;
+    }
+    expect(asked).toBe(4);
+    expect(all.spent.outputTokens).toBe(12);
+  }
+});
+
+test("a server that ignores how long an answer may be is told of once, and its tokens count", async () => {
+  const warnings: string[] = [];
+  const all = budget({ limits: { tokens: 100_000 }, longestAnswer: 600, warn: (line) => warnings.push(line) });
+  const { model, open } = manual();
+  const limited = all.limit(model);
+  for (const index of [0, 1]) {
+    const call = limited.complete(ask());
+    await turns();
+    open[index]?.finish(10, 40_000);
+    await call;
+  }
+  expect(warnings).toHaveLength(1);
+  expect(warnings[0]).toContain("m gave an answer of 40000 tokens where 600 were allowed");
+  expect(all.spent.outputTokens).toBe(80_000);
+  expect((await failure(limited.complete(ask("x ".repeat(20_000))))).kind).toBe("quota");
 });
 
 test("an unknown price is said once; tokens still count, dollars do not", async () => {

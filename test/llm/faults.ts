@@ -11,6 +11,7 @@ import { openaiModel } from "../../src/llm/openai.ts";
 import { DEFAULT_RETRIES } from "../../src/llm/retry.ts";
 import { memoryStore } from "../../src/recording/memory.ts";
 import { recordedModel } from "../../src/recording/recording.ts";
+import { CERTIFICATE, CERTIFICATE_KEY } from "../support/certificate.ts";
 import { type Behaviour, openaiServer } from "../support/openai-server.ts";
 import { freePort } from "../support/servers.ts";
 import { treePort } from "../support/tree-port.ts";
@@ -19,6 +20,8 @@ export interface Fault {
   readonly name: string;
   /** What the server does, over and over. */
   readonly server: Behaviour;
+  /** The server speaks https, with a certificate that nobody has signed. */
+  readonly unsigned?: true;
   /** Instead of the server's own address. */
   readonly baseUrl?: (port: number) => string;
   /** What is asked for: a file unless it is a layout. */
@@ -38,7 +41,8 @@ export interface Outcome {
 }
 
 const ALWAYS = DEFAULT_RETRIES.attempts;
-const event = (content: string) => `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content } }] })}\n\n`;
+const event = (content: string, finish_reason: string | null = null) =>
+  `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content }, finish_reason }] })}\n\n`;
 const message = (text: string) => ({ error: { message: text } });
 const invalid = Buffer.concat([Buffer.from('data: {"choices":[{"delta":{"content":"caf'), Buffer.from([0xe9])]);
 const TREE = JSON.stringify({
@@ -69,8 +73,30 @@ export const FAULTS: readonly Fault[] = [
     baseUrl: (port) => `https://127.0.0.1:${port}/v1`,
     expect: fails("EHOSTUNREACH", ALWAYS, 0),
   },
+  {
+    name: "TLS: a certificate that is not trusted",
+    server: { stream: "text" },
+    unsigned: true,
+    expect: fails("EHOSTUNREACH", 1, 0),
+  },
+  {
+    name: "301, the server has moved; 307 to another host",
+    server: { status: 301, headers: { location: "http://elsewhere.invalid/v1/chat/completions" } },
+    expect: fails("EIO", 1),
+  },
+  {
+    name: "400, a content filter stops the request",
+    server: { status: 400, body: { error: { message: "filtered", code: "content_filter" } } },
+    expect: fails("EIO", 1),
+  },
+  {
+    name: "400, the request is longer than the model's context; 413, 422",
+    server: { status: 400, body: { error: { message: "too long", code: "context_length_exceeded" } } },
+    expect: fails("EIO", 1),
+  },
   { name: "401, a wrong key", server: { status: 401 }, expect: fails("EACCES", 1) },
   { name: "403, a key that may not", server: { status: 403 }, expect: fails("EACCES", 1) },
+  { name: "402, the account is spent", server: { status: 402 }, expect: fails("EDQUOT", 1) },
   { name: "404, no such model", server: { status: 404, body: message("no such model") }, expect: fails("EIO", 1) },
   { name: "408", server: { status: 408 }, expect: fails("EIO", ALWAYS) },
   { name: "409", server: { status: 409 }, expect: fails("EIO", ALWAYS) },
@@ -92,12 +118,19 @@ export const FAULTS: readonly Fault[] = [
   },
   { name: "500", server: { status: 500 }, expect: fails("EIO", ALWAYS) },
   { name: "502", server: { status: 502 }, expect: fails("EIO", ALWAYS) },
+  { name: "501", server: { status: 501 }, expect: fails("EIO", 1) },
   { name: "503", server: { status: 503 }, expect: fails("EIO", ALWAYS) },
+  { name: "504, 529 and others from 500 on", server: { status: 529 }, expect: fails("EIO", ALWAYS) },
   { name: "no first byte in time", server: { hang: true }, expect: fails("ETIMEDOUT", 1) },
   {
     name: "a stall in the middle of the stream",
     server: { stream: "half", after: "hang" },
     expect: fails("ETIMEDOUT", 1),
+  },
+  {
+    name: "the connection is cut before the answer",
+    server: { drop: true },
+    expect: fails("EHOSTUNREACH", ALWAYS),
   },
   {
     name: "the connection is cut in the middle of the stream",
@@ -109,14 +142,66 @@ export const FAULTS: readonly Fault[] = [
     server: { stream: "half", finish: null, done: false },
     expect: fails("EIO", ALWAYS),
   },
+  {
+    name: "the stream never ends after the finish reason",
+    server: { raw: event("text", "stop"), hang: true },
+    expect: works("the content"),
+  },
+  {
+    name: "an error in the middle of the stream",
+    server: { raw: `${event("half")}data: ${JSON.stringify(message("the worker died"))}\n\n` },
+    expect: fails("EIO", ALWAYS),
+  },
+  {
+    name: "the same, as an event of its own: `event: error`",
+    server: { raw: `${event("half")}event: error\ndata: {"message":"overloaded"}\n\n` },
+    expect: fails("EIO", ALWAYS),
+  },
+  {
+    name: "in a stream: the rate limit",
+    server: { raw: `data: ${JSON.stringify({ error: { message: "slow down", code: "rate_limit_exceeded" } })}\n\n` },
+    expect: fails("EBUSY", ALWAYS),
+  },
+  {
+    name: "in a stream: the account is spent",
+    server: { raw: `data: ${JSON.stringify({ error: { message: "pay", code: "insufficient_quota" } })}\n\n` },
+    expect: fails("EDQUOT", 1),
+  },
   { name: "cut by the length limit", server: { stream: "half", finish: "length" }, expect: fails("EIO", 1) },
   {
     name: "stopped by a content filter",
     server: { stream: "half", finish: "content_filter" },
     expect: fails("EIO", 1),
   },
+  {
+    name: "a finish reason of other servers: `MAX_TOKENS`, `model_length`",
+    server: { stream: "half", finish: "MAX_TOKENS" },
+    expect: fails("EIO", 1),
+  },
+  {
+    name: "a finish reason of other servers: `SAFETY`, `sensitive`",
+    server: { stream: "half", finish: "SAFETY" },
+    expect: fails("EIO", 1),
+  },
+  {
+    name: "a finish reason of other servers: `error`, `abort`",
+    server: { stream: "half", finish: "abort" },
+    expect: fails("EIO", ALWAYS),
+  },
+  {
+    name: "a tool is called instead of an answer",
+    server: { stream: "half", finish: "tool_calls" },
+    expect: fails("EIO", 1),
+  },
   { name: "a refusal", server: { whole: "", refusal: "I will not" }, expect: fails("EIO", 1) },
   { name: "an empty answer", server: { stream: "" }, expect: fails("EIO", 1) },
+  { name: "an answer of blanks", server: { stream: " \n\t" }, expect: fails("EIO", 1) },
+  {
+    name: "thoughts, and no answer",
+    server: { stream: "<think>Well, let me see.</think>\n" },
+    expect: fails("EIO", 1),
+  },
+  { name: "half of a character: a lone surrogate", server: { stream: "a\ud83db" }, expect: fails("EIO", ALWAYS) },
   { name: "bytes that are not UTF-8", server: { raw: invalid }, expect: fails("EIO", ALWAYS) },
   {
     name: "an answer of 50 MB",
@@ -126,12 +211,22 @@ export const FAULTS: readonly Fault[] = [
   {
     name: "an answer of 70 MB, more than the 64 MiB that are taken",
     server: { stream: Array<string>(70).fill(`${"x".repeat(999_999)}\n`) },
-    expect: fails("EIO", ALWAYS),
+    expect: fails("EIO", 1),
+  },
+  {
+    name: "an answer that comes four characters at a time, in 64 MiB of events",
+    server: { raw: `${event("123\n").repeat(900_000)}${event("", "stop")}` },
+    expect: works("3600000 bytes, all of them"),
   },
   { name: "a server that ignores `stream`", server: { whole: "text" }, expect: works("the content") },
   {
     name: "no usage is told",
     server: { raw: `${event("text")}data: [DONE]\n\n` },
+    expect: works("the content"),
+  },
+  {
+    name: "usage that cannot be true: 0, negative, or no number",
+    server: { stream: "text", usage: { prompt_tokens: -5, completion_tokens: -5 } },
     expect: works("the content"),
   },
   {
@@ -146,6 +241,20 @@ export const FAULTS: readonly Fault[] = [
     layout: true,
     expect: works("the tree"),
   },
+  {
+    name: "layout: cut by the length limit",
+    server: { stream: '{"directories":[', finish: "length" },
+    layout: true,
+    expect: fails("truncated", 1),
+  },
+  {
+    name: "layout: a refusal",
+    server: { whole: "", refusal: "I will not" },
+    layout: true,
+    expect: fails("refusal", 1),
+  },
+  { name: "layout: 401, a wrong key", server: { status: 401 }, layout: true, expect: fails("refused-key", 1) },
+  { name: "layout: 503", server: { status: 503 }, layout: true, expect: fails("server", ALWAYS) },
   { name: "layout: not JSON at all", server: { stream: "Sorry, no." }, layout: true, expect: fails("unusable", 3) },
   {
     name: "layout: JSON of another shape",
@@ -155,16 +264,18 @@ export const FAULTS: readonly Fault[] = [
   },
 ];
 
-const TIMEOUTS = { firstByteMs: 60_000, stallMs: 60_000, totalMs: 60_000 };
+const TIMEOUTS = { firstByteMs: 60_000, stallMs: 60_000, restMs: 50, totalMs: 60_000 };
 /** Only where waiting in vain is the fault. */
-const IMPATIENT = { firstByteMs: 150, stallMs: 150, totalMs: 60_000 };
+const IMPATIENT = { firstByteMs: 150, stallMs: 150, restMs: 150, totalMs: 60_000 };
 
 /** What really comes of it, with the real client. */
-export async function outcomeOf({ server: behaviour, baseUrl, layout }: Fault): Promise<Outcome> {
-  await using server = await openaiServer([behaviour]);
+export async function outcomeOf({ server: behaviour, baseUrl, unsigned, layout }: Fault): Promise<Outcome> {
+  const certificate = unsigned && { cert: CERTIFICATE, key: CERTIFICATE_KEY };
+  await using server = await openaiServer([behaviour], [], certificate);
   const store = memoryStore("memory");
   const waits =
-    typeof behaviour !== "function" && ("hang" in behaviour || ("after" in behaviour && behaviour.after === "hang"));
+    typeof behaviour !== "function" &&
+    (("hang" in behaviour && !("raw" in behaviour)) || ("after" in behaviour && behaviour.after === "hang"));
   const client = openaiModel({
     baseUrl: baseUrl?.(server.port) ?? server.baseUrl,
     apiKey: "sk-of-the-tests",
@@ -233,9 +344,10 @@ const TAIL = `
 - Nothing of half an answer is ever in a file. The file is \`failed\`, \`user.llmfs.error\` has the reason in words, and the
   next open tries again: at once the first time, then after 0.25 s, doubled each time up to 5 s.
 - No failure is recorded, and nothing that was recorded is lost by one.
-- A layout that cannot be used is sent back with what is wrong with it, twice; then nothing is mounted
-  (\`unusable\`: exit status 87).
+- A layout that cannot be used is sent back with what is wrong with it, twice. One that fails is never mounted: the exit
+  status is 87 where the answers are to blame (\`unusable\`, \`truncated\`, \`refusal\`, an empty one), 86 otherwise.
 - A deadline is not tried again: the reader has waited long enough. \`--timeout\` sets it.
+- Redirects are followed where they keep the request as it is (307, 308) and stay with the same server.
 - Each time counts for \`--max-calls\`, and is not tried when nothing is left; a connection that never came to be is free.
 - The limits of a mount (\`--max-calls\`, \`--max-tokens\`, \`--max-usd\`) are EDQUOT; with \`--mode replay\` a request that is
   not recorded is EIO, and names the first difference.

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import { createServer } from "node:http";
 import { type ChatRequest, LlmError } from "../../src/llm/llm.ts";
 import { type OpenaiSettings, openaiModel } from "../../src/llm/openai.ts";
+import { CERTIFICATE, CERTIFICATE_KEY } from "../support/certificate.ts";
 import { type Behaviour, type Body, type OpenaiServer, openaiServer } from "../support/openai-server.ts";
 
 const KEY = "sk-test-4242424242424242";
@@ -65,6 +67,56 @@ describe("an answer", () => {
     expect((await model.complete(REQUEST)).text).toBe("one");
     expect((await model.complete(REQUEST)).text).toBe("two");
   });
+
+  test("of several is the first one; the others are not mixed into it", async () => {
+    const other = 'data: {"choices":[{"index":1,"delta":{"content":"B"}}]}\n\n';
+    const raw = `${other}data: {"choices":[{"index":0,"delta":{"content":"A"}}]}\n\n${other}data: [DONE]\n\n`;
+    await using server = await openaiServer([{ raw }]);
+    expect((await modelAt(server).complete(REQUEST)).text).toBe("A");
+  });
+
+  test("may come as a list of parts, of which the text counts", async () => {
+    const content = [
+      { type: "thinking", thinking: [] },
+      { type: "text", text: "A" },
+      { type: "text", text: "B" },
+    ];
+    await using server = await openaiServer([
+      { raw: JSON.stringify({ choices: [{ message: { content }, finish_reason: "stop" }] }) },
+    ]);
+    expect((await modelAt(server).complete(REQUEST)).text).toBe("AB");
+  });
+
+  test("is put together from halves of a character that come in two pieces", async () => {
+    await using server = await openaiServer([{ stream: ["\ud83d", "\ude00"] }]);
+    expect((await modelAt(server).complete(REQUEST)).text).toBe("😀");
+  });
+
+  test("whose text is whole is not lost when nothing comes after it", async () => {
+    const raw = 'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\n';
+    await using server = await openaiServer([{ raw, hang: true }]);
+    const timeouts = { firstByteMs: 60_000, stallMs: 60_000, restMs: 1, totalMs: 60_000 };
+    expect((await modelAt(server, { timeouts }).complete(REQUEST)).text).toBe("x");
+    await server.received(0).disconnected;
+  });
+
+  for (const [prompt_tokens, completion_tokens] of [
+    [-11, 7],
+    [11, -7],
+    [0, 0],
+    [11, 0],
+    [11.5, 7],
+    [11, 1e300],
+    ["11", "7"],
+    [null, 7],
+  ]) {
+    test(`of ${prompt_tokens} and ${completion_tokens} tokens, says its server, has no usage that is believed`, async () => {
+      const choices = [{ message: { content: "x" }, finish_reason: "stop" }];
+      const raw = JSON.stringify({ choices, usage: { prompt_tokens, completion_tokens } });
+      await using server = await openaiServer([{ raw }]);
+      expect(await modelAt(server).complete(REQUEST)).toEqual({ text: "x", model: "m" });
+    });
+  }
 
   test("is read to its end although the server keeps the connection open", async () => {
     const raw = `data: {"choices":[{"delta":{"content":"x"}}]}\n\ndata: [DONE]\n\n`;
@@ -206,6 +258,72 @@ describe("a server that does not know a parameter", () => {
   });
 });
 
+describe("the longest answer", () => {
+  const limitIn = (body: Body) => body.max_completion_tokens ?? body.max_tokens;
+
+  for (const said of [
+    "max_tokens is too large: 32768. This model supports at most 16384 completion tokens, whereas you provided 32768.",
+    "`max_completion_tokens` must be less than or equal to `16384`, the maximum value for `max_completion_tokens`",
+    "max_tokens: 32768 > 16384, which is the maximum allowed number of output tokens",
+    "Invalid max_tokens value, the valid range of max_tokens is [1, 16384]",
+  ]) {
+    test(`is cut down to what the server says: ${said}`, async () => {
+      await using server = await openaiServer([
+        ({ body }) =>
+          limitIn(body) > 16384 ? { status: 400, body: { error: { message: said } } } : { stream: "short" },
+      ]);
+      const model = modelAt(server);
+      await model.complete({ ...REQUEST, maxTokens: 32768 });
+      await model.complete({ ...REQUEST, maxTokens: 32768 });
+      await model.complete({ ...REQUEST, maxTokens: 50 });
+      expect(server.requests.map(({ body }) => limitIn(body))).toEqual([32768, 16384, 16384, 50]);
+    });
+  }
+
+  test("is left to the server where the context has no room for it", async () => {
+    const said = "'max_tokens' is too large: 32768. This model's maximum context length is 8192 tokens";
+    await using server = await openaiServer([
+      ({ body }) => (limitIn(body) > 8000 ? { status: 400, body: { error: { message: said } } } : { stream: "short" }),
+    ]);
+    await modelAt(server).complete({ ...REQUEST, maxTokens: 32768 });
+    expect(server.requests.map(({ body }) => limitIn(body))).toEqual([32768, undefined]);
+  });
+});
+
+describe("a redirect", () => {
+  const to = (status: number, location: string): Behaviour => ({ status, headers: { location } });
+
+  for (const status of [307, 308]) {
+    test(`with ${status} on the same server is followed, with request and key`, async () => {
+      await using server = await openaiServer([to(status, "/v2/chat/completions"), { stream: "there" }]);
+      expect((await modelAt(server).complete(REQUEST)).text).toBe("there");
+      expect(server.received(1)).toMatchObject({ path: "/v2/chat/completions", body: server.received(0).body });
+      expect(server.received(1).headers.authorization).toBe(`Bearer ${KEY}`);
+    });
+  }
+
+  test("that would turn the request into another is not followed, and says where to", async () => {
+    const { error, asked } = await failureOf([to(301, "https://example.org/v1/chat/completions")]);
+    expect(asked).toBe(1);
+    expect(error.kind).toBe("bad-request");
+    expect(error.message).toContain("answered 301 for model m: it is at https://example.org/v1/chat/completions");
+    expect(error.message).toContain("set the base URL");
+  });
+
+  test("to another server is not followed: neither the key nor the prompt goes there", async () => {
+    await using other = await openaiServer();
+    const { error } = await failureOf([to(307, `${other.baseUrl}/chat/completions`)]);
+    expect(error.message).toContain(other.baseUrl);
+    expect(other.requests).toHaveLength(0);
+  });
+
+  test("in a circle ends", async () => {
+    const { error, asked } = await failureOf([to(307, "/v1/chat/completions")]);
+    expect(error.kind).toBe("bad-request");
+    expect(asked).toBe(4);
+  });
+});
+
 describe("a failure that may pass", () => {
   for (const status of [408, 409, 429, 500, 502, 503]) {
     test(`such as ${status} is tried again`, async () => {
@@ -271,6 +389,33 @@ describe("a failure that stays", () => {
     expect(error.message).toMatch(
       /^127\.0\.0\.1:\d+ answered 500 for model m: the GPU is on fire \(3 attempts\); try again later$/,
     );
+  });
+
+  test("an error that is no JSON is told all the same: of a web page, its text", async () => {
+    const page = "<html><head><style>b { color: red }</style></head><body><h1>Bad Gateway</h1>nginx</body></html>";
+    await using server = createServer((_request, response) => void response.writeHead(502).end(page));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const address = server.address();
+    if (address === null || typeof address === "string") throw new Error("no port");
+    const error = await failure(modelAt({ baseUrl: `http://127.0.0.1:${address.port}/v1` }).complete(REQUEST));
+    expect(error.message).toContain("answered 502 for model m: Bad Gateway nginx (3 attempts)");
+  });
+
+  test("a certificate that is not trusted is told at once, with the cure", async () => {
+    await using server = await openaiServer([], [], { cert: CERTIFICATE, key: CERTIFICATE_KEY });
+    const error = await failure(modelAt(server).complete(REQUEST));
+    expect(error.kind).toBe("no-connection");
+    expect(error.sent).toBe(false);
+    expect(error.message).toContain("its certificate is refused: DEPTH_ZERO_SELF_SIGNED_CERT");
+    expect(error.message).toContain("NODE_EXTRA_CA_CERTS=FILE");
+    expect(error.message).not.toContain("attempts");
+  });
+
+  test("a content filter that stops the request is a refusal", async () => {
+    const body = { error: { message: "filtered", code: "content_filter", param: "prompt" } };
+    const { error, asked } = await failureOf([{ status: 400, body }]);
+    expect(error.kind).toBe("refusal");
+    expect(asked).toBe(1);
   });
 
   test("a long message is cut, and has no control characters", async () => {
@@ -343,8 +488,31 @@ describe("a failure that stays", () => {
     expect(error.message).toContain("ended the stream in the middle, after 12 characters");
   });
 
-  test("an answer cut by the length limit is truncated", async () => {
-    expect((await failureOf([{ stream: "blah", finish: "length" }])).error.kind).toBe("truncated");
+  for (const [kind, reasons] of [
+    ["truncated", ["length", "max_tokens", "MAX_TOKENS", "model_length"]],
+    ["refusal", ["content_filter", "SAFETY", "sensitive", "RECITATION"]],
+    ["unusable", ["tool_calls", "function_call"]],
+    ["server", ["error", "abort", "insufficient_system_resource", "cancelled"]],
+  ] as const) {
+    for (const finish of reasons) {
+      test(`an answer that ends with "${finish}" is ${kind}, streamed or whole`, async () => {
+        expect((await failureOf([{ stream: "blah", finish }])).error.kind).toBe(kind);
+        expect((await failureOf([{ whole: "blah", finish }])).error.kind).toBe(kind);
+      });
+    }
+  }
+
+  test("what servers call the end of an answer is its end", async () => {
+    for (const finish of ["stop", "eos", "end_turn", "stop_sequence", "COMPLETE"]) {
+      await using server = await openaiServer([{ stream: "all of it", finish }]);
+      expect((await modelAt(server).complete(REQUEST)).text).toBe("all of it");
+    }
+  });
+
+  test("half of a character is not an answer", async () => {
+    const { error } = await failureOf([{ stream: "a\ud83db" }]);
+    expect(error.kind).toBe("server");
+    expect(error.message).toContain("lone surrogate");
   });
 
   test("a filtered answer and a refusal are refusals", async () => {
@@ -375,6 +543,22 @@ describe("a failure that stays", () => {
     const middle = await failureOf([{ raw }]);
     expect(middle.error.kind).toBe("server");
     expect(middle.error.message).toContain("worker died");
+    for (const [words, kind] of [
+      [{ code: "insufficient_quota" }, "quota"],
+      [{ type: "rate_limit_error" }, "rate-limited"],
+      [{ code: "429" }, "rate-limited"],
+      [{ code: "invalid_api_key" }, "refused-key"],
+      [{ code: "context_length_exceeded" }, "bad-request"],
+      [{ type: "overloaded_error" }, "server"],
+    ] as const) {
+      const said = await failureOf([{ raw: `data: ${JSON.stringify({ error: { message: "so", ...words } })}\n\n` }]);
+      expect(said.error.kind).toBe(kind);
+      expect(said.error.message).toContain("(model m) sent an error: so");
+    }
+    const event = await failureOf([{ raw: 'event: error\ndata: {"message":"overloaded"}\n\n' }]);
+    expect(event.error.message).toContain("overloaded");
+    const object = await failureOf([{ raw: '{"object":"error","message":"no such model","code":404}' }]);
+    expect(object.error.kind).toBe("bad-request");
   });
 });
 

@@ -3,7 +3,8 @@
  *
  * It remembers every request, and can tell that the client dropped the connection before the answer was whole.
  */
-import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
+import { createServer, type IncomingHttpHeaders, type RequestListener, type ServerResponse } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 
 /** A parsed JSON body. */
 // biome-ignore lint/suspicious/noExplicitAny: tests look into it freely
@@ -62,6 +63,8 @@ export interface OpenaiServer extends AsyncDisposable {
 export async function openaiServer(
   script: readonly Behaviour[] = [{ stream: "hello" }],
   models: readonly string[] = ["scripted"],
+  /** With one it speaks https, and `baseUrl` says so. */
+  certificate?: { readonly cert: string; readonly key: string },
 ): Promise<OpenaiServer> {
   let queue = [...script];
   const requests: ReceivedRequest[] = [];
@@ -69,7 +72,7 @@ export async function openaiServer(
   const cuts = new Set<ServerResponse>();
   const waiting: { index: number; resolve: (request: ReceivedRequest) => void }[] = [];
 
-  const server = createServer((incoming, response) => {
+  const listener: RequestListener = (incoming, response) => {
     const chunks: Buffer[] = [];
     incoming.on("data", (chunk) => chunks.push(chunk));
     incoming.on("end", () => {
@@ -104,12 +107,13 @@ export async function openaiServer(
         cuts,
       );
     });
-  });
+  };
+  const server = certificate === undefined ? createServer(listener) : createSecureServer(certificate, listener);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("no port");
   return {
-    baseUrl: `http://127.0.0.1:${address.port}/v1`,
+    baseUrl: `http${certificate === undefined ? "" : "s"}://127.0.0.1:${address.port}/v1`,
     port: address.port,
     requests,
     otherPaths,

@@ -1,0 +1,51 @@
+/**
+ * How a request goes out and its answer comes back, beneath the client: where a redirect may lead, and how much of a
+ * failure is read.
+ *
+ * Followed are the redirects that keep the method (307, 308) within the same origin, or from http to https on the same
+ * host: the key goes nowhere else, and a POST does not become a GET unnoticed. Every other is the caller's, as a failure.
+ */
+const MOST_REDIRECTS = 3;
+
+/** Bytes of a failure's body: it holds a sentence for people, and could go on for ever. */
+const LONGEST_FAILURE = 256 * 1024;
+
+export async function exchange(input: string | URL | Request, init?: RequestInit): Promise<Response> {
+  for (let at = input, redirects = 0; ; redirects++) {
+    const response = await fetch(at, { ...init, redirect: "manual" });
+    if (response.ok) return response;
+    const next = followed(response, at);
+    if (next === undefined || redirects === MOST_REDIRECTS) return shortened(response);
+    await response.body?.cancel();
+    at = next;
+  }
+}
+
+function followed(response: Response, at: string | URL | Request): string | undefined {
+  if (response.status !== 307 && response.status !== 308) return undefined;
+  const from = new URL(at instanceof Request ? at.url : at);
+  const location = response.headers.get("location");
+  if (location === null || !URL.canParse(location, from.href)) return undefined;
+  const to = new URL(location, from);
+  const secured = to.protocol === "https:" && from.protocol === "http:" && to.hostname === from.hostname;
+  return to.origin === from.origin || secured ? to.href : undefined;
+}
+
+async function shortened(response: Response): Promise<Response> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  const reader = response.body?.getReader();
+  try {
+    while (reader !== undefined && length < LONGEST_FAILURE) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      chunks.push(value);
+      length += value.length;
+    }
+  } catch {
+    // The status says enough without the rest.
+  }
+  reader?.cancel().catch(() => {});
+  const body = length === 0 ? null : Buffer.concat(chunks).subarray(0, LONGEST_FAILURE);
+  return new Response(body, { status: response.status, headers: response.headers });
+}

@@ -75,6 +75,7 @@ export function fileOperations(mount: Mount) {
     if (writable(flags)) mount.touched(file);
     handles.release(fh);
     passthrough.released(file);
+    if (writable(flags) && taken(file)) mount.definitions++;
     // The last writer is gone without having written: it claims a size again.
     if (file.lazy && !handles.beingWritten(file)) mount.invalidate(file, false);
   }
@@ -237,6 +238,13 @@ export function fileOperations(mount: Mount) {
     },
   } satisfies Filesystem;
 }
+
+/** Whether somebody's writing, which may have gone unseen until now, made it theirs. */
+function taken(file: RegularFile): boolean {
+  return file.state === "static" && file.xattrs?.has(MADE_BY) === true;
+}
+
+const MADE_BY = "user.llmfs.meta.generator";
 
 /** Writes; where nothing fits, 0 if that is an answer. Throws ENOSPC where not. */
 function writeSome(file: RegularFile, offset: Wide, data: Uint8Array, mayBeNone: boolean): number {

@@ -91,6 +91,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     changed(file) {
       this.touched(file);
       refresh.taken(file);
+      if (file.becomeTheirs()) this.definitions++;
       if (!file.becomeStatic()) return;
       this.definitions++;
       this.invalidate(file, false);

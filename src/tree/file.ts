@@ -16,7 +16,7 @@ export const MAX_FILE_SIZE = Number.MAX_SAFE_INTEGER;
  * - "static": bytes someone wrote, or none
  * - "pending": it has a generator and no bytes yet
  * - "generating": somebody waits for the generator
- * - "ready": the generator's bytes, ordinary from here on
+ * - "ready": the generator's bytes; whoever changes them makes them "static"
  * - "failed": the generator was tried; the next open tries again
  */
 export type FileState = "static" | "pending" | "generating" | "ready" | "failed";
@@ -140,6 +140,13 @@ export class RegularFile extends InodeBase {
     return true;
   }
 
+  /** Someone wrote to what a generator made: it is theirs. True if it was not yet. */
+  becomeTheirs(): boolean {
+    if (this.state !== "ready") return false;
+    this.state = "static";
+    return true;
+  }
+
   /** Whether the bytes are in a store already, so that sharing them costs nothing. */
   get stored(): boolean {
     return this.#content?.stored ?? false;
@@ -159,11 +166,12 @@ export class RegularFile extends InodeBase {
     this.#content?.unshare();
   }
 
-  /** Takes over the times of the kernel's last write and last read, if there were any. */
+  /** Takes note of the kernel's last write and last read, if there were any: of their times, and of whose the bytes are. */
   sync(): void {
     const seen = this.#content?.news(STAT);
     if (seen === undefined) return;
     if (seen.written(STAT)) {
+      this.becomeTheirs();
       stamped(this, STAT.mtime, STAT.mtimeNsec, (seconds, nanoseconds) => {
         this.mtime = this.ctime = seconds;
         this.mtimeNsec = this.ctimeNsec = nanoseconds;

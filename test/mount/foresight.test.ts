@@ -109,6 +109,10 @@ describeMounted("why", () => {
     await m.out("setfattr -n user.llmfs.prompt -v 'Rhyme.' src");
     expect(await why("mnt/src/a.py")).toMatch(/^today +another request, .*: the prompt differs at line \d+: /m);
     expect(await why("mnt/README.md")).toMatch(/static, 8 bytes\nmade by +somebody who wrote it/);
+    await m.out("echo 'print(1)' > src/a.py");
+    const edited = await why("mnt/src/a.py");
+    expect(edited).toMatch(/static, 9 bytes\n.*\nmade by +somebody who wrote it; no generator is asked\n/);
+    expect(edited).toMatch(/^before +made by llm, big, 20\d\d-.*Z, in \d+ ms$/m);
   });
 
   test("of a file that failed is the reason", async () => {

@@ -72,6 +72,25 @@ describeMounted("the first open for reading", () => {
     expect(m.server.requests.length).toBe(1);
   });
 
+  test("whoever edits what it generated has made it theirs, with whatever tool", async () => {
+    const edits: Readonly<Record<string, string>> = {
+      rewritten: "echo mine > $f",
+      appended: "echo mine >> $f",
+      changed: "printf mine | dd of=$f conv=notrunc status=none",
+      cut: "truncate -s 3 $f",
+      mapped: `python3 -c "import mmap; f = open('$f', 'r+b'); m = mmap.mmap(f.fileno(), 0); m[0:4] = b'mine'; m.flush()"`,
+      replaced: "sed -i s/content/mine/ $f",
+      touched: "touch $f",
+      opened: "python3 -c \"open('$f', 'r+b').close()\"",
+    };
+    await using m = await mounted({ pending: Object.keys(edits) });
+    for (const [path, edit] of Object.entries(edits)) {
+      await m.out(`f=${path}; cat $f; ${edit}; stat $f`);
+      const mine = path !== "touched" && path !== "opened";
+      expect([path, await m.state(path)]).toEqual([path, mine ? "static" : "ready"]);
+    }
+  });
+
   test("keeps what the server told as attributes", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     await m.out("cat a.txt");

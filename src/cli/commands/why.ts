@@ -44,6 +44,11 @@ async function story(file: FileInfo, live: Live, looking: Looking): Promise<read
       "made by",
       file.type === "file" ? "somebody who wrote it; no generator is asked" : "nobody: it has no content of its own",
     );
+    const maker = file.type === "file" ? meta("generator") : undefined;
+    if (maker !== undefined) {
+      add("before", [`made by ${maker}`, meta("model"), when(meta)].filter((part) => part !== undefined).join(", "));
+      add("request", request(meta("request"), meta("recorded") === "true"));
+    }
     return lines;
   }
   const foreseen = await looking.foresight.foresee(path);

@@ -14,6 +14,7 @@ export interface About {
   /** The server's address. */
   readonly server?: string;
   readonly contentPrompt?: string;
+  readonly contextTokens?: number;
   readonly configFile?: string;
   readonly mode: string;
   readonly recordings: string;
@@ -25,13 +26,14 @@ export interface About {
 export const CONCURRENCY = 4;
 
 export function aboutConfig(config: Config): About {
-  const { contentPrompt, mode, concurrency = CONCURRENCY, prices, providers } = config;
+  const { contentPrompt, contextTokens, mode, concurrency = CONCURRENCY, prices, providers } = config;
   const model = providers.find((layer) => layer.model !== undefined)?.model;
   const server = providers.find((layer) => layer.baseUrl !== undefined)?.baseUrl;
   return {
     ...(model === undefined ? {} : { model }),
     ...(server === undefined ? {} : { server: withoutPassword(server) }),
     ...(contentPrompt === undefined ? {} : { contentPrompt }),
+    ...(contextTokens === undefined ? {} : { contextTokens }),
     ...(config.configFile === undefined ? {} : { configFile: config.configFile }),
     mode,
     recordings: withoutPassword(config.recordings),

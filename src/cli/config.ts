@@ -9,7 +9,7 @@ import { UsageError } from "./exit.ts";
 import { home } from "./home.ts";
 import { availableMemory } from "./memory.ts";
 import { type ModelConfig, readModelConfig } from "./model.ts";
-import type { logFlags, modelFlags, promptFlags, saveFlags, treeFlags, warmFlags } from "./options.ts";
+import type { contextFlags, logFlags, modelFlags, promptFlags, saveFlags, treeFlags, warmFlags } from "./options.ts";
 import { type Prompt, readPrompt } from "./prompt.ts";
 import { absolute, count, duration, optional, size } from "./quantity.ts";
 import type { Environment, Lookup } from "./variables.ts";
@@ -18,6 +18,8 @@ import type { Environment, Lookup } from "./variables.ts";
 export interface Config extends ModelConfig {
   readonly prompt: Prompt | undefined;
   readonly contentPrompt: string | undefined;
+  /** Most tokens sent for a file. */
+  readonly contextTokens: number | undefined;
   /** Of generators and rules; absolute. */
   readonly configFile: string | undefined;
   readonly from: string | undefined;
@@ -37,6 +39,7 @@ export interface Config extends ModelConfig {
 
 type Shared = typeof promptFlags &
   typeof modelFlags &
+  typeof contextFlags &
   typeof treeFlags &
   typeof saveFlags &
   typeof warmFlags &
@@ -61,6 +64,7 @@ export function readConfig(args: ConfigArgs, environment: Environment = process.
       "LLMFS_CONTENT_PROMPT",
       variable("LLMFS_CONTENT_PROMPT"),
     ),
+    contextTokens: optional(args.contextTokens, (text) => count("--context-tokens", text, 1)),
     ...readModelConfig(args, variable),
     configFile: undefined,
     from: optional(args.from, (text) => absolute("--from", text)),

@@ -73,6 +73,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       modelName: name,
       tree: port,
       ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
+      ...(config.contextTokens === undefined ? {} : { contextTokens: config.contextTokens }),
       log: (level, text) => say[level](text),
     });
   });
@@ -156,7 +157,9 @@ async function prepare(config: Config, tree: TreePort): Promise<void> {
   }
   // Of a very large tree the outline takes its time, and nobody may want it.
   const size = config.from === undefined ? 0 : (statSync(config.from, { throwIfNoEntry: false })?.size ?? 0);
-  if (size < PREPARED_BYTES) await contextMaker(tree).prepare();
+  const { contextTokens } = config;
+  if (size < PREPARED_BYTES)
+    await contextMaker(tree, contextTokens === undefined ? {} : { tokens: contextTokens }).prepare();
 }
 
 async function openModel(

@@ -78,6 +78,15 @@ export const configFlags = flags({
   },
 });
 
+export const contextFlags = flags({
+  contextTokens: {
+    type: "string",
+    valueHint: "N",
+    description:
+      "send at most so many tokens for a file, instructions and prompts included; default 16000 beside those, a quarter of it for the outline",
+  },
+});
+
 /** For commands that look at a tree: what a running mount does not say itself, or is to be seen otherwise. */
 export const lookFlags = flags({
   model: modelFlags.model,
@@ -85,6 +94,7 @@ export const lookFlags = flags({
   contentPrompt: modelFlags.contentPrompt,
   recordings: { ...modelFlags.recordings, description: "where recorded answers are; default as for the mount" },
   price: modelFlags.price,
+  ...contextFlags,
   ...configFlags,
 });
 

@@ -21,6 +21,7 @@ export class Answers {
   /** Files whose content the other thread has, since the epoch began. */
   #told = new WeakSet<RegularFile>();
   #epoch = 0;
+  #limit = 0;
   readonly #savers = new Map<number, SnapshotSaver>();
   /** Texts of control files that the main thread told. */
   readonly published = new Map<PublishedName, string>();
@@ -101,10 +102,7 @@ export class Answers {
 
   readStatic(path: string, limit: number): Answer<"readStatic"> {
     const file = this.#file(path);
-    if (file.state !== "static") return undefined;
-    const bytes = new Uint8Array(Math.min(file.size, limit));
-    file.read(0, bytes);
-    return bytes;
+    return file.state === "static" ? beginning(file, limit) : undefined;
   }
 
   check(): Answer<"check"> {
@@ -116,14 +114,15 @@ export class Answers {
   }
 
   readStatics({ paths, limit, epoch }: StaticsRequest): Answer<"readStatics"> {
-    if (epoch !== this.#epoch) this.#told = new WeakSet();
+    if (epoch !== this.#epoch || limit !== this.#limit) this.#told = new WeakSet();
     this.#epoch = epoch;
+    this.#limit = limit;
     return paths.map((path) => {
-      const file = this.#static(path, limit);
+      const file = this.#static(path);
       if (file === undefined) return { ino: 0 };
       if (this.#told.has(file)) return { ino: file.ino };
       this.#told.add(file);
-      return { ino: file.ino, bytes: file.bytes() };
+      return { ino: file.ino, bytes: beginning(file, limit) };
     });
   }
 
@@ -132,10 +131,10 @@ export class Answers {
     this.#told.delete(file);
   }
 
-  #static(path: string, limit: number): RegularFile | undefined {
+  #static(path: string): RegularFile | undefined {
     try {
       const file = this.#file(path);
-      return file.state === "static" && file.size <= limit ? file : undefined;
+      return file.state === "static" ? file : undefined;
     } catch (error) {
       if (error instanceof FsError) return undefined;
       throw error;
@@ -220,4 +219,11 @@ export class Answers {
     if (file.kind !== "file") throw new FsError("EINVAL", `${path}: not a regular file`);
     return file;
   }
+}
+
+function beginning(file: RegularFile, limit: number): Uint8Array {
+  if (file.size <= limit) return file.bytes();
+  const bytes = new Uint8Array(limit);
+  file.read(0, bytes);
+  return bytes;
 }

@@ -134,7 +134,7 @@ export interface TreePort {
   /** The content if the file is static, up to `limit` bytes; undefined for any other file. Never generates. */
   readStatic(path: string, limit: number): Promise<Uint8Array | undefined>;
   /**
-   * The contents of static files of at most `limit` bytes; undefined for any other path. As of the latest generation
+   * The contents of static files, of longer ones the first `limit` bytes; undefined for any other path. As of the latest generation
    * request, or later; a content that is the same is the same object. Absent: read them one by one.
    */
   readStatics?(paths: readonly string[], limit: number): Promise<readonly (Uint8Array | undefined)[]>;

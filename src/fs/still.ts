@@ -53,9 +53,11 @@ export function stillTree(source: string | Uint8Array, warn: (message: string) =
   const contents = new Map<string, Uint8Array>();
   const contentOf = (path: string, limit: number) => {
     const file = fileAt(path);
-    if (file.state !== "static" || file.size > limit) return undefined;
-    const bytes = contents.get(path) ?? file.bytes();
-    contents.set(path, bytes);
+    if (file.state !== "static") return undefined;
+    const key = `${limit} ${path}`;
+    const bytes = contents.get(key) ?? new Uint8Array(Math.min(file.size, limit));
+    if (!contents.has(key)) file.read(0, bytes);
+    contents.set(key, bytes);
     return bytes;
   };
 

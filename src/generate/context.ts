@@ -11,31 +11,30 @@ import type { FileInfo, GeneratorContext, RelatedFile, TreeEntry } from "../gene
 import type { ChatMessage } from "../llm/llm.ts";
 import { dependedOn } from "./depends.ts";
 import { fsError } from "./failure.ts";
-import { visible } from "./ignore.ts";
+import { hiddenBy, IGNORE_FILE, visible } from "./ignore.ts";
 import { folderOf, renderOutline } from "./outline.ts";
 import { CONTENT_INSTRUCTIONS, contentSections, type Section, treeSection } from "./prompts.ts";
 import { type Redact, redact } from "./redact.ts";
-import { fill, relatedFiles, textOf } from "./related.ts";
-
-export interface ContextBudget {
-  /** Tokens for the outline. */
-  readonly outline: number;
-  /** Tokens for the related files. */
-  readonly related: number;
-}
-
-export const DEFAULT_CONTEXT_BUDGET: ContextBudget = { outline: 4_000, related: 12_000 };
+import { AROUND, type Filled, fill, rankedFiles, relatedFiles, textOf } from "./related.ts";
+import { tokenCounter } from "./tokens.ts";
 
 export interface ContextOptions {
-  readonly budget?: Partial<ContextBudget>;
+  /**
+   * Tokens for all that is sent, at the most. What cannot be left out (the instructions, the prompts, the task) comes
+   * first; of the rest a quarter is for the outline, and what that leaves is for the related files. Absent: what cannot
+   * be left out does not count, and there are DEFAULT_TOKENS for the rest.
+   */
+  readonly tokens?: number;
   /** What looks like a secret is taken out by default; false sends everything as it is. */
   readonly redact?: boolean;
 }
 
+export const DEFAULT_TOKENS = 16_000;
+
 export type ContextTree = Pick<TreePort, "outline" | "layout" | "readStatic" | "readStatics">;
 
 /** What the request for a file is made from. */
-export type ComposeContext = Pick<GeneratorContext, "file" | "prompts" | "related" | "read">;
+export type ComposeContext = Pick<GeneratorContext, "file" | "prompts" | "read">;
 
 export interface ContextMaker {
   /** The messages of the request for one file. */
@@ -49,26 +48,28 @@ export interface ContextMaker {
 }
 
 export function contextMaker(tree: ContextTree, options: ContextOptions = {}): ContextMaker {
-  const budget = { ...DEFAULT_CONTEXT_BUDGET, ...options.budget };
   const clean: Redact = options.redact === false ? async (text) => text : redact;
 
   const layout = tree.layout ?? tree.outline;
   const shown = async () => visible(await layout(), tree.readStatic);
 
   async function sections(path: string, context: ComposeContext): Promise<readonly Section[]> {
-    const { file, prompts, related, read } = context;
-    const declared = await dependencies(path, file, read, clean);
-    const names = new Set(declared.map((one) => one.path));
-    const others = (await related()).filter((one) => !names.has(one.path));
-    const chosen = declared.length === 0 ? others : await fill([...declared, ...others], budget.related);
-    const outline = await renderOutline(await shown(), path, budget.outline);
-    return contentSections({
+    const { file, prompts, read } = context;
+    const own = {
       path: relative(path),
       ...(file.description === undefined ? {} : { description: file.description }),
       prompts,
-      outline,
-      related: chosen.map((one) => ({ ...one, path: relative(one.path) })),
-    });
+    };
+    const room = await roomBeside(contentSections({ ...own, outline: "", related: [] }), path, options.tokens);
+    const entries = await shown();
+    const keptOut = file.xattrs.has(DEPENDS) ? hiddenBy(await layout(), entries) : () => false;
+    const declared = await dependencies(path, file, read, clean, keptOut);
+    const names = new Set(declared.map((one) => one.path));
+    const ranked = await rankedFiles(file, [file.description ?? "", ...prompts], entries, tree, { clean });
+    const outline = await renderOutline(entries, path, outlineShare(room));
+    const others = ranked.filter((one) => !names.has(one.path));
+    const chosen = await fill([...declared, ...others], room, outline);
+    return contentSections({ ...own, outline, related: chosen.map((one) => ({ ...one, path: relative(one.path) })) });
   }
 
   return {
@@ -77,7 +78,9 @@ export function contextMaker(tree: ContextTree, options: ContextOptions = {}): C
       const outline = await shown();
       const folders = outline.filter(isPending).map(({ path }) => folderOf(path));
       for (const folder of [...new Set(folders)].slice(0, PREPARED_FOLDERS)) {
-        await clean(treeSection(await renderOutline(outline, `${folder}/`, budget.outline)).text);
+        await clean(
+          treeSection(await renderOutline(outline, `${folder}/`, outlineShare(options.tokens ?? DEFAULT_TOKENS))).text,
+        );
         // Whoever opens a file meanwhile goes first.
         await new Promise((resolve) => setImmediate(resolve));
       }
@@ -92,9 +95,25 @@ export function contextMaker(tree: ContextTree, options: ContextOptions = {}): C
     async related(file, prompts) {
       const outline = await shown();
       const words = [file.description ?? "", ...prompts];
-      return relatedFiles(file, words, outline, tree, { budget: budget.related, clean });
+      return relatedFiles(file, words, outline, tree, { budget: options.tokens ?? DEFAULT_TOKENS, clean });
     },
   };
+}
+
+/** Tokens that are left beside what cannot be left out. Throws FsError where that alone is too much. */
+async function roomBeside(fixed: readonly Section[], path: string, tokens: number | undefined): Promise<number> {
+  if (tokens === undefined) return DEFAULT_TOKENS;
+  const count = await tokenCounter();
+  const least = count([CONTENT_INSTRUCTIONS, ...fixed.map(({ text }) => text)].join("\n\n")) + AROUND;
+  if (least <= tokens) return tokens - least;
+  throw new FsError(
+    "EIO",
+    `${path}: its instructions and prompts alone are ${least} tokens; --context-tokens is ${tokens}`,
+  );
+}
+
+function outlineShare(room: number): number {
+  return Math.max(0, Math.floor(room / 4) - AROUND);
 }
 
 /** What the tree looks like from each of so many directories is drawn ahead: about a millisecond each. */
@@ -113,28 +132,37 @@ async function dependencies(
   file: FileInfo,
   read: GeneratorContext["read"],
   clean: Redact,
-): Promise<readonly RelatedFile[]> {
-  const paths = dependedOn(path, file.xattrs.get("user.llmfs.depends"));
-  const found: RelatedFile[] = [];
+  keptOut: (path: string) => boolean,
+): Promise<readonly Filled[]> {
+  const paths = dependedOn(path, file.xattrs.get(DEPENDS));
+  const found: Filled[] = [];
   for (const one of paths) {
+    if (keptOut(one)) {
+      const cure = `correct ${DEPENDS}, or bring the file back with !${relative(one)} in ${IGNORE_FILE}`;
+      throw new FsError("EIO", `${path} depends on ${one}, which is kept out of what is sent; ${cure}`);
+    }
     const bytes = await read(one).catch((error: unknown) => {
       throw unreadable(path, one, error);
     });
     const content =
       textOf(bytes, LONGEST_DEPENDENCY) ?? (bytes.length === 0 ? "" : `(${bytes.length} bytes, no text)\n`);
-    found.push({ path: one, reason: "this file depends on it", content: await clean(content) });
+    found.push({ path: one, reason: "this file depends on it", content: await clean(content), whole: true });
   }
   return found;
 }
 
+const DEPENDS = "user.llmfs.depends";
 const LONGEST_DEPENDENCY = 1024 * 1024;
 
 /** "No such file" is true of the dependency; to the reader of this file it would be a lie. */
 function unreadable(path: string, dependency: string, error: unknown): FsError {
   const { code, message } = fsError(error, dependency);
   const misleading = code === "ENOENT" || code === "ENOTDIR" || code === "EISDIR";
+  // Who reads it names it, too, and a circle names all that are in it.
+  const why = message.replace(`${dependency}: `, "");
+  if (code === "EDEADLK" && ` ${why} `.includes(` ${path} `)) return new FsError(code, why, { cause: error });
   const cure = misleading ? "; correct user.llmfs.depends" : "";
-  return new FsError(misleading ? "EIO" : code, `${path} depends on ${dependency}: ${message}${cure}`, {
+  return new FsError(misleading ? "EIO" : code, `${path} depends on ${dependency}: ${why}${cure}`, {
     cause: error,
   });
 }

@@ -28,7 +28,7 @@ import type { LlmContext } from "../generators/llm.ts";
 import { type Binding, type Rule, type Rules, refreshText } from "../generators/rules.ts";
 import type { ChatMessage, ChatPhase, LanguageModel } from "../llm/llm.ts";
 import { delivered, metadataText } from "./content.ts";
-import { type ContextBudget, contextMaker } from "./context.ts";
+import { contextMaker } from "./context.ts";
 import { defined, definedFile } from "./definition.ts";
 import { fsError } from "./failure.ts";
 import { listDirectory } from "./lister.ts";
@@ -51,7 +51,8 @@ export interface EngineOptions {
   readonly deadlineMs?: number;
   /** Largest generated content in bytes. Default 256 MiB. */
   readonly maxContentBytes?: number;
-  readonly contextBudget?: Partial<ContextBudget>;
+  /** Tokens for all that is sent for a file: see ContextOptions.tokens. */
+  readonly contextTokens?: number;
   /** Default true: what looks like a secret is taken out of what is sent. */
   readonly redact?: boolean;
   readonly temperature?: number;
@@ -74,7 +75,7 @@ export function createEngine(options: EngineOptions): Engine {
   const hide = (text: string) => options.rules?.hide(text) ?? text;
   const log = (level: LogLevel, text: string) => options.log?.(level, hide(text));
   const context = contextMaker(tree, {
-    ...(options.contextBudget && { budget: options.contextBudget }),
+    ...(options.contextTokens !== undefined && { tokens: options.contextTokens }),
     ...(options.redact !== undefined && { redact: options.redact }),
   });
   const composers = new Slots(COMPOSED_AT_ONCE);

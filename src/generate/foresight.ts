@@ -15,7 +15,8 @@ import { contextMaker } from "./context.ts";
 import { createEngine, type EngineOptions } from "./engine.ts";
 import type { Section } from "./prompts.ts";
 
-export interface ForesightOptions extends Pick<EngineOptions, "modelName" | "redact" | "temperature"> {
+export interface ForesightOptions
+  extends Pick<EngineOptions, "modelName" | "redact" | "temperature" | "contextTokens"> {
   /** A tree that does not change. Reads of a pending file reject with EAGAIN. */
   readonly tree: TreePort;
   /** What the first reader of a file asks for. */
@@ -127,8 +128,12 @@ export function createForesight(options: ForesightOptions): Foresight {
     concurrency: 16,
     ...(options.redact !== undefined && { redact: options.redact }),
     ...(options.temperature !== undefined && { temperature: options.temperature }),
+    ...(options.contextTokens !== undefined && { contextTokens: options.contextTokens }),
   });
-  const maker = contextMaker(port, options.redact === undefined ? {} : { redact: options.redact });
+  const maker = contextMaker(port, {
+    ...(options.redact !== undefined && { redact: options.redact }),
+    ...(options.contextTokens !== undefined && { tokens: options.contextTokens }),
+  });
 
   function asked(path: string): GenerationRequest | undefined {
     const request = options.request(path);
@@ -172,8 +177,7 @@ export function createForesight(options: ForesightOptions): Foresight {
       const request = asked(path);
       if (request === undefined) return [];
       const { file, prompts, ino } = request;
-      const related = () => maker.related(file, prompts);
-      return maker.sections(path, { file, prompts, related, read: (one) => read(one, ino) });
+      return maker.sections(path, { file, prompts, read: (one) => read(one, ino) });
     },
   };
 }

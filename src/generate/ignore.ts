@@ -4,6 +4,7 @@
  * Without any such file, what tools leave behind is kept out all the same: else a build or a `git init` between two
  * reads would change what the second file gets. A `!pattern` brings it back.
  */
+import { posix } from "node:path";
 import ignore, { type Ignore } from "ignore";
 import type { TreePort } from "../fs/port.ts";
 import type { TreeEntry } from "../generators/generator.ts";
@@ -43,6 +44,31 @@ export async function visible(
   seen.set(outline, { files, said, found });
   return found;
 }
+
+/** Says of a path, followed where it leads through symlinks, whether it is in the tree and not among what is visible. */
+export function hiddenBy(outline: readonly TreeEntry[], seen: readonly TreeEntry[]): (path: string) => boolean {
+  const all = new Map(outline.map((entry) => [entry.path, entry]));
+  const visible = new Set(seen.map(({ path }) => path));
+  const hidden = (path: string, links: number): boolean => {
+    let at = "";
+    for (const name of path.split("/").slice(1)) {
+      at += `/${name}`;
+      const entry = all.get(at);
+      if (entry === undefined) return false;
+      if (!visible.has(at)) return true;
+      if (entry.type !== "symlink" || entry.target === undefined) continue;
+      return (
+        links < MAX_SYMLINKS &&
+        hidden(posix.resolve(parentOf(at) || "/", entry.target, path.slice(at.length + 1)), links + 1)
+      );
+    }
+    return false;
+  };
+  return (path) => hidden(path, 0);
+}
+
+/** As fs/namei.c. */
+const MAX_SYMLINKS = 40;
 
 interface Seen {
   /** Those with rules, and what they say. */

@@ -1,5 +1,6 @@
 /** The tree as text, for a model: one line an entry, what is near the file in question first when not all fits. */
 import type { TreeEntry } from "../generators/generator.ts";
+import { printable } from "./prompts.ts";
 import { fits, tokenCounter } from "./tokens.ts";
 
 interface Node {
@@ -303,9 +304,9 @@ function line(node: Node, described: boolean): string {
 
 function newLine({ name, entry, depth, children }: Node, described: boolean): string {
   const directory = entry?.type === "directory" || children.size > 0;
-  const target = entry?.type === "symlink" ? ` -> ${entry.target ?? "?"}` : "";
+  const target = entry?.type === "symlink" ? ` -> ${printable(entry.target ?? "?")}` : "";
   const words = described && entry?.description ? ` — ${entry.description.replace(/\s+/g, " ").trim()}` : "";
-  return `${indent(depth)}${name}${directory ? "/" : ""}${target}${words}`;
+  return `${indent(depth)}${printable(name)}${directory ? "/" : ""}${target}${words}`;
 }
 
 function leftOut(depth: number, count: number): string {

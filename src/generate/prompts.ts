@@ -69,9 +69,10 @@ export function contentSections(parts: ContentParts): readonly Section[] {
     sections.push({ part: "prompts", why: "user.llmfs.prompt, from the root down", text: `${head}\n\n${prompts}` });
   }
   for (const { path, reason, content } of parts.related) {
-    sections.push({ part: path, why: reason, text: `${path} (${reason}):\n\n${fenced(content)}` });
+    const head = `${printable(path)} (${printable(reason)}):`;
+    sections.push({ part: printable(path), why: printable(reason), text: `${head}\n\n${fenced(content)}` });
   }
-  const task = `Write the file ${parts.path}`;
+  const task = `Write the file ${printable(parts.path)}`;
   const text = parts.description === undefined ? task : `${task}\nWhat it is: ${oneLine(parts.description)}`;
   const why =
     parts.description === undefined ? "its path; it has no description" : "its path and user.llmfs.description";
@@ -91,6 +92,11 @@ export function treeSection(outline: string): Section {
     treeSections.set(outline, section);
   }
   return section;
+}
+
+/** A name that would begin a line of its own, and so could say anything, is shown as JSON writes it. */
+export function printable(name: string): string {
+  return /[\p{Cc}\u2028\u2029]/u.test(name) ? JSON.stringify(name) : name;
 }
 
 /** Text between fences that it cannot close: they are longer than any run of backticks in it. */

@@ -7,12 +7,11 @@
 import type { TreePort } from "../fs/port.ts";
 import type { FileInfo, RelatedFile, TreeEntry } from "../generators/generator.ts";
 import { byteOrder, distance, folderOf } from "./outline.ts";
-import { fits, type TokenCounter, tokenCounter } from "./tokens.ts";
+import { howReferred, type References, type Referred, referencesIn, referred } from "./references.ts";
+import { type TokenCounter, tokenCounter } from "./tokens.ts";
 
 export interface RelatedOptions {
-  /** Tokens for all of them together. */
-  readonly budget: number;
-  /** So many files, the nearest ones, are read to see whether they mention the file in question. */
+  /** So many files, the nearest ones, are read to see whether they refer to the file in question. */
   readonly candidates?: number;
   /** Takes secrets out; done before a file is cut, since half a secret is not recognised as one. */
   readonly clean?: (text: string) => Promise<string>;
@@ -24,76 +23,96 @@ interface Candidate {
   readonly far: number;
 }
 
-/** A content, and the lines of it that name other files. */
+/** A content, and what it says of other files. */
 interface Text {
   readonly whole: string;
-  readonly imports: readonly string[];
+  readonly references: References;
 }
 
 const CONFIGURATION = new Set(
-  `package.json tsconfig.json deno.json pyproject.toml setup.cfg setup.py requirements.txt Cargo.toml go.mod Makefile
-  CMakeLists.txt meson.build build.gradle pom.xml Gemfile composer.json mix.exs Dockerfile .editorconfig`.split(/\s+/),
+  `package.json tsconfig.json tsconfig.base.json jsconfig.json deno.json deno.jsonc biome.json eslint.config.js
+  .eslintrc.json .prettierrc vite.config.ts vite.config.js webpack.config.js next.config.js pnpm-workspace.yaml lerna.json
+  pyproject.toml setup.cfg setup.py requirements.txt tox.ini Pipfile environment.yml Cargo.toml rustfmt.toml go.mod go.work
+  Makefile makefile GNUmakefile justfile Taskfile.yml CMakeLists.txt meson.build configure.ac BUILD.bazel MODULE.bazel
+  build.gradle build.gradle.kts settings.gradle pom.xml build.sbt Gemfile composer.json mix.exs rebar.config dune-project
+  stack.yaml cabal.project Package.swift pubspec.yaml build.zig flake.nix Dockerfile Containerfile compose.yaml
+  docker-compose.yml .editorconfig .clang-format .env.example AGENTS.md CONTRIBUTING.md CONVENTIONS.md STYLE.md`.split(
+    /\s+/,
+  ),
 );
+const README = /^readme(\.\w+)?$/i;
+
+/** Most related first, within the budget. */
+export async function relatedFiles(
+  file: Pick<FileInfo, "path">,
+  words: readonly string[],
+  outline: readonly TreeEntry[],
+  tree: Pick<TreePort, "readStatic" | "readStatics">,
+  options: RelatedOptions & { readonly budget: number },
+): Promise<readonly RelatedFile[]> {
+  return fill(await rankedFiles(file, words, outline, tree, options), options.budget);
+}
 
 /**
- * Most related first, within the budget: whole files while they fit, the last one cut at a line.
+ * Most related first, all of them.
  *
  * `words` are the texts that speak of the file (its description, its prompts); `outline` holds what may be sent.
  */
-export async function relatedFiles(
+export async function rankedFiles(
   file: Pick<FileInfo, "path">,
   words: readonly string[],
   outline: readonly TreeEntry[],
   tree: Pick<TreePort, "readStatic" | "readStatics">,
   options: RelatedOptions,
 ): Promise<readonly RelatedFile[]> {
-  const candidates = options.candidates ?? 200;
-  const nearest = nearestTo(folderOf(file.path), outline, candidates + 1);
-  const contents = await contentsOf(nearest.paths, tree);
+  const statics = staticsOf(outline);
+  const home = folderOf(file.path);
+  const nearest = nearestTo(home, statics, (options.candidates ?? 200) + 1);
+  const spoken = words.filter((text) => text !== "").map((text) => referencesIn(file.path, text));
+  const named = namedIn(spoken, words, statics, nearest);
+  const paths = named.length === 0 ? nearest.paths : [...nearest.paths, ...named];
+  const contents = await contentsOf(paths, tree);
+  const target = referred(file.path);
   const ranked: { readonly file: RelatedFile; readonly score: number; readonly far: number }[] = [];
-  let looked = 0;
-  for (const [index, path] of nearest.paths.entries()) {
+  for (const [index, path] of paths.entries()) {
     if (path === file.path) continue;
-    if (++looked > candidates) break;
-    const content = textsOf(contents[index]);
+    const content = textsOf(path, contents[index]);
     if (content === undefined) continue;
-    const far = nearest.far[index] ?? 0;
-    const rank = reasonFor(file.path, words, { path, content, far });
+    const far = nearest.far[index] ?? distance(home, folderOf(path));
+    const rank = reasonFor(target, spoken, words, { path, content, far }, statics);
     if (rank === undefined) continue;
     ranked.push({ file: { path, reason: rank.reason, content: content.whole }, score: rank.score, far });
   }
   ranked.sort((a, b) => b.score - a.score || a.far - b.far || byteOrder(a.file.path, b.file.path));
-  const { clean = async (text: string) => text, budget } = options;
-  const files = ranked.map(async ({ file }) => ({ ...file, content: await clean(file.content) }));
-  return fill(await Promise.all(files), budget);
+  const { clean = async (text: string) => text } = options;
+  return Promise.all(ranked.map(async ({ file }) => ({ ...file, content: await clean(file.content) })));
 }
 
-/** Longer files are no text that helps. */
+/** Of a longer file the beginning is looked at. */
 const STATIC_BYTES = 64 * 1024;
 
 function contentsOf(paths: readonly string[], tree: Pick<TreePort, "readStatic" | "readStatics">) {
   if (tree.readStatics !== undefined) return tree.readStatics(paths, STATIC_BYTES);
-  return Promise.all(paths.map((path) => tree.readStatic(path, STATIC_BYTES + 1)));
+  return Promise.all(paths.map((path) => tree.readStatic(path, STATIC_BYTES)));
 }
 
-/** The same contents are looked through for many files. */
-const texts = new WeakMap<Uint8Array, Text | { readonly none: true }>();
+/** The same contents are looked through for many files. What a text refers to depends on where it is, too. */
+const texts = new WeakMap<Uint8Array, Map<string, Text | undefined>>();
 
-function textsOf(bytes: Uint8Array | undefined): Text | undefined {
+function textsOf(path: string, bytes: Uint8Array | undefined): Text | undefined {
   if (bytes === undefined) return undefined;
-  let text = texts.get(bytes);
-  if (text === undefined) {
-    const whole = textOf(bytes, STATIC_BYTES);
-    text = whole === undefined ? { none: true } : { whole, imports: importsOf(whole) };
-    texts.set(bytes, text);
-  }
-  return "none" in text ? undefined : text;
+  const known = texts.get(bytes) ?? new Map<string, Text | undefined>();
+  texts.set(bytes, known);
+  if (known.has(path)) return known.get(path);
+  const whole = bytes.length < STATIC_BYTES ? textOf(bytes, STATIC_BYTES) : beginningOf(bytes);
+  const text = whole === undefined ? undefined : { whole, references: referencesIn(path, whole) };
+  known.set(path, text);
+  return text;
 }
 
-function importsOf(content: string): readonly string[] {
-  return content
-    .split("\n", 400)
-    .filter((line) => /^\s*(#\s*include|import|from|use|mod|require|export)\b|require\(/.test(line));
+function beginningOf(bytes: Uint8Array): string | undefined {
+  const whole = textOf(bytes.subarray(0, bytes.lastIndexOf(0x0a) + 1), STATIC_BYTES);
+  return whole && `${whole}… (the rest is left out)\n`;
 }
 
 interface Nearest {
@@ -102,25 +121,49 @@ interface Nearest {
   readonly far: readonly number[];
 }
 
-/** The static files that are nearest to a directory, so many of them. */
-function nearestTo(home: string, outline: readonly TreeEntry[], count: number): Nearest {
-  const statics = staticsOf(outline);
+/** The static files that are nearest to a directory, so many of them, and those that tell of the directories above. */
+function nearestTo(home: string, statics: Statics, count: number): Nearest {
   const key = `${count} ${home}`;
   const known = statics.near.get(key);
   if (known !== undefined) return known;
-  const chosen = statics.paths
-    .map((path) => ({ path, far: distance(home, folderOf(path)) }))
-    .sort((a, b) => a.far - b.far || byteOrder(a.path, b.path))
-    .slice(0, count);
+  const placed = statics.paths.map((path) => ({ path, far: distance(home, folderOf(path)) }));
+  const chosen = placed.sort((a, b) => a.far - b.far || byteOrder(a.path, b.path)).slice(0, count);
+  const taken = new Set(chosen.map(({ path }) => path));
+  for (const { path, far } of placed.slice(count))
+    if (isAbout(path, home) && !taken.has(path)) chosen.push({ path, far });
   const nearest = { paths: chosen.map(({ path }) => path), far: chosen.map(({ far }) => far) };
   if (statics.near.size >= MOST_HOMES) statics.near.clear();
   statics.near.set(key, nearest);
   return nearest;
 }
 
+/** The files that the words name and that are not among the nearest, wherever they are. */
+function namedIn(
+  spoken: readonly References[],
+  words: readonly string[],
+  statics: Statics,
+  nearest: Nearest,
+): readonly string[] {
+  if (statics.paths.length <= nearest.paths.length) return [];
+  const there = new Set(nearest.paths);
+  const names = [
+    ...spoken.flatMap((references) => [...references.keys()]),
+    ...words.flatMap((text) => text.match(/[\w.-]+/g) ?? []),
+  ];
+  const found = new Set<string>();
+  for (const name of names) for (const path of statics.named(name)) if (!there.has(path)) found.add(path);
+  return [...found].sort(byteOrder).slice(0, MOST_NAMED);
+}
+
+const MOST_NAMED = 20;
+
 interface Statics {
   readonly paths: readonly string[];
   readonly near: Map<string, Nearest>;
+  /** The paths that end in a name. */
+  named(name: string): readonly string[];
+  /** No other file, static or not, has the name. */
+  only(name: string): boolean;
 }
 
 /** The same list is looked through for many files. */
@@ -128,35 +171,89 @@ const everyStatic = new WeakMap<readonly TreeEntry[], Statics>();
 const MOST_HOMES = 1000;
 
 function staticsOf(outline: readonly TreeEntry[]): Statics {
-  let statics = everyStatic.get(outline);
-  if (statics === undefined) {
-    const files = outline.filter(({ type, state }) => type === "file" && state === "static");
-    statics = { paths: files.map(({ path }) => path), near: new Map() };
-    everyStatic.set(outline, statics);
-  }
+  const known = everyStatic.get(outline);
+  if (known !== undefined) return known;
+  const paths = outline.filter(({ type, state }) => type === "file" && state === "static").map(({ path }) => path);
+  let byName: ReadonlyMap<string, readonly string[]> | undefined;
+  let counts: ReadonlyMap<string, number> | undefined;
+  const statics: Statics = {
+    paths,
+    near: new Map(),
+    named(name) {
+      byName ??= Map.groupBy(paths, nameOf);
+      return byName.get(name) ?? [];
+    },
+    only(name) {
+      counts ??= countNames(outline);
+      return counts.get(name) === 1;
+    },
+  };
+  everyStatic.set(outline, statics);
   return statics;
+}
+
+function countNames(outline: readonly TreeEntry[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { path, type } of outline) {
+    if (type === "file") counts.set(nameOf(path), (counts.get(nameOf(path)) ?? 0) + 1);
+  }
+  return counts;
 }
 
 /** The first rule that applies; none: the file does not help. */
 function reasonFor(
-  target: string,
+  target: Referred,
+  spoken: readonly References[],
   words: readonly string[],
   { path, content, far }: Candidate,
+  { only }: Statics,
 ): { readonly reason: string; readonly score: number } | undefined {
   const name = nameOf(path);
   const folder = folderOf(path);
-  const home = folderOf(target);
-  if (words.some((text) => mentions(text, name))) return { reason: "named by this file's description", score: 100 };
-  if (mentions(content.whole, nameOf(target)) || imports(content, stemOf(target)))
+  const home = folderOf(target.path);
+  if (isNamed(path, spoken, words, target.path)) return { reason: "named by this file's description", score: 100 };
+  const how = howReferred(content.references, path, target, only);
+  if (how !== undefined) return { reason: `${how} this file`, score: 90 };
+  if (isOdd(nameOf(target.path)) && mentions(content.whole, nameOf(target.path)))
     return { reason: "mentions this file", score: 90 };
-  if (stemOf(path) === stemOf(target)) return { reason: "same subject, by its name", score: 80 };
-  if (folder === home) return { reason: "same directory", score: extensionOf(path) === extensionOf(target) ? 65 : 60 };
-  const above = home === folder || folder === "/" || home.startsWith(`${folder}/`);
-  if (above && /^readme(\.\w+)?$/i.test(name)) return { reason: `README of ${folder}`, score: 50 };
-  if (above && CONFIGURATION.has(name)) return { reason: `configuration of ${folder}`, score: 45 };
-  if (far <= 2 && extensionOf(path) === extensionOf(target)) return { reason: "same kind, near by", score: 20 };
+  const stem = stemOf(path);
+  if (stem === stemOf(target.path) && !COMMON.test(stem)) return { reason: "same subject, by its name", score: 80 };
+  if (isAbout(path, home)) {
+    const what = README.test(name) ? "README" : "configuration";
+    return { reason: `${what} of ${folder}`, score: what === "README" ? 75 : 70 };
+  }
+  if (folder === home)
+    return { reason: "same directory", score: extensionOf(path) === extensionOf(target.path) ? 65 : 60 };
+  if (far <= 2 && extensionOf(path) === extensionOf(target.path)) return { reason: "same kind, near by", score: 20 };
   return undefined;
 }
+
+/** Whether the words name the file: by a path that can be its, or by its name alone. */
+function isNamed(path: string, spoken: readonly References[], words: readonly string[], from: string): boolean {
+  const name = nameOf(path);
+  if (isOdd(name)) return words.some((text) => mentions(text, name));
+  const named = referred(path);
+  return spoken.some((references) => howReferred(references, from, named, () => true) !== undefined);
+}
+
+/** What no rule for words of a text finds. */
+function isOdd(name: string): boolean {
+  return !/^[^\s"'`()<>[\]{},;:=|*#!?&$^\\]*\.[^\s"'`()<>[\]{},;:=|*#!?&$^\\.]+$/.test(name);
+}
+
+/** Tells of a directory, which is this one or lies above it. */
+function isAbout(path: string, home: string): boolean {
+  const folder = folderOf(path);
+  const name = nameOf(path);
+  return (
+    (folder === "/" || home === folder || home.startsWith(`${folder}/`)) &&
+    (README.test(name) || CONFIGURATION.has(name))
+  );
+}
+
+/** Files of these names have nothing in common but their place. */
+const COMMON =
+  /^(?:index|main|mod|lib|init|__init__|readme|types|utils?|helpers?|config|constants|common|package|setup|default|app|test|tests|changelog|license|license|makefile)$/;
 
 /** The name as a word of its own; very short ones say nothing. */
 function mentions(text: string, name: string): boolean {
@@ -165,12 +262,6 @@ function mentions(text: string, name: string): boolean {
     if (!/[\w-]/.test(text[at - 1] ?? " ") && !/[\w-]/.test(text[at + name.length] ?? " ")) return true;
   }
   return false;
-}
-
-function imports(content: Text, stem: string): boolean {
-  if (content.imports.length === 0 || stem.length < 3 || stem === "index" || stem === "main") return false;
-  const word = new RegExp(`\\b${RegExp.escape(stem)}\\b`);
-  return content.imports.some((line) => mentions(line.padEnd(4), stem) || word.test(line));
 }
 
 function nameOf(path: string): string {
@@ -199,32 +290,63 @@ export function textOf(bytes: Uint8Array | undefined, limit: number): string | u
   }
 }
 
-/** Whole files while they fit, in their order; the one that does not is cut at a line. */
-export async function fill(files: readonly RelatedFile[], budget: number): Promise<readonly RelatedFile[]> {
-  if (await allFit(files, budget)) return files;
+/** Tokens around the messages, and around the parts of one. */
+export const AROUND = 20;
+
+/** Files a reader has to see whole, as far as there is room. */
+export interface Filled extends RelatedFile {
+  readonly whole?: true;
+}
+
+/**
+ * Files in their order while they fit beside a text, with what stands around them in the message. Where not all do, each is cut at a
+ * line that would take more than its share; the last one is cut to what is left.
+ */
+export async function fill(files: readonly Filled[], room: number, beside = ""): Promise<readonly RelatedFile[]> {
+  if (bytesOf(files) + Buffer.byteLength(beside) + AROUND <= room) return files;
   const count = counted(await tokenCounter());
+  const budget = room - (beside === "" ? 0 : count(beside) + AROUND);
+  if (allFit(files, budget, count)) return files;
   const chosen: RelatedFile[] = [];
   let left = budget;
-  for (const file of files) {
-    const whole = count(file.content);
-    if (whole <= left) chosen.push(file);
-    else if (left >= 200) chosen.push({ ...file, content: cut(file.content, left, count) });
-    left -= Math.min(whole, left);
-    if (left < 200) break;
+  for (const [index, file] of files.entries()) {
+    const room = left - around(file, count);
+    if (room < LEAST) break;
+    const share = Math.max(LEAST, Math.floor(room / Math.min(SHARES, files.length - index)));
+    const allowed = file.whole === true ? room : share;
+    const all = count(file.content);
+    const content = all <= allowed ? file.content : cut(file.content, allowed, count);
+    chosen.push({ ...file, content });
+    left = room - (content === file.content ? all : allowed);
   }
   return chosen;
 }
 
-/** Whether all of them one after the other have at most so many tokens. */
-async function allFit(files: readonly RelatedFile[], budget: number): Promise<boolean> {
-  // Tokens are counted line by line: where every file ends a line and begins another, the sum is that of the whole.
-  const separate = files.every(({ content }) => content.endsWith("\n") && !content.startsWith("\n"));
-  const bytes = files.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
-  if (!separate || bytes <= budget) return fits(files.map(({ content }) => content).join(""), budget);
-  const count = counted(await tokenCounter());
+/** Each may take so much of what is left, the last ones more. */
+const SHARES = 4;
+/** Less of a file tells nothing. */
+const LEAST = 50;
+
+/** The heading and the fences. */
+function around({ path, reason }: RelatedFile, count: TokenCounter): number {
+  return count(`${path} (${reason}):\n`) + FENCES;
+}
+
+const FENCES = 10;
+
+/** A token has at least one byte: what has no more bytes than there are tokens to spend fits, and nothing is counted. */
+function bytesOf(files: readonly Filled[]): number {
+  return files.reduce(
+    (sum, { path, reason, content }) =>
+      sum + Buffer.byteLength(path) + Buffer.byteLength(reason) + Buffer.byteLength(content) + 6 + FENCES,
+    0,
+  );
+}
+
+function allFit(files: readonly Filled[], budget: number, count: TokenCounter): boolean {
   let left = budget;
-  return files.every(({ content }) => {
-    left -= count(content);
+  return files.every((file) => {
+    left -= count(file.content) + around(file, count);
     return left >= 0;
   });
 }

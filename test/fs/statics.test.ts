@@ -65,7 +65,7 @@ test("a name that moved on has the other file's content", async () => {
   expect(await get(paths)).toEqual([undefined, "aaa"]);
 });
 
-test("what is pending, generated, a directory, missing or too long is none", async () => {
+test("what is pending, generated, a directory or missing is none; of what is too long it is the beginning", async () => {
   const { fs, get } = cached();
   using _ = fs;
   fs.pending("/p");
@@ -74,7 +74,8 @@ test("what is pending, generated, a directory, missing or too long is none", asy
   fs.content("text");
   fs.directory("/d");
   fs.file("/long", "x".repeat(1001));
-  expect(await get(["/p", "/made", "/d", "/missing", "/long"])).toEqual(Array(5).fill(undefined));
+  expect(await get(["/p", "/made", "/d", "/missing"])).toEqual(Array(4).fill(undefined));
+  expect(await get(["/long"], 1000)).toEqual(["x".repeat(1000)]);
   expect(await get(["/long"], 2000)).toEqual(["x".repeat(1001)]);
 });
 

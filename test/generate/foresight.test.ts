@@ -97,7 +97,7 @@ describe("what is foreseen", () => {
       "the tree: names and imports have to fit it",
       "prompts: user.llmfs.prompt, from the root down",
       "base.py: this file depends on it",
-      "README.md: same directory",
+      "README.md: README of /",
       "the task: its path and user.llmfs.description",
     ]);
     const { asks } = await foresight.foresee("/a.py");

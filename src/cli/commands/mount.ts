@@ -4,7 +4,16 @@ import { command, flags } from "../command.ts";
 import { readConfig } from "../config.ts";
 import { notPermitted, wayToMount } from "../fuse.ts";
 import { checkedMountpoint } from "../mountpoint.ts";
-import { configFlags, logFlags, modelFlags, promptFlags, saveFlags, treeFlags, warmFlags } from "../options.ts";
+import {
+  configFlags,
+  contextFlags,
+  logFlags,
+  modelFlags,
+  promptFlags,
+  saveFlags,
+  treeFlags,
+  warmFlags,
+} from "../options.ts";
 import { checkOutputs } from "../outputs.ts";
 import { configFile } from "../sources.ts";
 import { isTerminal, say, show } from "../terminal.ts";
@@ -18,6 +27,7 @@ export const mount = command({
     ...warmFlags,
     ...saveFlags,
     ...modelFlags,
+    ...contextFlags,
     foreground: { type: "boolean", alias: "f", description: "stay in the foreground; Ctrl-C unmounts" },
     json: { type: "boolean", description: "print where it is mounted and the process that serves it, as JSON" },
     ...logFlags,

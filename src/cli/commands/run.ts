@@ -7,7 +7,16 @@ import { openLog } from "../foreground.ts";
 import { wayToMount } from "../fuse.ts";
 import { openGeneration } from "../generation.ts";
 import { runInNamespace } from "../namespace.ts";
-import { configFlags, logFlags, modelFlags, promptFlags, saveFlags, treeFlags, warmFlags } from "../options.ts";
+import {
+  configFlags,
+  contextFlags,
+  logFlags,
+  modelFlags,
+  promptFlags,
+  saveFlags,
+  treeFlags,
+  warmFlags,
+} from "../options.ts";
 import { checkOutputs } from "../outputs.ts";
 import { createProgress } from "../progress.ts";
 import { Interrupted, onSignals } from "../signals.ts";
@@ -17,7 +26,16 @@ import { say } from "../terminal.ts";
 import { type Warming, warmingText, warmMount } from "../warming.ts";
 
 export const run = command({
-  args: flags({ ...promptFlags, ...treeFlags, ...configFlags, ...warmFlags, ...saveFlags, ...modelFlags, ...logFlags }),
+  args: flags({
+    ...promptFlags,
+    ...treeFlags,
+    ...configFlags,
+    ...warmFlags,
+    ...saveFlags,
+    ...modelFlags,
+    ...contextFlags,
+    ...logFlags,
+  }),
   rest: { hint: "CMD [ARG…]", description: "the command, started in the root of the mount; LLMFS_MOUNT names it" },
   notes: [
     "The mount is private to its user, lasts as long as CMD, and leaves nothing behind. The exit status is CMD's: " +

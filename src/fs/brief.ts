@@ -97,6 +97,17 @@ export function layoutOf({ tree, definitions }: Pick<Mount, "tree" | "definition
   return tree.changes + definitions;
 }
 
+/** Of several names the first in byte order counts, whichever was made last: as in a snapshot of the same tree. */
+function firstPlace({ tree }: Pick<Mount, "tree">, file: RegularFile) {
+  if (file.nlink < 2) return undefined;
+  for (const { path, inode } of tree.walk()) {
+    if (inode !== file) continue;
+    const directory = tree.resolve(path.slice(0, path.lastIndexOf("/")) || "/", { follow: false });
+    return directory.kind === "directory" ? { path, directory } : undefined;
+  }
+  return undefined;
+}
+
 /** `place` is where a file that has no name yet is to be. */
 export function briefOf(
   mount: Pick<Mount, "tree" | "definitions" | "writes">,
@@ -105,8 +116,9 @@ export function briefOf(
   pause: number,
   place?: { readonly path: string; readonly directory: Directory },
 ): GenerationRequest {
-  const path = place?.path ?? mount.tree.pathOf(file) ?? `/${file.ino}`;
-  const { prompts, model, settings } = inherited(mount, file, place?.directory);
+  const at = place ?? firstPlace(mount, file);
+  const path = at?.path ?? mount.tree.pathOf(file) ?? `/${file.ino}`;
+  const { prompts, model, settings } = inherited(mount, file, at?.directory);
   return {
     ticket,
     ino: file.ino,

@@ -7,7 +7,7 @@
  * | `error` | failed files | why; read-only |
  * | `regen` | files | set: the next open makes the content anew, see regen.ts; read: why that failed |
  * | `generator`, `prompt` | files | set on an empty file, they make it pending |
- * | `prompt`, `model` | directories | reach everything below |
+ * | `prompt`, `model`, `temperature`, `max-tokens` | directories | reach everything below |
  * | `generator` | directories | who says what is in it (listing.ts) |
  * | `refresh` | files, directories | how long generated content and listings hold: "always", "300s", "300s stale" |
  * | `origin` | files, directories | the path that a generator's rule made it for |
@@ -25,6 +25,7 @@ import { inGroup } from "./attributes.ts";
 import { GENERATOR, PROMPT } from "./brief.ts";
 import type { Mount } from "./mount.ts";
 import { REGEN } from "./regen.ts";
+import { checkSetting } from "./settings.ts";
 
 const STATE = "user.llmfs.state";
 const ERROR = "user.llmfs.error";
@@ -117,6 +118,7 @@ export function xattrOperations(mount: Mount) {
       if (name === ERROR) throw new FsError("EPERM", "user.llmfs.error is told, not set");
       if (name === REGEN) return mount.regen.set(inode, Buffer.from(value).toString("utf8"), pid);
     }
+    checkSetting(name, value);
     setXattr(inode, name, Uint8Array.from(value), flags);
     if (inode.kind !== "file" || (name !== GENERATOR && name !== PROMPT)) return;
     if (name === GENERATOR && Buffer.from(value).toString("utf8") === "static") return becomeStatic(inode);

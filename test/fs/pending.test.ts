@@ -125,6 +125,21 @@ describe("the first open for reading", () => {
     expect(new Set(fs.kernel.handles.keys()).size).toBe(20);
   });
 
+  test("asks for the first of several names, whichever was made last", () => {
+    using fs = served();
+    fs.directory("/a");
+    fs.directory("/z");
+    fs.pending("/z/poem");
+    const value = Buffer.from("Rhyme.");
+    const prompt = { name: "user.llmfs.prompt", value, size: value.length, flags: 0 };
+    fs.kernel.call("setxattr", fs.node("/a"), prompt);
+    const oldnodeid = fs.node("/z/poem");
+    fs.kernel.call("link", fs.node("/a"), { name: "verse", oldnodeid });
+    fs.kernel.call("link", fs.node("/z"), { name: "ode", oldnodeid });
+    opening(fs, "/z/poem");
+    expect(fs.requests[0]).toMatchObject({ path: "/a/verse", prompts: ["Rhyme."] });
+  });
+
   test("a later open asks nothing", () => {
     using fs = served();
     fs.pending("/poem");

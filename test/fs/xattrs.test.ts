@@ -429,3 +429,38 @@ describe("the limit of inodes", () => {
     expect(fs.kernel.errno("mkdir", ROOT, { name: "directory", mode: 0o755 })).toBe("ENOSPC");
   });
 });
+
+describe("a value of user.llmfs.* that nobody could use is refused:", () => {
+  const refused: readonly (readonly [name: string, ...values: (string | Uint8Array)[]])[] = [
+    ["temperature", "hot", "3", "-1", "1e400"],
+    ["max-tokens", "0", "many"],
+    ["model", "two\nlines", Uint8Array.of(0xff, 0x00)],
+    ["generator", "a\tb"],
+    ["refresh", "soon"],
+    ["prompt", Uint8Array.of(0xff, 0xfe)],
+    ["description", "a\0b"],
+  ];
+  const taken = [
+    ["temperature", "0", "1.5", ""],
+    ["max-tokens", "900", ""],
+    ["model", "big", ""],
+    ["refresh", "always", "300s", "5s stale", "once"],
+    ["prompt", "Two\nlines, été.", ""],
+    ["meta.anything", Uint8Array.of(0xff)],
+  ] as const;
+
+  test.each(refused)("%s", (name, ...values) => {
+    using fs = served();
+    fs.directory("/d");
+    for (const value of values) expect(set(fs, fs.node("/d"), `user.llmfs.${name}`, value)).toBe("EINVAL");
+    expect(list(fs, fs.node("/d"))).toEqual([]);
+  });
+
+  test("others are not", () => {
+    using fs = served();
+    fs.directory("/d");
+    for (const [name, ...values] of taken) {
+      for (const value of values) expect(set(fs, fs.node("/d"), `user.llmfs.${name}`, value)).toBe("ok");
+    }
+  });
+});

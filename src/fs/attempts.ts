@@ -167,9 +167,12 @@ export class Attempts {
     maker.maker = pid;
     // It may have been faster than the news of it.
     for (const attempt of [...this.#byTicket.values()]) {
-      for (const waiter of [...attempt.waiters]) {
+      const waiters = [...attempt.waiters];
+      for (const waiter of waiters) {
         if (waiter.requester === undefined && waiter.pid !== undefined) this.#recheck(attempt, waiter);
       }
+      // Where nobody waited before, it is wanted for another reason.
+      if (waiters.length > 0 && attempt.waiters.size === 0) this.#callOff(attempt, new FsError("EINTR"));
     }
   }
 

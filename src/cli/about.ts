@@ -79,7 +79,8 @@ function isUsage(value: unknown): value is Usage {
   return typeof value === "object" && value !== null && "answers" in value;
 }
 
-function withoutPassword(location: string): string {
+/** An address as it may be shown: a user's name and password are left out. */
+export function withoutPassword(location: string): string {
   if (!URL.canParse(location)) return location;
   const url = new URL(location);
   if (url.username === "" && url.password === "") return location;

@@ -13,7 +13,7 @@ import { Tally, type Usage } from "../generate/tally.ts";
 import { type LanguageModel, LlmError } from "../llm/llm.ts";
 import type { Log } from "../log.ts";
 import type { RecordingStore } from "../recording/recording.ts";
-import { aboutConfig, aboutText, CONCURRENCY } from "./about.ts";
+import { aboutConfig, aboutText, CONCURRENCY, withoutPassword } from "./about.ts";
 import type { Config } from "./config.ts";
 import type { Progress } from "./progress.ts";
 
@@ -58,7 +58,11 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
   /** A failure is not kept: the server that was not there may be there the next time. */
   const model = retried(async () => {
     const opened = await openModel(config, log, recordings, tally);
-    about = { ...about, model: opened.name, ...(opened.server === undefined ? {} : { server: opened.server }) };
+    about = {
+      ...about,
+      model: opened.name,
+      ...(opened.server === undefined ? {} : { server: withoutPassword(opened.server) }),
+    };
     tell();
     return { ...opened, model: tally.count(opened.model) };
   });

@@ -41,7 +41,7 @@ export interface Plan {
 const ASSUMED: AnswerLength = { low: 100, high: 4000, from: "assumed" };
 const ENOUGH = 5;
 
-/** What nine in ten recorded files took is the best guess; without enough of them, a wide one. */
+/** What eight in ten recorded files took is the best guess; without enough of them, a wide one. */
 export function answerLength(recordings: readonly Recording[]): AnswerLength {
   const lengths = recordings
     .filter(({ label }) => label.startsWith("/"))
@@ -49,7 +49,7 @@ export function answerLength(recordings: readonly Recording[]): AnswerLength {
     .sort((a, b) => a - b);
   if (lengths.length < ENOUGH) return ASSUMED;
   const at = (part: number) => lengths[Math.round((lengths.length - 1) * part)] ?? 0;
-  return { low: at(0.1), high: at(0.9), from: `as nine in ten of ${lengths.length} recorded answers had` };
+  return { low: at(0.1), high: at(0.9), from: `like most of ${lengths.length} recorded ones` };
 }
 
 export function planOf(foreseen: readonly Foreseen[], answers: AnswerLength, priceOf: PriceOf): Plan {

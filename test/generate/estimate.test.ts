@@ -21,12 +21,12 @@ function asks(
 }
 
 describe("how long answers get", () => {
-  test("is what nine in ten recorded files took, layouts not counted", () => {
+  test("is what eight in ten recorded files took, layouts not counted", () => {
     const files = Array.from({ length: 11 }, (_, index) => recording(`/${index}`, index * 100));
     expect(answerLength([...files, recording("structure", 99_999)])).toEqual({
       low: 100,
       high: 900,
-      from: "as nine in ten of 11 recorded answers had",
+      from: "like most of 11 recorded ones",
     });
   });
 

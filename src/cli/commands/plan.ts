@@ -58,7 +58,7 @@ function text(plan: Plan, each: readonly Foreseen[]): string {
     `${plan.files} ${plan.files === 1 ? "file is" : "files are"} pending`,
     ...plan.models.map(modelLine),
     ...Object.entries(plan.others).map(([name, count]) => `  by the generator ${name}: ${count}, no model is asked`),
-    ...(calls ? [`Answers: ${count(answers.low)} to ${count(answers.high)} tokens each, ${answers.from}.`] : []),
+    ...(calls ? [`Answers: ${range(answers, count)} tokens each, ${answers.from}.`] : []),
     ...(plan.inexact > 0 ? [`${plan.inexact} depend on contents that are not known yet; those are not counted.`] : []),
     ...plan.failed.map(({ path, error }) => `cannot be generated: ${path}: ${error}`),
     ...each.map(fileLine),

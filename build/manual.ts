@@ -30,7 +30,8 @@ This page is written by \`npm run manual\` from the program itself; a test compa
 - The result goes to standard output, the talk to standard error.
 - A flag's value follows it, or an equals sign: \`--size 512M\`, \`--size=512M\`. \`--\` ends the flags.
 - Unknown flags, surplus arguments, missing values and repeated flags are errors, before anything is done.
-- \`llmfs DIR …\` is short for \`llmfs mount DIR …\`.
+- \`llmfs DIR …\` is short for \`llmfs mount DIR …\`; \`llmfs help COMMAND\` shows what \`llmfs COMMAND --help\` does.
+- A bare number is seconds where a time is asked for, and bytes where a size is: \`--timeout 90\`, \`--size 1048576\`.
 
 ## Text or file
 

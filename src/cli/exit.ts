@@ -13,7 +13,11 @@ interface Exit {
 export const EXIT = {
   ok: { code: 0, meaning: "done; of `run`: the command's own status" },
   failure: { code: 1, meaning: "a failure that has no status of its own, a bug among them" },
-  usage: { code: 2, meaning: "the command line is wrong: unknown flag, surplus argument, missing or bad value" },
+  usage: {
+    code: 2,
+    meaning:
+      "the command line is wrong: unknown flag, surplus argument, missing or bad value; or a variable has a bad value",
+  },
   mountpoint: { code: 80, meaning: "the mountpoint is missing, not a directory, not empty, or may not be used" },
   busy: { code: 81, meaning: "something is mounted there already, or programs still use the mount" },
   fuse: { code: 82, meaning: "FUSE cannot be used: no /dev/fuse, not permitted, no fusermount3, or the mount failed" },
@@ -54,7 +58,7 @@ export class UsageError extends CliError {
   }
 }
 
-/** A value that cannot be used: a flag's is the command line's fault, a variable's is input. */
+/** A value that cannot be used. How the command is called is no help where a variable has it. */
 export function wrong(source: string, problem: string): CliError {
-  return source.startsWith("--") ? new UsageError(problem) : new CliError("input", problem);
+  return source.startsWith("--") ? new UsageError(problem) : new CliError("usage", problem);
 }

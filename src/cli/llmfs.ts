@@ -78,6 +78,12 @@ export const COMMANDS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ],
 ]);
 
+/** What else a command may be called. */
+const ALIASES: ReadonlyMap<string, string> = new Map([["umount", "unmount"]]);
+
+/** What can be the first word. */
+const WORDS = [...COMMANDS.keys(), ...ALIASES.keys(), "help"];
+
 /** Runs one command line; resolves with the exit status, whatever happens. */
 export async function llmfs(argv: readonly string[]): Promise<number> {
   try {
@@ -93,12 +99,13 @@ export async function llmfs(argv: readonly string[]): Promise<number> {
 
 async function dispatch(argv: readonly string[]): Promise<number> {
   const [first, ...others] = argv;
-  if (first === "--version") {
+  if (first === "--version" || first === "-V") {
     if (others.length > 0) throw new UsageError(`unexpected argument ${JSON.stringify(others[0])}`);
     show(`llmfs ${VERSION}\n`);
     return EXIT.ok.code;
   }
   if (first === undefined) throw new UsageError("what to do?");
+  if (first === "help") return await helped(others);
   const [name, entry, rest] = chosen(argv);
   if (!asksForHelp(rest)) return (await entry.load()).invoke(rest);
   if (name === "mount" && first !== "mount" && first.startsWith("-")) show(help());
@@ -106,14 +113,35 @@ async function dispatch(argv: readonly string[]): Promise<number> {
   return EXIT.ok.code;
 }
 
+/** `llmfs help [COMMAND]`: what --help shows. */
+async function helped([topic, surplus]: readonly string[]): Promise<number> {
+  if (surplus !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(surplus)}`);
+  if (topic === undefined || asksForHelp([topic])) show(help());
+  else {
+    const [name, entry] = named(topic) ?? unknown(topic);
+    show(commandHelp(name, entry.summary, await entry.load()));
+  }
+  return EXIT.ok.code;
+}
+
+function named(word: string): [name: string, entry: Entry] | undefined {
+  const name = ALIASES.get(word) ?? word;
+  const entry = COMMANDS.get(name);
+  return entry === undefined ? undefined : [name, entry];
+}
+
+function unknown(word: string, guess = nearest(word, WORDS)): never {
+  throw new UsageError(`unknown command ${word}${guess === undefined ? "" : `; did you mean ${guess}?`}`);
+}
+
 /** `llmfs DIR …` is `llmfs mount DIR …`, unless DIR is the misspelt name of a command. */
 function chosen(argv: readonly string[]): [name: string, entry: Entry, rest: readonly string[]] {
   const first = argv[0] ?? "";
-  const named = COMMANDS.get(first);
-  if (named !== undefined) return [first, named, argv.slice(1)];
+  const found = named(first);
+  if (found !== undefined) return [...found, argv.slice(1)];
   if (!first.startsWith("-") && !first.includes("/") && !existsSync(first)) {
-    const guess = nearest(first, [...COMMANDS.keys()]);
-    if (guess !== undefined) throw new UsageError(`unknown command ${first}; did you mean ${guess}?`);
+    const guess = nearest(first, WORDS);
+    if (guess !== undefined) unknown(first, guess);
   }
   const mount = COMMANDS.get("mount");
   if (mount === undefined) throw new Error("the table of commands lacks mount");
@@ -136,12 +164,12 @@ function help(): string {
 async function usageFailure(argv: readonly string[], error: UsageError): Promise<number> {
   say(`llmfs: ${error.message}`);
   const first = argv[0] ?? "";
-  const name = COMMANDS.has(first) ? first : "mount";
-  const entry = COMMANDS.get(name);
-  if (argv.length === 0 || entry === undefined) say(`\n${help().trimEnd()}`);
+  const own = named(first);
+  const [name, entry] = own ?? named("mount") ?? unknown("mount");
+  if (argv.length === 0 || first === "help") say(`\n${help().trimEnd()}`);
   else {
     say(`Usage: ${usageLine(name, await entry.load())}`);
-    say(`See: llmfs ${COMMANDS.has(first) ? `${name} ` : ""}--help`);
+    say(`See: llmfs ${own === undefined ? "" : `${name} `}--help`);
   }
   return EXIT.usage.code;
 }

@@ -32,7 +32,7 @@ export interface ModelConfig {
 
 type ModelArgs = Partial<Args<typeof modelFlags>>;
 
-/** Throws UsageError, or CliError("input") for a variable. */
+/** Throws CliError("usage"). */
 export function readModelConfig(args: ModelArgs, variable: Lookup): ModelConfig {
   const cache = variable("XDG_CACHE_HOME");
   const ownRecordings = defaultRecordings({ home: home(variable("HOME")), ...(cache && { xdgCacheHome: cache }) });
@@ -43,7 +43,7 @@ export function readModelConfig(args: ModelArgs, variable: Lookup): ModelConfig 
         "the environment",
         variable("LLMFS_MODEL"),
         baseUrl("OPENAI_BASE_URL", variable("OPENAI_BASE_URL")),
-        variable("OPENAI_API_KEY")?.trim(),
+        apiKey("OPENAI_API_KEY", variable("OPENAI_API_KEY")?.trim()),
       ),
     ],
     concurrency: optional(args.concurrency, (text) => count("--concurrency", text, 1)),
@@ -88,6 +88,22 @@ function baseUrl(source: string, text: string | undefined): string | undefined {
   // The value is not repeated: what is no URL may be a key in the wrong place.
   const problem = `${source} is not a URL that begins with http:// or https://; an example: http://127.0.0.1:11434/v1`;
   throw wrong(source, problem);
+}
+
+/** A key goes into a header, which holds no line break and no character beyond Latin-1. */
+function apiKey(source: string, key: string | undefined): string | undefined {
+  const wrongAt = key === undefined ? -1 : [...key].findIndex((one) => !/[\t\x20-\x7e\x80-\xff]/.test(one));
+  const culprit = wrongAt < 0 ? undefined : [...(key ?? "")][wrongAt];
+  if (culprit === undefined) return key;
+  const what = /[\r\n]/.test(culprit) ? "a line break" : `U+${hex(culprit)}`;
+  throw wrong(
+    source,
+    `${source} is no key: ${what} behind its first ${wrongAt} characters, which cannot be sent; set it to the key alone`,
+  );
+}
+
+function hex(character: string): string {
+  return (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
 }
 
 function mode(text: string | undefined): RecordingMode {

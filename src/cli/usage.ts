@@ -44,8 +44,8 @@ export function generalHelp(description: string, commands: readonly (readonly [s
     "Usage: llmfs COMMAND [options]\n       llmfs DIR [options]        short for: llmfs mount DIR [options]",
     `Commands:\n${table(commands.map(([name, summary]) => [name, lowerFirst(summary)]))}`,
     `Options:\n${table([
-      ["-h, --help", "show this; with a command, its own options"],
-      ["--version", "show the version"],
+      ["-h, --help", "show this; with a command, its own options, as `llmfs help COMMAND` does"],
+      ["-V, --version", "show the version"],
     ])}`,
   ]);
 }

@@ -65,7 +65,7 @@ describe("recordings", () => {
   });
 });
 
-test("a flag that cannot be used is a usage error, a variable is input", () => {
+test("a value that cannot be used ends with the same status, whether a flag or a variable has it", () => {
   const exit = (read: () => unknown) => {
     try {
       return read();
@@ -74,8 +74,17 @@ test("a flag that cannot be used is a usage error, a variable is input", () => {
     }
   };
   expect(exit(() => readConfig({ inodes: "many" }, {}))).toBe("usage");
-  expect(exit(() => readConfig({}, { SOURCE_DATE_EPOCH: "abc" }))).toBe("input");
-  expect(exit(() => readConfig({}, { LLMFS_RECORDINGS: "foo://x" }))).toBe("input");
+  const variables = {
+    SOURCE_DATE_EPOCH: "abc",
+    LLMFS_RECORDINGS: "foo://x",
+    LLMFS_MODE: "replya",
+    OPENAI_BASE_URL: "host/v1",
+    OPENAI_API_KEY: "sk-a\nb",
+    HOME: "rel",
+  };
+  for (const [name, value] of Object.entries(variables)) {
+    expect([name, exit(() => readConfig({}, { [name]: value }))]).toEqual([name, "usage"]);
+  }
 });
 
 test("limits and prices are read as they are needed", () => {
@@ -122,6 +131,16 @@ test("a bad base URL is refused without being repeated: it may be a key in the w
     expect(read).not.toThrow("sk-secret");
     expect(read).toThrow("is not a URL");
   }
+});
+
+test.each([
+  ["a line break within", "sk-a\nsk-b", "a line break behind its first 4 characters"],
+  ["a character that no header has", "sk-€1", "U+20AC behind its first 3 characters"],
+  ["an invisible one", "sk-\u200bsecret", "U+200B behind its first 3 characters"],
+])("a key with %s is refused without being repeated", (_, key, problem) => {
+  const read = () => readConfig({}, { OPENAI_API_KEY: key });
+  expect(read).toThrow(`OPENAI_API_KEY is no key: ${problem}, which cannot be sent; set it to the key alone`);
+  expect(read).not.toThrow("sk-");
 });
 
 test("keys and passwords are known as secrets", () => {

@@ -30,6 +30,17 @@ test("every command has a --help of its own, on standard output, whatever else i
   }
 });
 
+test("help is --help, also of a command", async () => {
+  expect(await llmfs("help")).toEqual(await llmfs("--help"));
+  expect(await llmfs("help", "mount")).toEqual(await llmfs("mount", "--help"));
+  expect(await llmfs("help", "umount")).toEqual(await llmfs("unmount", "--help"));
+});
+
+test("umount is unmount", async () => {
+  const { status, stderr } = await llmfs("umount", sandbox.path);
+  expect([status, stderr]).toEqual([83, (await llmfs("unmount", sandbox.path)).stderr]);
+});
+
 test("what follows -- belongs to the command that is run, --help too", async () => {
   const { stdout } = await llmfs("run", "--", "printf", "%s\\n", "--help");
   expect(stdout).toBe("--help\n");
@@ -48,6 +59,12 @@ describe("a wrong command line ends with status 2, says why and how it is called
       ["--forground", "/tmp"],
       "unknown flag --forground; did you mean --foreground?",
     ],
+    ["a letter that is no flag", ["mount", "/tmp", "-P", "x"], "unknown flag -P\n"],
+    ["a flag's letter in the wrong case", ["unmount", "-L", "/tmp"], "unknown flag -L; did you mean -l?"],
+    ["help for what is no command", ["help", "moutn"], "unknown command moutn; did you mean mount?"],
+    ["help for two commands", ["help", "mount", "run"], 'unexpected argument "run"'],
+    ["a misspelt umount", ["umuont", "/tmp"], "unknown command umuont; did you mean umount?"],
+    ["umount without a place", ["umount"], "DIR is missing"],
     ["a misspelt command", ["moutn", "/tmp"], "unknown command moutn; did you mean mount?"],
     ["a surplus argument", ["unmount", "/a", "/b"], 'unexpected argument "/b"'],
     ["a surplus argument after --version", ["--version", "x"], 'unexpected argument "x"'],
@@ -92,9 +109,9 @@ describe("input that cannot be used", () => {
     expect(stderr).toContain("standard input is empty");
   });
 
-  test("an unreadable variable", async () => {
+  test("a variable with a bad value", async () => {
     const { status, stderr } = await sandbox.llmfs(["generate", "--prompt", "a b"], { env: { LLMFS_MODE: "replya" } });
-    expect(status).toBe(84);
+    expect(status).toBe(2);
     expect(stderr).toBe("llmfs: LLMFS_MODE replya: expected auto, record, replay or off\n");
   });
 });

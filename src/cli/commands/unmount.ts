@@ -18,6 +18,7 @@ export const unmount = command({
     "Returns when the process that served the mount has ended, its tree saved if --save was given to mount. " +
       "Where that failed the tree is in the state folder, and the error says where. " +
       "A mount whose process is dead is cleared away.",
+    "`llmfs umount` is the same.",
   ],
   async run(args) {
     const mountpoint = mountedAt(args.dir);

@@ -8,6 +8,7 @@ import { posix } from "node:path";
 import ignore, { type Ignore } from "ignore";
 import type { TreePort } from "../fs/port.ts";
 import type { TreeEntry } from "../generators/generator.ts";
+import { withoutOutputs } from "./outputs.ts";
 
 export const IGNORE_FILE = ".llmfsignore";
 
@@ -90,25 +91,30 @@ function allowed(outline: readonly TreeEntry[], rules: ReadonlyMap<string, Ignor
   const hidden = (path: string, directory: boolean): boolean => {
     const known = directory ? verdicts.get(path) : undefined;
     if (known !== undefined) return known;
-    const verdict = hidden(parentOf(path), true) || ruledOut(path, directory, rules);
+    const verdict = hidden(parentOf(path), true) || ruling(path, directory, rules) === "out";
     if (directory) verdicts.set(path, verdict);
     return verdict;
   };
-  return outline.filter(
+  const kept = outline.filter(
     ({ path, type }) => !path.endsWith(`/${IGNORE_FILE}`) && !hidden(rootless(path), type === "directory"),
   );
+  return withoutOutputs(kept, (path) => {
+    for (let at = path, directory = false; at !== ""; at = parentOf(at), directory = true)
+      if (ruling(at, directory, rules) === "in") return true;
+    return false;
+  });
 }
 
 /** The nearest rule that says anything wins, as in git. */
-function ruledOut(path: string, directory: boolean, rules: ReadonlyMap<string, Ignore>): boolean {
+function ruling(path: string, directory: boolean, rules: ReadonlyMap<string, Ignore>): "in" | "out" | undefined {
   for (let folder = path; folder !== ""; ) {
     folder = parentOf(folder);
     const below = path.slice(folder.length + 1);
     const verdict = rules.get(folder)?.test(directory ? `${below}/` : below);
-    if (verdict?.ignored) return true;
-    if (verdict?.unignored) return false;
+    if (verdict?.ignored) return "out";
+    if (verdict?.unignored) return "in";
   }
-  return false;
+  return undefined;
 }
 
 /** "" for what lies in the root. */

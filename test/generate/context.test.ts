@@ -224,6 +224,46 @@ describe("ignore rules", () => {
 
   test("bring back what is kept out by default", async () => {
     expect(await shown({ "/.llmfsignore": "!*.o\n", "/x.o": "", "/y.a": "" })).toEqual(["/x.o"]);
+    const tree = { "/.llmfsignore": "!dist/\n!.env\n", "/dist/a.js": "", "/target/b": "", "/.env": "", "/d/.env": "" };
+    expect(await shown(tree)).toEqual(["/.env", "/d", "/d/.env", "/dist", "/dist/a.js"]);
+  });
+
+  test("are not needed for what programs leave behind while they run, nor for what is there to hold secrets", async () => {
+    const sources = {
+      "/Makefile": "",
+      "/src/app.log.py": "",
+      "/src/lib.rs": "",
+      "/coverage.py": "",
+      "/.env.example": "",
+    };
+    const left = {
+      "/coverage.xml": "",
+      "/build/log": "",
+      "/build/lib/x.o": "",
+      "/src/x.log": "",
+      "/target/debug/app": "",
+      "/dist/app.js": "",
+      "/htmlcov/index.html": "",
+      "/junit-1.xml": "",
+      "/package-lock.json": "",
+      "/src/Cargo.lock": "",
+      "/src/.env": "",
+      "/.env.local": "",
+      "/keys/id_rsa": "",
+      "/keys/server.pem": "",
+      "/.netrc": "",
+    };
+    expect(await shown({ ...sources, ...left })).toEqual([...(await shown(sources)), "/keys"].sort());
+  });
+
+  test("nor are they needed for what the tree itself holds to be made, or describes, whatever it is called", async () => {
+    const tree: PlainTree = {
+      "/build/build.ts": { pending: "how it is built" },
+      "/build/build.log": "",
+      "/dist/index.html": { pending: "" },
+      "/logs/a.log": "",
+    };
+    expect(await shown(tree)).toEqual(["/build", "/build/build.ts", "/dist", "/dist/index.html"]);
   });
 });
 

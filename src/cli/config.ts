@@ -56,6 +56,7 @@ export type ConfigArgs = Partial<Args<Shared>>;
 /** Throws UsageError, or CliError for a prompt that can't be read. */
 export function readConfig(args: ConfigArgs, environment: Environment = process.env): Readonly<Config> {
   const variable: Lookup = (name) => environment[name] || undefined;
+  const model = readModelConfig(args, variable);
   const config: Config = {
     prompt: prompt(args, variable("LLMFS_PROMPT")),
     contentPrompt: given(
@@ -65,14 +66,16 @@ export function readConfig(args: ConfigArgs, environment: Environment = process.
       variable("LLMFS_CONTENT_PROMPT"),
     ),
     contextTokens: optional(args.contextTokens, (text) => count("--context-tokens", text, 1)),
-    ...readModelConfig(args, variable),
+    ...model,
     configFile: undefined,
     from: optional(args.from, (text) => absolute("--from", text)),
     size: size("--size", args.size ?? "50%", availableMemory),
     inodes: args.inodes === undefined ? inodesFor(availableMemory()) : count("--inodes", args.inodes, 1),
     readOnly: args.readOnly ?? false,
     warm: args.warm ?? false,
-    epoch: optional(variable("SOURCE_DATE_EPOCH"), (text) => count("SOURCE_DATE_EPOCH", text, 0)),
+    epoch:
+      optional(variable("SOURCE_DATE_EPOCH"), (text) => count("SOURCE_DATE_EPOCH", text, 0)) ??
+      (model.mode === "replay" ? REPLAYED : undefined),
     allowOther: args.allowOther ?? false,
     lowPower: args.lowPower ?? false,
     save: optional(args.save, (text) => absolute("--save", text)),
@@ -85,6 +88,9 @@ export function readConfig(args: ConfigArgs, environment: Environment = process.
   }
   return Object.freeze(config);
 }
+
+/** 1980, when the times of zip archives begin: what is replayed is the same whenever that is. */
+const REPLAYED = Date.UTC(1980) / 1000;
 
 /** Where a temporary mountpoint may be made, best first. */
 export function temporaryFolders(environment: Environment = process.env): readonly string[] {

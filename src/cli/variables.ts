@@ -17,7 +17,7 @@ export const VARIABLES = {
   XDG_RUNTIME_DIR: "`run` and `demo` make their temporary mountpoint in it, if it can be used",
   TMPDIR: "the same, where there is no XDG_RUNTIME_DIR; /tmp unless set",
   SOURCE_DATE_EPOCH:
-    "seconds since 1970: the times of everything that llmfs makes itself, so that archives of a tree are equal too",
+    "seconds since 1970: the times of everything that llmfs makes itself, so that archives of a tree are equal too; with --mode replay the beginning of 1980 unless set",
   NO_COLOR: "no colours when it is set to anything",
 } as const;
 

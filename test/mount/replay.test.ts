@@ -16,7 +16,13 @@ const FLAGS = ["--mode", "replay", "--model", EXAMPLE_MODEL];
 const EPOCH = "1767225600";
 
 /** Another machine: no network, another name, another home, another time zone, another place of the mount. */
-async function machine(sandbox: Sandbox, name: string, args: readonly string[], script: string): Promise<Finished> {
+async function machine(
+  sandbox: Sandbox,
+  name: string,
+  args: readonly string[],
+  script: string,
+  epoch?: string,
+): Promise<Finished> {
   const home = sandbox.directory(name);
   const child = Bun.spawn({
     cmd: [
@@ -39,7 +45,7 @@ async function machine(sandbox: Sandbox, name: string, args: readonly string[], 
       ...sandbox.environment({ HOME: home, TMPDIR: home, XDG_STATE_HOME: home, USER: name, LOGNAME: name, OUT: home }),
       TZ: name === "one" ? "Asia/Tokyo" : "America/Lima",
       LANG: name === "one" ? "C" : "de_DE.UTF-8",
-      SOURCE_DATE_EPOCH: EPOCH,
+      ...(epoch === undefined ? {} : { SOURCE_DATE_EPOCH: epoch }),
     },
     stdio: ["pipe", "pipe", "pipe"],
   });
@@ -78,6 +84,8 @@ describeMounted("the example, replayed", () => {
       const { exitCode, stdout } = Bun.spawnSync(["diff", "-r", sandbox.at("one/tree"), sandbox.at(`${name}/tree`)]);
       expect([exitCode, stdout.toString()]).toEqual([0, ""]);
     }
+    const times = await machine(sandbox, "five", args, "stat -c %Y . README.md berths.csv | sort -u", EPOCH);
+    expect([times.status, times.stdout]).toEqual([0, `${EPOCH}\n`]);
     expect(readFileSync(sandbox.at("one/tree/berths.csv"), "utf8")).toContain("C1,40,6.0,no\n");
   });
 

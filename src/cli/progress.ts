@@ -6,6 +6,8 @@ export interface Progress {
   step(text: string): void;
   /** Says more of the step in hand; seen on a terminal only. */
   detail(text: string): void;
+  /** Stands in for step and detail, where both would not fit; seen on a terminal only. */
+  line(text: string): void;
   /** A line that stays, above the step in hand. */
   print(line: string): void;
   /** Ends the step in hand; its line is gone from a terminal. */
@@ -15,18 +17,22 @@ export interface Progress {
 const FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏";
 
 export function createProgress(terminal: boolean = isTerminal()): Progress {
-  return terminal ? new Redrawn() : { step: (text) => say(`${text} …`), detail: () => {}, print: say, clear: () => {} };
+  return terminal
+    ? new Redrawn()
+    : { step: (text) => say(`${text} …`), detail: () => {}, line: () => {}, print: say, clear: () => {} };
 }
 
 class Redrawn implements Progress {
   #step = "";
   #detail = "";
+  #line = "";
   #begun = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   step(text: string): void {
     this.#step = text;
     this.#detail = "";
+    this.#line = "";
     this.#begun = performance.now();
     this.#timer ??= setInterval(() => this.#draw(), 100).unref();
     this.#draw();
@@ -34,6 +40,10 @@ class Redrawn implements Progress {
 
   detail(text: string): void {
     this.#detail = text;
+  }
+
+  line(text: string): void {
+    this.#line = text;
   }
 
   print(line: string): void {
@@ -53,6 +63,7 @@ class Redrawn implements Progress {
   #draw(): void {
     const seconds = (performance.now() - this.#begun) / 1000;
     const frame = FRAMES[Math.floor(seconds * 10) % FRAMES.length] ?? "";
+    if (this.#line !== "") return overwrite(`${frame} ${this.#line}`);
     const detail = this.#detail === "" ? "" : ` · ${this.#detail}`;
     overwrite(`${frame} ${this.#step}${detail} · ${seconds.toFixed(0)} s`);
   }

@@ -9,7 +9,7 @@ import { messageOf } from "../errno.ts";
 import { CliError } from "./exit.ts";
 
 /** Narrower terminals are rare, and would wrap. */
-const WIDTH = 79;
+export const WIDTH = 79;
 
 /** One line of talk. */
 export function say(line: string): void {

@@ -9,7 +9,7 @@ import { CONCURRENCY } from "./about.ts";
 import type { Config } from "./config.ts";
 import type { Generation } from "./generation.ts";
 import type { Progress } from "./progress.ts";
-import { isTerminal } from "./terminal.ts";
+import { isTerminal, WIDTH } from "./terminal.ts";
 
 export interface WarmingOptions {
   readonly files: readonly WarmFile[];
@@ -36,6 +36,8 @@ export interface Warming {
 }
 
 const BAR = 16;
+/** A shorter one shows nothing. */
+const SHORTEST_BAR = 4;
 const TICK_MS = 200;
 /** Fewer files are soon done. */
 const LONG = 50;
@@ -49,8 +51,8 @@ export async function warming(options: WarmingOptions): Promise<Warming> {
   let state: Warmed = { total: files.length, done: 0, failed: [] };
   let told = 0;
   const sum = (): Warming => summary(state, before, options.usage(), begun);
-  progress.step("generating");
-  const timer = setInterval(() => progress.detail(bar(sum())), TICK_MS);
+  if (files.length > 0) progress.step("generating");
+  const timer = setInterval(() => progress.line(bar(sum(), WIDTH - "⠋ ".length)), TICK_MS);
   try {
     state = await warm(files, {
       concurrency,
@@ -111,13 +113,17 @@ export function reasonsOf(files: readonly PendingFile[]): ReadonlyMap<string, st
 export function warmingText(result: Warming, kept?: string): readonly string[] {
   const { total, done, failed, seconds } = result;
   const left = total - done - failed.length;
+  if (total === 0) return ["nothing to generate: every file has its content"];
   const counts = [
-    `${done} of ${total} files generated in ${seconds.toFixed(1)} s`,
+    `${done} of ${total} ${total === 1 ? "file" : "files"} generated in ${seconds.toFixed(1)} s`,
     cost(result),
     ...(failed.length === 0 ? [] : [`${failed.length} failed`]),
     ...(kept === undefined ? [] : [`stopped; ${left} are left, and what is done is ${kept}`]),
   ];
-  return [counts.join("; "), ...failed.map(({ path, error }) => `failed: ${path}: ${error}`)];
+  return [
+    counts.join("; "),
+    ...failed.map(({ path, error }) => `failed: ${path}: ${error.replace(`: ${path}: `, ": ")}`),
+  ];
 }
 
 function summary(state: Warmed, before: Usage | undefined, after: Usage | undefined, begun: number): Warming {
@@ -135,21 +141,29 @@ function summary(state: Warmed, before: Usage | undefined, after: Usage | undefi
   };
 }
 
-function bar(result: Warming): string {
+/** In so many columns: the bar takes what the numbers leave. */
+export function bar(result: Warming, width = Number.POSITIVE_INFINITY): string {
   const { total, done, failed, seconds } = result;
   const ended = done + failed.length;
-  const filled = total === 0 ? BAR : Math.floor((ended * BAR) / total);
   const rate = seconds > 0 ? ended / seconds : 0;
-  const left = rate > 0 ? `${Math.ceil((total - ended) / rate)} s left` : "";
   const parts = [
-    `${"█".repeat(filled)}${"░".repeat(BAR - filled)} ${ended}/${total}`,
+    `${ended}/${total}`,
     `${rate.toFixed(rate < 10 ? 1 : 0)}/s`,
-    left,
+    rate > 0 ? `${time((total - ended) / rate)} left` : "",
     `${short(result.inputTokens)}+${short(result.outputTokens)} tokens`,
     result.usd === 0 ? "" : `$${result.usd.toFixed(2)}`,
     failed.length === 0 ? "" : `${failed.length} failed`,
   ];
-  return parts.filter((part) => part !== "").join(" · ");
+  const text = parts.filter((part) => part !== "").join(" · ");
+  const room = Math.min(BAR, width - text.length - 1);
+  if (room < SHORTEST_BAR) return text;
+  const filled = total === 0 ? room : Math.floor((ended * room) / total);
+  return `${"█".repeat(filled)}${"░".repeat(room - filled)} ${text}`;
+}
+
+function time(seconds: number): string {
+  if (seconds < 100) return `${Math.ceil(seconds)} s`;
+  return seconds < 6000 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
 /** 950, 12k, 3.4M: a terminal's line is short. */
@@ -162,5 +176,5 @@ function short(count: number): string {
 function cost({ calls, inputTokens, outputTokens, usd }: Warming): string {
   if (calls === 0) return "no call";
   const money = usd === 0 ? "" : `, $${usd.toFixed(4)}`;
-  return `${calls} calls, ${inputTokens} + ${outputTokens} tokens${money}`;
+  return `${calls} ${calls === 1 ? "call" : "calls"}, ${inputTokens} + ${outputTokens} tokens${money}`;
 }

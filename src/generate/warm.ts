@@ -66,18 +66,20 @@ export async function warm(files: readonly WarmFile[], options: WarmOptions): Pr
 }
 
 /**
- * The files that any of the patterns takes, and those they depend on; without patterns all of them. A pattern is a glob
- * of the path below the mount ("src/**", "*.md"); the path of a directory takes everything below it.
+ * The files that any of the patterns takes, and those they depend on; without patterns all of them. A pattern is a path
+ * below the mount, of a file or of a directory with everything below it, or a glob of such paths ("src/**", "*.md"). One
+ * behind "!" takes away from the others, or from everything if there are no others.
  */
 export function chosen<T extends WarmFile>(files: readonly T[], patterns: readonly string[]): readonly T[] {
   if (patterns.length === 0) return files;
-  const globs = patterns.flatMap((pattern) => {
-    const plain = pattern.replace(/^(\.?\/)+/, "").replace(/\/+$/, "");
-    return plain === "" || plain === "." ? [new Glob("**")] : [new Glob(plain), new Glob(`${plain}/**`)];
-  });
+  const wanted = patterns.filter((pattern) => !pattern.startsWith("!")).map(matcher);
+  const unwanted = patterns.filter((pattern) => pattern.startsWith("!")).map((pattern) => matcher(pattern.slice(1)));
   const byPath = new Map(files.map((file) => [file.path, file]));
   const taken = new Set<T>();
-  const left = files.filter(({ path }) => globs.some((glob) => glob.match(path.slice(1))));
+  const left = files.filter(({ path }) => {
+    const below = path.slice(1);
+    return (wanted.length === 0 || wanted.some((takes) => takes(below))) && !unwanted.some((takes) => takes(below));
+  });
   for (let file = left.pop(); file !== undefined; file = left.pop()) {
     if (taken.has(file)) continue;
     taken.add(file);
@@ -87,4 +89,13 @@ export function chosen<T extends WarmFile>(files: readonly T[], patterns: readon
     }
   }
   return files.filter((file) => taken.has(file));
+}
+
+/** A name may hold what globs are made of: "pages/[id]" is a directory first. */
+function matcher(pattern: string): (path: string) => boolean {
+  const plain = pattern.replace(/^(\.?\/)+/, "").replace(/\/+$/, "");
+  if (plain === "" || plain === ".") return () => true;
+  const escaped = plain.replace(/^!/, "\\!");
+  const globs = [new Glob(escaped), new Glob(`${escaped}/**`)];
+  return (path) => path === plain || path.startsWith(`${plain}/`) || globs.some((glob) => glob.match(path));
 }

@@ -64,4 +64,15 @@ test("patterns take files, directories take what is below them, and what is depe
   expect(of("*.md", "/srcs/")).toEqual(["/README.md", "/srcs/c.py"]);
   expect(of("**/*.py")).toEqual(["/src/a.py", "/src/sub/b.py", "/data/x.csv", "/srcs/c.py"]);
   expect(of("nothing")).toEqual([]);
+  expect(of("**/*.py", "!srcs", "!data/**")).toEqual(["/src/a.py", "/src/sub/b.py", "/data/x.csv"]);
+  expect(of("!src")).toEqual(["/README.md", "/data/x.csv", "/srcs/c.py"]);
+});
+
+test("a pattern is a name first: what globs are made of may stand in names", () => {
+  const tree = files("/pages/[id]/page.tsx", "/pages/i/page.tsx", "/{a,b}.txt", "/a.txt", "/!not", "/.hidden/x");
+  const of = (...patterns: string[]) => chosen(tree, patterns).map(({ path }) => path);
+  expect(of("pages/[id]")).toEqual(["/pages/[id]/page.tsx", "/pages/i/page.tsx"]);
+  expect(of("{a,b}.txt")).toEqual(["/{a,b}.txt", "/a.txt"]);
+  expect(of("./!not")).toEqual(["/!not"]);
+  expect(of("**/x")).toEqual(["/.hidden/x"]);
 });

@@ -40,6 +40,8 @@ export const run = command({
   notes: [
     "The mount is private to its user, lasts as long as CMD, and leaves nothing behind. The exit status is CMD's: " +
       "128 + n if signal n ended it, 127 if it was not found, 126 if it could not be executed.",
+    "With --warm CMD begins when every file was generated, and not at all if any failed: each is named, with the reason " +
+      `(status ${EXIT.incomplete.code}).`,
     "Without root and without fusermount3 the mount is made in a user namespace, where the system allows that.",
   ],
   async run(args, rest) {
@@ -57,6 +59,10 @@ export const run = command({
         async (mountpoint, { filesystem }) => {
           if (config.warm) {
             const result = await warmMount(filesystem, { config, generation, progress, signal: interrupted.signal });
+            if (interrupted.signal.aborted) {
+              const kept = config.mode === "off" ? "gone with the mount" : "recorded";
+              for (const line of warmingText(result, kept)) say(line);
+            }
             interrupted.signal.throwIfAborted();
             if (result.failed.length > 0) return warmed(result);
           }

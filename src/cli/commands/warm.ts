@@ -1,8 +1,8 @@
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { readAbout, readUsage } from "../about.ts";
 import { command, flags } from "../command.ts";
-import { EXIT, UsageError } from "../exit.ts";
+import { CliError, EXIT, UsageError } from "../exit.ts";
 import { mountedAt, pendingFiles } from "../mounted.ts";
 import { createProgress } from "../progress.ts";
 import { onSignals, signalStatus } from "../signals.ts";
@@ -16,7 +16,7 @@ export const warm = command({
   }),
   rest: {
     hint: "GLOB…",
-    description: 'only these: "src/**", "*.md", or a directory; default everything',
+    description: 'only these: "src/**", "*.md", a directory, "!*.test.ts" for all but those; default everything',
     atLeast: 0,
   },
   notes: [
@@ -35,26 +35,72 @@ export const warm = command({
       stopped.abort();
     });
     const pending = pendingFiles(mountpoint);
-    for (const pattern of patterns) {
-      if (chosen(pending, [pattern]).length === 0 && chosen(allFiles(mountpoint), [pattern]).length === 0)
-        throw new UsageError(`${pattern}: no file in ${args.dir} matches`);
+    const inside = patterns.map((pattern) => below(mountpoint, pattern));
+    for (const pattern of inside) {
+      const plain = [pattern.replace(/^!/, "")];
+      if (chosen(pending, plain).length === 0 && chosen(allFiles(mountpoint), plain).length === 0) {
+        throw new UsageError(
+          `${pattern}: no file in ${args.dir} matches; a pattern is a path or a glob below ${args.dir}`,
+        );
+      }
     }
     await using maker = await Maker.of(mountpoint);
+    const { mode } = readAbout(mountpoint);
+    let usage = readUsage(mountpoint);
+    const used = () => {
+      try {
+        usage = readUsage(mountpoint);
+      } catch {
+        // Gone with the mount; what was read last is the sum.
+      }
+      return usage;
+    };
+    let gone = false;
     const result = await warming({
-      files: chosen(pending, patterns),
+      files: chosen(pending, inside),
       concurrency: readAbout(mountpoint).concurrency * AHEAD,
       signal: stopped.signal,
       progress: createProgress(),
-      usage: () => readUsage(mountpoint),
-      make: maker.make,
-      reasons: () => reasonsOf(pendingFiles(mountpoint)),
+      usage: used,
+      make: (path) =>
+        maker.make(path).catch((error: unknown) => {
+          gone ||= !isThere(mountpoint);
+          if (gone) stopped.abort();
+          throw error;
+        }),
+      reasons: () => (isThere(mountpoint) ? reasonsOf(pendingFiles(mountpoint)) : new Map()),
     });
+    gone ||= !isThere(mountpoint);
     if (args.json) show(`${JSON.stringify(result, null, 2)}\n`);
-    for (const line of warmingText(result, signal === undefined ? undefined : "kept")) say(line);
+    const kept = !gone ? "kept" : mode === "off" ? "gone with the mount" : "recorded";
+    for (const line of warmingText(result, stopped.signal.aborted ? kept : undefined)) say(line);
+    if (gone) {
+      throw new CliError("notMounted", `${args.dir} is no longer mounted: somebody unmounted it, or its process ended`);
+    }
     if (signal !== undefined) return signalStatus(signal);
     return result.failed.length === 0 ? EXIT.ok.code : EXIT.incomplete.code;
   },
 });
+
+/** Whether the mount answers: of one whose process is gone the kernel still knows some names. */
+function isThere(mountpoint: string): boolean {
+  try {
+    readAbout(mountpoint);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A pattern as a path below the mount; also one that leads into it from where the shell is, as shells write them out. */
+function below(mountpoint: string, pattern: string): string {
+  const plain = pattern.replace(/^!/, "");
+  const absolute = resolve(plain);
+  if (!absolute.startsWith(`${mountpoint}/`)) return pattern;
+  const path = absolute.slice(mountpoint.length + 1);
+  const means = plain.startsWith("/") || (!existsSync(join(mountpoint, plain)) && existsSync(absolute));
+  return means ? `${pattern.slice(0, pattern.length - plain.length)}${path}` : pattern;
+}
 
 /** Looking is free. */
 function allFiles(mountpoint: string): { readonly path: string }[] {

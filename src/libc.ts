@@ -486,6 +486,17 @@ export function clearAmbientCapabilities(): void {
   check("prctl", load().prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
 }
 
+/** Whether a namespace, by its file in /proc, is owned by a user namespace in which this process has no say. */
+export function isForeignNamespace(path: string): boolean {
+  const [NS_GET_USERNS, EPERM] = [0xb701, 1];
+  const fd = load().open(cString(path), O_RDONLY | O_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const owner = ioctl(fd, NS_GET_USERNS, new Uint8Array(8));
+  close(fd);
+  if (owner >= 0) close(owner);
+  return owner === -EPERM;
+}
+
 /** Has the kernel kill this process when the thread that started it ends. */
 export function dieWithParent(): void {
   const [PR_SET_PDEATHSIG, SIGKILL] = [1, 9];

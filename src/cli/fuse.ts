@@ -1,6 +1,6 @@
 /** Whether this process may mount, and how, told before anything costs time or money. */
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
-import { findHelper, mayMount } from "../fuse/unmount.ts";
+import { findHelper, mayMount, ownsMountNamespace } from "../fuse/unmount.ts";
 import { CliError } from "./exit.ts";
 
 export const DEVICE = "/dev/fuse";
@@ -50,6 +50,13 @@ export function checkDevice(): void {
 
 /** What to do where nothing permits mounting. */
 export function notPermitted(tried: string): CliError {
+  if (!ownsMountNamespace()) {
+    return new CliError(
+      "fuse",
+      `mounting is not permitted in a user namespace without a mount namespace of its own: ${tried}. Either of these ` +
+        'helps: make it with one, "unshare --user --map-root-user --mount …", or give the tree to one command, "llmfs run"',
+    );
+  }
   return new CliError(
     "fuse",
     `mounting is not permitted: ${tried}. Any one of these helps: install fuse3 (for fusermount3), run as root, or start ` +
@@ -59,6 +66,7 @@ export function notPermitted(tried: string): CliError {
 
 /** A setuid program helps only where it may become root, and root may mount. */
 function mayGainPrivilege(): boolean {
+  if (!ownsMountNamespace()) return false;
   const mask = status("CapBnd");
   const bounded = mask === undefined || ((BigInt(`0x${mask}`) >> CAP_SYS_ADMIN) & 1n) === 0n;
   return !bounded && status("NoNewPrivs") !== "1";

@@ -5,14 +5,19 @@
  * and starts llmfs anew inside. There the process has CAP_SYS_ADMIN over its own mount namespace, and mount(2) works.
  * Nobody outside sees the mount, and it is gone with its last process, whatever happens.
  */
+
+import { isAdministrator } from "../fuse/unmount.ts";
 import { ownCommand } from "./background.ts";
 import { forwardSignals } from "./child.ts";
 import { childEnvironment, insideNamespace, NAMESPACE_VARIABLE } from "./config.ts";
 import { CliError } from "./exit.ts";
 import { checkDevice, notPermitted } from "./fuse.ts";
 
+/** For who has every right in a user namespace, but for that of a mount namespace of its own. */
+const MOUNT_ALONE = ["--mount"];
+
 /** Best first. With the first the user keeps the own uid; older util-linux and busybox know the second only: uid 0 inside. */
-const WAYS: readonly (readonly string[])[] = [
+const WITH_USER: readonly (readonly string[])[] = [
   ["--user", "--map-current-user", "--mount", "--keep-caps"],
   ["--user", "--map-root-user", "--mount"],
 ];
@@ -36,7 +41,8 @@ export async function runInNamespace(argv: readonly string[]): Promise<number> {
 
 function workingFlags(unshare: string): readonly string[] {
   let reason = "";
-  for (const flags of WAYS) {
+  // Rights that were given, over the network for example, are kept.
+  for (const flags of isAdministrator() ? [MOUNT_ALONE, ...WITH_USER] : WITH_USER) {
     const trial = Bun.spawnSync({ cmd: [unshare, ...flags, "--", "true"], stdio: ["ignore", "ignore", "pipe"] });
     if (trial.success) return flags;
     reason = trial.stderr.toString().trim().split("\n")[0] ?? "";

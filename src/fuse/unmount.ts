@@ -65,8 +65,21 @@ async function unmountByHelper(path: string): Promise<void> {
   if (code !== 0 && mountAt(path) !== undefined) throw new MountError("failed", `${helper}: ${said.trim()}`);
 }
 
-/** Whether this process has CAP_SYS_ADMIN, in whichever user namespace it lives. */
+/** Whether this process may call mount(2): the capability counts where it holds over the mount namespace. */
 export function mayMount(): boolean {
+  return isAdministrator() && ownsMountNamespace();
+}
+
+/**
+ * Whether the mount namespace belongs to this process's user namespace, or one below it. It does not in a user namespace
+ * that was made alone (`unshare --user` without `--mount`): nobody in it may mount, root and setuid programs neither.
+ */
+export function ownsMountNamespace(): boolean {
+  return !libc.isForeignNamespace("/proc/self/ns/mnt");
+}
+
+/** Whether this process has CAP_SYS_ADMIN, in whichever user namespace it lives. */
+export function isAdministrator(): boolean {
   const CAP_SYS_ADMIN = 21n;
   const status = readFileSync("/proc/self/status", "utf8");
   const mask = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1];
@@ -77,7 +90,10 @@ export function mayMount(): boolean {
 export function findHelper(): string | undefined {
   for (const name of ["fusermount3", "fusermount"]) {
     const path = Bun.which(name);
-    if (path !== null && (statSync(path).mode & 0o4000) !== 0) return path;
+    if (path === null) continue;
+    // In a user namespace that has no root, as one that maps its maker alone, the file is somebody else's.
+    const { mode, uid } = statSync(path);
+    if ((mode & 0o4000) !== 0 && uid === 0) return path;
   }
   return undefined;
 }

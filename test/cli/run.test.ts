@@ -176,3 +176,30 @@ describe("without root and without fusermount3", () => {
     expect(stderr).toContain("mounting is not permitted: no CAP_SYS_ADMIN, and no setuid fusermount3");
   });
 });
+
+describe("in a user namespace without a mount namespace of its own, as a network sandbox is", () => {
+  const lacking = fuse(true) ?? userNamespace();
+  const inside = (flags: string, args: readonly string[]) =>
+    sandbox.llmfs([], { program: ["unshare", ...flags.split(" "), ...BINARY, ...args] });
+
+  const KINDS = [
+    ["root in it", "--user --map-root-user --net", "0\n000001ffffffffff"],
+    ["an ordinary user in it", "--user --map-current-user --net", `${process.getuid?.()}\n`],
+  ] as const;
+
+  for (const [who, flags, first] of KINDS) {
+    testWith(lacking)(`run mounts, for ${who}, in one that it makes`, async () => {
+      const script = "id -u; sed -n 's/^CapEff:.//p' /proc/self/status; echo x > f; cat f; exit 5";
+      const { status, stdout, stderr } = await inside(flags, shell(script));
+      expect([status, stderr, stdout.slice(0, first.length), stdout.endsWith("x\n")]).toEqual([5, "", first, true]);
+    });
+
+    testWith(lacking)(`mount says so, for ${who}, and what helps`, async () => {
+      sandbox.directory("mnt");
+      const { status, stderr } = await inside(flags, ["mount", "mnt"]);
+      expect(status).toBe(82);
+      expect(stderr).toContain("a user namespace without a mount namespace of its own");
+      expect(stderr).not.toContain("docker");
+    });
+  }
+});

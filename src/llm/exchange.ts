@@ -12,13 +12,23 @@ const LONGEST_FAILURE = 256 * 1024;
 
 export async function exchange(input: string | URL | Request, init?: RequestInit): Promise<Response> {
   for (let at = input, redirects = 0; ; redirects++) {
-    const response = await fetch(at, { ...init, redirect: "manual" });
+    const response = await fetch(at, { ...init, ...direct(at), redirect: "manual" });
     if (response.ok) return response;
     const next = followed(response, at);
     if (next === undefined || redirects === MOST_REDIRECTS) return shortened(response);
     await response.body?.cancel();
     at = next;
   }
+}
+
+/** What lets a request to this very machine go there and not to the proxy that HTTP_PROXY names: it knows another one. */
+export function direct(to: string | URL | Request): { readonly proxy?: false } {
+  return isLoopback(new URL(to instanceof Request ? to.url : to).hostname) ? { proxy: false } : {};
+}
+
+/** A host that is this very machine. */
+export function isLoopback(hostname: string): boolean {
+  return /^(localhost|127\.[\d.]+|\[::1\])$/.test(hostname);
 }
 
 function followed(response: Response, at: string | URL | Request): string | undefined {

@@ -4,6 +4,7 @@
  * The client's errors are read here and dropped: they hold the request, and the request holds the key.
  */
 import { messageOf } from "../errno.ts";
+import { isLoopback } from "./exchange.ts";
 import { LlmError, type LlmErrorKind } from "./llm.ts";
 
 /** Who was asked, for messages; and what must never be in one. */
@@ -103,7 +104,9 @@ export function noConnection(detail: string, party: Party, sent = true): Failure
   return new Failure(
     "no-connection",
     `no connection to ${party.host} (model ${party.model}): ${bounded(detail)}`,
-    "is the server running, and the base URL right?",
+    isLoopback(party.host.replace(/:\d+$/, ""))
+      ? "is the server running, and the base URL right?"
+      : "is the server running, the base URL right, and the proxy, if HTTPS_PROXY or HTTP_PROXY names one?",
     { transient: true, sent },
   );
 }

@@ -4,6 +4,7 @@
  * Settings come in as data, layer by layer (flags, environment, config file); the first layer that has a field wins,
  * field by field: a base URL from a flag goes with a key from the environment, because both are the same user's word.
  */
+import { direct, isLoopback } from "./exchange.ts";
 import { property, text } from "./failure.ts";
 import { LlmError } from "./llm.ts";
 import { DEFAULT_MODEL, OPENAI_BASE_URL } from "./openai.ts";
@@ -58,7 +59,7 @@ export async function chooseProvider(
   const url = first(layers, "baseUrl");
   const key = first(layers, "apiKey");
   const model = first(layers, "model");
-  const settings = { ...(key && { apiKey: key.value }) };
+  const settings = { ...(key && { apiKey: checkedKey(key.value, key.from) }) };
   if (url !== undefined) {
     const baseUrl = checkedUrl(url.value, url.from);
     const named = model?.value ?? (await modelAt(baseUrl, key?.value, options));
@@ -93,16 +94,24 @@ function checkedUrl(value: string, from: string): string {
   return value.replace(/\/+$/, "");
 }
 
+/** A key becomes a header, which cannot hold everything. */
+function checkedKey(value: string, from: string): string {
+  if (/^[ -~]*$/.test(value)) return value;
+  throw new LlmError(
+    "unconfigured",
+    `the key (from ${from}) holds a character that no key has, a line break perhaps; set OPENAI_API_KEY to the key alone`,
+  );
+}
+
 /** The model of a server somebody named without naming a model. */
 async function modelAt(baseUrl: string, apiKey: string | undefined, options: ProviderOptions): Promise<string> {
   const { host, hostname } = new URL(baseUrl);
   if (host === new URL(OPENAI_BASE_URL).host) return DEFAULT_MODEL;
-  const models = await modelsOf(baseUrl, apiKey, 10_000, options.signal);
-  if (models?.includes(DEFAULT_MODEL)) return DEFAULT_MODEL;
-  const [only, ...others] = models ?? [];
-  const local = /^(localhost|127\.[\d.]+|\[::1\])$/.test(hostname);
-  if (only !== undefined && (others.length === 0 || local)) return only;
-  const offers = models?.length ? `it offers ${shortList(models)}` : "it does not say which models it has";
+  const { models = [], instead = SAYS_NOT } = await modelsOf(baseUrl, apiKey, 10_000, options.signal);
+  if (models.includes(DEFAULT_MODEL)) return DEFAULT_MODEL;
+  const [only, ...others] = models;
+  if (only !== undefined && (others.length === 0 || isLoopback(hostname))) return only;
+  const offers = models.length > 0 ? `it offers ${shortList(models)}` : instead;
   throw new LlmError(
     "unconfigured",
     `no model is named for ${host}; ${offers}; choose one with --model or LLMFS_MODEL`,
@@ -113,7 +122,7 @@ async function localProvider(model: string | undefined, options: ProviderOptions
   const servers = options.localServers ?? LOCAL_SERVERS;
   const found = await Promise.all(
     servers.map(async (server) => {
-      const models = await modelsOf(server.baseUrl, undefined, options.probeMs ?? 500, options.signal);
+      const { models } = await modelsOf(server.baseUrl, undefined, options.probeMs ?? 500, options.signal);
       return { ...server, host: new URL(server.baseUrl).host, models };
     }),
   );
@@ -141,28 +150,39 @@ function unconfigured(tried: readonly (LocalServer & { readonly host: string; re
   ].join("\n");
 }
 
-/** The names of a server's models; undefined if nothing that looks like such a server answers in time. */
+interface Offer {
+  readonly models?: readonly string[];
+  readonly instead?: string;
+}
+
+const SAYS_NOT = "it does not say which models it has";
+
+/** The names of a server's models; if nothing that looks like such a server answers in time, what came instead. */
 async function modelsOf(
   baseUrl: string,
   apiKey: string | undefined,
   timeoutMs: number,
   signal: AbortSignal | undefined,
-): Promise<readonly string[] | undefined> {
+): Promise<Offer> {
   const deadline = AbortSignal.timeout(timeoutMs);
   try {
     const response = await fetch(`${baseUrl}/models`, {
+      ...direct(baseUrl),
       headers: apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` },
       signal: signal === undefined ? deadline : AbortSignal.any([deadline, signal]),
     });
-    if (!response.ok) return undefined;
+    if (!response.ok) return { instead: `it answered ${response.status} when it was asked for its models` };
     const data = property(await response.json(), "data");
-    if (data === null) return [];
-    if (!Array.isArray(data)) return undefined;
-    return data.map((model: unknown) => text(property(model, "id"))).filter((id) => id !== undefined);
+    if (data === null) return { models: [] };
+    if (!Array.isArray(data)) return { instead: SAYS_NOT };
+    return { models: data.map((model: unknown) => text(property(model, "id"))).filter((id) => id !== undefined) };
   } catch (error) {
     if (signal?.aborted)
       throw new LlmError("cancelled", `looking for a model at ${new URL(baseUrl).host} was cancelled`);
-    if (error instanceof Error) return undefined;
+    if (deadline.aborted) return { instead: `it did not say within ${timeoutMs / 1000} s which models it has` };
+    if (error instanceof SyntaxError) return { instead: SAYS_NOT };
+    const code = text(property(error, "code"));
+    if (error instanceof Error) return { instead: `it cannot be asked for its models${code ? ` (${code})` : ""}` };
     throw error;
   }
 }

@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test";
 import { LlmError } from "../../src/llm/llm.ts";
-import { DEFAULT_MODEL, OPENAI_BASE_URL } from "../../src/llm/openai.ts";
+import { DEFAULT_MODEL, OPENAI_BASE_URL, openaiModel } from "../../src/llm/openai.ts";
 import { chooseProvider, LOCAL_SERVERS, type ProviderLayer } from "../../src/llm/provider.ts";
 import { openaiServer } from "../support/openai-server.ts";
+import { freePort } from "../support/servers.ts";
 
 const flags = (layer: Omit<ProviderLayer, "from">): ProviderLayer => ({ ...layer, from: "flags" });
 const env = (layer: Omit<ProviderLayer, "from">): ProviderLayer => ({ ...layer, from: "environment" });
@@ -64,6 +65,46 @@ test("a base URL that is none is refused without being repeated", async () => {
   const message = await refusal(chooseProvider([flags({ baseUrl: "sk-oops-a-key" })]));
   expect(message).toContain("flags");
   expect(message).not.toContain("sk-oops");
+});
+
+test("a key that cannot be sent is refused without being repeated", async () => {
+  for (const apiKey of ["sk-secret\nOPENAI_MODEL=x", "sk-\u0001secret", "ключ-secret"]) {
+    const message = await refusal(chooseProvider([env({ apiKey, model: "m" })]));
+    expect(message).toContain("environment");
+    expect(message).toContain("OPENAI_API_KEY");
+    expect(message).not.toContain("secret");
+  }
+});
+
+test("a server that does not say its models is named with what it did instead", async () => {
+  const asked = (baseUrl: string) => refusal(chooseProvider([flags({ baseUrl })]));
+  expect(await asked(`http://127.0.0.1:${freePort()}/v1`)).toContain(
+    "it cannot be asked for its models (ECONNREFUSED)",
+  );
+  for (const [status, body, instead] of [
+    [401, "{}", "it answered 401 when it was asked for its models"],
+    [200, "<html>", "it does not say which models it has"],
+    [200, '{"models":[]}', "it does not say which models it has"],
+    [200, '{"data":[]}', "it does not say which models it has"],
+  ] as const) {
+    using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response(body, { status }) });
+    const message = await asked(`http://127.0.0.1:${server.port}/v1`);
+    expect(message).toContain(`no model is named for 127.0.0.1:${server.port}; ${instead}; choose one with --model`);
+  }
+});
+
+test("this machine is reached past the proxy that the environment names, which knows another one", async () => {
+  await using server = await openaiServer([{ stream: "here" }], ["llama"]);
+  const before = process.env.HTTP_PROXY;
+  process.env.HTTP_PROXY = `http://127.0.0.1:${freePort()}`;
+  try {
+    expect((await chooseProvider([flags({ baseUrl: server.baseUrl })])).model).toBe("llama");
+    const request = { model: "llama", messages: [{ role: "user" as const, content: "Hi" }] };
+    expect((await openaiModel({ baseUrl: server.baseUrl }).complete(request)).text).toBe("here");
+  } finally {
+    if (before === undefined) delete process.env.HTTP_PROXY;
+    else process.env.HTTP_PROXY = before;
+  }
 });
 
 test("without a setting, the first local server that answers is taken", async () => {

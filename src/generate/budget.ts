@@ -94,7 +94,7 @@ export function createBudget(options: BudgetOptions): Budget {
         const usage = wasFree(error) ? await heard.used(request) : await counted(request, heard.text);
         settle({ sent: !(error instanceof LlmError) || error.sent, usage });
       }
-      throw explained(error, longest, answer);
+      throw explained(error, longest, request.maxTokens, bounded ? answer : undefined);
     } finally {
       settle({ sent: false });
     }
@@ -139,11 +139,20 @@ function wasFree(error: unknown): boolean {
   return error instanceof LlmError && free.includes(error.kind);
 }
 
-/** An answer cut off because the budget allowed no longer one is the budget's doing. */
-function explained(error: unknown, allowed: number, wanted: number): unknown {
-  if (!(error instanceof LlmError) || error.kind !== "truncated" || allowed >= wanted) return error;
-  const why = `the budget left ${allowed} tokens for the answer; raise the limit to generate more`;
-  return new LlmError("quota", `${error.message}: ${why}`, { cause: error });
+/**
+ * An answer cut off because the budget allowed no longer one is the budget's doing. `usual` is the limit of those that
+ * name none, where there is one.
+ */
+function explained(error: unknown, allowed: number, named: number | undefined, usual: number | undefined): unknown {
+  if (!(error instanceof LlmError) || error.kind !== "truncated" || usual === undefined) return error;
+  if (allowed < usual) {
+    const why = `the budget left ${allowed} tokens for the answer; start with a higher limit to generate more`;
+    return new LlmError("quota", `${error.message}: ${why}`, { cause: error });
+  }
+  if (named !== undefined) return error;
+  const why = `with --max-tokens or --max-usd an answer has at most ${usual} tokens`;
+  const cure = "user.llmfs.max-tokens, on a file or a directory above it, allows more";
+  return new LlmError("truncated", `${error.message}: ${why}; ${cure}`, { cause: error });
 }
 
 /** What a message costs beside its text: role and separators. */

@@ -166,6 +166,7 @@ export class Ledger {
         : room.tokens - input < least
           ? `--max-tokens ${this.#limits.tokens} leaves too little: ${inputTokens + outputTokens} were used, and ${next}`
           : `--max-usd ${this.#limits.usd} leaves too little: $${usd.toFixed(4)} were used, and ${next}${cost}`;
-    return new LlmError("quota", `the budget ${spent}. What is recorded still works; raise the limit to generate more`);
+    const cure = "What is recorded still works, and costs nothing again; for more, start with a higher limit";
+    return new LlmError("quota", `the budget ${spent}. ${cure}`);
   }
 }

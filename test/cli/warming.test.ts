@@ -21,7 +21,7 @@ test("the bar tells rate, time left, tokens and cost, in one line of a terminal"
   );
   expect(bar({ ...state, failed }, 76)).toStartWith("2300/10000 · ");
   expect(bar({ ...state, done: 9990 }, 77)).toContain("· 1 s left ·");
-  expect(bar({ ...state, done: 10 }, 77)).toContain("· 16.7 h left ·");
+  expect(bar({ ...state, done: 10 }, 77)).toContain("· 16.6 h left ·");
 });
 
 test("the lines at the end tell what was done, what is left, and every failure once", () => {

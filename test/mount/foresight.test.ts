@@ -103,16 +103,46 @@ describeMounted("why", () => {
     expect(story).toMatch(/^when +20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ, in \d+ ms$/m);
     expect(story).toMatch(/^model +big \(user\.llmfs\.model of \/src\)$/m);
     expect(story).toMatch(/^tokens +11 sent, 7 received, \$0\.000810$/m);
-    expect(story).toMatch(/^request +[0-9a-f]{64}, answered by the server$/m);
-    expect(story).toMatch(/^told +the tree \(.*README\.md \(README of \/\)/m);
+    expect(story).toMatch(/^request +[0-9a-f]{64},\n +answered by the server$/m);
+    expect(story).toMatch(/^settings +temperature 0\.2 \(of \/src\)$/m);
+    expect(story).toMatch(/^prompts +--content-prompt: Use SI units\.\n +\/: Plain words\.$/m);
+    expect(story).toMatch(
+      /^told +about \d+ tokens, .*\n +\d+ {2}the tree: .*\n(.*\n)* +\d+ {2}README\.md: README of \/$/m,
+    );
     expect(story).toMatch(/^today +the same request; the answer is recorded$/m);
     await m.out("setfattr -n user.llmfs.prompt -v 'Rhyme.' src");
-    expect(await why("mnt/src/a.py")).toMatch(/^today +another request, .*: the prompt differs at line \d+: /m);
+    const changed = (await why("mnt/src/a.py")).replace(/\n {13}/g, " ");
+    expect(changed).toMatch(/^today +another request, .*: the prompt differs at line \d+: /m);
     expect(await why("mnt/README.md")).toMatch(/static, 8 bytes\nmade by +somebody who wrote it/);
     await m.out("echo 'print(1)' > src/a.py");
     const edited = await why("mnt/src/a.py");
     expect(edited).toMatch(/static, 9 bytes\n.*\nmade by +somebody who wrote it; no generator is asked\n/);
     expect(edited).toMatch(/^before +made by llm, big, 20\d\d-.*Z, in \d+ ms$/m);
+  });
+
+  test("fits on a screen, whatever there is to tell", async () => {
+    const long = "a rather long text, ".repeat(400);
+    const entries: object[] = [{ path: "/", type: "directory", xattrs: { "user.llmfs.prompt": long } }];
+    let folder = "";
+    for (let depth = 0; depth < 20; depth++) {
+      folder += `/folder-with-a-long-name-${depth}`;
+      entries.push({ path: folder, type: "directory", xattrs: { "user.llmfs.prompt": long } });
+    }
+    for (let index = 0; index < 200; index++) {
+      entries.push({ path: `${folder}/f${String(index).padStart(3, "0")}.c`, type: "file", text: `int f${index};\n` });
+    }
+    const xattrs = { "user.llmfs.description": long, "user.llmfs.generator": "llm" };
+    entries.push({ path: `${folder}/new.c`, type: "file", state: "pending", xattrs });
+    await using m = await unmounted();
+    writeFileSync(m.sandbox.at("from.json"), JSON.stringify({ llmfs: 1, entries }));
+    for (const path of [`${folder}/new.c`, `${folder}/f001.c`, folder, "/"]) {
+      const { status, stdout } = await llmfs(m, "why", path, "--from", "from.json");
+      const [, ...lines] = stdout.split("\n");
+      expect([path, status, lines.length <= 40]).toEqual([path, 0, true]);
+      expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
+      expect(stdout).toMatch(path.endsWith("new.c") ? /… {2}and \d+ more files\n/ : /^made by/m);
+    }
+    expect((await llmfs(m, "why", "/", "--from", "from.json")).stdout).toContain("201 files: 1 pending, 200 static");
   });
 
   test("of a file that failed is the reason", async () => {

@@ -150,9 +150,8 @@ function explained(error: unknown, allowed: number, named: number | undefined, u
     return new LlmError("quota", `${error.message}: ${why}`, { cause: error });
   }
   if (named !== undefined) return error;
-  const why = `with --max-tokens or --max-usd an answer has at most ${usual} tokens`;
-  const cure = "user.llmfs.max-tokens, on a file or a directory above it, allows more";
-  return new LlmError("truncated", `${error.message}: ${why}; ${cure}`, { cause: error });
+  const why = `with --max-tokens or --max-usd an answer that sets no limit of its own has at most ${usual} tokens`;
+  return new LlmError("truncated", `${error.message}: ${why}`, { cause: error });
 }
 
 /** What a message costs beside its text: role and separators. */

@@ -191,7 +191,7 @@ class Collected {
   #judge(reason: string): void {
     const { host, model } = this.#party;
     if (/length|max_?(output_?)?tokens|incomplete/.test(reason)) {
-      const cure = "raise the limit of tokens, or ask for less";
+      const cure = "ask for less, or allow more tokens (for a file, user.llmfs.max-tokens)";
       throw new LlmError(
         "truncated",
         `${host} (model ${model}) cut its answer off after ${this.#length} characters; ${cure}`,

@@ -136,17 +136,18 @@ describe("a limit", () => {
     const limited = budget({ limits: { tokens: 100_000 } }).limit(openaiModel({ baseUrl: server.baseUrl }));
     const error = await failure(limited.complete(ask()));
     expect(error.kind).toBe("truncated");
-    expect(error.message).toContain("with --max-tokens or --max-usd an answer has at most 32768 tokens");
+    expect(error.message).toContain("with --max-tokens or --max-usd an answer");
+    expect(error.message).toContain("at most 32768 tokens");
     expect(error.message).toContain("user.llmfs.max-tokens");
     const own = await failure(limited.complete({ ...ask(), maxTokens: 40_000 }));
-    expect(own.message).not.toContain("user.llmfs.max-tokens");
+    expect(own.message).not.toContain("--max-tokens or");
     expect(server.requests.map(({ body }) => body.max_completion_tokens)).toEqual([32_768, 40_000]);
     const unbounded = await failure(
       budget()
         .limit(openaiModel({ baseUrl: server.baseUrl }))
         .complete(ask()),
     );
-    expect(unbounded.message).not.toContain("--max-tokens");
+    expect(unbounded.message).not.toContain("--max-tokens or");
   });
 });
 

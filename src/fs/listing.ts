@@ -6,6 +6,7 @@
  * not there. What the user made there stays, also when the generator lists the same name.
  */
 
+import type { FsError } from "../errno.ts";
 import { FOPEN_CACHE_DIR, FOPEN_KEEP_CACHE } from "../fuse/abi.ts";
 import { type Filesystem, PARKED } from "../fuse/ops.ts";
 import type { Directory } from "../tree/directory.ts";
@@ -53,6 +54,11 @@ export class Listings {
     }
     renewal.wait(waiter, since, policy);
     return true;
+  }
+
+  /** Why it could not be listed the last time. */
+  error(directory: Directory): FsError | undefined {
+    return this.#renewals.get(directory)?.error;
   }
 
   /** Whether it has been listed. */

@@ -46,6 +46,7 @@ export class Renewal {
   /** When what is there was begun, as `moment`; 0: never. */
   #begun = 0;
   #madeAt = Number.NEGATIVE_INFINITY;
+  #error: FsError | undefined;
   #running: { readonly attempt: Attempt; readonly begun: number } | undefined;
   #next: Attempt | undefined;
   readonly #failures = new Failures<Renewal>();
@@ -58,6 +59,11 @@ export class Renewal {
   /** Whether what is there is good enough for who asked at that moment. */
   fresh({ ms }: Policy, since: number): boolean {
     return this.#begun > since || (ms > 0 && performance.now() - this.#madeAt < ms);
+  }
+
+  /** Why the last attempt failed; until one does not. */
+  get error(): FsError | undefined {
+    return this.#error;
   }
 
   get made(): boolean {
@@ -135,6 +141,7 @@ export class Renewal {
     }
     this.#begun = begun;
     this.#madeAt = performance.now();
+    this.#error = undefined;
     this.#failures.forgive(this);
     this.#forget(attempt);
     this.#attempts.end(attempt, (waiter) => waiter.done());
@@ -143,6 +150,7 @@ export class Renewal {
 
   #fail(attempt: Attempt, error: FsError): void {
     this.#failures.add(this);
+    this.#error = error;
     this.#maker.failed?.(error);
     this.#forget(attempt);
     this.#attempts.end(attempt, (waiter) => waiter.fail(error));

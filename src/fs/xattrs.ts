@@ -4,7 +4,7 @@
  * | name | on | meaning |
  * |---|---|---|
  * | `state` | files | static, pending, generating, ready, failed. Settable: see setState |
- * | `error` | failed files | why; read-only |
+ * | `error` | failed files, directories that could not be listed | why; read-only |
  * | `regen` | files | set: the next open makes the content anew, see regen.ts; read: why that failed |
  * | `generator`, `prompt` | files | set on an empty file, they make it pending |
  * | `prompt`, `model`, `temperature`, `max-tokens` | directories | reach everything below |
@@ -45,11 +45,16 @@ function checkName(name: string): void {
 }
 
 /** Attributes that are not stored but told. Undefined: not one of these. */
-function derived(inode: Inode, name: string): string | undefined {
-  if (inode.kind !== "file") return undefined;
-  if (name === STATE) return inode.state;
-  if (name === ERROR && inode.error !== undefined) return `${inode.error.code}: ${inode.error.message}`;
-  return undefined;
+function derived(inode: Inode, name: string, mount: Mount): string | undefined {
+  if (name === STATE && inode.kind === "file") return inode.state;
+  const error = name === ERROR ? errorOf(inode, mount) : undefined;
+  return error && `${error.code}: ${error.message}`;
+}
+
+/** Why a file has no content, or a directory no entries. */
+function errorOf(inode: Inode, mount: Mount): FsError | undefined {
+  if (inode.kind === "file") return inode.error;
+  return inode.kind === "directory" ? mount.listings.error(inode) : undefined;
 }
 
 /** As bytes, no more than an attribute may have. */
@@ -58,11 +63,11 @@ function clipped(text: string): Uint8Array {
 }
 
 /** Ordinary files have no attributes that nobody set, so that copies of them equal the original everywhere. */
-function names(inode: Inode): string[] {
+function names(inode: Inode, mount: Mount): string[] {
   const stored = xattrNames(inode);
-  if (inode.kind !== "file" || inode.state === "static") return stored;
-  const told = inode.error === undefined ? [STATE] : [STATE, ERROR];
-  return [...stored, ...told].sort(byBytes);
+  const told = inode.kind === "file" && inode.state !== "static" ? [STATE] : [];
+  if (errorOf(inode, mount) !== undefined) told.push(ERROR);
+  return told.length === 0 ? stored : [...stored, ...told].sort(byBytes);
 }
 
 export function xattrOperations(mount: Mount) {
@@ -113,9 +118,11 @@ export function xattrOperations(mount: Mount) {
 
   function set(inode: Inode, name: string, value: Uint8Array, flags: number, pid: number): void {
     checkName(name);
+    if (name === ERROR && (inode.kind === "file" || inode.kind === "directory")) {
+      throw new FsError("EPERM", "user.llmfs.error is told, not set");
+    }
     if (inode.kind === "file") {
       if (name === STATE) return setState(inode, Buffer.from(value).toString("utf8"));
-      if (name === ERROR) throw new FsError("EPERM", "user.llmfs.error is told, not set");
       if (name === REGEN) return mount.regen.set(inode, Buffer.from(value).toString("utf8"), pid);
     }
     checkSetting(name, value);
@@ -129,13 +136,13 @@ export function xattrOperations(mount: Mount) {
     getxattr({ name, size }, header, target) {
       if (!isAcl(name)) checkName(name);
       const inode = nodes.get(header.nodeid);
-      const told = name === REGEN && inode.kind === "file" ? mount.regen.error(inode) : derived(inode, name);
+      const told = name === REGEN && inode.kind === "file" ? mount.regen.error(inode) : derived(inode, name, mount);
       if (name === SELINUX && inode.xattrs?.has(name) !== true) throw new FsError("EOPNOTSUPP");
       return give(told === undefined ? getXattr(inode, name) : clipped(told), size, target);
     },
 
     listxattr({ size }, header, target) {
-      const own = names(nodes.get(header.nodeid));
+      const own = names(nodes.get(header.nodeid), mount);
       // As fs/xattr.c:simple_xattr_list(): "trusted" is shown to those who may read it.
       const all = header.uid === 0 ? own : own.filter((name) => !name.startsWith("trusted."));
       return give(Buffer.from(all.map((name) => `${name}\0`).join(""), "latin1"), size, target);
@@ -161,7 +168,7 @@ export function xattrOperations(mount: Mount) {
       const inode = nodes.get(header.nodeid);
       if (!isAcl(name)) checkName(name);
       const before = xattrSpace(name, inode.xattrs?.get(name));
-      if (derived(inode, name) !== undefined) throw new FsError("EPERM", `${name} is told, not stored`);
+      if (derived(inode, name, mount) !== undefined) throw new FsError("EPERM", `${name} is told, not stored`);
       if (isAcl(name)) {
         removeAcl(inode, name);
         // Unlike SETXATTR, the request does not say whether the caller is in the group (posix_acl_update_mode).

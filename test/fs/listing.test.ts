@@ -136,6 +136,28 @@ test("a listing that fails fails the look, and is tried again", () => {
   expect(fs.kernel.outcome(second)).toHaveProperty("value");
 });
 
+test("why a directory could not be listed is in its attributes until it is", () => {
+  const { fs, directory } = listed();
+  using _ = fs;
+  const nodeid = fs.node("/d");
+  const error = () => fs.kernel.call("getxattr", nodeid, { name: "user.llmfs.error", size: 100 }).toString();
+  const shown = () => fs.kernel.call("listxattr", nodeid, { size: 1000 }).toString().split("\0").slice(0, -1);
+  expect(error).toThrow(new FsError("ENODATA"));
+  opendir(fs);
+  fs.mount.attempts.failed(requests(fs).at(-1)?.ticket ?? 0, new FsError("EACCES", "the shop is shut"));
+  expect(error()).toBe("EACCES: the shop is shut");
+  expect(shown()).toEqual(["user.llmfs.error", "user.llmfs.generator"]);
+  const value = Buffer.from("none");
+  const told = { name: "user.llmfs.error", value, size: value.length, flags: 0, setxattr_flags: 0 };
+  expect(fs.kernel.errno("setxattr", nodeid, told)).toBe("EPERM");
+  expect(fs.kernel.errno("removexattr", nodeid, { name: told.name })).toBe("EPERM");
+  opendir(fs);
+  answer(fs, ["1.json"]);
+  expect(error).toThrow(new FsError("ENODATA"));
+  expect(shown()).toEqual(["user.llmfs.generator"]);
+  expect([...(directory.xattrs?.keys() ?? [])]).toEqual(["user.llmfs.generator"]);
+});
+
 test("a look that is interrupted calls the listing off", () => {
   const { fs } = listed();
   using _ = fs;

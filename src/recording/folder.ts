@@ -1,7 +1,6 @@
 /** Recordings in a folder, one text file an answer: to be committed, read and compared. */
 
-import { constants } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { codeOf, messageOf } from "../errno.ts";
 import type { ChatRequest } from "../llm/llm.ts";
@@ -72,8 +71,11 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
       const file = fileName(recording.label, recording.key);
       const text = writeRecording(recording);
       try {
-        await mkdir(folder, { recursive: true, mode });
-        await writeWhole(folder, file, text);
+        await writeWhole(folder, file, text).catch(async (error: unknown) => {
+          if (codeOf(error) !== "ENOENT") throw error;
+          await mkdir(folder, { recursive: true, mode });
+          await writeWhole(folder, file, text);
+        });
       } catch (error) {
         throw new Error(`${join(folder, file)} cannot be written: ${messageOf(error)}`, { cause: error });
       }
@@ -146,9 +148,8 @@ async function writeWhole(folder: string, file: string, text: string): Promise<v
   if (await same(path, text)) return;
   const temporary = join(folder, `.${process.pid}-${crypto.randomUUID()}.tmp`);
   try {
-    await using handle = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o666);
-    await handle.writeFile(text);
-    await handle.sync();
+    // Opened, written, flushed and closed in one go: of a thousand answers a second each step would be felt.
+    await writeFile(temporary, text, { flag: "wx", flush: true });
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });

@@ -73,6 +73,7 @@ export function readProposal(
   answer: string,
   limits: StructureLimits,
   within = "",
+  { last = false }: { readonly last?: boolean } = {},
 ): Proposal | { readonly problems: readonly string[] } {
   let value: unknown;
   try {
@@ -80,7 +81,7 @@ export function readProposal(
   } catch (error) {
     return { problems: [`it is not JSON: ${error instanceof Error ? error.message : String(error)}`] };
   }
-  const checker = new Checker(limits, within);
+  const checker = new Checker(limits, within, last);
   const proposal = checker.read(value);
   return checker.problems.length === 0 ? proposal : { problems: checker.report() };
 }
@@ -95,12 +96,14 @@ class Checker {
   readonly problems: string[] = [];
   readonly #limits: StructureLimits;
   readonly #within: string;
+  readonly #last: boolean;
   readonly #entries = new Map<string, StructureEntry>();
   readonly #unfinished = new Map<string, Unfinished>();
 
-  constructor(limits: StructureLimits, within: string) {
+  constructor(limits: StructureLimits, within: string, last: boolean) {
     this.#limits = limits;
     this.#within = within;
+    this.#last = last;
   }
 
   read(value: unknown): Proposal {
@@ -122,6 +125,7 @@ class Checker {
     for (const item of symlinks ?? []) this.#symlink(item);
     for (const item of unfinished ?? []) this.#later(item);
     this.#addParents();
+    this.#checkUnfinished();
     const entries = [...this.#entries.values()].sort((a, b) => treeOrder(a.path, b.path));
     if (this.problems.length === 0) this.problems.push(...checkWhole(entries, this.#limits));
     if (this.problems.length === 0 && entries.length === 0) this.problems.push("the tree is empty");
@@ -171,8 +175,20 @@ class Checker {
     if (path === undefined) return;
     const files = Number(item.get("files"));
     const asked = Number.isFinite(files) ? Math.max(1, Math.round(files)) : 1;
+    if (this.#unfinished.has(path)) this.problems.push(`${quote(path.slice(1))} occurs more than once`);
     this.#unfinished.set(path, { path, brief: oneLine(item.get("brief")), files: asked });
     if (this.#entries.get(path)?.type !== "directory") this.#add({ type: "directory", path });
+  }
+
+  #checkUnfinished(): void {
+    const unfinished = [...this.#unfinished.values()];
+    if (this.#last && unfinished.length > 0) {
+      this.problems.push('"unfinished" has to be empty here: list the files of these directories themselves, or fewer');
+    }
+    const count = unfinished.reduce((sum, { files }) => sum + files, this.#entries.size);
+    if (unfinished.length > 0 && count > this.#limits.entries) {
+      this.problems.push(`${tooMany(count, this.#limits)}, those of unfinished directories counted`);
+    }
   }
 
   /** The item's path made absolute within the mount, or a problem. */

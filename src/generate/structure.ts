@@ -63,6 +63,7 @@ const MAX_ROUNDS = 4;
 /** Longer answers are not quoted back: the model starts afresh from the list of problems. */
 const MAX_QUOTED_ANSWER = 60_000;
 const OUTLINE_BUDGET = 4_000;
+const MOST_TOLD = 20;
 
 /** Rejects with LlmError and nothing else; with kind "unusable" when no answer kept the rules. */
 export async function generateStructure(options: StructureOptions): Promise<Structure> {
@@ -75,25 +76,36 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
   const meter = new Meter(options.onProgress);
   const entries = new Map<string, StructureEntry>();
 
-  async function round(messages: readonly ChatMessage[], part: Unfinished | undefined): Promise<Proposal> {
+  /** Kept, their recordings would make the same prompt fail for ever. */
+  const asked: ChatRequest[] = [];
+  async function tooLarge(problems: readonly string[]): Promise<LlmError> {
+    for (const useless of asked) await options.model.forget?.(useless);
+    const listed = problems.slice(0, MOST_TOLD).map((problem) => `\n  - ${problem}`);
+    return new LlmError(
+      "unusable",
+      `${options.modelName} gave no usable tree; ask for less, or again:${listed.join("")}`,
+    );
+  }
+
+  async function round(
+    messages: readonly ChatMessage[],
+    part: Unfinished | undefined,
+    depth: number,
+  ): Promise<Proposal> {
     using _slot = await slots.take(signal);
-    return await propose(messages, part?.path ?? "", { ...options, signal }, limits, meter);
+    const place = { within: part?.path ?? "", last: depth === MAX_ROUNDS };
+    return await propose(messages, place, { ...options, signal }, limits, meter, asked);
   }
 
   async function grow(proposal: Proposal, depth: number): Promise<void> {
     for (const entry of proposal.entries) entries.set(entry.path, entry);
     if (entries.size > limits.entries) {
-      throw tooLarge(options.modelName, [`${entries.size} entries so far; at most ${limits.entries} are allowed`]);
+      throw await tooLarge([`${entries.size} entries so far; at most ${limits.entries} are allowed`]);
     }
     if (proposal.unfinished.length === 0) return;
-    if (depth === MAX_ROUNDS) {
-      throw tooLarge(options.modelName, [`directories are left unfinished after ${MAX_ROUNDS} rounds`]);
-    }
-    const asked = proposal.unfinished.reduce((sum, { files }) => sum + files, entries.size);
-    if (asked > limits.entries) {
-      throw tooLarge(options.modelName, [
-        `it would have about ${asked} entries; at most ${limits.entries} are allowed`,
-      ]);
+    const expected = proposal.unfinished.reduce((sum, { files }) => sum + files, entries.size);
+    if (expected > limits.entries) {
+      throw await tooLarge([`it would have about ${expected} entries; at most ${limits.entries} are allowed`]);
     }
     meter.expect(proposal.unfinished.length);
     const outline = proposal.entries;
@@ -105,7 +117,7 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
         part.brief,
         part.files,
       );
-      await grow(await round(request(user), part), depth + 1);
+      await grow(await round(request(user), part, depth + 1), depth + 1);
     });
     try {
       await Promise.all(rounds);
@@ -118,7 +130,7 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
 
   try {
     meter.expect(1);
-    await grow(await round(request(structurePrompt(prompt)), undefined), 0);
+    await grow(await round(request(structurePrompt(prompt)), undefined, 0), 0);
   } catch (error) {
     if (error instanceof LlmError) throw error;
     if (signal.aborted) throw new LlmError("cancelled", "laying out the tree was cancelled");
@@ -126,7 +138,7 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
   }
   const sorted = [...entries.values()].sort((a, b) => treeOrder(a.path, b.path));
   const problems = checkWhole(sorted, limits);
-  if (problems.length > 0) throw tooLarge(options.modelName, problems);
+  if (problems.length > 0) throw await tooLarge(problems);
   return {
     entries: [{ type: "directory", path: "/", prompt }, ...sorted],
     model: meter.model ?? options.modelName,
@@ -138,10 +150,11 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
 /** One proposal, with the repairs it takes. */
 async function propose(
   messages: readonly ChatMessage[],
-  within: string,
+  { within, last }: { readonly within: string; readonly last: boolean },
   options: StructureOptions,
   limits: StructureLimits,
   meter: Meter,
+  all: ChatRequest[],
 ): Promise<Proposal> {
   const { model, modelName, repairs = 2, signal, temperature } = options;
   const asked: ChatRequest[] = [];
@@ -155,13 +168,14 @@ async function propose(
       ...(temperature !== undefined && { temperature }),
     };
     asked.push(request);
+    all.push(request);
     const answer = await model.complete(request, {
       label: within === "" ? "structure" : `structure of ${within}`,
       onText: progress,
       ...(signal && { signal }),
     });
     meter.answered(answer.model, answer.usage);
-    const proposal = readProposal(answer.text, limits, within);
+    const proposal = readProposal(answer.text, limits, within, { last });
     if ("entries" in proposal) {
       meter.settled(progress, proposal);
       return proposal;
@@ -196,12 +210,4 @@ function unusable(modelName: string, answers: number, problems: readonly string[
     "unusable",
     `${modelName} gave no usable tree in ${answers} answers; ${cure}. Its last answer:${listed}`,
   );
-}
-
-function tooLarge(modelName: string, problems: readonly string[]): LlmError {
-  const listed = problems
-    .slice(0, 20)
-    .map((problem) => `\n  - ${problem}`)
-    .join("");
-  return new LlmError("unusable", `${modelName} gave no usable tree; ask for less, or raise the limits:${listed}`);
 }

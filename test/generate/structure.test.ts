@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { generateStructure, type StructureOptions, type StructureProgress } from "../../src/generate/structure.ts";
-import { type LanguageModel, LlmError } from "../../src/llm/llm.ts";
+import { type ChatMessage, type ChatRequest, type LanguageModel, LlmError } from "../../src/llm/llm.ts";
 import { openaiModel } from "../../src/llm/openai.ts";
 import { openaiServer } from "../support/openai-server.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
@@ -172,11 +172,27 @@ describe("a tree too large for one answer", () => {
     expect(one.labels.slice(1).sort()).toEqual(directories.map((path) => `structure of /${path}`));
   });
 
-  test("is refused before the rounds when it would break the limit", async () => {
+  test("is sent back before the rounds when it would break the limit", async () => {
     const model = large();
     const error = await failure(lay(model, { limits: { entries: 500 } }));
-    expect(error.message).toContain("about 1213 entries; at most 500");
-    expect(model.requests).toHaveLength(1);
+    expect(error.message).toContain(
+      "it has 1213 entries; at most 500 are allowed, those of unfinished directories counted",
+    );
+    expect(model.requests).toHaveLength(3);
+    expect(model.requests[1]?.messages.at(-1)?.content).toContain("at most 500 are allowed");
+  });
+
+  test("is not kept when its rounds together break the limit: the same prompt may be asked again", async () => {
+    const model = scriptedModel(({ messages }) => {
+      const part = /content of one directory only: (\S+)/.exec(messages.at(-1)?.content ?? "")?.[1];
+      if (part === undefined) return tree(["README.md"], [["d", 1]]);
+      return tree(Array.from({ length: 100 }, (_, index) => `${part}/file${index}.txt`));
+    });
+    const forgotten: string[] = [];
+    const forget = async (request: ChatRequest) => void forgotten.push(JSON.stringify(request));
+    const error = await failure(lay({ ...model, forget }, { limits: { entries: 101 } }));
+    expect(error.message).toContain("102 entries so far; at most 101 are allowed");
+    expect(forgotten.sort()).toEqual(model.requests.map((request) => JSON.stringify(request)).sort());
   });
 
   test("fails as a whole when one directory fails, and stops the others", async () => {
@@ -204,12 +220,35 @@ describe("a tree too large for one answer", () => {
   });
 
   test("may leave directories in directories, but not for ever", async () => {
-    const model = scriptedModel(({ messages }) => {
-      const part = /content of one directory only: (\S+)/.exec(messages.at(-1)?.content ?? "")?.[1] ?? "";
+    const depth = (messages: readonly ChatMessage[]) => {
+      const asked = messages.map(({ content }) => /content of one directory only: (\S+)/.exec(content)?.[1] ?? "");
+      return asked.find((part) => part !== "") ?? "";
+    };
+    const stubborn = scriptedModel(({ messages }) => {
+      const part = depth(messages);
       return tree([], [[part === "" ? "d" : `${part}/d`, 1]]);
     });
-    expect((await failure(lay(model))).message).toContain("unfinished after 4 rounds");
-    expect(model.requests).toHaveLength(5);
+    expect((await failure(lay(stubborn))).message).toContain('"unfinished" has to be empty here');
+    expect(stubborn.requests).toHaveLength(4 + 3);
+    const sensible = scriptedModel(({ messages }) => {
+      const part = depth(messages);
+      const corrected = messages.at(-1)?.content.includes("has to be empty here") === true;
+      return corrected ? tree([`${part}/x.txt`]) : tree([], [[part === "" ? "d" : `${part}/d`, 1]]);
+    });
+    expect((await lay(sensible)).entries.at(-1)?.path).toBe("/d/d/d/d/x.txt");
+  });
+
+  test("names no unfinished directory twice", async () => {
+    const twice = tree(
+      [],
+      [
+        ["d", 1],
+        ["d", 2],
+      ],
+    );
+    const model = scriptedModel(twice, tree(["d/x.txt"]));
+    expect((await lay(model)).entries.map(({ path }) => path)).toEqual(["/", "/d", "/d/x.txt"]);
+    expect(model.requests[1]?.messages.at(-1)?.content).toContain('"d" occurs more than once');
   });
 
   test("is validated as one tree: symlinks of one round that only meet another's", async () => {

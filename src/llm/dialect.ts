@@ -82,7 +82,10 @@ export function learn(
   request: ChatRequest,
   dialect: Dialect,
 ): { readonly dialect: Dialect; readonly lesson: string } | undefined {
-  if (failure.status !== 400 && failure.status !== 422 && failure.status !== 501) return undefined;
+  const { status } = failure;
+  // Some fail where they ought to refuse; that is believed where the words leave no doubt.
+  const fails = status === 500 && /response_format|json_schema|json_object|grammar/.test(failure.said);
+  if (status !== 400 && status !== 422 && status !== 501 && !fails) return undefined;
   const blames = (words: RegExp) =>
     (failure.param !== undefined && words.test(failure.param)) || words.test(failure.said);
   if (

@@ -81,7 +81,7 @@ export class Watchdog implements Disposable {
     this.#abort(
       new LlmError(
         "timeout",
-        `${host} ${what} (model ${model}); is the server overloaded, or the model still loading?`,
+        `${host} ${what} (model ${model}); is the server overloaded, or the model still loading? --timeout allows more`,
       ),
     );
   }

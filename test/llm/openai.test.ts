@@ -210,6 +210,15 @@ describe("a server that does not know a parameter", () => {
     ]);
   });
 
+  test("may fail instead of refusing it, if its words leave no doubt", async () => {
+    const words = "failed to parse grammar";
+    await using server = await openaiServer([
+      rejecting((body) => (body.response_format?.type === "json_schema" ? words : undefined), 500),
+    ]);
+    expect((await modelAt(server).complete({ ...REQUEST, schema: SCHEMA })).text).toBe('{"a":1}');
+    expect(server.requests).toHaveLength(2);
+  });
+
   test("gets max_tokens instead of max_completion_tokens", async () => {
     await using server = await openaiServer([
       rejecting((body) =>

@@ -6,8 +6,8 @@ process.exit(await main(process.argv.slice(2)));
 /** Each role is loaded alone: the helpers are to be there at once. */
 async function main(argv: readonly string[]): Promise<number> {
   if (argv[0] === "--guardian") {
-    const { guard } = await import("./fuse/guardian.ts");
-    await guard(argv[1] ?? "");
+    const { guard, TEMPORARY } = await import("./fuse/guardian.ts");
+    await guard(argv[1] ?? "", argv[2] === TEMPORARY);
     return 0;
   }
   if (argv[0] === "--daemon") {

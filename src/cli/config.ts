@@ -111,11 +111,16 @@ export function childEnvironment(
   return { ...environment, ...own, ...added };
 }
 
-/** Set for the llmfs that `run` starts in a user namespace; never for what that starts. */
+/** The process id of the llmfs outside, for the one that `run` starts in a namespace; never for what that starts. */
 export const NAMESPACE_VARIABLE = "LLMFS_NAMESPACE";
 
+export function outerProcess(environment: Environment = process.env): number | undefined {
+  const pid = environment[NAMESPACE_VARIABLE];
+  return pid === undefined ? undefined : Number(pid);
+}
+
 export function insideNamespace(environment: Environment = process.env): boolean {
-  return environment[NAMESPACE_VARIABLE] === "1";
+  return outerProcess(environment) !== undefined;
 }
 
 /** Colours on standard error: only on a terminal that wants them. */

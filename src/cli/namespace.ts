@@ -7,11 +7,13 @@
  */
 
 import { isAdministrator } from "../fuse/unmount.ts";
+import { dieWithParent } from "../libc.ts";
 import { ownCommand } from "./background.ts";
 import { forwardSignals } from "./child.ts";
-import { childEnvironment, insideNamespace, NAMESPACE_VARIABLE } from "./config.ts";
+import { childEnvironment, insideNamespace, NAMESPACE_VARIABLE, outerProcess } from "./config.ts";
 import { CliError } from "./exit.ts";
 import { checkDevice, notPermitted } from "./fuse.ts";
+import { Interrupted } from "./signals.ts";
 
 /** For who has every right in a user namespace, but for that of a mount namespace of its own. */
 const MOUNT_ALONE = ["--mount"];
@@ -33,10 +35,18 @@ export async function runInNamespace(argv: readonly string[]): Promise<number> {
   const flags = workingFlags(unshare);
   const child = Bun.spawn({
     cmd: [unshare, ...flags, "--", ...ownCommand(), ...argv],
-    env: childEnvironment({ [NAMESPACE_VARIABLE]: "1" }),
+    env: childEnvironment({ [NAMESPACE_VARIABLE]: String(process.pid) }),
     stdio: ["inherit", "inherit", "inherit"],
   });
   return await forwardSignals(child);
+}
+
+/** In the llmfs inside: it ends with the one outside, however that ends, and has its guardian clear up. */
+export function endWithOuter(): void {
+  const outer = outerProcess();
+  if (outer === undefined) return;
+  dieWithParent();
+  if (process.ppid !== outer) throw new Interrupted("SIGKILL");
 }
 
 function workingFlags(unshare: string): readonly string[] {

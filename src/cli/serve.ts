@@ -16,6 +16,8 @@ export interface ServeOptions {
   readonly config: Config;
   /** Real path of an empty directory. */
   readonly mountpoint: string;
+  /** It was made for this mount. */
+  readonly temporary?: boolean;
   readonly generation: Generation;
   readonly log: Log;
   readonly progress: Progress;
@@ -48,6 +50,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
     const { startFilesystem } = await import("../fs/filesystem.ts");
     const filesystem = await startFilesystem({
       mountpoint,
+      temporary: options.temporary ?? false,
       readOnly: config.readOnly,
       allowOther: config.allowOther,
       lowPower: config.lowPower,

@@ -33,7 +33,7 @@ export async function withTemporaryMount<T>(
 ): Promise<T> {
   const mountpoint = temporaryDirectory();
   try {
-    const served = await serve({ ...options, mountpoint });
+    const served = await serve({ ...options, mountpoint, temporary: true });
     try {
       return await use(mountpoint, served);
     } finally {

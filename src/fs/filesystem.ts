@@ -42,6 +42,8 @@ export interface FilesystemOptions {
   readonly mountpoint: string;
   readonly readOnly?: boolean;
   readonly allowOther?: boolean;
+  /** The mountpoint was made for this mount: it goes with it, also where this process is killed. */
+  readonly temporary?: boolean;
   /** Bytes the contents may take. Absent: no limit. */
   readonly size?: number;
   readonly inodes?: number;
@@ -94,17 +96,19 @@ export interface MountedFilesystem extends AsyncDisposable {
   publish(name: PublishedName, text: () => string): void;
   /** A process group has begun to work for the mount, or has ended: however this process ends, it goes with it. */
   guard(group: number, living: boolean): void;
+  /** The same for one process, which shares its group with others. */
+  guardProcess(pid: number, living: boolean): void;
   /** Takes the mount away and resolves when it is gone. */
   unmount(): Promise<void>;
 }
 
 /** Builds the tree, then mounts it. Rejects with SnapshotError or MountError, with nothing mounted. */
 export async function startFilesystem(options: FilesystemOptions): Promise<MountedFilesystem> {
-  const { mountpoint, readOnly = false, allowOther = false } = options;
+  const { mountpoint, readOnly = false, allowOther = false, temporary = false } = options;
   const link = new Link(options);
   try {
     const pending = await link.loaded;
-    const mount = await mountFuse({ mountpoint, readOnly, allowOther });
+    const mount = await mountFuse({ mountpoint, readOnly, allowOther, temporary });
     return await link.serve(mount, pending);
   } catch (error) {
     link.close();
@@ -187,6 +191,7 @@ class Link {
       make: (path) => this.#call("make", path),
       publish: (name, text) => this.#outbox.publish(name, text),
       guard: (group, living) => mount.guard(group, living),
+      guardProcess: (pid, living) => mount.guardProcess(pid, living),
       unmount,
       [Symbol.asyncDispose]: async () => {
         await unmount();

@@ -20,6 +20,8 @@ export interface MountRequest {
   readonly readOnly: boolean;
   /** Other users may enter; the kernel checks permissions all the same. */
   readonly allowOther: boolean;
+  /** The mountpoint was made for this mount: it goes with it, also where this process is killed. */
+  readonly temporary: boolean;
 }
 
 export interface KernelMount {
@@ -32,6 +34,8 @@ export interface KernelMount {
   unmount(): Promise<void>;
   /** A process group has begun to work for the mount, or has ended: however this process ends, it goes with it. */
   guard(group: number, living: boolean): void;
+  /** The same for one process, which shares its group with others. */
+  guardProcess(pid: number, living: boolean): void;
   /** The mount is known to be gone: ends the guardian once nothing works for it. */
   release(): void;
 }
@@ -39,7 +43,7 @@ export interface KernelMount {
 export async function mountFuse(request: MountRequest): Promise<KernelMount> {
   const { mountpoint } = request;
   if (checkMountpoint(mountpoint) === "dead") await unmountPath(mountpoint);
-  const guardian = startGuardian(mountpoint);
+  const guardian = startGuardian(mountpoint, request.temporary);
   try {
     const fd = mayMount() ? mountDirectly(request) : await mountByHelper(request);
     const mounted = mountAt(mountpoint);
@@ -62,6 +66,7 @@ function kernelMount(fd: number, mountpoint: string, mounted: MountPoint, guardi
       if (there?.device === mounted.device) await unmountPath(mountpoint);
     },
     guard: (group, living) => guardian.group(group, living),
+    guardProcess: (pid, living) => guardian.process(pid, living),
     release() {
       if (!open) return;
       open = false;

@@ -106,6 +106,33 @@ describe("signals", () => {
   });
 });
 
+describe("killed by SIGKILL", () => {
+  /** Says its process id, and ends with SIGKILL alone. */
+  const stubborn = () => shell(`trap "" TERM; echo $$ > "${sandbox.at("up")}"; while :; do sleep 0.05; done`);
+
+  async function killed(child: ReturnType<Sandbox["start"]>): Promise<void> {
+    await eventually(
+      "the command runs",
+      () => existsSync(sandbox.at("up")) && readFileSync(sandbox.at("up")).length > 1,
+    );
+    const command = Number(readFileSync(sandbox.at("up"), "utf8"));
+    expect([isAlive(command), sandbox.leftovers()]).toEqual([true, [expect.stringContaining("llmfs-")]]);
+    child.kill("SIGKILL");
+    await eventually("the command is gone", () => !isAlive(command));
+    await eventually("nothing is left", () => sandbox.leftovers().length === 0);
+  }
+
+  test("it takes mount, temporary directory and command with it", async () => {
+    await killed(sandbox.start(stubborn()));
+  });
+
+  testWith(fuse(true) ?? userNamespace())("it does so where it made a namespace", async () => {
+    await killed(
+      sandbox.start([], { program: ["unshare", "--user", "--map-root-user", "--net", ...BINARY, ...stubborn()] }),
+    );
+  });
+});
+
 test("what the command leaves running does not keep the mount", async () => {
   const { status, stdout } = await sandbox.llmfs(shell("sleep 60 >/dev/null 2>&1 & echo $!"));
   expect(status).toBe(0);

@@ -5,7 +5,7 @@ import { CliError, EXIT } from "../exit.ts";
 import { openLog } from "../foreground.ts";
 import { wayToMount } from "../fuse.ts";
 import { openGeneration } from "../generation.ts";
-import { runInNamespace } from "../namespace.ts";
+import { endWithOuter, runInNamespace } from "../namespace.ts";
 import { createProgress } from "../progress.ts";
 import { Interrupted, onSignals } from "../signals.ts";
 import { withTemporaryMount } from "../temporary.ts";
@@ -19,6 +19,7 @@ export const demo = command({
   ],
   async run() {
     if (wayToMount() === "none") return runInNamespace(process.argv.slice(2));
+    endWithOuter();
     const { DEMO_MODEL, DEMO_PROMPT, demoStore } = await import("../../recording/embedded.ts");
     const config: Config = {
       ...readConfig({ mode: "replay", logFile: "-" }, {}),

@@ -1,3 +1,4 @@
+import type { MountedFilesystem } from "../../fs/filesystem.ts";
 import { clearAmbientCapabilities } from "../../libc.ts";
 import { forwardSignals, inMount } from "../child.ts";
 import { command, flags } from "../command.ts";
@@ -6,7 +7,7 @@ import { EXIT } from "../exit.ts";
 import { openLog } from "../foreground.ts";
 import { wayToMount } from "../fuse.ts";
 import { openGeneration } from "../generation.ts";
-import { runInNamespace } from "../namespace.ts";
+import { endWithOuter, runInNamespace } from "../namespace.ts";
 import {
   configFlags,
   contextFlags,
@@ -47,6 +48,7 @@ export const run = command({
   ],
   async run(args, rest) {
     if (wayToMount() === "none") return runInNamespace(process.argv.slice(2));
+    endWithOuter();
     const config = { ...readConfig(args), configFile: configFile(args.config) };
     checkOutputs(config, undefined);
     const progress = createProgress();
@@ -68,7 +70,7 @@ export const run = command({
             if (result.failed.length > 0) return warmed(result);
           }
           early[Symbol.dispose]();
-          return runAt(mountpoint, rest);
+          return await runAt(mountpoint, rest, filesystem);
         },
       );
     } finally {
@@ -84,12 +86,21 @@ function warmed(result: Warming): number {
   return EXIT.incomplete.code;
 }
 
-function runAt(mountpoint: string, cmd: readonly string[]): Promise<number> {
+async function runAt(
+  mountpoint: string,
+  cmd: readonly string[],
+  { guardProcess }: Pick<MountedFilesystem, "guardProcess">,
+): Promise<number> {
   if (insideNamespace()) clearAmbientCapabilities();
   const child = Bun.spawn({
     cmd: inMount(cmd),
     env: childEnvironment({ LLMFS_MOUNT: mountpoint }),
     stdio: ["inherit", "inherit", "inherit"],
   });
-  return forwardSignals(child);
+  guardProcess(child.pid, true);
+  try {
+    return await forwardSignals(child);
+  } finally {
+    guardProcess(child.pid, false);
+  }
 }

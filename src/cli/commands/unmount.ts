@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { mounts } from "../../fuse/mountinfo.ts";
+import { incarnation } from "../../fuse/process.ts";
 import { findHelper } from "../../fuse/unmount.ts";
 import { MNT_DETACH, SystemError, umount } from "../../libc.ts";
 import { command, flags } from "../command.ts";
 import { CliError, EXIT } from "../exit.ts";
 import { holders } from "../holders.ts";
-import { incarnation, mountedAt, servingProcess } from "../mounted.ts";
+import { mountedAt, servingProcess } from "../mounted.ts";
 import { createProgress } from "../progress.ts";
 import { refuseUnsaved } from "../rescue.ts";
 

@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { createBudget } from "../../src/generate/budget.ts";
+import type { BudgetLimits } from "../../src/generate/ledger.ts";
 import { generateStructure, type StructureOptions, type StructureProgress } from "../../src/generate/structure.ts";
 import { type ChatMessage, type ChatRequest, type LanguageModel, LlmError } from "../../src/llm/llm.ts";
 import { openaiModel } from "../../src/llm/openai.ts";
@@ -266,5 +268,34 @@ describe("a tree too large for one answer", () => {
       return JSON.stringify({ files: [], symlinks: [{ path: `${part}/x`, target }] });
     });
     expect((await failure(lay(model))).message).toContain("circle");
+  });
+});
+
+describe("a budget", () => {
+  const names = Array.from({ length: 8 }, (_, index) => `d${index}`);
+  const rounds = ({ messages }: ChatRequest): string => {
+    const within = /Every path begins with "([^"]+)\/"/.exec(messages.at(-1)?.content ?? "")?.[1];
+    return within === undefined
+      ? tree(
+          ["a"],
+          names.map((name) => [name, 1]),
+        )
+      : tree([`${within}/b`]);
+  };
+  const limited = (model: LanguageModel, limits: BudgetLimits) =>
+    createBudget({ limits, priceOf: () => undefined }).limit(model);
+
+  test("of three calls is three requests, although eight directories are asked for at once", async () => {
+    const model = scriptedModel(rounds);
+    const error = await failure(lay(limited(model, { calls: 3 }), { concurrency: 8 }));
+    expect(error.kind).toBe("quota");
+    expect(error.message).toContain("--max-calls 3 is spent: 3 calls were made");
+    expect(model.requests).toHaveLength(3);
+  });
+
+  test("that just suffices lays out the whole", async () => {
+    const model = scriptedModel(rounds);
+    const { entries } = await lay(limited(model, { calls: 9 }), { concurrency: 8 });
+    expect(entries.filter(({ type }) => type === "file")).toHaveLength(9);
   });
 });

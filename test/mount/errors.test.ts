@@ -44,6 +44,31 @@ const FAILURES: Readonly<Record<string, Failure>> = {
   empty: { answer: { stream: "" }, told: "Input/output error", error: /^EIO: .*empty/ },
   blank: { answer: { stream: " \n" }, told: "Input/output error", error: /^EIO: .*empty/ },
   refused: { answer: { whole: "", refusal: "I will not" }, told: "Input/output error", error: /^EIO: .*I will not/ },
+  "other-length": {
+    answer: { stream: "half of it", finish: "MAX_TOKENS" },
+    told: "Input/output error",
+    error: /^EIO: .*cut its answer off/,
+  },
+  "tool-called": {
+    answer: { stream: "half of it", finish: "tool_calls" },
+    told: "Input/output error",
+    error: /^EIO: .*called a tool/,
+  },
+  "thoughts-only": {
+    answer: { stream: "<think>Well, let me see.</think>\n" },
+    told: "Input/output error",
+    error: /^EIO: .*thoughts, and no answer/,
+  },
+  "spent-midway": {
+    answer: { raw: 'data: {"error":{"message":"pay first","code":"insufficient_quota"}}\n\n' },
+    told: "Disk quota exceeded",
+    error: /^EDQUOT: .*pay first/,
+  },
+  moved: {
+    answer: { status: 301, headers: { location: "https://elsewhere.invalid/v1/chat/completions" } },
+    told: "Input/output error",
+    error: /^EIO: .*it is at https:\/\/elsewhere\.invalid/,
+  },
   "bad-request": {
     answer: { status: 400, body: { error: { message: "what?" } } },
     told: "Input/output error",

@@ -161,7 +161,7 @@ function whole(result: Result, again: (error: unknown) => Promise<Result>): Resu
 }
 
 function plainContext(context: Partial<GeneratorContext> & ListContext): PlainContext {
-  const { file, prompts = [], model, options, params = {}, match, previous } = context;
+  const { file, prompts = [], model, options, params = {}, match, again, previous } = context;
   return {
     ...(file !== undefined && { file }),
     prompts,
@@ -169,6 +169,7 @@ function plainContext(context: Partial<GeneratorContext> & ListContext): PlainCo
     options,
     params,
     ...(match !== undefined && { match }),
+    ...(again !== undefined && { again }),
     ...(previous !== undefined && { previous }),
   };
 }

@@ -78,6 +78,17 @@ test("what it asks of its context is answered, and failures keep their errno", a
   expect(one.log).toContain("info: /7.json: it is noted");
 });
 
+test("it is told that another content is wanted, and may start programs while it lists", async () => {
+  const file = config(`export default { generators: { g: {
+      list: (path, context) => [typeof context.working + ".txt"],
+      generate: (path, context) => ({ content: String(context.again) }),
+    } }, rules: [{ match: "d/{name}.txt", generator: "g" }] };`);
+  await using one = await loaded(file);
+  expect(await one.list("/d", "g")).toEqual(["function.txt"]);
+  expect(await one.text("/d/a.txt")).toBe("undefined");
+  expect(new TextDecoder().decode(await one.bytes("/d/a.txt", undefined, { again: true }))).toBe("true");
+});
+
 test("its process goes with the configuration, after dispose was called; what it prints is logged", async () => {
   const mark = sandbox.at("disposed");
   const file = config(`import { writeFileSync } from "node:fs";

@@ -1,5 +1,5 @@
 /** Running one generator without a mount. */
-import type { TreePort } from "../../src/fs/port.ts";
+import type { GenerationRequest, TreePort } from "../../src/fs/port.ts";
 import { createEngine } from "../../src/generate/engine.ts";
 import { type LoadedConfig, loadConfig } from "../../src/generators/load.ts";
 import { scriptedModel } from "./scripted-model.ts";
@@ -9,7 +9,7 @@ export interface Loaded extends AsyncDisposable {
   readonly config: LoadedConfig;
   readonly log: string[];
   /** What a reader of the path gets. */
-  bytes(path: string, signal?: AbortSignal): Promise<Uint8Array>;
+  bytes(path: string, signal?: AbortSignal, more?: Partial<GenerationRequest>): Promise<Uint8Array>;
   text(path: string, signal?: AbortSignal): Promise<string>;
   /** Paths below a directory that a generator lists. */
   list(path: string, generator: string): Promise<readonly string[]>;
@@ -38,10 +38,10 @@ export async function loaded(
     log: (level, text) => void log.push(`${level}: ${text}`),
   });
   const never = new AbortController().signal;
-  const bytes = async (path: string, signal = never) => {
+  const bytes = async (path: string, signal = never, more: Partial<GenerationRequest> = {}) => {
     const xattrs = new Map<string, string>();
     const file = { path, type: "file", state: "pending", mode: 0o644, uid: 0, gid: 0, xattrs } as const;
-    const request = { ticket: 1, ino: 99, path, generator: "llm", file, prompts: [], pause: 0 };
+    const request = { ticket: 1, ino: 99, path, generator: "llm", file, prompts: [], pause: 0, ...more };
     return (await engine.generate(request, signal)).bytes;
   };
   return {

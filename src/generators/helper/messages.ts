@@ -19,6 +19,7 @@ export interface PlainContext {
   readonly options: Readonly<Record<string, unknown>>;
   readonly params: Readonly<Record<string, string>>;
   readonly match?: string;
+  readonly again?: true;
   readonly previous?: Readonly<Record<string, string>>;
 }
 

@@ -165,8 +165,12 @@ async function list(
   conversation: Conversation,
 ): Promise<readonly ListedEntry[]> {
   if (generator.list === undefined) throw new FsError("EIO", "it lists nothing");
-  const { options, match, outline, list, read, signal, log } = contextOf(context, conversation);
-  const about: ListContext = { options, ...(match !== undefined && { match }), outline, list, read, signal, log };
+  const { options, match, outline, list, read, working, signal, log } = contextOf(context, conversation);
+  const about: ListContext = {
+    ...{ options, outline, list, read, signal, log },
+    ...(match !== undefined && { match }),
+    ...(working !== undefined && { working }),
+  };
   const entries: ListedEntry[] = [];
   for await (const one of await generator.list(path, about)) {
     const entry: unknown = typeof one === "string" ? { path: one } : one;

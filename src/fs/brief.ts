@@ -23,7 +23,9 @@ export const DEFAULT_GENERATOR = "llm";
 
 /** An xattr as text; bytes that are not UTF-8 as "base64:…". */
 export function xattrText(value: Uint8Array): string {
-  const text = Buffer.from(value).toString("utf8");
+  const text = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("utf8");
+  // What is no UTF-8 shows by that character; the layout has a text for every file.
+  if (!text.includes("\uFFFD")) return text;
   return Buffer.from(text, "utf8").equals(value) ? text : `base64:${Buffer.from(value).toString("base64")}`;
 }
 

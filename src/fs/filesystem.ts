@@ -289,7 +289,8 @@ class Link {
       this.#outbox.post(await work(job));
     } catch (error) {
       const { code, message } = failure(error);
-      if (!job.signal.aborted) this.#options.log("warn", "generate", `${path}: ${code}: ${message}`);
+      const said = message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
+      if (!job.signal.aborted) this.#options.log("warn", "generate", `${path}: ${code}: ${said}`);
       this.#outbox.post({ type: "failed", ticket, code, message });
     } finally {
       this.#jobs.delete(ticket);

@@ -5,7 +5,7 @@
  * |---|---|
  * | `command` | the program and its arguments; no shell. A path with a slash is relative to the configuration file |
  * | `list` | the same for a program that lists: one path a line |
- * | `env` | names of environment variables it gets, besides PATH, HOME, LANG, TZ and TMPDIR |
+ * | `env` | names of environment variables it gets, besides PATH, HOME, LANG, TZ, TMPDIR, and LLMFS_MOUNT |
  * | `cwd` | where it runs; default: the directory of the configuration file |
  * | `maxBytes` | the longest output; default 64 MiB |
  *
@@ -18,7 +18,7 @@ import { isAbsolute, join, resolve } from "node:path";
 import { type ErrnoName, FsError } from "../errno.ts";
 import type { GeneratorLog, ListContext } from "./generator.ts";
 import { countOption, type Options, onlyOptions, textOption, textsOption } from "./options.ts";
-import type { SourceGenerator, SourceParts } from "./source.ts";
+import { MOUNT_VARIABLE, type SourceGenerator, type SourceParts } from "./source.ts";
 
 const PASSED = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 const MAX_BYTES = 64 * 1024 * 1024;
@@ -34,7 +34,7 @@ const STATUSES = new Map<number, ErrnoName>([
   [124, "ETIMEDOUT"],
 ]);
 
-export function execGenerator({ base, environment, groups }: SourceParts): SourceGenerator {
+export function execGenerator({ base, environment, groups, mountpoint }: SourceParts): SourceGenerator {
   function start(argv: readonly string[], options: Options, signal: AbortSignal) {
     signal.throwIfAborted();
     const [program = "", ...args] = argv;
@@ -47,7 +47,7 @@ export function execGenerator({ base, environment, groups }: SourceParts): Sourc
     const child = Bun.spawn({
       cmd: [found, ...args],
       cwd,
-      env: Object.fromEntries(names.map((name) => [name, environment[name]])),
+      env: { ...Object.fromEntries(names.map((name) => [name, environment[name]])), [MOUNT_VARIABLE]: mountpoint },
       stdio: ["pipe", "pipe", "pipe"],
       detached: true,
       // Read as it is wanted: otherwise all that a program writes is in memory at once.
@@ -92,9 +92,9 @@ export function execGenerator({ base, environment, groups }: SourceParts): Sourc
     lists: (options) => options.list !== undefined,
     validate(options) {
       onlyOptions(options, ["command", "list", "env", "cwd", "maxBytes", "input"]);
-      if (textsOption(options, "command").length === 0)
+      if (programOption(options, "command", base) === undefined)
         throw new Error('the option "command" is missing, such as ["date"]');
-      textsOption(options, "list");
+      programOption(options, "list", base);
       textsOption(options, "env");
       textOption(options, "cwd");
       countOption(options, "maxBytes", 0);
@@ -116,6 +116,18 @@ export function execGenerator({ base, environment, groups }: SourceParts): Sourc
         .filter((line) => line !== "");
     },
   };
+}
+
+/** The program's name; undefined where there is none. A whole command line as one text is no program. */
+function programOption(options: Options, name: string, base: string): string | undefined {
+  const [program, ...args] = textsOption(options, name);
+  if (program === undefined || args.length > 0 || !/\s/.test(program.trim())) return program;
+  if (program.includes("/") && existsSync(resolve(base, program))) return program;
+  const words = program.trim().split(/\s+/);
+  throw new Error(
+    `the option "${name}" is a program and its arguments, and "${program}" is one word of it: write ` +
+      `[${words.join(", ")}], or [sh, -c, ${JSON.stringify(program)}] for what a shell is to understand`,
+  );
 }
 
 function started<T>(argv: readonly string[], start: () => T): T {

@@ -13,7 +13,7 @@ import { sourceGenerators } from "./index.ts";
 import { isRecord, type Options, onlyOptions, textOption } from "./options.ts";
 import { OwnCode } from "./own.ts";
 import { compileRules, type Rule, Rules } from "./rules.ts";
-import type { SourceGenerator } from "./source.ts";
+import { MOUNT_VARIABLE, type SourceGenerator } from "./source.ts";
 import { dataFault } from "./syntax.ts";
 
 export interface LoadOptions {
@@ -53,7 +53,8 @@ export interface Planted {
 /** Rejects with Error that names the file and what is wrong with it. */
 export async function loadConfig(file: string, options: LoadOptions): Promise<LoadedConfig> {
   const groups = new ProcessGroups();
-  const own = new OwnCode(file, { ...options, groups });
+  const environment = { ...options.environment, [MOUNT_VARIABLE]: options.mountpoint };
+  const own = new OwnCode(file, { ...options, environment, groups });
   const built = sourceGenerators({ base: dirname(file), ...options, groups });
   const dispose = async () => {
     for (const generator of built.values()) await generator.dispose?.();

@@ -16,6 +16,7 @@ import {
   textsOption,
 } from "./options.ts";
 import { type Pattern, pattern } from "./pattern.ts";
+import { MOUNT_VARIABLE } from "./source.ts";
 
 /** How long a content holds: milliseconds, 0 for no time at all. `stale`: the old one is served while a new one is made. */
 export interface Refresh {
@@ -213,6 +214,10 @@ function timeoutOf(text: string | undefined): number | undefined {
 function interpolated(value: unknown, parts: Pick<RuleParts, "environment" | "taken">): unknown {
   if (typeof value === "string") {
     return value.replace(/\$\{([A-Za-z_]\w*)\}/g, (_, name: string) => {
+      // It is another at every mount, and what is asked of a model would be, too.
+      if (name === MOUNT_VARIABLE) {
+        throw new Error(`${MOUNT_VARIABLE} is for programs: [sh, -c, 'cat "$${MOUNT_VARIABLE}/FILE"']`);
+      }
       const found = parts.environment[name];
       if (found === undefined) throw new Error(`the environment variable ${name} is not set`);
       parts.taken?.(found);

@@ -11,6 +11,9 @@ export interface SourceGenerator extends ContentGenerator {
   suits?(match: Pattern, options: Options): void;
 }
 
+/** Tells programs, and the user's own code, where the tree is mounted. */
+export const MOUNT_VARIABLE = "LLMFS_MOUNT";
+
 /** What such generators are made of. */
 export interface SourceParts {
   /** The directory of the configuration file: relative paths in options begin there. */

@@ -138,6 +138,28 @@ test("a program: sizes, statuses, environment and input", async () => {
   await eventually("nothing is left running", () => !commandLines().includes("sleep\x00876543\x00"));
 }, 20_000);
 
+test("programs and the user's own code are told where the mount is, and of no other's; options are not", async () => {
+  const file = sandbox.at("told.config.ts");
+  writeFileSync(
+    file,
+    `export default {
+      generators: { own: { generate: () => ({ content: process.env.LLMFS_MOUNT ?? "nowhere" }) } },
+      rules: [{ match: "own", generator: "own" },
+        { match: "program", generator: "exec", options: { command: ["sh", "-c", 'printf "$LLMFS_MOUNT"'] } }],
+    };`,
+  );
+  const told = async (mountpoint?: string) => {
+    await using one = await loaded(file, { LLMFS_MOUNT: "/outer" }, {}, undefined, mountpoint);
+    return [await one.text("/own"), await one.text("/program")];
+  };
+  expect(await told("/mnt/tree")).toEqual(["/mnt/tree", "/mnt/tree"]);
+  expect(await told()).toEqual(["nowhere", ""]);
+  const prompted = sandbox.at("prompted.config.json");
+  const options = { prompt: "what lies in $" + "{LLMFS_MOUNT}" };
+  writeFileSync(prompted, JSON.stringify({ rules: [{ match: "a", generator: "llm", options }] }));
+  await expect(loaded(prompted, {}, {}, undefined, "/mnt/tree")).rejects.toThrow("LLMFS_MOUNT is for programs");
+});
+
 test("templates: variables, errors with file and line, and no way around the limits", async () => {
   const file = sandbox.at("template.config.json");
   writeFileSync(sandbox.at("t.liquid"), "a\nb {{ vars.x | minus: }}\n{% if %}\n");

@@ -436,6 +436,11 @@ test("a broken configuration is refused before anything is mounted, with the fil
       /there is no option "quary"/,
     ],
     ["llmfs.config.yaml", "rules:\n  - match: a\n    generator: exec\n    refresh: soon\n", /refresh "soon"/],
+    [
+      "llmfs.config.yaml",
+      'rules:\n  - match: a\n    generator: exec\n    options: { command: "ls -l" }\n',
+      /the option "command" .* write \[ls, -l\], or \[sh, -c, "ls -l"\]/,
+    ],
     ["llmfs.config.toml", '[[rules]]\nmatch = "a"\ngenerator = "static"\ntimeout = "x"\n', /timeout "x"/],
     ["llmfs.config.ts", "export default { generators: { a: {} } };", /the generator "a" is an object without/],
     ["llmfs.config.ts", "throw new Error('at once');", /at once/],

@@ -21,11 +21,13 @@ export async function loaded(
   environment: Readonly<Record<string, string>> = {},
   tree: PlainTree = {},
   read?: TreePort["read"],
+  mountpoint?: string,
 ): Promise<Loaded> {
   const log: string[] = [];
   const config = await loadConfig(file, {
     environment: { PATH: process.env.PATH, HOME: "/", ...environment },
     print: (line) => void log.push(line),
+    ...(mountpoint !== undefined && { mountpoint }),
   });
   const port = treePort(tree, read);
   const engine = createEngine({

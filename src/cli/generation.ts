@@ -20,6 +20,8 @@ import type { Progress } from "./progress.ts";
 export interface Generation extends AsyncDisposable {
   /** What was asked of the model so far, and what it cost. */
   readonly usage: Usage;
+  /** Says where --max-usd will not hold, as far as that is known before anybody is asked. */
+  checkPrices(): Promise<void>;
   /** Turns a prompt into a snapshot. Rejects with LlmError. */
   layOut(prompt: string, progress: Progress, signal: AbortSignal): Promise<Uint8Array>;
   /** Makes the content of a file. Call `attach` first. */
@@ -57,7 +59,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
   const tally = new Tally(tellUsage);
   /** A failure is not kept: the server that was not there may be there the next time. */
   const model = retried(async () => {
-    const opened = await openModel(config, log, recordings, tally);
+    const opened = await openModel(config, log, recordings, tally, warnOnce);
     about = {
       ...about,
       model: opened.name,
@@ -81,6 +83,11 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       log: (level, text) => say[level](text),
     });
   });
+  const warned = new Set<string>();
+  function warnOnce(text: string): void {
+    if (!warned.has(text)) log.write("warn", "llm", text);
+    warned.add(text);
+  }
   let opened: Promise<Engine> | undefined;
   /** What a laid out tree carries in itself already. */
   let guidance = config.contentPrompt;
@@ -88,6 +95,10 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
   return {
     get usage() {
       return tally.usage;
+    },
+    async checkPrices() {
+      const unpriced = config.limits.usd === undefined ? undefined : await withoutPriceIn(config);
+      if (unpriced !== undefined) warnOnce(unpriced);
     },
     async layOut(prompt, progress, signal) {
       progress.step("looking for a model");
@@ -171,11 +182,12 @@ async function openModel(
   log: Log,
   recordings: RecordingStore | undefined,
   tally: Tally,
+  warn: (text: string) => void,
 ): Promise<NamedModel> {
   const { DEFAULT_MODEL } = await import("../llm/openai.ts");
   const said = config.providers.find(({ model }) => model !== undefined)?.model ?? DEFAULT_MODEL;
   const store = recordings ?? (await openRecordings(config, log));
-  const asked = config.mode === "replay" ? undefined : await openProvider(config, log, said, tally);
+  const asked = config.mode === "replay" ? undefined : await openProvider(config, log, said, tally, warn);
   const name = asked?.name ?? said;
   if (store === undefined) {
     if (asked === undefined) throw new Error("a model with neither provider nor recordings");
@@ -193,7 +205,13 @@ async function openModel(
 }
 
 /** Where there is no server to ask, recordings may still answer everything: it is told when one is missing. */
-async function openProvider(config: Config, log: Log, said: string, tally: Tally): Promise<NamedModel> {
+async function openProvider(
+  config: Config,
+  log: Log,
+  said: string,
+  tally: Tally,
+  warn: (text: string) => void,
+): Promise<NamedModel> {
   const [{ chooseProvider }, { openaiModel }, { createBudget }, { pricesAt }, { takingTurns }] = await Promise.all([
     import("../llm/provider.ts"),
     import("../llm/openai.ts"),
@@ -207,7 +225,7 @@ async function openProvider(config: Config, log: Log, said: string, tally: Tally
     say.info(`asking ${provider.model} at ${new URL(provider.baseUrl).host} (${provider.source})`);
     const settings = { ...provider, ...timeouts(config.timeoutMs), log: (text: string) => say.info(text) };
     const priceOf = pricesAt(provider.baseUrl, new Map(config.prices));
-    const budget = createBudget({ limits: config.limits, priceOf, warn: (text) => say.warn(text) });
+    const budget = createBudget({ limits: config.limits, priceOf, warn });
     tally.spent = () => budget.spent;
     const model = takingTurns(budget.limit(openaiModel(settings)), config.concurrency ?? CONCURRENCY);
     return { name: provider.model, model, server: provider.baseUrl };
@@ -215,6 +233,22 @@ async function openProvider(config: Config, log: Log, said: string, tally: Tally
     if (!(error instanceof LlmError) || error.kind !== "unconfigured" || config.mode !== "auto") throw error;
     return { name: said, model: { complete: () => Promise.reject(error) } };
   }
+}
+
+/** The model that will be asked, if it is known and its price is not. */
+async function withoutPriceIn({ providers, prices, mode }: Config): Promise<string | undefined> {
+  if (mode === "replay") return undefined;
+  const [{ DEFAULT_MODEL, OPENAI_BASE_URL }, { pricesAt, withoutPrice }] = await Promise.all([
+    import("../llm/openai.ts"),
+    import("../llm/prices.ts"),
+  ]);
+  const named = providers.find(({ model }) => model !== undefined)?.model;
+  const url = providers.find(({ baseUrl }) => baseUrl !== undefined)?.baseUrl;
+  const openai = url === undefined && providers.some(({ apiKey }) => apiKey !== undefined);
+  const model = named ?? (openai ? DEFAULT_MODEL : undefined);
+  if (model === undefined) return undefined;
+  const priceOf = pricesAt(openai ? OPENAI_BASE_URL : (url ?? ""), new Map(prices));
+  return priceOf(model) === undefined ? withoutPrice(model) : undefined;
 }
 
 async function openRecordings(config: Config, log: Log): Promise<RecordingStore | undefined> {

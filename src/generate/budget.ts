@@ -14,7 +14,7 @@ import {
   type LanguageModel,
   LlmError,
 } from "../llm/llm.ts";
-import { costOf, type PriceOf } from "../llm/prices.ts";
+import { costOf, type PriceOf, withoutPrice } from "../llm/prices.ts";
 import { type BudgetLimits, Ledger, type Reservation, type Spending, type Used } from "./ledger.ts";
 import { tokenCounter } from "./tokens.ts";
 
@@ -43,8 +43,7 @@ export function createBudget(options: BudgetOptions): Budget {
   function checkPrice(model: string): void {
     if (limits.usd === undefined || priceOf(model) !== undefined || warned.has(model)) return;
     warned.add(model);
-    const cure = `--price ${model}=INPUT/OUTPUT gives one`;
-    warn(`no price of ${model} is known, so only --max-calls and --max-tokens hold for it, not --max-usd; ${cure}`);
+    warn(withoutPrice(model));
   }
 
   /** What such a server spends can be counted, and not be held back. */

@@ -61,6 +61,12 @@ export function pricesAt(baseUrl: string, own: ReadonlyMap<string, Price> = new 
   };
 }
 
+/** What is said where a limit in dollars cannot hold. */
+export function withoutPrice(model: string): string {
+  const cure = `--price ${model}=INPUT/OUTPUT gives one`;
+  return `no price of ${model} is known, so only --max-calls and --max-tokens hold for it, not --max-usd; ${cure}`;
+}
+
 /** Reads "MODEL=INPUT/OUTPUT", in dollars for a million tokens. Throws an Error that shows the form. */
 export function parsePrice(text: string): readonly [model: string, price: Price] {
   const match = /^(?<model>\S+)=(?<input>\d+(\.\d+)?)\/(?<output>\d+(\.\d+)?)$/.exec(text.trim());

@@ -29,3 +29,41 @@ test.each([{ OPENAI_API_KEY: "sk-test" }, {}])(
     expect(said.join("\n")).not.toMatch(/hunter2|somebody/);
   },
 );
+
+test.each([
+  [{ maxUsd: "1", model: "small" }, {}, "no price of small is known, so only --max-calls and --max-tokens hold"],
+  [{ maxUsd: "1", model: "gpt-4o" }, {}, "no price of gpt-4o is known"],
+  [{ maxUsd: "1", model: "gpt-4o" }, { OPENAI_API_KEY: "sk-test" }, undefined],
+  [{ maxUsd: "1" }, { OPENAI_API_KEY: "sk-test" }, undefined],
+  [{ maxUsd: "1", model: "small", price: "small=1/2" }, {}, undefined],
+  [{ maxUsd: "1", model: "small", mode: "replay" }, {}, undefined],
+  [{ model: "small" }, {}, undefined],
+  [{ maxUsd: "1" }, {}, undefined],
+] as const)(
+  "that --max-usd will not hold is said before the mount is there (%o, %o)",
+  async (args, environment, told) => {
+    const said: string[] = [];
+    const print = (line: string) => void said.push(line);
+    const log = createLog({ terminal: "warn", file: "warn", path: undefined, print, color: false, secrets: [] });
+    await using generation = openGeneration(readConfig(args, { HOME: "/nowhere", ...environment }), log);
+    await generation.checkPrices();
+    await generation.checkPrices();
+    expect(said).toEqual(told === undefined ? [] : [expect.stringContaining(told)]);
+  },
+);
+
+test("that --max-usd does not hold is said once, before the mount and when it is asked", async () => {
+  await using server = await openaiServer([{ status: 401 }], ["small"]);
+  const config = readConfig(
+    { baseUrl: server.baseUrl, model: "small", maxUsd: "1", mode: "off" },
+    { HOME: "/nowhere" },
+  );
+  const said: string[] = [];
+  const print = (line: string) => void said.push(line);
+  const log = createLog({ terminal: "warn", file: "warn", path: undefined, print, color: false, secrets: [] });
+  await using generation = openGeneration(config, log);
+  await generation.checkPrices();
+  const { signal } = new AbortController();
+  await expect(generation.layOut("a tree", createProgress(), signal)).rejects.toThrow("answered 401");
+  expect(said.filter((line) => line.includes("no price of small"))).toHaveLength(1);
+});

@@ -1,10 +1,12 @@
 /** Recordings in a folder, one text file an answer: to be committed, read and compared. */
 
+import { constants } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { codeOf, messageOf } from "../errno.ts";
 import type { ChatRequest } from "../llm/llm.ts";
-import { type Keyed, readAnswerTo, readRecording, writeRecording } from "./format.ts";
+import { faultOf, type Keyed, readAnswerTo, readRecording, writeRecording } from "./format.ts";
+import { Labels } from "./labels.ts";
 import { byLabel } from "./memory.ts";
 import { Names } from "./names.ts";
 import type { Fault, Recording, RecordingStore } from "./recording.ts";
@@ -16,23 +18,28 @@ export interface FolderOptions {
   readonly mode?: number;
 }
 
+/** Without waiting: a fifo of that name would have no end. */
+const READ = constants.O_RDONLY | constants.O_NONBLOCK;
+
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Names of files: what it is for, so that people find it; the beginning of the key, so that llmfs does. */
 const NAME = /\.([0-9a-f]{16})\.txt$/;
 
 export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: FolderOptions = {}): RecordingStore {
-  const warned = new Set<string>();
+  /** Files that are not used, and why. */
+  const unusable = new Map<string, string>();
   const names = new Names(folder, NAME);
+  const labels = new Labels(async () => (await names.all()).map((name) => ({ label: stemOf(name), name })));
 
   function complain(file: string, reason: string): void {
-    if (warned.has(file)) return;
-    warned.add(file);
+    if (unusable.has(file)) return;
+    unusable.set(file, reason);
     warn(`the recording ${join(folder, file)} is not used: ${reason}`);
   }
 
   async function read(file: string, asked?: Keyed): Promise<Recording> {
-    const text = strict.decode(await readFile(join(folder, file)));
+    const text = strict.decode(await readFile(join(folder, file), { flag: READ }));
     const recording = asked === undefined ? readRecording(text) : readAnswerTo(asked, text);
     if (!file.endsWith(suffix(recording.key))) throw new Error("its name belongs to another key");
     return recording;
@@ -44,7 +51,8 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
       const recording = await read(file, request && { key, request });
       return recording.key === key ? recording : undefined;
     } catch (error) {
-      if (codeOf(error) !== "ENOENT") complain(file, messageOf(error));
+      // Of a folder that is none, or is not there, its list of names will tell.
+      if (!["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "")) complain(file, messageOf(error));
       return undefined;
     }
   }
@@ -80,7 +88,7 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
         throw new Error(`${join(folder, file)} cannot be written: ${messageOf(error)}`, { cause: error });
       }
       names.add(file);
-      warned.delete(file);
+      unusable.delete(file);
       // The same request under another label, as from an earlier version, would be a second truth.
       for (const other of await names.ending(beginning(recording.key))) if (other !== file) await take(other);
     },
@@ -95,10 +103,26 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
       }
       return found.sort(byLabel);
     },
+    async near(label) {
+      const found: Recording[] = [];
+      for (const file of await labels.near(stem(label))) {
+        await read(file).then(
+          (one) => found.push(one),
+          () => {},
+        );
+      }
+      return found;
+    },
+    unusable(key) {
+      for (const [file, reason] of unusable) {
+        if (file.endsWith(suffix(key))) return `${join(folder, file)}: ${reason}`;
+      }
+      return undefined;
+    },
     async check() {
       const faults: Fault[] = [];
       for (const file of await names.all()) {
-        await read(file).catch((error: unknown) => faults.push({ name: join(folder, file), reason: messageOf(error) }));
+        await read(file).catch((error: unknown) => faults.push(faultOf(join(folder, file), error)));
       }
       for (const file of await leftovers(folder)) {
         faults.push({ name: join(folder, file), reason: "it was never finished: whoever wrote it died" });
@@ -123,6 +147,10 @@ export function defaultRecordings(environment: { readonly home: string; readonly
 }
 
 export function fileName(label: string, key: string): string {
+  return `${stem(label)}${suffix(key)}`;
+}
+
+function stem(label: string): string {
   const plain = label
     .replace(/^\//, "")
     .replaceAll("/", "+")
@@ -130,7 +158,11 @@ export function fileName(label: string, key: string): string {
     .replace(/^\.+/, "_");
   let short = plain;
   while (Buffer.byteLength(short) > 150) short = [...short].slice(0, -1).join("");
-  return `${short || "unnamed"}${suffix(key)}`;
+  return short || "unnamed";
+}
+
+function stemOf(file: string): string {
+  return file.replace(NAME, "");
 }
 
 function suffix(key: string): string {
@@ -152,7 +184,7 @@ async function writeWhole(folder: string, file: string, text: string): Promise<v
     await writeFile(temporary, text, { flag: "wx", flush: true });
     await rename(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => {});
     throw error;
   }
 }

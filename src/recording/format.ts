@@ -26,9 +26,10 @@
  */
 import type { ChatMessage, ChatRequest, ChatSchema, ChatUsage } from "../llm/llm.ts";
 import { canonicalJson, requestKey } from "./key.ts";
-import type { Recording } from "./recording.ts";
+import type { Fault, Recording } from "./recording.ts";
 
-const HEAD = "llmfs recording 1";
+const NAME = "llmfs recording";
+const HEAD = `${NAME} 1`;
 const ANSWER = "\n\nanswer\n";
 
 export function writeRecording({ key, label, request, answer }: Recording): string {
@@ -62,11 +63,13 @@ function conversation({ messages }: ChatRequest): string {
 }
 
 function heading(role: string): string {
-  return `\n\n${role}\n| `;
+  return `\n\n${role}`;
 }
 
+/** Empty lines get no blank after the mark: what takes blanks away from the ends of lines does no harm then. */
 function quoted(content: string): string {
-  return content.replaceAll("\n", "\n| ");
+  const marked = `\n| ${content.replaceAll("\n", "\n| ")}`;
+  return marked.replace(/\n\| (?=\n|$)/g, "\n|");
 }
 
 /** Where the conversation ends that begins there in the text; undefined if it is another one. */
@@ -107,7 +110,7 @@ export function readAnswerTo({ key, request }: Keyed, text: string): Recording {
 
 /** Throws an Error that says what is wrong: the file was cut, edited, merged badly, or is something else. */
 export function readRecording(text: string): Recording {
-  if (!text.startsWith(`${HEAD}\n`)) throw new Error(`it does not begin with "${HEAD}"`);
+  if (!text.startsWith(`${HEAD}\n`)) throw notOurs(text);
   const end = text.indexOf(ANSWER);
   if (end < 0) throw new Error("it is cut off: there is no answer in it");
   const [header = "", ...parts] = text.slice(HEAD.length + 1, end).split("\n\n");
@@ -122,6 +125,27 @@ export function readRecording(text: string): Recording {
   const recording = checked(fields, request, text.slice(end + ANSWER.length));
   if (requestKey(request) !== recording.key) throw new Error("its request was changed: it does not belong to its key");
   return recording;
+}
+
+function notOurs(text: string): Error {
+  const [line = ""] = text.split("\n", 1);
+  const version = line.startsWith(`${NAME} `) ? line.slice(NAME.length + 1) : "";
+  if (version === "1\r") return new Error("its line ends were changed to CR LF; in git, -text in .gitattributes helps");
+  if (/^\d{1,9}$/.test(version)) return new ForeignRecording(version);
+  return new Error(`it does not begin with "${HEAD}"`);
+}
+
+/** Written by another version of llmfs. */
+class ForeignRecording extends Error {
+  constructor(version: string) {
+    super(`it is of format ${version}, which another version of llmfs wrote; this one reads format 1`);
+  }
+}
+
+/** What was wrong with a recording that could not be read. */
+export function faultOf(name: string, error: unknown): Fault {
+  const reason = error instanceof Error ? error.message : String(error);
+  return { name, reason, ...(error instanceof ForeignRecording && { foreign: true }) };
 }
 
 function checked(fields: ReadonlyMap<string, string>, request: ChatRequest, answer: string): Recording {
@@ -200,6 +224,7 @@ function objectOf(json: string): Record<string, unknown> {
 function messageOf(part: string): ChatMessage {
   const [role, ...lines] = part.split("\n");
   if (role !== "system" && role !== "user" && role !== "assistant") throw new Error("a message in it has no role");
-  if (lines.some((line) => !line.startsWith("| "))) throw new Error("a line of a message is not marked as such");
+  if (lines.some((line) => line !== "|" && !line.startsWith("| ")))
+    throw new Error("a line of a message is not marked as such");
   return { role, content: lines.map((line) => line.slice(2)).join("\n") };
 }

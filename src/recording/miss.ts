@@ -10,13 +10,17 @@ export async function explainMiss(
   store: RecordingStore,
 ): Promise<LlmError> {
   const what = label === undefined || label === "" ? "this request" : label;
-  const nearest = nearestTo(request, label, await store.list());
+  const asked = `${what} (${key.slice(0, 16)}…)`;
+  const unusable = store.unusable?.(key);
+  if (unusable !== undefined) {
+    const cure = "restore it as it was, or record it again (--mode auto)";
+    return new LlmError("unrecorded", `the recording for ${asked} cannot be used: ${unusable}; ${cure}`);
+  }
+  const recordings = await (store.near === undefined ? store.list() : store.near(label ?? ""));
+  const nearest = nearestTo(request, label, recordings);
   const cure = "record it again (--mode auto), or undo the change";
   if (nearest === undefined) {
-    return new LlmError(
-      "unrecorded",
-      `no recording for ${what} (${key.slice(0, 16)}…): ${store.name} holds none; ${cure}`,
-    );
+    return new LlmError("unrecorded", `no recording for ${asked}: ${store.name} holds none; ${cure}`);
   }
   const { recording, difference } = nearest;
   const other = recording.request.model;
@@ -24,7 +28,7 @@ export async function explainMiss(
   const name = `${recording.label || "unnamed"} (${recording.key.slice(0, 16)}…)`;
   return new LlmError(
     "unrecorded",
-    `no recording for ${what} (${key.slice(0, 16)}…) in ${store.name}. The nearest is ${name}: ${difference}; ${named}`,
+    `no recording for ${asked} in ${store.name}. The nearest is ${name}: ${difference}; ${named}`,
   );
 }
 

@@ -51,6 +51,13 @@ export interface RecordingStore {
   put(recording: Recording): Promise<void>;
   /** All of them, by label, then by key. */
   list(): Promise<readonly Recording[]>;
+  /**
+   * A handful that may be an earlier answer for the same thing: those with this label, or else some whose labels are
+   * like it. Absent where `list` is as cheap.
+   */
+  near?(label: string): Promise<readonly Recording[]>;
+  /** Which recording of this key was found and not used, and why. */
+  unusable?(key: string): string | undefined;
   /** Forgets one. Absent where there is only reading. */
   remove?(key: string): Promise<void>;
   /** What is in the store and cannot be used. Absent where nothing can go wrong. */
@@ -71,6 +78,8 @@ export interface RecordingStore {
 export interface Fault {
   readonly name: string;
   readonly reason: string;
+  /** Another version of llmfs wrote it, and may need it: it is not for us to take away. */
+  readonly foreign?: true;
 }
 
 /** The right to make one answer. Kept alive until it is disposed. */
@@ -83,6 +92,8 @@ export type Claim = AsyncDisposable;
  * | `record` | the model is asked again, and its answer replaces it | the model is asked, and its answer recorded |
  * | `replay` | it answers | LlmError "unrecorded"; no model is ever asked |
  * | `off` | the model is asked | the model is asked |
+ *
+ * Where nothing can be recorded, `record` is LlmError "recordings", if possible before anything is asked; `auto` warns.
  */
 export type RecordingMode = "auto" | "record" | "replay" | "off";
 
@@ -111,7 +122,8 @@ export function recordedModel(
     warn(message);
   }
 
-  async function ask(request: ChatRequest, options: ChatOptions, key: string): Promise<ChatAnswer> {
+  /** `first`: if somebody else recorded an answer meanwhile, that one holds, for everybody. */
+  async function ask(request: ChatRequest, options: ChatOptions, key: string, first = false): Promise<ChatAnswer> {
     if (model === undefined) {
       const what = `there is no recording for ${options.label ?? "this request"} in ${store.name}, and no model is configured`;
       throw new LlmError("unconfigured", `${what}; set OPENAI_API_KEY or --base-url, or record it first`);
@@ -119,11 +131,15 @@ export function recordedModel(
     const answer = await model.complete(request, options);
     if (mode === "off") return { ...answer, key };
     const { text, usage } = answer;
+    const label = options.label ?? "";
+    // Whoever was stopped for longer than a claim lives comes back to find that another has asked.
+    const theirs = first ? await findOrWarn(key, label, request) : undefined;
+    if (theirs !== undefined) return { ...answer, text: theirs.text, model: theirs.model, key };
     try {
-      const label = options.label ?? "";
       await store.put({ key, label, request, answer: { text, model: answer.model, ...(usage && { usage }) } });
     } catch (error) {
-      warnOnce("write", `answers are not recorded, because ${store.name} cannot be written: ${said(error)}`);
+      if (mode === "record") throw error;
+      warnOnce("write", `answers are not recorded, because ${store.name} cannot be written: ${reasonOf(error, store)}`);
     }
     return { ...answer, key };
   }
@@ -141,7 +157,7 @@ export function recordedModel(
     try {
       return await find(key, label, request);
     } catch (error) {
-      warnOnce("read", `${store.name} cannot be read, so nothing recorded is used: ${said(error)}`);
+      warnOnce("read", `${store.name} cannot be read, so nothing recorded is used: ${reasonOf(error, store)}`);
       return undefined;
     }
   }
@@ -154,7 +170,7 @@ export function recordedModel(
       if (claim !== undefined) {
         await using _claim = claim;
         // It may have come between the look before and the claim.
-        return (await findOrWarn(key, options.label, request)) ?? (await ask(request, options, key));
+        return (await findOrWarn(key, options.label, request)) ?? (await ask(request, options, key, true));
       }
       if (wait === pollMs) {
         options.onPhase?.("elsewhere");
@@ -171,16 +187,25 @@ export function recordedModel(
     try {
       return await store.claim(key);
     } catch (error) {
-      warnOnce("claim", `${store.name} cannot say who generates what, so nobody is waited for: ${said(error)}`);
+      warnOnce(
+        "claim",
+        `${store.name} cannot say who generates what, so nobody is waited for: ${reasonOf(error, store)}`,
+      );
       return NOBODY_ELSE;
     }
+  }
+
+  /** Who cannot write a claim cannot record either. Another's claim is no obstacle: this answer replaces theirs. */
+  async function askAnew(request: ChatRequest, options: ChatOptions, key: string): Promise<ChatAnswer> {
+    await using _claim = mode === "record" && model !== undefined ? await store.claim?.(key) : undefined;
+    return await ask(request, options, key);
   }
 
   async function complete(request: ChatRequest, options: ChatOptions): Promise<ChatAnswer> {
     const key = requestKey(request);
     if (options.signal?.aborted) throw cancelled(options.label ?? "a file");
     const anew = mode === "record" || (mode === "auto" && options.again === true && model !== undefined);
-    if (anew || mode === "off") return ask(request, options, key);
+    if (anew || mode === "off") return askAnew(request, options, key);
     const answer = await (mode === "replay" ? find : findOrWarn)(key, options.label, request);
     if (answer === undefined && mode === "replay") throw await explainMiss(request, key, options.label, store);
     const whole = answer ?? (await askOnce(request, options, key));
@@ -195,7 +220,10 @@ export function recordedModel(
       try {
         await store.remove?.(requestKey(request));
       } catch (error) {
-        warnOnce("write", `a useless answer is kept, because ${store.name} cannot be written: ${said(error)}`);
+        warnOnce(
+          "write",
+          `a useless answer is kept, because ${store.name} cannot be written: ${reasonOf(error, store)}`,
+        );
       }
     },
     async complete(request, options = {}) {
@@ -205,7 +233,7 @@ export function recordedModel(
         return answer;
       } catch (error) {
         if (error instanceof LlmError) throw error;
-        throw new LlmError("recordings", `${store.name} cannot be used: ${said(error)}`, { cause: error });
+        throw new LlmError("recordings", `${store.name} cannot be used: ${reasonOf(error, store)}`, { cause: error });
       }
     },
   };
@@ -218,6 +246,8 @@ function cancelled(what: string): LlmError {
   return new LlmError("cancelled", `the request for ${what} was cancelled`);
 }
 
-function said(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+/** In words, after words that named the store. */
+export function reasonOf(error: unknown, { name }: Pick<RecordingStore, "name">): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.startsWith(`${name}: `) ? message.slice(name.length + 2) : message;
 }

@@ -5,8 +5,10 @@
  * that answer, with a time to live that its holder keeps renewing.
  */
 import { RedisClient } from "bun";
+import { codeOf } from "../errno.ts";
 import type { ChatRequest } from "../llm/llm.ts";
-import { readAnswerTo, readRecording, writeRecording } from "./format.ts";
+import { faultOf, readAnswerTo, readRecording, writeRecording } from "./format.ts";
+import { Labels } from "./labels.ts";
 import { byLabel } from "./memory.ts";
 import type { Claim, Fault, Recording, RecordingStore } from "./recording.ts";
 
@@ -19,6 +21,8 @@ export interface RedisOptions {
   readonly timeoutMs?: number;
 }
 
+/** So many are read at once when all are listed. */
+const PARALLEL = 64;
 const DEFAULT_PREFIX = "llmfs";
 
 /** Only the holder may renew or drop a claim: compare and act in one step, on the server. */
@@ -31,7 +35,13 @@ export function redisStore(url: string, options: RedisOptions = {}): RecordingSt
   const { address, prefix, name } = parse(url);
   const send = connection(address, name, options.timeoutMs ?? 5_000);
   const recordingKey = (key: string) => `${prefix}:recording:${key}`;
-  const warned = new Set<string>();
+  /** Keys that are not used, and why. */
+  const unusable = new Map<string, string>();
+  const labels = new Labels(async () => {
+    const found: { label: string; name: string }[] = [];
+    await each(({ label, key }) => found.push({ label, name: key }));
+    return found;
+  });
 
   function read(key: string, text: string, request?: ChatRequest): Recording {
     const recording = request === undefined ? readRecording(text) : readAnswerTo({ key, request }, text);
@@ -41,57 +51,87 @@ export function redisStore(url: string, options: RedisOptions = {}): RecordingSt
 
   async function keys(): Promise<readonly string[]> {
     const found = new Set<string>();
-    const pattern = recordingKey("*");
+    const before = recordingKey("");
+    const pattern = `${before.replace(/[\\*?[\]]/g, "\\$&")}*`;
     let cursor = "0";
     do {
       const reply = await send("SCAN", [cursor, "MATCH", pattern, "COUNT", "1000"]);
       if (!Array.isArray(reply)) throw new Error(`${name} does not answer like Redis`);
       const [next, names]: unknown[] = reply;
-      for (const one of Array.isArray(names) ? names : []) found.add(String(one).slice(pattern.length - 1));
+      for (const one of Array.isArray(names) ? names : []) found.add(String(one).slice(before.length));
       cursor = String(next);
     } while (cursor !== "0");
     return [...found].sort();
   }
 
-  async function all(onFault: (key: string, reason: string) => void): Promise<readonly Recording[]> {
-    const found: Recording[] = [];
-    for (const key of await keys()) {
-      const text = await send("GET", [recordingKey(key)]);
-      if (typeof text !== "string") continue;
-      try {
-        found.push(read(key, text));
-      } catch (error) {
-        onFault(key, said(error));
-      }
-    }
-    return found.sort(byLabel);
+  /** Undefined where there is none. Rejects with an Error of `read`, or when it holds something else than text. */
+  async function take(key: string, request?: ChatRequest): Promise<Recording | undefined> {
+    const text = await send("GET", [recordingKey(key)]);
+    return typeof text === "string" ? read(key, text, request) : undefined;
   }
 
-  function complain(key: string, reason: string): void {
-    if (warned.has(key)) return;
-    warned.add(key);
+  async function each(
+    onRecording: (recording: Recording) => void,
+    onFault: (key: string, error: unknown) => void = () => {},
+  ): Promise<void> {
+    const one = async (key: string) => {
+      try {
+        const recording = await take(key);
+        if (recording !== undefined) onRecording(recording);
+      } catch (error) {
+        if (error instanceof Unreachable) throw error;
+        onFault(key, error);
+      }
+    };
+    const all = await keys();
+    for (let from = 0; from < all.length; from += PARALLEL)
+      await Promise.all(all.slice(from, from + PARALLEL).map(one));
+  }
+
+  function complain(key: string, error: unknown): void {
+    if (unusable.has(key)) return;
+    const reason = said(error);
+    unusable.set(key, `${recordingKey(key)} on ${name}: ${reason}`);
     warn(`the recording ${recordingKey(key)} on ${name} is not used: ${reason}`);
+  }
+
+  async function takeOrComplain(key: string, request?: ChatRequest): Promise<Recording | undefined> {
+    try {
+      return await take(key, request);
+    } catch (error) {
+      if (error instanceof Unreachable) throw error;
+      complain(key, error);
+      return undefined;
+    }
   }
 
   return {
     name,
-    async get(key, _label, request) {
-      const text = await send("GET", [recordingKey(key)]);
-      if (typeof text !== "string") return undefined;
-      try {
-        return read(key, text, request);
-      } catch (error) {
-        complain(key, said(error));
-        return undefined;
-      }
-    },
+    get: (key, _label, request) => takeOrComplain(key, request),
     async put(recording) {
       await send("SET", [recordingKey(recording.key), writeRecording(recording)]);
+      unusable.delete(recording.key);
     },
-    list: () => all(complain),
+    async list() {
+      const found: Recording[] = [];
+      await each((recording) => found.push(recording), complain);
+      return found.sort(byLabel);
+    },
+    async near(label) {
+      const found: Recording[] = [];
+      for (const key of await labels.near(label)) {
+        const recording = await takeOrComplain(key);
+        if (recording !== undefined) found.push(recording);
+      }
+      return found;
+    },
+    unusable: (key) => unusable.get(key),
     async check() {
       const faults: Fault[] = [];
-      await all((key, reason) => faults.push({ name: recordingKey(key), reason }));
+      await each(
+        () => {},
+        (key, error) => faults.push(faultOf(recordingKey(key), error)),
+      );
       return faults;
     },
     async remove(key) {
@@ -158,13 +198,47 @@ function connection(address: string, name: string, timeoutMs: number): Send {
     try {
       return await Promise.race([used.send(command, args), late]);
     } catch (error) {
+      // What the server refuses leaves the connection, and what others asked on it, as it is.
+      if (codeOf(error) === "ERR_REDIS_SERVER_ERROR") throw refusal(name, error);
       drop(used);
-      throw new Error(`${name}: ${said(error)}`);
+      throw new Unreachable(`${name}: ${await whyLost(address, error)}`);
     } finally {
       clearTimeout(timer);
     }
   };
   return Object.assign(send, { close: () => client && drop(client) });
+}
+
+/** The store as a whole cannot be used. Anything else that `send` rejects with is about one key. */
+class Unreachable extends Error {}
+
+function refusal(name: string, error: unknown): Error {
+  const message = said(error);
+  if (message.startsWith("WRONGTYPE")) return new Error("it is no text");
+  return new Unreachable(`${name}: ${message}`);
+}
+
+/** Bun's client says "Connection closed" of every connection that never came to be. */
+async function whyLost(address: string, error: unknown): Promise<string> {
+  const { protocol, hostname, port, pathname } = new URL(address);
+  const code = codeOf(error);
+  if (code === "ERR_REDIS_INVALID_RESPONSE_TYPE" || code === "ERR_REDIS_INVALID_RESPONSE") {
+    return "what answers there is no Redis";
+  }
+  if (code !== "ERR_REDIS_CONNECTION_CLOSED") return said(error);
+  const socket = { data() {} };
+  const unix = protocol.endsWith("+unix:");
+  try {
+    const connecting = unix
+      ? Bun.connect({ unix: pathname, socket })
+      : Bun.connect({ hostname, port: Number(port || "6379"), socket });
+    (await connecting).end();
+    return "the connection was closed";
+  } catch (reason) {
+    if (codeOf(reason) === "ECONNREFUSED") return "connection refused: no server listens there";
+    if (codeOf(reason) === "ENOTFOUND") return `the name ${hostname} is not known`;
+    return unix ? `${pathname} is no socket that a server listens on` : said(error);
+  }
 }
 
 function said(error: unknown): string {

@@ -6,7 +6,9 @@
  * watcher's own clock, is dead. So no two clocks are ever compared.
  */
 import { S3Client } from "bun";
-import { type Keyed, readAnswerTo, readRecording, writeRecording } from "./format.ts";
+import { codeOf } from "../errno.ts";
+import { faultOf, type Keyed, readAnswerTo, readRecording, writeRecording } from "./format.ts";
+import { Labels } from "./labels.ts";
 import { byLabel } from "./memory.ts";
 import type { Claim, Fault, Recording, RecordingStore } from "./recording.ts";
 
@@ -58,10 +60,16 @@ export function s3Store(url: string, options: S3Options = {}): RecordingStore {
   });
   const claims = new Claims(client, (key) => at(`claims/${key}`), claimMs);
   const place = (key: string) => at(`recordings/${key}.txt`);
-  const warned = new Set<string>();
+  /** Objects that are not used, and why. */
+  const unusable = new Map<string, string>();
+  const labels = new Labels(async () => {
+    const found: { label: string; name: string }[] = [];
+    await each(({ label, key }) => found.push({ label, name: place(key) }));
+    return found;
+  });
 
   function asked<T>(work: () => Promise<T>): Promise<T> {
-    return inTime(name, timeoutMs, work);
+    return inTime(name, timeoutMs, () => patiently(work));
   }
 
   async function textAt(object: string): Promise<string | undefined> {
@@ -79,9 +87,10 @@ export function s3Store(url: string, options: S3Options = {}): RecordingStore {
     return recording;
   }
 
-  function complain(object: string, reason: string): void {
-    if (warned.has(object)) return;
-    warned.add(object);
+  function complain(object: string, error: unknown): void {
+    if (unusable.has(object)) return;
+    const reason = said(error);
+    unusable.set(object, `${object} on ${name}: ${reason}`);
     warn(`the recording ${object} on ${name} is not used: ${reason}`);
   }
 
@@ -89,51 +98,78 @@ export function s3Store(url: string, options: S3Options = {}): RecordingStore {
     const found: string[] = [];
     let startAfter: string | undefined;
     for (;;) {
-      const page = await asked(() => client.list({ prefix: at("recordings/"), ...(startAfter && { startAfter }) }));
+      const page = await asked(() =>
+        client.list({ prefix: at("recordings/"), ...(startAfter && { startAfter }) }).catch(named),
+      );
       for (const { key } of page.contents ?? []) found.push(key);
       startAfter = found.at(-1);
       if (!page.isTruncated || startAfter === undefined) return found;
     }
   }
 
-  async function all(onFault: (object: string, reason: string) => void): Promise<readonly Recording[]> {
+  /** A list has no object that could be missing. */
+  function named(error: unknown): never {
+    throw isMissing(error) ? new Error(`${name}: ${said(error)}`) : error;
+  }
+
+  async function each(
+    onRecording: (recording: Recording) => void,
+    onFault: (object: string, error: unknown) => void = () => {},
+  ): Promise<void> {
     const names = await objects();
-    const found: Recording[] = [];
     for (let from = 0; from < names.length; from += PARALLEL) {
       const some = names.slice(from, from + PARALLEL);
       for (const [object, text] of await Promise.all(some.map(async (one) => [one, await textAt(one)] as const))) {
         if (text === undefined) continue;
         try {
-          found.push(read(object, text));
+          onRecording(read(object, text));
         } catch (error) {
-          onFault(object, said(error));
+          onFault(object, error);
         }
       }
     }
-    return found.sort(byLabel);
+  }
+
+  async function take(object: string, asked?: Keyed): Promise<Recording | undefined> {
+    const text = await textAt(object);
+    if (text === undefined) return undefined;
+    try {
+      return read(object, text, asked);
+    } catch (error) {
+      complain(object, error);
+      return undefined;
+    }
   }
 
   return {
     name,
-    async get(key, _label, request) {
-      const text = await textAt(place(key));
-      if (text === undefined) return undefined;
-      try {
-        return read(place(key), text, request && { key, request });
-      } catch (error) {
-        complain(place(key), said(error));
-        return undefined;
-      }
-    },
+    get: (key, _label, request) => take(place(key), request && { key, request }),
     async put(recording) {
       await asked(() =>
         client.write(place(recording.key), writeRecording(recording), { type: "text/plain; charset=utf-8" }),
       );
+      unusable.delete(place(recording.key));
     },
-    list: () => all(complain),
+    async list() {
+      const found: Recording[] = [];
+      await each((recording) => found.push(recording), complain);
+      return found.sort(byLabel);
+    },
+    async near(label) {
+      const found: Recording[] = [];
+      for (const object of await labels.near(label)) {
+        const recording = await take(object);
+        if (recording !== undefined) found.push(recording);
+      }
+      return found;
+    },
+    unusable: (key) => unusable.get(place(key)),
     async check() {
       const faults: Fault[] = [];
-      await all((object, reason) => faults.push({ name: object, reason }));
+      await each(
+        () => {},
+        (object, error) => faults.push(faultOf(object, error)),
+      );
       return faults;
     },
     async remove(key) {
@@ -205,7 +241,9 @@ class Claims {
 
   async #etag(place: string): Promise<string | undefined> {
     try {
-      return (await this.#client.stat(place)).etag;
+      const { etag } = await this.#client.stat(place);
+      if (!etag) throw new Error("what answers there is no S3: it names no ETag");
+      return etag;
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
@@ -224,6 +262,22 @@ class Claims {
 
 function isMissing(error: unknown): boolean {
   return error instanceof Error && "code" in error && (error.code === "NoSuchKey" || error.code === "NotFound");
+}
+
+/** How often a server may say that it cannot just now, as S3 does under load, and how long to wait then. */
+const ATTEMPTS = 4;
+const BUSY_MS = 150;
+const BUSY = new Set(["InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout", "ConnectionClosed"]);
+
+async function patiently<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (attempt === ATTEMPTS || !BUSY.has(codeOf(error) ?? "")) throw error;
+      await Bun.sleep(BUSY_MS * 2 ** attempt * (0.5 + Math.random() / 2));
+    }
+  }
 }
 
 async function inTime<T>(name: string, timeoutMs: number, work: () => Promise<T>): Promise<T> {
@@ -245,6 +299,8 @@ async function inTime<T>(name: string, timeoutMs: number, work: () => Promise<T>
 
 function said(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
+  const code = codeOf(error);
+  if (code === "ERR_S3_MISSING_CREDENTIALS") return "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
   // Bun says "an unexpected error has occurred" and puts what it was into the code.
-  return "code" in error && typeof error.code === "string" ? `${error.message} (${error.code})` : error.message;
+  return code === undefined ? error.message : `${error.message} (${code})`;
 }

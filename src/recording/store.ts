@@ -64,10 +64,10 @@ export interface Pruned {
   readonly faults: readonly Fault[];
 }
 
-/** Takes away recordings that nothing needs, and what is none. */
+/** Takes away recordings that nothing needs, and what is none; what another version of llmfs wrote is left to it. */
 export async function prune(store: RecordingStore, { keep, dryRun = false }: PruneOptions): Promise<Pruned> {
   const recordings = (await store.list()).filter(({ key }) => !keep.has(key));
-  const faults = (await store.check?.()) ?? [];
+  const faults = ((await store.check?.()) ?? []).filter(({ foreign }) => foreign !== true);
   if (dryRun) return { recordings, faults };
   const { remove, discard } = store;
   if (remove === undefined) throw new Error(`${store.name} is read-only`);

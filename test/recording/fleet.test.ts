@@ -7,6 +7,7 @@ import { type ChatRequest, LlmError } from "../../src/llm/llm.ts";
 import { withFallback } from "../../src/recording/fallback.ts";
 import { folderStore } from "../../src/recording/folder.ts";
 import { requestKey } from "../../src/recording/key.ts";
+import { memoryStore } from "../../src/recording/memory.ts";
 import { type RecordingStore, recordedModel } from "../../src/recording/recording.ts";
 import { redisStore } from "../../src/recording/redis.ts";
 import { s3Store } from "../../src/recording/s3.ts";
@@ -244,6 +245,87 @@ describe("a shared store that is down", () => {
     expect(await local.list()).toEqual([]);
     expect(warnings).toHaveLength(1);
     await store.close?.();
+  });
+
+  test("and then is back gets what was recorded meanwhile, when that is asked for", async () => {
+    let down = true;
+    const shared = memoryStore("shared");
+    const flaky: RecordingStore = {
+      ...shared,
+      get: (key) => (down ? Promise.reject(new Error("down")) : shared.get(key)),
+      put: (one) => (down ? Promise.reject(new Error("down")) : shared.put(one)),
+    };
+    const store = withFallback(flaky, memoryStore("local"), { warn: () => {}, restMs: 0 });
+    const one = recordingOf("x");
+    await store.put(one);
+    down = false;
+    expect(await store.get(one.key)).toEqual(one);
+    expect(await shared.list()).toEqual([one]);
+  });
+
+  test("for writing alone is read all the same", async () => {
+    const shared = memoryStore("shared", [recordingOf("shared", "/there")], { readOnly: true });
+    const local = memoryStore("local");
+    const warnings: string[] = [];
+    const store = withFallback(shared, local, { warn: (line) => warnings.push(line) });
+    const [here, there] = [recordingOf("local", "/here"), recordingOf("shared", "/there")];
+    await store.put(here);
+    expect(await store.get(there.key)).toEqual(there);
+    expect(await store.get(here.key)).toEqual(here);
+    expect(await local.list()).toEqual([here]);
+    expect(warnings).toEqual(["shared cannot be written, so local are used instead: shared is read-only"]);
+  });
+
+  test("or not: a useless answer is forgotten in both", async () => {
+    const one = recordingOf("");
+    const [shared, local] = [memoryStore("shared", [one]), memoryStore("local", [one])];
+    const store = withFallback(shared, local, { warn: () => {} });
+    await recordedModel(undefined, store, { mode: "auto" }).forget?.(one.request);
+    expect([...(await shared.list()), ...(await local.list())]).toEqual([]);
+  });
+
+  test.skipIf(REDIS === null)("for one thing alone is no trouble to the others (needs redis-server)", async () => {
+    const warnings: string[] = [];
+    const store = redisStore(`${redis.url}?prefix=a*b`, { warn: (line) => warnings.push(line) });
+    const one = recordingOf("x");
+    await store.put(one);
+    const client = new RedisClient(redis.url);
+    const other = "c".repeat(64);
+    await client.send("LPUSH", [`a*b:recording:${other}`, "x"]);
+    client.close();
+    expect(await Promise.all([store.get(other), store.get(one.key)])).toEqual([undefined, one]);
+    expect(warnings).toEqual([expect.stringContaining("is not used: it is no text")]);
+    expect(store.unusable?.(other)).toContain("it is no text");
+    expect(await store.list()).toEqual([one]);
+    await prune(store, { keep: new Set([one.key]) });
+    expect(await store.check?.()).toEqual([]);
+    await store.close?.();
+  });
+
+  test("tells what is the matter: nobody listens, no such name, something else answers", async () => {
+    await using page = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("<html>") });
+    const get = (store: RecordingStore) => store.get("0".repeat(64)).catch(String);
+    expect(await get(redisStore(`redis://127.0.0.1:${port}`))).toContain("connection refused");
+    expect(await get(redisStore("redis+unix:///nowhere"))).toContain("/nowhere is no socket");
+    expect(await get(redisStore(`redis://127.0.0.1:${page.port}`))).toContain("no Redis");
+    const endpoint = `http://127.0.0.1:${page.port}`;
+    await expect(s3Store("s3://fleet", { ...S3_KEYS, endpoint }).claim?.("0")).rejects.toThrow("no S3");
+    expect(await get(s3Store("s3://fleet", { endpoint }))).toContain("AWS_ACCESS_KEY_ID");
+  });
+
+  test("for a moment, as S3 under load, is asked again", async () => {
+    let asked = 0;
+    await using busy = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: () =>
+        ++asked < 3
+          ? new Response("<Error><Code>SlowDown</Code><Message>Slow down</Message></Error>", { status: 503 })
+          : new Response("<Error><Code>NoSuchKey</Code><Message>none</Message></Error>", { status: 404 }),
+    });
+    const store = s3Store("s3://fleet", { ...S3_KEYS, endpoint: `http://127.0.0.1:${busy.port}` });
+    expect(await store.get("0".repeat(64))).toBeUndefined();
+    expect(asked).toBe(3);
   });
 
   test("that accepts and says nothing is given up on", async () => {

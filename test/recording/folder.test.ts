@@ -8,6 +8,7 @@ import { readAnswerTo, readRecording, writeRecording } from "../../src/recording
 import { requestKey } from "../../src/recording/key.ts";
 import { Names } from "../../src/recording/names.ts";
 import type { Recording } from "../../src/recording/recording.ts";
+import { prune } from "../../src/recording/store.ts";
 
 const REQUEST: ChatRequest = {
   model: "m",
@@ -67,7 +68,7 @@ describe("a recording as text", () => {
         "",
         "user",
         "| Write",
-        "| ",
+        "|",
         "| a.c",
         "",
         "answer",
@@ -111,6 +112,67 @@ describe("a recording as text", () => {
     expect(readAnswerTo(recording("x"), writeRecording(longer))).toEqual(longer);
     expect(readAnswerTo(longer, writeRecording(recording("x")))).toEqual(recording("x"));
   });
+});
+
+describe("a recording that something else changed", () => {
+  const lines = "Write\n\n\na.c\n";
+  const one = recording("int x;\n", "/a.c", { model: "m", messages: [{ role: "user", content: lines }] });
+
+  test("by taking blanks away from the ends of its lines is whole", () => {
+    const text = writeRecording(one);
+    expect(text).not.toMatch(/ $/m);
+    expect(readAnswerTo(one, text)).toEqual(one);
+  });
+
+  test("may have blanks after the marks of empty lines", () => {
+    expect(readAnswerTo(one, writeRecording(one).replace(/^\|$/gm, "| "))).toEqual(one);
+  });
+
+  test("to other line ends says so", () => {
+    expect(() => readRecording(writeRecording(one).replaceAll("\n", "\r\n"))).toThrow("CR LF");
+  });
+
+  test("is found and told of when it would be needed", async () => {
+    const store = folderStore(folder);
+    await store.put(one);
+    const path = join(folder, fileName(one.label, one.key));
+    writeFileSync(path, readFileSync(path, "utf8").slice(0, -3));
+    expect(store.unusable?.(one.key)).toBeUndefined();
+    expect(await store.get(one.key, one.label)).toBeUndefined();
+    expect(store.unusable?.(one.key)).toBe(`${path}: its answer was changed, or is cut off`);
+    await store.put(one);
+    expect(store.unusable?.(one.key)).toBeUndefined();
+  });
+});
+
+test("what another version of llmfs wrote is not used, and not taken away", async () => {
+  const store = folderStore(folder);
+  const one = recording("hello\n");
+  const path = join(folder, fileName(one.label, one.key));
+  writeFileSync(path, writeRecording(one).replace("recording 1", "recording 2"));
+  expect(await store.check?.()).toEqual([
+    { name: path, reason: expect.stringContaining("it is of format 2, which another version"), foreign: true },
+  ]);
+  expect(await prune(store, { keep: new Set() })).toEqual({ recordings: [], faults: [] });
+  expect(readdirSync(folder)).toHaveLength(1);
+});
+
+test("a fifo among the recordings is not waited for", async () => {
+  const path = join(folder, fileName("/a", "0".repeat(64)));
+  Bun.spawnSync(["mkfifo", path]);
+  const store = folderStore(folder);
+  expect(await store.get("0".repeat(64), "/a")).toBeUndefined();
+  expect(await store.check?.()).toHaveLength(1);
+});
+
+test("near a label are its recordings, else those of files like it", async () => {
+  const store = folderStore(folder);
+  const at = (label: string, model: string) => recording("x", label, { ...REQUEST, model });
+  const other = at("/old/b.md", "m3");
+  for (const one of [at("/docs/a.md", "m1"), at("/docs/a.md", "m2"), other]) await store.put(one);
+  const near = (await store.near?.("/docs/a.md")) ?? [];
+  expect(near.map(({ request }) => request.model).sort()).toEqual(["m1", "m2"]);
+  expect((await store.near?.("/docs/b.md"))?.[0]).toEqual(other);
 });
 
 test("names that are added by us are known without reading the folder each time", async () => {

@@ -93,6 +93,37 @@ describe("auto", () => {
   });
 });
 
+test("of two answers the one recorded first holds for both: who was stopped too long adopts the other's", async () => {
+  const store = memoryStore("memory");
+  const key = requestKey(HI);
+  const model = scriptedModel(async () => {
+    await store.put({ key, label: "/a", request: HI, answer: { text: "theirs", model: "m" } });
+    return "ours";
+  });
+  const answer = await recordedModel(model, store, { mode: "auto" }).complete(HI, { label: "/a" });
+  expect(answer).toMatchObject({ text: "theirs", usage: { inputTokens: 11, outputTokens: 7 } });
+  expect(answer.recorded).toBeUndefined();
+  expect((await store.get(key))?.answer.text).toBe("theirs");
+});
+
+describe("record, where nothing can be recorded", () => {
+  const broken = new Error("redis://nowhere: connection refused");
+  const store: RecordingStore = { ...memoryStore("redis://nowhere"), put: () => Promise.reject(broken) };
+
+  test("is an error, not an answer that is lost", async () => {
+    const { recorded } = setup("record", scriptedModel("hello"), store);
+    const error = await failure(recorded.complete(HI));
+    expect([error.kind, error.message]).toEqual(["recordings", "redis://nowhere cannot be used: connection refused"]);
+  });
+
+  test("is one before anything is asked where claims tell", async () => {
+    const claiming = { ...store, claim: () => Promise.reject(broken) };
+    const { recorded, model } = setup("record", scriptedModel("hello"), claiming);
+    expect((await failure(recorded.complete(HI))).kind).toBe("recordings");
+    expect(model?.requests).toEqual([]);
+  });
+});
+
 test("record asks again and replaces", async () => {
   const { recorded, model, store } = setup("record", scriptedModel("one", "two"));
   await recorded.complete(HI);
@@ -130,6 +161,14 @@ describe("replay", () => {
     expect(error.message).toContain("no recording for /b (");
     expect(error.message).toContain(
       `The nearest is /b (${key}…): the prompt differs at line 3: recorded "b", asked "c"`,
+    );
+  });
+
+  test("a recording that was damaged is what the miss names", async () => {
+    const damaged = { ...memoryStore("recordings in x"), unusable: () => "x/a.txt: its answer was changed" };
+    const { recorded } = setup("replay", undefined, damaged);
+    expect((await failure(recorded.complete(HI, { label: "/a.txt" }))).message).toMatch(
+      /^the recording for \/a\.txt \([0-9a-f]{16}…\) cannot be used: x\/a\.txt: its answer was changed; restore it/,
     );
   });
 

@@ -1,0 +1,85 @@
+/**
+ * What there are recordings for, to find one that comes near: by label, else by what the label is like.
+ *
+ * A miss is explained by the recording that comes nearest. In a tree of ten thousand files all of them may miss at
+ * once; so the labels are listed once for all, and of the recordings only a handful is read for each miss.
+ */
+
+export interface Labelled {
+  readonly label: string;
+  /** How the store calls it. */
+  readonly name: string;
+}
+
+/** So many are looked at of those with the very label, and so many of those that are only like it. */
+const SAME = 32;
+const ALIKE = 8;
+/** The list holds for at least so long, and for ten times as long as it took to make. */
+const KEPT_MS = 2_000;
+
+export class Labels {
+  readonly #list: () => Promise<readonly Labelled[]>;
+  #index: Promise<Index> | undefined;
+  #goodUntil = 0;
+
+  constructor(list: () => Promise<readonly Labelled[]>) {
+    this.#list = list;
+  }
+
+  /** Names of a handful that come near. Rejects as the list does. */
+  async near(label: string): Promise<readonly string[]> {
+    const { same, alike, all } = await this.#current();
+    const found = same.get(label);
+    if (found !== undefined) return found.slice(0, SAME);
+    const [folder, base] = split(label);
+    const likely = [...(alike.get(`name ${base}`) ?? []), ...(alike.get(`folder ${folder}`) ?? []), ...all];
+    return [...new Set(likely)].slice(0, ALIKE);
+  }
+
+  #current(): Promise<Index> {
+    if (this.#index !== undefined && performance.now() < this.#goodUntil) return this.#index;
+    const begun = performance.now();
+    this.#goodUntil = Number.POSITIVE_INFINITY;
+    const index = this.#list().then(indexed);
+    this.#index = index;
+    const over = () => {
+      const now = performance.now();
+      this.#goodUntil = now + Math.max(KEPT_MS, 10 * (now - begun));
+    };
+    index.then(over, () => {
+      this.#index = undefined;
+    });
+    return index;
+  }
+}
+
+interface Index {
+  readonly same: ReadonlyMap<string, readonly string[]>;
+  /** By "name README.md" and by "folder /docs", a few of each. */
+  readonly alike: ReadonlyMap<string, readonly string[]>;
+  /** A few of all. */
+  readonly all: readonly string[];
+}
+
+function indexed(list: readonly Labelled[]): Index {
+  const same = new Map<string, string[]>();
+  const alike = new Map<string, string[]>();
+  const add = (to: Map<string, string[]>, key: string, name: string, most = Number.POSITIVE_INFINITY) => {
+    const names = to.get(key);
+    if (names === undefined) to.set(key, [name]);
+    else if (names.length < most) names.push(name);
+  };
+  for (const { label, name } of list) {
+    add(same, label, name);
+    const [folder, base] = split(label);
+    add(alike, `name ${base}`, name, ALIKE);
+    add(alike, `folder ${folder}`, name, ALIKE);
+  }
+  return { same, alike, all: list.slice(0, ALIKE).map(({ name }) => name) };
+}
+
+/** Folder and name. In the name of a recording's file "+" stands for the slash. */
+function split(label: string): readonly [folder: string, base: string] {
+  const at = Math.max(label.lastIndexOf("/"), label.lastIndexOf("+"));
+  return [label.slice(0, Math.max(0, at)), label.slice(at + 1)];
+}

@@ -57,6 +57,23 @@ describeMounted("a file generated anew", () => {
     expect(m.server.requests).toHaveLength(4);
   });
 
+  test("is never one that somebody wrote or changed, unless that is demanded; it can be had back even so", async () => {
+    await using m = await counted();
+    await m.out("cat a.txt dir/b.txt >/dev/null; echo mine > own.txt; echo more >> a.txt; : > empty.txt");
+    const asked = m.server.requests.length;
+    const all = await regen(m, "mnt/own.txt", "mnt/a.txt", "mnt/empty.txt", "mnt/dir/b.txt");
+    expect([all.status, all.stderr.match(/^left alone: \S+/gm)]).toEqual([
+      90,
+      ["left alone: mnt/own.txt:", "left alone: mnt/a.txt:"],
+    ]);
+    expect(m.server.requests.slice(asked).map(pathOf)).toEqual(["empty.txt", "dir/b.txt"]);
+    expect(await m.out("cat own.txt a.txt")).toBe("mine\na.txt 1\nmore\n");
+    expect((await regen(m, "--force", "mnt/own.txt")).status).toBe(0);
+    expect(await m.out("cat own.txt")).toStartWith("own.txt ");
+    await regen(m, "--undo", "mnt/own.txt");
+    expect(await m.out("cat own.txt")).toBe("mine\n");
+  });
+
   test("with another prompt is asked for with that, which stays the file's own", async () => {
     await using m = await counted();
     await m.out("cat a.txt");

@@ -5,9 +5,9 @@
  */
 import { existsSync } from "node:fs";
 import packageJson from "../../package.json" with { type: "json" };
+import { nearest } from "../nearest.ts";
 import type { Command } from "./command.ts";
 import { EXIT, UsageError } from "./exit.ts";
-import { nearest } from "./nearest.ts";
 import { say, show } from "./terminal.ts";
 import { commandHelp, generalHelp, usageLine } from "./usage.ts";
 

@@ -3,9 +3,9 @@
  * What passes is rewritten into a form that has one meaning only, `--name=value`, with positionals after `--`.
  */
 import type { ArgDef, ArgsDef } from "citty";
+import { nearest } from "../nearest.ts";
 import type { Rest } from "./command.ts";
 import { UsageError } from "./exit.ts";
-import { nearest } from "./nearest.ts";
 
 export interface CanonicalLine {
   readonly argv: readonly string[];

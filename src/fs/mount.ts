@@ -34,6 +34,8 @@ export interface Mount {
   writes: number;
   /** What a file without content claims as its size, in bytes. */
   readonly claimedSize: number;
+  /** A line in the log for whoever uses the mount. */
+  warn(text: string): void;
   /** The conversation with the kernel. It exists once the operations do. */
   session(): Session;
   /** Does the work; what it has to say to the other thread goes over at once. */

@@ -79,6 +79,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     writes: 0,
     claimedSize: options.claimedSize ?? CLAIMED_SIZE,
     made: options.made ?? tree.clock,
+    warn: (text) => options.post({ type: "log", level: "warn", tag: "fs", text }),
     session,
     together: options.together ?? ((work) => work()),
     beforeChange(file, offset, length) {

@@ -1,5 +1,6 @@
 /** What a `user.llmfs.*` attribute may be set to. What nobody could use is refused where it is set, not where it is used. */
 import { FsError } from "../errno.ts";
+import { nearest } from "../nearest.ts";
 import { parsePolicy } from "./renewal.ts";
 
 type Fault = (text: string) => string | undefined;
@@ -31,6 +32,21 @@ export function checkSetting(name: string, value: Uint8Array): void {
     throw new FsError("EINVAL", `${name} is no text in UTF-8`);
   const wrong = text.trim() === "" ? undefined : fault(text);
   if (wrong !== undefined) throw new FsError("EINVAL", `${name} is ${JSON.stringify(text.slice(0, 40))}; ${wrong}`);
+}
+
+/** What means something, besides settings. */
+const TOLD = ["state", "error", "regen", "origin", "meta"];
+
+/**
+ * The name that was probably meant, where one of ours is misspelt. It is stored all the same: names that are not known
+ * may be a later version's, in a copy or a snapshot of its tree.
+ */
+export function meant(name: string): string | undefined {
+  if (!name.startsWith(OURS)) return undefined;
+  const own = name.slice(OURS.length);
+  if (RULES.has(own) || TOLD.includes(own) || own.startsWith("meta.")) return undefined;
+  const guess = nearest(own, [...RULES.keys(), ...TOLD]);
+  return guess === undefined ? undefined : `${OURS}${guess}`;
 }
 
 function named(text: string): string | undefined {

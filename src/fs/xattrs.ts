@@ -25,7 +25,7 @@ import { inGroup } from "./attributes.ts";
 import { GENERATOR, PROMPT } from "./brief.ts";
 import type { Mount } from "./mount.ts";
 import { REGEN } from "./regen.ts";
-import { checkSetting } from "./settings.ts";
+import { checkSetting, meant } from "./settings.ts";
 
 const STATE = "user.llmfs.state";
 const ERROR = "user.llmfs.error";
@@ -36,6 +36,9 @@ const ERROR = "user.llmfs.error";
 const SELINUX = "security.selinux";
 /** What tmpfs stores. Everything else (but ACLs) is no attribute that this filesystem has. */
 const NAMESPACES = ["user.", "trusted.", "security."];
+
+/** Different names that are doubted, at most. */
+const DOUBTS = 100;
 
 /** As fs/xattr.c:xattr_resolve_name() for tmpfs. Throws EOPNOTSUPP; EINVAL for a namespace without a name. */
 function checkName(name: string): void {
@@ -72,6 +75,15 @@ function names(inode: Inode, mount: Mount): string[] {
 
 export function xattrOperations(mount: Mount) {
   const { tree, nodes } = mount;
+  /** Names that somebody was told of. */
+  const doubted = new Set<string>();
+
+  function doubt(name: string): void {
+    const guess = doubted.size < DOUBTS && !doubted.has(name) ? meant(name) : undefined;
+    if (guess === undefined) return;
+    doubted.add(name);
+    mount.warn(`${name} was set, which means nothing to llmfs; did you mean ${guess}?`);
+  }
 
   /** getxattr(2) and listxattr(2): with size 0 the caller asks for the length. Throws ERANGE. */
   function give(value: Uint8Array, size: number, target: Buffer): number {
@@ -127,6 +139,7 @@ export function xattrOperations(mount: Mount) {
     }
     checkSetting(name, value);
     setXattr(inode, name, Uint8Array.from(value), flags);
+    doubt(name);
     if (inode.kind !== "file" || (name !== GENERATOR && name !== PROMPT)) return;
     if (name === GENERATOR && Buffer.from(value).toString("utf8") === "static") return becomeStatic(inode);
     if (inode.lazy || inode.size === 0) becomePending(inode);

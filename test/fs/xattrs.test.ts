@@ -464,3 +464,19 @@ describe("a value of user.llmfs.* that nobody could use is refused:", () => {
     }
   });
 });
+
+test("a misspelt name of ours is kept, and the log says once what was probably meant; an unknown one is a later version's", () => {
+  using fs = served();
+  fs.directory("/d");
+  const names = ["depend", "genrator", "genrator", "Prompt", "cache-control", "meta.mode", "depends", "meta"];
+  for (const name of names) expect(set(fs, fs.node("/d"), `user.llmfs.${name}`, "x")).toBe("ok");
+  expect(set(fs, fs.node("/d"), "user.genrator", "x")).toBe("ok");
+  expect(get(fs, fs.node("/d"), "user.llmfs.genrator")).toBe("x");
+  expect(fs.posted.flatMap((message) => (message.type === "log" ? [`${message.level}: ${message.text}`] : []))).toEqual(
+    [
+      "warn: user.llmfs.depend was set, which means nothing to llmfs; did you mean user.llmfs.depends?",
+      "warn: user.llmfs.genrator was set, which means nothing to llmfs; did you mean user.llmfs.generator?",
+      "warn: user.llmfs.Prompt was set, which means nothing to llmfs; did you mean user.llmfs.prompt?",
+    ],
+  );
+});

@@ -188,6 +188,8 @@ export class Regeneration {
 /** The file's own prompt is the last one, where it has one. */
 function withPrompt(brief: GenerationRequest, file: RegularFile, prompt: string | undefined): GenerationRequest {
   if (prompt === undefined) return brief;
-  const inherited = file.xattrs?.has(PROMPT) === true ? brief.prompts.slice(0, -1) : brief.prompts;
+  // An empty one is none.
+  const own = file.xattrs?.get(PROMPT)?.length ?? 0;
+  const inherited = own > 0 ? brief.prompts.slice(0, -1) : brief.prompts;
   return { ...brief, prompts: [...inherited, prompt] };
 }

@@ -173,6 +173,17 @@ describe("a file made anew", () => {
     expect(fs.requests.at(-1)?.prompts).toEqual(["in verse", "of the land"]);
   });
 
+  test("with a prompt in the place of an empty one keeps those of its directories", () => {
+    using fs = served();
+    fs.directory("/d");
+    fs.kernel.call("setxattr", fs.node("/d"), xattrRequest("prompt", "in verse"));
+    fs.pending("/d/poem", { "user.llmfs.prompt": "" });
+    start(fs, "/d/poem");
+    fs.content("first");
+    demand(fs, "again:of the land", "/d/poem");
+    expect(fs.requests.at(-1)?.prompts).toEqual(["in verse", "of the land"]);
+  });
+
   test("that cannot be made keeps its content; who wanted it gets the errno, and the reason is told", () => {
     using fs = served();
     poem(fs);

@@ -44,11 +44,12 @@ describeMounted("a file generated anew", () => {
   test("can be had back, and that can be undone too", async () => {
     await using m = await counted();
     await m.out("cat a.txt dir/b.txt; ln a.txt hard");
-    expect(await regen(m, "mnt/a.txt", "mnt/dir/b.txt")).toEqual({ status: 0, stdout: "", stderr: expect.any(String) });
+    const anew = await regen(m, "mnt/a.txt", "mnt/dir/b.txt", "mnt/hard");
+    expect(anew).toEqual({ status: 0, stdout: "", stderr: expect.stringContaining("2 of 2 files generated") });
     const [first, second, other] = (await m.out("cat a.txt hard dir/b.txt")).split("\n");
-    expect([first, second, other]).toEqual([second, expect.stringMatching(/ 3$/), "dir/b.txt 4"]);
+    expect([first, second, other]).toEqual([second, expect.stringMatching(/ [34]$/), expect.stringMatching(/ [34]$/)]);
     expect((await regen(m, "--undo", "mnt/a.txt")).status).toBe(0);
-    expect(await m.out("cat a.txt hard dir/b.txt")).toBe("a.txt 1\na.txt 1\ndir/b.txt 4\n");
+    expect(await m.out("cat a.txt hard dir/b.txt")).toBe(`a.txt 1\na.txt 1\n${other}\n`);
     expect((await regen(m, "--undo", "mnt/hard")).status).toBe(0);
     expect(await m.out("cat a.txt hard")).toBe(`${first}\n${second}\n`);
     expect(await m.out("stat -c %h a.txt")).toBe("2\n");

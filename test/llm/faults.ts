@@ -340,7 +340,8 @@ with the real client; \`test/llm/faults.test.ts\` compares the two.
 
 const TAIL = `
 - A fault that passes is not seen by the reader: whatever is asked more than once works as soon as one answer is whole.
-  Between attempts there are 0.5 s, doubled each time up to 20 s, or what Retry-After says.
+  Between attempts there are 0.5 s, doubled each time, less up to half of it by chance; or what Retry-After says, if
+  that is more.
 - Nothing of half an answer is ever in a file. The file is \`failed\`, \`user.llmfs.error\` has the reason in words, and the
   next open tries again: at once the first time, then after 0.25 s, doubled each time up to 5 s.
 - No failure is recorded, and nothing that was recorded is lost by one.

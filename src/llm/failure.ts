@@ -131,14 +131,19 @@ export function lostConnection(characters: number, error: unknown, party: Party)
   );
 }
 
-/** An answer that is not a chat completion, or only the beginning of one. */
+/** An answer that is not a chat completion. */
 export function notTheProtocol(detail: string, party: Party): Failure {
-  return new Failure(
-    "server",
-    `${party.host} (model ${party.model}) ${scrub(bounded(detail), party.secrets)}`,
-    "is the base URL that of an OpenAI-compatible API (it usually ends in /v1)?",
-    { transient: true },
-  );
+  return badAnswer(detail, "is the base URL that of an OpenAI-compatible API (it usually ends in /v1)?", party);
+}
+
+/** A chat completion that is damaged, or only the beginning of one. */
+export function damaged(detail: string, party: Party): Failure {
+  return badAnswer(detail, "does the server, or a proxy before it, break its answers?", party);
+}
+
+function badAnswer(detail: string, cure: string, party: Party): Failure {
+  const message = `${party.host} (model ${party.model}) ${scrub(bounded(detail), party.secrets)}`;
+  return new Failure("server", message, cure, { transient: true });
 }
 
 /** An error the server put into the body of a good status, or into the middle of a stream. */

@@ -1,6 +1,7 @@
 /** Reads the answer to one chat completion: streamed events, or one JSON document from a server that does not stream. */
 import { createParser } from "eventsource-parser";
 import {
+  damaged,
   Failure,
   fromErrorBody,
   lostConnection,
@@ -86,7 +87,7 @@ function decoder(party: Party): (chunk?: Uint8Array) => string {
     try {
       return chunk === undefined ? strict.decode() : strict.decode(chunk, { stream: true });
     } catch {
-      throw notTheProtocol("sent bytes that are not UTF-8", party);
+      throw damaged("sent bytes that are not UTF-8", party);
     }
   };
 }
@@ -168,8 +169,7 @@ class Collected {
   finish(): ChatAnswer {
     const { host, model } = this.#party;
     if (this.#events === 0) throw notTheProtocol("sent an answer without a chat completion in it", this.#party);
-    if (!this.whole)
-      throw notTheProtocol(`ended the stream in the middle, after ${this.#length} characters`, this.#party);
+    if (!this.whole) throw damaged(`ended the stream in the middle, after ${this.#length} characters`, this.#party);
     const answer = this.#pieces.join("");
     this.#judge(this.#finish?.toLowerCase() ?? "");
     if (this.#refusal !== "") {
@@ -181,7 +181,7 @@ class Collected {
     if (answer.trim() === "") {
       throw new LlmError("empty", `${host} (model ${model}) sent an empty answer; try again, or another model`);
     }
-    if (!answer.isWellFormed()) throw notTheProtocol("sent half of a character (a lone surrogate)", this.#party);
+    if (!answer.isWellFormed()) throw damaged("sent half of a character (a lone surrogate)", this.#party);
     // Servers that do not count say 0.
     const usage = this.#usage?.outputTokens === 0 ? undefined : this.#usage;
     return { text: answer, model: this.#model ?? model, ...(usage && { usage }) };

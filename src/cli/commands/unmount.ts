@@ -82,7 +82,11 @@ async function gone(pid: number, born: string, lazy: boolean): Promise<void> {
     const waited = performance.now() - begun;
     if (lazy && waited > 1_000) break;
     if (!shown && waited > 500) {
-      progress.step(lazy ? "waiting for the programs that use it" : "waiting for the process that served it, which saves its tree if --save was given");
+      progress.step(
+        lazy
+          ? "waiting for the programs that use it"
+          : "waiting for the process that served it, which saves its tree if --save was given",
+      );
       shown = true;
     }
     await sleep(waited < 100 ? 2 : 20);

@@ -1,8 +1,10 @@
 /** What a mount can be asked of its contents, before and after: `plan`, `context`, `why`, `recordings`. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, writeFileSync } from "node:fs";
+import { folderStore } from "../../src/recording/folder.ts";
 import { contentOf, describeMounted, type Mounted, mounted, unmounted } from "../support/mounted.ts";
 import { BINARY } from "../support/program.ts";
+import { recordingOf } from "../support/store-contract.ts";
 
 setDefaultTimeout(60_000);
 
@@ -186,6 +188,50 @@ describeMounted("recordings", () => {
     expect([unchanged.status, unchanged.stderr]).toEqual([0, expect.stringMatching(/^0 taken away, 2 kept/)]);
     expect((await run("prune", "--for", "mnt")).stderr).toMatch(/^2 taken away, 0 kept/);
     expect(readdirSync(m.sandbox.at("rec"))).toEqual([]);
+  });
+
+  test("are pruned where the mount has them; where those of other trees are, only if that is said", async () => {
+    await using m = await tides();
+    await m.out("cat src/*.py");
+    await m.out("setfattr -n user.llmfs.prompt -v 'Rhyme.' src");
+    expect((await llmfs(m, "recordings", "prune", "--for", "mnt", "-n")).stderr).toMatch(/^2 would go, 0 kept/);
+    const own = m.sandbox.at("cache/llmfs/recordings");
+    cpSync(m.sandbox.at("rec"), own, { recursive: true });
+    const env = { XDG_CACHE_HOME: m.sandbox.at("cache") };
+    const prune = ["recordings", "prune", "--for", "from.json", "--model", "scripted"];
+    const refused = await m.sandbox.llmfs(prune, { program: BINARY, env });
+    expect([refused.status, refused.stderr]).toEqual([2, expect.stringContaining("of all your trees")]);
+    expect(readdirSync(own)).toHaveLength(2);
+  });
+
+  test("of any model are kept where nobody says which, and none goes for flags that do not fit", async () => {
+    await using m = await mounted({ pending: ["a.txt"], args: ["--recordings", "rec"] });
+    await m.out("cat a.txt");
+    const prune = (...args: string[]) =>
+      llmfs(m, "recordings", "prune", "--recordings", "rec", "--for", "from.json", ...args);
+    expect((await prune()).stderr).toMatch(/^0 taken away, 1 kept/);
+    const { status, stderr } = await prune("--model", "another");
+    expect([status, stderr]).toEqual([2, expect.stringContaining("is what it asks for today")]);
+    expect(readdirSync(m.sandbox.at("rec"))).toHaveLength(1);
+  });
+
+  test("needed by one of several trees are kept", async () => {
+    await using m = await tides();
+    await m.out("cat src/a.py");
+    writeFileSync(m.sandbox.at("other.json"), SNAPSHOT.replaceAll("tides", "waves").replaceAll("b.py", "c.py"));
+    const prune = (trees: string) =>
+      llmfs(m, "recordings", "prune", "--recordings", "rec", "--content-prompt", "Use SI units.", "--for", trees);
+    expect((await prune("other.json")).status).toBe(2);
+    expect((await prune("from.json,mnt")).stderr).toMatch(/^0 taken away, 1 kept/);
+  });
+
+  test("whose names hold what terminals obey are listed without it", async () => {
+    await using m = await unmounted();
+    const folder = m.sandbox.directory("rec");
+    await folderStore(folder).put(recordingOf("x", "/a\n\u001b[31m\u009bb"));
+    const { stdout } = await llmfs(m, "recordings", "ls", "--recordings", "rec");
+    expect(stdout).toContain(String.raw`"/a\n\u001b[31m\u009bb"`);
+    expect(stdout.trim()).not.toMatch(/\p{Cc}/u);
   });
 
   test("of a folder that is not there are an error: nothing was checked", async () => {

@@ -1,12 +1,16 @@
 import { existsSync } from "node:fs";
 import { messageOf } from "../../errno.ts";
+import type { ChatRequest } from "../../llm/llm.ts";
+import { requestKey } from "../../recording/key.ts";
 import type { Recording, RecordingStore } from "../../recording/recording.ts";
 import { openStore, prune, schemeOf } from "../../recording/store.ts";
+import { readAbout } from "../about.ts";
 import { command, flags } from "../command.ts";
 import { readConfig } from "../config.ts";
 import { CliError, EXIT, UsageError } from "../exit.ts";
 import { quietLog } from "../foreground.ts";
 import { lookAt, placeOf } from "../looking.ts";
+import { mountedFile } from "../mounted.ts";
 import { lookFlags } from "../options.ts";
 import { say, show } from "../terminal.ts";
 
@@ -16,17 +20,22 @@ export const recordings = command({
     for: {
       type: "string",
       valueHint: "DIR|FILE",
-      description: "prune: keep what this mount or snapshot needs, and take every other file's recording away",
+      description:
+        "prune: keep what this mount or snapshot needs, and take every other file's recording away; several with commas",
     },
     dryRun: { type: "boolean", alias: "n", description: "prune: only say what would go" },
     ...lookFlags,
-    recordings: { ...lookFlags.recordings, description: "where they are; default as for mount (LLMFS_RECORDINGS)" },
+    recordings: {
+      ...lookFlags.recordings,
+      description: "where they are; default as for mount (LLMFS_RECORDINGS), with --for DIR where that mount has them",
+    },
     json: { type: "boolean", description: "print the result as JSON" },
   }),
   notes: [
     "ls lists them. verify reads them all and checks that each belongs to its request and is whole; the status is " +
       `${EXIT.recordings.code} if one is not. prune takes away what verify complains of and, with --for, what is not ` +
-      "needed; recordings of layouts are kept.",
+      "needed; recordings of layouts are kept, and so is what another version of llmfs wrote. A snapshot does not know " +
+      "what was asked: --model, --content-prompt and --config say it; without --model, recordings of any model are kept.",
   ],
   async run(args) {
     const { action } = args;
@@ -35,7 +44,15 @@ export const recordings = command({
     }
     if (args.for !== undefined && action !== "prune") throw new UsageError("--for is for prune");
     await using log = quietLog();
-    const { mode, recordings: location, ownRecordings: local, s3 } = readConfig({ ...args, mode: "replay" });
+    const sources = args.for === undefined ? [] : sourcesOf(args.for);
+    const named = args.recordings ?? (await placeOfMount(sources));
+    const config = readConfig({ ...args, ...(named !== undefined && { recordings: named }), mode: "replay" });
+    const { mode, recordings: location, ownRecordings: local, s3 } = config;
+    if (sources.length > 0 && location === local && args.recordings === undefined && !args.dryRun) {
+      throw new UsageError(
+        `--for: ${local} has the recordings of all your trees; --recordings ${local} if those of the others may go too`,
+      );
+    }
     const warn = (message: string) => {
       if (action !== "verify") log.write("warn", "recording", message);
     };
@@ -47,7 +64,7 @@ export const recordings = command({
       try {
         if (action === "ls") return await list(store, args.json);
         if (action === "verify") return await verify(store, args.json);
-        const keep = args.for === undefined ? await everything(store) : await needed(args.for, args, store);
+        const keep = sources.length === 0 ? await everything(store) : await neededBy(sources, args, store);
         return await takeAway(store, keep, args.dryRun, args.json);
       } finally {
         await store.close?.();
@@ -96,22 +113,56 @@ async function everything(store: RecordingStore): Promise<Keep> {
   return ({ key }) => keys.has(key);
 }
 
+/** A name with a comma in it may be one, where there is such a file. */
+function sourcesOf(text: string): readonly string[] {
+  return existsSync(text) ? [text] : text.split(",").map((source) => source.trim());
+}
+
+/** Where the first mount among them has its recordings. */
+async function placeOfMount(sources: readonly string[]): Promise<string | undefined> {
+  for (const source of sources) {
+    const place = placeOf(source);
+    if ("mounted" in place) return readAbout(mountedFile(place.mounted).mountpoint).recordings;
+  }
+  return undefined;
+}
+
+type LookArgs = Parameters<typeof lookAt>[1];
+
+async function neededBy(sources: readonly string[], args: LookArgs, store: RecordingStore): Promise<Keep> {
+  const keeps: Keep[] = [];
+  for (const source of sources) keeps.push(await needed(source, args, store));
+  return (recording) => keeps.some((keep) => keep(recording));
+}
+
 /** What every file's request is now; all that are for a file whose request cannot be told exactly; and layouts. */
-async function needed(source: string, args: Parameters<typeof lookAt>[1], store: RecordingStore): Promise<Keep> {
+async function needed(source: string, args: LookArgs, store: RecordingStore): Promise<Keep> {
   await using log = quietLog();
-  await using looking = await lookAt(placeOf(source), { ...args, recordings: args.recordings }, log);
+  const place = placeOf(source);
+  await using looking = await lookAt(place, { ...args, recordings: args.recordings }, log);
+  /** Where nobody said which model, it is not for us to say that another's is not needed. */
+  const keyOf = (request: ChatRequest) =>
+    requestKey(looking.about.model === undefined ? { ...request, model: "" } : request);
   const keys = new Set<string>();
   const labels = new Set<string>();
   for (const { path, state } of looking.tree.files) {
     if (state === "static") continue;
     const { asks } = await looking.foresight.foresee(path);
     if (asks === undefined || !asks.exact) labels.add(path);
-    if (asks !== undefined) keys.add(asks.key);
+    if (asks !== undefined) keys.add(keyOf(asks.request));
   }
   if (keys.size === 0 && labels.size === 0) {
     throw new UsageError(`--for ${source}: no file in it is generated, so all of ${store.name} would go`);
   }
-  return ({ key, label }) => keys.has(key) || labels.has(label) || !label.startsWith("/");
+  const isAsked = ({ request }: Recording) => keys.has(keyOf(request));
+  const recorded = await store.list();
+  if ("snapshot" in place && recorded.length > 0 && !recorded.some(isAsked)) {
+    throw new UsageError(
+      `--for ${source}: nothing in ${store.name} is what it asks for today, so all of it would go; ` +
+        "--model, --content-prompt and --config have to be as they were when it was recorded",
+    );
+  }
+  return (recording) => isAsked(recording) || labels.has(recording.label) || !recording.label.startsWith("/");
 }
 
 function brief({ key, label, request, answer }: Recording) {
@@ -121,5 +172,12 @@ function brief({ key, label, request, answer }: Recording) {
 function line({ key, label, request, answer }: Recording): string {
   const tokens =
     answer.usage === undefined ? "" : `  ${answer.usage.inputTokens} + ${answer.usage.outputTokens} tokens`;
-  return `${key.slice(0, 16)}  ${label || "unnamed"}  ${request.model}${tokens}`;
+  return `${key.slice(0, 16)}  ${shown(label) || "unnamed"}  ${shown(request.model)}${tokens}`;
+}
+
+/** A name of a file may hold line breaks, and what terminals obey. */
+function shown(name: string): string {
+  if (!/\p{Cc}/u.test(name)) return name;
+  const hexadecimal = (one: string) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(name).replace(/\p{Cc}/gu, hexadecimal);
 }

@@ -410,6 +410,28 @@ describe("a failure that stays", () => {
     expect(error.message).toContain("answered 502 for model m: Bad Gateway nginx (3 attempts)");
   });
 
+  test("an error that goes on for ever is read so far, and the connection dropped", async () => {
+    let dropped: Promise<void> | undefined;
+    await using server = createServer((_request, response) => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      dropped = promise;
+      response.on("close", resolve);
+      response.writeHead(400);
+      const more = () => {
+        while (!response.destroyed && response.write("x".repeat(64 * 1024)));
+      };
+      response.on("drain", more);
+      more();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const address = server.address();
+    if (address === null || typeof address === "string") throw new Error("no port");
+    const error = await failure(modelAt({ baseUrl: `http://127.0.0.1:${address.port}/v1` }).complete(REQUEST));
+    expect(error.kind).toBe("bad-request");
+    expect(error.message).toContain("xxx");
+    await dropped;
+  });
+
   test("a certificate that is not trusted is told at once, with the cure", async () => {
     await using server = await openaiServer([], [], { cert: CERTIFICATE, key: CERTIFICATE_KEY });
     const error = await failure(modelAt(server).complete(REQUEST));

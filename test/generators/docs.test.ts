@@ -2,7 +2,7 @@
 import { afterAll, expect, test } from "bun:test";
 import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Sandbox } from "../support/program.ts";
+import { BINARY, Sandbox } from "../support/program.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 const TEXT = readFileSync(join(ROOT, "docs/generators.md"), "utf8");
@@ -63,6 +63,27 @@ test("a directory's file can be tested without a mount, and one that reads anoth
   const missing = await sandbox.llmfs(["generators", "test", "house/attic.txt"], { cwd: folder });
   expect([missing.status, missing.stderr]).toEqual([90, expect.stringContaining("there is no such room (ENOENT)")]);
 });
+
+test("the test of the documentation runs, with the package from a checkout, by Bun and by the program", async () => {
+  const folder = sandbox.directory("testing");
+  writeFileSync(join(folder, "package.json"), '{ "private": true }');
+  writeFileSync(join(folder, "upper.test.ts"), EXAMPLES.find((code) => code.includes("bun:test")) ?? "");
+  const install = ["npm", "install", "--save-dev", "--offline", "--no-audit", "--no-fund", ROOT];
+  expect(Bun.spawnSync({ cmd: install, cwd: folder, env: sandbox.environment() }).exitCode).toBe(0);
+  for (const program of [[process.execPath], BINARY]) {
+    const { status, stderr } = await sandbox.llmfs(["test"], { program, cwd: folder, env: { BUN_BE_BUN: "1" } });
+    expect([status, stderr]).toEqual([0, expect.stringMatching(/\(pass\) upper keeps the contract[\s\S]* 1 pass\n/)]);
+  }
+  const compiler = { strict: true, noEmit: true, moduleResolution: "bundler", allowImportingTsExtensions: true };
+  const other = EXAMPLES.find((code) => code.includes("defineConfig") && code.includes("FsError")) ?? "";
+  writeFileSync(join(folder, "llmfs.config.ts"), other);
+  writeFileSync(
+    join(folder, "tsconfig.json"),
+    JSON.stringify({ compilerOptions: { ...compiler, module: "preserve" }, include: ["llmfs.config.ts"] }),
+  );
+  const { stdout } = Bun.spawnSync({ cmd: [join(ROOT, "node_modules/.bin/tsc"), "-p", folder] });
+  expect(stdout.toString()).toBe("");
+}, 60_000);
 
 test("the template of the documentation is made without a mount, of a file that a program writes", async () => {
   const folder = sandbox.directory("template");

@@ -101,13 +101,10 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       if (unpriced !== undefined) warnOnce(unpriced);
     },
     async layOut(prompt, progress, signal) {
-      progress.step("looking for a model");
-      const [{ generateStructure }, { structureToSnapshot }, { model: languageModel, name }] = await Promise.all([
-        import("../generate/structure.ts"),
-        import("../snapshot/structure.ts"),
-        model(),
-      ]);
-      progress.step(`laying out the tree (${name})`);
+      if (config.mode !== "replay") progress.step("looking for a model");
+      const [{ generateStructure }, { structureToSnapshot }, { model: languageModel, name, server }] =
+        await Promise.all([import("../generate/structure.ts"), import("../snapshot/structure.ts"), model()]);
+      progress.step(`laying out the tree (${server === undefined ? "from recordings" : name})`);
       const structure = await generateStructure({
         prompt,
         model: languageModel,

@@ -1,11 +1,38 @@
 /** What a mount says of the model it asks. */
-import { expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import { readConfig } from "../../src/cli/config.ts";
 import { openGeneration } from "../../src/cli/generation.ts";
 import { createProgress } from "../../src/cli/progress.ts";
 import { createLog } from "../../src/log.ts";
 import { openaiServer } from "../support/openai-server.ts";
+import { Sandbox } from "../support/program.ts";
 import { treePort } from "../support/tree-port.ts";
+
+const sandbox = new Sandbox();
+afterAll(() => sandbox[Symbol.dispose]());
+
+test("what is told of laying out names the model that is asked, and none where only recordings answer", async () => {
+  await using server = await openaiServer([{ status: 401, body: { error: { message: "no" } } }], ["small"]);
+  const { signal } = new AbortController();
+  const steps = async (args: Parameters<typeof readConfig>[0]) => {
+    const said: string[] = [];
+    const progress = { ...createProgress(false), step: (text: string) => void said.push(text) };
+    const config = readConfig({ model: "small", recordings: sandbox.at("none"), ...args }, { HOME: "/nowhere" });
+    const log = createLog({
+      terminal: "error",
+      file: "error",
+      path: undefined,
+      print: () => {},
+      color: false,
+      secrets: [],
+    });
+    await using generation = openGeneration(config, log);
+    await expect(generation.layOut("a tree", progress, signal)).rejects.toThrow();
+    return said;
+  };
+  expect(await steps({ baseUrl: server.baseUrl })).toEqual(["looking for a model", "laying out the tree (small)"]);
+  expect(await steps({ mode: "replay" })).toEqual(["laying out the tree (from recordings)"]);
+});
 
 test.each([{ OPENAI_API_KEY: "sk-test" }, {}])(
   "a password in the server's address reaches the server alone, neither .llmfs/config.json nor the log (%o)",

@@ -43,6 +43,8 @@ export const run = command({
       "128 + n if signal n ended it, 127 if it was not found, 126 if it could not be executed.",
     "With --warm CMD begins when every file was generated, and not at all if any failed: each is named, with the reason " +
       `(status ${EXIT.incomplete.code}).`,
+    "A file that could not be generated is in CMD's status only if CMD makes an error of it. Where it may not, use --warm, " +
+      `or end with a look: grep -q '"failed": 0' "$LLMFS_MOUNT/.llmfs/status.json".`,
     "Without root and without fusermount3 the mount is made in a user namespace, where the system allows that; in a user " +
       "namespace that has no mount namespace of its own (unshare -rn), in one.",
   ],

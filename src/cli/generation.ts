@@ -16,6 +16,7 @@ import type { RecordingStore } from "../recording/recording.ts";
 import { aboutConfig, aboutText, CONCURRENCY, withoutPassword } from "./about.ts";
 import type { Config } from "./config.ts";
 import type { Progress } from "./progress.ts";
+import { isTerminal } from "./terminal.ts";
 
 export interface Generation extends AsyncDisposable {
   /** What was asked of the model so far, and what it cost. */
@@ -110,7 +111,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
         model: languageModel,
         modelName: name,
         signal,
-        onProgress: (state) => report(state, progress),
+        onProgress: reporter(progress),
         ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
       });
       const { inputTokens, outputTokens } = structure.usage;
@@ -262,9 +263,28 @@ function timeouts(totalMs: number | undefined) {
   return { timeouts: { totalMs, firstByteMs: totalMs, stallMs: totalMs } };
 }
 
+/** More requests than that take their time. */
+const MANY_REQUESTS = 10;
+
+function reporter(progress: Progress): (state: StructureProgress) => void {
+  let told = 0;
+  return (state) => {
+    report(state, progress);
+    const { done, total } = state.requests;
+    if (total < MANY_REQUESTS) return;
+    const tenths = Math.floor((done * 10) / total);
+    // Where nothing is redrawn, ten lines say as much.
+    if (tenths > told && tenths < 10 && !isTerminal()) progress.print(sum(state));
+    told = Math.max(told, tenths);
+  };
+}
+
+function sum({ files, requests: { done, total } }: StructureProgress): string {
+  return `${files} files${total > 1 ? ` · ${done} of ${total} requests` : ""}`;
+}
+
 function report(state: StructureProgress, progress: Progress): void {
-  const requests = state.requests.total > 1 ? ` · ${state.requests.done} of ${state.requests.total} requests` : "";
-  progress.detail(`${state.files} files${requests}${state.latest === undefined ? "" : ` · ${state.latest}`}`);
+  progress.detail(`${sum(state)}${state.latest === undefined ? "" : ` · ${state.latest}`}`);
   if (state.problems !== undefined) {
     const [first = "", ...more] = state.problems;
     const others = more.length === 0 ? "" : ` (and ${more.length} more)`;

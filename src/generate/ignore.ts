@@ -48,6 +48,8 @@ export async function visible(
 
 /** Says of a path, followed where it leads through symlinks, whether it is in the tree and not among what is visible. */
 export function hiddenBy(outline: readonly TreeEntry[], seen: readonly TreeEntry[]): (path: string) => boolean {
+  const known = hiding.get(seen);
+  if (known?.outline === outline) return known.hides;
   const all = new Map(outline.map((entry) => [entry.path, entry]));
   const visible = new Set(seen.map(({ path }) => path));
   const hidden = (path: string, links: number): boolean => {
@@ -65,8 +67,13 @@ export function hiddenBy(outline: readonly TreeEntry[], seen: readonly TreeEntry
     }
     return false;
   };
-  return (path) => hidden(path, 0);
+  const hides = (path: string) => hidden(path, 0);
+  hiding.set(seen, { outline, hides });
+  return hides;
 }
+
+/** The same lists, for many files. */
+const hiding = new WeakMap<readonly TreeEntry[], { outline: readonly TreeEntry[]; hides: (path: string) => boolean }>();
 
 /** As fs/namei.c. */
 const MAX_SYMLINKS = 40;

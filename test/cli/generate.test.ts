@@ -21,6 +21,25 @@ const TREE = JSON.stringify({
 
 const asking = (baseUrl: string) => ({ OPENAI_BASE_URL: baseUrl, OPENAI_API_KEY: "sk-very-secret", LLMFS_MODEL: "m" });
 
+test("a tree that takes many requests is told of on the way, also where no line is redrawn", async () => {
+  const parts = Array.from({ length: 20 }, (_, index) => ({ path: `d${index}`, brief: "one file", files: 1 }));
+  await using server = await openaiServer([
+    ({ body }) => {
+      const part = /content of one directory only: (\S+)/.exec(body.messages.at(-1).content)?.[1];
+      const files = part === undefined ? [] : [{ path: `${part}/x.txt`, description: "x" }];
+      const unfinished = part === undefined ? parts : [];
+      return { whole: JSON.stringify({ directories: [], files, symlinks: [], unfinished }) };
+    },
+  ]);
+  const { status, stderr } = await sandbox.llmfs(["generate", "--prompt", "many", "--concurrency", "1"], {
+    env: asking(server.baseUrl),
+  });
+  expect(status).toBe(0);
+  const told = stderr.split("\n").filter((line) => line.includes(" of 21 requests"));
+  expect(told).toHaveLength(9);
+  expect(told[0]).toBe("2 files · 3 of 21 requests");
+});
+
 test("generate prints the tree as a snapshot: every file pending, with its description", async () => {
   await using server = await openaiServer([{ stream: TREE }]);
   const { status, stdout, stderr } = await sandbox.llmfs(["generate", "--prompt", "a small program"], {

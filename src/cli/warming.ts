@@ -13,6 +13,7 @@ import { isTerminal, WIDTH } from "./terminal.ts";
 
 export interface WarmingOptions {
   readonly files: readonly WarmFile[];
+  /** Of the mount: how many are generated at a time. */
   readonly concurrency: number;
   make(path: string): Promise<void>;
   readonly signal: AbortSignal;
@@ -39,6 +40,13 @@ const BAR = 16;
 /** A shorter one shows nothing. */
 const SHORTEST_BAR = 4;
 const TICK_MS = 200;
+/** So many times as many files are asked for at once as are generated at a time: the first is not to wait for them all. */
+const AT_FIRST = 2;
+/**
+ * So many times as many are under way in the end: messages between the threads go together, neither thread waits for the
+ * other while there is work, and what another machine is generating leaves enough to do.
+ */
+const AHEAD = 8;
 /** Fewer files are soon done. */
 const LONG = 50;
 
@@ -55,7 +63,8 @@ export async function warming(options: WarmingOptions): Promise<Warming> {
   const timer = setInterval(() => progress.line(bar(sum(), WIDTH - "⠋ ".length)), TICK_MS);
   try {
     state = await warm(files, {
-      concurrency,
+      first: concurrency * AT_FIRST,
+      most: concurrency * AHEAD,
       make,
       signal,
       onProgress(now) {
@@ -75,12 +84,6 @@ export async function warming(options: WarmingOptions): Promise<Warming> {
   return { ...sum(), failed };
 }
 
-/**
- * So many times as many files are asked for as are generated at a time: messages between the threads go together, and
- * neither thread is to wait for the other while there is work.
- */
-export const AHEAD = 2;
-
 /** Makes every file of a mount that this process serves. */
 export async function warmMount(
   filesystem: MountedFilesystem,
@@ -88,7 +91,7 @@ export async function warmMount(
 ): Promise<Warming> {
   return warming({
     files: await filesystem.pending(),
-    concurrency: (config.concurrency ?? CONCURRENCY) * AHEAD,
+    concurrency: config.concurrency ?? CONCURRENCY,
     make: filesystem.make,
     signal,
     progress,

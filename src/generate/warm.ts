@@ -9,8 +9,10 @@ export interface WarmFile {
 }
 
 export interface WarmOptions {
-  /** Files under way at a time. */
-  readonly concurrency: number;
+  /** Files that are asked for at once. */
+  readonly first: number;
+  /** Files under way at a time: one more with each that is done, until there are so many. */
+  readonly most: number;
   /** Resolves when the file's content is there. */
   make(path: string): Promise<void>;
   /** Begins no other file once it fires, and waits for none. */
@@ -34,15 +36,28 @@ export interface Failed {
 
 /** Does not reject: what fails is in the result. Files that others depend on come before them. */
 export async function warm(files: readonly WarmFile[], options: WarmOptions): Promise<Warmed> {
-  const { concurrency, signal } = options;
+  const { first, most, signal } = options;
   const queue = dependenciesFirst(files).values();
   const failed: Failed[] = [];
   let done = 0;
   const state = (): Warmed => ({ total: files.length, done, failed });
-  const stopped = Promise.withResolvers<void>();
-  const stop = () => stopped.resolve();
+  const over = Promise.withResolvers<void>();
+  const stop = () => over.resolve();
+  let workers = 0;
+  let working = 0;
   if (signal.aborted) stop();
   else signal.addEventListener("abort", stop, { once: true });
+
+  function hire(count: number): void {
+    for (let one = 0; one < count && workers < most; one++) {
+      workers += 1;
+      working += 1;
+      work().then(() => {
+        working -= 1;
+        if (working === 0) stop();
+      }, over.reject);
+    }
+  }
 
   async function work(): Promise<void> {
     for (const { path } of queue) {
@@ -56,11 +71,12 @@ export async function warm(files: readonly WarmFile[], options: WarmOptions): Pr
         failed.push({ path, error });
       }
       options.onProgress?.(state());
+      hire(1);
     }
   }
 
-  const workers = Array.from({ length: Math.min(concurrency, files.length) }, work);
-  await Promise.race([Promise.all(workers), stopped.promise]);
+  hire(Math.max(1, first));
+  await over.promise;
   signal.removeEventListener("abort", stop);
   return { ...state(), failed: [...failed] };
 }

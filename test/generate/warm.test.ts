@@ -11,7 +11,8 @@ describe("making many files ahead", () => {
     const made: string[] = [];
     const paths = Array.from({ length: 50 }, (_, index) => `/${index}`);
     const result = await warm(files(...paths), {
-      concurrency: 7,
+      first: 7,
+      most: 7,
       signal: never,
       async make(path) {
         most = Math.max(most, ++now);
@@ -26,10 +27,29 @@ describe("making many files ahead", () => {
     expect(result.failed.map(({ path }) => path).sort()).toEqual(["/13", "/23", "/3", "/33", "/43"]);
   });
 
+  test("has one more under way with each that is done, until there are as many as may be", async () => {
+    const gates: (() => void)[] = [];
+    const paths = Array.from({ length: 12 }, (_, index) => `/${index}`);
+    const make = () => new Promise<void>((resolve) => gates.push(resolve));
+    const made = warm(files(...paths), { first: 2, most: 5, signal: never, make });
+    const begun: number[] = [];
+    for (let done = 0; done < paths.length; done++) {
+      begun.push(gates.length - done);
+      gates[done]?.();
+      await Bun.sleep(0);
+    }
+    expect([begun, (await made).done]).toEqual([[2, 3, 4, 5, 5, 5, 5, 5, 4, 3, 2, 1], 12]);
+  });
+
   test("begins with what others depend on", async () => {
     const order: string[] = [];
     const make = async (path: string) => void order.push(path);
-    await warm([{ path: "/a", depends: "c" }, { path: "/b" }, { path: "/c" }], { concurrency: 1, signal: never, make });
+    await warm([{ path: "/a", depends: "c" }, { path: "/b" }, { path: "/c" }], {
+      first: 1,
+      most: 1,
+      signal: never,
+      make,
+    });
     expect(order).toEqual(["/c", "/a", "/b"]);
   });
 
@@ -37,7 +57,8 @@ describe("making many files ahead", () => {
     const stop = new AbortController();
     const begun: string[] = [];
     const result = await warm(files("/a", "/b", "/c"), {
-      concurrency: 1,
+      first: 1,
+      most: 1,
       signal: stop.signal,
       make(path) {
         begun.push(path);

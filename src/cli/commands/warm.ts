@@ -7,7 +7,7 @@ import { mountedAt, pendingFiles } from "../mounted.ts";
 import { createProgress } from "../progress.ts";
 import { onSignals, signalStatus } from "../signals.ts";
 import { say, show } from "../terminal.ts";
-import { AHEAD, reasonsOf, warming, warmingText } from "../warming.ts";
+import { reasonsOf, warming, warmingText } from "../warming.ts";
 
 export const warm = command({
   args: flags({
@@ -58,7 +58,7 @@ export const warm = command({
     let gone = false;
     const result = await warming({
       files: chosen(pending, inside),
-      concurrency: readAbout(mountpoint).concurrency * AHEAD,
+      concurrency: readAbout(mountpoint).concurrency,
       signal: stopped.signal,
       progress: createProgress(),
       usage: used,

@@ -27,12 +27,17 @@ export interface Generation extends AsyncDisposable {
   layOut(prompt: string, progress: Progress, signal: AbortSignal): Promise<Uint8Array>;
   /** Makes the content of a file. Call `attach` first. */
   readonly generate: Generate;
+  /** Loads what making files takes, while something else is waited for. */
+  load(): void;
   /** Gives generators the tree they may look at, and the mount what there is to tell of generating. */
   attach(mounted: Pick<MountedFilesystem, "tree" | "publish" | "beganPending">): void;
 }
 
 /** Snapshots up to this size have their outline drawn ahead. */
 const PREPARED_BYTES = 16 << 20;
+
+/** Of the tree of a larger one no model is shown all, and what it is shown has to be counted. */
+const COUNTED_BYTES = 64 << 10;
 
 /** How long after the mount is ready the parts are loaded: whoever waited for it goes first. */
 const PREPARE_AFTER_MS = 20;
@@ -134,6 +139,9 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       const prompts = guidance === undefined ? request.prompts : [guidance, ...request.prompts];
       return (await opened.catch(rethrown)).generate({ ...request, prompts }, signal, sink);
     },
+    load() {
+      load(config).catch(() => {});
+    },
     attach(mounted) {
       tree.resolve(mounted.tree);
       publish = mounted.publish;
@@ -149,10 +157,11 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
 }
 
 /** Loads what making a file takes, so that its first reader does not wait for that. Nobody is asked anything. */
-async function prepare(config: Config, tree: TreePort): Promise<void> {
-  const [{ prepareRedaction }, { prepareClient }, { contextMaker }] = await Promise.all([
+async function load(config: Config): Promise<void> {
+  const [{ prepareRedaction }, { prepareClient }, { tokenCounter }] = await Promise.all([
     import("../generate/redact.ts"),
     import("../llm/openai.ts"),
+    import("../generate/tokens.ts"),
     import("../generate/context.ts"),
     import("../generate/engine.ts"),
     import("../recording/recording.ts"),
@@ -168,11 +177,20 @@ async function prepare(config: Config, tree: TreePort): Promise<void> {
       import("../llm/prices.ts"),
     ]);
   }
+  if (snapshotBytes(config) > COUNTED_BYTES) await tokenCounter();
+}
+
+/** As `load`; then draws what the first requests show of the tree. */
+async function prepare(config: Config, tree: TreePort): Promise<void> {
+  await load(config);
   // Of a very large tree the outline takes its time, and nobody may want it.
-  const size = config.from === undefined ? 0 : (statSync(config.from, { throwIfNoEntry: false })?.size ?? 0);
-  const { contextTokens } = config;
-  if (size < PREPARED_BYTES)
-    await contextMaker(tree, contextTokens === undefined ? {} : { tokens: contextTokens }).prepare();
+  if (snapshotBytes(config) >= PREPARED_BYTES) return;
+  const { contextMaker } = await import("../generate/context.ts");
+  await contextMaker(tree, config.contextTokens === undefined ? {} : { tokens: config.contextTokens }).prepare();
+}
+
+function snapshotBytes({ from }: Config): number {
+  return from === undefined ? 0 : (statSync(from, { throwIfNoEntry: false })?.size ?? 0);
 }
 
 async function openModel(

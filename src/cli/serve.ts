@@ -48,6 +48,8 @@ export async function serve(options: ServeOptions): Promise<Served> {
     const from = await startingTree(options);
     signal.throwIfAborted();
     options.beforeMount?.();
+    // The other thread reads the snapshot meanwhile.
+    if (config.warm) generation.load();
     const { startFilesystem } = await import("../fs/filesystem.ts");
     const filesystem = await startFilesystem({
       mountpoint,

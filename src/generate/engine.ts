@@ -80,7 +80,9 @@ export function createEngine(options: EngineOptions): Engine {
   });
   const composers = new Slots(COMPOSED_AT_ONCE);
   async function compose(path: string, about: GeneratorContext): Promise<readonly ChatMessage[]> {
-    using composer = await composers.take(about.signal);
+    // It is not for long: whoever composes waits for nothing but his turn.
+    using composer = await composers.take();
+    about.signal.throwIfAborted();
     const read = (other: string) => {
       // It may take as long as another file takes, and that has to be composed too.
       composer[Symbol.dispose]();

@@ -13,8 +13,11 @@ export class Slots {
     this.#free = limit;
   }
 
-  /** Waits for a slot. Rejects with the signal's reason if that fires first. Whoever was waiting longest is next. */
-  async take(signal: AbortSignal): Promise<Slot> {
+  /**
+   * Waits for a slot. Rejects with the signal's reason if that fires first; without a signal, whoever waits waits to the
+   * end. Whoever was waiting longest is next.
+   */
+  async take(signal?: AbortSignal): Promise<Slot> {
     await this.#acquire(signal);
     return new Slot(
       () => this.#release(),
@@ -22,13 +25,14 @@ export class Slots {
     );
   }
 
-  #acquire(signal: AbortSignal): Promise<void> {
+  #acquire(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(signal.reason);
+      if (signal?.aborted) return reject(signal.reason);
       if (this.#free > 0) {
         this.#free -= 1;
         return resolve();
       }
+      if (signal === undefined) return void this.#waiting.push(resolve);
       const next = () => {
         signal.removeEventListener("abort", giveUp);
         resolve();

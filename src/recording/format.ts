@@ -25,6 +25,7 @@
  * times, no headers, no keys of any account: recording the same answer twice gives the same bytes.
  */
 import type { ChatMessage, ChatRequest, ChatSchema, ChatUsage } from "../llm/llm.ts";
+import { Heads, PerHead } from "./heads.ts";
 import { canonicalJson, requestKey } from "./key.ts";
 import type { Fault, Recording } from "./recording.ts";
 
@@ -59,24 +60,39 @@ function parametersText({ model: _, messages: __, schema, ...parameters }: ChatR
 }
 
 function conversation({ messages }: ChatRequest): string {
-  return messages.map(({ role, content }) => `${heading(role)}${quoted(content)}`).join("");
+  return messages.map(({ role, content }) => heading(role) + quoted(content).join("")).join("");
 }
 
 function heading(role: string): string {
   return `\n\n${role}`;
 }
 
-/** Empty lines get no blank after the mark: what takes blanks away from the ends of lines does no harm then. */
-function quoted(content: string): string {
-  const marked = `\n| ${content.replaceAll("\n", "\n| ")}`;
-  return marked.replace(/\n\| (?=\n|$)/g, "\n|");
+/** The content with a mark before each line, in pieces of which the first is often the same. */
+function quoted(content: string): readonly [head: string, rest: string] {
+  // Instructions are short, and the same as a whole.
+  if (content.length < ALIKE) return [quotedHeads.get(content) ?? quotedHeads.set(content, marked(content)), ""];
+  const head = heads.of(content);
+  const end = head.lastIndexOf("\n");
+  if (end < 0) return ["", marked(content)];
+  const lines = quotedHeads.get(head) ?? quotedHeads.set(head, marked(head.slice(0, end)));
+  return [lines, marked(content.slice(end + 1))];
 }
+
+/** Empty lines get no blank after the mark: what takes blanks away from the ends of lines does no harm then. */
+function marked(lines: string): string {
+  const text = `\n| ${lines.replaceAll("\n", "\n| ")}`;
+  return text.replace(/\n\| (?=\n|$)/g, "\n|");
+}
+
+const ALIKE = 2048;
+const heads = new Heads();
+const quotedHeads = new PerHead<string>();
 
 /** Where the conversation ends that begins there in the text; undefined if it is another one. */
 function endOf({ messages }: ChatRequest, text: string, from: number): number | undefined {
   let at = from;
   for (const { role, content } of messages) {
-    for (const piece of [heading(role), quoted(content)]) {
+    for (const piece of [heading(role), ...quoted(content)]) {
       if (!text.startsWith(piece, at)) return undefined;
       at += piece.length;
     }

@@ -6,12 +6,67 @@
  * set does not change the key. Everything else in the request does.
  */
 import type { ChatRequest } from "../llm/llm.ts";
+import { Heads, PerHead } from "./heads.ts";
 
 export function requestKey(request: ChatRequest): string {
-  const hasher = new Bun.CryptoHasher("sha256");
+  const digest = new Digest();
   // Piece by piece: a prompt is long, and would be copied with every bracket put around it.
-  write(request, (piece) => hasher.update(piece));
-  return hasher.digest("hex");
+  write(request, (piece) => digest.add(piece));
+  return digest.hex();
+}
+
+/** Takes in JSON; what many requests begin with is taken in once. */
+class Digest {
+  #hasher: Hasher | undefined;
+  /** What came before the first long piece. */
+  #before = "";
+
+  add(piece: string): void {
+    if (this.#hasher !== undefined) this.#hasher.update(piece);
+    else if (piece.length < LONG) this.#before += piece;
+    else this.#begin(piece);
+  }
+
+  hex(): string {
+    return (this.#hasher ?? newHasher().update(this.#before)).digest("hex");
+  }
+
+  #begin(piece: string): void {
+    const before = this.#before;
+    const known = hashed.get(piece);
+    const { hasher } =
+      known?.before === before
+        ? known
+        : hashed.set(piece, { before, hasher: newHasher().update(before).update(piece) });
+    this.#hasher = hasher.copy();
+  }
+}
+
+type Hasher = Bun.CryptoHasher;
+
+interface Hashed {
+  readonly before: string;
+  readonly hasher: Hasher;
+}
+
+/** Longer than what is the same in every request. */
+const LONG = 2048;
+const hashed = new PerHead<Hashed>();
+
+function newHasher(): Hasher {
+  return new Bun.CryptoHasher("sha256");
+}
+
+const heads = new Heads();
+/** As JSON, without the quotation mark at the end. */
+const jsonHeads = new PerHead<string>();
+
+/** A string as JSON, in pieces of which the first is often the same. */
+function writeString(text: string, put: (piece: string) => void): void {
+  const head = heads.of(text);
+  if (head === "") return put(JSON.stringify(text));
+  put(jsonHeads.get(head) ?? jsonHeads.set(head, JSON.stringify(head).slice(0, -1)));
+  put(JSON.stringify(text.slice(head.length)).slice(1));
 }
 
 /** Throws for what JSON cannot hold (functions, NaN, bigint): none of it belongs in a request. */
@@ -22,7 +77,8 @@ export function canonicalJson(value: unknown): string {
 }
 
 function write(value: unknown, put: (piece: string) => void): void {
-  if (value === null || typeof value === "boolean" || typeof value === "string") return put(JSON.stringify(value));
+  if (typeof value === "string") return writeString(value, put);
+  if (value === null || typeof value === "boolean") return put(JSON.stringify(value));
   if (typeof value === "number" && Number.isFinite(value)) return put(JSON.stringify(value));
   if (Array.isArray(value)) {
     put("[");

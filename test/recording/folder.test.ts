@@ -9,6 +9,7 @@ import { requestKey } from "../../src/recording/key.ts";
 import { Names } from "../../src/recording/names.ts";
 import type { Recording } from "../../src/recording/recording.ts";
 import { prune } from "../../src/recording/store.ts";
+import { likeRequests } from "../support/like-requests.ts";
 
 const REQUEST: ChatRequest = {
   model: "m",
@@ -51,6 +52,19 @@ describe("a recording as text", () => {
     };
     const keyed = { ...bare, key: requestKey(bare.request) };
     expect(readRecording(writeRecording(keyed))).toEqual(keyed);
+  });
+
+  test("comes back as it was, whatever was written before with the same beginning", () => {
+    const all = likeRequests().map((request) => recording("x\n", "/f", request));
+    for (const one of all) {
+      const text = writeRecording(one);
+      expect(readAnswerTo(one, text)).toEqual(one);
+      const marked = (one.request.messages[1]?.content ?? "")
+        .split("\n")
+        .map((line) => (line === "" ? "|" : `| ${line}`));
+      expect(text).toContain(`\n\nuser\n${marked.join("\n")}\n\nanswer\nx\n`);
+    }
+    for (const one of all) expect(readRecording(writeRecording(one))).toEqual(one);
   });
 
   test("is for people: what it is, the request quoted, and the content as it is to the end", () => {

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import type { ChatRequest } from "../../src/llm/llm.ts";
 import { canonicalJson, requestKey } from "../../src/recording/key.ts";
+import { likeRequests } from "../support/like-requests.ts";
 
 const request: ChatRequest = { model: "m", messages: [{ role: "user", content: "Hi" }], temperature: 0 };
 
@@ -24,6 +25,11 @@ test("everything else does", () => {
 test("the key is sha-256 of canonical JSON, so that others can compute it", () => {
   expect(canonicalJson(request)).toBe('{"messages":[{"content":"Hi","role":"user"}],"model":"m","temperature":0}');
   expect(requestKey(request)).toBe(new Bun.CryptoHasher("sha256").update(canonicalJson(request)).digest("hex"));
+});
+
+test("the key is the same whatever was asked before with the same beginning", () => {
+  const plain = (one: ChatRequest) => new Bun.CryptoHasher("sha256").update(canonicalJson(one)).digest("hex");
+  for (const one of likeRequests()) expect(requestKey(one)).toBe(plain(one));
 });
 
 test("what JSON cannot hold is an error, not a key", () => {

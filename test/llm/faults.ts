@@ -349,6 +349,10 @@ const TAIL = `
   status is 87 where the answers are to blame (\`unusable\`, \`truncated\`, \`refusal\`, an empty one), 86 otherwise.
 - A deadline is not tried again: the reader has waited long enough. \`--timeout\` sets it.
 - Redirects are followed where they keep the request as it is (307, 308) and stay with the same server.
+- Requests go through the proxy that HTTPS_PROXY or HTTP_PROXY names, unless NO_PROXY excepts the server or it is this
+  very machine. NODE_EXTRA_CA_CERTS=FILE adds an authority whose certificates are trusted.
+- What a server tells of tokens is believed if it can be true; otherwise they are counted here. A finish reason that is
+  not known is taken for an end.
 - Each time counts for \`--max-calls\`, and is not tried when nothing is left; a connection that never came to be is free.
 - The limits of a mount (\`--max-calls\`, \`--max-tokens\`, \`--max-usd\`) are EDQUOT; with \`--mode replay\` a request that is
   not recorded is EIO, and names the first difference.

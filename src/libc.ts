@@ -278,6 +278,17 @@ export function isExclusive(fd: number): boolean {
   return true;
 }
 
+/**
+ * Takes the lock on a range of a file, or gives it back, without waiting: 0, or the negative errno (EAGAIN, EACCES:
+ * somebody else has it). It is a lock of the open file, not of the process, and ends when that is closed.
+ */
+export function lockRange(fd: number, offset: bigint, length: bigint, on: boolean): number {
+  const [F_OFD_SETLK, F_WRLCK, F_UNLCK] = [37, 1, 2];
+  // struct flock: l_type and l_whence, l_start, l_len, l_pid; the last has to be 0.
+  const flock = BigInt64Array.of(BigInt(on ? F_WRLCK : F_UNLCK), offset, length, 0n);
+  return orErrno(load().fcntl(fd, F_OFD_SETLK, address(flock)));
+}
+
 /** The result, or the negative errno. */
 export function ioctl(fd: number, request: number, argument: Uint8Array): number {
   return orErrno(load().ioctl(fd, request, argument));

@@ -1,5 +1,4 @@
-import type { Recording, RecordingStore } from "./recording.ts";
-import { reasonOf } from "./recording.ts";
+import { NOBODY_ELSE, type Recording, type RecordingStore, reasonOf } from "./recording.ts";
 
 export interface FallbackOptions {
   readonly warn: (message: string) => void;
@@ -69,10 +68,10 @@ export function withFallback(shared: RecordingStore, local: RecordingStore, opti
       await local.remove?.(key);
     },
     async claim(key) {
-      const claimed = await tried("writing", async () => (shared.claim ? await shared.claim(key) : UNSHARED));
+      const claimed = await tried("writing", async () => (shared.claim ? await shared.claim(key) : NOBODY_ELSE));
       if (claimed !== undefined) return claimed.value;
       // Without the shared store only those on this machine can be waited for.
-      return local.claim ? local.claim(key) : UNSHARED;
+      return local.claim ? local.claim(key) : NOBODY_ELSE;
     },
     async close() {
       await shared.close?.();
@@ -80,5 +79,3 @@ export function withFallback(shared: RecordingStore, local: RecordingStore, opti
     },
   };
 }
-
-const UNSHARED: AsyncDisposable = { async [Symbol.asyncDispose]() {} };

@@ -5,6 +5,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/p
 import { basename, join } from "node:path";
 import { codeOf, messageOf } from "../errno.ts";
 import type { ChatRequest } from "../llm/llm.ts";
+import { FolderClaims } from "./claims.ts";
 import { faultOf, type Keyed, readAnswerTo, readRecording, writeRecording } from "./format.ts";
 import { Labels } from "./labels.ts";
 import { byLabel } from "./memory.ts";
@@ -30,6 +31,7 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
   /** Files that are not used, and why. */
   const unusable = new Map<string, string>();
   const names = new Names(folder, NAME);
+  const claims = new FolderClaims(folder, mode);
   const labels = new Labels(async () => (await names.all()).map((name) => ({ label: stemOf(name), name })));
 
   function complain(file: string, reason: string): void {
@@ -102,6 +104,13 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
         }
       }
       return found.sort(byLabel);
+    },
+    async claim(key) {
+      try {
+        return claims.take(key);
+      } catch (error) {
+        throw new Error(`${folder} cannot be written: ${messageOf(error)}`, { cause: error });
+      }
     },
     async near(label) {
       const found: Recording[] = [];

@@ -2,29 +2,37 @@
  * The names of the files in a folder of recordings, by the end of the name, which is the key's beginning.
  *
  * A folder may hold a hundred thousand, and every answer that is not recorded yet asks for all names of its key. The
- * folder is read again when it changed; where the change may be our own, only after some hundred questions.
+ * folder is read again when it changed; where the change may be our own, only after a rest.
  */
 import { readdir, stat } from "node:fs/promises";
 import { messageOf } from "../errno.ts";
 
 /** Times of a folder stand still for so long while it changes: a jiffy, on the file systems that are coarsest. */
 const COARSE_MS = 50;
-/** So many questions are answered from what is known while we add to the folder ourselves. */
-const QUESTIONS = 200;
+/** While we add to the folder ourselves, it is left alone so many times as long as reading it took, and at least so long. */
+const REST = 20;
+const SHORTEST_REST_MS = 50;
 
 export class Names {
   readonly #folder: string;
   readonly #pattern: RegExp;
   readonly #list: (folder: string) => Promise<readonly string[]>;
+  readonly #now: () => number;
   #byEnd = new Map<string, Set<string>>();
   #known: { readonly mtime: bigint; readonly settled: boolean } | undefined;
   /** Whether we added something since the folder was read. */
   #added = false;
-  #questions = 0;
+  #restsUntil = 0;
   #reading: Promise<void> | undefined;
 
   /** The pattern's first group is the end by which a name is looked for. */
-  constructor(folder: string, pattern: RegExp, list: (folder: string) => Promise<readonly string[]> = readdir) {
+  constructor(
+    folder: string,
+    pattern: RegExp,
+    list: (folder: string) => Promise<readonly string[]> = readdir,
+    now = () => performance.now(),
+  ) {
+    this.#now = now;
     this.#folder = folder;
     this.#pattern = pattern;
     this.#list = list;
@@ -65,7 +73,7 @@ export class Names {
 
   async #isKnown(): Promise<boolean> {
     if (this.#known === undefined) return false;
-    if (this.#added && ++this.#questions <= QUESTIONS) return true;
+    if (this.#added && this.#now() < this.#restsUntil) return true;
     return this.#known.settled && (await this.#mtime()) === this.#known.mtime;
   }
 
@@ -73,8 +81,10 @@ export class Names {
     const mtime = await this.#mtime();
     const age = Date.now() - Number(mtime / 1_000_000n);
     this.#added = false;
-    this.#questions = 0;
+    const begun = this.#now();
     const files = await this.all();
+    const over = this.#now();
+    this.#restsUntil = over + Math.max(SHORTEST_REST_MS, (over - begun) * REST);
     this.#byEnd = new Map();
     for (const file of files) this.#put(file);
     this.#known = { mtime, settled: age > COARSE_MS };

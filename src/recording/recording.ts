@@ -187,10 +187,7 @@ export function recordedModel(
     try {
       return await store.claim(key);
     } catch (error) {
-      warnOnce(
-        "claim",
-        `${store.name} cannot say who generates what, so nobody is waited for: ${reasonOf(error, store)}`,
-      );
+      warnOnce("write", `answers are not recorded, because ${store.name} cannot be written: ${reasonOf(error, store)}`);
       return NOBODY_ELSE;
     }
   }
@@ -240,7 +237,7 @@ export function recordedModel(
 }
 
 /** The claim where nobody could hold another. */
-const NOBODY_ELSE: Claim = { async [Symbol.asyncDispose]() {} };
+export const NOBODY_ELSE: Claim = { async [Symbol.asyncDispose]() {} };
 
 function cancelled(what: string): LlmError {
   return new LlmError("cancelled", `the request for ${what} was cancelled`);

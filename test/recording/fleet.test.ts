@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RedisClient, S3Client } from "bun";
 import { type ChatRequest, LlmError } from "../../src/llm/llm.ts";
 import { withFallback } from "../../src/recording/fallback.ts";
-import { folderStore } from "../../src/recording/folder.ts";
+import { fileName, folderStore } from "../../src/recording/folder.ts";
 import { requestKey } from "../../src/recording/key.ts";
 import { memoryStore } from "../../src/recording/memory.ts";
 import { type RecordingStore, recordedModel } from "../../src/recording/recording.ts";
@@ -48,11 +48,15 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** The shared stores, each opened as another machine would. Claims die after 300 ms. */
+/** The stores that are shared, each opened as another machine would. Claims die after 300 ms. */
 const KINDS: Record<
   string,
   { missing: boolean; open: (place: string, warn?: (line: string) => void) => RecordingStore }
 > = {
+  "A folder": {
+    missing: false,
+    open: (place, warn = () => {}) => folderStore(join(folder, place), { warn }),
+  },
   "Redis (needs redis-server)": {
     missing: REDIS === null,
     open: (place, warn = () => {}) => redisStore(`${redis.url}?prefix=${place}`, { claimMs: 300, warn }),
@@ -71,6 +75,7 @@ const KINDS: Record<
 
 /** What tells support/claim-holder.ts to open the store "dies". */
 function holderOf(kind: string): Record<string, string> {
+  if (kind === "A folder") return { STORE: join(folder, "dies") };
   if (kind.startsWith("Redis")) return { STORE: `${redis.url}?prefix=dies` };
   if (kind.startsWith("S3 without")) return { STORE: "s3://fleet/dies", ENDPOINT: s3.url };
   return { STORE: "s3://fleet/exact/dies", ENDPOINT: amazonLike.url };
@@ -164,7 +169,8 @@ for (const [kind, { missing, open }] of Object.entries(KINDS)) {
       const [one, two] = [recordingOf("one", "/1"), recordingOf("two", "/2")];
       for (const recording of [one, two]) await store.put(recording);
       const bad = "b".repeat(64);
-      if (kind.startsWith("Redis")) {
+      if (kind === "A folder") writeFileSync(join(folder, "prune", fileName("/b", bad)), "<<<<<<< HEAD");
+      else if (kind.startsWith("Redis")) {
         const client = new RedisClient(redis.url);
         await client.set(`prune:recording:${bad}`, "<<<<<<< HEAD");
         client.close();
@@ -173,10 +179,10 @@ for (const [kind, { missing, open }] of Object.entries(KINDS)) {
         const place = kind.startsWith("S3 without") ? "prune" : "exact/prune";
         await client.write(`${place}/recordings/${bad}.txt`, "<<<<<<< HEAD");
       }
-      expect(await store.get(bad)).toBeUndefined();
-      expect(await store.get(bad)).toBeUndefined();
+      expect(await store.get(bad, "/b")).toBeUndefined();
+      expect(await store.get(bad, "/b")).toBeUndefined();
       expect(warnings).toHaveLength(1);
-      expect(warnings[0]).toContain(bad);
+      expect(warnings[0]).toContain(bad.slice(0, 16));
       const would = await prune(store, { keep: new Set([one.key]), dryRun: true });
       expect(would.recordings).toEqual([two]);
       expect(would.faults[0]?.reason).toContain("does not begin");

@@ -189,14 +189,53 @@ test("near a label are its recordings, else those of files like it", async () =>
   expect((await store.near?.("/docs/b.md"))?.[0]).toEqual(other);
 });
 
+describe("claims in a folder", () => {
+  const [one, two] = ["1".repeat(64), "2".repeat(64)];
+
+  test("are each for one key, and leave nothing behind when the last is given back", async () => {
+    const [a, b] = [folderStore(folder), folderStore(folder)];
+    const [first, second] = [await a.claim?.(one), await b.claim?.(two)];
+    expect([await b.claim?.(one), await a.claim?.(two), await a.claim?.(one)]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    await first?.[Symbol.asyncDispose]();
+    expect(await b.claim?.(one)).toBeDefined();
+    expect(readdirSync(folder)).toEqual([".claims"]);
+    await second?.[Symbol.asyncDispose]();
+  });
+
+  test("hold also where the file was removed after it was opened", async () => {
+    const [a, b, c] = [folderStore(folder), folderStore(folder), folderStore(folder)];
+    const first = await a.claim?.(one);
+    expect(await b.claim?.(one)).toBeUndefined();
+    await first?.[Symbol.asyncDispose]();
+    expect(readdirSync(folder)).toEqual([]);
+    const second = await b.claim?.(one);
+    expect(second).toBeDefined();
+    expect(await c.claim?.(one)).toBeUndefined();
+    await second?.[Symbol.asyncDispose]();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test("cannot be made where nothing can be written, and say so", async () => {
+    const path = join(folder, "taken");
+    writeFileSync(path, "");
+    await expect(folderStore(path).claim?.(one)).rejects.toThrow(`${path} cannot be written`);
+  });
+});
+
 test("names that are added by us are known without reading the folder each time", async () => {
   let listed = 0;
   const write = (file: string) => writeFileSync(join(folder, file), "");
   for (const file of ["a.1.txt", "b.2.txt", "other"]) write(file);
-  const names = new Names(folder, /\.(\d)\.txt$/, async () => {
+  let now = 0;
+  const list = async () => {
     listed += 1;
     return readdirSync(folder);
-  });
+  };
+  const names = new Names(folder, /\.(\d)\.txt$/, list, () => now);
   expect(await names.ending("1")).toEqual(["a.1.txt"]);
   for (let index = 0; index < 100; index++) {
     write(`${index}.3.txt`);
@@ -207,9 +246,10 @@ test("names that are added by us are known without reading the folder each time"
   expect(await names.ending("3")).toHaveLength(99);
   // The first may be read twice: its folder had only just been made.
   expect(listed).toBeLessThanOrEqual(2);
-  // What others added shows in the end.
+  // What others added shows after a rest.
   write("c.4.txt");
-  for (let index = 0; index < 200 && (await names.ending("4")).length === 0; index++);
+  expect(await names.ending("4")).toEqual([]);
+  now += 60;
   expect(await names.ending("4")).toEqual(["c.4.txt"]);
 });
 

@@ -122,9 +122,9 @@ function because(failure: Failure): (error: unknown) => never {
   };
 }
 
-/** Loads the client, some fifty milliseconds' worth, ahead of the first request. Asks nobody anything. */
+/** Loads the client, some fifty milliseconds' worth, ahead of the first request, and has it put one together. Asks nobody. */
 export async function prepareClient(): Promise<void> {
-  await import("openai");
+  await (await connect(OPENAI_BASE_URL, undefined)).draft();
 }
 
 async function connect(baseUrl: string, apiKey: string | undefined) {
@@ -146,6 +146,8 @@ async function connect(baseUrl: string, apiKey: string | undefined) {
   return {
     send: (body: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<Response> =>
       client.post("/chat/completions", { body, signal }).asResponse(),
+    /** What comes before sending. */
+    draft: () => client.buildRequest({ method: "post", path: "/chat/completions", body: {} }),
   };
 }
 

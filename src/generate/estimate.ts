@@ -24,6 +24,8 @@ export interface ModelPlan {
   readonly outputTokens: Range;
   /** Absent where the price is not known. */
   readonly usd?: Range;
+  /** The day the price was true, where nobody gave one. */
+  readonly priceAsOf?: string;
 }
 
 export interface Plan {
@@ -93,5 +95,9 @@ function priced(plan: ModelPlan, priceOf: PriceOf): ModelPlan {
   const price = priceOf(plan.model);
   if (price === undefined) return plan;
   const usd = (output: number) => costOf(price, plan.inputTokens, output);
-  return { ...plan, usd: { low: usd(plan.outputTokens.low), high: usd(plan.outputTokens.high) } };
+  return {
+    ...plan,
+    usd: { low: usd(plan.outputTokens.low), high: usd(plan.outputTokens.high) },
+    ...(price.asOf !== undefined && { priceAsOf: price.asOf }),
+  };
 }

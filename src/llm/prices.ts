@@ -10,6 +10,8 @@ import { OPENAI_BASE_URL } from "./openai.ts";
 export interface Price {
   readonly input: number;
   readonly output: number;
+  /** The day it was true, for one that nobody gave. */
+  readonly asOf?: string;
 }
 
 /** When the table was compared with https://developers.openai.com/api/docs/pricing. */
@@ -57,7 +59,9 @@ export function pricesAt(baseUrl: string, own: ReadonlyMap<string, Price> = new 
   return (model) => {
     const undated = model.replace(/-\d{4}-\d{2}-\d{2}$/, "");
     const listed = table.get(model) ?? table.get(undated);
-    return own.get(model) ?? own.get(undated) ?? (listed && { input: listed[0], output: listed[1] });
+    return (
+      own.get(model) ?? own.get(undated) ?? (listed && { input: listed[0], output: listed[1], asOf: PRICES_AS_OF })
+    );
   };
 }
 

@@ -54,6 +54,15 @@ describe("a plan", () => {
     ]);
   });
 
+  test("says of what day the prices are that nobody gave", () => {
+    const [listed, own] = [
+      { input: 10, output: 100, asOf: "2026-11-05" },
+      { input: 10, output: 100 },
+    ];
+    expect(planOf([asks("/a", 500)], answers, () => listed).models[0]?.priceAsOf).toBe("2026-11-05");
+    expect(planOf([asks("/a", 500)], answers, () => own).models[0]).not.toHaveProperty("priceAsOf");
+  });
+
   test("invents no price, and keeps apart what no model makes and what cannot be made", () => {
     const circle = { path: "/x", generator: "llm", failure: new FsError("EDEADLK", "x → y → x") };
     const plan = planOf([asks("/a", 1), { path: "/t", generator: "sql" }, circle], answers, () => undefined);

@@ -3,7 +3,7 @@ import { DEFAULT_MODEL, OPENAI_BASE_URL } from "../../src/llm/openai.ts";
 import { costOf, PRICES_AS_OF, parsePrice, pricesAt } from "../../src/llm/prices.ts";
 
 test("the default model has a price, and the table has a date", () => {
-  expect(pricesAt(OPENAI_BASE_URL)(DEFAULT_MODEL)).toEqual({ input: 1, output: 5 });
+  expect(pricesAt(OPENAI_BASE_URL)(DEFAULT_MODEL)).toEqual({ input: 1, output: 5, asOf: PRICES_AS_OF });
   expect(PRICES_AS_OF).toMatch(/^\d{4}-\d\d-\d\d$/);
 });
 
@@ -18,8 +18,8 @@ test("a price that is not known is not invented: neither for like names nor for 
 test("a dated snapshot costs what its model costs, unless it is listed itself", () => {
   const own = new Map([parsePrice("qwen3=0.2/0.6")]);
   const price = pricesAt(OPENAI_BASE_URL, own);
-  expect(price("gpt-4o-2024-08-06")).toEqual({ input: 2.5, output: 10 });
-  expect(price("gpt-4o-2024-05-13")).toEqual({ input: 5, output: 15 });
+  expect(price("gpt-4o-2024-08-06")).toEqual({ input: 2.5, output: 10, asOf: PRICES_AS_OF });
+  expect(price("gpt-4o-2024-05-13")).toEqual({ input: 5, output: 15, asOf: PRICES_AS_OF });
   expect(price("qwen3-2026-01-31")).toEqual({ input: 0.2, output: 0.6 });
   expect(price("qwen3-20260131")).toBeUndefined();
 });

@@ -66,7 +66,8 @@ function text(plan: Plan, each: readonly Foreseen[]): string {
   return `${lines.join("\n")}\n`;
 }
 
-function modelLine({ model, files, recorded, calls, inputTokens, outputTokens, usd }: ModelPlan): string {
+function modelLine(plan: ModelPlan): string {
+  const { model, files, recorded, calls, inputTokens, outputTokens, usd, priceAsOf } = plan;
   const parts = [
     `  by ${model}: ${files}`,
     ...(recorded > 0 ? [`${recorded} recorded already`] : []),
@@ -74,7 +75,9 @@ function modelLine({ model, files, recorded, calls, inputTokens, outputTokens, u
   ];
   if (calls > 0) {
     parts.push(`${count(inputTokens)} tokens sent, ${range(outputTokens, count)} received`);
-    parts.push(usd === undefined ? "price not known (--price)" : range(usd, (dollars) => `$${dollars.toFixed(4)}`));
+    const dated = priceAsOf === undefined ? "" : ` (prices of ${priceAsOf})`;
+    const dollars = (amount: number) => `$${amount.toFixed(4)}`;
+    parts.push(usd === undefined ? "price not known (--price)" : `${range(usd, dollars)}${dated}`);
   }
   return parts.join("; ");
 }

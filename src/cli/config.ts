@@ -111,6 +111,11 @@ export function childEnvironment(
   return { ...environment, ...own, ...added };
 }
 
+/** The same, where a mount's generators are looked at: what the mount was started with goes before what is set here. */
+export function mountEnvironment(serving: Environment): Record<string, string | undefined> {
+  return childEnvironment({}, { ...process.env, ...serving });
+}
+
 /** The process id of the llmfs outside, for the one that `run` starts in a namespace; never for what that starts. */
 export const NAMESPACE_VARIABLE = "LLMFS_NAMESPACE";
 

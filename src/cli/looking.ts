@@ -11,9 +11,9 @@ import type { RecordingStore } from "../recording/recording.ts";
 import { openStore } from "../recording/store.ts";
 import { type About, aboutConfig, readAbout } from "./about.ts";
 import type { Args } from "./command.ts";
-import { readConfig } from "./config.ts";
+import { mountEnvironment, readConfig } from "./config.ts";
 import { CliError } from "./exit.ts";
-import { controlFile, mountedFile } from "./mounted.ts";
+import { controlFile, mountedFile, servingEnvironment } from "./mounted.ts";
 import type { lookFlags } from "./options.ts";
 import { bound, configFile, forModel, openSources, type Sources } from "./sources.ts";
 
@@ -55,7 +55,12 @@ export async function lookAt(place: Place, args: Partial<Args<typeof lookFlags>>
   const { mode, recordings, ownRecordings: local, s3 } = config;
   const location = mountpoint === undefined || args.recordings !== undefined ? recordings : about.recordings;
   const store = about.mode === "off" ? undefined : await openStore(location, { mode, local, s3, warn });
-  const sources = about.configFile === undefined ? undefined : await openSources(about.configFile, log);
+  // What the mount was started with holds for its generators, whatever is set in this shell.
+  const environment = mountpoint === undefined ? {} : servingEnvironment(mountpoint);
+  const sources =
+    about.configFile === undefined
+      ? undefined
+      : await openSources(about.configFile, log, { environment: mountEnvironment(environment) });
   const modelName = about.model ?? DEFAULT_MODEL;
   return {
     tree,

@@ -70,6 +70,22 @@ export function servingProcess(mountpoint: string): number | undefined {
   }
 }
 
+/** What the process that serves a mount was started with, as far as we may see it: secrets are in it. */
+export function servingEnvironment(mountpoint: string): Readonly<Record<string, string>> {
+  const pid = servingProcess(mountpoint);
+  if (pid === undefined) return {};
+  try {
+    const variables = readFileSync(`/proc/${pid}/environ`, "utf8")
+      .split("\0")
+      .filter((one) => one.includes("="));
+    return Object.fromEntries(
+      variables.map((one) => [one.slice(0, one.indexOf("=")), one.slice(one.indexOf("=") + 1)]),
+    );
+  } catch {
+    return {};
+  }
+}
+
 /** Process ids are per namespace: the right one holds the FUSE device open. */
 function serves(pid: number): boolean {
   const folder = `/proc/${pid}/fd`;

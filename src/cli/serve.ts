@@ -43,7 +43,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
   const { config, mountpoint, generation, log, progress, signal } = options;
   let sources: Sources | undefined;
   try {
-    sources = config.configFile === undefined ? undefined : await openSources(config.configFile, log, mountpoint);
+    sources = config.configFile === undefined ? undefined : await openSources(config.configFile, log, { mountpoint });
     if (config.from !== undefined) await generation.checkPrices();
     const from = await startingTree(options);
     signal.throwIfAborted();

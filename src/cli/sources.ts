@@ -38,15 +38,21 @@ export function configFile(given: string | undefined): string | undefined {
 const CONCURRENCY = 16;
 const DEADLINE_MS = 5 * 60_000;
 
+export interface SourcesOptions {
+  readonly mountpoint?: string;
+  /** Default: our own. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+}
+
 /** Throws CliError that names the file and what is wrong with it. */
-export async function openSources(file: string, log: Log, mountpoint?: string): Promise<Sources> {
+export async function openSources(file: string, log: Log, options: SourcesOptions = {}): Promise<Sources> {
+  const { mountpoint, environment = childEnvironment({}) } = options;
   const [{ loadConfig }, { createEngine }, { refreshText }] = await Promise.all([
     import("../generators/load.ts"),
     import("../generate/engine.ts"),
     import("../generators/rules.ts"),
   ]);
   const say = log.tagged("generate");
-  const environment = childEnvironment({});
   const loading = loadConfig(file, {
     environment,
     print: (line) => say.info(line),

@@ -270,6 +270,18 @@ describeMounted("recordings", () => {
 });
 
 describeMounted("plan, of a tree with rules", () => {
+  test("needs nothing of what the mount was started with", async () => {
+    await using m = await unmounted();
+    const rule = { match: "a.json", generator: "http", options: { url: ["http://127.0.0.1:1/$", "{TOKEN}"].join("") } };
+    writeFileSync(m.sandbox.at("rules.json"), JSON.stringify({ rules: [rule] }));
+    writeFileSync(m.sandbox.at("from.json"), SNAPSHOT);
+    const args = ["--from", "from.json", "--config", "rules.json", ...m.modelArgs()];
+    await m.mount(args, { env: { TOKEN: "t0ken" } });
+    const { status, stdout } = await llmfs(m, "plan", "mnt", "--json");
+    expect([status, JSON.parse(stdout).models]).toEqual([0, [expect.objectContaining({ model: "big", files: 2 })]]);
+    expect((await llmfs(m, "plan", "from.json", "--config", "rules.json")).stderr).toContain("TOKEN is not set");
+  });
+
   test("says of each file who makes it, and counts what goes to the model alone", async () => {
     await using m = await tides();
     const folder = m.sandbox.directory("ruled");

@@ -1,9 +1,9 @@
 /** Two mounts that share one store of recordings. */
-import { expect, setDefaultTimeout } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { contentOf, describeMounted, type Mounted, mounted, pathOf, processesOf } from "../support/mounted.ts";
 import { programs, testWith } from "../support/needs.ts";
 import { BINARY, finished } from "../support/program.ts";
-import { redisServer } from "../support/servers.ts";
+import { redisServer, type Server } from "../support/servers.ts";
 
 setDefaultTimeout(120_000);
 
@@ -28,41 +28,60 @@ async function second(
   };
 }
 
-describeMounted("two mounts that share a Redis", () => {
-  withRedis("make each call once, and both have the answers", async () => {
-    await using redis = await redisServer();
-    const pending = Array.from({ length: 12 }, (_, index) => `${index}.txt`);
-    const args = ["--recordings", redis.url, "--concurrency", "12"];
-    await using m = await mounted({
-      pending,
-      args,
-      answer: async (path) => {
-        await Bun.sleep(100);
-        return { stream: contentOf(path) };
-      },
-    });
-    const other = await second(m, args);
-    const texts = await Promise.all(pending.flatMap((path) => [m.out(`cat ${path}`), other.cat(path)]));
-    expect(texts).toEqual(pending.flatMap((path) => [contentOf(path), contentOf(path)]));
-    expect(m.server.requests.map(pathOf).sort()).toEqual([...pending].sort());
-  });
+/** What two mounts share: its URL, or a folder in the sandbox. */
+const SHARED = {
+  "a Redis": { test: withRedis, open: redisServer },
+  "a folder": { test, open: async () => ({ url: "shared" }) },
+} as const;
 
-  withRedis("do so also when one is killed in the middle of a call: the other asks then, once", async () => {
-    await using redis = await redisServer();
-    const args = ["--recordings", redis.url];
-    let asked = 0;
-    await using m = await mounted({
-      pending: ["a.txt"],
-      args,
-      answer: (path) => (++asked === 1 ? { hang: true } : { stream: contentOf(path) }),
+for (const [what, shared] of Object.entries(SHARED)) {
+  describeMounted(`two mounts that share ${what}`, () => {
+    shared.test("make each call once, and both have the answers", async () => {
+      await using store = new AsyncDisposableStack();
+      const { url } = await opened(store, shared.open);
+      const pending = Array.from({ length: 12 }, (_, index) => `${index}.txt`);
+      const args = ["--recordings", url, "--concurrency", "12"];
+      await using m = await mounted({
+        pending,
+        args,
+        answer: async (path) => {
+          await Bun.sleep(100);
+          return { stream: contentOf(path) };
+        },
+      });
+      const other = await second(m, args);
+      const texts = await Promise.all(pending.flatMap((path) => [m.out(`cat ${path}`), other.cat(path)]));
+      expect(texts).toEqual(pending.flatMap((path) => [contentOf(path), contentOf(path)]));
+      expect(m.server.requests.map(pathOf).sort()).toEqual([...pending].sort());
     });
-    const other = await second(m, args);
-    const lost = m.sh("cat a.txt");
-    await m.server.request(0);
-    const survivor = other.cat("a.txt");
-    for (const pid of processesOf(m.dir, "--daemon")) process.kill(pid, "SIGKILL");
-    expect((await lost).status).not.toBe(0);
-    expect(await survivor).toBe(contentOf("a.txt"));
-    expect(m.server.requests).toHaveLength(2);
+
+    shared.test("do so also when one is killed in the middle of a call: the other asks then, once", async () => {
+      await using store = new AsyncDisposableStack();
+      const { url } = await opened(store, shared.open);
+      const args = ["--recordings", url];
+      let asked = 0;
+      await using m = await mounted({
+        pending: ["a.txt"],
+        args,
+        answer: (path) => (++asked === 1 ? { hang: true } : { stream: contentOf(path) }),
+      });
+      const other = await second(m, args);
+      const lost = m.sh("cat a.txt");
+      await m.server.request(0);
+      const survivor = other.cat("a.txt");
+      for (const pid of processesOf(m.dir, "--daemon")) process.kill(pid, "SIGKILL");
+      expect((await lost).status).not.toBe(0);
+      expect(await survivor).toBe(contentOf("a.txt"));
+      expect(m.server.requests).toHaveLength(2);
+    });
   });
-});
+}
+
+async function opened(
+  stack: AsyncDisposableStack,
+  open: () => Promise<Server | { readonly url: string }>,
+): Promise<{ readonly url: string }> {
+  const store = await open();
+  if (Symbol.asyncDispose in store) stack.use(store);
+  return store;
+}

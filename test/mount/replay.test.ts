@@ -111,6 +111,43 @@ describeMounted("the example, replayed", () => {
   });
 });
 
+describeMounted("a mount that replays", () => {
+  const traced = testWith(programs("strace"));
+
+  /** The calls of the mount and of all that it starts, that make or use sockets between machines or with servers. */
+  async function connections(args: readonly string[]): Promise<{ readonly calls: string; readonly status: number }> {
+    using sandbox = new Sandbox();
+    cpSync(EXAMPLE, sandbox.at("harbour"), { recursive: true });
+    const trace = sandbox.at("trace");
+    const child = Bun.spawn({
+      cmd: ["strace", "-f", "-e", "trace=socket,connect,bind,sendmmsg", "-o", trace, ...BINARY, ...args],
+      cwd: sandbox.at("harbour"),
+      env: {
+        ...sandbox.environment({ HOME: sandbox.path, TMPDIR: sandbox.path }),
+        OPENAI_API_KEY: "sk-never",
+        OPENAI_BASE_URL: "http://models.example/v1",
+      },
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+    child.stdin.end();
+    const { status } = await finished(child);
+    const lines = readFileSync(trace, "utf8").split("\n");
+    return { status, calls: lines.filter((line) => /^\d+ +\w+\(/.test(line)).join("\n") };
+  }
+
+  const run = ["run", "--model", EXAMPLE_MODEL, "--from", "harbour.json", "--recordings"];
+  const read = ["--", "sh", "-c", "cat README.md src/*.py; setfattr -n user.llmfs.prompt -v new docs; cat docs/*.md"];
+
+  traced("opens no socket and asks no name, neither for what is recorded nor for what is not", async () => {
+    expect(await connections([...run, "recordings", "--mode", "replay", ...read])).toEqual({ status: 1, calls: "" });
+  });
+
+  traced("is watched closely enough: one that may ask is seen to", async () => {
+    const { calls } = await connections([...run, "none", "--timeout", "500ms", "--", "cat", "README.md"]);
+    expect(calls).toContain("connect(");
+  });
+});
+
 test("the example's recordings are what is asked for today: run build/example.ts when this fails", async () => {
   expect(await folderStore(join(EXAMPLE, "recordings")).list()).toEqual([...(await exampleRecordings())]);
 });

@@ -80,19 +80,22 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
     async put(recording) {
       const file = fileName(recording.label, recording.key);
       const text = writeRecording(recording);
+      const there = await names.ending(beginning(recording.key));
       try {
-        await writeWhole(folder, file, text).catch(async (error: unknown) => {
-          if (codeOf(error) !== "ENOENT") throw error;
-          await mkdir(folder, { recursive: true, mode });
-          await writeWhole(folder, file, text);
-        });
+        if (!there.includes(file) || !(await same(join(folder, file), text))) {
+          await writeWhole(folder, file, text).catch(async (error: unknown) => {
+            if (codeOf(error) !== "ENOENT") throw error;
+            await mkdir(folder, { recursive: true, mode });
+            await writeWhole(folder, file, text);
+          });
+        }
       } catch (error) {
         throw new Error(`${join(folder, file)} cannot be written: ${messageOf(error)}`, { cause: error });
       }
       names.add(file);
       unusable.delete(file);
       // The same request under another label, as from an earlier version, would be a second truth.
-      for (const other of await names.ending(beginning(recording.key))) if (other !== file) await take(other);
+      for (const other of there) if (other !== file) await take(other);
     },
     async list() {
       const found: Recording[] = [];
@@ -183,10 +186,9 @@ function beginning(key: string): string {
   return key.slice(0, 16);
 }
 
-/** A temporary file, flushed, then renamed: readers see the old one or the new one. Equal bytes are left alone. */
+/** A temporary file, flushed, then renamed: readers see the old one or the new one. */
 async function writeWhole(folder: string, file: string, text: string): Promise<void> {
   const path = join(folder, file);
-  if (await same(path, text)) return;
   const temporary = join(folder, `.${process.pid}-${crypto.randomUUID()}.tmp`);
   try {
     // Opened, written, flushed and closed in one go: of a thousand answers a second each step would be felt.
@@ -198,6 +200,7 @@ async function writeWhole(folder: string, file: string, text: string): Promise<v
   }
 }
 
+/** Equal bytes are left alone: whoever watches the folder sees what changed. */
 async function same(path: string, text: string): Promise<boolean> {
   try {
     return (await readFile(path)).equals(Buffer.from(text));

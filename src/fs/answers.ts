@@ -7,6 +7,7 @@ import type { Inode } from "../tree/inode.ts";
 import { components, join, toBytes } from "../tree/path.ts";
 import { entryOf, infoOf, layoutOf, ORIGIN, pendingOf } from "./brief.ts";
 import type { Mount } from "./mount.ts";
+import { packed } from "./packed.ts";
 import type { Methods, PendingFile, PublishedName, StaticsRequest } from "./port.ts";
 import { moment } from "./renewal.ts";
 
@@ -48,7 +49,7 @@ export class Answers {
 
   outlineSince(known: number): Answer<"outlineSince"> {
     const version = layoutOf(this.#mount);
-    return version === known ? { version } : { version, entries: this.outline() };
+    return version === known ? { version } : { version, entries: packed(this.outline()) };
   }
 
   /** Answers at once, or when a generator has listed the directory. */

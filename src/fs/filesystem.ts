@@ -18,6 +18,7 @@ import { writeAtomically } from "../snapshot/write.ts";
 import { Job } from "./job.ts";
 import { Layout } from "./layout.ts";
 import { Outbox } from "./outbox.ts";
+import { unpacked } from "./packed.ts";
 import type {
   FromFilesystem,
   Generate,
@@ -128,7 +129,10 @@ class Link {
   readonly #jobs = new Map<number, Job>();
   readonly #calls = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #nextCall = 1;
-  readonly #layout = new Layout((known) => this.#call("outlineSince", known));
+  readonly #layout = new Layout(async (known) => {
+    const { version, entries } = await this.#call("outlineSince", known);
+    return entries === undefined ? { version } : { version, entries: unpacked(entries) };
+  });
   readonly #statics = new Statics((request) => this.#call("readStatics", request));
   #closed = false;
 

@@ -4,9 +4,11 @@
  * The filesystem thread owns the tree and never waits. It asks for content ("generate") and goes on; the answer comes
  * back by ticket. Everything here is plain data that `postMessage` can copy.
  */
+
 import type { MessagePort } from "node:worker_threads";
 import type { ErrnoName } from "../errno.ts";
 import type { FileInfo, TreeEntry } from "../generators/generator.ts";
+import type { PackedEntries } from "./packed.ts";
 
 /** A file somebody waits for. The ticket names this attempt, the ino names the file for as long as it lives. */
 export interface GenerationRequest {
@@ -178,7 +180,7 @@ export interface Methods extends Omit<TreePort, "layout" | "readStatics" | "work
   /** Resolves when the file has its content; a pending one is generated. Rejects as `read` does. */
   make(path: string): Promise<void>;
   /** The outline, unless its version is still this one. */
-  outlineSince(version: number): Promise<{ readonly version: number; readonly entries?: readonly TreeEntry[] }>;
+  outlineSince(version: number): Promise<{ readonly version: number; readonly entries?: PackedEntries }>;
   /** Begins a snapshot as of this moment; returns its number. */
   saveBegin(times: boolean): Promise<number>;
   /** The next piece of it, UTF-8; undefined at the end. */

@@ -14,6 +14,9 @@ import type { modelFlags } from "./options.ts";
 import { absolute, amount, count, duration, optional } from "./quantity.ts";
 import type { Lookup } from "./variables.ts";
 
+/** As many requests as the HTTP client has under way; those beyond would wait in it, and their deadlines run. */
+const MOST_AT_ONCE = 256;
+
 export interface ModelConfig {
   /** Where the model is, the flags' word before the environment's. */
   readonly providers: readonly ProviderLayer[];
@@ -46,7 +49,7 @@ export function readModelConfig(args: ModelArgs, variable: Lookup): ModelConfig 
         apiKey("OPENAI_API_KEY", variable("OPENAI_API_KEY")?.trim()),
       ),
     ],
-    concurrency: optional(args.concurrency, (text) => count("--concurrency", text, 1)),
+    concurrency: optional(args.concurrency, (text) => count("--concurrency", text, 1, MOST_AT_ONCE)),
     timeoutMs: optional(args.timeout, (text) => duration("--timeout", text)),
     limits: limits(args),
     prices: optional(args.price, prices) ?? [],

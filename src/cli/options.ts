@@ -22,7 +22,11 @@ export const modelFlags = flags({
     valueHint: "URL",
     description: "an OpenAI-compatible server (OPENAI_BASE_URL); the key comes from OPENAI_API_KEY",
   },
-  concurrency: { type: "string", valueHint: "N", description: "requests to the model at a time; default 4" },
+  concurrency: {
+    type: "string",
+    valueHint: "N",
+    description: "requests to the model at a time, 256 at most; default 4",
+  },
   timeout: {
     type: "string",
     valueHint: "TIME",

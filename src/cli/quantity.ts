@@ -30,10 +30,11 @@ export function duration(flag: string, text: string): number {
 }
 
 /** A whole number from `least` up. */
-export function count(flag: string, text: string, least: number): number {
+export function count(flag: string, text: string, least: number, most = Number.MAX_SAFE_INTEGER): number {
   const number = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (Number.isSafeInteger(number) && number >= least) return number;
-  throw wrong(flag, `${flag} ${text}: expected a whole number, ${least} or more`);
+  if (number >= least && number <= most) return number;
+  const range = most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `from ${least} to ${most}`;
+  throw wrong(flag, `${flag} ${text}: expected a whole number, ${range}`);
 }
 
 /** An amount of money, "5", "0.25" or "$2". */

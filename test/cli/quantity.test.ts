@@ -40,6 +40,13 @@ test("a count is a whole number, large enough", () => {
   }
 });
 
+test("a count may have an upper limit, which is said", () => {
+  expect(count("--concurrency", "256", 1, 256)).toBe(256);
+  for (const wrong of ["0", "257", "99999999999999999999"]) {
+    expect(() => count("--concurrency", wrong, 1, 256)).toThrow(`${wrong}: expected a whole number, from 1 to 256`);
+  }
+});
+
 test("the memory to share is above nothing and no more than the machine's", () => {
   expect(availableMemory()).toBeGreaterThan(2 ** 20);
   expect(availableMemory()).toBeLessThanOrEqual(totalmem() + 2 ** 20);

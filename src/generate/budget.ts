@@ -16,7 +16,7 @@ import {
 } from "../llm/llm.ts";
 import { costOf, type PriceOf, withoutPrice } from "../llm/prices.ts";
 import { type BudgetLimits, Ledger, type Reservation, type Spending, type Used } from "./ledger.ts";
-import { tokenCounter } from "./tokens.ts";
+import { type TokenCounter, tokenCounter } from "./tokens.ts";
 
 export type { BudgetLimits, Spending } from "./ledger.ts";
 
@@ -65,7 +65,10 @@ export function createBudget(options: BudgetOptions): Budget {
     /** Of the call that is under way. */
     let reservation: Reservation | undefined;
     let longest = answer;
-    const heard = new Heard(options.onText);
+    const cut = new AbortController();
+    const heard = new Heard(options.onText, bounded ? await tokenCounter() : undefined, () => {
+      cut.abort(tooLong(request.model, longest));
+    });
     const settle = (used: Used) => {
       reservation?.settle(used);
       reservation = undefined;
@@ -73,11 +76,13 @@ export function createBudget(options: BudgetOptions): Budget {
     const within = async (asked: ChatRequest): Promise<ChatRequest> => {
       reservation = await reserve();
       longest = reservation.answer;
+      heard.most = longest * SLACK;
       return bounded ? { ...asked, maxTokens: longest } : asked;
     };
     try {
       const whole = await model.complete(await within(request), {
         ...options,
+        ...(bounded && { signal: options.signal ? AbortSignal.any([options.signal, cut.signal]) : cut.signal }),
         onText: heard.listen,
         async repeat(asked, sent) {
           settle({ sent, usage: await heard.used(request) });
@@ -93,6 +98,7 @@ export function createBudget(options: BudgetOptions): Budget {
         const usage = wasFree(error) ? await heard.used(request) : await counted(request, heard.text);
         settle({ sent: !(error instanceof LlmError) || error.sent, usage });
       }
+      if (cut.signal.aborted) throw cut.signal.reason;
       throw explained(error, longest, request.maxTokens, bounded ? answer : undefined);
     } finally {
       settle({ sent: false });
@@ -110,21 +116,49 @@ export function createBudget(options: BudgetOptions): Budget {
 /** What came in of the answer that is under way: one that breaks off may have cost as much as a whole one. */
 class Heard {
   readonly #onText: ChatOptions["onText"];
+  readonly #count: TokenCounter | undefined;
+  readonly #tooMuch: () => void;
+  /** Tokens that the answer may have. */
+  most = Number.POSITIVE_INFINITY;
   text = "";
+  /** The length at which it is counted next. */
+  #next = 0;
 
-  constructor(onText: ChatOptions["onText"]) {
+  constructor(onText: ChatOptions["onText"], count: TokenCounter | undefined, tooMuch: () => void) {
     this.#onText = onText;
+    this.#count = count;
+    this.#tooMuch = tooMuch;
   }
 
   readonly listen = (delta: string): void => {
     this.text = delta === "" ? "" : this.text + delta;
+    if (delta === "") this.#next = 0;
+    else if (this.text.length >= this.#next) this.#check();
     this.#onText?.(delta);
   };
+
+  /** Counting takes longer the more there is: it is done again when there is an eighth more. */
+  #check(): void {
+    const { length } = this.text;
+    this.#next = Math.max(length + length / 8, this.most / MOST_TOKENS);
+    if (length * MOST_TOKENS > this.most && (this.#count?.(this.text) ?? 0) > this.most) this.#tooMuch();
+  }
 
   /** Of a request that is not answered: nothing, if no text came. */
   async used(request: ChatRequest): Promise<ChatUsage | undefined> {
     return this.text === "" ? undefined : counted(request, this.text);
   }
+}
+
+/** Tokens of one UTF-16 unit, at most: a token has at least a byte. */
+const MOST_TOKENS = 3;
+
+/** Servers count by vocabularies of their own: so much more than was allowed is no longer a matter of that. */
+const SLACK = 1.25;
+
+function tooLong(model: string, allowed: number): LlmError {
+  const what = `${model} went on after the ${allowed} tokens that the budget left for its answer; it was cut off, and is not used`;
+  return new LlmError("quota", `${what}: the server ignores the limit; start with a higher one, or ask for less`);
 }
 
 /** What a server does not tell is counted here. */

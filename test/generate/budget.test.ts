@@ -341,6 +341,28 @@ test("a server that ignores how long an answer may be is told of once, and its t
   expect((await failure(limited.complete(ask("x ".repeat(20_000))))).kind).toBe("quota");
 });
 
+test("an answer that goes on after what the budget left for it is cut off, and what came of it counts", async () => {
+  await using server = await openaiServer([{ stream: "many little words ".repeat(2000), after: "hang" }]);
+  const all = budget({ limits: { usd: 0.05 } });
+  const call = failure(all.limit(openaiModel({ baseUrl: server.baseUrl })).complete(ask()));
+  const request = await server.request(0);
+  const error = await call;
+  await request.disconnected;
+  expect(error.kind).toBe("quota");
+  expect(error.message).toMatch(
+    /^m went on after the 9\d\d tokens that the budget left for its answer; it was cut off/,
+  );
+  expect(all.spent.outputTokens).toBeGreaterThan(999);
+  expect(all.spent.reserved).toEqual({ calls: 0, tokens: 0, usd: 0 });
+});
+
+test("an answer a little longer than allowed, as servers count by other vocabularies, is used", async () => {
+  await using server = await openaiServer([{ stream: "word ".repeat(1100) }]);
+  const all = budget({ limits: { usd: 0.05 } });
+  const { text } = await all.limit(openaiModel({ baseUrl: server.baseUrl })).complete(ask());
+  expect(text).toHaveLength(5500);
+});
+
 test("an unknown price is said once; tokens still count, dollars do not", async () => {
   const warnings: string[] = [];
   const all = budget({ limits: { usd: 0.000001, tokens: 10_000 }, warn: (line) => warnings.push(line) });

@@ -11,7 +11,7 @@ import type { RecordingStore } from "../recording/recording.ts";
 import { openStore } from "../recording/store.ts";
 import { type About, aboutConfig, readAbout } from "./about.ts";
 import type { Args } from "./command.ts";
-import { mountEnvironment, readConfig } from "./config.ts";
+import { type Config, mountEnvironment, readConfig } from "./config.ts";
 import { CliError } from "./exit.ts";
 import { controlFile, mountedFile, servingEnvironment } from "./mounted.ts";
 import type { lookFlags } from "./options.ts";
@@ -53,7 +53,7 @@ export async function lookAt(place: Place, args: Partial<Args<typeof lookFlags>>
   );
   const warn = (message: string) => log.write("warn", "recording", message);
   const { mode, recordings, ownRecordings: local, s3 } = config;
-  const location = mountpoint === undefined || args.recordings !== undefined ? recordings : about.recordings;
+  const location = args.recordings === undefined ? whereMounted(config, about) : recordings;
   const store = about.mode === "off" ? undefined : await openStore(location, { mode, local, s3, warn });
   // What the mount was started with holds for its generators, whatever is set in this shell.
   const environment = mountpoint === undefined ? {} : servingEnvironment(mountpoint);
@@ -82,6 +82,11 @@ export async function lookAt(place: Place, args: Partial<Args<typeof lookFlags>>
       await sources?.[Symbol.asyncDispose]();
     },
   };
+}
+
+/** A mount does not tell the password of a store; the environment may, of the same one. */
+export function whereMounted(config: Config, { recordings }: Pick<About, "recordings">): string {
+  return aboutConfig(config).recordings === recordings ? config.recordings : recordings;
 }
 
 /** Only what was said: the rest is the mount's own affair. */

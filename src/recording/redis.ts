@@ -225,6 +225,7 @@ async function whyLost(address: string, error: unknown): Promise<string> {
   if (code === "ERR_REDIS_INVALID_RESPONSE_TYPE" || code === "ERR_REDIS_INVALID_RESPONSE") {
     return "what answers there is no Redis";
   }
+  if (said(error).startsWith("NOAUTH")) return "it wants a password, as in redis://:PASSWORD@HOST";
   if (code !== "ERR_REDIS_CONNECTION_CLOSED") return said(error);
   const socket = { data() {} };
   const unix = protocol.endsWith("+unix:");

@@ -308,6 +308,16 @@ describe("a shared store that is down", () => {
     await store.close?.();
   });
 
+  test.skipIf(REDIS === null)("for want of a password says so (needs redis-server)", async () => {
+    const client = new RedisClient(redis.url);
+    await client.send("CONFIG", ["SET", "requirepass", "secret"]);
+    const store = redisStore(redis.url);
+    const error: unknown = await store.get("0".repeat(64)).catch((reason) => reason);
+    await client.send("CONFIG", ["SET", "requirepass", ""]);
+    client.close();
+    expect(String(error)).toContain("it wants a password, as in redis://:PASSWORD@HOST");
+  });
+
   test("tells what is the matter: nobody listens, no such name, something else answers", async () => {
     await using page = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("<html>") });
     const get = (store: RecordingStore) => store.get("0".repeat(64)).catch(String);

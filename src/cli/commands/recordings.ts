@@ -6,10 +6,10 @@ import type { Recording, RecordingStore } from "../../recording/recording.ts";
 import { openStore, prune, schemeOf } from "../../recording/store.ts";
 import { readAbout } from "../about.ts";
 import { command, flags } from "../command.ts";
-import { readConfig } from "../config.ts";
+import { type Config, readConfig } from "../config.ts";
 import { CliError, EXIT, UsageError } from "../exit.ts";
 import { quietLog } from "../foreground.ts";
-import { lookAt, placeOf } from "../looking.ts";
+import { lookAt, placeOf, whereMounted } from "../looking.ts";
 import { mountedFile } from "../mounted.ts";
 import { lookFlags } from "../options.ts";
 import { say, show } from "../terminal.ts";
@@ -45,9 +45,9 @@ export const recordings = command({
     if (args.for !== undefined && action !== "prune") throw new UsageError("--for is for prune");
     await using log = quietLog();
     const sources = args.for === undefined ? [] : sourcesOf(args.for);
-    const named = args.recordings ?? (await placeOfMount(sources));
-    const config = readConfig({ ...args, ...(named !== undefined && { recordings: named }), mode: "replay" });
-    const { mode, recordings: location, ownRecordings: local, s3 } = config;
+    const config = readConfig({ ...args, mode: "replay" });
+    const { mode, ownRecordings: local, s3 } = config;
+    const location = args.recordings === undefined ? placeFor(sources, config) : config.recordings;
     if (sources.length > 0 && location === local && args.recordings === undefined && !args.dryRun) {
       throw new UsageError(
         `--for: ${local} has the recordings of all your trees; --recordings ${local} if those of the others may go too`,
@@ -118,13 +118,13 @@ function sourcesOf(text: string): readonly string[] {
   return existsSync(text) ? [text] : text.split(",").map((source) => source.trim());
 }
 
-/** Where the first mount among them has its recordings. */
-async function placeOfMount(sources: readonly string[]): Promise<string | undefined> {
+/** Where the first mount among them has its recordings; without any, where a mount would have them. */
+function placeFor(sources: readonly string[], config: Config): string {
   for (const source of sources) {
     const place = placeOf(source);
-    if ("mounted" in place) return readAbout(mountedFile(place.mounted).mountpoint).recordings;
+    if ("mounted" in place) return whereMounted(config, readAbout(mountedFile(place.mounted).mountpoint));
   }
-  return undefined;
+  return config.recordings;
 }
 
 type LookArgs = Parameters<typeof lookAt>[1];

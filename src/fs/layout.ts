@@ -3,7 +3,7 @@
  *
  * A tree that somebody writes to has another layout with every file that generating looks at. Fetching it stops the
  * filesystem's thread for a while, and what is drawn from it is drawn anew. So after each time there is a rest, ten
- * times as long as fetching took; who asks meanwhile gets what is fetched after it. Nobody gets an older layout than the
+ * times as long as both took; who asks meanwhile gets what is fetched after it. Nobody gets an older layout than the
  * one told of before he asked.
  */
 import type { TreeEntry } from "../generators/generator.ts";
@@ -17,9 +17,11 @@ export interface Fetched {
 export interface LayoutClock {
   now(): number;
   sleep(ms: number): Promise<unknown>;
+  /** When this thread has done what it was given to do. */
+  idle(): Promise<unknown>;
 }
 
-const SYSTEM: LayoutClock = { now: () => performance.now(), sleep: (ms) => Bun.sleep(ms) };
+const SYSTEM: LayoutClock = { now: () => performance.now(), sleep: (ms) => Bun.sleep(ms), idle: () => Bun.sleep(0) };
 const REST = 10;
 const LONGEST_REST_MS = 2000;
 
@@ -74,8 +76,13 @@ export class Layout {
     const { version, entries } = await this.#fetch(this.#known.version);
     if (entries !== undefined && version > this.#known.version) {
       this.#known = { version, entries };
-      const now = this.#clock.now();
-      this.#restsUntil = now + Math.min(LONGEST_REST_MS, (now - begun) * REST);
+      const rest = () => {
+        const now = this.#clock.now();
+        this.#restsUntil = now + Math.min(LONGEST_REST_MS, (now - begun) * REST);
+      };
+      rest();
+      // Who waited for it draws first, and that is counted, too.
+      this.#clock.idle().then(rest);
     }
     this.tell(version);
     return entries ?? this.#known.entries;

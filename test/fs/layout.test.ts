@@ -4,10 +4,13 @@ import { Layout } from "../../src/fs/layout.ts";
 
 /** A tree whose version is its only entry; fetching it takes 20 ms of a clock that is set by hand. */
 function watched() {
-  const tree = { version: 1, now: 0, fetched: 0 };
+  const tree = { version: 1, now: 0, fetched: 0, drawing: 0 };
   const sleepers: { readonly until: number; wake(): void }[] = [];
   const clock = {
     now: () => tree.now,
+    idle: async () => {
+      tree.now += tree.drawing;
+    },
     sleep: (ms: number) => new Promise<void>((wake) => sleepers.push({ until: tree.now + ms, wake })),
   };
   const layout = new Layout(async (known) => {
@@ -33,6 +36,19 @@ test("an unchanged one is fetched once, also for many at once", async () => {
   expect(await Promise.all([get(), get(), get()])).toEqual(["/1", "/1", "/1"]);
   expect(await get()).toBe("/1");
   expect(tree.fetched).toBe(1);
+});
+
+test("the rest is as long as fetching and drawing take, ten times", async () => {
+  const { tree, get, change, pass } = watched();
+  tree.drawing = 50;
+  await get();
+  change();
+  const next = get();
+  pass(699);
+  await Promise.resolve();
+  expect(tree.fetched).toBe(1);
+  pass(1);
+  expect(await next).toBe("/2");
 });
 
 test("a change after a while is seen at once", async () => {

@@ -108,13 +108,7 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
       }
       return found.sort(byLabel);
     },
-    async claim(key) {
-      try {
-        return claims.take(key);
-      } catch (error) {
-        throw new Error(`${folder} cannot be written: ${messageOf(error)}`, { cause: error });
-      }
-    },
+    claim: async (key) => claims.take(key),
     async near(label) {
       const found: Recording[] = [];
       for (const file of await labels.near(stem(label))) {

@@ -226,6 +226,13 @@ const onArm = process.arch === "arm64";
 const statBuffer = new Int32Array(36);
 let statAddress = 0;
 
+/** Bytes of an open file, all of them before its end: what can be handed on without being read. */
+export interface Extent {
+  readonly fd: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
 export interface FileStat {
   size: number;
   /** Of 512 bytes. */

@@ -9,11 +9,12 @@
  * looks. The caller's processor is the other half of a round trip: see awake.ts.
  */
 import { ERRNO } from "../errno.ts";
+import type { Extent } from "../libc.ts";
 import * as libc from "../libc.ts";
 import { FUSE_MIN_READ_BUFFER } from "./abi.ts";
 import type { Awake } from "./awake.ts";
 import type { Channel, Session } from "./session.ts";
-import { type Extent, Splicer } from "./splice.ts";
+import { Splicer } from "./splice.ts";
 
 const LONGEST_SPIN_MS = 0.1;
 const SHORTEST_SPIN_MS = 0.004;

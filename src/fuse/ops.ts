@@ -6,8 +6,9 @@
  * struct and the header, and return the reply, throw FsError, or return PARKED and answer later through
  * `Session.answer`. What each operation means to the tree is written in `fs/`.
  */
+
+import type { Extent } from "../libc.ts";
 import * as abi from "./abi.ts";
-import type { Extent } from "./splice.ts";
 import { name, rest, type Struct, type StructValue, struct } from "./wire.ts";
 
 /** The part of the request's header that handlers see. One object, reused: copy what must outlive the call. */

@@ -5,9 +5,9 @@
  * log. Not known here: file descriptors (see device.ts; tests put a kernel in memory in its place) and the tree.
  */
 import { ERRNO, FsError } from "../errno.ts";
+import type { Extent } from "../libc.ts";
 import * as abi from "./abi.ts";
 import { type Filesystem, type Header, OPS, type OpName, PARKED, type Reply, type ReplyKind } from "./ops.ts";
-import type { Extent } from "./splice.ts";
 import { MalformedMessage, type Struct } from "./wire.ts";
 
 const HEADER_SIZE = abi.outHeader.size;

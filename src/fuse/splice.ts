@@ -4,19 +4,13 @@
  * The pipe is emptied within the call: what the next one finds in it would be sent as its own. After any surprise it is
  * therefore thrown away, and the caller copies.
  */
+
+import type { Extent } from "../libc.ts";
 import * as libc from "../libc.ts";
 
 const PAGE = 4096;
 /** What an ordinary user may have a pipe hold (/proc/sys/fs/pipe-max-size). */
 const PIPE_BYTES = 1 << 20;
-
-/** Bytes of an open file: those of a reply, without the need to read them. */
-export interface Extent {
-  readonly fd: number;
-  readonly offset: number;
-  /** All of them are before the end of the file. */
-  readonly length: number;
-}
 
 interface Pipe {
   readonly out: number;

@@ -5,7 +5,7 @@
  * folder is read again when it changed; where the change may be our own, only after a rest.
  */
 import { readdir, stat } from "node:fs/promises";
-import { messageOf } from "../errno.ts";
+import { codeOf, messageOf } from "../errno.ts";
 
 /** Times of a folder stand still for so long while it changes: a jiffy, on the file systems that are coarsest. */
 const COARSE_MS = 50;
@@ -111,5 +111,5 @@ export class Names {
 }
 
 function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
+  return codeOf(error) === "ENOENT";
 }

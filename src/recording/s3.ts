@@ -261,7 +261,7 @@ class Claims {
 }
 
 function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "NoSuchKey" || error.code === "NotFound");
+  return ["NoSuchKey", "NotFound"].includes(codeOf(error) ?? "");
 }
 
 /** How often a server may say that it cannot just now, as S3 does under load, and how long to wait then. */

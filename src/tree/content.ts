@@ -9,14 +9,14 @@
  * what the store says.
  */
 import { FsError, messageOf } from "../errno.ts";
-import type { FileStat } from "../libc.ts";
+import type { Extent, FileStat } from "../libc.ts";
 import { atMost, plus, type Wide } from "../wide.ts";
 import { allocateHuge, hugeStore, readHuge, writeHuge } from "./huge.ts";
 import { firstIn, pageMask, popcount, roomIn } from "./pagemask.ts";
 import { roomFor } from "./room.ts";
 import { SeenTimes } from "./seen.ts";
 import type { Space } from "./space.ts";
-import { type Afterwards, type Extent, PAGE, type Store } from "./store.ts";
+import { type Afterwards, PAGE, type Store } from "./store.ts";
 
 /** 32 pages, so that the map of pages is one number. */
 export const HEAP_LIMIT = 32 * PAGE;

@@ -1,12 +1,12 @@
 /** A regular file: its bytes, or the promise of them. */
 import { FsError } from "../errno.ts";
-import type { FileStat } from "../libc.ts";
+import type { Extent, FileStat } from "../libc.ts";
 import { MAX_WIDE, plus, type Wide } from "../wide.ts";
 import { Content } from "./content.ts";
 import { type Clock, InodeBase, type Owner, S_IFREG } from "./inode.ts";
 import { stamped } from "./seen.ts";
 import type { Space } from "./space.ts";
-import type { Afterwards, Extent, Store } from "./store.ts";
+import type { Afterwards, Store } from "./store.ts";
 
 /** Largest size whose every offset is exact in a number. Beyond it sizes and offsets are bigints (see wide.ts). */
 export const MAX_FILE_SIZE = Number.MAX_SAFE_INTEGER;

@@ -34,13 +34,6 @@ export interface Store {
   close(): void;
 }
 
-/** Bytes of an open file, all of them before its end. */
-export interface Extent {
-  readonly fd: number;
-  readonly offset: number;
-  readonly length: number;
-}
-
 /** Has something done once the caller was answered, and before anything else is. */
 export type Afterwards = (work: () => void) => void;
 

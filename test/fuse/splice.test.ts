@@ -1,7 +1,8 @@
 /** Data that reaches a reply without being copied. A pipe stands for /dev/fuse: it too takes what is spliced into it. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { ERRNO } from "../../src/errno.ts";
-import { type Extent, Splicer } from "../../src/fuse/splice.ts";
+import { Splicer } from "../../src/fuse/splice.ts";
+import type { Extent } from "../../src/libc.ts";
 import * as libc from "../../src/libc.ts";
 
 const PAGE = 4096;

@@ -356,6 +356,7 @@ The table below is run by \`test/mount/matrix.test.ts\` on a real mount. This pa
 - Nothing else. \`ls -lR\`, \`find\`, \`du\`, \`stat\`, \`getfattr\`, \`mv\`, \`ln\`, \`chmod\`, \`touch\` cost nothing and wait for nothing.
 - Whoever writes before the content is there (\`>\`, \`>>\`, \`truncate\`, \`cp\` onto it) makes it an ordinary file with exactly
   what was written, and nothing is generated.
+- Whoever changes what was generated has made it theirs, with whatever tool: other files are made from what it says now.
 
 \`getfattr -n user.llmfs.state FILE\` says what a file is: \`pending\`, \`generating\`, \`ready\`, \`failed\` (then
 \`user.llmfs.error\` says why) or \`static\`.

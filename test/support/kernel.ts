@@ -10,8 +10,8 @@ import { ERRNO, type ErrnoName, errnoName, FsError } from "../../src/errno.ts";
 import * as abi from "../../src/fuse/abi.ts";
 import { type Filesystem, OPS, type OpName, type Request } from "../../src/fuse/ops.ts";
 import { type Channel, Session, type SessionOptions } from "../../src/fuse/session.ts";
-import type { Extent } from "../../src/fuse/splice.ts";
 import { name, opaque64, rest, type Struct, type StructValue } from "../../src/fuse/wire.ts";
+import type { Extent } from "../../src/libc.ts";
 import * as libc from "../../src/libc.ts";
 
 /** As the kernel marks the unique of an INTERRUPT: it is that of the request it names, and one bit. */

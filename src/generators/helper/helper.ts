@@ -5,6 +5,7 @@
  * process that started it.
  */
 import type { Subprocess } from "bun";
+import { codeOf } from "../../errno.ts";
 import type { GeneratorLog } from "../generator.ts";
 import type { ProcessGroups } from "../groups.ts";
 import { type Failure, type FromHelper, HELPER, type Question, type Task, type ToHelper } from "./messages.ts";
@@ -231,7 +232,7 @@ export class Helper {
 /** An error's name, code, message and stack, of whatever was thrown. */
 export function failureOf(error: unknown): Failure {
   if (!(error instanceof Error)) return { name: "Error", code: "", message: printable(error), stack: "" };
-  const code = "code" in error && typeof error.code === "string" ? error.code : "";
+  const code = codeOf(error) ?? "";
   return { name: error.name, code, message: error.message, stack: error.stack ?? "" };
 }
 

@@ -1,6 +1,6 @@
 /** SQLite, in the helper: its calls block and cannot be broken off, but for the end of their process. */
 import { Database } from "bun:sqlite";
-import { FsError } from "../../errno.ts";
+import { codeOf, FsError } from "../../errno.ts";
 import { bytesOf, formatted } from "../sql/format.ts";
 import { checkColumns, type Value } from "../sql/rows.ts";
 import type { Conversation } from "./child.ts";
@@ -60,7 +60,7 @@ function exactValue(value: unknown): Value {
 
 function failure(error: unknown, file: string): unknown {
   if (!(error instanceof Error) || error instanceof FsError) return error;
-  const code = "code" in error ? String(error.code) : "";
+  const code = codeOf(error) ?? "";
   const cause = { cause: error };
   if (code === "SQLITE_READONLY_ROLLBACK" || code === "SQLITE_READONLY_RECOVERY") {
     const cure = "a program died while it wrote; open the database once with one that may write, such as sqlite3";

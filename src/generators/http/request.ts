@@ -1,6 +1,6 @@
 /** One request with everything around it: allowed hosts, addresses, redirects, retries, limits, statuses as errnos. */
 import { isIP } from "node:net";
-import { type ErrnoName, FsError } from "../../errno.ts";
+import { codeOf, type ErrnoName, FsError } from "../../errno.ts";
 import type { GeneratorLog } from "../generator.ts";
 import { publicAddress } from "./addresses.ts";
 
@@ -207,7 +207,7 @@ function asFailure(error: unknown, url: URL): Failed {
     const again = error.status === 0 || error.status === 429 || error.status >= 500;
     return { error: error.error, again, ...(Number.isFinite(seconds) && { after: seconds * 1000 }) };
   }
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const code = codeOf(error) ?? "";
   const message = error instanceof Error ? reasonOf(error.message) : String(error);
   const errno = /refused|reset|closed|resolve|unreachable|ENOTFOUND|FailedToOpenSocket|CERT/i.test(
     `${code} ${message}`,

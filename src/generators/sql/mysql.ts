@@ -1,6 +1,6 @@
 /** MySQL and MariaDB, by `mysql2`: prepared statements in a read-only transaction, streamed. */
 import type { FieldPacket, Pool, PoolConnection } from "mysql2";
-import { type ErrnoName, FsError } from "../../errno.ts";
+import { codeOf, type ErrnoName, FsError } from "../../errno.ts";
 import { checkColumns, type Database, exact, type Value } from "./rows.ts";
 
 const BATCH = 1000;
@@ -176,7 +176,7 @@ const UNREACHABLE = ["ECONNREFUSED", "ENOTFOUND", "EHOSTUNREACH", "ECONNRESET", 
 function failure(error: unknown): FsError {
   if (error instanceof FsError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const code = codeOf(error) ?? "";
   const number = error instanceof Error && "errno" in error ? Number(error.errno) : 0;
   const errno = CODES.get(code) ?? NUMBERED.get(number) ?? (UNREACHABLE.includes(code) ? "EHOSTUNREACH" : "EIO");
   return new FsError(errno, `MySQL: ${message}`, { cause: error });

@@ -1,6 +1,6 @@
 /** PostgreSQL, by `pg`: a cursor in a read-only transaction, every value as the server writes it. */
 import type { Pool, PoolClient } from "pg";
-import { type ErrnoName, FsError } from "../../errno.ts";
+import { codeOf, type ErrnoName, FsError } from "../../errno.ts";
 import { checkColumns, type Database, exact, type Value } from "./rows.ts";
 
 const BATCH = 1000;
@@ -137,7 +137,7 @@ const UNREACHABLE = ["ECONNREFUSED", "ENOTFOUND", "EHOSTUNREACH", "ECONNRESET", 
 function failure(error: unknown): FsError {
   if (error instanceof FsError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const code = codeOf(error) ?? "";
   const known = SQLSTATES.find(([state]) => state.test(code))?.[1];
   const errno = known ?? (UNREACHABLE.includes(code) ? "EHOSTUNREACH" : "EIO");
   return new FsError(errno, `PostgreSQL: ${message}`, { cause: error });

@@ -61,7 +61,7 @@ export async function story(file: FileInfo, live: Live, looking: Looking): Promi
       .split(/\s*\n\s*/)
       .join(", "),
   );
-  add("today", await today(meta("request"), foreseen, looking), 6);
+  add("today", await today(state, meta("request"), foreseen, looking), 6);
   return lines;
 }
 
@@ -187,10 +187,17 @@ async function told(sections: readonly Section[]): Promise<readonly string[]> {
 }
 
 /** Whether the content is still what would be asked for. */
-async function today(made: string | undefined, { asks, failure }: Foreseen, { store }: Looking): Promise<string> {
+async function today(
+  state: string,
+  made: string | undefined,
+  { asks, failure }: Foreseen,
+  { store }: Looking,
+): Promise<string> {
   if (failure !== undefined) return `it cannot be made: ${failure.message}`;
   if (asks === undefined) return "no model is asked";
   const held = asks.recording === undefined ? "not recorded" : "recorded";
+  // Without recordings nobody keeps what was asked.
+  if (made === undefined && state === "ready") return `it is there and stays; ${asks.request.model} is asked by regen`;
   if (made === undefined) return `${asks.request.model} is asked when it is first read; the answer is ${held}`;
   if (made === asks.key) return `the same request; the answer is ${held}`;
   const before = await store?.get(made, asks.recording?.label);

@@ -38,13 +38,15 @@ const MOST_LINES = 5000;
 export function referencesIn(path: string, text: string): References {
   const found = new Map<string, Reference[]>();
   const folder = folderOf(path);
+  const seen = new Set<string>();
   const add = (how: How, to: string, exact: boolean) => {
+    const key = `${how} ${exact} ${to}`;
+    if (seen.has(key)) return;
+    seen.add(key);
     const name = to.slice(to.lastIndexOf("/") + 1);
     const known = found.get(name);
     if (known === undefined) found.set(name, [{ how, path: to, exact }]);
-    else if (!known.some((one) => one.path === to && one.exact === exact && one.how === how)) {
-      known.push({ how, path: to, exact });
-    }
+    else known.push({ how, path: to, exact });
   };
   for (const line of text.split("\n", MOST_LINES)) {
     const said = line.length > LONGEST_LINE ? line.slice(0, LONGEST_LINE) : line;

@@ -147,6 +147,13 @@ describeMounted("why", () => {
     expect((await llmfs(m, "why", "/", "--from", "from.json")).stdout).toContain("201 files: 1 pending, 200 static");
   });
 
+  test("of a file that was made without recordings says that it stays", async () => {
+    await using m = await mounted({ pending: ["a"], args: ["--mode", "off"] });
+    expect((await llmfs(m, "why", "mnt/a")).stdout).toContain("scripted is asked when it is first read");
+    await m.out("cat a");
+    expect((await llmfs(m, "why", "mnt/a")).stdout).toContain("it is there and stays");
+  });
+
   test("of a file that failed is the reason", async () => {
     await using m = await mounted({
       pending: ["a"],

@@ -201,8 +201,9 @@ async function openModel(
   warn: (text: string) => void,
 ): Promise<NamedModel> {
   const { DEFAULT_MODEL } = await import("../llm/openai.ts");
-  const said = config.providers.find(({ model }) => model !== undefined)?.model ?? DEFAULT_MODEL;
   const store = recordings ?? (await openRecordings(config, log));
+  const named = config.providers.find(({ model }) => model !== undefined)?.model;
+  const said = named ?? (config.mode === "replay" ? await recordedName(config, store) : undefined) ?? DEFAULT_MODEL;
   const asked = config.mode === "replay" ? undefined : await openProvider(config, log, said, tally, warn);
   const name = asked?.name ?? said;
   if (store === undefined) {
@@ -218,6 +219,19 @@ async function openModel(
     log: (text) => say.info(text),
   });
   return { name, model, ...(asked?.server === undefined ? {} : { server: asked.server }) };
+}
+
+/**
+ * Which model a folder's recordings are of, where they agree: those of layouts, else some of files near the root, which
+ * are asked of the model that the command line names. A wrong guess is no danger: it is another request, and misses.
+ */
+async function recordedName(config: Config, store: RecordingStore | undefined): Promise<string | undefined> {
+  const { schemeOf } = await import("../recording/store.ts");
+  if (schemeOf(config.recordings) !== undefined) return undefined;
+  // A folder that cannot be read says so when the first answer is asked of it.
+  const recordings = (await store?.near?.("structure").catch(() => undefined)) ?? [];
+  const names = new Set(recordings.map(({ request }) => request.model));
+  return names.size === 1 ? [...names][0] : undefined;
 }
 
 /** Where there is no server to ask, recordings may still answer everything: it is told when one is missing. */

@@ -24,7 +24,8 @@ export async function explainMiss(
   }
   const { recording, difference } = nearest;
   const other = recording.request.model;
-  const named = other === request.model ? cure : `--model ${other} asks for what was recorded; or ${cure}`;
+  const named =
+    other === request.model ? cure : `--model ${other}, or user.llmfs.model, asks for what was recorded; or ${cure}`;
   const name = `${recording.label || "unnamed"} (${recording.key.slice(0, 16)}…)`;
   return new LlmError(
     "unrecorded",

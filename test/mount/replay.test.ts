@@ -8,6 +8,7 @@ import { describeMounted, IS_ROOT } from "../support/mounted.ts";
 import { programs, testWith } from "../support/needs.ts";
 import { BINARY, type Finished, finished, Sandbox } from "../support/program.ts";
 import { Random } from "../support/random.ts";
+import { recordingOf } from "../support/store-contract.ts";
 
 setDefaultTimeout(60_000);
 
@@ -112,6 +113,18 @@ describeMounted("the example, replayed", () => {
 });
 
 describeMounted("a mount that replays", () => {
+  test("asks for what was recorded where nobody names a model, if the recordings agree on one", async () => {
+    using sandbox = new Sandbox();
+    cpSync(EXAMPLE, sandbox.at("harbour"), { recursive: true });
+    const run = ["run", "--mode", "replay", "--from", "harbour.json", "--recordings", "recordings", "--"];
+    const replayed = () =>
+      sandbox.llmfs([...run, "head", "-n1", "README.md"], { program: BINARY, cwd: sandbox.at("harbour") });
+    expect(await replayed()).toMatchObject({ status: 0, stdout: "# Grey Skerry\n" });
+    await folderStore(sandbox.at("harbour/recordings")).put(recordingOf("x", "/LICENSE", "another"));
+    const { status, stderr } = await replayed();
+    expect([status, stderr]).toEqual([1, expect.stringContaining('the model differs: recorded "demo"')]);
+  });
+
   const traced = testWith(programs("strace"));
 
   /** The calls of the mount and of all that it starts, that make or use sockets between machines or with servers. */

@@ -54,7 +54,7 @@ export async function lookAt(place: Place, args: Partial<Args<typeof lookFlags>>
   const warn = (message: string) => log.write("warn", "recording", message);
   const { mode, recordings, ownRecordings: local, s3 } = config;
   const location = args.recordings === undefined ? whereMounted(config, about) : recordings;
-  const store = about.mode === "off" ? undefined : await openStore(location, { mode, local, s3, warn });
+  const store = about.mode === "off" ? undefined : await openStore(location, { mode, local, s3, warn, lookOnly: true });
   // What the mount was started with holds for its generators, whatever is set in this shell.
   const environment = mountpoint === undefined ? {} : servingEnvironment(mountpoint);
   const sources =

@@ -4,6 +4,8 @@ export interface FallbackOptions {
   readonly warn: (message: string) => void;
   /** How long the first store is left alone after it failed. Default 60 s. */
   readonly restMs?: number;
+  /** Nothing is written by reading: what only the local one has stays there. */
+  readonly lookOnly?: boolean;
 }
 
 /**
@@ -14,7 +16,7 @@ export interface FallbackOptions {
  * one, a key that may not) is read all the same.
  */
 export function withFallback(shared: RecordingStore, local: RecordingStore, options: FallbackOptions): RecordingStore {
-  const { warn, restMs = 60_000 } = options;
+  const { warn, restMs = 60_000, lookOnly = false } = options;
   const restsUntil = { reading: 0, writing: 0 };
   let warned = false;
 
@@ -49,7 +51,7 @@ export function withFallback(shared: RecordingStore, local: RecordingStore, opti
       const found = await tried("reading", () => shared.get(key, label, request));
       if (found?.value !== undefined) return found.value;
       const own = await local.get(key, label, request);
-      if (own !== undefined && found !== undefined) await put(own);
+      if (own !== undefined && found !== undefined && !lookOnly) await put(own);
       return own;
     },
     async put(recording) {

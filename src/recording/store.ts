@@ -10,6 +10,8 @@ export interface OpenOptions {
   /** The folder of the user's own recordings: see `defaultRecordings`. */
   readonly local: string;
   readonly warn: (message: string) => void;
+  /** For commands that look: see FallbackOptions. */
+  readonly lookOnly?: boolean;
   /** For s3://. Settings come from the caller: nothing here reads the environment. */
   readonly s3?: S3Settings;
 }
@@ -19,12 +21,12 @@ export interface OpenOptions {
  * Throws what `schemeOf` throws.
  */
 export async function openStore(location: string, options: OpenOptions): Promise<RecordingStore> {
-  const { mode, local, warn } = options;
+  const { mode, local, warn, lookOnly = false } = options;
   const scheme = schemeOf(location);
   if (scheme === undefined) return folderStore(location, { warn, ...(location === local && { mode: 0o700 }) });
   const shared = await openShared(scheme, location, options);
   if (mode !== "auto") return shared;
-  return withFallback(shared, folderStore(local, { warn, mode: 0o700 }), { warn });
+  return withFallback(shared, folderStore(local, { warn, mode: 0o700 }), { warn, lookOnly });
 }
 
 /** The scheme of a shared store's URL; undefined for a folder. Throws an Error in people's words for any other URL. */

@@ -269,6 +269,14 @@ describe("a shared store that is down", () => {
     expect(await shared.list()).toEqual([one]);
   });
 
+  test("gets nothing by a look at what the local one has", async () => {
+    const one = recordingOf("x");
+    const shared = memoryStore("shared");
+    const store = withFallback(shared, memoryStore("local", [one]), { warn: () => {}, lookOnly: true });
+    expect(await store.get(one.key)).toEqual(one);
+    expect(await shared.list()).toEqual([]);
+  });
+
   test("for writing alone is read all the same", async () => {
     const shared = memoryStore("shared", [recordingOf("shared", "/there")], { readOnly: true });
     const local = memoryStore("local");

@@ -19,6 +19,8 @@ import { rename, replaceContent } from "./replace.ts";
 
 export const REGEN = "user.llmfs.regen";
 
+const WRITTEN = new FsError("EBUSY", "somebody wrote to the file while it was made anew; what they wrote stays");
+
 /** How long a caller that was told ESTALE may take to open again. */
 const OWED_MS = 30_000;
 
@@ -116,10 +118,14 @@ export class Regeneration {
       line.error = error;
       this.#attempts.end(attempt, answer);
     };
+    target.sync();
+    const { state, mtime, mtimeNsec } = target;
     const failed = (error: FsError) => end(error, (waiter) => waiter.fail(error));
     const attempt = this.#attempts.open(target, {
       content: (content) => {
         try {
+          target.sync();
+          if (target.state !== state || target.mtime !== mtime || target.mtimeNsec !== mtimeNsec) throw WRITTEN;
           this.#take(line, prompt, content);
         } catch (error) {
           return failed(error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error }));

@@ -76,6 +76,19 @@ describe("a file made anew", () => {
     expect(fs.requests).toHaveLength(2);
   });
 
+  test("stays as somebody wrote it while it was being made anew", () => {
+    using fs = served();
+    poem(fs);
+    const anew = demand(fs);
+    const hand = fs.open("/poem", 1);
+    fs.clock.tick();
+    fs.write(hand, "mine!");
+    fs.kernel.release(hand.nodeid, hand.fh);
+    fs.content("second");
+    expect(read(fs, anew)).toBe("EBUSY");
+    expect([cat(fs), xattr(fs, "state")]).toEqual(["mine!", "static"]);
+  });
+
   test("is another inode: who has the old one open keeps it", () => {
     using fs = served();
     poem(fs);

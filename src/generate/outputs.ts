@@ -13,9 +13,21 @@ import type { TreeEntry } from "../generators/generator.ts";
 const OUTPUTS = ignore({ ignorecase: false }).add([
   ...["build/", "dist/", "out/", "target/", "obj/", "_build/", "bazel-*", "cmake-build-*/", "CMakeFiles/"],
   ...["CMakeCache.txt", "*.egg-info/", "*.tsbuildinfo", "*.d", "*.exe", "*.dll", "*.dylib", "*.lib", "*.jar", "*.war"],
-  ...["*.whl", "*.gem", "*.nupkg", "*.wasm", "a.out"],
+  ...["*.so.*", ".deps/", ".libs/", "*.la", "*.lo", "*.gch", "config.status", "compile_commands.json", "*.stamp"],
+  ...["*.tar.gz", "*.tgz", "*.tar.xz", "*.tar.bz2", "*.tar", "*.zip", "*.whl", "*.gem", "*.nupkg", "*.wasm", "a.out"],
   ...[".next/", ".nuxt/", ".svelte-kit/", ".turbo/", ".parcel-cache/", ".gradle/", ".terraform/", ".cache/", "tmp/"],
-  ...[".tox/", ".nox/", ".hypothesis/", ".eslintcache", ".stylelintcache", ".ipynb_checkpoints/", ".direnv/", "venv/"],
+  ...[
+    ".tox/",
+    ".nox/",
+    ".hypothesis/",
+    ".eslintcache",
+    ".stylelintcache",
+    ".ipynb_checkpoints/",
+    ".direnv/",
+    "venv/",
+    ".idea/",
+    ".vscode/",
+  ],
   ...[
     "coverage/",
     "htmlcov/",
@@ -29,7 +41,7 @@ const OUTPUTS = ignore({ ignorecase: false }).add([
     "*.gcda",
     "*.gcno",
   ],
-  ...["*.profraw", "test-results/", "test-reports/", "junit*.xml", "TEST-*.xml", "*.trx"],
+  ...["*.profraw", "*-report.xml", "report.xml", "test-results/", "test-reports/", "junit*.xml", "TEST-*.xml", "*.trx"],
   ...["*.log", "logs/", "*.pid", "*.tmp", "*.temp", "*.bak", "*.orig", "*.rej", "nohup.out", "core.[0-9]*"],
   ...["package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb", "deno.lock"],
   ...["Cargo.lock", "go.sum", "poetry.lock", "pdm.lock", "uv.lock", "Pipfile.lock", "Gemfile.lock", "composer.lock"],
@@ -50,6 +62,8 @@ const SECRETS = ignore({ ignorecase: false }).add([
     ".aws/credentials",
     ".docker/config.json",
   ],
+  ...["kubeconfig", ".kube/", "secrets.yaml", "secrets.yml", "secrets.json", "secrets.toml", "*.tfvars", "*.tfstate"],
+  ".aws_credentials",
 ]);
 
 /** The entries without outputs and places of secrets, in their order; `broughtBack` says what a rule wants to be seen. */

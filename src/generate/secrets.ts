@@ -76,6 +76,44 @@ const OTHERS: readonly Pattern[] = [
     looks: /\b[a-z][a-z0-9+.-]{1,30}:\/\/[^\s/:@"'`<>]{0,256}:([^\s/@"'`<>]{3,256})@/dgi,
     holds: isValue,
   },
+  // ?api_key=value, in an address
+  {
+    marks: ["://"],
+    looks: new RegExp(`[?&][\\w.-]{0,40}(?:${WORDS}|key|auth)=([^\\s&"'\`<>#;,)]{6,400})`, "dgi"),
+    holds: isValue,
+  },
+  // Password=value; in a connection string
+  {
+    marks: ["password=", "pwd="],
+    looks: /(?:^|[;"'\s])(?:password|pwd)\s?=\s?([^;\s"'`<>]{4,256})(?=;)/dgim,
+    holds: isValue,
+  },
+  {
+    marks: ["</"],
+    looks: new RegExp(`<(?:[\\w.:-]{0,60})${WORDS}>\\s*([^\\s<>]{4,400})\\s*</`, "dgi"),
+    holds: isMixed,
+  },
+  // --token value, -u user:value
+  {
+    marks: ["--"],
+    looks: new RegExp(`--(?:[\\w-]{0,40}-)?${WORDS}[ =]["']?([^\\s"'\`-][^\\s"'\`]{5,400})`, "dgi"),
+    holds: isMixed,
+  },
+  {
+    marks: ["curl", "wget"],
+    looks: /\s(?:-u|--user|--proxy-user)[ =]["']?[^\s:"'`]{1,100}:([^\s"'`]{3,256})/dg,
+    holds: isValue,
+  },
+  // NAME=value before a command
+  {
+    marks: NAME_MARKS.map((mark) => mark.toUpperCase()),
+    looks: new RegExp(
+      `(?<=^[ \\t]*(?:[A-Z_][A-Z0-9_]{0,60}=\\S{0,200}[ \\t]+){0,8}[A-Z0-9_]{0,60})${WORDS.toUpperCase()}=["']?([^\\s"'\`$]{4,400})["']?[ \\t]+\\S`,
+      "dgm",
+    ),
+    holds: isValue,
+  },
+  { marks: ["-data:"], looks: /\b(?:client-key|client-certificate|token)-data:\s*([\w+/=]{16,20000})/dg },
   { marks: ["sig="], looks: /[?&]sig=([\w%+/=-]{30,})/dg },
   { marks: ["AccountKey=", "SharedAccessKey="], looks: /(?:Account|SharedAccess)Key=([\w+/=]{30,})/dg },
   { marks: ["earer ", "asic ", "EARER "], looks: /\b(?:Bearer|Basic)\s+([\w.~+/=-]{16,})/dgi, holds: isMixed },

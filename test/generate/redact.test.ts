@@ -32,6 +32,17 @@ const NAMED: Readonly<Record<string, readonly [text: string, secret: string]>> =
   "a token in .npmrc": ["//registry.npmjs.org/:_authToken=3fa85f64-5717-4562\n", "3fa85f64-5717-4562"],
   "a password in the address of a queue": ["amqp://u:p4ssw0rdQQ@mq:5672\n", "p4ssw0rdQQ"],
   "a password without a user": ["redis://:r3d1sPassw0rd@cache:6379/0\n", "r3d1sPassw0rd"],
+  "a key in an address": ["curl 'https://x.test/v1?page=2&api_key=Kq7xPz93mWvB&limit=1'\n", "Kq7xPz93mWvB"],
+  "a password before a command": ["  A=1 PGPASSWORD=Kq7xPz93mWvB psql -h db\n", "Kq7xPz93mWvB"],
+  "a password in a connection string": ["Server=db;User Id=sa;Password=Kq7xPz93mWvB;Encrypt=true\n", "Kq7xPz93mWvB"],
+  "a password in a JDBC address": ["jdbc:mysql://h/db?user=u&password=Kq7xPz93mWvB\n", "Kq7xPz93mWvB"],
+  "a password in XML": ["<db:password>Kq7xPz93mWvB</db:password>\n", "Kq7xPz93mWvB"],
+  "a token as an argument": ["deploy --auth-token Kq7xPz93mWvB prod\n", "Kq7xPz93mWvB"],
+  "a user's password as an argument": ["curl -u admin:Kq7xPz93mWvB https://x.test\n", "Kq7xPz93mWvB"],
+  "a key of a kubeconfig": [
+    "    client-key-data: LS0tLS1CRUdJTiBSU0EgUFJJVkFURQ==\n",
+    "LS0tLS1CRUdJTiBSU0EgUFJJVkFURQ==",
+  ],
   "a header": ["Authorization: Bearer aB3dE6gH9jK2mN5pQ8rS\n", "aB3dE6gH9jK2mN5pQ8rS"],
   "an Azure connection": [`AccountName=x;AccountKey=${"aB3d".repeat(21)}==;x=y\n`, "aB3d".repeat(21)],
 };
@@ -75,6 +86,8 @@ const ORDINARY = [
   "const token = getToken();\nconst password = process.env.PASSWORD;\n",
   "PASSWORD=$DB_PASSWORD\npassword: {{ db.password }}\nMAX_TOKENS=4000\ntoken_limit: 4000abc\n",
   "https://user@example.org/ and .sk-loading-spinner-container-wrapper { }\n",
+  "run --token FILE --token-limit 4000 --user 1000:1000 img; see https://x.test/?page=2&sort=key\n",
+  "make PASSWORD_FILE=x all; KEY=value make; <token>identifier</token>; MAX_TOKENS=4096 ./run\n",
   "id: 3fa85f64-5717-4562-b3fc-2c963f66afa6\nconst HEAD = '-----BEGIN RSA PRIVATE KEY-----';\n",
 ];
 

@@ -1,7 +1,7 @@
 /** Has files of a mount made ahead, through its `.llmfs/make`: see fs/making.ts for what is said there. */
 import { type FileHandle, open } from "node:fs/promises";
 import { messageOf } from "../errno.ts";
-import { MAKE, MAKE_BYTES } from "../fs/making.ts";
+import { MAKE, MAKE_BYTES, STOP } from "../fs/making.ts";
 import { pathBytes } from "../fs/still.ts";
 import { ioctl } from "../libc.ts";
 import { CliError } from "./exit.ts";
@@ -37,6 +37,14 @@ export class Maker implements AsyncDisposable {
     this.#unsaid.push(pathBytes(path), NUL);
     return made.promise;
   };
+
+  /** Nobody wants any longer what is under way: resolves when all who wait are told so. False if there were none. */
+  async stop(): Promise<boolean> {
+    const waiting = [...this.#waiting.values()];
+    if (waiting.length === 0 || ioctl(this.#file.fd, STOP, NUL) < 0) return false;
+    await Promise.allSettled(waiting.map(({ promise }) => promise));
+    return true;
+  }
 
   /** Nobody wants any longer what is under way, once a read that waits is over: at the latest when this process ends. */
   async [Symbol.asyncDispose](): Promise<void> {

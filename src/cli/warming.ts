@@ -20,6 +20,8 @@ export interface WarmingOptions {
   readonly progress: Progress;
   /** What the mount has spent. */
   usage(): Usage | undefined;
+  /** Calls off what is under way when the signal has fired; the sum is of what was spent then. */
+  stop?(): Promise<void>;
   /** The reason of a failure, in words. Default: the error's message. */
   reasons?(): ReadonlyMap<string, string> | Promise<ReadonlyMap<string, string>>;
 }
@@ -75,6 +77,7 @@ export async function warming(options: WarmingOptions): Promise<Warming> {
         told = tenths;
       },
     });
+    if (signal.aborted) await options.stop?.();
   } finally {
     clearInterval(timer);
     progress.clear();

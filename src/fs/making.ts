@@ -5,7 +5,7 @@
  * ioctl(2) with MAKE takes paths as the tree has them (bytes, from "/"), each ended by a NUL; they go on from one command to
  * the next. They are numbered from 0 in the order in which they came. read(2) gives a line for each that is done with:
  * "NUMBER" once it has its content, "NUMBER ERRNO" if it failed. It waits for the next line while any is under way, and
- * says end of file when none is. When the file is closed, nobody wants any longer what is under way.
+ * says end of file when none is. With STOP, or when the file is closed, nobody wants any longer what is under way.
  */
 import { FsError, messageOf } from "../errno.ts";
 import { type Header, PARKED, type Parked } from "../fuse/ops.ts";
@@ -14,6 +14,8 @@ import type { Mount } from "./mount.ts";
 
 /** _IOW('l', 1, char[n]): how many bytes follow stands in the fourteen bits that are 0 here. */
 export const MAKE = 0x4000_6c01;
+/** _IO('l', 2). */
+export const STOP = 0x6c02;
 /** As many bytes as one command takes: asm-generic/ioctl.h. */
 export const MAKE_BYTES = (1 << 14) - 1;
 const SIZE_BITS = MAKE_BYTES << 16;
@@ -41,6 +43,7 @@ export class Making implements ControlHandle {
 
   /** Throws ENOTTY for any other command. */
   command(code: number, data: Uint8Array, header: Header): void {
+    if (code === STOP) return this.#callOff();
     if ((code & ~SIZE_BITS) >>> 0 !== MAKE) throw new FsError("ENOTTY");
     const paths = (this.#rest + Buffer.from(data.buffer, data.byteOffset, data.length).toString("latin1")).split("\0");
     this.#rest = paths.pop() ?? "";
@@ -67,7 +70,15 @@ export class Making implements ControlHandle {
   }
 
   close(): void {
-    for (const name of this.#underWay.values()) this.#mount.attempts.interrupted(name);
+    this.#callOff();
+  }
+
+  /** All of it at once, and the last first: else what is called off would make room for what is called off next. */
+  #callOff(): void {
+    const names = [...this.#underWay.values()].reverse();
+    this.#mount.together(() => {
+      for (const name of names) this.#mount.attempts.interrupted(name);
+    });
   }
 
   #make(path: string, pid: number): void {

@@ -15,15 +15,27 @@ export function takingTurns(model: LanguageModel, limit: number): LanguageModel 
     async complete(request, options = {}) {
       options.onPhase?.("queued");
       const signal = options.signal ?? NEVER;
-      using _turn = await turns.take(signal).catch((error: unknown) => {
+      const turn = await turns.take(signal).catch((error: unknown) => {
         throw new LlmError("cancelled", `the request to ${request.model} was cancelled before it was sent`, {
           cause: error,
         });
       });
-      options.onPhase?.("asked");
-      return await model.complete(request, options);
+      try {
+        options.onPhase?.("asked");
+        return await model.complete(request, options);
+      } finally {
+        const over = () => turn[Symbol.dispose]();
+        if (signal.aborted) setTimeout(over, CALM_MS);
+        else over();
+      }
     },
   };
 }
+
+/**
+ * So long nobody takes the turn of a request that was called off. Whoever is interrupted is seldom so alone: the others
+ * who wait are to be gone before one of them is asked for in its place, and paid.
+ */
+const CALM_MS = 100;
 
 const NEVER = new AbortController().signal;

@@ -1,6 +1,6 @@
 /** `.llmfs/make`: files are made ahead for whoever has it open. */
 import { describe, expect, test } from "bun:test";
-import { MAKE, MAKE_BYTES, Making } from "../../src/fs/making.ts";
+import { MAKE, MAKE_BYTES, Making, STOP } from "../../src/fs/making.ts";
 import { type ServedTree, served } from "../support/served.ts";
 
 function withMaking(): ServedTree {
@@ -19,6 +19,7 @@ function maker(fs: ServedTree) {
     ask: (...paths: readonly string[]) => say(paths.map((path) => `${path}\0`).join("")),
     begin: (size = 4096) => fs.kernel.start("read", nodeid, { fh, size }),
     news: (size = 4096) => fs.kernel.call("read", nodeid, { fh, size }).toString(),
+    stop: () => fs.kernel.call("ioctl", nodeid, { fh, cmd: STOP, data: Buffer.alloc(0) }),
     errno: (cmd: number) => fs.kernel.errno("ioctl", nodeid, { fh, cmd, data: Buffer.from("/a\0") }),
     close: () => fs.kernel.release(nodeid, fh),
   };
@@ -133,6 +134,21 @@ describe("making files ahead", () => {
     const outcome = fs.kernel.outcome<"open">(reader);
     if (outcome === undefined || "error" in outcome) throw new Error("the reader has no handle");
     fs.kernel.release(fs.node("/b"), outcome.value.fh);
+  });
+
+  test("calls it off when it is told to stop, the last first, and says so of each; then it can be asked again", () => {
+    using fs = withMaking();
+    for (const path of ["/a", "/b", "/c"]) fs.pending(path);
+    const make = maker(fs);
+    make.ask("/a", "/b", "/c");
+    const tickets = fs.requests.map(({ ticket }) => ticket);
+    make.stop();
+    expect(fs.cancelled).toEqual(tickets.reverse());
+    expect(make.news().split("\n").sort()).toEqual(["", "0 EINTR", "1 EINTR", "2 EINTR"]);
+    make.ask("/b");
+    fs.content("two");
+    expect([make.news(), fs.cat("/b")]).toEqual(["3\n", "two"]);
+    make.close();
   });
 
   test("a read that gets a signal ends, and the news goes to the next", () => {

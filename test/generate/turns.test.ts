@@ -62,6 +62,32 @@ test("whoever gives up in the queue is told so as a model tells it, and is never
   expect(asked).toEqual(["first"]);
 });
 
+test("whoever is called off leaves his turn to nobody who is called off right after him", async () => {
+  const { model, asked } = heldModel();
+  const limited = takingTurns(
+    {
+      complete: (one, options) =>
+        Promise.race([
+          model.complete(one, options),
+          new Promise<never>((_, reject) =>
+            options?.signal?.addEventListener("abort", () => reject(options.signal?.reason)),
+          ),
+        ]),
+    },
+    1,
+  );
+  const aborts = ["a", "b", "c"].map(() => new AbortController());
+  const all = ["a", "b", "c"].map((label, index) =>
+    limited.complete(request, { label, signal: aborts[index]?.signal ?? never }).catch(() => "gone"),
+  );
+  await Bun.sleep(0);
+  for (const abort of aborts) {
+    abort.abort();
+    await Bun.sleep(5);
+  }
+  expect([await Promise.all(all), asked]).toEqual([["gone", "gone", "gone"], ["a"]]);
+});
+
 test("a request says when it waits for its turn, and when the server is asked", async () => {
   const { model, answerNext } = heldModel();
   const limited = takingTurns(model, 1);

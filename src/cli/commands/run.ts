@@ -65,7 +65,8 @@ export const run = command({
           if (config.warm) {
             const result = await warmMount(filesystem, { config, generation, progress, signal: interrupted.signal });
             if (interrupted.signal.aborted) {
-              const kept = config.mode === "off" ? "gone with the mount" : "recorded";
+              const unsaved = config.mode === "off" ? "gone with the mount" : "recorded";
+              const kept = config.save === undefined ? unsaved : `saved in ${config.save}`;
               for (const line of warmingText(result, kept)) say(line);
             }
             interrupted.signal.throwIfAborted();

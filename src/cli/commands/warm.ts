@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { readAbout, readUsage } from "../about.ts";
 import { command, flags } from "../command.ts";
@@ -45,23 +46,41 @@ export const warm = command({
       }
     }
     await using maker = await Maker.of(mountpoint);
+    // By way of an open directory what was spent can be read even when the mount is out of sight.
+    await using root = await open(mountpoint);
     const { mode } = readAbout(mountpoint);
     let usage = readUsage(mountpoint);
     const used = () => {
       try {
-        usage = readUsage(mountpoint);
+        usage = readUsage(`/proc/self/fd/${root.fd}`);
       } catch {
         // Gone with the mount; what was read last is the sum.
       }
       return usage;
     };
     let gone = false;
+    const watch = setInterval(() => {
+      if (isThere(mountpoint)) return;
+      gone = true;
+      stopped.abort();
+    }, WATCH_MS);
+    using _watch = { [Symbol.dispose]: () => clearInterval(watch) };
     const result = await warming({
       files: chosen(pending, inside),
       concurrency: readAbout(mountpoint).concurrency,
       signal: stopped.signal,
       progress: createProgress(),
       usage: used,
+      stop: async () => {
+        const before = JSON.stringify(used());
+        if (!(await maker.stop())) return;
+        for (let last = before, tries = SETTLE_TRIES; tries > 0; tries--) {
+          await Bun.sleep(SETTLE_MS);
+          const now = JSON.stringify(used());
+          if (now !== before && now === last) return;
+          last = now;
+        }
+      },
       make: (path) =>
         maker.make(path).catch((error: unknown) => {
           gone ||= !isThere(mountpoint);
@@ -72,7 +91,7 @@ export const warm = command({
     });
     gone ||= !isThere(mountpoint);
     if (args.json) show(`${JSON.stringify(result, null, 2)}\n`);
-    const kept = !gone ? "kept" : mode === "off" ? "gone with the mount" : "recorded";
+    const kept = !gone ? "kept" : mode === "off" ? "gone with the mount, unless that is saved" : "recorded";
     for (const line of warmingText(result, stopped.signal.aborted ? kept : undefined)) say(line);
     if (gone) {
       throw new CliError("notMounted", `${args.dir} is no longer mounted: somebody unmounted it, or its process ended`);
@@ -81,6 +100,12 @@ export const warm = command({
     return result.failed.length === 0 ? EXIT.ok.code : EXIT.incomplete.code;
   },
 });
+
+/** How often it is looked whether the mount is still there: it goes on for whoever has a file of it open. */
+const WATCH_MS = 250;
+/** Calls that are called off are booked in a moment: the sum is waited for until it changes no more, but not for long. */
+const SETTLE_MS = 20;
+const SETTLE_TRIES = 25;
 
 /** Whether the mount answers: of one whose process is gone the kernel still knows some names. */
 function isThere(mountpoint: string): boolean {

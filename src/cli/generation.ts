@@ -27,6 +27,8 @@ export interface Generation extends AsyncDisposable {
   layOut(prompt: string, progress: Progress, signal: AbortSignal): Promise<Uint8Array>;
   /** Makes the content of a file. Call `attach` first. */
   readonly generate: Generate;
+  /** What answered this request before is recorded again, as it is in the file again. */
+  undone(request: string): void;
   /** Loads what making files takes, while something else is waited for. */
   load(): void;
   /** Gives generators the tree they may look at, and the mount what there is to tell of generating. */
@@ -138,6 +140,11 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       opened = engine();
       const prompts = guidance === undefined ? request.prompts : [guidance, ...request.prompts];
       return (await opened.catch(rethrown)).generate({ ...request, prompts }, signal, sink);
+    },
+    undone(request) {
+      model()
+        .then((opened) => opened.model.restore?.(request))
+        .catch(() => {});
     },
     load() {
       load(config).catch(() => {});

@@ -52,6 +52,8 @@ export interface FilesystemOptions {
   readonly from?: { readonly file: string } | { readonly text: Uint8Array };
   /** Makes the content of pending files. */
   readonly generate: Generate;
+  /** A content that was made anew is undone: the key of the request that it answered, as what it replaced did. */
+  readonly undone?: (request: string) => void;
   /** Says what is in the directories that generators list. */
   readonly list?: List;
   /** Files and directories that are there from the start, besides those of the snapshot. */
@@ -230,6 +232,8 @@ class Link {
         return void this.#generate(message.request);
       case "list":
         return void this.#list(message.request);
+      case "undone":
+        return this.#options.undone?.(message.request);
       case "cancel":
         return this.#jobs.get(message.ticket)?.cancel();
       case "waits":

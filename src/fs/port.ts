@@ -238,6 +238,8 @@ export type FromFilesystem =
   | { readonly type: "ready"; readonly protocol: string }
   | { readonly type: "generate"; readonly request: GenerationRequest }
   | { readonly type: "list"; readonly request: ListingRequest }
+  /** A content that was made anew is undone, and what it replaced answers the same request: its key. */
+  | { readonly type: "undone"; readonly request: string }
   /** Nobody waits for this attempt any more. */
   | { readonly type: "cancel"; readonly ticket: number }
   /** A program that makes the ticket's content waits for another one, or does so no longer. They may be several. */

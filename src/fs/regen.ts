@@ -11,7 +11,7 @@ import { FsError } from "../errno.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { setXattr } from "../tree/xattrs.ts";
 import type { ArrivedContent, Attempt, Attempts } from "./attempts.ts";
-import { briefOf, PROMPT } from "./brief.ts";
+import { briefOf, PROMPT, textXattr } from "./brief.ts";
 import type { Mount } from "./mount.ts";
 import type { FromFilesystem, GenerationRequest } from "./port.ts";
 import type { Opening } from "./refresh.ts";
@@ -20,6 +20,8 @@ import { rename, replaceContent } from "./replace.ts";
 export const REGEN = "user.llmfs.regen";
 
 const WRITTEN = new FsError("EBUSY", "somebody wrote to the file while it was made anew; what they wrote stays");
+
+const REQUEST = "user.llmfs.meta.request";
 
 /** How long a caller that was told ESTALE may take to open again. */
 const OWED_MS = 30_000;
@@ -168,6 +170,8 @@ export class Regeneration {
     tree.hold(current);
     rename(tree, current, previous);
     line.current = previous;
+    const request = textXattr(previous, REQUEST);
+    if (request !== undefined && request === textXattr(current, REQUEST)) this.#post({ type: "undone", request });
     this.#keep(line, current);
     tree.drop(current);
   }

@@ -42,6 +42,7 @@ export class Tally {
   count(model: LanguageModel): LanguageModel {
     return {
       ...(model.forget && { forget: model.forget }),
+      ...(model.restore && { restore: model.restore }),
       complete: async (request, options) => {
         try {
           const answer = await model.complete(request, options);

@@ -93,6 +93,11 @@ export interface LanguageModel {
    * none are kept.
    */
   forget?(request: ChatRequest): Promise<void>;
+  /**
+   * The answer that took the place of an earlier one, because `again` was asked, is taken back: from here on the earlier one
+   * is given, and the next time it is this one again. Never rejects. Absent where no answers are kept.
+   */
+  restore?(key: string): Promise<void>;
 }
 
 /**

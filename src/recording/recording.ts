@@ -116,6 +116,8 @@ export function recordedModel(
   { mode, warn = () => {}, log = () => {}, onUse = () => {}, pollMs = 200 }: RecordedOptions,
 ): LanguageModel {
   const warned = new Set<string>();
+  /** By key, what is not recorded now and was before, or would be. */
+  const others = new Map<string, Recording>();
   function warnOnce(kind: string, message: string): void {
     if (warned.has(kind)) return;
     warned.add(kind);
@@ -195,7 +197,19 @@ export function recordedModel(
   /** Who cannot write a claim cannot record either. Another's claim is no obstacle: this answer replaces theirs. */
   async function askAnew(request: ChatRequest, options: ChatOptions, key: string): Promise<ChatAnswer> {
     await using _claim = mode === "record" && model !== undefined ? await store.claim?.(key) : undefined;
-    return await ask(request, options, key);
+    const before = options.again === true && mode !== "off" ? await recorded(key, options.label, request) : undefined;
+    const answer = await ask(request, options, key);
+    if (before !== undefined) others.set(key, before);
+    return answer;
+  }
+
+  async function recorded(key: string, label?: string, request?: ChatRequest): Promise<Recording | undefined> {
+    try {
+      return await store.get(key, label, request);
+    } catch {
+      // What cannot be read cannot be brought back; asking will tell.
+      return undefined;
+    }
   }
 
   async function complete(request: ChatRequest, options: ChatOptions): Promise<ChatAnswer> {
@@ -220,6 +234,20 @@ export function recordedModel(
         warnOnce(
           "write",
           `a useless answer is kept, because ${store.name} cannot be written: ${reasonOf(error, store)}`,
+        );
+      }
+    },
+    async restore(key) {
+      const other = others.get(key);
+      if (other === undefined) return;
+      try {
+        const now = await recorded(key, other.label, other.request);
+        await store.put(other);
+        if (now !== undefined) others.set(key, now);
+      } catch (error) {
+        warnOnce(
+          "write",
+          `what was undone stays recorded, because ${store.name} cannot be written: ${reasonOf(error, store)}`,
         );
       }
     },

@@ -257,6 +257,23 @@ describe("what it replaced", () => {
     expect(fs.requests).toHaveLength(2);
   });
 
+  test("is told of where it answered the same request, so that the earlier answer is recorded again", () => {
+    for (const [before, after] of [
+      ["k1", "k1"],
+      ["k1", "k2"],
+    ] as const) {
+      using fs = served();
+      fs.pending("/poem");
+      start(fs, "/poem");
+      fs.content("first", undefined, { request: before });
+      demand(fs);
+      fs.content("second", undefined, { request: after });
+      set(fs, "undo");
+      const told = fs.posted.filter(({ type }) => type === "undone");
+      expect(told).toEqual(before === after ? [{ type: "undone", request: "k1" }] : []);
+    }
+  });
+
   test("is the last one only", () => {
     using fs = served();
     twice(fs);

@@ -1,8 +1,8 @@
 /** Generating a file anew, and taking that back. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { describeMounted, type Mounted, mounted, pathOf } from "../support/mounted.ts";
-import { BINARY } from "../support/program.ts";
+import { BINARY, eventually } from "../support/program.ts";
 
 setDefaultTimeout(60_000);
 
@@ -56,6 +56,23 @@ describeMounted("a file generated anew", () => {
     const none = await regen(m, "--undo", "mnt/dir/b.txt", "mnt/dir/b.txt");
     expect(none.status).toBe(0);
     expect(m.server.requests).toHaveLength(4);
+  });
+
+  test("is recorded, and when it is taken back, the earlier answer is recorded again", async () => {
+    await using m = await counted();
+    const recorded = () => readdirSync(m.sandbox.at("rec")).filter((name) => name.startsWith("a.txt."));
+    const answers = () =>
+      recorded().map((name) =>
+        readFileSync(m.sandbox.at(`rec/${name}`), "utf8")
+          .split("\n")
+          .at(-1),
+      );
+    await m.out("cat a.txt");
+    await regen(m, "mnt/a.txt");
+    expect(answers()).toEqual(["a.txt 2"]);
+    await regen(m, "--undo", "mnt/a.txt");
+    await eventually("the earlier answer is recorded", () => answers()[0] === "a.txt 1");
+    expect(answers()).toHaveLength(1);
   });
 
   test("is never one that somebody wrote or changed, unless that is demanded; it can be had back even so", async () => {

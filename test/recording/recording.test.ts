@@ -132,6 +132,24 @@ test("record asks again and replaces", async () => {
   expect((await store.list()).map(({ answer }) => answer.text)).toEqual(["two"]);
 });
 
+test("an answer that took the place of an earlier one can be taken back, and that as well", async () => {
+  const { recorded, store } = setup("auto", scriptedModel("one", "two", "three"));
+  const kept = async () => (await store.list()).map(({ answer }) => answer.text);
+  const key = requestKey(HI);
+  await recorded.complete(HI);
+  await recorded.restore?.(key);
+  expect(await kept()).toEqual(["one"]);
+  await recorded.complete(HI, { again: true });
+  expect(await kept()).toEqual(["two"]);
+  await recorded.restore?.(key);
+  expect(await kept()).toEqual(["one"]);
+  await recorded.restore?.(key);
+  expect(await kept()).toEqual(["two"]);
+  await recorded.complete(HI, { again: true });
+  await recorded.restore?.(key);
+  expect([await kept(), (await recorded.complete(HI)).text]).toEqual([["two"], "two"]);
+});
+
 test("off neither reads nor writes, but the key is known", async () => {
   const { recorded, model, store } = setup("off");
   await recorded.complete(HI);

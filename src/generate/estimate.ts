@@ -42,6 +42,8 @@ export interface Plan {
 /** Text files as models write them: a short note to a long source file. */
 const ASSUMED: AnswerLength = { low: 100, high: 4000, from: "assumed" };
 const ENOUGH = 5;
+/** Fewer say little of those that are to come: twice as long, or half, is as likely. */
+const MANY = 30;
 
 /** What eight in ten recorded files took is the best guess; without enough of them, a wide one. */
 export function answerLength(recordings: readonly Recording[]): AnswerLength {
@@ -51,7 +53,13 @@ export function answerLength(recordings: readonly Recording[]): AnswerLength {
     .sort((a, b) => a - b);
   if (lengths.length < ENOUGH) return ASSUMED;
   const at = (part: number) => lengths[Math.round((lengths.length - 1) * part)] ?? 0;
-  return { low: at(0.1), high: at(0.9), from: `like most of ${lengths.length} recorded ones` };
+  const [low, high, from] = [at(0.1), at(0.9), `like most of ${lengths.length} recorded ones`];
+  if (lengths.length >= MANY) return { low, high, from };
+  return {
+    low: Math.floor(low / 2),
+    high: high * 2,
+    from: `half to twice as long as most of ${lengths.length} recorded ones`,
+  };
 }
 
 export function planOf(foreseen: readonly Foreseen[], answers: AnswerLength, priceOf: PriceOf): Plan {

@@ -22,11 +22,20 @@ function asks(
 
 describe("how long answers get", () => {
   test("is what eight in ten recorded files took, layouts not counted", () => {
-    const files = Array.from({ length: 11 }, (_, index) => recording(`/${index}`, index * 100));
+    const files = Array.from({ length: 31 }, (_, index) => recording(`/${index}`, index * 100));
     expect(answerLength([...files, recording("structure", 99_999)])).toEqual({
-      low: 100,
-      high: 900,
-      from: "like most of 11 recorded ones",
+      low: 300,
+      high: 2700,
+      from: "like most of 31 recorded ones",
+    });
+  });
+
+  test("is half to twice that where few are recorded", () => {
+    const files = Array.from({ length: 11 }, (_, index) => recording(`/${index}`, index * 100));
+    expect(answerLength(files)).toEqual({
+      low: 50,
+      high: 1800,
+      from: "half to twice as long as most of 11 recorded ones",
     });
   });
 

@@ -7,6 +7,8 @@
 
 /** Shorter beginnings are not worth remembering. */
 const SHORTEST = 2048;
+/** So much more in common with the text before is worth another beginning. */
+const LONGER = 512;
 /** So many are remembered, those that were met last. */
 const MOST = 16;
 
@@ -19,7 +21,8 @@ export class Heads {
   of(text: string): string {
     if (text.length < SHORTEST) return "";
     const known = this.#longest(text);
-    const shared = known.length > 0 ? known : commonHead(this.#last, text);
+    const longer = this.#last.slice(0, known.length + LONGER);
+    const shared = known.length > 0 && !text.startsWith(longer) ? known : commonHead(this.#last, text);
     this.#last = text;
     if (shared.length < SHORTEST) return "";
     this.#known.delete(shared);

@@ -48,7 +48,7 @@ const AT_FIRST = 2;
  * So many times as many are under way in the end: messages between the threads go together, neither thread waits for the
  * other while there is work, and what another machine is generating leaves enough to do.
  */
-const AHEAD = 8;
+const AHEAD = 4;
 /** Fewer files are soon done. */
 const LONG = 50;
 

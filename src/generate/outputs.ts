@@ -9,6 +9,7 @@
  */
 import ignore from "ignore";
 import type { TreeEntry } from "../generators/generator.ts";
+import { folderOf } from "./outline.ts";
 
 const OUTPUTS = ignore({ ignorecase: false }).add([
   ...["build/", "dist/", "out/", "target/", "obj/", "_build/", "bazel-*", "cmake-build-*/", "CMakeFiles/"],
@@ -77,7 +78,7 @@ export function withoutOutputs(
   const leading = new Set<string>();
   for (const entry of entries) {
     if (left.has(entry)) continue;
-    for (let at = parentOf(entry.path); at !== "" && !leading.has(at); at = parentOf(at)) leading.add(at);
+    for (let at = folderOf(entry.path); at !== "/" && !leading.has(at); at = folderOf(at)) leading.add(at);
   }
   return entries.filter((entry) => !left.has(entry) || (entry.type === "directory" && leading.has(entry.path)));
 }
@@ -87,8 +88,4 @@ function isOutput({ path, type, state, description }: TreeEntry): boolean {
   const below = path.slice(1) + (type === "directory" ? "/" : "");
   if (SECRETS.ignores(below)) return true;
   return (type !== "file" || state === "static") && OUTPUTS.ignores(below);
-}
-
-function parentOf(path: string): string {
-  return path.slice(0, path.lastIndexOf("/"));
 }

@@ -253,7 +253,7 @@ function isAbout(path: string, home: string): boolean {
 
 /** Files of these names have nothing in common but their place. */
 const COMMON =
-  /^(?:index|main|mod|lib|init|__init__|readme|types|utils?|helpers?|config|constants|common|package|setup|default|app|test|tests|changelog|license|license|makefile)$/;
+  /^(?:index|main|mod|lib|init|__init__|readme|types|utils?|helpers?|config|constants|common|package|setup|default|app|test|tests|changelog|license|makefile)$/;
 
 /** The name as a word of its own; very short ones say nothing. */
 function mentions(text: string, name: string): boolean {

@@ -15,8 +15,7 @@ import type { Log } from "../log.ts";
 import type { RecordingStore } from "../recording/recording.ts";
 import { aboutConfig, aboutText, CONCURRENCY, withoutPassword } from "./about.ts";
 import type { Config } from "./config.ts";
-import type { Progress } from "./progress.ts";
-import { isTerminal } from "./terminal.ts";
+import { type Progress, tenths } from "./progress.ts";
 
 export interface Generation extends AsyncDisposable {
   /** What was asked of the model so far, and what it cost. */
@@ -306,15 +305,11 @@ function timeouts(totalMs: number | undefined) {
 const MANY_REQUESTS = 10;
 
 function reporter(progress: Progress): (state: StructureProgress) => void {
-  let told = 0;
+  const due = tenths();
   return (state) => {
     report(state, progress);
     const { done, total } = state.requests;
-    if (total < MANY_REQUESTS) return;
-    const tenths = Math.floor((done * 10) / total);
-    // Where nothing is redrawn, ten lines say as much.
-    if (tenths > told && tenths < 10 && !isTerminal()) progress.print(sum(state));
-    told = Math.max(told, tenths);
+    if (total >= MANY_REQUESTS && due(done, total)) progress.print(sum(state));
   };
 }
 

@@ -111,6 +111,17 @@ export const saveFlags = flags({
   saveEvery: { type: "string", valueHint: "TIME", description: "also write it at intervals, as 30s or 10m" },
 });
 
+/** What it takes to make a mount, however long it lasts. */
+export const mountFlags = flags({
+  ...promptFlags,
+  ...treeFlags,
+  ...configFlags,
+  ...warmFlags,
+  ...saveFlags,
+  ...modelFlags,
+  ...contextFlags,
+});
+
 export const logFlags = flags({
   debug: { type: "boolean", description: "log every request and decision" },
   logFile: {

@@ -14,6 +14,20 @@ export interface Progress {
   clear(): void;
 }
 
+/**
+ * Whether a line is due: every tenth that is done, short of the last, and only where nothing is redrawn, for ten lines
+ * say as much there.
+ */
+export function tenths(): (done: number, total: number) => boolean {
+  let told = 0;
+  return (done, total) => {
+    const now = Math.floor((done * 10) / total);
+    const due = now > told && now < 10 && !isTerminal();
+    told = Math.max(told, now);
+    return due;
+  };
+}
+
 const FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏";
 
 export function createProgress(terminal: boolean = isTerminal()): Progress {

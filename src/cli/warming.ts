@@ -8,8 +8,8 @@ import type { Warmed, WarmFile } from "../generate/warm.ts";
 import { CONCURRENCY } from "./about.ts";
 import type { Config } from "./config.ts";
 import type { Generation } from "./generation.ts";
-import type { Progress } from "./progress.ts";
-import { isTerminal, WIDTH } from "./terminal.ts";
+import { type Progress, tenths } from "./progress.ts";
+import { WIDTH } from "./terminal.ts";
 
 export interface WarmingOptions {
   readonly files: readonly WarmFile[];
@@ -59,7 +59,7 @@ export async function warming(options: WarmingOptions): Promise<Warming> {
   const begun = performance.now();
   const before = options.usage();
   let state: Warmed = { total: files.length, done: 0, failed: [] };
-  let told = 0;
+  const due = tenths();
   const sum = (): Warming => summary(state, before, options.usage(), begun);
   if (files.length > 0) progress.step("generating");
   const timer = setInterval(() => progress.line(bar(sum(), WIDTH - "⠋ ".length)), TICK_MS);
@@ -71,10 +71,7 @@ export async function warming(options: WarmingOptions): Promise<Warming> {
       signal,
       onProgress(now) {
         state = now;
-        const tenths = Math.floor(((now.done + now.failed.length) * 10) / now.total);
-        // Where nothing is redrawn, ten lines say as much.
-        if (tenths > told && tenths < 10 && now.total >= LONG && !isTerminal()) progress.print(bar(sum()));
-        told = tenths;
+        if (now.total >= LONG && due(now.done + now.failed.length, now.total)) progress.print(bar(sum()));
       },
     });
     if (signal.aborted) await options.stop?.();

@@ -4,16 +4,7 @@ import { command, flags } from "../command.ts";
 import { readConfig } from "../config.ts";
 import { notPermitted, wayToMount } from "../fuse.ts";
 import { checkedMountpoint } from "../mountpoint.ts";
-import {
-  configFlags,
-  contextFlags,
-  logFlags,
-  modelFlags,
-  promptFlags,
-  saveFlags,
-  treeFlags,
-  warmFlags,
-} from "../options.ts";
+import { logFlags, mountFlags } from "../options.ts";
 import { checkOutputs } from "../outputs.ts";
 import { configFile } from "../sources.ts";
 import { isTerminal, say, show } from "../terminal.ts";
@@ -21,13 +12,7 @@ import { isTerminal, say, show } from "../terminal.ts";
 export const mount = command({
   args: flags({
     dir: { type: "positional", required: true, description: "an empty directory" },
-    ...promptFlags,
-    ...treeFlags,
-    ...configFlags,
-    ...warmFlags,
-    ...saveFlags,
-    ...modelFlags,
-    ...contextFlags,
+    ...mountFlags,
     foreground: { type: "boolean", alias: "f", description: "stay in the foreground; Ctrl-C unmounts" },
     json: { type: "boolean", description: "print where it is mounted and the process that serves it, as JSON" },
     ...logFlags,

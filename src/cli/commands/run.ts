@@ -8,16 +8,7 @@ import { openLog } from "../foreground.ts";
 import { wayToMount } from "../fuse.ts";
 import { openGeneration } from "../generation.ts";
 import { endWithOuter, runInNamespace } from "../namespace.ts";
-import {
-  configFlags,
-  contextFlags,
-  logFlags,
-  modelFlags,
-  promptFlags,
-  saveFlags,
-  treeFlags,
-  warmFlags,
-} from "../options.ts";
+import { logFlags, mountFlags } from "../options.ts";
 import { checkOutputs } from "../outputs.ts";
 import { createProgress } from "../progress.ts";
 import { Interrupted, onSignals } from "../signals.ts";
@@ -28,13 +19,7 @@ import { type Warming, warmingText, warmMount } from "../warming.ts";
 
 export const run = command({
   args: flags({
-    ...promptFlags,
-    ...treeFlags,
-    ...configFlags,
-    ...warmFlags,
-    ...saveFlags,
-    ...modelFlags,
-    ...contextFlags,
+    ...mountFlags,
     ...logFlags,
   }),
   rest: { hint: "CMD [ARG…]", description: "the command, started in the root of the mount; LLMFS_MOUNT names it" },

@@ -48,7 +48,7 @@ export const warm = command({
     await using maker = await Maker.of(mountpoint);
     // By way of an open directory what was spent can be read even when the mount is out of sight.
     await using root = await open(mountpoint);
-    const { mode } = readAbout(mountpoint);
+    const { mode, concurrency } = readAbout(mountpoint);
     let usage = readUsage(mountpoint);
     const used = () => {
       try {
@@ -67,7 +67,7 @@ export const warm = command({
     using _watch = { [Symbol.dispose]: () => clearInterval(watch) };
     const result = await warming({
       files: chosen(pending, inside),
-      concurrency: readAbout(mountpoint).concurrency,
+      concurrency,
       signal: stopped.signal,
       progress: createProgress(),
       usage: used,

@@ -292,11 +292,11 @@ export class Attempts {
       return false;
     };
     if (!leadsBack(inode)) return;
-    const { tree } = this.#mount();
-    const names = chain.map((at) => toText(tree.pathOf(at) ?? textXattr(at, ORIGIN) ?? `inode ${at.ino}`));
+    const mount = this.#mount();
+    const names = chain.map((at) => toText(mount.tree.pathOf(at) ?? textXattr(at, ORIGIN) ?? `inode ${at.ino}`));
     const loop = [names.at(-1) ?? "", ...names].join(" → ");
     const message = `files that are made from each other: ${loop}`;
-    this.#post({ type: "log", level: "warn", tag: "fs", text: `EDEADLK: ${message}` });
+    mount.warn(`EDEADLK: ${message}`);
     throw new FsError("EDEADLK", message);
   }
 

@@ -94,8 +94,7 @@ export class Listings {
     const kept = new Set<Inode>();
     for (const entry of listing.entries) {
       if (directory === tree.root && this.#mount().control.reserves(entry.path)) {
-        const text = `${JSON.stringify(entry.path)} is left out of the listing: /${CONTROL_NAME} is llmfs's own`;
-        this.#post({ type: "log", level: "warn", tag: "fs", text });
+        this.#mount().warn(`${JSON.stringify(entry.path)} is left out of the listing: /${CONTROL_NAME} is llmfs's own`);
       } else this.#add(directory, origin, entry, kept);
     }
     this.#prune(directory, kept);

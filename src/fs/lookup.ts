@@ -102,7 +102,7 @@ export class Lookups {
     fill(file, content);
     file.state = "ready";
     for (const problem of keepMetadata(file, content)) {
-      this.#post({ type: "log", level: "warn", tag: "fs", text: `attempt ${attempt.ticket}: ${problem}` });
+      mount.warn(`attempt ${attempt.ticket}: ${problem}`);
     }
     file.touchMtime(mount.made);
     mount.refresh.made(file);

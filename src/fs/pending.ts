@@ -80,7 +80,7 @@ export class Pending {
     file.error = undefined;
     this.#failures.forgive(file);
     for (const problem of keepMetadata(file, content)) {
-      this.#post({ type: "log", level: "warn", tag: "fs", text: `attempt ${attempt.ticket}: ${problem}` });
+      mount.warn(`attempt ${attempt.ticket}: ${problem}`);
     }
     file.touchMtime(mount.made);
     mount.refresh.made(file);

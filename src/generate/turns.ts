@@ -11,7 +11,6 @@ import { Slots } from "./slots.ts";
 export function takingTurns(model: LanguageModel, limit: number): LanguageModel {
   const turns = new Slots(limit);
   return {
-    ...(model.forget && { forget: model.forget }),
     async complete(request, options = {}) {
       options.onPhase?.("queued");
       const signal = options.signal ?? NEVER;

@@ -46,6 +46,9 @@ async function build(name: string, target: Bun.Build.CompileTarget | undefined):
       autoloadBunfig: false,
       // A configuration that is code imports packages from the node_modules beside it.
       autoloadPackageJson: true,
+      // With any flag of its own, Bun no longer refuses to start in a directory that has been removed or is a dead mount.
+      // This one changes nothing else: an executable never installs packages.
+      execArgv: ["--no-install"],
     },
     throw: false,
   });

@@ -1,5 +1,8 @@
 /** What this process is: a helper that another llmfs started, or what a person typed. The exit status comes out. */
 import process from "node:process";
+import { leaveRemovedDirectory } from "./cli/cwd.ts";
+
+leaveRemovedDirectory();
 
 process.exit(await main(process.argv.slice(2)));
 

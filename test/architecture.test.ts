@@ -145,6 +145,14 @@ test("only cli/config.ts reads the environment", () => {
   expect(readers.map(({ path }) => path)).toEqual(["src/cli/config.ts"]);
 });
 
+test("only cli/cwd.ts resolves a path from the current directory, which may not exist", () => {
+  const resolvers = sources.filter(({ path, text }) => {
+    const resolves = /import \{[^}]*\bresolve\b[^}]*\} from "node:path"/.test(text);
+    return /\bprocess\.cwd\(/.test(code(text)) || (resolves && path.startsWith("src/cli/"));
+  });
+  expect(resolvers.map(({ path }) => path)).toEqual(["src/cli/cwd.ts"]);
+});
+
 test("only main.ts ends the process", () => {
   const enders = sources.filter(({ text }) => /\bprocess\.(?:exit|abort|exitCode)\b/.test(code(text)));
   expect(enders.map(({ path }) => path)).toEqual(["src/main.ts"]);

@@ -12,6 +12,7 @@ import { openStore } from "../recording/store.ts";
 import { type About, aboutConfig, readAbout } from "./about.ts";
 import type { Args } from "./command.ts";
 import { type Config, mountEnvironment, readConfig } from "./config.ts";
+import { absolutePath } from "./cwd.ts";
 import { CliError } from "./exit.ts";
 import { controlFile, mountedFile, servingEnvironment } from "./mounted.ts";
 import type { lookFlags } from "./options.ts";
@@ -33,8 +34,9 @@ export interface Looking extends AsyncDisposable {
 /** A directory is taken for a mount, anything else for a snapshot; without either, the mount around the shell. */
 export function placeOf(source: string | undefined): Place {
   if (source === undefined) return { mounted: "." };
+  const path = absolutePath(source);
   try {
-    return statSync(source).isDirectory() ? { mounted: source } : { snapshot: source };
+    return statSync(path).isDirectory() ? { mounted: source } : { snapshot: source };
   } catch (error) {
     if (codeOf(error) === "ENOENT") throw new CliError("snapshot", `${source} does not exist`);
     throw new CliError("snapshot", `${source} cannot be used: ${messageOf(error)}`, { cause: error });
@@ -48,7 +50,7 @@ export async function lookAt(place: Place, args: Partial<Args<typeof lookFlags>>
   const own = aboutConfig(config);
   const about = mountpoint === undefined ? own : { ...readAbout(mountpoint), ...given(args, own) };
   const tree = stillTree(
-    "snapshot" in place ? place.snapshot : readFileSync(controlFile(mountpoint ?? "", "snapshot.json")),
+    "snapshot" in place ? absolutePath(place.snapshot) : readFileSync(controlFile(mountpoint ?? "", "snapshot.json")),
     (message) => log.write("warn", "snapshot", message),
   );
   const warn = (message: string) => log.write("warn", "recording", message);

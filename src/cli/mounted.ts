@@ -1,10 +1,11 @@
 /** A running mount, as the commands that talk to it see it: by the files in its `.llmfs`. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { messageOf } from "../errno.ts";
 import type { PendingFile } from "../fs/port.ts";
 import { FS_TYPE, mountAt, mounts } from "../fuse/mountinfo.ts";
 import { getxattr } from "../libc.ts";
+import { absolutePath } from "./cwd.ts";
 import { CliError } from "./exit.ts";
 import { realPath } from "./mountpoint.ts";
 
@@ -22,7 +23,7 @@ export function mountedAt(directory: string): string {
 
 /** The mount that a path lies in, and the path in it. Throws CliError("notMounted"). */
 export function mountedFile(file: string): { readonly mountpoint: string; readonly path: string } {
-  const absolute = resolve(file);
+  const absolute = absolutePath(file);
   const path = join(realPath(dirname(absolute)), basename(absolute));
   const around = mounts().findLast((one) => one.type === FS_TYPE && `${path}/`.startsWith(`${one.path}/`));
   if (around === undefined) throw new CliError("notMounted", `${file} lies in no llmfs mount`);

@@ -1,7 +1,8 @@
 /** Where a filesystem is to be mounted, as the user named it. */
 import { realpathSync } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { checkMountpoint } from "../fuse/mountpoint.ts";
+import { absolutePath } from "./cwd.ts";
 
 /**
  * The directory's real path. A mount of ours whose process is dead counts as empty: it is replaced.
@@ -13,9 +14,9 @@ export function checkedMountpoint(directory: string): string {
   return path;
 }
 
-/** As realpath(3), also where the last part is a dead mount, which realpath cannot look at. */
+/** As realpath(3), also where the last part is a dead mount, which realpath cannot look at. Throws CliError("input"). */
 export function realPath(path: string): string {
-  const absolute = resolve(path);
+  const absolute = absolutePath(path);
   try {
     return realpathSync(absolute);
   } catch {

@@ -8,8 +8,9 @@
  * - Everything else is the text.
  */
 import { readFileSync, statSync } from "node:fs";
-import { resolve } from "node:path";
-import { messageOf } from "../errno.ts";
+import { isAbsolute } from "node:path";
+import { codeOf, messageOf } from "../errno.ts";
+import { absolutePath, currentDirectory } from "./cwd.ts";
 import { CliError } from "./exit.ts";
 
 export interface Prompt {
@@ -23,10 +24,11 @@ const LONGEST = 1 << 20;
 /** `source` is the flag or variable the value was given with. Throws CliError("input"). */
 export function readPrompt(source: string, value: string): Prompt {
   if (value === "-") return fromFile(source, 0, "standard input");
-  if (value.startsWith("@") && value.length > 1) return fromFile(source, resolve(value.slice(1)), value.slice(1));
+  if (value.startsWith("@") && value.length > 1) return fromFile(source, absolutePath(value.slice(1)), value.slice(1));
   const kind = kindOf(value);
-  if (kind === "file") return fromFile(source, resolve(value), value);
+  if (kind === "file") return fromFile(source, absolutePath(value), value);
   if (looksLikePath(value)) {
+    absolutePath(value);
     const problem = kind === "directory" ? "is a directory" : "does not exist";
     throw new CliError(
       "input",
@@ -37,12 +39,16 @@ export function readPrompt(source: string, value: string): Prompt {
 }
 
 function kindOf(value: string): "file" | "directory" | "none" {
+  if (!isAbsolute(value) && currentDirectory() === undefined) return "none";
   try {
-    return statSync(resolve(value)).isDirectory() ? "directory" : "file";
+    return statSync(value).isDirectory() ? "directory" : "file";
   } catch (error) {
+    const code = codeOf(error);
+    if (code === "ENOENT" || code === "ENOTDIR" || code === "ENAMETOOLONG" || code === "EINVAL") return "none";
+    // In a current directory that cannot be searched or is a dead mount, every bare name fails like this: text stays text.
+    if (!value.includes("/") && !looksLikePath(value)) return "none";
     // EACCES and the like: something is there, and reading it will say why it can't be read.
-    const code = error instanceof Error && "code" in error ? error.code : "";
-    return code === "ENOENT" || code === "ENOTDIR" || code === "ENAMETOOLONG" || code === "EINVAL" ? "none" : "file";
+    return "file";
   }
 }
 

@@ -1,5 +1,5 @@
 /** Values as people write them: sizes, times, counts, paths. Every reader names the flag in its error. */
-import { resolve } from "node:path";
+import { absolutePath } from "./cwd.ts";
 import { wrong } from "./exit.ts";
 
 const UNITS = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 } as const;
@@ -46,7 +46,7 @@ export function amount(flag: string, text: string): number {
 
 export function absolute(flag: string, text: string): string {
   if (text === "") throw wrong(flag, `${flag} is empty; a path is needed`);
-  return resolve(text);
+  return absolutePath(text);
 }
 
 export function optional<T>(text: string | undefined, read: (text: string) => T): T | undefined {

@@ -3,7 +3,6 @@
  * engine for everything that is not made by a model.
  */
 import { existsSync } from "node:fs";
-import { resolve } from "node:path";
 import { messageOf } from "../errno.ts";
 import type { MountedFilesystem } from "../fs/filesystem.ts";
 import type { Generate, GenerationRequest, List, NamedFiles, Plant, TreePort } from "../fs/port.ts";
@@ -13,6 +12,7 @@ import type { LoadedConfig } from "../generators/load.ts";
 import type { Binding, Refresh } from "../generators/rules.ts";
 import type { Log } from "../log.ts";
 import { childEnvironment } from "./config.ts";
+import { absolutePath, currentDirectory } from "./cwd.ts";
 import { CliError } from "./exit.ts";
 
 export interface Sources extends AsyncDisposable {
@@ -28,8 +28,11 @@ export interface Sources extends AsyncDisposable {
 
 /** The file that `--config` names, or that lies in the directory where the command is run. Throws CliError. */
 export function configFile(given: string | undefined): string | undefined {
-  if (given === undefined) return findConfig(process.cwd());
-  const file = resolve(given);
+  if (given === undefined) {
+    const folder = currentDirectory();
+    return folder === undefined ? undefined : findConfig(folder);
+  }
+  const file = absolutePath(given);
   if (!existsSync(file)) throw new CliError("input", `--config ${given}: there is no such file`);
   return file;
 }

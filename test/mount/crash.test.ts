@@ -1,7 +1,7 @@
 /** However the process behind a mount ends: nothing dead stays behind, and what was to be saved is saved. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { contentOf, describeMounted, IS_ROOT, mounted, processesOf, unmounted } from "../support/mounted.ts";
+import { contentOf, describeMounted, IS_ROOT, killBoth, mounted, processesOf, unmounted } from "../support/mounted.ts";
 import { testWith } from "../support/needs.ts";
 import { BINARY, eventually, isAlive, mountedType } from "../support/program.ts";
 
@@ -98,13 +98,6 @@ cat slow.txt & wait`;
     expect(await m.out("echo works > file; cat file")).toBe("works\n");
   });
 });
-
-async function killBoth(dir: string): Promise<void> {
-  const all = processesOf(dir);
-  // The guardian first, so that it never sees the other's end.
-  for (const pid of all.toSorted((a, b) => b - a)) process.kill(pid, "SIGKILL");
-  await eventually("both are gone", () => !all.some(isAlive));
-}
 
 describeMounted("a mount that ends", () => {
   test("by SIGTERM is saved, its processes gone", async () => {

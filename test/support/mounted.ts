@@ -192,6 +192,14 @@ export function processesOf(dir: string, role?: "--daemon" | "--guardian"): read
     });
 }
 
+/** Kills the process behind a mount and its guardian, so that a dead mount stays. */
+export async function killBoth(dir: string): Promise<void> {
+  const all = processesOf(dir);
+  // The guardian first, so that it never sees the other's end.
+  for (const pid of all.toSorted((a, b) => b - a)) process.kill(pid, "SIGKILL");
+  await eventually("both are gone", () => !all.some(isAlive));
+}
+
 /** An answer that waits until it is let go. */
 export class Gate {
   readonly #open = Promise.withResolvers<void>();

@@ -1,7 +1,7 @@
-import { resolve } from "node:path";
 import { writeAtomically } from "../../snapshot/write.ts";
 import { command, flags } from "../command.ts";
 import { readConfig } from "../config.ts";
+import { absolutePath } from "../cwd.ts";
 import { EXIT, UsageError } from "../exit.ts";
 import { openLog } from "../foreground.ts";
 import { openGeneration } from "../generation.ts";
@@ -28,7 +28,7 @@ export const generate = command({
   async run(args) {
     const config = readConfig(args.logFile === undefined ? { ...args, logFile: "-" } : args);
     if (config.prompt === undefined) throw new UsageError("--prompt is missing, and LLMFS_PROMPT is not set");
-    if (args.output !== undefined && args.output !== "-") checkSave("--output", resolve(args.output));
+    if (args.output !== undefined && args.output !== "-") checkSave("--output", absolutePath(args.output));
     const progress = createProgress();
     const log = openLog(config, "warn", progress);
     const interrupted = new AbortController();
@@ -38,7 +38,7 @@ export const generate = command({
       const snapshot = await generation.layOut(config.prompt.text, progress, interrupted.signal);
       progress.clear();
       if (args.output === undefined || args.output === "-") show(snapshot);
-      else await asSaved(writeAtomically(resolve(args.output), pieces(snapshot)));
+      else await asSaved(writeAtomically(absolutePath(args.output), pieces(snapshot)));
       return EXIT.ok.code;
     } catch (error) {
       throw interrupted.signal.aborted ? interrupted.signal.reason : error;

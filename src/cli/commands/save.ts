@@ -1,8 +1,8 @@
 import { createReadStream } from "node:fs";
-import { resolve } from "node:path";
 import { messageOf } from "../../errno.ts";
 import { writeAtomically } from "../../snapshot/write.ts";
 import { command, flags } from "../command.ts";
+import { absolutePath } from "../cwd.ts";
 import { CliError, EXIT } from "../exit.ts";
 import { controlFile, mountedAt } from "../mounted.ts";
 import { asSaved } from "../outputs.ts";
@@ -17,7 +17,7 @@ export const save = command({
   async run(args) {
     const chunks = snapshot(controlFile(mountedAt(args.dir), "snapshot.json"));
     if (args.file === "-") for await (const chunk of chunks) show(chunk);
-    else await asSaved(writeAtomically(resolve(args.file), chunks));
+    else await asSaved(writeAtomically(absolutePath(args.file), chunks));
     return EXIT.ok.code;
   },
 });

@@ -23,6 +23,8 @@ export const unmount = command({
   ],
   async run(args) {
     const mountpoint = mountedAt(args.dir);
+    // As "llmfs unmount .": this very process must not keep the mount busy.
+    process.chdir("/");
     const pid = servingProcess(mountpoint);
     const born = pid === undefined ? undefined : incarnation(pid);
     takeAway(mountpoint, args.dir, args.lazy);

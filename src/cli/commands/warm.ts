@@ -1,8 +1,9 @@
 import { existsSync, readdirSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { readAbout, readUsage } from "../about.ts";
 import { command, flags } from "../command.ts";
+import { absolutePath, currentDirectory } from "../cwd.ts";
 import { CliError, EXIT, UsageError } from "../exit.ts";
 import { mountedAt, pendingFiles } from "../mounted.ts";
 import { createProgress } from "../progress.ts";
@@ -120,7 +121,8 @@ function isThere(mountpoint: string): boolean {
 /** A pattern as a path below the mount; also one that leads into it from where the shell is, as shells write them out. */
 function below(mountpoint: string, pattern: string): string {
   const plain = pattern.replace(/^!/, "");
-  const absolute = resolve(plain);
+  if (currentDirectory() === undefined) return pattern;
+  const absolute = absolutePath(plain);
   if (!absolute.startsWith(`${mountpoint}/`)) return pattern;
   const path = absolute.slice(mountpoint.length + 1);
   const means = plain.startsWith("/") || (!existsSync(join(mountpoint, plain)) && existsSync(absolute));

@@ -9,9 +9,12 @@
  */
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { quietRuntime } from "./runtime.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const DIST = join(ROOT, "dist");
+/** What is needed for the build and gone after it. */
+const WORK = join(DIST, ".build");
 
 /** What a target is called by us and by Bun. */
 const TARGETS = {
@@ -29,6 +32,7 @@ async function build(name: string, target: Bun.Build.CompileTarget | undefined):
   const outfile = join(DIST, name);
   // Beside its place first, so that a binary that is running is never written to.
   const temporary = `${outfile}.new`;
+  const executablePath = await quietRuntime(target, WORK);
   const result = await Bun.build({
     entrypoints: [join(ROOT, "src/main.ts"), join(ROOT, "src/fs/thread.ts")],
     // Flat, so that `new URL("./thread.ts", import.meta.url)` holds in the executable as it does in src/fs.
@@ -41,6 +45,7 @@ async function build(name: string, target: Bun.Build.CompileTarget | undefined):
     compile: {
       outfile: temporary,
       ...(target === undefined ? {} : { target }),
+      executablePath,
       // The program's behaviour must not depend on files that happen to lie where it is run.
       autoloadDotenv: false,
       autoloadBunfig: false,
@@ -52,6 +57,7 @@ async function build(name: string, target: Bun.Build.CompileTarget | undefined):
     },
     throw: false,
   });
+  rmSync(executablePath);
   if (!result.success) throw new Error(result.logs.map(String).join("\n") || "the bundler failed without a word");
   chmodSync(temporary, 0o755);
   renameSync(temporary, outfile);
@@ -89,6 +95,7 @@ if (surplus.length > 0 || (flag !== undefined && flag !== "--all")) {
   process.exit(2);
 }
 mkdirSync(DIST, { recursive: true });
+process.on("exit", () => rmSync(WORK, { recursive: true, force: true }));
 if (flag === "--all") await buildAll();
 else {
   try {

@@ -17,7 +17,7 @@ export async function manual(): Promise<string> {
     parts.push(`## llmfs ${name}\n\n\`\`\`text\n${commandHelp(name, summary, await load())}\`\`\`\n`);
   }
   const variables = Object.entries(VARIABLES).map(([name, meaning]) => `| \`${name}\` | ${meaning} |`);
-  parts.push(`${ENVIRONMENT}\n${variables.join("\n")}\n`);
+  parts.push(`${ENVIRONMENT}\n${variables.join("\n")}\n${RUNTIME_VARIABLES}`);
   const statuses = Object.values(EXIT).map(({ code, meaning }) => `| ${code} | ${meaning} |`);
   parts.push(`${STATUSES}\n${statuses.join("\n")}\n`);
   return parts.join("\n");
@@ -46,6 +46,13 @@ A flag wins over its variable. An empty variable counts as not set.
 
 | variable | meaning |
 |---|---|`;
+
+const RUNTIME_VARIABLES = `
+The executable contains the runtime [Bun](https://bun.com). Its own variables, such as \`BUN_OPTIONS\` and
+\`BUN_CONFIG_VERBOSE_FETCH\`, have no effect on llmfs, and neither has \`NODE_TLS_REJECT_UNAUTHORIZED\`: to trust a
+certificate authority of your own, name its file in \`NODE_EXTRA_CA_CERTS\`. Commands started by \`run\` get all variables
+unchanged. The only exception is \`BUN_BE_BUN=1\`, which makes the executable be Bun instead of llmfs.
+`;
 
 const STATUSES = `## Exit statuses
 

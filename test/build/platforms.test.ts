@@ -58,6 +58,12 @@ describe.each(RUNNERS)("%s", (platform, runner, lacking) => {
     expect([status, stdout]).toEqual([0, "llmfs 0.1.0\n"]);
   });
 
+  testWith(built ?? lacking)("obeys no variable of Bun's", async () => {
+    const env = { BUN_OPTIONS: "--revision", BUN_JSC_dumpOptions: "1" };
+    const { stdout, stderr } = await sandbox.llmfs(["--version"], { program, env });
+    expect([stdout, stderr]).toEqual(["llmfs 0.1.0\n", ""]);
+  });
+
   testWith(built ?? lacking)("generates a tree from recorded answers", async () => {
     const store = folderStore(sandbox.at("rec"));
     for (const recording of await demoStore().list()) await store.put(recording);

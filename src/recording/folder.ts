@@ -15,8 +15,6 @@ import type { Fault, Recording, RecordingStore } from "./recording.ts";
 export interface FolderOptions {
   /** Told, once for each file, that a recording cannot be used, and why. */
   readonly warn?: (message: string) => void;
-  /** Mode of the folder if it has to be made. Default 0777 less the umask; a cache of one's own should be 0700. */
-  readonly mode?: number;
 }
 
 /** Without waiting: a fifo of that name would have no end. */
@@ -27,11 +25,14 @@ const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** Names of files: what it is for, so that people find it; the beginning of the key, so that llmfs does. */
 const NAME = /\.([0-9a-f]{16})\.txt$/;
 
-export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: FolderOptions = {}): RecordingStore {
+/** Of a folder that has to be made: recordings hold whatever was sent and answered. */
+const FOLDER_MODE = 0o700;
+
+export function folderStore(folder: string, { warn = () => {} }: FolderOptions = {}): RecordingStore {
   /** Files that are not used, and why. */
   const unusable = new Map<string, string>();
   const names = new Names(folder, NAME);
-  const claims = new FolderClaims(folder, mode);
+  const claims = new FolderClaims(folder, FOLDER_MODE);
   const labels = new Labels(async () => (await names.all()).map((name) => ({ label: stemOf(name), name })));
 
   function complain(file: string, reason: string): void {
@@ -59,6 +60,14 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
     }
   }
 
+  let cleared = false;
+  /** What was never finished and never will be. */
+  async function clearLeftovers(): Promise<void> {
+    if (cleared) return;
+    cleared = true;
+    for (const file of await leftovers(folder)) await rm(join(folder, file), { force: true }).catch(() => {});
+  }
+
   async function take(file: string): Promise<void> {
     await rm(join(folder, file), { force: true });
     names.remove(file);
@@ -82,17 +91,21 @@ export function folderStore(folder: string, { warn = () => {}, mode = 0o777 }: F
       const text = writeRecording(recording);
       const there = await names.ending(beginning(recording.key));
       try {
-        if (!there.includes(file) || !(await same(join(folder, file), text))) {
-          await writeWhole(folder, file, text).catch(async (error: unknown) => {
+        if (!there.includes(file)) {
+          const mode = await modeForNew(folder);
+          await writeWhole(folder, file, text, mode).catch(async (error: unknown) => {
             if (codeOf(error) !== "ENOENT") throw error;
-            await mkdir(folder, { recursive: true, mode });
-            await writeWhole(folder, file, text);
+            await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
+            await writeWhole(folder, file, text, mode);
           });
+        } else if (!(await same(join(folder, file), text))) {
+          await writeWhole(folder, file, text, (await stat(join(folder, file))).mode & 0o777);
         }
       } catch (error) {
         throw new Error(`${join(folder, file)} cannot be written: ${messageOf(error)}`, { cause: error });
       }
       names.add(file);
+      await clearLeftovers();
       unusable.delete(file);
       // The same request under another label, as from an earlier version, would be a second truth.
       for (const other of there) if (other !== file) await take(other);
@@ -180,13 +193,19 @@ function beginning(key: string): string {
   return key.slice(0, 16);
 }
 
+/** Whoever may add recordings to the folder may read those that are there; nobody else unless the folder's owner says so. */
+async function modeForNew(folder: string): Promise<number> {
+  const mode = (await stat(folder).catch(() => undefined))?.mode ?? 0;
+  return 0o600 | (mode & 0o020 ? 0o040 : 0) | (mode & 0o002 ? 0o044 : 0);
+}
+
 /** A temporary file, flushed, then renamed: readers see the old one or the new one. */
-async function writeWhole(folder: string, file: string, text: string): Promise<void> {
+async function writeWhole(folder: string, file: string, text: string, mode: number): Promise<void> {
   const path = join(folder, file);
   const temporary = join(folder, `.${process.pid}-${crypto.randomUUID()}.tmp`);
   try {
     // Opened, written, flushed and closed in one go: of a thousand answers a second each step would be felt.
-    await writeFile(temporary, text, { flag: "wx", flush: true });
+    await writeFile(temporary, text, { flag: "wx", flush: true, mode });
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});

@@ -23,10 +23,10 @@ export interface OpenOptions {
 export async function openStore(location: string, options: OpenOptions): Promise<RecordingStore> {
   const { mode, local, warn, lookOnly = false } = options;
   const scheme = schemeOf(location);
-  if (scheme === undefined) return folderStore(location, { warn, ...(location === local && { mode: 0o700 }) });
+  if (scheme === undefined) return folderStore(location, { warn });
   const shared = await openShared(scheme, location, options);
   if (mode !== "auto") return shared;
-  return withFallback(shared, folderStore(local, { warn, mode: 0o700 }), { warn, lookOnly });
+  return withFallback(shared, folderStore(local, { warn }), { warn, lookOnly });
 }
 
 /** The scheme of a shared store's URL; undefined for a folder. Throws an Error in people's words for any other URL. */

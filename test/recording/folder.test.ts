@@ -1,5 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ChatRequest } from "../../src/llm/llm.ts";
@@ -374,6 +383,50 @@ describe("a folder of recordings", () => {
     expect(faults.map(({ name }) => name)).toEqual([old]);
     await store.discard?.(old);
     expect(readdirSync(folder)).toEqual([".124-abd.tmp"]);
+  });
+
+  test("removes what a dead writer left when it writes, but not what is being written", async () => {
+    const old = join(folder, ".123-abc.tmp");
+    writeFileSync(old, "x");
+    writeFileSync(join(folder, ".124-abd.tmp"), "x");
+    utimesSync(old, 0, 0);
+    await folderStore(folder).put(recording("x"));
+    expect(readdirSync(folder).sort()).toEqual([".124-abd.tmp", fileName("/tides/predict.py", recording("").key)]);
+  });
+
+  test("is readable by nobody else, folder and files, whatever the umask", async () => {
+    const path = join(folder, "a", "b");
+    const umask = process.umask(0);
+    try {
+      await folderStore(path).put(recording("x"));
+    } finally {
+      process.umask(umask);
+    }
+    const modes = [join(folder, "a"), path, join(path, readdirSync(path)[0] ?? "")];
+    expect(modes.map((one) => statSync(one).mode & 0o777)).toEqual([0o700, 0o700, 0o600]);
+  });
+
+  test("lets those read new recordings who may add some, and keeps the mode of one that is replaced", async () => {
+    const umask = process.umask(0o022);
+    try {
+      for (const [mode, expected] of [
+        [0o755, 0o600],
+        [0o775, 0o640],
+        [0o777, 0o644],
+      ] as const) {
+        chmodSync(folder, mode);
+        const store = folderStore(folder);
+        await store.put(recording("x"));
+        const file = join(folder, fileName("/tides/predict.py", recording("").key));
+        expect(statSync(file).mode & 0o777).toBe(expected);
+        chmodSync(file, 0o604);
+        await store.put(recording("y"));
+        expect([statSync(file).mode & 0o777, readFileSync(file, "utf8").includes("y")]).toEqual([0o604, true]);
+        await store.remove?.(recording("").key);
+      }
+    } finally {
+      process.umask(umask);
+    }
   });
 
   test("whose place is taken by a file says so", async () => {

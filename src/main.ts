@@ -4,6 +4,9 @@ import { leaveRemovedDirectory } from "./cli/cwd.ts";
 
 leaveRemovedDirectory();
 
+// A write beyond the limit to the size of files (ulimit -f) then fails with EFBIG; without a listener it kills.
+process.on("SIGXFSZ", () => {});
+
 process.exit(await main(process.argv.slice(2)));
 
 /** Each role is loaded alone: the helpers are to be there at once. */

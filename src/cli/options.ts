@@ -107,7 +107,11 @@ export const warmFlags = flags({
 });
 
 export const saveFlags = flags({
-  save: { type: "string", valueHint: "FILE", description: "write a snapshot of the tree to FILE on unmount" },
+  save: {
+    type: "string",
+    valueHint: "FILE",
+    description: "write a snapshot of the tree to FILE (mode 0600) on unmount",
+  },
   saveEvery: { type: "string", valueHint: "TIME", description: "also write it at intervals, as 30s or 10m" },
 });
 

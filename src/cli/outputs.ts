@@ -1,13 +1,14 @@
 /** Whether what is to be written can be, told before anything costs time or money. */
-import { accessSync, constants, statSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import { dirname } from "node:path";
 import { messageOf } from "../errno.ts";
+import { type Destination, destination, RefusedDestination } from "../snapshot/destination.ts";
 import type { Config } from "./config.ts";
 import { CliError, UsageError } from "./exit.ts";
 import { realPath } from "./mountpoint.ts";
 
 /** Throws UsageError for a file inside the mount, CliError("save") for one that can't be written. */
-export function checkOutputs(config: Config, mountpoint: string | undefined): void {
+export async function checkOutputs(config: Config, mountpoint: string | undefined): Promise<void> {
   for (const [flag, file] of [
     ["--save", config.save],
     ["--log-file", config.logFile],
@@ -17,19 +18,24 @@ export function checkOutputs(config: Config, mountpoint: string | undefined): vo
       throw new UsageError(`${flag} ${file} lies in the mount itself; choose a place outside`);
     }
   }
-  if (config.save !== undefined) checkSave("--save", config.save);
+  if (config.save !== undefined) await checkSave("--save", config.save);
 }
 
-/** Throws CliError("save") where `file` could not be written. */
-export function checkSave(flag: string, file: string): void {
-  const folder = dirname(file);
+/** Rejects with CliError("save") where `file` could not be written. */
+export async function checkSave(flag: string, file: string): Promise<void> {
+  let place: Destination;
   try {
-    accessSync(folder, constants.W_OK | constants.X_OK);
+    place = await destination(file);
+  } catch (error) {
+    const refused = error instanceof RefusedDestination;
+    const reason = refused ? ` ${error.message}` : `: the folder cannot be written: ${messageOf(error)}`;
+    throw new CliError("save", `${flag} ${file}${reason}`, { cause: error });
+  }
+  if (place.kind !== "new" && place.kind !== "replace") return;
+  try {
+    accessSync(dirname(place.path), constants.W_OK | constants.X_OK);
   } catch (error) {
     throw new CliError("save", `${flag} ${file}: the folder cannot be written: ${messageOf(error)}`, { cause: error });
-  }
-  if (statSync(file, { throwIfNoEntry: false })?.isDirectory() === true) {
-    throw new CliError("save", `${flag} ${file} is a directory; a file is needed`);
   }
 }
 

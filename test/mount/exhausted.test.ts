@@ -2,7 +2,7 @@
 
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { describeMounted, IS_ROOT, unmounted } from "../support/mounted.ts";
+import { describeMounted, IS_ROOT, mounted, unmounted } from "../support/mounted.ts";
 import { testWith } from "../support/needs.ts";
 import { BINARY, eventually, finished, mountedType } from "../support/program.ts";
 
@@ -76,6 +76,15 @@ for i in range(150): assert open("f%d" % i, "rb").read() == content(i), i
       }
     },
   );
+
+  test("file size, llmfs save fails with the reason and leaves what was there", async () => {
+    await using m = await mounted();
+    await m.out("head -c 300000 /dev/urandom > big; echo old > $OUT/tree.json");
+    const save = `ulimit -f 64; exec '${BINARY[0]}' save '${m.dir}' $OUT/tree.json`;
+    const { status, stderr } = await m.sh(save);
+    expect([status, stderr]).toEqual([89, expect.stringContaining("ulimit -f")]);
+    expect(await m.out("cat $OUT/tree.json; ls -A $OUT | grep tmp || echo clean")).toBe("old\nclean\n");
+  });
 
   test("shell: a mount in the background stays; one in the foreground is saved when its terminal goes", async () => {
     await using m = await unmounted();

@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   chmodSync,
+  chownSync,
   existsSync,
+  lchownSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -41,10 +43,30 @@ describe("a file written atomically", () => {
     expect(readdirSync(folder)).toEqual(["tree.json"]);
   });
 
-  test("has the mode that any new file has", async () => {
+  test("can be read by its owner only, whatever the umask", async () => {
     const path = join(folder, "tree.json");
-    await writeAtomically(path, chunks("x"));
-    expect(statSync(path).mode & 0o777).toBe(0o666 & ~process.umask());
+    const umask = process.umask(0);
+    try {
+      await writeAtomically(path, chunks("x"));
+    } finally {
+      process.umask(umask);
+    }
+    expect(statSync(path).mode & 0o7777).toBe(0o600);
+  });
+
+  test("can be read by its owner only while it is being written, even if the file it replaces is public", async () => {
+    const path = join(folder, "tree.json");
+    writeFileSync(path, "old");
+    chmodSync(path, 0o666);
+    const modes: number[] = [];
+    async function* looking(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from("half");
+      for (const name of readdirSync(folder)) {
+        if (name.endsWith(".tmp")) modes.push(statSync(join(folder, name)).mode & 0o777);
+      }
+    }
+    await writeAtomically(path, looking());
+    expect([modes, statSync(path).mode & 0o777]).toEqual([[0o600], 0o666]);
   });
 
   test("keeps the mode of the file that was there", async () => {
@@ -86,9 +108,19 @@ describe("a file written atomically", () => {
   });
 
   test("may have a name as long as names can be", async () => {
-    const path = join(folder, "x".repeat(255));
-    await writeAtomically(path, chunks("x"));
-    expect(readFileSync(path, "utf8")).toBe("x");
+    for (const name of ["x".repeat(255), "漢".repeat(85)]) {
+      const path = join(folder, name);
+      await writeAtomically(path, chunks("x"));
+      expect(readFileSync(path, "utf8")).toBe("x");
+    }
+  });
+
+  test("goes where the kernel would follow a symlink with .. in its text", async () => {
+    mkdirSync(join(folder, "deep", "er"), { recursive: true });
+    symlinkSync("deep/er", join(folder, "short"));
+    symlinkSync("../tree.json", join(folder, "deep", "er", "link"));
+    await writeAtomically(join(folder, "short", "link"), chunks("new"));
+    expect(readFileSync(join(folder, "deep", "tree.json"), "utf8")).toBe("new");
   });
 
   test("into a device goes through, and the device stays", async () => {
@@ -104,6 +136,156 @@ describe("a file written atomically", () => {
     const child = Bun.spawnSync(["sh", "-c", '"$0" -e "$1" | cat', process.execPath, program]);
     expect(child.stdout.toString()).toBe("through the pipe");
   });
+
+  test("into a standard output that appends to a file goes behind what is there", async () => {
+    const program = `import { writeAtomically } from "${join(import.meta.dir, "../../src/snapshot/write.ts")}";
+      async function* chunks() { yield Buffer.from("new"); }
+      await writeAtomically("/dev/stdout", chunks());`;
+    const path = join(folder, "log");
+    writeFileSync(path, "old\n");
+    Bun.spawnSync(["sh", "-c", '"$0" -e "$1" >> "$2"', process.execPath, program, path]);
+    expect(readFileSync(path, "utf8")).toBe("old\nnew");
+  });
+});
+
+const OTHER = 65_534;
+
+describe("a destination that another user prepared", () => {
+  const asRoot = testWith(process.getuid?.() === 0 ? undefined : "root, to make files of another user");
+
+  function shared(mode: number): string {
+    const directory = join(folder, "shared");
+    mkdirSync(directory);
+    chmodSync(directory, mode);
+    return directory;
+  }
+
+  asRoot("a symlink of another user is replaced itself, and its target is not touched", async () => {
+    for (const mode of [0o1777, 0o777, 0o755]) {
+      const directory = shared(mode);
+      writeFileSync(join(folder, "target"), "precious");
+      symlinkSync("../target", join(directory, "tree.json"));
+      lchownSync(join(directory, "tree.json"), OTHER, OTHER);
+      await writeAtomically(join(directory, "tree.json"), chunks("new"));
+      expect(readFileSync(join(folder, "target"), "utf8")).toBe("precious");
+      const made = lstatSync(join(directory, "tree.json"));
+      expect([made.isFile(), made.mode & 0o777, made.uid]).toEqual([true, 0o600, 0]);
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  asRoot("a symlink of another user behind one of our own is replaced, and ours stays", async () => {
+    const directory = shared(0o1777);
+    writeFileSync(join(folder, "target"), "precious");
+    symlinkSync("../target", join(directory, "theirs"));
+    lchownSync(join(directory, "theirs"), OTHER, OTHER);
+    symlinkSync("shared/theirs", join(folder, "ours"));
+    await writeAtomically(join(folder, "ours"), chunks("new"));
+    expect(readFileSync(join(folder, "target"), "utf8")).toBe("precious");
+    expect(lstatSync(join(folder, "ours")).isSymbolicLink()).toBe(true);
+    expect(readFileSync(join(directory, "theirs"), "utf8")).toBe("new");
+  });
+
+  asRoot(
+    "a symlink of another user on the way is refused in a sticky directory, as the kernel refuses it",
+    async () => {
+      const directory = shared(0o1777);
+      mkdirSync(join(folder, "secret"));
+      symlinkSync("../secret", join(directory, "way"));
+      lchownSync(join(directory, "way"), OTHER, OTHER);
+      const failed = writeAtomically(join(directory, "way", "tree.json"), chunks("new"));
+      await expect(failed).rejects.toThrow(`leads through ${directory}/way, a symbolic link of user ${OTHER}`);
+      expect(readdirSync(join(folder, "secret"))).toEqual([]);
+      chmodSync(directory, 0o755);
+      await writeAtomically(join(directory, "way", "tree.json"), chunks("new"));
+      expect(readdirSync(join(folder, "secret"))).toEqual(["tree.json"]);
+    },
+  );
+
+  asRoot("a file that another user put where everybody may write hands on neither mode nor owner", async () => {
+    const directory = shared(0o1777);
+    const path = join(directory, "tree.json");
+    writeFileSync(path, "");
+    chmodSync(path, 0o666);
+    chownSync(path, OTHER, OTHER);
+    await writeAtomically(path, chunks("new"));
+    expect([statSync(path).mode & 0o777, statSync(path).uid]).toEqual([0o600, 0]);
+  });
+
+  asRoot("a file of another user in a directory of theirs keeps its mode and owner", async () => {
+    const directory = shared(0o755);
+    const path = join(directory, "tree.json");
+    writeFileSync(path, "");
+    chmodSync(path, 0o640);
+    chownSync(path, OTHER, OTHER);
+    await writeAtomically(path, chunks("new"));
+    expect([statSync(path).mode & 0o777, statSync(path).uid, statSync(path).gid]).toEqual([0o640, OTHER, OTHER]);
+  });
+
+  asRoot("a fifo that another user put where everybody may write is refused", async () => {
+    const directory = shared(0o1777);
+    Bun.spawnSync(["mkfifo", join(directory, "tree.json")]);
+    chownSync(join(directory, "tree.json"), OTHER, OTHER);
+    const failed = writeAtomically(join(directory, "tree.json"), chunks("new"));
+    await expect(failed).rejects.toThrow(`is a device, fifo or socket of user ${OTHER}`);
+  });
+});
+
+describe("the temporary file beside it", () => {
+  const temporaries = () => readdirSync(folder).filter((name) => name.endsWith(".tmp"));
+
+  /** A process that has written half of the file, and then waits. */
+  async function writer(name = "tree.json") {
+    const program = `import { writeAtomically } from "${join(import.meta.dir, "../../src/snapshot/write.ts")}";
+      async function* chunks() {
+        yield Buffer.from("half");
+        console.log("half");
+        await Bun.sleep(60_000);
+      }
+      await writeAtomically("${join(folder, name)}", chunks());`;
+    const child = Bun.spawn({ cmd: [process.execPath, "-e", program], stdout: "pipe" });
+    await child.stdout.getReader().read();
+    return child;
+  }
+
+  test("is removed by the next write when its writer was killed, and left alone while its writer lives", async () => {
+    const killed = await writer();
+    killed.kill("SIGKILL");
+    await killed.exited;
+    expect(temporaries().length).toBe(1);
+    const living = await writer();
+    try {
+      expect(temporaries().length).toBe(1);
+      await writeAtomically(join(folder, "tree.json"), chunks("whole"));
+      expect([temporaries().length, readFileSync(join(folder, "tree.json"), "utf8")]).toEqual([1, "whole"]);
+    } finally {
+      living.kill("SIGKILL");
+      await living.exited;
+    }
+    await writeAtomically(join(folder, "tree.json"), chunks("whole"));
+    expect(readdirSync(folder)).toEqual(["tree.json"]);
+  });
+
+  test("of another file, and a file that only looks like one, stay", async () => {
+    const killed = await writer("other.json");
+    killed.kill("SIGKILL");
+    await killed.exited;
+    const names = [...temporaries(), ".tree.json.bak.tmp", ".tree.json.0123456789ab.tmp.txt"];
+    for (const name of names.slice(1)) writeFileSync(join(folder, name), "");
+    mkdirSync(join(folder, ".tree.json.0123456789ab.tmp"));
+    await writeAtomically(join(folder, "tree.json"), chunks("whole"));
+    expect(readdirSync(folder).sort()).toEqual([...names, ".tree.json.0123456789ab.tmp", "tree.json"].sort());
+  });
+
+  testWith(process.getuid?.() === 0 ? undefined : "root, to make files of another user")(
+    "of another user stays",
+    async () => {
+      writeFileSync(join(folder, ".tree.json.0123456789ab.tmp"), "");
+      chownSync(join(folder, ".tree.json.0123456789ab.tmp"), OTHER, OTHER);
+      await writeAtomically(join(folder, "tree.json"), chunks("whole"));
+      expect(temporaries()).toEqual([".tree.json.0123456789ab.tmp"]);
+    },
+  );
 });
 
 describe("where writing fails, what was there is there still, and nothing else", () => {

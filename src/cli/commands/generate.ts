@@ -28,7 +28,7 @@ export const generate = command({
   async run(args) {
     const config = readConfig(args.logFile === undefined ? { ...args, logFile: "-" } : args);
     if (config.prompt === undefined) throw new UsageError("--prompt is missing, and LLMFS_PROMPT is not set");
-    if (args.output !== undefined && args.output !== "-") checkSave("--output", absolutePath(args.output));
+    if (args.output !== undefined && args.output !== "-") await checkSave("--output", absolutePath(args.output));
     const progress = createProgress();
     const log = openLog(config, "warn", progress);
     const interrupted = new AbortController();

@@ -28,7 +28,7 @@ export const mount = command({
     const config = { ...readConfig(args), configFile: configFile(args.config) };
     if (wayToMount() === "none") throw notPermitted("no CAP_SYS_ADMIN, and no setuid fusermount3");
     const mountpoint = checkedMountpoint(args.dir);
-    checkOutputs(config, mountpoint);
+    await checkOutputs(config, mountpoint);
     const told = (pid: number) => {
       if (args.json) show(`${JSON.stringify({ mountpoint, pid })}\n`);
     };

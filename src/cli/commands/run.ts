@@ -37,7 +37,7 @@ export const run = command({
     if (wayToMount() === "none") return runInNamespace(process.argv.slice(2));
     endWithOuter();
     const config = { ...readConfig(args), configFile: configFile(args.config) };
-    checkOutputs(config, undefined);
+    await checkOutputs(config, undefined);
     const progress = createProgress();
     const log = openLog(config, "warn", progress);
     const interrupted = new AbortController();

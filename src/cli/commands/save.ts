@@ -13,7 +13,10 @@ export const save = command({
     dir: { type: "positional", required: true, description: "where the filesystem is mounted" },
     file: { type: "positional", required: true, description: "the snapshot to write, or - for standard output" },
   }),
-  notes: ["FILE is replaced as a whole or left alone. The mount goes on."],
+  notes: [
+    "FILE is replaced as a whole or left alone. A new file can be read by its owner only; an existing one keeps its mode. " +
+      "The mount goes on.",
+  ],
   async run(args) {
     const chunks = snapshot(controlFile(mountedAt(args.dir), "snapshot.json"));
     if (args.file === "-") for await (const chunk of chunks) show(chunk);

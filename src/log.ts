@@ -119,7 +119,9 @@ function lazyFile(path: string, warn: (text: string) => void): { write(line: str
   async function open(): Promise<LogFile | undefined> {
     const { openLogFile } = await import("./logfile.ts");
     file = await openLogFile(path, (reason) =>
-      warn(`the log file ${path} cannot be written (${reason}); going on without`),
+      warn(
+        `the log file ${path} cannot be written (${reason}); going on without; --log-file or XDG_STATE_HOME names another place`,
+      ),
     );
     for (const line of waiting ?? []) file?.write(line);
     waiting = undefined;

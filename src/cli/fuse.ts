@@ -1,21 +1,22 @@
 /** Whether this process may mount, and how, told before anything costs time or money. */
-import { accessSync, constants, existsSync, readFileSync } from "node:fs";
-import { findHelper, mayMount, ownsMountNamespace } from "../fuse/unmount.ts";
+import { accessSync, constants, existsSync, rmdirSync } from "node:fs";
+import { closedDevice, DEVICE, DEVICE_FLAG, helperRefusal, type Refusal, tryHelper } from "../fuse/helper.ts";
+import { mayMount } from "../fuse/unmount.ts";
 import { CliError } from "./exit.ts";
-
-export const DEVICE = "/dev/fuse";
+import { temporaryDirectory } from "./temporarydirectory.ts";
 
 /**
  * - "direct": mount(2), with CAP_SYS_ADMIN
  * - "helper": fusermount3, which is setuid root
  * - "none": neither; only a user namespace of its own is left
  */
-export type Way = "direct" | "helper" | "none";
+export type Way = { readonly how: "direct" | "helper" } | { readonly how: "none"; readonly refusal: Refusal };
 
-const CAP_SYS_ADMIN = 21n;
-
-/** Throws CliError("fuse") when there is no FUSE here at all. */
-export function wayToMount(): Way {
+/**
+ * With `certain`, fusermount3 mounts something for a moment, because it may refuse for reasons of its own. Throws
+ * CliError("fuse") when there is no FUSE here at all.
+ */
+export async function wayToMount({ certain }: { readonly certain: boolean }): Promise<Way> {
   if (process.platform !== "linux") {
     throw new CliError(
       "fuse",
@@ -23,56 +24,47 @@ export function wayToMount(): Way {
     );
   }
   if (!existsSync(DEVICE)) {
-    throw new CliError(
-      "fuse",
-      `${DEVICE} not found; load the module with "modprobe fuse", or start the container with --device ${DEVICE}`,
-    );
+    throw new CliError("fuse", `${DEVICE} not found; load the module with "modprobe fuse", or ${DEVICE_FLAG}`);
   }
-  if (mayMount()) {
-    checkDevice();
-    return "direct";
-  }
-  return findHelper() !== undefined && mayGainPrivilege() ? "helper" : "none";
+  checkDevice();
+  if (mayMount()) return { how: "direct" };
+  const refusal = certain ? await inTemporaryDirectory(tryHelper) : helperRefusal();
+  return refusal === undefined ? { how: "helper" } : { how: "none", refusal };
 }
 
-/** Throws CliError("fuse") when the device cannot be opened by this process. */
-export function checkDevice(): void {
+async function inTemporaryDirectory<T>(use: (directory: string) => Promise<T>): Promise<T> {
+  const directory = temporaryDirectory();
+  try {
+    return await use(directory);
+  } finally {
+    rmdirSync(directory);
+  }
+}
+
+/** Throws CliError("fuse") when the device cannot be opened by this process: fusermount3 opens it as its caller, too. */
+function checkDevice(): void {
   try {
     accessSync(DEVICE, constants.R_OK | constants.W_OK);
   } catch (error) {
-    throw new CliError(
-      "fuse",
-      `${DEVICE} may not be opened by user ${process.getuid?.() ?? "?"}; let them with "chmod 666 ${DEVICE}", as udev does`,
-      { cause: error },
-    );
+    const who = process.getuid?.() ?? "?";
+    throw new CliError("fuse", `${DEVICE} may not be opened by user ${who}; ${closedDevice()}`, { cause: error });
   }
 }
 
-/** What to do where nothing permits mounting. */
-export function notPermitted(tried: string): CliError {
-  if (!ownsMountNamespace()) {
-    return new CliError(
-      "fuse",
-      `mounting is not permitted in a user namespace without a mount namespace of its own: ${tried}. Either of these ` +
-        'helps: make it with one, "unshare --user --map-root-user --mount …", or give the tree to one command, "llmfs run"',
-    );
-  }
-  return new CliError(
-    "fuse",
-    `mounting is not permitted: ${tried}. Any one of these helps: install fuse3 (for fusermount3), run as root, or start ` +
-      `the container with --device ${DEVICE} --cap-add SYS_ADMIN --security-opt apparmor=unconfined`,
-  );
+/** What to do where nothing permits mounting. `tried`: what failed besides, and what would help there. */
+export function notPermitted({ problem, cure }: Refusal, tried?: Omit<Refusal, "reason">): CliError {
+  const problems = ["no CAP_SYS_ADMIN", problem, ...(tried === undefined ? [] : [tried.problem])];
+  const cures = [
+    ...(cure === undefined ? [] : [cure]),
+    ...(tried === undefined ? ["give the tree to one command, with 'llmfs run'"] : []),
+    ...(tried?.cure === undefined ? [] : [tried.cure]),
+    ...(process.getuid?.() === 0 ? [] : ["run as root"]),
+    `${DEVICE_FLAG} --cap-add SYS_ADMIN --security-opt apparmor=unconfined`,
+  ];
+  const listed = `${cures.slice(0, -1).join("; ")}; or ${cures.at(-1)}`;
+  return new CliError("fuse", `mounting is not permitted: ${list(problems)}. Any one of these helps: ${listed}`);
 }
 
-/** A setuid program helps only where it may become root, and root may mount. */
-function mayGainPrivilege(): boolean {
-  if (!ownsMountNamespace()) return false;
-  const mask = status("CapBnd");
-  const bounded = mask === undefined || ((BigInt(`0x${mask}`) >> CAP_SYS_ADMIN) & 1n) === 0n;
-  return !bounded && status("NoNewPrivs") !== "1";
-}
-
-/** A field of /proc/self/status. */
-function status(field: string): string | undefined {
-  return new RegExp(`^${field}:\\s*(\\S+)`, "m").exec(readFileSync("/proc/self/status", "utf8"))?.[1];
+function list(parts: readonly string[]): string {
+  return parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")}, and ${parts.at(-1)}`;
 }

@@ -6,13 +6,13 @@
  * Nobody outside sees the mount, and it is gone with its last process, whatever happens.
  */
 
+import type { Refusal } from "../fuse/helper.ts";
 import { isAdministrator } from "../fuse/unmount.ts";
 import { dieWithParent } from "../libc.ts";
 import { ownCommand } from "./background.ts";
 import { forwardSignals } from "./child.ts";
 import { childEnvironment, insideNamespace, NAMESPACE_VARIABLE, outerProcess } from "./config.ts";
-import { CliError } from "./exit.ts";
-import { checkDevice, notPermitted } from "./fuse.ts";
+import { notPermitted } from "./fuse.ts";
 import { Interrupted } from "./signals.ts";
 
 /** For who has every right in a user namespace, but for that of a mount namespace of its own. */
@@ -24,15 +24,25 @@ const WITH_USER: readonly (readonly string[])[] = [
   ["--user", "--map-root-user", "--mount"],
 ];
 
-/** Runs the whole command line in a namespace; resolves with its exit status. Throws CliError("fuse") if that can't be. */
-export async function runInNamespace(argv: readonly string[]): Promise<number> {
-  if (insideNamespace()) throw notPermitted("a user namespace was made, and it gives no right to mount");
-  checkDevice();
+/**
+ * Runs the whole command line in a namespace; resolves with its exit status. Throws CliError("fuse") if that can't be,
+ * and names `refusal` in it, which says why fusermount3 does not mount.
+ */
+export async function runInNamespace(argv: readonly string[], refusal: Refusal): Promise<number> {
+  if (insideNamespace()) {
+    throw notPermitted(refusal, {
+      problem: "the user namespace that was made gives no right to mount",
+      cure: "on Ubuntu, run 'sysctl kernel.apparmor_restrict_unprivileged_userns=0' as root",
+    });
+  }
   const unshare = Bun.which("unshare");
   if (unshare === null) {
-    throw notPermitted("no CAP_SYS_ADMIN, no setuid fusermount3, and no unshare (util-linux) to make a user namespace");
+    throw notPermitted(refusal, {
+      problem: "unshare, which makes user namespaces, is not in PATH",
+      cure: "install util-linux",
+    });
   }
-  const flags = workingFlags(unshare);
+  const flags = workingFlags(unshare, refusal);
   const child = Bun.spawn({
     cmd: [unshare, ...flags, "--", ...ownCommand(), ...argv],
     env: childEnvironment({ [NAMESPACE_VARIABLE]: String(process.pid) }),
@@ -49,7 +59,7 @@ export function endWithOuter(): void {
   if (process.ppid !== outer) throw new Interrupted("SIGKILL");
 }
 
-function workingFlags(unshare: string): readonly string[] {
+function workingFlags(unshare: string, refusal: Refusal): readonly string[] {
   let reason = "";
   // Rights that were given, over the network for example, are kept.
   for (const flags of isAdministrator() ? [MOUNT_ALONE, ...WITH_USER] : WITH_USER) {
@@ -57,6 +67,10 @@ function workingFlags(unshare: string): readonly string[] {
     if (trial.success) return flags;
     reason = trial.stderr.toString().trim().split("\n")[0] ?? "";
   }
-  if (reason === "") throw new CliError("fuse", `${unshare} failed without a word`);
-  throw notPermitted(`no CAP_SYS_ADMIN, no setuid fusermount3, and no user namespace (${reason})`);
+  throw notPermitted(refusal, {
+    problem: `no user namespace can be made (${reason || `${unshare} failed and said nothing`})`,
+    cure:
+      "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1 and user.max_user_namespaces; " +
+      "Docker: --security-opt seccomp=unconfined)",
+  });
 }

@@ -1,15 +1,13 @@
 /** A mount for a while, at a place nobody knows but the one it is made for: what `run` and `demo` stand on. */
-import { mkdtempSync, rmdirSync } from "node:fs";
-import { join } from "node:path";
+import { rmdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../errno.ts";
 import type { Log } from "../log.ts";
-import { type Config, temporaryFolders } from "./config.ts";
-import { CliError } from "./exit.ts";
+import type { Config } from "./config.ts";
 import type { Generation } from "./generation.ts";
-import { realPath } from "./mountpoint.ts";
 import type { Progress } from "./progress.ts";
 import { type Served, serve } from "./serve.ts";
+import { temporaryDirectory } from "./temporarydirectory.ts";
 
 export interface TemporaryOptions {
   readonly config: Config;
@@ -48,19 +46,6 @@ export async function withTemporaryMount<T>(
 async function end(served: Served): Promise<void> {
   await Promise.race([served.filesystem.unmount(), sleep(GRACE_MS)]);
   await served.finish();
-}
-
-/** Mode 0700, in the first folder that takes it. */
-function temporaryDirectory(): string {
-  const refused: string[] = [];
-  for (const folder of temporaryFolders()) {
-    try {
-      return realPath(mkdtempSync(join(folder, "llmfs-")));
-    } catch (error) {
-      refused.push(messageOf(error));
-    }
-  }
-  throw new CliError("mountpoint", `no temporary directory can be made (${refused.join("; ")}); set TMPDIR`);
 }
 
 function removeDirectory(path: string, log: Log): void {

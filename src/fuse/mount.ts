@@ -8,11 +8,10 @@
 import { ERRNO } from "../errno.ts";
 import * as libc from "../libc.ts";
 import { type Guardian, startGuardian } from "./guardian.ts";
+import { askHelper, closedDevice, DEVICE, DEVICE_FLAG } from "./helper.ts";
 import { FS_TYPE, type MountPoint, mountAt } from "./mountinfo.ts";
 import { checkMountpoint } from "./mountpoint.ts";
-import { findHelper, MountError, mayMount, unmountPath } from "./unmount.ts";
-
-const DEVICE = "/dev/fuse";
+import { MountError, mayMount, unmountPath } from "./unmount.ts";
 
 export interface MountRequest {
   /** Absolute. */
@@ -115,72 +114,24 @@ function openDevice(): number {
     return libc.open(DEVICE, libc.O_RDWR | libc.O_CLOEXEC);
   } catch (error) {
     if (!(error instanceof libc.SystemError)) throw error;
+    const what = `${DEVICE} cannot be opened (${error.message})`;
     if (error.number === ERRNO.ENOENT || error.number === ERRNO.ENODEV || error.number === ERRNO.ENXIO) {
-      throw new MountError(
-        "no-device",
-        `${DEVICE} is not there: try 'modprobe fuse'; in a container, start it with ` +
-          "'docker run --device /dev/fuse --cap-add SYS_ADMIN …'",
-        { cause: error },
-      );
+      throw new MountError("no-device", `${what}; run 'modprobe fuse' as root, or ${DEVICE_FLAG} --cap-add SYS_ADMIN`, {
+        cause: error,
+      });
     }
-    throw new MountError(
-      "not-permitted",
-      `${DEVICE} cannot be opened (${error.message}): in a container, start it with '--device /dev/fuse'; ` +
-        `elsewhere, 'chmod 666 ${DEVICE}' as root gives it the mode that udev does`,
-      { cause: error },
-    );
+    // EPERM is the container's list of devices, EACCES the device's mode.
+    const cure = error.number === ERRNO.EPERM ? DEVICE_FLAG : closedDevice();
+    throw new MountError("not-permitted", `${what}; ${cure}`, { cause: error });
   }
 }
 
-/** The helper is setuid root, mounts for us and sends the device's descriptor through a socket (_FUSE_COMMFD). */
 async function mountByHelper(request: MountRequest): Promise<number> {
-  const helper = findHelper();
-  if (helper === undefined) {
-    throw new MountError(
-      "no-helper",
-      "mounting as an ordinary user needs fusermount3, which is not in PATH: install it ('apt-get install fuse3', " +
-        "'apk add fuse3', 'dnf install fuse3'), or be root; 'llmfs run -- CMD' does without where user namespaces are allowed",
-    );
-  }
-  const options = [
-    request.readOnly ? "ro" : "rw",
-    "nosuid",
-    "nodev",
-    "fsname=llmfs",
-    "subtype=llmfs",
-    "default_permissions",
-    ...(request.allowOther ? ["allow_other"] : []),
-  ];
-  const [ours, theirs] = libc.socketpair();
-  libc.setCloseOnExec(ours, true);
-  try {
-    const child = Bun.spawn([helper, "-o", options.join(","), "--", request.mountpoint], {
-      stdio: ["ignore", "ignore", "pipe", theirs],
-      env: { _FUSE_COMMFD: "3", PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
-    });
-    libc.close(theirs);
-    const [code, said] = await Promise.all([child.exited, new Response(child.stderr).text()]);
-    const fd = code === 0 ? libc.receiveDescriptor(ours) : undefined;
-    if (fd !== undefined) return fd;
-    throw helperFailure(helper, request, said.trim());
-  } finally {
-    libc.close(ours);
-  }
-}
-
-function helperFailure(helper: string, request: MountRequest, said: string): MountError {
-  const what = `${request.mountpoint}: ${helper} says: ${said === "" ? "nothing" : said}`;
-  if (said.includes("allow_other")) {
-    return new MountError(
-      "not-permitted",
-      `${what}; '--allow-other' needs the line 'user_allow_other' in /etc/fuse.conf`,
-    );
-  }
-  if (/device not found|No such file or directory.*fuse|failed to open \/dev\/fuse/.test(said)) {
-    return new MountError("no-device", `${what}; try 'modprobe fuse', or in a container '--device /dev/fuse'`);
-  }
-  if (/not permitted|denied/i.test(said)) {
-    return new MountError("not-permitted", `${what}; is ${helper} setuid root, and is the directory yours?`);
-  }
-  return new MountError("failed", what);
+  const mounted = await askHelper(request);
+  if (typeof mounted === "number") return mounted;
+  const { reason, problem, cure } = mounted;
+  const without = "give the tree to one command with 'llmfs run', which does without where user namespaces are allowed";
+  const cures = [cure, reason === "no-helper" || reason === "not-permitted" ? without : undefined];
+  const listed = cures.filter((one) => one !== undefined).join("; or ");
+  throw new MountError(reason, `${request.mountpoint}: ${problem}${listed === "" ? "" : `; ${listed}`}`);
 }

@@ -9,18 +9,20 @@ export interface MountPoint {
   /** "major:minor": st_dev of everything in it, and its name while it lives. */
   readonly device: string;
   readonly type: string;
+  /** Of the mount itself, with commas: "rw,nosuid,nodev". */
+  readonly options: string;
 }
 
 /** All mounts this process sees, in the order they were made; a later one covers an earlier one at the same place. */
 export function mounts(text: string = readFileSync("/proc/self/mountinfo", "latin1")): readonly MountPoint[] {
   const found: MountPoint[] = [];
   for (const line of text.split("\n")) {
-    const [, , device = "", , path, ...more] = line.split(" ");
+    const [, , device = "", , path, options = "", ...more] = line.split(" ");
     // Optional fields, of any number, end at a lone hyphen.
     const separator = more.indexOf("-");
     const type = more[separator + 1];
     if (path === undefined || type === undefined || separator < 0) continue;
-    found.push({ path: unescapeOctal(path), type: unescapeOctal(type), device });
+    found.push({ path: unescapeOctal(path), type: unescapeOctal(type), device, options });
   }
   return found;
 }

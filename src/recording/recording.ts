@@ -141,7 +141,7 @@ export function recordedModel(
       await store.put({ key, label, request, answer: { text, model: answer.model, ...(usage && { usage }) } });
     } catch (error) {
       if (mode === "record") throw error;
-      warnOnce("write", `answers are not recorded, because ${store.name} cannot be written: ${reasonOf(error, store)}`);
+      warnOnce("write", notRecorded(error, store));
     }
     return { ...answer, key };
   }
@@ -189,7 +189,7 @@ export function recordedModel(
     try {
       return await store.claim(key);
     } catch (error) {
-      warnOnce("write", `answers are not recorded, because ${store.name} cannot be written: ${reasonOf(error, store)}`);
+      warnOnce("write", notRecorded(error, store));
       return NOBODY_ELSE;
     }
   }
@@ -262,6 +262,11 @@ export function recordedModel(
       }
     },
   };
+}
+
+function notRecorded(error: unknown, store: RecordingStore): string {
+  const what = `answers are not recorded, because ${store.name} cannot be written: ${reasonOf(error, store)}`;
+  return `${what}; --recordings names another place`;
 }
 
 /** The claim where nobody could hold another. */

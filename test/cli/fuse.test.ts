@@ -1,7 +1,7 @@
 /** Machines where FUSE is missing or forbidden, made of namespaces. */
-import { afterEach, beforeEach, expect } from "bun:test";
+import { afterEach, beforeEach, describe, expect } from "bun:test";
 import { chmodSync, copyFileSync } from "node:fs";
-import { mountNamespace, programs, testWith, userNamespace } from "../support/needs.ts";
+import { fuse, mountNamespace, programs, testWith, userNamespace } from "../support/needs.ts";
 import { BINARY, Sandbox } from "../support/program.ts";
 
 let sandbox: Sandbox;
@@ -10,7 +10,14 @@ beforeEach(() => {
 });
 afterEach(() => sandbox[Symbol.dispose]());
 
+/** For setpriv. */
+const NOBODY = "--reuid 65534 --regid 65534 --clear-groups";
+
+const HELPER = Bun.which("fusermount3");
+
 const lacking = process.getuid?.() === 0 ? (programs("setpriv", "mount") ?? mountNamespace()) : "root";
+
+const lackingHelper = lacking ?? fuse(true) ?? programs("fusermount3");
 
 /** Runs llmfs in a mount namespace of its own, after a script has changed /dev there. */
 async function after(script: string, args: readonly string[]) {
@@ -49,6 +56,101 @@ testWith(lacking ?? userNamespace())("a /dev/fuse that may not be opened is name
   expect(status).toBe(82);
   expect(stderr).toContain("/dev/fuse may not be opened by user 65534");
   expect(stderr).toContain("chmod 666 /dev/fuse");
+});
+
+testWith(lacking)(
+  "a /dev/fuse that may not be opened is not taken for a missing module by an ordinary user",
+  async () => {
+    sandbox.directory("mnt");
+    const asNobody =
+      "mknod fuse c 10 229; chmod 600 fuse; mount --bind fuse /dev/fuse; chown 65534 mnt; " +
+      'set -- setpriv --reuid 65534 --regid 65534 --clear-groups "$@"';
+    for (const args of [
+      ["mount", "mnt"],
+      ["run", "--", "true"],
+    ]) {
+      const { status, stderr } = await after(asNobody, args);
+      expect([args, status]).toEqual([args, 82]);
+      expect(stderr).toContain("/dev/fuse may not be opened by user 65534; let it be opened as udev does, 'chmod 666");
+      expect(stderr).not.toContain("modprobe");
+      await Bun.$`rm ${sandbox.at("fuse")}`;
+    }
+  },
+);
+
+describe("fusermount3 is there and cannot mount", () => {
+  /** How it is kept from mounting, what is named as the problem, and what as the cure. */
+  const cases: readonly (readonly [name: string, script: string, problem: string, cure: string])[] = [
+    [
+      "for a process with no_new_privs",
+      `set -- setpriv --no-new-privs ${NOBODY} "$@"`,
+      "no_new_privs is set",
+      "start it without that (setpriv --no-new-privs; Docker: --security-opt no-new-privileges;",
+    ],
+    [
+      "for a process whose bounding set lacks CAP_SYS_ADMIN",
+      `set -- setpriv --bounding-set -sys_admin ${NOBODY} "$@"`,
+      "not in this process's bounding set",
+      "--cap-add SYS_ADMIN",
+    ],
+    [
+      "because it is not setuid",
+      `cp ${HELPER} helper; chmod 755 helper; mount --bind helper ${HELPER}; set -- setpriv ${NOBODY} "$@"`,
+      `${HELPER} is not setuid root`,
+      `chmod u+s ${HELPER}`,
+    ],
+    [
+      "because its filesystem is mounted nosuid",
+      `mount --bind ${HELPER} ${HELPER}; mount -o remount,bind,nosuid ${HELPER}; set -- setpriv ${NOBODY} "$@"`,
+      `${HELPER} is mounted nosuid`,
+      `mount -o remount,suid ${HELPER}`,
+    ],
+    [
+      "because as many filesystems are mounted as may be",
+      `echo mount_max=0 > conf; mount --bind conf /etc/fuse.conf; set -- setpriv ${NOBODY} "$@"`,
+      "too many FUSE filesystems mounted",
+      "raise mount_max in /etc/fuse.conf",
+    ],
+    [
+      "for a user without an entry in /etc/passwd",
+      'set -- setpriv --reuid 54321 --regid 54321 --clear-groups "$@"',
+      "refuses user 54321, who has no name",
+      "add an entry for user 54321 to /etc/passwd",
+    ],
+  ];
+
+  for (const [name, script, problem, cure] of cases) {
+    testWith(lackingHelper)(`${name}: mount names the reason and the cure`, async () => {
+      sandbox.directory("mnt");
+      const own = `chmod 1777 .; chown ${/54321/.test(script) ? 54321 : 65534} mnt; ${script}`;
+      const { status, stdout, stderr } = await after(own, ["mount", "mnt"]);
+      expect([status, stdout]).toEqual([82, ""]);
+      expect(stderr).toContain(problem);
+      expect(stderr).toContain(cure);
+      expect(stderr).toContain("llmfs run");
+      expect(stderr).not.toContain("apt-get install fuse3");
+    });
+
+    testWith(lackingHelper ?? userNamespace())(`${name}: run does without it`, async () => {
+      const { status, stdout, stderr } = await after(script, ["run", "--", "sh", "-c", "echo x > a; cat a"]);
+      expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "x\n", stderr: "" });
+      expect(sandbox.leftovers()).toEqual([]);
+    });
+  }
+
+  testWith(lackingHelper)("run names both reasons where there can be no user namespace either", async () => {
+    const script = `mount --bind /dev/null "$(command -v unshare)"; set -- setpriv --no-new-privs ${NOBODY} "$@"`;
+    const { status, stderr } = await after(script, ["run", "--", "true"]);
+    expect(status).toBe(82);
+    expect(stderr).toContain("no_new_privs is set");
+    expect(stderr).toContain("unshare, which makes user namespaces, is not in PATH");
+  });
+});
+
+testWith(lackingHelper ?? userNamespace())("without HOME and without an entry in /etc/passwd, run works", async () => {
+  const script = 'unset HOME; set -- setpriv --reuid 54321 --regid 54321 --clear-groups "$@"';
+  const { status, stdout } = await after(script, ["run", "--", "sh", "-c", "echo x > a; cat a"]);
+  expect([status, stdout]).toEqual([0, "x\n"]);
 });
 
 testWith(lacking)("what needs no mount needs no FUSE", async () => {

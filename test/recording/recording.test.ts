@@ -228,5 +228,7 @@ test("a read-only store cannot be written", async () => {
   const store = memoryStore("the demo", [], { readOnly: true });
   const { warnings, recorded } = setup("auto", scriptedModel("hello"), store);
   await recorded.complete(HI);
-  expect(warnings).toEqual(["answers are not recorded, because the demo cannot be written: the demo is read-only"]);
+  expect(warnings).toEqual([
+    "answers are not recorded, because the demo cannot be written: the demo is read-only; --recordings names another place",
+  ]);
 });

@@ -52,10 +52,8 @@ export function userNamespace(): string | undefined {
 /** What is missing for a mount by this user. */
 export function mounting(): string | undefined {
   const device = fuse();
-  if (device !== undefined && process.getuid?.() === 0) return device;
-  if (process.getuid?.() === 0) return undefined;
-  // The helper opens the device by itself, whatever its mode.
-  return existsSync("/dev/fuse") ? programs("fusermount3") : "/dev/fuse";
+  // fusermount3 opens the device with the rights of its caller.
+  return process.getuid?.() === 0 ? device : (device ?? programs("fusermount3"));
 }
 
 /** What is missing for a C program against the kernel's headers. */

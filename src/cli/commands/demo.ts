@@ -18,7 +18,8 @@ export const demo = command({
       "are recordings inside llmfs; everything else is what mount and run do. Nothing is left behind.",
   ],
   async run() {
-    if (wayToMount() === "none") return runInNamespace(process.argv.slice(2));
+    const way = await wayToMount({ certain: true });
+    if (way.how === "none") return runInNamespace(process.argv.slice(2), way.refusal);
     endWithOuter();
     const { DEMO_MODEL, DEMO_PROMPT, demoStore } = await import("../../recording/embedded.ts");
     const config: Config = {

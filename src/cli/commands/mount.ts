@@ -26,7 +26,9 @@ export const mount = command({
   ],
   async run(args) {
     const config = { ...readConfig(args), configFile: configFile(args.config) };
-    if (wayToMount() === "none") throw notPermitted("no CAP_SYS_ADMIN, and no setuid fusermount3");
+    // Before a tree is laid out, which may cost something, it has to be certain.
+    const way = await wayToMount({ certain: config.prompt !== undefined });
+    if (way.how === "none") throw notPermitted(way.refusal);
     const mountpoint = checkedMountpoint(args.dir);
     await checkOutputs(config, mountpoint);
     const told = (pid: number) => {

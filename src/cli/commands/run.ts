@@ -30,11 +30,12 @@ export const run = command({
       `(status ${EXIT.incomplete.code}).`,
     "A file that could not be generated is in CMD's status only if CMD makes an error of it. Where it may not, use --warm, " +
       `or end with a look: grep -q '"failed": 0' "$LLMFS_MOUNT/.llmfs/status.json".`,
-    "Without root and without fusermount3 the mount is made in a user namespace, where the system allows that; in a user " +
-      "namespace that has no mount namespace of its own (unshare -rn), in one.",
+    "Without root, and where fusermount3 is missing or cannot mount, the mount is made in a user namespace, where the " +
+      "system allows that; in a user namespace that has no mount namespace of its own (unshare -rn), in one.",
   ],
   async run(args, rest) {
-    if (wayToMount() === "none") return runInNamespace(process.argv.slice(2));
+    const way = await wayToMount({ certain: true });
+    if (way.how === "none") return runInNamespace(process.argv.slice(2), way.refusal);
     endWithOuter();
     const config = { ...readConfig(args), configFile: configFile(args.config) };
     await checkOutputs(config, undefined);

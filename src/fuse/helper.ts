@@ -4,7 +4,7 @@
  * Much can be read off this process and the program's file. The rest only the program knows, and says on its standard
  * error, so whoever needs certainty has to let it try.
  */
-import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { readFileSync, realpathSync, statSync } from "node:fs";
 import * as libc from "../libc.ts";
 import { type MountPoint, mounts } from "./mountinfo.ts";
 import { findHelper, type MountFailure, ownsMountNamespace, unmountPath } from "./unmount.ts";
@@ -108,12 +108,12 @@ export function helperRefusal(): Refusal | undefined {
 /** Why there is no such program to call. */
 function missingHelper(): Refusal {
   const reason = "no-helper";
-  const path = Bun.which("fusermount3") ?? Bun.which("fusermount") ?? USUAL_PLACES.find((place) => existsSync(place));
-  if (path === undefined) {
+  const path = Bun.which("fusermount3") ?? Bun.which("fusermount");
+  if (path === null) {
     return {
       reason,
-      problem: "fusermount3 is not installed, or not in PATH",
-      cure: "install it ('apt-get install fuse3', 'apk add fuse3', 'dnf install fuse3')",
+      problem: "no fusermount3 in PATH",
+      cure: "install fuse3 ('apt-get install fuse3', 'apk add fuse3', 'dnf install fuse3')",
     };
   }
   const { uid, gid, mode } = statSync(path);
@@ -124,8 +124,6 @@ function missingHelper(): Refusal {
   const who = `user ${libc.getuid()}`;
   return { reason, problem: `${path} may not be executed by ${who}`, cure: `add ${who} to group ${gid}` };
 }
-
-const USUAL_PLACES = ["/usr/bin/fusermount3", "/bin/fusermount3"];
 
 /** What the program's standard error says. */
 export function refusalIn(said: string, helper: string): Refusal {

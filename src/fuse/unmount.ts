@@ -1,5 +1,5 @@
 /** Unmounting, and what mounting shares with it: who may, through which helper, and the one error. */
-import { readFileSync, statSync } from "node:fs";
+import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { codeOf, ERRNO } from "../errno.ts";
 import * as libc from "../libc.ts";
@@ -86,6 +86,16 @@ export function isAdministrator(): boolean {
   return mask !== undefined && (BigInt(`0x${mask}`) & (1n << CAP_SYS_ADMIN)) !== 0n;
 }
 
+/** By this process: Bun.which is content with anybody's execute bit. */
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The setuid program that mounts for ordinary users: fusermount3 where there is one that can, else fusermount. */
 export function findHelper(): string | undefined {
   for (const name of ["fusermount3", "fusermount"]) {
@@ -93,7 +103,7 @@ export function findHelper(): string | undefined {
     if (path === null) continue;
     // In a user namespace that has no root, as one that maps its maker alone, the file is somebody else's.
     const { mode, uid } = statSync(path);
-    if ((mode & 0o4000) !== 0 && uid === 0) return path;
+    if ((mode & 0o4000) !== 0 && uid === 0 && isExecutable(path)) return path;
   }
   return undefined;
 }

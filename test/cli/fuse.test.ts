@@ -100,6 +100,12 @@ describe("fusermount3 is there and cannot mount", () => {
       `chmod u+s ${HELPER}`,
     ],
     [
+      "because only the members of a group may execute it",
+      `cp ${HELPER} helper; chmod 4750 helper; mount --bind helper ${HELPER}; set -- setpriv ${NOBODY} "$@"`,
+      `${HELPER} may not be executed by user 65534`,
+      "add user 65534 to group 0",
+    ],
+    [
       "because its filesystem is mounted nosuid",
       `mount --bind ${HELPER} ${HELPER}; mount -o remount,bind,nosuid ${HELPER}; set -- setpriv ${NOBODY} "$@"`,
       `${HELPER} is mounted nosuid`,

@@ -192,7 +192,9 @@ describe("without root and without fusermount3", () => {
   testWith(lacking)("run says what is missing where there is no unshare either", async () => {
     const { status, stderr } = await asUser(["run", "--", "true"], poorPath());
     expect(status).toBe(82);
-    expect(stderr).toContain("no CAP_SYS_ADMIN, no setuid fusermount3, and no unshare (util-linux)");
+    expect(stderr).toContain(
+      "no CAP_SYS_ADMIN, no fusermount3 in PATH, and unshare, which makes user namespaces, is not in PATH",
+    );
     expect(stderr).toContain("install fuse3");
   });
 
@@ -200,7 +202,7 @@ describe("without root and without fusermount3", () => {
     sandbox.directory("mnt");
     const { status, stderr } = await asUser(["mount", "mnt"], poorPath("unshare"));
     expect(status).toBe(82);
-    expect(stderr).toContain("mounting is not permitted: no CAP_SYS_ADMIN, and no setuid fusermount3");
+    expect(stderr).toContain("mounting is not permitted: no CAP_SYS_ADMIN, and no fusermount3 in PATH");
   });
 });
 

@@ -55,7 +55,20 @@ const SYMBOLS = {
 
 type Library = ReturnType<typeof dlopen<typeof SYMBOLS>>["symbols"];
 
+/** POSIX asynchronous I/O. Before glibc 2.34 it has a library of its own, so its absence is no failure. */
+const ASYNC_SYMBOLS = {
+  aio_write: { args: ["ptr"], returns: "i32" },
+  aio_error: { args: ["ptr"], returns: "i32" },
+  aio_return: { args: ["ptr"], returns: FFIType.i64_fast },
+  aio_cancel: { args: ["i32", "ptr"], returns: "i32" },
+} as const;
+
+type AsyncLibrary = ReturnType<typeof dlopen<typeof ASYNC_SYMBOLS>>["symbols"];
+
 let library: Library | undefined;
+/** The name it was loaded by. */
+let libraryName = "";
+let asyncLibrary: AsyncLibrary | null | undefined;
 let errnoView: Int32Array | undefined;
 
 function load(): Library {
@@ -66,6 +79,7 @@ function load(): Library {
   for (const name of ["libc.so.6", musl]) {
     try {
       library = dlopen(name, SYMBOLS).symbols;
+      libraryName = name;
       break;
     } catch (error) {
       tried.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
@@ -73,6 +87,21 @@ function load(): Library {
   }
   if (library === undefined) throw new Error(`the C library could not be loaded (${tried.join("; ")})`);
   return library;
+}
+
+function loadAsync(): AsyncLibrary | null {
+  if (asyncLibrary !== undefined) return asyncLibrary;
+  load();
+  asyncLibrary = null;
+  for (const name of [libraryName, "librt.so.1"]) {
+    try {
+      asyncLibrary = dlopen(name, ASYNC_SYMBOLS).symbols;
+      break;
+    } catch {
+      // The next one, or none.
+    }
+  }
+  return asyncLibrary;
 }
 
 /** The calling thread's errno. Its address is fixed for the life of the thread, so it is looked up once. */
@@ -156,6 +185,62 @@ export function read(fd: number, buffer: Pointer | Uint8Array, length: number): 
 export function write(fd: number, buffer: Pointer | Uint8Array, length: number): number {
   return orErrno(load().write(fd, buffer, length));
 }
+
+const EINPROGRESS = 115;
+const AIO_CANCELED = 0;
+const SIGEV_NONE = 1;
+
+/** A write that a thread of the C library does, so that only that thread waits where the kernel does. */
+export interface AsyncWrite {
+  /** False while it is under way. */
+  done(): boolean;
+  /** True where it had not begun, and now never will. */
+  cancel(): boolean;
+}
+
+/**
+ * Begins to write the first `length` bytes of a buffer, which is copied. Undefined where there is no such thread to be
+ * had. glibc writes to one descriptor in the order of the calls, one at a time; musl in any order.
+ */
+export function writeAsync(fd: number, buffer: Uint8Array, length: number): AsyncWrite | undefined {
+  const library = loadAsync();
+  if (library === null) return undefined;
+  // struct aiocb (the same in glibc and musl as far as these fields go), and the bytes behind it.
+  const block = new Uint8Array(AIOCB_SIZE + length);
+  block.set(buffer.subarray(0, length), AIOCB_SIZE);
+  const at = address(block);
+  const view = new DataView(block.buffer);
+  view.setInt32(0, fd, true);
+  view.setBigUint64(16, BigInt(at) + BigInt(AIOCB_SIZE), true);
+  view.setBigUint64(24, BigInt(length), true);
+  view.setInt32(44, SIGEV_NONE, true);
+  if (library.aio_write(at) !== 0) return undefined;
+  // The block must not be collected before the thread is through with it.
+  under.add(block);
+  let ended = false;
+  const end = () => {
+    if (!ended) library.aio_return(at);
+    ended = true;
+    under.delete(block);
+  };
+  return {
+    done() {
+      if (!ended && library.aio_error(at) === EINPROGRESS) return false;
+      end();
+      return true;
+    },
+    cancel() {
+      if (ended || library.aio_cancel(fd, at) !== AIO_CANCELED) return false;
+      end();
+      return true;
+    },
+  };
+}
+
+/** Larger than any struct aiocb. */
+const AIOCB_SIZE = 256;
+/** The blocks of writes that are under way. */
+const under = new Set<Uint8Array>();
 
 /** A pipe: the end to read from, and the end to write to. */
 export function pipe(): [out: number, into: number] {

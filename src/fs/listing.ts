@@ -66,10 +66,18 @@ export class Listings {
     return this.#renewal(directory).made;
   }
 
-  /** Somebody asks for a name in it. */
+  /** Somebody asks for a name in it. As `open`; throws ESTALE as well (see dcache.ts). */
   lookup(directory: Directory, there: boolean, waiter: Waiter): boolean {
-    if (there && this.#renewal(directory).made) return false;
+    if (!this.lists(directory) || (there && this.#renewal(directory).made)) return false;
+    if (this.#awaits(directory)) this.#mount().dcache.beforeParking(waiter.pid ?? 0);
     return this.open(directory, waiter);
+  }
+
+  /** Whether somebody who looks into it waits. */
+  #awaits(directory: Directory): boolean {
+    const policy = policyOf(directory);
+    const renewal = this.#renewal(directory);
+    return !renewal.fresh(policy, moment()) && !(policy.stale && renewal.made);
   }
 
   #renewal(directory: Directory): Renewal {
@@ -89,6 +97,10 @@ export class Listings {
   }
 
   #take(directory: Directory, listing: Listing): void {
+    this.#mount().dcache.together(() => this.#apply(directory, listing));
+  }
+
+  #apply(directory: Directory, listing: Listing): void {
     const { tree } = this.#mount();
     const origin = textXattr(directory, ORIGIN) ?? toText(tree.pathOf(directory) ?? "/");
     const kept = new Set<Inode>();
@@ -100,7 +112,6 @@ export class Listings {
     this.#prune(directory, kept);
     if (listing.refresh === undefined) directory.xattrs?.delete(REFRESH);
     else setXattr(directory, REFRESH, Buffer.from(listing.refresh));
-    this.#mount().invalidate(directory, true);
   }
 
   #add(top: Directory, origin: string, entry: ListingEntry, kept: Set<Inode>): void {
@@ -143,7 +154,6 @@ export class Listings {
         this.#prune(inode, kept);
         if (inode.size === 0) tree.rmdir(directory, name);
       } else if (inode.kind !== "file" || inode.state !== "static") tree.unlink(directory, name);
-      this.#mount().invalidate(inode, false);
     }
   }
 }

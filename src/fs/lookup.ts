@@ -36,17 +36,23 @@ export class Lookups {
     this.#rules = rules;
   }
 
+  /** Whether there are such rules. */
+  get enabled(): boolean {
+    return this.#rules.length > 0;
+  }
+
   /** Whether the name in this directory is one that a generator may know. */
   concerns(directory: Directory, name: string): boolean {
     return this.#rules.length > 0 && this.#ruleFor(this.#pathOf(directory, name)) !== undefined;
   }
 
-  /** Somebody asks for a name that is not there. False: nobody but the tree knows it. Throws EDEADLK. */
+  /** Somebody asks for a name that is not there. False: nobody but the tree knows it. Throws EDEADLK, ESTALE (see dcache.ts). */
   wait(directory: Directory, name: string, waiter: Waiter): boolean {
     if (this.#rules.length === 0) return false;
     const path = this.#pathOf(directory, name);
     const rule = this.#ruleFor(path);
     if (path === undefined || rule === undefined) return false;
+    if (waiter.unique !== undefined) this.#mount().dcache.beforeParking(waiter.pid ?? 0);
     const running = this.#running.get(path);
     if (running !== undefined) this.#attempts.join(running, this.#attempts.checked(running.inode, waiter));
     else {

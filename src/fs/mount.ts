@@ -5,6 +5,7 @@ import type { Clock, Inode } from "../tree/inode.ts";
 import type { Tree } from "../tree/tree.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Control } from "./control.ts";
+import type { Dcache } from "./dcache.ts";
 import type { Handles } from "./handles.ts";
 import type { Listings } from "./listing.ts";
 import type { Lookups } from "./lookup.ts";
@@ -17,6 +18,7 @@ import type { Regeneration } from "./regen.ts";
 export interface Mount {
   readonly tree: Tree;
   readonly nodes: Nodes;
+  readonly dcache: Dcache;
   readonly handles: Handles;
   readonly attempts: Attempts;
   readonly pending: Pending;

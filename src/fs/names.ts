@@ -61,6 +61,7 @@ export function nameOperations(mount: Mount) {
       if (inode !== undefined) return entry(mount, inode);
       if (mount.lookups.wait(directory, name, waiter)) return PARKED;
       if (lists) throw new FsError("ENOENT");
+      mount.dcache.toldNegative(directory);
       return NEGATIVE;
     },
 

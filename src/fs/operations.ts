@@ -9,6 +9,7 @@ import { Answers } from "./answers.ts";
 import { Attempts } from "./attempts.ts";
 import { attributeOperations, CLAIMED_SIZE } from "./attributes.ts";
 import { Control, type ControlFiles } from "./control.ts";
+import { Dcache } from "./dcache.ts";
 import { directoryOperations } from "./directories.ts";
 import { fileOperations } from "./files.ts";
 import { Handles } from "./handles.ts";
@@ -64,6 +65,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
   const mount: Mount = {
     tree,
     nodes: new Nodes(tree),
+    dcache: new Dcache(() => mount),
     handles: new Handles(tree),
     attempts,
     pending,
@@ -130,13 +132,26 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
   };
   const answers = new Answers(mount);
   const control: Control = new Control(tree, options.control?.(mount, answers));
+  const { dcache } = mount;
+  tree.onNameChange = (directory, name, before) => dcache.changed(directory, name, before);
+  const names = nameOperations(mount);
+  const files = fileOperations(mount);
   const operations: Filesystem = {
-    ...nameOperations(mount),
+    ...names,
     ...attributeOperations(mount),
     ...directoryOperations(mount),
     ...listingOperations(mount),
-    ...fileOperations(mount),
+    ...files,
     ...xattrOperations(mount),
+    mkdir: dcache.ofKernel(names.mkdir),
+    mknod: dcache.ofKernel(names.mknod),
+    symlink: dcache.ofKernel(names.symlink),
+    link: dcache.ofKernel(names.link),
+    unlink: dcache.ofKernel(names.unlink),
+    rmdir: dcache.ofKernel(names.rmdir),
+    rename: dcache.ofKernel(names.rename),
+    rename2: dcache.ofKernel(names.rename2),
+    create: dcache.ofKernel(files.create),
   };
   const interrupted = (unique: number) => attempts.interrupted(unique) || control.interrupted(unique);
   return { mount, answers, operations, interrupted };

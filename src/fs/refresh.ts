@@ -62,7 +62,8 @@ export class Refresh {
   /** Whether the inode behind a name may become another without the kernel's doing. */
   moves(inode: Inode): boolean {
     if (inode.xattrs === undefined || !this.#enabled) return false;
-    return inode.xattrs.has(REFRESH) || (inode.xattrs.has(ORIGIN) && this.#mount().listings.enabled);
+    const { listings, lookups } = this.#mount();
+    return inode.xattrs.has(REFRESH) || (inode.xattrs.has(ORIGIN) && (listings.enabled || lookups.enabled));
   }
 
   /** The first content is being made. */

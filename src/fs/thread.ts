@@ -80,13 +80,14 @@ class FilesystemThread {
     const fd = this.#waitForMount();
     if (fd === undefined) return;
     const device = new Device(fd);
+    const { mount } = this.#served;
     const session = new Session(this.#served.operations, device, {
       flags: CAPABILITIES,
       flags2: CAPABILITIES2,
       maxWrite: MAX_WRITE,
       interrupted: (unique) => this.#served.interrupted(unique),
       onReady: ({ minor, flags2 }) => {
-        if (this.#options.passthrough && (flags2 & FUSE_PASSTHROUGH) !== 0) this.#served.mount.passthrough.enable(fd);
+        if (this.#options.passthrough && (flags2 & FUSE_PASSTHROUGH) !== 0) mount.passthrough.enable(fd);
         this.#post({ type: "ready", protocol: `7.${minor}` });
       },
       log: (level, line) => this.#log(level, "fuse", line),
@@ -103,8 +104,12 @@ class FilesystemThread {
         {
           fd: this.#options.wake,
           drain: () => this.#drain(),
-          work: () => this.#served.mount.passthrough.settle(16),
-          pause: () => this.#served.mount.tree.space.trim(),
+          work: () => {
+            mount.dcache.feed();
+            return mount.passthrough.settle(16);
+          },
+          waits: () => mount.dcache.waits,
+          pause: () => mount.tree.space.trim(),
           idle: (requests) => {
             // This thread has no event loop, so the collector's own timers never run in it.
             if (requests >= COLLECT_AFTER) Bun.gc(true);

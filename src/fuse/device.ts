@@ -42,6 +42,10 @@ export class Device implements Channel {
     return this.send(message, headerLength + extent.length);
   }
 
+  sendAsync(message: Buffer, length: number): libc.AsyncWrite | undefined {
+    return libc.writeAsync(this.fd, message, length);
+  }
+
   send(message: Buffer, length: number): number {
     for (;;) {
       const result = libc.write(this.fd, message, length);
@@ -59,6 +63,8 @@ export interface Mailbox {
   drain(): void;
   /** A slice of background work, a few milliseconds at most; false when there is none. */
   work(): boolean;
+  /** Whether there is work that waits for something nobody tells of: it is looked at again after PAUSE_MS. */
+  waits(): boolean;
   /** Nothing came for PAUSE_MS. */
   pause(): void;
   /** Nothing came for IDLE_MS, after so many requests: the time for what takes longer. */
@@ -125,12 +131,13 @@ export function serve(
     }
     if (length === -ERRNO.EAGAIN) {
       const busy = mailbox.work();
-      const slept = sleep.until(busy ? 0 : !paused ? PAUSE_MS : requests > 0 ? IDLE_MS : -1);
+      const soon = !paused || mailbox.waits();
+      const slept = sleep.until(busy ? 0 : soon ? PAUSE_MS : requests > 0 ? IDLE_MS : -1);
       if (!busy && !sleep.request && !sleep.mail) {
-        if (paused) {
+        if (paused && !soon) {
           mailbox.idle(requests);
           requests = 0;
-        } else {
+        } else if (!paused) {
           awake?.paused();
           mailbox.pause();
         }

@@ -5,7 +5,7 @@
  * log. Not known here: file descriptors (see device.ts; tests put a kernel in memory in its place) and the tree.
  */
 import { ERRNO, FsError } from "../errno.ts";
-import type { Extent } from "../libc.ts";
+import type { AsyncWrite, Extent } from "../libc.ts";
 import * as abi from "./abi.ts";
 import { type Filesystem, type Header, OPS, type OpName, PARKED, type Reply, type ReplyKind } from "./ops.ts";
 import { MalformedMessage, type Struct } from "./wire.ts";
@@ -21,6 +21,11 @@ export interface Channel {
    * rest of `message`, large enough for any reply, is free to be used.
    */
   sendExtent(message: Buffer, headerLength: number, extent: Extent): number;
+  /**
+   * Sends one message, the first `length` bytes, from another thread, which is the one that waits where the kernel does.
+   * Undefined where there is no such thread.
+   */
+  sendAsync(message: Buffer, length: number): AsyncWrite | undefined;
 }
 
 export interface SessionOptions {
@@ -65,6 +70,8 @@ export class Session {
   readonly #header: Header = { opcode: 0, unique: 0, nodeid: 0, uid: 0, gid: 0, pid: 0 };
   /** The table's row of each parked request, by its unique. */
   readonly #parked = new Map<number, Row>();
+  /** How many of them are lookups. */
+  #parkedLookups = 0;
   #afterwards: (() => void) | undefined;
   /** How many requests of each kind came, by opcode: what a workload costs. */
   readonly counts = new Uint32Array(64);
@@ -120,7 +127,7 @@ export class Session {
         return;
       }
       const value = row.handler(request, header, this.#target);
-      if (value === PARKED) this.#parked.set(unique, row);
+      if (value === PARKED) this.#park(unique, row);
       else this.#reply(row, unique, value);
     } catch (error) {
       if (row.reply !== "silence") this.#error(row, unique, error);
@@ -152,31 +159,46 @@ export class Session {
 
   /** Answers a parked request of this operation. False if it is not parked (any more). */
   answer<K extends OpName>(unique: number, name: K, value: Reply<K>): boolean {
-    const row = this.#parked.get(unique);
-    if (row === undefined || row.name !== name) return false;
-    this.#parked.delete(unique);
-    return this.#reply(row, unique, value);
+    if (this.#parked.get(unique)?.name !== name) return false;
+    const row = this.#unpark(unique);
+    return row !== undefined && this.#reply(row, unique, value);
   }
 
   /** Answers a parked request with "data". False if it is not parked (any more), or nobody waits for it. */
   answerData(unique: number, data: Uint8Array): boolean {
-    const row = this.#parked.get(unique);
-    if (row === undefined || row.reply !== "data") return false;
-    this.#parked.delete(unique);
+    if (this.#parked.get(unique)?.reply !== "data") return false;
+    const row = this.#unpark(unique);
+    if (row === undefined) return false;
     this.#target.set(data);
     return this.#reply(row, unique, data.length);
   }
 
   /** Ends a parked request with an error. */
   fail(unique: number, error: unknown): void {
-    const row = this.#parked.get(unique);
-    if (row === undefined) return;
-    this.#parked.delete(unique);
-    this.#error(row, unique, error);
+    const row = this.#unpark(unique);
+    if (row !== undefined) this.#error(row, unique, error);
   }
 
   get parked(): number {
     return this.#parked.size;
+  }
+
+  /** How many lookups are parked. The kernel holds the lock of a directory while one in it waits. */
+  get parkedLookups(): number {
+    return this.#parkedLookups;
+  }
+
+  #park(unique: number, row: Row): void {
+    this.#parked.set(unique, row);
+    if (row.name === "lookup") this.#parkedLookups++;
+  }
+
+  #unpark(unique: number): Row | undefined {
+    const row = this.#parked.get(unique);
+    if (row === undefined) return undefined;
+    this.#parked.delete(unique);
+    if (row.name === "lookup") this.#parkedLookups--;
+    return row;
   }
 
   /** Tells the kernel something it did not ask for: `code` is a FUSE_NOTIFY_*. 0, or a negative errno. */
@@ -187,6 +209,13 @@ export class Session {
     if (message !== this.#out) this.#out.copy(message, 0, 0, end);
     if (data !== undefined) message.set(data, end);
     return this.#sendHeader(message, 0, code, length);
+  }
+
+  /** As `notify`, for what the kernel may block on: from another thread. Undefined where there is none. */
+  notifyAsync<T>(code: number, body: Struct<T>, value: T): AsyncWrite | undefined {
+    const length = body.encode(this.#out, this.#outView, HEADER_SIZE, value);
+    this.#writeHeader(this.#outView, 0, code, length);
+    return this.#channel.sendAsync(this.#out, length);
   }
 
   #reply(row: Row, unique: number, value: unknown): boolean {

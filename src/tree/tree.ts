@@ -15,10 +15,11 @@ import { type Dentry, Directory, inherit } from "./directory.ts";
 import { RegularFile } from "./file.ts";
 import { type Clock, type Inode, type Owner, S_IFCHR, S_ISGID } from "./inode.ts";
 import { checkTree } from "./invariants.ts";
-import { components, join, NAME_MAX } from "./path.ts";
+import { components, NAME_MAX } from "./path.ts";
 import { Space } from "./space.ts";
 import { Special } from "./special.ts";
 import { Symlink, symlinkPages } from "./symlink.ts";
+import { type Walked, walk } from "./walk.ts";
 import { xattrSpace } from "./xattrs.ts";
 
 export const ROOT_INO = 1;
@@ -43,6 +44,8 @@ export class Tree {
   readonly clock: Clock;
   /** Counts the changes of names: two equal counts, the same names. */
   changes = 0;
+  /** Called after each change of a name: what it stood for before, if anything, is not disposed of yet. */
+  onNameChange: (directory: Directory, name: string, before: Inode | undefined) => void = () => {};
   #nextIno = ROOT_INO;
 
   constructor(options: TreeOptions) {
@@ -101,20 +104,8 @@ export class Tree {
    * Every inode with its path, each directory before what it holds, names in byte order. The root is "/". The names of a
    * directory are those it has when the walk comes to it. Deep trees need no deep stack.
    */
-  *walk(from: Directory = this.root, path = "/"): Generator<{ readonly path: string; readonly inode: Inode }> {
-    if (path === "/") yield { path, inode: from };
-    const open = [{ path, names: sorted(from) }];
-    for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
-      const next = top.names.pop();
-      if (next === undefined) {
-        open.pop();
-        continue;
-      }
-      const { name, inode } = next;
-      const below = join(top.path, name);
-      yield { path: below, inode };
-      if (inode.kind === "directory") open.push({ path: below, names: sorted(inode) });
-    }
+  walk(from: Directory = this.root, path = "/"): Generator<Walked> {
+    return walk(from, path);
   }
 
   /** One of an inode's paths, as byte strings; undefined when it has none. */
@@ -183,10 +174,10 @@ export class Tree {
     // A file without a name (O_TMPFILE) gets its first.
     if (inode.nlink > 0) this.space.takeLink();
     directory.insert(name, inode);
-    this.changes++;
     inode.nlink++;
     inode.touchCtime(this.clock);
     directory.touchMtime(this.clock);
+    this.#changed(directory, name, undefined);
   }
 
   // ---------------------------------------------------------------------------------------------------------------
@@ -198,9 +189,8 @@ export class Tree {
     const inode = this.#existing(directory, name);
     if (inode.kind === "directory") throw new FsError("EISDIR");
     directory.remove(name);
-    this.changes++;
     directory.touchMtime(this.clock);
-    this.#unlinked(inode);
+    this.#unlinked(inode, directory, name);
     return inode;
   }
 
@@ -210,10 +200,9 @@ export class Tree {
     if (inode.kind !== "directory") throw new FsError("ENOTDIR");
     if (inode.size > 0) throw new FsError("ENOTEMPTY");
     directory.remove(name);
-    this.changes++;
     directory.nlink--;
     directory.touchMtime(this.clock);
-    this.#unlinked(inode);
+    this.#unlinked(inode, directory, name);
     return inode;
   }
 
@@ -223,7 +212,6 @@ export class Tree {
     if (newName.length > NAME_MAX) throw new FsError("ENAMETOOLONG");
     // As fs/namei.c:do_renameat2().
     if (newName === "" || newName === "." || newName === "..") throw new FsError("EBUSY");
-    this.changes++;
     const target = to.get(newName)?.inode;
     if (target === undefined && to.nlink === 0) throw new FsError("ENOENT");
     if (moved.kind === "directory" && this.#isWithin(to, moved)) throw new FsError("EINVAL");
@@ -261,7 +249,9 @@ export class Tree {
     moved.touchCtime(this.clock);
     from.touchMtime(this.clock);
     to.touchMtime(this.clock);
-    if (target !== undefined) this.#unlinked(target);
+    this.#changed(from, name, moved);
+    if (target !== undefined) this.#unlinked(target, to, newName);
+    else this.#changed(to, newName, undefined);
     return target;
   }
 
@@ -269,11 +259,10 @@ export class Tree {
   replace(directory: Directory, name: string, inode: RegularFile): Inode {
     const old = this.#existing(directory, name);
     directory.replace(name, inode);
-    this.changes++;
     // Beyond the limit for a moment only: the old one loses the name.
     if (inode.nlink++ > 0) this.space.links++;
     directory.touchMtime(this.clock);
-    this.#unlinked(old);
+    this.#unlinked(old, directory, name);
     return old;
   }
 
@@ -298,9 +287,9 @@ export class Tree {
     this.space.takeInode();
     const inode = make(this.#nextIno++);
     directory.insert(name, inode);
-    this.changes++;
     if (inode.kind !== "directory") inode.nlink = 1;
     directory.touchMtime(this.clock);
+    this.#changed(directory, name, undefined);
     return inode;
   }
 
@@ -344,6 +333,8 @@ export class Tree {
     target.touchCtime(this.clock);
     from.touchMtime(this.clock);
     to.touchMtime(this.clock);
+    this.#changed(from, name, moved);
+    this.#changed(to, newName, target);
   }
 
   /** Whether `directory` is `ancestor` or below it. */
@@ -369,14 +360,20 @@ export class Tree {
     return undefined;
   }
 
-  /** One dentry fewer. */
-  #unlinked(inode: Inode): void {
+  /** One dentry fewer: this name is not the inode's any more. */
+  #unlinked(inode: Inode, directory: Directory, name: string): void {
     if (inode.kind === "directory") {
       inode.nlink = 0;
       inode.parent = undefined;
     } else if (--inode.nlink > 0) this.space.giveLink();
     inode.touchCtime(this.clock);
+    this.#changed(directory, name, inode);
     this.#disposeIfGone(inode);
+  }
+
+  #changed(directory: Directory, name: string, before: Inode | undefined): void {
+    this.changes++;
+    this.onNameChange(directory, name, before);
   }
 
   #disposeIfGone(inode: Inode): void {
@@ -391,9 +388,4 @@ export class Tree {
   checkInvariants(): void {
     checkTree(this.walk(), this.space);
   }
-}
-
-/** Names and inodes, the last one first. */
-function sorted(directory: Directory): { readonly name: string; readonly inode: Inode }[] {
-  return [...directory.entries()].sort((a, b) => (a.name < b.name ? 1 : -1));
 }

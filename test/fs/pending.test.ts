@@ -199,6 +199,7 @@ describe("the first open for reading", () => {
   test("of a file that the kernel does not know it is told nothing", () => {
     using fs = served();
     fs.pending("/poem");
+    fs.kernel.notifications.length = 0;
     fs.answers.read("/poem", undefined, () => {}, expect.unreachable);
     fs.content("roses");
     expect(fs.kernel.notifications).toEqual([]);
@@ -516,6 +517,7 @@ describe("who writes first", () => {
     using fs = served();
     const file = fs.pending("/poem");
     const nodeid = fs.node("/poem");
+    fs.kernel.notifications.length = 0;
     expect(fs.kernel.outcome(fs.kernel.start("open", nodeid, { flags: O_WRONLY }))).toEqual({ error: "ESTALE" });
     expect(fs.kernel.notifications).toEqual([{ code: "inval inode", nodeid: file.ino, off: -1, len: 0 }]);
     const asked = fs.kernel.call("getattr", nodeid);

@@ -42,6 +42,7 @@ function connection(filesystem: Filesystem = {}) {
       mail.push("drained");
     },
     work: () => false,
+    waits: () => false,
     pause: () => mail.push("paused"),
     idle: (requests) => mail.push(`idle after ${requests}`),
   };

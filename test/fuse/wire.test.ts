@@ -38,6 +38,7 @@ function wire(options: { readonly parks?: boolean; readonly flags?: number; read
       sendExtent: () => {
         throw new Error("none of these replies is in a file");
       },
+      sendAsync: () => undefined,
     },
     {
       flags: options.flags ?? 0,

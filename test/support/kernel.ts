@@ -11,7 +11,7 @@ import * as abi from "../../src/fuse/abi.ts";
 import { type Filesystem, OPS, type OpName, type Request } from "../../src/fuse/ops.ts";
 import { type Channel, Session, type SessionOptions } from "../../src/fuse/session.ts";
 import { name, opaque64, rest, type Struct, type StructValue } from "../../src/fuse/wire.ts";
-import type { Extent } from "../../src/libc.ts";
+import type { AsyncWrite, Extent } from "../../src/libc.ts";
 import * as libc from "../../src/libc.ts";
 
 /** As the kernel marks the unique of an INTERRUPT: it is that of the request it names, and one bit. */
@@ -67,6 +67,10 @@ export class Kernel implements Channel {
   readonly lookups = new Map<number, number>();
   /** Open handles and the node they are of. */
   readonly handles = new Map<number, number>();
+  /** What other threads are to send, while they cannot; undefined: they send at once. */
+  blocked: (() => void)[] | undefined;
+  /** They have begun, and wait for a lock. */
+  stuck = false;
   readonly #inFlight = new Map<number, InFlight>();
   readonly #outcomes = new Map<number, Outcome<OpName>>();
   readonly #violations: string[] = [];
@@ -295,6 +299,33 @@ export class Kernel implements Channel {
   // ---------------------------------------------------------------------------------------------------------------
   // Replies, as fs/fuse/dev.c:fuse_dev_do_write()
   // ---------------------------------------------------------------------------------------------------------------
+
+  sendAsync(message: Buffer, length: number): AsyncWrite {
+    const copy = Buffer.from(message.subarray(0, length));
+    let state: "waiting" | "done" | "taken back" = "waiting";
+    const send = () => {
+      if (state !== "waiting") return;
+      state = "done";
+      this.send(copy, length);
+    };
+    if (this.blocked === undefined) send();
+    else this.blocked.push(send);
+    return {
+      done: () => state !== "waiting",
+      cancel: () => {
+        if (state !== "waiting" || this.stuck) return false;
+        state = "taken back";
+        return true;
+      },
+    };
+  }
+
+  /** Sends what other threads were to send and could not. */
+  unblock(): void {
+    const sends = this.blocked ?? [];
+    this.blocked = undefined;
+    for (const send of sends) send();
+  }
 
   sendExtent(message: Buffer, headerLength: number, { fd, offset, length }: Extent): number {
     const data = Buffer.alloc(length);

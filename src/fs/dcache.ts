@@ -1,0 +1,142 @@
+/**
+ * The kernel's cache of names, and what it is told when a name changes without its doing.
+ *
+ * Whatever the kernel itself does to a name (unlink, rename, create) it knows. What this side does (a new listing, a
+ * content under the name of an old one, a file whose generator withdrew it) it does not: it would go on finding the old
+ * inode, and would keep it in memory, with its bytes, until memory is short. The tree reports every change of a name, and
+ * the changes that no request of the kernel made are passed on as FUSE_NOTIFY_INVAL_ENTRY.
+ *
+ * The kernel takes the directory's lock for that (fs/fuse/dir.c:fuse_reverse_inval_entry), and a program that waits for
+ * our answer may hold it. So:
+ * - The message is written by another thread; this one would deadlock.
+ * - It is not written while a LOOKUP is parked anywhere. A parked LOOKUP holds its directory's lock, shared, for as long
+ *   as a generator takes; a thread that waits for the same lock exclusively keeps everybody else out, including the
+ *   program that makes the content. Other directories may be locked by callers that wait for that one (rename).
+ * - A LOOKUP that would be parked while a message is under way takes the message back. If it is too late for that, the
+ *   LOOKUP is answered ESTALE, upon which the kernel releases the lock, and walks the path once more (fs/namei.c:
+ *   filename_lookup()).
+ */
+import { FsError } from "../errno.ts";
+import * as abi from "../fuse/abi.ts";
+import type { Handler, OpName } from "../fuse/ops.ts";
+import type { AsyncWrite } from "../libc.ts";
+import type { Directory } from "../tree/directory.ts";
+import type { Inode } from "../tree/inode.ts";
+import type { Mount } from "./mount.ts";
+import { OneRetry } from "./retry.ts";
+
+/** Messages handed to the other thread at a time: glibc walks through those that wait for each further one. */
+const MOST_UNDER_WAY = 64;
+
+interface Change {
+  readonly parent: number;
+  readonly name: string;
+}
+
+interface UnderWay {
+  readonly change: Change;
+  readonly write: AsyncWrite;
+}
+
+export class Dcache {
+  readonly #mount: () => Mount;
+  /** The kernel is told of a name in its own reply. */
+  #byKernel = false;
+  /** Directories in which the kernel was told that a name does not exist, and may remember it. */
+  readonly #negative = new WeakSet<Directory>();
+  /** To be told, by directory and name, oldest first. */
+  readonly #waiting = new Map<string, Change>();
+  #underWay: UnderWay[] = [];
+  /** Directories whose listing changed since `together` began. */
+  #listings: Set<Directory> | undefined;
+  readonly #retries = new OneRetry<"lookup">();
+
+  constructor(mount: () => Mount) {
+    this.#mount = mount;
+  }
+
+  /** The handler of a request that changes names: the kernel knows of these changes. */
+  ofKernel<K extends OpName>(handler: Handler<K>): Handler<K> {
+    return (request, header, target) => {
+      this.#byKernel = true;
+      try {
+        return handler(request, header, target);
+      } finally {
+        this.#byKernel = false;
+      }
+    };
+  }
+
+  /** The kernel is about to be told that there is no such name in a directory, and that it may remember that. */
+  toldNegative(directory: Directory): void {
+    this.#negative.add(directory);
+  }
+
+  /**
+   * A name in a directory is another inode's, or nobody's, from here on; before it was this one's. The tree calls it for
+   * every change, after the change and before an inode is disposed of.
+   */
+  changed(directory: Directory, name: string, before: Inode | undefined): void {
+    if (this.#byKernel || directory.lookups === 0) return;
+    if (this.#listings === undefined) this.#mount().invalidate(directory, true);
+    else this.#listings.add(directory);
+    const known = before === undefined ? this.#negative.has(directory) : before.lookups > 0;
+    if (!known) return;
+    // Its link count and its ctime.
+    if (before !== undefined) this.#mount().invalidate(before, false);
+    this.#wait({ parent: directory.ino, name });
+    this.feed();
+  }
+
+  /** Does the work; of a directory in which it changes many names, the listing is invalidated once. */
+  together(work: () => void): void {
+    if (this.#listings !== undefined) return work();
+    const listings = new Set<Directory>();
+    this.#listings = listings;
+    try {
+      work();
+    } finally {
+      this.#listings = undefined;
+      for (const directory of listings) this.#mount().invalidate(directory, true);
+    }
+  }
+
+  /**
+   * A LOOKUP of this thread is about to be parked: its directory stays locked. Throws ESTALE where the kernel is to let go of the lock
+   * and come again.
+   */
+  beforeParking(pid: number): void {
+    const stuck: UnderWay[] = [];
+    for (const one of this.#underWay) {
+      if (one.write.cancel()) this.#wait(one.change);
+      else if (!one.write.done()) stuck.push(one);
+    }
+    this.#underWay = stuck;
+    if (stuck.length > 0 && this.#retries.demand(pid, "lookup")) {
+      throw new FsError("ESTALE", "the kernel is to release the directory and to look again");
+    }
+  }
+
+  /** Whether some changes could be told right now, but for lack of room. */
+  get waits(): boolean {
+    return this.#waiting.size > 0 && this.#mount().session().parkedLookups === 0;
+  }
+
+  /** Tells what may be told. */
+  feed(): void {
+    if (this.#waiting.size === 0 || this.#mount().session().parkedLookups > 0) return;
+    this.#underWay = this.#underWay.filter(({ write }) => !write.done());
+    for (const [key, change] of this.#waiting) {
+      if (this.#underWay.length >= MOST_UNDER_WAY) return;
+      this.#waiting.delete(key);
+      const { parent, name } = change;
+      const body = { parent, namelen: name.length, flags: 0, name };
+      const write = this.#mount().session().notifyAsync(abi.FUSE_NOTIFY_INVAL_ENTRY, abi.notifyInvalEntryOut, body);
+      if (write !== undefined) this.#underWay.push({ change, write });
+    }
+  }
+
+  #wait(change: Change): void {
+    this.#waiting.set(`${change.parent}/${change.name}`, change);
+  }
+}

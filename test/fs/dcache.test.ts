@@ -1,0 +1,206 @@
+/** Names that change without the kernel's doing: what the kernel is told, and when it must not be told. */
+import { expect, test } from "bun:test";
+import { pattern } from "../../src/generators/pattern.ts";
+import type { Directory } from "../../src/tree/directory.ts";
+import { setXattr } from "../../src/tree/xattrs.ts";
+import { ROOT, type ServedTree, served } from "../support/served.ts";
+
+/** `/d` is listed anew at each look into it; `/named/*.txt` are made when somebody looks them up. */
+function changing(): { fs: ServedTree; directory: Directory } {
+  const fs = served({ listing: true, named: [{ match: pattern("named/{id}.txt").expression, generator: "shop" }] });
+  fs.directory("/named");
+  const directory = fs.directory("/d");
+  setXattr(directory, "user.llmfs.generator", Buffer.from("shop"));
+  setXattr(directory, "user.llmfs.refresh", Buffer.from("always"));
+  return { fs, directory };
+}
+
+/** Looks into `/d`, where these paths are from now on. */
+function list(fs: ServedTree, ...paths: readonly string[]): void {
+  const open = fs.kernel.start("opendir", fs.node("/d"), {});
+  const { ticket } = fs.posted.flatMap((message) => (message.type === "list" ? [message.request] : [])).at(-1) ?? {};
+  const entries = paths.map((path) => ({ path, type: "file" as const, generator: "shop" }));
+  fs.mount.attempts.listed(ticket ?? 0, { entries, refresh: "always" });
+  expect(fs.kernel.outcome(open)).toHaveProperty("value");
+}
+
+/** The names of which the kernel was told that they changed, since the last time. */
+function told(fs: ServedTree): string[] {
+  const found = fs.kernel.notifications.splice(0);
+  return found.flatMap((one) => (one.code === "inval entry" ? [one.name] : [])).sort();
+}
+
+test("a new listing invalidates the names it no longer has, as far as the kernel knows them", () => {
+  const { fs } = changing();
+  using _ = fs;
+  list(fs, "1", "2", "3", "deep/4");
+  const before = fs.tree.space.inodes;
+  fs.node("/d/1");
+  fs.node("/d/deep/4");
+  told(fs);
+  list(fs, "3", "5", "6", "deeper/7");
+  expect(told(fs)).toEqual(["1", "4", "deep"]);
+  fs.kernel.letGo();
+  expect(fs.tree.space.inodes).toBe(before);
+});
+
+test("the kernel is not told of names that it changed itself", () => {
+  using fs = served();
+  fs.file("/d/a");
+  const d = fs.node("/d");
+  expect(fs.kernel.errno("lookup", d, { name: "b" })).toBe("ok");
+  const { kernel } = fs;
+  fs.node("/d/a");
+  kernel.notifications.length = 0;
+  kernel.call("rename", d, { name: "a", newdir: d, newname: "b" });
+  kernel.call("mkdir", d, { name: "sub", mode: 0o755 });
+  kernel.call("rename2", d, { name: "b", newdir: d, newname: "sub", flags: 2 });
+  kernel.call("symlink", d, { name: "link", target: "b" });
+  kernel.call("link", d, { oldnodeid: kernel.walk("/d/sub").nodeid, name: "hard" });
+  kernel.call("mknod", d, { name: "fifo", mode: 0o010644 });
+  const made = kernel.call("create", d, { name: "new", flags: 2, mode: 0o644 });
+  kernel.release(made.entry.nodeid, made.open.fh);
+  kernel.call("unlink", d, { name: "hard" });
+  kernel.call("rmdir", d, { name: "b" });
+  expect(kernel.notifications).toEqual([]);
+});
+
+test("a name that the kernel remembers as missing is invalidated when a listing brings it", () => {
+  const { fs } = changing();
+  using _ = fs;
+  list(fs, "deep/1");
+  expect(fs.kernel.call("lookup", fs.node("/d/deep"), { name: "2" })).toMatchObject({ nodeid: 0 });
+  told(fs);
+  list(fs, "deep/1", "deep/2");
+  expect(told(fs)).toEqual(["2"]);
+});
+
+test("the cached listing of each directory that changed is invalidated once", () => {
+  const { fs } = changing();
+  using _ = fs;
+  list(fs, "1", "deep/2", "same/3");
+  const nodes = ["/d", "/d/deep", "/d/same"].map((path) => fs.node(path));
+  fs.kernel.notifications.length = 0;
+  list(fs, "4", "5", "deep/6", "deep/7", "same/3");
+  const pages = fs.kernel.notifications.flatMap((one) =>
+    one.code === "inval inode" && one.off === 0 ? [one.nodeid] : [],
+  );
+  expect(pages).toEqual(nodes.slice(0, 2));
+});
+
+test("a name whose generator withdrew the file is invalidated", () => {
+  const { fs } = changing();
+  using _ = fs;
+  fs.kernel.start("lookup", fs.node("/named"), { name: "7.txt" });
+  fs.mount.attempts.content(fs.ticket, { bytes: Buffer.from("seven"), metadata: new Map(), refresh: "always" });
+  told(fs);
+  fs.kernel.start("open", fs.node("/named/7.txt"), { flags: 0 });
+  fs.failed("ENOENT");
+  expect(told(fs)).toEqual(["7.txt"]);
+});
+
+test("all names of a file are invalidated when another content takes its place, and when that is undone", () => {
+  using fs = served();
+  const file = fs.pending("/a");
+  fs.tree.link(file, fs.directory("/d"), "b");
+  fs.kernel.start("open", fs.node("/a"), { flags: 0 });
+  fs.content("first");
+  const regen = (value: string) =>
+    fs.kernel.call("setxattr", fs.node("/a"), {
+      name: "user.llmfs.regen",
+      value: Buffer.from(value),
+      size: value.length,
+    });
+  fs.node("/d/b");
+  regen("again");
+  fs.kernel.start("open", fs.node("/a"), { flags: 0 });
+  told(fs);
+  fs.content("second");
+  expect(told(fs)).toEqual(["a", "b"]);
+  fs.node("/d/b");
+  regen("undo");
+  expect(told(fs)).toEqual(["a", "b"]);
+  for (const [fh, nodeid] of fs.kernel.handles) fs.kernel.release(nodeid, fh);
+});
+
+test("while a look-up waits anywhere, the kernel is told of no name; it is told afterwards", () => {
+  const { fs } = changing();
+  using _ = fs;
+  list(fs, "1");
+  fs.node("/d/1");
+  const waiting = fs.kernel.start("lookup", fs.node("/named"), { name: "7.txt" });
+  const ticket = fs.ticket;
+  told(fs);
+  list(fs, "2");
+  expect(told(fs)).toEqual([]);
+  expect(fs.mount.dcache.waits).toBe(false);
+  fs.content("seven", ticket);
+  expect(fs.kernel.outcome(waiting)).toHaveProperty("value");
+  expect(fs.mount.dcache.waits).toBe(true);
+  fs.mount.dcache.feed();
+  expect(told(fs)).toEqual(["1"]);
+});
+
+test("a look-up that has to wait takes back what the kernel has not been told yet", () => {
+  const { fs } = changing();
+  using _ = fs;
+  list(fs, "1");
+  fs.node("/d/1");
+  fs.kernel.blocked = [];
+  list(fs, "2");
+  const waiting = fs.kernel.start("lookup", fs.node("/named"), { name: "7.txt" });
+  fs.kernel.unblock();
+  expect(told(fs)).toEqual([]);
+  fs.content("seven");
+  expect(fs.kernel.outcome(waiting)).toHaveProperty("value");
+  fs.mount.dcache.feed();
+  expect(told(fs)).toEqual(["1"]);
+});
+
+test("a look-up whose directory a message is waiting for is sent back once, by thread", () => {
+  const { fs } = changing();
+  using _ = fs;
+  list(fs, "1");
+  fs.node("/d/1");
+  fs.kernel.blocked = [];
+  fs.kernel.stuck = true;
+  list(fs, "2");
+  const lookup = (pid: number) => fs.kernel.start("lookup", fs.node("/named"), { name: "7.txt" }, { pid });
+  expect(fs.kernel.outcome(lookup(1))).toEqual({ error: "ESTALE" });
+  expect(fs.kernel.outcome(lookup(2))).toEqual({ error: "ESTALE" });
+  const again = lookup(1);
+  expect(fs.kernel.outcome(again)).toBeUndefined();
+  fs.content("seven");
+  expect(fs.kernel.outcome(again)).toHaveProperty("value");
+  fs.kernel.unblock();
+});
+
+test("a look-up in a listed directory is sent back too; one that need not wait is answered", () => {
+  const { fs } = changing();
+  using _ = fs;
+  list(fs, "1");
+  fs.node("/d/1");
+  fs.kernel.blocked = [];
+  fs.kernel.stuck = true;
+  list(fs, "2");
+  const d = fs.node("/d");
+  expect(fs.kernel.errno("lookup", d, { name: "3" })).toBe("ESTALE");
+  expect(fs.kernel.errno("lookup", d, { name: "2" })).toBe("ok");
+  expect(fs.kernel.errno("lookup", ROOT, { name: "none" })).toBe("ok");
+  fs.kernel.unblock();
+});
+
+test("only so many messages are handed over at a time, and the rest follows", () => {
+  const { fs } = changing();
+  using _ = fs;
+  const names = Array.from({ length: 200 }, (_, index) => `${index}`);
+  list(fs, ...names);
+  for (const name of names) fs.node(`/d/${name}`);
+  fs.kernel.blocked = [];
+  list(fs);
+  expect(fs.kernel.blocked).toHaveLength(64);
+  expect(fs.mount.dcache.waits).toBe(true);
+  fs.kernel.unblock();
+  while (fs.mount.dcache.waits) fs.mount.dcache.feed();
+  expect(told(fs)).toHaveLength(200);
+});

@@ -1,0 +1,178 @@
+/** Names that change without the kernel's doing, on a real mount: nothing of them stays in the kernel. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdirSync, readdirSync, statfsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describeMounted, LACKING } from "../support/mounted.ts";
+import { BINARY, eventually, type Finished, finished, Sandbox } from "../support/program.ts";
+
+const sandbox = new Sandbox();
+const dir = sandbox.at("mnt");
+const work = sandbox.at("work");
+
+/** Listings come from the file `names`, contents from `content`, each as it is at that moment. */
+const CONFIG = `
+import { defineConfig, FsError } from "llmfs";
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+const lines = (name) => readFileSync(import.meta.dirname + "/" + name, "utf8").split("\\n").filter((line) => line !== "");
+const shop = {
+  generate: (path) => {
+    if (lines("gone").includes(path)) throw new FsError("ENOENT", "no such thing");
+    return { content: path + "\\n" };
+  },
+  list: () => lines("names"),
+};
+
+export default defineConfig({
+  generators: {
+    shop,
+    found: { generate: shop.generate },
+    slow: { async generate(path, { signal }) {
+      while (!lines("gone").includes(path)) await sleep(20, undefined, { signal });
+      throw new FsError("ENOENT", "no such thing");
+    } },
+  },
+  rules: [
+    { match: "d/**", generator: "shop", refresh: "always" },
+    { match: "found/{n}", generator: "found", refresh: "always" },
+    { match: "slow/{n}", generator: "slow" },
+    { match: "looks/old-{n}", generator: "found", refresh: "always" },
+    { match: "looks/{n}", generator: "exec", timeout: "20s", options: { env: ["MNT"],
+      command: ["sh", "-c", "touch $MNT/begun; while test -e $MNT/begun; do sleep .02; done; ls -l $MNT/looks; cat $MNT/d/kept; echo looked"] } },
+  ],
+});
+`;
+
+function names(...all: readonly string[]): void {
+  writeFileSync(join(work, "names"), all.join("\n"));
+}
+
+function gone(...paths: readonly string[]): void {
+  writeFileSync(join(work, "gone"), paths.join("\n"));
+}
+
+/** A program whose working directory is the mount. */
+function start(script: string) {
+  return Bun.spawn({ cmd: ["sh", "-c", script], cwd: dir, stdio: ["pipe", "pipe", "pipe"] });
+}
+
+async function out(script: string): Promise<string> {
+  const { status, stdout, stderr }: Finished = await finished(start(script));
+  if (status !== 0) throw new Error(`${script}: ${stderr}`);
+  return stdout;
+}
+
+/** How many inodes are in use. */
+function inodes(): number {
+  const { files, ffree } = statfsSync(dir);
+  return files - ffree;
+}
+
+beforeAll(async () => {
+  if (LACKING !== undefined) return;
+  mkdirSync(dir);
+  mkdirSync(work);
+  writeFileSync(join(work, "llmfs.config.ts"), CONFIG);
+  names();
+  gone();
+  const mounted = await sandbox.llmfs(["mount", dir, "--inodes", "300"], {
+    program: BINARY,
+    cwd: work,
+    env: { MNT: dir },
+  });
+  expect(mounted.stderr).toBe("");
+}, 60_000);
+
+afterAll(async () => {
+  if (LACKING !== undefined) return;
+  await sandbox.llmfs(["unmount", dir], { program: BINARY });
+  sandbox[Symbol.dispose]();
+}, 30_000);
+
+/** Twenty names that were never there before. */
+function twenty(round: number): string[] {
+  return Array.from({ length: 20 }, (_, index) => `${round}-${index}`);
+}
+
+describeMounted("names on a mount that change without the kernel's doing", () => {
+  test("listings with ever new names never use the inodes up", async () => {
+    names();
+    await out("ls d");
+    const before = inodes();
+    for (let round = 0; round < 40; round++) {
+      names(...twenty(round), `deep/${round}`);
+      await out("ls -lR d; cat d/*-7");
+    }
+    names();
+    await out("ls d; touch new; rm new");
+    await eventually("the inodes are back", () => inodes() === before);
+  }, 60_000);
+
+  test("a name that a listing brings is found, though the kernel knew that it does not exist", async () => {
+    names("deep/1");
+    expect(await out("ls d; cat d/deep/2 || echo none")).toBe("deep\nnone\n");
+    names("deep/1", "deep/2");
+    await out("ls d");
+    expect(await out("cat d/deep/2")).toBe("/d/deep/2\n");
+    expect(await out("ls d/deep")).toBe("1\n2\n");
+  });
+
+  test("an open file and a working directory of names that are gone go on", async () => {
+    names("file", "sub/inner");
+    await out("ls -R d");
+    const program = start(
+      "exec 3<d/file; cd d/sub; touch ../../ready; read go; cat <&3; ls; cat inner; touch new; echo $?; echo end",
+    );
+    await eventually("the program is ready", () => readdirSync(dir).includes("ready"));
+    names();
+    await out("ls d; ls d");
+    program.stdin.write("go\n");
+    program.stdin.end();
+    const { stdout } = await finished(program);
+    expect(stdout).toBe("/d/file\n1\nend\n");
+    expect(await out("ls d; rm ready")).toBe("");
+  });
+
+  test("a program that lists a directory while a look-up in it waits for the program is not locked out", async () => {
+    for (let round = 0; round < 3; round++) {
+      names(...twenty(round), "kept");
+      gone();
+      await out("ls -l d; cat looks/old-1 looks/old-2");
+      const looked = out(`cat looks/${round} | tail -2`);
+      await eventually("the program runs", () => readdirSync(dir).includes("begun"));
+      gone("/looks/old-1", "/looks/old-2");
+      await out("ls -l d; cat looks/old-1 looks/old-2 || rm begun");
+      expect(await looked).toBe("/d/kept\nlooked\n");
+    }
+  }, 60_000);
+
+  test("while a look-up waits, everybody else goes on; what changed is told afterwards", async () => {
+    names();
+    gone();
+    await out("ls d");
+    const before = inodes();
+    const waiting = finished(start("test -e slow/1"));
+    await eventually("the look-up waits", () => inodes() === before + 1);
+    for (let round = 0; round < 5; round++) {
+      names(...twenty(round));
+      await out("ls -l d; ls slow; cat d/*-3");
+    }
+    gone("/slow/1");
+    expect((await waiting).status).toBe(1);
+    names();
+    await out("ls d");
+    await eventually("the inodes are back", () => inodes() === before);
+  });
+
+  test("a file that its generator withdrew is gone, with its inode", async () => {
+    gone();
+    const before = inodes();
+    await out("for i in 1 2 3 4 5; do cat found/$i; done");
+    expect(await out("ls found")).toBe("1\n2\n3\n4\n5\n");
+    gone(...[1, 2, 3, 4, 5].map((n) => `/found/${n}`));
+    expect(await out("for i in 1 2 3 4 5; do cat found/$i 2>&1 || true; done")).toContain("No such file");
+    expect(await out("ls found")).toBe("");
+    await eventually("the inodes are back", () => inodes() === before);
+  });
+});

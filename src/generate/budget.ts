@@ -169,7 +169,7 @@ async function counted(request: ChatRequest, answer: string): Promise<ChatUsage>
 /** Failures before the server did any work that it charges for. */
 function wasFree(error: unknown): boolean {
   const free = ["unconfigured", "refused-key", "no-connection", "rate-limited", "quota", "bad-request", "recordings"];
-  return error instanceof LlmError && free.includes(error.kind);
+  return error instanceof LlmError && (!error.sent || free.includes(error.kind));
 }
 
 /**

@@ -95,8 +95,9 @@ interface FailureDetails {
   readonly param?: string | undefined;
 }
 
-export function cancelled(party: Party): LlmError {
-  return new LlmError("cancelled", `the request to ${party.host} (model ${party.model}) was cancelled`);
+/** `sent`: whether the request may have reached the server. */
+export function cancelled(party: Party, sent: boolean): LlmError {
+  return new LlmError("cancelled", `the request to ${party.host} (model ${party.model}) was cancelled`, { sent });
 }
 
 /** Connection refused, reset, name unknown, TLS: nothing of an answer. */

@@ -52,7 +52,10 @@ export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
     watchdog: Watchdog,
     onText: ChatOptions["onText"],
   ): Promise<ChatAnswer> {
-    const response = await (await client()).send(body, watchdog.signal);
+    const { send } = await client();
+    watchdog.sending(baseUrl);
+    const response = await send(body, watchdog.signal);
+    watchdog.answered();
     return readAnswer(response, party, () => watchdog.heard(), onText, limits);
   }
 
@@ -91,7 +94,7 @@ export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
         log(
           `${failure.message}; trying again in ${(delay / 1000).toFixed(1)} s (attempt ${attempt} of ${retries.attempts})`,
         );
-        await pause(delay, options.signal, () => cancelled(party));
+        await pause(delay, options.signal, () => cancelled(party, failure.sent));
         attempt += 1;
         await again(failure);
       }

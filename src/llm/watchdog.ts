@@ -1,5 +1,6 @@
 import { cancelled, type Party } from "./failure.ts";
 import { LlmError } from "./llm.ts";
+import { mayHaveConnected } from "./sockets.ts";
 
 export interface Timeouts {
   /** From sending a request to the first byte of its answer's body. Servers that do not stream need it long. */
@@ -27,6 +28,9 @@ export class Watchdog implements Disposable {
   readonly #total: Timer;
   readonly #cutOff = Promise.withResolvers<never>();
   #silence: Timer;
+  /** Where the request is being sent, until its answer begins. */
+  #address: string | undefined;
+  #answered = false;
 
   /** `endsAt` is on the clock of `performance.now()`. */
   constructor(party: Party, timeouts: Timeouts, endsAt: number, caller: AbortSignal | undefined) {
@@ -44,6 +48,16 @@ export class Watchdog implements Disposable {
 
   get signal(): AbortSignal {
     return this.#controller.signal;
+  }
+
+  /** The request is about to be sent. */
+  sending(url: string): void {
+    this.#address = url;
+  }
+
+  /** The answer's status and headers arrived. */
+  answered(): void {
+    this.#answered = true;
   }
 
   /** Bytes came: the server lives. */
@@ -64,10 +78,12 @@ export class Watchdog implements Disposable {
     this.#caller?.removeEventListener("abort", this.#onCaller);
   }
 
-  readonly #onCaller = (): void => this.#abort(cancelled(this.#party));
+  readonly #onCaller = (): void => this.#abort((sent) => cancelled(this.#party, sent));
 
-  #abort(reason: LlmError): void {
+  #abort(reasonFor: (sent: boolean) => LlmError): void {
     if (this.signal.aborted) return;
+    const sent = this.#answered || (this.#address !== undefined && mayHaveConnected(this.#address));
+    const reason = reasonFor(sent);
     this.#controller.abort(reason);
     this.#cutOff.reject(reason);
   }
@@ -78,12 +94,8 @@ export class Watchdog implements Disposable {
 
   #cut(what: string): void {
     const { host, model } = this.#party;
-    this.#abort(
-      new LlmError(
-        "timeout",
-        `${host} ${what} (model ${model}); is the server overloaded, or the model still loading? --timeout allows more`,
-      ),
-    );
+    const message = `${host} ${what} (model ${model}); is the server overloaded, or the model still loading? --timeout allows more`;
+    this.#abort((sent) => new LlmError("timeout", message, { sent }));
   }
 }
 

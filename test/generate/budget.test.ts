@@ -252,6 +252,17 @@ describe("a failure", () => {
     expect((await failure(all.limit(model).complete(ask()))).kind).toBe("no-connection");
     expect(all.spent).toMatchObject({ calls: 0, inputTokens: 0, reserved: { calls: 0 } });
   });
+
+  test("that is a cancellation is no call, and free, when nothing had been sent", async () => {
+    const all = budget({ limits: { calls: 1, tokens: 100_000 } });
+    const model: LanguageModel = {
+      complete: () => Promise.reject(new LlmError("cancelled", "cancelled", { sent: false })),
+    };
+    await failure(all.limit(model).complete(ask()));
+    expect(all.spent).toMatchObject({ calls: 0, inputTokens: 0, outputTokens: 0, reserved: { calls: 0, tokens: 0 } });
+    await all.limit(scriptedModel("x")).complete(ask());
+    expect(all.spent.calls).toBe(1);
+  });
 });
 
 describe("a request that is sent again", () => {

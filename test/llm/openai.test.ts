@@ -4,6 +4,7 @@ import { type ChatRequest, LlmError } from "../../src/llm/llm.ts";
 import { type OpenaiSettings, openaiModel } from "../../src/llm/openai.ts";
 import { CERTIFICATE, CERTIFICATE_KEY } from "../support/certificate.ts";
 import { type Behaviour, type Body, type OpenaiServer, openaiServer } from "../support/openai-server.ts";
+import { freePort, silentServer } from "../support/servers.ts";
 
 const KEY = "sk-test-4242424242424242";
 const REQUEST: ChatRequest = {
@@ -646,7 +647,7 @@ describe("cancelling", () => {
       const pending = failure(modelAt(server).complete(REQUEST, { signal: abort.signal }));
       const request = await server.request(0);
       abort.abort();
-      expect((await pending).kind).toBe("cancelled");
+      expect(await pending).toMatchObject({ kind: "cancelled", sent: true });
       await request.disconnected;
     });
   }
@@ -654,7 +655,7 @@ describe("cancelling", () => {
   test("before it began sends nothing", async () => {
     await using server = await openaiServer();
     const error = await failure(modelAt(server).complete(REQUEST, { signal: AbortSignal.abort() }));
-    expect(error.kind).toBe("cancelled");
+    expect(error).toMatchObject({ kind: "cancelled", sent: false });
     expect(server.requests).toHaveLength(0);
   });
 
@@ -662,7 +663,39 @@ describe("cancelling", () => {
     await using server = await openaiServer([{ status: 500 }]);
     const abort = new AbortController();
     const model = modelAt(server, { retries: { ...RETRIES, baseMs: 60_000, maxMs: 60_000 }, log: () => abort.abort() });
-    expect((await failure(model.complete(REQUEST, { signal: abort.signal }))).kind).toBe("cancelled");
+    const error = await failure(model.complete(REQUEST, { signal: abort.signal }));
+    expect(error).toMatchObject({ kind: "cancelled", sent: true });
     expect(server.requests).toHaveLength(1);
+  });
+
+  test("between two attempts to connect, nothing was sent", async () => {
+    const abort = new AbortController();
+    const retries = { ...RETRIES, baseMs: 60_000, maxMs: 60_000 };
+    const server = { baseUrl: `http://127.0.0.1:${freePort()}/v1` };
+    const model = modelAt(server, { retries, log: () => abort.abort() });
+    const error = await failure(model.complete(REQUEST, { signal: abort.signal }));
+    expect(error).toMatchObject({ kind: "cancelled", sent: false });
+  });
+
+  test("while the connection is being opened, nothing was sent; nor when that takes too long", async () => {
+    await using server = await silentServer();
+    const before = server.connecting();
+    const abort = new AbortController();
+    const pending = failure(modelAt({ baseUrl: server.url }).complete(REQUEST, { signal: abort.signal }));
+    while (server.connecting() === before) await Bun.sleep(5);
+    abort.abort();
+    expect(await pending).toMatchObject({ kind: "cancelled", sent: false });
+    const timeouts = { firstByteMs: 300, stallMs: 60_000, totalMs: 60_000 };
+    const late = await failure(modelAt({ baseUrl: server.url }, { timeouts }).complete(REQUEST));
+    expect(late).toMatchObject({ kind: "timeout", sent: false });
+  });
+
+  test("counts as sent as soon as any connection to the server is open", async () => {
+    await using server = await openaiServer([{ hang: true }]);
+    const abort = new AbortController();
+    const both = [1, 2].map(() => failure(modelAt(server).complete(REQUEST, { signal: abort.signal })));
+    await server.request(0);
+    abort.abort();
+    expect((await Promise.all(both)).map(({ sent }) => sent)).toEqual([true, true]);
   });
 });

@@ -1,5 +1,5 @@
 /** Real servers for tests, started by the test and gone with it. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -69,6 +69,41 @@ export function conditionalProxy(upstream: string): Server {
   });
   const stop = () => proxy.stop(true);
   return { url: `http://127.0.0.1:${proxy.port}`, kill: stop, [Symbol.asyncDispose]: stop };
+}
+
+/** A port where connections stay half open, as at a host that does not answer: the listener's queue is full. */
+export async function silentServer(): Promise<Server & { readonly connecting: () => number }> {
+  const script = `
+import select, socket, time
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+listener.listen(0)
+queued = []
+while True:
+    one = socket.socket()
+    one.setblocking(False)
+    one.connect_ex(listener.getsockname())
+    queued.append(one)
+    if not select.select([], [one], [], 0.2)[1]:
+        break
+print(listener.getsockname()[1], flush=True)
+time.sleep(1000)
+`;
+  const child = Bun.spawn(["python3", "-c", script], { stdout: "pipe", stderr: "inherit" });
+  const { value } = await child.stdout.getReader().read();
+  const port = Number(Buffer.from(value ?? []));
+  const kill = async () => {
+    child.kill("SIGKILL");
+    await child.exited;
+  };
+  const remote = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")} 02 `;
+  return {
+    url: `http://127.0.0.1:${port}/v1`,
+    /** How many connections to it are being opened. */
+    connecting: () => readFileSync("/proc/net/tcp", "latin1").split(remote).length - 1,
+    kill,
+    [Symbol.asyncDispose]: kill,
+  };
 }
 
 export function freePort(): number {

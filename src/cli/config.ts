@@ -45,6 +45,15 @@ type Shared = typeof promptFlags &
   typeof warmFlags &
   typeof logFlags;
 
+/** What is less would make a mount that is of no use, and is a slip of the finger. */
+const LEAST = {
+  /** llmfs's own instructions take more than half of it. */
+  contextTokens: 256,
+  /** The root is one, and so is every file and directory. */
+  inodes: 16,
+  saveEveryMs: 1000,
+} as const;
+
 /** None takes more than a kilobyte, its name included: all together no more than the contents may. */
 function inodesFor(memory: number): number {
   return Math.floor(memory / 2 / 1024);
@@ -65,12 +74,12 @@ export function readConfig(args: ConfigArgs, environment: Environment = process.
       "LLMFS_CONTENT_PROMPT",
       variable("LLMFS_CONTENT_PROMPT"),
     ),
-    contextTokens: optional(args.contextTokens, (text) => count("--context-tokens", text, 1)),
+    contextTokens: optional(args.contextTokens, (text) => count("--context-tokens", text, LEAST.contextTokens)),
     ...model,
     configFile: undefined,
     from: optional(args.from, (text) => absolute("--from", text)),
     size: size("--size", args.size ?? "50%", availableMemory),
-    inodes: args.inodes === undefined ? inodesFor(availableMemory()) : count("--inodes", args.inodes, 1),
+    inodes: args.inodes === undefined ? inodesFor(availableMemory()) : count("--inodes", args.inodes, LEAST.inodes),
     readOnly: args.readOnly ?? false,
     warm: args.warm ?? false,
     epoch:
@@ -79,7 +88,7 @@ export function readConfig(args: ConfigArgs, environment: Environment = process.
     allowOther: args.allowOther ?? false,
     lowPower: args.lowPower ?? false,
     save: optional(args.save, (text) => absolute("--save", text)),
-    saveEveryMs: optional(args.saveEvery, (text) => duration("--save-every", text)),
+    saveEveryMs: optional(args.saveEvery, (text) => duration("--save-every", text, LEAST.saveEveryMs)),
     debug: args.debug ?? false,
     logFile: logFile(args.logFile, environment),
   };

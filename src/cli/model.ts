@@ -35,6 +35,9 @@ export interface ModelConfig {
 
 type ModelArgs = Partial<Args<typeof modelFlags>>;
 
+/** No model answers sooner. */
+const LEAST_TIMEOUT_MS = 100;
+
 /** Throws CliError("usage"). */
 export function readModelConfig(args: ModelArgs, variable: Lookup): ModelConfig {
   const cache = variable("XDG_CACHE_HOME");
@@ -50,7 +53,7 @@ export function readModelConfig(args: ModelArgs, variable: Lookup): ModelConfig 
       ),
     ],
     concurrency: optional(args.concurrency, (text) => count("--concurrency", text, 1, MOST_AT_ONCE)),
-    timeoutMs: optional(args.timeout, (text) => duration("--timeout", text)),
+    timeoutMs: optional(args.timeout, (text) => duration("--timeout", text, LEAST_TIMEOUT_MS)),
     limits: limits(args),
     prices: optional(args.price, prices) ?? [],
     mode: args.mode ?? mode(variable("LLMFS_MODE")),

@@ -30,7 +30,7 @@ export const modelFlags = flags({
   timeout: {
     type: "string",
     valueHint: "TIME",
-    description: "how long one answer may take, as 90s or 5m; default 15m",
+    description: "how long one answer may take, as 90s or 5m, at least 100ms; default 15m",
   },
   maxCalls: { type: "string", valueHint: "N", description: "never more requests to the model than that" },
   maxTokens: { type: "string", valueHint: "N", description: "never more tokens than that, sent and received together" },
@@ -58,13 +58,13 @@ export const treeFlags = flags({
   size: {
     type: "string",
     valueHint: "SIZE",
-    description: "upper limit of the bytes held, as 512M, 2G or 25%; default 50% of the memory",
+    description: "upper limit of the bytes held, as 512M, 2G or 25%, at least 4K; default 50% of the memory",
   },
   inodes: {
     type: "string",
     valueHint: "N",
     description:
-      "upper limit of files and directories, names and attributes beyond them counted along; default one for every 2 KiB of the memory",
+      "upper limit of files and directories, names and attributes beyond them counted along, at least 16; default one for every 2 KiB of the memory",
   },
   readOnly: { type: "boolean", description: "mount read-only; files still come into being when they are read" },
   allowOther: { type: "boolean", description: "let other users in; permissions hold for them as anywhere" },
@@ -87,7 +87,7 @@ export const contextFlags = flags({
     type: "string",
     valueHint: "N",
     description:
-      "send at most so many tokens for a file, instructions and prompts included; default 16000 beside those, a quarter of it for the outline",
+      "send at most so many tokens for a file, instructions and prompts included, at least 256; default 16000 beside those, a quarter of it for the outline",
   },
 });
 
@@ -112,7 +112,11 @@ export const saveFlags = flags({
     valueHint: "FILE",
     description: "write a snapshot of the tree to FILE (mode 0600) on unmount",
   },
-  saveEvery: { type: "string", valueHint: "TIME", description: "also write it at intervals, as 30s or 10m" },
+  saveEvery: {
+    type: "string",
+    valueHint: "TIME",
+    description: "also write it at intervals, as 30s or 10m, at least 1s",
+  },
 });
 
 /** What it takes to make a mount, however long it lasts. */

@@ -74,7 +74,7 @@ export function execGenerator({ base, environment, groups, mountpoint }: SourceP
     let ended = false;
     try {
       void told(child.stdin, `${JSON.stringify(input)}\n`);
-      yield* limited(child.stdout, countOption(options, "maxBytes", MAX_BYTES), argv);
+      yield* limited(child.stdout, countOption(options, "maxBytes", MAX_BYTES, 1), argv);
       const [status, last] = await Promise.all([child.exited, talk]);
       ended = true;
       signal.throwIfAborted();
@@ -97,7 +97,7 @@ export function execGenerator({ base, environment, groups, mountpoint }: SourceP
       programOption(options, "list", base);
       textsOption(options, "env");
       textOption(options, "cwd");
-      countOption(options, "maxBytes", 0);
+      countOption(options, "maxBytes", 0, 1);
     },
     async generate(path, context) {
       const { options, params, prompts, file, previous } = context;

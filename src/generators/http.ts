@@ -170,7 +170,7 @@ function httpOptions(options: Options): HttpOptions {
     ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
     hosts: hosts.length > 0 ? hosts : [hostOf(url), ...(list === undefined ? [] : [hostOf(list)])],
     private: flagOption(options, "private"),
-    maxBytes: countOption(options, "maxBytes", MAX_BYTES),
+    maxBytes: countOption(options, "maxBytes", MAX_BYTES, 1),
     timeoutMs: durationOption(options, "timeout") ?? TIMEOUT_MS,
     retries: countOption(options, "retries", RETRIES),
   };

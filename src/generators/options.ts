@@ -21,11 +21,11 @@ export function flagOption(options: Options, name: string): boolean {
   throw new Error(`the option "${name}" must be true or false`);
 }
 
-export function countOption(options: Options, name: string, otherwise: number): number {
+export function countOption(options: Options, name: string, otherwise: number, least = 0): number {
   const value = options[name];
   if (value === undefined) return otherwise;
-  if (typeof value === "number" && Number.isInteger(value) && value >= 0) return value;
-  throw new Error(`the option "${name}" must be a whole number, 0 or more`);
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= least) return value;
+  throw new Error(`the option "${name}" must be a whole number, ${least} or more`);
 }
 
 export function textsOption(options: Options, name: string): readonly string[] {
@@ -71,12 +71,16 @@ export function milliseconds(text: string): number | undefined {
   return Number(number) * (units.get(unit) ?? 0);
 }
 
+/** A timer's longest delay. */
+const LONGEST_MS = 2 ** 31 - 1;
+
+/** A limit to the time something may take: more than none, and no longer than a timer can be. */
 export function durationOption(options: Options, name: string): number | undefined {
   const text = textOption(options, name);
   if (text === undefined) return undefined;
   const found = milliseconds(text);
-  if (found === undefined) throw new Error(`the option "${name}" must be a length of time, such as "30s"`);
-  return found;
+  if (found !== undefined && found >= 1 && found <= LONGEST_MS) return found;
+  throw new Error(`the option "${name}" must be a length of time from 1ms to 24d, such as "30s"`);
 }
 
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -7,6 +7,7 @@
 import type { BuiltIn, RuleConfig } from "./config.ts";
 import {
   countOption,
+  durationOption,
   flagOption,
   isRecord,
   milliseconds,
@@ -158,11 +159,11 @@ function compileRule(value: unknown, name: string, parts: RuleParts): Rule[] {
   const { use: _, ...settings } = parts.named.get(generator) ?? { use: "" };
   const filled = interpolated({ ...settings, ...options }, parts);
   const refresh = refreshOf(textOption(value, "refresh"), flagOption(value, "stale"));
-  const timeoutMs = timeoutOf(textOption(value, "timeout"));
+  const timeoutMs = durationOption(value, "timeout");
   const whole = isRecord(filled) ? filled : {};
   // An option of this name is the same limit, closer to the source.
   const largest = [value, whole].find((one) => typeof one.maxBytes === "number") ?? value;
-  const maxBytes = largest.maxBytes === undefined ? undefined : countOption(largest, "maxBytes", 0);
+  const maxBytes = largest.maxBytes === undefined ? undefined : countOption(largest, "maxBytes", 0, 1);
   const lists = parts.lists?.(generator, whole) ?? false;
   return patterns.map((source) => {
     const match = pattern(source);
@@ -201,13 +202,6 @@ function refreshOf(text: string | undefined, stale: boolean): Refresh | undefine
   const ms = milliseconds(text);
   if (ms === undefined) throw new Error(`refresh ${JSON.stringify(text)}: expected once, always or a time such as 5m`);
   return { ms, stale: stale && ms > 0 };
-}
-
-function timeoutOf(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const ms = milliseconds(text);
-  if (ms === undefined || ms === 0) throw new Error(`timeout ${JSON.stringify(text)}: expected a time such as 30s`);
-  return ms;
 }
 
 /** `${NAME}` in every text, however deep, becomes that variable's value. Throws for one that is not set. */

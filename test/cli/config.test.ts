@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { resolve } from "node:path";
-import { childEnvironment, readConfig, temporaryFolders, wantsColor } from "../../src/cli/config.ts";
+import { type ConfigArgs, childEnvironment, readConfig, temporaryFolders, wantsColor } from "../../src/cli/config.ts";
 import { CliError, UsageError } from "../../src/cli/exit.ts";
 import { modelSecrets } from "../../src/cli/model.ts";
 
@@ -120,6 +120,24 @@ describe("what contradicts itself is refused", () => {
   test("--save-every without --save", () => {
     expect(() => readConfig({ saveEvery: "30s" }, {})).toThrow(UsageError);
   });
+});
+
+test("quantities that would make a mount of no use are refused, with the least that makes sense", () => {
+  const refused: readonly (readonly [ConfigArgs, string])[] = [
+    [{ size: "10" }, "--size 10: a number without a unit is bytes; did you mean 10M?"],
+    [{ size: "0" }, "--size 0: expected a size"],
+    [{ inodes: "0" }, "--inodes 0: expected a whole number, 16 or more"],
+    [{ inodes: "1" }, "--inodes 1: expected a whole number, 16 or more"],
+    [{ save: "t.json", saveEvery: "0" }, "--save-every 0: expected a time"],
+    [{ save: "t.json", saveEvery: "10ms" }, "--save-every 10ms: too short; the least is 1s"],
+    [{ timeout: "1ms" }, "--timeout 1ms: too short; the least is 100ms"],
+    [{ contextTokens: "1" }, "--context-tokens 1: expected a whole number, 256 or more"],
+    [{ concurrency: "0" }, "--concurrency 0: expected a whole number, from 1 to 256"],
+  ];
+  for (const [args, message] of refused) {
+    expect(() => readConfig(args, {})).toThrow(UsageError);
+    expect(() => readConfig(args, {})).toThrow(message);
+  }
 });
 
 test("a bad base URL is refused without being repeated: it may be a key in the wrong place", () => {

@@ -406,7 +406,7 @@ describe("save", () => {
 
   test("happens at intervals when that is asked for", async () => {
     const dir = sandbox.directory("mnt");
-    await sandbox.llmfs(["mount", "--save", "tree.json", "--save-every", "50ms", dir]);
+    await sandbox.llmfs(["mount", "--save", "tree.json", "--save-every", "1s", dir]);
     writeFileSync(`${dir}/file`, "content");
     await eventually("the file is in a snapshot", () => {
       try {

@@ -6,17 +6,40 @@ import { amount, count, duration, size } from "../../src/cli/quantity.ts";
 const whole = () => 1000;
 
 test("a size is bytes, or has a unit of 1024, or is a share", () => {
-  expect(size("--size", "4096", whole)).toBe(4096);
+  expect(size("--size", "4096B", whole)).toBe(4096);
+  expect(size("--size", "1048576", whole)).toBe(2 ** 20);
+  expect(size("--size", "4k", whole)).toBe(4096);
   expect(size("--size", "512M", whole)).toBe(512 * 2 ** 20);
   expect(size("--size", "2g", whole)).toBe(2 * 2 ** 30);
   expect(size("--size", "1.5GiB", whole)).toBe(1.5 * 2 ** 30);
-  expect(size("--size", "25%", whole)).toBe(250);
+  expect(size("--size", "25%", () => 100_000)).toBe(25_000);
 });
 
 test("what is no size is refused with the flag's name", () => {
-  for (const wrong of ["", "M", "12X", "-1", "0", "0%", "101%", "1e9", "9999999T", "NaN"]) {
+  for (const wrong of ["", "M", "12X", "-1", "0", "0%", "0k", "101%", "1e9", "9999999T", "NaN"]) {
     expect(() => size("--size", wrong, whole)).toThrow(`--size ${wrong}: expected a size`);
   }
+});
+
+test("a size without a unit that is less than 1 MiB is taken for a forgotten unit", () => {
+  for (const wrong of ["1", "10", "512", "4096", "1048575"]) {
+    expect(() => size("--size", wrong, whole)).toThrow(
+      `--size ${wrong}: a number without a unit is bytes; did you mean ${wrong}M?`,
+    );
+  }
+});
+
+test("a size that holds no file is refused, whatever it is written as", () => {
+  for (const wrong of ["10B", "0.5k", "4095B", "0.1%"]) {
+    expect(() => size("--size", wrong, whole)).toThrow(`--size ${wrong}:`);
+    expect(() => size("--size", wrong, whole)).toThrow("cannot hold a single file; the least is 4K");
+  }
+});
+
+test("a time below the least is refused with the least", () => {
+  expect(duration("--save-every", "1s", 1000)).toBe(1000);
+  expect(() => duration("--save-every", "999ms", 1000)).toThrow("--save-every 999ms: too short; the least is 1s");
+  expect(() => duration("--timeout", "5ms", 100)).toThrow("--timeout 5ms: too short; the least is 100ms");
 });
 
 test("a time has a unit, or is seconds", () => {

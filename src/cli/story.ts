@@ -2,7 +2,7 @@
 import type { StillTree } from "../fs/still.ts";
 import type { Foreseen } from "../generate/foresight.ts";
 import type { Section } from "../generate/prompts.ts";
-import { tokenCounter } from "../generate/tokens.ts";
+import { countTokens } from "../generate/tokens.ts";
 import type { FileInfo, TreeEntry } from "../generators/generator.ts";
 import { firstDifference } from "../recording/miss.ts";
 import type { Looking } from "./looking.ts";
@@ -172,8 +172,9 @@ function prompts(path: string, { tree, about }: Looking): readonly string[] {
 
 /** The parts of the request, without their texts: how long each is, and why it is there. */
 async function told(sections: readonly Section[]): Promise<readonly string[]> {
-  const count = await tokenCounter();
-  const parts = sections.map(({ part, why, text }) => ({ part, why, tokens: count(text) }));
+  const parts = await Promise.all(
+    sections.map(async ({ part, why, text }) => ({ part, why, tokens: await countTokens(text) })),
+  );
   const sum = parts.reduce((all, { tokens }) => all + tokens, 0);
   const [task, ...before] = parts.toReversed();
   const shown = before.toReversed().slice(0, MOST_PARTS - 1);

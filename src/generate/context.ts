@@ -16,7 +16,7 @@ import { folderOf, renderOutline } from "./outline.ts";
 import { CONTENT_INSTRUCTIONS, contentSections, type Section, treeSection } from "./prompts.ts";
 import { type Redact, redact } from "./redact.ts";
 import { AROUND, type Filled, fill, rankedFiles, relatedFiles, textOf } from "./related.ts";
-import { tokenCounter } from "./tokens.ts";
+import { countTokens } from "./tokens.ts";
 
 export interface ContextOptions {
   /**
@@ -103,8 +103,7 @@ export function contextMaker(tree: ContextTree, options: ContextOptions = {}): C
 /** Tokens that are left beside what cannot be left out. Throws FsError where that alone is too much. */
 async function roomBeside(fixed: readonly Section[], path: string, tokens: number | undefined): Promise<number> {
   if (tokens === undefined) return DEFAULT_TOKENS;
-  const count = await tokenCounter();
-  const least = count([CONTENT_INSTRUCTIONS, ...fixed.map(({ text }) => text)].join("\n\n")) + AROUND;
+  const least = (await countTokens([CONTENT_INSTRUCTIONS, ...fixed.map(({ text }) => text)].join("\n\n"))) + AROUND;
   if (least <= tokens) return tokens - least;
   throw new FsError(
     "EIO",

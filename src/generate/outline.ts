@@ -1,7 +1,8 @@
 /** The tree as text, for a model: one line an entry, what is near the file in question first when not all fits. */
 import type { TreeEntry } from "../generators/generator.ts";
+import { Pace } from "./pace.ts";
 import { printable } from "./prompts.ts";
-import { fits, tokenCounter } from "./tokens.ts";
+import { countTokens, fits, type TokenCounter, tokenCounter } from "./tokens.ts";
 
 interface Node {
   readonly name: string;
@@ -60,7 +61,7 @@ class Drawing {
 
 /** What the choice of lines is made from. */
 interface Parts {
-  readonly count: (text: string) => number;
+  readonly count: TokenCounter;
   /** Every node, in byte order of the paths. */
   readonly nodes: readonly Node[];
   readonly byPath: ReadonlyMap<string, Node>;
@@ -92,7 +93,7 @@ async function partsOf(root: Node): Promise<Parts> {
     folders[number]?.nodes.push(node);
     return number;
   });
-  const costs = new Map(nodes.map((node) => [node, count(`${line(node, false)}\n`)]));
+  const costs = await costsOf(nodes, count);
   const leftOutCosts: number[] = [];
   const parents = new Map<Node, Node>();
   for (const node of [root, ...nodes]) for (const child of node.children.values()) parents.set(child, node);
@@ -115,19 +116,36 @@ async function partsOf(root: Node): Promise<Parts> {
   };
 }
 
-function view(root: Node, parts: Parts, home: string, budget: number): string {
-  const { count, descriptions, all } = parts;
+/** What each line costs without a description. Paths have at most 4095 bytes, and so have targets of symlinks. */
+async function costsOf(nodes: readonly Node[], count: TokenCounter): Promise<ReadonlyMap<Node, number>> {
+  const costs = new Map<Node, number>();
+  const pace = new Pace();
+  for (const node of nodes) {
+    costs.set(node, count(`${line(node, false)}\n`));
+    if (pace.due) await pace.pause();
+  }
+  return costs;
+}
+
+async function view(root: Node, parts: Parts, home: string, budget: number): Promise<string> {
+  const { descriptions, all } = parts;
   const purse = new Purse(all <= budget ? budget : Math.floor(budget * 0.75));
   const named = nameNearest(root, parts, nearestTo(home, parts), purse);
   purse.left += budget - purse.given;
   const described = new Set<Node>();
   for (const node of named) {
-    const cost = descriptions.get(node) ?? count(line(node, true)) - count(line(node, false));
-    descriptions.set(node, cost);
+    const cost = descriptions.get(node) ?? (await describedCost(node, parts, purse.left));
     if (!purse.pay(cost)) break;
+    descriptions.set(node, cost);
     described.add(node);
   }
   return drawSome(root, named, described, parts);
+}
+
+/** What a description adds; of one that adds more than `most`, any number above it. */
+async function describedCost(node: Node, { count }: Parts, most: number): Promise<number> {
+  const plain = count(line(node, false));
+  return (await countTokens(line(node, true), { most: most + plain })) - plain;
 }
 
 class Purse {

@@ -7,8 +7,9 @@
 import type { TreePort } from "../fs/port.ts";
 import type { FileInfo, RelatedFile, TreeEntry } from "../generators/generator.ts";
 import { byteOrder, distance, folderOf } from "./outline.ts";
+import { Pace } from "./pace.ts";
 import { howReferred, type References, type Referred, referencesIn, referred } from "./references.ts";
-import { type TokenCounter, tokenCounter } from "./tokens.ts";
+import { countTokens } from "./tokens.ts";
 
 export interface RelatedOptions {
   /** So many files, the nearest ones, are read to see whether they refer to the file in question. */
@@ -304,18 +305,17 @@ export interface Filled extends RelatedFile {
  */
 export async function fill(files: readonly Filled[], room: number, beside = ""): Promise<readonly RelatedFile[]> {
   if (bytesOf(files) + Buffer.byteLength(beside) + AROUND <= room) return files;
-  const count = counted(await tokenCounter());
-  const budget = room - (beside === "" ? 0 : count(beside) + AROUND);
-  if (allFit(files, budget, count)) return files;
+  const budget = room - (beside === "" ? 0 : (await countTokens(beside)) + AROUND);
+  if (await allFit(files, budget)) return files;
   const chosen: RelatedFile[] = [];
   let left = budget;
   for (const [index, file] of files.entries()) {
-    const room = left - around(file, count);
+    const room = left - (await around(file));
     if (room < LEAST) break;
     const share = Math.max(LEAST, Math.floor(room / Math.min(SHARES, files.length - index)));
     const allowed = file.whole === true ? room : share;
-    const all = count(file.content);
-    const content = all <= allowed ? file.content : cut(file.content, allowed, count);
+    const all = await counted(file.content, allowed);
+    const content = all <= allowed ? file.content : await cut(file.content, allowed);
     chosen.push({ ...file, content });
     left = room - (content === file.content ? all : allowed);
   }
@@ -328,8 +328,8 @@ const SHARES = 4;
 const LEAST = 50;
 
 /** The heading and the fences. */
-function around({ path, reason }: RelatedFile, count: TokenCounter): number {
-  return count(`${path} (${reason}):\n`) + FENCES;
+async function around({ path, reason }: RelatedFile): Promise<number> {
+  return (await countTokens(`${path} (${reason}):\n`)) + FENCES;
 }
 
 const FENCES = 10;
@@ -343,35 +343,42 @@ function bytesOf(files: readonly Filled[]): number {
   );
 }
 
-function allFit(files: readonly Filled[], budget: number, count: TokenCounter): boolean {
+async function allFit(files: readonly Filled[], budget: number): Promise<boolean> {
   let left = budget;
-  return files.every((file) => {
-    left -= count(file.content) + around(file, count);
-    return left >= 0;
-  });
+  for (const file of files) {
+    left -= await around(file);
+    if (left < 0) return false;
+    left -= await counted(file.content, left);
+    if (left < 0) return false;
+  }
+  return true;
 }
 
 /** The same files are sent with many others. */
 const counts = new Map<string, number>();
 const MOST_COUNTED = 1000;
 
-function counted(count: TokenCounter): TokenCounter {
-  return (text) => {
-    const tokens = counts.get(text) ?? count(text);
-    if (counts.size >= MOST_COUNTED) counts.clear();
-    counts.set(text, tokens);
-    return tokens;
-  };
+/** As `countTokens`, at most so many: what has more is not counted to its end. */
+async function counted(text: string, most: number): Promise<number> {
+  const known = counts.get(text);
+  if (known !== undefined) return known;
+  const tokens = await countTokens(text, { most });
+  if (tokens > most) return tokens;
+  if (counts.size >= MOST_COUNTED) counts.clear();
+  counts.set(text, tokens);
+  return tokens;
 }
 
-function cut(content: string, budget: number, count: (text: string) => number): string {
+async function cut(content: string, budget: number): Promise<string> {
   const lines = content.split("\n");
+  const pace = new Pace();
   let left = budget - 20;
   let kept = 0;
   for (const line of lines) {
-    left -= count(`${line}\n`);
+    left -= await countTokens(`${line}\n`, { most: left });
     if (left < 0) break;
     kept += 1;
+    if (pace.due) await pace.pause();
   }
   return [...lines.slice(0, kept), `… (${lines.length - kept} more lines)`].join("\n");
 }

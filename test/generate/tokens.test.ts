@@ -1,7 +1,15 @@
 /** Counting tokens: near the truth for text, never slow for anything, and not done where there is no need. */
-import { beforeAll, expect, test } from "bun:test";
+import { beforeAll, describe, expect, test } from "bun:test";
 import { countTokens } from "gpt-tokenizer/encoding/o200k_base";
-import { fits, type TokenCounter, tokenCounter } from "../../src/generate/tokens.ts";
+import {
+  countTokens as counted,
+  fits,
+  RunningCount,
+  type TokenCounter,
+  tokenCounter,
+} from "../../src/generate/tokens.ts";
+import { expectLinear, mixture, RUNS } from "../support/growth.ts";
+import { Random } from "../support/random.ts";
 
 let count: TokenCounter;
 beforeAll(async () => {
@@ -26,9 +34,67 @@ test("what looks like a control token is text; half a character and NUL are coun
   expect(count("")).toBe(0);
 });
 
-test("a run without a blank takes time by its length, not by its square", () => {
-  // By the square this would take hours.
-  expect(count("a".repeat(4_000_000))).toBeGreaterThan(100_000);
+describe("counting takes time by the length of the text, not by its square:", () => {
+  for (const [name, input] of Object.entries(RUNS)) {
+    test(name, () => expectLinear(input, count));
+  }
+
+  test("random mixtures", async () => {
+    const fragments = ["a", "\n", " ", "\r\n", "潮", "😀", "\ud800", "'s", "1", "!", "/", "\t", "Ab", "<|endoftext|>"];
+    for (let seed = 1; seed <= 5; seed++) await expectLinear(mixture(seed, fragments), count);
+  });
+});
+
+test("runs of blank lines as they are in files are counted exactly", () => {
+  for (const lines of [1, 2, 5, 40, 100]) {
+    const text = `end\n${"\n".repeat(lines)}begin\n`;
+    expect(count(text)).toBeGreaterThanOrEqual(countTokens(text));
+    expect(count(text)).toBeLessThanOrEqual(countTokens(text) + 1);
+  }
+});
+
+test("a long count lets timers run, and ends when nobody wants it", async () => {
+  const random = new Random(1);
+  const text = Array.from({ length: 500_000 }, () => String.fromCharCode(33 + random.below(90))).join("");
+  const stop = new AbortController();
+  let ticks = 0;
+  const timer = setInterval(() => {
+    ticks += 1;
+    if (ticks === 3) stop.abort(new Error("nobody"));
+  }, 1);
+  await expect(counted(text, { signal: stop.signal })).rejects.toThrow("nobody");
+  clearInterval(timer);
+  expect(ticks).toBeGreaterThanOrEqual(3);
+});
+
+test("a count with a limit stops there", async () => {
+  const text = "word ".repeat(200_000);
+  const most = await counted(text, { most: 100 });
+  expect(most).toBeGreaterThan(100);
+  expect(most).toBeLessThan(200);
+  expect(await counted(text, { most: 1_000_000 })).toBe(count(text));
+});
+
+test("of a text longer than a megabyte parts are counted, and the rest is estimated", async () => {
+  const text = "A line of prose that says nothing in particular.\n".repeat(100_000);
+  const exact = count(text);
+  const estimated = await counted(text);
+  expect(Math.abs(estimated - exact) / exact).toBeLessThan(0.03);
+});
+
+test("a text that grows is counted as if it were whole", () => {
+  const random = new Random(7);
+  const whole = mixture(3, ["a", "\n", " ", "Ab", "潮", "\n\n\n", "return x;", "😀"])(20_000);
+  const running = new RunningCount(count);
+  for (let at = 0; at < whole.length; ) {
+    const end = Math.min(whole.length, at + 1 + random.below(300));
+    running.add(whole.slice(at, end));
+    at = end;
+  }
+  expect(Math.abs(running.tokens - count(whole))).toBeLessThan(10);
+  const atOnce = new RunningCount(count);
+  atOnce.add("word ".repeat(10_000));
+  expect(atOnce.tokens).toBeGreaterThan(9_900);
 });
 
 test("a text fits if it has no more tokens than the budget", async () => {

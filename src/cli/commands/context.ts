@@ -1,7 +1,7 @@
 import type { StillTree } from "../../fs/still.ts";
 import type { Asked } from "../../generate/foresight.ts";
 import { CONTENT_INSTRUCTIONS, type Section } from "../../generate/prompts.ts";
-import { tokenCounter } from "../../generate/tokens.ts";
+import { countTokens } from "../../generate/tokens.ts";
 import { command, flags } from "../command.ts";
 import { CliError, EXIT } from "../exit.ts";
 import { quietLog } from "../foreground.ts";
@@ -47,14 +47,15 @@ interface Part {
 }
 
 async function counted(sections: readonly Section[], looking: Looking, path: string): Promise<readonly Part[]> {
-  const count = await tokenCounter();
   const prompts = promptSources(looking, path);
-  const parts = sections.map(({ part, why, text }) => ({
-    part,
-    why: part === "prompts" ? prompts : why,
-    tokens: count(text),
-  }));
-  return [{ part: "instructions", why: "the same for every file", tokens: count(CONTENT_INSTRUCTIONS) }, ...parts];
+  const all = [{ part: "instructions", why: "the same for every file", text: CONTENT_INSTRUCTIONS }, ...sections];
+  return Promise.all(
+    all.map(async ({ part, why, text }) => ({
+      part,
+      why: part === "prompts" ? prompts : why,
+      tokens: await countTokens(text),
+    })),
+  );
 }
 
 function promptSources({ tree, about }: Looking, path: string): string {

@@ -1,0 +1,104 @@
+/**
+ * How long work takes as its input grows, in processor time: a busy machine does not change the verdict.
+ *
+ * Inputs are those that make matchers and parsers slow: one character for ever, a few tokens repeated, something that
+ * begins again and again and never ends, and random mixtures of all that.
+ */
+import { expect } from "bun:test";
+import { Random } from "./random.ts";
+
+/** An input of about so many characters. */
+export type Input = (length: number) => string;
+
+const SMALL = 32 * 1024;
+const GROWTH = 4;
+/** Linear work grows as its input does. Twice that is noise; work by the square is beyond. */
+const MOST_GROWTH = 2 * GROWTH;
+/** Less is not worth a word, whatever it grows by. */
+const NOTHING_MS = 25;
+const TRIES = 5;
+
+/** Fails where four times the input takes much more than four times as long. `length` is that of the smaller input. */
+export async function expectLinear(input: Input, work: (text: string) => unknown, length = SMALL): Promise<void> {
+  const [short, long] = [input(length), input(length * GROWTH)];
+  let [ofShort, ofLong] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+  for (let attempt = 0; attempt < TRIES; attempt++) {
+    ofShort = Math.min(ofShort, await processorTime(() => work(short)));
+    ofLong = Math.min(ofLong, await processorTime(() => work(long)));
+    if (ofLong <= NOTHING_MS || ofLong <= ofShort * MOST_GROWTH) return;
+  }
+  expect({ milliseconds: ofLong, for: `${long.slice(0, 40)}…` }).toEqual({
+    milliseconds: expect.closeTo(ofShort * GROWTH, -2),
+    for: "an input four times as long",
+  });
+}
+
+/** Milliseconds of user time. */
+async function processorTime(work: () => unknown): Promise<number> {
+  const before = process.cpuUsage();
+  await work();
+  return process.cpuUsage(before).user / 1000;
+}
+
+/** The fragment again and again, after a beginning. */
+export function repeated(fragment: string, beginning = ""): Input {
+  return (length) => beginning + fragment.repeat(Math.ceil(length / fragment.length));
+}
+
+/** Characters and runs that every matcher should be tried with. */
+export const RUNS: Readonly<Record<string, Input>> = {
+  "line ends": repeated("\n"),
+  "line ends of Windows": repeated("\r\n"),
+  "carriage returns": repeated("\r"),
+  blanks: repeated(" "),
+  tabs: repeated("\t"),
+  "one letter": repeated("a"),
+  "one digit": repeated("7"),
+  "one Japanese character": repeated("潮"),
+  "one emoji": repeated("😀"),
+  "combining accents": repeated("\u0301"),
+  "halves of characters": repeated("\ud800"),
+  "NUL characters": repeated("\0"),
+  "line separators": repeated("\u2028"),
+  dots: repeated("."),
+  slashes: repeated("/"),
+  hyphens: repeated("-"),
+  underscores: repeated("_"),
+  backslashes: repeated("\\"),
+  quotes: repeated('"'),
+  apostrophes: repeated("'"),
+  backquotes: repeated("`"),
+  "opening brackets": repeated("["),
+  "opening braces": repeated("{"),
+  "opening parentheses": repeated("("),
+  "less-than signs": repeated("<"),
+  asterisks: repeated("*"),
+  colons: repeated(":"),
+  "equals signs": repeated("="),
+  commas: repeated(","),
+};
+
+/** Each fragment, and each pair of them, repeated; the first alone and the second for ever. */
+export function* combinations(fragments: readonly string[]): Generator<readonly [name: string, input: Input]> {
+  for (const one of fragments) {
+    yield [JSON.stringify(one), repeated(one)];
+    for (const other of fragments) {
+      yield [JSON.stringify([one, other]), repeated(one + other)];
+      yield [JSON.stringify([one, "then", other]), repeated(other, one)];
+    }
+  }
+}
+
+/** Fragments in random order, each run of a random length. */
+export function mixture(seed: number, fragments: readonly string[]): Input {
+  return (length) => {
+    const random = new Random(seed);
+    const parts: string[] = [];
+    for (let left = length; left > 0; ) {
+      const part = random.pick(fragments).repeat(1 + random.below(random.chance(0.1) ? 400 : 4));
+      parts.push(part);
+      left -= part.length;
+    }
+    return parts.join("").slice(0, length);
+  };
+}

@@ -30,13 +30,17 @@ export interface Need {
   readonly input: number;
   /** The longest answer it would like to get. */
   readonly answer: number;
+  /** A shorter answer that is probably long enough: reserved rather than waiting for calls under way to settle. */
+  readonly enough: number;
   readonly price: Price | undefined;
+  /** How many times the tokens are reserved that are counted here: servers count by vocabularies of their own. */
+  readonly margin: number;
 }
 
 export interface Reservation {
-  /** Tokens the answer may have; as asked for, or what the budget leaves. */
+  /** The longest answer the server may be asked for: as wanted, or what the budget leaves. */
   readonly answer: number;
-  /** Gives the reservation back, and books what was really used. */
+  /** Returns the reservation and books what was really used. */
   settle(used: Used): void;
 }
 
@@ -57,6 +61,12 @@ interface Room {
   readonly usd: number;
 }
 
+interface Waiter {
+  readonly need: Need;
+  readonly resolve: (reservation: Reservation) => void;
+  readonly reject: (error: LlmError) => void;
+}
+
 /**
  * The books of a budget.
  *
@@ -67,7 +77,8 @@ export class Ledger {
   readonly #limits: BudgetLimits;
   readonly #spent = { calls: 0, inputTokens: 0, outputTokens: 0, usd: 0, unpricedCalls: 0 };
   readonly #reserved = { calls: 0, tokens: 0, usd: 0 };
-  readonly #waiting = new Set<() => void>();
+  /** The one that waited longest is first, and nobody overtakes it: a long answer would never get its turn. */
+  readonly #waiting: Waiter[] = [];
 
   constructor(limits: BudgetLimits) {
     this.#limits = limits;
@@ -81,15 +92,59 @@ export class Ledger {
    * Reserves the most a call may cost. Waits while the rest of the budget is reserved but not spent: a whole answer
    * later is better than a short one now. Rejects with LlmError "quota" when it does not fit beside what is spent.
    */
-  async reserve(need: Need, signal: AbortSignal | undefined): Promise<Reservation> {
-    for (;;) {
-      if (signal?.aborted) throw new LlmError("cancelled", `the request to ${need.model} was cancelled`);
-      const possible = this.#answerIn(this.#room(false), need);
-      if (possible === 0) throw this.#refusal(need);
-      const now = this.#answerIn(this.#room(true), need);
-      if (now >= possible) return this.#book({ ...need, answer: now });
-      await this.#settled(signal);
+  reserve(need: Need, signal: AbortSignal | undefined): Promise<Reservation> {
+    return new Promise((resolve, reject) => {
+      const cancelled = () => reject(new LlmError("cancelled", `the request to ${need.model} was cancelled`));
+      if (signal?.aborted) return cancelled();
+      const giveUp = () => {
+        this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
+        cancelled();
+        this.#serve();
+      };
+      const over = () => signal?.removeEventListener("abort", giveUp);
+      const waiter: Waiter = {
+        need,
+        resolve: (reservation) => {
+          over();
+          resolve(reservation);
+        },
+        reject: (error) => {
+          over();
+          reject(error);
+        },
+      };
+      signal?.addEventListener("abort", giveUp, { once: true });
+      this.#waiting.push(waiter);
+      this.#serve();
+    });
+  }
+
+  /** The longest answer that fits beside what is spent, whatever is reserved; 0 if that is too short for a call. */
+  longest(need: Need): number {
+    return this.#answerIn(this.#room(false), need);
+  }
+
+  /** Grants or refuses what can be decided, in turn. */
+  #serve(): void {
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      const { need, resolve, reject } = next;
+      if (this.longest(need) === 0) {
+        this.#waiting.shift();
+        reject(this.#refusal(need));
+        continue;
+      }
+      const answer = this.#granted(need);
+      if (answer === undefined) return;
+      this.#waiting.shift();
+      resolve(this.#book({ ...need, answer }));
     }
+  }
+
+  /** The length of the answer a call may have now; undefined if it has to wait for others to settle. */
+  #granted(need: Need): number | undefined {
+    const now = this.#answerIn(this.#room(true), need);
+    if (now === need.answer || (now > 0 && this.#reserved.calls === 0)) return now;
+    return now >= need.enough ? need.enough : undefined;
   }
 
   /** What the limits leave beside what is spent and, if asked, what is reserved. */
@@ -105,17 +160,19 @@ export class Ledger {
   }
 
   /** The longest answer that fits into the room; 0 if that is too short to be worth a call. */
-  #answerIn(room: Room, { input, answer, price }: Need): number {
+  #answerIn(room: Room, { input, answer, price, margin }: Need): number {
     if (room.calls < 1) return 0;
-    const usdLeft = price ? room.usd - costOf(price, input, 0) : Number.POSITIVE_INFINITY;
+    const usdLeft = price ? room.usd / margin - costOf(price, input, 0) : Number.POSITIVE_INFINITY;
     const forUsd =
       price && price.output > 0 ? (usdLeft * 1_000_000) / price.output : usdLeft < 0 ? 0 : Number.POSITIVE_INFINITY;
-    const longest = Math.floor(Math.min(answer, room.tokens - input, forUsd));
+    const longest = Math.floor(Math.min(answer, room.tokens / margin - input, forUsd));
     return longest >= Math.min(answer, SHORTEST_ANSWER) ? longest : 0;
   }
 
-  #book({ input, answer, price }: Need): Reservation {
-    const [tokens, usd] = [input + answer, price ? costOf(price, input, answer) : 0];
+  #book({ input, answer, price, margin }: Need): Reservation {
+    // Rounded up, but for what floating-point numbers add.
+    const tokens = Math.ceil((input + answer) * margin - 1e-6);
+    const usd = price ? costOf(price, input, answer) * margin : 0;
     this.#reserved.calls += 1;
     this.#reserved.tokens += tokens;
     this.#reserved.usd += usd;
@@ -123,13 +180,12 @@ export class Ledger {
       answer,
       settle: ({ sent, usage }) => {
         this.#reserved.calls -= 1;
-        this.#reserved.tokens -= tokens;
-        this.#reserved.usd = this.#reserved.calls === 0 ? 0 : this.#reserved.usd - usd;
+        const last = this.#reserved.calls === 0;
+        this.#reserved.tokens = last ? 0 : this.#reserved.tokens - tokens;
+        this.#reserved.usd = last ? 0 : this.#reserved.usd - usd;
         if (sent) this.#spent.calls += 1;
         if (usage !== undefined) this.#spend(usage, price);
-        const woken = [...this.#waiting];
-        this.#waiting.clear();
-        for (const wake of woken) wake();
+        this.#serve();
       },
     };
   }
@@ -141,29 +197,16 @@ export class Ledger {
     else this.#spent.unpricedCalls += 1;
   }
 
-  /** Resolves when a call under way has settled, or the signal fires. */
-  #settled(signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        this.#waiting.delete(wake);
-        signal?.removeEventListener("abort", wake);
-        resolve();
-      };
-      this.#waiting.add(wake);
-      signal?.addEventListener("abort", wake, { once: true });
-    });
-  }
-
-  #refusal({ input, answer, price }: Need): LlmError {
+  #refusal({ input, answer, price, margin }: Need): LlmError {
     const room = this.#room(false);
     const { calls, inputTokens, outputTokens, usd } = this.#spent;
     const least = Math.min(answer, SHORTEST_ANSWER);
     const next = `the next call sends about ${input} tokens and wants room for an answer of ${least}`;
-    const cost = price ? `, $${costOf(price, input, least).toFixed(4)} in all` : "";
+    const cost = price ? `, up to $${(costOf(price, input, least) * margin).toFixed(4)} in all` : "";
     const spent =
       room.calls < 1
         ? `--max-calls ${this.#limits.calls} is spent: ${calls} ${calls === 1 ? "call was" : "calls were"} made`
-        : room.tokens - input < least
+        : room.tokens / margin - input < least
           ? `--max-tokens ${this.#limits.tokens} leaves too little: ${inputTokens + outputTokens} were used, and ${next}`
           : `--max-usd ${this.#limits.usd} leaves too little: $${usd.toFixed(4)} were used, and ${next}${cost}`;
     const cure = "What is recorded still works, and costs nothing again; for more, start with a higher limit";

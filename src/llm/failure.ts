@@ -5,7 +5,7 @@
  */
 import { messageOf } from "../errno.ts";
 import { isLoopback } from "./exchange.ts";
-import { LlmError, type LlmErrorKind } from "./llm.ts";
+import { type ChatUsage, LlmError, type LlmErrorKind } from "./llm.ts";
 
 /** Who was asked, for messages; and what must never be in one. */
 export interface Party {
@@ -29,6 +29,8 @@ export class Failure extends Error {
   readonly sent: boolean;
   readonly status: number | undefined;
   readonly retryAfterMs: number | undefined;
+  /** What the server says that an answer cost which cannot be used. */
+  readonly usage: ChatUsage | undefined;
   /** Everything the server said, lower case, to find out what it did not understand. */
   readonly said: string;
   /** The parameter the server names as the culprit. */
@@ -41,6 +43,7 @@ export class Failure extends Error {
     this.#cure = cure;
     this.transient = more.transient ?? false;
     this.sent = more.sent ?? true;
+    this.usage = more.usage;
     this.status = more.status;
     this.retryAfterMs = more.retryAfterMs;
     this.said = more.said ?? "";
@@ -52,7 +55,7 @@ export class Failure extends Error {
     return new LlmError(
       this.kind,
       [`${this.message}${tried}`, why, this.#cure].filter((part) => part !== "").join("; "),
-      { sent: this.sent },
+      { sent: this.sent, usage: this.usage },
     );
   }
 
@@ -62,7 +65,7 @@ export class Failure extends Error {
    */
   static from(error: unknown, party: Party): Failure {
     if (error instanceof Failure) return error;
-    if (error instanceof LlmError) return new Failure(error.kind, error.message, "", { sent: error.sent });
+    if (error instanceof LlmError) return new Failure(error.kind, error.message, "", error);
     const status = number(property(error, "status"));
     if (status !== undefined) {
       const headers = property(error, "headers");
@@ -89,6 +92,7 @@ const CERTIFICATE = /CERT|SIGNATURE/;
 interface FailureDetails {
   readonly transient?: boolean;
   readonly sent?: boolean;
+  readonly usage?: ChatUsage | undefined;
   readonly status?: number;
   readonly retryAfterMs?: number | undefined;
   readonly said?: string;

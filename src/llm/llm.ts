@@ -138,16 +138,24 @@ export type LlmErrorKind =
   | "cancelled"
   | "unrecorded";
 
+export interface LlmErrorOptions extends ErrorOptions {
+  readonly sent?: boolean;
+  readonly usage?: ChatUsage | undefined;
+}
+
 /** A failure of the model, with a message for people: what was asked of whom, what came back, what would cure it. */
 export class LlmError extends Error {
   override readonly name = "LlmError";
   readonly kind: LlmErrorKind;
   /** Whether a request may have reached the server. */
   readonly sent: boolean;
+  /** What the server says that the answer cost which cannot be used. */
+  readonly usage: ChatUsage | undefined;
 
-  constructor(kind: LlmErrorKind, message: string, options: ErrorOptions & { readonly sent?: boolean } = {}) {
+  constructor(kind: LlmErrorKind, message: string, options: LlmErrorOptions = {}) {
     super(message, options);
     this.kind = kind;
+    this.usage = options.usage;
     this.sent = options.sent ?? !(kind === "unconfigured" || kind === "unrecorded" || kind === "no-connection");
   }
 }

@@ -171,45 +171,47 @@ class Collected {
     if (this.#events === 0) throw notTheProtocol("sent an answer without a chat completion in it", this.#party);
     if (!this.whole) throw damaged(`ended the stream in the middle, after ${this.#length} characters`, this.#party);
     const answer = this.#pieces.join("");
-    this.#judge(this.#finish?.toLowerCase() ?? "");
-    if (this.#refusal !== "") {
-      throw new LlmError(
-        "refusal",
-        `${host} (model ${model}) declines: ${scrub(this.#refusal.slice(0, 400), this.#party.secrets)}`,
-      );
-    }
-    if (answer.trim() === "") {
-      throw new LlmError("empty", `${host} (model ${model}) sent an empty answer; try again, or another model`);
-    }
-    if (!answer.isWellFormed()) throw damaged("sent half of a character (a lone surrogate)", this.#party);
     // Servers that do not count say 0.
     const usage = this.#usage?.outputTokens === 0 ? undefined : this.#usage;
+    this.#judge(this.#finish?.toLowerCase() ?? "", usage);
+    if (this.#refusal !== "") {
+      const words = scrub(this.#refusal.slice(0, 400), this.#party.secrets);
+      throw new LlmError("refusal", `${host} (model ${model}) declines: ${words}`, { usage });
+    }
+    if (answer.trim() === "") {
+      const what = `${host} (model ${model}) sent an empty answer; try again, or another model`;
+      throw new LlmError("empty", what, { usage });
+    }
+    if (!answer.isWellFormed()) throw damaged("sent half of a character (a lone surrogate)", this.#party);
     return { text: answer, model: this.#model ?? model, ...(usage && { usage }) };
   }
 
   /** Throws if the reason to stop, OpenAI's own or what other servers call it, is not that all was said. */
-  #judge(reason: string): void {
+  #judge(reason: string, usage: ChatUsage | undefined): void {
     const { host, model } = this.#party;
     if (/length|max_?(output_?)?tokens|incomplete/.test(reason)) {
       const cure = "ask for less, or allow more tokens (for a file, user.llmfs.max-tokens)";
       throw new LlmError(
         "truncated",
         `${host} (model ${model}) cut its answer off after ${this.#length} characters; ${cure}`,
+        { usage },
       );
     }
     if (/filter|safety|sensitive|recitation|prohibited|blocklist|spii|refus|guardrail|moderat/.test(reason)) {
       throw new LlmError(
         "refusal",
         `${host} (model ${model}): a content filter stopped the answer; word the prompt otherwise`,
+        { usage },
       );
     }
     if (/tool|function/.test(reason)) {
       const cure = "try again, or another model";
-      throw new LlmError("unusable", `${host} (model ${model}) called a tool instead of answering; ${cure}`);
+      const what = `${host} (model ${model}) called a tool instead of answering; ${cure}`;
+      throw new LlmError("unusable", what, { usage });
     }
     if (/error|abort|cancel|resource|interrupt|timeout|fail/.test(reason)) {
       const message = `${host} (model ${model}) broke its answer off after ${this.#length} characters: ${reason}`;
-      throw new Failure("server", message, "try again later", { transient: true });
+      throw new Failure("server", message, "try again later", { transient: true, usage });
     }
   }
 

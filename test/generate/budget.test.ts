@@ -51,6 +51,13 @@ const turns = async () => {
   await Bun.sleep(0);
 };
 
+/** A server that keeps the limit it is told, with an answer that is longer. */
+const short: Behaviour = ({ body }) => ({
+  stream: "half",
+  finish: "length",
+  usage: { prompt_tokens: 11, completion_tokens: body.max_completion_tokens ?? 100 },
+});
+
 describe("a limit", () => {
   test("of calls refuses the next one before it is made, and says which limit", async () => {
     const model = scriptedModel("x");
@@ -64,27 +71,27 @@ describe("a limit", () => {
   });
 
   test("of tokens counts what the server says, input and output together", async () => {
-    const all = budget({ limits: { tokens: 2000 } });
+    const all = budget({ limits: { tokens: 2300 } });
     const { model, open } = manual();
     const limited = all.limit(model);
     const first = limited.complete(ask());
     await turns();
-    expect(all.spent.reserved.tokens).toBe(2000);
-    open[0]?.finish(1000, 400);
+    expect(all.spent.reserved.tokens).toBe(2300);
+    open[0]?.finish(11, 1400);
     await first;
     expect(all.spent).toMatchObject({
       calls: 1,
-      inputTokens: 1000,
-      outputTokens: 400,
+      inputTokens: 11,
+      outputTokens: 1400,
       reserved: { calls: 0, tokens: 0, usd: 0 },
     });
     const second = limited.complete(ask());
     await turns();
-    open[1]?.finish(100, 100);
+    open[1]?.finish(20, 480);
     await second;
     const error = await failure(limited.complete(ask()));
     expect(error.message).toMatch(
-      /--max-tokens 2000 leaves too little: 1600 were used, and the next call sends about \d+ tokens and wants room for an answer of 512/,
+      /--max-tokens 2300 leaves too little: 1911 were used, and the next call sends about \d+ tokens and wants room for an answer of 512/,
     );
     expect(open).toHaveLength(2);
   });
@@ -94,15 +101,15 @@ describe("a limit", () => {
     const { model, open } = manual();
     const first = all.limit(model).complete(ask());
     await turns();
-    open[0]?.finish(1000, 1000);
-    expect((await first).usd).toBeCloseTo(0.06, 10);
-    expect(all.spent.usd).toBeCloseTo(0.06, 10);
+    open[0]?.finish(20, 1200);
+    expect((await first).usd).toBeCloseTo(0.0602, 10);
+    expect(all.spent.usd).toBeCloseTo(0.0602, 10);
     const second = all.limit(model).complete(ask());
     await turns();
     open[1]?.finish(10, 500);
     await second;
     expect((await failure(all.limit(model).complete(ask()))).message).toMatch(
-      /--max-usd 0\.1 leaves too little: \$0\.0851 were used, and .* an answer of 512, \$0\.0257 in all/,
+      /--max-usd 0\.1 leaves too little: \$0\.0853 were used, and .* an answer of 512, up to \$0\.0321 in all/,
     );
   });
 
@@ -111,8 +118,9 @@ describe("a limit", () => {
     const limited = budget({ limits: { tokens: 5000 } }).limit(openaiModel({ baseUrl: server.baseUrl }));
     await limited.complete(ask());
     const told = server.received(0).body.max_completion_tokens;
-    expect(told).toBeGreaterThan(4900);
-    expect(told).toBeLessThan(5000);
+    // A fifth is kept for what a server may count differently.
+    expect(told).toBeGreaterThan(3950);
+    expect(told).toBeLessThan(4000);
   });
 
   test("that is not there tells the server nothing, and counts all the same", async () => {
@@ -124,7 +132,7 @@ describe("a limit", () => {
   });
 
   test("which cuts an answer off is named as the reason", async () => {
-    await using server = await openaiServer([{ stream: "half", finish: "length" }]);
+    await using server = await openaiServer([short]);
     const limited = budget({ limits: { tokens: 5000 } }).limit(openaiModel({ baseUrl: server.baseUrl }));
     const error = await failure(limited.complete(ask()));
     expect(error.kind).toBe("quota");
@@ -132,7 +140,7 @@ describe("a limit", () => {
   });
 
   test("which has no room for a longer answer than usual says what allows one", async () => {
-    await using server = await openaiServer([{ stream: "half", finish: "length" }]);
+    await using server = await openaiServer([short]);
     const limited = budget({ limits: { tokens: 100_000 } }).limit(openaiModel({ baseUrl: server.baseUrl }));
     const error = await failure(limited.complete(ask()));
     expect(error.kind).toBe("truncated");
@@ -141,7 +149,7 @@ describe("a limit", () => {
     expect(error.message).toContain("user.llmfs.max-tokens");
     const own = await failure(limited.complete({ ...ask(), maxTokens: 40_000 }));
     expect(own.message).not.toContain("--max-tokens or");
-    expect(server.requests.map(({ body }) => body.max_completion_tokens)).toEqual([32_768, 40_000]);
+    expect(server.requests.map(({ body }) => body.max_completion_tokens)).toEqual([8192, 32_768, 40_000]);
     const unbounded = await failure(
       budget()
         .limit(openaiModel({ baseUrl: server.baseUrl }))
@@ -153,7 +161,7 @@ describe("a limit", () => {
 
 describe("calls at once", () => {
   test("cannot overshoot together: they wait for one another's reservation", async () => {
-    const all = budget({ limits: { tokens: 10_000 }, longestAnswer: 4000 });
+    const all = budget({ limits: { tokens: 10_000 }, longestAnswer: 3000 });
     const { model, open } = manual();
     const limited = all.limit(model);
     const answers = Promise.allSettled(Array.from({ length: 20 }, () => limited.complete(ask())));
@@ -211,7 +219,6 @@ describe("a failure", () => {
     "bad-request": [1, false],
     timeout: [1, true],
     server: [1, true],
-    truncated: [1, true],
     unusable: [1, true],
     refusal: [1, true],
     empty: [1, true],
@@ -295,7 +302,7 @@ describe("a request that is sent again", () => {
     const limited = all.limit(openaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } }));
     await limited.complete(ask(), { onText: server.heard });
     const [first, second] = [0, 1].map((index) => server.received(index).body.max_completion_tokens);
-    expect(second).toBeLessThan(first - 400);
+    expect(second).toBeLessThan(first - 320);
     expect(all.spent.reserved.tokens).toBe(0);
   });
 
@@ -323,7 +330,7 @@ test("a server that says it used nothing, or less, is not believed: the limit of
   for (const count of [0, -1_000_000]) {
     const usage = { prompt_tokens: count, completion_tokens: count };
     await using server = await openaiServer([{ stream: "three little words", usage }]);
-    const all = budget({ limits: { tokens: 1000 } });
+    const all = budget({ limits: { tokens: 1500 } });
     const model = all.limit(openaiModel({ baseUrl: server.baseUrl }));
     let asked = 0;
     while (all.spent.inputTokens < 400) {
@@ -360,18 +367,17 @@ test("an answer that goes on after what the budget left for it is cut off, and w
   const error = await call;
   await request.disconnected;
   expect(error.kind).toBe("quota");
-  expect(error.message).toMatch(
-    /^m went on after the 9\d\d tokens that the budget left for its answer; it was cut off/,
-  );
-  expect(all.spent.outputTokens).toBeGreaterThan(999);
+  expect(error.message).toMatch(/^m went on after the 79\d tokens that the budget left for its answer; it was cut off/);
+  expect(all.spent.outputTokens).toBeGreaterThan(898);
   expect(all.spent.reserved).toEqual({ calls: 0, tokens: 0, usd: 0 });
 });
 
 test("an answer a little longer than allowed, as servers count by other vocabularies, is used", async () => {
-  await using server = await openaiServer([{ stream: "word ".repeat(1100) }]);
+  await using server = await openaiServer([{ stream: "word ".repeat(870) }]);
   const all = budget({ limits: { usd: 0.05 } });
   const { text } = await all.limit(openaiModel({ baseUrl: server.baseUrl })).complete(ask());
-  expect(text).toHaveLength(5500);
+  expect(text).toHaveLength(4350);
+  expect(server.received(0).body.max_completion_tokens).toBeLessThan(800);
 });
 
 test("an unknown price is said once; tokens still count, dollars do not", async () => {

@@ -1,0 +1,42 @@
+/** What comes from outside is bounded: long answers do not hold up a mount, and budgets let calls run side by side. */
+import { expect, test } from "bun:test";
+import { describeMounted, mounted } from "../support/mounted.ts";
+
+describeMounted("an answer that is a long run of line ends", () => {
+  const long = `begin${"\n".repeat(200_000)}`;
+
+  test.each([
+    ["with a limit of tokens", ["--max-tokens", "1000000"]],
+    ["without one", []],
+  ])("becomes the file's content soon, %s", async (_name, args) => {
+    // Without usage from the server it is counted here.
+    const events = [{ choices: [{ index: 0, delta: { content: long }, finish_reason: "stop" }] }, "[DONE]"];
+    const raw = events
+      .map((event) => `data: ${typeof event === "string" ? event : JSON.stringify(event)}\n\n`)
+      .join("");
+    await using m = await mounted({ pending: ["a.txt", "b.txt"], answer: () => ({ raw }), args });
+    expect(await m.out("wc -c < a.txt")).toBe(`${long.length}\n`);
+    // In processor time, which other programs do not add to: by the square it was minutes.
+    const ticks = Number(await m.out(`cut -d' ' -f14 /proc/${m.status().pid}/stat`));
+    expect(ticks / 100).toBeLessThan(10);
+  });
+});
+
+describeMounted("a budget of tokens", () => {
+  test("lets sixteen files be generated at the same time", async () => {
+    const pending = Array.from({ length: 16 }, (_, index) => `file${index}.txt`);
+    let open = 0;
+    const all = Promise.withResolvers<void>();
+    const answer = async () => {
+      open += 1;
+      if (open === 16) all.resolve();
+      await all.promise;
+      return { stream: "content\n" };
+    };
+    const args = ["--concurrency", "16", "--max-tokens", "250000"];
+    await using m = await mounted({ pending, answer, args });
+    const contents = await Promise.all(pending.map((path) => m.out(`cat ${path}`)));
+    expect(contents).toEqual(Array.from({ length: 16 }, () => "content\n"));
+    expect(JSON.parse(await m.out("cat .llmfs/usage.json"))).toMatchObject({ calls: 16, reserved: { tokens: 0 } });
+  });
+});

@@ -17,6 +17,8 @@ export interface Prompt {
   readonly text: string;
   /** Where it comes from, for messages: "--prompt", "the file notes.md". */
   readonly origin: string;
+  /** The name of the file, where it is one. */
+  readonly file?: string;
 }
 
 const LONGEST = 1 << 20;
@@ -64,11 +66,8 @@ function fromFile(source: string, path: string | 0, name: string): Prompt {
     throw new CliError("input", `${source}: ${name} cannot be read: ${messageOf(error)}`, { cause: error });
   }
   try {
-    return checked(
-      source,
-      path === 0 ? name : `the file ${name}`,
-      new TextDecoder("utf-8", { fatal: true }).decode(bytes),
-    );
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return path === 0 ? checked(source, name, text) : { ...checked(source, `the file ${name}`, text), file: name };
   } catch (error) {
     if (error instanceof CliError) throw error;
     throw new CliError("input", `${source}: ${name} is not UTF-8 text`, { cause: error });

@@ -10,6 +10,7 @@ import type { Generation } from "./generation.ts";
 import { asSaved } from "./outputs.ts";
 import type { Progress } from "./progress.ts";
 import { saveOrRescue } from "./rescue.ts";
+import { sourceName } from "./source-name.ts";
 import { openSources, type Sources } from "./sources.ts";
 
 export interface ServeOptions {
@@ -53,6 +54,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
     const { startFilesystem } = await import("../fs/filesystem.ts");
     const filesystem = await startFilesystem({
       mountpoint,
+      source: sourceName(config, mountpoint),
       temporary: options.temporary ?? false,
       readOnly: config.readOnly,
       allowOther: config.allowOther,

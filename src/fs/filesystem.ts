@@ -41,6 +41,8 @@ import { Statics } from "./statics.ts";
 export interface FilesystemOptions {
   /** Absolute. */
   readonly mountpoint: string;
+  /** What mount tables show as the source. Default: "llmfs". */
+  readonly source?: string;
   readonly readOnly?: boolean;
   readonly allowOther?: boolean;
   /** The mountpoint was made for this mount: it goes with it, also where this process is killed. */
@@ -107,11 +109,11 @@ export interface MountedFilesystem extends AsyncDisposable {
 
 /** Builds the tree, then mounts it. Rejects with SnapshotError or MountError, with nothing mounted. */
 export async function startFilesystem(options: FilesystemOptions): Promise<MountedFilesystem> {
-  const { mountpoint, readOnly = false, allowOther = false, temporary = false } = options;
+  const { mountpoint, source = "llmfs", readOnly = false, allowOther = false, temporary = false } = options;
   const link = new Link(options);
   try {
     const pending = await link.loaded;
-    const mount = await mountFuse({ mountpoint, readOnly, allowOther, temporary });
+    const mount = await mountFuse({ mountpoint, source, readOnly, allowOther, temporary });
     return await link.serve(mount, pending);
   } catch (error) {
     link.close();

@@ -24,6 +24,7 @@ export const DEVICE_FLAG = `start the container with --device ${DEVICE}`;
 export interface HelperRequest {
   /** Absolute. */
   readonly mountpoint: string;
+  readonly source: string;
   readonly readOnly: boolean;
   readonly allowOther: boolean;
 }
@@ -33,7 +34,7 @@ export interface HelperRequest {
  * refuses users without a name, for example. Resolves with why it cannot, or undefined.
  */
 export async function tryHelper(directory: string): Promise<Refusal | undefined> {
-  const mounted = await askHelper({ mountpoint: directory, readOnly: true, allowOther: false });
+  const mounted = await askHelper({ mountpoint: directory, source: "llmfs", readOnly: true, allowOther: false });
   if (typeof mounted !== "number") return mounted;
   libc.close(mounted);
   await unmountPath(directory);
@@ -49,7 +50,7 @@ export async function askHelper(request: HelperRequest): Promise<number | Refusa
     request.readOnly ? "ro" : "rw",
     "nosuid",
     "nodev",
-    "fsname=llmfs",
+    `fsname=${request.source.replace(/[\\,]/g, "\\$&")}`,
     "subtype=llmfs",
     "default_permissions",
     ...(request.allowOther ? ["allow_other"] : []),

@@ -9,13 +9,15 @@ import { ERRNO } from "../errno.ts";
 import * as libc from "../libc.ts";
 import { type Guardian, startGuardian } from "./guardian.ts";
 import { askHelper, closedDevice, DEVICE, DEVICE_FLAG } from "./helper.ts";
-import { FS_TYPE, type MountPoint, mountAt } from "./mountinfo.ts";
+import { FS_TYPE, type MountPoint, mountAt, mounts } from "./mountinfo.ts";
 import { checkMountpoint } from "./mountpoint.ts";
 import { MountError, mayMount, unmountPath } from "./unmount.ts";
 
 export interface MountRequest {
   /** Absolute. */
   readonly mountpoint: string;
+  /** What mount tables show as the source. A number is added where another mount has it already. */
+  readonly source: string;
   readonly readOnly: boolean;
   /** Other users may enter; the kernel checks permissions all the same. */
   readonly allowOther: boolean;
@@ -39,7 +41,8 @@ export interface KernelMount {
   release(): void;
 }
 
-export async function mountFuse(request: MountRequest): Promise<KernelMount> {
+export async function mountFuse(wanted: MountRequest): Promise<KernelMount> {
+  const request = { ...wanted, source: distinct(wanted.source) };
   const { mountpoint } = request;
   if (checkMountpoint(mountpoint) === "dead") await unmountPath(mountpoint);
   const guardian = startGuardian(mountpoint, request.temporary);
@@ -54,6 +57,14 @@ export async function mountFuse(request: MountRequest): Promise<KernelMount> {
     guardian.dismiss();
     throw error;
   }
+}
+
+/** Two mounts of one snapshot can be told apart. */
+function distinct(source: string): string {
+  const taken = new Set(mounts().map((mount) => mount.source));
+  let name = source;
+  for (let number = 2; taken.has(name); number++) name = `${source}-${number}`;
+  return name;
 }
 
 function kernelMount(fd: number, mountpoint: string, mounted: MountPoint, guardian: Guardian): KernelMount {
@@ -88,7 +99,7 @@ function mountDirectly(request: MountRequest): number {
   ];
   const flags = libc.MS_NOSUID | libc.MS_NODEV | (request.readOnly ? libc.MS_RDONLY : 0);
   try {
-    libc.mount("llmfs", mountpoint, FS_TYPE, flags, options.join(","));
+    libc.mount(request.source, mountpoint, FS_TYPE, flags, options.join(","));
     return fd;
   } catch (error) {
     libc.close(fd);

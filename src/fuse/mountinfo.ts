@@ -9,6 +9,8 @@ export interface MountPoint {
   /** "major:minor": st_dev of everything in it, and its name while it lives. */
   readonly device: string;
   readonly type: string;
+  /** What is mounted, in words of whoever mounted it. */
+  readonly source: string;
   /** Of the mount itself, with commas: "rw,nosuid,nodev". */
   readonly options: string;
 }
@@ -20,9 +22,15 @@ export function mounts(text: string = readFileSync("/proc/self/mountinfo", "lati
     const [, , device = "", , path, options = "", ...more] = line.split(" ");
     // Optional fields, of any number, end at a lone hyphen.
     const separator = more.indexOf("-");
-    const type = more[separator + 1];
+    const [type, source = ""] = more.slice(separator + 1);
     if (path === undefined || type === undefined || separator < 0) continue;
-    found.push({ path: unescapeOctal(path), type: unescapeOctal(type), device, options });
+    found.push({
+      path: unescapeOctal(path),
+      type: unescapeOctal(type),
+      source: unescapeOctal(source),
+      device,
+      options,
+    });
   }
   return found;
 }

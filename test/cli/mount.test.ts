@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { EXIT } from "../../src/cli/exit.ts";
+import { mountAt } from "../../src/fuse/mountinfo.ts";
 import { mounting, testWith } from "../support/needs.ts";
 import { openaiServer } from "../support/openai-server.ts";
 import { eventually, finished, isAlive, mountedType, PROGRAMS, Sandbox } from "../support/program.ts";
@@ -73,6 +74,18 @@ test("--json says on standard output where it is mounted and who serves it", asy
   const dir = sandbox.directory("mnt");
   const { stdout } = await sandbox.llmfs(["mount", "--json", dir]);
   expect(JSON.parse(stdout)).toEqual({ mountpoint: dir, pid: servingPid(dir) });
+});
+
+test("mount tables name what is mounted, and tell two mounts of one snapshot apart", async () => {
+  writeFileSync(sandbox.at("a, b.json"), '{"llmfs": 1, "entries": []}');
+  for (const name of ["one", "two"]) {
+    sandbox.directory(name);
+    expect((await sandbox.llmfs(["mount", name, "--from", "a, b.json"])).status).toBe(0);
+  }
+  const sources = ["one", "two"].map((name) => mountAt(sandbox.at(name))?.source);
+  expect(sources[0]).toMatch(/^llmfs:a-b\.json(-\d+)?$/);
+  expect(sources[1]).toMatch(/^llmfs:a-b\.json-\d+$/);
+  expect(sources[0]).not.toBe(sources[1]);
 });
 
 test("a mountpoint may be named through a symlink, with blanks and backslashes in its name", async () => {

@@ -11,13 +11,18 @@ const LINES = `22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 describe("mountinfo", () => {
   test("each line is a mount: its place, device, type and options", () => {
     expect(mounts(LINES).slice(0, 2)).toEqual([
-      { path: "/", device: "8:1", type: "ext4", options: "rw,relatime" },
-      { path: "/mnt", device: "0:31", type: "fuse.llmfs", options: "rw,nosuid,nodev" },
+      { path: "/", device: "8:1", type: "ext4", source: "/dev/sda1", options: "rw,relatime" },
+      { path: "/mnt", device: "0:31", type: "fuse.llmfs", source: "llmfs", options: "rw,nosuid,nodev" },
     ]);
   });
 
   test("blanks, tabs, newlines and backslashes stand as octal digits", () => {
     expect(mounts(LINES)[2]?.path).toBe("/a b\tc\nd\\e");
+  });
+
+  test("a source may be empty or have blanks", () => {
+    expect(mounts("36 22 0:31 / /mnt rw - fuse.llmfs a\\040b rw\n")[0]?.source).toBe("a b");
+    expect(mounts("36 22 0:31 / /mnt rw - fuse.llmfs  rw\n")[0]?.source).toBe("");
   });
 
   test("any number of optional fields may stand before the type", () => {
@@ -42,7 +47,7 @@ describe("mountinfo", () => {
 
   test("a mountpoint named like the separator is no separator", () => {
     const [mount] = mounts("36 22 0:31 / /- rw shared:1 - fuse.llmfs llmfs rw\n");
-    expect(mount).toEqual({ path: "/-", device: "0:31", type: "fuse.llmfs", options: "rw" });
+    expect(mount).toEqual({ path: "/-", device: "0:31", type: "fuse.llmfs", source: "llmfs", options: "rw" });
   });
 
   test("the running system's can be read", () => {

@@ -1,6 +1,7 @@
 /** Without being root: by fusermount3, and in a user namespace without any helper. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { chownSync, copyFileSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { mountAt } from "../../src/fuse/mountinfo.ts";
 import { contentOf, IS_ROOT, LACKING, type Mounted, processesOf, snapshotOf, unmounted } from "../support/mounted.ts";
 import { BINARY, eventually, type Finished, isAlive, mountedType } from "../support/program.ts";
 
@@ -87,6 +88,7 @@ testLacking(helper, "an ordinary user mounts by fusermount3, reads, writes, save
   const { mounted } = user;
   expect(await user.mount("--save", "tree.json")).toEqual({ status: 0, stdout: "", stderr: "" });
   expect(mountedType(mounted.dir)).toBe("fuse.llmfs");
+  expect(mountAt(mounted.dir)?.source).toMatch(/^llmfs:from\.json(-\d+)?$/);
   expect(await user.sh("ls -lR > ../listing; stat -c '%U' a.txt . | sort -u | wc -l; cat a.txt")).toBe(
     `1\n${contentOf("a.txt")}`,
   );

@@ -21,6 +21,8 @@ export const mount = command({
     "With --warm it returns when every file was generated; those that failed are named, and the mount stays (status 90).",
     "Returns when the mount answers; the filesystem is then served in the background. Without a prompt and without a " +
       "snapshot it is empty, and no model is asked.",
+    "Mount tables (df, findmnt) show the name of the snapshot, of the prompt's file or of DIR as the source, as " +
+      "llmfs:tree.json, with a number where another mount has it already.",
     "SIGTERM, SIGINT and SIGHUP to the serving process unmount, and save if --save is given; a second one does not wait " +
       "for programs that still use the mount.",
   ],

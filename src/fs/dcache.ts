@@ -22,8 +22,8 @@ import type { Handler, OpName } from "../fuse/ops.ts";
 import type { AsyncWrite } from "../libc.ts";
 import type { Directory } from "../tree/directory.ts";
 import type { Inode } from "../tree/inode.ts";
+import { ByThread, NOBODY } from "./by-thread.ts";
 import type { Mount } from "./mount.ts";
-import { OneRetry } from "./retry.ts";
 
 /** Messages handed to the other thread at a time: glibc walks through those that wait for each further one. */
 const MOST_UNDER_WAY = 64;
@@ -49,7 +49,8 @@ export class Dcache {
   #underWay: UnderWay[] = [];
   /** Directories whose listing changed since `together` began. */
   #listings: Set<Directory> | undefined;
-  readonly #retries = new OneRetry<"lookup">();
+  /** Threads of which a LOOKUP was answered ESTALE: the next one must not be, as the kernel walks a path only twice. */
+  readonly #sent = new ByThread<true>({ milliseconds: 1000, notes: 1024 });
 
   constructor(mount: () => Mount) {
     this.#mount = mount;
@@ -112,9 +113,12 @@ export class Dcache {
       else if (!one.write.done()) stuck.push(one);
     }
     this.#underWay = stuck;
-    if (stuck.length > 0 && this.#retries.demand(pid, "lookup")) {
-      throw new FsError("ESTALE", "the kernel is to release the directory and to look again");
-    }
+    if (stuck.length === 0 || pid === NOBODY) return;
+    const comesBack = this.#sent.get(pid) === true;
+    this.#sent.delete(pid);
+    if (comesBack) return;
+    this.#sent.set(pid, true);
+    throw new FsError("ESTALE", "the kernel is to release the directory and to look again");
   }
 
   /** Whether some changes could be told right now, but for lack of room. */

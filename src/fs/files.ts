@@ -12,6 +12,7 @@ import type { Mount } from "./mount.ts";
 import { changeable } from "./names.ts";
 import type { Opening } from "./refresh.ts";
 import { moment } from "./renewal.ts";
+import type { Opener } from "./revalidate.ts";
 
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
@@ -52,10 +53,10 @@ export function fileOperations(mount: Mount) {
   }
 
   /** An open that is answered later. */
-  function openingOf(unique: number, pid: number, flags: number): Opening {
+  function openingOf(unique: number, opener: Opener, flags: number): Opening {
     return {
       unique,
-      pid,
+      opener,
       opened(file) {
         // Written while it was waited for, and perhaps this very moment: until the kernel is through with that write it
         // believes no size that we tell, and would fill up what it reads with zeros. Direct reads go by ours.
@@ -113,19 +114,17 @@ export function fileOperations(mount: Mount) {
     return copied;
   }
 
-  /**
-   * No message makes the kernel believe in a smaller size but its own question. After ESTALE open(2) walks the path
-   * once more and asks for the attributes on the way (fs/namei.c:do_filp_open); then it comes back.
-   */
-  function lookAgain(): FsError {
-    return new FsError("ESTALE", "the kernel is to ask for the size before it writes");
+  /** No message makes the kernel believe in a smaller size but its own question. */
+  function askSizeFirst(opener: Opener, file: RegularFile): FsError {
+    return mount.revalidation.lookAgain(opener, file, "the kernel is to ask for the size before it writes");
   }
 
   return {
     open({ flags, open_flags }, header) {
       const file = nodes.file(header.nodeid);
+      const opener = mount.revalidation.opener(header.pid);
       if (control.owns(file)) return control.open(file, flags);
-      if (writable(flags)) mount.regen.settle(file, header.pid);
+      if (writable(flags)) mount.regen.settle(file, opener);
       if ((flags & O_TRUNC) !== 0) {
         mount.beforeChange(file);
         file.truncate(0);
@@ -135,14 +134,14 @@ export function fileOperations(mount: Mount) {
         dropCapabilities(file);
       } else if (file.lazy && !mount.wroteUnseen(file)) {
         if ((flags & O_ACCMODE) !== O_WRONLY) {
-          const opening = openingOf(header.unique, header.pid, flags);
+          const opening = openingOf(header.unique, opener, flags);
           const since = moment();
           pending.wait(file, {
             unique: opening.unique,
-            pid: opening.pid,
+            pid: header.pid,
             done: () => {
-              if (writable(flags)) opening.fail(lookAgain());
-              else if (!mount.refresh.open(file, opening, since)) opening.opened(file);
+              if (writable(flags) && !opener.comesBackFor(file)) opening.fail(askSizeFirst(opener, file));
+              else if (writable(flags) || !mount.refresh.open(file, opening, since)) opening.opened(file);
             },
             fail: opening.fail,
           });
@@ -150,10 +149,10 @@ export function fileOperations(mount: Mount) {
         }
         // Writers see an empty file. What the kernel kept says otherwise, and it would append after that.
         mount.invalidate(file, false);
-        if (handles.announce(file, header.pid)) throw lookAgain();
+        if (!opener.comesBackFor(file)) throw askSizeFirst(opener, file);
       } else if (writable(flags)) mount.refresh.taken(file);
       else {
-        const opening = openingOf(header.unique, header.pid, flags);
+        const opening = openingOf(header.unique, opener, flags);
         if (mount.regen.open(file, opening) || mount.refresh.open(file, opening, moment())) return PARKED;
       }
       return opened(file, flags, marksReads(file, flags) ? "drop" : "keep");

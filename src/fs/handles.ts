@@ -2,6 +2,7 @@
 import { FsError } from "../errno.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Tree } from "../tree/tree.ts";
+import type { Revalidation } from "./revalidate.ts";
 
 export const O_ACCMODE = 3;
 export const O_RDONLY = 0;
@@ -20,16 +21,6 @@ export function writable(flags: number): boolean {
   return (flags & O_ACCMODE) !== O_RDONLY;
 }
 
-interface Announced {
-  readonly file: RegularFile;
-  readonly at: number;
-}
-
-/** The thread is back within microseconds, or never: not every caller in the kernel looks again. */
-function fresh({ at }: Announced): boolean {
-  return performance.now() - at < 1000;
-}
-
 export class Handles {
   readonly #tree: Tree;
   /** Handle n at index n; index 0 stays empty, as 0 means "no handle". */
@@ -37,12 +28,11 @@ export class Handles {
   readonly #free: number[] = [];
   /** How many handles may write to a file, for files that have any. */
   readonly #writers = new Map<RegularFile, number>();
+  readonly #revalidation: Revalidation;
 
-  /** What each thread has been told to look at again. */
-  readonly #announced = new Map<number, Announced>();
-
-  constructor(tree: Tree) {
+  constructor(tree: Tree, revalidation: Revalidation) {
     this.#tree = tree;
+    this.#revalidation = revalidation;
   }
 
   open(file: RegularFile, flags: number): number {
@@ -79,24 +69,7 @@ export class Handles {
 
   /** Whether somebody has the file open for writing, or is about to. */
   beingWritten(file: RegularFile): boolean {
-    return (
-      this.#writers.has(file) ||
-      this.#announced.values().some((announced) => announced.file === file && fresh(announced))
-    );
-  }
-
-  /**
-   * A thread wants to write to a file whose size the kernel does not know. True when it is to look at the file again
-   * first: then it is told ESTALE, and whoever asks for the size until it is back hears that of a file being written.
-   */
-  announce(file: RegularFile, pid: number): boolean {
-    const before = this.#announced.get(pid);
-    this.#announced.delete(pid);
-    // A thread of another process namespace has no number that it could be known by.
-    if (before?.file === file || pid === 0) return false;
-    for (const [other, announced] of this.#announced) if (!fresh(announced)) this.#announced.delete(other);
-    this.#announced.set(pid, { file, at: performance.now() });
-    return true;
+    return this.#writers.has(file) || this.#revalidation.expects(file);
   }
 
   /** Unmounted: closes what is left. How many were. */

@@ -14,12 +14,14 @@ import type { Passthrough } from "./passthrough.ts";
 import type { Pending } from "./pending.ts";
 import type { Refresh } from "./refresh.ts";
 import type { Regeneration } from "./regen.ts";
+import type { Revalidation } from "./revalidate.ts";
 
 export interface Mount {
   readonly tree: Tree;
   readonly nodes: Nodes;
   readonly dcache: Dcache;
   readonly handles: Handles;
+  readonly revalidation: Revalidation;
   readonly attempts: Attempts;
   readonly pending: Pending;
   readonly refresh: Refresh;

@@ -23,6 +23,7 @@ import { Pending } from "./pending.ts";
 import type { FromFilesystem, NamedFiles } from "./port.ts";
 import { Refresh } from "./refresh.ts";
 import { Regeneration } from "./regen.ts";
+import { Revalidation } from "./revalidate.ts";
 import { xattrOperations } from "./xattrs.ts";
 
 /** A content up to this size is handed to the kernel whole as it comes into being; of a larger one, its end. */
@@ -57,6 +58,7 @@ export interface ServedOptions {
 export function serveTree(options: ServedOptions, session: () => Session): Served {
   const { tree } = options;
   const attempts = new Attempts(() => mount, options.post);
+  const revalidation = new Revalidation();
   const pending = new Pending(() => mount, attempts, options.post);
   const refresh = new Refresh(() => mount, attempts, options.post, options.renewing ?? true);
   const regen = new Regeneration(() => mount, attempts, options.post);
@@ -66,7 +68,8 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     tree,
     nodes: new Nodes(tree),
     dcache: new Dcache(() => mount),
-    handles: new Handles(tree),
+    handles: new Handles(tree, revalidation),
+    revalidation,
     attempts,
     pending,
     refresh,

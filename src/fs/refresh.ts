@@ -3,11 +3,10 @@
  *
  * An open past that time waits for a newer content. Where nobody has the file open, the bytes are put in the place of
  * the old ones. Where somebody has, they go into a new inode under the same name, so that no open file ever changes
- * under its reader; the open that waited is told ESTALE, upon which the kernel looks the name up again and opens what it
- * finds (fs/namei.c:do_filp_open(), LOOKUP_REVAL). It does so once: so the second open of the same caller is owed an
- * answer without any further condition, whatever has become of the name meanwhile.
+ * under its reader; the open that waited is sent to look the name up again (revalidate.ts), and is answered without any
+ * further condition when it comes back.
  */
-import { FsError } from "../errno.ts";
+import type { FsError } from "../errno.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
 import type { ArrivedContent, Attempts, Waiter } from "./attempts.ts";
@@ -17,21 +16,17 @@ import { fill, keepMetadata } from "./pending.ts";
 import type { FromFilesystem } from "./port.ts";
 import { type Policy, parsePolicy, Renewal } from "./renewal.ts";
 import { replaceContent } from "./replace.ts";
-
-/** How long a caller that was told ESTALE may take to open again. */
-const OWED_MS = 30_000;
+import type { Opener } from "./revalidate.ts";
 
 /** The inodes that one name has had, one after the other. */
 interface Series {
   current: RegularFile;
   readonly renewal: Renewal;
-  /** Callers that were told ESTALE, by thread, with the time until which they are owed an answer. */
-  readonly owed: Map<number, number>;
 }
 
 export interface Opening {
   readonly unique: number;
-  readonly pid: number;
+  readonly opener: Opener;
   /** Answers the open: this inode is the one. */
   opened(file: RegularFile): void;
   fail(error: FsError): void;
@@ -93,7 +88,7 @@ export class Refresh {
     const policy = file.state === "ready" ? this.policy(file) : undefined;
     if (policy === undefined) return false;
     const series = this.#of(file);
-    if (this.#isOwed(series, opening.pid)) return false;
+    if (opening.opener.comesBackFor(series)) return false;
     const { current, renewal } = series;
     // Opened by way of /proc/self/fd: the name is gone, and nothing is to be made for it.
     if (current === file && file.nlink === 0) return false;
@@ -107,7 +102,7 @@ export class Refresh {
       this.#settle(series, file, opening);
       opening.opened(file);
     };
-    renewal.wait({ unique: opening.unique, pid: opening.pid, done, fail: opening.fail }, since, policy);
+    renewal.wait({ unique: opening.unique, pid: opening.opener.pid, done, fail: opening.fail }, since, policy);
     return true;
   }
 
@@ -130,15 +125,7 @@ export class Refresh {
   /** Throws ESTALE where the name has moved on to another inode: the kernel then looks again. */
   #settle(series: Series, file: RegularFile, opening: Opening): void {
     if (series.current === file) return;
-    series.owed.set(opening.pid, performance.now() + OWED_MS);
-    throw new FsError("ESTALE", "a newer content is under the same name");
-  }
-
-  #isOwed(series: Series, pid: number): boolean {
-    const until = series.owed.get(pid);
-    if (until === undefined) return false;
-    series.owed.delete(pid);
-    return performance.now() < until;
+    throw this.#mount().revalidation.lookAgain(opening.opener, series, "a newer content is under the same name");
   }
 
   #of(file: RegularFile): Series {
@@ -154,7 +141,7 @@ export class Refresh {
       take: { content: (content) => this.#take(series, content) },
       failed: (error) => this.#gone(series.current, error),
     });
-    const series: Series = { current: file, renewal, owed: new Map() };
+    const series: Series = { current: file, renewal };
     this.#series.set(file, series);
     return series;
   }

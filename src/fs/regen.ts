@@ -3,28 +3,33 @@
  *
  * Who sets `user.llmfs.regen` and then opens the file for reading, in the same thread, waits for another content; it
  * takes the old one's place as a new inode, and the old one is kept for an undo. If it cannot be made, the old content
- * stays. The kernel learns of the new inode by an ESTALE to that open, upon which it looks the name up again
- * (fs/namei.c:do_filp_open(), LOOKUP_REVAL); so does everybody who comes by another name. It does so once, hence the
- * second open of a caller is answered with what it asks for.
+ * stays. That open is sent to look the name up again (revalidate.ts), and so is everybody who comes by another name.
  */
 import { FsError } from "../errno.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { setXattr } from "../tree/xattrs.ts";
 import type { ArrivedContent, Attempt, Attempts } from "./attempts.ts";
 import { briefOf, PROMPT, textXattr } from "./brief.ts";
+import { ByThread, NOBODY } from "./by-thread.ts";
 import type { Mount } from "./mount.ts";
 import type { FromFilesystem, GenerationRequest } from "./port.ts";
 import type { Opening } from "./refresh.ts";
 import { rename, replaceContent } from "./replace.ts";
+import type { Opener } from "./revalidate.ts";
 
 export const REGEN = "user.llmfs.regen";
 
 const WRITTEN = new FsError("EBUSY", "somebody wrote to the file while it was made anew; what they wrote stays");
 
+const STRANGER =
+  "a caller of another process namespace cannot be recognized when it opens the file; use 'llmfs regen' instead";
+
 const REQUEST = "user.llmfs.meta.request";
 
-/** How long a caller that was told ESTALE may take to open again. */
-const OWED_MS = 30_000;
+/** How long a thread may take from setting the attribute to the open, and how many threads may be on their way. */
+const DEMANDS = { milliseconds: 60_000, notes: 256 };
+/** Of one thread. A prompt takes up to 64 KiB. */
+const MOST_DEMANDS = 4;
 
 /** The inodes that a file's names have had. */
 interface Line {
@@ -34,11 +39,11 @@ interface Line {
   attempt: Attempt | undefined;
   /** Why the last attempt failed. */
   error: FsError | undefined;
-  readonly owed: Map<number, number>;
 }
 
 interface Demand {
-  readonly file: RegularFile;
+  /** Weakly: the thread may never come to open it. */
+  readonly file: WeakRef<RegularFile>;
   /** The file's own prompt from here on; absent: as it is. */
   readonly prompt?: string;
 }
@@ -48,8 +53,7 @@ export class Regeneration {
   readonly #attempts: Attempts;
   readonly #post: (message: FromFilesystem) => void;
   readonly #lines = new Map<RegularFile, Line>();
-  /** By thread. */
-  readonly #demands = new Map<number, Demand>();
+  readonly #demands = new ByThread<readonly Demand[]>(DEMANDS);
 
   constructor(mount: () => Mount, attempts: Attempts, post: (message: FromFilesystem) => void) {
     this.#mount = mount;
@@ -67,8 +71,14 @@ export class Regeneration {
       throw new FsError("EOPNOTSUPP", "the file is made anew by itself: user.llmfs.refresh");
     }
     if (target.state === "generating") throw new FsError("EBUSY", "the file is being generated");
-    if (!target.lazy) this.#demands.set(pid, { file: target, ...(prompt !== undefined && { prompt }) });
-    else if (prompt !== undefined) setXattr(target, PROMPT, Buffer.from(prompt));
+    if (target.lazy) {
+      if (prompt !== undefined) setXattr(target, PROMPT, Buffer.from(prompt));
+      return;
+    }
+    if (pid === NOBODY) throw new FsError("EOPNOTSUPP", STRANGER);
+    const others = this.#demandsOf(pid).filter((one) => one.file.deref() !== target);
+    if (others.length >= MOST_DEMANDS) throw new FsError("EBUSY", "open the files for which it was set before first");
+    this.#demands.set(pid, [...others, { file: new WeakRef(target), ...(prompt !== undefined && { prompt }) }]);
   }
 
   /** Why the last attempt to make it anew failed. */
@@ -83,26 +93,26 @@ export class Regeneration {
    */
   open(file: RegularFile, opening: Opening): boolean {
     if (this.#demands.size === 0 && this.#lines.size === 0) return false;
-    const line = this.#lines.get(file);
-    const demand = this.#demands.get(opening.pid);
-    if (demand !== undefined && demand.file === (line?.current ?? file)) {
-      this.#demands.delete(opening.pid);
-      this.#make(demand, file, opening);
-      return true;
+    const target = this.#lines.get(file)?.current ?? file;
+    const { pid } = opening.opener;
+    const demands = this.#demandsOf(pid);
+    const demand = demands.find((one) => one.file.deref() === target);
+    if (demand === undefined) {
+      this.settle(file, opening.opener);
+      return false;
     }
-    this.settle(file, opening.pid);
-    return false;
+    const others = demands.filter((one) => one !== demand);
+    if (others.length > 0) this.#demands.set(pid, others);
+    else this.#demands.delete(pid);
+    this.#make(target, demand.prompt, file, opening);
+    return true;
   }
 
   /** Throws ESTALE where the names have moved on to another inode. */
-  settle(file: RegularFile, pid: number): void {
+  settle(file: RegularFile, opener: Opener): void {
     const line = this.#lines.get(file);
-    if (line === undefined || line.current === file) return;
-    const until = line.owed.get(pid);
-    line.owed.delete(pid);
-    if (until !== undefined && performance.now() < until) return;
-    line.owed.set(pid, performance.now() + OWED_MS);
-    throw new FsError("ESTALE", "another content is under the same name");
+    if (line === undefined || line.current === file || opener.comesBackFor(line)) return;
+    throw this.#mount().revalidation.lookAgain(opener, line, "another content is under the same name");
   }
 
   /** Unmounted: what was kept for an undo goes. */
@@ -111,8 +121,8 @@ export class Regeneration {
     this.#lines.clear();
   }
 
-  #make(demand: Demand, file: RegularFile, opening: Opening): void {
-    const { file: target, prompt } = demand;
+  /** `file` is the one that is opened, and may be an earlier one under the same names. */
+  #make(target: RegularFile, prompt: string | undefined, file: RegularFile, opening: Opening): void {
     const line = this.#of(target);
     if (line.attempt !== undefined) throw new FsError("EBUSY", "the file is being generated");
     const end = (error: FsError | undefined, answer: Parameters<Attempts["end"]>[1]) => {
@@ -143,7 +153,7 @@ export class Regeneration {
     this.#attempts.join(attempt, {
       unique: opening.unique,
       done: () => {
-        this.settle(file, opening.pid);
+        this.settle(file, opening.opener);
         opening.opened(file);
       },
       fail: opening.fail,
@@ -186,10 +196,14 @@ export class Regeneration {
     tree.drop(before);
   }
 
+  #demandsOf(pid: number): readonly Demand[] {
+    return this.#demands.get(pid) ?? [];
+  }
+
   #of(file: RegularFile): Line {
     const known = this.#lines.get(file);
     if (known !== undefined) return known;
-    const line: Line = { current: file, previous: undefined, attempt: undefined, error: undefined, owed: new Map() };
+    const line: Line = { current: file, previous: undefined, attempt: undefined, error: undefined };
     this.#lines.set(file, line);
     return line;
   }

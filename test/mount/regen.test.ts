@@ -34,6 +34,20 @@ describeMounted("a file generated anew", () => {
     expect(await Bun.file(m.sandbox.at(`rec/${readdirSync(m.sandbox.at("rec"))[0]}`)).text()).toEndWith("a.txt 2");
   });
 
+  test("by its attribute has another content each time, however soon after the last", async () => {
+    await using m = await counted();
+    const script = `
+import os
+held = open("a.txt")
+contents = [held.read().strip()]
+for _ in range(3):
+    os.setxattr("a.txt", "user.llmfs.regen", b"again")
+    contents.append(open("a.txt").read().strip())
+print(contents)
+`;
+    expect(await m.out(`python3 -c '${script}'`)).toBe("['a.txt 1', 'a.txt 2', 'a.txt 3', 'a.txt 4']\n");
+  });
+
   test("is named by itself, not by its directory, before anything is asked", async () => {
     await using m = await counted();
     const { status, stderr } = await regen(m, "mnt/a.txt", "mnt/dir");

@@ -7,8 +7,10 @@
  *
  * Linux only. The library is loaded at the first call, so that importing this file costs nothing and works anywhere.
  */
+
 import { dlopen, FFIType, type Pointer, ptr, toArrayBuffer } from "bun:ffi";
-import { errnoName, FsError } from "./errno.ts";
+import { readFileSync } from "node:fs";
+import { ERRNO, errnoName, FsError } from "./errno.ts";
 import { type Wide, wide } from "./wide.ts";
 
 const SYMBOLS = {
@@ -49,7 +51,6 @@ const SYMBOLS = {
   sched_yield: { args: [], returns: "i32" },
   pipe2: { args: ["ptr", "i32"], returns: "i32" },
   splice: { args: ["i32", "ptr", "i32", "ptr", "u64", "u32"], returns: FFIType.i64_fast },
-  getrlimit: { args: ["i32", "ptr"], returns: "i32" },
   strerror: { args: ["i32"], returns: "cstring" },
 } as const;
 
@@ -65,27 +66,25 @@ const ASYNC_SYMBOLS = {
 
 type AsyncLibrary = ReturnType<typeof dlopen<typeof ASYNC_SYMBOLS>>["symbols"];
 
+/**
+ * Always the library that this process runs on, never a file: glibc has it loaded by this name, and musl takes every name
+ * that begins with "libc." for itself. Any other name that is not found is looked for in the current directory by Bun, so
+ * whatever else is loaded has to be named by its whole path.
+ */
+const LIBC = "libc.so.6";
+
 let library: Library | undefined;
-/** The name it was loaded by. */
-let libraryName = "";
 let asyncLibrary: AsyncLibrary | null | undefined;
 let errnoView: Int32Array | undefined;
 
 function load(): Library {
   if (library !== undefined) return library;
   if (process.platform !== "linux") throw new Error(`llmfs mounts on Linux only; this is ${process.platform}`);
-  const tried: string[] = [];
-  const musl = process.arch === "arm64" ? "libc.musl-aarch64.so.1" : "libc.musl-x86_64.so.1";
-  for (const name of ["libc.so.6", musl]) {
-    try {
-      library = dlopen(name, SYMBOLS).symbols;
-      libraryName = name;
-      break;
-    } catch (error) {
-      tried.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
-    }
+  try {
+    library = dlopen(LIBC, SYMBOLS).symbols;
+  } catch (cause) {
+    throw new NativeCodeError(cause);
   }
-  if (library === undefined) throw new Error(`the C library could not be loaded (${tried.join("; ")})`);
   return library;
 }
 
@@ -93,15 +92,51 @@ function loadAsync(): AsyncLibrary | null {
   if (asyncLibrary !== undefined) return asyncLibrary;
   load();
   asyncLibrary = null;
-  for (const name of [libraryName, "librt.so.1"]) {
+  for (const name of [LIBC, besideLibc("librt.so.1")]) {
     try {
-      asyncLibrary = dlopen(name, ASYNC_SYMBOLS).symbols;
-      break;
+      if (name !== undefined) asyncLibrary = dlopen(name, ASYNC_SYMBOLS).symbols;
+      if (asyncLibrary !== null) break;
     } catch {
       // The next one, or none.
     }
   }
   return asyncLibrary;
+}
+
+/** Another library of the same C library, by its whole path. Undefined where that cannot be told. */
+function besideLibc(name: string): string | undefined {
+  const libc = /(\/\S+)\/libc[.-][^/\s]*$/m.exec(readFileSync("/proc/self/maps", "utf8"))?.[1];
+  return libc === undefined ? undefined : `${libc}/${name}`;
+}
+
+/** Throws NativeCodeError where this process cannot make system calls: for who wants to know before it begins. */
+export function checkSystemCalls(): void {
+  load();
+}
+
+/** System calls need machine code made at run time, and this process may not execute any. */
+export class NativeCodeError extends Error {
+  override readonly name = "NativeCodeError";
+
+  constructor(cause: unknown) {
+    const limit = softLimit("Max address space");
+    const why =
+      limit === undefined
+        ? "this process may not have memory that is writable and executable; allow it, as with MemoryDenyWriteExecute=no " +
+          "in a systemd unit, or the permission execmem in SELinux's policy"
+        : `this process may use ${limit} bytes of address space only; allow it more with "ulimit -v unlimited", or ` +
+          "LimitAS=infinity in a systemd unit";
+    super(`the kernel cannot be called: ${why} (${cause instanceof Error ? cause.message : String(cause)})`, { cause });
+  }
+}
+
+/** A limit of this process, by its name in /proc/self/limits. Undefined: there is none. */
+function softLimit(name: string): string | undefined {
+  try {
+    return new RegExp(`^${name} +(\\d+)`, "m").exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
+  } catch {
+    return undefined;
+  }
 }
 
 /** The calling thread's errno. Its address is fixed for the life of the thread, so it is looked up once. */
@@ -372,9 +407,16 @@ export function isExclusive(fd: number): boolean {
 
 /**
  * Takes the lock on a range of a file, or gives it back, without waiting: 0, or the negative errno (EAGAIN, EACCES:
- * somebody else has it). It is a lock of the open file, not of the process, and ends when that is closed.
+ * somebody else has it; ENOLCK: this process cannot make system calls). It is a lock of the open file, not of the process,
+ * and ends when that is closed.
  */
 export function lockRange(fd: number, offset: bigint, length: bigint, on: boolean): number {
+  try {
+    checkSystemCalls();
+  } catch (error) {
+    if (error instanceof NativeCodeError) return -ERRNO.ENOLCK;
+    throw error;
+  }
   const [F_OFD_SETLK, F_WRLCK, F_UNLCK] = [37, 1, 2];
   // struct flock: l_type and l_whence, l_start, l_len, l_pid; the last has to be 0.
   const flock = BigInt64Array.of(BigInt(on ? F_WRLCK : F_UNLCK), offset, length, 0n);
@@ -608,10 +650,7 @@ export function dieWithParent(): void {
 
 /** How many descriptors this process may have open (RLIMIT_NOFILE, the soft limit). */
 export function descriptorLimit(): number {
-  const RLIMIT_NOFILE = 7;
-  const limits = new BigUint64Array(2);
-  check("getrlimit", load().getrlimit(RLIMIT_NOFILE, limits));
-  return Number(limits[0]);
+  return Number(softLimit("Max open files") ?? Number.POSITIVE_INFINITY);
 }
 
 /** How many processors this process may run on (sched_getaffinity). */

@@ -20,7 +20,11 @@ export const EXIT = {
   },
   mountpoint: { code: 80, meaning: "the mountpoint is missing, not a directory, not empty, or may not be used" },
   busy: { code: 81, meaning: "something is mounted there already, or programs still use the mount" },
-  fuse: { code: 82, meaning: "FUSE cannot be used: no /dev/fuse, not permitted, no fusermount3, or the mount failed" },
+  fuse: {
+    code: 82,
+    meaning:
+      "FUSE cannot be used: no /dev/fuse, not permitted, no fusermount3, no executable memory, or the mount failed",
+  },
   notMounted: { code: 83, meaning: "there is no llmfs mount at that place" },
   input: { code: 84, meaning: "a prompt or other input file is missing, unreadable, empty or not text" },
   snapshot: { code: 85, meaning: "the snapshot is missing, unreadable, broken or unsafe" },

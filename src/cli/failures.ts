@@ -51,11 +51,17 @@ export function explain(error: unknown): Explanation {
 
 /** Undefined for what no person could act on: a bug of ours. */
 function exitOf(error: unknown): ExitName | undefined {
-  if (error instanceof CliError) return error.exit;
+  if (error instanceof CliError) return isNativeCodeError(error.cause) ? "fuse" : error.exit;
   if (error instanceof MountError) return OF_MOUNT[error.reason];
   if (error instanceof LlmError) return OF_MODEL[error.kind];
   if (error instanceof FsError) return "failure";
   // By name: from the filesystem's thread it comes as a copy.
   if (error instanceof Error && error.name === "SnapshotError") return "snapshot";
+  if (isNativeCodeError(error)) return "fuse";
   return undefined;
+}
+
+/** By name as well. */
+function isNativeCodeError(error: unknown): boolean {
+  return error instanceof Error && error.name === "NativeCodeError";
 }

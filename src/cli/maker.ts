@@ -3,7 +3,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { messageOf } from "../errno.ts";
 import { MAKE, MAKE_BYTES, STOP } from "../fs/making.ts";
 import { pathBytes } from "../fs/still.ts";
-import { ioctl } from "../libc.ts";
+import { checkSystemCalls, ioctl } from "../libc.ts";
 import { CliError } from "./exit.ts";
 import { controlFile } from "./mounted.ts";
 
@@ -18,9 +18,10 @@ export class Maker implements AsyncDisposable {
     this.#file = file;
   }
 
-  /** Throws CliError("notMounted") where the mount has none. */
+  /** Throws CliError("notMounted") where the mount has none; NativeCodeError. */
   static async of(mountpoint: string): Promise<Maker> {
     const path = controlFile(mountpoint, "make");
+    checkSystemCalls();
     try {
       return new Maker(await open(path));
     } catch (error) {

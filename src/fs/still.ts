@@ -6,7 +6,6 @@
  */
 import { FsError } from "../errno.ts";
 import type { TreeEntry } from "../generators/generator.ts";
-import { now } from "../libc.ts";
 import { loadSnapshot } from "../snapshot/load.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
@@ -37,7 +36,7 @@ export function pathBytes(path: string): Buffer {
 
 /** A snapshot's file, or its bytes. Throws SnapshotError. */
 export function stillTree(source: string | Uint8Array, warn: (message: string) => void = () => {}): StillTree {
-  const tree = new Tree({ clock: now });
+  const tree = new Tree({ clock: (take) => take(Math.floor(Date.now() / 1000), 0) });
   loadSnapshot(tree, source, { warn });
 
   function fileAt(path: string): RegularFile {

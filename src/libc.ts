@@ -33,6 +33,7 @@ const SYMBOLS = {
   fcntl: { args: ["i32", "i32", "i64"], returns: "i32" },
   kill: { args: ["i32", "i32"], returns: "i32" },
   setsid: { args: [], returns: "i32" },
+  waitpid: { args: ["i32", "ptr", "i32"], returns: "i32" },
   getuid: { args: [], returns: "u32" },
   getgid: { args: [], returns: "u32" },
   geteuid: { args: [], returns: "u32" },
@@ -465,6 +466,12 @@ export function signalGroup(group: number, signal: NodeJS.Signals | 0): boolean 
   } catch {
     return false;
   }
+}
+
+/** Lets go of a child that has ended. False when it has not, or is not a child. */
+export function reap(pid: number): boolean {
+  const WNOHANG = 1;
+  return load().waitpid(pid, null, WNOHANG) === pid;
 }
 
 export function setsid(): void {

@@ -3,6 +3,10 @@ import process from "node:process";
 import { leaveRemovedDirectory } from "./cli/cwd.ts";
 
 leaveRemovedDirectory();
+if (process.pid === 1) {
+  const { actAsInit } = await import("./cli/init.ts");
+  actAsInit(process.exit);
+}
 
 // A write beyond the limit to the size of files (ulimit -f) then fails with EFBIG; without a listener it kills.
 process.on("SIGXFSZ", () => {});

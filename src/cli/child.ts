@@ -14,12 +14,15 @@ export function inMount(cmd: readonly string[]): string[] {
   return ["/bin/sh", "-c", 'cd "$LLMFS_MOUNT" && exec "$@"', "llmfs run", ...cmd];
 }
 
+/** What people and supervisors send to a program on purpose. */
+const FORWARDED = ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH"] as const;
+
 /**
- * Waits for the child. What ends us ends it: SIGTERM and SIGHUP are passed on, SIGINT and SIGQUIT too unless they
- * come from our terminal, which sends them to the child as well. Resolves with its status, 128 + n if a signal ended it.
+ * Waits for the child. What ends us ends it: SIGTERM and the like are passed on, SIGINT and SIGQUIT too unless
+ * they come from our terminal, which sends them to the child as well. Resolves with its status, 128 + n if a signal ended it.
  */
 export async function forwardSignals(child: Subprocess): Promise<number> {
-  using _ = onSignals(["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP"], (name) => {
+  using _ = onSignals(FORWARDED, (name) => {
     const fromTerminal = (name === "SIGINT" || name === "SIGQUIT") && inForeground();
     if (!fromTerminal) child.kill(name);
   });

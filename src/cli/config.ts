@@ -137,9 +137,15 @@ export function insideNamespace(environment: Environment = process.env): boolean
   return outerProcess(environment) !== undefined;
 }
 
-/** Colours on standard error: only on a terminal that wants them. */
+/** Colours: only on a terminal that has them and wants them. */
 export function wantsColor(isTerminal: boolean, environment: Environment = process.env): boolean {
-  return isTerminal && !environment.NO_COLOR && environment.TERM !== "dumb";
+  return canRedraw(isTerminal, environment) && !environment.NO_COLOR;
+}
+
+/** Whether a line can be drawn over: not on a terminal that only takes text, as TERM=dumb, empty and unset say. */
+export function canRedraw(isTerminal: boolean, environment: Environment = process.env): boolean {
+  const { TERM = "" } = environment;
+  return isTerminal && TERM !== "" && TERM !== "dumb" && TERM !== "unknown";
 }
 
 function prompt(args: ConfigArgs, fromEnvironment: string | undefined): Prompt | undefined {

@@ -35,7 +35,7 @@ export const EXIT = {
   answer: { code: 87, meaning: "the model answered, and the answer cannot be used" },
   unrecorded: { code: 88, meaning: "replaying, and there is no recording of this request" },
   save: { code: 89, meaning: "the tree could not be saved; what was there before is untouched" },
-  incomplete: { code: 90, meaning: "some files could not be generated; each is named, with the reason" },
+  incomplete: { code: 90, meaning: "some files could not be generated; the reasons are listed" },
   recordings: { code: 91, meaning: "recordings are broken, or cannot be used" },
   notExecutable: { code: 126, meaning: "`run`: the command was found and could not be executed" },
   notFound: { code: 127, meaning: "`run`: the command was not found" },

@@ -1,4 +1,5 @@
 /** What is going on, on standard error: one line that is redrawn on a terminal, a line a step anywhere else. */
+import { canRedraw } from "./config.ts";
 import { isTerminal, overwrite, say } from "./terminal.ts";
 
 export interface Progress {
@@ -22,7 +23,7 @@ export function tenths(): (done: number, total: number) => boolean {
   let told = 0;
   return (done, total) => {
     const now = Math.floor((done * 10) / total);
-    const due = now > told && now < 10 && !isTerminal();
+    const due = now > told && now < 10 && !isRedrawn();
     told = Math.max(told, now);
     return due;
   };
@@ -30,8 +31,12 @@ export function tenths(): (done: number, total: number) => boolean {
 
 const FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏";
 
-export function createProgress(terminal: boolean = isTerminal()): Progress {
-  return terminal
+function isRedrawn(): boolean {
+  return canRedraw(isTerminal());
+}
+
+export function createProgress(redrawn: boolean = isRedrawn()): Progress {
+  return redrawn
     ? new Redrawn()
     : { step: (text) => say(`${text} …`), detail: () => {}, line: () => {}, print: say, clear: () => {} };
 }

@@ -89,7 +89,8 @@ export async function warmMount(
   filesystem: MountedFilesystem,
   { config, generation, progress, signal }: WarmMountOptions,
 ): Promise<Warming> {
-  return warming({
+  using _ = filesystem.quietFailures();
+  return await warming({
     files: await filesystem.pending(),
     concurrency: config.concurrency ?? CONCURRENCY,
     make: filesystem.make,
@@ -123,10 +124,39 @@ export function warmingText(result: Warming, kept?: string): readonly string[] {
     ...(failed.length === 0 ? [] : [`${failed.length} failed`]),
     ...(kept === undefined ? [] : [`stopped; ${left} are left, and what is done is ${kept}`]),
   ];
-  return [
-    counts.join("; "),
-    ...failed.map(({ path, error }) => `failed: ${path}: ${error.replace(`: ${path}: `, ": ")}`),
-  ];
+  return [counts.join("; "), ...failureLines(failed)];
+}
+
+/** Files that failed for the same reason share a line, which names the first of them. */
+const NAMED = 3;
+
+/** One line for each cause, in the order in which they first occurred. */
+function failureLines(failed: Warming["failed"]): readonly string[] {
+  const groups = new Map<string, Warming["failed"][number][]>();
+  for (const one of failed) {
+    const cause = causeOf(one);
+    const group = groups.get(cause);
+    if (group === undefined) groups.set(cause, [one]);
+    else group.push(one);
+  }
+  return [...groups].flatMap(([cause, group]) => {
+    if (group.length <= NAMED) {
+      return group.map(({ path, error }) => `failed: ${path}: ${error.replace(`: ${path}: `, ": ")}`);
+    }
+    const named = group.slice(0, NAMED).map(({ path }) => path);
+    return [`failed: ${group.length} files (${named.join(", ")} and ${group.length - NAMED} more): ${cause}`];
+  });
+}
+
+/** The reason without what differs from file to file: its own path, keys of requests, the recording that comes nearest. */
+function causeOf({ path, error }: Warming["failed"][number]): string {
+  const own = new RegExp(`(?<![\\w./-])${RegExp.escape(path)}(?![\\w/-]|\\.\\w)`, "g");
+  return error
+    .replace(`: ${path}: `, ": ")
+    .replace(own, "the file")
+    .replace(/ \([0-9a-f]{16}…\)/g, "")
+    .replace(/\. The nearest is (?:the file|\S+): /, ". In the nearest ")
+    .replace(/\bafter \d+ characters\b/, "after some characters");
 }
 
 function summary(state: Warmed, before: Usage | undefined, after: Usage | undefined, begun: number): Warming {

@@ -94,6 +94,8 @@ export interface MountedFilesystem extends AsyncDisposable {
   pending(): Promise<readonly PendingFile[]>;
   /** Resolves when a file has its content; a pending one is generated. Rejects with FsError. */
   make(path: string): Promise<void>;
+  /** Until disposed, failed files are logged at level "info", because somebody reports them to the user anyway. */
+  quietFailures(): Disposable;
   /**
    * What `.llmfs/NAME` says from here on. The first time it is told at once; else the text is made when it is told, and
    * that is before whatever is made after this call is there for a reader.
@@ -129,6 +131,8 @@ class Link {
   readonly #loaded = Promise.withResolvers<boolean>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<Ended>();
+  /** How many report failures themselves. */
+  #quiet = 0;
   /** By ticket. */
   readonly #jobs = new Map<number, Job>();
   readonly #calls = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
@@ -197,6 +201,14 @@ class Link {
       check: () => this.#call("check"),
       pending: () => this.#call("pending"),
       make: (path) => this.#call("make", path),
+      quietFailures: () => {
+        this.#quiet += 1;
+        return {
+          [Symbol.dispose]: () => {
+            this.#quiet -= 1;
+          },
+        };
+      },
       publish: (name, text) => this.#outbox.publish(name, text),
       guard: (group, living) => mount.guard(group, living),
       guardProcess: (pid, living) => mount.guardProcess(pid, living),
@@ -300,7 +312,8 @@ class Link {
     } catch (error) {
       const { code, message } = failure(error);
       const said = message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
-      if (!job.signal.aborted) this.#options.log("warn", "generate", `${path}: ${code}: ${said}`);
+      const level = this.#quiet > 0 ? "info" : "warn";
+      if (!job.signal.aborted) this.#options.log(level, "generate", `${path}: ${code}: ${said}`);
       this.#outbox.post({ type: "failed", ticket, code, message });
     } finally {
       this.#jobs.delete(ticket);

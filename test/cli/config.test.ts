@@ -1,6 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { resolve } from "node:path";
-import { type ConfigArgs, childEnvironment, readConfig, temporaryFolders, wantsColor } from "../../src/cli/config.ts";
+import {
+  type ConfigArgs,
+  canRedraw,
+  childEnvironment,
+  readConfig,
+  temporaryFolders,
+  wantsColor,
+} from "../../src/cli/config.ts";
 import { CliError, UsageError } from "../../src/cli/exit.ts";
 import { modelSecrets } from "../../src/cli/model.ts";
 
@@ -183,11 +190,18 @@ test("temporary mountpoints are made in absolute folders, the run-time one first
   expect(temporaryFolders({ TMPDIR: "tmp" })).toEqual(["/tmp"]);
 });
 
-test("NO_COLOR, a dumb terminal and a pipe mean no colours", () => {
-  expect(wantsColor(true, {})).toBe(true);
-  expect(wantsColor(true, { NO_COLOR: "" })).toBe(true);
-  expect(wantsColor(true, { NO_COLOR: "1" })).toBe(false);
-  expect(wantsColor(true, { NO_COLOR: "0" })).toBe(false);
-  expect(wantsColor(true, { TERM: "dumb" })).toBe(false);
-  expect(wantsColor(false, {})).toBe(false);
+test("NO_COLOR and a pipe mean no colours", () => {
+  const TERM = "xterm";
+  expect(wantsColor(true, { TERM })).toBe(true);
+  expect(wantsColor(true, { TERM, NO_COLOR: "" })).toBe(true);
+  expect(wantsColor(true, { TERM, NO_COLOR: "1" })).toBe(false);
+  expect(wantsColor(true, { TERM, NO_COLOR: "0" })).toBe(false);
+  expect(wantsColor(false, { TERM })).toBe(false);
 });
+
+test.each([{}, { TERM: "" }, { TERM: "dumb" }, { TERM: "unknown" }])(
+  "a terminal of kind %p has no colours and is not redrawn",
+  (environment) => {
+    expect([wantsColor(true, environment), canRedraw(true, environment)]).toEqual([false, false]);
+  },
+);

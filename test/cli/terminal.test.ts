@@ -61,6 +61,16 @@ testWith(programs("script") ?? mounting())(
   },
 );
 
+for (const TERM of ["dumb", ""]) {
+  testWith(programs("script"))(`on a terminal with TERM=${TERM}, a step is a line, without escapes`, async () => {
+    await using server = await openaiServer([{ stream: TREE }]);
+    const model = ["--model", "m", "--base-url", server.baseUrl];
+    const seen = await onTerminal(["generate", "--prompt", "a tree", "-o", "tree.json", ...model], { TERM });
+    expect(seen).not.toContain("\u001b");
+    expect(seen).toContain("laying out the tree (m) …\r\n");
+  });
+}
+
 testWith(programs("script"))("NO_COLOR means none, on a terminal too", async () => {
   expect(await onTerminal(["demo"], { TERM: "xterm" })).toContain("\u001b[1m");
   expect(await onTerminal(["demo"], { TERM: "xterm", NO_COLOR: "1" })).not.toContain("\u001b[1m");

@@ -24,6 +24,33 @@ test("the bar tells rate, time left, tokens and cost, in one line of a terminal"
   expect(bar({ ...state, done: 10 }, 77)).toContain("· 16.6 h left ·");
 });
 
+test("files that failed for the same reason share a line", () => {
+  const key = (index: number) => String(index).padStart(16, "0");
+  const miss = (index: number) => ({
+    path: `/src/f${index}.ts`,
+    error:
+      `EIO: no recording for /src/f${index}.ts (${key(index)}…) in recordings in /r. The nearest is ` +
+      `/src/f${index === 3 ? 1 : index}.ts (${key(index + 50)}…): the model differs: recorded "a", asked "b"`,
+  });
+  const spent = { path: "/src/f9.ts", error: "EDQUOT: the budget --max-calls 3 is spent" };
+  const failed = [miss(0), spent, miss(1), miss(2), miss(3)];
+  expect(warmingText({ ...state, failed }).slice(1)).toEqual([
+    "failed: 4 files (/src/f0.ts, /src/f1.ts, /src/f2.ts and 1 more): EIO: no recording for the file in recordings in " +
+      '/r. In the nearest the model differs: recorded "a", asked "b"',
+    "failed: /src/f9.ts: EDQUOT: the budget --max-calls 3 is spent",
+  ]);
+});
+
+test("files whose reasons differ in more than their own names do not share a line", () => {
+  const failed = ["/a", "/a.txt", "/b", "/c"].map((path) => ({ path, error: `EIO: ${path}: it depends on /a.txt` }));
+  expect(warmingText({ ...state, failed }).slice(1)).toEqual([
+    "failed: /a: EIO: it depends on /a.txt",
+    "failed: /b: EIO: it depends on /a.txt",
+    "failed: /c: EIO: it depends on /a.txt",
+    "failed: /a.txt: EIO: it depends on /a.txt",
+  ]);
+});
+
 test("the lines at the end tell what was done, what is left, and every failure once", () => {
   const failed = [{ path: "/a", error: "EIO: /a: no such model" }];
   expect(warmingText({ ...state, total: 1, done: 0, calls: 1, usd: 0, failed, seconds: 2 }, "kept")).toEqual([

@@ -180,6 +180,24 @@ describeMounted("warm", () => {
     await eventually("it is gone", () => !readFileSync("/proc/self/mounts", "utf8").includes(` ${m.dir} `));
   });
 
+  test("of run and mount: a cause that many files share is one line, printed once; the log names every file", async () => {
+    await using m = await unmounted();
+    const files = paths(20);
+    writeFileSync(m.sandbox.at("from.json"), snapshotOf(files));
+    const args = ["--warm", "--mode", "replay", "--from", "from.json", ...m.modelArgs()];
+    for (const command of [
+      ["run", ...args, "--", "echo", "begun"],
+      ["mount", m.dir, ...args],
+    ]) {
+      const { status, stdout, stderr } = await m.sandbox.llmfs(command, { program: BINARY });
+      expect([status, stdout]).toEqual([90, ""]);
+      expect(stderr.match(/no recording for/g)).toHaveLength(1);
+      expect(stderr).toMatch(/^failed: 20 files \(\S+, \S+, \S+ and 17 more\): EIO: no recording for the file: /m);
+    }
+    const log = m.sandbox.log();
+    for (const path of files) expect(log).toContain(`/${path}: EIO: no recording for /${path}`);
+  });
+
   test("of run: the command begins when all is there, and not at all on half a tree", async () => {
     await using m = await unmounted();
     writeFileSync(m.sandbox.at("from.json"), snapshotOf(["a", "b"]));

@@ -18,7 +18,7 @@ export const mount = command({
     ...logFlags,
   }),
   notes: [
-    "With --warm it returns when every file was generated; those that failed are named, and the mount stays (status 90).",
+    "With --warm it returns when every file was generated; the reasons of failures are listed, and the mount stays (status 90).",
     "Returns when the mount answers; the filesystem is then served in the background. Without a prompt and without a " +
       "snapshot it is empty, and no model is asked.",
     "Mount tables (df, findmnt) show the name of the snapshot, of the prompt's file or of DIR as the source, as " +

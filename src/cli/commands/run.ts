@@ -26,7 +26,7 @@ export const run = command({
   notes: [
     "The mount is private to its user, lasts as long as CMD, and leaves nothing behind. The exit status is CMD's: " +
       "128 + n if signal n ended it, 127 if it was not found, 126 if it could not be executed.",
-    "With --warm CMD begins when every file was generated, and not at all if any failed: each is named, with the reason " +
+    "With --warm CMD begins when every file was generated, and not at all if any failed: the reasons are listed " +
       `(status ${EXIT.incomplete.code}).`,
     "A file that could not be generated is in CMD's status only if CMD makes an error of it. Where it may not, use --warm, " +
       `or end with a look: grep -q '"failed": 0' "$LLMFS_MOUNT/.llmfs/status.json".`,

@@ -24,7 +24,8 @@ export const warm = command({
   notes: [
     "Makes every file whose content is still to be made, those that others depend on first; the mount's own " +
       "--concurrency says how many are generated at a time. Ctrl-C stops and keeps what is done.",
-    `The exit status is ${EXIT.incomplete.code} if any file failed; each is named, with the reason.`,
+    `The exit status is ${EXIT.incomplete.code} if any file failed. Files that failed for the same reason share a line, ` +
+      "which names three of them; --json and the mount's log name all.",
   ],
   async run(args, patterns) {
     const mountpoint = mountedAt(args.dir);

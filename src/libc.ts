@@ -52,6 +52,8 @@ const SYMBOLS = {
   sched_yield: { args: [], returns: "i32" },
   pipe2: { args: ["ptr", "i32"], returns: "i32" },
   splice: { args: ["i32", "ptr", "i32", "ptr", "u64", "u32"], returns: FFIType.i64_fast },
+  getrlimit: { args: ["i32", "ptr"], returns: "i32" },
+  setrlimit: { args: ["i32", "ptr"], returns: "i32" },
   strerror: { args: ["i32"], returns: "cstring" },
 } as const;
 
@@ -658,6 +660,28 @@ export function dieWithParent(): void {
 /** How many descriptors this process may have open (RLIMIT_NOFILE, the soft limit). */
 export function descriptorLimit(): number {
   return Number(softLimit("Max open files") ?? Number.POSITIVE_INFINITY);
+}
+
+/** RLIMIT_*: getrlimit(2). */
+export const LIMITS = { CPU: 0, FSIZE: 1, NOFILE: 7 } as const;
+
+/** RLIM_INFINITY. */
+export const UNLIMITED = 2n ** 64n - 1n;
+
+export interface Limit {
+  readonly soft: bigint;
+  readonly hard: bigint;
+}
+
+export function getLimit(resource: number): Limit {
+  const limits = new BigUint64Array(2);
+  check("getrlimit", load().getrlimit(resource, limits));
+  return { soft: limits[0] ?? UNLIMITED, hard: limits[1] ?? UNLIMITED };
+}
+
+/** False where this process may not. */
+export function setLimit(resource: number, { soft, hard }: Limit): boolean {
+  return load().setrlimit(resource, BigUint64Array.of(soft, hard)) === 0;
 }
 
 /** How many processors this process may run on (sched_getaffinity). */

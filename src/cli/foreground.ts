@@ -36,7 +36,12 @@ export async function mountAndServe(job: MountJob): Promise<number> {
   let ending: Ending | undefined;
   const stopped = Promise.withResolvers<Ended>();
   const warm = new AbortController();
-  using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => {
+  using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU"], (name) => {
+    if (name === "SIGXCPU") {
+      // It comes again every second.
+      if (ending !== undefined) return;
+      log.write("error", "cli", "the limit to processor time (ulimit -t) is reached; saving and unmounting");
+    }
     if (served === undefined) interrupted.abort(new Interrupted(name));
     else if (ending !== undefined) ending.now();
     else end(served);

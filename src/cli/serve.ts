@@ -7,6 +7,7 @@ import type { MountedFilesystem } from "../fs/filesystem.ts";
 import type { Log } from "../log.ts";
 import type { Config } from "./config.ts";
 import type { Generation } from "./generation.ts";
+import { raiseLimits } from "./limits.ts";
 import { asSaved } from "./outputs.ts";
 import type { Progress } from "./progress.ts";
 import { saveOrRescue } from "./rescue.ts";
@@ -49,6 +50,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
     const from = await startingTree(options);
     signal.throwIfAborted();
     options.beforeMount?.();
+    for (const problem of raiseLimits()) log.write("warn", "cli", problem);
     // The other thread reads the snapshot meanwhile.
     if (config.warm) generation.load();
     const { startFilesystem } = await import("../fs/filesystem.ts");

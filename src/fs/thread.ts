@@ -14,6 +14,7 @@ import { Session } from "../fuse/session.ts";
 import * as libc from "../libc.ts";
 import { loadSnapshot } from "../snapshot/load.ts";
 import type { Clock } from "../tree/inode.ts";
+import { heapPages } from "../tree/pagestore.ts";
 import { Space } from "../tree/space.ts";
 import { PAGE, type Stores, tmpfsFiles } from "../tree/store.ts";
 import { Tree } from "../tree/tree.ts";
@@ -265,6 +266,8 @@ class FilesystemThread {
 
 /** Privileged, large contents live where the kernel itself keeps to the limit; else in memory files, which we count. */
 function storesFor(size: number | undefined): { stores?: Stores } {
+  // A limit to the size of files holds for the kernel's memory files too, and would be that of every program that writes.
+  if (libc.getLimit(libc.LIMITS.FSIZE).soft !== libc.UNLIMITED) return { stores: heapPages };
   try {
     return { stores: tmpfsFiles(Math.ceil((size ?? Number.POSITIVE_INFINITY) / PAGE)) };
   } catch (error) {

@@ -77,6 +77,17 @@ for i in range(150): assert open("f%d" % i, "rb").read() == content(i), i
     },
   );
 
+  test("file size for the shell that mounts, neither later writers nor saving are limited, but a command of run is", async () => {
+    await using m = await unmounted();
+    const limited = (command: string) => m.sh(`ulimit -S -f 64; exec '${BINARY[0]}' ${command}`, m.sandbox.path);
+    expect(await limited(`mount '${m.dir}' --save tree.json`)).toMatchObject({ status: 0, stderr: "" });
+    expect(await m.out("head -c 500000 /dev/urandom > big; wc -c < big")).toBe("500000\n");
+    expect(await m.unmount()).toMatchObject({ status: 0, stderr: "" });
+    expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("/big");
+    const asked = `sh -c 'ulimit -f; head -c 500000 /dev/zero > big || echo refused'`;
+    expect((await limited(`run -- ${asked}`)).stdout).toBe("64\nrefused\n");
+  });
+
   test("file size, llmfs save fails with the reason and leaves what was there", async () => {
     await using m = await mounted();
     await m.out("head -c 300000 /dev/urandom > big; echo old > $OUT/tree.json");

@@ -102,6 +102,36 @@ testLacking(helper, "an ordinary user mounts by fusermount3, reads, writes, save
   expect((await user.run(["cat", "tree.json"])).stdout).toContain('"/own"');
 });
 
+testLacking(
+  helper,
+  "limits that cannot be raised are reported, and hold for neither later writers nor the mount's end",
+  async () => {
+    await using user = await ordinary([]);
+    const { mounted } = user;
+    const mount = (limits: string, flags: string) =>
+      user.run(["/bin/sh", "-c", `${limits}; exec ./llmfs mount mnt ${flags}`]);
+
+    const small = await mount("ulimit -f 64", "");
+    expect([small.status, small.stderr]).toEqual([0, expect.stringMatching(/warning: .*ulimit -f.* end at \d+ bytes/)]);
+    expect(await user.sh("head -c 500000 /dev/zero > big; wc -c < big; echo x >> big; tail -c 2 big")).toBe(
+      "500000\nx\n",
+    );
+    expect((await user.llmfs(["unmount", "mnt"])).status).toBe(0);
+
+    const short = await mount("ulimit -t 3", "--save tree.json");
+    expect([short.status, short.stderr]).toEqual([0, expect.stringMatching(/warning: .*ulimit -t.*after 2 s/)]);
+    await user.sh("echo mine > own");
+    const busy = user.run(["/bin/sh", "-c", "while echo x > mnt/other && rm mnt/other; do :; done"]);
+    await eventually(
+      "it is unmounted",
+      () => mountedType(mounted.dir) === undefined && processesOf(mounted.dir).length === 0,
+      40_000,
+    );
+    await busy;
+    expect((await user.run(["cat", "tree.json"])).stdout).toContain('"mine\\n"');
+  },
+);
+
 testLacking(helper, "an ordinary user's mount is nobody else's, root's neither", async () => {
   await using user = await ordinary(["a.txt"]);
   await user.mount();

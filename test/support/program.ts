@@ -122,9 +122,9 @@ export function mountedType(path: string): string | undefined {
   return mounts().findLast((mount) => mount.path === path)?.type;
 }
 
-/** Looks until it is so. Throws after ten seconds. */
-export async function eventually(what: string, holds: () => boolean): Promise<void> {
-  for (const until = performance.now() + 10_000; !holds(); await Bun.sleep(10)) {
+/** Looks until it is so. Throws after ten seconds, or what else is given. */
+export async function eventually(what: string, holds: () => boolean, milliseconds = 10_000): Promise<void> {
+  for (const until = performance.now() + milliseconds; !holds(); await Bun.sleep(10)) {
     if (performance.now() > until) throw new Error(`waited in vain: ${what}`);
   }
 }

@@ -7,6 +7,7 @@ import { EXIT } from "../exit.ts";
 import { openLog } from "../foreground.ts";
 import { wayToMount } from "../fuse.ts";
 import { openGeneration } from "../generation.ts";
+import { withInheritedLimits } from "../limits.ts";
 import { endWithOuter, runInNamespace } from "../namespace.ts";
 import { logFlags, mountFlags } from "../options.ts";
 import { checkOutputs } from "../outputs.ts";
@@ -81,11 +82,13 @@ async function runAt(
   { guardProcess }: Pick<MountedFilesystem, "guardProcess">,
 ): Promise<number> {
   if (insideNamespace()) clearAmbientCapabilities();
-  const child = Bun.spawn({
-    cmd: inMount(cmd),
-    env: childEnvironment({ LLMFS_MOUNT: mountpoint }),
-    stdio: ["inherit", "inherit", "inherit"],
-  });
+  const child = withInheritedLimits(() =>
+    Bun.spawn({
+      cmd: inMount(cmd),
+      env: childEnvironment({ LLMFS_MOUNT: mountpoint }),
+      stdio: ["inherit", "inherit", "inherit"],
+    }),
+  );
   guardProcess(child.pid, true);
   try {
     return await forwardSignals(child);

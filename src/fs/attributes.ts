@@ -212,11 +212,14 @@ export function attributeOperations(mount: Mount) {
 
   return {
     getattr(_request, header) {
-      return attrReply(mount, nodes.get(header.nodeid));
+      const inode = nodes.get(header.nodeid);
+      mount.copyUps.told(inode, header.pid);
+      return attrReply(mount, inode);
     },
 
     statx(_request, header) {
       const inode = nodes.get(header.nodeid);
+      mount.copyUps.told(inode, header.pid);
       return {
         attr_valid: keepSeconds(mount, inode),
         attr_valid_nsec: 0,

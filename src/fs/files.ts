@@ -61,7 +61,9 @@ export function fileOperations(mount: Mount) {
         // Written while it was waited for, and perhaps this very moment: until the kernel is through with that write it
         // believes no size that we tell, and would fill up what it reads with zeros. Direct reads go by ours.
         const direct = file.state === "static" && handles.beingWritten(file);
+        if (!writable(flags)) mount.copyUps.opening(file, opener);
         const reply = opened(file, flags, direct ? "bypass" : "keep");
+        mount.copyUps.opened(reply.fh, file, opener.pid, flags, true);
         // Whoever opened it is gone, and will not release it.
         if (!mount.session().answer(unique, "open", reply)) closed(reply.fh);
       },
@@ -75,6 +77,7 @@ export function fileOperations(mount: Mount) {
     // With passthrough the kernel writes without us.
     if (writable(flags)) mount.touched(file);
     handles.release(fh);
+    mount.copyUps.released(fh);
     passthrough.released(file);
     if (writable(flags) && taken(file)) mount.definitions++;
     // The last writer is gone without having written: it claims a size again.
@@ -153,7 +156,15 @@ export function fileOperations(mount: Mount) {
       } else if (writable(flags)) mount.refresh.taken(file);
       else {
         const opening = openingOf(header.unique, opener, flags);
-        if (mount.regen.open(file, opening) || mount.refresh.open(file, opening, moment())) return PARKED;
+        const comesBack = opener.comesBackFor(file) || mount.copyUps.comesBack(file, header.pid);
+        if (!comesBack) {
+          if (mount.regen.open(file, opening) || mount.refresh.open(file, opening, moment())) return PARKED;
+          mount.copyUps.opening(file, opener);
+        }
+        const reply = opened(file, flags, marksReads(file, flags) ? "drop" : "keep");
+        if (comesBack) mount.copyUps.returned(reply.fh, file, header.pid);
+        else mount.copyUps.opened(reply.fh, file, header.pid, flags, false);
+        return reply;
       }
       return opened(file, flags, marksReads(file, flags) ? "drop" : "keep");
     },
@@ -222,6 +233,7 @@ export function fileOperations(mount: Mount) {
     lseek({ fh, offset, whence }, header) {
       const file = fileOf(fh, header.nodeid);
       if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw new FsError("EINVAL");
+      mount.copyUps.sought(fh, whence === SEEK_DATA, offset);
       // A negative offset comes as one beyond every file.
       const found = whence === SEEK_DATA ? file.nextData(offset) : file.nextHole(offset);
       if (found === undefined) throw new FsError("ENXIO");

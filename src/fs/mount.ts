@@ -5,6 +5,7 @@ import type { Clock, Inode } from "../tree/inode.ts";
 import type { Tree } from "../tree/tree.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Control } from "./control.ts";
+import type { CopyUps } from "./copy-up.ts";
 import type { Dcache } from "./dcache.ts";
 import type { Handles } from "./handles.ts";
 import type { Listings } from "./listing.ts";
@@ -20,6 +21,7 @@ export interface Mount {
   readonly tree: Tree;
   readonly nodes: Nodes;
   readonly dcache: Dcache;
+  readonly copyUps: CopyUps;
   readonly handles: Handles;
   readonly revalidation: Revalidation;
   readonly attempts: Attempts;

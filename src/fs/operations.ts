@@ -9,6 +9,7 @@ import { Answers } from "./answers.ts";
 import { Attempts } from "./attempts.ts";
 import { attributeOperations, CLAIMED_SIZE } from "./attributes.ts";
 import { Control, type ControlFiles } from "./control.ts";
+import { CopyUps } from "./copy-up.ts";
 import { Dcache } from "./dcache.ts";
 import { directoryOperations } from "./directories.ts";
 import { fileOperations } from "./files.ts";
@@ -28,6 +29,8 @@ import { xattrOperations } from "./xattrs.ts";
 
 /** A content up to this size is handed to the kernel whole as it comes into being; of a larger one, its end. */
 const STORE_WHOLE = 1 << 20;
+/** The minor version of the protocol up to Linux 5.9. */
+const LINUX_5_6 = 31;
 
 export interface Served {
   readonly mount: Mount;
@@ -68,6 +71,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     tree,
     nodes: new Nodes(tree),
     dcache: new Dcache(() => mount),
+    copyUps: new CopyUps(revalidation, () => (session().granted?.minor ?? 0) > LINUX_5_6),
     handles: new Handles(tree, revalidation),
     revalidation,
     attempts,
@@ -122,6 +126,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     },
     store(file) {
       if (file.lookups === 0) return;
+      this.copyUps.arrived(file);
       this.invalidate(file, false);
       // A store raises the size the kernel believes in, never lowers it; and it fills pages, so that even a reader
       // that asks for nothing but bytes (sendfile) finds them.

@@ -7,7 +7,7 @@
  * second open of the same open(2) must not be answered ESTALE again.
  *
  * The second open is recognized by its thread: a thread is in one open(2) at a time, so its next OPEN either is the
- * second one, or shows that there will be none. Not every caller in the kernel looks again (nfsd and overlayfs do not).
+ * second one, or shows that there will be none. Not every caller in the kernel looks again (nfsd does not).
  */
 import { FsError } from "../errno.ts";
 import { ByThread, NOBODY } from "./by-thread.ts";
@@ -43,8 +43,8 @@ export class Revalidation {
     return { pid, comesBackFor: (other) => (pid === NOBODY ? this.#arrived(other, NOBODY) : other === subject) };
   }
 
-  /** The answer to the first OPEN. Precondition: its sender does not come back for the same subject. */
-  lookAgain({ pid }: Opener, subject: object, why: string): FsError {
+  /** The answer to a thread's first OPEN, or to another request of a system call that it starts over. Precondition: it does not come back for the same subject. */
+  lookAgain({ pid }: Pick<Opener, "pid">, subject: object, why: string): FsError {
     if (pid !== NOBODY) this.#sent.set(pid, new WeakRef(subject));
     const now = performance.now();
     const expected: Expected = this.#expected.get(subject) ?? new Map();

@@ -155,7 +155,9 @@ export function xattrOperations(mount: Mount) {
     },
 
     listxattr({ size }, header, target) {
-      const own = names(nodes.get(header.nodeid), mount);
+      const inode = nodes.get(header.nodeid);
+      mount.copyUps.listed(inode, header.pid);
+      const own = names(inode, mount);
       // As fs/xattr.c:simple_xattr_list(): "trusted" is shown to those who may read it.
       const all = header.uid === 0 ? own : own.filter((name) => !name.startsWith("trusted."));
       return give(Buffer.from(all.map((name) => `${name}\0`).join(""), "latin1"), size, target);

@@ -385,6 +385,20 @@ For them, have the content made before: \`llmfs warm DIR\`, or any read
 - **Programs that skip files above some size** (indexers, linters, search in editors) may skip a pending file whose
   claim is above it.
 - \`find -size\`, \`ls -S\` and \`test -s\` go by the claim: a pending file is not empty.
+
+## Readers inside the kernel
+
+Most of them open a file before they ask for its size, so they get the whole content: running a file, loop devices
+(\`losetup\`, \`mount -o loop\`), \`sendfile\`, \`splice\`, \`copy_file_range\`, \`O_DIRECT\`, io_uring, and programs that watch
+with fanotify. \`swapon\` fails, as on every FUSE mount. The others:
+
+- **overlayfs with the mount as a lower layer** generates a pending file when it copies it up (\`chmod\`, \`mv\`, opening it
+  for writing), and copies the content. With the mount option \`metacopy=on\`, that needs Linux 5.15; on an older kernel the
+  copy is filled up with NULs to the claimed size, so run \`llmfs warm DIR\` first.
+- **overlayfs does not allow changes beneath it.** After a file that was seen through the overlay is replaced in the mount
+  (\`llmfs regen\`, \`refresh\` while somebody has the file open, a listing that no longer has it), using it through the overlay
+  fails with "Stale file handle" until the overlay is mounted again.
+- **A mount as the upper layer of an overlay** works as the mount itself does.
 `;
 
 export const DOCUMENT = new URL("../../docs/lazy-files.md", import.meta.url).pathname;

@@ -125,7 +125,7 @@ export function learn(
   if (
     hasSystem &&
     dialect.system &&
-    blames(/system role|role.{0,12}system|developer instruction|roles must alternate/)
+    (/^messages\W*\d+\W*role$/.test(failure.param ?? "") || SYSTEM.test(failure.said))
   ) {
     return {
       dialect: { ...dialect, system: false },
@@ -135,8 +135,12 @@ export function learn(
   return undefined;
 }
 
+/** Refusals of the system role: of o1-mini and others of OpenAI, of Gemini, of chat templates, of pydantic. */
+const SYSTEM =
+  /system role|role\W.{0,80}\bsystem\b|\bsystem\b.{0,80}\brole\b|developer instruction|roles must alternate/;
+
 /** The context is full: what is left for the answer depends on the request. */
-const TOO_LONG = /context (length|window)/;
+const TOO_LONG = /context (length|window|size)/;
 
 /** The longest answer of a model, as servers say it when more is asked for. */
 const LONGEST =

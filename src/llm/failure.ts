@@ -6,6 +6,7 @@
 import { messageOf } from "../errno.ts";
 import { isLoopback } from "./exchange.ts";
 import { type ChatUsage, LlmError, type LlmErrorKind } from "./llm.ts";
+import { isTooLong, SEND_LESS } from "./overflow.ts";
 
 /** Who was asked, for messages; and what must never be in one. */
 export interface Party {
@@ -162,6 +163,7 @@ function statusIn(body: unknown): number {
   const status = Number(said);
   if (said !== undefined && said !== null && status >= 400 && status < 600) return status;
   const words = wordsIn(body);
+  if (isTooLong(400, safeJson(body).toLowerCase())) return 400;
   if (QUOTA.test(words) || /rate_?limit|too_many|throttl/.test(words)) return 429;
   if (/authentication|api_key/.test(words)) return 401;
   if (/permission/.test(words)) return 403;
@@ -174,7 +176,7 @@ function fromStatus(status: number, body: unknown, headers: Headers, party: Part
   const detail = scrub(bounded(moved === null ? messageIn(body) : `it is at ${moved}`), party.secrets);
   const said = safeJson(body).toLowerCase();
   const param = text(property(body, "param"));
-  const verdict = judge(status, wordsIn(body), headers);
+  const verdict = judge(status, said, wordsIn(body), headers);
   const did = what === undefined ? `answered ${status} for model ${party.model}` : `(model ${party.model}) ${what}`;
   const message = `${party.host} ${did}${detail === "" ? "" : `: ${detail}`}`;
   const retryAfterMs = retryAfter(headers);
@@ -195,7 +197,7 @@ interface Verdict {
   readonly transient: boolean;
 }
 
-function judge(status: number, words: string, headers: Headers): Verdict {
+function judge(status: number, said: string, words: string, headers: Headers): Verdict {
   const stays = (kind: LlmErrorKind, cure: string): Verdict => ({ kind, cure, transient: false });
   const passes = (kind: LlmErrorKind, cure: string): Verdict => ({
     kind,
@@ -205,6 +207,7 @@ function judge(status: number, words: string, headers: Headers): Verdict {
   if (status === 402 || (status >= 400 && status <= 429 && QUOTA.test(words))) {
     return stays("quota", "the account has no credit left: add some, or use another key");
   }
+  if (isTooLong(status, said)) return stays("bad-request", SEND_LESS);
   if (status === 401 || status === 403) {
     return stays("refused-key", "set OPENAI_API_KEY to a key this server accepts for this model");
   }

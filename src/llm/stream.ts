@@ -12,6 +12,7 @@ import {
   text,
 } from "./failure.ts";
 import { type ChatAnswer, type ChatUsage, LlmError } from "./llm.ts";
+import { SEND_LESS } from "./overflow.ts";
 
 export interface ReadingLimits {
   /** Of the text. What it is wrapped in may be many times as long: a token a time, a stream is mostly wrapping. */
@@ -43,6 +44,8 @@ export async function readAnswer(
     onEvent: (event) => answer.event(event.data, event.event),
     onError: (error) => {
       if (error.type === "max-buffer-size-exceeded") answer.refuseLength();
+      // A line of JSON that is not even data: what a gateway writes when its server fails in the middle of a stream.
+      if (error.type === "unknown-field" && error.line?.startsWith("{")) answer.event(error.line, undefined);
     },
     maxBufferSize: longest,
   });
@@ -122,6 +125,8 @@ class Collected {
   #finish: string | undefined;
   #refusal = "";
   #done = false;
+  /** The first data that was not JSON. */
+  #stray: string | undefined;
   #model: string | undefined;
   #usage: ChatUsage | undefined;
 
@@ -146,12 +151,24 @@ class Collected {
   }
 
   event(data: string, name: string | undefined): void {
-    if (data.trim() === "[DONE]") {
+    // Gateways that wrap one stream of events in another repeat the prefix, and turn comments into data.
+    const event = data.replace(/^\s*(?:data:\s*)*/, "").trimEnd();
+    if (event === "" || event.startsWith(":")) return;
+    if (/^"?\[done\]"?$/i.test(event)) {
       this.#done = true;
       return;
     }
-    if (name === "error") throw fromErrorBody(data.startsWith("{") ? this.#parse(data) : data, this.#party);
-    this.#take(this.#parse(data), "delta");
+    if (name === "error") throw fromErrorBody(event.startsWith("{") ? this.#parse(event) : event, this.#party);
+    if (!event.startsWith("{")) {
+      // "ping", "keep-alive": a piece of a completion always begins as an object.
+      this.#stray ??= event;
+      return;
+    }
+    const lines = event.split("\n");
+    // Without an empty line between them, several events are read as one.
+    if (lines.length > 1 && lines.every(isEvent)) {
+      for (const line of lines) this.event(line, name);
+    } else this.#take(this.#parse(event), "delta");
   }
 
   document(data: string): void {
@@ -168,8 +185,11 @@ class Collected {
 
   finish(): ChatAnswer {
     const { host, model } = this.#party;
-    if (this.#events === 0) throw notTheProtocol("sent an answer without a chat completion in it", this.#party);
-    if (!this.whole) throw damaged(`ended the stream in the middle, after ${this.#length} characters`, this.#party);
+    if (this.#events === 0) throw notTheProtocol(this.#nothing(), this.#party);
+    if (!this.whole) {
+      const said = this.#stray === undefined ? "" : `; it also sent ${this.#stray.slice(0, 80)}`;
+      throw damaged(`ended the stream in the middle, after ${this.#length} characters${said}`, this.#party);
+    }
     const answer = this.#pieces.join("");
     // Servers that do not count say 0.
     const usage = this.#usage?.outputTokens === 0 ? undefined : this.#usage;
@@ -186,11 +206,19 @@ class Collected {
     return { text: answer, model: this.#model ?? model, ...(usage && { usage }) };
   }
 
+  #nothing(): string {
+    return this.#stray === undefined
+      ? "sent an answer without a chat completion in it"
+      : `sent something that is not JSON: ${this.#stray.slice(0, 80)}`;
+  }
+
   /** Throws if the reason to stop, OpenAI's own or what other servers call it, is not that all was said. */
   #judge(reason: string, usage: ChatUsage | undefined): void {
     const { host, model } = this.#party;
-    if (/length|max_?(output_?)?tokens|incomplete/.test(reason)) {
-      const cure = "ask for less, or allow more tokens (for a file, user.llmfs.max-tokens)";
+    if (/length|max_?(output_?)?tokens|incomplete|context/.test(reason)) {
+      const more =
+        "ask for less, or allow more tokens (for a file, user.llmfs.max-tokens; for a layout, --layout-tokens)";
+      const cure = /context/.test(reason) ? SEND_LESS : more;
       throw new LlmError(
         "truncated",
         `${host} (model ${model}) cut its answer off after ${this.#length} characters; ${cure}`,
@@ -244,6 +272,13 @@ class Collected {
     if (this.#length + this.#refusal.length > this.#limit) this.refuseLength();
     this.#finish = text(property(choice, "finish_reason")) || this.#finish;
   }
+}
+
+/** Whether a line can stand alone as the data of an event. A line of an object that is written over several cannot. */
+function isEvent(line: string): boolean {
+  const text = line.trim();
+  if (text === "" || text.startsWith(":") || text.startsWith("data:")) return true;
+  return (text.startsWith("{") && text.endsWith("}")) || /^\[done\]$/i.test(text);
 }
 
 /** A string, or a list of parts, of which those that are text count. */

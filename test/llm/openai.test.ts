@@ -125,6 +125,76 @@ describe("an answer", () => {
     expect((await modelAt(server).complete(REQUEST)).text).toBe("x");
   });
 
+  describe("is read through what gateways do to a stream:", () => {
+    const piece = (content: string, finish_reason: string | null = null) =>
+      JSON.stringify({ model: "m", choices: [{ index: 0, delta: { content }, finish_reason }] });
+    const [one, two] = [piece("one "), piece("two", "stop")];
+    const usage = JSON.stringify({ choices: [], usage: { prompt_tokens: 3, completion_tokens: 2 } });
+    const cases: readonly (readonly [name: string, raw: string])[] = [
+      ["comments as data", `data: : OPENROUTER PROCESSING\n\ndata: ${one}\n\ndata: : x\n\ndata: ${two}\n\n`],
+      ["comments", `: keep-alive\n\ndata: ${one}\n\n: keep-alive\n\ndata: ${two}\n\n`],
+      ["data without a blank", `data:${one}\n\ndata:${two}\n\ndata:[DONE]\n\n`],
+      ["CRLF", `data: ${one}\r\n\r\ndata: ${two}\r\n\r\ndata: [DONE]\r\n\r\n`],
+      ["CR", `data: ${one}\r\rdata: ${two}\r\rdata: [DONE]\r\r`],
+      ["a byte order mark", `\ufeffdata: ${one}\n\ndata: ${two}\n\n`],
+      ["blank lines at the beginning", `\n\n\ndata: ${one}\n\ndata: ${two}\n\n`],
+      ["pings", `event: ping\ndata: {"type":"ping"}\n\nevent: ping\ndata:\n\ndata: ${one}\n\ndata: ${two}\n\n`],
+      ["pings in words", `data: ping\n\ndata: ${one}\n\ndata: keep-alive\n\ndata: ${two}\n\n`],
+      ["a prefix that is there twice", `data: data: ${one}\n\ndata: data: ${two}\n\ndata: data: [DONE]\n\n`],
+      ["no empty line between events", `data: ${one}\ndata: ${two}\ndata: [DONE]\n`],
+      ["names, ids and retries", `event: message\nid: 1\nretry: 5\ndata: ${one}\n\nid: 2\ndata: ${two}\n\n`],
+      ["an object over several lines", `data: {\ndata: "choices":\ndata: []}\n\ndata: ${one}\n\ndata: ${two}\n\n`],
+      ["no [DONE]", `data: ${one}\n\ndata: ${two}`],
+      ["[DONE] in quotes", `data: ${one}\n\ndata: ${piece("two")}\n\ndata: "[DONE]"\n\n`],
+      ["[done]", `data: ${one}\n\ndata: ${piece("two")}\n\ndata: [done]\n\n`],
+      ["usage without choices at the end", `data: ${one}\n\ndata: ${two}\n\ndata: ${usage}\n\ndata: [DONE]\n\n`],
+      [
+        "filter results without choices",
+        `data: {"choices":[],"prompt_filter_results":[]}\n\ndata: ${one}\n\ndata: ${two}\n\n`,
+      ],
+    ];
+    for (const [name, raw] of cases) {
+      test(name, async () => {
+        await using server = await openaiServer([{ raw }]);
+        expect((await modelAt(server).complete(REQUEST)).text).toBe("one two");
+        expect(server.requests).toHaveLength(1);
+      });
+      test(`${name}, a byte at a time`, async () => {
+        await using server = Bun.serve({
+          port: 0,
+          fetch: () =>
+            new Response(
+              (async function* () {
+                for (const byte of Buffer.from(raw)) yield Uint8Array.of(byte);
+              })(),
+            ),
+        });
+        expect((await modelAt({ baseUrl: `${server.url.origin}/v1` }).complete(REQUEST)).text).toBe("one two");
+      });
+    }
+
+    test("an error as a bare line in the middle is an error", async () => {
+      const raw = `data: ${one}\n\n{"error":{"message":"worker died","code":"server_error"}}\n`;
+      const { error } = await failureOf([{ raw }]);
+      expect([error.kind, error.message]).toEqual(["server", expect.stringContaining("worker died")]);
+    });
+
+    test("words alone are no answer, and are quoted", async () => {
+      const { error } = await failureOf([{ raw: "data: upstream is down\n\n" }]);
+      expect([error.kind, error.message]).toEqual(["server", expect.stringContaining("upstream is down")]);
+      const half = await failureOf([{ raw: `data: ${one}\n\ndata: upstream is down\n\n` }]);
+      expect([half.error.kind, half.error.message]).toEqual([
+        "server",
+        expect.stringContaining("in the middle, after 4 characters; it also sent upstream is down"),
+      ]);
+    });
+
+    test("half of an object is never passed over", async () => {
+      const { error } = await failureOf([{ raw: `data: ${one.slice(0, 30)}\n\ndata: ${two}\n\n` }]);
+      expect([error.kind, error.message]).toEqual(["server", expect.stringContaining("not JSON")]);
+    });
+  });
+
   test("may be split anywhere, even inside a character, with comments between", async () => {
     await using server = await openaiServer([
       { raw: ': waiting\n\ndata: {"choices":[{"delta":{"content":"é"},"finish_reason":"stop"}]}' },
@@ -257,6 +327,40 @@ describe("a server that does not know a parameter", () => {
     await modelAt(server).complete(REQUEST);
     expect(server.requests[1]?.body.messages).toEqual([{ role: "user", content: "Be brief.\n\nHi" }]);
   });
+
+  for (const [server, error] of [
+    [
+      "o1-mini",
+      {
+        message: "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
+        type: "invalid_request_error",
+        param: "messages[0].role",
+        code: "unsupported_value",
+      },
+    ],
+    ["a gateway to o1-mini", { message: "400 'messages[0].role' does not support 'system' with this model." }],
+    ["OpenAI", { message: "Invalid value.", param: "messages[0].role" }],
+    ["Gemini", { message: "Developer instruction is not enabled for models/gemma-3-27b-it", code: 400 }],
+    ["Mistral's template", { message: "After the optional system message, conversation roles must alternate" }],
+    ["Bedrock", { message: 'messages: Unexpected role "system". The Messages API accepts a top-level parameter' }],
+    [
+      "pydantic",
+      {
+        message: [
+          { loc: ["body", "messages", 0, "role"], msg: "Input should be 'user' or 'assistant'", input: "system" },
+        ],
+      },
+    ],
+    ["a JSON schema", { message: "'system' is not one of ['assistant', 'user'] - 'messages.0.role'" }],
+  ] as const) {
+    test(`gets them there too when ${server} refuses the role in its own words`, async () => {
+      await using server = await openaiServer([
+        ({ body }) => (body.messages[0].role === "system" ? { status: 400, body: { error } } : { stream: "fine" }),
+      ]);
+      expect((await modelAt(server).complete(REQUEST)).text).toBe("fine");
+      expect(server.requests[1]?.body.messages).toEqual([{ role: "user", content: "Be brief.\n\nHi" }]);
+    });
+  }
 
   test("is not believed for ever: what did not help is forgotten", async () => {
     await using server = await openaiServer([{ status: 400, body: { error: { message: "bad schema: too deep" } } }]);
@@ -448,6 +552,149 @@ describe("a failure that stays", () => {
     const { error, asked } = await failureOf([{ status: 400, body }]);
     expect(error.kind).toBe("refusal");
     expect(asked).toBe(1);
+  });
+
+  describe("a request that is too long names --context-tokens, and is sent once, whoever refuses it:", () => {
+    const cases: readonly (readonly [server: string, status: number, error: unknown])[] = [
+      [
+        "OpenAI",
+        400,
+        { message: "Your input exceeds the context window of this model", code: "context_length_exceeded" },
+      ],
+      [
+        "Azure",
+        400,
+        { message: "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000" },
+      ],
+      [
+        "OpenAI, above what may be sent in a minute",
+        429,
+        {
+          message:
+            "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 31000. The input or output tokens must be reduced",
+          code: "rate_limit_exceeded",
+        },
+      ],
+      ["vLLM", 400, { message: "The decoder prompt (length 21535) is longer than the maximum model length of 16384." }],
+      ["vLLM, an image model", 400, { message: "The prompt (total length 25938) is too long to fit into the model" }],
+      [
+        "llama.cpp",
+        400,
+        {
+          code: 400,
+          message: "the request exceeds the available context size, try increasing it",
+          type: "exceed_context_size_error",
+        },
+      ],
+      [
+        "llama.cpp, while it generates",
+        500,
+        { code: 500, message: "Context size has been exceeded.", type: "server_error" },
+      ],
+      ["llama-cpp-python", 400, { message: "Requested tokens (2285) exceed context window of 2048" }],
+      ["Ollama", 400, { message: "prompt too long; exceeded max context length by 15935 tokens" }],
+      [
+        "LM Studio",
+        400,
+        "Trying to keep the first 15857 tokens when context the overflows. However, the model is loaded with context length of only 4096",
+      ],
+      ["TGI", 422, "Input validation error: `inputs` must have less than 1024 tokens. Given: 1168"],
+      [
+        "TGI, with the answer",
+        422,
+        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 1512. Given: 1000",
+      ],
+      [
+        "SGLang",
+        400,
+        { message: "Requested token count exceeds the model's maximum context length of 202752 tokens." },
+      ],
+      [
+        "Together",
+        400,
+        { message: "The input (265330 tokens) is longer than the model's context length (262144 tokens)." },
+      ],
+      [
+        "Anthropic",
+        400,
+        { message: "prompt is too long: 209353 tokens > 199999 maximum", type: "invalid_request_error" },
+      ],
+      ["Bedrock", 400, { message: "Input is too long for requested model." }],
+      [
+        "Gemini",
+        400,
+        { message: "The input token count (1196265) exceeds the maximum number of tokens allowed (1048575)." },
+      ],
+      [
+        "Mistral",
+        400,
+        { message: "Prompt contains 300000 tokens, too large for model with 131072 maximum context length" },
+      ],
+      ["Groq", 400, { message: "Please reduce the length of the messages or completion." }],
+      [
+        "Groq, above what may be sent in a minute",
+        413,
+        { message: "Request too large for model `x` on tokens per minute (TPM)" },
+      ],
+      [
+        "DeepSeek",
+        400,
+        { message: "This model's maximum context length is 65536 tokens. However, you requested 70000 tokens" },
+      ],
+      [
+        "OpenRouter",
+        400,
+        { message: "This endpoint's maximum context length is 8192 tokens. However, you requested about 12000" },
+      ],
+      [
+        "OpenRouter's Poolside",
+        400,
+        { message: "Input length 131393 exceeds the maximum allowed input length of 131040 tokens." },
+      ],
+      ["LiteLLM", 400, { message: "litellm.ContextWindowExceededError: AnthropicError" }],
+      ["xAI", 400, { message: "This model's maximum prompt length is 131072 but the request contains 537812 tokens." }],
+      [
+        "Kimi",
+        400,
+        { message: "Invalid request: Your request exceeded model token limit: 262144 (requested: 300000)" },
+      ],
+      ["MiniMax", 400, { message: "invalid params, context window exceeds limit" }],
+      ["DashScope", 400, { message: "Range of input length should be [1, 129024]" }],
+      ["Copilot", 400, { message: "prompt token count of 145000 exceeds the limit of 128000" }],
+      ["Fireworks", 400, { message: "The prompt is too long: 221782, model maximum context length: 202752" }],
+      ["a proxy", 413, undefined],
+    ];
+    for (const [server, status, error] of cases) {
+      test(server, async () => {
+        const failed = await failureOf([{ status, ...(error === undefined ? { body: "" } : { body: { error } }) }]);
+        expect([failed.error.kind, failed.asked]).toEqual(["bad-request", 1]);
+        expect(failed.error.message).toContain("send less (for a file, with --context-tokens;");
+        if (error === undefined) return;
+        const inStream = await failureOf([{ raw: `data: ${JSON.stringify({ error })}\n\n` }]);
+        expect([inStream.error.kind, inStream.asked]).toEqual(["bad-request", 1]);
+      });
+    }
+
+    test("a limit that passes by itself is still waited for", async () => {
+      for (const message of [
+        "Rate limit reached for gpt-4o on tokens per min (TPM): Limit 30000, Used 29000, Requested 2000. Please try again in 2s",
+        "Too many tokens, please wait before trying again.",
+        "Requests have exceeded the token rate limit of your current pricing tier",
+      ]) {
+        const { error, asked } = await failureOf([{ status: 429, body: { error: { message } } }]);
+        expect([message, error.kind, asked]).toEqual([message, "rate-limited", 3]);
+      }
+    });
+
+    test("so does an answer that ends because the context is full", async () => {
+      const { error } = await failureOf([{ stream: "half", finish: "model_context_window_exceeded" }]);
+      expect([error.kind, error.message]).toEqual(["truncated", expect.stringContaining("--context-tokens")]);
+    });
+  });
+
+  test("an answer that is cut off names what allows a longer one, for a file and for a layout", async () => {
+    const { error } = await failureOf([{ stream: "half", finish: "length" }]);
+    expect(error.message).toContain("for a file, user.llmfs.max-tokens; for a layout, --layout-tokens");
   });
 
   test("a long message is cut, and has no control characters", async () => {

@@ -118,6 +118,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
         modelName: name,
         signal,
         onProgress: reporter(progress),
+        ...(config.layoutTokens === undefined ? {} : { maxTokens: config.layoutTokens }),
         ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
       });
       const { inputTokens, outputTokens } = structure.usage;

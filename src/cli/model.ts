@@ -20,6 +20,8 @@ const MOST_AT_ONCE = 256;
 export interface ModelConfig {
   /** Where the model is, the flags' word before the environment's. */
   readonly providers: readonly ProviderLayer[];
+  /** The longest answer that is asked for when a tree is laid out; undefined leaves it to the server. */
+  readonly layoutTokens: number | undefined;
   readonly concurrency: number | undefined;
   readonly timeoutMs: number | undefined;
   readonly limits: BudgetLimits;
@@ -52,6 +54,9 @@ export function readModelConfig(args: ModelArgs, variable: Lookup): ModelConfig 
         apiKey("OPENAI_API_KEY", variable("OPENAI_API_KEY")?.trim()),
       ),
     ],
+    layoutTokens:
+      optional(args.layoutTokens, (text) => count("--layout-tokens", text, 1)) ??
+      optional(variable("LLMFS_LAYOUT_TOKENS"), (text) => count("LLMFS_LAYOUT_TOKENS", text, 1)),
     concurrency: optional(args.concurrency, (text) => count("--concurrency", text, 1, MOST_AT_ONCE)),
     timeoutMs: optional(args.timeout, (text) => duration("--timeout", text, LEAST_TIMEOUT_MS)),
     limits: limits(args),

@@ -22,6 +22,12 @@ export const modelFlags = flags({
     valueHint: "URL",
     description: "an OpenAI-compatible server (OPENAI_BASE_URL); the key comes from OPENAI_API_KEY",
   },
+  layoutTokens: {
+    type: "string",
+    valueHint: "N",
+    description:
+      "ask for layouts of up to N tokens, if the server's default cuts them off (LLMFS_LAYOUT_TOKENS); for files, set user.llmfs.max-tokens",
+  },
   concurrency: {
     type: "string",
     valueHint: "N",

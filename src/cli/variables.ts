@@ -5,6 +5,7 @@ export const VARIABLES = {
   LLMFS_PROMPT: "as --prompt",
   LLMFS_CONTENT_PROMPT: "as --content-prompt",
   LLMFS_MODEL: "as --model",
+  LLMFS_LAYOUT_TOKENS: "as --layout-tokens",
   LLMFS_RECORDINGS: "as --recordings",
   AWS_ACCESS_KEY_ID:
     "for recordings on s3://, with AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL",

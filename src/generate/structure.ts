@@ -38,6 +38,8 @@ export interface StructureOptions {
   /** Requests at once. Default 4. */
   readonly concurrency?: number;
   readonly temperature?: number;
+  /** The longest answer, in tokens. Absent: the server's default. Part of the requests' keys. */
+  readonly maxTokens?: number;
   /** Default true: what looks like a secret in the prompt is taken out of what is sent. */
   readonly redact?: boolean;
 }
@@ -147,7 +149,11 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
   };
 }
 
-/** One proposal, with the repairs it takes. */
+/**
+ * One proposal, with the repairs it takes. Whatever ends this without one, be it that another part of the layout
+ * failed, the answers it rejected are forgotten: recorded, they would take repairs away from the next attempt. One that
+ * was repaired stays, because the recording of the repair is found by it.
+ */
 async function propose(
   messages: readonly ChatMessage[],
   { within, last }: { readonly within: string; readonly last: boolean },
@@ -156,8 +162,25 @@ async function propose(
   meter: Meter,
   all: ChatRequest[],
 ): Promise<Proposal> {
-  const { model, modelName, repairs = 2, signal, temperature } = options;
-  const asked: ChatRequest[] = [];
+  const rejected: ChatRequest[] = [];
+  try {
+    return await converse(messages, { within, last }, options, limits, meter, all, rejected);
+  } catch (error) {
+    for (const useless of rejected) await options.model.forget?.(useless);
+    throw error;
+  }
+}
+
+async function converse(
+  messages: readonly ChatMessage[],
+  { within, last }: { readonly within: string; readonly last: boolean },
+  options: StructureOptions,
+  limits: StructureLimits,
+  meter: Meter,
+  all: ChatRequest[],
+  rejected: ChatRequest[],
+): Promise<Proposal> {
+  const { model, modelName, repairs = 2, signal, temperature, maxTokens } = options;
   let conversation = messages;
   for (let repair = 0; ; repair += 1) {
     const progress = meter.begin();
@@ -166,8 +189,8 @@ async function propose(
       messages: conversation,
       schema: STRUCTURE_SCHEMA,
       ...(temperature !== undefined && { temperature }),
+      ...(maxTokens !== undefined && { maxTokens }),
     };
-    asked.push(request);
     all.push(request);
     const answer = await model.complete(request, {
       label: within === "" ? "structure" : `structure of ${within}`,
@@ -180,11 +203,8 @@ async function propose(
       meter.settled(progress, proposal);
       return proposal;
     }
-    if (repair === repairs) {
-      // Kept, they would make the same prompt fail for ever.
-      for (const useless of asked) await model.forget?.(useless);
-      throw unusable(modelName, repair + 1, proposal.problems);
-    }
+    rejected.push(request);
+    if (repair === repairs) throw unusable(modelName, repair + 1, proposal.problems);
     meter.rejected(progress, proposal.problems);
     const quoted = answer.text.length <= MAX_QUOTED_ANSWER ? answer.text : `${answer.text.slice(0, 2000)}\n…`;
     // On top of what was said before: the same request again would get the same answer, from its recording.

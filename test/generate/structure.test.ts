@@ -4,6 +4,8 @@ import type { BudgetLimits } from "../../src/generate/ledger.ts";
 import { generateStructure, type StructureOptions, type StructureProgress } from "../../src/generate/structure.ts";
 import { type ChatMessage, type ChatRequest, type LanguageModel, LlmError } from "../../src/llm/llm.ts";
 import { openaiModel } from "../../src/llm/openai.ts";
+import { memoryStore } from "../../src/recording/memory.ts";
+import { recordedModel } from "../../src/recording/recording.ts";
 import { openaiServer } from "../support/openai-server.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
 
@@ -37,6 +39,15 @@ test("a prompt becomes a validated tree, in one request with a schema", async ()
   expect(model.requests[0]?.schema?.name).toBe("directory_tree");
   expect(model.requests[0]?.messages.at(-1)?.content).toContain("a tide table");
   expect(model.labels).toEqual(["structure"]);
+});
+
+test("the longest answer is asked for in every request, and is left out where nobody named it", async () => {
+  const model = scriptedModel("not even JSON", tree(["a"]));
+  await lay(model, { maxTokens: 30_000 });
+  expect(model.requests.map(({ maxTokens }) => maxTokens)).toEqual([30_000, 30_000]);
+  const other = scriptedModel(tree(["a"]));
+  await lay(other);
+  expect(Object.keys(other.requests[0] ?? {})).toEqual(["model", "messages", "schema"]);
 });
 
 test("an empty prompt asks nobody", async () => {
@@ -195,6 +206,70 @@ describe("a tree too large for one answer", () => {
     const error = await failure(lay({ ...model, forget }, { limits: { entries: 101 } }));
     expect(error.message).toContain("102 entries so far; at most 101 are allowed");
     expect(forgotten.sort()).toEqual(model.requests.map((request) => JSON.stringify(request)).sort());
+  });
+
+  test("forgets the answers it rejected when it fails, and keeps those that led to a part that is whole", async () => {
+    const requests = new Map<string, ChatRequest[]>();
+    const b = Promise.withResolvers<void>();
+    const model = scriptedModel(async (request, { signal }) => {
+      const user = request.messages.findLast(({ content }) => /content of one directory only/.test(content))?.content;
+      const part = /only: (\S+)/.exec(user ?? "")?.[1] ?? "all";
+      const earlier = requests.get(part) ?? [];
+      requests.set(part, [...earlier, request]);
+      if (part === "all")
+        return tree(
+          [],
+          [
+            ["a", 1],
+            ["b", 1],
+            ["c", 1],
+          ],
+        );
+      // The first answer for a part names a file outside of it.
+      if (earlier.length === 0) return tree(["elsewhere"]);
+      if (part === "a") return tree(["a/file"]);
+      if (part === "b") {
+        b.resolve();
+        return new Promise((_, reject) =>
+          signal?.addEventListener("abort", () => reject(new LlmError("cancelled", "stopped"))),
+        );
+      }
+      await b.promise;
+      throw new LlmError("server", "overloaded");
+    });
+    const forgotten: ChatRequest[] = [];
+    const forget = async (request: ChatRequest) => void forgotten.push(request);
+    expect((await failure(lay({ ...model, forget }))).message).toBe("overloaded");
+    const first = (part: string) => JSON.stringify(requests.get(part)?.[0]);
+    expect(forgotten.map((request) => JSON.stringify(request)).sort()).toEqual([first("b"), first("c")].sort());
+  });
+
+  test("asks again for what was rejected, and only for that, when an attempt failed in another part", async () => {
+    const store = memoryStore("a test");
+    const asked: string[] = [];
+    let broken = true;
+    const inner = scriptedModel((request) => {
+      const user = request.messages.findLast(({ content }) => /content of one directory only/.test(content))?.content;
+      const part = /only: (\S+)/.exec(user ?? "")?.[1] ?? "all";
+      asked.push(part);
+      if (part === "all")
+        return tree(
+          [],
+          [
+            ["a", 1],
+            ["b", 1],
+          ],
+        );
+      if (!broken) return tree([`${part}/file`]);
+      if (part === "a") return "not even JSON";
+      throw new LlmError("server", "overloaded");
+    });
+    const model = recordedModel(inner, store, { mode: "auto" });
+    await failure(lay(model, { concurrency: 1 }));
+    broken = false;
+    asked.length = 0;
+    const { requests } = await lay(model, { concurrency: 1 });
+    expect([asked, requests]).toEqual([["a", "b"], 3]);
   });
 
   test("fails as a whole when one directory fails, and stops the others", async () => {

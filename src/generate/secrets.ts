@@ -1,18 +1,21 @@
 /**
- * What secrets look like: tokens by the prefixes that services give them, key files, passwords in addresses, and values
- * that a name calls a secret.
+ * What secrets look like: tokens by the prefixes that services give them, passwords in addresses, hashes of passwords, the
+ * lines of password files, and values that a name calls a secret. Private keys are in keyblocks.ts.
  *
  * The formats are those that the services publish, for the scanners of repositories. A row is tried on a text that has
  * one of its marks. Where a pattern has a group, the group is the secret: the model still sees that there is one.
+ *
+ * Texts come from anywhere. No pattern may repeat what repeats itself, or begin with a run of any length: whatever it is
+ * tried on, it looks at each character a bounded number of times.
  */
 
-interface Pattern {
+export interface Pattern {
   /** No secret of the kind is without one of them. */
   readonly marks: readonly string[];
   /** Global, with indices. */
   readonly looks: RegExp;
-  /** Says of a group's text whether it is one; absent: it is. */
-  readonly holds?: (secret: string) => boolean;
+  /** Says of a group's text, and where it stands in which text, whether it is one; absent: it is. */
+  readonly holds?: (secret: string, text: string, at: number) => boolean;
 }
 
 export type SecretRange = readonly [start: number, end: number];
@@ -26,7 +29,6 @@ const PREFIXED: readonly (readonly [marks: string, looks: RegExp])[] = [
   ["xox xapp-", /\b(?:xox[a-z]|xapp)-[\w-]{10,}/dg],
   ["hooks.slack.com", /hooks\.slack\.com\/(?:services|workflows|triggers)\/[\w+/]{20,}/dg],
   ["discord", /discord(?:app)?\.com\/api\/webhooks\/\d+\/[\w-]{20,}/dg],
-  ["sk-", /\bsk-(?:[a-z0-9]{1,12}-){0,3}(?=[\w-]*\d)[\w-]*\w{16}[\w-]*/dg],
   ["sk_ rk_ whsec_", /\b(?:(?:sk|rk)_(?:live|test|prod)_\w{10,}|whsec_[\w+/=]{20,})/dg],
   ["npm_", /\bnpm_[A-Za-z0-9]{36}\b/dg],
   ["pypi-AgE", /\bpypi-AgE[\w-]{20,}/dg],
@@ -51,7 +53,7 @@ const PREFIXED: readonly (readonly [marks: string, looks: RegExp])[] = [
   ["atlasv1.", /\b\w{14}\.atlasv1\.[\w-]{60,}/dg],
   ["ops_eyJ", /\bops_eyJ[\w+/=-]{40,}/dg],
   ["AGE-SECRET-KEY-", /\bAGE-SECRET-KEY-1[0-9A-Z]{50,}/dg],
-  ["eyJ", /\beyJ[\w-]{10,}\.eyJ[\w-]{10,}(?:\.[\w-]*)?/dg],
+  ["eyJ", /(?<![\w-])eyJ[\w-]{10,}\.eyJ[\w-]{10,}(?:\.[\w-]*)?/dg],
   [":AA", /\b\d{8,10}:AA[\w-]{33}(?![\w-])/dg],
   ["ENC[", /\bENC\[[\w+/=,:. -]{20,}\]/dg],
 ];
@@ -61,21 +63,74 @@ const WORDS =
 /** A name that ends in such a word: "token_limit" names no token. */
 const NAMED = String.raw`${WORDS}(?:_?\d{1,2})?`;
 const NAME_MARKS = ["pass", "pwd", "secret", "token", "credential", "key", "authorization"];
+const PASSWORDS = "pass(?:w(?:or)?d|phrase)";
+const PASSWORD_MARKS = ["pass"];
 /** Behind the name: it stands first in its line. */
 const FIRST = String.raw`(?<=^[ \t]*(?:export[ \t]+|set[ \t]+|-[ \t]+|//\S{1,100}:)?[\w."'-]{1,80})`;
 const ASSIGNED = String.raw`\s{0,4}(?::=|=>|=|:)\s{0,4}`;
 
 const OTHERS: readonly Pattern[] = [
-  {
-    marks: ["PRIVATE KEY"],
-    looks:
-      /-----BEGIN[ A-Z0-9_-]{0,100}PRIVATE KEY(?: BLOCK)?-----(?=[\s\S]{0,300}?[A-Za-z0-9+/=]{32})(?:[\s\S]{0,20000}?-----END[ A-Z0-9_-]{0,100}PRIVATE KEY(?: BLOCK)?-----|(?:(?:\s|\\[nr]){0,8}[\w+/=]{16,})*)/dg,
-  },
+  { marks: ["sk-"], looks: /\bsk-[\w-]{16,}/dg, holds: (token) => /\d/.test(token) && /\w{16}/.test(token) },
   {
     marks: ["://"],
-    looks: /\b[a-z][a-z0-9+.-]{1,30}:\/\/[^\s/:@"'`<>]{0,256}:([^\s/@"'`<>]{3,256})@/dgi,
+    looks: /\b[a-z][a-z0-9+.-]{1,30}:\/\/[^\s/:"'`<>]{0,256}:([^\s/@"'`<>]{3,256})@/dgi,
     holds: isValue,
   },
+  // A password with an "@" in it: the last one stands before the host.
+  {
+    marks: ["://"],
+    looks: /\b[a-z][a-z0-9+.-]{1,30}:\/\/[^\s/:"'`<>]{0,256}:([^\s/@?#"'`<>]{0,128}@[^\s/?#"'`<>]{0,128})@(?=[\w[])/dgi,
+    holds: isValue,
+  },
+  // Hashes of passwords, as in /etc/shadow, .htpasswd and LDAP.
+  {
+    marks: ["$"],
+    looks:
+      /\$(?:2[abxy]?\$\d\d\$[./A-Za-z0-9]{53}|(?:[156]|apr1|md5)\$(?:rounds=\d{1,9}\$)?[^$\s:]{1,16}\$[./A-Za-z0-9]{22,86}|(?:y|gy|7)\$[./A-Za-z0-9]{1,40}\$[./A-Za-z0-9]{1,86}\$[./A-Za-z0-9]{43}|(?:argon2(?:id?|d)|scrypt|pbkdf2[a-z0-9-]{0,12})\$[\w=,$]{1,60}\$[A-Za-z0-9+/.]{8,}\$[A-Za-z0-9+/.]{20,})/dg,
+  },
+  { marks: ["SHA"], looks: /\{S?SHA(?:256|512)?\}[A-Za-z0-9+/]{26,}={0,2}/dg },
+  // .pgpass: host:port:database:user:password
+  {
+    marks: [":5432:", ":*:"],
+    looks: /^[\w.*-]{1,255}:(?:5432|\*):[a-z*_][\w-]{0,62}:[a-z*_][\w.-]{0,62}:(\S{3,256})[ \t]*$/dgim,
+    holds: isValue,
+  },
+  // .netrc: machine host login user password value, in any lines
+  {
+    marks: ["machine", "default"],
+    looks:
+      /(?<=^[ \t]{0,8})(?:machine\s{1,8}\S{1,255}|default)\s{1,40}(?:login|user)\s{1,8}\S{1,255}\s{1,40}(?:account\s{1,8}\S{1,255}\s{1,40})?password\s{1,8}(\S{3,256})/dgm,
+    holds: (value) => isNoWord(value.replaceAll('"', "")),
+  },
+  {
+    marks: ["machine", "default"],
+    looks: /(?<=^[ \t]{0,8})(?:machine\s{1,8}\S{1,255}|default)\s{1,40}password\s{1,8}(\S{3,256})\s{1,40}login\s/dgm,
+    holds: (value) => isNoWord(value.replaceAll('"', "")),
+  },
+  // Cookies of a request, a response, a command and a browser's file.
+  {
+    marks: ["cookie"],
+    looks:
+      /\b(?:set-)?cookie["']?\s{0,2}[:=]\s{0,2}["']?([\w.-]{1,100}=[^\s;,"'`]{0,4096}(?:;[ ]?[\w.-]{1,100}(?:=[^\s;,"'`]{0,4096})?){0,100})/dgi,
+    holds: isSession,
+  },
+  {
+    marks: ["curl", "wget"],
+    looks: /\s(?:-b|--cookie)[ =]["']?([\w.-]{1,100}=[^\s"'`]{8,4096})/dg,
+    holds: isSession,
+  },
+  {
+    marks: ["\tTRUE\t", "\tFALSE\t"],
+    looks: /^[#\w.-]{3,255}\t(?:TRUE|FALSE)\t\/\S{0,255}\t(?:TRUE|FALSE)\t\d{1,12}\t[^\t\n]{1,255}\t(\S{6,4096})/dgm,
+  },
+  // User and password in one, in base64: Docker's "auth", npm's _auth, a basic authorization
+  {
+    marks: ["auth", "asic "],
+    looks: /(?:["']?\b_?auth["']?\s{0,4}[:=]\s{0,4}["']?|\bBasic\s{1,4})([A-Za-z0-9+/]{8,512}={0,2})(?![\w+/=])/dgi,
+    holds: isUserAndPassword,
+  },
+  // {"auth…, as Kubernetes keeps Docker's file
+  { marks: ["eyJhdXRo"], looks: /\beyJhdXRo[\w+/]{24,}={0,2}/dg },
   // ?api_key=value, in an address
   {
     marks: ["://"],
@@ -129,6 +184,26 @@ const OTHERS: readonly Pattern[] = [
     looks: new RegExp(`${NAMED}["']?${FIRST}[ \\t]*[:=][ \\t]*([^\\s"'\`#;]{4,400})[ \\t]*$`, "dgim"),
     holds: isOwnValue,
   },
+  // The same of letters alone, where it can be no type and no translation: in upper case, or beside a host.
+  {
+    marks: PASSWORD_MARKS.map((mark) => mark.toUpperCase()),
+    looks: new RegExp(`${PASSWORDS.toUpperCase()}${FIRST}:[ \\t]+([A-Za-z_-]{6,400})[ \\t]*$`, "dgm"),
+    holds: isNoWord,
+  },
+  {
+    marks: PASSWORD_MARKS,
+    looks: new RegExp(`${PASSWORDS}["']?${FIRST}:[ \\t]+["']?([a-z_-]{8,400})["']?[ \\t]*$`, "dgm"),
+    holds: (value, text, at) => isNoWord(value) && isBesideHost(text, at),
+  },
+  // name: >-, and the value in the lines below, which are further in
+  {
+    marks: NAME_MARKS,
+    looks: new RegExp(
+      `${NAMED}["']?(?<=^([ \\t]{0,64})(?:-[ \\t]{1,8})?[\\w."'-]{1,80})[ \\t]*:[ \\t]*[|>][+-]?\\d?[ \\t]*\\n((?:\\1[ \\t]{1,64}[^\\s#][^\\n]{0,1000}(?:\\n|$)){1,20})`,
+      "dgim",
+    ),
+    holds: (value) => isValue(value.trim()) && value.trim().length >= 6,
+  },
   // NAME=value, as in .env
   {
     marks: NAME_MARKS.map((mark) => mark.toUpperCase()),
@@ -143,7 +218,7 @@ const OTHERS: readonly Pattern[] = [
   },
 ];
 
-const PATTERNS: readonly Pattern[] = [
+export const PATTERNS: readonly Pattern[] = [
   ...PREFIXED.map(([marks, looks]): Pattern => ({ marks: marks.split(" "), looks })),
   ...OTHERS,
 ];
@@ -158,7 +233,7 @@ export function secretsIn(text: string): readonly SecretRange[] {
     for (const { indices } of text.matchAll(looks)) {
       // The last group is the secret, or all of it.
       const range = indices?.at(-1);
-      if (range !== undefined && holds?.(text.slice(...range)) !== false) found.push(range);
+      if (range !== undefined && holds?.(text.slice(...range), text, range[0]) !== false) found.push(range);
     }
   }
   return found;
@@ -180,4 +255,44 @@ function isOwnValue(text: string): boolean {
   if (!isValue(text) || text.length < 6 || text.endsWith(",") || /\w[([<]|^\w+(?:\.\w+)+$/.test(text)) return false;
   if (/^(?:u?int|[uif]|float|sha|utf|base|md|bits?)_?\d+$|^[A-Z][a-z]*\d+[A-Z][a-z]+$/i.test(text)) return false;
   return /[a-z]/i.test(text) && /[^A-Za-z_-]/.test(text);
+}
+
+/** Cookies of which one may be somebody's session. */
+function isSession(cookies: string): boolean {
+  return cookies
+    .split(";")
+    .map((cookie) => cookie.slice(cookie.indexOf("=") + 1))
+    .some((value) => value.length >= 12 && isMixed(value));
+}
+
+/** Base64 of "user:password". */
+function isUserAndPassword(text: string): boolean {
+  const decoded = Buffer.from(text, "base64").toString("latin1");
+  return /^[!-9;-~]{1,128}:[!-~]{3,}$/.test(decoded) && Buffer.from(decoded, "latin1").toString("base64") === text;
+}
+
+/** Words that stand where a password would, in schemas and forms. */
+const NO_PASSWORD =
+  /^(?:string|text|boolean|number|object|array|required|optional|nullable|hidden|secret|password|passwd|passphrase|sensitive|undefined|disabled|enabled|default|prompt|unknown|none|null|true|false)$/i;
+
+function isNoWord(text: string): boolean {
+  return isValue(text) && !NO_PASSWORD.test(text);
+}
+
+/** How many lines around a line may tell what it is about. */
+const NEAR = 8;
+const HOST =
+  /^[ \t]*(?:-[ \t]+)?["']?(?:\w{0,40}_)?(?:host|hostname|server|port|adapter|driver|database|dbname|url|uri|endpoint)["']?[ \t]*:[ \t]*[^\s,;{(][^,;{(]*$/i;
+
+/** Whether a neighbouring line says which host the password is for, as in a configuration. */
+function isBesideHost(text: string, at: number): boolean {
+  const before = text
+    .slice(Math.max(0, at - 2000), at)
+    .split("\n")
+    .slice(-NEAR, -1);
+  const after = text
+    .slice(at, at + 2000)
+    .split("\n")
+    .slice(1, NEAR);
+  return [...before, ...after].some((line) => line.length <= 400 && HOST.test(line));
 }

@@ -1,0 +1,120 @@
+/** Redaction of texts of any length and kind: time by the length, nothing held up, and no secret lost between windows. */
+import { describe, expect, test } from "bun:test";
+import { keyBlocksIn } from "../../src/generate/keyblocks.ts";
+import { Pace } from "../../src/generate/pace.ts";
+import { redact } from "../../src/generate/redact.ts";
+import { PATTERNS } from "../../src/generate/secrets.ts";
+import { expectLinear, mixture, RUNS, repeated } from "../support/growth.ts";
+import { Random } from "../support/random.ts";
+
+/** What patterns are made of: what may come before a secret, in it and behind it. */
+const PARTS = [
+  ...["a", "A", "1", "-", "_", " ", "\t", "\n", ".", "=", ":", "://", "@", "/", '"', "'", "`", "<", ">", "&", "?", ";"],
+  ...[
+    "a=1 ",
+    "A=1 ",
+    "x=y;",
+    "-----",
+    "sk-a-",
+    "user:p@",
+    "\\n",
+    "login u ",
+    "password ",
+    "host: x\n",
+    "  b\n",
+    "$6$a$",
+  ],
+];
+
+/** Never the same text twice: what was searched lately is not searched again. */
+let count = 0;
+const fresh = (text: string) => redact(`${text}${count++}`);
+
+describe("each pattern takes time by the length of a text, not by its square:", () => {
+  for (const { marks, looks } of PATTERNS) {
+    test(String(looks).slice(0, 100), async () => {
+      const search = (text: string) => {
+        for (const _ of text.matchAll(looks));
+      };
+      for (const mark of marks) {
+        await expectLinear(repeated(mark), search, 8192);
+        for (const part of PARTS) {
+          await expectLinear(repeated(mark + part), search, 8192);
+          await expectLinear(repeated(part, mark), search, 8192);
+        }
+      }
+    });
+  }
+});
+
+describe("redaction takes time by the length of a text, not by its square:", () => {
+  const marks = [...new Set(PATTERNS.flatMap((pattern) => pattern.marks))];
+  const lines = ["BEGIN RSA PRIVATE", "END RSA PRIVATE"].map((line) => `-----${line} KEY-----\n`);
+  const others = ["xoxb-client-key-data:", "mongodb://a:b@", "Private-Lines: 9\n", ...lines];
+  const inputs = {
+    ...RUNS,
+    ...Object.fromEntries([...marks, ...others].map((mark) => [mark, repeated(mark)])),
+    ...Object.fromEntries(
+      Array.from({ length: 12 }, (_, seed) => [`mixture ${seed}`, mixture(seed, [...marks, ...PARTS])]),
+    ),
+  };
+  for (const [name, input] of Object.entries(inputs)) {
+    test(JSON.stringify(name), () => expectLinear(input, fresh, 16_384));
+  }
+
+  test("of key blocks alone", async () => {
+    const [begin = "", end = ""] = lines;
+    for (const unit of [
+      begin,
+      end,
+      begin + end,
+      `${"a".repeat(64)}\n`,
+      `${"a".repeat(64)}\n${end}`,
+      "Private-Lines: 99\nAAAA",
+    ]) {
+      await expectLinear(repeated(unit), (text) => keyBlocksIn(text, new Pace()));
+      await expectLinear(repeated(unit, begin), (text) => keyBlocksIn(text, new Pace()));
+    }
+  });
+});
+
+test("while a long text is searched, timers run", async () => {
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, 1);
+  await fresh("xoxb-client-key-data:PWD1 TOKEN=PWD ".repeat(20_000));
+  clearInterval(timer);
+  expect(ticks).toBeGreaterThan(0);
+});
+
+describe("a secret in a long text is redacted wherever it stands, to its last character:", () => {
+  const secrets = {
+    "a token": `ghp_${"a1B2".repeat(9)}`,
+    "a long token": `eyJ${"hbGciOiJIUzI1NiJ9"}.eyJ${"zdWIiOiIxMjM0NTY3".repeat(300)}.${"SflKxwRJSMeKKF2QT4fw".repeat(20)}`,
+    "a key": `-----BEGIN EC ${"PRIVATE"} KEY-----\n${`${"MHcCAQEE".repeat(8)}\n`.repeat(60)}-----END EC ${"PRIVATE"} KEY-----`,
+  };
+  const fillers = {
+    "among lines": (random: Random) => `${"word ".repeat(1 + random.below(16))}\n`,
+    "in one line": () => "word, ",
+    "in a text without blanks": () => "word,",
+  };
+  for (const [what, secret] of Object.entries(secrets)) {
+    for (const [where, filler] of Object.entries(fillers)) {
+      test(`${what} ${where}`, async () => {
+        for (let seed = 0; seed < 40; seed++) {
+          const random = new Random(seed);
+          const fill = (length: number) => {
+            let text = "";
+            while (text.length < length) text += filler(random);
+            return text;
+          };
+          const [before, after] = [fill(random.below(20_000)), fill(random.below(20_000))];
+          const clean = await redact(`${before} ${secret} ${after}`);
+          expect(clean).toContain("[redacted]");
+          for (let at = 0; at + 12 < secret.length; at += 12) expect(clean).not.toContain(secret.slice(at, at + 12));
+          expect(clean.startsWith(before.trimEnd())).toBe(true);
+          expect(clean.endsWith(after)).toBe(true);
+        }
+      });
+    }
+  }
+});

@@ -57,7 +57,7 @@ export function entry(mount: Mount, inode: Inode): StructValue<typeof abi.entryO
   mount.nodes.remember(inode);
   return {
     nodeid: inode.ino,
-    generation: 0,
+    generation: mount.nodes.generationOf(inode),
     entry_valid: mount.refresh.moves(inode) ? 0 : KEEP_SECONDS,
     attr_valid: keepSeconds(mount, inode),
     entry_valid_nsec: 0,

@@ -37,6 +37,8 @@ export const CAPABILITIES =
   abi.FUSE_SETXATTR_EXT |
   // A symlink's target never changes.
   abi.FUSE_CACHE_SYMLINKS |
+  // File handles are good for as long as their inode lives, not only while the kernel remembers it.
+  abi.FUSE_EXPORT_SUPPORT |
   // OPENDIR and RELEASEDIR are never sent; listings are kept until the directory changes.
   abi.FUSE_NO_OPENDIR_SUPPORT |
   // Pages are dropped when we say so, not whenever a modification time looks new.

@@ -36,6 +36,7 @@ export function nameOperations(mount: Mount) {
 
   return {
     lookup({ name }, header) {
+      if (name === "." || name === "..") return entry(mount, byHandle(mount, header.nodeid, name));
       const directory = nodes.directory(header.nodeid);
       const inode = find(mount, directory, name);
       const { unique } = header;
@@ -151,8 +152,14 @@ function find(mount: Mount, directory: Directory, name: string): Inode | undefin
   if (dentry !== undefined) return dentry.inode;
   if (name.length > NAME_MAX) throw new FsError("ENAMETOOLONG");
   if (isControl(mount, directory, name)) return mount.control.directory;
-  // Only exported filesystems (NFS) ask for these two.
-  if (name === ".") return directory;
-  if (name === "..") return directory.parent ?? directory;
   return undefined;
+}
+
+/** What a file handle stands for, and the directory above it. The kernel asks for nothing else by these two names. */
+function byHandle(mount: Mount, nodeid: number, name: "." | ".."): Inode {
+  const inode = mount.nodes.living(nodeid);
+  if (name === ".") return inode;
+  const parent = inode.kind === "directory" ? inode.parent : inode.dentry?.parent;
+  if (parent === undefined) throw new FsError("ESTALE");
+  return parent;
 }

@@ -2,8 +2,13 @@
  * Nodeids: the numbers by which the kernel names inodes.
  *
  * Every entry reply tells the kernel a nodeid and counts as one lookup; FORGET gives lookups back. While the count is
- * above zero the kernel may ask about the nodeid at any time, so the inode is held. Nodeids are inode numbers: these
- * are never given twice, so the generation is always 0.
+ * above zero the kernel may ask about the nodeid at any time, so the inode is held. Nodeids are inode numbers, which are
+ * never given twice in the life of a mount.
+ *
+ * A file handle (name_to_handle_at(2), NFS) names an inode by nodeid and generation for as long as the inode lives, whether
+ * the kernel has forgotten it or not; it then asks for "." in it (fs/fuse/inode.c:fuse_get_dentry()). The generation is
+ * one number for all inodes of a mount, so that a handle of an earlier mount is stale in a later one, whose numbers begin
+ * again.
  */
 import { FsError } from "../errno.ts";
 import { Directory } from "../tree/directory.ts";
@@ -13,24 +18,44 @@ import type { Tree } from "../tree/tree.ts";
 
 export class Nodes {
   readonly #tree: Tree;
-  readonly #known = new Table();
+  readonly #generation: number;
+  /** Inodes that the kernel was told of and that are no part of the tree: those of the control directory. They live on. */
+  readonly #others = new Map<number, Inode>();
+  #size = 0;
 
-  constructor(tree: Tree) {
+  constructor(tree: Tree, generation: number) {
     this.#tree = tree;
+    this.#generation = generation;
     // The kernel knows the root without asking.
     this.remember(tree.root);
   }
 
   /** How many the kernel knows. */
   get size(): number {
-    return this.#known.size;
+    return this.#size;
   }
 
   /** Throws ESTALE for a nodeid that was never told, or is forgotten. */
   get(nodeid: number): Inode {
-    const inode = this.#known.get(nodeid);
-    if (inode === undefined) throw new FsError("ESTALE", `node ${nodeid} is not known`);
+    const inode = this.#find(nodeid);
+    if (inode === undefined || inode.lookups === 0) throw new FsError("ESTALE", `node ${nodeid} is not known`);
     return inode;
+  }
+
+  /** For a handle: known to the kernel or not. Throws ESTALE for one that has no name any more. */
+  living(nodeid: number): Inode {
+    const inode = this.#find(nodeid);
+    if (inode === undefined || (inode.lookups === 0 && inode.nlink === 0)) throw new FsError("ESTALE");
+    return inode;
+  }
+
+  /** What the kernel is told beside the nodeid. It made the root itself, before it asked for anything. */
+  generationOf(inode: Inode): number {
+    return inode === this.#tree.root ? 0 : this.#generation;
+  }
+
+  #find(nodeid: number): Inode | undefined {
+    return this.#tree.byNumber(nodeid) ?? this.#others.get(nodeid);
   }
 
   /** Throws ENOTDIR. */
@@ -50,77 +75,32 @@ export class Nodes {
   /** Counts one lookup, for an entry that is about to be told. */
   remember(inode: Inode): void {
     if (inode.lookups++ > 0) return;
-    this.#known.set(inode.ino, inode);
+    if (this.#tree.byNumber(inode.ino) === undefined) this.#others.set(inode.ino, inode);
+    this.#size++;
     this.#tree.hold(inode);
   }
 
   /** Gives lookups back. False when more are given back than were told: the kernel and we differ. */
   forget(nodeid: number, count: number): boolean {
-    const inode = this.#known.get(nodeid);
-    if (inode === undefined || inode === this.#tree.root) return true;
+    const inode = this.#find(nodeid);
+    if (inode === undefined || inode.lookups === 0 || inode === this.#tree.root) return true;
     const left = inode.lookups - count;
     inode.lookups = Math.max(0, left);
     if (left > 0) return true;
-    this.#known.delete(nodeid);
+    this.#size--;
     this.#tree.drop(inode);
     return left === 0;
   }
 
   /** Unmounted: the kernel forgets all without saying so. How many nodes it had not given back. */
   clear(): number {
-    const left = this.#known.size - 1;
-    for (const inode of this.#known.values()) {
+    const left = this.#size - 1;
+    for (const inode of [...this.#tree.inodes(), ...this.#others.values()]) {
+      if (inode.lookups === 0) continue;
       inode.lookups = 0;
       this.#tree.drop(inode);
     }
-    this.#known.clear();
+    this.#size = 0;
     return left;
-  }
-}
-
-const SLOTS = 1024;
-
-/**
- * Inodes by number. Numbers are given one after the other, so slots in pages take a fraction of a Map's room; a page
- * goes when its last inode does.
- */
-class Table {
-  readonly #pages = new Map<number, { readonly slots: (Inode | undefined)[]; used: number }>();
-  size = 0;
-
-  get(ino: number): Inode | undefined {
-    return this.#pages.get(Math.floor(ino / SLOTS))?.slots[ino % SLOTS];
-  }
-
-  /** Precondition: the slot is free. */
-  set(ino: number, inode: Inode): void {
-    const number = Math.floor(ino / SLOTS);
-    let page = this.#pages.get(number);
-    if (page === undefined) {
-      page = { slots: new Array<Inode | undefined>(SLOTS).fill(undefined), used: 0 };
-      this.#pages.set(number, page);
-    }
-    page.slots[ino % SLOTS] = inode;
-    page.used++;
-    this.size++;
-  }
-
-  /** Precondition: the slot is taken. */
-  delete(ino: number): void {
-    const number = Math.floor(ino / SLOTS);
-    const page = this.#pages.get(number);
-    if (page === undefined) throw new Error(`node ${ino} is not in the table`);
-    page.slots[ino % SLOTS] = undefined;
-    this.size--;
-    if (--page.used === 0) this.#pages.delete(number);
-  }
-
-  *values(): Generator<Inode> {
-    for (const { slots } of this.#pages.values()) for (const inode of slots) if (inode !== undefined) yield inode;
-  }
-
-  clear(): void {
-    this.#pages.clear();
-    this.size = 0;
   }
 }

@@ -54,6 +54,8 @@ export interface ServedOptions {
   readonly listing?: boolean;
   /** Files that generators make when somebody asks for their names. */
   readonly named?: readonly NamedFiles[];
+  /** Tells the file handles of this mount from those of others. Default 0. */
+  readonly generation?: number;
   /** Whether content is made anew when its time has passed. Default true. */
   readonly renewing?: boolean;
 }
@@ -69,7 +71,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
   const untold = new WeakSet<Inode>();
   const mount: Mount = {
     tree,
-    nodes: new Nodes(tree),
+    nodes: new Nodes(tree, options.generation ?? 0),
     dcache: new Dcache(() => mount),
     copyUps: new CopyUps(revalidation, () => (session().granted?.minor ?? 0) > LINUX_5_6),
     handles: new Handles(tree, revalidation),

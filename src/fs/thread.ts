@@ -68,6 +68,8 @@ class FilesystemThread {
         listing: plants.some(({ type, generator }) => type === "directory" && generator !== undefined),
         ...(options.named === undefined ? {} : { named: options.named }),
         renewing: options.plants !== undefined,
+        // Of 32 bits, which is what a file handle has room for.
+        generation: crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
       },
       () => {
         if (this.#session === undefined) throw new Error("there is no session before the mount");

@@ -15,6 +15,7 @@ export const FUSE_MIN_READ_BUFFER = 8192;
 // Capabilities of INIT: `flags` holds bits 0 to 31, `flags2` the rest (with FUSE_INIT_EXT).
 export const FUSE_ASYNC_READ = 1 << 0;
 export const FUSE_ATOMIC_O_TRUNC = 1 << 3;
+export const FUSE_EXPORT_SUPPORT = 1 << 4;
 export const FUSE_BIG_WRITES = 1 << 5;
 export const FUSE_DONT_MASK = 1 << 6;
 export const FUSE_SPLICE_WRITE = 1 << 7;

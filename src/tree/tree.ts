@@ -15,16 +15,16 @@ import { type Dentry, Directory, inherit } from "./directory.ts";
 import { RegularFile } from "./file.ts";
 import { type Clock, type Inode, type Owner, S_IFCHR, S_ISGID } from "./inode.ts";
 import { checkTree } from "./invariants.ts";
-import { components, NAME_MAX } from "./path.ts";
+import { NAME_MAX } from "./path.ts";
+import { resolve } from "./resolve.ts";
 import { Space } from "./space.ts";
 import { Special } from "./special.ts";
 import { Symlink, symlinkPages } from "./symlink.ts";
+import { InodeTable } from "./table.ts";
 import { type Walked, walk } from "./walk.ts";
 import { xattrSpace } from "./xattrs.ts";
 
 export const ROOT_INO = 1;
-/** As the kernel's MAXSYMLINKS. */
-const MAX_SYMLINKS = 40;
 
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;
@@ -47,6 +47,8 @@ export class Tree {
   /** Called after each change of a name: what it stood for before, if anything, is not disposed of yet. */
   onNameChange: (directory: Directory, name: string, before: Inode | undefined) => void = () => {};
   #nextIno = ROOT_INO;
+  /** All that are not disposed of. */
+  readonly #inodes = new InodeTable();
 
   constructor(options: TreeOptions) {
     this.clock = options.clock;
@@ -54,6 +56,7 @@ export class Tree {
     this.space.takeInode();
     this.root = new Directory(this.#nextIno++, options.mode ?? 0o755, options.owner ?? { uid: 0, gid: 0 }, this.clock);
     this.root.parent = this.root;
+    this.#inodes.set(ROOT_INO, this.root);
   }
 
   // ---------------------------------------------------------------------------------------------------------------
@@ -72,32 +75,17 @@ export class Tree {
 
   /** The inode at an absolute path of byte strings. Throws ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG. */
   resolve(path: string, options: { readonly follow: boolean }): Inode {
-    let inode: Inode = this.root;
-    let links = 0;
-    const left = components(path).reverse();
-    const parents: Directory[] = [];
-    for (let name = left.pop(); name !== undefined; name = left.pop()) {
-      if (inode.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
-      if (name === "..") {
-        inode = parents.pop() ?? this.root;
-        continue;
-      }
-      const directory: Directory = inode;
-      const next: Inode | undefined = directory.get(name)?.inode;
-      if (next === undefined) throw new FsError("ENOENT", `${path}: no such file or directory`);
-      if (next.kind !== "symlink" || (left.length === 0 && !options.follow)) {
-        parents.push(directory);
-        inode = next;
-        continue;
-      }
-      if (++links > MAX_SYMLINKS) throw new FsError("ELOOP", `${path}: too many symbolic links`);
-      if (next.target.startsWith("/")) {
-        inode = this.root;
-        parents.length = 0;
-      }
-      left.push(...components(next.target).reverse());
-    }
-    return inode;
+    return resolve(this.root, path, options);
+  }
+
+  /** An inode that is not disposed of, whether it has a name or not. */
+  byNumber(ino: number): Inode | undefined {
+    return this.#inodes.get(ino);
+  }
+
+  /** All of them. */
+  inodes(): Iterable<Inode> {
+    return this.#inodes.values();
   }
 
   /**
@@ -164,6 +152,7 @@ export class Tree {
     this.space.takeInode();
     const bits = mode & ~(umask ?? 0);
     const made = new RegularFile(this.#nextIno++, bits, inherit(directory, owner), this.clock, this.space);
+    this.#inodes.set(made.ino, made);
     return this.#inheriting(directory, made, mode, umask);
   }
 
@@ -243,6 +232,7 @@ export class Tree {
     if ((flags & RENAME_WHITEOUT) !== 0) {
       const whiteout = new Special(this.#nextIno++, S_IFCHR, 0, inherit(from, owner ?? moved), this.clock);
       whiteout.nlink = 1;
+      this.#inodes.set(whiteout.ino, whiteout);
       inheritAcl(from, whiteout, 0);
       from.insert(name, whiteout);
     }
@@ -286,6 +276,7 @@ export class Tree {
     this.#mayCreate(directory, name);
     this.space.takeInode();
     const inode = make(this.#nextIno++);
+    this.#inodes.set(inode.ino, inode);
     directory.insert(name, inode);
     if (inode.kind !== "directory") inode.nlink = 1;
     directory.touchMtime(this.clock);
@@ -382,6 +373,7 @@ export class Tree {
     else if (inode.kind === "symlink") this.space.givePages(inode.pages);
     if (inode.xattrs !== undefined) this.space.countXattrs(inode, Number.NEGATIVE_INFINITY);
     this.space.giveInode();
+    this.#inodes.delete(inode.ino);
   }
 
   /** Throws Error at the first broken invariant. For tests, and for `--debug` at unmount. */

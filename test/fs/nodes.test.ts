@@ -38,6 +38,46 @@ describe("lookup and forget", () => {
     expect(fs.kernel.call("lookup", nodeid, { name: ".." }).nodeid).toBe(outer.ino);
   });
 
+  test("by its number an inode is found though the kernel has forgotten it, whatever its kind", () => {
+    using fs = served();
+    const file = fs.file("/outer/file", "hello");
+    const outer = fs.node("/outer");
+    const nodeid = fs.node("/outer/file");
+    fs.kernel.letGo();
+    expect(fs.kernel.errno("getattr", nodeid)).toBe("ESTALE");
+    expect(fs.kernel.call("lookup", nodeid, { name: "." }).nodeid).toBe(file.ino);
+    expect(fs.kernel.call("lookup", nodeid, { name: ".." }).nodeid).toBe(outer);
+    expect(fs.kernel.errno("getattr", nodeid)).toBe("ok");
+    expect(fs.kernel.call("lookup", outer, { name: ".." }).nodeid).toBe(ROOT);
+  });
+
+  test("by its number an inode without a name is not found, unless the kernel knows it, and neither is one that never was", () => {
+    using fs = served();
+    fs.file("/file", "hello");
+    fs.directory("/directory");
+    const [nodeid, directory] = [fs.node("/file"), fs.node("/directory")];
+    fs.kernel.call("unlink", ROOT, { name: "file" });
+    fs.kernel.call("rmdir", ROOT, { name: "directory" });
+    expect(fs.kernel.errno("lookup", nodeid, { name: "." })).toBe("ok");
+    expect(fs.kernel.errno("lookup", nodeid, { name: ".." })).toBe("ESTALE");
+    expect(fs.kernel.errno("lookup", directory, { name: ".." })).toBe("ESTALE");
+    fs.kernel.letGo();
+    for (const one of [nodeid, directory, 987_654])
+      expect(fs.kernel.errno("lookup", one, { name: "." })).toBe("ESTALE");
+  });
+
+  test("all inodes of a mount but the root have the mount's generation", () => {
+    using fs = served({ generation: 77 });
+    fs.file("/d/file");
+    expect(fs.kernel.walk("/d/file").generation).toBe(77);
+    const made = fs.kernel.call("create", ROOT, { name: "new", flags: 2, mode: 0o644 });
+    expect(made.entry.generation).toBe(77);
+    fs.kernel.release(made.entry.nodeid, made.open.fh);
+    const listed = fs.kernel.list(fs.node("/d"), { plus: true }).flatMap(({ entry }) => (entry ? [entry] : []));
+    expect(listed.filter(({ nodeid }) => nodeid !== 0).map(({ generation }) => generation)).toEqual([77]);
+    expect(fs.kernel.call("lookup", fs.node("/d"), { name: ".." })).toMatchObject({ nodeid: ROOT, generation: 0 });
+  });
+
   test("names are bytes: one that is no UTF-8 is found by its bytes", () => {
     using fs = served();
     fs.kernel.call("mkdir", ROOT, { name: "\xff\xfe", mode: 0o755 });

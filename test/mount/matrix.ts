@@ -399,6 +399,10 @@ with fanotify. \`swapon\` fails, as on every FUSE mount. The others:
   (\`llmfs regen\`, \`refresh\` while somebody has the file open, a listing that no longer has it), using it through the overlay
   fails with "Stale file handle" until the overlay is mounted again.
 - **A mount as the upper layer of an overlay** works as the mount itself does.
+- **NFS.** File handles are good for as long as the file lives, also after the kernel has forgotten it, and stale once the
+  file is removed, its content is replaced (\`llmfs regen\`, \`refresh\`), or the mount is made again. That is tested with
+  \`open_by_handle_at\`, not with an NFS server: export with \`fsid=\`, and run \`llmfs warm DIR\` first, because a client shows
+  and caches the claimed size until it reads the file.
 `;
 
 export const DOCUMENT = new URL("../../docs/lazy-files.md", import.meta.url).pathname;

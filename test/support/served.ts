@@ -33,6 +33,7 @@ export interface ServedOptions {
   /** Whether generators list directories. */
   readonly listing?: boolean;
   readonly named?: readonly NamedFiles[];
+  readonly generation?: number;
 }
 
 /** The time tests go by: stands still until it is set. */
@@ -74,6 +75,7 @@ export class ServedTree implements Disposable {
         ...(options.control === undefined ? {} : { control: options.control }),
         ...(options.listing === undefined ? {} : { listing: options.listing }),
         ...(options.named === undefined ? {} : { named: options.named }),
+        ...(options.generation === undefined ? {} : { generation: options.generation }),
       },
       () => this.kernel.session,
     );

@@ -1,0 +1,38 @@
+/** Walking a path, as the kernel does. */
+import { FsError } from "../errno.ts";
+import type { Directory } from "./directory.ts";
+import type { Inode } from "./inode.ts";
+import { components } from "./path.ts";
+
+/** As the kernel's MAXSYMLINKS. */
+const MAX_SYMLINKS = 40;
+
+/** See Tree.resolve. */
+export function resolve(root: Directory, path: string, options: { readonly follow: boolean }): Inode {
+  let inode: Inode = root;
+  let links = 0;
+  const left = components(path).reverse();
+  const parents: Directory[] = [];
+  for (let name = left.pop(); name !== undefined; name = left.pop()) {
+    if (inode.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
+    if (name === "..") {
+      inode = parents.pop() ?? root;
+      continue;
+    }
+    const directory: Directory = inode;
+    const next: Inode | undefined = directory.get(name)?.inode;
+    if (next === undefined) throw new FsError("ENOENT", `${path}: no such file or directory`);
+    if (next.kind !== "symlink" || (left.length === 0 && !options.follow)) {
+      parents.push(directory);
+      inode = next;
+      continue;
+    }
+    if (++links > MAX_SYMLINKS) throw new FsError("ELOOP", `${path}: too many symbolic links`);
+    if (next.target.startsWith("/")) {
+      inode = root;
+      parents.length = 0;
+    }
+    left.push(...components(next.target).reverse());
+  }
+  return inode;
+}

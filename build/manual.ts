@@ -16,6 +16,7 @@ export async function manual(): Promise<string> {
   for (const [name, { summary, load }] of COMMANDS) {
     parts.push(`## llmfs ${name}\n\n\`\`\`text\n${commandHelp(name, summary, await load())}\`\`\`\n`);
   }
+  parts.push(CONFIGURATION);
   const variables = Object.entries(VARIABLES).map(([name, meaning]) => `| \`${name}\` | ${meaning} |`);
   parts.push(`${ENVIRONMENT}\n${variables.join("\n")}\n${RUNTIME_VARIABLES}`);
   const statuses = Object.values(EXIT).map(({ code, meaning }) => `| ${code} | ${meaning} |`);
@@ -38,6 +39,21 @@ This page is written by \`npm run manual\` from the program itself; a test compa
 Where \`TEXT|FILE\` is asked for: \`-\` is standard input; \`@NAME\` is the file NAME; the name of an existing file is that
 file; what has no blank in it and a slash, or ends in \`.md\`, \`.txt\` or the like, and is no file, is an error; everything
 else is the text.
+`;
+
+const CONFIGURATION = `## Configuration files
+
+\`mount\`, \`run\` and \`generators test\` load the configuration of generators that \`--config\` names, or the one in the current
+directory, and print its path to standard error. A configuration can do whatever you can: in YAML, JSON and TOML, too, its
+rules run programs (\`exec\`), send requests to any server (\`http\`, \`sql\`), and get the value of any environment variable, such
+as \`\${OPENAI_API_KEY}\`; \`.ts\` and \`.js\` files are programs themselves. Do not start llmfs in a directory you do not trust
+without \`--config none\`.
+
+- A configuration that lies in an llmfs mount is never used: found there, it is passed over with a warning; named, it is an
+  error (84). This includes symlinks, bind mounts and overlays of a mount, and what a configuration imports.
+- \`plan\`, \`context\`, \`why\`, \`generators\` and \`recordings prune\` run no code. They read a YAML, JSON or TOML file in the
+  current directory; a \`.ts\` or \`.js\` file only if \`--config\` names it, and then they run it.
+- \`warm\`, \`regen\`, \`save\`, \`unmount\`, \`generate\` and \`demo\` use no configuration.
 `;
 
 const ENVIRONMENT = `## Environment

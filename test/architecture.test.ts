@@ -48,7 +48,7 @@ const ARROWS: Readonly<Record<string, { readonly may: readonly string[]; readonl
   cli: { may: ["fs", "fuse", "generate", "generators", "llm", "log.ts", "recording", "snapshot"] },
   fs: { may: ["fuse", "tree", "snapshot"], types: ["generators"] },
   generate: { may: ["generators", "llm", "recording"], types: ["fs"] },
-  generators: { may: ["llm"] },
+  generators: { may: ["llm", "fuse"] },
   snapshot: { may: ["tree"] },
   recording: { may: ["llm"] },
   fuse: { may: [] },
@@ -99,6 +99,7 @@ test("cli takes from fuse only what is or can be mounted where, which process is
   );
   const allowed = [
     "src/fuse/helper.ts",
+    "src/fuse/inside-mount.ts",
     "src/fuse/mountinfo.ts",
     "src/fuse/mountpoint.ts",
     "src/fuse/process.ts",
@@ -107,6 +108,16 @@ test("cli takes from fuse only what is or can be mounted where, which process is
   expect(taken.filter(({ file }) => !allowed.includes(file ?? "")).map(({ path, file }) => `${path}: ${file}`)).toEqual(
     [],
   );
+});
+
+test("generators take from fuse only what is mounted where", () => {
+  const taken = importers((file) => file?.startsWith("src/fuse/") === true).filter(({ path }) =>
+    path.startsWith("src/generators/"),
+  );
+  expect([...new Set(taken.map(({ file }) => file))].sort()).toEqual([
+    "src/fuse/inside-mount.ts",
+    "src/fuse/mountinfo.ts",
+  ]);
 });
 
 test("imports go in no circle", () => {

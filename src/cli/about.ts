@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { messageOf } from "../errno.ts";
 import type { Usage } from "../generate/tally.ts";
+import type { RuleSummary } from "../generators/rule-summary.ts";
 import type { Price } from "../llm/prices.ts";
 import type { Config } from "./config.ts";
 import { CliError } from "./exit.ts";
@@ -16,6 +17,8 @@ export interface About {
   readonly contentPrompt?: string;
   readonly contextTokens?: number;
   readonly configFile?: string;
+  /** What the configuration says, so that nobody has to load it to look at the mount. */
+  readonly rules?: readonly RuleSummary[];
   readonly mode: string;
   readonly recordings: string;
   readonly concurrency: number;

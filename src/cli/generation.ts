@@ -10,6 +10,7 @@ import type { Generate, TreePort } from "../fs/port.ts";
 import type { Engine } from "../generate/engine.ts";
 import type { StructureProgress } from "../generate/structure.ts";
 import { Tally, type Usage } from "../generate/tally.ts";
+import type { RuleSummary } from "../generators/rule-summary.ts";
 import { type LanguageModel, LlmError } from "../llm/llm.ts";
 import type { Log } from "../log.ts";
 import type { RecordingStore } from "../recording/recording.ts";
@@ -30,8 +31,8 @@ export interface Generation extends AsyncDisposable {
   undone(request: string): void;
   /** Loads what making files takes, while something else is waited for. */
   load(): void;
-  /** Gives generators the tree they may look at, and the mount what there is to tell of generating. */
-  attach(mounted: Pick<MountedFilesystem, "tree" | "publish" | "beganPending">): void;
+  /** Gives generators the tree they may look at, and the mount what there is to tell of generating and of its rules. */
+  attach(mounted: Pick<MountedFilesystem, "tree" | "publish" | "beganPending">, rules?: readonly RuleSummary[]): void;
 }
 
 /** Snapshots up to this size have their outline drawn ahead. */
@@ -149,9 +150,10 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     load() {
       load(config).catch(() => {});
     },
-    attach(mounted) {
+    attach(mounted, rules) {
       tree.resolve(mounted.tree);
       publish = mounted.publish;
+      if (rules !== undefined) about = { ...about, rules };
       tell();
       if (mounted.beganPending)
         setTimeout(() => prepare(config, mounted.tree).catch(() => {}), PREPARE_AFTER_MS).unref();

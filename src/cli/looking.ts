@@ -4,6 +4,8 @@ import { codeOf, messageOf } from "../errno.ts";
 import type { GenerationRequest } from "../fs/port.ts";
 import { type StillTree, stillTree } from "../fs/still.ts";
 import { createForesight, type Foresight } from "../generate/foresight.ts";
+import { rulesOf } from "../generators/rule-summary.ts";
+import type { Rules } from "../generators/rules.ts";
 import { DEFAULT_MODEL, OPENAI_BASE_URL } from "../llm/openai.ts";
 import { type PriceOf, pricesAt } from "../llm/prices.ts";
 import type { Log } from "../log.ts";
@@ -12,11 +14,13 @@ import { openStore } from "../recording/store.ts";
 import { type About, aboutConfig, readAbout } from "./about.ts";
 import type { Args } from "./command.ts";
 import { type Config, mountEnvironment, readConfig } from "./config.ts";
+import { configurationToRead } from "./configuration.ts";
 import { absolutePath } from "./cwd.ts";
 import { CliError } from "./exit.ts";
 import { controlFile, mountedFile, servingEnvironment } from "./mounted.ts";
 import type { lookFlags } from "./options.ts";
-import { bound, configFile, forModel, openSources, type Sources } from "./sources.ts";
+import { bound, forModel, openSources } from "./sources.ts";
+import { say } from "./terminal.ts";
 
 /** A running mount, by a path in it, or a snapshot's file. */
 export type Place = { readonly mounted: string } | { readonly snapshot: string };
@@ -43,10 +47,20 @@ export function placeOf(source: string | undefined): Place {
   }
 }
 
-/** The flags win over what a mount says of itself. Throws CliError, SnapshotError. */
-export async function lookAt(place: Place, args: Partial<Args<typeof lookFlags>>, log: Log): Promise<Looking> {
-  const config = { ...readConfig({ ...args, logFile: "-" }), configFile: await configFile(args.config) };
+/**
+ * The flags win over what a mount says of itself. A mount says which rules it has, so that its configuration is loaded
+ * only if `--config` names it. `passedOver`: see configurationToRead. Throws CliError, SnapshotError.
+ */
+export async function lookAt(
+  place: Place,
+  args: Partial<Args<typeof lookFlags>>,
+  log: Log,
+  passedOver?: (file: string) => void,
+): Promise<Looking> {
   const mountpoint = "mounted" in place ? mountedFile(place.mounted).mountpoint : undefined;
+  const known = mountpoint !== undefined && args.config === undefined;
+  const configFile = known ? undefined : configurationToRead(args.config, passedOver);
+  const config = { ...readConfig({ ...args, logFile: "-" }), configFile };
   const own = aboutConfig(config);
   const about = mountpoint === undefined ? own : { ...readAbout(mountpoint), ...given(args, own) };
   const tree = stillTree(
@@ -60,9 +74,10 @@ export async function lookAt(place: Place, args: Partial<Args<typeof lookFlags>>
   // What the mount was started with holds for its generators, whatever is set in this shell.
   const environment = mountpoint === undefined ? {} : servingEnvironment(mountpoint);
   const sources =
-    about.configFile === undefined
+    configFile === undefined
       ? undefined
-      : await openSources(about.configFile, log, { environment: mountEnvironment(environment) });
+      : await openSources(configFile, log, { environment: mountEnvironment(environment) });
+  const rules = known ? mountedRules(about) : sources?.loaded.rules;
   const modelName = about.model ?? DEFAULT_MODEL;
   return {
     tree,
@@ -75,8 +90,8 @@ export async function lookAt(place: Place, args: Partial<Args<typeof lookFlags>>
       request: tree.request,
       modelName,
       ...(about.contextTokens !== undefined && { contextTokens: about.contextTokens }),
-      toModel: toModel(about, sources),
-      maker: (request) => (sources === undefined ? request.generator : bound(sources.loaded.rules, request).generator),
+      toModel: toModel(about, rules),
+      maker: (request) => (rules === undefined ? request.generator : bound(rules, request).generator),
       ...(store === undefined ? {} : { store }),
     }),
     async [Symbol.asyncDispose]() {
@@ -91,6 +106,17 @@ export function whereMounted(config: Config, { recordings }: Pick<About, "record
   return aboutConfig(config).recordings === recordings ? config.recordings : recordings;
 }
 
+function mountedRules({ configFile, rules }: About): Rules | undefined {
+  if (configFile !== undefined) say(`configuration: ${configFile}, as mounted`);
+  try {
+    return rules === undefined ? undefined : rulesOf(rules);
+  } catch (error) {
+    throw new CliError("notMounted", `another version of llmfs serves this mount: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
 /** Only what was said: the rest is the mount's own affair. */
 function given(args: Partial<Args<typeof lookFlags>>, own: About): Partial<About> {
   return {
@@ -98,19 +124,18 @@ function given(args: Partial<Args<typeof lookFlags>>, own: About): Partial<About
     ...(args.baseUrl !== undefined && own.server !== undefined && { server: own.server }),
     ...(args.contentPrompt !== undefined && own.contentPrompt !== undefined && { contentPrompt: own.contentPrompt }),
     ...(args.contextTokens !== undefined && own.contextTokens !== undefined && { contextTokens: own.contextTokens }),
-    ...(args.config !== undefined && own.configFile !== undefined && { configFile: own.configFile }),
     ...(args.recordings !== undefined && { recordings: own.recordings, mode: own.mode }),
     ...(args.price !== undefined && { prices: own.prices }),
   };
 }
 
 /** As generation.ts and sources.ts make requests of what the filesystem asks for. */
-function toModel({ contentPrompt }: About, sources: Sources | undefined) {
+function toModel({ contentPrompt }: About, rules: Rules | undefined) {
   return (request: GenerationRequest): GenerationRequest | undefined => {
     const { generator } = request;
     const guided = contentPrompt === undefined ? request : { ...request, prompts: [contentPrompt, ...request.prompts] };
-    if (sources === undefined) return generator === "llm" ? guided : undefined;
-    const { asked } = forModel(sources.loaded.rules, request);
+    if (rules === undefined) return generator === "llm" ? guided : undefined;
+    const { asked } = forModel(rules, request);
     if (asked === undefined || contentPrompt === undefined) return asked;
     return { ...asked, prompts: [contentPrompt, ...asked.prompts] };
   };

@@ -1,5 +1,5 @@
 /** A running mount, as the commands that talk to it see it: by the files in its `.llmfs`. */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { messageOf } from "../errno.ts";
 import type { PendingFile } from "../fs/port.ts";
@@ -71,11 +71,15 @@ export function servingProcess(mountpoint: string): number | undefined {
   }
 }
 
-/** What the process that serves a mount was started with, as far as we may see it: secrets are in it. */
+/**
+ * What the process that serves a mount was started with, as far as we may see it: secrets are in it. Of another user's
+ * process, nothing: programs that are started for us obey their environment.
+ */
 export function servingEnvironment(mountpoint: string): Readonly<Record<string, string>> {
   const pid = servingProcess(mountpoint);
   if (pid === undefined) return {};
   try {
+    if (statSync(`/proc/${pid}`).uid !== process.geteuid?.()) return {};
     const variables = readFileSync(`/proc/${pid}/environ`, "utf8")
       .split("\0")
       .filter((one) => one.includes("="));

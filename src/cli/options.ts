@@ -84,7 +84,8 @@ export const configFlags = flags({
   config: {
     type: "string",
     valueHint: "FILE",
-    description: "generators and rules; default llmfs.config.ts, .js, .json, .yaml or .toml in the current directory",
+    description:
+      "generators and rules, or none; default llmfs.config.ts, .js, .json, .yaml or .toml in the current directory, unless it lies in a mount",
   },
 });
 

@@ -75,7 +75,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       await filesystem[Symbol.asyncDispose]();
       throw signal.reason;
     }
-    generation.attach(filesystem);
+    generation.attach(filesystem, sources?.summary);
     sources?.attach(filesystem);
     const timer = saveAtIntervals(config, filesystem, log);
     return {

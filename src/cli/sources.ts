@@ -2,21 +2,20 @@
  * What a configuration of generators adds to a mount: files that rules make exist, directories that are listed, and an
  * engine for everything that is not made by a model.
  */
-import { existsSync } from "node:fs";
 import { messageOf } from "../errno.ts";
 import type { MountedFilesystem } from "../fs/filesystem.ts";
 import type { Generate, GenerationRequest, List, NamedFiles, Plant, TreePort } from "../fs/port.ts";
 import type { Engine } from "../generate/engine.ts";
-import { findConfig } from "../generators/find.ts";
 import type { LoadedConfig } from "../generators/load.ts";
+import type { RuleSummary } from "../generators/rule-summary.ts";
 import type { Binding, Refresh } from "../generators/rules.ts";
 import type { Log } from "../log.ts";
 import { childEnvironment } from "./config.ts";
-import { absolutePath, currentDirectory } from "./cwd.ts";
 import { CliError } from "./exit.ts";
 
 export interface Sources extends AsyncDisposable {
   readonly loaded: LoadedConfig;
+  readonly summary: readonly RuleSummary[];
   readonly plants: readonly Plant[];
   readonly named: readonly NamedFiles[];
   readonly list: List;
@@ -24,17 +23,6 @@ export interface Sources extends AsyncDisposable {
   generate(model: Generate): Generate;
   /** Gives generators the tree they may look at, and the mount what works for it. */
   attach(mounted: Pick<MountedFilesystem, "tree" | "guard">): void;
-}
-
-/** The file that `--config` names, or that lies in the directory where the command is run. Throws CliError. */
-export function configFile(given: string | undefined): string | undefined {
-  if (given === undefined) {
-    const folder = currentDirectory();
-    return folder === undefined ? undefined : findConfig(folder);
-  }
-  const file = absolutePath(given);
-  if (!existsSync(file)) throw new CliError("input", `--config ${given}: there is no such file`);
-  return file;
 }
 
 /** How many generations may run at a time: they wait for databases, servers and programs, not for us. */
@@ -50,10 +38,11 @@ export interface SourcesOptions {
 /** Throws CliError that names the file and what is wrong with it. */
 export async function openSources(file: string, log: Log, options: SourcesOptions = {}): Promise<Sources> {
   const { mountpoint, environment = childEnvironment({}) } = options;
-  const [{ loadConfig }, { createEngine }, { refreshText }] = await Promise.all([
+  const [{ loadConfig }, { createEngine }, { refreshText }, { summarize }] = await Promise.all([
     import("../generators/load.ts"),
     import("../generate/engine.ts"),
     import("../generators/rules.ts"),
+    import("../generators/rule-summary.ts"),
   ]);
   const say = log.tagged("generate");
   const loading = loadConfig(file, {
@@ -86,6 +75,7 @@ export async function openSources(file: string, log: Log, options: SourcesOption
 
   return {
     loaded,
+    summary: summarize(rules),
     plants: loaded.plants,
     named: rules.all.flatMap(({ match, generator, looksUp }) =>
       looksUp ? [{ match: match.expression, generator }] : [],

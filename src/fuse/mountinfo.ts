@@ -13,6 +13,8 @@ export interface MountPoint {
   readonly source: string;
   /** Of the mount itself, with commas: "rw,nosuid,nodev". */
   readonly options: string;
+  /** Of the filesystem: "rw,lowerdir=/a:/b". */
+  readonly superOptions: string;
 }
 
 /** All mounts this process sees, in the order they were made; a later one covers an earlier one at the same place. */
@@ -22,7 +24,7 @@ export function mounts(text: string = readFileSync("/proc/self/mountinfo", "lati
     const [, , device = "", , path, options = "", ...more] = line.split(" ");
     // Optional fields, of any number, end at a lone hyphen.
     const separator = more.indexOf("-");
-    const [type, source = ""] = more.slice(separator + 1);
+    const [type, source = "", superOptions = ""] = more.slice(separator + 1);
     if (path === undefined || type === undefined || separator < 0) continue;
     found.push({
       path: unescapeOctal(path),
@@ -30,6 +32,7 @@ export function mounts(text: string = readFileSync("/proc/self/mountinfo", "lati
       source: unescapeOctal(source),
       device,
       options,
+      superOptions: unescapeOctal(superOptions),
     });
   }
   return found;

@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { dirname, extname } from "node:path";
 import type { BuiltIn } from "./config.ts";
+import { isCode } from "./find.ts";
 import type { ContentGenerator } from "./generator.ts";
 import { ProcessGroups } from "./groups.ts";
 import type { Description } from "./helper/messages.ts";
@@ -54,7 +55,7 @@ export interface Planted {
 export async function loadConfig(file: string, options: LoadOptions): Promise<LoadedConfig> {
   const groups = new ProcessGroups();
   const environment = { ...options.environment, [MOUNT_VARIABLE]: options.mountpoint };
-  const own = new OwnCode(file, { ...options, environment, groups });
+  const own = new OwnCode(file, { ...options, environment, groups, cwd: dirname(file) });
   const built = sourceGenerators({ base: dirname(file), ...options, groups });
   const dispose = async () => {
     for (const generator of built.values()) await generator.dispose?.();
@@ -103,12 +104,8 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
 }
 
 async function readFile(file: string, own: OwnCode): Promise<Description> {
+  if (isCode(file)) return own.describe();
   switch (extname(file)) {
-    case ".ts":
-    case ".js":
-    case ".mts":
-    case ".mjs":
-      return own.describe();
     case ".json":
       return described(await parsed(file, "jsonc", JSON.parse));
     case ".yaml":

@@ -11,8 +11,15 @@ const LINES = `22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 describe("mountinfo", () => {
   test("each line is a mount: its place, device, type and options", () => {
     expect(mounts(LINES).slice(0, 2)).toEqual([
-      { path: "/", device: "8:1", type: "ext4", source: "/dev/sda1", options: "rw,relatime" },
-      { path: "/mnt", device: "0:31", type: "fuse.llmfs", source: "llmfs", options: "rw,nosuid,nodev" },
+      { path: "/", device: "8:1", type: "ext4", source: "/dev/sda1", options: "rw,relatime", superOptions: "rw" },
+      {
+        path: "/mnt",
+        device: "0:31",
+        type: "fuse.llmfs",
+        source: "llmfs",
+        options: "rw,nosuid,nodev",
+        superOptions: "rw,user_id=0",
+      },
     ]);
   });
 
@@ -47,7 +54,14 @@ describe("mountinfo", () => {
 
   test("a mountpoint named like the separator is no separator", () => {
     const [mount] = mounts("36 22 0:31 / /- rw shared:1 - fuse.llmfs llmfs rw\n");
-    expect(mount).toEqual({ path: "/-", device: "0:31", type: "fuse.llmfs", source: "llmfs", options: "rw" });
+    expect(mount).toEqual({
+      path: "/-",
+      device: "0:31",
+      type: "fuse.llmfs",
+      source: "llmfs",
+      options: "rw",
+      superOptions: "rw",
+    });
   });
 
   test("the running system's can be read", () => {

@@ -38,7 +38,7 @@ test("the first is a working generator, in ten lines", async () => {
   const made = await sandbox.llmfs(["generators", "test", "hello.txt"], { cwd: folder });
   expect(made.stdout).toBe("Hello from /hello.txt\n");
   expect(made.stderr).toMatch(/rule 1: hello.txt → hello; 22 bytes in [\d.]+ ms/);
-  const { stdout } = await sandbox.llmfs(["generators"], { cwd: folder });
+  const { stdout } = await sandbox.llmfs(["generators", "--config", "llmfs.config.ts"], { cwd: folder });
   expect(stdout).toContain("hello.txt  hello, once");
 });
 
@@ -48,8 +48,9 @@ test("examples that are a whole configuration load", async () => {
     const folder = sandbox.directory(`load${index}`);
     writeFileSync(join(folder, "llmfs.config.ts"), code);
     const env = { DATABASE_URL: "sqlite:shop.db", API_TOKEN: "t" };
-    const { status, stderr } = await sandbox.llmfs(["generators", "--json"], { cwd: folder, env });
-    expect([index, status, stderr]).toEqual([index, 0, ""]);
+    const args = ["generators", "--json", "--config", "llmfs.config.ts"];
+    const { status, stderr } = await sandbox.llmfs(args, { cwd: folder, env });
+    expect([index, status, stderr]).toEqual([index, 0, `configuration: ${join(folder, "llmfs.config.ts")}\n`]);
   }
 }, 30_000);
 
@@ -137,7 +138,10 @@ test("what a generator fails with names the file once", async () => {
     `export default { generators: { empty: { generate: () => 3 } }, rules: [
       { match: "empty", generator: "empty" }, { match: "page", generator: "template", options: { template: "no.liquid" } } ] };`,
   );
-  const failing = async (path: string) => (await sandbox.llmfs(["generators", "test", path], { cwd: folder })).stderr;
+  const failing = async (path: string) => {
+    const { stderr } = await sandbox.llmfs(["generators", "test", path], { cwd: folder });
+    return stderr.slice(stderr.indexOf("\n") + 1);
+  };
   expect(await failing("empty")).toBe('llmfs: /empty: generator "empty" failed: it returned no { content } (EIO)\n');
   expect(await failing("page")).toBe(`llmfs: /page: there is no template ${folder}/no.liquid (ENOENT)\n`);
 });

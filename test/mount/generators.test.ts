@@ -117,7 +117,7 @@ beforeAll(async () => {
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO items SELECT i, '', 0 FROM n",
   );
   const mounted = await sandbox.llmfs(["mount", dir], { program: BINARY, cwd: work, env: { MNT: dir } });
-  expect(mounted.stderr).toBe("");
+  expect(mounted.stderr).toBe(`configuration: ${join(work, "llmfs.config.ts")}\n`);
 }, 60_000);
 
 afterAll(async () => {

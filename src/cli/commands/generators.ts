@@ -3,10 +3,10 @@ import type { Engine } from "../../generate/engine.ts";
 import type { LoadedConfig } from "../../generators/load.ts";
 import { command, flags } from "../command.ts";
 import { childEnvironment } from "../config.ts";
+import { codeIsNotRun, configurationToRead, configurationToRun } from "../configuration.ts";
 import { CliError, EXIT, UsageError } from "../exit.ts";
 import { configFlags } from "../options.ts";
 import { Interrupted, onSignals } from "../signals.ts";
-import { configFile } from "../sources.ts";
 import { say, show } from "../terminal.ts";
 
 export const generators = command({
@@ -17,12 +17,18 @@ export const generators = command({
     json: { type: "boolean", description: "print it as JSON" },
   }),
   notes: [
+    "A configuration that holds code has to be named with --config to be shown, because that runs it; `test` runs the one " +
+      "in the current directory as well.",
     "Shows what a configuration has: its generators and where they are from, its rules, and what is there because of them.",
     "`llmfs generators test PATH` makes one file: its content goes to standard output; the rule, the metadata and the " +
       "time to standard error. The exit status is 90 if it cannot be made, 84 if no rule says how.",
   ],
   async run({ action, path, config, json }) {
-    const file = configFile(config);
+    if (action !== undefined && action !== "test") {
+      throw new UsageError(`unknown action ${action}; did you mean test?`);
+    }
+    if (action !== undefined && path === undefined) throw new UsageError("test needs the path of a file");
+    const file = path === undefined ? configurationToRead(config, refuseCode) : configurationToRun(config);
     if (file === undefined) {
       throw new CliError(
         "input",
@@ -34,13 +40,16 @@ export const generators = command({
     await using loaded = await loading.catch((cause: unknown) => {
       throw new CliError("input", messageOf(cause), { cause });
     });
-    if (action === undefined) show(json ? `${JSON.stringify(described(loaded), null, 2)}\n` : table(loaded));
-    else if (action !== "test") throw new UsageError(`unknown action ${action}; did you mean test?`);
-    else if (path === undefined) throw new UsageError("test needs the path of a file");
+    if (path === undefined) show(json ? `${JSON.stringify(described(loaded), null, 2)}\n` : table(loaded));
     else await tested(loaded, path.startsWith("/") ? path : `/${path}`, json);
     return EXIT.ok.code;
   },
 });
+
+/** Only running it tells what is in it. */
+function refuseCode(file: string): never {
+  throw new CliError("input", codeIsNotRun(file));
+}
 
 /** The mount adds it: it needs a model. */
 const MODEL = "llm";

@@ -2,11 +2,11 @@ import { shellWord } from "../../fuse/mountpoint.ts";
 import { mountInBackground } from "../background.ts";
 import { command, flags } from "../command.ts";
 import { readConfig } from "../config.ts";
+import { configurationToRun } from "../configuration.ts";
 import { notPermitted, wayToMount } from "../fuse.ts";
 import { checkedMountpoint } from "../mountpoint.ts";
 import { logFlags, mountFlags } from "../options.ts";
 import { checkOutputs } from "../outputs.ts";
-import { configFile } from "../sources.ts";
 import { isTerminal, say, show } from "../terminal.ts";
 
 export const mount = command({
@@ -27,7 +27,7 @@ export const mount = command({
       "for programs that still use the mount.",
   ],
   async run(args) {
-    const config = { ...readConfig(args), configFile: configFile(args.config) };
+    const config = { ...readConfig(args), configFile: configurationToRun(args.config) };
     // Before a tree is laid out, which may cost something, it has to be certain.
     const way = await wayToMount({ certain: config.prompt !== undefined });
     if (way.how === "none") throw notPermitted(way.refusal);

@@ -7,6 +7,7 @@ import { openStore, prune, schemeOf } from "../../recording/store.ts";
 import { readAbout } from "../about.ts";
 import { command, flags } from "../command.ts";
 import { type Config, readConfig } from "../config.ts";
+import { codeIsNotRun } from "../configuration.ts";
 import { CliError, EXIT, UsageError } from "../exit.ts";
 import { quietLog } from "../foreground.ts";
 import { lookAt, placeOf, whereMounted } from "../looking.ts";
@@ -139,7 +140,12 @@ async function neededBy(sources: readonly string[], args: LookArgs, store: Recor
 async function needed(source: string, args: LookArgs, store: RecordingStore): Promise<Keep> {
   await using log = quietLog();
   const place = placeOf(source);
-  await using looking = await lookAt(place, { ...args, recordings: args.recordings }, log);
+  await using looking = await lookAt(place, { ...args, recordings: args.recordings }, log, (file) => {
+    throw new UsageError(
+      `${codeIsNotRun(file)}, or --config none if it has nothing to do with ${source}: without it, recordings that are ` +
+        "needed might go",
+    );
+  });
   /** Where nobody said which model, it is not for us to say that another's is not needed. */
   const keyOf = (request: ChatRequest) =>
     requestKey(looking.about.model === undefined ? { ...request, model: "" } : request);

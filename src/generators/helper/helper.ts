@@ -27,6 +27,8 @@ export interface HelperOptions {
   readonly groups: ProcessGroups;
   /** What the code prints, line by line. */
   readonly print: (line: string) => void;
+  /** Where it runs; default: where it keeps no directory of the user's busy. */
+  readonly cwd?: string;
 }
 
 export interface CallOptions {
@@ -71,8 +73,9 @@ export class Helper {
     this.#print = options.print;
     this.#process = Bun.spawn({
       cmd: [...ownCommand(), HELPER],
-      env: options.environment,
-      // Not in a directory of the user's, which it would keep busy.
+      // Bun would keep what it makes of larger files in a folder that others may write to where there is no home.
+      env: { ...options.environment, BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0" },
+      cwd: options.cwd ?? "/",
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,
       serialization: "advanced",

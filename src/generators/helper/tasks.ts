@@ -7,6 +7,7 @@ import { isRecord } from "../options.ts";
 import { provideLlmfs } from "../published.ts";
 import { syntaxFault } from "../syntax.ts";
 import type { Conversation } from "./child.ts";
+import { guardImports } from "./imports.ts";
 import {
   type Description,
   type GeneratedHead,
@@ -39,6 +40,7 @@ export async function runTask(task: Task, conversation: Conversation): Promise<u
 
 async function load(file: string): Promise<Description> {
   provideLlmfs();
+  guardImports(file);
   const module: unknown = await imported(file);
   const config = isRecord(module) ? module.default : undefined;
   if (!isRecord(config)) throw new Error(`${file} has no default export with generators and rules`);

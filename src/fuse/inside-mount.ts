@@ -1,0 +1,100 @@
+/**
+ * Whether a path leads through an llmfs mount, where a model may have written what is at its end.
+ *
+ * The path is followed as the kernel follows it, and every directory on the way is looked at: what lies in a filesystem
+ * that is mounted inside an llmfs mount still finds its neighbours there, and a symlink may lead into one and out again.
+ */
+import { lstatSync, readlinkSync, type Stats, statfsSync, statSync } from "node:fs";
+import { dirname, isAbsolute, join } from "node:path";
+import { FS_TYPE, type MountPoint, mounts } from "./mountinfo.ts";
+
+/** As fs/namei.c: more symlinks than this on the way is ELOOP. */
+const MOST_SYMLINKS = 40;
+/** An overlay may lie on another. */
+const MOST_LAYERS = 8;
+
+/**
+ * The mount that an absolute path leads through, in words that name it; undefined where it leads through none. What does
+ * not exist leads nowhere.
+ */
+export function mountOnTheWay(path: string, all: readonly MountPoint[] = mounts(), depth = 0): string | undefined {
+  const look = (stats: Stats | undefined) => stats && mountOf(stats, all, depth);
+  const ahead = ["/", ...names(path)].reverse();
+  let at = "/";
+  let symlinks = 0;
+  for (let name = ahead.pop(); name !== undefined; name = ahead.pop()) {
+    const next = name === ".." ? dirname(at) : join(at, name);
+    // Known without asking it: it may not answer.
+    if (all.findLast((mount) => mount.path === next)?.type === FS_TYPE) return ours(next);
+    const stats = attributes(lstatSync, next);
+    const found = look(stats);
+    if (found !== undefined) return found;
+    if (stats === undefined || (stats.isSymbolicLink() && ++symlinks > MOST_SYMLINKS)) break;
+    if (!stats.isSymbolicLink()) {
+      at = next;
+      continue;
+    }
+    const target = readlinkSync(next);
+    if (isAbsolute(target)) at = "/";
+    ahead.push(...names(target).reverse());
+  }
+  // Links in /proc lead elsewhere than they say, as into another mount namespace.
+  return look(attributes(statSync, dirname(path))) ?? end(path, all, look);
+}
+
+/** Undefined for what cannot be reached: nobody can use it either. */
+function attributes(stat: (path: string) => Stats, path: string): Stats | undefined {
+  try {
+    return stat(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function names(path: string): string[] {
+  return path.split("/").filter((name) => name !== "" && name !== ".");
+}
+
+function end(
+  path: string,
+  all: readonly MountPoint[],
+  look: (stats: Stats | undefined) => string | undefined,
+): string | undefined {
+  const stats = attributes(statSync, path);
+  if (stats === undefined) return undefined;
+  const known = all.some(({ device }) => device === deviceOf(stats));
+  const FUSE_SUPER_MAGIC = 0x65735546;
+  const strange = !known && statfsSync(path).type === FUSE_SUPER_MAGIC;
+  return look(stats) ?? (strange ? "a FUSE mount of another mount namespace" : undefined);
+}
+
+/** What an inode's filesystem has to do with llmfs. */
+function mountOf(stats: Stats, all: readonly MountPoint[], depth: number): string | undefined {
+  const device = deviceOf(stats);
+  for (const mount of all) {
+    if (mount.device !== device) continue;
+    if (mount.type === FS_TYPE) return ours(mount.path);
+    if (mount.type !== "overlay" || depth > MOST_LAYERS) continue;
+    const below = layers(mount)
+      .map((layer) => mountOnTheWay(layer, all, depth + 1))
+      .find((found) => found !== undefined);
+    if (below !== undefined) return `an overlay of ${below}`;
+  }
+  return undefined;
+}
+
+function ours(place: string): string {
+  return `the llmfs mount at ${place}`;
+}
+
+/** The directories an overlay shows, as far as they can be told. */
+function layers({ superOptions }: MountPoint): readonly string[] {
+  const values = superOptions.matchAll(/(?:^|,)(?:lowerdir\+?|upperdir|datadir\+)=((?:\\.|[^,\\])*)/g);
+  const paths = [...values].flatMap(([, value = ""]) => value.split(/(?<!\\):/));
+  return paths.map((path) => path.replace(/\\(.)/g, "$1")).filter(isAbsolute);
+}
+
+/** "major:minor", as linux/kdev_t.h:new_decode_dev(). */
+function deviceOf({ dev }: Stats): string {
+  return `${(dev >>> 8) & 0xfff}:${(dev & 0xff) | ((dev >>> 12) & 0xfff00)}`;
+}

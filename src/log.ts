@@ -37,6 +37,8 @@ export interface Logger {
 export interface Log {
   tagged(tag: string): Logger;
   write(level: LogLevel, tag: string, text: string): void;
+  /** What the user is to see although nothing is wrong: without a word for its level there, at level "info" in the file. */
+  notice(tag: string, text: string): void;
   /** Stops writing to standard error: the terminal belongs to somebody else from here on. */
   detach(): void;
   /** Resolves when every line so far is in the file. */
@@ -78,6 +80,11 @@ export function createLog(options: LogOptions): Log {
       };
     },
     write: (level, tag, text) => consola.withTag(tag)[level](text),
+    notice: (tag, text) => {
+      // At level "info" the terminal has it from the log itself.
+      if (attached && RANK[options.terminal] < RANK.info) options.print(redact(text));
+      consola.withTag(tag).info(text);
+    },
     detach: () => {
       attached = false;
     },

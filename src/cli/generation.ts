@@ -261,7 +261,9 @@ async function openProvider(
   const say = log.tagged("llm");
   try {
     const provider = await chooseProvider(config.providers);
-    say.info(`asking ${provider.model} at ${new URL(provider.baseUrl).host} (${provider.source})`);
+    const place = `${provider.model} at ${new URL(provider.baseUrl).host} (${provider.source})`;
+    if (provider.others === undefined) say.info(`asking ${place}`);
+    else log.notice("llm", `no model was named; asking ${place}. ${anotherModel(provider.others)}`);
     const settings = { ...provider, ...timeouts(config.timeoutMs), log: (text: string) => say.info(text) };
     const priceOf = pricesAt(provider.baseUrl, new Map(config.prices));
     const budget = createBudget({ limits: config.limits, priceOf, warn });
@@ -269,9 +271,17 @@ async function openProvider(
     const model = takingTurns(budget.limit(openaiModel(settings)), config.concurrency ?? CONCURRENCY);
     return { name: provider.model, model, server: provider.baseUrl };
   } catch (error) {
-    if (!(error instanceof LlmError) || error.kind !== "unconfigured" || config.mode !== "auto") throw error;
+    const unusable = error instanceof LlmError && (error.kind === "unconfigured" || error.kind === "refused-key");
+    if (!unusable || config.mode !== "auto") throw error;
     return { name: said, model: { complete: () => Promise.reject(error) } };
   }
+}
+
+/** How to choose another model than the one that was chosen because nobody named any. */
+function anotherModel(others: readonly string[]): string {
+  const shown = others.slice(0, 5).join(", ");
+  const more = others.length > 5 ? ` and ${others.length - 5} more` : "";
+  return `Choose another with --model or LLMFS_MODEL${others.length === 0 ? "" : `: ${shown}${more}`}`;
 }
 
 /** The model that will be asked, if it is known and its price is not. */

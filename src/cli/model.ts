@@ -1,6 +1,7 @@
 /** What flags and environment say of models: whom to ask, how much of it, and what was recorded. */
 import { messageOf } from "../errno.ts";
 import type { BudgetLimits } from "../generate/ledger.ts";
+import { secretsIn } from "../llm/failure.ts";
 import { type Price, parsePrice } from "../llm/prices.ts";
 import type { ProviderLayer } from "../llm/provider.ts";
 import { defaultRecordings } from "../recording/folder.ts";
@@ -52,6 +53,7 @@ export function readModelConfig(args: ModelArgs, variable: Lookup): ModelConfig 
         variable("LLMFS_MODEL"),
         baseUrl("OPENAI_BASE_URL", variable("OPENAI_BASE_URL")),
         apiKey("OPENAI_API_KEY", variable("OPENAI_API_KEY")?.trim()),
+        headers("OPENAI_CUSTOM_HEADERS", variable("OPENAI_CUSTOM_HEADERS")),
       ),
     ],
     layoutTokens:
@@ -75,7 +77,7 @@ export function readModelConfig(args: ModelArgs, variable: Lookup): ModelConfig 
 export function modelSecrets({ providers, recordings, s3 }: ModelConfig): readonly string[] {
   const urls = [recordings, ...providers.map(({ baseUrl }) => baseUrl ?? "")].filter((url) => URL.canParse(url));
   const all = [
-    ...providers.map(({ apiKey }) => apiKey ?? ""),
+    ...providers.flatMap(({ apiKey = "", headers = {} }) => [apiKey, ...secretsIn(headers)]),
     ...urls.flatMap((url) => [new URL(url).password, decodeURIComponent(new URL(url).password)]),
     s3.secretAccessKey ?? "",
     s3.sessionToken ?? "",
@@ -88,8 +90,15 @@ function layer(
   model: string | undefined,
   baseUrl: string | undefined,
   apiKey: string | undefined,
+  headers?: Readonly<Record<string, string>>,
 ): ProviderLayer {
-  return { from, ...(model && { model }), ...(baseUrl && { baseUrl }), ...(apiKey && { apiKey }) };
+  return {
+    from,
+    ...(model && { model }),
+    ...(baseUrl && { baseUrl }),
+    ...(apiKey && { apiKey }),
+    ...(headers && { headers }),
+  };
 }
 
 function baseUrl(source: string, text: string | undefined): string | undefined {
@@ -111,6 +120,27 @@ function apiKey(source: string, key: string | undefined): string | undefined {
     source,
     `${source} is no key: ${what} behind its first ${wrongAt} characters, which cannot be sent; set it to the key alone`,
   );
+}
+
+/** Lines of "Name: value". A value may be a key, so none is repeated in an error. */
+function headers(source: string, text: string | undefined): Readonly<Record<string, string>> | undefined {
+  if (text === undefined) return undefined;
+  const lines = text.split(/\r?\n/).map((line) => line.trim());
+  const found = lines.flatMap((line, index): readonly (readonly [string, string])[] => {
+    if (line === "") return [];
+    const colon = line.indexOf(":");
+    const [name, value] = [line.slice(0, Math.max(colon, 0)).trim(), line.slice(colon + 1).trim()];
+    const problem = colon < 0 ? "has no colon" : headerProblem(name, value);
+    if (problem === undefined) return [[name, value]];
+    throw wrong(source, `${source}: line ${index + 1} ${problem}; write one header a line, as "X-Team: data"`);
+  });
+  return found.length === 0 ? undefined : Object.fromEntries(found);
+}
+
+/** RFC 9110: what a header may be called, and hold. */
+function headerProblem(name: string, value: string): string | undefined {
+  if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name)) return "does not begin with the name of a header";
+  return /^[\t\x20-\x7e\x80-\xff]*$/.test(value) ? undefined : "holds a character that no header can hold";
 }
 
 function hex(character: string): string {

@@ -259,6 +259,15 @@ export function scrub(message: string, secrets: readonly string[]): string {
   return clean.replace(/\b(sk|pk|gsk|xai|key)-[\w*.-]{6,}/g, "[key]").replace(/(Bearer\s+)[^\s"']+/gi, "$1[key]");
 }
 
+/** The values of headers that look like credentials, by name or length: what a team is called is no secret. */
+export function secretsIn(headers: Readonly<Record<string, string | null>> = {}): readonly string[] {
+  return Object.entries(headers).flatMap(([name, value]) =>
+    value !== null && (/auth|key|token|secret|cookie|password|credential/i.test(name) || value.length >= 20)
+      ? [value, value.replace(/^\S+ /, "")]
+      : [],
+  );
+}
+
 /** One line of bounded length, without control characters. */
 function bounded(message: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: what a server says may hold terminal escapes

@@ -10,7 +10,7 @@
 import type { ChatModel } from "openai/resources/shared";
 import { adapt, type Dialect, learn, PLAIN_DIALECT } from "./dialect.ts";
 import { exchange } from "./exchange.ts";
-import { cancelled, Failure, type Party, scrub } from "./failure.ts";
+import { cancelled, Failure, type Party, scrub, secretsIn } from "./failure.ts";
 import type { ChatAnswer, ChatOptions, ChatRequest, LanguageModel } from "./llm.ts";
 import { LlmError } from "./llm.ts";
 import { DEFAULT_RETRIES, delayBefore, pause, type Retries } from "./retry.ts";
@@ -27,6 +27,8 @@ export interface OpenaiSettings {
   readonly baseUrl?: string;
   /** Absent: no Authorization header is sent, as local servers like it. */
   readonly apiKey?: string;
+  /** Sent with every request. Null: not sent, although OPENAI_CUSTOM_HEADERS, which the client reads, holds it. */
+  readonly headers?: Readonly<Record<string, string | null>>;
   readonly timeouts?: Partial<Timeouts>;
   readonly retries?: Partial<Retries>;
   /** Told of every attempt that is repeated, and of what a server turned out not to support. */
@@ -44,7 +46,8 @@ export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
   const log = settings.log ?? (() => {});
   /** What each model of this server was found to understand; written after a success, so a wrong guess is forgotten. */
   const dialects = new Map<string, Dialect>();
-  const client = once(() => connect(baseUrl, settings.apiKey));
+  const secrets = [...(settings.apiKey ? [settings.apiKey] : []), ...secretsIn(settings.headers)];
+  const client = once(() => connect(baseUrl, settings.apiKey, settings.headers));
 
   async function ask(
     body: Readonly<Record<string, unknown>>,
@@ -63,7 +66,7 @@ export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
     const party: Party = {
       host: hostOf(baseUrl),
       model: request.model,
-      secrets: settings.apiKey ? [settings.apiKey] : [],
+      secrets,
     };
     const endsAt = performance.now() + timeouts.totalMs;
     let dialect = dialects.get(request.model) ?? PLAIN_DIALECT;
@@ -108,10 +111,7 @@ export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
       } catch (error) {
         if (error instanceof LlmError) throw error;
         const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-        throw new LlmError(
-          "server",
-          `internal error while asking ${request.model}: ${scrub(text, [settings.apiKey ?? ""])}`,
-        );
+        throw new LlmError("server", `internal error while asking ${request.model}: ${scrub(text, secrets)}`);
       }
     },
   };
@@ -130,7 +130,7 @@ export async function prepareClient(): Promise<void> {
   await (await connect(OPENAI_BASE_URL, undefined)).draft();
 }
 
-async function connect(baseUrl: string, apiKey: string | undefined) {
+async function connect(baseUrl: string, apiKey: string | undefined, headers: OpenaiSettings["headers"] = {}) {
   const { default: OpenAI } = await import("openai");
   const client = new OpenAI({
     baseURL: baseUrl,
@@ -144,7 +144,8 @@ async function connect(baseUrl: string, apiKey: string | undefined) {
     timeout: 2 ** 31 - 1,
     logLevel: "off",
     fetch: exchange,
-    ...(apiKey === undefined ? { defaultHeaders: { Authorization: null } } : {}),
+    // Without a key none is sent, unless a header holds one.
+    defaultHeaders: { ...(apiKey === undefined && { Authorization: null }), ...headers },
   });
   return {
     send: (body: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<Response> =>

@@ -4,15 +4,17 @@
  * Settings come in as data, layer by layer (flags, environment, config file); the first layer that has a field wins,
  * field by field: a base URL from a flag goes with a key from the environment, because both are the same user's word.
  */
-import { direct, isLoopback } from "./exchange.ts";
-import { property, text } from "./failure.ts";
+import { isLoopback } from "./exchange.ts";
 import { LlmError } from "./llm.ts";
+import { chooseModel, modelsAt, type Offer, preferred, type ServerAddress, type ServerModel } from "./models.ts";
 import { DEFAULT_MODEL, OPENAI_BASE_URL } from "./openai.ts";
 
 export interface ProviderSettings {
   readonly baseUrl?: string;
   readonly apiKey?: string;
   readonly model?: string;
+  /** Sent with every request, as gateways want it. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface ProviderLayer extends ProviderSettings {
@@ -25,6 +27,10 @@ export interface Provider {
   /** Absent: none is sent. */
   readonly apiKey?: string;
   readonly model: string;
+  /** Nobody named the model: it was chosen from those of the server, of which these could be asked instead. */
+  readonly others?: readonly string[];
+  /** As in ProviderSettings; null for one that must not be sent, although the environment holds it. */
+  readonly headers?: Readonly<Record<string, string | null>>;
   /** For people: "environment", "Ollama, found at 127.0.0.1:11434". */
   readonly source: string;
 }
@@ -50,7 +56,8 @@ export interface ProviderOptions {
 
 /**
  * Chooses a provider. Opens no connection when a key or base URL is set and the model is known.
- * Rejects with LlmError "unconfigured" (nothing to ask, or no way to tell which model), in words that say every cure.
+ * Rejects with LlmError "unconfigured" (nothing to ask, or no way to tell which model) or "refused-key", in words that
+ * say every cure.
  */
 export async function chooseProvider(
   layers: readonly ProviderLayer[],
@@ -59,21 +66,22 @@ export async function chooseProvider(
   const url = first(layers, "baseUrl");
   const key = first(layers, "apiKey");
   const model = first(layers, "model");
-  const settings = { ...(key && { apiKey: checkedKey(key.value, key.from) }) };
+  const headers = layers.find((layer) => layer.headers !== undefined)?.headers;
+  const settings = { ...(key && { apiKey: checkedKey(key.value, key.from) }), ...(headers && { headers }) };
   if (url !== undefined) {
     const baseUrl = checkedUrl(url.value, url.from);
-    const named = model?.value ?? (await modelAt(baseUrl, key?.value, options));
-    return { baseUrl, ...settings, model: named, source: url.from };
+    const chosen = model ? { model: model.value } : await modelAt({ baseUrl, ...settings }, key?.from, options);
+    return { baseUrl, ...settings, ...chosen, source: url.from };
   }
   if (key !== undefined) {
     return { baseUrl: OPENAI_BASE_URL, ...settings, model: model?.value ?? DEFAULT_MODEL, source: key.from };
   }
-  return localProvider(model?.value, options);
+  return localProvider(model?.value, headers, options);
 }
 
 function first(
   layers: readonly ProviderLayer[],
-  field: keyof ProviderSettings,
+  field: "baseUrl" | "apiKey" | "model",
 ): { readonly value: string; readonly from: string } | undefined {
   for (const layer of layers) {
     const value = layer[field];
@@ -104,87 +112,114 @@ function checkedKey(value: string, from: string): string {
 }
 
 /** The model of a server somebody named without naming a model. */
-async function modelAt(baseUrl: string, apiKey: string | undefined, options: ProviderOptions): Promise<string> {
-  const { host, hostname } = new URL(baseUrl);
-  if (host === new URL(OPENAI_BASE_URL).host) return DEFAULT_MODEL;
-  const { models = [], instead = SAYS_NOT } = await modelsOf(baseUrl, apiKey, 10_000, options.signal);
-  if (models.includes(DEFAULT_MODEL)) return DEFAULT_MODEL;
-  const [only, ...others] = models;
-  if (only !== undefined && (others.length === 0 || isLoopback(hostname))) return only;
-  const offers = models.length > 0 ? `it offers ${shortList(models)}` : instead;
-  throw new LlmError(
-    "unconfigured",
-    `no model is named for ${host}; ${offers}; choose one with --model or LLMFS_MODEL`,
+async function modelAt(server: ServerAddress, keyFrom: string | undefined, options: ProviderOptions) {
+  const { host, hostname } = new URL(server.baseUrl);
+  if (host === new URL(OPENAI_BASE_URL).host) return { model: DEFAULT_MODEL };
+  const { models, instead, refused } = await modelsAt(server, MODELS_MS, options.signal);
+  if (refused !== undefined) throw refusedKey(host, refused, keyFrom);
+  if (models?.some(({ id }) => id === DEFAULT_MODEL)) return { model: DEFAULT_MODEL };
+  const able = preferred(models ?? []);
+  if (able.length === 1 || isLoopback(hostname)) {
+    const model = await chooseModel(server, models ?? [], MODELS_MS, options.signal);
+    if (model !== undefined) return { model, others: namesBut(model, able) };
+  }
+  const cure = "choose one with --model or LLMFS_MODEL";
+  if (models !== undefined && models.length > 0 && (able.length === 0 || isLoopback(hostname))) {
+    const none = `none of the models at ${host} can chat, it seems: ${purposes(models)}`;
+    throw new LlmError(
+      "unconfigured",
+      `${none}; load one that can, or name one all the same with --model or LLMFS_MODEL`,
+    );
+  }
+  const offers = able.length > 0 ? `it offers ${shortList(able.map(({ id }) => id))}` : (instead ?? SAYS_NOT);
+  throw new LlmError("unconfigured", `no model is named for ${host}; ${offers}; ${cure}`);
+}
+
+const MODELS_MS = 10_000;
+
+const SAYS_NOT = "it does not say which models it has";
+
+function refusedKey(host: string, status: number, keyFrom: string | undefined): LlmError {
+  const cure =
+    keyFrom === undefined
+      ? "it wants a key: set OPENAI_API_KEY to one that it accepts"
+      : `it does not accept the key (from ${keyFrom}): set OPENAI_API_KEY to one that it does`;
+  const otherwise = "if only the list of models is closed to it, name a model with --model or LLMFS_MODEL";
+  return new LlmError(
+    "refused-key",
+    `${host} answered ${status} when it was asked for its models; ${cure}; ${otherwise}`,
   );
 }
 
-async function localProvider(model: string | undefined, options: ProviderOptions): Promise<Provider> {
+async function localProvider(
+  model: string | undefined,
+  headers: ProviderSettings["headers"],
+  options: ProviderOptions,
+): Promise<Provider> {
   const servers = options.localServers ?? LOCAL_SERVERS;
-  const found = await Promise.all(
+  const probeMs = options.probeMs ?? 500;
+  const found: FoundServer[] = await Promise.all(
     servers.map(async (server) => {
-      const { models } = await modelsOf(server.baseUrl, undefined, options.probeMs ?? 500, options.signal);
-      return { ...server, host: new URL(server.baseUrl).host, models };
+      const offer = await modelsAt({ baseUrl: server.baseUrl }, probeMs, options.signal);
+      return { ...server, host: new URL(server.baseUrl).host, offer };
     }),
   );
-  for (const { name, host, baseUrl, models } of found) {
-    const chosen = model ?? models?.[0];
-    if (models?.length && chosen !== undefined) {
-      return { baseUrl, model: chosen, source: `${name}, found at ${host}` };
-    }
+  // What the headers hold is meant for the server that OPENAI_BASE_URL or a key leads to, not for whoever listens here.
+  const unsent = Object.fromEntries(Object.keys(headers ?? {}).map((name) => [name, null]));
+  const more = headers === undefined ? {} : { headers: unsent };
+  const offering = found.filter(({ offer }) => (offer.models ?? []).length > 0);
+  const named = ({ offer }: FoundServer) => offer.models?.some(({ id }) => id === model || id === `${model}:latest`);
+  for (const server of model === undefined
+    ? offering
+    : offering.toSorted((a, b) => Number(named(b)) - Number(named(a)))) {
+    const { name, host, baseUrl, offer } = server;
+    const models = offer.models ?? [];
+    const chosen = model ?? (await chooseModel({ baseUrl }, models, MODELS_MS, options.signal));
+    if (chosen === undefined) continue;
+    const others = model === undefined ? { others: namesBut(chosen, preferred(models)) } : {};
+    return { baseUrl, model: chosen, source: `${name}, found at ${host}`, ...others, ...more };
   }
   throw new LlmError("unconfigured", unconfigured(found));
 }
 
-function unconfigured(tried: readonly (LocalServer & { readonly host: string; readonly models: unknown })[]): string {
-  const silent = tried.filter(({ models }) => models === undefined).map(({ name, host }) => `${name} (${host})`);
-  const empty = tried.filter(({ models }) => models !== undefined).map(({ name, host }) => `${name} (${host})`);
+interface FoundServer extends LocalServer {
+  readonly host: string;
+  readonly offer: Offer;
+}
+
+function unconfigured(tried: readonly FoundServer[]): string {
+  const places = (which: (offer: Offer) => boolean) =>
+    tried.filter(({ offer }) => which(offer)).map(({ name, host }) => `${name} (${host})`);
+  const silent = places(({ models, refused }) => models === undefined && refused === undefined);
+  const closed = places(({ refused }) => refused !== undefined);
+  const empty = places(({ models }) => models?.length === 0);
+  const unable = tried.filter(({ offer }) => (offer.models ?? []).length > 0);
   return [
     "no language model is configured. Any one of these is enough:",
     "  export OPENAI_API_KEY=…           OpenAI, or with OPENAI_BASE_URL any service like it",
     "  --base-url URL [--model NAME]     any OpenAI-compatible server; local ones need no key",
     "  --mode replay --recordings DIR    answers recorded earlier; no model is asked",
     ...(silent.length > 0 ? [`  start a local server              none answers now: ${silent.join(", ")}`] : []),
+    ...(closed.length > 0
+      ? [`  --base-url URL, OPENAI_API_KEY    ${closed.join(", ")}, which answers and wants a key`]
+      : []),
     ...(empty.length > 0
       ? [`  load a model into                 ${empty.join(", ")}, which answers but has none`]
       : []),
+    ...unable.map(
+      ({ name, host, offer }) =>
+        `  load a model that can chat into   ${name} (${host}), which has only ${purposes(offer.models ?? [])}`,
+    ),
   ].join("\n");
 }
 
-interface Offer {
-  readonly models?: readonly string[];
-  readonly instead?: string;
+/** "nomic-embed-text (embeddings), whisper-1 (speech)". */
+function purposes(models: readonly ServerModel[]): string {
+  return shortList(models.map(({ id, purpose }) => (purpose === undefined ? id : `${id} (${purpose})`)));
 }
 
-const SAYS_NOT = "it does not say which models it has";
-
-/** The names of a server's models; if nothing that looks like such a server answers in time, what came instead. */
-async function modelsOf(
-  baseUrl: string,
-  apiKey: string | undefined,
-  timeoutMs: number,
-  signal: AbortSignal | undefined,
-): Promise<Offer> {
-  const deadline = AbortSignal.timeout(timeoutMs);
-  try {
-    const response = await fetch(`${baseUrl}/models`, {
-      ...direct(baseUrl),
-      headers: apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` },
-      signal: signal === undefined ? deadline : AbortSignal.any([deadline, signal]),
-    });
-    if (!response.ok) return { instead: `it answered ${response.status} when it was asked for its models` };
-    const data = property(await response.json(), "data");
-    if (data === null) return { models: [] };
-    if (!Array.isArray(data)) return { instead: SAYS_NOT };
-    return { models: data.map((model: unknown) => text(property(model, "id"))).filter((id) => id !== undefined) };
-  } catch (error) {
-    if (signal?.aborted)
-      throw new LlmError("cancelled", `looking for a model at ${new URL(baseUrl).host} was cancelled`);
-    if (deadline.aborted) return { instead: `it did not say within ${timeoutMs / 1000} s which models it has` };
-    if (error instanceof SyntaxError) return { instead: SAYS_NOT };
-    const code = text(property(error, "code"));
-    if (error instanceof Error) return { instead: `it cannot be asked for its models${code ? ` (${code})` : ""}` };
-    throw error;
-  }
+function namesBut(model: string, models: readonly ServerModel[]): readonly string[] {
+  return models.map(({ id }) => id).filter((id) => id !== model);
 }
 
 function shortList(names: readonly string[]): string {

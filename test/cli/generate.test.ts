@@ -57,6 +57,53 @@ test("generate prints the tree as a snapshot: every file pending, with its descr
   expect(stdout + sandbox.log()).not.toContain("sk-very-secret");
 });
 
+test("a model that nobody named is named, with how to choose another; one that was named is not", async () => {
+  await using server = await openaiServer([{ stream: TREE }], ["nomic-embed-text", "llama3", "qwen3"]);
+  const args = ["generate", "--prompt", "a small program", "--mode", "off"];
+  const env = { OPENAI_BASE_URL: server.baseUrl };
+  const { status, stderr } = await sandbox.llmfs(args, { env });
+  expect([status, stderr]).toEqual([
+    0,
+    "looking for a model …\n" +
+      `no model was named; asking llama3 at 127.0.0.1:${server.port} (the environment). ` +
+      "Choose another with --model or LLMFS_MODEL: qwen3\n" +
+      "laying out the tree (llama3) …\n",
+  ]);
+  expect(server.received(0).body.model).toBe("llama3");
+  expect((await sandbox.llmfs([...args, "--model", "qwen3"], { env })).stderr).not.toContain("Choose another");
+});
+
+test("where no model can chat, nothing is asked, and the status says that the model is the trouble", async () => {
+  await using server = await openaiServer([{ stream: TREE }], ["dall-e-3", "embedding-001"]);
+  const { status, stderr } = await sandbox.llmfs(["generate", "--prompt", "a small program"], {
+    env: { OPENAI_BASE_URL: server.baseUrl },
+  });
+  expect([status, stderr]).toEqual([86, expect.stringContaining("dall-e-3 (images), embedding-001 (embeddings)")]);
+  expect(server.requests).toEqual([]);
+});
+
+test("headers of the environment are sent; malformed ones are an error that repeats no value", async () => {
+  await using server = await openaiServer([{ stream: TREE }]);
+  const generate = (headers: string) =>
+    sandbox.llmfs(["generate", "--prompt", "a small program", "--mode", "off"], {
+      env: { ...asking(server.baseUrl), OPENAI_CUSTOM_HEADERS: headers },
+    });
+  expect((await generate("X-Team: tides\r\n\nX-Empty:\n")).status).toBe(0);
+  expect(server.received(0).headers).toMatchObject({ "x-team": "tides", "x-empty": "" });
+  for (const [headers, line] of [
+    ["secret-value", "line 1 has no colon"],
+    ["X-Team: tides\nBad Name: secret-value", "line 2 does not begin with the name of a header"],
+    [": secret-value", "line 1 does not begin with the name of a header"],
+    ["X-Team: secret-value\u2603", "line 1 holds a character that no header can hold"],
+    ["X-Team: secret-value\u0001", "line 1 holds a character that no header can hold"],
+  ] as const) {
+    const { status, stderr } = await generate(headers);
+    expect([status, stderr]).toEqual([2, expect.stringContaining(`llmfs: OPENAI_CUSTOM_HEADERS: ${line}`)]);
+    expect(stderr).not.toContain("secret-value");
+  }
+  expect(server.requests).toHaveLength(1);
+});
+
 test("what generate wrote can be mounted, and its files are generated when they are read", async () => {
   await using server = await openaiServer([{ stream: TREE }, { stream: "int main(void) { return 0; }\n" }]);
   const env = asking(server.baseUrl);

@@ -230,6 +230,38 @@ describe("the request", () => {
     expect(server.requests[0]?.headers.authorization).toBeUndefined();
   });
 
+  test("carries the headers of its settings, and not those of the environment that are switched off", async () => {
+    await using server = await openaiServer();
+    const before = process.env.OPENAI_CUSTOM_HEADERS;
+    process.env.OPENAI_CUSTOM_HEADERS = "X-Team: theirs\nX-Other: theirs";
+    try {
+      await modelAt(server, { headers: { "X-Team": "ours", "X-Other": null } }).complete(REQUEST);
+    } finally {
+      if (before === undefined) delete process.env.OPENAI_CUSTOM_HEADERS;
+      else process.env.OPENAI_CUSTOM_HEADERS = before;
+    }
+    const { headers } = server.received(0);
+    expect([headers["x-team"], headers["x-other"], headers.authorization]).toEqual([
+      "ours",
+      undefined,
+      `Bearer ${KEY}`,
+    ]);
+  });
+
+  test("carries a key that is a header of its own, and has it in no message", async () => {
+    await using server = await openaiServer([
+      { status: 401, body: { error: { message: "bad key secret-of-theirs" } } },
+    ]);
+    const model = openaiModel({
+      baseUrl: server.baseUrl,
+      retries: RETRIES,
+      headers: { authorization: "Token secret-of-theirs" },
+    });
+    const error = await failure(model.complete(REQUEST));
+    expect(server.received(0).headers.authorization).toBe("Token secret-of-theirs");
+    expect(error.message).not.toContain("secret-of-theirs");
+  });
+
   test("asks for a strict JSON schema", async () => {
     await using server = await openaiServer([{ stream: '{"a":1}' }]);
     await modelAt(server).complete({ ...REQUEST, schema: SCHEMA });

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { LlmError } from "../../src/llm/llm.ts";
+import { LlmError, type LlmErrorKind } from "../../src/llm/llm.ts";
 import { DEFAULT_MODEL, OPENAI_BASE_URL, openaiModel } from "../../src/llm/openai.ts";
 import { chooseProvider, LOCAL_SERVERS, type ProviderLayer } from "../../src/llm/provider.ts";
 import { openaiServer } from "../support/openai-server.ts";
@@ -9,13 +9,13 @@ const flags = (layer: Omit<ProviderLayer, "from">): ProviderLayer => ({ ...layer
 const env = (layer: Omit<ProviderLayer, "from">): ProviderLayer => ({ ...layer, from: "environment" });
 const nobody = { localServers: [{ name: "Nobody", baseUrl: "http://127.0.0.1:1/v1" }] };
 
-async function refusal(promise: Promise<unknown>): Promise<string> {
+async function refusal(promise: Promise<unknown>, kind: LlmErrorKind = "unconfigured"): Promise<string> {
   const error = await promise.then(
     () => undefined,
     (reason: unknown) => reason,
   );
   if (!(error instanceof LlmError)) throw new Error(`not an LlmError: ${String(error)}`);
-  expect(error.kind).toBe("unconfigured");
+  expect(error.kind).toBe(kind);
   return error.message;
 }
 
@@ -82,7 +82,7 @@ test("a server that does not say its models is named with what it did instead", 
     "it cannot be asked for its models (ECONNREFUSED)",
   );
   for (const [status, body, instead] of [
-    [401, "{}", "it answered 401 when it was asked for its models"],
+    [500, "{}", "it answered 500 when it was asked for its models"],
     [200, "<html>", "it does not say which models it has"],
     [200, '{"models":[]}', "it does not say which models it has"],
     [200, '{"data":[]}', "it does not say which models it has"],
@@ -91,6 +91,85 @@ test("a server that does not say its models is named with what it did instead", 
     const message = await asked(`http://127.0.0.1:${server.port}/v1`);
     expect(message).toContain(`no model is named for 127.0.0.1:${server.port}; ${instead}; choose one with --model`);
   }
+});
+
+test("a server that refuses its list names the key: that it wants one, or does not accept the one there is", async () => {
+  for (const status of [401, 403]) {
+    using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("{}", { status }) });
+    const baseUrl = `http://127.0.0.1:${server.port}/v1`;
+    const without = await refusal(chooseProvider([flags({ baseUrl })]), "refused-key");
+    expect(without).toContain(`127.0.0.1:${server.port} answered ${status} when it was asked for its models`);
+    expect(without).toContain("it wants a key: set OPENAI_API_KEY");
+    const wrong = await refusal(chooseProvider([flags({ baseUrl }), env({ apiKey: "sk-wrong-1234" })]), "refused-key");
+    expect(wrong).toContain("it does not accept the key (from environment): set OPENAI_API_KEY");
+    expect(wrong).not.toContain("sk-wrong");
+    expect((await chooseProvider([flags({ baseUrl, model: "m" })])).model).toBe("m");
+    const local = await refusal(chooseProvider([], { localServers: [{ name: "LM Studio", baseUrl }] }));
+    expect(local).toContain(`LM Studio (127.0.0.1:${server.port}), which answers and wants a key`);
+  }
+});
+
+test("a model that nobody named can chat, and the others that can are named", async () => {
+  await using server = await openaiServer([], ["nomic-embed-text", "llama3", "dall-e-3", "qwen3"]);
+  const provider = await chooseProvider([flags({ baseUrl: server.baseUrl })]);
+  expect([provider.model, provider.others]).toEqual(["llama3", ["qwen3"]]);
+  const localServers = [{ name: "Ollama", baseUrl: server.baseUrl }];
+  expect((await chooseProvider([], { localServers })).model).toBe("llama3");
+  expect(await chooseProvider([env({ model: "dall-e-3" })], { localServers })).not.toHaveProperty("others");
+});
+
+test("where no model can chat, that is the error, with what each is for; a named one is taken all the same", async () => {
+  await using server = await openaiServer([], ["nomic-embed-text", "whisper-1"]);
+  const only = "nomic-embed-text (embeddings), whisper-1 (speech)";
+  const message = await refusal(chooseProvider([flags({ baseUrl: server.baseUrl })]));
+  expect(message).toContain(`none of the models at 127.0.0.1:${server.port} can chat, it seems: ${only}`);
+  expect(message).toContain("--model or LLMFS_MODEL");
+  const local = await refusal(chooseProvider([], { localServers: [{ name: "Ollama", baseUrl: server.baseUrl }] }));
+  expect(local).toContain(
+    `load a model that can chat into   Ollama (127.0.0.1:${server.port}), which has only ${only}`,
+  );
+  expect((await chooseProvider([flags({ baseUrl: server.baseUrl, model: "whisper-1" })])).model).toBe("whisper-1");
+});
+
+test("a local server whose models cannot chat is passed over for one that has some that can", async () => {
+  await using one = await openaiServer([], ["all-minilm"]);
+  await using two = await openaiServer([], ["llama3"]);
+  const localServers = [
+    { name: "Ollama", baseUrl: one.baseUrl },
+    { name: "LM Studio", baseUrl: two.baseUrl },
+  ];
+  expect(await chooseProvider([], { localServers })).toMatchObject({ baseUrl: two.baseUrl, model: "llama3" });
+});
+
+test("a named model is asked of the local server that has it", async () => {
+  await using one = await openaiServer([], ["llama3"]);
+  await using two = await openaiServer([], ["qwen3:latest"]);
+  const localServers = [one, two].map(({ baseUrl }, index) => ({ name: `server ${index}`, baseUrl }));
+  const named = (model: string) => chooseProvider([env({ model })], { localServers });
+  expect(await named("qwen3")).toMatchObject({ baseUrl: two.baseUrl, model: "qwen3" });
+  expect(await named("llama3")).toMatchObject({ baseUrl: one.baseUrl });
+  // Ollama can fetch one that it does not list.
+  expect(await named("other")).toMatchObject({ baseUrl: one.baseUrl, model: "other" });
+});
+
+test("headers go to the server that was named, to its list of models too, and to no other", async () => {
+  const seen: (string | null)[] = [];
+  using server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch(request) {
+      seen.push(request.headers.get("x-team"));
+      return Response.json({ data: [{ id: "m" }] });
+    },
+  });
+  const baseUrl = `http://127.0.0.1:${server.port}/v1`;
+  const headers = { "X-Team": "tides" };
+  expect(await chooseProvider([flags({ baseUrl }), env({ headers })])).toMatchObject({ headers });
+  expect(new Set(seen)).toEqual(new Set(["tides"]));
+  seen.length = 0;
+  const local = await chooseProvider([env({ headers })], { localServers: [{ name: "Ollama", baseUrl }] });
+  expect(local).toMatchObject({ headers: { "X-Team": null } });
+  expect(new Set(seen)).toEqual(new Set([null]));
 });
 
 test("this machine is reached past the proxy that the environment names, which knows another one", async () => {
@@ -110,7 +189,8 @@ test("this machine is reached past the proxy that the environment names, which k
 test("without a setting, the first local server that answers is taken", async () => {
   await using server = await openaiServer([], ["llama", "qwen"]);
   const localServers = [...nobody.localServers, { name: "Ollama", baseUrl: server.baseUrl }];
-  const found = { baseUrl: server.baseUrl, model: "llama", source: `Ollama, found at 127.0.0.1:${server.port}` };
+  const source = `Ollama, found at 127.0.0.1:${server.port}`;
+  const found = { baseUrl: server.baseUrl, model: "llama", others: ["qwen"], source };
   expect(await chooseProvider([], { localServers })).toEqual(found);
   expect((await chooseProvider([env({ model: "qwen" })], { localServers })).model).toBe("qwen");
 });

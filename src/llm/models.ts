@@ -1,0 +1,261 @@
+/**
+ * Which models a server has, and which of them can hold a conversation.
+ *
+ * `/v1/models` lists models for embeddings, speech and images like any other. What a server reports of a model decides;
+ * where it reports nothing, the model's name does. Ollama and LM Studio report more in APIs of their own.
+ */
+import { totalmem } from "node:os";
+import { direct, isLoopback } from "./exchange.ts";
+import { number, property, text } from "./failure.ts";
+import { LlmError } from "./llm.ts";
+
+export interface ServerModel {
+  readonly id: string;
+  /** What it does instead of chatting: "embeddings", "images". Absent: it can chat, as far as anybody says. */
+  readonly purpose?: string;
+  /** It may answer, and is made for something else: a base model, one for completions only. */
+  readonly unlikely?: true;
+  /** In the memory of its server. Absent: unknown. */
+  readonly loaded?: boolean;
+  /** In bytes. Absent: unknown. */
+  readonly size?: number;
+}
+
+/** Either the models, or what the server did instead of listing them. */
+export interface Offer {
+  readonly models?: readonly ServerModel[];
+  readonly instead?: string;
+  /** The status with which it refused the key, or that there was none. */
+  readonly refused?: number;
+}
+
+export interface ServerAddress {
+  readonly baseUrl: string;
+  readonly apiKey?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+const SAYS_NOT = "it does not say which models it has";
+
+/** Asks a server for its models. Rejects with LlmError "cancelled" only. */
+export async function modelsAt(server: ServerAddress, timeoutMs: number, signal?: AbortSignal): Promise<Offer> {
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
+  try {
+    const response = await ask(server, `${server.baseUrl}/models`, either);
+    const { status } = response;
+    if (status === 401 || status === 403) {
+      return { instead: `it answered ${status} when it was asked for its models`, refused: status };
+    }
+    if (!response.ok) return { instead: `it answered ${status} when it was asked for its models` };
+    const body: unknown = await response.json();
+    const data = Array.isArray(body) ? body : property(body, "data");
+    if (data === null) return { models: [] };
+    if (!Array.isArray(data)) return { instead: SAYS_NOT };
+    const models = data.flatMap(modelIn);
+    return { models: isLoopback(new URL(server.baseUrl).hostname) ? await known(server, models, either) : models };
+  } catch (error) {
+    if (signal?.aborted) {
+      throw new LlmError("cancelled", `looking for a model at ${new URL(server.baseUrl).host} was cancelled`);
+    }
+    if (deadline.aborted) return { instead: `it did not say within ${timeoutMs / 1000} s which models it has` };
+    if (error instanceof SyntaxError) return { instead: SAYS_NOT };
+    const code = text(property(error, "code"));
+    if (error instanceof Error) return { instead: `it cannot be asked for its models${code ? ` (${code})` : ""}` };
+    throw error;
+  }
+}
+
+function ask({ baseUrl, apiKey, headers }: ServerAddress, url: string, signal: AbortSignal, body?: unknown) {
+  const authorization = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
+  return fetch(url, {
+    ...direct(baseUrl),
+    ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body) }),
+    headers: { ...authorization, ...headers },
+    signal,
+  });
+}
+
+/**
+ * The best of them for writing files, or undefined where none can chat: one that is loaded, for others take their time;
+ * then the largest that this machine's memory holds; then as the server lists them.
+ */
+export function preferred(models: readonly ServerModel[], memory: number = totalmem()): readonly ServerModel[] {
+  const fits = ({ size = 0 }: ServerModel) => size * 1.2 <= memory;
+  const rank = (model: ServerModel): readonly number[] => [
+    model.unlikely === true ? 1 : 0,
+    model.loaded === true ? 0 : 1,
+    fits(model) ? 0 : 1,
+    // Of those that do not fit, the smallest is the nearest to it.
+    (fits(model) ? -1 : 1) * (model.size ?? 0),
+  ];
+  return models
+    .filter(({ purpose }) => purpose === undefined)
+    .map((model, index) => ({ model, key: [...rank(model), index] }))
+    .sort((a, b) => compare(a.key, b.key))
+    .map(({ model }) => model);
+}
+
+function compare(a: readonly number[], b: readonly number[]): number {
+  for (const [index, value] of a.entries()) {
+    const difference = value - (b[index] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+/** The model to use; undefined where none can chat. Ollama is asked about it, because its list does not say. */
+export async function chooseModel(
+  server: ServerAddress,
+  models: readonly ServerModel[],
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<string | undefined> {
+  const candidates = preferred(models);
+  if (!isLoopback(new URL(server.baseUrl).hostname)) return candidates[0]?.id;
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
+  for (const { id } of candidates.slice(0, MOST_SHOWN)) {
+    const shown = await json(() => ask(server, `${root(server)}/api/show`, either, { model: id }));
+    if (purposeIn(shown) === undefined) return id;
+  }
+  return candidates[MOST_SHOWN]?.id;
+}
+
+const MOST_SHOWN = 10;
+
+/** Adds what the APIs of LM Studio and Ollama tell beyond `/v1/models`; another server has neither. */
+async function known(
+  server: ServerAddress,
+  models: readonly ServerModel[],
+  signal: AbortSignal,
+): Promise<readonly ServerModel[]> {
+  const soon = AbortSignal.any([signal, AbortSignal.timeout(OWN_API_MS)]);
+  const [lmStudio, tags, running] = await Promise.all(
+    ["/api/v0/models", "/api/tags", "/api/ps"].map((path) => json(() => ask(server, `${root(server)}${path}`, soon))),
+  );
+  const more = new Map<string, ServerModel>();
+  for (const model of [...(listIn(lmStudio, "data") ?? []), ...(listIn(tags, "models") ?? [])].flatMap(modelIn)) {
+    more.set(model.id, model);
+  }
+  const loaded = listIn(running, "models")?.flatMap(modelIn);
+  return models.map((model) => ({
+    ...(more.get(model.id) ?? model),
+    ...(loaded === undefined ? {} : { loaded: loaded.some(({ id }) => id === model.id) }),
+  }));
+}
+
+/** How long these APIs may take. LM Studio and Ollama answer them from memory. */
+const OWN_API_MS = 1000;
+
+/** What lies beside the OpenAI-compatible API. */
+function root({ baseUrl }: ServerAddress): string {
+  return baseUrl.replace(/\/v1$/, "");
+}
+
+/** Undefined where the server knows nothing of the path, or answers with something else. */
+async function json(fetching: () => Promise<Response>): Promise<unknown> {
+  try {
+    const response = await fetching();
+    return response.ok ? await response.json() : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** LM Studio answers 200 to what it does not know, with an object that holds something else. */
+function listIn(body: unknown, name: string): readonly unknown[] | undefined {
+  const list = property(body, name);
+  return Array.isArray(list) ? list : undefined;
+}
+
+/** One entry of a list, in whichever API; none where it has no name or is switched off. */
+function modelIn(entry: unknown): readonly ServerModel[] {
+  const id = text(property(entry, "id")) ?? text(property(entry, "name"));
+  // A name with a control character is nobody's, and would reach the terminal.
+  if (id === undefined || /\p{Cc}/u.test(id) || property(entry, "active") === false) return [];
+  const purpose = reported(entry) ? purposeIn(entry) : (purposeIn(entry) ?? purposeOfName(id));
+  const state = text(property(entry, "state")) ?? text(property(property(entry, "status"), "value"));
+  const size = number(property(entry, "size"));
+  return [
+    {
+      id,
+      ...(purpose === undefined ? {} : { purpose }),
+      ...(isUnlikely(id) ? { unlikely: true as const } : {}),
+      ...(state === undefined ? {} : { loaded: state === "loaded" }),
+      ...(size === undefined ? {} : { size }),
+    },
+  ];
+}
+
+const CHATS = /^(chat|completion|completions|llm|vlm|language|code|text|text-generation|conversational)$/;
+
+/** What an entry calls itself: LM Studio's and Together's `type`, LiteLLM's `mode`, Ollama's and llama.cpp's `capabilities`. */
+function words(entry: unknown): readonly string[] {
+  const capabilities = property(entry, "capabilities");
+  const list = Array.isArray(capabilities) ? capabilities : [];
+  const one = ["type", "mode", "task", "pipeline_tag", "object"].map((name) => property(entry, name));
+  return [...list, ...one].flatMap((word) => (typeof word === "string" ? [word.toLowerCase()] : []));
+}
+
+/** Whether the server says that a model can chat, in so many words: then its name says nothing to the contrary. */
+function reported(entry: unknown): boolean {
+  if (words(entry).some((word) => CHATS.test(word))) return true;
+  if (property(property(entry, "capabilities"), "completion_chat") === true) return true;
+  return property(entry, "supports_chat") === true;
+}
+
+/** What a model does instead of chatting, by its entry. */
+function purposeIn(entry: unknown): string | undefined {
+  const all = words(entry);
+  if (all.some((word) => CHATS.test(word))) return undefined;
+  for (const word of all) {
+    const purpose = word === "audio" ? "speech" : purposeOfName(word);
+    if (purpose !== undefined) return purpose;
+  }
+  const capabilities = property(entry, "capabilities");
+  if (property(capabilities, "completion_chat") === false || property(entry, "supports_chat") === false) {
+    return "something else than chat";
+  }
+  const outputs = property(property(entry, "architecture"), "output_modalities");
+  if (Array.isArray(outputs) && !outputs.includes("text")) return outputs.join(", ");
+  // Ollama: the architecture of embedding models.
+  const family = text(property(property(entry, "details"), "family")) ?? "";
+  return /bert/.test(family) ? "embeddings" : undefined;
+}
+
+/** Parts of names, as they stand between hyphens and the like, and what such a model does. The first that fits counts. */
+const PURPOSES: readonly (readonly [part: RegExp, purpose: string])[] = [
+  [/^re-?rank(er|ing)?\d*$|^marco$/, "reranking"],
+  [/^(text)?embed(?!ded)|^(bge|gte|e5|minilm|mpnet|colpali|splade|voyage|instructor|paraphrase)\d*$/, "embeddings"],
+  [/berta?$|^(clip|siglip|similarity|sentence)\d*$|^feature-extraction$/, "embeddings"],
+  [/^(dall|dalle|sdxl|imagen|image|images|midjourney|kandinsky|seedream|hidream|cogview)\d*$/, "images"],
+  [/^(flux|diffusion|sd3|ideogram|recraft|pixart)\d*$|^text-to-image$/, "images"],
+  [/^(sora|veo|video|kling|cogvideo[x]?|seedance|videogeneration)\d*$|^text-to-video$/, "video"],
+  [/^(distil)?whisper|^(x?tts|stt|asr|transcribe|transcription|transcriptions|speech|realtime)\d*$/, "speech"],
+  [/^(parakeet|kokoro|bark|wav2vec|musicgen|lyria|suno)\d*$|^automatic-speech-recognition$/, "speech"],
+  [
+    /^(moderation|moderations)$|^(llama|prompt|wild|qwen\d*)?guard(ian)?\d*$|^(shieldgemma|safeguard)\d*$/,
+    "moderation",
+  ],
+  [/^ocr\d*$|ocr$/, "OCR"],
+  [/^reward$/, "rating answers"],
+];
+
+/** Made for completions, for an API that we do not speak, or without any training in conversation. */
+const UNLIKELY = /^(base|davinci|babbage|curie|starcoder\d*|santacoder|fim|pretrain(ed)?|audio|deep-?research)$/;
+const UNLIKELY_NAMES = /^(gpt-3\.5-turbo-instruct|codex-mini|computer-use|o\d+-pro|.*deep-research)/;
+
+function parts(id: string): readonly string[] {
+  const name = id.toLowerCase();
+  return [name, ...name.split(/[^a-z0-9]+/)];
+}
+
+function purposeOfName(id: string): string | undefined {
+  const all = parts(id);
+  return PURPOSES.find(([pattern]) => all.some((part) => pattern.test(part)))?.[1];
+}
+
+function isUnlikely(id: string): boolean {
+  return UNLIKELY_NAMES.test(id.toLowerCase()) || parts(id).some((part) => UNLIKELY.test(part));
+}

@@ -38,6 +38,9 @@ const SWITCHED_OFF = [
   "NODE_REDIRECT_WARNINGS",
 ] as const;
 
+/** Without effect on what the program does; llmfs itself sets it for processes that are idle (src/fuse/process.ts). */
+const KEPT = ["BUN_GC_TIMER_DISABLE"];
+
 /** Without these the runtime is another than the list was made for. */
 const NEEDED = ["BUN_OPTIONS", "BUN_INSPECT", "BUN_CONFIG_VERBOSE_FETCH", "NODE_TLS_REJECT_UNAUTHORIZED"];
 
@@ -72,7 +75,9 @@ function hideNames(bytes: Buffer, beginning: string): readonly string[] {
   for (let at = bytes.indexOf(beginning); at >= 0; at = bytes.indexOf(beginning, at + 1)) {
     if (IN_TEXT.has(bytes[at - 1] ?? 0)) continue;
     // Strings lie side by side without an end: the name is known where it is the only thing that stands there.
-    names.push(/^\w+/.exec(bytes.toString("latin1", at, at + 64))?.[0] ?? beginning);
+    const name = /^\w+/.exec(bytes.toString("latin1", at, at + 64))?.[0] ?? beginning;
+    if (KEPT.some((kept) => name.startsWith(kept))) continue;
+    names.push(name);
     bytes[at] = EQUALS;
   }
   return names;

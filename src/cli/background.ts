@@ -7,7 +7,7 @@
  * (Bun's IPC, a socket pair), so that neither hangs and nothing is left mounted by halves.
  */
 import { statSync } from "node:fs";
-import type { Config } from "./config.ts";
+import { type Config, daemonEnvironment } from "./config.ts";
 import type { Explanation } from "./failures.ts";
 import { Interrupted, onSignals } from "./signals.ts";
 
@@ -34,6 +34,7 @@ export async function mountInBackground(assignment: Assignment): Promise<{ pid: 
     stdin: "ignore",
     stdout: "ignore",
     stderr: "inherit",
+    env: daemonEnvironment(),
     serialization: "advanced",
     ipc: (message: unknown) => {
       if (isOutcome(message)) told.resolve(message);

@@ -4,6 +4,7 @@
  * A flag wins over its variable. An empty variable counts as not set.
  */
 import { join } from "node:path";
+import { SLEEPER } from "../fuse/process.ts";
 import type { Args } from "./command.ts";
 import { UsageError } from "./exit.ts";
 import { home } from "./home.ts";
@@ -116,8 +117,14 @@ export function childEnvironment(
     NODE_CHANNEL_FD: undefined,
     NODE_CHANNEL_SERIALIZATION_MODE: undefined,
     [NAMESPACE_VARIABLE]: undefined,
+    ...(environment.BUN_GC_TIMER_DISABLE === SLEEPER.BUN_GC_TIMER_DISABLE && { BUN_GC_TIMER_DISABLE: undefined }),
   };
   return { ...environment, ...own, ...added };
+}
+
+/** The environment for the process that serves a mount in the background. */
+export function daemonEnvironment(): Readonly<Record<string, string | undefined>> {
+  return { ...process.env, ...SLEEPER };
 }
 
 /** The same, where a mount's generators are looked at: what the mount was started with goes before what is set here. */

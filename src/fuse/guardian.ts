@@ -10,7 +10,7 @@ import { rmdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as libc from "../libc.ts";
 import { FS_TYPE, mountAt } from "./mountinfo.ts";
-import { incarnation } from "./process.ts";
+import { incarnation, SLEEPER } from "./process.ts";
 import { isDead, unmountPath } from "./unmount.ts";
 
 /** First argument of the guardian; the second is the mountpoint. */
@@ -42,7 +42,7 @@ export function startGuardian(mountpoint: string, temporary: boolean): Guardian 
     stdout: "ignore",
     stderr: "ignore",
     cwd: "/",
-    env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
+    env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ...SLEEPER },
   });
   child.unref();
   const working = new Set<number>();

@@ -23,6 +23,8 @@ export interface LoadOptions {
   readonly mountpoint?: string;
   /** What the user's code prints, line by line. */
   readonly print: (line: string) => void;
+  /** How long a helper process may have nothing to do before it is ended. */
+  readonly idleMs?: number;
 }
 
 /** One generator and where it is from. */

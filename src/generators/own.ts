@@ -2,7 +2,8 @@
  * The user's own generators: objects that keep the contract here and have the code run in a helper process.
  *
  * A helper that dies takes all its calls with it. What was alone in it is to blame and fails; the others are tried once
- * more, one after the other, so that the guilty one is alone when it strikes again.
+ * more, one after the other, so that the guilty one is alone when it strikes again. A helper with nothing to do for a
+ * while is ended, and the next call starts another one.
  */
 import { FsError } from "../errno.ts";
 import type { ContentGenerator, GeneratorContext, ListContext, ListedEntry } from "./generator.ts";
@@ -16,6 +17,7 @@ export class OwnCode implements AsyncDisposable {
   readonly #file: string;
   readonly #options: HelperOptions;
   #helper: Promise<Helper> | undefined;
+  readonly #ending = new Set<Promise<void>>();
   #suspects: Promise<unknown> = Promise.resolve();
   #disposed = false;
 
@@ -58,7 +60,7 @@ export class OwnCode implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
     const helper = await this.#helper?.catch(() => undefined);
-    await helper?.[Symbol.asyncDispose]();
+    await Promise.all([...this.#ending, helper?.[Symbol.asyncDispose]()]);
   }
 
   async #run(task: Task, origin: string, options: CallOptions): Promise<Result> {
@@ -100,8 +102,16 @@ export class OwnCode implements AsyncDisposable {
     return this.#helper;
   }
 
+  /** Calls that come from here on find another one. */
+  #end(helper: Helper): void {
+    this.#helper = undefined;
+    const ended = helper[Symbol.asyncDispose]();
+    this.#ending.add(ended);
+    void ended.finally(() => this.#ending.delete(ended));
+  }
+
   async #load(): Promise<{ readonly helper: Helper; readonly description: Description }> {
-    const helper = new Helper(this.#options);
+    const helper = new Helper(this.#options, () => this.#end(helper));
     const late = setTimeout(() => helper.kill(`${this.#file} took longer than ${LOADING_MS / 1000} s`), LOADING_MS);
     try {
       const { value } = await helper.call({ task: "load", file: this.#file });

@@ -25,4 +25,6 @@ export interface SourceParts {
   readonly groups: ProcessGroups;
   /** What helper processes print. */
   readonly print: (line: string) => void;
+  /** How long a helper process may have nothing to do before it is ended. */
+  readonly idleMs?: number;
 }

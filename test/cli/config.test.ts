@@ -10,6 +10,7 @@ import {
 } from "../../src/cli/config.ts";
 import { CliError, UsageError } from "../../src/cli/exit.ts";
 import { modelSecrets } from "../../src/cli/model.ts";
+import { SLEEPER } from "../../src/fuse/process.ts";
 
 test("without flags and variables nothing is asked of any model, and half of the memory may be used", () => {
   const config = readConfig({}, {});
@@ -176,7 +177,7 @@ test("keys and passwords are known as secrets", () => {
 test("a program llmfs starts gets the environment without what is for llmfs alone", () => {
   const environment = childEnvironment(
     { LLMFS_MOUNT: "/m" },
-    { HOME: "/h", LLMFS_NAMESPACE: "1", NODE_CHANNEL_FD: "3" },
+    { HOME: "/h", LLMFS_NAMESPACE: "1", NODE_CHANNEL_FD: "3", ...SLEEPER },
   );
   expect(JSON.parse(JSON.stringify(environment))).toEqual({ HOME: "/h", LLMFS_MOUNT: "/m" });
 });

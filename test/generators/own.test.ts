@@ -1,8 +1,9 @@
 /** The user's own generators in their helper process, and programs, without a mount. */
+import { Database } from "bun:sqlite";
 import { afterAll, expect, spyOn, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { FsError } from "../../src/errno.ts";
-import { loaded } from "../support/generators.ts";
+import { type Loaded, loaded } from "../support/generators.ts";
 import { eventually, isAlive, Sandbox } from "../support/program.ts";
 
 const sandbox = new Sandbox();
@@ -101,6 +102,45 @@ test("its process goes with the configuration, after dispose was called; what it
   await one[Symbol.asyncDispose]();
   await eventually("the process is gone", () => !isAlive(pid));
   expect(readFileSync(mark, "utf8")).toBe("yes");
+});
+
+/** The helper processes that live, as the configuration tells of them. */
+function living(one: Loaded): ReadonlySet<number> {
+  const pids = new Set<number>();
+  one.config.groups.watch((pid, lives) => void (lives ? pids.add(pid) : pids.delete(pid)));
+  return pids;
+}
+
+test("its process ends when there is nothing to do for a while, after dispose, and is started again on demand", async () => {
+  const file = config(`let count = 0; export default { generators: { g: {
+    async generate() { await new Promise((done) => setTimeout(done, 400)); return { content: String(++count) }; },
+    dispose() { console.log("over"); },
+  } }, rules: [{ match: "x", generator: "g" }] };`);
+  await using one = await loaded(file, {}, {}, undefined, undefined, 150);
+  const pids = living(one);
+  // A call takes longer than the process may be idle.
+  expect(await Promise.all([one.text("/x"), one.text("/x")])).toEqual(["1", "2"]);
+  const [first = 0] = pids;
+  expect([isAlive(first), pids.size]).toEqual([true, 1]);
+  await eventually("it has ended", () => pids.size === 0 && !isAlive(first));
+  expect(one.log).toEqual(["over"]);
+  expect(await Promise.all([one.text("/x"), one.text("/x")])).toEqual(["1", "2"]);
+  expect(pids.size).toBe(1);
+  await eventually("it has ended again", () => pids.size === 0);
+});
+
+test("a process that queries SQLite ends when there is nothing to do for a while", async () => {
+  const file = sandbox.at("idle.config.json");
+  const rule = { match: "n.csv", generator: "sql", options: { url: "sqlite:idle.db", query: "SELECT 1 AS n" } };
+  writeFileSync(file, JSON.stringify({ rules: [rule] }));
+  new Database(sandbox.at("idle.db")).run("CREATE TABLE t (n)");
+  await using one = await loaded(file, {}, {}, undefined, undefined, 150);
+  const pids = living(one);
+  for (let round = 0; round < 2; round++) {
+    expect(await one.text("/n.csv")).toBe("n\r\n1\r\n");
+    expect(pids.size).toBe(1);
+    await eventually("it has ended", () => pids.size === 0);
+  }
 });
 
 test("a program: sizes, statuses, environment and input", async () => {

@@ -67,6 +67,8 @@ interface Dialect {
   readonly nothing: string;
   /** Whether a slow query is running. */
   readonly running: string;
+  /** How many connections llmfs has. Absent: the database is a file. */
+  readonly connections?: string;
 }
 
 const sandbox = new Sandbox();
@@ -104,6 +106,8 @@ const DIALECTS: readonly Dialect[] = [
     slow: "SELECT pg_sleep(60)::text AS s",
     running:
       "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND state = 'active' AND pid <> pg_backend_pid()",
+    connections:
+      "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
   },
   {
     name: "MariaDB",
@@ -121,6 +125,7 @@ const DIALECTS: readonly Dialect[] = [
     slow: "SELECT sleep(60) AS s",
     running:
       "SELECT count(*) FROM information_schema.processlist WHERE info LIKE '%sleep(60) AS s%' AND info NOT LIKE '%processlist%'",
+    connections: "SELECT count(*) FROM information_schema.processlist WHERE user = 'llmfs'",
   },
 ];
 
@@ -319,6 +324,15 @@ for (const dialect of DIALECTS) {
     test("the session is read-only", async () => {
       expect((await failure(shop.text("/write.csv"))).code).toBe("EROFS");
       expect(csvRows(await shop.text("/all.csv"))).toHaveLength(5);
+    });
+
+    test.skipIf(dialect.connections === undefined)("connections that nobody uses are closed", async () => {
+      const connections = () => server.run(dialect.connections ?? "");
+      for (let round = 0; round < 2; round++) {
+        await shop.text("/odd.csv");
+        expect(Number(await connections())).toBeGreaterThan(0);
+        while (Number(await connections()) > 0) await Bun.sleep(200);
+      }
     });
 
     test("a wrong query, and one with two columns of a name, is EIO and says why", async () => {

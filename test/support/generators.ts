@@ -22,12 +22,14 @@ export async function loaded(
   tree: PlainTree = {},
   read?: TreePort["read"],
   mountpoint?: string,
+  idleMs?: number,
 ): Promise<Loaded> {
   const log: string[] = [];
   const config = await loadConfig(file, {
     environment: { PATH: process.env.PATH, HOME: "/", ...environment },
     print: (line) => void log.push(line),
     ...(mountpoint !== undefined && { mountpoint }),
+    ...(idleMs !== undefined && { idleMs }),
   });
   const port = treePort(tree, read);
   const engine = createEngine({

@@ -8,6 +8,7 @@ import type { Subprocess } from "bun";
 import { codeOf } from "../../errno.ts";
 import type { GeneratorLog } from "../generator.ts";
 import type { ProcessGroups } from "../groups.ts";
+import { IdleTimer } from "../idle.ts";
 import { type Failure, type FromHelper, HELPER, type Question, type Task, type ToHelper } from "./messages.ts";
 
 /** The helper ended while it had work. `blame`: nobody else was at work in it. */
@@ -29,6 +30,8 @@ export interface HelperOptions {
   readonly print: (line: string) => void;
   /** Where it runs; default: where it keeps no directory of the user's busy. */
   readonly cwd?: string;
+  /** How long a helper may have nothing to do; then it is ended, and another one is started when there is. */
+  readonly idleMs?: number;
 }
 
 export interface CallOptions {
@@ -45,6 +48,8 @@ export interface Result {
   /** Resolves when the task is at its end, in whatever way. */
   readonly ended: Promise<void>;
 }
+
+const IDLE_MS = 60_000;
 
 /** How long a helper may not answer after a call was called off, before it is taken for one that loops. */
 const PATIENCE_MS = 1000;
@@ -63,14 +68,17 @@ export class Helper {
   readonly #process: Subprocess<"ignore", "pipe", "pipe">;
   readonly #calls = new Map<number, Call>();
   readonly #print: (line: string) => void;
+  readonly #idle: IdleTimer;
   #next = 1;
   #patience: Timer | undefined;
   /** Why it was killed, if it was by us. */
   #reason: string | undefined;
   alive = true;
 
-  constructor(options: HelperOptions) {
+  /** `idle` is called once it has had nothing to do for a while: it is to be disposed of. */
+  constructor(options: HelperOptions, idle: () => void) {
     this.#print = options.print;
+    this.#idle = new IdleTimer(options.idleMs ?? IDLE_MS, idle);
     this.#process = Bun.spawn({
       cmd: [...ownCommand(), HELPER],
       // Bun would keep what it makes of larger files in a folder that others may write to where there is no home.
@@ -109,6 +117,7 @@ export class Helper {
     one.result.promise.catch(() => {});
     if (!this.alive) throw new HelperDied("the helper process is gone", false);
     this.#calls.set(call, one);
+    this.#idle.begin();
     const abort = () => this.#callOff(call);
     options.signal?.addEventListener("abort", abort, { once: true });
     this.#send({ type: "call", call, task });
@@ -132,6 +141,7 @@ export class Helper {
   /** Ends it in peace: its generators are disposed of, for a short while. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.alive) return;
+    this.#idle.stop();
     const late = setTimeout(() => this.kill("it did not end"), PATIENCE_MS);
     await this.call({ task: "dispose" }).catch(() => {});
     this.#process.disconnect();
@@ -192,11 +202,13 @@ export class Helper {
         return one.wake();
       case "end":
         this.#calls.delete(message.call);
+        this.#idle.end();
         one.ended = true;
         one.over.resolve();
         return one.wake();
       case "failed":
         this.#calls.delete(message.call);
+        this.#idle.end();
         return this.#fail(one, errorOf(message));
       case "log":
         return one.options.log?.[message.level](message.text);
@@ -217,6 +229,7 @@ export class Helper {
 
   #ended(how: string): void {
     this.alive = false;
+    this.#idle.stop();
     clearTimeout(this.#patience);
     const why = this.#reason === undefined ? `its process ${how}` : `its process was stopped: ${this.#reason}`;
     const calls = [...this.#calls.values()];

@@ -1,6 +1,6 @@
 /**
  * Helper processes for calls that block: one call at a time in each, and a process whose call is broken off is ended,
- * because nothing else can stop it.
+ * because nothing else can stop it. One that has nothing to do for a while is ended too.
  */
 import { FsError } from "../../errno.ts";
 import { Helper, type HelperOptions, type Result } from "./helper.ts";
@@ -11,6 +11,7 @@ const MOST = 4;
 export class HelperPool implements AsyncDisposable {
   readonly #options: HelperOptions;
   readonly #idle: Helper[] = [];
+  readonly #ending = new Set<Promise<void>>();
   readonly #waiting: (() => void)[] = [];
   #busy = 0;
   #disposed = false;
@@ -40,7 +41,8 @@ export class HelperPool implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
-    await Promise.all(this.#idle.splice(0).map((helper) => helper[Symbol.asyncDispose]()));
+    for (const helper of this.#idle.splice(0)) this.#end(helper);
+    await Promise.all(this.#ending);
   }
 
   async #take(signal: AbortSignal): Promise<Helper> {
@@ -56,14 +58,29 @@ export class HelperPool implements AsyncDisposable {
     if (this.#disposed) throw new FsError("ECANCELED", "the generators are disposed of");
     let helper = this.#idle.pop();
     while (helper !== undefined && !helper.alive) helper = this.#idle.pop();
-    helper ??= new Helper(this.#options);
+    helper ??= this.#start();
     this.#busy += 1;
     return helper;
   }
 
+  #start(): Helper {
+    const helper = new Helper(this.#options, () => {
+      const at = this.#idle.indexOf(helper);
+      if (at >= 0) this.#idle.splice(at, 1);
+      this.#end(helper);
+    });
+    return helper;
+  }
+
+  #end(helper: Helper): void {
+    const ended = helper[Symbol.asyncDispose]();
+    this.#ending.add(ended);
+    void ended.finally(() => this.#ending.delete(ended));
+  }
+
   #give(helper: Helper): void {
     this.#busy -= 1;
-    if (this.#disposed) void helper[Symbol.asyncDispose]();
+    if (this.#disposed) this.#end(helper);
     else if (helper.alive) this.#idle.push(helper);
     this.#waiting.shift()?.();
   }

@@ -1,10 +1,13 @@
 /** MySQL and MariaDB, by `mysql2`: prepared statements in a read-only transaction, streamed. */
 import type { FieldPacket, Pool, PoolConnection } from "mysql2";
 import { codeOf, type ErrnoName, FsError } from "../../errno.ts";
+import { IdleTimer } from "../idle.ts";
 import { checkColumns, type Database, exact, type Value } from "./rows.ts";
 
 const BATCH = 1000;
 const CONNECTIONS = 16;
+/** As long as pg keeps a connection that nobody uses. mysql2 looks for such connections every second, for ever. */
+const IDLE_MS = 10_000;
 
 /** Column types of the protocol. */
 const FLOAT = 4;
@@ -30,12 +33,27 @@ export function mysql(url: string): Database {
     );
     return opened;
   };
+  const idle = new IdleTimer(IDLE_MS, () => void close().catch(() => {}));
 
+  async function close(): Promise<void> {
+    const ending = opened;
+    opened = undefined;
+    const made = await ending?.catch(() => undefined);
+    await new Promise<void>((resolve) => (made === undefined ? resolve() : made.end(() => resolve())));
+  }
+
+  /** Until `idle.end()` is called, the connections stay. */
   async function connected(): Promise<PoolConnection> {
-    const made = await pool();
-    return new Promise((resolve, reject) => {
-      made.getConnection((error, connection) => (error === null ? resolve(connection) : reject(error)));
-    });
+    idle.begin();
+    try {
+      const made = await pool();
+      return await new Promise((resolve, reject) => {
+        made.getConnection((error, connection) => (error === null ? resolve(connection) : reject(error)));
+      });
+    } catch (error) {
+      idle.end();
+      throw error;
+    }
   }
 
   /** Ends what the connection is doing, from another one: this one is busy. */
@@ -43,6 +61,7 @@ export function mysql(url: string): Database {
     const other = await connected();
     await told(other, `KILL QUERY ${id}`).catch(() => {});
     other.release();
+    idle.end();
   }
 
   /** Neither server knows the other's name for it. */
@@ -64,6 +83,7 @@ export function mysql(url: string): Database {
       signal.addEventListener("abort", abort, { once: true });
       const release = (whole: boolean) => {
         signal.removeEventListener("abort", abort);
+        idle.end();
         if (!whole || signal.aborted) return connection.destroy();
         told(connection, "ROLLBACK").then(
           () => connection.release(),
@@ -91,9 +111,9 @@ export function mysql(url: string): Database {
         throw failure(error);
       }
     },
-    async [Symbol.asyncDispose]() {
-      const made = await opened?.catch(() => undefined);
-      await new Promise<void>((resolve) => (made === undefined ? resolve() : made.end(() => resolve())));
+    [Symbol.asyncDispose]() {
+      idle.stop();
+      return close();
     },
   };
 }

@@ -207,6 +207,7 @@ export class Attempts {
     const attempt = this.#byTicket.get(ticket);
     try {
       if (attempt === undefined) throw new FsError("EINTR", "nobody waits for it");
+      this.#mount().ruleEntries.makeRoom(bytes.length);
       attempt.draft ??= new Draft(this.#mount().tree.space);
       attempt.draft.append(bytes);
       this.#post({ type: "taken", ticket });

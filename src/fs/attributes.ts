@@ -231,6 +231,7 @@ export function attributeOperations(mount: Mount) {
     setattr(request, header) {
       const inode = nodes.get(header.nodeid);
       const { valid } = request;
+      if ((valid & ~abi.FATTR_ATIME) !== 0) mount.ruleEntries.claim(inode);
       if (valid === 0 && !mayDropSetId(inode, header)) throw new FsError("EPERM");
       if ((valid & abi.FATTR_SIZE) !== 0) {
         const file = nodes.file(header.nodeid);

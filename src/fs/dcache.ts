@@ -64,6 +64,7 @@ export class Dcache {
         return handler(request, header, target);
       } finally {
         this.#byKernel = false;
+        this.#mount().ruleEntries.balanceInodes();
       }
     };
   }

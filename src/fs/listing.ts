@@ -44,6 +44,7 @@ export class Listings {
   /** Somebody is about to read the directory. False: they may, at once. Throws EDEADLK. */
   open(directory: Directory, waiter: Waiter): boolean {
     if (!this.lists(directory)) return false;
+    this.#mount().ruleEntries.use(directory);
     const policy = policyOf(directory);
     const renewal = this.#renewal(directory);
     const since = moment();
@@ -97,25 +98,50 @@ export class Listings {
   }
 
   #take(directory: Directory, listing: Listing): void {
-    this.#mount().dcache.together(() => this.#apply(directory, listing));
+    const mount = this.#mount();
+    mount.dcache.together(() => this.#apply(directory, listing));
+    mount.ruleEntries.enter(directory);
+  }
+
+  /**
+   * Takes away what was listed, as if nobody had looked into the directory: the next look lists it again. What is in use,
+   * or was changed, stays. False where nothing could go.
+   */
+  unlist(directory: Directory): boolean {
+    const { tree, dcache, ruleEntries } = this.#mount();
+    const renewal = this.#renewals.get(directory);
+    if (renewal === undefined || renewal.running) return false;
+    const before = tree.changes;
+    dcache.together(() => this.#prune(directory, (inode) => !ruleEntries.disposable(inode)));
+    renewal.reset();
+    return tree.changes !== before;
   }
 
   #apply(directory: Directory, listing: Listing): void {
     const { tree } = this.#mount();
     const origin = textXattr(directory, ORIGIN) ?? toText(tree.pathOf(directory) ?? "/");
     const kept = new Set<Inode>();
-    for (const entry of listing.entries) {
-      if (directory === tree.root && this.#mount().control.reserves(entry.path)) {
-        this.#mount().warn(`${JSON.stringify(entry.path)} is left out of the listing: /${CONTROL_NAME} is llmfs's own`);
-      } else this.#add(directory, origin, entry, kept);
+    const made = new Set<Inode>();
+    try {
+      for (const entry of listing.entries) {
+        if (directory === tree.root && this.#mount().control.reserves(entry.path)) {
+          this.#mount().warn(
+            `${JSON.stringify(entry.path)} is left out of the listing: /${CONTROL_NAME} is llmfs's own`,
+          );
+        } else this.#add(directory, origin, entry, kept, made);
+      }
+    } catch (error) {
+      // There was no room for all of it: half a listing is none.
+      this.#prune(directory, (inode) => !made.has(inode));
+      throw error;
     }
-    this.#prune(directory, kept);
+    this.#prune(directory, (inode) => kept.has(inode));
     if (listing.refresh === undefined) directory.xattrs?.delete(REFRESH);
     else setXattr(directory, REFRESH, Buffer.from(listing.refresh));
   }
 
-  #add(top: Directory, origin: string, entry: ListingEntry, kept: Set<Inode>): void {
-    const { tree } = this.#mount();
+  #add(top: Directory, origin: string, entry: ListingEntry, kept: Set<Inode>, fresh: Set<Inode>): void {
+    const { tree, ruleEntries } = this.#mount();
     const names = components(toBytes(entry.path));
     let path = toBytes(origin);
     let directory = top;
@@ -130,10 +156,13 @@ export class Listings {
         directory = there;
         continue;
       }
+      ruleEntries.admit();
       const owner = { uid: top.uid, gid: top.gid };
       const isFile = last && entry.type === "file";
       const made = isFile ? tree.createFile(directory, name, 0o644, owner) : tree.mkdir(directory, name, 0o755, owner);
+      ruleEntries.add(made);
       kept.add(made);
+      fresh.add(made);
       setXattr(made, ORIGIN, Buffer.from(path, "latin1"));
       if (last) setXattr(made, GENERATOR, Buffer.from(entry.generator));
       if (last && entry.description !== undefined) setXattr(made, DESCRIPTION, Buffer.from(entry.description));
@@ -142,16 +171,17 @@ export class Listings {
     }
   }
 
-  /** Takes away what an earlier listing had and this one has not. */
-  #prune(directory: Directory, kept: ReadonlySet<Inode>): void {
+  /** Takes away what an earlier listing had, but for what is kept. */
+  #prune(directory: Directory, keeps: (inode: Inode) => boolean): void {
     const { tree } = this.#mount();
     for (const { name, inode } of [...directory.entries()]) {
       if (inode.xattrs?.has(ORIGIN) !== true) continue;
       // A directory that is listed by itself has its own entries.
-      if (inode.kind === "directory" && kept.has(inode) && !inode.xattrs.has(GENERATOR)) this.#prune(inode, kept);
-      if (kept.has(inode)) continue;
+      const kept = keeps(inode);
+      if (inode.kind === "directory" && kept && !inode.xattrs.has(GENERATOR)) this.#prune(inode, keeps);
+      if (kept) continue;
       if (inode.kind === "directory") {
-        this.#prune(inode, kept);
+        this.#prune(inode, keeps);
         if (inode.size === 0) tree.rmdir(directory, name);
       } else if (inode.kind !== "file" || inode.state !== "static") tree.unlink(directory, name);
     }

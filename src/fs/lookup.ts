@@ -65,8 +65,10 @@ export class Lookups {
 
   #begin(directory: Directory, name: string, path: string, generator: string): Attempt {
     const mount = this.#mount();
-    const { tree } = mount;
+    const { tree, ruleEntries } = mount;
+    ruleEntries.admit();
     const file = tree.tmpfile(directory, 0o644, { uid: directory.uid, gid: directory.gid });
+    ruleEntries.add(file);
     setXattr(file, GENERATOR, Buffer.from(generator));
     setXattr(file, ORIGIN, Buffer.from(path, "latin1"));
     file.state = "generating";
@@ -105,7 +107,10 @@ export class Lookups {
     const { inode: file } = attempt;
     // Somebody made one of that name meanwhile: that is the one.
     if (file.kind !== "file" || directory.get(name) !== undefined) return;
+    const { ruleEntries } = mount;
+    ruleEntries.makeRoom(content.bytes.length);
     fill(file, content);
+    ruleEntries.filled(file);
     file.state = "ready";
     for (const problem of keepMetadata(file, content)) {
       mount.warn(`attempt ${attempt.ticket}: ${problem}`);
@@ -113,6 +118,7 @@ export class Lookups {
     file.touchMtime(mount.made);
     mount.refresh.made(file);
     mount.tree.link(file, directory, name);
+    ruleEntries.enter(file);
   }
 
   #pathOf(directory: Directory, name: string): string | undefined {

@@ -16,6 +16,7 @@ import type { Pending } from "./pending.ts";
 import type { Refresh } from "./refresh.ts";
 import type { Regeneration } from "./regen.ts";
 import type { Revalidation } from "./revalidate.ts";
+import type { RuleEntries } from "./rule-entries.ts";
 
 export interface Mount {
   readonly tree: Tree;
@@ -30,6 +31,7 @@ export interface Mount {
   readonly regen: Regeneration;
   readonly listings: Listings;
   readonly lookups: Lookups;
+  readonly ruleEntries: RuleEntries;
   readonly control: Control;
   readonly passthrough: Passthrough;
   /** The time of what generators make. */

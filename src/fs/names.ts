@@ -31,7 +31,12 @@ export function nameOperations(mount: Mount) {
     uid: number,
     gid: number,
   ): void {
-    tree.rename(changeable(mount, from, name), name, changeable(mount, to, newName), newName, flags, { uid, gid });
+    const source = changeable(mount, from, name);
+    tree.rename(source, name, changeable(mount, to, newName), newName, flags, { uid, gid });
+    for (const [nodeid, moved] of [[to, newName] as const, [from, name] as const]) {
+      const inode = nodes.directory(nodeid).get(moved)?.inode;
+      if (inode !== undefined) mount.ruleEntries.claim(inode);
+    }
   }
 
   return {
@@ -59,7 +64,11 @@ export function nameOperations(mount: Mount) {
         };
         if (mount.listings.lookup(directory, inode !== undefined, { ...waiter, done: listed })) return PARKED;
       }
-      if (inode !== undefined) return entry(mount, inode);
+      if (inode !== undefined) {
+        mount.ruleEntries.use(inode);
+        if (lists) mount.ruleEntries.use(directory);
+        return entry(mount, inode);
+      }
       if (mount.lookups.wait(directory, name, waiter)) return PARKED;
       if (lists) throw new FsError("ENOENT");
       mount.dcache.toldNegative(directory);
@@ -113,6 +122,7 @@ export function nameOperations(mount: Mount) {
       const inode = nodes.get(oldnodeid);
       if (mount.control.owns(inode)) throw new FsError("EPERM");
       tree.link(inode, changeable(mount, header.nodeid, name), name);
+      mount.ruleEntries.claim(inode);
       return entry(mount, inode);
     },
 

@@ -21,6 +21,8 @@ export class Nodes {
   readonly #generation: number;
   /** Inodes that the kernel was told of and that are no part of the tree: those of the control directory. They live on. */
   readonly #others = new Map<number, Inode>();
+  /** Lookups that the kernel has not given back of inodes that are gone nevertheless. */
+  readonly #abandoned = new Map<number, number>();
   #size = 0;
 
   constructor(tree: Tree, generation: number) {
@@ -83,13 +85,35 @@ export class Nodes {
   /** Gives lookups back. False when more are given back than were told: the kernel and we differ. */
   forget(nodeid: number, count: number): boolean {
     const inode = this.#find(nodeid);
-    if (inode === undefined || inode.lookups === 0 || inode === this.#tree.root) return true;
+    if (inode === undefined) return this.#forgetAbandoned(nodeid, count);
+    if (inode.lookups === 0 || inode === this.#tree.root) return true;
     const left = inode.lookups - count;
     inode.lookups = Math.max(0, left);
     if (left > 0) return true;
     this.#size--;
     this.#tree.drop(inode);
     return left === 0;
+  }
+
+  /**
+   * Lets go of an inode that the kernel knows: whatever it asks about it is ESTALE from here on. Precondition: it has no
+   * name, and nobody else holds it.
+   */
+  abandon(inode: Inode): void {
+    this.#abandoned.set(inode.ino, inode.lookups);
+    inode.lookups = 0;
+    this.#tree.drop(inode);
+  }
+
+  #forgetAbandoned(nodeid: number, count: number): boolean {
+    const lookups = this.#abandoned.get(nodeid);
+    if (lookups === undefined) return true;
+    if (lookups > count) this.#abandoned.set(nodeid, lookups - count);
+    else {
+      this.#abandoned.delete(nodeid);
+      this.#size--;
+    }
+    return lookups >= count;
   }
 
   /** Unmounted: the kernel forgets all without saying so. How many nodes it had not given back. */
@@ -100,6 +124,7 @@ export class Nodes {
       inode.lookups = 0;
       this.#tree.drop(inode);
     }
+    this.#abandoned.clear();
     this.#size = 0;
     return left;
   }

@@ -25,6 +25,7 @@ import type { FromFilesystem, NamedFiles } from "./port.ts";
 import { Refresh } from "./refresh.ts";
 import { Regeneration } from "./regen.ts";
 import { Revalidation } from "./revalidate.ts";
+import { RuleEntries } from "./rule-entries.ts";
 import { xattrOperations } from "./xattrs.ts";
 
 /** A content up to this size is handed to the kernel whole as it comes into being; of a larger one, its end. */
@@ -82,6 +83,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     regen,
     listings: new Listings(() => mount, attempts, options.post, options.listing ?? false),
     lookups: new Lookups(() => mount, attempts, options.post, options.named ?? []),
+    ruleEntries: new RuleEntries(() => mount),
     passthrough: new Passthrough((text) => options.post({ type: "log", level: "info", tag: "fs", text })),
     get control() {
       return control;
@@ -103,6 +105,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     changed(file) {
       this.touched(file);
       refresh.taken(file);
+      ruleEntries.claim(file);
       if (file.becomeTheirs()) this.definitions++;
       if (!file.becomeStatic()) return;
       this.definitions++;
@@ -142,8 +145,12 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
   };
   const answers = new Answers(mount);
   const control: Control = new Control(tree, options.control?.(mount, answers));
-  const { dcache } = mount;
-  tree.onNameChange = (directory, name, before) => dcache.changed(directory, name, before);
+  const { dcache, ruleEntries } = mount;
+  tree.onNameChange = (directory, name, before) => {
+    dcache.changed(directory, name, before);
+    if (before !== undefined && before.nlink === 0) ruleEntries.unnamed(before);
+  };
+  tree.onDispose = (inode) => ruleEntries.gone(inode);
   const names = nameOperations(mount);
   const files = fileOperations(mount);
   const operations: Filesystem = {

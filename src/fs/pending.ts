@@ -72,7 +72,9 @@ export class Pending {
     const mount = this.#mount();
     if (mount.wroteUnseen(file)) return;
     try {
+      mount.ruleEntries.makeRoom(content.bytes.length);
       fill(file, content);
+      mount.ruleEntries.filled(file);
     } catch (error) {
       return this.#failed(attempt, file, error instanceof FsError ? error : new FsError("EIO", String(error)));
     }

@@ -167,7 +167,16 @@ export class Refresh {
     if (isFree(current, series.renewal.holds(current))) {
       mount.beforeChange(current);
       current.truncate(0);
-      fill(current, content);
+      try {
+        mount.ruleEntries.makeRoom(content.bytes.length);
+        fill(current, content);
+        mount.ruleEntries.filled(current);
+      } catch (error) {
+        // It is not an empty file, either.
+        current.state = "pending";
+        mount.invalidate(current, true);
+        throw error;
+      }
       keepMetadata(current, content);
       current.touchMtime(mount.tree.clock);
       mount.invalidate(current, true);
@@ -178,7 +187,13 @@ export class Refresh {
   }
 
   #replace(series: Series, content: ArrivedContent): void {
-    const fresh = replaceContent(this.#mount().tree, series.current, content);
+    const { tree, ruleEntries } = this.#mount();
+    // Whoever has the old one open holds it: that must not use everything up, either.
+    ruleEntries.admit();
+    ruleEntries.makeRoom(content.bytes.length);
+    const fresh = replaceContent(tree, series.current, content);
+    ruleEntries.add(fresh);
+    ruleEntries.filled(fresh);
     series.current = fresh;
     this.#series.set(fresh, series);
   }

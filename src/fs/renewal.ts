@@ -70,6 +70,17 @@ export class Renewal {
     return this.#begun > 0;
   }
 
+  /** Whether it is being made right now. */
+  get running(): boolean {
+    return this.#running !== undefined;
+  }
+
+  /** What was made is not there any more. */
+  reset(): void {
+    this.#begun = 0;
+    this.#madeAt = Number.NEGATIVE_INFINITY;
+  }
+
   /** How many attempts hold this inode. An attempt that began before the name moved on holds another. */
   holds(inode: Inode): number {
     return [this.#running?.attempt, this.#next].filter((attempt) => attempt?.inode === inode).length;

@@ -106,9 +106,13 @@ class FilesystemThread {
         session,
         {
           fd: this.#options.wake,
-          drain: () => this.#drain(),
+          drain: () => {
+            this.#drain();
+            mount.ruleEntries.balancePages();
+          },
           work: () => {
             mount.dcache.feed();
+            mount.ruleEntries.balancePages();
             return mount.passthrough.settle(16);
           },
           waits: () => mount.dcache.waits,

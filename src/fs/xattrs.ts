@@ -167,6 +167,7 @@ export function xattrOperations(mount: Mount) {
       const inode = nodes.get(header.nodeid);
       mount.definitions++;
       if (mount.control.owns(inode)) throw new FsError("EPERM");
+      mount.ruleEntries.claim(inode);
       if (size !== value.length) throw new FsError("EIO", `setxattr: ${size} bytes announced, ${value.length} sent`);
       const before = xattrSpace(name, inode.xattrs?.get(name));
       tree.space.checkXattrs(xattrSpace(name, value) - before);
@@ -181,6 +182,7 @@ export function xattrOperations(mount: Mount) {
     removexattr({ name }, header) {
       mount.definitions++;
       const inode = nodes.get(header.nodeid);
+      mount.ruleEntries.claim(inode);
       if (!isAcl(name)) checkName(name);
       const before = xattrSpace(name, inode.xattrs?.get(name));
       if (derived(inode, name, mount) !== undefined) throw new FsError("EPERM", `${name} is told, not stored`);

@@ -46,6 +46,8 @@ export class Tree {
   changes = 0;
   /** Called after each change of a name: what it stood for before, if anything, is not disposed of yet. */
   onNameChange: (directory: Directory, name: string, before: Inode | undefined) => void = () => {};
+  /** Called when an inode is disposed of. */
+  onDispose: (inode: Inode) => void = () => {};
   #nextIno = ROOT_INO;
   /** All that are not disposed of. */
   readonly #inodes = new InodeTable();
@@ -374,6 +376,7 @@ export class Tree {
     if (inode.xattrs !== undefined) this.space.countXattrs(inode, Number.NEGATIVE_INFINITY);
     this.space.giveInode();
     this.#inodes.delete(inode.ino);
+    this.onDispose(inode);
   }
 
   /** Throws Error at the first broken invariant. For tests, and for `--debug` at unmount. */

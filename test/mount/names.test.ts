@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describeMounted, LACKING } from "../support/mounted.ts";
+import { describeMounted, IS_ROOT, LACKING } from "../support/mounted.ts";
 import { BINARY, eventually, type Finished, finished, Sandbox } from "../support/program.ts";
 
 const sandbox = new Sandbox();
@@ -175,4 +175,69 @@ describeMounted("names on a mount that change without the kernel's doing", () =>
     expect(await out("ls found")).toBe("");
     await eventually("the inodes are back", () => inodes() === before);
   });
+});
+
+const GREEDY = `
+import os, sys
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+kept = []
+try:
+    for n in range(2000, 3000): kept.append(os.open("found/%d" % n, os.O_RDONLY))
+except OSError as error: print(error.strerror, flush=True)
+sys.stdin.read()
+`;
+
+describeMounted("looking never uses up what users write with", () => {
+  test("more names and contents than fit, looked up by one, by several at a time, and kept open", async () => {
+    const small = sandbox.directory("small");
+    const config = sandbox.at("small.config.ts");
+    writeFileSync(
+      config,
+      `import { defineConfig } from "llmfs";
+       const text = (path) => ({ content: (path + "\\n").repeat(20_000 / path.length) });
+       export default defineConfig({
+         generators: { found: { generate: text }, shops: { generate: text, list: () => Array.from({ length: 20 }, (_, n) => n + "/") },
+           items: { generate: text, list: () => Array.from({ length: 20 }, (_, n) => n + ".txt") } },
+         rules: [{ match: "found/{n}", generator: "found" }, { match: "shops/{shop}", generator: "shops" },
+           { match: "shops/{shop}/{item}", generator: "items" }],
+       });`,
+    );
+    const args = [
+      "mount",
+      small,
+      "--allow-other",
+      "--config",
+      config,
+      "--inodes",
+      "300",
+      "--size",
+      "3M",
+      "--mode",
+      "off",
+    ];
+    const { stderr, status } = await sandbox.llmfs(args, { program: BINARY });
+    expect([status, stderr]).toEqual([0, ""]);
+    try {
+      const within = (script: string) => out(`cd ${small}; ${script}`);
+      await within("for i in $(seq 500); do test -e found/$i; done; touch own; rm own");
+      await within("seq 501 1500 | xargs -P 4 -n 25 sh -c 'for i; do test -e found/$i || exit 255; done' x");
+      await within(
+        "seq 400 | xargs -P 4 -n 25 sh -c 'for i; do echo /found/$i | cmp -n 4 - found/$i || exit 255; done' x",
+      );
+      await within("mkdir own; for i in $(seq 200); do echo mine > own/$i || exit 1; done; cat own/* | sort -u");
+      await within("rm -r own; ls -lR shops; cat shops/*/* | wc -c; ls -lR shops; touch own; rm own");
+      if (!IS_ROOT) return;
+      // Somebody without the right to write keeps open whatever can be opened.
+      await within("chmod 755 .");
+      const greedy = Bun.spawn({ cmd: ["python3", "-c", GREEDY], cwd: small, stdio: ["pipe", "pipe", "inherit"] });
+      const { value } = await greedy.stdout.getReader().read();
+      expect(Buffer.from(value ?? []).toString().trim()).toBe("No space left on device");
+      await within("for i in $(seq 50); do echo mine > $i || exit 1; done; cat ? ?? | sort -u");
+      greedy.stdin.end();
+      expect(await greedy.exited).toBe(0);
+      await within("for i in $(seq 3001 3400); do test -e found/$i; done");
+    } finally {
+      await sandbox.llmfs(["unmount", small], { program: BINARY });
+    }
+  }, 120_000);
 });

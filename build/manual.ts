@@ -29,6 +29,8 @@ const INTRODUCTION = `# The command line
 This page is written by \`npm run manual\` from the program itself; a test compares the two.
 
 - The result goes to standard output, the talk to standard error.
+- Control characters in names, answers and errors are printed as \`\\u001b\`, so that no terminal obeys them. \`save DIR -\`,
+  \`generate\` and \`generators test\` write their result unchanged, unless it goes to a terminal.
 - A flag's value follows it, or an equals sign: \`--size 512M\`, \`--size=512M\`. \`--\` ends the flags.
 - Unknown flags, surplus arguments, missing values and repeated flags are errors, before anything is done.
 - \`llmfs DIR …\` is short for \`llmfs mount DIR …\`; \`llmfs help COMMAND\` shows what \`llmfs COMMAND --help\` does.

@@ -2,11 +2,12 @@
  * The log: to standard error for the person who is watching, and to a file for the one who looks later.
  *
  * Every line has a level and a tag, the folder of `src/` it comes from. Secrets are blotted out of every line before
- * anything is written. The file is opened with its first line, is rotated by size, and may fail: a folder that can't be
+ * anything is written, and nothing in a line is obeyed by a terminal that shows the file. The file is opened with its first line, is rotated by size, and may fail: a folder that can't be
  * written costs one warning, never the mount.
  */
 import { type ConsolaInstance, createConsola } from "consola/core";
 import type { LogFile } from "./logfile.ts";
+import { printable } from "./printable.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
@@ -20,8 +21,8 @@ export interface LogOptions {
   readonly file: LogLevel;
   /** Absolute path; undefined for no file. */
   readonly path: string | undefined;
-  /** Writes one line to standard error. */
-  readonly print: (line: string) => void;
+  /** Writes one line to standard error, the first `length` characters of it in a colour if there is a mark. */
+  readonly print: (line: string, mark?: { readonly length: number; readonly color: number }) => void;
   readonly color: boolean;
   /** Strings that must never be written: keys, passwords. */
   readonly secrets: readonly string[];
@@ -51,7 +52,9 @@ export function createLog(options: LogOptions): Log {
   let attached = true;
 
   function print(level: LogLevel, tag: string, text: string): void {
-    if (attached && RANK[level] <= RANK[options.terminal]) options.print(terminalLine(level, tag, text, options.color));
+    if (!attached || RANK[level] > RANK[options.terminal]) return;
+    const head = terminalHead(level, tag);
+    options.print(`${head}${text}`, options.color ? { length: head.length, color: COLOR[level] } : undefined);
   }
 
   const consola: ConsolaInstance = createConsola({
@@ -104,16 +107,14 @@ export function redactor(secrets: readonly string[]): (text: string) => string {
 
 const COLOR = { error: 31, warn: 33, info: 39, debug: 90 } as const;
 
-function terminalLine(level: LogLevel, tag: string, text: string, color: boolean): string {
+function terminalHead(level: LogLevel, tag: string): string {
   const word = level === "info" ? "" : `${level === "warn" ? "warning" : level}: `;
-  const origin = level === "debug" && tag !== "" ? `${tag}: ` : "";
-  const head = `${word}${origin}`;
-  return color && head !== "" ? `\u001b[${COLOR[level]}m${head}\u001b[39m${text}` : `${head}${text}`;
+  return level === "debug" && tag !== "" ? `${word}${tag}: ` : word;
 }
 
 /** One line an entry, whatever the text holds. */
 function fileLine(date: Date, level: LogLevel, tag: string, text: string): string {
-  const body = text.replaceAll("\\", "\\\\").replaceAll("\r", "\\r").replaceAll("\n", "\n    ");
+  const body = printable(text.replaceAll("\\", "\\\\").replaceAll("\r", "\\r").replaceAll("\n", "\n    "));
   return `${date.toISOString()} ${process.pid} ${level} ${tag === "" ? "llmfs" : tag}: ${body}\n`;
 }
 

@@ -42,7 +42,7 @@ function area(path: string): string {
   return path.split("/")[1] ?? "";
 }
 
-/** What each part may know. All know errno.ts, wide.ts, nearest.ts and libc.ts, which know nobody else. A part in `types` it knows by type only. */
+/** What each part may know. All know errno.ts, wide.ts, nearest.ts, printable.ts and libc.ts, which know nobody else. A part in `types` it knows by type only. */
 const ARROWS: Readonly<Record<string, { readonly may: readonly string[]; readonly types?: readonly string[] }>> = {
   "main.ts": { may: ["cli", "fuse", "generators"] },
   cli: { may: ["fs", "fuse", "generate", "generators", "llm", "log.ts", "recording", "snapshot"] },
@@ -61,12 +61,13 @@ const ARROWS: Readonly<Record<string, { readonly may: readonly string[]; readonl
   "index.ts": { may: ["generators"] },
   "wide.ts": { may: [] },
   "nearest.ts": { may: [] },
+  "printable.ts": { may: [] },
 };
 
 /** Lists of what the kernel has; they are as long as it is. */
 const TABLES = ["src/fuse/abi.ts", "src/fuse/ops.ts", "src/libc.ts"];
 
-const LEAVES = ["errno.ts", "libc.ts", "nearest.ts", "wide.ts"];
+const LEAVES = ["errno.ts", "libc.ts", "nearest.ts", "printable.ts", "wide.ts"];
 
 test("every part of src has its place in the arrows", () => {
   expect([...new Set(sources.map(({ path }) => area(path)))].filter((part) => !Object.hasOwn(ARROWS, part))).toEqual(
@@ -175,9 +176,32 @@ test("only main.ts ends the process", () => {
   expect(enders.map(({ path }) => path)).toEqual(["src/main.ts"]);
 });
 
-test("nobody but the terminal and the log writes to standard output or error", () => {
-  const writers = sources.filter(({ text }) => /\bconsole\.\w+\(|process\.std(?:out|err)\.write/.test(code(text)));
-  expect(writers.map(({ path }) => path)).toEqual([]);
+test("only cli/terminal.ts writes to standard output and error", () => {
+  const writes = [
+    /\bconsole\.\w+\(/,
+    /(?<![#.])\b(?:process|Bun)\.std(?:out|err)\b/,
+    /\bwriteSync\(/,
+    /\b(?:write|writev|pwrite|writeFile|writeFileSync|appendFileSync)\([12],/,
+    /\bfd: [12]\b/,
+  ];
+  const opens = /["'`]\/dev\/(?:tty|std|fd|pts|console)/;
+  const writers = sources.filter(({ text }) => opens.test(text) || writes.some((one) => one.test(code(text))));
+  expect(writers.map(({ path }) => path)).toEqual(["src/cli/terminal.ts"]);
+});
+
+test("only the log writes its file", () => {
+  const users = new Set(importers((file) => file === "src/logfile.ts").map(({ path }) => path));
+  expect([...users]).toEqual(["src/log.ts"]);
+});
+
+test("programs write to llmfs's own terminal only where they are the user's, or llmfs itself", () => {
+  const users = sources.filter(({ text }) => /["']inherit["']/.test(text));
+  expect(users.map(({ path }) => path)).toEqual([
+    "src/cli/background.ts",
+    "src/cli/commands/demo.ts",
+    "src/cli/commands/run.ts",
+    "src/cli/namespace.ts",
+  ]);
 });
 
 test("tree, and what answers the kernel, never wait", () => {

@@ -81,12 +81,27 @@ test("a secret too short to be one does not blot out ordinary text", () => {
   expect(redactor(["a", ""])("a banana")).toBe("a banana");
 });
 
-test("colours are used only where they are wanted, and never in the file", async () => {
-  const { log, printed, read } = made({ color: true });
+test("the word for the level has a colour where colours are wanted", () => {
+  const marks: unknown[] = [];
+  const log = createLog({
+    ...{ terminal: "info", file: "info", path: undefined, secrets: [], color: true },
+    print: (line, mark) => marks.push([line, mark]),
+  });
   log.write("warn", "", "careful");
+  log.write("info", "", "by the way");
+  expect(marks).toEqual([
+    ["warning: careful", { length: "warning: ".length, color: 33 }],
+    ["by the way", { length: 0, color: 39 }],
+  ]);
+});
+
+test("a terminal that shows the file obeys nothing in it", async () => {
+  const { log, read } = made();
+  log.write("warn", "fs", "a\u001b]0;title\u0007b\u009b31mc\u007fd\u202ee\ud800f\ttab");
   await log.close();
-  expect(printed[0]).toContain("\u001b[33m");
-  expect(read()).not.toContain("\u001b");
+  expect(read()).toEndWith(
+    "warn fs: a\\u001b]0;title\\u0007b\\u009b31mc\\u007fd\\u202ee\\ud800f\ttab\n".replaceAll("\\\\", "\\"),
+  );
 });
 
 test("the file is its owner's alone, and so is its folder", async () => {

@@ -101,7 +101,7 @@ export function openLog(config: Config, terminal: LogLevel, progress: Progress):
     terminal: config.debug ? "debug" : terminal,
     file: config.debug ? "debug" : "info",
     path: config.logFile,
-    print: (line) => progress.print(line),
+    print: (line, mark) => progress.print(line, mark),
     color: wantsColor(isTerminal()),
     secrets: modelSecrets(config),
   });

@@ -1,6 +1,6 @@
 /** What is going on, on standard error: one line that is redrawn on a terminal, a line a step anywhere else. */
 import { canRedraw } from "./config.ts";
-import { isTerminal, overwrite, say } from "./terminal.ts";
+import { isTerminal, type Mark, overwrite, say } from "./terminal.ts";
 
 export interface Progress {
   /** Begins a step: "laying out the tree". */
@@ -10,7 +10,7 @@ export interface Progress {
   /** Stands in for step and detail, where both would not fit; seen on a terminal only. */
   line(text: string): void;
   /** A line that stays, above the step in hand. */
-  print(line: string): void;
+  print(line: string, mark?: Mark): void;
   /** Ends the step in hand; its line is gone from a terminal. */
   clear(): void;
 }
@@ -65,10 +65,10 @@ class Redrawn implements Progress {
     this.#line = text;
   }
 
-  print(line: string): void {
-    if (this.#timer === undefined) return say(line);
+  print(line: string, mark?: Mark): void {
+    if (this.#timer === undefined) return say(line, mark);
     overwrite("");
-    say(line);
+    say(line, mark);
     this.#draw();
   }
 

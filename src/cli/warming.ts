@@ -5,6 +5,7 @@ import type { MountedFilesystem } from "../fs/filesystem.ts";
 import type { PendingFile } from "../fs/port.ts";
 import type { Usage } from "../generate/tally.ts";
 import type { Warmed, WarmFile } from "../generate/warm.ts";
+import { printableLine } from "../printable.ts";
 import { CONCURRENCY } from "./about.ts";
 import type { Config } from "./config.ts";
 import type { Generation } from "./generation.ts";
@@ -141,9 +142,9 @@ function failureLines(failed: Warming["failed"]): readonly string[] {
   }
   return [...groups].flatMap(([cause, group]) => {
     if (group.length <= NAMED) {
-      return group.map(({ path, error }) => `failed: ${path}: ${error.replace(`: ${path}: `, ": ")}`);
+      return group.map(({ path, error }) => `failed: ${printableLine(path)}: ${error.replace(`: ${path}: `, ": ")}`);
     }
-    const named = group.slice(0, NAMED).map(({ path }) => path);
+    const named = group.slice(0, NAMED).map(({ path }) => printableLine(path));
     return [`failed: ${group.length} files (${named.join(", ")} and ${group.length - NAMED} more): ${cause}`];
   });
 }

@@ -9,6 +9,7 @@ import { FsError } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
 import type { Header, Parked } from "../fuse/ops.ts";
 import type { StructValue } from "../fuse/wire.ts";
+import { printable } from "../printable.ts";
 import { Directory } from "../tree/directory.ts";
 import { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
@@ -152,10 +153,10 @@ export function produced(begin: () => Production): () => ControlHandle {
   };
 }
 
-/** A text that is made at once. */
+/** A text that is made at once, for people and for programs that read JSON: terminals obey nothing in it. */
 export function text(make: () => string): () => ControlHandle {
   return produced(() => {
-    let left: Uint8Array | undefined = Buffer.from(make(), "utf8");
+    let left: Uint8Array | undefined = Buffer.from(printable(make()), "utf8");
     return {
       next() {
         const piece = left;

@@ -1,4 +1,5 @@
 /** What `.llmfs` holds. */
+import { printableLine } from "../printable.ts";
 import { RegularFile } from "../tree/file.ts";
 import { toText } from "../tree/path.ts";
 import type { Tree } from "../tree/tree.ts";
@@ -67,9 +68,9 @@ function outline(mount: Mount): string {
   let lines = "";
   for (const { path, inode } of mount.tree.walk()) {
     if (path === "/") continue;
-    const shown = toText(path);
+    const shown = printableLine(toText(path));
     if (inode.kind === "directory") lines += `${shown}/\n`;
-    else if (inode.kind === "symlink") lines += `${shown} -> ${toText(inode.target)}\n`;
+    else if (inode.kind === "symlink") lines += `${shown} -> ${printableLine(toText(inode.target))}\n`;
     else if (inode.kind === "file" && inode.state !== "static") lines += `${shown} (${inode.state})\n`;
     else lines += `${shown}\n`;
   }

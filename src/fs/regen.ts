@@ -6,6 +6,7 @@
  * stays. That open is sent to look the name up again (revalidate.ts), and so is everybody who comes by another name.
  */
 import { FsError } from "../errno.ts";
+import { printable } from "../printable.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { setXattr } from "../tree/xattrs.ts";
 import type { ArrivedContent, Attempt, Attempts } from "./attempts.ts";
@@ -84,7 +85,7 @@ export class Regeneration {
   /** Why the last attempt to make it anew failed. */
   error(file: RegularFile): string | undefined {
     const error = this.#lines.get(file)?.error;
-    return error && `${error.code}: ${error.message}`;
+    return error && printable(`${error.code}: ${error.message}`);
   }
 
   /**

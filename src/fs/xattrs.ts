@@ -16,6 +16,7 @@
 import { FsError } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
 import type { Filesystem } from "../fuse/ops.ts";
+import { printable } from "../printable.ts";
 import { ACL_ACCESS, isAcl, removeAcl, setAcl } from "../tree/acl.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { type Inode, S_ISGID } from "../tree/inode.ts";
@@ -51,7 +52,7 @@ function checkName(name: string): void {
 function derived(inode: Inode, name: string, mount: Mount): string | undefined {
   if (name === STATE && inode.kind === "file") return inode.state;
   const error = name === ERROR ? errorOf(inode, mount) : undefined;
-  return error && `${error.code}: ${error.message}`;
+  return error && printable(`${error.code}: ${error.message}`);
 }
 
 /** Why a file has no content, or a directory no entries. */

@@ -237,7 +237,7 @@ describeMounted("recordings", () => {
     const folder = m.sandbox.directory("rec");
     await folderStore(folder).put(recordingOf("x", "/a\n\u001b[31m\u009bb"));
     const { stdout } = await llmfs(m, "recordings", "ls", "--recordings", "rec");
-    expect(stdout).toContain(String.raw`"/a\n\u001b[31m\u009bb"`);
+    expect(stdout).toContain(String.raw`  /a\n\u001b[31m\u009bb  `);
     expect(stdout.trim()).not.toMatch(/\p{Cc}/u);
   });
 

@@ -8,7 +8,7 @@ import { quietLog } from "../foreground.ts";
 import { type Looking, lookAt } from "../looking.ts";
 import { mountedFile } from "../mounted.ts";
 import { lookFlags } from "../options.ts";
-import { show } from "../terminal.ts";
+import { show, showJson } from "../terminal.ts";
 
 export const context = command({
   args: flags({
@@ -19,7 +19,7 @@ export const context = command({
   }),
   notes: [
     "Prints exactly what is sent to the model for a file, and why each part is in it. Nothing is sent, nothing is " +
-      "generated, nothing is spent.",
+      "generated, nothing is spent. Control characters are shown as \\u001b; a program gets the exact text with --json.",
   ],
   async run(args) {
     await using log = quietLog();
@@ -31,10 +31,7 @@ export const context = command({
       throw new CliError("failure", `${path} is made by the generator ${JSON.stringify(generator)}: no model is asked`);
     }
     const parts = await counted(await looking.foresight.sections(path), looking, path);
-    if (args.json)
-      show(
-        `${JSON.stringify({ path, ...asks, recording: undefined, recorded: asks.recording !== undefined, parts }, null, 2)}\n`,
-      );
+    if (args.json) showJson({ path, ...asks, recording: undefined, recorded: asks.recording !== undefined, parts });
     else show(text(path, asks, parts, looking));
     return EXIT.ok.code;
   },

@@ -9,7 +9,7 @@ import { endWithOuter, runInNamespace } from "../namespace.ts";
 import { createProgress } from "../progress.ts";
 import { Interrupted, onSignals } from "../signals.ts";
 import { withTemporaryMount } from "../temporary.ts";
-import { isTerminal, show } from "../terminal.ts";
+import { isTerminal, show, showBold } from "../terminal.ts";
 
 export const demo = command({
   args: flags({}),
@@ -72,7 +72,9 @@ class Shell {
   /** Shows the first `lines` of what the program says. Resolves with the milliseconds it took. */
   async run(cmd: readonly string[], lines = Number.POSITIVE_INFINITY): Promise<number> {
     this.#signal.throwIfAborted();
-    show(`\n    ${bold(`$ ${cmd.join(" ")}`)}\n`);
+    show("\n    ");
+    emphasize(`$ ${cmd.join(" ")}`);
+    show("\n");
     const begun = performance.now();
     const child = Bun.spawn({
       cmd: inMount(cmd),
@@ -93,9 +95,12 @@ class Shell {
 }
 
 function explain(text: string): void {
-  show(`\n${bold(text)}\n`);
+  show("\n");
+  emphasize(text);
+  show("\n");
 }
 
-function bold(text: string): string {
-  return wantsColor(isTerminal(1)) ? `\u001b[1m${text}\u001b[22m` : text;
+function emphasize(text: string): void {
+  if (wantsColor(isTerminal(1))) showBold(text);
+  else show(text);
 }

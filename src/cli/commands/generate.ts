@@ -9,7 +9,7 @@ import { logFlags, modelFlags, promptFlags } from "../options.ts";
 import { asSaved, checkSave } from "../outputs.ts";
 import { createProgress } from "../progress.ts";
 import { Interrupted, onSignals } from "../signals.ts";
-import { show } from "../terminal.ts";
+import { showExactly } from "../terminal.ts";
 
 export const generate = command({
   args: flags({
@@ -37,7 +37,7 @@ export const generate = command({
     try {
       const snapshot = await generation.layOut(config.prompt.text, progress, interrupted.signal);
       progress.clear();
-      if (args.output === undefined || args.output === "-") show(snapshot);
+      if (args.output === undefined || args.output === "-") showExactly(snapshot);
       else await asSaved(writeAtomically(absolutePath(args.output), pieces(snapshot)));
       return EXIT.ok.code;
     } catch (error) {

@@ -7,7 +7,7 @@ import { codeIsNotRun, configurationToRead, configurationToRun } from "../config
 import { CliError, EXIT, UsageError } from "../exit.ts";
 import { configFlags } from "../options.ts";
 import { Interrupted, onSignals } from "../signals.ts";
-import { say, show } from "../terminal.ts";
+import { say, show, showExactly, showJson } from "../terminal.ts";
 
 export const generators = command({
   args: flags({
@@ -40,7 +40,7 @@ export const generators = command({
     await using loaded = await loading.catch((cause: unknown) => {
       throw new CliError("input", messageOf(cause), { cause });
     });
-    if (path === undefined) show(json ? `${JSON.stringify(described(loaded), null, 2)}\n` : table(loaded));
+    if (path === undefined) json ? showJson(described(loaded)) : show(table(loaded));
     else await tested(loaded, path.startsWith("/") ? path : `/${path}`, json);
     return EXIT.ok.code;
   },
@@ -142,8 +142,8 @@ async function tested(loaded: LoadedConfig, path: string, json: boolean): Promis
     milliseconds,
     metadata: Object.fromEntries(metadata),
   };
-  if (json) return show(`${JSON.stringify({ ...about, content: new TextDecoder().decode(bytes) }, null, 2)}\n`);
+  if (json) return showJson({ ...about, content: new TextDecoder().decode(bytes) });
   say(`${about.rule ?? "no rule"} → ${generator}; ${bytes.length} bytes in ${milliseconds} ms`);
   for (const [key, value] of metadata) say(`${key}: ${value}`);
-  show(bytes);
+  showExactly(bytes);
 }

@@ -7,7 +7,7 @@ import { notPermitted, wayToMount } from "../fuse.ts";
 import { checkedMountpoint } from "../mountpoint.ts";
 import { logFlags, mountFlags } from "../options.ts";
 import { checkOutputs } from "../outputs.ts";
-import { isTerminal, say, show } from "../terminal.ts";
+import { isTerminal, say, showJson } from "../terminal.ts";
 
 export const mount = command({
   args: flags({
@@ -34,7 +34,7 @@ export const mount = command({
     const mountpoint = checkedMountpoint(args.dir);
     await checkOutputs(config, mountpoint);
     const told = (pid: number) => {
-      if (args.json) show(`${JSON.stringify({ mountpoint, pid })}\n`);
+      if (args.json) showJson({ mountpoint, pid }, 0);
     };
     if (args.foreground) {
       const { mountAndServe } = await import("../foreground.ts");

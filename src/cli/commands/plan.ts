@@ -1,12 +1,13 @@
 import { answerLength, type ModelPlan, type Plan, planOf, type Range } from "../../generate/estimate.ts";
 import type { Foreseen } from "../../generate/foresight.ts";
+import { printableLine } from "../../printable.ts";
 import { command, flags } from "../command.ts";
 import { EXIT } from "../exit.ts";
 import { quietLog } from "../foreground.ts";
 import { lookAt, placeOf } from "../looking.ts";
 import { lookFlags } from "../options.ts";
 import { createProgress } from "../progress.ts";
-import { show } from "../terminal.ts";
+import { show, showJson } from "../terminal.ts";
 
 export const plan = command({
   args: flags({
@@ -38,7 +39,7 @@ export const plan = command({
     }
     progress.clear();
     const planned = planOf(foreseen, answerLength((await store?.list()) ?? []), priceOf);
-    if (args.json) show(`${JSON.stringify({ ...planned, each: foreseen.map(brief) }, null, 2)}\n`);
+    if (args.json) showJson({ ...planned, each: foreseen.map(brief) });
     else show(text(planned, args.files ? foreseen : []));
     return planned.failed.length === 0 ? EXIT.ok.code : EXIT.incomplete.code;
   },
@@ -60,7 +61,7 @@ function text(plan: Plan, each: readonly Foreseen[]): string {
     ...Object.entries(plan.others).map(([name, count]) => `  by the generator ${name}: ${count}, no model is asked`),
     ...(calls ? [`Answers: ${range(answers, count)} tokens each, ${answers.from}.`] : []),
     ...(plan.inexact > 0 ? [`${plan.inexact} depend on contents that are not known yet; those are not counted.`] : []),
-    ...plan.failed.map(({ path, error }) => `cannot be generated: ${path}: ${error}`),
+    ...plan.failed.map(({ path, error }) => `cannot be generated: ${printableLine(path)}: ${error}`),
     ...each.map(fileLine),
   ];
   return `${lines.join("\n")}\n`;
@@ -83,9 +84,10 @@ function modelLine(plan: ModelPlan): string {
 }
 
 function fileLine({ path, generator, asks, failure }: Foreseen): string {
-  if (asks === undefined) return `${path}: ${failure === undefined ? generator : failure.message}`;
+  const name = printableLine(path);
+  if (asks === undefined) return `${name}: ${failure === undefined ? generator : failure.message}`;
   const cost = asks.recording === undefined ? `${asks.inputTokens} tokens` : "recorded";
-  return `${path}: ${asks.request.model}, ${cost}, ${asks.key.slice(0, 16)}${asks.exact ? "" : " (not exact)"}`;
+  return `${name}: ${asks.request.model}, ${cost}, ${asks.key.slice(0, 16)}${asks.exact ? "" : " (not exact)"}`;
 }
 
 function range({ low, high }: Range, shown: (value: number) => string): string {

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { messageOf } from "../../errno.ts";
 import type { ChatRequest } from "../../llm/llm.ts";
+import { printableLine } from "../../printable.ts";
 import { requestKey } from "../../recording/key.ts";
 import type { Recording, RecordingStore } from "../../recording/recording.ts";
 import { openStore, prune, schemeOf } from "../../recording/store.ts";
@@ -13,7 +14,7 @@ import { quietLog } from "../foreground.ts";
 import { lookAt, placeOf, whereMounted } from "../looking.ts";
 import { mountedFile } from "../mounted.ts";
 import { lookFlags } from "../options.ts";
-import { say, show } from "../terminal.ts";
+import { say, show, showJson } from "../terminal.ts";
 
 export const recordings = command({
   args: flags({
@@ -79,7 +80,7 @@ export const recordings = command({
 
 async function list(store: RecordingStore, json: boolean): Promise<number> {
   const all = await store.list();
-  if (json) show(`${JSON.stringify(all.map(brief), null, 2)}\n`);
+  if (json) showJson(all.map(brief));
   else show(all.map((one) => `${line(one)}\n`).join(""));
   return EXIT.ok.code;
 }
@@ -87,8 +88,8 @@ async function list(store: RecordingStore, json: boolean): Promise<number> {
 async function verify(store: RecordingStore, json: boolean): Promise<number> {
   const faults = (await store.check?.()) ?? [];
   const whole = (await store.list()).length;
-  if (json) show(`${JSON.stringify({ whole, faults }, null, 2)}\n`);
-  else for (const { name, reason } of faults) show(`${name}: ${reason}\n`);
+  if (json) showJson({ whole, faults });
+  else for (const { name, reason } of faults) show(`${printableLine(name)}: ${reason}\n`);
   say(`${whole} recordings are whole${faults.length === 0 ? "" : `, ${faults.length} are not`}`);
   return faults.length === 0 ? EXIT.ok.code : EXIT.recordings.code;
 }
@@ -97,10 +98,10 @@ async function takeAway(store: RecordingStore, keep: Keep, dryRun: boolean, json
   const keys = (await store.list()).filter(keep).map(({ key }) => key);
   const pruned = await prune(store, { keep: new Set(keys), dryRun });
   const gone = pruned.recordings.map(brief);
-  if (json) show(`${JSON.stringify({ recordings: gone, faults: pruned.faults }, null, 2)}\n`);
+  if (json) showJson({ recordings: gone, faults: pruned.faults });
   else {
     for (const one of pruned.recordings) show(`${line(one)}\n`);
-    for (const { name, reason } of pruned.faults) show(`${name}: ${reason}\n`);
+    for (const { name, reason } of pruned.faults) show(`${printableLine(name)}: ${reason}\n`);
   }
   const count = pruned.recordings.length + pruned.faults.length;
   say(`${count} ${dryRun ? "would go" : "taken away"}, ${keys.length} kept`);
@@ -178,12 +179,5 @@ function brief({ key, label, request, answer }: Recording) {
 function line({ key, label, request, answer }: Recording): string {
   const tokens =
     answer.usage === undefined ? "" : `  ${answer.usage.inputTokens} + ${answer.usage.outputTokens} tokens`;
-  return `${key.slice(0, 16)}  ${shown(label) || "unnamed"}  ${shown(request.model)}${tokens}`;
-}
-
-/** A name of a file may hold line breaks, and what terminals obey. */
-function shown(name: string): string {
-  if (!/\p{Cc}/u.test(name)) return name;
-  const hexadecimal = (one: string) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  return JSON.stringify(name).replace(/\p{Cc}/gu, hexadecimal);
+  return `${key.slice(0, 16)}  ${printableLine(label) || "unnamed"}  ${printableLine(request.model)}${tokens}`;
 }

@@ -1,6 +1,7 @@
 import { closeSync, openSync, statSync } from "node:fs";
 import { codeOf, messageOf } from "../../errno.ts";
 import { setxattr } from "../../libc.ts";
+import { printableLine } from "../../printable.ts";
 import { readAbout, readUsage } from "../about.ts";
 import { ownCommand } from "../background.ts";
 import { command, flags } from "../command.ts";
@@ -69,7 +70,7 @@ export const regen = command({
       progress.clear();
       if (problem === undefined) continue;
       failed += 1;
-      say(`failed: ${path}: ${problem}`);
+      say(failure(path, problem));
     }
     return failed === 0 ? EXIT.ok.code : EXIT.incomplete.code;
   },
@@ -116,7 +117,11 @@ async function inProcess(path: string, prompt: string | undefined, signal: Abort
   if ((await child.exited) === EXIT.ok.code) return;
   const lines = said.trim().split("\n");
   const reason = lines.find((line) => line.startsWith("failed: ")) ?? lines.at(-1) ?? "";
-  throw new Error(reason.replace(`failed: ${path}: `, ""));
+  throw new Error(reason.replace(failure(path, ""), ""));
+}
+
+function failure(path: string, problem: string): string {
+  return `failed: ${printableLine(path)}: ${problem}`;
 }
 
 /** Both calls from one thread: that is how the mount knows whose open is to wait. Returns what went wrong. */

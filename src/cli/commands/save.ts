@@ -6,7 +6,7 @@ import { absolutePath } from "../cwd.ts";
 import { CliError, EXIT } from "../exit.ts";
 import { controlFile, mountedAt } from "../mounted.ts";
 import { asSaved } from "../outputs.ts";
-import { show } from "../terminal.ts";
+import { showExactly } from "../terminal.ts";
 
 export const save = command({
   args: flags({
@@ -19,7 +19,7 @@ export const save = command({
   ],
   async run(args) {
     const chunks = snapshot(controlFile(mountedAt(args.dir), "snapshot.json"));
-    if (args.file === "-") for await (const chunk of chunks) show(chunk);
+    if (args.file === "-") for await (const chunk of chunks) showExactly(chunk);
     else await asSaved(writeAtomically(absolutePath(args.file), chunks));
     return EXIT.ok.code;
   },

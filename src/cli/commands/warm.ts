@@ -8,7 +8,7 @@ import { CliError, EXIT, UsageError } from "../exit.ts";
 import { mountedAt, pendingFiles } from "../mounted.ts";
 import { createProgress } from "../progress.ts";
 import { onSignals, signalStatus } from "../signals.ts";
-import { say, show } from "../terminal.ts";
+import { say, showJson } from "../terminal.ts";
 import { reasonsOf, warming, warmingText } from "../warming.ts";
 
 export const warm = command({
@@ -92,7 +92,7 @@ export const warm = command({
       reasons: () => (isThere(mountpoint) ? reasonsOf(pendingFiles(mountpoint)) : new Map()),
     });
     gone ||= !isThere(mountpoint);
-    if (args.json) show(`${JSON.stringify(result, null, 2)}\n`);
+    if (args.json) showJson(result);
     const kept = !gone ? "kept" : mode === "off" ? "gone with the mount, unless that is saved" : "recorded";
     for (const line of warmingText(result, stopped.signal.aborted ? kept : undefined)) say(line);
     if (gone) {

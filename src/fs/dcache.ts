@@ -9,12 +9,12 @@
  * The kernel takes the directory's lock for that (fs/fuse/dir.c:fuse_reverse_inval_entry), and a program that waits for
  * our answer may hold it. So:
  * - The message is written by another thread; this one would deadlock.
- * - It is not written while a LOOKUP is parked anywhere. A parked LOOKUP holds its directory's lock, shared, for as long
+ * - It is not written while a LOOKUP is parked in the same directory. A parked LOOKUP holds the lock, shared, for as long
  *   as a generator takes; a thread that waits for the same lock exclusively keeps everybody else out, including the
- *   program that makes the content. Other directories may be locked by callers that wait for that one (rename).
- * - A LOOKUP that would be parked while a message is under way takes the message back. If it is too late for that, the
- *   LOOKUP is answered ESTALE, upon which the kernel releases the lock, and walks the path once more (fs/namei.c:
- *   filename_lookup()).
+ *   program that makes the content. (Whoever holds the lock exclusively keeps the others out anyway.)
+ * - A LOOKUP that would be parked while a message about its directory is under way takes the message back. If it is too
+ *   late for that, the LOOKUP is answered ESTALE, upon which the kernel releases the lock, and walks the path once more
+ *   (fs/namei.c:filename_lookup()).
  */
 import { FsError } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
@@ -44,9 +44,11 @@ export class Dcache {
   #byKernel = false;
   /** Directories in which the kernel was told that a name does not exist, and may remember it. */
   readonly #negative = new WeakSet<Directory>();
-  /** To be told, by directory and name, oldest first. */
-  readonly #waiting = new Map<string, Change>();
+  /** Names to be told of, by directory. */
+  readonly #waiting = new Map<number, Set<string>>();
   #underWay: UnderWay[] = [];
+  /** The directory of the LOOKUP that is being handled and may be parked in the end; 0: none. */
+  #parking = 0;
   /** Directories whose listing changed since `together` began. */
   #listings: Set<Directory> | undefined;
   /** Threads of which a LOOKUP was answered ESTALE: the next one must not be, as the kernel walks a path only twice. */
@@ -65,6 +67,17 @@ export class Dcache {
       } finally {
         this.#byKernel = false;
         this.#mount().ruleEntries.balanceInodes();
+      }
+    };
+  }
+
+  /** The handler of LOOKUP: nothing is told of its directory before it is known whether it is parked. */
+  ofLookup(handler: Handler<"lookup">): Handler<"lookup"> {
+    return (request, header, target) => {
+      try {
+        return handler(request, header, target);
+      } finally {
+        this.#parking = 0;
       }
     };
   }
@@ -104,17 +117,19 @@ export class Dcache {
   }
 
   /**
-   * A LOOKUP of this thread is about to be parked: its directory stays locked. Throws ESTALE where the kernel is to let go of the lock
-   * and come again.
+   * A LOOKUP in this directory, by this thread, is about to be parked: the directory stays locked. Throws ESTALE where the
+   * kernel is to let go of the lock and come again.
    */
-  beforeParking(pid: number): void {
-    const stuck: UnderWay[] = [];
-    for (const one of this.#underWay) {
-      if (one.write.cancel()) this.#wait(one.change);
-      else if (!one.write.done()) stuck.push(one);
-    }
-    this.#underWay = stuck;
-    if (stuck.length === 0 || pid === NOBODY) return;
+  beforeParking({ ino }: Directory, pid: number): void {
+    this.#parking = ino;
+    this.#underWay = this.#underWay.filter(({ change, write }) => {
+      if (change.parent !== ino) return true;
+      if (!write.cancel()) return !write.done();
+      this.#wait(change);
+      return false;
+    });
+    const stuck = this.#underWay.some(({ change }) => change.parent === ino);
+    if (!stuck || pid === NOBODY) return;
     const comesBack = this.#sent.get(pid) === true;
     this.#sent.delete(pid);
     if (comesBack) return;
@@ -124,24 +139,37 @@ export class Dcache {
 
   /** Whether some changes could be told right now, but for lack of room. */
   get waits(): boolean {
-    return this.#waiting.size > 0 && this.#mount().session().parkedLookups === 0;
+    return this.#waiting.keys().some((parent) => !this.#isLocked(parent));
   }
 
   /** Tells what may be told. */
   feed(): void {
-    if (this.#waiting.size === 0 || this.#mount().session().parkedLookups > 0) return;
+    if (this.#waiting.size === 0) return;
     this.#underWay = this.#underWay.filter(({ write }) => !write.done());
-    for (const [key, change] of this.#waiting) {
-      if (this.#underWay.length >= MOST_UNDER_WAY) return;
-      this.#waiting.delete(key);
-      const { parent, name } = change;
-      const body = { parent, namelen: name.length, flags: 0, name };
-      const write = this.#mount().session().notifyAsync(abi.FUSE_NOTIFY_INVAL_ENTRY, abi.notifyInvalEntryOut, body);
-      if (write !== undefined) this.#underWay.push({ change, write });
+    for (const [parent, names] of this.#waiting) {
+      if (this.#isLocked(parent)) continue;
+      for (const name of names) {
+        if (this.#underWay.length >= MOST_UNDER_WAY) return;
+        names.delete(name);
+        this.#tell({ parent, name });
+      }
+      this.#waiting.delete(parent);
     }
   }
 
-  #wait(change: Change): void {
-    this.#waiting.set(`${change.parent}/${change.name}`, change);
+  #isLocked(parent: number): boolean {
+    return parent === this.#parking || this.#mount().session().parksLookups(parent);
+  }
+
+  #tell(change: Change): void {
+    const body = { ...change, namelen: change.name.length, flags: 0 };
+    const write = this.#mount().session().notifyAsync(abi.FUSE_NOTIFY_INVAL_ENTRY, abi.notifyInvalEntryOut, body);
+    if (write !== undefined) this.#underWay.push({ change, write });
+  }
+
+  #wait({ parent, name }: Change): void {
+    const names = this.#waiting.get(parent);
+    if (names === undefined) this.#waiting.set(parent, new Set([name]));
+    else names.add(name);
   }
 }

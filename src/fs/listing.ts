@@ -70,7 +70,7 @@ export class Listings {
   /** Somebody asks for a name in it. As `open`; throws ESTALE as well (see dcache.ts). */
   lookup(directory: Directory, there: boolean, waiter: Waiter): boolean {
     if (!this.lists(directory) || (there && this.#renewal(directory).made)) return false;
-    if (this.#awaits(directory)) this.#mount().dcache.beforeParking(waiter.pid ?? 0);
+    if (this.#awaits(directory)) this.#mount().dcache.beforeParking(directory, waiter.pid ?? 0);
     return this.open(directory, waiter);
   }
 

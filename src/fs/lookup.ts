@@ -52,7 +52,7 @@ export class Lookups {
     const path = this.#pathOf(directory, name);
     const rule = this.#ruleFor(path);
     if (path === undefined || rule === undefined) return false;
-    if (waiter.unique !== undefined) this.#mount().dcache.beforeParking(waiter.pid ?? 0);
+    if (waiter.unique !== undefined) this.#mount().dcache.beforeParking(directory, waiter.pid ?? 0);
     const running = this.#running.get(path);
     if (running !== undefined) this.#attempts.join(running, this.#attempts.checked(running.inode, waiter));
     else {

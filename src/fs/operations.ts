@@ -160,6 +160,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     ...listingOperations(mount),
     ...files,
     ...xattrOperations(mount),
+    lookup: dcache.ofLookup(names.lookup),
     mkdir: dcache.ofKernel(names.mkdir),
     mknod: dcache.ofKernel(names.mknod),
     symlink: dcache.ofKernel(names.symlink),

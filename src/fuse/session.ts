@@ -59,6 +59,11 @@ interface Row {
   readonly handler: ((request: unknown, header: Header, target: Buffer) => unknown) | undefined;
 }
 
+interface ParkedRequest {
+  readonly row: Row;
+  readonly nodeid: number;
+}
+
 export class Session {
   readonly #rows: (Row | undefined)[] = [];
   readonly #channel: Channel;
@@ -68,10 +73,10 @@ export class Session {
   /** Where handlers put "data". */
   readonly #target: Buffer;
   readonly #header: Header = { opcode: 0, unique: 0, nodeid: 0, uid: 0, gid: 0, pid: 0 };
-  /** The table's row of each parked request, by its unique. */
-  readonly #parked = new Map<number, Row>();
-  /** How many of them are lookups. */
-  #parkedLookups = 0;
+  /** The parked requests, by their unique. */
+  readonly #parked = new Map<number, ParkedRequest>();
+  /** How many of them are lookups, by the directory. */
+  readonly #parkedLookups = new Map<number, number>();
   #afterwards: (() => void) | undefined;
   /** How many requests of each kind came, by opcode: what a workload costs. */
   readonly counts = new Uint32Array(64);
@@ -127,7 +132,7 @@ export class Session {
         return;
       }
       const value = row.handler(request, header, this.#target);
-      if (value === PARKED) this.#park(unique, row);
+      if (value === PARKED) this.#park(unique, row, header.nodeid);
       else this.#reply(row, unique, value);
     } catch (error) {
       if (row.reply !== "silence") this.#error(row, unique, error);
@@ -159,14 +164,14 @@ export class Session {
 
   /** Answers a parked request of this operation. False if it is not parked (any more). */
   answer<K extends OpName>(unique: number, name: K, value: Reply<K>): boolean {
-    if (this.#parked.get(unique)?.name !== name) return false;
+    if (this.#parked.get(unique)?.row.name !== name) return false;
     const row = this.#unpark(unique);
     return row !== undefined && this.#reply(row, unique, value);
   }
 
   /** Answers a parked request with "data". False if it is not parked (any more), or nobody waits for it. */
   answerData(unique: number, data: Uint8Array): boolean {
-    if (this.#parked.get(unique)?.reply !== "data") return false;
+    if (this.#parked.get(unique)?.row.reply !== "data") return false;
     const row = this.#unpark(unique);
     if (row === undefined) return false;
     this.#target.set(data);
@@ -183,21 +188,25 @@ export class Session {
     return this.#parked.size;
   }
 
-  /** How many lookups are parked. The kernel holds the lock of a directory while one in it waits. */
-  get parkedLookups(): number {
-    return this.#parkedLookups;
+  /** Whether a lookup in this directory is parked. The kernel holds the directory's lock all the while. */
+  parksLookups(nodeid: number): boolean {
+    return this.#parkedLookups.has(nodeid);
   }
 
-  #park(unique: number, row: Row): void {
-    this.#parked.set(unique, row);
-    if (row.name === "lookup") this.#parkedLookups++;
+  #park(unique: number, row: Row, nodeid: number): void {
+    this.#parked.set(unique, { row, nodeid });
+    if (row.name === "lookup") this.#parkedLookups.set(nodeid, (this.#parkedLookups.get(nodeid) ?? 0) + 1);
   }
 
   #unpark(unique: number): Row | undefined {
-    const row = this.#parked.get(unique);
-    if (row === undefined) return undefined;
+    const parked = this.#parked.get(unique);
+    if (parked === undefined) return undefined;
     this.#parked.delete(unique);
-    if (row.name === "lookup") this.#parkedLookups--;
+    const { row, nodeid } = parked;
+    if (row.name !== "lookup") return row;
+    const left = (this.#parkedLookups.get(nodeid) ?? 0) - 1;
+    if (left > 0) this.#parkedLookups.set(nodeid, left);
+    else this.#parkedLookups.delete(nodeid);
     return row;
   }
 

@@ -123,48 +123,63 @@ test("all names of a file are invalidated when another content takes its place, 
   for (const [fh, nodeid] of fs.kernel.handles) fs.kernel.release(nodeid, fh);
 });
 
-test("while a look-up waits anywhere, the kernel is told of no name; it is told afterwards", () => {
+/** Makes a file in `/named` that is looked up, and one that its generator withdraws at the next open. */
+function withdrawn(fs: ServedTree): void {
+  fs.kernel.start("lookup", fs.node("/named"), { name: "old.txt" });
+  fs.mount.attempts.content(fs.ticket, { bytes: Buffer.from("old"), metadata: new Map(), refresh: "always" });
+}
+
+function withdraw(fs: ServedTree): void {
+  fs.kernel.start("open", fs.node("/named/old.txt"), { flags: 0 });
+  fs.failed("ENOENT");
+}
+
+test("while a look-up waits, the kernel is told of no name in that directory; it is told afterwards", () => {
   const { fs } = changing();
   using _ = fs;
+  withdrawn(fs);
   list(fs, "1");
   fs.node("/d/1");
   const waiting = fs.kernel.start("lookup", fs.node("/named"), { name: "7.txt" });
   const ticket = fs.ticket;
   told(fs);
-  list(fs, "2");
+  withdraw(fs);
   expect(told(fs)).toEqual([]);
   expect(fs.mount.dcache.waits).toBe(false);
+  list(fs, "2");
+  expect(told(fs)).toEqual(["1"]);
   fs.content("seven", ticket);
   expect(fs.kernel.outcome(waiting)).toHaveProperty("value");
   expect(fs.mount.dcache.waits).toBe(true);
   fs.mount.dcache.feed();
-  expect(told(fs)).toEqual(["1"]);
+  expect(told(fs)).toEqual(["old.txt"]);
 });
 
 test("a look-up that has to wait takes back what the kernel has not been told yet", () => {
   const { fs } = changing();
   using _ = fs;
+  withdrawn(fs);
   list(fs, "1");
   fs.node("/d/1");
   fs.kernel.blocked = [];
+  withdraw(fs);
   list(fs, "2");
   const waiting = fs.kernel.start("lookup", fs.node("/named"), { name: "7.txt" });
   fs.kernel.unblock();
-  expect(told(fs)).toEqual([]);
+  expect(told(fs)).toEqual(["1"]);
   fs.content("seven");
   expect(fs.kernel.outcome(waiting)).toHaveProperty("value");
   fs.mount.dcache.feed();
-  expect(told(fs)).toEqual(["1"]);
+  expect(told(fs)).toEqual(["old.txt"]);
 });
 
 test("a look-up whose directory a message is waiting for is sent back once, by thread", () => {
   const { fs } = changing();
   using _ = fs;
-  list(fs, "1");
-  fs.node("/d/1");
+  withdrawn(fs);
   fs.kernel.blocked = [];
   fs.kernel.stuck = true;
-  list(fs, "2");
+  withdraw(fs);
   const lookup = (pid: number) => fs.kernel.start("lookup", fs.node("/named"), { name: "7.txt" }, { pid });
   expect(fs.kernel.outcome(lookup(1))).toEqual({ error: "ESTALE" });
   expect(fs.kernel.outcome(lookup(2))).toEqual({ error: "ESTALE" });
@@ -173,6 +188,23 @@ test("a look-up whose directory a message is waiting for is sent back once, by t
   fs.content("seven");
   expect(fs.kernel.outcome(again)).toHaveProperty("value");
   fs.kernel.unblock();
+});
+
+test("a look-up that takes the place of another file in the directory does not tell of that before it is answered", () => {
+  using fs = served({ inodes: 8, named: [{ match: pattern("named/{id}.txt").expression, generator: "shop" }] });
+  fs.directory("/named");
+  for (let n = 0; n < 6; n++) {
+    fs.kernel.start("lookup", fs.node("/named"), { name: `${n}.txt` });
+    fs.content("x");
+  }
+  told(fs);
+  const waiting = fs.kernel.start("lookup", fs.node("/named"), { name: "new.txt" });
+  expect(fs.tree.resolve("/named", { follow: false })).toMatchObject({ size: 5 });
+  expect(told(fs)).toEqual([]);
+  fs.content("x");
+  expect(fs.kernel.outcome(waiting)).toHaveProperty("value");
+  fs.mount.dcache.feed();
+  expect(told(fs)).toEqual(["0.txt"]);
 });
 
 test("a look-up in a listed directory is sent back too; one that need not wait is answered", () => {

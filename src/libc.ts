@@ -54,6 +54,8 @@ const SYMBOLS = {
   splice: { args: ["i32", "ptr", "i32", "ptr", "u64", "u32"], returns: FFIType.i64_fast },
   getrlimit: { args: ["i32", "ptr"], returns: "i32" },
   setrlimit: { args: ["i32", "ptr"], returns: "i32" },
+  getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
+  getpeername: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   strerror: { args: ["i32"], returns: "cstring" },
 } as const;
 
@@ -682,6 +684,25 @@ export function getLimit(resource: number): Limit {
 /** False where this process may not. */
 export function setLimit(resource: number, { soft, hard }: Limit): boolean {
   return load().setrlimit(resource, BigUint64Array.of(soft, hard)) === 0;
+}
+
+export interface TcpConnection {
+  /** The other side has not answered yet. */
+  readonly opening: boolean;
+  /** The other side's; undefined while the connection is being opened. */
+  readonly port: number | undefined;
+}
+
+/** What a descriptor is connected to. Undefined if it is not a TCP socket, or not for a connection. */
+export function tcpConnection(fd: number): TcpConnection | undefined {
+  const [IPPROTO_TCP, TCP_INFO, TCP_SYN_SENT] = [6, 11, 2];
+  // struct tcp_info begins with the state; struct sockaddr_in and sockaddr_in6 with the family and the port.
+  const info = new Uint8Array(8);
+  if (load().getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, Int32Array.of(info.length)) < 0) return undefined;
+  if (info[0] === TCP_SYN_SENT) return { opening: true, port: undefined };
+  const peer = new DataView(new ArrayBuffer(128));
+  if (load().getpeername(fd, new Uint8Array(peer.buffer), Int32Array.of(peer.byteLength)) < 0) return undefined;
+  return { opening: false, port: peer.getUint16(2) };
 }
 
 /** How many processors this process may run on (sched_getaffinity). */

@@ -1,63 +1,28 @@
 /**
  * Whether a request that was cancelled before its answer began can have reached its server.
  *
- * `fetch` does not say how far it came. /proc lists this process's TCP connections with their state: while all of those
- * to the server's port are still being opened, or there are none, nothing was sent. In doubt the request counts as sent.
+ * `fetch` does not say how far it came, but the kernel knows the state of this process's connections. If one is open to
+ * the server's port, the request may have been sent; if connections are only being opened, or there are none, it was not.
  */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-
-/** As net/tcp_states.h. */
-const SYN_SENT = "02";
-const LISTEN = "0A";
+import { readdirSync } from "node:fs";
+import { type TcpConnection, tcpConnection } from "../libc.ts";
 
 /**
- * Ask before the request is aborted: that closes its connection.
- *
- * A request by way of a proxy has no connection to the server's port, so any connection counts then.
+ * Ask before the request is aborted: that closes its connection. In doubt the answer is yes: a connection to the port may
+ * be another request's, and a request by way of a proxy has none to the server's port, so that any connection counts.
  */
 export function mayHaveConnected(url: string): boolean {
   const { port, protocol } = new URL(url);
   const wanted = Number(port) || (protocol === "https:" ? 443 : 80);
   try {
-    const all = ownConnections();
-    const direct = all.filter((one) => one.port === wanted);
-    return (direct.length > 0 ? direct : all).some(({ state }) => state !== SYN_SENT);
+    const all = connections();
+    if (all.some((one) => one.port === wanted)) return true;
+    return !all.some(({ opening }) => opening) && all.length > 0;
   } catch {
     return true;
   }
 }
 
-interface Connection {
-  /** Of the other side. */
-  readonly port: number;
-  readonly state: string;
-}
-
-function ownConnections(): readonly Connection[] {
-  const own = new Set<string>();
-  for (const fd of readdirSync("/proc/self/fd")) {
-    const link = orEmpty(() => readlinkSync(`/proc/self/fd/${fd}`));
-    const inode = /^socket:\[(\d+)\]$/.exec(link)?.[1];
-    if (inode !== undefined) own.add(inode);
-  }
-  const found: Connection[] = [];
-  for (const table of ["tcp", "tcp6"]) {
-    // As proc_net_tcp(5): sl, local and remote address as HEX:PORT, state, queues, timers, retransmits, uid, timeout, inode.
-    const text = orEmpty(() => readFileSync(`/proc/self/net/${table}`, "latin1"));
-    for (const line of text.split("\n").slice(1)) {
-      const [, , remote = "", state = "", , , , , , inode = ""] = line.trim().split(/\s+/);
-      if (state === LISTEN || !own.has(inode)) continue;
-      found.push({ port: Number.parseInt(remote.slice(remote.lastIndexOf(":") + 1), 16), state });
-    }
-  }
-  return found;
-}
-
-/** A descriptor may be closed in the meantime, and a kernel without IPv6 has no table for it. */
-function orEmpty(read: () => string): string {
-  try {
-    return read();
-  } catch {
-    return "";
-  }
+function connections(): readonly TcpConnection[] {
+  return readdirSync("/proc/self/fd").flatMap((fd) => tcpConnection(Number(fd)) ?? []);
 }

@@ -5,8 +5,8 @@
  * Waiters are requests of the kernel, which are parked, and generators that read; the latter may wait for each other in
  * a circle, which is refused here.
  */
-import { readFileSync } from "node:fs";
 import { FsError, messageOf } from "../errno.ts";
+import { relatives } from "../procfs.ts";
 import type { Inode } from "../tree/inode.ts";
 import { toText } from "../tree/path.ts";
 import { ORIGIN, textXattr } from "./brief.ts";
@@ -62,26 +62,6 @@ export class Failures<T extends object> {
     const count = this.#counts.get(one) ?? 0;
     return count < 2 ? 0 : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (count - 2));
   }
-}
-
-/** No program is deeper in others. */
-const MOST_PARENTS = 64;
-
-/** A thread's number, those of its process group and session, and of its parents' all the way up. */
-function relatives(pid: number): readonly number[] {
-  const found: number[] = [];
-  try {
-    for (let at = pid, count = 0; at > 1 && count < MOST_PARENTS; count++) {
-      // As proc_pid_stat(5): the name, which may hold anything, is in parentheses.
-      const stat = readFileSync(`/proc/${at}/stat`, "latin1");
-      const [, parent, group, session] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      found.push(at, Number(group), Number(session));
-      at = Number(parent);
-    }
-  } catch {
-    // Gone, or not to be seen.
-  }
-  return found;
 }
 
 export interface Attempt {
@@ -235,8 +215,8 @@ export class Attempts {
     this.#byTicket.get(ticket)?.outcome.failed(error);
   }
 
-  /** A reader got a signal. True if it waited here; when it was the last one, the attempt is called off. */
-  interrupted(unique: number): boolean {
+  /** A waiter leaves: it gets EINTR. True if it waited here; when it was the last one, the attempt is called off. */
+  leave(unique: number): boolean {
     const attempt = this.#byUnique.get(unique);
     if (attempt === undefined) return false;
     this.#byUnique.delete(unique);

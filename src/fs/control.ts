@@ -29,8 +29,8 @@ export interface ControlHandle {
   read(offset: number, target: Buffer, header: Header): number | Parked;
   /** What ioctl(2) says. Absent: nothing can be said to it. Throws FsError. */
   command?(code: number, data: Uint8Array, header: Header): void;
-  /** A read that was parked got a signal: true if it waited here. */
-  interrupted?(unique: number): boolean;
+  /** Ends the wait of a read that was parked, with EINTR: true if it waited here. */
+  leave?(unique: number): boolean;
   /** The file is closed, read to its end or not. */
   close?(): void;
 }
@@ -99,9 +99,9 @@ export class Control {
     handle.command(code, data, header);
   }
 
-  /** True when the read that got a signal waited here. */
-  interrupted(unique: number): boolean {
-    for (const handle of this.#handles.values()) if (handle.interrupted?.(unique) === true) return true;
+  /** As ControlHandle.leave, of whichever handle. */
+  leave(unique: number): boolean {
+    for (const handle of this.#handles.values()) if (handle.leave?.(unique) === true) return true;
     return false;
   }
 

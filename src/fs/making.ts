@@ -61,7 +61,7 @@ export class Making implements ControlHandle {
     return PARKED;
   }
 
-  interrupted(unique: number): boolean {
+  leave(unique: number): boolean {
     const at = this.#reads.findIndex((read) => read.unique === unique);
     if (at < 0) return false;
     this.#reads.splice(at, 1);
@@ -77,7 +77,7 @@ export class Making implements ControlHandle {
   #callOff(): void {
     const names = [...this.#underWay.values()].reverse();
     this.#mount.together(() => {
-      for (const name of names) this.#mount.attempts.interrupted(name);
+      for (const name of names) this.#mount.attempts.leave(name);
     });
   }
 

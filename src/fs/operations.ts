@@ -3,6 +3,7 @@ import { ERRNO } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
 import type { Filesystem } from "../fuse/ops.ts";
 import type { Session } from "../fuse/session.ts";
+import { type ThreadSignals, threadSignals } from "../procfs.ts";
 import type { Clock, Inode } from "../tree/inode.ts";
 import type { Tree } from "../tree/tree.ts";
 import { Answers } from "./answers.ts";
@@ -14,6 +15,7 @@ import { Dcache } from "./dcache.ts";
 import { directoryOperations } from "./directories.ts";
 import { fileOperations } from "./files.ts";
 import { Handles } from "./handles.ts";
+import { Interrupts } from "./interrupts.ts";
 import { Listings, listingOperations } from "./listing.ts";
 import { Lookups } from "./lookup.ts";
 import type { Mount } from "./mount.ts";
@@ -26,6 +28,7 @@ import { Refresh } from "./refresh.ts";
 import { Regeneration } from "./regen.ts";
 import { Revalidation } from "./revalidate.ts";
 import { RuleEntries } from "./rule-entries.ts";
+import { Timers } from "./timers.ts";
 import { xattrOperations } from "./xattrs.ts";
 
 /** A content up to this size is handed to the kernel whole as it comes into being; of a larger one, its end. */
@@ -37,8 +40,9 @@ export interface Served {
   readonly mount: Mount;
   readonly answers: Answers;
   readonly operations: Filesystem;
-  /** A request that waits got a signal: true if it is answered with EINTR, or soon will be. */
-  interrupted(unique: number): boolean;
+  readonly timers: Timers;
+  /** The kernel reports a signal to the thread that sent a request. False if the request does not wait here. */
+  interrupted(unique: number, thread: number): boolean;
 }
 
 export interface ServedOptions {
@@ -57,12 +61,17 @@ export interface ServedOptions {
   readonly named?: readonly NamedFiles[];
   /** Tells the file handles of this mount from those of others. Default 0. */
   readonly generation?: number;
+  /** Milliseconds of a clock that never goes back. */
+  readonly monotonic?: () => number;
+  /** What is known of a thread's signals; default: what /proc says. */
+  readonly signals?: (thread: number) => ThreadSignals | undefined;
   /** Whether content is made anew when its time has passed. Default true. */
   readonly renewing?: boolean;
 }
 
 export function serveTree(options: ServedOptions, session: () => Session): Served {
   const { tree } = options;
+  const timers = new Timers(options.monotonic);
   const attempts = new Attempts(() => mount, options.post);
   const revalidation = new Revalidation();
   const pending = new Pending(() => mount, attempts, options.post);
@@ -171,6 +180,12 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     rename2: dcache.ofKernel(names.rename2),
     create: dcache.ofKernel(files.create),
   };
-  const interrupted = (unique: number) => attempts.interrupted(unique) || control.interrupted(unique);
-  return { mount, answers, operations, interrupted };
+  const interrupts = new Interrupts({
+    waits: (unique) => session().waits(unique),
+    end: (unique) => attempts.leave(unique) || control.leave(unique),
+    signals: options.signals ?? threadSignals,
+    timers,
+  });
+  const interrupted = (unique: number, thread: number) => interrupts.interrupted(unique, thread);
+  return { mount, answers, operations, timers, interrupted };
 }

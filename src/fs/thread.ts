@@ -8,7 +8,7 @@ import { type MessagePort, receiveMessageOnPort, workerData } from "node:worker_
 import { FsError, messageOf } from "../errno.ts";
 import { FUSE_PASSTHROUGH } from "../fuse/abi.ts";
 import { keepAwake } from "../fuse/awake.ts";
-import { Device, serve } from "../fuse/device.ts";
+import { type Alarm, Device, serve } from "../fuse/device.ts";
 import { OPS } from "../fuse/ops.ts";
 import { Session } from "../fuse/session.ts";
 import * as libc from "../libc.ts";
@@ -88,7 +88,7 @@ class FilesystemThread {
       flags: CAPABILITIES,
       flags2: CAPABILITIES2,
       maxWrite: MAX_WRITE,
-      interrupted: (unique) => this.#served.interrupted(unique),
+      interrupted: (unique, thread) => this.#served.interrupted(unique, thread),
       onReady: ({ minor, flags2 }) => {
         if (this.#options.passthrough && (flags2 & FUSE_PASSTHROUGH) !== 0) mount.passthrough.enable(fd);
         this.#post({ type: "ready", protocol: `7.${minor}` });
@@ -116,6 +116,7 @@ class FilesystemThread {
             return mount.passthrough.settle(16);
           },
           waits: () => mount.dcache.waits,
+          timers: this.#timers(),
           pause: () => mount.tree.space.trim(),
           idle: (requests) => {
             // This thread has no event loop, so the collector's own timers never run in it.
@@ -142,6 +143,22 @@ class FilesystemThread {
     mount.handles.clear();
     mount.nodes.clear();
     if (this.#options.debug) mount.tree.checkInvariants();
+  }
+
+  #timers(): Alarm {
+    const { timers } = this.#served;
+    return {
+      get due() {
+        return timers.due;
+      },
+      run: () => {
+        let any = false;
+        this.#together(() => {
+          any = timers.run();
+        });
+        return any;
+      },
+    };
   }
 
   #hasPending(): boolean {

@@ -65,10 +65,19 @@ export interface Mailbox {
   work(): boolean;
   /** Whether there is work that waits for something nobody tells of: it is looked at again after PAUSE_MS. */
   waits(): boolean;
+  /** Work for a certain time. */
+  readonly timers: Alarm;
   /** Nothing came for PAUSE_MS. */
   pause(): void;
   /** Nothing came for IDLE_MS, after so many requests: the time for what takes longer. */
   idle(requests: number): void;
+}
+
+export interface Alarm {
+  /** Milliseconds until there is work; undefined if there is none. */
+  readonly due: number | undefined;
+  /** Does what is due, a few milliseconds' worth at most. False if nothing is. */
+  run(): boolean;
 }
 
 export interface ServeOptions {
@@ -122,6 +131,7 @@ export function serve(
       if (++recent === STRETCH) {
         // A program that asks without end must not keep another from the content it waits for.
         mailbox.drain();
+        mailbox.timers.run();
         const now = performance.now();
         awake?.came(recent, now - since);
         since = now;
@@ -132,8 +142,10 @@ export function serve(
     if (length === -ERRNO.EAGAIN) {
       const busy = mailbox.work();
       const soon = !paused || mailbox.waits();
-      const slept = sleep.until(busy ? 0 : soon ? PAUSE_MS : requests > 0 ? IDLE_MS : -1);
-      if (!busy && !sleep.request && !sleep.mail) {
+      const rest = busy ? 0 : soon ? PAUSE_MS : requests > 0 ? IDLE_MS : -1;
+      const slept = sleep.until(sooner(rest, mailbox.timers.due));
+      const rang = mailbox.timers.run();
+      if (!busy && !rang && !sleep.request && !sleep.mail) {
         if (paused && !soon) {
           mailbox.idle(requests);
           requests = 0;
@@ -153,6 +165,12 @@ export function serve(
     if (length === -ERRNO.ENODEV || length === -ERRNO.ECONNABORTED) return;
     throw new libc.SystemError("read", -length, "/dev/fuse");
   }
+}
+
+/** The shorter of two times, in whole milliseconds. The first is negative if it is endless. */
+function sooner(rest: number, due: number | undefined): number {
+  if (due === undefined) return rest;
+  return rest < 0 ? Math.ceil(due) : Math.min(rest, Math.ceil(due));
 }
 
 /** Sleeps until a request or mail comes. */

@@ -8,6 +8,7 @@ import { ERRNO, FsError } from "../errno.ts";
 import type { AsyncWrite, Extent } from "../libc.ts";
 import * as abi from "./abi.ts";
 import { type Filesystem, type Header, OPS, type OpName, PARKED, type Reply, type ReplyKind } from "./ops.ts";
+import { ParkedRequests } from "./parked.ts";
 import { MalformedMessage, type Struct } from "./wire.ts";
 
 const HEADER_SIZE = abi.outHeader.size;
@@ -34,8 +35,8 @@ export interface SessionOptions {
   readonly flags2: number;
   /** Largest WRITE, in bytes; a multiple of the page size. */
   readonly maxWrite: number;
-  /** A wait was interrupted: true if `unique` was parked (and is answered with EINTR, or soon will be). */
-  readonly interrupted: (unique: number) => boolean;
+  /** The kernel reports a signal to the thread that sent a parked request. False if nobody keeps it parked. */
+  readonly interrupted: (unique: number, thread: number) => boolean;
   /** Called once, after the handshake. */
   readonly onReady?: (granted: Granted) => void;
   readonly log: (level: "debug" | "warn" | "error", text: string) => void;
@@ -59,11 +60,6 @@ interface Row {
   readonly handler: ((request: unknown, header: Header, target: Buffer) => unknown) | undefined;
 }
 
-interface ParkedRequest {
-  readonly row: Row;
-  readonly nodeid: number;
-}
-
 export class Session {
   readonly #rows: (Row | undefined)[] = [];
   readonly #channel: Channel;
@@ -73,10 +69,7 @@ export class Session {
   /** Where handlers put "data". */
   readonly #target: Buffer;
   readonly #header: Header = { opcode: 0, unique: 0, nodeid: 0, uid: 0, gid: 0, pid: 0 };
-  /** The parked requests, by their unique. */
-  readonly #parked = new Map<number, ParkedRequest>();
-  /** How many of them are lookups, by the directory. */
-  readonly #parkedLookups = new Map<number, number>();
+  readonly #parked = new ParkedRequests<Row>();
   #afterwards: (() => void) | undefined;
   /** How many requests of each kind came, by opcode: what a workload costs. */
   readonly counts = new Uint32Array(64);
@@ -132,7 +125,7 @@ export class Session {
         return;
       }
       const value = row.handler(request, header, this.#target);
-      if (value === PARKED) this.#park(unique, row, header.nodeid);
+      if (value === PARKED) this.#parked.add(header, row);
       else this.#reply(row, unique, value);
     } catch (error) {
       if (row.reply !== "silence") this.#error(row, unique, error);
@@ -165,14 +158,14 @@ export class Session {
   /** Answers a parked request of this operation. False if it is not parked (any more). */
   answer<K extends OpName>(unique: number, name: K, value: Reply<K>): boolean {
     if (this.#parked.get(unique)?.row.name !== name) return false;
-    const row = this.#unpark(unique);
+    const row = this.#parked.take(unique);
     return row !== undefined && this.#reply(row, unique, value);
   }
 
   /** Answers a parked request with "data". False if it is not parked (any more), or nobody waits for it. */
   answerData(unique: number, data: Uint8Array): boolean {
     if (this.#parked.get(unique)?.row.reply !== "data") return false;
-    const row = this.#unpark(unique);
+    const row = this.#parked.take(unique);
     if (row === undefined) return false;
     this.#target.set(data);
     return this.#reply(row, unique, data.length);
@@ -180,7 +173,7 @@ export class Session {
 
   /** Ends a parked request with an error. */
   fail(unique: number, error: unknown): void {
-    const row = this.#unpark(unique);
+    const row = this.#parked.take(unique);
     if (row !== undefined) this.#error(row, unique, error);
   }
 
@@ -188,26 +181,14 @@ export class Session {
     return this.#parked.size;
   }
 
+  /** Whether this request is parked. */
+  waits(unique: number): boolean {
+    return this.#parked.get(unique) !== undefined;
+  }
+
   /** Whether a lookup in this directory is parked. The kernel holds the directory's lock all the while. */
   parksLookups(nodeid: number): boolean {
-    return this.#parkedLookups.has(nodeid);
-  }
-
-  #park(unique: number, row: Row, nodeid: number): void {
-    this.#parked.set(unique, { row, nodeid });
-    if (row.name === "lookup") this.#parkedLookups.set(nodeid, (this.#parkedLookups.get(nodeid) ?? 0) + 1);
-  }
-
-  #unpark(unique: number): Row | undefined {
-    const parked = this.#parked.get(unique);
-    if (parked === undefined) return undefined;
-    this.#parked.delete(unique);
-    const { row, nodeid } = parked;
-    if (row.name !== "lookup") return row;
-    const left = (this.#parkedLookups.get(nodeid) ?? 0) - 1;
-    if (left > 0) this.#parkedLookups.set(nodeid, left);
-    else this.#parkedLookups.delete(nodeid);
-    return row;
+    return this.#parked.holdsLookups(nodeid);
   }
 
   /** Tells the kernel something it did not ask for: `code` is a FUSE_NOTIFY_*. 0, or a negative errno. */
@@ -290,13 +271,15 @@ export class Session {
   }
 
   /**
-   * INTERRUPT names a request whose caller got a signal. If it waits here, the one who parked it answers EINTR. If not,
-   * it is either answered already, and the kernel drops this reply, or not read yet, and EAGAIN makes the kernel send
-   * the interrupt again (Documentation/filesystems/fuse.rst, "Interrupting filesystem operations").
+   * INTERRUPT names a request whose caller got a signal. If it waits here, the one who parked it decides whether to answer
+   * EINTR; to the INTERRUPT itself nothing is answered. If it does not, it is either answered already, and the kernel drops
+   * this reply, or not read yet, and EAGAIN makes the kernel send the interrupt again (Documentation/filesystems/fuse.rst,
+   * "Interrupting filesystem operations").
    */
   #interrupt(request: unknown): void {
     const { unique } = request as { unique: number }; // the row's struct is interruptIn
-    if (!this.#options.interrupted(unique))
+    const parked = this.#parked.get(unique);
+    if (parked === undefined || !this.#options.interrupted(unique, parked.thread))
       this.#sendHeader(this.#out, this.#header.unique, -ERRNO.EAGAIN, HEADER_SIZE);
   }
 

@@ -122,9 +122,9 @@ describe("an interrupt", () => {
     using fs = served();
     const reader = witness({ unique: 10 });
     const a = attemptFor(fs, fs.pending("/a"), reader);
-    expect(fs.mount.attempts.interrupted(12)).toBe(false);
+    expect(fs.mount.attempts.leave(12)).toBe(false);
     fs.mount.attempts.content(a.ticket, content("text"));
-    expect(fs.mount.attempts.interrupted(10)).toBe(false);
+    expect(fs.mount.attempts.leave(10)).toBe(false);
     expect(reader.heard).toEqual(["done"]);
   });
 
@@ -132,9 +132,9 @@ describe("an interrupt", () => {
     using fs = served();
     const [one, two] = [witness({ unique: 10 }), witness({ unique: 12 })];
     const a = attemptFor(fs, fs.pending("/a"), one, two);
-    expect(fs.mount.attempts.interrupted(10)).toBe(true);
+    expect(fs.mount.attempts.leave(10)).toBe(true);
     expect([one.heard, two.heard, a.fate, fs.cancelled]).toEqual([["EINTR"], [], [], []]);
-    expect(fs.mount.attempts.interrupted(10)).toBe(false);
+    expect(fs.mount.attempts.leave(10)).toBe(false);
     fs.mount.attempts.content(a.ticket, content("text"));
     expect([one.heard, two.heard]).toEqual([["EINTR"], ["done"]]);
   });
@@ -143,8 +143,8 @@ describe("an interrupt", () => {
     using fs = served();
     const [one, two] = [witness({ unique: 10 }), witness({ unique: 12 })];
     const a = attemptFor(fs, fs.pending("/a"), one, two);
-    fs.mount.attempts.interrupted(12);
-    fs.mount.attempts.interrupted(10);
+    fs.mount.attempts.leave(12);
+    fs.mount.attempts.leave(10);
     fs.mount.attempts.content(a.ticket, content("text"));
     expect([one.heard, two.heard]).toEqual([["EINTR"], ["EINTR"]]);
     expect(a.fate).toEqual(["called off"]);
@@ -155,7 +155,7 @@ describe("an interrupt", () => {
     using fs = served();
     const [reader, generator] = [witness({ unique: 10 }), witness({ requester: 99 })];
     const a = attemptFor(fs, fs.pending("/a"), reader, generator);
-    fs.mount.attempts.interrupted(10);
+    fs.mount.attempts.leave(10);
     expect([a.fate, fs.cancelled]).toEqual([[], []]);
     fs.mount.attempts.content(a.ticket, content("text"));
     expect(generator.heard).toEqual(["done"]);
@@ -314,7 +314,7 @@ describe("a program that makes a content", () => {
     expect(posted(fs, "waits")).toEqual([]);
     fs.mount.attempts.working(a.ticket, pid);
     expect(posted(fs, "waits")).toEqual([{ type: "waits", ticket: a.ticket, waits: true }]);
-    expect(fs.mount.attempts.interrupted(12)).toBe(true);
+    expect(fs.mount.attempts.leave(12)).toBe(true);
     expect(early.heard).toEqual(["EINTR"]);
     expect(posted(fs, "waits").at(-1)).toEqual({ type: "waits", ticket: a.ticket, waits: false });
     expect(b.fate).toEqual(["called off"]);
@@ -328,7 +328,7 @@ describe("a program that makes a content", () => {
     expect(itself.heard).toEqual(["EDEADLK"]);
     expect(a.fate).toEqual(["called off"]);
     expect(fs.cancelled).toEqual([a.ticket]);
-    expect(fs.mount.attempts.interrupted(10)).toBe(false);
+    expect(fs.mount.attempts.leave(10)).toBe(false);
   });
 
   test("does not concern what is made although nobody waits for it", () => {

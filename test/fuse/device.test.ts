@@ -43,6 +43,7 @@ function connection(filesystem: Filesystem = {}) {
     },
     work: () => false,
     waits: () => false,
+    timers: { due: undefined, run: () => false },
     pause: () => mail.push("paused"),
     idle: (requests) => mail.push(`idle after ${requests}`),
   };
@@ -140,6 +141,48 @@ describe("the loop", () => {
       box,
     );
     expect(order).toEqual(["turn", "turn", "work", "turn", "work", "turn", "work", "turn"]);
+  });
+
+  test("sleeps until the next timer is due, and runs it, without taking that for a pause", () => {
+    const { serve, mailbox, mail } = connection();
+    const end = performance.now() + 300;
+    let ran = 0;
+    const timers = {
+      get due() {
+        return Math.max(0, end - performance.now());
+      },
+      run() {
+        if (performance.now() < end) return false;
+        ran += 1;
+        return true;
+      },
+    };
+    serve(() => ran > 0, 1, { ...mailbox, timers });
+    expect(performance.now()).toBeGreaterThanOrEqual(end);
+    expect(mail).toEqual([]);
+  });
+
+  test("a request that always comes at once does not keep a timer waiting", () => {
+    let served = 0;
+    let ranAt = 0;
+    const { request, serve, mailbox } = connection({
+      statfs() {
+        served++;
+        request(STATFS);
+        throw new FsError("EIO");
+      },
+    });
+    const timers = {
+      due: 0,
+      run() {
+        ranAt = served;
+        return true;
+      },
+    };
+    request(STATFS);
+    serve(() => ranAt > 0 || served > 10_000, 2, { ...mailbox, timers });
+    expect(ranAt).toBeGreaterThan(0);
+    expect(ranAt).toBeLessThan(1000);
   });
 
   test("a request that always comes at once does not keep the mail waiting", () => {

@@ -160,12 +160,12 @@ describeMounted("an interrupted reader", () => {
 import os, signal
 class Rang(Exception): pass
 def ring(*_): raise Rang()
-signal.signal(signal.SIGUSR1, ring)
+signal.signal(signal.SIGTERM, ring)
 try: os.open("a.txt", os.O_RDONLY)
 except Rang: print("rang")`;
     const reader = m.start(`exec python3 -c '${script}'`);
     const request = await m.server.request(0);
-    reader.kill("SIGUSR1");
+    reader.kill("SIGTERM");
     expect(await finished(reader)).toEqual({ status: 0, stdout: "rang\n", stderr: "" });
     await request.disconnected;
   });

@@ -361,6 +361,20 @@ The table below is run by \`test/mount/matrix.test.ts\` on a real mount. This pa
 \`getfattr -n user.llmfs.state FILE\` says what a file is: \`pending\`, \`generating\`, \`ready\`, \`failed\` (then
 \`user.llmfs.error\` says why) or \`static\`.
 
+## While a program waits
+
+- **Signals that do not end a program do not disturb it.** It can be stopped and continued (Ctrl-Z and \`fg\`), resized,
+  traced, or frozen with its container. Timers, child processes that end, and runtimes that signal their own threads (Go)
+  make no difference. A stop, a tracer and the handler of such a signal take effect when the content is there, as they do
+  while a program waits for a disk.
+- **A signal that ends a program ends its wait at once.** So do SIGHUP, SIGINT, SIGQUIT, SIGABRT and SIGTERM if the program
+  has a handler for them: its \`open\` fails with EINTR. No other handler interrupts a wait, not even one for SIGALRM: from
+  outside, a timer that limits the time of a read looks like any other. Use \`timeout 10 cat FILE\`, or the mount's
+  \`--timeout\`.
+- **Where llmfs cannot see the program**, any signal makes its \`open\` fail with EINTR. That is the case in a process
+  namespace above or beside that of llmfs, such as a host whose container made the mount, and where \`/proc\` is not mounted
+  or hides other users' processes (\`hidepid\`).
+
 ## The size of a file that is not there yet
 
 \`stat\` has to say a size before anybody knows it. A program that opens the file and reads to its end, or asks for the

@@ -11,7 +11,9 @@ import type { ControlFiles } from "../../src/fs/control.ts";
 import type { Mount } from "../../src/fs/mount.ts";
 import { serveTree } from "../../src/fs/operations.ts";
 import type { FromFilesystem, GenerationRequest, NamedFiles } from "../../src/fs/port.ts";
+import type { Timers } from "../../src/fs/timers.ts";
 import { FUSE_ROOT_ID } from "../../src/fuse/abi.ts";
+import type { ThreadSignals } from "../../src/procfs.ts";
 import type { Directory } from "../../src/tree/directory.ts";
 import type { RegularFile } from "../../src/tree/file.ts";
 import type { Clock, Inode } from "../../src/tree/inode.ts";
@@ -58,6 +60,12 @@ export class ServedTree implements Disposable {
   readonly tree: Tree;
   readonly kernel: Kernel;
   readonly mount: Mount;
+  readonly timers: Timers;
+  /** What /proc says of a thread's signals. None of the threads here exists. */
+  readonly signals = new Map<number, ThreadSignals>();
+  /** Called whenever they are looked at. */
+  lookAtSignals: () => void = () => {};
+  #milliseconds = 0;
   readonly answers: Answers;
   /** What the filesystem told the main thread. */
   readonly posted: FromFilesystem[] = [];
@@ -68,10 +76,15 @@ export class ServedTree implements Disposable {
       ...(options.inodes === undefined ? {} : { inodes: options.inodes }),
     });
     this.tree = new Tree({ clock: this.clock.read, space });
-    const { mount, answers, operations, interrupted } = serveTree(
+    const { mount, answers, operations, timers, interrupted } = serveTree(
       {
         tree: this.tree,
         post: (message) => this.posted.push(message),
+        monotonic: () => this.#milliseconds,
+        signals: (thread) => {
+          this.lookAtSignals();
+          return this.signals.get(thread);
+        },
         ...(options.control === undefined ? {} : { control: options.control }),
         ...(options.listing === undefined ? {} : { listing: options.listing }),
         ...(options.named === undefined ? {} : { named: options.named }),
@@ -81,6 +94,7 @@ export class ServedTree implements Disposable {
     );
     this.mount = mount;
     this.answers = answers;
+    this.timers = timers;
     this.kernel = new Kernel(operations, {
       flags: CAPABILITIES,
       interrupted,
@@ -139,6 +153,21 @@ export class ServedTree implements Disposable {
   /** Tickets nobody waits for any more. */
   get cancelled(): number[] {
     return this.posted.flatMap((message) => (message.type === "cancel" ? [message.ticket] : []));
+  }
+
+  /** Lets time pass for the filesystem's timers. */
+  pass(milliseconds: number): void {
+    const until = this.#milliseconds + milliseconds;
+    for (let { due } = this.timers; due !== undefined && this.#milliseconds + due <= until; { due } = this.timers) {
+      this.#milliseconds += due;
+      this.timers.run();
+    }
+    this.#milliseconds = until;
+  }
+
+  /** Time passes while something is done. */
+  elapse(milliseconds: number): void {
+    this.#milliseconds += milliseconds;
   }
 
   /** The last request's ticket. */

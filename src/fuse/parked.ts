@@ -1,0 +1,47 @@
+/** Requests that wait for their answer, and what is known of each in the meantime. */
+import type { Header, OpName } from "./ops.ts";
+
+interface ParkedRequest<Row> {
+  readonly row: Row;
+  readonly nodeid: number;
+  /** The thread that sent it; 0 if it is in a process namespace that is not below ours. */
+  readonly thread: number;
+}
+
+/** `Row`: the table's row of a request. */
+export class ParkedRequests<Row extends { readonly name: OpName }> {
+  readonly #byUnique = new Map<number, ParkedRequest<Row>>();
+  /** How many of them are lookups, by the directory. */
+  readonly #lookups = new Map<number, number>();
+
+  get size(): number {
+    return this.#byUnique.size;
+  }
+
+  add({ unique, nodeid, pid }: Header, row: Row): void {
+    this.#byUnique.set(unique, { row, nodeid, thread: pid });
+    if (row.name === "lookup") this.#lookups.set(nodeid, (this.#lookups.get(nodeid) ?? 0) + 1);
+  }
+
+  get(unique: number): ParkedRequest<Row> | undefined {
+    return this.#byUnique.get(unique);
+  }
+
+  /** It is about to be answered. */
+  take(unique: number): Row | undefined {
+    const parked = this.#byUnique.get(unique);
+    if (parked === undefined) return undefined;
+    this.#byUnique.delete(unique);
+    const { row, nodeid } = parked;
+    if (row.name !== "lookup") return row;
+    const left = (this.#lookups.get(nodeid) ?? 0) - 1;
+    if (left > 0) this.#lookups.set(nodeid, left);
+    else this.#lookups.delete(nodeid);
+    return row;
+  }
+
+  /** Whether a lookup in this directory is among them. */
+  holdsLookups(nodeid: number): boolean {
+    return this.#lookups.has(nodeid);
+  }
+}

@@ -1,0 +1,64 @@
+/** What /proc says about other processes. A shared leaf: it imports nothing of llmfs. */
+import { readFileSync, readlinkSync } from "node:fs";
+
+/** Signals of one thread, as sets with bit n-1 for signal n: proc_pid_status(5). */
+export interface ThreadSignals {
+  /** Sent to it or to its process, and neither blocked nor ignored. */
+  readonly pending: bigint;
+  /** Those for which the process has installed a handler. */
+  readonly caught: bigint;
+}
+
+/**
+ * Undefined if the thread cannot be seen: it is gone, it belongs to a process namespace that is not below ours, or /proc
+ * is absent, hides other users' processes or shows another namespace than ours. Does not wait for the thread.
+ */
+export function threadSignals(thread: number): ThreadSignals | undefined {
+  if (thread === 0 || !showsOurNamespace()) return undefined;
+  try {
+    return parseThreadSignals(readFileSync(`/proc/${thread}/status`, "latin1"));
+  } catch {
+    return undefined;
+  }
+}
+
+export function parseThreadSignals(status: string): ThreadSignals | undefined {
+  const sets = /^SigPnd:\t(\w+)\nShdPnd:\t(\w+)\nSigBlk:\t(\w+)\nSigIgn:\t(\w+)\nSigCgt:\t(\w+)$/m.exec(status);
+  if (sets === null) return undefined;
+  const [own = 0n, shared = 0n, blocked = 0n, ignored = 0n, caught = 0n] = sets
+    .slice(1)
+    .map((set) => BigInt(`0x${set}`));
+  return { pending: (own | shared) & ~blocked & ~ignored, caught };
+}
+
+let ours: boolean | undefined;
+
+/** A container may be given the /proc of its host, where our numbers are other processes. */
+function showsOurNamespace(): boolean {
+  try {
+    ours ??= readlinkSync("/proc/self") === String(process.pid);
+  } catch {
+    ours = false;
+  }
+  return ours;
+}
+
+/** No program has more ancestors. */
+const MOST_PARENTS = 64;
+
+/** A thread's number, those of its process group and session, and of its parents' all the way up. */
+export function relatives(thread: number): readonly number[] {
+  const found: number[] = [];
+  try {
+    for (let at = thread, count = 0; at > 1 && count < MOST_PARENTS; count++) {
+      // As proc_pid_stat(5): the name, which may hold anything, is in parentheses.
+      const stat = readFileSync(`/proc/${at}/stat`, "latin1");
+      const [, parent, group, session] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      found.push(at, Number(group), Number(session));
+      at = Number(parent);
+    }
+  } catch {
+    // Gone, or not to be seen.
+  }
+  return found;
+}

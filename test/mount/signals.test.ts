@@ -1,0 +1,372 @@
+/** Signals to programs that wait for a file, by the real kernel: most are not noticed, some end the wait at once. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Subprocess } from "bun";
+import { contentOf, describeMounted, Gate, IS_ROOT, LACKING, type Mounted, mounted } from "../support/mounted.ts";
+import { programs, testWith } from "../support/needs.ts";
+import { eventually, finished } from "../support/program.ts";
+import { Terminal } from "../support/terminal.ts";
+
+setDefaultTimeout(60_000);
+
+const folder = mkdtempSync(join(tmpdir(), "llmfs-signals-"));
+const HANDLERS = join(folder, "handlers");
+
+beforeAll(() => {
+  if (LACKING !== undefined) return;
+  const source = join(import.meta.dir, "handlers.c");
+  const { success, stderr } = Bun.spawnSync(["gcc", "-O1", "-pthread", "-o", HANDLERS, source]);
+  if (!success) throw new Error(stderr.toString());
+});
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** A mount whose file "a" is generated once the gate is open. */
+async function held(): Promise<{ readonly m: Mounted; readonly gate: Gate }> {
+  const gate = new Gate();
+  return { gate, m: await mounted({ pending: ["a"], answer: gate.holds() }) };
+}
+
+/** Resolves when the kernel has reported a signal to a waiting program, this many times since the mount. */
+async function reported(m: Mounted, count = 1): Promise<void> {
+  await eventually(`${count} signals reported`, () => (m.status().requests.interrupt ?? 0) >= count);
+}
+
+/** By version, where control groups can be made that can be frozen. */
+const FREEZERS: Readonly<Record<string, string | undefined>> = {
+  v1: writableGroup(({ type, superOptions }) => type === "cgroup" && superOptions.split(",").includes("freezer")),
+  v2: writableGroup(({ type }) => type === "cgroup2"),
+};
+
+function writableGroup(suits: (mount: { type: string; superOptions: string }) => boolean): string | undefined {
+  // As proc_pid_mountinfo(5): the type and the options of the filesystem come after a hyphen.
+  for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
+    const [place = "", kind = ""] = line.split(" - ");
+    const [type = "", , superOptions = ""] = kind.split(" ");
+    const path = place.split(" ")[4] ?? "";
+    if (!suits({ type, superOptions })) continue;
+    try {
+      const trial = mkdtempSync(join(path, "llmfs-trial-"));
+      const freezes = existsSync(join(trial, type === "cgroup2" ? "cgroup.freeze" : "freezer.state"));
+      rmdirSync(trial);
+      if (freezes) return path;
+    } catch {
+      // Not ours to write to.
+    }
+  }
+  return undefined;
+}
+
+/** The one request for "a" is still under way. */
+function expectWaiting(m: Mounted): void {
+  expect([m.asked("a"), m.server.received(0).gone, m.status().generating]).toEqual([1, false, 1]);
+}
+
+/** As /proc names a thread's state: "S", "D", "T". */
+function stateOf(pid: number): string {
+  return /^State:\s+(\S)/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1] ?? "";
+}
+
+const READ = { status: 0, stdout: contentOf("a"), stderr: "" };
+
+/** What may happen to a program that reads "a": it must see none of it. */
+const UNNOTICED: Readonly<Record<string, (reader: Subprocess) => Promise<void> | void>> = {
+  "being stopped and continued"(reader) {
+    reader.kill("SIGSTOP");
+    reader.kill("SIGCONT");
+  },
+  "being stopped for a while and continued": async (reader) => {
+    reader.kill("SIGSTOP");
+    await Bun.sleep(300);
+    reader.kill("SIGCONT");
+  },
+  "stop signals from a terminal"(reader) {
+    for (const signal of ["SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGCONT"] as const) reader.kill(signal);
+  },
+};
+
+describeMounted("a program that waits for a file", () => {
+  for (const [what, happens] of Object.entries(UNNOTICED)) {
+    test(`does not notice ${what}`, async () => {
+      const { m, gate } = await held();
+      await using _ = m;
+      const reader = m.start("exec cat a");
+      await m.server.request(0);
+      await m.opened(1);
+      await happens(reader);
+      await reported(m);
+      expectWaiting(m);
+      gate.open();
+      expect(await finished(reader)).toEqual(READ);
+      expect(m.asked("a")).toBe(1);
+    });
+  }
+
+  test("does not notice signals for which it has a handler and that are no request to end", async () => {
+    const { m, gate } = await held();
+    await using _ = m;
+    // SIGALRM, SIGCHLD, SIGURG (Go's preemption), SIGWINCH, SIGUSR1, SIGIO, SIGVTALRM, SIGPROF, and one in real time.
+    const signals = [14, 17, 23, 28, 10, 29, 26, 27, 40];
+    const cases = [
+      ["14", "timer"],
+      ...signals.flatMap((signal) => [
+        [signal, "child"],
+        [signal, "thread"],
+      ]),
+    ];
+    const readers = cases.flatMap(([signal, source]) =>
+      ["", "restart"].map((restart) => {
+        const how = `${signal} ${source} ${restart}`.trim();
+        return { how, reader: m.start(`exec ${HANDLERS} a ${how}`) };
+      }),
+    );
+    await m.server.request(0);
+    await reported(m, readers.length);
+    await Bun.sleep(200);
+    expectWaiting(m);
+    gate.open();
+    const outcomes = readers.map(async ({ how, reader }) => ({ how, ...(await finished(reader)) }));
+    expect(await Promise.all(outcomes)).toEqual(readers.map(({ how }) => ({ how, ...READ })));
+    expect(m.asked("a")).toBe(1);
+  });
+
+  test("costs next to no processor time while signals are pending", async () => {
+    const { m, gate } = await held();
+    await using _ = m;
+    const readers = Array.from({ length: 20 }, () => m.start(`exec ${HANDLERS} a 14 timer`));
+    await reported(m, 20);
+    const { pid } = m.status();
+    const before = processorTime(pid);
+    await Bun.sleep(2000);
+    // Of 2 s. The test's own look at status.json is in it.
+    expect(processorTime(pid) - before).toBeLessThan(0.4);
+    gate.open();
+    for (const reader of readers) expect(await finished(reader)).toEqual(READ);
+  });
+
+  testWith(IS_ROOT ? programs("strace") : "root, to trace a program that is not a child")(
+    "does not notice a tracer that attaches and leaves",
+    async () => {
+      const { m, gate } = await held();
+      await using _ = m;
+      const reader = m.start("exec cat a");
+      await m.server.request(0);
+      await m.opened(1);
+      const tracer = Bun.spawn(["strace", "-o", join(folder, "trace"), "-p", String(reader.pid)], {
+        stdio: ["ignore", "ignore", "ignore"],
+      });
+      await reported(m);
+      expect(readFileSync(`/proc/${reader.pid}/status`, "latin1")).toContain(`TracerPid:\t${tracer.pid}`);
+      expectWaiting(m);
+      tracer.kill("SIGKILL");
+      await tracer.exited;
+      expectWaiting(m);
+      gate.open();
+      expect(await finished(reader)).toEqual(READ);
+      expect(m.asked("a")).toBe(1);
+    },
+  );
+
+  for (const [version, group] of Object.entries(FREEZERS)) {
+    testWith(group === undefined ? `root and the freezer of cgroup ${version}` : undefined)(
+      `does not notice that its container is frozen and thawed, with cgroup ${version}`,
+      async () => {
+        const { m, gate } = await held();
+        await using _ = m;
+        const cgroup = mkdtempSync(`${group}/llmfs-test-`);
+        const write = (file: string, text: string) => writeFileSync(join(cgroup, file), text);
+        const freeze = (on: boolean) =>
+          version === "v2" ? write("cgroup.freeze", on ? "1" : "0") : write("freezer.state", on ? "FROZEN" : "THAWED");
+        try {
+          const reader = m.start("exec cat a");
+          await m.server.request(0);
+          await m.opened(1);
+          write("cgroup.procs", String(reader.pid));
+          freeze(true);
+          await reported(m);
+          expectWaiting(m);
+          freeze(false);
+          gate.open();
+          expect(await finished(reader)).toEqual(READ);
+        } finally {
+          freeze(false);
+          await eventually(
+            "the control group is empty",
+            () => readFileSync(join(cgroup, "cgroup.procs"), "utf8") === "",
+          );
+          rmdirSync(cgroup);
+        }
+      },
+    );
+  }
+});
+
+const ENDING = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGKILL", "SIGALRM", "SIGUSR1"] as const;
+
+describeMounted("a signal that ends a program ends its wait at once", () => {
+  for (const before of ["", ", also after one that did not"]) {
+    test(`whichever it is${before}`, async () => {
+      const pending = [...ENDING];
+      const args = ["--concurrency", "20"];
+      await using m = await mounted({ pending, args, answer: () => ({ hang: true }) });
+      const readers = pending.map((signal) => ({ signal, reader: m.start(`exec cat ${signal}`) }));
+      const request = await m.server.request(pending.length - 1);
+      await m.opened(pending.length);
+      if (before !== "") {
+        for (const { reader } of readers) reader.kill("SIGTSTP");
+        await reported(m, readers.length);
+        // From here on it is no longer the kernel that reports a signal.
+        for (const { reader } of readers) await eventually("only SIGKILL", () => stateOf(reader.pid) === "D");
+      }
+      for (const { signal, reader } of readers) reader.kill(signal);
+      if (before !== "") for (const { reader } of readers) reader.kill("SIGCONT");
+      await Promise.all(readers.map(({ reader }) => reader.exited));
+      expect(readers.map(({ reader }) => reader.signalCode)).toEqual(pending);
+      await Promise.all(m.server.requests.map(({ disconnected }) => disconnected));
+      expect([await m.state("SIGINT"), request.gone]).toEqual(["pending", true]);
+    });
+  }
+
+  const handlers: Readonly<Record<string, string>> = {
+    "a Python program with the usual handler for Ctrl-C": `exec python3 -c '
+try: open("a").read()
+except KeyboardInterrupt: print("interrupted")'`,
+    "a Python program that has an interval timer besides": `exec python3 -c '
+import signal
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+try: open("a").read()
+except KeyboardInterrupt: signal.setitimer(signal.ITIMER_REAL, 0); print("interrupted")'`,
+    "a thread of a Python program, while the others go on": `exec python3 -c '
+import os, threading
+threading.Thread(target=lambda: open("a").read(), daemon=True).start()
+try: threading.Event().wait()
+except KeyboardInterrupt: print("interrupted", flush=True); os._exit(0)'`,
+    "a shell with a trap": `trap "echo interrupted; exit 0" INT; read x < a`,
+    "a JavaScript program": `trap "echo interrupted; exit 0" INT; ${process.execPath} -e 'require("fs").readFileSync("a")' 2>/dev/null`,
+  };
+  for (const [who, script] of Object.entries(handlers)) {
+    test(`SIGINT, of ${who}`, async () => {
+      const { m } = await held();
+      await using _ = m;
+      const reader = Bun.spawn({
+        cmd: ["bash", "-c", script],
+        cwd: m.dir,
+        env: m.sandbox.environment(),
+        stdio: ["pipe", "pipe", "pipe"],
+        detached: true,
+      });
+      const done = finished(reader);
+      const request = await m.server.request(0);
+      await m.opened(1);
+      if (who.includes("timer")) await reported(m);
+      process.kill(-reader.pid, "SIGINT");
+      expect(await done).toEqual({ status: 0, stdout: "interrupted\n", stderr: "" });
+      await request.disconnected;
+    });
+  }
+});
+
+describeMounted("on a terminal", () => {
+  const lacking = programs("bash", "setsid", "less", "vim");
+
+  /** An interactive shell in the mount, and its file "a", which is generated once the gate is open. */
+  async function shell() {
+    const { m, gate } = await held();
+    const env = m.sandbox.environment({ PS1: "ready> ", LESS: "" });
+    const terminal = new Terminal(["bash", "--norc", "--noprofile", "-i"], { cwd: m.dir, env });
+    await terminal.shows("ready> ");
+    return { m, gate, terminal };
+  }
+
+  const type = async ({ m, terminal }: { m: Mounted; terminal: Terminal }, command: string) => {
+    terminal.type(`${command}\r`);
+    await m.server.request(0);
+    await m.opened(1);
+  };
+
+  testWith(lacking)("Ctrl-Z stops a reader when its content is there, and fg has it go on", async () => {
+    const all = await shell();
+    const { m, gate, terminal } = all;
+    await using _m = m;
+    await using _t = terminal;
+    await type(all, "cat a");
+    terminal.type("\x1a");
+    await reported(m);
+    expectWaiting(m);
+    gate.open();
+    await terminal.shows("Stopped");
+    await terminal.shows("ready> ");
+    terminal.type("fg\r");
+    await terminal.shows("again: content of a");
+    expect(m.asked("a")).toBe(1);
+  });
+
+  testWith(lacking)("Ctrl-C ends a reader at once, also after Ctrl-Z", async () => {
+    for (const keys of ["\x03", "\x1a\x03"]) {
+      const all = await shell();
+      const { m, terminal } = all;
+      await using _m = m;
+      await using _t = terminal;
+      await type(all, "cat a; echo status $?");
+      for (const key of keys) {
+        terminal.type(key);
+        await reported(m);
+      }
+      await terminal.shows("ready> ");
+      await m.server.received(0).disconnected;
+    }
+  });
+
+  testWith(lacking)("Ctrl-C ends the shell's own read", async () => {
+    const all = await shell();
+    const { m, terminal } = all;
+    await using _m = m;
+    await using _t = terminal;
+    await type(all, "read line < a");
+    terminal.type("\x03");
+    await terminal.shows("ready> ");
+    await m.server.received(0).disconnected;
+  });
+
+  for (const program of ["less a", "vim -u NONE a"]) {
+    testWith(lacking)(`${program.split(" ")[0]} may be resized while it waits`, async () => {
+      const all = await shell();
+      const { m, gate, terminal } = all;
+      await using _m = m;
+      await using _t = terminal;
+      await type(all, program);
+      for (const columns of [60, 100, 70]) terminal.resize(columns, 20);
+      await reported(m);
+      expectWaiting(m);
+      gate.open();
+      await terminal.shows("again: content of a");
+      expect(m.asked("a")).toBe(1);
+      terminal.type(program.startsWith("vim") ? ":q!\r" : "q");
+      await terminal.shows("ready> ");
+    });
+  }
+
+  testWith(lacking)("Ctrl-C takes less out of its wait after it was resized", async () => {
+    const all = await shell();
+    const { m, terminal } = all;
+    await using _m = m;
+    await using _t = terminal;
+    await type(all, "less a");
+    terminal.resize(60, 20);
+    await reported(m);
+    terminal.type("\x03");
+    await m.server.received(0).disconnected;
+    terminal.type("q");
+    await terminal.shows("ready> ");
+  });
+});
+
+/** Seconds that a process has run. */
+function processorTime(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}

@@ -239,8 +239,8 @@ export interface AsyncWrite {
 }
 
 /**
- * Begins to write the first `length` bytes of a buffer, which is copied. Undefined where there is no such thread to be
- * had. glibc writes to one descriptor in the order of the calls, one at a time; musl in any order.
+ * Begins to write the first `length` bytes of a buffer, which is copied. Undefined where the C library has no such
+ * threads; throws where it can have none right now. glibc writes to one descriptor in the order of the calls, one at a time; musl in any order.
  */
 export function writeAsync(fd: number, buffer: Uint8Array, length: number): AsyncWrite | undefined {
   const library = loadAsync();
@@ -254,7 +254,7 @@ export function writeAsync(fd: number, buffer: Uint8Array, length: number): Asyn
   view.setBigUint64(16, BigInt(at) + BigInt(AIOCB_SIZE), true);
   view.setBigUint64(24, BigInt(length), true);
   view.setInt32(44, SIGEV_NONE, true);
-  if (library.aio_write(at) !== 0) return undefined;
+  check("aio_write", library.aio_write(at));
   // The block must not be collected before the thread is through with it.
   under.add(block);
   let ended = false;

@@ -1,5 +1,5 @@
 import { ptr } from "bun:ffi";
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import * as libc from "../src/libc.ts";
 
 test("an address stays the array's own when the array is read in a hot loop and its buffer is asked for", () => {
@@ -11,4 +11,43 @@ test("an address stays the array's own when the array is read in a hot loop and 
   expect(total).toBe(0);
   expect(small.buffer.byteLength).toBe(144);
   expect(ptr(small)).toBe(address);
+});
+
+describe("a write by another thread", () => {
+  test("is done without this thread, which may go on meanwhile", async () => {
+    const [out, into] = libc.pipe();
+    const write = libc.writeAsync(into, Buffer.from("hello, and more"), 5);
+    if (write === undefined) throw new Error("the C library has no asynchronous writes");
+    for (const until = performance.now() + 10_000; !write.done(); await Bun.sleep(1)) {
+      if (performance.now() > until) throw new Error("it is never done");
+    }
+    const buffer = Buffer.alloc(100);
+    expect(buffer.toString("utf8", 0, libc.read(out, buffer, 100))).toBe("hello");
+    expect(write.cancel()).toBe(false);
+    for (const fd of [out, into]) libc.close(fd);
+  });
+
+  test("waits where the kernel does; one that has not begun can be taken back, one that has cannot", async () => {
+    const [out, into] = libc.pipe();
+    const size = libc.growPipe(into, 4096);
+    const fill = Buffer.alloc(size, "x");
+    expect(libc.write(into, fill, size)).toBe(size);
+    const first = libc.writeAsync(into, Buffer.from("first"), 5);
+    const second = libc.writeAsync(into, Buffer.from("second"), 6);
+    if (first === undefined || second === undefined) throw new Error("the C library has no asynchronous writes");
+    expect([first.done(), second.done()]).toEqual([false, false]);
+    expect(second.cancel()).toBe(true);
+    await Bun.sleep(20);
+    expect(first.cancel()).toBe(false);
+    libc.read(out, fill, size);
+    while (!first.done()) await Bun.sleep(1);
+    const buffer = Buffer.alloc(100);
+    expect(buffer.toString("utf8", 0, libc.read(out, buffer, 100))).toBe("first");
+    for (const fd of [out, into]) libc.close(fd);
+  });
+
+  test("of a descriptor that cannot be written to ends as well", async () => {
+    const write = libc.writeAsync(-1, Buffer.from("x"), 1);
+    while (write?.done() === false) await Bun.sleep(1);
+  });
 });

@@ -149,9 +149,8 @@ export class Dcache {
     for (const [parent, names] of this.#waiting) {
       if (this.#isLocked(parent)) continue;
       for (const name of names) {
-        if (this.#underWay.length >= MOST_UNDER_WAY) return;
+        if (this.#underWay.length >= MOST_UNDER_WAY || !this.#tell({ parent, name })) return;
         names.delete(name);
-        this.#tell({ parent, name });
       }
       this.#waiting.delete(parent);
     }
@@ -161,10 +160,19 @@ export class Dcache {
     return parent === this.#parking || this.#mount().session().parksLookups(parent);
   }
 
-  #tell(change: Change): void {
+  /** False where that has to be tried again. */
+  #tell(change: Change): boolean {
     const body = { ...change, namelen: change.name.length, flags: 0 };
-    const write = this.#mount().session().notifyAsync(abi.FUSE_NOTIFY_INVAL_ENTRY, abi.notifyInvalEntryOut, body);
-    if (write !== undefined) this.#underWay.push({ change, write });
+    try {
+      const write = this.#mount().session().notifyAsync(abi.FUSE_NOTIFY_INVAL_ENTRY, abi.notifyInvalEntryOut, body);
+      // Where there is no such thread at all, the kernel finds out when it looks names up again.
+      if (write !== undefined) this.#underWay.push({ change, write });
+      return true;
+    } catch (error) {
+      // No memory, or no thread, for the moment.
+      if (error instanceof FsError) return false;
+      throw error;
+    }
   }
 
   #wait({ parent, name }: Change): void {

@@ -98,15 +98,20 @@ export class RuleEntries {
     this.#used.add(file);
   }
 
-  /** A user changed it: it is theirs. */
+  /** A user changed it: it is theirs. Of a directory that was listed, what is in it still can go. */
   claim(inode: Inode): void {
-    if (this.#charged.size > 0) this.gone(inode);
+    if (inode.kind === "file") this.#used.delete(inode);
+    this.#discharge(inode);
   }
 
   /** It is disposed of. */
   gone(inode: Inode): void {
-    const pages = this.#charged.get(inode);
     if (inode.kind === "file" || inode.kind === "directory") this.#used.delete(inode);
+    this.#discharge(inode);
+  }
+
+  #discharge(inode: Inode): void {
+    const pages = this.#charged.get(inode);
     if (pages === undefined) return;
     this.#pages -= pages;
     this.#charged.delete(inode);

@@ -236,3 +236,18 @@ test("only so many messages are handed over at a time, and the rest follows", ()
   while (fs.mount.dcache.waits) fs.mount.dcache.feed();
   expect(told(fs)).toHaveLength(200);
 });
+
+test("what cannot be told for the moment is told later", () => {
+  const { fs } = changing();
+  using _ = fs;
+  list(fs, "1", "2", "3");
+  for (const name of ["1", "2", "3"]) fs.node(`/d/${name}`);
+  fs.kernel.threadless = true;
+  list(fs);
+  expect(told(fs)).toEqual([]);
+  expect(fs.mount.dcache.waits).toBe(true);
+  fs.kernel.threadless = false;
+  fs.mount.dcache.feed();
+  expect(told(fs)).toEqual(["1", "2", "3"]);
+  expect(fs.mount.dcache.waits).toBe(false);
+});

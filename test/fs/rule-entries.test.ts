@@ -186,6 +186,20 @@ test("directories that were listed make room for others, and are listed again", 
   expect(names(fs, "/d/0")).toHaveLength(30);
 });
 
+test("a listed directory whose mode a user changed stays, and what was listed in it can go", () => {
+  const { fs } = shop({ inodes: 100 });
+  using _ = fs;
+  list(fs, "/d", "a/", "b/", "c/");
+  for (const name of ["a", "b", "c"]) {
+    fs.kernel.call("setattr", fs.node(`/d/${name}`), { valid: 1, mode: 0o700 });
+    expect(list(fs, `/d/${name}`, ...Array.from({ length: 40 }, (_, n) => `${n}`))).toBe("ok");
+    fs.kernel.call("setattr", fs.node(`/d/${name}`), { valid: 1, mode: 0o755 });
+  }
+  expect(names(fs, "/d")).toEqual(["a", "b", "c"]);
+  expect(names(fs, "/d/a")).toEqual([]);
+  expect(names(fs, "/d/c")).toHaveLength(40);
+});
+
 test("a listing that can never fit fails, and leaves nothing behind", () => {
   const { fs } = shop({ inodes: 100 });
   using _ = fs;

@@ -71,6 +71,8 @@ export class Kernel implements Channel {
   blocked: (() => void)[] | undefined;
   /** They have begun, and wait for a lock. */
   stuck = false;
+  /** There can be no other thread for the moment. */
+  threadless = false;
   readonly #inFlight = new Map<number, InFlight>();
   readonly #outcomes = new Map<number, Outcome<OpName>>();
   readonly #violations: string[] = [];
@@ -301,6 +303,7 @@ export class Kernel implements Channel {
   // ---------------------------------------------------------------------------------------------------------------
 
   sendAsync(message: Buffer, length: number): AsyncWrite {
+    if (this.threadless) throw new FsError("EAGAIN");
     const copy = Buffer.from(message.subarray(0, length));
     let state: "waiting" | "done" | "taken back" = "waiting";
     const send = () => {

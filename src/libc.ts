@@ -25,6 +25,7 @@ const SYMBOLS = {
   poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
   ftruncate: { args: ["i32", "i64"], returns: "i32" },
   fallocate: { args: ["i32", "i32", "i64", "i64"], returns: "i32" },
+  futimens: { args: ["i32", "ptr"], returns: "i32" },
   lseek: { args: ["i32", "i64", "i32"], returns: FFIType.i64_fast },
   ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
   memfd_create: { args: ["ptr", "u32"], returns: "i32" },
@@ -42,7 +43,6 @@ const SYMBOLS = {
   socketpair: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
   recvmsg: { args: ["i32", "ptr", "i32"], returns: FFIType.i64_fast },
   clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
-  clock_getres: { args: ["i32", "ptr"], returns: "i32" },
   prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
   sched_getaffinity: { args: ["i32", "u64", "ptr"], returns: "i32" },
   syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64", "i64"], returns: FFIType.i64_fast },
@@ -381,6 +381,22 @@ export function fstat(fd: number, into: FileStat): void {
   into.mtimeNsec = statBuffer[24] ?? 0;
 }
 
+const twoTimespecs = new BigInt64Array(4);
+
+/** Sets the times of an open file. */
+export function futimens(fd: number, atime: number, atimeNsec: number, mtime: number, mtimeNsec: number): void {
+  twoTimespecs[0] = BigInt(atime);
+  twoTimespecs[1] = BigInt(atimeNsec);
+  twoTimespecs[2] = BigInt(mtime);
+  twoTimespecs[3] = BigInt(mtimeNsec);
+  check("futimens", load().futimens(fd, twoTimespecs));
+}
+
+/** Sets both times of an open file to what the kernel stamps files with at this moment. */
+export function touch(fd: number): void {
+  check("futimens", load().futimens(fd, null));
+}
+
 /** The size of an open file, to the byte also where FileStat rounds it. */
 export function sizeOf(fd: number, stat: FileStat): Wide {
   fstat(fd, stat);
@@ -627,13 +643,6 @@ const timespecSeconds = new Uint32Array(timespec.buffer);
 export function now<T>(take: (seconds: number, nanoseconds: number) => T): T {
   load().clock_gettime(0, timespec);
   return take((timespecWords[1] ?? 0) * 2 ** 32 + (timespecSeconds[0] ?? 0), timespecWords[2] ?? 0);
-}
-
-/** The time between two ticks of the clock the kernel's own filesystems stamp by, in nanoseconds. */
-export function tick(): number {
-  const CLOCK_REALTIME_COARSE = 5;
-  load().clock_getres(CLOCK_REALTIME_COARSE, timespec);
-  return timespecWords[2] ?? 0;
 }
 
 /** Drops the ambient capabilities of the calling thread, so that what it starts has none. */

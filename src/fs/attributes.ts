@@ -3,11 +3,11 @@
 import { readFileSync } from "node:fs";
 import { FsError } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
-import type { Filesystem } from "../fuse/ops.ts";
+import type { Filesystem, Request } from "../fuse/ops.ts";
 import type { StructValue } from "../fuse/wire.ts";
 import { followMode } from "../tree/acl.ts";
 import type { RegularFile } from "../tree/file.ts";
-import { type Inode, S_IFMT, S_ISGID, S_ISUID } from "../tree/inode.ts";
+import { type Inode, S_IFMT, S_ISGID, S_ISUID, type SomeTimes, type Time } from "../tree/inode.ts";
 import { NAME_MAX } from "../tree/path.ts";
 import { PAGE } from "../tree/store.ts";
 import { removeXattr } from "../tree/xattrs.ts";
@@ -30,18 +30,18 @@ const DIRENT_SIZE = 20;
  */
 export const CLAIMED_SIZE = 1 << 20;
 
-export function attributes(mount: Mount, inode: Inode): Attr {
-  if (inode.kind === "file") inode.sync();
+function attributes(mount: Mount, inode: Inode): Attr {
+  const { atime, atimeNsec, mtime, mtimeNsec, ctime, ctimeNsec } = inode.times();
   return {
     ino: inode.ino,
     size: sizeOf(mount, inode),
     blocks: blocksOf(inode),
-    atime: inode.atime,
-    mtime: inode.mtime,
-    ctime: inode.ctime,
-    atimensec: inode.atimeNsec,
-    mtimensec: inode.mtimeNsec,
-    ctimensec: inode.ctimeNsec,
+    atime,
+    mtime,
+    ctime,
+    atimensec: atimeNsec,
+    mtimensec: mtimeNsec,
+    ctimensec: ctimeNsec,
     mode: inode.mode,
     nlink: inode.nlink,
     uid: inode.uid,
@@ -55,20 +55,22 @@ export function attributes(mount: Mount, inode: Inode): Attr {
 /** The reply that tells the kernel of an inode: counts as a lookup. */
 export function entry(mount: Mount, inode: Inode): StructValue<typeof abi.entryOut> {
   mount.nodes.remember(inode);
+  const { attr_valid, attr } = attrReply(mount, inode);
   return {
     nodeid: inode.ino,
     generation: mount.nodes.generationOf(inode),
     entry_valid: mount.refresh.moves(inode) ? 0 : KEEP_SECONDS,
-    attr_valid: keepSeconds(mount, inode),
+    attr_valid,
     entry_valid_nsec: 0,
     attr_valid_nsec: 0,
-    attr: attributes(mount, inode),
+    attr,
   };
 }
 
 /**
- * Of a file that the kernel reads and writes by itself, a mapping may change the times unseen; and what a file without content
- * claims while somebody writes to it holds for the moment only.
+ * How long the kernel may keep the attributes. Not at all while stores through a mapping may change the times of a file
+ * without the kernel's FUSE code noticing; and the size that a pending file claims while somebody writes to it holds for
+ * the moment only.
  */
 function keepSeconds(mount: Mount, inode: Inode): number {
   if (inode.kind !== "file") return KEEP_SECONDS;
@@ -103,8 +105,10 @@ export const NO_ENTRY: StructValue<typeof abi.entryOut> = {
   },
 };
 
+/** The attributes, and how long the kernel may keep them: decided first, for what changes unseen after the look at them. */
 function attrReply(mount: Mount, inode: Inode): StructValue<typeof abi.attrOut> {
-  return { attr_valid: keepSeconds(mount, inode), attr_valid_nsec: 0, attr: attributes(mount, inode) };
+  const attr_valid = keepSeconds(mount, inode);
+  return { attr_valid, attr_valid_nsec: 0, attr: attributes(mount, inode) };
 }
 
 function statx(inode: Inode, attr: Attr): StructValue<typeof abi.statx> {
@@ -210,6 +214,50 @@ export function attributeOperations(mount: Mount) {
     return inode.kind === "file" && mount.handles.beingWritten(inode);
   }
 
+  function setAttributes(inode: Inode, request: Request<"setattr">, caller: Caller): StructValue<typeof abi.attrOut> {
+    const { valid } = request;
+    if ((valid & ~abi.FATTR_ATIME) !== 0) mount.ruleEntries.claim(inode);
+    if (valid === 0 && !mayDropSetId(inode, caller)) throw new FsError("EPERM");
+    if ((valid & abi.FATTR_SIZE) !== 0) {
+      const file = nodes.file(inode.ino);
+      if (mount.control.owns(file)) throw new FsError("EPERM");
+      // To the size that is there, truncate(2) marks the times only where pages are freed, or might have been, and
+      // ftruncate(2) always (mm/shmem.c:shmem_setattr).
+      const changes =
+        file.lazy || file.exactSize !== request.size || file.allocated > 0 || (valid & abi.FATTR_FH) !== 0;
+      mount.beforeChange(file, atMost(request.size, file.size));
+      file.truncate(request.size);
+      mount.changed(file);
+      if (changes) file.touchMtime(tree.clock);
+    }
+    if ((valid & abi.FATTR_MODE) !== 0) {
+      inode.mode = (inode.mode & S_IFMT) | (request.mode & 0o7777);
+      followMode(inode);
+    }
+    // chown(2) with neither owner nor group says nothing at all, and yet clears these bits.
+    const chown = (valid & (abi.FATTR_UID | abi.FATTR_GID)) !== 0 || valid === 0;
+    if ((chown || (valid & abi.FATTR_KILL_SUIDGID) !== 0) && (valid & abi.FATTR_MODE) === 0) {
+      const before = inode.mode;
+      dropSetId(inode, caller);
+      // tmpfs marks the ctime for this alone only where a list follows (fs/posix_acl.c:posix_acl_chmod).
+      if (inode.mode !== before && followMode(inode)) inode.touchCtime(tree.clock);
+    }
+    if (chown || (valid & abi.FATTR_SIZE) !== 0) dropCapabilities(inode);
+    if ((valid & abi.FATTR_UID) !== 0) inode.uid = request.uid;
+    if ((valid & abi.FATTR_GID) !== 0) inode.gid = request.gid;
+    const marked = !inode.marksReads(tree.clock);
+    if (
+      (valid & ~(abi.FATTR_SIZE | abi.FATTR_FH | abi.FATTR_LOCKOWNER | abi.FATTR_KILL_SUIDGID)) !== 0 ||
+      valid === 0
+    ) {
+      inode.setTimes(timesIn(request, tree.clock(timeOf)));
+    }
+    // Reading what the kernel has kept of a directory is not told, and the next time is to be marked. (Pages of others
+    // may be locked by a request that waits for us.)
+    if (marked && inode.kind === "directory" && inode.marksReads(tree.clock)) mount.invalidate(inode, true);
+    return attrReply(mount, inode);
+  }
+
   return {
     getattr(_request, header) {
       const inode = nodes.get(header.nodeid);
@@ -220,70 +268,13 @@ export function attributeOperations(mount: Mount) {
     statx(_request, header) {
       const inode = nodes.get(header.nodeid);
       mount.copyUps.told(inode, header.pid);
-      return {
-        attr_valid: keepSeconds(mount, inode),
-        attr_valid_nsec: 0,
-        flags: 0,
-        stat: statx(inode, attributes(mount, inode)),
-      };
+      const { attr_valid, attr } = attrReply(mount, inode);
+      return { attr_valid, attr_valid_nsec: 0, flags: 0, stat: statx(inode, attr) };
     },
 
     setattr(request, header) {
       const inode = nodes.get(header.nodeid);
-      const { valid } = request;
-      if ((valid & ~abi.FATTR_ATIME) !== 0) mount.ruleEntries.claim(inode);
-      if (valid === 0 && !mayDropSetId(inode, header)) throw new FsError("EPERM");
-      if ((valid & abi.FATTR_SIZE) !== 0) {
-        const file = nodes.file(header.nodeid);
-        if (mount.control.owns(file)) throw new FsError("EPERM");
-        // To the size that is there, truncate(2) marks the times only where pages are freed, or might have been, and
-        // ftruncate(2) always (mm/shmem.c:shmem_setattr).
-        const changes =
-          file.lazy || file.exactSize !== request.size || file.allocated > 0 || (valid & abi.FATTR_FH) !== 0;
-        mount.beforeChange(file, atMost(request.size, file.size));
-        file.truncate(request.size);
-        mount.changed(file);
-        if (changes) file.touchMtime(tree.clock);
-      }
-      if ((valid & abi.FATTR_MODE) !== 0) {
-        inode.mode = (inode.mode & S_IFMT) | (request.mode & 0o7777);
-        followMode(inode);
-      }
-      // chown(2) with neither owner nor group says nothing at all, and yet clears these bits.
-      const chown = (valid & (abi.FATTR_UID | abi.FATTR_GID)) !== 0 || valid === 0;
-      if ((chown || (valid & abi.FATTR_KILL_SUIDGID) !== 0) && (valid & abi.FATTR_MODE) === 0) {
-        const before = inode.mode;
-        dropSetId(inode, header);
-        // tmpfs marks the ctime for this alone only where a list follows (fs/posix_acl.c:posix_acl_chmod).
-        if (inode.mode !== before && followMode(inode)) inode.touchCtime(tree.clock);
-      }
-      if (chown || (valid & abi.FATTR_SIZE) !== 0) dropCapabilities(inode);
-      if ((valid & abi.FATTR_UID) !== 0) inode.uid = request.uid;
-      if ((valid & abi.FATTR_GID) !== 0) inode.gid = request.gid;
-      const marked = !inode.marksReads(tree.clock);
-      tree.clock((seconds, nanoseconds) => {
-        if ((valid & abi.FATTR_ATIME) !== 0) {
-          const now = (valid & abi.FATTR_ATIME_NOW) !== 0;
-          inode.atime = now ? seconds : request.atime;
-          inode.atimeNsec = now ? nanoseconds : request.atimensec;
-        }
-        if ((valid & abi.FATTR_MTIME) !== 0) {
-          const now = (valid & abi.FATTR_MTIME_NOW) !== 0;
-          inode.mtime = now ? seconds : request.mtime;
-          inode.mtimeNsec = now ? nanoseconds : request.mtimensec;
-        }
-        if (
-          (valid & ~(abi.FATTR_SIZE | abi.FATTR_FH | abi.FATTR_LOCKOWNER | abi.FATTR_KILL_SUIDGID)) !== 0 ||
-          valid === 0
-        ) {
-          inode.ctime = seconds;
-          inode.ctimeNsec = nanoseconds;
-        }
-      });
-      // Reading what the kernel has kept of a directory is not told, and the next time is to be marked. (Pages of others
-      // may be locked by a request that waits for us.)
-      if (marked && inode.kind === "directory" && inode.marksReads(tree.clock)) mount.invalidate(inode, true);
-      return attrReply(mount, inode);
+      return setAttributes(inode, request, header);
     },
 
     statfs() {
@@ -303,6 +294,20 @@ export function attributeOperations(mount: Mount) {
       };
     },
   } satisfies Filesystem;
+}
+
+/** What SETATTR makes of an inode's times. */
+function timesIn({ valid, atime, atimensec, mtime, mtimensec }: Request<"setattr">, now: Time): SomeTimes {
+  const has = (flag: number) => (valid & flag) !== 0;
+  return {
+    ...(has(abi.FATTR_ATIME) && { atime: has(abi.FATTR_ATIME_NOW) ? now : timeOf(atime, atimensec) }),
+    ...(has(abi.FATTR_MTIME) && { mtime: has(abi.FATTR_MTIME_NOW) ? now : timeOf(mtime, mtimensec) }),
+    ctime: now,
+  };
+}
+
+function timeOf(seconds: number, nanoseconds: number): Time {
+  return { seconds, nanoseconds };
 }
 
 /** Who asks, as the owner of what is created. */

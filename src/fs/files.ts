@@ -37,7 +37,8 @@ export function fileOperations(mount: Mount) {
     cache: "keep" | "drop" | "bypass",
   ): StructValue<typeof abi.openOut> {
     mount.told(file);
-    const { open_flags, backing_id } = passthrough.open(file, flags);
+    const { open_flags, backing_id, keepsNothing } = passthrough.open(file, flags);
+    if (keepsNothing) mount.invalidate(file, false);
     const keeps = cache === "keep" || (open_flags & abi.FOPEN_PASSTHROUGH) !== 0;
     const dropped = keeps ? open_flags : open_flags & ~abi.FOPEN_KEEP_CACHE;
     return {
@@ -45,6 +46,12 @@ export function fileOperations(mount: Mount) {
       open_flags: !keeps && cache === "bypass" ? dropped | abi.FOPEN_DIRECT_IO : dropped,
       backing_id,
     };
+  }
+
+  /** The open comes first: it decides how long the kernel may keep the attributes. */
+  function created(file: RegularFile, flags: number) {
+    const open = opened(file, flags, "keep");
+    return { entry: entry(mount, file), open };
   }
 
   /** Reads of pages that the kernel has kept are not told: where one would be marked, they must not be there. */
@@ -171,14 +178,12 @@ export function fileOperations(mount: Mount) {
 
     create({ name, mode, umask, flags }, header) {
       const directory = changeable(mount, header.nodeid, name);
-      const file = tree.createFile(directory, name, mode & 0o7777, ownerOf(header), umask);
-      return { entry: entry(mount, file), open: opened(file, flags, "keep") };
+      return created(tree.createFile(directory, name, mode & 0o7777, ownerOf(header), umask), flags);
     },
 
     tmpfile({ name, mode, umask, flags }, header) {
       const directory = changeable(mount, header.nodeid, name);
-      const file = tree.tmpfile(directory, mode & 0o7777, ownerOf(header), umask);
-      return { entry: entry(mount, file), open: opened(file, flags, "keep") };
+      return created(tree.tmpfile(directory, mode & 0o7777, ownerOf(header), umask), flags);
     },
 
     release({ fh }) {

@@ -7,6 +7,7 @@ import type { Revalidation } from "./revalidate.ts";
 export const O_ACCMODE = 3;
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
+export const O_RDWR = 2;
 export const O_TRUNC = 0o1000;
 export const O_APPEND = 0o2000;
 export const O_NOATIME = 0o1000000;

@@ -91,7 +91,7 @@ export class Listings {
         const generator = textXattr(directory, GENERATOR) ?? "";
         this.#post({ type: "list", request: { ticket, ino: directory.ino, path, generator, pause } });
       },
-      take: { listed: (listing) => this.#take(directory, listing) },
+      take: { listed: (listing) => this.#mount().making(() => this.#take(directory, listing)) },
     });
     this.#renewals.set(directory, renewal);
     return renewal;

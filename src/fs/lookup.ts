@@ -115,9 +115,11 @@ export class Lookups {
     for (const problem of keepMetadata(file, content)) {
       mount.warn(`attempt ${attempt.ticket}: ${problem}`);
     }
-    file.touchMtime(mount.made);
+    mount.making(() => {
+      file.touchMtime(mount.tree.clock);
+      mount.tree.link(file, directory, name);
+    });
     mount.refresh.made(file);
-    mount.tree.link(file, directory, name);
     ruleEntries.enter(file);
   }
 

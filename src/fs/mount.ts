@@ -1,7 +1,7 @@
 /** What the operations of one mount share. */
 import type { Session } from "../fuse/session.ts";
 import type { RegularFile } from "../tree/file.ts";
-import type { Clock, Inode } from "../tree/inode.ts";
+import type { Inode } from "../tree/inode.ts";
 import type { Tree } from "../tree/tree.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Control } from "./control.ts";
@@ -34,8 +34,8 @@ export interface Mount {
   readonly ruleEntries: RuleEntries;
   readonly control: Control;
   readonly passthrough: Passthrough;
-  /** The time of what generators make. */
-  readonly made: Clock;
+  /** Does work of our own, such as taking what a generator made: its changes bear the time that SOURCE_DATE_EPOCH may fix. */
+  making<T>(work: () => T): T;
   /** Counts the files that somebody's writing or an attribute made something else: see Answers.layout. */
   definitions: number;
   /** Counts what was written to files: see Answers.readStatics. */

@@ -4,7 +4,7 @@ import * as abi from "../fuse/abi.ts";
 import type { Filesystem } from "../fuse/ops.ts";
 import type { Session } from "../fuse/session.ts";
 import { type ThreadSignals, threadSignals } from "../procfs.ts";
-import type { Clock, Inode } from "../tree/inode.ts";
+import type { Inode } from "../tree/inode.ts";
 import type { Tree } from "../tree/tree.ts";
 import { Answers } from "./answers.ts";
 import { Attempts } from "./attempts.ts";
@@ -53,8 +53,8 @@ export interface ServedOptions {
   /** What `.llmfs` holds; absent: no control surface. */
   readonly control?: (mount: Mount, answers: Answers) => ControlFiles;
   readonly claimedSize?: number;
-  /** The time of what generators make; default the tree's. */
-  readonly made?: Clock;
+  /** See Mount.making. Default: just does the work. */
+  readonly making?: <T>(work: () => T) => T;
   /** Whether generators list directories. */
   readonly listing?: boolean;
   /** Files that generators make when somebody asks for their names. */
@@ -100,7 +100,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     definitions: 0,
     writes: 0,
     claimedSize: options.claimedSize ?? CLAIMED_SIZE,
-    made: options.made ?? tree.clock,
+    making: options.making ?? ((work) => work()),
     warn: (text) => options.post({ type: "log", level: "warn", tag: "fs", text }),
     session,
     together: options.together ?? ((work) => work()),

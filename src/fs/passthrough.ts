@@ -11,6 +11,9 @@
  * Files that are written pass through, and large ones always; small ones that are only read are better off in the
  * kernel's page cache. A small file goes back to the heap a while after its last handle is released, when nobody has it
  * mapped, and its store is used again for the next file that is created.
+ *
+ * A mapping is of the store, and outlives the handle it was made through. What is stored through one changes the times,
+ * and the kernel's FUSE code does not notice; so while there may be a writable mapping, the kernel keeps no attributes.
  */
 import { FsError } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
@@ -18,7 +21,7 @@ import * as libc from "../libc.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { S_ISGID, S_ISUID } from "../tree/inode.ts";
 import { FdStore, type Store } from "../tree/store.ts";
-import { O_ACCMODE, O_WRONLY, writable } from "./handles.ts";
+import { O_ACCMODE, O_RDWR, writable } from "./handles.ts";
 
 /** How many files may wait to go back to the heap before some are seen to at once. */
 const SETTLE_AT = 64;
@@ -29,8 +32,8 @@ interface Use {
   /** How many handles are open. */
   handles: number;
   readonly passthrough: boolean;
-  /** Whether one of them could be mapped: any but those for writing alone. */
-  mappable: boolean;
+  /** Whether it may be mapped for writing, which takes a handle for reading and writing (mmap(2), EACCES). */
+  storable: boolean;
 }
 
 export class Passthrough {
@@ -54,30 +57,39 @@ export class Passthrough {
     this.#device = device;
   }
 
-  /** How a file is opened: to be put into the reply. Every call is matched by one of `released`. */
-  open(file: RegularFile, flags: number): { open_flags: number; backing_id: number } {
+  /**
+   * How a file is opened: to be put into the reply. Every call is matched by one of `released`. `keepsNothing`: from here
+   * on the kernel must not keep the attributes, and has to forget those that it kept before.
+   */
+  open(file: RegularFile, flags: number): { open_flags: number; backing_id: number; keepsNothing: boolean } {
     const use = this.#uses.get(file);
+    // A mapping may be left of an earlier use.
+    const storable = (flags & O_ACCMODE) === O_RDWR || (use === undefined && file.shared);
+    const keepsNothing = storable && use?.storable !== true;
     const passthrough = use === undefined ? this.#wants(file, flags) : use.passthrough;
     const id = passthrough ? this.#backingId(file) : undefined;
-    const mappable = (flags & O_ACCMODE) !== O_WRONLY;
-    if (use === undefined) this.#uses.set(file, { handles: 1, passthrough: id !== undefined, mappable });
+    if (use === undefined) this.#uses.set(file, { handles: 1, passthrough: id !== undefined, storable });
     else {
       use.handles++;
-      use.mappable ||= mappable;
+      use.storable ||= storable;
     }
     if (id === undefined) {
       const keep = this.#stale.delete(file) ? 0 : abi.FOPEN_KEEP_CACHE;
-      return { open_flags: keep | abi.FOPEN_NOFLUSH, backing_id: 0 };
+      return { open_flags: keep | abi.FOPEN_NOFLUSH, backing_id: 0, keepsNothing: false };
     }
     this.#settling.delete(file);
     if (writable(flags)) this.#stale.add(file);
-    return { open_flags: abi.FOPEN_PASSTHROUGH | abi.FOPEN_NOFLUSH, backing_id: id };
+    return { open_flags: abi.FOPEN_PASSTHROUGH | abi.FOPEN_NOFLUSH, backing_id: id, keepsNothing };
   }
 
-  /** Whether times may change of which the kernel's own FUSE code knows nothing: through a mapping. */
+  /** Whether the file may change without the kernel's FUSE code noticing: through a mapping of its store. */
   changesUnseen(file: RegularFile): boolean {
     const use = this.#uses.get(file);
-    return use?.passthrough === true && use.mappable;
+    if (use?.passthrough === true) return use.storable;
+    if (!file.shared) return false;
+    // Closed, and mapped still when this was last looked at.
+    this.#settling.set(file, 0);
+    return !file.unshare(isFree);
   }
 
   released(file: RegularFile): void {
@@ -86,7 +98,7 @@ export class Passthrough {
     if (--use.handles > 0) return;
     this.#uses.delete(file);
     if (!use.passthrough) return;
-    file.unshare();
+    if (!use.storable) file.unshare();
     if (file.nlink === 0) return;
     this.#settling.set(file, 0);
     if (this.#settling.size > SETTLE_AT) this.settle(SETTLE_AT / 2);
@@ -104,16 +116,17 @@ export class Passthrough {
 
   /** False if somebody still has the file. */
   #settleOne(file: RegularFile): boolean {
-    if (file.shared || !file.stored) return true;
-    let exclusive = true;
+    if (this.#uses.has(file) || !file.stored) return true;
+    // A mapping outlives the handle it was made through, and what is written there must not be lost.
+    if (!file.unshare(isFree)) return false;
+    let free = true;
     const store = file.demote((candidate) => {
-      // A mapping outlives the handle it was made through, and what is written there must not be lost.
-      exclusive = !(candidate instanceof FdStore) || candidate.exclusive;
-      return exclusive;
+      free = isFree(candidate);
+      return free;
     });
     if (store instanceof FdStore) store.recycle();
     else store?.close();
-    return exclusive;
+    return free;
   }
 
   #wants(file: RegularFile, flags: number): boolean {
@@ -164,6 +177,11 @@ export class Passthrough {
     CLOSE_REQUEST.writeUInt32LE(id, 0);
     libc.ioctl(this.#device, abi.FUSE_DEV_IOC_BACKING_CLOSE, CLOSE_REQUEST);
   }
+}
+
+/** Whether nobody but us has the store open or mapped. */
+function isFree(store: Store): boolean {
+  return !(store instanceof FdStore) || store.exclusive;
 }
 
 const REQUEST = Buffer.alloc(abi.backingMap.size);

@@ -84,7 +84,8 @@ export class Pending {
     for (const problem of keepMetadata(file, content)) {
       mount.warn(`attempt ${attempt.ticket}: ${problem}`);
     }
-    file.touchMtime(mount.made);
+    // Reading changes no content, so the first reader leaves the mtime alone: editors and make go by it.
+    mount.making(() => file.touchCtime(mount.tree.clock));
     mount.refresh.made(file);
     mount.store(file);
     this.#end(attempt, (waiter) => waiter.done());

@@ -131,14 +131,14 @@ export class Regeneration {
       line.error = error;
       this.#attempts.end(attempt, answer);
     };
-    target.sync();
-    const { state, mtime, mtimeNsec } = target;
+    const { state } = target;
+    const { mtime, mtimeNsec } = target.times();
     const failed = (error: FsError) => end(error, (waiter) => waiter.fail(error));
     const attempt = this.#attempts.open(target, {
       content: (content) => {
         try {
-          target.sync();
-          if (target.state !== state || target.mtime !== mtime || target.mtimeNsec !== mtimeNsec) throw WRITTEN;
+          const now = target.times();
+          if (target.state !== state || now.mtime !== mtime || now.mtimeNsec !== mtimeNsec) throw WRITTEN;
           this.#take(line, prompt, content);
         } catch (error) {
           return failed(error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error }));

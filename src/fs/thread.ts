@@ -23,10 +23,12 @@ import { controlFiles } from "./controlfiles.ts";
 import { type Served, serveTree } from "./operations.ts";
 import { plant } from "./plants.ts";
 import type { FromFilesystem, LogLevel, ToFilesystem, WorkerOptions } from "./port.ts";
+import { Stamps } from "./stamps.ts";
 
 class FilesystemThread {
   readonly #options: WorkerOptions;
   readonly #port: MessagePort;
+  readonly #stamps = new Stamps();
   readonly #served: Served;
   #session: Session | undefined;
   #closed = false;
@@ -41,22 +43,25 @@ class FilesystemThread {
       ...storesFor(options.size),
     });
     const { epoch } = options;
-    const made: Clock = epoch === undefined ? libc.now : (take) => take(epoch, 0);
-    let clock = made;
-    const tree = new Tree({ clock: (take) => clock(take), space, owner: options.owner });
-    if (options.from !== undefined) {
-      loadSnapshot(tree, "file" in options.from ? options.from.file : options.from.text, {
-        owner: options.owner,
-        warn: (message: string) => this.#log("warn", "snapshot", message),
-      });
-    }
+    const { clock } = this.#stamps;
+    const fixed: Clock | undefined = epoch === undefined ? undefined : (take) => take(epoch, 0);
+    const making = <T>(work: () => T): T => (fixed === undefined ? work() : this.#stamps.during(fixed, work));
     const { plants = [] } = options;
-    for (const problem of plant(tree, plants, options.owner)) this.#log("warn", "fs", problem);
-    clock = libc.now;
+    const tree = making(() => {
+      const made = new Tree({ clock, space, owner: options.owner });
+      if (options.from !== undefined) {
+        loadSnapshot(made, "file" in options.from ? options.from.file : options.from.text, {
+          owner: options.owner,
+          warn: (message: string) => this.#log("warn", "snapshot", message),
+        });
+      }
+      for (const problem of plant(made, plants, options.owner)) this.#log("warn", "fs", problem);
+      return made;
+    });
     this.#served = serveTree(
       {
         tree,
-        made,
+        making,
         post: (message) => this.#post(message),
         together: (work) => this.#together(work),
         control: (mount, answers) =>
@@ -89,6 +94,7 @@ class FilesystemThread {
       flags2: CAPABILITIES2,
       maxWrite: MAX_WRITE,
       interrupted: (unique, thread) => this.#served.interrupted(unique, thread),
+      onRequest: () => this.#stamps.advance(),
       onReady: ({ minor, flags2 }) => {
         if (this.#options.passthrough && (flags2 & FUSE_PASSTHROUGH) !== 0) mount.passthrough.enable(fd);
         this.#post({ type: "ready", protocol: `7.${minor}` });
@@ -197,7 +203,10 @@ class FilesystemThread {
       for (;;) {
         const received: { message: readonly ToFilesystem[] } | undefined = receiveMessageOnPort(this.#port);
         if (received === undefined) break;
-        for (const message of received.message) this.#takeSafely(message);
+        for (const message of received.message) {
+          this.#stamps.advance();
+          this.#takeSafely(message);
+        }
       }
     });
   }

@@ -37,6 +37,8 @@ export interface SessionOptions {
   readonly maxWrite: number;
   /** The kernel reports a signal to the thread that sent a parked request. False if nobody keeps it parked. */
   readonly interrupted: (unique: number, thread: number) => boolean;
+  /** Called before each request. */
+  readonly onRequest?: () => void;
   /** Called once, after the handshake. */
   readonly onReady?: (granted: Granted) => void;
   readonly log: (level: "debug" | "warn" | "error", text: string) => void;
@@ -100,6 +102,7 @@ export class Session {
     if (length < abi.inHeader.size || view.getUint32(0, true) !== length) {
       return this.#malformed(length >= 16 ? readU64(view, 8) : 0, `a message of ${length} bytes`);
     }
+    this.#options.onRequest?.();
     const header = this.#header;
     header.opcode = view.getUint32(4, true);
     header.unique = readU64(view, 8);

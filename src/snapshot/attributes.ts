@@ -1,5 +1,5 @@
 /** The ancestor's `attrs`: decimal text. */
-import { type Inode, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../tree/inode.ts";
+import { type Inode, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, type Time } from "../tree/inode.ts";
 import { ID_MAX } from "./format.ts";
 import type { Value } from "./json.ts";
 import { type Place, quote } from "./problem.ts";
@@ -34,13 +34,13 @@ export function applyAttributes(inode: Inode, attrs: Map<string, Value>, place: 
         inode.gid = decimal(name, text, ID_MAX, place);
         break;
       case "st_atime":
-        [inode.atime, inode.atimeNsec] = time(name, text, place);
+        inode.setTimes({ atime: time(name, text, place) });
         break;
       case "st_mtime":
-        [inode.mtime, inode.mtimeNsec] = time(name, text, place);
+        inode.setTimes({ mtime: time(name, text, place) });
         break;
       case "st_ctime":
-        [inode.ctime, inode.ctimeNsec] = time(name, text, place);
+        inode.setTimes({ ctime: time(name, text, place) });
         break;
       default:
         tell.dropped(name);
@@ -58,10 +58,10 @@ function decimal(name: string, text: string, max: number, place: Place): number 
   return value;
 }
 
-function time(name: string, text: string, place: Place): [number, number] {
+function time(name: string, text: string, place: Place): Time {
   // A float as Python prints it may have an exponent.
   const parsed =
     parseTime(text) ?? (/^-?[\d.]+e[+-]?\d+$/i.test(text) ? parseTime(Number(text).toFixed(9)) : undefined);
   if (parsed === undefined) throw place.problem(`its ${name} is ${quote(text)}, not seconds since 1970`);
-  return [parsed.seconds, parsed.nanoseconds];
+  return parsed;
 }

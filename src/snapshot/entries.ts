@@ -77,11 +77,7 @@ export class EntryReader {
     this.#place.entry = undefined;
     if (this.#version === undefined) throw this.#place.problem("states no version", '"llmfs": 1 is missing');
     if (!this.#listed) throw this.#place.problem("has no entries", 'an empty tree says so: "entries": []');
-    for (const [inode, { atime, mtime, ctime }] of this.#times) {
-      if (atime !== undefined) [inode.atime, inode.atimeNsec] = [atime.seconds, atime.nanoseconds];
-      if (mtime !== undefined) [inode.mtime, inode.mtimeNsec] = [mtime.seconds, mtime.nanoseconds];
-      if (ctime !== undefined) [inode.ctime, inode.ctimeNsec] = [ctime.seconds, ctime.nanoseconds];
-    }
+    for (const [inode, draft] of this.#times) inode.setTimes(draft);
   }
 
   /** Gives back what is not yet in the tree, after a failure. */

@@ -154,7 +154,6 @@ function capture(tree: Tree, options: SaveOptions): Captured[] {
     if (several && to === undefined) paths.set(inode, path);
     const owned = inode === root || inode.uid !== root.uid || inode.gid !== root.gid;
     const file = inode.kind === "file" ? inode : undefined;
-    file?.sync();
     entries.push({
       path,
       inode,
@@ -180,9 +179,10 @@ function xattrsOf({ xattrs }: Inode, varying: boolean): [string, Uint8Array][] |
 }
 
 function timesOf(inode: Inode): [string, number, number][] {
+  const { atime, atimeNsec, mtime, mtimeNsec, ctime, ctimeNsec } = inode.times();
   return [
-    ["atime", inode.atime, inode.atimeNsec],
-    ["mtime", inode.mtime, inode.mtimeNsec],
-    ["ctime", inode.ctime, inode.ctimeNsec],
+    ["atime", atime, atimeNsec],
+    ["mtime", mtime, mtimeNsec],
+    ["ctime", ctime, ctimeNsec],
   ];
 }

@@ -77,13 +77,15 @@ export class Content {
     return this.#seen !== undefined;
   }
 
+  /** While the kernel has the store: what it did there. */
+  get seen(): SeenTimes | undefined {
+    return this.#seen;
+  }
+
   /** Moves the bytes into a store and lets the kernel have it, until `unshare`. */
   share(): Store {
     const store = this.#promote();
-    if (this.#seen === undefined) {
-      this.#seen = new SeenTimes();
-      this.see();
-    }
+    this.#seen ??= new SeenTimes(store);
     return store;
   }
 
@@ -120,17 +122,6 @@ export class Content {
     this.#pages = pageMask(0, pages);
     this.#counted = pages;
     return store;
-  }
-
-  /** While the kernel has the store: what the store says, and what of its times was known before. */
-  news(into: FileStat): SeenTimes | undefined {
-    if (this.#seen !== undefined) this.#store?.stat(into);
-    return this.#seen;
-  }
-
-  /** The store's times of now are no news: they are by our own hand. */
-  see(): void {
-    this.news(STAT)?.take(STAT);
   }
 
   /** Copies what is at `offset` into `target`; how many bytes, less than asked only at the file's end. */
@@ -279,6 +270,7 @@ export class Content {
   #keepPromise(store: Store, offset: number, data: Uint8Array): void {
     try {
       if (store.write(offset, data) < data.length) throw new FsError("ENOSPC");
+      this.#seen?.take();
       this.#count(store);
     } catch (error) {
       this.#lost = new FsError("EIO", `${data.length} bytes written at ${offset} are lost: ${messageOf(error)}`);

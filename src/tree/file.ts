@@ -1,10 +1,9 @@
 /** A regular file: its bytes, or the promise of them. */
 import { FsError } from "../errno.ts";
-import type { Extent, FileStat } from "../libc.ts";
+import type { Extent } from "../libc.ts";
 import { MAX_WIDE, plus, type Wide } from "../wide.ts";
 import { Content } from "./content.ts";
-import { type Clock, InodeBase, type Owner, S_IFREG } from "./inode.ts";
-import { stamped } from "./seen.ts";
+import { type Clock, InodeBase, type Owner, S_IFREG, type SomeTimes } from "./inode.ts";
 import type { Space } from "./space.ts";
 import type { Afterwards, Store } from "./store.ts";
 
@@ -24,14 +23,11 @@ export type FileState = "static" | "pending" | "generating" | "ready" | "failed"
 /** Few files fail, so a million others need no room for why. */
 const errors = new WeakMap<RegularFile, FsError>();
 
-/** Filled and read within one call. */
-const STAT: FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
-
 export class RegularFile extends InodeBase {
   /** The content; while there is none, as in most of a million files, the space it would be counted against. */
   #held: Content | Space;
   /** Invariant: "pending", "generating" and "failed" have no content. */
-  state: FileState = "static";
+  #state: FileState = "static";
 
   override get kind(): "file" {
     return "file";
@@ -40,6 +36,16 @@ export class RegularFile extends InodeBase {
   constructor(ino: number, mode: number, owner: Owner, clock: Clock, space: Space) {
     super(ino, S_IFREG | mode, owner, clock);
     this.#held = space;
+  }
+
+  get state(): FileState {
+    this.catchUp();
+    return this.#state;
+  }
+
+  set state(state: FileState) {
+    this.catchUp();
+    this.#state = state;
   }
 
   get #content(): Content | undefined {
@@ -63,7 +69,7 @@ export class RegularFile extends InodeBase {
 
   /** Whether the content is still to be made. An empty file is empty; this one is not even that. */
   get lazy(): boolean {
-    return this.state === "pending" || this.state === "generating" || this.state === "failed";
+    return this.#state === "pending" || this.#state === "generating" || this.#state === "failed";
   }
 
   get size(): number {
@@ -95,27 +101,31 @@ export class RegularFile extends InodeBase {
   /** How many bytes were written; fewer than given when space ran out. Throws ENOSPC, EFBIG. See Content.write. */
   write(offset: Wide, data: Uint8Array, afterwards?: Afterwards): number {
     if (typeof offset === "bigint" && offset + BigInt(data.length) > MAX_WIDE) throw new FsError("EFBIG");
-    const written = this.#own().write(offset, data, afterwards);
-    this.#content?.see();
-    return written;
+    return this.#change(() => this.#own().write(offset, data, afterwards));
   }
 
   truncate(size: Wide): void {
     if (typeof size === "bigint" && size > MAX_WIDE) throw new FsError("EFBIG");
-    if (size === 0) this.#content?.clear();
-    else this.#own().truncate(size);
-    this.#content?.see();
+    this.#change(() => (size === 0 ? this.#content?.clear() : this.#own().truncate(size)));
   }
 
   allocate(offset: Wide, length: Wide, keepSize: boolean): void {
     if (plus(offset, length) > MAX_WIDE) throw new FsError("EFBIG");
-    this.#own().allocate(offset, length, keepSize);
-    this.#content?.see();
+    this.#change(() => this.#own().allocate(offset, length, keepSize));
   }
 
   punch(offset: Wide, length: Wide): void {
-    this.#content?.punch(offset, length);
-    this.#content?.see();
+    this.#change(() => this.#content?.punch(offset, length));
+  }
+
+  /** A change of the bytes by our own hand: what the kernel did before it counts first, and what it marks is no news. */
+  #change<T>(work: () => T): T {
+    this.catchUp();
+    try {
+      return work();
+    } finally {
+      this.#content?.seen?.take();
+    }
   }
 
   nextData(offset: Wide): Wide | undefined {
@@ -142,8 +152,8 @@ export class RegularFile extends InodeBase {
 
   /** Someone wrote to what a generator made: it is theirs. True if it was not yet. */
   becomeTheirs(): boolean {
-    if (this.state !== "ready") return false;
-    this.state = "static";
+    if (this.#state !== "ready") return false;
+    this.#state = "static";
     return true;
   }
 
@@ -153,31 +163,37 @@ export class RegularFile extends InodeBase {
   }
 
   /**
-   * Lets the kernel read and write the bytes where they are, until `unshare`. Size and allocation are right all the
-   * while; the times need `sync`.
+   * Lets the kernel read and write the bytes where they are, until `unshare`. Size, allocation, times and state are
+   * right all the while: each is looked up in the store when somebody asks.
    */
   share(): Store {
     return this.#own().share();
   }
 
-  unshare(): void {
-    if (!this.shared) return;
-    this.sync();
+  /** Ends that, where the store is free: nobody but us has it open or mapped. False where it is not. */
+  unshare(isFree: (store: Store) => boolean = () => true): boolean {
+    const seen = this.#content?.seen;
+    if (seen === undefined) return true;
+    if (!isFree(seen.store)) return false;
+    this.catchUp();
     this.#content?.unshare();
+    return true;
   }
 
-  /** Takes note of the kernel's last write and last read, if there were any: of their times, and of whose the bytes are. */
-  sync(): void {
-    const seen = this.#content?.news(STAT);
-    if (seen === undefined) return;
-    if (seen.written(STAT)) {
-      this.becomeTheirs();
-      stamped(this, STAT.mtime, STAT.mtimeNsec, (seconds, nanoseconds) => {
-        this.mtime = this.ctime = seconds;
-        this.mtimeNsec = this.ctimeNsec = nanoseconds;
-      });
-    }
-    if (seen.read(STAT)) stamped(this, STAT.atime, STAT.atimeNsec, (s, n) => this.accessedAt(s, n));
+  /** Takes over the kernel's last write and last read, if there were any: their times, and whose the bytes are. */
+  protected override catchUp(): void {
+    this.#content?.seen?.look(
+      (seconds, nanoseconds) => {
+        this.becomeTheirs();
+        this.writtenAt(seconds, nanoseconds);
+      },
+      (seconds, nanoseconds) => this.accessedAt(seconds, nanoseconds),
+    );
+  }
+
+  override setTimes(times: SomeTimes): void {
+    super.setTimes(times);
+    this.#content?.seen?.stamp(this.times());
   }
 
   /** Moves the bytes to the heap if they are few and the store may be taken, and returns the store they were in. */
@@ -196,7 +212,7 @@ export class RegularFile extends InodeBase {
   }
 
   checkInvariants(): void {
-    if (this.lazy && this.size !== 0) throw new Error(`inode ${this.ino}: ${this.state}, but ${this.size} bytes`);
+    if (this.lazy && this.size !== 0) throw new Error(`inode ${this.ino}: ${this.#state}, but ${this.size} bytes`);
     this.#content?.checkInvariants();
   }
 }

@@ -1,7 +1,9 @@
 /**
  * What all kinds of inode share: number, mode, owner, times, link count, xattrs.
  *
- * Verbs for the bookkeeping (`touch…`) stand here so that every operation names which times it changes.
+ * The times are private. Everything that reads or changes them goes through a method of this class, and each of those
+ * first calls `catchUp`, which takes over what the kernel did to a file without a request (see RegularFile). A time that
+ * utimensat(2) sets therefore never loses to a write that came before it, and no operation can forget to look.
  */
 import type { Dentry, Directory } from "./directory.ts";
 import type { RegularFile } from "./file.ts";
@@ -29,13 +31,34 @@ export interface Time {
   readonly nanoseconds: number;
 }
 
+/** Times to set; the others stay. */
+export interface SomeTimes {
+  readonly atime?: Time;
+  readonly mtime?: Time;
+  readonly ctime?: Time;
+}
+
 export interface Owner {
   readonly uid: number;
   readonly gid: number;
 }
 
 /** Where the current time comes from: calls back with seconds and nanoseconds, allocating nothing. */
-export type Clock = <T>(take: (seconds: number, nanoseconds: number) => T) => T;
+export interface Clock {
+  <T>(take: (seconds: number, nanoseconds: number) => T): T;
+  /** The current second, where that costs less than the exact time. */
+  readonly seconds?: () => number;
+}
+
+/** The times of an inode. Two numbers each: nanoseconds since the epoch do not fit a double. */
+export interface Times {
+  readonly atime: number;
+  readonly atimeNsec: number;
+  readonly mtime: number;
+  readonly mtimeNsec: number;
+  readonly ctime: number;
+  readonly ctimeNsec: number;
+}
 
 const DAY = 24 * 60 * 60;
 
@@ -60,13 +83,12 @@ export abstract class InodeBase {
   nlink = 0;
   /** One of its names, for when a path is wanted. Absent: none, or the one it had was removed while others stayed. */
   dentry: Dentry | undefined = undefined;
-  /** Times are two numbers each: nanoseconds since the epoch do not fit a double. */
-  atime = 0;
-  atimeNsec = 0;
-  mtime = 0;
-  mtimeNsec = 0;
-  ctime = 0;
-  ctimeNsec = 0;
+  #atime = 0;
+  #atimeNsec = 0;
+  #mtime = 0;
+  #mtimeNsec = 0;
+  #ctime = 0;
+  #ctimeNsec = 0;
   /** When it was made, packed: of a million inodes every number counts. Never changes. */
   readonly #born: number;
   /** Names and values are bytes; names as Latin-1 strings. Absent while there are none. */
@@ -82,11 +104,14 @@ export abstract class InodeBase {
     this.uid = owner.uid;
     this.gid = owner.gid;
     clock((seconds, nanoseconds) => {
-      this.atime = this.mtime = this.ctime = seconds;
-      this.atimeNsec = this.mtimeNsec = this.ctimeNsec = nanoseconds;
+      this.#atime = this.#mtime = this.#ctime = seconds;
+      this.#atimeNsec = this.#mtimeNsec = this.#ctimeNsec = nanoseconds;
     });
-    this.#born = packed(this.ctime, this.ctimeNsec);
+    this.#born = packed(this.#ctime, this.#ctimeNsec);
   }
+
+  /** Takes over what was done to the inode without a request. Every other method that deals with times calls it first. */
+  protected catchUp(): void {}
 
   /** When it was made: to the nanosecond for 104 days, to the second after that. */
   get btime(): Time {
@@ -95,46 +120,75 @@ export abstract class InodeBase {
     return { seconds: BEGAN + Math.floor(born / SECOND), nanoseconds: born % SECOND };
   }
 
+  times(): Times {
+    this.catchUp();
+    return {
+      atime: this.#atime,
+      atimeNsec: this.#atimeNsec,
+      mtime: this.#mtime,
+      mtimeNsec: this.#mtimeNsec,
+      ctime: this.#ctime,
+      ctimeNsec: this.#ctimeNsec,
+    };
+  }
+
+  setTimes({ atime, mtime, ctime }: SomeTimes): void {
+    this.catchUp();
+    if (atime !== undefined) [this.#atime, this.#atimeNsec] = [atime.seconds, atime.nanoseconds];
+    if (mtime !== undefined) [this.#mtime, this.#mtimeNsec] = [mtime.seconds, mtime.nanoseconds];
+    if (ctime !== undefined) [this.#ctime, this.#ctimeNsec] = [ctime.seconds, ctime.nanoseconds];
+  }
+
   /**
    * Somebody read the content. Marked as relatime marks it (fs/inode.c:relatime_need_update): once after each change,
    * and once a day. The kernel leaves this to us.
    */
   accessed(clock: Clock): void {
-    clock((seconds, nanoseconds) => this.accessedAt(seconds, nanoseconds));
-  }
-
-  /** The same, at a time that is past. */
-  accessedAt(seconds: number, nanoseconds: number): void {
-    if (!this.#atimeIsOld(seconds)) return;
-    this.atime = seconds;
-    this.atimeNsec = nanoseconds;
+    if (!this.marksReads(clock)) return;
+    clock((seconds, nanoseconds) => {
+      this.#atime = seconds;
+      this.#atimeNsec = nanoseconds;
+    });
   }
 
   /** Whether a read would be marked at this time. */
   marksReads(clock: Clock): boolean {
-    return clock((seconds) => this.#atimeIsOld(seconds));
-  }
-
-  #atimeIsOld(now: number): boolean {
-    const { atime, atimeNsec } = this;
-    if (atime < this.mtime || (atime === this.mtime && atimeNsec <= this.mtimeNsec)) return true;
-    if (atime < this.ctime || (atime === this.ctime && atimeNsec <= this.ctimeNsec)) return true;
-    return now - atime >= DAY;
+    this.catchUp();
+    return this.#atimeIsOld(() => clock.seconds?.() ?? clock((seconds) => seconds));
   }
 
   /** A change of attributes, links or xattrs. */
   touchCtime(clock: Clock): void {
+    this.catchUp();
     clock((seconds, nanoseconds) => {
-      this.ctime = seconds;
-      this.ctimeNsec = nanoseconds;
+      this.#ctime = seconds;
+      this.#ctimeNsec = nanoseconds;
     });
   }
 
   /** A change of content: of a file's bytes, of a directory's entries. */
   touchMtime(clock: Clock): void {
-    clock((seconds, nanoseconds) => {
-      this.mtime = this.ctime = seconds;
-      this.mtimeNsec = this.ctimeNsec = nanoseconds;
-    });
+    this.catchUp();
+    clock((seconds, nanoseconds) => this.writtenAt(seconds, nanoseconds));
+  }
+
+  /** For `catchUp`: the content was read at this time. */
+  protected accessedAt(seconds: number, nanoseconds: number): void {
+    if (!this.#atimeIsOld(() => seconds)) return;
+    this.#atime = seconds;
+    this.#atimeNsec = nanoseconds;
+  }
+
+  /** For `catchUp`: the content was changed at this time. */
+  protected writtenAt(seconds: number, nanoseconds: number): void {
+    this.#mtime = this.#ctime = seconds;
+    this.#mtimeNsec = this.#ctimeNsec = nanoseconds;
+  }
+
+  #atimeIsOld(now: () => number): boolean {
+    const [atime, nanoseconds] = [this.#atime, this.#atimeNsec];
+    if (atime < this.#mtime || (atime === this.#mtime && nanoseconds <= this.#mtimeNsec)) return true;
+    if (atime < this.#ctime || (atime === this.#ctime && nanoseconds <= this.#ctimeNsec)) return true;
+    return now() - atime >= DAY;
   }
 }

@@ -1,61 +1,59 @@
-/** The times of a store, as far as they are known, while the kernel reads and writes there without telling us. */
-import { type FileStat, now, tick } from "../libc.ts";
+/**
+ * A store that the kernel reads and writes without telling us: whether it did, by the times that it leaves there.
+ *
+ * The kernel stamps a store as it stamps any file of its own, so the stamps are comparable with every other time in the
+ * tree (see fs/stamps.ts) and are taken over as they are.
+ */
+import type { FileStat } from "../libc.ts";
+import type { Times } from "./inode.ts";
+import type { Store } from "./store.ts";
+
+/** Filled and read within one call. */
+const STAT: FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
+
+type At = (seconds: number, nanoseconds: number) => void;
 
 export class SeenTimes {
+  readonly store: Store;
   #atime = 0;
   #atimeNsec = 0;
   #mtime = 0;
   #mtimeNsec = 0;
 
-  /** Knows them from here on. */
-  take(stat: FileStat): void {
-    this.written(stat);
-    this.read(stat);
+  constructor(store: Store) {
+    this.store = store;
+    this.take();
   }
 
-  /** Whether the store was written since this was last asked. */
-  written(stat: FileStat): boolean {
-    if (stat.mtime === this.#mtime && stat.mtimeNsec === this.#mtimeNsec) return false;
-    this.#mtime = stat.mtime;
-    this.#mtimeNsec = stat.mtimeNsec;
-    return true;
+  /** Calls back with the times of the last write and the last read, where there were any since the last look. */
+  look(written: At, read: At): void {
+    this.store.stat(STAT);
+    const { atime, atimeNsec, mtime, mtimeNsec } = STAT;
+    if (mtime !== this.#mtime || mtimeNsec !== this.#mtimeNsec) {
+      this.#mtime = mtime;
+      this.#mtimeNsec = mtimeNsec;
+      written(mtime, mtimeNsec);
+    }
+    if (atime !== this.#atime || atimeNsec !== this.#atimeNsec) {
+      this.#atime = atime;
+      this.#atimeNsec = atimeNsec;
+      read(atime, atimeNsec);
+    }
   }
 
-  /** Whether it was read. */
-  read(stat: FileStat): boolean {
-    if (stat.atime === this.#atime && stat.atimeNsec === this.#atimeNsec) return false;
-    this.#atime = stat.atime;
-    this.#atimeNsec = stat.atimeNsec;
-    return true;
+  /** The store's present times are no news: they are by our own hand. */
+  take(): void {
+    this.look(ignore, ignore);
+  }
+
+  /**
+   * The file was given these times, and the store gets them too: the next write or read differs from them, however
+   * coarse the clock is that the kernel stamps by.
+   */
+  stamp(times: Times): void {
+    this.store.setTimes?.(times);
+    this.take();
   }
 }
 
-const SECOND = 1_000_000_000;
-/** Ticks come late where processors are shared. */
-const LATE_TICKS = 4;
-
-let lagNsec: number | undefined;
-
-/**
- * When a stamp of the kernel's was made. It is of the kernel's last tick, milliseconds ago perhaps, and all our other
- * times are exact: a write must not seem older than what was done before it. So it is the latest that it can have been,
- * or this moment if that is still to come, or if the inode was changed since. Calls back with seconds and nanoseconds.
- */
-export function stamped(
-  inode: { readonly ctime: number; readonly ctimeNsec: number },
-  seconds: number,
-  nanoseconds: number,
-  take: (seconds: number, nanoseconds: number) => void,
-): void {
-  lagNsec ??= tick() * LATE_TICKS;
-  const end = nanoseconds + lagNsec;
-  const endSeconds = end < SECOND ? seconds : seconds + 1;
-  const endNanoseconds = end < SECOND ? end : end - SECOND;
-  now((nowSeconds, nowNanoseconds) => {
-    const past = nowSeconds > endSeconds || (nowSeconds === endSeconds && nowNanoseconds >= endNanoseconds);
-    const { ctime, ctimeNsec } = inode;
-    if (past && (endSeconds > ctime || (endSeconds === ctime && endNanoseconds > ctimeNsec)))
-      take(endSeconds, endNanoseconds);
-    else take(nowSeconds, nowNanoseconds);
-  });
-}
+function ignore(): void {}

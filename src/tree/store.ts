@@ -5,6 +5,7 @@
 import { ERRNO, FsError } from "../errno.ts";
 import * as libc from "../libc.ts";
 import { plus, type Wide } from "../wide.ts";
+import type { Times } from "./inode.ts";
 
 /** Content is counted in pages. */
 export const PAGE = 4096;
@@ -23,6 +24,8 @@ export interface Store {
   nextData(offset: Wide): Wide | undefined;
   nextHole(offset: Wide): Wide | undefined;
   stat(into: libc.FileStat): void;
+  /** Of a store that has times. */
+  setTimes?(times: Times): void;
   /** To the byte, where `stat` gives the nearest number. */
   exactSize(): Wide;
   /** Of a store that is a file of the kernel's. */
@@ -138,6 +141,10 @@ export class FdStore implements Store {
 
   stat(into: libc.FileStat): void {
     libc.fstat(this.fd, into);
+  }
+
+  setTimes({ atime, atimeNsec, mtime, mtimeNsec }: Times): void {
+    libc.futimens(this.fd, atime, atimeNsec, mtime, mtimeNsec);
   }
 
   exactSize(): Wide {

@@ -162,6 +162,19 @@ describe("utimensat", () => {
     expect(setattr(fs, fs.node("/file"), { valid, atime: 5, mtime: 5 }).ctime).toBe(fs.clock.seconds);
   });
 
+  test("comes after what the kernel wrote into the store by itself", () => {
+    using fs = served();
+    const file = fs.file("/file", "before");
+    const nodeid = fs.node("/file");
+    const store = file.share();
+    store.write(0, Buffer.from("kernel"));
+    expect(setattr(fs, nodeid, { valid: abi.FATTR_MTIME, mtime: 5 }).mtime).toBe(5);
+    expect(fs.kernel.stat(nodeid).mtime).toBe(5);
+    store.write(0, Buffer.from("kernel"));
+    expect(fs.kernel.stat(nodeid).mtime).toBeGreaterThan(5);
+    file.unshare();
+  });
+
   test("works on directories, symlinks and fifos", () => {
     using fs = served();
     fs.directory("/dir");

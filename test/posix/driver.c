@@ -24,6 +24,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -41,7 +42,7 @@
 /* Of /proc/self/fd. */
 static int descriptors;
 static int fds[SLOTS];
-static struct { char *at; size_t length; } maps[SLOTS];
+static struct { char *at; size_t length; int stored; } maps[SLOTS];
 static char out[1 << 20];
 static size_t used;
 static char buffer[1 << 21];
@@ -202,6 +203,37 @@ static unsigned long long contentHash(int fd, off_t size) {
   return sum;
 }
 
+/* A time by the statx mask of its name alone: the kernel then asks for no other attribute, and may have kept this one. */
+static int narrow(int fd, const char *path, int flag, unsigned mask, struct timespec *time) {
+  struct statx stx;
+  if (statx(fd, path, AT_SYMLINK_NOFOLLOW | flag, mask, &stx) < 0) return -1;
+  struct statx_timestamp stamp = mask == STATX_ATIME ? stx.stx_atime : mask == STATX_MTIME ? stx.stx_mtime
+                               : mask == STATX_BTIME ? stx.stx_btime : stx.stx_ctime;
+  *time = (struct timespec){stamp.tv_sec, stamp.tv_nsec};
+  return 0;
+}
+
+static unsigned maskOf(const char *field) {
+  return field[0] == 'a' ? STATX_ATIME : field[0] == 'm' ? STATX_MTIME : field[0] == 'b' ? STATX_BTIME
+       : field[0] == 's' ? STATX_SIZE : strcmp(field, "ctime") == 0 ? STATX_CTIME : 0;
+}
+
+static void showNarrow(int fd, const char *path, int flag, char **fields, int count) {
+  for (int i = 0; i < count; i++) {
+    struct statx stx;
+    struct timespec time;
+    const char *field = fields[i];
+    if (i > 0) say(" ");
+    if (maskOf(field) != STATX_SIZE) {
+      if (narrow(fd, path, flag, maskOf(field), &time) < 0) return done(-1);
+      say("%lld.%09ld", (long long)time.tv_sec, time.tv_nsec);
+    } else {
+      if (statx(fd, path, AT_SYMLINK_NOFOLLOW | flag, STATX_SIZE, &stx) < 0) return done(-1);
+      say("%lld", (long long)stx.stx_size);
+    }
+  }
+}
+
 /* ---- which times changed ---- */
 
 static struct seen { dev_t dev; ino_t ino; struct timespec a, m, c; } table[512];
@@ -209,31 +241,60 @@ static int known;
 
 static int same(struct timespec a, struct timespec b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; }
 
-/* "amc", a dash for each that is as it was when last remembered. Remembers what it sees. True if the ctime moved. */
-static int changes(const struct stat *st, int atime) {
-  struct seen *entry = NULL;
-  for (int i = 0; i < known && entry == NULL; i++)
-    if (table[i].ino == st->st_ino && table[i].dev == st->st_dev) entry = &table[i];
-  if (entry == NULL) {
-    if (known < 512) table[known++] = (struct seen){st->st_dev, st->st_ino, st->st_atim, st->st_mtim, st->st_ctim};
-    say("new");
-    return 0;
-  }
-  int moved = !same(entry->c, st->st_ctim);
-  say("%c%c%c", !atime ? '.' : same(entry->a, st->st_atim) ? '-' : 'a', same(entry->m, st->st_mtim) ? '-' : 'm',
-      same(entry->c, st->st_ctim) ? '-' : 'c');
-  *entry = (struct seen){st->st_dev, st->st_ino, st->st_atim, st->st_mtim, st->st_ctim};
-  return moved;
+/* What is remembered of an inode; NULL if it was not known, and is remembered from here on. */
+static struct seen *seenBefore(const struct stat *st) {
+  for (int i = 0; i < known; i++) if (table[i].ino == st->st_ino && table[i].dev == st->st_dev) return &table[i];
+  if (known < 512) table[known++] = (struct seen){st->st_dev, st->st_ino, st->st_atim, st->st_mtim, st->st_ctim};
+  return NULL;
 }
 
-/* Until a time taken from here on differs from any taken before. */
+/* "amc", a dash for each that is as it was when last remembered. Remembers what it sees. */
+static void changes(const struct stat *st) {
+  struct seen *entry = seenBefore(st);
+  if (entry == NULL) { say("new"); return; }
+  say("%c%c%c", same(entry->a, st->st_atim) ? '-' : 'a', same(entry->m, st->st_mtim) ? '-' : 'm',
+      same(entry->c, st->st_ctim) ? '-' : 'c');
+  *entry = (struct seen){st->st_dev, st->st_ino, st->st_atim, st->st_mtim, st->st_ctim};
+}
+
+/* When each step began: files are stamped no earlier than this clock says, and no later than the time really is. */
+#define STEPS 100000
+static struct timespec began[STEPS];
+static int steps;
+
+static int earlier(struct timespec a, struct timespec b) {
+  return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
+}
+
+/*
+ * Until a time taken from here on is later than any taken before: by the coarse clock that files are stamped by, and by
+ * the exact one too, as the coarse one's tick may come late.
+ */
 static void tick(void) {
   struct timespec before, now;
-  clock_gettime(CLOCK_REALTIME_COARSE, &before);
+  clock_gettime(CLOCK_REALTIME, &before);
   do {
     nanosleep(&(struct timespec){0, 200000}, NULL);
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
-  } while (same(before, now));
+  } while (!earlier(before, now));
+  if (steps < STEPS) began[steps++] = now;
+}
+
+/* In which step a time was taken, or the time itself where somebody set it. */
+static void sayStep(const char *name, struct timespec time) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  if (steps == 0 || time.tv_sec < began[0].tv_sec - 60 || earlier(now, time)) {
+    say(" %s@%lld.%09ld", name, (long long)time.tv_sec, time.tv_nsec);
+    return;
+  }
+  int low = 0, high = steps;
+  while (low < high) {
+    int middle = (low + high) / 2;
+    if (earlier(time, began[middle])) high = middle;
+    else low = middle + 1;
+  }
+  say(" %s%d", name, low);
 }
 
 /* ---- the whole tree in a line ---- */
@@ -265,17 +326,65 @@ static void xattrsOf(const char *path) {
   if (length != 0) say(" x%zd:%llx", length, sum & 0xffffff);
 }
 
+/* A time that the kernel has kept, and that is not the one it is told when it asks for everything. */
+static void sayStale(const char *name, int result, struct timespec kept, struct timespec right) {
+  if (result == 0 && !same(kept, right))
+    say(" stale-%s:%lld.%09ld", name, (long long)kept.tv_sec, kept.tv_nsec);
+}
+
+static int byName(const struct dirent **a, const struct dirent **b);
+static int notDots(const struct dirent *entry);
+
+/* The times of all that is below, each asked for by its own mask, and nothing else. */
+static void dumpTimes(const char *path, unsigned char type) {
+  struct timespec mtime, ctime;
+  say("%s", path);
+  if (narrow(AT_FDCWD, path, 0, STATX_MTIME, &mtime) < 0 || narrow(AT_FDCWD, path, 0, STATX_CTIME, &ctime) < 0)
+    say(":%s", strerrorname_np(errno));
+  else if (type != DT_FIFO) sayStep("m", mtime), sayStep("c", ctime);
+  say(";");
+  if (type != DT_DIR) return;
+  struct dirent **entries;
+  int count = scandir(path, &entries, notDots, byName);
+  for (int i = 0; i < count; i++) {
+    char below[PATH_MAX];
+    snprintf(below, sizeof below, "%s/%s", path, entries[i]->d_name);
+    dumpTimes(below, entries[i]->d_type);
+    free(entries[i]);
+  }
+  if (count >= 0) free(entries);
+}
+
+/* Of what is open too, which may have no name any more. */
+static void dumpOpen(void) {
+  for (int i = 0; i < SLOTS; i++) {
+    struct statx stx;
+    struct timespec mtime, ctime;
+    if (fds[i] < 0 || statx(fds[i], "", AT_EMPTY_PATH, STATX_TYPE, &stx) < 0 || S_ISFIFO(stx.stx_mode)) continue;
+    say("fd%d", i);
+    if (narrow(fds[i], "", AT_EMPTY_PATH, STATX_MTIME, &mtime) < 0 ||
+        narrow(fds[i], "", AT_EMPTY_PATH, STATX_CTIME, &ctime) < 0)
+      say(":%s", strerrorname_np(errno));
+    else sayStep("m", mtime), sayStep("c", ctime);
+    say(";");
+  }
+}
+
 static void dump(const char *path, int atime) {
   struct stat st;
+  struct timespec mtime, ctime;
+  int asked[2] = {narrow(AT_FDCWD, path, 0, STATX_MTIME, &mtime), narrow(AT_FDCWD, path, 0, STATX_CTIME, &ctime)};
   if (lstat(path, &st) < 0) { say("%s:%s;", path, strerrorname_np(errno)); return; }
   say("%s %c%04o id%d n%lu %u:%u s%lld b%lld ", path, typeOf(st.st_mode), st.st_mode & 07777, identity(st.st_ino),
       (unsigned long)st.st_nlink, st.st_uid, st.st_gid, (long long)st.st_size, (long long)st.st_blocks);
   if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) say("%x ", (unsigned)st.st_rdev);
   /* The kernel alone reads and writes a fifo: FUSE filesystems are not told of its times. */
-  if (!S_ISFIFO(st.st_mode) && changes(&st, 0) && atime) {
-    long long ago = (long long)(time(NULL) - st.st_atim.tv_sec);
-    if (ago > -60 && ago < 3600) say(" @now");
-    else say(" @%lld.%09ld", (long long)st.st_atim.tv_sec, st.st_atim.tv_nsec);
+  if (!S_ISFIFO(st.st_mode)) {
+    sayStep("m", st.st_mtim);
+    sayStep("c", st.st_ctim);
+    sayStale("mtime", asked[0], mtime, st.st_mtim);
+    sayStale("ctime", asked[1], ctime, st.st_ctim);
+    if (atime && steps > 0 && !earlier(st.st_ctim, began[steps - 1])) sayStep("a", st.st_atim);
   }
   if (S_ISREG(st.st_mode)) {
     int fd = open(path, O_RDONLY | O_NOATIME);
@@ -566,6 +675,8 @@ static void call(char **a, int n) {
   else if (IS("stat", 1)) stat(a[0], &st) < 0 ? done(-1) : n > 1 ? show(&st, a + 1, n - 1) : done(0);
   else if (IS("lstat", 1)) lstat(a[0], &st) < 0 ? done(-1) : n > 1 ? show(&st, a + 1, n - 1) : done(0);
   else if (IS("fstat", 1)) fstat(slot(a[0]), &st) < 0 ? done(-1) : n > 1 ? show(&st, a + 1, n - 1) : done(0);
+  else if (IS("statx", 2)) showNarrow(AT_FDCWD, a[0], 0, a + 1, n - 1);
+  else if (IS("fstatx", 2)) showNarrow(slot(a[0]), "", AT_EMPTY_PATH, a + 1, n - 1);
   else if (IS("same", 2)) {
     struct stat other;
     if (lstat(a[0], &st) < 0 || lstat(a[1], &other) < 0) done(-1);
@@ -576,22 +687,40 @@ static void call(char **a, int n) {
     else say("namelen %ld bsize %ld", (long)fs.f_namelen, (long)fs.f_bsize);
   } else if (IS("mark", 1)) {
     known = 0;
-    for (int i = 0; i < n; i++) if (lstat(a[i], &st) == 0) changes(&st, 1);
+    for (int i = 0; i < n; i++) if (lstat(a[i], &st) == 0) changes(&st);
     used = 0;
     tick();
     done(0);
   } else if (IS("changed", 1)) {
     for (int i = 0; i < n; i++) {
       if (i > 0) say(" ");
-      lstat(a[i], &st) < 0 ? done(-1) : changes(&st, 1);
+      lstat(a[i], &st) < 0 ? done(-1) : changes(&st);
     }
   } else if (IS("order", 4)) {
     /* order path field path field: how the first time compares with the second */
-    struct stat other;
-    if (lstat(a[0], &st) < 0 || lstat(a[2], &other) < 0) return done(-1);
-    struct timespec x = a[1][0] == 'a' ? st.st_atim : a[1][0] == 'm' ? st.st_mtim : st.st_ctim;
-    struct timespec y = a[3][0] == 'a' ? other.st_atim : a[3][0] == 'm' ? other.st_mtim : other.st_ctim;
-    say("%s", same(x, y) ? "=" : x.tv_sec < y.tv_sec || (x.tv_sec == y.tv_sec && x.tv_nsec < y.tv_nsec) ? "<" : ">");
+    struct timespec x, y;
+    if (narrow(AT_FDCWD, a[0], 0, maskOf(a[1]), &x) < 0 || narrow(AT_FDCWD, a[2], 0, maskOf(a[3]), &y) < 0)
+      return done(-1);
+    say("%s", same(x, y) ? "=" : earlier(x, y) ? "<" : ">");
+  } else if (IS("race", 1)) {
+    /* How often a file that was written seems newer than one made after that, and older than one made before. */
+    int early = 0, late = 0;
+    for (int i = 0; i < atoi(a[0]); i++) {
+      struct timespec x, y;
+      int written = open("written", O_CREAT | O_RDWR, 0644);
+      if (i % 2 && write(written, "x", 1) == 1) narrow(written, "", AT_EMPTY_PATH, STATX_MTIME, &x);
+      if (write(written, "y", 1) != 1) return done(-1);
+      int made = open("made", O_CREAT | O_EXCL | O_WRONLY, 0644);
+      narrow(written, "", AT_EMPTY_PATH, STATX_MTIME, &x);
+      narrow(made, "", AT_EMPTY_PATH, STATX_MTIME, &y);
+      late += earlier(y, x);
+      if (write(written, "z", 1) != 1) return done(-1);
+      narrow(written, "", AT_EMPTY_PATH, STATX_MTIME, &x);
+      early += earlier(x, y);
+      close(written), close(made), unlink("written"), unlink("made");
+      nanosleep(&(struct timespec){0, 137000 * (i % 29)}, NULL);
+    }
+    say("newer %d older %d", late, early);
   } else if (IS("tick", 0)) tick(), done(0);
 
   /* content */
@@ -625,12 +754,23 @@ static void call(char **a, int n) {
   } else if (IS("copy", 5)) {
     loff_t from = number(a[1]), to = number(a[3]);
     result(copy_file_range(slot(a[0]), &from, slot(a[2]), &to, (size_t)number(a[4]), 0));
-  } else if (IS("fsync", 1)) done(fsync(slot(a[0])));
+  } else if (IS("splice", 3)) {
+    /* From one file to the other through a pipe. */
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return done(-1);
+    ssize_t moved = splice(slot(a[0]), NULL, ends[1], NULL, (size_t)number(a[2]), 0);
+    result(moved <= 0 ? moved : splice(ends[0], NULL, slot(a[1]), NULL, (size_t)moved, 0));
+    close(ends[0]);
+    close(ends[1]);
+  } else if (IS("sendfile", 3)) result(sendfile(slot(a[1]), slot(a[0]), NULL, (size_t)number(a[2])));
+  else if (IS("fsync", 1)) done(fsync(slot(a[0])));
   else if (IS("fdatasync", 1)) done(fdatasync(slot(a[0])));
   else if (IS("syncfs", 1)) done(syncfs(slot(a[0])));
   else if (IS("appenders", 4)) appenders(a);
   else if (IS("mmap", 6)) {
     int at = atoi(a[0]) % SLOTS;
+    if (maps[at].at != NULL) munmap(maps[at].at, maps[at].length);
+    maps[at].stored = 0;
     maps[at].length = (size_t)number(a[3]);
     char *where = mmap(NULL, maps[at].length, (int)flags(a[4]), (int)flags(a[5]), slot(a[1]), number(a[2]));
     done(where == MAP_FAILED ? -1 : 0);
@@ -647,6 +787,21 @@ static void call(char **a, int n) {
       memcpy(at + number(a[1]), buffer, length);
       done(0);
     }
+  } else if (IS("store", 3)) {
+    /* Once a mapping: tmpfs marks the times when a page is first stored to, and no other time. */
+    int which = atoi(a[0]) % SLOTS;
+    size_t at = (size_t)number(a[1]), length = payload(a[2], lengths[3], buffer);
+    int signal = maps[which].at == NULL || at + length > maps[which].length ? SIGSEGV
+               : maps[which].stored++ ? SIGCHLD : sigsetjmp(fault, 1);
+    if (signal != 0) say("%s", signal == SIGBUS ? "SIGBUS" : signal == SIGSEGV ? "SIGSEGV" : "stored before");
+    else {
+      memcpy(maps[which].at + at, buffer, length);
+      done(0);
+    }
+  } else if (IS("settle", 0)) {
+    /* What was stored through mappings is marked by now at the latest. */
+    for (int i = 0; i < SLOTS; i++) if (maps[i].at != NULL) msync(maps[i].at, maps[i].length, MS_SYNC);
+    done(0);
   } else if (IS("msync", 1)) done(msync(maps[atoi(a[0]) % SLOTS].at, maps[atoi(a[0]) % SLOTS].length, MS_SYNC));
   else if (IS("munmap", 1)) {
     done(munmap(maps[atoi(a[0]) % SLOTS].at, maps[atoi(a[0]) % SLOTS].length));
@@ -731,7 +886,8 @@ static void call(char **a, int n) {
     got < 0 ? done(-1) : say("%s", got == 0 ? "end" : "some");
   } else if (IS("telldir", 1)) telldirs(a[0]);
   else if (IS("crowd", 2)) crowd(a);
-  else if (IS("tree", 0)) dump(n > 0 ? a[0] : ".", n > 1);
+  else if (IS("tree", 0)) dump(n > 0 ? a[0] : ".", n > 1), dumpOpen();
+  else if (IS("times", 0)) dumpTimes(n > 0 ? a[0] : ".", DT_DIR), dumpOpen();
   else if (IS("umask", 1)) umask((mode_t)number(a[0])), done(0);
   else if (used == 0) say("no such call: %s", name);
 }

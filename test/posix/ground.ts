@@ -3,16 +3,31 @@
  *
  * A program is lines for driver.c, which runs in a process of its own: whoever serves a mount must not use it.
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startFilesystem } from "../../src/fs/filesystem.ts";
+
+const BINARY = join(import.meta.dir, "../../dist/llmfs");
 
 export interface Ground extends AsyncDisposable {
   readonly name: string;
   readonly directory: string;
   /** What each line answered. */
   run(lines: readonly string[]): Promise<string[]>;
+  /** What a shell script printed, standard error too. Throws if it fails. */
+  sh(script: string): Promise<string>;
 }
 
 /** Why programs cannot run here, if they cannot. */
@@ -51,11 +66,15 @@ export async function execute(command: string[], input: string, cwd: string): Pr
   return text;
 }
 
-function runnerIn(directory: string): Ground["run"] {
+/** How programs are started in a directory, behind a command that leads to where it is seen. */
+function runnersIn(directory: string, prefix: readonly string[] = []): Pick<Ground, "run" | "sh"> {
   const driver = compiled("driver");
-  return async (lines) => {
-    const text = await execute([driver], [`chdir ${directory}`, ...lines, ""].join("\n"), "/");
-    return text.split("\n").slice(1, -1);
+  return {
+    async run(lines) {
+      const text = await execute([...prefix, driver], [`chdir ${directory}`, ...lines, ""].join("\n"), "/");
+      return text.split("\n").slice(1, -1);
+    },
+    sh: (script) => execute([...prefix, "sh", "-ec", `cd "$0"; exec 2>&1; ${script}`, directory], "", "/"),
   };
 }
 
@@ -70,7 +89,7 @@ export async function tmpfs(): Promise<Ground> {
   return {
     name: "tmpfs",
     directory,
-    run: runnerIn(directory),
+    ...runnersIn(directory),
     async [Symbol.asyncDispose]() {
       await command("umount", "-l", directory);
       rmSync(directory, { recursive: true });
@@ -83,22 +102,71 @@ export function unassisted(): Promise<Ground> {
   return llmfs({ passthrough: false });
 }
 
-export async function llmfs({ passthrough = true } = {}): Promise<Ground> {
+/** What a mount is with `--low-power`. */
+export function lowPower(): Promise<Ground> {
+  return llmfs({ lowPower: true });
+}
+
+/** "nobody", everywhere. */
+const NOBODY = 65_534;
+
+/**
+ * An ordinary user's mount, by fusermount3, that lets other users in: the driver is root. Whether that is allowed is said
+ * in /etc/fuse.conf; a mount namespace of its own has another one.
+ */
+export async function ordinary(): Promise<Ground> {
+  const folder = mkdtempSync(join(tmpdir(), "posix-ordinary-"));
+  const at = (name: string) => join(folder, name);
+  chmodSync(folder, 0o755);
+  copyFileSync(BINARY, at("llmfs"));
+  writeFileSync(at("fuse.conf"), "user_allow_other\n");
+  for (const directory of [at("mnt"), at("home")]) {
+    mkdirSync(directory);
+    chownSync(directory, NOBODY, NOBODY);
+  }
+  const user = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
+  const serving = [at("llmfs"), "mount", "-f", at("mnt"), "--allow-other", "--size", "2G"];
+  const script = `mount --bind ${at("fuse.conf")} /etc/fuse.conf && exec "$@"`;
+  const child = Bun.spawn({
+    cmd: ["unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh", ...user, ...serving],
+    cwd: folder,
+    env: { PATH: process.env.PATH ?? "/usr/bin:/bin", HOME: at("home"), XDG_STATE_HOME: at("home") },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const mounted = () => readFileSync(`/proc/${child.pid}/mounts`, "utf8").includes(` ${at("mnt")} fuse.llmfs `);
+  while (!mounted()) {
+    if (child.exitCode !== null) throw new Error(await new Response(child.stderr).text());
+    await Bun.sleep(10);
+  }
+  return {
+    name: "an ordinary user's llmfs",
+    directory: at("mnt"),
+    ...runnersIn(at("mnt"), ["nsenter", `--mount=/proc/${child.pid}/ns/mnt`]),
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGTERM");
+      await child.exited;
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+export async function llmfs({ passthrough = true, lowPower = false } = {}): Promise<Ground> {
   const mountpoint = mkdtempSync(join(tmpdir(), "posix-llmfs-"));
   const filesystem = await startFilesystem({
     mountpoint,
     allowOther: true,
     size: 2 * 2 ** 30,
     passthrough,
+    lowPower,
     generate: () => Promise.reject(new Error("nothing is generated here")),
     log: (level, tag, text) => {
       if (level === "warn" || level === "error") console.error(`${level} [${tag}] ${text}`);
     },
   });
   return {
-    name: passthrough ? "llmfs" : "llmfs without passthrough",
+    name: `llmfs${passthrough ? "" : " without passthrough"}${lowPower ? " --low-power" : ""}`,
     directory: mountpoint,
-    run: runnerIn(mountpoint),
+    ...runnersIn(mountpoint),
     async [Symbol.asyncDispose]() {
       await filesystem[Symbol.asyncDispose]();
       rmSync(mountpoint, { recursive: true });

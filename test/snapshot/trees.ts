@@ -68,10 +68,7 @@ export function describeTree(tree: Tree, options: { readonly times?: boolean } =
     if (!numbers.has(inode)) numbers.set(inode, numbers.size);
     const parts = [JSON.stringify(path), `#${numbers.get(inode)}`, inode.kind, inode.mode.toString(8)];
     parts.push(`${inode.uid}:${inode.gid}`, `nlink=${inode.nlink}`);
-    if (options.times === true)
-      parts.push(
-        ...[inode.atime, inode.atimeNsec, inode.mtime, inode.mtimeNsec, inode.ctime, inode.ctimeNsec].map(String),
-      );
+    if (options.times === true) parts.push(...Object.values(inode.times()).map(String));
     if (inode.kind === "symlink") parts.push(JSON.stringify(inode.target));
     if (inode.kind === "special") parts.push(`rdev=${inode.rdev}`);
     const xattrs = [...(inode.xattrs ?? [])].map(([name, value]) => [name, Buffer.from(value).toString("hex")]);

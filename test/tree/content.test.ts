@@ -239,25 +239,6 @@ describe("a file that the kernel writes by itself", () => {
       file.dispose();
     }
   });
-
-  test("is never older by that than by what was done to it before", () => {
-    const file = new RegularFile(2, 0o644, { uid: 0, gid: 0 }, libc.now, new Space());
-    const store = file.share();
-    if (!(store instanceof FdStore)) throw new Error("not a descriptor");
-    for (let round = 0; round < 10; round++) {
-      // The kernel stamps by its last tick: only in one that has no stamp yet does it not look at the exact time.
-      for (const from = Date.now(); Date.now() < from + (2 * libc.tick()) / 1e6; );
-      file.touchMtime(libc.now);
-      const before = [file.mtime, file.mtimeNsec];
-      expect(libc.pwrite(store.fd, filled(10, round), 10, 0)).toBe(10);
-      file.sync();
-      expect([file.mtime, file.mtimeNsec]).toEqual([file.ctime, file.ctimeNsec]);
-      const [seconds = 0, nanoseconds = 0] = before;
-      expect(file.mtime > seconds || (file.mtime === seconds && file.mtimeNsec > nanoseconds)).toBe(true);
-    }
-    file.unshare();
-    file.dispose();
-  });
 });
 
 test.each(kinds)("a tree counts what is in %s", (_name, stores) => {

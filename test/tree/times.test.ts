@@ -1,0 +1,149 @@
+/** What the kernel does to a store without a request is in the file's times before they are told or changed. */
+import { describe, expect, test } from "bun:test";
+import * as libc from "../../src/libc.ts";
+import { RegularFile } from "../../src/tree/file.ts";
+import type { Time } from "../../src/tree/inode.ts";
+import { PageStore } from "../../src/tree/pagestore.ts";
+import { Space } from "../../src/tree/space.ts";
+import { FdStore, tmpfsFiles } from "../../src/tree/store.ts";
+
+const OWNER = { uid: 0, gid: 0 };
+const SET: Time = { seconds: 1_000_000_000, nanoseconds: 123_456_789 };
+const BEFORE = 1_234;
+
+/** A file made at BEFORE, whose store the kernel has. */
+function shared(space = new Space()): { file: RegularFile; fd: number } {
+  const file = new RegularFile(2, 0o644, OWNER, (take) => take(BEFORE, 0), space);
+  file.write(0, Buffer.from("before"));
+  const store = file.share();
+  if (!(store instanceof FdStore)) throw new Error("not a descriptor");
+  return { file, fd: store.fd };
+}
+
+function writeUnseen(fd: number): void {
+  expect(libc.pwrite(fd, Buffer.from("kernel"), 6, 0)).toBe(6);
+}
+
+const clock = libc.now;
+
+describe("a write that the kernel made by itself", () => {
+  test("is older than a time that is set after it", () => {
+    const { file, fd } = shared();
+    writeUnseen(fd);
+    file.setTimes({ mtime: SET });
+    expect(file.times()).toMatchObject({ mtime: SET.seconds, mtimeNsec: SET.nanoseconds });
+    expect(file.times().ctime).toBeGreaterThan(BEFORE);
+  });
+
+  test("is newer than a time that was set before it, in the same tick of a coarse clock too", () => {
+    const coarse = { atime: 77, atimeNsec: 0, mtime: 77, mtimeNsec: 0 };
+    const space = new Space({ stores: { open: () => new CoarseStore(coarse) } });
+    const file = new RegularFile(2, 0o644, OWNER, (take) => take(BEFORE, 0), space);
+    const store = file.share();
+    for (let round = 0; round < 2; round++) {
+      store.write(0, Buffer.from("kernel"));
+      expect(file.times().mtime).toBe(77);
+      file.setTimes({ mtime: SET });
+      expect(file.times().mtime).toBe(SET.seconds);
+    }
+    store.write(0, Buffer.from("kernel"));
+    expect(file.times().mtime).toBe(77);
+  });
+
+  test.each<[string, (file: RegularFile) => unknown]>([
+    ["write", (file) => file.write(0, Buffer.from("ours"))],
+    ["truncate", (file) => file.truncate(3)],
+    ["truncate to nothing", (file) => file.truncate(0)],
+    ["allocate", (file) => file.allocate(0, 10_000, false)],
+    ["punch", (file) => file.punch(0, 4096)],
+    ["touchCtime", (file) => file.touchCtime(clock)],
+    ["accessed", (file) => file.accessed(clock)],
+    ["marksReads", (file) => file.marksReads(clock)],
+    ["state", (file) => file.state],
+    ["setting the state", (file) => Object.assign(file, { state: "static" })],
+    ["setTimes", (file) => file.setTimes({ atime: SET })],
+    ["unshare", (file) => file.unshare()],
+  ])("is marked before anything else happens: %s", (_name, door) => {
+    const { file, fd } = shared();
+    writeUnseen(fd);
+    door(file);
+    const { mtime } = file.times();
+    expect(mtime).toBeGreaterThan(BEFORE);
+    file.unshare();
+    expect(file.times().mtime).toBe(mtime);
+  });
+
+  test("makes generated content the writer's as soon as anybody asks whose it is", () => {
+    const { file, fd } = shared();
+    const state = (): string => file.state;
+    file.state = "ready";
+    expect(state()).toBe("ready");
+    writeUnseen(fd);
+    expect(state()).toBe("static");
+  });
+
+  test("is told apart from one by our own hand, which marks nothing by itself", () => {
+    const { file } = shared();
+    file.state = "ready";
+    file.write(0, Buffer.from("ours"));
+    file.truncate(2);
+    expect([file.times().mtime, file.state]).toEqual([BEFORE, "ready"]);
+  });
+
+  test("is looked for as long as somebody may have the store", () => {
+    const { file, fd } = shared();
+    expect(file.unshare(() => false)).toBe(false);
+    writeUnseen(fd);
+    expect(file.times().mtime).toBeGreaterThan(BEFORE);
+    expect([file.unshare(() => true), file.shared]).toEqual([true, false]);
+  });
+});
+
+const privileged = libc.getuid() === 0;
+
+test.skipIf(!privileged)(`a read marks the atime${privileged ? "" : " (needs root: a tmpfs of its own)"}`, () => {
+  const { file, fd } = shared(new Space({ stores: tmpfsFiles(1000) }));
+  // Our own descriptor leaves the atime alone; the kernel's reads do not.
+  const other = libc.open(`/proc/self/fd/${fd}`, libc.O_RDONLY);
+  libc.pread(other, new Uint8Array(1), 1, 0);
+  file.setTimes({ mtime: SET });
+  const { atime } = file.times();
+  expect(atime).toBeGreaterThan(BEFORE);
+  file.setTimes({ atime: { seconds: 5, nanoseconds: 0 } });
+  expect(file.times().atime).toBe(5);
+  libc.pread(other, new Uint8Array(1), 1, 0);
+  expect(file.times().atime).toBeGreaterThanOrEqual(atime);
+  libc.close(other);
+});
+
+/** A store that every write and read marks with the same time. */
+class CoarseStore extends PageStore {
+  readonly #tick: Stamps;
+  #times: Stamps = { atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
+
+  constructor(tick: Stamps) {
+    super();
+    this.#tick = tick;
+  }
+
+  override write(offset: number, data: Uint8Array): number {
+    this.#times = this.#tick;
+    return super.write(offset, data);
+  }
+
+  override stat(into: libc.FileStat): void {
+    super.stat(into);
+    Object.assign(into, this.#times);
+  }
+
+  setTimes({ atime, atimeNsec, mtime, mtimeNsec }: Stamps): void {
+    this.#times = { atime, atimeNsec, mtime, mtimeNsec };
+  }
+}
+
+interface Stamps {
+  readonly atime: number;
+  readonly atimeNsec: number;
+  readonly mtime: number;
+  readonly mtimeNsec: number;
+}

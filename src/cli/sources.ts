@@ -77,9 +77,7 @@ export async function openSources(file: string, log: Log, options: SourcesOption
     loaded,
     summary: summarize(rules),
     plants: loaded.plants,
-    named: rules.all.flatMap(({ match, generator, looksUp }) =>
-      looksUp ? [{ match: match.expression, generator }] : [],
-    ),
+    named: rules.all.flatMap(({ match, generator, looksUp }) => (looksUp ? [{ match: match.source, generator }] : [])),
     list: async (request, signal) => (await opened()).list(request, signal),
     generate: (model) => async (request, signal, sink) => {
       const { asked, refresh } = forModel(rules, request);

@@ -57,8 +57,9 @@ export async function story(file: FileInfo, live: Live, looking: Looking): Promi
     "depends on",
     file.xattrs
       .get("user.llmfs.depends")
-      ?.trim()
-      .split(/\s*\n\s*/)
+      ?.split("\n")
+      .map((line) => line.trim())
+      .filter((line) => line !== "")
       .join(", "),
   );
   add("today", await today(state, meta("request"), foreseen, looking), 6);

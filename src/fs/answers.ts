@@ -2,6 +2,7 @@
 import { FsError, messageOf } from "../errno.ts";
 import type { TreeEntry } from "../generators/generator.ts";
 import { SnapshotSaver } from "../snapshot/save.ts";
+import { withoutTrailing } from "../trailing.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
 import { components, join, toBytes } from "../tree/path.ts";
@@ -62,7 +63,7 @@ export class Answers {
     if (this.#waits(path, requester, () => this.list(path, requester, done, fail), fail)) return;
     const directory = this.#mount.tree.resolve(toBytes(path), { follow: true });
     if (directory.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
-    const base = path === "/" ? "/" : toBytes(path.replace(/\/+$/, ""));
+    const base = path === "/" ? "/" : toBytes(withoutTrailing(path, "/"));
     const listed = () => {
       const entries = [...directory.entries()].sort((a, b) => (a.name < b.name ? -1 : 1));
       done(entries.map(({ name, inode }) => entryOf(join(base, name), inode)));

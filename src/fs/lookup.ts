@@ -6,6 +6,7 @@
  * like any other; then there is no such name. What was found stays, and is what a listing of the directory shows.
  */
 import { FsError } from "../errno.ts";
+import { PathPattern, piecesOf } from "../pathpattern.ts";
 import type { Directory } from "../tree/directory.ts";
 import { join, toText } from "../tree/path.ts";
 import { setXattr } from "../tree/xattrs.ts";
@@ -16,7 +17,7 @@ import { fill, keepMetadata } from "./pending.ts";
 import type { FromFilesystem, NamedFiles } from "./port.ts";
 
 export class Lookups {
-  readonly #rules: readonly NamedFiles[];
+  readonly #rules: readonly { readonly pattern: PathPattern; readonly generator: string }[];
   readonly #mount: () => Mount;
   readonly #attempts: Attempts;
   readonly #post: (message: FromFilesystem) => void;
@@ -33,7 +34,7 @@ export class Lookups {
     this.#mount = mount;
     this.#attempts = attempts;
     this.#post = post;
-    this.#rules = rules;
+    this.#rules = rules.map(({ match, generator }) => ({ pattern: new PathPattern(piecesOf(match)), generator }));
   }
 
   /** Whether there are such rules. */
@@ -128,10 +129,10 @@ export class Lookups {
     return parent === undefined ? undefined : join(parent, name);
   }
 
-  #ruleFor(path: string | undefined): NamedFiles | undefined {
+  #ruleFor(path: string | undefined): { readonly generator: string } | undefined {
     if (path === undefined) return undefined;
     const text = toText(path);
     // What is not UTF-8 is no part that a generator could be told.
-    return text.isWellFormed() ? this.#rules.find(({ match }) => match.test(text)) : undefined;
+    return text.isWellFormed() ? this.#rules.find(({ pattern }) => pattern.matches(text)) : undefined;
   }
 }

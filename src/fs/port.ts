@@ -107,7 +107,8 @@ export interface Plant {
 
 /** Files that are there if their generator says so when somebody asks for their name. */
 export interface NamedFiles {
-  readonly match: RegExp;
+  /** A pattern, as it is written in a rule. */
+  readonly match: string;
   readonly generator: string;
 }
 

@@ -19,6 +19,11 @@ export interface Draft extends TreePort {
 export function draftOf(structure: Structure): Draft {
   const entries = new Map(structure.entries.map((entry) => [entry.path, entry]));
   const paths = [...entries.keys()];
+  const numbers = new Map(paths.map((path, index) => [path, index + 1]));
+  const below = Map.groupBy(
+    structure.entries.filter(({ path }) => path !== "/"),
+    ({ path }) => folderOf(path),
+  );
 
   function stat(path: string): FileInfo {
     const entry = entries.get(path);
@@ -35,12 +40,12 @@ export function draftOf(structure: Structure): Draft {
         if (entry?.type === "directory" && entry.prompt) prompts.unshift(entry.prompt);
         if (at === "/") break;
       }
-      return { ticket: 0, ino: paths.indexOf(path) + 1, path, generator: "llm", file: stat(path), prompts, pause: 0 };
+      return { ticket: 0, ino: numbers.get(path) ?? 0, path, generator: "llm", file: stat(path), prompts, pause: 0 };
     },
     outline: async () => structure.entries.map(infoOf),
     list: async (path) => {
       if (stat(path).type !== "directory") throw new FsError("ENOTDIR", `${path} is not a directory`);
-      return structure.entries.filter((entry) => entry.path !== "/" && folderOf(entry.path) === path).map(infoOf);
+      return (below.get(path) ?? []).map(infoOf);
     },
     stat: async (path) => stat(path),
     read: async (path) => {

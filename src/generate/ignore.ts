@@ -5,9 +5,11 @@
  * reads would change what the second file gets. A `!pattern` brings it back.
  */
 import { posix } from "node:path";
-import ignore, { type Ignore } from "ignore";
+import { FsError } from "../errno.ts";
 import type { TreePort } from "../fs/port.ts";
 import type { TreeEntry } from "../generators/generator.ts";
+import { Pace } from "../pace.ts";
+import { IgnoreRules, type Verdict } from "./gitignore.ts";
 import { withoutOutputs } from "./outputs.ts";
 
 export const IGNORE_FILE = ".llmfsignore";
@@ -19,6 +21,7 @@ const LEFT_BEHIND = [
   ...["*.sw[a-p]", "*~", ".#*", "#*#", ".DS_Store", ".nfs*", ".fuse_hidden*"],
 ];
 
+/** A longer file of rules is refused: what it says at its end would not hold, and be sent. */
 const MAX_RULES = 256 * 1024;
 
 /** The entries that may be sent, in the order given. Only static ignore files count; none is ever generated for this. */
@@ -29,18 +32,24 @@ export async function visible(
   const known = seen.get(outline);
   const files = known?.files ?? outline.filter(isRuleFile).map(({ path }) => path);
   if (known !== undefined && files.length === 0) return known.found;
-  const rules = new Map<string, Ignore>([["", ignore({ ignorecase: false }).add(LEFT_BEHIND)]]);
-  const texts: string[] = [];
+  const texts = new Map([["", LEFT_BEHIND.join("\n")]]);
   for (const path of files) {
-    const bytes = await readStatic(path, MAX_RULES);
+    const bytes = await readStatic(path, MAX_RULES + 1);
+    if (bytes !== undefined && bytes.length > MAX_RULES) {
+      throw new FsError(
+        "EIO",
+        `${path} has more than ${MAX_RULES} bytes of rules; shorten it, or split it by directory`,
+      );
+    }
     const text = bytes === undefined ? "" : new TextDecoder().decode(bytes);
-    texts.push(text);
     const folder = parentOf(path);
-    rules.set(folder, (rules.get(folder) ?? ignore({ ignorecase: false })).add(text));
+    texts.set(folder, `${texts.get(folder) ?? ""}\n${text}`);
   }
   // What a rule file says may change while the list stays the same.
-  const said = texts.join("\0");
-  if (known?.said === said) return known.found;
+  const said = [...texts.values()].join("\0");
+  const now = seen.get(outline);
+  if (now?.said === said) return now.found;
+  const rules = new Map([...texts].map(([folder, text]) => [folder, new IgnoreRules(text)]));
   const found = allowed(outline, rules);
   seen.set(outline, { files, said, found });
   return found;
@@ -82,7 +91,7 @@ interface Seen {
   /** Those with rules, and what they say. */
   readonly files: readonly string[];
   readonly said: string;
-  readonly found: readonly TreeEntry[];
+  readonly found: Promise<readonly TreeEntry[]>;
 }
 
 /** What of a list is visible: the same list, for many files. */
@@ -92,7 +101,10 @@ function isRuleFile({ path, type }: TreeEntry): boolean {
   return type === "file" && path.endsWith(`/${IGNORE_FILE}`);
 }
 
-function allowed(outline: readonly TreeEntry[], rules: ReadonlyMap<string, Ignore>): readonly TreeEntry[] {
+async function allowed(
+  outline: readonly TreeEntry[],
+  rules: ReadonlyMap<string, IgnoreRules>,
+): Promise<readonly TreeEntry[]> {
   /** Paths of directories and whether they are kept out. */
   const verdicts = new Map<string, boolean>([["", false]]);
   const hidden = (path: string, directory: boolean): boolean => {
@@ -102,9 +114,13 @@ function allowed(outline: readonly TreeEntry[], rules: ReadonlyMap<string, Ignor
     if (directory) verdicts.set(path, verdict);
     return verdict;
   };
-  const kept = outline.filter(
-    ({ path, type }) => !path.endsWith(`/${IGNORE_FILE}`) && !hidden(rootless(path), type === "directory"),
-  );
+  const kept: TreeEntry[] = [];
+  const pace = new Pace();
+  for (const entry of outline) {
+    const { path, type } = entry;
+    if (!path.endsWith(`/${IGNORE_FILE}`) && !hidden(rootless(path), type === "directory")) kept.push(entry);
+    if (pace.due) await pace.pause();
+  }
   return withoutOutputs(kept, (path) => {
     for (let at = path, directory = false; at !== ""; at = parentOf(at), directory = true)
       if (ruling(at, directory, rules) === "in") return true;
@@ -113,13 +129,11 @@ function allowed(outline: readonly TreeEntry[], rules: ReadonlyMap<string, Ignor
 }
 
 /** The nearest rule that says anything wins, as in git. */
-function ruling(path: string, directory: boolean, rules: ReadonlyMap<string, Ignore>): "in" | "out" | undefined {
+function ruling(path: string, directory: boolean, rules: ReadonlyMap<string, IgnoreRules>): Verdict | undefined {
   for (let folder = path; folder !== ""; ) {
     folder = parentOf(folder);
-    const below = path.slice(folder.length + 1);
-    const verdict = rules.get(folder)?.test(directory ? `${below}/` : below);
-    if (verdict?.ignored) return "out";
-    if (verdict?.unignored) return "in";
+    const verdict = rules.get(folder)?.verdict(path.slice(folder.length + 1), directory);
+    if (verdict !== undefined) return verdict;
   }
   return undefined;
 }

@@ -5,7 +5,7 @@
  * Scanned from mark to mark, each part once: patterns for blocks of any length would look at what follows a first line
  * again for every first line.
  */
-import type { Pace } from "./pace.ts";
+import type { Pace } from "../pace.ts";
 import type { SecretRange } from "./secrets.ts";
 
 /** What marks the lines around a block. */

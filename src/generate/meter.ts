@@ -13,6 +13,9 @@ export interface StructureProgress {
   readonly problems?: readonly string[];
 }
 
+/** Of a text without a path, what may still begin one: names of a path have 4095 bytes. */
+const LONGEST_REST = 16_384;
+
 /** What has come in so far, over all requests: for progress, and for the sum at the end. */
 export class Meter {
   readonly #onProgress: ((progress: StructureProgress) => void) | undefined;
@@ -46,6 +49,8 @@ export class Meter {
       }
       this.#characters += delta.length;
       stream.rest += delta;
+      // Only a quote can end a path: what is kept is not looked through for every word.
+      if (!delta.includes('"') && stream.rest.length <= LONGEST_REST) return;
       const found = [...stream.rest.matchAll(/"path"\s*:\s*"((?:[^"\\]|\\.)*)"/g)];
       const last = found.at(-1);
       if (last !== undefined) {
@@ -55,7 +60,7 @@ export class Meter {
         this.#tell();
       }
       // What cannot become a path any more is not kept: a stream without any must not grow this.
-      if (stream.rest.length > 16_384) stream.rest = stream.rest.slice(-8192);
+      if (stream.rest.length > LONGEST_REST) stream.rest = stream.rest.slice(-LONGEST_REST / 2);
     };
     this.#streams.set(listen, stream);
     return listen;

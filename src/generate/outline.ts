@@ -1,6 +1,6 @@
 /** The tree as text, for a model: one line an entry, what is near the file in question first when not all fits. */
 import type { TreeEntry } from "../generators/generator.ts";
-import { Pace } from "./pace.ts";
+import { Pace } from "../pace.ts";
 import { printable } from "./prompts.ts";
 import { countTokens, fits, type TokenCounter, tokenCounter } from "./tokens.ts";
 

@@ -7,11 +7,12 @@
  * and its recording would be missed. What the tree itself describes, or holds to be generated, is no output, whatever it
  * is called: `build/` may be where the sources of a build are.
  */
-import ignore from "ignore";
 import type { TreeEntry } from "../generators/generator.ts";
+import { Pace } from "../pace.ts";
+import { IgnoreRules } from "./gitignore.ts";
 import { folderOf } from "./outline.ts";
 
-const OUTPUTS = ignore({ ignorecase: false }).add([
+const OUTPUTS = rules([
   ...["build/", "dist/", "out/", "target/", "obj/", "_build/", "bazel-*", "cmake-build-*/", "CMakeFiles/"],
   ...["CMakeCache.txt", "*.egg-info/", "*.tsbuildinfo", "*.d", "*.exe", "*.dll", "*.dylib", "*.lib", "*.jar", "*.war"],
   ...["*.so.*", ".deps/", ".libs/", "*.la", "*.lo", "*.gch", "config.status", "compile_commands.json", "*.stamp"],
@@ -49,7 +50,7 @@ const OUTPUTS = ignore({ ignorecase: false }).add([
   ...["mix.lock", "pubspec.lock", "flake.lock", "Podfile.lock", "gradle.lockfile", ".terraform.lock.hcl"],
 ]);
 
-const SECRETS = ignore({ ignorecase: false }).add([
+const SECRETS = rules([
   ...[".env", ".env.*", "!.env.example", "!.env.sample", "!.env.template", "!.env.dist", ".envrc"],
   ...["id_rsa", "id_dsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk", ".ssh/"],
   ...["*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk"],
@@ -68,11 +69,16 @@ const SECRETS = ignore({ ignorecase: false }).add([
 ]);
 
 /** The entries without outputs and places of secrets, in their order; `broughtBack` says what a rule wants to be seen. */
-export function withoutOutputs(
+export async function withoutOutputs(
   entries: readonly TreeEntry[],
   broughtBack: (path: string) => boolean,
-): readonly TreeEntry[] {
-  const left = new Set(entries.filter((entry) => isOutput(entry) && !broughtBack(entry.path)));
+): Promise<readonly TreeEntry[]> {
+  const left = new Set<TreeEntry>();
+  const pace = new Pace();
+  for (const entry of entries) {
+    if (isOutput(entry) && !broughtBack(entry.path)) left.add(entry);
+    if (pace.due) await pace.pause();
+  }
   if (left.size === 0) return entries;
   /** Directories that lead to something that stays. */
   const leading = new Set<string>();
@@ -85,7 +91,11 @@ export function withoutOutputs(
 
 function isOutput({ path, type, state, description }: TreeEntry): boolean {
   if (path === "/" || description !== undefined) return false;
-  const below = path.slice(1) + (type === "directory" ? "/" : "");
-  if (SECRETS.ignores(below)) return true;
-  return (type !== "file" || state === "static") && OUTPUTS.ignores(below);
+  const [below, directory] = [path.slice(1), type === "directory"];
+  if (SECRETS.excludes(below, directory)) return true;
+  return (type !== "file" || state === "static") && OUTPUTS.excludes(below, directory);
+}
+
+function rules(lines: readonly string[]): IgnoreRules {
+  return new IgnoreRules(lines.join("\n"));
 }

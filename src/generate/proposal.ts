@@ -62,6 +62,9 @@ function list(properties: Record<string, unknown>) {
   return { type: "array", items: object(properties) };
 }
 
+/** As long as ten thousand files with long descriptions; parsing takes some ten milliseconds. */
+const LONGEST_ANSWER = 4 * 1024 * 1024;
+
 /** At most so many problems are told; a model that makes a mistake makes it often. */
 const MAX_PROBLEMS = 20;
 
@@ -75,6 +78,7 @@ export function readProposal(
   within = "",
   { last = false }: { readonly last?: boolean } = {},
 ): Proposal | { readonly problems: readonly string[] } {
+  if (answer.length > LONGEST_ANSWER) return { problems: [`it is longer than ${LONGEST_ANSWER} characters`] };
   let value: unknown;
   try {
     value = JSON.parse(jsonText(answer));
@@ -112,18 +116,18 @@ class Checker {
       return { entries: [], unfinished: [] };
     }
     const lists = new Map(Object.entries(value));
-    const items = (name: string) => this.#items(lists, name);
-    const [directories, files, symlinks, unfinished] = ["directories", "files", "symlinks", "unfinished"].map(items);
-    const count = [directories, files, symlinks].reduce((sum, some) => sum + (some?.length ?? 0), 0);
+    const named = (name: string) => this.#list(lists, name);
+    const [directories, files, symlinks, unfinished] = ["directories", "files", "symlinks", "unfinished"].map(named);
+    const count = [directories, files, symlinks, unfinished].reduce((sum, some) => sum + (some?.length ?? 0), 0);
     if (count > this.#limits.entries) {
       // Checking every one of them would be work without an end, and tell nothing more.
       this.problems.push(tooMany(count, this.#limits));
       return { entries: [], unfinished: [] };
     }
-    for (const item of directories ?? []) this.#directory(item);
-    for (const item of files ?? []) this.#file(item);
-    for (const item of symlinks ?? []) this.#symlink(item);
-    for (const item of unfinished ?? []) this.#later(item);
+    for (const item of directories ?? []) this.#directory(membersOf(item));
+    for (const item of files ?? []) this.#file(membersOf(item));
+    for (const item of symlinks ?? []) this.#symlink(membersOf(item));
+    for (const item of unfinished ?? []) this.#later(membersOf(item));
     this.#addParents();
     this.#checkUnfinished();
     const entries = [...this.#entries.values()].sort((a, b) => treeOrder(a.path, b.path));
@@ -138,13 +142,11 @@ class Checker {
     return more > 0 ? [...shown, `and ${more} more of the kind`] : shown;
   }
 
-  #items(lists: ReadonlyMap<string, unknown>, name: string): readonly ReadonlyMap<string, unknown>[] {
+  #list(lists: ReadonlyMap<string, unknown>, name: string): readonly unknown[] {
     const items = lists.get(name) ?? [];
-    if (!Array.isArray(items)) {
-      this.problems.push(`"${name}" is not a list`);
-      return [];
-    }
-    return items.map((item: unknown) => new Map(Object.entries(typeof item === "object" && item !== null ? item : {})));
+    if (Array.isArray(items)) return items;
+    this.problems.push(`"${name}" is not a list`);
+    return [];
   }
 
   #directory(item: ReadonlyMap<string, unknown>): void {
@@ -255,6 +257,10 @@ class Checker {
     }
     this.problems.push(...faults);
   }
+}
+
+function membersOf(item: unknown): ReadonlyMap<string, unknown> {
+  return new Map(Object.entries(typeof item === "object" && item !== null ? item : {}));
 }
 
 function tooMany(count: number, limits: StructureLimits): string {

@@ -5,8 +5,9 @@
  * The patterns are secretlint's recommended set, which is loaded at the first use (about 20 ms), and those of
  * secrets.ts, for what that leaves in.
  */
+
+import { Pace } from "../pace.ts";
 import { keyBlocksIn } from "./keyblocks.ts";
-import { Pace } from "./pace.ts";
 import { type SecretRange, secretsIn } from "./secrets.ts";
 
 export type Redact = (text: string) => Promise<string>;

@@ -6,6 +6,7 @@
  * of the text, "pkg/core" by the end of the file's path, a bare "tides.md" only if there is no other, or if it lies there.
  */
 import { posix } from "node:path";
+import { withoutTrailing } from "../trailing.ts";
 import { folderOf } from "./outline.ts";
 
 export type How = "imports" | "links to" | "mentions";
@@ -28,7 +29,7 @@ export interface Referred {
 }
 
 const IMPORTS =
-  /^\s*(?:#\s*include|import|from|(?:pub(?:\(\w+\))?\s+)?(?:use|mod)|require|require_relative|load|export|source|-?include|using|@import|@use)\b|^\s*\.\s|\b(?:require|import|include|require_once|include_once|dofile)\s*\(?\s*["'`<]|\bfrom\s+["']/;
+  /^\s*(?:#\s*include|import|from|(?:pub(?:\(\w+\))?\s+)?(?:use|mod)|require|require_relative|load|export|source|-?include|using|@import|@use)\b|^\s*\.\s|\b(?:require|import|include|require_once|include_once|dofile)\s{0,40}(?:\(\s{0,40})?["'`<]|\bfrom\s{1,40}["']/;
 const LINKS = /\]\(|\[\[|\b(?:href|src|action)\s*=|\burl\(/;
 const WORD = /[^\s"'`()<>[\]{},;:=|*#!?&$^\\]+/g;
 const LONGEST_LINE = 2000;
@@ -61,7 +62,7 @@ export function referencesIn(path: string, text: string): References {
 type Add = (path: string, exact: boolean) => void;
 
 function addPath(word: string, folder: string, add: Add): void {
-  const path = word.replace(/[./]+$/, "").replace(/^\/(?=\.\.?\/)/, "");
+  const path = withoutTrailing(word, "./").replace(/^\/(?=\.\.?\/)/, "");
   if (!/[./]/.test(path) || path.startsWith("//")) return;
   if (/^\.\.?\//.test(path)) add(posix.resolve(folder, path), true);
   // "@/lib/x" and "~/lib/x" are what bundlers make of a root.
@@ -72,7 +73,8 @@ function addPath(word: string, folder: string, add: Add): void {
 function addModules(line: string, path: string, add: Add): void {
   const folder = folderOf(path);
   if (/\.pyi?$/.test(path)) {
-    const [, dots = "", module = "", names = ""] = /^\s*from\s+(\.*)([\w.]*)\s+import\s+(.*)/.exec(line) ?? [];
+    const [, dots = "", module = "", names = ""] =
+      /^\s*from\s+(?=[\w.])(\.*)(\w[\w.]*)?\s+import\s+(.*)/.exec(line) ?? [];
     const base = module.replaceAll(".", "/");
     const inside = names.split(/[\s,()]+/).filter((name) => /^\w+$/.test(name) && name !== "as");
     for (const to of [base, ...inside.map((name) => (base === "" ? name : `${base}/${name}`))]) {

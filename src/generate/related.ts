@@ -6,8 +6,8 @@
 
 import type { TreePort } from "../fs/port.ts";
 import type { FileInfo, RelatedFile, TreeEntry } from "../generators/generator.ts";
+import { Pace } from "../pace.ts";
 import { byteOrder, distance, folderOf } from "./outline.ts";
-import { Pace } from "./pace.ts";
 import { howReferred, type References, type Referred, referencesIn, referred } from "./references.ts";
 import { countTokens } from "./tokens.ts";
 

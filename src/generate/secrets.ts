@@ -163,7 +163,7 @@ const OTHERS: readonly Pattern[] = [
   {
     marks: NAME_MARKS.map((mark) => mark.toUpperCase()),
     looks: new RegExp(
-      `(?<=^[ \\t]*(?:[A-Z_][A-Z0-9_]{0,60}=\\S{0,200}[ \\t]+){0,8}[A-Z0-9_]{0,60})${WORDS.toUpperCase()}=["']?([^\\s"'\`$]{4,400})["']?[ \\t]+\\S`,
+      `${WORDS.toUpperCase()}(?<=^[ \\t]*(?:[A-Z_][A-Z0-9_]{0,60}=\\S{0,200}[ \\t]+){0,8}[A-Z0-9_]{0,80})=["']?([^\\s"'\`$]{4,400})["']?[ \\t]+\\S`,
       "dgm",
     ),
     holds: isValue,

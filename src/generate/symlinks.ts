@@ -4,6 +4,10 @@ import type { StructureEntry } from "./proposal.ts";
 /** As fs/namei.c: more symlinks than this on the way is ELOOP. */
 const MAX_SYMLINKS = 40;
 
+/** Names walked for one symlink, and for all of a tree: links through links through long targets would never end. */
+const MOST_STEPS = 2000;
+const MOST_STEPS_IN_ALL = 500_000;
+
 /**
  * One sentence for each bad symlink.
  *
@@ -14,10 +18,14 @@ export function checkSymlinks(entries: readonly StructureEntry[]): readonly stri
   const targets = new Map<string, string>();
   for (const entry of entries) if (entry.type === "symlink") targets.set(entry.path, entry.target);
   const problems: string[] = [];
+  const root = planted(targets);
+  let left = MOST_STEPS_IN_ALL;
   for (const [path, target] of targets) {
-    const fault = target.startsWith("/")
-      ? "is absolute; it must be relative to the link's directory"
-      : walk(path, targets);
+    if (left <= 0) return [...problems, "the symlinks are too many, or lead through each other too often"];
+    const { fault, steps } = target.startsWith("/")
+      ? { fault: "is absolute; it must be relative to the link's directory", steps: 1 }
+      : walk(path, root);
+    left -= steps;
     if (fault !== undefined) {
       const shown = target.length > 80 ? `${target.slice(0, 80)}…` : target;
       problems.push(`symlink ${JSON.stringify(path.slice(1, 80))}: its target ${JSON.stringify(shown)} ${fault}`);
@@ -26,26 +34,56 @@ export function checkSymlinks(entries: readonly StructureEntry[]): readonly stri
   return problems;
 }
 
-function walk(link: string, targets: ReadonlyMap<string, string>): string | undefined {
-  const at: string[] = [];
+/** A name on the way to symlinks, or one itself. */
+interface Place {
+  readonly names: Map<string, Place>;
+  target?: string;
+}
+
+function planted(targets: ReadonlyMap<string, string>): Place {
+  const root: Place = { names: new Map() };
+  for (const [path, target] of targets) {
+    let place = root;
+    for (const name of path.split("/").slice(1)) {
+      const below = place.names.get(name) ?? { names: new Map() };
+      place.names.set(name, below);
+      place = below;
+    }
+    place.target = target;
+  }
+  return root;
+}
+
+interface Walk {
+  readonly fault?: string;
+  readonly steps: number;
+}
+
+function walk(link: string, root: Place): Walk {
+  /** Where it is, from the root's child on; undefined where no symlink lies below. */
+  const at: (Place | undefined)[] = [];
   // What is still to be walked, the next name last.
   const ahead = link.split("/").slice(1).reverse();
   let followed = 0;
+  let steps = 0;
   for (let name = ahead.pop(); name !== undefined; name = ahead.pop()) {
+    steps += 1;
+    if (steps > MOST_STEPS) return { fault: "is too long, or leads through symlinks that are", steps };
     if (name === "" || name === ".") continue;
     if (name === "..") {
-      if (at.pop() === undefined) return "leaves the tree";
+      if (at.length === 0) return { fault: "leaves the tree", steps };
+      at.pop();
       continue;
     }
-    const target = targets.get(`/${[...at, name].join("/")}`);
-    if (target === undefined) {
-      at.push(name);
+    const place = (at.length === 0 ? root : at.at(-1))?.names.get(name);
+    if (place?.target === undefined) {
+      at.push(place);
       continue;
     }
     followed += 1;
-    if (followed > MAX_SYMLINKS) return "leads in a circle, or through too many symlinks";
-    if (target.startsWith("/")) return "leads to an absolute path";
-    ahead.push(...target.split("/").reverse());
+    if (followed > MAX_SYMLINKS) return { fault: "leads in a circle, or through too many symlinks", steps };
+    if (place.target.startsWith("/")) return { fault: "leads to an absolute path", steps };
+    ahead.push(...place.target.split("/").reverse());
   }
-  return undefined;
+  return { steps };
 }

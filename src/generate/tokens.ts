@@ -6,7 +6,7 @@
  * fit: a token holds at least one byte, so what has no more bytes than the budget has tokens fits without counting.
  * Either way the verdict is the same, and with it the request's key.
  */
-import { Pace } from "./pace.ts";
+import { Pace } from "../pace.ts";
 
 /** Counts a short text, a line or a heading, at once. Longer ones are for `countTokens`. */
 export type TokenCounter = (text: string) => number;

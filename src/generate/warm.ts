@@ -1,5 +1,6 @@
 /** Makes the content of many files ahead of their readers, so many at a time. */
 import { Glob } from "bun";
+import { withoutTrailing } from "../trailing.ts";
 import { dependedOn, dependenciesFirst } from "./depends.ts";
 
 export interface WarmFile {
@@ -109,7 +110,7 @@ export function chosen<T extends WarmFile>(files: readonly T[], patterns: readon
 
 /** A name may hold what globs are made of: "pages/[id]" is a directory first. */
 function matcher(pattern: string): (path: string) => boolean {
-  const plain = pattern.replace(/^(\.?\/)+/, "").replace(/\/+$/, "");
+  const plain = withoutTrailing(pattern.replace(/^(\.?\/)+/, ""), "/");
   if (plain === "" || plain === ".") return () => true;
   const escaped = plain.replace(/^!/, "\\!");
   const globs = [new Glob(escaped), new Glob(`${escaped}/**`)];

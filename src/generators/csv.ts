@@ -8,10 +8,17 @@ export function csvField(value: string | undefined, separator = ","): string {
     : value;
 }
 
-/** Rows as objects, by the names in the first line. */
+/** Cells that rows may lack, in a file of any length: more, and filling them in would take longer than reading it. */
+const MOST_MISSING = 100_000;
+
+/** Rows as objects, by the names in the first line; cells that a row lacks are empty. Throws Error for too many of these. */
 export function parseCsv(text: string, separator = ","): readonly Readonly<Record<string, string>>[] {
-  const [header, ...rows] = csvRows(text, separator);
-  return rows.map((row) => Object.fromEntries((header ?? []).map((name, index) => [name, row[index] ?? ""])));
+  const [header = [], ...rows] = csvRows(text, separator);
+  const missing = rows.reduce((sum, row) => sum + Math.max(0, header.length - row.length), 0);
+  if (missing > MOST_MISSING + text.length) {
+    throw new Error(`this is no table: its first line has ${header.length} columns, and most rows have far fewer`);
+  }
+  return rows.map((row) => Object.fromEntries(header.map((name, index) => [name, row[index] ?? ""])));
 }
 
 export function csvRows(text: string, separator = ","): string[][] {

@@ -11,6 +11,7 @@
  *
  * What `{name}` stands for may hold any character, also those no file name can: they stand in paths as %2F and the like.
  */
+import { PathPattern, type Piece, piecesOf } from "../pathpattern.ts";
 
 export interface Pattern {
   readonly source: string;
@@ -20,7 +21,6 @@ export interface Pattern {
   readonly paths: readonly string[] | undefined;
   /** Whether its only wildcards are parts with a name and choices: whoever knows the parts knows which paths there are. */
   readonly named: boolean;
-  readonly expression: RegExp;
   /** The directory below which everything is that it can match: all names before the first wildcard. */
   readonly root: string;
   /** Names of its `{name}` parts. */
@@ -31,32 +31,24 @@ export interface Pattern {
   fill(values: ReadonlyMap<string, string>): string | undefined;
 }
 
-type Piece =
-  | { readonly kind: "text"; readonly text: string }
-  | { readonly kind: "name"; readonly name: string }
-  | { readonly kind: "choice"; readonly texts: readonly string[] }
-  | { readonly kind: "star" | "one" | "deep" };
-
 /** Throws Error with what is wrong with it. */
 export function pattern(source: string): Pattern {
-  const pieces = piecesOf(source.replace(/^\/+/, ""));
+  const pieces = piecesOf(source);
   const names = pieces.flatMap((piece) => (piece.kind === "name" ? [piece.name] : []));
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) throw new Error(`{${twice}} comes twice in ${JSON.stringify(source)}`);
-  const expression = new RegExp(`^/${pieces.map(expressionOf).join("")}$`, "su");
+  const matcher = new PathPattern(pieces);
   const literal = pieces.every(({ kind }) => kind === "text");
   return {
     source,
     literal,
     paths: pathsOf(pieces),
     named: names.length > 0 && pieces.every(({ kind }) => kind === "text" || kind === "name" || kind === "choice"),
-    expression,
     root: rootOf(pieces),
     names,
     match(path) {
-      const found = expression.exec(path);
-      if (found === null) return undefined;
-      return new Map(names.map((name, index) => [name, decodeName(found[index + 1] ?? "")]));
+      const parts = matcher.parts(path);
+      return parts && new Map(names.map((name, index) => [name, decodeName(parts[index] ?? "")]));
     },
     fill(values) {
       let path = "/";
@@ -86,23 +78,6 @@ function hex(character: string): string {
   return `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
 }
 
-function piecesOf(source: string): Piece[] {
-  if (source === "" || source.endsWith("/")) throw new Error("a match is the path of files, and does not end in /");
-  const pieces: Piece[] = [];
-  const token = /(\*\*)|(\*)|(\?)|\{([^{}]*)\}|([^*?{}]+)|([{}])/gsu;
-  for (const [all, deep, star, one, braces, text] of source.matchAll(token)) {
-    if (deep !== undefined) pieces.push({ kind: "deep" });
-    else if (star !== undefined) pieces.push({ kind: "star" });
-    else if (one !== undefined) pieces.push({ kind: "one" });
-    else if (text !== undefined) pieces.push({ kind: "text", text });
-    else if (braces === undefined) throw new Error(`${JSON.stringify(all)} without its other half in ${source}`);
-    else if (braces.includes(",")) pieces.push({ kind: "choice", texts: braces.split(",") });
-    else if (/^[a-zA-Z_]\w*$/.test(braces)) pieces.push({ kind: "name", name: braces });
-    else throw new Error(`${JSON.stringify(all)} in ${source}: a name is made of letters, digits and _`);
-  }
-  return pieces;
-}
-
 /** More of them are no paths that anybody wrote down. */
 const MOST_PATHS = 1000;
 
@@ -117,34 +92,8 @@ function pathsOf(pieces: readonly Piece[]): readonly string[] | undefined {
   return paths;
 }
 
-function expressionOf(piece: Piece, index: number, pieces: readonly Piece[]): string {
-  switch (piece.kind) {
-    case "text": {
-      // The slash after a "**" is part of what may be absent.
-      const after = pieces[index - 1]?.kind === "deep" ? piece.text.replace(/^\//, "") : piece.text;
-      return quoted(after);
-    }
-    case "name":
-      return "([^/]+?)";
-    case "choice":
-      return `(?:${piece.texts.map(quoted).join("|")})`;
-    case "star":
-      return "[^/]*";
-    case "one":
-      return "[^/]";
-    case "deep": {
-      const next = pieces[index + 1];
-      return next?.kind === "text" && next.text.startsWith("/") ? "(?:[^/]+/)*" : ".*";
-    }
-  }
-}
-
 function rootOf(pieces: readonly Piece[]): string {
   const [first] = pieces;
   const text = first?.kind === "text" ? first.text : "";
   return `/${text.slice(0, Math.max(0, text.lastIndexOf("/")))}`;
-}
-
-function quoted(text: string): string {
-  return text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 }

@@ -7,6 +7,7 @@ import { messageOf } from "../errno.ts";
 import { isLoopback } from "./exchange.ts";
 import { type ChatUsage, LlmError, type LlmErrorKind } from "./llm.ts";
 import { isTooLong, SEND_LESS } from "./overflow.ts";
+import { textOfPage } from "./page.ts";
 
 /** Who was asked, for messages; and what must never be in one. */
 export interface Party {
@@ -18,7 +19,7 @@ export interface Party {
 const LONGEST_DETAIL = 400;
 
 /** What Bun says to people who write programs. */
-const ADVICE = /\s*(Is the computer able to access the url\?|For more information, pass `verbose: true`.*)/g;
+const ADVICE = /\s?(Is the computer able to access the url\?|For more information, pass `verbose: true`.*)/g;
 
 /** One attempt that failed, in the terms that decide what happens next. */
 export class Failure extends Error {
@@ -239,14 +240,14 @@ function retryAfter(headers: Headers): number | undefined {
 /** What the client makes of a body that is no JSON, as a sentence: of a web page, its text. */
 function plain(message: string): string {
   const words = message.replace(/^\d{3} (status code \(no body\))?/, "");
-  return /^\s*</.test(words) ? words.replace(/<(script|style)[\s\S]*?<\/\1>|<[^>]*>/gi, " ") : words;
+  return words.trimStart().startsWith("<") ? textOfPage(words) : words;
 }
 
 /** The sentence in an error body: OpenAI's `message`, Ollama's bare string, FastAPI's `detail`. */
-function messageIn(body: unknown): string {
+function messageIn(whole: unknown): string {
+  let body = whole;
+  for (let depth = 0; depth < DEEPEST; depth++) body = property(body, "error") ?? body;
   if (typeof body === "string") return body;
-  const inner = property(body, "error");
-  if (inner !== undefined && inner !== null) return messageIn(inner);
   const message = text(property(body, "message")) ?? text(property(body, "detail"));
   if (message !== undefined) return message;
   return body === undefined || body === null ? "" : safeJson(body);
@@ -287,10 +288,21 @@ export function number(value: unknown): number | undefined {
   return typeof value === "number" && Number.isFinite(value) ? value : undefined;
 }
 
+/** As JSON, of what is not too deep, too long or too much: a body from outside may be all of that. */
 function safeJson(value: unknown): string {
-  try {
-    return JSON.stringify(value) ?? "";
-  } catch {
-    return "";
-  }
+  let left = MOST_VALUES;
+  const pruned = (one: unknown, depth: number): unknown => {
+    left -= 1;
+    if (typeof one === "string") return one.slice(0, LONGEST_TEXT);
+    if (typeof one !== "object" || one === null) return one;
+    if (depth === DEEPEST || left < 0) return undefined;
+    if (Array.isArray(one)) return one.slice(0, MOST_VALUES).map((member) => pruned(member, depth + 1));
+    const members = Object.entries(one).slice(0, MOST_VALUES);
+    return Object.fromEntries(members.map(([name, member]) => [name, pruned(member, depth + 1)]));
+  };
+  return JSON.stringify(pruned(value, 0)) ?? "";
 }
+
+const DEEPEST = 8;
+const MOST_VALUES = 200;
+const LONGEST_TEXT = 8192;

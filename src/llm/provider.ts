@@ -4,6 +4,7 @@
  * Settings come in as data, layer by layer (flags, environment, config file); the first layer that has a field wins,
  * field by field: a base URL from a flag goes with a key from the environment, because both are the same user's word.
  */
+import { withoutTrailing } from "../trailing.ts";
 import { isLoopback } from "./exchange.ts";
 import { LlmError } from "./llm.ts";
 import { chooseModel, modelsAt, type Offer, preferred, type ServerAddress, type ServerModel } from "./models.ts";
@@ -99,7 +100,7 @@ function checkedUrl(value: string, from: string): string {
       `the base URL (from ${from}) is not a URL that begins with http:// or https://; an example: http://127.0.0.1:11434/v1`,
     );
   }
-  return value.replace(/\/+$/, "");
+  return withoutTrailing(value, "/");
 }
 
 /** A key becomes a header, which cannot hold everything. */

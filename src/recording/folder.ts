@@ -175,9 +175,17 @@ function stem(label: string): string {
     .replaceAll("/", "+")
     .replace(/[^\p{L}\p{N}._+-]+/gu, "_")
     .replace(/^\.+/, "_");
-  let short = plain;
-  while (Buffer.byteLength(short) > 150) short = [...short].slice(0, -1).join("");
-  return short || "unnamed";
+  return beginningOf(plain, 150) || "unnamed";
+}
+
+/** At most so many bytes of a text in UTF-8, and no part of a character. */
+function beginningOf(text: string, bytes: number): string {
+  const whole = Buffer.from(text.slice(0, bytes + 1));
+  if (whole.length <= bytes) return text;
+  let end = bytes;
+  // Bytes that continue a character begin with the bits 10.
+  while (((whole[end] ?? 0) & 0xc0) === 0x80) end -= 1;
+  return whole.toString("utf8", 0, end);
 }
 
 function stemOf(file: string): string {

@@ -7,6 +7,7 @@
  */
 import { S3Client } from "bun";
 import { codeOf } from "../errno.ts";
+import { withoutTrailing } from "../trailing.ts";
 import { faultOf, type Keyed, readAnswerTo, readRecording, writeRecording } from "./format.ts";
 import { Labels } from "./labels.ts";
 import { byLabel } from "./memory.ts";
@@ -48,7 +49,7 @@ export function s3Store(url: string, options: S3Options = {}): RecordingStore {
   } = options;
   const parsed = new URL(url);
   const prefix = decodeURIComponent(parsed.pathname).replace(/^\/+|\/+$/g, "");
-  const name = url.replace(/\/+$/, "");
+  const name = withoutTrailing(url, "/");
   const at = (path: string) => (prefix === "" ? path : `${prefix}/${path}`);
   const client = new S3Client({
     bucket: parsed.host,

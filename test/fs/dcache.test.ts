@@ -1,13 +1,12 @@
 /** Names that change without the kernel's doing: what the kernel is told, and when it must not be told. */
 import { expect, test } from "bun:test";
-import { pattern } from "../../src/generators/pattern.ts";
 import type { Directory } from "../../src/tree/directory.ts";
 import { setXattr } from "../../src/tree/xattrs.ts";
 import { ROOT, type ServedTree, served } from "../support/served.ts";
 
 /** `/d` is listed anew at each look into it; `/named/*.txt` are made when somebody looks them up. */
 function changing(): { fs: ServedTree; directory: Directory } {
-  const fs = served({ listing: true, named: [{ match: pattern("named/{id}.txt").expression, generator: "shop" }] });
+  const fs = served({ listing: true, named: [{ match: "named/{id}.txt", generator: "shop" }] });
   fs.directory("/named");
   const directory = fs.directory("/d");
   setXattr(directory, "user.llmfs.generator", Buffer.from("shop"));
@@ -191,7 +190,7 @@ test("a look-up whose directory a message is waiting for is sent back once, by t
 });
 
 test("a look-up that takes the place of another file in the directory does not tell of that before it is answered", () => {
-  using fs = served({ inodes: 8, named: [{ match: pattern("named/{id}.txt").expression, generator: "shop" }] });
+  using fs = served({ inodes: 8, named: [{ match: "named/{id}.txt", generator: "shop" }] });
   fs.directory("/named");
   for (let n = 0; n < 6; n++) {
     fs.kernel.start("lookup", fs.node("/named"), { name: `${n}.txt` });

@@ -234,7 +234,7 @@ describe("like an open of a pending file", () => {
     test(`${what} goes on at a signal that does not end it, and ends at one that does`, () => {
       using fs = served({
         listing: true,
-        named: [{ match: /^\/named\/[^/]+$/, generator: "shop" }],
+        named: [{ match: "named/{name}", generator: "shop" }],
         control: (mount) => ({ make: () => new Making(mount) }),
       });
       const pid = ++thread;

@@ -1,11 +1,10 @@
 /** Names that a generator is asked for: who waits, what appears, and what an answer of "none" means. */
 import { expect, test } from "bun:test";
-import { pattern } from "../../src/generators/pattern.ts";
 import { ROOT, type ServedTree, served } from "../support/served.ts";
 
 function shop(...patterns: readonly string[]): ServedTree {
   const sources = patterns.length > 0 ? patterns : ["customers/{id}.json"];
-  const fs = served({ named: sources.map((one) => ({ match: pattern(one).expression, generator: "shop" })) });
+  const fs = served({ named: sources.map((one) => ({ match: one, generator: "shop" })) });
   fs.directory("/customers");
   return fs;
 }

@@ -1,6 +1,5 @@
 /** What only looking brought into being: how much of it there may be, what goes first, and what stays. */
 import { expect, test } from "bun:test";
-import { pattern } from "../../src/generators/pattern.ts";
 import type { Directory } from "../../src/tree/directory.ts";
 import { setXattr } from "../../src/tree/xattrs.ts";
 import { ROOT, type ServedTree, served } from "../support/served.ts";
@@ -12,7 +11,7 @@ interface Limits {
 
 /** Files in `/found` are made when they are looked up; `/d` is listed once. */
 function shop(limits: Limits): { fs: ServedTree; directory: Directory } {
-  const named = [{ match: pattern("found/{id}").expression, generator: "shop" }];
+  const named = [{ match: "found/{id}", generator: "shop" }];
   const fs = served({ ...limits, listing: true, named });
   fs.directory("/found");
   const directory = fs.directory("/d");

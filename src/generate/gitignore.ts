@@ -1,0 +1,292 @@
+/**
+ * The patterns of .gitignore, as git understands them (wildmatch.c, dir.c), but that "?" is a character and not a byte.
+ *
+ * Matching takes time by the product of pattern and path at the most. Compiled to a regular expression, a pattern such
+ * as `*a*a*a*a*b` takes time by a power of the name's length, and whoever may write into a tree chooses both.
+ */
+
+export type Verdict = "out" | "in";
+
+const MOST_KNOWN = 10_000;
+
+/** One file's worth of patterns. */
+export class IgnoreRules {
+  readonly #rules: readonly Rule[];
+  /** Whole names without wildcards, by their last rule: for a file, and for a directory. */
+  readonly #names = { file: new Map<string, number>(), directory: new Map<string, number>() };
+  /** The others, the last one first. */
+  readonly #others: readonly number[];
+  /** Directories, and whether they are kept out. */
+  readonly #excluded = new Map<string, boolean>();
+
+  constructor(text: string) {
+    this.#rules = text.split("\n").flatMap((line) => ruleOf(line) ?? []);
+    const others: number[] = [];
+    for (const [index, { name, onlyDirectories }] of this.#rules.entries()) {
+      if (name === undefined) others.push(index);
+      else {
+        this.#names.directory.set(name, index);
+        if (!onlyDirectories) this.#names.file.set(name, index);
+      }
+    }
+    this.#others = others.reverse();
+  }
+
+  /** What the last pattern says that matches the path, which is relative to the file's directory; parents do not count. */
+  verdict(path: string, directory: boolean): Verdict | undefined {
+    const last = path.slice(path.lastIndexOf("/") + 1);
+    const named = this.#names[directory ? "directory" : "file"].get(last) ?? -1;
+    for (const index of this.#others) {
+      if (index < named) break;
+      const rule = this.#rules[index];
+      if (rule !== undefined && (directory || !rule.onlyDirectories) && rule.matches(path, last)) return said(rule);
+    }
+    const rule = this.#rules[named];
+    return rule === undefined ? undefined : said(rule);
+  }
+
+  /** Whether a path is kept out, by itself or because a directory above it is. */
+  excludes(path: string, directory: boolean): boolean {
+    const parent = path.slice(0, Math.max(0, path.lastIndexOf("/")));
+    if (parent !== "" && this.#excludesDirectory(parent)) return true;
+    return this.verdict(path, directory) === "out";
+  }
+
+  #excludesDirectory(path: string): boolean {
+    const known = this.#excluded.get(path);
+    if (known !== undefined) return known;
+    const excluded = this.excludes(path, true);
+    if (this.#excluded.size >= MOST_KNOWN) this.#excluded.clear();
+    this.#excluded.set(path, excluded);
+    return excluded;
+  }
+}
+
+interface Rule {
+  readonly negated: boolean;
+  readonly onlyDirectories: boolean;
+  /** Of a pattern that is a name alone, without wildcards. */
+  readonly name?: string;
+  readonly matches: (path: string, last: string) => boolean;
+}
+
+function said({ negated }: Rule): Verdict {
+  return negated ? "in" : "out";
+}
+
+/** Undefined for empty lines, comments and patterns that match nothing. */
+function ruleOf(line: string): Rule | undefined {
+  let pattern = withoutBlanks(line.endsWith("\r") ? line.slice(0, -1) : line);
+  if (pattern.startsWith("#")) return undefined;
+  const negated = pattern.startsWith("!");
+  if (negated) pattern = pattern.slice(1);
+  const onlyDirectories = pattern.endsWith("/");
+  if (onlyDirectories) pattern = pattern.slice(0, -1);
+  if (pattern === "") return undefined;
+  const about = { negated, onlyDirectories };
+  const anchored = pattern.includes("/");
+  const names = namesOf(pattern.startsWith("/") ? pattern.slice(1) : pattern);
+  if (names === undefined) return undefined;
+  const [only] = names;
+  if (anchored || only === undefined || names.length > 1)
+    return { ...about, matches: (path) => matchesPath(names, path) };
+  if (only === DEEP) return { ...about, matches: () => true };
+  const name = textOf(only);
+  if (name !== undefined) return { ...about, name, matches: (_path, last) => last === name };
+  const end = only[0] === STAR ? textOf(only.slice(1)) : undefined;
+  if (end !== undefined) return { ...about, matches: (_path, last) => last.endsWith(end) };
+  return { ...about, matches: (_path, last) => matchesName(only, last) };
+}
+
+/** Without the blanks at the end that no backslash protects. */
+function withoutBlanks(line: string): string {
+  let end = line.length;
+  while (end > 0 && line.charAt(end - 1) === " ") end -= 1;
+  if (end === line.length) return line;
+  let backslashes = 0;
+  while (line.charAt(end - 1 - backslashes) === "\\") backslashes += 1;
+  return line.slice(0, backslashes % 2 === 1 ? end + 1 : end);
+}
+
+/** Any number of names. */
+const DEEP = "deep";
+const STAR = "star";
+const ONE = "one";
+
+type Token = typeof STAR | typeof ONE | { readonly text: string } | CharacterClass;
+type Name = readonly Token[];
+
+/** The names of a pattern; undefined for a pattern that is none. */
+function namesOf(pattern: string): readonly (Name | typeof DEEP)[] | undefined {
+  const names: (Name | typeof DEEP)[] = [];
+  let name: Token[] = [];
+  let begin = 0;
+  const end = (at: number, next = at + 1) => {
+    names.push(/^\*{2,}$/.test(pattern.slice(begin, at)) ? DEEP : name);
+    name = [];
+    begin = next;
+  };
+  for (let at = 0; at < pattern.length; at++) {
+    const character = pattern.charAt(at);
+    if (character === "/") end(at);
+    else if (pattern.startsWith("\\/", at)) {
+      end(at, at + 2);
+      at += 1;
+    } else if (character === "*") {
+      if (name.at(-1) !== STAR) name.push(STAR);
+    } else if (character === "?") name.push(ONE);
+    else if (character === "[") {
+      const found = CharacterClass.read(pattern, at);
+      if (found === undefined) return undefined;
+      name.push(found);
+      at = found.end - 1;
+    } else {
+      if (character === "\\") at += 1;
+      if (at === pattern.length) return undefined;
+      name.push({ text: pattern.charAt(at) });
+    }
+  }
+  end(pattern.length);
+  return names;
+}
+
+/** A name's text, if it has no wildcards. */
+function textOf(name: Name): string | undefined {
+  let text = "";
+  for (const token of name) {
+    if (typeof token === "string" || token instanceof CharacterClass) return undefined;
+    text += token.text;
+  }
+  return text;
+}
+
+/** Where names match one by one, only the last "**" need ever take one name more. */
+function matchesPath(names: readonly (Name | typeof DEEP)[], path: string): boolean {
+  const parts = path.split("/");
+  let [at, part] = [0, 0];
+  let deep: { readonly at: number; part: number } | undefined;
+  while (part < parts.length) {
+    const name = names[at];
+    // At the end it stands for everything below, which is something.
+    if (name === DEEP && at === names.length - 1) return true;
+    if (name === DEEP) {
+      at += 1;
+      deep = { at, part };
+    } else if (name !== undefined && matchesName(name, parts[part] ?? "")) {
+      at += 1;
+      part += 1;
+    } else if (deep === undefined) return false;
+    else {
+      deep.part += 1;
+      [at, part] = [deep.at, deep.part];
+    }
+  }
+  return at === names.length;
+}
+
+/** The same within a name: only the last "*" need ever take one character more. */
+function matchesName(name: Name, text: string): boolean {
+  let [at, position] = [0, 0];
+  let star: { readonly at: number; position: number } | undefined;
+  while (position < text.length) {
+    const token = name[at];
+    if (token === STAR) {
+      at += 1;
+      if (at === name.length) return true;
+      star = { at, position };
+    } else if (token !== undefined && matchesCharacter(token, text.charAt(position))) {
+      at += 1;
+      position += 1;
+    } else if (star === undefined) return false;
+    else {
+      star.position += 1;
+      [at, position] = [star.at, star.position];
+    }
+  }
+  while (name[at] === STAR) at += 1;
+  return at === name.length;
+}
+
+function matchesCharacter(token: Exclude<Token, typeof STAR>, character: string): boolean {
+  if (token === ONE) return true;
+  return token instanceof CharacterClass ? token.has(character) : token.text === character;
+}
+
+/** By the names in "[:alpha:]"; ASCII, as git has them. */
+const CLASSES: Readonly<Record<string, RegExp>> = {
+  alnum: /[0-9A-Za-z]/,
+  alpha: /[A-Za-z]/,
+  blank: /[ \t]/,
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what it stands for
+  cntrl: /[\x00-\x1f\x7f]/,
+  digit: /[0-9]/,
+  graph: /[!-~]/,
+  lower: /[a-z]/,
+  print: /[ -~]/,
+  punct: /[!-/:-@[-`{-~]/,
+  space: /[ \t\n\r]/,
+  upper: /[A-Z]/,
+  xdigit: /[0-9A-Fa-f]/,
+};
+
+/** "[a-z0-9_]" and the like. */
+class CharacterClass {
+  /** Behind its closing bracket. */
+  readonly end: number;
+  readonly #negated: boolean;
+  readonly #ranges: readonly (readonly [from: string, to: string])[];
+  readonly #classes: readonly RegExp[];
+
+  private constructor(
+    end: number,
+    negated: boolean,
+    ranges: readonly (readonly [from: string, to: string])[],
+    classes: readonly RegExp[],
+  ) {
+    this.end = end;
+    this.#negated = negated;
+    this.#ranges = ranges;
+    this.#classes = classes;
+  }
+
+  /** From its opening bracket; undefined if it has no end, or holds what is none. */
+  static read(pattern: string, start: number): CharacterClass | undefined {
+    const ranges: [string, string][] = [];
+    const classes: RegExp[] = [];
+    let at = start + 1;
+    const negated = /[!^]/.test(pattern.charAt(at));
+    if (negated) at += 1;
+    for (const first = at; at < pattern.length; at++) {
+      const character = pattern.charAt(at);
+      if (character === "]" && at > first) return new CharacterClass(at + 1, negated, ranges, classes);
+      if (character === "[" && pattern.charAt(at + 1) === ":") {
+        const end = pattern.indexOf("]", at + 2);
+        const name = pattern.slice(at + 2, end - 1);
+        if (end < 0) return undefined;
+        if (pattern.charAt(end - 1) === ":" && end > at + 2) {
+          const named = Object.hasOwn(CLASSES, name) ? CLASSES[name] : undefined;
+          if (named === undefined) return undefined;
+          classes.push(named);
+          at = end;
+          continue;
+        }
+      }
+      if (character === "\\") at += 1;
+      const from = pattern.charAt(at);
+      ranges.push([from, from]);
+      if (pattern.charAt(at + 1) === "-" && at + 2 < pattern.length && pattern.charAt(at + 2) !== "]") {
+        at += 2;
+        if (pattern.charAt(at) === "\\") at += 1;
+        ranges.push([from, pattern.charAt(at)]);
+      }
+    }
+    return undefined;
+  }
+
+  has(character: string): boolean {
+    const among =
+      this.#ranges.some(([from, to]) => from <= character && character <= to) ||
+      this.#classes.some((one) => one.test(character));
+    return among !== this.#negated;
+  }
+}

@@ -1,0 +1,219 @@
+/** What reads texts from outside takes time by their length, whatever is in them. */
+import { describe, expect, test } from "bun:test";
+import { draftOf } from "../../src/generate/draft.ts";
+import { Meter } from "../../src/generate/meter.ts";
+import { contentSections, fenced, printable } from "../../src/generate/prompts.ts";
+import { DEFAULT_LIMITS, readProposal, type StructureEntry } from "../../src/generate/proposal.ts";
+import { referencesIn } from "../../src/generate/references.ts";
+import { checkSymlinks } from "../../src/generate/symlinks.ts";
+import { fileText, jsonText, saysNothing } from "../../src/generators/answer.ts";
+import { csvRows, parseCsv } from "../../src/generators/csv.ts";
+import { fileName } from "../../src/recording/folder.ts";
+import { readRecording } from "../../src/recording/format.ts";
+import { firstDifference } from "../../src/recording/miss.ts";
+import { expectLinear, type Input, mixture, RUNS, repeated } from "../support/growth.ts";
+
+const FRAGMENTS: Readonly<Record<string, readonly string[]>> = {
+  references: [
+    ...[
+      "import ",
+      "from ",
+      "from .",
+      "require(",
+      "require ",
+      "include",
+      "use ",
+      "mod ",
+      "a::",
+      "a.",
+      "../",
+      "./",
+      ".",
+      "/",
+    ],
+    ...["@/", "~", "](", "[[", "url(", "src =", '"', "'", "`", " ", "\t", "\n", "a", "é", "\\", "#", "(", "# include"],
+  ],
+  answers: [
+    ...[
+      "<think>",
+      "</think>",
+      "<thinking>",
+      "[THINK]",
+      "[/THINK]",
+      "<reasoning>",
+      "```",
+      "````",
+      "~~~",
+      "`",
+      "\n",
+      "\r\n",
+    ],
+    ...[" ", "\t", "```python\n", "```\n", "{", "}", "<|im_end|>", "</s>", "# a", "a", "<|channel|>final<|message|>"],
+  ],
+  proposals: [
+    '{"files":[',
+    '{"path":"a"},',
+    '"path":',
+    '"',
+    "\\",
+    "{",
+    "[",
+    "]",
+    "}",
+    ",",
+    "a",
+    "/",
+    "..",
+    " ",
+    "\n",
+    "1e9",
+    "null",
+  ],
+  tables: ["a", ",", '"', '""', "\n", "\r\n", '"a"', " ", ";", "\t"],
+};
+
+/** Runs of characters, each fragment for ever, and mixtures of them. */
+function inputs(kind: string): Readonly<Record<string, Input>> {
+  const fragments = FRAGMENTS[kind] ?? [];
+  const pairs = fragments.flatMap((one) =>
+    fragments.slice(0, 8).map((two) => [`${one} then ${two}`, repeated(two, one)] as const),
+  );
+  return {
+    ...RUNS,
+    ...Object.fromEntries(fragments.map((one) => [one, repeated(one)])),
+    ...Object.fromEntries(pairs),
+    ...Object.fromEntries([1, 2, 3, 4].map((seed) => [`mixture ${seed}`, mixture(seed, fragments)])),
+  };
+}
+
+const WORK: Readonly<Record<string, readonly [kind: string, work: (text: string) => unknown]>> = {
+  "references in Python": ["references", (text) => referencesIn("/a/b.py", text)],
+  "references in Rust": ["references", (text) => referencesIn("/a/b.rs", text)],
+  "references in Go": ["references", (text) => referencesIn("/a/b.go", text)],
+  "references in prose": ["references", (text) => referencesIn("/a/b.md", text)],
+  "a source file in an answer": ["answers", (text) => fileText(text, "a.py")],
+  "a Markdown file in an answer": ["answers", (text) => fileText(text, "a.md")],
+  "an answer that may say nothing": ["answers", saysNothing],
+  "JSON in an answer": ["answers", jsonText],
+  "text between fences": ["answers", fenced],
+  "a name in a prompt": ["answers", printable],
+  "parts of a prompt": [
+    "answers",
+    (text) => contentSections({ path: "a", description: text, prompts: [text], outline: text, related: [] }),
+  ],
+  "a layout": ["proposals", (text) => readProposal(text, DEFAULT_LIMITS)],
+  "a table": ["tables", (text) => csvRows(text)],
+  "a table as objects": ["tables", (text) => quietly(() => parseCsv(text))],
+  "a recording": ["answers", (text) => quietly(() => readRecording(`llmfs recording 1\n${text}\n\nanswer\n${text}`))],
+  "the name of a recording": ["references", (text) => fileName(text, "0".repeat(64))],
+  "the difference of two requests": ["answers", (text) => firstDifference(asked(text), asked(`${text}x`))],
+};
+
+const asked = (content: string) => ({ model: "m", messages: [{ role: "user" as const, content }] });
+
+function quietly(work: () => unknown): void {
+  try {
+    work();
+  } catch {
+    // What cannot be read is refused: how long that takes is what counts.
+  }
+}
+
+test.each(Object.entries(WORK))("%s", async (_name, [kind, work]) => {
+  for (const input of Object.values(inputs(kind))) await expectLinear(input, work, 16_384);
+});
+
+describe("lines as long as any that is looked at:", () => {
+  const line = (text: string) => `${text.slice(0, 1999)}\n`;
+  test.each([
+    ["from and blanks", `from${" ".repeat(2000)}`],
+    ["from and dots", `from ${".".repeat(2000)}`],
+    ["require and blanks", `x require${" ".repeat(2000)}`],
+    ["dots before a letter", `${".".repeat(1990)}a`],
+    ["slashes and dots in words", "./a".repeat(700)],
+  ])("%s", (_name, text) => expectLinear(repeated(line(text)), (all) => referencesIn("/a.py", all)));
+});
+
+test("a layout's path that streams in is found in time by the length of the answer", async () => {
+  const inputs = { quotes: '"', "an unfinished path": '"path":"a', "many paths": '{"path":"a/b"},', words: "word " };
+  for (const unit of Object.values(inputs)) {
+    await expectLinear(repeated(unit), (text) => {
+      const listen = new Meter(undefined).begin();
+      for (let at = 0; at < text.length; at += 4) listen(text.slice(at, at + 4));
+    });
+  }
+});
+
+test("a layout of more entries than are allowed is refused before they are looked at", () => {
+  for (const list of ["directories", "files", "symlinks", "unfinished"]) {
+    const answer = `{"${list}":[${"{},".repeat(1_000_000)}{}]}`;
+    const before = process.cpuUsage();
+    expect(readProposal(answer, DEFAULT_LIMITS)).toMatchObject({
+      problems: [expect.stringContaining("1000001 entries")],
+    });
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(1500);
+  }
+  expect(readProposal(" ".repeat(5_000_000), DEFAULT_LIMITS)).toMatchObject({
+    problems: [expect.stringContaining("longer than")],
+  });
+});
+
+describe("symlinks that lead through each other are soon checked:", () => {
+  const link = (path: string, target: string): StructureEntry => ({ type: "symlink", path, target });
+  const many = (make: (index: number) => StructureEntry) => Array.from({ length: 10_000 }, (_, index) => make(index));
+  test.each([
+    ["long targets", many((index) => link(`/l${index}`, "x/../".repeat(800)))],
+    ["deep targets", many((index) => link(`/l${index}`, "x/".repeat(2000)))],
+    ["chains", many((index) => link(`/l${index}`, `l${index + 1}`))],
+    ["chains of long targets", many((index) => link(`/l${index}`, `${"./".repeat(1000)}l${index + 1}`))],
+    [
+      "one that everybody goes through",
+      [link("/d", "x/../".repeat(800)), ...many((index) => link(`/l${index}`, "d/d/d"))],
+    ],
+  ])("%s", (_name, entries) => {
+    const before = process.cpuUsage();
+    checkSymlinks(entries);
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(2000);
+  });
+
+  test("and ordinary ones are all checked", () => {
+    const entries = many((index) => link(`/releases/v${index}/current`, "../../files/a.txt"));
+    expect(checkSymlinks(entries)).toEqual([]);
+    expect(checkSymlinks([...entries, link("/out", "releases/v1/../../../etc")])).toHaveLength(1);
+  });
+});
+
+test("the requests of a large layout are found in time by its size", async () => {
+  const structure = (count: number) => ({
+    entries: Array.from(
+      { length: count },
+      (_, index): StructureEntry => ({ type: "file", path: `/d${index % 100}/f${index}`, description: "x" }),
+    ),
+    model: "m",
+    usage: { inputTokens: 0, outputTokens: 0 },
+    requests: 1,
+  });
+  const [input, work] = [
+    (length: number) => " ".repeat(length / 8),
+    (text: string) => {
+      const draft = draftOf(structure(text.length));
+      for (const path of draft.files) draft.request(path);
+    },
+  ];
+  await expectLinear(input, work);
+});
+
+test("a table whose rows lack most of their columns is refused, and one that lacks some is not", () => {
+  expect(() => parseCsv(`${"a,".repeat(50_000)}\n${"x\n".repeat(50_000)}`)).toThrow("this is no table");
+  expect(parseCsv("a,b,c\n1\n2,3\n\n")).toEqual([
+    { a: "1", b: "", c: "" },
+    { a: "2", b: "3", c: "" },
+    { a: "", b: "", c: "" },
+  ]);
+});
+
+test("a recording's name is cut between characters", () => {
+  const name = fileName(`/${"é".repeat(300)}`, "0".repeat(64));
+  expect(name).toBe(`${"é".repeat(75)}.${"0".repeat(16)}.txt`);
+  expect(fileName(`/a${"潮".repeat(300)}`, "0".repeat(64)).startsWith(`a${"潮".repeat(49)}.`)).toBe(true);
+});

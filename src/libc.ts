@@ -460,6 +460,12 @@ export function eventfd(): number {
   return check("eventfd", load().eventfd(0, O_NONBLOCK | O_CLOEXEC));
 }
 
+/** Another descriptor of the same open file. */
+export function duplicate(fd: number): number {
+  const F_DUPFD_CLOEXEC = 1030;
+  return check("fcntl", load().fcntl(fd, F_DUPFD_CLOEXEC, 0), "F_DUPFD_CLOEXEC");
+}
+
 export function dup2(from: number, to: number): void {
   check("dup2", load().dup2(from, to));
 }

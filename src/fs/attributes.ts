@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { FsError } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
-import type { Filesystem, Request } from "../fuse/ops.ts";
+import { type Filesystem, PARKED, type Request } from "../fuse/ops.ts";
 import type { StructValue } from "../fuse/wire.ts";
 import { followMode } from "../tree/acl.ts";
 import type { RegularFile } from "../tree/file.ts";
@@ -203,7 +203,7 @@ export function inGroup(caller: Caller, gid: number): boolean {
 }
 
 export function attributeOperations(mount: Mount) {
-  const { tree, nodes } = mount;
+  const { tree, nodes, passthrough } = mount;
 
   /**
    * chown(2) with neither owner nor group clears setuid, which is the owner's to do; so does a write by anybody, and the
@@ -274,7 +274,21 @@ export function attributeOperations(mount: Mount) {
 
     setattr(request, header) {
       const inode = nodes.get(header.nodeid);
-      return setAttributes(inode, request, header);
+      // While a size is set, the kernel writes nothing back (fs/fuse/dir.c:fuse_set_nowrite()): that must not be waited for.
+      const setsTime = (request.valid & (abi.FATTR_MTIME | abi.FATTR_SIZE)) === abi.FATTR_MTIME;
+      if (!setsTime || inode.kind !== "file" || !passthrough.hasPages(inode)) {
+        return setAttributes(inode, request, header);
+      }
+      const { unique, uid, gid, pid } = header;
+      const parked = mount.writeback.flush(inode, unique, () => {
+        const session = mount.session();
+        try {
+          session.answer(unique, "setattr", setAttributes(inode, request, { uid, gid, pid }));
+        } catch (error) {
+          session.fail(unique, error);
+        }
+      });
+      return parked ? PARKED : setAttributes(inode, request, header);
     },
 
     statfs() {

@@ -17,6 +17,7 @@ import type { Refresh } from "./refresh.ts";
 import type { Regeneration } from "./regen.ts";
 import type { Revalidation } from "./revalidate.ts";
 import type { RuleEntries } from "./rule-entries.ts";
+import type { Writeback } from "./writeback.ts";
 
 export interface Mount {
   readonly tree: Tree;
@@ -34,6 +35,7 @@ export interface Mount {
   readonly ruleEntries: RuleEntries;
   readonly control: Control;
   readonly passthrough: Passthrough;
+  readonly writeback: Writeback;
   /** Does work of our own, such as taking what a generator made: its changes bear the time that SOURCE_DATE_EPOCH may fix. */
   making<T>(work: () => T): T;
   /** Counts the files that somebody's writing or an attribute made something else: see Answers.layout. */

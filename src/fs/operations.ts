@@ -29,6 +29,7 @@ import { Regeneration } from "./regen.ts";
 import { Revalidation } from "./revalidate.ts";
 import { RuleEntries } from "./rule-entries.ts";
 import { Timers } from "./timers.ts";
+import { Writeback } from "./writeback.ts";
 import { xattrOperations } from "./xattrs.ts";
 
 /** A content up to this size is handed to the kernel whole as it comes into being; of a larger one, its end. */
@@ -94,6 +95,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     lookups: new Lookups(() => mount, attempts, options.post, options.named ?? []),
     ruleEntries: new RuleEntries(() => mount),
     passthrough: new Passthrough((text) => options.post({ type: "log", level: "info", tag: "fs", text })),
+    writeback: new Writeback(session),
     get control() {
       return control;
     },
@@ -182,7 +184,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
   };
   const interrupts = new Interrupts({
     waits: (unique) => session().waits(unique),
-    end: (unique) => attempts.leave(unique) || control.leave(unique),
+    end: (unique) => attempts.leave(unique) || control.leave(unique) || mount.writeback.waits(unique),
     signals: options.signals ?? threadSignals,
     timers,
   });

@@ -92,6 +92,12 @@ export class Passthrough {
     return !file.unshare(isFree);
   }
 
+  /** Whether the kernel may have dirty pages of the file in its own cache, stored through a mapping. */
+  hasPages(file: RegularFile): boolean {
+    const use = this.#uses.get(file);
+    return use !== undefined && !use.passthrough && use.storable;
+  }
+
   released(file: RegularFile): void {
     const use = this.#uses.get(file);
     if (use === undefined) throw new Error(`inode ${file.ino}: released more often than opened`);

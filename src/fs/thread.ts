@@ -117,9 +117,11 @@ class FilesystemThread {
             mount.ruleEntries.balancePages();
           },
           work: () => {
+            this.#stamps.advance();
             mount.dcache.feed();
             mount.ruleEntries.balancePages();
-            return mount.passthrough.settle(16);
+            const settles = mount.passthrough.settle(16);
+            return mount.writeback.work() || settles;
           },
           waits: () => mount.dcache.waits,
           timers: this.#timers(),

@@ -42,8 +42,29 @@ export class Device implements Channel {
     return this.send(message, headerLength + extent.length);
   }
 
-  sendAsync(message: Buffer, length: number): libc.AsyncWrite | undefined {
-    return libc.writeAsync(this.fd, message, length);
+  sendAsync(message: Buffer, length: number, apart: boolean): libc.AsyncWrite | undefined {
+    return apart ? this.#sendApart(message, length) : libc.writeAsync(this.fd, message, length);
+  }
+
+  /** glibc writes to one descriptor in the order of the calls, each when the one before is through. */
+  #sendApart(message: Buffer, length: number): libc.AsyncWrite | undefined {
+    let fd: number | undefined = libc.duplicate(this.fd);
+    const close = () => {
+      if (fd !== undefined) libc.close(fd);
+      fd = undefined;
+    };
+    try {
+      const write = libc.writeAsync(fd, message, length);
+      if (write === undefined) close();
+      const closing = (over: boolean) => {
+        if (over) close();
+        return over;
+      };
+      return write && { done: () => closing(write.done()), cancel: () => closing(write.cancel()) };
+    } catch (error) {
+      close();
+      throw error;
+    }
   }
 
   send(message: Buffer, length: number): number {

@@ -24,9 +24,10 @@ export interface Channel {
   sendExtent(message: Buffer, headerLength: number, extent: Extent): number;
   /**
    * Sends one message, the first `length` bytes, from another thread, which is the one that waits where the kernel does.
-   * Undefined where there is no such thread.
+   * Undefined where there is no such thread. Messages may wait for those before them, but not for one sent `apart`, nor
+   * that for others.
    */
-  sendAsync(message: Buffer, length: number): AsyncWrite | undefined;
+  sendAsync(message: Buffer, length: number, apart: boolean): AsyncWrite | undefined;
 }
 
 export interface SessionOptions {
@@ -204,11 +205,11 @@ export class Session {
     return this.#sendHeader(message, 0, code, length);
   }
 
-  /** As `notify`, for what the kernel may block on: from another thread. Undefined where there is none. */
-  notifyAsync<T>(code: number, body: Struct<T>, value: T): AsyncWrite | undefined {
+  /** As `notify`, for what the kernel may block on: from another thread. Undefined where there is none. See Channel.sendAsync. */
+  notifyAsync<T>(code: number, body: Struct<T>, value: T, apart = false): AsyncWrite | undefined {
     const length = body.encode(this.#out, this.#outView, HEADER_SIZE, value);
     this.#writeHeader(this.#outView, 0, code, length);
-    return this.#channel.sendAsync(this.#out, length);
+    return this.#channel.sendAsync(this.#out, length, apart);
   }
 
   #reply(row: Row, unique: number, value: unknown): boolean {

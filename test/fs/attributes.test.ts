@@ -175,6 +175,69 @@ describe("utimensat", () => {
     file.unshare();
   });
 
+  describe("waits for what was stored through mappings of the page cache", () => {
+    const O_RDWR = 2;
+    const setTime = { valid: abi.FATTR_MTIME, mtime: 5 };
+
+    /** A file, open for reading and writing, of which the kernel has not written back everything. */
+    function stored(fs: ServedTree) {
+      fs.file("/file", "before");
+      const open = fs.open("/file", O_RDWR);
+      fs.kernel.blocked = [];
+      return { open, unique: fs.kernel.start("setattr", open.nodeid, setTime) };
+    }
+
+    /** The kernel is through with it. */
+    function writtenBack(fs: ServedTree) {
+      fs.kernel.unblock();
+      fs.mount.writeback.work();
+    }
+
+    test("and is answered when the kernel has written it back", () => {
+      using fs = served();
+      const { open, unique } = stored(fs);
+      expect(fs.kernel.outcome(unique)).toBeUndefined();
+      expect(fs.mount.writeback.work()).toBe(true);
+      fs.write(open, "stored");
+      writtenBack(fs);
+      expect(fs.kernel.outcome<"setattr">(unique)).toMatchObject({ value: { attr: { mtime: 5 } } });
+      expect(fs.kernel.notifications).toContainEqual({ code: "inval inode", nodeid: open.nodeid, off: 0, len: 0 });
+      expect(fs.mount.writeback.work()).toBe(false);
+      fs.write(open, "later");
+      expect(fs.kernel.stat(open.nodeid).mtime).toBe(fs.clock.seconds);
+    });
+
+    test("and is answered at once where there is nothing", () => {
+      using fs = served();
+      fs.file("/file", "before");
+      const open = fs.open("/file", O_RDWR);
+      expect(setattr(fs, open.nodeid, setTime).mtime).toBe(5);
+      expect(fs.kernel.notifications).toContainEqual({ code: "inval inode", nodeid: open.nodeid, off: 0, len: 0 });
+    });
+
+    test("whatever signal comes", () => {
+      using fs = served();
+      const { unique } = stored(fs);
+      fs.kernel.interrupt(unique);
+      expect(fs.kernel.outcome(unique)).toBeUndefined();
+      writtenBack(fs);
+      expect(fs.kernel.outcome<"setattr">(unique)).toMatchObject({ value: { attr: { mtime: 5 } } });
+    });
+
+    test.each<[string, number, Parameters<typeof setattr>[2]]>([
+      ["a handle that cannot be mapped for writing", 1, setTime],
+      ["a time that is not the content's", O_RDWR, { valid: abi.FATTR_ATIME, atime: 5 }],
+      ["a size, while the kernel writes nothing back", O_RDWR, { ...setTime, valid: abi.FATTR_SIZE | abi.FATTR_MTIME }],
+    ])("but not where there can be none: %s", (_what, flags, request) => {
+      using fs = served();
+      fs.file("/file", "before");
+      const open = fs.open("/file", flags);
+      fs.kernel.blocked = [];
+      setattr(fs, open.nodeid, request);
+      expect(fs.kernel.blocked).toEqual([]);
+    });
+  });
+
   test("works on directories, symlinks and fifos", () => {
     using fs = served();
     fs.directory("/dir");

@@ -1,8 +1,8 @@
 /*
  * Many processes at work in one directory: many DIR SEED PROCESSES COUNT.
  *
- * Each makes files under a name of its own, whose bytes say what they have to be, and renames them to where all look.
- * So whoever opens one finds it whole, by read or by mapping, whatever the others do to its name. Meanwhile directories
+ * Each makes files under a name of its own, whose bytes say what they and the time have to be, and renames them to where
+ * all look. So whoever opens one finds it whole, by read or by mapping, whatever the others do to its name. Meanwhile directories
  * come and go, links are made, a log is appended to, and a number is counted up under a lock.
  *
  * Ends with "ok" when every byte was right, no record of the log is missing or torn, and the number is the sum.
@@ -71,11 +71,14 @@ static void fill(uint32_t seed, uint32_t length) {
   memcpy(buffer, &head, sizeof head);
 }
 
-static void verify(const char *bytes, size_t length, const char *how) {
+/* The time of every file is its seed, set when the last byte was written. */
+static void verify(const char *bytes, size_t length, const struct stat *st, const char *how) {
   struct head head;
   if (length < sizeof head) fail("%s: %zu bytes", how, length);
   memcpy(&head, bytes, sizeof head);
   if (head.magic != 0x6d616e79 || head.length != length) fail("%s: %zu bytes, head of %u", how, length, head.length);
+  if (st->st_mtim.tv_sec != head.seed || st->st_mtim.tv_nsec != 123456789)
+    fail("%s: the time is %lld.%09ld, not %u", how, (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec, head.seed);
   for (size_t at = sizeof head; at < length; at++)
     if ((unsigned char)bytes[at] != byteAt(head.seed, (uint32_t)at)) fail("%s: byte %zu of %zu", how, at, length);
 }
@@ -92,15 +95,17 @@ static void make(void) {
   char mine[64];
   snprintf(mine, sizeof mine, "own%d/new", self);
   uint32_t length = (uint32_t)sizeof(struct head) + dice(dice(4) == 0 ? LARGEST : 9000);
-  fill(dice(1u << 30), length);
+  uint32_t seed = dice(1u << 30);
+  char *map = NULL;
+  fill(seed, length);
   int fd = open(mine, O_CREAT | O_EXCL | O_RDWR, 0644);
   if (fd < 0) fail("create");
   if (dice(3) == 0) {
     if (ftruncate(fd, length) < 0) fail("ftruncate");
-    char *map = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    map = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED) fail("mmap");
     memcpy(map, buffer, length);
-    if (munmap(map, length) < 0) fail("munmap");
+    if (dice(2) == 0) munmap(map, length), map = NULL;
   } else
     for (uint32_t at = 0; at < length;) {
       uint32_t piece = 1 + dice(70000);
@@ -109,7 +114,11 @@ static void make(void) {
       at += (uint32_t)put;
     }
   if (dice(8) == 0 && fsync(fd) < 0) fail("fsync");
-  if (close(fd) < 0) fail("close");
+  struct timespec times[2] = {{0, UTIME_OMIT}, {seed, 123456789}};
+  if (dice(4) == 0) {
+    if (close(fd) < 0 || utimensat(AT_FDCWD, mine, times, 0) < 0) fail("close and utimensat");
+  } else if (futimens(fd, times) < 0 || close(fd) < 0) fail("futimens and close");
+  if (map != NULL && munmap(map, length) < 0) fail("munmap");
   if (rename(mine, somewhere()) < 0) fail("rename of a new file");
 }
 
@@ -123,13 +132,13 @@ static void look(void) {
   if (dice(2) == 0) {
     char *map = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED) fail("mmap to read");
-    verify(map, length, "mapped");
+    verify(map, length, &st, "mapped");
     munmap(map, length);
   } else {
     size_t at = 0;
     for (ssize_t got; (got = read(fd, buffer + at, 65536)) != 0; at += (size_t)got) if (got < 0) fail("read");
     if (at != length) fail("%zu bytes read of %zu", at, length);
-    verify(buffer, length, "read");
+    verify(buffer, length, &st, "read");
   }
   close(fd);
 }

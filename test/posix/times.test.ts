@@ -19,6 +19,7 @@ const WRITES: readonly (readonly [how: string, write: string])[] = [
   ["a write, and a truncation", "write 1 hello\nftruncate 1 3"],
   ["a write, and an allocation", "write 1 hello\nfallocate 1 0 0 100000"],
   ["a write, and a hole", "write 1 a*10000\nfallocate 1 PUNCH_HOLE|KEEP_SIZE 0 4096"],
+  ["a store through a mapping", "mmap 0 1 0 4096 READ|WRITE SHARED\nstore 0 10 hello"],
   ["a store through a mapping that is gone", "mmap 0 1 0 4096 READ|WRITE SHARED\nstore 0 10 hello\nmunmap 0"],
 ];
 

@@ -1,11 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { compare, report, shrink } from "./differential.ts";
-import { type Ground, llmfs, missing, tmpfs, unassisted } from "./ground.ts";
+import { type Ground, llmfs, lowPower, missing, ordinary, tmpfs, unassisted } from "./ground.ts";
 import { randomProgram } from "./random.ts";
 
-/** Even seeds run on a mount without passthrough. More, and others: LLMFS_SEEDS=1000-1200 LLMFS_STEPS=2000 bun test test/posix/differential.test.ts */
+/**
+ * Each seed runs on one kind of mount, or on every kind with LLMFS_EVERY_MOUNT=1. More of them, and longer ones:
+ * LLMFS_SEEDS=1000-1200 LLMFS_STEPS=2000 bun test test/posix/differential.test.ts
+ */
 const [FIRST = 1, LAST = 12] = (process.env.LLMFS_SEEDS ?? "1-12").split("-").map(Number);
 const STEPS = Number(process.env.LLMFS_STEPS ?? 400);
+const EVERY = process.env.LLMFS_EVERY_MOUNT === "1";
+
+const KINDS = [llmfs, unassisted, ordinary, lowPower];
 
 const lack = missing();
 
@@ -14,7 +20,7 @@ describe.skipIf(lack !== undefined)(`a mount and a tmpfs${lack === undefined ? "
   let mounts: Ground[] = [];
   beforeAll(async () => {
     right = await tmpfs();
-    mounts = [await unassisted(), await llmfs()];
+    mounts = await Promise.all(KINDS.map((start) => start()));
   });
   afterAll(async () => {
     for (const ours of mounts) await ours[Symbol.asyncDispose]();
@@ -24,13 +30,14 @@ describe.skipIf(lack !== undefined)(`a mount and a tmpfs${lack === undefined ? "
   for (let seed = FIRST; seed <= LAST; seed++) {
     test(`answer the same to ${STEPS} random calls, seed ${seed}`, async () => {
       const program = randomProgram(seed, STEPS);
-      const ours = mounts[seed % 2];
-      if (ours === undefined) throw new Error("there is no mount");
-      const difference = await compare(program, right, ours);
-      if (difference === undefined) return;
-      const short = await shrink(program.slice(0, difference.at + 1), right, ours);
-      const shown = (await compare(short, right, ours)) ?? difference;
-      expect().fail(report(short, shown, right, ours));
+      const chosen = EVERY ? mounts : mounts.filter((_, index) => index === seed % mounts.length);
+      for (const ours of chosen) {
+        const difference = await compare(program, right, ours);
+        if (difference === undefined) continue;
+        const short = await shrink(program.slice(0, difference.at + 1), right, ours);
+        const shown = (await compare(short, right, ours)) ?? difference;
+        expect().fail(report(short, shown, right, ours));
+      }
     }, 600_000);
   }
 });

@@ -1,8 +1,8 @@
 /**
  * The same program on two filesystems: where they differ first, and the shortest program that shows it.
  *
- * After every step the answers are compared, and the whole trees: types, modes, owners, sizes, blocks, link counts,
- * which names are one inode, contents, attributes, and which times the step changed.
+ * The answers are compared, and after nearly every step the whole trees: types, modes, owners, sizes, blocks, link counts,
+ * which names are one inode, contents, attributes, and of each time in which step it was taken, or what it was set to.
  */
 import type { Ground } from "./ground.ts";
 import type { Step } from "./random.ts";
@@ -25,14 +25,23 @@ export async function compare(
 ): Promise<Difference | undefined> {
   const room = `room${process.pid}-${rooms++}`;
   // A random path may well be "../..": neither the machine's files nor other programs' rooms are there.
-  const lines = [`mkdir ${room} 0755`, `chdir ${room}`, "chroot .", "tree ."];
-  const begin = lines.length;
-  for (const { line, setsAtime } of program) lines.push("tick", line, setsAtime ? "tree . atime" : "tree .");
+  const lines = ["tick", `mkdir ${room} 0755`, `chdir ${room}`, "chroot .", "tree ."];
+  /** Of each line, the step that it is of. */
+  const steps = lines.map(() => 0);
+  let rushes = false;
+  for (const [index, { line, setsAtime, look }] of program.entries()) {
+    const last = index === program.length - 1;
+    const looks = look === "tree" || last ? [setsAtime && !rushes ? "tree . atime" : "tree ."] : ["times ."];
+    const some = [...(rushes ? [] : ["tick"]), line, ...(look === "none" && !last ? [] : ["settle", ...looks])];
+    lines.push(...some);
+    steps.push(...some.map(() => index));
+    rushes = look === "none";
+  }
   const [ours, theirs] = await Promise.all([first.run(lines), second.run(lines)]);
-  for (let at = begin; at < lines.length; at++) {
+  for (let at = 0; at < lines.length; at++) {
     const [a = "nothing", b = "nothing"] = [ours[at], theirs[at]];
     if (a === b) continue;
-    const step = Math.floor((at - begin) / 3);
+    const step = steps[at] ?? 0;
     const [left, right] = differing(a, b);
     return { at: step, step: program[step]?.line ?? "", first: left, second: right };
   }

@@ -34,10 +34,18 @@ export class Dice {
   }
 }
 
-/** One call, and whether it sets access times. Those that reading marks are not compared: FUSE is told of some reads. */
+/** How a step is looked at: by everything that stat(2) and read(2) say, by nothing but times, or not at all. */
+export type Look = "tree" | "times" | "none";
+
+/**
+ * One call. Whether it sets access times: those that reading marks are not compared, as FUSE is told of some reads only.
+ * A step that is not looked at happens in the same tick of the clock as the next one: a look would bring in what the
+ * kernel has done without asking, and it is the programs that don't look that find out whether that is done in time.
+ */
 export interface Step {
   readonly line: string;
   readonly setsAtime: boolean;
+  readonly look: Look;
 }
 
 const USERS = ["", "", "", "@1000:1000 ", "@1001:1001,1000 ", "@1002:2000 ", "@0:1000 "];
@@ -139,31 +147,92 @@ const CALLS: readonly (readonly [weight: number, make: (dice: Dice) => string])[
   [1, (d) => `umask ${d.pick(UMASKS)}`],
 ];
 
-const TOTAL = CALLS.reduce((sum, [weight]) => sum + weight, 0);
+/** What is done with one open file after the other, as programs that copy and unpack do; `n` is its number. */
+const SEQUENCES: readonly (readonly [weight: number, make: (dice: Dice, n: string) => string])[] = [
+  [6, (d, n) => `write ${n} ${d.pick("wxyz".split(""))}*${size(d)}`],
+  [3, (d, n) => `pwrite ${n} ${size(d)} ${d.pick("wxyz".split(""))}*${size(d)}`],
+  [6, (d, n) => `futimens ${n} ${time(d)} ${time(d)}`],
+  [3, (d) => `utimens ${path(d)} ${time(d)} ${time(d)}`],
+  [6, (d, n) => mapping(d, d.below(2), n)],
+  [8, (d) => storing(d, d.below(2))],
+  [8, (d, n) => `${mapping(d, 2, n)}\n${storing(d, 2)}`],
+  [3, (d) => `munmap ${d.below(3)}`],
+  [1, (d) => `msync ${d.below(3)}`],
+  [3, (_, n) => `close ${n}`],
+  [2, (d, n) => `splice ${fd(d)} ${n} ${size(d)}`],
+  [2, (d, n) => `sendfile ${fd(d)} ${n} ${size(d)}`],
+  [2, (d, n) => `copy ${fd(d)} ${size(d)} ${n} ${size(d)} ${size(d)}`],
+  [2, (_, n) => `fsync ${n}`],
+  [2, (d, n) => `ftruncate ${n} ${size(d)}`],
+  [1, (d, n) => `fallocate ${n} ${d.pick(["0", "KEEP_SIZE", "PUNCH_HOLE|KEEP_SIZE"])} ${size(d)} ${size(d)}`],
+  [2, (d, n) => `read ${n} ${size(d)}`],
+  [1, (d, n) => `fchmod ${n} ${d.pick(MODES)}`],
+  [2, (d, n) => `fd ${n} ${path(d)} ${openFlags(d)} ${d.pick(MODES)}`],
+  [2, (d) => `rename ${path(d)} ${path(d)}`],
+  [1, (d) => `link ${path(d)} ${path(d)}`],
+  [1, (d) => `unlink ${path(d)}`],
+];
+
+/** Private ones are left out: a store to one allocates the page on tmpfs, and nowhere else. */
+function mapping(dice: Dice, which: number, n: string): string {
+  const access = dice.pick(["READ|WRITE", "READ|WRITE", "READ|WRITE", "WRITE", "READ"]);
+  return `mmap ${which} ${n} ${4096 * dice.below(2)} ${4096 * (1 + dice.below(3))} ${access} SHARED`;
+}
+
+function storing(dice: Dice, which: number): string {
+  return `store ${which} ${dice.below(5000)} ${dice.pick("stuv".split(""))}*${dice.below(3000)}`;
+}
+
+function weighted<T>(dice: Dice, from: readonly (readonly [weight: number, make: T])[]): T {
+  let roll = dice.below(from.reduce((sum, [weight]) => sum + weight, 0));
+  for (const [weight, make] of from) {
+    roll -= weight;
+    if (roll < 0) return make;
+  }
+  throw new Error("nothing to pick from");
+}
 /**
  * These act on the driver itself, so they are root's. So are those for which the kernel asks a FUSE server to clear
  * setuid before it knows whether the call will fail, in the same words as for one that will not.
  */
-const OWN = /^(umask|close|fls|fstat) |chown \S+ -1 -1$|(ZERO|COLLAPSE)_RANGE/;
+const OWN = /^(umask|close|fls|fstat|mmap|store|munmap|msync) |chown \S+ -1 -1$|(ZERO|COLLAPSE)_RANGE/;
+
+/** How often a call begins a sequence on one file, and how often there is no look at a step of one. */
+const SEQUENCE = 0.25;
+const UNSEEN = 0.7;
 
 export function randomProgram(seed: number, length: number): Step[] {
   const dice = new Dice(seed);
-  const steps: Step[] = [
-    { line: "chmod . 0777", setsAtime: false },
-    { line: "mkdir dir 0777", setsAtime: false },
-  ];
-  while (steps.length < length) {
-    let roll = dice.below(TOTAL);
-    const found = CALLS.find(([weight]) => {
-      roll -= weight;
-      return roll < 0;
-    });
-    if (found === undefined) continue;
-    const [, make] = found;
+  const steps: Step[] = [];
+  const add = (line: string, look: Look) => {
+    const setsAtime = /\bf?utime/.test(line) && !/utimens \S+ omit/.test(line);
+    steps.push({ line, setsAtime, look });
+  };
+  const seen = (): Look => (dice.chance(0.3) ? "times" : "tree");
+  const caller = (line: string) => {
     const user = dice.pick(USERS);
-    const line = make(dice);
-    const setsAtime = /^f?utime/.test(line) && !/utimens \S+ omit/.test(line);
-    steps.push({ line: OWN.test(line) ? line : user + line, setsAtime });
+    return OWN.test(line) ? line : user + line;
+  };
+  add("chmod . 0777", "tree");
+  add("mkdir dir 0777", "tree");
+  while (steps.length < length) {
+    if (!dice.chance(SEQUENCE)) {
+      add(caller(weighted(dice, CALLS)(dice)), seen());
+      continue;
+    }
+    const n = fd(dice);
+    // Root's, so that most of it succeeds: the others have their turn above.
+    if (dice.chance(0.5)) {
+      const flags = dice.pick(["O_RDWR", "O_RDWR", "O_WRONLY"]);
+      add(`fd ${n} ${path(dice)} ${flags}|O_CREAT|O_NONBLOCK 0644`, seen());
+      if (dice.chance(0.5)) add(`pwrite ${n} 0 ${dice.pick("wxyz".split(""))}*20000`, seen());
+    }
+    for (let left = 2 + dice.below(4); left > 0; left--) {
+      const lines = weighted(dice, SEQUENCES)(dice, n).split("\n");
+      for (const [at, line] of lines.entries()) {
+        add(line, (left > 1 || at < lines.length - 1) && dice.chance(UNSEEN) ? "none" : seen());
+      }
+    }
   }
   return steps;
 }

@@ -1,8 +1,10 @@
 /** What this process is: a helper that another llmfs started, or what a person typed. The exit status comes out. */
 import process from "node:process";
 import { leaveRemovedDirectory } from "./cli/cwd.ts";
+import { keepLoopbackDirect } from "./cli/proxies.ts";
 
 leaveRemovedDirectory();
+keepLoopbackDirect();
 if (process.pid === 1) {
   const { actAsInit } = await import("./cli/init.ts");
   actAsInit(process.exit);

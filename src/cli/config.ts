@@ -12,6 +12,7 @@ import { availableMemory } from "./memory.ts";
 import { type ModelConfig, readModelConfig } from "./model.ts";
 import type { contextFlags, logFlags, modelFlags, promptFlags, saveFlags, treeFlags, warmFlags } from "./options.ts";
 import { type Prompt, readPrompt } from "./prompt.ts";
+import { ownExceptions } from "./proxies.ts";
 import { absolute, count, duration, optional, size } from "./quantity.ts";
 import type { Environment, Lookup } from "./variables.ts";
 
@@ -117,6 +118,7 @@ export function childEnvironment(
     NODE_CHANNEL_FD: undefined,
     NODE_CHANNEL_SERIALIZATION_MODE: undefined,
     [NAMESPACE_VARIABLE]: undefined,
+    ...ownExceptions(environment),
     ...(environment.BUN_GC_TIMER_DISABLE === SLEEPER.BUN_GC_TIMER_DISABLE && { BUN_GC_TIMER_DISABLE: undefined }),
   };
   return { ...environment, ...own, ...added };

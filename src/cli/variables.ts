@@ -21,6 +21,9 @@ export const VARIABLES = {
   TMPDIR: "the same, where there is no XDG_RUNTIME_DIR; /tmp unless set",
   SOURCE_DATE_EPOCH:
     "seconds since 1970: the times of everything that llmfs makes itself, so that archives of a tree are equal too; with --mode replay the beginning of 1980 unless set",
+  HTTP_PROXY:
+    "the proxy for requests, as HTTPS_PROXY and ALL_PROXY are; NO_PROXY names servers to ask directly, and this machine is one of them always",
+  NODE_EXTRA_CA_CERTS: "a file of certificate authorities to trust besides those of the system, in PEM",
   NO_COLOR: "no colours when it is set to anything",
 } as const;
 

@@ -17,6 +17,7 @@ import { existsSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
 import { type ErrnoName, FsError } from "../errno.ts";
 import type { GeneratorLog, ListContext } from "./generator.ts";
+import { refusePathInMount } from "./host-path.ts";
 import { countOption, type Options, onlyOptions, textOption, textsOption } from "./options.ts";
 import { MOUNT_VARIABLE, type SourceGenerator, type SourceParts } from "./source.ts";
 
@@ -39,6 +40,7 @@ export function execGenerator({ base, environment, groups, mountpoint }: SourceP
     signal.throwIfAborted();
     const [program = "", ...args] = argv;
     const found = program.includes("/") && !isAbsolute(program) ? join(base, program) : program;
+    if (found.includes("/")) refusePathInMount("command", found, "copy the program elsewhere to run it");
     const names = [...PASSED, ...textsOption(options, "env")];
     const cwd = resolve(base, textOption(options, "cwd") ?? ".");
     // Else it would be said of the program that there is none.
@@ -134,6 +136,7 @@ function started<T>(argv: readonly string[], start: () => T): T {
   try {
     return start();
   } catch (cause) {
+    if (cause instanceof FsError) throw cause;
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new FsError("EIO", `${argv[0]} cannot be started: ${why}`, { cause });
   }

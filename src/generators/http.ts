@@ -40,7 +40,7 @@ import {
   textsOption,
 } from "./options.ts";
 import { pattern } from "./pattern.ts";
-import type { SourceGenerator } from "./source.ts";
+import type { SourceGenerator, SourceParts } from "./source.ts";
 import { checkFormat, formatOption, neededFormat } from "./sql/format.ts";
 
 const KNOWN = ["url", "method", "headers", "body", "hosts", "private", "json", "maxBytes", "timeout", "retries"];
@@ -52,7 +52,13 @@ const RETRIES = 2;
 /** A longer answer goes to the file as it comes, and is not asked for again when it breaks off. */
 const HELD_BYTES = 4 * 1024 * 1024;
 
-export function httpGenerator(): SourceGenerator {
+export function httpGenerator({ environment }: Pick<SourceParts, "environment">): SourceGenerator {
+  const noProxy = environment.no_proxy ?? environment.NO_PROXY;
+  const settingsOf = (options: Options): HttpOptions => ({
+    ...httpOptions(options),
+    ...(noProxy !== undefined && { noProxy }),
+  });
+
   return {
     lists: (options) => options.list !== undefined,
     validate(options) {
@@ -74,8 +80,8 @@ export function httpGenerator(): SourceGenerator {
     async generate(path, context) {
       const { options, params, previous = {} } = context;
       const url = filled(neededText(options, "url", EXAMPLE), params);
-      if (flagOption(options, "collect")) return collected(path, url, context);
-      const settings = httpOptions(options);
+      const settings = settingsOf(options);
+      if (flagOption(options, "collect")) return collected(path, url, settings, context);
       const headers = new Map(settings.headers);
       if (previous.etag !== undefined) headers.set("If-None-Match", previous.etag);
       else if (previous.last_modified !== undefined) headers.set("If-Modified-Since", previous.last_modified);
@@ -88,7 +94,7 @@ export function httpGenerator(): SourceGenerator {
       if (answer.status === 304) return { unchanged: true };
       return { content: answer.more === undefined ? answer.bytes : joined(answer), metadata: metadataOf(answer) };
     },
-    list: (path, context) => listed(path, context),
+    list: (path, context) => listed(path, settingsOf(context.options), context),
   };
 }
 
@@ -97,12 +103,12 @@ async function* joined({ bytes, more }: Answer): AsyncGenerator<Uint8Array> {
   yield* more ?? [];
 }
 
-async function* listed(path: string, context: ListContext): AsyncGenerator<ListedEntry> {
+async function* listed(path: string, common: HttpOptions, context: ListContext): AsyncGenerator<ListedEntry> {
   const { options, match } = context;
   const shape = pattern(match ?? "*");
   const below = path === "/" ? "/" : `${path}/`;
   const start = new URL(neededText(options, "list", '"https://api.example.com/users"'));
-  const settings = { ...httpOptions(options), method: "GET" };
+  const settings = { ...common, method: "GET" };
   for await (const { items, url } of pages(start, pagingOf(options), settings, context)) {
     for (const item of items) {
       const file = shape.fill(valuesOf(item, shape.names));
@@ -113,11 +119,11 @@ async function* listed(path: string, context: ListContext): AsyncGenerator<Liste
 }
 
 /** All pages of a collection as one file. */
-function collected(path: string, url: URL, context: GeneratorContext): FileContent {
+function collected(path: string, url: URL, settings: HttpOptions, context: GeneratorContext): FileContent {
   const { options } = context;
   const format = neededFormat(path, options);
   const columns = options.columns === undefined ? undefined : textsOption(options, "columns");
-  const found = pages(url, pagingOf(options), httpOptions(options), context);
+  const found = pages(url, pagingOf(options), settings, context);
   return { content: collection(found, format, columns), metadata: { source: shown(url) } };
 }
 

@@ -15,11 +15,13 @@
  * Sessions are read-only, and a query nobody waits for is cancelled in the server. Values are exact: numbers keep every
  * digit, NULL is an empty field (an empty text is `""`), bytes are `\x` and hexadecimal digits.
  */
-import { isAbsolute, join, posix } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { type ErrnoName, FsError, isErrnoName } from "../errno.ts";
 import type { GeneratorContext, ListedEntry } from "./generator.ts";
 import type { SqliteQuery } from "./helper/messages.ts";
 import { HelperPool } from "./helper/pool.ts";
+import { refusePathInMount } from "./host-path.ts";
+import { locateInTree } from "./in-tree.ts";
 import { durationOption, flagOption, neededText, type Options, onlyOptions, textOption } from "./options.ts";
 import { pattern } from "./pattern.ts";
 import type { SourceGenerator, SourceParts } from "./source.ts";
@@ -33,6 +35,8 @@ const OPTIONS = ["url", "database", "query", "list", "format", "single", "column
 export function sqlGenerator(parts: SourceParts): SourceGenerator {
   const databases = new Map<string, Promise<Database>>();
   const helpers = new HelperPool(parts);
+  /** For databases in the mount: see helper/sqlite.ts. */
+  const inside = new HelperPool(parts);
 
   function database(url: string): Promise<Database> {
     const known = databases.get(url);
@@ -54,9 +58,13 @@ export function sqlGenerator(parts: SourceParts): SourceGenerator {
     const file = sqliteFile(url, parts.base);
     if (file !== undefined) {
       const late = AbortSignal.timeout(timeoutMs);
-      const task = { task: "sqlite", query: { file, ...query, ...about } } as const;
+      const isInside = options.database !== undefined;
+      if (!isInside) refusePathInMount("url", file, 'name it with the option "database"');
+      const within = isInside ? { within: parts.mountpoint ?? "/" } : {};
+      const task = { task: "sqlite", query: { file, ...within, ...query, ...about } } as const;
+      const pool = isInside ? inside : helpers;
       try {
-        yield* (await helpers.call(task, AbortSignal.any([signal, late]))).pieces;
+        yield* (await pool.call(task, AbortSignal.any([signal, late]))).pieces;
       } catch (error) {
         if (late.aborted && !signal.aborted)
           throw new FsError("ETIMEDOUT", `SQLite: no end after ${timeoutMs / 1000} s`);
@@ -74,18 +82,18 @@ export function sqlGenerator(parts: SourceParts): SourceGenerator {
 
   /**
    * The database's URL. One in the mount is reached through the kernel, as any program reaches it: what a query sees is
-   * one moment between two transactions, because SQLite's locks are the kernel's.
+   * one moment between two transactions, because SQLite's locks are the kernel's. What is reached there must lie there.
    */
   async function located(options: Options, context: Pick<GeneratorContext, "list" | "read">): Promise<string> {
     const path = textOption(options, "database");
     if (path === undefined) return neededText(options, "url", "sqlite:./shop.db");
     if (parts.mountpoint === undefined) throw new FsError("EIO", `${path} lies in the mount, and there is none here`);
-    const absolute = posix.resolve("/", path);
-    const entry = (await context.list(posix.dirname(absolute))).find((one) => one.path === absolute);
-    if (entry === undefined) throw new FsError("ENOENT", `the option "database": there is no ${absolute} in the mount`);
+    const entry = await locateInTree(path, context, parts.mountpoint).catch((error: unknown) => {
+      throw error instanceof FsError ? new FsError(error.code, `the option "database": ${error.message}`) : error;
+    });
     // Made here rather than when it is opened: so a circle is found.
-    if (entry.type === "file" && entry.size === undefined) await context.read(absolute);
-    return `sqlite:${parts.mountpoint}${absolute}`;
+    if (entry.type === "file" && entry.size === undefined) await context.read(entry.path);
+    return `sqlite:${parts.mountpoint}${entry.path}`;
   }
 
   return {
@@ -139,7 +147,7 @@ export function sqlGenerator(parts: SourceParts): SourceGenerator {
       }
     },
     async dispose() {
-      await helpers[Symbol.asyncDispose]();
+      await Promise.all([helpers[Symbol.asyncDispose](), inside[Symbol.asyncDispose]()]);
       for (const one of databases.values()) await (await one.catch(() => undefined))?.[Symbol.asyncDispose]();
     },
   };

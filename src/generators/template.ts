@@ -18,6 +18,7 @@ import { join, normalize, posix, resolve } from "node:path";
 import { FsError } from "../errno.ts";
 import { parseCsv } from "./csv.ts";
 import type { GeneratorContext, ListedEntry } from "./generator.ts";
+import { refusePathInMount } from "./host-path.ts";
 import { isRecord, neededText, type Options, onlyOptions, textOption, textsOption } from "./options.ts";
 import { pattern } from "./pattern.ts";
 import type { SourceGenerator, SourceParts } from "./source.ts";
@@ -88,6 +89,7 @@ export function templateGenerator({ base, environment }: SourceParts): SourceGen
     },
     async list(_path, { options }) {
       const folder = resolve(base, neededText(options, "folder", '"./templates"'));
+      refuseInMount(folder);
       const files = await readdir(folder, { withFileTypes: true, recursive: true });
       return files
         .filter((entry) => entry.isFile())
@@ -125,10 +127,15 @@ async function source(path: string, { options, match }: GeneratorContext, base: 
   const text = textOption(options, "text");
   if (text !== undefined) return [`${path}${ENDING}`, text];
   for (const file of candidates(path, options, match, base)) {
+    refuseInMount(file);
     const found = Bun.file(file);
     if (await found.exists()) return [file, await found.text()];
   }
   throw new FsError("ENOENT", `${path}: there is no template ${candidates(path, options, match, base)[0]}`);
+}
+
+function refuseInMount(file: string): void {
+  refusePathInMount("template", file, "a template can include files of the tree instead");
 }
 
 function candidates(path: string, options: Options, match: string | undefined, base: string): readonly string[] {

@@ -28,7 +28,7 @@ export function direct(to: string | URL | Request): { readonly proxy?: false } {
 
 /** A host that is this very machine. */
 export function isLoopback(hostname: string): boolean {
-  return /^(localhost|127\.[\d.]+|\[::1\])$/.test(hostname);
+  return /^((.*\.)?localhost\.?|127\.[\d.]+|0\.0\.0\.0|\[::1?\]|\[::ffff:7f[\da-f]{2}:[\da-f]{1,4}\])$/.test(hostname);
 }
 
 function followed(response: Response, at: string | URL | Request): string | undefined {

@@ -25,6 +25,8 @@ export interface PlainContext {
 
 export interface SqliteQuery {
   readonly file: string;
+  /** The file, and all that belongs to the database, must lie in the filesystem that is mounted here, without symlinks. */
+  readonly within?: string;
   readonly sql: string;
   readonly params: readonly string[];
   readonly format: Format;

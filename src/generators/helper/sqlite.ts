@@ -1,5 +1,6 @@
 /** SQLite, in the helper: its calls block and cannot be broken off, but for the end of their process. */
-import { Database } from "bun:sqlite";
+import { constants, Database } from "bun:sqlite";
+import { fstatSync, readdirSync, type Stats, statSync } from "node:fs";
 import { codeOf, FsError } from "../../errno.ts";
 import { bytesOf, formatted } from "../sql/format.ts";
 import { checkColumns, type Value } from "../sql/rows.ts";
@@ -12,10 +13,11 @@ const BUSY_MS = 5000;
 /** Tells the names of the columns, then the file's bytes. */
 export async function querySqlite(query: SqliteQuery, { piece, result }: Conversation): Promise<void> {
   try {
-    using database = new Database(query.file, { readonly: true, safeIntegers: true });
+    using database = opened(query);
     database.run(`PRAGMA busy_timeout = ${BUSY_MS}`);
     database.run("PRAGMA query_only = 1");
     using statement = database.prepare(query.sql);
+    statement.safeIntegers(true);
     const columns = statement.columnNames;
     // What returns no rows is to fail by what it does, if that is not allowed.
     if (columns.length === 0) statement.run(...query.params);
@@ -43,6 +45,43 @@ export async function querySqlite(query: SqliteQuery, { piece, result }: Convers
   } catch (error) {
     throw failure(error, query.file);
   }
+}
+
+/** Files that this process had open before the first database in a mount, as "device:inode". */
+let others: ReadonlySet<string> | undefined;
+
+/** Precondition: a process that opens a database in a mount opens none elsewhere, as SQLite may use a file again. */
+function opened({ file, within }: SqliteQuery): Database {
+  if (within === undefined) return new Database(file, { readonly: true });
+  others ??= new Set(openFiles().map(identity));
+  const database = new Database(file, constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_NOFOLLOW);
+  try {
+    database.run("PRAGMA schema_version");
+  } catch {
+    // Only what is open by now counts; the query itself says what is wrong.
+  }
+  // Between SQLite's look for symlinks and the open, somebody may have put one into the path.
+  const { dev } = statSync(within);
+  if (openFiles().every((stats) => stats.dev === dev || others?.has(identity(stats)) === true)) return database;
+  database.close();
+  throw new FsError("EACCES", `${file} leads out of the mount`);
+}
+
+/** What holds bytes and is open. */
+function openFiles(): readonly Stats[] {
+  return readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      const stats = fstatSync(Number(fd));
+      return stats.isFile() || stats.isBlockDevice() ? [stats] : [];
+    } catch {
+      // The directory that was just read.
+      return [];
+    }
+  });
+}
+
+function identity({ dev, ino }: Stats): string {
+  return `${dev}:${ino}`;
 }
 
 function* rowsOf(rows: Iterable<unknown>, columns: readonly string[]): Generator<Value[]> {

@@ -1,8 +1,10 @@
 /** One request with everything around it: allowed hosts, addresses, redirects, retries, limits, statuses as errnos. */
 import { isIP } from "node:net";
 import { codeOf, type ErrnoName, FsError } from "../../errno.ts";
+import { direct } from "../../llm/exchange.ts";
 import type { GeneratorLog } from "../generator.ts";
 import { publicAddress } from "./addresses.ts";
+import { isExempt } from "./no-proxy.ts";
 
 export interface HttpOptions {
   readonly method: string;
@@ -17,6 +19,8 @@ export interface HttpOptions {
   readonly retries: number;
   /** A body longer than this is not waited for: its rest comes as `more`, and no other try is made for it. */
   readonly heldBytes?: number;
+  /** The value of NO_PROXY. */
+  readonly noProxy?: string;
   /** Finds the address to connect to, and refuses private ones. For tests. */
   readonly addressOf?: (host: string) => Promise<string>;
 }
@@ -120,14 +124,16 @@ async function once(
   if (!options.hosts.includes(url.host) && !options.hosts.includes(url.hostname)) {
     throw new FsError("EACCES", `${url.host} is not among the allowed hosts: ${options.hosts.join(", ")}`);
   }
-  const settings = { ...init, redirect: "manual", signal } as const;
+  const settings = { ...init, redirect: "manual", signal, ...direct(url) } as const;
   if (options.private) return fetch(url.href, settings);
   const address = await (options.addressOf ?? publicAddress)(url.hostname);
   const pinned = new URL(url);
   pinned.hostname = isIP(address) === 6 ? `[${address}]` : address;
   const headers = new Headers(init.headers);
   headers.set("Host", url.host);
-  return fetch(pinned.href, { ...settings, headers, tls: { serverName: url.hostname } });
+  // An exception from the proxy is for the name, which the pinned URL does not have.
+  const exempt = isExempt(url, options.noProxy) ? ({ proxy: false } as const) : {};
+  return fetch(pinned.href, { ...settings, ...exempt, headers, tls: { serverName: url.hostname } });
 }
 
 const STATUSES = new Map<number, ErrnoName>([

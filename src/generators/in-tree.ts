@@ -1,0 +1,57 @@
+/**
+ * A path in the tree, followed to what it names without ever leaving the tree.
+ *
+ * The kernel follows a symlink in a mount to wherever it leads, also to files of the machine that a rule has nothing to
+ * do with, and anybody who may write to the tree may make one. So what a rule names in the tree is looked up in the tree,
+ * link by link, and reached by a path that has none.
+ */
+import { posix } from "node:path";
+import { FsError } from "../errno.ts";
+import type { GeneratorContext, TreeEntry } from "./generator.ts";
+
+/** As fs/namei.c: more symlinks than this on the way is ELOOP. */
+const MOST_SYMLINKS = 40;
+
+/** Rejects with FsError: ENOENT, ENOTDIR, ELOOP; EACCES where a symlink leads out of the tree. */
+export async function locateInTree(
+  path: string,
+  { list }: Pick<GeneratorContext, "list">,
+  mountpoint: string,
+): Promise<TreeEntry> {
+  const ahead = names(path).reverse();
+  let entry: TreeEntry = { path: "/", type: "directory" };
+  for (let symlinks = 0; ahead.length > 0; ) {
+    const name = ahead.pop() ?? "";
+    if (entry.type !== "directory") throw new FsError("ENOTDIR", `${path}: ${entry.path} is not a directory`);
+    if (name === "..") {
+      if (entry.path === "/") throw leaves(path, entry.path);
+      entry = { path: posix.dirname(entry.path), type: "directory" };
+      continue;
+    }
+    const wanted = posix.join(entry.path, name);
+    const found: TreeEntry | undefined = (await list(entry.path)).find((one) => one.path === wanted);
+    if (found === undefined) throw new FsError("ENOENT", `there is no ${wanted} in the mount`);
+    if (found.type !== "symlink") {
+      entry = found;
+      continue;
+    }
+    symlinks += 1;
+    if (symlinks > MOST_SYMLINKS) throw new FsError("ELOOP", `${path}: too many symlinks`);
+    const target: string = found.target ?? "";
+    if (!target.startsWith("/")) ahead.push(...names(target).reverse());
+    else if (target !== mountpoint && !target.startsWith(`${mountpoint}/`)) throw leaves(path, wanted);
+    else {
+      ahead.push(...names(target.slice(mountpoint.length)).reverse());
+      entry = { path: "/", type: "directory" };
+    }
+  }
+  return entry;
+}
+
+function names(path: string): string[] {
+  return path.split("/").filter((name) => name !== "" && name !== ".");
+}
+
+function leaves(path: string, link: string): FsError {
+  return new FsError("EACCES", `${path} leads out of the mount at ${link}`);
+}

@@ -33,6 +33,7 @@ import { defined, definedFile } from "./definition.ts";
 import { fsError } from "./failure.ts";
 import { listDirectory } from "./lister.ts";
 import { folderOf } from "./outline.ts";
+import { askForFileAlone } from "./prompts.ts";
 import { stamped } from "./provenance.ts";
 import { type Slot, Slots } from "./slots.ts";
 
@@ -96,6 +97,7 @@ export function createEngine(options: EngineOptions): Engine {
         model: options.model,
         modelName: options.modelName,
         compose,
+        askForFileAlone,
         ...(options.temperature !== undefined && { temperature: options.temperature }),
       },
     }),

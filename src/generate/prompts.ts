@@ -41,6 +41,14 @@ export function repairPrompt(problems: readonly string[]): string {
   return `That answer cannot be used:\n\n${problems.map((problem) => `- ${problem}`).join("\n")}\n\nAnswer again, with the whole JSON, corrected.`;
 }
 
+/** The message that follows an answer which holds more than the content of the file. */
+export function askForFileAlone(path: string): string {
+  return (
+    `That answer holds more than the file. Answer again with the content of ${printable(path.slice(1))} and nothing else: no ` +
+    "introduction, no explanation, no code fence around it."
+  );
+}
+
 export interface ContentParts {
   readonly path: string;
   readonly description?: string;

@@ -1,90 +1,135 @@
 /**
  * From what a model answered to what belongs in the file.
  *
- * Only what is certainly not content is taken away: a leading block of thoughts, and a code fence around the whole.
- * Prose before or after the content stays, because nobody can tell it from content. A text that does not end in a
- * newline gets one, as POSIX has text files; nothing else is changed.
+ * What is certainly not content is taken away: thoughts, the marks of a turn (reasoning.ts), a code fence around the
+ * whole, and empty lines at the top. In a file of code also the sentences around the one block that holds it: between
+ * them, neither they nor the fences would be code. Where it is not plain which block that is, the model is asked again.
+ * In prose nobody can tell an introduction from content, so there it stays. A text that does not end in a newline gets
+ * one, as POSIX has text files; nothing else is changed.
+ *
+ * Recordings hold the answer as it came. This is done whenever one is used, so that it holds for old recordings too.
  */
+import { type Block, blocksIn, isSentence, literalIsOpen, MOST_BLOCKS } from "./fences.ts";
+import { beginsFlush, fitsFile, isMarkdown, isPython, kindOfFile } from "./filetype.ts";
+import { spoken } from "./reasoning.ts";
 
-/** The file's text; "" only when the model said so by an empty code fence. `path` tells Markdown from other files. */
-export function fileText(answer: string, path: string): string {
-  const text = withoutFence(withoutThoughts(answer), path);
-  return text === "" || text.endsWith("\n") ? text : `${text}\n`;
+export interface Reading {
+  /** The file's text. "" where there is none, and where the model said by an empty code fence that the file is empty. */
+  readonly text: string;
+  /** Why there is no text: the answer is blank, or holds nothing but thoughts. */
+  readonly missing?: "nothing" | "thoughts";
+  /** The text holds more than the file, and it is not plain what: sentences, or several blocks. */
+  readonly unclear?: true;
 }
 
-/** Nothing beside thoughts, ended or not, and blanks: what a model said that did not come to its answer. */
-export function saysNothing(answer: string): boolean {
-  return (
-    withoutThoughts(answer)
-      .replace(/^\s*<think(?:ing)?>(?![\s\S]*<\/think(?:ing)?>)[\s\S]*/, "")
-      .trim() === ""
-  );
+/** `path` says what kind of file it is. */
+export function readFileAnswer(answer: string, path: string): Reading {
+  const kind = kindOfFile(path);
+  const { text, onlyThoughts } = spoken(answer, kind);
+  if (onlyThoughts) return { text: "", missing: "thoughts" };
+  if (text.trim() === "") return { text: "", missing: answer.trim() === "" ? "nothing" : "thoughts" };
+  const whole = withoutFence(text, path);
+  if (whole !== text || kind === "prose") return { text: finished(whole, path) };
+  const found = amongSentences(text, path);
+  return found === "unclear" ? { text: finished(text, path), unclear: true } : { text: finished(found ?? text, path) };
+}
+
+/** As `readFileAnswer`, for whoever takes the text whatever it is. */
+export function fileText(answer: string, path: string): string {
+  return readFileAnswer(answer, path).text;
 }
 
 /** JSON in an answer that may have thoughts before it, a fence around it, or prose on either side. */
 export function jsonText(answer: string): string {
-  const text = withoutFence(withoutThoughts(answer), "answer.json").trim();
+  const text = withoutFence(spoken(answer, "code").text, "answer.json").trim();
   if (text.startsWith("{")) return text;
   const start = text.indexOf("{");
   const end = text.lastIndexOf("}");
   return start >= 0 && end > start ? text.slice(start, end + 1) : text;
 }
 
-/** Some servers leave what a reasoning model thinks in the text, between these marks, before anything else. */
-function withoutThoughts(answer: string): string {
-  if (!answer.includes("<think")) return answer;
-  return answer.replace(/^\s*<think(?:ing)?>[\s\S]*?<\/think(?:ing)?>[ \t]*\r?\n?(?:[ \t]*\r?\n)*/, "");
+/** With a first line that can stand there, and a newline at the end. */
+function finished(text: string, path: string): string {
+  const begun = withoutIndent(text.replace(/^(?:[ \t]*\r?\n)+/, ""), path);
+  return begun === "" || begun.endsWith("\n") ? begun : `${begun}\n`;
 }
 
-/** What a fence begins with, after empty lines. */
-const MAY_OPEN = /^\s*[`~]/;
-const FENCE = /^( {0,3})(`{3,}|~{3,})([^\n]*)$/;
+/** What has to stand at the very beginning of any file that has it. */
+const FIRST = /^[ \t]+(?=#!|<\?xml|---[ \t]*\r?\n)/;
+
+/**
+ * Without the blank that some tokenizers put before an answer, where it makes an error or another meaning of the first
+ * line. In a file whose other lines are all indented too, the first is not the odd one.
+ */
+function withoutIndent(text: string, path: string): string {
+  if (FIRST.test(text)) return text.replace(FIRST, "");
+  const indent = /^[ \t]+/.exec(text)?.[0];
+  if (indent === undefined || !beginsFlush(path)) return text;
+  const others = text
+    .split("\n")
+    .slice(1)
+    .filter((line) => line.trim() !== "");
+  if (others.some((line) => !/^[ \t]/.test(line)) || others.length === 0) return text.slice(indent.length);
+  if (!isPython(path) || !others.every((line) => line.startsWith(indent))) return text;
+  return text
+    .split("\n")
+    .map((line) => (line.startsWith(indent) ? line.slice(indent.length) : line))
+    .join("\n");
+}
 
 /**
  * The inside of a fence that encloses the whole answer; the answer itself if none does.
  *
- * The fence must open on the first line and close on the last, by CommonMark's rules; inside it, a fence with a word
- * after it opens another one, which the next bare fence closes, because that is how models nest them. A Markdown file
- * may consist of one fence, so there only a fence that says "markdown", or holds a heading at its top, is taken away.
+ * A Markdown file may consist of one block, so there only a fence that says "markdown", or holds a heading at its top, is
+ * taken away.
  */
 function withoutFence(answer: string, path: string): string {
-  if (!MAY_OPEN.test(answer)) return answer;
+  // What a fence begins with, after empty lines.
+  if (!/^\s*[`~]/.test(answer)) return answer;
   const lines = answer
     .replace(/^(?:[ \t]*\r?\n)+/, "")
     .trimEnd()
     .split("\n");
-  const opening = FENCE.exec(bare(lines[0]));
-  const mark = opening?.[2];
-  if (mark === undefined || lines.length < 2) return answer;
-  const info = (opening?.[3] ?? "").trim().toLowerCase();
-  if (mark.startsWith("`") && info.includes("`")) return answer;
-  let inner = 0;
-  for (const [index, line] of lines.entries()) {
-    if (index === 0) continue;
-    const fence = FENCE.exec(bare(line));
-    const run = fence?.[2];
-    if (run === undefined || run[0] !== mark[0] || run.length < mark.length) continue;
-    if ((fence?.[3] ?? "").trim() !== "") inner += 1;
-    else if (inner > 0) inner -= 1;
-    else if (index < lines.length - 1) return answer;
-    else return unfenced(lines.slice(1, -1), info, path) ?? answer;
-  }
-  return answer;
+  const [block] = blocksIn(lines);
+  if (block === undefined || block.start !== 0 || block.end !== lines.length - 1) return answer;
+  return unfenced(lines.slice(1, -1), block.info, path) ?? answer;
 }
 
 function unfenced(inside: readonly string[], info: string, path: string): string | undefined {
-  const text = inside.length === 0 ? "" : `${inside.join("\n")}\n`;
+  const text = joined(inside);
   if (!isMarkdown(path) || text.trim() === "") return text.trim() === "" ? "" : text;
   const head = inside.find((line) => line.trim() !== "") ?? "";
-  const language = info.split(/[\s{]/)[0] ?? "";
+  const language = info.toLowerCase().split(/[\s{]/)[0] ?? "";
   const saysMarkdown = /^(md|markdown|mdx|gfm|rmd|qmd)$/.test(language);
   return saysMarkdown || (info === "" && /^(#{1,6}\s|---\s*$|<)/.test(head)) ? text : undefined;
 }
 
-function isMarkdown(path: string): boolean {
-  return /\.(md|markdown|mdx|mdown|rmd|qmd)$/i.test(path);
+function joined(lines: readonly string[]): string {
+  return lines.length === 0 ? "" : `${lines.join("\n")}\n`;
 }
 
-function bare(line: string | undefined): string {
-  return (line ?? "").replace(/\r$/, "");
+/** The one block of an answer for a file of code that is the file. Undefined where all of the answer is code. */
+function amongSentences(text: string, path: string): string | "unclear" | undefined {
+  const lines = text.trimEnd().split("\n");
+  const blocks = blocksIn(lines).filter(({ indented }) => !indented);
+  const [first] = blocks;
+  // A fence in a string or a comment belongs to it.
+  if (first === undefined || literalIsOpen(lines.slice(0, first.start).join("\n"))) return undefined;
+  if (blocks.length > MOST_BLOCKS) return "unclear";
+  const fitting = blocks.filter(({ info }) => fitsFile(info, path) || (info === "" && blocks.length === 1));
+  const [block] = fitting;
+  if (block === undefined || block.end === null || fitting.length > 1) return "unclear";
+  if (!outside(lines, blocks).every(isSentence)) return "unclear";
+  return joined(lines.slice(block.start + 1, block.end));
+}
+
+/** The lines between blocks, which come in the order of the text. */
+function outside(lines: readonly string[], blocks: readonly Block[]): readonly string[] {
+  const found: string[] = [];
+  let from = 0;
+  for (const { start, end } of blocks) {
+    found.push(...lines.slice(from, start));
+    from = (end ?? lines.length) + 1;
+  }
+  return [...found, ...lines.slice(from)];
 }

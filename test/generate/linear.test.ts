@@ -6,7 +6,7 @@ import { contentSections, fenced, printable } from "../../src/generate/prompts.t
 import { DEFAULT_LIMITS, readProposal, type StructureEntry } from "../../src/generate/proposal.ts";
 import { referencesIn } from "../../src/generate/references.ts";
 import { checkSymlinks } from "../../src/generate/symlinks.ts";
-import { fileText, jsonText, saysNothing } from "../../src/generators/answer.ts";
+import { fileText, jsonText, readFileAnswer } from "../../src/generators/answer.ts";
 import { csvRows, parseCsv } from "../../src/generators/csv.ts";
 import { fileName } from "../../src/recording/folder.ts";
 import { readRecording } from "../../src/recording/format.ts";
@@ -93,7 +93,7 @@ const WORK: Readonly<Record<string, readonly [kind: string, work: (text: string)
   "references in prose": ["references", (text) => referencesIn("/a/b.md", text)],
   "a source file in an answer": ["answers", (text) => fileText(text, "a.py")],
   "a Markdown file in an answer": ["answers", (text) => fileText(text, "a.md")],
-  "an answer that may say nothing": ["answers", saysNothing],
+  "a web page in an answer": ["answers", (text) => readFileAnswer(text, "a.html")],
   "JSON in an answer": ["answers", jsonText],
   "text between fences": ["answers", fenced],
   "a name in a prompt": ["answers", printable],

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { messageOf } from "../../errno.ts";
+import { repairedBy } from "../../generators/llm.ts";
 import type { ChatRequest } from "../../llm/llm.ts";
 import { printableLine } from "../../printable.ts";
 import { requestKey } from "../../recording/key.ts";
@@ -169,7 +170,14 @@ async function needed(source: string, args: LookArgs, store: RecordingStore): Pr
         "--model, --content-prompt and --config have to be as they were when it was recorded",
     );
   }
-  return (recording) => isAsked(recording) || labels.has(recording.label) || !recording.label.startsWith("/");
+  const answered = new Set(recorded.filter(isAsked).map(({ request, answer }) => `${keyOf(request)} ${answer.text}`));
+  return (recording) => {
+    const repaired = repairedBy(recording.label, recording.request);
+    if (repaired === undefined) {
+      return isAsked(recording) || labels.has(recording.label) || !recording.label.startsWith("/");
+    }
+    return labels.has(repaired.label) || answered.has(`${keyOf(repaired.request)} ${repaired.answer}`);
+  };
 }
 
 function brief({ key, label, request, answer }: Recording) {

@@ -29,6 +29,8 @@ export interface Generation extends AsyncDisposable {
   readonly generate: Generate;
   /** What answered this request before is recorded again, as it is in the file again. */
   undone(request: string): void;
+  /** Resolves when the requests that were called off are in the usage. */
+  settled(): Promise<void>;
   /** Loads what making files takes, while something else is waited for. */
   load(): void;
   /** Gives generators the tree they may look at, and the mount what there is to tell of generating and of its rules. */
@@ -147,6 +149,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
         .then((opened) => opened.model.restore?.(request))
         .catch(() => {});
     },
+    settled: () => tally.settled(),
     load() {
       load(config).catch(() => {});
     },

@@ -25,14 +25,23 @@ export function mountedAt(directory: string): string {
 export function mountedFile(file: string): { readonly mountpoint: string; readonly path: string } {
   const absolute = absolutePath(file);
   const path = join(realPath(dirname(absolute)), basename(absolute));
-  const around = mounts().findLast((one) => one.type === FS_TYPE && `${path}/`.startsWith(`${one.path}/`));
+  const all = mounts();
+  const around = all.findLast((one) => one.type === FS_TYPE && `${path}/`.startsWith(`${one.path}/`));
   if (around === undefined) throw new CliError("notMounted", `${file} lies in no llmfs mount`);
-  return { mountpoint: around.path, path: path.slice(around.path.length) || "/" };
+  const below = path.slice(around.path.length);
+  if (around.root === "/") return { mountpoint: around.path, path: below || "/" };
+  // A part of a mount is bound there.
+  const whole = all.findLast((one) => one.device === around.device && one.root === "/");
+  if (whole === undefined) {
+    const problem = "where only a part of an llmfs mount is bound, and the whole is not in sight";
+    throw new CliError("notMounted", `${file} lies at ${around.path}, ${problem}`);
+  }
+  return { mountpoint: whole.path, path: `${around.root}${below}` };
 }
 
 export function controlFile(
   mountpoint: string,
-  name: "status.json" | "snapshot.json" | "pending.json" | "config.json" | "usage.json" | "make",
+  name: "status.json" | "snapshot.json" | "pending.json" | "config.json" | "usage.json" | "control",
 ): string {
   return join(mountpoint, ".llmfs", name);
 }

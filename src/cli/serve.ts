@@ -67,6 +67,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       generate: sources?.generate(generation.generate) ?? generation.generate,
       ...(sources === undefined ? {} : { list: sources.list, plants: sources.plants, named: sources.named }),
       undone: generation.undone,
+      settled: generation.settled,
       log: (level, tag, text) => log.write(level, tag, text),
       debug: config.debug,
       ...(config.epoch === undefined ? {} : { epoch: config.epoch }),

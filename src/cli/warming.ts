@@ -12,6 +12,8 @@ import type { Generation } from "./generation.ts";
 import { type Progress, tenths } from "./progress.ts";
 import { WIDTH } from "./terminal.ts";
 
+export type Spent = Pick<Usage, "calls" | "inputTokens" | "outputTokens" | "usd">;
+
 export interface WarmingOptions {
   readonly files: readonly WarmFile[];
   /** Of the mount: how many are generated at a time. */
@@ -20,7 +22,7 @@ export interface WarmingOptions {
   readonly signal: AbortSignal;
   readonly progress: Progress;
   /** What the mount has spent. */
-  usage(): Usage | undefined;
+  usage(): Spent | undefined;
   /** Calls off what is under way when the signal has fired; the sum is of what was spent then. */
   stop?(): Promise<void>;
   /** The reason of a failure, in words. Default: the error's message. */
@@ -160,7 +162,7 @@ function causeOf({ path, error }: Warming["failed"][number]): string {
     .replace(/\bafter \d+ characters\b/, "after some characters");
 }
 
-function summary(state: Warmed, before: Usage | undefined, after: Usage | undefined, begun: number): Warming {
+function summary(state: Warmed, before: Spent | undefined, after: Spent | undefined, begun: number): Warming {
   const since = (name: "calls" | "inputTokens" | "outputTokens" | "usd") =>
     Math.max(0, (after?.[name] ?? 0) - (before?.[name] ?? 0));
   return {

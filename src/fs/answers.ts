@@ -9,7 +9,7 @@ import { components, join, toBytes } from "../tree/path.ts";
 import { entryOf, infoOf, layoutOf, ORIGIN, pendingOf } from "./brief.ts";
 import type { Mount } from "./mount.ts";
 import { packed } from "./packed.ts";
-import type { Methods, PendingFile, PublishedName, StaticsRequest } from "./port.ts";
+import type { FromFilesystem, Methods, PendingFile, PublishedName, StaticsRequest } from "./port.ts";
 import { moment } from "./renewal.ts";
 
 /** How long one piece of a snapshot may take; requests of the kernel are answered in between. */
@@ -20,17 +20,49 @@ type Answer<K extends keyof Methods> = Awaited<ReturnType<Methods[K]>>;
 /** What a method does: returns its value, throws FsError, or calls `done` or `fail` later and returns nothing. */
 export class Answers {
   readonly #mount: Mount;
+  readonly #post: (message: FromFilesystem) => void;
   /** Files whose content the other thread has, since the epoch began. */
   #told = new WeakSet<RegularFile>();
   #epoch = 0;
   #limit = 0;
   readonly #savers = new Map<number, SnapshotSaver>();
   /** Texts of control files that the main thread told. */
-  readonly published = new Map<PublishedName, string>();
+  readonly #published = new Map<PublishedName, string>();
+  #usage: unknown = {};
   #nextSaver = 1;
+  readonly #settling = new Map<number, () => void>();
+  #nextSettling = 1;
 
-  constructor(mount: Mount) {
+  constructor(mount: Mount, post: (message: FromFilesystem) => void) {
     this.#mount = mount;
+    this.#post = post;
+  }
+
+  publish(name: PublishedName, text: string): void {
+    this.#published.set(name, text);
+    if (name === "usage.json") this.#usage = JSON.parse(text);
+  }
+
+  published(name: PublishedName): string {
+    return this.#published.get(name) ?? "{}\n";
+  }
+
+  /** What usage.json says. JSON-able. */
+  get usage(): unknown {
+    return this.#usage;
+  }
+
+  /** Calls back when whatever was called off until now is booked. */
+  settle(done: () => void): void {
+    const id = this.#nextSettling++;
+    this.#settling.set(id, done);
+    this.#post({ type: "settle", id });
+  }
+
+  settled(id: number): void {
+    const done = this.#settling.get(id);
+    this.#settling.delete(id);
+    done?.();
   }
 
   /** What a generator listed is left out: it is there only when somebody has looked. What was written there stays. */

@@ -23,10 +23,15 @@ export const CONTROL_NAME = ".llmfs";
 const FIRST_INO = 2 ** 48;
 const FIRST_FH = 2 ** 40;
 
+/** Who opens a control file, or says something to it. */
+export type Caller = Pick<Header, "uid" | "gid" | "pid">;
+
 /** An open control file. */
 export interface ControlHandle {
   /** What is at `offset`: how many bytes were put into `target`. Throws FsError. */
   read(offset: number, target: Buffer, header: Header): number | Parked;
+  /** Takes bytes, and returns how many of them. Only where it was opened for writing. Throws FsError. */
+  write?(data: Uint8Array, caller: Caller): number;
   /** What ioctl(2) says. Absent: nothing can be said to it. Throws FsError. */
   command?(code: number, data: Uint8Array, header: Header): void;
   /** Ends the wait of a read that was parked, with EINTR: true if it waited here. */
@@ -35,13 +40,21 @@ export interface ControlHandle {
   close?(): void;
 }
 
+/** A control file that is read. */
+export type Reading = () => ControlHandle;
+
+/** A control file that can be written to, too: `writes` says whether it was opened for that. */
+export interface Dialogue {
+  readonly dialogue: (writes: boolean) => ControlHandle;
+}
+
 /** What `.llmfs` holds, by name, and what an open of it is. */
-export type ControlFiles = Readonly<Record<string, () => ControlHandle>>;
+export type ControlFiles = Readonly<Record<string, Reading | Dialogue>>;
 
 export class Control {
   /** Undefined when there is no control surface. */
   readonly directory: Directory | undefined;
-  readonly #openers = new Map<Inode, () => ControlHandle>();
+  readonly #openers = new Map<Inode, Reading | Dialogue>();
   readonly #handles = new Map<number, ControlHandle>();
   #nextFh = FIRST_FH;
 
@@ -53,7 +66,7 @@ export class Control {
     this.directory = new Directory(ino++, 0o500, owner, tree.clock);
     this.directory.parent = tree.root;
     for (const [name, opener] of Object.entries(files)) {
-      const file = new RegularFile(ino++, 0o400, owner, tree.clock, space);
+      const file = new RegularFile(ino++, typeof opener === "function" ? 0o400 : 0o600, owner, tree.clock, space);
       file.nlink = 1;
       this.directory.insert(name, file);
       this.#openers.set(file, opener);
@@ -74,14 +87,28 @@ export class Control {
     return inode.ino >= FIRST_INO;
   }
 
-  /** Throws EACCES when it is to be written. */
+  /** Throws EACCES for one that is to be written and can only be read. */
   open(file: RegularFile, flags: number): StructValue<typeof abi.openOut> {
     const opener = this.#openers.get(file);
     if (opener === undefined) throw new FsError("ENOENT");
-    if (writable(flags)) throw new FsError("EACCES", "this control file can only be read");
+    const writes = writable(flags);
     const fh = this.#nextFh++;
+    if (typeof opener !== "function") {
+      this.#handles.set(fh, opener.dialogue(writes));
+      // A stream has no position: else a read that waits would keep every write(2) to the same descriptor waiting.
+      return { fh, open_flags: abi.FOPEN_DIRECT_IO | abi.FOPEN_STREAM, backing_id: 0 };
+    }
+    if (writes) throw new FsError("EACCES", "this control file can only be read");
     this.#handles.set(fh, opener());
     return { fh, open_flags: abi.FOPEN_DIRECT_IO, backing_id: 0 };
+  }
+
+  /** Undefined when the handle is not one of ours. */
+  write(fh: number, data: Uint8Array, caller: Caller): number | undefined {
+    if (fh < FIRST_FH) return undefined;
+    const handle = this.#handles.get(fh);
+    if (handle?.write === undefined) throw new FsError("EBADF");
+    return handle.write(data, caller);
   }
 
   /** What is at `offset`. Undefined when the handle is not one of ours. */

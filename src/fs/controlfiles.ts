@@ -4,8 +4,8 @@ import { RegularFile } from "../tree/file.ts";
 import { toText } from "../tree/path.ts";
 import type { Tree } from "../tree/tree.ts";
 import type { Answers } from "./answers.ts";
+import { Channel } from "./channel.ts";
 import { type ControlFiles, produced, text } from "./control.ts";
-import { Making } from "./making.ts";
 import type { Mount } from "./mount.ts";
 
 const README = `The control surface of this llmfs mount. Absent from listings, reachable by name.
@@ -17,7 +17,14 @@ pending.json    the files whose content is still to be made; 'llmfs warm' makes 
 usage.json      what generating has cost so far, and the limits
 config.json     the model, the recordings and the instructions that hold for this mount
 snapshot.json   the tree as of the moment it is opened; 'llmfs save' copies it
-make            takes the paths that 'llmfs warm' wants made, and says which of them are
+control         takes requests to generate files, a line of JSON each, and answers them
+
+A request and its answer: {"id": 1, "op": "make", "path": "/a.md"}
+                          {"id": 1, "ok": true, "usage": {…}}  or  {"id": 1, "errno": "EIO", "message": "…", "usage": {…}}
+make     generates a file that has no content
+regen    generates another content; "prompt": the file's own from here on; "force": also where somebody wrote it
+undo     brings the previous content back
+stop     calls off what is under way; closing the file does, too
 
 Per file: getfattr -d -m user.llmfs FILE
 `;
@@ -34,13 +41,13 @@ export function controlFiles(mount: Mount, answers: Answers, source: StatusSourc
     "status.json": text(() => `${JSON.stringify(status(mount, source), null, 2)}\n`),
     tree: text(() => outline(mount)),
     "pending.json": text(() => lines(answers.pending())),
-    "usage.json": text(() => answers.published.get("usage.json") ?? "{}\n"),
-    "config.json": text(() => answers.published.get("config.json") ?? "{}\n"),
+    "usage.json": text(() => answers.published("usage.json")),
+    "config.json": text(() => answers.published("config.json")),
     "snapshot.json": produced(() => {
       const saver = answers.beginSnapshot(false);
       return { next: () => saver.next(), close: () => answers.endSnapshot(saver) };
     }),
-    make: () => new Making(mount),
+    control: { dialogue: (writes) => new Channel(mount, answers, writes) },
   };
 }
 

@@ -203,6 +203,8 @@ export function fileOperations(mount: Mount) {
 
     write({ fh, offset, size, flags, write_flags, data }, header) {
       if (size !== data.length) throw new FsError("EIO", `write: ${size} bytes announced, ${data.length} sent`);
+      const controlled = control.write(fh, data, header);
+      if (controlled !== undefined) return { size: controlled };
       const file = fileOf(fh, header.nodeid);
       // The kernel computes where an append goes from the size it knows; ours is the one that counts.
       const append = (flags & O_APPEND) !== 0 && (write_flags & abi.FUSE_WRITE_CACHE) === 0;

@@ -56,6 +56,8 @@ export interface FilesystemOptions {
   readonly generate: Generate;
   /** A content that was made anew is undone: the key of the request that it answered, as what it replaced did. */
   readonly undone?: (request: string) => void;
+  /** Resolves when the calls that were called off are booked. */
+  readonly settled?: () => Promise<void>;
   /** Says what is in the directories that generators list. */
   readonly list?: List;
   /** Files and directories that are there from the start, besides those of the snapshot. */
@@ -248,6 +250,8 @@ class Link {
         return void this.#list(message.request);
       case "undone":
         return this.#options.undone?.(message.request);
+      case "settle":
+        return void this.#settleCalls(message.id);
       case "cancel":
         return this.#jobs.get(message.ticket)?.cancel();
       case "waits":
@@ -263,6 +267,11 @@ class Link {
       case "ended":
         return this.#end(message.message === undefined ? { reason: message.reason } : message);
     }
+  }
+
+  async #settleCalls(id: number): Promise<void> {
+    await this.#options.settled?.();
+    this.#outbox.post({ type: "settled", id });
   }
 
   #settle(id: number) {

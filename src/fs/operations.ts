@@ -154,7 +154,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
       session().notify(abi.FUSE_NOTIFY_STORE, abi.notifyStoreOut, body, data);
     },
   };
-  const answers = new Answers(mount);
+  const answers = new Answers(mount, options.post);
   const control: Control = new Control(tree, options.control?.(mount, answers));
   const { dcache, ruleEntries } = mount;
   tree.onNameChange = (directory, name, before) => {

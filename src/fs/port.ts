@@ -245,6 +245,8 @@ export type FromFilesystem =
   | { readonly type: "cancel"; readonly ticket: number }
   /** A program that makes the ticket's content waits for another one, or does so no longer. They may be several. */
   | { readonly type: "waits"; readonly ticket: number; readonly waits: boolean }
+  /** Answered with "settled" when the calls that were called off until now are booked. */
+  | { readonly type: "settle"; readonly id: number }
   /** A piece was taken; with a code it was not, and no other will be. */
   | { readonly type: "taken"; readonly ticket: number; readonly code?: ErrnoName; readonly message?: string }
   | { readonly type: "reply"; readonly id: number; readonly value: unknown }
@@ -265,6 +267,7 @@ export type ToFilesystem =
     }
   | { readonly type: "listed"; readonly ticket: number; readonly listing: Listing }
   | { readonly type: "failed"; readonly ticket: number; readonly code: ErrnoName; readonly message: string }
+  | { readonly type: "settled"; readonly id: number }
   /** The attempt's content is made by this program, which may read the mount. */
   | { readonly type: "working"; readonly ticket: number; readonly pid: number }
   | { readonly type: "call"; readonly id: number; readonly method: keyof Methods; readonly args: readonly unknown[] }

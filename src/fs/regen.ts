@@ -8,8 +8,8 @@
 import { FsError } from "../errno.ts";
 import { printable } from "../printable.ts";
 import type { RegularFile } from "../tree/file.ts";
-import { setXattr } from "../tree/xattrs.ts";
-import type { ArrivedContent, Attempt, Attempts } from "./attempts.ts";
+import { setXattr, XATTR_SIZE_MAX } from "../tree/xattrs.ts";
+import type { ArrivedContent, Attempt, Attempts, Waiter } from "./attempts.ts";
 import { briefOf, PROMPT, textXattr } from "./brief.ts";
 import { ByThread, NOBODY } from "./by-thread.ts";
 import type { Mount } from "./mount.ts";
@@ -17,8 +17,13 @@ import type { FromFilesystem, GenerationRequest } from "./port.ts";
 import type { Opening } from "./refresh.ts";
 import { rename, replaceContent } from "./replace.ts";
 import type { Opener } from "./revalidate.ts";
+import { checkSetting } from "./settings.ts";
 
 export const REGEN = "user.llmfs.regen";
+
+const BUSY = new FsError("EBUSY", "the file is being generated");
+
+const THEIRS = new FsError("EEXIST", "somebody wrote what is in the file");
 
 const WRITTEN = new FsError("EBUSY", "somebody wrote to the file while it was made anew; what they wrote stays");
 
@@ -42,6 +47,13 @@ interface Line {
   error: FsError | undefined;
 }
 
+export interface Wish {
+  /** The file's own prompt from here on; absent: as it is. */
+  readonly prompt: string | undefined;
+  /** Also what somebody wrote. */
+  readonly force: boolean;
+}
+
 interface Demand {
   /** Weakly: the thread may never come to open it. */
   readonly file: WeakRef<RegularFile>;
@@ -62,20 +74,30 @@ export class Regeneration {
     this.#post = post;
   }
 
+  /**
+   * Somebody asks for another content, and waits for it. Throws EEXIST for what somebody wrote, unless `force`; EBUSY,
+   * EOPNOTSUPP, EDEADLK, and EINVAL or E2BIG for the prompt.
+   */
+  generate(file: RegularFile, { prompt, force }: Wish, waiter: Waiter): void {
+    const target = this.#wanted(file, prompt);
+    if (!force && target.state === "static" && target.size > 0) throw THEIRS;
+    if (!target.lazy) return this.#make(target, prompt, waiter);
+    this.#mount().pending.forgive(target);
+    this.#mount().pending.wait(target, waiter);
+  }
+
+  /** Brings the previous content back; again, and that is undone. Throws ENODATA. */
+  undo(file: RegularFile): void {
+    this.#undo(this.#lines.get(file));
+  }
+
   /** The attribute was set: `undo`, or `again` with a prompt behind a colon if there is to be another one. */
   set(file: RegularFile, value: string, pid: number): void {
-    const target = this.#lines.get(file)?.current ?? file;
-    if (value === "undo") return this.#undo(this.#lines.get(target));
+    if (value === "undo") return this.undo(file);
     const prompt = value.startsWith("again:") ? value.slice("again:".length) : undefined;
     if (value !== "again" && prompt === undefined) throw new FsError("EINVAL", "expected again, again:PROMPT or undo");
-    if (this.#mount().refresh.policy(target) !== undefined) {
-      throw new FsError("EOPNOTSUPP", "the file is made anew by itself: user.llmfs.refresh");
-    }
-    if (target.state === "generating") throw new FsError("EBUSY", "the file is being generated");
-    if (target.lazy) {
-      if (prompt !== undefined) setXattr(target, PROMPT, Buffer.from(prompt));
-      return;
-    }
+    const target = this.#wanted(file, prompt);
+    if (target.lazy) return;
     if (pid === NOBODY) throw new FsError("EOPNOTSUPP", STRANGER);
     const others = this.#demandsOf(pid).filter((one) => one.file.deref() !== target);
     if (others.length >= MOST_DEMANDS) throw new FsError("EBUSY", "open the files for which it was set before first");
@@ -105,7 +127,15 @@ export class Regeneration {
     const others = demands.filter((one) => one !== demand);
     if (others.length > 0) this.#demands.set(pid, others);
     else this.#demands.delete(pid);
-    this.#make(target, demand.prompt, file, opening);
+    this.#make(target, demand.prompt, {
+      unique: opening.unique,
+      pid,
+      done: () => {
+        this.settle(file, opening.opener);
+        opening.opened(file);
+      },
+      fail: opening.fail,
+    });
     return true;
   }
 
@@ -122,10 +152,27 @@ export class Regeneration {
     this.#lines.clear();
   }
 
-  /** `file` is the one that is opened, and may be an earlier one under the same names. */
-  #make(target: RegularFile, prompt: string | undefined, file: RegularFile, opening: Opening): void {
+  /** The file that is meant, where it may be generated again. A pending one takes the prompt at once. */
+  #wanted(file: RegularFile, prompt: string | undefined): RegularFile {
+    const target = this.#lines.get(file)?.current ?? file;
+    if (this.#mount().refresh.policy(target) !== undefined) {
+      throw new FsError("EOPNOTSUPP", "the file is generated again by itself, as its user.llmfs.refresh says");
+    }
+    if (target.state === "generating") throw BUSY;
+    if (prompt === undefined) return target;
+    const value = Buffer.from(prompt);
+    if (value.length > XATTR_SIZE_MAX) throw new FsError("E2BIG", `a prompt has ${XATTR_SIZE_MAX} bytes at most`);
+    checkSetting(PROMPT, value);
+    if (!target.lazy) return target;
+    setXattr(target, PROMPT, value);
+    this.#mount().definitions++;
+    return target;
+  }
+
+  #make(target: RegularFile, prompt: string | undefined, given: Waiter): void {
     const line = this.#of(target);
-    if (line.attempt !== undefined) throw new FsError("EBUSY", "the file is being generated");
+    if (line.attempt !== undefined) throw BUSY;
+    const waiter = this.#attempts.checked(target, given);
     const end = (error: FsError | undefined, answer: Parameters<Attempts["end"]>[1]) => {
       line.attempt = undefined;
       line.error = error;
@@ -151,14 +198,7 @@ export class Regeneration {
       },
     });
     line.attempt = attempt;
-    this.#attempts.join(attempt, {
-      unique: opening.unique,
-      done: () => {
-        this.settle(file, opening.opener);
-        opening.opened(file);
-      },
-      fail: opening.fail,
-    });
+    this.#attempts.join(attempt, waiter);
     const brief = briefOf(this.#mount(), target, attempt.ticket, 0);
     this.#post({ type: "generate", request: { ...withPrompt(brief, target, prompt), again: true } });
   }

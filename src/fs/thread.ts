@@ -241,8 +241,9 @@ class FilesystemThread {
       case "call":
         return this.#call(message);
       case "publish":
-        this.#served.answers.published.set(message.name, message.text);
-        return;
+        return this.#served.answers.publish(message.name, message.text);
+      case "settled":
+        return this.#served.answers.settled(message.id);
       case "close":
         this.#closed = true;
     }

@@ -6,6 +6,8 @@ export const FS_TYPE = "fuse.llmfs";
 
 export interface MountPoint {
   readonly path: string;
+  /** What of the filesystem is mounted there: "/" for all of it, else a directory or a file in it (a bind mount). */
+  readonly root: string;
   /** "major:minor": st_dev of everything in it, and its name while it lives. */
   readonly device: string;
   readonly type: string;
@@ -21,13 +23,14 @@ export interface MountPoint {
 export function mounts(text: string = readFileSync("/proc/self/mountinfo", "latin1")): readonly MountPoint[] {
   const found: MountPoint[] = [];
   for (const line of text.split("\n")) {
-    const [, , device = "", , path, options = "", ...more] = line.split(" ");
+    const [, , device = "", root = "/", path, options = "", ...more] = line.split(" ");
     // Optional fields, of any number, end at a lone hyphen.
     const separator = more.indexOf("-");
     const [type, source = "", superOptions = ""] = more.slice(separator + 1);
     if (path === undefined || type === undefined || separator < 0) continue;
     found.push({
       path: unescapeOctal(path),
+      root: unescapeOctal(root),
       type: unescapeOctal(type),
       source: unescapeOctal(source),
       device,

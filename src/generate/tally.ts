@@ -25,6 +25,8 @@ export class Tally {
   #answers = 0;
   #recorded = 0;
   #failures = 0;
+  /** Requests that are not counted yet, with the signal that calls them off. */
+  readonly #underWay = new Map<Promise<unknown>, AbortSignal | undefined>();
   /** What the budget has booked; absent where no server is ever asked. */
   spent: () => Spending = () => NOTHING;
 
@@ -40,22 +42,35 @@ export class Tally {
 
   /** The same model, counted. */
   count(model: LanguageModel): LanguageModel {
+    const counted: LanguageModel["complete"] = async (request, options) => {
+      try {
+        const answer = await model.complete(request, options);
+        this.#answers += 1;
+        if (answer.recorded === true) this.#recorded += 1;
+        return answer;
+      } catch (error) {
+        this.#failures += 1;
+        throw error;
+      } finally {
+        this.#changed();
+      }
+    };
     return {
       ...(model.forget && { forget: model.forget }),
       ...(model.restore && { restore: model.restore }),
-      complete: async (request, options) => {
-        try {
-          const answer = await model.complete(request, options);
-          this.#answers += 1;
-          if (answer.recorded === true) this.#recorded += 1;
-          return answer;
-        } catch (error) {
-          this.#failures += 1;
-          throw error;
-        } finally {
-          this.#changed();
-        }
+      complete: (request, options) => {
+        const answer = counted(request, options);
+        this.#underWay.set(answer, options?.signal);
+        const over = () => this.#underWay.delete(answer);
+        answer.then(over, over);
+        return answer;
       },
     };
+  }
+
+  /** Resolves when the requests that were called off are counted. */
+  async settled(): Promise<void> {
+    const calledOff = [...this.#underWay].filter(([, signal]) => signal?.aborted === true);
+    await Promise.allSettled(calledOff.map(([answer]) => answer));
   }
 }

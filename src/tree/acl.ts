@@ -7,8 +7,9 @@
  * list has no attribute: its mode says all.
  */
 import { FsError } from "../errno.ts";
+import type { Credentials } from "./access.ts";
 import type { Directory } from "./directory.ts";
-import { type Inode, S_ISGID } from "./inode.ts";
+import { type Inode, type Owner, S_ISGID } from "./inode.ts";
 
 export const ACL_ACCESS = "system.posix_acl_access";
 export const ACL_DEFAULT = "system.posix_acl_default";
@@ -74,6 +75,24 @@ export function inheritAcl(directory: Directory, made: Inode, mode: number): voi
   if (made.kind === "directory") keep(made, ACL_DEFAULT, inherited);
 }
 
+/** As fs/posix_acl.c:posix_acl_permission(). `want` holds the bits that are needed, of the three that a mode has for each. */
+export function aclAllows(acl: Uint8Array, owner: Owner, who: Credentials, want: number): boolean {
+  let mask = 7;
+  for (const { tag, permissions } of entries(acl)) if (tag === MASK) mask = permissions;
+  const has = (permissions: number) => (permissions & want) === want;
+  let inGroup = false;
+  for (const { tag, permissions, id } of entries(acl)) {
+    if (tag === USER_OBJ && who.uid === owner.uid) return has(permissions);
+    if (tag === USER && who.uid === id) return has(permissions & mask);
+    if ((tag === GROUP_OBJ && who.inGroup(owner.gid)) || (tag === GROUP && who.inGroup(id))) {
+      if (has(permissions)) return has(permissions & mask);
+      inGroup = true;
+    }
+    if (tag === OTHER) return !inGroup && has(permissions);
+  }
+  return false;
+}
+
 function keep(inode: Inode, name: string, value: Uint8Array): void {
   inode.xattrs ??= new Map();
   inode.xattrs.set(name, value);
@@ -81,10 +100,15 @@ function keep(inode: Inode, name: string, value: Uint8Array): void {
 
 function* entries(
   acl: Uint8Array,
-): Generator<{ readonly tag: number; readonly permissions: number; readonly at: number }> {
+): Generator<{ readonly tag: number; readonly permissions: number; readonly id: number; readonly at: number }> {
   const view = new DataView(acl.buffer, acl.byteOffset, acl.length);
   for (let at = HEADER; at < acl.length; at += ENTRY) {
-    yield { tag: view.getUint16(at, true), permissions: view.getUint16(at + 2, true), at };
+    yield {
+      tag: view.getUint16(at, true),
+      permissions: view.getUint16(at + 2, true),
+      id: view.getUint32(at + 4, true),
+      at,
+    };
   }
 }
 

@@ -7,8 +7,15 @@ import { components } from "./path.ts";
 /** As the kernel's MAXSYMLINKS. */
 const MAX_SYMLINKS = 40;
 
+export interface ResolveOptions {
+  /** Whether a symlink at the end is followed. */
+  readonly follow: boolean;
+  /** Called with each directory before a name is looked up in it; what it throws ends the walk. */
+  search?(directory: Directory): void;
+}
+
 /** See Tree.resolve. */
-export function resolve(root: Directory, path: string, options: { readonly follow: boolean }): Inode {
+export function resolve(root: Directory, path: string, options: ResolveOptions): Inode {
   let inode: Inode = root;
   let links = 0;
   const left = components(path).reverse();
@@ -20,6 +27,7 @@ export function resolve(root: Directory, path: string, options: { readonly follo
       continue;
     }
     const directory: Directory = inode;
+    options.search?.(directory);
     const next: Inode | undefined = directory.get(name)?.inode;
     if (next === undefined) throw new FsError("ENOENT", `${path}: no such file or directory`);
     if (next.kind !== "symlink" || (left.length === 0 && !options.follow)) {

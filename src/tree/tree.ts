@@ -16,7 +16,7 @@ import { RegularFile } from "./file.ts";
 import { type Clock, type Inode, type Owner, S_IFCHR, S_ISGID } from "./inode.ts";
 import { checkTree } from "./invariants.ts";
 import { NAME_MAX } from "./path.ts";
-import { resolve } from "./resolve.ts";
+import { type ResolveOptions, resolve } from "./resolve.ts";
 import { Space } from "./space.ts";
 import { Special } from "./special.ts";
 import { Symlink, symlinkPages } from "./symlink.ts";
@@ -76,7 +76,7 @@ export class Tree {
   }
 
   /** The inode at an absolute path of byte strings. Throws ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG. */
-  resolve(path: string, options: { readonly follow: boolean }): Inode {
+  resolve(path: string, options: ResolveOptions): Inode {
     return resolve(this.root, path, options);
   }
 

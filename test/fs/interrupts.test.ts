@@ -1,7 +1,7 @@
 /** Which signals end a wait, and what is done about those that do not. The kernel's own part is in test/mount. */
 import { describe, expect, test } from "bun:test";
+import { Channel } from "../../src/fs/channel.ts";
 import { endsWait } from "../../src/fs/interrupts.ts";
-import { Making } from "../../src/fs/making.ts";
 import { setXattr } from "../../src/tree/xattrs.ts";
 import { type ServedTree, served } from "../support/served.ts";
 
@@ -216,15 +216,10 @@ const WAITS: Readonly<Record<string, (fs: ServedTree, pid: number) => number>> =
   },
   "a read of the control file"(fs, pid) {
     fs.pending("/a");
-    const nodeid = fs.node("/.llmfs/make");
-    const { fh } = fs.kernel.call("open", nodeid, {}, { pid });
-    const data = Buffer.from("/a\0");
-    fs.kernel.call(
-      "ioctl",
-      nodeid,
-      { fh, cmd: 0x4000_6c01 + data.length * 2 ** 16, in_size: data.length, data },
-      { pid },
-    );
+    const nodeid = fs.node("/.llmfs/control");
+    const { fh } = fs.kernel.call("open", nodeid, { flags: 2 }, { pid });
+    const data = Buffer.from('{"op": "make", "path": "/a"}\n');
+    fs.kernel.call("write", nodeid, { fh, size: data.length, data }, { pid });
     return fs.kernel.start("read", nodeid, { fh, offset: 0, size: 100 }, { pid });
   },
 };
@@ -235,7 +230,7 @@ describe("like an open of a pending file", () => {
       using fs = served({
         listing: true,
         named: [{ match: "named/{name}", generator: "shop" }],
-        control: (mount) => ({ make: () => new Making(mount) }),
+        control: (mount, answers) => ({ control: { dialogue: (writes) => new Channel(mount, answers, writes) } }),
       });
       const pid = ++thread;
       fs.signals.set(pid, handled("SIGALRM", "SIGCHLD"));

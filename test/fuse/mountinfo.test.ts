@@ -11,9 +11,18 @@ const LINES = `22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 describe("mountinfo", () => {
   test("each line is a mount: its place, device, type and options", () => {
     expect(mounts(LINES).slice(0, 2)).toEqual([
-      { path: "/", device: "8:1", type: "ext4", source: "/dev/sda1", options: "rw,relatime", superOptions: "rw" },
+      {
+        path: "/",
+        root: "/",
+        device: "8:1",
+        type: "ext4",
+        source: "/dev/sda1",
+        options: "rw,relatime",
+        superOptions: "rw",
+      },
       {
         path: "/mnt",
+        root: "/",
         device: "0:31",
         type: "fuse.llmfs",
         source: "llmfs",
@@ -36,6 +45,10 @@ describe("mountinfo", () => {
     expect(mounts(LINES)[2]?.type).toBe("tmpfs");
   });
 
+  test("of a bind mount, which part of the filesystem is there is told", () => {
+    expect(mounts(LINES)[2]?.root).toBe("/sub");
+  });
+
   test("paths are UTF-8", () => {
     expect(mounts(LINES)[3]?.path).toBe("/café");
   });
@@ -56,6 +69,7 @@ describe("mountinfo", () => {
     const [mount] = mounts("36 22 0:31 / /- rw shared:1 - fuse.llmfs llmfs rw\n");
     expect(mount).toEqual({
       path: "/-",
+      root: "/",
       device: "0:31",
       type: "fuse.llmfs",
       source: "llmfs",

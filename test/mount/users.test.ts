@@ -132,6 +132,28 @@ testLacking(
   },
 );
 
+testLacking(
+  helper,
+  "an ordinary user warms and regenerates files; one that may not be written is refused",
+  async () => {
+    await using user = await ordinary(["a.txt", "sub/b.txt"]);
+    const { server } = user.mounted;
+    await user.mount();
+    expect((await user.llmfs(["warm", "mnt"])).status).toBe(0);
+    expect((await user.llmfs(["regen", "mnt/a.txt", "mnt/sub/b.txt"])).status).toBe(0);
+    expect(server.requests).toHaveLength(4);
+    await user.sh("chmod 444 a.txt; chmod 000 sub");
+    for (const [path, reason] of [
+      ["mnt/a.txt", "EACCES: no permission to write to the file"],
+      ["mnt/sub/b.txt", "EACCES: a directory on the way is closed"],
+    ] as const) {
+      expect(await user.llmfs(["regen", path])).toMatchObject({ status: 90, stderr: expect.stringContaining(reason) });
+      expect((await user.llmfs(["regen", "--undo", path])).status).toBe(90);
+    }
+    expect(server.requests).toHaveLength(4);
+  },
+);
+
 testLacking(helper, "an ordinary user's mount is nobody else's, root's neither", async () => {
   await using user = await ordinary(["a.txt"]);
   await user.mount();

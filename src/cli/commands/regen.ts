@@ -1,21 +1,16 @@
-import { closeSync, openSync, statSync } from "node:fs";
+import { type Stats, statSync } from "node:fs";
 import { codeOf, messageOf } from "../../errno.ts";
-import { setxattr } from "../../libc.ts";
 import { printableLine } from "../../printable.ts";
-import { readAbout, readUsage } from "../about.ts";
-import { ownCommand } from "../background.ts";
+import { readAbout } from "../about.ts";
 import { command, flags } from "../command.ts";
-import { EXIT, UsageError } from "../exit.ts";
-import { fileXattr, mountedFile } from "../mounted.ts";
+import { ControlClient } from "../control-client.ts";
+import { CliError, EXIT, UsageError } from "../exit.ts";
+import { mountedFile } from "../mounted.ts";
 import { createProgress } from "../progress.ts";
 import { readPrompt } from "../prompt.ts";
 import { onSignals, signalStatus } from "../signals.ts";
 import { say } from "../terminal.ts";
-import { warming, warmingText } from "../warming.ts";
-
-/** src/fs/regen.ts says what it takes. */
-const REGEN = "user.llmfs.regen";
-const STATE = "user.llmfs.state";
+import { type Spent, warming, warmingText } from "../warming.ts";
 
 export const regen = command({
   args: flags({
@@ -25,14 +20,15 @@ export const regen = command({
       valueHint: "TEXT|FILE",
       description: "the file's own instruction from here on (user.llmfs.prompt)",
     },
-    force: { type: "boolean", description: "also what somebody wrote or changed, which is left alone otherwise" },
-    undo: { type: "boolean", description: "bring the last contents back; again, and that is undone too" },
+    force: { type: "boolean", description: "also files that somebody wrote or changed; default: leave them alone" },
+    undo: { type: "boolean", description: "restore the previous content; run again to redo" },
   }),
   rest: { hint: "PATH…", description: "files in a mount", atLeast: 1 },
   notes: [
-    "The new content takes the old one's place when it is there; a program that has the file open keeps what it has. If " +
-      "it cannot be made, the old content stays. The last content is kept in memory for --undo, until the mount ends.",
-    "Of several files as many are made at a time as the mount generates.",
+    "The new content replaces the old one when it is complete; a program that has the file open keeps what it has. If " +
+      "the generation fails, the old content stays. The previous content is kept in memory for --undo, until the mount " +
+      "ends.",
+    "Of several files, as many are generated at a time as the mount generates.",
     "The model is asked again even if the answer is recorded, and the new answer is recorded in its place; with " +
       `--mode replay the recorded one comes again. The exit status is ${EXIT.incomplete.code} if a file failed.`,
     "A file that somebody wrote, or changed after it was generated, is left alone, named, and counts as failed; an empty " +
@@ -42,103 +38,161 @@ export const regen = command({
     if (args.undo && args.force) throw new UsageError("--undo and --force exclude each other");
     if (args.undo && args.prompt !== undefined) throw new UsageError("--undo and --prompt exclude each other");
     const prompt = args.prompt === undefined ? undefined : readPrompt("--prompt", args.prompt).text;
-    const order = args.undo ? "undo" : prompt === undefined ? "again" : `again:${prompt}`;
-    const files = new Map<string, string>();
-    for (const path of paths) {
-      mountedFile(path);
-      const stat = statSync(path, { throwIfNoEntry: false });
-      if (stat?.isDirectory() === true) {
-        throw new UsageError(`${path} is a directory; name the files in it that are to be made anew`);
-      }
-      const file = stat === undefined ? path : `${stat.dev}:${stat.ino}`;
-      if (!files.has(file)) files.set(file, path);
-    }
-    const alone = args.undo || args.force ? [] : [...files.values()].filter(isSomebodys);
-    for (const path of alone) {
-      say(`left alone: ${path}: somebody wrote what is in it; --force has it made anew all the same`);
-    }
-    const wanted = (args.undo ? paths : [...files.values()]).filter((path) => !alone.includes(path));
-    if (!args.undo && wanted.length > 1) {
-      const status = await several(wanted, prompt);
-      return status === EXIT.ok.code && alone.length > 0 ? EXIT.incomplete.code : status;
-    }
-    const progress = createProgress();
-    let failed = alone.length;
-    for (const path of wanted) {
-      progress.step(`${args.undo ? "bringing back" : "generating"} ${path}`);
-      const problem = once(path, order);
-      progress.clear();
-      if (problem === undefined) continue;
-      failed += 1;
-      say(failure(path, problem));
-    }
-    return failed === 0 ? EXIT.ok.code : EXIT.incomplete.code;
+    await using mounts = await Mounts.of(paths);
+    const wanted = args.undo ? paths : distinct(paths);
+    const stopped = new AbortController();
+    let signal: string | undefined;
+    using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => {
+      signal = name;
+      stopped.abort();
+    });
+    const alone = new Set<string>();
+    const one = async (path: string): Promise<void> => {
+      const { client, inside } = mounts.find(path);
+      if (args.undo) return client.undo(inside);
+      return client.regen(inside, { prompt, force: args.force }).catch((error: unknown) => {
+        // Somebody wrote it.
+        if (codeOf(error) === "EEXIST") alone.add(path);
+        throw error;
+      });
+    };
+    const failed = await (args.undo || wanted.length === 1 ? oneByOne : several)(wanted, {
+      one,
+      alone,
+      mounts,
+      signal: stopped.signal,
+      doing: args.undo ? "restoring" : "generating",
+    });
+    if (signal !== undefined) return signalStatus(signal);
+    if (mounts.lost !== undefined) throw new CliError("notMounted", `${mounts.lost} is no longer mounted`);
+    return failed + alone.size === 0 ? EXIT.ok.code : EXIT.incomplete.code;
   },
 });
 
-/** Whether there is something in the file that no generator can bring back. */
-function isSomebodys(path: string): boolean {
-  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-  return size > 0 && fileXattr(path, STATE) === "static";
+interface Work {
+  one(path: string): Promise<void>;
+  /** Those that were left alone, as far as that is known. */
+  readonly alone: ReadonlySet<string>;
+  readonly mounts: Mounts;
+  readonly signal: AbortSignal;
+  readonly doing: string;
 }
 
-/** As many at a time as the mount generates, each in a process of its own: what follows is one thread's affair. */
-async function several(paths: readonly string[], prompt: string | undefined): Promise<number> {
-  const { mountpoint } = mountedFile(paths[0] ?? ".");
-  const stopped = new AbortController();
-  let signal: string | undefined;
-  using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => {
-    signal = name;
-    stopped.abort();
-  });
-  const result = await warming({
-    files: paths.map((path) => ({ path })),
-    concurrency: readAbout(mountpoint).concurrency,
-    signal: stopped.signal,
-    progress: createProgress(),
-    usage: () => readUsage(mountpoint),
-    make: (path) => inProcess(path, prompt, stopped.signal),
-  });
-  for (const line of warmingText(result, signal === undefined ? undefined : "kept")) say(line);
-  if (signal !== undefined) return signalStatus(signal);
-  return result.failed.length === 0 ? EXIT.ok.code : EXIT.incomplete.code;
-}
-
-/** Rejects with what the process says of its failure. */
-async function inProcess(path: string, prompt: string | undefined, signal: AbortSignal): Promise<void> {
-  const child = Bun.spawn({
-    // What is to be left alone was left alone above.
-    cmd: [...ownCommand(), "regen", "--force", ...(prompt === undefined ? [] : ["--prompt", "-"]), "--", path],
-    stdio: [prompt === undefined ? "ignore" : Buffer.from(prompt), "ignore", "pipe"],
-    signal,
-    killSignal: "SIGINT",
-  });
-  const said = await child.stderr.text();
-  if ((await child.exited) === EXIT.ok.code) return;
-  const lines = said.trim().split("\n");
-  const reason = lines.find((line) => line.startsWith("failed: ")) ?? lines.at(-1) ?? "";
-  throw new Error(reason.replace(failure(path, ""), ""));
-}
-
-function failure(path: string, problem: string): string {
-  return `failed: ${printableLine(path)}: ${problem}`;
-}
-
-/** Both calls from one thread: that is how the mount knows whose open is to wait. Returns what went wrong. */
-function once(path: string, order: string): string | undefined {
-  try {
-    setxattr(path, REGEN, order);
-  } catch (error) {
-    if (codeOf(error) === "ENODATA") return "there is no earlier content";
-    if (codeOf(error) === "ENOENT") return "no such file";
-    if (codeOf(error) === "EOPNOTSUPP") return "it is made anew by itself: see its user.llmfs.refresh";
-    return messageOf(error);
+/** Returns how many failed, those that were left alone not counted. */
+async function oneByOne(paths: readonly string[], { one, alone, mounts, signal, doing }: Work): Promise<number> {
+  const progress = createProgress();
+  signal.addEventListener("abort", () => void mounts.stop());
+  let failed = 0;
+  for (const path of paths) {
+    if (signal.aborted) break;
+    progress.step(`${doing} ${path}`);
+    try {
+      await one(path);
+      progress.clear();
+    } catch (error) {
+      progress.clear();
+      if (signal.aborted) break;
+      if (!alone.has(path)) failed += 1;
+      say(alone.has(path) ? leftAlone(path) : `failed: ${printableLine(path)}: ${messageOf(error)}`);
+    }
   }
+  return failed;
+}
+
+async function several(paths: readonly string[], { one, alone, mounts, signal }: Work): Promise<number> {
+  const all = await warming({
+    files: paths.map((path) => ({ path })),
+    concurrency: mounts.concurrency,
+    signal,
+    progress: createProgress(),
+    usage: () => mounts.usage,
+    make: one,
+    stop: () => mounts.stop(),
+  });
+  for (const path of alone) say(leftAlone(path));
+  const failed = all.failed.filter(({ path }) => !alone.has(path));
+  const result = { ...all, total: all.total - alone.size, failed };
+  if (result.total > 0) for (const line of warmingText(result, signal.aborted ? "kept" : undefined)) say(line);
+  return failed.length;
+}
+
+function leftAlone(path: string): string {
+  return `left alone: ${printableLine(path)}: somebody wrote what is in it; use --force to regenerate it all the same`;
+}
+
+/** One path for each file, whatever hard links are named. Throws UsageError for a directory. */
+function distinct(paths: readonly string[]): readonly string[] {
+  const files = new Map<string, string>();
+  for (const path of paths) {
+    const stat = statOf(path);
+    if (stat?.isDirectory() === true) {
+      throw new UsageError(`${path} is a directory; name the files in it that are to be regenerated`);
+    }
+    const file = stat === undefined ? path : `${stat.dev}:${stat.ino}`;
+    if (!files.has(file)) files.set(file, path);
+  }
+  return [...files.values()];
+}
+
+function statOf(path: string): Stats | undefined {
   try {
-    closeSync(openSync(path, "r"));
+    return statSync(path);
+  } catch {
+    // The mount says what is wrong with it.
     return undefined;
-  } catch (error) {
-    const attribute = fileXattr(path, REGEN) ?? fileXattr(path, "user.llmfs.error");
-    return attribute ?? messageOf(error);
+  }
+}
+
+/** The mounts that the files lie in. */
+class Mounts implements AsyncDisposable {
+  readonly #files: ReadonlyMap<string, ReturnType<typeof mountedFile>>;
+  readonly #clients: ReadonlyMap<string, ControlClient>;
+  readonly concurrency: number;
+
+  private constructor(files: ReadonlyMap<string, ReturnType<typeof mountedFile>>, clients: Map<string, ControlClient>) {
+    this.#files = files;
+    this.#clients = clients;
+    this.concurrency = Math.max(...[...clients.keys()].map((mountpoint) => readAbout(mountpoint).concurrency));
+  }
+
+  /** Throws CliError("notMounted"). */
+  static async of(paths: readonly string[]): Promise<Mounts> {
+    const files = new Map(paths.map((path) => [path, mountedFile(path)]));
+    const clients = new Map<string, ControlClient>();
+    for (const { mountpoint } of files.values()) {
+      if (!clients.has(mountpoint)) clients.set(mountpoint, await ControlClient.open(mountpoint));
+    }
+    return new Mounts(files, clients);
+  }
+
+  find(path: string): { readonly client: ControlClient; readonly inside: string } {
+    const file = this.#files.get(path);
+    const client = file && this.#clients.get(file.mountpoint);
+    if (client === undefined) throw new Error(`${path} was not looked for`);
+    return { client, inside: file?.path ?? "/" };
+  }
+
+  get usage(): Spent {
+    const sum = { calls: 0, inputTokens: 0, outputTokens: 0, usd: 0 };
+    for (const { usage } of this.#clients.values()) {
+      sum.calls += usage?.calls ?? 0;
+      sum.inputTokens += usage?.inputTokens ?? 0;
+      sum.outputTokens += usage?.outputTokens ?? 0;
+      sum.usd += usage?.usd ?? 0;
+    }
+    return sum;
+  }
+
+  /** One that no longer answers. */
+  get lost(): string | undefined {
+    return [...this.#clients].find(([, client]) => client.lost)?.[0];
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#clients.values().map((client) => client.stop()));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const client of this.#clients.values()) await client[Symbol.asyncDispose]();
   }
 }

@@ -1,15 +1,16 @@
 import { existsSync, readdirSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { readAbout, readUsage } from "../about.ts";
+import { mountAt } from "../../fuse/mountinfo.ts";
+import { readAbout } from "../about.ts";
 import { command, flags } from "../command.ts";
+import { ControlClient, Refused } from "../control-client.ts";
 import { absolutePath, currentDirectory } from "../cwd.ts";
 import { CliError, EXIT, UsageError } from "../exit.ts";
 import { mountedAt, pendingFiles } from "../mounted.ts";
 import { createProgress } from "../progress.ts";
 import { onSignals, signalStatus } from "../signals.ts";
 import { say, showJson } from "../terminal.ts";
-import { reasonsOf, warming, warmingText } from "../warming.ts";
+import { warming, warmingText } from "../warming.ts";
 
 export const warm = command({
   args: flags({
@@ -30,7 +31,6 @@ export const warm = command({
   async run(args, patterns) {
     const mountpoint = mountedAt(args.dir);
     const { chosen } = await import("../../generate/warm.ts");
-    const { Maker } = await import("../maker.ts");
     const stopped = new AbortController();
     let signal: string | undefined;
     using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => {
@@ -47,24 +47,16 @@ export const warm = command({
         );
       }
     }
-    await using maker = await Maker.of(mountpoint);
-    // By way of an open directory what was spent can be read even when the mount is out of sight.
-    await using root = await open(mountpoint);
+    await using client = await ControlClient.open(mountpoint);
     const { mode, concurrency } = readAbout(mountpoint);
-    let usage = readUsage(mountpoint);
-    const used = () => {
-      try {
-        usage = readUsage(`/proc/self/fd/${root.fd}`);
-      } catch {
-        // Gone with the mount; what was read last is the sum.
-      }
-      return usage;
-    };
+    const device = mountAt(mountpoint)?.device;
     let gone = false;
-    const watch = setInterval(() => {
-      if (isThere(mountpoint)) return;
+    const left = () => {
       gone = true;
       stopped.abort();
+    };
+    const watch = setInterval(() => {
+      if (mountAt(mountpoint)?.device !== device) left();
     }, WATCH_MS);
     using _watch = { [Symbol.dispose]: () => clearInterval(watch) };
     const result = await warming({
@@ -72,26 +64,15 @@ export const warm = command({
       concurrency,
       signal: stopped.signal,
       progress: createProgress(),
-      usage: used,
-      stop: async () => {
-        const before = JSON.stringify(used());
-        if (!(await maker.stop())) return;
-        for (let last = before, tries = SETTLE_TRIES; tries > 0; tries--) {
-          await Bun.sleep(SETTLE_MS);
-          const now = JSON.stringify(used());
-          if (now !== before && now === last) return;
-          last = now;
-        }
-      },
+      usage: () => client.usage,
+      stop: () => client.stop(),
       make: (path) =>
-        maker.make(path).catch((error: unknown) => {
-          gone ||= !isThere(mountpoint);
-          if (gone) stopped.abort();
+        client.make(path).catch((error: unknown) => {
+          // The mount itself gives no answer any more.
+          if (!(error instanceof Refused)) left();
           throw error;
         }),
-      reasons: () => (isThere(mountpoint) ? reasonsOf(pendingFiles(mountpoint)) : new Map()),
     });
-    gone ||= !isThere(mountpoint);
     if (args.json) showJson(result);
     const kept = !gone ? "kept" : mode === "off" ? "gone with the mount, unless that is saved" : "recorded";
     for (const line of warmingText(result, stopped.signal.aborted ? kept : undefined)) say(line);
@@ -105,19 +86,6 @@ export const warm = command({
 
 /** How often it is looked whether the mount is still there: it goes on for whoever has a file of it open. */
 const WATCH_MS = 250;
-/** Calls that are called off are booked in a moment: the sum is waited for until it changes no more, but not for long. */
-const SETTLE_MS = 20;
-const SETTLE_TRIES = 25;
-
-/** Whether the mount answers: of one whose process is gone the kernel still knows some names. */
-function isThere(mountpoint: string): boolean {
-  try {
-    readAbout(mountpoint);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 /** A pattern as a path below the mount; also one that leads into it from where the shell is, as shells write them out. */
 function below(mountpoint: string, pattern: string): string {

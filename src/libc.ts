@@ -444,6 +444,19 @@ export function lockRange(fd: number, offset: bigint, length: bigint, on: boolea
   return orErrno(load().fcntl(fd, F_OFD_SETLK, address(flock)));
 }
 
+/** Another's lock on some of a range; undefined where there is none, or nobody can tell. */
+export function lockedRange(
+  fd: number,
+  offset: bigint,
+  length: bigint,
+): { readonly offset: bigint; readonly length: bigint } | undefined {
+  const [F_OFD_GETLK, F_WRLCK, F_UNLCK] = [36, 1n, 2n];
+  const flock = BigInt64Array.of(F_WRLCK, offset, length, 0n);
+  if (load().fcntl(fd, F_OFD_GETLK, address(flock)) < 0) return undefined;
+  const [type = F_UNLCK, start = 0n, extent = 0n] = flock;
+  return (type & 0xffffn) === F_UNLCK ? undefined : { offset: start, length: extent };
+}
+
 /** The result, or the negative errno. */
 export function ioctl(fd: number, request: number, argument: Uint8Array): number {
   return orErrno(load().ioctl(fd, request, argument));

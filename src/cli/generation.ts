@@ -34,7 +34,11 @@ export interface Generation extends AsyncDisposable {
   /** Loads what making files takes, while something else is waited for. */
   load(): void;
   /** Gives generators the tree they may look at, and the mount what there is to tell of generating and of its rules. */
-  attach(mounted: Pick<MountedFilesystem, "tree" | "publish" | "beganPending">, rules?: readonly RuleSummary[]): void;
+  attach(
+    mounted: Pick<MountedFilesystem, "tree" | "publish" | "beganPending">,
+    mountpoint: string,
+    rules?: readonly RuleSummary[],
+  ): void;
 }
 
 /** Snapshots up to this size have their outline drawn ahead. */
@@ -60,6 +64,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
   const tree = Promise.withResolvers<TreePort>();
   let about = aboutConfig(config);
   let publish: MountedFilesystem["publish"] | undefined;
+  let mountedAt: string | undefined;
   const tellUsage = () => publish?.("usage.json", () => `${JSON.stringify(tally.usage, null, 2)}\n`);
   const tell = () => {
     tellUsage();
@@ -69,7 +74,8 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
   const tally = new Tally(tellUsage);
   /** A failure is not kept: the server that was not there may be there the next time. */
   const model = retried(async () => {
-    const opened = await openModel(config, log, recordings, tally, warnOnce);
+    const store = recordings ?? (await openRecordings(config, log, () => mountedAt));
+    const opened = await openModel(config, log, store, tally, warnOnce);
     about = {
       ...about,
       model: opened.name,
@@ -153,7 +159,8 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     load() {
       load(config).catch(() => {});
     },
-    attach(mounted, rules) {
+    attach(mounted, mountpoint, rules) {
+      mountedAt = mountpoint;
       tree.resolve(mounted.tree);
       publish = mounted.publish;
       if (rules !== undefined) about = { ...about, rules };
@@ -208,12 +215,11 @@ function snapshotBytes({ from }: Config): number {
 async function openModel(
   config: Config,
   log: Log,
-  recordings: RecordingStore | undefined,
+  store: RecordingStore | undefined,
   tally: Tally,
   warn: (text: string) => void,
 ): Promise<NamedModel> {
   const { DEFAULT_MODEL } = await import("../llm/openai.ts");
-  const store = recordings ?? (await openRecordings(config, log));
   const named = config.providers.find(({ model }) => model !== undefined)?.model;
   const said = named ?? (config.mode === "replay" ? await recordedName(config, store) : undefined) ?? DEFAULT_MODEL;
   const asked = config.mode === "replay" ? undefined : await openProvider(config, log, said, tally, warn);
@@ -229,6 +235,7 @@ async function openModel(
     mode,
     warn: (text) => say.warn(text),
     log: (text) => say.info(text),
+    ...(config.timeoutMs !== undefined && { waitMs: config.timeoutMs }),
   });
   return { name, model, ...(asked?.server === undefined ? {} : { server: asked.server }) };
 }
@@ -303,12 +310,19 @@ async function withoutPriceIn({ providers, prices, mode }: Config): Promise<stri
   return priceOf(model) === undefined ? withoutPrice(model) : undefined;
 }
 
-async function openRecordings(config: Config, log: Log): Promise<RecordingStore | undefined> {
+async function openRecordings(
+  config: Config,
+  log: Log,
+  mountpoint: () => string | undefined,
+): Promise<RecordingStore | undefined> {
   if (config.mode === "off") return undefined;
-  const { openStore } = await import("../recording/store.ts");
+  const [{ openStore }, { thisProcess }] = await Promise.all([
+    import("../recording/store.ts"),
+    import("../recording/holder.ts"),
+  ]);
   const { mode, ownRecordings: local, s3 } = config;
   const warn = (message: string) => log.write("warn", "recording", message);
-  return openStore(config.recordings, { mode, local, s3, warn });
+  return openStore(config.recordings, { mode, local, s3, warn, who: () => thisProcess(mountpoint()) });
 }
 
 /** No wait within an answer is longer than the whole may take. */

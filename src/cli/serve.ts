@@ -76,7 +76,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       await filesystem[Symbol.asyncDispose]();
       throw signal.reason;
     }
-    generation.attach(filesystem, sources?.summary);
+    generation.attach(filesystem, mountpoint, sources?.summary);
     sources?.attach(filesystem);
     const timer = saveAtIntervals(config, filesystem, log);
     return {

@@ -75,6 +75,9 @@ export function withFallback(shared: RecordingStore, local: RecordingStore, opti
       // Without the shared store only those on this machine can be waited for.
       return local.claim ? local.claim(key) : NOBODY_ELSE;
     },
+    async holder(key) {
+      return (await tried("writing", async () => shared.holder?.(key)))?.value ?? local.holder?.(key);
+    },
     async close() {
       await shared.close?.();
       await local.close?.();

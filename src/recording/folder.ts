@@ -7,6 +7,7 @@ import { codeOf, messageOf } from "../errno.ts";
 import type { ChatRequest } from "../llm/llm.ts";
 import { FolderClaims } from "./claims.ts";
 import { faultOf, type Keyed, readAnswerTo, readRecording, writeRecording } from "./format.ts";
+import { thisProcess } from "./holder.ts";
 import { Labels } from "./labels.ts";
 import { byLabel } from "./memory.ts";
 import { Names } from "./names.ts";
@@ -15,6 +16,8 @@ import type { Fault, Recording, RecordingStore } from "./recording.ts";
 export interface FolderOptions {
   /** Told, once for each file, that a recording cannot be used, and why. */
   readonly warn?: (message: string) => void;
+  /** Says what others are told of this process when they wait for its answer. */
+  readonly who?: () => string;
 }
 
 /** Without waiting: a fifo of that name would have no end. */
@@ -28,11 +31,12 @@ const NAME = /\.([0-9a-f]{16})\.txt$/;
 /** Of a folder that has to be made: recordings hold whatever was sent and answered. */
 const FOLDER_MODE = 0o700;
 
-export function folderStore(folder: string, { warn = () => {} }: FolderOptions = {}): RecordingStore {
+export function folderStore(folder: string, options: FolderOptions = {}): RecordingStore {
+  const { warn = () => {}, who = thisProcess } = options;
   /** Files that are not used, and why. */
   const unusable = new Map<string, string>();
   const names = new Names(folder, NAME);
-  const claims = new FolderClaims(folder, FOLDER_MODE);
+  const claims = new FolderClaims(folder, FOLDER_MODE, who);
   const labels = new Labels(async () => (await names.all()).map((name) => ({ label: stemOf(name), name })));
 
   function complain(file: string, reason: string): void {
@@ -122,6 +126,7 @@ export function folderStore(folder: string, { warn = () => {} }: FolderOptions =
       return found.sort(byLabel);
     },
     claim: async (key) => claims.take(key),
+    holder: async (key) => claims.holder(key),
     async near(label) {
       const found: Recording[] = [];
       for (const file of await labels.near(stem(label))) {

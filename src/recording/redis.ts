@@ -2,12 +2,13 @@
  * Recordings on Redis, for a fleet: what one machine records, all others find.
  *
  * Keys: `<prefix>:recording:<key>` holds the text of format.ts, `<prefix>:claim:<key>` the token of whoever is making
- * that answer, with a time to live that its holder keeps renewing.
+ * that answer and who that is, with a time to live that its holder keeps renewing.
  */
 import { RedisClient } from "bun";
 import { codeOf } from "../errno.ts";
 import type { ChatRequest } from "../llm/llm.ts";
 import { faultOf, readAnswerTo, readRecording, writeRecording } from "./format.ts";
+import { holderIn, LONGEST_TOKEN, thisProcess } from "./holder.ts";
 import { Labels } from "./labels.ts";
 import { byLabel } from "./memory.ts";
 import type { Claim, Fault, Recording, RecordingStore } from "./recording.ts";
@@ -19,6 +20,8 @@ export interface RedisOptions {
   readonly claimMs?: number;
   /** The longest that one command may take. Default 5 s. */
   readonly timeoutMs?: number;
+  /** Says what others are told of this process when they wait for its answer. */
+  readonly who?: () => string;
 }
 
 /** So many are read at once when all are listed. */
@@ -31,10 +34,11 @@ const DROP = `if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("d
 
 /** `url` is what Bun's client takes (redis://, rediss://, redis+unix://); `?prefix=NAME` separates stores on one server. */
 export function redisStore(url: string, options: RedisOptions = {}): RecordingStore {
-  const { warn = () => {}, claimMs = 30_000 } = options;
+  const { warn = () => {}, claimMs = 30_000, who = thisProcess } = options;
   const { address, prefix, name } = parse(url);
   const send = connection(address, name, options.timeoutMs ?? 5_000);
   const recordingKey = (key: string) => `${prefix}:recording:${key}`;
+  const claimKey = (key: string) => `${prefix}:claim:${key}`;
   /** Keys that are not used, and why. */
   const unusable = new Map<string, string>();
   const labels = new Labels(async () => {
@@ -141,8 +145,8 @@ export function redisStore(url: string, options: RedisOptions = {}): RecordingSt
       await send("DEL", [fault]);
     },
     async claim(key): Promise<Claim | undefined> {
-      const place = `${prefix}:claim:${key}`;
-      const token = crypto.randomUUID();
+      const place = claimKey(key);
+      const token = `${crypto.randomUUID()} ${who()}`;
       if ((await send("SET", [place, token, "NX", "PX", String(claimMs)])) !== "OK") return undefined;
       const renew = () => send("EVAL", [RENEW, "1", place, token, String(claimMs)]).catch(() => {});
       const timer = setInterval(renew, claimMs / 3);
@@ -153,6 +157,10 @@ export function redisStore(url: string, options: RedisOptions = {}): RecordingSt
           await send("EVAL", [DROP, "1", place, token]).catch(() => {});
         },
       };
+    },
+    async holder(key) {
+      const token = await send("GETRANGE", [claimKey(key), "0", String(LONGEST_TOKEN)]);
+      return typeof token === "string" ? holderIn(token) : undefined;
     },
     async close() {
       send.close();

@@ -9,6 +9,7 @@ import { S3Client } from "bun";
 import { codeOf } from "../errno.ts";
 import { withoutTrailing } from "../trailing.ts";
 import { faultOf, type Keyed, readAnswerTo, readRecording, writeRecording } from "./format.ts";
+import { holderIn, LONGEST_TOKEN, thisProcess } from "./holder.ts";
 import { Labels } from "./labels.ts";
 import { byLabel } from "./memory.ts";
 import type { Claim, Fault, Recording, RecordingStore } from "./recording.ts";
@@ -28,6 +29,8 @@ export interface S3Options extends S3Settings {
   readonly claimMs?: number;
   /** The longest that one request may take. Default 15 s. */
   readonly timeoutMs?: number;
+  /** Says what others are told of this process when they wait for its answer. */
+  readonly who?: () => string;
 }
 
 /** So many objects are read at once when all are listed. */
@@ -39,6 +42,7 @@ const SETTLE_MS = 200;
 export function s3Store(url: string, options: S3Options = {}): RecordingStore {
   const {
     warn = () => {},
+    who = thisProcess,
     claimMs = 30_000,
     timeoutMs = 15_000,
     endpoint,
@@ -59,7 +63,7 @@ export function s3Store(url: string, options: S3Options = {}): RecordingStore {
     ...(secretAccessKey !== undefined && { secretAccessKey }),
     ...(sessionToken !== undefined && { sessionToken }),
   });
-  const claims = new Claims(client, (key) => at(`claims/${key}`), claimMs);
+  const claims = new Claims(client, (key) => at(`claims/${key}`), claimMs, who);
   const place = (key: string) => at(`recordings/${key}.txt`);
   /** Objects that are not used, and why. */
   const unusable = new Map<string, string>();
@@ -180,6 +184,7 @@ export function s3Store(url: string, options: S3Options = {}): RecordingStore {
       await asked(() => client.delete(object));
     },
     claim: (key) => asked(() => claims.take(key)),
+    holder: (key) => asked(() => claims.holder(key)),
   };
 }
 
@@ -187,12 +192,14 @@ class Claims {
   readonly #client: S3Client;
   readonly #place: (key: string) => string;
   readonly #claimMs: number;
+  readonly #who: () => string;
   /** Claims of others: when we first saw them as they are. */
   readonly #seen = new Map<string, { readonly etag: string; readonly since: number }>();
   /** Whether the server honours If-None-Match on a write, once that is known. */
   #conditional: boolean | undefined;
 
-  constructor(client: S3Client, place: (key: string) => string, claimMs: number) {
+  constructor(client: S3Client, place: (key: string) => string, claimMs: number, who: () => string) {
+    this.#who = who;
     this.#client = client;
     this.#place = place;
     this.#claimMs = claimMs;
@@ -202,7 +209,7 @@ class Claims {
     const place = this.#place(key);
     const standing = await this.#etag(place);
     if (standing !== undefined && !this.#isDead(key, standing)) return undefined;
-    const token = crypto.randomUUID();
+    const token = `${crypto.randomUUID()} ${this.#who()}`;
     const condition = standing === undefined ? { "if-none-match": "*" } : { "if-match": standing };
     if (!(await this.#write(place, token, condition))) return undefined;
     this.#conditional ??= !(await this.#write(place, token, { "if-none-match": "*" }));
@@ -214,12 +221,22 @@ class Claims {
     return this.#hold(place, token);
   }
 
+  /** Who holds it, in words. */
+  async holder(key: string): Promise<string | undefined> {
+    try {
+      return holderIn(await this.#client.file(this.#place(key)).slice(0, LONGEST_TOKEN).text());
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
   #hold(place: string, token: string): Claim {
     let beat = 0;
     let renewed: Promise<unknown> = Promise.resolve();
     const renew = () => {
       beat += 1;
-      renewed = this.#client.write(place, `${token} ${beat}`).catch(() => {});
+      renewed = this.#client.write(place, `${token}\n${beat}`).catch(() => {});
     };
     const timer = setInterval(renew, this.#claimMs / 3);
     return {

@@ -1,6 +1,7 @@
 /** Opens the place where recordings are, from what `--recordings` says. */
 import { withFallback } from "./fallback.ts";
 import { folderStore } from "./folder.ts";
+import { thisProcess } from "./holder.ts";
 import type { Fault, Recording, RecordingMode, RecordingStore } from "./recording.ts";
 import type { S3Settings } from "./s3.ts";
 
@@ -14,6 +15,8 @@ export interface OpenOptions {
   readonly lookOnly?: boolean;
   /** For s3://. Settings come from the caller: nothing here reads the environment. */
   readonly s3?: S3Settings;
+  /** Says what others are told of this process when they wait for its answer. */
+  readonly who?: () => string;
 }
 
 /**
@@ -21,12 +24,12 @@ export interface OpenOptions {
  * Throws what `schemeOf` throws.
  */
 export async function openStore(location: string, options: OpenOptions): Promise<RecordingStore> {
-  const { mode, local, warn, lookOnly = false } = options;
+  const { mode, local, warn, who = thisProcess, lookOnly = false } = options;
   const scheme = schemeOf(location);
-  if (scheme === undefined) return folderStore(location, { warn });
+  if (scheme === undefined) return folderStore(location, { warn, who });
   const shared = await openShared(scheme, location, options);
   if (mode !== "auto") return shared;
-  return withFallback(shared, folderStore(local, { warn }), { warn, lookOnly });
+  return withFallback(shared, folderStore(local, { warn, who }), { warn, lookOnly });
 }
 
 /** The scheme of a shared store's URL; undefined for a folder. Throws an Error in people's words for any other URL. */
@@ -43,14 +46,14 @@ export function schemeOf(location: string): "redis" | "s3" | undefined {
 async function openShared(
   scheme: "redis" | "s3",
   location: string,
-  { warn, s3 }: OpenOptions,
+  { warn, s3, who = thisProcess }: OpenOptions,
 ): Promise<RecordingStore> {
   if (scheme === "redis") {
     const { redisStore } = await import("./redis.ts");
-    return redisStore(location, { warn });
+    return redisStore(location, { warn, who });
   }
   const { s3Store } = await import("./s3.ts");
-  return s3Store(location, { warn, ...s3 });
+  return s3Store(location, { warn, who, ...s3 });
 }
 
 export interface PruneOptions {

@@ -44,11 +44,14 @@ test.each([{ OPENAI_API_KEY: "sk-test" }, {}])(
     const print = (line: string) => void said.push(line);
     const log = createLog({ terminal: "debug", file: "debug", path: undefined, print, color: false, secrets: [] });
     await using generation = openGeneration(config, log);
-    generation.attach({
-      tree: treePort({}),
-      publish: (name, text) => void said.push(`${name}: ${text()}`),
-      beganPending: false,
-    });
+    generation.attach(
+      {
+        tree: treePort({}),
+        publish: (name, text) => void said.push(`${name}: ${text()}`),
+        beganPending: false,
+      },
+      "/mnt",
+    );
     const { signal } = new AbortController();
     await expect(generation.layOut("a tree", createProgress(), signal)).rejects.toThrow("answered 401");
     expect(server.requests).toHaveLength(1);

@@ -1,6 +1,8 @@
 /** What comes from outside is bounded: long answers do not hold up a mount, and budgets let calls run side by side. */
 import { expect, test } from "bun:test";
-import { describeMounted, mounted } from "../support/mounted.ts";
+import { chmodSync } from "node:fs";
+import { describeMounted, Gate, IS_ROOT, mounted } from "../support/mounted.ts";
+import { Sandbox } from "../support/program.ts";
 
 describeMounted("an answer that is a long run of line ends", () => {
   const long = `begin${"\n".repeat(200_000)}`;
@@ -38,5 +40,34 @@ describeMounted("a budget of tokens", () => {
     const contents = await Promise.all(pending.map((path) => m.out(`cat ${path}`)));
     expect(contents).toEqual(Array.from({ length: 16 }, () => "content\n"));
     expect(JSON.parse(await m.out("cat .llmfs/usage.json"))).toMatchObject({ calls: 16, reserved: { tokens: 0 } });
+  });
+});
+
+describeMounted("an answer that another mount is generating", () => {
+  test("is waited for as long as --timeout allows, and the failure says which mount it is", async () => {
+    using shared = new Sandbox();
+    const recordings = shared.directory("recordings");
+    chmodSync(recordings, 0o755);
+    const gate = new Gate();
+    const pending = ["a.txt"];
+    await using first = await mounted({ pending, answer: gate.holds(), args: ["--recordings", recordings] });
+    const reader = first.start("cat a.txt");
+    await first.server.request(0);
+    await using second = await mounted({ pending, args: ["--recordings", recordings, "--timeout", "2s"] });
+    const late = await second.sh("cat a.txt; getfattr --only-values -n user.llmfs.error a.txt");
+    expect(late.stderr).toContain("Connection timed out");
+    expect(late.stdout).toContain(`, which serves ${first.dir}, since `);
+    expect(late.stdout).toContain(`llmfs process ${first.status().pid} on `);
+    expect(second.server.requests).toEqual([]);
+    // Nobody else can take part in this, and make everybody wait.
+    expect(await first.out(`stat -c %a ${recordings}/.claims`)).toBe("600\n");
+    if (IS_ROOT) {
+      const stranger = await first.sh(`runuser -u nobody -- cat ${recordings}/.claims`);
+      expect(stranger.stderr).toContain("Permission denied");
+    }
+    gate.open();
+    await reader.exited;
+    expect(await second.out("cat a.txt")).toBe(await first.out("cat a.txt"));
+    expect(second.server.requests).toEqual([]);
   });
 });

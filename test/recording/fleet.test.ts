@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { RedisClient, S3Client } from "bun";
 import { type ChatRequest, LlmError } from "../../src/llm/llm.ts";
@@ -147,6 +147,33 @@ for (const [kind, { missing, open }] of Object.entries(KINDS)) {
         claim = await other.claim?.(key);
       }
       await claim[Symbol.asyncDispose]();
+    });
+
+    test("another machine is waited for until a deadline, and said to be whom", async () => {
+      const claim = await open("waits").claim?.(requestKey(ask("waits")));
+      const warnings: string[] = [];
+      const model = scriptedModel("x");
+      const recorded = recordedModel(model, open("waits"), {
+        mode: "auto",
+        pollMs: 20,
+        patienceMs: 100,
+        waitMs: 400,
+        warn: (line) => warnings.push(line),
+      });
+      const calls = ["/one", "/two"].map((label) =>
+        recorded.complete(ask("waits"), { label }).catch((reason) => reason),
+      );
+      const who = `llmfs process ${process.pid} on ${hostname()}`;
+      for (const error of await Promise.all(calls)) {
+        expect(error).toMatchObject({ kind: "timeout", sent: false });
+        expect(error.message).toContain(who);
+        expect(error.message).toContain("--timeout");
+      }
+      expect(warnings).toEqual([expect.stringContaining(`wait for ${who}`)]);
+      expect(model.requests).toEqual([]);
+      await claim?.[Symbol.asyncDispose]();
+      // Once it is given back, nobody is waited for.
+      expect((await recorded.complete(ask("waits"))).text).toBe("x");
     });
 
     test("waiting for another machine can be cancelled", async () => {

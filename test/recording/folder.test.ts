@@ -6,6 +6,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -226,6 +227,54 @@ describe("claims in a folder", () => {
     expect(await c.claim?.(one)).toBeUndefined();
     await second?.[Symbol.asyncDispose]();
     expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test("say who holds them", async () => {
+    const [a, b] = [folderStore(folder, { who: () => "a\u001b[31m mount" }), folderStore(folder, { who: () => "b" })];
+    expect(await b.holder?.(one)).toBeUndefined();
+    const [first, second] = [await a.claim?.(one), await b.claim?.(two)];
+    expect([await b.holder?.(one), await a.holder?.(two)]).toEqual(["a\\u001b[31m mount", "b"]);
+    await first?.[Symbol.asyncDispose]();
+    expect(await b.holder?.(one)).toBeUndefined();
+    expect(await a.holder?.(two)).toBe("b");
+    await second?.[Symbol.asyncDispose]();
+    expect(await folderStore(folder).holder?.(one)).toBeUndefined();
+  });
+
+  test("leave nothing behind, whoever waited for them", async () => {
+    const [a, b] = [folderStore(folder), folderStore(folder)];
+    const first = await a.claim?.(one);
+    for (let index = 0; index < 5; index++) expect(await b.claim?.(one)).toBeUndefined();
+    await first?.[Symbol.asyncDispose]();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test.each([
+    [0o700, 0o600],
+    [0o755, 0o600],
+    [0o775, 0o660],
+    [0o777, 0o666],
+  ])("in a folder of mode %o are in a file of mode %o: others could hold them for ever", async (mode, expected) => {
+    chmodSync(folder, mode);
+    // As an earlier version left it.
+    for (const before of [undefined, 0o666, 0o600]) {
+      if (before !== undefined) writeFileSync(join(folder, ".claims"), "");
+      if (before !== undefined) chmodSync(join(folder, ".claims"), before);
+      const claim = await folderStore(folder).claim?.(one);
+      expect(statSync(join(folder, ".claims")).mode & 0o777).toBe(expected);
+      await claim?.[Symbol.asyncDispose]();
+    }
+  });
+
+  test("are not made through a symlink, nor in what is no file", async () => {
+    const outside = join(folder, "outside");
+    writeFileSync(outside, "untouched");
+    symlinkSync(outside, join(folder, ".claims"));
+    await expect(folderStore(folder).claim?.(one)).rejects.toThrow("ELOOP");
+    rmSync(join(folder, ".claims"));
+    Bun.spawnSync(["mkfifo", join(folder, ".claims")]);
+    await expect(folderStore(folder).claim?.(one)).rejects.toThrow("is no regular file");
+    expect(readFileSync(outside, "utf8")).toBe("untouched");
   });
 
   test("cannot be made where nothing can be written, and say so", async () => {

@@ -1,5 +1,6 @@
 /** What is told of a file to whoever is to make its content. */
 import type { FileInfo, TreeEntry } from "../generators/generator.ts";
+import { dentriesOf } from "../tree/dentries.ts";
 import type { Directory } from "../tree/directory.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
@@ -102,12 +103,15 @@ export function layoutOf({ tree, definitions }: Pick<Mount, "tree" | "definition
 /** Of several names the first in byte order counts, whichever was made last: as in a snapshot of the same tree. */
 function firstPlace({ tree }: Pick<Mount, "tree">, file: RegularFile) {
   if (file.nlink < 2) return undefined;
-  for (const { path, inode } of tree.walk()) {
-    if (inode !== file) continue;
-    const directory = tree.resolve(path.slice(0, path.lastIndexOf("/")) || "/", { follow: false });
-    return directory.kind === "directory" ? { path, directory } : undefined;
+  let first: { readonly path: string; readonly directory: Directory; readonly order: string } | undefined;
+  for (const dentry of dentriesOf(file)) {
+    const path = tree.pathTo(dentry);
+    // Directories come before what is in them, and everything in one before the next name, whatever that is.
+    const order = path?.replaceAll("/", "\0");
+    if (path === undefined || order === undefined || (first !== undefined && first.order <= order)) continue;
+    first = { path, directory: dentry.parent, order };
   }
-  return undefined;
+  return first;
 }
 
 /** `place` is where a file that has no name yet is to be. */

@@ -1,5 +1,6 @@
 /** Puts another content under all the names of a file: as a new inode, so that whoever has the old one open keeps it. */
 import { FsError } from "../errno.ts";
+import { dentriesOf } from "../tree/dentries.ts";
 import type { Dentry } from "../tree/directory.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Tree } from "../tree/tree.ts";
@@ -10,7 +11,7 @@ const METADATA = "user.llmfs.meta.";
 
 /** The new inode: owner, mode and attributes are the old one's. Throws ESTALE, ENOSPC; all is as it was then. */
 export function replaceContent(tree: Tree, current: RegularFile, content: ArrivedContent): RegularFile {
-  const fresh = tree.tmpfile(dentryOf(tree, current).parent, current.mode & 0o7777, current);
+  const fresh = tree.tmpfile(dentryOf(current).parent, current.mode & 0o7777, current);
   tree.hold(fresh);
   try {
     fill(fresh, content);
@@ -31,15 +32,11 @@ export function replaceContent(tree: Tree, current: RegularFile, content: Arrive
 
 /** Every name of the one becomes a name of the other. The old one must be held by somebody to outlive it. */
 export function rename(tree: Tree, from: RegularFile, to: RegularFile): void {
-  for (let left = from.nlink; left > 0; left--) {
-    const dentry = dentryOf(tree, from);
-    tree.replace(dentry.parent, dentry.name, to);
-  }
+  for (const { parent, name } of dentriesOf(from)) tree.replace(parent, name, to);
 }
 
 /** One of the file's names. Throws ESTALE for one that has none any more. */
-function dentryOf(tree: Tree, file: RegularFile): Dentry {
-  tree.pathOf(file);
+function dentryOf(file: RegularFile): Dentry {
   if (file.dentry === undefined) throw new FsError("ESTALE", "the file has no name any more");
   return file.dentry;
 }

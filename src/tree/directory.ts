@@ -6,6 +6,7 @@
  * of a hundred thousand entries). Entries stand in one array in cookie order, found by binary search; a removed one
  * leaves a hole that is closed when half of the array is holes.
  */
+import { forget, remember } from "./dentries.ts";
 import { type Clock, type Inode, InodeBase, type Owner, S_IFDIR, S_ISGID } from "./inode.ts";
 
 /** A name in a directory. Invariant: the dentries are the only truth about the tree's shape. */
@@ -56,7 +57,7 @@ export class Directory extends InodeBase {
   insert(name: string, inode: Inode): Dentry {
     if (this.#byName.has(name)) throw new Error(`insert: ${name} is there already`);
     const dentry: Dentry = { name, cookie: this.#nextCookie++, inode, parent: this };
-    inode.dentry = dentry;
+    remember(dentry);
     this.#byName.set(name, dentry);
     this.#inOrder.push(dentry);
     return dentry;
@@ -67,7 +68,7 @@ export class Directory extends InodeBase {
     const dentry = this.#byName.get(name);
     if (dentry === undefined) throw new Error(`remove: ${name} is not there`);
     this.#byName.delete(name);
-    if (dentry.inode.dentry === dentry) dentry.inode.dentry = undefined;
+    forget(dentry);
     const slot = this.#slot(dentry.cookie);
     if (slot === this.#inOrder.length - 1) this.#inOrder.pop();
     else this.#inOrder[slot] = dentry.cookie;
@@ -80,8 +81,8 @@ export class Directory extends InodeBase {
     const before = this.#byName.get(name);
     if (before === undefined) throw new Error(`replace: ${name} is not there`);
     const dentry: Dentry = { ...before, inode };
-    if (before.inode.dentry === before) before.inode.dentry = undefined;
-    inode.dentry = dentry;
+    forget(before);
+    remember(dentry);
     this.#byName.set(name, dentry);
     this.#inOrder[this.#slot(dentry.cookie)] = dentry;
   }

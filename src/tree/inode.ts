@@ -81,7 +81,7 @@ export abstract class InodeBase {
   gid: number;
   /** Invariant: how many dentries name it; a directory counts 2 and one for each subdirectory. 0 when unlinked. */
   nlink = 0;
-  /** One of its names, for when a path is wanted. Absent: none, or the one it had was removed while others stayed. */
+  /** One of its names, for when a path is wanted; dentries.ts knows the others. Absent: it has none. */
   dentry: Dentry | undefined = undefined;
   #atime = 0;
   #atimeNsec = 0;

@@ -1,4 +1,6 @@
 /** What must hold between the inodes of a tree. Each kind checks what is its own. */
+import { dentriesOf } from "./dentries.ts";
+import type { Dentry } from "./directory.ts";
 import type { Inode } from "./inode.ts";
 import { NAME_MAX } from "./path.ts";
 import type { Space } from "./space.ts";
@@ -7,6 +9,7 @@ import { PAGE } from "./store.ts";
 /** Throws Error at the first broken invariant. */
 export function checkTree(entries: Iterable<{ readonly path: string; readonly inode: Inode }>, space: Space): void {
   const links = new Map<Inode, number>();
+  const names = new Map<Inode, Set<Dentry>>();
   let pages = 0;
   let further = 0;
   for (const { path, inode } of entries) {
@@ -15,7 +18,9 @@ export function checkTree(entries: Iterable<{ readonly path: string; readonly in
     if (inode.kind === "directory") {
       inode.checkInvariants();
       let subdirectories = 0;
-      for (const { name, inode: child } of inode.entries()) {
+      for (const dentry of inode.entries()) {
+        const { name, inode: child } = dentry;
+        names.set(child, (names.get(child) ?? new Set()).add(dentry));
         if (name.length > NAME_MAX || name === "" || name.includes("/")) throw new Error(`${path}: the name ${name}`);
         if (child.kind !== "directory") continue;
         subdirectories++;
@@ -23,6 +28,11 @@ export function checkTree(entries: Iterable<{ readonly path: string; readonly in
       }
       if (inode.nlink !== 2 + subdirectories) throw new Error(`${path}: nlink ${inode.nlink}, ${subdirectories} below`);
     }
+  }
+  for (const [inode, dentries] of names) {
+    const known = dentriesOf(inode);
+    if (known.length !== dentries.size || known.some((dentry) => !dentries.has(dentry)))
+      throw new Error(`inode ${inode.ino}: ${dentries.size} names, ${known.length} known`);
   }
   for (const [inode, count] of links) {
     if (inode.kind === "directory") {

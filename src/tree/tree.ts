@@ -100,9 +100,14 @@ export class Tree {
 
   /** One of an inode's paths, as byte strings; undefined when it has none. */
   pathOf(inode: Inode): string | undefined {
-    const names: string[] = [];
-    for (let at: Inode = inode; at !== this.root; ) {
-      const dentry: Dentry | undefined = at.dentry ?? this.#findDentry(at);
+    return inode === this.root ? "/" : inode.dentry && this.pathTo(inode.dentry);
+  }
+
+  /** The path of this name; undefined when it is in a directory that was removed. */
+  pathTo(name: Dentry): string | undefined {
+    const names = [name.name];
+    for (let at: Inode = name.parent; at !== this.root; ) {
+      const { dentry }: { dentry: Dentry | undefined } = at;
       if (dentry === undefined) return undefined;
       names.push(dentry.name);
       at = dentry.parent;
@@ -337,20 +342,6 @@ export class Tree {
       if (at === this.root) return false;
     }
     return false;
-  }
-
-  /** Looks everywhere for a name: for the inode that lost the one it remembered and has others. */
-  #findDentry(inode: Inode): Dentry | undefined {
-    if (inode.nlink === 0) return undefined;
-    for (const { inode: at } of this.walk()) {
-      if (at.kind !== "directory") continue;
-      for (const dentry of at.entries()) {
-        if (dentry.inode !== inode) continue;
-        inode.dentry = dentry;
-        return dentry;
-      }
-    }
-    return undefined;
   }
 
   /** One dentry fewer: this name is not the inode's any more. */

@@ -1,5 +1,5 @@
 /** Content that somebody wants made anew, and brought back: what readers see, through the kernel in memory. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { type ServedTree, served } from "../support/served.ts";
 
 interface Open {
@@ -120,6 +120,28 @@ describe("a file made anew", () => {
     expect([read(fs, anew), cat(fs, "/song")]).toEqual(["second", "second"]);
     expect(fs.kernel.stat(fs.node("/song"))).toMatchObject({ nlink: 2, uid: 7, gid: 8, mode: 0o100600 });
     expect(xattr(fs, "prompt")).toBe("a poem");
+  });
+
+  test("is found by the first of its names, and moved under all of them, without a walk through the tree", () => {
+    using fs = served();
+    for (const directory of ["/b", "/a", "/a/z", "/a.d"]) fs.directory(directory);
+    fs.kernel.call("setxattr", fs.node("/a"), xattrRequest("prompt", "of a"));
+    poem(fs);
+    const nodeid = fs.node("/poem");
+    for (const directory of ["/b", "/a.d", "/a/z"]) {
+      for (let count = 0; count < 20; count++)
+        fs.kernel.call("link", fs.node(directory), { oldnodeid: nodeid, name: `link${count}` });
+    }
+    const held = fs.open("/poem");
+    fs.kernel.call("unlink", 1, { name: "poem" });
+    const walk = spyOn(fs.tree, "walk");
+    const anew = demand(fs, "again", "/b/link7");
+    expect(fs.requests.at(-1)).toMatchObject({ path: "/a/z/link0", prompts: ["of a"] });
+    fs.content("second");
+    expect(walk).not.toHaveBeenCalled();
+    expect([read(fs, anew), cat(fs, "/a.d/link19")]).toEqual(["second", "second"]);
+    expect(fs.kernel.stat(fs.node("/a/z/link0")).nlink).toBe(60);
+    fs.kernel.release(held.nodeid, held.fh);
   });
 
   test("follows the file that was renamed meanwhile, and not its name", () => {

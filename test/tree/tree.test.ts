@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { ErrnoName } from "../../src/errno.ts";
 import { FsError } from "../../src/errno.ts";
+import { dentriesOf } from "../../src/tree/dentries.ts";
 import type { Directory } from "../../src/tree/directory.ts";
 import { S_IFCHR, S_IFIFO } from "../../src/tree/inode.ts";
 import { Space } from "../../src/tree/space.ts";
@@ -366,4 +367,31 @@ test("an inode keeps when it was made, to the nanosecond if that is lately, to t
     const tree = new Tree({ clock: (take) => take(seconds, nanoseconds), space: new Space(), owner: OWNER });
     expect(tree.createFile(tree.root, "file", 0o644, OWNER).btime).toEqual({ seconds, nanoseconds: kept });
   }
+});
+
+test("every name of an inode is known, whichever was removed, moved or replaced", () => {
+  const tree = newTree();
+  const d = tree.mkdir(tree.root, "d", 0o755, OWNER);
+  const file = tree.createFile(tree.root, "a", 0o644, OWNER);
+  const other = tree.createFile(tree.root, "other", 0o644, OWNER);
+  for (const name of ["b", "c"]) tree.link(file, tree.root, name);
+  tree.link(file, d, "a");
+  const names = () =>
+    dentriesOf(file)
+      .map((dentry) => tree.pathTo(dentry))
+      .sort();
+  expect(names()).toEqual(["/a", "/b", "/c", "/d/a"]);
+  tree.unlink(tree.root, "a");
+  tree.rename(tree.root, "d", tree.root, "e");
+  tree.rename(tree.root, "b", d, "b");
+  tree.rename(tree.root, "other", tree.root, "c", RENAME_EXCHANGE);
+  tree.checkInvariants();
+  expect([names(), tree.pathOf(other)]).toEqual([["/e/a", "/e/b", "/other"], "/c"]);
+  tree.hold(file);
+  tree.rename(tree.root, "c", tree.root, "other");
+  tree.replace(d, "b", other);
+  tree.unlink(d, "a");
+  tree.checkInvariants();
+  expect([names(), tree.pathOf(file), dentriesOf(other).length]).toEqual([[], undefined, 2]);
+  tree.drop(file);
 });

@@ -1,0 +1,34 @@
+/**
+ * The names of an inode. Most have one, which the inode itself remembers; hard links beyond that are kept here, so that
+ * a million inodes with one name each need no room for them.
+ */
+import type { Dentry } from "./directory.ts";
+import type { Inode } from "./inode.ts";
+
+/** Names besides `inode.dentry`. Invariant: an inode without `dentry` has none here. */
+const further = new WeakMap<Inode, Set<Dentry>>();
+
+/** Every name, the one that `inode.dentry` remembers first. */
+export function dentriesOf(inode: Inode): readonly Dentry[] {
+  return inode.dentry === undefined ? [] : [inode.dentry, ...(further.get(inode) ?? [])];
+}
+
+/** The dentry is there, with its inode. */
+export function remember(dentry: Dentry): void {
+  const { inode } = dentry;
+  if (inode.dentry === undefined) inode.dentry = dentry;
+  else further.set(inode, (further.get(inode) ?? new Set()).add(dentry));
+}
+
+/** The dentry is gone, or another inode's. */
+export function forget(dentry: Dentry): void {
+  const { inode } = dentry;
+  const others = further.get(inode);
+  if (inode.dentry !== dentry) others?.delete(dentry);
+  else {
+    const [next] = others ?? [];
+    inode.dentry = next;
+    if (next !== undefined) others?.delete(next);
+  }
+  if (others?.size === 0) further.delete(inode);
+}

@@ -22,7 +22,7 @@ import {
   readSync,
   statSync,
   unlinkSync,
-  writeSync,
+  writevSync,
 } from "node:fs";
 import { join } from "node:path";
 import { codeOf, ERRNO } from "../errno.ts";
@@ -139,7 +139,7 @@ export class FolderClaims {
       if (result < 0) break;
       const entry = Buffer.alloc(ENTRY);
       entry.write(this.#who(), 0, ENTRY - 1, "utf8");
-      writeSync(fd, entry, 0, ENTRY, slot * ENTRY);
+      writevSync(fd, [entry], slot * ENTRY);
       return { fd, slot };
     }
     closeSync(fd);

@@ -221,8 +221,10 @@ async function openModel(
 ): Promise<NamedModel> {
   const { DEFAULT_MODEL } = await import("../llm/openai.ts");
   const named = config.providers.find(({ model }) => model !== undefined)?.model;
-  const said = named ?? (config.mode === "replay" ? await recordedName(config, store) : undefined) ?? DEFAULT_MODEL;
-  const asked = config.mode === "replay" ? undefined : await openProvider(config, log, said, tally, warn);
+  const usedBefore = named === undefined ? await recordedName(config, store) : undefined;
+  const said = named ?? (config.mode === "replay" ? usedBefore : undefined) ?? DEFAULT_MODEL;
+  const asked =
+    config.mode === "replay" ? undefined : await openProvider(config, log, { said, usedBefore }, tally, warn);
   const name = asked?.name ?? said;
   if (store === undefined) {
     if (asked === undefined) throw new Error("a model with neither provider nor recordings");
@@ -257,7 +259,7 @@ async function recordedName(config: Config, store: RecordingStore | undefined): 
 async function openProvider(
   config: Config,
   log: Log,
-  said: string,
+  { said, usedBefore }: { readonly said: string; readonly usedBefore: string | undefined },
   tally: Tally,
   warn: (text: string) => void,
 ): Promise<NamedModel> {
@@ -270,7 +272,7 @@ async function openProvider(
   ]);
   const say = log.tagged("llm");
   try {
-    const provider = await chooseProvider(config.providers);
+    const provider = await chooseProvider(config.providers, usedBefore === undefined ? {} : { usedBefore });
     const place = `${provider.model} at ${new URL(provider.baseUrl).host} (${provider.source})`;
     if (provider.others === undefined) say.info(`asking ${place}`);
     else log.notice("llm", `no model was named; asking ${place}. ${anotherModel(provider.others)}`);

@@ -104,14 +104,18 @@ function compare(a: readonly number[], b: readonly number[]): number {
   return 0;
 }
 
-/** The model to use; undefined where none can chat. Ollama is asked about it, because its list does not say. */
+/**
+ * The model to use; undefined where none can chat. The one that was used before, if it is there: its answers are
+ * recorded. Ollama is asked about the others, because its list does not say what they can do.
+ */
 export async function chooseModel(
   server: ServerAddress,
   models: readonly ServerModel[],
   timeoutMs: number,
-  signal?: AbortSignal,
+  { signal, usedBefore }: { readonly signal?: AbortSignal; readonly usedBefore?: string } = {},
 ): Promise<string | undefined> {
   const candidates = preferred(models);
+  if (candidates.some(({ id }) => id === usedBefore)) return usedBefore;
   if (!isLoopback(new URL(server.baseUrl).hostname)) return candidates[0]?.id;
   const deadline = AbortSignal.timeout(timeoutMs);
   const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);

@@ -52,6 +52,8 @@ export interface ProviderOptions {
   readonly localServers?: readonly LocalServer[];
   /** How long a local server may take to show that it is there. */
   readonly probeMs?: number;
+  /** The model whose answers are recorded; taken where nobody names one and it is there. */
+  readonly usedBefore?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -121,7 +123,7 @@ async function modelAt(server: ServerAddress, keyFrom: string | undefined, optio
   if (models?.some(({ id }) => id === DEFAULT_MODEL)) return { model: DEFAULT_MODEL };
   const able = preferred(models ?? []);
   if (able.length === 1 || isLoopback(hostname)) {
-    const model = await chooseModel(server, models ?? [], MODELS_MS, options.signal);
+    const model = await chooseModel(server, models ?? [], MODELS_MS, options);
     if (model !== undefined) return { model, others: namesBut(model, able) };
   }
   const cure = "choose one with --model or LLMFS_MODEL";
@@ -175,7 +177,7 @@ async function localProvider(
     : offering.toSorted((a, b) => Number(named(b)) - Number(named(a)))) {
     const { name, host, baseUrl, offer } = server;
     const models = offer.models ?? [];
-    const chosen = model ?? (await chooseModel({ baseUrl }, models, MODELS_MS, options.signal));
+    const chosen = model ?? (await chooseModel({ baseUrl }, models, MODELS_MS, options));
     if (chosen === undefined) continue;
     const others = model === undefined ? { others: namesBut(chosen, preferred(models)) } : {};
     return { baseUrl, model: chosen, source: `${name}, found at ${host}`, ...others, ...more };

@@ -73,6 +73,16 @@ test("a model that nobody named is named, with how to choose another; one that w
   expect((await sandbox.llmfs([...args, "--model", "qwen3"], { env })).stderr).not.toContain("Choose another");
 });
 
+test("a model that nobody named is the one whose answers are recorded, where it is still there", async () => {
+  await using server = await openaiServer([{ stream: TREE }], ["llama3", "qwen3"]);
+  const args = ["generate", "--prompt", "a small program", "--recordings", "rec"];
+  const env = { OPENAI_BASE_URL: server.baseUrl };
+  await sandbox.llmfs([...args, "--model", "qwen3"], { env });
+  const { status, stderr } = await sandbox.llmfs(args, { env });
+  expect([status, server.requests.length]).toEqual([0, 1]);
+  expect(stderr).toContain("asking qwen3 at");
+});
+
 test("where no model can chat, nothing is asked, and the status says that the model is the trouble", async () => {
   await using server = await openaiServer([{ stream: TREE }], ["dall-e-3", "embedding-001"]);
   const { status, stderr } = await sandbox.llmfs(["generate", "--prompt", "a small program"], {

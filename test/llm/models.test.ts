@@ -320,6 +320,15 @@ test("of those that are not loaded the largest that fits into the memory is take
   expect(preferred([{ id: "b" }, { id: "a" }]).map(({ id }) => id)).toEqual(["b", "a"]);
 });
 
+test("the model that was used before is taken where it is there and can chat, whatever is loaded", async () => {
+  using server = serving({ "/v1/models": list("a", "b", "bge-m3"), "/api/ps": { models: [{ name: "a" }] } });
+  const { models = [] } = await modelsAt(server, 5000);
+  const choose = async (usedBefore: string) => await chooseModel(server, models, 5000, { usedBefore });
+  expect(await choose("b")).toBe("b");
+  expect(await choose("gone")).toBe("a");
+  expect(await choose("bge-m3")).toBe("a");
+});
+
 test("a server elsewhere is asked for its list only", async () => {
   // The machine's own name is not a loopback name to llmfs.
   using server = serving({ "/v1/models": list("m") });

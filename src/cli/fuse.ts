@@ -28,14 +28,20 @@ export async function wayToMount({ certain }: { readonly certain: boolean }): Pr
   }
   checkDevice();
   if (mayMount()) return { how: "direct" };
-  const refusal = certain ? await inTemporaryDirectory(tryHelper) : helperRefusal();
+  const refusal = helperRefusal() ?? (certain ? await triedRefusal() : undefined);
   return refusal === undefined ? { how: "helper" } : { how: "none", refusal };
 }
 
-async function inTemporaryDirectory<T>(use: (directory: string) => Promise<T>): Promise<T> {
-  const directory = temporaryDirectory();
+/** Why fusermount3 does not mount; undefined if it does, or if there is no place to try it. */
+async function triedRefusal(): Promise<Refusal | undefined> {
+  let directory: string;
   try {
-    return await use(directory);
+    directory = temporaryDirectory();
+  } catch {
+    return undefined;
+  }
+  try {
+    return await tryHelper(directory);
   } finally {
     rmdirSync(directory);
   }

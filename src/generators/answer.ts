@@ -55,7 +55,7 @@ function finished(text: string, path: string): string {
 }
 
 /** What has to stand at the very beginning of any file that has it. */
-const FIRST = /^[ \t]+(?=#!|<\?xml|---[ \t]*\r?\n)/;
+const FIRST = /^[ \t]+(?=#!|<\?|---[ \t]*\r?\n|-----BEGIN )/;
 
 /**
  * Without the blank that some tokenizers put before an answer, where it makes an error or another meaning of the first
@@ -113,8 +113,10 @@ function amongSentences(text: string, path: string): string | "unclear" | undefi
   const lines = text.trimEnd().split("\n");
   const blocks = blocksIn(lines).filter(({ indented }) => !indented);
   const [first] = blocks;
-  // A fence in a string or a comment belongs to it.
-  if (first === undefined || literalIsOpen(lines.slice(0, first.start).join("\n"))) return undefined;
+  const before = first === undefined ? "" : lines.slice(0, first.start).join("\n");
+  // A fence in a string, a comment or an element belongs to it.
+  if (first === undefined || literalIsOpen(before)) return undefined;
+  if (kindOfFile(path) === "markup" && before.includes("<")) return undefined;
   if (blocks.length > MOST_BLOCKS) return "unclear";
   const fitting = blocks.filter(({ info }) => fitsFile(info, path) || (info === "" && blocks.length === 1));
   const [block] = fitting;

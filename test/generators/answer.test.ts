@@ -132,6 +132,9 @@ describe("sentences around a code fence, in a file of code,", () => {
     ["a heredoc of Ruby", "/a.rb", "MD = <<~TEXT\n```ruby\nf\n```\nTEXT\n"],
     ["a long string of Lua", "/a.lua", "local s = [[\n```lua\nf()\n```\n]]\n"],
     ["a doc comment of Julia", "/a.jl", '"""\n    f()\n\n```julia\nf()\n```\n"""\nfunction f() end\n'],
+    ["an element of HTML", "/i.html", "<pre>\n```\nls\n```\n</pre>\n"],
+    ["a cell", "/a.csv", 'id,text\n1,"Run:\n```sh\nls\n```\n"\n'],
+    ["nested quotes of LaTeX", "/a.tex", "He said\n```Tis' he said.''\n"],
     ["a comment of HTML", "/i.html", "<!--\n```html\n<p>\n```\n-->\n<p>hi</p>\n"],
     ["a doc comment", "/a.rs", "/// ```rust\n/// f();\n/// ```\nfn f() {}\n"],
     ["an indented block of YAML", "/a.yml", "text: |\n  ```sh\n  ls\n  ```\n"],
@@ -163,6 +166,8 @@ describe("the first line", () => {
   test("begins with what has to be at the beginning of any file", () => {
     expect(fileText(" #!/usr/bin/env lua\nx()\n", "/run")).toBe("#!/usr/bin/env lua\nx()\n");
     expect(fileText(' <?xml version="1.0"?>\n<a/>\n', "/a.xml")).toBe('<?xml version="1.0"?>\n<a/>\n');
+    expect(fileText(" <?php\nheader('x');\n", "/a.php")).toBe("<?php\nheader('x');\n");
+    expect(fileText(" -----BEGIN CERTIFICATE-----\n", "/a.pem")).toBe("-----BEGIN CERTIFICATE-----\n");
     expect(fileText(" ---\ntitle: x\n---\n# T\n", "/page.md")).toBe("---\ntitle: x\n---\n# T\n");
   });
 

@@ -78,7 +78,7 @@ export async function openSources(file: string, log: Log, options: SourcesOption
     summary: summarize(rules),
     plants: loaded.plants,
     named: rules.all.flatMap(({ match, generator, looksUp }) => (looksUp ? [{ match: match.source, generator }] : [])),
-    list: async (request, signal) => (await opened()).list(request, signal),
+    list: async (request, signal, listener) => (await opened()).list(request, signal, listener),
     generate: (model) => async (request, signal, sink) => {
       const { asked, refresh } = forModel(rules, request);
       if (asked === undefined) return (await opened()).generate(request, signal, sink);

@@ -6,6 +6,7 @@ import { withoutTrailing } from "../trailing.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
 import { components, join, toBytes } from "../tree/path.ts";
+import type { Waiter } from "./attempts.ts";
 import { entryOf, infoOf, layoutOf, ORIGIN, pendingOf } from "./brief.ts";
 import type { Mount } from "./mount.ts";
 import { packed } from "./packed.ts";
@@ -16,6 +17,8 @@ import { moment } from "./renewal.ts";
 const SLICE_MS = 5;
 
 type Answer<K extends keyof Methods> = Awaited<ReturnType<Methods[K]>>;
+
+type Requester = Pick<Waiter, "requester">;
 
 /** What a method does: returns its value, throws FsError, or calls `done` or `fail` later and returns nothing. */
 export class Answers {
@@ -88,11 +91,12 @@ export class Answers {
   /** Answers at once, or when a generator has listed the directory. */
   list(
     path: string,
-    requester: number | undefined,
+    ticket: number | undefined,
     done: (entries: Answer<"list">) => void,
     fail: (error: FsError) => void,
   ): void {
-    if (this.#waits(path, requester, () => this.list(path, requester, done, fail), fail)) return;
+    const requester = this.#requester(ticket);
+    if (this.#waits(path, requester, () => this.list(path, ticket, done, fail), fail)) return;
     const directory = this.#mount.tree.resolve(toBytes(path), { follow: true });
     if (directory.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
     const base = path === "/" ? "/" : toBytes(withoutTrailing(path, "/"));
@@ -100,7 +104,7 @@ export class Answers {
       const entries = [...directory.entries()].sort((a, b) => (a.name < b.name ? -1 : 1));
       done(entries.map(({ name, inode }) => entryOf(join(base, name), inode)));
     };
-    const waiter = { ...(requester !== undefined && { requester }), done: listed, fail };
+    const waiter = { ...requester, done: listed, fail };
     if (!this.#mount.listings.open(directory, waiter)) listed();
   }
 
@@ -109,13 +113,9 @@ export class Answers {
   }
 
   /** Answers at once or when the file is generated. */
-  read(
-    path: string,
-    requester: number | undefined,
-    done: (bytes: Uint8Array) => void,
-    fail: (e: FsError) => void,
-  ): void {
-    if (this.#waits(path, requester, () => this.read(path, requester, done, fail), fail)) return;
+  read(path: string, ticket: number | undefined, done: (bytes: Uint8Array) => void, fail: (e: FsError) => void): void {
+    const requester = this.#requester(ticket);
+    if (this.#waits(path, requester, () => this.read(path, ticket, done, fail), fail)) return;
     const file = this.#file(path);
     const since = moment();
     const failed = (error: FsError) => fail(new FsError(error.code, `${path}: ${error.message}`));
@@ -123,7 +123,7 @@ export class Answers {
       this.#mount.refresh.read(file, requester, since, (current) => done(current.bytes()), failed);
     };
     if (!file.lazy) return ready();
-    this.#mount.pending.wait(file, { ...(requester !== undefined && { requester }), done: ready, fail: failed });
+    this.#mount.pending.wait(file, { ...requester, done: ready, fail: failed });
   }
 
   /** As `read`, for whoever does not want the bytes. */
@@ -221,10 +221,10 @@ export class Answers {
    * Whether a generator is to be asked first: for the listing of a directory on the way, or whether there is a file of
    * that name. Then it is asked, and `again` called once it has answered.
    */
-  #waits(path: string, requester: number | undefined, again: () => void, fail: (error: FsError) => void): boolean {
+  #waits(path: string, requester: Requester, again: () => void, fail: (error: FsError) => void): boolean {
     const { tree, listings, lookups } = this.#mount;
     const waiter = {
-      ...(requester !== undefined && { requester }),
+      ...requester,
       fail,
       done() {
         try {
@@ -245,6 +245,14 @@ export class Answers {
       return lookups.wait(directory, name, waiter);
     }
     return false;
+  }
+
+  /** On whose behalf. Throws EINTR if that generation is over. */
+  #requester(ticket: number | undefined): Requester {
+    if (ticket === undefined) return {};
+    const requester = this.#mount.attempts.get(ticket);
+    if (requester === undefined) throw new FsError("EINTR", "the generation that reads it is over");
+    return { requester };
   }
 
   #file(path: string): RegularFile {

@@ -3,22 +3,25 @@
  *
  * An attempt is known to the other thread by its ticket; an answer to a ticket that is no longer wanted is dropped.
  * Waiters are requests of the kernel, which are parked, and generators that read; the latter may wait for each other in
- * a circle, which is refused here.
+ * a circle, which is refused here. When an attempt ends, in whatever way, so do the waits on its behalf: a file that
+ * another was to be made from is called off with it, unless somebody else waits for it too.
  */
 import { FsError, messageOf } from "../errno.ts";
 import { relatives } from "../procfs.ts";
 import type { Inode } from "../tree/inode.ts";
 import { toText } from "../tree/path.ts";
-import { ORIGIN, textXattr } from "./brief.ts";
+import { contentsOf, ORIGIN, textXattr } from "./brief.ts";
 import { Draft } from "./draft.ts";
+import { Grace } from "./grace.ts";
 import type { Mount } from "./mount.ts";
-import type { FromFilesystem, GeneratedContent, Listing } from "./port.ts";
+import type { FromFilesystem, GeneratedContent, Listing, Stage } from "./port.ts";
+import type { Timers } from "./timers.ts";
 
 export interface Waiter {
   /** The parked request, for those of the kernel; a number below 0 for what a control file was asked to have made. */
   readonly unique?: number;
-  /** The ino of what is being made and reads this one, for those of generators. */
-  readonly requester?: number;
+  /** The attempt whose generator reads this one, for those of generators. */
+  readonly requester?: Attempt;
   /** The thread that waits, for those of the kernel. It may be one of a program that makes a content. */
   readonly pid?: number;
   /** It is there. */
@@ -73,6 +76,14 @@ export interface Attempt {
   draft: Draft | undefined;
   /** The program that makes it, if one does. */
   maker: number | undefined;
+  stage: Stage;
+  /** It is made for its own sake, whether or not somebody waits. */
+  readonly standing: boolean;
+  /** Of the tree when it began: as Mount.definitions, and with everything that may go into a request. */
+  readonly definitions: number;
+  readonly contents: number;
+  /** The attempts that have a waiter on this one's behalf. */
+  readonly reads: Set<Attempt>;
 }
 
 export class Attempts {
@@ -80,15 +91,27 @@ export class Attempts {
   readonly #post: (message: FromFilesystem) => void;
   #nextTicket = 1;
   readonly #byTicket = new Map<number, Attempt>();
-  readonly #byUnique = new Map<number, Attempt>();
+  readonly #byInode = new Map<Inode, Set<Attempt>>();
+  readonly #byUnique = new Map<number, { readonly attempt: Attempt; readonly waiter: Waiter }>();
+  /** Held up for lack of a place. */
+  readonly #queued = new Set<Attempt>();
+  readonly #grace: Grace;
+  /** Attempts that are over, and since when nobody had wanted them: the waits on their behalf are still to be ended. */
+  readonly #over: { readonly reader: Attempt; readonly since: number | undefined }[] = [];
+  #endingReads = false;
 
-  constructor(mount: () => Mount, post: (message: FromFilesystem) => void) {
+  constructor(mount: () => Mount, post: (message: FromFilesystem) => void, timers: Timers) {
     this.#mount = mount;
     this.#post = post;
+    this.#grace = new Grace({
+      timers,
+      crowded: () => this.#queued.values().some((one) => one.standing || one.waiters.size > 0),
+      callOff: (attempt) => this.callOff(attempt),
+    });
   }
 
   /** Holds the inode until the attempt ends: a generator that waits has no handle. */
-  open(inode: Inode, outcome: Outcome): Attempt {
+  open(inode: Inode, outcome: Outcome, standing = false): Attempt {
     const attempt: Attempt = {
       ticket: this.#nextTicket++,
       inode,
@@ -96,8 +119,14 @@ export class Attempts {
       outcome,
       draft: undefined,
       maker: undefined,
+      stage: "preparing",
+      standing,
+      definitions: this.#mount().definitions,
+      contents: contentsOf(this.#mount()),
+      reads: new Set(),
     };
     this.#byTicket.set(attempt.ticket, attempt);
+    this.#byInode.set(inode, (this.#byInode.get(inode) ?? new Set()).add(attempt));
     this.#mount().tree.hold(inode);
     return attempt;
   }
@@ -114,12 +143,13 @@ export class Attempts {
     if (waiter.requester !== undefined) this.refuseCycle(inode, waiter.requester);
     const made = waiter.requester === undefined ? this.#madeBy(waiter.pid) : undefined;
     if (made === undefined) return waiter;
-    this.refuseCycle(inode, made.inode.ino);
+    this.refuseCycle(inode, made);
     return this.#announced(made, waiter);
   }
 
   /** While a program waits, another content may be made in its place: the other thread is told. */
-  #announced({ ticket, inode }: Attempt, waiter: Waiter): Waiter {
+  #announced(requester: Attempt, waiter: Waiter): Waiter {
+    const { ticket } = requester;
     this.#post({ type: "waits", ticket, waits: true });
     let waits = true;
     const ended = () => {
@@ -128,7 +158,7 @@ export class Attempts {
     };
     return {
       ...waiter,
-      requester: inode.ino,
+      requester,
       done() {
         ended();
         waiter.done();
@@ -152,14 +182,14 @@ export class Attempts {
         if (waiter.requester === undefined && waiter.pid !== undefined) this.#recheck(attempt, waiter);
       }
       // Where nobody waited before, it is wanted for another reason.
-      if (waiters.length > 0 && attempt.waiters.size === 0) this.#callOff(attempt, new FsError("EINTR"));
+      if (waiters.length > 0 && attempt.waiters.size === 0) this.callOff(attempt);
     }
   }
 
   #recheck(attempt: Attempt, waiter: Waiter): void {
     attempt.waiters.delete(waiter);
     try {
-      attempt.waiters.add(this.checked(attempt.inode, waiter));
+      this.join(attempt, this.checked(attempt.inode, waiter));
     } catch (error) {
       if (waiter.unique !== undefined) this.#byUnique.delete(waiter.unique);
       waiter.fail(error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error }));
@@ -178,8 +208,10 @@ export class Attempts {
   }
 
   join(attempt: Attempt, waiter: Waiter): void {
+    this.#grace.end(attempt);
     attempt.waiters.add(waiter);
-    if (waiter.unique !== undefined) this.#byUnique.set(waiter.unique, attempt);
+    waiter.requester?.reads.add(attempt);
+    if (waiter.unique !== undefined) this.#byUnique.set(waiter.unique, { attempt, waiter });
   }
 
   /** The next bytes of a content. Answers "taken" whatever becomes of them: somebody waits for that. */
@@ -215,23 +247,60 @@ export class Attempts {
     this.#byTicket.get(ticket)?.outcome.failed(error);
   }
 
-  /** A waiter leaves: it gets EINTR. True if it waited here; when it was the last one, the attempt is called off. */
-  leave(unique: number): boolean {
-    const attempt = this.#byUnique.get(unique);
-    if (attempt === undefined) return false;
-    this.#byUnique.delete(unique);
-    for (const waiter of attempt.waiters) {
-      if (waiter.unique !== unique) continue;
-      attempt.waiters.delete(waiter);
-      waiter.fail(new FsError("EINTR", "interrupted while waiting for content"));
-    }
-    if (attempt.waiters.size === 0) this.#callOff(attempt, new FsError("EINTR"));
+  /** How far the other thread has come with it. */
+  stage(ticket: number, stage: Stage): void {
+    const attempt = this.#byTicket.get(ticket);
+    if (attempt === undefined) return;
+    attempt.stage = stage;
+    if (stage === "queued") this.#queued.add(attempt);
+    else this.#queued.delete(attempt);
+    this.#grace.check(attempt);
+    if (stage === "queued") this.#grace.checkAll();
+  }
+
+  /**
+   * A waiter leaves: it gets EINTR. False if none of this name waits here. `forGood`: it will not come back, so what nobody
+   * else waits for is called off at once.
+   */
+  leave(unique: number, forGood = false): boolean {
+    const found = this.#byUnique.get(unique);
+    if (found === undefined) return false;
+    const { attempt, waiter } = found;
+    this.#dismiss(attempt, waiter, new FsError("EINTR", "interrupted while waiting for content"));
+    if (attempt.waiters.size > 0 || attempt.standing) return true;
+    if (forGood) this.callOff(attempt);
+    else this.#grace.begin(attempt, waiter.pid);
     return true;
+  }
+
+  /** Whether nobody waits for it any longer. */
+  isLeft(attempt: Attempt): boolean {
+    return this.#grace.isLeft(attempt);
+  }
+
+  /** Whether a thread, interrupted in its wait for this attempt, comes back before anybody else. */
+  isResumedBy(attempt: Attempt, thread: number | undefined): boolean {
+    return this.#grace.wasLeftBy(attempt, thread) && attempt.definitions === this.#mount().definitions;
+  }
+
+  /**
+   * The attempt, if it is good enough for somebody who comes now. One that nobody waits for is called off if its content
+   * would be out of date: somebody may have interrupted it in order to change what it is made from.
+   */
+  current(attempt: Attempt | undefined, thread: number | undefined): Attempt | undefined {
+    if (attempt === undefined || !this.isLeft(attempt) || this.isResumedBy(attempt, thread)) return attempt;
+    if (attempt.contents === contentsOf(this.#mount())) return attempt;
+    this.callOff(attempt);
+    return undefined;
   }
 
   /** The mount is gone, and with it whoever waited. */
   clear(): void {
-    for (const attempt of [...this.#byTicket.values()]) this.#callOff(attempt, new FsError("ENODEV", "unmounted"));
+    // All are told the same, whichever is the first.
+    this.#endingReads = true;
+    for (const attempt of [...this.#byTicket.values()]) this.callOff(attempt, new FsError("ENODEV", "unmounted"));
+    this.#endingReads = false;
+    this.#over.length = 0;
   }
 
   /** Tells the other thread that nobody wants it. */
@@ -242,7 +311,15 @@ export class Attempts {
   /** Forgets the attempt and answers all who wait for it, whatever becomes of one of them. */
   end(attempt: Attempt, answer: (waiter: Waiter) => void): void {
     this.#byTicket.delete(attempt.ticket);
-    for (const { unique } of attempt.waiters) if (unique !== undefined) this.#byUnique.delete(unique);
+    const others = this.#byInode.get(attempt.inode);
+    others?.delete(attempt);
+    if (others?.size === 0) this.#byInode.delete(attempt.inode);
+    this.#queued.delete(attempt);
+    const unwanted = this.#grace.end(attempt);
+    for (const { unique, requester } of attempt.waiters) {
+      if (unique !== undefined) this.#byUnique.delete(unique);
+      requester?.reads.delete(attempt);
+    }
     for (const waiter of attempt.waiters) {
       try {
         answer(waiter);
@@ -252,27 +329,41 @@ export class Attempts {
     }
     attempt.waiters.clear();
     attempt.draft?.dispose();
+    this.#over.push({ reader: attempt, since: unwanted });
+    this.#endReads();
     this.#mount().tree.drop(attempt.inode);
   }
 
-  /** Follows who waits for whom from `inode` on; if that leads back to the requester, nobody would ever be answered. */
-  refuseCycle(inode: Inode, requester: number): void {
-    const chain: Inode[] = [];
-    const seen = new Set<Inode>();
-    const leadsBack = (at: Inode): boolean => {
-      if (seen.has(at)) return false;
-      seen.add(at);
-      chain.push(at);
-      if (at.ino === requester) return true;
-      for (const attempt of this.#byTicket.values()) {
-        for (const waiter of attempt.waiters) {
-          if (waiter.requester === at.ino && leadsBack(attempt.inode)) return true;
+  /** What an attempt reads is not wanted on its behalf once it is over. That may end others, and so on down a chain. */
+  #endReads(): void {
+    if (this.#endingReads) return;
+    this.#endingReads = true;
+    for (let one = this.#over.pop(); one !== undefined; one = this.#over.pop()) {
+      const { reader, since } = one;
+      for (const attempt of [...reader.reads]) {
+        for (const waiter of [...attempt.waiters]) {
+          if (waiter.requester === reader) this.#dismiss(attempt, waiter, new FsError("EINTR", "its reader is gone"));
         }
+        if (attempt.waiters.size === 0 && !attempt.standing) this.#grace.begin(attempt, undefined, since);
       }
-      chain.pop();
-      return false;
-    };
-    if (!leadsBack(inode)) return;
+    }
+    this.#endingReads = false;
+  }
+
+  #dismiss(attempt: Attempt, waiter: Waiter, why: FsError): void {
+    const { unique, requester } = waiter;
+    attempt.waiters.delete(waiter);
+    if (unique !== undefined) this.#byUnique.delete(unique);
+    if (requester !== undefined && !attempt.waiters.values().some((other) => other.requester === requester)) {
+      requester.reads.delete(attempt);
+    }
+    waiter.fail(why);
+  }
+
+  /** Follows who waits for whom from `inode` on; if that leads back to the requester, nobody would ever be answered. */
+  refuseCycle(inode: Inode, requester: Attempt): void {
+    const chain = this.#wayBetween(inode, requester.inode);
+    if (chain === undefined) return;
     const mount = this.#mount();
     const names = chain.map((at) => toText(mount.tree.pathOf(at) ?? textXattr(at, ORIGIN) ?? `inode ${at.ino}`));
     const loop = [names.at(-1) ?? "", ...names].join(" → ");
@@ -281,7 +372,25 @@ export class Attempts {
     throw new FsError("EDEADLK", message);
   }
 
-  #callOff(attempt: Attempt, reason: FsError): void {
+  /** The inodes from the one to the other, each waiting for the next. */
+  #wayBetween(from: Inode, to: Inode): readonly Inode[] | undefined {
+    /** By inode, the one that waits for it. */
+    const before = new Map<Inode, Inode | undefined>([[from, undefined]]);
+    for (const [at] of before) {
+      if (at === to) {
+        const way: Inode[] = [];
+        for (let one: Inode | undefined = at; one !== undefined; one = before.get(one)) way.unshift(one);
+        return way;
+      }
+      for (const attempt of this.#byInode.get(at) ?? []) {
+        for (const { inode } of attempt.reads) if (!before.has(inode)) before.set(inode, at);
+      }
+    }
+    return undefined;
+  }
+
+  /** Ends it without a content, whoever waits. */
+  callOff(attempt: Attempt, reason = new FsError("EINTR", "it was called off")): void {
     this.cancel(attempt);
     attempt.outcome.calledOff();
     this.end(attempt, (waiter) => waiter.fail(reason));

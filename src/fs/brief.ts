@@ -100,6 +100,11 @@ export function layoutOf({ tree, definitions }: Pick<Mount, "tree" | "definition
   return tree.changes + definitions;
 }
 
+/** Changes with everything that may go into a request. */
+export function contentsOf(mount: Pick<Mount, "tree" | "definitions" | "writes">): number {
+  return layoutOf(mount) + mount.writes;
+}
+
 /** Of several names the first in byte order counts, whichever was made last: as in a snapshot of the same tree. */
 function firstPlace({ tree }: Pick<Mount, "tree">, file: RegularFile) {
   if (file.nlink < 2) return undefined;
@@ -135,7 +140,7 @@ export function briefOf(
     settings,
     pause,
     layout: layoutOf(mount),
-    contents: layoutOf(mount) + mount.writes,
+    contents: contentsOf(mount),
     ...(model === undefined ? {} : { model }),
   };
 }

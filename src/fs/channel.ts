@@ -16,8 +16,8 @@
  * `id` is any JSON value; `usage` is what the mount has spent until then, as in usage.json. In `path` a byte that is no
  * part of valid UTF-8 is a lone surrogate, as in snapshots. write(2) takes requests, and may take fewer bytes than it
  * was given. Where nothing can be opened for writing (a read-only mount), ioctl(2) with SUBMIT takes them. read(2) waits
- * while requests are under way and returns 0 when there are none. When the file is closed, nobody wants any longer what
- * is under way.
+ * while requests are under way and returns 0 when there are none. When the file is closed, what is under way is called
+ * off after a moment (see grace.ts).
  *
  * The file's mode says who may ask. `regen` and `undo` need it to be open for writing, and the caller needs the
  * permission to write to the file that is named.
@@ -113,7 +113,7 @@ export class Channel implements ControlHandle {
   }
 
   close(): void {
-    this.#callOff();
+    this.#callOff(false);
   }
 
   #checkRoom(): void {
@@ -213,7 +213,7 @@ export class Channel implements ControlHandle {
   /** It is over when the other thread has booked what was called off. */
   #stop(id: unknown): void {
     this.#stopping++;
-    this.#callOff();
+    this.#callOff(true);
     this.#answers.settle(() => {
       this.#stopping--;
       this.#answer(id);
@@ -221,10 +221,10 @@ export class Channel implements ControlHandle {
   }
 
   /** All of it at once, and the last first: else what is called off would make room for what is called off next. */
-  #callOff(): void {
+  #callOff(forGood: boolean): void {
     const names = [...this.#underWay].reverse();
     this.#mount.together(() => {
-      for (const name of names) this.#mount.attempts.leave(name);
+      for (const name of names) this.#mount.attempts.leave(name, forGood);
     });
   }
 

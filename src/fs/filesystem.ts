@@ -303,9 +303,9 @@ class Link {
   }
 
   #list(request: ListingRequest): Promise<void> {
-    return this.#work(request, async ({ signal }) => {
+    return this.#work(request, async (job) => {
       if (this.#options.list === undefined) throw new FsError("EIO", "no generator lists directories");
-      return { type: "listed", ticket: request.ticket, listing: await this.#options.list(request, signal) };
+      return { type: "listed", ticket: request.ticket, listing: await this.#options.list(request, job.signal, job) };
     });
   }
 

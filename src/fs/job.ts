@@ -1,6 +1,6 @@
 /** What the main thread makes for the filesystem thread: one attempt, from the request to its answer. */
 import { FsError } from "../errno.ts";
-import type { ContentSink, FromFilesystem, ToFilesystem } from "./port.ts";
+import type { ContentSink, FromFilesystem, Stage, ToFilesystem } from "./port.ts";
 
 /** Pieces of one content that are under way to the other thread at a time. */
 const WINDOW = 4;
@@ -16,6 +16,9 @@ export class Job implements ContentSink {
   #tell: ((over: Promise<void>) => void) | undefined;
   #waiting = 0;
   #over = Promise.withResolvers<void>();
+  #stage: Stage = "preparing";
+  /** As the other thread knows it. */
+  #reported: Stage = "preparing";
 
   constructor(ticket: number, post: (message: ToFilesystem) => void) {
     this.#ticket = ticket;
@@ -29,6 +32,18 @@ export class Job implements ContentSink {
   /** Nobody wants it any more. */
   cancel(): void {
     this.#stop.abort();
+  }
+
+  /** How far it has come. What changes back within the same turn is not worth a message. */
+  stage(stage: Stage): void {
+    if (this.#stage === this.#reported && stage !== this.#stage) queueMicrotask(() => this.#report());
+    this.#stage = stage;
+  }
+
+  #report(): void {
+    if (this.#stage === this.#reported) return;
+    this.#reported = this.#stage;
+    this.#post({ type: "stage", ticket: this.#ticket, stage: this.#stage });
   }
 
   /** Gives a piece of the content to the other thread, a few pieces ahead of it. */

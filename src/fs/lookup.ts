@@ -54,7 +54,7 @@ export class Lookups {
     const rule = this.#ruleFor(path);
     if (path === undefined || rule === undefined) return false;
     if (waiter.unique !== undefined) this.#mount().dcache.beforeParking(directory, waiter.pid ?? 0);
-    const running = this.#running.get(path);
+    const running = this.#attempts.current(this.#running.get(path), waiter.pid);
     if (running !== undefined) this.#attempts.join(running, this.#attempts.checked(running.inode, waiter));
     else {
       // Nobody makes it yet, so it waits for nobody: there is no circle to be refused.

@@ -73,7 +73,7 @@ export interface ServedOptions {
 export function serveTree(options: ServedOptions, session: () => Session): Served {
   const { tree } = options;
   const timers = new Timers(options.monotonic);
-  const attempts = new Attempts(() => mount, options.post);
+  const attempts = new Attempts(() => mount, options.post, timers);
   const revalidation = new Revalidation();
   const pending = new Pending(() => mount, attempts, options.post);
   const refresh = new Refresh(() => mount, attempts, options.post, options.renewing ?? true);

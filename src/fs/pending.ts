@@ -34,7 +34,14 @@ export class Pending {
   /** Precondition: `file.lazy`. Throws EDEADLK where the wait would be for itself. */
   wait(file: RegularFile, waiter: Waiter): void {
     const checked = this.#attempts.checked(file, waiter);
-    this.#attempts.join(this.#byFile.get(file) ?? this.#begin(file), checked);
+    const running = this.#attempts.current(this.#byFile.get(file), waiter.pid);
+    this.#attempts.join(running ?? this.#begin(file), checked);
+  }
+
+  /** Whether it is being generated, and somebody waits for it. */
+  isAwaited(file: RegularFile): boolean {
+    const attempt = this.#byFile.get(file);
+    return attempt !== undefined && !this.#attempts.isLeft(attempt);
   }
 
   /** Somebody wants it made anew: earlier failures are not held against it. */

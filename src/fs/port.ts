@@ -51,10 +51,26 @@ export interface GeneratedContent {
 }
 
 /**
+ * How far a generation has come.
+ *
+ * | stage | meaning |
+ * |---|---|
+ * | `preparing` | nothing that is worth keeping was begun, or it waits for another file |
+ * | `queued` | it waits for a place: as many are working as may be |
+ * | `working` | the model was asked, or another generator is at work |
+ */
+export type Stage = "preparing" | "queued" | "working";
+
+/** Takes the news of a generation. It begins as `preparing`. */
+export interface StageListener {
+  stage(stage: Stage): void;
+}
+
+/**
  * Takes a large content while it is being made, so that it is never whole in the memory of who makes it. Nobody sees any
  * of it before the generation has succeeded; of one that fails nothing stays.
  */
-export interface ContentSink {
+export interface ContentSink extends StageListener {
   /** Resolves when there is room for another piece. Rejects with FsError: ENOSPC, EINTR. Order is that of the calls. */
   write(bytes: Uint8Array): Promise<void>;
 }
@@ -95,7 +111,7 @@ export interface ListingEntry {
 }
 
 /** Answers one listing request. Rejects with FsError; honours the signal. */
-export type List = (request: ListingRequest, signal: AbortSignal) => Promise<Listing>;
+export type List = (request: ListingRequest, signal: AbortSignal, listener?: StageListener) => Promise<Listing>;
 
 /** A file or directory that is there from the start because a rule says so. */
 export interface Plant {
@@ -125,13 +141,14 @@ export interface TreePort {
    * of a later time. Absent: ask for the outline.
    */
   layout?(): Promise<readonly TreeEntry[]>;
-  /** `requester` as for `read`. Rejects with FsError ENOENT, ENOTDIR. */
+  /** `requester` as for `read`. Rejects with FsError ENOENT, ENOTDIR, EINTR. */
   list(path: string, requester?: number): Promise<readonly TreeEntry[]>;
   /** One entry, symlinks not followed. Rejects with FsError ENOENT, ENOTDIR. */
   stat(path: string): Promise<FileInfo>;
   /**
    * The whole content, symlinks followed; a pending file is generated first.
-   * `requester` is the ino of the file on whose behalf the read happens: a cycle rejects with FsError EDEADLK.
+   * `requester` is the ticket of the generation that reads: a cycle rejects with FsError EDEADLK, and if the generation
+   * ends before the content is there, the read rejects with EINTR.
    */
   read(path: string, requester?: number): Promise<Uint8Array>;
   /** The content if the file is static, up to `limit` bytes; undefined for any other file. Never generates. */
@@ -268,6 +285,7 @@ export type ToFilesystem =
   | { readonly type: "listed"; readonly ticket: number; readonly listing: Listing }
   | { readonly type: "failed"; readonly ticket: number; readonly code: ErrnoName; readonly message: string }
   | { readonly type: "settled"; readonly id: number }
+  | { readonly type: "stage"; readonly ticket: number; readonly stage: Stage }
   /** The attempt's content is made by this program, which may read the mount. */
   | { readonly type: "working"; readonly ticket: number; readonly pid: number }
   | { readonly type: "call"; readonly id: number; readonly method: keyof Methods; readonly args: readonly unknown[] }

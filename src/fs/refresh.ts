@@ -109,7 +109,7 @@ export class Refresh {
   /** As `open`, for a generator that reads: `done` gets the inode that has the content. */
   read(
     file: RegularFile,
-    requester: number | undefined,
+    requester: Pick<Waiter, "requester">,
     since: number,
     done: (file: RegularFile) => void,
     fail: Waiter["fail"],
@@ -118,8 +118,7 @@ export class Refresh {
     if (policy === undefined) return done(file);
     const series = this.#of(file);
     if (series.renewal.fresh(policy, since) || (policy.stale && series.renewal.made)) return done(series.current);
-    const waiter = { done: () => done(series.current), fail };
-    series.renewal.wait({ ...waiter, ...(requester !== undefined && { requester }) }, since, policy);
+    series.renewal.wait({ ...requester, done: () => done(series.current), fail }, since, policy);
   }
 
   /** Throws ESTALE where the name has moved on to another inode: the kernel then looks again. */

@@ -43,6 +43,8 @@ interface Line {
   /** What an undo brings back. Held. */
   previous: RegularFile | undefined;
   attempt: Attempt | undefined;
+  /** What the attempt was asked for with. */
+  prompt: string | undefined;
   /** Why the last attempt failed. */
   error: FsError | undefined;
 }
@@ -134,7 +136,11 @@ export class Regeneration {
         this.settle(file, opening.opener);
         opening.opened(file);
       },
-      fail: opening.fail,
+      fail: (error) => {
+        // The thread was interrupted, and may try again.
+        if (error.code === "EINTR") this.#demands.set(pid, [...this.#demandsOf(pid), demand]);
+        opening.fail(error);
+      },
     });
     return true;
   }
@@ -158,7 +164,7 @@ export class Regeneration {
     if (this.#mount().refresh.policy(target) !== undefined) {
       throw new FsError("EOPNOTSUPP", "the file is generated again by itself, as its user.llmfs.refresh says");
     }
-    if (target.state === "generating") throw BUSY;
+    if (this.#mount().pending.isAwaited(target)) throw BUSY;
     if (prompt === undefined) return target;
     const value = Buffer.from(prompt);
     if (value.length > XATTR_SIZE_MAX) throw new FsError("E2BIG", `a prompt has ${XATTR_SIZE_MAX} bytes at most`);
@@ -171,8 +177,11 @@ export class Regeneration {
 
   #make(target: RegularFile, prompt: string | undefined, given: Waiter): void {
     const line = this.#of(target);
-    if (line.attempt !== undefined) throw BUSY;
+    const running = this.#attempts.current(line.attempt, given.pid);
+    if (running !== undefined && !this.#attempts.isLeft(running)) throw BUSY;
     const waiter = this.#attempts.checked(target, given);
+    if (running !== undefined && line.prompt === prompt) return this.#attempts.join(running, waiter);
+    if (running !== undefined) this.#attempts.callOff(running);
     const end = (error: FsError | undefined, answer: Parameters<Attempts["end"]>[1]) => {
       line.attempt = undefined;
       line.error = error;
@@ -198,6 +207,7 @@ export class Regeneration {
       },
     });
     line.attempt = attempt;
+    line.prompt = prompt;
     this.#attempts.join(attempt, waiter);
     const brief = briefOf(this.#mount(), target, attempt.ticket, 0);
     this.#post({ type: "generate", request: { ...withPrompt(brief, target, prompt), again: true } });
@@ -244,7 +254,7 @@ export class Regeneration {
   #of(file: RegularFile): Line {
     const known = this.#lines.get(file);
     if (known !== undefined) return known;
-    const line: Line = { current: file, previous: undefined, attempt: undefined, error: undefined };
+    const line: Line = { current: file, previous: undefined, attempt: undefined, prompt: undefined, error: undefined };
     this.#lines.set(file, line);
     return line;
   }

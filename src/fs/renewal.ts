@@ -40,6 +40,11 @@ export interface Maker {
   failed?(error: FsError): void;
 }
 
+interface Running {
+  readonly attempt: Attempt;
+  readonly begun: number;
+}
+
 export class Renewal {
   readonly #attempts: Attempts;
   readonly #maker: Maker;
@@ -47,7 +52,7 @@ export class Renewal {
   #begun = 0;
   #madeAt = Number.NEGATIVE_INFINITY;
   #error: FsError | undefined;
-  #running: { readonly attempt: Attempt; readonly begun: number } | undefined;
+  #running: Running | undefined;
   #next: Attempt | undefined;
   readonly #failures = new Failures<Renewal>();
 
@@ -98,17 +103,29 @@ export class Renewal {
   /** Waits for one that was begun after this moment. Throws EDEADLK. */
   wait(given: Waiter, since: number, { ms }: Policy): void {
     const waiter = this.#attempts.checked(this.#running?.attempt.inode ?? this.#maker.inode(), given);
+    const enough = ({ attempt, begun }: Running) =>
+      ms > 0 || begun > since || this.#attempts.isResumedBy(attempt, waiter.pid);
+    const before = this.#attempts.current(this.#running?.attempt, waiter.pid);
+    // What was begun too early is of no use to anybody.
+    if (
+      before !== undefined &&
+      this.#running !== undefined &&
+      !enough(this.#running) &&
+      this.#attempts.isLeft(before)
+    ) {
+      this.#attempts.callOff(before);
+    }
     if (this.#running === undefined) this.#start(this.#open());
     const running = this.#running;
     if (running === undefined) throw new Error("an attempt was started and is not running");
-    if (ms > 0 || running.begun > since) return this.#attempts.join(running.attempt, waiter);
+    if (enough(running)) return this.#attempts.join(running.attempt, waiter);
     this.#next ??= this.#open();
     this.#attempts.join(this.#next, waiter);
   }
 
   /** Makes it anew though nobody waits. */
   renew(): void {
-    if (this.#running === undefined) this.#start(this.#open());
+    if (this.#running === undefined) this.#start(this.#open(true));
   }
 
   /** Somebody made it theirs: who waits gets what is there. */
@@ -121,9 +138,9 @@ export class Renewal {
     }
   }
 
-  #open(): Attempt {
+  #open(standing = false): Attempt {
     const { content, listed } = this.#maker.take;
-    const attempt: Attempt = this.#attempts.open(this.#maker.inode(), {
+    const outcome: Outcome = {
       ...(content && { content: (made) => this.#finish(attempt, () => content(made)) }),
       ...(listed && { listed: (made) => this.#finish(attempt, () => listed(made)) }),
       failed: (error) => this.#fail(attempt, error),
@@ -131,7 +148,8 @@ export class Renewal {
         this.#forget(attempt);
         this.#goOn();
       },
-    });
+    };
+    const attempt: Attempt = this.#attempts.open(this.#maker.inode(), outcome, standing);
     return attempt;
   }
 

@@ -71,7 +71,10 @@ export function stillTree(source: string | Uint8Array, warn: (message: string) =
       }
       return found;
     },
-    request: (path) => briefOf({ tree, definitions: 0, writes: 0 }, fileAt(path), 0, 0),
+    request(path) {
+      const file = fileAt(path);
+      return briefOf({ tree, definitions: 0, writes: 0 }, file, file.ino, 0);
+    },
     settings(path, name) {
       const found: Setting[] = [];
       let at: Inode | undefined = tree.resolve(toBytes(path), { follow: true });

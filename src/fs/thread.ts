@@ -234,6 +234,8 @@ class FilesystemThread {
         return attempts.content(message.ticket, message.content);
       case "listed":
         return attempts.listed(message.ticket, message.listing);
+      case "stage":
+        return attempts.stage(message.ticket, message.stage);
       case "failed":
         return attempts.failed(message.ticket, new FsError(message.code, message.message));
       case "working":

@@ -40,7 +40,8 @@ export function draftOf(structure: Structure): Draft {
         if (entry?.type === "directory" && entry.prompt) prompts.unshift(entry.prompt);
         if (at === "/") break;
       }
-      return { ticket: 0, ino: numbers.get(path) ?? 0, path, generator: "llm", file: stat(path), prompts, pause: 0 };
+      const ino = numbers.get(path) ?? 0;
+      return { ticket: ino, ino, path, generator: "llm", file: stat(path), prompts, pause: 0 };
     },
     outline: async () => structure.entries.map(infoOf),
     list: async (path) => {

@@ -14,6 +14,7 @@ import type {
   List,
   ListingRequest,
   LogLevel,
+  StageListener,
   TreePort,
 } from "../fs/port.ts";
 import type {
@@ -35,7 +36,8 @@ import { listDirectory } from "./lister.ts";
 import { folderOf } from "./outline.ts";
 import { askForFileAlone } from "./prompts.ts";
 import { stamped } from "./provenance.ts";
-import { type Slot, Slots } from "./slots.ts";
+import { Slots } from "./slots.ts";
+import { Stages } from "./stages.ts";
 
 export interface EngineOptions {
   readonly model: LanguageModel;
@@ -91,18 +93,18 @@ export function createEngine(options: EngineOptions): Engine {
     };
     return await context.compose(path, { ...about, read });
   }
-  const generators = new Map([
-    ...builtInGenerators({
-      llm: {
-        model: options.model,
-        modelName: options.modelName,
-        compose,
-        askForFileAlone,
-        ...(options.temperature !== undefined && { temperature: options.temperature }),
-      },
-    }),
-    ...(options.generators ?? []),
-  ]);
+  const builtIn = builtInGenerators({
+    llm: {
+      model: options.model,
+      modelName: options.modelName,
+      compose,
+      askForFileAlone,
+      ...(options.temperature !== undefined && { temperature: options.temperature }),
+    },
+  });
+  const generators = new Map([...builtIn, ...(options.generators ?? [])]);
+  /** The only one that reports when it really begins: when the model is asked. */
+  const llm = builtIn.get("llm");
   const slots = new Slots(concurrency);
 
   const bind = (request: GenerationRequest): Binding => {
@@ -113,21 +115,19 @@ export function createEngine(options: EngineOptions): Engine {
   const outline = async (): Promise<readonly TreeEntry[]> => (await tree.outline()).map(defined);
 
   /** A program that waits for another file gives its slot back meanwhile, as a generator that reads does. */
-  function workingIn(slot: Slot | undefined, ticket: number, pid: number): void {
+  function workingIn(place: Place | undefined, ticket: number, pid: number): void {
     tree.working?.(ticket, pid, (over) => {
-      slot?.without(() => over).catch(() => {});
+      place?.waiting(() => over).catch(() => {});
     });
   }
 
-  function contextFor(
-    request: GenerationRequest,
-    binding: Binding,
-    signal: AbortSignal,
-    slot?: Slot,
-    onPhase?: (phase: ChatPhase) => void,
-  ): LlmContext {
+  function contextFor(request: GenerationRequest, binding: Binding, signal: AbortSignal, place?: Place): LlmContext {
     const related = once(() => context.related(request.file, request.prompts));
     const say = (level: LogLevel) => (message: string) => log(level, `${request.path}: ${message}`);
+    const waiting = <T>(work: () => Promise<T>): Promise<T> => {
+      const wait = () => until(signal, work());
+      return place === undefined ? wait() : place.waiting(wait);
+    };
     return {
       file: definedFile(request.file),
       prompts: request.prompts,
@@ -140,30 +140,29 @@ export function createEngine(options: EngineOptions): Engine {
       setting: (name) => settingOf(tree, request, name),
       outline: once(outline),
       related,
-      list: async (path) => (await tree.list(path, request.ino)).map(defined),
+      list: async (path) => (await waiting(() => tree.list(path, request.ticket))).map(defined),
       read: (path) => {
-        const read = () => until(signal, tree.read(path, request.ino));
-        const reading = slot === undefined ? read() : slot.without(read);
+        const reading = waiting(() => tree.read(path, request.ticket));
         // A generator that does not wait for what it reads must not bring the process down when the read fails.
         reading.catch(() => {});
         return reading;
       },
-      working: (pid) => workingIn(slot, request.ticket, pid),
-      ...(onPhase && { onPhase }),
+      working: (pid) => workingIn(place, request.ticket, pid),
+      ...(place && { onPhase: place.onPhase }),
       signal,
       log: { debug: say("debug"), info: say("info"), warn: say("warn") },
     };
   }
 
-  function listContext(request: ListingRequest, rule: Rule, signal: AbortSignal, slot: Slot): ListContext {
+  function listContext(request: ListingRequest, rule: Rule, signal: AbortSignal, place: Place): ListContext {
     const say = (level: LogLevel) => (message: string) => log(level, `${request.path}: ${message}`);
     return {
       options: rule.options,
       match: rule.match.source,
       outline: once(outline),
-      list: async (path) => (await slot.without(() => until(signal, tree.list(path, request.ino)))).map(defined),
-      read: (path) => slot.without(() => until(signal, tree.read(path, request.ino))),
-      working: (pid) => workingIn(slot, request.ticket, pid),
+      list: async (path) => (await place.waiting(() => until(signal, tree.list(path, request.ticket)))).map(defined),
+      read: (path) => place.waiting(() => until(signal, tree.read(path, request.ticket))),
+      working: (pid) => workingIn(place, request.ticket, pid),
       signal,
       log: { debug: say("debug"), info: say("info"), warn: say("warn") },
     };
@@ -173,13 +172,13 @@ export function createEngine(options: EngineOptions): Engine {
     request: GenerationRequest,
     binding: Binding,
     signal: AbortSignal,
-    slot: Slot,
+    place: Place,
     sink: ContentSink | undefined,
-    onPhase: (phase: ChatPhase) => void,
   ): Promise<GeneratedContent> {
     const origin = `${request.path}: generator "${binding.generator}"`;
     const generator = named(binding.generator, origin);
-    const context = contextFor(request, binding, signal, slot, onPhase);
+    const context = contextFor(request, binding, signal, place);
+    if (generator !== llm) place.stages.set("working");
     const result: unknown = await generator.generate(originOf(request), context);
     const refresh = binding.refresh === undefined ? {} : { refresh: refreshText(binding.refresh) };
     if (isUnchanged(result)) {
@@ -206,26 +205,32 @@ export function createEngine(options: EngineOptions): Engine {
     caller: AbortSignal,
     limitMs: number,
     pause: number,
-    work: (signal: AbortSignal, slot: Slot, onPhase: (phase: ChatPhase) => void) => Promise<T>,
+    listener: StageListener | undefined,
+    work: (signal: AbortSignal, place: Place) => Promise<T>,
   ): Promise<T> {
     const stop = new AbortController();
     const giveUp = () => stop.abort(new FsError("EINTR", `${origin} was cancelled: nobody waits for the file`));
     if (caller.aborted) giveUp();
     else caller.addEventListener("abort", giveUp, { once: true });
     let timer: Timer | undefined;
+    const stages = new Stages(listener);
     try {
       if (pause > 0) await wait(pause, stop.signal);
+      if (slots.full) stages.set("queued");
       using slot = await slots.take(stop.signal);
       const late = () => stop.abort(new FsError("ETIMEDOUT", `${origin} took longer than ${limitMs / 1000} s`));
+      stages.set("preparing");
       timer = setTimeout(late, limitMs);
       const onPhase = (phase: ChatPhase) => {
+        stages.phase(phase);
         clearTimeout(timer);
         if (phase === "queued") return;
         timer = setTimeout(late, limitMs);
         // While others answer, the next request is prepared: it is there when its turn comes.
         slot[Symbol.dispose]();
       };
-      return await until(stop.signal, work(stop.signal, slot, onPhase));
+      const waiting = <W>(other: () => Promise<W>) => stages.waiting(slot, other);
+      return await until(stop.signal, work(stop.signal, { stages, waiting, onPhase }));
     } catch (error) {
       if (!stop.signal.aborted && error instanceof Error && error.name !== "FsError" && error.name !== "LlmError") {
         log("warn", `${origin}: ${error.stack ?? error.message}`);
@@ -244,16 +249,17 @@ export function createEngine(options: EngineOptions): Engine {
     generate(request, caller, sink) {
       const binding = bind(request);
       const origin = `${request.path}: generator "${binding.generator}"`;
-      return inSlot(origin, caller, binding.timeoutMs ?? deadlineMs, request.pause, (signal, slot, onPhase) =>
-        stamped(binding.generator, () => run(request, binding, signal, slot, sink, onPhase)),
+      return inSlot(origin, caller, binding.timeoutMs ?? deadlineMs, request.pause, sink, (signal, place) =>
+        stamped(binding.generator, () => run(request, binding, signal, place, sink)),
       );
     },
-    list(request, caller) {
+    list(request, caller, listener) {
       const origin = `${request.path}: listing by generator "${request.generator}"`;
       const rules = options.rules?.below(request.path, request.generator) ?? [];
       const limitMs = Math.max(...rules.map(({ timeoutMs }) => timeoutMs ?? deadlineMs), 0) || deadlineMs;
-      return inSlot(origin, caller, limitMs, request.pause, (signal, slot) => {
-        const about = (rule: Rule) => listContext(request, rule, signal, slot);
+      return inSlot(origin, caller, limitMs, request.pause, listener, (signal, place) => {
+        place.stages.set("working");
+        const about = (rule: Rule) => listContext(request, rule, signal, place);
         return listDirectory(request.path, named(request.generator, origin), rules, about, (text) =>
           log("warn", `${origin}: ${text}`),
         );
@@ -274,6 +280,14 @@ export function createEngine(options: EngineOptions): Engine {
       }
     },
   };
+}
+
+/** Where a generation runs. */
+interface Place {
+  readonly stages: Stages;
+  /** Waits for another file. */
+  waiting<T>(work: () => Promise<T>): Promise<T>;
+  readonly onPhase: (phase: ChatPhase) => void;
 }
 
 /** All at once they would all be ready last: the first is to be with the model while the second is composed. */

@@ -76,7 +76,7 @@ export function createForesight(options: ForesightOptions): Foresight {
   const waits = new Map<string, Set<string>>();
   /** Files in whose request a content is unknown. */
   const inexact = new Set<string>();
-  const byIno = new Map<number, string>();
+  const byTicket = new Map<number, string>();
   const never = new AbortController().signal;
 
   const model: LanguageModel = {
@@ -90,7 +90,7 @@ export function createForesight(options: ForesightOptions): Foresight {
   };
 
   async function read(path: string, requester?: number): Promise<Uint8Array> {
-    const reader = requester === undefined ? undefined : byIno.get(requester);
+    const reader = requester === undefined ? undefined : byTicket.get(requester);
     try {
       return await tree.read(path, requester);
     } catch (error) {
@@ -137,7 +137,7 @@ export function createForesight(options: ForesightOptions): Foresight {
 
   function asked(path: string): GenerationRequest | undefined {
     const request = options.request(path);
-    byIno.set(request.ino, path);
+    byTicket.set(request.ticket, path);
     return toModel(request);
   }
 

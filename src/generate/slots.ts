@@ -13,6 +13,11 @@ export class Slots {
     this.#free = limit;
   }
 
+  /** Whether the next one has to wait. */
+  get full(): boolean {
+    return this.#free === 0;
+  }
+
   /**
    * Waits for a slot. Rejects with the signal's reason if that fires first; without a signal, whoever waits waits to the
    * end. Whoever was waiting longest is next.

@@ -16,7 +16,7 @@ export interface Unmounted extends TreePort {
 }
 
 export function unmountedTree(config: LoadedConfig, engine: () => Engine, signal: AbortSignal): Unmounted {
-  /** Who is being made for whom, by ino. */
+  /** Who is being made for whom, by ino, which is the ticket too. */
   const waits = new Map<number, Set<number>>();
   const inos = new Map<string, number>();
   const paths: string[] = [];
@@ -43,7 +43,8 @@ export function unmountedTree(config: LoadedConfig, engine: () => Engine, signal
   }
 
   function request(path: string): GenerationRequest {
-    return { ticket: 0, ino: inoOf(path), path, generator: "llm", file: info(path), prompts: [], pause: 0 };
+    const ino = inoOf(path);
+    return { ticket: ino, ino, path, generator: "llm", file: info(path), prompts: [], pause: 0 };
   }
 
   return {
@@ -56,7 +57,8 @@ export function unmountedTree(config: LoadedConfig, engine: () => Engine, signal
         return config.plants.filter((one) => folderOf(one.path) === path).map((one) => info(one.path));
       }
       const { generator } = listing;
-      const { entries } = await engine().list({ ticket: 0, ino: inoOf(path), path, generator, pause: 0 }, signal);
+      const ino = inoOf(path);
+      const { entries } = await engine().list({ ticket: ino, ino, path, generator, pause: 0 }, signal);
       return entries.map((entry) => ({ path: `${path === "/" ? "" : path}/${entry.path}`, type: entry.type }));
     },
     async read(path, requester) {

@@ -103,7 +103,7 @@ export interface GeneratorContext {
   list(path: string): Promise<readonly TreeEntry[]>;
   /**
    * The whole content of a file. A pending one is generated first; a cycle of files that wait for each other rejects
-   * with FsError EDEADLK that names the loop. Rejects with FsError ENOENT, EISDIR.
+   * with FsError EDEADLK that names the loop. Rejects with FsError ENOENT, EISDIR, and EINTR once `signal` has fired.
    */
   read(path: string): Promise<Uint8Array>;
   /**
@@ -112,7 +112,7 @@ export interface GeneratorContext {
    * while it waits.
    */
   working?(pid: number): void;
-  /** Fires when the last reader is gone, or the deadline has passed: stop, nobody wants the result. */
+  /** Fires a moment after the last reader is gone, or when the deadline has passed: stop, nobody wants the result. */
   readonly signal: AbortSignal;
   readonly log: GeneratorLog;
 }

@@ -1,6 +1,7 @@
 /** `.llmfs/control`: requests, a line of JSON each, and their answers. */
 import { describe, expect, test } from "bun:test";
 import { Channel, SUBMIT, SUBMIT_BYTES } from "../../src/fs/channel.ts";
+import { GRACE_MS } from "../../src/fs/grace.ts";
 import { toBytes } from "../../src/tree/path.ts";
 import { type ServedTree, served } from "../support/served.ts";
 
@@ -373,6 +374,22 @@ describe("what is under way", () => {
     expect(fs.cancelled).toEqual([first?.ticket ?? 0]);
     fs.content("two", second?.ticket);
     expect(fs.kernel.outcome<"open">(reader)).toMatchObject({ value: {} });
+  });
+
+  test("goes on for a moment when the file is closed, and is called off at once on demand", () => {
+    using fs = withChannel();
+    for (const path of ["/a", "/b"]) {
+      fs.pending(path);
+      const open = channel(fs);
+      open.ask({ op: "make", path });
+      fs.stage("working");
+      if (path === "/b") open.ask({ op: "stop" });
+      open.close();
+    }
+    const [first, second] = fs.requests.map(({ ticket }) => ticket);
+    expect(fs.cancelled).toEqual([second ?? 0]);
+    fs.pass(GRACE_MS);
+    expect(fs.cancelled).toEqual([second ?? 0, first ?? 0]);
   });
 
   test("is called off on demand, the last first; the demand is answered when that is booked", () => {

@@ -168,13 +168,13 @@ test("a look that is interrupted calls the listing off", () => {
 });
 
 test("a generator that lists the directory it is listing is refused", () => {
-  const { fs, directory } = listed();
+  const { fs } = listed();
   using _ = fs;
   opendir(fs);
   expect(() =>
     fs.answers.list(
       "/d",
-      directory.ino,
+      requests(fs).at(-1)?.ticket,
       () => {},
       () => {},
     ),

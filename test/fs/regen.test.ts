@@ -323,6 +323,48 @@ describe("a file made anew", () => {
     fs.content("third");
     expect(read(fs, next)).toBe("third");
   });
+
+  for (const stage of ["working", "queued"] as const) {
+    test(`is what an interrupted reader gets who tries again, even if it was ${stage}`, () => {
+      using fs = served();
+      poem(fs);
+      const anew = demand(fs);
+      fs.stage(stage);
+      fs.kernel.interrupt(anew.unique);
+      // Somebody else gets what there is.
+      expect(cat(fs)).toBe("first");
+      const again = start(fs, "/poem", anew.pid);
+      expect([read(fs, again), fs.requests.length]).toEqual(["waiting", stage === "working" ? 2 : 3]);
+      fs.content("second");
+      expect(read(fs, again)).toBe("second");
+      expect(cat(fs)).toBe("second");
+    });
+  }
+
+  test("is there for an interrupted reader who tries again when it has come in the meantime", () => {
+    using fs = served();
+    poem(fs);
+    const anew = demand(fs);
+    fs.stage("working");
+    fs.kernel.interrupt(anew.unique);
+    fs.content("second");
+    expect([read(fs, start(fs, "/poem", anew.pid)), fs.requests.length]).toEqual(["second", 2]);
+  });
+
+  test("is wanted with another prompt than when it was interrupted: it is asked for again", () => {
+    using fs = served();
+    poem(fs);
+    const anew = demand(fs, "again:shorter");
+    fs.stage("working");
+    fs.kernel.interrupt(anew.unique);
+    const same = demand(fs, "again:shorter");
+    fs.kernel.interrupt(same.unique);
+    const other = demand(fs, "again:longer");
+    expect(fs.requests.map(({ prompts }) => prompts)).toEqual([[], ["shorter"], ["longer"]]);
+    expect(fs.cancelled).toHaveLength(1);
+    fs.content("second");
+    expect(read(fs, other)).toBe("second");
+  });
 });
 
 describe("what it replaced", () => {

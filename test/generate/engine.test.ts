@@ -199,6 +199,7 @@ describe("a stream goes to the sink", () => {
         sizes.push(bytes.length);
         await write?.(bytes.length);
       },
+      stage() {},
     };
     const { engine, tree } = engineWith(() => ({ content: pieces() }), more);
     const outcome = await engine
@@ -434,6 +435,29 @@ test("disposing the engine disposes every generator, also after one that fails a
   ]);
   await createEngine({ model: scriptedModel(), modelName: "m", tree: treePort({}), generators })[Symbol.asyncDispose]();
   expect(disposed).toEqual(["good"]);
+});
+
+test("a generator that waits for a listing gives its place to the one that lists", async () => {
+  const tree = treePort(PLAIN);
+  const listed = Promise.withResolvers<void>();
+  const port: PlainPort = {
+    ...tree,
+    async list() {
+      await listed.promise;
+      return [];
+    },
+  };
+  const { engine } = engineWith(
+    async (path, { list }) => {
+      if (path === "/b.txt") listed.resolve();
+      else await list("/");
+      return { content: path };
+    },
+    { concurrency: 1 },
+    port,
+  );
+  const both = ["/a.txt", "/b.txt"].map((path) => engine.generate(tree.request(path, { generator: "mine" }), never));
+  expect((await Promise.all(both)).map(text)).toEqual(["/a.txt", "/b.txt"]);
 });
 
 test("a rule's options reach the generator", async () => {

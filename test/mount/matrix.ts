@@ -374,6 +374,10 @@ The table below is run by \`test/mount/matrix.test.ts\` on a real mount. This pa
 - **Where llmfs cannot see the program**, any signal makes its \`open\` fail with EINTR. That is the case in a process
   namespace above or beside that of llmfs, such as a host whose container made the mount, and where \`/proc\` is not mounted
   or hides other users' processes (\`hidepid\`).
+- **When the last reader is gone**, a request that is under way goes on for three seconds. Whoever opens the file in that
+  time waits for the same answer, unless a prompt or another file that it is made from has changed. If another file is
+  waiting for its turn, it is half a second. Then the request is cancelled, and so are those for files that were being
+  generated only because this one depends on them.
 
 ## The size of a file that is not there yet
 

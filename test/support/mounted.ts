@@ -85,6 +85,8 @@ export class Mounted implements AsyncDisposable {
   readonly dir: string;
   /** May be replaced at any time; holds for requests that come after. */
   answer: FileAnswer;
+  /** How often status.json was read since the mount. */
+  #looks = 0;
   /** What the server answers when it is asked for a tree. */
   tree: Behaviour = { status: 400 };
 
@@ -106,6 +108,7 @@ export class Mounted implements AsyncDisposable {
 
   /** Mounts at `dir`, and fails where that fails. */
   async mount(args: readonly string[], options: StartOptions = {}): Promise<void> {
+    this.#looks = 0;
     const done = await this.sandbox.llmfs(["mount", this.dir, ...args], { program: BINARY, ...options });
     if (done.status !== 0) throw new Error(`mount: status ${done.status}: ${done.stderr}`);
   }
@@ -154,14 +157,15 @@ export class Mounted implements AsyncDisposable {
 
   /** As `.llmfs/status.json` has it. */
   status(): { pid: number; files: Record<string, number>; generating: number; requests: Record<string, number> } {
-    return JSON.parse(readFileSync(`${this.dir}/.llmfs/status.json`, "utf8"));
+    const text = readFileSync(`${this.dir}/.llmfs/status.json`, "utf8");
+    this.#looks += 1;
+    return JSON.parse(text);
   }
 
   /** Resolves when so many opens and more have come to the filesystem since it was mounted. */
   async opened(count: number): Promise<void> {
     // Each look at status.json is an open of its own.
-    let looks = 0;
-    await eventually(`${count} opens`, () => (this.status().requests.open ?? 0) - ++looks >= count);
+    await eventually(`${count} opens`, () => (this.status().requests.open ?? 0) - this.#looks >= count);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -10,7 +10,7 @@ import { CAPABILITIES } from "../../src/fs/caching.ts";
 import type { ControlFiles } from "../../src/fs/control.ts";
 import type { Mount } from "../../src/fs/mount.ts";
 import { serveTree } from "../../src/fs/operations.ts";
-import type { FromFilesystem, GenerationRequest, NamedFiles } from "../../src/fs/port.ts";
+import type { FromFilesystem, GenerationRequest, NamedFiles, Stage } from "../../src/fs/port.ts";
 import type { Timers } from "../../src/fs/timers.ts";
 import { FUSE_ROOT_ID } from "../../src/fuse/abi.ts";
 import type { ThreadSignals } from "../../src/procfs.ts";
@@ -168,6 +168,11 @@ export class ServedTree implements Disposable {
   /** Time passes while something is done. */
   elapse(milliseconds: number): void {
     this.#milliseconds += milliseconds;
+  }
+
+  /** The generator of the last request, or of this one, has come so far. */
+  stage(stage: Stage, ticket = this.ticket): void {
+    this.mount.attempts.stage(ticket, stage);
   }
 
   /** The last request's ticket. */

@@ -1,0 +1,42 @@
+/** How far one generation has come, as the filesystem thread is told: see Stage in fs/port.ts. */
+import type { Stage, StageListener } from "../fs/port.ts";
+import type { ChatPhase } from "../llm/llm.ts";
+import type { Slot } from "./slots.ts";
+
+const STAGES: Readonly<Record<ChatPhase, Stage>> = { elsewhere: "preparing", queued: "queued", asked: "working" };
+
+export class Stages {
+  readonly #listener: StageListener | undefined;
+  #stage: Stage = "preparing";
+  /** Waits for other files that are under way. */
+  #waits = 0;
+
+  constructor(listener: StageListener | undefined) {
+    this.#listener = listener;
+  }
+
+  set(stage: Stage): void {
+    this.#stage = stage;
+    this.#tell();
+  }
+
+  phase(phase: ChatPhase): void {
+    this.set(STAGES[phase]);
+  }
+
+  /** Waits for another file. The slot is given back in the meantime. */
+  async waiting<T>(slot: Slot, work: () => Promise<T>): Promise<T> {
+    this.#waits += 1;
+    this.#tell();
+    try {
+      return await slot.without(work);
+    } finally {
+      this.#waits -= 1;
+      this.#tell();
+    }
+  }
+
+  #tell(): void {
+    this.#listener?.stage(this.#waits > 0 ? "preparing" : this.#stage);
+  }
+}

@@ -1,7 +1,11 @@
 /** What only looking brought into being: how much of it there may be, what goes first, and what stays. */
 import { expect, test } from "bun:test";
+import { FsError } from "../../src/errno.ts";
 import type { Directory } from "../../src/tree/directory.ts";
+import type { Inode } from "../../src/tree/inode.ts";
+import { components } from "../../src/tree/path.ts";
 import { setXattr } from "../../src/tree/xattrs.ts";
+import { Random } from "../support/random.ts";
 import { ROOT, type ServedTree, served } from "../support/served.ts";
 
 interface Limits {
@@ -240,4 +244,109 @@ test("where room is short, the kernel's memory of a withdrawn file is not waited
   expect(fs.kernel.errno("getattr", nodeid)).toBe("ESTALE");
   fs.kernel.forget(nodeid);
   expect(find(fs, "first")).toBe("ok");
+});
+
+test("whatever is looked up, listed, opened, changed, removed and forgotten, in whatever order, is counted to the end", () => {
+  for (let seed = 1; seed <= 3; seed++) {
+    const random = new Random(seed);
+    const { fs } = shop({ inodes: 60, size: 40 * 4096 });
+    using _ = fs;
+    const pick = <T>(all: readonly T[]): T | undefined => all[random.below(all.length)];
+    const somewhere = () => pick(["/found", "/d", "/d/a", "/d/b", "/d/c"]) ?? "/found";
+    const attempt = (work: () => unknown) => {
+      try {
+        work();
+      } catch (error) {
+        // It waits for a generator.
+        if (!(error instanceof FsError) && !/was not answered/.test(String(error))) throw error;
+      }
+    };
+    const file = () => {
+      const directory = somewhere();
+      attempt(() => fs.node(directory));
+      let inode: Inode = fs.tree.root;
+      for (const part of components(directory)) {
+        if (inode.kind !== "directory") return undefined;
+        const next: Inode | undefined = inode.get(part)?.inode;
+        if (next === undefined) return undefined;
+        inode = next;
+      }
+      const name = inode.kind === "directory" ? pick([...inode.entries()])?.name : undefined;
+      return name === undefined ? undefined : { directory, name, path: `${directory}/${name}` };
+    };
+    const answerAll = () => {
+      for (const message of fs.posted.splice(0)) {
+        if (message.type === "generate") {
+          const { ticket } = message.request;
+          if (random.below(5) === 0) fs.failed(pick(["ENOENT", "EIO"]) ?? "EIO", "no", ticket);
+          else fs.content(Buffer.alloc(random.below(4) * 4096 + 10), ticket);
+        } else if (message.type === "list") {
+          const names = ["a/", "b/", "c/", "1", "2", "x/3", "x/4"].filter(() => random.below(3) > 0);
+          const entries = names.map((path) => ({
+            path: path.replace(/\/$/, ""),
+            type: path.endsWith("/") ? ("directory" as const) : ("file" as const),
+            generator: "shop",
+          }));
+          fs.mount.attempts.listed(message.request.ticket, { entries, refresh: "always" });
+        }
+      }
+    };
+    const steps: readonly (() => void)[] = [
+      () => fs.kernel.start("lookup", fs.node("/found"), { name: `${random.below(60)}` }),
+      () => fs.kernel.start("opendir", fs.node(somewhere()), {}),
+      () => fs.kernel.start("open", fs.node(file()?.path ?? "/found"), { flags: pick([0, 0, 0, 1, 2]) ?? 0 }),
+      () => {
+        const open = pick([...fs.kernel.handles]);
+        if (open !== undefined) fs.kernel.release(open[1], open[0]);
+      },
+      () => {
+        const open = pick([...fs.kernel.handles]);
+        if (open !== undefined) fs.write({ nodeid: open[1], fh: open[0] }, Buffer.alloc(random.below(3) * 4096));
+      },
+      () => {
+        const one = file();
+        if (one !== undefined) fs.kernel.call("unlink", fs.node(one.directory), { name: one.name });
+      },
+      () => {
+        const one = file();
+        const [from, to] = [fs.node(one?.directory ?? "/d"), fs.node(somewhere())];
+        fs.kernel.call("rename", from, { name: one?.name ?? "", newdir: to, newname: `moved${random.below(5)}` });
+      },
+      () => fs.kernel.call("setattr", fs.node(file()?.path ?? "/d"), { valid: 1, mode: 0o700 }),
+      () =>
+        fs.kernel.call("link", fs.node("/found"), {
+          oldnodeid: fs.node(file()?.path ?? "/d"),
+          name: `link${random.below(9)}`,
+        }),
+      () => fs.kernel.call("mkdir", ROOT, { name: `own${random.below(30)}`, mode: 0o755 }),
+      () => fs.kernel.call("rmdir", ROOT, { name: `own${random.below(30)}` }),
+      () => {
+        const known = pick([...fs.kernel.lookups.keys()]);
+        if (known !== undefined && ![...fs.kernel.handles.values()].includes(known)) fs.kernel.forget(known);
+      },
+      () => fs.mount.ruleEntries.balancePages(),
+      answerAll,
+      answerAll,
+    ];
+    for (let step = 0; step < 1500; step++) {
+      attempt(pick(steps) ?? answerAll);
+      fs.mount.dcache.feed();
+      if (step % 100 === 0) fs.tree.checkInvariants();
+    }
+    answerAll();
+    closeAll(fs);
+    fs.mount.attempts.clear();
+    const remove = (directory: Directory) => {
+      for (const { name, inode } of [...directory.entries()]) {
+        if (inode.kind === "directory") remove(inode);
+        if (inode.kind === "directory") fs.tree.rmdir(directory, name);
+        else fs.tree.unlink(directory, name);
+      }
+    };
+    remove(fs.tree.root);
+    fs.kernel.letGo();
+    expect(fs.mount.ruleEntries.size).toBe(0);
+    expect(fs.tree.space.usedInodes).toBe(1);
+    expect(fs.tree.space.usedPages).toBe(0);
+  }
 });

@@ -12,11 +12,16 @@
 import * as libc from "../libc.ts";
 import type { Clock } from "../tree/inode.ts";
 
+/** A tick may end in between, but not twice: then the kernel has no exact stamps. */
+const TRIES = 3;
+
 export class Stamps {
   /** Whose times are set. Undefined where there can be no such file. */
   readonly #file: number | undefined;
   readonly #stat: libc.FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
   #taken = false;
+  /** Whether the kernel knows exact stamps. */
+  #exact = true;
   #other: Clock | undefined;
 
   constructor() {
@@ -28,15 +33,28 @@ export class Stamps {
     <T>(take: (seconds: number, nanoseconds: number) => T): T => {
       if (this.#other !== undefined) return this.#other(take);
       if (this.#file === undefined) return libc.now(take);
-      if (!this.#taken) {
-        libc.touch(this.#file);
-        libc.fstat(this.#file, this.#stat);
-        this.#taken = true;
-      }
+      if (!this.#taken) this.#take(this.#file);
       return take(this.#stat.mtime, this.#stat.mtimeNsec);
     },
     { seconds: () => (this.#other ?? libc.now)((seconds) => seconds) },
   );
+
+  /**
+   * The first stamp in a tick is that of the tick, or of another file. The next one is exact, as the first was looked at.
+   * That is worth a second try: what is done later has a later time then, within a tick as well.
+   */
+  #take(file: number): void {
+    this.#taken = true;
+    libc.now((seconds, nanoseconds) => {
+      for (let tries = this.#exact ? 0 : TRIES - 1; tries < TRIES; tries++) {
+        libc.touch(file);
+        libc.fstat(file, this.#stat);
+        const { mtime, mtimeNsec } = this.#stat;
+        if (mtime > seconds || (mtime === seconds && mtimeNsec >= nanoseconds)) return;
+      }
+      this.#exact = false;
+    });
+  }
 
   /** Another request or message is about to be taken. */
   advance(): void {

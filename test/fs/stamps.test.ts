@@ -1,11 +1,16 @@
 /** The clock of a mount and the stamps of files that the kernel writes are one order. */
 import { describe, expect, test } from "bun:test";
+import { release } from "node:os";
 import { Stamps } from "../../src/fs/stamps.ts";
 import * as libc from "../../src/libc.ts";
 import type { Clock, Time } from "../../src/tree/inode.ts";
 import { Dice } from "../posix/random.ts";
 
 const STAT: libc.FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
+
+const [major = 0, minor = 0] = release().split(".").map(Number);
+/** Whether the kernel has exact stamps. */
+const EXACT = major > 6 || (major === 6 && minor >= 13);
 
 function taken(clock: Clock): Time {
   return clock((seconds, nanoseconds) => ({ seconds, nanoseconds }));
@@ -34,6 +39,17 @@ describe("the clock", () => {
       last = time;
     }
     for (const fd of files) libc.close(fd);
+  });
+
+  test.skipIf(!EXACT)(`tells a later time for each request${EXACT ? "" : " (needs Linux 6.13)"}`, () => {
+    const stamps = new Stamps();
+    let last: Time = { seconds: 0, nanoseconds: 0 };
+    for (let round = 0; round < 3000; round++) {
+      stamps.advance();
+      const time = taken(stamps.clock);
+      expect(earlier(last, time)).toBe(true);
+      last = time;
+    }
   });
 
   test("tells one time for all that a request changes", () => {

@@ -54,11 +54,12 @@ with open("large", "r+b") as f:
   os.utime(f.fileno(), ns=(5, 1000000000123456789)); m.close()'`,
   "sed -i":
     "cp -p $S/src/small .; sed -i s/small/large/ small; [ small -nt $S/src/small ]; touch -r $S/src/small small",
-  make: `printf 'out: in\\n\\tcp in out\\n' > Makefile; echo 1 > in; make -s; make; echo 2 > in; make; make
-    cp -p in out; make; touch in; make; touch -r in out; make; [ in -nt out ] || rm in out`,
+  // Filesystems stamp by ticks: what is to be newer has to come in another one.
+  make: `printf 'out: in\\n\\tcp in out\\n' > Makefile; echo 1 > in; make -s; make; sleep 0.02; echo 2 > in; make; make
+    cp -p in out; make; sleep 0.02; touch in; make; touch -r in out; make`,
   "git checkout, then make": `export HOME=$S; git init -q -b main .; git config user.email a@b.c; git config user.name a
-    printf 'out: in\\n\\tcp in out\\n' > Makefile; echo 1 > in; git add .; git commit -qm 1; make -s; make
-    git checkout -qb other; echo 2 > in; git commit -qam 2; make; make; git status --short
+    printf 'out: in\\n\\tcp in out\\n' > Makefile; echo 1 > in; git add .; git commit -qm 1; make -s; make; sleep 0.02
+    git checkout -qb other; echo 2 > in; git commit -qam 2; make; make; git status --short; sleep 0.02
     git checkout -q main; make; git status --short; make; git diff --stat; rm -r .git Makefile in out`,
 };
 

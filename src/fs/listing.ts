@@ -99,7 +99,11 @@ export class Listings {
 
   #take(directory: Directory, listing: Listing): void {
     const mount = this.#mount();
-    mount.dcache.together(() => this.#apply(directory, listing));
+    const { tree, dcache } = mount;
+    const first = !this.made(directory);
+    const apply = () => dcache.together(() => this.#apply(directory, listing, first));
+    if (first) tree.looking(apply);
+    else apply();
     mount.ruleEntries.enter(directory);
   }
 
@@ -112,12 +116,12 @@ export class Listings {
     const renewal = this.#renewals.get(directory);
     if (renewal === undefined || renewal.running) return false;
     const before = tree.changes;
-    dcache.together(() => this.#prune(directory, (inode) => !ruleEntries.disposable(inode)));
+    tree.looking(() => dcache.together(() => this.#prune(directory, (inode) => !ruleEntries.disposable(inode))));
     renewal.reset();
     return tree.changes !== before;
   }
 
-  #apply(directory: Directory, listing: Listing): void {
+  #apply(directory: Directory, listing: Listing, first: boolean): void {
     const { tree } = this.#mount();
     const origin = textXattr(directory, ORIGIN) ?? toText(tree.pathOf(directory) ?? "/");
     const kept = new Set<Inode>();
@@ -136,6 +140,8 @@ export class Listings {
       throw error;
     }
     this.#prune(directory, (inode) => kept.has(inode));
+    // What the first look finds was there all along; what a later one adds is new.
+    if (first) for (const inode of made) inode.setTimes({ mtime: tree.root.btime });
     if (listing.refresh === undefined) directory.xattrs?.delete(REFRESH);
     else setXattr(directory, REFRESH, Buffer.from(listing.refresh));
   }

@@ -116,10 +116,10 @@ export class Lookups {
     for (const problem of keepMetadata(file, content)) {
       mount.warn(`attempt ${attempt.ticket}: ${problem}`);
     }
-    mount.making(() => {
-      file.touchMtime(mount.tree.clock);
-      mount.tree.link(file, directory, name);
-    });
+    const { tree } = mount;
+    // It was there all along, as far as anybody can tell who looks for it now, and again after it made room for others.
+    file.setTimes({ mtime: tree.root.btime });
+    mount.making(() => tree.looking(() => tree.link(file, directory, name)));
     mount.refresh.made(file);
     ruleEntries.enter(file);
   }

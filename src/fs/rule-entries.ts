@@ -202,7 +202,7 @@ export class RuleEntries {
     const { dentry } = file;
     if (dentry === undefined || file.nlink !== 1 || file.state !== "ready" || !this.disposable(file)) return false;
     if (listings.lists(dentry.parent) || !lookups.concerns(dentry.parent, dentry.name)) return false;
-    tree.unlink(dentry.parent, dentry.name);
+    tree.looking(() => tree.unlink(dentry.parent, dentry.name));
     if (this.#nameless.has(file)) this.#mount().nodes.abandon(file);
     return true;
   }

@@ -6,8 +6,7 @@
  * what depends on the tree's shape, in Linux's order (as fs/namei.c: may_delete, may_create): the name's length, the
  * directory being alive, existence, type, emptiness.
  *
- * Inodes are counted (`nlink` by dentries, `references` by the kernel's lookups and open handles) and disposed when
- * both counts are gone; dentries are not.
+ * Inodes are counted (`nlink` by dentries, `references` by lookups and open handles) and disposed when both are gone.
  */
 import { FsError } from "../errno.ts";
 import { inheritAcl } from "./acl.ts";
@@ -49,6 +48,7 @@ export class Tree {
   /** Called when an inode is disposed of. */
   onDispose: (inode: Inode) => void = () => {};
   #nextIno = ROOT_INO;
+  #looking = 0;
   /** All that are not disposed of. */
   readonly #inodes = new InodeTable();
 
@@ -90,10 +90,7 @@ export class Tree {
     return this.#inodes.values();
   }
 
-  /**
-   * Every inode with its path, each directory before what it holds, names in byte order. The root is "/". The names of a
-   * directory are those it has when the walk comes to it. Deep trees need no deep stack.
-   */
+  /** Every inode with its path: see walk.ts. */
   walk(from: Directory = this.root, path = "/"): Generator<Walked> {
     return walk(from, path);
   }
@@ -172,7 +169,7 @@ export class Tree {
     directory.insert(name, inode);
     inode.nlink++;
     inode.touchCtime(this.clock);
-    directory.touchMtime(this.clock);
+    this.#touch(directory);
     this.#changed(directory, name, undefined);
   }
 
@@ -185,7 +182,7 @@ export class Tree {
     const inode = this.#existing(directory, name);
     if (inode.kind === "directory") throw new FsError("EISDIR");
     directory.remove(name);
-    directory.touchMtime(this.clock);
+    this.#touch(directory);
     this.#unlinked(inode, directory, name);
     return inode;
   }
@@ -197,7 +194,7 @@ export class Tree {
     if (inode.size > 0) throw new FsError("ENOTEMPTY");
     directory.remove(name);
     directory.nlink--;
-    directory.touchMtime(this.clock);
+    this.#touch(directory);
     this.#unlinked(inode, directory, name);
     return inode;
   }
@@ -244,8 +241,8 @@ export class Tree {
       from.insert(name, whiteout);
     }
     moved.touchCtime(this.clock);
-    from.touchMtime(this.clock);
-    to.touchMtime(this.clock);
+    this.#touch(from);
+    this.#touch(to);
     this.#changed(from, name, moved);
     if (target !== undefined) this.#unlinked(target, to, newName);
     else this.#changed(to, newName, undefined);
@@ -258,9 +255,19 @@ export class Tree {
     directory.replace(name, inode);
     // Beyond the limit for a moment only: the old one loses the name.
     if (inode.nlink++ > 0) this.space.links++;
-    directory.touchMtime(this.clock);
+    this.#touch(directory);
     this.#unlinked(old, directory, name);
     return old;
+  }
+
+  /** Does work that changes names because somebody looks, and nobody changes anything: directories keep their mtime. */
+  looking<T>(work: () => T): T {
+    this.#looking++;
+    try {
+      return work();
+    } finally {
+      this.#looking--;
+    }
   }
 
   // ---------------------------------------------------------------------------------------------------------------
@@ -286,7 +293,7 @@ export class Tree {
     this.#inodes.set(inode.ino, inode);
     directory.insert(name, inode);
     if (inode.kind !== "directory") inode.nlink = 1;
-    directory.touchMtime(this.clock);
+    this.#touch(directory);
     this.#changed(directory, name, undefined);
     return inode;
   }
@@ -329,8 +336,8 @@ export class Tree {
     }
     moved.touchCtime(this.clock);
     target.touchCtime(this.clock);
-    from.touchMtime(this.clock);
-    to.touchMtime(this.clock);
+    this.#touch(from);
+    this.#touch(to);
     this.#changed(from, name, moved);
     this.#changed(to, newName, target);
   }
@@ -353,6 +360,10 @@ export class Tree {
     inode.touchCtime(this.clock);
     this.#changed(directory, name, inode);
     this.#disposeIfGone(inode);
+  }
+
+  #touch(directory: Directory): void {
+    return this.#looking > 0 ? directory.touchCtime(this.clock) : directory.touchMtime(this.clock);
   }
 
   #changed(directory: Directory, name: string, before: Inode | undefined): void {

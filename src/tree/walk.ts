@@ -8,7 +8,10 @@ export interface Walked {
   readonly inode: Inode;
 }
 
-/** See Tree.walk. */
+/**
+ * Every inode with its path, each directory before what it holds, names in byte order. The root is "/". The names of a
+ * directory are those it has when the walk comes to it. Deep trees need no deep stack.
+ */
 export function* walk(from: Directory, path: string): Generator<Walked> {
   if (path === "/") yield { path, inode: from };
   const open = [{ path, names: sorted(from) }];

@@ -235,3 +235,36 @@ test("the control directory is nobody's to list, and is there while its parent w
   const warnings = fs.posted.flatMap((message) => (message.type === "log" ? [message.text] : []));
   expect(warnings[0]).toBe(`".llmfs" is left out of the listing: /.llmfs is llmfs's own`);
 });
+
+test("the first look into a directory changes no mtime, and what it finds is as old as the mount", () => {
+  const { fs, directory } = listed("always");
+  using _ = fs;
+  const mtimeOf = (path: string) => fs.tree.resolve(path, { follow: true }).times().mtime;
+  const { mtime } = directory.times();
+  const old = mtimeOf("/");
+  fs.clock.tick();
+  opendir(fs);
+  answer(fs, ["a", "sub/b"], "always");
+  expect(["/d/a", "/d/sub", "/d/sub/b"].map(mtimeOf)).toEqual([old, old, old]);
+  expect(directory.times()).toMatchObject({ mtime, ctime: fs.clock.seconds });
+  fs.clock.tick();
+  opendir(fs);
+  answer(fs, ["a", "c", "sub/b"], "always");
+  expect(["/d/a", "/d/sub/b"].map(mtimeOf)).toEqual([old, old]);
+  expect(["/d", "/d/c"].map(mtimeOf)).toEqual([fs.clock.seconds, fs.clock.seconds]);
+});
+
+test("what was listed and made room for others leaves no trace in the times either", () => {
+  const { fs, directory } = listed();
+  using _ = fs;
+  const { mtime } = directory.times();
+  for (let time = 0; time < 2; time++) {
+    fs.clock.tick();
+    opendir(fs);
+    answer(fs, ["a", "sub/b"]);
+    expect(directory.size).toBe(2);
+    expect(fs.mount.listings.unlist(directory)).toBe(true);
+    expect(directory.size).toBe(0);
+    expect(directory.times().mtime).toBe(mtime);
+  }
+});

@@ -129,3 +129,22 @@ test("a generator that reads finds such files too, and a circle is refused", () 
   fs.failed("EIO", "EIO", ticket);
   expect(fs.kernel.outcome(report)).toEqual({ error: "EIO" });
 });
+
+test("a file that is found is as old as the mount, and finding it does not change the directory's mtime", () => {
+  using fs = served({ named: [{ match: "customers/{id}.json", generator: "shop" }], size: 65_536 });
+  const { mtime } = fs.directory("/customers").times();
+  const old = fs.kernel.stat(ROOT).mtime;
+  for (let time = 0; time < 2; time++) {
+    fs.clock.tick();
+    lookup(fs, "7.json");
+    fs.content("seven");
+    expect(fs.kernel.stat(fs.node("/customers/7.json"))).toMatchObject({ mtime: old, ctime: fs.clock.seconds });
+    expect(fs.kernel.stat(fs.node("/customers"))).toMatchObject({ mtime, ctime: fs.clock.seconds });
+    // Found once more after it was withdrawn, it is no newer.
+    const file = fs.tree.resolve("/customers/7.json", { follow: true });
+    fs.kernel.forget(file.ino);
+    fs.mount.ruleEntries.makeRoom(65_536);
+    expect(fs.tree.space.usedPages).toBe(0);
+    expect(fs.kernel.stat(fs.node("/customers")).mtime).toBe(mtime);
+  }
+});

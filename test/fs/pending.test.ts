@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { FsError } from "../../src/errno.ts";
 import { CLAIMED_SIZE } from "../../src/fs/attributes.ts";
-import { FOPEN_PASSTHROUGH } from "../../src/fuse/abi.ts";
+import { FATTR_MTIME, FOPEN_PASSTHROUGH } from "../../src/fuse/abi.ts";
 import { ROOT, type ServedTree, served } from "../support/served.ts";
 
 const O_WRONLY = 1;
@@ -954,4 +954,68 @@ test("a reader whose program turns out to make what it waits for is told so", ()
   expect(fs.kernel.outcome(reader)).toBeUndefined();
   fs.content("a");
   expect(fs.kernel.outcome(reader)).toHaveProperty("value");
+});
+
+describe("the times of a pending file", () => {
+  test("stay when its content arrives, but for the ctime", () => {
+    using fs = served();
+    fs.pending("/file");
+    const { mtime, mtimensec } = fs.kernel.stat(fs.node("/file"));
+    fs.clock.tick();
+    const reader = opening(fs, "/file");
+    fs.content("content");
+    expect(fate(fs, "/file", reader)).toBe("content");
+    expect(fs.kernel.stat(fs.node("/file"))).toMatchObject({ mtime, mtimensec, ctime: fs.clock.seconds });
+  });
+
+  test("stay as they were set, and as its hard links have them", () => {
+    using fs = served();
+    fs.pending("/file");
+    const nodeid = fs.node("/file");
+    fs.kernel.call("link", ROOT, { oldnodeid: nodeid, name: "other" });
+    fs.kernel.call("setattr", nodeid, { valid: FATTR_MTIME, mtime: 5, mtimensec: 6 });
+    const reader = opening(fs, "/other");
+    fs.content("content");
+    expect(fate(fs, "/other", reader)).toBe("content");
+    expect(fs.kernel.stat(fs.node("/file"))).toMatchObject({ mtime: 5, mtimensec: 6 });
+  });
+
+  test("stay for a generator that reads it, and for who has it made ahead", () => {
+    using fs = served();
+    const times = ["/read", "/made"].map((path) => {
+      fs.pending(path);
+      return fs.kernel.stat(fs.node(path)).mtime;
+    });
+    fs.clock.tick();
+    const told: unknown[] = [];
+    fs.answers.read("/read", undefined, (bytes) => told.push(bytes.length), told.push);
+    fs.content("content");
+    fs.answers.make("/made", undefined, () => told.push("made"), told.push);
+    fs.content("content");
+    expect(told).toEqual([7, "made"]);
+    expect(["/read", "/made"].map((path) => fs.kernel.stat(fs.node(path)).mtime)).toEqual(times);
+  });
+
+  test("stay when generating it fails", () => {
+    using fs = served();
+    fs.pending("/file");
+    const { mtime } = fs.kernel.stat(fs.node("/file"));
+    fs.clock.tick();
+    failOnce(fs, "/file");
+    expect(fs.kernel.stat(fs.node("/file")).mtime).toBe(mtime);
+  });
+
+  test("move when somebody writes to it instead, before or after", () => {
+    using fs = served();
+    for (const path of ["/before", "/after"]) fs.pending(path);
+    const reader = opening(fs, "/after");
+    fs.content("content");
+    expect(fate(fs, "/after", reader)).toBe("content");
+    fs.clock.tick();
+    for (const path of ["/before", "/after"]) {
+      const open = fs.open(path, O_WRONLY);
+      fs.write(open, "mine");
+      expect(fs.kernel.stat(open.nodeid).mtime).toBe(fs.clock.seconds);
+    }
+  });
 });

@@ -3,6 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { CLAIMED_SIZE } from "../../src/fs/attributes.ts";
 import { describeMounted } from "../support/mounted.ts";
+import { COMPARERS } from "./comparers.ts";
 import { CLAIMS, type ContentName, DOCUMENT, document, expected, missing, runMatrix, TOOLS } from "./matrix.ts";
 
 setDefaultTimeout(120_000);
@@ -44,6 +45,25 @@ describeMounted("the first reader of a pending file", () => {
   });
 
   for (const tool of TOOLS.filter((tool) => missing(tool).length > 0)) {
+    test.skip(`is ${tool.name} (lacks ${missing(tool).join(", ")})`, () => {});
+  }
+});
+
+describeMounted("a program that looks whether a file has changed", () => {
+  const tools = COMPARERS.filter((tool) => missing(tool).length === 0);
+
+  for (const passthrough of [true, false]) {
+    test.each(["small", "large"] as const)(
+      `is not misled by content that arrives, ${passthrough ? "with" : "without"} passthrough (%s)`,
+      async (content) => {
+        const found = await runMatrix(CLAIMED_SIZE, content, tools, passthrough);
+        const wrong = found.filter(({ verdict }) => verdict !== "right");
+        expect(wrong.map(({ tool, verdict, detail }) => `${tool.name}: ${verdict} (${detail})`)).toEqual([]);
+      },
+    );
+  }
+
+  for (const tool of COMPARERS.filter((tool) => missing(tool).length > 0)) {
     test.skip(`is ${tool.name} (lacks ${missing(tool).join(", ")})`, () => {});
   }
 });

@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { CLAIMED_SIZE } from "../../src/fs/attributes.ts";
 import { startFilesystem } from "../../src/fs/filesystem.ts";
 import { snapshotOf } from "../support/mounted.ts";
+import { COMPARERS } from "./comparers.ts";
 
 /** Sizes tried, in bytes. */
 export const CLAIMS = [0, 1, 4096, 65_536, CLAIMED_SIZE] as const;
@@ -239,7 +240,12 @@ export interface Observation {
 }
 
 /** Runs tools against pending files that claim this size, a few at a time, on a mount of their own. */
-export async function runMatrix(claim: number, name: ContentName, tools: readonly Tool[]): Promise<Observation[]> {
+export async function runMatrix(
+  claim: number,
+  name: ContentName,
+  tools: readonly Tool[],
+  passthrough = true,
+): Promise<Observation[]> {
   const folder = mkdtempSync(join(tmpdir(), "llmfs-matrix-"));
   const mountpoint = join(folder, "mnt");
   mkdirSync(mountpoint);
@@ -249,6 +255,7 @@ export async function runMatrix(claim: number, name: ContentName, tools: readonl
     await using filesystem = await startFilesystem({
       mountpoint,
       claimedSize: claim,
+      passthrough,
       from: { text: Buffer.from(snapshotOf([...contents.keys()])) },
       generate: async ({ path }) => ({ bytes: Buffer.from(contents.get(path) ?? ""), metadata: new Map() }),
       log: (level, tag, line) => level === "error" && console.error(`${tag}: ${line}`),
@@ -331,7 +338,7 @@ export function document(): string {
 ${rows.join("\n")}
 
 **Right whatever the claim:** ${always.join(", ")}.
-${TAIL}`;
+${TAIL.replace("{comparers}", COMPARERS.map(({ name }) => name).join(", "))}`;
 }
 
 const MEANING: Readonly<Record<Verdict, string>> = {
@@ -404,6 +411,21 @@ For them, have the content made before: \`llmfs warm DIR\`, or any read
   claim is above it.
 - \`find -size\`, \`ls -S\` and \`test -s\` go by the claim: a pending file is not empty.
 
+## The time of a file that is not there yet
+
+Reading changes no \`mtime\`. A file keeps its own when its content arrives, and a directory when it is listed for the first
+time, or when a file that a rule makes by name (\`{name}\`) is looked up in it; only \`ctime\` moves. From the start, a pending
+file has the time that its snapshot says, else the time of the mount, or that of \`SOURCE_DATE_EPOCH\`. So has everything
+that a first listing or look-up finds. Writing to a file moves its \`mtime\`, as do \`llmfs regen\` and a refresh that brings
+other content.
+
+So programs that look whether a file has changed since they last saw it are not misled when somebody reads it for the first
+time: no editor warns when it writes, and nothing is built or copied again. Tried: {comparers}.
+
+**vim** compares the size as well, but only when it returns from a shell command (\`:!\`), gets the focus back, or is asked to
+(\`:checktime\`). If the file was pending when vim opened it, vim then says once that it has changed since editing started
+(W11). Answer *OK*: the buffer holds the whole content. With \`:set autoread\`, which is Neovim's default, it says nothing.
+
 ## Readers inside the kernel
 
 Most of them open a file before they ask for its size, so they get the whole content: running a file, loop devices
@@ -431,7 +453,7 @@ if (import.meta.main) {
   } else {
     for (const name of ["small", "large", "pages", "exact"] as const) {
       for (const claim of CLAIMS) {
-        const tools = TOOLS.filter((tool) => missing(tool).length === 0);
+        const tools = [...TOOLS, ...COMPARERS].filter((tool) => missing(tool).length === 0);
         for (const { tool, verdict, detail } of await runMatrix(claim, name, tools)) {
           const surprise = verdict === expected(tool, claim, name) ? "" : "  ← not as expected";
           console.log(`${claim}\t${name}\t${verdict}\t${tool.name}: ${detail}${surprise}`);

@@ -121,12 +121,14 @@ function firstPlace({ tree }: Pick<Mount, "tree">, file: RegularFile) {
 
 /** `place` is where a file that has no name yet is to be. */
 export function briefOf(
-  mount: Pick<Mount, "tree" | "definitions" | "writes">,
+  mount: Pick<Mount, "tree" | "definitions" | "writes"> & Partial<Pick<Mount, "passthrough">>,
   file: RegularFile,
   ticket: number,
   pause: number,
   place?: { readonly path: string; readonly directory: Directory },
 ): GenerationRequest {
+  // What the kernel wrote without a request is part of what the request is made from.
+  mount.passthrough?.bringIn();
   const at = place ?? firstPlace(mount, file);
   const path = at?.path ?? mount.tree.pathOf(file) ?? `/${file.ino}`;
   const { prompts, model, settings } = inherited(mount, file, at?.directory);

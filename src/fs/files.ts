@@ -79,14 +79,11 @@ export function fileOperations(mount: Mount) {
   }
 
   function closed(fh: number): void {
-    const { file, flags } = handles.get(fh);
+    const { file } = handles.get(fh);
     mount.wroteUnseen(file);
-    // With passthrough the kernel writes without us.
-    if (writable(flags)) mount.touched(file);
     handles.release(fh);
     mount.copyUps.released(fh);
     passthrough.released(file);
-    if (writable(flags) && taken(file)) mount.definitions++;
     // The last writer is gone without having written: it claims a size again.
     if (file.lazy && !handles.beingWritten(file)) mount.invalidate(file, false);
   }
@@ -256,13 +253,6 @@ export function fileOperations(mount: Mount) {
     },
   } satisfies Filesystem;
 }
-
-/** Whether somebody's writing, which may have gone unseen until now, made it theirs. */
-function taken(file: RegularFile): boolean {
-  return file.state === "static" && file.xattrs?.has(MADE_BY) === true;
-}
-
-const MADE_BY = "user.llmfs.meta.generator";
 
 /** Writes; where nothing fits, 0 if that is an answer. Throws ENOSPC where not. */
 function writeSome(file: RegularFile, offset: Wide, data: Uint8Array, mayBeNone: boolean): number {

@@ -94,7 +94,13 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     listings: new Listings(() => mount, attempts, options.post, options.listing ?? false),
     lookups: new Lookups(() => mount, attempts, options.post, options.named ?? []),
     ruleEntries: new RuleEntries(() => mount),
-    passthrough: new Passthrough((text) => options.post({ type: "log", level: "info", tag: "fs", text })),
+    passthrough: new Passthrough({
+      log: (text) => options.post({ type: "log", level: "info", tag: "fs", text }),
+      written(file, taken) {
+        mount.touched(file);
+        if (taken) mount.definitions++;
+      },
+    }),
     writeback: new Writeback(session),
     get control() {
       return control;

@@ -36,20 +36,28 @@ interface Use {
   storable: boolean;
 }
 
+export interface PassthroughOptions {
+  readonly log: (text: string) => void;
+  /** The kernel wrote to a file. `taken`: that made generated content the writer's. */
+  readonly written: (file: RegularFile, taken: boolean) => void;
+}
+
 export class Passthrough {
   /** /dev/fuse, once the kernel granted passthrough; undefined before, and where it does not. */
   #device: number | undefined;
-  readonly #log: (text: string) => void;
+  readonly #options: PassthroughOptions;
   /** Files with open handles. */
   readonly #uses = new Map<RegularFile, Use>();
+  /** Files that the kernel may be writing to: by a handle, or by a mapping that is left of one. */
+  readonly #watched = new Set<RegularFile>();
   readonly #backingIds = new Map<FdStore, number>();
   /** Files without handles whose bytes are in a store and might go to the heap; how often that failed. */
   readonly #settling = new Map<RegularFile, number>();
   /** Files whose pages in the kernel's cache may be out of date. */
   readonly #stale = new WeakSet<RegularFile>();
 
-  constructor(log: (text: string) => void) {
-    this.#log = log;
+  constructor(options: PassthroughOptions) {
+    this.#options = options;
   }
 
   /** The handshake granted it. */
@@ -78,8 +86,17 @@ export class Passthrough {
       return { open_flags: keep | abi.FOPEN_NOFLUSH, backing_id: 0, keepsNothing: false };
     }
     this.#settling.delete(file);
+    if (storable || writable(flags)) this.#watched.add(file);
     if (writable(flags)) this.#stale.add(file);
     return { open_flags: abi.FOPEN_PASSTHROUGH | abi.FOPEN_NOFLUSH, backing_id: id, keepsNothing };
+  }
+
+  /** Reports what the kernel has written so far. */
+  bringIn(): void {
+    for (const file of this.#watched) {
+      if (file.shared) file.bringIn();
+      else this.#watched.delete(file);
+    }
   }
 
   /** Whether the file may change without the kernel's FUSE code noticing: through a mapping of its store. */
@@ -104,7 +121,8 @@ export class Passthrough {
     if (--use.handles > 0) return;
     this.#uses.delete(file);
     if (!use.passthrough) return;
-    if (!use.storable) file.unshare();
+    if (use.storable) file.bringIn();
+    else file.unshare();
     if (file.nlink === 0) return;
     this.#settling.set(file, 0);
     if (this.#settling.size > SETTLE_AT) this.settle(SETTLE_AT / 2);
@@ -157,7 +175,7 @@ export class Passthrough {
     const id = libc.ioctl(this.#device, abi.FUSE_DEV_IOC_BACKING_OPEN, REQUEST);
     if (id <= 0) {
       // EPERM in a user namespace, whatever the handshake said.
-      this.#log(`no passthrough: the kernel refuses a backing file (errno ${-id})`);
+      this.#options.log(`no passthrough: the kernel refuses a backing file (errno ${-id})`);
       this.#device = undefined;
       file.unshare();
       return undefined;
@@ -170,7 +188,7 @@ export class Passthrough {
   /** Undefined where there is no room to move the bytes, or no descriptor. */
   #shared(file: RegularFile): Store | undefined {
     try {
-      return file.share();
+      return file.share((taken) => this.#options.written(file, taken));
     } catch (error) {
       if (error instanceof FsError) return undefined;
       throw error;

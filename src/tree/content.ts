@@ -83,9 +83,9 @@ export class Content {
   }
 
   /** Moves the bytes into a store and lets the kernel have it, until `unshare`. */
-  share(): Store {
+  share(report: (taken: boolean) => void = () => {}): Store {
     const store = this.#promote();
-    this.#seen ??= new SeenTimes(store);
+    this.#seen ??= new SeenTimes(store, report);
     return store;
   }
 

@@ -164,10 +164,15 @@ export class RegularFile extends InodeBase {
 
   /**
    * Lets the kernel read and write the bytes where they are, until `unshare`. Size, allocation, times and state are
-   * right all the while: each is looked up in the store when somebody asks.
+   * right all the while: each is looked up in the store when somebody asks. A write that is found then is reported.
    */
-  share(): Store {
-    return this.#own().share();
+  share(report: (taken: boolean) => void = () => {}): Store {
+    return this.#own().share(report);
+  }
+
+  /** Looks whether the kernel has written. For who goes by the reports. */
+  bringIn(): void {
+    this.catchUp();
   }
 
   /** Ends that, where the store is free: nobody but us has it open or mapped. False where it is not. */
@@ -182,10 +187,12 @@ export class RegularFile extends InodeBase {
 
   /** Takes over the kernel's last write and last read, if there were any: their times, and whose the bytes are. */
   protected override catchUp(): void {
-    this.#content?.seen?.look(
+    const seen = this.#content?.seen;
+    seen?.look(
       (seconds, nanoseconds) => {
-        this.becomeTheirs();
+        const taken = this.becomeTheirs();
         this.writtenAt(seconds, nanoseconds);
+        seen.report(taken);
       },
       (seconds, nanoseconds) => this.accessedAt(seconds, nanoseconds),
     );

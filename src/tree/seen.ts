@@ -15,13 +15,16 @@ type At = (seconds: number, nanoseconds: number) => void;
 
 export class SeenTimes {
   readonly store: Store;
+  /** Reports that it was written, after the file took that over. `taken`: what a generator made is the writer's now. */
+  readonly report: (taken: boolean) => void;
   #atime = 0;
   #atimeNsec = 0;
   #mtime = 0;
   #mtimeNsec = 0;
 
-  constructor(store: Store) {
+  constructor(store: Store, report: (taken: boolean) => void) {
     this.store = store;
+    this.report = report;
     this.take();
   }
 

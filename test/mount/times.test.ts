@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startFilesystem } from "../../src/fs/filesystem.ts";
-import { describeMounted, mounted, snapshotOf } from "../support/mounted.ts";
+import { describeMounted, mounted, pathOf, snapshotOf } from "../support/mounted.ts";
 
 setDefaultTimeout(30_000);
 
@@ -70,5 +70,24 @@ describeMounted("the mtime", () => {
     const [regenerated, ...others] = (await times()).split("\n");
     expect(regenerated).not.toBe(before.split("\n")[0]);
     expect(others.slice(0, 2)).toEqual(before.split("\n").slice(1, 3));
+  });
+});
+
+describeMounted("a file that is written and stays open", () => {
+  test("is shown as it is to what is generated meanwhile", async () => {
+    const files = { "/a.txt": "pending", "/b.txt": "pending", "/notes.txt": "herring\n" };
+    const entries = Object.entries(files).map(([path, text]) => ({
+      path,
+      type: "file",
+      ...(text === "pending" ? { state: text } : { text }),
+    }));
+    const snapshot = JSON.stringify({ llmfs: 1, entries: [{ path: "/", type: "directory" }, ...entries] });
+    await using mount = await mounted({ snapshot });
+    const shown = (path: string) => JSON.stringify(mount.server.requests.findLast((one) => pathOf(one) === path)?.body);
+    await mount.out("cat a.txt");
+    expect(shown("a.txt")).toContain("herring");
+    await mount.out("exec 3<> notes.txt; echo halibut >&3; cat b.txt");
+    expect(shown("b.txt")).toContain("halibut");
+    expect(shown("b.txt")).not.toContain("herring");
   });
 });

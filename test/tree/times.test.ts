@@ -82,6 +82,21 @@ describe("a write that the kernel made by itself", () => {
     expect(state()).toBe("static");
   });
 
+  test("is reported once, by whatever brings it in", () => {
+    const file = new RegularFile(2, 0o644, OWNER, (take) => take(BEFORE, 0), new Space());
+    const reports: boolean[] = [];
+    const store = file.share((taken) => reports.push(taken));
+    file.state = "ready";
+    file.bringIn();
+    store.write(0, Buffer.from("kernel"));
+    expect([file.size, reports]).toEqual([6, []]);
+    file.times();
+    file.bringIn();
+    store.write(0, Buffer.from("again"));
+    file.unshare();
+    expect(reports).toEqual([true, false]);
+  });
+
   test("is told apart from one by our own hand, which marks nothing by itself", () => {
     const { file } = shared();
     file.state = "ready";

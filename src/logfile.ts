@@ -10,6 +10,10 @@ export interface LogFile {
 
 const SIZE = "5M";
 const KEPT = 3;
+/** Bytes that may wait to be written: a disk that is slow, or hangs, must not let the log fill the memory. */
+const MOST_WAITING = 8 * 1024 * 1024;
+/** How long the end of the log is waited for. Whoever waits for us to end waits for this, too. */
+const CLOSING_MS = 5000;
 
 /** Resolves with undefined when the file cannot be opened. `failed` is called once, then or later. */
 export async function openLogFile(path: string, failed: (reason: string) => void): Promise<LogFile | undefined> {
@@ -32,10 +36,30 @@ export async function openLogFile(path: string, failed: (reason: string) => void
     if (!broken) failed(error.message);
     broken = true;
   });
+  let dropped = 0;
+  const tell = () => {
+    if (dropped > 0) stream.write(`(${dropped} lines were dropped here: they came faster than the disk took them)\n`);
+    dropped = 0;
+  };
   return {
     write(line) {
-      if (!broken) stream.write(line);
+      if (broken) return;
+      if (stream.writableLength > MOST_WAITING) {
+        dropped += 1;
+        return;
+      }
+      tell();
+      stream.write(line);
     },
-    close: () => new Promise((resolve) => (broken ? resolve() : stream.end(() => resolve()))),
+    close: () =>
+      new Promise((resolve) => {
+        if (broken) return resolve();
+        tell();
+        const late = setTimeout(resolve, CLOSING_MS);
+        stream.end(() => {
+          clearTimeout(late);
+          resolve();
+        });
+      }),
   };
 }

@@ -57,6 +57,7 @@ const ARROWS: Readonly<Record<string, { readonly may: readonly string[]; readonl
   "log.ts": { may: ["logfile.ts"] },
   "logfile.ts": { may: [] },
   "libc.ts": { may: [] },
+  "boundedread.ts": { may: [] },
   "errno.ts": { may: [] },
   "index.ts": { may: ["generators"] },
   "wide.ts": { may: [] },
@@ -72,6 +73,7 @@ const ARROWS: Readonly<Record<string, { readonly may: readonly string[]; readonl
 const TABLES = ["src/fuse/abi.ts", "src/fuse/ops.ts", "src/libc.ts"];
 
 const LEAVES = [
+  "boundedread.ts",
   "errno.ts",
   "libc.ts",
   "nearest.ts",

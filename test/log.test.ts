@@ -124,6 +124,21 @@ test("the file is rotated by size, and no line is lost", async () => {
   expect(statSync(`${path}.1`).size).toBeLessThan(6 << 20);
 });
 
+test("lines that come faster than the disk takes them are dropped and counted, and the rest is whole", async () => {
+  const { log } = made();
+  log.write("debug", "fs", "first");
+  await Bun.sleep(50);
+  const long = "x".repeat(100_000);
+  for (let count = 0; count < 400; count++) log.write("debug", "fs", long);
+  await log.close();
+  const texts = readdirSync(join(folder, "state")).map((name) => readFileSync(join(folder, "state", name), "utf8"));
+  const lines = texts.join("").split("\n");
+  const kept = lines.filter((line) => line.endsWith(long)).length;
+  const dropped = lines.flatMap((line) => /^\((\d+) lines were dropped here/.exec(line)?.[1] ?? []);
+  expect(kept + dropped.reduce((sum, count) => sum + Number(count), 0)).toBe(400);
+  expect(kept).toBeLessThan(400);
+});
+
 test("a file that cannot be written costs one warning and nothing else", async () => {
   writeFileSync(join(folder, "state"), "a file where the folder should be");
   const { log, printed } = made();

@@ -7,8 +7,9 @@
  *   slash or the ending of a text file.
  * - Everything else is the text.
  */
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { isAbsolute } from "node:path";
+import { readBounded, TooLongError } from "../boundedread.ts";
 import { codeOf, messageOf } from "../errno.ts";
 import { absolutePath, currentDirectory } from "./cwd.ts";
 import { CliError } from "./exit.ts";
@@ -21,7 +22,9 @@ export interface Prompt {
   readonly file?: string;
 }
 
+/** In UTF-16 units, of which none has more than three bytes. */
 const LONGEST = 1 << 20;
+const LONGEST_BYTES = 3 * LONGEST;
 
 /** `source` is the flag or variable the value was given with. Throws CliError("input"). */
 export function readPrompt(source: string, value: string): Prompt {
@@ -61,8 +64,9 @@ function looksLikePath(value: string): boolean {
 function fromFile(source: string, path: string | 0, name: string): Prompt {
   let bytes: Uint8Array;
   try {
-    bytes = readFileSync(path);
+    bytes = readBounded(path, LONGEST_BYTES);
   } catch (error) {
+    if (error instanceof TooLongError) throw tooLong(`${source}: ${name}`);
     throw new CliError("input", `${source}: ${name} cannot be read: ${messageOf(error)}`, { cause: error });
   }
   try {
@@ -78,7 +82,11 @@ function checked(source: string, origin: string, text: string): Prompt {
   const where = origin === source ? source : `${source}: ${origin}`;
   if (text.trim() === "")
     throw new CliError("input", `${where} is empty; say what the tree should hold, or leave it out`);
-  if (text.length > LONGEST) throw new CliError("input", `${where} is longer than ${LONGEST} characters`);
+  if (text.length > LONGEST) throw tooLong(where);
   if (text.includes("\0")) throw new CliError("input", `${where} holds a NUL character; that is not text`);
   return { text, origin };
+}
+
+function tooLong(where: string): CliError {
+  return new CliError("input", `${where} is longer than ${LONGEST} characters; shorten it`);
 }

@@ -137,6 +137,7 @@ export function createEngine(options: EngineOptions): Engine {
       ...(binding.match !== undefined && { match: binding.match }),
       ...(request.renews === true && { previous: metadataOf(request) }),
       ...(request.again === true && { again: true }),
+      maxBytes: binding.maxBytes ?? maxContentBytes,
       setting: (name) => settingOf(tree, request, name),
       outline: once(outline),
       related,

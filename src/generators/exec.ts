@@ -16,13 +16,16 @@
 import { existsSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
 import { type ErrnoName, FsError } from "../errno.ts";
-import type { GeneratorLog, ListContext } from "./generator.ts";
+import type { ListContext } from "./generator.ts";
 import { refusePathInMount } from "./host-path.ts";
 import { countOption, type Options, onlyOptions, textOption, textsOption } from "./options.ts";
 import { MOUNT_VARIABLE, type SourceGenerator, type SourceParts } from "./source.ts";
+import { readTalk } from "./talk.ts";
 
 const PASSED = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 const MAX_BYTES = 64 * 1024 * 1024;
+/** A path has names of 255 bytes, and a directory is nested as deeply as somebody nests it. */
+const LONGEST_PATH = 64 * 1024;
 
 /** As sysexits.h; 124 and 137 are what timeout(1) makes of a time that is over. */
 const STATUSES = new Map<number, ErrnoName>([
@@ -71,7 +74,7 @@ export function execGenerator({ base, environment, groups, mountpoint }: SourceP
     working?.(child.pid);
     const stop = () => void groups.end(child.pid);
     signal.addEventListener("abort", stop, { once: true });
-    const talk = logged(child.stderr, log);
+    const talk = readTalk(child.stderr, (line) => log.info(line));
     talk.catch(() => {});
     let ended = false;
     try {
@@ -82,7 +85,10 @@ export function execGenerator({ base, environment, groups, mountpoint }: SourceP
       signal.throwIfAborted();
       if (status === 0) return;
       const how = child.signalCode === null ? `ended with status ${status}` : `was ended by ${child.signalCode}`;
-      throw new FsError(STATUSES.get(status) ?? "EIO", `${argv[0]} ${how}${last === "" ? "" : `: ${last}`}`);
+      throw new FsError(
+        STATUSES.get(status) ?? "EIO",
+        `${argv[0]} ${how}${last === "" ? "" : `: ${last.slice(0, 500)}`}`,
+      );
     } finally {
       // Nobody wants the rest of it.
       if (!ended) stop();
@@ -107,15 +113,19 @@ export function execGenerator({ base, environment, groups, mountpoint }: SourceP
       const input = { path, params, options: options.input ?? {}, prompts, description, previous };
       return { content: output(textsOption(options, "command"), options, input, context) };
     },
-    async list(path, context) {
+    async *list(path, context) {
+      const argv = textsOption(context.options, "list");
       const input = { path, options: context.options.input ?? {} };
-      const pieces = await Array.fromAsync(
-        output(textsOption(context.options, "list"), context.options, input, context),
-      );
-      return new TextDecoder()
-        .decode(Buffer.concat(pieces))
-        .split("\n")
-        .filter((line) => line !== "");
+      const decoder = new TextDecoder();
+      let rest = "";
+      for await (const piece of output(argv, context.options, input, context)) {
+        const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
+        rest = lines.pop() ?? "";
+        if (rest.length > LONGEST_PATH)
+          throw new FsError("EIO", `${argv[0]} listed a line that is no path: it is too long`);
+        for (const line of lines) if (line !== "") yield line;
+      }
+      if (rest !== "") yield rest;
     },
   };
 }
@@ -165,23 +175,4 @@ async function* limited(
     }
     yield piece;
   }
-}
-
-/** Every line to the log; resolves with the last one. */
-async function logged(stream: ReadableStream<Uint8Array>, log: GeneratorLog): Promise<string> {
-  let last = "";
-  let rest = "";
-  const decoder = new TextDecoder();
-  for await (const bytes of stream) {
-    const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
-    rest = (lines.pop() ?? "").slice(-65_536);
-    for (const line of lines) {
-      if (line.trim() === "") continue;
-      last = line.slice(0, 500);
-      log.info(line);
-    }
-  }
-  if (rest.trim() === "") return last;
-  log.info(rest);
-  return rest.slice(0, 500);
 }

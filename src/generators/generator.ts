@@ -90,6 +90,8 @@ export interface GeneratorContext {
   readonly again?: true;
   /** Metadata of the content there is, if it is to be made anew because its time has passed. */
   readonly previous?: Readonly<Record<string, string>>;
+  /** The largest content that is taken, in bytes. More is EFBIG: there is no need to make it. */
+  readonly maxBytes?: number;
   /** `user.llmfs.<name>` of the file or of the nearest directory above that sets it, as text. */
   setting(name: string): Promise<string | undefined>;
   /**

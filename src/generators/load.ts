@@ -3,8 +3,8 @@
  *
  * A file that is code runs in a helper process, never in this one.
  */
-import { readFileSync } from "node:fs";
 import { dirname, extname } from "node:path";
+import { readBounded } from "../boundedread.ts";
 import type { BuiltIn } from "./config.ts";
 import { isCode } from "./find.ts";
 import type { ContentGenerator } from "./generator.ts";
@@ -120,13 +120,17 @@ async function readFile(file: string, own: OwnCode): Promise<Description> {
   }
 }
 
+/** Of a configuration that is data. */
+const LONGEST_DATA = 4 * 1024 * 1024;
+
 async function parsed(
   file: string,
   type: "jsonc" | "yaml" | "toml",
   parse: (text: string) => unknown,
 ): Promise<unknown> {
+  const text = readBounded(file, LONGEST_DATA).toString("utf8");
   try {
-    return parse(readFileSync(file, "utf8"));
+    return parse(text);
   } catch (cause) {
     const fault = await dataFault(file, type);
     throw fault === undefined ? cause : new Error(fault, { cause });

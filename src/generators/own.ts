@@ -171,7 +171,7 @@ function whole(result: Result, again: (error: unknown) => Promise<Result>): Resu
 }
 
 function plainContext(context: Partial<GeneratorContext> & ListContext): PlainContext {
-  const { file, prompts = [], model, options, params = {}, match, again, previous } = context;
+  const { file, prompts = [], model, options, params = {}, match, again, previous, maxBytes } = context;
   return {
     ...(file !== undefined && { file }),
     prompts,
@@ -181,6 +181,7 @@ function plainContext(context: Partial<GeneratorContext> & ListContext): PlainCo
     ...(match !== undefined && { match }),
     ...(again !== undefined && { again }),
     ...(previous !== undefined && { previous }),
+    ...(maxBytes !== undefined && { maxBytes }),
   };
 }
 

@@ -26,10 +26,17 @@ import { durationOption, flagOption, neededText, type Options, onlyOptions, text
 import { pattern } from "./pattern.ts";
 import type { SourceGenerator, SourceParts } from "./source.ts";
 import { bytesOf, checkFormat, formatOption, formatted, neededFormat } from "./sql/format.ts";
+import { checkRow } from "./sql/intake.ts";
 import { bound, checkSingle } from "./sql/parameters.ts";
 import type { Database, Query, Rows } from "./sql/rows.ts";
 
 const TIMEOUT_MS = 60_000;
+/** Where no rule says how large a content may be. */
+const MAX_BYTES = 256 * 1024 * 1024;
+/** A row of a listing is the names of one file. */
+const LISTED_ROW = 1024 * 1024;
+/** SQLite holds a row as it is, this program as values, as text and as bytes. */
+const ROW_COPIES = 5;
 const OPTIONS = ["url", "database", "query", "list", "format", "single", "column", "timeout"];
 
 export function sqlGenerator(parts: SourceParts): SourceGenerator {
@@ -50,9 +57,10 @@ export function sqlGenerator(parts: SourceParts): SourceGenerator {
   async function* bytes(
     url: string,
     query: Query,
-    about: Omit<SqliteQuery, "file" | "sql" | "params">,
+    about: Omit<SqliteQuery, "file" | "sql" | "params" | "maxBytes">,
     options: Options,
     signal: AbortSignal,
+    maxBytes: number,
   ) {
     const timeoutMs = durationOption(options, "timeout") ?? TIMEOUT_MS;
     const file = sqliteFile(url, parts.base);
@@ -61,10 +69,11 @@ export function sqlGenerator(parts: SourceParts): SourceGenerator {
       const isInside = options.database !== undefined;
       if (!isInside) refusePathInMount("url", file, 'name it with the option "database"');
       const within = isInside ? { within: parts.mountpoint ?? "/" } : {};
-      const task = { task: "sqlite", query: { file, ...within, ...query, ...about } } as const;
+      const task = { task: "sqlite", query: { file, ...within, ...query, ...about, maxBytes } } as const;
       const pool = isInside ? inside : helpers;
       try {
-        yield* (await pool.call(task, AbortSignal.any([signal, late]))).pieces;
+        const most = { memory: maxBytes * ROW_COPIES };
+        yield* (await pool.call(task, AbortSignal.any([signal, late]), most)).pieces;
       } catch (error) {
         if (late.aborted && !signal.aborted)
           throw new FsError("ETIMEDOUT", `SQLite: no end after ${timeoutMs / 1000} s`);
@@ -72,7 +81,7 @@ export function sqlGenerator(parts: SourceParts): SourceGenerator {
       }
       return;
     }
-    yield* written(await (await database(url)).rows(query, { signal, timeoutMs }), about);
+    yield* written(await (await database(url)).rows(query, { signal, timeoutMs, maxBytes }), about, maxBytes);
   }
 
   async function prepared(url: string, sql: string, values: Readonly<Record<string, string>>): Promise<Query> {
@@ -128,7 +137,7 @@ export function sqlGenerator(parts: SourceParts): SourceGenerator {
         single: flagOption(options, "single"),
         ...(column !== undefined && { column }),
       };
-      return { content: bytes(url, query, about, options, signal) };
+      return { content: bytes(url, query, about, options, signal, context.maxBytes ?? MAX_BYTES) };
     },
     async *list(path, context) {
       const { options, match, signal } = context;
@@ -137,7 +146,7 @@ export function sqlGenerator(parts: SourceParts): SourceGenerator {
       const shape = pattern(match ?? "*");
       let rest = "";
       const decoder = new TextDecoder();
-      for await (const piece of bytes(url, query, { format: "ndjson", single: false }, options, signal)) {
+      for await (const piece of bytes(url, query, { format: "ndjson", single: false }, options, signal, LISTED_ROW)) {
         const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
         rest = lines.pop() ?? "";
         for (const line of lines) {
@@ -181,12 +190,17 @@ function entryOf(
   return path?.startsWith(below) === true ? { path: path.slice(below.length) } : undefined;
 }
 
-async function* written(rows: Rows, about: Omit<SqliteQuery, "file" | "sql" | "params">): AsyncGenerator<Uint8Array> {
+async function* written(
+  rows: Rows,
+  about: Omit<SqliteQuery, "file" | "sql" | "params" | "maxBytes">,
+  maxBytes: number,
+): AsyncGenerator<Uint8Array> {
   const { columns } = rows;
   const format = formatted(about.format, about.single);
   let count = 0;
   if (!about.single && about.column === undefined) yield Buffer.from(format.head(columns));
   for await (const batch of rows.batches) {
+    for (const row of batch) checkRow(row, maxBytes);
     const [first] = batch;
     if (first !== undefined && about.column !== undefined) return yield bytesOf(first, about.column, columns);
     if (first !== undefined && about.single) {
@@ -221,7 +235,8 @@ async function open(url: string): Promise<Database> {
 /** Across processes an error keeps its name and its code; of others the code says nothing about the file. */
 function asFsError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof FsError) return error;
-  const code = error.name === "FsError" && "code" in error ? String(error.code) : "";
+  const chosen = (error.name === "FsError" || error.name === "HelperDied") && "code" in error;
+  const code = chosen ? String(error.code) : "";
   const errno: ErrnoName = isErrnoName(code) ? code : "EIO";
   return new FsError(errno, error.message, { cause: error });
 }

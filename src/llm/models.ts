@@ -5,6 +5,7 @@
  * where it reports nothing, the model's name does. Ollama and LM Studio report more in APIs of their own.
  */
 import { totalmem } from "node:os";
+import { jsonOf } from "./body.ts";
 import { direct, isLoopback } from "./exchange.ts";
 import { number, property, text } from "./failure.ts";
 import { LlmError } from "./llm.ts";
@@ -48,7 +49,7 @@ export async function modelsAt(server: ServerAddress, timeoutMs: number, signal?
       return { instead: `it answered ${status} when it was asked for its models`, refused: status };
     }
     if (!response.ok) return { instead: `it answered ${status} when it was asked for its models` };
-    const body: unknown = await response.json();
+    const body = await jsonOf(response);
     const data = Array.isArray(body) ? body : property(body, "data");
     if (data === null) return { models: [] };
     if (!Array.isArray(data)) return { instead: SAYS_NOT };
@@ -161,7 +162,7 @@ function root({ baseUrl }: ServerAddress): string {
 async function json(fetching: () => Promise<Response>): Promise<unknown> {
   try {
     const response = await fetching();
-    return response.ok ? await response.json() : undefined;
+    return response.ok ? await jsonOf(response) : undefined;
   } catch {
     return undefined;
   }

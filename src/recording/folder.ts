@@ -1,12 +1,12 @@
 /** Recordings in a folder, one text file an answer: to be committed, read and compared. */
 
-import { constants } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { readRegular } from "../boundedread.ts";
 import { codeOf, messageOf } from "../errno.ts";
 import type { ChatRequest } from "../llm/llm.ts";
 import { FolderClaims } from "./claims.ts";
-import { faultOf, type Keyed, readAnswerTo, readRecording, writeRecording } from "./format.ts";
+import { faultOf, type Keyed, LONGEST_RECORDING, readAnswerTo, readRecording, writeRecording } from "./format.ts";
 import { thisProcess } from "./holder.ts";
 import { Labels } from "./labels.ts";
 import { byLabel } from "./memory.ts";
@@ -19,9 +19,6 @@ export interface FolderOptions {
   /** Says what others are told of this process when they wait for its answer. */
   readonly who?: () => string;
 }
-
-/** Without waiting: a fifo of that name would have no end. */
-const READ = constants.O_RDONLY | constants.O_NONBLOCK;
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -46,7 +43,7 @@ export function folderStore(folder: string, options: FolderOptions = {}): Record
   }
 
   async function read(file: string, asked?: Keyed): Promise<Recording> {
-    const text = strict.decode(await readFile(join(folder, file), { flag: READ }));
+    const text = strict.decode(await readRegular(join(folder, file), LONGEST_RECORDING));
     const recording = asked === undefined ? readRecording(text) : readAnswerTo(asked, text);
     if (!file.endsWith(suffix(recording.key))) throw new Error("its name belongs to another key");
     return recording;
@@ -229,7 +226,7 @@ async function writeWhole(folder: string, file: string, text: string, mode: numb
 /** Equal bytes are left alone: whoever watches the folder sees what changed. */
 async function same(path: string, text: string): Promise<boolean> {
   try {
-    return (await readFile(path)).equals(Buffer.from(text));
+    return (await readRegular(path, LONGEST_RECORDING)).equals(Buffer.from(text));
   } catch {
     return false;
   }

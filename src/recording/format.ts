@@ -29,6 +29,9 @@ import { Heads, PerHead } from "./heads.ts";
 import { canonicalJson, requestKey } from "./key.ts";
 import type { Fault, Recording } from "./recording.ts";
 
+/** In bytes. The longest answer that is taken from a server, and what was sent for it, are less. */
+export const LONGEST_RECORDING = 256 * 1024 * 1024;
+
 const NAME = "llmfs recording";
 const HEAD = `${NAME} 1`;
 const ANSWER = "\n\nanswer\n";

@@ -5,9 +5,10 @@
  * that answer and who that is, with a time to live that its holder keeps renewing.
  */
 import { RedisClient } from "bun";
+import { TooLongError } from "../boundedread.ts";
 import { codeOf } from "../errno.ts";
 import type { ChatRequest } from "../llm/llm.ts";
-import { faultOf, readAnswerTo, readRecording, writeRecording } from "./format.ts";
+import { faultOf, LONGEST_RECORDING, readAnswerTo, readRecording, writeRecording } from "./format.ts";
 import { holderIn, LONGEST_TOKEN, thisProcess } from "./holder.ts";
 import { Labels } from "./labels.ts";
 import { byLabel } from "./memory.ts";
@@ -70,8 +71,10 @@ export function redisStore(url: string, options: RedisOptions = {}): RecordingSt
 
   /** Undefined where there is none. Rejects with an Error of `read`, or when it holds something else than text. */
   async function take(key: string, request?: ChatRequest): Promise<Recording | undefined> {
-    const text = await send("GET", [recordingKey(key)]);
-    return typeof text === "string" ? read(key, text, request) : undefined;
+    const text = await send("GETRANGE", [recordingKey(key), "0", String(LONGEST_RECORDING)]);
+    if (typeof text !== "string" || text === "") return undefined;
+    if (Buffer.byteLength(text) > LONGEST_RECORDING) throw new TooLongError(LONGEST_RECORDING);
+    return read(key, text, request);
   }
 
   async function each(

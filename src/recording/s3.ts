@@ -6,9 +6,10 @@
  * watcher's own clock, is dead. So no two clocks are ever compared.
  */
 import { S3Client } from "bun";
+import { TooLongError } from "../boundedread.ts";
 import { codeOf } from "../errno.ts";
 import { withoutTrailing } from "../trailing.ts";
-import { faultOf, type Keyed, readAnswerTo, readRecording, writeRecording } from "./format.ts";
+import { faultOf, type Keyed, LONGEST_RECORDING, readAnswerTo, readRecording, writeRecording } from "./format.ts";
 import { holderIn, LONGEST_TOKEN, thisProcess } from "./holder.ts";
 import { Labels } from "./labels.ts";
 import { byLabel } from "./memory.ts";
@@ -79,7 +80,7 @@ export function s3Store(url: string, options: S3Options = {}): RecordingStore {
 
   async function textAt(object: string): Promise<string | undefined> {
     try {
-      return await asked(() => client.file(object).text());
+      return await asked(() => textOf(client.file(object)));
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
@@ -124,26 +125,29 @@ export function s3Store(url: string, options: S3Options = {}): RecordingStore {
     const names = await objects();
     for (let from = 0; from < names.length; from += PARALLEL) {
       const some = names.slice(from, from + PARALLEL);
-      for (const [object, text] of await Promise.all(some.map(async (one) => [one, await textAt(one)] as const))) {
-        if (text === undefined) continue;
-        try {
-          onRecording(read(object, text));
-        } catch (error) {
-          onFault(object, error);
-        }
-      }
+      const found = some.map((object) => readAt(object, undefined, (error) => onFault(object, error)));
+      for (const recording of await Promise.all(found)) if (recording !== undefined) onRecording(recording);
     }
   }
 
-  async function take(object: string, asked?: Keyed): Promise<Recording | undefined> {
-    const text = await textAt(object);
-    if (text === undefined) return undefined;
+  /** Undefined where there is none, or none that can be used. Rejects when the store as a whole cannot be read. */
+  async function readAt(
+    object: string,
+    asked: Keyed | undefined,
+    onFault: (error: unknown) => void,
+  ): Promise<Recording | undefined> {
     try {
-      return read(object, text, asked);
+      const text = await textAt(object);
+      return text === undefined ? undefined : read(object, text, asked);
     } catch (error) {
-      complain(object, error);
+      if (error instanceof Unreachable) throw error;
+      onFault(error);
       return undefined;
     }
+  }
+
+  function take(object: string, asked?: Keyed): Promise<Recording | undefined> {
+    return readAt(object, asked, (error) => complain(object, error));
   }
 
   return {
@@ -186,6 +190,18 @@ export function s3Store(url: string, options: S3Options = {}): RecordingStore {
     claim: (key) => asked(() => claims.take(key)),
     holder: (key) => asked(() => claims.holder(key)),
   };
+}
+
+/** Piece by piece, up to the longest that a recording may be. */
+async function textOf(file: Bun.S3File): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of file.stream()) {
+    length += piece.length;
+    if (length > LONGEST_RECORDING) throw new TooLongError(LONGEST_RECORDING);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString("utf8");
 }
 
 class Claims {
@@ -298,6 +314,9 @@ async function patiently<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** The store as a whole cannot be used. Anything else is about one object. */
+class Unreachable extends Error {}
+
 async function inTime<T>(name: string, timeoutMs: number, work: () => Promise<T>): Promise<T> {
   let timer: Timer | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -306,8 +325,8 @@ async function inTime<T>(name: string, timeoutMs: number, work: () => Promise<T>
   try {
     return await Promise.race([work(), late]);
   } catch (error) {
-    if (isMissing(error)) throw error;
-    throw new Error(
+    if (isMissing(error) || error instanceof TooLongError) throw error;
+    throw new Unreachable(
       error instanceof Error && error.message.startsWith(name) ? error.message : `${name}: ${said(error)}`,
     );
   } finally {

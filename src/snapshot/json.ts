@@ -102,7 +102,7 @@ export class JsonReader {
     for (;;) {
       if (at >= this.#end) {
         // No escape is longer than six characters for one byte.
-        if (at - start > limit * 6) throw this.#place.problem(`${what} is longer than ${limit} bytes`);
+        if (at - start > limit * (escaped ? 6 : 1)) throw this.#place.problem(`${what} is longer than ${limit} bytes`);
         if (!this.#fill()) throw this.#place.problem("the text ends within a string", "the file is cut short");
         at -= start - 1;
         start = 1;

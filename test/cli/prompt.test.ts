@@ -89,4 +89,10 @@ describe("a prompt is refused", () => {
     expect(refusal("picture.png")).toContain("picture.png is not UTF-8 text");
     expect(refusal("binary.txt")).toContain("NUL");
   });
+
+  test("when it is too long, or has no end", () => {
+    expect(refusal("x".repeat(1_048_577))).toContain("longer than 1048576 characters; shorten it");
+    expect(refusal("/dev/zero")).toContain("/dev/zero is longer than 1048576 characters");
+    expect(refusal("@/dev/zero")).toContain("/dev/zero is longer than 1048576 characters");
+  });
 });

@@ -311,3 +311,74 @@ test("the time that a template waits for other files is not its own", async () =
     clock.mockRestore();
   }
 });
+
+test("what code prints and logs without end is dropped after a while, and counted", async () => {
+  const file = config(`export default { generators: { g: { async generate(path, { log }) {
+      for (let i = 0; i < 200_000; i++) path === "/prints" ? console.log("an error again") : log.info("an error again");
+      return { content: "done" };
+    } } }, rules: [{ match: ["prints", "logs"], generator: "g" }] };`);
+  await using one = await loaded(file);
+  for (const path of ["/prints", "/logs"]) {
+    one.log.length = 0;
+    expect(await one.text(path)).toBe("done");
+    await eventually("the end of what it said", () => one.log.some((line) => line.includes("were dropped here")));
+    expect(one.log.length).toBeLessThan(10_000);
+  }
+}, 30_000);
+
+test("what crosses in one piece is bounded: messages of errors, metadata, lists", async () => {
+  const file = config(`const long = "x".repeat(50_000_000);
+    export default { generators: { g: {
+      generate: (path) => { if (path === "/fails") throw new Error(long); return { content: "x", metadata: { long, short: 1 } }; },
+      *list() { for (;;) yield { path: "x".repeat(100_000) }; },
+    } }, rules: [{ match: ["fails", "kept"], generator: "g" }, { match: "d/{n}", generator: "g" }] };`);
+  await using one = await loaded(file);
+  const error = await one.text("/fails").catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(FsError);
+  expect(String(error).length).toBeLessThan(20_000);
+  expect(await one.text("/kept")).toBe("x");
+  expect(one.log.join()).toContain('the metadata "long" is not kept: no xattr can hold it');
+  expect(await one.list("/d", "g").catch(errno)).toBe("EFBIG");
+}, 30_000);
+
+test("a program may say as much as it likes: what is too much is dropped, and its last words are known", async () => {
+  const flood = "i=0; while [ $i -lt 60 ]; do i=$((i+1)); head -c 100000 /dev/zero | tr '\\0' x; echo; done >&2";
+  const file = sandbox.at("talks.config.json");
+  const options = (end: string) => ({
+    command: ["sh", "-c", `${flood}; ${end}`],
+    list: ["sh", "-c", "yes | head -n 3"],
+  });
+  writeFileSync(
+    file,
+    JSON.stringify({
+      rules: [
+        { match: "works", generator: "exec", options: options("echo done") },
+        { match: "fails", generator: "exec", options: options("echo the reason >&2; exit 1") },
+      ],
+    }),
+  );
+  await using one = await loaded(file);
+  expect(await one.text("/works")).toBe("done\n");
+  const said = one.log.join("\n");
+  expect(said.length).toBeLessThan(400_000);
+  expect(said).toMatch(/\(\d+ bytes that came too fast were dropped here\)/);
+  const error = await one.text("/fails").catch((reason: unknown) => reason);
+  expect(String(error)).toContain("ended with status 1: the reason");
+}, 30_000);
+
+test("a program that lists a line without end is stopped", async () => {
+  const file = sandbox.at("lists.config.json");
+  const list = (script: string) => ({ command: ["true"], list: ["sh", "-c", script] });
+  writeFileSync(
+    file,
+    JSON.stringify({
+      rules: [
+        { match: "endless/{n}", generator: "exec", options: list("yes | tr -d '\\n'") },
+        { match: "some/{n}", generator: "exec", options: list("printf 'a\\n\\nb'") },
+      ],
+    }),
+  );
+  await using one = await loaded(file);
+  expect(await one.list("/endless", "exec").catch(errno)).toBe("EIO");
+  expect(await one.list("/some", "exec")).toEqual(["a", "b"]);
+});

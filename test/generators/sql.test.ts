@@ -63,6 +63,8 @@ interface Dialect {
   /** Numbers 1 to a million. */
   readonly million: string;
   readonly slow: string;
+  /** A text of so many characters. */
+  readonly text: (length: number) => string;
   /** A statement without rows that a read-only session allows. */
   readonly nothing: string;
   /** Whether a slow query is running. */
@@ -85,6 +87,7 @@ const DIALECTS: readonly Dialect[] = [
     csv: 'big,exact,ratio,t,empty,none,b,d\r\n9007199254740993,1.5,0.1,"a ""q"", b\nc","",,\\x00ff0a,2024-02-29\r\n',
     json: '[\n  {"big": 9007199254740993, "exact": 1.5, "ratio": 0.1, "t": "a \\"q\\", b\\nc", "empty": "", "none": null, "b": "\\\\x00ff0a", "d": "2024-02-29"}\n]\n',
     million: "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) SELECT i FROM n",
+    text: (length) => `replace(hex(zeroblob(${length / 2})), '0', 'x')`,
     nothing: "PRAGMA cache_size = 2000",
     slow: "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS c FROM n",
     running: "",
@@ -102,6 +105,7 @@ const DIALECTS: readonly Dialect[] = [
     csv: 'big,exact,ratio,t,empty,none,b,d,yes,j\r\n9007199254740993,12345678901234567890.12345678901234567890,0.1,"a ""q"", b\nc","",,\\x00ff0a,2024-02-29 23:59:59.123456+00,true,"{""k"": [1, null]}"\r\n',
     json: '[\n  {"big": 9007199254740993, "exact": 12345678901234567890.12345678901234567890, "ratio": 0.1, "t": "a \\"q\\", b\\nc", "empty": "", "none": null, "b": "\\\\x00ff0a", "d": "2024-02-29 23:59:59.123456+00", "yes": true, "j": {"k": [1, null]}}\n]\n',
     million: "SELECT i FROM generate_series(1, 1000000) AS i",
+    text: (length) => `repeat('x', ${length})`,
     nothing: "SET LOCAL work_mem = '4MB'",
     slow: "SELECT pg_sleep(60)::text AS s",
     running:
@@ -121,6 +125,7 @@ const DIALECTS: readonly Dialect[] = [
     csv: 'big,exact,ratio,t,empty,none,b,d,f,j,p\r\n9007199254740993,12345678901234567890.12345678901234567890,0.1,"a ""q"", b\nc","",,\\x00ff0a,2024-02-29 23:59:59.123456,0.1,"{""k"": [12345678901234567890, null]}","{""x"":1,""y"":2}"\r\n',
     json: '[\n  {"big": 9007199254740993, "exact": 12345678901234567890.12345678901234567890, "ratio": 0.1, "t": "a \\"q\\", b\\nc", "empty": "", "none": null, "b": "\\\\x00ff0a", "d": "2024-02-29 23:59:59.123456", "f": 0.1, "j": {"k": [12345678901234567890, null]}, "p": {"x":1,"y":2}}\n]\n',
     million: "SELECT seq AS i FROM seq_1_to_1000000",
+    text: (length) => `REPEAT('x', ${length})`,
     nothing: "SET @a = 1",
     slow: "SELECT sleep(60) AS s",
     running:
@@ -205,6 +210,24 @@ for (const dialect of DIALECTS) {
         })),
         { match: "covers/{id}.bin", generator: "shop", options: { query: COVER, column: "cover" } },
         { match: "report.{csv,json}", generator: "shop", options: { query: REPORT } },
+        ...["huge.csv", "huge.json"].map((match) => ({
+          match,
+          generator: "shop",
+          maxBytes: 1_000_000,
+          options: { query: `SELECT 1 AS one, ${dialect.text(8_000_000)} AS t` },
+        })),
+        {
+          match: "huge.txt",
+          generator: "shop",
+          maxBytes: 1_000_000,
+          options: { query: `SELECT ${dialect.text(8_000_000)} AS t`, column: "t" },
+        },
+        {
+          match: "large.csv",
+          generator: "shop",
+          maxBytes: 100_000_000,
+          options: { query: `SELECT id, ${dialect.text(3_000_000)} AS t FROM people` },
+        },
         { match: "twice.csv", generator: "shop", options: { query: "SELECT 1 AS a, 2 AS a" } },
       ];
       writeFileSync(file, JSON.stringify({ generators: { shop: { use: "sql", url: `\${SHOP_URL}` } }, rules }));
@@ -333,6 +356,20 @@ for (const dialect of DIALECTS) {
         expect(Number(await connections())).toBeGreaterThan(0);
         while (Number(await connections()) > 0) await Bun.sleep(200);
       }
+    });
+
+    test("a row larger than the rule's maxBytes is EFBIG, and what asks next is answered", async () => {
+      for (const path of ["/huge.csv", "/huge.json", "/huge.txt"]) {
+        const error = await failure(shop.text(path));
+        expect([path, error.code]).toEqual([path, "EFBIG"]);
+        expect(error.message).toContain("maxBytes");
+      }
+      expect(await shop.text("/all.ndjson")).toContain("Ada");
+    });
+
+    test("large rows come whole as long as they are not too large", async () => {
+      const rows = csvRows(await shop.text("/large.csv"));
+      expect(rows.map((row) => row[1]?.length)).toEqual([1, 3_000_000, 3_000_000, 3_000_000, 3_000_000]);
     });
 
     test("a wrong query, and one with two columns of a name, is EIO and says why", async () => {

@@ -337,6 +337,32 @@ test("a server elsewhere is asked for its list only", async () => {
   expect(server.paths).toEqual([]);
 });
 
+test("a list of models without end is no list, and is not read to its end", async () => {
+  let sent = 0;
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: () =>
+      new Response(
+        new ReadableStream({
+          async pull(controller) {
+            const piece = Buffer.alloc(1024 * 1024, " ");
+            sent += piece.length;
+            controller.enqueue(piece);
+            await Bun.sleep(0);
+          },
+        }),
+      ),
+  });
+  try {
+    const offer = await modelsAt({ baseUrl: `http://127.0.0.1:${server.port}/v1` }, 20_000);
+    expect(offer).toEqual({ instead: "it does not say which models it has" });
+    expect(sent).toBeLessThan(64 * 1024 * 1024);
+  } finally {
+    server.stop(true);
+  }
+});
+
 test("an API of its own that hangs does not hold up the list", async () => {
   using server = Bun.serve({
     hostname: "127.0.0.1",

@@ -106,6 +106,7 @@ while time.time() < end:
         file: `${m}/swap/shop.db`,
         within: m,
         sql: "SELECT text FROM t",
+        maxBytes: 1000,
         params: [],
         format: "csv",
         single: false,

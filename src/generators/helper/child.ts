@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { FsError, isErrnoName } from "../../errno.ts";
 import { dieWithParent } from "../../libc.ts";
+import { Allowance } from "../talk.ts";
 import { failureOf } from "./helper.ts";
 import { type FromHelper, PIECE_BYTES, type Question, type Task, type ToHelper, WINDOW } from "./messages.ts";
 
@@ -19,6 +20,11 @@ export interface Conversation {
 
 /** Runs a task; what it returns is the result, unless it told one already. */
 export type Run = (task: Task, conversation: Conversation) => Promise<unknown>;
+
+/** A longer message of a generator to the log is cut. */
+const LONGEST_LOGGED = 8192;
+
+type Level = "debug" | "info" | "warn";
 
 interface Running {
   readonly stop: AbortController;
@@ -43,6 +49,14 @@ export function helper(run: Run): Promise<void> {
     const one: Running = { stop, room: WINDOW, wake: () => {} };
     running.set(call, one);
     let told = false;
+    const allowance = new Allowance();
+    const say = (level: Level, text: string) => {
+      const short = text.slice(0, LONGEST_LOGGED);
+      if (!allowance.takes(short)) return;
+      const dropped = allowance.report();
+      if (dropped !== undefined) send({ type: "log", call, level: "info", text: dropped });
+      send({ type: "log", call, level, text: short });
+    };
     const result = (value: unknown) => {
       told = true;
       send({ type: "result", call, value });
@@ -50,7 +64,7 @@ export function helper(run: Run): Promise<void> {
     try {
       const value = await run(task, {
         signal: stop.signal,
-        log: (level, text) => send({ type: "log", call, level, text }),
+        log: say,
         ask(question, argument) {
           const ask = nextAsk++;
           const answer = Promise.withResolvers<unknown>();
@@ -79,6 +93,8 @@ export function helper(run: Run): Promise<void> {
     } catch (error) {
       send({ type: "failed", call, ...failureOf(error) });
     } finally {
+      const dropped = allowance.report();
+      if (dropped !== undefined) send({ type: "log", call, level: "info", text: dropped });
       running.delete(call);
     }
   }
@@ -87,7 +103,7 @@ export function helper(run: Run): Promise<void> {
     process.on("disconnect", () => resolve());
     // A promise that nobody waits for, in a user's code, is not the end of everybody's generators.
     process.on("unhandledRejection", (error) =>
-      send({ type: "print", text: `a rejection that nobody handles: ${Bun.inspect(error)}` }),
+      send({ type: "print", text: `a rejection that nobody handles: ${failureOf(error).message}` }),
     );
     // The starter is this same program and sends nothing else.
     process.on("message", (received) => {

@@ -4,21 +4,25 @@
  * Whatever a helper does (crash, exit, loop for ever) ends in rejected calls here and nothing else. It dies with the
  * process that started it.
  */
+import { readFileSync } from "node:fs";
 import type { Subprocess } from "bun";
-import { codeOf } from "../../errno.ts";
+import { codeOf, type ErrnoName } from "../../errno.ts";
 import type { GeneratorLog } from "../generator.ts";
 import type { ProcessGroups } from "../groups.ts";
 import { IdleTimer } from "../idle.ts";
+import { readTalk } from "../talk.ts";
 import { type Failure, type FromHelper, HELPER, type Question, type Task, type ToHelper } from "./messages.ts";
 
 /** The helper ended while it had work. `blame`: nobody else was at work in it. */
 export class HelperDied extends Error {
   override readonly name = "HelperDied";
   readonly blame: boolean;
+  readonly code: ErrnoName;
 
-  constructor(message: string, blame: boolean) {
+  constructor(message: string, blame: boolean, code: ErrnoName = "EIO") {
     super(message);
     this.blame = blame;
+    this.code = code;
   }
 }
 
@@ -51,6 +55,9 @@ export interface Result {
 
 const IDLE_MS = 60_000;
 
+/** Linux's smallest: where pages are larger, the result is too low. */
+const PAGE = 4096;
+
 /** How long a helper may not answer after a call was called off, before it is taken for one that loops. */
 const PATIENCE_MS = 1000;
 
@@ -73,6 +80,7 @@ export class Helper {
   #patience: Timer | undefined;
   /** Why it was killed, if it was by us. */
   #reason: string | undefined;
+  #code: ErrnoName = "EIO";
   alive = true;
 
   /** `idle` is called once it has had nothing to do for a while: it is to be disposed of. */
@@ -86,6 +94,8 @@ export class Helper {
       cwd: options.cwd ?? "/",
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,
+      // Read as it is wanted: otherwise all that the code prints is in memory at once.
+      lazy: true,
       serialization: "advanced",
       // The helper is this same program and sends nothing else.
       ipc: (message: unknown) => this.#take(message as FromHelper),
@@ -94,7 +104,17 @@ export class Helper {
     });
     options.groups.add(this.#process);
     this.#process.unref();
-    for (const stream of [this.#process.stdout, this.#process.stderr]) void printed(stream, options.print);
+    for (const stream of [this.#process.stdout, this.#process.stderr]) void readTalk(stream, options.print);
+  }
+
+  /** Bytes of memory that it has now; 0 if it is gone. */
+  memory(): number {
+    try {
+      const pages = readFileSync(`/proc/${this.#process.pid}/statm`, "latin1").split(" ")[1];
+      return Number(pages) * PAGE;
+    } catch {
+      return 0;
+    }
   }
 
   /** How many calls are under way. */
@@ -131,10 +151,12 @@ export class Helper {
     }
   }
 
-  kill(reason: string): void {
+  /** `code` is for those whose call is broken off by it. */
+  kill(reason: string, code: ErrnoName = "EIO"): void {
     if (!this.alive) return;
     this.alive = false;
     this.#reason = reason;
+    this.#code = code;
     this.#process.kill("SIGKILL");
   }
 
@@ -234,7 +256,7 @@ export class Helper {
     const why = this.#reason === undefined ? `its process ${how}` : `its process was stopped: ${this.#reason}`;
     const calls = [...this.#calls.values()];
     this.#calls.clear();
-    for (const one of calls) this.#fail(one, new HelperDied(why, calls.length === 1));
+    for (const one of calls) this.#fail(one, new HelperDied(why, calls.length === 1, this.#code));
   }
 
   #fail(one: Call, error: Error): void {
@@ -247,12 +269,19 @@ export class Helper {
 
 /** An error's name, code, message and stack, of whatever was thrown. */
 export function failureOf(error: unknown): Failure {
-  if (!(error instanceof Error)) return { name: "Error", code: "", message: printable(error), stack: "" };
+  if (!(error instanceof Error)) return { name: "Error", code: "", message: cut(inspected(error)), stack: "" };
   const code = codeOf(error) ?? "";
-  return { name: error.name, code, message: error.message, stack: error.stack ?? "" };
+  return { name: cut(error.name), code, message: cut(error.message), stack: cut(error.stack ?? "") };
 }
 
-function printable(value: unknown): string {
+/** Nobody reads more of a message, and it crosses in one piece. */
+const LONGEST_MESSAGE = 16 * 1024;
+
+function cut(text: string): string {
+  return text.length <= LONGEST_MESSAGE ? text : `${text.slice(0, LONGEST_MESSAGE)}…`;
+}
+
+function inspected(value: unknown): string {
   return typeof value === "string" ? value : Bun.inspect(value, { depth: 2 });
 }
 
@@ -263,20 +292,6 @@ function errorOf({ name, code, message, stack }: Failure): Error {
   // Where it was made here means nothing to anybody.
   error.stack = stack === "" ? message : stack;
   return Object.assign(error, code === "" ? {} : { code });
-}
-
-async function printed(stream: ReadableStream<Uint8Array>, print: (line: string) => void): Promise<void> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const bytes of stream) {
-    const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
-    rest = lines.pop() ?? "";
-    // Somebody who prints without ever ending a line does not fill the memory.
-    if (rest.length > 65_536) lines.push(rest.slice(0, 65_536));
-    if (rest.length > 65_536) rest = "";
-    for (const line of lines) print(line);
-  }
-  if (rest !== "") print(rest);
 }
 
 /** How this program is started, from source or compiled. */

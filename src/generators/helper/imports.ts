@@ -5,10 +5,10 @@
  * known when the code runs are looked at then, unless they are names of packages. A package that lies outside is taken
  * as a whole.
  */
-import { readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { dirname, extname, resolve } from "node:path";
 import { plugin, resolveSync, Transpiler } from "bun";
+import { readBounded } from "../../boundedread.ts";
 import { mountOnTheWay } from "../../fuse/inside-mount.ts";
 import { type MountPoint, mounts } from "../../fuse/mountinfo.ts";
 
@@ -74,11 +74,14 @@ function refuse(path: string, all: readonly MountPoint[]): void {
   if (mount !== undefined) throw new Error(`${path} lies in ${mount}, where a model may have written it`);
 }
 
+/** What is longer is no file of code. */
+const LONGEST_CODE = 16 * 1024 * 1024;
+
 function importsOf(path: string): readonly string[] {
   const loader = LOADERS.get(extname(path));
   if (loader === undefined) return [];
   try {
-    return new Transpiler({ loader }).scanImports(readFileSync(path)).map((one) => one.path);
+    return new Transpiler({ loader }).scanImports(readBounded(path, LONGEST_CODE)).map((one) => one.path);
   } catch {
     // What cannot be read or parsed is not run either.
     return [];

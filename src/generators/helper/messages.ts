@@ -21,6 +21,7 @@ export interface PlainContext {
   readonly match?: string;
   readonly again?: true;
   readonly previous?: Readonly<Record<string, string>>;
+  readonly maxBytes?: number;
 }
 
 export interface SqliteQuery {
@@ -34,6 +35,8 @@ export interface SqliteQuery {
   readonly single: boolean;
   /** The file is this column's value in the first row. */
   readonly column?: string;
+  /** No row may be larger. */
+  readonly maxBytes: number;
 }
 
 export type Task =

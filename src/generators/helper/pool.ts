@@ -8,6 +8,16 @@ import type { Task } from "./messages.ts";
 
 const MOST = 4;
 
+export interface CallLimits {
+  /** Bytes that the call may take beside what every such process has. */
+  readonly memory: number;
+}
+
+/** What a helper takes by itself, generously. */
+const OWN_MEMORY = 256 * 1024 * 1024;
+/** How often its memory is looked at. */
+const LOOK_MS = 100;
+
 export class HelperPool implements AsyncDisposable {
   readonly #options: HelperOptions;
   readonly #idle: Helper[] = [];
@@ -21,11 +31,16 @@ export class HelperPool implements AsyncDisposable {
   }
 
   /** The process is free again when the pieces are at their end, or nobody wants more of them. */
-  async call(task: Task, signal: AbortSignal): Promise<Result> {
+  async call(task: Task, signal: AbortSignal, { memory }: CallLimits): Promise<Result> {
     const helper = await this.#take(signal);
     const abort = () => helper.kill("nobody waits for it");
     signal.addEventListener("abort", abort, { once: true });
+    const watch = setInterval(() => {
+      if (helper.memory() > memory + OWN_MEMORY)
+        helper.kill("it took more memory than a content of that size needs", "EFBIG");
+    }, LOOK_MS);
     const free = () => {
+      clearInterval(watch);
       signal.removeEventListener("abort", abort);
       this.#give(helper);
     };

@@ -3,6 +3,7 @@ import { constants, Database } from "bun:sqlite";
 import { fstatSync, readdirSync, type Stats, statSync } from "node:fs";
 import { codeOf, FsError } from "../../errno.ts";
 import { bytesOf, formatted } from "../sql/format.ts";
+import { checkRow } from "../sql/intake.ts";
 import { checkColumns, type Value } from "../sql/rows.ts";
 import type { Conversation } from "./child.ts";
 import { PIECE_BYTES, type SqliteQuery } from "./messages.ts";
@@ -27,6 +28,7 @@ export async function querySqlite(query: SqliteQuery, { piece, result }: Convers
     if (query.single || query.column !== undefined) {
       const [row] = rows;
       if (row === undefined) throw new FsError("ENOENT", "the query finds no row");
+      checkRow(row, query.maxBytes);
       result(columns);
       const text = format.head(columns) + format.row(row, columns, true) + format.foot(1);
       return await piece(query.column === undefined ? Buffer.from(text) : bytesOf(row, query.column, columns));
@@ -35,6 +37,7 @@ export async function querySqlite(query: SqliteQuery, { piece, result }: Convers
     let text = format.head(columns);
     let count = 0;
     for (const row of rows) {
+      checkRow(row, query.maxBytes);
       text += format.row(row, columns, count === 0);
       count += 1;
       if (text.length < PIECE_BYTES) continue;

@@ -161,6 +161,10 @@ async function stream(pieces: AsyncIterable<unknown>, origin: string, conversati
   await flush();
 }
 
+/** A listing crosses in one piece: more entries than any directory has, and the characters of their paths. */
+const MOST_LISTED = 1_000_001;
+const LONGEST_LISTED = 128 * 1024 * 1024;
+
 async function list(
   generator: ContentGenerator,
   { path, context }: Extract<Task, { task: "generate" | "list" }>,
@@ -174,15 +178,19 @@ async function list(
     ...(working !== undefined && { working }),
   };
   const entries: ListedEntry[] = [];
+  let length = 0;
   for await (const one of await generator.list(path, about)) {
     const entry: unknown = typeof one === "string" ? { path: one } : one;
     if (!isRecord(entry) || typeof entry.path !== "string") {
       throw new FsError("EIO", `it listed ${kindOf(one)} where a name or { path } is expected`);
     }
+    length += entry.path.length;
+    if (entries.length >= MOST_LISTED || length > LONGEST_LISTED)
+      throw new FsError("EFBIG", "it lists more than is taken");
     entries.push({
       path: entry.path,
       ...(entry.type === "directory" && { type: "directory" }),
-      ...(typeof entry.description === "string" && { description: entry.description }),
+      ...(typeof entry.description === "string" && { description: entry.description.slice(0, LONGEST_VALUE) }),
     });
   }
   return entries;
@@ -230,11 +238,17 @@ function isGenerator(value: unknown): value is ContentGenerator {
   return typeof value === "object" && value !== null && "generate" in value && typeof value.generate === "function";
 }
 
+/** XATTR_SIZE_MAX. */
+const LONGEST_VALUE = 65_536;
+
 /** What of the metadata can be kept; the rest is told of. */
 function kept(metadata: unknown, { log }: Conversation): NonNullable<GeneratedHead["metadata"]> {
   const good: [string, string | number | boolean][] = [];
   for (const [name, value] of Object.entries(metadata ?? {})) {
-    if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") good.push([name, value]);
+    if (typeof value === "string" && value.length > LONGEST_VALUE) {
+      log("warn", `the metadata ${JSON.stringify(name.slice(0, 40))} is not kept: no xattr can hold it`);
+    } else if (typeof value === "string" || typeof value === "number" || typeof value === "boolean")
+      good.push([name, value]);
     else log("warn", `the metadata ${JSON.stringify(name)} is not kept: it is ${kindOf(value)}, and no text or number`);
   }
   return Object.fromEntries(good);

@@ -1,10 +1,16 @@
 /** MySQL and MariaDB, by `mysql2`: prepared statements in a read-only transaction, streamed. */
+import type { EventEmitter } from "node:events";
 import type { FieldPacket, Pool, PoolConnection } from "mysql2";
 import { codeOf, type ErrnoName, FsError } from "../../errno.ts";
 import { IdleTimer } from "../idle.ts";
+import { Intake, sizeOf } from "./intake.ts";
 import { checkColumns, type Database, exact, type Value } from "./rows.ts";
 
-const BATCH = 1000;
+/** Rows of a batch, and about how many bytes. */
+const MOST_IN_BATCH = 1000;
+const BATCH_BYTES = 1024 * 1024;
+/** Rows that the client reads ahead. */
+const AHEAD = 64;
 const CONNECTIONS = 16;
 /** As long as pg keeps a connection that nobody uses. mysql2 looks for such connections every second, for ever. */
 const IDLE_MS = 10_000;
@@ -73,7 +79,7 @@ export function mysql(url: string): Database {
 
   return {
     place: () => "?",
-    async rows(query, { signal, timeoutMs }) {
+    async rows(query, { signal, timeoutMs, maxBytes }) {
       const connection = await connected().catch((error: unknown) => {
         throw failure(error);
       });
@@ -81,7 +87,14 @@ export function mysql(url: string): Database {
         if (connection.threadId !== null) void cancel(connection.threadId).catch(() => {});
       };
       signal.addEventListener("abort", abort, { once: true });
+      let stop: (error: Error) => void = () => {};
+      const intake = new Intake(socketOf(connection), maxBytes, (error) => {
+        // Without a word to whoever waits for rows.
+        connection.destroy();
+        stop(error);
+      });
       const release = (whole: boolean) => {
+        intake[Symbol.dispose]();
         signal.removeEventListener("abort", abort);
         idle.end();
         if (!whole || signal.aborted) return connection.destroy();
@@ -97,15 +110,17 @@ export function mysql(url: string): Database {
         await told(connection, "START TRANSACTION READ ONLY");
         const command = connection.execute({ sql: query.sql, rowsAsArray: true }, [...query.params]);
         const fields = Promise.withResolvers<readonly FieldPacket[]>();
+        fields.promise.catch(() => {});
         // Of a statement that has no rows there are none.
         command.once("fields", (found?: readonly FieldPacket[]) => fields.resolve(found ?? []));
-        const stream = command.stream({ highWaterMark: BATCH });
+        const stream = command.stream({ highWaterMark: AHEAD });
+        stop = (error) => stream.destroy(error);
         stream.once("error", (error) => fields.reject(error));
         stream.once("end", () => fields.resolve([]));
         const columns = await fields.promise;
         const names = columns.map(({ name }) => name);
         checkColumns(names);
-        return { columns: names, batches: batches(stream, columns, release) };
+        return { columns: names, batches: batches(stream, columns, intake, release) };
       } catch (error) {
         release(false);
         throw failure(error);
@@ -121,17 +136,23 @@ export function mysql(url: string): Database {
 async function* batches(
   stream: AsyncIterable<unknown>,
   columns: readonly FieldPacket[],
+  intake: Intake,
   release: (whole: boolean) => void,
 ): AsyncGenerator<readonly Value[][]> {
   let batch: Value[][] = [];
+  let size = 0;
   let whole = false;
   try {
     for await (const row of stream) {
       if (!Array.isArray(row)) throw new Error("a row that is no list");
-      batch.push(row.map((value: unknown, index) => exactValue(value, columns[index])));
-      if (batch.length < BATCH) continue;
+      intake.used();
+      const values = row.map((value: unknown, index) => exactValue(value, columns[index]));
+      for (const value of values) size += sizeOf(value);
+      batch.push(values);
+      if (batch.length < MOST_IN_BATCH && size < BATCH_BYTES) continue;
       yield batch;
       batch = [];
+      size = 0;
     }
     if (batch.length > 0) yield batch;
     whole = true;
@@ -140,6 +161,12 @@ async function* batches(
   } finally {
     release(whole);
   }
+}
+
+/** What it reads from; the type of `mysql2` tells of it by half. */
+function socketOf(connection: PoolConnection): EventEmitter {
+  const { stream } = connection as unknown as { stream: EventEmitter };
+  return stream;
 }
 
 function exactValue(value: unknown, field: FieldPacket | undefined): Value {

@@ -1,9 +1,14 @@
 /** PostgreSQL, by `pg`: a cursor in a read-only transaction, every value as the server writes it. */
+import type { Socket } from "node:net";
 import type { Pool, PoolClient } from "pg";
 import { codeOf, type ErrnoName, FsError } from "../../errno.ts";
+import { Intake } from "./intake.ts";
 import { checkColumns, type Database, exact, type Value } from "./rows.ts";
 
-const BATCH = 1000;
+/** Rows of a batch: a few at first, then as many as come to about so many bytes. */
+const FIRST_BATCH = 16;
+const MOST_IN_BATCH = 1000;
+const BATCH_BYTES = 4 * 1024 * 1024;
 const CONNECTIONS = 16;
 
 /** OIDs of pg_type that are not text to us. */
@@ -44,7 +49,13 @@ export function postgres(url: string): Database {
       const abort = () => void cancel(client).catch(() => {});
       options.signal.addEventListener("abort", abort, { once: true });
       let broken = false;
+      const socket = socketOf(client);
+      const intake = new Intake(socket, options.maxBytes, (error) => socket.destroy(error));
+      // While it is borrowed nobody else listens, and a failure that nobody hears ends this process.
+      client.on("error", ignore);
       const release = async () => {
+        intake[Symbol.dispose]();
+        client.removeListener("error", ignore);
         options.signal.removeEventListener("abort", abort);
         // What was cancelled may still be told to cancel when it is used again.
         if (options.signal.aborted || broken) return client.release(true);
@@ -59,7 +70,14 @@ export function postgres(url: string): Database {
         const cursor = client.query(
           new Cursor<Value[]>(query.sql, [...query.params], { rowMode: "array", types: TYPES }),
         );
-        const read = () => cursor.read(BATCH);
+        let count = FIRST_BATCH;
+        const read = async () => {
+          intake.used();
+          const rows = await cursor.read(count);
+          const size = intake.used() / Math.max(1, rows.length);
+          count = Math.max(1, Math.min(MOST_IN_BATCH, Math.floor(BATCH_BYTES / Math.max(1, size))));
+          return rows;
+        };
         const first = await read();
         // What the server said of the columns; the type of pg-cursor does not tell of it.
         const { _result } = cursor as unknown as { _result: { fields: readonly { name: string }[] } };
@@ -102,6 +120,14 @@ async function connected(pool: () => Promise<Pool>): Promise<PoolClient> {
   } catch (error) {
     throw failure(error);
   }
+}
+
+function ignore(): void {}
+
+/** The socket that it reads from; the type of `pg` does not tell of it. */
+function socketOf(client: PoolClient): Socket {
+  const { connection } = client as unknown as { connection: { stream: Socket } };
+  return connection.stream;
 }
 
 /** As the server's process is known to it; the type of `pg` does not tell of it. */

@@ -29,6 +29,8 @@ export interface Database extends AsyncDisposable {
 export interface RowOptions {
   readonly signal: AbortSignal;
   readonly timeoutMs: number;
+  /** No row may be larger, as the file's content may not. */
+  readonly maxBytes: number;
 }
 
 /** A number's text: exact as JSON if it is one, else text ("NaN"). */

@@ -1,0 +1,61 @@
+/** Reads files whole that come from outside, up to a limit: a device, a pipe or a huge file must not fill the memory. */
+import { closeSync, constants, openSync, readSync } from "node:fs";
+import { open } from "node:fs/promises";
+
+const PIECE = 64 * 1024;
+
+/** What a file holds is more than is read of its kind. */
+export class TooLongError extends Error {
+  override readonly name = "TooLongError";
+
+  constructor(most: number) {
+    super(`it is longer than ${bytesText(most)}`);
+  }
+}
+
+/** The whole file, which may be a pipe, or what an open descriptor gives. Throws TooLongError, or what the system says. */
+export function readBounded(file: string | number, most: number): Buffer {
+  const fd = typeof file === "number" ? file : openSync(file, constants.O_RDONLY);
+  try {
+    const pieces: Buffer[] = [];
+    for (let length = 0; ; ) {
+      const piece = Buffer.allocUnsafe(PIECE);
+      const read = readSync(fd, piece, 0, PIECE, null);
+      if (read === 0) return Buffer.concat(pieces);
+      length += read;
+      if (length > most) throw new TooLongError(most);
+      pieces.push(piece.subarray(0, read));
+    }
+  } finally {
+    if (typeof file === "string") closeSync(fd);
+  }
+}
+
+/** The whole of a regular file. Rejects with TooLongError, with an Error for anything else, or what the system says. */
+export async function readRegular(path: string, most: number): Promise<Buffer> {
+  // Without waiting: a fifo of that name would have no end.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const info = await file.stat();
+    if (!info.isFile()) throw new Error("it is no regular file");
+    if (info.size > most) throw new TooLongError(most);
+    const pieces: Buffer[] = [];
+    for (let length = 0; ; ) {
+      // A byte more, to see its end. It may have grown, and files in /proc have no size.
+      const piece = Buffer.allocUnsafe(Math.max(PIECE, info.size - length + 1));
+      const { bytesRead } = await file.read(piece, 0, piece.length, null);
+      if (bytesRead === 0) return Buffer.concat(pieces);
+      length += bytesRead;
+      if (length > most) throw new TooLongError(most);
+      pieces.push(piece.subarray(0, bytesRead));
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** "64 MiB", "1000 bytes". */
+export function bytesText(bytes: number): string {
+  const mebibytes = bytes / 1024 / 1024;
+  return mebibytes >= 1 && Number.isInteger(mebibytes) ? `${mebibytes} MiB` : `${bytes} bytes`;
+}

@@ -1,0 +1,77 @@
+/** What programs say beside their results: what is too much is dropped, counted, and read slowly. */
+import { expect, test } from "bun:test";
+import { Allowance, allowed, readTalk } from "../../src/generators/talk.ts";
+
+function streamOf(...pieces: readonly string[]): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    start(controller) {
+      for (const piece of pieces) controller.enqueue(Buffer.from(piece));
+      controller.close();
+    },
+  });
+}
+
+async function talk(
+  ...pieces: readonly string[]
+): Promise<{ readonly lines: readonly string[]; readonly last: string }> {
+  const lines: string[] = [];
+  const last = await readTalk(streamOf(...pieces), (line) => lines.push(line));
+  return { lines, last };
+}
+
+test("ordinary lines are all said, blank ones are not, and the last one is known", async () => {
+  expect(await talk("one\ntw", "o\n\n", "  \nthr", "ee\n\n")).toEqual({
+    lines: ["one", "two", "three"],
+    last: "three",
+  });
+  expect(await talk("no end")).toEqual({ lines: ["no end"], last: "no end" });
+  expect(await talk()).toEqual({ lines: [], last: "" });
+});
+
+test("a character that comes in two pieces stays one", async () => {
+  const bytes = Buffer.from("é\n");
+  const lines: string[] = [];
+  const stream = new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(bytes.subarray(0, 1));
+      controller.enqueue(bytes.subarray(1));
+      controller.close();
+    },
+  });
+  await readTalk(stream, (line) => lines.push(line));
+  expect(lines).toEqual(["é"]);
+});
+
+test("of a flood the beginning is said, the rest is counted, and the last line is known all the same", async () => {
+  const flood = Array.from({ length: 40 }, () => "again and again\n".repeat(4096));
+  const { lines, last } = await talk(...flood, "the reason\n");
+  expect(last).toBe("the reason");
+  const said = lines.join("\n").length;
+  expect(said).toBeLessThan(300_000);
+  const dropped = lines.map((line) => Number(/^\((\d+) bytes that came too fast/.exec(line)?.[1] ?? 0));
+  const all = flood.join("").length;
+  expect(dropped.reduce((sum, one) => sum + one)).toBeGreaterThan(all / 2);
+});
+
+test("a line that never ends is cut, and says by how much", async () => {
+  const { lines } = await talk("x".repeat(20_000), "y\nend\n");
+  expect(lines[0]).toBe(`${"x".repeat(8192)}… (11808 more characters)`);
+  expect(lines.at(-1)).toBe("end");
+});
+
+test("whoever was silenced may speak again after a while", () => {
+  let now = 0;
+  const lines: string[] = [];
+  const say = allowed((line) => lines.push(line), new Allowance(() => now));
+  for (let index = 0; index < 100_000; index++) say("too much");
+  const before = lines.length;
+  now += 1000;
+  say("too soon");
+  expect(lines).toHaveLength(before);
+  now += 10_000;
+  say("in time");
+  expect(lines.slice(before)).toEqual([
+    expect.stringMatching(/^\(\d+ bytes that came too fast were dropped here\)$/),
+    "in time",
+  ]);
+});

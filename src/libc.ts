@@ -322,6 +322,7 @@ export function yieldProcessor(): void {
 }
 
 export const POLLIN = 1;
+export const POLLPRI = 2;
 
 /** `entries` is an array of struct pollfd. The number of ready ones, or the negative errno. */
 export function poll(entries: Pointer, count: number, timeoutMs: number): number {

@@ -1,5 +1,6 @@
-/** What /proc says about other processes. A shared leaf: it imports nothing of llmfs. */
-import { readFileSync, readlinkSync } from "node:fs";
+/** What /proc says about other processes. A shared leaf: it imports nothing of llmfs but how names are shown. */
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { printableLine } from "./printable.ts";
 
 /** Signals of one thread, as sets with bit n-1 for signal n: proc_pid_status(5). */
 export interface ThreadSignals {
@@ -61,4 +62,66 @@ export function relatives(thread: number): readonly number[] {
     // Gone, or not to be seen.
   }
   return found;
+}
+
+// What follows is empty where a process is gone, or is not for this one to see.
+
+/** All processes that this one can see, lowest id first. */
+export function processes(): readonly number[] {
+  return listFolder("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .sort((one, other) => one - other);
+}
+
+/** As "vim (4711)". */
+export function nameOf(pid: number): string {
+  const name = Buffer.from(readText(`/proc/${pid}/comm`), "latin1")
+    .toString("utf8")
+    .trim();
+  return `${printableLine(name)} (${pid})`;
+}
+
+/** The user a process runs as. */
+export function ownerOf(pid: number): number | undefined {
+  return statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid;
+}
+
+/** What a process does: proc_pid_stat(5), state. */
+export function conditionOf(pid: number): "stopped" | "alive" | "gone" {
+  const stat = readText(`/proc/${pid}/stat`);
+  const state = stat.charAt(stat.lastIndexOf(")") + 2);
+  if (state === "" || state === "Z" || state === "X") return "gone";
+  return state === "T" || state === "t" ? "stopped" : "alive";
+}
+
+/** Names the mount namespace of a process. */
+export function mountNamespaceOf(pid: number | "self"): string {
+  return readLink(`/proc/${pid}/ns/mnt`);
+}
+
+export function listFolder(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+/** Never follows it, so that whatever it leads to is not asked. */
+export function readLink(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return "";
+  }
+}
+
+/** Bytes as Latin-1. */
+export function readText(path: string): string {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return "";
+  }
 }

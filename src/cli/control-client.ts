@@ -6,6 +6,7 @@ import type { Usage } from "../generate/tally.ts";
 import { ioctl } from "../libc.ts";
 import { readUsage } from "./about.ts";
 import { CliError } from "./exit.ts";
+import type { Outcome } from "./mount-record.ts";
 import { controlFile } from "./mounted.ts";
 
 /** What the mount answered: the name of an errno, and the reason in words. */
@@ -27,13 +28,13 @@ export interface RegenOptions {
 type Request =
   | { readonly op: "make" | "undo"; readonly path: string }
   | ({ readonly op: "regen"; readonly path: string } & RegenOptions)
-  | { readonly op: "stop" };
+  | { readonly op: "save" | "stop" };
 
 export class ControlClient implements AsyncDisposable {
   readonly #file: FileHandle;
   /** Nothing of the mount can be written. */
   readonly #readOnly: boolean;
-  readonly #waiting = new Map<number, PromiseWithResolvers<void>>();
+  readonly #waiting = new Map<number, PromiseWithResolvers<Answer>>();
   #count = 0;
   #unsaid = "";
   #listening = false;
@@ -76,14 +77,23 @@ export class ControlClient implements AsyncDisposable {
   // Each resolves when it is done, and rejects with Refused, or with an Error where the mount no longer answers.
 
   /** A file that has its content is done at once. */
-  readonly make = (path: string): Promise<void> => this.#ask({ op: "make", path });
+  readonly make = async (path: string): Promise<void> => {
+    await this.#ask({ op: "make", path });
+  };
 
-  regen(path: string, options: RegenOptions = {}): Promise<void> {
-    return this.#ask({ op: "regen", path, ...options });
+  async regen(path: string, options: RegenOptions = {}): Promise<void> {
+    await this.#ask({ op: "regen", path, ...options });
   }
 
-  undo(path: string): Promise<void> {
-    return this.#ask({ op: "undo", path });
+  async undo(path: string): Promise<void> {
+    await this.#ask({ op: "undo", path });
+  }
+
+  /** Saves the tree where it is to be saved when the mount ends. */
+  async save(): Promise<Outcome> {
+    const { saved } = await this.#ask({ op: "save" });
+    if (saved === undefined) throw new Error("the mount answered a request to save without a result");
+    return saved;
   }
 
   /** Calls off what is under way. Does not reject. */
@@ -96,11 +106,11 @@ export class ControlClient implements AsyncDisposable {
     if (!this.#listening) await this.#file.close();
   }
 
-  #ask(request: Request): Promise<void> {
+  #ask(request: Request): Promise<Answer> {
     const changes = request.op === "regen" || request.op === "undo";
     if (changes && this.#readOnly) return Promise.reject(new Refused("EROFS", "the mount is read-only"));
     const id = this.#count++;
-    const asked = Promise.withResolvers<void>();
+    const asked = Promise.withResolvers<Answer>();
     this.#waiting.set(id, asked);
     // What is asked for in one turn is said at once.
     if (this.#unsaid === "") queueMicrotask(() => this.#say());
@@ -141,11 +151,12 @@ export class ControlClient implements AsyncDisposable {
 
   #settle(line: string): void {
     // Written by this same version of llmfs: see fs/channel.ts.
-    const { id, ok, errno, message, usage } = JSON.parse(line) as Answer;
+    const answer = JSON.parse(line) as Answer;
+    const { id, ok, errno, message, usage } = answer;
     if (usage !== undefined && "answers" in usage) this.#usage = usage;
     const asked = this.#waiting.get(id);
     this.#waiting.delete(id);
-    if (ok === true) asked?.resolve();
+    if (ok === true) asked?.resolve(answer);
     else asked?.reject(new Refused(errno ?? "EIO", message ?? ""));
   }
 
@@ -161,6 +172,7 @@ interface Answer {
   readonly ok?: true;
   readonly errno?: string;
   readonly message?: string;
+  readonly saved?: Outcome;
   readonly usage?: Usage;
 }
 

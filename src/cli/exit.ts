@@ -37,6 +37,11 @@ export const EXIT = {
   save: { code: 89, meaning: "the tree could not be saved; what was there before is untouched" },
   incomplete: { code: 90, meaning: "some files could not be generated; the reasons are listed" },
   recordings: { code: 91, meaning: "recordings are broken, or cannot be used" },
+  unresponsive: {
+    code: 92,
+    meaning:
+      "the mount does not answer: the process that serves it is stopped, busy or has ended; the error says which",
+  },
   notExecutable: { code: 126, meaning: "`run`: the command was found and could not be executed" },
   notFound: { code: 127, meaning: "`run`: the command was not found" },
   signal: { code: 128, meaning: "128 + n: ended by signal n; of `run`: the command was" },

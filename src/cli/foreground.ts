@@ -32,31 +32,37 @@ export async function mountAndServe(job: MountJob): Promise<number> {
   const progress = createProgress();
   const log = openLog(job.config, job.terminalLevel, progress);
   const interrupted = new AbortController();
+  const givenUp = new AbortController();
+  const warm = new AbortController();
   let served: Served | undefined;
   let ending: Ending | undefined;
-  const stopped = Promise.withResolvers<Ended>();
-  const warm = new AbortController();
+  let finishing = false;
+  /** Whoever started the mount has been told that it is there. */
+  let told = false;
   using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU"], (name) => {
+    if (ending === undefined) return interrupted.abort(new Interrupted(name));
     if (name === "SIGXCPU") {
       // It comes again every second.
-      if (ending !== undefined) return;
+      if (ending.begun) return;
       log.write("error", "cli", "the limit to processor time (ulimit -t) is reached; saving and unmounting");
     }
-    if (served === undefined) interrupted.abort(new Interrupted(name));
-    else if (ending !== undefined) ending.now();
-    else end(served);
-  });
-  const end = (mounted: Served) => {
-    ending = new Ending(mounted, job.mountpoint, log);
     warm.abort();
-    ending.over.then(() => stopped.resolve({ reason: "unmounted" }));
-  };
+    if (finishing) return givenUp.abort();
+    if (!told) return ending.leave();
+    ending.begin();
+    // There is no processor time to serve anybody with.
+    if (name === "SIGXCPU") ending.begin();
+  });
   const generation = openGeneration(job.config, log);
   /** Undefined when the mount has ended meanwhile. */
-  const warmed = async (mounted: Served): Promise<number | undefined> => {
+  const warmed = async (mounted: Served, end: Ending): Promise<number | undefined> => {
     if (!job.config.warm) return EXIT.ok.code;
     mounted.ended.then(() => warm.abort());
-    job.signal?.addEventListener("abort", () => ending ?? end(mounted), { once: true });
+    const left = () => {
+      warm.abort();
+      end.leave();
+    };
+    job.signal?.addEventListener("abort", left, { once: true });
     const result = await warmMount(mounted.filesystem, {
       config: job.config,
       generation,
@@ -79,11 +85,15 @@ export async function mountAndServe(job: MountJob): Promise<number> {
       ...(job.beforeMount === undefined ? {} : { beforeMount: job.beforeMount }),
       signal: job.signal === undefined ? interrupted.signal : AbortSignal.any([interrupted.signal, job.signal]),
     });
+    ending = new Ending(served, job.mountpoint, log);
     log.tagged("cli").info(`mounted at ${job.mountpoint}`);
-    const status = await warmed(served);
+    const status = await warmed(served, ending);
     if (status !== undefined) await job.ready(log, status);
-    const { reason, message } = await Promise.race([served.ended, stopped.promise]);
-    await served.finish();
+    told = true;
+    const over = ending.over.then((): Ended => ({ reason: "unmounted" }));
+    const { reason, message } = await Promise.race([served.ended, over]);
+    finishing = true;
+    await served.finish(givenUp.signal);
     if (reason === "failed") throw new MountError("failed", message ?? `the mount at ${job.mountpoint} failed`);
     log.tagged("cli").info(`unmounted ${job.mountpoint}`);
     return EXIT.ok.code;

@@ -1,46 +1,57 @@
-/** Which processes keep a mount busy, from /proc: as fuser(1) finds them. Other users' processes stay unseen. */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+/**
+ * What keeps a mount from ending, from /proc: programs that use it, as fuser(1) finds them, and other places where the
+ * same filesystem is mounted. Other users' processes, and what is in other containers, stay unseen. The mount is never
+ * asked.
+ */
+import { mounts } from "../fuse/mountinfo.ts";
+import { listFolder, mountNamespaceOf, nameOf, processes, readLink, readText } from "../procfs.ts";
 
-/** As "vim (4711)", lowest process id first. Never touches the mount: links in /proc are read, not followed. */
+/** As "vim (4711)", lowest process id first. */
 export function holders(mountpoint: string): readonly string[] {
   const inside = (path: string) => path === mountpoint || path.startsWith(`${mountpoint}/`);
-  const found: string[] = [];
-  for (const pid of list("/proc").filter((name) => /^\d+$/.test(name))) {
-    const places = ["cwd", "root", "exe", ...list(`/proc/${pid}/fd`).map((fd) => `fd/${fd}`)];
-    const holds =
-      places.some((place) => inside(link(`/proc/${pid}/${place}`))) || mapped(pid).some((path) => inside(path));
-    if (holds) found.push(`${read(`/proc/${pid}/comm`).trim()} (${pid})`);
-  }
-  return found;
+  const namespace = mountNamespaceOf("self");
+  return processes()
+    .filter((pid) => mountNamespaceOf(pid) === namespace)
+    .filter((pid) => {
+      const places = ["cwd", "root", "exe", ...listFolder(`/proc/${pid}/fd`).map((fd) => `fd/${fd}`)];
+      return places.some((place) => inside(readLink(`/proc/${pid}/${place}`))) || mapped(pid).some(inside);
+    })
+    .map(nameOf);
 }
 
 /** The files a process has mapped into its memory. */
-function mapped(pid: string): readonly string[] {
-  return read(`/proc/${pid}/maps`)
+function mapped(pid: number): readonly string[] {
+  return Buffer.from(readText(`/proc/${pid}/maps`), "latin1")
+    .toString("utf8")
     .split("\n")
     .flatMap((line) => /^\S+ \S+ \S+ \S+ \S+\s+(\/.*)$/.exec(line)?.[1] ?? []);
 }
 
-function list(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
+/** A place where a filesystem is mounted. */
+export interface Copy {
+  readonly path: string;
+  /** A process in whose mount namespace it is; absent: in that of this process. */
+  readonly pid?: number;
 }
 
-function link(path: string): string {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return "";
+/**
+ * Where a filesystem, named by its device number, is mounted: in this mount namespace, and in every other one in sight.
+ * `known` is the process by which its namespace is called, if it has another one.
+ */
+export function copiesOf(device: string, known: number): readonly Copy[] {
+  const here = mountNamespaceOf("self");
+  const seen = new Set([here, ""]);
+  const found: Copy[] = mountsOf(device).map((path) => ({ path }));
+  for (const pid of [known, ...processes()]) {
+    const namespace = mountNamespaceOf(pid);
+    if (seen.has(namespace)) continue;
+    seen.add(namespace);
+    for (const path of mountsOf(device, pid)) found.push({ path, pid });
   }
+  return found;
 }
 
-function read(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
+function mountsOf(device: string, pid?: number): readonly string[] {
+  const table = pid === undefined ? mounts() : mounts(readText(`/proc/${pid}/mountinfo`));
+  return table.filter((mount) => mount.device === device).map(({ path }) => path);
 }

@@ -12,11 +12,13 @@ import type { Log } from "../log.ts";
 import type { RecordingStore } from "../recording/recording.ts";
 import { openStore } from "../recording/store.ts";
 import { type About, aboutConfig, readAbout } from "./about.ts";
+import { requireAnswer } from "./answering.ts";
 import type { Args } from "./command.ts";
 import { type Config, mountEnvironment, readConfig } from "./config.ts";
 import { configurationToRead } from "./configuration.ts";
 import { absolutePath } from "./cwd.ts";
 import { CliError } from "./exit.ts";
+import { findMount } from "./find-mount.ts";
 import { controlFile, mountedFile, servingEnvironment } from "./mounted.ts";
 import type { lookFlags } from "./options.ts";
 import { bound, forModel, openSources } from "./sources.ts";
@@ -36,8 +38,10 @@ export interface Looking extends AsyncDisposable {
 }
 
 /** A directory is taken for a mount, anything else for a snapshot; without either, the mount around the shell. */
-export function placeOf(source: string | undefined): Place {
+export async function placeOf(source: string | undefined): Promise<Place> {
   if (source === undefined) return { mounted: "." };
+  const known = findMount(source);
+  if (known !== undefined) await requireAnswer(known.mount);
   const path = absolutePath(source);
   try {
     return statSync(path).isDirectory() ? { mounted: source } : { snapshot: source };
@@ -57,7 +61,7 @@ export async function lookAt(
   log: Log,
   passedOver?: (file: string) => void,
 ): Promise<Looking> {
-  const mountpoint = "mounted" in place ? mountedFile(place.mounted).mountpoint : undefined;
+  const mountpoint = "mounted" in place ? (await mountedFile(place.mounted)).mountpoint : undefined;
   const known = mountpoint !== undefined && args.config === undefined;
   const configFile = known ? undefined : configurationToRead(args.config, passedOver);
   const config = { ...readConfig({ ...args, logFile: "-" }), configFile };

@@ -1,28 +1,44 @@
 /** A running mount, as the commands that talk to it see it: by the files in its `.llmfs`. */
-import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
+
 import { basename, dirname, join } from "node:path";
 import { messageOf } from "../errno.ts";
 import type { PendingFile } from "../fs/port.ts";
-import { FS_TYPE, mountAt, mounts } from "../fuse/mountinfo.ts";
+import { FS_TYPE, type MountPoint, mountAt, mounts } from "../fuse/mountinfo.ts";
 import { getxattr } from "../libc.ts";
+import { requireAnswer } from "./answering.ts";
 import { absolutePath } from "./cwd.ts";
 import { CliError } from "./exit.ts";
+import { findMount } from "./find-mount.ts";
 import { realPath } from "./mountpoint.ts";
+import { serverOf } from "./server-process.ts";
 
-/** The real path of an llmfs mount, alive or dead. Throws CliError("notMounted"). */
-export function mountedAt(directory: string): string {
-  const path = realPath(directory);
-  const found = mountAt(path);
-  if (found?.type === FS_TYPE) return path;
-  if (found !== undefined)
-    throw new CliError("notMounted", `${directory}: what is mounted there is ${found.type}, not llmfs`);
-  const around = mounts().findLast((mount) => mount.type === FS_TYPE && path.startsWith(`${mount.path}/`));
-  const hint = around === undefined ? "" : `; it lies in the one mounted at ${around.path}`;
-  throw new CliError("notMounted", `${directory}: no llmfs is mounted there${hint}`);
+/** The llmfs mount at a place, alive or dead; it is not asked. Throws CliError("notMounted"). */
+export function mountAtPlace(directory: string): MountPoint {
+  const known = findMount(directory);
+  if (known?.within === "") return known.mount;
+  if (known !== undefined) {
+    const around = `it lies in the one mounted at ${known.mount.path}`;
+    throw new CliError("notMounted", `${directory}: no llmfs is mounted there; ${around}`);
+  }
+  const found = mountAt(realPath(directory));
+  const what = found === undefined ? "no llmfs is mounted there" : `what is mounted there is ${found.type}, not llmfs`;
+  throw new CliError("notMounted", `${directory}: ${what}`);
 }
 
-/** The mount that a path lies in, and the path in it. Throws CliError("notMounted"). */
-export function mountedFile(file: string): { readonly mountpoint: string; readonly path: string } {
+/** The path of a running mount. Rejects with CliError, "notMounted" or "unresponsive". */
+export async function mountedAt(directory: string): Promise<string> {
+  const mount = mountAtPlace(directory);
+  await requireAnswer(mount);
+  return mount.path;
+}
+
+/** The running mount that a path lies in, and the path in it. Rejects with CliError, "notMounted" or "unresponsive". */
+export async function mountedFile(file: string): Promise<{ readonly mountpoint: string; readonly path: string }> {
+  const known = findMount(file);
+  if (known === undefined) throw new CliError("notMounted", `${file} lies in no llmfs mount`);
+  await requireAnswer(known.mount);
+  // Symlinks in the mount may lead to another one.
   const absolute = absolutePath(file);
   const path = join(realPath(dirname(absolute)), basename(absolute));
   const all = mounts();
@@ -68,28 +84,17 @@ export function fileXattr(path: string, name: string): string | undefined {
   }
 }
 
-/** The process that serves a mount; undefined where it can't be told, or is out of our sight (dead, another container). */
-export function servingProcess(mountpoint: string): number | undefined {
-  try {
-    const status: unknown = JSON.parse(readFileSync(controlFile(mountpoint, "status.json"), "utf8"));
-    if (typeof status !== "object" || status === null || !("pid" in status)) return undefined;
-    const { pid } = status;
-    return typeof pid === "number" && serves(pid) ? pid : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 /**
  * What the process that serves a mount was started with, as far as we may see it: secrets are in it. Of another user's
  * process, nothing: programs that are started for us obey their environment.
  */
 export function servingEnvironment(mountpoint: string): Readonly<Record<string, string>> {
-  const pid = servingProcess(mountpoint);
-  if (pid === undefined) return {};
+  const mount = mountAt(mountpoint);
+  using server = mount && serverOf(mount);
+  if (server === undefined) return {};
   try {
-    if (statSync(`/proc/${pid}`).uid !== process.geteuid?.()) return {};
-    const variables = readFileSync(`/proc/${pid}/environ`, "utf8")
+    if (statSync(`/proc/${server.pid}`).uid !== process.geteuid?.()) return {};
+    const variables = readFileSync(`/proc/${server.pid}/environ`, "utf8")
       .split("\0")
       .filter((one) => one.includes("="));
     return Object.fromEntries(
@@ -98,16 +103,4 @@ export function servingEnvironment(mountpoint: string): Readonly<Record<string, 
   } catch {
     return {};
   }
-}
-
-/** Process ids are per namespace: the right one holds the FUSE device open. */
-function serves(pid: number): boolean {
-  const folder = `/proc/${pid}/fd`;
-  return readdirSync(folder).some((fd) => {
-    try {
-      return readlinkSync(`${folder}/${fd}`) === "/dev/fuse";
-    } catch {
-      return false;
-    }
-  });
 }

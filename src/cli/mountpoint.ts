@@ -1,14 +1,19 @@
 /** Where a filesystem is to be mounted, as the user named it. */
 import { realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { checkMountpoint } from "../fuse/mountpoint.ts";
+import { checkMountpoint, taken } from "../fuse/mountpoint.ts";
+import { answers, isServed, unresponsive } from "./answering.ts";
 import { absolutePath } from "./cwd.ts";
+import { findMount } from "./find-mount.ts";
 
 /**
  * The directory's real path. A mount of ours whose process is dead counts as empty: it is replaced.
  * Throws MountError, "bad-mountpoint" or "busy".
  */
-export function checkedMountpoint(directory: string): string {
+export async function checkedMountpoint(directory: string): Promise<string> {
+  const known = findMount(directory);
+  if (known?.within === "" && isServed(known.mount)) throw taken(directory);
+  if (known !== undefined && (await answers(known.mount)) === "no") throw unresponsive(known.mount);
   const path = realPath(directory);
   checkMountpoint(path, directory);
   return path;

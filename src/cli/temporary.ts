@@ -7,7 +7,9 @@ import type { Config } from "./config.ts";
 import type { Generation } from "./generation.ts";
 import type { Progress } from "./progress.ts";
 import { type Served, serve } from "./serve.ts";
+import { onSignals } from "./signals.ts";
 import { temporaryDirectory } from "./temporarydirectory.ts";
+import { isTerminal } from "./terminal.ts";
 
 export interface TemporaryOptions {
   readonly config: Config;
@@ -33,19 +35,28 @@ export async function withTemporaryMount<T>(
   try {
     const served = await serve({ ...options, mountpoint, temporary: true });
     try {
+      options.log.tagged("cli").info(`mounted at ${mountpoint}`);
       return await use(mountpoint, served);
     } finally {
-      await end(served);
+      await end(served, mountpoint, options.log);
     }
   } finally {
     removeDirectory(mountpoint, options.log);
   }
 }
 
-/** Programs that stay have the mount taken away from under them: the command they came with has ended. */
-async function end(served: Served): Promise<void> {
+/**
+ * Saves while the mount is still there. Programs that stay have it taken away from under them: the command they came with
+ * has ended. A person may make room for a tree that cannot be saved; where nobody watches, one try is all.
+ */
+async function end(served: Served, mountpoint: string, log: Log): Promise<void> {
+  const givenUp = new AbortController();
+  using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], () => givenUp.abort());
+  if (!isTerminal()) givenUp.abort();
+  await served.insist(givenUp.signal, `until then it is in ${mountpoint}`);
   await Promise.race([served.filesystem.unmount(), sleep(GRACE_MS)]);
-  await served.finish();
+  await served.finish(givenUp.signal);
+  log.tagged("cli").info(`unmounted ${mountpoint}`);
 }
 
 function removeDirectory(path: string, log: Log): void {

@@ -8,6 +8,7 @@ import type { Inode } from "../tree/inode.ts";
 import { components, join, toBytes } from "../tree/path.ts";
 import type { Waiter } from "./attempts.ts";
 import { entryOf, infoOf, layoutOf, ORIGIN, pendingOf } from "./brief.ts";
+import { changing } from "./changes.ts";
 import type { Mount } from "./mount.ts";
 import { packed } from "./packed.ts";
 import type { FromFilesystem, Methods, PendingFile, PublishedName, StaticsRequest } from "./port.ts";
@@ -28,6 +29,8 @@ export class Answers {
   #told = new WeakSet<RegularFile>();
   #epoch = 0;
   #limit = 0;
+  /** How many answers of generators were taken. */
+  taken = 0;
   readonly #savers = new Map<number, SnapshotSaver>();
   /** Texts of control files that the main thread told. */
   readonly #published = new Map<PublishedName, string>();
@@ -35,6 +38,8 @@ export class Answers {
   #nextSaver = 1;
   readonly #settling = new Map<number, () => void>();
   #nextSettling = 1;
+  readonly #saving = new Map<number, (outcome: unknown) => void>();
+  #nextSave = 1;
 
   constructor(mount: Mount, post: (message: FromFilesystem) => void) {
     this.#mount = mount;
@@ -66,6 +71,19 @@ export class Answers {
     const done = this.#settling.get(id);
     this.#settling.delete(id);
     done?.();
+  }
+
+  /** Has the tree saved where it is to be saved, and calls back with what came of it. */
+  save(done: (outcome: unknown) => void): void {
+    const id = this.#nextSave++;
+    this.#saving.set(id, done);
+    this.#post({ type: "save", id });
+  }
+
+  saved(id: number, outcome: unknown): void {
+    const done = this.#saving.get(id);
+    this.#saving.delete(id);
+    done?.(outcome);
   }
 
   /** What a generator listed is left out: it is there only when somebody has looked. What was written there stays. */
@@ -145,6 +163,11 @@ export class Answers {
     const named = new Set<Inode>();
     for (const { inode } of tree.walk()) named.add(inode);
     return { nodes: nodes.size, handles: handles.size, named: named.size, inodes: tree.space.inodes };
+  }
+
+  revision(): Answer<"revision"> {
+    const { handles } = this.#mount;
+    return { count: changing(this.#mount.session().counts) + this.taken, writing: handles.writing };
   }
 
   readStatics({ paths, limit, epoch }: StaticsRequest): Answer<"readStatics"> {

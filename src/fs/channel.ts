@@ -8,10 +8,12 @@
  *   {"id": 2, "op": "regen", "path": "/a.md", "prompt": "In verse."} generates another content, with another prompt
  *   {"id": 3, "op": "regen", "path": "/b.md", "force": true}         also if somebody wrote what is in the file
  *   {"id": 4, "op": "undo", "path": "/a.md"}                         brings the previous content back
- *   {"id": 5, "op": "stop"}                                          calls off everything that is under way here
+ *   {"id": 5, "op": "save"}                                          saves the tree where it is to be saved at the end
+ *   {"id": 6, "op": "stop"}                                          calls off everything that is under way here
  *
  *   {"id": 1, "ok": true, "usage": {…}}
  *   {"id": 2, "errno": "EDQUOT", "message": "the budget …", "usage": {…}}
+ *   {"id": 5, "ok": true, "saved": {"kind": "saved", "file": "/home/me/tree.json"}, "usage": {…}}
  *
  * `id` is any JSON value; `usage` is what the mount has spent until then, as in usage.json. In `path` a byte that is no
  * part of valid UTF-8 is a lone surrogate, as in snapshots. write(2) takes requests, and may take fewer bytes than it
@@ -75,7 +77,8 @@ export class Channel implements ControlHandle {
   #unreadBytes = 0;
   /** Reads that wait for answers, and how much they may take. */
   readonly #reads: { readonly unique: number; readonly size: number }[] = [];
-  #stopping = 0;
+  /** Requests that are not about a file, and can't be called off. */
+  #others = 0;
 
   /** `writes`: whether it was opened for writing. */
   constructor(mount: Mount, answers: Answers, writes: boolean) {
@@ -99,7 +102,7 @@ export class Channel implements ControlHandle {
 
   read(_offset: number, target: Buffer, { unique }: Header): number | Parked {
     if (this.#unreadBytes > 0) return this.#give(target.length).copy(target);
-    if (this.#underWay.size === 0 && this.#stopping === 0) return 0;
+    if (this.#underWay.size === 0 && this.#others === 0) return 0;
     this.#reads.push({ unique, size: target.length });
     return PARKED;
   }
@@ -164,10 +167,14 @@ export class Channel implements ControlHandle {
 
   #begin(request: Request, id: unknown, caller: Caller): void {
     if (request.op === "stop") return this.#stop(id);
+    if (request.op === "save") return this.#save(id);
     const { regen, pending } = this.#mount;
     const changes = request.op === "regen" || request.op === "undo";
     if (!changes && request.op !== "make") {
-      throw new FsError("EINVAL", `there is no op ${JSON.stringify(request.op)}; expected make, regen, undo or stop`);
+      throw new FsError(
+        "EINVAL",
+        `there is no op ${JSON.stringify(request.op)}; expected make, regen, undo, save or stop`,
+      );
     }
     const file = this.#file(request.path, changes ? caller : undefined);
     if (request.op === "undo") {
@@ -212,11 +219,19 @@ export class Channel implements ControlHandle {
 
   /** It is over when the other thread has booked what was called off. */
   #stop(id: unknown): void {
-    this.#stopping++;
+    this.#others++;
     this.#callOff(true);
     this.#answers.settle(() => {
-      this.#stopping--;
+      this.#others--;
       this.#answer(id);
+    });
+  }
+
+  #save(id: unknown): void {
+    this.#others++;
+    this.#answers.save((saved) => {
+      this.#others--;
+      this.#answer(id, undefined, { saved });
     });
   }
 
@@ -228,8 +243,8 @@ export class Channel implements ControlHandle {
     });
   }
 
-  #answer(id: unknown, error?: FsError): void {
-    const outcome = error === undefined ? { ok: true } : { errno: error.code, message: error.message };
+  #answer(id: unknown, error?: FsError, result: object = {}): void {
+    const outcome = error === undefined ? { ok: true, ...result } : { errno: error.code, message: error.message };
     const line = `${printable(JSON.stringify({ id, ...outcome, usage: this.#answers.usage }))}\n`;
     const bytes = Buffer.from(line);
     this.#unread.push(bytes);

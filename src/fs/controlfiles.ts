@@ -24,6 +24,7 @@ A request and its answer: {"id": 1, "op": "make", "path": "/a.md"}
 make     generates a file that has no content
 regen    generates another content; "prompt": the file's own from here on; "force": also where somebody wrote it
 undo     brings the previous content back
+save     saves the tree where --save says; the answer says in "saved" what came of it
 stop     calls off what is under way; closing the file does, too
 
 Per file: getfattr -d -m user.llmfs FILE

@@ -15,6 +15,7 @@ import { codeOf, FsError, isErrnoName, messageOf } from "../errno.ts";
 import { type KernelMount, mountFuse } from "../fuse/mount.ts";
 import * as libc from "../libc.ts";
 import { writeAtomically } from "../snapshot/write.ts";
+import type { Revision } from "./changes.ts";
 import { Job } from "./job.ts";
 import { Layout } from "./layout.ts";
 import { Outbox } from "./outbox.ts";
@@ -36,6 +37,7 @@ import type {
   TreePort,
   WorkerOptions,
 } from "./port.ts";
+import { type SaveOptions, snapshotPieces } from "./snapshot-pieces.ts";
 import { Statics } from "./statics.ts";
 
 export interface FilesystemOptions {
@@ -64,6 +66,8 @@ export interface FilesystemOptions {
   readonly plants?: readonly Plant[];
   /** Files that are there if their generator says so when somebody asks for their name. */
   readonly named?: readonly NamedFiles[];
+  /** Saves the tree where it is to be saved, for whoever asks through `.llmfs/control`; what came of it, JSON-able. */
+  readonly save?: () => Promise<unknown>;
   readonly log: (level: LogLevel, tag: string, text: string) => void;
   /** The time, in seconds since 1970, of what the snapshot and generators make; absent: the time it is. */
   readonly epoch?: number;
@@ -84,12 +88,16 @@ export interface Ended {
 
 export interface MountedFilesystem extends AsyncDisposable {
   readonly tree: TreePort;
+  /** "major:minor", as in /proc/self/mountinfo. */
+  readonly device: string;
   /** Resolves when the mount is gone, whoever unmounted it. */
   readonly ended: Promise<Ended>;
   /** Whether the tree began with files that wait to be generated. */
   readonly beganPending: boolean;
   /** Writes a snapshot as of this moment: whole, or not at all. Works after `ended` too, until disposed. */
-  save(file: string, options?: { readonly times?: boolean }): Promise<void>;
+  save(file: string, options?: SaveOptions): Promise<void>;
+  /** Whether the tree may have changed since an earlier call. Works after `ended` too. */
+  revision(): Promise<Revision>;
   /** What is held, after a look at the tree's invariants: rejects where one is broken. Works after `ended` too. */
   check(): Promise<Held>;
   /** Every file whose content is still to be made. */
@@ -145,6 +153,7 @@ class Link {
   });
   readonly #statics = new Statics((request) => this.#call("readStatics", request));
   #closed = false;
+  #dead: Error | undefined;
 
   constructor(options: FilesystemOptions) {
     this.#options = options;
@@ -199,7 +208,9 @@ class Link {
       tree: this.#tree(),
       ended: this.#ended.promise,
       beganPending: pending,
-      save: (file, saving = {}) => writeAtomically(file, this.#snapshot(saving.times ?? false)),
+      device: mount.device,
+      save: (file, options) => writeAtomically(file, snapshotPieces(this.#saver, options)),
+      revision: () => this.#call("revision"),
       check: () => this.#call("check"),
       pending: () => this.#call("pending"),
       make: (path) => this.#call("make", path),
@@ -248,6 +259,8 @@ class Link {
         return void this.#generate(message.request);
       case "list":
         return void this.#list(message.request);
+      case "save":
+        return void this.#save(message.id);
       case "undone":
         return this.#options.undone?.(message.request);
       case "settle":
@@ -274,6 +287,16 @@ class Link {
     this.#outbox.post({ type: "settled", id });
   }
 
+  async #save(id: number): Promise<void> {
+    this.#outbox.post({ type: "saved", id, outcome: (await this.#options.save?.()) ?? NOTHING_SAVED });
+  }
+
+  readonly #saver = {
+    saveBegin: (times: boolean) => this.#call("saveBegin", times),
+    saveNext: (id: number) => this.#call("saveNext", id),
+    saveEnd: (id: number) => this.#call("saveEnd", id),
+  };
+
   #settle(id: number) {
     const call = this.#calls.get(id);
     this.#calls.delete(id);
@@ -287,6 +310,7 @@ class Link {
 
   #died(error: Error): void {
     if (this.#closed) return;
+    this.#dead ??= error;
     this.#loaded.reject(error);
     this.#options.log("error", "fs", error.stack ?? error.message);
     this.#end({ reason: "failed", message: error.message });
@@ -332,6 +356,7 @@ class Link {
 
   #call<K extends keyof Methods>(method: K, ...args: Parameters<Methods[K]>): Promise<Awaited<ReturnType<Methods[K]>>> {
     if (this.#closed) return Promise.reject(new FsError("ENODEV", "the filesystem is closed"));
+    if (this.#dead !== undefined) return Promise.reject(new FsError("ENODEV", this.#dead.message));
     const id = this.#nextCall++;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.#calls.set(id, { resolve, reject });
@@ -352,20 +377,10 @@ class Link {
       working: (ticket, pid, waits) => this.#jobs.get(ticket)?.working(pid, waits),
     };
   }
-
-  async *#snapshot(times: boolean): AsyncGenerator<Uint8Array> {
-    const id = await this.#call("saveBegin", times);
-    try {
-      for (;;) {
-        const piece = await this.#call("saveNext", id);
-        if (piece === undefined) return;
-        yield piece;
-      }
-    } finally {
-      await this.#call("saveEnd", id);
-    }
-  }
 }
+
+/** What came of it where nothing is to be saved. */
+const NOTHING_SAVED = { kind: "none" };
 
 /** What a generator gets that goes on writing. One for all: most never see it. */
 const OVER = new FsError("EINTR", "the generation is over");

@@ -44,6 +44,11 @@ export class Handles {
     return fh;
   }
 
+  /** Whether any file is open for writing. */
+  get writing(): boolean {
+    return this.#writers.size > 0;
+  }
+
   get size(): number {
     return this.#open.length - 1 - this.#free.length;
   }

@@ -8,6 +8,7 @@
 import type { MessagePort } from "node:worker_threads";
 import type { ErrnoName } from "../errno.ts";
 import type { FileInfo, TreeEntry } from "../generators/generator.ts";
+import type { Revision } from "./changes.ts";
 import type { PackedEntries } from "./packed.ts";
 
 /** A file somebody waits for. The ticket names this attempt, the ino names the file for as long as it lives. */
@@ -199,6 +200,8 @@ export interface Methods extends Omit<TreePort, "layout" | "readStatics" | "work
   make(path: string): Promise<void>;
   /** The outline, unless its version is still this one. */
   outlineSince(version: number): Promise<{ readonly version: number; readonly entries?: PackedEntries }>;
+  /** To be compared with an earlier one. */
+  revision(): Promise<Revision>;
   /** Begins a snapshot as of this moment; returns its number. */
   saveBegin(times: boolean): Promise<number>;
   /** The next piece of it, UTF-8; undefined at the end. */
@@ -256,6 +259,8 @@ export type FromFilesystem =
   | { readonly type: "ready"; readonly protocol: string }
   | { readonly type: "generate"; readonly request: GenerationRequest }
   | { readonly type: "list"; readonly request: ListingRequest }
+  /** Somebody wants the tree saved where it is to be saved. Answered with "saved". */
+  | { readonly type: "save"; readonly id: number }
   /** A content that was made anew is undone, and what it replaced answers the same request: its key. */
   | { readonly type: "undone"; readonly request: string }
   /** Nobody waits for this attempt any more. */
@@ -289,6 +294,8 @@ export type ToFilesystem =
   /** The attempt's content is made by this program, which may read the mount. */
   | { readonly type: "working"; readonly ticket: number; readonly pid: number }
   | { readonly type: "call"; readonly id: number; readonly method: keyof Methods; readonly args: readonly unknown[] }
+  /** What came of it, JSON-able. */
+  | { readonly type: "saved"; readonly id: number; readonly outcome: unknown }
   /** What `.llmfs/NAME` says from here on, until it is told again. */
   | { readonly type: "publish"; readonly name: PublishedName; readonly text: string }
   | { readonly type: "close" };

@@ -76,11 +76,13 @@ class FilesystemThread {
         // Of 32 bits, which is what a file handle has room for.
         generation: crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
       },
-      () => {
-        if (this.#session === undefined) throw new Error("there is no session before the mount");
-        return this.#session;
-      },
+      () => this.#requireSession(),
     );
+  }
+
+  #requireSession(): Session {
+    if (this.#session === undefined) throw new Error("there is no session before the mount");
+    return this.#session;
   }
 
   /** Serves until the mount is gone, then goes on answering the main thread until it closes. */
@@ -225,6 +227,7 @@ class FilesystemThread {
 
   #take(message: ToFilesystem): void {
     const { attempts } = this.#served.mount;
+    if ("ticket" in message) this.#served.answers.taken++;
     switch (message.type) {
       case "serve":
         return this.#onServe(message.fd);
@@ -242,6 +245,8 @@ class FilesystemThread {
         return attempts.working(message.ticket, message.pid);
       case "call":
         return this.#call(message);
+      case "saved":
+        return this.#served.answers.saved(message.id, message.outcome);
       case "publish":
         return this.#served.answers.publish(message.name, message.text);
       case "settled":

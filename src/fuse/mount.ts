@@ -28,6 +28,8 @@ export interface MountRequest {
 export interface KernelMount {
   /** Of /dev/fuse: read requests here. The kernel ends the mount when the last copy is closed. */
   readonly fd: number;
+  /** "major:minor". */
+  readonly device: string;
   /**
    * Takes the mount away: at once if nobody is in it, else from sight, to end when the last user leaves.
    * Nothing happens if it is gone.
@@ -71,6 +73,7 @@ function kernelMount(fd: number, mountpoint: string, mounted: MountPoint, guardi
   let open = true;
   return {
     fd,
+    device: mounted.device,
     async unmount() {
       const there = mountAt(mountpoint);
       if (there?.device === mounted.device) await unmountPath(mountpoint);

@@ -19,10 +19,7 @@ export function checkMountpoint(path: string, name = path): "free" | "dead" {
     );
   }
   if (mounted?.type === FS_TYPE) {
-    throw new MountError(
-      "busy",
-      `${name}: an llmfs is mounted there already; end it with: llmfs unmount ${shellWord(name)}`,
-    );
+    throw taken(name);
   }
   const first = entries(path, name)[0];
   if (first !== undefined) {
@@ -30,6 +27,11 @@ export function checkMountpoint(path: string, name = path): "free" | "dead" {
     throw unusable(`${name} is not empty (${held}); a mount would hide that: choose an empty directory`);
   }
   return "free";
+}
+
+export function taken(name: string): MountError {
+  const end = `llmfs unmount ${shellWord(name)}`;
+  return new MountError("busy", `${name}: an llmfs is mounted there already; end it with: ${end}`);
 }
 
 function look(path: string, name: string): "alive" | "dead" {

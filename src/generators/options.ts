@@ -80,7 +80,7 @@ export function durationOption(options: Options, name: string): number | undefin
   if (text === undefined) return undefined;
   const found = milliseconds(text);
   if (found !== undefined && found >= 1 && found <= LONGEST_MS) return found;
-  throw new Error(`the option "${name}" must be a length of time from 1ms to 24d, such as "30s"`);
+  throw new Error(`the option "${name}" is "${text}"; it must be a length of time from 1ms to 24d, such as "30s"`);
 }
 
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -430,3 +430,42 @@ test("a control file that is only read takes no bytes and no commands", () => {
   fs.kernel.release(nodeid, fh);
   expect(fs.kernel.errno("open", nodeid, { flags: O_RDWR })).toBe("EACCES");
 });
+
+describe("a request to save", () => {
+  const saves = (fs: ServedTree) => fs.posted.filter((message) => message.type === "save");
+
+  test("is answered when the tree is saved, with what came of it; others are not kept waiting", () => {
+    using fs = withChannel();
+    fs.file("/static");
+    const control = channel(fs);
+    control.ask({ id: 1, op: "save" }, { id: 2, op: "make", path: "/static" });
+    expect(control.answers()).toEqual([{ id: 2, ok: true }]);
+    const read = control.begin();
+    expect(fate(fs, read)).toBeUndefined();
+    const [asked] = saves(fs);
+    fs.answers.saved(asked?.id ?? 0, { kind: "saved", file: "/tree.json" });
+    expect(fate(fs, read)).toEqual([{ id: 1, ok: true, saved: { kind: "saved", file: "/tree.json" } }]);
+    control.close();
+  });
+
+  test("is passed on each time, and through ioctl(2) on a read-only mount too", () => {
+    using fs = withChannel();
+    const control = channel(fs, O_RDONLY);
+    control.submitted({ id: 1, op: "save" }, { id: 2, op: "save" });
+    expect(saves(fs).length).toBe(2);
+    for (const { id } of saves(fs).toReversed()) fs.answers.saved(id, { kind: "none" });
+    expect(control.answers().map(({ id, saved }) => [id, saved])).toEqual([
+      [2, { kind: "none" }],
+      [1, { kind: "none" }],
+    ]);
+    control.close();
+  });
+
+  test("whose file was closed in the meantime is answered to nobody", () => {
+    using fs = withChannel();
+    const control = channel(fs);
+    control.ask({ id: 1, op: "save" });
+    control.close();
+    for (const { id } of saves(fs)) fs.answers.saved(id, { kind: "none" });
+  });
+});

@@ -8,9 +8,7 @@ test("a limit to the time is more than none and no longer than a timer can be", 
   expect(durationOption({}, "timeout")).toBeUndefined();
   // Databases take a statement timeout of 0 for none; a timer takes one that is too long for none at all.
   for (const timeout of ["0s", "0ms", "0.1ms", "25d", "30", "soon"]) {
-    expect(() => durationOption({ timeout }, "timeout")).toThrow(
-      'the option "timeout" must be a length of time from 1ms',
-    );
+    expect(() => durationOption({ timeout }, "timeout")).toThrow('the option "timeout" is "');
   }
 });
 

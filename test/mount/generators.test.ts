@@ -441,7 +441,11 @@ test("a broken configuration is refused before anything is mounted, with the fil
       'rules:\n  - match: a\n    generator: exec\n    options: { command: "ls -l" }\n',
       /the option "command" .* write \[ls, -l\], or \[sh, -c, "ls -l"\]/,
     ],
-    ["llmfs.config.toml", '[[rules]]\nmatch = "a"\ngenerator = "static"\ntimeout = "x"\n', /timeout "x"/],
+    [
+      "llmfs.config.toml",
+      '[[rules]]\nmatch = "a"\ngenerator = "static"\ntimeout = "x"\n',
+      /"timeout" is "x"; it must be a length of time/,
+    ],
     ["llmfs.config.ts", "export default { generators: { a: {} } };", /the generator "a" is an object without/],
     ["llmfs.config.ts", "throw new Error('at once');", /at once/],
     ["llmfs.config.ts", "process.exit(7);", /ended with status 7/],

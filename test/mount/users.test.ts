@@ -1,6 +1,15 @@
 /** Without being root: by fusermount3, and in a user namespace without any helper. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { chownSync, copyFileSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { mountAt } from "../../src/fuse/mountinfo.ts";
 import { contentOf, IS_ROOT, LACKING, type Mounted, processesOf, snapshotOf, unmounted } from "../support/mounted.ts";
 import { BINARY, eventually, type Finished, isAlive, mountedType } from "../support/program.ts";
@@ -98,7 +107,8 @@ testLacking(helper, "an ordinary user mounts by fusermount3, reads, writes, save
   expect(mounted.server.requests.length).toBe(1);
   expect(await user.llmfs(["save", "mnt", "live.json"])).toEqual({ status: 0, stdout: "", stderr: "" });
   expect(await user.llmfs(["unmount", "mnt"])).toEqual({ status: 0, stdout: "", stderr: "" });
-  expect([mountedType(mounted.dir), processesOf("mnt"), processesOf(mounted.dir)]).toEqual([undefined, [], []]);
+  expect([mountedType(mounted.dir), processesOf(mounted.dir, "--daemon")]).toEqual([undefined, []]);
+  await eventually("its guardian has ended", () => processesOf(mounted.dir).length === 0);
   expect((await user.run(["cat", "tree.json"])).stdout).toContain('"/own"');
 });
 
@@ -121,14 +131,46 @@ testLacking(
     const short = await mount("ulimit -t 3", "--save tree.json");
     expect([short.status, short.stderr]).toEqual([0, expect.stringMatching(/warning: .*ulimit -t.*after 2 s/)]);
     await user.sh("echo mine > own");
-    const busy = user.run(["/bin/sh", "-c", "while echo x > mnt/other && rm mnt/other; do :; done"]);
+    const busy = user.run([
+      "/bin/sh",
+      "-c",
+      "for i in 1 2 3; do (while test -e mnt/own && echo x > mnt/other$i && rm mnt/other$i; do :; done) & done; wait",
+    ]);
     await eventually(
       "it is unmounted",
       () => mountedType(mounted.dir) === undefined && processesOf(mounted.dir).length === 0,
-      40_000,
+      100_000,
     );
     await busy;
     expect((await user.run(["cat", "tree.json"])).stdout).toContain('"mine\\n"');
+  },
+);
+
+testLacking(
+  helper ?? (IS_ROOT ? undefined : "root"),
+  "root unmounts a user's mount, and learns whether it is saved",
+  async () => {
+    await using user = await ordinary([]);
+    const { mounted } = user;
+    const tree = mounted.sandbox.at("tree.json");
+    await user.mount("--save", "tree.json");
+    await user.sh("echo mine > own");
+    expect(await mounted.unmount()).toEqual({ status: 0, stdout: "", stderr: "" });
+    expect([mountedType(mounted.dir), statSync(tree).uid, readFileSync(tree, "utf8")]).toEqual([
+      undefined,
+      NOBODY,
+      expect.stringContaining("mine"),
+    ]);
+    await user.mount("--save", "tree.json");
+    await user.sh("echo mine > own");
+    chownSync(mounted.sandbox.path, 0, 0);
+    const { status, stderr } = await mounted.unmount();
+    chownSync(mounted.sandbox.path, NOBODY, NOBODY);
+    expect([status, stderr]).toEqual([
+      89,
+      expect.stringContaining("stays mounted, because the tree could not be saved"),
+    ]);
+    expect(await mounted.unmount()).toMatchObject({ status: 0 });
   },
 );
 

@@ -23,7 +23,7 @@ export const context = command({
   ],
   async run(args) {
     await using log = quietLog();
-    const path = args.from === undefined ? mountedFile(args.path).path : `/${args.path.replace(/^\/+/, "")}`;
+    const path = args.from === undefined ? (await mountedFile(args.path)).path : `/${args.path.replace(/^\/+/, "")}`;
     await using looking = await lookAt(args.from ? { snapshot: args.from } : { mounted: args.path }, args, log);
     const { asks, failure, generator } = await looking.foresight.foresee(path);
     if (failure !== undefined) throw new CliError("failure", failure.message, { cause: failure });

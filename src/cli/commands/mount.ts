@@ -23,15 +23,17 @@ export const mount = command({
       "snapshot it is empty, and no model is asked.",
     "Mount tables (df, findmnt) show the name of the snapshot, of the prompt's file or of DIR as the source, as " +
       "llmfs:tree.json, with a number where another mount has it already.",
-    "SIGTERM, SIGINT and SIGHUP to the serving process unmount, and save if --save is given; a second one does not wait " +
-      "for programs that still use the mount.",
+    "SIGTERM, SIGINT and SIGHUP to the serving process save, if --save is given, and then unmount; a second one does not " +
+      "wait for programs that still use the mount. Where the tree can be saved nowhere, the mount stays, and the log says why.",
+    "A mount that is unmounted by other means (umount, fusermount3 -u) is saved afterwards. Where it can be saved nowhere, " +
+      "the process keeps the tree and tries again every few seconds, until a signal ends that.",
   ],
   async run(args) {
     const config = { ...readConfig(args), configFile: configurationToRun(args.config) };
     // Before a tree is laid out, which may cost something, it has to be certain.
     const way = await wayToMount({ certain: config.prompt !== undefined });
     if (way.how === "none") throw notPermitted(way.refusal);
-    const mountpoint = checkedMountpoint(args.dir);
+    const mountpoint = await checkedMountpoint(args.dir);
     await checkOutputs(config, mountpoint);
     const told = (pid: number) => {
       if (args.json) showJson({ mountpoint, pid }, 0);

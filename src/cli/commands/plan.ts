@@ -27,7 +27,7 @@ export const plan = command({
   ],
   async run(args) {
     await using log = quietLog();
-    await using looking = await lookAt(placeOf(args.source), args, log);
+    await using looking = await lookAt(await placeOf(args.source), args, log);
     const { tree, foresight, store, priceOf } = looking;
     const pending = tree.files.filter(({ state }) => state === "pending" || state === "failed");
     const progress = createProgress();

@@ -50,7 +50,7 @@ export const recordings = command({
     const sources = args.for === undefined ? [] : sourcesOf(args.for);
     const config = readConfig({ ...args, mode: "replay" });
     const { mode, ownRecordings: local, s3 } = config;
-    const location = args.recordings === undefined ? placeFor(sources, config) : config.recordings;
+    const location = args.recordings === undefined ? await placeFor(sources, config) : config.recordings;
     if (sources.length > 0 && location === local && args.recordings === undefined && !args.dryRun) {
       throw new UsageError(
         `--for: ${local} has the recordings of all your trees; --recordings ${local} if those of the others may go too`,
@@ -122,10 +122,10 @@ function sourcesOf(text: string): readonly string[] {
 }
 
 /** Where the first mount among them has its recordings; without any, where a mount would have them. */
-function placeFor(sources: readonly string[], config: Config): string {
+async function placeFor(sources: readonly string[], config: Config): Promise<string> {
   for (const source of sources) {
-    const place = placeOf(source);
-    if ("mounted" in place) return whereMounted(config, readAbout(mountedFile(place.mounted).mountpoint));
+    const place = await placeOf(source);
+    if ("mounted" in place) return whereMounted(config, readAbout((await mountedFile(place.mounted)).mountpoint));
   }
   return config.recordings;
 }
@@ -141,7 +141,7 @@ async function neededBy(sources: readonly string[], args: LookArgs, store: Recor
 /** What every file's request is now; all that are for a file whose request cannot be told exactly; and layouts. */
 async function needed(source: string, args: LookArgs, store: RecordingStore): Promise<Keep> {
   await using log = quietLog();
-  const place = placeOf(source);
+  const place = await placeOf(source);
   await using looking = await lookAt(place, { ...args, recordings: args.recordings }, log, (file) => {
     throw new UsageError(
       `${codeIsNotRun(file)}, or --config none if it has nothing to do with ${source}: without it, recordings that are ` +

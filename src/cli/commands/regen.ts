@@ -145,19 +145,22 @@ function statOf(path: string): Stats | undefined {
 
 /** The mounts that the files lie in. */
 class Mounts implements AsyncDisposable {
-  readonly #files: ReadonlyMap<string, ReturnType<typeof mountedFile>>;
+  readonly #files: ReadonlyMap<string, Awaited<ReturnType<typeof mountedFile>>>;
   readonly #clients: ReadonlyMap<string, ControlClient>;
   readonly concurrency: number;
 
-  private constructor(files: ReadonlyMap<string, ReturnType<typeof mountedFile>>, clients: Map<string, ControlClient>) {
+  private constructor(
+    files: ReadonlyMap<string, Awaited<ReturnType<typeof mountedFile>>>,
+    clients: Map<string, ControlClient>,
+  ) {
     this.#files = files;
     this.#clients = clients;
     this.concurrency = Math.max(...[...clients.keys()].map((mountpoint) => readAbout(mountpoint).concurrency));
   }
 
-  /** Throws CliError("notMounted"). */
+  /** Throws CliError, "notMounted" or "unresponsive". */
   static async of(paths: readonly string[]): Promise<Mounts> {
-    const files = new Map(paths.map((path) => [path, mountedFile(path)]));
+    const files = new Map(await Promise.all(paths.map(async (path) => [path, await mountedFile(path)] as const)));
     const clients = new Map<string, ControlClient>();
     for (const { mountpoint } of files.values()) {
       if (!clients.has(mountpoint)) clients.set(mountpoint, await ControlClient.open(mountpoint));

@@ -18,7 +18,7 @@ export const save = command({
       "The mount goes on.",
   ],
   async run(args) {
-    const chunks = snapshot(controlFile(mountedAt(args.dir), "snapshot.json"));
+    const chunks = snapshot(controlFile(await mountedAt(args.dir), "snapshot.json"));
     if (args.file === "-") for await (const chunk of chunks) showExactly(chunk);
     else await asSaved(writeAtomically(absolutePath(args.file), chunks));
     return EXIT.ok.code;

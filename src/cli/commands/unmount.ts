@@ -1,97 +1,132 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { mounts } from "../../fuse/mountinfo.ts";
-import { incarnation } from "../../fuse/process.ts";
-import { findHelper } from "../../fuse/unmount.ts";
-import { MNT_DETACH, SystemError, umount } from "../../libc.ts";
+import type { MountPoint } from "../../fuse/mountinfo.ts";
+import { answers, unresponsive } from "../answering.ts";
 import { command, flags } from "../command.ts";
+import { ControlClient } from "../control-client.ts";
+import { Departure, late, otherVersion } from "../departure.ts";
 import { CliError, EXIT } from "../exit.ts";
-import { holders } from "../holders.ts";
-import { mountedAt, servingProcess } from "../mounted.ts";
-import { createProgress } from "../progress.ts";
-import { refuseUnsaved } from "../rescue.ts";
+import { complaint } from "../keeper.ts";
+import type { Outcome } from "../mount-record.ts";
+import { mountAtPlace } from "../mounted.ts";
+import { realPath } from "../mountpoint.ts";
+import { duration } from "../quantity.ts";
+import { lateServerOf, openerOf, serverOf } from "../server-process.ts";
+import { isThere, takeAway } from "../take-away.ts";
 
 export const unmount = command({
   args: flags({
     dir: { type: "positional", required: true, description: "where the filesystem is mounted" },
-    lazy: { type: "boolean", alias: "l", description: "also while programs use it: it is gone for all others at once" },
+    lazy: {
+      type: "boolean",
+      alias: "l",
+      description: "also while programs use it or its process does not answer: it is gone for all others at once",
+    },
+    timeout: {
+      type: "string",
+      valueHint: "TIME",
+      description: "give up when nothing has happened for so long, as 30s or 5m; default 30s",
+    },
   }),
   notes: [
-    "Returns when the process that served the mount has ended, its tree saved if --save was given to mount. " +
-      "Where that failed the tree is in the state folder, and the error says where. " +
-      "A mount whose process is dead is cleared away.",
+    "The tree is saved first, if --save was given to mount. If it can be saved neither there nor in the state folder, the " +
+      "mount stays, and the error says why; if it is in the state folder, the error says where " +
+      `(both status ${EXIT.save.code}). Returns when the process that served the mount has ended.`,
+    `Success means that the process has reported the tree as saved. Where no report comes, the status is ${EXIT.save.code}: ` +
+      "the process was killed or is stopped, is another version of llmfs, or had ended before. The dead mount that such a " +
+      "process leaves is cleared away all the same.",
+    "Where the same filesystem is mounted elsewhere too, in another mount namespace or by a bind mount, the error names " +
+      `the places and what ends them (status ${EXIT.busy.code}); DIR itself is unmounted, and the tree saved, by then.`,
+    "--lazy never asks the filesystem. It unmounts first and saves then; what programs change later is saved when the last " +
+      "of them has left.",
     "`llmfs umount` is the same.",
   ],
   async run(args) {
-    const mountpoint = mountedAt(args.dir);
+    const patienceMs = duration("--timeout", args.timeout ?? "30s", 1000);
+    const mount = mountOf(args.dir);
     // As "llmfs unmount .": this very process must not keep the mount busy.
     process.chdir("/");
-    const pid = servingProcess(mountpoint);
-    const born = pid === undefined ? undefined : incarnation(pid);
-    takeAway(mountpoint, args.dir, args.lazy);
-    if (pid !== undefined && born !== undefined) {
-      await gone(pid, born, args.lazy);
-      refuseUnsaved(pid, args.dir);
-    }
+    using server = serverOf(mount);
+    if (server === undefined) await withoutServer(mount, args.dir, args.lazy, patienceMs);
+    else if (args.lazy) await lazily(new Departure({ mount, name: args.dir, server, patienceMs, lazy: true }));
+    else await properly(new Departure({ mount, name: args.dir, server, patienceMs, lazy: false }));
     return EXIT.ok.code;
   },
 });
 
-/** Throws CliError("busy"), or CliError("fuse") where unmounting is not ours to do. */
-function takeAway(mountpoint: string, directory: string, lazy: boolean): void {
+/** Throws CliError: also where nothing is mounted any more, and what was is not saved yet. */
+function mountOf(directory: string): MountPoint {
   try {
-    umount(mountpoint, lazy ? MNT_DETACH : 0);
+    return mountAtPlace(directory);
   } catch (error) {
-    if (!(error instanceof SystemError)) throw error;
-    if (error.code === "EBUSY") throw busy(mountpoint, directory);
-    if (error.code !== "EPERM") throw new CliError("failure", error.message, { cause: error });
-    takeAwayAsUser(mountpoint, directory, lazy);
+    if (!(error instanceof CliError) || error.exit !== "notMounted") throw error;
+    using server = lateServerOf(realPath(directory));
+    throw server === undefined ? error : late(server, directory);
   }
 }
 
-/** fusermount3 lets users unmount what they mounted. */
-function takeAwayAsUser(mountpoint: string, directory: string, lazy: boolean): void {
-  const program = findHelper();
-  if (program === undefined) {
+async function properly(departure: Departure): Promise<void> {
+  refuseUnsaved(await departure.save(), departure.name, `end it without saving: kill -KILL ${departure.pid}`);
+  takeAway(departure.mount, departure.name, false);
+  await departure.end();
+}
+
+async function lazily(departure: Departure): Promise<void> {
+  takeAway(departure.mount, departure.name, true);
+  await departure.save();
+  await departure.detached();
+}
+
+/** Its process has ended, is another version, or cannot be seen from here. */
+async function withoutServer(mount: MountPoint, name: string, lazy: boolean, patienceMs: number): Promise<void> {
+  const other = openerOf(mount);
+  if (!isThere(mount)) throw new CliError("notMounted", `${name}: somebody else has just unmounted it`);
+  if (lazy) {
+    takeAway(mount, name, true);
+    const who =
+      other === undefined ? "has ended or cannot be seen from here" : `(${other}) is another version of llmfs`;
+    throw new CliError("save", `${name} is unmounted. The process that served it ${who}, so its tree may not be saved`);
+  }
+  const answer = await answers(mount);
+  if (answer === "no") throw unresponsive(mount);
+  if (answer === "dead") {
+    takeAway(mount, name, false);
+    const lost = "what it had not saved before is lost";
     throw new CliError(
-      "fuse",
-      `${directory}: only root may unmount, and there is no fusermount3 to do it; install fuse3`,
+      "save",
+      `${name} is cleared away. The process that served it had ended without a report; ${lost}`,
     );
   }
-  const { success, stderr } = Bun.spawnSync({
-    cmd: [program, lazy ? "-uz" : "-u", "--", mountpoint],
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  if (success) return;
-  const reason = stderr.toString().trim();
-  if (/busy/i.test(reason)) throw busy(mountpoint, directory);
-  throw new CliError("fuse", `${directory}: ${reason}`);
+  const outcome = await savedThroughMount(mount, name, patienceMs, other);
+  refuseUnsaved(outcome, name, "or use --lazy");
+  takeAway(mount, name, false);
+  const problem = complaint(outcome);
+  if (problem !== undefined) throw new CliError("save", `${name}: ${problem}`);
 }
 
-function busy(mountpoint: string, directory: string): CliError {
-  const within = mounts().filter(({ path }) => path.startsWith(`${mountpoint}/`));
-  const users = [...holders(mountpoint), ...within.map(({ path, type }) => `the ${type} mounted at ${path}`)];
-  // A program that waits for a file to be generated has nothing open yet.
-  const who = users.length === 0 ? "a program, perhaps one that waits for a file's content" : users.join(", ");
-  return new CliError("busy", `${directory} is still used by ${who}; end that, or use --lazy`);
+function refuseUnsaved(outcome: Outcome, name: string, otherwise: string): void {
+  if (outcome.kind !== "failed") return;
+  const problem = complaint(outcome);
+  throw new CliError(
+    "save",
+    `${name} stays mounted, because ${problem}. Put that right and try again, or ${otherwise}`,
+  );
 }
 
-/** A lazily unmounted filesystem lives on for the programs that use it: those are not waited for long. */
-async function gone(pid: number, born: string, lazy: boolean): Promise<void> {
-  const progress = createProgress();
-  const begun = performance.now();
-  let shown = false;
-  while (incarnation(pid) === born) {
-    const waited = performance.now() - begun;
-    if (lazy && waited > 1_000) break;
-    if (!shown && waited > 500) {
-      progress.step(
-        lazy
-          ? "waiting for the programs that use it"
-          : "waiting for the process that served it, which saves its tree if --save was given",
-      );
-      shown = true;
-    }
-    await sleep(waited < 100 ? 2 : 20);
+/** For a process that keeps no record, or is in another container: the mount itself passes the request on. */
+async function savedThroughMount(
+  mount: MountPoint,
+  name: string,
+  patienceMs: number,
+  pid: number | undefined,
+): Promise<Outcome> {
+  try {
+    await using client = await ControlClient.open(mount.path);
+    const outcome = await Promise.race([client.save(), sleep(patienceMs)]);
+    if (outcome === undefined) throw unresponsive(mount);
+    return outcome;
+  } catch (error) {
+    if (error instanceof CliError && error.exit === "unresponsive") throw error;
+    // It has no such file, or its file knows no such request.
+    throw otherVersion(name, pid, error);
   }
-  progress.clear();
 }

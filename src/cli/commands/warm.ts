@@ -29,7 +29,7 @@ export const warm = command({
       "which names three of them; --json and the mount's log name all.",
   ],
   async run(args, patterns) {
-    const mountpoint = mountedAt(args.dir);
+    const mountpoint = await mountedAt(args.dir);
     const { chosen } = await import("../../generate/warm.ts");
     const stopped = new AbortController();
     let signal: string | undefined;

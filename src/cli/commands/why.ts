@@ -16,7 +16,7 @@ export const why = command({
   notes: ["Who wrote the file, what it was made from, what that cost, and whether the same would be asked for today."],
   async run(args) {
     await using log = quietLog();
-    const path = args.from === undefined ? mountedFile(args.path).path : `/${args.path.replace(/^\/+/, "")}`;
+    const path = args.from === undefined ? (await mountedFile(args.path)).path : `/${args.path.replace(/^\/+/, "")}`;
     await using looking = await lookAt(args.from ? { snapshot: args.from } : { mounted: args.path }, args, log);
     const file = await looking.tree.stat(path);
     const live = (name: string) => (args.from === undefined ? fileXattr(args.path, `user.llmfs.${name}`) : undefined);

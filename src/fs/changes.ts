@@ -1,0 +1,55 @@
+/**
+ * Whether a tree may have changed since it was saved. The answer errs on the side of yes: a save too many costs a moment.
+ *
+ * Counted are the requests of the kernel that may change something, and what generators answer. Through a file that is
+ * open for writing the kernel may write without a request (passthrough, mappings), so while there is one, nothing is
+ * certain.
+ */
+import { OPS, type OpName } from "../fuse/ops.ts";
+
+/** What a snapshot is taken of, at one moment. */
+export interface Revision {
+  /** The same number: nothing was asked that changes anything. */
+  readonly count: number;
+  /** Somebody has a file open for writing. */
+  readonly writing: boolean;
+}
+
+/** Operations that leave everything that a snapshot holds as it is. Those that are not known are none of them. */
+const LOOKING: readonly OpName[] = [
+  "lookup",
+  "forget",
+  "getattr",
+  "readlink",
+  "read",
+  "statfs",
+  "release",
+  "fsync",
+  "getxattr",
+  "listxattr",
+  "flush",
+  "init",
+  "opendir",
+  "readdir",
+  "releasedir",
+  "fsyncdir",
+  "getlk",
+  "setlk",
+  "setlkw",
+  "access",
+  "interrupt",
+  "destroy",
+  "poll",
+  "batchForget",
+  "readdirplus",
+  "lseek",
+  "syncfs",
+  "statx",
+];
+
+const looking = new Set(LOOKING.map((name) => OPS[name].opcode));
+
+/** How many of these requests, counted by opcode, may have changed something. */
+export function changing(counts: Uint32Array): number {
+  return counts.reduce((sum, count, opcode) => (looking.has(opcode) ? sum : sum + count), 0);
+}

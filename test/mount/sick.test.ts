@@ -1,0 +1,152 @@
+/** Commands for a mount whose process is stopped, has ended, or is another version: none hangs, and each names the cure. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describeMounted, IS_ROOT, type Mounted, mounted, processesOf } from "../support/mounted.ts";
+import { testWith } from "../support/needs.ts";
+import { BINARY, eventually, finished, isAlive, mountedType, Sandbox } from "../support/program.ts";
+
+setDefaultTimeout(60_000);
+
+/** Stops the process behind a mount, which goes on when this is disposed. */
+function stopped(m: Mounted) {
+  const [pid] = processesOf(m.dir, "--daemon");
+  if (pid === undefined) throw new Error("no process serves the mount");
+  process.kill(pid, "SIGSTOP");
+  return {
+    pid,
+    go: () => process.kill(pid, "SIGCONT"),
+    [Symbol.dispose]() {
+      if (isAlive(pid)) process.kill(pid, "SIGCONT");
+    },
+  };
+}
+
+// Whoever changes into the mount asks it, and can then not be killed: programs that are to be in it are started before.
+describeMounted("a mount whose process is stopped", () => {
+  test("is not asked by any command: each says what to do", async () => {
+    await using m = await mounted({ pending: ["a.txt"] });
+    symlinkSync(m.dir, m.sandbox.at("link"));
+    using process = stopped(m);
+    const commands: readonly (readonly string[])[] = [
+      ["save", m.dir, "tree.json"],
+      ["warm", m.dir],
+      ["plan", m.dir],
+      ["plan", "link"],
+      ["plan", join(m.dir, "a.txt")],
+      ["why", join(m.dir, "a.txt")],
+      ["why", "link/a.txt"],
+      ["context", join(m.dir, "a.txt")],
+      ["regen", join(m.dir, "a.txt")],
+      ["recordings", "prune", "--for", m.dir, "-n"],
+      ["unmount", m.dir],
+      ["unmount", "link"],
+    ];
+    const done = await Promise.all(commands.map((args) => m.sandbox.llmfs(args, { program: BINARY })));
+    for (const [at, { status, stderr }] of done.entries()) {
+      expect([commands[at], status]).toEqual([commands[at], 92]);
+      expect(stderr).toContain(`${m.dir} does not answer: process ${process.pid} behind it is stopped`);
+      expect(stderr).toContain(`kill -CONT ${process.pid}`);
+      expect(stderr).toContain(`llmfs unmount --lazy ${m.dir}`);
+    }
+    const again = await m.sandbox.llmfs(["mount", m.dir], { program: BINARY });
+    expect([again.status, again.stderr]).toEqual([81, expect.stringContaining("is mounted there already")]);
+  });
+
+  test("is not asked by a command that is started in it", async () => {
+    await using m = await mounted({ pending: ["a.txt"] });
+    const shell = m.start(`until test -e $OUT/go; do sleep 0.05; done; exec ${BINARY[0]} plan`);
+    using _ = stopped(m);
+    writeFileSync(m.sandbox.at("go"), "");
+    const { status, stderr } = await finished(shell);
+    expect([status, stderr]).toEqual([92, expect.stringContaining(`${m.dir} does not answer`)]);
+  });
+
+  test("is unmounted by --lazy at once, and saves when it goes on", async () => {
+    await using m = await mounted({ args: ["--save", "tree.json"] });
+    await m.out("echo mine > own");
+    const waiting = m.start("until test -e $OUT/go; do sleep 0.05; done; ls");
+    using process = stopped(m);
+    writeFileSync(m.sandbox.at("go"), "");
+    const first = await m.unmount();
+    expect([first.status, first.stderr]).toEqual([
+      89,
+      expect.stringContaining("stays mounted, and its tree is not saved"),
+    ]);
+    expect(mountedType(m.dir)).toBe("fuse.llmfs");
+    const lazy = await m.unmount("--lazy");
+    expect([lazy.status, mountedType(m.dir)]).toEqual([89, undefined]);
+    expect(lazy.stderr).toContain(
+      `is unmounted, and its tree is not saved: process ${process.pid} behind it is stopped`,
+    );
+    process.go();
+    await eventually("the process has ended", () => !isAlive(process.pid));
+    expect((await finished(waiting)).stdout).toBe("own\n");
+    expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
+  });
+
+  test("and has nothing to save is unmounted by --lazy with success, and the process is named", async () => {
+    await using m = await mounted();
+    using process = stopped(m);
+    const { status, stderr } = await m.unmount("--lazy");
+    expect([status, mountedType(m.dir)]).toEqual([0, undefined]);
+    expect(stderr).toContain(`process ${process.pid}, which serves it, is stopped`);
+  });
+
+  test("for a moment only is waited for", async () => {
+    await using m = await mounted({ args: ["--save", "tree.json"] });
+    await m.out("echo mine > own");
+    using process = stopped(m);
+    const unmounting = m.unmount();
+    await Bun.sleep(300);
+    process.go();
+    expect((await unmounting).status).toBe(0);
+    expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
+  });
+});
+
+/** A process that serves an empty directory as fuse.llmfs, and knows nothing of records and `.llmfs`. */
+const OTHER_VERSION = `
+import { mountFuse } from "${join(import.meta.dir, "../../src/fuse/mount.ts")}";
+import { Session } from "${join(import.meta.dir, "../../src/fuse/session.ts")}";
+import { FsError } from "${join(import.meta.dir, "../../src/errno.ts")}";
+import * as libc from "${join(import.meta.dir, "../../src/libc.ts")}";
+const root = { ino: 1, size: 0, blocks: 0, atime: 0, mtime: 0, ctime: 0, atimensec: 0, mtimensec: 0, ctimensec: 0,
+  mode: 0o40755, nlink: 2, uid: process.getuid(), gid: process.getgid(), rdev: 0, blksize: 4096, flags: 0 };
+const filesystem = {
+  getattr: () => ({ attr_valid: 0, attr_valid_nsec: 0, attr: root }),
+  statfs: () => ({ blocks: 1, bfree: 1, bavail: 1, files: 1, ffree: 1, bsize: 4096, namelen: 255, frsize: 4096 }),
+  lookup() { throw new FsError("ENOENT"); },
+};
+const { fd } = await mountFuse({ mountpoint: process.argv.at(-1), source: "llmfs", readOnly: false, allowOther: false, temporary: false });
+const channel = { send: (message, length) => Math.min(0, libc.write(fd, message, length)), sendExtent: () => -5 };
+const session = new Session(filesystem, channel, { flags: 0, flags2: 0, maxWrite: 65536, interrupted: () => false, log() {}, onReady: () => console.log("ready") });
+const buffer = Buffer.alloc(1 << 20);
+const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+for (let length = 0; length >= 0; ) {
+  length = libc.read(fd, buffer, buffer.length);
+  if (length > 0) session.handle(buffer, view, length);
+}
+process.exit(0);
+`;
+
+describeMounted("a mount of another version of llmfs", () => {
+  testWith(IS_ROOT ? undefined : "root")("is not unmounted, as nobody would know whether it is saved", async () => {
+    using sandbox = new Sandbox();
+    const dir = sandbox.directory("mnt");
+    writeFileSync(sandbox.at("other.ts"), OTHER_VERSION);
+    const other = Bun.spawn({ cmd: [process.execPath, sandbox.at("other.ts"), dir], stdout: "pipe" });
+    try {
+      await other.stdout.getReader().read();
+      const { status, stderr } = await sandbox.llmfs(["unmount", dir], { program: BINARY });
+      expect([status, mountedType(dir)]).toEqual([89, "fuse.llmfs"]);
+      expect(stderr).toContain("stays mounted: ");
+      expect(stderr).toContain("is another version of llmfs, which does not report whether the tree is saved");
+      const lazy = await sandbox.llmfs(["unmount", "--lazy", dir], { program: BINARY });
+      expect([lazy.status, mountedType(dir)]).toEqual([89, undefined]);
+      expect(lazy.stderr).toContain("its tree may not be saved");
+    } finally {
+      other.kill("SIGKILL");
+    }
+  });
+});

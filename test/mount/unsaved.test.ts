@@ -1,0 +1,265 @@
+/** `unmount` succeeds only if the tree is saved, and says what happened instead. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import type { MountRecord } from "../../src/cli/mount-record.ts";
+import { lateServerOf, serverOf } from "../../src/cli/server-process.ts";
+import { mountAt } from "../../src/fuse/mountinfo.ts";
+import { describeMounted, IS_ROOT, type Mounted, processesOf, unmounted } from "../support/mounted.ts";
+import { mountNamespace, testWith } from "../support/needs.ts";
+import { BINARY, eventually, finished, isAlive, mountedType } from "../support/program.ts";
+
+setDefaultTimeout(60_000);
+
+const asRoot = testWith(IS_ROOT ? undefined : "root, to mount a small tmpfs");
+
+/** An empty mount that saves to `--save tree.json` in the sandbox, unless told where. */
+async function saving(save = "tree.json", env: Readonly<Record<string, string>> = {}): Promise<Mounted> {
+  const m = await unmounted();
+  await m.mount(["--save", save], { env });
+  return m;
+}
+
+/** A tmpfs of 64 kB, on which a tree with `big` in it does not fit; `more` makes it 8 MB. */
+async function smallDisk(m: Mounted) {
+  const path = m.sandbox.directory("disk");
+  await m.out(`mount -t tmpfs -o size=64k tmpfs ${path}`);
+  return {
+    path,
+    more: () => m.out(`mount -o remount,size=8m ${path}`),
+    async [Symbol.asyncDispose]() {
+      await m.out(`cd /; umount -l ${path}`);
+    },
+  };
+}
+
+const FILL = "head -c 200000 /dev/urandom > big";
+
+/** What the process behind the mount says of itself. */
+function recordOf({ dir }: Mounted): MountRecord | undefined {
+  const mount = mountAt(dir);
+  using server = mount && serverOf(mount);
+  return server?.record;
+}
+
+function serverPid(m: Mounted): number {
+  const [pid] = processesOf(m.dir, "--daemon");
+  if (pid === undefined) throw new Error("no process serves the mount");
+  return pid;
+}
+
+describeMounted("unmount of a mount that is to be saved", () => {
+  test("saves to a file that only its owner can read, and leaves nothing beside it", async () => {
+    await using m = await saving();
+    await m.out("echo mine > own");
+    expect(await m.unmount()).toEqual({ status: 0, stdout: "", stderr: "" });
+    expect(statSync(m.sandbox.at("tree.json")).mode & 0o777).toBe(0o600);
+    expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
+    expect(readdirSync(m.sandbox.path).filter((name) => name.includes("tmp"))).toEqual([]);
+  });
+
+  test("writes the tree once, if nothing changes while it is unmounted", async () => {
+    await using m = await unmounted();
+    // Whoever writes to a fifo waits for a reader, and a second tree would have none.
+    await m.out(`mkfifo ${m.sandbox.at("fifo")}`);
+    await m.mount(["--save", "fifo"]);
+    await m.out("echo mine > own");
+    const reader = m.sh(`cat fifo`, m.sandbox.path);
+    expect((await m.unmount()).status).toBe(0);
+    expect(JSON.parse((await reader).stdout).entries.length).toBe(2);
+  });
+
+  asRoot("fails and says where the tree is, whatever the environment of the caller", async () => {
+    await using m = await unmounted();
+    await using disk = await smallDisk(m);
+    await m.mount(["--save", `${disk.path}/tree.json`]);
+    await m.out(FILL);
+    const { status, stderr } = await m.sandbox.llmfs(["unmount", m.dir], {
+      program: BINARY,
+      env: { XDG_STATE_HOME: "/nowhere", HOME: "/nowhere" },
+    });
+    expect([status, mountedType(m.dir)]).toEqual([89, undefined]);
+    const rescue = /it is in (\S+\.json) instead/.exec(stderr)?.[1] ?? "";
+    expect(rescue).toStartWith(m.sandbox.at("state/llmfs/unsaved-"));
+    expect([statSync(rescue).mode & 0o777, readdirSync(disk.path)]).toEqual([0o600, []]);
+    expect(readFileSync(rescue, "utf8")).toContain("/big");
+  });
+
+  asRoot("leaves the mount where it is when the tree can be saved nowhere, and works once there is room", async () => {
+    await using m = await unmounted();
+    await using disk = await smallDisk(m);
+    await m.mount(["--save", `${disk.path}/tree.json`], { env: { XDG_STATE_HOME: disk.path } });
+    await m.out(`${FILL}; echo mine > own`);
+    for (let tries = 0; tries < 2; tries++) {
+      const { status, stderr } = await m.unmount();
+      expect([status, mountedType(m.dir)]).toEqual([89, "fuse.llmfs"]);
+      expect(stderr).toContain(`${m.dir} stays mounted, because the tree could not be saved to ${disk.path}/tree.json`);
+      expect(stderr).toContain("no space left on the device");
+      expect(stderr).toContain(`nor to ${disk.path}/llmfs/unsaved-`);
+      expect(await m.out("cat own; ls")).toBe("mine\nbig\nown\n");
+    }
+    await disk.more();
+    expect((await m.unmount()).status).toBe(0);
+    expect([mountedType(m.dir), readdirSync(disk.path).sort()]).toEqual([undefined, ["llmfs", "tree.json"]]);
+    expect(readFileSync(`${disk.path}/tree.json`, "utf8")).toContain("mine");
+  });
+
+  asRoot("removes a rescued tree once it could be saved where it should be", async () => {
+    await using m = await unmounted();
+    await using disk = await smallDisk(m);
+    await m.mount(["--save", `${disk.path}/tree.json`]);
+    await m.out(FILL);
+    const rescued = () => readdirSync(m.sandbox.at("state/llmfs")).filter((name) => name.startsWith("unsaved-"));
+    const user = m.start("exec sleep 60");
+    expect((await m.unmount()).status).toBe(81);
+    expect(rescued().length).toBe(1);
+    user.kill();
+    await user.exited;
+    await disk.more();
+    await m.out("echo more > another");
+    expect((await m.unmount()).status).toBe(0);
+    expect(rescued()).toEqual([]);
+  });
+
+  test("whose process is killed while it saves fails", async () => {
+    await using m = await unmounted();
+    await m.out(`mkfifo ${m.sandbox.at("fifo")}`);
+    await m.mount(["--save", "fifo"]);
+    const pid = serverPid(m);
+    const unmounting = m.unmount();
+    await eventually("the tree is being saved", () => recordOf(m)?.saving !== undefined);
+    process.kill(pid, "SIGKILL");
+    const { status, stderr } = await unmounting;
+    expect([status, stderr]).toEqual([89, expect.stringContaining(`process ${pid} ended without reporting`)]);
+  });
+
+  test("by several at once saves, and tells none of them a lie", async () => {
+    await using m = await saving();
+    await m.out("echo mine > own");
+    const results = await Promise.all([m.unmount(), m.unmount(), m.unmount("--lazy")]);
+    expect(results.some(({ status }) => status === 0)).toBe(true);
+    // The others find that there is no mount any more.
+    expect(results.filter(({ status }) => status !== 0 && status !== 83)).toEqual([]);
+    expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
+  });
+});
+
+describeMounted("a mount that ends otherwise, and can be saved nowhere", () => {
+  asRoot("stays when its process gets SIGTERM, and ends with the next one once there is room", async () => {
+    await using m = await unmounted();
+    await using disk = await smallDisk(m);
+    await m.mount(["--save", `${disk.path}/tree.json`], { env: { XDG_STATE_HOME: disk.path } });
+    await m.out(FILL);
+    const pid = serverPid(m);
+    process.kill(pid, "SIGTERM");
+    const log = () => readFileSync(`${disk.path}/llmfs/llmfs.log`, "utf8");
+    await eventually("the log says so", () => log().includes(`${m.dir} stays mounted`));
+    expect(await m.out("ls")).toBe("big\n");
+    await disk.more();
+    process.kill(pid, "SIGTERM");
+    await eventually("the process has ended", () => !isAlive(pid));
+    expect([mountedType(m.dir), readdirSync(disk.path).includes("tree.json")]).toEqual([undefined, true]);
+  });
+
+  asRoot("by umount: its process keeps the tree until there is room, and unmount says so", async () => {
+    await using m = await unmounted();
+    await using disk = await smallDisk(m);
+    await m.mount(["--save", `${disk.path}/tree.json`], { env: { XDG_STATE_HOME: disk.path } });
+    await m.out(`${FILL}; echo mine > own`);
+    const pid = serverPid(m);
+    expect((await m.sh(`umount ${m.dir}`, "/")).status).toBe(0);
+    await eventually("it has tried", () => keptBy(m) === pid);
+    const { status, stderr } = await m.unmount();
+    expect([status, stderr]).toEqual([89, expect.stringContaining(`process ${pid} keeps the tree and goes on trying`)]);
+    await disk.more();
+    await eventually("the process has ended", () => !isAlive(pid), 20_000);
+    expect(readFileSync(`${disk.path}/tree.json`, "utf8")).toContain("mine");
+    expect((await m.unmount()).status).toBe(83);
+  });
+
+  asRoot("does not write over what somebody else saved in the meantime", async () => {
+    await using m = await unmounted();
+    await using disk = await smallDisk(m);
+    await m.mount(["--save", `${disk.path}/tree.json`], { env: { XDG_STATE_HOME: disk.path } });
+    await m.out(FILL);
+    const pid = serverPid(m);
+    expect((await m.sh(`umount ${m.dir}`, "/")).status).toBe(0);
+    await eventually("it has tried", () => keptBy(m) === pid);
+    await m.out(`echo theirs > ${disk.path}/tree.json`);
+    await disk.more();
+    await eventually("the process has ended", () => !isAlive(pid), 20_000);
+    expect(readFileSync(`${disk.path}/tree.json`, "utf8")).toBe("theirs\n");
+    const rescued = readdirSync(`${disk.path}/llmfs`).find((name) => name.startsWith("unsaved-")) ?? "";
+    expect(readFileSync(`${disk.path}/llmfs/${rescued}`, "utf8")).toContain("/big");
+  });
+
+  asRoot("by umount in the foreground: a signal gives the tree up, with status 89", async () => {
+    await using m = await unmounted();
+    await using disk = await smallDisk(m);
+    const args = ["mount", "-f", "--json", m.dir, "--save", `${disk.path}/tree.json`];
+    const child = m.sandbox.start(args, { program: BINARY, env: { XDG_STATE_HOME: disk.path } });
+    await eventually("it is mounted", () => mountedType(m.dir) !== undefined);
+    await m.out(FILL);
+    expect((await m.sh(`umount ${m.dir}`, "/")).status).toBe(0);
+    await eventually("it has tried", () => keptBy(m) === child.pid);
+    child.kill("SIGTERM");
+    const { status, stderr } = await finished(child);
+    expect([status, stderr]).toEqual([89, expect.stringContaining("trying again until it works or a signal comes")]);
+  });
+
+  asRoot("because its command has ended: run tries once where no person watches, and fails", async () => {
+    await using m = await unmounted();
+    await using disk = await smallDisk(m);
+    const args = ["run", "--save", `${disk.path}/tree.json`, "--", "sh", "-c", FILL];
+    const { status, stderr } = await m.sandbox.llmfs(args, { program: BINARY, env: { XDG_STATE_HOME: disk.path } });
+    expect([status, stderr]).toEqual([89, expect.stringContaining("no space left on the device")]);
+  });
+
+  function keptBy({ dir }: Mounted): number | undefined {
+    using server = lateServerOf(dir);
+    return server?.pid;
+  }
+});
+
+describeMounted("a mount that is mounted elsewhere too", () => {
+  asRoot("by a bind mount is saved and unmounted at once, and the other place is named", async () => {
+    await using m = await saving();
+    const other = m.sandbox.directory("other");
+    await m.out(`echo mine > own; mount --bind ${m.dir} ${other}`);
+    const { status, stderr } = await m.unmount();
+    expect([status, mountedType(m.dir)]).toEqual([81, undefined]);
+    expect(stderr).toContain(`is unmounted here and saved to ${m.sandbox.at("tree.json")}`);
+    expect(stderr).toContain(`End that with: umount ${other}`);
+    expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
+    const [pid] = processesOf(m.dir, "--daemon");
+    await m.sh(`echo later > ${other}/later; umount ${other}`, "/");
+    await eventually("the process has ended", () => !isAlive(pid!));
+    expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("later");
+  });
+
+  const inNamespace = testWith(IS_ROOT ? mountNamespace() : "root, to make mount namespaces");
+
+  inNamespace("in another mount namespace: the process there is named, and the way to end it works", async () => {
+    await using m = await saving();
+    await m.out("echo mine > own");
+    const script = `unshare --mount sh -c 'echo ready; exec sleep 60'`;
+    const holder = m.start(script, "/");
+    await holder.stdout.getReader().read();
+    const { status, stderr } = await m.unmount();
+    expect([status, mountedType(m.dir)]).toEqual([81, undefined]);
+    expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
+    const cure = /End that with: (nsenter .*)$/m.exec(stderr)?.[1] ?? "false";
+    const [pid] = processesOf(m.dir, "--daemon");
+    expect((await m.sh(cure, "/")).status).toBe(0);
+    await eventually("the process has ended", () => !isAlive(pid!));
+    holder.kill("SIGKILL");
+  });
+
+  inNamespace("and is unmounted where the process cannot be seen: the mount itself has the tree saved", async () => {
+    await using m = await saving();
+    await m.out("echo mine > own");
+    const container = "unshare --mount --pid --fork --mount-proc";
+    const { status, stderr } = await m.sh(`${container} ${BINARY[0]} unmount ${m.dir}`, "/");
+    expect([status, stderr, mountedType(m.dir)]).toEqual([0, "", "fuse.llmfs"]);
+    expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
+  });
+});

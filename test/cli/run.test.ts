@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { EXIT } from "../../src/cli/exit.ts";
+import { mounts } from "../../src/fuse/mountinfo.ts";
 import { fuse, programs, testWith, userNamespace } from "../support/needs.ts";
 import { openaiServer } from "../support/openai-server.ts";
 import { BINARY, eventually, finished, isAlive, PROGRAMS, Sandbox } from "../support/program.ts";
@@ -104,6 +106,52 @@ describe("signals", () => {
     child.kill("SIGTERM");
     expect((await finished(child)).status).toBe(143);
   });
+});
+
+describe("a mount that somebody else unmounts while the command runs", () => {
+  test("is reported at once, the command is ended, and the tree is saved", async () => {
+    const child = sandbox.start(shell("echo mine > own; echo ready; exec sleep 60", "--save", "tree.json"));
+    await child.stdout.getReader().read();
+    const mount = mounts().find(({ path }) => path.startsWith(sandbox.path));
+    expect((await sandbox.llmfs(["unmount", "--lazy", mount?.path ?? ""])).status).toBe(0);
+    const { status, stderr } = await ended(child);
+    expect(status).toBe(EXIT.notMounted.code);
+    expect(stderr).toContain(`somebody unmounted ${mount?.path}; ending sh, as its files are gone`);
+    expect(readFileSync(sandbox.at("tree.json"), "utf8")).toContain("mine");
+  });
+
+  test("is reported to a command outside of it too, which is killed if SIGTERM does not end it", async () => {
+    const script = "trap '' TERM; cd /; echo ready; while :; do sleep 0.1; done";
+    const child = sandbox.start(shell(script));
+    await child.stdout.getReader().read();
+    const mount = mounts().find(({ path }) => path.startsWith(sandbox.path));
+    await sandbox.llmfs(["unmount", mount?.path ?? ""]);
+    const { status, stderr } = await ended(child);
+    expect([status, stderr]).toEqual([EXIT.notMounted.code, expect.stringContaining("sh was ended with status 137")]);
+  });
+
+  test("is no reason to end the command if it is only covered by another mount", async () => {
+    const cover = 'mount -t tmpfs none "$LLMFS_MOUNT"; sleep 1; umount "$LLMFS_MOUNT"; echo done';
+    const { status, stdout } = await sandbox.llmfs(shell(cover));
+    if (process.getuid?.() === 0) expect([status, stdout]).toEqual([0, "done\n"]);
+  });
+
+  /** Its standard output is being read. */
+  async function ended(child: ReturnType<Sandbox["start"]>) {
+    const stderr = await new Response(child.stderr).text();
+    return { status: await child.exited, stderr };
+  }
+});
+
+test("the log says when a mount of run began and ended, and what ran in it", async () => {
+  await sandbox.llmfs(shell("exit 3"));
+  const lines = sandbox.log().trim().split("\n");
+  expect(lines.map((line) => line.replace(/^\S+ \d+ info cli: /, "").replace(/ (\/\S*|\d+)$/, ""))).toEqual([
+    "mounted at",
+    "running sh as process",
+    "sh ended with status",
+    "unmounted",
+  ]);
 });
 
 describe("killed by SIGKILL", () => {

@@ -1,14 +1,16 @@
 import type { MountedFilesystem } from "../../fs/filesystem.ts";
 import { clearAmbientCapabilities } from "../../libc.ts";
+import type { Log } from "../../log.ts";
 import { forwardSignals, inMount } from "../child.ts";
 import { command, flags } from "../command.ts";
 import { childEnvironment, insideNamespace, readConfig } from "../config.ts";
 import { configurationToRun } from "../configuration.ts";
-import { EXIT } from "../exit.ts";
+import { CliError, EXIT } from "../exit.ts";
 import { openLog } from "../foreground.ts";
 import { wayToMount } from "../fuse.ts";
 import { openGeneration } from "../generation.ts";
 import { withInheritedLimits } from "../limits.ts";
+import { MountWatch } from "../mount-watch.ts";
 import { endWithOuter, runInNamespace } from "../namespace.ts";
 import { logFlags, mountFlags } from "../options.ts";
 import { checkOutputs } from "../outputs.ts";
@@ -29,6 +31,8 @@ export const run = command({
       "128 + n if signal n ended it, 127 if it was not found, 126 if it could not be executed.",
     "With --warm CMD begins when every file was generated, and not at all if any failed: the reasons are listed " +
       `(status ${EXIT.incomplete.code}).`,
+    "If somebody unmounts the mount while CMD runs, that is reported at once, CMD gets SIGTERM and two seconds later " +
+      `SIGKILL, and the status is ${EXIT.notMounted.code}.`,
     "A file that could not be generated is in CMD's status only if CMD makes an error of it. Where it may not, use --warm, " +
       `or end with a look: grep -q '"failed": 0' "$LLMFS_MOUNT/.llmfs/status.json".`,
     "Without root, and where fusermount3 is missing or cannot mount, the mount is made in a user namespace, where the " +
@@ -43,7 +47,8 @@ export const run = command({
     const progress = createProgress();
     const log = openLog(config, "warn", progress);
     const interrupted = new AbortController();
-    const early = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => interrupted.abort(new Interrupted(name)));
+    // Until the tree is saved no signal may end this process; while the command runs, they are passed on to it as well.
+    using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => interrupted.abort(new Interrupted(name)));
     try {
       const generation = openGeneration(config, log);
       return await withTemporaryMount(
@@ -59,12 +64,10 @@ export const run = command({
             interrupted.signal.throwIfAborted();
             if (result.failed.length > 0) return warmed(result);
           }
-          early[Symbol.dispose]();
-          return await runAt(mountpoint, rest, filesystem);
+          return await runAt(mountpoint, rest, filesystem, log);
         },
       );
     } finally {
-      early[Symbol.dispose]();
       await log.close();
     }
   },
@@ -76,10 +79,14 @@ function warmed(result: Warming): number {
   return EXIT.incomplete.code;
 }
 
+/** Between SIGTERM and SIGKILL, as for a command whose llmfs is killed. */
+const GRACE_MS = 2000;
+
 async function runAt(
   mountpoint: string,
   cmd: readonly string[],
-  { guardProcess }: Pick<MountedFilesystem, "guardProcess">,
+  { guardProcess, ended, device }: Pick<MountedFilesystem, "guardProcess" | "ended" | "device">,
+  log: Log,
 ): Promise<number> {
   if (insideNamespace()) clearAmbientCapabilities();
   const child = withInheritedLimits(() =>
@@ -90,8 +97,30 @@ async function runAt(
     }),
   );
   guardProcess(child.pid, true);
+  const name = cmd[0] ?? "";
+  log.tagged("cli").info(`running ${name} as process ${child.pid}`);
+  using watch = new MountWatch(mountpoint, device);
+  /** Without its files a command can do no good, and what it writes would be lost in an ordinary directory. */
+  const end = (why: string) => {
+    lost ??= why;
+    log.write("error", "cli", `${why}; ending ${name}, as its files are gone`);
+    child.kill("SIGTERM");
+    setTimeout(() => child.kill("SIGKILL"), GRACE_MS).unref();
+  };
+  let lost: string | undefined;
+  using _ = onSignals(["SIGXCPU"], () => lost ?? end("the limit to processor time (ulimit -t) is reached"));
+  const exited = forwardSignals(child);
+  const gone = Promise.race([
+    watch.gone.then(() => `somebody unmounted ${mountpoint}`),
+    ended.then(({ message }) => `the mount at ${mountpoint} has ended${message === undefined ? "" : `: ${message}`}`),
+  ]);
   try {
-    return await forwardSignals(child);
+    const first = await Promise.race([exited, gone]);
+    if (typeof first === "string") end(first);
+    const status = await exited;
+    log.tagged("cli").info(`${name} ended with status ${status}`);
+    if (lost === undefined) return status;
+    throw new CliError("notMounted", `${name} was ended with status ${status}: ${lost}`);
   } finally {
     guardProcess(child.pid, false);
   }

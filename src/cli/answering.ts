@@ -9,6 +9,8 @@ import { openerOf, serverOf } from "./server-process.ts";
 
 /** A mount that is used by many answers in milliseconds. */
 const DEADLINE_MS = 10_000;
+/** Between two questions to a mount that is being worked with. */
+const WATCH_MS = 2_000;
 /** A process that is stopped is noticed sooner. */
 const LOOK_MS = 1_000;
 
@@ -44,6 +46,20 @@ export async function requireAnswer(mount: MountPoint): Promise<void> {
       `${mount.path}: the process behind this mount has ended; clear it away with: ${cure}`,
     );
   }
+}
+
+/** Asks a mount now and then while something else goes on, and calls back once if it does not answer. */
+export function watchAnswers(mount: MountPoint, sick: (error: CliError) => void): Disposable {
+  let asking = false;
+  const timer = setInterval(async () => {
+    if (asking) return;
+    asking = true;
+    // Of a mount that is gone those hear who use it.
+    if ((await ask(mount)) === "no") sick(unresponsive(mount));
+    else asking = false;
+  }, WATCH_MS);
+  timer.unref();
+  return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
 /** For a mount that does not answer: why, and the cure. */

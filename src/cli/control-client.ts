@@ -2,9 +2,11 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { codeOf, messageOf } from "../errno.ts";
 import { SUBMIT, SUBMIT_BYTES } from "../fs/channel.ts";
+import { type MountPoint, mountAt } from "../fuse/mountinfo.ts";
 import type { Usage } from "../generate/tally.ts";
 import { ioctl } from "../libc.ts";
 import { readUsage } from "./about.ts";
+import { watchAnswers } from "./answering.ts";
 import { CliError } from "./exit.ts";
 import type { Outcome } from "./mount-record.ts";
 import { controlFile } from "./mounted.ts";
@@ -39,12 +41,15 @@ export class ControlClient implements AsyncDisposable {
   #unsaid = "";
   #listening = false;
   #usage: Usage | undefined;
-  #lost = false;
+  /** Why the mount no longer answers. */
+  #lost: Error | undefined;
+  readonly #watch: Disposable | undefined;
 
-  private constructor({ file, readOnly }: Opened, usage: Usage | undefined) {
+  private constructor({ file, readOnly }: Opened, usage: Usage | undefined, mount: MountPoint | undefined) {
     this.#file = file;
     this.#readOnly = readOnly;
     this.#usage = usage;
+    this.#watch = mount && watchAnswers(mount, (error) => this.#lose(error));
   }
 
   /** Throws CliError("notMounted") where the mount has none. */
@@ -57,7 +62,7 @@ export class ControlClient implements AsyncDisposable {
           : `cannot be opened: ${messageOf(cause)}`;
       throw new CliError("notMounted", `${path} ${problem}`, { cause });
     });
-    const client = new ControlClient(opened, readUsage(mountpoint));
+    const client = new ControlClient(opened, readUsage(mountpoint), mountAt(mountpoint));
     // Nothing is asked for; but where this process cannot ask, it is known from the start.
     const result = client.#submit(new Uint8Array(1).subarray(0, 0));
     if (result < 0) throw new CliError("notMounted", `${path} takes no requests: errno ${-result}`);
@@ -69,8 +74,8 @@ export class ControlClient implements AsyncDisposable {
     return this.#usage;
   }
 
-  /** Whether the mount no longer answers. */
-  get lost(): boolean {
+  /** Why the mount no longer answers; a CliError where its process is stopped or busy. */
+  get lost(): Error | undefined {
     return this.#lost;
   }
 
@@ -103,10 +108,13 @@ export class ControlClient implements AsyncDisposable {
 
   /** What is under way is called off once a read that waits is over: at the latest when this process ends. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#watch?.[Symbol.dispose]();
     if (!this.#listening) await this.#file.close();
   }
 
   #ask(request: Request): Promise<Answer> {
+    // Whoever says something to a mount that does not answer waits for ever.
+    if (this.#lost !== undefined) return Promise.reject(this.#lost);
     const changes = request.op === "regen" || request.op === "undo";
     if (changes && this.#readOnly) return Promise.reject(new Refused("EROFS", "the mount is read-only"));
     const id = this.#count++;
@@ -123,9 +131,9 @@ export class ControlClient implements AsyncDisposable {
     this.#unsaid = "";
     for (let at = 0; at < bytes.length; at += SUBMIT_BYTES) {
       const result = this.#submit(bytes.subarray(at, at + SUBMIT_BYTES));
-      if (result < 0) return this.#lose(`errno ${-result}`);
+      if (result < 0) return this.#lose(silent(`errno ${-result}`));
     }
-    if (!this.#listening) this.#listen().catch((error: unknown) => this.#lose(messageOf(error)));
+    if (!this.#listening) this.#listen().catch((error: unknown) => this.#lose(silent(messageOf(error))));
   }
 
   #submit(bytes: Uint8Array): number {
@@ -160,11 +168,15 @@ export class ControlClient implements AsyncDisposable {
     else asked?.reject(new Refused(errno ?? "EIO", message ?? ""));
   }
 
-  #lose(why: string): void {
-    this.#lost = true;
-    for (const asked of this.#waiting.values()) asked.reject(new Error(`the mount no longer answers: ${why}`));
+  #lose(why: Error): void {
+    this.#lost ??= why;
+    for (const asked of this.#waiting.values()) asked.reject(why);
     this.#waiting.clear();
   }
+}
+
+function silent(why: string): Error {
+  return new Error(`the mount no longer answers: ${why}`);
 }
 
 interface Answer {

@@ -133,9 +133,17 @@ export class Departure {
   }
 
   #unanswered(): CliError {
-    const { mount, name, lazy } = this.#options;
+    const { mount, name, lazy, server, patienceMs } = this.#options;
     if (this.#file === undefined) return unresponsive(mount);
     const state = lazy ? "is unmounted" : "stays mounted";
+    const saving = server.record?.saving;
+    if (saving !== undefined && conditionOf(server.pid) !== "stopped") {
+      const stalled = `process ${server.pid} has been saving to ${saving.file} without getting on for ${patienceMs / 1000} s`;
+      return new CliError(
+        "save",
+        `${name} ${state}, and its tree is not saved yet: ${stalled}; --timeout waits longer`,
+      );
+    }
     return new CliError("save", `${name} ${state}, and its tree is not saved: ${diagnosis(mount, { away: lazy })}`);
   }
 

@@ -62,6 +62,28 @@ describeMounted("a mount whose process is stopped", () => {
     expect([status, stderr]).toEqual([92, expect.stringContaining(`${m.dir} does not answer`)]);
   });
 
+  test("while a command works with it is noticed by that", async () => {
+    await using m = await mounted({ pending: ["a.txt"], answer: () => ({ hang: true }) });
+    const commands = [
+      ["warm", m.dir],
+      ["regen", join(m.dir, "a.txt")],
+    ];
+    const children = commands.map((args) => m.sandbox.start(args, { program: BINARY }));
+    await m.server.request(0);
+    using process = stopped(m);
+    const said = children.map(async (child) => {
+      const reader = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
+      let text = "";
+      while (!text.includes("does not answer")) text += (await reader.read()).value ?? "";
+      reader.releaseLock();
+      return text;
+    });
+    // A read that has reached the process can only be ended by it: the commands end when it goes on.
+    for (const text of await Promise.all(said)) expect(text).toContain(`kill -CONT ${process.pid}`);
+    process.go();
+    expect(await Promise.all(children.map((child) => child.exited))).toEqual([92, 92]);
+  });
+
   test("is unmounted by --lazy at once, and saves when it goes on", async () => {
     await using m = await mounted({ args: ["--save", "tree.json"] });
     await m.out("echo mine > own");

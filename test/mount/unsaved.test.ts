@@ -132,6 +132,19 @@ describeMounted("unmount of a mount that is to be saved", () => {
     expect([status, stderr]).toEqual([89, expect.stringContaining(`process ${pid} ended without reporting`)]);
   });
 
+  test("that does not get on gives up after --timeout, and the mount stays", async () => {
+    await using m = await unmounted();
+    await m.out(`mkfifo ${m.sandbox.at("fifo")}`);
+    await m.mount(["--save", "fifo"]);
+    const { status, stderr } = await m.unmount("--timeout", "1s");
+    expect([status, mountedType(m.dir)]).toEqual([89, "fuse.llmfs"]);
+    expect(stderr).toContain(`has been saving to ${m.sandbox.at("fifo")} without getting on for 1 s`);
+    // One save is still waiting for a reader, and what follows is the same tree.
+    const reader = m.sh("cat fifo", m.sandbox.path);
+    expect((await m.unmount()).status).toBe(0);
+    expect(JSON.parse((await reader).stdout).entries.length).toBe(1);
+  });
+
   test("by several at once saves, and tells none of them a lie", async () => {
     await using m = await saving();
     await m.out("echo mine > own");

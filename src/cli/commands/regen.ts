@@ -64,7 +64,7 @@ export const regen = command({
       doing: args.undo ? "restoring" : "generating",
     });
     if (signal !== undefined) return signalStatus(signal);
-    if (mounts.lost !== undefined) throw new CliError("notMounted", `${mounts.lost} is no longer mounted`);
+    if (mounts.lost !== undefined) throw mounts.lost;
     return failed + alone.size === 0 ? EXIT.ok.code : EXIT.incomplete.code;
   },
 });
@@ -186,9 +186,13 @@ class Mounts implements AsyncDisposable {
     return sum;
   }
 
-  /** One that no longer answers. */
-  get lost(): string | undefined {
-    return [...this.#clients].find(([, client]) => client.lost)?.[0];
+  /** What is wrong with one that no longer answers. */
+  get lost(): CliError | undefined {
+    for (const [mountpoint, { lost }] of this.#clients) {
+      if (lost instanceof CliError) return lost;
+      if (lost !== undefined) return new CliError("notMounted", `${mountpoint} is no longer mounted`);
+    }
+    return undefined;
   }
 
   async stop(): Promise<void> {

@@ -1,6 +1,8 @@
 import { createReadStream } from "node:fs";
 import { messageOf } from "../../errno.ts";
+import { mountAt } from "../../fuse/mountinfo.ts";
 import { writeAtomically } from "../../snapshot/write.ts";
+import { watchAnswers } from "../answering.ts";
 import { command, flags } from "../command.ts";
 import { absolutePath } from "../cwd.ts";
 import { CliError, EXIT } from "../exit.ts";
@@ -18,17 +20,29 @@ export const save = command({
       "The mount goes on.",
   ],
   async run(args) {
-    const chunks = snapshot(controlFile(await mountedAt(args.dir), "snapshot.json"));
+    const mountpoint = await mountedAt(args.dir);
+    const sick = Promise.withResolvers<never>();
+    const mount = mountAt(mountpoint);
+    using _ = mount && watchAnswers(mount, sick.reject);
+    const chunks = snapshot(controlFile(mountpoint, "snapshot.json"), sick.promise);
     if (args.file === "-") for await (const chunk of chunks) showExactly(chunk);
     else await asSaved(writeAtomically(absolutePath(args.file), chunks));
     return EXIT.ok.code;
   },
 });
 
-async function* snapshot(path: string): AsyncGenerator<Uint8Array> {
+/** Rejects as `sick` does while a piece is waited for. */
+async function* snapshot(path: string, sick: Promise<never>): AsyncGenerator<Uint8Array> {
+  sick.catch(() => {});
   try {
-    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) yield chunk;
+    const stream = createReadStream(path, { highWaterMark: 1 << 20 })[Symbol.asyncIterator]();
+    for (;;) {
+      const { done, value } = await Promise.race([stream.next(), sick]);
+      if (done === true) return;
+      yield value;
+    }
   } catch (error) {
+    if (error instanceof CliError) throw error;
     throw new CliError("save", `the snapshot ${path} cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }

@@ -76,6 +76,7 @@ export const warm = command({
     if (args.json) showJson(result);
     const kept = !gone ? "kept" : mode === "off" ? "gone with the mount, unless that is saved" : "recorded";
     for (const line of warmingText(result, stopped.signal.aborted ? kept : undefined)) say(line);
+    if (client.lost instanceof CliError) throw client.lost;
     if (gone) {
       throw new CliError("notMounted", `${args.dir} is no longer mounted: somebody unmounted it, or its process ended`);
     }

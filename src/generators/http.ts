@@ -23,8 +23,8 @@
  */
 import { FsError } from "../errno.ts";
 import type { FileContent, GeneratorContext, ListContext, ListedEntry } from "./generator.ts";
-import { collection } from "./http/collection.ts";
-import { indented } from "./http/indented.ts";
+import { collection, items, smallItem } from "./http/collection.ts";
+import { Documents } from "./http/documents.ts";
 import { PAGING, pages, pagingOf } from "./http/pages.ts";
 import { type Answer, ask, type HttpOptions, shown } from "./http/request.ts";
 import {
@@ -47,12 +47,16 @@ const KNOWN = ["url", "method", "headers", "body", "hosts", "private", "json", "
 const KNOWN_COLLECTION = ["list", ...PAGING, "collect", "format", "columns"];
 const EXAMPLE = '"https://api.example.com/users/{id}"';
 const MAX_BYTES = 64 * 1024 * 1024;
+/** Of all pages together, where no rule says how large a content may be. */
+const MAX_COLLECTED = 256 * 1024 * 1024;
 const TIMEOUT_MS = 30_000;
 const RETRIES = 2;
 /** A longer answer goes to the file as it comes, and is not asked for again when it breaks off. */
 const HELD_BYTES = 4 * 1024 * 1024;
 
-export function httpGenerator({ environment }: Pick<SourceParts, "environment">): SourceGenerator {
+export function httpGenerator(parts: SourceParts): SourceGenerator {
+  const { environment } = parts;
+  const documents = new Documents(parts);
   const noProxy = environment.no_proxy ?? environment.NO_PROXY;
   const settingsOf = (options: Options): HttpOptions => ({
     ...httpOptions(options),
@@ -81,20 +85,21 @@ export function httpGenerator({ environment }: Pick<SourceParts, "environment">)
       const { options, params, previous = {} } = context;
       const url = filled(neededText(options, "url", EXAMPLE), params);
       const settings = settingsOf(options);
-      if (flagOption(options, "collect")) return collected(path, url, settings, context);
+      if (flagOption(options, "collect")) return collected(path, url, settings, context, documents);
       const headers = new Map(settings.headers);
       if (previous.etag !== undefined) headers.set("If-None-Match", previous.etag);
       else if (previous.last_modified !== undefined) headers.set("If-Modified-Since", previous.last_modified);
       if (flagOption(options, "json")) {
         const answer = await ask(url, { ...settings, headers }, context);
         if (answer.status === 304) return { unchanged: true };
-        return { content: indentedAnswer(answer, path), metadata: metadataOf(answer) };
+        return { content: indentedAnswer(answer, path, context.signal, documents), metadata: metadataOf(answer) };
       }
       const answer = await ask(url, { ...settings, headers, heldBytes: HELD_BYTES }, context);
       if (answer.status === 304) return { unchanged: true };
       return { content: answer.more === undefined ? answer.bytes : joined(answer), metadata: metadataOf(answer) };
     },
-    list: (path, context) => listed(path, settingsOf(context.options), context),
+    list: (path, context) => listed(path, settingsOf(context.options), context, documents),
+    dispose: () => documents[Symbol.asyncDispose](),
   };
 }
 
@@ -103,28 +108,37 @@ async function* joined({ bytes, more }: Answer): AsyncGenerator<Uint8Array> {
   yield* more ?? [];
 }
 
-async function* listed(path: string, common: HttpOptions, context: ListContext): AsyncGenerator<ListedEntry> {
+async function* listed(
+  path: string,
+  common: HttpOptions,
+  context: ListContext,
+  documents: Documents,
+): AsyncGenerator<ListedEntry> {
   const { options, match } = context;
   const shape = pattern(match ?? "*");
   const below = path === "/" ? "/" : `${path}/`;
   const start = new URL(neededText(options, "list", '"https://api.example.com/users"'));
   const settings = { ...common, method: "GET" };
-  for await (const { items, url } of pages(start, pagingOf(options), settings, context)) {
-    for (const item of items) {
-      const file = shape.fill(valuesOf(item, shape.names));
-      if (file === undefined) throw new FsError("EIO", `${shown(url)}: an item without ${shape.names.join(", ")}`);
-      if (file.startsWith(below)) yield { path: file.slice(below.length) };
-    }
+  for await (const item of items(pages(start, pagingOf(options), settings, context, documents))) {
+    const file = shape.fill(valuesOf(smallItem(item), shape.names));
+    if (file === undefined) throw new FsError("EIO", `${shown(start)}: an item without ${shape.names.join(", ")}`);
+    if (file.startsWith(below)) yield { path: file.slice(below.length) };
   }
 }
 
 /** All pages of a collection as one file. */
-function collected(path: string, url: URL, settings: HttpOptions, context: GeneratorContext): FileContent {
-  const { options } = context;
+function collected(
+  path: string,
+  url: URL,
+  settings: HttpOptions,
+  context: GeneratorContext,
+  documents: Documents,
+): FileContent {
+  const { options, maxBytes = MAX_COLLECTED } = context;
   const format = neededFormat(path, options);
   const columns = options.columns === undefined ? undefined : textsOption(options, "columns");
-  const found = pages(url, pagingOf(options), settings, context);
-  return { content: collection(found, format, columns), metadata: { source: shown(url) } };
+  const found = pages(url, pagingOf(options), settings, context, documents);
+  return { content: collection(found, format, columns, maxBytes), metadata: { source: shown(url) } };
 }
 
 function valuesOf(item: unknown, names: readonly string[]): ReadonlyMap<string, string> {
@@ -147,11 +161,12 @@ function plainText(value: unknown): string {
   return JSON.isRawJSON(value) ? JSON.stringify(value) : String(value);
 }
 
-function indentedAnswer({ bytes, url }: Answer, path: string): string {
+async function* indentedAnswer({ bytes, url }: Answer, path: string, signal: AbortSignal, documents: Documents) {
   try {
-    return indented(new TextDecoder().decode(bytes));
-  } catch (cause) {
-    throw new FsError("EIO", `${path}: the answer of ${shown(url)} is no JSON`, { cause });
+    yield* documents.indented(bytes, signal);
+  } catch (error) {
+    if (!(error instanceof FsError)) throw error;
+    throw new FsError(error.code, `${path}: ${shown(url)}: ${error.message}`, { cause: error });
   }
 }
 

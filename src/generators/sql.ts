@@ -16,8 +16,9 @@
  * digit, NULL is an empty field (an empty text is `""`), bytes are `\x` and hexadecimal digits.
  */
 import { isAbsolute, join } from "node:path";
-import { type ErrnoName, FsError, isErrnoName } from "../errno.ts";
+import { FsError } from "../errno.ts";
 import type { GeneratorContext, ListedEntry } from "./generator.ts";
+import { asFsError } from "./helper/failed.ts";
 import type { SqliteQuery } from "./helper/messages.ts";
 import { HelperPool } from "./helper/pool.ts";
 import { refusePathInMount } from "./host-path.ts";
@@ -230,13 +231,4 @@ async function open(url: string): Promise<Database> {
   return schemeOf(url) === "postgres"
     ? (await import("./sql/postgres.ts")).postgres(url)
     : (await import("./sql/mysql.ts")).mysql(url);
-}
-
-/** Across processes an error keeps its name and its code; of others the code says nothing about the file. */
-function asFsError(error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof FsError) return error;
-  const chosen = (error.name === "FsError" || error.name === "HelperDied") && "code" in error;
-  const code = chosen ? String(error.code) : "";
-  const errno: ErrnoName = isErrnoName(code) ? code : "EIO";
-  return new FsError(errno, error.message, { cause: error });
 }

@@ -14,22 +14,26 @@
  * filters `parse_json` and `parse_csv` (rows as objects) take it apart. A file that is pending is made first.
  */
 import { readdir } from "node:fs/promises";
-import { join, normalize, posix, resolve } from "node:path";
-import { FsError } from "../errno.ts";
-import { parseCsv } from "./csv.ts";
+import { join, normalize, resolve } from "node:path";
+import { readRegular } from "../boundedread.ts";
+import { FsError, messageOf } from "../errno.ts";
 import type { GeneratorContext, ListedEntry } from "./generator.ts";
+import { asFsError } from "./helper/failed.ts";
+import type { Task } from "./helper/messages.ts";
+import { SharedHelper } from "./helper/shared.ts";
 import { refusePathInMount } from "./host-path.ts";
 import { isRecord, neededText, type Options, onlyOptions, textOption, textsOption } from "./options.ts";
+import { questions } from "./own.ts";
 import { pattern } from "./pattern.ts";
 import type { SourceGenerator, SourceParts } from "./source.ts";
 
 const ENDING = ".liquid";
-/** A template that loops is stopped: it shares a thread with everybody else's content. What it waits for is not counted. */
-const RENDER_MS = 5_000;
-/** Elements and characters. */
-const MEMORY_UNITS = 30_000_000;
+/** In bytes. */
+const LONGEST_TEMPLATE = 16 * 1024 * 1024;
 
-export function templateGenerator({ base, environment }: SourceParts): SourceGenerator {
+export function templateGenerator(parts: SourceParts): SourceGenerator {
+  const { base, environment } = parts;
+  const helper = new SharedHelper(parts);
   return {
     lists: (options) => options.folder !== undefined,
     validate(options) {
@@ -40,51 +44,24 @@ export function templateGenerator({ base, environment }: SourceParts): SourceGen
       textsOption(options, "env");
     },
     async generate(path, context) {
-      const { Context, Liquid } = await import("liquidjs");
-      const work = new WorkTime();
-      const { options } = context;
+      const { options, params, prompts, file } = context;
       const [name, text] = await source(path, context, base);
-      const liquid = new Liquid({
-        fs: {
-          readFile: async (file) =>
-            file === name ? text : new TextDecoder().decode(await work.without(() => context.read(file))),
-          readFileSync: () => "",
-          exists: async () => true,
-          existsSync: () => true,
-          resolve: (folder, file) => (file === name ? name : posix.resolve("/", folder, file)),
-        },
-        root: [posix.dirname(path)],
-        relativeReference: false,
-        ownPropertyOnly: true,
-        parseLimit: MEMORY_UNITS,
-        memoryLimit: MEMORY_UNITS,
-      });
-      liquid.registerFilter("read", async (file: unknown) =>
-        new TextDecoder().decode(
-          await work.without(() => context.read(posix.resolve(posix.dirname(path), String(file)))),
-        ),
-      );
-      liquid.registerFilter("parse_json", (json: unknown) => JSON.parse(String(json)));
-      liquid.registerFilter("parse_csv", (csv: unknown) => parseCsv(String(csv)));
-      const { mode, uid, gid, description } = context.file;
+      const { mode, uid, gid, description } = file;
       const variables = {
         path,
-        params: context.params,
-        prompts: context.prompts,
+        params,
+        prompts,
         file: { mode: mode.toString(8), uid, gid, description },
         vars: isRecord(options.vars) ? options.vars : {},
         env: Object.fromEntries(textsOption(options, "env").map((key) => [key, environment[key] ?? ""])),
-        tree: () => work.without(() => context.outline()),
       };
+      const task: Task = { task: "template", path, name, variables };
+      const about = { ...questions(context), input: Buffer.from(text) };
       try {
-        const templates = await liquid.parseFile(name);
-        const rendering = new Context(variables, liquid.options);
-        // Liquid's own limit counts the time that files take to be made, too.
-        rendering.renderLimit.check = () => work.check(RENDER_MS);
-        const rendered: unknown = await liquid.render(templates, rendering);
-        return { content: String(rendered) };
+        return { content: (await helper.run(task, "the template", about)).pieces };
       } catch (error) {
-        throw explained(error);
+        context.signal.throwIfAborted();
+        throw asFsError(error);
       }
     },
     async list(_path, { options }) {
@@ -98,28 +75,8 @@ export function templateGenerator({ base, environment }: SourceParts): SourceGen
           return { path: file.endsWith(ENDING) ? file.slice(0, -ENDING.length) : file };
         });
     },
+    dispose: () => helper[Symbol.asyncDispose](),
   };
-}
-
-/** How long something has been at work. */
-class WorkTime {
-  readonly #begun = performance.now();
-  #waited = 0;
-
-  /** Waits; that is no work. */
-  async without<T>(waiting: () => Promise<T>): Promise<T> {
-    const since = performance.now();
-    try {
-      return await waiting();
-    } finally {
-      this.#waited += performance.now() - since;
-    }
-  }
-
-  /** Throws Error for more than so many milliseconds. */
-  check(ms: number): void {
-    if (performance.now() - this.#begun - this.#waited > ms) throw new Error(`it renders for more than ${ms / 1000} s`);
-  }
 }
 
 /** The template's name, for messages, and its text. */
@@ -128,8 +85,11 @@ async function source(path: string, { options, match }: GeneratorContext, base: 
   if (text !== undefined) return [`${path}${ENDING}`, text];
   for (const file of candidates(path, options, match, base)) {
     refuseInMount(file);
-    const found = Bun.file(file);
-    if (await found.exists()) return [file, await found.text()];
+    if (!(await Bun.file(file).exists())) continue;
+    const text = await readRegular(file, LONGEST_TEMPLATE).catch((cause: unknown) => {
+      throw new FsError("EIO", `the template ${file} cannot be read: ${messageOf(cause)}`, { cause });
+    });
+    return [file, text.toString("utf8")];
   }
   throw new FsError("ENOENT", `${path}: there is no template ${candidates(path, options, match, base)[0]}`);
 }
@@ -146,14 +106,4 @@ function candidates(path: string, options: Options, match: string | undefined, b
   if (below.split("/").includes("..")) return [];
   const file = join(resolve(base, folder), below);
   return [`${file}${ENDING}`, file];
-}
-
-/** Liquid's messages end in file, line and column; an errno that a file in the tree gave is kept. */
-function explained(error: unknown): Error {
-  const original = isRecord(error) && error.originalError instanceof Error ? error.originalError : undefined;
-  const message = error instanceof Error ? error.message : String(error);
-  const inner = error instanceof FsError ? error : original instanceof FsError ? original : undefined;
-  return inner === undefined
-    ? new FsError("EIO", message, { cause: error })
-    : new FsError(inner.code, message, { cause: error });
 }

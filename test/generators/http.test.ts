@@ -5,7 +5,9 @@ import type { AddressInfo } from "node:net";
 import { FsError } from "../../src/errno.ts";
 import { isPrivate } from "../../src/generators/http/addresses.ts";
 import { indented } from "../../src/generators/http/indented.ts";
+import { nextLink } from "../../src/generators/http/link.ts";
 import { type Loaded, loaded } from "../support/generators.ts";
+import { expectLinear, repeated } from "../support/growth.ts";
 import { programs, testWith } from "../support/needs.ts";
 import { Sandbox } from "../support/program.ts";
 
@@ -93,6 +95,18 @@ const server = Bun.serve({
         if (given.has("broken") && page === count) return new Response("oh", { status: 500 });
         return Response.json({ items, cursor: page < count ? page + 1 : null, self: url.pathname });
       }
+      case "many": {
+        const items = Array.from({ length: Number(second) }, (_, id) => ({
+          id,
+          price: JSON.rawJSON("1.50"),
+          name: "x".repeat(40),
+        }));
+        return Response.json({ items, next: null });
+      }
+      case "deep":
+        return new Response(`${"[".repeat(Number(second))}${"]".repeat(Number(second))}`);
+      case "wide":
+        return Response.json(Array.from({ length: Number(second) }, (_, id) => ({ [`member${id}`]: 1 })));
       case "large":
         return new Response("x".repeat(6_000_000));
       case "tagged":
@@ -260,8 +274,8 @@ test("JSON is indented with every number as it was", async () => {
   expect(await outcome({ url: `${BASE}/json`, json: true })).toBe(
     '{\n  "big": 12345678901234567890,\n  "a": [\n    1.10,\n    {}\n  ],\n  "t": "x, {\\"y\\"}",\n  "e": []\n}\n',
   );
-  expect(indented("[ ]")).toBe("[]\n");
-  expect(indented(' {"a" : {"b":-1e5} } ')).toBe('{\n  "a": {\n    "b": -1e5\n  }\n}\n');
+  expect([...indented("[ ]")].join("")).toBe("[]\n");
+  expect([...indented(' {"a" : {"b":-1e5} } ')].join("")).toBe('{\n  "a": {\n    "b": -1e5\n  }\n}\n');
   expect(await outcome({ json: true })).toBe("EIO");
 });
 
@@ -383,4 +397,80 @@ test("an answer of some megabytes comes whole, or not at all", async () => {
   await using two = await with_({ url: `http://127.0.0.1:${port}/` });
   const error = await two.text("/x/1.txt").catch((reason: FsError) => reason);
   expect(error).toBeInstanceOf(FsError);
+});
+
+test("the next page is found in a Link header as RFC 8288 has it, in time by its length", async () => {
+  expect(nextLink('</a>; rel="next"')).toBe("/a");
+  expect(nextLink('</a?b=1,2>; rel=prev, </c,d>; title="x, y; rel=next"; REL="last next"')).toBe("/c,d");
+  expect(nextLink('</a>; rel="prev", </b>; rel=nextish')).toBeUndefined();
+  expect(nextLink("</a")).toBeUndefined();
+  expect(nextLink("")).toBeUndefined();
+  for (const unit of ["<", "<a", "<a>;", '<a>;"', "<a>,", "rel=next,", "\\", '"', ";", "<a>; rel=x;"]) {
+    await expectLinear(repeated(unit), nextLink);
+    await expectLinear(repeated(unit, '<a>; x="'), nextLink);
+  }
+});
+
+test("JSON is indented in time by its length, and not where it is nested beyond all measure", async () => {
+  const all = (text: string) => {
+    for (const _ of indented(text));
+  };
+  for (const unit of ["[],", "{},", "1,", '"a",', '"\\\\",', "[[[]]],", '{"a":[{}]},', "    1,"]) {
+    await expectLinear((length) => `[${unit.repeat(length / unit.length)}1]`, all);
+  }
+  const value = { a: [1, { b: [] }, {}, [[2]]], c: "x", d: null };
+  expect([...indented(JSON.stringify(value))].join("")).toBe(`${JSON.stringify(value, null, 2)}\n`);
+  expect(() => all(`${"[".repeat(5000)}${"]".repeat(5000)}`)).toThrow("nested more than 1000 levels deep");
+});
+
+describe("a large answer is taken apart in a helper process:", () => {
+  const MANY = { url: `${BASE}/many/3000`, collect: true, items: "/items", private: true };
+
+  test("its items are as they were written", async () => {
+    await using one = await with_(MANY, "x/{id}.json");
+    const lines = (await one.text("/x/all.json")).split("\n");
+    expect(lines).toHaveLength(3003);
+    expect(lines[2]).toBe(`  {"id":1,"price":1.50,"name":"${"x".repeat(40)}"},`);
+  });
+
+  test("and listed, and made a table of", async () => {
+    await using list = await with_({ url: `${BASE}/x`, list: `${BASE}/many/3000`, items: "$.items[*]" });
+    expect((await list.list("/x", "http")).at(-1)).toBe("2999.txt");
+    await using table = await with_({ ...MANY, columns: ["id", "price"] }, "x/{id}.csv");
+    expect((await table.text("/x/all.csv")).split("\r\n").at(-2)).toBe("2999,1.50");
+  });
+
+  test("and indented", async () => {
+    await using one = await with_({ url: `${BASE}/many/3000`, json: true });
+    const text = await one.text("/x/1.txt");
+    expect(text).toContain('      "id": 2999,\n      "price": 1.50,\n');
+    expect(text.split("\n")).toHaveLength(3000 * 5 + 6);
+  });
+
+  test("a path that takes for ever is given up with its reader, and holds up nobody", async () => {
+    await using one = await with_({ ...MANY, items: "$..*[?count($..*) > count(@..*)]" }, "x/{id}.json");
+    const stop = new AbortController();
+    const reading = one.text("/x/all.json", stop.signal).catch((error: FsError) => error.code);
+    // Timers of this process run all the while.
+    for (let ticks = 0; ticks < 100; ticks++) await Bun.sleep(5);
+    stop.abort();
+    expect(await reading).toBe("EINTR");
+  });
+
+  test("what is nested without measure is EIO, and says so", async () => {
+    for (const depth of [20_000, 200_000]) {
+      await using one = await with_({ url: `${BASE}/deep/${depth}`, collect: true }, "x/{id}.json");
+      expect(String(await one.text("/x/all.json").catch((error) => error))).toContain("is nested too deeply");
+      await using other = await with_({ url: `${BASE}/deep/${depth}`, json: true });
+      expect(await other.text("/x/1.txt").catch((error: FsError) => error.code)).toBe("EIO");
+    }
+  });
+
+  test("a table of items that have no members in common has too many columns", async () => {
+    await using one = await with_({ url: `${BASE}/wide/3000`, collect: true }, "x/{id}.csv");
+    const error = await one.text("/x/all.csv").catch((reason) => reason);
+    expect([error.code, String(error)]).toEqual(["EFBIG", expect.stringContaining('the option "columns"')]);
+    await using some = await with_({ url: `${BASE}/wide/3000`, collect: true, columns: ["member7"] }, "x/{id}.csv");
+    expect((await some.text("/x/all.csv")).split("\r\n").filter((line) => line === "1")).toHaveLength(1);
+  });
 });

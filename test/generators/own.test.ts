@@ -3,6 +3,7 @@ import { Database } from "bun:sqlite";
 import { afterAll, expect, spyOn, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { FsError } from "../../src/errno.ts";
+import { renderTemplate } from "../../src/generators/helper/template.ts";
 import { type Loaded, loaded } from "../support/generators.ts";
 import { eventually, isAlive, Sandbox } from "../support/program.ts";
 
@@ -293,20 +294,28 @@ test("a file of one's own is content, a Map is none, and metadata that cannot be
 });
 
 test("the time that a template waits for other files is not its own", async () => {
-  const file = sandbox.at("waits.config.json");
   const text = "{% include '/slow.txt' %}{{ '/slow.txt' | read }}{% for i in (1..3) %}{{ i }}{% endfor %}";
-  writeFileSync(file, JSON.stringify({ rules: [{ match: "t", generator: "template", options: { text } }] }));
   const now = performance.now.bind(performance);
   let later = 0;
   const clock = spyOn(performance, "now").mockImplementation(() => now() + later);
   try {
-    // An hour each time, by the clock of this process.
-    const read = async () => {
-      later += 3_600_000;
-      return new TextEncoder().encode("slow ");
-    };
-    await using one = await loaded(file, {}, { "/slow.txt": { pending: "takes its time" } }, read);
-    expect(await one.text("/t")).toBe("slow slow 123");
+    const pieces: Uint8Array[] = [];
+    await renderTemplate(
+      { task: "template", path: "/t", name: "t.liquid", variables: {} },
+      {
+        signal: new AbortController().signal,
+        input: async () => Buffer.from(text),
+        // An hour each time, by the clock of this process.
+        async ask() {
+          later += 3_600_000;
+          return new TextEncoder().encode("slow ");
+        },
+        log() {},
+        result() {},
+        piece: async (bytes) => void pieces.push(bytes),
+      },
+    );
+    expect(Buffer.concat(pieces).toString()).toBe("slow slow 123");
   } finally {
     clock.mockRestore();
   }
@@ -382,3 +391,30 @@ test("a program that lists a line without end is stopped", async () => {
   expect(await one.list("/endless", "exec").catch(errno)).toBe("EIO");
   expect(await one.list("/some", "exec")).toEqual(["a", "b"]);
 });
+
+test("a template that loops holds up nobody, and is given up with its reader", async () => {
+  const file = sandbox.at("loops.config.json");
+  const loop = "{% for a in (1..10000000) %}{% for b in (1..10000000) %}{% endfor %}{% endfor %}";
+  const sorts =
+    "{% assign all = '' %}{% for a in (1..300) %}{% assign all = '/d.txt' | read | split: '' | sort | join %}{% endfor %}";
+  writeFileSync(
+    file,
+    JSON.stringify({
+      rules: [
+        { match: "loop", generator: "template", options: { text: loop } },
+        { match: "sorts", generator: "template", options: { text: sorts } },
+        { match: "fine", generator: "template", options: { text: "fine" } },
+      ],
+    }),
+  );
+  await using one = await loaded(file, {}, { "/d.txt": "dcba".repeat(200_000) });
+  for (const path of ["/loop", "/sorts"]) {
+    const stop = new AbortController();
+    const reading = one.text(path, stop.signal).catch(errno);
+    // Timers of this process run all the while.
+    for (let ticks = 0; ticks < 60; ticks++) await Bun.sleep(5);
+    stop.abort();
+    expect(await reading).toBe("EINTR");
+  }
+  expect(await one.text("/fine")).toBe("fine");
+}, 30_000);

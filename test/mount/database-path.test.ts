@@ -117,7 +117,14 @@ while time.time() < end:
         text += new TextDecoder().decode(bytes);
       };
       const signal = new AbortController().signal;
-      const conversation = { signal, piece, log() {}, ask: async () => undefined, result() {} };
+      const conversation = {
+        signal,
+        piece,
+        log() {},
+        ask: async () => undefined,
+        result() {},
+        input: async () => new Uint8Array(0),
+      };
       await eventually("the first swap", () => lstatSync(`${m}/swap`).isDirectory());
       for (let tries = 0; tries < 1000; tries++) {
         await querySqlite(query, conversation).catch((error: unknown) => failures.add(String(error)));

@@ -12,6 +12,8 @@ export interface Conversation {
   readonly signal: AbortSignal;
   log(level: "debug" | "info" | "warn", text: string): void;
   ask(question: Question, argument: string): Promise<unknown>;
+  /** What the task works on. */
+  input(): Promise<Uint8Array>;
   /** Tells the result before the pieces. */
   result(value: unknown): void;
   /** Sends a piece when there is room for it. */
@@ -28,6 +30,8 @@ type Level = "debug" | "info" | "warn";
 
 interface Running {
   readonly stop: AbortController;
+  readonly input: Uint8Array[];
+  readonly fed: PromiseWithResolvers<void>;
   room: number;
   wake: () => void;
 }
@@ -36,6 +40,7 @@ interface Running {
 export function helper(run: Run): Promise<void> {
   const running = new Map<number, Running>();
   const asked = new Map<number, PromiseWithResolvers<unknown>>();
+  const parts = new Map<number, Uint8Array[]>();
   let nextAsk = 1;
   const send = (message: FromHelper) => {
     if (process.connected) process.send?.(message);
@@ -46,7 +51,7 @@ export function helper(run: Run): Promise<void> {
 
   async function take(call: number, task: Task): Promise<void> {
     const stop = new AbortController();
-    const one: Running = { stop, room: WINDOW, wake: () => {} };
+    const one: Running = { stop, input: [], fed: Promise.withResolvers(), room: WINDOW, wake: () => {} };
     running.set(call, one);
     let told = false;
     const allowance = new Allowance();
@@ -65,6 +70,10 @@ export function helper(run: Run): Promise<void> {
       const value = await run(task, {
         signal: stop.signal,
         log: say,
+        async input() {
+          await one.fed.promise;
+          return Buffer.concat(one.input.splice(0));
+        },
         ask(question, argument) {
           const ask = nextAsk++;
           const answer = Promise.withResolvers<unknown>();
@@ -116,14 +125,28 @@ export function helper(run: Run): Promise<void> {
           one?.stop.abort(new FsError("EINTR", "nobody waits for it"));
           return one?.wake();
         }
+        case "input": {
+          const one = running.get(message.call);
+          if (message.bytes.length > 0) one?.input.push(message.bytes);
+          else one?.fed.resolve();
+          return;
+        }
         case "taken": {
           const one = running.get(message.call);
           if (one !== undefined) one.room += 1;
           return one?.wake();
         }
-        case "answer":
-          asked.get(message.ask)?.resolve(message.value);
+        case "part": {
+          const known = parts.get(message.ask) ?? [];
+          known.push(message.bytes);
+          return void parts.set(message.ask, known);
+        }
+        case "answer": {
+          const long = parts.get(message.ask);
+          parts.delete(message.ask);
+          asked.get(message.ask)?.resolve(long === undefined ? message.value : new Uint8Array(Buffer.concat(long)));
           return void asked.delete(message.ask);
+        }
         case "refusal":
           asked
             .get(message.ask)

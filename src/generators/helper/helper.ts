@@ -5,13 +5,22 @@
  * process that started it.
  */
 import { readFileSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
 import type { Subprocess } from "bun";
 import { codeOf, type ErrnoName } from "../../errno.ts";
 import type { GeneratorLog } from "../generator.ts";
 import type { ProcessGroups } from "../groups.ts";
 import { IdleTimer } from "../idle.ts";
 import { readTalk } from "../talk.ts";
-import { type Failure, type FromHelper, HELPER, type Question, type Task, type ToHelper } from "./messages.ts";
+import {
+  type Failure,
+  type FromHelper,
+  HELPER,
+  PIECE_BYTES,
+  type Question,
+  type Task,
+  type ToHelper,
+} from "./messages.ts";
 
 /** The helper ended while it had work. `blame`: nobody else was at work in it. */
 export class HelperDied extends Error {
@@ -41,6 +50,8 @@ export interface HelperOptions {
 export interface CallOptions {
   readonly signal?: AbortSignal;
   readonly log?: GeneratorLog;
+  /** What the task works on, if that is much: it is sent piece by piece. */
+  readonly input?: Uint8Array;
   /** Answers what the task asks for. */
   readonly answer?: (question: Question, argument: string) => Promise<unknown>;
 }
@@ -142,6 +153,7 @@ export class Helper {
     options.signal?.addEventListener("abort", abort, { once: true });
     this.#send({ type: "call", call, task });
     if (options.signal?.aborted === true) abort();
+    if (options.input !== undefined) void this.#feed(call, options.input);
     try {
       const value = await one.result.promise;
       return { value, pieces: this.#pieces(call, one, abort), ended: one.over.promise };
@@ -149,6 +161,14 @@ export class Helper {
       options.signal?.removeEventListener("abort", abort);
       throw error;
     }
+  }
+
+  async #feed(call: number, input: Uint8Array): Promise<void> {
+    for (let at = 0; at < input.length && this.#calls.has(call); at += PIECE_BYTES) {
+      this.#send({ type: "input", call, bytes: input.slice(at, at + PIECE_BYTES) });
+      await setImmediate();
+    }
+    this.#send({ type: "input", call, bytes: new Uint8Array(0) });
   }
 
   /** `code` is for those whose call is broken off by it. */
@@ -242,7 +262,13 @@ export class Helper {
   async #answer(one: Call, { ask, question, argument }: Extract<FromHelper, { type: "ask" }>): Promise<void> {
     try {
       const value = await one.options.answer?.(question, argument);
-      this.#send({ type: "answer", ask, value });
+      if (!(value instanceof Uint8Array) || value.length <= PIECE_BYTES)
+        return this.#send({ type: "answer", ask, value });
+      for (let at = 0; at < value.length; at += PIECE_BYTES) {
+        this.#send({ type: "part", ask, bytes: value.slice(at, at + PIECE_BYTES) });
+        await setImmediate();
+      }
+      this.#send({ type: "answer", ask, value: undefined });
     } catch (error) {
       const { code, message } = failureOf(error);
       this.#send({ type: "refusal", ask, code, message });

@@ -6,6 +6,7 @@
  */
 import type { BuiltIn } from "../config.ts";
 import type { FileInfo, ListedEntry } from "../generator.ts";
+import type { PageQuestion } from "../http/page.ts";
 import type { Format } from "../sql/format.ts";
 
 /** First argument of a helper process. */
@@ -39,6 +40,16 @@ export interface SqliteQuery {
   readonly maxBytes: number;
 }
 
+/** The template's text is its input. */
+export interface TemplateTask {
+  readonly task: "template";
+  /** Of the file. */
+  readonly path: string;
+  /** Of the template, for messages. */
+  readonly name: string;
+  readonly variables: Readonly<Record<string, unknown>>;
+}
+
 export type Task =
   | { readonly task: "load"; readonly file: string }
   | { readonly task: "validate"; readonly generator: string; readonly options: Readonly<Record<string, unknown>> }
@@ -49,6 +60,11 @@ export type Task =
       readonly context: PlainContext;
     }
   | { readonly task: "sqlite"; readonly query: SqliteQuery }
+  | TemplateTask
+  /** Of the JSON that is its input: what is at `next`, then the items, each as JSON in a line. */
+  | { readonly task: "page"; readonly question: PageQuestion }
+  /** The JSON that is its input, indented. */
+  | { readonly task: "indent" }
   | { readonly task: "dispose" };
 
 /** What a configuration file turned out to hold. */
@@ -79,8 +95,12 @@ export type Question = "outline" | "related" | "list" | "read" | "setting" | "wo
 export type ToHelper =
   | { readonly type: "call"; readonly call: number; readonly task: Task }
   | { readonly type: "abort"; readonly call: number }
+  /** A piece of a call's input; the last one has no bytes. */
+  | { readonly type: "input"; readonly call: number; readonly bytes: Uint8Array }
   /** One piece was taken: another may come. */
   | { readonly type: "taken"; readonly call: number }
+  /** Bytes of an answer that is long; the answer follows, and has none. */
+  | { readonly type: "part"; readonly ask: number; readonly bytes: Uint8Array }
   | { readonly type: "answer"; readonly ask: number; readonly value: unknown }
   | { readonly type: "refusal"; readonly ask: number; readonly code: string; readonly message: string }
   | { readonly type: "ping" };

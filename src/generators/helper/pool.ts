@@ -11,6 +11,8 @@ const MOST = 4;
 export interface CallLimits {
   /** Bytes that the call may take beside what every such process has. */
   readonly memory: number;
+  /** What the task works on. */
+  readonly input?: Uint8Array;
 }
 
 /** What a helper takes by itself, generously. */
@@ -31,7 +33,7 @@ export class HelperPool implements AsyncDisposable {
   }
 
   /** The process is free again when the pieces are at their end, or nobody wants more of them. */
-  async call(task: Task, signal: AbortSignal, { memory }: CallLimits): Promise<Result> {
+  async call(task: Task, signal: AbortSignal, { memory, input }: CallLimits): Promise<Result> {
     const helper = await this.#take(signal);
     const abort = () => helper.kill("nobody waits for it");
     signal.addEventListener("abort", abort, { once: true });
@@ -46,7 +48,7 @@ export class HelperPool implements AsyncDisposable {
     };
     try {
       signal.throwIfAborted();
-      const { value, pieces, ended } = await helper.call(task);
+      const { value, pieces, ended } = await helper.call(task, input === undefined ? {} : { input });
       return { value, ended, pieces: until(pieces, signal, helper, free) };
     } catch (error) {
       free();

@@ -33,6 +33,18 @@ export async function runTask(task: Task, conversation: Conversation): Promise<u
       const { querySqlite } = await import("./sqlite.ts");
       return querySqlite(task.query, conversation);
     }
+    case "template": {
+      const { renderTemplate } = await import("./template.ts");
+      return renderTemplate(task, conversation);
+    }
+    case "page": {
+      const { tellPage } = await import("./documents.ts");
+      return tellPage(task.question, conversation);
+    }
+    case "indent": {
+      const { tellIndented } = await import("./documents.ts");
+      return tellIndented(conversation);
+    }
     case "dispose":
       return dispose();
   }

@@ -1,19 +1,34 @@
-/** JSON with two spaces of indentation, every number and text as it was written. Throws Error for what is no JSON. */
-export function indented(text: string): string {
+/** Deeper, and the blanks before each line would be longer than all else. */
+const DEEPEST = 1000;
+/** Characters of a piece, about. */
+const PIECE = 64 * 1024;
+
+/**
+ * JSON with two spaces of indentation, every number and text as it was written, in pieces. Throws Error for what is no
+ * JSON, or is nested too deeply.
+ */
+export function* indented(text: string): Generator<string> {
   JSON.parse(text);
   let out = "";
   let depth = 0;
+  /** The bracket that was opened last, if nothing has come after it. */
+  let opened = "";
   const line = () => `\n${"  ".repeat(depth)}`;
   for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g)) {
+    const closes = token === "}" || token === "]";
+    if (closes) depth -= 1;
+    if (opened !== "") out += closes ? opened : opened + line();
+    else if (closes) out += line();
+    opened = "";
     if (token === "{" || token === "[") {
       depth += 1;
-      out += token + line();
-    } else if (token === "}" || token === "]") {
-      depth -= 1;
-      const open = out.trimEnd();
-      out = /[{[]$/.test(open) && out !== open ? open + token : out + line() + token;
+      opened = token;
+      if (depth > DEEPEST) throw new Error(`it is nested more than ${DEEPEST} levels deep`);
     } else if (token === ",") out += token + line();
     else out += token === ":" ? ": " : token;
+    if (out.length < PIECE) continue;
+    yield out;
+    out = "";
   }
-  return `${out}\n`;
+  yield `${out}\n`;
 }

@@ -1,8 +1,8 @@
 /** A collection that a server gives out page by page: its pages one after the other, and the items in each. */
-import type { JSONValue } from "json-p3";
 import { FsError } from "../../errno.ts";
-import { exactJson } from "../json.ts";
 import { type Options, textOption } from "../options.ts";
+import type { Documents, Page } from "./documents.ts";
+import { nextLink } from "./link.ts";
 import { type Answer, type Asking, ask, type HttpOptions, shown } from "./request.ts";
 
 /** How one comes from a page to the next, as options say it. A `Link: …; rel="next"` is followed by itself. */
@@ -41,13 +41,16 @@ export function pagingOf(options: Options): Paging {
   return { items, next, cursor, page, offset };
 }
 
-/** The items of every page. Rejects with FsError. */
+/** The items of every page, each as JSON in one line. Rejects with FsError. */
 export async function* pages(
   start: URL,
   paging: Paging,
   settings: HttpOptions,
   asking: Asking,
-): AsyncGenerator<{ readonly items: readonly unknown[]; readonly url: URL }> {
+  documents: Pick<Documents, "page">,
+): AsyncGenerator<{ readonly items: readonly string[]; readonly url: URL }> {
+  const { items, next } = paging;
+  const question = { ...(items !== undefined && { items }), ...(next !== undefined && { next }) };
   const seen = new Set<string>();
   let url: URL | undefined = firstOf(start, paging);
   for (let count = 0; url !== undefined; count++) {
@@ -63,10 +66,11 @@ export async function* pages(
       throw error;
     });
     if (answer === undefined) return;
-    const document = parsed(answer);
-    const items = await found(document, paging.items);
-    yield { items, url };
-    url = await nextOf(url, answer, document, items.length, paging);
+    const page = await documents.page(answer.bytes, question, asking.signal).catch((error: unknown) => {
+      throw error instanceof FsError ? new FsError(error.code, `${shown(answer.url)}: ${error.message}`) : error;
+    });
+    yield { items: page.items, url };
+    url = nextOf(url, answer, page, paging);
   }
 }
 
@@ -76,13 +80,8 @@ function firstOf(start: URL, { page }: Paging): URL {
   return url;
 }
 
-async function nextOf(
-  url: URL,
-  answer: Answer,
-  document: unknown,
-  count: number,
-  { next, cursor, page, offset }: Paging,
-): Promise<URL | undefined> {
+function nextOf(url: URL, answer: Answer, found: Page, { next, cursor, page, offset }: Paging): URL | undefined {
+  const count = found.items.length;
   const counted = page ?? offset;
   if (counted !== undefined) {
     const following = new URL(url);
@@ -90,8 +89,7 @@ async function nextOf(
     following.searchParams.set(counted, String(from + (page === undefined ? count : 1)));
     return count === 0 ? undefined : following;
   }
-  const link = /<([^>]*)>\s*;[^,]*\brel="?next"?/i.exec(answer.headers.get("link") ?? "")?.[1];
-  const target = next === undefined ? link : await valueAt(document, next);
+  const target = next === undefined ? nextLink(answer.headers.get("link") ?? "") : found.next;
   if ((typeof target !== "string" && typeof target !== "number") || target === "") return undefined;
   if (cursor === undefined) {
     if (URL.canParse(String(target), answer.url.href)) return new URL(String(target), answer.url);
@@ -100,39 +98,4 @@ async function nextOf(
   const following = new URL(url);
   following.searchParams.set(cursor, String(target));
   return following;
-}
-
-/** The items: what the JSONPath finds, or the elements of the list the pointer leads to. */
-async function found(document: unknown, where: string | undefined): Promise<readonly unknown[]> {
-  if (where?.startsWith("$") === true) {
-    const { jsonpath } = await import("json-p3");
-    const values: unknown[] = jsonpath.query(where, jsonOf(document)).values();
-    const [only] = values;
-    return values.length === 1 && Array.isArray(only) ? only : values;
-  }
-  const value = where === undefined ? document : await valueAt(document, where);
-  if (Array.isArray(value)) return value;
-  throw new FsError("EIO", `the option "items": there is no list at ${where ?? "the top of the answer"}`);
-}
-
-/** Undefined where there is nothing. */
-async function valueAt(document: unknown, where: string): Promise<unknown> {
-  const { jsonpath, JSONPointer } = await import("json-p3");
-  const whole = jsonOf(document);
-  return where.startsWith("$")
-    ? jsonpath.query(where, whole).values()[0]
-    : new JSONPointer(where).resolve(whole, undefined);
-}
-
-function parsed({ bytes, url }: Answer): unknown {
-  try {
-    return exactJson(new TextDecoder().decode(bytes));
-  } catch (cause) {
-    throw new FsError("EIO", `${shown(url)}: the answer is no JSON`, { cause });
-  }
-}
-
-function jsonOf(document: unknown): JSONValue {
-  // It was parsed from JSON.
-  return document as JSONValue;
 }

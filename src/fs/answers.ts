@@ -240,6 +240,10 @@ export class Answers {
     for (const saver of this.#savers.values()) saver.beforeChange(file, offset, length);
   }
 
+  exchanged(one: RegularFile, other: RegularFile): void {
+    for (const saver of this.#savers.values()) saver.exchanged(one, other);
+  }
+
   /**
    * Whether a generator is to be asked first: for the listing of a directory on the way, or whether there is a file of
    * that name. Then it is asked, and `again` called once it has answered.

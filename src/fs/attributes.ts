@@ -31,6 +31,7 @@ const DIRENT_SIZE = 20;
 export const CLAIMED_SIZE = 1 << 20;
 
 function attributes(mount: Mount, inode: Inode): Attr {
+  mount.succession.told(inode);
   const { atime, atimeNsec, mtime, mtimeNsec, ctime, ctimeNsec } = inode.times();
   return {
     ino: inode.ino,
@@ -228,6 +229,7 @@ export function attributeOperations(mount: Mount) {
       mount.beforeChange(file, atMost(request.size, file.size));
       file.truncate(request.size);
       mount.changed(file);
+      if (request.size === 0) mount.regen.discard(file);
       if (changes) file.touchMtime(tree.clock);
     }
     if ((valid & abi.FATTR_MODE) !== 0) {

@@ -16,6 +16,10 @@ export class Draft {
     this.#content = new Content(space);
   }
 
+  get size(): number {
+    return this.#there().size;
+  }
+
   /** Throws FsError ENOSPC and the like; nothing is kept then, and nothing can be added. */
   append(bytes: Uint8Array): void {
     if (this.error !== undefined) throw this.error;

@@ -131,11 +131,12 @@ export function fileOperations(mount: Mount) {
       const file = nodes.file(header.nodeid);
       const opener = mount.revalidation.opener(header.pid);
       if (control.owns(file)) return control.open(file, flags);
-      if (writable(flags)) mount.regen.settle(file, opener);
+      if (writable(flags)) mount.succession.settle(file, opener);
       if ((flags & O_TRUNC) !== 0) {
         mount.beforeChange(file);
         file.truncate(0);
         mount.changed(file);
+        mount.regen.discard(file);
         file.touchMtime(tree.clock);
         if ((open_flags & abi.FUSE_OPEN_KILL_SUIDGID) !== 0) dropSetId(file, header);
         dropCapabilities(file);
@@ -163,6 +164,7 @@ export function fileOperations(mount: Mount) {
         const comesBack = opener.comesBackFor(file) || mount.copyUps.comesBack(file, header.pid);
         if (!comesBack) {
           if (mount.regen.open(file, opening) || mount.refresh.open(file, opening, moment())) return PARKED;
+          mount.succession.settle(file, opener);
           mount.copyUps.opening(file, opener);
         }
         const reply = opened(file, flags, marksReads(file, flags) ? "drop" : "keep");

@@ -17,6 +17,7 @@ import type { Refresh } from "./refresh.ts";
 import type { Regeneration } from "./regen.ts";
 import type { Revalidation } from "./revalidate.ts";
 import type { RuleEntries } from "./rule-entries.ts";
+import type { Succession } from "./succession.ts";
 import type { Writeback } from "./writeback.ts";
 
 export interface Mount {
@@ -30,6 +31,7 @@ export interface Mount {
   readonly pending: Pending;
   readonly refresh: Refresh;
   readonly regen: Regeneration;
+  readonly succession: Succession;
   readonly listings: Listings;
   readonly lookups: Lookups;
   readonly ruleEntries: RuleEntries;
@@ -52,6 +54,8 @@ export interface Mount {
   together(work: () => void): void;
   /** A file's content is about to change, from `offset` (0) on, `length` bytes (all): whoever reads the old one (a snapshot being saved) takes it first. */
   beforeChange(file: RegularFile, offset?: number, length?: number): void;
+  /** Two files are about to exchange their contents: whoever reads one of these goes on with the other file. */
+  exchanged(one: RegularFile, other: RegularFile): void;
   /**
    * A file's content did change, at the hand of somebody who writes. One that waited for a generator is an ordinary
    * file from here on, and its readers see what was written. Not called when the change failed.

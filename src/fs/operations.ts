@@ -28,6 +28,7 @@ import { Refresh } from "./refresh.ts";
 import { Regeneration } from "./regen.ts";
 import { Revalidation } from "./revalidate.ts";
 import { RuleEntries } from "./rule-entries.ts";
+import { Succession } from "./succession.ts";
 import { Timers } from "./timers.ts";
 import { Writeback } from "./writeback.ts";
 import { xattrOperations } from "./xattrs.ts";
@@ -91,6 +92,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     pending,
     refresh,
     regen,
+    succession: new Succession(() => mount),
     listings: new Listings(() => mount, attempts, options.post, options.listing ?? false),
     lookups: new Lookups(() => mount, attempts, options.post, options.named ?? []),
     ruleEntries: new RuleEntries(() => mount),
@@ -114,6 +116,9 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     together: options.together ?? ((work) => work()),
     beforeChange(file, offset, length) {
       answers.beforeChange(file, offset, length);
+    },
+    exchanged(one, other) {
+      answers.exchanged(one, other);
     },
     touched(file) {
       this.writes++;
@@ -165,7 +170,9 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
   const { dcache, ruleEntries } = mount;
   tree.onNameChange = (directory, name, before) => {
     dcache.changed(directory, name, before);
-    if (before !== undefined && before.nlink === 0) ruleEntries.unnamed(before);
+    if (before === undefined || before.nlink > 0) return;
+    ruleEntries.unnamed(before);
+    if (before.kind === "file") regen.discard(before);
   };
   tree.onDispose = (inode) => ruleEntries.gone(inode);
   const names = nameOperations(mount);

@@ -109,6 +109,11 @@ export class Passthrough {
     return !file.unshare(isFree);
   }
 
+  /** Whether nobody has the file open or mapped. */
+  isFree(file: RegularFile): boolean {
+    return !this.#uses.has(file) && file.unshare(isFree);
+  }
+
   /** Whether the kernel may have dirty pages of the file in its own cache, stored through a mapping. */
   hasPages(file: RegularFile): boolean {
     const use = this.#uses.get(file);

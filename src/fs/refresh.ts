@@ -15,7 +15,6 @@ import type { Mount } from "./mount.ts";
 import { fill, keepMetadata } from "./pending.ts";
 import type { FromFilesystem } from "./port.ts";
 import { type Policy, parsePolicy, Renewal } from "./renewal.ts";
-import { replaceContent } from "./replace.ts";
 import type { Opener } from "./revalidate.ts";
 
 /** The inodes that one name has had, one after the other. */
@@ -88,18 +87,18 @@ export class Refresh {
     const policy = file.state === "ready" ? this.policy(file) : undefined;
     if (policy === undefined) return false;
     const series = this.#of(file);
-    if (opening.opener.comesBackFor(series)) return false;
+    const lineage = this.#mount().succession.known(file);
+    if (lineage !== undefined && opening.opener.comesBackFor(lineage)) return false;
     const { current, renewal } = series;
     // Opened by way of /proc/self/fd: the name is gone, and nothing is to be made for it.
     if (current === file && file.nlink === 0) return false;
     const fresh = renewal.fresh(policy, since);
     if (fresh || (policy.stale && renewal.made)) {
       if (!fresh) renewal.renew();
-      this.#settle(series, file, opening);
       return false;
     }
     const done = () => {
-      this.#settle(series, file, opening);
+      this.#mount().succession.settle(file, opening.opener);
       opening.opened(file);
     };
     renewal.wait({ unique: opening.unique, pid: opening.opener.pid, done, fail: opening.fail }, since, policy);
@@ -119,12 +118,6 @@ export class Refresh {
     const series = this.#of(file);
     if (series.renewal.fresh(policy, since) || (policy.stale && series.renewal.made)) return done(series.current);
     series.renewal.wait({ ...requester, done: () => done(series.current), fail }, since, policy);
-  }
-
-  /** Throws ESTALE where the name has moved on to another inode: the kernel then looks again. */
-  #settle(series: Series, file: RegularFile, opening: Opening): void {
-    if (series.current === file) return;
-    throw this.#mount().revalidation.lookAgain(opening.opener, series, "a newer content is under the same name");
   }
 
   #of(file: RegularFile): Series {
@@ -163,8 +156,10 @@ export class Refresh {
       keepMetadata(current, content);
       return;
     }
-    if (isFree(current, series.renewal.holds(current))) {
+    if (!current.stored && mount.succession.isFree(current)) {
+      // Without room for both.
       mount.beforeChange(current);
+      mount.succession.resizes(current, content.draft?.size ?? content.bytes.length);
       current.truncate(0);
       try {
         mount.ruleEntries.makeRoom(content.bytes.length);
@@ -186,25 +181,21 @@ export class Refresh {
   }
 
   #replace(series: Series, content: ArrivedContent): void {
-    const { tree, ruleEntries } = this.#mount();
+    const { tree, ruleEntries, succession } = this.#mount();
+    const before = series.current;
     // Whoever has the old one open holds it: that must not use everything up, either.
     ruleEntries.admit();
     ruleEntries.makeRoom(content.bytes.length);
-    const fresh = replaceContent(tree, series.current, content);
-    ruleEntries.add(fresh);
-    ruleEntries.filled(fresh);
-    series.current = fresh;
-    this.#series.set(fresh, series);
+    tree.drop(succession.replace(before, content));
+    const now = succession.current(before);
+    if (now !== before) ruleEntries.add(now);
+    ruleEntries.filled(now);
+    series.current = now;
+    this.#series.set(now, series);
   }
 }
 
 function isSame(file: RegularFile, { bytes, draft }: ArrivedContent): boolean {
   if (draft !== undefined) return draft.equals(file);
   return file.size === bytes.length && Buffer.compare(file.bytes(), bytes) === 0;
-}
-
-/** Whether no reader can have anything of the file: no handle, and no mapping of a memory file. */
-function isFree(file: RegularFile, attempts: number): boolean {
-  const known = file.lookups > 0 ? 1 : 0;
-  return !file.stored && !file.shared && file.references <= known + attempts;
 }

@@ -1,9 +1,10 @@
 /**
- * Generating a file anew because somebody wants it, and taking that back.
+ * Generating another content for a file because somebody asks for it, and undoing that.
  *
- * Who sets `user.llmfs.regen` and then opens the file for reading, in the same thread, waits for another content; it
- * takes the old one's place as a new inode, and the old one is kept for an undo. If it cannot be made, the old content
- * stays. That open is sent to look the name up again (revalidate.ts), and so is everybody who comes by another name.
+ * A request comes through the control file (channel.ts), or from a thread that sets `user.llmfs.regen` and then opens the
+ * file for reading: that open waits. The new content takes the file's place (succession.ts). If it cannot be generated,
+ * the old one stays. What was there before is kept for an undo, until the file has lost its last name or is emptied:
+ * who removes a file, or saves over all of it, wants no earlier content back, and expects its space to be free.
  */
 import { FsError } from "../errno.ts";
 import { printable } from "../printable.ts";
@@ -15,9 +16,8 @@ import { ByThread, NOBODY } from "./by-thread.ts";
 import type { Mount } from "./mount.ts";
 import type { FromFilesystem, GenerationRequest } from "./port.ts";
 import type { Opening } from "./refresh.ts";
-import { rename, replaceContent } from "./replace.ts";
-import type { Opener } from "./revalidate.ts";
 import { checkSetting } from "./settings.ts";
+import type { Lineage } from "./succession.ts";
 
 export const REGEN = "user.llmfs.regen";
 
@@ -25,7 +25,7 @@ const BUSY = new FsError("EBUSY", "the file is being generated");
 
 const THEIRS = new FsError("EEXIST", "somebody wrote what is in the file");
 
-const WRITTEN = new FsError("EBUSY", "somebody wrote to the file while it was made anew; what they wrote stays");
+const WRITTEN = new FsError("EBUSY", "the file was changed while it was generated again; it stays as it is");
 
 const STRANGER =
   "a caller of another process namespace cannot be recognized when it opens the file; use 'llmfs regen' instead";
@@ -37,16 +37,18 @@ const DEMANDS = { milliseconds: 60_000, notes: 256 };
 /** Of one thread. A prompt takes up to 64 KiB. */
 const MOST_DEMANDS = 4;
 
-/** The inodes that a file's names have had. */
+/** What there is to know of a file that is, or was, generated again. */
 interface Line {
-  current: RegularFile;
-  /** What an undo brings back. Held. */
+  readonly lineage: Lineage;
+  /** Has what an undo brings back. Held, and without a name. */
   previous: RegularFile | undefined;
   attempt: Attempt | undefined;
   /** What the attempt was asked for with. */
   prompt: string | undefined;
   /** Why the last attempt failed. */
   error: FsError | undefined;
+  /** How many contents were generated. */
+  count: number;
 }
 
 export interface Wish {
@@ -61,13 +63,17 @@ interface Demand {
   readonly file: WeakRef<RegularFile>;
   /** The file's own prompt from here on; absent: as it is. */
   readonly prompt?: string;
+  /** How many contents had been generated before: with one more, there is another content. */
+  readonly count: number;
 }
 
 export class Regeneration {
   readonly #mount: () => Mount;
   readonly #attempts: Attempts;
   readonly #post: (message: FromFilesystem) => void;
-  readonly #lines = new Map<RegularFile, Line>();
+  readonly #lines = new WeakMap<Lineage, Line>();
+  /** Those that can be undone. */
+  readonly #undoable = new Set<Line>();
   readonly #demands = new ByThread<readonly Demand[]>(DEMANDS);
 
   constructor(mount: () => Mount, attempts: Attempts, post: (message: FromFilesystem) => void) {
@@ -90,7 +96,13 @@ export class Regeneration {
 
   /** Brings the previous content back; again, and that is undone. Throws ENODATA. */
   undo(file: RegularFile): void {
-    this.#undo(this.#lines.get(file));
+    const line = this.#known(file);
+    if (line?.previous === undefined) throw new FsError("ENODATA", "there is no earlier content");
+    const { lineage, previous } = line;
+    const request = textXattr(previous, REQUEST);
+    const same = request !== undefined && request === textXattr(lineage.current, REQUEST);
+    line.previous = this.#mount().succession.put(lineage.current, previous);
+    if (same) this.#post({ type: "undone", request });
   }
 
   /** The attribute was set: `undo`, or `again` with a prompt behind a colon if there is to be another one. */
@@ -103,37 +115,35 @@ export class Regeneration {
     if (pid === NOBODY) throw new FsError("EOPNOTSUPP", STRANGER);
     const others = this.#demandsOf(pid).filter((one) => one.file.deref() !== target);
     if (others.length >= MOST_DEMANDS) throw new FsError("EBUSY", "open the files for which it was set before first");
-    this.#demands.set(pid, [...others, { file: new WeakRef(target), ...(prompt !== undefined && { prompt }) }]);
+    const count = this.#known(target)?.count ?? 0;
+    this.#demands.set(pid, [...others, { file: new WeakRef(target), count, ...(prompt !== undefined && { prompt }) }]);
   }
 
   /** Why the last attempt to make it anew failed. */
   error(file: RegularFile): string | undefined {
-    const error = this.#lines.get(file)?.error;
+    const error = this.#known(file)?.error;
     return error && printable(`${error.code}: ${error.message}`);
   }
 
-  /**
-   * False: the file may be opened as it is. True: the opening is answered later. Throws ESTALE where the kernel is to
-   * look the name up again.
-   */
+  /** False: this thread did not ask for another content. True: the opening is answered later. Throws EBUSY, EDEADLK. */
   open(file: RegularFile, opening: Opening): boolean {
-    if (this.#demands.size === 0 && this.#lines.size === 0) return false;
-    const target = this.#lines.get(file)?.current ?? file;
-    const { pid } = opening.opener;
+    if (this.#demands.size === 0) return false;
+    const { succession } = this.#mount();
+    const { opener } = opening;
+    const { pid } = opener;
+    const target = succession.current(file);
     const demands = this.#demandsOf(pid);
     const demand = demands.find((one) => one.file.deref() === target);
-    if (demand === undefined) {
-      this.settle(file, opening.opener);
-      return false;
-    }
+    if (demand === undefined) return false;
     const others = demands.filter((one) => one !== demand);
     if (others.length > 0) this.#demands.set(pid, others);
     else this.#demands.delete(pid);
+    if (demand.count < (this.#known(target)?.count ?? 0)) return false;
     this.#make(target, demand.prompt, {
       unique: opening.unique,
       pid,
       done: () => {
-        this.settle(file, opening.opener);
+        succession.settle(file, opener);
         opening.opened(file);
       },
       fail: (error) => {
@@ -145,22 +155,20 @@ export class Regeneration {
     return true;
   }
 
-  /** Throws ESTALE where the names have moved on to another inode. */
-  settle(file: RegularFile, opener: Opener): void {
-    const line = this.#lines.get(file);
-    if (line === undefined || line.current === file || opener.comesBackFor(line)) return;
-    throw this.#mount().revalidation.lookAgain(opener, line, "another content is under the same name");
+  /** The file has lost its last name, or was emptied: nobody wants an earlier content of it any more. */
+  discard(file: RegularFile): void {
+    const line = this.#known(file);
+    if (line?.lineage.current === file) this.#keep(line, undefined);
   }
 
   /** Unmounted: what was kept for an undo goes. */
   clear(): void {
-    for (const line of new Set(this.#lines.values())) this.#keep(line, undefined);
-    this.#lines.clear();
+    for (const line of this.#undoable) this.#keep(line, undefined);
   }
 
   /** The file that is meant, where it may be generated again. A pending one takes the prompt at once. */
   #wanted(file: RegularFile, prompt: string | undefined): RegularFile {
-    const target = this.#lines.get(file)?.current ?? file;
+    const target = this.#mount().succession.current(file);
     if (this.#mount().refresh.policy(target) !== undefined) {
       throw new FsError("EOPNOTSUPP", "the file is generated again by itself, as its user.llmfs.refresh says");
     }
@@ -194,8 +202,9 @@ export class Regeneration {
       content: (content) => {
         try {
           const now = target.times();
-          if (target.state !== state || now.mtime !== mtime || now.mtimeNsec !== mtimeNsec) throw WRITTEN;
-          this.#take(line, prompt, content);
+          const same = target.state === state && now.mtime === mtime && now.mtimeNsec === mtimeNsec;
+          if (!same || line.lineage.current !== target) throw WRITTEN;
+          this.#take(line, content, prompt);
         } catch (error) {
           return failed(error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error }));
         }
@@ -213,38 +222,25 @@ export class Regeneration {
     this.#post({ type: "generate", request: { ...withPrompt(brief, target, prompt), again: true } });
   }
 
-  #take(line: Line, prompt: string | undefined, content: ArrivedContent): void {
-    const { tree } = this.#mount();
-    const old = line.current;
-    const fresh = replaceContent(tree, old, content);
-    if (prompt !== undefined) setXattr(fresh, PROMPT, Buffer.from(prompt));
-    line.current = fresh;
-    this.#lines.set(fresh, line);
-    this.#keep(line, old);
+  #take(line: Line, content: ArrivedContent, prompt: string | undefined): void {
+    const { succession, ruleEntries } = this.#mount();
+    this.#keep(line, succession.replace(line.lineage.current, content, prompt));
+    line.count++;
+    ruleEntries.claim(line.lineage.current);
   }
 
-  /** What is undone can be undone. */
-  #undo(line: Line | undefined): void {
-    if (line?.previous === undefined) throw new FsError("ENODATA", "there is no earlier content");
-    const { current, previous } = line;
-    const { tree } = this.#mount();
-    tree.hold(current);
-    rename(tree, current, previous);
-    line.current = previous;
-    const request = textXattr(previous, REQUEST);
-    if (request !== undefined && request === textXattr(current, REQUEST)) this.#post({ type: "undone", request });
-    this.#keep(line, current);
-    tree.drop(current);
-  }
-
-  #keep(line: Line, file: RegularFile | undefined): void {
-    const { tree } = this.#mount();
+  /** `previous` is held for the line. */
+  #keep(line: Line, previous: RegularFile | undefined): void {
     const before = line.previous;
-    if (file !== undefined) tree.hold(file);
-    line.previous = file;
-    if (before === undefined) return;
-    if (before !== line.current && before !== file) this.#lines.delete(before);
-    tree.drop(before);
+    line.previous = previous;
+    if (previous === undefined) this.#undoable.delete(line);
+    else this.#undoable.add(line);
+    if (before !== undefined) this.#mount().tree.drop(before);
+  }
+
+  #known(file: RegularFile): Line | undefined {
+    const lineage = this.#mount().succession.known(file);
+    return lineage && this.#lines.get(lineage);
   }
 
   #demandsOf(pid: number): readonly Demand[] {
@@ -252,10 +248,18 @@ export class Regeneration {
   }
 
   #of(file: RegularFile): Line {
-    const known = this.#lines.get(file);
+    const lineage = this.#mount().succession.of(file);
+    const known = this.#lines.get(lineage);
     if (known !== undefined) return known;
-    const line: Line = { current: file, previous: undefined, attempt: undefined, prompt: undefined, error: undefined };
-    this.#lines.set(file, line);
+    const line: Line = {
+      lineage,
+      previous: undefined,
+      attempt: undefined,
+      prompt: undefined,
+      error: undefined,
+      count: 0,
+    };
+    this.#lines.set(lineage, line);
     return line;
   }
 }

@@ -86,11 +86,6 @@ export class Renewal {
     this.#madeAt = Number.NEGATIVE_INFINITY;
   }
 
-  /** How many attempts hold this inode. An attempt that began before the name moved on holds another. */
-  holds(inode: Inode): number {
-    return [this.#running?.attempt, this.#next].filter((attempt) => attempt?.inode === inode).length;
-  }
-
   /** It is being made in another way: for the first time. */
   begins(): void {
     this.#begun = moment();

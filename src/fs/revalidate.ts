@@ -39,8 +39,17 @@ export class Revalidation {
     const subject = this.#sent.get(pid)?.deref();
     this.#sent.delete(pid);
     if (subject !== undefined) this.#arrived(subject, pid);
+    if (pid !== NOBODY) return { pid, comesBackFor: (other) => other === subject };
     // Two nobodies that open the same file at the same time are mistaken for each other. At worst one sees the ESTALE.
-    return { pid, comesBackFor: (other) => (pid === NOBODY ? this.#arrived(other, NOBODY) : other === subject) };
+    const counted = new Map<object, boolean>();
+    return {
+      pid,
+      comesBackFor: (other) => {
+        const arrived = counted.get(other) ?? this.#arrived(other, NOBODY);
+        counted.set(other, arrived);
+        return arrived;
+      },
+    };
   }
 
   /** The answer to a thread's first OPEN, or to another request of a system call that it starts over. Precondition: it does not come back for the same subject. */

@@ -11,7 +11,7 @@ export interface Extent {
 }
 
 export class FrozenContent {
-  readonly #file: RegularFile;
+  #file: RegularFile;
   readonly size: number;
   /** Taken at the first change, or when first asked for. */
   #extents: readonly Extent[] | undefined;
@@ -23,6 +23,11 @@ export class FrozenContent {
       throw new FsError("EFBIG", `a file of ${file.exactSize} bytes is too large for a snapshot`);
     this.#file = file;
     this.size = size;
+  }
+
+  /** The same content is in another file from here on. */
+  moved(file: RegularFile): void {
+    this.#file = file;
   }
 
   /** The bytes from `offset` on are about to change, or to go away. */

@@ -53,8 +53,10 @@ const UNASKED_LIMIT = 16 << 20;
 export class SnapshotSaver implements Disposable {
   readonly #tree: Tree;
   readonly #entries: readonly Captured[];
-  /** Files whose content is still to be written; each is held, so that it outlives its last name. */
+  /** Files whose content is still to be written; what has it is held, so that it outlives its last name. */
   readonly #waiting = new Map<RegularFile, FrozenContent | number>();
+  /** Of those whose content has moved since, where it is. */
+  readonly #places = new Map<RegularFile, RegularFile>();
   readonly #fragments: Fragments;
 
   /** Captures everything but contents, at once. Dispose it where it is not read to the end. */
@@ -96,15 +98,42 @@ export class SnapshotSaver implements Disposable {
    * change, of the whole file where the place is not known; it costs nothing for a file that is written already.
    */
   beforeChange(file: RegularFile, offset = 0, length = Number.POSITIVE_INFINITY): void {
-    const size = this.#waiting.get(file);
-    if (size === undefined) return;
-    this.#frozen(file, size).keep(offset, length);
+    const captured = this.#capturedIn(file);
+    const waiting = captured && this.#waiting.get(captured);
+    if (captured !== undefined && waiting !== undefined) this.#frozen(captured, waiting).keep(offset, length);
+  }
+
+  /** Two files are about to exchange their contents, or just have. */
+  exchanged(one: RegularFile, other: RegularFile): void {
+    const [first, second] = [this.#capturedIn(one), this.#capturedIn(other)];
+    if (first !== undefined) this.#move(first, other);
+    if (second !== undefined) this.#move(second, one);
   }
 
   [Symbol.dispose](): void {
     this.#fragments.return();
-    for (const file of this.#waiting.keys()) this.#tree.drop(file);
+    for (const file of this.#waiting.keys()) this.#tree.drop(this.#placeOf(file));
     this.#waiting.clear();
+  }
+
+  /** The file that was captured with the content that this one has now. */
+  #capturedIn(file: RegularFile): RegularFile | undefined {
+    for (const [captured, place] of this.#places) if (place === file) return captured;
+    return this.#places.has(file) ? undefined : file;
+  }
+
+  #placeOf(captured: RegularFile): RegularFile {
+    return this.#places.get(captured) ?? captured;
+  }
+
+  #move(captured: RegularFile, place: RegularFile): void {
+    const waiting = this.#waiting.get(captured);
+    if (waiting === undefined) return;
+    this.#tree.hold(place);
+    this.#tree.drop(this.#placeOf(captured));
+    if (place === captured) this.#places.delete(captured);
+    else this.#places.set(captured, place);
+    if (typeof waiting !== "number") waiting.moved(place);
   }
 
   *#text(): Fragments {
@@ -123,12 +152,13 @@ export class SnapshotSaver implements Disposable {
     if (entry.state === "pending" || entry.state === "failed") return;
     const waiting = this.#waiting.get(file);
     yield* contentFragments(waiting === undefined ? new FrozenContent(file, 0) : this.#frozen(file, waiting));
-    if (this.#waiting.delete(file)) this.#tree.drop(file);
+    if (this.#waiting.delete(file)) this.#tree.drop(this.#placeOf(file));
+    this.#places.delete(file);
   }
 
   #frozen(file: RegularFile, waiting: FrozenContent | number): FrozenContent {
     if (typeof waiting !== "number") return waiting;
-    const frozen = new FrozenContent(file, waiting);
+    const frozen = new FrozenContent(this.#placeOf(file), waiting);
     this.#waiting.set(file, frozen);
     return frozen;
   }

@@ -142,6 +142,12 @@ export class RegularFile extends InodeBase {
     this.#held = content;
   }
 
+  /** Each gets what the other is: content and state. Precondition: neither is shared. */
+  exchange(other: RegularFile): void {
+    [this.#held, other.#held] = [other.#held, this.#held];
+    [this.#state, other.#state] = [other.#state, this.#state];
+  }
+
   /** Someone wrote first: the generator will not run. True if the file was waiting for one. */
   becomeStatic(): boolean {
     if (!this.lazy) return false;

@@ -115,6 +115,14 @@ export class Space {
     this.xattrBytes += after - before;
   }
 
+  /** One inode's extended attributes are another's, in the place of what that had. */
+  moveXattrs(from: object, to: object): void {
+    this.countXattrs(to, Number.NEGATIVE_INFINITY);
+    const bytes = this.#xattrs.get(from) ?? 0;
+    this.countXattrs(from, Number.NEGATIVE_INFINITY);
+    this.countXattrs(to, bytes);
+  }
+
   /** How much more than needed is set aside. */
   #slack(): number {
     return Math.min(SLACK, this.freePages >> 3);

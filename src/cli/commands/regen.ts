@@ -26,8 +26,8 @@ export const regen = command({
   rest: { hint: "PATH…", description: "files in a mount", atLeast: 1 },
   notes: [
     "The new content replaces the old one when it is complete; a program that has the file open keeps what it has. If " +
-      "the generation fails, the old content stays. The previous content is kept in memory for --undo, until the mount " +
-      "ends.",
+      "the generation fails, the old content stays. The previous content is kept in memory for --undo until the file is " +
+      "removed or emptied, or the mount ends.",
     "Of several files, as many are generated at a time as the mount generates.",
     "The model is asked again even if the answer is recorded, and the new answer is recorded in its place; with " +
       `--mode replay the recorded one comes again. The exit status is ${EXIT.incomplete.code} if a file failed.`,

@@ -89,7 +89,7 @@ export class Departure {
       const { record } = server;
       const late = record?.insisting === true;
       const serving = record?.state === "serving" && performance.now() - begun > ENDING_MS;
-      const copies = serving ? copiesOf(mount.device, server.pid) : [];
+      const copies = serving ? copiesOf(mount, server.pid) : [];
       return { found: late ? ("late" as const) : copies.length > 0 ? copies : undefined };
     });
     if (answer === "gone") return this.#refuseUnsaved();

@@ -12,11 +12,15 @@ import { messageOf } from "../errno.ts";
 import type { Revision } from "../fs/changes.ts";
 import type { MountedFilesystem } from "../fs/filesystem.ts";
 import { SnapshotError } from "../snapshot/problem.ts";
+import { clearLeftOvers } from "../snapshot/temporary.ts";
 import { stateFolder } from "./config.ts";
 import type { Outcome } from "./mount-record.ts";
 
 /** Between two tries to save a tree that is nowhere yet. */
 const RETRY_MS = 5_000;
+
+/** How the names of rescued trees begin. */
+const RESCUE = "unsaved-";
 
 /** What came of a save that was asked for. */
 export type Kept = Exclude<Outcome, { kind: "none" }>;
@@ -46,7 +50,7 @@ interface Saved {
 export class Keeper {
   readonly #options: KeeperOptions;
   /** Of this process alone, so that no rescued tree is written over. */
-  readonly #rescue = join(stateFolder(), `unsaved-${timestamp()}-${process.pid}.json`);
+  readonly #rescue = join(stateFolder(), `${RESCUE}${timestamp()}-${process.pid}.json`);
   #rescues = false;
   /** One save at a time, in the order in which they were asked for. */
   #queue: Promise<unknown> = Promise.resolve();
@@ -118,6 +122,7 @@ export class Keeper {
     const { file: wanted } = this.#options;
     try {
       await mkdir(dirname(this.#rescue), { recursive: true, mode: 0o700 });
+      await clearLeftOvers(dirname(this.#rescue), RESCUE);
       this.#rescues = true;
       await this.#write(this.#rescue);
       return { kind: "rescued", file: this.#rescue, wanted, reason };

@@ -67,10 +67,11 @@ export function openerOf({ device }: Pick<MountPoint, "device">): number | undef
 /** Nobody but the mount's owner and root is believed. */
 function search(owner: number, wanted: (record: MountRecord) => boolean): ServerProcess | undefined {
   for (const pid of processes()) {
+    if (![0, owner].includes(ownerOf(pid) ?? -1)) continue;
     const born = incarnation(pid);
     for (const fd of listFolder(`/proc/${pid}/fd`)) {
       const file = `/proc/${pid}/fd/${fd}`;
-      if (readLink(file) !== RECORD_LINK || born === undefined || ![0, owner].includes(ownerOf(pid) ?? -1)) continue;
+      if (readLink(file) !== RECORD_LINK || born === undefined) continue;
       const reader = open(pid, file);
       const record = reader?.read();
       if (reader !== undefined && record !== undefined && wanted(record)) return new ServerProcess(pid, born, reader);

@@ -5,6 +5,8 @@ import { readFileSync } from "node:fs";
 export const FS_TYPE = "fuse.llmfs";
 
 export interface MountPoint {
+  /** As "mnt_id" in /proc/PID/fdinfo has it. */
+  readonly id: string;
   readonly path: string;
   /** What of the filesystem is mounted there: "/" for all of it, else a directory or a file in it (a bind mount). */
   readonly root: string;
@@ -23,12 +25,13 @@ export interface MountPoint {
 export function mounts(text: string = readFileSync("/proc/self/mountinfo", "latin1")): readonly MountPoint[] {
   const found: MountPoint[] = [];
   for (const line of text.split("\n")) {
-    const [, , device = "", root = "/", path, options = "", ...more] = line.split(" ");
+    const [id = "", , device = "", root = "/", path, options = "", ...more] = line.split(" ");
     // Optional fields, of any number, end at a lone hyphen.
     const separator = more.indexOf("-");
     const [type, source = "", superOptions = ""] = more.slice(separator + 1);
     if (path === undefined || type === undefined || separator < 0) continue;
     found.push({
+      id,
       path: unescapeOctal(path),
       root: unescapeOctal(root),
       type: unescapeOctal(type),

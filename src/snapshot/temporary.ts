@@ -44,13 +44,22 @@ export async function createBeside(target: string): Promise<TemporaryFile> {
   }
 }
 
-/** Removes what writers of `target` left behind that were killed. A failure leaves it there, and is none of the caller's. */
+/** Removes what writers of `target` left behind that were killed. What cannot be removed stays, and is no failure. */
 export async function clearLeftOver(target: string): Promise<void> {
   const begin = prefix(target);
-  const names = await readdir(dirname(target)).catch(() => []);
-  for (const name of names) {
-    if (!name.startsWith(begin) || !/^[0-9a-f]{12}\.tmp$/.test(name.slice(begin.length))) continue;
-    await clear(join(dirname(target), name)).catch(() => {});
+  await clearAll(dirname(target), (stem) => stem === begin);
+}
+
+/** The same, for every file in a folder whose name begins like this. */
+export async function clearLeftOvers(folder: string, beginning: string): Promise<void> {
+  await clearAll(folder, (stem) => stem.startsWith(`.${beginning}`));
+}
+
+/** `ours`: whether it is the temporary file of a writer that may be gone, by what is before the random part. */
+async function clearAll(folder: string, ours: (stem: string) => boolean): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    const [, stem] = /^(\..*\.)[0-9a-f]{12}\.tmp$/s.exec(name) ?? [];
+    if (stem !== undefined && ours(stem)) await clear(join(folder, name)).catch(() => {});
   }
 }
 

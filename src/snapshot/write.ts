@@ -97,5 +97,8 @@ const CURES = new Map([
 ]);
 
 function reason(code: string, error: unknown): string {
-  return code === "ENOSPC" ? "no space left on the device (ENOSPC)" : error instanceof Error ? error.message : code;
+  if (code === "ENOSPC") return "no space left on the device (ENOSPC)";
+  if (code === "EFBIG")
+    return "it is larger than the limit to the size of files (ulimit -f) of the process that writes (EFBIG)";
+  return error instanceof Error ? error.message : code;
 }

@@ -12,6 +12,7 @@ describe("mountinfo", () => {
   test("each line is a mount: its place, device, type and options", () => {
     expect(mounts(LINES).slice(0, 2)).toEqual([
       {
+        id: "22",
         path: "/",
         root: "/",
         device: "8:1",
@@ -21,6 +22,7 @@ describe("mountinfo", () => {
         superOptions: "rw",
       },
       {
+        id: "36",
         path: "/mnt",
         root: "/",
         device: "0:31",
@@ -68,6 +70,7 @@ describe("mountinfo", () => {
   test("a mountpoint named like the separator is no separator", () => {
     const [mount] = mounts("36 22 0:31 / /- rw shared:1 - fuse.llmfs llmfs rw\n");
     expect(mount).toEqual({
+      id: "36",
       path: "/-",
       root: "/",
       device: "0:31",

@@ -1,11 +1,11 @@
 /** `unmount` succeeds only if the tree is saved, and says what happened instead. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import type { MountRecord } from "../../src/cli/mount-record.ts";
 import { lateServerOf, serverOf } from "../../src/cli/server-process.ts";
 import { mountAt } from "../../src/fuse/mountinfo.ts";
 import { describeMounted, IS_ROOT, type Mounted, processesOf, unmounted } from "../support/mounted.ts";
-import { mountNamespace, testWith } from "../support/needs.ts";
+import { mountNamespace, programs, testWith } from "../support/needs.ts";
 import { BINARY, eventually, finished, isAlive, mountedType } from "../support/program.ts";
 
 setDefaultTimeout(60_000);
@@ -249,6 +249,47 @@ describeMounted("a mount that is mounted elsewhere too", () => {
     expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("later");
   });
 
+  asRoot("as the lower layer of an overlay: the overlay is named", async () => {
+    await using m = await saving();
+    const other = m.sandbox.directory("other");
+    const upper = m.sandbox.directory("upper");
+    await m.out(`mount -t tmpfs none ${upper}; mkdir ${upper}/u ${upper}/w; echo mine > own`);
+    await m.out(`mount -t overlay none -o lowerdir=${m.dir},upperdir=${upper}/u,workdir=${upper}/w ${other}`);
+    const { status, stderr } = await m.unmount();
+    expect([status, mountedType(m.dir)]).toEqual([81, undefined]);
+    expect(stderr).toContain(`End that with: umount ${other}`);
+    const [pid] = processesOf(m.dir, "--daemon");
+    await m.sh(`umount ${other} ${upper}`, "/");
+    await eventually("the process has ended", () => !isAlive(pid!));
+  });
+
+  asRoot("is not ended when only a bind mount of it is unmounted", async () => {
+    await using m = await saving();
+    const other = m.sandbox.directory("other");
+    await m.out(`mkdir sub; mount --bind ${m.dir}/sub ${other}`);
+    const result = await m.sandbox.llmfs(["unmount", "other"], { program: BINARY });
+    expect(result).toEqual({ status: 0, stdout: "", stderr: "" });
+    expect([mountedType(other), mountedType(m.dir)]).toEqual([undefined, "fuse.llmfs"]);
+    expect((await m.unmount()).status).toBe(0);
+  });
+
+  const loop = programs("losetup") ?? (existsSync("/dev/loop-control") ? undefined : "loop devices");
+
+  testWith(IS_ROOT ? loop : "root, to make a loop device")("or used by a loop device: that is named", async () => {
+    await using m = await unmounted();
+    await m.mount([]);
+    await m.out("head -c 1M /dev/zero > disk");
+    const device = (await m.sh(`losetup --find --show ${m.dir}/disk`, "/")).stdout.trim();
+    try {
+      const { status, stderr } = await m.unmount();
+      expect([status, stderr]).toEqual([81, expect.stringContaining(`is still used by the loop device ${device}`)]);
+    } finally {
+      await m.sh(`losetup -d ${device}`, "/");
+    }
+    await eventually("the file is let go", () => (Bun.spawnSync(["losetup", device]).exitCode ?? 1) !== 0);
+    expect((await m.unmount()).status).toBe(0);
+  });
+
   const inNamespace = testWith(IS_ROOT ? mountNamespace() : "root, to make mount namespaces");
 
   inNamespace("in another mount namespace: the process there is named, and the way to end it works", async () => {
@@ -266,6 +307,23 @@ describeMounted("a mount that is mounted elsewhere too", () => {
     await eventually("the process has ended", () => !isAlive(pid!));
     holder.kill("SIGKILL");
   });
+
+  inNamespace(
+    "and is busy with a file that was opened before another namespace was made names that program only",
+    async () => {
+      await using m = await saving();
+      await m.out("echo mine > own");
+      const copy = m.start("unshare --mount sh -c 'echo ready; exec sleep 60'", "/");
+      const open = m.start(`exec 9< ${m.dir}/own; exec unshare --mount sh -c 'echo ready; exec sleep 60'`, "/");
+      for (const child of [copy, open]) await child.stdout.getReader().read();
+      const { status, stderr } = await m.unmount();
+      expect([status, stderr]).toEqual([
+        81,
+        `llmfs: ${m.dir} is still used by sleep (${open.pid}); end that, or use --lazy\n`,
+      ]);
+      for (const child of [copy, open]) child.kill("SIGKILL");
+    },
+  );
 
   inNamespace("and is unmounted where the process cannot be seen: the mount itself has the tree saved", async () => {
     await using m = await saving();

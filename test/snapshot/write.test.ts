@@ -17,6 +17,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SnapshotError } from "../../src/snapshot/problem.ts";
+import { clearLeftOvers } from "../../src/snapshot/temporary.ts";
 import { writeAtomically } from "../../src/snapshot/write.ts";
 import { testWith, userNamespace } from "../support/needs.ts";
 
@@ -264,6 +265,16 @@ describe("the temporary file beside it", () => {
     }
     await writeAtomically(join(folder, "tree.json"), chunks("whole"));
     expect(readdirSync(folder)).toEqual(["tree.json"]);
+  });
+
+  test("of any file whose name begins like that is removed from a folder on request", async () => {
+    for (const name of ["unsaved-1.json", "unsaved-2.json", "other.json"]) {
+      const killed = await writer(name);
+      killed.kill("SIGKILL");
+      await killed.exited;
+    }
+    await clearLeftOvers(folder, "unsaved-");
+    expect(temporaries()).toEqual([expect.stringMatching(/^\.other\.json\./)]);
   });
 
   test("of another file, and a file that only looks like one, stay", async () => {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { MountPoint } from "../../fuse/mountinfo.ts";
+import { type MountPoint, mounts } from "../../fuse/mountinfo.ts";
+import { shellWord } from "../../fuse/mountpoint.ts";
 import { answers, unresponsive } from "../answering.ts";
 import { command, flags } from "../command.ts";
 import { ControlClient } from "../control-client.ts";
@@ -10,7 +11,7 @@ import type { Outcome } from "../mount-record.ts";
 import { mountAtPlace } from "../mounted.ts";
 import { realPath } from "../mountpoint.ts";
 import { duration } from "../quantity.ts";
-import { lateServerOf, openerOf, serverOf } from "../server-process.ts";
+import { lateServerOf, openerOf, type ServerProcess, serverOf } from "../server-process.ts";
 import { isThere, takeAway } from "../take-away.ts";
 
 export const unmount = command({
@@ -46,12 +47,19 @@ export const unmount = command({
     // As "llmfs unmount .": this very process must not keep the mount busy.
     process.chdir("/");
     using server = serverOf(mount);
-    if (server === undefined) await withoutServer(mount, args.dir, args.lazy, patienceMs);
+    if (server !== undefined && isCopy(mount, server)) takeAway(mount, args.dir, args.lazy);
+    else if (server === undefined) await withoutServer(mount, args.dir, args.lazy, patienceMs);
     else if (args.lazy) await lazily(new Departure({ mount, name: args.dir, server, patienceMs, lazy: true }));
     else await properly(new Departure({ mount, name: args.dir, server, patienceMs, lazy: false }));
     return EXIT.ok.code;
   },
 });
+
+/** Whether it is a bind mount, and the mount itself stays. */
+function isCopy(mount: MountPoint, { record }: ServerProcess): boolean {
+  if (record === undefined || record.mountpoint === mount.path) return false;
+  return mounts().some(({ path, device }) => path === record.mountpoint && device === mount.device);
+}
 
 /** Throws CliError: also where nothing is mounted any more, and what was is not saved yet. */
 function mountOf(directory: string): MountPoint {
@@ -65,7 +73,8 @@ function mountOf(directory: string): MountPoint {
 }
 
 async function properly(departure: Departure): Promise<void> {
-  refuseUnsaved(await departure.save(), departure.name, `end it without saving: kill -KILL ${departure.pid}`);
+  const away = `save it elsewhere (llmfs save ${shellWord(departure.name)} FILE) and end it: kill -KILL ${departure.pid}`;
+  refuseUnsaved(await departure.save(), departure.name, away);
   takeAway(departure.mount, departure.name, false);
   await departure.end();
 }
@@ -97,7 +106,7 @@ async function withoutServer(mount: MountPoint, name: string, lazy: boolean, pat
     );
   }
   const outcome = await savedThroughMount(mount, name, patienceMs, other);
-  refuseUnsaved(outcome, name, "or use --lazy");
+  refuseUnsaved(outcome, name, "use --lazy");
   takeAway(mount, name, false);
   const problem = complaint(outcome);
   if (problem !== undefined) throw new CliError("save", `${name}: ${problem}`);

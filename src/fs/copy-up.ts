@@ -112,7 +112,7 @@ export class CopyUps {
     const listed = this.#listed.get(opener.pid)?.deref();
     if (listed === undefined) return;
     this.#listed.delete(opener.pid);
-    if (listed === file && !opener.comesBackFor(file)) throw this.#lookAgain(file, opener.pid);
+    if (listed === file && opener.mayLookAgain(file)) throw this.#lookAgain(file, opener.pid);
   }
 
   #lookAgain(file: RegularFile, pid: number): FsError {

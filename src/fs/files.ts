@@ -148,7 +148,7 @@ export function fileOperations(mount: Mount) {
             unique: opening.unique,
             pid: header.pid,
             done: () => {
-              if (writable(flags) && !opener.comesBackFor(file)) opening.fail(askSizeFirst(opener, file));
+              if (writable(flags) && opener.mayLookAgain(file)) opening.fail(askSizeFirst(opener, file));
               else if (writable(flags) || !mount.refresh.open(file, opening, since)) opening.opened(file);
             },
             fail: opening.fail,
@@ -157,7 +157,7 @@ export function fileOperations(mount: Mount) {
         }
         // Writers see an empty file. What the kernel kept says otherwise, and it would append after that.
         mount.invalidate(file, false);
-        if (!opener.comesBackFor(file)) throw askSizeFirst(opener, file);
+        if (opener.mayLookAgain(file)) throw askSizeFirst(opener, file);
       } else if (writable(flags)) mount.refresh.taken(file);
       else {
         const opening = openingOf(header.unique, opener, flags);

@@ -24,6 +24,8 @@ export interface Opener {
   readonly pid: number;
   /** Whether this OPEN is the second one of an open(2) whose first one was answered ESTALE because of this subject. */
   comesBackFor(subject: object): boolean;
+  /** Whether it may be answered ESTALE, because of this subject: it is no second OPEN, as far as that can be told. */
+  mayLookAgain(subject: object): boolean;
 }
 
 /** Threads on their way back, by number; those without a number are only counted. */
@@ -36,23 +38,24 @@ export class Revalidation {
 
   /** To be called with every OPEN: whatever its thread was sent for before is settled with it. */
   opener(pid: number): Opener {
-    const subject = this.#sent.get(pid)?.deref();
+    const sent = this.#sent.get(pid);
+    const subject = sent?.deref();
     this.#sent.delete(pid);
     if (subject !== undefined) this.#arrived(subject, pid);
-    if (pid !== NOBODY) return { pid, comesBackFor: (other) => other === subject };
+    if (pid !== NOBODY) {
+      return { pid, comesBackFor: (other) => other === subject, mayLookAgain: () => sent === undefined };
+    }
     // Two nobodies that open the same file at the same time are mistaken for each other. At worst one sees the ESTALE.
     const counted = new Map<object, boolean>();
-    return {
-      pid,
-      comesBackFor: (other) => {
-        const arrived = counted.get(other) ?? this.#arrived(other, NOBODY);
-        counted.set(other, arrived);
-        return arrived;
-      },
+    const comesBackFor = (other: object) => {
+      const arrived = counted.get(other) ?? this.#arrived(other, NOBODY);
+      counted.set(other, arrived);
+      return arrived;
     };
+    return { pid, comesBackFor, mayLookAgain: (other) => !comesBackFor(other) };
   }
 
-  /** The answer to a thread's first OPEN, or to another request of a system call that it starts over. Precondition: it does not come back for the same subject. */
+  /** The answer to a thread's first OPEN, or to another request of a system call that it starts over. Precondition: mayLookAgain. */
   lookAgain({ pid }: Pick<Opener, "pid">, subject: object, why: string): FsError {
     if (pid !== NOBODY) this.#sent.set(pid, new WeakRef(subject));
     const now = performance.now();

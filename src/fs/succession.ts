@@ -60,10 +60,10 @@ export class Succession {
   settle(file: RegularFile, opener: Opener): void {
     const { revalidation } = this.#mount();
     const lineage = this.#lineages.get(file);
-    if (lineage !== undefined && lineage.current !== file && !opener.comesBackFor(lineage)) {
+    if (lineage !== undefined && lineage.current !== file && opener.mayLookAgain(lineage)) {
       throw revalidation.lookAgain(opener, lineage, "another content is under the same name");
     }
-    if (this.#shrunk.has(file) && !opener.comesBackFor(file)) {
+    if (this.#shrunk.has(file) && opener.mayLookAgain(file)) {
       throw revalidation.lookAgain(opener, file, "the kernel is to ask for the size before it reads");
     }
   }

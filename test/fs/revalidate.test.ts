@@ -16,6 +16,11 @@ describe("a thread that was answered ESTALE", () => {
     expect(revalidation.opener(THREAD + 1).comesBackFor(subject)).toBe(false);
     const second = revalidation.opener(THREAD);
     expect([second.comesBackFor(other), second.comesBackFor(subject)]).toEqual([false, true]);
+    // The kernel looks only once, whatever it finds then.
+    expect([first, second].map((one) => [one.mayLookAgain(subject), one.mayLookAgain(other)])).toEqual([
+      [true, true],
+      [false, false],
+    ]);
     expect(revalidation.opener(THREAD).comesBackFor(subject)).toBe(false);
   });
 

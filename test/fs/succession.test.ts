@@ -404,3 +404,41 @@ test("an attribute that a snapshot or a generator set is none that is counted", 
   fs.kernel.letGo();
   expect(fs.tree.space.xattrBytes).toBe(0);
 });
+
+describe("an open that is sent to look again", () => {
+  test("because the content became smaller is answered the second time, although the names have moved then", () => {
+    using fs = served();
+    poem(fs);
+    regen(fs, "a longer one");
+    const nodeid = fs.node("/poem");
+    regen(fs, "short");
+    const pid = ++thread;
+    const begin = (at: number) => fs.kernel.outcome<"open">(fs.kernel.start("open", at, { flags: 0 }, { pid }));
+    expect(begin(nodeid)).toEqual({ error: "ESTALE" });
+    const holder = fs.open("/poem");
+    regen(fs, "moved");
+    expect(begin(nodeid)).toMatchObject({ value: {} });
+    fs.kernel.release(holder.nodeid, holder.fh);
+    fs.kernel.letGo();
+  });
+
+  test("because the names have moved is answered the second time, although the content became smaller then", () => {
+    using fs = served();
+    poem(fs);
+    const holder = fs.open("/poem");
+    regen(fs, "a longer one");
+    const pid = ++thread;
+    const begin = (at: number) => fs.kernel.outcome<"open">(fs.kernel.start("open", at, { flags: 0 }, { pid }));
+    expect(begin(holder.nodeid)).toEqual({ error: "ESTALE" });
+    const nodeid = fs.node("/poem");
+    regen(fs, "short");
+    expect(begin(nodeid)).toMatchObject({ value: {} });
+    // Whoever has asked for the size is not sent back.
+    fs.kernel.stat(nodeid);
+    expect(fs.kernel.outcome<"open">(fs.kernel.start("open", nodeid, {}, { pid: ++thread }))).toMatchObject({
+      value: {},
+    });
+    fs.kernel.release(holder.nodeid, holder.fh);
+    fs.kernel.letGo();
+  });
+});

@@ -19,6 +19,8 @@ export interface About {
   readonly configFile?: string;
   /** What the configuration says, so that nobody has to load it to look at the mount. */
   readonly rules?: readonly RuleSummary[];
+  /** Who mounted, where other users may come in. */
+  readonly sharedBy?: number;
   readonly mode: string;
   readonly recordings: string;
   readonly concurrency: number;
@@ -38,6 +40,7 @@ export function aboutConfig(config: Config): About {
     ...(contentPrompt === undefined ? {} : { contentPrompt }),
     ...(contextTokens === undefined ? {} : { contextTokens }),
     ...(config.configFile === undefined ? {} : { configFile: config.configFile }),
+    ...(config.allowOther ? { sharedBy: process.getuid?.() ?? 0 } : {}),
     mode,
     recordings: withoutPassword(config.recordings),
     concurrency,

@@ -3,6 +3,7 @@ import { readFileSync, statSync } from "node:fs";
 import { codeOf, messageOf } from "../errno.ts";
 import type { GenerationRequest } from "../fs/port.ts";
 import { type StillTree, stillTree } from "../fs/still.ts";
+import { bindingOf } from "../generate/binding.ts";
 import { createForesight, type Foresight } from "../generate/foresight.ts";
 import { rulesOf } from "../generators/rule-summary.ts";
 import type { Rules } from "../generators/rules.ts";
@@ -21,7 +22,7 @@ import { CliError } from "./exit.ts";
 import { findMount } from "./find-mount.ts";
 import { controlFile, mountedFile, servingEnvironment } from "./mounted.ts";
 import type { lookFlags } from "./options.ts";
-import { bound, forModel, openSources } from "./sources.ts";
+import { forModel, openSources } from "./sources.ts";
 import { say } from "./terminal.ts";
 
 /** A running mount, by a path in it, or a snapshot's file. */
@@ -70,6 +71,7 @@ export async function lookAt(
   const tree = stillTree(
     "snapshot" in place ? absolutePath(place.snapshot) : readFileSync(controlFile(mountpoint ?? "", "snapshot.json")),
     (message) => log.write("warn", "snapshot", message),
+    about.sharedBy,
   );
   const warn = (message: string) => log.write("warn", "recording", message);
   const { mode, recordings, ownRecordings: local, s3 } = config;
@@ -95,7 +97,7 @@ export async function lookAt(
       modelName,
       ...(about.contextTokens !== undefined && { contextTokens: about.contextTokens }),
       toModel: toModel(about, rules),
-      maker: (request) => (rules === undefined ? request.generator : bound(rules, request).generator),
+      maker: (request) => bindingOf(rules, request).generator,
       ...(store === undefined ? {} : { store }),
     }),
     async [Symbol.asyncDispose]() {

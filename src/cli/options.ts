@@ -73,7 +73,10 @@ export const treeFlags = flags({
       "upper limit of files and directories, names and attributes beyond them counted along, at least 16; default one for every 2 KiB of the memory",
   },
   readOnly: { type: "boolean", description: "mount read-only; files still come into being when they are read" },
-  allowOther: { type: "boolean", description: "let other users in; permissions hold for them as anywhere" },
+  allowOther: {
+    type: "boolean",
+    description: "let other users in; permissions hold, and content is made from what a file's owner may read",
+  },
   lowPower: {
     type: "boolean",
     description: "never wait actively for the next request: slower, for batteries and processor quotas",

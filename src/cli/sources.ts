@@ -5,10 +5,11 @@
 import { messageOf } from "../errno.ts";
 import type { MountedFilesystem } from "../fs/filesystem.ts";
 import type { Generate, GenerationRequest, List, NamedFiles, Plant, TreePort } from "../fs/port.ts";
+import { bindingOf } from "../generate/binding.ts";
 import type { Engine } from "../generate/engine.ts";
 import type { LoadedConfig } from "../generators/load.ts";
 import type { RuleSummary } from "../generators/rule-summary.ts";
-import type { Binding, Refresh } from "../generators/rules.ts";
+import type { Refresh } from "../generators/rules.ts";
 import type { Log } from "../log.ts";
 import { childEnvironment } from "./config.ts";
 import { CliError } from "./exit.ts";
@@ -95,17 +96,12 @@ export async function openSources(file: string, log: Log, options: SourcesOption
   };
 }
 
-/** Who is to make the file, and how. */
-export function bound(rules: LoadedConfig["rules"], { file, path, generator }: GenerationRequest): Binding {
-  return rules.bind(file.xattrs.get("user.llmfs.origin") ?? path, generator);
-}
-
 /** What the rules make of a request: the one for the model, or none where they give the file to another generator. */
 export function forModel(
   rules: LoadedConfig["rules"],
   request: GenerationRequest,
 ): { readonly asked: GenerationRequest | undefined; readonly refresh: Refresh | undefined } {
-  const { generator, options, refresh } = bound(rules, request);
+  const { generator, options, refresh } = bindingOf(rules, request);
   if (generator !== "llm") return { asked: undefined, refresh };
   const prompts = typeof options.prompt === "string" ? [...request.prompts, options.prompt] : request.prompts;
   const named = typeof options.model === "string" ? { model: options.model } : {};

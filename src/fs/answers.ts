@@ -3,6 +3,7 @@ import { FsError, messageOf } from "../errno.ts";
 import type { TreeEntry } from "../generators/generator.ts";
 import { SnapshotSaver } from "../snapshot/save.ts";
 import { withoutTrailing } from "../trailing.ts";
+import { MAY_EXEC, MAY_READ } from "../tree/access.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
 import { components, join, toBytes } from "../tree/path.ts";
@@ -13,6 +14,7 @@ import type { Mount } from "./mount.ts";
 import { packed } from "./packed.ts";
 import type { FromFilesystem, Methods, PendingFile, PublishedName, StaticsRequest } from "./port.ts";
 import { moment } from "./renewal.ts";
+import type { View } from "./view.ts";
 
 /** How long one piece of a snapshot may take; requests of the kernel are answered in between. */
 const SLICE_MS = 5;
@@ -87,11 +89,11 @@ export class Answers {
   }
 
   /** What a generator listed is left out: it is there only when somebody has looked. What was written there stays. */
-  outline(): Answer<"outline"> {
+  outline(viewer?: number): Answer<"outline"> {
     const { tree, listings } = this.#mount;
     const entries: TreeEntry[] = [];
     let listing: string | undefined;
-    for (const { path, inode } of tree.walk()) {
+    for (const { path, inode } of this.#mount.authors.view(viewer).visible(tree.walk())) {
       if (listing !== undefined && !path.startsWith(listing)) listing = undefined;
       const own = inode.kind === "file" && inode.state === "static";
       const listed = listing !== undefined && !own && inode.xattrs?.has(ORIGIN) === true;
@@ -101,9 +103,9 @@ export class Answers {
     return entries;
   }
 
-  outlineSince(known: number): Answer<"outlineSince"> {
+  outlineSince(known: number, viewer?: number): Answer<"outlineSince"> {
     const version = layoutOf(this.#mount);
-    return version === known ? { version } : { version, entries: packed(this.outline()) };
+    return version === known ? { version } : { version, entries: packed(this.outline(viewer)) };
   }
 
   /** Answers at once, or when a generator has listed the directory. */
@@ -112,33 +114,52 @@ export class Answers {
     ticket: number | undefined,
     done: (entries: Answer<"list">) => void,
     fail: (error: FsError) => void,
+    viewer?: number,
   ): void {
     const requester = this.#requester(ticket);
-    if (this.#waits(path, requester, () => this.list(path, ticket, done, fail), fail)) return;
-    const directory = this.#mount.tree.resolve(toBytes(path), { follow: true });
+    const view = this.#mount.authors.view(viewer);
+    if (this.#waits(path, view, requester, () => this.list(path, ticket, done, fail, viewer), fail)) return;
+    const directory = this.#mount.tree.resolve(toBytes(path), view.walking(path, true));
     if (directory.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
+    view.check(directory, MAY_READ | MAY_EXEC, path);
     const base = path === "/" ? "/" : toBytes(withoutTrailing(path, "/"));
     const listed = () => {
-      const entries = [...directory.entries()].sort((a, b) => (a.name < b.name ? -1 : 1));
+      const all = [...directory.entries()].sort((a, b) => (a.name < b.name ? -1 : 1));
+      const entries = all.filter(({ inode }) => view.mayRead(inode));
       done(entries.map(({ name, inode }) => entryOf(join(base, name), inode)));
     };
     const waiter = { ...requester, done: listed, fail };
     if (!this.#mount.listings.open(directory, waiter)) listed();
   }
 
-  stat(path: string): Answer<"stat"> {
-    return infoOf(toBytes(path), this.#mount.tree.resolve(toBytes(path), { follow: false }));
+  stat(path: string, viewer?: number): Answer<"stat"> {
+    const view = this.#mount.authors.view(viewer);
+    const inode = this.#mount.tree.resolve(toBytes(path), view.walking(path, false));
+    view.check(inode, MAY_READ, path);
+    return infoOf(toBytes(path), inode);
   }
 
   /** Answers at once or when the file is generated. */
-  read(path: string, ticket: number | undefined, done: (bytes: Uint8Array) => void, fail: (e: FsError) => void): void {
+  read(
+    path: string,
+    ticket: number | undefined,
+    done: (bytes: Uint8Array) => void,
+    fail: (error: FsError) => void,
+    viewer?: number,
+  ): void {
     const requester = this.#requester(ticket);
-    if (this.#waits(path, requester, () => this.read(path, ticket, done, fail), fail)) return;
-    const file = this.#file(path);
+    const view = this.#mount.authors.view(viewer);
+    if (this.#waits(path, view, requester, () => this.read(path, ticket, done, fail, viewer), fail)) return;
+    const file = this.#file(path, view);
     const since = moment();
     const failed = (error: FsError) => fail(new FsError(error.code, `${path}: ${error.message}`));
     const ready = () => {
-      this.#mount.refresh.read(file, requester, since, (current) => done(current.bytes()), failed);
+      const given = (current: RegularFile) => {
+        // Meanwhile it may have been closed to the viewer.
+        if (view.mayRead(current)) done(current.bytes());
+        else failed(new FsError("EACCES", "permission denied"));
+      };
+      this.#mount.refresh.read(file, requester, since, given, failed);
     };
     if (!file.lazy) return ready();
     this.#mount.pending.wait(file, { ...requester, done: ready, fail: failed });
@@ -152,8 +173,8 @@ export class Answers {
     this.#mount.pending.wait(file, { done: () => done(undefined), fail: failed });
   }
 
-  readStatic(path: string, limit: number): Answer<"readStatic"> {
-    const file = this.#file(path);
+  readStatic(path: string, limit: number, viewer?: number): Answer<"readStatic"> {
+    const file = this.#file(path, this.#mount.authors.view(viewer));
     return file.state === "static" ? beginning(file, limit) : undefined;
   }
 
@@ -170,7 +191,14 @@ export class Answers {
     return { count: changing(this.#mount.session().counts) + this.taken, writing: handles.writing };
   }
 
-  readStatics({ paths, limit, epoch }: StaticsRequest): Answer<"readStatics"> {
+  readStatics({ paths, limit, epoch, viewer }: StaticsRequest): Answer<"readStatics"> {
+    if (viewer !== undefined) {
+      const view = this.#mount.authors.view(viewer);
+      return paths.map((path) => {
+        const file = this.#static(path, view);
+        return file === undefined ? { ino: 0 } : { ino: file.ino, bytes: beginning(file, limit) };
+      });
+    }
     if (epoch !== this.#epoch || limit !== this.#limit) this.#told = new WeakSet();
     this.#epoch = epoch;
     this.#limit = limit;
@@ -188,9 +216,9 @@ export class Answers {
     this.#told.delete(file);
   }
 
-  #static(path: string): RegularFile | undefined {
+  #static(path: string, view?: View): RegularFile | undefined {
     try {
-      const file = this.#file(path);
+      const file = this.#file(path, view);
       return file.state === "static" ? file : undefined;
     } catch (error) {
       if (error instanceof FsError) return undefined;
@@ -248,7 +276,7 @@ export class Answers {
    * Whether a generator is to be asked first: for the listing of a directory on the way, or whether there is a file of
    * that name. Then it is asked, and `again` called once it has answered.
    */
-  #waits(path: string, requester: Requester, again: () => void, fail: (error: FsError) => void): boolean {
+  #waits(path: string, view: View, requester: Requester, again: () => void, fail: (error: FsError) => void): boolean {
     const { tree, listings, lookups } = this.#mount;
     const waiter = {
       ...requester,
@@ -263,6 +291,8 @@ export class Answers {
     };
     let directory = tree.root;
     for (const name of components(toBytes(path))) {
+      // Whoever may not search it has nobody asked about it either.
+      if (!view.maySearch(directory)) return false;
       const there = directory.get(name)?.inode;
       if (there?.kind === "directory") directory = there;
       // Symlinks are the tree's to follow.
@@ -282,8 +312,9 @@ export class Answers {
     return { requester };
   }
 
-  #file(path: string): RegularFile {
-    const file = this.#mount.tree.resolve(toBytes(path), { follow: true });
+  #file(path: string, view = this.#mount.authors.view(undefined)): RegularFile {
+    const file = this.#mount.tree.resolve(toBytes(path), view.walking(path, true));
+    view.check(file, MAY_READ, path);
     if (file.kind === "directory") throw new FsError("EISDIR", `${path}: a directory`);
     if (file.kind !== "file") throw new FsError("EINVAL", `${path}: not a regular file`);
     return file;

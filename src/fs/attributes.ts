@@ -218,6 +218,8 @@ export function attributeOperations(mount: Mount) {
   function setAttributes(inode: Inode, request: Request<"setattr">, caller: Caller): StructValue<typeof abi.attrOut> {
     const { valid } = request;
     if ((valid & ~abi.FATTR_ATIME) !== 0) mount.ruleEntries.claim(inode);
+    // What users may see of the tree changes with it.
+    if (mount.authors.shared && (valid & (abi.FATTR_MODE | abi.FATTR_UID | abi.FATTR_GID)) !== 0) mount.definitions++;
     if (valid === 0 && !mayDropSetId(inode, caller)) throw new FsError("EPERM");
     if ((valid & abi.FATTR_SIZE) !== 0) {
       const file = nodes.file(inode.ino);
@@ -245,7 +247,11 @@ export function attributeOperations(mount: Mount) {
       if (inode.mode !== before && followMode(inode)) inode.touchCtime(tree.clock);
     }
     if (chown || (valid & abi.FATTR_SIZE) !== 0) dropCapabilities(inode);
-    if ((valid & abi.FATTR_UID) !== 0) inode.uid = request.uid;
+    if ((valid & abi.FATTR_UID) !== 0) {
+      // What it was made from before was for its earlier owner to read.
+      if (mount.authors.shared && inode.kind === "file" && inode.uid !== request.uid) mount.regen.discard(inode);
+      inode.uid = request.uid;
+    }
     if ((valid & abi.FATTR_GID) !== 0) inode.gid = request.gid;
     const marked = !inode.marksReads(tree.clock);
     if (

@@ -7,6 +7,7 @@ import type { Inode } from "../tree/inode.ts";
 import { toText } from "../tree/path.ts";
 import type { Mount } from "./mount.ts";
 import type { GenerationRequest, PendingFile } from "./port.ts";
+import type { View } from "./view.ts";
 
 export const GENERATOR = "user.llmfs.generator";
 export const PROMPT = "user.llmfs.prompt";
@@ -68,31 +69,48 @@ export function pendingOf(path: string, file: RegularFile): PendingFile {
   };
 }
 
-interface Inherited {
-  readonly prompts: readonly string[];
-  readonly model: string | undefined;
-  readonly settings: ReadonlyMap<string, string>;
-}
-
-/** The prompts that reach a file, root first, the nearest model, and what else the directories above set. */
-function inherited(mount: Pick<Mount, "tree">, file: RegularFile, within: Directory | undefined): Inherited {
+/**
+ * The prompts that reach a file, root first, the nearest model, and what else the directories above set; of directories
+ * that count for the file's owner, and that the view shows.
+ */
+function inherited(
+  { tree, authors }: Pick<Mount, "tree" | "authors">,
+  file: RegularFile,
+  within: Directory | undefined,
+  view: View,
+): Pick<GenerationRequest, "prompts" | "model" | "settings"> {
   const prompts: string[] = [];
   const settings = new Map<string, string>();
   let model: string | undefined;
-  for (let at: Inode | undefined = file; at !== undefined; ) {
+  for (const at of [file, ...directoriesAbove(tree, file, within, view)]) {
+    if (at !== file && !authors.heeds(at, file.uid)) continue;
     const prompt = textXattr(at, PROMPT);
     if (prompt !== undefined && prompt !== "") prompts.push(prompt);
     model ??= textXattr(at, MODEL);
-    if (at !== file) {
-      for (const [name, value] of at.xattrs ?? []) {
-        const ours = name.startsWith("user.llmfs.") && name !== PROMPT;
-        if (ours && !settings.has(toText(name))) settings.set(toText(name), xattrText(value));
-      }
+    if (at === file) continue;
+    for (const [name, value] of at.xattrs ?? []) {
+      const ours = name.startsWith("user.llmfs.") && name !== PROMPT;
+      if (ours && !settings.has(toText(name))) settings.set(toText(name), xattrText(value));
     }
-    if (at === mount.tree.root) break;
-    at = at === file && within !== undefined ? within : at.dentry?.parent;
   }
-  return { prompts: prompts.reverse(), model, settings };
+  return { prompts: prompts.reverse(), settings, ...(model === undefined ? {} : { model }) };
+}
+
+/** Those whose attributes can be read, the nearest first. */
+function directoriesAbove(
+  tree: Mount["tree"],
+  file: RegularFile,
+  within: Directory | undefined,
+  view: View,
+): readonly Directory[] {
+  const all: Directory[] = [];
+  for (let at = within ?? file.dentry?.parent; at !== undefined; at = at.dentry?.parent) {
+    all.push(at);
+    if (at === tree.root) break;
+  }
+  // Behind a directory that is closed nothing can be read.
+  const closed = all.findLastIndex((directory) => !view.maySearch(directory));
+  return all.filter((directory, index) => index >= closed && view.mayRead(directory));
 }
 
 /** Counts what changes the layout: see TreePort.layout. */
@@ -103,6 +121,11 @@ export function layoutOf({ tree, definitions }: Pick<Mount, "tree" | "definition
 /** Changes with everything that may go into a request. */
 export function contentsOf(mount: Pick<Mount, "tree" | "definitions" | "writes">): number {
   return layoutOf(mount) + mount.writes;
+}
+
+/** As the tree has it. Undefined for a file without a name. */
+export function pathToMake(mount: Pick<Mount, "tree">, file: RegularFile): string | undefined {
+  return firstPlace(mount, file)?.path ?? mount.tree.pathOf(file);
 }
 
 /** Of several names the first in byte order counts, whichever was made last: as in a snapshot of the same tree. */
@@ -121,7 +144,7 @@ function firstPlace({ tree }: Pick<Mount, "tree">, file: RegularFile) {
 
 /** `place` is where a file that has no name yet is to be. */
 export function briefOf(
-  mount: Pick<Mount, "tree" | "definitions" | "writes"> & Partial<Pick<Mount, "passthrough">>,
+  mount: Pick<Mount, "tree" | "definitions" | "writes" | "authors"> & Partial<Pick<Mount, "passthrough">>,
   file: RegularFile,
   ticket: number,
   pause: number,
@@ -131,18 +154,17 @@ export function briefOf(
   mount.passthrough?.bringIn();
   const at = place ?? firstPlace(mount, file);
   const path = at?.path ?? mount.tree.pathOf(file) ?? `/${file.ino}`;
-  const { prompts, model, settings } = inherited(mount, file, at?.directory);
+  const viewer = mount.authors.viewer(file);
   return {
     ticket,
     ino: file.ino,
     path: toText(path),
     generator: textXattr(file, GENERATOR) ?? DEFAULT_GENERATOR,
     file: infoOf(path, file),
-    prompts,
-    settings,
+    ...inherited(mount, file, at?.directory, mount.authors.view(viewer)),
     pause,
     layout: layoutOf(mount),
     contents: contentsOf(mount),
-    ...(model === undefined ? {} : { model }),
+    ...(viewer === undefined ? {} : { viewer }),
   };
 }

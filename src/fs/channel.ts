@@ -182,6 +182,9 @@ export class Channel implements ControlHandle {
       return this.#answer(id);
     }
     if (request.op === "make" && !file.lazy) return this.#answer(id);
+    if (request.op === "regen") {
+      this.#mount.authors.checkRegeneration(file, promptOf(request) !== undefined, caller.uid);
+    }
     const name = --lastName;
     const over = (error?: FsError) => {
       if (this.#underWay.delete(name)) this.#answer(id, error);

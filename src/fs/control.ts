@@ -12,7 +12,7 @@ import type { StructValue } from "../fuse/wire.ts";
 import { printable } from "../printable.ts";
 import { Directory } from "../tree/directory.ts";
 import { RegularFile } from "../tree/file.ts";
-import type { Inode } from "../tree/inode.ts";
+import type { Inode, Owner } from "../tree/inode.ts";
 import { components, toBytes } from "../tree/path.ts";
 import { Space } from "../tree/space.ts";
 import type { Tree } from "../tree/tree.ts";
@@ -58,10 +58,10 @@ export class Control {
   readonly #handles = new Map<number, ControlHandle>();
   #nextFh = FIRST_FH;
 
-  constructor(tree: Tree, files: ControlFiles | undefined) {
+  /** `owner`: whose it is, whoever a snapshot says that the tree belongs to. */
+  constructor(tree: Tree, files: ControlFiles | undefined, owner: Owner = tree.root) {
     if (files === undefined) return;
     let ino = FIRST_INO;
-    const owner = { uid: tree.root.uid, gid: tree.root.gid };
     const space = new Space();
     this.directory = new Directory(ino++, 0o500, owner, tree.clock);
     this.directory.parent = tree.root;

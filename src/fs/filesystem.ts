@@ -17,9 +17,7 @@ import * as libc from "../libc.ts";
 import { writeAtomically } from "../snapshot/write.ts";
 import type { Revision } from "./changes.ts";
 import { Job } from "./job.ts";
-import { Layout } from "./layout.ts";
 import { Outbox } from "./outbox.ts";
-import { unpacked } from "./packed.ts";
 import type {
   FromFilesystem,
   Generate,
@@ -38,7 +36,7 @@ import type {
   WorkerOptions,
 } from "./port.ts";
 import { type SaveOptions, snapshotPieces } from "./snapshot-pieces.ts";
-import { Statics } from "./statics.ts";
+import { Viewed } from "./viewed.ts";
 
 export interface FilesystemOptions {
   /** Absolute. */
@@ -147,11 +145,7 @@ class Link {
   readonly #jobs = new Map<number, Job>();
   readonly #calls = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #nextCall = 1;
-  readonly #layout = new Layout(async (known) => {
-    const { version, entries } = await this.#call("outlineSince", known);
-    return entries === undefined ? { version } : { version, entries: unpacked(entries) };
-  });
-  readonly #statics = new Statics((request) => this.#call("readStatics", request));
+  readonly #viewed = new Viewed((method, ...args) => this.#call(method, ...args));
   #closed = false;
   #dead: Error | undefined;
 
@@ -168,6 +162,7 @@ class Link {
       passthrough: options.passthrough ?? true,
       lowPower: options.lowPower ?? false,
       owner: { uid: libc.getuid(), gid: libc.getgid() },
+      shared: options.allowOther ?? false,
       ...(options.size === undefined ? {} : { size: options.size }),
       ...(options.inodes === undefined ? {} : { inodes: options.inodes }),
       ...(options.from === undefined ? {} : { from: options.from }),
@@ -205,7 +200,7 @@ class Link {
       await this.#ended.promise;
     };
     return {
-      tree: this.#tree(),
+      tree: this.#viewed.all((ticket, pid, waits) => this.#jobs.get(ticket)?.working(pid, waits)),
       ended: this.#ended.promise,
       beganPending: pending,
       device: mount.device,
@@ -254,8 +249,7 @@ class Link {
       case "ready":
         return this.#ready.resolve();
       case "generate":
-        this.#layout.tell(message.request.layout ?? 0);
-        this.#statics.tell(message.request.contents ?? 0);
+        this.#viewed.tell(message.request);
         return void this.#generate(message.request);
       case "list":
         return void this.#list(message.request);
@@ -363,19 +357,6 @@ class Link {
     this.#outbox.post({ type: "call", id, method, args });
     // The worker answers a method with that method's value; the message cannot carry the type.
     return promise as Promise<Awaited<ReturnType<Methods[K]>>>;
-  }
-
-  #tree(): TreePort {
-    return {
-      outline: () => this.#call("outline"),
-      layout: () => this.#layout.get(),
-      list: (path, requester) => this.#call("list", path, requester),
-      stat: (path) => this.#call("stat", path),
-      read: (path, requester) => this.#call("read", path, requester),
-      readStatic: (path, limit) => this.#call("readStatic", path, limit),
-      readStatics: (paths, limit) => this.#statics.get(paths, limit),
-      working: (ticket, pid, waits) => this.#jobs.get(ticket)?.working(pid, waits),
-    };
   }
 }
 

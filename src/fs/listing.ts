@@ -89,7 +89,16 @@ export class Listings {
       ask: (ticket, pause) => {
         const path = textXattr(directory, ORIGIN) ?? toText(this.#mount().tree.pathOf(directory) ?? "/");
         const generator = textXattr(directory, GENERATOR) ?? "";
-        this.#post({ type: "list", request: { ticket, ino: directory.ino, path, generator, pause } });
+        const viewer = this.#mount().authors.viewer(directory);
+        const request = {
+          ticket,
+          ino: directory.ino,
+          path,
+          generator,
+          pause,
+          ...(viewer === undefined ? {} : { viewer }),
+        };
+        this.#post({ type: "list", request });
       },
       take: { listed: (listing) => this.#mount().making(() => this.#take(directory, listing)) },
     });

@@ -8,11 +8,12 @@
 import { FsError } from "../errno.ts";
 import { PathPattern, piecesOf } from "../pathpattern.ts";
 import type { Directory } from "../tree/directory.ts";
-import { join, toText } from "../tree/path.ts";
+import { toText } from "../tree/path.ts";
 import { setXattr } from "../tree/xattrs.ts";
 import { type ArrivedContent, type Attempt, type Attempts, Failures, type Waiter } from "./attempts.ts";
 import { briefOf, GENERATOR, ORIGIN } from "./brief.ts";
 import type { Mount } from "./mount.ts";
+import { boundPath } from "./origins.ts";
 import { fill, keepMetadata } from "./pending.ts";
 import type { FromFilesystem, NamedFiles } from "./port.ts";
 
@@ -44,13 +45,13 @@ export class Lookups {
 
   /** Whether the name in this directory is one that a generator may know. */
   concerns(directory: Directory, name: string): boolean {
-    return this.#rules.length > 0 && this.#ruleFor(this.#pathOf(directory, name)) !== undefined;
+    return this.#rules.length > 0 && this.#ruleFor(boundPath(this.#mount(), directory, name)) !== undefined;
   }
 
   /** Somebody asks for a name that is not there. False: nobody but the tree knows it. Throws EDEADLK, ESTALE (see dcache.ts). */
   wait(directory: Directory, name: string, waiter: Waiter): boolean {
     if (this.#rules.length === 0) return false;
-    const path = this.#pathOf(directory, name);
+    const path = boundPath(this.#mount(), directory, name);
     const rule = this.#ruleFor(path);
     if (path === undefined || rule === undefined) return false;
     if (waiter.unique !== undefined) this.#mount().dcache.beforeParking(directory, waiter.pid ?? 0);
@@ -122,11 +123,6 @@ export class Lookups {
     mount.making(() => tree.looking(() => tree.link(file, directory, name)));
     mount.refresh.made(file);
     ruleEntries.enter(file);
-  }
-
-  #pathOf(directory: Directory, name: string): string | undefined {
-    const parent = this.#mount().tree.pathOf(directory);
-    return parent === undefined ? undefined : join(parent, name);
   }
 
   #ruleFor(path: string | undefined): { readonly generator: string } | undefined {

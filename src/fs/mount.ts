@@ -4,6 +4,7 @@ import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
 import type { Tree } from "../tree/tree.ts";
 import type { Attempts } from "./attempts.ts";
+import type { Authors } from "./authors.ts";
 import type { Control } from "./control.ts";
 import type { CopyUps } from "./copy-up.ts";
 import type { Dcache } from "./dcache.ts";
@@ -27,6 +28,7 @@ export interface Mount {
   readonly copyUps: CopyUps;
   readonly handles: Handles;
   readonly revalidation: Revalidation;
+  readonly authors: Authors;
   readonly attempts: Attempts;
   readonly pending: Pending;
   readonly refresh: Refresh;

@@ -11,6 +11,7 @@ import { entry, NO_ENTRY, ownerOf } from "./attributes.ts";
 import { KEEP_SECONDS } from "./caching.ts";
 import { CONTROL_NAME } from "./control.ts";
 import type { Mount } from "./mount.ts";
+import { originsKept } from "./origins.ts";
 
 /** "There is no such name", for the kernel to remember. */
 const NEGATIVE = { ...NO_ENTRY, entry_valid: KEEP_SECONDS };
@@ -32,7 +33,10 @@ export function nameOperations(mount: Mount) {
     gid: number,
   ): void {
     const source = changeable(mount, from, name);
-    tree.rename(source, name, changeable(mount, to, newName), newName, flags, { uid, gid });
+    const target = changeable(mount, to, newName);
+    const keep = originsKept(mount, [source.get(name)?.inode, target.get(newName)?.inode], uid);
+    tree.rename(source, name, target, newName, flags, { uid, gid });
+    keep();
     for (const [nodeid, moved] of [[to, newName] as const, [from, name] as const]) {
       const inode = nodes.directory(nodeid).get(moved)?.inode;
       if (inode !== undefined) mount.ruleEntries.claim(inode);
@@ -121,7 +125,9 @@ export function nameOperations(mount: Mount) {
     link({ oldnodeid, name }, header) {
       const inode = nodes.get(oldnodeid);
       if (mount.control.owns(inode)) throw new FsError("EPERM");
+      const keep = originsKept(mount, [inode], header.uid);
       tree.link(inode, changeable(mount, header.nodeid, name), name);
+      keep();
       mount.ruleEntries.claim(inode);
       return entry(mount, inode);
     },

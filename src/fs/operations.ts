@@ -4,11 +4,12 @@ import * as abi from "../fuse/abi.ts";
 import type { Filesystem } from "../fuse/ops.ts";
 import type { Session } from "../fuse/session.ts";
 import { type ThreadSignals, threadSignals } from "../procfs.ts";
-import type { Inode } from "../tree/inode.ts";
+import type { Inode, Owner } from "../tree/inode.ts";
 import type { Tree } from "../tree/tree.ts";
 import { Answers } from "./answers.ts";
 import { Attempts } from "./attempts.ts";
 import { attributeOperations, CLAIMED_SIZE } from "./attributes.ts";
+import { Authors } from "./authors.ts";
 import { Control, type ControlFiles } from "./control.ts";
 import { CopyUps } from "./copy-up.ts";
 import { Dcache } from "./dcache.ts";
@@ -55,6 +56,10 @@ export interface ServedOptions {
   /** What `.llmfs` holds; absent: no control surface. */
   readonly control?: (mount: Mount, answers: Answers) => ControlFiles;
   readonly claimedSize?: number;
+  /** Who mounted. Default: whose root directory it is. */
+  readonly owner?: Owner;
+  /** Who mounted, where other users may come in. */
+  readonly sharedBy?: number;
   /** See Mount.making. Default: just does the work. */
   readonly making?: <T>(work: () => T) => T;
   /** Whether generators list directories. */
@@ -88,6 +93,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     copyUps: new CopyUps(revalidation, () => (session().granted?.minor ?? 0) > LINUX_5_6),
     handles: new Handles(tree, revalidation),
     revalidation,
+    authors: new Authors(options.sharedBy),
     attempts,
     pending,
     refresh,
@@ -166,7 +172,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     },
   };
   const answers = new Answers(mount, options.post);
-  const control: Control = new Control(tree, options.control?.(mount, answers));
+  const control: Control = new Control(tree, options.control?.(mount, answers), options.owner);
   const { dcache, ruleEntries } = mount;
   tree.onNameChange = (directory, name, before) => {
     dcache.changed(directory, name, before);

@@ -59,7 +59,11 @@ export class Pending {
 
   #begin(file: RegularFile): Attempt {
     const attempt = this.#attempts.open(file, {
-      content: (content) => this.#content(attempt, file, content),
+      content: (content) => {
+        // It has another owner by now, who may read other things than the one it was composed for.
+        if (this.#mount().authors.viewer(file) !== request.viewer) this.#again(attempt, file);
+        else this.#content(attempt, file, content);
+      },
       failed: (error) => this.#failed(attempt, file, error),
       calledOff: () => {
         file.state = "pending";
@@ -73,6 +77,14 @@ export class Pending {
     this.#mount().refresh.begun(file);
     this.#post({ type: "generate", request });
     return attempt;
+  }
+
+  /** All who wait go on to wait for another attempt. */
+  #again(attempt: Attempt, file: RegularFile): void {
+    file.state = "pending";
+    if (attempt.waiters.size === 0) return this.#end(attempt, () => {});
+    const next = this.#begin(file);
+    this.#attempts.end(attempt, (waiter) => this.#attempts.join(next, waiter));
   }
 
   #content(attempt: Attempt, file: RegularFile, content: ArrivedContent): void {

@@ -36,6 +36,11 @@ export interface GenerationRequest {
   readonly layout?: number;
   /** As `layout`, counting all that was written too: see TreePort.readStatics. */
   readonly contents?: number;
+  /**
+   * On a shared mount: the user who owns the file, where it is neither root nor the one who mounted. Nothing may be shown
+   * that this user may not read, and no rule makes the file, unless it exists because of one.
+   */
+  readonly viewer?: number;
 }
 
 /** What a finished generation hands over. */
@@ -92,8 +97,9 @@ export interface ListingRequest {
   readonly ino: number;
   readonly path: string;
   readonly generator: string;
-  /** As in GenerationRequest. */
+  /** As in GenerationRequest, of the directory. */
   readonly pause: number;
+  readonly viewer?: number;
 }
 
 /** What such a directory holds: files with their generator, and directories to be listed in their turn. */
@@ -164,6 +170,11 @@ export interface TreePort {
    * told of each time that they wait, and when it is over. Absent: there is no mount.
    */
   working?(ticket: number, pid: number, waits: (over: Promise<void>) => void): void;
+  /**
+   * The same tree as this user may see it: everything else is not there, or EACCES. Absent: nobody has files in it but the
+   * one who made it.
+   */
+  as?(uid: number): TreePort;
 }
 
 export interface StaticsRequest {
@@ -171,6 +182,8 @@ export interface StaticsRequest {
   readonly limit: number;
   /** Another one than before: what was told is forgotten. */
   readonly epoch: number;
+  /** With one, every content is told, and that as far as this user may read it. */
+  readonly viewer?: number;
 }
 
 /** `ino` 0: no such file. `bytes` absent: as told before in the same epoch. */
@@ -193,13 +206,24 @@ export interface Held {
   readonly inodes: number;
 }
 
-/** What the main thread may call, by name. Arguments and results are plain data. */
-export interface Methods extends Omit<TreePort, "layout" | "readStatics" | "working"> {
+/**
+ * What the main thread may call, by name. Arguments and results are plain data. `viewer` is a user's number: only what
+ * that user may see is there.
+ */
+export interface Methods {
+  outline(viewer?: number): Promise<readonly TreeEntry[]>;
+  list(path: string, requester?: number, viewer?: number): Promise<readonly TreeEntry[]>;
+  stat(path: string, viewer?: number): Promise<FileInfo>;
+  read(path: string, requester?: number, viewer?: number): Promise<Uint8Array>;
+  readStatic(path: string, limit: number, viewer?: number): Promise<Uint8Array | undefined>;
   readStatics(request: StaticsRequest): Promise<readonly StaticContent[]>;
   /** Resolves when the file has its content; a pending one is generated. Rejects as `read` does. */
   make(path: string): Promise<void>;
   /** The outline, unless its version is still this one. */
-  outlineSince(version: number): Promise<{ readonly version: number; readonly entries?: PackedEntries }>;
+  outlineSince(
+    version: number,
+    viewer?: number,
+  ): Promise<{ readonly version: number; readonly entries?: PackedEntries }>;
   /** To be compared with an earlier one. */
   revision(): Promise<Revision>;
   /** Begins a snapshot as of this moment; returns its number. */
@@ -240,6 +264,8 @@ export interface WorkerOptions {
   readonly lowPower: boolean;
   /** Of the root directory, where the snapshot says nothing. */
   readonly owner: { readonly uid: number; readonly gid: number };
+  /** Other users may come in. */
+  readonly shared: boolean;
   readonly size?: number;
   readonly inodes?: number;
   readonly from?: { readonly file: string } | { readonly text: Uint8Array };

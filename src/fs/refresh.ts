@@ -123,14 +123,21 @@ export class Refresh {
   #of(file: RegularFile): Series {
     const known = this.#series.get(file);
     if (known !== undefined) return known;
+    let viewer: number | undefined;
     const renewal = new Renewal(this.#attempts, {
       inode: () => series.current,
       ask: (ticket, pause) => {
         const brief = briefOf(this.#mount(), series.current, ticket, pause);
+        viewer = brief.viewer;
         const ino = this.#attempts.get(ticket)?.inode.ino ?? brief.ino;
         this.#post({ type: "generate", request: { ...brief, ino, renews: true } });
       },
-      take: { content: (content) => this.#take(series, content) },
+      take: {
+        content: (content) => {
+          // For another owner by now: it is not for this one to read.
+          if (this.#mount().authors.viewer(series.current) === viewer) this.#take(series, content);
+        },
+      },
       failed: (error) => this.#gone(series.current, error),
     });
     const series: Series = { current: file, renewal };

@@ -27,6 +27,8 @@ const THEIRS = new FsError("EEXIST", "somebody wrote what is in the file");
 
 const WRITTEN = new FsError("EBUSY", "the file was changed while it was generated again; it stays as it is");
 
+const GIVEN_AWAY = new FsError("EBUSY", "the file was given to somebody else while it was generated again");
+
 const STRANGER =
   "a caller of another process namespace cannot be recognized when it opens the file; use 'llmfs regen' instead";
 
@@ -102,7 +104,8 @@ export class Regeneration {
     const request = textXattr(previous, REQUEST);
     const same = request !== undefined && request === textXattr(lineage.current, REQUEST);
     line.previous = this.#mount().succession.put(lineage.current, previous);
-    if (same) this.#post({ type: "undone", request });
+    // What others say of the request is not to be believed: the recording of another file would be brought back.
+    if (same && this.#mount().authors.trusts(lineage.current.uid)) this.#post({ type: "undone", request });
   }
 
   /** The attribute was set: `undo`, or `again` with a prompt behind a colon if there is to be another one. */
@@ -204,6 +207,7 @@ export class Regeneration {
           const now = target.times();
           const same = target.state === state && now.mtime === mtime && now.mtimeNsec === mtimeNsec;
           if (!same || line.lineage.current !== target) throw WRITTEN;
+          if (this.#mount().authors.viewer(target) !== brief.viewer) throw GIVEN_AWAY;
           this.#take(line, content, prompt);
         } catch (error) {
           return failed(error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error }));

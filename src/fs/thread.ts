@@ -69,6 +69,8 @@ class FilesystemThread {
             mountpoint: options.mountpoint,
             counts: () => this.#counts(),
           }),
+        owner: options.owner,
+        ...(options.shared ? { sharedBy: options.owner.uid } : {}),
         ...(options.claimedSize === undefined ? {} : { claimedSize: options.claimedSize }),
         listing: plants.some(({ type, generator }) => type === "directory" && generator !== undefined),
         ...(options.named === undefined ? {} : { named: options.named }),
@@ -264,10 +266,11 @@ class FilesystemThread {
       this.#post({ type: "fault", id, code: error instanceof FsError ? error.code : "EIO", message: messageOf(error) });
     };
     // The arguments were typed where the call was made (filesystem.ts), and messages only carry them over.
-    const [first, second] = args as [never, never];
+    const [first, second, third] = args as [never, never, never];
     try {
-      if (method === "read" || method === "list" || method === "make") answers[method](first, second, reply, fault);
-      else reply(answers[method](first, second));
+      if (method === "read" || method === "list" || method === "make")
+        answers[method](first, second, reply, fault, third);
+      else reply(answers[method](first, second, third));
     } catch (error) {
       fault(error);
     }

@@ -10,12 +10,14 @@
  * | `prompt`, `model`, `temperature`, `max-tokens` | directories | reach everything below |
  * | `generator` | directories | who says what is in it (listing.ts) |
  * | `refresh` | files, directories | how long generated content and listings hold: "always", "300s", "300s stale" |
- * | `origin` | files, directories | the path that a generator's rule made it for |
+ * | `origin` | files, directories | the path that a generator's rule made it for; to be copied or removed, not to be made up |
  * | `description`, `meta.*` | files | plain data |
+ *
+ * On a shared mount not everybody may set all of them: see authors.ts.
  */
 import { FsError } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
-import type { Filesystem } from "../fuse/ops.ts";
+import type { Filesystem, Header } from "../fuse/ops.ts";
 import { printable } from "../printable.ts";
 import { ACL_ACCESS, isAcl, removeAcl, setAcl } from "../tree/acl.ts";
 import type { RegularFile } from "../tree/file.ts";
@@ -23,7 +25,7 @@ import { type Inode, S_ISGID } from "../tree/inode.ts";
 import { byBytes } from "../tree/path.ts";
 import { getXattr, removeXattr, setXattr, XATTR_SIZE_MAX, xattrNames, xattrSpace } from "../tree/xattrs.ts";
 import { inGroup } from "./attributes.ts";
-import { GENERATOR, PROMPT } from "./brief.ts";
+import { GENERATOR, ORIGIN, PROMPT } from "./brief.ts";
 import type { Mount } from "./mount.ts";
 import { REGEN } from "./regen.ts";
 import { checkSetting, meant } from "./settings.ts";
@@ -37,6 +39,9 @@ const ERROR = "user.llmfs.error";
 const SELINUX = "security.selinux";
 /** What tmpfs stores. Everything else (but ACLs) is no attribute that this filesystem has. */
 const NAMESPACES = ["user.", "trusted.", "security."];
+
+/** Origins that were told lately, at most. */
+const MOST_ORIGINS = 1024;
 
 /** Different names that are doubted, at most. */
 const DOUBTS = 100;
@@ -78,6 +83,14 @@ export function xattrOperations(mount: Mount) {
   const { tree, nodes } = mount;
   /** Names that somebody was told of. */
   const doubted = new Set<string>();
+  /** What was read of ORIGIN, oldest first: who sets the same copies a file with all that it has. */
+  const origins = new Set<string>();
+
+  function tellOrigin(value: Uint8Array): void {
+    origins.add(Buffer.from(value).toString("latin1"));
+    const [oldest] = origins.size > MOST_ORIGINS ? origins : [];
+    if (oldest !== undefined) origins.delete(oldest);
+  }
 
   function doubt(name: string): void {
     const guess = doubted.size < DOUBTS && !doubted.has(name) ? meant(name) : undefined;
@@ -129,15 +142,24 @@ export function xattrOperations(mount: Mount) {
     throw new FsError("EINVAL", `a ${file.state} file of ${file.size} bytes cannot become ${state}`);
   }
 
-  function set(inode: Inode, name: string, value: Uint8Array, flags: number, pid: number): void {
+  function set(inode: Inode, name: string, value: Uint8Array, flags: number, { uid, pid }: Header): void {
     checkName(name);
     if (name === ERROR && (inode.kind === "file" || inode.kind === "directory")) {
       throw new FsError("EPERM", "user.llmfs.error is told, not set");
     }
     if (inode.kind === "file") {
-      if (name === STATE) return setState(inode, Buffer.from(value).toString("utf8"));
-      if (name === REGEN) return mount.regen.set(inode, Buffer.from(value).toString("utf8"), pid);
+      const text = Buffer.from(value).toString("utf8");
+      if (name === STATE) {
+        if (text === "pending") mount.authors.checkAuthor(inode, uid);
+        return setState(inode, text);
+      }
+      if (name === REGEN) {
+        mount.authors.checkRegeneration(inode, text.startsWith("again:"), uid);
+        return mount.regen.set(inode, text, pid);
+      }
     }
+    const copies = name === ORIGIN && origins.has(Buffer.from(value).toString("latin1"));
+    mount.authors.check(inode, name, Buffer.from(value).toString("utf8"), uid, copies);
     checkSetting(name, value);
     setXattr(inode, name, Uint8Array.from(value), flags);
     doubt(name);
@@ -152,7 +174,9 @@ export function xattrOperations(mount: Mount) {
       const inode = nodes.get(header.nodeid);
       const told = name === REGEN && inode.kind === "file" ? mount.regen.error(inode) : derived(inode, name, mount);
       if (name === SELINUX && inode.xattrs?.has(name) !== true) throw new FsError("EOPNOTSUPP");
-      return give(told === undefined ? getXattr(inode, name) : clipped(told), size, target);
+      const value = told === undefined ? getXattr(inode, name) : clipped(told);
+      if (name === ORIGIN && size >= value.length) tellOrigin(value);
+      return give(value, size, target);
     },
 
     listxattr({ size }, header, target) {
@@ -176,7 +200,7 @@ export function xattrOperations(mount: Mount) {
       if (isAcl(name)) {
         const dropSetGid = (setxattr_flags & abi.FUSE_SETXATTR_ACL_KILL_SGID) !== 0;
         setAcl(inode, name, Uint8Array.from(value), dropSetGid);
-      } else set(inode, name, value, flags, header.pid);
+      } else set(inode, name, value, flags, header);
       tree.space.countXattrs(inode, xattrSpace(name, inode.xattrs?.get(name)) - before);
       inode.touchCtime(tree.clock);
     },
@@ -186,6 +210,7 @@ export function xattrOperations(mount: Mount) {
       const inode = nodes.get(header.nodeid);
       mount.ruleEntries.claim(inode);
       if (!isAcl(name)) checkName(name);
+      mount.authors.check(inode, name, undefined, header.uid);
       const before = xattrSpace(name, inode.xattrs?.get(name));
       if (derived(inode, name, mount) !== undefined) throw new FsError("EPERM", `${name} is told, not stored`);
       if (isAcl(name)) {

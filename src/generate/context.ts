@@ -27,6 +27,8 @@ export interface ContextOptions {
   readonly tokens?: number;
   /** What looks like a secret is taken out by default; false sends everything as it is. */
   readonly redact?: boolean;
+  /** The whole tree, where the one to show is less: what is kept out of what is sent is kept out here too. */
+  readonly keptOutOf?: ContextTree;
 }
 
 export const DEFAULT_TOKENS = 16_000;
@@ -51,7 +53,7 @@ export function contextMaker(tree: ContextTree, options: ContextOptions = {}): C
   const clean: Redact = options.redact === false ? async (text) => text : redact;
 
   const layout = tree.layout ?? tree.outline;
-  const shown = async () => visible(await layout(), tree.readStatic);
+  const shown = shownOf(tree, options.keptOutOf);
 
   async function sections(path: string, context: ComposeContext): Promise<readonly Section[]> {
     const { file, prompts, read } = context;
@@ -97,6 +99,22 @@ export function contextMaker(tree: ContextTree, options: ContextOptions = {}): C
       const words = [file.description ?? "", ...prompts];
       return relatedFiles(file, words, outline, tree, { budget: options.tokens ?? DEFAULT_TOKENS, clean });
     },
+  };
+}
+
+/** What may be sent of a tree, by the rules of the whole one: a rule also holds for who may not read it. */
+function shownOf(tree: ContextTree, whole: ContextTree = tree): () => Promise<readonly TreeEntry[]> {
+  const sendable = async () => visible(await (whole.layout ?? whole.outline)(), whole.readStatic);
+  if (tree === whole) return sendable;
+  const known = new WeakMap<readonly TreeEntry[], { all: readonly TreeEntry[]; found: readonly TreeEntry[] }>();
+  return async () => {
+    const [seen, all] = await Promise.all([(tree.layout ?? tree.outline)(), sendable()]);
+    const before = known.get(seen);
+    if (before?.all === all) return before.found;
+    const allowed = new Set(all.map(({ path }) => path));
+    const found = seen.filter(({ path }) => allowed.has(path));
+    known.set(seen, { all, found });
+    return found;
   };
 }
 

@@ -17,25 +17,20 @@ import type {
   StageListener,
   TreePort,
 } from "../fs/port.ts";
-import type {
-  ContentGenerator,
-  FileContent,
-  GeneratorContext,
-  ListContext,
-  TreeEntry,
-} from "../generators/generator.ts";
+import type { ContentGenerator, FileContent, ListContext, TreeEntry } from "../generators/generator.ts";
 import { builtInGenerators } from "../generators/index.ts";
 import type { LlmContext } from "../generators/llm.ts";
 import { type Binding, type Rule, type Rules, refreshText } from "../generators/rules.ts";
 import type { ChatMessage, ChatPhase, LanguageModel } from "../llm/llm.ts";
+import { bindingOf, originOf } from "./binding.ts";
 import { delivered, metadataText } from "./content.ts";
-import { contextMaker } from "./context.ts";
 import { defined, definedFile } from "./definition.ts";
 import { fsError } from "./failure.ts";
 import { listDirectory } from "./lister.ts";
 import { folderOf } from "./outline.ts";
 import { askForFileAlone } from "./prompts.ts";
 import { stamped } from "./provenance.ts";
+import { sightOf } from "./sight.ts";
 import { Slots } from "./slots.ts";
 import { Stages } from "./stages.ts";
 
@@ -77,12 +72,12 @@ export function createEngine(options: EngineOptions): Engine {
   const { tree, concurrency = 4, deadlineMs = 20 * 60_000, maxContentBytes = 256 * 1024 * 1024 } = options;
   const hide = (text: string) => options.rules?.hide(text) ?? text;
   const log = (level: LogLevel, text: string) => options.log?.(level, hide(text));
-  const context = contextMaker(tree, {
+  const sight = sightOf(tree, {
     ...(options.contextTokens !== undefined && { tokens: options.contextTokens }),
     ...(options.redact !== undefined && { redact: options.redact }),
   });
   const composers = new Slots(COMPOSED_AT_ONCE);
-  async function compose(path: string, about: GeneratorContext): Promise<readonly ChatMessage[]> {
+  async function compose(path: string, about: LlmContext): Promise<readonly ChatMessage[]> {
     // It is not for long: whoever composes waits for nothing but his turn.
     using composer = await composers.take();
     about.signal.throwIfAborted();
@@ -91,7 +86,7 @@ export function createEngine(options: EngineOptions): Engine {
       composer[Symbol.dispose]();
       return about.read(other);
     };
-    return await context.compose(path, { ...about, read });
+    return await sight(about.viewer).context.compose(path, { ...about, read });
   }
   const builtIn = builtInGenerators({
     llm: {
@@ -107,12 +102,9 @@ export function createEngine(options: EngineOptions): Engine {
   const llm = builtIn.get("llm");
   const slots = new Slots(concurrency);
 
-  const bind = (request: GenerationRequest): Binding => {
-    const { generator } = request;
-    return options.rules?.bind(originOf(request), generator) ?? { generator, options: {}, params: {} };
-  };
+  const bind = (request: GenerationRequest): Binding => bindingOf(options.rules, request);
 
-  const outline = async (): Promise<readonly TreeEntry[]> => (await tree.outline()).map(defined);
+  const outlineOf = (seen: TreePort) => async (): Promise<readonly TreeEntry[]> => (await seen.outline()).map(defined);
 
   /** A program that waits for another file gives its slot back meanwhile, as a generator that reads does. */
   function workingIn(place: Place | undefined, ticket: number, pid: number): void {
@@ -122,6 +114,7 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   function contextFor(request: GenerationRequest, binding: Binding, signal: AbortSignal, place?: Place): LlmContext {
+    const { tree: seen, context } = sight(request.viewer);
     const related = once(() => context.related(request.file, request.prompts));
     const say = (level: LogLevel) => (message: string) => log(level, `${request.path}: ${message}`);
     const waiting = <T>(work: () => Promise<T>): Promise<T> => {
@@ -129,6 +122,7 @@ export function createEngine(options: EngineOptions): Engine {
       return place === undefined ? wait() : place.waiting(wait);
     };
     return {
+      ...(request.viewer !== undefined && { viewer: request.viewer }),
       file: definedFile(request.file),
       prompts: request.prompts,
       ...(request.model !== undefined && { model: request.model }),
@@ -138,12 +132,12 @@ export function createEngine(options: EngineOptions): Engine {
       ...(request.renews === true && { previous: metadataOf(request) }),
       ...(request.again === true && { again: true }),
       maxBytes: binding.maxBytes ?? maxContentBytes,
-      setting: (name) => settingOf(tree, request, name),
-      outline: once(outline),
+      setting: (name) => settingOf(seen, request, name),
+      outline: once(outlineOf(seen)),
       related,
-      list: async (path) => (await waiting(() => tree.list(path, request.ticket))).map(defined),
+      list: async (path) => (await waiting(() => seen.list(path, request.ticket))).map(defined),
       read: (path) => {
-        const reading = waiting(() => tree.read(path, request.ticket));
+        const reading = waiting(() => seen.read(path, request.ticket));
         // A generator that does not wait for what it reads must not bring the process down when the read fails.
         reading.catch(() => {});
         return reading;
@@ -156,13 +150,14 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   function listContext(request: ListingRequest, rule: Rule, signal: AbortSignal, place: Place): ListContext {
+    const { tree: seen } = sight(request.viewer);
     const say = (level: LogLevel) => (message: string) => log(level, `${request.path}: ${message}`);
     return {
       options: rule.options,
       match: rule.match.source,
-      outline: once(outline),
-      list: async (path) => (await place.waiting(() => until(signal, tree.list(path, request.ticket)))).map(defined),
-      read: (path) => place.waiting(() => until(signal, tree.read(path, request.ticket))),
+      outline: once(outlineOf(seen)),
+      list: async (path) => (await place.waiting(() => until(signal, seen.list(path, request.ticket)))).map(defined),
+      read: (path) => place.waiting(() => until(signal, seen.read(path, request.ticket))),
       working: (pid) => workingIn(place, request.ticket, pid),
       signal,
       log: { debug: say("debug"), info: say("info"), warn: say("warn") },
@@ -268,7 +263,8 @@ export function createEngine(options: EngineOptions): Engine {
     },
     preview(request) {
       const asked = contextFor(request, bind(request), new AbortController().signal);
-      const read = async (path: string) => (await tree.readStatic(path, PREVIEWED)) ?? NOT_YET;
+      const { tree: seen, context } = sight(request.viewer);
+      const read = async (path: string) => (await seen.readStatic(path, PREVIEWED)) ?? NOT_YET;
       return context.compose(request.path, { ...asked, read });
     },
     async [Symbol.asyncDispose]() {
@@ -315,12 +311,6 @@ async function settingOf(tree: TreePort, request: GenerationRequest, name: strin
   return undefined;
 }
 
-/** The path it was made for: what its parts mean stays, wherever the file is moved. */
-function originOf({ file, path }: GenerationRequest): string {
-  return file.xattrs.get(ORIGIN) ?? path;
-}
-
-const ORIGIN = "user.llmfs.origin";
 const METADATA = "user.llmfs.meta.";
 
 function metadataOf({ file }: GenerationRequest): Readonly<Record<string, string>> {

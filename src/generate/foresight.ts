@@ -11,9 +11,9 @@ import { type ChatRequest, type LanguageModel, LlmError } from "../llm/llm.ts";
 import { requestKey } from "../recording/key.ts";
 import type { Recording, RecordingStore } from "../recording/recording.ts";
 import { inputTokens } from "./budget.ts";
-import { contextMaker } from "./context.ts";
 import { createEngine, type EngineOptions } from "./engine.ts";
 import type { Section } from "./prompts.ts";
+import { sightOf } from "./sight.ts";
 
 export interface ForesightOptions
   extends Pick<EngineOptions, "modelName" | "redact" | "temperature" | "contextTokens"> {
@@ -89,10 +89,10 @@ export function createForesight(options: ForesightOptions): Foresight {
     },
   };
 
-  async function read(path: string, requester?: number): Promise<Uint8Array> {
+  async function read(from: TreePort, path: string, requester?: number): Promise<Uint8Array> {
     const reader = requester === undefined ? undefined : byTicket.get(requester);
     try {
-      return await tree.read(path, requester);
+      return await from.read(path, requester);
     } catch (error) {
       if (!(error instanceof FsError) || error.code !== "EAGAIN") throw error;
     }
@@ -120,7 +120,12 @@ export function createForesight(options: ForesightOptions): Foresight {
     waits.set(reader, (waits.get(reader) ?? new Set()).add(path));
   }
 
-  const port: TreePort = { ...tree, read };
+  const reading = (from: TreePort): TreePort => ({
+    ...from,
+    read: (path, requester) => read(from, path, requester),
+    ...(from.as && { as: (uid) => reading(from.as?.(uid) ?? from) }),
+  });
+  const port = reading(tree);
   const engine = createEngine({
     model,
     modelName: options.modelName,
@@ -130,7 +135,7 @@ export function createForesight(options: ForesightOptions): Foresight {
     ...(options.temperature !== undefined && { temperature: options.temperature }),
     ...(options.contextTokens !== undefined && { contextTokens: options.contextTokens }),
   });
-  const maker = contextMaker(port, {
+  const sight = sightOf(port, {
     ...(options.redact !== undefined && { redact: options.redact }),
     ...(options.contextTokens !== undefined && { tokens: options.contextTokens }),
   });
@@ -176,8 +181,9 @@ export function createForesight(options: ForesightOptions): Foresight {
     async sections(path) {
       const request = asked(path);
       if (request === undefined) return [];
-      const { file, prompts, ino } = request;
-      return maker.sections(path, { file, prompts, read: (one) => read(one, ino) });
+      const { file, prompts, ticket, viewer } = request;
+      const { tree: seen, context } = sight(viewer);
+      return context.sections(path, { file, prompts, read: (one) => seen.read(one, ticket) });
     },
   };
 }

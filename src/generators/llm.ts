@@ -9,7 +9,7 @@ export interface LlmOptions {
   /** Asked where no directory above the file names another. */
   readonly modelName: string;
   /** Turns a file and its context into messages. */
-  readonly compose: (path: string, context: GeneratorContext) => Promise<readonly ChatMessage[]>;
+  readonly compose: (path: string, context: LlmContext) => Promise<readonly ChatMessage[]>;
   /** What follows an answer that holds more than the file. */
   readonly askForFileAlone: (path: string) => string;
   /** Absent: the server's default, the only one that every model accepts. */
@@ -21,6 +21,8 @@ export interface LlmOptions {
 export interface LlmContext extends GeneratorContext {
   /** As in ChatOptions. */
   readonly onPhase?: (phase: ChatPhase) => void;
+  /** As in GenerationRequest. */
+  readonly viewer?: number;
 }
 
 /** Content from a language model: one plain-text completion, no JSON around the file's body. */

@@ -12,6 +12,8 @@ export interface ResolveOptions {
   readonly follow: boolean;
   /** Called with each directory before a name is looked up in it; what it throws ends the walk. */
   search?(directory: Directory): void;
+  /** Called with each symlink before it is followed; what it throws ends the walk. */
+  through?(directory: Directory, link: Inode): void;
 }
 
 /** See Tree.resolve. */
@@ -22,12 +24,12 @@ export function resolve(root: Directory, path: string, options: ResolveOptions):
   const parents: Directory[] = [];
   for (let name = left.pop(); name !== undefined; name = left.pop()) {
     if (inode.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
+    const directory: Directory = inode;
+    options.search?.(directory);
     if (name === "..") {
       inode = parents.pop() ?? root;
       continue;
     }
-    const directory: Directory = inode;
-    options.search?.(directory);
     const next: Inode | undefined = directory.get(name)?.inode;
     if (next === undefined) throw new FsError("ENOENT", `${path}: no such file or directory`);
     if (next.kind !== "symlink" || (left.length === 0 && !options.follow)) {
@@ -35,6 +37,7 @@ export function resolve(root: Directory, path: string, options: ResolveOptions):
       inode = next;
       continue;
     }
+    options.through?.(directory, next);
     if (++links > MAX_SYMLINKS) throw new FsError("ELOOP", `${path}: too many symbolic links`);
     if (next.target.startsWith("/")) {
       inode = root;

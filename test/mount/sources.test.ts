@@ -148,7 +148,7 @@ beforeAll(async () => {
     export default { generators: { own }, rules: ${JSON.stringify(rules)} };`,
   );
   const mounted = await sandbox.llmfs(["mount", dir], { program: BINARY, cwd: work, env });
-  expect(mounted.stderr).toBe("");
+  expect(mounted.stderr).toBe(`configuration: ${join(work, "llmfs.config.ts")}\n`);
 }, 120_000);
 
 afterAll(async () => {

@@ -36,6 +36,8 @@ export interface ServedOptions {
   readonly listing?: boolean;
   readonly named?: readonly NamedFiles[];
   readonly generation?: number;
+  /** Who mounted, where other users may come in. */
+  readonly sharedBy?: number;
 }
 
 /** The time tests go by: stands still until it is set. */
@@ -89,6 +91,9 @@ export class ServedTree implements Disposable {
         ...(options.listing === undefined ? {} : { listing: options.listing }),
         ...(options.named === undefined ? {} : { named: options.named }),
         ...(options.generation === undefined ? {} : { generation: options.generation }),
+        ...(options.sharedBy === undefined
+          ? {}
+          : { sharedBy: options.sharedBy, owner: { uid: options.sharedBy, gid: options.sharedBy } }),
       },
       () => this.kernel.session,
     );

@@ -1,0 +1,62 @@
+/** The groups of a user, by /etc/passwd and /etc/group: what login(1) would give, without asking a directory service. */
+import { readFileSync, statSync } from "node:fs";
+
+const FILES = { passwd: "/etc/passwd", group: "/etc/group" };
+
+interface Users {
+  /** What the files were when they were read. */
+  readonly version: string;
+  readonly names: ReadonlyMap<number, { readonly name: string; readonly gid: number }>;
+  readonly members: ReadonlyMap<string, ReadonlySet<number>>;
+}
+
+let users: Users | undefined;
+
+/** Empty for a user whom the files do not know: less can be seen then, not more. */
+export function groupsOf(uid: number, files = FILES): ReadonlySet<number> {
+  const version = [files.passwd, files.group].map(versionOf).join(" ");
+  if (users?.version !== version) users = { version, names: namesIn(files.passwd), members: membersIn(files.group) };
+  const user = users.names.get(uid);
+  return user === undefined ? new Set() : new Set([user.gid, ...(users.members.get(user.name) ?? [])]);
+}
+
+function versionOf(file: string): string {
+  const stats = statSync(file, { throwIfNoEntry: false });
+  return stats === undefined ? `${file}: none` : `${file} ${stats.ino} ${stats.size} ${stats.mtimeMs}`;
+}
+
+/** As getpwuid(3): of several lines with the same number the first counts. */
+function namesIn(file: string): Users["names"] {
+  const names = new Map<number, { readonly name: string; readonly gid: number }>();
+  for (const [name = "", , uid, gid] of fieldsOf(file)) {
+    if (isId(uid) && isId(gid) && !names.has(Number(uid))) names.set(Number(uid), { name, gid: Number(gid) });
+  }
+  return names;
+}
+
+function membersIn(file: string): Users["members"] {
+  const members = new Map<string, Set<number>>();
+  for (const [, , gid, names = ""] of fieldsOf(file)) {
+    if (!isId(gid)) continue;
+    for (const name of names.split(",")) {
+      const groups = members.get(name);
+      if (groups === undefined) members.set(name, new Set([Number(gid)]));
+      else groups.add(Number(gid));
+    }
+  }
+  return members;
+}
+
+function isId(text: string | undefined): text is string {
+  return text !== undefined && /^\d{1,10}$/.test(text);
+}
+
+function fieldsOf(file: string): readonly (readonly string[])[] {
+  try {
+    return readFileSync(file, "utf8")
+      .split("\n")
+      .map((line) => line.split(":"));
+  } catch {
+    return [];
+  }
+}

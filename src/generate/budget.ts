@@ -114,13 +114,14 @@ export function createBudget(options: BudgetOptions): Budget {
         ...(bounded && { signal: options.signal ? AbortSignal.any([options.signal, cut.signal]) : cut.signal }),
         onText: heard.listen,
         async repeat(asked, sent) {
-          settle({ sent, usage: heard.text === "" ? undefined : await spentOn(call, heard.text, undefined, allowed) });
+          const usage = heard.text === "" ? undefined : await spentOn(call, heard.text, undefined, allowed);
+          settle({ sent, usage, estimated: true });
           return within(asked);
         },
       });
       const usage = await spentOn(call, whole.text, whole.usage, allowed);
       if (bounded && usage.outputTokens > allowed) tellLonger(request.model, usage.outputTokens, allowed);
-      settle({ sent: true, usage });
+      settle({ sent: true, usage, estimated: isEstimated(usage, whole.usage) });
       return need.price ? { ...whole, usd: costOf(need.price, usage.inputTokens, usage.outputTokens) } : whole;
     } catch (error) {
       const failure = cut.signal.aborted ? cut.signal.reason : error;
@@ -128,7 +129,8 @@ export function createBudget(options: BudgetOptions): Budget {
         const free = heard.text === "" && wasFree(failure);
         const reported = failure instanceof LlmError ? failure.usage : undefined;
         const usage = free ? undefined : await spentOn(call, heard.text, reported, allowed);
-        settle({ sent: !(failure instanceof LlmError) || failure.sent, usage });
+        const estimated = isEstimated(usage, reported);
+        settle({ sent: !(failure instanceof LlmError) || failure.sent, usage, estimated });
       }
       if (failure instanceof LlmError && (cut.signal.aborted || failure.kind === "truncated")) {
         return { cutOff: failure, allowed };
@@ -249,6 +251,11 @@ const PLAUSIBLE = 0.75;
 
 function believed(counted: number, reported: number | undefined): number {
   return reported === undefined || reported < counted * PLAUSIBLE ? counted : reported;
+}
+
+/** Whether some of it is what was counted here. */
+function isEstimated(usage: ChatUsage | undefined, reported: ChatUsage | undefined): boolean {
+  return usage?.inputTokens !== reported?.inputTokens || usage?.outputTokens !== reported?.outputTokens;
 }
 
 /** Failures before the server did any work that it charges for. */

@@ -36,7 +36,7 @@ export const DEFAULT_TOKENS = 16_000;
 export type ContextTree = Pick<TreePort, "outline" | "layout" | "readStatic" | "readStatics">;
 
 /** What the request for a file is made from. */
-export type ComposeContext = Pick<GeneratorContext, "file" | "prompts" | "read">;
+export type ComposeContext = Pick<GeneratorContext, "file" | "prompts" | "read"> & { readonly signal?: AbortSignal };
 
 export interface ContextMaker {
   /** The messages of the request for one file. */
@@ -56,7 +56,7 @@ export function contextMaker(tree: ContextTree, options: ContextOptions = {}): C
   const shown = shownOf(tree, options.keptOutOf);
 
   async function sections(path: string, context: ComposeContext): Promise<readonly Section[]> {
-    const { file, prompts, read } = context;
+    const { file, prompts, read, signal } = context;
     const own = {
       path: relative(path),
       ...(file.description === undefined ? {} : { description: file.description }),
@@ -67,7 +67,8 @@ export function contextMaker(tree: ContextTree, options: ContextOptions = {}): C
     const keptOut = file.xattrs.has(DEPENDS) ? hiddenBy(await layout(), entries) : () => false;
     const declared = await dependencies(path, file, read, clean, keptOut);
     const names = new Set(declared.map((one) => one.path));
-    const ranked = await rankedFiles(file, [file.description ?? "", ...prompts], entries, tree, { clean });
+    const ranked = await rankedFiles(file, [file.description ?? "", ...prompts], entries, tree, { clean, signal });
+    signal?.throwIfAborted();
     const outline = await renderOutline(entries, path, outlineShare(room));
     const others = ranked.filter((one) => !names.has(one.path));
     const chosen = await fill([...declared, ...others], room, outline);

@@ -104,17 +104,19 @@ export function createForesight(options: ForesightOptions): Foresight {
   }
 
   function refuseCycle(reader: string, path: string): void {
-    const leadsTo = (from: string, seen: readonly string[]): readonly string[] | undefined => {
-      if (from === reader) return [...seen, from];
-      if (seen.includes(from)) return undefined;
-      for (const next of waits.get(from) ?? []) {
-        const loop = leadsTo(next, [...seen, from]);
-        if (loop !== undefined) return loop;
+    /** For each file that is found, the one that waits for it. Each is looked at once, however many ways lead there. */
+    const waiting = new Map([[path, reader]]);
+    const found = [path];
+    for (let at = found.pop(); at !== undefined && at !== reader; at = found.pop()) {
+      for (const next of waits.get(at) ?? []) {
+        if (waiting.has(next)) continue;
+        waiting.set(next, at);
+        found.push(next);
       }
-      return undefined;
-    };
-    const loop = leadsTo(path, []);
-    if (loop !== undefined) {
+    }
+    if (path === reader || waiting.has(reader)) {
+      const loop = [reader];
+      for (let at = waiting.get(reader); at !== undefined && at !== reader; at = waiting.get(at)) loop.unshift(at);
       throw new FsError("EDEADLK", `files that are made from each other: ${[reader, ...loop].join(" → ")}`);
     }
     waits.set(reader, (waits.get(reader) ?? new Set()).add(path));

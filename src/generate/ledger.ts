@@ -50,6 +50,8 @@ export interface Used {
   readonly sent: boolean;
   /** Absent: the server did no work that it charges for. */
   readonly usage?: ChatUsage | undefined;
+  /** The server did not report it: by its own count it may be more, by the margin of the reservation. */
+  readonly estimated?: boolean | undefined;
 }
 
 /** Below this a call is not worth making: its answer would be cut off. */
@@ -77,6 +79,8 @@ export class Ledger {
   readonly #limits: BudgetLimits;
   readonly #spent = { calls: 0, inputTokens: 0, outputTokens: 0, usd: 0, unpricedCalls: 0 };
   readonly #reserved = { calls: 0, tokens: 0, usd: 0 };
+  /** What calls may have cost beyond what was counted for them: never given back, never shown. */
+  readonly #doubtful = { tokens: 0, usd: 0 };
   /** The one that waited longest is first, and nobody overtakes it: a long answer would never get its turn. */
   readonly #waiting: Waiter[] = [];
 
@@ -154,8 +158,8 @@ export class Ledger {
     const { inputTokens, outputTokens } = this.#spent;
     return {
       calls: (calls ?? Number.POSITIVE_INFINITY) - this.#spent.calls - held.calls,
-      tokens: (tokens ?? Number.POSITIVE_INFINITY) - inputTokens - outputTokens - held.tokens,
-      usd: (usd ?? Number.POSITIVE_INFINITY) - this.#spent.usd - held.usd,
+      tokens: (tokens ?? Number.POSITIVE_INFINITY) - inputTokens - outputTokens - this.#doubtful.tokens - held.tokens,
+      usd: (usd ?? Number.POSITIVE_INFINITY) - this.#spent.usd - this.#doubtful.usd - held.usd,
     };
   }
 
@@ -178,13 +182,14 @@ export class Ledger {
     this.#reserved.usd += usd;
     return {
       answer,
-      settle: ({ sent, usage }) => {
+      settle: ({ sent, usage, estimated }) => {
         this.#reserved.calls -= 1;
         const last = this.#reserved.calls === 0;
         this.#reserved.tokens = last ? 0 : this.#reserved.tokens - tokens;
         this.#reserved.usd = last ? 0 : this.#reserved.usd - usd;
         if (sent) this.#spent.calls += 1;
         if (usage !== undefined) this.#spend(usage, price);
+        if (usage !== undefined && estimated === true) this.#doubt(usage, price, margin - 1);
         this.#serve();
       },
     };
@@ -197,6 +202,15 @@ export class Ledger {
     else this.#spent.unpricedCalls += 1;
   }
 
+  #uncertainty(): string {
+    return this.#doubtful.tokens === 0 ? "" : " as far as is known, for not every call was reported by its server";
+  }
+
+  #doubt({ inputTokens, outputTokens }: ChatUsage, price: Price | undefined, part: number): void {
+    this.#doubtful.tokens += (inputTokens + outputTokens) * part;
+    if (price) this.#doubtful.usd += costOf(price, inputTokens, outputTokens) * part;
+  }
+
   #refusal({ input, answer, price, margin }: Need): LlmError {
     const room = this.#room(false);
     const { calls, inputTokens, outputTokens, usd } = this.#spent;
@@ -207,8 +221,8 @@ export class Ledger {
       room.calls < 1
         ? `--max-calls ${this.#limits.calls} is spent: ${calls} ${calls === 1 ? "call was" : "calls were"} made`
         : room.tokens / margin - input < least
-          ? `--max-tokens ${this.#limits.tokens} leaves too little: ${inputTokens + outputTokens} were used, and ${next}`
-          : `--max-usd ${this.#limits.usd} leaves too little: $${usd.toFixed(4)} were used, and ${next}${cost}`;
+          ? `--max-tokens ${this.#limits.tokens} leaves too little: ${inputTokens + outputTokens} were used${this.#uncertainty()}, and ${next}`
+          : `--max-usd ${this.#limits.usd} leaves too little: $${usd.toFixed(4)} were used${this.#uncertainty()}, and ${next}${cost}`;
     const cure = "What is recorded still works, and costs nothing again; for more, start with a higher limit";
     return new LlmError("quota", `the budget ${spent}. ${cure}`);
   }

@@ -6,6 +6,7 @@
  * of the text, "pkg/core" by the end of the file's path, a bare "tides.md" only if there is no other, or if it lies there.
  */
 import { posix } from "node:path";
+import { Pace } from "../pace.ts";
 import { withoutTrailing } from "../trailing.ts";
 import { folderOf } from "./outline.ts";
 
@@ -35,8 +36,8 @@ const WORD = /[^\s"'`()<>[\]{},;:=|*#!?&$^\\]+/g;
 const LONGEST_LINE = 2000;
 const MOST_LINES = 5000;
 
-/** `path` is that of the text. */
-export function referencesIn(path: string, text: string): References {
+/** `path` is that of the text. Rejects with what `pace` does. */
+export async function referencesIn(path: string, text: string, pace = new Pace()): Promise<References> {
   const found = new Map<string, Reference[]>();
   const folder = folderOf(path);
   const seen = new Set<string>();
@@ -55,6 +56,7 @@ export function referencesIn(path: string, text: string): References {
     const how = imports ? "imports" : LINKS.test(said) ? "links to" : "mentions";
     for (const [word] of said.matchAll(WORD)) addPath(word, folder, (to, exact) => add(how, to, exact));
     if (imports) addModules(said, path, (to, exact) => add(how, to, exact));
+    if (pace.due) await pace.pause();
   }
   return found;
 }

@@ -16,6 +16,7 @@ export interface RelatedOptions {
   readonly candidates?: number;
   /** Takes secrets out; done before a file is cut, since half a secret is not recognised as one. */
   readonly clean?: (text: string) => Promise<string>;
+  readonly signal?: AbortSignal | undefined;
 }
 
 interface Candidate {
@@ -69,7 +70,9 @@ export async function rankedFiles(
   const statics = staticsOf(outline);
   const home = folderOf(file.path);
   const nearest = nearestTo(home, statics, (options.candidates ?? 200) + 1);
-  const spoken = words.filter((text) => text !== "").map((text) => referencesIn(file.path, text));
+  const pace = new Pace(options.signal);
+  const spoken: References[] = [];
+  for (const text of words) if (text !== "") spoken.push(await referencesIn(file.path, text, pace));
   const named = namedIn(spoken, words, statics, nearest);
   const paths = named.length === 0 ? nearest.paths : [...nearest.paths, ...named];
   const contents = await contentsOf(paths, tree);
@@ -77,12 +80,13 @@ export async function rankedFiles(
   const ranked: { readonly file: RelatedFile; readonly score: number; readonly far: number }[] = [];
   for (const [index, path] of paths.entries()) {
     if (path === file.path) continue;
-    const content = textsOf(path, contents[index]);
+    const content = await textsOf(path, contents[index], pace);
     if (content === undefined) continue;
     const far = nearest.far[index] ?? distance(home, folderOf(path));
     const rank = reasonFor(target, spoken, words, { path, content, far }, statics);
     if (rank === undefined) continue;
     ranked.push({ file: { path, reason: rank.reason, content: content.whole }, score: rank.score, far });
+    if (pace.due) await pace.pause();
   }
   ranked.sort((a, b) => b.score - a.score || a.far - b.far || byteOrder(a.file.path, b.file.path));
   const { clean = async (text: string) => text } = options;
@@ -100,13 +104,13 @@ function contentsOf(paths: readonly string[], tree: Pick<TreePort, "readStatic" 
 /** The same contents are looked through for many files. What a text refers to depends on where it is, too. */
 const texts = new WeakMap<Uint8Array, Map<string, Text | undefined>>();
 
-function textsOf(path: string, bytes: Uint8Array | undefined): Text | undefined {
+async function textsOf(path: string, bytes: Uint8Array | undefined, pace: Pace): Promise<Text | undefined> {
   if (bytes === undefined) return undefined;
   const known = texts.get(bytes) ?? new Map<string, Text | undefined>();
   texts.set(bytes, known);
   if (known.has(path)) return known.get(path);
   const whole = bytes.length < STATIC_BYTES ? textOf(bytes, STATIC_BYTES) : beginningOf(bytes);
-  const text = whole === undefined ? undefined : { whole, references: referencesIn(path, whole) };
+  const text = whole === undefined ? undefined : { whole, references: await referencesIn(path, whole, pace) };
   known.set(path, text);
   return text;
 }

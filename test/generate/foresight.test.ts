@@ -78,7 +78,22 @@ describe("what is foreseen", () => {
     const [a, b, c, d] = found.map(({ failure }) => failure);
     expect([a?.code, b?.code, c?.code, d]).toEqual(["EDEADLK", "EDEADLK", "EDEADLK", undefined]);
     expect(a?.message).toContain("→");
+    expect(a?.message).toMatch(/\/([abc]) → .*\/\1$/);
   });
+
+  test("of files that depend on each other by a million ways is soon known", async () => {
+    // Layer upon layer, each of two files depends on both of the layer below.
+    const files: Record<string, Pending> = {};
+    const layers = 20;
+    for (let layer = 0; layer < layers; layer++) {
+      for (const side of ["a", "b"])
+        files[`/${side}${layer}`] = { depends: layer === 0 ? "" : `a${layer - 1}\nb${layer - 1}` };
+    }
+    const from = tree({ ...files, "/late": { depends: `a${layers - 1}` } });
+    const foresight = createForesight({ modelName: "m", tree: from, request: from.request });
+    const all = await Promise.all([...Object.keys(files), "/late"].map((path) => foresight.foresee(path)));
+    expect(all.filter(({ failure }) => failure !== undefined)).toEqual([]);
+  }, 30_000);
 
   test("asks nothing of a model for what another generator makes", async () => {
     const from = tree({ "/rows.csv": { generator: "sql" } });

@@ -24,6 +24,45 @@ describeMounted("an answer that is a long run of line ends", () => {
   });
 });
 
+describeMounted("files that take long to look through", () => {
+  /** Each as long as a file may be that is looked at. */
+  const LONG: Readonly<Record<string, string>> = {
+    newlines: "\n",
+    keys: "sk-a-",
+    tokens: "-eyJ",
+    secrets: "xoxb-client-key-data:PWD1 TOKEN=PWD ",
+    imports: `from${" ".repeat(1900)}\n`,
+    dots: `${".".repeat(1900)}a\n`,
+  };
+
+  test("are sent to the model soon, and do not keep others waiting", async () => {
+    const entries = Object.entries(LONG).flatMap(([name, unit]) =>
+      [1, 2, 3].map((index) => ({
+        path: `/${name}${index}.py`,
+        type: "file",
+        text: unit.repeat(65_000 / unit.length).slice(0, 65_000 - index),
+      })),
+    );
+    const snapshot = JSON.stringify({
+      llmfs: 1,
+      entries: [
+        ...entries,
+        { path: "/a.py", type: "file", state: "pending", xattrs: { "user.llmfs.generator": "llm" } },
+      ],
+    });
+    await using m = await mounted({ snapshot });
+    const reading = m.out("cat a.py");
+    // What is static is read all the while, and so are the mount's own files.
+    while (m.server.requests.length === 0) {
+      expect(m.status().generating).toBeLessThan(2);
+      await Bun.sleep(10);
+    }
+    expect(await reading).toContain("content of a.py");
+    const ticks = Number(await m.out(`cut -d' ' -f14 /proc/${m.status().pid}/stat`));
+    expect(ticks / 100).toBeLessThan(20);
+  });
+});
+
 describeMounted("a budget of tokens", () => {
   test("lets sixteen files be generated at the same time", async () => {
     const pending = Array.from({ length: 16 }, (_, index) => `file${index}.txt`);

@@ -42,7 +42,8 @@
 /* Of /proc/self/fd. */
 static int descriptors;
 static int fds[SLOTS];
-static struct { char *at; size_t length; int stored; } maps[SLOTS];
+/* `file` is an O_PATH descriptor: it tells the size, and keeps nothing open. */
+static struct { char *at; size_t length; off_t offset; int stored, file; } maps[SLOTS];
 static char out[1 << 20];
 static size_t used;
 static char buffer[1 << 21];
@@ -373,11 +374,17 @@ static void dumpOpen(void) {
 static void dump(const char *path, int atime) {
   struct stat st;
   struct timespec mtime, ctime;
-  int asked[2] = {narrow(AT_FDCWD, path, 0, STATX_MTIME, &mtime), narrow(AT_FDCWD, path, 0, STATX_CTIME, &ctime)};
+  struct statx size, blocks;
+  int asked[4] = {narrow(AT_FDCWD, path, 0, STATX_MTIME, &mtime), narrow(AT_FDCWD, path, 0, STATX_CTIME, &ctime),
+                  statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_SIZE, &size),
+                  statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BLOCKS, &blocks)};
   if (lstat(path, &st) < 0) { say("%s:%s;", path, strerrorname_np(errno)); return; }
   say("%s %c%04o id%d n%lu %u:%u s%lld b%lld ", path, typeOf(st.st_mode), st.st_mode & 07777, identity(st.st_ino),
       (unsigned long)st.st_nlink, st.st_uid, st.st_gid, (long long)st.st_size, (long long)st.st_blocks);
   if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) say("%x ", (unsigned)st.st_rdev);
+  if (asked[2] == 0 && size.stx_size != (unsigned long long)st.st_size) say(" stale-size:%llu", (unsigned long long)size.stx_size);
+  if (asked[3] == 0 && blocks.stx_blocks != (unsigned long long)st.st_blocks)
+    say(" stale-blocks:%llu", (unsigned long long)blocks.stx_blocks);
   /* The kernel alone reads and writes a fifo: FUSE filesystems are not told of its times. */
   if (!S_ISFIFO(st.st_mode)) {
     sayStep("m", st.st_mtim);
@@ -556,6 +563,12 @@ static void crowd(char **a) {
   close(fd);
   free(marks);
   say("%d twice %d", stable, twice);
+}
+
+static int sameFile(int a, int b) {
+  struct statx x, y;
+  return statx(a, "", AT_EMPTY_PATH, STATX_INO, &x) == 0 && statx(b, "", AT_EMPTY_PATH, STATX_INO, &y) == 0 &&
+         x.stx_ino == y.stx_ino && x.stx_dev_minor == y.stx_dev_minor;
 }
 
 static void listing(int fd, const char *unit) {
@@ -754,7 +767,10 @@ static void call(char **a, int n) {
   } else if (IS("copy", 5)) {
     loff_t from = number(a[1]), to = number(a[3]);
     result(copy_file_range(slot(a[0]), &from, slot(a[2]), &to, (size_t)number(a[4]), 0));
-  } else if (IS("splice", 3)) {
+  } else if ((strcmp(name, "splice") == 0 || strcmp(name, "sendfile") == 0) && n >= 3 && sameFile(slot(a[0]), slot(a[1])))
+    /* What is moved within a file may be what was moved just before. */
+    say("one file");
+  else if (IS("splice", 3)) {
     /* From one file to the other through a pipe. */
     int ends[2];
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return done(-1);
@@ -769,8 +785,13 @@ static void call(char **a, int n) {
   else if (IS("appenders", 4)) appenders(a);
   else if (IS("mmap", 6)) {
     int at = atoi(a[0]) % SLOTS;
+    char path[64];
     if (maps[at].at != NULL) munmap(maps[at].at, maps[at].length);
+    if (maps[at].file > 0) close(maps[at].file);
+    snprintf(path, sizeof path, "%d", slot(a[1]));
+    maps[at].file = openat(descriptors, path, O_PATH | O_CLOEXEC);
     maps[at].stored = 0;
+    maps[at].offset = (off_t)number(a[2]);
     maps[at].length = (size_t)number(a[3]);
     char *where = mmap(NULL, maps[at].length, (int)flags(a[4]), (int)flags(a[5]), slot(a[1]), number(a[2]));
     done(where == MAP_FAILED ? -1 : 0);
@@ -788,12 +809,18 @@ static void call(char **a, int n) {
       done(0);
     }
   } else if (IS("store", 3)) {
-    /* Once a mapping: tmpfs marks the times when a page is first stored to, and no other time. */
+    /*
+     * Once a mapping: tmpfs marks the times when a page is first stored to, and no other time. And within the file: what
+     * becomes of bytes behind its end when it grows is anybody's choice (mmap(2)).
+     */
     int which = atoi(a[0]) % SLOTS;
     size_t at = (size_t)number(a[1]), length = payload(a[2], lengths[3], buffer);
-    int signal = maps[which].at == NULL || at + length > maps[which].length ? SIGSEGV
-               : maps[which].stored++ ? SIGCHLD : sigsetjmp(fault, 1);
-    if (signal != 0) say("%s", signal == SIGBUS ? "SIGBUS" : signal == SIGSEGV ? "SIGSEGV" : "stored before");
+    struct statx stx = {.stx_size = 0};
+    if (maps[which].at != NULL) statx(maps[which].file, "", AT_EMPTY_PATH, STATX_SIZE, &stx);
+    int beyond = maps[which].at == NULL || at + length > maps[which].length ||
+                 (size_t)maps[which].offset + at + length > stx.stx_size;
+    int signal = beyond ? SIGSEGV : maps[which].stored++ ? SIGCHLD : sigsetjmp(fault, 1);
+    if (signal != 0) say("%s", signal == SIGSEGV ? "SIGSEGV" : signal == SIGBUS ? "SIGBUS" : "stored before");
     else {
       memcpy(maps[which].at + at, buffer, length);
       done(0);

@@ -3,8 +3,9 @@
  *
  * A file that is code runs in a helper process, never in this one.
  */
+import { statSync } from "node:fs";
 import { dirname, extname } from "node:path";
-import { readBounded } from "../boundedread.ts";
+import { readBounded, TooLongError } from "../boundedread.ts";
 import type { BuiltIn } from "./config.ts";
 import { isCode } from "./find.ts";
 import type { ContentGenerator } from "./generator.ts";
@@ -106,7 +107,13 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
 }
 
 async function readFile(file: string, own: OwnCode): Promise<Description> {
-  if (isCode(file)) return own.describe();
+  if (isCode(file)) {
+    // The runtime reads it to its end, if it has one.
+    const info = statSync(file, { throwIfNoEntry: false });
+    if (info?.isFile() === false) throw new Error("it is no regular file");
+    if ((info?.size ?? 0) > LONGEST_CODE) throw new TooLongError(LONGEST_CODE);
+    return own.describe();
+  }
   switch (extname(file)) {
     case ".json":
       return described(await parsed(file, "jsonc", JSON.parse));
@@ -120,8 +127,9 @@ async function readFile(file: string, own: OwnCode): Promise<Description> {
   }
 }
 
-/** Of a configuration that is data. */
+/** Of a configuration that is data, and of one that is code. */
 const LONGEST_DATA = 4 * 1024 * 1024;
+const LONGEST_CODE = 16 * 1024 * 1024;
 
 async function parsed(
   file: string,

@@ -13,7 +13,7 @@
  * files of the tree: `{% include "/header.liquid" %}`; `{{ "/views/top.csv" | read }}` is a file's text as it is, and the
  * filters `parse_json` and `parse_csv` (rows as objects) take it apart. A file that is pending is made first.
  */
-import { readdir } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join, normalize, resolve } from "node:path";
 import { readRegular } from "../boundedread.ts";
 import { FsError, messageOf } from "../errno.ts";
@@ -85,7 +85,7 @@ async function source(path: string, { options, match }: GeneratorContext, base: 
   if (text !== undefined) return [`${path}${ENDING}`, text];
   for (const file of candidates(path, options, match, base)) {
     refuseInMount(file);
-    if (!(await Bun.file(file).exists())) continue;
+    if ((await stat(file).catch(() => undefined))?.isDirectory() !== false) continue;
     const text = await readRegular(file, LONGEST_TEMPLATE).catch((cause: unknown) => {
       throw new FsError("EIO", `the template ${file} cannot be read: ${messageOf(cause)}`, { cause });
     });

@@ -1,6 +1,7 @@
 /** A budget of tokens or money: calls run side by side as far as what they may cost fits, and never cost more. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { type BudgetLimits, createBudget } from "../../src/generate/budget.ts";
+import { generateStructure } from "../../src/generate/structure.ts";
 import { type TokenCounter, tokenCounter } from "../../src/generate/tokens.ts";
 import { type ChatRequest, type ChatUsage, type LanguageModel, LlmError } from "../../src/llm/llm.ts";
 import { openaiModel } from "../../src/llm/openai.ts";
@@ -49,6 +50,27 @@ describe("sixteen calls are with the server at the same time", () => {
       expect(budget.spent).toMatchObject({ calls: 16, reserved: { calls: 0, tokens: 0, usd: 0 } });
     });
   }
+});
+
+test("the parts of a layout are with the server at the same time, with a limit that they fit into", async () => {
+  const parts = Array.from({ length: 4 }, (_, index) => ({ path: `d${index}`, brief: "one file", files: 1 }));
+  const laidOut = (files: readonly unknown[], unfinished: readonly unknown[]) =>
+    JSON.stringify({ directories: [], files, symlinks: [], unfinished });
+  const { behaviour, there } = together(4);
+  await using server = await openaiServer([
+    async (request) => {
+      const part = /content of one directory only: (\S+)/.exec(request.body.messages.at(-1).content)?.[1];
+      if (part === undefined) return { stream: laidOut([], parts) };
+      if (typeof behaviour === "function") await behaviour(request);
+      return { stream: laidOut([{ path: `${part}/x.txt`, description: "x" }], []) };
+    },
+  ]);
+  const budget = createBudget({ limits: { tokens: 120_000 }, priceOf });
+  const model = budget.limit(openaiModel({ baseUrl: server.baseUrl }));
+  const { entries } = await generateStructure({ prompt: "four files", model, modelName: "m", concurrency: 4 });
+  await there;
+  expect(entries.filter(({ type }) => type === "file")).toHaveLength(4);
+  expect(budget.spent).toMatchObject({ calls: 5, reserved: { calls: 0, tokens: 0, usd: 0 } });
 });
 
 test("calls that do not fit side by side wait for those under way, and none fails", async () => {

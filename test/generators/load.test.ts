@@ -1,6 +1,6 @@
 /** Configurations that are wrong are refused when they are loaded, by what is wrong and where. */
 import { afterAll, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { symlinkSync, writeFileSync } from "node:fs";
 import { loadConfig } from "../../src/generators/load.ts";
 import { Sandbox } from "../support/program.ts";
 
@@ -88,4 +88,17 @@ test("a table whose format nothing says is refused where the paths are known", a
   expect(await rule("a.txt", "sql", { ...sql, format: "csv" })).toBeUndefined();
   expect(await rule("a.png", "sql", { ...sql, column: "image" })).toBeUndefined();
   expect(await rule("a.txt", "http", { url: "https://a.example" })).toBeUndefined();
+});
+
+test("a configuration without an end is refused, whether it is data or code", async () => {
+  for (const ending of ["json", "yaml", "toml"]) {
+    const file = sandbox.at(`endless.${ending}`);
+    symlinkSync("/dev/zero", file);
+    await expect(loadConfig(file, { environment: {}, print: () => {} })).rejects.toThrow("it is longer than 4 MiB");
+  }
+  for (const ending of ["ts", "js"]) {
+    const file = sandbox.at(`endless.${ending}`);
+    symlinkSync("/dev/zero", file);
+    await expect(loadConfig(file, { environment: {}, print: () => {} })).rejects.toThrow("it is no regular file");
+  }
 });

@@ -1,7 +1,7 @@
 /** The user's own generators in their helper process, and programs, without a mount. */
 import { Database } from "bun:sqlite";
 import { afterAll, expect, spyOn, test } from "bun:test";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { FsError } from "../../src/errno.ts";
 import { renderTemplate } from "../../src/generators/helper/template.ts";
 import { type Loaded, loaded } from "../support/generators.ts";
@@ -390,6 +390,23 @@ test("a program that lists a line without end is stopped", async () => {
   await using one = await loaded(file);
   expect(await one.list("/endless", "exec").catch(errno)).toBe("EIO");
   expect(await one.list("/some", "exec")).toEqual(["a", "b"]);
+});
+
+test("a template that is no file, or too long, is refused and not read to its end", async () => {
+  const file = sandbox.at("endless.config.json");
+  symlinkSync("/dev/zero", sandbox.at("endless.liquid"));
+  writeFileSync(sandbox.at("huge.liquid"), "");
+  truncateSync(sandbox.at("huge.liquid"), 20 * 1024 * 1024);
+  const rules = ["endless", "huge"].map((match) => ({
+    match,
+    generator: "template",
+    options: { template: `./${match}.liquid` },
+  }));
+  writeFileSync(file, JSON.stringify({ rules }));
+  await using one = await loaded(file);
+  const said = (path: string) => one.text(path).catch((error: unknown) => String(error));
+  expect(await said("/endless")).toContain("endless.liquid cannot be read: it is no regular file");
+  expect(await said("/huge")).toContain("huge.liquid cannot be read: it is longer than 16 MiB");
 });
 
 test("a template that loops holds up nobody, and is given up with its reader", async () => {

@@ -7,6 +7,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -187,6 +188,23 @@ test("a fifo among the recordings is not waited for", async () => {
   const store = folderStore(folder);
   expect(await store.get("0".repeat(64), "/a")).toBeUndefined();
   expect(await store.check?.()).toHaveLength(1);
+});
+
+test("what is no regular file, or is too long to be a recording, is not used, and not read to its end", async () => {
+  const warnings: string[] = [];
+  const store = folderStore(folder, { warn: (line) => warnings.push(line) });
+  const place = (key: string) => join(folder, fileName("/a", key));
+  const [device, huge] = ["1".repeat(64), "2".repeat(64)];
+  symlinkSync("/dev/zero", place(device));
+  writeFileSync(place(huge), "");
+  // A hole: it takes no room on the disk.
+  truncateSync(place(huge), 300 * 1024 * 1024);
+  expect([await store.get(device, "/a"), await store.get(huge, "/a")]).toEqual([undefined, undefined]);
+  expect(warnings).toEqual([
+    expect.stringContaining("it is no regular file"),
+    expect.stringContaining("it is longer than 256 MiB"),
+  ]);
+  expect(await store.list()).toEqual([]);
 });
 
 test("near a label are its recordings, else those of files like it", async () => {

@@ -12,7 +12,7 @@ export function takingTurns(model: LanguageModel, limit: number): LanguageModel 
   const turns = new Slots(limit);
   return {
     async complete(request, options = {}) {
-      options.onPhase?.("queued");
+      if (turns.full) options.onPhase?.("queued");
       const signal = options.signal ?? NEVER;
       const turn = await turns.take(signal).catch((error: unknown) => {
         throw new LlmError("cancelled", `the request to ${request.model} was cancelled before it was sent`, {

@@ -92,10 +92,11 @@ test("a request says when it waits for its turn, and when the server is asked", 
   const { model, answerNext } = heldModel();
   const limited = takingTurns(model, 1);
   const phases: ChatPhase[] = [];
-  const first = limited.complete(request);
+  const unhindered: ChatPhase[] = [];
+  const first = limited.complete(request, { onPhase: (phase) => unhindered.push(phase) });
   const second = limited.complete(request, { onPhase: (phase) => phases.push(phase) });
   await Bun.sleep(0);
-  expect(phases).toEqual(["queued"]);
+  expect([phases, unhindered]).toEqual([["queued"], ["asked"]]);
   answerNext();
   await first;
   await Bun.sleep(0);

@@ -1,7 +1,17 @@
 /** Readers that leave before the content is there: what becomes of the request, and of what was to be made from it. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
-import { contentOf, describeMounted, Gate, type Mounted, mounted, pathOf, unmounted } from "../support/mounted.ts";
+import { SHORT_GRACE_MS } from "../../src/fs/grace.ts";
+import {
+  contentOf,
+  describeMounted,
+  type FileAnswer,
+  Gate,
+  type Mounted,
+  mounted,
+  pathOf,
+  unmounted,
+} from "../support/mounted.ts";
 import type { ReceivedRequest } from "../support/openai-server.ts";
 import { eventually, finished } from "../support/program.ts";
 import { freePort, silentServer } from "../support/servers.ts";
@@ -56,9 +66,11 @@ except KeyboardInterrupt: print(end="again\\n" + open("a").read())'`);
     expect(m.asked("a")).toBe(1);
   });
 
-  test("is found by the next program", async () => {
+  test("is found by the next program, although others were generated in the meantime", async () => {
     const gate = new Gate();
-    await using m = await mounted({ pending: ["a"], answer: gate.holds() });
+    const held = gate.holds();
+    const answer: FileAnswer = (path, request) => (path === "a" ? held(path, request) : { stream: contentOf(path) });
+    await using m = await mounted({ pending: ["a", "b", "c"], answer });
     for (const [index, signal] of (["SIGINT", "SIGKILL"] as const).entries()) {
       const reader = m.start("exec cat a");
       await m.opened(index + 1);
@@ -66,8 +78,11 @@ except KeyboardInterrupt: print(end="again\\n" + open("a").read())'`);
       reader.kill(signal);
       await reader.exited;
     }
+    // Longer than it goes on if it is in somebody's way.
+    await Bun.sleep(SHORT_GRACE_MS * 1.2);
+    expect(await m.out("cat b c")).toBe(contentOf("b") + contentOf("c"));
     const reader = m.sh("cat a");
-    await m.opened(3);
+    await m.opened(5);
     gate.open();
     expect((await reader).stdout).toBe(contentOf("a"));
     expect(m.asked("a")).toBe(1);

@@ -1,12 +1,21 @@
 /** Signals to programs that wait for a file, by the real kernel: most are not noticed, some end the wait at once. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
-import { contentOf, describeMounted, Gate, IS_ROOT, LACKING, type Mounted, mounted } from "../support/mounted.ts";
+import {
+  contentOf,
+  describeMounted,
+  Gate,
+  IS_ROOT,
+  LACKING,
+  type Mounted,
+  mounted,
+  unmounted,
+} from "../support/mounted.ts";
 import { programs, testWith } from "../support/needs.ts";
-import { eventually, finished } from "../support/program.ts";
+import { BINARY, eventually, finished } from "../support/program.ts";
 import { Terminal } from "../support/terminal.ts";
 
 setDefaultTimeout(60_000);
@@ -21,7 +30,10 @@ beforeAll(() => {
   if (!success) throw new Error(stderr.toString());
 });
 
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(() => {
+  for (const { path } of mountedFreezers) Bun.spawnSync(["umount", path]);
+  rmSync(folder, { recursive: true });
+});
 
 /** A mount whose file "a" is generated once the gate is open. */
 async function held(): Promise<{ readonly m: Mounted; readonly gate: Gate }> {
@@ -34,30 +46,29 @@ async function reported(m: Mounted, count = 1): Promise<void> {
   await eventually(`${count} signals reported`, () => (m.status().requests.interrupt ?? 0) >= count);
 }
 
-/** By version, where control groups can be made that can be frozen. */
-const FREEZERS: Readonly<Record<string, string | undefined>> = {
-  v1: writableGroup(({ type, superOptions }) => type === "cgroup" && superOptions.split(",").includes("freezer")),
-  v2: writableGroup(({ type }) => type === "cgroup2"),
+interface Freezer {
+  readonly mount: readonly string[];
+  /** The file in a control group, and what is written to it. */
+  readonly file: string;
+  readonly on: string;
+  readonly off: string;
+}
+
+/** What freezes a container, by the version of control groups. */
+const FREEZERS: Readonly<Record<string, Freezer>> = {
+  v1: { mount: ["-t", "cgroup", "-o", "freezer"], file: "freezer.state", on: "FROZEN", off: "THAWED" },
+  v2: { mount: ["-t", "cgroup2"], file: "cgroup.freeze", on: "1", off: "0" },
 };
 
-function writableGroup(suits: (mount: { type: string; superOptions: string }) => boolean): string | undefined {
-  // As proc_pid_mountinfo(5): the type and the options of the filesystem come after a hyphen.
-  for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
-    const [place = "", kind = ""] = line.split(" - ");
-    const [type = "", , superOptions = ""] = kind.split(" ");
-    const path = place.split(" ")[4] ?? "";
-    if (!suits({ type, superOptions })) continue;
-    try {
-      const trial = mkdtempSync(join(path, "llmfs-trial-"));
-      const freezes = existsSync(join(trial, type === "cgroup2" ? "cgroup.freeze" : "freezer.state"));
-      rmdirSync(trial);
-      if (freezes) return path;
-    } catch {
-      // Not ours to write to.
-    }
-  }
-  return undefined;
-}
+/** Those that this machine has. */
+const mountedFreezers = Object.entries(FREEZERS).flatMap(([version, freezer]) => {
+  const path = join(folder, version);
+  mkdirSync(path);
+  const { success } = Bun.spawnSync(["mount", ...freezer.mount, "none", path], {
+    stdio: ["ignore", "ignore", "ignore"],
+  });
+  return success ? [{ ...freezer, version, path }] : [];
+});
 
 /** The one request for "a" is still under way. */
 function expectWaiting(m: Mounted): void {
@@ -86,6 +97,30 @@ const UNNOTICED: Readonly<Record<string, (reader: Subprocess) => Promise<void> |
     for (const signal of ["SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGCONT"] as const) reader.kill(signal);
   },
 };
+
+/** Everything is made from the file "a". */
+const CONFIG = `
+import { defineConfig } from "llmfs";
+let times = 0;
+const reads = { async generate(_path, { read }) { return { content: await read("/a") }; } };
+const renewed = {
+  async generate(_path, { read }) { return { content: times++ === 0 ? "first\\n" : await read("/a") }; },
+};
+const lists = {
+  generate: () => ({ content: "x" }),
+  async list(_directory, { read }) { await read("/a"); return ["x"]; },
+};
+export default defineConfig({
+  generators: { reads, renewed, lists },
+  rules: [
+    { match: "by-template", generator: "template", options: { text: "{{ '/a' | read }}" } },
+    { match: "by-program", generator: "exec", options: { command: ["sh", "-c", "cat $LLMFS_MOUNT/a"] } },
+    { match: "renewed", generator: "renewed", refresh: "always" },
+    { match: "listed/{name}", generator: "lists" },
+    { match: "named/{name}", generator: "reads" },
+  ],
+});
+`;
 
 describeMounted("a program that waits for a file", () => {
   for (const [what, happens] of Object.entries(UNNOTICED)) {
@@ -132,6 +167,43 @@ describeMounted("a program that waits for a file", () => {
     expect(m.asked("a")).toBe(1);
   });
 
+  test("does not notice them in whatever it waits: a listing, a look-up, a renewal, a dependency, a control file", async () => {
+    const gate = new Gate();
+    await using m = await unmounted(gate.holds());
+    writeFileSync(m.sandbox.at("llmfs.config.ts"), CONFIG);
+    const entries = ["a", "w"].map((name) => ({ path: `/${name}`, type: "file", state: "pending" }));
+    writeFileSync(m.sandbox.at("from.json"), JSON.stringify({ llmfs: 1, entries }));
+    await m.mount(["--from", "from.json", ...m.modelArgs()]);
+    const warm = ["warm", m.dir, "w"];
+    const commands = [
+      "ls listed",
+      "cat listed/x",
+      "cat named/x",
+      "stat -c %F named/y",
+      "cat by-program",
+      "cat by-template",
+    ];
+    expect(await m.out("cat renewed")).toBe("first\n");
+    const readers = [...commands, "cat renewed"].map((command) => m.start(`exec ${command}`));
+    const warmer = m.sandbox.start(warm, { program: BINARY });
+    await m.server.request(1);
+    // Two of them wait for a lock that another's look-up holds; the kernel does not report their signals.
+    await m.opened(1 + 4 + 1);
+    for (const reader of [...readers, warmer]) {
+      reader.kill("SIGSTOP");
+      await Bun.sleep(50);
+      reader.kill("SIGCONT");
+    }
+    await reported(m, 6);
+    await Bun.sleep(200);
+    expect(m.server.requests.filter(({ gone }) => gone)).toEqual([]);
+    gate.open();
+    const outcomes = await Promise.all(readers.map(finished));
+    expect(outcomes.map(({ status, stderr }) => [status, stderr])).toEqual(readers.map(() => [0, ""]));
+    expect((await finished(warmer)).status).toBe(0);
+    expect([m.asked("a"), m.asked("w")]).toEqual([1, 1]);
+  });
+
   test("costs next to no processor time while signals are pending", async () => {
     const { m, gate } = await held();
     await using _ = m;
@@ -169,38 +241,33 @@ describeMounted("a program that waits for a file", () => {
     },
   );
 
-  for (const [version, group] of Object.entries(FREEZERS)) {
-    testWith(group === undefined ? `root and the freezer of cgroup ${version}` : undefined)(
-      `does not notice that its container is frozen and thawed, with cgroup ${version}`,
-      async () => {
+  testWith(mountedFreezers.length === 0 ? "root and a control group that can be frozen" : undefined)(
+    "does not notice that its container is frozen and thawed",
+    async () => {
+      for (const { version, path, file, on, off } of mountedFreezers) {
         const { m, gate } = await held();
         await using _ = m;
-        const cgroup = mkdtempSync(`${group}/llmfs-test-`);
-        const write = (file: string, text: string) => writeFileSync(join(cgroup, file), text);
-        const freeze = (on: boolean) =>
-          version === "v2" ? write("cgroup.freeze", on ? "1" : "0") : write("freezer.state", on ? "FROZEN" : "THAWED");
+        const group = mkdtempSync(join(path, "llmfs-test-"));
+        const write = (name: string, text: string) => writeFileSync(join(group, name), text);
         try {
           const reader = m.start("exec cat a");
           await m.server.request(0);
           await m.opened(1);
           write("cgroup.procs", String(reader.pid));
-          freeze(true);
+          write(file, on);
           await reported(m);
           expectWaiting(m);
-          freeze(false);
+          write(file, off);
           gate.open();
-          expect(await finished(reader)).toEqual(READ);
+          expect({ version, ...(await finished(reader)) }).toEqual({ version, ...READ });
         } finally {
-          freeze(false);
-          await eventually(
-            "the control group is empty",
-            () => readFileSync(join(cgroup, "cgroup.procs"), "utf8") === "",
-          );
-          rmdirSync(cgroup);
+          write(file, off);
+          await eventually("the group is empty", () => readFileSync(join(group, "cgroup.procs"), "utf8") === "");
+          rmdirSync(group);
         }
-      },
-    );
-  }
+      }
+    },
+  );
 });
 
 const ENDING = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGKILL", "SIGALRM", "SIGUSR1"] as const;

@@ -41,30 +41,8 @@ export interface Outcome {
   failed(error: FsError): void;
   /** Nobody waits any more, or the mount is gone. */
   calledOff(): void;
-}
-
-/** How long somebody waits before a source is asked again that failed: not at all, then doubling up to this. */
-const LONGEST_PAUSE_MS = 5000;
-const FIRST_PAUSE_MS = 250;
-
-/** How often each of these failed in a row. */
-export class Failures<T extends object> {
-  readonly #counts = new WeakMap<T, number>();
-
-  add(one: T): void {
-    this.#counts.set(one, (this.#counts.get(one) ?? 0) + 1);
-  }
-
-  /** It worked, or is not to be held against it. */
-  forgive(one: T): void {
-    this.#counts.delete(one);
-  }
-
-  /** Milliseconds to wait before the next try. */
-  pause(one: T): number {
-    const count = this.#counts.get(one) ?? 0;
-    return count < 2 ? 0 : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (count - 2));
-  }
+  /** Nobody waits for the moment. May call it off. */
+  left?(): void;
 }
 
 export interface Attempt {
@@ -267,9 +245,8 @@ export class Attempts {
     if (found === undefined) return false;
     const { attempt, waiter } = found;
     this.#dismiss(attempt, waiter, new FsError("EINTR", "interrupted while waiting for content"));
-    if (attempt.waiters.size > 0 || attempt.standing) return true;
-    if (forGood) this.callOff(attempt);
-    else this.#grace.begin(attempt, waiter.pid);
+    if (!forGood) this.#ifLeft(attempt, waiter.pid);
+    else if (attempt.waiters.size === 0 && !attempt.standing) this.callOff(attempt);
     return true;
   }
 
@@ -344,10 +321,17 @@ export class Attempts {
         for (const waiter of [...attempt.waiters]) {
           if (waiter.requester === reader) this.#dismiss(attempt, waiter, new FsError("EINTR", "its reader is gone"));
         }
-        if (attempt.waiters.size === 0 && !attempt.standing) this.#grace.begin(attempt, undefined, since);
+        this.#ifLeft(attempt, undefined, since);
       }
     }
     this.#endingReads = false;
+  }
+
+  /** After a waiter has left. */
+  #ifLeft(attempt: Attempt, thread: number | undefined, since?: number): void {
+    if (attempt.waiters.size > 0 || attempt.standing) return;
+    this.#grace.begin(attempt, thread, since);
+    if (this.isLeft(attempt)) attempt.outcome.left?.();
   }
 
   #dismiss(attempt: Attempt, waiter: Waiter, why: FsError): void {

@@ -6,7 +6,8 @@
  */
 import { FsError } from "../errno.ts";
 import type { Inode } from "../tree/inode.ts";
-import { type Attempt, type Attempts, Failures, type Outcome, type Waiter } from "./attempts.ts";
+import type { Attempt, Attempts, Outcome, Waiter } from "./attempts.ts";
+import { Failures } from "./backoff.ts";
 
 export interface Policy {
   /** Milliseconds; 0: no time at all. */
@@ -142,6 +143,10 @@ export class Renewal {
       calledOff: () => {
         this.#forget(attempt);
         this.#goOn();
+      },
+      // Somebody else waits for the next one, which cannot begin before.
+      left: () => {
+        if (this.#running?.attempt === attempt && this.#next !== undefined) this.#attempts.callOff(attempt);
       },
     };
     const attempt: Attempt = this.#attempts.open(this.#maker.inode(), outcome, standing);

@@ -1,7 +1,8 @@
 /** Who waits for what the other thread makes, apart from what is made: tickets, interrupts, circles, programs. */
 import { describe, expect, test } from "bun:test";
 import { FsError } from "../../src/errno.ts";
-import { type Attempt, Failures, type Outcome, type Waiter } from "../../src/fs/attempts.ts";
+import type { Attempt, Outcome, Waiter } from "../../src/fs/attempts.ts";
+import { Failures } from "../../src/fs/backoff.ts";
 import type { GeneratedContent } from "../../src/fs/port.ts";
 import type { RegularFile } from "../../src/tree/file.ts";
 import { type ServedTree, served } from "../support/served.ts";

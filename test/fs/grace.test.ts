@@ -400,6 +400,20 @@ describe("a file that is made again for every reader", () => {
     expect(fs.cancelled).toEqual([]);
   });
 
+  test("is made again at once for a reader who waited for the next one when the last of those before has gone", () => {
+    using fs = served();
+    view(fs);
+    const first = opening(fs, "/view", 100);
+    const { ticket } = fs;
+    fs.stage("working");
+    const second = opening(fs, "/view", 200);
+    expect(fs.requests).toHaveLength(2);
+    fs.kernel.interrupt(first);
+    expect([fs.requests.length, fs.cancelled]).toEqual([3, [ticket]]);
+    fs.content("third");
+    expect(fs.kernel.outcome(second)).toHaveProperty("value");
+  });
+
   test("is made again at once for another reader: what was begun earlier is called off", () => {
     using fs = served();
     view(fs);

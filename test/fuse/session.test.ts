@@ -320,6 +320,25 @@ describe("interrupts", () => {
     expect(kernel.session.parked).toBe(0);
   });
 
+  test("one comes with the thread whose request it is about", () => {
+    const told: unknown[] = [];
+    const kernel = new Kernel(
+      { open: () => PARKED },
+      {
+        interrupted(unique, thread) {
+          told.push([unique, thread]);
+          return true;
+        },
+      },
+    );
+    const [first, second] = [4001, 4002].map((pid) => kernel.start("open", 5, {}, { pid }));
+    expect([kernel.interrupt(second ?? 0), kernel.interrupt(first ?? 0)]).toEqual([false, false]);
+    expect(told).toEqual([
+      [second, 4002],
+      [first, 4001],
+    ]);
+  });
+
   test("one after the answer changes nothing, and the kernel drops what we say to it", () => {
     const kernel = parking();
     const unique = kernel.start("open", 5);

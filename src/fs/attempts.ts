@@ -34,14 +34,14 @@ export interface ArrivedContent extends GeneratedContent {
   readonly draft?: Draft;
 }
 
-/** What comes of an attempt; each method is called at most once, and then the attempt has ended. */
+/** What comes of an attempt. Each method but `left` is called at most once, and then the attempt has ended. */
 export interface Outcome {
   content?(content: ArrivedContent): void;
   listed?(listing: Listing): void;
   failed(error: FsError): void;
   /** Nobody waits any more, or the mount is gone. */
   calledOff(): void;
-  /** Nobody waits for the moment. May call it off. */
+  /** The last waiter left; somebody may come in time (see grace.ts). May call the attempt off. */
   left?(): void;
 }
 

@@ -4,7 +4,8 @@
  * Glossary, in Linux's sense: an *inode* is a file, directory or symlink itself; a *dentry* is a name for one. *Lookup*
  * finds an inode by a name and lets the kernel refer to it by its nodeid until it *forgets* it. A *handle* is an open
  * file. A *request* of the kernel gets one *reply*. Ours: a *generator* makes a file's content; a file without any is
- * *pending*; a *recording* is a model's answer kept for the next time; a *snapshot* is the whole tree in a file.
+ * *pending*; an *attempt* is one run of a generator; *waiters* are who waits for it, and when the last one leaves it has a
+ * *grace*; a *recording* is a model's answer kept for the next time; a *snapshot* is the whole tree in a file.
  *
  * The tree lives in a worker (thread.ts) that answers the kernel and never waits. This side mounts, runs generations as
  * they are asked for, and reaches the tree through the port (port.ts) only. Whoever runs in this thread must not touch

@@ -63,18 +63,22 @@ describeMounted("a mount whose process is stopped", () => {
   });
 
   test("while a command works with it is noticed by that", async () => {
-    await using m = await mounted({ pending: ["a.txt"], answer: () => ({ hang: true }) });
+    await using m = await mounted({ pending: ["a.txt", "b.txt"], answer: () => ({ hang: true }) });
     const commands = [
-      ["warm", m.dir],
-      ["regen", join(m.dir, "a.txt")],
+      ["warm", m.dir, "a.txt"],
+      ["regen", join(m.dir, "b.txt")],
     ];
     const children = commands.map((args) => m.sandbox.start(args, { program: BINARY }));
-    await m.server.request(0);
+    await Promise.all([m.server.request(0), m.server.request(1)]);
     using process = stopped(m);
     const said = children.map(async (child) => {
       const reader = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
       let text = "";
-      while (!text.includes("does not answer")) text += (await reader.read()).value ?? "";
+      while (!text.includes("does not answer")) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        text += value;
+      }
       reader.releaseLock();
       return text;
     });

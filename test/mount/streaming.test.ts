@@ -93,7 +93,7 @@ beforeAll(async () => {
   server = sandbox.start(["mount", "--foreground", dir], { program: BINARY, cwd: work });
   await eventually("it is mounted", () => mountedType(dir) !== undefined);
   const mounted = await sandbox.llmfs(["mount", "--size", "40M", small], { program: BINARY, cwd: work });
-  expect(mounted.stderr).toBe("");
+  expect([mounted.status, mounted.stderr]).toEqual([0, `configuration: ${join(work, "llmfs.config.ts")}\n`]);
 }, 120_000);
 
 afterAll(async () => {

@@ -103,14 +103,20 @@ function directoriesAbove(
   within: Directory | undefined,
   view: View,
 ): readonly Directory[] {
-  const all: Directory[] = [];
-  for (let at = within ?? file.dentry?.parent; at !== undefined; at = at.dentry?.parent) {
-    all.push(at);
-    if (at === tree.root) break;
-  }
+  const all = upwards(tree, within ?? file.dentry?.parent);
   // Behind a directory that is closed nothing can be read.
   const closed = all.findLastIndex((directory) => !view.maySearch(directory));
   return all.filter((directory, index) => index >= closed && view.mayRead(directory));
+}
+
+/** The directory and those above it. */
+function upwards(tree: Mount["tree"], directory: Directory | undefined): readonly Directory[] {
+  const all: Directory[] = [];
+  for (let at = directory; at !== undefined; at = at.dentry?.parent) {
+    all.push(at);
+    if (at === tree.root) break;
+  }
+  return all;
 }
 
 /** Counts what changes the layout: see TreePort.layout. */
@@ -128,8 +134,11 @@ export function pathToMake(mount: Pick<Mount, "tree">, file: RegularFile): strin
   return firstPlace(mount, file)?.path ?? mount.tree.pathOf(file);
 }
 
-/** Of several names the first in byte order counts, whichever was made last: as in a snapshot of the same tree. */
-function firstPlace({ tree }: Pick<Mount, "tree">, file: RegularFile) {
+/**
+ * Of several names the first in byte order counts, whichever was made last: as in a snapshot of the same tree. With a
+ * view, the first that can be reached.
+ */
+function firstPlace({ tree }: Pick<Mount, "tree">, file: RegularFile, view?: View) {
   if (file.nlink < 2) return undefined;
   let first: { readonly path: string; readonly directory: Directory; readonly order: string } | undefined;
   for (const dentry of dentriesOf(file)) {
@@ -137,6 +146,7 @@ function firstPlace({ tree }: Pick<Mount, "tree">, file: RegularFile) {
     // Directories come before what is in them, and everything in one before the next name, whatever that is.
     const order = path?.replaceAll("/", "\0");
     if (path === undefined || order === undefined || (first !== undefined && first.order <= order)) continue;
+    if (view !== undefined && !upwards(tree, dentry.parent).every((above) => view.maySearch(above))) continue;
     first = { path, directory: dentry.parent, order };
   }
   return first;
@@ -152,16 +162,17 @@ export function briefOf(
 ): GenerationRequest {
   // What the kernel wrote without a request is part of what the request is made from.
   mount.passthrough?.bringIn();
-  const at = place ?? firstPlace(mount, file);
-  const path = at?.path ?? mount.tree.pathOf(file) ?? `/${file.ino}`;
   const viewer = mount.authors.viewer(file);
+  const view = mount.authors.view(viewer);
+  const at = place ?? firstPlace(mount, file, viewer === undefined ? undefined : view);
+  const path = at?.path ?? mount.tree.pathOf(file) ?? `/${file.ino}`;
   return {
     ticket,
     ino: file.ino,
     path: toText(path),
     generator: textXattr(file, GENERATOR) ?? DEFAULT_GENERATOR,
     file: infoOf(path, file),
-    ...inherited(mount, file, at?.directory, mount.authors.view(viewer)),
+    ...inherited(mount, file, at?.directory, view),
     pause,
     layout: layoutOf(mount),
     contents: contentsOf(mount),

@@ -229,6 +229,17 @@ describe("what a request says", () => {
     }
   });
 
+  test("of several names the one counts that the owner can reach", () => {
+    using fs = shared();
+    const file = owned(fs.pending("/open/it"), ALICE);
+    const closed = owned(fs.directory("/a"), MOUNTER, 0o700);
+    fs.mount.tree.link(file, closed, "secret");
+    expect(asked(fs, "/open/it").path).toBe("/open/it");
+    file.uid = 0;
+    fs.mount.attempts.clear();
+    expect(asked(fs, "/open/it").path).toBe("/a/secret");
+  });
+
   test("behind a directory that is closed, all are left out", () => {
     using fs = shared();
     const path = directories(fs, [

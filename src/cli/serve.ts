@@ -90,6 +90,8 @@ export async function serve(options: ServeOptions): Promise<Served> {
     }
     generation.attach(filesystem, mountpoint, sources?.summary);
     sources?.attach(filesystem);
+    // Whoever is told that the mount is there finds what was published: calls are answered in their order.
+    await filesystem.revision();
     record.change({ device: filesystem.device, state: "serving" });
     filesystem.ended.then(() => record.change({ device: "", state: "ended" }));
     keeper = keeperOf(config, filesystem, record);

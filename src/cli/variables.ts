@@ -16,7 +16,8 @@ export const VARIABLES = {
   OPENAI_BASE_URL: "as --base-url",
   OPENAI_CUSTOM_HEADERS:
     "headers to send to that server, one a line, as `X-Team: data`; not sent to a local server that was found by itself",
-  XDG_STATE_HOME: "the log is in llmfs/llmfs.log below it; ~/.local/state unless set",
+  XDG_STATE_HOME:
+    "the log is in llmfs/llmfs.log below it, with trees that could not be saved where they should; ~/.local/state unless set",
   XDG_RUNTIME_DIR: "`run` and `demo` make their temporary mountpoint in it, if it can be used",
   TMPDIR: "the same, where there is no XDG_RUNTIME_DIR; /tmp unless set",
   SOURCE_DATE_EPOCH:

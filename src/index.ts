@@ -1,7 +1,12 @@
 /** What the package gives to those who write generators. The program itself needs none of it. */
 export { FsError } from "./errno.ts";
-export { type BuiltIn, type ConfigFile, type Duration, defineConfig, type RuleConfig } from "./generators/config.ts";
-export { type ContractCase, contractTest } from "./generators/contract.ts";
+export {
+  type BuiltIn,
+  type ConfigFile,
+  type Duration,
+  defineConfig,
+  type RuleConfig,
+} from "./generators/config/config.ts";
 export type {
   ContentGenerator,
   FileContent,
@@ -15,4 +20,5 @@ export type {
   RelatedFile,
   TreeEntry,
   Unchanged,
-} from "./generators/generator.ts";
+} from "./generators/contract.ts";
+export { type ContractCase, contractTest } from "./generators/contract-test.ts";

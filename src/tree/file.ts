@@ -1,13 +1,13 @@
 /** A regular file: its bytes, or the promise of them. */
 import { FsError } from "../errno.ts";
+import { MAX_WIDE, plus, type Wide } from "../int64.ts";
 import type { Extent } from "../libc.ts";
-import { MAX_WIDE, plus, type Wide } from "../wide.ts";
-import { Content } from "./content.ts";
+import { Content } from "./content/content.ts";
+import type { Afterwards, Store } from "./content/store.ts";
 import { type Clock, InodeBase, type Owner, S_IFREG, type SomeTimes } from "./inode.ts";
 import type { Space } from "./space.ts";
-import type { Afterwards, Store } from "./store.ts";
 
-/** Largest size whose every offset is exact in a number. Beyond it sizes and offsets are bigints (see wide.ts). */
+/** Largest size whose every offset is exact in a number. Beyond it sizes and offsets are bigints (see int64.ts). */
 export const MAX_FILE_SIZE = Number.MAX_SAFE_INTEGER;
 
 /**

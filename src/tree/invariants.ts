@@ -1,10 +1,11 @@
 /** What must hold between the inodes of a tree. Each kind checks what is its own. */
+
+import { PAGE } from "./content/store.ts";
 import { dentriesOf } from "./dentries.ts";
 import type { Dentry } from "./directory.ts";
 import type { Inode } from "./inode.ts";
 import { NAME_MAX } from "./path.ts";
 import type { Space } from "./space.ts";
-import { PAGE } from "./store.ts";
 
 /** Throws Error at the first broken invariant. */
 export function checkTree(entries: Iterable<{ readonly path: string; readonly inode: Inode }>, space: Space): void {

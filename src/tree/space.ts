@@ -4,8 +4,8 @@
  * inode as an inode, and so do so many bytes of extended attributes.
  */
 import { FsError } from "../errno.ts";
-import { heapPages } from "./pagestore.ts";
-import { memoryFiles, PAGE, type Store, type Stores } from "./store.ts";
+import { heapPages } from "./content/heap-store.ts";
+import { memoryFiles, PAGE, type Store, type Stores } from "./content/store.ts";
 
 export interface SpaceOptions {
   /** Rounded up to whole pages. Absent: no limit. */

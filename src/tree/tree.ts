@@ -9,17 +9,17 @@
  * Inodes are counted (`nlink` by dentries, `references` by lookups and open handles) and disposed when both are gone.
  */
 import { FsError } from "../errno.ts";
-import { inheritAcl } from "./acl.ts";
+import { Special } from "./device-node.ts";
 import { type Dentry, Directory, inherit } from "./directory.ts";
 import { RegularFile } from "./file.ts";
 import { type Clock, type Inode, type Owner, S_IFCHR, S_ISGID } from "./inode.ts";
+import { InodeTable } from "./inode-table.ts";
 import { checkTree } from "./invariants.ts";
 import { NAME_MAX } from "./path.ts";
+import { inheritAcl } from "./permissions/acl.ts";
 import { type ResolveOptions, resolve } from "./resolve.ts";
 import { Space } from "./space.ts";
-import { Special } from "./special.ts";
 import { Symlink, symlinkPages } from "./symlink.ts";
-import { InodeTable } from "./table.ts";
 import { type Walked, walk } from "./walk.ts";
 import { xattrSpace } from "./xattrs.ts";
 

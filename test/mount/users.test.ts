@@ -10,7 +10,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { mountAt } from "../../src/fuse/mountinfo.ts";
+import { mountAt } from "../../src/mountinfo.ts";
 import { contentOf, IS_ROOT, LACKING, type Mounted, processesOf, snapshotOf, unmounted } from "../support/mounted.ts";
 import { BINARY, eventually, type Finished, isAlive, mountedType } from "../support/program.ts";
 

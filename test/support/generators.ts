@@ -1,7 +1,8 @@
 /** Running one generator without a mount. */
-import type { GenerationRequest, TreePort } from "../../src/fs/port.ts";
+
 import { createEngine } from "../../src/generate/engine.ts";
-import { type LoadedConfig, loadConfig } from "../../src/generators/load.ts";
+import { type LoadedConfig, loadConfig } from "../../src/generators/config/load.ts";
+import type { GenerationRequest, TreePort } from "../../src/rpc/messages.ts";
 import { scriptedModel } from "./scripted-model.ts";
 import { type PlainTree, treePort } from "./tree-port.ts";
 

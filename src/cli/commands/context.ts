@@ -1,14 +1,14 @@
-import type { StillTree } from "../../fs/still.ts";
-import type { Asked } from "../../generate/foresight.ts";
-import { CONTENT_INSTRUCTIONS, type Section } from "../../generate/prompts.ts";
-import { countTokens } from "../../generate/tokens.ts";
-import { command, flags } from "../command.ts";
-import { CliError, EXIT } from "../exit.ts";
-import { quietLog } from "../foreground.ts";
-import { type Looking, lookAt } from "../looking.ts";
-import { mountedFile } from "../mounted.ts";
-import { lookFlags } from "../options.ts";
-import { show, showJson } from "../terminal.ts";
+import { CliError, EXIT } from "../../app/exit-codes.ts";
+import { type Looking, lookAt } from "../../app/inspect.ts";
+import { mountedFile } from "../../app/running/mounted.ts";
+import { CONTENT_INSTRUCTIONS, type Section } from "../../generate/context/prompts.ts";
+import { countTokens } from "../../generate/spending/tokens.ts";
+import type { Asked } from "../../offline/dry-run.ts";
+import type { StillTree } from "../../offline/tree.ts";
+import { command, flags } from "../args/command.ts";
+import { lookFlags } from "../args/flags.ts";
+import { show, showJson } from "../output/terminal.ts";
+import { quietLog } from "../process/serve.ts";
 
 export const context = command({
   args: flags({

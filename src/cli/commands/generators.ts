@@ -1,13 +1,13 @@
+import { codeIsNotRun, configurationToRead, configurationToRun } from "../../app/configuration.ts";
+import { CliError, EXIT, UsageError } from "../../app/exit-codes.ts";
+import { childEnvironment } from "../../app/settings/settings.ts";
 import { messageOf } from "../../errno.ts";
 import type { Engine } from "../../generate/engine.ts";
-import type { LoadedConfig } from "../../generators/load.ts";
-import { command, flags } from "../command.ts";
-import { childEnvironment } from "../config.ts";
-import { codeIsNotRun, configurationToRead, configurationToRun } from "../configuration.ts";
-import { CliError, EXIT, UsageError } from "../exit.ts";
-import { configFlags } from "../options.ts";
-import { Interrupted, onSignals } from "../signals.ts";
-import { say, show, showExactly, showJson } from "../terminal.ts";
+import type { LoadedConfig } from "../../generators/config/load.ts";
+import { command, flags } from "../args/command.ts";
+import { configFlags } from "../args/flags.ts";
+import { say, show, showExactly, showJson } from "../output/terminal.ts";
+import { Interrupted, onSignals } from "../process/signals.ts";
 
 export const generators = command({
   args: flags({
@@ -35,7 +35,7 @@ export const generators = command({
         "there is no llmfs.config.ts, .js, .json, .yaml or .toml here; --config names another",
       );
     }
-    const { loadConfig } = await import("../../generators/load.ts");
+    const { loadConfig } = await import("../../generators/config/load.ts");
     const loading = loadConfig(file, { environment: childEnvironment({}), print: say });
     await using loaded = await loading.catch((cause: unknown) => {
       throw new CliError("input", messageOf(cause), { cause });
@@ -102,7 +102,7 @@ function refreshWords(refresh: { readonly ms: number; readonly stale: boolean } 
 async function tested(loaded: LoadedConfig, path: string, json: boolean): Promise<void> {
   const [{ createEngine }, { unmountedTree }] = await Promise.all([
     import("../../generate/engine.ts"),
-    import("../../generate/unmounted.ts"),
+    import("../../offline/configured-tree.ts"),
   ]);
   const stop = new AbortController();
   using _ = onSignals(["SIGINT", "SIGTERM"], (name) => stop.abort(new Interrupted(name)));

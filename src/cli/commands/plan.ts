@@ -1,13 +1,13 @@
-import { answerLength, type ModelPlan, type Plan, planOf, type Range } from "../../generate/estimate.ts";
-import type { Foreseen } from "../../generate/foresight.ts";
-import { printableLine } from "../../printable.ts";
-import { command, flags } from "../command.ts";
-import { EXIT } from "../exit.ts";
-import { quietLog } from "../foreground.ts";
-import { lookAt, placeOf } from "../looking.ts";
-import { lookFlags } from "../options.ts";
-import { createProgress } from "../progress.ts";
-import { show, showJson } from "../terminal.ts";
+import { EXIT } from "../../app/exit-codes.ts";
+import { lookAt, placeOf } from "../../app/inspect.ts";
+import { answerLength, type ModelPlan, type Plan, planOf, type Range } from "../../offline/cost-estimate.ts";
+import type { Foreseen } from "../../offline/dry-run.ts";
+import { printableLine } from "../../text/printable.ts";
+import { command, flags } from "../args/command.ts";
+import { lookFlags } from "../args/flags.ts";
+import { createProgress } from "../output/progress.ts";
+import { show, showJson } from "../output/terminal.ts";
+import { quietLog } from "../process/serve.ts";
 
 export const plan = command({
   args: flags({

@@ -1,21 +1,21 @@
 import { existsSync } from "node:fs";
+import { codeIsNotRun } from "../../app/configuration.ts";
+import { CliError, EXIT, UsageError } from "../../app/exit-codes.ts";
+import { lookAt, placeOf, whereMounted } from "../../app/inspect.ts";
+import { readAbout } from "../../app/mount-info.ts";
+import { mountedFile } from "../../app/running/mounted.ts";
+import { type Config, readConfig } from "../../app/settings/settings.ts";
 import { messageOf } from "../../errno.ts";
-import { repairedBy } from "../../generators/llm.ts";
+import { repairedBy } from "../../generators/builtin/llm.ts";
 import type { ChatRequest } from "../../llm/llm.ts";
-import { printableLine } from "../../printable.ts";
 import { requestKey } from "../../recording/key.ts";
 import type { Recording, RecordingStore } from "../../recording/recording.ts";
-import { openStore, prune, schemeOf } from "../../recording/store.ts";
-import { readAbout } from "../about.ts";
-import { command, flags } from "../command.ts";
-import { type Config, readConfig } from "../config.ts";
-import { codeIsNotRun } from "../configuration.ts";
-import { CliError, EXIT, UsageError } from "../exit.ts";
-import { quietLog } from "../foreground.ts";
-import { lookAt, placeOf, whereMounted } from "../looking.ts";
-import { mountedFile } from "../mounted.ts";
-import { lookFlags } from "../options.ts";
-import { say, show, showJson } from "../terminal.ts";
+import { openStore, prune, schemeOf } from "../../recording/stores/store.ts";
+import { printableLine } from "../../text/printable.ts";
+import { command, flags } from "../args/command.ts";
+import { lookFlags } from "../args/flags.ts";
+import { say, show, showJson } from "../output/terminal.ts";
+import { quietLog } from "../process/serve.ts";
 
 export const recordings = command({
   args: flags({

@@ -1,16 +1,16 @@
 import { type Stats, statSync } from "node:fs";
+import { CliError, EXIT, UsageError } from "../../app/exit-codes.ts";
+import { readAbout } from "../../app/mount-info.ts";
+import { ControlClient } from "../../app/running/control-client.ts";
+import { mountedFile } from "../../app/running/mounted.ts";
+import { readPrompt } from "../../app/settings/prompt.ts";
 import { codeOf, messageOf } from "../../errno.ts";
-import { printableLine } from "../../printable.ts";
-import { readAbout } from "../about.ts";
-import { command, flags } from "../command.ts";
-import { ControlClient } from "../control-client.ts";
-import { CliError, EXIT, UsageError } from "../exit.ts";
-import { mountedFile } from "../mounted.ts";
-import { createProgress } from "../progress.ts";
-import { readPrompt } from "../prompt.ts";
-import { onSignals, signalStatus } from "../signals.ts";
-import { say } from "../terminal.ts";
-import { type Spent, warming, warmingText } from "../warming.ts";
+import { printableLine } from "../../text/printable.ts";
+import { command, flags } from "../args/command.ts";
+import { createProgress } from "../output/progress.ts";
+import { say } from "../output/terminal.ts";
+import { type Spent, warming, warmingText } from "../output/warm-progress.ts";
+import { onSignals, signalStatus } from "../process/signals.ts";
 
 export const regen = command({
   args: flags({

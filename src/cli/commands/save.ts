@@ -1,14 +1,14 @@
 import { createReadStream } from "node:fs";
+import { CliError, EXIT } from "../../app/exit-codes.ts";
+import { absolutePath } from "../../app/machine/current-directory.ts";
+import { watchAnswers } from "../../app/running/answering.ts";
+import { controlFile, mountedAt } from "../../app/running/mounted.ts";
 import { messageOf } from "../../errno.ts";
-import { mountAt } from "../../fuse/mountinfo.ts";
-import { writeAtomically } from "../../snapshot/write.ts";
-import { watchAnswers } from "../answering.ts";
-import { command, flags } from "../command.ts";
-import { absolutePath } from "../cwd.ts";
-import { CliError, EXIT } from "../exit.ts";
-import { controlFile, mountedAt } from "../mounted.ts";
-import { asSaved } from "../outputs.ts";
-import { showExactly } from "../terminal.ts";
+import { mountAt } from "../../mountinfo.ts";
+import { writeAtomically } from "../../snapshot/write/write.ts";
+import { command, flags } from "../args/command.ts";
+import { showExactly } from "../output/terminal.ts";
+import { asSaved } from "../preflight/output-paths.ts";
 
 export const save = command({
   args: flags({

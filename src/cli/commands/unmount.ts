@@ -1,18 +1,18 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type MountPoint, mounts } from "../../fuse/mountinfo.ts";
-import { shellWord } from "../../fuse/mountpoint.ts";
-import { answers, unresponsive } from "../answering.ts";
-import { command, flags } from "../command.ts";
-import { ControlClient } from "../control-client.ts";
-import { Departure, late, otherVersion } from "../departure.ts";
-import { CliError, EXIT } from "../exit.ts";
-import { complaint } from "../keeper.ts";
-import type { Outcome } from "../mount-record.ts";
-import { mountAtPlace } from "../mounted.ts";
-import { realPath } from "../mountpoint.ts";
-import { duration } from "../quantity.ts";
-import { lateServerOf, openerOf, type ServerProcess, serverOf } from "../server-process.ts";
-import { isThere, takeAway } from "../take-away.ts";
+import { CliError, EXIT } from "../../app/exit-codes.ts";
+import { complaint } from "../../app/keeper.ts";
+import { realPath } from "../../app/mountpoint.ts";
+import { answers, unresponsive } from "../../app/running/answering.ts";
+import { ControlClient } from "../../app/running/control-client.ts";
+import type { Outcome } from "../../app/running/mount-record.ts";
+import { mountAtPlace } from "../../app/running/mounted.ts";
+import { lateServerOf, openerOf, type ServerProcess, serverOf } from "../../app/running/server-process.ts";
+import { isThere, takeAway } from "../../app/running/take-away.ts";
+import { duration } from "../../app/settings/values.ts";
+import { shellWord } from "../../fuse/mounting/mountpoint.ts";
+import { type MountPoint, mounts } from "../../mountinfo.ts";
+import { command, flags } from "../args/command.ts";
+import { Departure, late, otherVersion } from "../process/departure.ts";
 
 export const unmount = command({
   args: flags({

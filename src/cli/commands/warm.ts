@@ -1,16 +1,16 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { mountAt } from "../../fuse/mountinfo.ts";
-import { readAbout } from "../about.ts";
-import { command, flags } from "../command.ts";
-import { ControlClient, Refused } from "../control-client.ts";
-import { absolutePath, currentDirectory } from "../cwd.ts";
-import { CliError, EXIT, UsageError } from "../exit.ts";
-import { mountedAt, pendingFiles } from "../mounted.ts";
-import { createProgress } from "../progress.ts";
-import { onSignals, signalStatus } from "../signals.ts";
-import { say, showJson } from "../terminal.ts";
-import { warming, warmingText } from "../warming.ts";
+import { CliError, EXIT, UsageError } from "../../app/exit-codes.ts";
+import { absolutePath, currentDirectory } from "../../app/machine/current-directory.ts";
+import { readAbout } from "../../app/mount-info.ts";
+import { ControlClient, Refused } from "../../app/running/control-client.ts";
+import { mountedAt, pendingFiles } from "../../app/running/mounted.ts";
+import { mountAt } from "../../mountinfo.ts";
+import { command, flags } from "../args/command.ts";
+import { createProgress } from "../output/progress.ts";
+import { say, showJson } from "../output/terminal.ts";
+import { warming, warmingText } from "../output/warm-progress.ts";
+import { onSignals, signalStatus } from "../process/signals.ts";
 
 export const warm = command({
   args: flags({

@@ -1,11 +1,11 @@
-import { command, flags } from "../command.ts";
-import { EXIT } from "../exit.ts";
-import { quietLog } from "../foreground.ts";
-import { lookAt } from "../looking.ts";
-import { fileXattr, mountedFile } from "../mounted.ts";
-import { lookFlags } from "../options.ts";
-import { story } from "../story.ts";
-import { show } from "../terminal.ts";
+import { EXIT } from "../../app/exit-codes.ts";
+import { lookAt } from "../../app/inspect.ts";
+import { fileXattr, mountedFile } from "../../app/running/mounted.ts";
+import { command, flags } from "../args/command.ts";
+import { lookFlags } from "../args/flags.ts";
+import { story } from "../output/provenance-report.ts";
+import { show } from "../output/terminal.ts";
+import { quietLog } from "../process/serve.ts";
 
 export const why = command({
   args: flags({

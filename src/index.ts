@@ -10,7 +10,6 @@ export {
 export type {
   ContentGenerator,
   FileContent,
-  FileInfo,
   GeneratorContext,
   GeneratorLog,
   JsonValue,
@@ -18,7 +17,7 @@ export type {
   Listed,
   ListedEntry,
   RelatedFile,
-  TreeEntry,
   Unchanged,
 } from "./generators/contract.ts";
 export { type ContractCase, contractTest } from "./generators/contract-test.ts";
+export type { FileInfo, TreeEntry } from "./rpc/tree-port.ts";

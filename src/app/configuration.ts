@@ -4,21 +4,21 @@
  */
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
-import { say } from "../cli/output/terminal.ts";
 import { findConfig, isCode } from "../generators/config/find-config.ts";
 import { mountOnTheWay } from "../inside-mount.ts";
-import { CliError } from "./exit-codes.ts";
+import { UserError } from "./errors.ts";
 import { absolutePath, currentDirectory } from "./machine/current-directory.ts";
+import type { Say } from "./progress.ts";
 
 /** In place of a file: no configuration at all. */
 const NONE = "none";
 
 /**
  * The file that `--config` names, or that lies in the directory where the command is run, for commands that do what is
- * in it. Throws CliError.
+ * in it. Throws UserError.
  */
-export function configurationToRun(given: string | undefined): string | undefined {
-  return announced(given === undefined ? found() : named(given));
+export function configurationToRun(given: string | undefined, say: Say): string | undefined {
+  return announced(given === undefined ? found(say) : named(given), say);
 }
 
 /**
@@ -27,11 +27,12 @@ export function configurationToRun(given: string | undefined): string | undefine
  */
 export function configurationToRead(
   given: string | undefined,
-  passedOver: (file: string) => void = warnOfCode,
+  say: Say,
+  passedOver: (file: string) => void = (file) => warnOfCode(file, say),
 ): string | undefined {
-  if (given !== undefined) return announced(named(given));
-  const file = found();
-  if (file === undefined || !isCode(file)) return announced(file);
+  if (given !== undefined) return announced(named(given), say);
+  const file = found(say);
+  if (file === undefined || !isCode(file)) return announced(file, say);
   passedOver(file);
   return undefined;
 }
@@ -41,11 +42,11 @@ export function codeIsNotRun(file: string): string {
   return `${basename(file)} holds code and was not run; name it to run it: --config ${basename(file)}`;
 }
 
-function warnOfCode(file: string): void {
+function warnOfCode(file: string, say: Say): void {
   say(`warning: ${codeIsNotRun(file)}, or --config ${NONE} to do without`);
 }
 
-function announced(file: string | undefined): string | undefined {
+function announced(file: string | undefined, say: Say): string | undefined {
   if (file !== undefined) say(`configuration: ${file}`);
   return file;
 }
@@ -53,16 +54,16 @@ function announced(file: string | undefined): string | undefined {
 function named(given: string): string | undefined {
   if (given === NONE) return undefined;
   const file = absolutePath(given);
-  if (!existsSync(file)) throw new CliError("input", `--config ${given}: there is no such file`);
+  if (!existsSync(file)) throw new UserError("input", `--config ${given}: there is no such file`);
   const mount = mountOnTheWay(file);
   if (mount === undefined) return file;
-  throw new CliError(
+  throw new UserError(
     "input",
     `--config ${given}: the file lies in ${mount}, where a model may have written it; copy it elsewhere to use it`,
   );
 }
 
-function found(): string | undefined {
+function found(say: Say): string | undefined {
   const folder = currentDirectory();
   const file = folder === undefined ? undefined : findConfig(folder);
   const mount = file === undefined ? undefined : mountOnTheWay(file);

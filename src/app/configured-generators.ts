@@ -10,8 +10,9 @@ import type { RuleSummary } from "../generators/config/rule-summary.ts";
 import type { Refresh } from "../generators/config/rules.ts";
 import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
-import type { Generate, GenerationRequest, List, NamedFiles, Plant, TreePort } from "../rpc/messages.ts";
-import { CliError } from "./exit-codes.ts";
+import type { Generate, GenerationRequest, List, NamedFiles, Plant } from "../rpc/generation.ts";
+import type { TreePort } from "../rpc/tree-port.ts";
+import { UserError } from "./errors.ts";
 import { childEnvironment } from "./settings/settings.ts";
 
 export interface Sources extends AsyncDisposable {
@@ -36,7 +37,7 @@ export interface SourcesOptions {
   readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
-/** Throws CliError that names the file and what is wrong with it. */
+/** Throws UserError that names the file and what is wrong with it. */
 export async function openSources(file: string, log: Log, options: SourcesOptions = {}): Promise<Sources> {
   const { mountpoint, environment = childEnvironment({}) } = options;
   const [{ loadConfig }, { createEngine }, { refreshText }, { summarize }] = await Promise.all([
@@ -52,7 +53,7 @@ export async function openSources(file: string, log: Log, options: SourcesOption
     ...(mountpoint !== undefined && { mountpoint }),
   });
   const loaded = await loading.catch((cause: unknown) => {
-    throw new CliError("input", messageOf(cause), { cause });
+    throw new UserError("input", messageOf(cause), { cause });
   });
   const { rules } = loaded;
   say.info(`${rules.all.length} rules and ${loaded.generators.size} generators from ${file}`);

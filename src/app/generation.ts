@@ -4,7 +4,6 @@
  * All of it is loaded when it is first needed: a mount without a prompt looks for no server and loads no client.
  */
 import { statSync } from "node:fs";
-import { type Progress, tenths } from "../cli/output/progress.ts";
 import { FsError } from "../errno.ts";
 import type { Engine } from "../generate/engine.ts";
 import { Tally, type Usage } from "../generate/spending/usage-counter.ts";
@@ -14,8 +13,10 @@ import { type LanguageModel, LlmError } from "../llm/llm.ts";
 import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
 import type { RecordingStore } from "../recording/recording.ts";
-import type { Generate, TreePort } from "../rpc/messages.ts";
+import type { Generate } from "../rpc/generation.ts";
+import type { TreePort } from "../rpc/tree-port.ts";
 import { aboutConfig, aboutText, CONCURRENCY, withoutPassword } from "./mount-info.ts";
+import { everyTenth, type Progress } from "./progress.ts";
 import type { Config } from "./settings/settings.ts";
 
 export interface Generation extends AsyncDisposable {
@@ -337,7 +338,7 @@ function timeouts(totalMs: number | undefined) {
 const MANY_REQUESTS = 10;
 
 function reporter(progress: Progress): (state: StructureProgress) => void {
-  const due = tenths();
+  const due = everyTenth(progress);
   return (state) => {
     report(state, progress);
     const { done, total } = state.requests;

@@ -1,8 +1,5 @@
 /** Looks at a tree without touching it: what `context`, `plan`, `why` and `recordings prune` stand on. */
 import { readFileSync, statSync } from "node:fs";
-import type { Args } from "../cli/args/command.ts";
-import type { lookFlags } from "../cli/args/flags.ts";
-import { say } from "../cli/output/terminal.ts";
 import { codeOf, messageOf } from "../errno.ts";
 import { bindingOf } from "../generate/binding.ts";
 import { rulesOf } from "../generators/config/rule-summary.ts";
@@ -14,15 +11,17 @@ import { createForesight, type Foresight } from "../offline/dry-run.ts";
 import { type StillTree, stillTree } from "../offline/tree.ts";
 import type { RecordingStore } from "../recording/recording.ts";
 import { openStore } from "../recording/stores/store.ts";
-import type { GenerationRequest } from "../rpc/messages.ts";
+import type { GenerationRequest } from "../rpc/generation.ts";
 import { configurationToRead } from "./configuration.ts";
 import { forModel, openSources } from "./configured-generators.ts";
-import { CliError } from "./exit-codes.ts";
+import { UserError } from "./errors.ts";
 import { absolutePath } from "./machine/current-directory.ts";
 import { type About, aboutConfig, readAbout } from "./mount-info.ts";
+import type { Say } from "./progress.ts";
 import { requireAnswer } from "./running/answering.ts";
 import { findMount } from "./running/find-mount.ts";
 import { controlFile, mountedFile, servingEnvironment } from "./running/mounted.ts";
+import type { SettingsArguments } from "./settings/arguments.ts";
 import { type Config, mountEnvironment, readConfig } from "./settings/settings.ts";
 
 /** A running mount, by a path in it, or a snapshot's file. */
@@ -38,6 +37,13 @@ export interface Looking extends AsyncDisposable {
   readonly priceOf: PriceOf;
 }
 
+export interface LookOptions {
+  readonly log: Log;
+  readonly say: Say;
+  /** See configurationToRead. */
+  readonly passedOver?: (file: string) => void;
+}
+
 /** A directory is taken for a mount, anything else for a snapshot; without either, the mount around the shell. */
 export async function placeOf(source: string | undefined): Promise<Place> {
   if (source === undefined) return { mounted: "." };
@@ -47,24 +53,23 @@ export async function placeOf(source: string | undefined): Promise<Place> {
   try {
     return statSync(path).isDirectory() ? { mounted: source } : { snapshot: source };
   } catch (error) {
-    if (codeOf(error) === "ENOENT") throw new CliError("snapshot", `${source} does not exist`);
-    throw new CliError("snapshot", `${source} cannot be used: ${messageOf(error)}`, { cause: error });
+    if (codeOf(error) === "ENOENT") throw new UserError("snapshot", `${source} does not exist`);
+    throw new UserError("snapshot", `${source} cannot be used: ${messageOf(error)}`, { cause: error });
   }
 }
 
 /**
  * The flags win over what a mount says of itself. A mount says which rules it has, so that its configuration is loaded
- * only if `--config` names it. `passedOver`: see configurationToRead. Throws CliError, SnapshotError.
+ * only if `--config` names it. Throws UserError, SnapshotError.
  */
 export async function lookAt(
   place: Place,
-  args: Partial<Args<typeof lookFlags>>,
-  log: Log,
-  passedOver?: (file: string) => void,
+  args: SettingsArguments,
+  { log, say, passedOver }: LookOptions,
 ): Promise<Looking> {
   const mountpoint = "mounted" in place ? (await mountedFile(place.mounted)).mountpoint : undefined;
   const known = mountpoint !== undefined && args.config === undefined;
-  const configFile = known ? undefined : configurationToRead(args.config, passedOver);
+  const configFile = known ? undefined : configurationToRead(args.config, say, passedOver);
   const config = { ...readConfig({ ...args, logFile: "-" }), configFile };
   const own = aboutConfig(config);
   const about = mountpoint === undefined ? own : { ...readAbout(mountpoint), ...given(args, own) };
@@ -83,7 +88,7 @@ export async function lookAt(
     configFile === undefined
       ? undefined
       : await openSources(configFile, log, { environment: mountEnvironment(environment) });
-  const rules = known ? mountedRules(about) : sources?.loaded.rules;
+  const rules = known ? mountedRules(about, say) : sources?.loaded.rules;
   const modelName = about.model ?? DEFAULT_MODEL;
   return {
     tree,
@@ -112,19 +117,19 @@ export function whereMounted(config: Config, { recordings }: Pick<About, "record
   return aboutConfig(config).recordings === recordings ? config.recordings : recordings;
 }
 
-function mountedRules({ configFile, rules }: About): Rules | undefined {
+function mountedRules({ configFile, rules }: About, say: Say): Rules | undefined {
   if (configFile !== undefined) say(`configuration: ${configFile}, as mounted`);
   try {
     return rules === undefined ? undefined : rulesOf(rules);
   } catch (error) {
-    throw new CliError("notMounted", `another version of llmfs serves this mount: ${messageOf(error)}`, {
+    throw new UserError("notMounted", `another version of llmfs serves this mount: ${messageOf(error)}`, {
       cause: error,
     });
   }
 }
 
 /** Only what was said: the rest is the mount's own affair. */
-function given(args: Partial<Args<typeof lookFlags>>, own: About): Partial<About> {
+function given(args: SettingsArguments, own: About): Partial<About> {
   return {
     ...(args.model !== undefined && own.model !== undefined && { model: own.model }),
     ...(args.baseUrl !== undefined && own.server !== undefined && { server: own.server }),

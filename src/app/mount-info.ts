@@ -4,7 +4,7 @@ import { messageOf } from "../errno.ts";
 import type { Usage } from "../generate/spending/usage-counter.ts";
 import type { RuleSummary } from "../generators/config/rule-summary.ts";
 import type { Price } from "../llm/prices.ts";
-import { CliError } from "./exit-codes.ts";
+import { UserError } from "./errors.ts";
 import { controlFile } from "./running/mounted.ts";
 import type { Config } from "./settings/settings.ts";
 
@@ -71,9 +71,9 @@ function readControl<T>(
     const value: unknown = JSON.parse(readFileSync(path, "utf8"));
     if (check(value)) return value;
   } catch (error) {
-    throw new CliError("notMounted", `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new UserError("notMounted", `${path} cannot be read: ${messageOf(error)}`, { cause: error });
   }
-  throw new CliError("notMounted", `${path}: another version of llmfs serves this mount`);
+  throw new UserError("notMounted", `${path}: another version of llmfs serves this mount`);
 }
 
 /** Written by `aboutText` of this same version; one member tells it from anything else. */

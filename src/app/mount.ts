@@ -2,15 +2,15 @@
  * A mount from configuration to the saved tree: what `mount`, `run` and `demo` have in common.
  */
 
-import type { Progress } from "../cli/output/progress.ts";
 import { messageOf } from "../errno.ts";
 import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
 import { openSources, type Sources } from "./configured-generators.ts";
-import { CliError } from "./exit-codes.ts";
+import { UserError } from "./errors.ts";
 import type { Generation } from "./generation.ts";
 import { complaint, Keeper } from "./keeper.ts";
 import { raiseLimits } from "./machine/limits.ts";
+import type { Progress } from "./progress.ts";
 import { type Outcome, RecordWriter } from "./running/mount-record.ts";
 import type { Config } from "./settings/settings.ts";
 import { sourceName } from "./source-name.ts";
@@ -44,7 +44,7 @@ export interface Served {
   /**
    * Saves if that was asked for, until it succeeds or somebody gives up. Call once, when the mount is gone from sight;
    * this process is to end then, and with it goes what programs that still use the mount have of it.
-   * Throws CliError("save").
+   * Throws UserError("save").
    */
   finish(givenUp: AbortSignal): Promise<void>;
 }
@@ -120,7 +120,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
         const outcome = await insist(givenUp, `until then process ${process.pid} keeps it`);
         record.change({ state: "done", last: outcome });
         const problem = complaint(outcome);
-        if (problem !== undefined) throw new CliError("save", problem);
+        if (problem !== undefined) throw new UserError("save", problem);
       },
     };
   } catch (error) {
@@ -144,7 +144,7 @@ function openRecord({ save }: Config, mountpoint: string, answer: () => Promise<
   try {
     return new RecordWriter({ mountpoint, ...(save === undefined ? {} : { save }) }, answer);
   } catch (error) {
-    throw new CliError("failure", `a mount cannot be served here: ${messageOf(error)}`, { cause: error });
+    throw new UserError("failure", `a mount cannot be served here: ${messageOf(error)}`, { cause: error });
   }
 }
 

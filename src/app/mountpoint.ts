@@ -19,7 +19,7 @@ export async function checkedMountpoint(directory: string): Promise<string> {
   return path;
 }
 
-/** As realpath(3), also where the last part is a dead mount, which realpath cannot look at. Throws CliError("input"). */
+/** As realpath(3), also where the last part is a dead mount, which realpath cannot look at. Throws UserError("input"). */
 export function realPath(path: string): string {
   const absolute = absolutePath(path);
   try {

@@ -5,10 +5,11 @@
  */
 import { existsSync } from "node:fs";
 import packageJson from "../../package.json" with { type: "json" };
-import { EXIT, UsageError } from "../app/exit-codes.ts";
+import { UsageError } from "../app/errors.ts";
 import { nearest } from "../text/did-you-mean.ts";
 import type { Command } from "./args/command.ts";
 import { commandHelp, generalHelp, usageLine } from "./args/help.ts";
+import { EXIT } from "./output/exit-codes.ts";
 import { say, show } from "./output/terminal.ts";
 
 interface Entry {

@@ -1,8 +1,8 @@
 /** The port's methods, answered in the filesystem thread from the tree. */
 import { FsError, messageOf } from "../errno.ts";
-import type { TreeEntry } from "../generators/contract.ts";
 import type { FromFilesystem, Methods, PendingFile, PublishedName, StaticsRequest } from "../rpc/messages.ts";
 import { packed } from "../rpc/packed-outline.ts";
+import type { TreeEntry } from "../rpc/tree-port.ts";
 import { SnapshotSaver } from "../snapshot/write/save.ts";
 import { withoutTrailing } from "../text/trailing.ts";
 import type { RegularFile } from "../tree/file.ts";

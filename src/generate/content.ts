@@ -2,7 +2,7 @@
 import { FsError } from "../errno.ts";
 import type { FileContent } from "../generators/contract.ts";
 import { jsonFile, kindOf } from "../generators/formats/json.ts";
-import type { ContentSink, GeneratedContent } from "../rpc/messages.ts";
+import type { ContentSink, GeneratedContent } from "../rpc/generation.ts";
 
 export interface ContentLimits {
   /** Largest content in bytes. */

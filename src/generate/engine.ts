@@ -8,7 +8,7 @@
 import { FsError } from "../errno.ts";
 import type { LlmContext } from "../generators/builtin/llm.ts";
 import { type Binding, type Rule, type Rules, refreshText } from "../generators/config/rules.ts";
-import type { ContentGenerator, FileContent, ListContext, TreeEntry } from "../generators/contract.ts";
+import type { ContentGenerator, FileContent, ListContext } from "../generators/contract.ts";
 import { builtInGenerators } from "../generators/index.ts";
 import type { ChatMessage, ChatPhase, LanguageModel } from "../llm/llm.ts";
 import type {
@@ -18,10 +18,10 @@ import type {
   GenerationRequest,
   List,
   ListingRequest,
-  LogLevel,
   StageListener,
-  TreePort,
-} from "../rpc/messages.ts";
+} from "../rpc/generation.ts";
+import type { LogLevel } from "../rpc/messages.ts";
+import type { TreeEntry, TreePort } from "../rpc/tree-port.ts";
 import { bindingOf, originOf } from "./binding.ts";
 import { delivered, metadataText } from "./content.ts";
 import { folderOf } from "./context/outline.ts";

@@ -2,7 +2,7 @@
 
 import { type Rule, refreshText } from "../generators/config/rules.ts";
 import type { ContentGenerator, ListContext } from "../generators/contract.ts";
-import type { Listing, ListingEntry } from "../rpc/messages.ts";
+import type { Listing, ListingEntry } from "../rpc/generation.ts";
 
 /** More would be no directory anybody looks at, and a generator that never ends would fill the memory. */
 const MOST_ENTRIES = 1_000_000;

@@ -4,7 +4,7 @@
  * Whether a file was generated already, how large that made it, whether it failed, and what its generator said of it,
  * depend on who read what before. A generator that saw it would make other content in another order of reads.
  */
-import type { FileInfo, TreeEntry } from "../generators/contract.ts";
+import type { FileInfo, TreeEntry } from "../rpc/tree-port.ts";
 
 const MADE = "user.llmfs.meta.";
 

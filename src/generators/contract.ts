@@ -5,6 +5,8 @@
  * same door. Generators know nothing of the kernel or of inodes: they get a path and a context, and return content.
  */
 
+import type { FileInfo, TreeEntry } from "../rpc/tree-port.ts";
+
 /** A value that JSON can hold; written to the file as indented JSON with a final newline. */
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 
@@ -33,30 +35,6 @@ export interface ListedEntry {
   readonly type?: "file" | "directory";
   /** Becomes `user.llmfs.description`. */
   readonly description?: string;
-}
-
-/** One entry of the tree as a generator sees it. Paths are absolute within the mount: "/src/main.c". */
-export interface TreeEntry {
-  readonly path: string;
-  readonly type: "file" | "directory" | "symlink" | "other";
-  /** Bytes; of files that somebody wrote. Generators are told of no others: they depend on who read what before. */
-  readonly size?: number;
-  /** Files only. Generators are told "static" of what somebody wrote, and "pending" of all else, generated or not. */
-  readonly state?: "static" | "pending" | "generating" | "ready" | "failed";
-  /** `user.llmfs.description`, one line, if it has one. */
-  readonly description?: string;
-  /** Symlinks only. */
-  readonly target?: string;
-}
-
-/** The file to be generated. */
-export interface FileInfo extends TreeEntry {
-  /** Permission bits, owner. */
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  /** Own xattrs, values as UTF-8 text (not text: base64 after "base64:"). */
-  readonly xattrs: ReadonlyMap<string, string>;
 }
 
 /** A file that may help to write this one, and why. */

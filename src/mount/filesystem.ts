@@ -13,26 +13,21 @@
  */
 import { MessageChannel, Worker } from "node:worker_threads";
 import { codeOf, FsError, isErrnoName, messageOf } from "../errno.ts";
-import type { Revision } from "../fs/changes.ts";
 import { type KernelMount, mountFuse } from "../fuse/mounting/mount.ts";
 import * as libc from "../libc.ts";
+import type { Generate, GenerationRequest, List, ListingRequest, NamedFiles, Plant } from "../rpc/generation.ts";
 import type {
   FromFilesystem,
-  Generate,
-  GenerationRequest,
   Held,
-  List,
-  ListingRequest,
   LogLevel,
   Methods,
-  NamedFiles,
   PendingFile,
-  Plant,
   PublishedName,
+  Revision,
   ToFilesystem,
-  TreePort,
   WorkerOptions,
 } from "../rpc/messages.ts";
+import type { TreePort } from "../rpc/tree-port.ts";
 import { writeAtomically } from "../snapshot/write/write.ts";
 import { Job } from "./generation-task.ts";
 import { Outbox } from "./outbox.ts";

@@ -1,6 +1,7 @@
 /** What the main thread makes for the filesystem thread: one attempt, from the request to its answer. */
 import { FsError } from "../errno.ts";
-import type { ContentSink, FromFilesystem, Stage, ToFilesystem } from "../rpc/messages.ts";
+import type { ContentSink, Stage } from "../rpc/generation.ts";
+import type { FromFilesystem, ToFilesystem } from "../rpc/messages.ts";
 
 /** Pieces of one content that are under way to the other thread at a time. */
 const WINDOW = 4;

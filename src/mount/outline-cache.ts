@@ -6,7 +6,7 @@
  * times as long as both took; who asks meanwhile gets what is fetched after it. Nobody gets an older layout than the
  * one told of before he asked.
  */
-import type { TreeEntry } from "../generators/contract.ts";
+import type { TreeEntry } from "../rpc/tree-port.ts";
 
 export interface Fetched {
   readonly version: number;

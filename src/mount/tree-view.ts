@@ -1,7 +1,9 @@
 /** The tree on the main thread's side, as a whole and as single users see it. */
-import type { TreeEntry } from "../generators/contract.ts";
-import type { GenerationRequest, Methods, TreePort } from "../rpc/messages.ts";
+
+import type { GenerationRequest } from "../rpc/generation.ts";
+import type { Methods } from "../rpc/messages.ts";
 import { unpacked } from "../rpc/packed-outline.ts";
+import type { TreeEntry, TreePort } from "../rpc/tree-port.ts";
 import { Statics } from "./content-cache.ts";
 import { Layout } from "./outline-cache.ts";
 

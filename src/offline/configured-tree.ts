@@ -7,8 +7,8 @@ import { FsError } from "../errno.ts";
 import { folderOf } from "../generate/context/outline.ts";
 import type { Engine } from "../generate/engine.ts";
 import type { LoadedConfig } from "../generators/config/load.ts";
-import type { FileInfo, TreeEntry } from "../generators/contract.ts";
-import type { GenerationRequest, TreePort } from "../rpc/messages.ts";
+import type { GenerationRequest } from "../rpc/generation.ts";
+import type { FileInfo, TreeEntry, TreePort } from "../rpc/tree-port.ts";
 
 export interface Unmounted extends TreePort {
   /** The request of the first reader of a file. */

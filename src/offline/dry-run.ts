@@ -13,7 +13,8 @@ import { inputTokens } from "../generate/spending/budget.ts";
 import { type ChatRequest, type LanguageModel, LlmError } from "../llm/llm.ts";
 import { requestKey } from "../recording/key.ts";
 import type { Recording, RecordingStore } from "../recording/recording.ts";
-import type { GenerationRequest, TreePort } from "../rpc/messages.ts";
+import type { GenerationRequest } from "../rpc/generation.ts";
+import type { TreePort } from "../rpc/tree-port.ts";
 
 export interface ForesightOptions
   extends Pick<EngineOptions, "modelName" | "redact" | "temperature" | "contextTokens"> {

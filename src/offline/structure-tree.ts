@@ -6,8 +6,8 @@
 import { FsError } from "../errno.ts";
 import { folderOf } from "../generate/context/outline.ts";
 import type { Structure, StructureEntry } from "../generate/structure/structure.ts";
-import type { FileInfo } from "../generators/contract.ts";
-import type { GenerationRequest, TreePort } from "../rpc/messages.ts";
+import type { GenerationRequest } from "../rpc/generation.ts";
+import type { FileInfo, TreePort } from "../rpc/tree-port.ts";
 
 export interface Draft extends TreePort {
   /** Paths of all files, in the order of the tree. */

@@ -1,5 +1,5 @@
 /**
- * The messages between the two threads, and the port by which the main thread reaches the tree.
+ * The messages between the two threads, and the methods that the main thread calls.
  *
  * The filesystem thread owns the tree and never waits. It asks for content ("generate") and goes on; the answer comes
  * back by ticket. Everything here is plain data that `postMessage` can copy.
@@ -7,174 +7,24 @@
 
 import type { MessagePort } from "node:worker_threads";
 import type { ErrnoName } from "../errno.ts";
-import type { Revision } from "../fs/changes.ts";
-import type { FileInfo, TreeEntry } from "../generators/contract.ts";
+import type {
+  GeneratedContent,
+  GenerationRequest,
+  Listing,
+  ListingRequest,
+  NamedFiles,
+  Plant,
+  Stage,
+} from "./generation.ts";
 import type { PackedEntries } from "./packed-outline.ts";
+import type { FileInfo, TreeEntry } from "./tree-port.ts";
 
-/** A file somebody waits for. The ticket names this attempt, the ino names the file for as long as it lives. */
-export interface GenerationRequest {
-  readonly ticket: number;
-  readonly ino: number;
-  /** One of the file's paths when the attempt began. It may change under way; content belongs to the inode. */
-  readonly path: string;
-  /** Name of the generator: "llm" unless the file says otherwise. */
-  readonly generator: string;
-  readonly file: FileInfo;
-  /** `user.llmfs.prompt` from the root down to the file itself, root first. */
-  readonly prompts: readonly string[];
-  /** `user.llmfs.model` of the file or the nearest directory above. */
-  readonly model?: string;
-  /** `user.llmfs.*` of the directories above, the nearest one's value, prompts left out. Absent: look for yourself. */
-  readonly settings?: ReadonlyMap<string, string>;
-  /** There is a content, and its time has passed. */
-  readonly renews?: true;
-  /** Somebody wants another content than the one there is: an earlier answer will not do. */
-  readonly again?: true;
-  /** Milliseconds to wait first: above 0 for a file that failed before, more with every time. */
-  readonly pause: number;
-  /** Which layout the tree had when the attempt began: see TreePort.layout. Absent: where it never changes. */
-  readonly layout?: number;
-  /** As `layout`, counting all that was written too: see TreePort.readStatics. */
-  readonly contents?: number;
-  /**
-   * On a shared mount: the user who owns the file, where it is neither root nor the one who mounted. Nothing may be shown
-   * that this user may not read, and no rule makes the file, unless it exists because of one.
-   */
-  readonly viewer?: number;
-}
-
-/** What a finished generation hands over. */
-export interface GeneratedContent {
-  readonly bytes: Uint8Array;
-  /** The content is what the sink was given, and `bytes` mean nothing. */
-  readonly streamed?: true;
-  /** Stored as `user.llmfs.meta.<key>`. */
-  readonly metadata: ReadonlyMap<string, string>;
-  /** How long it holds, as `user.llmfs.refresh` says it; absent: for ever. */
-  readonly refresh?: string;
-  /** The content there is still holds, and `bytes` mean nothing. Only where the request renews one. */
-  readonly unchanged?: true;
-}
-
-/**
- * How far a generation has come.
- *
- * | stage | meaning |
- * |---|---|
- * | `preparing` | nothing that is worth keeping was begun, or it waits for another file |
- * | `queued` | it waits for a place: as many are working as may be |
- * | `working` | the model was asked, or another generator is at work |
- */
-export type Stage = "preparing" | "queued" | "working";
-
-/** Takes the news of a generation. It begins as `preparing`. */
-export interface StageListener {
-  stage(stage: Stage): void;
-}
-
-/**
- * Takes a large content while it is being made, so that it is never whole in the memory of who makes it. Nobody sees any
- * of it before the generation has succeeded; of one that fails nothing stays.
- */
-export interface ContentSink extends StageListener {
-  /** Resolves when there is room for another piece. Rejects with FsError: ENOSPC, EINTR. Order is that of the calls. */
-  write(bytes: Uint8Array): Promise<void>;
-}
-
-/**
- * Answers one generation request, after its pause. Rejects with FsError; honours the signal. Without a sink the content
- * comes in one.
- */
-export type Generate = (
-  request: GenerationRequest,
-  signal: AbortSignal,
-  sink?: ContentSink,
-) => Promise<GeneratedContent>;
-
-/** A directory whose entries a generator knows, and somebody looks into it. */
-export interface ListingRequest {
-  readonly ticket: number;
-  readonly ino: number;
-  readonly path: string;
-  readonly generator: string;
-  /** As in GenerationRequest, of the directory. */
-  readonly pause: number;
-  readonly viewer?: number;
-}
-
-/** What such a directory holds: files with their generator, and directories to be listed in their turn. */
-export interface Listing {
-  readonly entries: readonly ListingEntry[];
-  /** As in GeneratedContent. */
-  readonly refresh?: string;
-}
-
-export interface ListingEntry {
-  /** Below the directory; directories on the way are made. Invariant: no empty name, no "." and no "..". */
-  readonly path: string;
-  readonly type: "file" | "directory";
-  readonly generator: string;
-  readonly description?: string;
-}
-
-/** Answers one listing request. Rejects with FsError; honours the signal. */
-export type List = (request: ListingRequest, signal: AbortSignal, listener?: StageListener) => Promise<Listing>;
-
-/** A file or directory that is there from the start because a rule says so. */
-export interface Plant {
-  readonly path: string;
-  readonly type: "file" | "directory";
-  /** Who makes the file, or lists the directory; absent: nobody lists it. */
-  readonly generator?: string;
-}
-
-/** Files that are there if their generator says so when somebody asks for their name. */
-export interface NamedFiles {
-  /** A pattern, as it is written in a rule. */
-  readonly match: string;
-  readonly generator: string;
-}
-
-/** What the main thread may ask of the tree. */
-export interface TreePort {
-  /**
-   * Every entry, directories before what they hold, names in byte order; `.llmfs` is not in it, nor what is there only
-   * because a generator listed it.
-   */
-  outline(): Promise<readonly TreeEntry[]>;
-  /**
-   * As `outline`, and the same list again while names, descriptions and what was written by hand are the same; states
-   * and sizes of files that are generated may be those of an earlier time. It is as of the latest generation request, or
-   * of a later time. Absent: ask for the outline.
-   */
-  layout?(): Promise<readonly TreeEntry[]>;
-  /** `requester` as for `read`. Rejects with FsError ENOENT, ENOTDIR, EINTR. */
-  list(path: string, requester?: number): Promise<readonly TreeEntry[]>;
-  /** One entry, symlinks not followed. Rejects with FsError ENOENT, ENOTDIR. */
-  stat(path: string): Promise<FileInfo>;
-  /**
-   * The whole content, symlinks followed; a pending file is generated first.
-   * `requester` is the ticket of the generation that reads: a cycle rejects with FsError EDEADLK, and if the generation
-   * ends before the content is there, the read rejects with EINTR.
-   */
-  read(path: string, requester?: number): Promise<Uint8Array>;
-  /** The content if the file is static, up to `limit` bytes; undefined for any other file. Never generates. */
-  readStatic(path: string, limit: number): Promise<Uint8Array | undefined>;
-  /**
-   * The contents of static files, of longer ones the first `limit` bytes; undefined for any other path. As of the latest generation
-   * request, or later; a content that is the same is the same object. Absent: read them one by one.
-   */
-  readStatics?(paths: readonly string[], limit: number): Promise<readonly (Uint8Array | undefined)[]>;
-  /**
-   * A program makes what the ticket is for: what it and its children read of the mount is read on its behalf. `waits` is
-   * told of each time that they wait, and when it is over. Absent: there is no mount.
-   */
-  working?(ticket: number, pid: number, waits: (over: Promise<void>) => void): void;
-  /**
-   * The same tree as this user may see it: everything else is not there, or EACCES. Absent: nobody has files in it but the
-   * one who made it.
-   */
-  as?(uid: number): TreePort;
+/** What a snapshot is taken of, at one moment. */
+export interface Revision {
+  /** The same number: nothing was asked that changes anything. */
+  readonly count: number;
+  /** Somebody has a file open for writing. */
+  readonly writing: boolean;
 }
 
 export interface StaticsRequest {

@@ -2,7 +2,7 @@
  * The layout on its way from one thread to the other. An object for each of fifty thousand entries takes the thread that
  * sends it as long as making them; one long string and a few numbers take next to nothing.
  */
-import type { TreeEntry } from "../generators/contract.ts";
+import type { TreeEntry } from "./tree-port.ts";
 
 export interface PackedEntries {
   /** The texts of all entries, one behind the other: path, description and target of each. */

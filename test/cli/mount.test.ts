@@ -11,7 +11,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { EXIT } from "../../src/app/exit-codes.ts";
+import { EXIT } from "../../src/cli/output/exit-codes.ts";
 import { mountAt } from "../../src/mountinfo.ts";
 import { mounting, testWith } from "../support/needs.ts";
 import { openaiServer } from "../support/openai-server.ts";

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { EXIT } from "../../src/app/exit-codes.ts";
+import { EXIT } from "../../src/cli/output/exit-codes.ts";
 import { mounts } from "../../src/mountinfo.ts";
 import { fuse, programs, testWith, userNamespace } from "../support/needs.ts";
 import { openaiServer } from "../support/openai-server.ts";

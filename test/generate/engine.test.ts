@@ -5,7 +5,7 @@ import { compileRules, Rules } from "../../src/generators/config/rules.ts";
 import type { ContentGenerator } from "../../src/generators/contract.ts";
 import { LlmError, type LlmErrorKind } from "../../src/llm/llm.ts";
 import { openaiModel } from "../../src/llm/openai.ts";
-import type { GeneratedContent } from "../../src/rpc/messages.ts";
+import type { GeneratedContent } from "../../src/rpc/generation.ts";
 import { openaiServer } from "../support/openai-server.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
 import { type PlainPort, type PlainTree, treePort } from "../support/tree-port.ts";

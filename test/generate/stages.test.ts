@@ -7,7 +7,7 @@ import { type Rule, Rules } from "../../src/generators/config/rules.ts";
 import type { ContentGenerator } from "../../src/generators/contract.ts";
 import type { LanguageModel } from "../../src/llm/llm.ts";
 import { Job } from "../../src/mount/generation-task.ts";
-import type { Stage } from "../../src/rpc/messages.ts";
+import type { Stage } from "../../src/rpc/generation.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
 import { treePort } from "../support/tree-port.ts";
 

@@ -1,7 +1,7 @@
 /** The layout on its way between the threads. */
 import { expect, test } from "bun:test";
-import type { TreeEntry } from "../../src/generators/contract.ts";
 import { packed, unpacked } from "../../src/rpc/packed-outline.ts";
+import type { TreeEntry } from "../../src/rpc/tree-port.ts";
 
 test("every entry arrives as it was: absent and empty texts, sizes, states, names that are no UTF-8", () => {
   const states = ["static", "pending", "generating", "ready", "failed"] as const;

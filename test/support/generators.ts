@@ -2,7 +2,8 @@
 
 import { createEngine } from "../../src/generate/engine.ts";
 import { type LoadedConfig, loadConfig } from "../../src/generators/config/load.ts";
-import type { GenerationRequest, TreePort } from "../../src/rpc/messages.ts";
+import type { GenerationRequest } from "../../src/rpc/generation.ts";
+import type { TreePort } from "../../src/rpc/tree-port.ts";
 import { scriptedModel } from "./scripted-model.ts";
 import { type PlainTree, treePort } from "./tree-port.ts";
 

@@ -6,7 +6,7 @@
  */
 import { isAbsolute, resolve } from "node:path";
 import { codeOf } from "../../errno.ts";
-import { CliError } from "../exit-codes.ts";
+import { UserError } from "../errors.ts";
 
 /** Why this process had no current directory when it started. */
 let missing: string | undefined;
@@ -29,8 +29,8 @@ export function currentDirectory(): string | undefined {
   return missing === undefined ? process.cwd() : undefined;
 }
 
-/** Throws CliError("input") for a relative path without a current directory to resolve it from. */
+/** Throws UserError("input") for a relative path without a current directory to resolve it from. */
 export function absolutePath(path: string): string {
   if (isAbsolute(path) || missing === undefined) return resolve(path);
-  throw new CliError("input", `${path || "."}: ${missing}; use an absolute path, or change to another directory`);
+  throw new UserError("input", `${path || "."}: ${missing}; use an absolute path, or change to another directory`);
 }

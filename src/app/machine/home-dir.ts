@@ -1,10 +1,10 @@
 /** The user's own folder. */
 import { homedir } from "node:os";
-import { wrong } from "../exit-codes.ts";
+import { wrong } from "../errors.ts";
 
 /**
  * What HOME says, else the user's entry in /etc/passwd. For a user id without an entry, as containers have them, it is
- * "/", as it is for Docker. Throws CliError for a relative path: nothing of ours may lie where we happen to stand.
+ * "/", as it is for Docker. Throws UserError for a relative path: nothing of ours may lie where we happen to stand.
  */
 export function home(said: string | undefined): string {
   if (said === undefined || said === "") {

@@ -2,11 +2,11 @@
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../../errno.ts";
-import { CliError } from "../exit-codes.ts";
+import { UserError } from "../errors.ts";
 import { realPath } from "../mountpoint.ts";
 import { temporaryFolders } from "../settings/settings.ts";
 
-/** Its mode is 0700, its place the first folder that takes it. Throws CliError("mountpoint"). */
+/** Its mode is 0700, its place the first folder that takes it. Throws UserError("mountpoint"). */
 export function temporaryDirectory(): string {
   const refused: string[] = [];
   for (const folder of temporaryFolders()) {
@@ -16,5 +16,5 @@ export function temporaryDirectory(): string {
       refused.push(messageOf(error));
     }
   }
-  throw new CliError("mountpoint", `no temporary directory can be made (${refused.join("; ")}); set TMPDIR`);
+  throw new UserError("mountpoint", `no temporary directory can be made (${refused.join("; ")}); set TMPDIR`);
 }

@@ -4,7 +4,7 @@ import { shellWord } from "../../fuse/mounting/mountpoint.ts";
 import { isDead } from "../../fuse/mounting/unmount.ts";
 import type { MountPoint } from "../../mountinfo.ts";
 import { conditionOf } from "../../procfs.ts";
-import { CliError } from "../exit-codes.ts";
+import { UserError } from "../errors.ts";
 import { openerOf, serverOf } from "./server-process.ts";
 
 /** A mount that is used by many answers in milliseconds. */
@@ -35,13 +35,13 @@ async function ask(mount: MountPoint): Promise<"yes" | "dead" | "no"> {
   return "no";
 }
 
-/** Rejects with CliError("unresponsive"), which names the cure, where the mount does not answer. */
+/** Rejects with UserError("unresponsive"), which names the cure, where the mount does not answer. */
 export async function requireAnswer(mount: MountPoint): Promise<void> {
   const answer = await answers(mount);
   if (answer === "no") throw unresponsive(mount);
   if (answer === "dead") {
     const cure = `llmfs unmount ${shellWord(mount.path)}`;
-    throw new CliError(
+    throw new UserError(
       "unresponsive",
       `${mount.path}: the process behind this mount has ended; clear it away with: ${cure}`,
     );
@@ -49,7 +49,7 @@ export async function requireAnswer(mount: MountPoint): Promise<void> {
 }
 
 /** Asks a mount now and then while something else goes on, and calls back once if it does not answer. */
-export function watchAnswers(mount: MountPoint, sick: (error: CliError) => void): Disposable {
+export function watchAnswers(mount: MountPoint, sick: (error: UserError) => void): Disposable {
   let asking = false;
   const timer = setInterval(async () => {
     if (asking) return;
@@ -63,8 +63,8 @@ export function watchAnswers(mount: MountPoint, sick: (error: CliError) => void)
 }
 
 /** For a mount that does not answer: why, and the cure. */
-export function unresponsive(mount: MountPoint): CliError {
-  return new CliError("unresponsive", `${mount.path} does not answer: ${diagnosis(mount)}`);
+export function unresponsive(mount: MountPoint): UserError {
+  return new UserError("unresponsive", `${mount.path} does not answer: ${diagnosis(mount)}`);
 }
 
 /** What keeps the process behind a mount from answering, and what to do. `away`: the mount is taken away already. */

@@ -1,11 +1,11 @@
-/** Asks a running mount for work on its files, through its `.llmfs/control`: see fs/control/channel.ts for what is said there. */
+/** Asks a running mount for work on its files, through its `.llmfs/control`: see rpc/control-protocol.ts. */
 import { type FileHandle, open } from "node:fs/promises";
 import { codeOf, messageOf } from "../../errno.ts";
-import { SUBMIT, SUBMIT_BYTES } from "../../fs/control/channel.ts";
 import type { Usage } from "../../generate/spending/usage-counter.ts";
 import { ioctl } from "../../libc.ts";
 import { type MountPoint, mountAt } from "../../mountinfo.ts";
-import { CliError } from "../exit-codes.ts";
+import { SUBMIT, SUBMIT_BYTES } from "../../rpc/control-protocol.ts";
+import { UserError } from "../errors.ts";
 import { readUsage } from "../mount-info.ts";
 import { watchAnswers } from "./answering.ts";
 import type { Outcome } from "./mount-record.ts";
@@ -52,7 +52,7 @@ export class ControlClient implements AsyncDisposable {
     this.#watch = mount && watchAnswers(mount, (error) => this.#lose(error));
   }
 
-  /** Throws CliError("notMounted") where the mount has none. */
+  /** Throws UserError("notMounted") where the mount has none. */
   static async open(mountpoint: string): Promise<ControlClient> {
     const path = controlFile(mountpoint, "control");
     const opened = await openEither(path).catch((cause: unknown) => {
@@ -60,12 +60,12 @@ export class ControlClient implements AsyncDisposable {
         codeOf(cause) === "ENOENT"
           ? "does not exist: another version of llmfs serves this mount"
           : `cannot be opened: ${messageOf(cause)}`;
-      throw new CliError("notMounted", `${path} ${problem}`, { cause });
+      throw new UserError("notMounted", `${path} ${problem}`, { cause });
     });
     const client = new ControlClient(opened, readUsage(mountpoint), mountAt(mountpoint));
     // Nothing is asked for; but where this process cannot ask, it is known from the start.
     const result = client.#submit(new Uint8Array(1).subarray(0, 0));
-    if (result < 0) throw new CliError("notMounted", `${path} takes no requests: errno ${-result}`);
+    if (result < 0) throw new UserError("notMounted", `${path} takes no requests: errno ${-result}`);
     return client;
   }
 
@@ -74,7 +74,7 @@ export class ControlClient implements AsyncDisposable {
     return this.#usage;
   }
 
-  /** Why the mount no longer answers; a CliError where its process is stopped or busy. */
+  /** Why the mount no longer answers; a UserError where its process is stopped or busy. */
   get lost(): Error | undefined {
     return this.#lost;
   }

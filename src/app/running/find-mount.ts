@@ -15,7 +15,7 @@ export interface Found {
   readonly within: string;
 }
 
-/** Undefined where the path leads into no llmfs mount. Throws CliError("input"). */
+/** Undefined where the path leads into no llmfs mount. Throws UserError("input"). */
 export function findMount(path: string): Found | undefined {
   const table = mounts();
   const rest = parts(absolutePath(path));

@@ -6,51 +6,51 @@ import { messageOf } from "../../errno.ts";
 import { getxattr } from "../../libc.ts";
 import { FS_TYPE, type MountPoint, mountAt, mounts } from "../../mountinfo.ts";
 import type { PendingFile } from "../../rpc/messages.ts";
-import { CliError } from "../exit-codes.ts";
+import { UserError } from "../errors.ts";
 import { absolutePath } from "../machine/current-directory.ts";
 import { realPath } from "../mountpoint.ts";
 import { requireAnswer } from "./answering.ts";
 import { findMount } from "./find-mount.ts";
 import { serverOf } from "./server-process.ts";
 
-/** The llmfs mount at a place, alive or dead; it is not asked. Throws CliError("notMounted"). */
+/** The llmfs mount at a place, alive or dead; it is not asked. Throws UserError("notMounted"). */
 export function mountAtPlace(directory: string): MountPoint {
   const known = findMount(directory);
   if (known?.within === "") return known.mount;
   if (known !== undefined) {
     const around = `it lies in the one mounted at ${known.mount.path}`;
-    throw new CliError("notMounted", `${directory}: no llmfs is mounted there; ${around}`);
+    throw new UserError("notMounted", `${directory}: no llmfs is mounted there; ${around}`);
   }
   const found = mountAt(realPath(directory));
   const what = found === undefined ? "no llmfs is mounted there" : `what is mounted there is ${found.type}, not llmfs`;
-  throw new CliError("notMounted", `${directory}: ${what}`);
+  throw new UserError("notMounted", `${directory}: ${what}`);
 }
 
-/** The path of a running mount. Rejects with CliError, "notMounted" or "unresponsive". */
+/** The path of a running mount. Rejects with UserError, "notMounted" or "unresponsive". */
 export async function mountedAt(directory: string): Promise<string> {
   const mount = mountAtPlace(directory);
   await requireAnswer(mount);
   return mount.path;
 }
 
-/** The running mount that a path lies in, and the path in it. Rejects with CliError, "notMounted" or "unresponsive". */
+/** The running mount that a path lies in, and the path in it. Rejects with UserError, "notMounted" or "unresponsive". */
 export async function mountedFile(file: string): Promise<{ readonly mountpoint: string; readonly path: string }> {
   const known = findMount(file);
-  if (known === undefined) throw new CliError("notMounted", `${file} lies in no llmfs mount`);
+  if (known === undefined) throw new UserError("notMounted", `${file} lies in no llmfs mount`);
   await requireAnswer(known.mount);
   // Symlinks in the mount may lead to another one.
   const absolute = absolutePath(file);
   const path = join(realPath(dirname(absolute)), basename(absolute));
   const all = mounts();
   const around = all.findLast((one) => one.type === FS_TYPE && `${path}/`.startsWith(`${one.path}/`));
-  if (around === undefined) throw new CliError("notMounted", `${file} lies in no llmfs mount`);
+  if (around === undefined) throw new UserError("notMounted", `${file} lies in no llmfs mount`);
   const below = path.slice(around.path.length);
   if (around.root === "/") return { mountpoint: around.path, path: below || "/" };
   // A part of a mount is bound there.
   const whole = all.findLast((one) => one.device === around.device && one.root === "/");
   if (whole === undefined) {
     const problem = "where only a part of an llmfs mount is bound, and the whole is not in sight";
-    throw new CliError("notMounted", `${file} lies at ${around.path}, ${problem}`);
+    throw new UserError("notMounted", `${file} lies at ${around.path}, ${problem}`);
   }
   return { mountpoint: whole.path, path: `${around.root}${below}` };
 }
@@ -62,7 +62,7 @@ export function controlFile(
   return join(mountpoint, ".llmfs", name);
 }
 
-/** The files whose content is still to be made. Throws CliError. */
+/** The files whose content is still to be made. Throws UserError. */
 export function pendingFiles(mountpoint: string): PendingFile[] {
   const path = controlFile(mountpoint, "pending.json");
   try {
@@ -70,9 +70,9 @@ export function pendingFiles(mountpoint: string): PendingFile[] {
     // Written by this same version of llmfs: see fs/controlfiles.ts.
     if (Array.isArray(files)) return files;
   } catch (error) {
-    throw new CliError("notMounted", `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new UserError("notMounted", `${path} cannot be read: ${messageOf(error)}`, { cause: error });
   }
-  throw new CliError("notMounted", `${path}: another version of llmfs serves this mount`);
+  throw new UserError("notMounted", `${path}: another version of llmfs serves this mount`);
 }
 
 /** An attribute of a file, as text; undefined where it has none. */
@@ -80,7 +80,7 @@ export function fileXattr(path: string, name: string): string | undefined {
   try {
     return getxattr(path, name)?.toString("utf8");
   } catch (error) {
-    throw new CliError("failure", `${path}: ${messageOf(error)}`, { cause: error });
+    throw new UserError("failure", `${path}: ${messageOf(error)}`, { cause: error });
   }
 }
 

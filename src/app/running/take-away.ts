@@ -3,10 +3,10 @@
 import { findHelper } from "../../fuse/mounting/unmount.ts";
 import { MNT_DETACH, SystemError, umount } from "../../libc.ts";
 import { FS_TYPE, type MountPoint, mountAt, mounts } from "../../mountinfo.ts";
-import { CliError } from "../exit-codes.ts";
+import { UserError } from "../errors.ts";
 import { holders } from "./open-users.ts";
 
-/** Throws CliError("busy"), or CliError("fuse") where unmounting is not ours to do. Nothing happens where it is gone. */
+/** Throws UserError("busy"), or UserError("fuse") where unmounting is not ours to do. Nothing happens where it is gone. */
 export function takeAway(mount: MountPoint, name: string, lazy: boolean): void {
   if (!isThere(mount)) return;
   try {
@@ -16,7 +16,7 @@ export function takeAway(mount: MountPoint, name: string, lazy: boolean): void {
     if (error.code === "EBUSY") throw busy(mount, name);
     if (error.code !== "EPERM") {
       if (!isThere(mount)) return;
-      throw new CliError("failure", error.message, { cause: error });
+      throw new UserError("failure", error.message, { cause: error });
     }
     takeAwayAsUser(mount, name, lazy);
   }
@@ -32,7 +32,7 @@ export function isThere({ path, device }: MountPoint): boolean {
 function takeAwayAsUser(mount: MountPoint, name: string, lazy: boolean): void {
   const program = findHelper();
   if (program === undefined) {
-    throw new CliError("fuse", `${name}: only root may unmount, and there is no fusermount3 to do it; install fuse3`);
+    throw new UserError("fuse", `${name}: only root may unmount, and there is no fusermount3 to do it; install fuse3`);
   }
   const { success, stderr } = Bun.spawnSync({
     cmd: [program, lazy ? "-uz" : "-u", "--", mount.path],
@@ -41,13 +41,13 @@ function takeAwayAsUser(mount: MountPoint, name: string, lazy: boolean): void {
   if (success || !isThere(mount)) return;
   const reason = stderr.toString().trim();
   if (/busy/i.test(reason)) throw busy(mount, name);
-  throw new CliError("fuse", `${name}: ${reason}`);
+  throw new UserError("fuse", `${name}: ${reason}`);
 }
 
-function busy({ path }: MountPoint, name: string): CliError {
+function busy({ path }: MountPoint, name: string): UserError {
   const within = mounts().filter((other) => other.path.startsWith(`${path}/`));
   const users = [...holders(path), ...within.map((other) => `the ${other.type} mounted at ${other.path}`)];
   // A program that waits for a file to be generated has nothing open yet.
   const who = users.length === 0 ? "a program, perhaps one that waits for a file's content" : users.join(", ");
-  return new CliError("busy", `${name} is still used by ${who}; end that, or use --lazy`);
+  return new UserError("busy", `${name} is still used by ${who}; end that, or use --lazy`);
 }

@@ -1,7 +1,5 @@
 /** What flags and environment say of models: whom to ask, how much of it, and what was recorded. */
 
-import type { Args } from "../../cli/args/command.ts";
-import type { modelFlags } from "../../cli/args/flags.ts";
 import { messageOf } from "../../errno.ts";
 import type { BudgetLimits } from "../../generate/spending/ledger.ts";
 import { secretsIn } from "../../llm/failure.ts";
@@ -11,8 +9,9 @@ import type { RecordingMode } from "../../recording/recording.ts";
 import { defaultRecordings } from "../../recording/stores/folder.ts";
 import type { S3Settings } from "../../recording/stores/s3.ts";
 import { schemeOf } from "../../recording/stores/store.ts";
-import { CliError, UsageError, wrong } from "../exit-codes.ts";
+import { UsageError, UserError, wrong } from "../errors.ts";
 import { home } from "../machine/home-dir.ts";
+import type { SettingsArguments } from "./arguments.ts";
 import type { Lookup } from "./environment.ts";
 import { absolute, amount, count, duration, optional } from "./values.ts";
 
@@ -37,13 +36,11 @@ export interface ModelConfig {
   readonly s3: S3Settings;
 }
 
-type ModelArgs = Partial<Args<typeof modelFlags>>;
-
 /** No model answers sooner. */
 const LEAST_TIMEOUT_MS = 100;
 
-/** Throws CliError("usage"). */
-export function readModelConfig(args: ModelArgs, variable: Lookup): ModelConfig {
+/** Throws UserError("usage"). */
+export function readModelConfig(args: SettingsArguments, variable: Lookup): ModelConfig {
   const cache = variable("XDG_CACHE_HOME");
   const ownRecordings = defaultRecordings({ home: home(variable("HOME")), ...(cache && { xdgCacheHome: cache }) });
   return {
@@ -159,11 +156,11 @@ function location(name: string, text: string): string {
   try {
     return schemeOf(text) === undefined ? absolute(name, text) : text;
   } catch (error) {
-    throw error instanceof CliError ? error : wrong(name, `${name}: ${messageOf(error)}`);
+    throw error instanceof UserError ? error : wrong(name, `${name}: ${messageOf(error)}`);
   }
 }
 
-function limits(args: ModelArgs): BudgetLimits {
+function limits(args: SettingsArguments): BudgetLimits {
   const calls = optional(args.maxCalls, (text) => count("--max-calls", text, 0));
   const tokens = optional(args.maxTokens, (text) => count("--max-tokens", text, 0));
   const usd = optional(args.maxUsd, (text) => amount("--max-usd", text));

@@ -11,7 +11,7 @@ import { statSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { codeOf, messageOf } from "../../errno.ts";
 import { readBounded, TooLongError } from "../../text/bounded-read.ts";
-import { CliError } from "../exit-codes.ts";
+import { UserError } from "../errors.ts";
 import { absolutePath, currentDirectory } from "../machine/current-directory.ts";
 
 export interface Prompt {
@@ -26,7 +26,7 @@ export interface Prompt {
 const LONGEST = 1 << 20;
 const LONGEST_BYTES = 3 * LONGEST;
 
-/** `source` is the flag or variable the value was given with. Throws CliError("input"). */
+/** `source` is the flag or variable the value was given with. Throws UserError("input"). */
 export function readPrompt(source: string, value: string): Prompt {
   if (value === "-") return fromFile(source, 0, "standard input");
   if (value.startsWith("@") && value.length > 1) return fromFile(source, absolutePath(value.slice(1)), value.slice(1));
@@ -35,7 +35,7 @@ export function readPrompt(source: string, value: string): Prompt {
   if (looksLikePath(value)) {
     absolutePath(value);
     const problem = kind === "directory" ? "is a directory" : "does not exist";
-    throw new CliError(
+    throw new UserError(
       "input",
       `${source} ${value}: that looks like a file and ${problem}; to use it as text, add a word`,
     );
@@ -67,26 +67,26 @@ function fromFile(source: string, path: string | 0, name: string): Prompt {
     bytes = readBounded(path, LONGEST_BYTES);
   } catch (error) {
     if (error instanceof TooLongError) throw tooLong(`${source}: ${name}`);
-    throw new CliError("input", `${source}: ${name} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new UserError("input", `${source}: ${name} cannot be read: ${messageOf(error)}`, { cause: error });
   }
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     return path === 0 ? checked(source, name, text) : { ...checked(source, `the file ${name}`, text), file: name };
   } catch (error) {
-    if (error instanceof CliError) throw error;
-    throw new CliError("input", `${source}: ${name} is not UTF-8 text`, { cause: error });
+    if (error instanceof UserError) throw error;
+    throw new UserError("input", `${source}: ${name} is not UTF-8 text`, { cause: error });
   }
 }
 
 function checked(source: string, origin: string, text: string): Prompt {
   const where = origin === source ? source : `${source}: ${origin}`;
   if (text.trim() === "")
-    throw new CliError("input", `${where} is empty; say what the tree should hold, or leave it out`);
+    throw new UserError("input", `${where} is empty; say what the tree should hold, or leave it out`);
   if (text.length > LONGEST) throw tooLong(where);
-  if (text.includes("\0")) throw new CliError("input", `${where} holds a NUL character; that is not text`);
+  if (text.includes("\0")) throw new UserError("input", `${where} holds a NUL character; that is not text`);
   return { text, origin };
 }
 
-function tooLong(where: string): CliError {
-  return new CliError("input", `${where} is longer than ${LONGEST} characters; shorten it`);
+function tooLong(where: string): UserError {
+  return new UserError("input", `${where} is longer than ${LONGEST} characters; shorten it`);
 }

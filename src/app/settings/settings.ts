@@ -4,20 +4,11 @@
  * A flag wins over its variable. An empty variable counts as not set.
  */
 import { join } from "node:path";
-import type { Args } from "../../cli/args/command.ts";
-import type {
-  contextFlags,
-  logFlags,
-  modelFlags,
-  promptFlags,
-  saveFlags,
-  treeFlags,
-  warmFlags,
-} from "../../cli/args/flags.ts";
 import { SLEEPER } from "../../fuse/mounting/process.ts";
-import { UsageError } from "../exit-codes.ts";
+import { UsageError } from "../errors.ts";
 import { availableMemory } from "../machine/available-memory.ts";
 import { home } from "../machine/home-dir.ts";
+import type { SettingsArguments } from "./arguments.ts";
 import type { Environment, Lookup } from "./environment.ts";
 import { type ModelConfig, readModelConfig } from "./model.ts";
 import { type Prompt, readPrompt } from "./prompt.ts";
@@ -47,14 +38,6 @@ export interface Config extends ModelConfig {
   readonly logFile: string | undefined;
 }
 
-type Shared = typeof promptFlags &
-  typeof modelFlags &
-  typeof contextFlags &
-  typeof treeFlags &
-  typeof saveFlags &
-  typeof warmFlags &
-  typeof logFlags;
-
 /** What is less would make a mount that is of no use, and is a slip of the finger. */
 const LEAST = {
   /** llmfs's own instructions take more than half of it. */
@@ -69,11 +52,8 @@ function inodesFor(memory: number): number {
   return Math.floor(memory / 2 / 1024);
 }
 
-/** The flags of a command, as many of the shared ones as it has. */
-export type ConfigArgs = Partial<Args<Shared>>;
-
-/** Throws UsageError, or CliError for a prompt that can't be read. */
-export function readConfig(args: ConfigArgs, environment: Environment = process.env): Readonly<Config> {
+/** Throws UsageError, or UserError for a prompt that can't be read. */
+export function readConfig(args: SettingsArguments, environment: Environment = process.env): Readonly<Config> {
   const variable: Lookup = (name) => environment[name] || undefined;
   const model = readModelConfig(args, variable);
   const config: Config = {
@@ -165,7 +145,7 @@ export function canRedraw(isTerminal: boolean, environment: Environment = proces
   return isTerminal && TERM !== "" && TERM !== "dumb" && TERM !== "unknown";
 }
 
-function prompt(args: ConfigArgs, fromEnvironment: string | undefined): Prompt | undefined {
+function prompt(args: SettingsArguments, fromEnvironment: string | undefined): Prompt | undefined {
   if (args.prompt !== undefined) {
     if (args.from !== undefined) {
       throw new UsageError(

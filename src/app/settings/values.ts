@@ -1,6 +1,6 @@
 /** Values as people write them: sizes, times, counts, paths. Every reader names the flag in its error. */
 
-import { wrong } from "../exit-codes.ts";
+import { wrong } from "../errors.ts";
 import { absolutePath } from "../machine/current-directory.ts";
 
 const UNITS = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 } as const;

@@ -3,7 +3,7 @@
  * What passes is rewritten into a form that has one meaning only, `--name=value`, with positionals after `--`.
  */
 import type { ArgDef, ArgsDef } from "citty";
-import { UsageError } from "../../app/exit-codes.ts";
+import { UsageError } from "../../app/errors.ts";
 import { nearest } from "../../text/did-you-mean.ts";
 import type { Rest } from "./command.ts";
 

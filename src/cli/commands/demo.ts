@@ -1,7 +1,8 @@
-import { CliError, EXIT } from "../../app/exit-codes.ts";
+import { UserError } from "../../app/errors.ts";
 import { openGeneration } from "../../app/generation.ts";
 import { type Config, childEnvironment, readConfig, wantsColor } from "../../app/settings/settings.ts";
 import { command, flags } from "../args/command.ts";
+import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
 import { isTerminal, show, showBold } from "../output/terminal.ts";
 import { wayToMount } from "../preflight/mount-capability.ts";
@@ -89,7 +90,7 @@ class Shell {
     const all = said.trimEnd().split("\n");
     for (const line of all.slice(0, lines)) show(`    ${line}\n`);
     if (all.length > lines) show(`    … ${all.length - lines} more lines\n`);
-    if (status !== 0) throw new CliError("failure", `${cmd.join(" ")} ended with status ${status}`);
+    if (status !== 0) throw new UserError("failure", `${cmd.join(" ")} ended with status ${status}`);
     return took;
   }
 }

@@ -1,10 +1,11 @@
-import { EXIT, UsageError } from "../../app/exit-codes.ts";
+import { UsageError } from "../../app/errors.ts";
 import { openGeneration } from "../../app/generation.ts";
 import { absolutePath } from "../../app/machine/current-directory.ts";
 import { readConfig } from "../../app/settings/settings.ts";
 import { writeAtomically } from "../../snapshot/write/write.ts";
 import { command, flags } from "../args/command.ts";
 import { logFlags, modelFlags, promptFlags } from "../args/flags.ts";
+import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
 import { showExactly } from "../output/terminal.ts";
 import { asSaved, checkSave } from "../preflight/output-paths.ts";

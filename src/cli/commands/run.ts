@@ -1,5 +1,5 @@
 import { configurationToRun } from "../../app/configuration.ts";
-import { CliError, EXIT } from "../../app/exit-codes.ts";
+import { UserError } from "../../app/errors.ts";
 import { openGeneration } from "../../app/generation.ts";
 import { withInheritedLimits } from "../../app/machine/limits.ts";
 import { childEnvironment, insideNamespace, readConfig } from "../../app/settings/settings.ts";
@@ -8,6 +8,7 @@ import type { Log } from "../../log.ts";
 import type { MountedFilesystem } from "../../mount/filesystem.ts";
 import { command, flags } from "../args/command.ts";
 import { logFlags, mountFlags } from "../args/flags.ts";
+import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
 import { say } from "../output/terminal.ts";
 import { type Warming, warmingText, warmMount } from "../output/warm-progress.ts";
@@ -42,7 +43,7 @@ export const run = command({
     const way = await wayToMount({ certain: true });
     if (way.how === "none") return runInNamespace(process.argv.slice(2), way.refusal);
     endWithOuter();
-    const config = { ...readConfig(args), configFile: configurationToRun(args.config) };
+    const config = { ...readConfig(args), configFile: configurationToRun(args.config, say) };
     await checkOutputs(config, undefined);
     const progress = createProgress();
     const log = openLog(config, "warn", progress);
@@ -120,7 +121,7 @@ async function runAt(
     const status = await exited;
     log.tagged("cli").info(`${name} ended with status ${status}`);
     if (lost === undefined) return status;
-    throw new CliError("notMounted", `${name} was ended with status ${status}: ${lost}`);
+    throw new UserError("notMounted", `${name} was ended with status ${status}: ${lost}`);
   } finally {
     guardProcess(child.pid, false);
   }

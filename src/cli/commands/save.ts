@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { CliError, EXIT } from "../../app/exit-codes.ts";
+import { UserError } from "../../app/errors.ts";
 import { absolutePath } from "../../app/machine/current-directory.ts";
 import { watchAnswers } from "../../app/running/answering.ts";
 import { controlFile, mountedAt } from "../../app/running/mounted.ts";
@@ -7,6 +7,7 @@ import { messageOf } from "../../errno.ts";
 import { mountAt } from "../../mountinfo.ts";
 import { writeAtomically } from "../../snapshot/write/write.ts";
 import { command, flags } from "../args/command.ts";
+import { EXIT } from "../output/exit-codes.ts";
 import { showExactly } from "../output/terminal.ts";
 import { asSaved } from "../preflight/output-paths.ts";
 
@@ -42,7 +43,7 @@ async function* snapshot(path: string, sick: Promise<never>): AsyncGenerator<Uin
       yield value;
     }
   } catch (error) {
-    if (error instanceof CliError) throw error;
-    throw new CliError("save", `the snapshot ${path} cannot be read: ${messageOf(error)}`, { cause: error });
+    if (error instanceof UserError) throw error;
+    throw new UserError("save", `the snapshot ${path} cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }

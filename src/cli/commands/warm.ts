@@ -1,12 +1,13 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { CliError, EXIT, UsageError } from "../../app/exit-codes.ts";
+import { UsageError, UserError } from "../../app/errors.ts";
 import { absolutePath, currentDirectory } from "../../app/machine/current-directory.ts";
 import { readAbout } from "../../app/mount-info.ts";
 import { ControlClient, Refused } from "../../app/running/control-client.ts";
 import { mountedAt, pendingFiles } from "../../app/running/mounted.ts";
 import { mountAt } from "../../mountinfo.ts";
 import { command, flags } from "../args/command.ts";
+import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
 import { say, showJson } from "../output/terminal.ts";
 import { warming, warmingText } from "../output/warm-progress.ts";
@@ -76,9 +77,12 @@ export const warm = command({
     if (args.json) showJson(result);
     const kept = !gone ? "kept" : mode === "off" ? "gone with the mount, unless that is saved" : "recorded";
     for (const line of warmingText(result, stopped.signal.aborted ? kept : undefined)) say(line);
-    if (client.lost instanceof CliError) throw client.lost;
+    if (client.lost instanceof UserError) throw client.lost;
     if (gone) {
-      throw new CliError("notMounted", `${args.dir} is no longer mounted: somebody unmounted it, or its process ended`);
+      throw new UserError(
+        "notMounted",
+        `${args.dir} is no longer mounted: somebody unmounted it, or its process ended`,
+      );
     }
     if (signal !== undefined) return signalStatus(signal);
     return result.failed.length === 0 ? EXIT.ok.code : EXIT.incomplete.code;

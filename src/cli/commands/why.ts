@@ -1,10 +1,10 @@
-import { EXIT } from "../../app/exit-codes.ts";
 import { lookAt } from "../../app/inspect.ts";
 import { fileXattr, mountedFile } from "../../app/running/mounted.ts";
 import { command, flags } from "../args/command.ts";
 import { lookFlags } from "../args/flags.ts";
+import { EXIT } from "../output/exit-codes.ts";
 import { story } from "../output/provenance-report.ts";
-import { show } from "../output/terminal.ts";
+import { say, show } from "../output/terminal.ts";
 import { quietLog } from "../process/serve.ts";
 
 export const why = command({
@@ -17,7 +17,10 @@ export const why = command({
   async run(args) {
     await using log = quietLog();
     const path = args.from === undefined ? (await mountedFile(args.path)).path : `/${args.path.replace(/^\/+/, "")}`;
-    await using looking = await lookAt(args.from ? { snapshot: args.from } : { mounted: args.path }, args, log);
+    await using looking = await lookAt(args.from ? { snapshot: args.from } : { mounted: args.path }, args, {
+      log,
+      say,
+    });
     const file = await looking.tree.stat(path);
     const live = (name: string) => (args.from === undefined ? fileXattr(args.path, `user.llmfs.${name}`) : undefined);
     show(`${(await story(file, live, looking)).join("\n")}\n`);

@@ -1,11 +1,12 @@
 /** One place turns the failures of every part into what a person is told and the status llmfs exits with. */
 
-import { CliError, EXIT, type ExitName } from "../../app/exit-codes.ts";
+import { type FailureKind, UserError } from "../../app/errors.ts";
 import { FsError, messageOf } from "../../errno.ts";
 import { MountError, type MountFailure } from "../../fuse/mounting/unmount.ts";
 import { LlmError, type LlmErrorKind } from "../../llm/llm.ts";
 import { MountFailed } from "../process/launcher.ts";
 import { Interrupted } from "../process/signals.ts";
+import { EXIT } from "./exit-codes.ts";
 
 const OF_MOUNT = {
   "no-device": "fuse",
@@ -14,7 +15,7 @@ const OF_MOUNT = {
   "bad-mountpoint": "mountpoint",
   busy: "busy",
   failed: "fuse",
-} satisfies Record<MountFailure, ExitName>;
+} satisfies Record<MountFailure, FailureKind>;
 
 const OF_MODEL = {
   unconfigured: "model",
@@ -32,7 +33,7 @@ const OF_MODEL = {
   unusable: "answer",
   cancelled: "failure",
   unrecorded: "unrecorded",
-} satisfies Record<LlmErrorKind, ExitName>;
+} satisfies Record<LlmErrorKind, FailureKind>;
 
 /** How llmfs ends because of an error: the status, and what a person is told. */
 export interface Explanation {
@@ -51,8 +52,8 @@ export function explain(error: unknown): Explanation {
 }
 
 /** Undefined for what no person could act on: a bug of ours. */
-function exitOf(error: unknown): ExitName | undefined {
-  if (error instanceof CliError) return isNativeCodeError(error.cause) ? "fuse" : error.exit;
+function exitOf(error: unknown): FailureKind | undefined {
+  if (error instanceof UserError) return isNativeCodeError(error.cause) ? "fuse" : error.exit;
   if (error instanceof MountError) return OF_MOUNT[error.reason];
   if (error instanceof LlmError) return OF_MODEL[error.kind];
   if (error instanceof FsError) return "failure";

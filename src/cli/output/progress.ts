@@ -1,33 +1,7 @@
 /** What is going on, on standard error: one line that is redrawn on a terminal, a line a step anywhere else. */
+import type { Mark, Progress } from "../../app/progress.ts";
 import { canRedraw } from "../../app/settings/settings.ts";
-import { isTerminal, type Mark, overwrite, say } from "./terminal.ts";
-
-export interface Progress {
-  /** Begins a step: "laying out the tree". */
-  step(text: string): void;
-  /** Says more of the step in hand; seen on a terminal only. */
-  detail(text: string): void;
-  /** Stands in for step and detail, where both would not fit; seen on a terminal only. */
-  line(text: string): void;
-  /** A line that stays, above the step in hand. */
-  print(line: string, mark?: Mark): void;
-  /** Ends the step in hand; its line is gone from a terminal. */
-  clear(): void;
-}
-
-/**
- * Whether a line is due: every tenth that is done, short of the last, and only where nothing is redrawn, for ten lines
- * say as much there.
- */
-export function tenths(): (done: number, total: number) => boolean {
-  let told = 0;
-  return (done, total) => {
-    const now = Math.floor((done * 10) / total);
-    const due = now > told && now < 10 && !isRedrawn();
-    told = Math.max(told, now);
-    return due;
-  };
-}
+import { isTerminal, overwrite, say } from "./terminal.ts";
 
 const FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏";
 
@@ -38,10 +12,18 @@ function isRedrawn(): boolean {
 export function createProgress(redrawn: boolean = isRedrawn()): Progress {
   return redrawn
     ? new Redrawn()
-    : { step: (text) => say(`${text} …`), detail: () => {}, line: () => {}, print: say, clear: () => {} };
+    : {
+        redraws: false,
+        step: (text) => say(`${text} …`),
+        detail: () => {},
+        line: () => {},
+        print: say,
+        clear: () => {},
+      };
 }
 
 class Redrawn implements Progress {
+  readonly redraws = true;
   #step = "";
   #detail = "";
   #line = "";

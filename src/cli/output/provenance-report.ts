@@ -3,10 +3,10 @@
 import type { Looking } from "../../app/inspect.ts";
 import type { Section } from "../../generate/context/prompts.ts";
 import { countTokens } from "../../generate/spending/tokens.ts";
-import type { FileInfo, TreeEntry } from "../../generators/contract.ts";
 import type { Foreseen } from "../../offline/dry-run.ts";
 import type { StillTree } from "../../offline/tree.ts";
 import { firstDifference } from "../../recording/explain-miss.ts";
+import type { FileInfo, TreeEntry } from "../../rpc/tree-port.ts";
 
 /** An attribute as it is now, where there is a mount: snapshots leave out what differs from run to run. */
 export type Live = (name: string) => string | undefined;

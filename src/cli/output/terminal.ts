@@ -8,18 +8,13 @@
  */
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
-import { CliError } from "../../app/exit-codes.ts";
+import { UserError } from "../../app/errors.ts";
+import type { Mark } from "../../app/progress.ts";
 import { messageOf } from "../../errno.ts";
 import { printable, printableLine } from "../../text/printable.ts";
 
 /** Narrower terminals are rare, and would wrap. */
 export const WIDTH = 79;
-
-/** The beginning of a line, in a colour: a parameter of ECMA-48's SGR. */
-export interface Mark {
-  readonly length: number;
-  readonly color: number;
-}
 
 /** One line of talk. */
 export function say(line: string, mark: Mark = { length: 0, color: 0 }): void {
@@ -33,7 +28,7 @@ export function overwrite(line: string): void {
   writeAll(2, Buffer.from(`\r\u001b[K${printableLine(line).slice(0, WIDTH)}`));
 }
 
-/** Part of the result, for people. Throws CliError("save") when it can't be written. */
+/** Part of the result, for people. Throws UserError("save") when it can't be written. */
 export function show(result: string): void {
   write(printable(result));
 }
@@ -57,7 +52,7 @@ function write(result: string | Uint8Array): void {
   try {
     writeAll(1, Buffer.from(result));
   } catch (error) {
-    throw new CliError("save", `standard output: ${messageOf(error)}`, { cause: error });
+    throw new UserError("save", `standard output: ${messageOf(error)}`, { cause: error });
   }
 }
 

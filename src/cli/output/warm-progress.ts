@@ -2,6 +2,7 @@
 
 import type { Generation } from "../../app/generation.ts";
 import { CONCURRENCY } from "../../app/mount-info.ts";
+import { everyTenth, type Progress } from "../../app/progress.ts";
 import type { Config } from "../../app/settings/settings.ts";
 import { messageOf } from "../../errno.ts";
 import type { Usage } from "../../generate/spending/usage-counter.ts";
@@ -9,7 +10,6 @@ import type { Warmed, WarmFile } from "../../generate/warm.ts";
 import type { MountedFilesystem } from "../../mount/filesystem.ts";
 import type { PendingFile } from "../../rpc/messages.ts";
 import { printableLine } from "../../text/printable.ts";
-import { type Progress, tenths } from "./progress.ts";
 import { WIDTH } from "./terminal.ts";
 
 export type Spent = Pick<Usage, "calls" | "inputTokens" | "outputTokens" | "usd">;
@@ -62,7 +62,7 @@ export async function warming(options: WarmingOptions): Promise<Warming> {
   const begun = performance.now();
   const before = options.usage();
   let state: Warmed = { total: files.length, done: 0, failed: [] };
-  const due = tenths();
+  const due = everyTenth(progress);
   const sum = (): Warming => summary(state, before, options.usage(), begun);
   if (files.length > 0) progress.step("generating");
   const timer = setInterval(() => progress.line(bar(sum(), WIDTH - "⠋ ".length)), TICK_MS);

@@ -1,6 +1,6 @@
 /** Whether this process may mount, and how, told before anything costs time or money. */
 import { accessSync, constants, existsSync, rmdirSync } from "node:fs";
-import { CliError } from "../../app/exit-codes.ts";
+import { UserError } from "../../app/errors.ts";
 import { temporaryDirectory } from "../../app/machine/temporary-directory.ts";
 import {
   closedDevice,
@@ -21,17 +21,17 @@ export type Way = { readonly how: "direct" | "helper" } | { readonly how: "none"
 
 /**
  * With `certain`, fusermount3 mounts something for a moment, because it may refuse for reasons of its own. Throws
- * CliError("fuse") when there is no FUSE here at all.
+ * UserError("fuse") when there is no FUSE here at all.
  */
 export async function wayToMount({ certain }: { readonly certain: boolean }): Promise<Way> {
   if (process.platform !== "linux") {
-    throw new CliError(
+    throw new UserError(
       "fuse",
       `llmfs mounts on Linux only, and this is ${process.platform}; "llmfs generate" works here`,
     );
   }
   if (!existsSync(DEVICE)) {
-    throw new CliError("fuse", `${DEVICE} not found; load the module with "modprobe fuse", or ${DEVICE_FLAG}`);
+    throw new UserError("fuse", `${DEVICE} not found; load the module with "modprobe fuse", or ${DEVICE_FLAG}`);
   }
   checkDevice();
   if (mayMount()) return { how: "direct" };
@@ -54,18 +54,18 @@ async function triedRefusal(): Promise<Refusal | undefined> {
   }
 }
 
-/** Throws CliError("fuse") when the device cannot be opened by this process: fusermount3 opens it as its caller, too. */
+/** Throws UserError("fuse") when the device cannot be opened by this process: fusermount3 opens it as its caller, too. */
 function checkDevice(): void {
   try {
     accessSync(DEVICE, constants.R_OK | constants.W_OK);
   } catch (error) {
     const who = process.getuid?.() ?? "?";
-    throw new CliError("fuse", `${DEVICE} may not be opened by user ${who}; ${closedDevice()}`, { cause: error });
+    throw new UserError("fuse", `${DEVICE} may not be opened by user ${who}; ${closedDevice()}`, { cause: error });
   }
 }
 
 /** What to do where nothing permits mounting. `tried`: what failed besides, and what would help there. */
-export function notPermitted({ problem, cure }: Refusal, tried?: Omit<Refusal, "reason">): CliError {
+export function notPermitted({ problem, cure }: Refusal, tried?: Omit<Refusal, "reason">): UserError {
   const problems = ["no CAP_SYS_ADMIN", problem, ...(tried === undefined ? [] : [tried.problem])];
   const cures = [
     ...(cure === undefined ? [] : [cure]),
@@ -75,7 +75,7 @@ export function notPermitted({ problem, cure }: Refusal, tried?: Omit<Refusal, "
     `${DEVICE_FLAG} --cap-add SYS_ADMIN --security-opt apparmor=unconfined`,
   ];
   const listed = `${cures.slice(0, -1).join("; ")}; or ${cures.at(-1)}`;
-  return new CliError("fuse", `mounting is not permitted: ${list(problems)}. Any one of these helps: ${listed}`);
+  return new UserError("fuse", `mounting is not permitted: ${list(problems)}. Any one of these helps: ${listed}`);
 }
 
 function list(parts: readonly string[]): string {

@@ -1,13 +1,13 @@
 /** Whether what is to be written can be, told before anything costs time or money. */
 import { accessSync, constants } from "node:fs";
 import { dirname } from "node:path";
-import { CliError, UsageError } from "../../app/exit-codes.ts";
+import { UsageError, UserError } from "../../app/errors.ts";
 import { realPath } from "../../app/mountpoint.ts";
 import type { Config } from "../../app/settings/settings.ts";
 import { messageOf } from "../../errno.ts";
 import { type Destination, destination, RefusedDestination } from "../../snapshot/write/destination.ts";
 
-/** Throws UsageError for a file inside the mount, CliError("save") for one that can't be written. */
+/** Throws UsageError for a file inside the mount, UserError("save") for one that can't be written. */
 export async function checkOutputs(config: Config, mountpoint: string | undefined): Promise<void> {
   for (const [flag, file] of [
     ["--save", config.save],
@@ -21,7 +21,7 @@ export async function checkOutputs(config: Config, mountpoint: string | undefine
   if (config.save !== undefined) await checkSave("--save", config.save);
 }
 
-/** Rejects with CliError("save") where `file` could not be written. */
+/** Rejects with UserError("save") where `file` could not be written. */
 export async function checkSave(flag: string, file: string): Promise<void> {
   let place: Destination;
   try {
@@ -29,13 +29,13 @@ export async function checkSave(flag: string, file: string): Promise<void> {
   } catch (error) {
     const refused = error instanceof RefusedDestination;
     const reason = refused ? ` ${error.message}` : `: the folder cannot be written: ${messageOf(error)}`;
-    throw new CliError("save", `${flag} ${file}${reason}`, { cause: error });
+    throw new UserError("save", `${flag} ${file}${reason}`, { cause: error });
   }
   if (place.kind !== "new" && place.kind !== "replace") return;
   try {
     accessSync(dirname(place.path), constants.W_OK | constants.X_OK);
   } catch (error) {
-    throw new CliError("save", `${flag} ${file}: the folder cannot be written: ${messageOf(error)}`, { cause: error });
+    throw new UserError("save", `${flag} ${file}: the folder cannot be written: ${messageOf(error)}`, { cause: error });
   }
 }
 
@@ -44,7 +44,7 @@ export async function asSaved(saving: Promise<void>): Promise<void> {
   try {
     await saving;
   } catch (error) {
-    if (error instanceof CliError) throw error;
-    throw new CliError("save", `the tree could not be saved: ${messageOf(error)}`, { cause: error });
+    if (error instanceof UserError) throw error;
+    throw new UserError("save", `the tree could not be saved: ${messageOf(error)}`, { cause: error });
   }
 }

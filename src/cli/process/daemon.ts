@@ -1,7 +1,7 @@
 /** The process behind a background mount: takes its assignment from the launcher, reports, and then lives alone. */
 import { readdirSync, readlinkSync } from "node:fs";
-import { EXIT } from "../../app/exit-codes.ts";
 import { close, dup2, O_RDWR, open, setsid } from "../../libc.ts";
+import { EXIT } from "../output/exit-codes.ts";
 import { explain } from "../output/explain-error.ts";
 import type { Assignment, Outcome } from "./launcher.ts";
 import { mountAndServe } from "./serve.ts";

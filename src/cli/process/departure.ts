@@ -4,7 +4,7 @@
  * Nothing is taken for granted. A process that does not answer, or ends without a word, has not saved.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { CliError } from "../../app/exit-codes.ts";
+import { UserError } from "../../app/errors.ts";
 import { complaint } from "../../app/keeper.ts";
 import { diagnosis, unresponsive } from "../../app/running/answering.ts";
 import type { Outcome } from "../../app/running/mount-record.ts";
@@ -58,7 +58,7 @@ export class Departure {
     return this.#options.server.pid;
   }
 
-  /** Has the tree saved, if that was asked for. Rejects with CliError where the process does not say what came of it. */
+  /** Has the tree saved, if that was asked for. Rejects with UserError where the process does not say what came of it. */
   async save(): Promise<Outcome> {
     const { server, lazy } = this.#options;
     // The mount is gone, and there is nothing that anybody wants to keep.
@@ -97,7 +97,7 @@ export class Departure {
     if (typeof answer !== "string") throw this.#mountedElsewhere(answer);
     if (server.record?.state === "serving") throw this.#heldOutOfSight();
     const state = answer === "stopped" ? "is stopped" : `has not ended for ${patienceMs / 1000} s`;
-    throw new CliError(
+    throw new UserError(
       this.#file === undefined ? "busy" : "save",
       `${name} is unmounted, but process ${server.pid}, which served it, ${state}${this.#savedText()}; ${cureOf(server.pid)}`,
     );
@@ -113,10 +113,10 @@ export class Departure {
     }
     if (server.record?.insisting === true) throw late(server, name);
     const problem = this.#saved && complaint(this.#saved);
-    if (problem !== undefined) throw new CliError("save", `${name} is unmounted; ${problem}`);
+    if (problem !== undefined) throw new UserError("save", `${name} is unmounted; ${problem}`);
   }
 
-  /** Throws CliError("save") unless the process has said that all is well. */
+  /** Throws UserError("save") unless the process has said that all is well. */
   #refuseUnsaved(): void {
     const { server, name } = this.#options;
     const { record } = server;
@@ -125,39 +125,39 @@ export class Departure {
       return;
     }
     const problem = record.last && complaint(record.last);
-    if (problem !== undefined) throw new CliError("save", `${name}: ${problem}`);
+    if (problem !== undefined) throw new UserError("save", `${name}: ${problem}`);
   }
 
   #unasked(): "gone" | "silent" {
     return this.#options.server.lives ? "silent" : "gone";
   }
 
-  #unanswered(): CliError {
+  #unanswered(): UserError {
     const { mount, name, lazy, server, patienceMs } = this.#options;
     if (this.#file === undefined) return unresponsive(mount);
     const state = lazy ? "is unmounted" : "stays mounted";
     const saving = server.record?.saving;
     if (saving !== undefined && conditionOf(server.pid) !== "stopped") {
       const stalled = `process ${server.pid} has been saving to ${saving.file} without getting on for ${patienceMs / 1000} s`;
-      return new CliError(
+      return new UserError(
         "save",
         `${name} ${state}, and its tree is not saved yet: ${stalled}; --timeout waits longer`,
       );
     }
-    return new CliError("save", `${name} ${state}, and its tree is not saved: ${diagnosis(mount, { away: lazy })}`);
+    return new UserError("save", `${name} ${state}, and its tree is not saved: ${diagnosis(mount, { away: lazy })}`);
   }
 
-  #unreported(): CliError {
+  #unreported(): UserError {
     const { server, name } = this.#options;
     const file = this.#file ?? "nowhere";
     const before = this.#saved?.kind === "saved" ? `; ${file} holds it as it was when the unmount began` : "";
-    return new CliError(
+    return new UserError(
       "save",
       `${name}: process ${server.pid} ended without reporting that the tree is saved to ${file}${before}`,
     );
   }
 
-  #mountedElsewhere(copies: readonly Copy[]): CliError {
+  #mountedElsewhere(copies: readonly Copy[]): UserError {
     const { server, name } = this.#options;
     const places = copies.map(({ path, pid }) =>
       pid === undefined ? path : `${path} in the mount namespace of ${nameOf(pid)}`,
@@ -165,16 +165,16 @@ export class Departure {
     const cures = copies.map(({ path, pid }) =>
       pid === undefined ? `umount ${path}` : `nsenter -t ${pid} -m umount ${path}`,
     );
-    return new CliError(
+    return new UserError(
       "busy",
       `${name} is unmounted here${this.#savedText()}, but the same filesystem is still mounted at ${some(places)}, and ` +
         `process ${server.pid} goes on serving it. End that with: ${some(cures)}`,
     );
   }
 
-  #heldOutOfSight(): CliError {
+  #heldOutOfSight(): UserError {
     const { server, name, mount } = this.#options;
-    return new CliError(
+    return new UserError(
       "busy",
       `${name} is unmounted here${this.#savedText()}, but process ${server.pid} goes on serving it for somebody who cannot ` +
         `be seen from here, such as a container or a process of another user. As root this may show who: ` +
@@ -227,17 +227,17 @@ export class Departure {
 }
 
 /** The mount is gone, its tree could not be saved, and the process keeps it. */
-export function late(server: ServerProcess, name: string): CliError {
+export function late(server: ServerProcess, name: string): UserError {
   const { pid, record } = server;
   const problem = (record?.last && complaint(record.last)) ?? "the tree is not saved yet";
   const kept = `process ${pid} keeps the tree and goes on trying: put that right, or give the tree up with kill ${pid}`;
-  return new CliError("save", `${name} is unmounted; ${problem}; ${kept}`);
+  return new UserError("save", `${name} is unmounted; ${problem}; ${kept}`);
 }
 
 /** A process that says nothing that we understand. */
-export function otherVersion(name: string, pid: number | undefined, cause?: unknown): CliError {
+export function otherVersion(name: string, pid: number | undefined, cause?: unknown): UserError {
   const who = pid === undefined ? "the process that serves it" : `process ${pid}, which serves it,`;
-  return new CliError(
+  return new UserError(
     "save",
     `${name} stays mounted: ${who} is another version of llmfs, which does not report whether the tree is saved. ` +
       "Save it with llmfs save, then unmount it with umount or fusermount3 -u",

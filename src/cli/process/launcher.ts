@@ -25,7 +25,7 @@ export type Outcome =
   | { readonly outcome: "ready"; readonly pid: number; readonly status: number }
   | ({ readonly outcome: "failed" } & Explanation);
 
-/** Resolves with the daemon's process id, and the exit status, when the mount answers and is warm. Throws CliError, with nothing mounted. */
+/** Resolves with the daemon's process id, and the exit status, when the mount answers and is warm. Throws UserError, with nothing mounted. */
 export async function mountInBackground(assignment: Assignment): Promise<{ pid: number; status: number }> {
   let interrupted: string | undefined;
   const told = Promise.withResolvers<Outcome>();

@@ -25,7 +25,7 @@ const WITH_USER: readonly (readonly string[])[] = [
 ];
 
 /**
- * Runs the whole command line in a namespace; resolves with its exit status. Throws CliError("fuse") if that can't be,
+ * Runs the whole command line in a namespace; resolves with its exit status. Throws UserError("fuse") if that can't be,
  * and names `refusal` in it, which says why fusermount3 does not mount.
  */
 export async function runInNamespace(argv: readonly string[], refusal: Refusal): Promise<number> {

@@ -1,15 +1,16 @@
 /** Serves one mount until it ends: the body of `mount -f` and of the process behind a background mount. */
 
-import { EXIT } from "../../app/exit-codes.ts";
 import { openGeneration } from "../../app/generation.ts";
 import { type Served, serve } from "../../app/mount.ts";
+import type { Progress } from "../../app/progress.ts";
 import { modelSecrets } from "../../app/settings/model.ts";
 import { type Config, wantsColor } from "../../app/settings/settings.ts";
 import { MountError } from "../../fuse/mounting/unmount.ts";
 import { createLog, type Log, type LogLevel } from "../../log.ts";
 import type { Ended } from "../../mount/filesystem.ts";
+import { EXIT } from "../output/exit-codes.ts";
 import { explain } from "../output/explain-error.ts";
-import { createProgress, type Progress } from "../output/progress.ts";
+import { createProgress } from "../output/progress.ts";
 import { isTerminal, say } from "../output/terminal.ts";
 import { warmingText, warmMount } from "../output/warm-progress.ts";
 import { Ending } from "./shutdown.ts";

@@ -4,10 +4,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Generation } from "../../app/generation.ts";
 import { temporaryDirectory } from "../../app/machine/temporary-directory.ts";
 import { type Served, serve } from "../../app/mount.ts";
+import type { Progress } from "../../app/progress.ts";
 import type { Config } from "../../app/settings/settings.ts";
 import { messageOf } from "../../errno.ts";
 import type { Log } from "../../log.ts";
-import type { Progress } from "../output/progress.ts";
 import { isTerminal } from "../output/terminal.ts";
 import { onSignals } from "./signals.ts";
 
@@ -25,7 +25,7 @@ const GRACE_MS = 200;
 
 /**
  * Mounts, calls `use` with the mountpoint, and takes everything away again, whatever happens, also when programs still
- * have their working directory in it. The tree is saved if that was asked for. Throws CliError.
+ * have their working directory in it. The tree is saved if that was asked for. Throws UserError.
  */
 export async function withTemporaryMount<T>(
   options: TemporaryOptions,

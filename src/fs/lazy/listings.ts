@@ -9,7 +9,8 @@
 import type { FsError } from "../../errno.ts";
 import { FOPEN_CACHE_DIR, FOPEN_KEEP_CACHE } from "../../fuse/abi.ts";
 import { type Filesystem, PARKED } from "../../fuse/ops.ts";
-import type { FromFilesystem, Listing, ListingEntry } from "../../rpc/messages.ts";
+import type { Listing, ListingEntry } from "../../rpc/generation.ts";
+import type { FromFilesystem } from "../../rpc/messages.ts";
 import type { Directory } from "../../tree/directory.ts";
 import type { Inode } from "../../tree/inode.ts";
 import { components, join, toBytes, toText } from "../../tree/path.ts";

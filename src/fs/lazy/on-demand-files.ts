@@ -6,7 +6,8 @@
  * like any other; then there is no such name. What was found stays, and is what a listing of the directory shows.
  */
 import { FsError } from "../../errno.ts";
-import type { FromFilesystem, NamedFiles } from "../../rpc/messages.ts";
+import type { NamedFiles } from "../../rpc/generation.ts";
+import type { FromFilesystem } from "../../rpc/messages.ts";
 import { PathPattern, piecesOf } from "../../text/path-pattern.ts";
 import type { Directory } from "../../tree/directory.ts";
 import { toText } from "../../tree/path.ts";

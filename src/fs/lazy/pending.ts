@@ -5,7 +5,8 @@
  * asked for once. Everything goes by inode: rename, link or unlink meanwhile does not matter.
  */
 import { FsError } from "../../errno.ts";
-import type { FromFilesystem, GeneratedContent } from "../../rpc/messages.ts";
+import type { GeneratedContent } from "../../rpc/generation.ts";
+import type { FromFilesystem } from "../../rpc/messages.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import { toBytes } from "../../tree/path.ts";
 import { setXattr } from "../../tree/xattrs.ts";

@@ -1,6 +1,6 @@
 /** What rules put into a tree before anybody sees it. */
 import { FsError } from "../../errno.ts";
-import type { Plant } from "../../rpc/messages.ts";
+import type { Plant } from "../../rpc/generation.ts";
 import type { Owner } from "../../tree/inode.ts";
 import { components, toBytes } from "../../tree/path.ts";
 import type { Tree } from "../../tree/tree.ts";

@@ -7,7 +7,8 @@
  * who removes a file, or saves over all of it, wants no earlier content back, and expects its space to be free.
  */
 import { FsError } from "../../errno.ts";
-import type { FromFilesystem, GenerationRequest } from "../../rpc/messages.ts";
+import type { GenerationRequest } from "../../rpc/generation.ts";
+import type { FromFilesystem } from "../../rpc/messages.ts";
 import { printable } from "../../text/printable.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import { setXattr, XATTR_SIZE_MAX } from "../../tree/xattrs.ts";

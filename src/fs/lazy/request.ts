@@ -1,6 +1,8 @@
 /** What is told of a file to whoever is to make its content. */
-import type { FileInfo, TreeEntry } from "../../generators/contract.ts";
-import type { GenerationRequest, PendingFile } from "../../rpc/messages.ts";
+
+import type { GenerationRequest } from "../../rpc/generation.ts";
+import type { PendingFile } from "../../rpc/messages.ts";
+import type { FileInfo, TreeEntry } from "../../rpc/tree-port.ts";
 import { dentriesOf } from "../../tree/dentries.ts";
 import type { Directory } from "../../tree/directory.ts";
 import type { RegularFile } from "../../tree/file.ts";

@@ -8,7 +8,8 @@
  */
 import { FsError, messageOf } from "../../errno.ts";
 import { relatives } from "../../procfs.ts";
-import type { FromFilesystem, GeneratedContent, Listing, Stage } from "../../rpc/messages.ts";
+import type { GeneratedContent, Listing, Stage } from "../../rpc/generation.ts";
+import type { FromFilesystem } from "../../rpc/messages.ts";
 import type { Inode } from "../../tree/inode.ts";
 import { toText } from "../../tree/path.ts";
 import type { Mount } from "../context.ts";

@@ -6,9 +6,9 @@
  * gives the same request, whoever reads what first.
  */
 import { FsError } from "../../errno.ts";
-import type { FileInfo, GeneratorContext, RelatedFile, TreeEntry } from "../../generators/contract.ts";
+import type { GeneratorContext, RelatedFile } from "../../generators/contract.ts";
 import type { ChatMessage } from "../../llm/llm.ts";
-import type { TreePort } from "../../rpc/messages.ts";
+import type { FileInfo, TreeEntry, TreePort } from "../../rpc/tree-port.ts";
 import { dependedOn } from "../depends.ts";
 import { countTokens } from "../spending/tokens.ts";
 import { fsError } from "../to-fs-error.ts";

@@ -7,7 +7,7 @@
  * and its recording would be missed. What the tree itself describes, or holds to be generated, is no output, whatever it
  * is called: `build/` may be where the sources of a build are.
  */
-import type { TreeEntry } from "../../generators/contract.ts";
+import type { TreeEntry } from "../../rpc/tree-port.ts";
 import { Pace } from "../../text/pace.ts";
 import { IgnoreRules } from "./gitignore.ts";
 import { folderOf } from "./outline.ts";

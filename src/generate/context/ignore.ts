@@ -6,8 +6,7 @@
  */
 import { posix } from "node:path";
 import { FsError } from "../../errno.ts";
-import type { TreeEntry } from "../../generators/contract.ts";
-import type { TreePort } from "../../rpc/messages.ts";
+import type { TreeEntry, TreePort } from "../../rpc/tree-port.ts";
 import { Pace } from "../../text/pace.ts";
 import { withoutOutputs } from "./default-ignores.ts";
 import { IgnoreRules, type Verdict } from "./gitignore.ts";

@@ -1,5 +1,5 @@
 /** The tree as text, for a model: one line an entry, what is near the file in question first when not all fits. */
-import type { TreeEntry } from "../../generators/contract.ts";
+import type { TreeEntry } from "../../rpc/tree-port.ts";
 import { Pace } from "../../text/pace.ts";
 import { countTokens, fits, type TokenCounter, tokenCounter } from "../spending/tokens.ts";
 import { printable } from "./prompts.ts";

@@ -4,8 +4,8 @@
  * Static ones only: what a file gets must not depend on which others happened to be generated before it.
  */
 
-import type { FileInfo, RelatedFile, TreeEntry } from "../../generators/contract.ts";
-import type { TreePort } from "../../rpc/messages.ts";
+import type { RelatedFile } from "../../generators/contract.ts";
+import type { FileInfo, TreeEntry, TreePort } from "../../rpc/tree-port.ts";
 import { Pace } from "../../text/pace.ts";
 import { countTokens } from "../spending/tokens.ts";
 import { byteOrder, distance, folderOf } from "./outline.ts";

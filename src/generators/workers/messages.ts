@@ -5,10 +5,11 @@
  * result, which a stream of pieces may follow.
  */
 
+import type { FileInfo } from "../../rpc/tree-port.ts";
 import type { PageQuestion } from "../builtin/http/page.ts";
 import type { Format } from "../builtin/sql/row-format.ts";
 import type { BuiltIn } from "../config/config.ts";
-import type { FileInfo, ListedEntry } from "../contract.ts";
+import type { ListedEntry } from "../contract.ts";
 
 /** First argument of a helper process. */
 export const HELPER = "--helper";

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CliError } from "../../../src/app/exit-codes.ts";
+import { UserError } from "../../../src/app/errors.ts";
 import { readPrompt } from "../../../src/app/settings/prompt.ts";
 
 let folder = "";
@@ -30,8 +30,8 @@ function refusal(value: string): string {
   try {
     readPrompt("--prompt", value);
   } catch (error) {
-    expect(error).toBeInstanceOf(CliError);
-    if (error instanceof CliError) {
+    expect(error).toBeInstanceOf(UserError);
+    if (error instanceof UserError) {
       expect(error.exit).toBe("input");
       return error.message;
     }

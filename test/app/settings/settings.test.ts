@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { resolve } from "node:path";
-import { CliError, UsageError } from "../../../src/app/exit-codes.ts";
+import { UsageError, UserError } from "../../../src/app/errors.ts";
+import type { SettingsArguments } from "../../../src/app/settings/arguments.ts";
 import { modelSecrets } from "../../../src/app/settings/model.ts";
 import {
-  type ConfigArgs,
   canRedraw,
   childEnvironment,
   readConfig,
@@ -78,7 +78,7 @@ test("a value that cannot be used ends with the same status, whether a flag or a
     try {
       return read();
     } catch (error) {
-      return error instanceof CliError ? error.exit : error;
+      return error instanceof UserError ? error.exit : error;
     }
   };
   expect(exit(() => readConfig({ inodes: "many" }, {}))).toBe("usage");
@@ -131,7 +131,7 @@ describe("what contradicts itself is refused", () => {
 });
 
 test("quantities that would make a mount of no use are refused, with the least that makes sense", () => {
-  const refused: readonly (readonly [ConfigArgs, string])[] = [
+  const refused: readonly (readonly [SettingsArguments, string])[] = [
     [{ size: "10" }, "--size 10: a number without a unit is bytes; did you mean 10M?"],
     [{ size: "0" }, "--size 0: expected a size"],
     [{ inodes: "0" }, "--inodes 0: expected a whole number, 16 or more"],
@@ -153,7 +153,7 @@ test("a bad base URL is refused without being repeated: it may be a key in the w
     () => readConfig({ baseUrl: "sk-secret" }, {}),
     () => readConfig({}, { OPENAI_BASE_URL: "sk-secret" }),
   ]) {
-    expect(read).toThrow(CliError);
+    expect(read).toThrow(UserError);
     expect(read).not.toThrow("sk-secret");
     expect(read).toThrow("is not a URL");
   }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { UsageError } from "../../../src/app/exit-codes.ts";
+import { UsageError } from "../../../src/app/errors.ts";
 import { type Args, command, flags } from "../../../src/cli/args/command.ts";
 import { canonical } from "../../../src/cli/args/parse.ts";
 

@@ -1,7 +1,8 @@
 /** `.llmfs/control`: requests, a line of JSON each, and their answers. */
 import { describe, expect, test } from "bun:test";
-import { Channel, SUBMIT, SUBMIT_BYTES } from "../../../src/fs/control/channel.ts";
+import { Channel } from "../../../src/fs/control/channel.ts";
 import { GRACE_MS } from "../../../src/fs/waiting/grace.ts";
+import { SUBMIT, SUBMIT_BYTES } from "../../../src/rpc/control-protocol.ts";
 import { toBytes } from "../../../src/tree/path.ts";
 import { type ServedTree, served } from "../../support/served.ts";
 

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { FsError } from "../../../src/errno.ts";
 import { text } from "../../../src/fs/control/directory.ts";
-import type { Listing } from "../../../src/rpc/messages.ts";
+import type { Listing } from "../../../src/rpc/generation.ts";
 import type { Directory } from "../../../src/tree/directory.ts";
 import { setXattr } from "../../../src/tree/xattrs.ts";
 import { ROOT, type ServedTree, served } from "../../support/served.ts";

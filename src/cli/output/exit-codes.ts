@@ -5,6 +5,8 @@
  * Those of llmfs's own failures lie from 80 up, where few programs have theirs, because `run` returns the status of
  * the command it ran.
  */
+import type { FailureKind } from "../../app/errors.ts";
+
 interface Exit {
   readonly code: number;
   readonly meaning: string;
@@ -45,29 +47,4 @@ export const EXIT = {
   notExecutable: { code: 126, meaning: "`run`: the command was found and could not be executed" },
   notFound: { code: 127, meaning: "`run`: the command was not found" },
   signal: { code: 128, meaning: "128 + n: ended by signal n; of `run`: the command was" },
-} as const satisfies Record<string, Exit>;
-
-export type ExitName = keyof typeof EXIT;
-
-/** A failure a person can act on: one message, no stack, and the exit status that goes with it. */
-export class CliError extends Error {
-  override readonly name = "CliError";
-  readonly exit: ExitName;
-
-  constructor(exit: ExitName, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.exit = exit;
-  }
-}
-
-/** A command line that cannot be understood: shown with the usage line of the command it was meant for. */
-export class UsageError extends CliError {
-  constructor(message: string) {
-    super("usage", message);
-  }
-}
-
-/** A value that cannot be used. How the command is called is no help where a variable has it. */
-export function wrong(source: string, problem: string): CliError {
-  return source.startsWith("--") ? new UsageError(problem) : new CliError("usage", problem);
-}
+} as const satisfies Record<FailureKind, Exit> & Record<string, Exit>;

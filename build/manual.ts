@@ -4,10 +4,10 @@
  *   bun build/manual.ts          writes docs/cli.md
  */
 import { join } from "node:path";
-import { VARIABLES } from "../src/app/settings/environment.ts";
-import { commandHelp } from "../src/cli/args/help.ts";
+import { EXIT } from "../src/cli/exit.ts";
 import { COMMANDS } from "../src/cli/llmfs.ts";
-import { EXIT } from "../src/cli/output/exit-codes.ts";
+import { commandHelp } from "../src/cli/usage.ts";
+import { VARIABLES } from "../src/cli/variables.ts";
 
 export const MANUAL = join(import.meta.dir, "../docs/cli.md");
 

@@ -23,10 +23,10 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { stillTree } from "../src/fs/still.ts";
-import { createForesight } from "../src/generate/foresight.ts";
-import { fileName } from "../src/recording/folder.ts";
-import { writeRecording } from "../src/recording/format.ts";
+import { createForesight } from "../src/offline/dry-run.ts";
+import { stillTree } from "../src/offline/tree.ts";
+import { writeRecording } from "../src/recording/record.ts";
+import { fileName } from "../src/recording/stores/folder.ts";
 import { structureToSnapshot } from "../src/snapshot/structure.ts";
 
 const LLMFS = join(import.meta.dir, "../dist/llmfs");

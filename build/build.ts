@@ -34,9 +34,11 @@ async function build(name: string, target: Bun.Build.CompileTarget | undefined):
   const temporary = `${outfile}.new`;
   const executablePath = await quietRuntime(target, WORK);
   const result = await Bun.build({
-    entrypoints: [join(ROOT, "src/main.ts"), join(ROOT, "src/fs/thread.ts")],
-    // Flat, so that `new URL("./thread.ts", import.meta.url)` holds in the executable as it does in src/fs.
-    naming: { entry: "[name].[ext]", chunk: "[name]-[hash].[ext]" },
+    entrypoints: [join(ROOT, "src/main.ts"), join(ROOT, "src/fs/worker.ts")],
+    // Chunks lie one folder deep, so that `new URL("../fs/worker.ts", import.meta.url)` names the worker in the executable
+    // as it does in src/mount.
+    root: join(ROOT, "src"),
+    naming: { entry: "[dir]/[name].[ext]", chunk: "chunks/[name]-[hash].[ext]" },
     format: "esm",
     target: "bun",
     splitting: true,

@@ -6,13 +6,13 @@
  * the instructions, to what is sent for a file, or to the answers; a test says when that was forgotten.
  */
 
-import { draftOf } from "../src/generate/draft.ts";
 import { createEngine } from "../src/generate/engine.ts";
-import { generateStructure } from "../src/generate/structure.ts";
+import { generateStructure } from "../src/generate/structure/structure.ts";
 import { type LanguageModel, LlmError } from "../src/llm/llm.ts";
-import type { DemoFile } from "../src/recording/embedded.ts";
-import { memoryStore } from "../src/recording/memory.ts";
+import { draftOf } from "../src/offline/structure-tree.ts";
 import { recordedModel } from "../src/recording/recording.ts";
+import type { DemoFile } from "../src/recording/stores/demo-store.ts";
+import { memoryStore } from "../src/recording/stores/memory.ts";
 
 const HERE = new URL("demo/", import.meta.url).pathname;
 /** Not the name of a model: nobody shall think that one wrote this. */

@@ -6,12 +6,12 @@
  * Run it after a change to the instructions or to what is sent for a file; a test says when that was forgotten.
  */
 import { join } from "node:path";
-import { stillTree } from "../src/fs/still.ts";
-import { createForesight } from "../src/generate/foresight.ts";
-import { folderStore } from "../src/recording/folder.ts";
+import { createForesight } from "../src/offline/dry-run.ts";
+import { stillTree } from "../src/offline/tree.ts";
 import { requestKey } from "../src/recording/key.ts";
-import { memoryStore } from "../src/recording/memory.ts";
 import type { Recording } from "../src/recording/recording.ts";
+import { folderStore } from "../src/recording/stores/folder.ts";
+import { memoryStore } from "../src/recording/stores/memory.ts";
 
 export const EXAMPLE = join(import.meta.dir, "../examples/harbour");
 export const EXAMPLE_MODEL = "demo";

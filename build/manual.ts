@@ -4,10 +4,10 @@
  *   bun build/manual.ts          writes docs/cli.md
  */
 import { join } from "node:path";
-import { EXIT } from "../src/cli/exit.ts";
+import { VARIABLES } from "../src/app/settings/environment.ts";
+import { commandHelp } from "../src/cli/args/help.ts";
 import { COMMANDS } from "../src/cli/llmfs.ts";
-import { commandHelp } from "../src/cli/usage.ts";
-import { VARIABLES } from "../src/cli/variables.ts";
+import { EXIT } from "../src/cli/output/exit-codes.ts";
 
 export const MANUAL = join(import.meta.dir, "../docs/cli.md");
 

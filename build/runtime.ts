@@ -38,7 +38,7 @@ const SWITCHED_OFF = [
   "NODE_REDIRECT_WARNINGS",
 ] as const;
 
-/** Without effect on what the program does; llmfs itself sets it for processes that are idle (src/fuse/process.ts). */
+/** Without effect on what the program does; llmfs itself sets it for processes that are idle (src/fuse/mounting/process.ts). */
 const KEPT = ["BUN_GC_TIMER_DISABLE"];
 
 /** Without these the runtime is another than the list was made for. */

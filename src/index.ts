@@ -1,11 +1,15 @@
 /** What the package gives to those who write generators. The program itself needs none of it. */
 export { FsError } from "./errno.ts";
-export { type BuiltIn, type ConfigFile, type Duration, defineConfig, type RuleConfig } from "./generators/config.ts";
-export { type ContractCase, contractTest } from "./generators/contract.ts";
+export {
+  type BuiltIn,
+  type ConfigFile,
+  type Duration,
+  defineConfig,
+  type RuleConfig,
+} from "./generators/config/config.ts";
 export type {
   ContentGenerator,
   FileContent,
-  FileInfo,
   GeneratorContext,
   GeneratorLog,
   JsonValue,
@@ -13,6 +17,7 @@ export type {
   Listed,
   ListedEntry,
   RelatedFile,
-  TreeEntry,
   Unchanged,
-} from "./generators/generator.ts";
+} from "./generators/contract.ts";
+export { type ContractCase, contractTest } from "./generators/contract-test.ts";
+export type { FileInfo, TreeEntry } from "./rpc/tree-port.ts";

@@ -11,7 +11,7 @@
 import { dlopen, FFIType, type Pointer, ptr, toArrayBuffer } from "bun:ffi";
 import { readFileSync } from "node:fs";
 import { ERRNO, errnoName, FsError } from "./errno.ts";
-import { type Wide, wide } from "./wide.ts";
+import { type Wide, wide } from "./int64.ts";
 
 const SYMBOLS = {
   __errno_location: { args: [], returns: "ptr" },

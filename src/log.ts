@@ -6,8 +6,8 @@
  * written costs one warning, never the mount.
  */
 import { type ConsolaInstance, createConsola } from "consola/core";
-import type { LogFile } from "./logfile.ts";
-import { printable } from "./printable.ts";
+import type { LogFile } from "./log-file.ts";
+import { printable } from "./text/printable.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
@@ -125,7 +125,7 @@ function lazyFile(path: string, warn: (text: string) => void): { write(line: str
   let file: LogFile | undefined;
 
   async function open(): Promise<LogFile | undefined> {
-    const { openLogFile } = await import("./logfile.ts");
+    const { openLogFile } = await import("./log-file.ts");
     file = await openLogFile(path, (reason) =>
       warn(
         `the log file ${path} cannot be written (${reason}); going on without; --log-file or XDG_STATE_HOME names another place`,

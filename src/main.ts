@@ -1,12 +1,12 @@
 /** What this process is: a helper that another llmfs started, or what a person typed. The exit status comes out. */
 import process from "node:process";
-import { leaveRemovedDirectory } from "./cli/cwd.ts";
-import { keepLoopbackDirect } from "./cli/proxies.ts";
+import { leaveRemovedDirectory } from "./app/machine/current-directory.ts";
+import { keepLoopbackDirect } from "./app/settings/proxies.ts";
 
 leaveRemovedDirectory();
 keepLoopbackDirect();
 if (process.pid === 1) {
-  const { actAsInit } = await import("./cli/init.ts");
+  const { actAsInit } = await import("./cli/process/init.ts");
   actAsInit(process.exit);
 }
 
@@ -18,17 +18,17 @@ process.exit(await main(process.argv.slice(2)));
 /** Each role is loaded alone: the helpers are to be there at once. */
 async function main(argv: readonly string[]): Promise<number> {
   if (argv[0] === "--guardian") {
-    const { guard, TEMPORARY } = await import("./fuse/guardian.ts");
+    const { guard, TEMPORARY } = await import("./fuse/mounting/guardian.ts");
     await guard(argv[1] ?? "", argv[2] === TEMPORARY);
     return 0;
   }
   if (argv[0] === "--daemon") {
-    const { daemon } = await import("./cli/daemon.ts");
+    const { daemon } = await import("./cli/process/daemon.ts");
     return daemon();
   }
   if (argv[0] === "--helper") {
-    const { helper } = await import("./generators/helper/child.ts");
-    const { runTask } = await import("./generators/helper/tasks.ts");
+    const { helper } = await import("./generators/workers/child.ts");
+    const { runTask } = await import("./generators/workers/tasks.ts");
     await helper(runTask);
     return 0;
   }

@@ -1,6 +1,6 @@
 /** What /proc says about other processes. A shared leaf: it imports nothing of llmfs but how names are shown. */
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
-import { printableLine } from "./printable.ts";
+import { printableLine } from "./text/printable.ts";
 
 /** Signals of one thread, as sets with bit n-1 for signal n: proc_pid_status(5). */
 export interface ThreadSignals {

@@ -42,53 +42,44 @@ function area(path: string): string {
   return path.split("/")[1] ?? "";
 }
 
-/** What each part may know. All know LEAVES, which know nobody else. A part in `types` it knows by type only. */
+/**
+ * What each room may know, type imports included. All may know LEAVES, which know only each other. What a room only knows
+ * the types of is in `types`.
+ */
 const ARROWS: Readonly<Record<string, { readonly may: readonly string[]; readonly types?: readonly string[] }>> = {
-  "main.ts": { may: ["cli", "fuse", "generators"] },
-  cli: { may: ["fs", "fuse", "generate", "generators", "llm", "log.ts", "recording", "snapshot"] },
-  fs: { may: ["fuse", "tree", "snapshot"], types: ["generators"] },
-  generate: { may: ["generators", "llm", "recording"], types: ["fs"] },
-  generators: { may: ["llm", "fuse"] },
+  "main.ts": { may: ["app", "cli", "fuse", "generators"] },
+  "index.ts": { may: ["generators"], types: ["rpc"] },
+  cli: {
+    may: ["app", "fuse", "generate", "generators", "llm", "log.ts", "offline", "recording", "snapshot"],
+    types: ["mount", "rpc"],
+  },
+  app: {
+    may: ["fuse", "generate", "generators", "llm", "log.ts", "mount", "offline", "recording", "rpc", "snapshot"],
+  },
+  // A tree without a mount answers as the filesystem thread does, so it uses what that thread uses.
+  offline: { may: ["fs", "generate", "llm", "recording", "snapshot", "tree"], types: ["generators", "rpc"] },
+  mount: { may: ["fuse", "rpc", "snapshot"] },
+  rpc: { may: [] },
+  fs: { may: ["fuse", "rpc", "snapshot", "tree"] },
+  generate: { may: ["generators", "llm"], types: ["rpc"] },
+  generators: { may: ["llm"], types: ["rpc"] },
   snapshot: { may: ["tree"] },
   recording: { may: ["llm"] },
   fuse: { may: [] },
   tree: { may: [] },
   llm: { may: [] },
-  "log.ts": { may: ["logfile.ts"] },
-  "logfile.ts": { may: [] },
-  "libc.ts": { may: [] },
-  "boundedread.ts": { may: [] },
-  "errno.ts": { may: [] },
-  "index.ts": { may: ["generators"] },
-  "wide.ts": { may: [] },
-  "nearest.ts": { may: [] },
-  "pace.ts": { may: [] },
-  "pathpattern.ts": { may: [] },
-  "printable.ts": { may: [] },
-  "procfs.ts": { may: [] },
-  "trailing.ts": { may: [] },
+  "log.ts": { may: ["log-file.ts"] },
+  "log-file.ts": { may: [] },
 };
 
 /** Lists of what the kernel has; they are as long as it is. */
 const TABLES = ["src/fuse/abi.ts", "src/fuse/ops.ts", "src/libc.ts"];
 
-const LEAVES = [
-  "boundedread.ts",
-  "errno.ts",
-  "libc.ts",
-  "nearest.ts",
-  "pace.ts",
-  "pathpattern.ts",
-  "printable.ts",
-  "procfs.ts",
-  "trailing.ts",
-  "wide.ts",
-];
+const LEAVES = ["errno.ts", "inside-mount.ts", "int64.ts", "libc.ts", "mountinfo.ts", "procfs.ts", "text"];
 
 test("every part of src has its place in the arrows", () => {
-  expect([...new Set(sources.map(({ path }) => area(path)))].filter((part) => !Object.hasOwn(ARROWS, part))).toEqual(
-    [],
-  );
+  const rooms = [...new Set(sources.map(({ path }) => area(path)))];
+  expect(rooms.filter((room) => !Object.hasOwn(ARROWS, room) && !LEAVES.includes(room))).toEqual([]);
 });
 
 test("imports follow the arrows", () => {
@@ -110,31 +101,19 @@ test("imports follow the arrows", () => {
   expect(wrong).toEqual([]);
 });
 
-test("cli takes from fuse only what is or can be mounted where, which process is which, and the words for failures", () => {
+test("cli and app take from fuse only what mounting and unmounting need, never the protocol", () => {
   const taken = importers((file) => file?.startsWith("src/fuse/") === true).filter(({ path }) =>
-    path.startsWith("src/cli/"),
+    /^src\/(cli|app)\//.test(path),
   );
-  const allowed = [
-    "src/fuse/helper.ts",
-    "src/fuse/inside-mount.ts",
-    "src/fuse/mountinfo.ts",
-    "src/fuse/mountpoint.ts",
-    "src/fuse/process.ts",
-    "src/fuse/unmount.ts",
-  ];
-  expect(taken.filter(({ file }) => !allowed.includes(file ?? "")).map(({ path, file }) => `${path}: ${file}`)).toEqual(
-    [],
-  );
+  expect(taken.filter(({ file }) => file?.startsWith("src/fuse/mounting/") !== true)).toEqual([]);
 });
 
-test("generators take from fuse only what is mounted where", () => {
-  const taken = importers((file) => file?.startsWith("src/fuse/") === true).filter(({ path }) =>
-    path.startsWith("src/generators/"),
-  );
-  expect([...new Set(taken.map(({ file }) => file))].sort()).toEqual([
-    "src/fuse/inside-mount.ts",
-    "src/fuse/mountinfo.ts",
-  ]);
+test("no folder of src holds more than fourteen files", () => {
+  const counts = new Map<string, number>();
+  for (const { path } of sources) counts.set(dirname(path), (counts.get(dirname(path)) ?? 0) + 1);
+  // One file a command.
+  counts.delete("src/cli/commands");
+  expect([...counts].filter(([, count]) => count > 14)).toEqual([]);
 });
 
 test("imports go in no circle", () => {
@@ -162,7 +141,7 @@ test("one file imports what must stay behind one door", () => {
     ["openai", "src/llm/openai.ts"],
     ["citty", "src/cli/"],
     ["consola", "src/log.ts"],
-    ["rotating-file-stream", "src/logfile.ts"],
+    ["rotating-file-stream", "src/log-file.ts"],
   ];
   const wrong: string[] = [];
   for (const [name, door] of doors) {
@@ -174,18 +153,18 @@ test("one file imports what must stay behind one door", () => {
   expect(wrong).toEqual([]);
 });
 
-test("only cli/config.ts reads the environment, and cli/proxies.ts what the runtime itself goes by", () => {
+test("only app/settings/settings.ts reads the environment, and app/settings/proxies.ts what the runtime itself goes by", () => {
   const uses = /\b(?:process|Bun)\.env\b|import\.meta\.env|\{[^}]*\benv\b[^}]*\} = process\b/;
   const readers = sources.filter(({ text }) => uses.test(code(text)));
-  expect(readers.map(({ path }) => path)).toEqual(["src/cli/config.ts", "src/cli/proxies.ts"]);
+  expect(readers.map(({ path }) => path)).toEqual(["src/app/settings/proxies.ts", "src/app/settings/settings.ts"]);
 });
 
-test("only cli/cwd.ts resolves a path from the current directory, which may not exist", () => {
+test("only app/machine/current-directory.ts resolves a path from the current directory, which may not exist", () => {
   const resolvers = sources.filter(({ path, text }) => {
     const resolves = /import \{[^}]*\bresolve\b[^}]*\} from "node:path"/.test(text);
-    return /\bprocess\.cwd\(/.test(code(text)) || (resolves && path.startsWith("src/cli/"));
+    return /\bprocess\.cwd\(/.test(code(text)) || (resolves && /^src\/(cli|app)\//.test(path));
   });
-  expect(resolvers.map(({ path }) => path)).toEqual(["src/cli/cwd.ts"]);
+  expect(resolvers.map(({ path }) => path)).toEqual(["src/app/machine/current-directory.ts"]);
 });
 
 test("only main.ts ends the process", () => {
@@ -193,7 +172,7 @@ test("only main.ts ends the process", () => {
   expect(enders.map(({ path }) => path)).toEqual(["src/main.ts"]);
 });
 
-test("only cli/terminal.ts writes to standard output and error", () => {
+test("only cli/output/terminal.ts writes to standard output and error", () => {
   const writes = [
     /\bconsole\.\w+\(/,
     /(?<![#.])\b(?:process|Bun)\.std(?:out|err)\b/,
@@ -203,27 +182,28 @@ test("only cli/terminal.ts writes to standard output and error", () => {
   ];
   const opens = /["'`]\/dev\/(?:tty|std|fd|pts|console)/;
   const writers = sources.filter(({ text }) => opens.test(text) || writes.some((one) => one.test(code(text))));
-  expect(writers.map(({ path }) => path)).toEqual(["src/cli/terminal.ts"]);
+  expect(writers.map(({ path }) => path)).toEqual(["src/cli/output/terminal.ts"]);
 });
 
 test("only the log writes its file", () => {
-  const users = new Set(importers((file) => file === "src/logfile.ts").map(({ path }) => path));
+  const users = new Set(importers((file) => file === "src/log-file.ts").map(({ path }) => path));
   expect([...users]).toEqual(["src/log.ts"]);
 });
 
 test("programs write to llmfs's own terminal only where they are the user's, or llmfs itself", () => {
   const users = sources.filter(({ text }) => /["']inherit["']/.test(text));
   expect(users.map(({ path }) => path)).toEqual([
-    "src/cli/background.ts",
     "src/cli/commands/demo.ts",
     "src/cli/commands/run.ts",
-    "src/cli/namespace.ts",
+    "src/cli/process/launcher.ts",
+    "src/cli/process/namespace.ts",
   ]);
 });
 
-test("tree, and what answers the kernel, never wait", () => {
+test("the filesystem thread never awaits", () => {
   const waiting = sources.filter(
-    ({ path, text }) => path.startsWith("src/tree/") && /\basync\b|\bawait\b/.test(code(text)),
+    ({ path, text }) =>
+      (/^src\/(fs|tree)\//.test(path) || dirname(path) === "src/fuse") && /\basync\b|\bawait\b/.test(code(text)),
   );
   expect(waiting.map(({ path }) => path)).toEqual([]);
 });

@@ -5,11 +5,12 @@
  */
 import { existsSync } from "node:fs";
 import packageJson from "../../package.json" with { type: "json" };
-import { nearest } from "../nearest.ts";
-import type { Command } from "./command.ts";
-import { EXIT, UsageError } from "./exit.ts";
-import { say, show } from "./terminal.ts";
-import { commandHelp, generalHelp, usageLine } from "./usage.ts";
+import { UsageError } from "../app/errors.ts";
+import { nearest } from "../text/did-you-mean.ts";
+import type { Command } from "./args/command.ts";
+import { commandHelp, generalHelp, usageLine } from "./args/help.ts";
+import { EXIT } from "./output/exit-codes.ts";
+import { say, show } from "./output/terminal.ts";
 
 interface Entry {
   readonly summary: string;
@@ -90,7 +91,7 @@ export async function llmfs(argv: readonly string[]): Promise<number> {
     return await dispatch(argv);
   } catch (error) {
     if (error instanceof UsageError) return usageFailure(argv, error);
-    const { explain } = await import("./failures.ts");
+    const { explain } = await import("./output/explain-error.ts");
     const { status, message } = explain(error);
     if (message !== undefined) say(`llmfs: ${message}`);
     return status;

@@ -7,14 +7,6 @@
  */
 import { OPS, type OpName } from "../fuse/ops.ts";
 
-/** What a snapshot is taken of, at one moment. */
-export interface Revision {
-  /** The same number: nothing was asked that changes anything. */
-  readonly count: number;
-  /** Somebody has a file open for writing. */
-  readonly writing: boolean;
-}
-
 /** Operations that leave everything that a snapshot holds as it is. Those that are not known are none of them. */
 const LOOKING: readonly OpName[] = [
   "lookup",

@@ -22,8 +22,8 @@ import type { Handler, OpName } from "../fuse/ops.ts";
 import type { AsyncWrite } from "../libc.ts";
 import type { Directory } from "../tree/directory.ts";
 import type { Inode } from "../tree/inode.ts";
-import { ByThread, NOBODY } from "./by-thread.ts";
-import type { Mount } from "./mount.ts";
+import type { Mount } from "./context.ts";
+import { ByThread, NOBODY } from "./waiting/by-thread.ts";
 
 /** Messages handed to the other thread at a time: glibc walks through those that wait for each further one. */
 const MOST_UNDER_WAY = 64;

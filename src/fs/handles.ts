@@ -2,7 +2,7 @@
 import { FsError } from "../errno.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Tree } from "../tree/tree.ts";
-import type { Revalidation } from "./revalidate.ts";
+import type { Revalidation } from "./lazy/revalidate.ts";
 
 export const O_ACCMODE = 3;
 export const O_RDONLY = 0;

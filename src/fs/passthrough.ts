@@ -18,9 +18,9 @@
 import { FsError } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
 import * as libc from "../libc.ts";
+import { FdStore, type Store } from "../tree/content/store.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { S_ISGID, S_ISUID } from "../tree/inode.ts";
-import { FdStore, type Store } from "../tree/store.ts";
 import { O_ACCMODE, O_RDWR, writable } from "./handles.ts";
 
 /** How many files may wait to go back to the heap before some are seen to at once. */

@@ -7,7 +7,7 @@
  *
  * All numbers are little-endian, as on every machine llmfs is built for.
  */
-import type { Wide } from "../wide.ts";
+import type { Wide } from "../int64.ts";
 
 /** A field's type. `size` is its bytes in the struct; 0 for those that take the rest of the message. */
 export interface Field<T> {

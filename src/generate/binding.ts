@@ -1,7 +1,7 @@
 /** Which generator makes a file, with which rule. */
 import { FsError } from "../errno.ts";
-import type { GenerationRequest } from "../fs/port.ts";
-import type { Binding, Rules } from "../generators/rules.ts";
+import type { Binding, Rules } from "../generators/config/rules.ts";
+import type { GenerationRequest } from "../rpc/generation.ts";
 
 const MODEL = "llm";
 const ORIGIN = "user.llmfs.origin";

@@ -1,8 +1,8 @@
 /** From what a generator returns to what a file holds: bytes, and metadata as text. */
 import { FsError } from "../errno.ts";
-import type { ContentSink, GeneratedContent } from "../fs/port.ts";
-import type { FileContent } from "../generators/generator.ts";
-import { jsonFile, kindOf } from "../generators/json.ts";
+import type { FileContent } from "../generators/contract.ts";
+import { jsonFile, kindOf } from "../generators/formats/json.ts";
+import type { ContentSink, GeneratedContent } from "../rpc/generation.ts";
 
 export interface ContentLimits {
   /** Largest content in bytes. */

@@ -6,6 +6,11 @@
  * runs one generation a file), servers and recordings (they are behind the model).
  */
 import { FsError } from "../errno.ts";
+import type { LlmContext } from "../generators/builtin/llm.ts";
+import { type Binding, type Rule, type Rules, refreshText } from "../generators/config/rules.ts";
+import type { ContentGenerator, FileContent, ListContext } from "../generators/contract.ts";
+import { builtInGenerators } from "../generators/index.ts";
+import type { ChatMessage, ChatPhase, LanguageModel } from "../llm/llm.ts";
 import type {
   ContentSink,
   Generate,
@@ -13,26 +18,21 @@ import type {
   GenerationRequest,
   List,
   ListingRequest,
-  LogLevel,
   StageListener,
-  TreePort,
-} from "../fs/port.ts";
-import type { ContentGenerator, FileContent, ListContext, TreeEntry } from "../generators/generator.ts";
-import { builtInGenerators } from "../generators/index.ts";
-import type { LlmContext } from "../generators/llm.ts";
-import { type Binding, type Rule, type Rules, refreshText } from "../generators/rules.ts";
-import type { ChatMessage, ChatPhase, LanguageModel } from "../llm/llm.ts";
+} from "../rpc/generation.ts";
+import type { LogLevel } from "../rpc/messages.ts";
+import type { TreeEntry, TreePort } from "../rpc/tree-port.ts";
 import { bindingOf, originOf } from "./binding.ts";
 import { delivered, metadataText } from "./content.ts";
-import { defined, definedFile } from "./definition.ts";
-import { fsError } from "./failure.ts";
-import { listDirectory } from "./lister.ts";
-import { folderOf } from "./outline.ts";
-import { askForFileAlone } from "./prompts.ts";
+import { folderOf } from "./context/outline.ts";
+import { askForFileAlone } from "./context/prompts.ts";
 import { stamped } from "./provenance.ts";
+import { listDirectory } from "./run-list.ts";
 import { sightOf } from "./sight.ts";
-import { Slots } from "./slots.ts";
+import { Slots } from "./spending/semaphore.ts";
+import { defined, definedFile } from "./stable-view.ts";
 import { Stages } from "./stages.ts";
+import { fsError } from "./to-fs-error.ts";
 
 export interface EngineOptions {
   readonly model: LanguageModel;

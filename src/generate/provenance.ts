@@ -11,7 +11,7 @@
  *
  * A snapshot leaves out what differs from run to run, unless times are asked for: see `VARYING` of snapshot/save.ts.
  */
-import type { GeneratedContent } from "../fs/port.ts";
+import type { GeneratedContent } from "../rpc/generation.ts";
 
 export interface Clock {
   /** Milliseconds since 1970. */

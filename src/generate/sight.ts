@@ -1,7 +1,7 @@
 /** What may be shown in a file: the tree, and what is sent of it, as the user sees it for whom the content is composed. */
 import { FsError } from "../errno.ts";
-import type { TreePort } from "../fs/port.ts";
-import { type ContextMaker, type ContextOptions, contextMaker } from "./context.ts";
+import type { TreePort } from "../rpc/tree-port.ts";
+import { type ContextMaker, type ContextOptions, contextMaker } from "./context/context.ts";
 
 export interface Sight {
   readonly tree: TreePort;

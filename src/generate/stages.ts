@@ -1,7 +1,8 @@
 /** How far one generation has come, as the filesystem thread is told: see Stage in fs/port.ts. */
-import type { Stage, StageListener } from "../fs/port.ts";
+
 import type { ChatPhase } from "../llm/llm.ts";
-import type { Slot } from "./slots.ts";
+import type { Stage, StageListener } from "../rpc/generation.ts";
+import type { Slot } from "./spending/semaphore.ts";
 
 const STAGES: Readonly<Record<ChatPhase, Stage>> = { elsewhere: "preparing", queued: "queued", asked: "working" };
 

@@ -1,6 +1,6 @@
 /** Makes the content of many files ahead of their readers, so many at a time. */
 import { Glob } from "bun";
-import { withoutTrailing } from "../trailing.ts";
+import { withoutTrailing } from "../text/trailing.ts";
 import { dependedOn, dependenciesFirst } from "./depends.ts";
 
 export interface WarmFile {

@@ -1,6 +1,6 @@
 /** Paths of rules on the machine, as opposed to those in the tree. */
 import { FsError } from "../errno.ts";
-import { mountOnTheWay } from "../fuse/inside-mount.ts";
+import { mountOnTheWay } from "../inside-mount.ts";
 
 /**
  * Throws FsError EACCES where a path of the machine leads into an llmfs mount: what lies there, and where a symlink there

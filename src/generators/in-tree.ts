@@ -7,7 +7,8 @@
  */
 import { posix } from "node:path";
 import { FsError } from "../errno.ts";
-import type { GeneratorContext, TreeEntry } from "./generator.ts";
+import type { TreeEntry } from "../rpc/tree-port.ts";
+import type { GeneratorContext } from "./contract.ts";
 
 /** As fs/namei.c: more symlinks than this on the way is ELOOP. */
 const MOST_SYMLINKS = 40;

@@ -2,14 +2,14 @@
  * The built-in generators by name. Each is made like a user's own and is reached through the same contract; what a
  * generator needs beyond its context (the model, the configuration's directory) goes into its factory here.
  */
-import { execGenerator } from "./exec.ts";
-import type { ContentGenerator } from "./generator.ts";
-import { httpGenerator } from "./http.ts";
-import { type LlmOptions, llmGenerator } from "./llm.ts";
+import { execGenerator } from "./builtin/exec.ts";
+import { httpGenerator } from "./builtin/http.ts";
+import { type LlmOptions, llmGenerator } from "./builtin/llm.ts";
+import { sqlGenerator } from "./builtin/sql.ts";
+import { staticGenerator } from "./builtin/static.ts";
+import { templateGenerator } from "./builtin/template.ts";
+import type { ContentGenerator } from "./contract.ts";
 import type { SourceGenerator, SourceParts } from "./source.ts";
-import { sqlGenerator } from "./sql.ts";
-import { staticGenerator } from "./static.ts";
-import { templateGenerator } from "./template.ts";
 
 /** What the built-in generators that need no configuration are made of. */
 export interface GeneratorParts {

@@ -1,7 +1,7 @@
-import type { ContentGenerator } from "./generator.ts";
-import type { ProcessGroups } from "./groups.ts";
-import type { Options } from "./options.ts";
-import type { Pattern } from "./pattern.ts";
+import type { Options } from "./config/options.ts";
+import type { Pattern } from "./config/patterns.ts";
+import type { ContentGenerator } from "./contract.ts";
+import type { ProcessGroups } from "./workers/process-groups.ts";
 
 /** A built-in generator that gets content from somewhere else than a model. */
 export interface SourceGenerator extends ContentGenerator {

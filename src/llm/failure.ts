@@ -4,10 +4,10 @@
  * The client's errors are read here and dropped: they hold the request, and the request holds the key.
  */
 import { messageOf } from "../errno.ts";
-import { isLoopback } from "./exchange.ts";
+import { isLoopback } from "./connection/http.ts";
+import { textOfPage } from "./connection/page-text.ts";
 import { type ChatUsage, LlmError, type LlmErrorKind } from "./llm.ts";
 import { isTooLong, SEND_LESS } from "./overflow.ts";
-import { textOfPage } from "./page.ts";
 
 /** Who was asked, for messages; and what must never be in one. */
 export interface Party {

@@ -5,8 +5,8 @@
  * where it reports nothing, the model's name does. Ollama and LM Studio report more in APIs of their own.
  */
 import { totalmem } from "node:os";
-import { jsonOf } from "./body.ts";
-import { direct, isLoopback } from "./exchange.ts";
+import { direct, isLoopback } from "./connection/http.ts";
+import { jsonOf } from "./connection/json-body.ts";
 import { number, property, text } from "./failure.ts";
 import { LlmError } from "./llm.ts";
 

@@ -8,14 +8,14 @@
  * The client is imported when the first request is made: a command that calls no model does not pay for loading it.
  */
 import type { ChatModel } from "openai/resources/shared";
+import { exchange } from "./connection/http.ts";
+import { DEFAULT_RETRIES, delayBefore, pause, type Retries } from "./connection/retry.ts";
+import { DEFAULT_TIMEOUTS, type Timeouts, Watchdog } from "./connection/watchdog.ts";
 import { adapt, type Dialect, learn, PLAIN_DIALECT } from "./dialect.ts";
-import { exchange } from "./exchange.ts";
 import { cancelled, Failure, type Party, scrub, secretsIn } from "./failure.ts";
 import type { ChatAnswer, ChatOptions, ChatRequest, LanguageModel } from "./llm.ts";
 import { LlmError } from "./llm.ts";
-import { DEFAULT_RETRIES, delayBefore, pause, type Retries } from "./retry.ts";
 import { readAnswer } from "./stream.ts";
-import { DEFAULT_TIMEOUTS, type Timeouts, Watchdog } from "./watchdog.ts";
 
 /** What is asked when nothing names a model: the current middle tier, cheap enough for a file, good enough for code. */
 export const DEFAULT_MODEL = "gpt-6.1-terra" satisfies ChatModel;

@@ -4,8 +4,8 @@
  * Settings come in as data, layer by layer (flags, environment, config file); the first layer that has a field wins,
  * field by field: a base URL from a flag goes with a key from the environment, because both are the same user's word.
  */
-import { withoutTrailing } from "../trailing.ts";
-import { isLoopback } from "./exchange.ts";
+import { withoutTrailing } from "../text/trailing.ts";
+import { isLoopback } from "./connection/http.ts";
 import { LlmError } from "./llm.ts";
 import { chooseModel, modelsAt, type Offer, preferred, type ServerAddress, type ServerModel } from "./models.ts";
 import { DEFAULT_MODEL, OPENAI_BASE_URL } from "./openai.ts";

@@ -1,6 +1,6 @@
 /** Who makes an answer that others wait for: what a claim tells them. */
 import { hostname } from "node:os";
-import { printableLine } from "../printable.ts";
+import { printableLine } from "../text/printable.ts";
 
 const began = new Date().toISOString();
 

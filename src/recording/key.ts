@@ -6,7 +6,7 @@
  * set does not change the key. Everything else in the request does.
  */
 import type { ChatRequest } from "../llm/llm.ts";
-import { Heads, PerHead } from "./heads.ts";
+import { Heads, PerHead } from "./prefix-cache.ts";
 
 export function requestKey(request: ChatRequest): string {
   const digest = new Digest();

@@ -4,6 +4,8 @@
  * Lives here: what a recording is, what a store of them does, and the model that answers from one. Stores are in files
  * of their own. Not known here: servers, files of the tree, what a request is for beyond its label.
  */
+
+import { pause } from "../llm/connection/retry.ts";
 import {
   type ChatAnswer,
   type ChatOptions,
@@ -12,9 +14,8 @@ import {
   type LanguageModel,
   LlmError,
 } from "../llm/llm.ts";
-import { pause } from "../llm/retry.ts";
+import { explainMiss } from "./explain-miss.ts";
 import { requestKey } from "./key.ts";
-import { explainMiss } from "./miss.ts";
 
 /** One answer and all that it depends on. No keys, no headers, no times: two recordings of one answer are equal. */
 export interface Recording {

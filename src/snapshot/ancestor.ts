@@ -10,11 +10,11 @@ import type { Inode, Owner } from "../tree/inode.ts";
 import { byBytes, join } from "../tree/path.ts";
 import type { Tree } from "../tree/tree.ts";
 import { XATTR_SIZE_MAX } from "../tree/xattrs.ts";
-import { applyAttributes } from "./attributes.ts";
+import { applyAttributes } from "./ancestor-attributes.ts";
+import { splitPath } from "./entry-names.ts";
+import { type Place, quote } from "./error.ts";
 import { CONTROL_NAME, GENERATOR_XATTR, MODEL_XATTR, PROMPT_XATTR, STRING_LIMIT, TARGET_MAX } from "./format.ts";
-import type { JsonReader, Value } from "./json.ts";
-import { splitPath } from "./names.ts";
-import { type Place, quote } from "./problem.ts";
+import type { JsonReader, Value } from "./read/json.ts";
 import { checkXattrs } from "./xattrs.ts";
 
 /** xattrs that mean: the content is still to be made. */

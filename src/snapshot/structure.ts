@@ -3,10 +3,10 @@ import type { Directory } from "../tree/directory.ts";
 import type { Inode } from "../tree/inode.ts";
 import { join, toBytes } from "../tree/path.ts";
 import { Tree } from "../tree/tree.ts";
+import { splitPath } from "./entry-names.ts";
+import { Place } from "./error.ts";
 import { DESCRIPTION_XATTR, GENERATOR_XATTR, PROMPT_XATTR } from "./format.ts";
-import { splitPath } from "./names.ts";
-import { Place } from "./problem.ts";
-import { saveSnapshot } from "./save.ts";
+import { saveSnapshot } from "./write/save.ts";
 
 /** One entry; paths with or without the leading "/". */
 export interface StructureEntry {

@@ -1,9 +1,9 @@
 /** Extended attributes of an entry: text where they are text, else base64. */
 import { XATTR_LIST_MAX, XATTR_NAME_MAX, XATTR_SIZE_MAX } from "../tree/xattrs.ts";
-import type { JsonReader } from "./json.ts";
-import { unescapeBytes } from "./names.ts";
-import { decodeBase64 } from "./pieces.ts";
-import { type Place, quote } from "./problem.ts";
+import { unescapeBytes } from "./entry-names.ts";
+import { type Place, quote } from "./error.ts";
+import type { JsonReader } from "./read/json.ts";
+import { decodeBase64 } from "./read/read-content.ts";
 
 /** The namespaces Linux has; a name in none of them cannot be asked for. */
 const NAMESPACES = ["user.", "trusted.", "security.", "system."];

@@ -1,13 +1,13 @@
 /** A regular file: its bytes, or the promise of them. */
 import { FsError } from "../errno.ts";
+import { MAX_WIDE, plus, type Wide } from "../int64.ts";
 import type { Extent } from "../libc.ts";
-import { MAX_WIDE, plus, type Wide } from "../wide.ts";
-import { Content } from "./content.ts";
+import { Content } from "./content/content.ts";
+import type { Afterwards, Store } from "./content/store.ts";
 import { type Clock, InodeBase, type Owner, S_IFREG, type SomeTimes } from "./inode.ts";
 import type { Space } from "./space.ts";
-import type { Afterwards, Store } from "./store.ts";
 
-/** Largest size whose every offset is exact in a number. Beyond it sizes and offsets are bigints (see wide.ts). */
+/** Largest size whose every offset is exact in a number. Beyond it sizes and offsets are bigints (see int64.ts). */
 export const MAX_FILE_SIZE = Number.MAX_SAFE_INTEGER;
 
 /**
@@ -18,9 +18,7 @@ export const MAX_FILE_SIZE = Number.MAX_SAFE_INTEGER;
  * - "ready": the generator's bytes; whoever changes them makes them "static"
  * - "failed": the generator was tried; the next open tries again
  */
-export type FileState = (typeof FILE_STATES)[number];
-
-export const FILE_STATES = ["static", "pending", "generating", "ready", "failed"] as const;
+export type FileState = "static" | "pending" | "generating" | "ready" | "failed";
 
 /** Few files fail, so a million others need no room for why. */
 const errors = new WeakMap<RegularFile, FsError>();
@@ -47,31 +45,7 @@ export class RegularFile extends InodeBase {
 
   set state(state: FileState) {
     this.catchUp();
-    this.#become(state);
-  }
-
-  /** The only place where the state changes: the space counts the files with a name by their state. */
-  #become(state: FileState): void {
-    if (this.nlink > 0) {
-      const { files } = this.#space;
-      files[this.#state]--;
-      files[state]++;
-    }
     this.#state = state;
-  }
-
-  /** It has got its first name. */
-  named(): void {
-    this.#space.files[this.#state]++;
-  }
-
-  /** It has lost its last name. */
-  unnamed(): void {
-    this.#space.files[this.#state]--;
-  }
-
-  get #space(): Space {
-    return this.#held instanceof Content ? this.#held.space : this.#held;
   }
 
   get #content(): Content | undefined {
@@ -171,9 +145,7 @@ export class RegularFile extends InodeBase {
   /** Each gets what the other is: content and state. Precondition: neither is shared. */
   exchange(other: RegularFile): void {
     [this.#held, other.#held] = [other.#held, this.#held];
-    const state = this.#state;
-    this.#become(other.#state);
-    other.#become(state);
+    [this.#state, other.#state] = [other.#state, this.#state];
   }
 
   /** Someone wrote first: the generator will not run. True if the file was waiting for one. */
@@ -187,7 +159,7 @@ export class RegularFile extends InodeBase {
   /** Someone wrote to what a generator made: it is theirs. True if it was not yet. */
   becomeTheirs(): boolean {
     if (this.#state !== "ready") return false;
-    this.#become("static");
+    this.#state = "static";
     return true;
   }
 

@@ -5,9 +5,10 @@
  * first calls `catchUp`, which takes over what the kernel did to a file without a request (see RegularFile). A time that
  * utimensat(2) sets therefore never loses to a write that came before it, and no operation can forget to look.
  */
+
+import type { Special } from "./device-node.ts";
 import type { Dentry, Directory } from "./directory.ts";
 import type { RegularFile } from "./file.ts";
-import type { Special } from "./special.ts";
 import type { Symlink } from "./symlink.ts";
 
 export const S_IFMT = 0o170000;

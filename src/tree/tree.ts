@@ -9,17 +9,17 @@
  * Inodes are counted (`nlink` by dentries, `references` by lookups and open handles) and disposed when both are gone.
  */
 import { FsError } from "../errno.ts";
-import { inheritAcl } from "./acl.ts";
+import { Special } from "./device-node.ts";
 import { type Dentry, Directory, inherit } from "./directory.ts";
 import { RegularFile } from "./file.ts";
 import { type Clock, type Inode, type Owner, S_IFCHR, S_ISGID } from "./inode.ts";
+import { InodeTable } from "./inode-table.ts";
 import { checkTree } from "./invariants.ts";
 import { NAME_MAX } from "./path.ts";
+import { inheritAcl } from "./permissions/acl.ts";
 import { type ResolveOptions, resolve } from "./resolve.ts";
 import { Space } from "./space.ts";
-import { Special } from "./special.ts";
 import { Symlink, symlinkPages } from "./symlink.ts";
-import { InodeTable } from "./table.ts";
 import { type Walked, walk } from "./walk.ts";
 import { xattrSpace } from "./xattrs.ts";
 
@@ -167,7 +167,7 @@ export class Tree {
     // A file without a name (O_TMPFILE) gets its first.
     if (inode.nlink > 0) this.space.takeLink();
     directory.insert(name, inode);
-    if (inode.nlink++ === 0 && inode.kind === "file") inode.named();
+    inode.nlink++;
     inode.touchCtime(this.clock);
     this.#touch(directory);
     this.#changed(directory, name, undefined);
@@ -255,7 +255,6 @@ export class Tree {
     directory.replace(name, inode);
     // Beyond the limit for a moment only: the old one loses the name.
     if (inode.nlink++ > 0) this.space.links++;
-    else inode.named();
     this.#touch(directory);
     this.#unlinked(old, directory, name);
     return old;
@@ -294,7 +293,6 @@ export class Tree {
     this.#inodes.set(inode.ino, inode);
     directory.insert(name, inode);
     if (inode.kind !== "directory") inode.nlink = 1;
-    if (inode.kind === "file") inode.named();
     this.#touch(directory);
     this.#changed(directory, name, undefined);
     return inode;
@@ -359,7 +357,6 @@ export class Tree {
       inode.nlink = 0;
       inode.parent = undefined;
     } else if (--inode.nlink > 0) this.space.giveLink();
-    else if (inode.kind === "file") inode.unnamed();
     inode.touchCtime(this.clock);
     this.#changed(directory, name, inode);
     this.#disposeIfGone(inode);

@@ -2,8 +2,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { DEMO_MODEL, DEMO_PROMPT, demoStore } from "../../src/recording/embedded.ts";
-import { folderStore } from "../../src/recording/folder.ts";
+import { DEMO_MODEL, DEMO_PROMPT, demoStore } from "../../src/recording/stores/demo-store.ts";
+import { folderStore } from "../../src/recording/stores/folder.ts";
 import { programs, testWith } from "../support/needs.ts";
 import { Sandbox } from "../support/program.ts";
 

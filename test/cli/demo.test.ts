@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
-import { DEMO_PROMPT } from "../../src/recording/embedded.ts";
+import { DEMO_PROMPT } from "../../src/recording/stores/demo-store.ts";
 import { PROGRAMS, Sandbox } from "../support/program.ts";
 
 let sandbox: Sandbox;

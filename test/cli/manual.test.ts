@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { MANUAL, manual } from "../../build/manual.ts";
-import { EXIT } from "../../src/cli/exit.ts";
+import { EXIT } from "../../src/cli/output/exit-codes.ts";
 
 test("docs/cli.md says what --help says (npm run manual writes it anew)", async () => {
   expect(await Bun.file(MANUAL).text()).toBe(await manual());

@@ -11,8 +11,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { EXIT } from "../../src/cli/exit.ts";
-import { mountAt } from "../../src/fuse/mountinfo.ts";
+import { EXIT } from "../../src/cli/output/exit-codes.ts";
+import { mountAt } from "../../src/mountinfo.ts";
 import { mounting, testWith } from "../support/needs.ts";
 import { openaiServer } from "../support/openai-server.ts";
 import { eventually, finished, isAlive, mountedType, PROGRAMS, Sandbox } from "../support/program.ts";

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { EXIT } from "../../src/cli/exit.ts";
-import { mounts } from "../../src/fuse/mountinfo.ts";
+import { EXIT } from "../../src/cli/output/exit-codes.ts";
+import { mounts } from "../../src/mountinfo.ts";
 import { fuse, programs, testWith, userNamespace } from "../support/needs.ts";
 import { openaiServer } from "../support/openai-server.ts";
 import { BINARY, eventually, finished, isAlive, PROGRAMS, Sandbox } from "../support/program.ts";

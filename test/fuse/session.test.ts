@@ -209,7 +209,7 @@ describe("work that a reply does not wait for", () => {
   });
 });
 
-/** A session whose opens are parked, and whose interrupts end them as fs/pending.ts does. */
+/** A session whose opens are parked, and whose interrupts end them as fs/lazy/pending.ts does. */
 function parking(): Kernel {
   const waiting = new Set<number>();
   const kernel: Kernel = new Kernel(

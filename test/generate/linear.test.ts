@@ -1,16 +1,16 @@
 /** What reads texts from outside takes time by their length, whatever is in them. */
 import { describe, expect, test } from "bun:test";
-import { draftOf } from "../../src/generate/draft.ts";
-import { Meter } from "../../src/generate/meter.ts";
-import { contentSections, fenced, printable } from "../../src/generate/prompts.ts";
-import { DEFAULT_LIMITS, readProposal, type StructureEntry } from "../../src/generate/proposal.ts";
-import { referencesIn } from "../../src/generate/references.ts";
-import { checkSymlinks } from "../../src/generate/symlinks.ts";
-import { fileText, jsonText, readFileAnswer } from "../../src/generators/answer.ts";
-import { csvRows, parseCsv } from "../../src/generators/csv.ts";
-import { fileName } from "../../src/recording/folder.ts";
-import { readRecording } from "../../src/recording/format.ts";
-import { firstDifference } from "../../src/recording/miss.ts";
+import { contentSections, fenced, printable } from "../../src/generate/context/prompts.ts";
+import { referencesIn } from "../../src/generate/context/references.ts";
+import { DEFAULT_LIMITS, readProposal, type StructureEntry } from "../../src/generate/structure/proposal.ts";
+import { Meter } from "../../src/generate/structure/structure-progress.ts";
+import { checkSymlinks } from "../../src/generate/structure/symlinks.ts";
+import { fileText, jsonText, readFileAnswer } from "../../src/generators/builtin/clean-answer.ts";
+import { csvRows, parseCsv } from "../../src/generators/formats/csv.ts";
+import { draftOf } from "../../src/offline/structure-tree.ts";
+import { firstDifference } from "../../src/recording/explain-miss.ts";
+import { readRecording } from "../../src/recording/record.ts";
+import { fileName } from "../../src/recording/stores/folder.ts";
 import { expectLinear, type Input, mixture, RUNS, repeated } from "../support/growth.ts";
 
 const FRAGMENTS: Readonly<Record<string, readonly string[]>> = {

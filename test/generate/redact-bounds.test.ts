@@ -1,9 +1,9 @@
 /** Redaction of texts of any length and kind: time by the length, nothing held up, and no secret lost between windows. */
 import { describe, expect, test } from "bun:test";
-import { keyBlocksIn } from "../../src/generate/keyblocks.ts";
-import { redact } from "../../src/generate/redact.ts";
-import { PATTERNS } from "../../src/generate/secrets.ts";
-import { Pace } from "../../src/pace.ts";
+import { keyBlocksIn } from "../../src/generate/context/key-blocks.ts";
+import { redact } from "../../src/generate/context/redact.ts";
+import { PATTERNS } from "../../src/generate/context/secrets.ts";
+import { Pace } from "../../src/text/pace.ts";
 import { expectLinear, mixture, RUNS, repeated } from "../support/growth.ts";
 import { Random } from "../support/random.ts";
 

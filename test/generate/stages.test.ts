@@ -1,13 +1,13 @@
 /** What the filesystem thread is told of how far a generation has come: on that depends what an interruption calls off. */
 import { expect, test } from "bun:test";
-import { Job } from "../../src/fs/job.ts";
-import type { Stage } from "../../src/fs/port.ts";
 import { createEngine, type EngineOptions } from "../../src/generate/engine.ts";
-import { takingTurns } from "../../src/generate/turns.ts";
-import type { ContentGenerator } from "../../src/generators/generator.ts";
-import { pattern } from "../../src/generators/pattern.ts";
-import { type Rule, Rules } from "../../src/generators/rules.ts";
+import { takingTurns } from "../../src/generate/spending/limit-concurrency.ts";
+import { pattern } from "../../src/generators/config/patterns.ts";
+import { type Rule, Rules } from "../../src/generators/config/rules.ts";
+import type { ContentGenerator } from "../../src/generators/contract.ts";
 import type { LanguageModel } from "../../src/llm/llm.ts";
+import { Job } from "../../src/mount/generation-task.ts";
+import type { Stage } from "../../src/rpc/generation.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
 import { treePort } from "../support/tree-port.ts";
 

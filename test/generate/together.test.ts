@@ -1,8 +1,8 @@
 /** A budget of tokens or money: calls run side by side as far as what they may cost fits, and never cost more. */
 import { beforeAll, describe, expect, test } from "bun:test";
-import { type BudgetLimits, createBudget } from "../../src/generate/budget.ts";
-import { generateStructure } from "../../src/generate/structure.ts";
-import { type TokenCounter, tokenCounter } from "../../src/generate/tokens.ts";
+import { type BudgetLimits, createBudget } from "../../src/generate/spending/budget.ts";
+import { type TokenCounter, tokenCounter } from "../../src/generate/spending/tokens.ts";
+import { generateStructure } from "../../src/generate/structure/structure.ts";
 import { type ChatRequest, type ChatUsage, type LanguageModel, LlmError } from "../../src/llm/llm.ts";
 import { openaiModel } from "../../src/llm/openai.ts";
 import type { PriceOf } from "../../src/llm/prices.ts";

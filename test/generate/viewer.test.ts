@@ -1,11 +1,11 @@
 /** Files of another user than the one who mounted: composed of what that user may read, and made by no rule. */
 import { describe, expect, test } from "bun:test";
 import { FsError } from "../../src/errno.ts";
-import { type StillTree, stillTree } from "../../src/fs/still.ts";
 import { createEngine, type EngineOptions } from "../../src/generate/engine.ts";
-import { createForesight } from "../../src/generate/foresight.ts";
-import type { GeneratorContext } from "../../src/generators/generator.ts";
-import { compileRules, Rules } from "../../src/generators/rules.ts";
+import { compileRules, Rules } from "../../src/generators/config/rules.ts";
+import type { GeneratorContext } from "../../src/generators/contract.ts";
+import { createForesight } from "../../src/offline/dry-run.ts";
+import { type StillTree, stillTree } from "../../src/offline/tree.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
 
 const MOUNTER = 1500;

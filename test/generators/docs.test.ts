@@ -147,7 +147,7 @@ test("what a generator fails with names the file once", async () => {
 });
 
 test("the contract's example keeps the contract, and breaches are named", async () => {
-  const { contractTest } = await import("../../src/generators/contract.ts");
+  const { contractTest } = await import("../../src/generators/contract-test.ts");
   const reads = {
     generate: async (_path: string, { read }: { read(path: string): Promise<Uint8Array> }) => ({
       content: await read("/in"),

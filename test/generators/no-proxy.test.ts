@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { isExempt } from "../../src/generators/http/no-proxy.ts";
+import { isExempt } from "../../src/generators/builtin/http/no-proxy.ts";
 
 test.each([
   ["http://api.example.com/", "api.example.com", true],

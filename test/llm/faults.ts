@@ -5,12 +5,12 @@
  */
 import { isErrnoName } from "../../src/errno.ts";
 import { createEngine } from "../../src/generate/engine.ts";
-import { generateStructure } from "../../src/generate/structure.ts";
+import { generateStructure } from "../../src/generate/structure/structure.ts";
+import { DEFAULT_RETRIES } from "../../src/llm/connection/retry.ts";
 import { type ChatRequest, type LanguageModel, LlmError } from "../../src/llm/llm.ts";
 import { openaiModel } from "../../src/llm/openai.ts";
-import { DEFAULT_RETRIES } from "../../src/llm/retry.ts";
-import { memoryStore } from "../../src/recording/memory.ts";
 import { recordedModel } from "../../src/recording/recording.ts";
+import { memoryStore } from "../../src/recording/stores/memory.ts";
 import { CERTIFICATE, CERTIFICATE_KEY } from "../support/certificate.ts";
 import { type Behaviour, openaiServer } from "../support/openai-server.ts";
 import { freePort } from "../support/servers.ts";

@@ -1,7 +1,7 @@
 /** What a model's server sends is read in time by its length, whatever is in it. */
 import { describe, expect, test } from "bun:test";
+import { textOfPage } from "../../src/llm/connection/page-text.ts";
 import { Failure, fromErrorBody, type Party, scrub } from "../../src/llm/failure.ts";
-import { textOfPage } from "../../src/llm/page.ts";
 import { readAnswer } from "../../src/llm/stream.ts";
 import { expectLinear, type Input, mixture, RUNS, repeated } from "../support/growth.ts";
 

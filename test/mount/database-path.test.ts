@@ -2,7 +2,7 @@
 import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { copyFileSync, lstatSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { querySqlite } from "../../src/generators/helper/sqlite.ts";
+import { querySqlite } from "../../src/generators/workers/sqlite.ts";
 import { describeMounted } from "../support/mounted.ts";
 import { BINARY, eventually, Sandbox } from "../support/program.ts";
 

@@ -1,7 +1,7 @@
 /** What a mount can be asked of its contents, before and after: `plan`, `context`, `why`, `recordings`. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, readdirSync, writeFileSync } from "node:fs";
-import { folderStore } from "../../src/recording/folder.ts";
+import { folderStore } from "../../src/recording/stores/folder.ts";
 import { contentOf, describeMounted, type Mounted, mounted, unmounted } from "../support/mounted.ts";
 import { BINARY } from "../support/program.ts";
 import { recordingOf } from "../support/store-contract.ts";

@@ -1,7 +1,7 @@
 /** Readers that leave before the content is there: what becomes of the request, and of what was to be made from it. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
-import { SHORT_GRACE_MS } from "../../src/fs/grace.ts";
+import { SHORT_GRACE_MS } from "../../src/fs/waiting/grace.ts";
 import {
   contentOf,
   describeMounted,

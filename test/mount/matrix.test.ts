@@ -1,7 +1,7 @@
 /** What tools make of pending files is what docs/lazy-files.md says. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { CLAIMED_SIZE } from "../../src/fs/attributes.ts";
+import { CLAIMED_SIZE } from "../../src/fs/ops/attributes.ts";
 import { describeMounted } from "../support/mounted.ts";
 import { COMPARERS } from "./comparers.ts";
 import { CLAIMS, type ContentName, DOCUMENT, document, expected, missing, runMatrix, TOOLS } from "./matrix.ts";

@@ -11,8 +11,8 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CLAIMED_SIZE } from "../../src/fs/attributes.ts";
-import { startFilesystem } from "../../src/fs/filesystem.ts";
+import { CLAIMED_SIZE } from "../../src/fs/ops/attributes.ts";
+import { startFilesystem } from "../../src/mount/filesystem.ts";
 import { snapshotOf } from "../support/mounted.ts";
 import { COMPARERS } from "./comparers.ts";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { FsError } from "../../src/errno.ts";
-import { startFilesystem } from "../../src/fs/filesystem.ts";
+import { startFilesystem } from "../../src/mount/filesystem.ts";
 import { describeMounted, snapshotOf } from "../support/mounted.ts";
 import { Sandbox } from "../support/program.ts";
 

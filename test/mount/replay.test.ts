@@ -3,7 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EXAMPLE, EXAMPLE_MODEL, exampleRecordings } from "../../build/example.ts";
-import { folderStore } from "../../src/recording/folder.ts";
+import { folderStore } from "../../src/recording/stores/folder.ts";
 import { describeMounted, IS_ROOT } from "../support/mounted.ts";
 import { programs, testWith } from "../support/needs.ts";
 import { BINARY, type Finished, finished, Sandbox } from "../support/program.ts";

@@ -133,7 +133,7 @@ describeMounted("a mount whose process is stopped", () => {
 
 /** A process that serves an empty directory as fuse.llmfs, and knows nothing of records and `.llmfs`. */
 const OTHER_VERSION = `
-import { mountFuse } from "${join(import.meta.dir, "../../src/fuse/mount.ts")}";
+import { mountFuse } from "${join(import.meta.dir, "../../src/fuse/mounting/mount.ts")}";
 import { Session } from "${join(import.meta.dir, "../../src/fuse/session.ts")}";
 import { FsError } from "${join(import.meta.dir, "../../src/errno.ts")}";
 import * as libc from "${join(import.meta.dir, "../../src/libc.ts")}";

@@ -1,7 +1,7 @@
 /** A tree from a prompt, and answers that would do harm. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync } from "node:fs";
-import { EXIT } from "../../src/cli/exit.ts";
+import { EXIT } from "../../src/cli/output/exit-codes.ts";
 import { contentOf, describeMounted, unmounted } from "../support/mounted.ts";
 import { BINARY, mountedType } from "../support/program.ts";
 

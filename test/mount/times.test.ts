@@ -3,7 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startFilesystem } from "../../src/fs/filesystem.ts";
+import { startFilesystem } from "../../src/mount/filesystem.ts";
 import { describeMounted, mounted, pathOf, snapshotOf } from "../support/mounted.ts";
 
 setDefaultTimeout(30_000);

@@ -1,9 +1,9 @@
 /** `unmount` succeeds only if the tree is saved, and says what happened instead. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import type { MountRecord } from "../../src/cli/mount-record.ts";
-import { lateServerOf, serverOf } from "../../src/cli/server-process.ts";
-import { mountAt } from "../../src/fuse/mountinfo.ts";
+import type { MountRecord } from "../../src/app/running/mount-record.ts";
+import { lateServerOf, serverOf } from "../../src/app/running/server-process.ts";
+import { mountAt } from "../../src/mountinfo.ts";
 import { describeMounted, IS_ROOT, type Mounted, processesOf, unmounted } from "../support/mounted.ts";
 import { mountNamespace, programs, testWith } from "../support/needs.ts";
 import { BINARY, eventually, finished, isAlive, mountedType } from "../support/program.ts";

@@ -17,7 +17,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startFilesystem } from "../../src/fs/filesystem.ts";
+import { startFilesystem } from "../../src/mount/filesystem.ts";
 
 const BINARY = join(import.meta.dir, "../../dist/llmfs");
 

@@ -6,8 +6,8 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startFilesystem } from "../../src/fs/filesystem.ts";
-import type { Held } from "../../src/fs/port.ts";
+import { startFilesystem } from "../../src/mount/filesystem.ts";
+import type { Held } from "../../src/rpc/messages.ts";
 import { compiled, execute, missing, tmpfs } from "./ground.ts";
 
 const PROCESSES = 16;

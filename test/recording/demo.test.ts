@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeDemo } from "../../build/demo-recordings.ts";
-import { type Draft, draftOf } from "../../src/generate/draft.ts";
 import { createEngine } from "../../src/generate/engine.ts";
-import { generateStructure, type Structure } from "../../src/generate/structure.ts";
+import { generateStructure, type Structure } from "../../src/generate/structure/structure.ts";
+import { type Draft, draftOf } from "../../src/offline/structure-tree.ts";
 import demo from "../../src/recording/demo.json" with { type: "json" };
-import { DEMO_MODEL, DEMO_PROMPT, demoStore } from "../../src/recording/embedded.ts";
 import { requestKey } from "../../src/recording/key.ts";
 import { recordedModel } from "../../src/recording/recording.ts";
+import { DEMO_MODEL, DEMO_PROMPT, demoStore } from "../../src/recording/stores/demo-store.ts";
 
 /** The demo as the product plays it: a store, and no model. */
 async function replay(): Promise<{ structure: Structure; tree: Draft; files: Map<string, Uint8Array> }> {

@@ -4,14 +4,14 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { RedisClient, S3Client } from "bun";
 import { type ChatRequest, LlmError } from "../../src/llm/llm.ts";
-import { withFallback } from "../../src/recording/fallback.ts";
-import { fileName, folderStore } from "../../src/recording/folder.ts";
 import { requestKey } from "../../src/recording/key.ts";
-import { memoryStore } from "../../src/recording/memory.ts";
 import { type RecordingStore, recordedModel } from "../../src/recording/recording.ts";
-import { redisStore } from "../../src/recording/redis.ts";
-import { s3Store } from "../../src/recording/s3.ts";
-import { openStore, prune } from "../../src/recording/store.ts";
+import { withFallback } from "../../src/recording/stores/fallback.ts";
+import { fileName, folderStore } from "../../src/recording/stores/folder.ts";
+import { memoryStore } from "../../src/recording/stores/memory.ts";
+import { redisStore } from "../../src/recording/stores/redis.ts";
+import { s3Store } from "../../src/recording/stores/s3.ts";
+import { openStore, prune } from "../../src/recording/stores/store.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
 import {
   conditionalProxy,

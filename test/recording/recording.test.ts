@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { type ChatRequest, LlmError } from "../../src/llm/llm.ts";
+import { firstDifference } from "../../src/recording/explain-miss.ts";
 import { requestKey } from "../../src/recording/key.ts";
-import { memoryStore } from "../../src/recording/memory.ts";
-import { firstDifference } from "../../src/recording/miss.ts";
 import { type RecordingMode, type RecordingStore, recordedModel } from "../../src/recording/recording.ts";
+import { memoryStore } from "../../src/recording/stores/memory.ts";
 import { type ScriptedModel, scriptedModel } from "../support/scripted-model.ts";
 
 const ask = (content: string): ChatRequest => ({ model: "m", messages: [{ role: "user", content }] });

@@ -2,13 +2,13 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { draftOf } from "../../src/generate/draft.ts";
 import { createEngine } from "../../src/generate/engine.ts";
-import { generateStructure } from "../../src/generate/structure.ts";
-import { demoStore } from "../../src/recording/embedded.ts";
-import { folderStore } from "../../src/recording/folder.ts";
-import { memoryStore } from "../../src/recording/memory.ts";
+import { generateStructure } from "../../src/generate/structure/structure.ts";
+import { draftOf } from "../../src/offline/structure-tree.ts";
 import { recordedModel } from "../../src/recording/recording.ts";
+import { demoStore } from "../../src/recording/stores/demo-store.ts";
+import { folderStore } from "../../src/recording/stores/folder.ts";
+import { memoryStore } from "../../src/recording/stores/memory.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
 
 let folder: string;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { loadSnapshot } from "../../src/snapshot/load.ts";
+import { loadSnapshot } from "../../src/snapshot/read/load.ts";
 import type { Tree } from "../../src/tree/tree.ts";
 import { at, describeTree, fileAt, load, newTree, save, textAt, xattr } from "./trees.ts";
 

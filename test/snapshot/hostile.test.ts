@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { JsonReader } from "../../src/snapshot/json.ts";
-import { loadSnapshot, sniff } from "../../src/snapshot/load.ts";
-import { Place, SnapshotError } from "../../src/snapshot/problem.ts";
+import { Place, SnapshotError } from "../../src/snapshot/error.ts";
+import { JsonReader } from "../../src/snapshot/read/json.ts";
+import { loadSnapshot, sniff } from "../../src/snapshot/read/load.ts";
 import { Space } from "../../src/tree/space.ts";
 import { at, load, loadEntries, newTree, Random, randomTree, save, textAt } from "./trees.ts";
 

@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadSnapshot } from "../../src/snapshot/load.ts";
-import { saveSnapshot } from "../../src/snapshot/save.ts";
+import { loadSnapshot } from "../../src/snapshot/read/load.ts";
+import { saveSnapshot } from "../../src/snapshot/write/save.ts";
 import { describeTree, load, makeFile, newTree, ODD_NAMES, randomTree, save } from "./trees.ts";
 
 const SEEDS = Array.from({ length: 40 }, (_value, index) => index + 1);

@@ -1,7 +1,7 @@
 /** Trees for tests: random ones from a seed, and a description of one that shows every difference. */
 import { FsError } from "../../src/errno.ts";
-import { type LoadOptions, loadSnapshot } from "../../src/snapshot/load.ts";
-import { type SaveOptions, saveSnapshot } from "../../src/snapshot/save.ts";
+import { type LoadOptions, loadSnapshot } from "../../src/snapshot/read/load.ts";
+import { type SaveOptions, saveSnapshot } from "../../src/snapshot/write/save.ts";
 import type { Directory } from "../../src/tree/directory.ts";
 import type { RegularFile } from "../../src/tree/file.ts";
 import { type Clock, type Inode, S_IFBLK, S_IFCHR, S_IFIFO, S_IFSOCK } from "../../src/tree/inode.ts";

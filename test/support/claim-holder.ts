@@ -1,7 +1,7 @@
 /** A process that claims an answer and then holds on to it until it is killed. */
-import { folderStore } from "../../src/recording/folder.ts";
-import { redisStore } from "../../src/recording/redis.ts";
-import { s3Store } from "../../src/recording/s3.ts";
+import { folderStore } from "../../src/recording/stores/folder.ts";
+import { redisStore } from "../../src/recording/stores/redis.ts";
+import { s3Store } from "../../src/recording/stores/s3.ts";
 import { S3_KEYS } from "./servers.ts";
 
 const { STORE = "", KEY = "", ENDPOINT = "" } = process.env;

@@ -1,7 +1,9 @@
 /** Running one generator without a mount. */
-import type { GenerationRequest, TreePort } from "../../src/fs/port.ts";
+
 import { createEngine } from "../../src/generate/engine.ts";
-import { type LoadedConfig, loadConfig } from "../../src/generators/load.ts";
+import { type LoadedConfig, loadConfig } from "../../src/generators/config/load.ts";
+import type { GenerationRequest } from "../../src/rpc/generation.ts";
+import type { TreePort } from "../../src/rpc/tree-port.ts";
 import { scriptedModel } from "./scripted-model.ts";
 import { type PlainTree, treePort } from "./tree-port.ts";
 

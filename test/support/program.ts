@@ -7,8 +7,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
-import { mounts } from "../../src/fuse/mountinfo.ts";
 import { MNT_DETACH, umount } from "../../src/libc.ts";
+import { mounts } from "../../src/mountinfo.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 

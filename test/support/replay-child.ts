@@ -1,11 +1,12 @@
 /** Replays the demo's structure and files from a folder of recordings; with an argument, opens a socket as well. */
-import { draftOf } from "../../src/generate/draft.ts";
+
 import { createEngine } from "../../src/generate/engine.ts";
-import { generateStructure } from "../../src/generate/structure.ts";
+import { generateStructure } from "../../src/generate/structure/structure.ts";
 import { openaiModel } from "../../src/llm/openai.ts";
-import { DEMO_MODEL, DEMO_PROMPT } from "../../src/recording/embedded.ts";
+import { draftOf } from "../../src/offline/structure-tree.ts";
 import { recordedModel } from "../../src/recording/recording.ts";
-import { openStore } from "../../src/recording/store.ts";
+import { DEMO_MODEL, DEMO_PROMPT } from "../../src/recording/stores/demo-store.ts";
+import { openStore } from "../../src/recording/stores/store.ts";
 
 const [folder = "", socket] = process.argv.slice(2);
 const store = await openStore(folder, { mode: "replay", local: folder, warn: console.error });

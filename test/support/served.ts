@@ -5,21 +5,22 @@
  * that has no name: no inode, no page, no handle.
  */
 import { type ErrnoName, FsError } from "../../src/errno.ts";
-import type { Answers } from "../../src/fs/answers.ts";
 import { CAPABILITIES } from "../../src/fs/caching.ts";
-import type { ControlFiles } from "../../src/fs/control.ts";
-import type { Mount } from "../../src/fs/mount.ts";
-import { serveTree } from "../../src/fs/operations.ts";
-import type { FromFilesystem, GenerationRequest, NamedFiles, Stage } from "../../src/fs/port.ts";
+import type { Mount } from "../../src/fs/context.ts";
+import type { ControlFiles } from "../../src/fs/control/directory.ts";
+import { serveTree } from "../../src/fs/dispatch.ts";
+import type { Answers } from "../../src/fs/rpc-handlers.ts";
 import type { Timers } from "../../src/fs/timers.ts";
 import { FUSE_ROOT_ID } from "../../src/fuse/abi.ts";
 import type { ThreadSignals } from "../../src/procfs.ts";
+import type { GenerationRequest, NamedFiles, Stage } from "../../src/rpc/generation.ts";
+import type { FromFilesystem } from "../../src/rpc/messages.ts";
+import { PAGE } from "../../src/tree/content/store.ts";
 import type { Directory } from "../../src/tree/directory.ts";
 import type { RegularFile } from "../../src/tree/file.ts";
 import type { Clock, Inode } from "../../src/tree/inode.ts";
 import { components } from "../../src/tree/path.ts";
 import { Space } from "../../src/tree/space.ts";
-import { PAGE } from "../../src/tree/store.ts";
 import { Tree } from "../../src/tree/tree.ts";
 import { setXattr } from "../../src/tree/xattrs.ts";
 import { Kernel } from "./kernel.ts";

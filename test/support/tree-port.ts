@@ -1,7 +1,7 @@
 /** A tree as the engine sees it, from a plain object: what the filesystem thread answers in the product. */
 import { FsError } from "../../src/errno.ts";
-import type { GenerationRequest, TreePort } from "../../src/fs/port.ts";
-import type { FileInfo, TreeEntry } from "../../src/generators/generator.ts";
+import type { GenerationRequest } from "../../src/rpc/generation.ts";
+import type { FileInfo, TreeEntry, TreePort } from "../../src/rpc/tree-port.ts";
 
 export interface PendingFile {
   readonly pending: string;

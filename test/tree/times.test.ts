@@ -1,11 +1,11 @@
 /** What the kernel does to a store without a request is in the file's times before they are told or changed. */
 import { describe, expect, test } from "bun:test";
 import * as libc from "../../src/libc.ts";
+import { PageStore } from "../../src/tree/content/heap-store.ts";
+import { FdStore, tmpfsFiles } from "../../src/tree/content/store.ts";
 import { RegularFile } from "../../src/tree/file.ts";
 import type { Time } from "../../src/tree/inode.ts";
-import { PageStore } from "../../src/tree/pagestore.ts";
 import { Space } from "../../src/tree/space.ts";
-import { FdStore, tmpfsFiles } from "../../src/tree/store.ts";
 
 const OWNER = { uid: 0, gid: 0 };
 const SET: Time = { seconds: 1_000_000_000, nanoseconds: 123_456_789 };

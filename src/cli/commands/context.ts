@@ -1,14 +1,15 @@
-import type { StillTree } from "../../fs/still.ts";
-import type { Asked } from "../../generate/foresight.ts";
-import { CONTENT_INSTRUCTIONS, type Section } from "../../generate/prompts.ts";
-import { countTokens } from "../../generate/tokens.ts";
-import { command, flags } from "../command.ts";
-import { CliError, EXIT } from "../exit.ts";
-import { quietLog } from "../foreground.ts";
-import { type Looking, lookAt } from "../looking.ts";
-import { mountedFile } from "../mounted.ts";
-import { lookFlags } from "../options.ts";
-import { show, showJson } from "../terminal.ts";
+import { UserError } from "../../app/errors.ts";
+import { type Looking, lookAt } from "../../app/inspect.ts";
+import { mountedFile } from "../../app/running/mounted.ts";
+import { CONTENT_INSTRUCTIONS, type Section } from "../../generate/context/prompts.ts";
+import { countTokens } from "../../generate/spending/tokens.ts";
+import type { Asked } from "../../offline/dry-run.ts";
+import type { StillTree } from "../../offline/tree.ts";
+import { command, flags } from "../args/command.ts";
+import { lookFlags } from "../args/flags.ts";
+import { EXIT } from "../output/exit-codes.ts";
+import { say, show, showJson } from "../output/terminal.ts";
+import { quietLog } from "../process/serve.ts";
 
 export const context = command({
   args: flags({
@@ -24,11 +25,17 @@ export const context = command({
   async run(args) {
     await using log = quietLog();
     const path = args.from === undefined ? (await mountedFile(args.path)).path : `/${args.path.replace(/^\/+/, "")}`;
-    await using looking = await lookAt(args.from ? { snapshot: args.from } : { mounted: args.path }, args, log);
+    await using looking = await lookAt(args.from ? { snapshot: args.from } : { mounted: args.path }, args, {
+      log,
+      say,
+    });
     const { asks, failure, generator } = await looking.foresight.foresee(path);
-    if (failure !== undefined) throw new CliError("failure", failure.message, { cause: failure });
+    if (failure !== undefined) throw new UserError("failure", failure.message, { cause: failure });
     if (asks === undefined) {
-      throw new CliError("failure", `${path} is made by the generator ${JSON.stringify(generator)}: no model is asked`);
+      throw new UserError(
+        "failure",
+        `${path} is made by the generator ${JSON.stringify(generator)}: no model is asked`,
+      );
     }
     const parts = await counted(await looking.foresight.sections(path), looking, path);
     if (args.json) showJson({ path, ...asks, recording: undefined, recorded: asks.recording !== undefined, parts });

@@ -1,15 +1,16 @@
-import { inMount } from "../child.ts";
-import { command, flags } from "../command.ts";
-import { type Config, childEnvironment, readConfig, wantsColor } from "../config.ts";
-import { CliError, EXIT } from "../exit.ts";
-import { openLog } from "../foreground.ts";
-import { wayToMount } from "../fuse.ts";
-import { openGeneration } from "../generation.ts";
-import { endWithOuter, runInNamespace } from "../namespace.ts";
-import { createProgress } from "../progress.ts";
-import { Interrupted, onSignals } from "../signals.ts";
-import { withTemporaryMount } from "../temporary.ts";
-import { isTerminal, show, showBold } from "../terminal.ts";
+import { UserError } from "../../app/errors.ts";
+import { openGeneration } from "../../app/generation.ts";
+import { type Config, childEnvironment, readConfig, wantsColor } from "../../app/settings/settings.ts";
+import { command, flags } from "../args/command.ts";
+import { EXIT } from "../output/exit-codes.ts";
+import { createProgress } from "../output/progress.ts";
+import { isTerminal, show, showBold } from "../output/terminal.ts";
+import { wayToMount } from "../preflight/mount-capability.ts";
+import { endWithOuter, runInNamespace } from "../process/namespace.ts";
+import { inMount } from "../process/run-child.ts";
+import { openLog } from "../process/serve.ts";
+import { Interrupted, onSignals } from "../process/signals.ts";
+import { withTemporaryMount } from "../process/temporary-mount.ts";
 
 export const demo = command({
   args: flags({}),
@@ -21,7 +22,7 @@ export const demo = command({
     const way = await wayToMount({ certain: true });
     if (way.how === "none") return runInNamespace(process.argv.slice(2), way.refusal);
     endWithOuter();
-    const { DEMO_MODEL, DEMO_PROMPT, demoStore } = await import("../../recording/embedded.ts");
+    const { DEMO_MODEL, DEMO_PROMPT, demoStore } = await import("../../recording/stores/demo-store.ts");
     const config: Config = {
       ...readConfig({ mode: "replay", logFile: "-" }, {}),
       prompt: { text: DEMO_PROMPT, origin: "the demo" },
@@ -89,7 +90,7 @@ class Shell {
     const all = said.trimEnd().split("\n");
     for (const line of all.slice(0, lines)) show(`    ${line}\n`);
     if (all.length > lines) show(`    … ${all.length - lines} more lines\n`);
-    if (status !== 0) throw new CliError("failure", `${cmd.join(" ")} ended with status ${status}`);
+    if (status !== 0) throw new UserError("failure", `${cmd.join(" ")} ended with status ${status}`);
     return took;
   }
 }

@@ -1,15 +1,16 @@
-import { writeAtomically } from "../../snapshot/write.ts";
-import { command, flags } from "../command.ts";
-import { readConfig } from "../config.ts";
-import { absolutePath } from "../cwd.ts";
-import { EXIT, UsageError } from "../exit.ts";
-import { openLog } from "../foreground.ts";
-import { openGeneration } from "../generation.ts";
-import { logFlags, modelFlags, promptFlags } from "../options.ts";
-import { asSaved, checkSave } from "../outputs.ts";
-import { createProgress } from "../progress.ts";
-import { Interrupted, onSignals } from "../signals.ts";
-import { showExactly } from "../terminal.ts";
+import { UsageError } from "../../app/errors.ts";
+import { openGeneration } from "../../app/generation.ts";
+import { absolutePath } from "../../app/machine/current-directory.ts";
+import { readConfig } from "../../app/settings/settings.ts";
+import { writeAtomically } from "../../snapshot/write/write.ts";
+import { command, flags } from "../args/command.ts";
+import { logFlags, modelFlags, promptFlags } from "../args/flags.ts";
+import { EXIT } from "../output/exit-codes.ts";
+import { createProgress } from "../output/progress.ts";
+import { showExactly } from "../output/terminal.ts";
+import { asSaved, checkSave } from "../preflight/output-paths.ts";
+import { openLog } from "../process/serve.ts";
+import { Interrupted, onSignals } from "../process/signals.ts";
 
 export const generate = command({
   args: flags({

@@ -1,13 +1,14 @@
+import { codeIsNotRun, configurationToRead, configurationToRun } from "../../app/configuration.ts";
+import { UsageError, UserError } from "../../app/errors.ts";
+import { childEnvironment } from "../../app/settings/settings.ts";
 import { messageOf } from "../../errno.ts";
 import type { Engine } from "../../generate/engine.ts";
-import type { LoadedConfig } from "../../generators/load.ts";
-import { command, flags } from "../command.ts";
-import { childEnvironment } from "../config.ts";
-import { codeIsNotRun, configurationToRead, configurationToRun } from "../configuration.ts";
-import { CliError, EXIT, UsageError } from "../exit.ts";
-import { configFlags } from "../options.ts";
-import { Interrupted, onSignals } from "../signals.ts";
-import { say, show, showExactly, showJson } from "../terminal.ts";
+import type { LoadedConfig } from "../../generators/config/load.ts";
+import { command, flags } from "../args/command.ts";
+import { configFlags } from "../args/flags.ts";
+import { EXIT } from "../output/exit-codes.ts";
+import { say, show, showExactly, showJson } from "../output/terminal.ts";
+import { Interrupted, onSignals } from "../process/signals.ts";
 
 export const generators = command({
   args: flags({
@@ -28,17 +29,17 @@ export const generators = command({
       throw new UsageError(`unknown action ${action}; did you mean test?`);
     }
     if (action !== undefined && path === undefined) throw new UsageError("test needs the path of a file");
-    const file = path === undefined ? configurationToRead(config, refuseCode) : configurationToRun(config);
+    const file = path === undefined ? configurationToRead(config, say, refuseCode) : configurationToRun(config, say);
     if (file === undefined) {
-      throw new CliError(
+      throw new UserError(
         "input",
         "there is no llmfs.config.ts, .js, .json, .yaml or .toml here; --config names another",
       );
     }
-    const { loadConfig } = await import("../../generators/load.ts");
+    const { loadConfig } = await import("../../generators/config/load.ts");
     const loading = loadConfig(file, { environment: childEnvironment({}), print: say });
     await using loaded = await loading.catch((cause: unknown) => {
-      throw new CliError("input", messageOf(cause), { cause });
+      throw new UserError("input", messageOf(cause), { cause });
     });
     if (path === undefined) json ? showJson(described(loaded)) : show(table(loaded));
     else await tested(loaded, path.startsWith("/") ? path : `/${path}`, json);
@@ -48,7 +49,7 @@ export const generators = command({
 
 /** Only running it tells what is in it. */
 function refuseCode(file: string): never {
-  throw new CliError("input", codeIsNotRun(file));
+  throw new UserError("input", codeIsNotRun(file));
 }
 
 /** The mount adds it: it needs a model. */
@@ -102,7 +103,7 @@ function refreshWords(refresh: { readonly ms: number; readonly stale: boolean } 
 async function tested(loaded: LoadedConfig, path: string, json: boolean): Promise<void> {
   const [{ createEngine }, { unmountedTree }] = await Promise.all([
     import("../../generate/engine.ts"),
-    import("../../generate/unmounted.ts"),
+    import("../../offline/configured-tree.ts"),
   ]);
   const stop = new AbortController();
   using _ = onSignals(["SIGINT", "SIGTERM"], (name) => stop.abort(new Interrupted(name)));
@@ -122,14 +123,14 @@ async function tested(loaded: LoadedConfig, path: string, json: boolean): Promis
   );
   if (generator === MODEL) {
     const why = rule === undefined ? "no rule matches it" : `${rule.name} gives it to the model, which a mount asks`;
-    throw new CliError("input", `${path}: ${why}; \`llmfs generators\` shows the rules`);
+    throw new UserError("input", `${path}: ${why}; \`llmfs generators\` shows the rules`);
   }
   const started = performance.now();
   const { bytes, metadata } = await engine.generate(tree.request(path), stop.signal).catch((cause: unknown) => {
     if (stop.signal.aborted) throw stop.signal.reason;
     const code = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : "";
     const message = messageOf(cause);
-    throw new CliError("incomplete", `${message.startsWith(`${path}: `) ? "" : `${path}: `}${message}${code}`, {
+    throw new UserError("incomplete", `${message.startsWith(`${path}: `) ? "" : `${path}: `}${message}${code}`, {
       cause,
     });
   });

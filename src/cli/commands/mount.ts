@@ -1,13 +1,13 @@
-import { shellWord } from "../../fuse/mountpoint.ts";
-import { mountInBackground } from "../background.ts";
-import { command, flags } from "../command.ts";
-import { readConfig } from "../config.ts";
-import { configurationToRun } from "../configuration.ts";
-import { notPermitted, wayToMount } from "../fuse.ts";
-import { checkedMountpoint } from "../mountpoint.ts";
-import { logFlags, mountFlags } from "../options.ts";
-import { checkOutputs } from "../outputs.ts";
-import { isTerminal, say, showJson } from "../terminal.ts";
+import { configurationToRun } from "../../app/configuration.ts";
+import { checkedMountpoint } from "../../app/mountpoint.ts";
+import { readConfig } from "../../app/settings/settings.ts";
+import { shellWord } from "../../fuse/mounting/mountpoint.ts";
+import { command, flags } from "../args/command.ts";
+import { logFlags, mountFlags } from "../args/flags.ts";
+import { isTerminal, say, showJson } from "../output/terminal.ts";
+import { notPermitted, wayToMount } from "../preflight/mount-capability.ts";
+import { checkOutputs } from "../preflight/output-paths.ts";
+import { mountInBackground } from "../process/launcher.ts";
 
 export const mount = command({
   args: flags({
@@ -29,7 +29,7 @@ export const mount = command({
       "the process keeps the tree and tries again every few seconds, until a signal ends that.",
   ],
   async run(args) {
-    const config = { ...readConfig(args), configFile: configurationToRun(args.config) };
+    const config = { ...readConfig(args), configFile: configurationToRun(args.config, say) };
     // Before a tree is laid out, which may cost something, it has to be certain.
     const way = await wayToMount({ certain: config.prompt !== undefined });
     if (way.how === "none") throw notPermitted(way.refusal);
@@ -39,7 +39,7 @@ export const mount = command({
       if (args.json) showJson({ mountpoint, pid }, 0);
     };
     if (args.foreground) {
-      const { mountAndServe } = await import("../foreground.ts");
+      const { mountAndServe } = await import("../process/serve.ts");
       return mountAndServe({ config, mountpoint, terminalLevel: "info", ready: () => told(process.pid) });
     }
     const { pid, status } = await mountInBackground({ config, mountpoint });

@@ -1,13 +1,13 @@
-import { answerLength, type ModelPlan, type Plan, planOf, type Range } from "../../generate/estimate.ts";
-import type { Foreseen } from "../../generate/foresight.ts";
-import { printableLine } from "../../printable.ts";
-import { command, flags } from "../command.ts";
-import { EXIT } from "../exit.ts";
-import { quietLog } from "../foreground.ts";
-import { lookAt, placeOf } from "../looking.ts";
-import { lookFlags } from "../options.ts";
-import { createProgress } from "../progress.ts";
-import { show, showJson } from "../terminal.ts";
+import { lookAt, placeOf } from "../../app/inspect.ts";
+import { answerLength, type ModelPlan, type Plan, planOf, type Range } from "../../offline/cost-estimate.ts";
+import type { Foreseen } from "../../offline/dry-run.ts";
+import { printableLine } from "../../text/printable.ts";
+import { command, flags } from "../args/command.ts";
+import { lookFlags } from "../args/flags.ts";
+import { EXIT } from "../output/exit-codes.ts";
+import { createProgress } from "../output/progress.ts";
+import { say, show, showJson } from "../output/terminal.ts";
+import { quietLog } from "../process/serve.ts";
 
 export const plan = command({
   args: flags({
@@ -27,7 +27,7 @@ export const plan = command({
   ],
   async run(args) {
     await using log = quietLog();
-    await using looking = await lookAt(await placeOf(args.source), args, log);
+    await using looking = await lookAt(await placeOf(args.source), args, { log, say });
     const { tree, foresight, store, priceOf } = looking;
     const pending = tree.files.filter(({ state }) => state === "pending" || state === "failed");
     const progress = createProgress();

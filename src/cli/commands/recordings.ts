@@ -1,21 +1,22 @@
 import { existsSync } from "node:fs";
+import { codeIsNotRun } from "../../app/configuration.ts";
+import { UsageError, UserError } from "../../app/errors.ts";
+import { lookAt, placeOf, whereMounted } from "../../app/inspect.ts";
+import { readAbout } from "../../app/mount-info.ts";
+import { mountedFile } from "../../app/running/mounted.ts";
+import { type Config, readConfig } from "../../app/settings/settings.ts";
 import { messageOf } from "../../errno.ts";
-import { repairedBy } from "../../generators/llm.ts";
+import { repairedBy } from "../../generators/builtin/llm.ts";
 import type { ChatRequest } from "../../llm/llm.ts";
-import { printableLine } from "../../printable.ts";
 import { requestKey } from "../../recording/key.ts";
 import type { Recording, RecordingStore } from "../../recording/recording.ts";
-import { openStore, prune, schemeOf } from "../../recording/store.ts";
-import { readAbout } from "../about.ts";
-import { command, flags } from "../command.ts";
-import { type Config, readConfig } from "../config.ts";
-import { codeIsNotRun } from "../configuration.ts";
-import { CliError, EXIT, UsageError } from "../exit.ts";
-import { quietLog } from "../foreground.ts";
-import { lookAt, placeOf, whereMounted } from "../looking.ts";
-import { mountedFile } from "../mounted.ts";
-import { lookFlags } from "../options.ts";
-import { say, show, showJson } from "../terminal.ts";
+import { openStore, prune, schemeOf } from "../../recording/stores/store.ts";
+import { printableLine } from "../../text/printable.ts";
+import { command, flags } from "../args/command.ts";
+import { lookFlags } from "../args/flags.ts";
+import { EXIT } from "../output/exit-codes.ts";
+import { say, show, showJson } from "../output/terminal.ts";
+import { quietLog } from "../process/serve.ts";
 
 export const recordings = command({
   args: flags({
@@ -60,7 +61,7 @@ export const recordings = command({
       if (action !== "verify") log.write("warn", "recording", message);
     };
     if (location !== local && schemeOf(location) === undefined && !existsSync(location)) {
-      throw new CliError("recordings", `${location} does not exist; name the folder that --recordings named before`);
+      throw new UserError("recordings", `${location} does not exist; name the folder that --recordings named before`);
     }
     try {
       const store = await openStore(location, { mode, local, s3, warn });
@@ -73,8 +74,8 @@ export const recordings = command({
         await store.close?.();
       }
     } catch (error) {
-      if (error instanceof CliError || (error instanceof Error && error.name === "SnapshotError")) throw error;
-      throw new CliError("recordings", messageOf(error), { cause: error });
+      if (error instanceof UserError || (error instanceof Error && error.name === "SnapshotError")) throw error;
+      throw new UserError("recordings", messageOf(error), { cause: error });
     }
   },
 });
@@ -142,12 +143,13 @@ async function neededBy(sources: readonly string[], args: LookArgs, store: Recor
 async function needed(source: string, args: LookArgs, store: RecordingStore): Promise<Keep> {
   await using log = quietLog();
   const place = await placeOf(source);
-  await using looking = await lookAt(place, { ...args, recordings: args.recordings }, log, (file) => {
+  const passedOver = (file: string) => {
     throw new UsageError(
       `${codeIsNotRun(file)}, or --config none if it has nothing to do with ${source}: without it, recordings that are ` +
         "needed might go",
     );
-  });
+  };
+  await using looking = await lookAt(place, { ...args, recordings: args.recordings }, { log, say, passedOver });
   /** Where nobody said which model, it is not for us to say that another's is not needed. */
   const keyOf = (request: ChatRequest) =>
     requestKey(looking.about.model === undefined ? { ...request, model: "" } : request);

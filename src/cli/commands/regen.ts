@@ -1,16 +1,17 @@
 import { type Stats, statSync } from "node:fs";
+import { UsageError, UserError } from "../../app/errors.ts";
+import { readAbout } from "../../app/mount-info.ts";
+import { ControlClient } from "../../app/running/control-client.ts";
+import { mountedFile } from "../../app/running/mounted.ts";
+import { readPrompt } from "../../app/settings/prompt.ts";
 import { codeOf, messageOf } from "../../errno.ts";
-import { printableLine } from "../../printable.ts";
-import { readAbout } from "../about.ts";
-import { command, flags } from "../command.ts";
-import { ControlClient } from "../control-client.ts";
-import { CliError, EXIT, UsageError } from "../exit.ts";
-import { mountedFile } from "../mounted.ts";
-import { createProgress } from "../progress.ts";
-import { readPrompt } from "../prompt.ts";
-import { onSignals, signalStatus } from "../signals.ts";
-import { say } from "../terminal.ts";
-import { type Spent, warming, warmingText } from "../warming.ts";
+import { printableLine } from "../../text/printable.ts";
+import { command, flags } from "../args/command.ts";
+import { EXIT } from "../output/exit-codes.ts";
+import { createProgress } from "../output/progress.ts";
+import { say } from "../output/terminal.ts";
+import { type Spent, warming, warmingText } from "../output/warm-progress.ts";
+import { onSignals, signalStatus } from "../process/signals.ts";
 
 export const regen = command({
   args: flags({
@@ -158,7 +159,7 @@ class Mounts implements AsyncDisposable {
     this.concurrency = Math.max(...[...clients.keys()].map((mountpoint) => readAbout(mountpoint).concurrency));
   }
 
-  /** Throws CliError, "notMounted" or "unresponsive". */
+  /** Throws UserError, "notMounted" or "unresponsive". */
   static async of(paths: readonly string[]): Promise<Mounts> {
     const files = new Map(await Promise.all(paths.map(async (path) => [path, await mountedFile(path)] as const)));
     const clients = new Map<string, ControlClient>();
@@ -187,10 +188,10 @@ class Mounts implements AsyncDisposable {
   }
 
   /** What is wrong with one that no longer answers. */
-  get lost(): CliError | undefined {
+  get lost(): UserError | undefined {
     for (const [mountpoint, { lost }] of this.#clients) {
-      if (lost instanceof CliError) return lost;
-      if (lost !== undefined) return new CliError("notMounted", `${mountpoint} is no longer mounted`);
+      if (lost instanceof UserError) return lost;
+      if (lost !== undefined) return new UserError("notMounted", `${mountpoint} is no longer mounted`);
     }
     return undefined;
   }

@@ -1,24 +1,25 @@
-import type { MountedFilesystem } from "../../fs/filesystem.ts";
+import { configurationToRun } from "../../app/configuration.ts";
+import { UserError } from "../../app/errors.ts";
+import { openGeneration } from "../../app/generation.ts";
+import { withInheritedLimits } from "../../app/machine/limits.ts";
+import { childEnvironment, insideNamespace, readConfig } from "../../app/settings/settings.ts";
 import { clearAmbientCapabilities } from "../../libc.ts";
 import type { Log } from "../../log.ts";
-import { forwardSignals, inMount } from "../child.ts";
-import { command, flags } from "../command.ts";
-import { childEnvironment, insideNamespace, readConfig } from "../config.ts";
-import { configurationToRun } from "../configuration.ts";
-import { CliError, EXIT } from "../exit.ts";
-import { openLog } from "../foreground.ts";
-import { wayToMount } from "../fuse.ts";
-import { openGeneration } from "../generation.ts";
-import { withInheritedLimits } from "../limits.ts";
-import { MountWatch } from "../mount-watch.ts";
-import { endWithOuter, runInNamespace } from "../namespace.ts";
-import { logFlags, mountFlags } from "../options.ts";
-import { checkOutputs } from "../outputs.ts";
-import { createProgress } from "../progress.ts";
-import { Interrupted, onSignals } from "../signals.ts";
-import { withTemporaryMount } from "../temporary.ts";
-import { say } from "../terminal.ts";
-import { type Warming, warmingText, warmMount } from "../warming.ts";
+import type { MountedFilesystem } from "../../mount/filesystem.ts";
+import { command, flags } from "../args/command.ts";
+import { logFlags, mountFlags } from "../args/flags.ts";
+import { EXIT } from "../output/exit-codes.ts";
+import { createProgress } from "../output/progress.ts";
+import { say } from "../output/terminal.ts";
+import { type Warming, warmingText, warmMount } from "../output/warm-progress.ts";
+import { wayToMount } from "../preflight/mount-capability.ts";
+import { checkOutputs } from "../preflight/output-paths.ts";
+import { MountWatch } from "../process/mount-watch.ts";
+import { endWithOuter, runInNamespace } from "../process/namespace.ts";
+import { forwardSignals, inMount } from "../process/run-child.ts";
+import { openLog } from "../process/serve.ts";
+import { Interrupted, onSignals } from "../process/signals.ts";
+import { withTemporaryMount } from "../process/temporary-mount.ts";
 
 export const run = command({
   args: flags({
@@ -42,7 +43,7 @@ export const run = command({
     const way = await wayToMount({ certain: true });
     if (way.how === "none") return runInNamespace(process.argv.slice(2), way.refusal);
     endWithOuter();
-    const config = { ...readConfig(args), configFile: configurationToRun(args.config) };
+    const config = { ...readConfig(args), configFile: configurationToRun(args.config, say) };
     await checkOutputs(config, undefined);
     const progress = createProgress();
     const log = openLog(config, "warn", progress);
@@ -120,7 +121,7 @@ async function runAt(
     const status = await exited;
     log.tagged("cli").info(`${name} ended with status ${status}`);
     if (lost === undefined) return status;
-    throw new CliError("notMounted", `${name} was ended with status ${status}: ${lost}`);
+    throw new UserError("notMounted", `${name} was ended with status ${status}: ${lost}`);
   } finally {
     guardProcess(child.pid, false);
   }

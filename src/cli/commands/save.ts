@@ -1,14 +1,15 @@
 import { createReadStream } from "node:fs";
+import { UserError } from "../../app/errors.ts";
+import { absolutePath } from "../../app/machine/current-directory.ts";
+import { watchAnswers } from "../../app/running/answering.ts";
+import { controlFile, mountedAt } from "../../app/running/mounted.ts";
 import { messageOf } from "../../errno.ts";
-import { mountAt } from "../../fuse/mountinfo.ts";
-import { writeAtomically } from "../../snapshot/write.ts";
-import { watchAnswers } from "../answering.ts";
-import { command, flags } from "../command.ts";
-import { absolutePath } from "../cwd.ts";
-import { CliError, EXIT } from "../exit.ts";
-import { controlFile, mountedAt } from "../mounted.ts";
-import { asSaved } from "../outputs.ts";
-import { showExactly } from "../terminal.ts";
+import { mountAt } from "../../mountinfo.ts";
+import { writeAtomically } from "../../snapshot/write/write.ts";
+import { command, flags } from "../args/command.ts";
+import { EXIT } from "../output/exit-codes.ts";
+import { showExactly } from "../output/terminal.ts";
+import { asSaved } from "../preflight/output-paths.ts";
 
 export const save = command({
   args: flags({
@@ -42,7 +43,7 @@ async function* snapshot(path: string, sick: Promise<never>): AsyncGenerator<Uin
       yield value;
     }
   } catch (error) {
-    if (error instanceof CliError) throw error;
-    throw new CliError("save", `the snapshot ${path} cannot be read: ${messageOf(error)}`, { cause: error });
+    if (error instanceof UserError) throw error;
+    throw new UserError("save", `the snapshot ${path} cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }

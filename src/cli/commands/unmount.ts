@@ -1,18 +1,19 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type MountPoint, mounts } from "../../fuse/mountinfo.ts";
-import { shellWord } from "../../fuse/mountpoint.ts";
-import { answers, unresponsive } from "../answering.ts";
-import { command, flags } from "../command.ts";
-import { ControlClient } from "../control-client.ts";
-import { Departure, late, otherVersion } from "../departure.ts";
-import { CliError, EXIT } from "../exit.ts";
-import { complaint } from "../keeper.ts";
-import type { Outcome } from "../mount-record.ts";
-import { mountAtPlace } from "../mounted.ts";
-import { realPath } from "../mountpoint.ts";
-import { duration } from "../quantity.ts";
-import { lateServerOf, openerOf, type ServerProcess, serverOf } from "../server-process.ts";
-import { isThere, takeAway } from "../take-away.ts";
+import { UserError } from "../../app/errors.ts";
+import { complaint } from "../../app/keeper.ts";
+import { realPath } from "../../app/mountpoint.ts";
+import { answers, unresponsive } from "../../app/running/answering.ts";
+import { ControlClient } from "../../app/running/control-client.ts";
+import type { Outcome } from "../../app/running/mount-record.ts";
+import { mountAtPlace } from "../../app/running/mounted.ts";
+import { lateServerOf, openerOf, type ServerProcess, serverOf } from "../../app/running/server-process.ts";
+import { isThere, takeAway } from "../../app/running/take-away.ts";
+import { duration } from "../../app/settings/values.ts";
+import { shellWord } from "../../fuse/mounting/mountpoint.ts";
+import { type MountPoint, mounts } from "../../mountinfo.ts";
+import { command, flags } from "../args/command.ts";
+import { EXIT } from "../output/exit-codes.ts";
+import { Departure, late, otherVersion } from "../process/departure.ts";
 
 export const unmount = command({
   args: flags({
@@ -61,12 +62,12 @@ function isCopy(mount: MountPoint, { record }: ServerProcess): boolean {
   return mounts().some(({ path, device }) => path === record.mountpoint && device === mount.device);
 }
 
-/** Throws CliError: also where nothing is mounted any more, and what was is not saved yet. */
+/** Throws UserError: also where nothing is mounted any more, and what was is not saved yet. */
 function mountOf(directory: string): MountPoint {
   try {
     return mountAtPlace(directory);
   } catch (error) {
-    if (!(error instanceof CliError) || error.exit !== "notMounted") throw error;
+    if (!(error instanceof UserError) || error.exit !== "notMounted") throw error;
     using server = lateServerOf(realPath(directory));
     throw server === undefined ? error : late(server, directory);
   }
@@ -88,19 +89,22 @@ async function lazily(departure: Departure): Promise<void> {
 /** Its process has ended, is another version, or cannot be seen from here. */
 async function withoutServer(mount: MountPoint, name: string, lazy: boolean, patienceMs: number): Promise<void> {
   const other = openerOf(mount);
-  if (!isThere(mount)) throw new CliError("notMounted", `${name}: somebody else has just unmounted it`);
+  if (!isThere(mount)) throw new UserError("notMounted", `${name}: somebody else has just unmounted it`);
   if (lazy) {
     takeAway(mount, name, true);
     const who =
       other === undefined ? "has ended or cannot be seen from here" : `(${other}) is another version of llmfs`;
-    throw new CliError("save", `${name} is unmounted. The process that served it ${who}, so its tree may not be saved`);
+    throw new UserError(
+      "save",
+      `${name} is unmounted. The process that served it ${who}, so its tree may not be saved`,
+    );
   }
   const answer = await answers(mount);
   if (answer === "no") throw unresponsive(mount);
   if (answer === "dead") {
     takeAway(mount, name, false);
     const lost = "what it had not saved before is lost";
-    throw new CliError(
+    throw new UserError(
       "save",
       `${name} is cleared away. The process that served it had ended without a report; ${lost}`,
     );
@@ -109,13 +113,13 @@ async function withoutServer(mount: MountPoint, name: string, lazy: boolean, pat
   refuseUnsaved(outcome, name, "use --lazy");
   takeAway(mount, name, false);
   const problem = complaint(outcome);
-  if (problem !== undefined) throw new CliError("save", `${name}: ${problem}`);
+  if (problem !== undefined) throw new UserError("save", `${name}: ${problem}`);
 }
 
 function refuseUnsaved(outcome: Outcome, name: string, otherwise: string): void {
   if (outcome.kind !== "failed") return;
   const problem = complaint(outcome);
-  throw new CliError(
+  throw new UserError(
     "save",
     `${name} stays mounted, because ${problem}. Put that right and try again, or ${otherwise}`,
   );
@@ -134,7 +138,7 @@ async function savedThroughMount(
     if (outcome === undefined) throw unresponsive(mount);
     return outcome;
   } catch (error) {
-    if (error instanceof CliError && error.exit === "unresponsive") throw error;
+    if (error instanceof UserError && error.exit === "unresponsive") throw error;
     // It has no such file, or its file knows no such request.
     throw otherVersion(name, pid, error);
   }

@@ -1,16 +1,17 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { mountAt } from "../../fuse/mountinfo.ts";
-import { readAbout } from "../about.ts";
-import { command, flags } from "../command.ts";
-import { ControlClient, Refused } from "../control-client.ts";
-import { absolutePath, currentDirectory } from "../cwd.ts";
-import { CliError, EXIT, UsageError } from "../exit.ts";
-import { mountedAt, pendingFiles } from "../mounted.ts";
-import { createProgress } from "../progress.ts";
-import { onSignals, signalStatus } from "../signals.ts";
-import { say, showJson } from "../terminal.ts";
-import { byPath, warming, warmingText } from "../warming.ts";
+import { UsageError, UserError } from "../../app/errors.ts";
+import { absolutePath, currentDirectory } from "../../app/machine/current-directory.ts";
+import { readAbout } from "../../app/mount-info.ts";
+import { ControlClient, Refused } from "../../app/running/control-client.ts";
+import { mountedAt, pendingFiles } from "../../app/running/mounted.ts";
+import { mountAt } from "../../mountinfo.ts";
+import { command, flags } from "../args/command.ts";
+import { EXIT } from "../output/exit-codes.ts";
+import { createProgress } from "../output/progress.ts";
+import { say, showJson } from "../output/terminal.ts";
+import { warming, warmingText } from "../output/warm-progress.ts";
+import { onSignals, signalStatus } from "../process/signals.ts";
 
 export const warm = command({
   args: flags({
@@ -37,7 +38,7 @@ export const warm = command({
       signal = name;
       stopped.abort();
     });
-    const pending = byPath(pendingFiles(mountpoint));
+    const pending = pendingFiles(mountpoint);
     const inside = patterns.map((pattern) => below(mountpoint, pattern));
     for (const pattern of inside) {
       const plain = [pattern.replace(/^!/, "")];
@@ -76,9 +77,12 @@ export const warm = command({
     if (args.json) showJson(result);
     const kept = !gone ? "kept" : mode === "off" ? "gone with the mount, unless that is saved" : "recorded";
     for (const line of warmingText(result, stopped.signal.aborted ? kept : undefined)) say(line);
-    if (client.lost instanceof CliError) throw client.lost;
+    if (client.lost instanceof UserError) throw client.lost;
     if (gone) {
-      throw new CliError("notMounted", `${args.dir} is no longer mounted: somebody unmounted it, or its process ended`);
+      throw new UserError(
+        "notMounted",
+        `${args.dir} is no longer mounted: somebody unmounted it, or its process ended`,
+      );
     }
     if (signal !== undefined) return signalStatus(signal);
     return result.failed.length === 0 ? EXIT.ok.code : EXIT.incomplete.code;

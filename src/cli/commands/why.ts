@@ -1,11 +1,11 @@
-import { command, flags } from "../command.ts";
-import { EXIT } from "../exit.ts";
-import { quietLog } from "../foreground.ts";
-import { lookAt } from "../looking.ts";
-import { fileXattr, mountedFile } from "../mounted.ts";
-import { lookFlags } from "../options.ts";
-import { story } from "../story.ts";
-import { show } from "../terminal.ts";
+import { lookAt } from "../../app/inspect.ts";
+import { fileXattr, mountedFile } from "../../app/running/mounted.ts";
+import { command, flags } from "../args/command.ts";
+import { lookFlags } from "../args/flags.ts";
+import { EXIT } from "../output/exit-codes.ts";
+import { story } from "../output/provenance-report.ts";
+import { say, show } from "../output/terminal.ts";
+import { quietLog } from "../process/serve.ts";
 
 export const why = command({
   args: flags({
@@ -17,7 +17,10 @@ export const why = command({
   async run(args) {
     await using log = quietLog();
     const path = args.from === undefined ? (await mountedFile(args.path)).path : `/${args.path.replace(/^\/+/, "")}`;
-    await using looking = await lookAt(args.from ? { snapshot: args.from } : { mounted: args.path }, args, log);
+    await using looking = await lookAt(args.from ? { snapshot: args.from } : { mounted: args.path }, args, {
+      log,
+      say,
+    });
     const file = await looking.tree.stat(path);
     const live = (name: string) => (args.from === undefined ? fileXattr(args.path, `user.llmfs.${name}`) : undefined);
     show(`${(await story(file, live, looking)).join("\n")}\n`);

@@ -1,0 +1,73 @@
+/**
+ * Which configuration of generators a command uses. What is in one can run programs and send secrets, so it is never
+ * taken from inside an llmfs mount, where a model may have written it, and the one that is used is named.
+ */
+import { existsSync } from "node:fs";
+import { basename } from "node:path";
+import { findConfig, isCode } from "../generators/config/find-config.ts";
+import { mountOnTheWay } from "../inside-mount.ts";
+import { UserError } from "./errors.ts";
+import { absolutePath, currentDirectory } from "./machine/current-directory.ts";
+import type { Say } from "./progress.ts";
+
+/** In place of a file: no configuration at all. */
+const NONE = "none";
+
+/**
+ * The file that `--config` names, or that lies in the directory where the command is run, for commands that do what is
+ * in it. Throws UserError.
+ */
+export function configurationToRun(given: string | undefined, say: Say): string | undefined {
+  return announced(given === undefined ? found(say) : named(given), say);
+}
+
+/**
+ * The same for commands that only look: code runs only if `--config` names its file. `passedOver` gets the file that was
+ * found and holds code; it may throw where the command is of no use without it.
+ */
+export function configurationToRead(
+  given: string | undefined,
+  say: Say,
+  passedOver: (file: string) => void = (file) => warnOfCode(file, say),
+): string | undefined {
+  if (given !== undefined) return announced(named(given), say);
+  const file = found(say);
+  if (file === undefined || !isCode(file)) return announced(file, say);
+  passedOver(file);
+  return undefined;
+}
+
+/** What a person is told who has to name a configuration that holds code. */
+export function codeIsNotRun(file: string): string {
+  return `${basename(file)} holds code and was not run; name it to run it: --config ${basename(file)}`;
+}
+
+function warnOfCode(file: string, say: Say): void {
+  say(`warning: ${codeIsNotRun(file)}, or --config ${NONE} to do without`);
+}
+
+function announced(file: string | undefined, say: Say): string | undefined {
+  if (file !== undefined) say(`configuration: ${file}`);
+  return file;
+}
+
+function named(given: string): string | undefined {
+  if (given === NONE) return undefined;
+  const file = absolutePath(given);
+  if (!existsSync(file)) throw new UserError("input", `--config ${given}: there is no such file`);
+  const mount = mountOnTheWay(file);
+  if (mount === undefined) return file;
+  throw new UserError(
+    "input",
+    `--config ${given}: the file lies in ${mount}, where a model may have written it; copy it elsewhere to use it`,
+  );
+}
+
+function found(say: Say): string | undefined {
+  const folder = currentDirectory();
+  const file = folder === undefined ? undefined : findConfig(folder);
+  const mount = file === undefined ? undefined : mountOnTheWay(file);
+  if (file === undefined || mount === undefined) return file;
+  say(`warning: ${basename(file)} is not used: it lies in ${mount}, where a model may have written it`);
+  return undefined;
+}

@@ -1,0 +1,110 @@
+/**
+ * What a configuration of generators adds to a mount: files that rules make exist, directories that are listed, and an
+ * engine for everything that is not made by a model.
+ */
+import { messageOf } from "../errno.ts";
+import { bindingOf } from "../generate/binding.ts";
+import type { Engine } from "../generate/engine.ts";
+import type { LoadedConfig } from "../generators/config/load.ts";
+import type { RuleSummary } from "../generators/config/rule-summary.ts";
+import type { Refresh } from "../generators/config/rules.ts";
+import type { Log } from "../log.ts";
+import type { MountedFilesystem } from "../mount/filesystem.ts";
+import type { Generate, GenerationRequest, List, NamedFiles, Plant } from "../rpc/generation.ts";
+import type { TreePort } from "../rpc/tree-port.ts";
+import { UserError } from "./errors.ts";
+import { childEnvironment } from "./settings/settings.ts";
+
+export interface Sources extends AsyncDisposable {
+  readonly loaded: LoadedConfig;
+  readonly summary: readonly RuleSummary[];
+  readonly plants: readonly Plant[];
+  readonly named: readonly NamedFiles[];
+  readonly list: List;
+  /** Makes what the rules give to other generators than the model; the rest goes to `model`. */
+  generate(model: Generate): Generate;
+  /** Gives generators the tree they may look at, and the mount what works for it. */
+  attach(mounted: Pick<MountedFilesystem, "tree" | "guard">): void;
+}
+
+/** How many generations may run at a time: they wait for databases, servers and programs, not for us. */
+const CONCURRENCY = 16;
+const DEADLINE_MS = 5 * 60_000;
+
+export interface SourcesOptions {
+  readonly mountpoint?: string;
+  /** Default: our own. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+}
+
+/** Throws UserError that names the file and what is wrong with it. */
+export async function openSources(file: string, log: Log, options: SourcesOptions = {}): Promise<Sources> {
+  const { mountpoint, environment = childEnvironment({}) } = options;
+  const [{ loadConfig }, { createEngine }, { refreshText }, { summarize }] = await Promise.all([
+    import("../generators/config/load.ts"),
+    import("../generate/engine.ts"),
+    import("../generators/config/rules.ts"),
+    import("../generators/config/rule-summary.ts"),
+  ]);
+  const say = log.tagged("generate");
+  const loading = loadConfig(file, {
+    environment,
+    print: (line) => say.info(line),
+    ...(mountpoint !== undefined && { mountpoint }),
+  });
+  const loaded = await loading.catch((cause: unknown) => {
+    throw new UserError("input", messageOf(cause), { cause });
+  });
+  const { rules } = loaded;
+  say.info(`${rules.all.length} rules and ${loaded.generators.size} generators from ${file}`);
+  const tree = Promise.withResolvers<TreePort>();
+  let engine: Promise<Engine> | undefined;
+  const opened = () => {
+    engine ??= tree.promise.then((port) =>
+      createEngine({
+        model: { complete: () => Promise.reject(new Error("no model is asked here")) },
+        modelName: "",
+        tree: port,
+        generators: new Map([...loaded.generators].map(([name, { generator }]) => [name, generator])),
+        rules,
+        concurrency: CONCURRENCY,
+        deadlineMs: DEADLINE_MS,
+        log: (level, text) => say[level](text),
+      }),
+    );
+    return engine;
+  };
+
+  return {
+    loaded,
+    summary: summarize(rules),
+    plants: loaded.plants,
+    named: rules.all.flatMap(({ match, generator, looksUp }) => (looksUp ? [{ match: match.source, generator }] : [])),
+    list: async (request, signal, listener) => (await opened()).list(request, signal, listener),
+    generate: (model) => async (request, signal, sink) => {
+      const { asked, refresh } = forModel(rules, request);
+      if (asked === undefined) return (await opened()).generate(request, signal, sink);
+      const content = await model(asked, signal, sink);
+      return refresh === undefined ? content : { ...content, refresh: refreshText(refresh) };
+    },
+    attach(mounted) {
+      tree.resolve(mounted.tree);
+      loaded.groups.watch(mounted.guard);
+    },
+    async [Symbol.asyncDispose]() {
+      await loaded[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** What the rules make of a request: the one for the model, or none where they give the file to another generator. */
+export function forModel(
+  rules: LoadedConfig["rules"],
+  request: GenerationRequest,
+): { readonly asked: GenerationRequest | undefined; readonly refresh: Refresh | undefined } {
+  const { generator, options, refresh } = bindingOf(rules, request);
+  if (generator !== "llm") return { asked: undefined, refresh };
+  const prompts = typeof options.prompt === "string" ? [...request.prompts, options.prompt] : request.prompts;
+  const named = typeof options.model === "string" ? { model: options.model } : {};
+  return { asked: { ...request, ...named, prompts }, refresh };
+}

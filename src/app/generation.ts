@@ -1,0 +1,379 @@
+/**
+ * Everything that makes content, put together from the configuration: provider, model, recordings, engine.
+ *
+ * All of it is loaded when it is first needed: a mount without a prompt looks for no server and loads no client.
+ */
+import { statSync } from "node:fs";
+import { FsError } from "../errno.ts";
+import type { Engine } from "../generate/engine.ts";
+import { Tally, type Usage } from "../generate/spending/usage-counter.ts";
+import type { StructureProgress } from "../generate/structure/structure.ts";
+import type { RuleSummary } from "../generators/config/rule-summary.ts";
+import { type LanguageModel, LlmError } from "../llm/llm.ts";
+import type { Log } from "../log.ts";
+import type { MountedFilesystem } from "../mount/filesystem.ts";
+import type { RecordingStore } from "../recording/recording.ts";
+import type { Generate } from "../rpc/generation.ts";
+import type { TreePort } from "../rpc/tree-port.ts";
+import { aboutConfig, aboutText, CONCURRENCY, withoutPassword } from "./mount-info.ts";
+import { everyTenth, type Progress } from "./progress.ts";
+import type { Config } from "./settings/settings.ts";
+
+export interface Generation extends AsyncDisposable {
+  /** What was asked of the model so far, and what it cost. */
+  readonly usage: Usage;
+  /** Says where --max-usd will not hold, as far as that is known before anybody is asked. */
+  checkPrices(): Promise<void>;
+  /** Turns a prompt into a snapshot. Rejects with LlmError. */
+  layOut(prompt: string, progress: Progress, signal: AbortSignal): Promise<Uint8Array>;
+  /** Makes the content of a file. Call `attach` first. */
+  readonly generate: Generate;
+  /** What answered this request before is recorded again, as it is in the file again. */
+  undone(request: string): void;
+  /** Resolves when the requests that were called off are in the usage. */
+  settled(): Promise<void>;
+  /** Loads what making files takes, while something else is waited for. */
+  load(): void;
+  /** Gives generators the tree they may look at, and the mount what there is to tell of generating and of its rules. */
+  attach(
+    mounted: Pick<MountedFilesystem, "tree" | "publish" | "beganPending">,
+    mountpoint: string,
+    rules?: readonly RuleSummary[],
+  ): void;
+}
+
+/** Snapshots up to this size have their outline drawn ahead. */
+const PREPARED_BYTES = 16 << 20;
+
+/** Of the tree of a larger one no model is shown all, and what it is shown has to be counted. */
+const COUNTED_BYTES = 64 << 10;
+
+/** How long after the mount is ready the parts are loaded: whoever waited for it goes first. */
+const PREPARE_AFTER_MS = 20;
+
+interface NamedModel {
+  readonly model: LanguageModel;
+  /** What requests ask for where no file or directory names another. */
+  readonly name: string;
+  /** The address of the server; absent where none is asked. */
+  readonly server?: string;
+}
+
+/** `recordings` takes the place of the folder in the configuration. */
+export function openGeneration(config: Config, log: Log, recordings?: RecordingStore): Generation {
+  const say = log.tagged("generate");
+  const tree = Promise.withResolvers<TreePort>();
+  let about = aboutConfig(config);
+  let publish: MountedFilesystem["publish"] | undefined;
+  let mountedAt: string | undefined;
+  const tellUsage = () => publish?.("usage.json", () => `${JSON.stringify(tally.usage, null, 2)}\n`);
+  const tell = () => {
+    tellUsage();
+    publish?.("config.json", () => aboutText(about));
+  };
+  // Told before the content is: whoever has read a file finds it in the sum.
+  const tally = new Tally(tellUsage);
+  /** A failure is not kept: the server that was not there may be there the next time. */
+  const model = retried(async () => {
+    const store = recordings ?? (await openRecordings(config, log, () => mountedAt));
+    const opened = await openModel(config, log, store, tally, warnOnce);
+    about = {
+      ...about,
+      model: opened.name,
+      ...(opened.server === undefined ? {} : { server: withoutPassword(opened.server) }),
+    };
+    tell();
+    return { ...opened, model: tally.count(opened.model) };
+  });
+  const engine = retried(async (): Promise<Engine> => {
+    const [{ createEngine }, { model: languageModel, name }, port] = await Promise.all([
+      import("../generate/engine.ts"),
+      model(),
+      tree.promise,
+    ]);
+    return createEngine({
+      model: languageModel,
+      modelName: name,
+      tree: port,
+      ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
+      ...(config.contextTokens === undefined ? {} : { contextTokens: config.contextTokens }),
+      log: (level, text) => say[level](text),
+    });
+  });
+  const warned = new Set<string>();
+  function warnOnce(text: string): void {
+    if (!warned.has(text)) log.write("warn", "llm", text);
+    warned.add(text);
+  }
+  let opened: Promise<Engine> | undefined;
+  /** What a laid out tree carries in itself already. */
+  let guidance = config.contentPrompt;
+
+  return {
+    get usage() {
+      return tally.usage;
+    },
+    async checkPrices() {
+      const unpriced = config.limits.usd === undefined ? undefined : await withoutPriceIn(config);
+      if (unpriced !== undefined) warnOnce(unpriced);
+    },
+    async layOut(prompt, progress, signal) {
+      if (config.mode !== "replay") progress.step("looking for a model");
+      const [{ generateStructure }, { structureToSnapshot }, { model: languageModel, name, server }] =
+        await Promise.all([import("../generate/structure/structure.ts"), import("../snapshot/structure.ts"), model()]);
+      progress.step(`laying out the tree (${server === undefined ? "from recordings" : name})`);
+      const structure = await generateStructure({
+        prompt,
+        model: languageModel,
+        modelName: name,
+        signal,
+        onProgress: reporter(progress),
+        ...(config.layoutTokens === undefined ? {} : { maxTokens: config.layoutTokens }),
+        ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
+      });
+      const { inputTokens, outputTokens } = structure.usage;
+      say.info(
+        `${structure.entries.length - 1} entries laid out by ${structure.model}; ${inputTokens} + ${outputTokens} tokens`,
+      );
+      const guide = guidance;
+      guidance = undefined;
+      const { contentPrompt: _, ...others } = about;
+      about = others;
+      const entries = structure.entries.map((entry) =>
+        entry.path === "/" && entry.type === "directory" && guide !== undefined
+          ? { ...entry, prompt: `${entry.prompt ?? ""}\n\n${guide}`.trim() }
+          : entry,
+      );
+      return Buffer.from(structureToSnapshot(entries, "the tree the model laid out"));
+    },
+    async generate(request, signal, sink) {
+      opened = engine();
+      const prompts = guidance === undefined ? request.prompts : [guidance, ...request.prompts];
+      return (await opened.catch(rethrown)).generate({ ...request, prompts }, signal, sink);
+    },
+    undone(request) {
+      model()
+        .then((opened) => opened.model.restore?.(request))
+        .catch(() => {});
+    },
+    settled: () => tally.settled(),
+    load() {
+      load(config).catch(() => {});
+    },
+    attach(mounted, mountpoint, rules) {
+      mountedAt = mountpoint;
+      tree.resolve(mounted.tree);
+      publish = mounted.publish;
+      if (rules !== undefined) about = { ...about, rules };
+      tell();
+      if (mounted.beganPending)
+        setTimeout(() => prepare(config, mounted.tree).catch(() => {}), PREPARE_AFTER_MS).unref();
+    },
+    async [Symbol.asyncDispose]() {
+      await (await opened?.catch(() => undefined))?.[Symbol.asyncDispose]();
+      await recordings?.close?.();
+    },
+  };
+}
+
+/** Loads what making a file takes, so that its first reader does not wait for that. Nobody is asked anything. */
+async function load(config: Config): Promise<void> {
+  const [{ prepareRedaction }, { prepareClient }, { tokenCounter }] = await Promise.all([
+    import("../generate/context/redact.ts"),
+    import("../llm/openai.ts"),
+    import("../generate/spending/tokens.ts"),
+    import("../generate/context/context.ts"),
+    import("../generate/engine.ts"),
+    import("../recording/recording.ts"),
+    import("../recording/stores/store.ts"),
+  ]);
+  await prepareRedaction();
+  if (config.mode !== "replay") {
+    await Promise.all([
+      prepareClient(),
+      import("../llm/provider.ts"),
+      import("../generate/spending/budget.ts"),
+      import("../generate/spending/limit-concurrency.ts"),
+      import("../llm/prices.ts"),
+    ]);
+  }
+  if (snapshotBytes(config) > COUNTED_BYTES) await tokenCounter();
+}
+
+/** As `load`; then draws what the first requests show of the tree. */
+async function prepare(config: Config, tree: TreePort): Promise<void> {
+  await load(config);
+  // Of a very large tree the outline takes its time, and nobody may want it.
+  if (snapshotBytes(config) >= PREPARED_BYTES) return;
+  const { contextMaker } = await import("../generate/context/context.ts");
+  await contextMaker(tree, config.contextTokens === undefined ? {} : { tokens: config.contextTokens }).prepare();
+}
+
+function snapshotBytes({ from }: Config): number {
+  return from === undefined ? 0 : (statSync(from, { throwIfNoEntry: false })?.size ?? 0);
+}
+
+async function openModel(
+  config: Config,
+  log: Log,
+  store: RecordingStore | undefined,
+  tally: Tally,
+  warn: (text: string) => void,
+): Promise<NamedModel> {
+  const { DEFAULT_MODEL } = await import("../llm/openai.ts");
+  const named = config.providers.find(({ model }) => model !== undefined)?.model;
+  const usedBefore = named === undefined ? await recordedName(config, store) : undefined;
+  const said = named ?? (config.mode === "replay" ? usedBefore : undefined) ?? DEFAULT_MODEL;
+  const asked =
+    config.mode === "replay" ? undefined : await openProvider(config, log, { said, usedBefore }, tally, warn);
+  const name = asked?.name ?? said;
+  if (store === undefined) {
+    if (asked === undefined) throw new Error("a model with neither provider nor recordings");
+    return asked;
+  }
+  const { recordedModel } = await import("../recording/recording.ts");
+  const say = log.tagged("recording");
+  const { mode } = config;
+  const model = recordedModel(asked?.model, store, {
+    mode,
+    warn: (text) => say.warn(text),
+    log: (text) => say.info(text),
+    ...(config.timeoutMs !== undefined && { waitMs: config.timeoutMs }),
+  });
+  return { name, model, ...(asked?.server === undefined ? {} : { server: asked.server }) };
+}
+
+/**
+ * Which model a folder's recordings are of, where they agree: those of layouts, else some of files near the root, which
+ * are asked of the model that the command line names. A wrong guess is no danger: it is another request, and misses.
+ */
+async function recordedName(config: Config, store: RecordingStore | undefined): Promise<string | undefined> {
+  const { schemeOf } = await import("../recording/stores/store.ts");
+  if (schemeOf(config.recordings) !== undefined) return undefined;
+  // A folder that cannot be read says so when the first answer is asked of it.
+  const recordings = (await store?.near?.("structure").catch(() => undefined)) ?? [];
+  const names = new Set(recordings.map(({ request }) => request.model));
+  return names.size === 1 ? [...names][0] : undefined;
+}
+
+/** Where there is no server to ask, recordings may still answer everything: it is told when one is missing. */
+async function openProvider(
+  config: Config,
+  log: Log,
+  { said, usedBefore }: { readonly said: string; readonly usedBefore: string | undefined },
+  tally: Tally,
+  warn: (text: string) => void,
+): Promise<NamedModel> {
+  const [{ chooseProvider }, { openaiModel }, { createBudget }, { pricesAt }, { takingTurns }] = await Promise.all([
+    import("../llm/provider.ts"),
+    import("../llm/openai.ts"),
+    import("../generate/spending/budget.ts"),
+    import("../llm/prices.ts"),
+    import("../generate/spending/limit-concurrency.ts"),
+  ]);
+  const say = log.tagged("llm");
+  try {
+    const provider = await chooseProvider(config.providers, usedBefore === undefined ? {} : { usedBefore });
+    const place = `${provider.model} at ${new URL(provider.baseUrl).host} (${provider.source})`;
+    if (provider.others === undefined) say.info(`asking ${place}`);
+    else log.notice("llm", `no model was named; asking ${place}. ${anotherModel(provider.others)}`);
+    const settings = { ...provider, ...timeouts(config.timeoutMs), log: (text: string) => say.info(text) };
+    const priceOf = pricesAt(provider.baseUrl, new Map(config.prices));
+    const budget = createBudget({ limits: config.limits, priceOf, warn });
+    tally.spent = () => budget.spent;
+    const model = takingTurns(budget.limit(openaiModel(settings)), config.concurrency ?? CONCURRENCY);
+    return { name: provider.model, model, server: provider.baseUrl };
+  } catch (error) {
+    const unusable = error instanceof LlmError && (error.kind === "unconfigured" || error.kind === "refused-key");
+    if (!unusable || config.mode !== "auto") throw error;
+    return { name: said, model: { complete: () => Promise.reject(error) } };
+  }
+}
+
+/** How to choose another model than the one that was chosen because nobody named any. */
+function anotherModel(others: readonly string[]): string {
+  const shown = others.slice(0, 5).join(", ");
+  const more = others.length > 5 ? ` and ${others.length - 5} more` : "";
+  return `Choose another with --model or LLMFS_MODEL${others.length === 0 ? "" : `: ${shown}${more}`}`;
+}
+
+/** The model that will be asked, if it is known and its price is not. */
+async function withoutPriceIn({ providers, prices, mode }: Config): Promise<string | undefined> {
+  if (mode === "replay") return undefined;
+  const [{ DEFAULT_MODEL, OPENAI_BASE_URL }, { pricesAt, withoutPrice }] = await Promise.all([
+    import("../llm/openai.ts"),
+    import("../llm/prices.ts"),
+  ]);
+  const named = providers.find(({ model }) => model !== undefined)?.model;
+  const url = providers.find(({ baseUrl }) => baseUrl !== undefined)?.baseUrl;
+  const openai = url === undefined && providers.some(({ apiKey }) => apiKey !== undefined);
+  const model = named ?? (openai ? DEFAULT_MODEL : undefined);
+  if (model === undefined) return undefined;
+  const priceOf = pricesAt(openai ? OPENAI_BASE_URL : (url ?? ""), new Map(prices));
+  return priceOf(model) === undefined ? withoutPrice(model) : undefined;
+}
+
+async function openRecordings(
+  config: Config,
+  log: Log,
+  mountpoint: () => string | undefined,
+): Promise<RecordingStore | undefined> {
+  if (config.mode === "off") return undefined;
+  const [{ openStore }, { thisProcess }] = await Promise.all([
+    import("../recording/stores/store.ts"),
+    import("../recording/holder.ts"),
+  ]);
+  const { mode, ownRecordings: local, s3 } = config;
+  const warn = (message: string) => log.write("warn", "recording", message);
+  return openStore(config.recordings, { mode, local, s3, warn, who: () => thisProcess(mountpoint()) });
+}
+
+/** No wait within an answer is longer than the whole may take. */
+function timeouts(totalMs: number | undefined) {
+  if (totalMs === undefined) return {};
+  return { timeouts: { totalMs, firstByteMs: totalMs, stallMs: totalMs } };
+}
+
+/** More requests than that take their time. */
+const MANY_REQUESTS = 10;
+
+function reporter(progress: Progress): (state: StructureProgress) => void {
+  const due = everyTenth(progress);
+  return (state) => {
+    report(state, progress);
+    const { done, total } = state.requests;
+    if (total >= MANY_REQUESTS && due(done, total)) progress.print(sum(state));
+  };
+}
+
+function sum({ files, requests: { done, total } }: StructureProgress): string {
+  return `${files} files${total > 1 ? ` · ${done} of ${total} requests` : ""}`;
+}
+
+function report(state: StructureProgress, progress: Progress): void {
+  progress.detail(`${sum(state)}${state.latest === undefined ? "" : ` · ${state.latest}`}`);
+  if (state.problems !== undefined) {
+    const [first = "", ...more] = state.problems;
+    const others = more.length === 0 ? "" : ` (and ${more.length} more)`;
+    progress.print(`the model is asked to correct its answer: ${first}${others}`);
+  }
+}
+
+/** What can't be opened fails the file as any other failure of the model does. */
+async function rethrown(error: unknown): Promise<never> {
+  if (error instanceof FsError) throw error;
+  const { fsError } = await import("../generate/to-fs-error.ts");
+  throw fsError(error, "the model");
+}
+
+/** A value that is made once; if that fails, it is tried again the next time. */
+function retried<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make().catch((error: unknown) => {
+      made = undefined;
+      throw error;
+    });
+    return made;
+  };
+}

@@ -1,0 +1,153 @@
+/** Looks at a tree without touching it: what `context`, `plan`, `why` and `recordings prune` stand on. */
+import { readFileSync, statSync } from "node:fs";
+import { codeOf, messageOf } from "../errno.ts";
+import { bindingOf } from "../generate/binding.ts";
+import { rulesOf } from "../generators/config/rule-summary.ts";
+import type { Rules } from "../generators/config/rules.ts";
+import { DEFAULT_MODEL, OPENAI_BASE_URL } from "../llm/openai.ts";
+import { type PriceOf, pricesAt } from "../llm/prices.ts";
+import type { Log } from "../log.ts";
+import { createForesight, type Foresight } from "../offline/dry-run.ts";
+import { type StillTree, stillTree } from "../offline/tree.ts";
+import type { RecordingStore } from "../recording/recording.ts";
+import { openStore } from "../recording/stores/store.ts";
+import type { GenerationRequest } from "../rpc/generation.ts";
+import { configurationToRead } from "./configuration.ts";
+import { forModel, openSources } from "./configured-generators.ts";
+import { UserError } from "./errors.ts";
+import { absolutePath } from "./machine/current-directory.ts";
+import { type About, aboutConfig, readAbout } from "./mount-info.ts";
+import type { Say } from "./progress.ts";
+import { requireAnswer } from "./running/answering.ts";
+import { findMount } from "./running/find-mount.ts";
+import { controlFile, mountedFile, servingEnvironment } from "./running/mounted.ts";
+import type { SettingsArguments } from "./settings/arguments.ts";
+import { type Config, mountEnvironment, readConfig } from "./settings/settings.ts";
+
+/** A running mount, by a path in it, or a snapshot's file. */
+export type Place = { readonly mounted: string } | { readonly snapshot: string };
+
+export interface Looking extends AsyncDisposable {
+  readonly tree: StillTree;
+  readonly foresight: Foresight;
+  /** What holds for the tree: the mount's own word where it is mounted, else the flags'. */
+  readonly about: About;
+  readonly modelName: string;
+  readonly store: RecordingStore | undefined;
+  readonly priceOf: PriceOf;
+}
+
+export interface LookOptions {
+  readonly log: Log;
+  readonly say: Say;
+  /** See configurationToRead. */
+  readonly passedOver?: (file: string) => void;
+}
+
+/** A directory is taken for a mount, anything else for a snapshot; without either, the mount around the shell. */
+export async function placeOf(source: string | undefined): Promise<Place> {
+  if (source === undefined) return { mounted: "." };
+  const known = findMount(source);
+  if (known !== undefined) await requireAnswer(known.mount);
+  const path = absolutePath(source);
+  try {
+    return statSync(path).isDirectory() ? { mounted: source } : { snapshot: source };
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") throw new UserError("snapshot", `${source} does not exist`);
+    throw new UserError("snapshot", `${source} cannot be used: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/**
+ * The flags win over what a mount says of itself. A mount says which rules it has, so that its configuration is loaded
+ * only if `--config` names it. Throws UserError, SnapshotError.
+ */
+export async function lookAt(
+  place: Place,
+  args: SettingsArguments,
+  { log, say, passedOver }: LookOptions,
+): Promise<Looking> {
+  const mountpoint = "mounted" in place ? (await mountedFile(place.mounted)).mountpoint : undefined;
+  const known = mountpoint !== undefined && args.config === undefined;
+  const configFile = known ? undefined : configurationToRead(args.config, say, passedOver);
+  const config = { ...readConfig({ ...args, logFile: "-" }), configFile };
+  const own = aboutConfig(config);
+  const about = mountpoint === undefined ? own : { ...readAbout(mountpoint), ...given(args, own) };
+  const tree = stillTree(
+    "snapshot" in place ? absolutePath(place.snapshot) : readFileSync(controlFile(mountpoint ?? "", "snapshot.json")),
+    (message) => log.write("warn", "snapshot", message),
+    about.sharedBy,
+  );
+  const warn = (message: string) => log.write("warn", "recording", message);
+  const { mode, recordings, ownRecordings: local, s3 } = config;
+  const location = args.recordings === undefined ? whereMounted(config, about) : recordings;
+  const store = about.mode === "off" ? undefined : await openStore(location, { mode, local, s3, warn, lookOnly: true });
+  // What the mount was started with holds for its generators, whatever is set in this shell.
+  const environment = mountpoint === undefined ? {} : servingEnvironment(mountpoint);
+  const sources =
+    configFile === undefined
+      ? undefined
+      : await openSources(configFile, log, { environment: mountEnvironment(environment) });
+  const rules = known ? mountedRules(about, say) : sources?.loaded.rules;
+  const modelName = about.model ?? DEFAULT_MODEL;
+  return {
+    tree,
+    about,
+    modelName,
+    store,
+    priceOf: pricesAt(about.server ?? OPENAI_BASE_URL, new Map(about.prices)),
+    foresight: createForesight({
+      tree,
+      request: tree.request,
+      modelName,
+      ...(about.contextTokens !== undefined && { contextTokens: about.contextTokens }),
+      toModel: toModel(about, rules),
+      maker: (request) => bindingOf(rules, request).generator,
+      ...(store === undefined ? {} : { store }),
+    }),
+    async [Symbol.asyncDispose]() {
+      await store?.close?.();
+      await sources?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** A mount does not tell the password of a store; the environment may, of the same one. */
+export function whereMounted(config: Config, { recordings }: Pick<About, "recordings">): string {
+  return aboutConfig(config).recordings === recordings ? config.recordings : recordings;
+}
+
+function mountedRules({ configFile, rules }: About, say: Say): Rules | undefined {
+  if (configFile !== undefined) say(`configuration: ${configFile}, as mounted`);
+  try {
+    return rules === undefined ? undefined : rulesOf(rules);
+  } catch (error) {
+    throw new UserError("notMounted", `another version of llmfs serves this mount: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Only what was said: the rest is the mount's own affair. */
+function given(args: SettingsArguments, own: About): Partial<About> {
+  return {
+    ...(args.model !== undefined && own.model !== undefined && { model: own.model }),
+    ...(args.baseUrl !== undefined && own.server !== undefined && { server: own.server }),
+    ...(args.contentPrompt !== undefined && own.contentPrompt !== undefined && { contentPrompt: own.contentPrompt }),
+    ...(args.contextTokens !== undefined && own.contextTokens !== undefined && { contextTokens: own.contextTokens }),
+    ...(args.recordings !== undefined && { recordings: own.recordings, mode: own.mode }),
+    ...(args.price !== undefined && { prices: own.prices }),
+  };
+}
+
+/** As generation.ts and configured-generators.ts make requests of what the filesystem asks for. */
+function toModel({ contentPrompt }: About, rules: Rules | undefined) {
+  return (request: GenerationRequest): GenerationRequest | undefined => {
+    const { generator } = request;
+    const guided = contentPrompt === undefined ? request : { ...request, prompts: [contentPrompt, ...request.prompts] };
+    if (rules === undefined) return generator === "llm" ? guided : undefined;
+    const { asked } = forModel(rules, request);
+    if (asked === undefined || contentPrompt === undefined) return asked;
+    return { ...asked, prompts: [contentPrompt, ...asked.prompts] };
+  };
+}

@@ -1,0 +1,96 @@
+/** What a mount says of itself to the commands that talk to it: `.llmfs/config.json` and `.llmfs/usage.json`. */
+import { readFileSync } from "node:fs";
+import { messageOf } from "../errno.ts";
+import type { Usage } from "../generate/spending/usage-counter.ts";
+import type { RuleSummary } from "../generators/config/rule-summary.ts";
+import type { Price } from "../llm/prices.ts";
+import { UserError } from "./errors.ts";
+import { controlFile } from "./running/mounted.ts";
+import type { Config } from "./settings/settings.ts";
+
+/** Everything that a request for content depends on besides the tree, and where recordings are. No secrets. */
+export interface About {
+  /** Absent until a server was asked which models it has. */
+  readonly model?: string;
+  /** The server's address. */
+  readonly server?: string;
+  readonly contentPrompt?: string;
+  readonly contextTokens?: number;
+  readonly configFile?: string;
+  /** What the configuration says, so that nobody has to load it to look at the mount. */
+  readonly rules?: readonly RuleSummary[];
+  /** Who mounted, where other users may come in. */
+  readonly sharedBy?: number;
+  readonly mode: string;
+  readonly recordings: string;
+  readonly concurrency: number;
+  readonly prices: readonly (readonly [model: string, price: Price])[];
+}
+
+/** Requests to the model at a time, where nobody says. */
+export const CONCURRENCY = 4;
+
+export function aboutConfig(config: Config): About {
+  const { contentPrompt, contextTokens, mode, concurrency = CONCURRENCY, prices, providers } = config;
+  const model = providers.find((layer) => layer.model !== undefined)?.model;
+  const server = providers.find((layer) => layer.baseUrl !== undefined)?.baseUrl;
+  return {
+    ...(model === undefined ? {} : { model }),
+    ...(server === undefined ? {} : { server: withoutPassword(server) }),
+    ...(contentPrompt === undefined ? {} : { contentPrompt }),
+    ...(contextTokens === undefined ? {} : { contextTokens }),
+    ...(config.configFile === undefined ? {} : { configFile: config.configFile }),
+    ...(config.allowOther ? { sharedBy: process.getuid?.() ?? 0 } : {}),
+    mode,
+    recordings: withoutPassword(config.recordings),
+    concurrency,
+    prices,
+  };
+}
+
+export function aboutText(about: About): string {
+  return `${JSON.stringify(about, null, 2)}\n`;
+}
+
+export function readAbout(mountpoint: string): About {
+  return readControl(mountpoint, "config.json", isAbout);
+}
+
+/** What was spent; undefined before anything was. */
+export function readUsage(mountpoint: string): Usage | undefined {
+  return readControl(mountpoint, "usage.json", isUsage);
+}
+
+function readControl<T>(
+  mountpoint: string,
+  name: "config.json" | "usage.json",
+  check: (value: unknown) => value is T,
+): T {
+  const path = controlFile(mountpoint, name);
+  try {
+    const value: unknown = JSON.parse(readFileSync(path, "utf8"));
+    if (check(value)) return value;
+  } catch (error) {
+    throw new UserError("notMounted", `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+  throw new UserError("notMounted", `${path}: another version of llmfs serves this mount`);
+}
+
+/** Written by `aboutText` of this same version; one member tells it from anything else. */
+function isAbout(value: unknown): value is About {
+  return typeof value === "object" && value !== null && "recordings" in value;
+}
+
+function isUsage(value: unknown): value is Usage {
+  return typeof value === "object" && value !== null && "answers" in value;
+}
+
+/** An address as it may be shown: a user's name and password are left out. */
+export function withoutPassword(location: string): string {
+  if (!URL.canParse(location)) return location;
+  const url = new URL(location);
+  if (url.username === "" && url.password === "") return location;
+  url.username = "";
+  url.password = "";
+  return url.href;
+}

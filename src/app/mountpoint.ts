@@ -1,0 +1,34 @@
+/** Where a filesystem is to be mounted, as the user named it. */
+import { realpathSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { checkMountpoint, taken } from "../fuse/mounting/mountpoint.ts";
+import { absolutePath } from "./machine/current-directory.ts";
+import { answers, isServed, unresponsive } from "./running/answering.ts";
+import { findMount } from "./running/find-mount.ts";
+
+/**
+ * The directory's real path. A mount of ours whose process is dead counts as empty: it is replaced.
+ * Throws MountError, "bad-mountpoint" or "busy".
+ */
+export async function checkedMountpoint(directory: string): Promise<string> {
+  const known = findMount(directory);
+  if (known?.within === "" && isServed(known.mount)) throw taken(directory);
+  if (known !== undefined && (await answers(known.mount)) === "no") throw unresponsive(known.mount);
+  const path = realPath(directory);
+  checkMountpoint(path, directory);
+  return path;
+}
+
+/** As realpath(3), also where the last part is a dead mount, which realpath cannot look at. Throws UserError("input"). */
+export function realPath(path: string): string {
+  const absolute = absolutePath(path);
+  try {
+    return realpathSync(absolute);
+  } catch {
+    try {
+      return join(realpathSync(dirname(absolute)), basename(absolute));
+    } catch {
+      return absolute;
+    }
+  }
+}

@@ -1,0 +1,204 @@
+/** Asks a running mount for work on its files, through its `.llmfs/control`: see rpc/control-protocol.ts. */
+import { type FileHandle, open } from "node:fs/promises";
+import { codeOf, messageOf } from "../../errno.ts";
+import type { Usage } from "../../generate/spending/usage-counter.ts";
+import { ioctl } from "../../libc.ts";
+import { type MountPoint, mountAt } from "../../mountinfo.ts";
+import { SUBMIT, SUBMIT_BYTES } from "../../rpc/control-protocol.ts";
+import { UserError } from "../errors.ts";
+import { readUsage } from "../mount-info.ts";
+import { watchAnswers } from "./answering.ts";
+import type { Outcome } from "./mount-record.ts";
+import { controlFile } from "./mounted.ts";
+
+/** What the mount answered: the name of an errno, and the reason in words. */
+export class Refused extends Error {
+  override readonly name = "Refused";
+  readonly code: string;
+
+  constructor(code: string, reason: string) {
+    super(reason === code ? code : `${code}: ${reason}`);
+    this.code = code;
+  }
+}
+
+export interface RegenOptions {
+  readonly prompt?: string | undefined;
+  readonly force?: boolean | undefined;
+}
+
+type Request =
+  | { readonly op: "make" | "undo"; readonly path: string }
+  | ({ readonly op: "regen"; readonly path: string } & RegenOptions)
+  | { readonly op: "save" | "stop" };
+
+export class ControlClient implements AsyncDisposable {
+  readonly #file: FileHandle;
+  /** Nothing of the mount can be written. */
+  readonly #readOnly: boolean;
+  readonly #waiting = new Map<number, PromiseWithResolvers<Answer>>();
+  #count = 0;
+  #unsaid = "";
+  #listening = false;
+  #usage: Usage | undefined;
+  /** Why the mount no longer answers. */
+  #lost: Error | undefined;
+  readonly #watch: Disposable | undefined;
+
+  private constructor({ file, readOnly }: Opened, usage: Usage | undefined, mount: MountPoint | undefined) {
+    this.#file = file;
+    this.#readOnly = readOnly;
+    this.#usage = usage;
+    this.#watch = mount && watchAnswers(mount, (error) => this.#lose(error));
+  }
+
+  /** Throws UserError("notMounted") where the mount has none. */
+  static async open(mountpoint: string): Promise<ControlClient> {
+    const path = controlFile(mountpoint, "control");
+    const opened = await openEither(path).catch((cause: unknown) => {
+      const problem =
+        codeOf(cause) === "ENOENT"
+          ? "does not exist: another version of llmfs serves this mount"
+          : `cannot be opened: ${messageOf(cause)}`;
+      throw new UserError("notMounted", `${path} ${problem}`, { cause });
+    });
+    const client = new ControlClient(opened, readUsage(mountpoint), mountAt(mountpoint));
+    // Nothing is asked for; but where this process cannot ask, it is known from the start.
+    const result = client.#submit(new Uint8Array(1).subarray(0, 0));
+    if (result < 0) throw new UserError("notMounted", `${path} takes no requests: errno ${-result}`);
+    return client;
+  }
+
+  /** What the mount has spent, as of its last answer. */
+  get usage(): Usage | undefined {
+    return this.#usage;
+  }
+
+  /** Why the mount no longer answers; a UserError where its process is stopped or busy. */
+  get lost(): Error | undefined {
+    return this.#lost;
+  }
+
+  // Each resolves when it is done, and rejects with Refused, or with an Error where the mount no longer answers.
+
+  /** A file that has its content is done at once. */
+  readonly make = async (path: string): Promise<void> => {
+    await this.#ask({ op: "make", path });
+  };
+
+  async regen(path: string, options: RegenOptions = {}): Promise<void> {
+    await this.#ask({ op: "regen", path, ...options });
+  }
+
+  async undo(path: string): Promise<void> {
+    await this.#ask({ op: "undo", path });
+  }
+
+  /** Saves the tree where it is to be saved when the mount ends. */
+  async save(): Promise<Outcome> {
+    const { saved } = await this.#ask({ op: "save" });
+    if (saved === undefined) throw new Error("the mount answered a request to save without a result");
+    return saved;
+  }
+
+  /** Calls off what is under way. Does not reject. */
+  async stop(): Promise<void> {
+    await Promise.allSettled([...[...this.#waiting.values()].map(({ promise }) => promise), this.#ask({ op: "stop" })]);
+  }
+
+  /** What is under way is called off once a read that waits is over: at the latest when this process ends. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#watch?.[Symbol.dispose]();
+    if (!this.#listening) await this.#file.close();
+  }
+
+  #ask(request: Request): Promise<Answer> {
+    // Whoever says something to a mount that does not answer waits for ever.
+    if (this.#lost !== undefined) return Promise.reject(this.#lost);
+    const changes = request.op === "regen" || request.op === "undo";
+    if (changes && this.#readOnly) return Promise.reject(new Refused("EROFS", "the mount is read-only"));
+    const id = this.#count++;
+    const asked = Promise.withResolvers<Answer>();
+    this.#waiting.set(id, asked);
+    // What is asked for in one turn is said at once.
+    if (this.#unsaid === "") queueMicrotask(() => this.#say());
+    this.#unsaid += `${JSON.stringify({ id, ...request })}\n`;
+    return asked.promise;
+  }
+
+  #say(): void {
+    const bytes = Buffer.from(this.#unsaid);
+    this.#unsaid = "";
+    for (let at = 0; at < bytes.length; at += SUBMIT_BYTES) {
+      const result = this.#submit(bytes.subarray(at, at + SUBMIT_BYTES));
+      if (result < 0) return this.#lose(silent(`errno ${-result}`));
+    }
+    if (!this.#listening) this.#listen().catch((error: unknown) => this.#lose(silent(messageOf(error))));
+  }
+
+  #submit(bytes: Uint8Array): number {
+    return ioctl(this.#file.fd, SUBMIT + bytes.length * 2 ** 16, bytes);
+  }
+
+  async #listen(): Promise<void> {
+    this.#listening = true;
+    try {
+      const buffer = Buffer.alloc(65_536);
+      const decoder = new TextDecoder();
+      for (let rest = ""; this.#waiting.size > 0; ) {
+        const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, null);
+        if (bytesRead === 0) throw new Error("it has forgotten what it was asked for");
+        const lines = (rest + decoder.decode(buffer.subarray(0, bytesRead), { stream: true })).split("\n");
+        rest = lines.pop() ?? "";
+        for (const line of lines) this.#settle(line);
+      }
+    } finally {
+      this.#listening = false;
+    }
+  }
+
+  #settle(line: string): void {
+    // Written by this same version of llmfs: see fs/control/channel.ts.
+    const answer = JSON.parse(line) as Answer;
+    const { id, ok, errno, message, usage } = answer;
+    if (usage !== undefined && "answers" in usage) this.#usage = usage;
+    const asked = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    if (ok === true) asked?.resolve(answer);
+    else asked?.reject(new Refused(errno ?? "EIO", message ?? ""));
+  }
+
+  #lose(why: Error): void {
+    this.#lost ??= why;
+    for (const asked of this.#waiting.values()) asked.reject(why);
+    this.#waiting.clear();
+  }
+}
+
+function silent(why: string): Error {
+  return new Error(`the mount no longer answers: ${why}`);
+}
+
+interface Answer {
+  readonly id: number;
+  readonly ok?: true;
+  readonly errno?: string;
+  readonly message?: string;
+  readonly saved?: Outcome;
+  readonly usage?: Usage;
+}
+
+interface Opened {
+  readonly file: FileHandle;
+  readonly readOnly: boolean;
+}
+
+/** Of a read-only mount nothing can be opened for writing; files without content can be generated all the same. */
+async function openEither(path: string): Promise<Opened> {
+  try {
+    return { file: await open(path, "r+"), readOnly: false };
+  } catch (error) {
+    if (codeOf(error) !== "EROFS") throw error;
+    return { file: await open(path, "r"), readOnly: true };
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * The mount that a path leads to, found by the mount table and the text of symlinks alone: a mount whose process is
+ * stopped or busy would never answer, and whoever asked it could not be interrupted.
+ */
+import { join } from "node:path";
+import { FS_TYPE, type MountPoint, mounts } from "../../mountinfo.ts";
+import { readLink } from "../../procfs.ts";
+import { absolutePath } from "../machine/current-directory.ts";
+
+const MAX_SYMLINKS = 40;
+
+export interface Found {
+  readonly mount: MountPoint;
+  /** The rest of the path as it was given, without a slash at its beginning; empty for the mount's root. */
+  readonly within: string;
+}
+
+/** Undefined where the path leads into no llmfs mount. Throws UserError("input"). */
+export function findMount(path: string): Found | undefined {
+  const table = mounts();
+  const rest = parts(absolutePath(path));
+  let at = "/";
+  for (let links = 0; ; ) {
+    const name = rest.shift();
+    if (name === undefined) return undefined;
+    if (name === "..") at = join(at, "..");
+    if (name === "." || name === "..") continue;
+    const next = join(at, name);
+    const here = topmost(table, next);
+    if (here?.type === FS_TYPE) return innermost(table, here, rest);
+    // Where anything else is mounted there is no symlink.
+    const text = here === undefined ? readLink(next) : "";
+    if (text === "") at = next;
+    else {
+      if (++links > MAX_SYMLINKS) return undefined;
+      if (text.startsWith("/")) at = "/";
+      rest.unshift(...parts(text));
+    }
+  }
+}
+
+function parts(path: string): string[] {
+  return path.split("/").filter((part) => part !== "");
+}
+
+function topmost(table: readonly MountPoint[], path: string): MountPoint | undefined {
+  return table.findLast((mount) => mount.path === path);
+}
+
+/** What is mounted deepest on the way from one of our mounts on; symlinks in it are for its process to tell. */
+function innermost(table: readonly MountPoint[], outer: MountPoint, names: readonly string[]): Found | undefined {
+  let mount = outer;
+  let within = names;
+  for (let depth = 1; depth <= names.length; depth++) {
+    const deeper = topmost(table, join(outer.path, ...names.slice(0, depth)));
+    if (deeper === undefined) continue;
+    mount = deeper;
+    within = names.slice(depth);
+  }
+  return mount.type === FS_TYPE ? { mount, within: within.join("/") } : undefined;
+}

@@ -1,0 +1,106 @@
+/** A running mount, as the commands that talk to it see it: by the files in its `.llmfs`. */
+import { readFileSync, statSync } from "node:fs";
+
+import { basename, dirname, join } from "node:path";
+import { messageOf } from "../../errno.ts";
+import { getxattr } from "../../libc.ts";
+import { FS_TYPE, type MountPoint, mountAt, mounts } from "../../mountinfo.ts";
+import type { PendingFile } from "../../rpc/messages.ts";
+import { UserError } from "../errors.ts";
+import { absolutePath } from "../machine/current-directory.ts";
+import { realPath } from "../mountpoint.ts";
+import { requireAnswer } from "./answering.ts";
+import { findMount } from "./find-mount.ts";
+import { serverOf } from "./server-process.ts";
+
+/** The llmfs mount at a place, alive or dead; it is not asked. Throws UserError("notMounted"). */
+export function mountAtPlace(directory: string): MountPoint {
+  const known = findMount(directory);
+  if (known?.within === "") return known.mount;
+  if (known !== undefined) {
+    const around = `it lies in the one mounted at ${known.mount.path}`;
+    throw new UserError("notMounted", `${directory}: no llmfs is mounted there; ${around}`);
+  }
+  const found = mountAt(realPath(directory));
+  const what = found === undefined ? "no llmfs is mounted there" : `what is mounted there is ${found.type}, not llmfs`;
+  throw new UserError("notMounted", `${directory}: ${what}`);
+}
+
+/** The path of a running mount. Rejects with UserError, "notMounted" or "unresponsive". */
+export async function mountedAt(directory: string): Promise<string> {
+  const mount = mountAtPlace(directory);
+  await requireAnswer(mount);
+  return mount.path;
+}
+
+/** The running mount that a path lies in, and the path in it. Rejects with UserError, "notMounted" or "unresponsive". */
+export async function mountedFile(file: string): Promise<{ readonly mountpoint: string; readonly path: string }> {
+  const known = findMount(file);
+  if (known === undefined) throw new UserError("notMounted", `${file} lies in no llmfs mount`);
+  await requireAnswer(known.mount);
+  // Symlinks in the mount may lead to another one.
+  const absolute = absolutePath(file);
+  const path = join(realPath(dirname(absolute)), basename(absolute));
+  const all = mounts();
+  const around = all.findLast((one) => one.type === FS_TYPE && `${path}/`.startsWith(`${one.path}/`));
+  if (around === undefined) throw new UserError("notMounted", `${file} lies in no llmfs mount`);
+  const below = path.slice(around.path.length);
+  if (around.root === "/") return { mountpoint: around.path, path: below || "/" };
+  // A part of a mount is bound there.
+  const whole = all.findLast((one) => one.device === around.device && one.root === "/");
+  if (whole === undefined) {
+    const problem = "where only a part of an llmfs mount is bound, and the whole is not in sight";
+    throw new UserError("notMounted", `${file} lies at ${around.path}, ${problem}`);
+  }
+  return { mountpoint: whole.path, path: `${around.root}${below}` };
+}
+
+export function controlFile(
+  mountpoint: string,
+  name: "status.json" | "snapshot.json" | "pending.json" | "config.json" | "usage.json" | "control",
+): string {
+  return join(mountpoint, ".llmfs", name);
+}
+
+/** The files whose content is still to be made. Throws UserError. */
+export function pendingFiles(mountpoint: string): PendingFile[] {
+  const path = controlFile(mountpoint, "pending.json");
+  try {
+    const files: unknown = JSON.parse(readFileSync(path, "utf8"));
+    // Written by this same version of llmfs: see fs/controlfiles.ts.
+    if (Array.isArray(files)) return files;
+  } catch (error) {
+    throw new UserError("notMounted", `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+  throw new UserError("notMounted", `${path}: another version of llmfs serves this mount`);
+}
+
+/** An attribute of a file, as text; undefined where it has none. */
+export function fileXattr(path: string, name: string): string | undefined {
+  try {
+    return getxattr(path, name)?.toString("utf8");
+  } catch (error) {
+    throw new UserError("failure", `${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/**
+ * What the process that serves a mount was started with, as far as we may see it: secrets are in it. Of another user's
+ * process, nothing: programs that are started for us obey their environment.
+ */
+export function servingEnvironment(mountpoint: string): Readonly<Record<string, string>> {
+  const mount = mountAt(mountpoint);
+  using server = mount && serverOf(mount);
+  if (server === undefined) return {};
+  try {
+    if (statSync(`/proc/${server.pid}`).uid !== process.geteuid?.()) return {};
+    const variables = readFileSync(`/proc/${server.pid}/environ`, "utf8")
+      .split("\0")
+      .filter((one) => one.includes("="));
+    return Object.fromEntries(
+      variables.map((one) => [one.slice(0, one.indexOf("=")), one.slice(one.indexOf("=") + 1)]),
+    );
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,53 @@
+/** Taking a mount away from this mount namespace: by umount2(2), or by fusermount3 for whoever mounted with it. */
+
+import { findHelper } from "../../fuse/mounting/unmount.ts";
+import { MNT_DETACH, SystemError, umount } from "../../libc.ts";
+import { FS_TYPE, type MountPoint, mountAt, mounts } from "../../mountinfo.ts";
+import { UserError } from "../errors.ts";
+import { holders } from "./open-users.ts";
+
+/** Throws UserError("busy"), or UserError("fuse") where unmounting is not ours to do. Nothing happens where it is gone. */
+export function takeAway(mount: MountPoint, name: string, lazy: boolean): void {
+  if (!isThere(mount)) return;
+  try {
+    umount(mount.path, lazy ? MNT_DETACH : 0);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    if (error.code === "EBUSY") throw busy(mount, name);
+    if (error.code !== "EPERM") {
+      if (!isThere(mount)) return;
+      throw new UserError("failure", error.message, { cause: error });
+    }
+    takeAwayAsUser(mount, name, lazy);
+  }
+}
+
+/** Whether it is this very one that is mounted there. */
+export function isThere({ path, device }: MountPoint): boolean {
+  const there = mountAt(path);
+  return there?.type === FS_TYPE && there.device === device;
+}
+
+/** fusermount3 lets users unmount what they mounted. */
+function takeAwayAsUser(mount: MountPoint, name: string, lazy: boolean): void {
+  const program = findHelper();
+  if (program === undefined) {
+    throw new UserError("fuse", `${name}: only root may unmount, and there is no fusermount3 to do it; install fuse3`);
+  }
+  const { success, stderr } = Bun.spawnSync({
+    cmd: [program, lazy ? "-uz" : "-u", "--", mount.path],
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  if (success || !isThere(mount)) return;
+  const reason = stderr.toString().trim();
+  if (/busy/i.test(reason)) throw busy(mount, name);
+  throw new UserError("fuse", `${name}: ${reason}`);
+}
+
+function busy({ path }: MountPoint, name: string): UserError {
+  const within = mounts().filter((other) => other.path.startsWith(`${path}/`));
+  const users = [...holders(path), ...within.map((other) => `the ${other.type} mounted at ${other.path}`)];
+  // A program that waits for a file to be generated has nothing open yet.
+  const who = users.length === 0 ? "a program, perhaps one that waits for a file's content" : users.join(", ");
+  return new UserError("busy", `${name} is still used by ${who}; end that, or use --lazy`);
+}

@@ -1,0 +1,195 @@
+/** What flags and environment say of models: whom to ask, how much of it, and what was recorded. */
+
+import { messageOf } from "../../errno.ts";
+import type { BudgetLimits } from "../../generate/spending/ledger.ts";
+import { secretsIn } from "../../llm/failure.ts";
+import { type Price, parsePrice } from "../../llm/prices.ts";
+import type { ProviderLayer } from "../../llm/provider.ts";
+import type { RecordingMode } from "../../recording/recording.ts";
+import { defaultRecordings } from "../../recording/stores/folder.ts";
+import type { S3Settings } from "../../recording/stores/s3.ts";
+import { schemeOf } from "../../recording/stores/store.ts";
+import { UsageError, UserError, wrong } from "../errors.ts";
+import { home } from "../machine/home-dir.ts";
+import type { SettingsArguments } from "./arguments.ts";
+import type { Lookup } from "./environment.ts";
+import { absolute, amount, count, duration, optional } from "./values.ts";
+
+/** As many requests as the HTTP client has under way; those beyond would wait in it, and their deadlines run. */
+const MOST_AT_ONCE = 256;
+
+export interface ModelConfig {
+  /** Where the model is, the flags' word before the environment's. */
+  readonly providers: readonly ProviderLayer[];
+  /** The longest answer that is asked for when a tree is laid out; undefined leaves it to the server. */
+  readonly layoutTokens: number | undefined;
+  readonly concurrency: number | undefined;
+  readonly timeoutMs: number | undefined;
+  readonly limits: BudgetLimits;
+  /** Prices the user knows. */
+  readonly prices: readonly (readonly [model: string, price: Price])[];
+  readonly mode: RecordingMode;
+  /** A folder, or the URL of a shared store. */
+  readonly recordings: string;
+  /** The user's own folder of recordings. */
+  readonly ownRecordings: string;
+  readonly s3: S3Settings;
+}
+
+/** No model answers sooner. */
+const LEAST_TIMEOUT_MS = 100;
+
+/** Throws UserError("usage"). */
+export function readModelConfig(args: SettingsArguments, variable: Lookup): ModelConfig {
+  const cache = variable("XDG_CACHE_HOME");
+  const ownRecordings = defaultRecordings({ home: home(variable("HOME")), ...(cache && { xdgCacheHome: cache }) });
+  return {
+    providers: [
+      layer("the flags", args.model, baseUrl("--base-url", args.baseUrl), undefined),
+      layer(
+        "the environment",
+        variable("LLMFS_MODEL"),
+        baseUrl("OPENAI_BASE_URL", variable("OPENAI_BASE_URL")),
+        apiKey("OPENAI_API_KEY", variable("OPENAI_API_KEY")?.trim()),
+        headers("OPENAI_CUSTOM_HEADERS", variable("OPENAI_CUSTOM_HEADERS")),
+      ),
+    ],
+    layoutTokens:
+      optional(args.layoutTokens, (text) => count("--layout-tokens", text, 1)) ??
+      optional(variable("LLMFS_LAYOUT_TOKENS"), (text) => count("LLMFS_LAYOUT_TOKENS", text, 1)),
+    concurrency: optional(args.concurrency, (text) => count("--concurrency", text, 1, MOST_AT_ONCE)),
+    timeoutMs: optional(args.timeout, (text) => duration("--timeout", text, LEAST_TIMEOUT_MS)),
+    limits: limits(args),
+    prices: optional(args.price, prices) ?? [],
+    mode: args.mode ?? mode(variable("LLMFS_MODE")),
+    recordings:
+      optional(args.recordings, (text) => location("--recordings", text)) ??
+      optional(variable("LLMFS_RECORDINGS"), (text) => location("LLMFS_RECORDINGS", text)) ??
+      ownRecordings,
+    ownRecordings,
+    s3: s3(variable),
+  };
+}
+
+/** The secrets in it, as they are and as they stand in URLs. */
+export function modelSecrets({ providers, recordings, s3 }: ModelConfig): readonly string[] {
+  const urls = [recordings, ...providers.map(({ baseUrl }) => baseUrl ?? "")].filter((url) => URL.canParse(url));
+  const all = [
+    ...providers.flatMap(({ apiKey = "", headers = {} }) => [apiKey, ...secretsIn(headers)]),
+    ...urls.flatMap((url) => [new URL(url).password, decodeURIComponent(new URL(url).password)]),
+    s3.secretAccessKey ?? "",
+    s3.sessionToken ?? "",
+  ];
+  return [...new Set(all)].filter((secret) => secret !== "");
+}
+
+function layer(
+  from: string,
+  model: string | undefined,
+  baseUrl: string | undefined,
+  apiKey: string | undefined,
+  headers?: Readonly<Record<string, string>>,
+): ProviderLayer {
+  return {
+    from,
+    ...(model && { model }),
+    ...(baseUrl && { baseUrl }),
+    ...(apiKey && { apiKey }),
+    ...(headers && { headers }),
+  };
+}
+
+function baseUrl(source: string, text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol === "http:" || url?.protocol === "https:") return text;
+  // The value is not repeated: what is no URL may be a key in the wrong place.
+  const problem = `${source} is not a URL that begins with http:// or https://; an example: http://127.0.0.1:11434/v1`;
+  throw wrong(source, problem);
+}
+
+/** A key goes into a header, which holds no line break and no character beyond Latin-1. */
+function apiKey(source: string, key: string | undefined): string | undefined {
+  const wrongAt = key === undefined ? -1 : [...key].findIndex((one) => !/[\t\x20-\x7e\x80-\xff]/.test(one));
+  const culprit = wrongAt < 0 ? undefined : [...(key ?? "")][wrongAt];
+  if (culprit === undefined) return key;
+  const what = /[\r\n]/.test(culprit) ? "a line break" : `U+${hex(culprit)}`;
+  throw wrong(
+    source,
+    `${source} is no key: ${what} behind its first ${wrongAt} characters, which cannot be sent; set it to the key alone`,
+  );
+}
+
+/** Lines of "Name: value". A value may be a key, so none is repeated in an error. */
+function headers(source: string, text: string | undefined): Readonly<Record<string, string>> | undefined {
+  if (text === undefined) return undefined;
+  const lines = text.split(/\r?\n/).map((line) => line.trim());
+  const found = lines.flatMap((line, index): readonly (readonly [string, string])[] => {
+    if (line === "") return [];
+    const colon = line.indexOf(":");
+    const [name, value] = [line.slice(0, Math.max(colon, 0)).trim(), line.slice(colon + 1).trim()];
+    const problem = colon < 0 ? "has no colon" : headerProblem(name, value);
+    if (problem === undefined) return [[name, value]];
+    throw wrong(source, `${source}: line ${index + 1} ${problem}; write one header a line, as "X-Team: data"`);
+  });
+  return found.length === 0 ? undefined : Object.fromEntries(found);
+}
+
+/** RFC 9110: what a header may be called, and hold. */
+function headerProblem(name: string, value: string): string | undefined {
+  if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name)) return "does not begin with the name of a header";
+  return /^[\t\x20-\x7e\x80-\xff]*$/.test(value) ? undefined : "holds a character that no header can hold";
+}
+
+function hex(character: string): string {
+  return (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
+}
+
+function mode(text: string | undefined): RecordingMode {
+  if (text === undefined) return "auto";
+  if (text === "auto" || text === "record" || text === "replay" || text === "off") return text;
+  throw wrong("LLMFS_MODE", `LLMFS_MODE ${text}: expected auto, record, replay or off`);
+}
+
+/** A folder becomes absolute; the URL of a shared store stays as it is. */
+function location(name: string, text: string): string {
+  try {
+    return schemeOf(text) === undefined ? absolute(name, text) : text;
+  } catch (error) {
+    throw error instanceof UserError ? error : wrong(name, `${name}: ${messageOf(error)}`);
+  }
+}
+
+function limits(args: SettingsArguments): BudgetLimits {
+  const calls = optional(args.maxCalls, (text) => count("--max-calls", text, 0));
+  const tokens = optional(args.maxTokens, (text) => count("--max-tokens", text, 0));
+  const usd = optional(args.maxUsd, (text) => amount("--max-usd", text));
+  return {
+    ...(calls === undefined ? {} : { calls }),
+    ...(tokens === undefined ? {} : { tokens }),
+    ...(usd === undefined ? {} : { usd }),
+  };
+}
+
+function prices(text: string): readonly (readonly [string, Price])[] {
+  try {
+    return text.split(",").map(parsePrice);
+  } catch (error) {
+    throw new UsageError(`--price: ${messageOf(error)}`);
+  }
+}
+
+function s3(variable: Lookup): S3Settings {
+  const endpoint = variable("AWS_ENDPOINT_URL");
+  const region = variable("AWS_REGION");
+  const accessKeyId = variable("AWS_ACCESS_KEY_ID");
+  const secretAccessKey = variable("AWS_SECRET_ACCESS_KEY");
+  const sessionToken = variable("AWS_SESSION_TOKEN");
+  return {
+    ...(endpoint && { endpoint }),
+    ...(region && { region }),
+    ...(accessKeyId && { accessKeyId }),
+    ...(secretAccessKey && { secretAccessKey }),
+    ...(sessionToken && { sessionToken }),
+  };
+}

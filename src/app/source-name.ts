@@ -1,0 +1,21 @@
+/**
+ * What `df`, `findmnt` and `mount` show as a mount's source: "llmfs:" and the name of the file that the tree comes from,
+ * or else of the mountpoint. Every user of the machine can read it, so no prompt is in it.
+ */
+import { basename } from "node:path";
+import type { Config } from "./settings/settings.ts";
+
+const LONGEST_BYTES = 60;
+
+export function sourceName(config: Pick<Config, "from" | "prompt">, mountpoint: string): string {
+  const file = config.from ?? config.prompt?.file;
+  const name = plain(basename(file ?? mountpoint));
+  return name === "" ? "llmfs" : `llmfs:${name}`;
+}
+
+/** Nothing that /proc/self/mountinfo or fusermount3's options would have to escape, or that a terminal would obey. */
+function plain(name: string): string {
+  let short = name.replace(/[^\p{L}\p{N}._+@-]+/gu, "-").replace(/^-+|-+$/g, "");
+  while (Buffer.byteLength(short) > LONGEST_BYTES) short = [...short].slice(0, -1).join("");
+  return short;
+}

@@ -1,0 +1,98 @@
+/** The text of `--help`, from the same data that parses the command line. docs/cli.md holds it too. */
+import type { ArgDef, ArgsDef } from "citty";
+import type { Command } from "./command.ts";
+import { spellings } from "./parse.ts";
+
+const WIDTH = 100;
+
+/** The one line that says how a command is called. */
+export function usageLine(name: string, command: Command): string {
+  const words = ["llmfs", name];
+  for (const [key, arg] of positionals(command.args)) {
+    words.push(arg.required === false ? `[${key.toUpperCase()}]` : key.toUpperCase());
+  }
+  const more = command.rest?.atLeast === undefined ? undefined : command.rest;
+  if (more !== undefined) words.push(more.atLeast === 0 ? `[${more.hint}]` : more.hint);
+  if (Object.values(command.args).some((arg) => arg.type !== "positional")) words.push("[options]");
+  if (command.rest !== undefined && more === undefined) words.push("--", command.rest.hint);
+  return words.join(" ");
+}
+
+/** The whole help of one command. */
+export function commandHelp(name: string, summary: string, command: Command): string {
+  const places: Row[] = positionals(command.args).map(([key, arg]) => [key.toUpperCase(), arg.description ?? ""]);
+  if (command.rest !== undefined) places.push([command.rest.hint, command.rest.description]);
+  const flags: Row[] = [];
+  for (const [key, arg] of Object.entries(command.args)) {
+    if (arg.type !== "positional") flags.push([flag(key, arg), arg.description ?? ""]);
+  }
+  flags.push(["-h, --help", "show this"]);
+  const notes = (command.notes ?? []).map((note) => wrap(note, WIDTH).join("\n"));
+  return sections([
+    `${summary}.`,
+    `Usage: ${usageLine(name, command)}`,
+    places.length === 0 ? "" : table(places),
+    `Options:\n${table(flags)}`,
+    ...notes,
+  ]);
+}
+
+/** The help of llmfs itself: what commands there are. */
+export function generalHelp(description: string, commands: readonly (readonly [string, string])[]): string {
+  return sections([
+    description,
+    "Usage: llmfs COMMAND [options]\n       llmfs DIR [options]        short for: llmfs mount DIR [options]",
+    `Commands:\n${table(commands.map(([name, summary]) => [name, lowerFirst(summary)]))}`,
+    `Options:\n${table([
+      ["-h, --help", "show this; with a command, its own options, as `llmfs help COMMAND` does"],
+      ["-V, --version", "show the version"],
+    ])}`,
+  ]);
+}
+
+type Row = readonly [string, string];
+
+function positionals(args: ArgsDef): [string, ArgDef][] {
+  return Object.entries(args).filter(([, arg]) => arg.type === "positional");
+}
+
+/** `-F, --prompt TEXT|FILE`; flags without a short form are indented to stand below those with one. */
+function flag(key: string, arg: ArgDef): string {
+  const names = spellings(key, arg);
+  const text = names.length > 1 ? names.join(", ") : `    ${names[0]}`;
+  if (arg.type === "boolean") return text;
+  return `${text} ${arg.type === "enum" ? (arg.options ?? []).join("|") : (arg.valueHint ?? "VALUE")}`;
+}
+
+/** Two columns, the second wrapped. */
+function table(rows: readonly Row[]): string {
+  const indent = Math.min(34, Math.max(...rows.map(([left]) => left.length)) + 4);
+  const lines: string[] = [];
+  for (const [left, right] of rows) {
+    const [first = "", ...more] = wrap(right, WIDTH - indent);
+    if (left.length + 4 <= indent) lines.push(`  ${left.padEnd(indent - 2)}${first}`.trimEnd());
+    else lines.push(`  ${left}`, `${" ".repeat(indent)}${first}`);
+    lines.push(...more.map((line) => `${" ".repeat(indent)}${line}`));
+  }
+  return lines.join("\n");
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === "" ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}
+
+function sections(parts: readonly string[]): string {
+  return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
+}
+
+function lowerFirst(text: string): string {
+  return text.slice(0, 1).toLowerCase() + text.slice(1);
+}

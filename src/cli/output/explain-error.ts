@@ -1,0 +1,69 @@
+/** One place turns the failures of every part into what a person is told and the status llmfs exits with. */
+
+import { type FailureKind, UserError } from "../../app/errors.ts";
+import { FsError, messageOf } from "../../errno.ts";
+import { MountError, type MountFailure } from "../../fuse/mounting/unmount.ts";
+import { LlmError, type LlmErrorKind } from "../../llm/llm.ts";
+import { MountFailed } from "../process/launcher.ts";
+import { Interrupted } from "../process/signals.ts";
+import { EXIT } from "./exit-codes.ts";
+
+const OF_MOUNT = {
+  "no-device": "fuse",
+  "not-permitted": "fuse",
+  "no-helper": "fuse",
+  "bad-mountpoint": "mountpoint",
+  busy: "busy",
+  failed: "fuse",
+} satisfies Record<MountFailure, FailureKind>;
+
+const OF_MODEL = {
+  unconfigured: "model",
+  "refused-key": "model",
+  "no-connection": "model",
+  timeout: "model",
+  "rate-limited": "model",
+  recordings: "recordings",
+  quota: "model",
+  server: "model",
+  "bad-request": "model",
+  refusal: "answer",
+  truncated: "answer",
+  empty: "answer",
+  unusable: "answer",
+  cancelled: "failure",
+  unrecorded: "unrecorded",
+} satisfies Record<LlmErrorKind, FailureKind>;
+
+/** How llmfs ends because of an error: the status, and what a person is told. */
+export interface Explanation {
+  readonly status: number;
+  /** Absent: there is nothing to say. */
+  readonly message?: string;
+}
+
+export function explain(error: unknown): Explanation {
+  if (error instanceof Interrupted) return { status: error.status };
+  if (error instanceof MountFailed) return error.explanation;
+  const exit = exitOf(error);
+  if (exit !== undefined) return { status: EXIT[exit].code, message: messageOf(error) };
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { status: EXIT.failure.code, message: `this is a bug: ${stack}` };
+}
+
+/** Undefined for what no person could act on: a bug of ours. */
+function exitOf(error: unknown): FailureKind | undefined {
+  if (error instanceof UserError) return isNativeCodeError(error.cause) ? "fuse" : error.exit;
+  if (error instanceof MountError) return OF_MOUNT[error.reason];
+  if (error instanceof LlmError) return OF_MODEL[error.kind];
+  if (error instanceof FsError) return "failure";
+  // By name: from the filesystem's thread it comes as a copy.
+  if (error instanceof Error && error.name === "SnapshotError") return "snapshot";
+  if (isNativeCodeError(error)) return "fuse";
+  return undefined;
+}
+
+/** By name as well. */
+function isNativeCodeError(error: unknown): boolean {
+  return error instanceof Error && error.name === "NativeCodeError";
+}

@@ -1,0 +1,209 @@
+/** Where a content comes from, as a person reads it: what `why` prints. It fits on a screen, whatever there is to tell. */
+
+import type { Looking } from "../../app/inspect.ts";
+import type { Section } from "../../generate/context/prompts.ts";
+import { countTokens } from "../../generate/spending/tokens.ts";
+import type { Foreseen } from "../../offline/dry-run.ts";
+import type { StillTree } from "../../offline/tree.ts";
+import { firstDifference } from "../../recording/explain-miss.ts";
+import type { FileInfo, TreeEntry } from "../../rpc/tree-port.ts";
+
+/** An attribute as it is now, where there is a mount: snapshots leave out what differs from run to run. */
+export type Live = (name: string) => string | undefined;
+
+const WIDTH = 80;
+const NAME = 13;
+/** More parts of a request, prompts and dependencies than that are counted only. */
+const MOST_PARTS = 12;
+const MOST_LINES = 3;
+
+export async function story(file: FileInfo, live: Live, looking: Looking): Promise<readonly string[]> {
+  const { path, state = file.type } = file;
+  const lines = [`${path}: ${state}${file.size === undefined ? "" : `, ${file.size} bytes`}`];
+  const add = (name: string, value: string | undefined, most = MOST_LINES) => {
+    if (value !== undefined && value !== "") lines.push(...paragraph(name, value, most));
+  };
+  const meta: Live = (name) => live(`meta.${name}`) ?? file.xattrs.get(`user.llmfs.meta.${name}`);
+  add("described", file.description);
+  add("failed", live("error"), 6);
+  if (file.type === "directory") {
+    for (const [name, value] of settings(file)) add(name, value);
+    add("made by", "nobody: it has no content of its own");
+    add("below", below(path, looking.tree));
+    return lines;
+  }
+  if (state === "static" || file.type !== "file") {
+    const written = file.type === "file";
+    add("made by", written ? "somebody who wrote it; no generator is asked" : "nobody: it has no content of its own");
+    const maker = written ? meta("generator") : undefined;
+    if (maker !== undefined) {
+      add("before", [`made by ${maker}`, meta("model"), when(meta)].filter((part) => part !== undefined).join(", "));
+      add("request", request(meta("request"), meta("recorded") === "true"));
+    }
+    return lines;
+  }
+  const foreseen = await looking.foresight.foresee(path);
+  const chosen = file.xattrs.get("user.llmfs.generator");
+  const generator = meta("generator") ?? foreseen.generator;
+  add("made by", `${generator}${chosen === undefined ? "" : ", as user.llmfs.generator says"}`);
+  add("when", when(meta));
+  add("model", model(meta("model"), foreseen, looking));
+  add("settings", asked(foreseen, looking.tree));
+  add("tokens", tokens(meta));
+  add("request", request(meta("request"), meta("recorded") === "true"));
+  for (const [name, value] of others(file)) add(name, value, 1);
+  lines.push(...prompts(path, looking));
+  if (foreseen.asks !== undefined) lines.push(...(await told(await looking.foresight.sections(path))));
+  add(
+    "depends on",
+    file.xattrs
+      .get("user.llmfs.depends")
+      ?.split("\n")
+      .map((line) => line.trim())
+      .filter((line) => line !== "")
+      .join(", "),
+  );
+  add("today", await today(state, meta("request"), foreseen, looking), 6);
+  return lines;
+}
+
+/** The name once, the text in lines that fit beside it, cut where there are too many. */
+function paragraph(name: string, text: string, most: number): readonly string[] {
+  const room = WIDTH - NAME;
+  const lines: string[] = [];
+  for (let rest = oneLine(text); rest !== ""; ) {
+    if (lines.length === most - 1 && rest.length > room) {
+      lines.push(`${rest.slice(0, room - 1)}…`);
+      break;
+    }
+    const space = rest.length <= room ? rest.length : rest.lastIndexOf(" ", room);
+    const end = space > room / 2 || rest.length <= room ? space : room;
+    lines.push(rest.slice(0, end));
+    rest = rest.slice(end).trimStart();
+  }
+  return lines.map((line, index) => `${(index === 0 ? name : "").padEnd(NAME)}${line}`);
+}
+
+function oneLine(text: string): string {
+  return text.replace(/[\s\p{Cc}]+/gu, " ").trim();
+}
+
+function settings({ xattrs }: FileInfo): readonly (readonly [name: string, value: string])[] {
+  const names = ["prompt", "model", "temperature", "max-tokens", "generator", "refresh"];
+  return names.flatMap((name) => {
+    const value = xattrs.get(`user.llmfs.${name}`);
+    return value === undefined || value === "" ? [] : [[name, value] as const];
+  });
+}
+
+function below(path: string, { files }: StillTree): string {
+  const inside = files.filter((file) => path === "/" || file.path.startsWith(`${path}/`));
+  const counts = Map.groupBy(inside, ({ state = "static" }: TreeEntry) => state);
+  const parts = [...counts].map(([state, some]) => `${some.length} ${state}`).sort();
+  return inside.length === 0 ? "no files" : `${inside.length} files: ${parts.join(", ")}`;
+}
+
+function when(meta: Live): string | undefined {
+  const [moment, ms] = [meta("at"), meta("ms")];
+  return moment === undefined ? undefined : `${moment}${ms === undefined ? "" : `, in ${ms} ms`}`;
+}
+
+function model(answered: string | undefined, { path, asks }: Foreseen, { tree }: Looking): string | undefined {
+  if (asks === undefined) return answered;
+  const [nearest] = tree.settings(path, "model");
+  const from = nearest === undefined ? "" : ` (user.llmfs.model of ${nearest.from})`;
+  const named = answered === undefined || answered === asks.request.model ? "" : `; ${answered} answered`;
+  return `${asks.request.model}${from}${named}`;
+}
+
+function asked({ path, asks }: Foreseen, tree: StillTree): string | undefined {
+  if (asks === undefined) return undefined;
+  return ["temperature", "max-tokens"]
+    .flatMap((name) =>
+      tree
+        .settings(path, name)
+        .slice(0, 1)
+        .map(({ from, value }) => `${name} ${value} (of ${from})`),
+    )
+    .join(", ");
+}
+
+function tokens(meta: Live): string | undefined {
+  const [sent, received, usd] = [meta("input_tokens"), meta("output_tokens"), meta("usd")];
+  if (sent === undefined || received === undefined) return undefined;
+  return `${sent} sent, ${received} received${usd === undefined ? "" : `, $${usd}`}`;
+}
+
+function request(key: string | undefined, recorded: boolean): string | undefined {
+  return key === undefined ? undefined : `${key}, ${recorded ? "answered from a recording" : "answered by the server"}`;
+}
+
+const KNOWN = new Set([
+  "generator",
+  "at",
+  "ms",
+  "model",
+  "input_tokens",
+  "output_tokens",
+  "usd",
+  "request",
+  "recorded",
+]);
+const META = "user.llmfs.meta.";
+const MOST_OTHERS = 5;
+
+/** What else its generator says of it. */
+function others({ xattrs }: FileInfo): readonly (readonly [name: string, value: string])[] {
+  const all = [...xattrs].filter(([name]) => name.startsWith(META) && !KNOWN.has(name.slice(META.length)));
+  return all.slice(0, MOST_OTHERS).map(([name, value]) => [name.slice(META.length), value]);
+}
+
+function prompts(path: string, { tree, about }: Looking): readonly string[] {
+  const all = [
+    ...(about.contentPrompt === undefined ? [] : [`--content-prompt: ${about.contentPrompt}`]),
+    ...tree
+      .settings(path, "prompt")
+      .toReversed()
+      .map(({ from, value }) => `${from}: ${value}`),
+  ];
+  const shown = all.slice(-MOST_PARTS / 2);
+  const left = all.length - shown.length;
+  const lines = shown.map((text, index) => paragraph(index === 0 ? "prompts" : "", text, 1));
+  return [...lines.flat(), ...(left > 0 ? paragraph("", `and ${left} more, from further up`, 1) : [])];
+}
+
+/** The parts of the request, without their texts: how long each is, and why it is there. */
+async function told(sections: readonly Section[]): Promise<readonly string[]> {
+  const parts = await Promise.all(
+    sections.map(async ({ part, why, text }) => ({ part, why, tokens: await countTokens(text) })),
+  );
+  const sum = parts.reduce((all, { tokens }) => all + tokens, 0);
+  const [task, ...before] = parts.toReversed();
+  const shown = before.toReversed().slice(0, MOST_PARTS - 1);
+  const left = before.length - shown.length;
+  const lines = [...shown, ...(task === undefined ? [] : [task])].map(({ part, why, tokens }) => {
+    const line = `${String(tokens).padStart(NAME - 2)}  ${part}: ${why}`;
+    return line.length <= WIDTH ? line : `${line.slice(0, WIDTH - 1)}…`;
+  });
+  if (left > 0) lines.splice(-1, 0, `${"…".padStart(NAME - 2)}  and ${left} more files`);
+  return [...paragraph("told", `about ${sum} tokens, the instructions not counted:`, 1), ...lines];
+}
+
+/** Whether the content is still what would be asked for. */
+async function today(
+  state: string,
+  made: string | undefined,
+  { asks, failure }: Foreseen,
+  { store }: Looking,
+): Promise<string> {
+  if (failure !== undefined) return `it cannot be made: ${failure.message}`;
+  if (asks === undefined) return "no model is asked";
+  const held = asks.recording === undefined ? "not recorded" : "recorded";
+  // Without recordings nobody keeps what was asked.
+  if (made === undefined && state === "ready") return `it is there and stays; ${asks.request.model} is asked by regen`;
+  if (made === undefined) return `${asks.request.model} is asked when it is first read; the answer is ${held}`;
+  if (made === asks.key) return `the same request; the answer is ${held}`;
+  const before = await store?.get(made, asks.recording?.label);
+  const difference = before === undefined ? "" : `: ${firstDifference(before.request, asks.request)}`;
+  return `another request, ${asks.key.slice(0, 16)}…${difference}`;
+}

@@ -1,0 +1,216 @@
+/** Making contents ahead, as a person sees it: a bar while it goes on, a sum and the failures at the end. */
+
+import type { Generation } from "../../app/generation.ts";
+import { CONCURRENCY } from "../../app/mount-info.ts";
+import { everyTenth, type Progress } from "../../app/progress.ts";
+import type { Config } from "../../app/settings/settings.ts";
+import { messageOf } from "../../errno.ts";
+import type { Usage } from "../../generate/spending/usage-counter.ts";
+import type { Warmed, WarmFile } from "../../generate/warm.ts";
+import type { MountedFilesystem } from "../../mount/filesystem.ts";
+import type { PendingFile } from "../../rpc/messages.ts";
+import { printableLine } from "../../text/printable.ts";
+import { WIDTH } from "./terminal.ts";
+
+export type Spent = Pick<Usage, "calls" | "inputTokens" | "outputTokens" | "usd">;
+
+export interface WarmingOptions {
+  readonly files: readonly WarmFile[];
+  /** Of the mount: how many are generated at a time. */
+  readonly concurrency: number;
+  make(path: string): Promise<void>;
+  readonly signal: AbortSignal;
+  readonly progress: Progress;
+  /** What the mount has spent. */
+  usage(): Spent | undefined;
+  /** Calls off what is under way when the signal has fired; the sum is of what was spent then. */
+  stop?(): Promise<void>;
+  /** The reason of a failure, in words. Default: the error's message. */
+  reasons?(): ReadonlyMap<string, string> | Promise<ReadonlyMap<string, string>>;
+}
+
+/** What came of it. JSON-able. */
+export interface Warming {
+  readonly total: number;
+  readonly done: number;
+  readonly failed: readonly { readonly path: string; readonly error: string }[];
+  readonly calls: number;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  readonly usd: number;
+  readonly seconds: number;
+}
+
+const BAR = 16;
+/** A shorter one shows nothing. */
+const SHORTEST_BAR = 4;
+const TICK_MS = 200;
+/** So many times as many files are asked for at once as are generated at a time: the first is not to wait for them all. */
+const AT_FIRST = 2;
+/**
+ * So many times as many are under way in the end: messages between the threads go together, neither thread waits for the
+ * other while there is work, and what another machine is generating leaves enough to do.
+ */
+const AHEAD = 4;
+/** Fewer files are soon done. */
+const LONG = 50;
+
+/** Says what goes on and what failed; does not reject. */
+export async function warming(options: WarmingOptions): Promise<Warming> {
+  const { warm } = await import("../../generate/warm.ts");
+  const { files, concurrency, make, signal, progress } = options;
+  const begun = performance.now();
+  const before = options.usage();
+  let state: Warmed = { total: files.length, done: 0, failed: [] };
+  const due = everyTenth(progress);
+  const sum = (): Warming => summary(state, before, options.usage(), begun);
+  if (files.length > 0) progress.step("generating");
+  const timer = setInterval(() => progress.line(bar(sum(), WIDTH - "⠋ ".length)), TICK_MS);
+  try {
+    state = await warm(files, {
+      first: concurrency * AT_FIRST,
+      most: concurrency * AHEAD,
+      make,
+      signal,
+      onProgress(now) {
+        state = now;
+        if (now.total >= LONG && due(now.done + now.failed.length, now.total)) progress.print(bar(sum()));
+      },
+    });
+    if (signal.aborted) await options.stop?.();
+  } finally {
+    clearInterval(timer);
+    progress.clear();
+  }
+  const reasons = state.failed.length === 0 ? undefined : await options.reasons?.();
+  const failed = state.failed.map(({ path, error }) => ({ path, error: reasons?.get(path) ?? messageOf(error) }));
+  return { ...sum(), failed };
+}
+
+/** Makes every file of a mount that this process serves. */
+export async function warmMount(
+  filesystem: MountedFilesystem,
+  { config, generation, progress, signal }: WarmMountOptions,
+): Promise<Warming> {
+  using _ = filesystem.quietFailures();
+  return await warming({
+    files: await filesystem.pending(),
+    concurrency: config.concurrency ?? CONCURRENCY,
+    make: filesystem.make,
+    signal,
+    progress,
+    usage: () => generation.usage,
+    reasons: async () => reasonsOf(await filesystem.pending()),
+  });
+}
+
+export interface WarmMountOptions {
+  readonly config: Pick<Config, "concurrency">;
+  readonly generation: Generation;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+/** Why files failed, by path. */
+export function reasonsOf(files: readonly PendingFile[]): ReadonlyMap<string, string> {
+  return new Map(files.flatMap(({ path, error }) => (error === undefined ? [] : [[path, error]])));
+}
+
+/** The lines for the end: the sum first, then each failure. Where it was stopped, `kept` says what becomes of what is done. */
+export function warmingText(result: Warming, kept?: string): readonly string[] {
+  const { total, done, failed, seconds } = result;
+  const left = total - done - failed.length;
+  if (total === 0) return ["nothing to generate: every file has its content"];
+  const counts = [
+    `${done} of ${total} ${total === 1 ? "file" : "files"} generated in ${seconds.toFixed(1)} s`,
+    cost(result),
+    ...(failed.length === 0 ? [] : [`${failed.length} failed`]),
+    ...(kept === undefined ? [] : [`stopped; ${left} are left, and what is done is ${kept}`]),
+  ];
+  return [counts.join("; "), ...failureLines(failed)];
+}
+
+/** Files that failed for the same reason share a line, which names the first of them. */
+const NAMED = 3;
+
+/** One line for each cause, in the order in which they first occurred. */
+function failureLines(failed: Warming["failed"]): readonly string[] {
+  const groups = new Map<string, Warming["failed"][number][]>();
+  for (const one of failed) {
+    const cause = causeOf(one);
+    const group = groups.get(cause);
+    if (group === undefined) groups.set(cause, [one]);
+    else group.push(one);
+  }
+  return [...groups].flatMap(([cause, group]) => {
+    if (group.length <= NAMED) {
+      return group.map(({ path, error }) => `failed: ${printableLine(path)}: ${error.replace(`: ${path}: `, ": ")}`);
+    }
+    const named = group.slice(0, NAMED).map(({ path }) => printableLine(path));
+    return [`failed: ${group.length} files (${named.join(", ")} and ${group.length - NAMED} more): ${cause}`];
+  });
+}
+
+/** The reason without what differs from file to file: its own path, keys of requests, the recording that comes nearest. */
+function causeOf({ path, error }: Warming["failed"][number]): string {
+  const own = new RegExp(`(?<![\\w./-])${RegExp.escape(path)}(?![\\w/-]|\\.\\w)`, "g");
+  return error
+    .replace(`: ${path}: `, ": ")
+    .replace(own, "the file")
+    .replace(/ \([0-9a-f]{16}…\)/g, "")
+    .replace(/\. The nearest is (?:the file|\S+): /, ". In the nearest ")
+    .replace(/\bafter \d+ characters\b/, "after some characters");
+}
+
+function summary(state: Warmed, before: Spent | undefined, after: Spent | undefined, begun: number): Warming {
+  const since = (name: "calls" | "inputTokens" | "outputTokens" | "usd") =>
+    Math.max(0, (after?.[name] ?? 0) - (before?.[name] ?? 0));
+  return {
+    total: state.total,
+    done: state.done,
+    failed: state.failed.map(({ path, error }) => ({ path, error: messageOf(error) })),
+    calls: since("calls"),
+    inputTokens: since("inputTokens"),
+    outputTokens: since("outputTokens"),
+    usd: since("usd"),
+    seconds: (performance.now() - begun) / 1000,
+  };
+}
+
+/** In so many columns: the bar takes what the numbers leave. */
+export function bar(result: Warming, width = Number.POSITIVE_INFINITY): string {
+  const { total, done, failed, seconds } = result;
+  const ended = done + failed.length;
+  const rate = seconds > 0 ? ended / seconds : 0;
+  const parts = [
+    `${ended}/${total}`,
+    `${rate.toFixed(rate < 10 ? 1 : 0)}/s`,
+    rate > 0 ? `${time((total - ended) / rate)} left` : "",
+    `${short(result.inputTokens)}+${short(result.outputTokens)} tokens`,
+    result.usd === 0 ? "" : `$${result.usd.toFixed(2)}`,
+    failed.length === 0 ? "" : `${failed.length} failed`,
+  ];
+  const text = parts.filter((part) => part !== "").join(" · ");
+  const room = Math.min(BAR, width - text.length - 1);
+  if (room < SHORTEST_BAR) return text;
+  const filled = total === 0 ? room : Math.floor((ended * room) / total);
+  return `${"█".repeat(filled)}${"░".repeat(room - filled)} ${text}`;
+}
+
+function time(seconds: number): string {
+  if (seconds < 100) return `${Math.ceil(seconds)} s`;
+  return seconds < 6000 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+/** 950, 12k, 3.4M: a terminal's line is short. */
+function short(count: number): string {
+  if (count < 1000) return String(count);
+  if (count < 1_000_000) return `${(count / 1000).toFixed(count < 10_000 ? 1 : 0)}k`;
+  return `${(count / 1_000_000).toFixed(1)}M`;
+}
+
+function cost({ calls, inputTokens, outputTokens, usd }: Warming): string {
+  if (calls === 0) return "no call";
+  const money = usd === 0 ? "" : `, $${usd.toFixed(4)}`;
+  return `${calls} ${calls === 1 ? "call" : "calls"}, ${inputTokens} + ${outputTokens} tokens${money}`;
+}

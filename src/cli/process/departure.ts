@@ -1,0 +1,257 @@
+/**
+ * What `unmount` learns from the process behind a mount: whether the tree is saved, and how the process ended.
+ *
+ * Nothing is taken for granted. A process that does not answer, or ends without a word, has not saved.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { UserError } from "../../app/errors.ts";
+import { complaint } from "../../app/keeper.ts";
+import { diagnosis, unresponsive } from "../../app/running/answering.ts";
+import type { Outcome } from "../../app/running/mount-record.ts";
+import { type Copy, copiesOf } from "../../app/running/open-users.ts";
+import type { ServerProcess } from "../../app/running/server-process.ts";
+import type { MountPoint } from "../../mountinfo.ts";
+import { conditionOf, nameOf } from "../../procfs.ts";
+import { createProgress } from "../output/progress.ts";
+import { say } from "../output/terminal.ts";
+
+/** After that long a person wants to know what is waited for. */
+const SILENT_MS = 500;
+/** A process that stays stopped that long is not only being looked at. */
+const STOPPED_MS = 1_000;
+/** As long as that `unmount --lazy` waits for programs to leave. */
+const DETACHED_MS = 1_000;
+/** The kernel tells the process of the unmount, and it tells us, in a few milliseconds. */
+const ENDING_MS = 500;
+
+export interface DepartureOptions {
+  readonly mount: MountPoint;
+  /** As the user calls it. */
+  readonly name: string;
+  readonly server: ServerProcess;
+  /** For how long nothing may happen. */
+  readonly patienceMs: number;
+  /** It is taken away before it is saved. */
+  readonly lazy: boolean;
+}
+
+export class Departure {
+  readonly #options: DepartureOptions;
+  /** Where the tree is saved at the end; undefined: nowhere. */
+  readonly #file: string | undefined;
+  #saved: Outcome | undefined;
+
+  constructor(options: DepartureOptions) {
+    this.#options = options;
+    this.#file = options.server.record?.save;
+  }
+
+  get mount(): MountPoint {
+    return this.#options.mount;
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
+  get pid(): number {
+    return this.#options.server.pid;
+  }
+
+  /** Has the tree saved, if that was asked for. Rejects with UserError where the process does not say what came of it. */
+  async save(): Promise<Outcome> {
+    const { server, lazy } = this.#options;
+    // The mount is gone, and there is nothing that anybody wants to keep.
+    if (lazy && this.#file === undefined) return { kind: "none" };
+    const id = server.requestSave();
+    const answer =
+      id === undefined
+        ? this.#unasked()
+        : await this.#wait(`process ${server.pid} to answer`, () => {
+            const request = server.record?.answers.find((one) => one.id === id);
+            return { found: request?.outcome, heard: request !== undefined };
+          });
+    // Somebody else has unmounted it in the meantime.
+    if (answer === "gone" && server.record?.state === "done") return server.record.last ?? { kind: "none" };
+    if (answer === "gone") throw this.#unreported();
+    if (typeof answer !== "string") {
+      this.#saved = answer;
+      return answer;
+    }
+    throw this.#unanswered();
+  }
+
+  /** The mount is gone from this namespace: resolves when its process has ended, everything saved. */
+  async end(): Promise<void> {
+    const { server, name, mount, patienceMs } = this.#options;
+    const begun = performance.now();
+    const answer = await this.#wait(`process ${server.pid}, which served it, to end`, () => {
+      const { record } = server;
+      const late = record?.insisting === true;
+      const serving = record?.state === "serving" && performance.now() - begun > ENDING_MS;
+      const copies = serving ? copiesOf(mount, server.pid) : [];
+      return { found: late ? ("late" as const) : copies.length > 0 ? copies : undefined };
+    });
+    if (answer === "gone") return this.#refuseUnsaved();
+    if (answer === "late") throw late(server, name);
+    if (typeof answer !== "string") throw this.#mountedElsewhere(answer);
+    if (server.record?.state === "serving") throw this.#heldOutOfSight();
+    const state = answer === "stopped" ? "is stopped" : `has not ended for ${patienceMs / 1000} s`;
+    throw new UserError(
+      this.#file === undefined ? "busy" : "save",
+      `${name} is unmounted, but process ${server.pid}, which served it, ${state}${this.#savedText()}; ${cureOf(server.pid)}`,
+    );
+  }
+
+  /** After --lazy: the process may live on for as long as programs use the mount. Waits a moment for its end. */
+  async detached(): Promise<void> {
+    const { server, name } = this.#options;
+    await Promise.race([this.#wait(undefined, () => ({ found: undefined })), sleep(DETACHED_MS)]);
+    if (!server.lives) return this.#refuseUnsaved();
+    if (conditionOf(server.pid) === "stopped") {
+      say(`llmfs: ${name} is unmounted, but process ${server.pid}, which serves it, is stopped; ${cureOf(server.pid)}`);
+    }
+    if (server.record?.insisting === true) throw late(server, name);
+    const problem = this.#saved && complaint(this.#saved);
+    if (problem !== undefined) throw new UserError("save", `${name} is unmounted; ${problem}`);
+  }
+
+  /** Throws UserError("save") unless the process has said that all is well. */
+  #refuseUnsaved(): void {
+    const { server, name } = this.#options;
+    const { record } = server;
+    if (record?.state !== "done") {
+      if (this.#file !== undefined) throw this.#unreported();
+      return;
+    }
+    const problem = record.last && complaint(record.last);
+    if (problem !== undefined) throw new UserError("save", `${name}: ${problem}`);
+  }
+
+  #unasked(): "gone" | "silent" {
+    return this.#options.server.lives ? "silent" : "gone";
+  }
+
+  #unanswered(): UserError {
+    const { mount, name, lazy, server, patienceMs } = this.#options;
+    if (this.#file === undefined) return unresponsive(mount);
+    const state = lazy ? "is unmounted" : "stays mounted";
+    const saving = server.record?.saving;
+    if (saving !== undefined && conditionOf(server.pid) !== "stopped") {
+      const stalled = `process ${server.pid} has been saving to ${saving.file} without getting on for ${patienceMs / 1000} s`;
+      return new UserError(
+        "save",
+        `${name} ${state}, and its tree is not saved yet: ${stalled}; --timeout waits longer`,
+      );
+    }
+    return new UserError("save", `${name} ${state}, and its tree is not saved: ${diagnosis(mount, { away: lazy })}`);
+  }
+
+  #unreported(): UserError {
+    const { server, name } = this.#options;
+    const file = this.#file ?? "nowhere";
+    const before = this.#saved?.kind === "saved" ? `; ${file} holds it as it was when the unmount began` : "";
+    return new UserError(
+      "save",
+      `${name}: process ${server.pid} ended without reporting that the tree is saved to ${file}${before}`,
+    );
+  }
+
+  #mountedElsewhere(copies: readonly Copy[]): UserError {
+    const { server, name } = this.#options;
+    const places = copies.map(({ path, pid }) =>
+      pid === undefined ? path : `${path} in the mount namespace of ${nameOf(pid)}`,
+    );
+    const cures = copies.map(({ path, pid }) =>
+      pid === undefined ? `umount ${path}` : `nsenter -t ${pid} -m umount ${path}`,
+    );
+    return new UserError(
+      "busy",
+      `${name} is unmounted here${this.#savedText()}, but the same filesystem is still mounted at ${some(places)}, and ` +
+        `process ${server.pid} goes on serving it. End that with: ${some(cures)}`,
+    );
+  }
+
+  #heldOutOfSight(): UserError {
+    const { server, name, mount } = this.#options;
+    return new UserError(
+      "busy",
+      `${name} is unmounted here${this.#savedText()}, but process ${server.pid} goes on serving it for somebody who cannot ` +
+        `be seen from here, such as a container or a process of another user. As root this may show who: ` +
+        `grep -l ' ${mount.device} ' /proc/*/mountinfo`,
+    );
+  }
+
+  #savedText(): string {
+    if (this.#file === undefined) return "";
+    return this.#saved?.kind === "saved" ? ` and saved to ${this.#saved.file}` : " and its tree is not saved yet";
+  }
+
+  /**
+   * Looks until something is found. "gone": the process has ended; "stopped": it is and stays stopped; "silent": nothing
+   * has happened for too long.
+   */
+  async #wait<T>(
+    what: string | undefined,
+    look: () => { readonly found: T | undefined; readonly heard?: boolean },
+  ): Promise<T | "gone" | "stopped" | "silent"> {
+    const { server, patienceMs } = this.#options;
+    const progress = createProgress();
+    const begun = performance.now();
+    let [changed, running] = [begun, begun];
+    let [before, shown] = ["", ""];
+    try {
+      for (;;) {
+        // A process that has ended may have said its last word just before.
+        const lives = server.lives;
+        const { found, heard } = look();
+        if (found !== undefined) return found;
+        if (!lives) return "gone";
+        const now = performance.now();
+        if (conditionOf(server.pid) !== "stopped") running = now;
+        if (now - running > STOPPED_MS) return "stopped";
+        const { saving, state } = server.record ?? {};
+        const signature = JSON.stringify([heard, saving, state]);
+        if (signature !== before) [before, changed] = [signature, now];
+        if (now - changed > patienceMs) return "silent";
+        const text = saving === undefined ? `waiting for ${what}` : `saving the tree to ${saving.file}`;
+        if (what !== undefined && now - begun > SILENT_MS && text !== shown) progress.step(text);
+        if (now - begun > SILENT_MS) shown = text;
+        if (saving !== undefined && saving.bytes > 0) progress.detail(`${(saving.bytes / 2 ** 20).toFixed(1)} MiB`);
+        await sleep(now - begun < 100 ? 2 : 20);
+      }
+    } finally {
+      progress.clear();
+    }
+  }
+}
+
+/** The mount is gone, its tree could not be saved, and the process keeps it. */
+export function late(server: ServerProcess, name: string): UserError {
+  const { pid, record } = server;
+  const problem = (record?.last && complaint(record.last)) ?? "the tree is not saved yet";
+  const kept = `process ${pid} keeps the tree and goes on trying: put that right, or give the tree up with kill ${pid}`;
+  return new UserError("save", `${name} is unmounted; ${problem}; ${kept}`);
+}
+
+/** A process that says nothing that we understand. */
+export function otherVersion(name: string, pid: number | undefined, cause?: unknown): UserError {
+  const who = pid === undefined ? "the process that serves it" : `process ${pid}, which serves it,`;
+  return new UserError(
+    "save",
+    `${name} stays mounted: ${who} is another version of llmfs, which does not report whether the tree is saved. ` +
+      "Save it with llmfs save, then unmount it with umount or fusermount3 -u",
+    { cause },
+  );
+}
+
+function cureOf(pid: number): string {
+  return conditionOf(pid) === "stopped" ? `let it go on: kill -CONT ${pid}` : `wait, or end it: kill -KILL ${pid}`;
+}
+
+const SHOWN = 3;
+
+function some(items: readonly string[]): string {
+  const more = items.length - SHOWN;
+  return `${items.slice(0, SHOWN).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+}

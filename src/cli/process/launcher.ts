@@ -1,0 +1,90 @@
+/**
+ * A mount in the background: two processes of the same program and what they say to each other.
+ *
+ * The launcher checks the command line, starts the daemon, hands it the configuration and waits. The daemon does all
+ * the work, on the launcher's standard error, and says "ready" once the mount answers, or why it never will. Then it
+ * leaves the terminal for good. Until then each notices the other's death by the end of the channel between them
+ * (Bun's IPC, a socket pair), so that neither hangs and nothing is left mounted by halves.
+ */
+import { statSync } from "node:fs";
+import { type Config, daemonEnvironment } from "../../app/settings/settings.ts";
+import type { Explanation } from "../output/explain-error.ts";
+import { Interrupted, onSignals } from "./signals.ts";
+
+/** First argument of the daemon; what follows is for the eyes of `ps` only. */
+export const DAEMON = "--daemon";
+
+/** Launcher → daemon, once. */
+export interface Assignment {
+  readonly config: Config;
+  readonly mountpoint: string;
+}
+
+/** Daemon → launcher, once. */
+export type Outcome =
+  | { readonly outcome: "ready"; readonly pid: number; readonly status: number }
+  | ({ readonly outcome: "failed" } & Explanation);
+
+/** Resolves with the daemon's process id, and the exit status, when the mount answers and is warm. Throws UserError, with nothing mounted. */
+export async function mountInBackground(assignment: Assignment): Promise<{ pid: number; status: number }> {
+  let interrupted: string | undefined;
+  const told = Promise.withResolvers<Outcome>();
+  const daemon = Bun.spawn({
+    cmd: [...ownCommand(), DAEMON, assignment.mountpoint],
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "inherit",
+    env: daemonEnvironment(),
+    serialization: "advanced",
+    ipc: (message: unknown) => {
+      if (isOutcome(message)) told.resolve(message);
+    },
+    onExit: (_, code, signal) => {
+      const how = signal === null ? `ended with status ${code}` : `was killed (${signal})`;
+      told.resolve({
+        outcome: "failed",
+        status: 1,
+        message: `the process that serves the mount ${how} before it was ready`,
+      });
+    },
+  });
+  // From a terminal the daemon gets Ctrl-C too; a signal to this process alone is passed on.
+  using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => {
+    interrupted = name;
+    daemon.kill("SIGTERM");
+  });
+  daemon.send(assignment);
+  const outcome = await told.promise;
+  if (outcome.outcome === "failed") {
+    await daemon.exited;
+    if (interrupted !== undefined) throw new Interrupted(interrupted);
+    throw new MountFailed(outcome);
+  }
+  // The daemon has only seen its own side; this is what any program will see.
+  statSync(assignment.mountpoint);
+  daemon.disconnect();
+  daemon.unref();
+  const { pid, status } = outcome;
+  return { pid, status };
+}
+
+/** The daemon's own explanation of why there is no mount. */
+export class MountFailed extends Error {
+  override readonly name = "MountFailed";
+  readonly explanation: Explanation;
+
+  constructor(explanation: Explanation) {
+    super(explanation.message ?? "the mount failed");
+    this.explanation = explanation;
+  }
+}
+
+/** How this very program is started: the compiled binary alone, or bun with the main file. */
+export function ownCommand(): readonly string[] {
+  return Bun.main.startsWith("/$bunfs/") ? [process.execPath] : [process.execPath, Bun.main];
+}
+
+function isOutcome(message: unknown): message is Outcome {
+  if (typeof message !== "object" || message === null || !("outcome" in message)) return false;
+  return message.outcome === "ready" || ("status" in message && typeof message.status === "number");
+}

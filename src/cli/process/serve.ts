@@ -1,0 +1,133 @@
+/** Serves one mount until it ends: the body of `mount -f` and of the process behind a background mount. */
+
+import { openGeneration } from "../../app/generation.ts";
+import { type Served, serve } from "../../app/mount.ts";
+import type { Progress } from "../../app/progress.ts";
+import { modelSecrets } from "../../app/settings/model.ts";
+import { type Config, wantsColor } from "../../app/settings/settings.ts";
+import { MountError } from "../../fuse/mounting/unmount.ts";
+import { createLog, type Log, type LogLevel } from "../../log.ts";
+import type { Ended } from "../../mount/filesystem.ts";
+import { EXIT } from "../output/exit-codes.ts";
+import { explain } from "../output/explain-error.ts";
+import { createProgress } from "../output/progress.ts";
+import { isTerminal, say } from "../output/terminal.ts";
+import { warmingText, warmMount } from "../output/warm-progress.ts";
+import { Ending } from "./shutdown.ts";
+import { Interrupted, onSignals } from "./signals.ts";
+
+export interface MountJob {
+  readonly config: Config;
+  /** Real path of an empty directory. */
+  readonly mountpoint: string;
+  /** Gives up before the mount is there. */
+  readonly signal?: AbortSignal;
+  /** What a person sees of the log, unless it is to be everything. */
+  readonly terminalLevel: LogLevel;
+  readonly beforeMount?: () => void;
+  /** Called when the mount answers, and is warm if it is to be; the status says whether that worked. */
+  ready(log: Log, status: number): Promise<void> | void;
+}
+
+/** Resolves with the exit status when the mount has ended and is saved. Throws what the parts throw, or Interrupted. */
+export async function mountAndServe(job: MountJob): Promise<number> {
+  const progress = createProgress();
+  const log = openLog(job.config, job.terminalLevel, progress);
+  const interrupted = new AbortController();
+  const givenUp = new AbortController();
+  const warm = new AbortController();
+  let served: Served | undefined;
+  let ending: Ending | undefined;
+  let finishing = false;
+  /** Whoever started the mount has been told that it is there. */
+  let told = false;
+  using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU"], (name) => {
+    if (ending === undefined) return interrupted.abort(new Interrupted(name));
+    if (name === "SIGXCPU") {
+      // It comes again every second.
+      if (ending.begun) return;
+      log.write("error", "cli", "the limit to processor time (ulimit -t) is reached; saving and unmounting");
+    }
+    warm.abort();
+    if (finishing) return givenUp.abort();
+    if (!told) return ending.leave();
+    ending.begin();
+    // There is no processor time to serve anybody with.
+    if (name === "SIGXCPU") ending.begin();
+  });
+  const generation = openGeneration(job.config, log);
+  /** Undefined when the mount has ended meanwhile. */
+  const warmed = async (mounted: Served, end: Ending): Promise<number | undefined> => {
+    if (!job.config.warm) return EXIT.ok.code;
+    mounted.ended.then(() => warm.abort());
+    const left = () => {
+      warm.abort();
+      end.leave();
+    };
+    job.signal?.addEventListener("abort", left, { once: true });
+    const result = await warmMount(mounted.filesystem, {
+      config: job.config,
+      generation,
+      progress,
+      signal: warm.signal,
+    });
+    const { save, mode } = job.config;
+    const kept = save !== undefined ? `saved in ${save}` : mode === "off" ? "gone with the mount" : "recorded";
+    for (const line of warmingText(result, warm.signal.aborted ? kept : undefined)) progress.print(line);
+    if (warm.signal.aborted) return undefined;
+    return result.failed.length === 0 ? EXIT.ok.code : EXIT.incomplete.code;
+  };
+  try {
+    served = await serve({
+      config: job.config,
+      mountpoint: job.mountpoint,
+      generation,
+      log,
+      progress,
+      ...(job.beforeMount === undefined ? {} : { beforeMount: job.beforeMount }),
+      signal: job.signal === undefined ? interrupted.signal : AbortSignal.any([interrupted.signal, job.signal]),
+    });
+    ending = new Ending(served, job.mountpoint, log);
+    log.tagged("cli").info(`mounted at ${job.mountpoint}`);
+    const status = await warmed(served, ending);
+    if (status !== undefined) await job.ready(log, status);
+    told = true;
+    const over = ending.over.then((): Ended => ({ reason: "unmounted" }));
+    const { reason, message } = await Promise.race([served.ended, over]);
+    finishing = true;
+    await served.finish(givenUp.signal);
+    if (reason === "failed") throw new MountError("failed", message ?? `the mount at ${job.mountpoint} failed`);
+    log.tagged("cli").info(`unmounted ${job.mountpoint}`);
+    return EXIT.ok.code;
+  } catch (error) {
+    if (served !== undefined) log.tagged("cli").error(explain(error).message ?? "interrupted");
+    throw error;
+  } finally {
+    await log.close();
+  }
+}
+
+/** The log as a command wants it: `--debug` shows and keeps everything. */
+export function openLog(config: Config, terminal: LogLevel, progress: Progress): Log {
+  return createLog({
+    terminal: config.debug ? "debug" : terminal,
+    file: config.debug ? "debug" : "info",
+    path: config.logFile,
+    print: (line, mark) => progress.print(line, mark),
+    color: wantsColor(isTerminal()),
+    secrets: modelSecrets(config),
+  });
+}
+
+/** For commands that only look: warnings on the terminal, and no file. */
+export function quietLog(): Log & AsyncDisposable {
+  const log = createLog({
+    terminal: "warn",
+    file: "info",
+    path: undefined,
+    print: say,
+    color: wantsColor(isTerminal()),
+    secrets: [],
+  });
+  return { ...log, [Symbol.asyncDispose]: () => log.close() };
+}

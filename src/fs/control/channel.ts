@@ -1,0 +1,263 @@
+/** An open `.llmfs/control`: takes requests, line by line, and answers them; see rpc/control-protocol.ts. */
+
+import { FsError, messageOf } from "../../errno.ts";
+import { type Header, PARKED, type Parked } from "../../fuse/ops.ts";
+import { SUBMIT, SUBMIT_BYTES } from "../../rpc/control-protocol.ts";
+import { printable } from "../../text/printable.ts";
+import type { RegularFile } from "../../tree/file.ts";
+import { toBytes } from "../../tree/path.ts";
+import { MAY_EXEC, MAY_WRITE, mayAccess } from "../../tree/permissions/access.ts";
+import type { Mount } from "../context.ts";
+import { inGroup } from "../ops/attributes.ts";
+import type { Answers } from "../rpc-handlers.ts";
+import type { Caller, ControlHandle } from "./directory.ts";
+
+const SIZE_BITS = SUBMIT_BYTES << 16;
+
+/** The other thread begins with so many while the next are looked up. */
+const TOGETHER = 16;
+/** Taken at a time: the other requests of the mount are answered in between. */
+const MOST_LINES = 256;
+/** A prompt has 64 KiB at most, and JSON may write a byte as six. */
+const LONGEST_LINE = 512 * 1024;
+/** Answers that nobody has read, in bytes, and requests under way: with more, no further request is taken. */
+const MOST_UNREAD = 1 << 20;
+const MOST_UNDER_WAY = 65_536;
+
+const NEWLINE = 0x0a;
+
+interface Request {
+  readonly id: unknown;
+  readonly op: unknown;
+  readonly path: unknown;
+  readonly prompt: unknown;
+  readonly force: unknown;
+}
+
+/** What waits in waiters.ts for a content is named by a number; the kernel's are above 0. */
+let lastName = 0;
+
+export class Channel implements ControlHandle {
+  readonly #mount: Mount;
+  readonly #answers: Answers;
+  readonly #writes: boolean;
+  /** A request that is not ended yet. */
+  #rest: Uint8Array = new Uint8Array(0);
+  /** By the name that it waits under, what calls it off. */
+  readonly #underWay = new Set<number>();
+  /** Answers, oldest first. */
+  #unread: Buffer[] = [];
+  #unreadBytes = 0;
+  /** Reads that wait for answers, and how much they may take. */
+  readonly #reads: { readonly unique: number; readonly size: number }[] = [];
+  /** Requests that are not about a file, and can't be called off. */
+  #others = 0;
+
+  /** `writes`: whether it was opened for writing. */
+  constructor(mount: Mount, answers: Answers, writes: boolean) {
+    this.#mount = mount;
+    this.#answers = answers;
+    this.#writes = writes;
+  }
+
+  /** Throws EBUSY, EFBIG; nothing is taken then. */
+  write(data: Uint8Array, caller: Caller): number {
+    this.#checkRoom();
+    return this.#take(data, caller);
+  }
+
+  /** As `write`, but takes all. Throws ENOTTY for any other command than SUBMIT. */
+  command(code: number, data: Uint8Array, caller: Caller): void {
+    if ((code & ~SIZE_BITS) >>> 0 !== SUBMIT) throw new FsError("ENOTTY");
+    this.#checkRoom();
+    for (let at = 0; at < data.length; ) at += this.#take(data.subarray(at), caller);
+  }
+
+  read(_offset: number, target: Buffer, { unique }: Header): number | Parked {
+    if (this.#unreadBytes > 0) return this.#give(target.length).copy(target);
+    if (this.#underWay.size === 0 && this.#others === 0) return 0;
+    this.#reads.push({ unique, size: target.length });
+    return PARKED;
+  }
+
+  leave(unique: number): boolean {
+    const at = this.#reads.findIndex((read) => read.unique === unique);
+    if (at < 0) return false;
+    this.#reads.splice(at, 1);
+    this.#mount.session().fail(unique, new FsError("EINTR", "interrupted while waiting for answers"));
+    return true;
+  }
+
+  close(): void {
+    this.#callOff(false);
+  }
+
+  #checkRoom(): void {
+    if (this.#unreadBytes > MOST_UNREAD) throw new FsError("EBUSY", "read the answers first");
+    if (this.#underWay.size > MOST_UNDER_WAY)
+      throw new FsError("EBUSY", `${this.#underWay.size} requests are under way`);
+  }
+
+  /** Returns how many bytes it took: whole requests, or the beginning of one. */
+  #take(data: Uint8Array, caller: Caller): number {
+    const lines: Uint8Array[] = [];
+    let at = 0;
+    for (; lines.length < MOST_LINES; ) {
+      const end = data.indexOf(NEWLINE, at);
+      if (end < 0) break;
+      lines.push(Buffer.concat([this.#rest, data.subarray(at, end)]));
+      this.#rest = new Uint8Array(0);
+      at = end + 1;
+    }
+    if (lines.length < MOST_LINES) {
+      this.#rest = Buffer.concat([this.#rest, data.subarray(at)]);
+      at = data.length;
+    }
+    if (this.#rest.length > LONGEST_LINE) {
+      this.#rest = new Uint8Array(0);
+      throw new FsError("EFBIG", `a request has ${LONGEST_LINE} bytes at most`);
+    }
+    for (let first = 0; first < lines.length; first += TOGETHER) {
+      this.#mount.together(() => {
+        for (const line of lines.slice(first, first + TOGETHER)) this.#ask(line, caller);
+      });
+    }
+    return at;
+  }
+
+  #ask(line: Uint8Array, caller: Caller): void {
+    const text = Buffer.from(line).toString("utf8").trim();
+    if (text === "") return;
+    let id: unknown = null;
+    try {
+      const request = parsed(text);
+      id = request.id ?? null;
+      this.#begin(request, id, caller);
+    } catch (error) {
+      this.#answer(id, error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error }));
+    }
+  }
+
+  #begin(request: Request, id: unknown, caller: Caller): void {
+    if (request.op === "stop") return this.#stop(id);
+    if (request.op === "save") return this.#save(id);
+    const { regen, pending } = this.#mount;
+    const changes = request.op === "regen" || request.op === "undo";
+    if (!changes && request.op !== "make") {
+      throw new FsError(
+        "EINVAL",
+        `there is no op ${JSON.stringify(request.op)}; expected make, regen, undo, save or stop`,
+      );
+    }
+    const file = this.#file(request.path, changes ? caller : undefined);
+    if (request.op === "undo") {
+      regen.undo(file);
+      return this.#answer(id);
+    }
+    if (request.op === "make" && !file.lazy) return this.#answer(id);
+    if (request.op === "regen") {
+      this.#mount.authors.checkRegeneration(file, promptOf(request) !== undefined, caller.uid);
+    }
+    const name = --lastName;
+    const over = (error?: FsError) => {
+      if (this.#underWay.delete(name)) this.#answer(id, error);
+    };
+    const waiter = { unique: name, pid: caller.pid, done: () => over(), fail: over };
+    this.#underWay.add(name);
+    try {
+      if (request.op === "make") pending.wait(file, waiter);
+      else regen.generate(file, { prompt: promptOf(request), force: request.force === true }, waiter);
+    } catch (error) {
+      this.#underWay.delete(name);
+      throw error;
+    }
+  }
+
+  /** With a caller, the file must be one that the caller may write to. */
+  #file(path: unknown, caller: Caller | undefined): RegularFile {
+    if (typeof path !== "string" || !path.startsWith("/")) {
+      throw new FsError("EINVAL", `"path" must be a path that begins with "/"`);
+    }
+    if (caller !== undefined && !this.#writes) throw new FsError("EACCES", "the control file is not open for writing");
+    const who = caller && { uid: caller.uid, inGroup: (gid: number) => inGroup(caller, gid) };
+    const file = this.#mount.tree.resolve(toBytes(path), {
+      follow: true,
+      search(directory) {
+        if (who && !mayAccess(directory, who, MAY_EXEC))
+          throw new FsError("EACCES", "a directory on the way is closed");
+      },
+    });
+    if (file.kind === "directory") throw new FsError("EISDIR", "a directory");
+    if (file.kind !== "file") throw new FsError("EINVAL", "not a regular file");
+    if (who && !mayAccess(file, who, MAY_WRITE)) throw new FsError("EACCES", "no permission to write to the file");
+    return file;
+  }
+
+  /** It is over when the other thread has booked what was called off. */
+  #stop(id: unknown): void {
+    this.#others++;
+    this.#callOff(true);
+    this.#answers.settle(() => {
+      this.#others--;
+      this.#answer(id);
+    });
+  }
+
+  #save(id: unknown): void {
+    this.#others++;
+    this.#answers.save((saved) => {
+      this.#others--;
+      this.#answer(id, undefined, { saved });
+    });
+  }
+
+  /** All of it at once, and the last first: else what is called off would make room for what is called off next. */
+  #callOff(forGood: boolean): void {
+    const names = [...this.#underWay].reverse();
+    this.#mount.together(() => {
+      for (const name of names) this.#mount.attempts.leave(name, forGood);
+    });
+  }
+
+  #answer(id: unknown, error?: FsError, result: object = {}): void {
+    const outcome = error === undefined ? { ok: true, ...result } : { errno: error.code, message: error.message };
+    const line = `${printable(JSON.stringify({ id, ...outcome, usage: this.#answers.usage }))}\n`;
+    const bytes = Buffer.from(line);
+    this.#unread.push(bytes);
+    this.#unreadBytes += bytes.length;
+    for (let read = this.#reads.shift(); read !== undefined; read = this.#reads.shift()) {
+      const given = this.#give(read.size);
+      if (this.#mount.session().answerData(read.unique, given)) return;
+      // Whoever read is gone; somebody else may ask.
+      this.#unread.unshift(given);
+      this.#unreadBytes += given.length;
+    }
+  }
+
+  #give(most: number): Buffer {
+    const all = Buffer.concat(this.#unread);
+    const given = all.subarray(0, most);
+    this.#unread = given.length < all.length ? [all.subarray(given.length)] : [];
+    this.#unreadBytes -= given.length;
+    return given;
+  }
+}
+
+function parsed(text: string): Request {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new FsError("EINVAL", `a request must be a line of JSON: ${messageOf(error)}`);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new FsError("EINVAL", "a request must be a JSON object");
+  }
+  const { id, op, path, prompt, force } = value as Partial<Request>; // a plain object has any of these, or lacks it
+  return { id, op, path, prompt, force };
+}
+
+function promptOf({ prompt }: Request): string | undefined {
+  if (prompt === undefined || typeof prompt === "string") return prompt;
+  throw new FsError("EINVAL", '"prompt" must be a text');
+}

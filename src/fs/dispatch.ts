@@ -1,0 +1,213 @@
+/** All operations of a mounted tree, put together: what the session dispatches to. */
+import { ERRNO } from "../errno.ts";
+import * as abi from "../fuse/abi.ts";
+import type { Filesystem } from "../fuse/ops.ts";
+import type { Session } from "../fuse/session.ts";
+import { type ThreadSignals, threadSignals } from "../procfs.ts";
+import type { NamedFiles } from "../rpc/generation.ts";
+import type { FromFilesystem } from "../rpc/messages.ts";
+import type { Inode, Owner } from "../tree/inode.ts";
+import type { Tree } from "../tree/tree.ts";
+import type { Mount } from "./context.ts";
+import { Control, type ControlFiles } from "./control/directory.ts";
+import { Dcache } from "./dcache.ts";
+import { Handles } from "./handles.ts";
+import { Refresh } from "./lazy/expiry.ts";
+import { Listings, listingOperations } from "./lazy/listings.ts";
+import { Lookups } from "./lazy/on-demand-files.ts";
+import { Pending } from "./lazy/pending.ts";
+import { Regeneration } from "./lazy/regenerate.ts";
+import { Succession } from "./lazy/replace-inode.ts";
+import { Revalidation } from "./lazy/revalidate.ts";
+import { RuleEntries } from "./lazy/rule-entries.ts";
+import { Nodes } from "./nodes.ts";
+import { attributeOperations, CLAIMED_SIZE } from "./ops/attributes.ts";
+import { CopyUps } from "./ops/copy-up.ts";
+import { directoryOperations } from "./ops/directories.ts";
+import { fileOperations } from "./ops/files.ts";
+import { nameOperations } from "./ops/names.ts";
+import { xattrOperations } from "./ops/xattrs.ts";
+import { Passthrough } from "./passthrough.ts";
+import { Authors } from "./permissions/authors.ts";
+import { Answers } from "./rpc-handlers.ts";
+import { Timers } from "./timers.ts";
+import { Interrupts } from "./waiting/interrupts.ts";
+import { Attempts } from "./waiting/waiters.ts";
+import { Writeback } from "./writeback.ts";
+
+/** A content up to this size is handed to the kernel whole as it comes into being; of a larger one, its end. */
+const STORE_WHOLE = 1 << 20;
+/** The minor version of the protocol up to Linux 5.9. */
+const LINUX_5_6 = 31;
+
+export interface Served {
+  readonly mount: Mount;
+  readonly answers: Answers;
+  readonly operations: Filesystem;
+  readonly timers: Timers;
+  /** The kernel reports a signal to the thread that sent a request. False if the request does not wait here. */
+  interrupted(unique: number, thread: number): boolean;
+}
+
+export interface ServedOptions {
+  readonly tree: Tree;
+  readonly post: (message: FromFilesystem) => void;
+  /** Does the work, and posts what is posted meanwhile at once. Default: just does it. */
+  readonly together?: (work: () => void) => void;
+  /** What `.llmfs` holds; absent: no control surface. */
+  readonly control?: (mount: Mount, answers: Answers) => ControlFiles;
+  readonly claimedSize?: number;
+  /** Who mounted. Default: whose root directory it is. */
+  readonly owner?: Owner;
+  /** Who mounted, where other users may come in. */
+  readonly sharedBy?: number;
+  /** See Mount.making. Default: just does the work. */
+  readonly making?: <T>(work: () => T) => T;
+  /** Whether generators list directories. */
+  readonly listing?: boolean;
+  /** Files that generators make when somebody asks for their names. */
+  readonly named?: readonly NamedFiles[];
+  /** Tells the file handles of this mount from those of others. Default 0. */
+  readonly generation?: number;
+  /** Milliseconds of a clock that never goes back. */
+  readonly monotonic?: () => number;
+  /** What is known of a thread's signals; default: what /proc says. */
+  readonly signals?: (thread: number) => ThreadSignals | undefined;
+  /** Whether content is made anew when its time has passed. Default true. */
+  readonly renewing?: boolean;
+}
+
+export function serveTree(options: ServedOptions, session: () => Session): Served {
+  const { tree } = options;
+  const timers = new Timers(options.monotonic);
+  const attempts = new Attempts(() => mount, options.post, timers);
+  const revalidation = new Revalidation();
+  const pending = new Pending(() => mount, attempts, options.post);
+  const refresh = new Refresh(() => mount, attempts, options.post, options.renewing ?? true);
+  const regen = new Regeneration(() => mount, attempts, options.post);
+  /** Inodes of which the kernel did not know when it was told something. */
+  const untold = new WeakSet<Inode>();
+  const mount: Mount = {
+    tree,
+    nodes: new Nodes(tree, options.generation ?? 0),
+    dcache: new Dcache(() => mount),
+    copyUps: new CopyUps(revalidation, () => (session().granted?.minor ?? 0) > LINUX_5_6),
+    handles: new Handles(tree, revalidation),
+    revalidation,
+    authors: new Authors(options.sharedBy),
+    attempts,
+    pending,
+    refresh,
+    regen,
+    succession: new Succession(() => mount),
+    listings: new Listings(() => mount, attempts, options.post, options.listing ?? false),
+    lookups: new Lookups(() => mount, attempts, options.post, options.named ?? []),
+    ruleEntries: new RuleEntries(() => mount),
+    passthrough: new Passthrough({
+      log: (text) => options.post({ type: "log", level: "info", tag: "fs", text }),
+      written(file, taken) {
+        mount.touched(file);
+        if (taken) mount.definitions++;
+      },
+    }),
+    writeback: new Writeback(session),
+    get control() {
+      return control;
+    },
+    definitions: 0,
+    writes: 0,
+    claimedSize: options.claimedSize ?? CLAIMED_SIZE,
+    making: options.making ?? ((work) => work()),
+    warn: (text) => options.post({ type: "log", level: "warn", tag: "fs", text }),
+    session,
+    together: options.together ?? ((work) => work()),
+    beforeChange(file, offset, length) {
+      answers.beforeChange(file, offset, length);
+    },
+    exchanged(one, other) {
+      answers.exchanged(one, other);
+    },
+    touched(file) {
+      this.writes++;
+      answers.touched(file);
+    },
+    changed(file) {
+      this.touched(file);
+      refresh.taken(file);
+      ruleEntries.claim(file);
+      if (file.becomeTheirs()) this.definitions++;
+      if (!file.becomeStatic()) return;
+      this.definitions++;
+      this.invalidate(file, false);
+      pending.overwritten(file);
+    },
+    wroteUnseen(file) {
+      if (!file.lazy || file.size === 0) return false;
+      this.changed(file);
+      return true;
+    },
+    invalidate(inode, pages) {
+      if (inode.lookups === 0) return;
+      // An offset below 0 means the attributes alone.
+      const body = { ino: inode.ino, off: pages ? 0 : -1, len: 0 };
+      const result = session().notify(abi.FUSE_NOTIFY_INVAL_INODE, abi.notifyInvalInodeOut, body);
+      if (result === -ERRNO.ENOENT) untold.add(inode);
+    },
+    told(file) {
+      if (!untold.delete(file)) return;
+      this.invalidate(file, true);
+      this.store(file);
+    },
+    store(file) {
+      if (file.lookups === 0) return;
+      this.copyUps.arrived(file);
+      this.invalidate(file, false);
+      // A store raises the size the kernel believes in, never lowers it; and it fills pages, so that even a reader
+      // that asks for nothing but bytes (sendfile) finds them.
+      const from = file.size <= STORE_WHOLE ? 0 : file.size - 1;
+      const data = new Uint8Array(file.size - from);
+      if (data.length === 0) return;
+      file.read(from, data);
+      const body = { nodeid: file.ino, offset: from, size: data.length };
+      session().notify(abi.FUSE_NOTIFY_STORE, abi.notifyStoreOut, body, data);
+    },
+  };
+  const answers = new Answers(mount, options.post);
+  const control: Control = new Control(tree, options.control?.(mount, answers), options.owner);
+  const { dcache, ruleEntries } = mount;
+  tree.onNameChange = (directory, name, before) => {
+    dcache.changed(directory, name, before);
+    if (before === undefined || before.nlink > 0) return;
+    ruleEntries.unnamed(before);
+    if (before.kind === "file") regen.discard(before);
+  };
+  tree.onDispose = (inode) => ruleEntries.gone(inode);
+  const names = nameOperations(mount);
+  const files = fileOperations(mount);
+  const operations: Filesystem = {
+    ...names,
+    ...attributeOperations(mount),
+    ...directoryOperations(mount),
+    ...listingOperations(mount),
+    ...files,
+    ...xattrOperations(mount),
+    lookup: dcache.ofLookup(names.lookup),
+    mkdir: dcache.ofKernel(names.mkdir),
+    mknod: dcache.ofKernel(names.mknod),
+    symlink: dcache.ofKernel(names.symlink),
+    link: dcache.ofKernel(names.link),
+    unlink: dcache.ofKernel(names.unlink),
+    rmdir: dcache.ofKernel(names.rmdir),
+    rename: dcache.ofKernel(names.rename),
+    rename2: dcache.ofKernel(names.rename2),
+    create: dcache.ofKernel(files.create),
+  };
+  const interrupts = new Interrupts({
+    waits: (unique) => session().waits(unique),
+    end: (unique) => attempts.leave(unique) || control.leave(unique) || mount.writeback.waits(unique),
+    signals: options.signals ?? threadSignals,
+    timers,
+  });
+  const interrupted = (unique: number, thread: number) => interrupts.interrupted(unique, thread);
+  return { mount, answers, operations, timers, interrupted };
+}

@@ -1,0 +1,208 @@
+/**
+ * Generated files whose content holds for a time only (`user.llmfs.refresh`).
+ *
+ * An open past that time waits for a newer content. Where nobody has the file open, the bytes are put in the place of
+ * the old ones. Where somebody has, they go into a new inode under the same name, so that no open file ever changes
+ * under its reader; the open that waited is sent to look the name up again (revalidate.ts), and is answered without any
+ * further condition when it comes back.
+ */
+import type { FsError } from "../../errno.ts";
+import type { FromFilesystem } from "../../rpc/messages.ts";
+import type { RegularFile } from "../../tree/file.ts";
+import type { Inode } from "../../tree/inode.ts";
+import type { Mount } from "../context.ts";
+import type { ArrivedContent, Attempts, Waiter } from "../waiting/waiters.ts";
+import { type Policy, parsePolicy, Renewal } from "./freshness.ts";
+import { fill, keepMetadata } from "./pending.ts";
+import { briefOf, ORIGIN, REFRESH, textXattr } from "./request.ts";
+import type { Opener } from "./revalidate.ts";
+
+/** The inodes that one name has had, one after the other. */
+interface Series {
+  current: RegularFile;
+  readonly renewal: Renewal;
+}
+
+export interface Opening {
+  readonly unique: number;
+  readonly opener: Opener;
+  /** Answers the open: this inode is the one. */
+  opened(file: RegularFile): void;
+  fail(error: FsError): void;
+}
+
+export class Refresh {
+  readonly #enabled: boolean;
+  readonly #mount: () => Mount;
+  readonly #attempts: Attempts;
+  readonly #post: (message: FromFilesystem) => void;
+  readonly #series = new WeakMap<RegularFile, Series>();
+
+  /** `enabled`: somebody is there who could make content anew. A saved tree is read anywhere. */
+  constructor(mount: () => Mount, attempts: Attempts, post: (message: FromFilesystem) => void, enabled: boolean) {
+    this.#enabled = enabled;
+    this.#mount = mount;
+    this.#attempts = attempts;
+    this.#post = post;
+  }
+
+  /** How long the content of a file holds; undefined: for ever. */
+  policy(file: RegularFile): Policy | undefined {
+    if (file.xattrs === undefined || !this.#enabled) return undefined;
+    const text = textXattr(file, REFRESH);
+    return text === undefined ? undefined : parsePolicy(text);
+  }
+
+  /** Whether the inode behind a name may become another without the kernel's doing. */
+  moves(inode: Inode): boolean {
+    if (inode.xattrs === undefined || !this.#enabled) return false;
+    const { listings, lookups } = this.#mount();
+    return inode.xattrs.has(REFRESH) || (inode.xattrs.has(ORIGIN) && (listings.enabled || lookups.enabled));
+  }
+
+  /** The first content is being made. */
+  begun(file: RegularFile): void {
+    this.#of(file).renewal.begins();
+  }
+
+  made(file: RegularFile): void {
+    this.#of(file).renewal.ends();
+  }
+
+  /** Somebody writes to a file, or is about to: it is theirs from here on. */
+  taken(file: RegularFile): void {
+    const series = this.#series.get(file);
+    if (file.state !== "ready" || this.policy(file) === undefined) return;
+    file.state = "static";
+    this.#mount().definitions++;
+    file.xattrs?.delete(REFRESH);
+    if (series?.current === file) series.renewal.abandon();
+  }
+
+  /**
+   * False: the file may be opened as it is. True: the opening is answered later. Throws ESTALE where the kernel is to
+   * look the name up again. `since` is the moment of the request.
+   */
+  open(file: RegularFile, opening: Opening, since: number): boolean {
+    const policy = file.state === "ready" ? this.policy(file) : undefined;
+    if (policy === undefined) return false;
+    const series = this.#of(file);
+    const lineage = this.#mount().succession.known(file);
+    if (lineage !== undefined && opening.opener.comesBackFor(lineage)) return false;
+    const { current, renewal } = series;
+    // Opened by way of /proc/self/fd: the name is gone, and nothing is to be made for it.
+    if (current === file && file.nlink === 0) return false;
+    const fresh = renewal.fresh(policy, since);
+    if (fresh || (policy.stale && renewal.made)) {
+      if (!fresh) renewal.renew();
+      return false;
+    }
+    const done = () => {
+      this.#mount().succession.settle(file, opening.opener);
+      opening.opened(file);
+    };
+    renewal.wait({ unique: opening.unique, pid: opening.opener.pid, done, fail: opening.fail }, since, policy);
+    return true;
+  }
+
+  /** As `open`, for a generator that reads: `done` gets the inode that has the content. */
+  read(
+    file: RegularFile,
+    requester: Pick<Waiter, "requester">,
+    since: number,
+    done: (file: RegularFile) => void,
+    fail: Waiter["fail"],
+  ): void {
+    const policy = file.state === "ready" ? this.policy(file) : undefined;
+    if (policy === undefined) return done(file);
+    const series = this.#of(file);
+    if (series.renewal.fresh(policy, since) || (policy.stale && series.renewal.made)) return done(series.current);
+    series.renewal.wait({ ...requester, done: () => done(series.current), fail }, since, policy);
+  }
+
+  #of(file: RegularFile): Series {
+    const known = this.#series.get(file);
+    if (known !== undefined) return known;
+    let viewer: number | undefined;
+    const renewal = new Renewal(this.#attempts, {
+      inode: () => series.current,
+      ask: (ticket, pause) => {
+        const brief = briefOf(this.#mount(), series.current, ticket, pause);
+        viewer = brief.viewer;
+        const ino = this.#attempts.get(ticket)?.inode.ino ?? brief.ino;
+        this.#post({ type: "generate", request: { ...brief, ino, renews: true } });
+      },
+      take: {
+        content: (content) => {
+          // For another owner by now: it is not for this one to read.
+          if (this.#mount().authors.viewer(series.current) === viewer) this.#take(series, content);
+        },
+      },
+      failed: (error) => this.#gone(series.current, error),
+    });
+    const series: Series = { current: file, renewal };
+    this.#series.set(file, series);
+    return series;
+  }
+
+  /** A file that is there because its generator said so is not, once that says there is none. */
+  #gone(file: RegularFile, error: FsError): void {
+    const { lookups, listings, tree } = this.#mount();
+    const { dentry } = file;
+    if (error.code !== "ENOENT" || dentry === undefined || file.state !== "ready") return;
+    if (!listings.lists(dentry.parent) && lookups.concerns(dentry.parent, dentry.name)) {
+      tree.unlink(dentry.parent, dentry.name);
+    }
+  }
+
+  #take(series: Series, content: ArrivedContent): void {
+    const mount = this.#mount();
+    const { current } = series;
+    if (content.unchanged === true) return;
+    if (isSame(current, content)) {
+      keepMetadata(current, content);
+      return;
+    }
+    if (!current.stored && mount.succession.isFree(current)) {
+      // Without room for both.
+      mount.beforeChange(current);
+      mount.succession.resizes(current, content.draft?.size ?? content.bytes.length);
+      current.truncate(0);
+      try {
+        mount.ruleEntries.makeRoom(content.bytes.length);
+        fill(current, content);
+        mount.ruleEntries.filled(current);
+      } catch (error) {
+        // It is not an empty file, either.
+        current.state = "pending";
+        mount.invalidate(current, true);
+        throw error;
+      }
+      keepMetadata(current, content);
+      current.touchMtime(mount.tree.clock);
+      mount.invalidate(current, true);
+      mount.store(current);
+      return;
+    }
+    this.#replace(series, content);
+  }
+
+  #replace(series: Series, content: ArrivedContent): void {
+    const { tree, ruleEntries, succession } = this.#mount();
+    const before = series.current;
+    // Whoever has the old one open holds it: that must not use everything up, either.
+    ruleEntries.admit();
+    ruleEntries.makeRoom(content.bytes.length);
+    tree.drop(succession.replace(before, content));
+    const now = succession.current(before);
+    if (now !== before) ruleEntries.add(now);
+    ruleEntries.filled(now);
+    series.current = now;
+    this.#series.set(now, series);
+  }
+}
+
+function isSame(file: RegularFile, { bytes, draft }: ArrivedContent): boolean {
+  if (draft !== undefined) return draft.equals(file);
+  return file.size === bytes.length && Buffer.compare(file.bytes(), bytes) === 0;
+}

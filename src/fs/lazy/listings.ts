@@ -1,0 +1,236 @@
+/**
+ * Directories whose entries a generator knows: those that have `user.llmfs.generator`.
+ *
+ * The first look into one waits until it is listed; its files then are pending files like any others, and looking at
+ * them is free. Later looks wait for a new listing when the time of the last has passed; a lookup only if the name is
+ * not there. What the user made there stays, also when the generator lists the same name.
+ */
+
+import type { FsError } from "../../errno.ts";
+import { FOPEN_CACHE_DIR, FOPEN_KEEP_CACHE } from "../../fuse/abi.ts";
+import { type Filesystem, PARKED } from "../../fuse/ops.ts";
+import type { Listing, ListingEntry } from "../../rpc/generation.ts";
+import type { FromFilesystem } from "../../rpc/messages.ts";
+import type { Directory } from "../../tree/directory.ts";
+import type { Inode } from "../../tree/inode.ts";
+import { components, join, toBytes, toText } from "../../tree/path.ts";
+import { setXattr } from "../../tree/xattrs.ts";
+import type { Mount } from "../context.ts";
+import { CONTROL_NAME } from "../control/directory.ts";
+import type { Attempts, Waiter } from "../waiting/waiters.ts";
+import { moment, type Policy, parsePolicy, Renewal } from "./freshness.ts";
+import { DESCRIPTION, GENERATOR, ORIGIN, REFRESH, textXattr } from "./request.ts";
+
+const FOR_EVER: Policy = { ms: Number.POSITIVE_INFINITY, stale: false };
+
+export class Listings {
+  /** Whether anybody lists: a tree that came from elsewhere may have such directories, and nobody who knows them. */
+  readonly enabled: boolean;
+  readonly #mount: () => Mount;
+  readonly #attempts: Attempts;
+  readonly #post: (message: FromFilesystem) => void;
+  readonly #renewals = new WeakMap<Directory, Renewal>();
+
+  constructor(mount: () => Mount, attempts: Attempts, post: (message: FromFilesystem) => void, enabled: boolean) {
+    this.#mount = mount;
+    this.#attempts = attempts;
+    this.#post = post;
+    this.enabled = enabled;
+  }
+
+  lists(directory: Directory): boolean {
+    return this.enabled && directory.xattrs?.has(GENERATOR) === true;
+  }
+
+  /** Somebody is about to read the directory. False: they may, at once. Throws EDEADLK. */
+  open(directory: Directory, waiter: Waiter): boolean {
+    if (!this.lists(directory)) return false;
+    this.#mount().ruleEntries.use(directory);
+    const policy = policyOf(directory);
+    const renewal = this.#renewal(directory);
+    const since = moment();
+    if (renewal.fresh(policy, since)) return false;
+    if (policy.stale && renewal.made) {
+      renewal.renew();
+      return false;
+    }
+    renewal.wait(waiter, since, policy);
+    return true;
+  }
+
+  /** Why it could not be listed the last time. */
+  error(directory: Directory): FsError | undefined {
+    return this.#renewals.get(directory)?.error;
+  }
+
+  /** Whether it has been listed. */
+  made(directory: Directory): boolean {
+    return this.#renewal(directory).made;
+  }
+
+  /** Somebody asks for a name in it. As `open`; throws ESTALE as well (see dcache.ts). */
+  lookup(directory: Directory, there: boolean, waiter: Waiter): boolean {
+    if (!this.lists(directory) || (there && this.#renewal(directory).made)) return false;
+    if (this.#awaits(directory)) this.#mount().dcache.beforeParking(directory, waiter.pid ?? 0);
+    return this.open(directory, waiter);
+  }
+
+  /** Whether somebody who looks into it waits. */
+  #awaits(directory: Directory): boolean {
+    const policy = policyOf(directory);
+    const renewal = this.#renewal(directory);
+    return !renewal.fresh(policy, moment()) && !(policy.stale && renewal.made);
+  }
+
+  #renewal(directory: Directory): Renewal {
+    const known = this.#renewals.get(directory);
+    if (known !== undefined) return known;
+    const renewal = new Renewal(this.#attempts, {
+      inode: () => directory,
+      ask: (ticket, pause) => {
+        const path = textXattr(directory, ORIGIN) ?? toText(this.#mount().tree.pathOf(directory) ?? "/");
+        const generator = textXattr(directory, GENERATOR) ?? "";
+        const viewer = this.#mount().authors.viewer(directory);
+        const request = {
+          ticket,
+          ino: directory.ino,
+          path,
+          generator,
+          pause,
+          ...(viewer === undefined ? {} : { viewer }),
+        };
+        this.#post({ type: "list", request });
+      },
+      take: { listed: (listing) => this.#mount().making(() => this.#take(directory, listing)) },
+    });
+    this.#renewals.set(directory, renewal);
+    return renewal;
+  }
+
+  #take(directory: Directory, listing: Listing): void {
+    const mount = this.#mount();
+    const { tree, dcache } = mount;
+    const first = !this.made(directory);
+    const apply = () => dcache.together(() => this.#apply(directory, listing, first));
+    if (first) tree.looking(apply);
+    else apply();
+    mount.ruleEntries.enter(directory);
+  }
+
+  /**
+   * Takes away what was listed, as if nobody had looked into the directory: the next look lists it again. What is in use,
+   * or was changed, stays. False where nothing could go.
+   */
+  unlist(directory: Directory): boolean {
+    const { tree, dcache, ruleEntries } = this.#mount();
+    const renewal = this.#renewals.get(directory);
+    if (renewal === undefined || renewal.running) return false;
+    const before = tree.changes;
+    tree.looking(() => dcache.together(() => this.#prune(directory, (inode) => !ruleEntries.disposable(inode))));
+    renewal.reset();
+    return tree.changes !== before;
+  }
+
+  #apply(directory: Directory, listing: Listing, first: boolean): void {
+    const { tree } = this.#mount();
+    const origin = textXattr(directory, ORIGIN) ?? toText(tree.pathOf(directory) ?? "/");
+    const kept = new Set<Inode>();
+    const made = new Set<Inode>();
+    try {
+      for (const entry of listing.entries) {
+        if (directory === tree.root && this.#mount().control.reserves(entry.path)) {
+          this.#mount().warn(
+            `${JSON.stringify(entry.path)} is left out of the listing: /${CONTROL_NAME} is llmfs's own`,
+          );
+        } else this.#add(directory, origin, entry, kept, made);
+      }
+    } catch (error) {
+      // There was no room for all of it: half a listing is none.
+      this.#prune(directory, (inode) => !made.has(inode));
+      throw error;
+    }
+    this.#prune(directory, (inode) => kept.has(inode));
+    // What the first look finds was there all along; what a later one adds is new.
+    if (first) for (const inode of made) inode.setTimes({ mtime: tree.root.btime });
+    if (listing.refresh === undefined) directory.xattrs?.delete(REFRESH);
+    else setXattr(directory, REFRESH, Buffer.from(listing.refresh));
+  }
+
+  #add(top: Directory, origin: string, entry: ListingEntry, kept: Set<Inode>, fresh: Set<Inode>): void {
+    const { tree, ruleEntries } = this.#mount();
+    const names = components(toBytes(entry.path));
+    let path = toBytes(origin);
+    let directory = top;
+    for (const [index, name] of names.entries()) {
+      path = join(path, name);
+      const last = index === names.length - 1;
+      const there = directory.get(name)?.inode;
+      if (there !== undefined) {
+        kept.add(there);
+        // What the user made stays, whatever it is.
+        if (there.kind !== "directory") return;
+        directory = there;
+        continue;
+      }
+      ruleEntries.admit();
+      const owner = { uid: top.uid, gid: top.gid };
+      const isFile = last && entry.type === "file";
+      const made = isFile ? tree.createFile(directory, name, 0o644, owner) : tree.mkdir(directory, name, 0o755, owner);
+      ruleEntries.add(made);
+      kept.add(made);
+      fresh.add(made);
+      setXattr(made, ORIGIN, Buffer.from(path, "latin1"));
+      if (last) setXattr(made, GENERATOR, Buffer.from(entry.generator));
+      if (last && entry.description !== undefined) setXattr(made, DESCRIPTION, Buffer.from(entry.description));
+      if (made.kind === "file") made.state = "pending";
+      else directory = made;
+    }
+  }
+
+  /** Takes away what an earlier listing had, but for what is kept. */
+  #prune(directory: Directory, keeps: (inode: Inode) => boolean): void {
+    const { tree } = this.#mount();
+    for (const { name, inode } of [...directory.entries()]) {
+      if (inode.xattrs?.has(ORIGIN) !== true) continue;
+      // A directory that is listed by itself has its own entries.
+      const kept = keeps(inode);
+      if (inode.kind === "directory" && kept && !inode.xattrs.has(GENERATOR)) this.#prune(inode, keeps);
+      if (kept) continue;
+      if (inode.kind === "directory") {
+        this.#prune(inode, keeps);
+        if (inode.size === 0) tree.rmdir(directory, name);
+      } else if (inode.kind !== "file" || inode.state !== "static") tree.unlink(directory, name);
+    }
+  }
+}
+
+function policyOf(directory: Directory): Policy {
+  const text = textXattr(directory, REFRESH);
+  return (text === undefined ? undefined : parsePolicy(text)) ?? FOR_EVER;
+}
+
+/**
+ * OPENDIR, where generators list: the kernel otherwise keeps listings for itself, and would never come back for a newer
+ * one. It is asked not to keep those that generators make.
+ */
+export function listingOperations(mount: Mount) {
+  if (!mount.listings.enabled) return {};
+  const ordinary = { fh: 0, open_flags: FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR, backing_id: 0 };
+  const listed = { fh: 0, open_flags: 0, backing_id: 0 };
+  return {
+    opendir(_request, header) {
+      const directory = mount.nodes.directory(header.nodeid);
+      if (!mount.listings.lists(directory)) return ordinary;
+      const { unique } = header;
+      const waits = mount.listings.open(directory, {
+        unique,
+        pid: header.pid,
+        done: () => void mount.session().answer(unique, "opendir", listed),
+        fail: (error) => mount.session().fail(unique, error),
+      });
+      return waits ? PARKED : listed;
+    },
+
+    releasedir() {},
+  } satisfies Filesystem;
+}

@@ -1,0 +1,136 @@
+/**
+ * Files that come into being when somebody asks for their name: those of a rule that names parts of the path, and whose
+ * generator lists nothing.
+ *
+ * Only the generator can say whether there is such a file, so the look-up waits until it is made. ENOENT is an answer
+ * like any other; then there is no such name. What was found stays, and is what a listing of the directory shows.
+ */
+import { FsError } from "../../errno.ts";
+import type { NamedFiles } from "../../rpc/generation.ts";
+import type { FromFilesystem } from "../../rpc/messages.ts";
+import { PathPattern, piecesOf } from "../../text/path-pattern.ts";
+import type { Directory } from "../../tree/directory.ts";
+import { toText } from "../../tree/path.ts";
+import { setXattr } from "../../tree/xattrs.ts";
+import type { Mount } from "../context.ts";
+import { boundPath } from "../permissions/origins.ts";
+import type { ArrivedContent, Attempt, Attempts, Waiter } from "../waiting/waiters.ts";
+import { Failures } from "./backoff.ts";
+import { fill, keepMetadata } from "./pending.ts";
+import { briefOf, GENERATOR, ORIGIN } from "./request.ts";
+
+export class Lookups {
+  readonly #rules: readonly { readonly pattern: PathPattern; readonly generator: string }[];
+  readonly #mount: () => Mount;
+  readonly #attempts: Attempts;
+  readonly #post: (message: FromFilesystem) => void;
+  /** What is being made, by path. */
+  readonly #running = new Map<string, Attempt>();
+  readonly #failures = new Failures<Directory>();
+
+  constructor(
+    mount: () => Mount,
+    attempts: Attempts,
+    post: (message: FromFilesystem) => void,
+    rules: readonly NamedFiles[],
+  ) {
+    this.#mount = mount;
+    this.#attempts = attempts;
+    this.#post = post;
+    this.#rules = rules.map(({ match, generator }) => ({ pattern: new PathPattern(piecesOf(match)), generator }));
+  }
+
+  /** Whether there are such rules. */
+  get enabled(): boolean {
+    return this.#rules.length > 0;
+  }
+
+  /** Whether the name in this directory is one that a generator may know. */
+  concerns(directory: Directory, name: string): boolean {
+    return this.#rules.length > 0 && this.#ruleFor(boundPath(this.#mount(), directory, name)) !== undefined;
+  }
+
+  /** Somebody asks for a name that is not there. False: nobody but the tree knows it. Throws EDEADLK, ESTALE (see dcache.ts). */
+  wait(directory: Directory, name: string, waiter: Waiter): boolean {
+    if (this.#rules.length === 0) return false;
+    const path = boundPath(this.#mount(), directory, name);
+    const rule = this.#ruleFor(path);
+    if (path === undefined || rule === undefined) return false;
+    if (waiter.unique !== undefined) this.#mount().dcache.beforeParking(directory, waiter.pid ?? 0);
+    const running = this.#attempts.current(this.#running.get(path), waiter.pid);
+    if (running !== undefined) this.#attempts.join(running, this.#attempts.checked(running.inode, waiter));
+    else {
+      // Nobody makes it yet, so it waits for nobody: there is no circle to be refused.
+      const attempt = this.#begin(directory, name, path, rule.generator);
+      this.#attempts.join(attempt, this.#attempts.checked(attempt.inode, waiter));
+    }
+    return true;
+  }
+
+  #begin(directory: Directory, name: string, path: string, generator: string): Attempt {
+    const mount = this.#mount();
+    const { tree, ruleEntries } = mount;
+    ruleEntries.admit();
+    const file = tree.tmpfile(directory, 0o644, { uid: directory.uid, gid: directory.gid });
+    ruleEntries.add(file);
+    setXattr(file, GENERATOR, Buffer.from(generator));
+    setXattr(file, ORIGIN, Buffer.from(path, "latin1"));
+    file.state = "generating";
+    const end = (error: FsError | undefined) => {
+      this.#running.delete(path);
+      this.#attempts.end(attempt, (waiter) => (error === undefined ? waiter.done() : waiter.fail(error)));
+    };
+    const attempt = this.#attempts.open(file, {
+      content: (content) => {
+        try {
+          this.#take(directory, name, attempt, content);
+        } catch (error) {
+          return end(error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error }));
+        }
+        this.#failures.forgive(directory);
+        end(undefined);
+      },
+      failed: (error) => {
+        // That there is no such file is no failure of the source.
+        if (error.code === "ENOENT") this.#failures.forgive(directory);
+        else this.#failures.add(directory);
+        end(error);
+      },
+      calledOff: () => void this.#running.delete(path),
+    });
+    this.#running.set(path, attempt);
+    mount.refresh.begun(file);
+    const pause = this.#failures.pause(directory);
+    const request = briefOf(mount, file, attempt.ticket, pause, { path, directory });
+    this.#post({ type: "generate", request });
+    return attempt;
+  }
+
+  #take(directory: Directory, name: string, attempt: Attempt, content: ArrivedContent): void {
+    const mount = this.#mount();
+    const { inode: file } = attempt;
+    // Somebody made one of that name meanwhile: that is the one.
+    if (file.kind !== "file" || directory.get(name) !== undefined) return;
+    const { ruleEntries } = mount;
+    ruleEntries.makeRoom(content.bytes.length);
+    fill(file, content);
+    ruleEntries.filled(file);
+    file.state = "ready";
+    for (const problem of keepMetadata(file, content)) {
+      mount.warn(`attempt ${attempt.ticket}: ${problem}`);
+    }
+    const { tree } = mount;
+    // It was there all along, as far as anybody can tell who looks for it now, and again after it made room for others.
+    file.setTimes({ mtime: tree.root.btime });
+    mount.making(() => tree.looking(() => tree.link(file, directory, name)));
+    mount.refresh.made(file);
+    ruleEntries.enter(file);
+  }
+
+  #ruleFor(path: string | undefined): { readonly generator: string } | undefined {
+    if (path === undefined) return undefined;
+    const text = toText(path);
+    // What is not UTF-8 is no part that a generator could be told.
+    return text.isWellFormed() ? this.#rules.find(({ pattern }) => pattern.matches(text)) : undefined;
+  }
+}

@@ -1,0 +1,279 @@
+/**
+ * Generating another content for a file because somebody asks for it, and undoing that.
+ *
+ * A request comes through the control file (channel.ts), or from a thread that sets `user.llmfs.regen` and then opens the
+ * file for reading: that open waits. The new content takes the file's place (replace-inode.ts). If it cannot be generated,
+ * the old one stays. What was there before is kept for an undo, until the file has lost its last name or is emptied:
+ * who removes a file, or saves over all of it, wants no earlier content back, and expects its space to be free.
+ */
+import { FsError } from "../../errno.ts";
+import type { GenerationRequest } from "../../rpc/generation.ts";
+import type { FromFilesystem } from "../../rpc/messages.ts";
+import { printable } from "../../text/printable.ts";
+import type { RegularFile } from "../../tree/file.ts";
+import { setXattr, XATTR_SIZE_MAX } from "../../tree/xattrs.ts";
+import type { Mount } from "../context.ts";
+import { checkSetting } from "../ops/attribute-values.ts";
+import { ByThread, NOBODY } from "../waiting/by-thread.ts";
+import type { ArrivedContent, Attempt, Attempts, Waiter } from "../waiting/waiters.ts";
+import type { Opening } from "./expiry.ts";
+import type { Lineage } from "./replace-inode.ts";
+import { briefOf, PROMPT, textXattr } from "./request.ts";
+
+export const REGEN = "user.llmfs.regen";
+
+const BUSY = new FsError("EBUSY", "the file is being generated");
+
+const THEIRS = new FsError("EEXIST", "somebody wrote what is in the file");
+
+const WRITTEN = new FsError("EBUSY", "the file was changed while it was generated again; it stays as it is");
+
+const GIVEN_AWAY = new FsError("EBUSY", "the file was given to somebody else while it was generated again");
+
+const STRANGER =
+  "a caller of another process namespace cannot be recognized when it opens the file; use 'llmfs regen' instead";
+
+const REQUEST = "user.llmfs.meta.request";
+
+/** How long a thread may take from setting the attribute to the open, and how many threads may be on their way. */
+const DEMANDS = { milliseconds: 60_000, notes: 256 };
+/** Of one thread. A prompt takes up to 64 KiB. */
+const MOST_DEMANDS = 4;
+
+/** What there is to know of a file that is, or was, generated again. */
+interface Line {
+  readonly lineage: Lineage;
+  /** Has what an undo brings back. Held, and without a name. */
+  previous: RegularFile | undefined;
+  attempt: Attempt | undefined;
+  /** What the attempt was asked for with. */
+  prompt: string | undefined;
+  /** Why the last attempt failed. */
+  error: FsError | undefined;
+  /** How many contents were generated. */
+  count: number;
+}
+
+export interface Wish {
+  /** The file's own prompt from here on; absent: as it is. */
+  readonly prompt: string | undefined;
+  /** Also what somebody wrote. */
+  readonly force: boolean;
+}
+
+interface Demand {
+  /** Weakly: the thread may never come to open it. */
+  readonly file: WeakRef<RegularFile>;
+  /** The file's own prompt from here on; absent: as it is. */
+  readonly prompt?: string;
+  /** How many contents had been generated before: with one more, there is another content. */
+  readonly count: number;
+}
+
+export class Regeneration {
+  readonly #mount: () => Mount;
+  readonly #attempts: Attempts;
+  readonly #post: (message: FromFilesystem) => void;
+  readonly #lines = new WeakMap<Lineage, Line>();
+  /** Those that can be undone. */
+  readonly #undoable = new Set<Line>();
+  readonly #demands = new ByThread<readonly Demand[]>(DEMANDS);
+
+  constructor(mount: () => Mount, attempts: Attempts, post: (message: FromFilesystem) => void) {
+    this.#mount = mount;
+    this.#attempts = attempts;
+    this.#post = post;
+  }
+
+  /**
+   * Somebody asks for another content, and waits for it. Throws EEXIST for what somebody wrote, unless `force`; EBUSY,
+   * EOPNOTSUPP, EDEADLK, and EINVAL or E2BIG for the prompt.
+   */
+  generate(file: RegularFile, { prompt, force }: Wish, waiter: Waiter): void {
+    const target = this.#wanted(file, prompt);
+    if (!force && target.state === "static" && target.size > 0) throw THEIRS;
+    if (!target.lazy) return this.#make(target, prompt, waiter);
+    this.#mount().pending.forgive(target);
+    this.#mount().pending.wait(target, waiter);
+  }
+
+  /** Brings the previous content back; again, and that is undone. Throws ENODATA. */
+  undo(file: RegularFile): void {
+    const line = this.#known(file);
+    if (line?.previous === undefined) throw new FsError("ENODATA", "there is no earlier content");
+    const { lineage, previous } = line;
+    const request = textXattr(previous, REQUEST);
+    const same = request !== undefined && request === textXattr(lineage.current, REQUEST);
+    line.previous = this.#mount().succession.put(lineage.current, previous);
+    // What others say of the request is not to be believed: the recording of another file would be brought back.
+    if (same && this.#mount().authors.trusts(lineage.current.uid)) this.#post({ type: "undone", request });
+  }
+
+  /** The attribute was set: `undo`, or `again` with a prompt behind a colon if there is to be another one. */
+  set(file: RegularFile, value: string, pid: number): void {
+    if (value === "undo") return this.undo(file);
+    const prompt = value.startsWith("again:") ? value.slice("again:".length) : undefined;
+    if (value !== "again" && prompt === undefined) throw new FsError("EINVAL", "expected again, again:PROMPT or undo");
+    const target = this.#wanted(file, prompt);
+    if (target.lazy) return;
+    if (pid === NOBODY) throw new FsError("EOPNOTSUPP", STRANGER);
+    const others = this.#demandsOf(pid).filter((one) => one.file.deref() !== target);
+    if (others.length >= MOST_DEMANDS) throw new FsError("EBUSY", "open the files for which it was set before first");
+    const count = this.#known(target)?.count ?? 0;
+    this.#demands.set(pid, [...others, { file: new WeakRef(target), count, ...(prompt !== undefined && { prompt }) }]);
+  }
+
+  /** Why the last attempt to make it anew failed. */
+  error(file: RegularFile): string | undefined {
+    const error = this.#known(file)?.error;
+    return error && printable(`${error.code}: ${error.message}`);
+  }
+
+  /** False: this thread did not ask for another content. True: the opening is answered later. Throws EBUSY, EDEADLK. */
+  open(file: RegularFile, opening: Opening): boolean {
+    if (this.#demands.size === 0) return false;
+    const { succession } = this.#mount();
+    const { opener } = opening;
+    const { pid } = opener;
+    const target = succession.current(file);
+    const demands = this.#demandsOf(pid);
+    const demand = demands.find((one) => one.file.deref() === target);
+    if (demand === undefined) return false;
+    const others = demands.filter((one) => one !== demand);
+    if (others.length > 0) this.#demands.set(pid, others);
+    else this.#demands.delete(pid);
+    if (demand.count < (this.#known(target)?.count ?? 0)) return false;
+    this.#make(target, demand.prompt, {
+      unique: opening.unique,
+      pid,
+      done: () => {
+        succession.settle(file, opener);
+        opening.opened(file);
+      },
+      fail: (error) => {
+        // The thread was interrupted, and may try again.
+        if (error.code === "EINTR") this.#demands.set(pid, [...this.#demandsOf(pid), demand]);
+        opening.fail(error);
+      },
+    });
+    return true;
+  }
+
+  /** The file has lost its last name, or was emptied: nobody wants an earlier content of it any more. */
+  discard(file: RegularFile): void {
+    const line = this.#known(file);
+    if (line?.lineage.current === file) this.#keep(line, undefined);
+  }
+
+  /** Unmounted: what was kept for an undo goes. */
+  clear(): void {
+    for (const line of this.#undoable) this.#keep(line, undefined);
+  }
+
+  /** The file that is meant, where it may be generated again. A pending one takes the prompt at once. */
+  #wanted(file: RegularFile, prompt: string | undefined): RegularFile {
+    const target = this.#mount().succession.current(file);
+    if (this.#mount().refresh.policy(target) !== undefined) {
+      throw new FsError("EOPNOTSUPP", "the file is generated again by itself, as its user.llmfs.refresh says");
+    }
+    if (this.#mount().pending.isAwaited(target)) throw BUSY;
+    if (prompt === undefined) return target;
+    const value = Buffer.from(prompt);
+    if (value.length > XATTR_SIZE_MAX) throw new FsError("E2BIG", `a prompt has ${XATTR_SIZE_MAX} bytes at most`);
+    checkSetting(PROMPT, value);
+    if (!target.lazy) return target;
+    setXattr(target, PROMPT, value);
+    this.#mount().definitions++;
+    return target;
+  }
+
+  #make(target: RegularFile, prompt: string | undefined, given: Waiter): void {
+    const line = this.#of(target);
+    const running = this.#attempts.current(line.attempt, given.pid);
+    if (running !== undefined && !this.#attempts.isLeft(running)) throw BUSY;
+    const waiter = this.#attempts.checked(target, given);
+    if (running !== undefined && line.prompt === prompt) return this.#attempts.join(running, waiter);
+    if (running !== undefined) this.#attempts.callOff(running);
+    const end = (error: FsError | undefined, answer: Parameters<Attempts["end"]>[1]) => {
+      line.attempt = undefined;
+      line.error = error;
+      this.#attempts.end(attempt, answer);
+    };
+    const { state } = target;
+    const { mtime, mtimeNsec } = target.times();
+    const failed = (error: FsError) => end(error, (waiter) => waiter.fail(error));
+    const attempt = this.#attempts.open(target, {
+      content: (content) => {
+        try {
+          const now = target.times();
+          const same = target.state === state && now.mtime === mtime && now.mtimeNsec === mtimeNsec;
+          if (!same || line.lineage.current !== target) throw WRITTEN;
+          if (this.#mount().authors.viewer(target) !== brief.viewer) throw GIVEN_AWAY;
+          this.#take(line, content, prompt);
+        } catch (error) {
+          return failed(error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error }));
+        }
+        end(undefined, (waiter) => waiter.done());
+      },
+      failed,
+      calledOff: () => {
+        line.attempt = undefined;
+      },
+    });
+    line.attempt = attempt;
+    line.prompt = prompt;
+    this.#attempts.join(attempt, waiter);
+    const brief = briefOf(this.#mount(), target, attempt.ticket, 0);
+    this.#post({ type: "generate", request: { ...withPrompt(brief, target, prompt), again: true } });
+  }
+
+  #take(line: Line, content: ArrivedContent, prompt: string | undefined): void {
+    const { succession, ruleEntries } = this.#mount();
+    this.#keep(line, succession.replace(line.lineage.current, content, prompt));
+    line.count++;
+    ruleEntries.claim(line.lineage.current);
+  }
+
+  /** `previous` is held for the line. */
+  #keep(line: Line, previous: RegularFile | undefined): void {
+    const before = line.previous;
+    line.previous = previous;
+    if (previous === undefined) this.#undoable.delete(line);
+    else this.#undoable.add(line);
+    if (before !== undefined) this.#mount().tree.drop(before);
+  }
+
+  #known(file: RegularFile): Line | undefined {
+    const lineage = this.#mount().succession.known(file);
+    return lineage && this.#lines.get(lineage);
+  }
+
+  #demandsOf(pid: number): readonly Demand[] {
+    return this.#demands.get(pid) ?? [];
+  }
+
+  #of(file: RegularFile): Line {
+    const lineage = this.#mount().succession.of(file);
+    const known = this.#lines.get(lineage);
+    if (known !== undefined) return known;
+    const line: Line = {
+      lineage,
+      previous: undefined,
+      attempt: undefined,
+      prompt: undefined,
+      error: undefined,
+      count: 0,
+    };
+    this.#lines.set(lineage, line);
+    return line;
+  }
+}
+
+/** The file's own prompt is the last one, where it has one. */
+function withPrompt(brief: GenerationRequest, file: RegularFile, prompt: string | undefined): GenerationRequest {
+  if (prompt === undefined) return brief;
+  // An empty one is none.
+  const own = file.xattrs?.get(PROMPT)?.length ?? 0;
+  const inherited = own > 0 ? brief.prompts.slice(0, -1) : brief.prompts;
+  return { ...brief, prompts: [...inherited, prompt] };
+}

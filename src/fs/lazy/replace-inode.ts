@@ -1,0 +1,189 @@
+/**
+ * Putting another content in a file's place, under all its names.
+ *
+ * Whoever has a file open, or mapped, goes on reading what they opened. Where nobody has, the contents are exchanged and
+ * the file stays the inode that it is, for hard links, `stat` and whoever watches it. Where somebody has, all names move
+ * to another inode. The kernel is told of each name (dcache.ts), a little later; an open of the inode that lost its names
+ * is sent to look its name up again (revalidate.ts).
+ *
+ * No message makes the kernel believe in a smaller size. It asks for the size on the way to an open, as it was told that
+ * its attributes are out of date; but an open may have passed that point already. Such an open is sent back, too: else
+ * its reader could get zeros behind the end of the content.
+ */
+import { FsError } from "../../errno.ts";
+import { dentriesOf } from "../../tree/dentries.ts";
+import type { RegularFile } from "../../tree/file.ts";
+import { type Inode, S_ISGID, S_ISUID } from "../../tree/inode.ts";
+import { xattrSpace } from "../../tree/xattrs.ts";
+import type { Mount } from "../context.ts";
+import type { ArrivedContent } from "../waiting/waiters.ts";
+import { fill, keepMetadata } from "./pending.ts";
+import { PROMPT, REFRESH } from "./request.ts";
+import type { Opener } from "./revalidate.ts";
+
+const METADATA = "user.llmfs.meta.";
+
+/** The inodes that had the same names, one after the other. */
+export interface Lineage {
+  /** The one that has the names, or was the last to have them. */
+  readonly current: RegularFile;
+}
+
+export class Succession {
+  readonly #mount: () => Mount;
+  readonly #lineages = new WeakMap<RegularFile, { current: RegularFile }>();
+  /** Files that have become smaller, and the kernel has not heard of it. */
+  readonly #shrunk = new WeakSet<Inode>();
+
+  constructor(mount: () => Mount) {
+    this.#mount = mount;
+  }
+
+  /** Undefined for a file whose names never moved, and of which nobody asked for the lineage. */
+  known(file: RegularFile): Lineage | undefined {
+    return this.#lineages.get(file);
+  }
+
+  of(file: RegularFile): Lineage {
+    return this.#of(file);
+  }
+
+  /** The inode that has the file's names by now. */
+  current(file: RegularFile): RegularFile {
+    return this.#lineages.get(file)?.current ?? file;
+  }
+
+  /**
+   * An open is about to be answered. Throws ESTALE where another inode has the file's names, or the kernel may not know
+   * the size, unless the opener comes back from that.
+   */
+  settle(file: RegularFile, opener: Opener): void {
+    const { revalidation } = this.#mount();
+    const lineage = this.#lineages.get(file);
+    if (lineage !== undefined && lineage.current !== file && opener.mayLookAgain(lineage)) {
+      throw revalidation.lookAgain(opener, lineage, "another content is under the same name");
+    }
+    if (this.#shrunk.has(file) && opener.mayLookAgain(file)) {
+      throw revalidation.lookAgain(opener, file, "the kernel is to ask for the size before it reads");
+    }
+  }
+
+  /** The content of a file is about to be exchanged for one of this size, in the same inode. */
+  resizes(file: RegularFile, size: number): void {
+    if (file.lookups > 0 && size < file.size) this.#shrunk.add(file);
+  }
+
+  /** The kernel is told the attributes of an inode. */
+  told(inode: Inode): void {
+    this.#shrunk.delete(inode);
+  }
+
+  /** Whether nobody has the file open or mapped. */
+  isFree(file: RegularFile): boolean {
+    return this.#mount().passthrough.isFree(file);
+  }
+
+  /**
+   * A generated content takes the file's place; `prompt` becomes the file's own. Returns the inode that has what was there
+   * before, held for the caller. Precondition: the file is the current one. Throws ESTALE for a file that has no name any
+   * more, ENOSPC and EFBIG; all is as it was then.
+   */
+  replace(file: RegularFile, content: ArrivedContent, prompt?: string): RegularFile {
+    const { tree } = this.#mount();
+    if (file.dentry === undefined) throw new FsError("ESTALE", "the file has no name any more");
+    const fresh = tree.tmpfile(file.dentry.parent, file.mode & 0o7777, file);
+    tree.hold(fresh);
+    try {
+      fill(fresh, content);
+    } catch (error) {
+      tree.drop(fresh);
+      throw error;
+    }
+    fresh.state = "ready";
+    fresh.xattrs = undefined;
+    for (const name of [PROMPT, REFRESH]) setOrDelete(fresh, name, file.xattrs?.get(name));
+    if (prompt !== undefined) setOrDelete(fresh, PROMPT, Buffer.from(prompt));
+    keepMetadata(fresh, content);
+    const before = this.put(file, fresh);
+    // As a write does: what others may run must not change under these bits.
+    const { current } = this.#of(file);
+    current.mode &= ~(S_ISUID | ((current.mode & 0o010) !== 0 ? S_ISGID : 0));
+    setOrDelete(current, "security.capability", undefined);
+    return before;
+  }
+
+  /**
+   * The content of another inode takes the file's place. Returns the inode that has what was there before, which is either
+   * of the two. Preconditions: the file is the current one; the other has no name, and the caller holds it. That hold
+   * passes to the inode that is returned.
+   */
+  put(file: RegularFile, other: RegularFile): RegularFile {
+    const mount = this.#mount();
+    const { tree } = mount;
+    const lineage = this.#of(file);
+    if (this.isFree(file) && this.isFree(other)) {
+      if (file.state !== other.state || file.xattrs?.get(PROMPT) !== other.xattrs?.get(PROMPT)) mount.definitions++;
+      this.resizes(file, other.size);
+      mount.exchanged(file, other);
+      exchangeAttributes(mount, file, other);
+      file.exchange(other);
+      mount.touched(file);
+      file.touchMtime(tree.clock);
+      mount.invalidate(file, true);
+      mount.store(file);
+      return other;
+    }
+    other.uid = file.uid;
+    other.gid = file.gid;
+    other.mode = file.mode;
+    const content = [...(other.xattrs ?? [])].filter(([name]) => isOfContent(name));
+    const own = [...(file.xattrs ?? [])].filter(([name]) => !isOfContent(name));
+    other.xattrs = own.length + content.length === 0 ? undefined : new Map([...own, ...content]);
+    tree.space.moveXattrs(file, other);
+    lineage.current = other;
+    this.#lineages.set(other, lineage);
+    tree.hold(file);
+    mount.dcache.together(() => {
+      for (const { parent, name } of dentriesOf(file)) tree.replace(parent, name, other);
+    });
+    tree.drop(other);
+    mount.touched(other);
+    other.touchMtime(tree.clock);
+    mount.invalidate(other, false);
+    return file;
+  }
+
+  #of(file: RegularFile): { current: RegularFile } {
+    const known = this.#lineages.get(file);
+    if (known !== undefined) return known;
+    const lineage = { current: file };
+    this.#lineages.set(file, lineage);
+    return lineage;
+  }
+}
+
+/** Attributes that go with a content. All others are the file's own. */
+function isOfContent(name: string): boolean {
+  return name === PROMPT || name === REFRESH || name.startsWith(METADATA);
+}
+
+function exchangeAttributes({ tree }: Pick<Mount, "tree">, one: RegularFile, other: RegularFile): void {
+  const names = new Set([...(one.xattrs?.keys() ?? []), ...(other.xattrs?.keys() ?? [])]);
+  for (const name of names) {
+    if (!isOfContent(name)) continue;
+    const [mine, theirs] = [one.xattrs?.get(name), other.xattrs?.get(name)];
+    setOrDelete(one, name, theirs);
+    setOrDelete(other, name, mine);
+    if (name !== PROMPT) continue;
+    const grown = xattrSpace(name, theirs) - xattrSpace(name, mine);
+    tree.space.countXattrs(one, grown);
+    tree.space.countXattrs(other, -grown);
+  }
+}
+
+function setOrDelete(file: RegularFile, name: string, value: Uint8Array | undefined): void {
+  if (value !== undefined) {
+    file.xattrs ??= new Map();
+    file.xattrs.set(name, value);
+  } else if (file.xattrs?.delete(name) === true && file.xattrs.size === 0) file.xattrs = undefined;
+}

@@ -1,0 +1,228 @@
+/**
+ * What exists only because somebody looked: names that generators list or find, and the contents of such files.
+ *
+ * Looking takes no permission to write, so it must not use up what those who write need. Such inodes and their contents
+ * may take three quarters of the limits (`--inodes`, `--size`), and make room for each other from there on, and for what
+ * users write: the least recently used goes first. A file that was found is withdrawn, a listed directory is as nobody had
+ * looked into it, a listed file has no content again. All of that comes back when somebody looks again: from the
+ * recordings, if it was a model that made it. What is open stays. What a user changes (content, mode, attributes, name) is
+ * the user's from then on.
+ *
+ * The kernel may remember what is withdrawn for a while (dcache.ts); where room is short, that is not waited for: its
+ * requests about such an inode are answered ESTALE, upon which it looks the name up again.
+ */
+import { FsError } from "../../errno.ts";
+import { PAGE } from "../../tree/content/store.ts";
+import type { Directory } from "../../tree/directory.ts";
+import type { RegularFile } from "../../tree/file.ts";
+import type { Inode } from "../../tree/inode.ts";
+import type { Mount } from "../context.ts";
+import { REFRESH } from "./request.ts";
+
+/** Of each limit. */
+const SHARE = 3 / 4;
+/** Of each limit, kept free for users' writes, by taking away what was only looked at. */
+const RESERVE = 1 / 8;
+/** Entries that are looked at, at most, for one that can go. */
+const MOST_TRIES = 64;
+/** How long nothing is looked for after a search in vain. */
+const REST_MS = 100;
+
+const METADATA = "user.llmfs.meta.";
+
+export class RuleEntries {
+  readonly #mount: () => Mount;
+  /** The inodes, with the pages of their content. */
+  readonly #charged = new Map<Inode, number>();
+  #pages = 0;
+  /** What can go, the least recently used first: files that were found or have content, directories that were listed. */
+  readonly #used = new Set<RegularFile | Directory>();
+  /** Those without a name, which go when the kernel has forgotten them, or are closed. */
+  readonly #nameless = new Set<Inode>();
+  #restsUntil = 0;
+  /** How much had been written when there was room for all. */
+  #balanced = -1;
+
+  constructor(mount: () => Mount) {
+    this.#mount = mount;
+  }
+
+  get size(): number {
+    return this.#charged.size;
+  }
+
+  /** Room for one more inode. Throws ENOSPC. */
+  admit(): void {
+    const { space } = this.#mount().tree;
+    const limit = Math.floor(space.inodeLimit * SHARE);
+    while (this.#charged.size >= limit || space.usedInodes >= space.inodeLimit) {
+      if (!this.#freeInode()) throw new FsError("ENOSPC", "files that generators list or find use up the inodes");
+    }
+  }
+
+  /** Makes room for a content of so many bytes, as far as that is possible: nothing is refused here. */
+  makeRoom(bytes: number): void {
+    if (this.#pages === 0) return;
+    const { space } = this.#mount().tree;
+    while (space.freePages < Math.ceil(bytes / PAGE) && this.#freePages());
+  }
+
+  /** A listing or a look-up made this inode. */
+  add(inode: Inode): void {
+    this.#charged.set(inode, 0);
+  }
+
+  /** A file that was found is there under its name; a directory was listed. */
+  enter(inode: RegularFile | Directory): void {
+    this.#used.add(inode);
+  }
+
+  /** Somebody looked it up, or opened it. */
+  use(inode: Inode): void {
+    if (inode.kind !== "file" && inode.kind !== "directory") return;
+    if (this.#used.delete(inode)) this.#used.add(inode);
+  }
+
+  /** The file has got a content. Throws ENOSPC where that is too much; it is pending again then. */
+  filled(file: RegularFile): void {
+    const before = this.#charged.get(file);
+    if (before === undefined) return;
+    this.#charge(file, file.allocated / PAGE - before);
+    this.#used.delete(file);
+    const limit = Math.floor(this.#mount().tree.space.pageLimit * SHARE);
+    while (this.#pages > limit) {
+      if (this.#freePages()) continue;
+      this.#clear(file);
+      throw new FsError("ENOSPC", "the contents of files that generators list or find use up the space");
+    }
+    this.#used.add(file);
+  }
+
+  /** A user changed it: it is theirs. Of a directory that was listed, what is in it still can go. */
+  claim(inode: Inode): void {
+    if (inode.kind === "file") this.#used.delete(inode);
+    this.#discharge(inode);
+  }
+
+  /** It is disposed of. */
+  gone(inode: Inode): void {
+    if (inode.kind === "file" || inode.kind === "directory") this.#used.delete(inode);
+    this.#discharge(inode);
+  }
+
+  #discharge(inode: Inode): void {
+    const pages = this.#charged.get(inode);
+    if (pages === undefined) return;
+    this.#pages -= pages;
+    this.#charged.delete(inode);
+    this.#nameless.delete(inode);
+  }
+
+  /** It has lost its last name. */
+  unnamed(inode: Inode): void {
+    if (this.#charged.has(inode)) this.#nameless.add(inode);
+  }
+
+  /** Whether it may go: nobody has changed it, has it open, or waits for it. */
+  disposable(inode: Inode): boolean {
+    return this.#charged.has(inode) && inode.references === (inode.lookups > 0 ? 1 : 0);
+  }
+
+  /** To be called when a user has made something: the next one is to have room, too. */
+  balanceInodes(): void {
+    if (this.#charged.size === 0) return;
+    const { space } = this.#mount().tree;
+    const most = space.inodeLimit * (1 - RESERVE);
+    for (let tries = MOST_TRIES; tries > 0 && space.usedInodes > most; tries--) if (!this.#freeInode()) return;
+  }
+
+  /** The same for bytes. Asking the kernel how many are used is dear, so it is for when there is time. */
+  balancePages(): void {
+    const mount = this.#mount();
+    if (this.#pages === 0 || this.#balanced === mount.writes) return;
+    this.#balanced = mount.writes;
+    const { space } = mount.tree;
+    const least = space.pageLimit * RESERVE;
+    for (let tries = MOST_TRIES; tries > 0 && space.freePages < least; tries--) if (!this.#freePages()) return;
+  }
+
+  #charge(file: RegularFile, pages: number): void {
+    this.#charged.set(file, (this.#charged.get(file) ?? 0) + pages);
+    this.#pages += pages;
+  }
+
+  #freeInode(): boolean {
+    return this.#search(
+      () => true,
+      (one) => (one.kind === "directory" ? this.#mount().listings.unlist(one) : this.#withdraw(one)),
+    );
+  }
+
+  #freePages(): boolean {
+    return this.#search(
+      (inode) => (this.#charged.get(inode) ?? 0) > 0,
+      (one) => one.kind === "file" && one.allocated > 0 && (this.#withdraw(one) || this.#empty(one)),
+    );
+  }
+
+  /** Lets go of something without a name, else of something with one. False where there is nothing to be had for now. */
+  #search(wanted: (inode: Inode) => boolean, take: (one: RegularFile | Directory) => boolean): boolean {
+    if (performance.now() < this.#restsUntil) return false;
+    const found = this.#abandon(wanted) || this.#free(take);
+    if (!found) this.#restsUntil = performance.now() + REST_MS;
+    return found;
+  }
+
+  /** Takes away the least recently used that can go; those that cannot are looked at again after all others. */
+  #free(take: (one: RegularFile | Directory) => boolean): boolean {
+    for (const one of this.#used.keys().take(Math.min(MOST_TRIES, this.#used.size)).toArray()) {
+      this.#used.delete(one);
+      if (take(one)) return true;
+      this.#used.add(one);
+    }
+    return false;
+  }
+
+  /** Lets go of an inode without a name that only the kernel still remembers. */
+  #abandon(wanted: (inode: Inode) => boolean): boolean {
+    for (const inode of this.#nameless.keys().take(Math.min(MOST_TRIES, this.#nameless.size)).toArray()) {
+      if (wanted(inode) && this.disposable(inode)) {
+        this.#mount().nodes.abandon(inode);
+        return true;
+      }
+      this.#nameless.delete(inode);
+      this.#nameless.add(inode);
+    }
+    return false;
+  }
+
+  /** False for a file that was not found by its name. */
+  #withdraw(file: RegularFile): boolean {
+    const { tree, listings, lookups } = this.#mount();
+    const { dentry } = file;
+    if (dentry === undefined || file.nlink !== 1 || file.state !== "ready" || !this.disposable(file)) return false;
+    if (listings.lists(dentry.parent) || !lookups.concerns(dentry.parent, dentry.name)) return false;
+    tree.looking(() => tree.unlink(dentry.parent, dentry.name));
+    if (this.#nameless.has(file)) this.#mount().nodes.abandon(file);
+    return true;
+  }
+
+  /** The file stays, and is generated when somebody reads it again. */
+  #empty(file: RegularFile): boolean {
+    const mount = this.#mount();
+    if (file.state !== "ready" || !this.disposable(file)) return false;
+    mount.beforeChange(file);
+    this.#clear(file);
+    for (const name of [...(file.xattrs?.keys() ?? [])]) {
+      if (name.startsWith(METADATA) || name === REFRESH) file.xattrs?.delete(name);
+    }
+    mount.invalidate(file, true);
+    return true;
+  }
+
+  #clear(file: RegularFile): void {
+    file.truncate(0);
+    file.state = "pending";
+    this.#charge(file, -(this.#charged.get(file) ?? 0));
+  }
+}

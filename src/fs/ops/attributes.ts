@@ -1,0 +1,338 @@
+/** What stat(2) says of an inode, and how it is changed: getattr, setattr, statfs. */
+
+import { readFileSync } from "node:fs";
+import { FsError } from "../../errno.ts";
+import * as abi from "../../fuse/abi.ts";
+import { type Filesystem, PARKED, type Request } from "../../fuse/ops.ts";
+import type { StructValue } from "../../fuse/wire.ts";
+import { atMost, type Wide } from "../../int64.ts";
+import { PAGE } from "../../tree/content/store.ts";
+import type { RegularFile } from "../../tree/file.ts";
+import { type Inode, S_IFMT, S_ISGID, S_ISUID, type SomeTimes, type Time } from "../../tree/inode.ts";
+import { NAME_MAX } from "../../tree/path.ts";
+import { followMode } from "../../tree/permissions/acl.ts";
+import { removeXattr } from "../../tree/xattrs.ts";
+import { KEEP_SECONDS } from "../caching.ts";
+import type { Mount } from "../context.ts";
+
+type Attr = StructValue<typeof abi.attrOut>["attr"];
+
+const STATX_BASIC_STATS = 0x7ff;
+const STATX_BTIME = 0x800;
+
+/** What tmpfs adds to a directory's size for each entry, and for "." and "..". */
+const DIRENT_SIZE = 20;
+
+/**
+ * The size a file claims while its content does not exist yet. Programs that trust stat(2) and look no further take a
+ * size of 0 for an empty file, and a size below the real one for the whole; a size above any plausible content makes
+ * them read to the end, or fail aloud. docs/lazy-files.md shows which tool does what.
+ */
+export const CLAIMED_SIZE = 1 << 20;
+
+function attributes(mount: Mount, inode: Inode): Attr {
+  mount.succession.told(inode);
+  const { atime, atimeNsec, mtime, mtimeNsec, ctime, ctimeNsec } = inode.times();
+  return {
+    ino: inode.ino,
+    size: sizeOf(mount, inode),
+    blocks: blocksOf(inode),
+    atime,
+    mtime,
+    ctime,
+    atimensec: atimeNsec,
+    mtimensec: mtimeNsec,
+    ctimensec: ctimeNsec,
+    mode: inode.mode,
+    nlink: inode.nlink,
+    uid: inode.uid,
+    gid: inode.gid,
+    rdev: inode.kind === "special" ? inode.rdev : 0,
+    blksize: PAGE,
+    flags: 0,
+  };
+}
+
+/** The reply that tells the kernel of an inode: counts as a lookup. */
+export function entry(mount: Mount, inode: Inode): StructValue<typeof abi.entryOut> {
+  mount.nodes.remember(inode);
+  const { attr_valid, attr } = attrReply(mount, inode);
+  return {
+    nodeid: inode.ino,
+    generation: mount.nodes.generationOf(inode),
+    entry_valid: mount.refresh.moves(inode) ? 0 : KEEP_SECONDS,
+    attr_valid,
+    entry_valid_nsec: 0,
+    attr_valid_nsec: 0,
+    attr,
+  };
+}
+
+/**
+ * How long the kernel may keep the attributes. Not at all while stores through a mapping may change the times of a file
+ * without the kernel's FUSE code noticing; and the size that a pending file claims while somebody writes to it holds for
+ * the moment only.
+ */
+function keepSeconds(mount: Mount, inode: Inode): number {
+  if (inode.kind !== "file") return KEEP_SECONDS;
+  return mount.passthrough.changesUnseen(inode) || (inode.lazy && mount.handles.beingWritten(inode)) ? 0 : KEEP_SECONDS;
+}
+
+/** An entry reply that tells of no inode: no lookup is counted, and the attributes are not looked at. */
+export const NO_ENTRY: StructValue<typeof abi.entryOut> = {
+  nodeid: 0,
+  generation: 0,
+  entry_valid: 0,
+  attr_valid: 0,
+  entry_valid_nsec: 0,
+  attr_valid_nsec: 0,
+  attr: {
+    ino: 0,
+    size: 0,
+    blocks: 0,
+    atime: 0,
+    mtime: 0,
+    ctime: 0,
+    atimensec: 0,
+    mtimensec: 0,
+    ctimensec: 0,
+    mode: 0,
+    nlink: 0,
+    uid: 0,
+    gid: 0,
+    rdev: 0,
+    blksize: 0,
+    flags: 0,
+  },
+};
+
+/** The attributes, and how long the kernel may keep them: decided first, for what changes unseen after the look at them. */
+function attrReply(mount: Mount, inode: Inode): StructValue<typeof abi.attrOut> {
+  const attr_valid = keepSeconds(mount, inode);
+  return { attr_valid, attr_valid_nsec: 0, attr: attributes(mount, inode) };
+}
+
+function statx(inode: Inode, attr: Attr): StructValue<typeof abi.statx> {
+  const { rdev } = attr;
+  const { btime } = inode;
+  return {
+    mask: STATX_BASIC_STATS | STATX_BTIME,
+    blksize: attr.blksize,
+    attributes: 0,
+    nlink: attr.nlink,
+    uid: attr.uid,
+    gid: attr.gid,
+    mode: attr.mode,
+    ino: attr.ino,
+    size: attr.size,
+    blocks: attr.blocks,
+    attributes_mask: 0,
+    atime: { tv_sec: attr.atime, tv_nsec: attr.atimensec },
+    btime: { tv_sec: btime.seconds, tv_nsec: btime.nanoseconds },
+    ctime: { tv_sec: attr.ctime, tv_nsec: attr.ctimensec },
+    mtime: { tv_sec: attr.mtime, tv_nsec: attr.mtimensec },
+    // As linux/kdev_t.h:new_decode_dev().
+    rdev_major: (rdev >>> 8) & 0xfff,
+    rdev_minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00),
+    dev_major: 0,
+    dev_minor: 0,
+  };
+}
+
+function sizeOf(mount: Mount, inode: Inode): Wide {
+  switch (inode.kind) {
+    case "file":
+      return inode.lazy ? claimedSize(mount, inode) : inode.exactSize;
+    case "directory":
+      return (2 + inode.size) * DIRENT_SIZE;
+    case "symlink":
+      return inode.target.length;
+    case "special":
+      return 0;
+  }
+}
+
+/** Whoever has it open for writing sees it empty: what they append goes to the start. */
+function claimedSize(mount: Mount, file: RegularFile): number {
+  return mount.handles.beingWritten(file) ? 0 : mount.claimedSize;
+}
+
+function blocksOf(inode: Inode): number {
+  if (inode.kind === "file") return inode.allocated / 512;
+  return inode.kind === "symlink" ? inode.pages * (PAGE / 512) : 0;
+}
+
+/**
+ * Clears what would let others run the file as its owner or group, as fs/attr.c:setattr_should_drop_suidgid(). Without
+ * the group's right to execute, S_ISGID means something else, and stays for the group's members.
+ */
+export function dropSetId(inode: Inode, caller: Caller): void {
+  inode.mode = modeWithoutSetId(inode, caller);
+}
+
+function modeWithoutSetId(inode: Inode, caller: Caller): number {
+  const { mode } = inode;
+  if ((mode & (S_ISUID | S_ISGID)) === 0 || inode.kind === "directory") return mode;
+  const keepsGroup = (mode & S_ISGID) === 0 || ((mode & 0o010) === 0 && inGroup(caller, inode.gid));
+  return mode & ~(keepsGroup ? S_ISUID : S_ISUID | S_ISGID);
+}
+
+/** A file's capabilities end with the content, or the owner, they were given for (security/commoncap.c). */
+export function dropCapabilities(inode: Inode): void {
+  if (inode.xattrs?.has(CAPABILITY) === true) removeXattr(inode, CAPABILITY);
+}
+
+const CAPABILITY = "security.capability";
+
+/** Of a request's header. */
+export interface Caller {
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+}
+
+/** As fs/attr.c:in_group_or_capable(). The request names one group; the others are asked for where it matters. */
+export function inGroup(caller: Caller, gid: number): boolean {
+  if (caller.uid === 0 || caller.gid === gid) return true;
+  try {
+    const status = readFileSync(`/proc/${caller.pid}/status`, "latin1");
+    const groups = /^Groups:(.*)$/m.exec(status)?.[1] ?? "";
+    return groups.trim().split(/\s+/).includes(String(gid));
+  } catch {
+    return false;
+  }
+}
+
+export function attributeOperations(mount: Mount) {
+  const { tree, nodes, passthrough } = mount;
+
+  /**
+   * chown(2) with neither owner nor group clears setuid, which is the owner's to do; so does a write by anybody, and the
+   * kernel asks for both in the same words, without permission checked. Who has not got the file open does not write.
+   */
+  function mayDropSetId(inode: Inode, caller: Caller): boolean {
+    if (caller.uid === 0 || caller.uid === inode.uid || modeWithoutSetId(inode, caller) === inode.mode) return true;
+    return inode.kind === "file" && mount.handles.beingWritten(inode);
+  }
+
+  function setAttributes(inode: Inode, request: Request<"setattr">, caller: Caller): StructValue<typeof abi.attrOut> {
+    const { valid } = request;
+    if ((valid & ~abi.FATTR_ATIME) !== 0) mount.ruleEntries.claim(inode);
+    // What users may see of the tree changes with it.
+    if (mount.authors.shared && (valid & (abi.FATTR_MODE | abi.FATTR_UID | abi.FATTR_GID)) !== 0) mount.definitions++;
+    if (valid === 0 && !mayDropSetId(inode, caller)) throw new FsError("EPERM");
+    if ((valid & abi.FATTR_SIZE) !== 0) {
+      const file = nodes.file(inode.ino);
+      if (mount.control.owns(file)) throw new FsError("EPERM");
+      // To the size that is there, truncate(2) marks the times only where pages are freed, or might have been, and
+      // ftruncate(2) always (mm/shmem.c:shmem_setattr).
+      const changes =
+        file.lazy || file.exactSize !== request.size || file.allocated > 0 || (valid & abi.FATTR_FH) !== 0;
+      mount.beforeChange(file, atMost(request.size, file.size));
+      file.truncate(request.size);
+      mount.changed(file);
+      if (request.size === 0) mount.regen.discard(file);
+      if (changes) file.touchMtime(tree.clock);
+    }
+    if ((valid & abi.FATTR_MODE) !== 0) {
+      inode.mode = (inode.mode & S_IFMT) | (request.mode & 0o7777);
+      followMode(inode);
+    }
+    // chown(2) with neither owner nor group says nothing at all, and yet clears these bits.
+    const chown = (valid & (abi.FATTR_UID | abi.FATTR_GID)) !== 0 || valid === 0;
+    if ((chown || (valid & abi.FATTR_KILL_SUIDGID) !== 0) && (valid & abi.FATTR_MODE) === 0) {
+      const before = inode.mode;
+      dropSetId(inode, caller);
+      // tmpfs marks the ctime for this alone only where a list follows (fs/posix_acl.c:posix_acl_chmod).
+      if (inode.mode !== before && followMode(inode)) inode.touchCtime(tree.clock);
+    }
+    if (chown || (valid & abi.FATTR_SIZE) !== 0) dropCapabilities(inode);
+    if ((valid & abi.FATTR_UID) !== 0) {
+      // What it was made from before was for its earlier owner to read.
+      if (mount.authors.shared && inode.kind === "file" && inode.uid !== request.uid) mount.regen.discard(inode);
+      inode.uid = request.uid;
+    }
+    if ((valid & abi.FATTR_GID) !== 0) inode.gid = request.gid;
+    const marked = !inode.marksReads(tree.clock);
+    if (
+      (valid & ~(abi.FATTR_SIZE | abi.FATTR_FH | abi.FATTR_LOCKOWNER | abi.FATTR_KILL_SUIDGID)) !== 0 ||
+      valid === 0
+    ) {
+      inode.setTimes(timesIn(request, tree.clock(timeOf)));
+    }
+    // Reading what the kernel has kept of a directory is not told, and the next time is to be marked. (Pages of others
+    // may be locked by a request that waits for us.)
+    if (marked && inode.kind === "directory" && inode.marksReads(tree.clock)) mount.invalidate(inode, true);
+    return attrReply(mount, inode);
+  }
+
+  return {
+    getattr(_request, header) {
+      const inode = nodes.get(header.nodeid);
+      mount.copyUps.told(inode, header.pid);
+      return attrReply(mount, inode);
+    },
+
+    statx(_request, header) {
+      const inode = nodes.get(header.nodeid);
+      mount.copyUps.told(inode, header.pid);
+      const { attr_valid, attr } = attrReply(mount, inode);
+      return { attr_valid, attr_valid_nsec: 0, flags: 0, stat: statx(inode, attr) };
+    },
+
+    setattr(request, header) {
+      const inode = nodes.get(header.nodeid);
+      // While a size is set, the kernel writes nothing back (fs/fuse/dir.c:fuse_set_nowrite()): that must not be waited for.
+      const setsTime = (request.valid & (abi.FATTR_MTIME | abi.FATTR_SIZE)) === abi.FATTR_MTIME;
+      if (!setsTime || inode.kind !== "file" || !passthrough.hasPages(inode)) {
+        return setAttributes(inode, request, header);
+      }
+      const { unique, uid, gid, pid } = header;
+      const parked = mount.writeback.flush(inode, unique, () => {
+        const session = mount.session();
+        try {
+          session.answer(unique, "setattr", setAttributes(inode, request, { uid, gid, pid }));
+        } catch (error) {
+          session.fail(unique, error);
+        }
+      });
+      return parked ? PARKED : setAttributes(inode, request, header);
+    },
+
+    statfs() {
+      const { space } = tree;
+      const limited = Number.isFinite(space.pageLimit);
+      const countedInodes = Number.isFinite(space.inodeLimit);
+      return {
+        // tmpfs without a limit says 0, which df takes for "not a real filesystem".
+        blocks: limited ? space.pageLimit : 0,
+        bfree: limited ? space.freePages : 0,
+        bavail: limited ? space.freePages : 0,
+        files: countedInodes ? space.inodeLimit : 0,
+        ffree: countedInodes ? Math.max(0, space.inodeLimit - space.usedInodes) : 0,
+        bsize: PAGE,
+        namelen: NAME_MAX,
+        frsize: PAGE,
+      };
+    },
+  } satisfies Filesystem;
+}
+
+/** What SETATTR makes of an inode's times. */
+function timesIn({ valid, atime, atimensec, mtime, mtimensec }: Request<"setattr">, now: Time): SomeTimes {
+  const has = (flag: number) => (valid & flag) !== 0;
+  return {
+    ...(has(abi.FATTR_ATIME) && { atime: has(abi.FATTR_ATIME_NOW) ? now : timeOf(atime, atimensec) }),
+    ...(has(abi.FATTR_MTIME) && { mtime: has(abi.FATTR_MTIME_NOW) ? now : timeOf(mtime, mtimensec) }),
+    ctime: now,
+  };
+}
+
+function timeOf(seconds: number, nanoseconds: number): Time {
+  return { seconds, nanoseconds };
+}
+
+/** Who asks, as the owner of what is created. */
+export function ownerOf(header: { readonly uid: number; readonly gid: number }): { uid: number; gid: number } {
+  return { uid: header.uid, gid: header.gid };
+}

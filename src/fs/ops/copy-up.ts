@@ -1,0 +1,128 @@
+/**
+ * Overlayfs above the mount, when it copies a file up to its own layer (fs/overlayfs/copy_up.c).
+ *
+ * It asks for the size first, then opens the file, copies as many bytes as it was told of, and gives the copy that size.
+ * If the content comes between the two, as it does when the open is what generates it, the size was a claim: the copy
+ * would be filled up with NULs, or cut. Nothing but an error makes overlayfs look again. ESTALE is the one that the system
+ * call it works for (chmod, open for writing, rename) does not report: the kernel starts that call over
+ * (retry_estale()), and by then the size is right. The first request after the data at which an error counts is LISTXATTR.
+ *
+ * Overlayfs is recognised by what no program does: a thread opens with O_NOATIME, seeks data at the beginning of a file
+ * whose content came just then, without having asked for its size, and lists the extended attributes. With the mount
+ * option metacopy=on it copies no data, and the size all the same: it lists the attributes, and opens the file only then,
+ * to ask for its flags (since Linux 5.15). There it is the open that is answered ESTALE, whoever asks; a program does not
+ * notice, since open(2) looks again by itself.
+ */
+import type { FsError } from "../../errno.ts";
+import type { Wide } from "../../int64.ts";
+import type { RegularFile } from "../../tree/file.ts";
+import type { Inode } from "../../tree/inode.ts";
+import { O_NOATIME, writable } from "../handles.ts";
+import type { Opener, Revalidation } from "../lazy/revalidate.ts";
+import { ByThread, NOBODY } from "../waiting/by-thread.ts";
+
+/** Between asking for the size and opening, overlayfs may wait for another thread that copies the same file up. */
+const RECENT_MS = 2000;
+/** How long a thread that listed the attributes of a file may take to open it. */
+const OPENS_MS = 1000;
+
+interface Opened {
+  readonly pid: number;
+  readonly file: RegularFile;
+  /** "suspect": as overlayfs copies. "cleared": as it does not. "returned": the thread was sent back, and copies again. */
+  state: "opened" | "suspect" | "cleared" | "returned";
+}
+
+export class CopyUps {
+  /** Opens that may be those of overlayfs, by handle. */
+  readonly #opened = new Map<number, Opened>();
+  /** Files whose content came lately, the oldest first, and when. */
+  readonly #arrived = new Map<RegularFile, number>();
+  /** Files without content whose attributes a thread listed. */
+  readonly #listed = new ByThread<WeakRef<RegularFile>>({ milliseconds: OPENS_MS, notes: 256 });
+  readonly #revalidation: Revalidation;
+  readonly #seeks: () => boolean;
+
+  /** `seeks`: whether overlayfs of this kernel looks for holes. Linux 5.6 was the first. */
+  constructor(revalidation: Revalidation, seeks: () => boolean) {
+    this.#revalidation = revalidation;
+    this.#seeks = seeks;
+  }
+
+  /** The file has a content that it did not have before. */
+  arrived(file: RegularFile): void {
+    const now = performance.now();
+    for (const [other, at] of this.#arrived) {
+      if (now - at < RECENT_MS) break;
+      this.#arrived.delete(other);
+    }
+    this.#arrived.delete(file);
+    this.#arrived.set(file, now);
+  }
+
+  /** Whether this thread came back for the file, and has it open: it is to find the same content again. */
+  comesBack(file: RegularFile, pid: number): boolean {
+    return this.#of(file, pid).some(({ state }) => state === "returned");
+  }
+
+  /** This thread came back and opened the file. */
+  returned(fh: number, file: RegularFile, pid: number): void {
+    this.#opened.set(fh, { pid, file, state: "returned" });
+  }
+
+  /** This thread opened the file, and did not come back for it. `waited`: it waited for the content. */
+  opened(fh: number, file: RegularFile, pid: number, flags: number, waited: boolean): void {
+    if ((flags & O_NOATIME) === 0 || writable(flags)) return;
+    const at = this.#arrived.get(file);
+    if (at === undefined || performance.now() - at > RECENT_MS) return;
+    // It may have asked for the size when it had the file open already.
+    if (this.#of(file, pid).length > 0) return;
+    this.#opened.set(fh, { pid, file, state: waited && !this.#seeks() ? "suspect" : "opened" });
+  }
+
+  released(fh: number): void {
+    this.#opened.delete(fh);
+  }
+
+  /** SEEK_DATA or SEEK_HOLE on a handle. */
+  sought(fh: number, data: boolean, offset: Wide): void {
+    const opened = this.#opened.get(fh);
+    if (opened?.state !== "opened" && opened?.state !== "suspect") return;
+    if (!data) opened.state = "cleared";
+    else if (Number(offset) === 0) opened.state = "suspect";
+  }
+
+  /** This thread was told the file's size. */
+  told(file: Inode, pid: number): void {
+    for (const opened of this.#of(file, pid)) if (opened.state !== "returned") opened.state = "cleared";
+  }
+
+  /** This thread lists the extended attributes of a file. Throws ESTALE where the size that it copied by may be wrong. */
+  listed(file: Inode, pid: number): void {
+    if (file.kind === "file" && file.lazy && pid !== NOBODY) this.#listed.set(pid, new WeakRef(file));
+    for (const opened of this.#of(file, pid)) {
+      if (opened.state !== "suspect") continue;
+      opened.state = "cleared";
+      throw this.#lookAgain(opened.file, pid);
+    }
+  }
+
+  /** An open for reading is about to be answered. Throws ESTALE where its thread may have copied the claimed size. */
+  opening(file: RegularFile, opener: Opener): void {
+    const listed = this.#listed.get(opener.pid)?.deref();
+    if (listed === undefined) return;
+    this.#listed.delete(opener.pid);
+    if (listed === file && opener.mayLookAgain(file)) throw this.#lookAgain(file, opener.pid);
+  }
+
+  #lookAgain(file: RegularFile, pid: number): FsError {
+    return this.#revalidation.lookAgain({ pid }, file, "the file is to be copied again, by the size that it has now");
+  }
+
+  #of(file: Inode, pid: number): readonly Opened[] {
+    if (this.#opened.size === 0) return NONE;
+    return [...this.#opened.values()].filter((opened) => opened.pid === pid && opened.file === file);
+  }
+}
+
+const NONE: readonly Opened[] = [];

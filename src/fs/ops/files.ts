@@ -1,0 +1,267 @@
+/** Operations on regular files: open, create, read, write, fallocate, lseek, copy_file_range, release. */
+import { FsError } from "../../errno.ts";
+import * as abi from "../../fuse/abi.ts";
+import { type Filesystem, type Header, PARKED } from "../../fuse/ops.ts";
+import type { StructValue } from "../../fuse/wire.ts";
+import { atMost, minus, plus, type Wide } from "../../int64.ts";
+import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../../libc.ts";
+import type { RegularFile } from "../../tree/file.ts";
+import type { Mount } from "../context.ts";
+import { O_ACCMODE, O_APPEND, O_NOATIME, O_TRUNC, O_WRONLY, writable } from "../handles.ts";
+import type { Opening } from "../lazy/expiry.ts";
+import { moment } from "../lazy/freshness.ts";
+import type { Opener } from "../lazy/revalidate.ts";
+import { type Caller, dropCapabilities, dropSetId, entry, ownerOf } from "./attributes.ts";
+import { changeable } from "./names.ts";
+
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+const COPY_CHUNK = 1 << 20;
+/** So many bytes are worth the calls that save a copy. */
+const EXTENT_FROM = 1 << 16;
+
+export function fileOperations(mount: Mount) {
+  const { tree, nodes, handles, pending, control, passthrough } = mount;
+
+  const afterwards = (work: () => void) => mount.session().afterwards(work);
+
+  /** The file a request is about: by its handle when it has one. */
+  function fileOf(fh: number, nodeid: number): RegularFile {
+    return fh === 0 ? nodes.file(nodeid) : handles.get(fh).file;
+  }
+
+  /** `cache`: what becomes of the pages that the kernel has kept of the file. */
+  function opened(
+    file: RegularFile,
+    flags: number,
+    cache: "keep" | "drop" | "bypass",
+  ): StructValue<typeof abi.openOut> {
+    mount.told(file);
+    const { open_flags, backing_id, keepsNothing } = passthrough.open(file, flags);
+    if (keepsNothing) mount.invalidate(file, false);
+    const keeps = cache === "keep" || (open_flags & abi.FOPEN_PASSTHROUGH) !== 0;
+    const dropped = keeps ? open_flags : open_flags & ~abi.FOPEN_KEEP_CACHE;
+    return {
+      fh: handles.open(file, flags),
+      open_flags: !keeps && cache === "bypass" ? dropped | abi.FOPEN_DIRECT_IO : dropped,
+      backing_id,
+    };
+  }
+
+  /** The open comes first: it decides how long the kernel may keep the attributes. */
+  function created(file: RegularFile, flags: number) {
+    const open = opened(file, flags, "keep");
+    return { entry: entry(mount, file), open };
+  }
+
+  /** Reads of pages that the kernel has kept are not told: where one would be marked, they must not be there. */
+  function marksReads(file: RegularFile, flags: number): boolean {
+    return (flags & (O_NOATIME | O_TRUNC)) === 0 && (flags & O_ACCMODE) !== O_WRONLY && file.marksReads(tree.clock);
+  }
+
+  /** An open that is answered later. */
+  function openingOf(unique: number, opener: Opener, flags: number): Opening {
+    return {
+      unique,
+      opener,
+      opened(file) {
+        // Written while it was waited for, and perhaps this very moment: until the kernel is through with that write it
+        // believes no size that we tell, and would fill up what it reads with zeros. Direct reads go by ours.
+        const direct = file.state === "static" && handles.beingWritten(file);
+        if (!writable(flags)) mount.copyUps.opening(file, opener);
+        const reply = opened(file, flags, direct ? "bypass" : "keep");
+        mount.copyUps.opened(reply.fh, file, opener.pid, flags, true);
+        // Whoever opened it is gone, and will not release it.
+        if (!mount.session().answer(unique, "open", reply)) closed(reply.fh);
+      },
+      fail: (error) => mount.session().fail(unique, error),
+    };
+  }
+
+  function closed(fh: number): void {
+    const { file } = handles.get(fh);
+    mount.wroteUnseen(file);
+    handles.release(fh);
+    mount.copyUps.released(fh);
+    passthrough.released(file);
+    // The last writer is gone without having written: it claims a size again.
+    if (file.lazy && !handles.beingWritten(file)) mount.invalidate(file, false);
+  }
+
+  function copy(from: RegularFile, at: Wide, to: RegularFile, toAt: Wide, length: Wide, caller: Caller): number {
+    mount.beforeChange(to, Number(toAt), Number(length));
+    const buffer = new Uint8Array(atMost(length, COPY_CHUNK));
+    let done = 0;
+    while (done < length) {
+      const piece = buffer.subarray(0, atMost(minus(length, done), buffer.length));
+      const got = from.read(plus(at, done), piece);
+      if (got === 0) break;
+      const put = writeSome(to, plus(toAt, done), piece.subarray(0, got), done > 0);
+      done += put;
+      if (put < got) break;
+    }
+    if (done === 0) return 0;
+    if (caller.uid !== 0) dropSetId(to, caller);
+    dropCapabilities(to);
+    mount.changed(to);
+    to.touchMtime(tree.clock);
+    return done;
+  }
+
+  function copyRange(request: StructValue<typeof abi.copyFileRangeIn>, header: Header): number {
+    const { fh_in, off_in, nodeid_out, fh_out, off_out, len } = request;
+    const from = fileOf(fh_in, header.nodeid);
+    const copied = copy(from, off_in, fileOf(fh_out, nodeid_out), off_out, len, header);
+    const unmarked = fh_in !== 0 && (handles.get(fh_in).flags & O_NOATIME) !== 0;
+    if (copied > 0 && !unmarked && from.marksReads(tree.clock)) {
+      from.accessed(tree.clock);
+      // To the kernel the source is as it was.
+      mount.invalidate(from, false);
+    }
+    return copied;
+  }
+
+  /** No message makes the kernel believe in a smaller size but its own question. */
+  function askSizeFirst(opener: Opener, file: RegularFile): FsError {
+    return mount.revalidation.lookAgain(opener, file, "the kernel is to ask for the size before it writes");
+  }
+
+  return {
+    open({ flags, open_flags }, header) {
+      const file = nodes.file(header.nodeid);
+      const opener = mount.revalidation.opener(header.pid);
+      if (control.owns(file)) return control.open(file, flags);
+      if (writable(flags)) mount.succession.settle(file, opener);
+      if ((flags & O_TRUNC) !== 0) {
+        mount.beforeChange(file);
+        file.truncate(0);
+        mount.changed(file);
+        mount.regen.discard(file);
+        file.touchMtime(tree.clock);
+        if ((open_flags & abi.FUSE_OPEN_KILL_SUIDGID) !== 0) dropSetId(file, header);
+        dropCapabilities(file);
+      } else if (file.lazy && !mount.wroteUnseen(file)) {
+        if ((flags & O_ACCMODE) !== O_WRONLY) {
+          const opening = openingOf(header.unique, opener, flags);
+          const since = moment();
+          pending.wait(file, {
+            unique: opening.unique,
+            pid: header.pid,
+            done: () => {
+              if (writable(flags) && opener.mayLookAgain(file)) opening.fail(askSizeFirst(opener, file));
+              else if (writable(flags) || !mount.refresh.open(file, opening, since)) opening.opened(file);
+            },
+            fail: opening.fail,
+          });
+          return PARKED;
+        }
+        // Writers see an empty file. What the kernel kept says otherwise, and it would append after that.
+        mount.invalidate(file, false);
+        if (opener.mayLookAgain(file)) throw askSizeFirst(opener, file);
+      } else if (writable(flags)) mount.refresh.taken(file);
+      else {
+        const opening = openingOf(header.unique, opener, flags);
+        const comesBack = opener.comesBackFor(file) || mount.copyUps.comesBack(file, header.pid);
+        if (!comesBack) {
+          if (mount.regen.open(file, opening) || mount.refresh.open(file, opening, moment())) return PARKED;
+          mount.succession.settle(file, opener);
+          mount.copyUps.opening(file, opener);
+        }
+        const reply = opened(file, flags, marksReads(file, flags) ? "drop" : "keep");
+        if (comesBack) mount.copyUps.returned(reply.fh, file, header.pid);
+        else mount.copyUps.opened(reply.fh, file, header.pid, flags, false);
+        return reply;
+      }
+      return opened(file, flags, marksReads(file, flags) ? "drop" : "keep");
+    },
+
+    create({ name, mode, umask, flags }, header) {
+      const directory = changeable(mount, header.nodeid, name);
+      return created(tree.createFile(directory, name, mode & 0o7777, ownerOf(header), umask), flags);
+    },
+
+    tmpfile({ name, mode, umask, flags }, header) {
+      const directory = changeable(mount, header.nodeid, name);
+      return created(tree.tmpfile(directory, mode & 0o7777, ownerOf(header), umask), flags);
+    },
+
+    release({ fh }) {
+      if (control.release(fh)) return;
+      closed(fh);
+    },
+
+    read({ fh, offset, size, flags }, header, target) {
+      const controlled = control.read(fh, Number(offset), size, target, header);
+      if (controlled !== undefined) return controlled;
+      const file = fileOf(fh, header.nodeid);
+      if ((flags & O_NOATIME) === 0) file.accessed(tree.clock);
+      const wanted = Math.min(size, target.length);
+      const extent = wanted >= EXTENT_FROM ? file.extent(offset, wanted) : undefined;
+      return extent ?? file.read(offset, wanted < target.length ? target.subarray(0, wanted) : target);
+    },
+
+    write({ fh, offset, size, flags, write_flags, data }, header) {
+      if (size !== data.length) throw new FsError("EIO", `write: ${size} bytes announced, ${data.length} sent`);
+      const controlled = control.write(fh, data, header);
+      if (controlled !== undefined) return { size: controlled };
+      const file = fileOf(fh, header.nodeid);
+      // The kernel computes where an append goes from the size it knows; ours is the one that counts.
+      const append = (flags & O_APPEND) !== 0 && (write_flags & abi.FUSE_WRITE_CACHE) === 0;
+      const at = append ? file.exactSize : offset;
+      mount.beforeChange(file, Number(at), data.length);
+      const written = file.write(at, data, afterwards);
+      mount.changed(file);
+      if ((write_flags & abi.FUSE_WRITE_KILL_SUIDGID) !== 0) dropSetId(file, header);
+      dropCapabilities(file);
+      file.touchMtime(tree.clock);
+      return { size: written };
+    },
+
+    ioctl({ fh, cmd, data }, header) {
+      control.command(fh, cmd, data, header);
+      return { result: 0, flags: 0, in_iovs: 0, out_iovs: 0 };
+    },
+
+    fallocate({ fh, offset, length, mode }, header) {
+      const file = fileOf(fh, header.nodeid);
+      // As mm/shmem.c:shmem_fallocate(): no other mode.
+      if ((mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) !== 0) throw new FsError("EOPNOTSUPP");
+      mount.beforeChange(file, Number(offset), Number(length));
+      // Unlike WRITE, the request does not say whether the caller may keep them (CAP_FSETID).
+      if (header.uid !== 0) dropSetId(file, header);
+      dropCapabilities(file);
+      if ((mode & FALLOC_FL_PUNCH_HOLE) !== 0) file.punch(offset, length);
+      else file.allocate(offset, length, (mode & FALLOC_FL_KEEP_SIZE) !== 0);
+      mount.changed(file);
+      file.touchMtime(tree.clock);
+    },
+
+    lseek({ fh, offset, whence }, header) {
+      const file = fileOf(fh, header.nodeid);
+      if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw new FsError("EINVAL");
+      mount.copyUps.sought(fh, whence === SEEK_DATA, offset);
+      // A negative offset comes as one beyond every file.
+      const found = whence === SEEK_DATA ? file.nextData(offset) : file.nextHole(offset);
+      if (found === undefined) throw new FsError("ENXIO");
+      return { offset: found };
+    },
+
+    copyFileRange(request, header) {
+      return { size: copyRange(request, header) };
+    },
+
+    copyFileRange64(request, header) {
+      return { offset: copyRange(request, header) };
+    },
+  } satisfies Filesystem;
+}
+
+/** Writes; where nothing fits, 0 if that is an answer. Throws ENOSPC where not. */
+function writeSome(file: RegularFile, offset: Wide, data: Uint8Array, mayBeNone: boolean): number {
+  try {
+    return file.write(offset, data);
+  } catch (error) {
+    if (mayBeNone && error instanceof FsError && error.code === "ENOSPC") return 0;
+    throw error;
+  }
+}

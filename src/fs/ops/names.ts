@@ -1,0 +1,181 @@
+/** Operations on names: lookup, create, mkdir, mknod, symlink, link, unlink, rmdir, rename, readlink. */
+
+import { FsError } from "../../errno.ts";
+import { type Filesystem, PARKED } from "../../fuse/ops.ts";
+import { MalformedMessage } from "../../fuse/wire.ts";
+import type { Directory } from "../../tree/directory.ts";
+import { type Inode, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from "../../tree/inode.ts";
+import { NAME_MAX } from "../../tree/path.ts";
+import { KEEP_SECONDS } from "../caching.ts";
+import type { Mount } from "../context.ts";
+import { CONTROL_NAME } from "../control/directory.ts";
+import { originsKept } from "../permissions/origins.ts";
+import type { Waiter } from "../waiting/waiters.ts";
+import { entry, NO_ENTRY, ownerOf } from "./attributes.ts";
+
+/** "There is no such name", for the kernel to remember. */
+const NEGATIVE = { ...NO_ENTRY, entry_valid: KEEP_SECONDS };
+
+const SPECIAL_TYPES = [S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK];
+
+const FORGOTTEN_TOO_OFTEN = "forgotten more often than told";
+
+export function nameOperations(mount: Mount) {
+  const { tree, nodes } = mount;
+
+  function rename(
+    from: number,
+    name: string,
+    to: number,
+    newName: string,
+    flags: number,
+    uid: number,
+    gid: number,
+  ): void {
+    const source = changeable(mount, from, name);
+    const target = changeable(mount, to, newName);
+    const keep = originsKept(mount, [source.get(name)?.inode, target.get(newName)?.inode], uid);
+    tree.rename(source, name, target, newName, flags, { uid, gid });
+    keep();
+    for (const [nodeid, moved] of [[to, newName] as const, [from, name] as const]) {
+      const inode = nodes.directory(nodeid).get(moved)?.inode;
+      if (inode !== undefined) mount.ruleEntries.claim(inode);
+    }
+  }
+
+  return {
+    lookup({ name }, header) {
+      if (name === "." || name === "..") return entry(mount, byHandle(mount, header.nodeid, name));
+      const directory = nodes.directory(header.nodeid);
+      const inode = find(mount, directory, name);
+      const { unique } = header;
+      const waiter: Waiter = {
+        unique,
+        pid: header.pid,
+        done() {
+          const found = directory.get(name)?.inode;
+          if (found === undefined) throw new FsError("ENOENT");
+          const reply = entry(mount, found);
+          if (!mount.session().answer(unique, "lookup", reply)) nodes.forget(reply.nodeid, 1);
+        },
+        fail: (error) => mount.session().fail(unique, error),
+      };
+      // Nobody lists the control directory: who looks for it waits for no source.
+      const lists = mount.listings.lists(directory) && !isControl(mount, directory, name);
+      if (lists) {
+        const listed = () => {
+          if (directory.get(name) !== undefined || !mount.lookups.wait(directory, name, waiter)) waiter.done();
+        };
+        if (mount.listings.lookup(directory, inode !== undefined, { ...waiter, done: listed })) return PARKED;
+      }
+      if (inode !== undefined) {
+        mount.ruleEntries.use(inode);
+        if (lists) mount.ruleEntries.use(directory);
+        return entry(mount, inode);
+      }
+      if (mount.lookups.wait(directory, name, waiter)) return PARKED;
+      if (lists) throw new FsError("ENOENT");
+      mount.dcache.toldNegative(directory);
+      return NEGATIVE;
+    },
+
+    forget({ nlookup }, header) {
+      if (!nodes.forget(header.nodeid, nlookup)) throw new Error(`node ${header.nodeid}: ${FORGOTTEN_TOO_OFTEN}`);
+    },
+
+    batchForget({ count, forgets }) {
+      const view = new DataView(forgets.buffer, forgets.byteOffset, forgets.length);
+      const u64 = (at: number) => view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+      const wrong: number[] = [];
+      for (let at = 0, left = count; left > 0 && at + 16 <= forgets.length; at += 16, left--) {
+        if (!nodes.forget(u64(at), u64(at + 8))) wrong.push(u64(at));
+      }
+      if (wrong.length > 0) throw new Error(`nodes ${wrong.join(", ")}: ${FORGOTTEN_TOO_OFTEN}`);
+      if (forgets.length < count * 16)
+        throw new MalformedMessage(`${count} nodes to forget in ${forgets.length} bytes`);
+    },
+
+    readlink(_request, header, target) {
+      const inode = nodes.get(header.nodeid);
+      if (inode.kind !== "symlink") throw new FsError("EINVAL");
+      inode.accessed(tree.clock);
+      return target.write(inode.target, "latin1");
+    },
+
+    symlink({ name, target }, header) {
+      return entry(mount, tree.symlink(changeable(mount, header.nodeid, name), name, target, ownerOf(header)));
+    },
+
+    mknod({ name, mode, rdev, umask }, header) {
+      const directory = changeable(mount, header.nodeid, name);
+      const type = mode & S_IFMT;
+      if (type === S_IFREG || type === 0) {
+        return entry(mount, tree.createFile(directory, name, mode & 0o7777, ownerOf(header), umask));
+      }
+      // As fs/namei.c:may_mknod().
+      if (!SPECIAL_TYPES.includes(type)) throw new FsError("EINVAL");
+      return entry(mount, tree.mknod(directory, name, mode, rdev, ownerOf(header), umask));
+    },
+
+    mkdir({ name, mode, umask }, header) {
+      const directory = changeable(mount, header.nodeid, name);
+      return entry(mount, tree.mkdir(directory, name, mode & 0o7777, ownerOf(header), umask));
+    },
+
+    link({ oldnodeid, name }, header) {
+      const inode = nodes.get(oldnodeid);
+      if (mount.control.owns(inode)) throw new FsError("EPERM");
+      const keep = originsKept(mount, [inode], header.uid);
+      tree.link(inode, changeable(mount, header.nodeid, name), name);
+      keep();
+      mount.ruleEntries.claim(inode);
+      return entry(mount, inode);
+    },
+
+    unlink({ name }, header) {
+      tree.unlink(changeable(mount, header.nodeid, name), name);
+    },
+
+    rmdir({ name }, header) {
+      tree.rmdir(changeable(mount, header.nodeid, name), name);
+    },
+
+    rename({ name, newname, newdir }, header) {
+      rename(header.nodeid, name, newdir, newname, 0, header.uid, header.gid);
+    },
+
+    rename2({ name, newname, newdir, flags }, header) {
+      rename(header.nodeid, name, newdir, newname, flags, header.uid, header.gid);
+    },
+  } satisfies Filesystem;
+}
+
+/** The directory a name is to be made or removed in. The control directory takes no part in the tree. */
+export function changeable(mount: Mount, nodeid: number, name: string): Directory {
+  const directory = mount.nodes.directory(nodeid);
+  if (mount.control.owns(directory)) throw new FsError("EPERM");
+  if (isControl(mount, directory, name)) throw new FsError("EPERM");
+  return directory;
+}
+
+function isControl(mount: Mount, directory: Directory, name: string): boolean {
+  return directory === mount.tree.root && name === CONTROL_NAME && mount.control.reserved;
+}
+
+/** What a name stands for, the hidden control directory included. Throws ENAMETOOLONG. */
+function find(mount: Mount, directory: Directory, name: string): Inode | undefined {
+  const dentry = directory.get(name);
+  if (dentry !== undefined) return dentry.inode;
+  if (name.length > NAME_MAX) throw new FsError("ENAMETOOLONG");
+  if (isControl(mount, directory, name)) return mount.control.directory;
+  return undefined;
+}
+
+/** What a file handle stands for, and the directory above it. The kernel asks for nothing else by these two names. */
+function byHandle(mount: Mount, nodeid: number, name: "." | ".."): Inode {
+  const inode = mount.nodes.living(nodeid);
+  if (name === ".") return inode;
+  const parent = inode.kind === "directory" ? inode.parent : inode.dentry?.parent;
+  if (parent === undefined) throw new FsError("ESTALE");
+  return parent;
+}

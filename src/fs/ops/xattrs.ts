@@ -1,0 +1,228 @@
+/**
+ * Extended attributes, and what `user.llmfs.*` means.
+ *
+ * | name | on | meaning |
+ * |---|---|---|
+ * | `state` | files | static, pending, generating, ready, failed. Settable: see setState |
+ * | `error` | failed files, directories that could not be listed | why; read-only |
+ * | `regen` | files | set: the next open makes the content anew, see regenerate.ts; read: why that failed |
+ * | `generator`, `prompt` | files | set on an empty file, they make it pending |
+ * | `prompt`, `model`, `temperature`, `max-tokens` | directories | reach everything below |
+ * | `generator` | directories | who says what is in it (listings.ts) |
+ * | `refresh` | files, directories | how long generated content and listings hold: "always", "300s", "300s stale" |
+ * | `origin` | files, directories | the path that a generator's rule made it for; to be copied or removed, not to be made up |
+ * | `description`, `meta.*` | files | plain data |
+ *
+ * On a shared mount not everybody may set all of them: see authors.ts.
+ */
+import { FsError } from "../../errno.ts";
+import * as abi from "../../fuse/abi.ts";
+import type { Filesystem, Header } from "../../fuse/ops.ts";
+import { printable } from "../../text/printable.ts";
+import type { RegularFile } from "../../tree/file.ts";
+import { type Inode, S_ISGID } from "../../tree/inode.ts";
+import { byBytes } from "../../tree/path.ts";
+import { ACL_ACCESS, isAcl, removeAcl, setAcl } from "../../tree/permissions/acl.ts";
+import { getXattr, removeXattr, setXattr, XATTR_SIZE_MAX, xattrNames, xattrSpace } from "../../tree/xattrs.ts";
+import type { Mount } from "../context.ts";
+import { REGEN } from "../lazy/regenerate.ts";
+import { GENERATOR, ORIGIN, PROMPT } from "../lazy/request.ts";
+import { checkSetting, meant } from "./attribute-values.ts";
+import { inGroup } from "./attributes.ts";
+
+const STATE = "user.llmfs.state";
+const ERROR = "user.llmfs.error";
+/**
+ * Where SELinux is on, the kernel answers for it without us; where it is off, `ls -l` asks for it of every file, until
+ * it hears that this filesystem has none (coreutils, src/ls.c:getfilecon_cache()). The kernel keeps no attributes.
+ */
+const SELINUX = "security.selinux";
+/** What tmpfs stores. Everything else (but ACLs) is no attribute that this filesystem has. */
+const NAMESPACES = ["user.", "trusted.", "security."];
+
+/** Origins that were told lately, at most. */
+const MOST_ORIGINS = 1024;
+
+/** Different names that are doubted, at most. */
+const DOUBTS = 100;
+
+/** As fs/xattr.c:xattr_resolve_name() for tmpfs. Throws EOPNOTSUPP; EINVAL for a namespace without a name. */
+function checkName(name: string): void {
+  const namespace = NAMESPACES.find((prefix) => name.startsWith(prefix));
+  if (namespace === undefined) throw new FsError("EOPNOTSUPP");
+  if (name.length === namespace.length) throw new FsError("EINVAL");
+}
+
+/** Attributes that are not stored but told. Undefined: not one of these. */
+function derived(inode: Inode, name: string, mount: Mount): string | undefined {
+  if (name === STATE && inode.kind === "file") return inode.state;
+  const error = name === ERROR ? errorOf(inode, mount) : undefined;
+  return error && printable(`${error.code}: ${error.message}`);
+}
+
+/** Why a file has no content, or a directory no entries. */
+function errorOf(inode: Inode, mount: Mount): FsError | undefined {
+  if (inode.kind === "file") return inode.error;
+  return inode.kind === "directory" ? mount.listings.error(inode) : undefined;
+}
+
+/** As bytes, no more than an attribute may have. */
+function clipped(text: string): Uint8Array {
+  return Buffer.from(text).subarray(0, XATTR_SIZE_MAX);
+}
+
+/** Ordinary files have no attributes that nobody set, so that copies of them equal the original everywhere. */
+function names(inode: Inode, mount: Mount): string[] {
+  const stored = xattrNames(inode);
+  const told = inode.kind === "file" && inode.state !== "static" ? [STATE] : [];
+  if (errorOf(inode, mount) !== undefined) told.push(ERROR);
+  return told.length === 0 ? stored : [...stored, ...told].sort(byBytes);
+}
+
+export function xattrOperations(mount: Mount) {
+  const { tree, nodes } = mount;
+  /** Names that somebody was told of. */
+  const doubted = new Set<string>();
+  /** What was read of ORIGIN, oldest first: who sets the same copies a file with all that it has. */
+  const origins = new Set<string>();
+
+  function tellOrigin(value: Uint8Array): void {
+    origins.add(Buffer.from(value).toString("latin1"));
+    const [oldest] = origins.size > MOST_ORIGINS ? origins : [];
+    if (oldest !== undefined) origins.delete(oldest);
+  }
+
+  function doubt(name: string): void {
+    const guess = doubted.size < DOUBTS && !doubted.has(name) ? meant(name) : undefined;
+    if (guess === undefined) return;
+    doubted.add(name);
+    mount.warn(`${name} was set, which means nothing to llmfs; did you mean ${guess}?`);
+  }
+
+  /** getxattr(2) and listxattr(2): with size 0 the caller asks for the length. Throws ERANGE. */
+  function give(value: Uint8Array, size: number, target: Buffer): number {
+    if (size === 0) {
+      target.writeUInt32LE(value.length, 0);
+      target.writeUInt32LE(0, 4);
+      return 8;
+    }
+    if (value.length > size) throw new FsError("ERANGE");
+    target.set(value);
+    return value.length;
+  }
+
+  function becomePending(file: RegularFile): void {
+    if (file.state === "generating") return;
+    file.state = "pending";
+    file.error = undefined;
+    mount.pending.forgive(file);
+    mount.invalidate(file, false);
+  }
+
+  function becomeStatic(file: RegularFile): void {
+    if (!file.lazy) {
+      file.state = "static";
+      return;
+    }
+    mount.beforeChange(file);
+    mount.changed(file);
+  }
+
+  /**
+   * A copy of a file carries its attributes along, so "ready" and "static" are accepted where they say nothing new.
+   * On a file without content "static" means an empty file from now on; on an empty one "pending" means a generator's.
+   */
+  function setState(file: RegularFile, state: string): void {
+    if (state === "static") return becomeStatic(file);
+    if (state === "ready" && !file.lazy) {
+      file.state = "ready";
+      return;
+    }
+    if (state === "pending" && (file.lazy || file.size === 0)) return becomePending(file);
+    throw new FsError("EINVAL", `a ${file.state} file of ${file.size} bytes cannot become ${state}`);
+  }
+
+  function set(inode: Inode, name: string, value: Uint8Array, flags: number, { uid, pid }: Header): void {
+    checkName(name);
+    if (name === ERROR && (inode.kind === "file" || inode.kind === "directory")) {
+      throw new FsError("EPERM", "user.llmfs.error is told, not set");
+    }
+    if (inode.kind === "file") {
+      const text = Buffer.from(value).toString("utf8");
+      if (name === STATE) {
+        if (text === "pending") mount.authors.checkAuthor(inode, uid);
+        return setState(inode, text);
+      }
+      if (name === REGEN) {
+        mount.authors.checkRegeneration(inode, text.startsWith("again:"), uid);
+        return mount.regen.set(inode, text, pid);
+      }
+    }
+    const copies = name === ORIGIN && origins.has(Buffer.from(value).toString("latin1"));
+    mount.authors.check(inode, name, Buffer.from(value).toString("utf8"), uid, copies);
+    checkSetting(name, value);
+    setXattr(inode, name, Uint8Array.from(value), flags);
+    doubt(name);
+    if (inode.kind !== "file" || (name !== GENERATOR && name !== PROMPT)) return;
+    if (name === GENERATOR && Buffer.from(value).toString("utf8") === "static") return becomeStatic(inode);
+    if (inode.lazy || inode.size === 0) becomePending(inode);
+  }
+
+  return {
+    getxattr({ name, size }, header, target) {
+      if (!isAcl(name)) checkName(name);
+      const inode = nodes.get(header.nodeid);
+      const told = name === REGEN && inode.kind === "file" ? mount.regen.error(inode) : derived(inode, name, mount);
+      if (name === SELINUX && inode.xattrs?.has(name) !== true) throw new FsError("EOPNOTSUPP");
+      const value = told === undefined ? getXattr(inode, name) : clipped(told);
+      if (name === ORIGIN && size >= value.length) tellOrigin(value);
+      return give(value, size, target);
+    },
+
+    listxattr({ size }, header, target) {
+      const inode = nodes.get(header.nodeid);
+      mount.copyUps.listed(inode, header.pid);
+      const own = names(inode, mount);
+      // As fs/xattr.c:simple_xattr_list(): "trusted" is shown to those who may read it.
+      const all = header.uid === 0 ? own : own.filter((name) => !name.startsWith("trusted."));
+      return give(Buffer.from(all.map((name) => `${name}\0`).join(""), "latin1"), size, target);
+    },
+
+    setxattr({ name, value, flags, size, setxattr_flags }, header) {
+      const inode = nodes.get(header.nodeid);
+      // It asks for another content, and says nothing about any.
+      if (name !== REGEN) mount.definitions++;
+      if (mount.control.owns(inode)) throw new FsError("EPERM");
+      mount.ruleEntries.claim(inode);
+      if (size !== value.length) throw new FsError("EIO", `setxattr: ${size} bytes announced, ${value.length} sent`);
+      const before = xattrSpace(name, inode.xattrs?.get(name));
+      tree.space.checkXattrs(xattrSpace(name, value) - before);
+      if (isAcl(name)) {
+        const dropSetGid = (setxattr_flags & abi.FUSE_SETXATTR_ACL_KILL_SGID) !== 0;
+        setAcl(inode, name, Uint8Array.from(value), dropSetGid);
+      } else set(inode, name, value, flags, header);
+      tree.space.countXattrs(inode, xattrSpace(name, inode.xattrs?.get(name)) - before);
+      inode.touchCtime(tree.clock);
+    },
+
+    removexattr({ name }, header) {
+      mount.definitions++;
+      const inode = nodes.get(header.nodeid);
+      mount.ruleEntries.claim(inode);
+      if (!isAcl(name)) checkName(name);
+      mount.authors.check(inode, name, undefined, header.uid);
+      const before = xattrSpace(name, inode.xattrs?.get(name));
+      if (derived(inode, name, mount) !== undefined) throw new FsError("EPERM", `${name} is told, not stored`);
+      if (isAcl(name)) {
+        removeAcl(inode, name);
+        // Unlike SETXATTR, the request does not say whether the caller is in the group (posix_acl_update_mode).
+        if (name === ACL_ACCESS && (inode.mode & S_ISGID) !== 0 && !inGroup(header, inode.gid)) inode.mode &= ~S_ISGID;
+      } else removeXattr(inode, name);
+      tree.space.countXattrs(inode, -before);
+      inode.touchCtime(tree.clock);
+      if (inode.kind !== "file" || !inode.lazy || (name !== GENERATOR && name !== PROMPT)) return;
+      // Nothing says any more what would make it.
+      if (inode.xattrs?.has(GENERATOR) !== true && inode.xattrs?.has(PROMPT) !== true) becomeStatic(inode);
+    },
+  } satisfies Filesystem;
+}

@@ -1,0 +1,80 @@
+/**
+ * What one user may see of the tree: the methods of the port (rpc-handlers.ts), with the permission checks that the kernel
+ * would make for that user. The kernel itself makes none for what a generator reads through the port.
+ */
+import { FsError } from "../../errno.ts";
+import type { Directory } from "../../tree/directory.ts";
+import type { Inode } from "../../tree/inode.ts";
+import { join } from "../../tree/path.ts";
+import { type Credentials, MAY_EXEC, MAY_READ, mayAccess } from "../../tree/permissions/access.ts";
+import type { ResolveOptions } from "../../tree/resolve.ts";
+import type { Walked } from "../../tree/walk.ts";
+import { groupsOf } from "./groups.ts";
+
+/** Where everybody may make names, and only the owner of one takes it away. */
+const FOR_EVERYBODY = 0o1002;
+
+export class View {
+  readonly #who: Credentials | undefined;
+  readonly #follows: ((owner: number) => boolean) | undefined;
+
+  /**
+   * Without a user, everything can be seen. `follows`: whose symlinks are followed out of directories in which everybody
+   * may make some; absent: everybody's.
+   */
+  constructor(uid: number | undefined, follows?: (owner: number) => boolean) {
+    this.#follows = follows;
+    if (uid === undefined) return;
+    const groups = groupsOf(uid);
+    this.#who = { uid, inGroup: (gid) => groups.has(gid) };
+  }
+
+  /** For Tree.resolve. It throws EACCES before anything tells whether there is something behind a closed directory. */
+  walking(path: string, follow: boolean): ResolveOptions {
+    return {
+      follow,
+      search: (directory) => this.check(directory, MAY_EXEC, path),
+      through: (directory, link) => this.#checkLink(directory, link, path),
+    };
+  }
+
+  /** As fs/namei.c:may_follow_link(). */
+  #checkLink(directory: Directory, link: Inode, path: string): void {
+    const planted = (directory.mode & FOR_EVERYBODY) === FOR_EVERYBODY && link.uid !== directory.uid;
+    if (planted && this.#follows?.(link.uid) === false) {
+      throw new FsError("EACCES", `${path}: a symlink of user ${link.uid} in a directory that everybody may write`);
+    }
+  }
+
+  /** What of a walk of the tree can be seen: what can be read, in directories that can be read and searched. */
+  *visible(walk: Iterable<Walked>): Generator<Walked> {
+    let closed: string | undefined;
+    for (const one of walk) {
+      if (closed !== undefined && one.path.startsWith(closed)) continue;
+      closed = undefined;
+      const { inode, path } = one;
+      const open = this.mayRead(inode) && (inode.kind !== "directory" || this.maySearch(inode));
+      if (open) yield one;
+      else if (inode.kind === "directory") closed = join(path, "");
+    }
+  }
+
+  mayRead(inode: Inode): boolean {
+    return this.#may(inode, MAY_READ);
+  }
+
+  maySearch(directory: Directory): boolean {
+    return this.#may(directory, MAY_EXEC);
+  }
+
+  /** Throws FsError EACCES. */
+  check(inode: Inode, wanted: number, path: string): void {
+    if (!this.#may(inode, wanted)) {
+      throw new FsError("EACCES", `${path}: user ${this.#who?.uid}, who owns the file to be made, may not read it`);
+    }
+  }
+
+  #may(inode: Inode, wanted: number): boolean {
+    return this.#who === undefined || mayAccess(inode, this.#who, wanted);
+  }
+}

@@ -1,0 +1,329 @@
+/** The port's methods, answered in the filesystem thread from the tree. */
+import { FsError, messageOf } from "../errno.ts";
+import type { FromFilesystem, Methods, PendingFile, PublishedName, StaticsRequest } from "../rpc/messages.ts";
+import { packed } from "../rpc/packed-outline.ts";
+import type { TreeEntry } from "../rpc/tree-port.ts";
+import { SnapshotSaver } from "../snapshot/write/save.ts";
+import { withoutTrailing } from "../text/trailing.ts";
+import type { RegularFile } from "../tree/file.ts";
+import type { Inode } from "../tree/inode.ts";
+import { components, join, toBytes } from "../tree/path.ts";
+import { MAY_EXEC, MAY_READ } from "../tree/permissions/access.ts";
+import { changing } from "./changes.ts";
+import type { Mount } from "./context.ts";
+import { moment } from "./lazy/freshness.ts";
+import { entryOf, infoOf, layoutOf, ORIGIN, pendingOf } from "./lazy/request.ts";
+import type { View } from "./permissions/view.ts";
+import type { Waiter } from "./waiting/waiters.ts";
+
+/** How long one piece of a snapshot may take; requests of the kernel are answered in between. */
+const SLICE_MS = 5;
+
+type Answer<K extends keyof Methods> = Awaited<ReturnType<Methods[K]>>;
+
+type Requester = Pick<Waiter, "requester">;
+
+/** What a method does: returns its value, throws FsError, or calls `done` or `fail` later and returns nothing. */
+export class Answers {
+  readonly #mount: Mount;
+  readonly #post: (message: FromFilesystem) => void;
+  /** Files whose content the other thread has, since the epoch began. */
+  #told = new WeakSet<RegularFile>();
+  #epoch = 0;
+  #limit = 0;
+  /** How many answers of generators were taken. */
+  taken = 0;
+  readonly #savers = new Map<number, SnapshotSaver>();
+  /** Texts of control files that the main thread told. */
+  readonly #published = new Map<PublishedName, string>();
+  #usage: unknown = {};
+  #nextSaver = 1;
+  readonly #settling = new Map<number, () => void>();
+  #nextSettling = 1;
+  readonly #saving = new Map<number, (outcome: unknown) => void>();
+  #nextSave = 1;
+
+  constructor(mount: Mount, post: (message: FromFilesystem) => void) {
+    this.#mount = mount;
+    this.#post = post;
+  }
+
+  publish(name: PublishedName, text: string): void {
+    this.#published.set(name, text);
+    if (name === "usage.json") this.#usage = JSON.parse(text);
+  }
+
+  published(name: PublishedName): string {
+    return this.#published.get(name) ?? "{}\n";
+  }
+
+  /** What usage.json says. JSON-able. */
+  get usage(): unknown {
+    return this.#usage;
+  }
+
+  /** Calls back when whatever was called off until now is booked. */
+  settle(done: () => void): void {
+    const id = this.#nextSettling++;
+    this.#settling.set(id, done);
+    this.#post({ type: "settle", id });
+  }
+
+  settled(id: number): void {
+    const done = this.#settling.get(id);
+    this.#settling.delete(id);
+    done?.();
+  }
+
+  /** Has the tree saved where it is to be saved, and calls back with what came of it. */
+  save(done: (outcome: unknown) => void): void {
+    const id = this.#nextSave++;
+    this.#saving.set(id, done);
+    this.#post({ type: "save", id });
+  }
+
+  saved(id: number, outcome: unknown): void {
+    const done = this.#saving.get(id);
+    this.#saving.delete(id);
+    done?.(outcome);
+  }
+
+  /** What a generator listed is left out: it is there only when somebody has looked. What was written there stays. */
+  outline(viewer?: number): Answer<"outline"> {
+    const { tree, listings } = this.#mount;
+    const entries: TreeEntry[] = [];
+    let listing: string | undefined;
+    for (const { path, inode } of this.#mount.authors.view(viewer).visible(tree.walk())) {
+      if (listing !== undefined && !path.startsWith(listing)) listing = undefined;
+      const own = inode.kind === "file" && inode.state === "static";
+      const listed = listing !== undefined && !own && inode.xattrs?.has(ORIGIN) === true;
+      if (path !== "/" && !listed) entries.push(entryOf(path, inode));
+      if (inode.kind === "directory" && listings.lists(inode)) listing ??= path === "/" ? path : `${path}/`;
+    }
+    return entries;
+  }
+
+  outlineSince(known: number, viewer?: number): Answer<"outlineSince"> {
+    const version = layoutOf(this.#mount);
+    return version === known ? { version } : { version, entries: packed(this.outline(viewer)) };
+  }
+
+  /** Answers at once, or when a generator has listed the directory. */
+  list(
+    path: string,
+    ticket: number | undefined,
+    done: (entries: Answer<"list">) => void,
+    fail: (error: FsError) => void,
+    viewer?: number,
+  ): void {
+    const requester = this.#requester(ticket);
+    const view = this.#mount.authors.view(viewer);
+    if (this.#waits(path, view, requester, () => this.list(path, ticket, done, fail, viewer), fail)) return;
+    const directory = this.#mount.tree.resolve(toBytes(path), view.walking(path, true));
+    if (directory.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
+    view.check(directory, MAY_READ | MAY_EXEC, path);
+    const base = path === "/" ? "/" : toBytes(withoutTrailing(path, "/"));
+    const listed = () => {
+      const all = [...directory.entries()].sort((a, b) => (a.name < b.name ? -1 : 1));
+      const entries = all.filter(({ inode }) => view.mayRead(inode));
+      done(entries.map(({ name, inode }) => entryOf(join(base, name), inode)));
+    };
+    const waiter = { ...requester, done: listed, fail };
+    if (!this.#mount.listings.open(directory, waiter)) listed();
+  }
+
+  stat(path: string, viewer?: number): Answer<"stat"> {
+    const view = this.#mount.authors.view(viewer);
+    const inode = this.#mount.tree.resolve(toBytes(path), view.walking(path, false));
+    view.check(inode, MAY_READ, path);
+    return infoOf(toBytes(path), inode);
+  }
+
+  /** Answers at once or when the file is generated. */
+  read(
+    path: string,
+    ticket: number | undefined,
+    done: (bytes: Uint8Array) => void,
+    fail: (error: FsError) => void,
+    viewer?: number,
+  ): void {
+    const requester = this.#requester(ticket);
+    const view = this.#mount.authors.view(viewer);
+    if (this.#waits(path, view, requester, () => this.read(path, ticket, done, fail, viewer), fail)) return;
+    const file = this.#file(path, view);
+    const since = moment();
+    const failed = (error: FsError) => fail(new FsError(error.code, `${path}: ${error.message}`));
+    const ready = () => {
+      const given = (current: RegularFile) => {
+        // Meanwhile it may have been closed to the viewer.
+        if (view.mayRead(current)) done(current.bytes());
+        else failed(new FsError("EACCES", "permission denied"));
+      };
+      this.#mount.refresh.read(file, requester, since, given, failed);
+    };
+    if (!file.lazy) return ready();
+    this.#mount.pending.wait(file, { ...requester, done: ready, fail: failed });
+  }
+
+  /** As `read`, for whoever does not want the bytes. */
+  make(path: string, _: undefined, done: (nothing: undefined) => void, fail: (e: FsError) => void): void {
+    const file = this.#file(path);
+    if (!file.lazy) return done(undefined);
+    const failed = (error: FsError) => fail(new FsError(error.code, `${path}: ${error.message}`));
+    this.#mount.pending.wait(file, { done: () => done(undefined), fail: failed });
+  }
+
+  readStatic(path: string, limit: number, viewer?: number): Answer<"readStatic"> {
+    const file = this.#file(path, this.#mount.authors.view(viewer));
+    return file.state === "static" ? beginning(file, limit) : undefined;
+  }
+
+  check(): Answer<"check"> {
+    const { tree, nodes, handles } = this.#mount;
+    tree.checkInvariants();
+    const named = new Set<Inode>();
+    for (const { inode } of tree.walk()) named.add(inode);
+    return { nodes: nodes.size, handles: handles.size, named: named.size, inodes: tree.space.inodes };
+  }
+
+  revision(): Answer<"revision"> {
+    const { handles } = this.#mount;
+    return { count: changing(this.#mount.session().counts) + this.taken, writing: handles.writing };
+  }
+
+  readStatics({ paths, limit, epoch, viewer }: StaticsRequest): Answer<"readStatics"> {
+    if (viewer !== undefined) {
+      const view = this.#mount.authors.view(viewer);
+      return paths.map((path) => {
+        const file = this.#static(path, view);
+        return file === undefined ? { ino: 0 } : { ino: file.ino, bytes: beginning(file, limit) };
+      });
+    }
+    if (epoch !== this.#epoch || limit !== this.#limit) this.#told = new WeakSet();
+    this.#epoch = epoch;
+    this.#limit = limit;
+    return paths.map((path) => {
+      const file = this.#static(path);
+      if (file === undefined) return { ino: 0 };
+      if (this.#told.has(file)) return { ino: file.ino };
+      this.#told.add(file);
+      return { ino: file.ino, bytes: beginning(file, limit) };
+    });
+  }
+
+  /** What the other thread knows of its content is out of date. */
+  touched(file: RegularFile): void {
+    this.#told.delete(file);
+  }
+
+  #static(path: string, view?: View): RegularFile | undefined {
+    try {
+      const file = this.#file(path, view);
+      return file.state === "static" ? file : undefined;
+    } catch (error) {
+      if (error instanceof FsError) return undefined;
+      throw error;
+    }
+  }
+
+  pending(): Answer<"pending"> {
+    const found: PendingFile[] = [];
+    const seen = new Set<RegularFile>();
+    for (const { path, inode } of this.#mount.tree.walk()) {
+      if (inode.kind !== "file" || !inode.lazy || seen.has(inode)) continue;
+      if (inode.nlink > 1) seen.add(inode);
+      found.push(pendingOf(path, inode));
+    }
+    return found;
+  }
+
+  /** Begins a snapshot; `beforeChange` tells it of every change until it is ended. */
+  beginSnapshot(times: boolean): SnapshotSaver {
+    const saver = new SnapshotSaver(this.#mount.tree, { times });
+    this.#savers.set(this.#nextSaver++, saver);
+    return saver;
+  }
+
+  saveBegin(times: boolean): number {
+    this.beginSnapshot(times);
+    return this.#nextSaver - 1;
+  }
+
+  saveNext(id: number): Uint8Array | undefined {
+    const saver = this.#savers.get(id);
+    if (saver === undefined) throw new FsError("EBADF", `no snapshot ${id} is being saved`);
+    return saver.next({ milliseconds: SLICE_MS });
+  }
+
+  saveEnd(id: number): void {
+    this.#savers.get(id)?.[Symbol.dispose]();
+    this.#savers.delete(id);
+  }
+
+  endSnapshot(saver: SnapshotSaver): void {
+    for (const [id, other] of this.#savers) if (other === saver) this.saveEnd(id);
+  }
+
+  beforeChange(file: RegularFile, offset?: number, length?: number): void {
+    for (const saver of this.#savers.values()) saver.beforeChange(file, offset, length);
+  }
+
+  exchanged(one: RegularFile, other: RegularFile): void {
+    for (const saver of this.#savers.values()) saver.exchanged(one, other);
+  }
+
+  /**
+   * Whether a generator is to be asked first: for the listing of a directory on the way, or whether there is a file of
+   * that name. Then it is asked, and `again` called once it has answered.
+   */
+  #waits(path: string, view: View, requester: Requester, again: () => void, fail: (error: FsError) => void): boolean {
+    const { tree, listings, lookups } = this.#mount;
+    const waiter = {
+      ...requester,
+      fail,
+      done() {
+        try {
+          again();
+        } catch (error) {
+          fail(error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error }));
+        }
+      },
+    };
+    let directory = tree.root;
+    for (const name of components(toBytes(path))) {
+      // Whoever may not search it has nobody asked about it either.
+      if (!view.maySearch(directory)) return false;
+      const there = directory.get(name)?.inode;
+      if (there?.kind === "directory") directory = there;
+      // Symlinks are the tree's to follow.
+      if (there !== undefined && there.kind !== "directory") return false;
+      if (there !== undefined) continue;
+      if (listings.lists(directory) && !listings.made(directory)) return listings.open(directory, waiter);
+      return lookups.wait(directory, name, waiter);
+    }
+    return false;
+  }
+
+  /** On whose behalf. Throws EINTR if that generation is over. */
+  #requester(ticket: number | undefined): Requester {
+    if (ticket === undefined) return {};
+    const requester = this.#mount.attempts.get(ticket);
+    if (requester === undefined) throw new FsError("EINTR", "the generation that reads it is over");
+    return { requester };
+  }
+
+  #file(path: string, view = this.#mount.authors.view(undefined)): RegularFile {
+    const file = this.#mount.tree.resolve(toBytes(path), view.walking(path, true));
+    view.check(file, MAY_READ, path);
+    if (file.kind === "directory") throw new FsError("EISDIR", `${path}: a directory`);
+    if (file.kind !== "file") throw new FsError("EINVAL", `${path}: not a regular file`);
+    return file;
+  }
+}
+
+function beginning(file: RegularFile, limit: number): Uint8Array {
+  if (file.size <= limit) return file.bytes();
+  const bytes = new Uint8Array(limit);
+  file.read(0, bytes);
+  return bytes;
+}

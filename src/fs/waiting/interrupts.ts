@@ -1,0 +1,104 @@
+/**
+ * Signals that reach a program while it waits for us.
+ *
+ * For any signal the kernel sends one INTERRUPT, also for those that a program never notices on another filesystem:
+ * stop and continue, a timer, a resized terminal, a child that ended; and for what is no signal, such as a debugger or the
+ * freezer of a container. It does not say which. If the wait ended with EINTR for all of them, most programs would fail.
+ *
+ * So the caller's signals are looked up in /proc, and the wait ends only if one of them
+ * - ends the program: SIGKILL, or a signal without a handler whose default action is to terminate;
+ * - is one by which people and supervisors end or interrupt programs, and has a handler: SIGHUP, SIGINT, SIGQUIT, SIGABRT,
+ *   SIGTERM. The program has to run its handler, and most of them expect EINTR.
+ * Handlers of all other signals run when the wait is over, as they do when a program waits for a disk. That includes
+ * SIGALRM: whether a timer ticks or limits the time of a read cannot be told from outside.
+ *
+ * The kernel sends no second INTERRUPT, and after the first it no longer wakes the caller for any signal, not even for
+ * SIGKILL, as long as the request is not answered (fs/fuse/dev.c:request_wait_answer). So a caller whose wait goes on
+ * is looked at again from time to time.
+ *
+ * A caller that /proc does not show (see procfs.ts) gets EINTR at once: nobody could end it otherwise.
+ */
+import type { ThreadSignals } from "../../procfs.ts";
+import type { Timers } from "../timers.ts";
+
+const [SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGTERM] = [1, 2, 3, 6, 15];
+const [SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH] = [17, 18, 19, 20, 21, 22, 23, 28];
+
+/** By a handler for one of these, a program asks to be interrupted. */
+const INTERRUPTING = setOf(SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGTERM);
+/** Without a handler these stop the program, continue it, or do nothing: signal(7). All others terminate it. */
+const HARMLESS = setOf(SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH);
+
+/** A person who presses Ctrl-C does not notice this delay. */
+const LOOK_MS = 50;
+/** One look takes 30 to 60 µs; if many wait, they are looked at in turns. */
+const LOOK_AT_MOST_MS = 2;
+
+export interface InterruptsOptions {
+  /** Whether a request still waits for its answer. */
+  readonly waits: (unique: number) => boolean;
+  /** Ends the wait with EINTR. False if nobody waits. */
+  readonly end: (unique: number) => boolean;
+  readonly signals: (thread: number) => ThreadSignals | undefined;
+  readonly timers: Timers;
+}
+
+export class Interrupts {
+  readonly #options: InterruptsOptions;
+  /** Requests whose wait goes on although the kernel reported a signal, and their callers. The next to be looked at first. */
+  readonly #watched = new Map<number, number>();
+  #watching = false;
+
+  constructor(options: InterruptsOptions) {
+    this.#options = options;
+  }
+
+  /** The kernel reports a signal to the thread that waits for this request. False if the request does not wait here. */
+  interrupted(unique: number, thread: number): boolean {
+    const { end, waits } = this.#options;
+    if (this.#endsWait(thread)) return end(unique);
+    if (!waits(unique)) return false;
+    this.#watched.set(unique, thread);
+    this.#watch();
+    return true;
+  }
+
+  #watch(): void {
+    if (this.#watching || this.#watched.size === 0) return;
+    this.#watching = true;
+    this.#options.timers.after(LOOK_MS, () => {
+      this.#watching = false;
+      this.#look();
+      this.#watch();
+    });
+  }
+
+  #look(): void {
+    const { end, waits, timers } = this.#options;
+    const until = timers.now + LOOK_AT_MOST_MS;
+    let left = this.#watched.size;
+    for (const [unique, thread] of this.#watched) {
+      if (left-- === 0) return;
+      this.#watched.delete(unique);
+      if (!waits(unique)) continue;
+      if (this.#endsWait(thread)) end(unique);
+      else this.#watched.set(unique, thread);
+      if (timers.now > until) return;
+    }
+  }
+
+  #endsWait(thread: number): boolean {
+    const signals = this.#options.signals(thread);
+    return signals === undefined || endsWait(signals);
+  }
+}
+
+/** Whether a thread with these signals is to return from its wait. */
+export function endsWait({ pending, caught }: ThreadSignals): boolean {
+  const handled = pending & caught;
+  return (handled & INTERRUPTING) !== 0n || (pending & ~caught & ~HARMLESS) !== 0n;
+}
+
+function setOf(...signals: readonly number[]): bigint {
+  return signals.reduce((set, signal) => set | (1n << BigInt(signal - 1)), 0n);
+}

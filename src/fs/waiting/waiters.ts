@@ -1,0 +1,383 @@
+/**
+ * Who waits for what the other thread makes: the content of a file, a newer content, the entries of a directory.
+ *
+ * An attempt is known to the other thread by its ticket; an answer to a ticket that is no longer wanted is dropped.
+ * Waiters are requests of the kernel, which are parked, and generators that read; the latter may wait for each other in
+ * a circle, which is refused here. When an attempt ends, in whatever way, so do the waits on its behalf: a file that
+ * another was to be made from is called off with it, unless somebody else waits for it too.
+ */
+import { FsError, messageOf } from "../../errno.ts";
+import { relatives } from "../../procfs.ts";
+import type { GeneratedContent, Listing, Stage } from "../../rpc/generation.ts";
+import type { FromFilesystem } from "../../rpc/messages.ts";
+import type { Inode } from "../../tree/inode.ts";
+import { toText } from "../../tree/path.ts";
+import type { Mount } from "../context.ts";
+import { Draft } from "../lazy/partial-content.ts";
+import { contentsOf, ORIGIN, textXattr } from "../lazy/request.ts";
+import type { Timers } from "../timers.ts";
+import { Grace } from "./grace.ts";
+
+export interface Waiter {
+  /** The parked request, for those of the kernel; a number below 0 for what a control file was asked to have made. */
+  readonly unique?: number;
+  /** The attempt whose generator reads this one, for those of generators. */
+  readonly requester?: Attempt;
+  /** The thread that waits, for those of the kernel. It may be one of a program that makes a content. */
+  readonly pid?: number;
+  /** It is there. */
+  done(): void;
+  fail(error: FsError): void;
+}
+
+/** A content that is complete: its bytes are in the message, or in the draft that pieces were added to. */
+export interface ArrivedContent extends GeneratedContent {
+  readonly draft?: Draft;
+}
+
+/** What comes of an attempt. Each method but `left` is called at most once, and then the attempt has ended. */
+export interface Outcome {
+  content?(content: ArrivedContent): void;
+  listed?(listing: Listing): void;
+  failed(error: FsError): void;
+  /** Nobody waits any more, or the mount is gone. */
+  calledOff(): void;
+  /** The last waiter left; somebody may come in time (see grace.ts). May call the attempt off. */
+  left?(): void;
+}
+
+export interface Attempt {
+  readonly ticket: number;
+  readonly inode: Inode;
+  readonly waiters: Set<Waiter>;
+  readonly outcome: Outcome;
+  /** What came of its content so far, if it comes in pieces. */
+  draft: Draft | undefined;
+  /** The program that makes it, if one does. */
+  maker: number | undefined;
+  stage: Stage;
+  /** It is made for its own sake, whether or not somebody waits. */
+  readonly standing: boolean;
+  /** Of the tree when it began: as Mount.definitions, and with everything that may go into a request. */
+  readonly definitions: number;
+  readonly contents: number;
+  /** The attempts that have a waiter on this one's behalf. */
+  readonly reads: Set<Attempt>;
+}
+
+export class Attempts {
+  readonly #mount: () => Mount;
+  readonly #post: (message: FromFilesystem) => void;
+  #nextTicket = 1;
+  readonly #byTicket = new Map<number, Attempt>();
+  readonly #byInode = new Map<Inode, Set<Attempt>>();
+  readonly #byUnique = new Map<number, { readonly attempt: Attempt; readonly waiter: Waiter }>();
+  /** Held up for lack of a place. */
+  readonly #queued = new Set<Attempt>();
+  readonly #grace: Grace;
+  /** Attempts that are over, and since when nobody had wanted them: the waits on their behalf are still to be ended. */
+  readonly #over: { readonly reader: Attempt; readonly since: number | undefined }[] = [];
+  #endingReads = false;
+
+  constructor(mount: () => Mount, post: (message: FromFilesystem) => void, timers: Timers) {
+    this.#mount = mount;
+    this.#post = post;
+    this.#grace = new Grace({
+      timers,
+      crowded: () => this.#queued.values().some((one) => one.standing || one.waiters.size > 0),
+      callOff: (attempt) => this.callOff(attempt),
+    });
+  }
+
+  /** Holds the inode until the attempt ends: a generator that waits has no handle. */
+  open(inode: Inode, outcome: Outcome, standing = false): Attempt {
+    const attempt: Attempt = {
+      ticket: this.#nextTicket++,
+      inode,
+      waiters: new Set(),
+      outcome,
+      draft: undefined,
+      maker: undefined,
+      stage: "preparing",
+      standing,
+      definitions: this.#mount().definitions,
+      contents: contentsOf(this.#mount()),
+      reads: new Set(),
+    };
+    this.#byTicket.set(attempt.ticket, attempt);
+    this.#byInode.set(inode, (this.#byInode.get(inode) ?? new Set()).add(attempt));
+    this.#mount().tree.hold(inode);
+    return attempt;
+  }
+
+  get(ticket: number): Attempt | undefined {
+    return this.#byTicket.get(ticket);
+  }
+
+  /**
+   * The waiter, on behalf of what its program makes if it is one that a generator started. Throws EDEADLK where it would
+   * wait for itself.
+   */
+  checked(inode: Inode, waiter: Waiter): Waiter {
+    if (waiter.requester !== undefined) this.refuseCycle(inode, waiter.requester);
+    const made = waiter.requester === undefined ? this.#madeBy(waiter.pid) : undefined;
+    if (made === undefined) return waiter;
+    this.refuseCycle(inode, made);
+    return this.#announced(made, waiter);
+  }
+
+  /** While a program waits, another content may be made in its place: the other thread is told. */
+  #announced(requester: Attempt, waiter: Waiter): Waiter {
+    const { ticket } = requester;
+    this.#post({ type: "waits", ticket, waits: true });
+    let waits = true;
+    const ended = () => {
+      if (waits) this.#post({ type: "waits", ticket, waits: false });
+      waits = false;
+    };
+    return {
+      ...waiter,
+      requester,
+      done() {
+        ended();
+        waiter.done();
+      },
+      fail(error) {
+        ended();
+        waiter.fail(error);
+      },
+    };
+  }
+
+  /** This program makes the content: what it and its children open is read on the content's behalf. */
+  working(ticket: number, pid: number): void {
+    const maker = this.#byTicket.get(ticket);
+    if (maker === undefined) return;
+    maker.maker = pid;
+    // It may have been faster than the news of it.
+    for (const attempt of [...this.#byTicket.values()]) {
+      const waiters = [...attempt.waiters];
+      for (const waiter of waiters) {
+        if (waiter.requester === undefined && waiter.pid !== undefined) this.#recheck(attempt, waiter);
+      }
+      // Where nobody waited before, it is wanted for another reason.
+      if (waiters.length > 0 && attempt.waiters.size === 0) this.callOff(attempt);
+    }
+  }
+
+  #recheck(attempt: Attempt, waiter: Waiter): void {
+    attempt.waiters.delete(waiter);
+    try {
+      this.join(attempt, this.checked(attempt.inode, waiter));
+    } catch (error) {
+      if (waiter.unique !== undefined) this.#byUnique.delete(waiter.unique);
+      waiter.fail(error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error }));
+    }
+  }
+
+  /** What a thread's program is making, by what /proc says of it and of its parents. */
+  #madeBy(pid: number | undefined): Attempt | undefined {
+    if (pid === undefined || pid === 0) return undefined;
+    const makers = new Map<number, Attempt>();
+    for (const attempt of this.#byTicket.values()) if (attempt.maker !== undefined) makers.set(attempt.maker, attempt);
+    if (makers.size === 0) return undefined;
+    const process = relatives(pid).find((one) => makers.has(one));
+    if (process === undefined) return undefined;
+    return makers.get(process);
+  }
+
+  join(attempt: Attempt, waiter: Waiter): void {
+    this.#grace.end(attempt);
+    attempt.waiters.add(waiter);
+    waiter.requester?.reads.add(attempt);
+    if (waiter.unique !== undefined) this.#byUnique.set(waiter.unique, { attempt, waiter });
+  }
+
+  /** The next bytes of a content. Answers "taken" whatever becomes of them: somebody waits for that. */
+  piece(ticket: number, bytes: Uint8Array): void {
+    const attempt = this.#byTicket.get(ticket);
+    try {
+      if (attempt === undefined) throw new FsError("EINTR", "nobody waits for it");
+      this.#mount().ruleEntries.makeRoom(bytes.length);
+      attempt.draft ??= new Draft(this.#mount().tree.space);
+      attempt.draft.append(bytes);
+      this.#post({ type: "taken", ticket });
+    } catch (error) {
+      const code = error instanceof FsError ? error.code : "EIO";
+      this.#post({ type: "taken", ticket, code, message: messageOf(error) });
+    }
+  }
+
+  content(ticket: number, content: GeneratedContent): void {
+    const attempt = this.#byTicket.get(ticket);
+    if (attempt === undefined) return;
+    const { draft } = attempt;
+    if (content.streamed !== true) return attempt.outcome.content?.(content);
+    const error = draft === undefined ? new FsError("EIO", "no piece of the content came") : draft.error;
+    if (error !== undefined) attempt.outcome.failed(error);
+    else attempt.outcome.content?.({ ...content, ...(draft && { draft }) });
+  }
+
+  listed(ticket: number, listing: Listing): void {
+    this.#byTicket.get(ticket)?.outcome.listed?.(listing);
+  }
+
+  failed(ticket: number, error: FsError): void {
+    this.#byTicket.get(ticket)?.outcome.failed(error);
+  }
+
+  /** How far the other thread has come with it. */
+  stage(ticket: number, stage: Stage): void {
+    const attempt = this.#byTicket.get(ticket);
+    if (attempt === undefined) return;
+    attempt.stage = stage;
+    if (stage === "queued") this.#queued.add(attempt);
+    else this.#queued.delete(attempt);
+    this.#grace.check(attempt);
+    if (stage === "queued") this.#grace.checkAll();
+  }
+
+  /**
+   * A waiter leaves: it gets EINTR. False if none of this name waits here. `forGood`: it will not come back, so what nobody
+   * else waits for is called off at once.
+   */
+  leave(unique: number, forGood = false): boolean {
+    const found = this.#byUnique.get(unique);
+    if (found === undefined) return false;
+    const { attempt, waiter } = found;
+    this.#dismiss(attempt, waiter, new FsError("EINTR", "interrupted while waiting for content"));
+    if (!forGood) this.#ifLeft(attempt, waiter.pid);
+    else if (attempt.waiters.size === 0 && !attempt.standing) this.callOff(attempt);
+    return true;
+  }
+
+  /** Whether nobody waits for it any longer. */
+  isLeft(attempt: Attempt): boolean {
+    return this.#grace.isLeft(attempt);
+  }
+
+  /** Whether a thread, interrupted in its wait for this attempt, comes back before anybody else. */
+  isResumedBy(attempt: Attempt, thread: number | undefined): boolean {
+    return this.#grace.wasLeftBy(attempt, thread) && attempt.definitions === this.#mount().definitions;
+  }
+
+  /**
+   * The attempt, if it is good enough for somebody who comes now. One that nobody waits for is called off if its content
+   * would be out of date: somebody may have interrupted it in order to change what it is made from.
+   */
+  current(attempt: Attempt | undefined, thread: number | undefined): Attempt | undefined {
+    if (attempt === undefined || !this.isLeft(attempt) || this.isResumedBy(attempt, thread)) return attempt;
+    if (attempt.contents === contentsOf(this.#mount())) return attempt;
+    this.callOff(attempt);
+    return undefined;
+  }
+
+  /** The mount is gone, and with it whoever waited. */
+  clear(): void {
+    // All are told the same, whichever is the first.
+    this.#endingReads = true;
+    for (const attempt of [...this.#byTicket.values()]) this.callOff(attempt, new FsError("ENODEV", "unmounted"));
+    this.#endingReads = false;
+    this.#over.length = 0;
+  }
+
+  /** Tells the other thread that nobody wants it. */
+  cancel(attempt: Attempt): void {
+    this.#post({ type: "cancel", ticket: attempt.ticket });
+  }
+
+  /** Forgets the attempt and answers all who wait for it, whatever becomes of one of them. */
+  end(attempt: Attempt, answer: (waiter: Waiter) => void): void {
+    this.#byTicket.delete(attempt.ticket);
+    const others = this.#byInode.get(attempt.inode);
+    others?.delete(attempt);
+    if (others?.size === 0) this.#byInode.delete(attempt.inode);
+    this.#queued.delete(attempt);
+    const unwanted = this.#grace.end(attempt);
+    for (const { unique, requester } of attempt.waiters) {
+      if (unique !== undefined) this.#byUnique.delete(unique);
+      requester?.reads.delete(attempt);
+    }
+    for (const waiter of attempt.waiters) {
+      try {
+        answer(waiter);
+      } catch (error) {
+        waiter.fail(error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error }));
+      }
+    }
+    attempt.waiters.clear();
+    attempt.draft?.dispose();
+    this.#over.push({ reader: attempt, since: unwanted });
+    this.#endReads();
+    this.#mount().tree.drop(attempt.inode);
+  }
+
+  /** What an attempt reads is not wanted on its behalf once it is over. That may end others, and so on down a chain. */
+  #endReads(): void {
+    if (this.#endingReads) return;
+    this.#endingReads = true;
+    for (let one = this.#over.pop(); one !== undefined; one = this.#over.pop()) {
+      const { reader, since } = one;
+      for (const attempt of [...reader.reads]) {
+        for (const waiter of [...attempt.waiters]) {
+          if (waiter.requester === reader) this.#dismiss(attempt, waiter, new FsError("EINTR", "its reader is gone"));
+        }
+        this.#ifLeft(attempt, undefined, since);
+      }
+    }
+    this.#endingReads = false;
+  }
+
+  /** After a waiter has left. */
+  #ifLeft(attempt: Attempt, thread: number | undefined, since?: number): void {
+    if (attempt.waiters.size > 0 || attempt.standing) return;
+    this.#grace.begin(attempt, thread, since);
+    if (this.isLeft(attempt)) attempt.outcome.left?.();
+  }
+
+  #dismiss(attempt: Attempt, waiter: Waiter, why: FsError): void {
+    const { unique, requester } = waiter;
+    attempt.waiters.delete(waiter);
+    if (unique !== undefined) this.#byUnique.delete(unique);
+    if (requester !== undefined && !attempt.waiters.values().some((other) => other.requester === requester)) {
+      requester.reads.delete(attempt);
+    }
+    waiter.fail(why);
+  }
+
+  /** Follows who waits for whom from `inode` on; if that leads back to the requester, nobody would ever be answered. */
+  refuseCycle(inode: Inode, requester: Attempt): void {
+    const chain = this.#wayBetween(inode, requester.inode);
+    if (chain === undefined) return;
+    const mount = this.#mount();
+    const names = chain.map((at) => toText(mount.tree.pathOf(at) ?? textXattr(at, ORIGIN) ?? `inode ${at.ino}`));
+    const loop = [names.at(-1) ?? "", ...names].join(" → ");
+    const message = `files that are made from each other: ${loop}`;
+    mount.warn(`EDEADLK: ${message}`);
+    throw new FsError("EDEADLK", message);
+  }
+
+  /** The inodes from the one to the other, each waiting for the next. */
+  #wayBetween(from: Inode, to: Inode): readonly Inode[] | undefined {
+    /** By inode, the one that waits for it. */
+    const before = new Map<Inode, Inode | undefined>([[from, undefined]]);
+    for (const [at] of before) {
+      if (at === to) {
+        const way: Inode[] = [];
+        for (let one: Inode | undefined = at; one !== undefined; one = before.get(one)) way.unshift(one);
+        return way;
+      }
+      for (const attempt of this.#byInode.get(at) ?? []) {
+        for (const { inode } of attempt.reads) if (!before.has(inode)) before.set(inode, at);
+      }
+    }
+    return undefined;
+  }
+
+  /** Ends it without a content, whoever waits. */
+  callOff(attempt: Attempt, reason = new FsError("EINTR", "it was called off")): void {
+    this.cancel(attempt);
+    attempt.outcome.calledOff();
+    this.end(attempt, (waiter) => waiter.fail(reason));
+  }
+}

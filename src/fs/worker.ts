@@ -1,0 +1,341 @@
+/**
+ * The filesystem thread: the worker's entry.
+ *
+ * Builds the tree, waits for the mount, then serves it until it is gone. It never awaits and never blocks on anything
+ * but the kernel: between requests it takes the main thread's messages (receiveMessageOnPort needs no event loop).
+ */
+import { type MessagePort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { FsError, messageOf } from "../errno.ts";
+import { FUSE_PASSTHROUGH } from "../fuse/abi.ts";
+import { keepAwake } from "../fuse/awake.ts";
+import { type Alarm, Device, serve } from "../fuse/device.ts";
+import { OPS } from "../fuse/ops.ts";
+import { Session } from "../fuse/session.ts";
+import * as libc from "../libc.ts";
+import type { FromFilesystem, LogLevel, ToFilesystem, WorkerOptions } from "../rpc/messages.ts";
+import { loadSnapshot } from "../snapshot/read/load.ts";
+import { heapPages } from "../tree/content/heap-store.ts";
+import { PAGE, type Stores, tmpfsFiles } from "../tree/content/store.ts";
+import type { Clock } from "../tree/inode.ts";
+import { Space } from "../tree/space.ts";
+import { Tree } from "../tree/tree.ts";
+import { CAPABILITIES, CAPABILITIES2, MAX_WRITE } from "./caching.ts";
+import { Stamps } from "./clock.ts";
+import { controlFiles } from "./control/files.ts";
+import { type Served, serveTree } from "./dispatch.ts";
+import { plant } from "./lazy/planted-files.ts";
+
+class FilesystemThread {
+  readonly #options: WorkerOptions;
+  readonly #port: MessagePort;
+  readonly #stamps = new Stamps();
+  readonly #served: Served;
+  #session: Session | undefined;
+  #closed = false;
+  #batch: FromFilesystem[] | undefined;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    this.#port = options.port;
+    const space = new Space({
+      ...(options.size === undefined ? {} : { bytes: options.size }),
+      ...(options.inodes === undefined ? {} : { inodes: options.inodes }),
+      ...storesFor(options.size),
+    });
+    const { epoch } = options;
+    const { clock } = this.#stamps;
+    const fixed: Clock | undefined = epoch === undefined ? undefined : (take) => take(epoch, 0);
+    const making = <T>(work: () => T): T => (fixed === undefined ? work() : this.#stamps.during(fixed, work));
+    const { plants = [] } = options;
+    const tree = making(() => {
+      const made = new Tree({ clock, space, owner: options.owner });
+      if (options.from !== undefined) {
+        loadSnapshot(made, "file" in options.from ? options.from.file : options.from.text, {
+          owner: options.owner,
+          warn: (message: string) => this.#log("warn", "snapshot", message),
+        });
+      }
+      for (const problem of plant(made, plants, options.owner)) this.#log("warn", "fs", problem);
+      return made;
+    });
+    this.#served = serveTree(
+      {
+        tree,
+        making,
+        post: (message) => this.#post(message),
+        together: (work) => this.#together(work),
+        control: (mount, answers) =>
+          controlFiles(mount, answers, {
+            mountpoint: options.mountpoint,
+            counts: () => this.#counts(),
+          }),
+        owner: options.owner,
+        ...(options.shared ? { sharedBy: options.owner.uid } : {}),
+        ...(options.claimedSize === undefined ? {} : { claimedSize: options.claimedSize }),
+        listing: plants.some(({ type, generator }) => type === "directory" && generator !== undefined),
+        ...(options.named === undefined ? {} : { named: options.named }),
+        renewing: options.plants !== undefined,
+        // Of 32 bits, which is what a file handle has room for.
+        generation: crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
+      },
+      () => this.#requireSession(),
+    );
+  }
+
+  #requireSession(): Session {
+    if (this.#session === undefined) throw new Error("there is no session before the mount");
+    return this.#session;
+  }
+
+  /** Serves until the mount is gone, then goes on answering the main thread until it closes. */
+  run(): void {
+    const fd = this.#waitForMount();
+    if (fd === undefined) return;
+    const device = new Device(fd);
+    const { mount } = this.#served;
+    const session = new Session(this.#served.operations, device, {
+      flags: CAPABILITIES,
+      flags2: CAPABILITIES2,
+      maxWrite: MAX_WRITE,
+      interrupted: (unique, thread) => this.#served.interrupted(unique, thread),
+      onRequest: () => this.#stamps.advance(),
+      onReady: ({ minor, flags2 }) => {
+        if (this.#options.passthrough && (flags2 & FUSE_PASSTHROUGH) !== 0) mount.passthrough.enable(fd);
+        this.#post({ type: "ready", protocol: `7.${minor}` });
+      },
+      log: (level, line) => this.#log(level, "fuse", line),
+      debug: this.#options.debug,
+    });
+    this.#session = session;
+    // With one processor, nobody waits actively.
+    const processors = this.#options.lowPower ? 1 : libc.processors();
+    const awake = keepAwake(processors);
+    try {
+      serve(
+        device,
+        session,
+        {
+          fd: this.#options.wake,
+          drain: () => {
+            this.#drain();
+            mount.ruleEntries.balancePages();
+          },
+          work: () => {
+            this.#stamps.advance();
+            mount.dcache.feed();
+            mount.ruleEntries.balancePages();
+            const settles = mount.passthrough.settle(16);
+            return mount.writeback.work() || settles;
+          },
+          waits: () => mount.dcache.waits,
+          timers: this.#timers(),
+          pause: () => mount.tree.space.trim(),
+          idle: (requests) => {
+            // This thread has no event loop, so the collector's own timers never run in it.
+            if (requests >= COLLECT_AFTER) Bun.gc(true);
+          },
+        },
+        () => this.#closed,
+        { maxWrite: MAX_WRITE, processors, awake },
+      );
+      this.#post({ type: "ended", reason: "unmounted" });
+    } catch (error) {
+      this.#post({ type: "ended", reason: "failed", message: stackOf(error) });
+    }
+    awake.close();
+    this.#leave();
+    this.#sleepUntil(() => this.#closed);
+  }
+
+  /** Every reference of the kernel's is gone with it. */
+  #leave(): void {
+    const { mount } = this.#served;
+    mount.attempts.clear();
+    mount.regen.clear();
+    mount.handles.clear();
+    mount.nodes.clear();
+    if (this.#options.debug) mount.tree.checkInvariants();
+  }
+
+  #timers(): Alarm {
+    const { timers } = this.#served;
+    return {
+      get due() {
+        return timers.due;
+      },
+      run: () => {
+        let any = false;
+        this.#together(() => {
+          any = timers.run();
+        });
+        return any;
+      },
+    };
+  }
+
+  #hasPending(): boolean {
+    for (const { inode } of this.#served.mount.tree.walk()) if (inode.kind === "file" && inode.lazy) return true;
+    return false;
+  }
+
+  #waitForMount(): number | undefined {
+    let fd: number | undefined;
+    this.#onServe = (given) => {
+      fd = given;
+    };
+    this.#post({ type: "loaded", pending: this.#hasPending() });
+    this.#sleepUntil(() => fd !== undefined || this.#closed);
+    return fd;
+  }
+
+  #onServe: (fd: number) => void = () => {};
+
+  /** A struct pollfd. Fields, because an array of which only the address is used any more may be collected. */
+  readonly #wakeEntry = new Int32Array(2);
+  readonly #wakeAt = libc.address(this.#wakeEntry);
+
+  #sleepUntil(condition: () => boolean): void {
+    this.#wakeEntry.set([this.#options.wake, libc.POLLIN]);
+    this.#drain();
+    while (!condition()) {
+      libc.poll(this.#wakeAt, 1, -1);
+      this.#drain();
+    }
+  }
+
+  #drain(): void {
+    libc.read(this.#options.wake, wakeCount, wakeCount.length);
+    this.#together(() => {
+      for (;;) {
+        const received: { message: readonly ToFilesystem[] } | undefined = receiveMessageOnPort(this.#port);
+        if (received === undefined) break;
+        for (const message of received.message) {
+          this.#stamps.advance();
+          this.#takeSafely(message);
+        }
+      }
+    });
+  }
+
+  /** A fault of ours in one answer costs its readers the content, never everybody the mount. */
+  #takeSafely(message: ToFilesystem): void {
+    try {
+      this.#take(message);
+    } catch (error) {
+      this.#log("error", "fs", stackOf(error));
+      if ("ticket" in message) this.#served.mount.attempts.failed(message.ticket, new FsError("EIO", messageOf(error)));
+    }
+  }
+
+  #take(message: ToFilesystem): void {
+    const { attempts } = this.#served.mount;
+    if ("ticket" in message) this.#served.answers.taken++;
+    switch (message.type) {
+      case "serve":
+        return this.#onServe(message.fd);
+      case "piece":
+        return attempts.piece(message.ticket, message.bytes);
+      case "content":
+        return attempts.content(message.ticket, message.content);
+      case "listed":
+        return attempts.listed(message.ticket, message.listing);
+      case "stage":
+        return attempts.stage(message.ticket, message.stage);
+      case "failed":
+        return attempts.failed(message.ticket, new FsError(message.code, message.message));
+      case "working":
+        return attempts.working(message.ticket, message.pid);
+      case "call":
+        return this.#call(message);
+      case "saved":
+        return this.#served.answers.saved(message.id, message.outcome);
+      case "publish":
+        return this.#served.answers.publish(message.name, message.text);
+      case "settled":
+        return this.#served.answers.settled(message.id);
+      case "close":
+        this.#closed = true;
+    }
+  }
+
+  #call({ id, method, args }: Extract<ToFilesystem, { type: "call" }>): void {
+    const { answers } = this.#served;
+    const reply = (value: unknown) => this.#post({ type: "reply", id, value });
+    const fault = (error: unknown) => {
+      if (!(error instanceof FsError)) this.#log("error", "fs", stackOf(error));
+      this.#post({ type: "fault", id, code: error instanceof FsError ? error.code : "EIO", message: messageOf(error) });
+    };
+    // The arguments were typed where the call was made (filesystem.ts), and messages only carry them over.
+    const [first, second, third] = args as [never, never, never];
+    try {
+      if (method === "read" || method === "list" || method === "make")
+        answers[method](first, second, reply, fault, third);
+      else reply(answers[method](first, second, third));
+    } catch (error) {
+      fault(error);
+    }
+  }
+
+  /** How many requests of each kind the kernel sent. */
+  #counts(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const [name, { opcode }] of Object.entries(OPS)) {
+      const count = this.#session?.counts[opcode] ?? 0;
+      if (count > 0) counts[name] = count;
+    }
+    return counts;
+  }
+
+  /** What is said meanwhile goes together: a message costs more than what is in it. */
+  #together(work: () => void): void {
+    if (this.#batch !== undefined) return work();
+    const batch: FromFilesystem[] = [];
+    this.#batch = batch;
+    try {
+      work();
+    } finally {
+      this.#batch = undefined;
+      if (batch.length > 0) this.#port.postMessage(batch);
+    }
+  }
+
+  #post(message: FromFilesystem): void {
+    if (this.#batch === undefined) this.#port.postMessage(message);
+    else this.#batch.push(message);
+  }
+
+  #log(level: LogLevel, tag: string, line: string): void {
+    this.#post({ type: "log", level, tag, text: line });
+  }
+}
+
+/** Privileged, large contents live where the kernel itself keeps to the limit; else in memory files, which we count. */
+function storesFor(size: number | undefined): { stores?: Stores } {
+  // A limit to the size of files holds for the kernel's memory files too, and would be that of every program that writes.
+  if (libc.getLimit(libc.LIMITS.FSIZE).soft !== libc.UNLIMITED) return { stores: heapPages };
+  try {
+    return { stores: tmpfsFiles(Math.ceil((size ?? Number.POSITIVE_INFINITY) / PAGE)) };
+  } catch (error) {
+    if (error instanceof FsError) return {};
+    throw error;
+  }
+}
+
+/** As many requests leave behind something worth collecting. */
+const COLLECT_AFTER = 10_000;
+
+const wakeCount = new Uint8Array(8);
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+// workerData is whatever the starter gave; filesystem.ts gives WorkerOptions.
+const options = workerData as WorkerOptions;
+try {
+  new FilesystemThread(options).run();
+} catch (error) {
+  const name = error instanceof Error ? error.name : "Error";
+  const refusal: FromFilesystem = { type: "refused", name, message: messageOf(error) };
+  options.port.postMessage(refusal);
+}

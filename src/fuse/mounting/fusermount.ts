@@ -1,0 +1,188 @@
+/**
+ * fusermount3, the setuid program that mounts for ordinary users: why it cannot do that for this process, and the cure.
+ *
+ * Much can be read off this process and the program's file. The rest only the program knows, and says on its standard
+ * error, so whoever needs certainty has to let it try.
+ */
+import { readFileSync, realpathSync, statSync } from "node:fs";
+import * as libc from "../../libc.ts";
+import { type MountPoint, mounts } from "../../mountinfo.ts";
+import { findHelper, type MountFailure, ownsMountNamespace, unmountPath } from "./unmount.ts";
+
+export interface Refusal {
+  readonly reason: MountFailure;
+  /** A clause: "fusermount3 is not in PATH". */
+  readonly problem: string;
+  /** What to do about it, in the imperative. Absent: only what helps against any refusal does. */
+  readonly cure?: string;
+}
+
+export const DEVICE = "/dev/fuse";
+
+export const DEVICE_FLAG = `start the container with --device ${DEVICE}`;
+
+export interface HelperRequest {
+  /** Absolute. */
+  readonly mountpoint: string;
+  readonly source: string;
+  readonly readOnly: boolean;
+  readonly allowOther: boolean;
+}
+
+/**
+ * Has it mount at an empty directory and unmount again, which is the only way to find out whether it can: it
+ * refuses users without a name, for example. Resolves with why it cannot, or undefined.
+ */
+export async function tryHelper(directory: string): Promise<Refusal | undefined> {
+  const mounted = await askHelper({ mountpoint: directory, source: "llmfs", readOnly: true, allowOther: false });
+  if (typeof mounted !== "number") return mounted;
+  libc.close(mounted);
+  await unmountPath(directory);
+  return undefined;
+}
+
+/** It is setuid root, mounts for us, and sends the device's descriptor through a socket (_FUSE_COMMFD). */
+export async function askHelper(request: HelperRequest): Promise<number | Refusal> {
+  const refusal = helperRefusal();
+  const helper = findHelper();
+  if (refusal !== undefined || helper === undefined) return refusal ?? missingHelper();
+  const options = [
+    request.readOnly ? "ro" : "rw",
+    "nosuid",
+    "nodev",
+    `fsname=${request.source.replace(/[\\,]/g, "\\$&")}`,
+    "subtype=llmfs",
+    "default_permissions",
+    ...(request.allowOther ? ["allow_other"] : []),
+  ];
+  const [ours, theirs] = libc.socketpair();
+  libc.setCloseOnExec(ours, true);
+  try {
+    const child = Bun.spawn([helper, "-o", options.join(","), "--", request.mountpoint], {
+      stdio: ["ignore", "ignore", "pipe", theirs],
+      env: { _FUSE_COMMFD: "3", PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
+    });
+    libc.close(theirs);
+    const [code, said] = await Promise.all([child.exited, new Response(child.stderr).text()]);
+    const fd = code === 0 ? libc.receiveDescriptor(ours) : undefined;
+    return fd ?? refusalIn(said.trim(), helper);
+  } finally {
+    libc.close(ours);
+  }
+}
+
+/** Why the program cannot mount for this process, as far as that shows before it tries. */
+export function helperRefusal(): Refusal | undefined {
+  if (!ownsMountNamespace()) {
+    return {
+      reason: "not-permitted",
+      problem: "nobody may mount in a user namespace without a mount namespace of its own",
+      cure: "make it with one ('unshare --user --map-root-user --mount …')",
+    };
+  }
+  const helper = findHelper();
+  if (helper === undefined) return missingHelper();
+  if (status("NoNewPrivs") === "1") {
+    return {
+      reason: "not-permitted",
+      problem: `this process may not gain privileges (no_new_privs is set), so ${helper} cannot act as root`,
+      cure:
+        "start it without that (setpriv --no-new-privs; Docker: --security-opt no-new-privileges; Kubernetes: " +
+        "allowPrivilegeEscalation: false; systemd: NoNewPrivileges)",
+    };
+  }
+  if (!mayBeAdministrator()) {
+    return {
+      reason: "not-permitted",
+      problem: `CAP_SYS_ADMIN is not in this process's bounding set, so ${helper} cannot get it`,
+    };
+  }
+  const around = mountOf(realpathSync(helper));
+  if (around?.options.split(",").includes("nosuid") !== true) return undefined;
+  return {
+    reason: "not-permitted",
+    problem: `${helper} cannot act as root, because ${around.path} is mounted nosuid`,
+    cure: `remount that as root ('mount -o remount,suid ${around.path}')`,
+  };
+}
+
+/** Why there is no such program to call. */
+function missingHelper(): Refusal {
+  const reason = "no-helper";
+  const path = Bun.which("fusermount3") ?? Bun.which("fusermount");
+  if (path === null) {
+    return {
+      reason,
+      problem: "no fusermount3 in PATH",
+      cure: "install fuse3 ('apt-get install fuse3', 'apk add fuse3', 'dnf install fuse3')",
+    };
+  }
+  const { uid, gid, mode } = statSync(path);
+  if (uid !== 0) return { reason, problem: `${path} does not belong to root`, cure: "install fuse3 again" };
+  if ((mode & 0o4000) === 0) {
+    return { reason, problem: `${path} is not setuid root`, cure: `make it so as root ('chmod u+s ${path}')` };
+  }
+  const who = `user ${libc.getuid()}`;
+  return { reason, problem: `${path} may not be executed by ${who}`, cure: `add ${who} to group ${gid}` };
+}
+
+/** What the program's standard error says. */
+export function refusalIn(said: string, helper: string): Refusal {
+  const problem = `${helper} failed: ${said.replace(/^\S*fusermount3?: /, "") || "it said nothing"}`;
+  const refusal = (reason: MountFailure, cure: string): Refusal => ({ reason, problem, cure });
+  if (/could not determine username/.test(said)) {
+    const who = `user ${libc.getuid()}`;
+    return {
+      reason: "not-permitted",
+      problem: `${helper} refuses ${who}, who has no name`,
+      cure: `add an entry for ${who} to /etc/passwd`,
+    };
+  }
+  if (/user_allow_other/.test(said)) {
+    return refusal("not-permitted", "add the line 'user_allow_other' to /etc/fuse.conf for --allow-other");
+  }
+  if (/mount_max/.test(said)) {
+    return refusal("not-permitted", "unmount others, or raise mount_max in /etc/fuse.conf");
+  }
+  if (/failed to open \S*fuse: Permission denied/.test(said)) return refusal("not-permitted", closedDevice());
+  if (/failed to open \S*fuse: Operation not permitted/.test(said)) return refusal("not-permitted", DEVICE_FLAG);
+  if (/device not found|failed to open \S*fuse: No such/.test(said)) {
+    return refusal("no-device", `run 'modprobe fuse' as root, or ${DEVICE_FLAG}`);
+  }
+  if (/no write access|not owned|bad mount point|failed to access/.test(said)) {
+    return refusal("bad-mountpoint", "choose a directory that belongs to you and that you may write to");
+  }
+  if (/filesystem type .* is forbidden/.test(said)) {
+    return refusal("bad-mountpoint", "choose a directory on another filesystem");
+  }
+  if (/Operation not permitted|Permission denied/.test(said)) {
+    return refusal("not-permitted", "see whether an AppArmor or SELinux profile or a seccomp filter forbids it");
+  }
+  return { reason: "failed", problem };
+}
+
+/** For a device whose mode does not let this process in. */
+export function closedDevice(): string {
+  return `let it be opened as udev does, 'chmod 666 ${DEVICE}' as root`;
+}
+
+/** Whether a setuid program that this process starts may have CAP_SYS_ADMIN: it must be in the bounding set. */
+function mayBeAdministrator(): boolean {
+  const CAP_SYS_ADMIN = 21n;
+  const mask = status("CapBnd");
+  return mask !== undefined && ((BigInt(`0x${mask}`) >> CAP_SYS_ADMIN) & 1n) === 1n;
+}
+
+/** A field of /proc/self/status. */
+function status(field: string): string | undefined {
+  return new RegExp(`^${field}:\\s*(\\S+)`, "m").exec(readFileSync("/proc/self/status", "utf8"))?.[1];
+}
+
+/** The mount that a path lies in: the deepest; of several at one place the topmost, which was made last. */
+function mountOf(path: string): MountPoint | undefined {
+  const around = mounts().filter(
+    (mount) => path === mount.path || path.startsWith(`${mount.path.replace(/\/$/, "")}/`),
+  );
+  const depth = Math.max(...around.map((mount) => mount.path.length));
+  return around.findLast((mount) => mount.path.length === depth);
+}

@@ -1,0 +1,142 @@
+/**
+ * The guardian: a small process that outlives the one that serves a mount by just long enough to take the mount away.
+ *
+ * The kernel ends a FUSE connection with its server, but leaves the dead mount in the tree, where every call fails with
+ * ENOTCONN. A process that is killed cannot unmount, so another one does: it sleeps on a pipe whose other end only the
+ * server holds, and wakes when that is closed, however it came about. It is told as well of process groups and processes
+ * that work for the mount, and ends those that are left.
+ */
+import { rmdirSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import * as libc from "../../libc.ts";
+import { FS_TYPE, mountAt } from "../../mountinfo.ts";
+import { incarnation, SLEEPER } from "./process.ts";
+import { isDead, unmountPath } from "./unmount.ts";
+
+/** First argument of the guardian; the second is the mountpoint. */
+export const GUARDIAN = "--guardian";
+/** The third, where the mountpoint was made for the mount and goes with it. */
+export const TEMPORARY = "--temporary";
+
+/** Between SIGTERM and SIGKILL. */
+const GRACE_MS = 2000;
+const LOOK_MS = 20;
+
+export interface Guardian {
+  /** Tells which mount it is: "major:minor". */
+  watch(device: string): void;
+  /** A process group has begun to work for the mount, or has ended. */
+  group(group: number, living: boolean): void;
+  /** The same for one process, which shares its group with others. */
+  process(pid: number, living: boolean): void;
+  /** There is no mount to guard any more: it leaves with the last that works for it. */
+  dismiss(): void;
+}
+
+/** Starts a guardian. Call it before the mount is made, so that there is no moment without one. */
+export function startGuardian(mountpoint: string, temporary: boolean): Guardian {
+  const compiled = Bun.main.startsWith("/$bunfs/");
+  const self = compiled ? [process.execPath] : [process.execPath, new URL("../../main.ts", import.meta.url).pathname];
+  const child = Bun.spawn([...self, GUARDIAN, mountpoint, ...(temporary ? [TEMPORARY] : [])], {
+    stdin: "pipe",
+    stdout: "ignore",
+    stderr: "ignore",
+    cwd: "/",
+    env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ...SLEEPER },
+  });
+  child.unref();
+  const working = new Set<number>();
+  let dismissed = false;
+  let left = false;
+  function say(...words: string[]): void {
+    if (left) return;
+    child.stdin.write(`${words.join(" ")}\n`);
+    child.stdin.flush();
+    left = dismissed && working.size === 0;
+    if (left) child.stdin.end();
+  }
+  function works(kind: "group" | "process", pid: number, living: boolean): void {
+    if (living) working.add(pid);
+    else working.delete(pid);
+    say(living ? kind : "gone", String(pid));
+  }
+  return {
+    watch: (device) => say("mount", device),
+    group: (group, living) => works("group", group, living),
+    process: (pid, living) => works("process", pid, living),
+    dismiss() {
+      dismissed = true;
+      say("dismissed");
+    },
+  };
+}
+
+/** The guardian's whole life. */
+export async function guard(mountpoint: string, temporary: boolean): Promise<void> {
+  // Out of the terminal's reach, and of whoever ends the server's process group.
+  libc.setsid();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
+  const working = new Map<number, Working>();
+  let device = "";
+  let dismissed = false;
+  for await (const line of console) {
+    const [word, what = ""] = line.split(" ");
+    if (word === "mount") device = what;
+    else if (word === "group") working.set(Number(what), groupOf(Number(what)));
+    else if (word === "process") working.set(Number(what), processOf(Number(what)));
+    else if (word === "gone") working.delete(Number(what));
+    else if (word === "dismissed") dismissed = true;
+  }
+  await Promise.all([endAll([...working.values()]), dismissed ? undefined : takeAway(mountpoint, device)]);
+  if (temporary && !dismissed) removeEmpty(mountpoint);
+}
+
+/** What is to end with the server. */
+interface Working {
+  lives(): boolean;
+  signal(name: "SIGTERM" | "SIGKILL"): void;
+}
+
+function groupOf(group: number): Working {
+  return { lives: () => libc.signalGroup(group, 0), signal: (name) => void libc.signalGroup(group, name) };
+}
+
+function processOf(pid: number): Working {
+  const born = incarnation(pid);
+  const lives = () => born !== undefined && incarnation(pid) === born;
+  return {
+    lives,
+    signal(name) {
+      try {
+        if (lives()) process.kill(pid, name);
+      } catch {
+        // It has become another user's (setuid), or has ended just now.
+      }
+    },
+  };
+}
+
+/** SIGTERM, and SIGKILL for what is left two seconds later. */
+async function endAll(working: readonly Working[]): Promise<void> {
+  for (const one of working) one.signal("SIGTERM");
+  const living = () => working.filter((one) => one.lives());
+  for (let waited = 0; waited < GRACE_MS && living().length > 0; waited += LOOK_MS) await sleep(LOOK_MS);
+  for (const one of living()) one.signal("SIGKILL");
+}
+
+function removeEmpty(directory: string): void {
+  try {
+    rmdirSync(directory);
+  } catch {
+    // Something is in it that is not ours, or the mount could not be taken away.
+  }
+}
+
+async function takeAway(mountpoint: string, device: string): Promise<void> {
+  const there = mountAt(mountpoint);
+  // Killed before it could say which: whatever of ours is there is the one, as the mountpoint was free before.
+  if (there?.type !== FS_TYPE || (device !== "" && there.device !== device)) return;
+  // Device numbers are used again at once: what lives there is another mount, which came after ours was cleared away.
+  if (!(await isDead(mountpoint))) return;
+  await unmountPath(mountpoint);
+}

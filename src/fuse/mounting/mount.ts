@@ -1,0 +1,151 @@
+/**
+ * Mounting and unmounting. Runs in the main thread, never in the one that serves the mount.
+ *
+ * Three ways, the first that applies: mount(2) for whoever has CAP_SYS_ADMIN (root, and root of a user namespace);
+ * fusermount3 or fusermount for everybody else. A guardian (guardian.ts) is started before the mount, so that however
+ * this process ends, SIGKILL included, the mount goes with it.
+ */
+import { ERRNO } from "../../errno.ts";
+import * as libc from "../../libc.ts";
+import { FS_TYPE, type MountPoint, mountAt, mounts } from "../../mountinfo.ts";
+import { askHelper, closedDevice, DEVICE, DEVICE_FLAG } from "./fusermount.ts";
+import { type Guardian, startGuardian } from "./guardian.ts";
+import { checkMountpoint } from "./mountpoint.ts";
+import { MountError, mayMount, unmountPath } from "./unmount.ts";
+
+export interface MountRequest {
+  /** Absolute. */
+  readonly mountpoint: string;
+  /** What mount tables show as the source. A number is added where another mount has it already. */
+  readonly source: string;
+  readonly readOnly: boolean;
+  /** Other users may enter; the kernel checks permissions all the same. */
+  readonly allowOther: boolean;
+  /** The mountpoint was made for this mount: it goes with it, also where this process is killed. */
+  readonly temporary: boolean;
+}
+
+export interface KernelMount {
+  /** Of /dev/fuse: read requests here. The kernel ends the mount when the last copy is closed. */
+  readonly fd: number;
+  /** "major:minor". */
+  readonly device: string;
+  /**
+   * Takes the mount away: at once if nobody is in it, else from sight, to end when the last user leaves.
+   * Nothing happens if it is gone.
+   */
+  unmount(): Promise<void>;
+  /** A process group has begun to work for the mount, or has ended: however this process ends, it goes with it. */
+  guard(group: number, living: boolean): void;
+  /** The same for one process, which shares its group with others. */
+  guardProcess(pid: number, living: boolean): void;
+  /** The mount is known to be gone: ends the guardian once nothing works for it. */
+  release(): void;
+}
+
+export async function mountFuse(wanted: MountRequest): Promise<KernelMount> {
+  const request = { ...wanted, source: distinct(wanted.source) };
+  const { mountpoint } = request;
+  if (checkMountpoint(mountpoint) === "dead") await unmountPath(mountpoint);
+  const guardian = startGuardian(mountpoint, request.temporary);
+  try {
+    const fd = mayMount() ? mountDirectly(request) : await mountByHelper(request);
+    const mounted = mountAt(mountpoint);
+    if (mounted === undefined)
+      throw new MountError("failed", `${mountpoint}: the mount vanished as soon as it was made`);
+    guardian.watch(mounted.device);
+    return kernelMount(fd, mountpoint, mounted, guardian);
+  } catch (error) {
+    guardian.dismiss();
+    throw error;
+  }
+}
+
+/** Two mounts of one snapshot can be told apart. */
+function distinct(source: string): string {
+  const taken = new Set(mounts().map((mount) => mount.source));
+  let name = source;
+  for (let number = 2; taken.has(name); number++) name = `${source}-${number}`;
+  return name;
+}
+
+function kernelMount(fd: number, mountpoint: string, mounted: MountPoint, guardian: Guardian): KernelMount {
+  let open = true;
+  return {
+    fd,
+    device: mounted.device,
+    async unmount() {
+      const there = mountAt(mountpoint);
+      if (there?.device === mounted.device) await unmountPath(mountpoint);
+    },
+    guard: (group, living) => guardian.group(group, living),
+    guardProcess: (pid, living) => guardian.process(pid, living),
+    release() {
+      if (!open) return;
+      open = false;
+      libc.close(fd);
+      guardian.dismiss();
+    },
+  };
+}
+
+function mountDirectly(request: MountRequest): number {
+  const { mountpoint } = request;
+  const fd = openDevice();
+  const options = [
+    `fd=${fd}`,
+    "rootmode=40000",
+    `user_id=${libc.getuid()}`,
+    `group_id=${libc.getgid()}`,
+    "default_permissions",
+    ...(request.allowOther ? ["allow_other"] : []),
+  ];
+  const flags = libc.MS_NOSUID | libc.MS_NODEV | (request.readOnly ? libc.MS_RDONLY : 0);
+  try {
+    libc.mount(request.source, mountpoint, FS_TYPE, flags, options.join(","));
+    return fd;
+  } catch (error) {
+    libc.close(fd);
+    if (!(error instanceof libc.SystemError)) throw error;
+    if (error.number === ERRNO.EPERM || error.number === ERRNO.EACCES) {
+      throw new MountError(
+        "not-permitted",
+        `${mountpoint}: mount(2) is not permitted here although CAP_SYS_ADMIN is set; in a container, ` +
+          "its seccomp or AppArmor profile forbids it: 'docker run --device /dev/fuse --cap-add SYS_ADMIN " +
+          "--security-opt apparmor=unconfined …'",
+        { cause: error },
+      );
+    }
+    if (error.number === ERRNO.ENODEV) {
+      throw new MountError("no-device", "this kernel has no FUSE; try 'modprobe fuse'", { cause: error });
+    }
+    throw new MountError("failed", error.message, { cause: error });
+  }
+}
+
+function openDevice(): number {
+  try {
+    return libc.open(DEVICE, libc.O_RDWR | libc.O_CLOEXEC);
+  } catch (error) {
+    if (!(error instanceof libc.SystemError)) throw error;
+    const what = `${DEVICE} cannot be opened (${error.message})`;
+    if (error.number === ERRNO.ENOENT || error.number === ERRNO.ENODEV || error.number === ERRNO.ENXIO) {
+      throw new MountError("no-device", `${what}; run 'modprobe fuse' as root, or ${DEVICE_FLAG} --cap-add SYS_ADMIN`, {
+        cause: error,
+      });
+    }
+    // EPERM is the container's list of devices, EACCES the device's mode.
+    const cure = error.number === ERRNO.EPERM ? DEVICE_FLAG : closedDevice();
+    throw new MountError("not-permitted", `${what}; ${cure}`, { cause: error });
+  }
+}
+
+async function mountByHelper(request: MountRequest): Promise<number> {
+  const mounted = await askHelper(request);
+  if (typeof mounted === "number") return mounted;
+  const { reason, problem, cure } = mounted;
+  const without = "give the tree to one command with 'llmfs run', which does without where user namespaces are allowed";
+  const cures = [cure, reason === "no-helper" || reason === "not-permitted" ? without : undefined];
+  const listed = cures.filter((one) => one !== undefined).join("; or ");
+  throw new MountError(reason, `${request.mountpoint}: ${problem}${listed === "" ? "" : `; ${listed}`}`);
+}

@@ -1,0 +1,72 @@
+/** Whether a directory can take a mount: told before anything costs time or money, and again when it is mounted. */
+import { readdirSync, statfsSync, statSync } from "node:fs";
+import { codeOf, messageOf } from "../../errno.ts";
+import { FS_TYPE, mountAt } from "../../mountinfo.ts";
+import { MountError, saysDead } from "./unmount.ts";
+
+/**
+ * "dead" if a mount of ours is there whose process is gone: it is to be replaced. Else the directory is there and empty.
+ * Throws MountError "bad-mountpoint" or "busy", which call the place by the name that the user gave it.
+ */
+export function checkMountpoint(path: string, name = path): "free" | "dead" {
+  const mounted = mountAt(path);
+  if (look(path, name) === "dead") {
+    if (mounted?.type === FS_TYPE) return "dead";
+    const type = mounted?.type ?? "unknown";
+    throw new MountError(
+      "busy",
+      `${name}: a dead mount (${type}) is there; clear it with: umount -l ${shellWord(name)}`,
+    );
+  }
+  if (mounted?.type === FS_TYPE) {
+    throw taken(name);
+  }
+  const first = entries(path, name)[0];
+  if (first !== undefined) {
+    const held = `it holds ${JSON.stringify(first)}`;
+    throw unusable(`${name} is not empty (${held}); a mount would hide that: choose an empty directory`);
+  }
+  return "free";
+}
+
+export function taken(name: string): MountError {
+  const end = `llmfs unmount ${shellWord(name)}`;
+  return new MountError("busy", `${name}: an llmfs is mounted there already; end it with: ${end}`);
+}
+
+function look(path: string, name: string): "alive" | "dead" {
+  try {
+    if (statSync(path).isDirectory()) {
+      // The kernel may answer stat(2) for a dead mount from its memory; statfs(2) it always passes on.
+      statfsSync(path);
+      return "alive";
+    }
+  } catch (error) {
+    if (saysDead(error)) return "dead";
+    const code = codeOf(error);
+    if (code === "ENOENT" && name.includes("\ufffd")) {
+      throw unusable(`${name} is no name in UTF-8, and no other can be given here: choose another directory`);
+    }
+    if (code === "ENOENT") throw unusable(`${name} does not exist; make it with: mkdir -p ${shellWord(name)}`);
+    throw unusable(`${name} cannot be used: ${messageOf(error)}`, error);
+  }
+  throw unusable(`${name} is not a directory; a filesystem can be mounted on directories only`);
+}
+
+function entries(path: string, name: string): readonly string[] {
+  try {
+    return readdirSync(path);
+  } catch (error) {
+    throw unusable(`${name} cannot be used: ${messageOf(error)}`, error);
+  }
+}
+
+function unusable(message: string, cause?: unknown): MountError {
+  return new MountError("bad-mountpoint", message, { cause });
+}
+
+/** A path as it can be typed into a shell. */
+export function shellWord(path: string): string {
+  const word = path.startsWith("-") ? `./${path}` : path;
+  return /^[\p{L}\p{N}@%+=:,./_-]+$/u.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,109 @@
+/** Unmounting, and what mounting shares with it: who may, through which helper, and the one error. */
+import { accessSync, constants, readFileSync, statSync } from "node:fs";
+import { statfs } from "node:fs/promises";
+import { codeOf, ERRNO } from "../../errno.ts";
+import * as libc from "../../libc.ts";
+import { mountAt } from "../../mountinfo.ts";
+
+/**
+ * - "no-device": no /dev/fuse
+ * - "not-permitted": it is there, and this process may not
+ * - "no-helper": an ordinary user without fusermount3
+ * - "bad-mountpoint": missing, no directory, not empty
+ * - "busy": something is mounted there
+ * - "failed": anything else
+ */
+export type MountFailure = "no-device" | "not-permitted" | "no-helper" | "bad-mountpoint" | "busy" | "failed";
+
+/** A mount that did not come to be; nothing is left of it. The message names the thing, what was tried and the cure. */
+export class MountError extends Error {
+  override readonly name = "MountError";
+  readonly reason: MountFailure;
+
+  constructor(reason: MountFailure, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+/**
+ * Whether the process behind a FUSE mount is gone. The kernel answers much of a dead mount from its memory, stat(2) of
+ * the root among it; statfs(2) it always passes on, and that fails with ENOTCONN.
+ */
+export async function isDead(path: string): Promise<boolean> {
+  try {
+    await statfs(path);
+    return false;
+  } catch (error) {
+    return saysDead(error);
+  }
+}
+
+/** Whether an error is what a FUSE mount answers whose process is gone. */
+export function saysDead(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === "ENOTCONN" || code === "ECONNABORTED";
+}
+
+/** Unmounts whatever is mounted at the path, lazily if it is busy. */
+export async function unmountPath(path: string): Promise<void> {
+  if (!mayMount()) return unmountByHelper(path);
+  try {
+    libc.umount(path);
+  } catch (error) {
+    if (!(error instanceof libc.SystemError) || error.number !== ERRNO.EBUSY) throw error;
+    libc.umount(path, libc.MNT_DETACH);
+  }
+}
+
+async function unmountByHelper(path: string): Promise<void> {
+  const helper = findHelper();
+  if (helper === undefined)
+    throw new MountError("no-helper", `${path}: unmounting it needs fusermount3; install fuse3`);
+  const child = Bun.spawn([helper, "-u", "-z", "--", path], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+  const [code, said] = await Promise.all([child.exited, new Response(child.stderr).text()]);
+  if (code !== 0 && mountAt(path) !== undefined) throw new MountError("failed", `${helper}: ${said.trim()}`);
+}
+
+/** Whether this process may call mount(2): the capability counts where it holds over the mount namespace. */
+export function mayMount(): boolean {
+  return isAdministrator() && ownsMountNamespace();
+}
+
+/**
+ * Whether the mount namespace belongs to this process's user namespace, or one below it. It does not in a user namespace
+ * that was made alone (`unshare --user` without `--mount`): nobody in it may mount, root and setuid programs neither.
+ */
+export function ownsMountNamespace(): boolean {
+  return !libc.isForeignNamespace("/proc/self/ns/mnt");
+}
+
+/** Whether this process has CAP_SYS_ADMIN, in whichever user namespace it lives. */
+export function isAdministrator(): boolean {
+  const CAP_SYS_ADMIN = 21n;
+  const status = readFileSync("/proc/self/status", "utf8");
+  const mask = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1];
+  return mask !== undefined && (BigInt(`0x${mask}`) & (1n << CAP_SYS_ADMIN)) !== 0n;
+}
+
+/** By this process: Bun.which is content with anybody's execute bit. */
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The setuid program that mounts for ordinary users: fusermount3 where there is one that can, else fusermount. */
+export function findHelper(): string | undefined {
+  for (const name of ["fusermount3", "fusermount"]) {
+    const path = Bun.which(name);
+    if (path === null) continue;
+    // In a user namespace that has no root, as one that maps its maker alone, the file is somebody else's.
+    const { mode, uid } = statSync(path);
+    if ((mode & 0o4000) !== 0 && uid === 0 && isExecutable(path)) return path;
+  }
+  return undefined;
+}

@@ -1,0 +1,191 @@
+/**
+ * What a model is told when it writes a file: the tree, the inherited instructions, the related static files, the task.
+ *
+ * It follows from the tree's definition alone (paths, types, descriptions, prompts, static contents): never from what
+ * was read or generated before, never from times, owners, states, sizes or the place of the mount. So the same tree
+ * gives the same request, whoever reads what first.
+ */
+import { FsError } from "../../errno.ts";
+import type { GeneratorContext, RelatedFile } from "../../generators/contract.ts";
+import type { ChatMessage } from "../../llm/llm.ts";
+import type { FileInfo, TreeEntry, TreePort } from "../../rpc/tree-port.ts";
+import { dependedOn } from "../depends.ts";
+import { countTokens } from "../spending/tokens.ts";
+import { fsError } from "../to-fs-error.ts";
+import { hiddenBy, IGNORE_FILE, visible } from "./ignore.ts";
+import { folderOf, renderOutline } from "./outline.ts";
+import { CONTENT_INSTRUCTIONS, contentSections, type Section, treeSection } from "./prompts.ts";
+import { type Redact, redact } from "./redact.ts";
+import { AROUND, type Filled, fill, rankedFiles, relatedFiles, textOf } from "./related.ts";
+
+export interface ContextOptions {
+  /**
+   * Tokens for all that is sent, at the most. What cannot be left out (the instructions, the prompts, the task) comes
+   * first; of the rest a quarter is for the outline, and what that leaves is for the related files. Absent: what cannot
+   * be left out does not count, and there are DEFAULT_TOKENS for the rest.
+   */
+  readonly tokens?: number;
+  /** What looks like a secret is taken out by default; false sends everything as it is. */
+  readonly redact?: boolean;
+  /** The whole tree, where the one to show is less: what is kept out of what is sent is kept out here too. */
+  readonly keptOutOf?: ContextTree;
+}
+
+export const DEFAULT_TOKENS = 16_000;
+
+export type ContextTree = Pick<TreePort, "outline" | "layout" | "readStatic" | "readStatics">;
+
+/** What the request for a file is made from. */
+export type ComposeContext = Pick<GeneratorContext, "file" | "prompts" | "read"> & { readonly signal?: AbortSignal };
+
+export interface ContextMaker {
+  /** The messages of the request for one file. */
+  compose(path: string, context: ComposeContext): Promise<readonly ChatMessage[]>;
+  /** Loads and computes what the first request would have to wait for. */
+  prepare(): Promise<void>;
+  /** The parts of the user's message, before secrets are taken out of the whole, and why each is in it. */
+  sections(path: string, context: ComposeContext): Promise<readonly Section[]>;
+  /** `GeneratorContext.related` for one file. */
+  related(file: FileInfo, prompts: readonly string[]): Promise<readonly RelatedFile[]>;
+}
+
+export function contextMaker(tree: ContextTree, options: ContextOptions = {}): ContextMaker {
+  const clean: Redact = options.redact === false ? async (text) => text : redact;
+
+  const layout = tree.layout ?? tree.outline;
+  const shown = shownOf(tree, options.keptOutOf);
+
+  async function sections(path: string, context: ComposeContext): Promise<readonly Section[]> {
+    const { file, prompts, read, signal } = context;
+    const own = {
+      path: relative(path),
+      ...(file.description === undefined ? {} : { description: file.description }),
+      prompts,
+    };
+    const room = await roomBeside(contentSections({ ...own, outline: "", related: [] }), path, options.tokens);
+    const entries = await shown();
+    const keptOut = file.xattrs.has(DEPENDS) ? hiddenBy(await layout(), entries) : () => false;
+    const declared = await dependencies(path, file, read, clean, keptOut);
+    const names = new Set(declared.map((one) => one.path));
+    const ranked = await rankedFiles(file, [file.description ?? "", ...prompts], entries, tree, { clean, signal });
+    signal?.throwIfAborted();
+    const outline = await renderOutline(entries, path, outlineShare(room));
+    const others = ranked.filter((one) => !names.has(one.path));
+    const chosen = await fill([...declared, ...others], room, outline);
+    return contentSections({ ...own, outline, related: chosen.map((one) => ({ ...one, path: relative(one.path) })) });
+  }
+
+  return {
+    sections,
+    async prepare() {
+      const outline = await shown();
+      const folders = outline.filter(isPending).map(({ path }) => folderOf(path));
+      for (const folder of [...new Set(folders)].slice(0, PREPARED_FOLDERS)) {
+        await clean(
+          treeSection(await renderOutline(outline, `${folder}/`, outlineShare(options.tokens ?? DEFAULT_TOKENS))).text,
+        );
+        // Whoever opens a file meanwhile goes first.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    },
+    async compose(path, context) {
+      const parts = (await sections(path, context)).map(({ text }) => clean(text));
+      return [
+        { role: "system", content: CONTENT_INSTRUCTIONS },
+        { role: "user", content: (await Promise.all(parts)).join("\n\n") },
+      ];
+    },
+    async related(file, prompts) {
+      const outline = await shown();
+      const words = [file.description ?? "", ...prompts];
+      return relatedFiles(file, words, outline, tree, { budget: options.tokens ?? DEFAULT_TOKENS, clean });
+    },
+  };
+}
+
+/** What may be sent of a tree, by the rules of the whole one: a rule also holds for who may not read it. */
+function shownOf(tree: ContextTree, whole: ContextTree = tree): () => Promise<readonly TreeEntry[]> {
+  const sendable = async () => visible(await (whole.layout ?? whole.outline)(), whole.readStatic);
+  if (tree === whole) return sendable;
+  const known = new WeakMap<readonly TreeEntry[], { all: readonly TreeEntry[]; found: readonly TreeEntry[] }>();
+  return async () => {
+    const [seen, all] = await Promise.all([(tree.layout ?? tree.outline)(), sendable()]);
+    const before = known.get(seen);
+    if (before?.all === all) return before.found;
+    const allowed = new Set(all.map(({ path }) => path));
+    const found = seen.filter(({ path }) => allowed.has(path));
+    known.set(seen, { all, found });
+    return found;
+  };
+}
+
+/** Tokens that are left beside what cannot be left out. Throws FsError where that alone is too much. */
+async function roomBeside(fixed: readonly Section[], path: string, tokens: number | undefined): Promise<number> {
+  if (tokens === undefined) return DEFAULT_TOKENS;
+  const least = (await countTokens([CONTENT_INSTRUCTIONS, ...fixed.map(({ text }) => text)].join("\n\n"))) + AROUND;
+  if (least <= tokens) return tokens - least;
+  throw new FsError(
+    "EIO",
+    `${path}: its instructions and prompts alone are ${least} tokens; --context-tokens is ${tokens}`,
+  );
+}
+
+function outlineShare(room: number): number {
+  return Math.max(0, Math.floor(room / 4) - AROUND);
+}
+
+/** What the tree looks like from each of so many directories is drawn ahead: about a millisecond each. */
+const PREPARED_FOLDERS = 128;
+
+function isPending({ type, state }: TreeEntry): boolean {
+  return type === "file" && state !== "static";
+}
+
+/**
+ * The files that `user.llmfs.depends` names, a path a line, relative to the file's own directory or absolute within the
+ * mount. They are read, and so generated first: the only generated content that another file is made of.
+ */
+async function dependencies(
+  path: string,
+  file: FileInfo,
+  read: GeneratorContext["read"],
+  clean: Redact,
+  keptOut: (path: string) => boolean,
+): Promise<readonly Filled[]> {
+  const paths = dependedOn(path, file.xattrs.get(DEPENDS));
+  const found: Filled[] = [];
+  for (const one of paths) {
+    if (keptOut(one)) {
+      const cure = `correct ${DEPENDS}, or bring the file back with !${relative(one)} in ${IGNORE_FILE}`;
+      throw new FsError("EIO", `${path} depends on ${one}, which is kept out of what is sent; ${cure}`);
+    }
+    const bytes = await read(one).catch((error: unknown) => {
+      throw unreadable(path, one, error);
+    });
+    const content =
+      textOf(bytes, LONGEST_DEPENDENCY) ?? (bytes.length === 0 ? "" : `(${bytes.length} bytes, no text)\n`);
+    found.push({ path: one, reason: "this file depends on it", content: await clean(content), whole: true });
+  }
+  return found;
+}
+
+const DEPENDS = "user.llmfs.depends";
+const LONGEST_DEPENDENCY = 1024 * 1024;
+
+/** "No such file" is true of the dependency; to the reader of this file it would be a lie. */
+function unreadable(path: string, dependency: string, error: unknown): FsError {
+  const { code, message } = fsError(error, dependency);
+  const misleading = code === "ENOENT" || code === "ENOTDIR" || code === "EISDIR";
+  // Who reads it names it, too, and a circle names all that are in it.
+  const why = message.replace(`${dependency}: `, "");
+  if (code === "EDEADLK" && ` ${why} `.includes(` ${path} `)) return new FsError(code, why, { cause: error });
+  const cure = misleading ? "; correct user.llmfs.depends" : "";
+  return new FsError(misleading ? "EIO" : code, `${path} depends on ${dependency}: ${why}${cure}`, {
+    cause: error,
+  });
+}
+
+/** Paths are shown to models as they are used inside projects. */
+function relative(path: string): string {
+  return path.replace(/^\//, "");
+}

@@ -1,0 +1,101 @@
+/**
+ * What programs make of a tree while they run: build outputs, logs, reports, lock files. And what is there to hold
+ * secrets.
+ *
+ * A model never hears of either, unless a rule brings it back (`!build/`). Programs that run in the mount leave outputs
+ * behind at a moment of their own; were they shown, a test run between two reads would change what the second file gets,
+ * and its recording would be missed. What the tree itself describes, or holds to be generated, is no output, whatever it
+ * is called: `build/` may be where the sources of a build are.
+ */
+import type { TreeEntry } from "../../rpc/tree-port.ts";
+import { Pace } from "../../text/pace.ts";
+import { IgnoreRules } from "./gitignore.ts";
+import { folderOf } from "./outline.ts";
+
+const OUTPUTS = rules([
+  ...["build/", "dist/", "out/", "target/", "obj/", "_build/", "bazel-*", "cmake-build-*/", "CMakeFiles/"],
+  ...["CMakeCache.txt", "*.egg-info/", "*.tsbuildinfo", "*.d", "*.exe", "*.dll", "*.dylib", "*.lib", "*.jar", "*.war"],
+  ...["*.so.*", ".deps/", ".libs/", "*.la", "*.lo", "*.gch", "config.status", "compile_commands.json", "*.stamp"],
+  ...["*.tar.gz", "*.tgz", "*.tar.xz", "*.tar.bz2", "*.tar", "*.zip", "*.whl", "*.gem", "*.nupkg", "*.wasm", "a.out"],
+  ...[".next/", ".nuxt/", ".svelte-kit/", ".turbo/", ".parcel-cache/", ".gradle/", ".terraform/", ".cache/", "tmp/"],
+  ...[
+    ".tox/",
+    ".nox/",
+    ".hypothesis/",
+    ".eslintcache",
+    ".stylelintcache",
+    ".ipynb_checkpoints/",
+    ".direnv/",
+    "venv/",
+    ".idea/",
+    ".vscode/",
+  ],
+  ...[
+    "coverage/",
+    "htmlcov/",
+    ".nyc_output/",
+    ".coverage",
+    ".coverage.*",
+    "coverage.xml",
+    "coverage.json",
+    "coverage.out",
+    "lcov.info",
+    "*.gcda",
+    "*.gcno",
+  ],
+  ...["*.profraw", "*-report.xml", "report.xml", "test-results/", "test-reports/", "junit*.xml", "TEST-*.xml", "*.trx"],
+  ...["*.log", "logs/", "*.pid", "*.tmp", "*.temp", "*.bak", "*.orig", "*.rej", "nohup.out", "core.[0-9]*"],
+  ...["package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb", "deno.lock"],
+  ...["Cargo.lock", "go.sum", "poetry.lock", "pdm.lock", "uv.lock", "Pipfile.lock", "Gemfile.lock", "composer.lock"],
+  ...["mix.lock", "pubspec.lock", "flake.lock", "Podfile.lock", "gradle.lockfile", ".terraform.lock.hcl"],
+]);
+
+const SECRETS = rules([
+  ...[".env", ".env.*", "!.env.example", "!.env.sample", "!.env.template", "!.env.dist", ".envrc"],
+  ...["id_rsa", "id_dsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk", ".ssh/"],
+  ...["*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk"],
+  ...[
+    ".netrc",
+    "_netrc",
+    ".pgpass",
+    ".my.cnf",
+    ".htpasswd",
+    ".git-credentials",
+    ".aws/credentials",
+    ".docker/config.json",
+  ],
+  ...["kubeconfig", ".kube/", "secrets.yaml", "secrets.yml", "secrets.json", "secrets.toml", "*.tfvars", "*.tfstate"],
+  ".aws_credentials",
+]);
+
+/** The entries without outputs and places of secrets, in their order; `broughtBack` says what a rule wants to be seen. */
+export async function withoutOutputs(
+  entries: readonly TreeEntry[],
+  broughtBack: (path: string) => boolean,
+): Promise<readonly TreeEntry[]> {
+  const left = new Set<TreeEntry>();
+  const pace = new Pace();
+  for (const entry of entries) {
+    if (isOutput(entry) && !broughtBack(entry.path)) left.add(entry);
+    if (pace.due) await pace.pause();
+  }
+  if (left.size === 0) return entries;
+  /** Directories that lead to something that stays. */
+  const leading = new Set<string>();
+  for (const entry of entries) {
+    if (left.has(entry)) continue;
+    for (let at = folderOf(entry.path); at !== "/" && !leading.has(at); at = folderOf(at)) leading.add(at);
+  }
+  return entries.filter((entry) => !left.has(entry) || (entry.type === "directory" && leading.has(entry.path)));
+}
+
+function isOutput({ path, type, state, description }: TreeEntry): boolean {
+  if (path === "/" || description !== undefined) return false;
+  const [below, directory] = [path.slice(1), type === "directory"];
+  if (SECRETS.excludes(below, directory)) return true;
+  return (type !== "file" || state === "static") && OUTPUTS.excludes(below, directory);
+}
+
+function rules(lines: readonly string[]): IgnoreRules {
+  return new IgnoreRules(lines.join("\n"));
+}

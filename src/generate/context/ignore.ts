@@ -1,0 +1,148 @@
+/**
+ * Which files a model never hears of: `.llmfsignore` in any directory, by the rules of .gitignore.
+ *
+ * Without any such file, what tools leave behind is kept out all the same: else a build or a `git init` between two
+ * reads would change what the second file gets. A `!pattern` brings it back.
+ */
+import { posix } from "node:path";
+import { FsError } from "../../errno.ts";
+import type { TreeEntry, TreePort } from "../../rpc/tree-port.ts";
+import { Pace } from "../../text/pace.ts";
+import { withoutOutputs } from "./default-ignores.ts";
+import { IgnoreRules, type Verdict } from "./gitignore.ts";
+
+export const IGNORE_FILE = ".llmfsignore";
+
+const LEFT_BEHIND = [
+  ...[".git/", ".hg/", ".svn/", ".jj/"],
+  ...["node_modules/", ".venv/", "__pycache__/", "*.py[cod]", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/"],
+  ...["*.o", "*.a", "*.so", "*.class"],
+  ...["*.sw[a-p]", "*~", ".#*", "#*#", ".DS_Store", ".nfs*", ".fuse_hidden*"],
+];
+
+/** A longer file of rules is refused: what it says at its end would not hold, and be sent. */
+const MAX_RULES = 256 * 1024;
+
+/** The entries that may be sent, in the order given. Only static ignore files count; none is ever generated for this. */
+export async function visible(
+  outline: readonly TreeEntry[],
+  readStatic: TreePort["readStatic"],
+): Promise<readonly TreeEntry[]> {
+  const known = seen.get(outline);
+  const files = known?.files ?? outline.filter(isRuleFile).map(({ path }) => path);
+  if (known !== undefined && files.length === 0) return known.found;
+  const texts = new Map([["", LEFT_BEHIND.join("\n")]]);
+  for (const path of files) {
+    const bytes = await readStatic(path, MAX_RULES + 1);
+    if (bytes !== undefined && bytes.length > MAX_RULES) {
+      throw new FsError(
+        "EIO",
+        `${path} has more than ${MAX_RULES} bytes of rules; shorten it, or split it by directory`,
+      );
+    }
+    const text = bytes === undefined ? "" : new TextDecoder().decode(bytes);
+    const folder = parentOf(path);
+    texts.set(folder, `${texts.get(folder) ?? ""}\n${text}`);
+  }
+  // What a rule file says may change while the list stays the same.
+  const said = [...texts.values()].join("\0");
+  const now = seen.get(outline);
+  if (now?.said === said) return now.found;
+  const rules = new Map([...texts].map(([folder, text]) => [folder, new IgnoreRules(text)]));
+  const found = allowed(outline, rules);
+  seen.set(outline, { files, said, found });
+  return found;
+}
+
+/** Says of a path, followed where it leads through symlinks, whether it is in the tree and not among what is visible. */
+export function hiddenBy(outline: readonly TreeEntry[], seen: readonly TreeEntry[]): (path: string) => boolean {
+  const known = hiding.get(seen);
+  if (known?.outline === outline) return known.hides;
+  const all = new Map(outline.map((entry) => [entry.path, entry]));
+  const visible = new Set(seen.map(({ path }) => path));
+  const hidden = (path: string, links: number): boolean => {
+    let at = "";
+    for (const name of path.split("/").slice(1)) {
+      at += `/${name}`;
+      const entry = all.get(at);
+      if (entry === undefined) return false;
+      if (!visible.has(at)) return true;
+      if (entry.type !== "symlink" || entry.target === undefined) continue;
+      return (
+        links < MAX_SYMLINKS &&
+        hidden(posix.resolve(parentOf(at) || "/", entry.target, path.slice(at.length + 1)), links + 1)
+      );
+    }
+    return false;
+  };
+  const hides = (path: string) => hidden(path, 0);
+  hiding.set(seen, { outline, hides });
+  return hides;
+}
+
+/** The same lists, for many files. */
+const hiding = new WeakMap<readonly TreeEntry[], { outline: readonly TreeEntry[]; hides: (path: string) => boolean }>();
+
+/** As fs/namei.c. */
+const MAX_SYMLINKS = 40;
+
+interface Seen {
+  /** Those with rules, and what they say. */
+  readonly files: readonly string[];
+  readonly said: string;
+  readonly found: Promise<readonly TreeEntry[]>;
+}
+
+/** What of a list is visible: the same list, for many files. */
+const seen = new WeakMap<readonly TreeEntry[], Seen>();
+
+function isRuleFile({ path, type }: TreeEntry): boolean {
+  return type === "file" && path.endsWith(`/${IGNORE_FILE}`);
+}
+
+async function allowed(
+  outline: readonly TreeEntry[],
+  rules: ReadonlyMap<string, IgnoreRules>,
+): Promise<readonly TreeEntry[]> {
+  /** Paths of directories and whether they are kept out. */
+  const verdicts = new Map<string, boolean>([["", false]]);
+  const hidden = (path: string, directory: boolean): boolean => {
+    const known = directory ? verdicts.get(path) : undefined;
+    if (known !== undefined) return known;
+    const verdict = hidden(parentOf(path), true) || ruling(path, directory, rules) === "out";
+    if (directory) verdicts.set(path, verdict);
+    return verdict;
+  };
+  const kept: TreeEntry[] = [];
+  const pace = new Pace();
+  for (const entry of outline) {
+    const { path, type } = entry;
+    if (!path.endsWith(`/${IGNORE_FILE}`) && !hidden(rootless(path), type === "directory")) kept.push(entry);
+    if (pace.due) await pace.pause();
+  }
+  return withoutOutputs(kept, (path) => {
+    for (let at = path, directory = false; at !== ""; at = parentOf(at), directory = true)
+      if (ruling(at, directory, rules) === "in") return true;
+    return false;
+  });
+}
+
+/** The nearest rule that says anything wins, as in git. */
+function ruling(path: string, directory: boolean, rules: ReadonlyMap<string, IgnoreRules>): Verdict | undefined {
+  for (let folder = path; folder !== ""; ) {
+    folder = parentOf(folder);
+    const verdict = rules.get(folder)?.verdict(path.slice(folder.length + 1), directory);
+    if (verdict !== undefined) return verdict;
+  }
+  return undefined;
+}
+
+/** "" for what lies in the root. */
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf("/")));
+}
+
+/** The root itself is "". */
+function rootless(path: string): string {
+  return path === "/" ? "" : path;
+}

@@ -1,0 +1,133 @@
+/**
+ * Private keys in text form, which are longer than a window of redact.ts: PEM and OpenSSH blocks, whole or without their
+ * first or last line, also as one string with "\n" in it, and PuTTY's files.
+ *
+ * Scanned from mark to mark, each part once: patterns for blocks of any length would look at what follows a first line
+ * again for every first line.
+ */
+import type { Pace } from "../../text/pace.ts";
+import type { SecretRange } from "./secrets.ts";
+
+/** What marks the lines around a block. */
+const MARK = "PRIVATE KEY";
+/** Before and behind that, on the same line. */
+const HEAD = /-----(BEGIN|END)[ A-Z0-9_-]{0,100}$/;
+const TAIL = /^(?: BLOCK)?-----/;
+const LONGEST_HEAD = 120;
+
+/** A block that is longer is no key; its first lines are taken all the same. */
+const LONGEST = 20_000;
+/** How far behind its first line a key begins at the latest: there may be headers. */
+const HEADERS = 300;
+/** What says that there is a key, and no word about one. */
+const BODY = /[A-Za-z0-9+/=]{32}/;
+/** Lines of a body that has no last line. */
+const LINE = /(?:\s|\\[nr]){0,8}[\w+/=]{16,}/y;
+
+interface Mark {
+  readonly begins: boolean;
+  readonly start: number;
+  readonly end: number;
+}
+
+export async function keyBlocksIn(text: string, pace: Pace): Promise<readonly SecretRange[]> {
+  const found: SecretRange[] = [];
+  const marks: Mark[] = [];
+  for (let at = text.indexOf(MARK); at >= 0; at = text.indexOf(MARK, at + MARK.length)) {
+    const mark = markAt(text, at);
+    if (mark !== undefined) marks.push(mark);
+    if (pace.due) await pace.pause();
+  }
+  let done = 0;
+  for (const [index, mark] of marks.entries()) {
+    const range = mark.begins ? blockFrom(text, mark, marks[index + 1]) : blockBefore(text, mark, done);
+    done = Math.max(mark.end, range?.[1] ?? 0);
+    if (range !== undefined) found.push(range);
+    if (pace.due) await pace.pause();
+  }
+  for (let at = text.indexOf(PUTTY); at >= 0; at = text.indexOf(PUTTY, at + PUTTY.length)) {
+    const range = puttyKeyAt(text, at);
+    if (range !== undefined) found.push(range);
+    if (pace.due) await pace.pause();
+  }
+  return found;
+}
+
+function markAt(text: string, at: number): Mark | undefined {
+  const tail = TAIL.exec(text.slice(at + MARK.length, at + MARK.length + 12));
+  if (tail === null) return undefined;
+  const before = text.slice(Math.max(0, at - LONGEST_HEAD), at);
+  const head = HEAD.exec(before);
+  if (head === null) return undefined;
+  const start = at - before.length + head.index;
+  return { begins: head[1] === "BEGIN", start, end: at + MARK.length + tail[0].length };
+}
+
+/** From a first line to the last one, or as far as the lines look like a key's. */
+function blockFrom(text: string, { start, end }: Mark, next: Mark | undefined): SecretRange | undefined {
+  if (!BODY.test(text.slice(end, end + HEADERS))) return undefined;
+  if (next !== undefined && !next.begins && next.start - end <= LONGEST) return [start, next.end];
+  const stop = bodyEnd(text, end);
+  // With headers in between, the body is further on.
+  return [start, stop > end ? stop : bodyEnd(text, end + (BODY.exec(text.slice(end, end + HEADERS))?.index ?? 0))];
+}
+
+/** What stands before a last line, as far back as its lines look like a key's. */
+function blockBefore(text: string, { start, end }: Mark, from: number): SecretRange | undefined {
+  const floor = Math.max(from, start - LONGEST);
+  let first = start;
+  let body = 0;
+  for (let stop = beforeBreaks(text, start, floor); stop !== undefined; stop = beforeBreaks(text, first, floor)) {
+    let begin = stop;
+    while (begin > floor && BASE64.test(text.charAt(begin - 1))) begin -= 1;
+    // The "n" of a "\n" that is written out.
+    if (text.charAt(begin - 1) === "\\") begin += 1;
+    // Only the last line of a key is short.
+    if (stop - begin < (body === 0 ? 1 : SHORTEST_LINE)) break;
+    first = begin;
+    body += stop - begin;
+  }
+  return body < SHORTEST_BODY ? undefined : [first, end];
+}
+
+const BASE64 = /[A-Za-z0-9+/=]/;
+const SHORTEST_LINE = 16;
+const SHORTEST_BODY = 48;
+
+/** Where the line before ends; undefined where no line break, real or written out, stands before `at`. */
+function beforeBreaks(text: string, at: number, floor: number): number | undefined {
+  let broken = false;
+  for (let end = at; ; ) {
+    const last = end > floor ? text.charAt(end - 1) : "";
+    if (last !== "" && /\s/.test(last)) {
+      broken ||= last === "\n" || last === "\r";
+      end -= 1;
+    } else if (end > floor + 1 && /[nr]/.test(last) && text.charAt(end - 2) === "\\") {
+      broken = true;
+      end -= 2;
+    } else return broken ? end : undefined;
+  }
+}
+
+const PUTTY = "Private-Lines:";
+
+/** As PuTTY writes them: a count of lines, then that many lines. */
+function puttyKeyAt(text: string, at: number): SecretRange | undefined {
+  const after = at + PUTTY.length;
+  const count = /^ {0,2}(\d{1,4})/.exec(text.slice(after, after + 8));
+  const start = after + (count?.[0].length ?? 0);
+  PUTTY_LINE.lastIndex = start;
+  let stop = start;
+  for (let left = Number(count?.[1] ?? 0); left > 0 && PUTTY_LINE.test(text); left--) stop = PUTTY_LINE.lastIndex;
+  return stop > start ? [start, stop] : undefined;
+}
+
+const PUTTY_LINE = /(?:\r?\n|\\r\\n|\\n)[ \t]{0,20}[A-Za-z0-9+/=]{1,128}/y;
+
+/** Where lines end that look like a key's; `from` if there are none. */
+function bodyEnd(text: string, from: number): number {
+  let stop = from;
+  LINE.lastIndex = from;
+  while (LINE.test(text)) stop = LINE.lastIndex;
+  return stop;
+}

@@ -1,0 +1,336 @@
+/** The tree as text, for a model: one line an entry, what is near the file in question first when not all fits. */
+import type { TreeEntry } from "../../rpc/tree-port.ts";
+import { Pace } from "../../text/pace.ts";
+import { countTokens, fits, type TokenCounter, tokenCounter } from "../spending/tokens.ts";
+import { printable } from "./prompts.ts";
+
+interface Node {
+  readonly name: string;
+  readonly entry: TreeEntry | undefined;
+  readonly depth: number;
+  readonly children: Map<string, Node>;
+  /** Its line, once somebody wanted it. */
+  plain?: string;
+  described?: string;
+}
+
+/**
+ * At most about `budget` tokens. Names come first, nearest first; what is left of the budget goes to descriptions, in
+ * the same order. Depends on paths, types, descriptions and symlink targets alone: not on states or sizes.
+ */
+export async function renderOutline(entries: readonly TreeEntry[], focus: string, budget: number): Promise<string> {
+  let drawing = drawings.get(entries);
+  if (drawing === undefined) {
+    drawing = new Drawing(entries);
+    drawings.set(entries, drawing);
+  }
+  return drawing.seenFrom(folderOf(focus), budget);
+}
+
+/** The same list is drawn for many files. */
+const drawings = new WeakMap<readonly TreeEntry[], Drawing>();
+
+/** One list of entries, and what it looks like from each directory. */
+class Drawing {
+  readonly #root: Node;
+  readonly #everything: string;
+  /** Undefined until it is known not to fit. */
+  #parts: Promise<Parts> | undefined;
+  #whole: Promise<boolean> | undefined;
+  #budget = 0;
+  readonly #views = new Map<string, Promise<string>>();
+
+  constructor(entries: readonly TreeEntry[]) {
+    this.#root = plant(entries);
+    this.#everything = drawAll(this.#root);
+  }
+
+  async seenFrom(home: string, budget: number): Promise<string> {
+    if (budget !== this.#budget) {
+      this.#budget = budget;
+      this.#whole = fits(this.#everything, budget);
+      this.#views.clear();
+    }
+    if (await this.#whole) return this.#everything;
+    this.#parts ??= partsOf(this.#root);
+    const known = this.#views.get(home) ?? this.#parts.then((parts) => view(this.#root, parts, home, budget));
+    this.#views.set(home, known);
+    return known;
+  }
+}
+
+/** What the choice of lines is made from. */
+interface Parts {
+  readonly count: TokenCounter;
+  /** Every node, in byte order of the paths. */
+  readonly nodes: readonly Node[];
+  readonly byPath: ReadonlyMap<string, Node>;
+  /** Directories, and what lies in each, in the order of `nodes`; for each node the number of its directory. */
+  readonly folders: readonly { readonly path: string; readonly nodes: readonly Node[] }[];
+  readonly folderOf: Int32Array;
+  readonly costs: ReadonlyMap<Node, number>;
+  /** What a description adds, as far as anybody asked. */
+  readonly descriptions: Map<Node, number>;
+  readonly parents: ReadonlyMap<Node, Node>;
+  /** Where each node stands in the drawing of everything. */
+  readonly places: ReadonlyMap<Node, number>;
+  /** What it costs to say at this depth that something is left out. */
+  readonly leftOutCost: (depth: number) => number;
+  readonly all: number;
+}
+
+async function partsOf(root: Node): Promise<Parts> {
+  const count = await tokenCounter();
+  const drawn = [...walk(root)];
+  const sorted = drawn.toSorted((a, b) => byteOrder(a.path, b.path));
+  const nodes = sorted.map(({ node }) => node);
+  const numbers = new Map<string, number>();
+  const folders: { readonly path: string; readonly nodes: Node[] }[] = [];
+  const folderNumbers = sorted.map(({ node, path }) => {
+    const folder = folderOf(path);
+    const number = numbers.get(folder) ?? folders.push({ path: folder, nodes: [] }) - 1;
+    numbers.set(folder, number);
+    folders[number]?.nodes.push(node);
+    return number;
+  });
+  const costs = await costsOf(nodes, count);
+  const leftOutCosts: number[] = [];
+  const parents = new Map<Node, Node>();
+  for (const node of [root, ...nodes]) for (const child of node.children.values()) parents.set(child, node);
+  return {
+    count,
+    nodes,
+    byPath: new Map(drawn.map(({ node, path }) => [path, node])),
+    folders,
+    folderOf: Int32Array.from(folderNumbers),
+    costs,
+    descriptions: new Map(),
+    parents,
+    places: new Map(drawn.map(({ node }, place) => [node, place])),
+    leftOutCost(depth) {
+      const known = leftOutCosts[depth] ?? count(`${leftOut(depth, 1000)}\n`);
+      leftOutCosts[depth] = known;
+      return known;
+    },
+    all: [...costs.values()].reduce((sum, cost) => sum + cost, 0),
+  };
+}
+
+/** What each line costs without a description. Paths have at most 4095 bytes, and so have targets of symlinks. */
+async function costsOf(nodes: readonly Node[], count: TokenCounter): Promise<ReadonlyMap<Node, number>> {
+  const costs = new Map<Node, number>();
+  const pace = new Pace();
+  for (const node of nodes) {
+    costs.set(node, count(`${line(node, false)}\n`));
+    if (pace.due) await pace.pause();
+  }
+  return costs;
+}
+
+async function view(root: Node, parts: Parts, home: string, budget: number): Promise<string> {
+  const { descriptions, all } = parts;
+  const purse = new Purse(all <= budget ? budget : Math.floor(budget * 0.75));
+  const named = nameNearest(root, parts, nearestTo(home, parts), purse);
+  purse.left += budget - purse.given;
+  const described = new Set<Node>();
+  for (const node of named) {
+    const cost = descriptions.get(node) ?? (await describedCost(node, parts, purse.left));
+    if (!purse.pay(cost)) break;
+    descriptions.set(node, cost);
+    described.add(node);
+  }
+  return drawSome(root, named, described, parts);
+}
+
+/** What a description adds; of one that adds more than `most`, any number above it. */
+async function describedCost(node: Node, { count }: Parts, most: number): Promise<number> {
+  const plain = count(line(node, false));
+  return (await countTokens(line(node, true), { most: most + plain })) - plain;
+}
+
+class Purse {
+  readonly given: number;
+  left: number;
+
+  constructor(given: number) {
+    this.given = given;
+    this.left = given;
+  }
+
+  pay(cost: number): boolean {
+    if (cost > this.left) return false;
+    this.left -= cost;
+    return true;
+  }
+}
+
+/** Names while they can be paid. A directory pays for its "left out" line too, and gets that back when it is full. */
+function nameNearest(
+  root: Node,
+  { costs, parents, leftOutCost }: Parts,
+  nodes: Iterable<Node>,
+  purse: Purse,
+): ReadonlySet<Node> {
+  const missing = new Map<Node, number>();
+  const named = new Set<Node>();
+  purse.pay(leftOutCost(0));
+  for (const node of nodes) {
+    const parent = parents.get(node) ?? root;
+    const leftOfParent = (missing.get(parent) ?? parent.children.size) - 1;
+    const refund = leftOfParent === 0 ? leftOutCost(parent.depth + 1) : 0;
+    const cost = (costs.get(node) ?? 0) + (node.children.size > 0 ? leftOutCost(node.depth + 1) : 0);
+    if (!purse.pay(cost - refund)) break;
+    missing.set(parent, leftOfParent);
+    named.add(node);
+  }
+  return named;
+}
+
+/** Steps from one path to another, up and down the tree. */
+export function distance(from: string, to: string): number {
+  const a = from.split("/").filter((name) => name !== "");
+  const b = to.split("/").filter((name) => name !== "");
+  let shared = 0;
+  while (shared < a.length && shared < b.length && a[shared] === b[shared]) shared += 1;
+  return a.length + b.length - 2 * shared;
+}
+
+export function folderOf(path: string): string {
+  return path.slice(0, Math.max(1, path.lastIndexOf("/")));
+}
+
+/** Byte order of UTF-8, which is code point order; UTF-16 puts surrogates before U+E000, so they are moved up. */
+export function byteOrder(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let at = 0; at < length; at += 1) {
+    const difference = a.charCodeAt(at) - b.charCodeAt(at);
+    if (difference !== 0) return rank(a.charCodeAt(at)) - rank(b.charCodeAt(at));
+  }
+  return a.length - b.length;
+}
+
+function rank(unit: number): number {
+  return unit >= 0xe000 ? unit - 0x800 : unit >= 0xd800 ? unit + 0x2000 : unit;
+}
+
+/** A directory before what it holds, and that before its next sibling; names in byte order. */
+export function treeOrder(a: string, b: string): number {
+  return byteOrder(a.replaceAll("/", "\0"), b.replaceAll("/", "\0"));
+}
+
+function plant(entries: readonly TreeEntry[]): Node {
+  const root: Node = { name: "", entry: undefined, depth: -1, children: new Map() };
+  const sorted = entries.filter(({ type, path }) => type !== "other" && path !== "/");
+  for (const entry of sorted.toSorted((a, b) => treeOrder(a.path, b.path))) {
+    let node = root;
+    const names = entry.path.split("/").slice(1);
+    for (const [depth, name] of names.entries()) {
+      const last = depth === names.length - 1;
+      const child = node.children.get(name) ?? { name, entry: last ? entry : undefined, depth, children: new Map() };
+      node.children.set(name, child);
+      node = child;
+    }
+  }
+  return root;
+}
+
+function* walk(node: Node, path = ""): Generator<{ readonly node: Node; readonly path: string }> {
+  for (const child of node.children.values()) {
+    const below = `${path}/${child.name}`;
+    yield { node: child, path: below };
+    yield* walk(child, below);
+  }
+}
+
+/** An order in which a directory stands before what it holds, so that any beginning of it is a tree. */
+function* nearestTo(home: string, { nodes, byPath, folders, folderOf: folderNumbers }: Parts): Generator<Node> {
+  // A directory that leads to the file is as near as the file itself.
+  const leading = new Set<Node>();
+  for (const path of waysTo(home)) {
+    const node = byPath.get(path);
+    if (node === undefined) continue;
+    leading.add(node);
+    yield node;
+  }
+  const far = folders.map(({ path }) => distance(home, path));
+  // Most often only the nearest fit: the others are not looked at.
+  for (const rank of [...new Set(far)].sort((a, b) => a - b)) {
+    const only = far.indexOf(rank) === far.lastIndexOf(rank) ? folders[far.indexOf(rank)] : undefined;
+    const among = only?.nodes ?? nodes;
+    for (const [at, node] of among.entries()) {
+      if (only === undefined && far[folderNumbers[at] ?? 0] !== rank) continue;
+      if (!leading.has(node)) yield node;
+    }
+  }
+}
+
+/** The directories on the way to this one and itself, from the root's children down. */
+function waysTo(home: string): readonly string[] {
+  const ways: string[] = [];
+  for (let at = home; at !== "/"; at = folderOf(at)) ways.unshift(at);
+  return ways;
+}
+
+function drawAll(root: Node): string {
+  const lines: string[] = [];
+  const visit = (node: Node) => {
+    for (const child of node.children.values()) {
+      lines.push(line(child, true));
+      visit(child);
+    }
+  };
+  visit(root);
+  return lines.join("\n");
+}
+
+/** Looks at nothing but what is named: there may be a hundred times as much. */
+function drawSome(root: Node, named: ReadonlySet<Node>, described: ReadonlySet<Node>, parts: Parts): string {
+  const { parents, places } = parts;
+  const left = new Map<Node, number>([[root, root.children.size]]);
+  for (const node of named) left.set(node, node.children.size);
+  for (const node of named) {
+    const parent = parents.get(node) ?? root;
+    left.set(parent, (left.get(parent) ?? 0) - 1);
+  }
+  const lines: string[] = [];
+  /** The directories that are not at their end, the innermost last. */
+  const open = [root];
+  const closeTo = (depth: number) => {
+    for (let last = open.at(-1); last !== undefined && last.depth >= depth; last = open.at(-1)) {
+      const missing = left.get(last) ?? 0;
+      if (missing > 0) lines.push(leftOut(last.depth + 1, missing));
+      open.pop();
+    }
+  };
+  for (const node of [...named].sort((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0))) {
+    closeTo(node.depth);
+    lines.push(line(node, described.has(node)));
+    open.push(node);
+  }
+  closeTo(root.depth);
+  return lines.join("\n");
+}
+
+function line(node: Node, described: boolean): string {
+  const known = described ? node.described : node.plain;
+  if (known !== undefined) return known;
+  const text = newLine(node, described);
+  if (described) node.described = text;
+  else node.plain = text;
+  return text;
+}
+
+function newLine({ name, entry, depth, children }: Node, described: boolean): string {
+  const directory = entry?.type === "directory" || children.size > 0;
+  const target = entry?.type === "symlink" ? ` -> ${printable(entry.target ?? "?")}` : "";
+  const words = described && entry?.description ? ` — ${entry.description.replace(/\s+/g, " ").trim()}` : "";
+  return `${indent(depth)}${printable(name)}${directory ? "/" : ""}${target}${words}`;
+}
+
+function leftOut(depth: number, count: number): string {
+  return `${indent(depth)}… (${count} more)`;
+}
+
+function indent(depth: number): string {
+  return "  ".repeat(depth);
+}

@@ -1,0 +1,388 @@
+/**
+ * Which static files a model is shown when it writes another one, and why.
+ *
+ * Static ones only: what a file gets must not depend on which others happened to be generated before it.
+ */
+
+import type { RelatedFile } from "../../generators/contract.ts";
+import type { FileInfo, TreeEntry, TreePort } from "../../rpc/tree-port.ts";
+import { Pace } from "../../text/pace.ts";
+import { countTokens } from "../spending/tokens.ts";
+import { byteOrder, distance, folderOf } from "./outline.ts";
+import { howReferred, type References, type Referred, referencesIn, referred } from "./references.ts";
+
+export interface RelatedOptions {
+  /** So many files, the nearest ones, are read to see whether they refer to the file in question. */
+  readonly candidates?: number;
+  /** Takes secrets out; done before a file is cut, since half a secret is not recognised as one. */
+  readonly clean?: (text: string) => Promise<string>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+interface Candidate {
+  readonly path: string;
+  readonly content: Text;
+  readonly far: number;
+}
+
+/** A content, and what it says of other files. */
+interface Text {
+  readonly whole: string;
+  readonly references: References;
+}
+
+const CONFIGURATION = new Set(
+  `package.json tsconfig.json tsconfig.base.json jsconfig.json deno.json deno.jsonc biome.json eslint.config.js
+  .eslintrc.json .prettierrc vite.config.ts vite.config.js webpack.config.js next.config.js pnpm-workspace.yaml lerna.json
+  pyproject.toml setup.cfg setup.py requirements.txt tox.ini Pipfile environment.yml Cargo.toml rustfmt.toml go.mod go.work
+  Makefile makefile GNUmakefile justfile Taskfile.yml CMakeLists.txt meson.build configure.ac BUILD.bazel MODULE.bazel
+  build.gradle build.gradle.kts settings.gradle pom.xml build.sbt Gemfile composer.json mix.exs rebar.config dune-project
+  stack.yaml cabal.project Package.swift pubspec.yaml build.zig flake.nix Dockerfile Containerfile compose.yaml
+  docker-compose.yml .editorconfig .clang-format .env.example AGENTS.md CONTRIBUTING.md CONVENTIONS.md STYLE.md`.split(
+    /\s+/,
+  ),
+);
+const README = /^readme(\.\w+)?$/i;
+
+/** Most related first, within the budget. */
+export async function relatedFiles(
+  file: Pick<FileInfo, "path">,
+  words: readonly string[],
+  outline: readonly TreeEntry[],
+  tree: Pick<TreePort, "readStatic" | "readStatics">,
+  options: RelatedOptions & { readonly budget: number },
+): Promise<readonly RelatedFile[]> {
+  return fill(await rankedFiles(file, words, outline, tree, options), options.budget);
+}
+
+/**
+ * Most related first, all of them.
+ *
+ * `words` are the texts that speak of the file (its description, its prompts); `outline` holds what may be sent.
+ */
+export async function rankedFiles(
+  file: Pick<FileInfo, "path">,
+  words: readonly string[],
+  outline: readonly TreeEntry[],
+  tree: Pick<TreePort, "readStatic" | "readStatics">,
+  options: RelatedOptions,
+): Promise<readonly RelatedFile[]> {
+  const statics = staticsOf(outline);
+  const home = folderOf(file.path);
+  const nearest = nearestTo(home, statics, (options.candidates ?? 200) + 1);
+  const pace = new Pace(options.signal);
+  const spoken: References[] = [];
+  for (const text of words) if (text !== "") spoken.push(await referencesIn(file.path, text, pace));
+  const named = namedIn(spoken, words, statics, nearest);
+  const paths = named.length === 0 ? nearest.paths : [...nearest.paths, ...named];
+  const contents = await contentsOf(paths, tree);
+  const target = referred(file.path);
+  const ranked: { readonly file: RelatedFile; readonly score: number; readonly far: number }[] = [];
+  for (const [index, path] of paths.entries()) {
+    if (path === file.path) continue;
+    const content = await textsOf(path, contents[index], pace);
+    if (content === undefined) continue;
+    const far = nearest.far[index] ?? distance(home, folderOf(path));
+    const rank = reasonFor(target, spoken, words, { path, content, far }, statics);
+    if (rank === undefined) continue;
+    ranked.push({ file: { path, reason: rank.reason, content: content.whole }, score: rank.score, far });
+    if (pace.due) await pace.pause();
+  }
+  ranked.sort((a, b) => b.score - a.score || a.far - b.far || byteOrder(a.file.path, b.file.path));
+  const { clean = async (text: string) => text } = options;
+  return Promise.all(ranked.map(async ({ file }) => ({ ...file, content: await clean(file.content) })));
+}
+
+/** Of a longer file the beginning is looked at. */
+const STATIC_BYTES = 64 * 1024;
+
+function contentsOf(paths: readonly string[], tree: Pick<TreePort, "readStatic" | "readStatics">) {
+  if (tree.readStatics !== undefined) return tree.readStatics(paths, STATIC_BYTES);
+  return Promise.all(paths.map((path) => tree.readStatic(path, STATIC_BYTES)));
+}
+
+/** The same contents are looked through for many files. What a text refers to depends on where it is, too. */
+const texts = new WeakMap<Uint8Array, Map<string, Text | undefined>>();
+
+async function textsOf(path: string, bytes: Uint8Array | undefined, pace: Pace): Promise<Text | undefined> {
+  if (bytes === undefined) return undefined;
+  const known = texts.get(bytes) ?? new Map<string, Text | undefined>();
+  texts.set(bytes, known);
+  if (known.has(path)) return known.get(path);
+  const whole = bytes.length < STATIC_BYTES ? textOf(bytes, STATIC_BYTES) : beginningOf(bytes);
+  const text = whole === undefined ? undefined : { whole, references: await referencesIn(path, whole, pace) };
+  known.set(path, text);
+  return text;
+}
+
+function beginningOf(bytes: Uint8Array): string | undefined {
+  const whole = textOf(bytes.subarray(0, bytes.lastIndexOf(0x0a) + 1), STATIC_BYTES);
+  return whole && `${whole}… (the rest is left out)\n`;
+}
+
+interface Nearest {
+  readonly paths: readonly string[];
+  /** Steps to each of them. */
+  readonly far: readonly number[];
+}
+
+/** The static files that are nearest to a directory, so many of them, and those that tell of the directories above. */
+function nearestTo(home: string, statics: Statics, count: number): Nearest {
+  const key = `${count} ${home}`;
+  const known = statics.near.get(key);
+  if (known !== undefined) return known;
+  const placed = statics.paths.map((path) => ({ path, far: distance(home, folderOf(path)) }));
+  const chosen = placed.sort((a, b) => a.far - b.far || byteOrder(a.path, b.path)).slice(0, count);
+  const taken = new Set(chosen.map(({ path }) => path));
+  for (const { path, far } of placed.slice(count))
+    if (isAbout(path, home) && !taken.has(path)) chosen.push({ path, far });
+  const nearest = { paths: chosen.map(({ path }) => path), far: chosen.map(({ far }) => far) };
+  if (statics.near.size >= MOST_HOMES) statics.near.clear();
+  statics.near.set(key, nearest);
+  return nearest;
+}
+
+/** The files that the words name and that are not among the nearest, wherever they are. */
+function namedIn(
+  spoken: readonly References[],
+  words: readonly string[],
+  statics: Statics,
+  nearest: Nearest,
+): readonly string[] {
+  if (statics.paths.length <= nearest.paths.length) return [];
+  const there = new Set(nearest.paths);
+  const names = [
+    ...spoken.flatMap((references) => [...references.keys()]),
+    ...words.flatMap((text) => text.match(/[\w.-]+/g) ?? []),
+  ];
+  const found = new Set<string>();
+  for (const name of names) for (const path of statics.named(name)) if (!there.has(path)) found.add(path);
+  return [...found].sort(byteOrder).slice(0, MOST_NAMED);
+}
+
+const MOST_NAMED = 20;
+
+interface Statics {
+  readonly paths: readonly string[];
+  readonly near: Map<string, Nearest>;
+  /** The paths that end in a name. */
+  named(name: string): readonly string[];
+  /** No other file, static or not, has the name. */
+  only(name: string): boolean;
+}
+
+/** The same list is looked through for many files. */
+const everyStatic = new WeakMap<readonly TreeEntry[], Statics>();
+const MOST_HOMES = 1000;
+
+function staticsOf(outline: readonly TreeEntry[]): Statics {
+  const known = everyStatic.get(outline);
+  if (known !== undefined) return known;
+  const paths = outline.filter(({ type, state }) => type === "file" && state === "static").map(({ path }) => path);
+  let byName: ReadonlyMap<string, readonly string[]> | undefined;
+  let counts: ReadonlyMap<string, number> | undefined;
+  const statics: Statics = {
+    paths,
+    near: new Map(),
+    named(name) {
+      byName ??= Map.groupBy(paths, nameOf);
+      return byName.get(name) ?? [];
+    },
+    only(name) {
+      counts ??= countNames(outline);
+      return counts.get(name) === 1;
+    },
+  };
+  everyStatic.set(outline, statics);
+  return statics;
+}
+
+function countNames(outline: readonly TreeEntry[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { path, type } of outline) {
+    if (type === "file") counts.set(nameOf(path), (counts.get(nameOf(path)) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/** The first rule that applies; none: the file does not help. */
+function reasonFor(
+  target: Referred,
+  spoken: readonly References[],
+  words: readonly string[],
+  { path, content, far }: Candidate,
+  { only }: Statics,
+): { readonly reason: string; readonly score: number } | undefined {
+  const name = nameOf(path);
+  const folder = folderOf(path);
+  const home = folderOf(target.path);
+  if (isNamed(path, spoken, words, target.path)) return { reason: "named by this file's description", score: 100 };
+  const how = howReferred(content.references, path, target, only);
+  if (how !== undefined) return { reason: `${how} this file`, score: 90 };
+  if (isOdd(nameOf(target.path)) && mentions(content.whole, nameOf(target.path)))
+    return { reason: "mentions this file", score: 90 };
+  const stem = stemOf(path);
+  if (stem === stemOf(target.path) && !COMMON.test(stem)) return { reason: "same subject, by its name", score: 80 };
+  if (isAbout(path, home)) {
+    const what = README.test(name) ? "README" : "configuration";
+    return { reason: `${what} of ${folder}`, score: what === "README" ? 75 : 70 };
+  }
+  if (folder === home)
+    return { reason: "same directory", score: extensionOf(path) === extensionOf(target.path) ? 65 : 60 };
+  if (far <= 2 && extensionOf(path) === extensionOf(target.path)) return { reason: "same kind, near by", score: 20 };
+  return undefined;
+}
+
+/** Whether the words name the file: by a path that can be its, or by its name alone. */
+function isNamed(path: string, spoken: readonly References[], words: readonly string[], from: string): boolean {
+  const name = nameOf(path);
+  if (isOdd(name)) return words.some((text) => mentions(text, name));
+  const named = referred(path);
+  return spoken.some((references) => howReferred(references, from, named, () => true) !== undefined);
+}
+
+/** What no rule for words of a text finds. */
+function isOdd(name: string): boolean {
+  return !/^[^\s"'`()<>[\]{},;:=|*#!?&$^\\]*\.[^\s"'`()<>[\]{},;:=|*#!?&$^\\.]+$/.test(name);
+}
+
+/** Tells of a directory, which is this one or lies above it. */
+function isAbout(path: string, home: string): boolean {
+  const folder = folderOf(path);
+  const name = nameOf(path);
+  return (
+    (folder === "/" || home === folder || home.startsWith(`${folder}/`)) &&
+    (README.test(name) || CONFIGURATION.has(name))
+  );
+}
+
+/** Files of these names have nothing in common but their place. */
+const COMMON =
+  /^(?:index|main|mod|lib|init|__init__|readme|types|utils?|helpers?|config|constants|common|package|setup|default|app|test|tests|changelog|license|makefile)$/;
+
+/** The name as a word of its own; very short ones say nothing. */
+function mentions(text: string, name: string): boolean {
+  if (name.length < 4) return false;
+  for (let at = text.indexOf(name); at >= 0; at = text.indexOf(name, at + 1)) {
+    if (!/[\w-]/.test(text[at - 1] ?? " ") && !/[\w-]/.test(text[at + name.length] ?? " ")) return true;
+  }
+  return false;
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
+/** "tides" for tides.c, test_tides.py, tides.test.ts: what the file is about. */
+function stemOf(path: string): string {
+  return nameOf(path)
+    .replace(/(\.(test|spec|d))?\.[^.]*$/, "")
+    .replace(/^test_|_test$/, "")
+    .toLowerCase();
+}
+
+function extensionOf(path: string): string {
+  return /\.[^.]+$/.exec(nameOf(path))?.[0] ?? "";
+}
+
+/** The bytes as text; undefined if they are none, or too long to help. */
+export function textOf(bytes: Uint8Array | undefined, limit: number): string | undefined {
+  if (bytes === undefined || bytes.length === 0 || bytes.length > limit || bytes.includes(0)) return undefined;
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Tokens around the messages, and around the parts of one. */
+export const AROUND = 20;
+
+/** Files a reader has to see whole, as far as there is room. */
+export interface Filled extends RelatedFile {
+  readonly whole?: true;
+}
+
+/**
+ * Files in their order while they fit beside a text, with what stands around them in the message. Where not all do, each is cut at a
+ * line that would take more than its share; the last one is cut to what is left.
+ */
+export async function fill(files: readonly Filled[], room: number, beside = ""): Promise<readonly RelatedFile[]> {
+  if (bytesOf(files) + Buffer.byteLength(beside) + AROUND <= room) return files;
+  const budget = room - (beside === "" ? 0 : (await countTokens(beside)) + AROUND);
+  if (await allFit(files, budget)) return files;
+  const chosen: RelatedFile[] = [];
+  let left = budget;
+  for (const [index, file] of files.entries()) {
+    const room = left - (await around(file));
+    if (room < LEAST) break;
+    const share = Math.max(LEAST, Math.floor(room / Math.min(SHARES, files.length - index)));
+    const allowed = file.whole === true ? room : share;
+    const all = await counted(file.content, allowed);
+    const content = all <= allowed ? file.content : await cut(file.content, allowed);
+    chosen.push({ ...file, content });
+    left = room - (content === file.content ? all : allowed);
+  }
+  return chosen;
+}
+
+/** Each may take so much of what is left, the last ones more. */
+const SHARES = 4;
+/** Less of a file tells nothing. */
+const LEAST = 50;
+
+/** The heading and the fences. */
+async function around({ path, reason }: RelatedFile): Promise<number> {
+  return (await countTokens(`${path} (${reason}):\n`)) + FENCES;
+}
+
+const FENCES = 10;
+
+/** A token has at least one byte: what has no more bytes than there are tokens to spend fits, and nothing is counted. */
+function bytesOf(files: readonly Filled[]): number {
+  return files.reduce(
+    (sum, { path, reason, content }) =>
+      sum + Buffer.byteLength(path) + Buffer.byteLength(reason) + Buffer.byteLength(content) + 6 + FENCES,
+    0,
+  );
+}
+
+async function allFit(files: readonly Filled[], budget: number): Promise<boolean> {
+  let left = budget;
+  for (const file of files) {
+    left -= await around(file);
+    if (left < 0) return false;
+    left -= await counted(file.content, left);
+    if (left < 0) return false;
+  }
+  return true;
+}
+
+/** The same files are sent with many others. */
+const counts = new Map<string, number>();
+const MOST_COUNTED = 1000;
+
+/** As `countTokens`, at most so many: what has more is not counted to its end. */
+async function counted(text: string, most: number): Promise<number> {
+  const known = counts.get(text);
+  if (known !== undefined) return known;
+  const tokens = await countTokens(text, { most });
+  if (tokens > most) return tokens;
+  if (counts.size >= MOST_COUNTED) counts.clear();
+  counts.set(text, tokens);
+  return tokens;
+}
+
+async function cut(content: string, budget: number): Promise<string> {
+  const lines = content.split("\n");
+  const pace = new Pace();
+  let left = budget - 20;
+  let kept = 0;
+  for (const line of lines) {
+    left -= await countTokens(`${line}\n`, { most: left });
+    if (left < 0) break;
+    kept += 1;
+    if (pace.due) await pace.pause();
+  }
+  return [...lines.slice(0, kept), `… (${lines.length - kept} more lines)`].join("\n");
+}

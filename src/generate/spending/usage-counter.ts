@@ -1,0 +1,76 @@
+/** What generating has cost so far: what `.llmfs/usage.json` shows. */
+import type { LanguageModel } from "../../llm/llm.ts";
+import type { Spending } from "./ledger.ts";
+
+/** JSON-able. Of calls whose price is not known (`unpricedCalls`) tokens are counted, and no cost. */
+export interface Usage extends Spending {
+  /** Requests answered, recorded ones among them. */
+  readonly answers: number;
+  readonly recorded: number;
+  readonly failures: number;
+}
+
+const NOTHING: Spending = {
+  calls: 0,
+  inputTokens: 0,
+  outputTokens: 0,
+  usd: 0,
+  unpricedCalls: 0,
+  reserved: { calls: 0, tokens: 0, usd: 0 },
+  limits: {},
+};
+
+export class Tally {
+  readonly #changed: () => void;
+  #answers = 0;
+  #recorded = 0;
+  #failures = 0;
+  /** Requests that are not counted yet, with the signal that calls them off. */
+  readonly #underWay = new Map<Promise<unknown>, AbortSignal | undefined>();
+  /** What the budget has booked; absent where no server is ever asked. */
+  spent: () => Spending = () => NOTHING;
+
+  /** `changed` is called after every request. */
+  constructor(changed: () => void) {
+    this.#changed = changed;
+  }
+
+  get usage(): Usage {
+    const counts = { answers: this.#answers, recorded: this.#recorded, failures: this.#failures };
+    return { ...counts, ...this.spent() };
+  }
+
+  /** The same model, counted. */
+  count(model: LanguageModel): LanguageModel {
+    const counted: LanguageModel["complete"] = async (request, options) => {
+      try {
+        const answer = await model.complete(request, options);
+        this.#answers += 1;
+        if (answer.recorded === true) this.#recorded += 1;
+        return answer;
+      } catch (error) {
+        this.#failures += 1;
+        throw error;
+      } finally {
+        this.#changed();
+      }
+    };
+    return {
+      ...(model.forget && { forget: model.forget }),
+      ...(model.restore && { restore: model.restore }),
+      complete: (request, options) => {
+        const answer = counted(request, options);
+        this.#underWay.set(answer, options?.signal);
+        const over = () => this.#underWay.delete(answer);
+        answer.then(over, over);
+        return answer;
+      },
+    };
+  }
+
+  /** Resolves when the requests that were called off are counted. */
+  async settled(): Promise<void> {
+    const calledOff = [...this.#underWay].filter(([, signal]) => signal?.aborted === true);
+    await Promise.allSettled(calledOff.map(([answer]) => answer));
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * A program's output as content: `{ "command": ["./report", "--csv"] }`.
+ *
+ * | option | |
+ * |---|---|
+ * | `command` | the program and its arguments; no shell. A path with a slash is relative to the configuration file |
+ * | `list` | the same for a program that lists: one path a line |
+ * | `env` | names of environment variables it gets, besides PATH, HOME, LANG, TZ, TMPDIR, and LLMFS_MOUNT |
+ * | `cwd` | where it runs; default: the directory of the configuration file |
+ * | `maxBytes` | the longest output; default 64 MiB |
+ *
+ * It gets `{ path, params, options, prompts, description, previous }` as JSON on its standard input. What it writes to
+ * standard error goes to the log. Exit status 0 is content; any other is EIO, but for those of sysexits.h that have an
+ * errno. When nobody waits any longer, or its time is over, its whole process group gets SIGTERM and then SIGKILL.
+ */
+import { existsSync } from "node:fs";
+import { isAbsolute, join, resolve } from "node:path";
+import { type ErrnoName, FsError } from "../../errno.ts";
+import { countOption, type Options, onlyOptions, textOption, textsOption } from "../config/options.ts";
+import type { ListContext } from "../contract.ts";
+import { refusePathInMount } from "../host-path.ts";
+import { MOUNT_VARIABLE, type SourceGenerator, type SourceParts } from "../source.ts";
+import { readTalk } from "../talk.ts";
+
+const PASSED = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
+const MAX_BYTES = 64 * 1024 * 1024;
+/** A path has names of 255 bytes, and a directory is nested as deeply as somebody nests it. */
+const LONGEST_PATH = 64 * 1024;
+
+/** As sysexits.h; 124 and 137 are what timeout(1) makes of a time that is over. */
+const STATUSES = new Map<number, ErrnoName>([
+  [66, "ENOENT"],
+  [67, "EACCES"],
+  [68, "EHOSTUNREACH"],
+  [69, "EHOSTUNREACH"],
+  [75, "EBUSY"],
+  [77, "EACCES"],
+  [124, "ETIMEDOUT"],
+]);
+
+export function execGenerator({ base, environment, groups, mountpoint }: SourceParts): SourceGenerator {
+  function start(argv: readonly string[], options: Options, signal: AbortSignal) {
+    signal.throwIfAborted();
+    const [program = "", ...args] = argv;
+    const found = program.includes("/") && !isAbsolute(program) ? join(base, program) : program;
+    if (found.includes("/")) refusePathInMount("command", found, "copy the program elsewhere to run it");
+    const names = [...PASSED, ...textsOption(options, "env")];
+    const cwd = resolve(base, textOption(options, "cwd") ?? ".");
+    // Else it would be said of the program that there is none.
+    if (!existsSync(cwd)) throw new Error(`the option "cwd": there is no directory ${cwd}`);
+    // A session of its own is a process group of its own, with everything it starts in it.
+    const child = Bun.spawn({
+      cmd: [found, ...args],
+      cwd,
+      env: { ...Object.fromEntries(names.map((name) => [name, environment[name]])), [MOUNT_VARIABLE]: mountpoint },
+      stdio: ["pipe", "pipe", "pipe"],
+      detached: true,
+      // Read as it is wanted: otherwise all that a program writes is in memory at once.
+      lazy: true,
+    });
+    // What it left running would keep its output open, and goes with it.
+    groups.add(child);
+    return child;
+  }
+
+  /** What the program writes, as it comes. Rejects at the end if its status is none of success. */
+  async function* output(
+    argv: readonly string[],
+    options: Options,
+    input: unknown,
+    { signal, log, working }: Pick<ListContext, "signal" | "log" | "working">,
+  ): AsyncGenerator<Uint8Array> {
+    const child = started(argv, () => start(argv, options, signal));
+    working?.(child.pid);
+    const stop = () => void groups.end(child.pid);
+    signal.addEventListener("abort", stop, { once: true });
+    const talk = readTalk(child.stderr, (line) => log.info(line));
+    talk.catch(() => {});
+    let ended = false;
+    try {
+      void told(child.stdin, `${JSON.stringify(input)}\n`);
+      yield* limited(child.stdout, countOption(options, "maxBytes", MAX_BYTES, 1), argv);
+      const [status, last] = await Promise.all([child.exited, talk]);
+      ended = true;
+      signal.throwIfAborted();
+      if (status === 0) return;
+      const how = child.signalCode === null ? `ended with status ${status}` : `was ended by ${child.signalCode}`;
+      throw new FsError(
+        STATUSES.get(status) ?? "EIO",
+        `${argv[0]} ${how}${last === "" ? "" : `: ${last.slice(0, 500)}`}`,
+      );
+    } finally {
+      // Nobody wants the rest of it.
+      if (!ended) stop();
+      signal.removeEventListener("abort", stop);
+    }
+  }
+
+  return {
+    lists: (options) => options.list !== undefined,
+    validate(options) {
+      onlyOptions(options, ["command", "list", "env", "cwd", "maxBytes", "input"]);
+      if (programOption(options, "command", base) === undefined)
+        throw new Error('the option "command" is missing, such as ["date"]');
+      programOption(options, "list", base);
+      textsOption(options, "env");
+      textOption(options, "cwd");
+      countOption(options, "maxBytes", 0, 1);
+    },
+    async generate(path, context) {
+      const { options, params, prompts, file, previous } = context;
+      const { description } = file;
+      const input = { path, params, options: options.input ?? {}, prompts, description, previous };
+      return { content: output(textsOption(options, "command"), options, input, context) };
+    },
+    async *list(path, context) {
+      const argv = textsOption(context.options, "list");
+      const input = { path, options: context.options.input ?? {} };
+      const decoder = new TextDecoder();
+      let rest = "";
+      for await (const piece of output(argv, context.options, input, context)) {
+        const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
+        rest = lines.pop() ?? "";
+        if (rest.length > LONGEST_PATH)
+          throw new FsError("EIO", `${argv[0]} listed a line that is no path: it is too long`);
+        for (const line of lines) if (line !== "") yield line;
+      }
+      if (rest !== "") yield rest;
+    },
+  };
+}
+
+/** The program's name; undefined where there is none. A whole command line as one text is no program. */
+function programOption(options: Options, name: string, base: string): string | undefined {
+  const [program, ...args] = textsOption(options, name);
+  if (program === undefined || args.length > 0 || !/\s/.test(program.trim())) return program;
+  if (program.includes("/") && existsSync(resolve(base, program))) return program;
+  const words = program.trim().split(/\s+/);
+  throw new Error(
+    `the option "${name}" is a program and its arguments, and "${program}" is one word of it: write ` +
+      `[${words.join(", ")}], or [sh, -c, ${JSON.stringify(program)}] for what a shell is to understand`,
+  );
+}
+
+function started<T>(argv: readonly string[], start: () => T): T {
+  try {
+    return start();
+  } catch (cause) {
+    if (cause instanceof FsError) throw cause;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new FsError("EIO", `${argv[0]} cannot be started: ${why}`, { cause });
+  }
+}
+
+/** A program that does not read its input closes it: that is no error. */
+async function told(stdin: Bun.FileSink, text: string): Promise<void> {
+  try {
+    await stdin.write(text);
+    await stdin.end();
+  } catch {
+    // It has ended, or will say what is wrong by itself.
+  }
+}
+
+async function* limited(
+  stream: ReadableStream<Uint8Array>,
+  limit: number,
+  argv: readonly string[],
+): AsyncGenerator<Uint8Array> {
+  let length = 0;
+  for await (const piece of stream) {
+    length += piece.length;
+    if (length > limit) {
+      throw new FsError("EFBIG", `${argv[0]} wrote more than ${limit} bytes; the option "maxBytes" allows more`);
+    }
+    yield piece;
+  }
+}

@@ -1,0 +1,112 @@
+/** The items of a collection as one file: JSON, NDJSON, or a table with a column for each of their members. */
+import { FsError } from "../../../errno.ts";
+import { Pace } from "../../../text/pace.ts";
+import { isRecord } from "../../config/options.ts";
+import { exactJson, kindOf } from "../../formats/json.ts";
+import { type Format, formatted } from "../sql/row-format.ts";
+import type { Value } from "../sql/rows.ts";
+
+/** Items as JSON, each in one line. */
+type Pages = AsyncIterable<{ readonly items: readonly string[] }>;
+
+/** A table has no more columns: a row has a cell for each, whatever it holds. */
+const MOST_COLUMNS = 2000;
+/** Characters of a piece, about. */
+const PIECE = 64 * 1024;
+
+/** Piece by piece; a table whose columns nobody named needs all items first. Rejects with FsError. */
+export async function* collection(
+  pages: Pages,
+  format: Format,
+  columns: readonly string[] | undefined,
+  maxBytes: number,
+): AsyncGenerator<string> {
+  if (format === "json" || format === "ndjson") yield* values(pages, format);
+  else if (columns !== undefined) yield* table(items(pages), format, columns);
+  else {
+    const all: string[] = [];
+    const names = new Set<string>();
+    let length = 0;
+    for await (const item of items(pages)) {
+      all.push(item);
+      length += item.length;
+      for (const name of Object.keys(membersOf(item))) names.add(name);
+      const cure = 'name those that are wanted with the option "columns"';
+      if (names.size > MOST_COLUMNS)
+        throw new FsError("EFBIG", `the items have more than ${MOST_COLUMNS} members; ${cure}`);
+      if (length > maxBytes) throw new FsError("EFBIG", `the items have more than ${maxBytes} bytes; ${cure}`);
+    }
+    yield* table(all, format, [...names]);
+  }
+}
+
+/** One after the other, with everything else on this thread in between. */
+export async function* items(pages: Pages): AsyncGenerator<string> {
+  const pace = new Pace();
+  for await (const page of pages) {
+    for (const item of page.items) {
+      yield item;
+      if (pace.due) await pace.pause();
+    }
+  }
+}
+
+async function* values(pages: Pages, format: "json" | "ndjson"): AsyncGenerator<string> {
+  const [head, between, before, end] = format === "json" ? ["[", ",", "\n  ", "\n]\n"] : ["", "", "", ""];
+  let count = 0;
+  let text = head;
+  for await (const item of items(pages)) {
+    text += `${count++ === 0 ? "" : between}${before}${item}${format === "json" ? "" : "\n"}`;
+    if (text.length < PIECE) continue;
+    yield text;
+    text = "";
+  }
+  yield text + (count === 0 && format === "json" ? "]\n" : end);
+}
+
+async function* table(
+  all: AsyncIterable<string> | Iterable<string>,
+  format: Exclude<Format, "json" | "ndjson">,
+  columns: readonly string[],
+): AsyncGenerator<string> {
+  const { head, row } = formatted(format, false);
+  // No items, and so no members: not even a line with no name in it.
+  if (columns.length === 0) return;
+  let text = head(columns);
+  for await (const item of all) {
+    const members = membersOf(item);
+    text += row(
+      columns.map((name) => cellOf(Object.hasOwn(members, name) ? members[name] : null)),
+      columns,
+      false,
+    );
+    if (text.length < PIECE) continue;
+    yield text;
+    text = "";
+  }
+  yield text;
+}
+
+/** Of one that is looked into: that takes its time, on a thread that serves everybody. */
+const LONGEST_ITEM = 256 * 1024;
+
+/** An item's value. Throws FsError EFBIG. */
+export function smallItem(text: string): unknown {
+  if (text.length <= LONGEST_ITEM) return exactJson(text);
+  throw new FsError(
+    "EFBIG",
+    `an item has more than ${LONGEST_ITEM} characters; only .json and .ndjson hold such items`,
+  );
+}
+
+function membersOf(text: string): Readonly<Record<string, unknown>> {
+  const item = smallItem(text);
+  if (isRecord(item) && !JSON.isRawJSON(item)) return item;
+  throw new FsError("EIO", `an item is ${kindOf(item)}: a table is made of objects; .json and .ndjson hold anything`);
+}
+
+function cellOf(value: unknown): Value {
+  if (value === null || value === undefined) return null;
+  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return value;
+  return { json: JSON.stringify(value) };
+}

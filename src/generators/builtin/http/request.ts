@@ -1,0 +1,242 @@
+/** One request with everything around it: allowed hosts, addresses, redirects, retries, limits, statuses as errnos. */
+import { isIP } from "node:net";
+import { codeOf, type ErrnoName, FsError } from "../../../errno.ts";
+import { direct } from "../../../llm/connection/http.ts";
+import type { GeneratorLog } from "../../contract.ts";
+import { publicAddress } from "./addresses.ts";
+import { isExempt } from "./no-proxy.ts";
+
+export interface HttpOptions {
+  readonly method: string;
+  readonly headers: ReadonlyMap<string, string>;
+  readonly body?: string;
+  /** Names that may be asked, "host" or "host:port". */
+  readonly hosts: readonly string[];
+  /** Private addresses may be asked too. */
+  readonly private: boolean;
+  readonly maxBytes: number;
+  readonly timeoutMs: number;
+  readonly retries: number;
+  /** A body longer than this is not waited for: its rest comes as `more`, and no other try is made for it. */
+  readonly heldBytes?: number;
+  /** The value of NO_PROXY. */
+  readonly noProxy?: string;
+  /** Finds the address to connect to, and refuses private ones. For tests. */
+  readonly addressOf?: (host: string) => Promise<string>;
+}
+
+export interface Asking {
+  readonly signal: AbortSignal;
+  readonly log: GeneratorLog;
+}
+
+export interface Answer {
+  /** 200 to 299, or 304. */
+  readonly status: number;
+  readonly headers: Headers;
+  /** Where it came from, after redirects. */
+  readonly url: URL;
+  /** The body: the whole of it, or its beginning if there is more. */
+  readonly bytes: Uint8Array;
+  /** What follows `bytes` of a long one, as it comes. Rejects with FsError, or the signal's reason. */
+  readonly more?: AsyncIterable<Uint8Array>;
+}
+
+const MOST_REDIRECTS = 5;
+const LONGEST_PAUSE_MS = 30_000;
+
+/** Rejects with FsError, or the signal's reason. */
+export async function ask(url: URL, options: HttpOptions, { signal, log }: Asking): Promise<Answer> {
+  const late = AbortSignal.timeout(options.timeoutMs);
+  const both = AbortSignal.any([signal, late]);
+  const throwIfOver = () => {
+    if (signal.aborted) throw signal.reason;
+    if (late.aborted) throw new FsError("ETIMEDOUT", `${shown(url)}: no end in ${options.timeoutMs / 1000} s`);
+  };
+  async function* explained(pieces: AsyncIterable<Uint8Array>) {
+    try {
+      yield* pieces;
+    } catch (error) {
+      throwIfOver();
+      throw asFailure(error, url).error;
+    }
+  }
+  // What changes something is not done twice.
+  const tries = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"].includes(options.method) ? options.retries : 0;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const answer = await redirected(url, options, both);
+      return answer.more === undefined ? answer : { ...answer, more: explained(answer.more) };
+    } catch (error) {
+      throwIfOver();
+      const failure = asFailure(error, url);
+      if (attempt >= tries || !failure.again) throw failure.error;
+      const pause = Math.min(failure.after ?? 250 * 2 ** attempt, LONGEST_PAUSE_MS);
+      log.info(`${failure.error.message}; trying again in ${pause} ms`);
+      await waited(pause, both).catch(() => {
+        throw signal.aborted ? signal.reason : failure.error;
+      });
+    }
+  }
+}
+
+/** A URL for messages: what stands behind the "?" may be a secret, as may user and password. */
+export function shown(url: URL): string {
+  const bare = new URL(url);
+  bare.username = bare.password = bare.search = bare.hash = "";
+  return bare.href;
+}
+
+async function redirected(start: URL, options: HttpOptions, signal: AbortSignal): Promise<Answer> {
+  let url = start;
+  let { method } = options;
+  let headers = new Headers([...options.headers]);
+  let body = options.body;
+  for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
+    const response = await once(url, { method, headers, ...(body !== undefined && { body }) }, options, signal);
+    const target = response.headers.get("location");
+    if (![301, 302, 303, 307, 308].includes(response.status) || target === null) {
+      return answerOf(response, url, options);
+    }
+    await response.body?.cancel();
+    const next = URL.canParse(target, url.href) ? new URL(target, url) : undefined;
+    if (next === undefined) throw new FsError("EIO", `${shown(url)} redirects to what is no URL`);
+    if (response.status === 303 || (method === "POST" && response.status < 303)) {
+      method = "GET";
+      body = undefined;
+    }
+    // Keys are for the server they were given for.
+    if (next.origin !== url.origin) headers = new Headers();
+    url = next;
+  }
+  throw new FsError("ELOOP", `${shown(start)}: more than ${MOST_REDIRECTS} redirects`);
+}
+
+async function once(
+  url: URL,
+  init: { readonly method: string; readonly headers: Headers; readonly body?: string },
+  options: HttpOptions,
+  signal: AbortSignal,
+): Promise<Response> {
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    throw new FsError("EACCES", `${shown(url)}: neither http nor https`);
+  }
+  if (!options.hosts.includes(url.host) && !options.hosts.includes(url.hostname)) {
+    throw new FsError("EACCES", `${url.host} is not among the allowed hosts: ${options.hosts.join(", ")}`);
+  }
+  const settings = { ...init, redirect: "manual", signal, ...direct(url) } as const;
+  if (options.private) return fetch(url.href, settings);
+  const address = await (options.addressOf ?? publicAddress)(url.hostname);
+  const pinned = new URL(url);
+  pinned.hostname = isIP(address) === 6 ? `[${address}]` : address;
+  const headers = new Headers(init.headers);
+  headers.set("Host", url.host);
+  // An exception from the proxy is for the name, which the pinned URL does not have.
+  const exempt = isExempt(url, options.noProxy) ? ({ proxy: false } as const) : {};
+  return fetch(pinned.href, { ...settings, ...exempt, headers, tls: { serverName: url.hostname } });
+}
+
+const STATUSES = new Map<number, ErrnoName>([
+  [401, "EACCES"],
+  [403, "EACCES"],
+  [404, "ENOENT"],
+  [408, "ETIMEDOUT"],
+  [410, "ENOENT"],
+  [429, "EBUSY"],
+  [504, "ETIMEDOUT"],
+]);
+
+async function answerOf(response: Response, url: URL, { maxBytes, heldBytes }: HttpOptions): Promise<Answer> {
+  const { status, headers } = response;
+  if ((status < 200 || status > 299) && status !== 304) {
+    await response.body?.cancel();
+    const error = new FsError(
+      STATUSES.get(status) ?? "EIO",
+      `${shown(url)}: HTTP ${status} ${response.statusText}`.trim(),
+    );
+    throw new Refusal(error, status, headers.get("retry-after"));
+  }
+  const pieces = body(response, url, maxBytes);
+  const head: Uint8Array[] = [];
+  let length = 0;
+  for (let one = await pieces.next(); one.done !== true; one = await pieces.next()) {
+    head.push(one.value);
+    length += one.value.length;
+    if (length > (heldBytes ?? maxBytes)) return { status, headers, url, bytes: Buffer.concat(head), more: pieces };
+  }
+  return { status, headers, url, bytes: Buffer.concat(head) };
+}
+
+/** Throws Refusal where less came than was announced. */
+async function* body({ status, headers, body }: Response, url: URL, limit: number): AsyncGenerator<Uint8Array> {
+  const announced = headers.has("content-encoding") ? 0 : Number(headers.get("content-length") ?? 0);
+  const tooLarge = () => new FsError("EFBIG", `${shown(url)}: more than ${limit} bytes; "maxBytes" allows more`);
+  if (announced > limit && status !== 304) {
+    await body?.cancel();
+    throw tooLarge();
+  }
+  let length = 0;
+  for await (const piece of body ?? []) {
+    length += piece.length;
+    if (length > limit) throw tooLarge();
+    yield piece;
+  }
+  if (announced > length && status !== 304) {
+    throw new Refusal(new FsError("EIO", `${shown(url)}: ${length} of ${announced} bytes came`), 0, null);
+  }
+}
+
+/** A failure that another try may mend. */
+class Refusal extends Error {
+  readonly error: FsError;
+  readonly status: number;
+  readonly after: string | null;
+
+  constructor(error: FsError, status: number, after: string | null) {
+    super(error.message);
+    this.error = error;
+    this.status = status;
+    this.after = after;
+  }
+}
+
+interface Failed {
+  readonly error: FsError;
+  readonly again: boolean;
+  readonly after?: number;
+}
+
+function asFailure(error: unknown, url: URL): Failed {
+  if (error instanceof FsError) return { error, again: false };
+  if (error instanceof Refusal) {
+    const seconds = Number(error.after ?? Number.NaN);
+    const again = error.status === 0 || error.status === 429 || error.status >= 500;
+    return { error: error.error, again, ...(Number.isFinite(seconds) && { after: seconds * 1000 }) };
+  }
+  const code = codeOf(error) ?? "";
+  const message = error instanceof Error ? reasonOf(error.message) : String(error);
+  const errno = /refused|reset|closed|resolve|unreachable|ENOTFOUND|FailedToOpenSocket|CERT/i.test(
+    `${code} ${message}`,
+  );
+  return {
+    error: new FsError(errno ? "EHOSTUNREACH" : "EIO", `${shown(url)}: ${message}`),
+    again: !code.includes("CERT"),
+  };
+}
+
+/** Without what Bun adds for those who wrote the call. */
+function reasonOf(message: string): string {
+  const [reason = ""] = message.split(/ fetching |\.? (?:For more information, pass|Is the computer able)/);
+  return reason;
+}
+
+function waited(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    });
+  });
+}

@@ -1,0 +1,234 @@
+/**
+ * A query's result as content: SQLite, PostgreSQL, MySQL and MariaDB.
+ *
+ * | option | |
+ * |---|---|
+ * | `url` | `sqlite:FILE` (relative to the configuration file), `postgres://…`, `mysql://…`; best as `${DATABASE_URL}` |
+ * | `database` | instead of `url`: a SQLite file in the mount itself, by its path there |
+ * | `query` | one statement; `:name` is the part `{name}` of the path, as a bound parameter |
+ * | `list` | a query with a column for every `{name}` of `match`: the files there are |
+ * | `format` | `csv`, `tsv`, `json`, `ndjson`, `md`; default: by the path's ending |
+ * | `single` | true: the file is one row; ENOENT if there is none |
+ * | `column` | the file is this column's value in the first row, byte for byte; ENOENT if there is none |
+ * | `timeout` | the longest a statement may take; default 60s |
+ *
+ * Sessions are read-only, and a query nobody waits for is cancelled in the server. Values are exact: numbers keep every
+ * digit, NULL is an empty field (an empty text is `""`), bytes are `\x` and hexadecimal digits.
+ */
+import { isAbsolute, join } from "node:path";
+import { FsError } from "../../errno.ts";
+import { durationOption, flagOption, neededText, type Options, onlyOptions, textOption } from "../config/options.ts";
+import { pattern } from "../config/patterns.ts";
+import type { GeneratorContext, ListedEntry } from "../contract.ts";
+import { refusePathInMount } from "../host-path.ts";
+import { locateInTree } from "../in-tree.ts";
+import type { SourceGenerator, SourceParts } from "../source.ts";
+import { asFsError } from "../workers/failed.ts";
+import type { SqliteQuery } from "../workers/messages.ts";
+import { HelperPool } from "../workers/pool.ts";
+import { checkRow } from "./sql/intake.ts";
+import { bound, checkSingle } from "./sql/parameters.ts";
+import { bytesOf, checkFormat, formatOption, formatted, neededFormat } from "./sql/row-format.ts";
+import type { Database, Query, Rows } from "./sql/rows.ts";
+
+const TIMEOUT_MS = 60_000;
+/** Where no rule says how large a content may be. */
+const MAX_BYTES = 256 * 1024 * 1024;
+/** A row of a listing is the names of one file. */
+const LISTED_ROW = 1024 * 1024;
+/** SQLite holds a row as it is, this program as values, as text and as bytes. */
+const ROW_COPIES = 5;
+const OPTIONS = ["url", "database", "query", "list", "format", "single", "column", "timeout"];
+
+export function sqlGenerator(parts: SourceParts): SourceGenerator {
+  const databases = new Map<string, Promise<Database>>();
+  const helpers = new HelperPool(parts);
+  /** For databases in the mount: see helper/sqlite.ts. */
+  const inside = new HelperPool(parts);
+
+  function database(url: string): Promise<Database> {
+    const known = databases.get(url);
+    if (known !== undefined) return known;
+    const made = open(url);
+    databases.set(url, made);
+    return made;
+  }
+
+  /** The file's bytes, as the query's rows come. */
+  async function* bytes(
+    url: string,
+    query: Query,
+    about: Omit<SqliteQuery, "file" | "sql" | "params" | "maxBytes">,
+    options: Options,
+    signal: AbortSignal,
+    maxBytes: number,
+  ) {
+    const timeoutMs = durationOption(options, "timeout") ?? TIMEOUT_MS;
+    const file = sqliteFile(url, parts.base);
+    if (file !== undefined) {
+      const late = AbortSignal.timeout(timeoutMs);
+      const isInside = options.database !== undefined;
+      if (!isInside) refusePathInMount("url", file, 'name it with the option "database"');
+      const within = isInside ? { within: parts.mountpoint ?? "/" } : {};
+      const task = { task: "sqlite", query: { file, ...within, ...query, ...about, maxBytes } } as const;
+      const pool = isInside ? inside : helpers;
+      try {
+        const most = { memory: maxBytes * ROW_COPIES };
+        yield* (await pool.call(task, AbortSignal.any([signal, late]), most)).pieces;
+      } catch (error) {
+        if (late.aborted && !signal.aborted)
+          throw new FsError("ETIMEDOUT", `SQLite: no end after ${timeoutMs / 1000} s`);
+        throw asFsError(error);
+      }
+      return;
+    }
+    yield* written(await (await database(url)).rows(query, { signal, timeoutMs, maxBytes }), about, maxBytes);
+  }
+
+  async function prepared(url: string, sql: string, values: Readonly<Record<string, string>>): Promise<Query> {
+    if (sqliteFile(url, parts.base) !== undefined) return bound(sql, values, () => "?");
+    return bound(sql, values, (await database(url)).place);
+  }
+
+  /**
+   * The database's URL. One in the mount is reached through the kernel, as any program reaches it: what a query sees is
+   * one moment between two transactions, because SQLite's locks are the kernel's. What is reached there must lie there.
+   */
+  async function located(options: Options, context: Pick<GeneratorContext, "list" | "read">): Promise<string> {
+    const path = textOption(options, "database");
+    if (path === undefined) return neededText(options, "url", "sqlite:./shop.db");
+    if (parts.mountpoint === undefined) throw new FsError("EIO", `${path} lies in the mount, and there is none here`);
+    const entry = await locateInTree(path, context, parts.mountpoint).catch((error: unknown) => {
+      throw error instanceof FsError ? new FsError(error.code, `the option "database": ${error.message}`) : error;
+    });
+    // Made here rather than when it is opened: so a circle is found.
+    if (entry.type === "file" && entry.size === undefined) await context.read(entry.path);
+    return `sqlite:${parts.mountpoint}${entry.path}`;
+  }
+
+  return {
+    lists: (options) => options.list !== undefined,
+    validate(options) {
+      onlyOptions(options, OPTIONS);
+      if (textOption(options, "database") === undefined) {
+        const url = neededText(options, "url", `"sqlite:./shop.db" or "\${DATABASE_URL}"`);
+        if (schemeOf(url) === undefined)
+          throw new Error('the option "url" must begin with sqlite:, postgres:// or mysql://');
+      } else if (options.url !== undefined) throw new Error('it needs one of the options "url" and "database"');
+      const query = neededText(options, "query", '"SELECT * FROM customers WHERE id = :id"');
+      const list = textOption(options, "list");
+      // The other databases refuse it themselves.
+      const sqlite = options.database !== undefined || schemeOf(String(options.url)) === "sqlite";
+      for (const sql of sqlite ? [query, list] : []) checkSingle(sql ?? "");
+      textOption(options, "column");
+      durationOption(options, "timeout");
+      flagOption(options, "single");
+      formatOption(options);
+    },
+    suits(match, options) {
+      if (options.column === undefined) checkFormat(match, options);
+    },
+    async generate(path, context) {
+      const { options, params, signal } = context;
+      const url = await located(options, context);
+      const query = await prepared(url, neededText(options, "query", "SELECT 1"), params);
+      const column = textOption(options, "column");
+      const about = {
+        format: column === undefined ? neededFormat(path, options) : "csv",
+        single: flagOption(options, "single"),
+        ...(column !== undefined && { column }),
+      };
+      return { content: bytes(url, query, about, options, signal, context.maxBytes ?? MAX_BYTES) };
+    },
+    async *list(path, context) {
+      const { options, match, signal } = context;
+      const url = await located(options, context);
+      const query = await prepared(url, neededText(options, "list", "SELECT id FROM customers"), {});
+      const shape = pattern(match ?? "*");
+      let rest = "";
+      const decoder = new TextDecoder();
+      for await (const piece of bytes(url, query, { format: "ndjson", single: false }, options, signal, LISTED_ROW)) {
+        const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
+        rest = lines.pop() ?? "";
+        for (const line of lines) {
+          const entry = entryOf(textsOf(line), shape, path);
+          if (entry !== undefined) yield entry;
+        }
+      }
+    },
+    async dispose() {
+      await Promise.all([helpers[Symbol.asyncDispose](), inside[Symbol.asyncDispose]()]);
+      for (const one of databases.values()) await (await one.catch(() => undefined))?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** A listing's row: its values as texts, numbers as they are written. */
+function textsOf(line: string): ReadonlyMap<string, string> {
+  const values = new Map<string, string>();
+  const row: unknown = JSON.parse(line, (_key, value: unknown, context?: { readonly source?: string }) =>
+    typeof value === "number" ? (context?.source ?? String(value)) : value,
+  );
+  for (const [name, value] of Object.entries(row ?? {})) {
+    if (value !== null && typeof value !== "object") values.set(name, String(value));
+  }
+  return values;
+}
+
+function entryOf(
+  values: ReadonlyMap<string, string>,
+  shape: ReturnType<typeof pattern>,
+  directory: string,
+): ListedEntry | undefined {
+  const missing = shape.names.find((name) => !values.has(name));
+  if (missing !== undefined && values.size === 0) return undefined;
+  if (missing !== undefined)
+    throw new FsError("EIO", `the option "list": its query has no column ${missing}, or NULL in it`);
+  // Without named parts the first column is the path below the directory.
+  if (shape.names.length === 0) return { path: values.values().next().value ?? "" };
+  const path = shape.fill(values);
+  const below = directory === "/" ? "/" : `${directory}/`;
+  return path?.startsWith(below) === true ? { path: path.slice(below.length) } : undefined;
+}
+
+async function* written(
+  rows: Rows,
+  about: Omit<SqliteQuery, "file" | "sql" | "params" | "maxBytes">,
+  maxBytes: number,
+): AsyncGenerator<Uint8Array> {
+  const { columns } = rows;
+  const format = formatted(about.format, about.single);
+  let count = 0;
+  if (!about.single && about.column === undefined) yield Buffer.from(format.head(columns));
+  for await (const batch of rows.batches) {
+    for (const row of batch) checkRow(row, maxBytes);
+    const [first] = batch;
+    if (first !== undefined && about.column !== undefined) return yield bytesOf(first, about.column, columns);
+    if (first !== undefined && about.single) {
+      return yield Buffer.from(format.head(columns) + format.row(first, columns, true) + format.foot(1));
+    }
+    let text = "";
+    for (const row of batch) text += format.row(row, columns, count++ === 0);
+    yield Buffer.from(text);
+  }
+  if (about.single || about.column !== undefined) throw new FsError("ENOENT", "the query finds no row");
+  yield Buffer.from(format.foot(count));
+}
+
+function schemeOf(url: string): "sqlite" | "postgres" | "mysql" | undefined {
+  if (url.startsWith("sqlite:")) return "sqlite";
+  if (/^postgres(ql)?:\/\//.test(url)) return "postgres";
+  return /^(mysql|mariadb):\/\//.test(url) ? "mysql" : undefined;
+}
+
+function sqliteFile(url: string, base: string): string | undefined {
+  if (schemeOf(url) !== "sqlite") return undefined;
+  const file = url.slice("sqlite:".length).replace(/^\/\/(?=\/)/, "");
+  return isAbsolute(file) ? file : join(base, file);
+}
+
+async function open(url: string): Promise<Database> {
+  return schemeOf(url) === "postgres"
+    ? (await import("./sql/postgres.ts")).postgres(url)
+    : (await import("./sql/mysql.ts")).mysql(url);
+}

@@ -1,0 +1,61 @@
+/**
+ * How much a database's client may take in at a time. Both clients hold a row, and what is read ahead of it, until it is
+ * whole: a row that is larger than its file may be would fill the memory before anybody could look at it.
+ */
+import type { EventEmitter } from "node:events";
+import { FsError } from "../../../errno.ts";
+import type { Value } from "./rows.ts";
+
+/** A value takes up to four times as many bytes on the wire as in a file: a length before it, or two digits a byte. */
+const WIRE = 4;
+const AROUND = 1024 * 1024;
+
+export class Intake implements Disposable {
+  readonly #stream: EventEmitter;
+  readonly #most: number;
+  readonly #maxBytes: number;
+  readonly #stop: (error: FsError) => void;
+  #taken = 0;
+
+  /** `stream` is what the client reads from; `stop` is called when too much comes, and ends the connection. */
+  constructor(stream: EventEmitter, maxBytes: number, stop: (error: FsError) => void) {
+    this.#stream = stream;
+    this.#maxBytes = maxBytes;
+    this.#most = maxBytes * WIRE + AROUND;
+    this.#stop = stop;
+    // Before the client takes it.
+    stream.prependListener("data", this.#count);
+  }
+
+  /** Bytes since the last time this was asked: what came before has been used. */
+  used(): number {
+    const taken = this.#taken;
+    this.#taken = 0;
+    return taken;
+  }
+
+  [Symbol.dispose](): void {
+    this.#stream.removeListener("data", this.#count);
+  }
+
+  readonly #count = (bytes: Uint8Array): void => {
+    this.#taken += bytes.length;
+    if (this.#taken > this.#most) this.#stop(tooLarge(this.#maxBytes));
+  };
+}
+
+/** Throws FsError EFBIG for a row that is larger than its file may be. */
+export function checkRow(row: readonly Value[], maxBytes: number): void {
+  let size = 0;
+  for (const value of row) size += sizeOf(value);
+  if (size > maxBytes) throw tooLarge(maxBytes);
+}
+
+export function sizeOf(value: Value): number {
+  if (typeof value === "string" || value instanceof Uint8Array) return value.length;
+  return typeof value === "object" && value !== null ? value.json.length : 8;
+}
+
+function tooLarge(maxBytes: number): FsError {
+  return new FsError("EFBIG", `a row of the query has more than ${maxBytes} bytes; the rule's "maxBytes" allows more`);
+}

@@ -1,0 +1,230 @@
+/** MySQL and MariaDB, by `mysql2`: prepared statements in a read-only transaction, streamed. */
+import type { EventEmitter } from "node:events";
+import type { FieldPacket, Pool, PoolConnection } from "mysql2";
+import { codeOf, type ErrnoName, FsError } from "../../../errno.ts";
+import { IdleTimer } from "../../idle.ts";
+import { Intake, sizeOf } from "./intake.ts";
+import { checkColumns, type Database, exact, type Value } from "./rows.ts";
+
+/** Rows of a batch, and about how many bytes. */
+const MOST_IN_BATCH = 1000;
+const BATCH_BYTES = 1024 * 1024;
+/** Rows that the client reads ahead. */
+const AHEAD = 64;
+const CONNECTIONS = 16;
+/** As long as pg keeps a connection that nobody uses. mysql2 looks for such connections every second, for ever. */
+const IDLE_MS = 10_000;
+
+/** Column types of the protocol. */
+const FLOAT = 4;
+const NUMBERS = [0, 8, 246];
+const JSON_TYPE = 245;
+
+export function mysql(url: string): Database {
+  let opened: Promise<Pool> | undefined;
+  /** The longest statement that each connection allows. */
+  const limits = new WeakMap<object, number>();
+  const pool = () => {
+    opened ??= import("mysql2").then(({ default: { createPool } }) =>
+      createPool({
+        uri: url.replace(/^mariadb:/, "mysql:"),
+        connectionLimit: CONNECTIONS,
+        dateStrings: true,
+        supportBigNumbers: true,
+        bigNumberStrings: true,
+        jsonStrings: true,
+        connectTimeout: 15_000,
+        timezone: "Z",
+      }),
+    );
+    return opened;
+  };
+  const idle = new IdleTimer(IDLE_MS, () => void close().catch(() => {}));
+
+  async function close(): Promise<void> {
+    const ending = opened;
+    opened = undefined;
+    const made = await ending?.catch(() => undefined);
+    await new Promise<void>((resolve) => (made === undefined ? resolve() : made.end(() => resolve())));
+  }
+
+  /** Until `idle.end()` is called, the connections stay. */
+  async function connected(): Promise<PoolConnection> {
+    idle.begin();
+    try {
+      const made = await pool();
+      return await new Promise((resolve, reject) => {
+        made.getConnection((error, connection) => (error === null ? resolve(connection) : reject(error)));
+      });
+    } catch (error) {
+      idle.end();
+      throw error;
+    }
+  }
+
+  /** Ends what the connection is doing, from another one: this one is busy. */
+  async function cancel(id: number): Promise<void> {
+    const other = await connected();
+    await told(other, `KILL QUERY ${id}`).catch(() => {});
+    other.release();
+    idle.end();
+  }
+
+  /** Neither server knows the other's name for it. */
+  async function limit(connection: PoolConnection, ms: number): Promise<void> {
+    await told(connection, `SET SESSION max_statement_time = ${ms / 1000}`).catch(() =>
+      told(connection, `SET SESSION max_execution_time = ${Math.ceil(ms)}`),
+    );
+  }
+
+  return {
+    place: () => "?",
+    async rows(query, { signal, timeoutMs, maxBytes }) {
+      const connection = await connected().catch((error: unknown) => {
+        throw failure(error);
+      });
+      const abort = () => {
+        if (connection.threadId !== null) void cancel(connection.threadId).catch(() => {});
+      };
+      signal.addEventListener("abort", abort, { once: true });
+      let stop: (error: Error) => void = () => {};
+      const intake = new Intake(socketOf(connection), maxBytes, (error) => {
+        // Without a word to whoever waits for rows.
+        connection.destroy();
+        stop(error);
+      });
+      const release = (whole: boolean) => {
+        intake[Symbol.dispose]();
+        signal.removeEventListener("abort", abort);
+        idle.end();
+        if (!whole || signal.aborted) return connection.destroy();
+        told(connection, "ROLLBACK").then(
+          () => connection.release(),
+          () => connection.destroy(),
+        );
+      };
+      try {
+        signal.throwIfAborted();
+        if (limits.get(connection) !== timeoutMs) await limit(connection, timeoutMs);
+        limits.set(connection, timeoutMs);
+        await told(connection, "START TRANSACTION READ ONLY");
+        const command = connection.execute({ sql: query.sql, rowsAsArray: true }, [...query.params]);
+        const fields = Promise.withResolvers<readonly FieldPacket[]>();
+        fields.promise.catch(() => {});
+        // Of a statement that has no rows there are none.
+        command.once("fields", (found?: readonly FieldPacket[]) => fields.resolve(found ?? []));
+        const stream = command.stream({ highWaterMark: AHEAD });
+        stop = (error) => stream.destroy(error);
+        stream.once("error", (error) => fields.reject(error));
+        stream.once("end", () => fields.resolve([]));
+        const columns = await fields.promise;
+        const names = columns.map(({ name }) => name);
+        checkColumns(names);
+        return { columns: names, batches: batches(stream, columns, intake, release) };
+      } catch (error) {
+        release(false);
+        throw failure(error);
+      }
+    },
+    [Symbol.asyncDispose]() {
+      idle.stop();
+      return close();
+    },
+  };
+}
+
+async function* batches(
+  stream: AsyncIterable<unknown>,
+  columns: readonly FieldPacket[],
+  intake: Intake,
+  release: (whole: boolean) => void,
+): AsyncGenerator<readonly Value[][]> {
+  let batch: Value[][] = [];
+  let size = 0;
+  let whole = false;
+  try {
+    for await (const row of stream) {
+      if (!Array.isArray(row)) throw new Error("a row that is no list");
+      intake.used();
+      const values = row.map((value: unknown, index) => exactValue(value, columns[index]));
+      for (const value of values) size += sizeOf(value);
+      batch.push(values);
+      if (batch.length < MOST_IN_BATCH && size < BATCH_BYTES) continue;
+      yield batch;
+      batch = [];
+      size = 0;
+    }
+    if (batch.length > 0) yield batch;
+    whole = true;
+  } catch (error) {
+    throw failure(error);
+  } finally {
+    release(whole);
+  }
+}
+
+/** What it reads from; the type of `mysql2` tells of it by half. */
+function socketOf(connection: PoolConnection): EventEmitter {
+  const { stream } = connection as unknown as { stream: EventEmitter };
+  return stream;
+}
+
+function exactValue(value: unknown, field: FieldPacket | undefined): Value {
+  const type = field?.columnType;
+  if (value === null || value === undefined) return null;
+  if (value instanceof Uint8Array) return value;
+  if (typeof value === "number") return type === FLOAT ? shortest(value) : value;
+  if (typeof value === "bigint" || typeof value === "boolean") return value;
+  // What is no text is a point or another geometry.
+  if (isJson(field) || typeof value !== "string")
+    return { json: typeof value === "string" ? value : JSON.stringify(value) };
+  return type !== undefined && NUMBERS.includes(type) ? exact(String(value)) : String(value);
+}
+
+/** MariaDB's is a text of which it says besides that it is JSON; the type of mysql2 does not tell of that. */
+function isJson(field: FieldPacket | undefined): boolean {
+  return (
+    field?.columnType === JSON_TYPE ||
+    (field !== undefined && "extendedFormat" in field && field.extendedFormat === "json")
+  );
+}
+
+/** A single-precision number as it was written: the shortest decimal that is the same one. */
+function shortest(value: number): number {
+  for (let digits = 6; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === value) return short;
+  }
+  return value;
+}
+
+function told(connection: PoolConnection, sql: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    connection.query(sql, (error: Error | null) => (error === null ? resolve() : reject(error)));
+  });
+}
+
+const CODES = new Map<string, ErrnoName>([
+  ["ER_ACCESS_DENIED_ERROR", "EACCES"],
+  ["ER_DBACCESS_DENIED_ERROR", "EACCES"],
+  ["ER_TABLEACCESS_DENIED_ERROR", "EACCES"],
+  ["ER_STATEMENT_TIMEOUT", "ETIMEDOUT"],
+  ["ER_QUERY_TIMEOUT", "ETIMEDOUT"],
+  ["ER_CON_COUNT_ERROR", "EBUSY"],
+  ["ER_LOCK_WAIT_TIMEOUT", "EBUSY"],
+  ["ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION", "EROFS"],
+]);
+
+/** Of MariaDB's own, for which mysql2 has no names. */
+const NUMBERED = new Map<number, ErrnoName>([[1969, "ETIMEDOUT"]]);
+
+const UNREACHABLE = ["ECONNREFUSED", "ENOTFOUND", "EHOSTUNREACH", "ECONNRESET", "ENOENT", "ETIMEDOUT", "EAI_AGAIN"];
+
+function failure(error: unknown): FsError {
+  if (error instanceof FsError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  const code = codeOf(error) ?? "";
+  const number = error instanceof Error && "errno" in error ? Number(error.errno) : 0;
+  const errno = CODES.get(code) ?? NUMBERED.get(number) ?? (UNREACHABLE.includes(code) ? "EHOSTUNREACH" : "EIO");
+  return new FsError(errno, `MySQL: ${message}`, { cause: error });
+}

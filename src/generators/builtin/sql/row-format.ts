@@ -1,0 +1,132 @@
+/** Rows as files: CSV and TSV (RFC 4180), JSON, NDJSON, Markdown. Each row is one piece of text. */
+import { extname } from "node:path";
+import { FsError } from "../../../errno.ts";
+import { type Options, textOption } from "../../config/options.ts";
+import type { Pattern } from "../../config/patterns.ts";
+import { csvField } from "../../formats/csv.ts";
+import type { Value } from "./rows.ts";
+
+export type Format = "csv" | "tsv" | "json" | "ndjson" | "md";
+
+const FORMATS: readonly Format[] = ["csv", "tsv", "json", "ndjson", "md"];
+
+const ENDINGS = new Map<string, Format>([
+  [".csv", "csv"],
+  [".tsv", "tsv"],
+  [".tab", "tsv"],
+  [".json", "json"],
+  [".ndjson", "ndjson"],
+  [".jsonl", "ndjson"],
+  [".md", "md"],
+  [".markdown", "md"],
+]);
+
+function formatOf(path: string): Format | undefined {
+  return ENDINGS.get(extname(path).toLowerCase());
+}
+
+/** Throws Error for another one. */
+export function formatOption(options: Options): Format | undefined {
+  const text = textOption(options, "format");
+  const format = FORMATS.find((one) => one === text);
+  if (text !== undefined && format === undefined)
+    throw new Error(`the option "format" must be one of ${FORMATS.join(", ")}`);
+  return format;
+}
+
+/** Throws FsError where neither an option nor the path's ending says it. */
+export function neededFormat(path: string, options: Options): Format {
+  const format = formatOption(options) ?? formatOf(path);
+  if (format !== undefined) return format;
+  throw new FsError("EIO", `${path}: its ending says no format; the option "format" does: ${FORMATS.join(", ")}`);
+}
+
+/** The same for every path that a pattern tells the ending of. */
+export function checkFormat({ source, paths }: Pattern, options: Options): void {
+  // Behind a wildcard there may be any ending.
+  const ending = /\.[^./*?{}]+$/.test(source) ? [source] : [];
+  for (const path of paths ?? ending) neededFormat(path, options);
+}
+
+export interface Formatted {
+  head(columns: readonly string[]): string;
+  row(values: readonly Value[], columns: readonly string[], first: boolean): string;
+  foot(rows: number): string;
+}
+
+/** `single`: the file is one row, rather than a list of rows. */
+export function formatted(format: Format, single: boolean): Formatted {
+  switch (format) {
+    case "csv":
+      return separated(",", "\r\n");
+    case "tsv":
+      return separated("\t", "\n");
+    case "md":
+      return {
+        head: (columns) => `| ${columns.map(cell).join(" | ")} |\n|${columns.map(() => " --- |").join("")}\n`,
+        row: (values) => `| ${values.map((value) => cell(plainText(value) ?? "")).join(" | ")} |\n`,
+        foot: () => "",
+      };
+    case "ndjson":
+      return { head: () => "", row: (values, columns) => `${jsonRow(values, columns)}\n`, foot: () => "" };
+    case "json":
+      return single
+        ? { head: () => "", row: (values, columns) => `${jsonRow(values, columns, "  ")}\n`, foot: () => "" }
+        : {
+            head: () => "[",
+            row: (values, columns, first) => `${first ? "" : ","}\n  ${jsonRow(values, columns)}`,
+            foot: (rows) => (rows === 0 ? "]\n" : "\n]\n"),
+          };
+  }
+}
+
+function separated(separator: string, end: string): Formatted {
+  const line = (fields: readonly (string | undefined)[]) => {
+    const text = fields.map((field) => csvField(field, separator)).join(separator);
+    // One empty field alone would be an empty line, which readers skip.
+    return `${text === "" && fields.length === 1 ? '""' : text}${end}`;
+  };
+  return { head: line, row: (values) => line(values.map(plainText)), foot: () => "" };
+}
+
+/** Undefined for NULL. */
+export function plainText(value: Value): string | undefined {
+  if (value === null) return undefined;
+  if (typeof value === "object") return value instanceof Uint8Array ? hexText(value) : value.json;
+  return String(value);
+}
+
+/** One value as a file's whole content. Throws Error where the query has no such column. */
+export function bytesOf(row: readonly Value[], column: string, columns: readonly string[]): Uint8Array {
+  const index = columns.indexOf(column);
+  if (index < 0) throw new Error(`the query has no column ${JSON.stringify(column)}`);
+  const value = row[index] ?? null;
+  return value instanceof Uint8Array ? value : Buffer.from(plainText(value) ?? "");
+}
+
+/** As PostgreSQL writes bytea. */
+function hexText(bytes: Uint8Array): string {
+  return `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex")}`;
+}
+
+function jsonRow(values: readonly Value[], columns: readonly string[], indent?: string): string {
+  const members = columns.map((name, index) => `${JSON.stringify(name)}: ${jsonValue(values[index] ?? null)}`);
+  return indent === undefined ? `{${members.join(", ")}}` : `{\n${members.map((one) => indent + one).join(",\n")}\n}`;
+}
+
+function jsonValue(value: Value): string {
+  if (value === null) return "null";
+  if (typeof value === "object") {
+    // Line ends in JSON are white space: in texts they are escaped.
+    return value instanceof Uint8Array ? JSON.stringify(hexText(value)) : value.json.replace(/[\r\n]+\s*/g, " ");
+  }
+  if (typeof value === "number" && !Number.isFinite(value)) return JSON.stringify(String(value));
+  return typeof value === "bigint" ? String(value) : JSON.stringify(value);
+}
+
+function cell(text: string): string {
+  return text
+    .replaceAll("\\", "\\\\")
+    .replaceAll("|", "\\|")
+    .replace(/\r\n|[\r\n]/g, "<br>");
+}

@@ -1,0 +1,115 @@
+/** The user's own generators: objects that keep the contract here and have the code run in a helper process. */
+import type { ContentGenerator, GeneratorContext, ListContext, ListedEntry } from "./contract.ts";
+import type { Description, GeneratedHead, OwnGenerator, PlainContext, Question, Task } from "./workers/messages.ts";
+import { SharedHelper } from "./workers/shared.ts";
+import type { CallOptions, Helper, HelperOptions } from "./workers/worker-process.ts";
+
+/** No file takes as long to be loaded, unless it hangs. */
+const LOADING_MS = 30_000;
+
+export class OwnCode implements AsyncDisposable {
+  readonly #file: string;
+  readonly #helper: SharedHelper;
+  #description: Description | undefined;
+
+  constructor(file: string, options: HelperOptions) {
+    this.#file = file;
+    this.#helper = new SharedHelper(options, (helper) => this.#load(helper));
+  }
+
+  /** Runs the file. Rejects with what it threw. */
+  async describe(): Promise<Description> {
+    await this.#helper.ready();
+    if (this.#description === undefined) throw new Error(`${this.#file} says nothing of itself`);
+    return this.#description;
+  }
+
+  generator(name: string, about: OwnGenerator): ContentGenerator {
+    const origin = `generator "${name}"`;
+    return {
+      match: about.match,
+      generate: async (path, context) => {
+        const task: Task = { task: "generate", generator: name, path, context: plainContext(context) };
+        const { value, pieces } = await this.#helper.run(task, origin, questions(context));
+        const { unchanged, metadata } = value as GeneratedHead; // as `generate` in helper/tasks.ts tells it
+        if (unchanged) return { unchanged };
+        return { content: pieces, ...(metadata !== undefined && { metadata }) };
+      },
+      ...(about.validates && {
+        validate: (options) => this.#validate(name, options),
+      }),
+      ...(about.lists && {
+        list: async (path, context) => {
+          const task: Task = { task: "list", generator: name, path, context: plainContext(context) };
+          const { value } = await this.#helper.run(task, origin, questions(context));
+          return value as readonly ListedEntry[]; // as `list` in helper/tasks.ts returns it
+        },
+      }),
+    };
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#helper[Symbol.asyncDispose]();
+  }
+
+  async #load(helper: Helper): Promise<void> {
+    const late = setTimeout(() => helper.kill(`${this.#file} took longer than ${LOADING_MS / 1000} s`), LOADING_MS);
+    try {
+      const { value } = await helper.call({ task: "load", file: this.#file });
+      // The helper is this same program: the value is what `load` in helper/tasks.ts returns.
+      this.#description = value as Description;
+    } catch (error) {
+      helper.kill("its file cannot be loaded");
+      throw error;
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  /** At start-up nobody else waits for anything, and one that hangs ends the process. */
+  async #validate(generator: string, options: Readonly<Record<string, unknown>>): Promise<void> {
+    const helper = await this.#helper.ready();
+    const late = setTimeout(() => helper.kill(`validate took longer than ${LOADING_MS / 1000} s`), LOADING_MS);
+    try {
+      await helper.call({ task: "validate", generator, options });
+    } finally {
+      clearTimeout(late);
+    }
+  }
+}
+
+function plainContext(context: Partial<GeneratorContext> & ListContext): PlainContext {
+  const { file, prompts = [], model, options, params = {}, match, again, previous, maxBytes } = context;
+  return {
+    ...(file !== undefined && { file }),
+    prompts,
+    ...(model !== undefined && { model }),
+    options,
+    params,
+    ...(match !== undefined && { match }),
+    ...(again !== undefined && { again }),
+    ...(previous !== undefined && { previous }),
+    ...(maxBytes !== undefined && { maxBytes }),
+  };
+}
+
+/** Answers what a task asks for. */
+export function questions(context: Partial<GeneratorContext> & ListContext): CallOptions {
+  const answer = async (question: Question, argument: string): Promise<unknown> => {
+    switch (question) {
+      case "outline":
+        return context.outline();
+      case "list":
+        return context.list(argument);
+      case "read":
+        return context.read(argument);
+      case "related":
+        return context.related?.();
+      case "setting":
+        return context.setting?.(argument);
+      case "working":
+        return context.working?.(Number(argument));
+    }
+  };
+  return { signal: context.signal, log: context.log, answer };
+}

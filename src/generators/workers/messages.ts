@@ -1,0 +1,136 @@
+/**
+ * What llmfs and its helper processes say to each other. Plain data, by Bun's IPC (structured clone).
+ *
+ * A helper runs what may crash, loop or block: a user's own generators, and SQLite. It answers calls; each has one
+ * result, which a stream of pieces may follow.
+ */
+
+import type { FileInfo } from "../../rpc/tree-port.ts";
+import type { PageQuestion } from "../builtin/http/page.ts";
+import type { Format } from "../builtin/sql/row-format.ts";
+import type { BuiltIn } from "../config/config.ts";
+import type { ListedEntry } from "../contract.ts";
+
+/** First argument of a helper process. */
+export const HELPER = "--helper";
+
+/** A generator's context, without what must be asked for. */
+export interface PlainContext {
+  readonly file?: FileInfo;
+  readonly prompts: readonly string[];
+  readonly model?: string;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly params: Readonly<Record<string, string>>;
+  readonly match?: string;
+  readonly again?: true;
+  readonly previous?: Readonly<Record<string, string>>;
+  readonly maxBytes?: number;
+}
+
+export interface SqliteQuery {
+  readonly file: string;
+  /** The file, and all that belongs to the database, must lie in the filesystem that is mounted here, without symlinks. */
+  readonly within?: string;
+  readonly sql: string;
+  readonly params: readonly string[];
+  readonly format: Format;
+  /** The file is the first row. */
+  readonly single: boolean;
+  /** The file is this column's value in the first row. */
+  readonly column?: string;
+  /** No row may be larger. */
+  readonly maxBytes: number;
+}
+
+/** The template's text is its input. */
+export interface TemplateTask {
+  readonly task: "template";
+  /** Of the file. */
+  readonly path: string;
+  /** Of the template, for messages. */
+  readonly name: string;
+  readonly variables: Readonly<Record<string, unknown>>;
+}
+
+export type Task =
+  | { readonly task: "load"; readonly file: string }
+  | { readonly task: "validate"; readonly generator: string; readonly options: Readonly<Record<string, unknown>> }
+  | {
+      readonly task: "generate" | "list";
+      readonly generator: string;
+      readonly path: string;
+      readonly context: PlainContext;
+    }
+  | { readonly task: "sqlite"; readonly query: SqliteQuery }
+  | TemplateTask
+  /** Of the JSON that is its input: what is at `next`, then the items, each as JSON in a line. */
+  | { readonly task: "page"; readonly question: PageQuestion }
+  /** The JSON that is its input, indented. */
+  | { readonly task: "indent" }
+  | { readonly task: "dispose" };
+
+/** What a configuration file turned out to hold. */
+export interface Description {
+  readonly generators: Readonly<Record<string, OwnGenerator | { readonly builtIn: BuiltIn }>>;
+  readonly rules: unknown;
+}
+
+/** A generator of the user's, as much of it as can be told. */
+export interface OwnGenerator {
+  readonly lists: boolean;
+  readonly validates: boolean;
+  readonly match: readonly string[];
+}
+
+/** Of "generate": what came with the content. `unchanged`: there is no content. */
+export interface GeneratedHead {
+  readonly metadata?: Readonly<Record<string, string | number | boolean>>;
+  readonly unchanged: boolean;
+}
+
+/** Of "list". */
+export type ListedHead = readonly ListedEntry[];
+
+/** What a generator may ask for while it runs. */
+export type Question = "outline" | "related" | "list" | "read" | "setting" | "working";
+
+export type ToHelper =
+  | { readonly type: "call"; readonly call: number; readonly task: Task }
+  | { readonly type: "abort"; readonly call: number }
+  /** A piece of a call's input; the last one has no bytes. */
+  | { readonly type: "input"; readonly call: number; readonly bytes: Uint8Array }
+  /** One piece was taken: another may come. */
+  | { readonly type: "taken"; readonly call: number }
+  /** Bytes of an answer that is long; the answer follows, and has none. */
+  | { readonly type: "part"; readonly ask: number; readonly bytes: Uint8Array }
+  | { readonly type: "answer"; readonly ask: number; readonly value: unknown }
+  | { readonly type: "refusal"; readonly ask: number; readonly code: string; readonly message: string }
+  | { readonly type: "ping" };
+
+export type FromHelper =
+  | { readonly type: "result"; readonly call: number; readonly value: unknown }
+  | { readonly type: "piece"; readonly call: number; readonly bytes: Uint8Array }
+  | { readonly type: "end"; readonly call: number }
+  | ({ readonly type: "failed"; readonly call: number } & Failure)
+  | {
+      readonly type: "ask";
+      readonly call: number;
+      readonly ask: number;
+      readonly question: Question;
+      readonly argument: string;
+    }
+  | { readonly type: "log"; readonly call: number; readonly level: "debug" | "info" | "warn"; readonly text: string }
+  | { readonly type: "print"; readonly text: string }
+  | { readonly type: "pong" };
+
+/** An error as it crosses. */
+export interface Failure {
+  readonly name: string;
+  readonly code: string;
+  readonly message: string;
+  readonly stack: string;
+}
+
+/** Pieces under way at a time: a fast source does not fill the memory of either side. */
+export const WINDOW = 16;
+export const PIECE_BYTES = 256 * 1024;

@@ -1,0 +1,118 @@
+/**
+ * One helper process for many calls at a time. Code that waits lets others go on in between.
+ *
+ * A helper that dies takes all its calls with it. What was alone in it is to blame and fails; the others are tried once
+ * more, one after the other, so that the guilty one is alone when it strikes again. A helper with nothing to do for a
+ * while is ended, and the next call starts another one.
+ */
+import { FsError } from "../../errno.ts";
+import type { Task } from "./messages.ts";
+import { type CallOptions, Helper, HelperDied, type HelperOptions, type Result } from "./worker-process.ts";
+
+export class SharedHelper implements AsyncDisposable {
+  readonly #options: HelperOptions;
+  readonly #prepare: (helper: Helper) => Promise<unknown>;
+  #helper: Promise<Helper> | undefined;
+  readonly #ending = new Set<Promise<void>>();
+  #suspects: Promise<unknown> = Promise.resolve();
+  #disposed = false;
+
+  /** `prepare` is what each helper does first. If it rejects, so do the calls that wait for it, and it is tried again. */
+  constructor(options: HelperOptions, prepare: (helper: Helper) => Promise<unknown> = async () => {}) {
+    this.#options = options;
+    this.#prepare = prepare;
+  }
+
+  /** Rejects with FsError, or an Error made of what the task threw. `origin` names who is to blame for the helper's end. */
+  async run(task: Task, origin: string, options: CallOptions): Promise<Result> {
+    try {
+      return whole(await (await this.ready()).call(task, options), (again) =>
+        this.#again(again, task, origin, options),
+      );
+    } catch (error) {
+      return this.#again(error, task, origin, options);
+    }
+  }
+
+  /** A helper that is prepared: another one if the last is gone. */
+  async ready(): Promise<Helper> {
+    const known = this.#helper;
+    const helper = await known?.catch(() => undefined);
+    if (this.#disposed) throw new FsError("ECANCELED", "the generators are disposed of");
+    if (helper?.alive === true) return helper;
+    // Whoever comes first starts another, and the others wait for the same one.
+    const next = this.#helper === known ? undefined : this.#helper;
+    this.#helper = next ?? this.#start();
+    return this.#helper;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed = true;
+    const helper = await this.#helper?.catch(() => undefined);
+    await Promise.all([...this.#ending, helper?.[Symbol.asyncDispose]()]);
+  }
+
+  async #start(): Promise<Helper> {
+    const helper = new Helper(this.#options, () => this.#end(helper));
+    await this.#prepare(helper);
+    return helper;
+  }
+
+  /** Calls that come from here on find another one. */
+  #end(helper: Helper): void {
+    this.#helper = undefined;
+    const ended = helper[Symbol.asyncDispose]();
+    this.#ending.add(ended);
+    void ended.finally(() => this.#ending.delete(ended));
+  }
+
+  async #again(error: unknown, task: Task, origin: string, options: CallOptions): Promise<Result> {
+    options.signal?.throwIfAborted();
+    if (!(error instanceof HelperDied)) throw error;
+    if (error.blame) throw died(origin, error);
+    const turn = this.#suspects.then(async () => (await this.ready()).call(task, options));
+    this.#suspects = turn.then(
+      ({ ended }) => ended,
+      () => {},
+    );
+    try {
+      const { value, pieces, ended } = await turn;
+      return { value, ended, pieces: blamed(pieces, origin) };
+    } catch (second) {
+      throw blame(second, origin);
+    }
+  }
+}
+
+async function* blamed(pieces: AsyncIterable<Uint8Array>, origin: string) {
+  try {
+    yield* pieces;
+  } catch (error) {
+    throw blame(error, origin);
+  }
+}
+
+function blame(error: unknown, origin: string): unknown {
+  return error instanceof HelperDied ? died(origin, error) : error;
+}
+
+function died(origin: string, error: HelperDied): FsError {
+  return new FsError("EIO", `${origin}: ${error.message}`, { cause: error });
+}
+
+/** A stream that breaks off because the helper died is begun again, if nobody has seen anything of it yet. */
+function whole(result: Result, again: (error: unknown) => Promise<Result>): Result {
+  async function* pieces() {
+    let seen = false;
+    try {
+      for await (const piece of result.pieces) {
+        seen = true;
+        yield piece;
+      }
+    } catch (error) {
+      if (seen && error instanceof HelperDied) throw new FsError("EIO", error.message, { cause: error });
+      yield* (await again(error)).pieces;
+    }
+  }
+  return { ...result, pieces: pieces() };
+}

@@ -1,0 +1,113 @@
+/** SQLite, in the helper: its calls block and cannot be broken off, but for the end of their process. */
+import { constants, Database } from "bun:sqlite";
+import { fstatSync, readdirSync, type Stats, statSync } from "node:fs";
+import { codeOf, FsError } from "../../errno.ts";
+import { checkRow } from "../builtin/sql/intake.ts";
+import { bytesOf, formatted } from "../builtin/sql/row-format.ts";
+import { checkColumns, type Value } from "../builtin/sql/rows.ts";
+import type { Conversation } from "./child.ts";
+import { PIECE_BYTES, type SqliteQuery } from "./messages.ts";
+
+/** How long a query waits for a writer. */
+const BUSY_MS = 5000;
+
+/** Tells the names of the columns, then the file's bytes. */
+export async function querySqlite(query: SqliteQuery, { piece, result }: Conversation): Promise<void> {
+  try {
+    using database = opened(query);
+    database.run(`PRAGMA busy_timeout = ${BUSY_MS}`);
+    database.run("PRAGMA query_only = 1");
+    using statement = database.prepare(query.sql);
+    statement.safeIntegers(true);
+    const columns = statement.columnNames;
+    // What returns no rows is to fail by what it does, if that is not allowed.
+    if (columns.length === 0) statement.run(...query.params);
+    checkColumns(columns);
+    const format = formatted(query.format, query.single);
+    const rows = rowsOf(statement.iterate(...query.params), columns);
+    if (query.single || query.column !== undefined) {
+      const [row] = rows;
+      if (row === undefined) throw new FsError("ENOENT", "the query finds no row");
+      checkRow(row, query.maxBytes);
+      result(columns);
+      const text = format.head(columns) + format.row(row, columns, true) + format.foot(1);
+      return await piece(query.column === undefined ? Buffer.from(text) : bytesOf(row, query.column, columns));
+    }
+    result(columns);
+    let text = format.head(columns);
+    let count = 0;
+    for (const row of rows) {
+      checkRow(row, query.maxBytes);
+      text += format.row(row, columns, count === 0);
+      count += 1;
+      if (text.length < PIECE_BYTES) continue;
+      await piece(Buffer.from(text));
+      text = "";
+    }
+    await piece(Buffer.from(text + format.foot(count)));
+  } catch (error) {
+    throw failure(error, query.file);
+  }
+}
+
+/** Files that this process had open before the first database in a mount, as "device:inode". */
+let others: ReadonlySet<string> | undefined;
+
+/** Precondition: a process that opens a database in a mount opens none elsewhere, as SQLite may use a file again. */
+function opened({ file, within }: SqliteQuery): Database {
+  if (within === undefined) return new Database(file, { readonly: true });
+  others ??= new Set(openFiles().map(identity));
+  const database = new Database(file, constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_NOFOLLOW);
+  try {
+    database.run("PRAGMA schema_version");
+  } catch {
+    // Only what is open by now counts; the query itself says what is wrong.
+  }
+  // Between SQLite's look for symlinks and the open, somebody may have put one into the path.
+  const { dev } = statSync(within);
+  if (openFiles().every((stats) => stats.dev === dev || others?.has(identity(stats)) === true)) return database;
+  database.close();
+  throw new FsError("EACCES", `${file} leads out of the mount`);
+}
+
+/** What holds bytes and is open. */
+function openFiles(): readonly Stats[] {
+  return readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      const stats = fstatSync(Number(fd));
+      return stats.isFile() || stats.isBlockDevice() ? [stats] : [];
+    } catch {
+      // The directory that was just read.
+      return [];
+    }
+  });
+}
+
+function identity({ dev, ino }: Stats): string {
+  return `${dev}:${ino}`;
+}
+
+function* rowsOf(rows: Iterable<unknown>, columns: readonly string[]): Generator<Value[]> {
+  // Rows are objects by name; `safeIntegers` makes integers bigint.
+  for (const row of rows) yield columns.map((name) => exactValue((row as Record<string, unknown>)[name]));
+}
+
+function exactValue(value: unknown): Value {
+  if (value === null || value === undefined) return null;
+  // As SQLite writes a REAL that happens to be whole.
+  if (typeof value === "number") return Number.isSafeInteger(value) ? { json: `${value}.0` } : value;
+  if (typeof value === "bigint" || typeof value === "string" || value instanceof Uint8Array) return value;
+  return String(value);
+}
+
+function failure(error: unknown, file: string): unknown {
+  if (!(error instanceof Error) || error instanceof FsError) return error;
+  const code = codeOf(error) ?? "";
+  const cause = { cause: error };
+  if (code === "SQLITE_READONLY_ROLLBACK" || code === "SQLITE_READONLY_RECOVERY") {
+    const cure = "a program died while it wrote; open the database once with one that may write, such as sqlite3";
+    return new FsError("EBUSY", `SQLite: ${error.message} (${file}): ${cure}`, cause);
+  }
+  const errno = code.startsWith("SQLITE_BUSY") ? "EBUSY" : code.startsWith("SQLITE_READONLY") ? "EROFS" : "EIO";
+  return new FsError(errno, `SQLite: ${error.message} (${file})`, cause);
+}

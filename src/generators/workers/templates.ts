@@ -1,0 +1,81 @@
+/** Renders Liquid templates, in the helper: a template that loops, or filters too much, holds up nobody but other templates. */
+import { posix } from "node:path";
+import { FsError } from "../../errno.ts";
+import { isRecord } from "../config/options.ts";
+import { parseCsv } from "../formats/csv.ts";
+import type { Conversation } from "./child.ts";
+import type { TemplateTask } from "./messages.ts";
+
+/** A template that loops is stopped. What it waits for is not counted. */
+const RENDER_MS = 5_000;
+/** Elements and characters. */
+const MEMORY_UNITS = 30_000_000;
+
+export async function renderTemplate(task: TemplateTask, { ask, input, result, piece }: Conversation): Promise<void> {
+  const { path, name, variables } = task;
+  const text = new TextDecoder().decode(await input());
+  const { Context, Liquid } = await import("liquidjs");
+  const work = new WorkTime();
+  // The other side answers each question with what the contract says of it.
+  const read = async (file: string) =>
+    new TextDecoder().decode(await work.without(() => ask("read", file) as Promise<Uint8Array>));
+  const liquid = new Liquid({
+    fs: {
+      readFile: async (file) => (file === name ? text : await read(file)),
+      readFileSync: () => "",
+      exists: async () => true,
+      existsSync: () => true,
+      resolve: (folder, file) => (file === name ? name : posix.resolve("/", folder, file)),
+    },
+    root: [posix.dirname(path)],
+    relativeReference: false,
+    ownPropertyOnly: true,
+    parseLimit: MEMORY_UNITS,
+    memoryLimit: MEMORY_UNITS,
+  });
+  liquid.registerFilter("read", (file: unknown) => read(posix.resolve(posix.dirname(path), String(file))));
+  liquid.registerFilter("parse_json", (json: unknown) => JSON.parse(String(json)));
+  liquid.registerFilter("parse_csv", (csv: unknown) => parseCsv(String(csv)));
+  try {
+    const templates = await liquid.parseFile(name);
+    const rendering = new Context({ ...variables, tree: () => work.without(() => ask("outline", "")) }, liquid.options);
+    // Liquid's own limit counts the time that files take to be made, too.
+    rendering.renderLimit.check = () => work.check(RENDER_MS);
+    const rendered: unknown = await liquid.render(templates, rendering);
+    result(undefined);
+    await piece(Buffer.from(String(rendered)));
+  } catch (error) {
+    throw explained(error);
+  }
+}
+
+/** How long something has been at work. */
+class WorkTime {
+  readonly #begun = performance.now();
+  #waited = 0;
+
+  /** Waits; that is no work. */
+  async without<T>(waiting: () => Promise<T>): Promise<T> {
+    const since = performance.now();
+    try {
+      return await waiting();
+    } finally {
+      this.#waited += performance.now() - since;
+    }
+  }
+
+  /** Throws Error for more than so many milliseconds. */
+  check(ms: number): void {
+    if (performance.now() - this.#begun - this.#waited > ms) throw new Error(`it renders for more than ${ms / 1000} s`);
+  }
+}
+
+/** Liquid's messages end in file, line and column; an errno that a file in the tree gave is kept. */
+function explained(error: unknown): Error {
+  const original = isRecord(error) && error.originalError instanceof Error ? error.originalError : undefined;
+  const message = error instanceof Error ? error.message : String(error);
+  const inner = error instanceof FsError ? error : original instanceof FsError ? original : undefined;
+  return inner === undefined
+    ? new FsError("EIO", message, { cause: error })
+    : new FsError(inner.code, message, { cause: error });
+}

@@ -1,0 +1,328 @@
+/**
+ * A helper process, as the process that started it sees it: calls, their streams of pieces, and its end.
+ *
+ * Whatever a helper does (crash, exit, loop for ever) ends in rejected calls here and nothing else. It dies with the
+ * process that started it.
+ */
+import { readFileSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
+import type { Subprocess } from "bun";
+import { codeOf, type ErrnoName } from "../../errno.ts";
+import type { GeneratorLog } from "../contract.ts";
+import { IdleTimer } from "../idle.ts";
+import { readTalk } from "../talk.ts";
+import {
+  type Failure,
+  type FromHelper,
+  HELPER,
+  PIECE_BYTES,
+  type Question,
+  type Task,
+  type ToHelper,
+} from "./messages.ts";
+import type { ProcessGroups } from "./process-groups.ts";
+
+/** The helper ended while it had work. `blame`: nobody else was at work in it. */
+export class HelperDied extends Error {
+  override readonly name = "HelperDied";
+  readonly blame: boolean;
+  readonly code: ErrnoName;
+
+  constructor(message: string, blame: boolean, code: ErrnoName = "EIO") {
+    super(message);
+    this.blame = blame;
+    this.code = code;
+  }
+}
+
+export interface HelperOptions {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** It leads one of these: what the code starts ends with it. */
+  readonly groups: ProcessGroups;
+  /** What the code prints, line by line. */
+  readonly print: (line: string) => void;
+  /** Where it runs; default: where it keeps no directory of the user's busy. */
+  readonly cwd?: string;
+  /** How long a helper may have nothing to do; then it is ended, and another one is started when there is. */
+  readonly idleMs?: number;
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  readonly log?: GeneratorLog;
+  /** What the task works on, if that is much: it is sent piece by piece. */
+  readonly input?: Uint8Array;
+  /** Answers what the task asks for. */
+  readonly answer?: (question: Question, argument: string) => Promise<unknown>;
+}
+
+export interface Result {
+  readonly value: unknown;
+  /** What follows it. Ending the iteration early calls the task off. */
+  readonly pieces: AsyncIterable<Uint8Array>;
+  /** Resolves when the task is at its end, in whatever way. */
+  readonly ended: Promise<void>;
+}
+
+const IDLE_MS = 60_000;
+
+/** Linux's smallest: where pages are larger, the result is too low. */
+const PAGE = 4096;
+
+/** How long a helper may not answer after a call was called off, before it is taken for one that loops. */
+const PATIENCE_MS = 1000;
+
+interface Call {
+  readonly options: CallOptions;
+  readonly result: PromiseWithResolvers<unknown>;
+  readonly queue: Uint8Array[];
+  readonly over: PromiseWithResolvers<void>;
+  ended: boolean;
+  failure: Error | undefined;
+  wake: () => void;
+}
+
+export class Helper {
+  readonly #process: Subprocess<"ignore", "pipe", "pipe">;
+  readonly #calls = new Map<number, Call>();
+  readonly #print: (line: string) => void;
+  readonly #idle: IdleTimer;
+  #next = 1;
+  #patience: Timer | undefined;
+  /** Why it was killed, if it was by us. */
+  #reason: string | undefined;
+  #code: ErrnoName = "EIO";
+  alive = true;
+
+  /** `idle` is called once it has had nothing to do for a while: it is to be disposed of. */
+  constructor(options: HelperOptions, idle: () => void) {
+    this.#print = options.print;
+    this.#idle = new IdleTimer(options.idleMs ?? IDLE_MS, idle);
+    this.#process = Bun.spawn({
+      cmd: [...ownCommand(), HELPER],
+      // Bun would keep what it makes of larger files in a folder that others may write to where there is no home.
+      env: { ...options.environment, BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0" },
+      cwd: options.cwd ?? "/",
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+      // Read as it is wanted: otherwise all that the code prints is in memory at once.
+      lazy: true,
+      serialization: "advanced",
+      // The helper is this same program and sends nothing else.
+      ipc: (message: unknown) => this.#take(message as FromHelper),
+      onExit: (_, code, signal) =>
+        this.#ended(signal === null ? `ended with status ${code}` : `was ended by ${signal}`),
+    });
+    options.groups.add(this.#process);
+    this.#process.unref();
+    for (const stream of [this.#process.stdout, this.#process.stderr]) void readTalk(stream, options.print);
+  }
+
+  /** Bytes of memory that it has now; 0 if it is gone. */
+  memory(): number {
+    try {
+      const pages = readFileSync(`/proc/${this.#process.pid}/statm`, "latin1").split(" ")[1];
+      return Number(pages) * PAGE;
+    } catch {
+      return 0;
+    }
+  }
+
+  /** How many calls are under way. */
+  get load(): number {
+    return this.#calls.size;
+  }
+
+  /** Rejects with HelperDied, or an Error made of what the task threw. */
+  async call(task: Task, options: CallOptions = {}): Promise<Result> {
+    const call = this.#next++;
+    const one: Call = {
+      options,
+      result: Promise.withResolvers(),
+      queue: [],
+      over: Promise.withResolvers(),
+      ended: false,
+      failure: undefined,
+      wake: () => {},
+    };
+    one.result.promise.catch(() => {});
+    if (!this.alive) throw new HelperDied("the helper process is gone", false);
+    this.#calls.set(call, one);
+    this.#idle.begin();
+    const abort = () => this.#callOff(call);
+    options.signal?.addEventListener("abort", abort, { once: true });
+    this.#send({ type: "call", call, task });
+    if (options.signal?.aborted === true) abort();
+    if (options.input !== undefined) void this.#feed(call, options.input);
+    try {
+      const value = await one.result.promise;
+      return { value, pieces: this.#pieces(call, one, abort), ended: one.over.promise };
+    } catch (error) {
+      options.signal?.removeEventListener("abort", abort);
+      throw error;
+    }
+  }
+
+  async #feed(call: number, input: Uint8Array): Promise<void> {
+    for (let at = 0; at < input.length && this.#calls.has(call); at += PIECE_BYTES) {
+      this.#send({ type: "input", call, bytes: input.slice(at, at + PIECE_BYTES) });
+      await setImmediate();
+    }
+    this.#send({ type: "input", call, bytes: new Uint8Array(0) });
+  }
+
+  /** `code` is for those whose call is broken off by it. */
+  kill(reason: string, code: ErrnoName = "EIO"): void {
+    if (!this.alive) return;
+    this.alive = false;
+    this.#reason = reason;
+    this.#code = code;
+    this.#process.kill("SIGKILL");
+  }
+
+  /** Ends it in peace: its generators are disposed of, for a short while. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.alive) return;
+    this.#idle.stop();
+    const late = setTimeout(() => this.kill("it did not end"), PATIENCE_MS);
+    await this.call({ task: "dispose" }).catch(() => {});
+    this.#process.disconnect();
+    await this.#process.exited;
+    clearTimeout(late);
+  }
+
+  async *#pieces(call: number, one: Call, abort: () => void): AsyncGenerator<Uint8Array> {
+    try {
+      for (;;) {
+        const piece = one.queue.shift();
+        if (piece !== undefined) {
+          this.#send({ type: "taken", call });
+          yield piece;
+        } else if (one.failure !== undefined) throw one.failure;
+        else if (one.ended) return;
+        else {
+          await new Promise<void>((resolve) => {
+            one.wake = resolve;
+          });
+        }
+      }
+    } finally {
+      one.options.signal?.removeEventListener("abort", abort);
+      if (!one.ended && one.failure === undefined) this.#callOff(call);
+    }
+  }
+
+  #callOff(call: number): void {
+    if (!this.#calls.has(call) || !this.alive) return;
+    this.#send({ type: "abort", call });
+    this.#send({ type: "ping" });
+    this.#patience ??= setTimeout(() => this.kill("it no longer answered"), PATIENCE_MS);
+  }
+
+  #send(message: ToHelper): void {
+    try {
+      if (this.alive) this.#process.send(message);
+    } catch {
+      // The channel is closed: the process is about to be gone, and its end settles every call.
+    }
+  }
+
+  #take(message: FromHelper): void {
+    if (message.type === "pong") {
+      clearTimeout(this.#patience);
+      this.#patience = undefined;
+      return;
+    }
+    if (message.type === "print") return this.#print(message.text);
+    const one = this.#calls.get(message.call);
+    if (one === undefined) return;
+    switch (message.type) {
+      case "result":
+        return one.result.resolve(message.value);
+      case "piece":
+        one.queue.push(message.bytes);
+        return one.wake();
+      case "end":
+        this.#calls.delete(message.call);
+        this.#idle.end();
+        one.ended = true;
+        one.over.resolve();
+        return one.wake();
+      case "failed":
+        this.#calls.delete(message.call);
+        this.#idle.end();
+        return this.#fail(one, errorOf(message));
+      case "log":
+        return one.options.log?.[message.level](message.text);
+      case "ask":
+        return void this.#answer(one, message);
+    }
+  }
+
+  async #answer(one: Call, { ask, question, argument }: Extract<FromHelper, { type: "ask" }>): Promise<void> {
+    try {
+      const value = await one.options.answer?.(question, argument);
+      if (!(value instanceof Uint8Array) || value.length <= PIECE_BYTES)
+        return this.#send({ type: "answer", ask, value });
+      for (let at = 0; at < value.length; at += PIECE_BYTES) {
+        this.#send({ type: "part", ask, bytes: value.slice(at, at + PIECE_BYTES) });
+        await setImmediate();
+      }
+      this.#send({ type: "answer", ask, value: undefined });
+    } catch (error) {
+      const { code, message } = failureOf(error);
+      this.#send({ type: "refusal", ask, code, message });
+    }
+  }
+
+  #ended(how: string): void {
+    this.alive = false;
+    this.#idle.stop();
+    clearTimeout(this.#patience);
+    const why = this.#reason === undefined ? `its process ${how}` : `its process was stopped: ${this.#reason}`;
+    const calls = [...this.#calls.values()];
+    this.#calls.clear();
+    for (const one of calls) this.#fail(one, new HelperDied(why, calls.length === 1, this.#code));
+  }
+
+  #fail(one: Call, error: Error): void {
+    one.failure = error;
+    one.over.resolve();
+    one.result.reject(error);
+    one.wake();
+  }
+}
+
+/** An error's name, code, message and stack, of whatever was thrown. */
+export function failureOf(error: unknown): Failure {
+  if (!(error instanceof Error)) return { name: "Error", code: "", message: cut(inspected(error)), stack: "" };
+  const code = codeOf(error) ?? "";
+  return { name: cut(error.name), code, message: cut(error.message), stack: cut(error.stack ?? "") };
+}
+
+/** Nobody reads more of a message, and it crosses in one piece. */
+const LONGEST_MESSAGE = 16 * 1024;
+
+function cut(text: string): string {
+  return text.length <= LONGEST_MESSAGE ? text : `${text.slice(0, LONGEST_MESSAGE)}…`;
+}
+
+function inspected(value: unknown): string {
+  return typeof value === "string" ? value : Bun.inspect(value, { depth: 2 });
+}
+
+/** The error again. Its name and code choose the errno, as generate/to-fs-error.ts says. */
+function errorOf({ name, code, message, stack }: Failure): Error {
+  const error = new Error(message);
+  error.name = name;
+  // Where it was made here means nothing to anybody.
+  error.stack = stack === "" ? message : stack;
+  return Object.assign(error, code === "" ? {} : { code });
+}
+
+/** How this program is started, from source or compiled. */
+function ownCommand(): readonly string[] {
+  // By this name the kernel finds the program even when its file was replaced by a newer one meanwhile.
+  if (Bun.main.startsWith("/$bunfs/")) return [process.platform === "linux" ? "/proc/self/exe" : process.execPath];
+  return [process.execPath, new URL("../../main.ts", import.meta.url).pathname];
+}

@@ -1,0 +1,104 @@
+import { cancelled, type Party } from "../failure.ts";
+import { LlmError } from "../llm.ts";
+import { mayHaveConnected } from "./sockets.ts";
+
+export interface Timeouts {
+  /** From sending a request to the first byte of its answer's body. Servers that do not stream need it long. */
+  readonly firstByteMs: number;
+  /** Between two pieces of a streamed answer. Reasoning models are silent while they think. */
+  readonly stallMs: number;
+  /** From the end of a streamed text to what may follow it (usage, [DONE]): the text is whole without that. */
+  readonly restMs: number;
+  /** One `complete`, with all its attempts and the pauses between them. */
+  readonly totalMs: number;
+}
+
+export const DEFAULT_TIMEOUTS: Timeouts = { firstByteMs: 180_000, stallMs: 120_000, restMs: 2000, totalMs: 900_000 };
+
+/**
+ * Cuts one attempt off when the caller gives up, the server says nothing for too long, or the whole takes too long.
+ *
+ * Its signal's reason is the LlmError that says which. Dispose it when the attempt is over.
+ */
+export class Watchdog implements Disposable {
+  readonly #controller = new AbortController();
+  readonly #party: Party;
+  readonly #timeouts: Timeouts;
+  readonly #caller: AbortSignal | undefined;
+  readonly #total: Timer;
+  readonly #cutOff = Promise.withResolvers<never>();
+  #silence: Timer;
+  /** Where the request is being sent, until its answer begins. */
+  #address: string | undefined;
+  #answered = false;
+
+  /** `endsAt` is on the clock of `performance.now()`. */
+  constructor(party: Party, timeouts: Timeouts, endsAt: number, caller: AbortSignal | undefined) {
+    this.#party = party;
+    this.#timeouts = timeouts;
+    this.#caller = caller;
+    // Whoever races is told; nobody else need be.
+    this.#cutOff.promise.catch(() => {});
+    this.#silence = this.#cutAfter(timeouts.firstByteMs, "sent nothing");
+    const left = Math.max(0, endsAt - performance.now());
+    this.#total = setTimeout(() => this.#cut(`gave no whole answer within ${seconds(timeouts.totalMs)}`), left);
+    if (caller?.aborted) this.#onCaller();
+    else caller?.addEventListener("abort", this.#onCaller, { once: true });
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** The request is about to be sent. */
+  sending(url: string): void {
+    this.#address = url;
+  }
+
+  /** The answer's status and headers arrived. */
+  answered(): void {
+    this.#answered = true;
+  }
+
+  /** Bytes came: the server lives. */
+  heard(): void {
+    clearTimeout(this.#silence);
+    if (!this.signal.aborted)
+      this.#silence = this.#cutAfter(this.#timeouts.stallMs, "stopped in the middle of its answer");
+  }
+
+  /** The promise, or the signal's reason as soon as it fires: whether or not what runs underneath honours the signal. */
+  race<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.#cutOff.promise]);
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#silence);
+    clearTimeout(this.#total);
+    this.#caller?.removeEventListener("abort", this.#onCaller);
+  }
+
+  readonly #onCaller = (): void => this.#abort((sent) => cancelled(this.#party, sent));
+
+  #abort(reasonFor: (sent: boolean) => LlmError): void {
+    if (this.signal.aborted) return;
+    const sent = this.#answered || (this.#address !== undefined && mayHaveConnected(this.#address));
+    const reason = reasonFor(sent);
+    this.#controller.abort(reason);
+    this.#cutOff.reject(reason);
+  }
+
+  #cutAfter(ms: number, what: string): Timer {
+    return setTimeout(() => this.#cut(`${what} for ${seconds(ms)}`), ms);
+  }
+
+  #cut(what: string): void {
+    const { host, model } = this.#party;
+    const message = `${host} ${what} (model ${model}); is the server overloaded, or the model still loading? --timeout allows more`;
+    this.#abort((sent) => new LlmError("timeout", message, { sent }));
+  }
+}
+
+function seconds(ms: number): string {
+  return `${Number((ms / 1000).toPrecision(3))} s`;
+}

@@ -1,0 +1,67 @@
+/**
+ * The contents of files that somebody wrote, as the main thread knows them: each is sent over once, and again when it was
+ * written to. Requests for hundreds of files show a model the same few neighbours.
+ */
+import type { StaticContent, StaticsRequest } from "../rpc/messages.ts";
+
+export type Contents = readonly (Uint8Array | undefined)[];
+
+/** Kept at most, in bytes; then everything is sent anew. */
+const MOST_BYTES = 32 << 20;
+
+interface Answered {
+  readonly since: number;
+  readonly limit: number;
+  readonly contents: Promise<Contents>;
+}
+
+export class Statics {
+  readonly #fetch: (request: StaticsRequest) => Promise<readonly StaticContent[]>;
+  readonly #most: number;
+  readonly #byIno = new Map<number, Uint8Array>();
+  #bytes = 0;
+  /** Who has forgotten what he was told says so by another number. */
+  #epoch = 1;
+  /** The latest state of all contents that was told of. */
+  #newest = 0;
+  #lists = new WeakMap<readonly string[], Answered>();
+
+  constructor(fetch: (request: StaticsRequest) => Promise<readonly StaticContent[]>, mostBytes = MOST_BYTES) {
+    this.#fetch = fetch;
+    this.#most = mostBytes;
+  }
+
+  /** Something was written, at the latest when there was this version. */
+  tell(version: number): void {
+    this.#newest = Math.max(this.#newest, version);
+  }
+
+  /** See TreePort.readStatics. */
+  get(paths: readonly string[], limit: number): Promise<Contents> {
+    const known = this.#lists.get(paths);
+    if (known?.since === this.#newest && known.limit === limit) return known.contents;
+    const contents = this.#take(paths, limit);
+    this.#lists.set(paths, { since: this.#newest, limit, contents });
+    contents.catch(() => this.#lists.delete(paths));
+    return contents;
+  }
+
+  async #take(paths: readonly string[], limit: number): Promise<Contents> {
+    const found = await this.#fetch({ paths, limit, epoch: this.#epoch });
+    for (const { ino, bytes } of found) {
+      if (bytes === undefined) continue;
+      this.#bytes += bytes.length - (this.#byIno.get(ino)?.length ?? 0);
+      this.#byIno.set(ino, bytes);
+    }
+    const contents = found.map(({ ino }) => this.#byIno.get(ino));
+    // It was forgotten between the question and the answer.
+    if (found.some(({ ino }, index) => ino !== 0 && contents[index] === undefined)) return this.#take(paths, limit);
+    if (this.#bytes > this.#most) {
+      this.#byIno.clear();
+      this.#bytes = 0;
+      this.#epoch += 1;
+      this.#lists = new WeakMap();
+    }
+    return contents;
+  }
+}

@@ -1,0 +1,374 @@
+/**
+ * A mounted filesystem, as the main thread sees it.
+ *
+ * Glossary, in Linux's sense: an *inode* is a file, directory or symlink itself; a *dentry* is a name for one. *Lookup*
+ * finds an inode by a name and lets the kernel refer to it by its nodeid until it *forgets* it. A *handle* is an open
+ * file. A *request* of the kernel gets one *reply*. Ours: a *generator* makes a file's content; a file without any is
+ * *pending*; an *attempt* is one run of a generator; *waiters* are who waits for it, and when the last one leaves it has a
+ * *grace*; a *recording* is a model's answer kept for the next time; a *snapshot* is the whole tree in a file.
+ *
+ * The tree lives in a worker (worker.ts) that answers the kernel and never waits. This side mounts, runs generations as
+ * they are asked for, and reaches the tree through the port (messages.ts) only. Whoever runs in this thread must not touch
+ * the mount synchronously: a pending file is generated here, and would wait for itself.
+ */
+import { MessageChannel, Worker } from "node:worker_threads";
+import { codeOf, FsError, isErrnoName, messageOf } from "../errno.ts";
+import { type KernelMount, mountFuse } from "../fuse/mounting/mount.ts";
+import * as libc from "../libc.ts";
+import type { Generate, GenerationRequest, List, ListingRequest, NamedFiles, Plant } from "../rpc/generation.ts";
+import type {
+  FromFilesystem,
+  Held,
+  LogLevel,
+  Methods,
+  PendingFile,
+  PublishedName,
+  Revision,
+  ToFilesystem,
+  WorkerOptions,
+} from "../rpc/messages.ts";
+import type { TreePort } from "../rpc/tree-port.ts";
+import { writeAtomically } from "../snapshot/write/write.ts";
+import { Job } from "./generation-task.ts";
+import { Outbox } from "./outbox.ts";
+import { type SaveOptions, snapshotPieces } from "./snapshot-pieces.ts";
+import { Viewed } from "./tree-view.ts";
+
+export interface FilesystemOptions {
+  /** Absolute. */
+  readonly mountpoint: string;
+  /** What mount tables show as the source. Default: "llmfs". */
+  readonly source?: string;
+  readonly readOnly?: boolean;
+  readonly allowOther?: boolean;
+  /** The mountpoint was made for this mount: it goes with it, also where this process is killed. */
+  readonly temporary?: boolean;
+  /** Bytes the contents may take. Absent: no limit. */
+  readonly size?: number;
+  readonly inodes?: number;
+  /** A snapshot to start from. Absent: an empty tree. */
+  readonly from?: { readonly file: string } | { readonly text: Uint8Array };
+  /** Makes the content of pending files. */
+  readonly generate: Generate;
+  /** A content that was made anew is undone: the key of the request that it answered, as what it replaced did. */
+  readonly undone?: (request: string) => void;
+  /** Resolves when the calls that were called off are booked. */
+  readonly settled?: () => Promise<void>;
+  /** Says what is in the directories that generators list. */
+  readonly list?: List;
+  /** Files and directories that are there from the start, besides those of the snapshot. */
+  readonly plants?: readonly Plant[];
+  /** Files that are there if their generator says so when somebody asks for their name. */
+  readonly named?: readonly NamedFiles[];
+  /** Saves the tree where it is to be saved, for whoever asks through `.llmfs/control`; what came of it, JSON-able. */
+  readonly save?: () => Promise<unknown>;
+  readonly log: (level: LogLevel, tag: string, text: string) => void;
+  /** The time, in seconds since 1970, of what the snapshot and generators make; absent: the time it is. */
+  readonly epoch?: number;
+  /** Log every request of the kernel. */
+  readonly debug?: boolean;
+  /** Lets the kernel read and write large files by itself, where it can. Default: true. */
+  readonly passthrough?: boolean;
+  /** Sleep at once when there is no request, instead of looking again for a while. Default: false. */
+  readonly lowPower?: boolean;
+  /** What a pending file claims as its size, in bytes. For experiments. */
+  readonly claimedSize?: number;
+}
+
+export interface Ended {
+  readonly reason: "unmounted" | "failed";
+  readonly message?: string;
+}
+
+export interface MountedFilesystem extends AsyncDisposable {
+  readonly tree: TreePort;
+  /** "major:minor", as in /proc/self/mountinfo. */
+  readonly device: string;
+  /** Resolves when the mount is gone, whoever unmounted it. */
+  readonly ended: Promise<Ended>;
+  /** Whether the tree began with files that wait to be generated. */
+  readonly beganPending: boolean;
+  /** Writes a snapshot as of this moment: whole, or not at all. Works after `ended` too, until disposed. */
+  save(file: string, options?: SaveOptions): Promise<void>;
+  /** Whether the tree may have changed since an earlier call. Works after `ended` too. */
+  revision(): Promise<Revision>;
+  /** What is held, after a look at the tree's invariants: rejects where one is broken. Works after `ended` too. */
+  check(): Promise<Held>;
+  /** Every file whose content is still to be made. */
+  pending(): Promise<readonly PendingFile[]>;
+  /** Resolves when a file has its content; a pending one is generated. Rejects with FsError. */
+  make(path: string): Promise<void>;
+  /** Until disposed, failed files are logged at level "info", because somebody reports them to the user anyway. */
+  quietFailures(): Disposable;
+  /**
+   * What `.llmfs/NAME` says from here on. The first time it is told at once; else the text is made when it is told, and
+   * that is before whatever is made after this call is there for a reader.
+   */
+  publish(name: PublishedName, text: () => string): void;
+  /** A process group has begun to work for the mount, or has ended: however this process ends, it goes with it. */
+  guard(group: number, living: boolean): void;
+  /** The same for one process, which shares its group with others. */
+  guardProcess(pid: number, living: boolean): void;
+  /** Takes the mount away and resolves when it is gone. */
+  unmount(): Promise<void>;
+}
+
+/** Builds the tree, then mounts it. Rejects with SnapshotError or MountError, with nothing mounted. */
+export async function startFilesystem(options: FilesystemOptions): Promise<MountedFilesystem> {
+  const { mountpoint, source = "llmfs", readOnly = false, allowOther = false, temporary = false } = options;
+  const link = new Link(options);
+  try {
+    const pending = await link.loaded;
+    const mount = await mountFuse({ mountpoint, source, readOnly, allowOther, temporary });
+    return await link.serve(mount, pending);
+  } catch (error) {
+    link.close();
+    throw error;
+  }
+}
+
+/** The worker, and the messages to and from it. */
+class Link {
+  readonly #options: FilesystemOptions;
+  readonly #worker: Worker;
+  readonly #outbox: Outbox;
+  readonly #loaded = Promise.withResolvers<boolean>();
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<Ended>();
+  /** How many report failures themselves. */
+  #quiet = 0;
+  /** By ticket. */
+  readonly #jobs = new Map<number, Job>();
+  readonly #calls = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
+  #nextCall = 1;
+  readonly #viewed = new Viewed((method, ...args) => this.#call(method, ...args));
+  #closed = false;
+  #dead: Error | undefined;
+
+  constructor(options: FilesystemOptions) {
+    this.#options = options;
+    const wake = libc.eventfd();
+    const { port1, port2 } = new MessageChannel();
+    this.#outbox = new Outbox(port1, wake);
+    const workerData: WorkerOptions = {
+      port: port2,
+      wake,
+      mountpoint: options.mountpoint,
+      debug: options.debug ?? false,
+      passthrough: options.passthrough ?? true,
+      lowPower: options.lowPower ?? false,
+      owner: { uid: libc.getuid(), gid: libc.getgid() },
+      shared: options.allowOther ?? false,
+      ...(options.size === undefined ? {} : { size: options.size }),
+      ...(options.inodes === undefined ? {} : { inodes: options.inodes }),
+      ...(options.from === undefined ? {} : { from: options.from }),
+      ...(options.claimedSize === undefined ? {} : { claimedSize: options.claimedSize }),
+      ...(options.epoch === undefined ? {} : { epoch: options.epoch }),
+      ...(options.plants === undefined ? {} : { plants: options.plants }),
+      ...(options.named === undefined ? {} : { named: options.named }),
+    };
+    this.#worker = new Worker(new URL("../fs/worker.ts", import.meta.url), { workerData, transferList: [port2] });
+    this.#worker.on("error", (error) => this.#died(error instanceof Error ? error : new Error(String(error))));
+    this.#worker.on("exit", () => this.#died(new Error("the filesystem thread ended")));
+    port1.on("message", (message: FromFilesystem | readonly FromFilesystem[]) => {
+      if (!isBatch(message)) return this.#take(message);
+      for (const one of message) this.#take(one);
+    });
+    for (const promise of [this.#loaded.promise, this.#ready.promise]) promise.catch(() => {});
+  }
+
+  /** Whether a file waits to be generated. */
+  get loaded(): Promise<boolean> {
+    return this.#loaded.promise;
+  }
+
+  async serve(mount: KernelMount, pending: boolean): Promise<MountedFilesystem> {
+    this.#ended.promise.then(() => mount.release());
+    this.#outbox.post({ type: "serve", fd: mount.fd });
+    try {
+      await this.#ready.promise;
+    } catch (error) {
+      await mount.unmount();
+      throw error;
+    }
+    const unmount = async () => {
+      await mount.unmount();
+      await this.#ended.promise;
+    };
+    return {
+      tree: this.#viewed.all((ticket, pid, waits) => this.#jobs.get(ticket)?.working(pid, waits)),
+      ended: this.#ended.promise,
+      beganPending: pending,
+      device: mount.device,
+      save: (file, options) => writeAtomically(file, snapshotPieces(this.#saver, options)),
+      revision: () => this.#call("revision"),
+      check: () => this.#call("check"),
+      pending: () => this.#call("pending"),
+      make: (path) => this.#call("make", path),
+      quietFailures: () => {
+        this.#quiet += 1;
+        return {
+          [Symbol.dispose]: () => {
+            this.#quiet -= 1;
+          },
+        };
+      },
+      publish: (name, text) => this.#outbox.publish(name, text),
+      guard: (group, living) => mount.guard(group, living),
+      guardProcess: (pid, living) => mount.guardProcess(pid, living),
+      unmount,
+      [Symbol.asyncDispose]: async () => {
+        await unmount();
+        this.close();
+      },
+    };
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#outbox.close();
+    for (const job of this.#jobs.values()) {
+      job.cancel();
+      job.end(new FsError("ENODEV", "the filesystem is closed"));
+    }
+    for (const call of this.#calls.values()) call.reject(new FsError("ENODEV", "the filesystem is closed"));
+    this.#worker.terminate();
+  }
+
+  #take(message: FromFilesystem): void {
+    switch (message.type) {
+      case "loaded":
+        return this.#loaded.resolve(message.pending);
+      case "refused":
+        return this.#loaded.reject(Object.assign(new Error(message.message), { name: message.name }));
+      case "ready":
+        return this.#ready.resolve();
+      case "generate":
+        this.#viewed.tell(message.request);
+        return void this.#generate(message.request);
+      case "list":
+        return void this.#list(message.request);
+      case "save":
+        return void this.#save(message.id);
+      case "undone":
+        return this.#options.undone?.(message.request);
+      case "settle":
+        return void this.#settleCalls(message.id);
+      case "cancel":
+        return this.#jobs.get(message.ticket)?.cancel();
+      case "waits":
+        return this.#jobs.get(message.ticket)?.waits(message.waits);
+      case "taken":
+        return this.#jobs.get(message.ticket)?.taken(message);
+      case "reply":
+        return this.#settle(message.id)?.resolve(message.value);
+      case "fault":
+        return this.#settle(message.id)?.reject(new FsError(message.code, message.message));
+      case "log":
+        return this.#options.log(message.level, message.tag, message.text);
+      case "ended":
+        return this.#end(message.message === undefined ? { reason: message.reason } : message);
+    }
+  }
+
+  async #settleCalls(id: number): Promise<void> {
+    await this.#options.settled?.();
+    this.#outbox.post({ type: "settled", id });
+  }
+
+  async #save(id: number): Promise<void> {
+    this.#outbox.post({ type: "saved", id, outcome: (await this.#options.save?.()) ?? NOTHING_SAVED });
+  }
+
+  readonly #saver = {
+    saveBegin: (times: boolean) => this.#call("saveBegin", times),
+    saveNext: (id: number) => this.#call("saveNext", id),
+    saveEnd: (id: number) => this.#call("saveEnd", id),
+  };
+
+  #settle(id: number) {
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    return call;
+  }
+
+  #end({ reason, message }: Ended): void {
+    this.#ready.reject(new Error(message ?? "unmounted before it was ready"));
+    this.#ended.resolve(message === undefined ? { reason } : { reason, message });
+  }
+
+  #died(error: Error): void {
+    if (this.#closed) return;
+    this.#dead ??= error;
+    this.#loaded.reject(error);
+    this.#options.log("error", "fs", error.stack ?? error.message);
+    this.#end({ reason: "failed", message: error.message });
+    for (const call of this.#calls.values()) call.reject(error);
+    for (const job of this.#jobs.values()) job.end(new FsError("ENODEV", error.message));
+    this.#calls.clear();
+  }
+
+  #generate(request: GenerationRequest): Promise<void> {
+    return this.#work(request, async (job) => {
+      const content = await this.#options.generate(request, job.signal, job);
+      return { type: "content", ticket: request.ticket, content };
+    });
+  }
+
+  #list(request: ListingRequest): Promise<void> {
+    return this.#work(request, async (job) => {
+      if (this.#options.list === undefined) throw new FsError("EIO", "no generator lists directories");
+      return { type: "listed", ticket: request.ticket, listing: await this.#options.list(request, job.signal, job) };
+    });
+  }
+
+  /** Answers with what the work comes to, or with why it failed. */
+  async #work(
+    { ticket, path }: GenerationRequest | ListingRequest,
+    work: (job: Job) => Promise<ToFilesystem>,
+  ): Promise<void> {
+    const job = new Job(ticket, (message) => this.#outbox.post(message));
+    this.#jobs.set(ticket, job);
+    try {
+      this.#outbox.post(await work(job));
+    } catch (error) {
+      const { code, message } = failure(error);
+      const said = message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
+      const level = this.#quiet > 0 ? "info" : "warn";
+      if (!job.signal.aborted) this.#options.log(level, "generate", `${path}: ${code}: ${said}`);
+      this.#outbox.post({ type: "failed", ticket, code, message });
+    } finally {
+      this.#jobs.delete(ticket);
+      job.end(OVER);
+    }
+  }
+
+  #call<K extends keyof Methods>(method: K, ...args: Parameters<Methods[K]>): Promise<Awaited<ReturnType<Methods[K]>>> {
+    if (this.#closed) return Promise.reject(new FsError("ENODEV", "the filesystem is closed"));
+    if (this.#dead !== undefined) return Promise.reject(new FsError("ENODEV", this.#dead.message));
+    const id = this.#nextCall++;
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.#calls.set(id, { resolve, reject });
+    this.#outbox.post({ type: "call", id, method, args });
+    // The worker answers a method with that method's value; the message cannot carry the type.
+    return promise as Promise<Awaited<ReturnType<Methods[K]>>>;
+  }
+}
+
+/** What came of it where nothing is to be saved. */
+const NOTHING_SAVED = { kind: "none" };
+
+/** What a generator gets that goes on writing. One for all: most never see it. */
+const OVER = new FsError("EINTR", "the generation is over");
+
+function isBatch(message: FromFilesystem | readonly FromFilesystem[]): message is readonly FromFilesystem[] {
+  return Array.isArray(message);
+}
+
+/** Any failure of a generation, as what its readers get. */
+function failure(error: unknown): FsError {
+  if (error instanceof FsError) return error;
+  const code = codeOf(error) ?? "";
+  return new FsError(isErrnoName(code) ? code : "EIO", messageOf(error), { cause: error });
+}

@@ -1,0 +1,76 @@
+/**
+ * What the main thread says to the filesystem's thread.
+ *
+ * A message costs more than what is in it, and waking the other thread more than the message: what is said in one turn
+ * of the loop of events goes over as one.
+ */
+import type { MessagePort } from "node:worker_threads";
+import * as libc from "../libc.ts";
+import type { PublishedName, ToFilesystem } from "../rpc/messages.ts";
+
+export class Outbox {
+  readonly #port: MessagePort;
+  readonly #wake: number;
+  readonly #one = new Uint8Array(new BigUint64Array([1n]).buffer);
+  #messages: ToFilesystem[] = [];
+  /** Texts that are to be made before anything else is told. */
+  readonly #texts = new Map<PublishedName, () => string>();
+  readonly #published = new Set<PublishedName>();
+  #waiting = false;
+  #closed = false;
+
+  /** `wake` is an eventfd on which the other thread sleeps. */
+  constructor(port: MessagePort, wake: number) {
+    this.#port = port;
+    this.#wake = wake;
+  }
+
+  post(message: ToFilesystem): void {
+    this.#messages.push(message);
+    this.#soon();
+  }
+
+  /** See MountedFilesystem.publish. */
+  publish(name: PublishedName, text: () => string): void {
+    this.#texts.set(name, text);
+    // Whoever is told that the mount is there finds it.
+    if (this.#published.has(name)) this.#soon();
+    else this.#send();
+    this.#published.add(name);
+  }
+
+  /** Says goodbye, and nothing after that. */
+  close(): void {
+    this.#messages.push({ type: "close" });
+    this.#send();
+    this.#closed = true;
+    this.#port.close();
+  }
+
+  #soon(): void {
+    if (this.#waiting || this.#closed) return;
+    this.#waiting = true;
+    setImmediate(() => {
+      this.#waiting = false;
+      this.#send();
+    });
+  }
+
+  #send(): void {
+    if (this.#closed) return;
+    const texts = [...this.#texts].map(([name, text]): ToFilesystem => ({ type: "publish", name, text: text() }));
+    const messages = [...texts, ...this.#messages];
+    if (messages.length === 0) return;
+    this.#texts.clear();
+    this.#messages = [];
+    this.#port.postMessage(messages, messages.flatMap(owned));
+    libc.write(this.#wake, this.#one, 8);
+  }
+}
+
+/** The memory of bytes that have it for themselves: it moves to the other thread, where it would be copied. */
+function owned(message: ToFilesystem): ArrayBuffer[] {
+  if (message.type !== "content" && message.type !== "piece") return [];
+  const { buffer, byteLength } = message.type === "piece" ? message.bytes : message.content.bytes;
+  return buffer instanceof ArrayBuffer && byteLength > 65_536 && buffer.byteLength === byteLength ? [buffer] : [];
+}

@@ -1,0 +1,27 @@
+/** A snapshot of a mounted tree, as the main thread gets it from the filesystem's thread: piece by piece. */
+import type { Methods } from "../rpc/messages.ts";
+
+export interface SaveOptions {
+  readonly times?: boolean;
+  /** Called with the bytes that were taken so far. */
+  readonly progress?: (bytes: number) => void;
+}
+
+export async function* snapshotPieces(
+  tree: Pick<Methods, "saveBegin" | "saveNext" | "saveEnd">,
+  { times = false, progress }: SaveOptions = {},
+): AsyncGenerator<Uint8Array> {
+  const id = await tree.saveBegin(times);
+  let bytes = 0;
+  try {
+    for (;;) {
+      const piece = await tree.saveNext(id);
+      if (piece === undefined) return;
+      yield piece;
+      bytes += piece.length;
+      progress?.(bytes);
+    }
+  } finally {
+    await tree.saveEnd(id);
+  }
+}

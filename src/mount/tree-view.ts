@@ -1,0 +1,87 @@
+/** The tree on the main thread's side, as a whole and as single users see it. */
+
+import type { GenerationRequest } from "../rpc/generation.ts";
+import type { Methods } from "../rpc/messages.ts";
+import { unpacked } from "../rpc/packed-outline.ts";
+import type { TreeEntry, TreePort } from "../rpc/tree-port.ts";
+import { Statics } from "./content-cache.ts";
+import { Layout } from "./outline-cache.ts";
+
+/** Calls a method of the filesystem thread. */
+export type Call = <K extends keyof Methods>(
+  method: K,
+  ...args: Parameters<Methods[K]>
+) => Promise<Awaited<ReturnType<Methods[K]>>>;
+
+/** As many users' layouts are kept. */
+const MOST_VIEWERS = 16;
+
+export class Viewed {
+  readonly #call: Call;
+  readonly #layout: Layout;
+  readonly #statics: Statics;
+  readonly #layouts = new Map<number, Layout>();
+  /** The latest layout that was told of. */
+  #newest = 0;
+
+  constructor(call: Call) {
+    this.#call = call;
+    this.#layout = this.#layoutFor(undefined);
+    this.#statics = new Statics((request) => call("readStatics", request));
+  }
+
+  /** A request says how new a tree it is made from. */
+  tell({ layout = 0, contents = 0 }: Pick<GenerationRequest, "layout" | "contents">): void {
+    this.#newest = Math.max(this.#newest, layout);
+    for (const one of [this.#layout, ...this.#layouts.values()]) one.tell(layout);
+    this.#statics.tell(contents);
+  }
+
+  all(working: TreePort["working"]): TreePort {
+    const call = this.#call;
+    return {
+      outline: () => call("outline"),
+      layout: () => this.#layout.get(),
+      list: (path, requester) => call("list", path, requester),
+      stat: (path) => call("stat", path),
+      read: (path, requester) => call("read", path, requester),
+      readStatic: (path, limit) => call("readStatic", path, limit),
+      readStatics: (paths, limit) => this.#statics.get(paths, limit),
+      ...(working !== undefined && { working }),
+      as: (uid) => this.#by(uid, working),
+    };
+  }
+
+  #by(viewer: number, working: TreePort["working"]): TreePort {
+    const call = this.#call;
+    return {
+      outline: () => call("outline", viewer),
+      layout: () => this.#layoutOf(viewer),
+      list: (path, requester) => call("list", path, requester, viewer),
+      stat: (path) => call("stat", path, viewer),
+      read: (path, requester) => call("read", path, requester, viewer),
+      readStatic: (path, limit) => call("readStatic", path, limit, viewer),
+      // What may be read changes under way: nothing that was told before is believed.
+      readStatics: async (paths, limit) =>
+        (await call("readStatics", { paths, limit, epoch: 0, viewer })).map(({ bytes }) => bytes),
+      ...(working !== undefined && { working }),
+    };
+  }
+
+  #layoutOf(viewer: number): Promise<readonly TreeEntry[]> {
+    const known = this.#layouts.get(viewer);
+    if (known !== undefined) return known.get();
+    if (this.#layouts.size >= MOST_VIEWERS) this.#layouts.clear();
+    const layout = this.#layoutFor(viewer);
+    layout.tell(this.#newest);
+    this.#layouts.set(viewer, layout);
+    return layout.get();
+  }
+
+  #layoutFor(viewer: number | undefined): Layout {
+    return new Layout(async (known) => {
+      const { entries, ...rest } = await this.#call("outlineSince", known, viewer);
+      return entries === undefined ? rest : { ...rest, entries: unpacked(entries) };
+    });
+  }
+}

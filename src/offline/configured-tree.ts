@@ -1,0 +1,86 @@
+/**
+ * A configuration's files as a tree without a mount: what `llmfs generators test` shows to generators.
+ *
+ * It has what rules make exist, and what directories list; a file that is read is made, once.
+ */
+import { FsError } from "../errno.ts";
+import { folderOf } from "../generate/context/outline.ts";
+import type { Engine } from "../generate/engine.ts";
+import type { LoadedConfig } from "../generators/config/load.ts";
+import type { GenerationRequest } from "../rpc/generation.ts";
+import type { FileInfo, TreeEntry, TreePort } from "../rpc/tree-port.ts";
+
+export interface Unmounted extends TreePort {
+  /** The request of the first reader of a file. */
+  request(path: string): GenerationRequest;
+}
+
+export function unmountedTree(config: LoadedConfig, engine: () => Engine, signal: AbortSignal): Unmounted {
+  /** Who is being made for whom, by ino, which is the ticket too. */
+  const waits = new Map<number, Set<number>>();
+  const inos = new Map<string, number>();
+  const paths: string[] = [];
+  /** By path, what was read before is as it was. */
+  const made = new Map<string, Promise<Uint8Array>>();
+
+  function inoOf(path: string): number {
+    const known = inos.get(path);
+    if (known !== undefined) return known;
+    inos.set(path, paths.push(path));
+    return paths.length;
+  }
+
+  function info(path: string): FileInfo {
+    const planted = config.plants.find((one) => one.path === path);
+    const inside = config.plants.some((one) => one.path.startsWith(path === "/" ? path : `${path}/`));
+    const type = planted?.type ?? (inside ? "directory" : "file");
+    const owner = { mode: type === "file" ? 0o644 : 0o755, uid: 0, gid: 0, xattrs: new Map<string, string>() };
+    return { path, type, ...(type === "file" && { state: "pending" }), ...owner };
+  }
+
+  function leadsTo(from: number, target: number): boolean {
+    return from === target || [...(waits.get(from) ?? [])].some((next) => leadsTo(next, target));
+  }
+
+  function request(path: string): GenerationRequest {
+    const ino = inoOf(path);
+    return { ticket: ino, ino, path, generator: "llm", file: info(path), prompts: [], pause: 0 };
+  }
+
+  return {
+    request,
+    outline: async () => config.plants.map(({ path }): TreeEntry => info(path)),
+    stat: async (path) => info(path),
+    async list(path) {
+      const listing = config.plants.find((one) => one.type === "directory" && one.path === path);
+      if (listing?.generator === undefined) {
+        return config.plants.filter((one) => folderOf(one.path) === path).map((one) => info(one.path));
+      }
+      const { generator } = listing;
+      const ino = inoOf(path);
+      const { entries } = await engine().list({ ticket: ino, ino, path, generator, pause: 0 }, signal);
+      return entries.map((entry) => ({ path: `${path === "/" ? "" : path}/${entry.path}`, type: entry.type }));
+    },
+    async read(path, requester) {
+      const ino = inoOf(path);
+      if (requester !== undefined) {
+        if (leadsTo(ino, requester)) {
+          throw new FsError("EDEADLK", `files that are made from each other: ${paths[requester - 1]} → ${path}`);
+        }
+        const set = waits.get(requester) ?? new Set();
+        waits.set(requester, set.add(ino));
+      }
+      const known = made.get(path);
+      if (known !== undefined) return await known;
+      if (!config.rules.all.some(({ match }) => match.match(path) !== undefined)) {
+        throw new FsError("ENOENT", `${path}: no rule makes it, and there is no mount that may have it`);
+      }
+      const making = engine()
+        .generate(request(path), signal)
+        .then(({ bytes }) => bytes);
+      made.set(path, making);
+      return await making;
+    },
+    readStatic: async () => undefined,
+  };
+}

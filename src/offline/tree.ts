@@ -1,0 +1,142 @@
+/**
+ * The tree of a snapshot, without a mount: what plans and previews look at.
+ *
+ * It answers as the mounted tree does, and says of each file what its first reader would ask for. Nothing in it is ever
+ * generated; whoever reads a pending file gets EAGAIN.
+ */
+import { FsError } from "../errno.ts";
+import { briefOf, entryOf, infoOf, textXattr } from "../fs/lazy/request.ts";
+import { Authors } from "../fs/permissions/authors.ts";
+import type { View } from "../fs/permissions/view.ts";
+import type { GenerationRequest } from "../rpc/generation.ts";
+import type { TreeEntry, TreePort } from "../rpc/tree-port.ts";
+import { loadSnapshot } from "../snapshot/read/load.ts";
+import type { RegularFile } from "../tree/file.ts";
+import type { Inode } from "../tree/inode.ts";
+import { join, toBytes, toText } from "../tree/path.ts";
+import { MAY_EXEC, MAY_READ } from "../tree/permissions/access.ts";
+import { Tree } from "../tree/tree.ts";
+
+/** A value of `user.llmfs.*`, and the file or directory that sets it. */
+export interface Setting {
+  readonly from: string;
+  readonly value: string;
+}
+
+export interface StillTree extends TreePort {
+  /** Every regular file, once, under the first of its names. */
+  readonly files: readonly TreeEntry[];
+  /** What the first reader of a file asks for. Throws FsError ENOENT, EISDIR, EINVAL. */
+  request(path: string): GenerationRequest;
+  /** Who sets `user.llmfs.<name>` for a path: itself first, then the directories above it. */
+  settings(path: string, name: string): readonly Setting[];
+}
+
+/** A path as programs give it to the kernel. */
+export function pathBytes(path: string): Buffer {
+  return Buffer.from(toBytes(path), "latin1");
+}
+
+/** A snapshot's file, or its bytes; `sharedBy` is who mounted the tree, if other users may come in. Throws SnapshotError. */
+export function stillTree(
+  source: string | Uint8Array,
+  warn: (message: string) => void = () => {},
+  sharedBy?: number,
+): StillTree {
+  const authors = new Authors(sharedBy);
+  const everything = authors.view(undefined);
+  const tree = new Tree({ clock: (take) => take(Math.floor(Date.now() / 1000), 0) });
+  loadSnapshot(tree, source, { warn });
+
+  function fileAt(path: string, view = everything): RegularFile {
+    const inode = tree.resolve(toBytes(path), view.walking(path, true));
+    view.check(inode, MAY_READ, path);
+    if (inode.kind === "directory") throw new FsError("EISDIR", `${path}: a directory`);
+    if (inode.kind !== "file") throw new FsError("EINVAL", `${path}: not a regular file`);
+    return inode;
+  }
+
+  const outline = (view = everything) =>
+    [...view.visible(tree.walk())].flatMap(({ path, inode }) => (path === "/" ? [] : [entryOf(path, inode)]));
+  /** Nothing in the tree ever changes. */
+  let layout: readonly TreeEntry[] | undefined;
+  const contents = new Map<string, Uint8Array>();
+  const contentOf = (path: string, limit: number) => {
+    const file = fileAt(path);
+    if (file.state !== "static") return undefined;
+    const key = `${limit} ${path}`;
+    const bytes = contents.get(key) ?? new Uint8Array(Math.min(file.size, limit));
+    if (!contents.has(key)) file.read(0, bytes);
+    contents.set(key, bytes);
+    return bytes;
+  };
+
+  return {
+    get files() {
+      const seen = new Set<Inode>();
+      const found: TreeEntry[] = [];
+      for (const { path, inode } of tree.walk()) {
+        if (inode.kind !== "file" || seen.has(inode)) continue;
+        if (inode.nlink > 1) seen.add(inode);
+        found.push(entryOf(path, inode));
+      }
+      return found;
+    },
+    request(path) {
+      const file = fileAt(path);
+      return briefOf({ tree, authors, definitions: 0, writes: 0 }, file, file.ino, 0);
+    },
+    settings(path, name) {
+      const found: Setting[] = [];
+      let at: Inode | undefined = tree.resolve(toBytes(path), { follow: true });
+      while (at !== undefined) {
+        const value = textXattr(at, `user.llmfs.${name}`);
+        if (value !== undefined && value !== "") found.push({ from: toText(tree.pathOf(at) ?? path), value });
+        at = at === tree.root ? undefined : at.dentry?.parent;
+      }
+      return found;
+    },
+    ...seen(everything),
+    async layout() {
+      layout ??= outline();
+      return layout;
+    },
+    readStatics: async (paths, limit) => paths.map((path) => contentOf(path, limit)),
+    as: (uid) => seen(authors.view(uid)),
+  };
+
+  /** What can be seen of it; whoever sees everything has more than that. */
+  function seen(view: View) {
+    const readStatic = async (path: string, limit: number) => {
+      const file = fileAt(path, view);
+      if (file.state !== "static") return undefined;
+      const bytes = new Uint8Array(Math.min(file.size, limit));
+      file.read(0, bytes);
+      return bytes;
+    };
+    return {
+      outline: async () => outline(view),
+      async list(path: string) {
+        const directory = tree.resolve(toBytes(path), view.walking(path, true));
+        if (directory.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
+        view.check(directory, MAY_READ | MAY_EXEC, path);
+        const entries = [...directory.entries()].sort((a, b) => (a.name < b.name ? -1 : 1));
+        const shown = entries.filter(({ inode }) => view.mayRead(inode));
+        return shown.map(({ name, inode }) => entryOf(join(toBytes(path), name), inode));
+      },
+      async stat(path: string) {
+        const inode = tree.resolve(toBytes(path), view.walking(path, false));
+        view.check(inode, MAY_READ, path);
+        return infoOf(toBytes(path), inode);
+      },
+      async read(path: string) {
+        const file = fileAt(path, view);
+        if (file.lazy) throw new FsError("EAGAIN", `${path} is not generated yet`);
+        return file.bytes();
+      },
+      readStatic,
+      readStatics: async (paths: readonly string[], limit: number) =>
+        Promise.all(paths.map((path) => readStatic(path, limit).catch(() => undefined))),
+    };
+  }
+}

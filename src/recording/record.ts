@@ -1,0 +1,249 @@
+/**
+ * A recording as text, for people to read and for `git diff` to show.
+ *
+ *     llmfs recording 1
+ *     key: 64 hexadecimal digits
+ *     for: /tides/predict.py
+ *     model: gpt-6.1-terra
+ *     answered by: gpt-6.1-terra-2026-10-26
+ *     tokens: 812 in, 344 out
+ *     parameters: {"temperature":0.2}
+ *     schema: {"name":"…","schema":{…}}
+ *     answer: sha256 of the answer
+ *
+ *     system
+ *     | You write one file …
+ *
+ *     user
+ *     | The tree: …
+ *
+ *     answer
+ *     the text as it is, to the end of the file
+ *
+ * "for" is JSON when it holds a control character; "tokens", "parameters" and "schema" are left out when there are
+ * none. The request stands in full because a recording is checked against its key, and a miss is explained by it. No
+ * times, no headers, no keys of any account: recording the same answer twice gives the same bytes.
+ */
+import type { ChatMessage, ChatRequest, ChatSchema, ChatUsage } from "../llm/llm.ts";
+import { canonicalJson, requestKey } from "./key.ts";
+import { Heads, PerHead } from "./prefix-cache.ts";
+import type { Fault, Recording } from "./recording.ts";
+
+/** In bytes. The longest answer that is taken from a server, and what was sent for it, are less. */
+export const LONGEST_RECORDING = 256 * 1024 * 1024;
+
+const NAME = "llmfs recording";
+const HEAD = `${NAME} 1`;
+const ANSWER = "\n\nanswer\n";
+
+export function writeRecording({ key, label, request, answer }: Recording): string {
+  const text = answer.text.toWellFormed();
+  const lines = [
+    HEAD,
+    `key: ${key}`,
+    `for: ${oneLine(label)}`,
+    `model: ${oneLine(request.model)}`,
+    `answered by: ${oneLine(answer.model)}`,
+  ];
+  if (answer.usage !== undefined)
+    lines.push(`tokens: ${answer.usage.inputTokens} in, ${answer.usage.outputTokens} out`);
+  const { parameters, schema } = parametersText(request);
+  if (parameters !== undefined) lines.push(`parameters: ${parameters}`);
+  if (schema !== undefined) lines.push(`schema: ${schema}`);
+  lines.push(`answer: ${digest(text)}`);
+  return `${lines.join("\n")}${conversation(request)}${ANSWER}${text}`;
+}
+
+function parametersText({ model: _, messages: __, schema, ...parameters }: ChatRequest) {
+  const text = canonicalJson(parameters);
+  return {
+    parameters: text === "{}" ? undefined : text,
+    schema: schema === undefined ? undefined : canonicalJson(schema),
+  };
+}
+
+function conversation({ messages }: ChatRequest): string {
+  return messages.map(({ role, content }) => heading(role) + quoted(content).join("")).join("");
+}
+
+function heading(role: string): string {
+  return `\n\n${role}`;
+}
+
+/** The content with a mark before each line, in pieces of which the first is often the same. */
+function quoted(content: string): readonly [head: string, rest: string] {
+  // Instructions are short, and the same as a whole.
+  if (content.length < ALIKE) return [quotedHeads.get(content) ?? quotedHeads.set(content, marked(content)), ""];
+  const head = heads.of(content);
+  const end = head.lastIndexOf("\n");
+  if (end < 0) return ["", marked(content)];
+  const lines = quotedHeads.get(head) ?? quotedHeads.set(head, marked(head.slice(0, end)));
+  return [lines, marked(content.slice(end + 1))];
+}
+
+/** Empty lines get no blank after the mark: what takes blanks away from the ends of lines does no harm then. */
+function marked(lines: string): string {
+  const text = `\n| ${lines.replaceAll("\n", "\n| ")}`;
+  return text.replace(/\n\| (?=\n|$)/g, "\n|");
+}
+
+const ALIKE = 2048;
+const heads = new Heads();
+const quotedHeads = new PerHead<string>();
+
+/** Where the conversation ends that begins there in the text; undefined if it is another one. */
+function endOf({ messages }: ChatRequest, text: string, from: number): number | undefined {
+  let at = from;
+  for (const { role, content } of messages) {
+    for (const piece of [heading(role), ...quoted(content)]) {
+      if (!text.startsWith(piece, at)) return undefined;
+      at += piece.length;
+    }
+  }
+  return text.startsWith(ANSWER, at) ? at + ANSWER.length : undefined;
+}
+
+/** A request, and its key. */
+export interface Keyed {
+  readonly key: string;
+  readonly request: ChatRequest;
+}
+
+/**
+ * As `readRecording`, for whoever knows the request: what has it word for word need not be read word by word, nor its
+ * key be computed once more. Whatever is not just that is read in full.
+ */
+export function readAnswerTo({ key, request }: Keyed, text: string): Recording {
+  const end = text.indexOf("\n\n");
+  const answer = text.startsWith(`${HEAD}\n`) && end > 0 ? endOf(request, text, end) : undefined;
+  if (answer === undefined) return readRecording(text);
+  const fields = fieldsOf(text.slice(HEAD.length + 1, end));
+  const { parameters, schema } = parametersText(request);
+  const same =
+    fields.get("key") === key &&
+    fields.get("model") === oneLine(request.model) &&
+    fields.get("parameters") === parameters &&
+    fields.get("schema") === schema;
+  return same ? checked(fields, request, text.slice(answer)) : readRecording(text);
+}
+
+/** Throws an Error that says what is wrong: the file was cut, edited, merged badly, or is something else. */
+export function readRecording(text: string): Recording {
+  if (!text.startsWith(`${HEAD}\n`)) throw notOurs(text);
+  const end = text.indexOf(ANSWER);
+  if (end < 0) throw new Error("it is cut off: there is no answer in it");
+  const [header = "", ...parts] = text.slice(HEAD.length + 1, end).split("\n\n");
+  const fields = fieldsOf(header);
+  const schema = schemaOf(fields.get("schema"));
+  const request: ChatRequest = {
+    ...parametersOf(fields.get("parameters")),
+    model: label(field(fields, "model")),
+    messages: parts.map(messageOf),
+    ...(schema && { schema }),
+  };
+  const recording = checked(fields, request, text.slice(end + ANSWER.length));
+  if (requestKey(request) !== recording.key) throw new Error("its request was changed: it does not belong to its key");
+  return recording;
+}
+
+function notOurs(text: string): Error {
+  const [line = ""] = text.split("\n", 1);
+  const version = line.startsWith(`${NAME} `) ? line.slice(NAME.length + 1) : "";
+  if (version === "1\r") return new Error("its line ends were changed to CR LF; in git, -text in .gitattributes helps");
+  if (/^\d{1,9}$/.test(version)) return new ForeignRecording(version);
+  return new Error(`it does not begin with "${HEAD}"`);
+}
+
+/** Written by another version of llmfs. */
+class ForeignRecording extends Error {
+  constructor(version: string) {
+    super(`it is of format ${version}, which another version of llmfs wrote; this one reads format 1`);
+  }
+}
+
+/** What was wrong with a recording that could not be read. */
+export function faultOf(name: string, error: unknown): Fault {
+  const reason = error instanceof Error ? error.message : String(error);
+  return { name, reason, ...(error instanceof ForeignRecording && { foreign: true }) };
+}
+
+function checked(fields: ReadonlyMap<string, string>, request: ChatRequest, answer: string): Recording {
+  const usage = usageOf(fields.get("tokens"));
+  const recording: Recording = {
+    key: field(fields, "key"),
+    label: label(field(fields, "for")),
+    request,
+    answer: { text: answer, model: label(field(fields, "answered by")), ...(usage && { usage }) },
+  };
+  if (digest(answer) !== field(fields, "answer")) throw new Error("its answer was changed, or is cut off");
+  return recording;
+}
+
+function fieldsOf(header: string): ReadonlyMap<string, string> {
+  return new Map(header.split("\n").map((line) => split(line)));
+}
+
+function digest(text: string): string {
+  return new Bun.CryptoHasher("sha256").update(text).digest("hex");
+}
+
+/** A name in one line: as it is, or in JSON's notation when that would not be the same. */
+function oneLine(name: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: names of files may hold any of them
+  return /[\u0000-\u001f\u007f]|^"|^\s|\s$/.test(name) || !name.isWellFormed() ? JSON.stringify(name) : name;
+}
+
+function label(value: string): string {
+  const name: unknown = value.startsWith('"') ? JSON.parse(value) : value;
+  if (typeof name !== "string") throw new Error("a name in its head is none");
+  return name;
+}
+
+function split(line: string): [string, string] {
+  const at = line.indexOf(": ");
+  return at < 0 ? [line.replace(/:$/, ""), ""] : [line.slice(0, at), line.slice(at + 2)];
+}
+
+function field(fields: ReadonlyMap<string, string>, name: string): string {
+  const value = fields.get(name);
+  if (value === undefined) throw new Error(`"${name}" is missing in its head`);
+  return value;
+}
+
+function usageOf(tokens: string | undefined): ChatUsage | undefined {
+  if (tokens === undefined) return undefined;
+  const match = /^(\d+) in, (\d+) out$/.exec(tokens);
+  if (match === null) throw new Error('"tokens" in its head is malformed');
+  return { inputTokens: Number(match[1]), outputTokens: Number(match[2]) };
+}
+
+function parametersOf(json: string | undefined): Omit<ChatRequest, "model" | "messages" | "schema"> {
+  const { temperature, maxTokens, ...others } = objectOf(json ?? "{}");
+  if (Object.keys(others).length > 0) throw new Error("it has parameters that this version of llmfs does not know");
+  return {
+    ...(typeof temperature === "number" && { temperature }),
+    ...(typeof maxTokens === "number" && { maxTokens }),
+  };
+}
+
+function schemaOf(json: string | undefined): ChatSchema | undefined {
+  if (json === undefined) return undefined;
+  const { name, schema } = objectOf(json);
+  if (typeof name !== "string" || typeof schema !== "object" || schema === null)
+    throw new Error("its schema is malformed");
+  return { name, schema: Object.fromEntries(Object.entries(schema)) };
+}
+
+function objectOf(json: string): Record<string, unknown> {
+  const value: unknown = JSON.parse(json);
+  if (typeof value !== "object" || value === null) throw new Error("its head is malformed");
+  return Object.fromEntries(Object.entries(value));
+}
+
+function messageOf(part: string): ChatMessage {
+  const [role, ...lines] = part.split("\n");
+  if (role !== "system" && role !== "user" && role !== "assistant") throw new Error("a message in it has no role");
+  if (lines.some((line) => line !== "|" && !line.startsWith("| ")))
+    throw new Error("a line of a message is not marked as such");
+  return { role, content: lines.map((line) => line.slice(2)).join("\n") };
+}

@@ -1,0 +1,40 @@
+/** The recordings inside the executable: a whole small project, so that `llmfs demo` needs no key and no network. */
+
+import type { ChatRequest } from "../../llm/llm.ts";
+import demo from "../demo.json" with { type: "json" };
+import type { RecordingStore } from "../recording.ts";
+import { memoryStore } from "./memory.ts";
+
+/** What demo.json holds; build/demo-recordings.ts writes it. */
+export interface DemoFile {
+  readonly prompt: string;
+  readonly model: string;
+  readonly recordings: readonly Recorded[];
+}
+
+interface Recorded {
+  readonly key: string;
+  readonly label: string;
+  readonly request: ChatRequest;
+  readonly answer: { readonly text: string; readonly model: string };
+}
+
+/** The prompt that the demo lays out, and the name of the model its requests go to. */
+export const DEMO_PROMPT: string = demo.prompt;
+export const DEMO_MODEL: string = demo.model;
+
+/** A read-only store; use it in mode `replay`. */
+export function demoStore(): RecordingStore {
+  const recordings = demo.recordings.map(({ request, ...rest }) => ({ ...rest, request: requestOf(request) }));
+  return memoryStore("the recordings inside llmfs", recordings, { readOnly: true });
+}
+
+/** JSON has no literal types: a role in it is any string to the compiler. */
+function requestOf(request: (typeof demo.recordings)[number]["request"]): ChatRequest {
+  const { messages, ...rest } = request;
+  return { ...rest, messages: messages.map(({ role, content }) => ({ role: roleOf(role), content })) };
+}
+
+function roleOf(role: string): "system" | "user" | "assistant" {
+  return role === "system" || role === "assistant" ? role : "user";
+}

@@ -1,0 +1,86 @@
+import { NOBODY_ELSE, type Recording, type RecordingStore, reasonOf } from "../recording.ts";
+
+export interface FallbackOptions {
+  readonly warn: (message: string) => void;
+  /** How long the first store is left alone after it failed. Default 60 s. */
+  readonly restMs?: number;
+  /** Nothing is written by reading: what only the local one has stays there. */
+  readonly lookOnly?: boolean;
+}
+
+/**
+ * A shared store with a local one behind it: while the shared one is down, work goes on with the local one.
+ *
+ * It is said once. After a while the shared one is tried again, so that a long-lived mount finds back to it; what was
+ * recorded meanwhile is brought there when it is asked for. One that can be read and not written (a replica, a full
+ * one, a key that may not) is read all the same.
+ */
+export function withFallback(shared: RecordingStore, local: RecordingStore, options: FallbackOptions): RecordingStore {
+  const { warn, restMs = 60_000, lookOnly = false } = options;
+  const restsUntil = { reading: 0, writing: 0 };
+  let warned = false;
+
+  function failed(kind: "reading" | "writing", error: unknown): void {
+    const until = performance.now() + restMs;
+    restsUntil.writing = until;
+    if (kind === "reading") restsUntil.reading = until;
+    if (warned) return;
+    warned = true;
+    const trouble = kind === "reading" ? "cannot be used" : "cannot be written";
+    warn(`${shared.name} ${trouble}, so ${local.name} are used instead: ${reasonOf(error, shared)}`);
+  }
+
+  /** What the shared store says; undefined while it is left alone, or when it fails. */
+  async function tried<T>(kind: "reading" | "writing", work: () => Promise<T>): Promise<{ value: T } | undefined> {
+    if (performance.now() < restsUntil[kind]) return undefined;
+    try {
+      return { value: await work() };
+    } catch (error) {
+      failed(kind, error);
+      return undefined;
+    }
+  }
+
+  async function put(recording: Recording): Promise<boolean> {
+    return (await tried("writing", () => shared.put(recording))) !== undefined;
+  }
+
+  return {
+    name: shared.name,
+    async get(key, label, request) {
+      const found = await tried("reading", () => shared.get(key, label, request));
+      if (found?.value !== undefined) return found.value;
+      const own = await local.get(key, label, request);
+      if (own !== undefined && found !== undefined && !lookOnly) await put(own);
+      return own;
+    },
+    async put(recording) {
+      if (!(await put(recording))) await local.put(recording);
+    },
+    async list() {
+      return (await tried("reading", () => shared.list()))?.value ?? local.list();
+    },
+    async check() {
+      return (
+        (await tried("reading", async () => (await shared.check?.()) ?? []))?.value ?? (await local.check?.()) ?? []
+      );
+    },
+    async remove(key) {
+      await tried("writing", async () => shared.remove?.(key));
+      await local.remove?.(key);
+    },
+    async claim(key) {
+      const claimed = await tried("writing", async () => (shared.claim ? await shared.claim(key) : NOBODY_ELSE));
+      if (claimed !== undefined) return claimed.value;
+      // Without the shared store only those on this machine can be waited for.
+      return local.claim ? local.claim(key) : NOBODY_ELSE;
+    },
+    async holder(key) {
+      return (await tried("writing", async () => shared.holder?.(key)))?.value ?? local.holder?.(key);
+    },
+    async close() {
+      await shared.close?.();
+      await local.close?.();
+    },
+  };
+}

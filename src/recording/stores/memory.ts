@@ -1,0 +1,27 @@
+import type { Recording, RecordingStore } from "../recording.ts";
+
+/** Recordings in memory: those inside the executable (read-only), and those of tests. */
+export function memoryStore(
+  name: string,
+  recordings: Iterable<Recording> = [],
+  { readOnly = false }: { readonly readOnly?: boolean } = {},
+): RecordingStore {
+  const byKey = new Map<string, Recording>();
+  for (const recording of recordings) byKey.set(recording.key, recording);
+  return {
+    name,
+    get: async (key) => byKey.get(key),
+    async put(recording) {
+      if (readOnly) throw new Error(`${name} is read-only`);
+      byKey.set(recording.key, recording);
+    },
+    list: async () => [...byKey.values()].sort(byLabel),
+    ...(readOnly ? {} : { remove: async (key: string) => void byKey.delete(key) }),
+  };
+}
+
+/** The order of `RecordingStore.list`. */
+export function byLabel(a: Recording, b: Recording): number {
+  if (a.label !== b.label) return a.label < b.label ? -1 : 1;
+  return a.key < b.key ? -1 : Number(a.key > b.key);
+}

@@ -1,0 +1,343 @@
+/**
+ * Recordings on S3 or anything that speaks its protocol, for a fleet.
+ *
+ * Objects: `<prefix>/recordings/<key>.txt` holds the text of record.ts, `<prefix>/claims/<key>` belongs to whoever is
+ * making that answer. A claim's holder rewrites it every few seconds; one that has not changed for a while, by the
+ * watcher's own clock, is dead. So no two clocks are ever compared.
+ */
+import { S3Client } from "bun";
+import { codeOf } from "../../errno.ts";
+import { TooLongError } from "../../text/bounded-read.ts";
+import { withoutTrailing } from "../../text/trailing.ts";
+import { holderIn, LONGEST_TOKEN, thisProcess } from "../holder.ts";
+import { Labels } from "../labels.ts";
+import { faultOf, type Keyed, LONGEST_RECORDING, readAnswerTo, readRecording, writeRecording } from "../record.ts";
+import type { Claim, Fault, Recording, RecordingStore } from "../recording.ts";
+import { byLabel } from "./memory.ts";
+
+export interface S3Settings {
+  /** Absent: Amazon's, by the region. */
+  readonly endpoint?: string;
+  readonly region?: string;
+  readonly accessKeyId?: string;
+  readonly secretAccessKey?: string;
+  readonly sessionToken?: string;
+}
+
+export interface S3Options extends S3Settings {
+  readonly warn?: (message: string) => void;
+  /** How long a claim lives without being rewritten. Default 30 s. */
+  readonly claimMs?: number;
+  /** The longest that one request may take. Default 15 s. */
+  readonly timeoutMs?: number;
+  /** Says what others are told of this process when they wait for its answer. */
+  readonly who?: () => string;
+}
+
+/** So many objects are read at once when all are listed. */
+const PARALLEL = 16;
+/** On a server that ignores conditions, how long to wait before looking whose claim it is that stands. */
+const SETTLE_MS = 200;
+
+/** `url` is `s3://bucket/prefix`. */
+export function s3Store(url: string, options: S3Options = {}): RecordingStore {
+  const {
+    warn = () => {},
+    who = thisProcess,
+    claimMs = 30_000,
+    timeoutMs = 15_000,
+    endpoint,
+    region,
+    accessKeyId,
+    secretAccessKey,
+    sessionToken,
+  } = options;
+  const parsed = new URL(url);
+  const prefix = decodeURIComponent(parsed.pathname).replace(/^\/+|\/+$/g, "");
+  const name = withoutTrailing(url, "/");
+  const at = (path: string) => (prefix === "" ? path : `${prefix}/${path}`);
+  const client = new S3Client({
+    bucket: parsed.host,
+    ...(endpoint !== undefined && { endpoint }),
+    ...(region !== undefined && { region }),
+    ...(accessKeyId !== undefined && { accessKeyId }),
+    ...(secretAccessKey !== undefined && { secretAccessKey }),
+    ...(sessionToken !== undefined && { sessionToken }),
+  });
+  const claims = new Claims(client, (key) => at(`claims/${key}`), claimMs, who);
+  const place = (key: string) => at(`recordings/${key}.txt`);
+  /** Objects that are not used, and why. */
+  const unusable = new Map<string, string>();
+  const labels = new Labels(async () => {
+    const found: { label: string; name: string }[] = [];
+    await each(({ label, key }) => found.push({ label, name: place(key) }));
+    return found;
+  });
+
+  function asked<T>(work: () => Promise<T>): Promise<T> {
+    return inTime(name, timeoutMs, () => patiently(work));
+  }
+
+  async function textAt(object: string): Promise<string | undefined> {
+    try {
+      return await asked(() => textOf(client.file(object)));
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  function read(object: string, text: string, asked?: Keyed): Recording {
+    const recording = asked === undefined ? readRecording(text) : readAnswerTo(asked, text);
+    if (object !== place(recording.key)) throw new Error("it is kept under the name of another");
+    return recording;
+  }
+
+  function complain(object: string, error: unknown): void {
+    if (unusable.has(object)) return;
+    const reason = said(error);
+    unusable.set(object, `${object} on ${name}: ${reason}`);
+    warn(`the recording ${object} on ${name} is not used: ${reason}`);
+  }
+
+  async function objects(): Promise<readonly string[]> {
+    const found: string[] = [];
+    let startAfter: string | undefined;
+    for (;;) {
+      const page = await asked(() =>
+        client.list({ prefix: at("recordings/"), ...(startAfter && { startAfter }) }).catch(named),
+      );
+      for (const { key } of page.contents ?? []) found.push(key);
+      startAfter = found.at(-1);
+      if (!page.isTruncated || startAfter === undefined) return found;
+    }
+  }
+
+  /** A list has no object that could be missing. */
+  function named(error: unknown): never {
+    throw isMissing(error) ? new Error(`${name}: ${said(error)}`) : error;
+  }
+
+  async function each(
+    onRecording: (recording: Recording) => void,
+    onFault: (object: string, error: unknown) => void = () => {},
+  ): Promise<void> {
+    const names = await objects();
+    for (let from = 0; from < names.length; from += PARALLEL) {
+      const some = names.slice(from, from + PARALLEL);
+      const found = some.map((object) => readAt(object, undefined, (error) => onFault(object, error)));
+      for (const recording of await Promise.all(found)) if (recording !== undefined) onRecording(recording);
+    }
+  }
+
+  /** Undefined where there is none, or none that can be used. Rejects when the store as a whole cannot be read. */
+  async function readAt(
+    object: string,
+    asked: Keyed | undefined,
+    onFault: (error: unknown) => void,
+  ): Promise<Recording | undefined> {
+    try {
+      const text = await textAt(object);
+      return text === undefined ? undefined : read(object, text, asked);
+    } catch (error) {
+      if (error instanceof Unreachable) throw error;
+      onFault(error);
+      return undefined;
+    }
+  }
+
+  function take(object: string, asked?: Keyed): Promise<Recording | undefined> {
+    return readAt(object, asked, (error) => complain(object, error));
+  }
+
+  return {
+    name,
+    get: (key, _label, request) => take(place(key), request && { key, request }),
+    async put(recording) {
+      await asked(() =>
+        client.write(place(recording.key), writeRecording(recording), { type: "text/plain; charset=utf-8" }),
+      );
+      unusable.delete(place(recording.key));
+    },
+    async list() {
+      const found: Recording[] = [];
+      await each((recording) => found.push(recording), complain);
+      return found.sort(byLabel);
+    },
+    async near(label) {
+      const found: Recording[] = [];
+      for (const object of await labels.near(label)) {
+        const recording = await take(object);
+        if (recording !== undefined) found.push(recording);
+      }
+      return found;
+    },
+    unusable: (key) => unusable.get(place(key)),
+    async check() {
+      const faults: Fault[] = [];
+      await each(
+        () => {},
+        (object, error) => faults.push(faultOf(object, error)),
+      );
+      return faults;
+    },
+    async remove(key) {
+      await asked(() => client.delete(place(key)));
+    },
+    async discard(object) {
+      await asked(() => client.delete(object));
+    },
+    claim: (key) => asked(() => claims.take(key)),
+    holder: (key) => asked(() => claims.holder(key)),
+  };
+}
+
+/** Piece by piece, up to the longest that a recording may be. */
+async function textOf(file: Bun.S3File): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of file.stream()) {
+    length += piece.length;
+    if (length > LONGEST_RECORDING) throw new TooLongError(LONGEST_RECORDING);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString("utf8");
+}
+
+class Claims {
+  readonly #client: S3Client;
+  readonly #place: (key: string) => string;
+  readonly #claimMs: number;
+  readonly #who: () => string;
+  /** Claims of others: when we first saw them as they are. */
+  readonly #seen = new Map<string, { readonly etag: string; readonly since: number }>();
+  /** Whether the server honours If-None-Match on a write, once that is known. */
+  #conditional: boolean | undefined;
+
+  constructor(client: S3Client, place: (key: string) => string, claimMs: number, who: () => string) {
+    this.#who = who;
+    this.#client = client;
+    this.#place = place;
+    this.#claimMs = claimMs;
+  }
+
+  async take(key: string): Promise<Claim | undefined> {
+    const place = this.#place(key);
+    const standing = await this.#etag(place);
+    if (standing !== undefined && !this.#isDead(key, standing)) return undefined;
+    const token = `${crypto.randomUUID()} ${this.#who()}`;
+    const condition = standing === undefined ? { "if-none-match": "*" } : { "if-match": standing };
+    if (!(await this.#write(place, token, condition))) return undefined;
+    this.#conditional ??= !(await this.#write(place, token, { "if-none-match": "*" }));
+    if (!this.#conditional) {
+      await Bun.sleep(SETTLE_MS);
+      if ((await this.#client.file(place).text()) !== token) return undefined;
+    }
+    this.#seen.delete(key);
+    return this.#hold(place, token);
+  }
+
+  /** Who holds it, in words. */
+  async holder(key: string): Promise<string | undefined> {
+    try {
+      return holderIn(await this.#client.file(this.#place(key)).slice(0, LONGEST_TOKEN).text());
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  #hold(place: string, token: string): Claim {
+    let beat = 0;
+    let renewed: Promise<unknown> = Promise.resolve();
+    const renew = () => {
+      beat += 1;
+      renewed = this.#client.write(place, `${token}\n${beat}`).catch(() => {});
+    };
+    const timer = setInterval(renew, this.#claimMs / 3);
+    return {
+      [Symbol.asyncDispose]: async () => {
+        clearInterval(timer);
+        // A renewal that is still on its way would bring the claim back.
+        await renewed;
+        // If it cannot be dropped now, the others will see that it does not change any more.
+        await this.#client.delete(place).catch(() => {});
+      },
+    };
+  }
+
+  #isDead(key: string, etag: string): boolean {
+    const seen = this.#seen.get(key);
+    if (seen?.etag === etag) return performance.now() - seen.since > this.#claimMs;
+    this.#seen.set(key, { etag, since: performance.now() });
+    return false;
+  }
+
+  async #etag(place: string): Promise<string | undefined> {
+    try {
+      const { etag } = await this.#client.stat(place);
+      if (!etag) throw new Error("what answers there is no S3: it names no ETag");
+      return etag;
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Bun's client sends no conditions; a signed URL takes any header that was not signed. False: the condition failed. */
+  async #write(place: string, body: string, condition: Record<string, string>): Promise<boolean> {
+    const url = this.#client.presign(place, { method: "PUT", expiresIn: 60 });
+    const response = await fetch(url, { method: "PUT", body, headers: condition });
+    if (response.ok) return true;
+    if (response.status === 412 || response.status === 409 || response.status === 404) return false;
+    throw new Error(`a claim could not be written: status ${response.status}`);
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return ["NoSuchKey", "NotFound"].includes(codeOf(error) ?? "");
+}
+
+/** How often a server may say that it cannot just now, as S3 does under load, and how long to wait then. */
+const ATTEMPTS = 4;
+const BUSY_MS = 150;
+const BUSY = new Set(["InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout", "ConnectionClosed"]);
+
+async function patiently<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (attempt === ATTEMPTS || !BUSY.has(codeOf(error) ?? "")) throw error;
+      await Bun.sleep(BUSY_MS * 2 ** attempt * (0.5 + Math.random() / 2));
+    }
+  }
+}
+
+/** The store as a whole cannot be used. Anything else is about one object. */
+class Unreachable extends Error {}
+
+async function inTime<T>(name: string, timeoutMs: number, work: () => Promise<T>): Promise<T> {
+  let timer: Timer | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${name}: no answer within ${timeoutMs / 1000} s`)), timeoutMs);
+  });
+  try {
+    return await Promise.race([work(), late]);
+  } catch (error) {
+    if (isMissing(error) || error instanceof TooLongError) throw error;
+    throw new Unreachable(
+      error instanceof Error && error.message.startsWith(name) ? error.message : `${name}: ${said(error)}`,
+    );
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function said(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = codeOf(error);
+  if (code === "ERR_S3_MISSING_CREDENTIALS") return "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+  // Bun says "an unexpected error has occurred" and puts what it was into the code.
+  return code === undefined ? error.message : `${error.message} (${code})`;
+}

@@ -1,0 +1,83 @@
+/** Opens the place where recordings are, from what `--recordings` says. */
+
+import { thisProcess } from "../holder.ts";
+import type { Fault, Recording, RecordingMode, RecordingStore } from "../recording.ts";
+import { withFallback } from "./fallback.ts";
+import { folderStore } from "./folder.ts";
+import type { S3Settings } from "./s3.ts";
+
+export interface OpenOptions {
+  /** In `auto` a shared store that is down is replaced by the local one; in every other mode that is an error. */
+  readonly mode: RecordingMode;
+  /** The folder of the user's own recordings: see `defaultRecordings`. */
+  readonly local: string;
+  readonly warn: (message: string) => void;
+  /** For commands that look: see FallbackOptions. */
+  readonly lookOnly?: boolean;
+  /** For s3://. Settings come from the caller: nothing here reads the environment. */
+  readonly s3?: S3Settings;
+  /** Says what others are told of this process when they wait for its answer. */
+  readonly who?: () => string;
+}
+
+/**
+ * `redis://`, `rediss://`, `redis+unix://`, `s3://bucket/prefix`, or a folder. Opens no connection yet.
+ * Throws what `schemeOf` throws.
+ */
+export async function openStore(location: string, options: OpenOptions): Promise<RecordingStore> {
+  const { mode, local, warn, who = thisProcess, lookOnly = false } = options;
+  const scheme = schemeOf(location);
+  if (scheme === undefined) return folderStore(location, { warn, who });
+  const shared = await openShared(scheme, location, options);
+  if (mode !== "auto") return shared;
+  return withFallback(shared, folderStore(local, { warn, who }), { warn, lookOnly });
+}
+
+/** The scheme of a shared store's URL; undefined for a folder. Throws an Error in people's words for any other URL. */
+export function schemeOf(location: string): "redis" | "s3" | undefined {
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(location)?.[1]?.toLowerCase();
+  if (scheme === undefined) return undefined;
+  if (!URL.canParse(location)) throw new Error(`not a URL (it begins with ${scheme}://)`);
+  if (/^(redis|rediss|redis\+unix|redis\+tls|valkey|valkeys)$/.test(scheme)) return "redis";
+  if (scheme !== "s3") throw new Error(`${scheme}://…: recordings are kept in a folder, on redis:// or on s3://`);
+  if (new URL(location).host === "") throw new Error("s3://: the name of the bucket is missing");
+  return scheme;
+}
+
+async function openShared(
+  scheme: "redis" | "s3",
+  location: string,
+  { warn, s3, who = thisProcess }: OpenOptions,
+): Promise<RecordingStore> {
+  if (scheme === "redis") {
+    const { redisStore } = await import("./redis.ts");
+    return redisStore(location, { warn, who });
+  }
+  const { s3Store } = await import("./s3.ts");
+  return s3Store(location, { warn, who, ...s3 });
+}
+
+export interface PruneOptions {
+  /** Keys that are still needed; every other recording goes. */
+  readonly keep: ReadonlySet<string>;
+  /** Only say what would go. */
+  readonly dryRun?: boolean;
+}
+
+/** What `prune` took away, or would. */
+export interface Pruned {
+  readonly recordings: readonly Recording[];
+  readonly faults: readonly Fault[];
+}
+
+/** Takes away recordings that nothing needs, and what is none; what another version of llmfs wrote is left to it. */
+export async function prune(store: RecordingStore, { keep, dryRun = false }: PruneOptions): Promise<Pruned> {
+  const recordings = (await store.list()).filter(({ key }) => !keep.has(key));
+  const faults = ((await store.check?.()) ?? []).filter(({ foreign }) => foreign !== true);
+  if (dryRun) return { recordings, faults };
+  const { remove, discard } = store;
+  if (remove === undefined) throw new Error(`${store.name} is read-only`);
+  for (const { key } of recordings) await remove(key);
+  for (const { name } of faults) await discard?.(name);
+  return { recordings, faults };
+}

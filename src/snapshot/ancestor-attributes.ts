@@ -1,0 +1,67 @@
+/** The ancestor's `attrs`: decimal text. */
+import { type Inode, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, type Time } from "../tree/inode.ts";
+import { type Place, quote } from "./error.ts";
+import { ID_MAX } from "./format.ts";
+import type { Value } from "./read/json.ts";
+import { parseTime } from "./timestamps.ts";
+
+const IGNORED: ReadonlySet<string> = new Set(["st_nlink", "st_size"]);
+
+export interface AttributeCallbacks {
+  dropped(name: string): void;
+  warn(message: string): void;
+}
+
+/** Throws SnapshotError where a value is not what its name says. */
+export function applyAttributes(inode: Inode, attrs: Map<string, Value>, place: Place, tell: AttributeCallbacks): void {
+  for (const [name, value] of attrs) {
+    if (IGNORED.has(name)) continue;
+    const text = typeof value === "number" ? String(value) : value;
+    if (typeof text !== "string") throw place.problem(`its ${quote(name)} is not decimal text`);
+    switch (name) {
+      case "st_mode": {
+        const mode = decimal(name, text, 0o177777, place);
+        const type = mode & S_IFMT;
+        if (type !== 0 && type !== typeBits(inode))
+          tell.warn(`the st_mode of ${quote(place.entry ?? "")} is another type's; its "type" was followed`);
+        if (inode.kind !== "symlink") inode.mode = (inode.mode & S_IFMT) | (mode & 0o7777);
+        break;
+      }
+      case "st_uid":
+        inode.uid = decimal(name, text, ID_MAX, place);
+        break;
+      case "st_gid":
+        inode.gid = decimal(name, text, ID_MAX, place);
+        break;
+      case "st_atime":
+        inode.setTimes({ atime: time(name, text, place) });
+        break;
+      case "st_mtime":
+        inode.setTimes({ mtime: time(name, text, place) });
+        break;
+      case "st_ctime":
+        inode.setTimes({ ctime: time(name, text, place) });
+        break;
+      default:
+        tell.dropped(name);
+    }
+  }
+}
+
+function typeBits(inode: Inode): number {
+  return inode.kind === "directory" ? S_IFDIR : inode.kind === "symlink" ? S_IFLNK : S_IFREG;
+}
+
+function decimal(name: string, text: string, max: number, place: Place): number {
+  const value = /^\d{1,12}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value <= max)) throw place.problem(`its ${name} is ${quote(text)}, not a whole number up to ${max}`);
+  return value;
+}
+
+function time(name: string, text: string, place: Place): Time {
+  // A float as Python prints it may have an exponent.
+  const parsed =
+    parseTime(text) ?? (/^-?[\d.]+e[+-]?\d+$/i.test(text) ? parseTime(Number(text).toFixed(9)) : undefined);
+  if (parsed === undefined) throw place.problem(`its ${name} is ${quote(text)}, not seconds since 1970`);
+  return parsed;
+}

@@ -1,0 +1,325 @@
+/**
+ * Reads JSON from a stream, one value after the other, so that no text is ever held as a whole.
+ *
+ * Stricter than JSON.parse where that serves people: a key that comes twice is an error, every complaint has a line, and
+ * what is longer or deeper than the caller allows is refused before it is taken in. Strings are byte strings
+ * (Latin-1 characters that stand for UTF-8 bytes), as names are in the tree. Knows nothing of snapshots.
+ */
+import { isUtf8 } from "node:buffer";
+import type { Place } from "../error.ts";
+import { quote } from "../error.ts";
+import type { ByteSource } from "./source.ts";
+
+export type Kind = "object" | "array" | "string" | "number" | "literal";
+
+/** A JSON value with its objects as maps; strings are byte strings. */
+export type Value = string | number | boolean | null | Value[] | Map<string, Value>;
+
+const KEY_MAX = 1 << 20;
+const DEPTH_MAX = 64;
+const [QUOTE, BACKSLASH, SLASH, COMMA, COLON, SPACE, NEWLINE] = [0x22, 0x5c, 0x2f, 0x2c, 0x3a, 0x20, 0x0a];
+const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY] = [0x7b, 0x7d, 0x5b, 0x5d];
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
+
+export class JsonReader {
+  readonly #source: ByteSource;
+  readonly #place: Place;
+  #buffer = Buffer.alloc(1 << 18);
+  #at = 0;
+  #end = 0;
+  #ended = false;
+  #depth = 0;
+  #scratch = Buffer.alloc(1 << 12);
+  /**
+   * The last string read held a lone surrogate U+DC80 to U+DCFF, which was taken for the byte 80 to FF (Python's
+   * "surrogateescape"): the caller decides whether that is meant.
+   */
+  surrogates = false;
+
+  constructor(source: ByteSource, place: Place) {
+    this.#source = source;
+    this.#place = place;
+    this.#place.line = 1;
+    this.#fill();
+    if (this.#end === 0) throw place.problem("the file is empty");
+    if (this.#buffer.subarray(0, 3).equals(BYTE_ORDER_MARK)) this.#at = 3;
+  }
+
+  /** What the next value is. Throws at the end of the text. */
+  peek(): Kind {
+    const byte = this.#next();
+    if (byte === QUOTE) return "string";
+    if (byte === OPEN_OBJECT) return "object";
+    if (byte === OPEN_ARRAY) return "array";
+    if (byte === 0x2d || (byte >= 0x30 && byte <= 0x39)) return "number";
+    if (byte === 0x74 || byte === 0x66 || byte === 0x6e) return "literal";
+    throw this.#unexpected("a value");
+  }
+
+  /** Reads an object: `member` is called with each key and must read the value. */
+  object(what: string, member: (key: string) => void): void {
+    this.#expect("object", what);
+    const keys = new Set<string>();
+    this.#sequence(CLOSE_OBJECT, () => {
+      if (this.#next() !== QUOTE) throw this.#unexpected("a key in quotes");
+      const key = this.string("a key", KEY_MAX);
+      if (keys.has(key)) throw this.#place.problem(`the key ${quote(key)} comes twice in one object`, "remove one");
+      keys.add(key);
+      if (this.#next() !== COLON) throw this.#unexpected('":" after a key');
+      this.#at++;
+      member(key);
+    });
+  }
+
+  /** The first key of an object; undefined if it has none. Nothing can be read after it. */
+  firstKey(what: string): string | undefined {
+    this.#expect("object", what);
+    this.#at++;
+    return this.#next() === CLOSE_OBJECT ? undefined : this.string("a key", KEY_MAX);
+  }
+
+  /** Reads an array: `element` is called for each element and must read it. */
+  array(what: string, element: () => void): void {
+    this.#expect("array", what);
+    this.#sequence(CLOSE_ARRAY, element);
+  }
+
+  /** A string as byte string. `limit` counts bytes. */
+  string(what: string, limit: number): string {
+    const bytes = this.bytes(what, limit);
+    return bytes.toString("latin1");
+  }
+
+  /** A string as UTF-8 bytes, valid until the next call. */
+  bytes(what: string, limit: number): Buffer {
+    this.#expect("string", what);
+    this.surrogates = false;
+    let buffer = this.#buffer;
+    let start = this.#at + 1;
+    let at = start;
+    let seen = 0;
+    let escaped = false;
+    for (;;) {
+      if (at >= this.#end) {
+        // No escape is longer than six characters for one byte.
+        if (at - start > limit * (escaped ? 6 : 1)) throw this.#place.problem(`${what} is longer than ${limit} bytes`);
+        if (!this.#fill()) throw this.#place.problem("the text ends within a string", "the file is cut short");
+        at -= start - 1;
+        start = 1;
+        buffer = this.#buffer;
+        continue;
+      }
+      const byte = buffer[at] ?? 0;
+      if (byte === QUOTE) break;
+      if (byte === BACKSLASH) {
+        escaped = true;
+        at++;
+      } else if (byte < SPACE) throw this.#control(byte);
+      seen |= byte;
+      at++;
+    }
+    this.#at = at + 1;
+    const raw = buffer.subarray(start, at);
+    if (seen >= 0x80 && !isUtf8(raw))
+      throw this.#place.problem(`${what} is not valid UTF-8`, "JSON is UTF-8: convert the file");
+    const bytes = escaped ? this.#unescape(raw) : raw;
+    if (bytes.length > limit) throw this.#place.problem(`${what} is longer than ${limit} bytes`);
+    return bytes;
+  }
+
+  /** A whole number from `min` to `max`. */
+  integer(what: string, min: number, max: number): number {
+    const value = this.number(what);
+    if (!Number.isSafeInteger(value) || value < min || value > max)
+      throw this.#place.problem(`${what} is ${value}, not a whole number from ${min} to ${max}`);
+    return value;
+  }
+
+  number(what: string): number {
+    this.#expect("number", what);
+    const text = this.#word();
+    if (!/^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/.test(text))
+      throw this.#place.problem(`${quote(text)} is not a number`);
+    return Number(text);
+  }
+
+  /** true, false or null. */
+  literal(): boolean | null {
+    const text = this.#word();
+    if (text === "true") return true;
+    if (text === "false") return false;
+    if (text === "null") return null;
+    throw this.#place.problem(`${quote(text)} is no JSON value`);
+  }
+
+  boolean(what: string): boolean {
+    this.#expect("literal", what);
+    const value = this.literal();
+    if (value === null) throw this.#place.problem(`${what} is null, not true or false`);
+    return value;
+  }
+
+  /** Whatever comes next, whole. `limit` bounds every string. */
+  value(what: string, limit: number): Value {
+    const kind = this.peek();
+    if (kind === "string") return this.string(what, limit);
+    if (kind === "number") return this.number(what);
+    if (kind === "literal") return this.literal();
+    if (kind === "array") {
+      const values: Value[] = [];
+      this.array(what, () => values.push(this.value(what, limit)));
+      return values;
+    }
+    const map = new Map<string, Value>();
+    this.object(what, (key) => map.set(key, this.value(what, limit)));
+    return map;
+  }
+
+  /** Nothing may follow but white space. */
+  finish(): void {
+    if (this.#skip() !== undefined) throw this.#unexpected("the end of the file");
+  }
+
+  #expect(kind: Kind, what: string): void {
+    const found = this.peek();
+    if (found !== kind) throw this.#place.problem(`${what} is ${article(found)}, not ${article(kind)}`);
+  }
+
+  /** What stands between an opening bracket, which is next, and the closing one. */
+  #sequence(close: number, element: () => void): void {
+    this.#at++;
+    if (++this.#depth > DEPTH_MAX) throw this.#place.problem(`nested more than ${DEPTH_MAX} levels deep`);
+    if (this.#next() !== close) {
+      for (;;) {
+        element();
+        const byte = this.#next();
+        if (byte === close) break;
+        if (byte !== COMMA) throw this.#unexpected(`"," or "${String.fromCharCode(close)}"`);
+        this.#at++;
+      }
+    }
+    this.#at++;
+    this.#depth--;
+  }
+
+  /** A run of characters that are no punctuation. */
+  #word(): string {
+    let text = "";
+    for (;;) {
+      if (this.#at >= this.#end && !this.#fill()) return text;
+      const byte = this.#buffer[this.#at] ?? 0;
+      const letter = (byte | SPACE) >= 0x61 && (byte | SPACE) <= 0x7a;
+      if (!letter && !(byte >= 0x30 && byte <= 0x39) && byte !== 0x2b && byte !== 0x2d && byte !== 0x2e) return text;
+      text += String.fromCharCode(byte);
+      if (text.length > 400) throw this.#place.problem(`${quote(text)} is no JSON value`);
+      this.#at++;
+    }
+  }
+
+  /** The next byte that is not white space, still to be taken. */
+  #next(): number {
+    const byte = this.#skip();
+    if (byte === undefined) throw this.#place.problem("the text ends too early", "the file is cut short");
+    return byte;
+  }
+
+  #skip(): number | undefined {
+    for (;;) {
+      if (this.#at >= this.#end && !this.#fill()) return undefined;
+      const byte = this.#buffer[this.#at] ?? 0;
+      if (byte === NEWLINE) this.#place.line = (this.#place.line ?? 1) + 1;
+      else if (byte !== SPACE && byte !== 0x09 && byte !== 0x0d) return byte;
+      this.#at++;
+    }
+  }
+
+  /** Takes in more, keeping what begins at #at. False at the end of the source. */
+  #fill(): boolean {
+    if (this.#ended) return false;
+    const rest = this.#end - this.#at;
+    if (rest === this.#buffer.length) {
+      const larger = Buffer.alloc(this.#buffer.length * 2);
+      this.#buffer.copy(larger, 0, this.#at, this.#end);
+      this.#buffer = larger;
+    } else if (this.#at > 0) this.#buffer.copyWithin(0, this.#at, this.#end);
+    this.#at = 0;
+    const count = this.#source.read(this.#buffer.subarray(rest));
+    this.#end = rest + count;
+    if (count === 0) this.#ended = true;
+    return count > 0;
+  }
+
+  #unescape(raw: Buffer): Buffer {
+    if (this.#scratch.length < raw.length) this.#scratch = Buffer.alloc(raw.length * 2);
+    const out = this.#scratch;
+    let length = 0;
+    for (let at = 0; at < raw.length; ) {
+      const byte = raw[at] ?? 0;
+      if (byte !== BACKSLASH) {
+        out[length++] = byte;
+        at++;
+        continue;
+      }
+      const letter = raw[at + 1] ?? 0;
+      at += 2;
+      if (letter !== 0x75) {
+        const plain = ESCAPES.get(letter);
+        if (plain === undefined) throw this.#place.problem(`"\\${String.fromCharCode(letter)}" is no escape of JSON's`);
+        out[length++] = plain;
+        continue;
+      }
+      let code = this.#hex(raw, at);
+      at += 4;
+      if (code >= 0xd800 && code <= 0xdbff && raw[at] === BACKSLASH && raw[at + 1] === 0x75) {
+        const low = this.#hex(raw, at + 2);
+        if (low >= 0xdc00 && low <= 0xdfff) {
+          code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+          at += 6;
+        }
+      }
+      if (code >= 0xdc80 && code <= 0xdcff) {
+        this.surrogates = true;
+        out[length++] = code - 0xdc00;
+      } else if (code >= 0xd800 && code <= 0xdfff)
+        throw this.#place.problem(`\\u${code.toString(16)} is half a character`, "a surrogate must be one of a pair");
+      else length += out.write(String.fromCodePoint(code), length, "utf8");
+    }
+    return out.subarray(0, length);
+  }
+
+  #hex(raw: Buffer, at: number): number {
+    const digits = raw.toString("latin1", at, at + 4);
+    if (!/^[0-9a-fA-F]{4}$/.test(digits)) throw this.#place.problem(`"\\u${digits}" is no escape of JSON's`);
+    return Number.parseInt(digits, 16);
+  }
+
+  #control(byte: number): Error {
+    return this.#place.problem(
+      byte === NEWLINE ? "a string does not end on its line" : `a string holds the control character ${byte} unescaped`,
+    );
+  }
+
+  #unexpected(wanted: string): Error {
+    const byte = this.#buffer[this.#at] ?? 0;
+    return this.#place.problem(
+      `expected ${wanted}, found ${quote(String.fromCharCode(byte))}`,
+      "this is not valid JSON",
+    );
+  }
+}
+
+const ESCAPES = new Map([
+  [QUOTE, QUOTE],
+  [BACKSLASH, BACKSLASH],
+  [SLASH, SLASH],
+  [0x62, 0x08],
+  [0x66, 0x0c],
+  [0x6e, 0x0a],
+  [0x72, 0x0d],
+  [0x74, 0x09],
+]);
+
+function article(kind: Kind): string {
+  if (kind === "literal") return "true, false or null";
+  return kind === "object" || kind === "array" ? `an ${kind}` : `a ${kind}`;
+}

@@ -1,0 +1,111 @@
+/** Puts a file's content together from the pieces that a snapshot has it in: text, base64, holes. */
+import { FsError } from "../../errno.ts";
+import { MAX_FILE_SIZE, type RegularFile } from "../../tree/file.ts";
+import type { Place } from "../error.ts";
+import { STRING_LIMIT } from "../format.ts";
+import type { JsonReader } from "./json.ts";
+
+const STAGE = 1 << 20;
+const NO_PIECE = 'a piece of content is text, {"hole": bytes} or {"base64": text}';
+
+/** One at a time is in use; the stage is kept from file to file. */
+export class PieceReader {
+  readonly #reader: JsonReader;
+  readonly #place: Place;
+  readonly #stage = Buffer.alloc(STAGE);
+  #staged = 0;
+  #offset = 0;
+
+  constructor(reader: JsonReader, place: Place) {
+    this.#reader = reader;
+    this.#place = place;
+  }
+
+  /** Reads the value of `text` or `base64`, a string or an array of pieces, into an empty file. */
+  read(file: RegularFile, encoding: "text" | "base64"): void {
+    this.#offset = 0;
+    if (this.#reader.peek() === "string") this.#piece(file, encoding);
+    else
+      this.#reader.array(`"${encoding}"`, () => {
+        if (this.#reader.peek() === "object") this.#other(file);
+        else this.#piece(file, encoding);
+      });
+    this.#flush(file);
+    if (this.#offset > file.size) file.truncate(this.#offset);
+  }
+
+  #piece(file: RegularFile, encoding: "text" | "base64"): void {
+    const bytes = this.#reader.bytes(`a piece of "${encoding}"`, STRING_LIMIT);
+    if (encoding === "text") {
+      if (this.#reader.surrogates) throw this.#place.problem('"text" holds half a character', 'use "base64"');
+      this.#append(file, bytes);
+    } else this.#decode(file, bytes.toString("latin1"));
+  }
+
+  #append(file: RegularFile, bytes: Uint8Array): void {
+    if (bytes.length > STAGE - this.#staged) this.#flush(file);
+    if (bytes.length > STAGE) {
+      this.#write(file, bytes);
+      return;
+    }
+    this.#stage.set(bytes, this.#staged);
+    this.#staged += bytes.length;
+  }
+
+  #decode(file: RegularFile, text: string): void {
+    if (text.length > STAGE) {
+      this.#append(file, decodeBase64(text, this.#place));
+      return;
+    }
+    if (text.length > STAGE - this.#staged) this.#flush(file);
+    try {
+      const { written } = this.#stage.subarray(this.#staged).setFromBase64(text, { lastChunkHandling: "strict" });
+      this.#staged += written;
+    } catch (error) {
+      throw notBase64(this.#place, error);
+    }
+  }
+
+  /** `{"hole": bytes}`, or `{"base64": …}` among text. */
+  #other(file: RegularFile): void {
+    let seen = 0;
+    this.#reader.object("a piece", (key) => {
+      if (key === "base64") this.#piece(file, key);
+      else if (key === "hole") this.#hole(file);
+      else throw this.#place.problem(NO_PIECE);
+      seen++;
+    });
+    if (seen !== 1) throw this.#place.problem(NO_PIECE);
+  }
+
+  #hole(file: RegularFile): void {
+    const length = this.#reader.integer('"hole"', 1, MAX_FILE_SIZE);
+    this.#flush(file);
+    this.#offset += length;
+    if (this.#offset > MAX_FILE_SIZE) throw this.#place.problem("the content is larger than a file can be");
+  }
+
+  #flush(file: RegularFile): void {
+    if (this.#staged === 0) return;
+    this.#write(file, this.#stage.subarray(0, this.#staged));
+    this.#staged = 0;
+  }
+
+  #write(file: RegularFile, bytes: Uint8Array): void {
+    if (file.write(this.#offset, bytes) < bytes.length) throw new FsError("ENOSPC");
+    this.#offset += bytes.length;
+  }
+}
+
+/** Throws SnapshotError. */
+export function decodeBase64(text: string, place: Place): Uint8Array {
+  try {
+    return Uint8Array.fromBase64(text, { lastChunkHandling: "strict" });
+  } catch (error) {
+    throw notBase64(place, error);
+  }
+}
+
+function notBase64(place: Place, cause: unknown): Error {
+  return place.problem("a piece is not valid base64", "each piece stands alone, with its padding", { cause });
+}

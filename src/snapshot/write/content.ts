@@ -1,0 +1,150 @@
+/**
+ * Writes a file's content: text as lines, anything else as base64, holes as holes.
+ *
+ * Generators, so that the saver can stop between any two fragments: they yield JSON text, or, where bytes were looked at
+ * and nothing is to be written yet, how many. Content may be larger than memory has room for a second time.
+ */
+import { isUtf8 } from "node:buffer";
+import { BASE64_PIECE, TEXT_PIECE } from "../format.ts";
+import type { FrozenContent } from "./copy-on-write.ts";
+
+export type Fragments<T = void> = Generator<string | number, T>;
+
+/** A multiple of BASE64_PIECE, and a good deal larger than TEXT_PIECE. */
+const WINDOW = BASE64_PIECE * 128;
+const window = Buffer.alloc(WINDOW);
+const NEWLINE = 0x0a;
+const SEPARATOR = ",\n      ";
+const BASE64_CHARACTERS = (BASE64_PIECE / 3) * 4;
+
+/** `, "text": …` or `, "base64": …`, elements on lines of their own. */
+export function* contentFragments(content: FrozenContent): Fragments {
+  if (content.size === 0) yield ', "text": ""';
+  else if (yield* isText(content)) yield* textFragments(content);
+  else yield* base64Fragments(content);
+}
+
+/** Valid UTF-8 without NUL, and without holes, which are NULs. */
+function* isText(content: FrozenContent): Fragments<boolean> {
+  const [first] = content.extents();
+  if (first?.start !== 0 || first.end !== content.size) return false;
+  for (let at = 0; at < content.size; ) {
+    const bytes = read(content, at, content.size);
+    const last = at + bytes.length === content.size;
+    const whole = last ? bytes.length : characterStart(bytes, bytes.length);
+    const part = bytes.subarray(0, whole);
+    if (whole === 0 || part.includes(0) || !isUtf8(part)) return false;
+    at += whole;
+    if (!last) yield whole;
+  }
+  return true;
+}
+
+function* textFragments(content: FrozenContent): Fragments {
+  let opening = ', "text": [\n      ';
+  for (let at = 0; at < content.size; ) {
+    const bytes = read(content, at, content.size);
+    const pieces = cut(bytes, at + bytes.length === content.size);
+    const [first = ""] = pieces.texts;
+    if (at === 0 && pieces.length === content.size && pieces.texts.length === 1) {
+      yield `, "text": ${JSON.stringify(first)}`;
+      return;
+    }
+    // Text when it was looked at, and something else now: the kernel may write without asking (passthrough).
+    if (!isUtf8(bytes.subarray(0, pieces.length))) {
+      yield `${opening}{"base64": "${bytes.toString("base64")}"}`;
+      at += bytes.length;
+    } else {
+      yield opening + pieces.texts.map((text) => JSON.stringify(text)).join(SEPARATOR);
+      at += pieces.length;
+    }
+    opening = SEPARATOR;
+  }
+  yield "\n    ]";
+}
+
+interface Pieces {
+  readonly texts: readonly string[];
+  /** How many bytes they have together. */
+  readonly length: number;
+}
+
+/** Cuts text into pieces, as far as can be known where they end: all of it if these are the `last` bytes. */
+function cut(bytes: Buffer, last: boolean): Pieces {
+  const end = last ? bytes.length : bytes.lastIndexOf(NEWLINE) + 1;
+  // All at once where no line is too long, as in nearly every file.
+  if (end > 0 && !hasLongLine(bytes.subarray(0, end)))
+    return { texts: bytes.toString("utf8", 0, end).split(/(?<=\n)/), length: end };
+  const texts: string[] = [];
+  let done = 0;
+  for (let next = pieceEnd(bytes, done, last); next > done; next = pieceEnd(bytes, done, last)) {
+    texts.push(bytes.toString("utf8", done, next));
+    done = next;
+  }
+  return { texts, length: done };
+}
+
+function hasLongLine(bytes: Buffer): boolean {
+  for (let at = 0; bytes.length - at > TEXT_PIECE; ) {
+    const newline = bytes.lastIndexOf(NEWLINE, at + TEXT_PIECE - 1);
+    if (newline < at) return true;
+    at = newline + 1;
+  }
+  return false;
+}
+
+/** Where the piece of text that begins at `start` ends; `start` where more bytes must be seen to know. */
+function pieceEnd(bytes: Buffer, start: number, last: boolean): number {
+  const newline = bytes.indexOf(NEWLINE, start);
+  const end = newline === -1 ? bytes.length : newline + 1;
+  if (end - start > TEXT_PIECE) return characterStart(bytes, start + TEXT_PIECE);
+  return newline === -1 && !last ? start : end;
+}
+
+/** The beginning of the character that the byte at `at` belongs to, or would if there were one. */
+function characterStart(bytes: Buffer, at: number): number {
+  for (let back = 1; back <= 3 && back <= at; back++) {
+    const byte = bytes[at - back] ?? 0;
+    if (byte >= 0xc0) {
+      const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
+      return length > back ? at - back : at;
+    }
+    if (byte < 0x80) return at;
+  }
+  return at;
+}
+
+function* base64Fragments(content: FrozenContent): Fragments {
+  const [only] = content.extents();
+  if (only?.start === 0 && only.end === content.size && content.size <= BASE64_PIECE) {
+    yield `, "base64": "${read(content, 0, content.size).toString("base64")}"`;
+    return;
+  }
+  let opening = ', "base64": [\n      ';
+  let at = 0;
+  for (const { start, end } of content.extents()) {
+    if (start > at) {
+      yield `${opening}{"hole": ${start - at}}`;
+      opening = SEPARATOR;
+    }
+    for (at = start; at < end; ) {
+      const bytes = read(content, at, end);
+      const text = bytes.toString("base64");
+      let out = "";
+      for (let done = 0; done < text.length; done += BASE64_CHARACTERS) {
+        out += `${opening}"${text.slice(done, done + BASE64_CHARACTERS)}"`;
+        opening = SEPARATOR;
+      }
+      at += bytes.length;
+      yield out;
+    }
+  }
+  if (at < content.size) yield `${opening}{"hole": ${content.size - at}}`;
+  yield "\n    ]";
+}
+
+function read(content: FrozenContent, from: number, to: number): Buffer {
+  const bytes = window.subarray(0, Math.min(WINDOW, to - from));
+  content.read(from, bytes);
+  return bytes;
+}

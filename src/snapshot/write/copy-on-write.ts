@@ -1,0 +1,85 @@
+/** A file's content as it was at one moment, while the file goes on changing: what changes is copied first. */
+import { FsError } from "../../errno.ts";
+import { atMost } from "../../int64.ts";
+import { PAGE } from "../../tree/content/store.ts";
+import { MAX_FILE_SIZE, type RegularFile } from "../../tree/file.ts";
+
+/** Where there is data: from `start` up to but not including `end`. */
+export interface Extent {
+  readonly start: number;
+  readonly end: number;
+}
+
+export class FrozenContent {
+  #file: RegularFile;
+  readonly size: number;
+  /** Taken at the first change, or when first asked for. */
+  #extents: readonly Extent[] | undefined;
+  /** Pages that have changed since, as they were. Invariant: a page that is not here is in the file unchanged. */
+  readonly #kept = new Map<number, Uint8Array>();
+
+  constructor(file: RegularFile, size = file.size) {
+    if (size > MAX_FILE_SIZE)
+      throw new FsError("EFBIG", `a file of ${file.exactSize} bytes is too large for a snapshot`);
+    this.#file = file;
+    this.size = size;
+  }
+
+  /** The same content is in another file from here on. */
+  moved(file: RegularFile): void {
+    this.#file = file;
+  }
+
+  /** The bytes from `offset` on are about to change, or to go away. */
+  keep(offset: number, length: number): void {
+    const end = Math.min(offset + length, this.size);
+    for (const extent of this.extents()) {
+      const last = Math.min(end, extent.end);
+      for (let page = Math.floor(Math.max(offset, extent.start) / PAGE); page * PAGE < last; page++) {
+        if (this.#kept.has(page)) continue;
+        const bytes = new Uint8Array(Math.min(PAGE, this.size - page * PAGE));
+        this.#file.read(page * PAGE, bytes);
+        this.#kept.set(page, bytes);
+      }
+    }
+  }
+
+  /** In order, with holes between them. */
+  extents(): readonly Extent[] {
+    this.#extents ??= [...extentsOf(this.#file, this.size)];
+    return this.#extents;
+  }
+
+  /** Fills `target`. Precondition: all of it is within an extent. */
+  read(offset: number, target: Uint8Array): void {
+    if (this.#kept.size === 0) {
+      this.#readFile(offset, target);
+      return;
+    }
+    for (let done = 0; done < target.length; ) {
+      const at = offset + done;
+      const page = Math.floor(at / PAGE);
+      const part = target.subarray(done, Math.min(target.length, done + (page + 1) * PAGE - at));
+      const kept = this.#kept.get(page);
+      if (kept === undefined) this.#readFile(at, part);
+      else part.set(kept.subarray(at - page * PAGE, at - page * PAGE + part.length));
+      done += part.length;
+    }
+  }
+
+  /** A file that the kernel writes without asking (passthrough) may have become shorter: zeros for what is gone. */
+  #readFile(offset: number, target: Uint8Array): void {
+    const count = this.#file.read(offset, target);
+    if (count < target.length) target.fill(0, count);
+  }
+}
+
+function* extentsOf(file: RegularFile, size: number): Generator<Extent> {
+  for (let at = 0; at < size; ) {
+    const start = file.nextData(at);
+    if (start === undefined || start >= size) return;
+    const end = atMost(file.nextHole(start) ?? size, size);
+    yield { start: Number(start), end };
+    at = end;
+  }
+}

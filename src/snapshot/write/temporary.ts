@@ -1,0 +1,91 @@
+/**
+ * Files that are written beside the one they are going to replace.
+ *
+ * Each is locked while it is being written. The kernel gives the lock back when its holder ends, however that happens,
+ * so whoever can lock such a file knows that its writer is dead. The lock also works between containers, where process
+ * ids mean nothing.
+ */
+import { randomBytes } from "node:crypto";
+import { constants, type Stats } from "node:fs";
+import { type FileHandle, lstat, open, readdir, unlink } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { ERRNO } from "../../errno.ts";
+import { lockRange } from "../../libc.ts";
+
+/** NAME_MAX is 255 bytes; what is added takes 18. */
+const STEM_BYTES = 200;
+
+export interface TemporaryFile extends AsyncDisposable {
+  readonly path: string;
+  readonly file: FileHandle;
+}
+
+/** A new file beside `target`, mode 0600. Disposing it closes it, and removes what still has its temporary name. */
+export async function createBeside(target: string): Promise<TemporaryFile> {
+  for (;;) {
+    const path = join(dirname(target), `${prefix(target)}${randomBytes(6).toString("hex")}.tmp`);
+    const file = await open(path, "wx", 0o600);
+    const locked = lock(file);
+    // Whoever clears left-overs may have found it before it was locked.
+    if (locked === "taken" || (await file.stat()).nlink === 0) {
+      await file.close();
+      continue;
+    }
+    const { ino } = await file.stat();
+    return {
+      path,
+      file,
+      async [Symbol.asyncDispose]() {
+        if ((await lstat(path).catch(() => undefined))?.ino === ino) await unlink(path).catch(() => {});
+        // What is written is synced by now, or given up.
+        await file.close().catch(() => {});
+      },
+    };
+  }
+}
+
+/** Removes what writers of `target` left behind that were killed. What cannot be removed stays, and is no failure. */
+export async function clearLeftOver(target: string): Promise<void> {
+  const begin = prefix(target);
+  await clearAll(dirname(target), (stem) => stem === begin);
+}
+
+/** The same, for every file in a folder whose name begins like this. */
+export async function clearLeftOvers(folder: string, beginning: string): Promise<void> {
+  await clearAll(folder, (stem) => stem.startsWith(`.${beginning}`));
+}
+
+/** `ours`: whether it is the temporary file of a writer that may be gone, by what is before the random part. */
+async function clearAll(folder: string, ours: (stem: string) => boolean): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    const [, stem] = /^(\..*\.)[0-9a-f]{12}\.tmp$/s.exec(name) ?? [];
+    if (stem !== undefined && ours(stem)) await clear(join(folder, name)).catch(() => {});
+  }
+}
+
+async function clear(path: string): Promise<void> {
+  if (!isOurs(await lstat(path))) return;
+  await using file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const { ino } = await file.stat();
+  if (lock(file) !== "ours" || (await lstat(path)).ino !== ino) return;
+  await unlink(path);
+}
+
+function isOurs(file: Stats): boolean {
+  return file.isFile() && file.uid === process.geteuid?.();
+}
+
+/** "unknown": this filesystem has no locks. */
+function lock(file: FileHandle): "ours" | "taken" | "unknown" {
+  const toTheEnd = 0n;
+  const result = lockRange(file.fd, 0n, toTheEnd, true);
+  if (result === 0) return "ours";
+  return result === -ERRNO.EAGAIN || result === -ERRNO.EACCES ? "taken" : "unknown";
+}
+
+/** As much of the file's name as leaves room. */
+function prefix(target: string): string {
+  let stem = basename(target);
+  while (Buffer.byteLength(stem) > STEM_BYTES) stem = [...stem].slice(0, -1).join("");
+  return `.${stem}.`;
+}

@@ -1,0 +1,229 @@
+/**
+ * Where the bytes of one large file live: a file without a name in the kernel's memory. Sparse, hole-punching, outside
+ * the garbage collector, and a descriptor that can be handed to the kernel, which then reads and writes it without us.
+ */
+import { ERRNO, FsError } from "../../errno.ts";
+import { plus, type Wide } from "../../int64.ts";
+import * as libc from "../../libc.ts";
+import type { Times } from "../inode.ts";
+
+/** Content is counted in pages. */
+export const PAGE = 4096;
+
+export interface Store {
+  /** Fills all of `target`; behind what was written there are zeros. */
+  read(offset: Wide, target: Uint8Array): void;
+  /** How many bytes were written: fewer than given when space ran out. Throws ENOSPC if none were. */
+  write(offset: Wide, data: Uint8Array): number;
+  truncate(size: Wide): void;
+  /** Reserves pages; the size stays. Throws ENOSPC, with nothing reserved. */
+  allocate(offset: Wide, length: Wide): void;
+  /** Zeros, and whole pages given back. */
+  punch(offset: Wide, length: Wide): void;
+  /** Precondition of both: `offset` is below the size. As lseek(2)'s SEEK_DATA and SEEK_HOLE, undefined for ENXIO. */
+  nextData(offset: Wide): Wide | undefined;
+  nextHole(offset: Wide): Wide | undefined;
+  stat(into: libc.FileStat): void;
+  /** Of a store that has times. */
+  setTimes?(times: Times): void;
+  /** To the byte, where `stat` gives the nearest number. */
+  exactSize(): Wide;
+  /** Of a store that is a file of the kernel's. */
+  readonly fd?: number;
+  /** Whether the kernel counts and limits its pages (StoreQuota). */
+  readonly counted: boolean;
+  /** Whether offsets may be bigints (see int64.ts). */
+  readonly wide: boolean;
+  close(): void;
+}
+
+/** Has something done once the caller was answered, and before anything else is. */
+export type Afterwards = (work: () => void) => void;
+
+/** Where stores come from. */
+export interface Stores {
+  /** Throws FsError: EMFILE when there are no descriptors left. */
+  open(): Store;
+  /** Present where the kernel itself counts and limits the pages of all stores together. */
+  readonly quota?: StoreQuota;
+}
+
+export interface StoreQuota {
+  usedPages(): number;
+  /** Lets the stores take this many pages in all. False if they hold more already. */
+  limit(pages: number): boolean;
+}
+
+/** Filled and read within one call. */
+const STAT: libc.FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+
+/** What the stores of one kind share. */
+interface StorePool {
+  /** Empty ones, to be used again. */
+  readonly spare: FdStore[];
+  /** How many descriptors are open, those of the spare ones too. */
+  open: number;
+}
+
+export class FdStore implements Store {
+  readonly fd: number;
+  readonly counted: boolean;
+  readonly wide = true;
+  readonly #pool: StorePool;
+  /** Called before the descriptor is closed, by whoever lent it to the kernel. */
+  onClose: (() => void) | undefined;
+
+  constructor(fd: number, counted: boolean, pool: StorePool) {
+    this.fd = fd;
+    this.counted = counted;
+    this.#pool = pool;
+    pool.open++;
+  }
+
+  read(offset: Wide, target: Uint8Array): void {
+    let done = 0;
+    while (done < target.length) {
+      const count = libc.pread(
+        this.fd,
+        done === 0 ? target : target.subarray(done),
+        target.length - done,
+        plus(offset, done),
+      );
+      if (count < 0) throw new libc.SystemError("pread", -count);
+      if (count === 0) {
+        target.fill(0, done);
+        return;
+      }
+      done += count;
+    }
+  }
+
+  write(offset: Wide, data: Uint8Array): number {
+    let done = 0;
+    while (done < data.length) {
+      const count = libc.pwrite(
+        this.fd,
+        done === 0 ? data : data.subarray(done),
+        data.length - done,
+        plus(offset, done),
+      );
+      if (count < 0 && done > 0) return done;
+      if (count < 0) throw new libc.SystemError("pwrite", -count);
+      done += count;
+    }
+    return done;
+  }
+
+  truncate(size: Wide): void {
+    libc.ftruncate(this.fd, size);
+  }
+
+  allocate(offset: Wide, length: Wide): void {
+    const result = libc.fallocate(this.fd, libc.FALLOC_FL_KEEP_SIZE, offset, length);
+    if (result < 0) throw new libc.SystemError("fallocate", -result);
+  }
+
+  punch(offset: Wide, length: Wide): void {
+    const mode = libc.FALLOC_FL_KEEP_SIZE | libc.FALLOC_FL_PUNCH_HOLE;
+    const result = libc.fallocate(this.fd, mode, offset, length);
+    if (result < 0) throw new libc.SystemError("fallocate", -result);
+  }
+
+  nextData(offset: Wide): Wide | undefined {
+    return this.#seek(offset, SEEK_DATA);
+  }
+
+  nextHole(offset: Wide): Wide | undefined {
+    return this.#seek(offset, SEEK_HOLE);
+  }
+
+  stat(into: libc.FileStat): void {
+    libc.fstat(this.fd, into);
+  }
+
+  setTimes({ atime, atimeNsec, mtime, mtimeNsec }: Times): void {
+    libc.futimens(this.fd, atime, atimeNsec, mtime, mtimeNsec);
+  }
+
+  exactSize(): Wide {
+    return libc.sizeOf(this.fd, STAT);
+  }
+
+  close(): void {
+    this.onClose?.();
+    libc.close(this.fd);
+    this.#pool.open--;
+  }
+
+  /** Nobody else has it open or mapped, and its content is not needed: empties it for the next file. */
+  recycle(): void {
+    if (this.#pool.spare.length >= SPARE_STORES) return this.close();
+    this.truncate(0);
+    this.#pool.spare.push(this);
+  }
+
+  /** Whether nobody else has it open or mapped. */
+  get exclusive(): boolean {
+    return libc.isExclusive(this.fd);
+  }
+
+  #seek(offset: Wide, whence: number): Wide | undefined {
+    const result = libc.lseek(this.fd, offset, whence);
+    if (result === -ERRNO.ENXIO) return undefined;
+    if (result < 0) throw new libc.SystemError("lseek", -Number(result));
+    return result;
+  }
+}
+
+/** How many empty stores are kept for the next files. */
+const SPARE_STORES = 64;
+
+/** How many descriptors are left to the rest of the process: connections to models, files being saved. */
+const KEPT_FREE = 128;
+
+/** Throws EMFILE before the process has no descriptor left for anything else. */
+function fdStores(open: () => number, quota?: StoreQuota): Stores {
+  const pool: StorePool = { spare: [], open: 0 };
+  const most = libc.descriptorLimit() - KEPT_FREE;
+  return {
+    open() {
+      const spare = pool.spare.pop();
+      if (spare !== undefined) return spare;
+      if (pool.open >= most) throw new FsError("EMFILE", `${pool.open} files are large, and as many descriptors taken`);
+      return new FdStore(open(), quota !== undefined, pool);
+    },
+    ...(quota === undefined ? {} : { quota }),
+  };
+}
+
+/** Memory files of the kernel's (memfd_create(2)); we count their pages. */
+export function memoryFiles(): Stores {
+  return fdStores(() => libc.memfd("llmfs"));
+}
+
+/**
+ * Files without names on a tmpfs that is mounted nowhere. Its size limit holds also for what the kernel writes without
+ * asking us. Throws SystemError where this process may not mount.
+ */
+export function tmpfsFiles(pageLimit: number): Stores {
+  // No limit is the largest number rather than 0: without any size, statfs(2) counts nothing.
+  const size = (pages: number) => String(BigInt(Math.min(Math.max(1, pages), 2 ** 50)) * 4096n);
+  const mount = libc.detachedMount("tmpfs", { size: size(pageLimit), nr_inodes: "0", mode: "700" });
+  return fdStores(() => libc.temporaryFile(mount), {
+    usedPages() {
+      const { blocks, free } = libc.fstatfs(mount);
+      return blocks - free;
+    },
+    limit(pages) {
+      try {
+        libc.reconfigureMount(mount, { size: size(pages) });
+        return true;
+      } catch (error) {
+        if (error instanceof FsError) return false;
+        throw error;
+      }
+    },
+  });
+}

@@ -1,0 +1,263 @@
+/** Which configuration a command uses, and when the code in one is run: never what lies in an llmfs mount. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mountOnTheWay } from "../../src/inside-mount.ts";
+import { describeMounted, IS_ROOT } from "../support/mounted.ts";
+import { testWith } from "../support/needs.ts";
+import { BINARY, Sandbox, type StartOptions } from "../support/program.ts";
+
+const root = IS_ROOT ? undefined : "root";
+
+let sandbox: Sandbox;
+beforeEach(() => {
+  sandbox = new Sandbox();
+  const pending = { path: "/a.txt", type: "file", mode: "0644", state: "pending" };
+  writeFileSync(sandbox.at("tree.json"), JSON.stringify({ llmfs: 1, entries: [pending] }));
+  mkdirSync(sandbox.at("rec"));
+});
+afterEach(() => sandbox[Symbol.dispose]());
+
+/** A configuration that tells when it is run. */
+const code = () => `
+import { appendFileSync } from "node:fs";
+appendFileSync(${JSON.stringify(sandbox.at("ran"))}, process.cwd() + "\\n");
+export default { rules: [{ match: "a.txt", generator: "static", options: { content: "by a rule\\\\n" } }] };
+`;
+const ran = () => {
+  const text = existsSync(sandbox.at("ran")) ? readFileSync(sandbox.at("ran"), "utf8") : "";
+  rmSync(sandbox.at("ran"), { force: true });
+  return text !== "";
+};
+const llmfs = (args: readonly string[], options: StartOptions = {}) =>
+  sandbox.llmfs(args, { program: BINARY, ...options });
+
+const looking = (tree: string): readonly (readonly string[])[] => [
+  ["plan", tree],
+  ["context", "a.txt", "--from", tree],
+  ["why", "a.txt", "--from", tree],
+  ["generators"],
+  ["recordings", "prune", "--recordings", sandbox.at("rec"), "--for", tree],
+];
+
+describe("a configuration that holds code, in the current directory", () => {
+  beforeEach(() => writeFileSync(sandbox.at("llmfs.config.ts"), code()));
+
+  test("is not run by commands that only look; they say so", async () => {
+    for (const args of looking("tree.json")) {
+      const { stderr } = await llmfs(args);
+      expect([args[0], ran()]).toEqual([args[0], false]);
+      expect(stderr).toContain("llmfs.config.ts holds code and was not run");
+      expect(stderr).toContain("--config llmfs.config.ts");
+    }
+  });
+
+  test("is run by them when it is named, and they name it too", async () => {
+    for (const args of looking("tree.json")) {
+      const { stderr } = await llmfs([...args, "--config", "llmfs.config.ts"]);
+      expect([args[0], ran()]).toEqual([args[0], true]);
+      expect(stderr).toContain(`configuration: ${sandbox.at("llmfs.config.ts")}\n`);
+    }
+  });
+
+  test("is not looked for with --config none", async () => {
+    for (const args of looking("tree.json")) {
+      const { stderr } = await llmfs([...args, "--config", "none"]);
+      expect([args[0], ran(), stderr.includes("holds code")]).toEqual([args[0], false, false]);
+    }
+  });
+
+  test("makes `recordings prune` refuse, as recordings that its rules need would go", async () => {
+    const { status } = await llmfs(["recordings", "prune", "--recordings", "rec", "--for", "tree.json"]);
+    expect(status).toBe(2);
+  });
+});
+
+test("a configuration without code is read by commands that look, and named", async () => {
+  writeFileSync(
+    sandbox.at("llmfs.config.yaml"),
+    "rules: [{ match: a.txt, generator: exec, options: { command: [touch, ran] } }]",
+  );
+  const { status, stdout, stderr } = await llmfs(["plan", "tree.json"]);
+  expect([status, stdout]).toEqual([0, expect.stringContaining("by the generator exec: 1")]);
+  expect(stderr).toContain(`configuration: ${sandbox.at("llmfs.config.yaml")}\n`);
+  expect(ran()).toBe(false);
+});
+
+describeMounted("in a mount", () => {
+  let mountpoint: string;
+  beforeEach(async () => {
+    mountpoint = sandbox.directory("m");
+    const { status, stderr } = await llmfs(["mount", mountpoint, "--from", "tree.json"]);
+    expect([status, stderr]).toEqual([0, ""]);
+    writeFileSync(`${mountpoint}/llmfs.config.ts`, code());
+  });
+
+  const refusal = (mount = mountpoint) => `lies in the llmfs mount at ${mount}, where a model may have written it`;
+
+  test("a configuration in the current directory is used by no command, and all say so", async () => {
+    mkdirSync(`${mountpoint}/sub`);
+    writeFileSync(`${mountpoint}/sub/llmfs.config.ts`, code());
+    const commands = [
+      ...looking(sandbox.at("tree.json")),
+      ["run", "--from", sandbox.at("tree.json"), "--", "true"],
+      ["mount", sandbox.directory("other"), "--from", sandbox.at("tree.json")],
+      ["generators", "test", "a.txt"],
+    ];
+    for (const cwd of [mountpoint, `${mountpoint}/sub`]) {
+      for (const args of commands) {
+        const { stderr } = await llmfs(args, { cwd });
+        expect([args[0], ran()]).toEqual([args[0], false]);
+        expect(stderr).toContain(refusal());
+        if (args[0] === "mount") await llmfs(["unmount", args[1] ?? ""]);
+      }
+    }
+  });
+
+  test("a configuration that is named is an error", async () => {
+    for (const args of [...looking(sandbox.at("tree.json")), ["run", "--", "true"]]) {
+      const { status, stderr } = await llmfs([
+        ...args.slice(0, 1),
+        "--config",
+        `${mountpoint}/llmfs.config.ts`,
+        ...args.slice(1),
+      ]);
+      expect([args[0], ran(), status]).toEqual([args[0], false, 84]);
+      expect(stderr).toContain(refusal());
+    }
+  });
+
+  test("commands that look at the mount know its rules without running its configuration again", async () => {
+    writeFileSync(sandbox.at("outside.ts"), code());
+    const other = sandbox.directory("other");
+    const mounted = await llmfs(["mount", other, "--from", "tree.json", "--config", "outside.ts"]);
+    expect([mounted.status, mounted.stderr, ran()]).toEqual([0, `configuration: ${sandbox.at("outside.ts")}\n`, true]);
+    // Were it loaded, this would be an error.
+    writeFileSync(sandbox.at("outside.ts"), 'throw new Error("loaded");');
+    for (const args of [
+      ["plan", other],
+      ["why", `${other}/a.txt`],
+      ["context", `${other}/a.txt`],
+    ]) {
+      const { stdout, stderr } = await llmfs(args);
+      expect([args[0], stdout + stderr]).toEqual([
+        args[0],
+        expect.stringMatching(/generator "?static|made by +static/),
+      ]);
+      expect(stderr).toContain(`configuration: ${sandbox.at("outside.ts")}, as mounted\n`);
+    }
+    expect(ran()).toBe(false);
+  });
+
+  test("neither symlink nor /proc leads a configuration out of a mount", async () => {
+    symlinkSync(`${mountpoint}/llmfs.config.ts`, sandbox.at("link.ts"));
+    symlinkSync(mountpoint, sandbox.at("folder"));
+    writeFileSync(sandbox.at("outside.ts"), code());
+    // What runs is chosen by whoever wrote the link.
+    symlinkSync(sandbox.at("outside.ts"), `${mountpoint}/out.ts`);
+    const paths = ["link.ts", "folder/llmfs.config.ts", "folder/../m/llmfs.config.ts", "m/out.ts", "folder/out.ts"];
+    for (const path of [...paths, `/proc/self/root${mountpoint}/llmfs.config.ts`]) {
+      const { status, stderr } = await llmfs(["run", "--config", path, "--", "true"]);
+      expect([path, ran(), status]).toEqual([path, false, 84]);
+      expect(stderr).toContain(refusal());
+    }
+  });
+
+  test.each([
+    ["by its path", (m: string) => `import rules from "${m}/evil.ts";`],
+    ["through a symlink", () => 'import rules from "./folder/evil.ts";'],
+    ["through a symlink in the mount", (m: string) => `import rules from "${m}/out.ts";`],
+    ["as a package", () => 'import rules from "evil";'],
+    ["by require", () => 'const rules = require("./folder/evil.ts").default;'],
+    ["by a name that is computed", () => 'const { default: rules } = await import("./folder/" + "evil.ts");'],
+    ["by way of another file", () => 'import rules from "./between.ts";'],
+  ])("a configuration outside imports nothing from a mount: %s", async (_, line) => {
+    writeFileSync(`${mountpoint}/evil.ts`, code());
+    writeFileSync(`${mountpoint}/package.json`, '{ "name": "evil", "main": "evil.ts" }');
+    writeFileSync(sandbox.at("outside.ts"), code());
+    symlinkSync(sandbox.at("outside.ts"), `${mountpoint}/out.ts`);
+    symlinkSync(mountpoint, sandbox.at("folder"));
+    mkdirSync(sandbox.at("node_modules"));
+    symlinkSync(mountpoint, sandbox.at("node_modules/evil"));
+    writeFileSync(sandbox.at("between.ts"), 'export { default } from "./folder/evil.ts";');
+    writeFileSync(sandbox.at("c.ts"), `${line(mountpoint)}\nexport default rules;`);
+    const { status, stderr } = await llmfs(["generators", "--config", "c.ts"]);
+    expect([ran(), status]).toEqual([false, 84]);
+    expect(stderr).toContain(refusal());
+  });
+
+  test("what lies beside a configuration outside is imported as ever, whatever the current directory", async () => {
+    writeFileSync(sandbox.at("beside.ts"), code());
+    writeFileSync(sandbox.at("c.ts"), 'export { default } from "./beside.ts";');
+    for (const name of ["package.json", "tsconfig.json", "bunfig.toml", ".env"]) {
+      writeFileSync(`${mountpoint}/${name}`, "{ not for us");
+    }
+    const { status } = await llmfs(["generators", "--config", sandbox.at("c.ts")], { cwd: mountpoint });
+    expect([status, readFileSync(sandbox.at("ran"), "utf8")]).toEqual([0, `${sandbox.path}\n`]);
+  });
+
+  testWith(root)("a bind mount, an overlay and a filesystem mounted inside are no way out", async () => {
+    const script = `set -e
+      mkdir -p bound up work over m/inner
+      : > bound.ts
+      mount --bind m bound
+      mount --bind m/llmfs.config.ts bound.ts
+      mount -t tmpfs none m/inner
+      cp m/llmfs.config.ts m/inner/
+      mount -t overlay overlay -o lowerdir=$PWD/m,upperdir=$PWD/up,workdir=$PWD/work over 2>/dev/null || echo "no overlay"
+      for file in bound/llmfs.config.ts bound.ts m/inner/llmfs.config.ts over/llmfs.config.ts; do
+        [ -e "$file" ] || continue
+        if ${BINARY[0]} run --config $file -- true; then echo "$file was used"; fi
+      done
+      (cd bound && ${BINARY[0]} generators test a.txt) || true
+      (cd m/inner && ${BINARY[0]} generators test a.txt) || true`;
+    const child = Bun.spawn({
+      cmd: ["unshare", "--mount", "sh", "-c", script],
+      cwd: sandbox.path,
+      env: sandbox.environment(),
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+    expect([await child.exited, ran()]).toEqual([0, false]);
+    expect(stdout).not.toContain("was used");
+    expect(stderr.match(/where a model may have written it/g)?.length).toBeGreaterThanOrEqual(5);
+  });
+
+  testWith(root)("a mount of another mount namespace is none either", async () => {
+    const script = `${BINARY[0]} mount other --from tree.json && cp m/llmfs.config.ts other/ && echo ready && exec sleep 60`;
+    mkdirSync(sandbox.at("other"));
+    const child = Bun.spawn({
+      cmd: ["unshare", "--mount", "sh", "-c", script],
+      cwd: sandbox.path,
+      env: sandbox.environment(),
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    try {
+      const said = await child.stdout.getReader().read();
+      expect(new TextDecoder().decode(said.value)).toBe("ready\n");
+      const path = `/proc/${child.pid}/root${sandbox.at("other")}/llmfs.config.ts`;
+      expect(existsSync(path)).toBe(true);
+      const { status, stderr } = await llmfs(["run", "--config", path, "--", "true"]);
+      expect([ran(), status]).toEqual([false, 84]);
+      expect(stderr).toContain("lies in a FUSE mount of another mount namespace");
+    } finally {
+      Bun.spawnSync([
+        "nsenter",
+        "--mount",
+        "--target",
+        String(child.pid),
+        BINARY[0] ?? "",
+        "unmount",
+        sandbox.at("other"),
+      ]);
+      child.kill("SIGKILL");
+      await child.exited;
+    }
+  });
+});
+
+test("an ordinary path leads through no mount", () => {
+  symlinkSync("loop", sandbox.at("loop"));
+  expect(mountOnTheWay(import.meta.path)).toBeUndefined();
+  expect(mountOnTheWay(sandbox.at("loop"))).toBeUndefined();
+  expect(mountOnTheWay(sandbox.at("nothing/here"))).toBeUndefined();
+});

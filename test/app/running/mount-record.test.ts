@@ -1,0 +1,72 @@
+/** What a process tells of its mount through /proc, and how it is asked for a save. */
+import { expect, test } from "bun:test";
+import { closeSync, readdirSync, readlinkSync, writeSync } from "node:fs";
+import { type Outcome, RECORD_LINK, RecordReader, RecordWriter } from "../../../src/app/running/mount-record.ts";
+import { memfd } from "../../../src/libc.ts";
+import { eventually } from "../../support/program.ts";
+
+/** The newest record of this process, as another process would open it. */
+function reader(): RecordReader {
+  const found = readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === RECORD_LINK;
+    } catch {
+      return false;
+    }
+  });
+  const fd = Math.max(...found.map(Number));
+  return new RecordReader(process.pid, `/proc/self/fd/${fd}`);
+}
+
+test("a request is heard, answered, and remembered with what came of it", async () => {
+  const saved = Promise.withResolvers<Outcome>();
+  const writer = new RecordWriter({ mountpoint: "/mnt", save: "/tree.json" }, () => saved.promise);
+  using record = reader();
+  writer.change({ device: "0:31", state: "serving" });
+  expect(record.read()).toMatchObject({
+    mountpoint: "/mnt",
+    save: "/tree.json",
+    device: "0:31",
+    state: "serving",
+    answers: [],
+  });
+  expect(record.request("one")).toBe(true);
+  await eventually("it is heard", () => record.read()?.answers.length === 1);
+  expect(record.read()?.answers).toEqual([{ id: "one" }]);
+  saved.resolve({ kind: "saved", file: "/tree.json" });
+  await eventually("it is answered", () => record.read()?.answers[0]?.outcome !== undefined);
+  expect(record.read()?.answers).toEqual([{ id: "one", outcome: { kind: "saved", file: "/tree.json" } }]);
+});
+
+test("what is not a request is passed over, and only the last requests are remembered", async () => {
+  new RecordWriter({ mountpoint: "/mnt" }, async () => ({ kind: "none" }));
+  using record = reader();
+  expect(record.request("../x\nsave evil")).toBe(true);
+  for (let number = 0; number < 40; number++) expect(record.request(`n${number}`)).toBe(true);
+  const ids = () => record.read()?.answers.map(({ id }) => id) ?? [];
+  await eventually("the last one is answered", () => ids().at(-1) === "n39");
+  expect(ids().length).toBeLessThan(10);
+  expect(ids()).not.toContain("../x");
+});
+
+test("a record that is shorter than the one before is read whole; one cut in the middle is none", () => {
+  const writer = new RecordWriter({ mountpoint: "/mnt" }, async () => ({ kind: "none" }));
+  using record = reader();
+  writer.change({ last: { kind: "failed", wanted: "/t", reason: "x".repeat(5000) } });
+  writer.change({ last: { kind: "saved", file: "/t" } });
+  expect(record.read()?.last).toEqual({ kind: "saved", file: "/t" });
+  const file = memfd("llmfs-mount");
+  writeSync(file, '7 {"format":1,"mountpoint":"/half');
+  const half = new RecordReader(process.pid, `/proc/self/fd/${file}`);
+  expect(half.read()).toBeUndefined();
+  half[Symbol.dispose]();
+  closeSync(file);
+});
+
+test("a record of another version is none", () => {
+  const file = memfd("llmfs-mount");
+  writeSync(file, '1 {"format":2} 1\n');
+  using record = new RecordReader(process.pid, `/proc/self/fd/${file}`);
+  expect([record.read(), record.request("one")]).toEqual([undefined, false]);
+  closeSync(file);
+});

@@ -1,0 +1,178 @@
+import { describe, expect, test } from "bun:test";
+import { UsageError } from "../../../src/app/errors.ts";
+import { type Args, command, flags } from "../../../src/cli/args/command.ts";
+import { canonical } from "../../../src/cli/args/parse.ts";
+
+const args = flags({
+  dir: { type: "positional", required: true },
+  file: { type: "positional", required: false },
+  prompt: { type: "string", alias: "F" },
+  logFile: { type: "string" },
+  foreground: { type: "boolean", alias: "f" },
+  debug: { type: "boolean", alias: "d" },
+  mode: { type: "enum", options: ["auto", "replay"] },
+});
+
+type Seen = { args: Args<typeof args>; rest: readonly string[] };
+
+async function read(argv: readonly string[]): Promise<Seen["args"]> {
+  let seen: Seen["args"] | undefined;
+  await command({
+    args,
+    async run(values) {
+      seen = values;
+      return 0;
+    },
+  }).invoke(argv);
+  if (seen === undefined) throw new Error("run was not called");
+  return seen;
+}
+
+async function refusal(argv: readonly string[]): Promise<string> {
+  const error = await read(argv).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  expect(error).toBeInstanceOf(UsageError);
+  return error instanceof Error ? error.message : "";
+}
+
+describe("what is understood", () => {
+  test("any number of further arguments, for a command that takes them", async () => {
+    const line = (argv: string[], atLeast: number) =>
+      canonical(argv, flags({ dir: { type: "positional", required: true }, json: { type: "boolean" } }), {
+        hint: "GLOB…",
+        description: "",
+        atLeast,
+      });
+    expect(line(["mnt", "a", "--json", "b"], 0).rest).toEqual(["a", "b"]);
+    expect(line(["mnt", "--", "-a", "--json"], 0).rest).toEqual(["-a", "--json"]);
+    expect(line(["mnt"], 0).rest).toEqual([]);
+    expect(() => line(["mnt"], 1)).toThrow("GLOB… is missing");
+    expect(() => line(["mnt", ""], 1)).toThrow("GLOB… is empty");
+    expect(() => line(["mnt", "--jason"], 0)).toThrow("did you mean --json?");
+  });
+
+  test("a value may follow its flag, or an equals sign", async () => {
+    expect((await read(["/mnt", "--prompt", "a b"])).prompt).toBe("a b");
+    expect((await read(["/mnt", "--prompt=a b"])).prompt).toBe("a b");
+    expect((await read(["/mnt", "--prompt="])).prompt).toBe("");
+    expect((await read(["/mnt", "--prompt=a=b"])).prompt).toBe("a=b");
+  });
+
+  test("a short flag takes its value behind a blank, an equals sign, or nothing", async () => {
+    expect((await read(["/mnt", "-F", "text"])).prompt).toBe("text");
+    expect((await read(["/mnt", "-Ftext"])).prompt).toBe("text");
+    expect((await read(["/mnt", "-F=text"])).prompt).toBe("text");
+  });
+
+  test("short flags without a value can be run together, the last may take one", async () => {
+    const seen = await read(["-fdFtext", "/mnt"]);
+    expect([seen.foreground, seen.debug, seen.prompt]).toEqual([true, true, "text"]);
+  });
+
+  test("a name in camelCase is a flag with hyphens", async () => {
+    expect((await read(["/mnt", "--log-file", "x.log"])).logFile).toBe("x.log");
+  });
+
+  test("flags may stand before, between and behind the places", async () => {
+    const seen = await read(["-f", "/mnt", "--mode", "replay", "out.json"]);
+    expect([seen.dir, seen.file, seen.foreground, seen.mode]).toEqual(["/mnt", "out.json", true, "replay"]);
+  });
+
+  test("a flag without a value is false when it is absent, any other is undefined", async () => {
+    const seen = await read(["/mnt"]);
+    expect([seen.foreground, seen.prompt, seen.mode, seen.file]).toEqual([false, undefined, undefined, undefined]);
+  });
+
+  test("behind -- everything is a place", async () => {
+    const seen = await read(["--", "-f", "--debug"]);
+    expect([seen.dir, seen.file, seen.foreground, seen.debug]).toEqual(["-f", "--debug", false, false]);
+  });
+
+  test("values that look like flags of nobody are values", async () => {
+    expect((await read(["/mnt", "--prompt", "- a list"])).prompt).toBe("- a list");
+    expect((await read(["/mnt", "--prompt", "-"])).prompt).toBe("-");
+    expect((await read(["/mnt", "--prompt=--no-debug"])).prompt).toBe("--no-debug");
+  });
+});
+
+describe("what is refused", () => {
+  test("an unknown flag, with the one that was probably meant", async () => {
+    expect(await refusal(["/mnt", "--promt", "x"])).toBe("unknown flag --promt; did you mean --prompt?");
+    expect(await refusal(["/mnt", "--logfile=x"])).toBe("unknown flag --logfile; did you mean --log-file?");
+    expect(await refusal(["/mnt", "--banana"])).toBe("unknown flag --banana");
+    expect(await refusal(["/mnt", "-x"])).toContain("unknown flag -x");
+    expect(await refusal(["/mnt", "-fx"])).toContain("unknown flag -x in -fx");
+  });
+
+  test("the camelCase name that citty would accept, and --no- forms", async () => {
+    expect(await refusal(["/mnt", "--logFile", "x"])).toBe("unknown flag --logFile; did you mean --log-file?");
+    expect(await refusal(["/mnt", "--no-debug"])).toContain("unknown flag --no-debug");
+  });
+
+  test("a surplus argument, by name", async () => {
+    expect(await refusal(["/mnt", "out", "more"])).toBe('unexpected argument "more"');
+  });
+
+  test("a missing value", async () => {
+    expect(await refusal(["/mnt", "--prompt"])).toBe("--prompt needs a value");
+    expect(await refusal(["/mnt", "-F"])).toBe("-F needs a value");
+    expect(await refusal(["--prompt", "--", "/mnt"])).toBe("--prompt needs a value");
+    expect(await refusal(["/mnt", "--prompt", "--debug"])).toContain("--prompt=--debug");
+  });
+
+  test("a value for a flag that takes none", async () => {
+    expect(await refusal(["/mnt", "--debug=yes"])).toBe("--debug takes no value");
+  });
+
+  test("the same flag twice, by whichever name", async () => {
+    expect(await refusal(["/mnt", "--prompt", "a", "-F", "b"])).toBe("-F is given twice");
+    expect(await refusal(["/mnt", "-ff"])).toBe("-f is given twice");
+  });
+
+  test("a missing or empty place", async () => {
+    expect(await refusal([])).toBe("DIR is missing");
+    expect(await refusal([""])).toBe("DIR is empty");
+  });
+
+  test("a value that is not among the possible ones", async () => {
+    expect(await refusal(["/mnt", "--mode", "replya"])).toBe(
+      "--mode replya: expected auto, replay; did you mean replay?",
+    );
+  });
+});
+
+describe("a command that runs another", () => {
+  const runner = command({
+    args: flags({ debug: { type: "boolean" } }),
+    rest: { hint: "CMD", description: "" },
+    async run(values, rest) {
+      if (values.debug) throw new Error(`debug ${rest.join(" ")}`);
+      throw new Error(rest.join(" "));
+    },
+  });
+
+  test("gets what follows -- untouched", async () => {
+    await expect(runner.invoke(["--debug", "--", "ls", "--debug", "--", "-x"])).rejects.toThrow(
+      "debug ls --debug -- -x",
+    );
+  });
+
+  test("says where the -- belongs when it is forgotten", async () => {
+    await expect(runner.invoke(["ls", "-l"])).rejects.toThrow(
+      'unexpected argument "ls"; put -- before the command: -- ls …',
+    );
+  });
+
+  test("needs something to run", async () => {
+    await expect(runner.invoke(["--"])).rejects.toThrow("nothing to run: -- CMD");
+    await expect(runner.invoke([])).rejects.toThrow("nothing to run: -- CMD");
+  });
+});
+
+test("a misspelt argument does not compile", async () => {
+  const seen = await read(["/mnt"]);
+  // @ts-expect-error: there is no such argument
+  expect(seen.promt).toBeUndefined();
+});

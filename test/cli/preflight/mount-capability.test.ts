@@ -1,0 +1,165 @@
+/** Machines where FUSE is missing or forbidden, made of namespaces. */
+import { afterEach, beforeEach, describe, expect } from "bun:test";
+import { chmodSync, copyFileSync } from "node:fs";
+import { fuse, mountNamespace, programs, testWith, userNamespace } from "../../support/needs.ts";
+import { BINARY, Sandbox } from "../../support/program.ts";
+
+let sandbox: Sandbox;
+beforeEach(() => {
+  sandbox = new Sandbox();
+});
+afterEach(() => sandbox[Symbol.dispose]());
+
+/** For setpriv. */
+const NOBODY = "--reuid 65534 --regid 65534 --clear-groups";
+
+const HELPER = Bun.which("fusermount3");
+
+const lacking = process.getuid?.() === 0 ? (programs("setpriv", "mount") ?? mountNamespace()) : "root";
+
+const lackingHelper = lacking ?? fuse(true) ?? programs("fusermount3");
+
+/** Runs llmfs in a mount namespace of its own, after a script has changed /dev there. */
+async function after(script: string, args: readonly string[]) {
+  copyFileSync(BINARY[0] ?? "", sandbox.at("llmfs"));
+  chmodSync(sandbox.at("llmfs"), 0o755);
+  chmodSync(sandbox.path, 0o777);
+  return sandbox.llmfs([], {
+    program: ["unshare", "--mount", "sh", "-e", "-c", `${script}; exec "$@"`, "sh", sandbox.at("llmfs"), ...args],
+  });
+}
+
+const WITHOUT_FUSE =
+  "mkdir dev; mount -t tmpfs none dev; cp -a /dev/null /dev/zero /dev/urandom dev/; mount --move dev /dev";
+
+testWith(lacking)("without /dev/fuse, mount and run say so, and what to do", async () => {
+  sandbox.directory("mnt");
+  const mounted = await after(WITHOUT_FUSE, ["mount", "mnt"]);
+  expect([mounted.status, mounted.stdout]).toEqual([82, ""]);
+  expect(mounted.stderr).toStartWith("llmfs: /dev/fuse not found; ");
+  expect(mounted.stderr).toContain("modprobe fuse");
+});
+
+testWith(lacking)("without /dev/fuse, run leaves no directory behind", async () => {
+  const { status } = await after(WITHOUT_FUSE, ["run", "--", "true"]);
+  expect([status, sandbox.leftovers()]).toEqual([82, []]);
+});
+
+testWith(lacking ?? userNamespace())("a /dev/fuse that may not be opened is named, with the cure", async () => {
+  sandbox.directory("mnt");
+  // With the capability to mount in a namespace of one's own, but as nobody: the device's mode decides.
+  const asNobody =
+    "mknod fuse c 10 229; chmod 600 fuse; mount --bind fuse /dev/fuse; " +
+    "set -- setpriv --reuid 65534 --regid 65534 --clear-groups unshare --user --map-current-user --mount --keep-caps" +
+    ' "$@"';
+  const { status, stderr } = await after(asNobody, ["mount", "mnt"]);
+  expect(status).toBe(82);
+  expect(stderr).toContain("/dev/fuse may not be opened by user 65534");
+  expect(stderr).toContain("chmod 666 /dev/fuse");
+});
+
+testWith(lacking)(
+  "a /dev/fuse that may not be opened is not taken for a missing module by an ordinary user",
+  async () => {
+    sandbox.directory("mnt");
+    const asNobody =
+      "mknod fuse c 10 229; chmod 600 fuse; mount --bind fuse /dev/fuse; chown 65534 mnt; " +
+      'set -- setpriv --reuid 65534 --regid 65534 --clear-groups "$@"';
+    for (const args of [
+      ["mount", "mnt"],
+      ["run", "--", "true"],
+    ]) {
+      const { status, stderr } = await after(asNobody, args);
+      expect([args, status]).toEqual([args, 82]);
+      expect(stderr).toContain("/dev/fuse may not be opened by user 65534; let it be opened as udev does, 'chmod 666");
+      expect(stderr).not.toContain("modprobe");
+      await Bun.$`rm ${sandbox.at("fuse")}`;
+    }
+  },
+);
+
+describe("fusermount3 is there and cannot mount", () => {
+  /** How it is kept from mounting, what is named as the problem, and what as the cure. */
+  const cases: readonly (readonly [name: string, script: string, problem: string, cure: string])[] = [
+    [
+      "for a process with no_new_privs",
+      `set -- setpriv --no-new-privs ${NOBODY} "$@"`,
+      "no_new_privs is set",
+      "start it without that (setpriv --no-new-privs; Docker: --security-opt no-new-privileges;",
+    ],
+    [
+      "for a process whose bounding set lacks CAP_SYS_ADMIN",
+      `set -- setpriv --bounding-set -sys_admin ${NOBODY} "$@"`,
+      "not in this process's bounding set",
+      "--cap-add SYS_ADMIN",
+    ],
+    [
+      "because it is not setuid",
+      `cp ${HELPER} helper; chmod 755 helper; mount --bind helper ${HELPER}; set -- setpriv ${NOBODY} "$@"`,
+      `${HELPER} is not setuid root`,
+      `chmod u+s ${HELPER}`,
+    ],
+    [
+      "because only the members of a group may execute it",
+      `cp ${HELPER} helper; chmod 4750 helper; mount --bind helper ${HELPER}; set -- setpriv ${NOBODY} "$@"`,
+      `${HELPER} may not be executed by user 65534`,
+      "add user 65534 to group 0",
+    ],
+    [
+      "because its filesystem is mounted nosuid",
+      `mount --bind ${HELPER} ${HELPER}; mount -o remount,bind,nosuid ${HELPER}; set -- setpriv ${NOBODY} "$@"`,
+      `${HELPER} is mounted nosuid`,
+      `mount -o remount,suid ${HELPER}`,
+    ],
+    [
+      "because as many filesystems are mounted as may be",
+      `echo mount_max=0 > conf; mount --bind conf /etc/fuse.conf; set -- setpriv ${NOBODY} "$@"`,
+      "too many FUSE filesystems mounted",
+      "raise mount_max in /etc/fuse.conf",
+    ],
+    [
+      "for a user without an entry in /etc/passwd",
+      'set -- setpriv --reuid 54321 --regid 54321 --clear-groups "$@"',
+      "refuses user 54321, who has no name",
+      "add an entry for user 54321 to /etc/passwd",
+    ],
+  ];
+
+  for (const [name, script, problem, cure] of cases) {
+    testWith(lackingHelper)(`${name}: mount names the reason and the cure`, async () => {
+      sandbox.directory("mnt");
+      const own = `chmod 1777 .; chown ${/54321/.test(script) ? 54321 : 65534} mnt; ${script}`;
+      const { status, stdout, stderr } = await after(own, ["mount", "mnt"]);
+      expect([status, stdout]).toEqual([82, ""]);
+      expect(stderr).toContain(problem);
+      expect(stderr).toContain(cure);
+      expect(stderr).toContain("llmfs run");
+      expect(stderr).not.toContain("apt-get install fuse3");
+    });
+
+    testWith(lackingHelper ?? userNamespace())(`${name}: run does without it`, async () => {
+      const { status, stdout, stderr } = await after(script, ["run", "--", "sh", "-c", "echo x > a; cat a"]);
+      expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "x\n", stderr: "" });
+      expect(sandbox.leftovers()).toEqual([]);
+    });
+  }
+
+  testWith(lackingHelper)("run names both reasons where there can be no user namespace either", async () => {
+    const script = `mount --bind /dev/null "$(command -v unshare)"; set -- setpriv --no-new-privs ${NOBODY} "$@"`;
+    const { status, stderr } = await after(script, ["run", "--", "true"]);
+    expect(status).toBe(82);
+    expect(stderr).toContain("no_new_privs is set");
+    expect(stderr).toContain("unshare, which makes user namespaces, is not in PATH");
+  });
+});
+
+testWith(lackingHelper ?? userNamespace())("without HOME and without an entry in /etc/passwd, run works", async () => {
+  const script = 'unset HOME; set -- setpriv --reuid 54321 --regid 54321 --clear-groups "$@"';
+  const { status, stdout } = await after(script, ["run", "--", "sh", "-c", "echo x > a; cat a"]);
+  expect([status, stdout]).toEqual([0, "x\n"]);
+});
+
+testWith(lacking)("what needs no mount needs no FUSE", async () => {
+  const { status, stdout } = await after(WITHOUT_FUSE, ["mount", "--help"]);
+  expect([status, stdout.slice(0, 20)]).toEqual([0, "Mount a filesystem a"]);
+});

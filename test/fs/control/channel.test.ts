@@ -1,0 +1,472 @@
+/** `.llmfs/control`: requests, a line of JSON each, and their answers. */
+import { describe, expect, test } from "bun:test";
+import { Channel } from "../../../src/fs/control/channel.ts";
+import { GRACE_MS } from "../../../src/fs/waiting/grace.ts";
+import { SUBMIT, SUBMIT_BYTES } from "../../../src/rpc/control-protocol.ts";
+import { toBytes } from "../../../src/tree/path.ts";
+import { type ServedTree, served } from "../../support/served.ts";
+
+const O_RDONLY = 0;
+const O_RDWR = 2;
+
+function withChannel(): ServedTree {
+  return served({ control: (mount, answers) => ({ control: { dialogue: (w) => new Channel(mount, answers, w) } }) });
+}
+
+interface Who {
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+/** An open of it, with what can be done there. */
+function channel(fs: ServedTree, flags = O_RDWR, who: Who = {}) {
+  const { nodeid, fh } = fs.open("/.llmfs/control", flags);
+  const write = (text: string | Uint8Array) => {
+    const data = Buffer.from(text as string);
+    return fs.kernel.call("write", nodeid, { fh, size: data.length, data }, who).size;
+  };
+  const line = (request: unknown) => `${typeof request === "string" ? request : JSON.stringify(request)}\n`;
+  const submit = (text: string, cmd = SUBMIT) => {
+    const data = Buffer.from(text);
+    fs.kernel.call("ioctl", nodeid, { fh, cmd: cmd + data.length * 2 ** 16, in_size: data.length, data }, who);
+  };
+  const read = (size = 1 << 16) => fs.kernel.call("read", nodeid, { fh, size }).toString();
+  return {
+    write,
+    submit,
+    read,
+    errno: (cmd: number) => fs.kernel.errno("ioctl", nodeid, { fh, cmd, data: Buffer.from("{}\n") }),
+    refused: (text: string) => fs.kernel.errno("write", nodeid, { fh, size: text.length, data: Buffer.from(text) }),
+    ask: (...requests: readonly unknown[]) => void write(requests.map(line).join("")),
+    submitted: (...requests: readonly unknown[]) => submit(requests.map(line).join("")),
+    begin: (size = 1 << 16) => fs.kernel.start("read", nodeid, { fh, size }),
+    /** The answers that are there. */
+    answers: () => parsed(read()),
+    close: () => fs.kernel.release(nodeid, fh),
+  };
+}
+
+/** Without what the mount has spent, unless that is something. */
+function parsed(text: string): Record<string, unknown>[] {
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => {
+      const { usage, ...rest } = JSON.parse(line);
+      return Object.keys(usage).length === 0 ? rest : { ...rest, usage };
+    });
+}
+
+/** What became of a read: its answers, its errno, or undefined while it waits. */
+function fate(fs: ServedTree, unique: number): unknown {
+  const outcome = fs.kernel.outcome<"read">(unique);
+  if (outcome === undefined) return undefined;
+  return "error" in outcome ? outcome.error : parsed(outcome.value.toString());
+}
+
+/** A file that was generated: "first". */
+function poem(fs: ServedTree, path = "/poem"): void {
+  fs.pending(path);
+  fs.kernel.start("open", fs.node(path), {});
+  fs.content("first");
+  fs.kernel.letGo();
+}
+
+/** The other thread has booked what was called off. */
+function settled(fs: ServedTree): void {
+  for (const message of fs.posted.splice(0)) if (message.type === "settle") fs.answers.settled(message.id);
+}
+
+describe("making files", () => {
+  test("asks for each file's content, and answers by the request's id when it is there", () => {
+    using fs = withChannel();
+    fs.pending("/a");
+    fs.pending("/dir/b");
+    const open = channel(fs);
+    open.ask({ id: "one", op: "make", path: "/a" }, { id: [2], op: "make", path: "/dir/b" });
+    expect(fs.requests.map(({ path }) => path)).toEqual(["/a", "/dir/b"]);
+    const [first, second] = fs.requests;
+    const read = open.begin();
+    expect(fate(fs, read)).toBeUndefined();
+    fs.content("two", second?.ticket);
+    expect(fate(fs, read)).toEqual([{ id: [2], ok: true }]);
+    fs.content("one", first?.ticket);
+    expect(open.answers()).toEqual([{ id: "one", ok: true }]);
+    expect([fs.cat("/a"), fs.cat("/dir/b")]).toEqual(["one", "two"]);
+    open.close();
+  });
+
+  test("answers with the errno and the reason of one that fails", () => {
+    using fs = withChannel();
+    fs.pending("/a");
+    const open = channel(fs);
+    open.ask({ id: 1, op: "make", path: "/a" });
+    fs.failed("EDQUOT", "the budget is spent");
+    expect(open.answers()).toEqual([{ id: 1, errno: "EDQUOT", message: "the budget is spent" }]);
+    open.close();
+  });
+
+  test("has nothing to do for a file that has its content, and names what is no such file", () => {
+    using fs = withChannel();
+    fs.file("/written", "by hand");
+    fs.directory("/dir");
+    const open = channel(fs);
+    const paths = ["/written", "/nowhere", "/dir", "/written/below", "written"];
+    open.ask(...paths.map((path, id) => ({ id, op: "make", path })));
+    expect(open.answers().map(({ id, ok, errno }) => [id, ok ?? errno])).toEqual([
+      [0, true],
+      [1, "ENOENT"],
+      [2, "EISDIR"],
+      [3, "ENOTDIR"],
+      [4, "EINVAL"],
+    ]);
+    expect(fs.requests).toEqual([]);
+    open.close();
+  });
+
+  test("shares what readers wait for, and they what it has asked for", () => {
+    using fs = withChannel();
+    fs.pending("/a");
+    const reader = fs.kernel.start("open", fs.node("/a"), {});
+    const open = channel(fs);
+    open.ask({ id: 1, op: "make", path: "/a" }, { id: 2, op: "make", path: "/a" });
+    expect(fs.requests).toHaveLength(1);
+    fs.content("one");
+    expect(open.answers()).toEqual([
+      { id: 1, ok: true },
+      { id: 2, ok: true },
+    ]);
+    expect(fs.kernel.outcome<"open">(reader)).toMatchObject({ value: {} });
+    open.close();
+  });
+
+  test("says with every answer what the mount has spent", () => {
+    using fs = withChannel();
+    fs.file("/a");
+    const open = channel(fs);
+    fs.answers.publish("usage.json", '{\n  "calls": 7\n}\n');
+    open.ask({ id: 1, op: "make", path: "/a" }, { id: 2, op: "make", path: "/none" });
+    expect(open.answers().map(({ usage }) => usage)).toEqual([{ calls: 7 }, { calls: 7 }]);
+    open.close();
+  });
+
+  test("takes names that are not UTF-8 as lone surrogates, and symlinks to files", () => {
+    using fs = withChannel();
+    fs.pending("/b\xff");
+    fs.kernel.call("symlink", 1, { name: "link", target: "b\xff" });
+    const open = channel(fs);
+    open.ask({ id: 1, op: "make", path: "/b\udcff" }, { id: 2, op: "make", path: "/link" });
+    expect(fs.requests).toHaveLength(1);
+    fs.content("");
+    expect(open.answers()).toHaveLength(2);
+    open.close();
+  });
+});
+
+describe("regenerating files", () => {
+  test("gives another content to the file, with another prompt, and takes it back", () => {
+    using fs = withChannel();
+    poem(fs);
+    const open = channel(fs);
+    open.ask({ id: 1, op: "regen", path: "/poem", prompt: "in verse" });
+    expect(fs.requests.at(-1)).toMatchObject({ path: "/poem", again: true, prompts: ["in verse"] });
+    expect(fs.cat("/poem")).toBe("first");
+    fs.content("second");
+    expect([open.answers(), fs.cat("/poem")]).toEqual([[{ id: 1, ok: true }], "second"]);
+    open.ask({ id: 2, op: "undo", path: "/poem" });
+    expect([open.answers(), fs.cat("/poem")]).toEqual([[{ id: 2, ok: true }], "first"]);
+    open.close();
+  });
+
+  test("that fail keep their content", () => {
+    using fs = withChannel();
+    poem(fs);
+    const open = channel(fs);
+    open.ask({ id: 1, op: "regen", path: "/poem" }, { id: 2, op: "regen", path: "/poem" });
+    expect(open.answers()).toMatchObject([{ id: 2, errno: "EBUSY" }]);
+    fs.failed("EIO", "what?");
+    expect([open.answers(), fs.cat("/poem")]).toEqual([[{ id: 1, errno: "EIO", message: "what?" }], "first"]);
+    open.ask({ id: 3, op: "undo", path: "/poem" });
+    expect(open.answers()).toMatchObject([{ id: 3, errno: "ENODATA" }]);
+    open.close();
+  });
+
+  test("generates one that is pending, with the prompt", () => {
+    using fs = withChannel();
+    fs.pending("/poem", { "user.llmfs.prompt": "of the sea" });
+    const open = channel(fs);
+    open.ask({ id: 1, op: "regen", path: "/poem", prompt: "of the land" });
+    expect(fs.requests.map(({ prompts }) => prompts)).toEqual([["of the land"]]);
+    fs.content("first");
+    expect(open.answers()).toEqual([{ id: 1, ok: true }]);
+    open.close();
+  });
+
+  test("leaves alone what somebody wrote, unless it is forced; an empty file has nothing to lose", () => {
+    using fs = withChannel();
+    fs.file("/mine", "by hand");
+    fs.file("/empty");
+    const open = channel(fs);
+    open.ask({ id: 1, op: "regen", path: "/mine" });
+    expect(open.answers()).toMatchObject([{ id: 1, errno: "EEXIST" }]);
+    expect(fs.requests).toEqual([]);
+    open.ask({ id: 2, op: "regen", path: "/mine", force: true }, { id: 3, op: "regen", path: "/empty" });
+    for (const { ticket } of fs.requests) fs.content("generated", ticket);
+    expect([open.answers().length, fs.cat("/mine"), fs.cat("/empty")]).toEqual([2, "generated", "generated"]);
+    open.close();
+  });
+
+  test("refuses a prompt that no file can have, before anything is asked", () => {
+    using fs = withChannel();
+    poem(fs);
+    const open = channel(fs);
+    open.ask(...["x".repeat(65_537), "a\0b", 7].map((prompt, id) => ({ id, op: "regen", path: "/poem", prompt })));
+    expect(open.answers().map(({ errno }) => errno)).toEqual(["E2BIG", "EINVAL", "EINVAL"]);
+    expect(fs.requests).toHaveLength(1);
+    open.close();
+  });
+
+  test("needs the file to be open for writing, and the permission to write to what is named", () => {
+    using fs = withChannel();
+    poem(fs);
+    const reading = channel(fs, O_RDONLY);
+    reading.submitted({ id: 1, op: "regen", path: "/poem" }, { id: 2, op: "undo", path: "/poem" });
+    expect(reading.answers()).toMatchObject([{ errno: "EACCES" }, { errno: "EACCES" }]);
+    reading.close();
+    const stranger = channel(fs, O_RDWR, { uid: 7, gid: 7 });
+    stranger.ask({ id: 1, op: "regen", path: "/poem" }, { id: 2, op: "undo", path: "/poem" });
+    expect(stranger.answers()).toMatchObject([{ errno: "EACCES" }, { errno: "EACCES" }]);
+    fs.kernel.call("setattr", fs.node("/poem"), { valid: 3, mode: 0o100666, uid: 7 });
+    stranger.ask({ id: 3, op: "regen", path: "/poem" });
+    expect(fs.requests).toHaveLength(2);
+    fs.content("second");
+    expect(stranger.answers()).toEqual([{ id: 3, ok: true }]);
+    fs.kernel.call("setattr", 1, { valid: 1, mode: 0o040700 });
+    stranger.ask({ id: 4, op: "undo", path: "/poem" });
+    expect(stranger.answers()).toMatchObject([{ errno: "EACCES" }]);
+    stranger.close();
+  });
+});
+
+describe("requests", () => {
+  test("may come in pieces, blank lines between them", () => {
+    using fs = withChannel();
+    fs.pending(toBytes("/é"));
+    const open = channel(fs);
+    const bytes = Buffer.from('\n{"id": 1, "op": "make", "path": "/é"}\n\n');
+    for (const byte of bytes) open.write(Uint8Array.of(byte));
+    expect(fs.requests).toHaveLength(1);
+    fs.content("x");
+    expect(open.answers()).toEqual([{ id: 1, ok: true }]);
+    open.close();
+  });
+
+  test("that are not understood are answered, with their id where it can be read", () => {
+    using fs = withChannel();
+    const open = channel(fs);
+    open.ask("make /a", "[1]", { op: "make" }, { id: 1, op: "paint", path: "/a" }, { id: 2, path: "/a" });
+    expect(open.answers().map(({ id, errno }) => [id, errno])).toEqual([
+      [null, "EINVAL"],
+      [null, "EINVAL"],
+      [null, "EINVAL"],
+      [1, "EINVAL"],
+      [2, "EINVAL"],
+    ]);
+    open.close();
+  });
+
+  test("are taken 256 at a time: a write is told how far it came", () => {
+    using fs = withChannel();
+    const open = channel(fs);
+    const line = '{"op":"make","path":"/none"}\n';
+    expect(open.write(line.repeat(300))).toBe(256 * line.length);
+    expect(open.answers()).toHaveLength(256);
+    open.submit(line.repeat(Math.floor(SUBMIT_BYTES / line.length)));
+    expect(open.answers()).toHaveLength(Math.floor(SUBMIT_BYTES / line.length));
+    open.close();
+  });
+
+  test("of no end are EFBIG, and those of somebody who reads no answers EBUSY", () => {
+    using fs = withChannel();
+    const open = channel(fs);
+    expect(open.refused("x".repeat(600_000))).toBe("EFBIG");
+    const line = `{"id":"${"x".repeat(4000)}","op":"make","path":"/none"}\n`;
+    for (let count = 0; count < 2; count++) open.write(line.repeat(256));
+    expect(open.refused(line)).toBe("EBUSY");
+    while (open.read() !== "");
+    open.ask({ id: 1, op: "make", path: "/none" });
+    expect(open.answers()).toMatchObject([{ id: 1 }]);
+    open.close();
+  });
+
+  test("can be made by ioctl(2) where nothing may be opened for writing; any other command is ENOTTY", () => {
+    using fs = withChannel();
+    fs.pending("/a");
+    const open = channel(fs, O_RDONLY);
+    open.submitted({ id: 1, op: "make", path: "/a" });
+    fs.content("x");
+    expect(open.answers()).toEqual([{ id: 1, ok: true }]);
+    expect(open.errno(0x80086601)).toBe("ENOTTY");
+    open.close();
+  });
+
+  test("of several opens are answered apart", () => {
+    using fs = withChannel();
+    fs.pending("/a");
+    const [one, two] = [channel(fs), channel(fs)];
+    one.ask({ id: 1, op: "make", path: "/a" });
+    two.ask({ id: 1, op: "make", path: "/no" });
+    fs.content("one");
+    expect([one.answers(), two.answers()]).toMatchObject([[{ ok: true }], [{ errno: "ENOENT" }]]);
+    one.close();
+    two.close();
+  });
+});
+
+describe("answers", () => {
+  test("are at their end when nothing is under way", () => {
+    using fs = withChannel();
+    fs.pending("/a");
+    const open = channel(fs);
+    expect(open.read()).toBe("");
+    open.ask({ id: 1, op: "make", path: "/a" });
+    fs.content("one");
+    expect([open.answers().length, open.read()]).toEqual([1, ""]);
+    open.close();
+  });
+
+  test("come in pieces as small as they are asked for", () => {
+    using fs = withChannel();
+    const open = channel(fs);
+    open.ask({ id: 1, op: "make", path: "/no" }, { id: 2, op: "make", path: "/no" });
+    let text = "";
+    for (let piece = open.read(7); piece !== ""; piece = open.read(7)) text += piece;
+    expect(parsed(text).map(({ id }) => id)).toEqual([1, 2]);
+    open.close();
+  });
+
+  test("go to the next reader when one gets a signal", () => {
+    using fs = withChannel();
+    fs.pending("/a");
+    const open = channel(fs);
+    open.ask({ id: 1, op: "make", path: "/a" });
+    const read = open.begin();
+    fs.kernel.interrupt(read);
+    expect(fate(fs, read)).toBe("EINTR");
+    const gone = open.begin();
+    fs.kernel.abandon(gone);
+    const next = open.begin();
+    fs.content("one");
+    expect(fate(fs, next)).toEqual([{ id: 1, ok: true }]);
+    open.close();
+  });
+});
+
+describe("what is under way", () => {
+  test("is called off when the file is closed, unless somebody else waits for it", () => {
+    using fs = withChannel();
+    fs.pending("/a");
+    fs.pending("/b");
+    const open = channel(fs);
+    open.ask({ op: "make", path: "/a" }, { op: "make", path: "/b" });
+    const [first, second] = fs.requests;
+    const reader = fs.kernel.start("open", fs.node("/b"), {});
+    open.close();
+    expect(fs.cancelled).toEqual([first?.ticket ?? 0]);
+    fs.content("two", second?.ticket);
+    expect(fs.kernel.outcome<"open">(reader)).toMatchObject({ value: {} });
+  });
+
+  test("goes on for a moment when the file is closed, and is called off at once on demand", () => {
+    using fs = withChannel();
+    for (const path of ["/a", "/b"]) {
+      fs.pending(path);
+      const open = channel(fs);
+      open.ask({ op: "make", path });
+      fs.stage("working");
+      if (path === "/b") open.ask({ op: "stop" });
+      open.close();
+    }
+    const [first, second] = fs.requests.map(({ ticket }) => ticket);
+    expect(fs.cancelled).toEqual([second ?? 0]);
+    fs.pass(GRACE_MS);
+    expect(fs.cancelled).toEqual([second ?? 0, first ?? 0]);
+  });
+
+  test("is called off on demand, the last first; the demand is answered when that is booked", () => {
+    using fs = withChannel();
+    poem(fs);
+    for (const path of ["/a", "/b"]) fs.pending(path);
+    const open = channel(fs);
+    open.ask(
+      { id: 1, op: "make", path: "/a" },
+      { id: 2, op: "make", path: "/b" },
+      { id: 3, op: "regen", path: "/poem" },
+    );
+    const tickets = fs.requests.slice(1).map(({ ticket }) => ticket);
+    open.ask({ id: 4, op: "stop" });
+    expect(fs.cancelled).toEqual(tickets.reverse());
+    expect(open.answers().map(({ id, errno }) => [id, errno])).toEqual([
+      [3, "EINTR"],
+      [2, "EINTR"],
+      [1, "EINTR"],
+    ]);
+    const read = open.begin();
+    expect(fate(fs, read)).toBeUndefined();
+    fs.answers.publish("usage.json", '{"calls": 1}');
+    settled(fs);
+    expect(fate(fs, read)).toEqual([{ id: 4, ok: true, usage: { calls: 1 } }]);
+    open.ask({ id: 5, op: "make", path: "/b" });
+    fs.content("two");
+    expect([open.answers().length, fs.cat("/b"), fs.cat("/poem")]).toEqual([1, "two", "first"]);
+    open.close();
+  });
+});
+
+test("a control file that is only read takes no bytes and no commands", () => {
+  using fs = served({ control: () => ({ README: () => ({ read: () => 0 }) }) });
+  const { nodeid, fh } = fs.open("/.llmfs/README");
+  expect(fs.kernel.errno("ioctl", nodeid, { fh, cmd: SUBMIT, data: Buffer.alloc(0) })).toBe("ENOSYS");
+  expect(fs.kernel.errno("write", nodeid, { fh, size: 1, data: Buffer.alloc(1) })).toBe("EBADF");
+  fs.kernel.release(nodeid, fh);
+  expect(fs.kernel.errno("open", nodeid, { flags: O_RDWR })).toBe("EACCES");
+});
+
+describe("a request to save", () => {
+  const saves = (fs: ServedTree) => fs.posted.filter((message) => message.type === "save");
+
+  test("is answered when the tree is saved, with what came of it; others are not kept waiting", () => {
+    using fs = withChannel();
+    fs.file("/static");
+    const control = channel(fs);
+    control.ask({ id: 1, op: "save" }, { id: 2, op: "make", path: "/static" });
+    expect(control.answers()).toEqual([{ id: 2, ok: true }]);
+    const read = control.begin();
+    expect(fate(fs, read)).toBeUndefined();
+    const [asked] = saves(fs);
+    fs.answers.saved(asked?.id ?? 0, { kind: "saved", file: "/tree.json" });
+    expect(fate(fs, read)).toEqual([{ id: 1, ok: true, saved: { kind: "saved", file: "/tree.json" } }]);
+    control.close();
+  });
+
+  test("is passed on each time, and through ioctl(2) on a read-only mount too", () => {
+    using fs = withChannel();
+    const control = channel(fs, O_RDONLY);
+    control.submitted({ id: 1, op: "save" }, { id: 2, op: "save" });
+    expect(saves(fs).length).toBe(2);
+    for (const { id } of saves(fs).toReversed()) fs.answers.saved(id, { kind: "none" });
+    expect(control.answers().map(({ id, saved }) => [id, saved])).toEqual([
+      [2, { kind: "none" }],
+      [1, { kind: "none" }],
+    ]);
+    control.close();
+  });
+
+  test("whose file was closed in the meantime is answered to nobody", () => {
+    using fs = withChannel();
+    const control = channel(fs);
+    control.ask({ id: 1, op: "save" });
+    control.close();
+    for (const { id } of saves(fs)) fs.answers.saved(id, { kind: "none" });
+  });
+});

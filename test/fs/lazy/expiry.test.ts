@@ -1,0 +1,286 @@
+/** Content that holds for a time: what opens see, through the kernel in memory. */
+import { expect, test } from "bun:test";
+import { ERRNO } from "../../../src/errno.ts";
+import type { RegularFile } from "../../../src/tree/file.ts";
+import { type ServedTree, served } from "../../support/served.ts";
+
+const ALWAYS = { "user.llmfs.refresh": "always" };
+
+/** A view that was made once: "first". */
+function view(fs: ServedTree, refresh = "always"): RegularFile {
+  const file = fs.pending("/view", { "user.llmfs.refresh": refresh });
+  const unique = start(fs);
+  fs.content("first");
+  expect(read(fs, unique)).toBe("first");
+  return file;
+}
+
+let thread = 1000;
+
+/** An open by a thread of its own. */
+function start(fs: ServedTree, pid = ++thread, flags = 0): { unique: number; nodeid: number; pid: number } {
+  const nodeid = fs.node("/view");
+  return { unique: fs.kernel.start("open", nodeid, { flags }, { pid }), nodeid, pid };
+}
+
+interface Opened {
+  readonly nodeid: number;
+  readonly fh: number;
+}
+
+/** As the kernel's open(2): ESTALE once means to look the name up again. */
+function opened(fs: ServedTree, open: ReturnType<typeof start>, again = true): Opened | string {
+  const outcome = fs.kernel.outcome<"open">(open.unique);
+  if (outcome === undefined) return "waiting";
+  if ("value" in outcome) return { nodeid: open.nodeid, fh: outcome.value.fh };
+  return outcome.error === "ESTALE" && again ? opened(fs, start(fs, open.pid), false) : outcome.error;
+}
+
+function read(fs: ServedTree, open: ReturnType<typeof start>): string {
+  const handle = opened(fs, open);
+  if (typeof handle === "string") return handle;
+  const text = fs.kernel.readAll(handle.nodeid, handle.fh).toString();
+  fs.kernel.release(handle.nodeid, handle.fh);
+  return text;
+}
+
+test("every open waits for a content that was begun after it", () => {
+  using fs = served();
+  view(fs);
+  const second = start(fs);
+  expect(opened(fs, second)).toBe("waiting");
+  expect(fs.requests.at(-1)?.renews).toBe(true);
+  fs.content("second, longer");
+  expect(read(fs, second)).toBe("second, longer");
+  expect(fs.kernel.stat(fs.node("/view")).size).toBe(14);
+});
+
+test("readers who come while it is made share the next one, not this one", () => {
+  using fs = served();
+  view(fs);
+  const early = start(fs);
+  const late = [start(fs), start(fs)];
+  expect(fs.requests).toHaveLength(2);
+  fs.content("for the early");
+  expect(read(fs, early)).toBe("for the early");
+  expect(late.map((open) => opened(fs, open))).toEqual(["waiting", "waiting"]);
+  expect(fs.requests).toHaveLength(3);
+  fs.content("for the late");
+  expect(late.map((open) => read(fs, open))).toEqual(["for the late", "for the late"]);
+});
+
+test("an open file keeps what it has: the newer content is another inode under the name", () => {
+  using fs = served();
+  view(fs);
+  const first = start(fs);
+  fs.content("held");
+  const held = opened(fs, first);
+  if (typeof held === "string") throw new Error(held);
+  const second = start(fs);
+  fs.content("newer and longer");
+  expect(read(fs, second)).toBe("newer and longer");
+  expect(fs.node("/view")).not.toBe(held.nodeid);
+  expect(fs.kernel.readAll(held.nodeid, held.fh).toString()).toBe("held");
+  fs.kernel.release(held.nodeid, held.fh);
+});
+
+test("nor does it change when an attempt is still waiting that began on the inode before", () => {
+  using fs = served();
+  view(fs);
+  const first = start(fs);
+  fs.content("a");
+  const held = opened(fs, first);
+  if (typeof held === "string") throw new Error(held);
+  // "b" becomes another inode, while the next attempt was already opened on this one.
+  const second = start(fs);
+  const third = start(fs);
+  fs.content("b");
+  const heldToo = opened(fs, second);
+  if (typeof heldToo === "string") throw new Error(heldToo);
+  fs.content("c, which is longer");
+  expect(read(fs, third)).toBe("c, which is longer");
+  expect(fs.kernel.readAll(heldToo.nodeid, heldToo.fh).toString()).toBe("b");
+  for (const { nodeid, fh } of [held, heldToo]) fs.kernel.release(nodeid, fh);
+});
+
+test("a caller who was told to look again is answered, whatever has become of the name", () => {
+  using fs = served();
+  view(fs);
+  const holder = start(fs);
+  fs.content("one");
+  const held = opened(fs, holder);
+  if (typeof held === "string") throw new Error(held);
+  const caller = start(fs);
+  fs.content("two");
+  expect(fs.kernel.outcome(caller.unique)).toEqual({ error: "ESTALE" });
+  const other = start(fs);
+  fs.content("three");
+  const otherHandle = opened(fs, other);
+  if (typeof otherHandle === "string") throw new Error(otherHandle);
+  const again = start(fs, caller.pid);
+  const handle = opened(fs, again, false);
+  if (typeof handle === "string") throw new Error(handle);
+  expect(["two", "three"]).toContain(fs.kernel.readAll(handle.nodeid, handle.fh).toString());
+  for (const one of [held, otherHandle, handle]) fs.kernel.release(one.nodeid, one.fh);
+});
+
+test("the same bytes again, or none because nothing has changed, leave the inode and its times alone", () => {
+  using fs = served();
+  const file = view(fs);
+  const { mtime } = file.times();
+  fs.clock.tick();
+  const second = start(fs);
+  fs.content("first");
+  expect(read(fs, second)).toBe("first");
+  const third = start(fs);
+  fs.mount.attempts.content(fs.ticket, { bytes: new Uint8Array(0), metadata: new Map(), unchanged: true });
+  expect(read(fs, third)).toBe("first");
+  expect([fs.node("/view"), file.times().mtime]).toEqual([file.ino, mtime]);
+});
+
+test("a failure is the open's, and the next one tries again", () => {
+  using fs = served();
+  view(fs);
+  const second = start(fs);
+  fs.failed("EHOSTUNREACH");
+  expect(opened(fs, second)).toBe("EHOSTUNREACH");
+  const third = start(fs);
+  fs.content("back");
+  expect(read(fs, third)).toBe("back");
+});
+
+test("an interrupted reader is let go, and the last one takes the attempt along", () => {
+  using fs = served();
+  view(fs);
+  const running = start(fs);
+  const next = start(fs);
+  fs.kernel.interrupt(next.unique);
+  expect(opened(fs, next)).toBe("EINTR");
+  fs.kernel.interrupt(running.unique);
+  expect(opened(fs, running)).toBe("EINTR");
+  expect(fs.cancelled).toHaveLength(2);
+  const after = start(fs);
+  fs.content("after");
+  expect(read(fs, after)).toBe("after");
+});
+
+test("within its time a content is opened as it is", () => {
+  using fs = served();
+  view(fs, "3600s");
+  expect(read(fs, start(fs))).toBe("first");
+  expect(fs.requests).toHaveLength(1);
+});
+
+test("stale content is served while one new one is made", () => {
+  using fs = served();
+  view(fs, "0.000001s stale");
+  expect(read(fs, start(fs))).toBe("first");
+  expect(read(fs, start(fs))).toBe("first");
+  expect(fs.requests).toHaveLength(2);
+  fs.content("second");
+  expect(fs.kernel.stat(fs.node("/view")).size).toBe(6);
+});
+
+test("a failed background renewal keeps what there is", () => {
+  using fs = served();
+  view(fs, "0.000001s stale");
+  expect(read(fs, start(fs))).toBe("first");
+  fs.failed("EIO");
+  expect(read(fs, start(fs))).toBe("first");
+});
+
+test("who opens it for writing makes it theirs", () => {
+  using fs = served();
+  const file = view(fs);
+  const writer = opened(fs, start(fs, ++thread, 1));
+  if (typeof writer === "string") throw new Error(writer);
+  fs.write(writer, "mine");
+  fs.kernel.release(writer.nodeid, writer.fh);
+  expect(read(fs, start(fs))).toBe("minet");
+  expect([file.state, file.xattrs?.has("user.llmfs.refresh")]).toEqual(["static", false]);
+});
+
+test("who writes while others wait gives them what was written", () => {
+  using fs = served();
+  view(fs);
+  const waiting = start(fs);
+  const writer = opened(fs, start(fs, ++thread, 1 | 0o1000));
+  if (typeof writer === "string") throw new Error(writer);
+  fs.write(writer, "mine");
+  fs.kernel.release(writer.nodeid, writer.fh);
+  expect(read(fs, waiting)).toBe("mine");
+});
+
+test("a generator that reads it gets a fresh one, and waits in no circle", () => {
+  using fs = served();
+  view(fs);
+  const got: string[] = [];
+  fs.answers.read(
+    "/view",
+    undefined,
+    (bytes) => got.push(Buffer.from(bytes).toString()),
+    () => got.push("failed"),
+  );
+  fs.content("fresh");
+  expect(got).toEqual(["fresh"]);
+  const open = start(fs);
+  expect(() =>
+    fs.answers.read(
+      "/view",
+      fs.ticket,
+      () => {},
+      () => {},
+    ),
+  ).toThrow("made from each other");
+  fs.content("x");
+  expect(read(fs, open)).toBe("x");
+});
+
+test("all names of a file move on together", () => {
+  using fs = served();
+  view(fs);
+  fs.kernel.call("link", 1, { oldnodeid: fs.node("/view"), name: "other" });
+  const held = opened(fs, start(fs));
+  expect(held).toBe("waiting");
+  fs.content("second");
+  const first = start(fs);
+  fs.content("third");
+  const handle = opened(fs, first);
+  if (typeof handle === "string") throw new Error(handle);
+  const last = start(fs);
+  fs.content("fourth");
+  expect(read(fs, last)).toBe("fourth");
+  expect(fs.node("/other")).toBe(fs.node("/view"));
+  fs.kernel.release(handle.nodeid, handle.fh);
+});
+
+test("a file from a snapshot, made at an unknown time, is made anew", () => {
+  using fs = served();
+  const file = fs.file("/view", "old");
+  file.state = "ready";
+  file.xattrs = new Map([["user.llmfs.refresh", Buffer.from(ALWAYS["user.llmfs.refresh"])]]);
+  const open = start(fs);
+  expect(opened(fs, open)).toBe("waiting");
+  fs.content("new");
+  expect(read(fs, open)).toBe("new");
+});
+
+test("what the kernel could not be told, its lookup still being on the way, it is told again with the open", () => {
+  using fs = served();
+  view(fs);
+  const open = start(fs);
+  // The content changes where it is, and the kernel knows of no such inode yet.
+  const { send } = fs.kernel;
+  let refused = 0;
+  fs.kernel.send = (message, length) => {
+    if (message.readBigUInt64LE(8) !== 0n || refused === 3) return send.call(fs.kernel, message, length);
+    refused++;
+    return -ERRNO.ENOENT;
+  };
+  fs.kernel.notifications.length = 0;
+  fs.content("changed where it is");
+  expect(refused).toBe(3);
+  expect(read(fs, open)).toBe("changed where it is");
+  const told = fs.kernel.notifications.map((one) => (one.code === "store" ? one.data.toString() : one.code));
+  expect(told).toEqual(["inval inode", "inval inode", "changed where it is"]);
+});

@@ -1,0 +1,470 @@
+/** Content that somebody wants made anew, and brought back: what readers see, through the kernel in memory. */
+import { describe, expect, spyOn, test } from "bun:test";
+import { type ServedTree, served } from "../../support/served.ts";
+
+interface Open {
+  readonly unique: number;
+  readonly nodeid: number;
+  readonly pid: number;
+  readonly path: string;
+}
+
+let thread = 5000;
+
+function start(fs: ServedTree, path: string, pid = ++thread): Open {
+  const nodeid = fs.node(path);
+  return { unique: fs.kernel.start("open", nodeid, { flags: 0 }, { pid }), nodeid, pid, path };
+}
+
+/** What a reader gets; as the kernel's open(2) does, it looks the name up again after one ESTALE. */
+function read(fs: ServedTree, open: Open, again = true): string {
+  const outcome = fs.kernel.outcome<"open">(open.unique);
+  if (outcome === undefined) return "waiting";
+  if ("error" in outcome) {
+    return outcome.error === "ESTALE" && again ? read(fs, start(fs, open.path, open.pid), false) : outcome.error;
+  }
+  const text = fs.kernel.readAll(open.nodeid, outcome.value.fh).toString();
+  fs.kernel.release(open.nodeid, outcome.value.fh);
+  return text;
+}
+
+const cat = (fs: ServedTree, path = "/poem") => read(fs, start(fs, path));
+
+/** As `llmfs regen`: says what is wanted, and opens the file, in one thread. */
+function demand(fs: ServedTree, value = "again", path = "/poem", pid = ++thread): Open {
+  set(fs, value, path, pid);
+  return start(fs, path, pid);
+}
+
+function xattrRequest(name: string, value: string) {
+  return { name: `user.llmfs.${name}`, value: Buffer.from(value), size: Buffer.byteLength(value), flags: 0 };
+}
+
+function set(fs: ServedTree, value: string, path = "/poem", pid = ++thread): void {
+  const request = xattrRequest("regen", value);
+  fs.kernel.call("setxattr", fs.node(path), request, { pid });
+}
+
+function refused(fs: ServedTree, value: string, path = "/poem"): string {
+  const request = xattrRequest("regen", value);
+  return fs.kernel.errno("setxattr", fs.node(path), request, { pid: ++thread });
+}
+
+function xattr(fs: ServedTree, name: string, path = "/poem"): string {
+  return fs.kernel.call("getxattr", fs.node(path), { name: `user.llmfs.${name}`, size: 4096 }).toString();
+}
+
+/** A file that was made once: "first". */
+function poem(fs: ServedTree, xattrs: Readonly<Record<string, string>> = {}): void {
+  fs.pending("/poem", xattrs);
+  const reader = start(fs, "/poem");
+  fs.content("first", undefined, { model: "m1" });
+  expect(read(fs, reader)).toBe("first");
+}
+
+describe("a file made anew", () => {
+  test("is asked for as one for which an earlier answer will not do, and has the new content", () => {
+    using fs = served();
+    poem(fs);
+    const anew = demand(fs);
+    expect(read(fs, anew)).toBe("waiting");
+    expect(fs.requests.at(-1)).toMatchObject({ path: "/poem", again: true, pause: 0 });
+    fs.content("second", undefined, { model: "m2" });
+    expect(read(fs, anew)).toBe("second");
+    expect(cat(fs)).toBe("second");
+    expect([xattr(fs, "state"), xattr(fs, "meta.model")]).toEqual(["ready", "m2"]);
+    expect(fs.requests).toHaveLength(2);
+  });
+
+  test("stays as somebody wrote it while it was being made anew", () => {
+    using fs = served();
+    poem(fs);
+    const anew = demand(fs);
+    const hand = fs.open("/poem", 1);
+    fs.clock.tick();
+    fs.write(hand, "mine!");
+    fs.kernel.release(hand.nodeid, hand.fh);
+    fs.content("second");
+    expect(read(fs, anew)).toBe("EBUSY");
+    expect([cat(fs), xattr(fs, "state")]).toEqual(["mine!", "static"]);
+  });
+
+  test("is another inode: who has the old one open keeps it", () => {
+    using fs = served();
+    poem(fs);
+    const old = fs.open("/poem");
+    const anew = demand(fs);
+    fs.content("second");
+    expect(read(fs, anew)).toBe("second");
+    expect(fs.node("/poem")).not.toBe(old.nodeid);
+    expect(fs.kernel.readAll(old.nodeid, old.fh).toString()).toBe("first");
+    fs.kernel.release(old.nodeid, old.fh);
+  });
+
+  test("keeps others reading the old content until the new one is there", () => {
+    using fs = served();
+    poem(fs);
+    const anew = demand(fs);
+    expect(cat(fs)).toBe("first");
+    fs.content("second");
+    expect([cat(fs), read(fs, anew)]).toEqual(["second", "second"]);
+  });
+
+  test("has it under all its names, its owner, mode and attributes", () => {
+    using fs = served();
+    poem(fs, { "user.llmfs.prompt": "a poem", "user.mine": "x" });
+    fs.kernel.call("link", 1, { oldnodeid: fs.node("/poem"), name: "song" });
+    fs.kernel.call("setattr", fs.node("/poem"), { valid: 7, mode: 0o100600, uid: 7, gid: 8 });
+    const anew = demand(fs);
+    fs.content("second");
+    expect([read(fs, anew), cat(fs, "/song")]).toEqual(["second", "second"]);
+    expect(fs.kernel.stat(fs.node("/song"))).toMatchObject({ nlink: 2, uid: 7, gid: 8, mode: 0o100600 });
+    expect(xattr(fs, "prompt")).toBe("a poem");
+  });
+
+  test("is found by the first of its names, and moved under all of them, without a walk through the tree", () => {
+    using fs = served();
+    for (const directory of ["/b", "/a", "/a/z", "/a.d"]) fs.directory(directory);
+    fs.kernel.call("setxattr", fs.node("/a"), xattrRequest("prompt", "of a"));
+    poem(fs);
+    const nodeid = fs.node("/poem");
+    for (const directory of ["/b", "/a.d", "/a/z"]) {
+      for (let count = 0; count < 20; count++)
+        fs.kernel.call("link", fs.node(directory), { oldnodeid: nodeid, name: `link${count}` });
+    }
+    const held = fs.open("/poem");
+    fs.kernel.call("unlink", 1, { name: "poem" });
+    const walk = spyOn(fs.tree, "walk");
+    const anew = demand(fs, "again", "/b/link7");
+    expect(fs.requests.at(-1)).toMatchObject({ path: "/a/z/link0", prompts: ["of a"] });
+    fs.content("second");
+    expect(walk).not.toHaveBeenCalled();
+    expect([read(fs, anew), cat(fs, "/a.d/link19")]).toEqual(["second", "second"]);
+    expect(fs.kernel.stat(fs.node("/a/z/link0")).nlink).toBe(60);
+    fs.kernel.release(held.nodeid, held.fh);
+  });
+
+  test("follows the file that was renamed meanwhile, and not its name", () => {
+    using fs = served();
+    poem(fs);
+    demand(fs);
+    fs.kernel.call("rename", 1, { name: "poem", newdir: 1, newname: "moved" });
+    fs.file("/poem", "another");
+    fs.content("second");
+    expect([cat(fs, "/moved"), cat(fs)]).toEqual(["second", "another"]);
+  });
+
+  test("that was unlinked meanwhile is an error for who wanted it, and nothing is left", () => {
+    using fs = served();
+    poem(fs);
+    const anew = demand(fs);
+    fs.kernel.call("unlink", 1, { name: "poem" });
+    fs.content("second");
+    const outcome = fs.kernel.outcome<"open">(anew.unique);
+    expect(outcome).toEqual({ error: "ESTALE" });
+    expect(fs.ls("/").filter((name) => !name.startsWith("."))).toEqual([]);
+  });
+
+  test("is asked for by who opens it in the thread that said so, by nobody else", () => {
+    using fs = served();
+    poem(fs);
+    const pid = ++thread;
+    set(fs, "again", "/poem", pid);
+    expect(cat(fs)).toBe("first");
+    expect(fs.requests).toHaveLength(1);
+    const anew = start(fs, "/poem", pid);
+    expect(fs.requests).toHaveLength(2);
+    fs.content("second");
+    expect(read(fs, anew)).toBe("second");
+    expect(read(fs, start(fs, "/poem", pid))).toBe("second");
+    expect(fs.requests).toHaveLength(2);
+  });
+
+  test("can be generated again by the same thread at once", () => {
+    using fs = served();
+    poem(fs);
+    const held = fs.open("/poem");
+    const pid = ++thread;
+    for (const content of ["second", "third", "fourth"]) {
+      const anew = demand(fs, "again", "/poem", pid);
+      fs.content(content);
+      expect(read(fs, anew)).toBe(content);
+    }
+    fs.kernel.release(held.nodeid, held.fh);
+  });
+
+  test("is generated though the thread opens other files first", () => {
+    using fs = served();
+    poem(fs);
+    fs.file("/other", "x");
+    const pid = ++thread;
+    set(fs, "again", "/poem", pid);
+    expect(read(fs, start(fs, "/other", pid))).toBe("x");
+    const anew = start(fs, "/poem", pid);
+    fs.content("second");
+    expect(read(fs, anew)).toBe("second");
+  });
+
+  test("is one of several that a thread names before it opens any; more than four are EBUSY", () => {
+    using fs = served();
+    const paths = ["/a", "/b", "/c", "/d", "/e"];
+    for (const path of paths) fs.file(path, "by hand");
+    const pid = ++thread;
+    for (const path of paths.slice(0, 4)) set(fs, "again", path, pid);
+    const request = xattrRequest("regen", "again");
+    expect(fs.kernel.errno("setxattr", fs.node("/e"), request, { pid })).toBe("EBUSY");
+    set(fs, "again:in verse", "/a", pid);
+    for (const path of paths.slice(0, 4)) {
+      const anew = start(fs, path, pid);
+      expect(fs.requests.at(-1)?.path).toBe(path);
+      fs.content(`new ${path}`);
+      expect(read(fs, anew)).toBe(`new ${path}`);
+    }
+    expect(fs.requests.find(({ path }) => path === "/a")?.prompts).toEqual(["in verse"]);
+    set(fs, "again", "/e", pid);
+  });
+
+  test("cannot be announced by a thread that has no number here: nobody would know it again", () => {
+    using fs = served();
+    poem(fs);
+    const request = xattrRequest("regen", "again");
+    expect(fs.kernel.errno("setxattr", fs.node("/poem"), request, { pid: 0 })).toBe("EOPNOTSUPP");
+    expect(read(fs, start(fs, "/poem", 0))).toBe("first");
+    expect(fs.requests).toHaveLength(1);
+  });
+
+  test("is not generated by a later thread that got the number of one that is gone", async () => {
+    using fs = served();
+    poem(fs);
+    const child = Bun.spawn(["cat"], { stdin: "pipe" });
+    set(fs, "again", "/poem", child.pid);
+    child.kill();
+    await child.exited;
+    expect(read(fs, start(fs, "/poem", child.pid))).toBe("first");
+    expect(fs.requests).toHaveLength(1);
+  });
+
+  test("is asked for once at a time", () => {
+    using fs = served();
+    poem(fs);
+    const first = demand(fs);
+    const second = demand(fs);
+    expect(fs.kernel.outcome<"open">(second.unique)).toEqual({ error: "EBUSY" });
+    fs.content("second");
+    expect(read(fs, first)).toBe("second");
+  });
+
+  test("with a prompt of its own is asked for with that, which is kept once it is there", () => {
+    using fs = served();
+    fs.directory("/d");
+    fs.kernel.call("setxattr", fs.node("/d"), xattrRequest("prompt", "in verse"));
+    fs.pending("/d/poem", { "user.llmfs.prompt": "of the sea" });
+    const reader = start(fs, "/d/poem");
+    fs.content("first");
+    expect(read(fs, reader)).toBe("first");
+    const anew = demand(fs, "again:of the land", "/d/poem");
+    expect(fs.requests.at(-1)?.prompts).toEqual(["in verse", "of the land"]);
+    expect(xattr(fs, "prompt", "/d/poem")).toBe("of the sea");
+    fs.content("second");
+    expect(read(fs, anew)).toBe("second");
+    expect(xattr(fs, "prompt", "/d/poem")).toBe("of the land");
+    demand(fs, "again", "/d/poem");
+    expect(fs.requests.at(-1)?.prompts).toEqual(["in verse", "of the land"]);
+  });
+
+  test("with a prompt in the place of an empty one keeps those of its directories", () => {
+    using fs = served();
+    fs.directory("/d");
+    fs.kernel.call("setxattr", fs.node("/d"), xattrRequest("prompt", "in verse"));
+    fs.pending("/d/poem", { "user.llmfs.prompt": "" });
+    start(fs, "/d/poem");
+    fs.content("first");
+    demand(fs, "again:of the land", "/d/poem");
+    expect(fs.requests.at(-1)?.prompts).toEqual(["in verse", "of the land"]);
+  });
+
+  test("that cannot be made keeps its content; who wanted it gets the errno, and the reason is told", () => {
+    using fs = served();
+    poem(fs);
+    const anew = demand(fs, "again:worse");
+    fs.failed("EDQUOT", "the budget is spent");
+    expect(fs.kernel.outcome<"open">(anew.unique)).toEqual({ error: "EDQUOT" });
+    expect([cat(fs), xattr(fs, "state"), xattr(fs, "regen")]).toEqual([
+      "first",
+      "ready",
+      "EDQUOT: the budget is spent",
+    ]);
+    expect(refused(fs, "undo")).toBe("ENODATA");
+    const next = demand(fs);
+    fs.content("second");
+    expect(read(fs, next)).toBe("second");
+  });
+
+  test("for which there is no space keeps its content", () => {
+    using fs = served({ size: 8192 });
+    poem(fs);
+    const anew = demand(fs);
+    fs.content("x".repeat(9000));
+    expect(fs.kernel.outcome<"open">(anew.unique)).toEqual({ error: "ENOSPC" });
+    expect(cat(fs)).toBe("first");
+  });
+
+  test("for which nobody waits any longer is called off, and its answer dropped", () => {
+    using fs = served();
+    poem(fs);
+    const anew = demand(fs);
+    const ticket = fs.ticket;
+    fs.kernel.interrupt(anew.unique);
+    expect(fs.kernel.outcome<"open">(anew.unique)).toEqual({ error: "EINTR" });
+    expect(fs.cancelled).toEqual([ticket]);
+    fs.content("second", ticket);
+    expect(cat(fs)).toBe("first");
+    const next = demand(fs);
+    fs.content("third");
+    expect(read(fs, next)).toBe("third");
+  });
+
+  for (const stage of ["working", "queued"] as const) {
+    test(`is what an interrupted reader gets who tries again, even if it was ${stage}`, () => {
+      using fs = served();
+      poem(fs);
+      const anew = demand(fs);
+      fs.stage(stage);
+      fs.kernel.interrupt(anew.unique);
+      // Somebody else gets what there is.
+      expect(cat(fs)).toBe("first");
+      const again = start(fs, "/poem", anew.pid);
+      expect([read(fs, again), fs.requests.length]).toEqual(["waiting", stage === "working" ? 2 : 3]);
+      fs.content("second");
+      expect(read(fs, again)).toBe("second");
+      expect(cat(fs)).toBe("second");
+    });
+  }
+
+  test("is there for an interrupted reader who tries again when it has come in the meantime", () => {
+    using fs = served();
+    poem(fs);
+    const anew = demand(fs);
+    fs.stage("working");
+    fs.kernel.interrupt(anew.unique);
+    fs.content("second");
+    expect([read(fs, start(fs, "/poem", anew.pid)), fs.requests.length]).toEqual(["second", 2]);
+  });
+
+  test("is wanted with another prompt than when it was interrupted: it is asked for again", () => {
+    using fs = served();
+    poem(fs);
+    const anew = demand(fs, "again:shorter");
+    fs.stage("working");
+    fs.kernel.interrupt(anew.unique);
+    const same = demand(fs, "again:shorter");
+    fs.kernel.interrupt(same.unique);
+    const other = demand(fs, "again:longer");
+    expect(fs.requests.map(({ prompts }) => prompts)).toEqual([[], ["shorter"], ["longer"]]);
+    expect(fs.cancelled).toHaveLength(1);
+    fs.content("second");
+    expect(read(fs, other)).toBe("second");
+  });
+});
+
+describe("what it replaced", () => {
+  function twice(fs: ServedTree): void {
+    poem(fs);
+    const anew = demand(fs);
+    fs.content("second", undefined, { model: "m2" });
+    expect(read(fs, anew)).toBe("second");
+  }
+
+  test("is brought back, with what was said of it, and that can be undone", () => {
+    using fs = served();
+    twice(fs);
+    set(fs, "undo");
+    expect([cat(fs), xattr(fs, "meta.model")]).toEqual(["first", "m1"]);
+    set(fs, "undo");
+    expect([cat(fs), xattr(fs, "meta.model")]).toEqual(["second", "m2"]);
+    expect(fs.requests).toHaveLength(2);
+  });
+
+  test("is told of where it answered the same request, so that the earlier answer is recorded again", () => {
+    for (const [before, after] of [
+      ["k1", "k1"],
+      ["k1", "k2"],
+    ] as const) {
+      using fs = served();
+      fs.pending("/poem");
+      start(fs, "/poem");
+      fs.content("first", undefined, { request: before });
+      demand(fs);
+      fs.content("second", undefined, { request: after });
+      set(fs, "undo");
+      const told = fs.posted.filter(({ type }) => type === "undone");
+      expect(told).toEqual(before === after ? [{ type: "undone", request: "k1" }] : []);
+    }
+  });
+
+  test("is the last one only", () => {
+    using fs = served();
+    twice(fs);
+    const anew = demand(fs);
+    fs.content("third");
+    expect(read(fs, anew)).toBe("third");
+    set(fs, "undo");
+    expect(cat(fs)).toBe("second");
+    set(fs, "undo");
+    expect(cat(fs)).toBe("third");
+  });
+
+  test("comes back under the names that the file has by then", () => {
+    using fs = served();
+    twice(fs);
+    fs.kernel.call("link", 1, { oldnodeid: fs.node("/poem"), name: "song" });
+    fs.kernel.call("rename", 1, { name: "poem", newdir: 1, newname: "moved" });
+    set(fs, "undo", "/song");
+    expect([cat(fs, "/moved"), cat(fs, "/song")]).toEqual(["first", "first"]);
+    expect(fs.kernel.stat(fs.node("/moved")).nlink).toBe(2);
+  });
+
+  test("is kept while it is wanted, and takes its space until then", () => {
+    using fs = served({ size: 1 << 20 });
+    twice(fs);
+    fs.kernel.letGo();
+    expect(fs.tree.space.inodes).toBe([...fs.tree.walk()].length + 1);
+    fs.mount.regen.clear();
+    expect(fs.tree.space.inodes).toBe([...fs.tree.walk()].length);
+    expect(refused(fs, "undo")).toBe("ENODATA");
+  });
+});
+
+describe("what cannot be made anew says so:", () => {
+  test("a file that was never made again has nothing to bring back", () => {
+    using fs = served();
+    poem(fs);
+    expect(refused(fs, "undo")).toBe("ENODATA");
+  });
+
+  test("a word that is none is EINVAL, and nothing is asked", () => {
+    using fs = served();
+    poem(fs);
+    for (const value of ["", "anew", "again ", "undo:"]) expect(refused(fs, value)).toBe("EINVAL");
+    cat(fs);
+    expect(fs.requests).toHaveLength(1);
+  });
+
+  test("a file that is being generated is EBUSY; one that waits only takes the prompt", () => {
+    using fs = served();
+    fs.pending("/poem");
+    set(fs, "again:of the sea");
+    expect(fs.requests).toEqual([]);
+    const reader = start(fs, "/poem");
+    expect(fs.requests.at(-1)?.prompts).toEqual(["of the sea"]);
+    expect(refused(fs, "again")).toBe("EBUSY");
+    fs.content("first");
+    expect(read(fs, reader)).toBe("first");
+  });
+
+  test("a file that is made anew by itself", () => {
+    using fs = served();
+    poem(fs, { "user.llmfs.refresh": "300s" });
+    expect(refused(fs, "again")).toBe("EOPNOTSUPP");
+  });
+});

@@ -1,0 +1,93 @@
+/** Which open is the second one of a caller that was sent to look again, and what is kept of those that never come. */
+import { describe, expect, test } from "bun:test";
+import { Revalidation } from "../../../src/fs/lazy/revalidate.ts";
+import { ByThread } from "../../../src/fs/waiting/by-thread.ts";
+
+/** Numbers that no thread of this machine has: pid_max is at most 2^22. */
+const THREAD = 2 ** 23;
+
+describe("a thread that was answered ESTALE", () => {
+  test("comes back with its next open, for the subject it was sent for and no other", () => {
+    const revalidation = new Revalidation();
+    const [subject, other] = [{}, {}];
+    const first = revalidation.opener(THREAD);
+    expect(first.comesBackFor(subject)).toBe(false);
+    expect(revalidation.lookAgain(first, subject, "why").code).toBe("ESTALE");
+    expect(revalidation.opener(THREAD + 1).comesBackFor(subject)).toBe(false);
+    const second = revalidation.opener(THREAD);
+    expect([second.comesBackFor(other), second.comesBackFor(subject)]).toEqual([false, true]);
+    // The kernel looks only once, whatever it finds then.
+    expect([first, second].map((one) => [one.mayLookAgain(subject), one.mayLookAgain(other)])).toEqual([
+      [true, true],
+      [false, false],
+    ]);
+    expect(revalidation.opener(THREAD).comesBackFor(subject)).toBe(false);
+  });
+
+  test("is not expected any longer once it has opened something else", () => {
+    const revalidation = new Revalidation();
+    const subject = {};
+    revalidation.lookAgain(revalidation.opener(THREAD), subject, "why");
+    expect(revalidation.expects(subject)).toBe(true);
+    revalidation.opener(THREAD);
+    expect([revalidation.expects(subject), revalidation.size]).toEqual([false, 0]);
+    expect(revalidation.opener(THREAD).comesBackFor(subject)).toBe(false);
+  });
+
+  test("and has no number here is one of as many as were sent for the subject", () => {
+    const revalidation = new Revalidation();
+    const [subject, other] = [{}, {}];
+    for (let sent = 0; sent < 2; sent++) revalidation.lookAgain(revalidation.opener(0), subject, "why");
+    expect(revalidation.opener(0).comesBackFor(other)).toBe(false);
+    const back = [1, 2, 3].map(() => revalidation.opener(0).comesBackFor(subject));
+    expect(back).toEqual([true, true, false]);
+    expect(revalidation.expects(subject)).toBe(false);
+  });
+
+  test("and never comes back is forgotten, and keeps its file from no collector", async () => {
+    const revalidation = new Revalidation();
+    const subjects: WeakRef<object>[] = [];
+    for (let thread = 0; thread < 5000; thread++) {
+      const subject = { content: new Uint8Array(10_000) };
+      subjects.push(new WeakRef(subject));
+      revalidation.lookAgain(revalidation.opener(THREAD + thread), subject, "why");
+    }
+    expect(revalidation.size).toBe(1024);
+    // A WeakRef keeps its target until the job that made it is over.
+    await Bun.sleep(0);
+    Bun.gc(true);
+    expect(subjects.filter((one) => one.deref() !== undefined).length).toBeLessThan(100);
+  });
+});
+
+describe("a note of a thread", () => {
+  test("expires", async () => {
+    const notes = new ByThread<string>({ milliseconds: 5, notes: 10 });
+    notes.set(THREAD, "first");
+    expect(notes.get(THREAD)).toBe("first");
+    await Bun.sleep(10);
+    expect([notes.get(THREAD), notes.size]).toEqual([undefined, 0]);
+    notes.set(THREAD, "second");
+    await Bun.sleep(10);
+    notes.set(THREAD + 1, "other");
+    expect(notes.size).toBe(1);
+  });
+
+  test("is not found by another thread with the same number", async () => {
+    const notes = new ByThread<string>({ milliseconds: 60_000, notes: 10 });
+    const child = Bun.spawn(["cat"], { stdin: "pipe" });
+    notes.set(child.pid, "mine");
+    expect(notes.get(child.pid)).toBe("mine");
+    child.kill();
+    await child.exited;
+    expect(notes.get(child.pid)).toBeUndefined();
+  });
+
+  test("gives way to newer ones when there are too many", () => {
+    const notes = new ByThread<number>({ milliseconds: 60_000, notes: 3 });
+    for (let thread = 0; thread < 4; thread++) notes.set(THREAD + thread, thread);
+    notes.set(THREAD + 1, 10);
+    notes.set(THREAD + 4, 4);
+    expect([0, 1, 2, 3, 4].map((thread) => notes.get(THREAD + thread))).toEqual([undefined, 10, undefined, 3, 4]);
+  });
+});

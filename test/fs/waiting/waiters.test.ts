@@ -1,0 +1,377 @@
+/** Who waits for what the other thread makes, apart from what is made: tickets, interrupts, circles, programs. */
+import { describe, expect, test } from "bun:test";
+import { FsError } from "../../../src/errno.ts";
+import { Failures } from "../../../src/fs/lazy/backoff.ts";
+import type { Attempt, Outcome, Waiter } from "../../../src/fs/waiting/waiters.ts";
+import type { GeneratedContent } from "../../../src/rpc/generation.ts";
+import type { RegularFile } from "../../../src/tree/file.ts";
+import { type ServedTree, served } from "../../support/served.ts";
+
+/** A waiter that remembers what became of it. */
+interface Witness extends Waiter {
+  readonly heard: string[];
+}
+
+function witness(who: Pick<Waiter, "unique" | "requester" | "pid"> = {}): Witness {
+  const heard: string[] = [];
+  return { ...who, heard, done: () => heard.push("done"), fail: ({ code }) => heard.push(code) };
+}
+
+/** An attempt that remembers its outcome, and ends by it. */
+function attemptFor(fs: ServedTree, file: RegularFile, ...waiters: Witness[]): Attempt & { readonly fate: string[] } {
+  const { attempts } = fs.mount;
+  const fate: string[] = [];
+  const end = (what: string, answer: (waiter: Waiter) => void) => {
+    fate.push(what);
+    attempts.end(attempt, answer);
+  };
+  const outcome: Outcome = {
+    content: ({ bytes }) => end(`content ${Buffer.from(bytes)}`, (waiter) => waiter.done()),
+    listed: () => end("listed", (waiter) => waiter.done()),
+    failed: (error) => end(`failed ${error.code}`, (waiter) => waiter.fail(error)),
+    calledOff: () => fate.push("called off"),
+  };
+  const attempt = attempts.open(file, outcome);
+  for (const waiter of waiters) attempts.join(attempt, attempts.checked(file, waiter));
+  return Object.assign(attempt, { fate });
+}
+
+const content = (text: string): GeneratedContent => ({ bytes: Buffer.from(text), metadata: new Map() });
+
+/** What was posted of these kinds. */
+function posted(fs: ServedTree, ...types: string[]): unknown[] {
+  return fs.posted.filter(({ type }) => types.includes(type));
+}
+
+/** The attempt of some file, whose generator reads others. */
+function making(fs: ServedTree): Attempt {
+  return attemptFor(fs, fs.pending("/reader"), witness());
+}
+
+describe("an answer", () => {
+  test("goes to the attempt of its ticket, and to all who wait for it", () => {
+    using fs = served();
+    const [one, two, other] = [witness({ unique: 10 }), witness({ requester: making(fs) }), witness({ unique: 12 })];
+    const a = attemptFor(fs, fs.pending("/a"), one, two);
+    const b = attemptFor(fs, fs.pending("/b"), other);
+    fs.mount.attempts.content(a.ticket, content("text"));
+    expect(a.fate).toEqual(["content text"]);
+    expect([one.heard, two.heard, other.heard, b.fate]).toEqual([["done"], ["done"], [], []]);
+  });
+
+  test("to a ticket that is over, or never was, is dropped", () => {
+    using fs = served();
+    const a = attemptFor(fs, fs.pending("/a"), witness());
+    const { attempts } = fs.mount;
+    attempts.failed(a.ticket, new FsError("EIO"));
+    for (const ticket of [a.ticket, 4711]) {
+      attempts.content(ticket, content("late"));
+      attempts.listed(ticket, { entries: [] });
+      attempts.failed(ticket, new FsError("EIO"));
+      attempts.working(ticket, process.pid);
+      expect(attempts.get(ticket)).toBeUndefined();
+    }
+    expect(a.fate).toEqual(["failed EIO"]);
+  });
+
+  test("is nobody else's: no ticket is given twice", () => {
+    using fs = served();
+    const file = fs.pending("/a");
+    const first = attemptFor(fs, file);
+    fs.mount.attempts.failed(first.ticket, new FsError("EIO"));
+    expect(attemptFor(fs, file).ticket).not.toBe(first.ticket);
+  });
+
+  test("reaches the others although one who waited cannot take it", () => {
+    using fs = served();
+    const broken: Witness = witness();
+    const [before, after] = [witness(), witness()];
+    const throws = () => {
+      throw new Error("the reply is too long");
+    };
+    const a = attemptFor(fs, fs.pending("/a"), before, { ...broken, done: throws }, after);
+    fs.mount.attempts.content(a.ticket, content("text"));
+    expect([before.heard, broken.heard, after.heard]).toEqual([["done"], ["EIO"], ["done"]]);
+  });
+
+  test("finds its inode there, although nothing names it any more", () => {
+    using fs = served();
+    const file = fs.pending("/a");
+    const a = attemptFor(fs, file, witness());
+    const inodes = fs.tree.space.inodes;
+    fs.kernel.call("unlink", 1, { name: "a" });
+    fs.kernel.letGo();
+    expect(fs.tree.space.inodes).toBe(inodes);
+    fs.mount.attempts.content(a.ticket, content("text"));
+    expect(fs.tree.space.inodes).toBe(inodes - 1);
+  });
+
+  test("in pieces of which none came is a failure", () => {
+    using fs = served();
+    const a = attemptFor(fs, fs.pending("/a"), witness());
+    fs.mount.attempts.content(a.ticket, { ...content(""), streamed: true });
+    expect(a.fate).toEqual(["failed EIO"]);
+  });
+
+  test("in pieces gives back their space when the attempt fails", () => {
+    using fs = served();
+    const a = attemptFor(fs, fs.pending("/a"), witness());
+    fs.mount.attempts.piece(a.ticket, new Uint8Array(100_000));
+    expect(fs.tree.space.usedPages).toBeGreaterThan(0);
+    fs.mount.attempts.failed(a.ticket, new FsError("EIO"));
+    expect(fs.tree.space.usedPages).toBe(0);
+  });
+});
+
+describe("an interrupt", () => {
+  test("of somebody who does not wait here is somebody else's", () => {
+    using fs = served();
+    const reader = witness({ unique: 10 });
+    const a = attemptFor(fs, fs.pending("/a"), reader);
+    expect(fs.mount.attempts.leave(12)).toBe(false);
+    fs.mount.attempts.content(a.ticket, content("text"));
+    expect(fs.mount.attempts.leave(10)).toBe(false);
+    expect(reader.heard).toEqual(["done"]);
+  });
+
+  test("ends one wait; the attempt goes on as long as anybody waits", () => {
+    using fs = served();
+    const [one, two] = [witness({ unique: 10 }), witness({ unique: 12 })];
+    const a = attemptFor(fs, fs.pending("/a"), one, two);
+    expect(fs.mount.attempts.leave(10)).toBe(true);
+    expect([one.heard, two.heard, a.fate, fs.cancelled]).toEqual([["EINTR"], [], [], []]);
+    expect(fs.mount.attempts.leave(10)).toBe(false);
+    fs.mount.attempts.content(a.ticket, content("text"));
+    expect([one.heard, two.heard]).toEqual([["EINTR"], ["done"]]);
+  });
+
+  test("of the last one calls the attempt off, once, and what still comes is dropped", () => {
+    using fs = served();
+    const [one, two] = [witness({ unique: 10 }), witness({ unique: 12 })];
+    const a = attemptFor(fs, fs.pending("/a"), one, two);
+    fs.mount.attempts.leave(12);
+    fs.mount.attempts.leave(10);
+    fs.mount.attempts.content(a.ticket, content("text"));
+    expect([one.heard, two.heard]).toEqual([["EINTR"], ["EINTR"]]);
+    expect(a.fate).toEqual(["called off"]);
+    expect(fs.cancelled).toEqual([a.ticket]);
+  });
+
+  test("of the last reader does not take the content from a generator that waits for it", () => {
+    using fs = served();
+    const [reader, generator] = [witness({ unique: 10 }), witness({ requester: making(fs) })];
+    const a = attemptFor(fs, fs.pending("/a"), reader, generator);
+    fs.mount.attempts.leave(10);
+    expect([a.fate, fs.cancelled]).toEqual([[], []]);
+    fs.mount.attempts.content(a.ticket, content("text"));
+    expect(generator.heard).toEqual(["done"]);
+  });
+});
+
+test("with the mount, everybody's wait ends, and the other thread is told", () => {
+  using fs = served();
+  const [reader, generator, other] = [
+    witness({ unique: 10 }),
+    witness({ requester: making(fs) }),
+    witness({ unique: 12 }),
+  ];
+  const a = attemptFor(fs, fs.pending("/a"), reader, generator);
+  const b = attemptFor(fs, fs.pending("/b"), other);
+  fs.mount.attempts.clear();
+  expect([reader.heard, generator.heard, other.heard]).toEqual([["ENODEV"], ["ENODEV"], ["ENODEV"]]);
+  expect([a.fate, b.fate]).toEqual([["called off"], ["called off"]]);
+  expect(fs.cancelled).toEqual(expect.arrayContaining([a.ticket, b.ticket]));
+});
+
+describe("a circle", () => {
+  /** For the circle's sake: on behalf of `by`, `file` is waited for. */
+  function waits(fs: ServedTree, file: RegularFile, by: RegularFile): Witness {
+    const waiter = witness({ requester: attemptFor(fs, by, witness()) });
+    attemptFor(fs, file, waiter);
+    return waiter;
+  }
+
+  const refusal = (fs: ServedTree, file: RegularFile, by: RegularFile) => {
+    const requester = attemptFor(fs, by, witness());
+    return () => fs.mount.attempts.checked(file, witness({ requester }));
+  };
+
+  test("of one file that reads itself is refused, by name", () => {
+    using fs = served();
+    const a = fs.pending("/a");
+    expect(refusal(fs, a, a)).toThrow("files that are made from each other: /a → /a");
+  });
+
+  test("of several is refused to the one that would close it, who learns all their names; so does the log", () => {
+    using fs = served();
+    const [a, b, c] = [fs.pending("/a"), fs.pending("/dir/b"), fs.pending("/c")];
+    const waiting = [waits(fs, b, a), waits(fs, c, b)];
+    expect(refusal(fs, a, c)).toThrow("/c → /a → /dir/b → /c");
+    expect(posted(fs, "log")).toEqual([
+      { type: "log", level: "warn", tag: "fs", text: expect.stringContaining("EDEADLK: files that are made from") },
+    ]);
+    expect(waiting.map(({ heard }) => heard)).toEqual([[], []]);
+  });
+
+  test("names a file that was removed meanwhile by where it was made", () => {
+    using fs = served();
+    const a = fs.pending("/a", { "user.llmfs.origin": "/old/a" });
+    attemptFor(fs, a, witness());
+    fs.kernel.call("unlink", 1, { name: "a" });
+    expect(refusal(fs, a, a)).toThrow("/old/a → /old/a");
+  });
+
+  test("is not what two ways to the same file make; and its names leave out the ways that lead elsewhere", () => {
+    using fs = served();
+    const [top, left, right] = [fs.pending("/top"), fs.pending("/left"), fs.pending("/right")];
+    const [base, other] = [fs.pending("/base"), fs.pending("/other")];
+    waits(fs, left, top);
+    waits(fs, right, top);
+    waits(fs, base, left);
+    waits(fs, base, right);
+    expect(refusal(fs, top, other)).not.toThrow();
+    waits(fs, other, right);
+    expect(refusal(fs, top, other)).toThrow("each other: /other → /top → /right → /other");
+  });
+
+  test("ends with the attempt that made it one", () => {
+    using fs = served();
+    const [a, b] = [fs.pending("/a"), fs.pending("/b")];
+    const attempt = attemptFor(fs, b, witness({ requester: attemptFor(fs, a, witness()) }));
+    expect(refusal(fs, a, b)).toThrow("/b → /a → /b");
+    fs.mount.attempts.content(attempt.ticket, content("text"));
+    expect(refusal(fs, a, b)).not.toThrow();
+  });
+});
+
+describe("a program that makes a content", () => {
+  // This very process stands for the program: /proc knows it.
+  const pid = process.pid;
+
+  test("waits on the content's behalf: the other thread may go on meanwhile, and is told when it is over, once", () => {
+    using fs = served();
+    const a = attemptFor(fs, fs.pending("/a"), witness({ unique: 10 }));
+    fs.mount.attempts.working(a.ticket, pid);
+    const [one, two] = [witness({ unique: 12, pid }), witness({ unique: 14, pid })];
+    const b = attemptFor(fs, fs.pending("/b"), one);
+    const c = attemptFor(fs, fs.pending("/c"), two);
+    const began = { type: "waits", ticket: a.ticket, waits: true };
+    expect(posted(fs, "waits")).toEqual([began, began]);
+    fs.mount.attempts.content(b.ticket, content("text"));
+    fs.mount.attempts.failed(c.ticket, new FsError("EBUSY"));
+    const ended = { ...began, waits: false };
+    expect(posted(fs, "waits")).toEqual([began, began, ended, ended]);
+    expect([one.heard, two.heard]).toEqual([["done"], ["EBUSY"]]);
+  });
+
+  test("is told once that its wait is over, although it could not take what it waited for", () => {
+    using fs = served();
+    const a = attemptFor(fs, fs.pending("/a"), witness({ unique: 10 }));
+    fs.mount.attempts.working(a.ticket, pid);
+    const throws = () => {
+      throw new Error("the reply is too long");
+    };
+    const b = attemptFor(fs, fs.pending("/b"), { ...witness({ unique: 12, pid }), done: throws });
+    fs.mount.attempts.content(b.ticket, content("text"));
+    const told = { type: "waits", ticket: a.ticket };
+    expect(posted(fs, "waits")).toEqual([
+      { ...told, waits: true },
+      { ...told, waits: false },
+    ]);
+  });
+
+  test("is known by its children, and by theirs", async () => {
+    using fs = served();
+    const file = fs.pending("/a");
+    const a = attemptFor(fs, file, witness({ unique: 10 }));
+    fs.mount.attempts.working(a.ticket, pid);
+    const child = Bun.spawn({ cmd: ["sh", "-c", "sleep 100 & echo $!; wait"], stdout: "pipe" });
+    const reader = child.stdout.getReader();
+    const grandchild = Number(Buffer.from((await reader.read()).value ?? []));
+    try {
+      for (const one of [child.pid, grandchild]) {
+        expect(() => fs.mount.attempts.checked(file, witness({ pid: one }))).toThrow("/a → /a");
+      }
+    } finally {
+      process.kill(grandchild);
+      await child.exited;
+    }
+  });
+
+  test("is nobody else: neither another process, nor one that is gone, nor the kernel itself", async () => {
+    using fs = served();
+    const file = fs.pending("/a");
+    const a = attemptFor(fs, file, witness({ unique: 10 }));
+    const maker = Bun.spawn({ cmd: ["sleep", "100"], stdio: ["ignore", "ignore", "ignore"] });
+    const gone = Bun.spawn({ cmd: ["true"], stdio: ["ignore", "ignore", "ignore"] });
+    await gone.exited;
+    try {
+      fs.mount.attempts.working(a.ticket, maker.pid);
+      for (const one of [process.pid, gone.pid, 0]) {
+        const waiter = witness({ unique: 12, pid: one });
+        expect(fs.mount.attempts.checked(file, waiter)).toBe(waiter);
+      }
+      expect(posted(fs, "waits")).toEqual([]);
+    } finally {
+      maker.kill();
+      await maker.exited;
+    }
+  });
+
+  test("that waited before it was known as one waits on the content's behalf from then on", () => {
+    using fs = served();
+    const early = witness({ unique: 12, pid });
+    const a = attemptFor(fs, fs.pending("/a"), witness({ unique: 10 }));
+    const b = attemptFor(fs, fs.pending("/b"), early);
+    expect(posted(fs, "waits")).toEqual([]);
+    fs.mount.attempts.working(a.ticket, pid);
+    expect(posted(fs, "waits")).toEqual([{ type: "waits", ticket: a.ticket, waits: true }]);
+    expect(fs.mount.attempts.leave(12)).toBe(true);
+    expect(early.heard).toEqual(["EINTR"]);
+    expect(posted(fs, "waits").at(-1)).toEqual({ type: "waits", ticket: a.ticket, waits: false });
+    expect(b.fate).toEqual(["called off"]);
+  });
+
+  test("that waits for what it makes itself is refused, and if nobody else waits, the attempt is called off", () => {
+    using fs = served();
+    const itself = witness({ unique: 10, pid });
+    const a = attemptFor(fs, fs.pending("/a"), itself);
+    fs.mount.attempts.working(a.ticket, pid);
+    expect(itself.heard).toEqual(["EDEADLK"]);
+    expect(a.fate).toEqual(["called off"]);
+    expect(fs.cancelled).toEqual([a.ticket]);
+    expect(fs.mount.attempts.leave(10)).toBe(false);
+  });
+
+  test("does not concern what is made although nobody waits for it", () => {
+    using fs = served();
+    const a = attemptFor(fs, fs.pending("/a"), witness({ unique: 10 }));
+    const b = attemptFor(fs, fs.pending("/b"));
+    fs.mount.attempts.working(a.ticket, pid);
+    expect([b.fate, fs.cancelled]).toEqual([[], []]);
+  });
+});
+
+describe("what failed", () => {
+  test("is tried again at once, then after a pause that doubles up to five seconds", () => {
+    const failures = new Failures<object>();
+    const one = {};
+    const pauses = Array.from({ length: 9 }, () => {
+      const pause = failures.pause(one);
+      failures.add(one);
+      return pause;
+    });
+    expect(pauses).toEqual([0, 0, 250, 500, 1000, 2000, 4000, 5000, 5000]);
+  });
+
+  test("and works, or is forgiven, begins afresh; others are not concerned", () => {
+    const failures = new Failures<object>();
+    const [one, other] = [{}, {}];
+    for (let i = 0; i < 4; i++) failures.add(one);
+    expect(failures.pause(other)).toBe(0);
+    failures.forgive(one);
+    expect(failures.pause(one)).toBe(0);
+    failures.add(one);
+    expect(failures.pause(one)).toBe(0);
+  });
+});

@@ -1,0 +1,42 @@
+/** What fusermount3 reports, as a reason and a cure. */
+import { expect, test } from "bun:test";
+import { refusalIn } from "../../../src/fuse/mounting/fusermount.ts";
+
+const HELPER = "/usr/bin/fusermount3";
+
+const CASES: readonly (readonly [said: string, reason: string, cure: string | undefined])[] = [
+  ["could not determine username", "not-permitted", "/etc/passwd"],
+  [
+    "option allow_other only allowed if 'user_allow_other' is set in /etc/fuse.conf",
+    "not-permitted",
+    "user_allow_other",
+  ],
+  [
+    "too many FUSE filesystems mounted; mount_max=N can be set in /etc/fuse.conf",
+    "not-permitted",
+    "raise mount_max in /etc/fuse.conf",
+  ],
+  ["failed to open /dev/fuse: Permission denied", "not-permitted", "chmod 666 /dev/fuse"],
+  ["failed to open /dev/fuse: Operation not permitted", "not-permitted", "--device /dev/fuse"],
+  ["fuse device not found, try 'modprobe fuse' first", "no-device", "modprobe fuse"],
+  ["failed to open /dev/fuse: No such device", "no-device", "modprobe fuse"],
+  ["user has no write access to mountpoint /mnt", "bad-mountpoint", "belongs to you"],
+  ["failed to access mountpoint /mnt: Permission denied", "bad-mountpoint", "belongs to you"],
+  ["mounting over filesystem type 0x9fa0 is forbidden", "bad-mountpoint", "another filesystem"],
+  ["mount failed: Operation not permitted", "not-permitted", "AppArmor"],
+  ["mount failed: No such device or address", "failed", undefined],
+];
+
+test.each(CASES)("%s", (said, reason, cure) => {
+  const refusal = refusalIn(`${HELPER}: ${said}`, HELPER);
+  expect(refusal.reason).toBe(reason as typeof refusal.reason);
+  if (cure === undefined) expect(refusal.cure).toBeUndefined();
+  else expect(refusal.cure).toContain(cure);
+});
+
+test("the problem quotes the program without repeating its name", () => {
+  expect(refusalIn("fusermount3: mount failed: Invalid argument", HELPER).problem).toBe(
+    "/usr/bin/fusermount3 failed: mount failed: Invalid argument",
+  );
+  expect(refusalIn("", HELPER).problem).toBe("/usr/bin/fusermount3 failed: it said nothing");
+});

@@ -1,0 +1,106 @@
+/** Counting tokens: near the truth for text, never slow for anything, and not done where there is no need. */
+import { beforeAll, describe, expect, test } from "bun:test";
+import { countTokens } from "gpt-tokenizer/encoding/o200k_base";
+import {
+  countTokens as counted,
+  fits,
+  RunningCount,
+  type TokenCounter,
+  tokenCounter,
+} from "../../../src/generate/spending/tokens.ts";
+import { expectLinear, mixture, RUNS } from "../../support/growth.ts";
+import { Random } from "../../support/random.ts";
+
+let count: TokenCounter;
+beforeAll(async () => {
+  count = await tokenCounter();
+});
+
+test.each([
+  ["prose", "The quick brown fox jumps over the lazy dog. ".repeat(100)],
+  ["code", "export function add(a: number, b: number): number {\n  return a + b;\n}\n\n".repeat(50)],
+  ["Japanese", "潮の満ち引きは月の引力によって起こる。\n".repeat(50)],
+  ["blank lines", "a\n\n\n\nb\n".repeat(50)],
+])("%s is counted at its number of tokens, or up to three percent above", (_what, text) => {
+  const exact = countTokens(text);
+  expect(count(text)).toBeGreaterThanOrEqual(exact);
+  expect(count(text)).toBeLessThanOrEqual(exact * 1.03);
+});
+
+test("what looks like a control token is text; half a character and NUL are counted too", () => {
+  expect(count("<|endoftext|>")).toBeGreaterThan(1);
+  expect(count("a\ud83db")).toBeGreaterThan(0);
+  expect(count("\0\0")).toBeGreaterThan(0);
+  expect(count("")).toBe(0);
+});
+
+describe("counting takes time by the length of the text, not by its square:", () => {
+  for (const [name, input] of Object.entries(RUNS)) {
+    test(name, () => expectLinear(input, count));
+  }
+
+  test("random mixtures", async () => {
+    const fragments = ["a", "\n", " ", "\r\n", "潮", "😀", "\ud800", "'s", "1", "!", "/", "\t", "Ab", "<|endoftext|>"];
+    for (let seed = 1; seed <= 5; seed++) await expectLinear(mixture(seed, fragments), count);
+  });
+});
+
+test("runs of blank lines as they are in files are counted exactly", () => {
+  for (const lines of [1, 2, 5, 40, 100]) {
+    const text = `end\n${"\n".repeat(lines)}begin\n`;
+    expect(count(text)).toBeGreaterThanOrEqual(countTokens(text));
+    expect(count(text)).toBeLessThanOrEqual(countTokens(text) + 1);
+  }
+});
+
+test("a long count lets timers run, and ends when nobody wants it", async () => {
+  const random = new Random(1);
+  const text = Array.from({ length: 500_000 }, () => String.fromCharCode(33 + random.below(90))).join("");
+  const stop = new AbortController();
+  let ticks = 0;
+  const timer = setInterval(() => {
+    ticks += 1;
+    if (ticks === 3) stop.abort(new Error("nobody"));
+  }, 1);
+  await expect(counted(text, { signal: stop.signal })).rejects.toThrow("nobody");
+  clearInterval(timer);
+  expect(ticks).toBeGreaterThanOrEqual(3);
+});
+
+test("a count with a limit stops there", async () => {
+  const text = "word ".repeat(200_000);
+  const most = await counted(text, { most: 100 });
+  expect(most).toBeGreaterThan(100);
+  expect(most).toBeLessThan(200);
+  expect(await counted(text, { most: 1_000_000 })).toBe(count(text));
+});
+
+test("of a text longer than a megabyte parts are counted, and the rest is estimated", async () => {
+  const text = "A line of prose that says nothing in particular.\n".repeat(100_000);
+  const exact = count(text);
+  const estimated = await counted(text);
+  expect(Math.abs(estimated - exact) / exact).toBeLessThan(0.03);
+});
+
+test("a text that grows is counted as if it were whole", () => {
+  const random = new Random(7);
+  const whole = mixture(3, ["a", "\n", " ", "Ab", "潮", "\n\n\n", "return x;", "😀"])(20_000);
+  const running = new RunningCount(count);
+  for (let at = 0; at < whole.length; ) {
+    const end = Math.min(whole.length, at + 1 + random.below(300));
+    running.add(whole.slice(at, end));
+    at = end;
+  }
+  expect(Math.abs(running.tokens - count(whole))).toBeLessThan(10);
+  const atOnce = new RunningCount(count);
+  atOnce.add("word ".repeat(10_000));
+  expect(atOnce.tokens).toBeGreaterThan(9_900);
+});
+
+test("a text fits if it has no more tokens than the budget", async () => {
+  const text = "one two three four";
+  expect(await fits(text, 4)).toBe(true);
+  expect(await fits(text, 3)).toBe(false);
+  expect(await fits("é", 2)).toBe(true);
+  expect(await fits("", 0)).toBe(true);
+});

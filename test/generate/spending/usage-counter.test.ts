@@ -1,0 +1,38 @@
+/** What `.llmfs/usage.json` counts. */
+import { expect, test } from "bun:test";
+import { createBudget } from "../../../src/generate/spending/budget.ts";
+import { Tally, type Usage } from "../../../src/generate/spending/usage-counter.ts";
+import { type ChatRequest, LlmError } from "../../../src/llm/llm.ts";
+import { recordedModel } from "../../../src/recording/recording.ts";
+import { memoryStore } from "../../../src/recording/stores/memory.ts";
+import { scriptedModel } from "../../support/scripted-model.ts";
+
+const ask = (content: string): ChatRequest => ({ model: "m", messages: [{ role: "user", content }] });
+
+test("answers, those among them that were recorded, failures, and what the budget booked; told after each request", async () => {
+  const budget = createBudget({ limits: { calls: 2 }, priceOf: () => ({ input: 10, output: 50 }) });
+  const told: Usage[] = [];
+  const tally = new Tally(() => told.push(tally.usage));
+  tally.spent = () => budget.spent;
+  const script = scriptedModel("x", new LlmError("refusal", "no"));
+  const model = tally.count(recordedModel(budget.limit(script), memoryStore("memory"), { mode: "auto" }));
+  await model.complete(ask("one"));
+  await model.complete(ask("one"));
+  await expect(model.complete(ask("two"))).rejects.toThrow("no");
+  await expect(model.complete(ask("three"))).rejects.toThrow("--max-calls");
+  const counted = ({ answers, recorded, failures, calls }: Usage) => ({ answers, recorded, failures, calls });
+  expect(told.map(counted)).toEqual([
+    { answers: 1, recorded: 0, failures: 0, calls: 1 },
+    { answers: 2, recorded: 1, failures: 0, calls: 1 },
+    { answers: 2, recorded: 1, failures: 1, calls: 2 },
+    { answers: 2, recorded: 1, failures: 2, calls: 2 },
+  ]);
+  expect(tally.usage).toMatchObject({ outputTokens: 7, unpricedCalls: 0, limits: { calls: 2 } });
+  expect(tally.usage.usd).toBeGreaterThan(0);
+});
+
+test("where no server is ever asked, nothing is spent", async () => {
+  const tally = new Tally(() => {});
+  await tally.count(scriptedModel("x")).complete(ask("one"));
+  expect(tally.usage).toMatchObject({ answers: 1, calls: 0, inputTokens: 0, outputTokens: 0, usd: 0, limits: {} });
+});

@@ -1,0 +1,188 @@
+import { describe, expect, test } from "bun:test";
+import { createEngine } from "../../../src/generate/engine.ts";
+import { createBudget } from "../../../src/generate/spending/budget.ts";
+import { llmGenerator } from "../../../src/generators/builtin/llm.ts";
+import type { GeneratorContext } from "../../../src/generators/contract.ts";
+import { type LanguageModel, LlmError } from "../../../src/llm/llm.ts";
+import { openaiModel } from "../../../src/llm/openai.ts";
+import { recordedModel } from "../../../src/recording/recording.ts";
+import { memoryStore } from "../../../src/recording/stores/memory.ts";
+import { openaiServer } from "../../support/openai-server.ts";
+import { scriptedModel } from "../../support/scripted-model.ts";
+import { treePort } from "../../support/tree-port.ts";
+
+const never = new AbortController().signal;
+
+function context(more: Partial<GeneratorContext> = {}): GeneratorContext {
+  const port = treePort({ "/a.c": { pending: "an int" } });
+  return {
+    file: port.request("/a.c").file,
+    prompts: [],
+    options: {},
+    params: {},
+    setting: async () => undefined,
+    outline: port.outline,
+    related: async () => [],
+    list: port.list,
+    read: port.read,
+    signal: never,
+    log: { debug() {}, info() {}, warn() {} },
+    ...more,
+  };
+}
+
+const compose = async (path: string) => [{ role: "user" as const, content: `write ${path}` }];
+const askForFileAlone = (path: string) => `only ${path}`;
+
+test("content is one plain-text completion, without its fence, with metadata", async () => {
+  const model = scriptedModel("```c\nint x;\n```");
+  const result = await llmGenerator({ model, modelName: "m", compose, askForFileAlone }).generate("/a.c", context());
+  expect(result).toEqual({ content: "int x;\n", metadata: { model: "m", input_tokens: 11, output_tokens: 7 } });
+  expect(model.requests).toEqual([{ model: "m", messages: [{ role: "user", content: "write /a.c" }] }]);
+  expect(model.labels).toEqual(["/a.c"]);
+});
+
+test("the model that a directory names is asked instead", async () => {
+  const model = scriptedModel("x");
+  await llmGenerator({ model, modelName: "m", compose, askForFileAlone }).generate(
+    "/a.c",
+    context({ model: "special" }),
+  );
+  expect(model.requests[0]?.model).toBe("special");
+});
+
+test("an empty fence makes an empty file; an empty answer makes none", async () => {
+  const generator = (text: string) =>
+    llmGenerator({ model: scriptedModel(text), modelName: "m", compose, askForFileAlone });
+  expect(await generator("```\n```").generate("/a.c", context())).toMatchObject({ content: "" });
+  await expect(Promise.resolve(generator(" \n").generate("/a.c", context()))).rejects.toThrow("empty answer");
+});
+
+for (const thoughts of ["<think>Well.</think>\n", "<thinking>Well, let me", " <think>a</think>\n \n"]) {
+  test(`an answer of thoughts alone makes none either: ${JSON.stringify(thoughts)}`, async () => {
+    const generator = llmGenerator({ model: scriptedModel(thoughts), modelName: "m", compose, askForFileAlone });
+    const made = Promise.resolve(generator.generate("/a.c", context()));
+    await expect(made).rejects.toThrow("m sent thoughts, and no answer, for /a.c; try again, or another model");
+  });
+}
+
+test("through the engine and a real server, the file gets the bytes and the metadata", async () => {
+  await using server = await openaiServer([{ stream: ["```c\nint ", "x;\n```"], model: "served-model" }]);
+  const tree = treePort({ "/a.c": { pending: "an int" } });
+  const engine = createEngine({ model: openaiModel({ baseUrl: server.baseUrl }), modelName: "m", tree });
+  const { bytes, metadata } = await engine.generate(tree.request("/a.c"), never);
+  expect(new TextDecoder().decode(bytes)).toBe("int x;\n");
+  expect(Object.fromEntries(metadata)).toMatchObject({ model: "served-model", input_tokens: "11", output_tokens: "7" });
+  expect(server.received(0).body.messages.at(-1).content).toContain("Write the file a.c\nWhat it is: an int");
+});
+
+test("temperature and the longest answer are inherited from the nearest directory that sets them", async () => {
+  const tree = treePort({
+    "/": { folder: { "user.llmfs.temperature": "0.1", "user.llmfs.max-tokens": "900" } },
+    "/wild": { folder: { "user.llmfs.temperature": "1.5" } },
+    "/wild/a.c": { pending: "" },
+    "/b.c": { pending: "" },
+    "/wild/own.c": { pending: "", xattrs: { "user.llmfs.temperature": "0" } },
+  });
+  const model = scriptedModel("x");
+  const engine = createEngine({ model, modelName: "m", tree, temperature: 0.7 });
+  for (const path of ["/wild/a.c", "/b.c", "/wild/own.c"]) await engine.generate(tree.request(path), never);
+  expect(model.requests.map(({ temperature, maxTokens }) => [temperature, maxTokens])).toEqual([
+    [1.5, 900],
+    [0.1, 900],
+    [0, 900],
+  ]);
+});
+
+test("a temperature that is none is an error that names it, and nothing is asked", async () => {
+  const model = scriptedModel("x");
+  for (const value of ["hot", "-1", "3", "NaN"]) {
+    const tree = treePort({ "/a.c": { pending: "", xattrs: { "user.llmfs.temperature": value } } });
+    const engine = createEngine({ model, modelName: "m", tree });
+    await expect(engine.generate(tree.request("/a.c"), never)).rejects.toThrow(`user.llmfs.temperature is "${value}"`);
+  }
+  expect(model.requests).toEqual([]);
+});
+
+describe("an answer of which it is not plain what the file is", () => {
+  const UNCLEAR = "Either this:\n```c\nint x;\n```\nor that:\n```c\nint y;\n```\n";
+
+  /** The generator with a script, its requests, and what it warned of. */
+  function made(model: LanguageModel, more: Partial<GeneratorContext> = {}) {
+    const warnings: string[] = [];
+    const generator = llmGenerator({ model, modelName: "m", compose, askForFileAlone });
+    const log = { debug() {}, info() {}, warn: (text: string) => void warnings.push(text) };
+    return { content: Promise.resolve(generator.generate("/a.c", context({ log, ...more }))), warnings };
+  }
+
+  test("is sent back once, and the second one is the file; its metadata are of both", async () => {
+    const model = scriptedModel(UNCLEAR, "```c\nint x;\n```");
+    const { content, warnings } = made(model, { setting: async (name) => (name === "max-tokens" ? "50" : undefined) });
+    expect(await content).toEqual({
+      content: "int x;\n",
+      metadata: { model: "m", input_tokens: 22, output_tokens: 14 },
+    });
+    expect(model.requests[1]).toEqual({
+      model: "m",
+      messages: [
+        { role: "user", content: "write /a.c" },
+        { role: "assistant", content: UNCLEAR },
+        { role: "user", content: "only /a.c" },
+      ],
+      maxTokens: 50,
+    });
+    expect([model.labels, warnings]).toEqual([["/a.c", "repair of /a.c"], []]);
+  });
+
+  test("is kept as it is when the second one is no better, with a warning", async () => {
+    for (const second of [UNCLEAR, "<think>\nHm.\n</think>\n"]) {
+      const forgotten: unknown[] = [];
+      const model = scriptedModel(UNCLEAR, second);
+      const forget = async (request: unknown) => void forgotten.push(request);
+      const { content, warnings } = made({ ...model, forget });
+      expect(await content).toMatchObject({ content: UNCLEAR, metadata: { input_tokens: 11 } });
+      expect(model.requests).toHaveLength(2);
+      expect(warnings).toEqual(["m put more into its answer than the file, twice; it is kept as it is"]);
+      expect(forgotten).toEqual(second === UNCLEAR ? [] : [model.requests[1]]);
+    }
+  });
+
+  test("is kept as it is when nobody can be asked again; who gives up gets nothing", async () => {
+    const spent = made(scriptedModel(UNCLEAR, new LlmError("quota", "the budget is spent")));
+    expect(await spent.content).toMatchObject({ content: UNCLEAR });
+    expect(spent.warnings).toEqual([
+      "the answer holds more than the file, and cannot be asked for again: the budget is spent",
+    ]);
+    const cancelled = made(scriptedModel(UNCLEAR, new LlmError("cancelled", "stopped")));
+    await expect(cancelled.content).rejects.toThrow("stopped");
+  });
+
+  test("is asked for again within the budget of calls", async () => {
+    const inner = scriptedModel(UNCLEAR, "int x;\n");
+    const { content, warnings } = made(createBudget({ limits: { calls: 1 }, priceOf: () => undefined }).limit(inner));
+    expect(await content).toMatchObject({ content: UNCLEAR });
+    expect([inner.requests.length, warnings.length]).toEqual([1, 1]);
+  });
+
+  test("is replayed with what came of it, and as it was where an older recording knows no second one", async () => {
+    const store = memoryStore("a test");
+    const recording = recordedModel(scriptedModel(UNCLEAR, "int x;\n"), store, { mode: "record" });
+    expect(await made(recording).content).toMatchObject({ content: "int x;\n" });
+    const nobody: LanguageModel = { complete: () => Promise.reject(new Error("replaying asks nobody")) };
+    const replaying = recordedModel(nobody, store, { mode: "replay" });
+    const [first, second] = await store.list();
+    const replayed = await made(replaying).content;
+    expect(replayed).toMatchObject({ content: "int x;\n", metadata: { request: first?.key, recorded: true } });
+    await store.remove?.(second?.key ?? "");
+    const { content, warnings } = made(replaying);
+    expect(await content).toMatchObject({ content: UNCLEAR });
+    expect(warnings).toEqual([expect.stringContaining("no recording for repair of /a.c")]);
+  });
+
+  test("of prose is never sent back", async () => {
+    const model = scriptedModel(UNCLEAR);
+    const generator = llmGenerator({ model, modelName: "m", compose, askForFileAlone });
+    expect(await generator.generate("/README.md", context())).toMatchObject({ content: UNCLEAR });
+    expect(model.requests).toHaveLength(1);
+  });
+});

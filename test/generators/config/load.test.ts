@@ -1,0 +1,104 @@
+/** Configurations that are wrong are refused when they are loaded, by what is wrong and where. */
+import { afterAll, expect, test } from "bun:test";
+import { symlinkSync, writeFileSync } from "node:fs";
+import { loadConfig } from "../../../src/generators/config/load.ts";
+import { Sandbox } from "../../support/program.ts";
+
+const sandbox = new Sandbox();
+afterAll(() => sandbox[Symbol.dispose]());
+
+let count = 0;
+
+/** What loading a file of this text and ending says, the file itself as FILE. */
+async function refusal(ending: string, text: string): Promise<string | undefined> {
+  const file = sandbox.at(`refused${++count}.${ending}`);
+  writeFileSync(file, text);
+  try {
+    await using _ = await loadConfig(file, { environment: { PATH: process.env.PATH }, print: () => {} });
+    return undefined;
+  } catch (error) {
+    return String(error).replaceAll(file, "FILE");
+  }
+}
+
+const refusedRule = (rule: unknown) => refusal("json", JSON.stringify({ rules: [rule] }));
+
+test.each([
+  ["ts", 'export default { rules: [ { match: "x" generator: 3 } ] };', '1:40: Expected "}" but found "generator"'],
+  ["js", "export default {\n  rules: [,\n", "2:12: "],
+  ["yaml", "rules:\n  - match: a\n  options: 3\n", "3:3: "],
+  ["toml", 'a = 1\nrules = [ { match = "a" \n', "2:25: "],
+  ["json", '{ "rules": [ 1\n {"match": 3 } ] }', '2:2: Expected "," but found "{"'],
+])("a mistake in the syntax is told with line and column: %s", async (ending, text, told) => {
+  expect(await refusal(ending, text)).toStartWith(`Error: FILE:${told}`);
+});
+
+test("a mistake in a file that it imports is told of that file", async () => {
+  writeFileSync(sandbox.at("part.ts"), "export default [\n  1 2\n];");
+  expect(await refusal("ts", 'import rules from "./part.ts"; export default { rules };')).toBe(
+    `Error: FILE: ${sandbox.at("part.ts")}:2:5: Expected "]" but found "2"`,
+  );
+});
+
+test("a rule whose generator is no name, or that is no plain data, is named", async () => {
+  const before = 'export default { rules: [{ match: "a", generator: "static", options: { content: 1 } }, ';
+  expect(await refusal("ts", `${before}{ match: "b", generator: { generate: () => ({ content: "" }) } }] };`)).toBe(
+    'Error: FILE: rule 2: "generator" is an object; give it a name in "generators", and write that name here',
+  );
+  expect(await refusal("ts", `${before}{ match: "b", generator: "static", options: { content: () => 1 } }] };`)).toBe(
+    'Error: FILE: rule 2: "options" must be plain data, without functions or the like',
+  );
+});
+
+test.each([
+  [
+    { match: "a", generator: "static", options: { contents: "hi" } },
+    'there is no option "contents"; there are: content',
+  ],
+  [{ match: "a", generator: "static" }, 'the option "content" is missing: text, or a JSON value'],
+  [{ match: "a", generator: "llm", options: { promt: "x" } }, 'there is no option "promt"; there are: prompt, model'],
+  [{ match: "a", generator: "llm", options: { model: 3 } }, 'the option "model" must be text'],
+  [{ match: "a", generator: "http", options: { url: "https://a.example", heders: {} } }, 'there is no option "heders"'],
+  [{ match: "a", generator: "exec", options: { comand: ["date"] } }, 'there is no option "comand"'],
+  [{ match: "a", generator: "template", options: { tekst: "a" } }, 'there is no option "tekst"'],
+])("options that are none are refused: %j", async (rule, told) => {
+  expect(await refusedRule(rule)).toContain(`Error: FILE: rule 1 (generator "${rule.generator}"): ${told}`);
+});
+
+test("more than one statement is refused where SQLite would run the first alone", async () => {
+  const told = 'Error: FILE: rule 1 (generator "sql"): a query is one statement: there is another behind its semicolon';
+  const rule = (options: object) => refusedRule({ match: "{id}.csv", generator: "sql", options });
+  expect(await rule({ url: "sqlite:a.db", query: "SELECT 1; DELETE FROM c" })).toBe(told);
+  expect(await rule({ database: "/a.db", query: "SELECT 1", list: "SELECT 1; SELECT 2" })).toBe(told);
+  expect(await rule({ url: "sqlite:a.db", query: "SELECT 1;" })).toBeUndefined();
+});
+
+test("a table whose format nothing says is refused where the paths are known", async () => {
+  const sql = { url: "sqlite:x.db", query: "SELECT 1" };
+  const http = { url: "https://a.example", collect: true };
+  const rule = (match: string, generator: string, options: object) => refusedRule({ match, generator, options });
+  const told = (path: string, generator: string) =>
+    `Error: FILE: rule 1 (generator "${generator}"): ${path}: its ending says no format; the option "format" does: csv, tsv, json, ndjson, md`;
+  expect(await rule("a/b.txt", "sql", sql)).toBe(told("/a/b.txt", "sql"));
+  expect(await rule("a.{csv,xml}", "sql", sql)).toBe(told("/a.xml", "sql"));
+  expect(await rule("{id}/x.txt", "sql", sql)).toBe(told("{id}/x.txt", "sql"));
+  expect(await rule("x", "http", http)).toBe(told("/x", "http"));
+  for (const match of ["a.csv", "**", "*.{csv,md}", "{id}", "d/{id}.json"])
+    expect(await rule(match, "sql", sql)).toBeUndefined();
+  expect(await rule("a.txt", "sql", { ...sql, format: "csv" })).toBeUndefined();
+  expect(await rule("a.png", "sql", { ...sql, column: "image" })).toBeUndefined();
+  expect(await rule("a.txt", "http", { url: "https://a.example" })).toBeUndefined();
+});
+
+test("a configuration without an end is refused, whether it is data or code", async () => {
+  for (const ending of ["json", "yaml", "toml"]) {
+    const file = sandbox.at(`endless.${ending}`);
+    symlinkSync("/dev/zero", file);
+    await expect(loadConfig(file, { environment: {}, print: () => {} })).rejects.toThrow("it is longer than 4 MiB");
+  }
+  for (const ending of ["ts", "js"]) {
+    const file = sandbox.at(`endless.${ending}`);
+    symlinkSync("/dev/zero", file);
+    await expect(loadConfig(file, { environment: {}, print: () => {} })).rejects.toThrow("it is no regular file");
+  }
+});

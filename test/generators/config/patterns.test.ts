@@ -1,0 +1,120 @@
+import { describe, expect, test } from "bun:test";
+import { decodeName, encodeName, pattern } from "../../../src/generators/config/patterns.ts";
+import { compileRules, Rules, refreshText } from "../../../src/generators/config/rules.ts";
+import { csvField, csvRows, parseCsv } from "../../../src/generators/formats/csv.ts";
+
+describe("a pattern", () => {
+  const cases: readonly (readonly [string, readonly string[], readonly string[]])[] = [
+    ["a.txt", ["/a.txt"], ["/b/a.txt", "/axtxt", "/a.txt/"]],
+    ["/a.txt", ["/a.txt"], ["/a"]],
+    ["*.csv", ["/a.csv", "/.csv"], ["/d/a.csv", "/a.csvx"]],
+    ["d/?.c", ["/d/x.c"], ["/d/xy.c", "/d//.c"]],
+    ["reports/**/*.csv", ["/reports/a.csv", "/reports/x/y/a.csv"], ["/reports.csv", "/reportsx/a.csv"]],
+    ["**", ["/a", "/a/b/c"], []],
+    ["docs/**", ["/docs/a", "/docs/a/b"], ["/docsx", "/doc"]],
+    ["**/Makefile", ["/Makefile", "/a/b/Makefile"], ["/xMakefile"]],
+    ["x.{csv,json}", ["/x.csv", "/x.json"], ["/x.md"]],
+    ["{id}.json", ["/1.json", "/a b.json"], ["/.json", "/a/1.json"]],
+  ];
+  for (const [source, fits, misses] of cases) {
+    test(`${source} fits what it should`, () => {
+      for (const path of fits) expect([path, pattern(source).match(path) !== undefined]).toEqual([path, true]);
+      for (const path of misses) expect([path, pattern(source).match(path) !== undefined]).toEqual([path, false]);
+    });
+  }
+
+  test("names parts, and fills them in again", () => {
+    const shape = pattern("by/{country}/{name}.v2.json");
+    expect([...(shape.match("/by/DK/Bo.v2.json") ?? [])]).toEqual([
+      ["country", "DK"],
+      ["name", "Bo"],
+    ]);
+    expect(
+      shape.fill(
+        new Map([
+          ["country", "DK"],
+          ["name", "a/b"],
+        ]),
+      ),
+    ).toBe("/by/DK/a%2Fb.v2.json");
+    expect(shape.fill(new Map([["country", "DK"]]))).toBeUndefined();
+    expect([shape.root, shape.literal, pattern("a/b").literal, pattern("{x}").root]).toEqual(["/by", false, true, "/"]);
+  });
+
+  test("that says nothing clear is refused", () => {
+    for (const source of ["", "a/", "{a", "a}", "{a b}", "{a}/{a}"]) expect(() => pattern(source)).toThrow();
+  });
+});
+
+test("any value is a name, and comes back", () => {
+  for (const value of ["a", "a/b", "..", ".", "%2F", "100%", "%", "%zz", "é", "\0", "a%2", "%25", "...", ".a"]) {
+    const name = encodeName(value);
+    expect([value, decodeName(name)]).toEqual([value, value]);
+    expect(name).not.toMatch(/[/\0]|^\.{1,2}$/);
+  }
+});
+
+describe("rules", () => {
+  const parts = { named: new Map(), known: ["a", "b", "llm"], environment: { TOKEN: "t" } };
+  const rules = new Rules(
+    compileRules(
+      [
+        {
+          match: "x/{id}.csv",
+          generator: "a",
+          options: { deep: [{ key: `is \${TOKEN}` }] },
+          refresh: "5m",
+          stale: true,
+        },
+        { match: "x/*", generator: "b", timeout: "2s" },
+      ],
+      parts,
+    ),
+  );
+
+  test("the first that matches wins, with its options", () => {
+    const found = rules.bind("/x/7.csv", "llm");
+    expect([found.generator, found.params, found.options]).toEqual(["a", { id: "7" }, { deep: [{ key: "is t" }] }]);
+    expect(found.refresh && refreshText(found.refresh)).toBe("300s stale");
+    expect(rules.bind("/x/7.md", "llm")).toMatchObject({ generator: "b", timeoutMs: 2000 });
+    expect(rules.bind("/y", "llm")).toEqual({ generator: "llm", options: {}, params: {} });
+  });
+
+  test("a generator that the file chose wins, with options of the first rule that names it", () => {
+    expect(rules.bind("/x/7.csv", "b")).toMatchObject({ generator: "b", match: "x/*" });
+    expect(rules.bind("/x/7.csv", "static")).toMatchObject({ generator: "static", options: {} });
+  });
+
+  test("that are wrong are named", () => {
+    const wrong = (rule: unknown) => () => compileRules([{ match: "ok", generator: "a" }, rule], parts);
+    expect(wrong({ match: "a", generator: "c" })).toThrow('rule 2: there is no generator "c"');
+    expect(wrong({ generator: "a" })).toThrow('rule 2: "match" is missing');
+    expect(wrong({ match: "a", generator: "a", option: {} })).toThrow('there is no option "option"');
+    expect(wrong({ match: "a", generator: "a", refresh: "sometimes" })).toThrow("expected once, always");
+    expect(wrong({ match: "a", generator: "a", options: { x: `\${NOT_SET}` } })).toThrow("NOT_SET is not set");
+    expect(wrong(7)).toThrow("rule 2: a rule is an object");
+  });
+
+  test("for paths that no file of a mount can have are refused", () => {
+    const wrong = (match: string) => () => compileRules([{ match, generator: "a" }], parts);
+    for (const match of [".llmfs", ".llmfs/foo", "/.llmfs/{id}", "{a,.llmfs}/b"])
+      expect(wrong(match)).toThrow(/^rule 1: "match" .*: \/\.llmfs is llmfs's own; choose another name$/);
+    expect(wrong("../x.txt")).toThrow('rule 1: "match" "../x.txt" has the name "..": a match is a path below the root');
+    expect(wrong("a/./{id}")).toThrow('has the name "."');
+    expect(wrong("a//b")).toThrow("has an empty name");
+    expect(wrong("x".repeat(256))).toThrow("more than 255 bytes");
+    for (const match of [".llmfsx", "a/.llmfs", "a..b", "..."]) expect(wrong(match)).not.toThrow();
+  });
+});
+
+test("CSV keeps every text apart, and comes back", () => {
+  const texts = ["", "a", 'say "hi"', "a,b", "line\nend", "\r", " lead", "trail ", "é", '"', ";", "\t"];
+  const line = texts.map((text) => csvField(text)).join(",");
+  expect(csvRows(`${line}\r\n`)).toEqual([texts]);
+  expect(csvField(undefined)).toBe("");
+  expect(csvRows("a,b\r\n1,\r\n")).toEqual([
+    ["a", "b"],
+    ["1", ""],
+  ]);
+  expect(parseCsv("a,b\n1,2\n")).toEqual([{ a: "1", b: "2" }]);
+});

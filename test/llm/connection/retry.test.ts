@@ -1,0 +1,85 @@
+/** How long a failure is waited out, by what the server says and by what it does not. */
+import { describe, expect, test } from "bun:test";
+import { DEFAULT_RETRIES, delayBefore, type Retries } from "../../../src/llm/connection/retry.ts";
+import { Failure } from "../../../src/llm/failure.ts";
+
+const PARTY = { host: "h", model: "m", secrets: [] };
+
+/** As the client tells of a status. */
+function failureWith(headers: Readonly<Record<string, string>>, status = 429): Failure {
+  return Failure.from({ status, headers: new Headers(headers), error: { message: "slow down" } }, PARTY);
+}
+
+function delay(failure: Failure, attempt = 1, more: Partial<Retries> = {}, leftMs = 1e9): number | string {
+  return delayBefore(failure, attempt, { ...DEFAULT_RETRIES, ...more }, leftMs);
+}
+
+const inAnHour = new Date(Date.now() + 3_600_000).toUTCString();
+
+describe("what a server says of when to come back", () => {
+  test.each([
+    [{ "retry-after": "7" }, 7000],
+    [{ "retry-after": "0.5" }, 500],
+    [{ "retry-after": "-5" }, 0],
+    [{ "retry-after": "Wed, 21 Oct 2015 07:28:00 GMT" }, 0],
+    [{ "retry-after-ms": "1500" }, 1500],
+    [{ "retry-after-ms": "-1" }, 0],
+    [{ "retry-after-ms": "20", "retry-after": "3600" }, 20],
+    [{ "retry-after-ms": "soon", "retry-after": "2" }, 2000],
+    [{ "retry-after": "soon" }, undefined],
+    [{ "retry-after": "1e999" }, undefined],
+    [{}, undefined],
+  ] as const)("%o is %p ms", (headers, ms) => {
+    expect(failureWith(headers).retryAfterMs).toBe(ms);
+  });
+
+  test("may be a date", () => {
+    const ms = failureWith({ "retry-after": inAnHour }).retryAfterMs;
+    expect(ms).toBeGreaterThan(3_500_000);
+    expect(ms).toBeLessThanOrEqual(3_600_000);
+  });
+});
+
+describe("the pause before the next attempt", () => {
+  test("doubles, with up to half of it taken away by chance, up to a limit", () => {
+    for (const [attempt, most] of [
+      [1, 500],
+      [2, 1000],
+      [3, 2000],
+      [4, 4000],
+      [9, 20_000],
+    ] as const) {
+      for (let i = 0; i < 50; i++) {
+        const ms = delay(failureWith({}), attempt, { attempts: 100 });
+        expect(ms).toBeGreaterThanOrEqual(most / 2);
+        expect(ms).toBeLessThanOrEqual(most);
+      }
+    }
+  });
+
+  test("is what the server says, and a little more by chance, so that not all come back at once", () => {
+    const delays = Array.from({ length: 50 }, () => delay(failureWith({ "retry-after": "30" })));
+    for (const ms of delays) {
+      expect(ms).toBeGreaterThanOrEqual(30_000);
+      expect(ms).toBeLessThanOrEqual(33_000);
+    }
+    expect(new Set(delays).size).toBeGreaterThan(1);
+  });
+
+  test("is never shorter than our own, whatever the server says", () => {
+    expect(delay(failureWith({ "retry-after": "0" }))).toBeGreaterThanOrEqual(250);
+  });
+
+  test.each([
+    ["a server asks for more than a minute", failureWith({ "retry-after": inAnHour }), /the server asks to wait \d+ s/],
+    ["no time is left", failureWith({ "retry-after": "50" }), /no time is left/],
+    ["a failure stays", failureWith({}, 401), /^$/],
+    ["the server says that it stays", failureWith({ "x-should-retry": "false" }, 503), /^$/],
+  ] as const)("is none where %s", (_why, failure, reason) => {
+    expect(delay(failure, 1, {}, 10_000)).toMatch(reason);
+  });
+
+  test("is none after the last attempt", () => {
+    expect(delay(failureWith({}), DEFAULT_RETRIES.attempts)).toBe("");
+  });
+});

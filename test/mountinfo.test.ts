@@ -1,0 +1,88 @@
+import { describe, expect, test } from "bun:test";
+import { mountAt, mounts } from "../src/mountinfo.ts";
+
+const LINES = `22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+36 22 0:31 / /mnt rw,nosuid,nodev - fuse.llmfs llmfs rw,user_id=0
+37 22 0:32 /sub /a\\040b\\011c\\012d\\134e rw shared:5 master:2 propagate_from:3 unbindable - tmpfs tmpfs rw
+38 22 0:33 / /caf\xc3\xa9 rw - fuse.llmfs llmfs rw
+39 36 0:34 / /mnt rw - fuse.llmfs llmfs rw
+`;
+
+describe("mountinfo", () => {
+  test("each line is a mount: its place, device, type and options", () => {
+    expect(mounts(LINES).slice(0, 2)).toEqual([
+      {
+        id: "22",
+        path: "/",
+        root: "/",
+        device: "8:1",
+        type: "ext4",
+        source: "/dev/sda1",
+        options: "rw,relatime",
+        superOptions: "rw",
+      },
+      {
+        id: "36",
+        path: "/mnt",
+        root: "/",
+        device: "0:31",
+        type: "fuse.llmfs",
+        source: "llmfs",
+        options: "rw,nosuid,nodev",
+        superOptions: "rw,user_id=0",
+      },
+    ]);
+  });
+
+  test("blanks, tabs, newlines and backslashes stand as octal digits", () => {
+    expect(mounts(LINES)[2]?.path).toBe("/a b\tc\nd\\e");
+  });
+
+  test("a source may be empty or have blanks", () => {
+    expect(mounts("36 22 0:31 / /mnt rw - fuse.llmfs a\\040b rw\n")[0]?.source).toBe("a b");
+    expect(mounts("36 22 0:31 / /mnt rw - fuse.llmfs  rw\n")[0]?.source).toBe("");
+  });
+
+  test("any number of optional fields may stand before the type", () => {
+    expect(mounts(LINES)[2]?.type).toBe("tmpfs");
+  });
+
+  test("of a bind mount, which part of the filesystem is there is told", () => {
+    expect(mounts(LINES)[2]?.root).toBe("/sub");
+  });
+
+  test("paths are UTF-8", () => {
+    expect(mounts(LINES)[3]?.path).toBe("/café");
+  });
+
+  test("a later mount at the same place comes later", () => {
+    expect(
+      mounts(LINES)
+        .filter(({ path }) => path === "/mnt")
+        .map(({ device }) => device),
+    ).toEqual(["0:31", "0:34"]);
+  });
+
+  test("lines that are no mounts are passed over", () => {
+    expect(mounts("\n\n1 2 3\n36 22 0:31 / /mnt rw\n")).toEqual([]);
+  });
+
+  test("a mountpoint named like the separator is no separator", () => {
+    const [mount] = mounts("36 22 0:31 / /- rw shared:1 - fuse.llmfs llmfs rw\n");
+    expect(mount).toEqual({
+      id: "36",
+      path: "/-",
+      root: "/",
+      device: "0:31",
+      type: "fuse.llmfs",
+      source: "llmfs",
+      options: "rw",
+      superOptions: "rw",
+    });
+  });
+
+  test("the running system's can be read", () => {
+    expect(mountAt("/proc")?.type).toBe("proc");
+    expect(mountAt("/no/such/mount")).toBeUndefined();
+  });
+});

@@ -1,0 +1,121 @@
+import { describe, expect, test } from "bun:test";
+import { createEngine } from "../../src/generate/engine.ts";
+import { createForesight } from "../../src/offline/dry-run.ts";
+import { type StillTree, stillTree } from "../../src/offline/tree.ts";
+import { recordedModel } from "../../src/recording/recording.ts";
+import { memoryStore } from "../../src/recording/stores/memory.ts";
+import { scriptedModel } from "../support/scripted-model.ts";
+
+interface Pending {
+  readonly description?: string;
+  readonly depends?: string;
+  readonly generator?: string;
+}
+
+/** A tree of pending files, and what else is said of it. */
+function tree(
+  files: Readonly<Record<string, Pending | string>>,
+  folders: Readonly<Record<string, object>> = {},
+): StillTree {
+  const entries = [
+    ...Object.entries(folders).map(([path, xattrs]) => ({ path, type: "directory", xattrs })),
+    ...Object.entries(files).map(([path, file]) => {
+      if (typeof file === "string") return { path, type: "file", text: file };
+      const named = Object.entries({ generator: "llm", ...file }).map(([key, value]) => [`user.llmfs.${key}`, value]);
+      return { path, type: "file", state: "pending", xattrs: Object.fromEntries(named) };
+    }),
+  ];
+  return stillTree(Buffer.from(JSON.stringify({ llmfs: 1, entries })));
+}
+
+/** What the engine itself sends, by label. */
+async function sent(from: StillTree, paths: readonly string[]) {
+  const model = scriptedModel("whatever\n");
+  const store = memoryStore("memory");
+  const engine = createEngine({ model: recordedModel(model, store, { mode: "auto" }), modelName: "m", tree: from });
+  for (const path of paths) await engine.generate(from.request(path), new AbortController().signal);
+  return { store, requests: new Map(model.labels.map((label, index) => [label, model.requests[index]])) };
+}
+
+describe("what is foreseen", () => {
+  test("is what is sent, byte for byte, with the key that a recording has", async () => {
+    const files = { "/README.md": "# Tides\n", "/src/a.py": { description: "reads README.md" }, "/src/b.py": {} };
+    const from = tree(files, {
+      "/": { "user.llmfs.prompt": "Plain words." },
+      "/src": { "user.llmfs.model": "big", "user.llmfs.temperature": "0.2", "user.llmfs.prompt": "Python 3.12." },
+    });
+    const { store, requests } = await sent(from, ["/src/a.py"]);
+    const foresight = createForesight({ modelName: "m", tree: from, request: from.request, store });
+    const a = await foresight.foresee("/src/a.py");
+    const b = await foresight.foresee("/src/b.py");
+    expect(a.asks?.request).toEqual(requests.get("/src/a.py")!);
+    expect(a.asks?.request).toMatchObject({ model: "big", temperature: 0.2 });
+    expect(a.asks?.recording?.key).toBe(a.asks!.key);
+    expect(a.asks?.inputTokens).toBeGreaterThan(200);
+    expect([b.asks?.recording, b.asks?.exact]).toEqual([undefined, true]);
+  });
+
+  test("of a file that depends on another is exact where that one is recorded, and says so where it is not", async () => {
+    const from = tree({
+      "/a.md": { description: "first" },
+      "/b.md": { depends: "a.md" },
+      "/c.md": { depends: "b.md" },
+    });
+    const { store } = await sent(from, ["/a.md"]);
+    const without = createForesight({ modelName: "m", tree: from, request: from.request });
+    const exact = async (path: string, foresight = without) => (await foresight.foresee(path)).asks?.exact;
+    expect([await exact("/a.md"), await exact("/b.md"), await exact("/c.md")]).toEqual([true, false, false]);
+    const recorded = createForesight({ modelName: "m", tree: from, request: from.request, store });
+    expect([await exact("/b.md", recorded), await exact("/c.md", recorded)]).toEqual([true, false]);
+    const { asks } = await recorded.foresee("/b.md");
+    expect(asks?.request.messages[1]?.content).toContain("whatever");
+  });
+
+  test("of files that are made from each other is the circle", async () => {
+    const from = tree({ "/a": { depends: "b" }, "/b": { depends: "c" }, "/c": { depends: "a" }, "/d": {} });
+    const foresight = createForesight({ modelName: "m", tree: from, request: from.request });
+    const found = await Promise.all(["/a", "/b", "/c", "/d"].map((path) => foresight.foresee(path)));
+    const [a, b, c, d] = found.map(({ failure }) => failure);
+    expect([a?.code, b?.code, c?.code, d]).toEqual(["EDEADLK", "EDEADLK", "EDEADLK", undefined]);
+    expect(a?.message).toContain("→");
+    expect(a?.message).toMatch(/\/([abc]) → .*\/\1$/);
+  });
+
+  test("of files that depend on each other by a million ways is soon known", async () => {
+    // Layer upon layer, each of two files depends on both of the layer below.
+    const files: Record<string, Pending> = {};
+    const layers = 20;
+    for (let layer = 0; layer < layers; layer++) {
+      for (const side of ["a", "b"])
+        files[`/${side}${layer}`] = { depends: layer === 0 ? "" : `a${layer - 1}\nb${layer - 1}` };
+    }
+    const from = tree({ ...files, "/late": { depends: `a${layers - 1}` } });
+    const foresight = createForesight({ modelName: "m", tree: from, request: from.request });
+    const all = await Promise.all([...Object.keys(files), "/late"].map((path) => foresight.foresee(path)));
+    expect(all.filter(({ failure }) => failure !== undefined)).toEqual([]);
+  }, 30_000);
+
+  test("asks nothing of a model for what another generator makes", async () => {
+    const from = tree({ "/rows.csv": { generator: "sql" } });
+    const foresight = createForesight({ modelName: "m", tree: from, request: from.request });
+    expect(await foresight.foresee("/rows.csv")).toEqual({ path: "/rows.csv", generator: "sql" });
+  });
+
+  test("has its parts, each with the reason why it is there", async () => {
+    const from = tree(
+      { "/README.md": "# Tides\n", "/a.py": { description: "the tides", depends: "base.py" }, "/base.py": "x = 1\n" },
+      { "/": { "user.llmfs.prompt": "Plain words." } },
+    );
+    const foresight = createForesight({ modelName: "m", tree: from, request: from.request });
+    const sections = await foresight.sections("/a.py");
+    expect(sections.map(({ part, why }) => `${part}: ${why}`)).toEqual([
+      "the tree: names and imports have to fit it",
+      "prompts: user.llmfs.prompt, from the root down",
+      "base.py: this file depends on it",
+      "README.md: README of /",
+      "the task: its path and user.llmfs.description",
+    ]);
+    const { asks } = await foresight.foresee("/a.py");
+    expect(asks?.request.messages[1]?.content).toBe(sections.map(({ text }) => text).join("\n\n"));
+  });
+});

@@ -1,0 +1,519 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ChatRequest } from "../../../src/llm/llm.ts";
+import { requestKey } from "../../../src/recording/key.ts";
+import { readAnswerTo, readRecording, writeRecording } from "../../../src/recording/record.ts";
+import type { Recording } from "../../../src/recording/recording.ts";
+import { defaultRecordings, fileName, folderStore } from "../../../src/recording/stores/folder.ts";
+import { Names } from "../../../src/recording/stores/folder-index.ts";
+import { prune } from "../../../src/recording/stores/store.ts";
+import { likeRequests } from "../../support/like-requests.ts";
+
+const REQUEST: ChatRequest = {
+  model: "m",
+  messages: [
+    { role: "system", content: "Write.\n\nanswer\n| quoted\n" },
+    { role: "user", content: "" },
+    { role: "assistant", content: "\r\nx\u0000y" },
+    { role: "user", content: "The tree:\n\n```\na — é ✓\n```" },
+  ],
+  temperature: 0.2,
+  maxTokens: 900,
+  schema: { name: "s", schema: { type: "object" } },
+};
+
+function recording(text: string, label = "/tides/predict.py", request = REQUEST): Recording {
+  const answer = { text, model: "m-2026", usage: { inputTokens: 812, outputTokens: 344 } };
+  return { key: requestKey(request), label, request, answer };
+}
+
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "llmfs-recordings-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+describe("a recording as text", () => {
+  test("comes back as it was, whatever its texts hold", () => {
+    for (const text of ["x", "no newline at the end", "\n\nanswer\nx\n", "| a\n\r\n\n", "\u0000\u0001", "ü 🌊\n"]) {
+      for (const label of ["/a b", "", "structure", "/new\nline", '"quoted"', " spaced "]) {
+        const one = recording(text, label);
+        expect(readRecording(writeRecording(one))).toEqual(one);
+        expect(readAnswerTo(one, writeRecording(one))).toEqual(one);
+      }
+    }
+    const bare: Recording = {
+      ...recording("x"),
+      request: { model: "m", messages: [] },
+      answer: { text: "x", model: "m" },
+    };
+    const keyed = { ...bare, key: requestKey(bare.request) };
+    expect(readRecording(writeRecording(keyed))).toEqual(keyed);
+  });
+
+  test("comes back as it was, whatever was written before with the same beginning", () => {
+    const all = likeRequests().map((request) => recording("x\n", "/f", request));
+    for (const one of all) {
+      const text = writeRecording(one);
+      expect(readAnswerTo(one, text)).toEqual(one);
+      const marked = (one.request.messages[1]?.content ?? "")
+        .split("\n")
+        .map((line) => (line === "" ? "|" : `| ${line}`));
+      expect(text).toContain(`\n\nuser\n${marked.join("\n")}\n\nanswer\nx\n`);
+    }
+    for (const one of all) expect(readRecording(writeRecording(one))).toEqual(one);
+  });
+
+  test("is for people: what it is, the request quoted, and the content as it is to the end", () => {
+    const request: ChatRequest = { model: "m", messages: [{ role: "user", content: "Write\n\na.c" }] };
+    const text = writeRecording(recording("int x;\n\nint y;\n", "/a.c", request));
+    expect(text).toBe(
+      [
+        "llmfs recording 1",
+        `key: ${requestKey(request)}`,
+        "for: /a.c",
+        "model: m",
+        "answered by: m-2026",
+        "tokens: 812 in, 344 out",
+        `answer: ${new Bun.CryptoHasher("sha256").update("int x;\n\nint y;\n").digest("hex")}`,
+        "",
+        "user",
+        "| Write",
+        "|",
+        "| a.c",
+        "",
+        "answer",
+        "int x;",
+        "",
+        "int y;",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  test("that was cut, changed or merged badly is refused, with the reason", () => {
+    const good = writeRecording(recording("hello\n"));
+    const bad: [string, RegExp][] = [
+      ["", /does not begin/],
+      ["<<<<<<< HEAD\n", /does not begin/],
+      [good.slice(0, 200), /cut off/],
+      [good.slice(0, -1), /answer was changed/],
+      [`${good}more\n`, /answer was changed/],
+      [good.replace("| Write.", "| Wrote."), /request was changed/],
+      [good.replace("model: m\n", "model: n\n"), /request was changed/],
+      [good.replace("| The tree", "The tree"), /not marked/],
+      [good.replace("for: ", "fore: "), /"for" is missing/],
+      [good.replace("812 in", "many in"), /"tokens"/],
+      [good.replace('"temperature"', '"colour"'), /does not know/],
+      [good.replace('{"maxTokens', '{{"maxTokens'), /JSON/],
+    ];
+    for (const [text, message] of bad) {
+      expect(() => readRecording(text)).toThrow(message);
+      expect(() => readAnswerTo(recording("hello\n"), text)).toThrow(message);
+    }
+  });
+
+  test("read for a request is no other's: what it holds decides, not what was expected", () => {
+    const other = recording("hello\n", "/other", { ...REQUEST, model: "n" });
+    expect(readAnswerTo(recording("hello\n"), writeRecording(other))).toEqual(other);
+    const longer = recording("x", "/x", {
+      ...REQUEST,
+      messages: [...REQUEST.messages, { role: "user", content: "y" }],
+    });
+    expect(readAnswerTo(recording("x"), writeRecording(longer))).toEqual(longer);
+    expect(readAnswerTo(longer, writeRecording(recording("x")))).toEqual(recording("x"));
+  });
+});
+
+describe("a recording that something else changed", () => {
+  const lines = "Write\n\n\na.c\n";
+  const one = recording("int x;\n", "/a.c", { model: "m", messages: [{ role: "user", content: lines }] });
+
+  test("by taking blanks away from the ends of its lines is whole", () => {
+    const text = writeRecording(one);
+    expect(text).not.toMatch(/ $/m);
+    expect(readAnswerTo(one, text)).toEqual(one);
+  });
+
+  test("may have blanks after the marks of empty lines", () => {
+    expect(readAnswerTo(one, writeRecording(one).replace(/^\|$/gm, "| "))).toEqual(one);
+  });
+
+  test("to other line ends says so", () => {
+    expect(() => readRecording(writeRecording(one).replaceAll("\n", "\r\n"))).toThrow("CR LF");
+  });
+
+  test("is found and told of when it would be needed", async () => {
+    const store = folderStore(folder);
+    await store.put(one);
+    const path = join(folder, fileName(one.label, one.key));
+    writeFileSync(path, readFileSync(path, "utf8").slice(0, -3));
+    expect(store.unusable?.(one.key)).toBeUndefined();
+    expect(await store.get(one.key, one.label)).toBeUndefined();
+    expect(store.unusable?.(one.key)).toBe(`${path}: its answer was changed, or is cut off`);
+    await store.put(one);
+    expect(store.unusable?.(one.key)).toBeUndefined();
+  });
+});
+
+test("what another version of llmfs wrote is not used, and not taken away", async () => {
+  const store = folderStore(folder);
+  const one = recording("hello\n");
+  const path = join(folder, fileName(one.label, one.key));
+  writeFileSync(path, writeRecording(one).replace("recording 1", "recording 2"));
+  expect(await store.check?.()).toEqual([
+    { name: path, reason: expect.stringContaining("it is of format 2, which another version"), foreign: true },
+  ]);
+  expect(await prune(store, { keep: new Set() })).toEqual({ recordings: [], faults: [] });
+  expect(readdirSync(folder)).toHaveLength(1);
+});
+
+test("a fifo among the recordings is not waited for", async () => {
+  const path = join(folder, fileName("/a", "0".repeat(64)));
+  Bun.spawnSync(["mkfifo", path]);
+  const store = folderStore(folder);
+  expect(await store.get("0".repeat(64), "/a")).toBeUndefined();
+  expect(await store.check?.()).toHaveLength(1);
+});
+
+test("what is no regular file, or is too long to be a recording, is not used, and not read to its end", async () => {
+  const warnings: string[] = [];
+  const store = folderStore(folder, { warn: (line) => warnings.push(line) });
+  const place = (key: string) => join(folder, fileName("/a", key));
+  const [device, huge] = ["1".repeat(64), "2".repeat(64)];
+  symlinkSync("/dev/zero", place(device));
+  writeFileSync(place(huge), "");
+  // A hole: it takes no room on the disk.
+  truncateSync(place(huge), 300 * 1024 * 1024);
+  expect([await store.get(device, "/a"), await store.get(huge, "/a")]).toEqual([undefined, undefined]);
+  expect(warnings).toEqual([
+    expect.stringContaining("it is no regular file"),
+    expect.stringContaining("it is longer than 256 MiB"),
+  ]);
+  expect(await store.list()).toEqual([]);
+});
+
+test("near a label are its recordings, else those of files like it", async () => {
+  const store = folderStore(folder);
+  const at = (label: string, model: string) => recording("x", label, { ...REQUEST, model });
+  const other = at("/old/b.md", "m3");
+  for (const one of [at("/docs/a.md", "m1"), at("/docs/a.md", "m2"), other]) await store.put(one);
+  const near = (await store.near?.("/docs/a.md")) ?? [];
+  expect(near.map(({ request }) => request.model).sort()).toEqual(["m1", "m2"]);
+  expect((await store.near?.("/docs/b.md"))?.[0]).toEqual(other);
+});
+
+describe("claims in a folder", () => {
+  const [one, two] = ["1".repeat(64), "2".repeat(64)];
+
+  test("are each for one key, and leave nothing behind when the last is given back", async () => {
+    const [a, b] = [folderStore(folder), folderStore(folder)];
+    const [first, second] = [await a.claim?.(one), await b.claim?.(two)];
+    expect([await b.claim?.(one), await a.claim?.(two), await a.claim?.(one)]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    await first?.[Symbol.asyncDispose]();
+    expect(await b.claim?.(one)).toBeDefined();
+    expect(readdirSync(folder)).toEqual([".claims"]);
+    await second?.[Symbol.asyncDispose]();
+  });
+
+  test("hold also where the file was removed after it was opened", async () => {
+    const [a, b, c] = [folderStore(folder), folderStore(folder), folderStore(folder)];
+    const first = await a.claim?.(one);
+    expect(await b.claim?.(one)).toBeUndefined();
+    await first?.[Symbol.asyncDispose]();
+    expect(readdirSync(folder)).toEqual([]);
+    const second = await b.claim?.(one);
+    expect(second).toBeDefined();
+    expect(await c.claim?.(one)).toBeUndefined();
+    await second?.[Symbol.asyncDispose]();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test("say who holds them", async () => {
+    const [a, b] = [folderStore(folder, { who: () => "a\u001b[31m mount" }), folderStore(folder, { who: () => "b" })];
+    expect(await b.holder?.(one)).toBeUndefined();
+    const [first, second] = [await a.claim?.(one), await b.claim?.(two)];
+    expect([await b.holder?.(one), await a.holder?.(two)]).toEqual(["a\\u001b[31m mount", "b"]);
+    await first?.[Symbol.asyncDispose]();
+    expect(await b.holder?.(one)).toBeUndefined();
+    expect(await a.holder?.(two)).toBe("b");
+    await second?.[Symbol.asyncDispose]();
+    expect(await folderStore(folder).holder?.(one)).toBeUndefined();
+  });
+
+  test("leave nothing behind, whoever waited for them", async () => {
+    const [a, b] = [folderStore(folder), folderStore(folder)];
+    const first = await a.claim?.(one);
+    for (let index = 0; index < 5; index++) expect(await b.claim?.(one)).toBeUndefined();
+    await first?.[Symbol.asyncDispose]();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test.each([
+    [0o700, 0o600],
+    [0o755, 0o600],
+    [0o775, 0o660],
+    [0o777, 0o666],
+  ])("in a folder of mode %o are in a file of mode %o: others could hold them for ever", async (mode, expected) => {
+    chmodSync(folder, mode);
+    // As an earlier version left it.
+    for (const before of [undefined, 0o666, 0o600]) {
+      if (before !== undefined) writeFileSync(join(folder, ".claims"), "");
+      if (before !== undefined) chmodSync(join(folder, ".claims"), before);
+      const claim = await folderStore(folder).claim?.(one);
+      expect(statSync(join(folder, ".claims")).mode & 0o777).toBe(expected);
+      await claim?.[Symbol.asyncDispose]();
+    }
+  });
+
+  test("are not made through a symlink, nor in what is no file", async () => {
+    const outside = join(folder, "outside");
+    writeFileSync(outside, "untouched");
+    symlinkSync(outside, join(folder, ".claims"));
+    await expect(folderStore(folder).claim?.(one)).rejects.toThrow("ELOOP");
+    rmSync(join(folder, ".claims"));
+    Bun.spawnSync(["mkfifo", join(folder, ".claims")]);
+    await expect(folderStore(folder).claim?.(one)).rejects.toThrow("is no regular file");
+    expect(readFileSync(outside, "utf8")).toBe("untouched");
+  });
+
+  test("cannot be made where nothing can be written, and say so", async () => {
+    const path = join(folder, "taken");
+    writeFileSync(path, "");
+    await expect(folderStore(path).claim?.(one)).rejects.toThrow(path);
+  });
+});
+
+test("names that are added by us are known without reading the folder each time", async () => {
+  let listed = 0;
+  const write = (file: string) => writeFileSync(join(folder, file), "");
+  for (const file of ["a.1.txt", "b.2.txt", "other"]) write(file);
+  let now = 0;
+  const list = async () => {
+    listed += 1;
+    return readdirSync(folder);
+  };
+  const names = new Names(folder, /\.(\d)\.txt$/, list, () => now);
+  expect(await names.ending("1")).toEqual(["a.1.txt"]);
+  for (let index = 0; index < 100; index++) {
+    write(`${index}.3.txt`);
+    names.add(`${index}.3.txt`);
+    expect(await names.ending("3")).toHaveLength(index + 1);
+  }
+  names.remove("5.3.txt");
+  expect(await names.ending("3")).toHaveLength(99);
+  // The first may be read twice: its folder had only just been made.
+  expect(listed).toBeLessThanOrEqual(2);
+  // What others added shows after a rest.
+  write("c.4.txt");
+  expect(await names.ending("4")).toEqual([]);
+  now += 60;
+  expect(await names.ending("4")).toEqual(["c.4.txt"]);
+});
+
+describe("a folder of recordings", () => {
+  test("is made when the first one is written, and gives it back", async () => {
+    const store = folderStore(join(folder, "a/b"));
+    const one = recording("hello\n");
+    expect(await store.get(one.key, one.label)).toBeUndefined();
+    expect(await store.list()).toEqual([]);
+    await store.put(one);
+    expect(readdirSync(join(folder, "a/b"))).toEqual([`tides+predict.py.${one.key.slice(0, 16)}.txt`]);
+    expect(await store.get(one.key, one.label)).toEqual(one);
+    expect(await store.get(one.key, "another label")).toEqual(one);
+    expect(await store.get(one.key)).toEqual(one);
+  });
+
+  test("is sorted by what the recordings are for", async () => {
+    const store = folderStore(folder);
+    for (const label of ["/b", "structure", "/a/c", "/a"]) {
+      await store.put(recording(label, label, { ...REQUEST, model: label }));
+    }
+    const labels = (await store.list()).map(({ label }) => label);
+    expect(labels).toEqual(["/a", "/a/c", "/b", "structure"]);
+  });
+
+  test("written twice has the same bytes, and the second time is not written at all", async () => {
+    const store = folderStore(folder);
+    await store.put(recording("hello\n"));
+    const [file = ""] = readdirSync(folder);
+    const before = statSync(join(folder, file), { bigint: true });
+    await store.put(recording("hello\n"));
+    const after = statSync(join(folder, file), { bigint: true });
+    expect([after.ino, after.mtimeNs]).toEqual([before.ino, before.mtimeNs]);
+    await store.put(recording("bye\n"));
+    expect((await store.get(recording("").key))?.answer.text).toBe("bye\n");
+    expect(readdirSync(folder)).toHaveLength(1);
+  });
+
+  test("is written whole or not at all: a reader never sees half, and nothing is left over", async () => {
+    const store = folderStore(folder);
+    const texts = ["a", "b", "c"].map((letter) => letter.repeat(300_000));
+    const seen = new Set<string | undefined>();
+    const warnings: string[] = [];
+    const reader = folderStore(folder, { warn: (line) => warnings.push(line) });
+    await Promise.all([
+      ...texts.map((text) => store.put(recording(text))),
+      ...Array.from({ length: 30 }, async () => seen.add((await reader.get(recording("").key))?.answer.text)),
+    ]);
+    for (const text of seen) expect([undefined, ...texts]).toContain(text);
+    expect(warnings).toEqual([]);
+    expect(readdirSync(folder)).toHaveLength(1);
+  });
+
+  test("reports what is corrupt, once, and never uses it", async () => {
+    const warnings: string[] = [];
+    const store = folderStore(folder, { warn: (line) => warnings.push(line) });
+    const one = recording("hello\n");
+    await store.put(one);
+    const path = join(folder, fileName(one.label, one.key));
+    writeFileSync(path, readFileSync(path, "utf8").slice(0, -3));
+    expect(await store.get(one.key, one.label)).toBeUndefined();
+    expect(await store.get(one.key, one.label)).toBeUndefined();
+    expect(await store.list()).toEqual([]);
+    expect(warnings).toEqual([`the recording ${path} is not used: its answer was changed, or is cut off`]);
+    expect(await store.check?.()).toEqual([{ name: path, reason: "its answer was changed, or is cut off" }]);
+    await store.put(one);
+    expect(await store.get(one.key, one.label)).toEqual(one);
+  });
+
+  test("does not take a recording under a name that belongs to another key, nor bytes that are no UTF-8", async () => {
+    const store = folderStore(folder);
+    const one = recording("hello\n");
+    const other = "f".repeat(64);
+    writeFileSync(join(folder, fileName("/x", other)), writeRecording(one));
+    writeFileSync(join(folder, fileName("/y", one.key)), Uint8Array.of(0xff, 0xfe));
+    expect(await store.get(other)).toBeUndefined();
+    expect(await store.get(one.key)).toBeUndefined();
+    expect((await store.check?.())?.map(({ reason }) => reason)).toEqual([
+      "its name belongs to another key",
+      expect.stringContaining("utf-8"),
+    ]);
+  });
+
+  test("is found under another label by who only reads, however lately it was written or removed", async () => {
+    const [reader, writer] = [folderStore(folder), folderStore(folder)];
+    for (let index = 0; index < 40; index++) {
+      const one = recording("hello\n", `/file${index}`, { ...REQUEST, model: `m${index}` });
+      expect(await reader.get(one.key, "/elsewhere")).toBeUndefined();
+      await writer.put(one);
+      expect(await reader.get(one.key, "/elsewhere")).toEqual(one);
+      if (index % 2 === 0) await writer.remove?.(one.key);
+      expect(await reader.get(one.key, "/elsewhere")).toEqual(index % 2 === 0 ? undefined : one);
+    }
+  });
+
+  test("put under another label is there under that one only", async () => {
+    const store = folderStore(folder);
+    await folderStore(folder).put(recording("hello\n", "/old"));
+    await store.put(recording("hello\n", "/new"));
+    await store.put(recording("hello\n", "/newest"));
+    expect(readdirSync(folder)).toEqual([fileName("/newest", recording("").key)]);
+    await store.remove?.(recording("").key);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test("leaves other files alone", async () => {
+    writeFileSync(join(folder, "README.md"), "ours");
+    const store = folderStore(folder);
+    await store.put(recording("x"));
+    await store.remove?.(recording("x").key);
+    expect(readdirSync(folder)).toEqual(["README.md"]);
+    expect(await store.check?.()).toEqual([]);
+  });
+
+  test("finds what a writer that died left behind, but not what is being written", async () => {
+    const old = join(folder, ".123-abc.tmp");
+    writeFileSync(old, "x");
+    writeFileSync(join(folder, ".124-abd.tmp"), "x");
+    utimesSync(old, 0, 0);
+    const store = folderStore(folder);
+    const faults = (await store.check?.()) ?? [];
+    expect(faults.map(({ name }) => name)).toEqual([old]);
+    await store.discard?.(old);
+    expect(readdirSync(folder)).toEqual([".124-abd.tmp"]);
+  });
+
+  test("removes what a dead writer left when it writes, but not what is being written", async () => {
+    const old = join(folder, ".123-abc.tmp");
+    writeFileSync(old, "x");
+    writeFileSync(join(folder, ".124-abd.tmp"), "x");
+    utimesSync(old, 0, 0);
+    await folderStore(folder).put(recording("x"));
+    expect(readdirSync(folder).sort()).toEqual([".124-abd.tmp", fileName("/tides/predict.py", recording("").key)]);
+  });
+
+  test("is readable by nobody else, folder and files, whatever the umask", async () => {
+    const path = join(folder, "a", "b");
+    const umask = process.umask(0);
+    try {
+      await folderStore(path).put(recording("x"));
+    } finally {
+      process.umask(umask);
+    }
+    const modes = [join(folder, "a"), path, join(path, readdirSync(path)[0] ?? "")];
+    expect(modes.map((one) => statSync(one).mode & 0o777)).toEqual([0o700, 0o700, 0o600]);
+  });
+
+  test("lets those read new recordings who may add some, and keeps the mode of one that is replaced", async () => {
+    const umask = process.umask(0o022);
+    try {
+      for (const [mode, expected] of [
+        [0o755, 0o600],
+        [0o775, 0o640],
+        [0o777, 0o644],
+      ] as const) {
+        chmodSync(folder, mode);
+        const store = folderStore(folder);
+        await store.put(recording("x"));
+        const file = join(folder, fileName("/tides/predict.py", recording("").key));
+        expect(statSync(file).mode & 0o777).toBe(expected);
+        chmodSync(file, 0o604);
+        await store.put(recording("y"));
+        expect([statSync(file).mode & 0o777, readFileSync(file, "utf8").includes("y")]).toEqual([0o604, true]);
+        await store.remove?.(recording("").key);
+      }
+    } finally {
+      process.umask(umask);
+    }
+  });
+
+  test("whose place is taken by a file says so", async () => {
+    const path = join(folder, "taken");
+    writeFileSync(path, "");
+    await expect(folderStore(path).put(recording("x"))).rejects.toThrow(path);
+    await expect(folderStore(path).get("0".repeat(64))).rejects.toThrow(path);
+  });
+});
+
+test("names of files are harmless, whatever the label", () => {
+  const key = "0123456789abcdef".repeat(4);
+  expect(fileName("/../../etc/passwd", key)).toBe("_+..+etc+passwd.0123456789abcdef.txt");
+  expect(fileName("", key)).toBe("unnamed.0123456789abcdef.txt");
+  expect(fileName("/a b\n\0c", key)).toBe("a_b_c.0123456789abcdef.txt");
+  expect(Buffer.byteLength(fileName(`/${"日".repeat(300)}`, key))).toBeLessThan(255);
+});
+
+test("the default folder is in the user's cache", () => {
+  expect(defaultRecordings({ home: "/home/a" })).toBe("/home/a/.cache/llmfs/recordings");
+  expect(defaultRecordings({ home: "/home/a", xdgCacheHome: "/var/c" })).toBe("/var/c/llmfs/recordings");
+  expect(defaultRecordings({ home: "/home/a", xdgCacheHome: "c" })).toBe("/home/a/.cache/llmfs/recordings");
+});

@@ -1,0 +1,19 @@
+/** The layout on its way between the threads. */
+import { expect, test } from "bun:test";
+import { packed, unpacked } from "../../src/rpc/packed-outline.ts";
+import type { TreeEntry } from "../../src/rpc/tree-port.ts";
+
+test("every entry arrives as it was: absent and empty texts, sizes, states, names that are no UTF-8", () => {
+  const states = ["static", "pending", "generating", "ready", "failed"] as const;
+  const entries: readonly TreeEntry[] = [
+    { path: "/d", type: "directory", description: "" },
+    { path: "/d/\udcff-é-\u{1f600}\n", type: "file", state: "static", size: 0 },
+    { path: "/link", type: "symlink", target: "d", description: "a\0b" },
+    { path: "/fifo", type: "other" },
+    ...states.map(
+      (state): TreeEntry => ({ path: `/${state}`, type: "file", state, size: 2 ** 40, description: state }),
+    ),
+  ];
+  expect(unpacked(structuredClone(packed(entries)))).toEqual(entries);
+  expect(unpacked(packed([]))).toEqual([]);
+});

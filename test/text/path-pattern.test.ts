@@ -1,0 +1,88 @@
+/** Matching of paths: as a regular expression of the same meaning does, in time by both lengths. */
+import { describe, expect, test } from "bun:test";
+import { PathPattern, type Piece, piecesOf } from "../../src/text/path-pattern.ts";
+import { Random } from "../support/random.ts";
+
+/** The regular expression that says the same. */
+function expressionOf(pieces: readonly Piece[]): RegExp {
+  const quoted = (text: string) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+  const one = (piece: Piece, index: number): string => {
+    switch (piece.kind) {
+      case "text":
+        return quoted(pieces[index - 1]?.kind === "deep" ? piece.text.replace(/^\//, "") : piece.text);
+      case "name":
+        return "([^/]+?)";
+      case "choice":
+        return `(?:${piece.texts.map(quoted).join("|")})`;
+      case "star":
+        return "[^/]*";
+      case "one":
+        return "[^/]";
+      case "deep": {
+        const next = pieces[index + 1];
+        return next?.kind === "text" && next.text.startsWith("/") ? "(?:[^/]+/)*" : ".*";
+      }
+    }
+  };
+  return new RegExp(`^/${pieces.map(one).join("")}$`, "su");
+}
+
+const PARTS = [
+  "a",
+  "b",
+  "ab",
+  ".",
+  "-",
+  "/",
+  "/",
+  "*",
+  "?",
+  "**",
+  "**/",
+  "{x}",
+  "{y}",
+  "{z}",
+  "{a,ab}",
+  "{b,}",
+  "é",
+  "😀",
+];
+const TEXTS = ["a", "b", "ab", "ba", ".", "-", "/", "/", "é", "😀", "x", "\n"];
+
+test("random patterns match what they should, and name the same parts", () => {
+  let matched = 0;
+  for (let seed = 0; seed < 3000; seed++) {
+    const random = new Random(seed);
+    const some = (from: readonly string[], most: number) =>
+      Array.from({ length: 1 + random.below(most) }, () => random.pick(from)).join("");
+    const source = `${some(PARTS, 7)}${random.chance(0.5) ? "" : "a"}`;
+    if (/\/$/.test(source) || /^\/*$/.test(source)) continue;
+    const pieces = piecesOf(source);
+    const expression = expressionOf(pieces);
+    const pattern = new PathPattern(pieces);
+    for (let index = 0; index < 40; index++) {
+      const path = `/${some(TEXTS, 9)}`;
+      const found = expression.exec(path);
+      if (found !== null) matched += 1;
+      expect([source, path, pattern.parts(path)]).toEqual([source, path, found === null ? undefined : found.slice(1)]);
+      expect(pattern.matches(path)).toBe(found !== null);
+    }
+  }
+  expect(matched).toBeGreaterThan(1000);
+});
+
+describe("a hostile path is soon matched:", () => {
+  test.each([
+    ["{a}-{b}-{c}-{d}-{e}-{f}.txt", `/${"-".repeat(250)}.txx`],
+    ["*a*a*a*a*a*a*a*a*b", `/${"a".repeat(255)}`],
+    ["**/a/**/a/**/a/**/a/**/b", `/${"a/".repeat(2000)}c`],
+    ["**a**a**a**a**b", `/${"a/".repeat(2000)}c`],
+    ["{a,aa}{a,aa}{a,aa}{a,aa}*{a,aa}*{a,aa}*b", `/${"a".repeat(255)}`],
+    ["?*?*?*?*?*?*?*?*b", `/${"😀".repeat(120)}`],
+  ])("%s", (source, path) => {
+    const pattern = new PathPattern(piecesOf(source));
+    const before = process.cpuUsage();
+    expect(pattern.matches(path)).toBe(false);
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(500);
+  });
+});

@@ -1,0 +1,88 @@
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import * as terminal from "../../src/cli/output/terminal.ts";
+import { printable, printableLine } from "../../src/text/printable.ts";
+
+const EVIL =
+  "\u001b]0;owned\u0007\u001b[2J\u009b31m\u0090\u0085\u007f\b\r\0\u202ertl\u2066\u200b\ufeff\u2028\u{e0041}\ud800";
+
+test("what a terminal obeys is written as JSON writes it", () => {
+  expect(printable("\u001b[31mred\u009b0m")).toBe("\\u001b[31mred\\u009b0m");
+  expect(printable("a\rb\bc\u007fd\0e")).toBe("a\\u000db\\u0008c\\u007fd\\u0000e");
+  expect(printable("\u{e0041}")).toBe("\\udb40\\udc41");
+  expect(printable("\ud800 and \udc00")).toBe("\\ud800 and \\udc00");
+});
+
+test("what turns the direction of writing, or cannot be seen, is shown", () => {
+  expect(printable("file\u202egpj.exe")).toBe("file\\u202egpj.exe");
+  expect(printable("\u2066\u2069\u200f\u061c\u200b\ufeff\u2060\u2028")).toBe(
+    "\\u2066\\u2069\\u200f\\u061c\\u200b\\ufeff\\u2060\\u2028",
+  );
+});
+
+test("text of any script, and emoji, stay as they are", () => {
+  for (const text of ["plain\n\ttext", "Žluťoučký kůň", "日本語", "שלום", "नमस्ते", "می‌خواهم", "👩‍👩‍👧 🏴‍☠️ e\u0301"]) {
+    expect(printable(text)).toBe(text);
+  }
+});
+
+test("one line stays one", () => {
+  expect(printableLine("a\nllmfs: all is well\tb")).toBe("a\\nllmfs: all is well\\tb");
+});
+
+test("JSON stays the same JSON", () => {
+  const value = { [EVIL]: [EVIL, "a\nb"] };
+  expect(JSON.parse(printable(JSON.stringify(value, null, 2)))).toEqual(value);
+});
+
+test("every control character and every half of a pair is escaped, and nothing is longer than six times itself", () => {
+  for (let unit = 0; unit < 0x10000; unit++) {
+    const text = printable(String.fromCharCode(unit));
+    if (/\p{Cc}|\p{Cs}/u.test(String.fromCharCode(unit)) && unit !== 9 && unit !== 10)
+      expect(text).toMatch(/^\\u[0-9a-f]{4}$/);
+    expect(text.length).toBeLessThanOrEqual(6);
+  }
+});
+
+describe("whatever is written to the terminal", () => {
+  /** Each of them writes EVIL. */
+  const WRITERS: Readonly<Record<string, string>> = {
+    say: "say(EVIL); say('warning: ' + EVIL, { length: 9, color: 33 }); say(EVIL, { length: 5, color: 33 })",
+    overwrite: "overwrite(EVIL)",
+    show: "show(EVIL)",
+    showBold: "showBold(EVIL)",
+    showJson: "showJson({ [EVIL]: EVIL }); showJson(EVIL, 0)",
+  };
+
+  async function written(body: string): Promise<string> {
+    const script = `import * as t from ${JSON.stringify(join(import.meta.dir, "../../src/cli/output/terminal.ts"))};
+      const { say, overwrite, show, showBold, showJson, showExactly } = t;
+      const EVIL = ${JSON.stringify(EVIL)};
+      ${body}`;
+    const child = Bun.spawn({ cmd: [process.execPath, "-e", script], stdio: ["ignore", "pipe", "pipe"] });
+    const both = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+    expect(await child.exited).toBe(0);
+    return both.join("");
+  }
+
+  test("is known here", () => {
+    const functions = Object.entries(terminal).flatMap(([name, value]) => (typeof value === "function" ? [name] : []));
+    expect(functions.sort()).toEqual([...Object.keys(WRITERS), "isTerminal", "showExactly"].sort());
+  });
+
+  test.each(Object.entries(WRITERS))(
+    "by %s has nothing in it that a terminal would obey, but colours",
+    async (_, body) => {
+      const text = await written(body);
+      expect(text).toContain("owned");
+      const own = ["\r\u001b[K", "\u001b[1m", "\u001b[22m", "\u001b[33m", "\u001b[39m"];
+      const others = own.reduce((rest, sequence) => rest.replaceAll(sequence, ""), text);
+      expect(others.match(/[^\P{Cc}\n\t]|\u202e|\u2066|\u200b|\ufeff|\u2028|\ufffd/gu)).toBeNull();
+    },
+  );
+
+  test("is exact where a result has to be, unless it goes to a terminal", async () => {
+    const body = "showExactly(Buffer.from(EVIL.slice(0, 30)))";
+    expect(await written(body)).toBe(EVIL.slice(0, 30));
+  });
+});

@@ -1,0 +1,365 @@
+import { describe, expect, test } from "bun:test";
+import { FsError } from "../../../src/errno.ts";
+import { MAX_WIDE } from "../../../src/int64.ts";
+import * as libc from "../../../src/libc.ts";
+import { Content, HEAP_LIMIT } from "../../../src/tree/content/content.ts";
+import { heapPages } from "../../../src/tree/content/heap-store.ts";
+import { FdStore, memoryFiles, PAGE, type Stores, tmpfsFiles } from "../../../src/tree/content/store.ts";
+import { MAX_FILE_SIZE, RegularFile } from "../../../src/tree/file.ts";
+import { Space } from "../../../src/tree/space.ts";
+import { Tree } from "../../../src/tree/tree.ts";
+
+/** Where the large ones are kept; the last needs the right to mount. */
+const kinds: [string, (pageLimit: number) => Stores][] = [
+  ["memory files", () => memoryFiles()],
+  ["the heap", () => heapPages],
+];
+try {
+  tmpfsFiles(16);
+  kinds.push(["a tmpfs of its own", tmpfsFiles]);
+} catch (error) {
+  if (!(error instanceof FsError)) throw error;
+}
+
+function newSpace(stores: (pageLimit: number) => Stores, bytes = Number.POSITIVE_INFINITY): Space {
+  return new Space({ bytes, stores: stores(Math.ceil(bytes / PAGE)) });
+}
+
+function code(action: () => unknown): string {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof FsError) return error.code;
+    throw error;
+  }
+  return "none";
+}
+
+function filled(length: number, value: number): Uint8Array {
+  return new Uint8Array(length).fill(value);
+}
+
+/** Numbers that come again. */
+function randoms(seed: number): (limit: number) => number {
+  let state = seed;
+  return (limit) => {
+    state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
+    return (state >> 8) % limit;
+  };
+}
+
+describe.each(kinds)("content with large parts in %s", (_name, stores) => {
+  test("keeps its size when it moves to a store, whatever room the heap had", () => {
+    const content = new Content(newSpace(stores));
+    content.write(0, filled(5000, 1));
+    content.write(5000, filled(10, 1));
+    content.truncate(4979);
+    const store = content.share();
+    expect([content.size, store.exactSize()]).toEqual([4979, 4979]);
+    const all = new Uint8Array(6000);
+    expect(content.read(0, all)).toBe(4979);
+    expect(all.subarray(0, 4979).every((byte) => byte === 1)).toBe(true);
+  });
+
+  test("is what an array of bytes would be, after any sequence of changes", () => {
+    for (let seed = 1; seed <= 25; seed++) {
+      const below = randoms(seed);
+      const space = newSpace(stores);
+      const content = new Content(space);
+      let model = new Uint8Array(0);
+      const resize = (size: number) => {
+        const next = new Uint8Array(size);
+        next.set(model.subarray(0, size));
+        model = next;
+      };
+      // Some seeds stay in the heap, some leave it, some go back and forth over its edge.
+      const range = [10_000, HEAP_LIMIT, HEAP_LIMIT + 20_000, 1_000_000][seed % 4] ?? 0;
+      for (let step = 0; step < 60; step++) {
+        const offset = below(range);
+        const length = 1 + below(Math.min(range - offset, 30_000));
+        switch (below(6)) {
+          case 0:
+            content.truncate(offset);
+            resize(offset);
+            break;
+          case 1:
+            content.punch(offset, length);
+            model.fill(0, offset, offset + length);
+            break;
+          case 2: {
+            const keepSize = below(2) === 0;
+            content.allocate(offset, length, keepSize);
+            if (!keepSize && offset + length > model.length) resize(offset + length);
+            break;
+          }
+          default: {
+            const data = filled(length, 1 + below(255));
+            expect(content.write(offset, data)).toBe(length);
+            if (offset + length > model.length) resize(offset + length);
+            model.set(data, offset);
+          }
+        }
+        content.checkInvariants();
+        expect(content.size).toBe(model.length);
+        const [at, part] = [below(range), new Uint8Array(below(40_000)).fill(9)];
+        const count = content.read(at, part);
+        expect(count).toBe(Math.max(0, Math.min(part.length, model.length - at)));
+        expect(Buffer.compare(part.subarray(0, count), model.subarray(at, at + count))).toBe(0);
+        if (space.usedPages * PAGE !== content.allocated) expect(space.usedPages * PAGE).toBe(content.allocated);
+      }
+      expect(Buffer.compare(content.bytes(), model)).toBe(0);
+      checkExtents(content, model);
+      content.clear();
+      expect(space.usedPages).toBe(0);
+    }
+  });
+
+  test("has its holes where nothing was written", () => {
+    const content = new Content(newSpace(stores));
+    for (const large of [0, 1 << 20]) {
+      content.truncate(0);
+      content.write(large + 2 * PAGE, filled(PAGE + 1, 1));
+      content.truncate(large + 10 * PAGE);
+      expect(content.nextData(0)).toBe(large + 2 * PAGE);
+      expect(content.nextHole(0)).toBe(0);
+      expect(content.nextHole(large + 2 * PAGE)).toBe(large + 4 * PAGE);
+      expect(content.nextData(large + 4 * PAGE)).toBeUndefined();
+      expect(content.nextData(large + 10 * PAGE)).toBeUndefined();
+      expect(content.nextHole(large + 10 * PAGE)).toBeUndefined();
+    }
+  });
+
+  test("without holes has one at its end", () => {
+    for (const size of [5, PAGE, HEAP_LIMIT, HEAP_LIMIT + 5]) {
+      const content = new Content(newSpace(stores));
+      content.write(0, filled(size, 1));
+      expect(Math.min(Number(content.nextHole(0) ?? 0), content.size)).toBe(size);
+    }
+  });
+
+  test("may be sparse and huge: only what is written takes space", () => {
+    const space = newSpace(stores, 1 << 20);
+    const content = new Content(space);
+    content.truncate(2 ** 45);
+    content.write(2 ** 44, filled(10, 1));
+    expect(space.usedPages).toBe(1);
+    const bytes = new Uint8Array(12);
+    expect(content.read(2 ** 44 - 1, bytes)).toBe(12);
+    expect([...bytes]).toEqual([0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]);
+    expect(code(() => content.bytes())).toBe("ENOMEM");
+  });
+
+  test("is written as far as there is space, and then not at all", () => {
+    for (const pages of [4, 64]) {
+      const space = newSpace(stores, pages * PAGE);
+      const content = new Content(space);
+      expect(content.write(100, filled((pages + 10) * PAGE, 1))).toBe(pages * PAGE - 100);
+      expect(content.size).toBe(pages * PAGE);
+      expect(code(() => content.write(pages * PAGE, filled(10, 1)))).toBe("ENOSPC");
+      expect(content.write(50, filled(PAGE, 2))).toBe(PAGE);
+      expect(space.usedPages).toBe(pages);
+      content.truncate(PAGE);
+      expect(space.usedPages).toBe(1);
+      content.checkInvariants();
+    }
+  });
+
+  test("that was reserved can be written when nothing else is free", () => {
+    for (const pages of [4, 64]) {
+      const space = newSpace(stores, pages * PAGE);
+      const content = new Content(space);
+      content.allocate(0, pages * PAGE, false);
+      expect(space.freePages).toBe(0);
+      expect(content.write(PAGE / 2, filled(pages * PAGE - PAGE, 1))).toBe(pages * PAGE - PAGE);
+      expect(space.usedPages).toBe(pages);
+    }
+  });
+
+  test("is reserved whole or not at all", () => {
+    for (const pages of [4, 64]) {
+      const space = newSpace(stores, pages * PAGE);
+      const content = new Content(space);
+      // What is in the heap and what is in a store share the limit with a little slack: here it is one or the other.
+      const at = (pages - 1) * PAGE;
+      content.write(at, filled(10, 1));
+      expect(code(() => content.allocate(0, (pages + 1) * PAGE, false))).toBe("ENOSPC");
+      expect(space.usedPages).toBe(1);
+      content.allocate(0, pages * PAGE, true);
+      expect([space.usedPages, content.size]).toEqual([pages, at + 10]);
+      content.checkInvariants();
+    }
+  });
+
+  test("shows zeros where it was cut and grew again", () => {
+    for (const size of [PAGE + 10, HEAP_LIMIT + PAGE + 10]) {
+      const content = new Content(newSpace(stores));
+      content.write(0, filled(size, 1));
+      content.truncate(size - 5);
+      content.truncate(size);
+      const tail = new Uint8Array(6);
+      content.read(size - 6, tail);
+      expect([...tail]).toEqual([1, 0, 0, 0, 0, 0]);
+    }
+  });
+});
+
+/** Extents cover everything that is not zero, and nothing twice. */
+function checkExtents(content: Content, model: Uint8Array): void {
+  let at = 0;
+  while (at < model.length) {
+    const data = Number(content.nextData(at) ?? model.length);
+    expect(data).toBeGreaterThanOrEqual(at);
+    expect(model.subarray(at, data).every((byte) => byte === 0)).toBe(true);
+    if (data >= model.length) return;
+    const hole = Number(content.nextHole(data) ?? model.length);
+    expect(hole).toBeGreaterThan(data);
+    at = hole;
+  }
+}
+
+describe("a file that the kernel writes by itself", () => {
+  test("is seen whole, whatever is asked first", () => {
+    const questions: [string, (file: RegularFile) => unknown, unknown][] = [
+      ["size", (file) => file.size, 200_000],
+      ["bytes", (file) => file.bytes().length, 200_000],
+      ["read", (file) => file.read(199_999, new Uint8Array(10)), 1],
+      ["allocated", (file) => file.allocated, 49 * PAGE],
+      ["nextData", (file) => file.nextData(199_999), 199_999],
+    ];
+    for (const [name, ask, answer] of questions) {
+      const file = new RegularFile(2, 0o644, { uid: 0, gid: 0 }, (take) => take(0, 0), new Space());
+      file.write(0, filled(100, 1));
+      const store = file.share();
+      if (!(store instanceof FdStore)) throw new Error("not a descriptor");
+      expect(libc.pwrite(store.fd, filled(200_000, 2), 200_000, 0)).toBe(200_000);
+      expect([name, ask(file)]).toEqual([name, answer]);
+      file.unshare();
+      expect(file.bytes().length).toBe(200_000);
+      file.checkInvariants();
+      file.dispose();
+    }
+  });
+});
+
+test.each(kinds)("a tree counts what is in %s", (_name, stores) => {
+  const space = newSpace(stores, 1 << 24);
+  const tree = new Tree({ clock: (take) => take(0, 0), space });
+  const owner = { uid: 0, gid: 0 };
+  tree.createFile(tree.root, "small", 0o644, owner).write(0, filled(10, 1));
+  tree.createFile(tree.root, "large", 0o644, owner).write(0, filled(PAGE * 100, 1));
+  tree.checkInvariants();
+  expect(space.usedPages).toBe(101);
+  tree.unlink(tree.root, "large");
+  tree.checkInvariants();
+  expect(space.usedPages).toBe(1);
+});
+
+describe("a file", () => {
+  const newFile = () => new RegularFile(2, 0o644, { uid: 0, gid: 0 }, (take) => take(0, 0), new Space());
+
+  test("cannot be larger than 2^63 - 1 bytes", () => {
+    const file = newFile();
+    expect(code(() => file.truncate(MAX_WIDE + 1n))).toBe("EFBIG");
+    expect(code(() => file.write(MAX_WIDE, filled(1, 1)))).toBe("EFBIG");
+    expect(code(() => file.allocate(MAX_WIDE, 1, false))).toBe("EFBIG");
+    expect(file.size).toBe(0);
+  });
+
+  test("in a heap without stores cannot be larger than numbers are exact", () => {
+    const content = new Content(newSpace(() => heapPages));
+    expect(code(() => content.truncate(2n ** 53n))).toBe("EFBIG");
+    content.truncate(MAX_FILE_SIZE);
+    expect(content.size).toBe(MAX_FILE_SIZE);
+  });
+
+  test("that is pending becomes static once, and keeps no error", () => {
+    const file = newFile();
+    file.state = "failed";
+    file.error = new FsError("EIO");
+    expect([file.lazy, file.becomeStatic(), file.lazy, file.becomeStatic()]).toEqual([true, true, false, false]);
+    expect(file.error).toBeUndefined();
+  });
+
+  test("gives its space back when it is disposed", () => {
+    const space = new Space();
+    for (const size of [10, HEAP_LIMIT * 2]) {
+      const file = new RegularFile(2, 0o644, { uid: 0, gid: 0 }, (take) => take(0, 0), space);
+      file.write(0, filled(size, 1));
+      file.dispose();
+      expect(space.usedPages).toBe(0);
+    }
+  });
+});
+
+test("many large files leave descriptors for the rest of the process, and go on in the heap", () => {
+  const script = `
+    import { openSync } from "node:fs";
+    import { Content } from ${JSON.stringify(`${import.meta.dir}/../../../src/tree/content/content.ts`)};
+    import { Space } from ${JSON.stringify(`${import.meta.dir}/../../../src/tree/space.ts`)};
+    const space = new Space();
+    const contents = Array.from({ length: 300 }, () => new Content(space));
+    for (const [at, content] of contents.entries()) content.write(200_000, new Uint8Array([at % 256]));
+    for (let n = 0; n < 60; n++) openSync("/dev/null", "r");
+    const last = new Uint8Array(1);
+    const right = contents.filter((content, at) => content.read(200_000, last) === 1 && last[0] === at % 256);
+    console.log(right.length);
+  `;
+  const { stdout, stderr } = Bun.spawnSync([
+    "sh",
+    "-c",
+    'ulimit -n 256 && exec "$0" -e "$1"',
+    process.execPath,
+    script,
+  ]);
+  expect(stderr.toString()).toBe("");
+  expect(stdout.toString()).toBe("300\n");
+});
+
+describe("a large write that its caller does not wait for", () => {
+  const large = filled(HEAP_LIMIT + 5, 7);
+
+  /** A file in memory files, and what it left for afterwards. */
+  function content(stores: Stores = memoryFiles(), bytes = Number.POSITIVE_INFINITY) {
+    const space = new Space({ bytes, stores });
+    const left: (() => void)[] = [];
+    return { space, left, content: new Content(space), afterwards: (work: () => void) => void left.push(work) };
+  }
+
+  test("has its size at once, and its bytes and its space afterwards", () => {
+    const { content: file, left, afterwards, space } = content();
+    expect(file.write(10, large, afterwards)).toBe(large.length);
+    expect([file.size, left.length]).toEqual([large.length + 10, 1]);
+    left[0]?.();
+    expect(Buffer.compare(file.bytes().subarray(10), large)).toBe(0);
+    expect(space.pages).toBe(Math.ceil((large.length + 10) / PAGE));
+  });
+
+  test("is made at once where it is small, where the bytes are in the heap, and where it does not fit", () => {
+    const { content: file, left, afterwards } = content(memoryFiles(), 40 * PAGE);
+    file.write(0, filled(100, 1), afterwards);
+    file.write(0, filled(HEAP_LIMIT, 2), afterwards);
+    file.write(HEAP_LIMIT, filled(10, 3), afterwards);
+    expect(file.write(0, filled(50 * PAGE, 4), afterwards)).toBe(40 * PAGE);
+    expect(code(() => file.write(40 * PAGE, large, afterwards))).toBe("ENOSPC");
+    expect(left).toEqual([]);
+    expect(file.size).toBe(40 * PAGE);
+  });
+
+  test("is not silently missing when the machine has no memory for it", () => {
+    const broken: Stores = {
+      open() {
+        const store = memoryFiles().open();
+        store.write = () => {
+          throw new libc.SystemError("pwrite", 12);
+        };
+        return store;
+      },
+    };
+    const { content: file, left, afterwards } = content(broken);
+    file.write(0, large, afterwards);
+    expect(() => left[0]?.()).toThrow(/131077 bytes written at 0 are lost: pwrite: Cannot allocate memory/);
+    expect(code(() => file.read(0, new Uint8Array(10)))).toBe("EIO");
+    file.clear();
+    expect(file.read(0, new Uint8Array(10))).toBe(0);
+  });
+});

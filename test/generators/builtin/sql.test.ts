@@ -349,14 +349,15 @@ for (const dialect of DIALECTS) {
       expect(csvRows(await shop.text("/all.csv"))).toHaveLength(5);
     });
 
-    test.skipIf(dialect.connections === undefined)("connections that nobody uses are closed", async () => {
-      const connections = () => server.run(dialect.connections ?? "");
-      for (let round = 0; round < 2; round++) {
-        await shop.text("/odd.csv");
-        expect(Number(await connections())).toBeGreaterThan(0);
-        while (Number(await connections()) > 0) await Bun.sleep(200);
-      }
-    });
+    if (dialect.connections !== undefined)
+      test("connections that nobody uses are closed", async () => {
+        const connections = () => server.run(dialect.connections ?? "");
+        for (let round = 0; round < 2; round++) {
+          await shop.text("/odd.csv");
+          expect(Number(await connections())).toBeGreaterThan(0);
+          while (Number(await connections()) > 0) await Bun.sleep(200);
+        }
+      });
 
     test("a row larger than the rule's maxBytes is EFBIG, and what asks next is answered", async () => {
       for (const path of ["/huge.csv", "/huge.json", "/huge.txt"]) {

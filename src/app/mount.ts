@@ -29,7 +29,7 @@ export interface ServeOptions {
   readonly progress: Progress;
   /** Called when the tree is laid out and the mount is next. */
   readonly beforeMount?: () => void;
-  /** Gives up before the mount is there. */
+  /** Gives up before the mount is made. Once it is, the caller has to look whether it was aborted in the meantime. */
   readonly signal: AbortSignal;
 }
 
@@ -49,7 +49,10 @@ export interface Served {
   finish(givenUp: AbortSignal): Promise<void>;
 }
 
-/** Resolves when the mount answers. Throws what the parts throw, or the signal's reason, with nothing mounted. */
+/**
+ * Resolves when the mount answers, also if the signal was aborted while it was being made: only the caller knows how to
+ * end a mount that programs may already use. Throws what the parts throw, or the signal's reason, with nothing mounted.
+ */
 export async function serve(options: ServeOptions): Promise<Served> {
   const { config, mountpoint, generation, log, progress, signal } = options;
   let sources: Sources | undefined;
@@ -84,10 +87,6 @@ export async function serve(options: ServeOptions): Promise<Served> {
       debug: config.debug,
       ...(config.epoch === undefined ? {} : { epoch: config.epoch }),
     });
-    if (signal.aborted) {
-      await filesystem[Symbol.asyncDispose]();
-      throw signal.reason;
-    }
     generation.attach(filesystem, mountpoint, sources?.summary);
     sources?.attach(filesystem);
     // Whoever is told that the mount is there finds what was published: calls are answered in their order.

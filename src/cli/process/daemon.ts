@@ -5,13 +5,14 @@ import { EXIT } from "../output/exit-codes.ts";
 import { explain } from "../output/explain-error.ts";
 import type { Assignment, Outcome } from "./launcher.ts";
 import { mountAndServe } from "./serve.ts";
+import { Interrupted } from "./signals.ts";
 
 /** Resolves with the exit status when the mount has ended. */
 export async function daemon(): Promise<number> {
   const launcherGone = new AbortController();
   let ready = false;
   process.once("disconnect", () => {
-    if (!ready) launcherGone.abort(new Error("the launcher is gone"));
+    if (!ready) launcherGone.abort(new Interrupted("SIGHUP"));
   });
   // A launcher that dies before it has said what to do leaves nobody to tell, and nothing to do.
   const job = await assignment(launcherGone.signal).catch(() => undefined);

@@ -7,12 +7,16 @@
  * (Bun's IPC, a socket pair), so that neither hangs and nothing is left mounted by halves.
  */
 import { statSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Config, daemonEnvironment } from "../../app/settings/settings.ts";
 import type { Explanation } from "../output/explain-error.ts";
 import { Interrupted, onSignals } from "./signals.ts";
 
 /** First argument of the daemon; what follows is for the eyes of `ps` only. */
 export const DAEMON = "--daemon";
+
+/** More than programs get that still use a mount which a signal ends: see ending.ts. */
+const PATIENCE_MS = 10_000;
 
 /** Launcher → daemon, once. */
 export interface Assignment {
@@ -60,8 +64,13 @@ export async function mountInBackground(assignment: Assignment): Promise<{ pid: 
     if (interrupted !== undefined) throw new Interrupted(interrupted);
     throw new MountFailed(outcome);
   }
-  // The daemon has only seen its own side; this is what any program will see.
-  statSync(assignment.mountpoint);
+  if (interrupted === undefined) {
+    // The daemon has only seen its own side; this is what any program will see.
+    statSync(assignment.mountpoint);
+  } else if (await Promise.race([daemon.exited.then(() => true), sleep(PATIENCE_MS)])) {
+    // It was ready just when the signal came, and has obeyed it. Where it could not save its tree, the mount stays.
+    throw new Interrupted(interrupted);
+  }
   daemon.disconnect();
   daemon.unref();
   const { pid, status } = outcome;

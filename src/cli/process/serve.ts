@@ -34,6 +34,8 @@ export async function mountAndServe(job: MountJob): Promise<number> {
   const progress = createProgress();
   const log = openLog(job.config, job.terminalLevel, progress);
   const interrupted = new AbortController();
+  /** Whoever wanted the mount does not want it any more, before it was ready. */
+  const unwanted = job.signal === undefined ? interrupted.signal : AbortSignal.any([interrupted.signal, job.signal]);
   const givenUp = new AbortController();
   const warm = new AbortController();
   let served: Served | undefined;
@@ -50,7 +52,7 @@ export async function mountAndServe(job: MountJob): Promise<number> {
     }
     warm.abort();
     if (finishing) return givenUp.abort();
-    if (!told) return ending.leave();
+    if (!told && !ending.begun) return ending.leave();
     ending.begin();
     // There is no processor time to serve anybody with.
     if (name === "SIGXCPU") ending.begin();
@@ -85,20 +87,24 @@ export async function mountAndServe(job: MountJob): Promise<number> {
       log,
       progress,
       ...(job.beforeMount === undefined ? {} : { beforeMount: job.beforeMount }),
-      signal: job.signal === undefined ? interrupted.signal : AbortSignal.any([interrupted.signal, job.signal]),
+      signal: unwanted,
     });
     ending = new Ending(served, job.mountpoint, log);
     log.tagged("cli").info(`mounted at ${job.mountpoint}`);
-    const status = await warmed(served, ending);
-    if (status !== undefined) await job.ready(log, status);
-    told = true;
+    // A signal that came before there was an ending has only been noted.
+    if (unwanted.aborted) ending.leave();
+    else {
+      const status = await warmed(served, ending);
+      told = true;
+      if (status !== undefined) await job.ready(log, status);
+    }
     const over = ending.over.then((): Ended => ({ reason: "unmounted" }));
     const { reason, message } = await Promise.race([served.ended, over]);
     finishing = true;
     await served.finish(givenUp.signal);
     if (reason === "failed") throw new MountError("failed", message ?? `the mount at ${job.mountpoint} failed`);
     log.tagged("cli").info(`unmounted ${job.mountpoint}`);
-    return EXIT.ok.code;
+    return told ? EXIT.ok.code : explain(unwanted.reason).status;
   } catch (error) {
     if (served !== undefined) log.tagged("cli").error(explain(error).message ?? "interrupted");
     throw error;

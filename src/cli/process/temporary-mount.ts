@@ -16,7 +16,7 @@ export interface TemporaryOptions {
   readonly generation: Generation;
   readonly log: Log;
   readonly progress: Progress;
-  /** Gives up before the mount is there. */
+  /** Gives up before `use` is called. */
   readonly signal: AbortSignal;
 }
 
@@ -35,6 +35,7 @@ export async function withTemporaryMount<T>(
   try {
     const served = await serve({ ...options, mountpoint, temporary: true });
     try {
+      options.signal.throwIfAborted();
       options.log.tagged("cli").info(`mounted at ${mountpoint}`);
       return await use(mountpoint, served);
     } finally {

@@ -1,0 +1,65 @@
+import { afterEach, beforeEach, expect } from "bun:test";
+import { openGeneration } from "../../../src/app/generation.ts";
+import { type Config, readConfig } from "../../../src/app/settings/settings.ts";
+import { createProgress } from "../../../src/cli/output/progress.ts";
+import { mountAndServe, openLog } from "../../../src/cli/process/serve.ts";
+import { Interrupted } from "../../../src/cli/process/signals.ts";
+import { withTemporaryMount } from "../../../src/cli/process/temporary-mount.ts";
+import { mounting, testWith } from "../../support/needs.ts";
+import { mountedType, Sandbox } from "../../support/program.ts";
+
+const test = testWith(mounting());
+
+let sandbox: Sandbox;
+beforeEach(() => {
+  sandbox = new Sandbox();
+});
+afterEach(() => sandbox[Symbol.dispose]());
+
+/** A configuration whose owner hears when the mount has just been made and nobody has been told of it yet. */
+function config(mounted: () => void): Config {
+  return {
+    ...readConfig({ logFile: "-", save: sandbox.at("tree.json") }, { HOME: sandbox.path }),
+    // The first setting that is read once there is a tree that can be saved.
+    get saveEveryMs() {
+      mounted();
+      return undefined;
+    },
+  };
+}
+
+test("a mount that is given up when it has just been made is never reported as ready, and goes away", async () => {
+  const mountpoint = sandbox.directory("mnt");
+  const unwanted = new AbortController();
+  const seen: string[] = [];
+  const status = await mountAndServe({
+    config: config(() => {
+      seen.push(mountedType(mountpoint) ?? "nothing");
+      unwanted.abort(new Interrupted("SIGTERM"));
+    }),
+    mountpoint,
+    terminalLevel: "error",
+    signal: unwanted.signal,
+    ready() {
+      seen.push("ready");
+      process.kill(process.pid, "SIGTERM");
+    },
+  });
+  expect([status, seen, mountedType(mountpoint)]).toEqual([143, ["fuse.llmfs"], undefined]);
+});
+
+test("a temporary mount that is given up when it has just been made is not used, and goes away", async () => {
+  const progress = createProgress();
+  const interrupted = new AbortController();
+  const asked = config(() => interrupted.abort(new Interrupted("SIGINT")));
+  const log = openLog(asked, "error", progress);
+  const seen: string[] = [];
+  const used = withTemporaryMount(
+    { config: asked, generation: openGeneration(asked, log), log, progress, signal: interrupted.signal },
+    async (mountpoint) => {
+      seen.push(mountpoint);
+    },
+  );
+  expect(await used.catch((error) => error)).toEqual(new Interrupted("SIGINT"));
+  expect(seen).toEqual([]);
+});

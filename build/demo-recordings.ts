@@ -10,7 +10,7 @@ import { createEngine } from "../src/generate/engine.ts";
 import { generateStructure } from "../src/generate/structure/structure.ts";
 import { type LanguageModel, LlmError } from "../src/llm/llm.ts";
 import { draftOf } from "../src/offline/structure-tree.ts";
-import { recordedModel } from "../src/recording/recording.ts";
+import { recordedModel } from "../src/recording/recorded-model.ts";
 import type { DemoFile } from "../src/recording/stores/demo-store.ts";
 import { memoryStore } from "../src/recording/stores/memory.ts";
 

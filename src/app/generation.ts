@@ -184,7 +184,7 @@ async function load(config: Config): Promise<void> {
     import("../generate/spending/tokens.ts"),
     import("../generate/context/context.ts"),
     import("../generate/engine.ts"),
-    import("../recording/recording.ts"),
+    import("../recording/recorded-model.ts"),
     import("../recording/stores/store.ts"),
   ]);
   await prepareRedaction();
@@ -231,7 +231,7 @@ async function openModel(
     if (asked === undefined) throw new Error("a model with neither provider nor recordings");
     return asked;
   }
-  const { recordedModel } = await import("../recording/recording.ts");
+  const { recordedModel } = await import("../recording/recorded-model.ts");
   const say = log.tagged("recording");
   const { mode } = config;
   const model = recordedModel(asked?.model, store, {

@@ -9,7 +9,7 @@ import { generateStructure } from "../../src/generate/structure/structure.ts";
 import { DEFAULT_RETRIES } from "../../src/llm/connection/retry.ts";
 import { type ChatRequest, type LanguageModel, LlmError } from "../../src/llm/llm.ts";
 import { openaiModel } from "../../src/llm/openai.ts";
-import { recordedModel } from "../../src/recording/recording.ts";
+import { recordedModel } from "../../src/recording/recorded-model.ts";
 import { memoryStore } from "../../src/recording/stores/memory.ts";
 import { CERTIFICATE, CERTIFICATE_KEY } from "../support/certificate.ts";
 import { type Behaviour, openaiServer } from "../support/openai-server.ts";

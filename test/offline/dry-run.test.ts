@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { createEngine } from "../../src/generate/engine.ts";
 import { createForesight } from "../../src/offline/dry-run.ts";
 import { type StillTree, stillTree } from "../../src/offline/tree.ts";
-import { recordedModel } from "../../src/recording/recording.ts";
+import { recordedModel } from "../../src/recording/recorded-model.ts";
 import { memoryStore } from "../../src/recording/stores/memory.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
 

@@ -8,7 +8,7 @@ import { generateStructure, type Structure } from "../../src/generate/structure/
 import { type Draft, draftOf } from "../../src/offline/structure-tree.ts";
 import demo from "../../src/recording/demo.json" with { type: "json" };
 import { requestKey } from "../../src/recording/key.ts";
-import { recordedModel } from "../../src/recording/recording.ts";
+import { recordedModel } from "../../src/recording/recorded-model.ts";
 import { DEMO_MODEL, DEMO_PROMPT, demoStore } from "../../src/recording/stores/demo-store.ts";
 
 /** The demo as the product plays it: a store, and no model. */

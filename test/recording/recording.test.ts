@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { type ChatRequest, LlmError } from "../../src/llm/llm.ts";
 import { firstDifference } from "../../src/recording/explain-miss.ts";
 import { requestKey } from "../../src/recording/key.ts";
-import { type RecordingMode, type RecordingStore, recordedModel } from "../../src/recording/recording.ts";
+import { type RecordingMode, recordedModel } from "../../src/recording/recorded-model.ts";
+import type { RecordingStore } from "../../src/recording/recording.ts";
 import { memoryStore } from "../../src/recording/stores/memory.ts";
 import { type ScriptedModel, scriptedModel } from "../support/scripted-model.ts";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createEngine } from "../../src/generate/engine.ts";
 import { generateStructure } from "../../src/generate/structure/structure.ts";
 import { draftOf } from "../../src/offline/structure-tree.ts";
-import { recordedModel } from "../../src/recording/recording.ts";
+import { recordedModel } from "../../src/recording/recorded-model.ts";
 import { demoStore } from "../../src/recording/stores/demo-store.ts";
 import { folderStore } from "../../src/recording/stores/folder.ts";
 import { memoryStore } from "../../src/recording/stores/memory.ts";

@@ -4,7 +4,7 @@ import { createEngine } from "../../src/generate/engine.ts";
 import { generateStructure } from "../../src/generate/structure/structure.ts";
 import { openaiModel } from "../../src/llm/openai.ts";
 import { draftOf } from "../../src/offline/structure-tree.ts";
-import { recordedModel } from "../../src/recording/recording.ts";
+import { recordedModel } from "../../src/recording/recorded-model.ts";
 import { DEMO_MODEL, DEMO_PROMPT } from "../../src/recording/stores/demo-store.ts";
 import { openStore } from "../../src/recording/stores/store.ts";
 

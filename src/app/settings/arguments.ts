@@ -1,5 +1,5 @@
 /** The values of the flags that settings are read from. The flags themselves are described in cli/args/flags.ts. */
-import type { RecordingMode } from "../../recording/recording.ts";
+import type { RecordingMode } from "../../recording/recorded-model.ts";
 
 /** As they were typed; undefined for a flag that was not given. */
 export interface SettingsArguments {

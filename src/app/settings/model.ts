@@ -5,7 +5,7 @@ import type { BudgetLimits } from "../../generate/spending/ledger.ts";
 import { secretsIn } from "../../llm/failure.ts";
 import { type Price, parsePrice } from "../../llm/prices.ts";
 import type { ProviderLayer } from "../../llm/provider.ts";
-import type { RecordingMode } from "../../recording/recording.ts";
+import type { RecordingMode } from "../../recording/recorded-model.ts";
 import { defaultRecordings } from "../../recording/stores/folder.ts";
 import type { S3Settings } from "../../recording/stores/s3.ts";
 import { schemeOf } from "../../recording/stores/store.ts";

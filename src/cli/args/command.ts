@@ -6,7 +6,7 @@
  * defined names only: a misspelt `args.mountpiont` does not compile.
  */
 import { type ArgDef, type ArgsDef, parseArgs } from "citty";
-import { canonical } from "./parse.ts";
+import { canonical, type Rest } from "./parse.ts";
 
 type Given<A extends ArgDef> = A extends { type: "boolean" }
   ? boolean
@@ -25,15 +25,6 @@ export function flags<const T extends ArgsDef>(definitions: T): T {
 
 /** The values of a command's arguments. A flag without a value is false when it is absent. */
 export type Args<T extends ArgsDef> = { readonly [K in keyof T]: Value<T[K]> };
-
-/** What follows `--`, for a command that runs another; or any number of further arguments. */
-export interface Rest {
-  /** As the usage line shows it: "CMD [ARG…]". */
-  readonly hint: string;
-  readonly description: string;
-  /** Further arguments, without `--`: at least so many. */
-  readonly atLeast?: number;
-}
 
 export interface Definition<T extends ArgsDef> {
   readonly args: T;

@@ -5,7 +5,15 @@
 import type { ArgDef, ArgsDef } from "citty";
 import { UsageError } from "../../app/errors.ts";
 import { nearest } from "../../text/did-you-mean.ts";
-import type { Rest } from "./command.ts";
+
+/** What follows `--`, for a command that runs another; or any number of further arguments. */
+export interface Rest {
+  /** As the usage line shows it: "CMD [ARG…]". */
+  readonly hint: string;
+  readonly description: string;
+  /** Further arguments, without `--`: at least so many. */
+  readonly atLeast?: number;
+}
 
 export interface CanonicalLine {
   readonly argv: readonly string[];

@@ -48,3 +48,10 @@ export const EXIT = {
   notFound: { code: 127, meaning: "`run`: the command was not found" },
   signal: { code: 128, meaning: "128 + n: ended by signal n; of `run`: the command was" },
 } as const satisfies Record<FailureKind, Exit> & Record<string, Exit>;
+
+/** How llmfs ends because of an error: the status, and what a person is told. */
+export interface Explanation {
+  readonly status: number;
+  /** Absent: there is nothing to say. */
+  readonly message?: string;
+}

@@ -6,7 +6,7 @@ import { MountError, type MountFailure } from "../../fuse/mounting/unmount.ts";
 import { LlmError, type LlmErrorKind } from "../../llm/llm.ts";
 import { MountFailed } from "../process/launcher.ts";
 import { Interrupted } from "../process/signals.ts";
-import { EXIT } from "./exit-codes.ts";
+import { EXIT, type Explanation } from "./exit-codes.ts";
 
 const OF_MOUNT = {
   "no-device": "fuse",
@@ -34,13 +34,6 @@ const OF_MODEL = {
   cancelled: "failure",
   unrecorded: "unrecorded",
 } satisfies Record<LlmErrorKind, FailureKind>;
-
-/** How llmfs ends because of an error: the status, and what a person is told. */
-export interface Explanation {
-  readonly status: number;
-  /** Absent: there is nothing to say. */
-  readonly message?: string;
-}
 
 export function explain(error: unknown): Explanation {
   if (error instanceof Interrupted) return { status: error.status };

@@ -9,7 +9,7 @@
 import { statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Config, daemonEnvironment } from "../../app/settings/settings.ts";
-import type { Explanation } from "../output/explain-error.ts";
+import type { Explanation } from "../output/exit-codes.ts";
 import { Interrupted, onSignals } from "./signals.ts";
 
 /** First argument of the daemon; what follows is for the eyes of `ps` only. */

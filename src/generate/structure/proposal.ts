@@ -92,7 +92,9 @@ export function readProposal(
 
 /** The rules that hold for the tree as a whole, after all rounds. */
 export function checkWhole(entries: readonly StructureEntry[], limits: StructureLimits): readonly string[] {
-  const problems = checkSymlinks(entries);
+  const targets = new Map<string, string>();
+  for (const entry of entries) if (entry.type === "symlink") targets.set(entry.path, entry.target);
+  const problems = checkSymlinks(targets);
   return entries.length > limits.entries ? [tooMany(entries.length, limits), ...problems] : problems;
 }
 

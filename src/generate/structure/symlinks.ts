@@ -1,5 +1,4 @@
 /** Where a proposed tree's symlinks lead: never outside, never in a circle. */
-import type { StructureEntry } from "./proposal.ts";
 
 /** As fs/namei.c: more symlinks than this on the way is ELOOP. */
 const MAX_SYMLINKS = 40;
@@ -9,14 +8,12 @@ const MOST_STEPS = 2000;
 const MOST_STEPS_IN_ALL = 500_000;
 
 /**
- * One sentence for each bad symlink.
+ * One sentence for each bad symlink, of a tree's symlinks by path, with their targets.
  *
  * The path is walked as the kernel walks it, symlinks on the way included: by its letters alone, "a/../.." may seem to
  * stay inside and yet leave, when "a" is itself a symlink. What does not exist is walked by its letters.
  */
-export function checkSymlinks(entries: readonly StructureEntry[]): readonly string[] {
-  const targets = new Map<string, string>();
-  for (const entry of entries) if (entry.type === "symlink") targets.set(entry.path, entry.target);
+export function checkSymlinks(targets: ReadonlyMap<string, string>): readonly string[] {
   const problems: string[] = [];
   const root = planted(targets);
   let left = MOST_STEPS_IN_ALL;

@@ -1,7 +1,8 @@
 /** Opens the place where recordings are, from what `--recordings` says. */
 
 import { thisProcess } from "../holder.ts";
-import type { Fault, Recording, RecordingMode, RecordingStore } from "../recording.ts";
+import type { RecordingMode } from "../recorded-model.ts";
+import type { Fault, Recording, RecordingStore } from "../recording.ts";
 import { withFallback } from "./fallback.ts";
 import { folderStore } from "./folder.ts";
 import type { S3Settings } from "./s3.ts";

@@ -5,14 +5,13 @@
  * Names, attributes and xattrs are taken at once; contents are read when their turn comes, and files that are about to
  * change say so first (`beforeChange`), so that only what changes is held twice. The text is never held as a whole.
  */
-import type { FsError } from "../../errno.ts";
-import type { FileState, RegularFile } from "../../tree/file.ts";
-import type { Inode, Owner } from "../../tree/inode.ts";
+import type { RegularFile } from "../../tree/file.ts";
+import type { Inode } from "../../tree/inode.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { CONTROL_NAME, VERSION } from "../format.ts";
 import { contentFragments, type Fragments } from "./content.ts";
 import { FrozenContent } from "./copy-on-write.ts";
-import { entryHead } from "./write-entry.ts";
+import { type Captured, entryHead } from "./write-entry.ts";
 
 export interface SaveOptions {
   /** Access, modification and change times, and when contents were made: they make every snapshot differ. */
@@ -26,21 +25,6 @@ export interface Slice {
   /** Of the text made; 1 MiB unless stated. A call may go beyond it by one entry or 100 kB. */
   readonly bytes?: number;
   readonly milliseconds?: number;
-}
-
-/** What was taken of an inode at the beginning. */
-export interface Captured {
-  readonly path: string;
-  readonly inode: Inode;
-  readonly mode: number;
-  readonly owner: Owner | undefined;
-  readonly xattrs: readonly (readonly [string, Uint8Array])[] | undefined;
-  readonly times: readonly [string, number, number][] | undefined;
-  readonly state: FileState;
-  readonly error: FsError | undefined;
-  readonly size: number;
-  /** The path that has the content, where this is one more name of the same inode. */
-  readonly to: string | undefined;
 }
 
 const DEFAULT_BYTES = 1 << 20;

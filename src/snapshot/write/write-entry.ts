@@ -1,11 +1,27 @@
 /** Writes what an entry says before its content. */
 import { isUtf8 } from "node:buffer";
-import { S_IFBLK, S_IFCHR, S_IFMT } from "../../tree/inode.ts";
+import type { FsError } from "../../errno.ts";
+import type { FileState } from "../../tree/file.ts";
+import { type Inode, type Owner, S_IFBLK, S_IFCHR, S_IFMT } from "../../tree/inode.ts";
 import { byBytes } from "../../tree/path.ts";
 import { escapeBytes } from "../entry-names.ts";
 import { BASE64_PIECE, decodeDevice, SPECIAL_MODES, TEXT_PIECE } from "../format.ts";
 import { formatTime } from "../timestamps.ts";
-import type { Captured } from "./save.ts";
+
+/** What was taken of an inode at the beginning. */
+export interface Captured {
+  readonly path: string;
+  readonly inode: Inode;
+  readonly mode: number;
+  readonly owner: Owner | undefined;
+  readonly xattrs: readonly (readonly [string, Uint8Array])[] | undefined;
+  readonly times: readonly [string, number, number][] | undefined;
+  readonly state: FileState;
+  readonly error: FsError | undefined;
+  readonly size: number;
+  /** The path that has the content, where this is one more name of the same inode. */
+  readonly to: string | undefined;
+}
 
 /** The members of an entry's object, in the format's order, without content and without the closing bracket. */
 export function entryHead(entry: Captured): string {

@@ -5,8 +5,7 @@
  * tree (see fs/clock.ts) and are taken over as they are.
  */
 import type { FileStat } from "../../libc.ts";
-import type { Times } from "../inode.ts";
-import type { Store } from "./store.ts";
+import type { Store, StoreTimes } from "./store.ts";
 
 /** Filled and read within one call. */
 const STAT: FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
@@ -53,7 +52,7 @@ export class SeenTimes {
    * The file was given these times, and the store gets them too: the next write or read differs from them, however
    * coarse the clock is that the kernel stamps by.
    */
-  stamp(times: Times): void {
+  stamp(times: StoreTimes): void {
     this.store.setTimes?.(times);
     this.take();
   }

@@ -5,10 +5,12 @@
 import { ERRNO, FsError } from "../../errno.ts";
 import { plus, type Wide } from "../../int64.ts";
 import * as libc from "../../libc.ts";
-import type { Times } from "../inode.ts";
 
 /** Content is counted in pages. */
 export const PAGE = 4096;
+
+/** The times of a store that the kernel stamps. */
+export type StoreTimes = Pick<libc.FileStat, "atime" | "atimeNsec" | "mtime" | "mtimeNsec">;
 
 export interface Store {
   /** Fills all of `target`; behind what was written there are zeros. */
@@ -25,7 +27,7 @@ export interface Store {
   nextHole(offset: Wide): Wide | undefined;
   stat(into: libc.FileStat): void;
   /** Of a store that has times. */
-  setTimes?(times: Times): void;
+  setTimes?(times: StoreTimes): void;
   /** To the byte, where `stat` gives the nearest number. */
   exactSize(): Wide;
   /** Of a store that is a file of the kernel's. */
@@ -143,7 +145,7 @@ export class FdStore implements Store {
     libc.fstat(this.fd, into);
   }
 
-  setTimes({ atime, atimeNsec, mtime, mtimeNsec }: Times): void {
+  setTimes({ atime, atimeNsec, mtime, mtimeNsec }: StoreTimes): void {
     libc.futimens(this.fd, atime, atimeNsec, mtime, mtimeNsec);
   }
 

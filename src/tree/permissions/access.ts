@@ -2,16 +2,11 @@
 
 import type { Inode } from "../inode.ts";
 import { ACL_ACCESS, aclAllows } from "./acl.ts";
+import type { Credentials } from "./credentials.ts";
 
 export const MAY_EXEC = 1;
 export const MAY_WRITE = 2;
 export const MAY_READ = 4;
-
-export interface Credentials {
-  readonly uid: number;
-  /** Whether the group is one of those that it has. */
-  inGroup(gid: number): boolean;
-}
 
 /** As fs/namei.c:generic_permission(), with the capabilities of root for uid 0. `want` is a sum of MAY_*. */
 export function mayAccess(inode: Inode, who: Credentials, want: number): boolean {

@@ -9,7 +9,7 @@
 import { FsError } from "../../errno.ts";
 import type { Directory } from "../directory.ts";
 import { type Inode, type Owner, S_ISGID } from "../inode.ts";
-import type { Credentials } from "./access.ts";
+import type { Credentials } from "./credentials.ts";
 
 export const ACL_ACCESS = "system.posix_acl_access";
 export const ACL_DEFAULT = "system.posix_acl_default";

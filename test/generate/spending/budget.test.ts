@@ -4,7 +4,7 @@ import { tokenCounter } from "../../../src/generate/spending/tokens.ts";
 import { type ChatRequest, type LanguageModel, LlmError, type LlmErrorKind } from "../../../src/llm/llm.ts";
 import { openaiModel } from "../../../src/llm/openai.ts";
 import type { PriceOf } from "../../../src/llm/prices.ts";
-import { recordedModel } from "../../../src/recording/recording.ts";
+import { recordedModel } from "../../../src/recording/recorded-model.ts";
 import { memoryStore } from "../../../src/recording/stores/memory.ts";
 import { type Behaviour, openaiServer } from "../../support/openai-server.ts";
 import { scriptedModel } from "../../support/scripted-model.ts";

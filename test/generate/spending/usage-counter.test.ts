@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { createBudget } from "../../../src/generate/spending/budget.ts";
 import { Tally, type Usage } from "../../../src/generate/spending/usage-counter.ts";
 import { type ChatRequest, LlmError } from "../../../src/llm/llm.ts";
-import { recordedModel } from "../../../src/recording/recording.ts";
+import { recordedModel } from "../../../src/recording/recorded-model.ts";
 import { memoryStore } from "../../../src/recording/stores/memory.ts";
 import { scriptedModel } from "../../support/scripted-model.ts";
 

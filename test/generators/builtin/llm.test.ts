@@ -5,7 +5,7 @@ import { llmGenerator } from "../../../src/generators/builtin/llm.ts";
 import type { GeneratorContext } from "../../../src/generators/contract.ts";
 import { type LanguageModel, LlmError } from "../../../src/llm/llm.ts";
 import { openaiModel } from "../../../src/llm/openai.ts";
-import { recordedModel } from "../../../src/recording/recording.ts";
+import { recordedModel } from "../../../src/recording/recorded-model.ts";
 import { memoryStore } from "../../../src/recording/stores/memory.ts";
 import { openaiServer } from "../../support/openai-server.ts";
 import { scriptedModel } from "../../support/scripted-model.ts";

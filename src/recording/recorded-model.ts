@@ -1,0 +1,226 @@
+/** A model that answers from recordings, before another model is asked or instead of that. */
+
+import { pause } from "../llm/connection/retry.ts";
+import { type ChatAnswer, type ChatOptions, type ChatRequest, type LanguageModel, LlmError } from "../llm/llm.ts";
+import { explainMiss } from "./explain-miss.ts";
+import { requestKey } from "./key.ts";
+import { type Claim, NOBODY_ELSE, type Recording, type RecordingStore, reasonOf } from "./recording.ts";
+
+/**
+ * | mode | a recording is there | it is not |
+ * |---|---|---|
+ * | `auto` | it answers, unless `again` asks for another answer | the model is asked, and its answer recorded |
+ * | `record` | the model is asked again, and its answer replaces it | the model is asked, and its answer recorded |
+ * | `replay` | it answers | LlmError "unrecorded"; no model is ever asked |
+ * | `off` | the model is asked | the model is asked |
+ *
+ * Where nothing can be recorded, `record` is LlmError "recordings", if possible before anything is asked; `auto` warns.
+ */
+export type RecordingMode = "auto" | "record" | "replay" | "off";
+
+export interface RecordedOptions {
+  readonly mode: RecordingMode;
+  /** Told, once for each kind of trouble, that the store cannot be read or written. In `auto` work goes on without. */
+  readonly warn?: (message: string) => void;
+  /** Told when another machine is making the answer, and it is waited for. */
+  readonly log?: (message: string) => void;
+  /** Told the key of every request that was answered: what a later prune should keep. */
+  readonly onUse?: (key: string, label: string) => void;
+  /** Pause before looking again whether another machine is ready. Grows to ten times as much. Default 200 ms. */
+  readonly pollMs?: number;
+  /** The longest that another's answer is waited for: as long as an answer may take. Default 15 minutes. */
+  readonly waitMs?: number;
+  /** How long it is waited for before that is a warning, which says who makes it. Default 10 s. */
+  readonly patienceMs?: number;
+}
+
+/** A model that answers from a store, before or instead of another. Without a model, a miss is LlmError "unconfigured". */
+export function recordedModel(
+  model: LanguageModel | undefined,
+  store: RecordingStore,
+  options: RecordedOptions,
+): LanguageModel {
+  const { mode, warn = () => {}, log = () => {}, onUse = () => {}, pollMs = 200 } = options;
+  const { waitMs = 900_000, patienceMs = 10_000 } = options;
+  const warned = new Set<string>();
+  /** By key, what is not recorded now and was before, or would be. */
+  const others = new Map<string, Recording>();
+  function warnOnce(kind: string, message: string): void {
+    if (warned.has(kind)) return;
+    warned.add(kind);
+    warn(message);
+  }
+
+  /** `first`: if somebody else recorded an answer meanwhile, that one holds, for everybody. */
+  async function ask(request: ChatRequest, options: ChatOptions, key: string, first = false): Promise<ChatAnswer> {
+    if (model === undefined) {
+      const what = `there is no recording for ${options.label ?? "this request"} in ${store.name}, and no model is configured`;
+      throw new LlmError("unconfigured", `${what}; set OPENAI_API_KEY or --base-url, or record it first`);
+    }
+    const answer = await model.complete(request, options);
+    if (mode === "off") return { ...answer, key };
+    const { text, usage } = answer;
+    const label = options.label ?? "";
+    // Whoever was stopped for longer than a claim lives comes back to find that another has asked.
+    const theirs = first ? await findOrWarn(key, label, request) : undefined;
+    if (theirs !== undefined) return { ...answer, text: theirs.text, model: theirs.model, key };
+    try {
+      await store.put({ key, label, request, answer: { text, model: answer.model, ...(usage && { usage }) } });
+    } catch (error) {
+      if (mode === "record") throw error;
+      warnOnce("write", notRecorded(error, store));
+    }
+    return { ...answer, key };
+  }
+
+  async function find(key: string, label: string | undefined, request: ChatRequest): Promise<ChatAnswer | undefined> {
+    const recording = await store.get(key, label, request);
+    return recording && { ...recording.answer, key, recorded: true };
+  }
+
+  async function findOrWarn(
+    key: string,
+    label: string | undefined,
+    request: ChatRequest,
+  ): Promise<ChatAnswer | undefined> {
+    try {
+      return await find(key, label, request);
+    } catch (error) {
+      warnOnce("read", `${store.name} cannot be read, so nothing recorded is used: ${reasonOf(error, store)}`);
+      return undefined;
+    }
+  }
+
+  /** Asks, unless another machine is about to: then its answer is waited for, or its failure, or its death, for a while. */
+  async function askOnce(request: ChatRequest, options: ChatOptions, key: string): Promise<ChatAnswer> {
+    const what = options.label ?? key;
+    const begun = performance.now();
+    for (let wait = pollMs; ; wait = Math.min(wait * 1.5, pollMs * 10)) {
+      const claim = await claimOrWarn(key);
+      if (claim !== undefined) {
+        await using _claim = claim;
+        // It may have come between the look before and the claim.
+        return (await findOrWarn(key, options.label, request)) ?? (await ask(request, options, key, true));
+      }
+      if (wait === pollMs) {
+        options.onPhase?.("elsewhere");
+        log(`${what} is being generated by somebody else who uses ${store.name}; waiting for it`);
+      }
+      const waited = performance.now() - begun;
+      if (waited >= waitMs) throw await waitedInVain(what, key);
+      if (waited >= patienceMs) await warnOfHolder(what, key);
+      const next = Math.min(wait * (0.75 + Math.random() / 2), waitMs - waited);
+      await pause(next, options.signal, () => cancelled(what));
+      const answer = await findOrWarn(key, options.label, request);
+      if (answer !== undefined) return answer;
+    }
+  }
+
+  async function holderOf(key: string): Promise<string> {
+    return (await store.holder?.(key).catch(() => undefined)) ?? "another process";
+  }
+
+  /** Once for each of them. */
+  async function warnOfHolder(what: string, key: string): Promise<void> {
+    const holder = await holderOf(key);
+    warnOnce(
+      `held by ${holder}`,
+      `${what} and perhaps others wait for ${holder}, which is generating it into ${store.name}`,
+    );
+  }
+
+  async function waitedInVain(what: string, key: string): Promise<LlmError> {
+    const holder = await holderOf(key);
+    const cure = "end that process if it hangs, allow more time with --timeout, or use other recordings";
+    const message = `${what}: ${holder} has been generating it into ${store.name} for more than ${waitMs / 1000} s; ${cure}`;
+    return new LlmError("timeout", message, { sent: false });
+  }
+
+  async function claimOrWarn(key: string): Promise<Claim | undefined> {
+    if (store.claim === undefined || model === undefined) return NOBODY_ELSE;
+    try {
+      return await store.claim(key);
+    } catch (error) {
+      warnOnce("write", notRecorded(error, store));
+      return NOBODY_ELSE;
+    }
+  }
+
+  /** Who cannot write a claim cannot record either. Another's claim is no obstacle: this answer replaces theirs. */
+  async function askAnew(request: ChatRequest, options: ChatOptions, key: string): Promise<ChatAnswer> {
+    await using _claim = mode === "record" && model !== undefined ? await store.claim?.(key) : undefined;
+    const before = options.again === true && mode !== "off" ? await recorded(key, options.label, request) : undefined;
+    const answer = await ask(request, options, key);
+    if (before !== undefined) others.set(key, before);
+    return answer;
+  }
+
+  async function recorded(key: string, label?: string, request?: ChatRequest): Promise<Recording | undefined> {
+    try {
+      return await store.get(key, label, request);
+    } catch {
+      // What cannot be read cannot be brought back; asking will tell.
+      return undefined;
+    }
+  }
+
+  async function complete(request: ChatRequest, options: ChatOptions): Promise<ChatAnswer> {
+    const key = requestKey(request);
+    if (options.signal?.aborted) throw cancelled(options.label ?? "a file");
+    const anew = mode === "record" || (mode === "auto" && options.again === true && model !== undefined);
+    if (anew || mode === "off") return askAnew(request, options, key);
+    const answer = await (mode === "replay" ? find : findOrWarn)(key, options.label, request);
+    if (answer === undefined && mode === "replay") throw await explainMiss(request, key, options.label, store);
+    const whole = answer ?? (await askOnce(request, options, key));
+    // Whoever asked the model has heard it piece by piece.
+    if (whole.recorded) options.onText?.(whole.text);
+    return whole;
+  }
+
+  return {
+    async forget(request) {
+      if (mode === "replay" || mode === "off") return;
+      try {
+        await store.remove?.(requestKey(request));
+      } catch (error) {
+        warnOnce(
+          "write",
+          `a useless answer is kept, because ${store.name} cannot be written: ${reasonOf(error, store)}`,
+        );
+      }
+    },
+    async restore(key) {
+      const other = others.get(key);
+      if (other === undefined) return;
+      try {
+        const now = await recorded(key, other.label, other.request);
+        await store.put(other);
+        if (now !== undefined) others.set(key, now);
+      } catch (error) {
+        warnOnce(
+          "write",
+          `what was undone stays recorded, because ${store.name} cannot be written: ${reasonOf(error, store)}`,
+        );
+      }
+    },
+    async complete(request, options = {}) {
+      try {
+        const answer = await complete(request, options);
+        if (answer.key !== undefined) onUse(answer.key, options.label ?? "");
+        return answer;
+      } catch (error) {
+        if (error instanceof LlmError) throw error;
+        throw new LlmError("recordings", `${store.name} cannot be used: ${reasonOf(error, store)}`, { cause: error });
+      }
+    },
+  };
+}
+
+function notRecorded(error: unknown, store: RecordingStore): string {
+  const what = `answers are not recorded, because ${store.name} cannot be written: ${reasonOf(error, store)}`;
+  return `${what}; --recordings names another place`;
+}
+
+function cancelled(what: string): LlmError {
+  return new LlmError("cancelled", `the request for ${what} was cancelled`);
+}

@@ -18,6 +18,7 @@ import type { Nodes } from "./nodes.ts";
 import type { CopyUps } from "./ops/copy-up.ts";
 import type { Passthrough } from "./passthrough.ts";
 import type { Authors } from "./permissions/authors.ts";
+import type { Timers } from "./timers.ts";
 import type { Attempts } from "./waiting/waiters.ts";
 import type { Writeback } from "./writeback.ts";
 
@@ -40,6 +41,7 @@ export interface Mount {
   readonly control: Control;
   readonly passthrough: Passthrough;
   readonly writeback: Writeback;
+  readonly timers: Timers;
   /** Does work of our own, such as taking what a generator made: its changes bear the time that SOURCE_DATE_EPOCH may fix. */
   making<T>(work: () => T): T;
   /** Counts the files that somebody's writing or an attribute made something else: see Answers.layout. */

@@ -111,6 +111,7 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
       },
     }),
     writeback: new Writeback(session),
+    timers,
     get control() {
       return control;
     },

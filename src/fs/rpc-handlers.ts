@@ -1,6 +1,6 @@
 /** The port's methods, answered in the filesystem thread from the tree. */
 import { FsError, messageOf } from "../errno.ts";
-import type { FromFilesystem, Methods, PendingFile, PublishedName, StaticsRequest } from "../rpc/messages.ts";
+import type { FromFilesystem, Methods, PublishedName, StaticsRequest } from "../rpc/messages.ts";
 import { packed } from "../rpc/packed-outline.ts";
 import type { TreeEntry } from "../rpc/tree-port.ts";
 import { SnapshotSaver } from "../snapshot/write/save.ts";
@@ -11,13 +11,11 @@ import { components, join, toBytes } from "../tree/path.ts";
 import { MAY_EXEC, MAY_READ } from "../tree/permissions/access.ts";
 import { changing } from "./changes.ts";
 import type { Mount } from "./context.ts";
+import { SLICE_MS } from "./control/produced.ts";
 import { moment } from "./lazy/freshness.ts";
-import { entryOf, infoOf, layoutOf, ORIGIN, pendingOf } from "./lazy/request.ts";
+import { entryOf, infoOf, layoutOf, ORIGIN, pendingFiles } from "./lazy/request.ts";
 import type { View } from "./permissions/view.ts";
 import type { Waiter } from "./waiting/waiters.ts";
-
-/** How long one piece of a snapshot may take; requests of the kernel are answered in between. */
-const SLICE_MS = 5;
 
 type Answer<K extends keyof Methods> = Awaited<ReturnType<Methods[K]>>;
 
@@ -227,14 +225,7 @@ export class Answers {
   }
 
   pending(): Answer<"pending"> {
-    const found: PendingFile[] = [];
-    const seen = new Set<RegularFile>();
-    for (const { path, inode } of this.#mount.tree.walk()) {
-      if (inode.kind !== "file" || !inode.lazy || seen.has(inode)) continue;
-      if (inode.nlink > 1) seen.add(inode);
-      found.push(pendingOf(path, inode));
-    }
-    return found;
+    return [...pendingFiles(this.#mount)].filter((file) => file !== undefined);
   }
 
   /** Begins a snapshot; `beforeChange` tells it of every change until it is ended. */

@@ -173,17 +173,12 @@ class FilesystemThread {
     };
   }
 
-  #hasPending(): boolean {
-    for (const { inode } of this.#served.mount.tree.walk()) if (inode.kind === "file" && inode.lazy) return true;
-    return false;
-  }
-
   #waitForMount(): number | undefined {
     let fd: number | undefined;
     this.#onServe = (given) => {
       fd = given;
     };
-    this.#post({ type: "loaded", pending: this.#hasPending() });
+    this.#post({ type: "loaded", pending: this.#served.mount.tree.space.lazyFiles > 0 });
     this.#sleepUntil(() => fd !== undefined || this.#closed);
     return fd;
   }

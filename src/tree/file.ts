@@ -18,7 +18,9 @@ export const MAX_FILE_SIZE = Number.MAX_SAFE_INTEGER;
  * - "ready": the generator's bytes; whoever changes them makes them "static"
  * - "failed": the generator was tried; the next open tries again
  */
-export type FileState = "static" | "pending" | "generating" | "ready" | "failed";
+export type FileState = (typeof FILE_STATES)[number];
+
+export const FILE_STATES = ["static", "pending", "generating", "ready", "failed"] as const;
 
 /** Few files fail, so a million others need no room for why. */
 const errors = new WeakMap<RegularFile, FsError>();
@@ -45,7 +47,31 @@ export class RegularFile extends InodeBase {
 
   set state(state: FileState) {
     this.catchUp();
+    this.#become(state);
+  }
+
+  /** The only place where the state changes: the space counts the files with a name by their state. */
+  #become(state: FileState): void {
+    if (this.nlink > 0) {
+      const { files } = this.#space;
+      files[this.#state]--;
+      files[state]++;
+    }
     this.#state = state;
+  }
+
+  /** It has got its first name. */
+  named(): void {
+    this.#space.files[this.#state]++;
+  }
+
+  /** It has lost its last name. */
+  unnamed(): void {
+    this.#space.files[this.#state]--;
+  }
+
+  get #space(): Space {
+    return this.#held instanceof Content ? this.#held.space : this.#held;
   }
 
   get #content(): Content | undefined {
@@ -145,7 +171,9 @@ export class RegularFile extends InodeBase {
   /** Each gets what the other is: content and state. Precondition: neither is shared. */
   exchange(other: RegularFile): void {
     [this.#held, other.#held] = [other.#held, this.#held];
-    [this.#state, other.#state] = [other.#state, this.#state];
+    const state = this.#state;
+    this.#become(other.#state);
+    other.#become(state);
   }
 
   /** Someone wrote first: the generator will not run. True if the file was waiting for one. */
@@ -159,7 +187,7 @@ export class RegularFile extends InodeBase {
   /** Someone wrote to what a generator made: it is theirs. True if it was not yet. */
   becomeTheirs(): boolean {
     if (this.#state !== "ready") return false;
-    this.#state = "static";
+    this.#become("static");
     return true;
   }
 

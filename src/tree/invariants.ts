@@ -3,6 +3,7 @@
 import { PAGE } from "./content/store.ts";
 import { dentriesOf } from "./dentries.ts";
 import type { Dentry } from "./directory.ts";
+import { FILE_STATES } from "./file.ts";
 import type { Inode } from "./inode.ts";
 import { NAME_MAX } from "./path.ts";
 import type { Space } from "./space.ts";
@@ -13,6 +14,7 @@ export function checkTree(entries: Iterable<{ readonly path: string; readonly in
   const names = new Map<Inode, Set<Dentry>>();
   let pages = 0;
   let further = 0;
+  const states: Space["files"] = { static: 0, pending: 0, generating: 0, ready: 0, failed: 0 };
   for (const { path, inode } of entries) {
     links.set(inode, (links.get(inode) ?? 0) + 1);
     if (inode.references < 0) throw new Error(`${path}: ${inode.references} references`);
@@ -45,10 +47,15 @@ export function checkTree(entries: Iterable<{ readonly path: string; readonly in
     if (inode.nlink !== count) throw new Error(`inode ${inode.ino}: nlink ${inode.nlink}, ${count} names`);
     if (inode.kind !== "file") continue;
     inode.checkInvariants();
+    states[inode.state]++;
     pages += inode.allocated / PAGE;
   }
   const { usedPages } = space;
   if (pages > usedPages) throw new Error(`${pages} pages in the tree, ${usedPages} counted`);
   if (further !== space.links) throw new Error(`${further} further names in the tree, ${space.links} counted`);
   if (links.size > space.inodes) throw new Error(`${links.size} inodes in the tree, ${space.inodes} counted`);
+  for (const state of FILE_STATES) {
+    const [found, counted] = [states[state], space.files[state]];
+    if (found !== counted) throw new Error(`${found} files in the tree are ${state}, ${counted} counted`);
+  }
 }

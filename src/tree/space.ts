@@ -6,6 +6,7 @@
 import { FsError } from "../errno.ts";
 import { heapPages } from "./content/heap-store.ts";
 import { memoryFiles, PAGE, type Store, type Stores } from "./content/store.ts";
+import type { FileState } from "./file.ts";
 
 export interface SpaceOptions {
   /** Rounded up to whole pages. Absent: no limit. */
@@ -33,6 +34,8 @@ export class Space {
   links = 0;
   /** Of extended attributes that were set through the mount. Invariant: the sum of what #xattrs holds. */
   xattrBytes = 0;
+  /** How many regular files that have a name are in each state. The files count themselves. */
+  readonly files: Record<FileState, number> = { static: 0, pending: 0, generating: 0, ready: 0, failed: 0 };
   readonly #xattrs = new WeakMap<object, number>();
   readonly pageLimit: number;
   readonly inodeLimit: number;
@@ -48,6 +51,17 @@ export class Space {
 
   get usedPages(): number {
     return this.pages + (this.#stores.quota?.usedPages() ?? 0);
+  }
+
+  /** Bytes in use, as statfs(2) tells them. */
+  get usedBytes(): number {
+    return this.usedPages * PAGE;
+  }
+
+  /** How many files that have a name wait for their content. */
+  get lazyFiles(): number {
+    const { pending, generating, failed } = this.files;
+    return pending + generating + failed;
   }
 
   get freePages(): number {

@@ -167,7 +167,7 @@ export class Tree {
     // A file without a name (O_TMPFILE) gets its first.
     if (inode.nlink > 0) this.space.takeLink();
     directory.insert(name, inode);
-    inode.nlink++;
+    if (inode.nlink++ === 0 && inode.kind === "file") inode.named();
     inode.touchCtime(this.clock);
     this.#touch(directory);
     this.#changed(directory, name, undefined);
@@ -255,6 +255,7 @@ export class Tree {
     directory.replace(name, inode);
     // Beyond the limit for a moment only: the old one loses the name.
     if (inode.nlink++ > 0) this.space.links++;
+    else inode.named();
     this.#touch(directory);
     this.#unlinked(old, directory, name);
     return old;
@@ -293,6 +294,7 @@ export class Tree {
     this.#inodes.set(inode.ino, inode);
     directory.insert(name, inode);
     if (inode.kind !== "directory") inode.nlink = 1;
+    if (inode.kind === "file") inode.named();
     this.#touch(directory);
     this.#changed(directory, name, undefined);
     return inode;
@@ -357,6 +359,7 @@ export class Tree {
       inode.nlink = 0;
       inode.parent = undefined;
     } else if (--inode.nlink > 0) this.space.giveLink();
+    else if (inode.kind === "file") inode.unnamed();
     inode.touchCtime(this.clock);
     this.#changed(directory, name, inode);
     this.#disposeIfGone(inode);

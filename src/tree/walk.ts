@@ -10,25 +10,68 @@ export interface Walked {
 
 /**
  * Every inode with its path, each directory before what it holds, names in byte order. The root is "/". The names of a
- * directory are those it has when the walk comes to it. Deep trees need no deep stack.
+ * directory are those it has when the walk comes to it, without those that go meanwhile. Deep trees need no deep stack.
  */
 export function* walk(from: Directory, path: string): Generator<Walked> {
+  for (const at of walkInSteps(from, path, Number.POSITIVE_INFINITY)) if (at !== undefined) yield at;
+}
+
+/**
+ * Like `walk`, for a tree that may change between the steps. It also yields undefined, each time it has sorted or merged
+ * `step` names, so that the caller can pause there.
+ */
+export function* walkInSteps(from: Directory, path: string, step = STEP): Generator<Walked | undefined> {
   if (path === "/") yield { path, inode: from };
-  const open = [{ path, names: sorted(from) }];
+  const open = [{ path, directory: from, names: yield* sorted(from, step) }];
   for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
-    const next = top.names.pop();
-    if (next === undefined) {
+    const name = top.names.pop();
+    if (name === undefined) {
       open.pop();
       continue;
     }
-    const { name, inode } = next;
+    const inode = top.directory.get(name)?.inode;
+    if (inode === undefined) continue;
     const below = join(top.path, name);
     yield { path: below, inode };
-    if (inode.kind === "directory") open.push({ path: below, names: sorted(inode) });
+    if (inode.kind === "directory") open.push({ path: below, directory: inode, names: yield* sorted(inode, step) });
   }
 }
 
-/** Names and inodes, the last one first. */
-function sorted(directory: Directory): { readonly name: string; readonly inode: Inode }[] {
-  return [...directory.entries()].sort((a, b) => (a.name < b.name ? 1 : -1));
+const STEP = 1024;
+
+/** A directory's names, the last one first. */
+function* sorted(directory: Directory, step: number): Generator<undefined, string[]> {
+  const runs: string[][] = [];
+  let run: string[] = [];
+  for (const { name } of directory.entries()) {
+    if (run.push(name) < step) continue;
+    runs.push(run.sort().reverse());
+    run = [];
+    yield;
+  }
+  runs.push(run.sort().reverse());
+  // Merges the two shortest runs first, so that each name is merged about log2(runs) times.
+  for (let at = 0; at + 1 < runs.length; at += 2) {
+    runs.push(yield* merged(runs[at] ?? [], runs[at + 1] ?? [], step));
+    runs[at] = runs[at + 1] = [];
+  }
+  return runs.at(-1) ?? [];
+}
+
+/** Merges two runs without duplicates: a name that was removed and added again between two steps is in both. */
+function* merged(one: readonly string[], other: readonly string[], step: number): Generator<undefined, string[]> {
+  const all: string[] = [];
+  for (let [at, there] = [0, 0]; ; ) {
+    const [first, second] = [one[at], other[there]];
+    const order = first === undefined ? 1 : second === undefined ? -1 : backwards(first, second);
+    const next = order > 0 ? second : first;
+    if (next === undefined) return all;
+    if (order <= 0) at++;
+    if (order >= 0) there++;
+    if (all.push(next) % step === 0) yield;
+  }
+}
+
+function backwards(one: string, other: string): number {
+  return one < other ? 1 : one > other ? -1 : 0;
 }

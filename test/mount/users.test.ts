@@ -1,28 +1,13 @@
 /** Without being root: by fusermount3, and in a user namespace without any helper. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import {
-  chownSync,
-  copyFileSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { chownSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { mountAt } from "../../src/mountinfo.ts";
-import { contentOf, IS_ROOT, LACKING, type Mounted, processesOf, snapshotOf, unmounted } from "../support/mounted.ts";
-import { BINARY, eventually, type Finished, isAlive, mountedType } from "../support/program.ts";
+import { contentOf, IS_ROOT, processesOf } from "../support/mounted.ts";
+import { AS_USER, device, helper, NOBODY, ordinary, type User } from "../support/ordinary.ts";
+import { eventually, isAlive, mountedType } from "../support/program.ts";
 
 setDefaultTimeout(30_000);
 
-/** "nobody", everywhere. */
-const NOBODY = 65_534;
-const AS_USER = IS_ROOT ? ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"] : [];
-
-const forAll = LACKING === undefined && (statSync("/dev/fuse").mode & 0o006) === 0o006;
-const device = forAll ? undefined : "a /dev/fuse that everybody may open";
-const helper = device ?? (Bun.which("fusermount3") === null ? "fusermount3" : undefined);
 const namespace = device ?? (mayUnshare() ? undefined : "user namespaces for everybody");
 
 function mayUnshare(): boolean {
@@ -33,63 +18,6 @@ function mayUnshare(): boolean {
 function testLacking(what: string | undefined, name: string, body: () => Promise<void>): void {
   if (what === undefined) test(name, body);
   else test.skip(`${name} (lacks ${what})`, body);
-}
-
-/** A sandbox and a mountpoint that belong to an ordinary user, the program in it where that user can reach it. */
-async function ordinary(pending: readonly string[]): Promise<User> {
-  const mounted = await unmounted();
-  const { sandbox } = mounted;
-  copyFileSync(BINARY[0]!, sandbox.at("llmfs"));
-  writeFileSync(sandbox.at("from.json"), snapshotOf(pending));
-  if (IS_ROOT) for (const path of [sandbox.path, mounted.dir]) chownSync(path, NOBODY, NOBODY);
-  return new User(mounted);
-}
-
-class User implements AsyncDisposable {
-  readonly mounted: Mounted;
-
-  constructor(mounted: Mounted) {
-    this.mounted = mounted;
-  }
-
-  start(cmd: readonly string[], path = process.env.PATH ?? "/usr/bin:/bin") {
-    const { sandbox } = this.mounted;
-    return Bun.spawn({
-      cmd: [...AS_USER.map((word) => (word === "setpriv" ? (Bun.which("setpriv") ?? word) : word)), ...cmd],
-      cwd: sandbox.path,
-      env: { ...sandbox.environment({ LC_ALL: "C" }), PATH: path },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-  }
-
-  async run(cmd: readonly string[], path?: string): Promise<Finished> {
-    const child = this.start(cmd, path);
-    const [stdout, stderr, status] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-      child.exited,
-    ]);
-    return { status, stdout, stderr };
-  }
-
-  llmfs(args: readonly string[], path?: string): Promise<Finished> {
-    return this.run([this.mounted.sandbox.at("llmfs"), ...args], path);
-  }
-
-  async sh(script: string): Promise<string> {
-    const { status, stdout, stderr } = await this.run(["/bin/sh", "-c", `cd mnt && ${script}`]);
-    if (status !== 0) throw new Error(`${script}: status ${status}: ${stderr}`);
-    return stdout;
-  }
-
-  mount(...flags: string[]): Promise<Finished> {
-    return this.llmfs(["mount", "mnt", "--from", "from.json", ...this.mounted.modelArgs(), ...flags]);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (mountedType(this.mounted.dir) !== undefined) await this.llmfs(["unmount", "--lazy", "mnt"]);
-    await this.mounted[Symbol.asyncDispose]();
-  }
 }
 
 testLacking(helper, "an ordinary user mounts by fusermount3, reads, writes, saves and unmounts", async () => {

@@ -79,6 +79,16 @@ export function pathOf(request: ReceivedRequest): string | undefined {
   return [...text.matchAll(/^Write the file (.*)$/gm)].at(-1)?.[1];
 }
 
+/** What `.llmfs/status.json` has. */
+export interface Status {
+  readonly pid: number;
+  readonly files: Record<string, number>;
+  readonly inodes: number;
+  readonly bytes: number;
+  readonly generating: number;
+  readonly requests: Record<string, number>;
+}
+
 export class Mounted implements AsyncDisposable {
   readonly sandbox: Sandbox;
   readonly server: OpenaiServer;
@@ -156,7 +166,7 @@ export class Mounted implements AsyncDisposable {
   }
 
   /** As `.llmfs/status.json` has it. */
-  status(): { pid: number; files: Record<string, number>; generating: number; requests: Record<string, number> } {
+  status(): Status {
     const text = readFileSync(`${this.dir}/.llmfs/status.json`, "utf8");
     this.#looks += 1;
     return JSON.parse(text);

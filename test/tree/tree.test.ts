@@ -6,6 +6,7 @@ import type { Directory } from "../../src/tree/directory.ts";
 import { S_IFCHR, S_IFIFO } from "../../src/tree/inode.ts";
 import { Space } from "../../src/tree/space.ts";
 import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT, Tree } from "../../src/tree/tree.ts";
+import { walkInSteps } from "../../src/tree/walk.ts";
 
 const OWNER = { uid: 1000, gid: 1000 };
 const OTHER = { uid: 7, gid: 8 };
@@ -59,6 +60,100 @@ describe("a walk", () => {
       if (path === "/a") tree.unlink(tree.root, "a");
     }
     expect(seen).toEqual(["/", "/a", "/b", "/c"]);
+  });
+
+  test("sorts a large directory in steps, and shows what is there in the end", () => {
+    const tree = newTree();
+    const names = Array.from({ length: 5000 }, (_, index) => String((index * 1237) % 5000).padStart(4, "0"));
+    for (const name of names) tree.createFile(tree.root, name, 0o644, OWNER);
+    names.sort();
+    expect(paths(tree)).toEqual(["/", ...names.map((name) => `/${name}`)]);
+    const seen: string[] = [];
+    let pauses = 0;
+    for (const at of walkInSteps(tree.root, "/")) {
+      if (at !== undefined) seen.push(at.path.slice(1));
+      else if (++pauses === 2) {
+        // The first comes again, behind all others, and another goes.
+        tree.rename(tree.root, "0000", tree.root, "moved");
+        tree.rename(tree.root, "moved", tree.root, "0000");
+        tree.unlink(tree.root, "1237");
+      }
+    }
+    expect(pauses).toBeGreaterThan(10);
+    expect(seen).toEqual(["", ...names.filter((name) => name !== "1237")]);
+  });
+});
+
+describe("the count of files by state", () => {
+  const none = { static: 0, pending: 0, generating: 0, ready: 0, failed: 0 };
+
+  test("is of those that have a name, each once", () => {
+    const tree = newTree();
+    const { files } = tree.space;
+    const file = tree.createFile(tree.root, "a", 0o644, OWNER);
+    file.state = "pending";
+    tree.link(file, tree.root, "b");
+    tree.mkdir(tree.root, "d", 0o755, OWNER);
+    tree.symlink(tree.root, "l", "a", OWNER);
+    tree.mknod(tree.root, "p", S_IFIFO | 0o644, 0, OWNER);
+    expect(files).toEqual({ ...none, pending: 1 });
+    tree.unlink(tree.root, "a");
+    expect(files).toEqual({ ...none, pending: 1 });
+    tree.hold(file);
+    tree.unlink(tree.root, "b");
+    expect(files).toEqual(none);
+    file.state = "generating";
+    expect(files).toEqual(none);
+    tree.link(file, tree.root, "back");
+    expect(files).toEqual({ ...none, generating: 1 });
+    tree.drop(file);
+    tree.checkInvariants();
+  });
+
+  test("counts a file without a name once it is linked, and what is put in a file's place in place of that", () => {
+    const tree = newTree();
+    const { files } = tree.space;
+    const nameless = tree.tmpfile(tree.root, 0o644, OWNER);
+    tree.hold(nameless);
+    nameless.write(0, Buffer.from("x"));
+    nameless.state = "ready";
+    expect(files).toEqual(none);
+    const old = tree.createFile(tree.root, "a", 0o644, OWNER);
+    expect(files).toEqual({ ...none, static: 1 });
+    tree.replace(tree.root, "a", nameless);
+    expect(files).toEqual({ ...none, ready: 1 });
+    tree.createFile(tree.root, "b", 0o644, OWNER);
+    tree.rename(tree.root, "b", tree.root, "a");
+    expect(files).toEqual({ ...none, static: 1 });
+    expect(old.nlink).toBe(0);
+    tree.drop(nameless);
+    tree.checkInvariants();
+  });
+
+  test("goes with the content where two files exchange theirs", () => {
+    const tree = newTree();
+    const { files } = tree.space;
+    const named = tree.createFile(tree.root, "a", 0o644, OWNER);
+    named.write(0, Buffer.from("old"));
+    const nameless = tree.tmpfile(tree.root, 0o644, OWNER);
+    tree.hold(nameless);
+    nameless.write(0, Buffer.from("new"));
+    nameless.state = "ready";
+    named.exchange(nameless);
+    expect(files).toEqual({ ...none, ready: 1 });
+    const other = tree.createFile(tree.root, "b", 0o644, OWNER);
+    other.state = "failed";
+    named.exchange(other);
+    expect(files).toEqual({ ...none, ready: 1, failed: 1 });
+    tree.checkInvariants();
+    tree.drop(nameless);
+  });
+
+  test("is checked", () => {
+    const tree = newTree();
+    tree.createFile(tree.root, "a", 0o644, OWNER);
+    tree.space.files.static++;
+    expect(() => tree.checkInvariants()).toThrow("1 files in the tree are static, 2 counted");
   });
 });
 

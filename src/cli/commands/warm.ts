@@ -10,7 +10,7 @@ import { command, flags } from "../args/command.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
 import { say, showJson } from "../output/terminal.ts";
-import { warming, warmingText } from "../output/warm-progress.ts";
+import { byPath, warming, warmingText } from "../output/warm-progress.ts";
 import { onSignals, signalStatus } from "../process/signals.ts";
 
 export const warm = command({
@@ -38,7 +38,7 @@ export const warm = command({
       signal = name;
       stopped.abort();
     });
-    const pending = pendingFiles(mountpoint);
+    const pending = byPath(pendingFiles(mountpoint));
     const inside = patterns.map((pattern) => below(mountpoint, pattern));
     for (const pattern of inside) {
       const plain = [pattern.replace(/^!/, "")];

@@ -94,7 +94,7 @@ export async function warmMount(
 ): Promise<Warming> {
   using _ = filesystem.quietFailures();
   return await warming({
-    files: await filesystem.pending(),
+    files: byPath(await filesystem.pending()),
     concurrency: config.concurrency ?? CONCURRENCY,
     make: filesystem.make,
     signal,
@@ -109,6 +109,11 @@ export interface WarmMountOptions {
   readonly generation: Generation;
   readonly progress: Progress;
   readonly signal: AbortSignal;
+}
+
+/** In the order in which they are warmed. */
+export function byPath<F extends WarmFile>(files: readonly F[]): readonly F[] {
+  return files.toSorted((a, b) => (a.path < b.path ? -1 : 1));
 }
 
 /** Why files failed, by path. */

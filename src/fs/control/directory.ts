@@ -2,14 +2,13 @@
  * `.llmfs` in the mount's root: the control surface, as files.
  *
  * It is reachable by name and absent from listings, so that `tar`, `git` and `rm -rf *` never meet it. It is no part of
- * the tree: its inodes have numbers of their own, far above the tree's. A control file's content is made when it is
- * opened, and belongs to that open: the kernel keeps none of it.
+ * the tree: its inodes have numbers of their own, far above the tree's. A control file's content is made anew for
+ * every open, and belongs to it: the kernel keeps none of it.
  */
 import { FsError } from "../../errno.ts";
 import * as abi from "../../fuse/abi.ts";
 import type { Header, Parked } from "../../fuse/ops.ts";
 import type { StructValue } from "../../fuse/wire.ts";
-import { printable } from "../../text/printable.ts";
 import { Directory } from "../../tree/directory.ts";
 import { RegularFile } from "../../tree/file.ts";
 import type { Inode, Owner } from "../../tree/inode.ts";
@@ -68,6 +67,7 @@ export class Control {
     for (const [name, opener] of Object.entries(files)) {
       const file = new RegularFile(ino++, typeof opener === "function" ? 0o400 : 0o600, owner, tree.clock, space);
       file.nlink = 1;
+      file.named();
       this.directory.insert(name, file);
       this.#openers.set(file, opener);
     }
@@ -137,59 +137,4 @@ export class Control {
     this.#handles.get(fh)?.close?.();
     return this.#handles.delete(fh);
   }
-}
-
-/** Makes a control file's content, anew for every open. */
-export interface Production {
-  /** The next piece; undefined at the end. */
-  next(): Uint8Array | undefined;
-  close?(): void;
-}
-
-/**
- * A content that is made piece by piece while it is read. Programs that seek a little (`head` goes back to where its
- * lines ended) are served from the last piece; one that goes back further gets ESPIPE, as what was there is not kept.
- */
-export function produced(begin: () => Production): () => ControlHandle {
-  return () => {
-    const production = begin();
-    /** The piece that was made last, and where in the file it begins. */
-    let piece: Uint8Array = new Uint8Array(0);
-    let start = 0;
-    return {
-      read(offset, target) {
-        if (offset < start) throw new FsError("ESPIPE", "what was there before is not kept");
-        let length = 0;
-        while (length < target.length) {
-          const within = offset + length - start;
-          if (within >= piece.length) {
-            const next = production.next();
-            if (next === undefined) break;
-            start += piece.length;
-            piece = next;
-            continue;
-          }
-          const part = piece.subarray(within, within + target.length - length);
-          target.set(part, length);
-          length += part.length;
-        }
-        return length;
-      },
-      close: () => production.close?.(),
-    };
-  };
-}
-
-/** A text that is made at once, for people and for programs that read JSON: terminals obey nothing in it. */
-export function text(make: () => string): () => ControlHandle {
-  return produced(() => {
-    let left: Uint8Array | undefined = Buffer.from(printable(make()), "utf8");
-    return {
-      next() {
-        const piece = left;
-        left = undefined;
-        return piece;
-      },
-    };
-  });
 }

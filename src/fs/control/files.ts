@@ -1,17 +1,19 @@
 /** What `.llmfs` holds. */
 import { printableLine } from "../../text/printable.ts";
-import { RegularFile } from "../../tree/file.ts";
 import { toText } from "../../tree/path.ts";
 import type { Tree } from "../../tree/tree.ts";
+import { type Walked, walkInSteps } from "../../tree/walk.ts";
 import type { Mount } from "../context.ts";
+import { pendingFiles } from "../lazy/request.ts";
 import type { Answers } from "../rpc-handlers.ts";
 import { Channel } from "./channel.ts";
-import { type ControlFiles, produced, text } from "./directory.ts";
+import type { ControlFiles } from "./directory.ts";
+import { longText, produced, SLICE_MS, text } from "./produced.ts";
 
 const README = `The control surface of this llmfs mount. Absent from listings, reachable by name.
 
 README          this text
-status.json     process, mountpoint, files by state, requests so far
+status.json     process, mountpoint, files by state, inodes and bytes in use, requests so far
 tree            every path, with the state of its content
 pending.json    the files whose content is still to be made; 'llmfs warm' makes it
 usage.json      what generating has cost so far, and the limits
@@ -40,59 +42,53 @@ export function controlFiles(mount: Mount, answers: Answers, source: StatusSourc
   return {
     README: text(() => README),
     "status.json": text(() => `${JSON.stringify(status(mount, source), null, 2)}\n`),
-    tree: text(() => outline(mount)),
-    "pending.json": text(() => lines(answers.pending())),
+    tree: longText(mount, () => outline(mount.tree)),
+    "pending.json": longText(mount, () => list(pendingFiles(mount))),
     "usage.json": text(() => answers.published("usage.json")),
     "config.json": text(() => answers.published("config.json")),
-    "snapshot.json": produced(() => {
+    "snapshot.json": produced(mount, () => {
       const saver = answers.beginSnapshot(false);
-      return { next: () => saver.next(), close: () => answers.endSnapshot(saver) };
+      return { next: () => saver.next({ milliseconds: SLICE_MS }), close: () => answers.endSnapshot(saver) };
     }),
     control: { dialogue: (writes) => new Channel(mount, answers, writes) },
   };
 }
 
 /** A JSON list, one element a line. */
-function lines(values: readonly unknown[]): string {
-  if (values.length === 0) return "[]\n";
-  return `[\n${values.map((value) => JSON.stringify(value)).join(",\n")}\n]\n`;
+function* list(values: Iterable<unknown>): Generator<string | undefined> {
+  let separator = "[\n";
+  for (const value of values) {
+    yield value === undefined ? undefined : `${separator}${JSON.stringify(value)}`;
+    if (value !== undefined) separator = ",\n";
+  }
+  yield separator === "[\n" ? "[]\n" : "\n]\n";
 }
 
+/** Reports counts that are kept as the tree changes: the tree may be too large to look through for every request. */
 function status(mount: Mount, source: StatusSource) {
   const { space } = mount.tree;
+  // What the kernel wrote without a request makes a file somebody's own.
+  mount.passthrough.bringIn();
   return {
     pid: process.pid,
     mountpoint: source.mountpoint,
-    files: countStates(mount.tree),
-    inodes: space.inodes,
-    bytes: space.pages * 4096,
+    files: space.files,
+    inodes: space.usedInodes,
+    bytes: space.usedBytes,
     generating: mount.pending.size,
     requests: source.counts(),
   };
 }
 
 /** One line a path: directories end in a slash, files that are not ordinary say so. */
-function outline(mount: Mount): string {
-  let lines = "";
-  for (const { path, inode } of mount.tree.walk()) {
-    if (path === "/") continue;
-    const shown = printableLine(toText(path));
-    if (inode.kind === "directory") lines += `${shown}/\n`;
-    else if (inode.kind === "symlink") lines += `${shown} -> ${printableLine(toText(inode.target))}\n`;
-    else if (inode.kind === "file" && inode.state !== "static") lines += `${shown} (${inode.state})\n`;
-    else lines += `${shown}\n`;
-  }
-  return lines;
+function* outline(tree: Tree): Generator<string | undefined> {
+  for (const at of walkInSteps(tree.root, "/")) yield at === undefined || at.path === "/" ? undefined : line(at);
 }
 
-/** How many regular files are in each state. */
-function countStates(tree: Tree): Record<string, number> {
-  const counts: Record<string, number> = { static: 0, pending: 0, generating: 0, ready: 0, failed: 0 };
-  const seen = new Set<RegularFile>();
-  for (const { inode } of tree.walk()) {
-    if (!(inode instanceof RegularFile) || seen.has(inode)) continue;
-    if (inode.nlink > 1) seen.add(inode);
-    counts[inode.state] = (counts[inode.state] ?? 0) + 1;
-  }
-  return counts;
+function line({ path, inode }: Walked): string {
+  const shown = printableLine(toText(path));
+  if (inode.kind === "directory") return `${shown}/\n`;
+  if (inode.kind === "symlink") return `${shown} -> ${printableLine(toText(inode.target))}\n`;
+  if (inode.kind === "file" && inode.state !== "static") return `${shown} (${inode.state})\n`;
+  return `${shown}\n`;
 }

@@ -59,8 +59,22 @@ export function infoOf(path: string, inode: Inode): FileInfo {
   return { ...entryOf(path, inode), mode: inode.mode & 0o7777, uid: inode.uid, gid: inode.gid, xattrs };
 }
 
-/** Precondition: the file is lazy. */
-export function pendingOf(path: string, file: RegularFile): PendingFile {
+/**
+ * Every file that has a name and no content yet, once, the oldest first; undefined for every other inode. The tree may
+ * change between the steps: a file that waits for its content all the while is among them, whatever its name is by then.
+ */
+export function* pendingFiles(mount: Pick<Mount, "tree">): Generator<PendingFile | undefined> {
+  const { tree } = mount;
+  for (const inode of tree.inodes()) {
+    if (tree.space.lazyFiles === 0) return;
+    yield inode.kind === "file" && inode.lazy ? pendingOf(mount, inode) : undefined;
+  }
+}
+
+/** Undefined where the file has no name. */
+function pendingOf(mount: Pick<Mount, "tree">, file: RegularFile): PendingFile | undefined {
+  const path = firstPlace(mount, file)?.path ?? mount.tree.pathOf(file);
+  if (path === undefined) return undefined;
   const depends = textXattr(file, DEPENDS);
   return {
     path: toText(path),

@@ -28,7 +28,8 @@ const LATER_FROM = 8 * PAGE;
 const STAT: FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
 
 export class Content {
-  readonly #space: Space;
+  /** What it is counted against. */
+  readonly space: Space;
   /** Of a file beyond 2^53 the nearest number: exactSize tells the rest. Invariant: such a file has a store. */
   #size = 0;
   /** Invariant: every byte at or behind `size` is zero; bytes past the array's end are a hole. */
@@ -47,7 +48,7 @@ export class Content {
   #lost: FsError | undefined;
 
   constructor(space: Space) {
-    this.#space = space;
+    this.space = space;
   }
 
   get size(): number {
@@ -108,7 +109,7 @@ export class Content {
     if (this.#size > 0 && Number(store.nextHole(0)) < this.#size) return undefined;
     const pages = Math.ceil(this.#size / PAGE);
     try {
-      this.#space.takePages(pages);
+      this.space.takePages(pages);
     } catch (error) {
       // Counted twice for a moment; where there is no room for that, it stays where it is.
       if (error instanceof FsError) return undefined;
@@ -172,14 +173,14 @@ export class Content {
     const end = plus(offset, data.length);
     if (typeof offset === "bigint" || typeof end === "bigint") {
       const store = hugeStore(this.#promote());
-      const written = writeHuge(store, this.#space, offset, data);
+      const written = writeHuge(store, this.space, offset, data);
       this.#size = Number(store.exactSize());
       this.#count(store);
       return written;
     }
     if (this.#store === undefined && end <= HEAP_LIMIT) return this.#writeHeap(offset, data);
     const store = this.#promote();
-    const room = roomFor(store, this.#space, this.#size, offset, data.length);
+    const room = roomFor(store, this.space, this.#size, offset, data.length);
     if (afterwards !== undefined && !store.counted && room === data.length && room >= LATER_FROM) {
       this.#size = Math.max(this.#size, end);
       afterwards(() => this.#keepPromise(store, offset, data));
@@ -209,7 +210,7 @@ export class Content {
     const end = plus(offset, length);
     if (typeof offset === "bigint" || typeof length === "bigint" || typeof end === "bigint") {
       const store = hugeStore(this.#promote());
-      allocateHuge(store, this.#space, offset, length);
+      allocateHuge(store, this.space, offset, length);
       this.#count(store);
     } else if (this.#store === undefined && end <= HEAP_LIMIT) {
       const wanted = pageMask(Math.floor(offset / PAGE), Math.ceil(end / PAGE)) & ~this.#pages;
@@ -217,7 +218,7 @@ export class Content {
       this.#reserved |= wanted;
     } else {
       const store = this.#promote();
-      if (roomFor(store, this.#space, this.#size, offset, length) < length) throw new FsError("ENOSPC");
+      if (roomFor(store, this.space, this.#size, offset, length) < length) throw new FsError("ENOSPC");
       store.allocate(offset, length);
       this.#count(store);
     }
@@ -263,7 +264,7 @@ export class Content {
   dispose(): Space {
     this.#seen = undefined;
     this.clear();
-    return this.#space;
+    return this.space;
   }
 
   /** The room was there, so that only a machine out of memory is in the way: then whoever reads hears of it. */
@@ -279,7 +280,7 @@ export class Content {
   }
 
   #give(): void {
-    this.#space.givePages(this.#counted);
+    this.space.givePages(this.#counted);
     this.#counted = 0;
   }
 
@@ -293,8 +294,8 @@ export class Content {
   #writeHeap(offset: number, data: Uint8Array): number {
     const wanted = pageMask(Math.floor(offset / PAGE), Math.ceil((offset + data.length) / PAGE)) & ~this.#pages;
     let part = data;
-    if (popcount(wanted) > this.#space.freePages) {
-      const room = roomIn(this.#pages, this.#space.freePages, offset, data.length);
+    if (popcount(wanted) > this.space.freePages) {
+      const room = roomIn(this.#pages, this.space.freePages, offset, data.length);
       if (room === 0) throw new FsError("ENOSPC");
       part = data.subarray(0, room);
     }
@@ -316,7 +317,7 @@ export class Content {
 
   #takeHeapPages(mask: number): void {
     const count = popcount(mask);
-    this.#space.takePages(count);
+    this.space.takePages(count);
     this.#counted += count;
     this.#pages |= mask;
   }
@@ -327,7 +328,7 @@ export class Content {
     this.#heap?.fill(0, from, to);
     const gone = this.#pages & pageMask(Math.ceil(from / PAGE), Math.floor(to / PAGE));
     const count = popcount(gone);
-    this.#space.givePages(count);
+    this.space.givePages(count);
     this.#counted -= count;
     this.#pages &= ~gone;
     this.#reserved &= ~gone;
@@ -340,7 +341,7 @@ export class Content {
   /** Moves the bytes into a store, if they are not there. */
   #promote(): Store {
     if (this.#store !== undefined) return this.#store;
-    const store = this.#space.openStore();
+    const store = this.space.openStore();
     const heap = this.#heap?.subarray(0, this.#size);
     if (store.counted) this.#give();
     try {
@@ -366,7 +367,7 @@ export class Content {
   /** Counts the heap's pages again, after they were given back for a store that could not be filled. */
   #retake(): void {
     const count = popcount(this.#pages);
-    this.#space.pages += count;
+    this.space.pages += count;
     this.#counted = count;
   }
 
@@ -375,7 +376,7 @@ export class Content {
     if (store.counted) return;
     store.stat(STAT);
     const pages = Math.ceil((STAT.blocks * 512) / PAGE);
-    this.#space.pages += pages - this.#counted;
+    this.space.pages += pages - this.#counted;
     this.#counted = pages;
   }
 

@@ -1,8 +1,9 @@
 /** `.llmfs`: reachable by name, absent from listings, and no part of the tree. */
-import { describe, expect, test } from "bun:test";
-import { produced, text } from "../../../src/fs/control/directory.ts";
+import { describe, expect, spyOn, test } from "bun:test";
 import { controlFiles } from "../../../src/fs/control/files.ts";
+import { longText, produced, text } from "../../../src/fs/control/produced.ts";
 import * as abi from "../../../src/fuse/abi.ts";
+import { PAGE } from "../../../src/tree/content/store.ts";
 import { S_IFDIR, S_IFIFO, S_IFREG } from "../../../src/tree/inode.ts";
 import { RENAME_EXCHANGE } from "../../../src/tree/tree.ts";
 import { ROOT, type ServedTree, served } from "../../support/served.ts";
@@ -95,8 +96,8 @@ describe("a control file", () => {
   test("can be read again from a place in the last piece, and not from before it", () => {
     let left = 3;
     using fs = served({
-      control: () => ({
-        three: produced(() => ({ next: () => (left-- > 0 ? Buffer.from(`piece ${left}\n`) : undefined) })),
+      control: (mount) => ({
+        three: produced(mount, () => ({ next: () => (left-- > 0 ? Buffer.from(`piece ${left}\n`) : undefined) })),
       }),
     });
     const { nodeid, fh } = fs.open("/.llmfs/three");
@@ -110,7 +111,9 @@ describe("a control file", () => {
   test("tells its producer when it is closed, read to the end or not", () => {
     let closed = 0;
     using fs = served({
-      control: () => ({ endless: produced(() => ({ next: () => Buffer.alloc(100), close: () => closed++ })) }),
+      control: (mount) => ({
+        endless: produced(mount, () => ({ next: () => Buffer.alloc(100), close: () => closed++ })),
+      }),
     });
     const { nodeid, fh } = fs.open("/.llmfs/endless");
     fs.kernel.call("read", nodeid, { fh, size: 10 });
@@ -204,6 +207,85 @@ describe("the control surface takes no part in the tree", () => {
   });
 });
 
+describe("a long control file", () => {
+  /** `parts`, with so many milliseconds of work before each. */
+  function slow(parts: readonly (string | undefined)[], milliseconds: number): ServedTree {
+    const fs: ServedTree = served({
+      control: (mount) => ({
+        slow: longText(mount, function* () {
+          for (const part of parts) {
+            fs.elapse(milliseconds);
+            yield part;
+          }
+        }),
+      }),
+    });
+    return fs;
+  }
+
+  function start(fs: ServedTree) {
+    const { nodeid, fh } = fs.open("/.llmfs/slow");
+    const read = (offset: number, size: number) => fs.kernel.start("read", nodeid, { fh, offset, size });
+    const outcome = (unique: number) => {
+      const outcome = fs.kernel.outcome<"read">(unique);
+      return outcome !== undefined && "value" in outcome ? outcome.value.toString() : outcome?.error;
+    };
+    return { nodeid, fh, read, outcome };
+  }
+
+  test("fills every read but the last, and lets other requests go first", () => {
+    using fs = slow(["one\n", undefined, "two\n", "three\n", undefined, "four\n"], 6);
+    fs.file("/file", "content");
+    const { nodeid, fh, read, outcome } = start(fs);
+    const first = read(0, 12);
+    expect(outcome(first)).toBeUndefined();
+    expect(fs.cat("/file")).toBe("content");
+    fs.pass(100);
+    expect(outcome(first)).toBe("one\ntwo\nthre");
+    const last = read(12, 1000);
+    expect(outcome(last)).toBeUndefined();
+    fs.pass(100);
+    expect(outcome(last)).toBe("e\nfour\n");
+    expect(outcome(read(19, 1000))).toBe("");
+    expect(outcome(read(1_000_000, 1000))).toBe("");
+    expect(outcome(read(4, 1000))).toBe("two\nthree\nfour\n");
+    fs.kernel.release(nodeid, fh);
+  });
+
+  test("answers reads in the order in which they came, and produces no piece twice", () => {
+    using fs = served({
+      control: (mount) => {
+        let pieces = 0;
+        const next = () => {
+          fs.elapse(6);
+          return pieces < 10 ? Buffer.from(`${pieces++}`) : undefined;
+        };
+        return { slow: produced(mount, () => ({ next })) };
+      },
+    });
+    const { nodeid, fh, read, outcome } = start(fs);
+    const [first, second, third] = [read(0, 4), read(4, 4), read(8, 4)];
+    expect([first, second, third].map(outcome)).toEqual([undefined, undefined, undefined]);
+    fs.pass(100);
+    expect([first, second, third].map(outcome)).toEqual(["0123", "4567", "89"]);
+    expect(outcome(read(0, 4))).toBe("ESPIPE");
+    fs.kernel.release(nodeid, fh);
+  });
+
+  test("gives an interrupted read what it has so far, or EINTR", () => {
+    using fs = slow(["one\n", ...Array(100).fill(undefined)], 6);
+    const { nodeid, fh, read, outcome } = start(fs);
+    const [first, second] = [read(0, 1000), read(4, 1000)];
+    fs.mount.control.leave(second);
+    expect([first, second].map(outcome)).toEqual([undefined, "EINTR"]);
+    fs.mount.control.leave(first);
+    expect(outcome(first)).toBe("one\n");
+    fs.kernel.release(nodeid, fh);
+    fs.pass(100);
+    expect(fs.timers.due).toBeUndefined();
+  });
+});
+
 describe("what is in it", () => {
   function real(): ServedTree {
     return served({
@@ -224,9 +306,93 @@ describe("what is in it", () => {
       mountpoint: "/somewhere",
       files: { static: 1, pending: 1, generating: 1, ready: 0, failed: 0 },
       generating: 1,
-      inodes: 4,
+      inodes: 5,
       requests: { lookup: 3 },
     });
+  });
+
+  test("status.json is what is counted all the time, whatever happens to a file", () => {
+    using fs = real();
+    const files = () => JSON.parse(fs.cat("/.llmfs/status.json")).files;
+    const empty = { static: 0, pending: 0, generating: 0, ready: 0, failed: 0 };
+    expect(files()).toEqual(empty);
+    fs.pending("/poem");
+    expect(files()).toEqual({ ...empty, pending: 1 });
+    const { nodeid } = fs.kernel.walk("/poem");
+    fs.kernel.start("open", nodeid, {});
+    expect(files()).toEqual({ ...empty, generating: 1 });
+    fs.failed("EIO");
+    expect(files()).toEqual({ ...empty, failed: 1 });
+    fs.kernel.start("open", nodeid, {});
+    fs.content("a poem");
+    expect(files()).toEqual({ ...empty, ready: 1 });
+    const { fh } = fs.open("/poem", 1);
+    fs.write({ nodeid, fh }, "A");
+    expect(files()).toEqual({ ...empty, static: 1 });
+    fs.kernel.call("unlink", ROOT, { name: "poem" });
+    expect(files()).toEqual(empty);
+    fs.kernel.release(nodeid, fh);
+    expect(files()).toEqual(empty);
+  });
+
+  test("status.json looks at no file", () => {
+    using fs = real();
+    fs.pending("/a");
+    fs.file("/b");
+    using walk = spyOn(fs.tree, "walk");
+    using inodes = spyOn(fs.tree, "inodes");
+    expect(JSON.parse(fs.cat("/.llmfs/status.json")).files).toMatchObject({ static: 1, pending: 1 });
+    expect([walk, inodes].map(({ mock }) => mock.calls.length)).toEqual([0, 0]);
+  });
+
+  test("status.json and statfs(2) say the same of what is in use", () => {
+    using fs = served({
+      size: 64 << 20,
+      inodes: 1000,
+      control: (mount, answers) => controlFiles(mount, answers, { mountpoint: "/", counts: () => ({}) }),
+    });
+    const used = () => {
+      const { blocks, bfree, files, ffree, bsize } = fs.kernel.call("statfs", ROOT, {});
+      return { bytes: (Number(blocks) - Number(bfree)) * bsize, inodes: Number(files) - Number(ffree) };
+    };
+    const agree = () => {
+      const { bytes, inodes } = JSON.parse(fs.cat("/.llmfs/status.json"));
+      expect({ bytes, inodes }).toEqual(used());
+      return { bytes, inodes };
+    };
+    expect(agree()).toEqual({ bytes: 0, inodes: 1 });
+    fs.file("/small", "abc");
+    fs.file("/large", Buffer.alloc(20 << 20, 1));
+    expect(agree()).toEqual({ bytes: (20 << 20) + PAGE, inodes: 3 });
+    // A further name counts as an inode, and so do attributes.
+    fs.kernel.call("link", ROOT, { oldnodeid: fs.node("/small"), name: "other" });
+    const value = Buffer.alloc(1500);
+    fs.kernel.call("setxattr", fs.node("/small"), { name: "user.a", value, size: value.length });
+    fs.kernel.call("symlink", ROOT, { name: "link", target: "x".repeat(200) });
+    expect(agree().inodes).toBe(7);
+    // What is removed and still open takes its room until it is closed.
+    const { nodeid, fh } = fs.open("/large");
+    fs.kernel.call("unlink", ROOT, { name: "large" });
+    expect(agree().bytes).toBeGreaterThan(20 << 20);
+    fs.kernel.release(nodeid, fh);
+    fs.kernel.letGo();
+    expect(agree().bytes).toBeLessThan(20 << 20);
+  });
+
+  test("pending.json has each file once, by its first name, and none without one", () => {
+    using fs = real();
+    expect(fs.cat("/.llmfs/pending.json")).toBe("[]\n");
+    fs.pending("/b", { "user.llmfs.depends": "a" });
+    fs.kernel.call("link", ROOT, { oldnodeid: fs.node("/b"), name: "a" });
+    fs.file("/c");
+    fs.pending("/gone");
+    fs.kernel.walk("/gone");
+    fs.kernel.call("unlink", ROOT, { name: "gone" });
+    fs.pending("/d");
+    expect(fs.cat("/.llmfs/pending.json")).toBe(
+      '[\n{"path":"/a","state":"pending","generator":"llm","depends":"a"},\n' +
+        '{"path":"/d","state":"pending","generator":"llm"}\n]\n',
+    );
   });
 
   test("tree shows every path, and what is not ordinary about it", () => {

@@ -1,7 +1,7 @@
 /** Directories that a generator lists: who waits, what appears, what goes and what stays. */
 import { expect, test } from "bun:test";
 import { FsError } from "../../../src/errno.ts";
-import { text } from "../../../src/fs/control/directory.ts";
+import { text } from "../../../src/fs/control/produced.ts";
 import type { Listing } from "../../../src/rpc/generation.ts";
 import type { Directory } from "../../../src/tree/directory.ts";
 import { setXattr } from "../../../src/tree/xattrs.ts";

@@ -1,0 +1,186 @@
+/**
+ * Control files whose content is produced while they are read, for at most SLICE_MS at a time. The mount's other requests
+ * are answered in between, however large the tree is.
+ */
+import { FsError, messageOf } from "../../errno.ts";
+import { type Header, PARKED, type Parked } from "../../fuse/ops.ts";
+import { printable } from "../../text/printable.ts";
+import type { Mount } from "../context.ts";
+import type { Timer } from "../timers.ts";
+import type { ControlHandle, Reading } from "./directory.ts";
+
+/** How long work on a control file may keep other requests waiting. */
+export const SLICE_MS = 5;
+
+/** Produces a control file's content for one open. */
+export interface Production {
+  /** Returns the next piece within SLICE_MS: an empty one if none is ready by then, undefined at the end. */
+  next(): Uint8Array | undefined;
+  close?(): void;
+}
+
+export interface ProducedOptions {
+  /** Whether all pieces are kept until the file is closed. Default: only the last piece is. */
+  readonly keeps?: boolean;
+}
+
+interface Piece {
+  readonly start: number;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * A control file whose content is produced in pieces while it is read. If only the last piece is kept, a program may seek
+ * back within it (`head` returns to the end of its last line); a read from before it fails with ESPIPE.
+ */
+export function produced(
+  mount: Pick<Mount, "timers" | "session">,
+  begin: () => Production,
+  options: ProducedOptions = {},
+): Reading {
+  return () => new Produced(mount, begin(), options.keeps ?? false);
+}
+
+/** A read, and how much of its target is filled. */
+interface Read {
+  readonly unique: number;
+  readonly offset: number;
+  readonly target: Buffer;
+  length: number;
+}
+
+/** As with any regular file, a read returns less than it asked for only at the end: some programs rely on that. */
+class Produced implements ControlHandle {
+  readonly #mount: Pick<Mount, "timers" | "session">;
+  readonly #production: Production;
+  readonly #keeps: boolean;
+  /** In order, without gaps. */
+  #pieces: Piece[] = [];
+  #end = 0;
+  #complete = false;
+  /** Parked reads. They are answered one after another, so that no piece is dropped while an earlier read needs it. */
+  readonly #reads: Read[] = [];
+  #timer: Timer | undefined;
+
+  constructor(mount: Pick<Mount, "timers" | "session">, production: Production, keeps: boolean) {
+    this.#mount = mount;
+    this.#production = production;
+    this.#keeps = keeps;
+  }
+
+  read(offset: number, target: Buffer, { unique }: Header): number | Parked {
+    const read: Read = { unique, offset, target, length: 0 };
+    if (this.#reads.length === 0 && this.#fill(read)) return read.length;
+    // `target` belongs to this call; the session builds its next reply in it.
+    this.#reads.push({ ...read, target: Buffer.from(target) });
+    this.#goOnLater();
+    return PARKED;
+  }
+
+  leave(unique: number): boolean {
+    const read = this.#reads.find((waiting) => waiting.unique === unique);
+    if (read === undefined) return false;
+    this.#reads.splice(this.#reads.indexOf(read), 1);
+    // A piece that was copied for this read may have been dropped since.
+    if (read.length > 0) this.#answer(read);
+    else this.#mount.session().fail(unique, new FsError("EINTR", "interrupted"));
+    return true;
+  }
+
+  close(): void {
+    this.#timer?.cancel();
+    this.#reads.length = 0;
+    this.#production.close?.();
+  }
+
+  #goOnLater(): void {
+    if (this.#reads.length === 0) return;
+    this.#timer ??= this.#mount.timers.after(0, () => {
+      this.#timer = undefined;
+      this.#goOn();
+    });
+  }
+
+  #goOn(): void {
+    const read = this.#reads[0];
+    if (read === undefined) return; // interrupted
+    try {
+      if (this.#fill(read)) {
+        this.#reads.shift();
+        this.#answer(read);
+      }
+    } catch (error) {
+      this.#reads.shift();
+      const failure = error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error });
+      this.#mount.session().fail(read.unique, failure);
+    }
+    this.#goOnLater();
+  }
+
+  #answer({ unique, target, length }: Read): void {
+    this.#mount.session().answerData(unique, target.subarray(0, length));
+  }
+
+  /** Works for at most SLICE_MS. Returns whether the read has all that it can get. */
+  #fill(read: Read): boolean {
+    const { timers } = this.#mount;
+    const until = timers.now + SLICE_MS;
+    while (read.length < read.target.length) {
+      const at = read.offset + read.length;
+      if (at < (this.#pieces[0]?.start ?? 0)) throw new FsError("ESPIPE", "what was there before is not kept");
+      const piece = at < this.#end ? this.#pieces.findLast(({ start }) => start <= at) : undefined;
+      if (piece !== undefined) {
+        const part = piece.bytes.subarray(at - piece.start, at - piece.start + read.target.length - read.length);
+        read.target.set(part, read.length);
+        read.length += part.length;
+      } else if (this.#complete) return true;
+      else if (timers.now >= until) return false;
+      else this.#produce();
+    }
+    return true;
+  }
+
+  #produce(): void {
+    const bytes = this.#production.next();
+    if (bytes === undefined) this.#complete = true;
+    else if (bytes.length > 0) {
+      if (!this.#keeps) this.#pieces = [];
+      this.#pieces.push({ start: this.#end, bytes });
+      this.#end += bytes.length;
+    }
+  }
+}
+
+/** A control file with a text that is made when it is opened. The text holds no escape sequences. */
+export function text(make: () => string): Reading {
+  return () => {
+    const bytes = Buffer.from(printable(make()), "utf8");
+    return { read: (offset, target) => bytes.subarray(offset).copy(target) };
+  };
+}
+
+/** No parts are added to a piece of this length, in UTF-16 units. */
+const PIECE = 64 * 1024;
+
+/**
+ * Like `text`, for a text of any length, given in parts. Each part holds whole characters; undefined stands for a step
+ * that yields no text. A step must be short.
+ */
+export function longText(mount: Pick<Mount, "timers" | "session">, make: () => Iterator<string | undefined>): Reading {
+  const begin = () => {
+    const parts = make();
+    return {
+      next() {
+        const until = mount.timers.now + SLICE_MS;
+        let text = "";
+        do {
+          const { value, done } = parts.next();
+          if (done === true) return text === "" ? undefined : Buffer.from(text, "utf8");
+          if (value !== undefined) text += printable(value);
+        } while (text.length < PIECE && mount.timers.now < until);
+        return Buffer.from(text, "utf8");
+      },
+    };
+  };
+  return produced(mount, begin, { keeps: true });
+}

@@ -4,23 +4,12 @@ import { MAX_WIDE, plus, type Wide } from "../int64.ts";
 import type { Extent } from "../libc.ts";
 import { Content } from "./content/content.ts";
 import type { Afterwards, Store } from "./content/store.ts";
+import type { FileState } from "./file-state.ts";
 import { type Clock, InodeBase, type Owner, S_IFREG, type SomeTimes } from "./inode.ts";
 import type { Space } from "./space.ts";
 
 /** Largest size whose every offset is exact in a number. Beyond it sizes and offsets are bigints (see int64.ts). */
 export const MAX_FILE_SIZE = Number.MAX_SAFE_INTEGER;
-
-/**
- * Where a file is in its life:
- * - "static": bytes someone wrote, or none
- * - "pending": it has a generator and no bytes yet
- * - "generating": somebody waits for the generator
- * - "ready": the generator's bytes; whoever changes them makes them "static"
- * - "failed": the generator was tried; the next open tries again
- */
-export type FileState = (typeof FILE_STATES)[number];
-
-export const FILE_STATES = ["static", "pending", "generating", "ready", "failed"] as const;
 
 /** Few files fail, so a million others need no room for why. */
 const errors = new WeakMap<RegularFile, FsError>();

@@ -3,7 +3,7 @@
 import { PAGE } from "./content/store.ts";
 import { dentriesOf } from "./dentries.ts";
 import type { Dentry } from "./directory.ts";
-import { FILE_STATES } from "./file.ts";
+import { FILE_STATES } from "./file-state.ts";
 import type { Inode } from "./inode.ts";
 import { NAME_MAX } from "./path.ts";
 import type { Space } from "./space.ts";

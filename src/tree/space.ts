@@ -6,7 +6,7 @@
 import { FsError } from "../errno.ts";
 import { heapPages } from "./content/heap-store.ts";
 import { memoryFiles, PAGE, type Store, type Stores } from "./content/store.ts";
-import type { FileState } from "./file.ts";
+import type { FileState } from "./file-state.ts";
 
 export interface SpaceOptions {
   /** Rounded up to whole pages. Absent: no limit. */

@@ -3,8 +3,8 @@ import { FsError } from "../errno.ts";
 import { MAX_WIDE, plus, type Wide } from "../int64.ts";
 import type { Extent } from "../libc.ts";
 import { Content } from "./content/content.ts";
+import type { FileState } from "./content/file-state.ts";
 import type { Afterwards, Store } from "./content/store.ts";
-import type { FileState } from "./file-state.ts";
 import { type Clock, InodeBase, type Owner, S_IFREG, type SomeTimes } from "./inode.ts";
 import type { Space } from "./space.ts";
 

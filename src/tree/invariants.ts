@@ -1,9 +1,9 @@
 /** What must hold between the inodes of a tree. Each kind checks what is its own. */
 
+import { FILE_STATES } from "./content/file-state.ts";
 import { PAGE } from "./content/store.ts";
 import { dentriesOf } from "./dentries.ts";
 import type { Dentry } from "./directory.ts";
-import { FILE_STATES } from "./file-state.ts";
 import type { Inode } from "./inode.ts";
 import { NAME_MAX } from "./path.ts";
 import type { Space } from "./space.ts";

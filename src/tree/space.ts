@@ -4,9 +4,9 @@
  * inode as an inode, and so do so many bytes of extended attributes.
  */
 import { FsError } from "../errno.ts";
+import type { FileState } from "./content/file-state.ts";
 import { heapPages } from "./content/heap-store.ts";
 import { memoryFiles, PAGE, type Store, type Stores } from "./content/store.ts";
-import type { FileState } from "./file-state.ts";
 
 export interface SpaceOptions {
   /** Rounded up to whole pages. Absent: no limit. */

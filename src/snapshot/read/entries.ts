@@ -1,8 +1,8 @@
 /** Reads our own format: a version and a list of entries, each made in the tree as soon as it is read. */
 import { FsError, isErrnoName } from "../../errno.ts";
+import type { FileState } from "../../tree/content/file-state.ts";
 import type { Directory } from "../../tree/directory.ts";
 import type { RegularFile } from "../../tree/file.ts";
-import type { FileState } from "../../tree/file-state.ts";
 import { type Inode, type Owner, S_IFMT, type Time } from "../../tree/inode.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { splitPath, unescapeBytes } from "../entry-names.ts";

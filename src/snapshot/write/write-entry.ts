@@ -1,7 +1,7 @@
 /** Writes what an entry says before its content. */
 import { isUtf8 } from "node:buffer";
 import type { FsError } from "../../errno.ts";
-import type { FileState } from "../../tree/file-state.ts";
+import type { FileState } from "../../tree/content/file-state.ts";
 import { type Inode, type Owner, S_IFBLK, S_IFCHR, S_IFMT } from "../../tree/inode.ts";
 import { byBytes } from "../../tree/path.ts";
 import { escapeBytes } from "../entry-names.ts";

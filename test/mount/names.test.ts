@@ -120,7 +120,7 @@ describeMounted("names on a mount that change without the kernel's doing", () =>
     await eventually("the inodes are back", () => inodes() === before);
   }, 60_000);
 
-  test("a name that a listing brings is found, though the kernel knew that it does not exist", async () => {
+  test("a name that a listing adds is found at once, though it did not exist a moment before", async () => {
     names("deep/1");
     expect(await out("ls d; cat d/deep/2 || echo none")).toBe("deep\nnone\n");
     names("deep/1", "deep/2");

@@ -42,6 +42,16 @@ export class Listings {
     return this.enabled && directory.xattrs?.has(GENERATOR) === true;
   }
 
+  /** Whether the listing of this directory, or of one above it, may add a name here. */
+  addsTo(directory: Directory): boolean {
+    if (!this.enabled) return false;
+    for (let at: Directory | undefined = directory; at !== undefined; at = at.parent) {
+      if (this.lists(at)) return true;
+      if (at.parent === at) return false;
+    }
+    return false;
+  }
+
   /** Somebody is about to read the directory. False: they may, at once. Throws EDEADLK. */
   open(directory: Directory, waiter: Waiter): boolean {
     if (!this.lists(directory)) return false;

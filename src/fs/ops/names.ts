@@ -74,7 +74,8 @@ export function nameOperations(mount: Mount) {
         return entry(mount, inode);
       }
       if (mount.lookups.wait(directory, name, waiter)) return PARKED;
-      if (lists) throw new FsError("ENOENT");
+      // The kernel is told of a new name only after the reply that brought it (dcache.ts), and must find it at once.
+      if (mount.listings.addsTo(directory)) throw new FsError("ENOENT");
       mount.dcache.toldNegative(directory);
       return NEGATIVE;
     },

@@ -8,7 +8,7 @@
 import { OPS, type OpName } from "../fuse/ops.ts";
 
 /** Operations that leave everything that a snapshot holds as it is. Those that are not known are none of them. */
-const LOOKING: readonly OpName[] = [
+const READ_ONLY_OPERATIONS: readonly OpName[] = [
   "lookup",
   "forget",
   "getattr",
@@ -39,9 +39,9 @@ const LOOKING: readonly OpName[] = [
   "statx",
 ];
 
-const looking = new Set(LOOKING.map((name) => OPS[name].opcode));
+const readOnlyOpcodes = new Set(READ_ONLY_OPERATIONS.map((name) => OPS[name].opcode));
 
 /** How many of these requests, counted by opcode, may have changed something. */
-export function changing(counts: Uint32Array): number {
-  return counts.reduce((sum, count, opcode) => (looking.has(opcode) ? sum : sum + count), 0);
+export function countChanges(counts: Uint32Array): number {
+  return counts.reduce((sum, count, opcode) => (readOnlyOpcodes.has(opcode) ? sum : sum + count), 0);
 }

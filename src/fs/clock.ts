@@ -62,7 +62,7 @@ export class Stamps {
   }
 
   /** Does some work whose changes bear another clock's time. */
-  during<T>(clock: Clock, work: () => T): T {
+  withClock<T>(clock: Clock, work: () => T): T {
     const before = this.#other;
     this.#other = clock;
     try {

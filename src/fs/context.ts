@@ -3,15 +3,15 @@ import type { Session } from "../fuse/session.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
 import type { Tree } from "../tree/tree.ts";
-import type { Control } from "./control/directory.ts";
+import type { ControlDirectory } from "./control/directory.ts";
 import type { Dcache } from "./dcache.ts";
 import type { Handles } from "./handles.ts";
-import type { Refresh } from "./lazy/expiry.ts";
+import type { Expiry } from "./lazy/expiry.ts";
 import type { Listings } from "./lazy/listings.ts";
-import type { Lookups } from "./lazy/on-demand-files.ts";
+import type { OnDemandFiles } from "./lazy/on-demand-files.ts";
 import type { Pending } from "./lazy/pending.ts";
 import type { Regeneration } from "./lazy/regenerate.ts";
-import type { Succession } from "./lazy/replace-inode.ts";
+import type { InodeReplacement } from "./lazy/replace-inode.ts";
 import type { Revalidation } from "./lazy/revalidate.ts";
 import type { RuleEntries } from "./lazy/rule-entries.ts";
 import type { Nodes } from "./nodes.ts";
@@ -19,10 +19,10 @@ import type { CopyUps } from "./ops/copy-up.ts";
 import type { Passthrough } from "./passthrough.ts";
 import type { Authors } from "./permissions/authors.ts";
 import type { Timers } from "./timers.ts";
-import type { Attempts } from "./waiting/waiters.ts";
+import type { Waiters } from "./waiting/waiters.ts";
 import type { Writeback } from "./writeback.ts";
 
-export interface Mount {
+export interface FsContext {
   readonly tree: Tree;
   readonly nodes: Nodes;
   readonly dcache: Dcache;
@@ -30,23 +30,23 @@ export interface Mount {
   readonly handles: Handles;
   readonly revalidation: Revalidation;
   readonly authors: Authors;
-  readonly attempts: Attempts;
+  readonly waiters: Waiters;
   readonly pending: Pending;
-  readonly refresh: Refresh;
+  readonly expiry: Expiry;
   readonly regen: Regeneration;
-  readonly succession: Succession;
+  readonly replacement: InodeReplacement;
   readonly listings: Listings;
-  readonly lookups: Lookups;
+  readonly onDemandFiles: OnDemandFiles;
   readonly ruleEntries: RuleEntries;
-  readonly control: Control;
+  readonly control: ControlDirectory;
   readonly passthrough: Passthrough;
   readonly writeback: Writeback;
   readonly timers: Timers;
   /** Does work of our own, such as taking what a generator made: its changes bear the time that SOURCE_DATE_EPOCH may fix. */
-  making<T>(work: () => T): T;
-  /** Counts the files that somebody's writing or an attribute made something else: see Answers.layout. */
+  withGenerationClock<T>(work: () => T): T;
+  /** Counts the files that somebody's writing or an attribute made something else: see RpcHandlers.outlineSince. */
   definitions: number;
-  /** Counts what was written to files: see Answers.readStatics. */
+  /** Counts what was written to files: see RpcHandlers.readStatics. */
   writes: number;
   /** What a file without content claims as its size, in bytes. */
   readonly claimedSize: number;
@@ -55,23 +55,23 @@ export interface Mount {
   /** The conversation with the kernel. It exists once the operations do. */
   session(): Session;
   /** Does the work; what it has to say to the other thread goes over at once. */
-  together(work: () => void): void;
+  batchMessages(work: () => void): void;
   /** A file's content is about to change, from `offset` (0) on, `length` bytes (all): whoever reads the old one (a snapshot being saved) takes it first. */
   beforeChange(file: RegularFile, offset?: number, length?: number): void;
   /** Two files are about to exchange their contents: whoever reads one of these goes on with the other file. */
-  exchanged(one: RegularFile, other: RegularFile): void;
+  beforeExchange(one: RegularFile, other: RegularFile): void;
   /**
    * A file's content did change, at the hand of somebody who writes. One that waited for a generator is an ordinary
    * file from here on, and its readers see what was written. Not called when the change failed.
    */
-  changed(file: RegularFile): void;
+  onWrite(file: RegularFile): void;
   /** A content may be another than before, at whoever's hand. Part of `changed`. */
-  touched(file: RegularFile): void;
+  onContentChange(file: RegularFile): void;
   /**
    * A file that became pending while somebody had it open for writing may have bytes that the kernel wrote by itself.
    * They count as any that are written. True if there are some.
    */
-  wroteUnseen(file: RegularFile): boolean;
+  claimUnseenWrites(file: RegularFile): boolean;
   /** Hands content that came into being to the kernel, with its size, before anybody who waits for it goes on. */
   store(file: RegularFile): void;
   /** Tells the kernel that what it keeps of an inode is out of date: its attributes, and its pages if `pages`. */
@@ -80,5 +80,5 @@ export interface Mount {
    * An open of the file is about to be answered. What the kernel was told of an inode may have come before it had taken
    * in the lookup that brought it the inode: it then goes by what that lookup said. Now it has, and is told again.
    */
-  told(file: RegularFile): void;
+  repeatInvalidation(file: RegularFile): void;
 }

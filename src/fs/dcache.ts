@@ -22,24 +22,24 @@ import type { Handler, OpName } from "../fuse/ops.ts";
 import type { AsyncWrite } from "../libc.ts";
 import type { Directory } from "../tree/directory.ts";
 import type { Inode } from "../tree/inode.ts";
-import type { Mount } from "./context.ts";
+import type { FsContext } from "./context.ts";
 import { ByThread, NOBODY } from "./waiting/by-thread.ts";
 
 /** Messages handed to the other thread at a time: glibc walks through those that wait for each further one. */
 const MOST_UNDER_WAY = 64;
 
-interface Change {
+interface NameChange {
   readonly parent: number;
   readonly name: string;
 }
 
 interface UnderWay {
-  readonly change: Change;
+  readonly change: NameChange;
   readonly write: AsyncWrite;
 }
 
 export class Dcache {
-  readonly #mount: () => Mount;
+  readonly #mount: () => FsContext;
   /** The kernel is told of a name in its own reply. */
   #byKernel = false;
   /** Directories in which the kernel was told that a name does not exist, and may remember it. */
@@ -54,12 +54,12 @@ export class Dcache {
   /** Threads of which a LOOKUP was answered ESTALE: the next one must not be, as the kernel walks a path only twice. */
   readonly #sent = new ByThread<true>({ milliseconds: 1000, notes: 1024 });
 
-  constructor(mount: () => Mount) {
+  constructor(mount: () => FsContext) {
     this.#mount = mount;
   }
 
   /** The handler of a request that changes names: the kernel knows of these changes. */
-  ofKernel<K extends OpName>(handler: Handler<K>): Handler<K> {
+  wrapNameChange<K extends OpName>(handler: Handler<K>): Handler<K> {
     return (request, header, target) => {
       this.#byKernel = true;
       try {
@@ -72,7 +72,7 @@ export class Dcache {
   }
 
   /** The handler of LOOKUP: nothing is told of its directory before it is known whether it is parked. */
-  ofLookup(handler: Handler<"lookup">): Handler<"lookup"> {
+  wrapLookup(handler: Handler<"lookup">): Handler<"lookup"> {
     return (request, header, target) => {
       try {
         return handler(request, header, target);
@@ -83,7 +83,7 @@ export class Dcache {
   }
 
   /** The kernel is about to be told that there is no such name in a directory, and that it may remember that. */
-  toldNegative(directory: Directory): void {
+  noteNegative(directory: Directory): void {
     this.#negative.add(directory);
   }
 
@@ -91,7 +91,7 @@ export class Dcache {
    * A name in a directory is another inode's, or nobody's, from here on; before it was this one's. The tree calls it for
    * every change, after the change and before an inode is disposed of.
    */
-  changed(directory: Directory, name: string, before: Inode | undefined): void {
+  onNameChange(directory: Directory, name: string, before: Inode | undefined): void {
     if (this.#byKernel || directory.lookups === 0) return;
     if (this.#listings === undefined) this.#mount().invalidate(directory, true);
     else this.#listings.add(directory);
@@ -99,12 +99,12 @@ export class Dcache {
     if (!known) return;
     // Its link count and its ctime.
     if (before !== undefined) this.#mount().invalidate(before, false);
-    this.#wait({ parent: directory.ino, name });
-    this.feed();
+    this.#enqueue({ parent: directory.ino, name });
+    this.flush();
   }
 
   /** Does the work; of a directory in which it changes many names, the listing is invalidated once. */
-  together(work: () => void): void {
+  batch(work: () => void): void {
     if (this.#listings !== undefined) return work();
     const listings = new Set<Directory>();
     this.#listings = listings;
@@ -120,12 +120,12 @@ export class Dcache {
    * A LOOKUP in this directory, by this thread, is about to be parked: the directory stays locked. Throws ESTALE where the
    * kernel is to let go of the lock and come again.
    */
-  beforeParking({ ino }: Directory, pid: number): void {
+  prepareToPark({ ino }: Directory, pid: number): void {
     this.#parking = ino;
     this.#underWay = this.#underWay.filter(({ change, write }) => {
       if (change.parent !== ino) return true;
       if (!write.cancel()) return !write.done();
-      this.#wait(change);
+      this.#enqueue(change);
       return false;
     });
     const stuck = this.#underWay.some(({ change }) => change.parent === ino);
@@ -138,18 +138,18 @@ export class Dcache {
   }
 
   /** Whether some changes could be told right now, but for lack of room. */
-  get waits(): boolean {
+  get hasWaiting(): boolean {
     return this.#waiting.keys().some((parent) => !this.#isLocked(parent));
   }
 
   /** Tells what may be told. */
-  feed(): void {
+  flush(): void {
     if (this.#waiting.size === 0) return;
     this.#underWay = this.#underWay.filter(({ write }) => !write.done());
     for (const [parent, names] of this.#waiting) {
       if (this.#isLocked(parent)) continue;
       for (const name of names) {
-        if (this.#underWay.length >= MOST_UNDER_WAY || !this.#tell({ parent, name })) return;
+        if (this.#underWay.length >= MOST_UNDER_WAY || !this.#notify({ parent, name })) return;
         names.delete(name);
       }
       this.#waiting.delete(parent);
@@ -161,7 +161,7 @@ export class Dcache {
   }
 
   /** False where that has to be tried again. */
-  #tell(change: Change): boolean {
+  #notify(change: NameChange): boolean {
     const body = { ...change, namelen: change.name.length, flags: 0 };
     try {
       const write = this.#mount().session().notifyAsync(abi.FUSE_NOTIFY_INVAL_ENTRY, abi.notifyInvalEntryOut, body);
@@ -175,7 +175,7 @@ export class Dcache {
     }
   }
 
-  #wait({ parent, name }: Change): void {
+  #enqueue({ parent, name }: NameChange): void {
     const names = this.#waiting.get(parent);
     if (names === undefined) this.#waiting.set(parent, new Set([name]));
     else names.add(name);

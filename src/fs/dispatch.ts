@@ -8,16 +8,16 @@ import type { NamedFiles } from "../rpc/generation.ts";
 import type { FromFilesystem } from "../rpc/messages.ts";
 import type { Inode, Owner } from "../tree/inode.ts";
 import type { Tree } from "../tree/tree.ts";
-import type { Mount } from "./context.ts";
-import { Control, type ControlFiles } from "./control/directory.ts";
+import type { FsContext } from "./context.ts";
+import { ControlDirectory, type ControlFiles } from "./control/directory.ts";
 import { Dcache } from "./dcache.ts";
 import { Handles } from "./handles.ts";
-import { Refresh } from "./lazy/expiry.ts";
+import { Expiry } from "./lazy/expiry.ts";
 import { Listings, listingOperations } from "./lazy/listings.ts";
-import { Lookups } from "./lazy/on-demand-files.ts";
+import { OnDemandFiles } from "./lazy/on-demand-files.ts";
 import { Pending } from "./lazy/pending.ts";
 import { Regeneration } from "./lazy/regenerate.ts";
-import { Succession } from "./lazy/replace-inode.ts";
+import { InodeReplacement } from "./lazy/replace-inode.ts";
 import { Revalidation } from "./lazy/revalidate.ts";
 import { RuleEntries } from "./lazy/rule-entries.ts";
 import { Nodes } from "./nodes.ts";
@@ -29,10 +29,10 @@ import { nameOperations } from "./ops/names.ts";
 import { xattrOperations } from "./ops/xattrs.ts";
 import { Passthrough } from "./passthrough.ts";
 import { Authors } from "./permissions/authors.ts";
-import { Answers } from "./rpc-handlers.ts";
+import { RpcHandlers } from "./rpc-handlers.ts";
 import { Timers } from "./timers.ts";
 import { Interrupts } from "./waiting/interrupts.ts";
-import { Attempts } from "./waiting/waiters.ts";
+import { Waiters } from "./waiting/waiters.ts";
 import { Writeback } from "./writeback.ts";
 
 /** A content up to this size is handed to the kernel whole as it comes into being; of a larger one, its end. */
@@ -40,29 +40,29 @@ const STORE_WHOLE = 1 << 20;
 /** The minor version of the protocol up to Linux 5.9. */
 const LINUX_5_6 = 31;
 
-export interface Served {
-  readonly mount: Mount;
-  readonly answers: Answers;
+export interface ServedTree {
+  readonly mount: FsContext;
+  readonly handlers: RpcHandlers;
   readonly operations: Filesystem;
   readonly timers: Timers;
   /** The kernel reports a signal to the thread that sent a request. False if the request does not wait here. */
-  interrupted(unique: number, thread: number): boolean;
+  interrupt(unique: number, thread: number): boolean;
 }
 
-export interface ServedOptions {
+export interface ServeTreeOptions {
   readonly tree: Tree;
   readonly post: (message: FromFilesystem) => void;
   /** Does the work, and posts what is posted meanwhile at once. Default: just does it. */
-  readonly together?: (work: () => void) => void;
+  readonly batchMessages?: (work: () => void) => void;
   /** What `.llmfs` holds; absent: no control surface. */
-  readonly control?: (mount: Mount, answers: Answers) => ControlFiles;
+  readonly control?: (mount: FsContext, handlers: RpcHandlers) => ControlFiles;
   readonly claimedSize?: number;
   /** Who mounted. Default: whose root directory it is. */
   readonly owner?: Owner;
   /** Who mounted, where other users may come in. */
   readonly sharedBy?: number;
-  /** See Mount.making. Default: just does the work. */
-  readonly making?: <T>(work: () => T) => T;
+  /** See FsContext.withGenerationClock. Default: just does the work. */
+  readonly withGenerationClock?: <T>(work: () => T) => T;
   /** Whether generators list directories. */
   readonly listing?: boolean;
   /** Files that generators make when somebody asks for their names. */
@@ -77,17 +77,17 @@ export interface ServedOptions {
   readonly renewing?: boolean;
 }
 
-export function serveTree(options: ServedOptions, session: () => Session): Served {
+export function serveTree(options: ServeTreeOptions, session: () => Session): ServedTree {
   const { tree } = options;
   const timers = new Timers(options.monotonic);
-  const attempts = new Attempts(() => mount, options.post, timers);
+  const waiters = new Waiters(() => mount, options.post, timers);
   const revalidation = new Revalidation();
-  const pending = new Pending(() => mount, attempts, options.post);
-  const refresh = new Refresh(() => mount, attempts, options.post, options.renewing ?? true);
-  const regen = new Regeneration(() => mount, attempts, options.post);
+  const pending = new Pending(() => mount, waiters, options.post);
+  const expiry = new Expiry(() => mount, waiters, options.post, options.renewing ?? true);
+  const regen = new Regeneration(() => mount, waiters, options.post);
   /** Inodes of which the kernel did not know when it was told something. */
   const untold = new WeakSet<Inode>();
-  const mount: Mount = {
+  const mount: FsContext = {
     tree,
     nodes: new Nodes(tree, options.generation ?? 0),
     dcache: new Dcache(() => mount),
@@ -95,18 +95,18 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     handles: new Handles(tree, revalidation),
     revalidation,
     authors: new Authors(options.sharedBy),
-    attempts,
+    waiters,
     pending,
-    refresh,
+    expiry,
     regen,
-    succession: new Succession(() => mount),
-    listings: new Listings(() => mount, attempts, options.post, options.listing ?? false),
-    lookups: new Lookups(() => mount, attempts, options.post, options.named ?? []),
+    replacement: new InodeReplacement(() => mount),
+    listings: new Listings(() => mount, waiters, options.post, options.listing ?? false),
+    onDemandFiles: new OnDemandFiles(() => mount, waiters, options.post, options.named ?? []),
     ruleEntries: new RuleEntries(() => mount),
     passthrough: new Passthrough({
       log: (text) => options.post({ type: "log", level: "info", tag: "fs", text }),
-      written(file, taken) {
-        mount.touched(file);
+      onWrite(file, taken) {
+        mount.onContentChange(file);
         if (taken) mount.definitions++;
       },
     }),
@@ -118,33 +118,33 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     definitions: 0,
     writes: 0,
     claimedSize: options.claimedSize ?? CLAIMED_SIZE,
-    making: options.making ?? ((work) => work()),
+    withGenerationClock: options.withGenerationClock ?? ((work) => work()),
     warn: (text) => options.post({ type: "log", level: "warn", tag: "fs", text }),
     session,
-    together: options.together ?? ((work) => work()),
+    batchMessages: options.batchMessages ?? ((work) => work()),
     beforeChange(file, offset, length) {
-      answers.beforeChange(file, offset, length);
+      handlers.beforeChange(file, offset, length);
     },
-    exchanged(one, other) {
-      answers.exchanged(one, other);
+    beforeExchange(one, other) {
+      handlers.beforeExchange(one, other);
     },
-    touched(file) {
+    onContentChange(file) {
       this.writes++;
-      answers.touched(file);
+      handlers.invalidateContent(file);
     },
-    changed(file) {
-      this.touched(file);
-      refresh.taken(file);
+    onWrite(file) {
+      this.onContentChange(file);
+      expiry.claim(file);
       ruleEntries.claim(file);
       if (file.becomeTheirs()) this.definitions++;
       if (!file.becomeStatic()) return;
       this.definitions++;
       this.invalidate(file, false);
-      pending.overwritten(file);
+      pending.onOverwrite(file);
     },
-    wroteUnseen(file) {
+    claimUnseenWrites(file) {
       if (!file.lazy || file.size === 0) return false;
-      this.changed(file);
+      this.onWrite(file);
       return true;
     },
     invalidate(inode, pages) {
@@ -154,14 +154,14 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
       const result = session().notify(abi.FUSE_NOTIFY_INVAL_INODE, abi.notifyInvalInodeOut, body);
       if (result === -ERRNO.ENOENT) untold.add(inode);
     },
-    told(file) {
+    repeatInvalidation(file) {
       if (!untold.delete(file)) return;
       this.invalidate(file, true);
       this.store(file);
     },
     store(file) {
       if (file.lookups === 0) return;
-      this.copyUps.arrived(file);
+      this.copyUps.onContent(file);
       this.invalidate(file, false);
       // A store raises the size the kernel believes in, never lowers it; and it fills pages, so that even a reader
       // that asks for nothing but bytes (sendfile) finds them.
@@ -173,16 +173,16 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
       session().notify(abi.FUSE_NOTIFY_STORE, abi.notifyStoreOut, body, data);
     },
   };
-  const answers = new Answers(mount, options.post);
-  const control: Control = new Control(tree, options.control?.(mount, answers), options.owner);
+  const handlers = new RpcHandlers(mount, options.post);
+  const control: ControlDirectory = new ControlDirectory(tree, options.control?.(mount, handlers), options.owner);
   const { dcache, ruleEntries } = mount;
   tree.onNameChange = (directory, name, before) => {
-    dcache.changed(directory, name, before);
+    dcache.onNameChange(directory, name, before);
     if (before === undefined || before.nlink > 0) return;
-    ruleEntries.unnamed(before);
+    ruleEntries.onUnnamed(before);
     if (before.kind === "file") regen.discard(before);
   };
-  tree.onDispose = (inode) => ruleEntries.gone(inode);
+  tree.onDispose = (inode) => ruleEntries.onDispose(inode);
   const names = nameOperations(mount);
   const files = fileOperations(mount);
   const operations: Filesystem = {
@@ -192,23 +192,23 @@ export function serveTree(options: ServedOptions, session: () => Session): Serve
     ...listingOperations(mount),
     ...files,
     ...xattrOperations(mount),
-    lookup: dcache.ofLookup(names.lookup),
-    mkdir: dcache.ofKernel(names.mkdir),
-    mknod: dcache.ofKernel(names.mknod),
-    symlink: dcache.ofKernel(names.symlink),
-    link: dcache.ofKernel(names.link),
-    unlink: dcache.ofKernel(names.unlink),
-    rmdir: dcache.ofKernel(names.rmdir),
-    rename: dcache.ofKernel(names.rename),
-    rename2: dcache.ofKernel(names.rename2),
-    create: dcache.ofKernel(files.create),
+    lookup: dcache.wrapLookup(names.lookup),
+    mkdir: dcache.wrapNameChange(names.mkdir),
+    mknod: dcache.wrapNameChange(names.mknod),
+    symlink: dcache.wrapNameChange(names.symlink),
+    link: dcache.wrapNameChange(names.link),
+    unlink: dcache.wrapNameChange(names.unlink),
+    rmdir: dcache.wrapNameChange(names.rmdir),
+    rename: dcache.wrapNameChange(names.rename),
+    rename2: dcache.wrapNameChange(names.rename2),
+    create: dcache.wrapNameChange(files.create),
   };
   const interrupts = new Interrupts({
-    waits: (unique) => session().waits(unique),
-    end: (unique) => attempts.leave(unique) || control.leave(unique) || mount.writeback.waits(unique),
+    isWaiting: (unique) => session().waits(unique),
+    end: (unique) => waiters.leave(unique) || control.leave(unique) || mount.writeback.isWaiting(unique),
     signals: options.signals ?? threadSignals,
     timers,
   });
-  const interrupted = (unique: number, thread: number) => interrupts.interrupted(unique, thread);
-  return { mount, answers, operations, timers, interrupted };
+  const interrupted = (unique: number, thread: number) => interrupts.handleInterrupt(unique, thread);
+  return { mount, handlers, operations, timers, interrupt: interrupted };
 }

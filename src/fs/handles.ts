@@ -18,7 +18,7 @@ export interface Handle {
   readonly flags: number;
 }
 
-export function writable(flags: number): boolean {
+export function isWritable(flags: number): boolean {
   return (flags & O_ACCMODE) !== O_RDONLY;
 }
 
@@ -40,7 +40,7 @@ export class Handles {
     const fh = this.#free.pop() ?? this.#open.length;
     this.#open[fh] = { file, flags };
     this.#tree.hold(file);
-    if (writable(flags)) this.#writers.set(file, (this.#writers.get(file) ?? 0) + 1);
+    if (isWritable(flags)) this.#writers.set(file, (this.#writers.get(file) ?? 0) + 1);
     return fh;
   }
 
@@ -64,7 +64,7 @@ export class Handles {
     const handle = this.get(fh);
     this.#open[fh] = undefined;
     this.#free.push(fh);
-    if (writable(handle.flags)) {
+    if (isWritable(handle.flags)) {
       const left = (this.#writers.get(handle.file) ?? 0) - 1;
       if (left > 0) this.#writers.set(handle.file, left);
       else this.#writers.delete(handle.file);
@@ -74,7 +74,7 @@ export class Handles {
   }
 
   /** Whether somebody has the file open for writing, or is about to. */
-  beingWritten(file: RegularFile): boolean {
+  isBeingWritten(file: RegularFile): boolean {
     return this.#writers.has(file) || this.#revalidation.expects(file);
   }
 

@@ -45,7 +45,7 @@ export class Nodes {
   }
 
   /** For a handle: known to the kernel or not. Throws ESTALE for one that has no name any more. */
-  living(nodeid: number): Inode {
+  getByHandle(nodeid: number): Inode {
     const inode = this.#find(nodeid);
     if (inode === undefined || (inode.lookups === 0 && inode.nlink === 0)) throw new FsError("ESTALE");
     return inode;
@@ -61,14 +61,14 @@ export class Nodes {
   }
 
   /** Throws ENOTDIR. */
-  directory(nodeid: number): Directory {
+  getDirectory(nodeid: number): Directory {
     const inode = this.get(nodeid);
     if (!(inode instanceof Directory)) throw new FsError("ENOTDIR");
     return inode;
   }
 
   /** Throws EISDIR, EINVAL. */
-  file(nodeid: number): RegularFile {
+  getFile(nodeid: number): RegularFile {
     const inode = this.get(nodeid);
     if (inode instanceof RegularFile) return inode;
     throw new FsError(inode.kind === "directory" ? "EISDIR" : "EINVAL");

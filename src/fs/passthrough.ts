@@ -21,7 +21,7 @@ import * as libc from "../libc.ts";
 import { FdStore, type Store } from "../tree/content/store.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { S_ISGID, S_ISUID } from "../tree/inode.ts";
-import { O_ACCMODE, O_RDWR, writable } from "./handles.ts";
+import { isWritable, O_ACCMODE, O_RDWR } from "./handles.ts";
 
 /** How many files may wait to go back to the heap before some are seen to at once. */
 const SETTLE_AT = 64;
@@ -39,7 +39,7 @@ interface Use {
 export interface PassthroughOptions {
   readonly log: (text: string) => void;
   /** The kernel wrote to a file. `taken`: that made generated content the writer's. */
-  readonly written: (file: RegularFile, taken: boolean) => void;
+  readonly onWrite: (file: RegularFile, taken: boolean) => void;
 }
 
 export class Passthrough {
@@ -86,8 +86,8 @@ export class Passthrough {
       return { open_flags: keep | abi.FOPEN_NOFLUSH, backing_id: 0, keepsNothing: false };
     }
     this.#settling.delete(file);
-    if (storable || writable(flags)) this.#watched.add(file);
-    if (writable(flags)) this.#stale.add(file);
+    if (storable || isWritable(flags)) this.#watched.add(file);
+    if (isWritable(flags)) this.#stale.add(file);
     return { open_flags: abi.FOPEN_PASSTHROUGH | abi.FOPEN_NOFLUSH, backing_id: id, keepsNothing };
   }
 
@@ -100,7 +100,7 @@ export class Passthrough {
   }
 
   /** Whether the file may change without the kernel's FUSE code noticing: through a mapping of its store. */
-  changesUnseen(file: RegularFile): boolean {
+  mayChangeUnseen(file: RegularFile): boolean {
     const use = this.#uses.get(file);
     if (use?.passthrough === true) return use.storable;
     if (!file.shared) return false;
@@ -120,7 +120,7 @@ export class Passthrough {
     return use !== undefined && !use.passthrough && use.storable;
   }
 
-  released(file: RegularFile): void {
+  release(file: RegularFile): void {
     const use = this.#uses.get(file);
     if (use === undefined) throw new Error(`inode ${file.ino}: released more often than opened`);
     if (--use.handles > 0) return;
@@ -163,13 +163,13 @@ export class Passthrough {
     // A write to a file without content must be seen: it keeps the generator from running.
     if (file.lazy) return false;
     // What passes through does not clear these bits on a write.
-    if (writable(flags)) return (file.mode & (S_ISUID | S_ISGID)) === 0;
+    if (isWritable(flags)) return (file.mode & (S_ISUID | S_ISGID)) === 0;
     return file.stored;
   }
 
   #backingId(file: RegularFile): number | undefined {
     if (this.#device === undefined) return undefined;
-    const store = this.#shared(file);
+    const store = this.#share(file);
     if (!(store instanceof FdStore)) {
       file.unshare();
       return undefined;
@@ -186,21 +186,21 @@ export class Passthrough {
       return undefined;
     }
     this.#backingIds.set(store, id);
-    store.onClose = () => this.#closed(store, id);
+    store.onClose = () => this.#onClosed(store, id);
     return id;
   }
 
   /** Undefined where there is no room to move the bytes, or no descriptor. */
-  #shared(file: RegularFile): Store | undefined {
+  #share(file: RegularFile): Store | undefined {
     try {
-      return file.share((taken) => this.#options.written(file, taken));
+      return file.share((taken) => this.#options.onWrite(file, taken));
     } catch (error) {
       if (error instanceof FsError) return undefined;
       throw error;
     }
   }
 
-  #closed(store: FdStore, id: number): void {
+  #onClosed(store: FdStore, id: number): void {
     this.#backingIds.delete(store);
     if (this.#device === undefined) return;
     CLOSE_REQUEST.writeUInt32LE(id, 0);

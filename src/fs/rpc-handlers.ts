@@ -9,28 +9,28 @@ import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
 import { components, join, toBytes } from "../tree/path.ts";
 import { MAY_EXEC, MAY_READ } from "../tree/permissions/access.ts";
-import { changing } from "./changes.ts";
-import type { Mount } from "./context.ts";
+import { countChanges } from "./changes.ts";
+import type { FsContext } from "./context.ts";
 import { SLICE_MS } from "./control/produced.ts";
-import { moment } from "./lazy/freshness.ts";
+import { nextMoment } from "./lazy/freshness.ts";
 import { entryOf, infoOf, layoutOf, ORIGIN, pendingFiles } from "./lazy/request.ts";
 import type { View } from "./permissions/view.ts";
 import type { Waiter } from "./waiting/waiters.ts";
 
-type Answer<K extends keyof Methods> = Awaited<ReturnType<Methods[K]>>;
+type Result<K extends keyof Methods> = Awaited<ReturnType<Methods[K]>>;
 
 type Requester = Pick<Waiter, "requester">;
 
 /** What a method does: returns its value, throws FsError, or calls `done` or `fail` later and returns nothing. */
-export class Answers {
-  readonly #mount: Mount;
+export class RpcHandlers {
+  readonly #mount: FsContext;
   readonly #post: (message: FromFilesystem) => void;
   /** Files whose content the other thread has, since the epoch began. */
   #told = new WeakSet<RegularFile>();
   #epoch = 0;
   #limit = 0;
   /** How many answers of generators were taken. */
-  taken = 0;
+  answerCount = 0;
   readonly #savers = new Map<number, SnapshotSaver>();
   /** Texts of control files that the main thread told. */
   readonly #published = new Map<PublishedName, string>();
@@ -41,7 +41,7 @@ export class Answers {
   readonly #saving = new Map<number, (outcome: unknown) => void>();
   #nextSave = 1;
 
-  constructor(mount: Mount, post: (message: FromFilesystem) => void) {
+  constructor(mount: FsContext, post: (message: FromFilesystem) => void) {
     this.#mount = mount;
     this.#post = post;
   }
@@ -51,7 +51,7 @@ export class Answers {
     if (name === "usage.json") this.#usage = JSON.parse(text);
   }
 
-  published(name: PublishedName): string {
+  getPublished(name: PublishedName): string {
     return this.#published.get(name) ?? "{}\n";
   }
 
@@ -67,7 +67,7 @@ export class Answers {
     this.#post({ type: "settle", id });
   }
 
-  settled(id: number): void {
+  onSettled(id: number): void {
     const done = this.#settling.get(id);
     this.#settling.delete(id);
     done?.();
@@ -80,28 +80,28 @@ export class Answers {
     this.#post({ type: "save", id });
   }
 
-  saved(id: number, outcome: unknown): void {
+  onSaved(id: number, outcome: unknown): void {
     const done = this.#saving.get(id);
     this.#saving.delete(id);
     done?.(outcome);
   }
 
   /** What a generator listed is left out: it is there only when somebody has looked. What was written there stays. */
-  outline(viewer?: number): Answer<"outline"> {
+  outline(viewer?: number): Result<"outline"> {
     const { tree, listings } = this.#mount;
     const entries: TreeEntry[] = [];
     let listing: string | undefined;
-    for (const { path, inode } of this.#mount.authors.view(viewer).visible(tree.walk())) {
+    for (const { path, inode } of this.#mount.authors.viewFor(viewer).filterVisible(tree.walk())) {
       if (listing !== undefined && !path.startsWith(listing)) listing = undefined;
       const own = inode.kind === "file" && inode.state === "static";
-      const listed = listing !== undefined && !own && inode.xattrs?.has(ORIGIN) === true;
-      if (path !== "/" && !listed) entries.push(entryOf(path, inode));
+      const reply = listing !== undefined && !own && inode.xattrs?.has(ORIGIN) === true;
+      if (path !== "/" && !reply) entries.push(entryOf(path, inode));
       if (inode.kind === "directory" && listings.lists(inode)) listing ??= path === "/" ? path : `${path}/`;
     }
     return entries;
   }
 
-  outlineSince(known: number, viewer?: number): Answer<"outlineSince"> {
+  outlineSince(known: number, viewer?: number): Result<"outlineSince"> {
     const version = layoutOf(this.#mount);
     return version === known ? { version } : { version, entries: packed(this.outline(viewer)) };
   }
@@ -110,14 +110,14 @@ export class Answers {
   list(
     path: string,
     ticket: number | undefined,
-    done: (entries: Answer<"list">) => void,
+    done: (entries: Result<"list">) => void,
     fail: (error: FsError) => void,
     viewer?: number,
   ): void {
-    const requester = this.#requester(ticket);
-    const view = this.#mount.authors.view(viewer);
-    if (this.#waits(path, view, requester, () => this.list(path, ticket, done, fail, viewer), fail)) return;
-    const directory = this.#mount.tree.resolve(toBytes(path), view.walking(path, true));
+    const requester = this.#requesterOf(ticket);
+    const view = this.#mount.authors.viewFor(viewer);
+    if (this.#waitForGenerator(path, view, requester, () => this.list(path, ticket, done, fail, viewer), fail)) return;
+    const directory = this.#mount.tree.resolve(toBytes(path), view.resolveOptions(path, true));
     if (directory.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
     view.check(directory, MAY_READ | MAY_EXEC, path);
     const base = path === "/" ? "/" : toBytes(withoutTrailing(path, "/"));
@@ -130,9 +130,9 @@ export class Answers {
     if (!this.#mount.listings.open(directory, waiter)) listed();
   }
 
-  stat(path: string, viewer?: number): Answer<"stat"> {
-    const view = this.#mount.authors.view(viewer);
-    const inode = this.#mount.tree.resolve(toBytes(path), view.walking(path, false));
+  stat(path: string, viewer?: number): Result<"stat"> {
+    const view = this.#mount.authors.viewFor(viewer);
+    const inode = this.#mount.tree.resolve(toBytes(path), view.resolveOptions(path, false));
     view.check(inode, MAY_READ, path);
     return infoOf(toBytes(path), inode);
   }
@@ -145,38 +145,38 @@ export class Answers {
     fail: (error: FsError) => void,
     viewer?: number,
   ): void {
-    const requester = this.#requester(ticket);
-    const view = this.#mount.authors.view(viewer);
-    if (this.#waits(path, view, requester, () => this.read(path, ticket, done, fail, viewer), fail)) return;
-    const file = this.#file(path, view);
-    const since = moment();
-    const failed = (error: FsError) => fail(new FsError(error.code, `${path}: ${error.message}`));
-    const ready = () => {
-      const given = (current: RegularFile) => {
+    const requester = this.#requesterOf(ticket);
+    const view = this.#mount.authors.viewFor(viewer);
+    if (this.#waitForGenerator(path, view, requester, () => this.read(path, ticket, done, fail, viewer), fail)) return;
+    const file = this.#resolveFile(path, view);
+    const since = nextMoment();
+    const failWithPath = (error: FsError) => fail(new FsError(error.code, `${path}: ${error.message}`));
+    const readContent = () => {
+      const reply = (current: RegularFile) => {
         // Meanwhile it may have been closed to the viewer.
         if (view.mayRead(current)) done(current.bytes());
-        else failed(new FsError("EACCES", "permission denied"));
+        else failWithPath(new FsError("EACCES", "permission denied"));
       };
-      this.#mount.refresh.read(file, requester, since, given, failed);
+      this.#mount.expiry.read(file, requester, since, reply, failWithPath);
     };
-    if (!file.lazy) return ready();
-    this.#mount.pending.wait(file, { ...requester, done: ready, fail: failed });
+    if (!file.lazy) return readContent();
+    this.#mount.pending.wait(file, { ...requester, done: readContent, fail: failWithPath });
   }
 
   /** As `read`, for whoever does not want the bytes. */
   make(path: string, _: undefined, done: (nothing: undefined) => void, fail: (e: FsError) => void): void {
-    const file = this.#file(path);
+    const file = this.#resolveFile(path);
     if (!file.lazy) return done(undefined);
-    const failed = (error: FsError) => fail(new FsError(error.code, `${path}: ${error.message}`));
-    this.#mount.pending.wait(file, { done: () => done(undefined), fail: failed });
+    const failWithPath = (error: FsError) => fail(new FsError(error.code, `${path}: ${error.message}`));
+    this.#mount.pending.wait(file, { done: () => done(undefined), fail: failWithPath });
   }
 
-  readStatic(path: string, limit: number, viewer?: number): Answer<"readStatic"> {
-    const file = this.#file(path, this.#mount.authors.view(viewer));
-    return file.state === "static" ? beginning(file, limit) : undefined;
+  readStatic(path: string, limit: number, viewer?: number): Result<"readStatic"> {
+    const file = this.#resolveFile(path, this.#mount.authors.viewFor(viewer));
+    return file.state === "static" ? readBeginning(file, limit) : undefined;
   }
 
-  check(): Answer<"check"> {
+  check(): Result<"check"> {
     const { tree, nodes, handles } = this.#mount;
     tree.checkInvariants();
     const named = new Set<Inode>();
@@ -184,39 +184,39 @@ export class Answers {
     return { nodes: nodes.size, handles: handles.size, named: named.size, inodes: tree.space.inodes };
   }
 
-  revision(): Answer<"revision"> {
+  revision(): Result<"revision"> {
     const { handles } = this.#mount;
-    return { count: changing(this.#mount.session().counts) + this.taken, writing: handles.writing };
+    return { count: countChanges(this.#mount.session().counts) + this.answerCount, writing: handles.writing };
   }
 
-  readStatics({ paths, limit, epoch, viewer }: StaticsRequest): Answer<"readStatics"> {
+  readStatics({ paths, limit, epoch, viewer }: StaticsRequest): Result<"readStatics"> {
     if (viewer !== undefined) {
-      const view = this.#mount.authors.view(viewer);
+      const view = this.#mount.authors.viewFor(viewer);
       return paths.map((path) => {
-        const file = this.#static(path, view);
-        return file === undefined ? { ino: 0 } : { ino: file.ino, bytes: beginning(file, limit) };
+        const file = this.#findStatic(path, view);
+        return file === undefined ? { ino: 0 } : { ino: file.ino, bytes: readBeginning(file, limit) };
       });
     }
     if (epoch !== this.#epoch || limit !== this.#limit) this.#told = new WeakSet();
     this.#epoch = epoch;
     this.#limit = limit;
     return paths.map((path) => {
-      const file = this.#static(path);
+      const file = this.#findStatic(path);
       if (file === undefined) return { ino: 0 };
       if (this.#told.has(file)) return { ino: file.ino };
       this.#told.add(file);
-      return { ino: file.ino, bytes: beginning(file, limit) };
+      return { ino: file.ino, bytes: readBeginning(file, limit) };
     });
   }
 
   /** What the other thread knows of its content is out of date. */
-  touched(file: RegularFile): void {
+  invalidateContent(file: RegularFile): void {
     this.#told.delete(file);
   }
 
-  #static(path: string, view?: View): RegularFile | undefined {
+  #findStatic(path: string, view?: View): RegularFile | undefined {
     try {
-      const file = this.#file(path, view);
+      const file = this.#resolveFile(path, view);
       return file.state === "static" ? file : undefined;
     } catch (error) {
       if (error instanceof FsError) return undefined;
@@ -224,7 +224,7 @@ export class Answers {
     }
   }
 
-  pending(): Answer<"pending"> {
+  pending(): Result<"pending"> {
     return [...pendingFiles(this.#mount)].filter((file) => file !== undefined);
   }
 
@@ -259,7 +259,7 @@ export class Answers {
     for (const saver of this.#savers.values()) saver.beforeChange(file, offset, length);
   }
 
-  exchanged(one: RegularFile, other: RegularFile): void {
+  beforeExchange(one: RegularFile, other: RegularFile): void {
     for (const saver of this.#savers.values()) saver.exchanged(one, other);
   }
 
@@ -267,8 +267,14 @@ export class Answers {
    * Whether a generator is to be asked first: for the listing of a directory on the way, or whether there is a file of
    * that name. Then it is asked, and `again` called once it has answered.
    */
-  #waits(path: string, view: View, requester: Requester, again: () => void, fail: (error: FsError) => void): boolean {
-    const { tree, listings, lookups } = this.#mount;
+  #waitForGenerator(
+    path: string,
+    view: View,
+    requester: Requester,
+    again: () => void,
+    fail: (error: FsError) => void,
+  ): boolean {
+    const { tree, listings, onDemandFiles } = this.#mount;
     const waiter = {
       ...requester,
       fail,
@@ -289,22 +295,22 @@ export class Answers {
       // Symlinks are the tree's to follow.
       if (there !== undefined && there.kind !== "directory") return false;
       if (there !== undefined) continue;
-      if (listings.lists(directory) && !listings.made(directory)) return listings.open(directory, waiter);
-      return lookups.wait(directory, name, waiter);
+      if (listings.lists(directory) && !listings.isListed(directory)) return listings.open(directory, waiter);
+      return onDemandFiles.wait(directory, name, waiter);
     }
     return false;
   }
 
   /** On whose behalf. Throws EINTR if that generation is over. */
-  #requester(ticket: number | undefined): Requester {
+  #requesterOf(ticket: number | undefined): Requester {
     if (ticket === undefined) return {};
-    const requester = this.#mount.attempts.get(ticket);
+    const requester = this.#mount.waiters.get(ticket);
     if (requester === undefined) throw new FsError("EINTR", "the generation that reads it is over");
     return { requester };
   }
 
-  #file(path: string, view = this.#mount.authors.view(undefined)): RegularFile {
-    const file = this.#mount.tree.resolve(toBytes(path), view.walking(path, true));
+  #resolveFile(path: string, view = this.#mount.authors.viewFor(undefined)): RegularFile {
+    const file = this.#mount.tree.resolve(toBytes(path), view.resolveOptions(path, true));
     view.check(file, MAY_READ, path);
     if (file.kind === "directory") throw new FsError("EISDIR", `${path}: a directory`);
     if (file.kind !== "file") throw new FsError("EINVAL", `${path}: not a regular file`);
@@ -312,7 +318,7 @@ export class Answers {
   }
 }
 
-function beginning(file: RegularFile, limit: number): Uint8Array {
+function readBeginning(file: RegularFile, limit: number): Uint8Array {
   if (file.size <= limit) return file.bytes();
   const bytes = new Uint8Array(limit);
   file.read(0, bytes);

@@ -3,7 +3,7 @@
 /** Requests are answered in between. */
 const LONGEST_RUN_MS = 5;
 
-interface Entry {
+interface TimerEntry {
   readonly at: number;
   readonly work: () => void;
 }
@@ -16,7 +16,7 @@ export interface Timer {
 export class Timers {
   readonly #now: () => number;
   /** The next one last. */
-  readonly #entries: Entry[] = [];
+  readonly #entries: TimerEntry[] = [];
 
   /** `now`: milliseconds of a clock that never goes back. */
   constructor(now: () => number = () => performance.now()) {
@@ -28,7 +28,7 @@ export class Timers {
   }
 
   /** Runs the work once, in this many milliseconds. It must be short, and must not throw. */
-  after(milliseconds: number, work: () => void): Timer {
+  schedule(milliseconds: number, work: () => void): Timer {
     const entry = { at: this.#now() + milliseconds, work };
     // Of those that are due at the same time, the oldest comes first.
     let from = 0;
@@ -60,7 +60,7 @@ export class Timers {
     return any;
   }
 
-  #cancel(entry: Entry): void {
+  #cancel(entry: TimerEntry): void {
     const at = this.#entries.indexOf(entry);
     if (at >= 0) this.#entries.splice(at, 1);
   }

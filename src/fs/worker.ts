@@ -22,14 +22,14 @@ import { Tree } from "../tree/tree.ts";
 import { CAPABILITIES, CAPABILITIES2, MAX_WRITE } from "./caching.ts";
 import { Stamps } from "./clock.ts";
 import { controlFiles } from "./control/files.ts";
-import { type Served, serveTree } from "./dispatch.ts";
+import { type ServedTree, serveTree } from "./dispatch.ts";
 import { plant } from "./lazy/planted-files.ts";
 
 class FilesystemThread {
   readonly #options: WorkerOptions;
   readonly #port: MessagePort;
   readonly #stamps = new Stamps();
-  readonly #served: Served;
+  readonly #served: ServedTree;
   #session: Session | undefined;
   #closed = false;
   #batch: FromFilesystem[] | undefined;
@@ -45,9 +45,10 @@ class FilesystemThread {
     const { epoch } = options;
     const { clock } = this.#stamps;
     const fixed: Clock | undefined = epoch === undefined ? undefined : (take) => take(epoch, 0);
-    const making = <T>(work: () => T): T => (fixed === undefined ? work() : this.#stamps.during(fixed, work));
+    const withGenerationClock = <T>(work: () => T): T =>
+      fixed === undefined ? work() : this.#stamps.withClock(fixed, work);
     const { plants = [] } = options;
-    const tree = making(() => {
+    const tree = withGenerationClock(() => {
       const made = new Tree({ clock, space, owner: options.owner });
       if (options.from !== undefined) {
         loadSnapshot(made, "file" in options.from ? options.from.file : options.from.text, {
@@ -61,13 +62,13 @@ class FilesystemThread {
     this.#served = serveTree(
       {
         tree,
-        making,
+        withGenerationClock,
         post: (message) => this.#post(message),
-        together: (work) => this.#together(work),
-        control: (mount, answers) =>
-          controlFiles(mount, answers, {
+        batchMessages: (work) => this.#batchMessages(work),
+        control: (mount, handlers) =>
+          controlFiles(mount, handlers, {
             mountpoint: options.mountpoint,
-            counts: () => this.#counts(),
+            counts: () => this.#countRequests(),
           }),
         owner: options.owner,
         ...(options.shared ? { sharedBy: options.owner.uid } : {}),
@@ -97,7 +98,7 @@ class FilesystemThread {
       flags: CAPABILITIES,
       flags2: CAPABILITIES2,
       maxWrite: MAX_WRITE,
-      interrupted: (unique, thread) => this.#served.interrupted(unique, thread),
+      interrupted: (unique, thread) => this.#served.interrupt(unique, thread),
       onRequest: () => this.#stamps.advance(),
       onReady: ({ minor, flags2 }) => {
         if (this.#options.passthrough && (flags2 & FUSE_PASSTHROUGH) !== 0) mount.passthrough.enable(fd);
@@ -122,13 +123,13 @@ class FilesystemThread {
           },
           work: () => {
             this.#stamps.advance();
-            mount.dcache.feed();
+            mount.dcache.flush();
             mount.ruleEntries.balancePages();
             const settles = mount.passthrough.settle(16);
-            return mount.writeback.work() || settles;
+            return mount.writeback.poll() || settles;
           },
-          waits: () => mount.dcache.waits,
-          timers: this.#timers(),
+          waits: () => mount.dcache.hasWaiting,
+          timers: this.#createAlarm(),
           pause: () => mount.tree.space.trim(),
           idle: (requests) => {
             // This thread has no event loop, so the collector's own timers never run in it.
@@ -143,21 +144,21 @@ class FilesystemThread {
       this.#post({ type: "ended", reason: "failed", message: stackOf(error) });
     }
     awake.close();
-    this.#leave();
+    this.#releaseAll();
     this.#sleepUntil(() => this.#closed);
   }
 
   /** Every reference of the kernel's is gone with it. */
-  #leave(): void {
+  #releaseAll(): void {
     const { mount } = this.#served;
-    mount.attempts.clear();
+    mount.waiters.clear();
     mount.regen.clear();
     mount.handles.clear();
     mount.nodes.clear();
     if (this.#options.debug) mount.tree.checkInvariants();
   }
 
-  #timers(): Alarm {
+  #createAlarm(): Alarm {
     const { timers } = this.#served;
     return {
       get due() {
@@ -165,7 +166,7 @@ class FilesystemThread {
       },
       run: () => {
         let any = false;
-        this.#together(() => {
+        this.#batchMessages(() => {
           any = timers.run();
         });
         return any;
@@ -200,7 +201,7 @@ class FilesystemThread {
 
   #drain(): void {
     libc.read(this.#options.wake, wakeCount, wakeCount.length);
-    this.#together(() => {
+    this.#batchMessages(() => {
       for (;;) {
         const received: { message: readonly ToFilesystem[] } | undefined = receiveMessageOnPort(this.#port);
         if (received === undefined) break;
@@ -218,45 +219,46 @@ class FilesystemThread {
       this.#take(message);
     } catch (error) {
       this.#log("error", "fs", stackOf(error));
-      if ("ticket" in message) this.#served.mount.attempts.failed(message.ticket, new FsError("EIO", messageOf(error)));
+      if ("ticket" in message)
+        this.#served.mount.waiters.takeFailure(message.ticket, new FsError("EIO", messageOf(error)));
     }
   }
 
   #take(message: ToFilesystem): void {
-    const { attempts } = this.#served.mount;
-    if ("ticket" in message) this.#served.answers.taken++;
+    const { waiters } = this.#served.mount;
+    if ("ticket" in message) this.#served.handlers.answerCount++;
     switch (message.type) {
       case "serve":
         return this.#onServe(message.fd);
       case "piece":
-        return attempts.piece(message.ticket, message.bytes);
+        return waiters.takePiece(message.ticket, message.bytes);
       case "content":
-        return attempts.content(message.ticket, message.content);
+        return waiters.takeContent(message.ticket, message.content);
       case "listed":
-        return attempts.listed(message.ticket, message.listing);
+        return waiters.takeListing(message.ticket, message.listing);
       case "stage":
-        return attempts.stage(message.ticket, message.stage);
+        return waiters.setStage(message.ticket, message.stage);
       case "failed":
-        return attempts.failed(message.ticket, new FsError(message.code, message.message));
+        return waiters.takeFailure(message.ticket, new FsError(message.code, message.message));
       case "working":
-        return attempts.working(message.ticket, message.pid);
+        return waiters.setMaker(message.ticket, message.pid);
       case "call":
-        return this.#call(message);
+        return this.#answerCall(message);
       case "saved":
-        return this.#served.answers.saved(message.id, message.outcome);
+        return this.#served.handlers.onSaved(message.id, message.outcome);
       case "publish":
-        return this.#served.answers.publish(message.name, message.text);
+        return this.#served.handlers.publish(message.name, message.text);
       case "settled":
-        return this.#served.answers.settled(message.id);
+        return this.#served.handlers.onSettled(message.id);
       case "close":
         this.#closed = true;
     }
   }
 
-  #call({ id, method, args }: Extract<ToFilesystem, { type: "call" }>): void {
-    const { answers } = this.#served;
+  #answerCall({ id, method, args }: Extract<ToFilesystem, { type: "call" }>): void {
+    const { handlers } = this.#served;
     const reply = (value: unknown) => this.#post({ type: "reply", id, value });
-    const fault = (error: unknown) => {
+    const replyFault = (error: unknown) => {
       if (!(error instanceof FsError)) this.#log("error", "fs", stackOf(error));
       this.#post({ type: "fault", id, code: error instanceof FsError ? error.code : "EIO", message: messageOf(error) });
     };
@@ -264,15 +266,15 @@ class FilesystemThread {
     const [first, second, third] = args as [never, never, never];
     try {
       if (method === "read" || method === "list" || method === "make")
-        answers[method](first, second, reply, fault, third);
-      else reply(answers[method](first, second, third));
+        handlers[method](first, second, reply, replyFault, third);
+      else reply(handlers[method](first, second, third));
     } catch (error) {
-      fault(error);
+      replyFault(error);
     }
   }
 
   /** How many requests of each kind the kernel sent. */
-  #counts(): Record<string, number> {
+  #countRequests(): Record<string, number> {
     const counts: Record<string, number> = {};
     for (const [name, { opcode }] of Object.entries(OPS)) {
       const count = this.#session?.counts[opcode] ?? 0;
@@ -282,7 +284,7 @@ class FilesystemThread {
   }
 
   /** What is said meanwhile goes together: a message costs more than what is in it. */
-  #together(work: () => void): void {
+  #batchMessages(work: () => void): void {
     if (this.#batch !== undefined) return work();
     const batch: FromFilesystem[] = [];
     this.#batch = batch;

@@ -44,7 +44,7 @@ export class Writeback {
   }
 
   /** Ends the waits that are over. True while there are others, which end soon. */
-  work(): boolean {
+  poll(): boolean {
     if (this.#waiting.length === 0) return false;
     const over = this.#waiting.filter(({ write }) => write.done());
     this.#waiting = this.#waiting.filter((one) => !over.includes(one));
@@ -54,7 +54,7 @@ export class Writeback {
   }
 
   /** Whether the request waits here. It is answered soon, whatever signals its caller gets. */
-  waits(unique: number): boolean {
+  isWaiting(unique: number): boolean {
     return this.#waiting.some((waiting) => waiting.unique === unique);
   }
 

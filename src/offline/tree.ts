@@ -5,7 +5,7 @@
  * generated; whoever reads a pending file gets EAGAIN.
  */
 import { FsError } from "../errno.ts";
-import { briefOf, entryOf, infoOf, textXattr } from "../fs/lazy/request.ts";
+import { buildRequest, entryOf, infoOf, textXattr } from "../fs/lazy/request.ts";
 import { Authors } from "../fs/permissions/authors.ts";
 import type { View } from "../fs/permissions/view.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
@@ -44,12 +44,12 @@ export function stillTree(
   sharedBy?: number,
 ): StillTree {
   const authors = new Authors(sharedBy);
-  const everything = authors.view(undefined);
+  const everything = authors.viewFor(undefined);
   const tree = new Tree({ clock: (take) => take(Math.floor(Date.now() / 1000), 0) });
   loadSnapshot(tree, source, { warn });
 
   function fileAt(path: string, view = everything): RegularFile {
-    const inode = tree.resolve(toBytes(path), view.walking(path, true));
+    const inode = tree.resolve(toBytes(path), view.resolveOptions(path, true));
     view.check(inode, MAY_READ, path);
     if (inode.kind === "directory") throw new FsError("EISDIR", `${path}: a directory`);
     if (inode.kind !== "file") throw new FsError("EINVAL", `${path}: not a regular file`);
@@ -57,7 +57,7 @@ export function stillTree(
   }
 
   const outline = (view = everything) =>
-    [...view.visible(tree.walk())].flatMap(({ path, inode }) => (path === "/" ? [] : [entryOf(path, inode)]));
+    [...view.filterVisible(tree.walk())].flatMap(({ path, inode }) => (path === "/" ? [] : [entryOf(path, inode)]));
   /** Nothing in the tree ever changes. */
   let layout: readonly TreeEntry[] | undefined;
   const contents = new Map<string, Uint8Array>();
@@ -84,7 +84,7 @@ export function stillTree(
     },
     request(path) {
       const file = fileAt(path);
-      return briefOf({ tree, authors, definitions: 0, writes: 0 }, file, file.ino, 0);
+      return buildRequest({ tree, authors, definitions: 0, writes: 0 }, file, file.ino, 0);
     },
     settings(path, name) {
       const found: Setting[] = [];
@@ -102,7 +102,7 @@ export function stillTree(
       return layout;
     },
     readStatics: async (paths, limit) => paths.map((path) => contentOf(path, limit)),
-    as: (uid) => seen(authors.view(uid)),
+    as: (uid) => seen(authors.viewFor(uid)),
   };
 
   /** What can be seen of it; whoever sees everything has more than that. */
@@ -117,7 +117,7 @@ export function stillTree(
     return {
       outline: async () => outline(view),
       async list(path: string) {
-        const directory = tree.resolve(toBytes(path), view.walking(path, true));
+        const directory = tree.resolve(toBytes(path), view.resolveOptions(path, true));
         if (directory.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
         view.check(directory, MAY_READ | MAY_EXEC, path);
         const entries = [...directory.entries()].sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -125,7 +125,7 @@ export function stillTree(
         return shown.map(({ name, inode }) => entryOf(join(toBytes(path), name), inode));
       },
       async stat(path: string) {
-        const inode = tree.resolve(toBytes(path), view.walking(path, false));
+        const inode = tree.resolve(toBytes(path), view.resolveOptions(path, false));
         view.check(inode, MAY_READ, path);
         return infoOf(toBytes(path), inode);
       },

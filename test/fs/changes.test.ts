@@ -1,6 +1,6 @@
 /** Whether a tree may have changed since it was saved: better once too often than not at all. */
 import { expect, test } from "bun:test";
-import { changing } from "../../src/fs/changes.ts";
+import { countChanges } from "../../src/fs/changes.ts";
 import { OPS, type OpName } from "../../src/fuse/ops.ts";
 import { ROOT, served } from "../support/served.ts";
 
@@ -48,16 +48,16 @@ test("operations that are not known to be harmless count as changes", () => {
   for (const name of Object.keys(OPS) as OpName[]) {
     const counts = new Uint32Array(64);
     counts[OPS[name].opcode] = 1;
-    if (harmless.includes(name)) expect([name, changing(counts)]).toEqual([name, 0]);
+    if (harmless.includes(name)) expect([name, countChanges(counts)]).toEqual([name, 0]);
     if (
       /write|create|^link|symlink|unlink|mk|rename|rmdir|setattr|setxattr|removexattr|falloc|copy|ioctl|tmpfile|^open$/.test(
         name,
       )
     ) {
-      expect([name, changing(counts)]).toEqual([name, 1]);
+      expect([name, countChanges(counts)]).toEqual([name, 1]);
     }
   }
   const later = new Uint32Array(64);
   later[60] = 1;
-  expect(changing(later)).toBe(1);
+  expect(countChanges(later)).toBe(1);
 });

@@ -64,9 +64,9 @@ describe("the clock", () => {
   test("is another one for work of our own, where its time is fixed", () => {
     const stamps = new Stamps();
     const fixed: Clock = (take) => take(315_532_800, 0);
-    expect(stamps.during(fixed, () => taken(stamps.clock))).toEqual({ seconds: 315_532_800, nanoseconds: 0 });
+    expect(stamps.withClock(fixed, () => taken(stamps.clock))).toEqual({ seconds: 315_532_800, nanoseconds: 0 });
     expect(() =>
-      stamps.during(fixed, () => {
+      stamps.withClock(fixed, () => {
         throw new Error("that failed");
       }),
     ).toThrow("that failed");

@@ -19,7 +19,7 @@ function list(fs: ServedTree, ...paths: readonly string[]): void {
   const open = fs.kernel.start("opendir", fs.node("/d"), {});
   const { ticket } = fs.posted.flatMap((message) => (message.type === "list" ? [message.request] : [])).at(-1) ?? {};
   const entries = paths.map((path) => ({ path, type: "file" as const, generator: "shop" }));
-  fs.mount.attempts.listed(ticket ?? 0, { entries, refresh: "always" });
+  fs.mount.waiters.takeListing(ticket ?? 0, { entries, refresh: "always" });
   expect(fs.kernel.outcome(open)).toHaveProperty("value");
 }
 
@@ -92,7 +92,7 @@ test("a name whose generator withdrew the file is invalidated", () => {
   const { fs } = changing();
   using _ = fs;
   fs.kernel.start("lookup", fs.node("/named"), { name: "7.txt" });
-  fs.mount.attempts.content(fs.ticket, { bytes: Buffer.from("seven"), metadata: new Map(), refresh: "always" });
+  fs.mount.waiters.takeContent(fs.ticket, { bytes: Buffer.from("seven"), metadata: new Map(), refresh: "always" });
   told(fs);
   fs.kernel.start("open", fs.node("/named/7.txt"), { flags: 0 });
   fs.failed("ENOENT");
@@ -126,7 +126,7 @@ test("all names of a file are invalidated when another content takes its place, 
 /** Makes a file in `/named` that is looked up, and one that its generator withdraws at the next open. */
 function withdrawn(fs: ServedTree): void {
   fs.kernel.start("lookup", fs.node("/named"), { name: "old.txt" });
-  fs.mount.attempts.content(fs.ticket, { bytes: Buffer.from("old"), metadata: new Map(), refresh: "always" });
+  fs.mount.waiters.takeContent(fs.ticket, { bytes: Buffer.from("old"), metadata: new Map(), refresh: "always" });
 }
 
 function withdraw(fs: ServedTree): void {
@@ -145,13 +145,13 @@ test("while a look-up waits, the kernel is told of no name in that directory; it
   told(fs);
   withdraw(fs);
   expect(told(fs)).toEqual([]);
-  expect(fs.mount.dcache.waits).toBe(false);
+  expect(fs.mount.dcache.hasWaiting).toBe(false);
   list(fs, "2");
   expect(told(fs)).toEqual(["1"]);
   fs.content("seven", ticket);
   expect(fs.kernel.outcome(waiting)).toHaveProperty("value");
-  expect(fs.mount.dcache.waits).toBe(true);
-  fs.mount.dcache.feed();
+  expect(fs.mount.dcache.hasWaiting).toBe(true);
+  fs.mount.dcache.flush();
   expect(told(fs)).toEqual(["old.txt"]);
 });
 
@@ -169,7 +169,7 @@ test("a look-up that has to wait takes back what the kernel has not been told ye
   expect(told(fs)).toEqual(["1"]);
   fs.content("seven");
   expect(fs.kernel.outcome(waiting)).toHaveProperty("value");
-  fs.mount.dcache.feed();
+  fs.mount.dcache.flush();
   expect(told(fs)).toEqual(["old.txt"]);
 });
 
@@ -203,7 +203,7 @@ test("a look-up that takes the place of another file in the directory does not t
   expect(told(fs)).toEqual([]);
   fs.content("x");
   expect(fs.kernel.outcome(waiting)).toHaveProperty("value");
-  fs.mount.dcache.feed();
+  fs.mount.dcache.flush();
   expect(told(fs)).toEqual(["0.txt"]);
 });
 
@@ -231,9 +231,9 @@ test("only so many messages are handed over at a time, and the rest follows", ()
   fs.kernel.blocked = [];
   list(fs);
   expect(fs.kernel.blocked).toHaveLength(64);
-  expect(fs.mount.dcache.waits).toBe(true);
+  expect(fs.mount.dcache.hasWaiting).toBe(true);
   fs.kernel.unblock();
-  while (fs.mount.dcache.waits) fs.mount.dcache.feed();
+  while (fs.mount.dcache.hasWaiting) fs.mount.dcache.flush();
   expect(told(fs)).toHaveLength(200);
 });
 
@@ -245,9 +245,9 @@ test("what cannot be told for the moment is told later", () => {
   fs.kernel.threadless = true;
   list(fs);
   expect(told(fs)).toEqual([]);
-  expect(fs.mount.dcache.waits).toBe(true);
+  expect(fs.mount.dcache.hasWaiting).toBe(true);
   fs.kernel.threadless = false;
-  fs.mount.dcache.feed();
+  fs.mount.dcache.flush();
   expect(told(fs)).toEqual(["1", "2", "3"]);
-  expect(fs.mount.dcache.waits).toBe(false);
+  expect(fs.mount.dcache.hasWaiting).toBe(false);
 });

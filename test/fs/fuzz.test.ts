@@ -213,7 +213,7 @@ for (const seed of SEEDS) {
       expect(fuzzer.bugs).toEqual([]);
       for (const op of CHANGES) expect(fuzzer.succeeded.get(op) ?? 0).toBeGreaterThan(5);
       const { mount, tree } = fuzzer.fs;
-      mount.attempts.clear();
+      mount.waiters.clear();
       mount.handles.clear();
       mount.nodes.clear();
       tree.checkInvariants();

@@ -6,7 +6,7 @@ function byHand() {
   const clock = { now: 1000 };
   const ran: string[] = [];
   const timers = new Timers(() => clock.now);
-  return { clock, ran, timers, after: (ms: number, name: string) => timers.after(ms, () => void ran.push(name)) };
+  return { clock, ran, timers, after: (ms: number, name: string) => timers.schedule(ms, () => void ran.push(name)) };
 }
 
 test("work runs once, when its time has come, in the order of time, then of age", () => {
@@ -40,9 +40,9 @@ test("work may set the next timer, which is not run at once, however short it is
   const { clock, ran, timers } = byHand();
   const again = () => {
     ran.push("again");
-    timers.after(1, again);
+    timers.schedule(1, again);
   };
-  timers.after(1, again);
+  timers.schedule(1, again);
   clock.now += 1;
   timers.run();
   expect([ran, timers.due]).toEqual([["again"], 1]);
@@ -52,7 +52,7 @@ test("a run lasts a few milliseconds; the rest is due at once", () => {
   const { clock, timers } = byHand();
   let ran = 0;
   for (let at = 0; at < 100; at++) {
-    timers.after(1, () => {
+    timers.schedule(1, () => {
       ran += 1;
       clock.now += 1;
     });

@@ -6,10 +6,10 @@
  */
 import { type ErrnoName, FsError } from "../../src/errno.ts";
 import { CAPABILITIES } from "../../src/fs/caching.ts";
-import type { Mount } from "../../src/fs/context.ts";
+import type { FsContext } from "../../src/fs/context.ts";
 import type { ControlFiles } from "../../src/fs/control/directory.ts";
 import { serveTree } from "../../src/fs/dispatch.ts";
-import type { Answers } from "../../src/fs/rpc-handlers.ts";
+import type { RpcHandlers } from "../../src/fs/rpc-handlers.ts";
 import type { Timers } from "../../src/fs/timers.ts";
 import { FUSE_ROOT_ID } from "../../src/fuse/abi.ts";
 import type { ThreadSignals } from "../../src/procfs.ts";
@@ -31,7 +31,7 @@ export interface ServedOptions {
   /** Bytes the contents may take. */
   readonly size?: number;
   readonly inodes?: number;
-  readonly control?: (mount: Mount, answers: Answers) => ControlFiles;
+  readonly control?: (mount: FsContext, answers: RpcHandlers) => ControlFiles;
   readonly debug?: boolean;
   /** Whether generators list directories. */
   readonly listing?: boolean;
@@ -62,14 +62,14 @@ export class ServedTree implements Disposable {
   readonly clock = new TestClock();
   readonly tree: Tree;
   readonly kernel: Kernel;
-  readonly mount: Mount;
+  readonly mount: FsContext;
   readonly timers: Timers;
   /** What /proc says of a thread's signals. None of the threads here exists. */
   readonly signals = new Map<number, ThreadSignals>();
   /** Called whenever they are looked at. */
   lookAtSignals: () => void = () => {};
   #milliseconds = 0;
-  readonly answers: Answers;
+  readonly answers: RpcHandlers;
   /** What the filesystem told the main thread. */
   readonly posted: FromFilesystem[] = [];
 
@@ -79,7 +79,13 @@ export class ServedTree implements Disposable {
       ...(options.inodes === undefined ? {} : { inodes: options.inodes }),
     });
     this.tree = new Tree({ clock: this.clock.read, space });
-    const { mount, answers, operations, timers, interrupted } = serveTree(
+    const {
+      mount,
+      handlers: answers,
+      operations,
+      timers,
+      interrupt: interrupted,
+    } = serveTree(
       {
         tree: this.tree,
         post: (message) => this.posted.push(message),
@@ -178,7 +184,7 @@ export class ServedTree implements Disposable {
 
   /** The generator of the last request, or of this one, has come so far. */
   stage(stage: Stage, ticket = this.ticket): void {
-    this.mount.attempts.stage(ticket, stage);
+    this.mount.waiters.setStage(ticket, stage);
   }
 
   /** The last request's ticket. */
@@ -190,14 +196,14 @@ export class ServedTree implements Disposable {
 
   /** A generator's answer: to the last request, unless told to which. */
   content(content: string | Uint8Array, ticket = this.ticket, metadata: Readonly<Record<string, string>> = {}): void {
-    this.mount.attempts.content(ticket, {
+    this.mount.waiters.takeContent(ticket, {
       bytes: Buffer.from(content as Uint8Array),
       metadata: new Map(Object.entries(metadata)),
     });
   }
 
   failed(code: ErrnoName, message: string = code, ticket = this.ticket): void {
-    this.mount.attempts.failed(ticket, new FsError(code, message));
+    this.mount.waiters.takeFailure(ticket, new FsError(code, message));
   }
 
   // ---------------------------------------------------------------------------------------------------------------
@@ -238,7 +244,7 @@ export class ServedTree implements Disposable {
 
   [Symbol.dispose](): void {
     this.kernel.check();
-    this.mount.attempts.clear();
+    this.mount.waiters.clear();
     this.mount.regen.clear();
     this.kernel.letGo();
     this.kernel.check();

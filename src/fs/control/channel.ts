@@ -7,9 +7,9 @@ import { printable } from "../../text/printable.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import { toBytes } from "../../tree/path.ts";
 import { MAY_EXEC, MAY_WRITE, mayAccess } from "../../tree/permissions/access.ts";
-import type { Mount } from "../context.ts";
+import type { FsContext } from "../context.ts";
 import { inGroup } from "../ops/attributes.ts";
-import type { Answers } from "../rpc-handlers.ts";
+import type { RpcHandlers } from "../rpc-handlers.ts";
 import type { Caller, ControlHandle } from "./directory.ts";
 
 const SIZE_BITS = SUBMIT_BYTES << 16;
@@ -26,7 +26,7 @@ const MOST_UNDER_WAY = 65_536;
 
 const NEWLINE = 0x0a;
 
-interface Request {
+interface ControlRequest {
   readonly id: unknown;
   readonly op: unknown;
   readonly path: unknown;
@@ -37,9 +37,9 @@ interface Request {
 /** What waits in waiters.ts for a content is named by a number; the kernel's are above 0. */
 let lastName = 0;
 
-export class Channel implements ControlHandle {
-  readonly #mount: Mount;
-  readonly #answers: Answers;
+export class ControlChannel implements ControlHandle {
+  readonly #mount: FsContext;
+  readonly #handlers: RpcHandlers;
   readonly #writes: boolean;
   /** A request that is not ended yet. */
   #rest: Uint8Array = new Uint8Array(0);
@@ -54,9 +54,9 @@ export class Channel implements ControlHandle {
   #others = 0;
 
   /** `writes`: whether it was opened for writing. */
-  constructor(mount: Mount, answers: Answers, writes: boolean) {
+  constructor(mount: FsContext, handlers: RpcHandlers, writes: boolean) {
     this.#mount = mount;
-    this.#answers = answers;
+    this.#handlers = handlers;
     this.#writes = writes;
   }
 
@@ -74,7 +74,7 @@ export class Channel implements ControlHandle {
   }
 
   read(_offset: number, target: Buffer, { unique }: Header): number | Parked {
-    if (this.#unreadBytes > 0) return this.#give(target.length).copy(target);
+    if (this.#unreadBytes > 0) return this.#takeUnread(target.length).copy(target);
     if (this.#underWay.size === 0 && this.#others === 0) return 0;
     this.#reads.push({ unique, size: target.length });
     return PARKED;
@@ -118,19 +118,19 @@ export class Channel implements ControlHandle {
       throw new FsError("EFBIG", `a request has ${LONGEST_LINE} bytes at most`);
     }
     for (let first = 0; first < lines.length; first += TOGETHER) {
-      this.#mount.together(() => {
-        for (const line of lines.slice(first, first + TOGETHER)) this.#ask(line, caller);
+      this.#mount.batchMessages(() => {
+        for (const line of lines.slice(first, first + TOGETHER)) this.#handleLine(line, caller);
       });
     }
     return at;
   }
 
-  #ask(line: Uint8Array, caller: Caller): void {
+  #handleLine(line: Uint8Array, caller: Caller): void {
     const text = Buffer.from(line).toString("utf8").trim();
     if (text === "") return;
     let id: unknown = null;
     try {
-      const request = parsed(text);
+      const request = parseRequest(text);
       id = request.id ?? null;
       this.#begin(request, id, caller);
     } catch (error) {
@@ -138,7 +138,7 @@ export class Channel implements ControlHandle {
     }
   }
 
-  #begin(request: Request, id: unknown, caller: Caller): void {
+  #begin(request: ControlRequest, id: unknown, caller: Caller): void {
     if (request.op === "stop") return this.#stop(id);
     if (request.op === "save") return this.#save(id);
     const { regen, pending } = this.#mount;
@@ -149,7 +149,7 @@ export class Channel implements ControlHandle {
         `there is no op ${JSON.stringify(request.op)}; expected make, regen, undo, save or stop`,
       );
     }
-    const file = this.#file(request.path, changes ? caller : undefined);
+    const file = this.#resolveFile(request.path, changes ? caller : undefined);
     if (request.op === "undo") {
       regen.undo(file);
       return this.#answer(id);
@@ -159,10 +159,10 @@ export class Channel implements ControlHandle {
       this.#mount.authors.checkRegeneration(file, promptOf(request) !== undefined, caller.uid);
     }
     const name = --lastName;
-    const over = (error?: FsError) => {
+    const finish = (error?: FsError) => {
       if (this.#underWay.delete(name)) this.#answer(id, error);
     };
-    const waiter = { unique: name, pid: caller.pid, done: () => over(), fail: over };
+    const waiter = { unique: name, pid: caller.pid, done: () => finish(), fail: finish };
     this.#underWay.add(name);
     try {
       if (request.op === "make") pending.wait(file, waiter);
@@ -174,7 +174,7 @@ export class Channel implements ControlHandle {
   }
 
   /** With a caller, the file must be one that the caller may write to. */
-  #file(path: unknown, caller: Caller | undefined): RegularFile {
+  #resolveFile(path: unknown, caller: Caller | undefined): RegularFile {
     if (typeof path !== "string" || !path.startsWith("/")) {
       throw new FsError("EINVAL", `"path" must be a path that begins with "/"`);
     }
@@ -197,7 +197,7 @@ export class Channel implements ControlHandle {
   #stop(id: unknown): void {
     this.#others++;
     this.#callOff(true);
-    this.#answers.settle(() => {
+    this.#handlers.settle(() => {
       this.#others--;
       this.#answer(id);
     });
@@ -205,7 +205,7 @@ export class Channel implements ControlHandle {
 
   #save(id: unknown): void {
     this.#others++;
-    this.#answers.save((saved) => {
+    this.#handlers.save((saved) => {
       this.#others--;
       this.#answer(id, undefined, { saved });
     });
@@ -214,19 +214,19 @@ export class Channel implements ControlHandle {
   /** All of it at once, and the last first: else what is called off would make room for what is called off next. */
   #callOff(forGood: boolean): void {
     const names = [...this.#underWay].reverse();
-    this.#mount.together(() => {
-      for (const name of names) this.#mount.attempts.leave(name, forGood);
+    this.#mount.batchMessages(() => {
+      for (const name of names) this.#mount.waiters.leave(name, forGood);
     });
   }
 
   #answer(id: unknown, error?: FsError, result: object = {}): void {
     const outcome = error === undefined ? { ok: true, ...result } : { errno: error.code, message: error.message };
-    const line = `${printable(JSON.stringify({ id, ...outcome, usage: this.#answers.usage }))}\n`;
+    const line = `${printable(JSON.stringify({ id, ...outcome, usage: this.#handlers.usage }))}\n`;
     const bytes = Buffer.from(line);
     this.#unread.push(bytes);
     this.#unreadBytes += bytes.length;
     for (let read = this.#reads.shift(); read !== undefined; read = this.#reads.shift()) {
-      const given = this.#give(read.size);
+      const given = this.#takeUnread(read.size);
       if (this.#mount.session().answerData(read.unique, given)) return;
       // Whoever read is gone; somebody else may ask.
       this.#unread.unshift(given);
@@ -234,7 +234,7 @@ export class Channel implements ControlHandle {
     }
   }
 
-  #give(most: number): Buffer {
+  #takeUnread(most: number): Buffer {
     const all = Buffer.concat(this.#unread);
     const given = all.subarray(0, most);
     this.#unread = given.length < all.length ? [all.subarray(given.length)] : [];
@@ -243,7 +243,7 @@ export class Channel implements ControlHandle {
   }
 }
 
-function parsed(text: string): Request {
+function parseRequest(text: string): ControlRequest {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -253,11 +253,11 @@ function parsed(text: string): Request {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new FsError("EINVAL", "a request must be a JSON object");
   }
-  const { id, op, path, prompt, force } = value as Partial<Request>; // a plain object has any of these, or lacks it
+  const { id, op, path, prompt, force } = value as Partial<ControlRequest>; // a plain object has any of these, or lacks it
   return { id, op, path, prompt, force };
 }
 
-function promptOf({ prompt }: Request): string | undefined {
+function promptOf({ prompt }: ControlRequest): string | undefined {
   if (prompt === undefined || typeof prompt === "string") return prompt;
   throw new FsError("EINVAL", '"prompt" must be a text');
 }

@@ -15,7 +15,7 @@ import type { Inode, Owner } from "../../tree/inode.ts";
 import { components, toBytes } from "../../tree/path.ts";
 import { Space } from "../../tree/space.ts";
 import type { Tree } from "../../tree/tree.ts";
-import { writable } from "../handles.ts";
+import { isWritable } from "../handles.ts";
 
 export const CONTROL_NAME = ".llmfs";
 
@@ -40,20 +40,20 @@ export interface ControlHandle {
 }
 
 /** A control file that is read. */
-export type Reading = () => ControlHandle;
+export type ReadableFile = () => ControlHandle;
 
 /** A control file that can be written to, too: `writes` says whether it was opened for that. */
-export interface Dialogue {
+export interface DialogueFile {
   readonly dialogue: (writes: boolean) => ControlHandle;
 }
 
 /** What `.llmfs` holds, by name, and what an open of it is. */
-export type ControlFiles = Readonly<Record<string, Reading | Dialogue>>;
+export type ControlFiles = Readonly<Record<string, ReadableFile | DialogueFile>>;
 
-export class Control {
+export class ControlDirectory {
   /** Undefined when there is no control surface. */
   readonly directory: Directory | undefined;
-  readonly #openers = new Map<Inode, Reading | Dialogue>();
+  readonly #openers = new Map<Inode, ReadableFile | DialogueFile>();
   readonly #handles = new Map<number, ControlHandle>();
   #nextFh = FIRST_FH;
 
@@ -74,13 +74,13 @@ export class Control {
   }
 
   /** Whether the name is taken, so that nothing of the tree may bear it. */
-  get reserved(): boolean {
+  get isReserved(): boolean {
     return this.directory !== undefined;
   }
 
   /** Whether a path below the root would take the name, or begins with it. */
   reserves(path: string): boolean {
-    return this.reserved && components(toBytes(path))[0] === CONTROL_NAME;
+    return this.isReserved && components(toBytes(path))[0] === CONTROL_NAME;
   }
 
   owns(inode: Inode): boolean {
@@ -91,7 +91,7 @@ export class Control {
   open(file: RegularFile, flags: number): StructValue<typeof abi.openOut> {
     const opener = this.#openers.get(file);
     if (opener === undefined) throw new FsError("ENOENT");
-    const writes = writable(flags);
+    const writes = isWritable(flags);
     const fh = this.#nextFh++;
     if (typeof opener !== "function") {
       this.#handles.set(fh, opener.dialogue(writes));

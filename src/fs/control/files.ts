@@ -3,12 +3,12 @@ import { printableLine } from "../../text/printable.ts";
 import { toText } from "../../tree/path.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { type Walked, walkInSteps } from "../../tree/walk.ts";
-import type { Mount } from "../context.ts";
+import type { FsContext } from "../context.ts";
 import { pendingFiles } from "../lazy/request.ts";
-import type { Answers } from "../rpc-handlers.ts";
-import { Channel } from "./channel.ts";
+import type { RpcHandlers } from "../rpc-handlers.ts";
+import { ControlChannel } from "./channel.ts";
 import type { ControlFiles } from "./directory.ts";
-import { longText, produced, SLICE_MS, text } from "./produced.ts";
+import { SLICE_MS, serveLongText, serveStream, serveText } from "./produced.ts";
 
 const README = `The control surface of this llmfs mount. Absent from listings, reachable by name.
 
@@ -38,24 +38,24 @@ export interface StatusSource {
   readonly counts: () => Record<string, number>;
 }
 
-export function controlFiles(mount: Mount, answers: Answers, source: StatusSource): ControlFiles {
+export function controlFiles(mount: FsContext, handlers: RpcHandlers, source: StatusSource): ControlFiles {
   return {
-    README: text(() => README),
-    "status.json": text(() => `${JSON.stringify(status(mount, source), null, 2)}\n`),
-    tree: longText(mount, () => outline(mount.tree)),
-    "pending.json": longText(mount, () => list(pendingFiles(mount))),
-    "usage.json": text(() => answers.published("usage.json")),
-    "config.json": text(() => answers.published("config.json")),
-    "snapshot.json": produced(mount, () => {
-      const saver = answers.beginSnapshot(false);
-      return { next: () => saver.next({ milliseconds: SLICE_MS }), close: () => answers.endSnapshot(saver) };
+    README: serveText(() => README),
+    "status.json": serveText(() => `${JSON.stringify(describeStatus(mount, source), null, 2)}\n`),
+    tree: serveLongText(mount, () => renderTree(mount.tree)),
+    "pending.json": serveLongText(mount, () => formatList(pendingFiles(mount))),
+    "usage.json": serveText(() => handlers.getPublished("usage.json")),
+    "config.json": serveText(() => handlers.getPublished("config.json")),
+    "snapshot.json": serveStream(mount, () => {
+      const saver = handlers.beginSnapshot(false);
+      return { next: () => saver.next({ milliseconds: SLICE_MS }), close: () => handlers.endSnapshot(saver) };
     }),
-    control: { dialogue: (writes) => new Channel(mount, answers, writes) },
+    control: { dialogue: (writes) => new ControlChannel(mount, handlers, writes) },
   };
 }
 
 /** A JSON list, one element a line. */
-function* list(values: Iterable<unknown>): Generator<string | undefined> {
+function* formatList(values: Iterable<unknown>): Generator<string | undefined> {
   let separator = "[\n";
   for (const value of values) {
     yield value === undefined ? undefined : `${separator}${JSON.stringify(value)}`;
@@ -65,7 +65,7 @@ function* list(values: Iterable<unknown>): Generator<string | undefined> {
 }
 
 /** Reports counts that are kept as the tree changes: the tree may be too large to look through for every request. */
-function status(mount: Mount, source: StatusSource) {
+function describeStatus(mount: FsContext, source: StatusSource) {
   const { space } = mount.tree;
   // What the kernel wrote without a request makes a file somebody's own.
   mount.passthrough.bringIn();
@@ -81,7 +81,7 @@ function status(mount: Mount, source: StatusSource) {
 }
 
 /** One line a path: directories end in a slash, files that are not ordinary say so. */
-function* outline(tree: Tree): Generator<string | undefined> {
+function* renderTree(tree: Tree): Generator<string | undefined> {
   for (const at of walkInSteps(tree.root, "/")) yield at === undefined || at.path === "/" ? undefined : line(at);
 }
 

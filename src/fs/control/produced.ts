@@ -5,9 +5,9 @@
 import { FsError, messageOf } from "../../errno.ts";
 import { type Header, PARKED, type Parked } from "../../fuse/ops.ts";
 import { printable } from "../../text/printable.ts";
-import type { Mount } from "../context.ts";
+import type { FsContext } from "../context.ts";
 import type { Timer } from "../timers.ts";
-import type { ControlHandle, Reading } from "./directory.ts";
+import type { ControlHandle, ReadableFile } from "./directory.ts";
 
 /** How long work on a control file may keep other requests waiting. */
 export const SLICE_MS = 5;
@@ -33,12 +33,12 @@ interface Piece {
  * A control file whose content is produced in pieces while it is read. If only the last piece is kept, a program may seek
  * back within it (`head` returns to the end of its last line); a read from before it fails with ESPIPE.
  */
-export function produced(
-  mount: Pick<Mount, "timers" | "session">,
+export function serveStream(
+  mount: Pick<FsContext, "timers" | "session">,
   begin: () => Production,
   options: ProducedOptions = {},
-): Reading {
-  return () => new Produced(mount, begin(), options.keeps ?? false);
+): ReadableFile {
+  return () => new ProducedFile(mount, begin(), options.keeps ?? false);
 }
 
 /** A read, and how much of its target is filled. */
@@ -50,8 +50,8 @@ interface Read {
 }
 
 /** As with any regular file, a read returns less than it asked for only at the end: some programs rely on that. */
-class Produced implements ControlHandle {
-  readonly #mount: Pick<Mount, "timers" | "session">;
+class ProducedFile implements ControlHandle {
+  readonly #mount: Pick<FsContext, "timers" | "session">;
   readonly #production: Production;
   readonly #keeps: boolean;
   /** In order, without gaps. */
@@ -62,7 +62,7 @@ class Produced implements ControlHandle {
   readonly #reads: Read[] = [];
   #timer: Timer | undefined;
 
-  constructor(mount: Pick<Mount, "timers" | "session">, production: Production, keeps: boolean) {
+  constructor(mount: Pick<FsContext, "timers" | "session">, production: Production, keeps: boolean) {
     this.#mount = mount;
     this.#production = production;
     this.#keeps = keeps;
@@ -73,7 +73,7 @@ class Produced implements ControlHandle {
     if (this.#reads.length === 0 && this.#fill(read)) return read.length;
     // `target` belongs to this call; the session builds its next reply in it.
     this.#reads.push({ ...read, target: Buffer.from(target) });
-    this.#goOnLater();
+    this.#continueLater();
     return PARKED;
   }
 
@@ -93,15 +93,15 @@ class Produced implements ControlHandle {
     this.#production.close?.();
   }
 
-  #goOnLater(): void {
+  #continueLater(): void {
     if (this.#reads.length === 0) return;
-    this.#timer ??= this.#mount.timers.after(0, () => {
+    this.#timer ??= this.#mount.timers.schedule(0, () => {
       this.#timer = undefined;
-      this.#goOn();
+      this.#continue();
     });
   }
 
-  #goOn(): void {
+  #continue(): void {
     const read = this.#reads[0];
     if (read === undefined) return; // interrupted
     try {
@@ -114,7 +114,7 @@ class Produced implements ControlHandle {
       const failure = error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error });
       this.#mount.session().fail(read.unique, failure);
     }
-    this.#goOnLater();
+    this.#continueLater();
   }
 
   #answer({ unique, target, length }: Read): void {
@@ -152,7 +152,7 @@ class Produced implements ControlHandle {
 }
 
 /** A control file with a text that is made when it is opened. The text holds no escape sequences. */
-export function text(make: () => string): Reading {
+export function serveText(make: () => string): ReadableFile {
   return () => {
     const bytes = Buffer.from(printable(make()), "utf8");
     return { read: (offset, target) => bytes.subarray(offset).copy(target) };
@@ -163,10 +163,13 @@ export function text(make: () => string): Reading {
 const PIECE = 64 * 1024;
 
 /**
- * Like `text`, for a text of any length, given in parts. Each part holds whole characters; undefined stands for a step
+ * Like `serveText`, for a text of any length, given in parts. Each part holds whole characters; undefined stands for a step
  * that yields no text. A step must be short.
  */
-export function longText(mount: Pick<Mount, "timers" | "session">, make: () => Iterator<string | undefined>): Reading {
+export function serveLongText(
+  mount: Pick<FsContext, "timers" | "session">,
+  make: () => Iterator<string | undefined>,
+): ReadableFile {
   const begin = () => {
     const parts = make();
     return {
@@ -182,5 +185,5 @@ export function longText(mount: Pick<Mount, "timers" | "session">, make: () => I
       },
     };
   };
-  return produced(mount, begin, { keeps: true });
+  return serveStream(mount, begin, { keeps: true });
 }

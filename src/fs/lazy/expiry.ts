@@ -10,73 +10,73 @@ import type { FsError } from "../../errno.ts";
 import type { FromFilesystem } from "../../rpc/messages.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import type { Inode } from "../../tree/inode.ts";
-import type { Mount } from "../context.ts";
-import type { ArrivedContent, Attempts, Waiter } from "../waiting/waiters.ts";
-import { type Policy, parsePolicy, Renewal } from "./freshness.ts";
+import type { FsContext } from "../context.ts";
+import type { ArrivedContent, Waiter, Waiters } from "../waiting/waiters.ts";
+import { Freshness, type Policy, parsePolicy } from "./freshness.ts";
 import { fill, keepMetadata } from "./pending.ts";
-import { briefOf, ORIGIN, REFRESH, textXattr } from "./request.ts";
+import { buildRequest, ORIGIN, REFRESH, textXattr } from "./request.ts";
 import type { Opener } from "./revalidate.ts";
 
 /** The inodes that one name has had, one after the other. */
 interface Series {
   current: RegularFile;
-  readonly renewal: Renewal;
+  readonly freshness: Freshness;
 }
 
 export interface Opening {
   readonly unique: number;
   readonly opener: Opener;
   /** Answers the open: this inode is the one. */
-  opened(file: RegularFile): void;
+  answer(file: RegularFile): void;
   fail(error: FsError): void;
 }
 
-export class Refresh {
+export class Expiry {
   readonly #enabled: boolean;
-  readonly #mount: () => Mount;
-  readonly #attempts: Attempts;
+  readonly #mount: () => FsContext;
+  readonly #waiters: Waiters;
   readonly #post: (message: FromFilesystem) => void;
   readonly #series = new WeakMap<RegularFile, Series>();
 
   /** `enabled`: somebody is there who could make content anew. A saved tree is read anywhere. */
-  constructor(mount: () => Mount, attempts: Attempts, post: (message: FromFilesystem) => void, enabled: boolean) {
+  constructor(mount: () => FsContext, waiters: Waiters, post: (message: FromFilesystem) => void, enabled: boolean) {
     this.#enabled = enabled;
     this.#mount = mount;
-    this.#attempts = attempts;
+    this.#waiters = waiters;
     this.#post = post;
   }
 
   /** How long the content of a file holds; undefined: for ever. */
-  policy(file: RegularFile): Policy | undefined {
+  policyOf(file: RegularFile): Policy | undefined {
     if (file.xattrs === undefined || !this.#enabled) return undefined;
     const text = textXattr(file, REFRESH);
     return text === undefined ? undefined : parsePolicy(text);
   }
 
   /** Whether the inode behind a name may become another without the kernel's doing. */
-  moves(inode: Inode): boolean {
+  mayMove(inode: Inode): boolean {
     if (inode.xattrs === undefined || !this.#enabled) return false;
-    const { listings, lookups } = this.#mount();
-    return inode.xattrs.has(REFRESH) || (inode.xattrs.has(ORIGIN) && (listings.enabled || lookups.enabled));
+    const { listings, onDemandFiles } = this.#mount();
+    return inode.xattrs.has(REFRESH) || (inode.xattrs.has(ORIGIN) && (listings.enabled || onDemandFiles.enabled));
   }
 
   /** The first content is being made. */
-  begun(file: RegularFile): void {
-    this.#of(file).renewal.begins();
+  noteBegin(file: RegularFile): void {
+    this.#seriesOf(file).freshness.begin();
   }
 
-  made(file: RegularFile): void {
-    this.#of(file).renewal.ends();
+  noteEnd(file: RegularFile): void {
+    this.#seriesOf(file).freshness.end();
   }
 
   /** Somebody writes to a file, or is about to: it is theirs from here on. */
-  taken(file: RegularFile): void {
+  claim(file: RegularFile): void {
     const series = this.#series.get(file);
-    if (file.state !== "ready" || this.policy(file) === undefined) return;
+    if (file.state !== "ready" || this.policyOf(file) === undefined) return;
     file.state = "static";
     this.#mount().definitions++;
     file.xattrs?.delete(REFRESH);
-    if (series?.current === file) series.renewal.abandon();
+    if (series?.current === file) series.freshness.abandon();
   }
 
   /**
@@ -84,24 +84,24 @@ export class Refresh {
    * look the name up again. `since` is the moment of the request.
    */
   open(file: RegularFile, opening: Opening, since: number): boolean {
-    const policy = file.state === "ready" ? this.policy(file) : undefined;
+    const policy = file.state === "ready" ? this.policyOf(file) : undefined;
     if (policy === undefined) return false;
-    const series = this.#of(file);
-    const lineage = this.#mount().succession.known(file);
+    const series = this.#seriesOf(file);
+    const lineage = this.#mount().replacement.findLineage(file);
     if (lineage !== undefined && opening.opener.comesBackFor(lineage)) return false;
-    const { current, renewal } = series;
+    const { current, freshness } = series;
     // Opened by way of /proc/self/fd: the name is gone, and nothing is to be made for it.
     if (current === file && file.nlink === 0) return false;
-    const fresh = renewal.fresh(policy, since);
-    if (fresh || (policy.stale && renewal.made)) {
-      if (!fresh) renewal.renew();
+    const fresh = freshness.isFresh(policy, since);
+    if (fresh || (policy.stale && freshness.isMade)) {
+      if (!fresh) freshness.renew();
       return false;
     }
     const done = () => {
-      this.#mount().succession.settle(file, opening.opener);
-      opening.opened(file);
+      this.#mount().replacement.requireCurrent(file, opening.opener);
+      opening.answer(file);
     };
-    renewal.wait({ unique: opening.unique, pid: opening.opener.pid, done, fail: opening.fail }, since, policy);
+    freshness.wait({ unique: opening.unique, pid: opening.opener.pid, done, fail: opening.fail }, since, policy);
     return true;
   }
 
@@ -113,44 +113,45 @@ export class Refresh {
     done: (file: RegularFile) => void,
     fail: Waiter["fail"],
   ): void {
-    const policy = file.state === "ready" ? this.policy(file) : undefined;
+    const policy = file.state === "ready" ? this.policyOf(file) : undefined;
     if (policy === undefined) return done(file);
-    const series = this.#of(file);
-    if (series.renewal.fresh(policy, since) || (policy.stale && series.renewal.made)) return done(series.current);
-    series.renewal.wait({ ...requester, done: () => done(series.current), fail }, since, policy);
+    const series = this.#seriesOf(file);
+    if (series.freshness.isFresh(policy, since) || (policy.stale && series.freshness.isMade))
+      return done(series.current);
+    series.freshness.wait({ ...requester, done: () => done(series.current), fail }, since, policy);
   }
 
-  #of(file: RegularFile): Series {
+  #seriesOf(file: RegularFile): Series {
     const known = this.#series.get(file);
     if (known !== undefined) return known;
     let viewer: number | undefined;
-    const renewal = new Renewal(this.#attempts, {
+    const freshness = new Freshness(this.#waiters, {
       inode: () => series.current,
       ask: (ticket, pause) => {
-        const brief = briefOf(this.#mount(), series.current, ticket, pause);
+        const brief = buildRequest(this.#mount(), series.current, ticket, pause);
         viewer = brief.viewer;
-        const ino = this.#attempts.get(ticket)?.inode.ino ?? brief.ino;
+        const ino = this.#waiters.get(ticket)?.inode.ino ?? brief.ino;
         this.#post({ type: "generate", request: { ...brief, ino, renews: true } });
       },
       take: {
-        content: (content) => {
+        onContent: (content) => {
           // For another owner by now: it is not for this one to read.
-          if (this.#mount().authors.viewer(series.current) === viewer) this.#take(series, content);
+          if (this.#mount().authors.viewerOf(series.current) === viewer) this.#take(series, content);
         },
       },
-      failed: (error) => this.#gone(series.current, error),
+      onFailure: (error) => this.#onFailure(series.current, error),
     });
-    const series: Series = { current: file, renewal };
+    const series: Series = { current: file, freshness };
     this.#series.set(file, series);
     return series;
   }
 
   /** A file that is there because its generator said so is not, once that says there is none. */
-  #gone(file: RegularFile, error: FsError): void {
-    const { lookups, listings, tree } = this.#mount();
+  #onFailure(file: RegularFile, error: FsError): void {
+    const { onDemandFiles, listings, tree } = this.#mount();
     const { dentry } = file;
     if (error.code !== "ENOENT" || dentry === undefined || file.state !== "ready") return;
-    if (!listings.lists(dentry.parent) && lookups.concerns(dentry.parent, dentry.name)) {
+    if (!listings.lists(dentry.parent) && onDemandFiles.concerns(dentry.parent, dentry.name)) {
       tree.unlink(dentry.parent, dentry.name);
     }
   }
@@ -163,15 +164,15 @@ export class Refresh {
       keepMetadata(current, content);
       return;
     }
-    if (!current.stored && mount.succession.isFree(current)) {
+    if (!current.stored && mount.replacement.isFree(current)) {
       // Without room for both.
       mount.beforeChange(current);
-      mount.succession.resizes(current, content.draft?.size ?? content.bytes.length);
+      mount.replacement.noteResize(current, content.draft?.size ?? content.bytes.length);
       current.truncate(0);
       try {
         mount.ruleEntries.makeRoom(content.bytes.length);
         fill(current, content);
-        mount.ruleEntries.filled(current);
+        mount.ruleEntries.chargeContent(current);
       } catch (error) {
         // It is not an empty file, either.
         current.state = "pending";
@@ -188,15 +189,15 @@ export class Refresh {
   }
 
   #replace(series: Series, content: ArrivedContent): void {
-    const { tree, ruleEntries, succession } = this.#mount();
+    const { tree, ruleEntries, replacement } = this.#mount();
     const before = series.current;
     // Whoever has the old one open holds it: that must not use everything up, either.
     ruleEntries.admit();
     ruleEntries.makeRoom(content.bytes.length);
-    tree.drop(succession.replace(before, content));
-    const now = succession.current(before);
+    tree.drop(replacement.replace(before, content));
+    const now = replacement.currentOf(before);
     if (now !== before) ruleEntries.add(now);
-    ruleEntries.filled(now);
+    ruleEntries.chargeContent(now);
     series.current = now;
     this.#series.set(now, series);
   }

@@ -6,7 +6,7 @@
  */
 import { FsError } from "../../errno.ts";
 import type { Inode } from "../../tree/inode.ts";
-import type { Attempt, Attempts, Outcome, Waiter } from "../waiting/waiters.ts";
+import type { Attempt, AttemptHandler, Waiter, Waiters } from "../waiting/waiters.ts";
 import { Failures } from "./backoff.ts";
 
 export interface Policy {
@@ -26,44 +26,44 @@ export function parsePolicy(text: string): Policy | undefined {
 let order = 0;
 
 /** A moment in the order of beginnings: what begins later has a greater one. */
-export function moment(): number {
+export function nextMoment(): number {
   return ++order;
 }
 
-export interface Maker {
+export interface ContentSource {
   /** What is made anew at this time. */
   inode(): Inode;
   /** Asks for it, after so many milliseconds. */
   ask(ticket: number, pause: number): void;
   /** Takes what came. Throws FsError if it cannot be kept. */
-  take: Pick<Outcome, "content" | "listed">;
+  take: Pick<AttemptHandler, "onContent" | "onListing">;
   /** It could not be made. Called before those who wait are told. */
-  failed?(error: FsError): void;
+  onFailure?(error: FsError): void;
 }
 
-interface Running {
+interface RunningAttempt {
   readonly attempt: Attempt;
   readonly begun: number;
 }
 
-export class Renewal {
-  readonly #attempts: Attempts;
-  readonly #maker: Maker;
+export class Freshness {
+  readonly #waiters: Waiters;
+  readonly #source: ContentSource;
   /** When what is there was begun, as `moment`; 0: never. */
   #begun = 0;
   #madeAt = Number.NEGATIVE_INFINITY;
   #error: FsError | undefined;
-  #running: Running | undefined;
+  #running: RunningAttempt | undefined;
   #next: Attempt | undefined;
-  readonly #failures = new Failures<Renewal>();
+  readonly #failures = new Failures<Freshness>();
 
-  constructor(attempts: Attempts, maker: Maker) {
-    this.#attempts = attempts;
-    this.#maker = maker;
+  constructor(waiters: Waiters, source: ContentSource) {
+    this.#waiters = waiters;
+    this.#source = source;
   }
 
   /** Whether what is there is good enough for who asked at that moment. */
-  fresh({ ms }: Policy, since: number): boolean {
+  isFresh({ ms }: Policy, since: number): boolean {
     return this.#begun > since || (ms > 0 && performance.now() - this.#madeAt < ms);
   }
 
@@ -72,12 +72,12 @@ export class Renewal {
     return this.#error;
   }
 
-  get made(): boolean {
+  get isMade(): boolean {
     return this.#begun > 0;
   }
 
   /** Whether it is being made right now. */
-  get running(): boolean {
+  get isRunning(): boolean {
     return this.#running !== undefined;
   }
 
@@ -88,35 +88,35 @@ export class Renewal {
   }
 
   /** It is being made in another way: for the first time. */
-  begins(): void {
-    this.#begun = moment();
+  begin(): void {
+    this.#begun = nextMoment();
   }
 
-  ends(): void {
+  end(): void {
     this.#madeAt = performance.now();
   }
 
   /** Waits for one that was begun after this moment. Throws EDEADLK. */
   wait(given: Waiter, since: number, { ms }: Policy): void {
-    const waiter = this.#attempts.checked(this.#running?.attempt.inode ?? this.#maker.inode(), given);
-    const enough = ({ attempt, begun }: Running) =>
-      ms > 0 || begun > since || this.#attempts.isResumedBy(attempt, waiter.pid);
-    const before = this.#attempts.current(this.#running?.attempt, waiter.pid);
+    const waiter = this.#waiters.admit(this.#running?.attempt.inode ?? this.#source.inode(), given);
+    const isRecentEnough = ({ attempt, begun }: RunningAttempt) =>
+      ms > 0 || begun > since || this.#waiters.isResumedBy(attempt, waiter.pid);
+    const before = this.#waiters.reuse(this.#running?.attempt, waiter.pid);
     // What was begun too early is of no use to anybody.
     if (
       before !== undefined &&
       this.#running !== undefined &&
-      !enough(this.#running) &&
-      this.#attempts.isLeft(before)
+      !isRecentEnough(this.#running) &&
+      this.#waiters.isLeft(before)
     ) {
-      this.#attempts.callOff(before);
+      this.#waiters.callOff(before);
     }
     if (this.#running === undefined) this.#start(this.#open());
     const running = this.#running;
     if (running === undefined) throw new Error("an attempt was started and is not running");
-    if (enough(running)) return this.#attempts.join(running.attempt, waiter);
+    if (isRecentEnough(running)) return this.#waiters.join(running.attempt, waiter);
     this.#next ??= this.#open();
-    this.#attempts.join(this.#next, waiter);
+    this.#waiters.join(this.#next, waiter);
   }
 
   /** Makes it anew though nobody waits. */
@@ -128,34 +128,34 @@ export class Renewal {
   abandon(): void {
     for (const attempt of [this.#running?.attempt, this.#next]) {
       if (attempt === undefined) continue;
-      this.#attempts.cancel(attempt);
+      this.#waiters.cancel(attempt);
       this.#forget(attempt);
-      this.#attempts.end(attempt, (waiter) => waiter.done());
+      this.#waiters.end(attempt, (waiter) => waiter.done());
     }
   }
 
   #open(standing = false): Attempt {
-    const { content, listed } = this.#maker.take;
-    const outcome: Outcome = {
-      ...(content && { content: (made) => this.#finish(attempt, () => content(made)) }),
-      ...(listed && { listed: (made) => this.#finish(attempt, () => listed(made)) }),
-      failed: (error) => this.#fail(attempt, error),
-      calledOff: () => {
+    const { onContent: content, onListing: listed } = this.#source.take;
+    const handler: AttemptHandler = {
+      ...(content && { onContent: (made) => this.#finish(attempt, () => content(made)) }),
+      ...(listed && { onListing: (made) => this.#finish(attempt, () => listed(made)) }),
+      onFailure: (error) => this.#fail(attempt, error),
+      onCallOff: () => {
         this.#forget(attempt);
         this.#goOn();
       },
       // Somebody else waits for the next one, which cannot begin before.
-      left: () => {
-        if (this.#running?.attempt === attempt && this.#next !== undefined) this.#attempts.callOff(attempt);
+      onLeft: () => {
+        if (this.#running?.attempt === attempt && this.#next !== undefined) this.#waiters.callOff(attempt);
       },
     };
-    const attempt: Attempt = this.#attempts.open(this.#maker.inode(), outcome, standing);
+    const attempt: Attempt = this.#waiters.open(this.#source.inode(), handler, standing);
     return attempt;
   }
 
   #start(attempt: Attempt): void {
-    this.#running = { attempt, begun: moment() };
-    this.#maker.ask(attempt.ticket, this.#failures.pause(this));
+    this.#running = { attempt, begun: nextMoment() };
+    this.#source.ask(attempt.ticket, this.#failures.pause(this));
   }
 
   #finish(attempt: Attempt, take: () => void): void {
@@ -173,16 +173,16 @@ export class Renewal {
     this.#error = undefined;
     this.#failures.forgive(this);
     this.#forget(attempt);
-    this.#attempts.end(attempt, (waiter) => waiter.done());
+    this.#waiters.end(attempt, (waiter) => waiter.done());
     this.#goOn();
   }
 
   #fail(attempt: Attempt, error: FsError): void {
     this.#failures.add(this);
     this.#error = error;
-    this.#maker.failed?.(error);
+    this.#source.onFailure?.(error);
     this.#forget(attempt);
-    this.#attempts.end(attempt, (waiter) => waiter.fail(error));
+    this.#waiters.end(attempt, (waiter) => waiter.fail(error));
     this.#goOn();
   }
 

@@ -15,10 +15,10 @@ import type { Directory } from "../../tree/directory.ts";
 import type { Inode } from "../../tree/inode.ts";
 import { components, join, toBytes, toText } from "../../tree/path.ts";
 import { setXattr } from "../../tree/xattrs.ts";
-import type { Mount } from "../context.ts";
+import type { FsContext } from "../context.ts";
 import { CONTROL_NAME } from "../control/directory.ts";
-import type { Attempts, Waiter } from "../waiting/waiters.ts";
-import { moment, type Policy, parsePolicy, Renewal } from "./freshness.ts";
+import type { Waiter, Waiters } from "../waiting/waiters.ts";
+import { Freshness, nextMoment, type Policy, parsePolicy } from "./freshness.ts";
 import { DESCRIPTION, GENERATOR, ORIGIN, REFRESH, textXattr } from "./request.ts";
 
 const FOR_EVER: Policy = { ms: Number.POSITIVE_INFINITY, stale: false };
@@ -26,14 +26,14 @@ const FOR_EVER: Policy = { ms: Number.POSITIVE_INFINITY, stale: false };
 export class Listings {
   /** Whether anybody lists: a tree that came from elsewhere may have such directories, and nobody who knows them. */
   readonly enabled: boolean;
-  readonly #mount: () => Mount;
-  readonly #attempts: Attempts;
+  readonly #mount: () => FsContext;
+  readonly #waiters: Waiters;
   readonly #post: (message: FromFilesystem) => void;
-  readonly #renewals = new WeakMap<Directory, Renewal>();
+  readonly #freshness = new WeakMap<Directory, Freshness>();
 
-  constructor(mount: () => Mount, attempts: Attempts, post: (message: FromFilesystem) => void, enabled: boolean) {
+  constructor(mount: () => FsContext, waiters: Waiters, post: (message: FromFilesystem) => void, enabled: boolean) {
     this.#mount = mount;
-    this.#attempts = attempts;
+    this.#waiters = waiters;
     this.#post = post;
     this.enabled = enabled;
   }
@@ -57,50 +57,50 @@ export class Listings {
     if (!this.lists(directory)) return false;
     this.#mount().ruleEntries.use(directory);
     const policy = policyOf(directory);
-    const renewal = this.#renewal(directory);
-    const since = moment();
-    if (renewal.fresh(policy, since)) return false;
-    if (policy.stale && renewal.made) {
-      renewal.renew();
+    const freshness = this.#freshnessOf(directory);
+    const since = nextMoment();
+    if (freshness.isFresh(policy, since)) return false;
+    if (policy.stale && freshness.isMade) {
+      freshness.renew();
       return false;
     }
-    renewal.wait(waiter, since, policy);
+    freshness.wait(waiter, since, policy);
     return true;
   }
 
   /** Why it could not be listed the last time. */
-  error(directory: Directory): FsError | undefined {
-    return this.#renewals.get(directory)?.error;
+  errorOf(directory: Directory): FsError | undefined {
+    return this.#freshness.get(directory)?.error;
   }
 
   /** Whether it has been listed. */
-  made(directory: Directory): boolean {
-    return this.#renewal(directory).made;
+  isListed(directory: Directory): boolean {
+    return this.#freshnessOf(directory).isMade;
   }
 
   /** Somebody asks for a name in it. As `open`; throws ESTALE as well (see dcache.ts). */
   lookup(directory: Directory, there: boolean, waiter: Waiter): boolean {
-    if (!this.lists(directory) || (there && this.#renewal(directory).made)) return false;
-    if (this.#awaits(directory)) this.#mount().dcache.beforeParking(directory, waiter.pid ?? 0);
+    if (!this.lists(directory) || (there && this.#freshnessOf(directory).isMade)) return false;
+    if (this.#mustWait(directory)) this.#mount().dcache.prepareToPark(directory, waiter.pid ?? 0);
     return this.open(directory, waiter);
   }
 
   /** Whether somebody who looks into it waits. */
-  #awaits(directory: Directory): boolean {
+  #mustWait(directory: Directory): boolean {
     const policy = policyOf(directory);
-    const renewal = this.#renewal(directory);
-    return !renewal.fresh(policy, moment()) && !(policy.stale && renewal.made);
+    const freshness = this.#freshnessOf(directory);
+    return !freshness.isFresh(policy, nextMoment()) && !(policy.stale && freshness.isMade);
   }
 
-  #renewal(directory: Directory): Renewal {
-    const known = this.#renewals.get(directory);
+  #freshnessOf(directory: Directory): Freshness {
+    const known = this.#freshness.get(directory);
     if (known !== undefined) return known;
-    const renewal = new Renewal(this.#attempts, {
+    const freshness = new Freshness(this.#waiters, {
       inode: () => directory,
       ask: (ticket, pause) => {
         const path = textXattr(directory, ORIGIN) ?? toText(this.#mount().tree.pathOf(directory) ?? "/");
         const generator = textXattr(directory, GENERATOR) ?? "";
-        const viewer = this.#mount().authors.viewer(directory);
+        const viewer = this.#mount().authors.viewerOf(directory);
         const request = {
           ticket,
           ino: directory.ino,
@@ -111,17 +111,17 @@ export class Listings {
         };
         this.#post({ type: "list", request });
       },
-      take: { listed: (listing) => this.#mount().making(() => this.#take(directory, listing)) },
+      take: { onListing: (listing) => this.#mount().withGenerationClock(() => this.#take(directory, listing)) },
     });
-    this.#renewals.set(directory, renewal);
-    return renewal;
+    this.#freshness.set(directory, freshness);
+    return freshness;
   }
 
   #take(directory: Directory, listing: Listing): void {
     const mount = this.#mount();
     const { tree, dcache } = mount;
-    const first = !this.made(directory);
-    const apply = () => dcache.together(() => this.#apply(directory, listing, first));
+    const first = !this.isListed(directory);
+    const apply = () => dcache.batch(() => this.#apply(directory, listing, first));
     if (first) tree.looking(apply);
     else apply();
     mount.ruleEntries.enter(directory);
@@ -133,11 +133,11 @@ export class Listings {
    */
   unlist(directory: Directory): boolean {
     const { tree, dcache, ruleEntries } = this.#mount();
-    const renewal = this.#renewals.get(directory);
-    if (renewal === undefined || renewal.running) return false;
+    const freshness = this.#freshness.get(directory);
+    if (freshness === undefined || freshness.isRunning) return false;
     const before = tree.changes;
-    tree.looking(() => dcache.together(() => this.#prune(directory, (inode) => !ruleEntries.disposable(inode))));
-    renewal.reset();
+    tree.looking(() => dcache.batch(() => this.#prune(directory, (inode) => !ruleEntries.isDisposable(inode))));
+    freshness.reset();
     return tree.changes !== before;
   }
 
@@ -223,13 +223,13 @@ function policyOf(directory: Directory): Policy {
  * OPENDIR, where generators list: the kernel otherwise keeps listings for itself, and would never come back for a newer
  * one. It is asked not to keep those that generators make.
  */
-export function listingOperations(mount: Mount) {
+export function listingOperations(mount: FsContext) {
   if (!mount.listings.enabled) return {};
   const ordinary = { fh: 0, open_flags: FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR, backing_id: 0 };
   const listed = { fh: 0, open_flags: 0, backing_id: 0 };
   return {
     opendir(_request, header) {
-      const directory = mount.nodes.directory(header.nodeid);
+      const directory = mount.nodes.getDirectory(header.nodeid);
       if (!mount.listings.lists(directory)) return ordinary;
       const { unique } = header;
       const waits = mount.listings.open(directory, {

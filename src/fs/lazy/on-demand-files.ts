@@ -12,30 +12,30 @@ import { PathPattern, piecesOf } from "../../text/path-pattern.ts";
 import type { Directory } from "../../tree/directory.ts";
 import { toText } from "../../tree/path.ts";
 import { setXattr } from "../../tree/xattrs.ts";
-import type { Mount } from "../context.ts";
-import { boundPath } from "../permissions/origins.ts";
-import type { ArrivedContent, Attempt, Attempts, Waiter } from "../waiting/waiters.ts";
+import type { FsContext } from "../context.ts";
+import { rulePathOf } from "../permissions/origins.ts";
+import type { ArrivedContent, Attempt, Waiter, Waiters } from "../waiting/waiters.ts";
 import { Failures } from "./backoff.ts";
 import { fill, keepMetadata } from "./pending.ts";
-import { briefOf, GENERATOR, ORIGIN } from "./request.ts";
+import { buildRequest, GENERATOR, ORIGIN } from "./request.ts";
 
-export class Lookups {
+export class OnDemandFiles {
   readonly #rules: readonly { readonly pattern: PathPattern; readonly generator: string }[];
-  readonly #mount: () => Mount;
-  readonly #attempts: Attempts;
+  readonly #mount: () => FsContext;
+  readonly #waiters: Waiters;
   readonly #post: (message: FromFilesystem) => void;
   /** What is being made, by path. */
   readonly #running = new Map<string, Attempt>();
   readonly #failures = new Failures<Directory>();
 
   constructor(
-    mount: () => Mount,
-    attempts: Attempts,
+    mount: () => FsContext,
+    waiters: Waiters,
     post: (message: FromFilesystem) => void,
     rules: readonly NamedFiles[],
   ) {
     this.#mount = mount;
-    this.#attempts = attempts;
+    this.#waiters = waiters;
     this.#post = post;
     this.#rules = rules.map(({ match, generator }) => ({ pattern: new PathPattern(piecesOf(match)), generator }));
   }
@@ -47,22 +47,22 @@ export class Lookups {
 
   /** Whether the name in this directory is one that a generator may know. */
   concerns(directory: Directory, name: string): boolean {
-    return this.#rules.length > 0 && this.#ruleFor(boundPath(this.#mount(), directory, name)) !== undefined;
+    return this.#rules.length > 0 && this.#ruleFor(rulePathOf(this.#mount(), directory, name)) !== undefined;
   }
 
   /** Somebody asks for a name that is not there. False: nobody but the tree knows it. Throws EDEADLK, ESTALE (see dcache.ts). */
   wait(directory: Directory, name: string, waiter: Waiter): boolean {
     if (this.#rules.length === 0) return false;
-    const path = boundPath(this.#mount(), directory, name);
+    const path = rulePathOf(this.#mount(), directory, name);
     const rule = this.#ruleFor(path);
     if (path === undefined || rule === undefined) return false;
-    if (waiter.unique !== undefined) this.#mount().dcache.beforeParking(directory, waiter.pid ?? 0);
-    const running = this.#attempts.current(this.#running.get(path), waiter.pid);
-    if (running !== undefined) this.#attempts.join(running, this.#attempts.checked(running.inode, waiter));
+    if (waiter.unique !== undefined) this.#mount().dcache.prepareToPark(directory, waiter.pid ?? 0);
+    const running = this.#waiters.reuse(this.#running.get(path), waiter.pid);
+    if (running !== undefined) this.#waiters.join(running, this.#waiters.admit(running.inode, waiter));
     else {
       // Nobody makes it yet, so it waits for nobody: there is no circle to be refused.
       const attempt = this.#begin(directory, name, path, rule.generator);
-      this.#attempts.join(attempt, this.#attempts.checked(attempt.inode, waiter));
+      this.#waiters.join(attempt, this.#waiters.admit(attempt.inode, waiter));
     }
     return true;
   }
@@ -78,10 +78,10 @@ export class Lookups {
     file.state = "generating";
     const end = (error: FsError | undefined) => {
       this.#running.delete(path);
-      this.#attempts.end(attempt, (waiter) => (error === undefined ? waiter.done() : waiter.fail(error)));
+      this.#waiters.end(attempt, (waiter) => (error === undefined ? waiter.done() : waiter.fail(error)));
     };
-    const attempt = this.#attempts.open(file, {
-      content: (content) => {
+    const attempt = this.#waiters.open(file, {
+      onContent: (content) => {
         try {
           this.#take(directory, name, attempt, content);
         } catch (error) {
@@ -90,18 +90,18 @@ export class Lookups {
         this.#failures.forgive(directory);
         end(undefined);
       },
-      failed: (error) => {
+      onFailure: (error) => {
         // That there is no such file is no failure of the source.
         if (error.code === "ENOENT") this.#failures.forgive(directory);
         else this.#failures.add(directory);
         end(error);
       },
-      calledOff: () => void this.#running.delete(path),
+      onCallOff: () => void this.#running.delete(path),
     });
     this.#running.set(path, attempt);
-    mount.refresh.begun(file);
+    mount.expiry.noteBegin(file);
     const pause = this.#failures.pause(directory);
-    const request = briefOf(mount, file, attempt.ticket, pause, { path, directory });
+    const request = buildRequest(mount, file, attempt.ticket, pause, { path, directory });
     this.#post({ type: "generate", request });
     return attempt;
   }
@@ -114,7 +114,7 @@ export class Lookups {
     const { ruleEntries } = mount;
     ruleEntries.makeRoom(content.bytes.length);
     fill(file, content);
-    ruleEntries.filled(file);
+    ruleEntries.chargeContent(file);
     file.state = "ready";
     for (const problem of keepMetadata(file, content)) {
       mount.warn(`attempt ${attempt.ticket}: ${problem}`);
@@ -122,8 +122,8 @@ export class Lookups {
     const { tree } = mount;
     // It was there all along, as far as anybody can tell who looks for it now, and again after it made room for others.
     file.setTimes({ mtime: tree.root.btime });
-    mount.making(() => tree.looking(() => tree.link(file, directory, name)));
-    mount.refresh.made(file);
+    mount.withGenerationClock(() => tree.looking(() => tree.link(file, directory, name)));
+    mount.expiry.noteEnd(file);
     ruleEntries.enter(file);
   }
 

@@ -7,7 +7,7 @@ import { Content } from "../../tree/content/content.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import type { Space } from "../../tree/space.ts";
 
-export class Draft {
+export class PartialContent {
   #content: Content | undefined;
   /** Why it can never be whole. */
   error: FsError | undefined;
@@ -17,13 +17,13 @@ export class Draft {
   }
 
   get size(): number {
-    return this.#there().size;
+    return this.#requireContent().size;
   }
 
   /** Throws FsError ENOSPC and the like; nothing is kept then, and nothing can be added. */
   append(bytes: Uint8Array): void {
     if (this.error !== undefined) throw this.error;
-    const content = this.#there();
+    const content = this.#requireContent();
     const { size } = content;
     try {
       if (content.write(size, bytes) < bytes.length) throw new FsError("ENOSPC");
@@ -37,7 +37,7 @@ export class Draft {
 
   /** Whether it is what the file holds already. */
   equals(file: RegularFile): boolean {
-    const content = this.#there();
+    const content = this.#requireContent();
     if (content.size !== file.size) return false;
     for (let at = 0; at < content.size; at += COMPARED.length) {
       const length = content.read(at, COMPARED);
@@ -49,7 +49,7 @@ export class Draft {
 
   /** Makes it the content of a file, in the place of what that holds. */
   moveTo(file: RegularFile): void {
-    file.adopt(this.#there());
+    file.adopt(this.#requireContent());
     this.#content = undefined;
   }
 
@@ -59,7 +59,7 @@ export class Draft {
     this.#content = undefined;
   }
 
-  #there(): Content {
+  #requireContent(): Content {
     if (this.#content === undefined) throw new Error("the draft is gone");
     return this.#content;
   }

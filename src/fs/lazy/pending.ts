@@ -10,21 +10,21 @@ import type { FromFilesystem } from "../../rpc/messages.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import { toBytes } from "../../tree/path.ts";
 import { setXattr } from "../../tree/xattrs.ts";
-import type { Mount } from "../context.ts";
-import type { ArrivedContent, Attempt, Attempts, Waiter } from "../waiting/waiters.ts";
+import type { FsContext } from "../context.ts";
+import type { ArrivedContent, Attempt, Waiter, Waiters } from "../waiting/waiters.ts";
 import { Failures } from "./backoff.ts";
-import { briefOf, REFRESH } from "./request.ts";
+import { buildRequest, REFRESH } from "./request.ts";
 
 export class Pending {
-  readonly #mount: () => Mount;
+  readonly #mount: () => FsContext;
   readonly #post: (message: FromFilesystem) => void;
-  readonly #attempts: Attempts;
+  readonly #waiters: Waiters;
   readonly #byFile = new Map<RegularFile, Attempt>();
   readonly #failures = new Failures<RegularFile>();
 
-  constructor(mount: () => Mount, attempts: Attempts, post: (message: FromFilesystem) => void) {
+  constructor(mount: () => FsContext, waiters: Waiters, post: (message: FromFilesystem) => void) {
     this.#mount = mount;
-    this.#attempts = attempts;
+    this.#waiters = waiters;
     this.#post = post;
   }
 
@@ -35,15 +35,15 @@ export class Pending {
 
   /** Precondition: `file.lazy`. Throws EDEADLK where the wait would be for itself. */
   wait(file: RegularFile, waiter: Waiter): void {
-    const checked = this.#attempts.checked(file, waiter);
-    const running = this.#attempts.current(this.#byFile.get(file), waiter.pid);
-    this.#attempts.join(running ?? this.#begin(file), checked);
+    const checked = this.#waiters.admit(file, waiter);
+    const running = this.#waiters.reuse(this.#byFile.get(file), waiter.pid);
+    this.#waiters.join(running ?? this.#begin(file), checked);
   }
 
   /** Whether it is being generated, and somebody waits for it. */
   isAwaited(file: RegularFile): boolean {
     const attempt = this.#byFile.get(file);
-    return attempt !== undefined && !this.#attempts.isLeft(attempt);
+    return attempt !== undefined && !this.#waiters.isLeft(attempt);
   }
 
   /** Somebody wants it made anew: earlier failures are not held against it. */
@@ -52,52 +52,52 @@ export class Pending {
   }
 
   /** Somebody wrote first: those who waited see what was written. */
-  overwritten(file: RegularFile): void {
+  onOverwrite(file: RegularFile): void {
     const attempt = this.#byFile.get(file);
     if (attempt === undefined) return;
-    this.#attempts.cancel(attempt);
+    this.#waiters.cancel(attempt);
     this.#end(attempt, (waiter) => waiter.done());
   }
 
   #begin(file: RegularFile): Attempt {
-    const attempt = this.#attempts.open(file, {
-      content: (content) => {
+    const attempt = this.#waiters.open(file, {
+      onContent: (content) => {
         // It has another owner by now, who may read other things than the one it was composed for.
-        if (this.#mount().authors.viewer(file) !== request.viewer) this.#again(attempt, file);
-        else this.#content(attempt, file, content);
+        if (this.#mount().authors.viewerOf(file) !== request.viewer) this.#restart(attempt, file);
+        else this.#takeContent(attempt, file, content);
       },
-      failed: (error) => this.#failed(attempt, file, error),
-      calledOff: () => {
+      onFailure: (error) => this.#fail(attempt, file, error),
+      onCallOff: () => {
         file.state = "pending";
         this.#byFile.delete(file);
       },
     });
-    const request = briefOf(this.#mount(), file, attempt.ticket, this.#failures.pause(file));
+    const request = buildRequest(this.#mount(), file, attempt.ticket, this.#failures.pause(file));
     file.state = "generating";
     file.error = undefined;
     this.#byFile.set(file, attempt);
-    this.#mount().refresh.begun(file);
+    this.#mount().expiry.noteBegin(file);
     this.#post({ type: "generate", request });
     return attempt;
   }
 
   /** All who wait go on to wait for another attempt. */
-  #again(attempt: Attempt, file: RegularFile): void {
+  #restart(attempt: Attempt, file: RegularFile): void {
     file.state = "pending";
     if (attempt.waiters.size === 0) return this.#end(attempt, () => {});
     const next = this.#begin(file);
-    this.#attempts.end(attempt, (waiter) => this.#attempts.join(next, waiter));
+    this.#waiters.end(attempt, (waiter) => this.#waiters.join(next, waiter));
   }
 
-  #content(attempt: Attempt, file: RegularFile, content: ArrivedContent): void {
+  #takeContent(attempt: Attempt, file: RegularFile, content: ArrivedContent): void {
     const mount = this.#mount();
-    if (mount.wroteUnseen(file)) return;
+    if (mount.claimUnseenWrites(file)) return;
     try {
       mount.ruleEntries.makeRoom(content.bytes.length);
       fill(file, content);
-      mount.ruleEntries.filled(file);
+      mount.ruleEntries.chargeContent(file);
     } catch (error) {
-      return this.#failed(attempt, file, error instanceof FsError ? error : new FsError("EIO", String(error)));
+      return this.#fail(attempt, file, error instanceof FsError ? error : new FsError("EIO", String(error)));
     }
     file.state = "ready";
     file.error = undefined;
@@ -106,14 +106,14 @@ export class Pending {
       mount.warn(`attempt ${attempt.ticket}: ${problem}`);
     }
     // Reading changes no content, so the first reader leaves the mtime alone: editors and make go by it.
-    mount.making(() => file.touchCtime(mount.tree.clock));
-    mount.refresh.made(file);
+    mount.withGenerationClock(() => file.touchCtime(mount.tree.clock));
+    mount.expiry.noteEnd(file);
     mount.store(file);
     this.#end(attempt, (waiter) => waiter.done());
   }
 
   /** The next open tries again. */
-  #failed(attempt: Attempt, file: RegularFile, error: FsError): void {
+  #fail(attempt: Attempt, file: RegularFile, error: FsError): void {
     file.state = "failed";
     file.error = error;
     this.#failures.add(file);
@@ -123,7 +123,7 @@ export class Pending {
 
   #end(attempt: Attempt, answer: (waiter: Waiter) => void): void {
     if (attempt.inode.kind === "file") this.#byFile.delete(attempt.inode);
-    this.#attempts.end(attempt, answer);
+    this.#waiters.end(attempt, answer);
   }
 }
 

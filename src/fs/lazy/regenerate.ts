@@ -12,13 +12,13 @@ import type { FromFilesystem } from "../../rpc/messages.ts";
 import { printable } from "../../text/printable.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import { setXattr, XATTR_SIZE_MAX } from "../../tree/xattrs.ts";
-import type { Mount } from "../context.ts";
+import type { FsContext } from "../context.ts";
 import { checkSetting } from "../ops/attribute-values.ts";
 import { ByThread, NOBODY } from "../waiting/by-thread.ts";
-import type { ArrivedContent, Attempt, Attempts, Waiter } from "../waiting/waiters.ts";
+import type { ArrivedContent, Attempt, Waiter, Waiters } from "../waiting/waiters.ts";
 import type { Opening } from "./expiry.ts";
 import type { Lineage } from "./replace-inode.ts";
-import { briefOf, PROMPT, textXattr } from "./request.ts";
+import { buildRequest, PROMPT, textXattr } from "./request.ts";
 
 export const REGEN = "user.llmfs.regen";
 
@@ -71,17 +71,17 @@ interface Demand {
 }
 
 export class Regeneration {
-  readonly #mount: () => Mount;
-  readonly #attempts: Attempts;
+  readonly #mount: () => FsContext;
+  readonly #waiters: Waiters;
   readonly #post: (message: FromFilesystem) => void;
   readonly #lines = new WeakMap<Lineage, Line>();
   /** Those that can be undone. */
   readonly #undoable = new Set<Line>();
   readonly #demands = new ByThread<readonly Demand[]>(DEMANDS);
 
-  constructor(mount: () => Mount, attempts: Attempts, post: (message: FromFilesystem) => void) {
+  constructor(mount: () => FsContext, waiters: Waiters, post: (message: FromFilesystem) => void) {
     this.#mount = mount;
-    this.#attempts = attempts;
+    this.#waiters = waiters;
     this.#post = post;
   }
 
@@ -90,7 +90,7 @@ export class Regeneration {
    * EOPNOTSUPP, EDEADLK, and EINVAL or E2BIG for the prompt.
    */
   generate(file: RegularFile, { prompt, force }: Wish, waiter: Waiter): void {
-    const target = this.#wanted(file, prompt);
+    const target = this.#resolveTarget(file, prompt);
     if (!force && target.state === "static" && target.size > 0) throw THEIRS;
     if (!target.lazy) return this.#make(target, prompt, waiter);
     this.#mount().pending.forgive(target);
@@ -99,12 +99,12 @@ export class Regeneration {
 
   /** Brings the previous content back; again, and that is undone. Throws ENODATA. */
   undo(file: RegularFile): void {
-    const line = this.#known(file);
+    const line = this.#findLine(file);
     if (line?.previous === undefined) throw new FsError("ENODATA", "there is no earlier content");
     const { lineage, previous } = line;
     const request = textXattr(previous, REQUEST);
     const same = request !== undefined && request === textXattr(lineage.current, REQUEST);
-    line.previous = this.#mount().succession.put(lineage.current, previous);
+    line.previous = this.#mount().replacement.put(lineage.current, previous);
     // What others say of the request is not to be believed: the recording of another file would be brought back.
     if (same && this.#mount().authors.trusts(lineage.current.uid)) this.#post({ type: "undone", request });
   }
@@ -114,41 +114,41 @@ export class Regeneration {
     if (value === "undo") return this.undo(file);
     const prompt = value.startsWith("again:") ? value.slice("again:".length) : undefined;
     if (value !== "again" && prompt === undefined) throw new FsError("EINVAL", "expected again, again:PROMPT or undo");
-    const target = this.#wanted(file, prompt);
+    const target = this.#resolveTarget(file, prompt);
     if (target.lazy) return;
     if (pid === NOBODY) throw new FsError("EOPNOTSUPP", STRANGER);
     const others = this.#demandsOf(pid).filter((one) => one.file.deref() !== target);
     if (others.length >= MOST_DEMANDS) throw new FsError("EBUSY", "open the files for which it was set before first");
-    const count = this.#known(target)?.count ?? 0;
+    const count = this.#findLine(target)?.count ?? 0;
     this.#demands.set(pid, [...others, { file: new WeakRef(target), count, ...(prompt !== undefined && { prompt }) }]);
   }
 
   /** Why the last attempt to make it anew failed. */
-  error(file: RegularFile): string | undefined {
-    const error = this.#known(file)?.error;
+  errorOf(file: RegularFile): string | undefined {
+    const error = this.#findLine(file)?.error;
     return error && printable(`${error.code}: ${error.message}`);
   }
 
   /** False: this thread did not ask for another content. True: the opening is answered later. Throws EBUSY, EDEADLK. */
   open(file: RegularFile, opening: Opening): boolean {
     if (this.#demands.size === 0) return false;
-    const { succession } = this.#mount();
+    const { replacement } = this.#mount();
     const { opener } = opening;
     const { pid } = opener;
-    const target = succession.current(file);
+    const target = replacement.currentOf(file);
     const demands = this.#demandsOf(pid);
     const demand = demands.find((one) => one.file.deref() === target);
     if (demand === undefined) return false;
     const others = demands.filter((one) => one !== demand);
     if (others.length > 0) this.#demands.set(pid, others);
     else this.#demands.delete(pid);
-    if (demand.count < (this.#known(target)?.count ?? 0)) return false;
+    if (demand.count < (this.#findLine(target)?.count ?? 0)) return false;
     this.#make(target, demand.prompt, {
       unique: opening.unique,
       pid,
       done: () => {
-        succession.settle(file, opener);
-        opening.opened(file);
+        replacement.requireCurrent(file, opener);
+        opening.answer(file);
       },
       fail: (error) => {
         // The thread was interrupted, and may try again.
@@ -161,7 +161,7 @@ export class Regeneration {
 
   /** The file has lost its last name, or was emptied: nobody wants an earlier content of it any more. */
   discard(file: RegularFile): void {
-    const line = this.#known(file);
+    const line = this.#findLine(file);
     if (line?.lineage.current === file) this.#keep(line, undefined);
   }
 
@@ -171,9 +171,9 @@ export class Regeneration {
   }
 
   /** The file that is meant, where it may be generated again. A pending one takes the prompt at once. */
-  #wanted(file: RegularFile, prompt: string | undefined): RegularFile {
-    const target = this.#mount().succession.current(file);
-    if (this.#mount().refresh.policy(target) !== undefined) {
+  #resolveTarget(file: RegularFile, prompt: string | undefined): RegularFile {
+    const target = this.#mount().replacement.currentOf(file);
+    if (this.#mount().expiry.policyOf(target) !== undefined) {
       throw new FsError("EOPNOTSUPP", "the file is generated again by itself, as its user.llmfs.refresh says");
     }
     if (this.#mount().pending.isAwaited(target)) throw BUSY;
@@ -188,48 +188,48 @@ export class Regeneration {
   }
 
   #make(target: RegularFile, prompt: string | undefined, given: Waiter): void {
-    const line = this.#of(target);
-    const running = this.#attempts.current(line.attempt, given.pid);
-    if (running !== undefined && !this.#attempts.isLeft(running)) throw BUSY;
-    const waiter = this.#attempts.checked(target, given);
-    if (running !== undefined && line.prompt === prompt) return this.#attempts.join(running, waiter);
-    if (running !== undefined) this.#attempts.callOff(running);
-    const end = (error: FsError | undefined, answer: Parameters<Attempts["end"]>[1]) => {
+    const line = this.#lineOf(target);
+    const running = this.#waiters.reuse(line.attempt, given.pid);
+    if (running !== undefined && !this.#waiters.isLeft(running)) throw BUSY;
+    const waiter = this.#waiters.admit(target, given);
+    if (running !== undefined && line.prompt === prompt) return this.#waiters.join(running, waiter);
+    if (running !== undefined) this.#waiters.callOff(running);
+    const end = (error: FsError | undefined, answer: Parameters<Waiters["end"]>[1]) => {
       line.attempt = undefined;
       line.error = error;
-      this.#attempts.end(attempt, answer);
+      this.#waiters.end(attempt, answer);
     };
     const { state } = target;
     const { mtime, mtimeNsec } = target.times();
-    const failed = (error: FsError) => end(error, (waiter) => waiter.fail(error));
-    const attempt = this.#attempts.open(target, {
-      content: (content) => {
+    const fail = (error: FsError) => end(error, (waiter) => waiter.fail(error));
+    const attempt = this.#waiters.open(target, {
+      onContent: (content) => {
         try {
           const now = target.times();
           const same = target.state === state && now.mtime === mtime && now.mtimeNsec === mtimeNsec;
           if (!same || line.lineage.current !== target) throw WRITTEN;
-          if (this.#mount().authors.viewer(target) !== brief.viewer) throw GIVEN_AWAY;
+          if (this.#mount().authors.viewerOf(target) !== brief.viewer) throw GIVEN_AWAY;
           this.#take(line, content, prompt);
         } catch (error) {
-          return failed(error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error }));
+          return fail(error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error }));
         }
         end(undefined, (waiter) => waiter.done());
       },
-      failed,
-      calledOff: () => {
+      onFailure: fail,
+      onCallOff: () => {
         line.attempt = undefined;
       },
     });
     line.attempt = attempt;
     line.prompt = prompt;
-    this.#attempts.join(attempt, waiter);
-    const brief = briefOf(this.#mount(), target, attempt.ticket, 0);
+    this.#waiters.join(attempt, waiter);
+    const brief = buildRequest(this.#mount(), target, attempt.ticket, 0);
     this.#post({ type: "generate", request: { ...withPrompt(brief, target, prompt), again: true } });
   }
 
   #take(line: Line, content: ArrivedContent, prompt: string | undefined): void {
-    const { succession, ruleEntries } = this.#mount();
-    this.#keep(line, succession.replace(line.lineage.current, content, prompt));
+    const { replacement, ruleEntries } = this.#mount();
+    this.#keep(line, replacement.replace(line.lineage.current, content, prompt));
     line.count++;
     ruleEntries.claim(line.lineage.current);
   }
@@ -243,8 +243,8 @@ export class Regeneration {
     if (before !== undefined) this.#mount().tree.drop(before);
   }
 
-  #known(file: RegularFile): Line | undefined {
-    const lineage = this.#mount().succession.known(file);
+  #findLine(file: RegularFile): Line | undefined {
+    const lineage = this.#mount().replacement.findLineage(file);
     return lineage && this.#lines.get(lineage);
   }
 
@@ -252,8 +252,8 @@ export class Regeneration {
     return this.#demands.get(pid) ?? [];
   }
 
-  #of(file: RegularFile): Line {
-    const lineage = this.#mount().succession.of(file);
+  #lineOf(file: RegularFile): Line {
+    const lineage = this.#mount().replacement.lineageOf(file);
     const known = this.#lines.get(lineage);
     if (known !== undefined) return known;
     const line: Line = {

@@ -15,7 +15,7 @@ import { dentriesOf } from "../../tree/dentries.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import { type Inode, S_ISGID, S_ISUID } from "../../tree/inode.ts";
 import { xattrSpace } from "../../tree/xattrs.ts";
-import type { Mount } from "../context.ts";
+import type { FsContext } from "../context.ts";
 import type { ArrivedContent } from "../waiting/waiters.ts";
 import { fill, keepMetadata } from "./pending.ts";
 import { PROMPT, REFRESH } from "./request.ts";
@@ -29,27 +29,27 @@ export interface Lineage {
   readonly current: RegularFile;
 }
 
-export class Succession {
-  readonly #mount: () => Mount;
+export class InodeReplacement {
+  readonly #mount: () => FsContext;
   readonly #lineages = new WeakMap<RegularFile, { current: RegularFile }>();
   /** Files that have become smaller, and the kernel has not heard of it. */
   readonly #shrunk = new WeakSet<Inode>();
 
-  constructor(mount: () => Mount) {
+  constructor(mount: () => FsContext) {
     this.#mount = mount;
   }
 
   /** Undefined for a file whose names never moved, and of which nobody asked for the lineage. */
-  known(file: RegularFile): Lineage | undefined {
+  findLineage(file: RegularFile): Lineage | undefined {
     return this.#lineages.get(file);
   }
 
-  of(file: RegularFile): Lineage {
-    return this.#of(file);
+  lineageOf(file: RegularFile): Lineage {
+    return this.#lineageOf(file);
   }
 
   /** The inode that has the file's names by now. */
-  current(file: RegularFile): RegularFile {
+  currentOf(file: RegularFile): RegularFile {
     return this.#lineages.get(file)?.current ?? file;
   }
 
@@ -57,7 +57,7 @@ export class Succession {
    * An open is about to be answered. Throws ESTALE where another inode has the file's names, or the kernel may not know
    * the size, unless the opener comes back from that.
    */
-  settle(file: RegularFile, opener: Opener): void {
+  requireCurrent(file: RegularFile, opener: Opener): void {
     const { revalidation } = this.#mount();
     const lineage = this.#lineages.get(file);
     if (lineage !== undefined && lineage.current !== file && opener.mayLookAgain(lineage)) {
@@ -69,12 +69,12 @@ export class Succession {
   }
 
   /** The content of a file is about to be exchanged for one of this size, in the same inode. */
-  resizes(file: RegularFile, size: number): void {
+  noteResize(file: RegularFile, size: number): void {
     if (file.lookups > 0 && size < file.size) this.#shrunk.add(file);
   }
 
   /** The kernel is told the attributes of an inode. */
-  told(inode: Inode): void {
+  onAttributesSent(inode: Inode): void {
     this.#shrunk.delete(inode);
   }
 
@@ -106,7 +106,7 @@ export class Succession {
     keepMetadata(fresh, content);
     const before = this.put(file, fresh);
     // As a write does: what others may run must not change under these bits.
-    const { current } = this.#of(file);
+    const { current } = this.#lineageOf(file);
     current.mode &= ~(S_ISUID | ((current.mode & 0o010) !== 0 ? S_ISGID : 0));
     setOrDelete(current, "security.capability", undefined);
     return before;
@@ -120,14 +120,14 @@ export class Succession {
   put(file: RegularFile, other: RegularFile): RegularFile {
     const mount = this.#mount();
     const { tree } = mount;
-    const lineage = this.#of(file);
+    const lineage = this.#lineageOf(file);
     if (this.isFree(file) && this.isFree(other)) {
       if (file.state !== other.state || file.xattrs?.get(PROMPT) !== other.xattrs?.get(PROMPT)) mount.definitions++;
-      this.resizes(file, other.size);
-      mount.exchanged(file, other);
+      this.noteResize(file, other.size);
+      mount.beforeExchange(file, other);
       exchangeAttributes(mount, file, other);
       file.exchange(other);
-      mount.touched(file);
+      mount.onContentChange(file);
       file.touchMtime(tree.clock);
       mount.invalidate(file, true);
       mount.store(file);
@@ -143,17 +143,17 @@ export class Succession {
     lineage.current = other;
     this.#lineages.set(other, lineage);
     tree.hold(file);
-    mount.dcache.together(() => {
+    mount.dcache.batch(() => {
       for (const { parent, name } of dentriesOf(file)) tree.replace(parent, name, other);
     });
     tree.drop(other);
-    mount.touched(other);
+    mount.onContentChange(other);
     other.touchMtime(tree.clock);
     mount.invalidate(other, false);
     return file;
   }
 
-  #of(file: RegularFile): { current: RegularFile } {
+  #lineageOf(file: RegularFile): { current: RegularFile } {
     const known = this.#lineages.get(file);
     if (known !== undefined) return known;
     const lineage = { current: file };
@@ -167,7 +167,7 @@ function isOfContent(name: string): boolean {
   return name === PROMPT || name === REFRESH || name.startsWith(METADATA);
 }
 
-function exchangeAttributes({ tree }: Pick<Mount, "tree">, one: RegularFile, other: RegularFile): void {
+function exchangeAttributes({ tree }: Pick<FsContext, "tree">, one: RegularFile, other: RegularFile): void {
   const names = new Set([...(one.xattrs?.keys() ?? []), ...(other.xattrs?.keys() ?? [])]);
   for (const name of names) {
     if (!isOfContent(name)) continue;

@@ -8,7 +8,7 @@ import type { Directory } from "../../tree/directory.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import type { Inode } from "../../tree/inode.ts";
 import { toText } from "../../tree/path.ts";
-import type { Mount } from "../context.ts";
+import type { FsContext } from "../context.ts";
 import type { View } from "../permissions/view.ts";
 
 export const GENERATOR = "user.llmfs.generator";
@@ -63,7 +63,7 @@ export function infoOf(path: string, inode: Inode): FileInfo {
  * Every file that has a name and no content yet, once, the oldest first; undefined for every other inode. The tree may
  * change between the steps: a file that waits for its content all the while is among them, whatever its name is by then.
  */
-export function* pendingFiles(mount: Pick<Mount, "tree">): Generator<PendingFile | undefined> {
+export function* pendingFiles(mount: Pick<FsContext, "tree">): Generator<PendingFile | undefined> {
   const { tree } = mount;
   for (const inode of tree.inodes()) {
     if (tree.space.lazyFiles === 0) return;
@@ -72,7 +72,7 @@ export function* pendingFiles(mount: Pick<Mount, "tree">): Generator<PendingFile
 }
 
 /** Undefined where the file has no name. */
-function pendingOf(mount: Pick<Mount, "tree">, file: RegularFile): PendingFile | undefined {
+function pendingOf(mount: Pick<FsContext, "tree">, file: RegularFile): PendingFile | undefined {
   const path = firstPlace(mount, file)?.path ?? mount.tree.pathOf(file);
   if (path === undefined) return undefined;
   const depends = textXattr(file, DEPENDS);
@@ -89,8 +89,8 @@ function pendingOf(mount: Pick<Mount, "tree">, file: RegularFile): PendingFile |
  * The prompts that reach a file, root first, the nearest model, and what else the directories above set; of directories
  * that count for the file's owner, and that the view shows.
  */
-function inherited(
-  { tree, authors }: Pick<Mount, "tree" | "authors">,
+function collectInherited(
+  { tree, authors }: Pick<FsContext, "tree" | "authors">,
   file: RegularFile,
   within: Directory | undefined,
   view: View,
@@ -114,19 +114,19 @@ function inherited(
 
 /** Those whose attributes can be read, the nearest first. */
 function directoriesAbove(
-  tree: Mount["tree"],
+  tree: FsContext["tree"],
   file: RegularFile,
   within: Directory | undefined,
   view: View,
 ): readonly Directory[] {
-  const all = upwards(tree, within ?? file.dentry?.parent);
+  const all = ancestorsOf(tree, within ?? file.dentry?.parent);
   // Behind a directory that is closed nothing can be read.
   const closed = all.findLastIndex((directory) => !view.maySearch(directory));
   return all.filter((directory, index) => index >= closed && view.mayRead(directory));
 }
 
 /** The directory and those above it. */
-function upwards(tree: Mount["tree"], directory: Directory | undefined): readonly Directory[] {
+function ancestorsOf(tree: FsContext["tree"], directory: Directory | undefined): readonly Directory[] {
   const all: Directory[] = [];
   for (let at = directory; at !== undefined; at = at.dentry?.parent) {
     all.push(at);
@@ -136,17 +136,17 @@ function upwards(tree: Mount["tree"], directory: Directory | undefined): readonl
 }
 
 /** Counts what changes the layout: see TreePort.layout. */
-export function layoutOf({ tree, definitions }: Pick<Mount, "tree" | "definitions">): number {
+export function layoutOf({ tree, definitions }: Pick<FsContext, "tree" | "definitions">): number {
   return tree.changes + definitions;
 }
 
 /** Changes with everything that may go into a request. */
-export function contentsOf(mount: Pick<Mount, "tree" | "definitions" | "writes">): number {
+export function contentsOf(mount: Pick<FsContext, "tree" | "definitions" | "writes">): number {
   return layoutOf(mount) + mount.writes;
 }
 
 /** As the tree has it. Undefined for a file without a name. */
-export function pathToMake(mount: Pick<Mount, "tree">, file: RegularFile): string | undefined {
+export function pathToMake(mount: Pick<FsContext, "tree">, file: RegularFile): string | undefined {
   return firstPlace(mount, file)?.path ?? mount.tree.pathOf(file);
 }
 
@@ -154,7 +154,7 @@ export function pathToMake(mount: Pick<Mount, "tree">, file: RegularFile): strin
  * Of several names the first in byte order counts, whichever was made last: as in a snapshot of the same tree. With a
  * view, the first that can be reached.
  */
-function firstPlace({ tree }: Pick<Mount, "tree">, file: RegularFile, view?: View) {
+function firstPlace({ tree }: Pick<FsContext, "tree">, file: RegularFile, view?: View) {
   if (file.nlink < 2) return undefined;
   let first: { readonly path: string; readonly directory: Directory; readonly order: string } | undefined;
   for (const dentry of dentriesOf(file)) {
@@ -162,15 +162,15 @@ function firstPlace({ tree }: Pick<Mount, "tree">, file: RegularFile, view?: Vie
     // Directories come before what is in them, and everything in one before the next name, whatever that is.
     const order = path?.replaceAll("/", "\0");
     if (path === undefined || order === undefined || (first !== undefined && first.order <= order)) continue;
-    if (view !== undefined && !upwards(tree, dentry.parent).every((above) => view.maySearch(above))) continue;
+    if (view !== undefined && !ancestorsOf(tree, dentry.parent).every((above) => view.maySearch(above))) continue;
     first = { path, directory: dentry.parent, order };
   }
   return first;
 }
 
 /** `place` is where a file that has no name yet is to be. */
-export function briefOf(
-  mount: Pick<Mount, "tree" | "definitions" | "writes" | "authors"> & Partial<Pick<Mount, "passthrough">>,
+export function buildRequest(
+  mount: Pick<FsContext, "tree" | "definitions" | "writes" | "authors"> & Partial<Pick<FsContext, "passthrough">>,
   file: RegularFile,
   ticket: number,
   pause: number,
@@ -178,8 +178,8 @@ export function briefOf(
 ): GenerationRequest {
   // What the kernel wrote without a request is part of what the request is made from.
   mount.passthrough?.bringIn();
-  const viewer = mount.authors.viewer(file);
-  const view = mount.authors.view(viewer);
+  const viewer = mount.authors.viewerOf(file);
+  const view = mount.authors.viewFor(viewer);
   const at = place ?? firstPlace(mount, file, viewer === undefined ? undefined : view);
   const path = at?.path ?? mount.tree.pathOf(file) ?? `/${file.ino}`;
   return {
@@ -188,7 +188,7 @@ export function briefOf(
     path: toText(path),
     generator: textXattr(file, GENERATOR) ?? DEFAULT_GENERATOR,
     file: infoOf(path, file),
-    ...inherited(mount, file, at?.directory, view),
+    ...collectInherited(mount, file, at?.directory, view),
     pause,
     layout: layoutOf(mount),
     contents: contentsOf(mount),

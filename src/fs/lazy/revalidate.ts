@@ -37,18 +37,18 @@ export class Revalidation {
   readonly #expected = new WeakMap<object, Expected>();
 
   /** To be called with every OPEN: whatever its thread was sent for before is settled with it. */
-  opener(pid: number): Opener {
+  identifyOpener(pid: number): Opener {
     const sent = this.#sent.get(pid);
     const subject = sent?.deref();
     this.#sent.delete(pid);
-    if (subject !== undefined) this.#arrived(subject, pid);
+    if (subject !== undefined) this.#arrive(subject, pid);
     if (pid !== NOBODY) {
       return { pid, comesBackFor: (other) => other === subject, mayLookAgain: () => sent === undefined };
     }
     // Two nobodies that open the same file at the same time are mistaken for each other. At worst one sees the ESTALE.
     const counted = new Map<object, boolean>();
     const comesBackFor = (other: object) => {
-      const arrived = counted.get(other) ?? this.#arrived(other, NOBODY);
+      const arrived = counted.get(other) ?? this.#arrive(other, NOBODY);
       counted.set(other, arrived);
       return arrived;
     };
@@ -78,7 +78,7 @@ export class Revalidation {
     return this.#sent.size;
   }
 
-  #arrived(subject: object, pid: number): boolean {
+  #arrive(subject: object, pid: number): boolean {
     const expected = this.#expected.get(subject);
     const one = expected?.get(pid);
     if (expected === undefined || one === undefined) return false;

@@ -16,7 +16,7 @@ import { PAGE } from "../../tree/content/store.ts";
 import type { Directory } from "../../tree/directory.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import type { Inode } from "../../tree/inode.ts";
-import type { Mount } from "../context.ts";
+import type { FsContext } from "../context.ts";
 import { REFRESH } from "./request.ts";
 
 /** Of each limit. */
@@ -31,7 +31,7 @@ const REST_MS = 100;
 const METADATA = "user.llmfs.meta.";
 
 export class RuleEntries {
-  readonly #mount: () => Mount;
+  readonly #mount: () => FsContext;
   /** The inodes, with the pages of their content. */
   readonly #charged = new Map<Inode, number>();
   #pages = 0;
@@ -43,7 +43,7 @@ export class RuleEntries {
   /** How much had been written when there was room for all. */
   #balanced = -1;
 
-  constructor(mount: () => Mount) {
+  constructor(mount: () => FsContext) {
     this.#mount = mount;
   }
 
@@ -84,7 +84,7 @@ export class RuleEntries {
   }
 
   /** The file has got a content. Throws ENOSPC where that is too much; it is pending again then. */
-  filled(file: RegularFile): void {
+  chargeContent(file: RegularFile): void {
     const before = this.#charged.get(file);
     if (before === undefined) return;
     this.#charge(file, file.allocated / PAGE - before);
@@ -105,7 +105,7 @@ export class RuleEntries {
   }
 
   /** It is disposed of. */
-  gone(inode: Inode): void {
+  onDispose(inode: Inode): void {
     if (inode.kind === "file" || inode.kind === "directory") this.#used.delete(inode);
     this.#discharge(inode);
   }
@@ -119,12 +119,12 @@ export class RuleEntries {
   }
 
   /** It has lost its last name. */
-  unnamed(inode: Inode): void {
+  onUnnamed(inode: Inode): void {
     if (this.#charged.has(inode)) this.#nameless.add(inode);
   }
 
   /** Whether it may go: nobody has changed it, has it open, or waits for it. */
-  disposable(inode: Inode): boolean {
+  isDisposable(inode: Inode): boolean {
     return this.#charged.has(inode) && inode.references === (inode.lookups > 0 ? 1 : 0);
   }
 
@@ -186,7 +186,7 @@ export class RuleEntries {
   /** Lets go of an inode without a name that only the kernel still remembers. */
   #abandon(wanted: (inode: Inode) => boolean): boolean {
     for (const inode of this.#nameless.keys().take(Math.min(MOST_TRIES, this.#nameless.size)).toArray()) {
-      if (wanted(inode) && this.disposable(inode)) {
+      if (wanted(inode) && this.isDisposable(inode)) {
         this.#mount().nodes.abandon(inode);
         return true;
       }
@@ -198,10 +198,10 @@ export class RuleEntries {
 
   /** False for a file that was not found by its name. */
   #withdraw(file: RegularFile): boolean {
-    const { tree, listings, lookups } = this.#mount();
+    const { tree, listings, onDemandFiles } = this.#mount();
     const { dentry } = file;
-    if (dentry === undefined || file.nlink !== 1 || file.state !== "ready" || !this.disposable(file)) return false;
-    if (listings.lists(dentry.parent) || !lookups.concerns(dentry.parent, dentry.name)) return false;
+    if (dentry === undefined || file.nlink !== 1 || file.state !== "ready" || !this.isDisposable(file)) return false;
+    if (listings.lists(dentry.parent) || !onDemandFiles.concerns(dentry.parent, dentry.name)) return false;
     tree.looking(() => tree.unlink(dentry.parent, dentry.name));
     if (this.#nameless.has(file)) this.#mount().nodes.abandon(file);
     return true;
@@ -210,7 +210,7 @@ export class RuleEntries {
   /** The file stays, and is generated when somebody reads it again. */
   #empty(file: RegularFile): boolean {
     const mount = this.#mount();
-    if (file.state !== "ready" || !this.disposable(file)) return false;
+    if (file.state !== "ready" || !this.isDisposable(file)) return false;
     mount.beforeChange(file);
     this.#clear(file);
     for (const name of [...(file.xattrs?.keys() ?? [])]) {

@@ -3,14 +3,14 @@ import { FsError } from "../../errno.ts";
 import { nearest } from "../../text/did-you-mean.ts";
 import { parsePolicy } from "../lazy/freshness.ts";
 
-type Fault = (text: string) => string | undefined;
+type SettingCheck = (text: string) => string | undefined;
 
-const RULES: ReadonlyMap<string, Fault> = new Map<string, Fault>([
+const RULES: ReadonlyMap<string, SettingCheck> = new Map<string, SettingCheck>([
   ["prompt", () => undefined],
   ["description", () => undefined],
   ["depends", () => undefined],
-  ["model", named],
-  ["generator", named],
+  ["model", nameFault],
+  ["generator", nameFault],
   ["temperature", numberIn(0, 2)],
   ["max-tokens", numberIn(1, 1e9)],
   [
@@ -41,7 +41,7 @@ const TOLD = ["state", "error", "regen", "origin", "meta"];
  * The name that was probably meant, where one of ours is misspelt. It is stored all the same: names that are not known
  * may be a later version's, in a copy or a snapshot of its tree.
  */
-export function meant(name: string): string | undefined {
+export function suggestName(name: string): string | undefined {
   if (!name.startsWith(OURS)) return undefined;
   const own = name.slice(OURS.length);
   if (RULES.has(own) || TOLD.includes(own) || own.startsWith("meta.")) return undefined;
@@ -49,11 +49,11 @@ export function meant(name: string): string | undefined {
   return guess === undefined ? undefined : `${OURS}${guess}`;
 }
 
-function named(text: string): string | undefined {
+function nameFault(text: string): string | undefined {
   return /\p{Cc}/u.test(text) ? "it must be a name, on one line" : undefined;
 }
 
-function numberIn(least: number, most: number): Fault {
+function numberIn(least: number, most: number): SettingCheck {
   return (text) => {
     const number = Number(text);
     return number >= least && number <= most ? undefined : `it must be a number from ${least} to ${most}`;

@@ -13,7 +13,7 @@ import { NAME_MAX } from "../../tree/path.ts";
 import { followMode } from "../../tree/permissions/acl.ts";
 import { removeXattr } from "../../tree/xattrs.ts";
 import { KEEP_SECONDS } from "../caching.ts";
-import type { Mount } from "../context.ts";
+import type { FsContext } from "../context.ts";
 
 type Attr = StructValue<typeof abi.attrOut>["attr"];
 
@@ -30,8 +30,8 @@ const DIRENT_SIZE = 20;
  */
 export const CLAIMED_SIZE = 1 << 20;
 
-function attributes(mount: Mount, inode: Inode): Attr {
-  mount.succession.told(inode);
+function readAttributes(mount: FsContext, inode: Inode): Attr {
+  mount.replacement.onAttributesSent(inode);
   const { atime, atimeNsec, mtime, mtimeNsec, ctime, ctimeNsec } = inode.times();
   return {
     ino: inode.ino,
@@ -54,13 +54,13 @@ function attributes(mount: Mount, inode: Inode): Attr {
 }
 
 /** The reply that tells the kernel of an inode: counts as a lookup. */
-export function entry(mount: Mount, inode: Inode): StructValue<typeof abi.entryOut> {
+export function replyEntry(mount: FsContext, inode: Inode): StructValue<typeof abi.entryOut> {
   mount.nodes.remember(inode);
   const { attr_valid, attr } = attrReply(mount, inode);
   return {
     nodeid: inode.ino,
     generation: mount.nodes.generationOf(inode),
-    entry_valid: mount.refresh.moves(inode) ? 0 : KEEP_SECONDS,
+    entry_valid: mount.expiry.mayMove(inode) ? 0 : KEEP_SECONDS,
     attr_valid,
     entry_valid_nsec: 0,
     attr_valid_nsec: 0,
@@ -73,9 +73,11 @@ export function entry(mount: Mount, inode: Inode): StructValue<typeof abi.entryO
  * without the kernel's FUSE code noticing; and the size that a pending file claims while somebody writes to it holds for
  * the moment only.
  */
-function keepSeconds(mount: Mount, inode: Inode): number {
+function keepSeconds(mount: FsContext, inode: Inode): number {
   if (inode.kind !== "file") return KEEP_SECONDS;
-  return mount.passthrough.changesUnseen(inode) || (inode.lazy && mount.handles.beingWritten(inode)) ? 0 : KEEP_SECONDS;
+  return mount.passthrough.mayChangeUnseen(inode) || (inode.lazy && mount.handles.isBeingWritten(inode))
+    ? 0
+    : KEEP_SECONDS;
 }
 
 /** An entry reply that tells of no inode: no lookup is counted, and the attributes are not looked at. */
@@ -107,12 +109,12 @@ export const NO_ENTRY: StructValue<typeof abi.entryOut> = {
 };
 
 /** The attributes, and how long the kernel may keep them: decided first, for what changes unseen after the look at them. */
-function attrReply(mount: Mount, inode: Inode): StructValue<typeof abi.attrOut> {
+function attrReply(mount: FsContext, inode: Inode): StructValue<typeof abi.attrOut> {
   const attr_valid = keepSeconds(mount, inode);
-  return { attr_valid, attr_valid_nsec: 0, attr: attributes(mount, inode) };
+  return { attr_valid, attr_valid_nsec: 0, attr: readAttributes(mount, inode) };
 }
 
-function statx(inode: Inode, attr: Attr): StructValue<typeof abi.statx> {
+function toStatx(inode: Inode, attr: Attr): StructValue<typeof abi.statx> {
   const { rdev } = attr;
   const { btime } = inode;
   return {
@@ -139,7 +141,7 @@ function statx(inode: Inode, attr: Attr): StructValue<typeof abi.statx> {
   };
 }
 
-function sizeOf(mount: Mount, inode: Inode): Wide {
+function sizeOf(mount: FsContext, inode: Inode): Wide {
   switch (inode.kind) {
     case "file":
       return inode.lazy ? claimedSize(mount, inode) : inode.exactSize;
@@ -153,8 +155,8 @@ function sizeOf(mount: Mount, inode: Inode): Wide {
 }
 
 /** Whoever has it open for writing sees it empty: what they append goes to the start. */
-function claimedSize(mount: Mount, file: RegularFile): number {
-  return mount.handles.beingWritten(file) ? 0 : mount.claimedSize;
+function claimedSize(mount: FsContext, file: RegularFile): number {
+  return mount.handles.isBeingWritten(file) ? 0 : mount.claimedSize;
 }
 
 function blocksOf(inode: Inode): number {
@@ -203,7 +205,7 @@ export function inGroup(caller: Caller, gid: number): boolean {
   }
 }
 
-export function attributeOperations(mount: Mount) {
+export function attributeOperations(mount: FsContext) {
   const { tree, nodes, passthrough } = mount;
 
   /**
@@ -212,7 +214,7 @@ export function attributeOperations(mount: Mount) {
    */
   function mayDropSetId(inode: Inode, caller: Caller): boolean {
     if (caller.uid === 0 || caller.uid === inode.uid || modeWithoutSetId(inode, caller) === inode.mode) return true;
-    return inode.kind === "file" && mount.handles.beingWritten(inode);
+    return inode.kind === "file" && mount.handles.isBeingWritten(inode);
   }
 
   function setAttributes(inode: Inode, request: Request<"setattr">, caller: Caller): StructValue<typeof abi.attrOut> {
@@ -222,7 +224,7 @@ export function attributeOperations(mount: Mount) {
     if (mount.authors.shared && (valid & (abi.FATTR_MODE | abi.FATTR_UID | abi.FATTR_GID)) !== 0) mount.definitions++;
     if (valid === 0 && !mayDropSetId(inode, caller)) throw new FsError("EPERM");
     if ((valid & abi.FATTR_SIZE) !== 0) {
-      const file = nodes.file(inode.ino);
+      const file = nodes.getFile(inode.ino);
       if (mount.control.owns(file)) throw new FsError("EPERM");
       // To the size that is there, truncate(2) marks the times only where pages are freed, or might have been, and
       // ftruncate(2) always (mm/shmem.c:shmem_setattr).
@@ -230,7 +232,7 @@ export function attributeOperations(mount: Mount) {
         file.lazy || file.exactSize !== request.size || file.allocated > 0 || (valid & abi.FATTR_FH) !== 0;
       mount.beforeChange(file, atMost(request.size, file.size));
       file.truncate(request.size);
-      mount.changed(file);
+      mount.onWrite(file);
       if (request.size === 0) mount.regen.discard(file);
       if (changes) file.touchMtime(tree.clock);
     }
@@ -269,15 +271,15 @@ export function attributeOperations(mount: Mount) {
   return {
     getattr(_request, header) {
       const inode = nodes.get(header.nodeid);
-      mount.copyUps.told(inode, header.pid);
+      mount.copyUps.onSizeSent(inode, header.pid);
       return attrReply(mount, inode);
     },
 
     statx(_request, header) {
       const inode = nodes.get(header.nodeid);
-      mount.copyUps.told(inode, header.pid);
+      mount.copyUps.onSizeSent(inode, header.pid);
       const { attr_valid, attr } = attrReply(mount, inode);
-      return { attr_valid, attr_valid_nsec: 0, flags: 0, stat: statx(inode, attr) };
+      return { attr_valid, attr_valid_nsec: 0, flags: 0, stat: toStatx(inode, attr) };
     },
 
     setattr(request, header) {

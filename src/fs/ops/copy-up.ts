@@ -17,7 +17,7 @@ import type { FsError } from "../../errno.ts";
 import type { Wide } from "../../int64.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import type { Inode } from "../../tree/inode.ts";
-import { O_NOATIME, writable } from "../handles.ts";
+import { isWritable, O_NOATIME } from "../handles.ts";
 import type { Opener, Revalidation } from "../lazy/revalidate.ts";
 import { ByThread, NOBODY } from "../waiting/by-thread.ts";
 
@@ -26,7 +26,7 @@ const RECENT_MS = 2000;
 /** How long a thread that listed the attributes of a file may take to open it. */
 const OPENS_MS = 1000;
 
-interface Opened {
+interface CopyUpOpen {
   readonly pid: number;
   readonly file: RegularFile;
   /** "suspect": as overlayfs copies. "cleared": as it does not. "returned": the thread was sent back, and copies again. */
@@ -35,7 +35,7 @@ interface Opened {
 
 export class CopyUps {
   /** Opens that may be those of overlayfs, by handle. */
-  readonly #opened = new Map<number, Opened>();
+  readonly #opened = new Map<number, CopyUpOpen>();
   /** Files whose content came lately, the oldest first, and when. */
   readonly #arrived = new Map<RegularFile, number>();
   /** Files without content whose attributes a thread listed. */
@@ -50,7 +50,7 @@ export class CopyUps {
   }
 
   /** The file has a content that it did not have before. */
-  arrived(file: RegularFile): void {
+  onContent(file: RegularFile): void {
     const now = performance.now();
     for (const [other, at] of this.#arrived) {
       if (now - at < RECENT_MS) break;
@@ -62,30 +62,30 @@ export class CopyUps {
 
   /** Whether this thread came back for the file, and has it open: it is to find the same content again. */
   comesBack(file: RegularFile, pid: number): boolean {
-    return this.#of(file, pid).some(({ state }) => state === "returned");
+    return this.#opensOf(file, pid).some(({ state }) => state === "returned");
   }
 
   /** This thread came back and opened the file. */
-  returned(fh: number, file: RegularFile, pid: number): void {
+  onReturn(fh: number, file: RegularFile, pid: number): void {
     this.#opened.set(fh, { pid, file, state: "returned" });
   }
 
   /** This thread opened the file, and did not come back for it. `waited`: it waited for the content. */
-  opened(fh: number, file: RegularFile, pid: number, flags: number, waited: boolean): void {
-    if ((flags & O_NOATIME) === 0 || writable(flags)) return;
+  onOpen(fh: number, file: RegularFile, pid: number, flags: number, waited: boolean): void {
+    if ((flags & O_NOATIME) === 0 || isWritable(flags)) return;
     const at = this.#arrived.get(file);
     if (at === undefined || performance.now() - at > RECENT_MS) return;
     // It may have asked for the size when it had the file open already.
-    if (this.#of(file, pid).length > 0) return;
+    if (this.#opensOf(file, pid).length > 0) return;
     this.#opened.set(fh, { pid, file, state: waited && !this.#seeks() ? "suspect" : "opened" });
   }
 
-  released(fh: number): void {
+  onRelease(fh: number): void {
     this.#opened.delete(fh);
   }
 
   /** SEEK_DATA or SEEK_HOLE on a handle. */
-  sought(fh: number, data: boolean, offset: Wide): void {
+  onSeek(fh: number, data: boolean, offset: Wide): void {
     const opened = this.#opened.get(fh);
     if (opened?.state !== "opened" && opened?.state !== "suspect") return;
     if (!data) opened.state = "cleared";
@@ -93,14 +93,14 @@ export class CopyUps {
   }
 
   /** This thread was told the file's size. */
-  told(file: Inode, pid: number): void {
-    for (const opened of this.#of(file, pid)) if (opened.state !== "returned") opened.state = "cleared";
+  onSizeSent(file: Inode, pid: number): void {
+    for (const opened of this.#opensOf(file, pid)) if (opened.state !== "returned") opened.state = "cleared";
   }
 
   /** This thread lists the extended attributes of a file. Throws ESTALE where the size that it copied by may be wrong. */
-  listed(file: Inode, pid: number): void {
+  onListxattr(file: Inode, pid: number): void {
     if (file.kind === "file" && file.lazy && pid !== NOBODY) this.#listed.set(pid, new WeakRef(file));
-    for (const opened of this.#of(file, pid)) {
+    for (const opened of this.#opensOf(file, pid)) {
       if (opened.state !== "suspect") continue;
       opened.state = "cleared";
       throw this.#lookAgain(opened.file, pid);
@@ -108,7 +108,7 @@ export class CopyUps {
   }
 
   /** An open for reading is about to be answered. Throws ESTALE where its thread may have copied the claimed size. */
-  opening(file: RegularFile, opener: Opener): void {
+  beforeOpen(file: RegularFile, opener: Opener): void {
     const listed = this.#listed.get(opener.pid)?.deref();
     if (listed === undefined) return;
     this.#listed.delete(opener.pid);
@@ -119,10 +119,10 @@ export class CopyUps {
     return this.#revalidation.lookAgain({ pid }, file, "the file is to be copied again, by the size that it has now");
   }
 
-  #of(file: Inode, pid: number): readonly Opened[] {
+  #opensOf(file: Inode, pid: number): readonly CopyUpOpen[] {
     if (this.#opened.size === 0) return NONE;
     return [...this.#opened.values()].filter((opened) => opened.pid === pid && opened.file === file);
   }
 }
 
-const NONE: readonly Opened[] = [];
+const NONE: readonly CopyUpOpen[] = [];

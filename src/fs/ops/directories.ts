@@ -3,14 +3,14 @@ import { DirentWriter, direntType } from "../../fuse/dirent.ts";
 import type { Filesystem } from "../../fuse/ops.ts";
 import type { Directory } from "../../tree/directory.ts";
 import { S_IFDIR } from "../../tree/inode.ts";
-import type { Mount } from "../context.ts";
+import type { FsContext } from "../context.ts";
 import { O_NOATIME } from "../handles.ts";
-import { entry, NO_ENTRY } from "./attributes.ts";
+import { NO_ENTRY, replyEntry } from "./attributes.ts";
 
 const DOT = 1;
 const DOTDOT = 2;
 
-export function directoryOperations(mount: Mount) {
+export function directoryOperations(mount: FsContext) {
   const { tree, nodes } = mount;
 
   function list(directory: Directory, offset: number, size: number, target: Buffer, plus: boolean): number {
@@ -24,20 +24,20 @@ export function directoryOperations(mount: Mount) {
     directory.before(offset > DOTDOT ? offset : Number.POSITIVE_INFINITY, (dentry) => {
       const { name, cookie, inode } = dentry;
       if (!writer.fits(name, plus)) return false;
-      return writer.add(name, inode.ino, cookie, direntType(inode.mode), plus ? entry(mount, inode) : undefined);
+      return writer.add(name, inode.ino, cookie, direntType(inode.mode), plus ? replyEntry(mount, inode) : undefined);
     });
     return writer.length;
   }
 
   return {
     readdir({ offset, size, flags }, header, target) {
-      const directory = nodes.directory(header.nodeid);
+      const directory = nodes.getDirectory(header.nodeid);
       if ((flags & O_NOATIME) === 0) directory.accessed(tree.clock);
       return list(directory, Number(offset), size, target, false);
     },
 
     readdirplus({ offset, size, flags }, header, target) {
-      const directory = nodes.directory(header.nodeid);
+      const directory = nodes.getDirectory(header.nodeid);
       if ((flags & O_NOATIME) === 0) directory.accessed(tree.clock);
       return list(directory, Number(offset), size, target, true);
     },

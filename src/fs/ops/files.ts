@@ -6,13 +6,13 @@ import type { StructValue } from "../../fuse/wire.ts";
 import { atMost, minus, plus, type Wide } from "../../int64.ts";
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../../libc.ts";
 import type { RegularFile } from "../../tree/file.ts";
-import type { Mount } from "../context.ts";
-import { O_ACCMODE, O_APPEND, O_NOATIME, O_TRUNC, O_WRONLY, writable } from "../handles.ts";
+import type { FsContext } from "../context.ts";
+import { isWritable, O_ACCMODE, O_APPEND, O_NOATIME, O_TRUNC, O_WRONLY } from "../handles.ts";
 import type { Opening } from "../lazy/expiry.ts";
-import { moment } from "../lazy/freshness.ts";
+import { nextMoment } from "../lazy/freshness.ts";
 import type { Opener } from "../lazy/revalidate.ts";
-import { type Caller, dropCapabilities, dropSetId, entry, ownerOf } from "./attributes.ts";
-import { changeable } from "./names.ts";
+import { type Caller, dropCapabilities, dropSetId, ownerOf, replyEntry } from "./attributes.ts";
+import { requireChangeable } from "./names.ts";
 
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
@@ -20,23 +20,23 @@ const COPY_CHUNK = 1 << 20;
 /** So many bytes are worth the calls that save a copy. */
 const EXTENT_FROM = 1 << 16;
 
-export function fileOperations(mount: Mount) {
+export function fileOperations(mount: FsContext) {
   const { tree, nodes, handles, pending, control, passthrough } = mount;
 
-  const afterwards = (work: () => void) => mount.session().afterwards(work);
+  const runAfterwards = (work: () => void) => mount.session().afterwards(work);
 
   /** The file a request is about: by its handle when it has one. */
   function fileOf(fh: number, nodeid: number): RegularFile {
-    return fh === 0 ? nodes.file(nodeid) : handles.get(fh).file;
+    return fh === 0 ? nodes.getFile(nodeid) : handles.get(fh).file;
   }
 
   /** `cache`: what becomes of the pages that the kernel has kept of the file. */
-  function opened(
+  function openFile(
     file: RegularFile,
     flags: number,
     cache: "keep" | "drop" | "bypass",
   ): StructValue<typeof abi.openOut> {
-    mount.told(file);
+    mount.repeatInvalidation(file);
     const { open_flags, backing_id, keepsNothing } = passthrough.open(file, flags);
     if (keepsNothing) mount.invalidate(file, false);
     const keeps = cache === "keep" || (open_flags & abi.FOPEN_PASSTHROUGH) !== 0;
@@ -49,9 +49,9 @@ export function fileOperations(mount: Mount) {
   }
 
   /** The open comes first: it decides how long the kernel may keep the attributes. */
-  function created(file: RegularFile, flags: number) {
-    const open = opened(file, flags, "keep");
-    return { entry: entry(mount, file), open };
+  function createFile(file: RegularFile, flags: number) {
+    const open = openFile(file, flags, "keep");
+    return { entry: replyEntry(mount, file), open };
   }
 
   /** Reads of pages that the kernel has kept are not told: where one would be marked, they must not be there. */
@@ -60,32 +60,32 @@ export function fileOperations(mount: Mount) {
   }
 
   /** An open that is answered later. */
-  function openingOf(unique: number, opener: Opener, flags: number): Opening {
+  function deferOpen(unique: number, opener: Opener, flags: number): Opening {
     return {
       unique,
       opener,
-      opened(file) {
+      answer(file) {
         // Written while it was waited for, and perhaps this very moment: until the kernel is through with that write it
         // believes no size that we tell, and would fill up what it reads with zeros. Direct reads go by ours.
-        const direct = file.state === "static" && handles.beingWritten(file);
-        if (!writable(flags)) mount.copyUps.opening(file, opener);
-        const reply = opened(file, flags, direct ? "bypass" : "keep");
-        mount.copyUps.opened(reply.fh, file, opener.pid, flags, true);
+        const direct = file.state === "static" && handles.isBeingWritten(file);
+        if (!isWritable(flags)) mount.copyUps.beforeOpen(file, opener);
+        const reply = openFile(file, flags, direct ? "bypass" : "keep");
+        mount.copyUps.onOpen(reply.fh, file, opener.pid, flags, true);
         // Whoever opened it is gone, and will not release it.
-        if (!mount.session().answer(unique, "open", reply)) closed(reply.fh);
+        if (!mount.session().answer(unique, "open", reply)) closeFile(reply.fh);
       },
       fail: (error) => mount.session().fail(unique, error),
     };
   }
 
-  function closed(fh: number): void {
+  function closeFile(fh: number): void {
     const { file } = handles.get(fh);
-    mount.wroteUnseen(file);
+    mount.claimUnseenWrites(file);
     handles.release(fh);
-    mount.copyUps.released(fh);
-    passthrough.released(file);
+    mount.copyUps.onRelease(fh);
+    passthrough.release(file);
     // The last writer is gone without having written: it claims a size again.
-    if (file.lazy && !handles.beingWritten(file)) mount.invalidate(file, false);
+    if (file.lazy && !handles.isBeingWritten(file)) mount.invalidate(file, false);
   }
 
   function copy(from: RegularFile, at: Wide, to: RegularFile, toAt: Wide, length: Wide, caller: Caller): number {
@@ -103,7 +103,7 @@ export function fileOperations(mount: Mount) {
     if (done === 0) return 0;
     if (caller.uid !== 0) dropSetId(to, caller);
     dropCapabilities(to);
-    mount.changed(to);
+    mount.onWrite(to);
     to.touchMtime(tree.clock);
     return done;
   }
@@ -128,28 +128,28 @@ export function fileOperations(mount: Mount) {
 
   return {
     open({ flags, open_flags }, header) {
-      const file = nodes.file(header.nodeid);
-      const opener = mount.revalidation.opener(header.pid);
+      const file = nodes.getFile(header.nodeid);
+      const opener = mount.revalidation.identifyOpener(header.pid);
       if (control.owns(file)) return control.open(file, flags);
-      if (writable(flags)) mount.succession.settle(file, opener);
+      if (isWritable(flags)) mount.replacement.requireCurrent(file, opener);
       if ((flags & O_TRUNC) !== 0) {
         mount.beforeChange(file);
         file.truncate(0);
-        mount.changed(file);
+        mount.onWrite(file);
         mount.regen.discard(file);
         file.touchMtime(tree.clock);
         if ((open_flags & abi.FUSE_OPEN_KILL_SUIDGID) !== 0) dropSetId(file, header);
         dropCapabilities(file);
-      } else if (file.lazy && !mount.wroteUnseen(file)) {
+      } else if (file.lazy && !mount.claimUnseenWrites(file)) {
         if ((flags & O_ACCMODE) !== O_WRONLY) {
-          const opening = openingOf(header.unique, opener, flags);
-          const since = moment();
+          const opening = deferOpen(header.unique, opener, flags);
+          const since = nextMoment();
           pending.wait(file, {
             unique: opening.unique,
             pid: header.pid,
             done: () => {
-              if (writable(flags) && opener.mayLookAgain(file)) opening.fail(askSizeFirst(opener, file));
-              else if (writable(flags) || !mount.refresh.open(file, opening, since)) opening.opened(file);
+              if (isWritable(flags) && opener.mayLookAgain(file)) opening.fail(askSizeFirst(opener, file));
+              else if (isWritable(flags) || !mount.expiry.open(file, opening, since)) opening.answer(file);
             },
             fail: opening.fail,
           });
@@ -158,36 +158,36 @@ export function fileOperations(mount: Mount) {
         // Writers see an empty file. What the kernel kept says otherwise, and it would append after that.
         mount.invalidate(file, false);
         if (opener.mayLookAgain(file)) throw askSizeFirst(opener, file);
-      } else if (writable(flags)) mount.refresh.taken(file);
+      } else if (isWritable(flags)) mount.expiry.claim(file);
       else {
-        const opening = openingOf(header.unique, opener, flags);
+        const opening = deferOpen(header.unique, opener, flags);
         const comesBack = opener.comesBackFor(file) || mount.copyUps.comesBack(file, header.pid);
         if (!comesBack) {
-          if (mount.regen.open(file, opening) || mount.refresh.open(file, opening, moment())) return PARKED;
-          mount.succession.settle(file, opener);
-          mount.copyUps.opening(file, opener);
+          if (mount.regen.open(file, opening) || mount.expiry.open(file, opening, nextMoment())) return PARKED;
+          mount.replacement.requireCurrent(file, opener);
+          mount.copyUps.beforeOpen(file, opener);
         }
-        const reply = opened(file, flags, marksReads(file, flags) ? "drop" : "keep");
-        if (comesBack) mount.copyUps.returned(reply.fh, file, header.pid);
-        else mount.copyUps.opened(reply.fh, file, header.pid, flags, false);
+        const reply = openFile(file, flags, marksReads(file, flags) ? "drop" : "keep");
+        if (comesBack) mount.copyUps.onReturn(reply.fh, file, header.pid);
+        else mount.copyUps.onOpen(reply.fh, file, header.pid, flags, false);
         return reply;
       }
-      return opened(file, flags, marksReads(file, flags) ? "drop" : "keep");
+      return openFile(file, flags, marksReads(file, flags) ? "drop" : "keep");
     },
 
     create({ name, mode, umask, flags }, header) {
-      const directory = changeable(mount, header.nodeid, name);
-      return created(tree.createFile(directory, name, mode & 0o7777, ownerOf(header), umask), flags);
+      const directory = requireChangeable(mount, header.nodeid, name);
+      return createFile(tree.createFile(directory, name, mode & 0o7777, ownerOf(header), umask), flags);
     },
 
     tmpfile({ name, mode, umask, flags }, header) {
-      const directory = changeable(mount, header.nodeid, name);
-      return created(tree.tmpfile(directory, mode & 0o7777, ownerOf(header), umask), flags);
+      const directory = requireChangeable(mount, header.nodeid, name);
+      return createFile(tree.tmpfile(directory, mode & 0o7777, ownerOf(header), umask), flags);
     },
 
     release({ fh }) {
       if (control.release(fh)) return;
-      closed(fh);
+      closeFile(fh);
     },
 
     read({ fh, offset, size, flags }, header, target) {
@@ -209,8 +209,8 @@ export function fileOperations(mount: Mount) {
       const append = (flags & O_APPEND) !== 0 && (write_flags & abi.FUSE_WRITE_CACHE) === 0;
       const at = append ? file.exactSize : offset;
       mount.beforeChange(file, Number(at), data.length);
-      const written = file.write(at, data, afterwards);
-      mount.changed(file);
+      const written = file.write(at, data, runAfterwards);
+      mount.onWrite(file);
       if ((write_flags & abi.FUSE_WRITE_KILL_SUIDGID) !== 0) dropSetId(file, header);
       dropCapabilities(file);
       file.touchMtime(tree.clock);
@@ -232,14 +232,14 @@ export function fileOperations(mount: Mount) {
       dropCapabilities(file);
       if ((mode & FALLOC_FL_PUNCH_HOLE) !== 0) file.punch(offset, length);
       else file.allocate(offset, length, (mode & FALLOC_FL_KEEP_SIZE) !== 0);
-      mount.changed(file);
+      mount.onWrite(file);
       file.touchMtime(tree.clock);
     },
 
     lseek({ fh, offset, whence }, header) {
       const file = fileOf(fh, header.nodeid);
       if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw new FsError("EINVAL");
-      mount.copyUps.sought(fh, whence === SEEK_DATA, offset);
+      mount.copyUps.onSeek(fh, whence === SEEK_DATA, offset);
       // A negative offset comes as one beyond every file.
       const found = whence === SEEK_DATA ? file.nextData(offset) : file.nextHole(offset);
       if (found === undefined) throw new FsError("ENXIO");

@@ -7,11 +7,11 @@ import type { Directory } from "../../tree/directory.ts";
 import { type Inode, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from "../../tree/inode.ts";
 import { NAME_MAX } from "../../tree/path.ts";
 import { KEEP_SECONDS } from "../caching.ts";
-import type { Mount } from "../context.ts";
+import type { FsContext } from "../context.ts";
 import { CONTROL_NAME } from "../control/directory.ts";
-import { originsKept } from "../permissions/origins.ts";
+import { keepOrigins } from "../permissions/origins.ts";
 import type { Waiter } from "../waiting/waiters.ts";
-import { entry, NO_ENTRY, ownerOf } from "./attributes.ts";
+import { NO_ENTRY, ownerOf, replyEntry } from "./attributes.ts";
 
 /** "There is no such name", for the kernel to remember. */
 const NEGATIVE = { ...NO_ENTRY, entry_valid: KEEP_SECONDS };
@@ -20,7 +20,7 @@ const SPECIAL_TYPES = [S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK];
 
 const FORGOTTEN_TOO_OFTEN = "forgotten more often than told";
 
-export function nameOperations(mount: Mount) {
+export function nameOperations(mount: FsContext) {
   const { tree, nodes } = mount;
 
   function rename(
@@ -32,21 +32,21 @@ export function nameOperations(mount: Mount) {
     uid: number,
     gid: number,
   ): void {
-    const source = changeable(mount, from, name);
-    const target = changeable(mount, to, newName);
-    const keep = originsKept(mount, [source.get(name)?.inode, target.get(newName)?.inode], uid);
+    const source = requireChangeable(mount, from, name);
+    const target = requireChangeable(mount, to, newName);
+    const keep = keepOrigins(mount, [source.get(name)?.inode, target.get(newName)?.inode], uid);
     tree.rename(source, name, target, newName, flags, { uid, gid });
     keep();
     for (const [nodeid, moved] of [[to, newName] as const, [from, name] as const]) {
-      const inode = nodes.directory(nodeid).get(moved)?.inode;
+      const inode = nodes.getDirectory(nodeid).get(moved)?.inode;
       if (inode !== undefined) mount.ruleEntries.claim(inode);
     }
   }
 
   return {
     lookup({ name }, header) {
-      if (name === "." || name === "..") return entry(mount, byHandle(mount, header.nodeid, name));
-      const directory = nodes.directory(header.nodeid);
+      if (name === "." || name === "..") return replyEntry(mount, findByHandle(mount, header.nodeid, name));
+      const directory = nodes.getDirectory(header.nodeid);
       const inode = find(mount, directory, name);
       const { unique } = header;
       const waiter: Waiter = {
@@ -55,7 +55,7 @@ export function nameOperations(mount: Mount) {
         done() {
           const found = directory.get(name)?.inode;
           if (found === undefined) throw new FsError("ENOENT");
-          const reply = entry(mount, found);
+          const reply = replyEntry(mount, found);
           if (!mount.session().answer(unique, "lookup", reply)) nodes.forget(reply.nodeid, 1);
         },
         fail: (error) => mount.session().fail(unique, error),
@@ -63,20 +63,20 @@ export function nameOperations(mount: Mount) {
       // Nobody lists the control directory: who looks for it waits for no source.
       const lists = mount.listings.lists(directory) && !isControl(mount, directory, name);
       if (lists) {
-        const listed = () => {
-          if (directory.get(name) !== undefined || !mount.lookups.wait(directory, name, waiter)) waiter.done();
+        const findListed = () => {
+          if (directory.get(name) !== undefined || !mount.onDemandFiles.wait(directory, name, waiter)) waiter.done();
         };
-        if (mount.listings.lookup(directory, inode !== undefined, { ...waiter, done: listed })) return PARKED;
+        if (mount.listings.lookup(directory, inode !== undefined, { ...waiter, done: findListed })) return PARKED;
       }
       if (inode !== undefined) {
         mount.ruleEntries.use(inode);
         if (lists) mount.ruleEntries.use(directory);
-        return entry(mount, inode);
+        return replyEntry(mount, inode);
       }
-      if (mount.lookups.wait(directory, name, waiter)) return PARKED;
+      if (mount.onDemandFiles.wait(directory, name, waiter)) return PARKED;
       // The kernel is told of a new name only after the reply that brought it (dcache.ts), and must find it at once.
       if (mount.listings.addsTo(directory)) throw new FsError("ENOENT");
-      mount.dcache.toldNegative(directory);
+      mount.dcache.noteNegative(directory);
       return NEGATIVE;
     },
 
@@ -104,41 +104,44 @@ export function nameOperations(mount: Mount) {
     },
 
     symlink({ name, target }, header) {
-      return entry(mount, tree.symlink(changeable(mount, header.nodeid, name), name, target, ownerOf(header)));
+      return replyEntry(
+        mount,
+        tree.symlink(requireChangeable(mount, header.nodeid, name), name, target, ownerOf(header)),
+      );
     },
 
     mknod({ name, mode, rdev, umask }, header) {
-      const directory = changeable(mount, header.nodeid, name);
+      const directory = requireChangeable(mount, header.nodeid, name);
       const type = mode & S_IFMT;
       if (type === S_IFREG || type === 0) {
-        return entry(mount, tree.createFile(directory, name, mode & 0o7777, ownerOf(header), umask));
+        return replyEntry(mount, tree.createFile(directory, name, mode & 0o7777, ownerOf(header), umask));
       }
       // As fs/namei.c:may_mknod().
       if (!SPECIAL_TYPES.includes(type)) throw new FsError("EINVAL");
-      return entry(mount, tree.mknod(directory, name, mode, rdev, ownerOf(header), umask));
+      return replyEntry(mount, tree.mknod(directory, name, mode, rdev, ownerOf(header), umask));
     },
 
     mkdir({ name, mode, umask }, header) {
-      const directory = changeable(mount, header.nodeid, name);
-      return entry(mount, tree.mkdir(directory, name, mode & 0o7777, ownerOf(header), umask));
+      const directory = requireChangeable(mount, header.nodeid, name);
+      return replyEntry(mount, tree.mkdir(directory, name, mode & 0o7777, ownerOf(header), umask));
     },
 
     link({ oldnodeid, name }, header) {
       const inode = nodes.get(oldnodeid);
       if (mount.control.owns(inode)) throw new FsError("EPERM");
-      const keep = originsKept(mount, [inode], header.uid);
-      tree.link(inode, changeable(mount, header.nodeid, name), name);
+      const keep = keepOrigins(mount, [inode], header.uid);
+      tree.link(inode, requireChangeable(mount, header.nodeid, name), name);
       keep();
       mount.ruleEntries.claim(inode);
-      return entry(mount, inode);
+      return replyEntry(mount, inode);
     },
 
     unlink({ name }, header) {
-      tree.unlink(changeable(mount, header.nodeid, name), name);
+      tree.unlink(requireChangeable(mount, header.nodeid, name), name);
     },
 
     rmdir({ name }, header) {
-      tree.rmdir(changeable(mount, header.nodeid, name), name);
+      tree.rmdir(requireChangeable(mount, header.nodeid, name), name);
     },
 
     rename({ name, newname, newdir }, header) {
@@ -152,19 +155,19 @@ export function nameOperations(mount: Mount) {
 }
 
 /** The directory a name is to be made or removed in. The control directory takes no part in the tree. */
-export function changeable(mount: Mount, nodeid: number, name: string): Directory {
-  const directory = mount.nodes.directory(nodeid);
+export function requireChangeable(mount: FsContext, nodeid: number, name: string): Directory {
+  const directory = mount.nodes.getDirectory(nodeid);
   if (mount.control.owns(directory)) throw new FsError("EPERM");
   if (isControl(mount, directory, name)) throw new FsError("EPERM");
   return directory;
 }
 
-function isControl(mount: Mount, directory: Directory, name: string): boolean {
-  return directory === mount.tree.root && name === CONTROL_NAME && mount.control.reserved;
+function isControl(mount: FsContext, directory: Directory, name: string): boolean {
+  return directory === mount.tree.root && name === CONTROL_NAME && mount.control.isReserved;
 }
 
 /** What a name stands for, the hidden control directory included. Throws ENAMETOOLONG. */
-function find(mount: Mount, directory: Directory, name: string): Inode | undefined {
+function find(mount: FsContext, directory: Directory, name: string): Inode | undefined {
   const dentry = directory.get(name);
   if (dentry !== undefined) return dentry.inode;
   if (name.length > NAME_MAX) throw new FsError("ENAMETOOLONG");
@@ -173,8 +176,8 @@ function find(mount: Mount, directory: Directory, name: string): Inode | undefin
 }
 
 /** What a file handle stands for, and the directory above it. The kernel asks for nothing else by these two names. */
-function byHandle(mount: Mount, nodeid: number, name: "." | ".."): Inode {
-  const inode = mount.nodes.living(nodeid);
+function findByHandle(mount: FsContext, nodeid: number, name: "." | ".."): Inode {
+  const inode = mount.nodes.getByHandle(nodeid);
   if (name === ".") return inode;
   const parent = inode.kind === "directory" ? inode.parent : inode.dentry?.parent;
   if (parent === undefined) throw new FsError("ESTALE");

@@ -24,10 +24,10 @@ import { type Inode, S_ISGID } from "../../tree/inode.ts";
 import { byBytes } from "../../tree/path.ts";
 import { ACL_ACCESS, isAcl, removeAcl, setAcl } from "../../tree/permissions/acl.ts";
 import { getXattr, removeXattr, setXattr, XATTR_SIZE_MAX, xattrNames, xattrSpace } from "../../tree/xattrs.ts";
-import type { Mount } from "../context.ts";
+import type { FsContext } from "../context.ts";
 import { REGEN } from "../lazy/regenerate.ts";
 import { GENERATOR, ORIGIN, PROMPT } from "../lazy/request.ts";
-import { checkSetting, meant } from "./attribute-values.ts";
+import { checkSetting, suggestName } from "./attribute-values.ts";
 import { inGroup } from "./attributes.ts";
 
 const STATE = "user.llmfs.state";
@@ -54,53 +54,53 @@ function checkName(name: string): void {
 }
 
 /** Attributes that are not stored but told. Undefined: not one of these. */
-function derived(inode: Inode, name: string, mount: Mount): string | undefined {
+function deriveXattr(inode: Inode, name: string, mount: FsContext): string | undefined {
   if (name === STATE && inode.kind === "file") return inode.state;
   const error = name === ERROR ? errorOf(inode, mount) : undefined;
   return error && printable(`${error.code}: ${error.message}`);
 }
 
 /** Why a file has no content, or a directory no entries. */
-function errorOf(inode: Inode, mount: Mount): FsError | undefined {
+function errorOf(inode: Inode, mount: FsContext): FsError | undefined {
   if (inode.kind === "file") return inode.error;
-  return inode.kind === "directory" ? mount.listings.error(inode) : undefined;
+  return inode.kind === "directory" ? mount.listings.errorOf(inode) : undefined;
 }
 
 /** As bytes, no more than an attribute may have. */
-function clipped(text: string): Uint8Array {
+function clip(text: string): Uint8Array {
   return Buffer.from(text).subarray(0, XATTR_SIZE_MAX);
 }
 
 /** Ordinary files have no attributes that nobody set, so that copies of them equal the original everywhere. */
-function names(inode: Inode, mount: Mount): string[] {
+function listNames(inode: Inode, mount: FsContext): string[] {
   const stored = xattrNames(inode);
   const told = inode.kind === "file" && inode.state !== "static" ? [STATE] : [];
   if (errorOf(inode, mount) !== undefined) told.push(ERROR);
   return told.length === 0 ? stored : [...stored, ...told].sort(byBytes);
 }
 
-export function xattrOperations(mount: Mount) {
+export function xattrOperations(mount: FsContext) {
   const { tree, nodes } = mount;
   /** Names that somebody was told of. */
   const doubted = new Set<string>();
   /** What was read of ORIGIN, oldest first: who sets the same copies a file with all that it has. */
   const origins = new Set<string>();
 
-  function tellOrigin(value: Uint8Array): void {
+  function noteOrigin(value: Uint8Array): void {
     origins.add(Buffer.from(value).toString("latin1"));
     const [oldest] = origins.size > MOST_ORIGINS ? origins : [];
     if (oldest !== undefined) origins.delete(oldest);
   }
 
-  function doubt(name: string): void {
-    const guess = doubted.size < DOUBTS && !doubted.has(name) ? meant(name) : undefined;
+  function warnIfMisspelt(name: string): void {
+    const guess = doubted.size < DOUBTS && !doubted.has(name) ? suggestName(name) : undefined;
     if (guess === undefined) return;
     doubted.add(name);
     mount.warn(`${name} was set, which means nothing to llmfs; did you mean ${guess}?`);
   }
 
   /** getxattr(2) and listxattr(2): with size 0 the caller asks for the length. Throws ERANGE. */
-  function give(value: Uint8Array, size: number, target: Buffer): number {
+  function replyValue(value: Uint8Array, size: number, target: Buffer): number {
     if (size === 0) {
       target.writeUInt32LE(value.length, 0);
       target.writeUInt32LE(0, 4);
@@ -125,7 +125,7 @@ export function xattrOperations(mount: Mount) {
       return;
     }
     mount.beforeChange(file);
-    mount.changed(file);
+    mount.onWrite(file);
   }
 
   /**
@@ -142,7 +142,7 @@ export function xattrOperations(mount: Mount) {
     throw new FsError("EINVAL", `a ${file.state} file of ${file.size} bytes cannot become ${state}`);
   }
 
-  function set(inode: Inode, name: string, value: Uint8Array, flags: number, { uid, pid }: Header): void {
+  function setAttribute(inode: Inode, name: string, value: Uint8Array, flags: number, { uid, pid }: Header): void {
     checkName(name);
     if (name === ERROR && (inode.kind === "file" || inode.kind === "directory")) {
       throw new FsError("EPERM", "user.llmfs.error is told, not set");
@@ -162,7 +162,7 @@ export function xattrOperations(mount: Mount) {
     mount.authors.check(inode, name, Buffer.from(value).toString("utf8"), uid, copies);
     checkSetting(name, value);
     setXattr(inode, name, Uint8Array.from(value), flags);
-    doubt(name);
+    warnIfMisspelt(name);
     if (inode.kind !== "file" || (name !== GENERATOR && name !== PROMPT)) return;
     if (name === GENERATOR && Buffer.from(value).toString("utf8") === "static") return becomeStatic(inode);
     if (inode.lazy || inode.size === 0) becomePending(inode);
@@ -172,20 +172,21 @@ export function xattrOperations(mount: Mount) {
     getxattr({ name, size }, header, target) {
       if (!isAcl(name)) checkName(name);
       const inode = nodes.get(header.nodeid);
-      const told = name === REGEN && inode.kind === "file" ? mount.regen.error(inode) : derived(inode, name, mount);
+      const told =
+        name === REGEN && inode.kind === "file" ? mount.regen.errorOf(inode) : deriveXattr(inode, name, mount);
       if (name === SELINUX && inode.xattrs?.has(name) !== true) throw new FsError("EOPNOTSUPP");
-      const value = told === undefined ? getXattr(inode, name) : clipped(told);
-      if (name === ORIGIN && size >= value.length) tellOrigin(value);
-      return give(value, size, target);
+      const value = told === undefined ? getXattr(inode, name) : clip(told);
+      if (name === ORIGIN && size >= value.length) noteOrigin(value);
+      return replyValue(value, size, target);
     },
 
     listxattr({ size }, header, target) {
       const inode = nodes.get(header.nodeid);
-      mount.copyUps.listed(inode, header.pid);
-      const own = names(inode, mount);
+      mount.copyUps.onListxattr(inode, header.pid);
+      const own = listNames(inode, mount);
       // As fs/xattr.c:simple_xattr_list(): "trusted" is shown to those who may read it.
       const all = header.uid === 0 ? own : own.filter((name) => !name.startsWith("trusted."));
-      return give(Buffer.from(all.map((name) => `${name}\0`).join(""), "latin1"), size, target);
+      return replyValue(Buffer.from(all.map((name) => `${name}\0`).join(""), "latin1"), size, target);
     },
 
     setxattr({ name, value, flags, size, setxattr_flags }, header) {
@@ -200,7 +201,7 @@ export function xattrOperations(mount: Mount) {
       if (isAcl(name)) {
         const dropSetGid = (setxattr_flags & abi.FUSE_SETXATTR_ACL_KILL_SGID) !== 0;
         setAcl(inode, name, Uint8Array.from(value), dropSetGid);
-      } else set(inode, name, value, flags, header);
+      } else setAttribute(inode, name, value, flags, header);
       tree.space.countXattrs(inode, xattrSpace(name, inode.xattrs?.get(name)) - before);
       inode.touchCtime(tree.clock);
     },
@@ -212,7 +213,7 @@ export function xattrOperations(mount: Mount) {
       if (!isAcl(name)) checkName(name);
       mount.authors.check(inode, name, undefined, header.uid);
       const before = xattrSpace(name, inode.xattrs?.get(name));
-      if (derived(inode, name, mount) !== undefined) throw new FsError("EPERM", `${name} is told, not stored`);
+      if (deriveXattr(inode, name, mount) !== undefined) throw new FsError("EPERM", `${name} is told, not stored`);
       if (isAcl(name)) {
         removeAcl(inode, name);
         // Unlike SETXATTR, the request does not say whether the caller is in the group (posix_acl_update_mode).

@@ -34,12 +34,12 @@ export class Authors {
   }
 
   /** The user with whose permissions content for the inode is composed; undefined where everything may be shown. */
-  viewer({ uid }: Inode): number | undefined {
+  viewerOf({ uid }: Inode): number | undefined {
     return this.trusts(uid) ? undefined : uid;
   }
 
   /** What may be shown for a viewer. */
-  view(viewer: number | undefined): View {
+  viewFor(viewer: number | undefined): View {
     if (!this.shared) return new View(viewer);
     return new View(viewer, (owner) => (viewer === undefined ? this.trusts(owner) : owner === viewer));
   }

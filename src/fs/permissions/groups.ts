@@ -3,14 +3,14 @@ import { readFileSync, statSync } from "node:fs";
 
 const FILES = { passwd: "/etc/passwd", group: "/etc/group" };
 
-interface Users {
+interface UserTable {
   /** What the files were when they were read. */
   readonly version: string;
   readonly names: ReadonlyMap<number, { readonly name: string; readonly gid: number }>;
   readonly members: ReadonlyMap<string, ReadonlySet<number>>;
 }
 
-let users: Users | undefined;
+let users: UserTable | undefined;
 
 /** Empty for a user whom the files do not know: less can be seen then, not more. */
 export function groupsOf(uid: number, files = FILES): ReadonlySet<number> {
@@ -26,7 +26,7 @@ function versionOf(file: string): string {
 }
 
 /** As getpwuid(3): of several lines with the same number the first counts. */
-function namesIn(file: string): Users["names"] {
+function namesIn(file: string): UserTable["names"] {
   const names = new Map<number, { readonly name: string; readonly gid: number }>();
   for (const [name = "", , uid, gid] of fieldsOf(file)) {
     if (isId(uid) && isId(gid) && !names.has(Number(uid))) names.set(Number(uid), { name, gid: Number(gid) });
@@ -34,7 +34,7 @@ function namesIn(file: string): Users["names"] {
   return names;
 }
 
-function membersIn(file: string): Users["members"] {
+function membersIn(file: string): UserTable["members"] {
   const members = new Map<string, Set<number>>();
   for (const [, , gid, names = ""] of fieldsOf(file)) {
     if (!isId(gid)) continue;

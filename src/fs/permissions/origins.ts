@@ -8,11 +8,11 @@ import type { Inode } from "../../tree/inode.ts";
 import { join } from "../../tree/path.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { setXattr, XATTR_SIZE_MAX, xattrSpace } from "../../tree/xattrs.ts";
-import type { Mount } from "../context.ts";
+import type { FsContext } from "../context.ts";
 import { GENERATOR, ORIGIN, pathToMake } from "../lazy/request.ts";
 
 /** Call it before the names change; what it returns, when they have: what moved stays bound to the path that it had. */
-export function originsKept(mount: Mount, moved: readonly (Inode | undefined)[], uid: number): () => void {
+export function keepOrigins(mount: FsContext, moved: readonly (Inode | undefined)[], uid: number): () => void {
   const { tree, authors } = mount;
   if (authors.trusts(uid)) return () => {};
   const origins = new Map<Inode, string>();
@@ -37,10 +37,10 @@ export function originsKept(mount: Mount, moved: readonly (Inode | undefined)[],
 }
 
 /** Whether rules go by the path of it. What is static is made by nothing, until its owner says otherwise. */
-function isBound({ authors, lookups }: Mount, inode: Inode): boolean {
+function isBound({ authors, onDemandFiles }: FsContext, inode: Inode): boolean {
   if (inode.kind === "file") return inode.state !== "static" && authors.trusts(inode.uid);
   if (inode.kind !== "directory") return false;
-  return inode.xattrs?.has(GENERATOR) === true || (lookups.enabled && authors.trusts(inode.uid));
+  return inode.xattrs?.has(GENERATOR) === true || (onDemandFiles.enabled && authors.trusts(inode.uid));
 }
 
 function pathOf(tree: Tree, inode: Inode): string | undefined {
@@ -51,7 +51,7 @@ function pathOf(tree: Tree, inode: Inode): string | undefined {
  * The path that rules go by for a name that is asked for in a directory. Undefined: they make nothing there, because
  * another user has the directory, and may have given it any name.
  */
-export function boundPath({ tree, authors }: Mount, directory: Directory, name: string): string | undefined {
+export function rulePathOf({ tree, authors }: FsContext, directory: Directory, name: string): string | undefined {
   if (!authors.shared) {
     const parent = tree.pathOf(directory);
     return parent === undefined ? undefined : join(parent, name);

@@ -31,7 +31,7 @@ export class View {
   }
 
   /** For Tree.resolve. It throws EACCES before anything tells whether there is something behind a closed directory. */
-  walking(path: string, follow: boolean): ResolveOptions {
+  resolveOptions(path: string, follow: boolean): ResolveOptions {
     return {
       follow,
       search: (directory) => this.check(directory, MAY_EXEC, path),
@@ -48,7 +48,7 @@ export class View {
   }
 
   /** What of a walk of the tree can be seen: what can be read, in directories that can be read and searched. */
-  *visible(walk: Iterable<Walked>): Generator<Walked> {
+  *filterVisible(walk: Iterable<Walked>): Generator<Walked> {
     let closed: string | undefined;
     for (const one of walk) {
       if (closed !== undefined && one.path.startsWith(closed)) continue;

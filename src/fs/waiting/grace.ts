@@ -25,7 +25,7 @@ interface Left {
 export interface GraceOptions {
   readonly timers: Timers;
   /** Whether a generation that somebody waits for is held up for lack of a place. */
-  readonly crowded: () => boolean;
+  readonly isCrowded: () => boolean;
   readonly callOff: (attempt: Attempt) => void;
 }
 
@@ -65,12 +65,12 @@ export class Grace {
     const left = this.#left.get(attempt);
     if (left === undefined) return;
     left.timer.cancel();
-    const { timers, crowded, callOff } = this.#options;
+    const { timers, isCrowded: crowded, callOff } = this.#options;
     const elapsed = timers.now - left.since;
     const over = elapsed >= GRACE_MS || (elapsed >= SHORT_GRACE_MS && crowded());
     if (attempt.stage !== "working" || over) return callOff(attempt);
     const next = elapsed < SHORT_GRACE_MS ? SHORT_GRACE_MS : GRACE_MS;
-    left.timer = timers.after(next - elapsed, () => this.check(attempt));
+    left.timer = timers.schedule(next - elapsed, () => this.check(attempt));
   }
 
   /** To be called when a generation is held up. */

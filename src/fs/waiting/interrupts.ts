@@ -36,7 +36,7 @@ const LOOK_AT_MOST_MS = 2;
 
 export interface InterruptsOptions {
   /** Whether a request still waits for its answer. */
-  readonly waits: (unique: number) => boolean;
+  readonly isWaiting: (unique: number) => boolean;
   /** Ends the wait with EINTR. False if nobody waits. */
   readonly end: (unique: number) => boolean;
   readonly signals: (thread: number) => ThreadSignals | undefined;
@@ -54,8 +54,8 @@ export class Interrupts {
   }
 
   /** The kernel reports a signal to the thread that waits for this request. False if the request does not wait here. */
-  interrupted(unique: number, thread: number): boolean {
-    const { end, waits } = this.#options;
+  handleInterrupt(unique: number, thread: number): boolean {
+    const { end, isWaiting: waits } = this.#options;
     if (this.#endsWait(thread)) return end(unique);
     if (!waits(unique)) return false;
     this.#watched.set(unique, thread);
@@ -66,7 +66,7 @@ export class Interrupts {
   #watch(): void {
     if (this.#watching || this.#watched.size === 0) return;
     this.#watching = true;
-    this.#options.timers.after(LOOK_MS, () => {
+    this.#options.timers.schedule(LOOK_MS, () => {
       this.#watching = false;
       this.#look();
       this.#watch();
@@ -74,7 +74,7 @@ export class Interrupts {
   }
 
   #look(): void {
-    const { end, waits, timers } = this.#options;
+    const { end, isWaiting: waits, timers } = this.#options;
     const until = timers.now + LOOK_AT_MOST_MS;
     let left = this.#watched.size;
     for (const [unique, thread] of this.#watched) {

@@ -12,8 +12,8 @@ import type { GeneratedContent, Listing, Stage } from "../../rpc/generation.ts";
 import type { FromFilesystem } from "../../rpc/messages.ts";
 import type { Inode } from "../../tree/inode.ts";
 import { toText } from "../../tree/path.ts";
-import type { Mount } from "../context.ts";
-import { Draft } from "../lazy/partial-content.ts";
+import type { FsContext } from "../context.ts";
+import { PartialContent } from "../lazy/partial-content.ts";
 import { contentsOf, ORIGIN, textXattr } from "../lazy/request.ts";
 import type { Timers } from "../timers.ts";
 import { Grace } from "./grace.ts";
@@ -32,41 +32,41 @@ export interface Waiter {
 
 /** A content that is complete: its bytes are in the message, or in the draft that pieces were added to. */
 export interface ArrivedContent extends GeneratedContent {
-  readonly draft?: Draft;
+  readonly draft?: PartialContent;
 }
 
 /** What comes of an attempt. Each method but `left` is called at most once, and then the attempt has ended. */
-export interface Outcome {
-  content?(content: ArrivedContent): void;
-  listed?(listing: Listing): void;
-  failed(error: FsError): void;
+export interface AttemptHandler {
+  onContent?(content: ArrivedContent): void;
+  onListing?(listing: Listing): void;
+  onFailure(error: FsError): void;
   /** Nobody waits any more, or the mount is gone. */
-  calledOff(): void;
+  onCallOff(): void;
   /** The last waiter left; somebody may come in time (see grace.ts). May call the attempt off. */
-  left?(): void;
+  onLeft?(): void;
 }
 
 export interface Attempt {
   readonly ticket: number;
   readonly inode: Inode;
   readonly waiters: Set<Waiter>;
-  readonly outcome: Outcome;
+  readonly handler: AttemptHandler;
   /** What came of its content so far, if it comes in pieces. */
-  draft: Draft | undefined;
+  draft: PartialContent | undefined;
   /** The program that makes it, if one does. */
   maker: number | undefined;
   stage: Stage;
   /** It is made for its own sake, whether or not somebody waits. */
   readonly standing: boolean;
-  /** Of the tree when it began: as Mount.definitions, and with everything that may go into a request. */
+  /** Of the tree when it began: as FsContext.definitions, and with everything that may go into a request. */
   readonly definitions: number;
   readonly contents: number;
   /** The attempts that have a waiter on this one's behalf. */
   readonly reads: Set<Attempt>;
 }
 
-export class Attempts {
-  readonly #mount: () => Mount;
+export class Waiters {
+  readonly #mount: () => FsContext;
   readonly #post: (message: FromFilesystem) => void;
   #nextTicket = 1;
   readonly #byTicket = new Map<number, Attempt>();
@@ -79,23 +79,23 @@ export class Attempts {
   readonly #over: { readonly reader: Attempt; readonly since: number | undefined }[] = [];
   #endingReads = false;
 
-  constructor(mount: () => Mount, post: (message: FromFilesystem) => void, timers: Timers) {
+  constructor(mount: () => FsContext, post: (message: FromFilesystem) => void, timers: Timers) {
     this.#mount = mount;
     this.#post = post;
     this.#grace = new Grace({
       timers,
-      crowded: () => this.#queued.values().some((one) => one.standing || one.waiters.size > 0),
+      isCrowded: () => this.#queued.values().some((one) => one.standing || one.waiters.size > 0),
       callOff: (attempt) => this.callOff(attempt),
     });
   }
 
   /** Holds the inode until the attempt ends: a generator that waits has no handle. */
-  open(inode: Inode, outcome: Outcome, standing = false): Attempt {
+  open(inode: Inode, handler: AttemptHandler, standing = false): Attempt {
     const attempt: Attempt = {
       ticket: this.#nextTicket++,
       inode,
       waiters: new Set(),
-      outcome,
+      handler,
       draft: undefined,
       maker: undefined,
       stage: "preparing",
@@ -118,20 +118,20 @@ export class Attempts {
    * The waiter, on behalf of what its program makes if it is one that a generator started. Throws EDEADLK where it would
    * wait for itself.
    */
-  checked(inode: Inode, waiter: Waiter): Waiter {
+  admit(inode: Inode, waiter: Waiter): Waiter {
     if (waiter.requester !== undefined) this.refuseCycle(inode, waiter.requester);
-    const made = waiter.requester === undefined ? this.#madeBy(waiter.pid) : undefined;
+    const made = waiter.requester === undefined ? this.#findRequester(waiter.pid) : undefined;
     if (made === undefined) return waiter;
     this.refuseCycle(inode, made);
-    return this.#announced(made, waiter);
+    return this.#announce(made, waiter);
   }
 
   /** While a program waits, another content may be made in its place: the other thread is told. */
-  #announced(requester: Attempt, waiter: Waiter): Waiter {
+  #announce(requester: Attempt, waiter: Waiter): Waiter {
     const { ticket } = requester;
     this.#post({ type: "waits", ticket, waits: true });
     let waits = true;
-    const ended = () => {
+    const end = () => {
       if (waits) this.#post({ type: "waits", ticket, waits: false });
       waits = false;
     };
@@ -139,18 +139,18 @@ export class Attempts {
       ...waiter,
       requester,
       done() {
-        ended();
+        end();
         waiter.done();
       },
       fail(error) {
-        ended();
+        end();
         waiter.fail(error);
       },
     };
   }
 
   /** This program makes the content: what it and its children open is read on the content's behalf. */
-  working(ticket: number, pid: number): void {
+  setMaker(ticket: number, pid: number): void {
     const maker = this.#byTicket.get(ticket);
     if (maker === undefined) return;
     maker.maker = pid;
@@ -168,7 +168,7 @@ export class Attempts {
   #recheck(attempt: Attempt, waiter: Waiter): void {
     attempt.waiters.delete(waiter);
     try {
-      this.join(attempt, this.checked(attempt.inode, waiter));
+      this.join(attempt, this.admit(attempt.inode, waiter));
     } catch (error) {
       if (waiter.unique !== undefined) this.#byUnique.delete(waiter.unique);
       waiter.fail(error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error }));
@@ -176,7 +176,7 @@ export class Attempts {
   }
 
   /** What a thread's program is making, by what /proc says of it and of its parents. */
-  #madeBy(pid: number | undefined): Attempt | undefined {
+  #findRequester(pid: number | undefined): Attempt | undefined {
     if (pid === undefined || pid === 0) return undefined;
     const makers = new Map<number, Attempt>();
     for (const attempt of this.#byTicket.values()) if (attempt.maker !== undefined) makers.set(attempt.maker, attempt);
@@ -194,12 +194,12 @@ export class Attempts {
   }
 
   /** The next bytes of a content. Answers "taken" whatever becomes of them: somebody waits for that. */
-  piece(ticket: number, bytes: Uint8Array): void {
+  takePiece(ticket: number, bytes: Uint8Array): void {
     const attempt = this.#byTicket.get(ticket);
     try {
       if (attempt === undefined) throw new FsError("EINTR", "nobody waits for it");
       this.#mount().ruleEntries.makeRoom(bytes.length);
-      attempt.draft ??= new Draft(this.#mount().tree.space);
+      attempt.draft ??= new PartialContent(this.#mount().tree.space);
       attempt.draft.append(bytes);
       this.#post({ type: "taken", ticket });
     } catch (error) {
@@ -208,26 +208,26 @@ export class Attempts {
     }
   }
 
-  content(ticket: number, content: GeneratedContent): void {
+  takeContent(ticket: number, content: GeneratedContent): void {
     const attempt = this.#byTicket.get(ticket);
     if (attempt === undefined) return;
     const { draft } = attempt;
-    if (content.streamed !== true) return attempt.outcome.content?.(content);
+    if (content.streamed !== true) return attempt.handler.onContent?.(content);
     const error = draft === undefined ? new FsError("EIO", "no piece of the content came") : draft.error;
-    if (error !== undefined) attempt.outcome.failed(error);
-    else attempt.outcome.content?.({ ...content, ...(draft && { draft }) });
+    if (error !== undefined) attempt.handler.onFailure(error);
+    else attempt.handler.onContent?.({ ...content, ...(draft && { draft }) });
   }
 
-  listed(ticket: number, listing: Listing): void {
-    this.#byTicket.get(ticket)?.outcome.listed?.(listing);
+  takeListing(ticket: number, listing: Listing): void {
+    this.#byTicket.get(ticket)?.handler.onListing?.(listing);
   }
 
-  failed(ticket: number, error: FsError): void {
-    this.#byTicket.get(ticket)?.outcome.failed(error);
+  takeFailure(ticket: number, error: FsError): void {
+    this.#byTicket.get(ticket)?.handler.onFailure(error);
   }
 
   /** How far the other thread has come with it. */
-  stage(ticket: number, stage: Stage): void {
+  setStage(ticket: number, stage: Stage): void {
     const attempt = this.#byTicket.get(ticket);
     if (attempt === undefined) return;
     attempt.stage = stage;
@@ -246,7 +246,7 @@ export class Attempts {
     if (found === undefined) return false;
     const { attempt, waiter } = found;
     this.#dismiss(attempt, waiter, new FsError("EINTR", "interrupted while waiting for content"));
-    if (!forGood) this.#ifLeft(attempt, waiter.pid);
+    if (!forGood) this.#beginGraceIfLeft(attempt, waiter.pid);
     else if (attempt.waiters.size === 0 && !attempt.standing) this.callOff(attempt);
     return true;
   }
@@ -265,7 +265,7 @@ export class Attempts {
    * The attempt, if it is good enough for somebody who comes now. One that nobody waits for is called off if its content
    * would be out of date: somebody may have interrupted it in order to change what it is made from.
    */
-  current(attempt: Attempt | undefined, thread: number | undefined): Attempt | undefined {
+  reuse(attempt: Attempt | undefined, thread: number | undefined): Attempt | undefined {
     if (attempt === undefined || !this.isLeft(attempt) || this.isResumedBy(attempt, thread)) return attempt;
     if (attempt.contents === contentsOf(this.#mount())) return attempt;
     this.callOff(attempt);
@@ -322,17 +322,17 @@ export class Attempts {
         for (const waiter of [...attempt.waiters]) {
           if (waiter.requester === reader) this.#dismiss(attempt, waiter, new FsError("EINTR", "its reader is gone"));
         }
-        this.#ifLeft(attempt, undefined, since);
+        this.#beginGraceIfLeft(attempt, undefined, since);
       }
     }
     this.#endingReads = false;
   }
 
   /** After a waiter has left. */
-  #ifLeft(attempt: Attempt, thread: number | undefined, since?: number): void {
+  #beginGraceIfLeft(attempt: Attempt, thread: number | undefined, since?: number): void {
     if (attempt.waiters.size > 0 || attempt.standing) return;
     this.#grace.begin(attempt, thread, since);
-    if (this.isLeft(attempt)) attempt.outcome.left?.();
+    if (this.isLeft(attempt)) attempt.handler.onLeft?.();
   }
 
   #dismiss(attempt: Attempt, waiter: Waiter, why: FsError): void {
@@ -347,7 +347,7 @@ export class Attempts {
 
   /** Follows who waits for whom from `inode` on; if that leads back to the requester, nobody would ever be answered. */
   refuseCycle(inode: Inode, requester: Attempt): void {
-    const chain = this.#wayBetween(inode, requester.inode);
+    const chain = this.#findWay(inode, requester.inode);
     if (chain === undefined) return;
     const mount = this.#mount();
     const names = chain.map((at) => toText(mount.tree.pathOf(at) ?? textXattr(at, ORIGIN) ?? `inode ${at.ino}`));
@@ -358,7 +358,7 @@ export class Attempts {
   }
 
   /** The inodes from the one to the other, each waiting for the next. */
-  #wayBetween(from: Inode, to: Inode): readonly Inode[] | undefined {
+  #findWay(from: Inode, to: Inode): readonly Inode[] | undefined {
     /** By inode, the one that waits for it. */
     const before = new Map<Inode, Inode | undefined>([[from, undefined]]);
     for (const [at] of before) {
@@ -377,7 +377,7 @@ export class Attempts {
   /** Ends it without a content, whoever waits. */
   callOff(attempt: Attempt, reason = new FsError("EINTR", "it was called off")): void {
     this.cancel(attempt);
-    attempt.outcome.calledOff();
+    attempt.handler.onCallOff();
     this.end(attempt, (waiter) => waiter.fail(reason));
   }
 }

@@ -1,6 +1,6 @@
 /** `.llmfs/control`: requests, a line of JSON each, and their answers. */
 import { describe, expect, test } from "bun:test";
-import { Channel } from "../../../src/fs/control/channel.ts";
+import { ControlChannel } from "../../../src/fs/control/channel.ts";
 import { GRACE_MS } from "../../../src/fs/waiting/grace.ts";
 import { SUBMIT, SUBMIT_BYTES } from "../../../src/rpc/control-protocol.ts";
 import { toBytes } from "../../../src/tree/path.ts";
@@ -10,7 +10,9 @@ const O_RDONLY = 0;
 const O_RDWR = 2;
 
 function withChannel(): ServedTree {
-  return served({ control: (mount, answers) => ({ control: { dialogue: (w) => new Channel(mount, answers, w) } }) });
+  return served({
+    control: (mount, answers) => ({ control: { dialogue: (w) => new ControlChannel(mount, answers, w) } }),
+  });
 }
 
 interface Who {
@@ -74,7 +76,7 @@ function poem(fs: ServedTree, path = "/poem"): void {
 
 /** The other thread has booked what was called off. */
 function settled(fs: ServedTree): void {
-  for (const message of fs.posted.splice(0)) if (message.type === "settle") fs.answers.settled(message.id);
+  for (const message of fs.posted.splice(0)) if (message.type === "settle") fs.answers.onSettled(message.id);
 }
 
 describe("making files", () => {
@@ -444,7 +446,7 @@ describe("a request to save", () => {
     const read = control.begin();
     expect(fate(fs, read)).toBeUndefined();
     const [asked] = saves(fs);
-    fs.answers.saved(asked?.id ?? 0, { kind: "saved", file: "/tree.json" });
+    fs.answers.onSaved(asked?.id ?? 0, { kind: "saved", file: "/tree.json" });
     expect(fate(fs, read)).toEqual([{ id: 1, ok: true, saved: { kind: "saved", file: "/tree.json" } }]);
     control.close();
   });
@@ -454,7 +456,7 @@ describe("a request to save", () => {
     const control = channel(fs, O_RDONLY);
     control.submitted({ id: 1, op: "save" }, { id: 2, op: "save" });
     expect(saves(fs).length).toBe(2);
-    for (const { id } of saves(fs).toReversed()) fs.answers.saved(id, { kind: "none" });
+    for (const { id } of saves(fs).toReversed()) fs.answers.onSaved(id, { kind: "none" });
     expect(control.answers().map(({ id, saved }) => [id, saved])).toEqual([
       [2, { kind: "none" }],
       [1, { kind: "none" }],
@@ -467,6 +469,6 @@ describe("a request to save", () => {
     const control = channel(fs);
     control.ask({ id: 1, op: "save" });
     control.close();
-    for (const { id } of saves(fs)) fs.answers.saved(id, { kind: "none" });
+    for (const { id } of saves(fs)) fs.answers.onSaved(id, { kind: "none" });
   });
 });

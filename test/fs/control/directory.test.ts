@@ -1,7 +1,7 @@
 /** `.llmfs`: reachable by name, absent from listings, and no part of the tree. */
 import { describe, expect, spyOn, test } from "bun:test";
 import { controlFiles } from "../../../src/fs/control/files.ts";
-import { longText, produced, text } from "../../../src/fs/control/produced.ts";
+import { serveLongText, serveStream, serveText } from "../../../src/fs/control/produced.ts";
 import * as abi from "../../../src/fuse/abi.ts";
 import { PAGE } from "../../../src/tree/content/store.ts";
 import { S_IFDIR, S_IFIFO, S_IFREG } from "../../../src/tree/inode.ts";
@@ -13,8 +13,8 @@ function withControl(): ServedTree {
   let opened = 0;
   return served({
     control: () => ({
-      hello: text(() => "hello"),
-      count: text(() => `${++opened}\n`),
+      hello: serveText(() => "hello"),
+      count: serveText(() => `${++opened}\n`),
     }),
   });
 }
@@ -97,7 +97,7 @@ describe("a control file", () => {
     let left = 3;
     using fs = served({
       control: (mount) => ({
-        three: produced(mount, () => ({ next: () => (left-- > 0 ? Buffer.from(`piece ${left}\n`) : undefined) })),
+        three: serveStream(mount, () => ({ next: () => (left-- > 0 ? Buffer.from(`piece ${left}\n`) : undefined) })),
       }),
     });
     const { nodeid, fh } = fs.open("/.llmfs/three");
@@ -112,7 +112,7 @@ describe("a control file", () => {
     let closed = 0;
     using fs = served({
       control: (mount) => ({
-        endless: produced(mount, () => ({ next: () => Buffer.alloc(100), close: () => closed++ })),
+        endless: serveStream(mount, () => ({ next: () => Buffer.alloc(100), close: () => closed++ })),
       }),
     });
     const { nodeid, fh } = fs.open("/.llmfs/endless");
@@ -212,7 +212,7 @@ describe("a long control file", () => {
   function slow(parts: readonly (string | undefined)[], milliseconds: number): ServedTree {
     const fs: ServedTree = served({
       control: (mount) => ({
-        slow: longText(mount, function* () {
+        slow: serveLongText(mount, function* () {
           for (const part of parts) {
             fs.elapse(milliseconds);
             yield part;
@@ -260,7 +260,7 @@ describe("a long control file", () => {
           fs.elapse(6);
           return pieces < 10 ? Buffer.from(`${pieces++}`) : undefined;
         };
-        return { slow: produced(mount, () => ({ next })) };
+        return { slow: serveStream(mount, () => ({ next })) };
       },
     });
     const { nodeid, fh, read, outcome } = start(fs);

@@ -133,7 +133,7 @@ test("the same bytes again, or none because nothing has changed, leave the inode
   fs.content("first");
   expect(read(fs, second)).toBe("first");
   const third = start(fs);
-  fs.mount.attempts.content(fs.ticket, { bytes: new Uint8Array(0), metadata: new Map(), unchanged: true });
+  fs.mount.waiters.takeContent(fs.ticket, { bytes: new Uint8Array(0), metadata: new Map(), unchanged: true });
   expect(read(fs, third)).toBe("first");
   expect([fs.node("/view"), file.times().mtime]).toEqual([file.ino, mtime]);
 });

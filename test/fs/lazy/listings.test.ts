@@ -1,7 +1,7 @@
 /** Directories that a generator lists: who waits, what appears, what goes and what stays. */
 import { expect, test } from "bun:test";
 import { FsError } from "../../../src/errno.ts";
-import { text } from "../../../src/fs/control/produced.ts";
+import { serveText } from "../../../src/fs/control/produced.ts";
 import type { Listing } from "../../../src/rpc/generation.ts";
 import type { Directory } from "../../../src/tree/directory.ts";
 import { setXattr } from "../../../src/tree/xattrs.ts";
@@ -27,7 +27,7 @@ function answer(fs: ServedTree, paths: readonly string[], refresh?: string): voi
     generator: "shop",
   }));
   const listing: Listing = { entries, ...(refresh !== undefined && { refresh }) };
-  fs.mount.attempts.listed(requests(fs).at(-1)?.ticket ?? 0, listing);
+  fs.mount.waiters.takeListing(requests(fs).at(-1)?.ticket ?? 0, listing);
 }
 
 function opendir(fs: ServedTree): number {
@@ -129,7 +129,7 @@ test("a listing that fails fails the look, and is tried again", () => {
   const { fs } = listed();
   using _ = fs;
   const first = opendir(fs);
-  fs.mount.attempts.failed(requests(fs)[0]?.ticket ?? 0, new FsError("EHOSTUNREACH"));
+  fs.mount.waiters.takeFailure(requests(fs)[0]?.ticket ?? 0, new FsError("EHOSTUNREACH"));
   expect(fs.kernel.outcome(first)).toEqual({ error: "EHOSTUNREACH" });
   const second = opendir(fs);
   answer(fs, ["a"]);
@@ -144,7 +144,7 @@ test("why a directory could not be listed is in its attributes until it is", () 
   const shown = () => fs.kernel.call("listxattr", nodeid, { size: 1000 }).toString().split("\0").slice(0, -1);
   expect(error).toThrow(new FsError("ENODATA"));
   opendir(fs);
-  fs.mount.attempts.failed(requests(fs).at(-1)?.ticket ?? 0, new FsError("EACCES", "the shop is shut"));
+  fs.mount.waiters.takeFailure(requests(fs).at(-1)?.ticket ?? 0, new FsError("EACCES", "the shop is shut"));
   expect(error()).toBe("EACCES: the shop is shut");
   expect(shown()).toEqual(["user.llmfs.error", "user.llmfs.generator"]);
   const value = Buffer.from("none");
@@ -196,7 +196,7 @@ test("a source that fails is asked less and less often, until it answers", () =>
   using _ = fs;
   for (let time = 0; time < 5; time++) {
     const open = opendir(fs);
-    fs.mount.attempts.failed(requests(fs).at(-1)?.ticket ?? 0, new FsError("EHOSTUNREACH"));
+    fs.mount.waiters.takeFailure(requests(fs).at(-1)?.ticket ?? 0, new FsError("EHOSTUNREACH"));
     expect(fs.kernel.outcome(open)).toEqual({ error: "EHOSTUNREACH" });
   }
   opendir(fs);
@@ -223,7 +223,7 @@ test("a generator that reads a file of a directory nobody has looked into waits 
 });
 
 test("the control directory is nobody's to list, and is there while its parent waits", () => {
-  using fs = served({ listing: true, control: () => ({ hello: text(() => "hello") }) });
+  using fs = served({ listing: true, control: () => ({ hello: serveText(() => "hello") }) });
   setXattr(fs.tree.root, "user.llmfs.generator", Buffer.from("shop"));
   const control = fs.node("/.llmfs");
   expect(requests(fs)).toEqual([]);

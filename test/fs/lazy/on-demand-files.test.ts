@@ -95,7 +95,7 @@ test("its directory goes away while it is made: so does it", () => {
 test("a file that is made anew and is no more is gone from its directory", () => {
   using fs = shop();
   lookup(fs, "7.json");
-  fs.mount.attempts.content(fs.ticket, { bytes: Buffer.from("seven"), metadata: new Map(), refresh: "always" });
+  fs.mount.waiters.takeContent(fs.ticket, { bytes: Buffer.from("seven"), metadata: new Map(), refresh: "always" });
   const open = fs.kernel.start("open", fs.node("/customers/7.json"), { flags: 0 });
   fs.failed("ENOENT");
   expect(fs.kernel.outcome(open)).toEqual({ error: "ENOENT" });

@@ -10,13 +10,13 @@ function waiting(fs: ServedTree, path = "/f"): number {
 }
 
 function piece(fs: ServedTree, text: string, ticket = fs.ticket): FromFilesystem | undefined {
-  fs.mount.attempts.piece(ticket, Buffer.from(text));
+  fs.mount.waiters.takePiece(ticket, Buffer.from(text));
   return fs.posted.at(-1);
 }
 
 /** The pieces were all. */
 function whole(fs: ServedTree, ticket = fs.ticket): void {
-  fs.mount.attempts.content(ticket, { bytes: new Uint8Array(0), metadata: new Map(), streamed: true });
+  fs.mount.waiters.takeContent(ticket, { bytes: new Uint8Array(0), metadata: new Map(), streamed: true });
 }
 
 function text(fs: ServedTree, path = "/f"): string {

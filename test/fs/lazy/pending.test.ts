@@ -773,7 +773,7 @@ describe("an answer that nobody can take", () => {
     using fs = served();
     fs.pending("/poem");
     const unique = opening(fs, "/poem");
-    fs.mount.attempts.clear();
+    fs.mount.waiters.clear();
     expect(fate(fs, "/poem", unique)).toBe("ENODEV");
     expect(fs.cancelled).toEqual([fs.ticket]);
     expect(fs.mount.pending.size).toBe(0);
@@ -924,7 +924,7 @@ test("a program that makes a file and opens it waits for nobody, also when it wa
   // This very process stands for the program: /proc knows it.
   const early = fs.kernel.start("open", fs.node("/b"), { flags: 0 }, { pid: process.pid });
   const b = fs.ticket;
-  fs.mount.attempts.working(a, process.pid);
+  fs.mount.waiters.setMaker(a, process.pid);
   expect(fs.kernel.outcome(early)).toBeUndefined();
   const itself = fs.kernel.start("open", fs.node("/a"), { flags: 0 }, { pid: process.pid });
   expect(fs.kernel.outcome(itself)).toEqual({ error: "EDEADLK" });
@@ -949,7 +949,7 @@ test("a reader whose program turns out to make what it waits for is told so", ()
   fs.pending("/a");
   const reader = fs.kernel.start("open", fs.node("/a"), { flags: 0 });
   const early = fs.kernel.start("open", fs.node("/a"), { flags: 0 }, { pid: process.pid });
-  fs.mount.attempts.working(fs.ticket, process.pid);
+  fs.mount.waiters.setMaker(fs.ticket, process.pid);
   expect(fs.kernel.outcome(early)).toEqual({ error: "EDEADLK" });
   expect(fs.kernel.outcome(reader)).toBeUndefined();
   fs.content("a");

@@ -10,36 +10,36 @@ describe("a thread that was answered ESTALE", () => {
   test("comes back with its next open, for the subject it was sent for and no other", () => {
     const revalidation = new Revalidation();
     const [subject, other] = [{}, {}];
-    const first = revalidation.opener(THREAD);
+    const first = revalidation.identifyOpener(THREAD);
     expect(first.comesBackFor(subject)).toBe(false);
     expect(revalidation.lookAgain(first, subject, "why").code).toBe("ESTALE");
-    expect(revalidation.opener(THREAD + 1).comesBackFor(subject)).toBe(false);
-    const second = revalidation.opener(THREAD);
+    expect(revalidation.identifyOpener(THREAD + 1).comesBackFor(subject)).toBe(false);
+    const second = revalidation.identifyOpener(THREAD);
     expect([second.comesBackFor(other), second.comesBackFor(subject)]).toEqual([false, true]);
     // The kernel looks only once, whatever it finds then.
     expect([first, second].map((one) => [one.mayLookAgain(subject), one.mayLookAgain(other)])).toEqual([
       [true, true],
       [false, false],
     ]);
-    expect(revalidation.opener(THREAD).comesBackFor(subject)).toBe(false);
+    expect(revalidation.identifyOpener(THREAD).comesBackFor(subject)).toBe(false);
   });
 
   test("is not expected any longer once it has opened something else", () => {
     const revalidation = new Revalidation();
     const subject = {};
-    revalidation.lookAgain(revalidation.opener(THREAD), subject, "why");
+    revalidation.lookAgain(revalidation.identifyOpener(THREAD), subject, "why");
     expect(revalidation.expects(subject)).toBe(true);
-    revalidation.opener(THREAD);
+    revalidation.identifyOpener(THREAD);
     expect([revalidation.expects(subject), revalidation.size]).toEqual([false, 0]);
-    expect(revalidation.opener(THREAD).comesBackFor(subject)).toBe(false);
+    expect(revalidation.identifyOpener(THREAD).comesBackFor(subject)).toBe(false);
   });
 
   test("and has no number here is one of as many as were sent for the subject", () => {
     const revalidation = new Revalidation();
     const [subject, other] = [{}, {}];
-    for (let sent = 0; sent < 2; sent++) revalidation.lookAgain(revalidation.opener(0), subject, "why");
-    expect(revalidation.opener(0).comesBackFor(other)).toBe(false);
-    const back = [1, 2, 3].map(() => revalidation.opener(0).comesBackFor(subject));
+    for (let sent = 0; sent < 2; sent++) revalidation.lookAgain(revalidation.identifyOpener(0), subject, "why");
+    expect(revalidation.identifyOpener(0).comesBackFor(other)).toBe(false);
+    const back = [1, 2, 3].map(() => revalidation.identifyOpener(0).comesBackFor(subject));
     expect(back).toEqual([true, true, false]);
     expect(revalidation.expects(subject)).toBe(false);
   });
@@ -50,7 +50,7 @@ describe("a thread that was answered ESTALE", () => {
     for (let thread = 0; thread < 5000; thread++) {
       const subject = { content: new Uint8Array(10_000) };
       subjects.push(new WeakRef(subject));
-      revalidation.lookAgain(revalidation.opener(THREAD + thread), subject, "why");
+      revalidation.lookAgain(revalidation.identifyOpener(THREAD + thread), subject, "why");
     }
     expect(revalidation.size).toBe(1024);
     // A WeakRef keeps its target until the job that made it is over.

@@ -52,7 +52,7 @@ function list(fs: ServedTree, path: string, ...paths: readonly string[]): string
       type: entry.endsWith("/") ? ("directory" as const) : ("file" as const),
       generator: "shop",
     }));
-    fs.mount.attempts.listed(ticket, { entries });
+    fs.mount.waiters.takeListing(ticket, { entries });
   }
   const outcome = fs.kernel.outcome(open);
   if (outcome === undefined) throw new Error("it waits");
@@ -287,7 +287,7 @@ test("whatever is looked up, listed, opened, changed, removed and forgotten, in 
             type: path.endsWith("/") ? ("directory" as const) : ("file" as const),
             generator: "shop",
           }));
-          fs.mount.attempts.listed(message.request.ticket, { entries, refresh: "always" });
+          fs.mount.waiters.takeListing(message.request.ticket, { entries, refresh: "always" });
         }
       }
     };
@@ -330,12 +330,12 @@ test("whatever is looked up, listed, opened, changed, removed and forgotten, in 
     ];
     for (let step = 0; step < 1500; step++) {
       attempt(pick(steps) ?? answerAll);
-      fs.mount.dcache.feed();
+      fs.mount.dcache.flush();
       if (step % 100 === 0) fs.tree.checkInvariants();
     }
     answerAll();
     closeAll(fs);
-    fs.mount.attempts.clear();
+    fs.mount.waiters.clear();
     const remove = (directory: Directory) => {
       for (const { name, inode } of [...directory.entries()]) {
         if (inode.kind === "directory") remove(inode);

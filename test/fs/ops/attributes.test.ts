@@ -190,19 +190,19 @@ describe("utimensat", () => {
     /** The kernel is through with it. */
     function writtenBack(fs: ServedTree) {
       fs.kernel.unblock();
-      fs.mount.writeback.work();
+      fs.mount.writeback.poll();
     }
 
     test("and is answered when the kernel has written it back", () => {
       using fs = served();
       const { open, unique } = stored(fs);
       expect(fs.kernel.outcome(unique)).toBeUndefined();
-      expect(fs.mount.writeback.work()).toBe(true);
+      expect(fs.mount.writeback.poll()).toBe(true);
       fs.write(open, "stored");
       writtenBack(fs);
       expect(fs.kernel.outcome<"setattr">(unique)).toMatchObject({ value: { attr: { mtime: 5 } } });
       expect(fs.kernel.notifications).toContainEqual({ code: "inval inode", nodeid: open.nodeid, off: 0, len: 0 });
-      expect(fs.mount.writeback.work()).toBe(false);
+      expect(fs.mount.writeback.poll()).toBe(false);
       fs.write(open, "later");
       expect(fs.kernel.stat(open.nodeid).mtime).toBe(fs.clock.seconds);
     });

@@ -236,7 +236,7 @@ describe("what a request says", () => {
     fs.mount.tree.link(file, closed, "secret");
     expect(asked(fs, "/open/it").path).toBe("/open/it");
     file.uid = 0;
-    fs.mount.attempts.clear();
+    fs.mount.waiters.clear();
     expect(asked(fs, "/open/it").path).toBe("/a/secret");
   });
 
@@ -284,7 +284,7 @@ describe("a file that is given away", () => {
     give(fs, "/it", ALICE);
     fs.kernel.interrupt(open);
     fs.content("for root");
-    expect([file.state, fs.requests.length, fs.mount.attempts.get(1)]).toEqual(["pending", 1, undefined]);
+    expect([file.state, fs.requests.length, fs.mount.waiters.get(1)]).toEqual(["pending", 1, undefined]);
   });
 
   test("loses its earlier content, which was for its earlier owner", () => {

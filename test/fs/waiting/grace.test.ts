@@ -364,7 +364,7 @@ describe("what a file is made from", () => {
     fs.pending("/0");
     const reader = opening(fs, "/0");
     for (let at = 1; at < length; at++) {
-      const requester = fs.mount.attempts.get(at);
+      const requester = fs.mount.waiters.get(at);
       if (requester === undefined) throw new Error(`there is no generation ${at}`);
       fs.mount.pending.wait(fs.pending(`/${at}`), { requester, done: () => {}, fail: () => {} });
     }

@@ -1,6 +1,6 @@
 /** Which signals end a wait, and what is done about those that do not. The kernel's own part is in test/mount. */
 import { describe, expect, test } from "bun:test";
-import { Channel } from "../../../src/fs/control/channel.ts";
+import { ControlChannel } from "../../../src/fs/control/channel.ts";
 import { endsWait } from "../../../src/fs/waiting/interrupts.ts";
 import { setXattr } from "../../../src/tree/xattrs.ts";
 import { type ServedTree, served } from "../../support/served.ts";
@@ -230,7 +230,9 @@ describe("like an open of a pending file", () => {
       using fs = served({
         listing: true,
         named: [{ match: "named/{name}", generator: "shop" }],
-        control: (mount, answers) => ({ control: { dialogue: (writes) => new Channel(mount, answers, writes) } }),
+        control: (mount, answers) => ({
+          control: { dialogue: (writes) => new ControlChannel(mount, answers, writes) },
+        }),
       });
       const pid = ++thread;
       fs.signals.set(pid, handled("SIGALRM", "SIGCHLD"));

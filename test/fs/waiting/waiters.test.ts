@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { FsError } from "../../../src/errno.ts";
 import { Failures } from "../../../src/fs/lazy/backoff.ts";
-import type { Attempt, Outcome, Waiter } from "../../../src/fs/waiting/waiters.ts";
+import type { Attempt, AttemptHandler, Waiter } from "../../../src/fs/waiting/waiters.ts";
 import type { GeneratedContent } from "../../../src/rpc/generation.ts";
 import type { RegularFile } from "../../../src/tree/file.ts";
 import { type ServedTree, served } from "../../support/served.ts";
@@ -19,20 +19,20 @@ function witness(who: Pick<Waiter, "unique" | "requester" | "pid"> = {}): Witnes
 
 /** An attempt that remembers its outcome, and ends by it. */
 function attemptFor(fs: ServedTree, file: RegularFile, ...waiters: Witness[]): Attempt & { readonly fate: string[] } {
-  const { attempts } = fs.mount;
+  const { waiters: attempts } = fs.mount;
   const fate: string[] = [];
   const end = (what: string, answer: (waiter: Waiter) => void) => {
     fate.push(what);
     attempts.end(attempt, answer);
   };
-  const outcome: Outcome = {
-    content: ({ bytes }) => end(`content ${Buffer.from(bytes)}`, (waiter) => waiter.done()),
-    listed: () => end("listed", (waiter) => waiter.done()),
-    failed: (error) => end(`failed ${error.code}`, (waiter) => waiter.fail(error)),
-    calledOff: () => fate.push("called off"),
+  const outcome: AttemptHandler = {
+    onContent: ({ bytes }) => end(`content ${Buffer.from(bytes)}`, (waiter) => waiter.done()),
+    onListing: () => end("listed", (waiter) => waiter.done()),
+    onFailure: (error) => end(`failed ${error.code}`, (waiter) => waiter.fail(error)),
+    onCallOff: () => fate.push("called off"),
   };
   const attempt = attempts.open(file, outcome);
-  for (const waiter of waiters) attempts.join(attempt, attempts.checked(file, waiter));
+  for (const waiter of waiters) attempts.join(attempt, attempts.admit(file, waiter));
   return Object.assign(attempt, { fate });
 }
 
@@ -54,7 +54,7 @@ describe("an answer", () => {
     const [one, two, other] = [witness({ unique: 10 }), witness({ requester: making(fs) }), witness({ unique: 12 })];
     const a = attemptFor(fs, fs.pending("/a"), one, two);
     const b = attemptFor(fs, fs.pending("/b"), other);
-    fs.mount.attempts.content(a.ticket, content("text"));
+    fs.mount.waiters.takeContent(a.ticket, content("text"));
     expect(a.fate).toEqual(["content text"]);
     expect([one.heard, two.heard, other.heard, b.fate]).toEqual([["done"], ["done"], [], []]);
   });
@@ -62,13 +62,13 @@ describe("an answer", () => {
   test("to a ticket that is over, or never was, is dropped", () => {
     using fs = served();
     const a = attemptFor(fs, fs.pending("/a"), witness());
-    const { attempts } = fs.mount;
-    attempts.failed(a.ticket, new FsError("EIO"));
+    const { waiters: attempts } = fs.mount;
+    attempts.takeFailure(a.ticket, new FsError("EIO"));
     for (const ticket of [a.ticket, 4711]) {
-      attempts.content(ticket, content("late"));
-      attempts.listed(ticket, { entries: [] });
-      attempts.failed(ticket, new FsError("EIO"));
-      attempts.working(ticket, process.pid);
+      attempts.takeContent(ticket, content("late"));
+      attempts.takeListing(ticket, { entries: [] });
+      attempts.takeFailure(ticket, new FsError("EIO"));
+      attempts.setMaker(ticket, process.pid);
       expect(attempts.get(ticket)).toBeUndefined();
     }
     expect(a.fate).toEqual(["failed EIO"]);
@@ -78,7 +78,7 @@ describe("an answer", () => {
     using fs = served();
     const file = fs.pending("/a");
     const first = attemptFor(fs, file);
-    fs.mount.attempts.failed(first.ticket, new FsError("EIO"));
+    fs.mount.waiters.takeFailure(first.ticket, new FsError("EIO"));
     expect(attemptFor(fs, file).ticket).not.toBe(first.ticket);
   });
 
@@ -90,7 +90,7 @@ describe("an answer", () => {
       throw new Error("the reply is too long");
     };
     const a = attemptFor(fs, fs.pending("/a"), before, { ...broken, done: throws }, after);
-    fs.mount.attempts.content(a.ticket, content("text"));
+    fs.mount.waiters.takeContent(a.ticket, content("text"));
     expect([before.heard, broken.heard, after.heard]).toEqual([["done"], ["EIO"], ["done"]]);
   });
 
@@ -102,23 +102,23 @@ describe("an answer", () => {
     fs.kernel.call("unlink", 1, { name: "a" });
     fs.kernel.letGo();
     expect(fs.tree.space.inodes).toBe(inodes);
-    fs.mount.attempts.content(a.ticket, content("text"));
+    fs.mount.waiters.takeContent(a.ticket, content("text"));
     expect(fs.tree.space.inodes).toBe(inodes - 1);
   });
 
   test("in pieces of which none came is a failure", () => {
     using fs = served();
     const a = attemptFor(fs, fs.pending("/a"), witness());
-    fs.mount.attempts.content(a.ticket, { ...content(""), streamed: true });
+    fs.mount.waiters.takeContent(a.ticket, { ...content(""), streamed: true });
     expect(a.fate).toEqual(["failed EIO"]);
   });
 
   test("in pieces gives back their space when the attempt fails", () => {
     using fs = served();
     const a = attemptFor(fs, fs.pending("/a"), witness());
-    fs.mount.attempts.piece(a.ticket, new Uint8Array(100_000));
+    fs.mount.waiters.takePiece(a.ticket, new Uint8Array(100_000));
     expect(fs.tree.space.usedPages).toBeGreaterThan(0);
-    fs.mount.attempts.failed(a.ticket, new FsError("EIO"));
+    fs.mount.waiters.takeFailure(a.ticket, new FsError("EIO"));
     expect(fs.tree.space.usedPages).toBe(0);
   });
 });
@@ -128,9 +128,9 @@ describe("an interrupt", () => {
     using fs = served();
     const reader = witness({ unique: 10 });
     const a = attemptFor(fs, fs.pending("/a"), reader);
-    expect(fs.mount.attempts.leave(12)).toBe(false);
-    fs.mount.attempts.content(a.ticket, content("text"));
-    expect(fs.mount.attempts.leave(10)).toBe(false);
+    expect(fs.mount.waiters.leave(12)).toBe(false);
+    fs.mount.waiters.takeContent(a.ticket, content("text"));
+    expect(fs.mount.waiters.leave(10)).toBe(false);
     expect(reader.heard).toEqual(["done"]);
   });
 
@@ -138,10 +138,10 @@ describe("an interrupt", () => {
     using fs = served();
     const [one, two] = [witness({ unique: 10 }), witness({ unique: 12 })];
     const a = attemptFor(fs, fs.pending("/a"), one, two);
-    expect(fs.mount.attempts.leave(10)).toBe(true);
+    expect(fs.mount.waiters.leave(10)).toBe(true);
     expect([one.heard, two.heard, a.fate, fs.cancelled]).toEqual([["EINTR"], [], [], []]);
-    expect(fs.mount.attempts.leave(10)).toBe(false);
-    fs.mount.attempts.content(a.ticket, content("text"));
+    expect(fs.mount.waiters.leave(10)).toBe(false);
+    fs.mount.waiters.takeContent(a.ticket, content("text"));
     expect([one.heard, two.heard]).toEqual([["EINTR"], ["done"]]);
   });
 
@@ -149,9 +149,9 @@ describe("an interrupt", () => {
     using fs = served();
     const [one, two] = [witness({ unique: 10 }), witness({ unique: 12 })];
     const a = attemptFor(fs, fs.pending("/a"), one, two);
-    fs.mount.attempts.leave(12);
-    fs.mount.attempts.leave(10);
-    fs.mount.attempts.content(a.ticket, content("text"));
+    fs.mount.waiters.leave(12);
+    fs.mount.waiters.leave(10);
+    fs.mount.waiters.takeContent(a.ticket, content("text"));
     expect([one.heard, two.heard]).toEqual([["EINTR"], ["EINTR"]]);
     expect(a.fate).toEqual(["called off"]);
     expect(fs.cancelled).toEqual([a.ticket]);
@@ -161,9 +161,9 @@ describe("an interrupt", () => {
     using fs = served();
     const [reader, generator] = [witness({ unique: 10 }), witness({ requester: making(fs) })];
     const a = attemptFor(fs, fs.pending("/a"), reader, generator);
-    fs.mount.attempts.leave(10);
+    fs.mount.waiters.leave(10);
     expect([a.fate, fs.cancelled]).toEqual([[], []]);
-    fs.mount.attempts.content(a.ticket, content("text"));
+    fs.mount.waiters.takeContent(a.ticket, content("text"));
     expect(generator.heard).toEqual(["done"]);
   });
 });
@@ -177,7 +177,7 @@ test("with the mount, everybody's wait ends, and the other thread is told", () =
   ];
   const a = attemptFor(fs, fs.pending("/a"), reader, generator);
   const b = attemptFor(fs, fs.pending("/b"), other);
-  fs.mount.attempts.clear();
+  fs.mount.waiters.clear();
   expect([reader.heard, generator.heard, other.heard]).toEqual([["ENODEV"], ["ENODEV"], ["ENODEV"]]);
   expect([a.fate, b.fate]).toEqual([["called off"], ["called off"]]);
   expect(fs.cancelled).toEqual(expect.arrayContaining([a.ticket, b.ticket]));
@@ -193,7 +193,7 @@ describe("a circle", () => {
 
   const refusal = (fs: ServedTree, file: RegularFile, by: RegularFile) => {
     const requester = attemptFor(fs, by, witness());
-    return () => fs.mount.attempts.checked(file, witness({ requester }));
+    return () => fs.mount.waiters.admit(file, witness({ requester }));
   };
 
   test("of one file that reads itself is refused, by name", () => {
@@ -239,7 +239,7 @@ describe("a circle", () => {
     const [a, b] = [fs.pending("/a"), fs.pending("/b")];
     const attempt = attemptFor(fs, b, witness({ requester: attemptFor(fs, a, witness()) }));
     expect(refusal(fs, a, b)).toThrow("/b → /a → /b");
-    fs.mount.attempts.content(attempt.ticket, content("text"));
+    fs.mount.waiters.takeContent(attempt.ticket, content("text"));
     expect(refusal(fs, a, b)).not.toThrow();
   });
 });
@@ -251,14 +251,14 @@ describe("a program that makes a content", () => {
   test("waits on the content's behalf: the other thread may go on meanwhile, and is told when it is over, once", () => {
     using fs = served();
     const a = attemptFor(fs, fs.pending("/a"), witness({ unique: 10 }));
-    fs.mount.attempts.working(a.ticket, pid);
+    fs.mount.waiters.setMaker(a.ticket, pid);
     const [one, two] = [witness({ unique: 12, pid }), witness({ unique: 14, pid })];
     const b = attemptFor(fs, fs.pending("/b"), one);
     const c = attemptFor(fs, fs.pending("/c"), two);
     const began = { type: "waits", ticket: a.ticket, waits: true };
     expect(posted(fs, "waits")).toEqual([began, began]);
-    fs.mount.attempts.content(b.ticket, content("text"));
-    fs.mount.attempts.failed(c.ticket, new FsError("EBUSY"));
+    fs.mount.waiters.takeContent(b.ticket, content("text"));
+    fs.mount.waiters.takeFailure(c.ticket, new FsError("EBUSY"));
     const ended = { ...began, waits: false };
     expect(posted(fs, "waits")).toEqual([began, began, ended, ended]);
     expect([one.heard, two.heard]).toEqual([["done"], ["EBUSY"]]);
@@ -267,12 +267,12 @@ describe("a program that makes a content", () => {
   test("is told once that its wait is over, although it could not take what it waited for", () => {
     using fs = served();
     const a = attemptFor(fs, fs.pending("/a"), witness({ unique: 10 }));
-    fs.mount.attempts.working(a.ticket, pid);
+    fs.mount.waiters.setMaker(a.ticket, pid);
     const throws = () => {
       throw new Error("the reply is too long");
     };
     const b = attemptFor(fs, fs.pending("/b"), { ...witness({ unique: 12, pid }), done: throws });
-    fs.mount.attempts.content(b.ticket, content("text"));
+    fs.mount.waiters.takeContent(b.ticket, content("text"));
     const told = { type: "waits", ticket: a.ticket };
     expect(posted(fs, "waits")).toEqual([
       { ...told, waits: true },
@@ -284,13 +284,13 @@ describe("a program that makes a content", () => {
     using fs = served();
     const file = fs.pending("/a");
     const a = attemptFor(fs, file, witness({ unique: 10 }));
-    fs.mount.attempts.working(a.ticket, pid);
+    fs.mount.waiters.setMaker(a.ticket, pid);
     const child = Bun.spawn({ cmd: ["sh", "-c", "sleep 100 & echo $!; wait"], stdout: "pipe" });
     const reader = child.stdout.getReader();
     const grandchild = Number(Buffer.from((await reader.read()).value ?? []));
     try {
       for (const one of [child.pid, grandchild]) {
-        expect(() => fs.mount.attempts.checked(file, witness({ pid: one }))).toThrow("/a → /a");
+        expect(() => fs.mount.waiters.admit(file, witness({ pid: one }))).toThrow("/a → /a");
       }
     } finally {
       process.kill(grandchild);
@@ -306,10 +306,10 @@ describe("a program that makes a content", () => {
     const gone = Bun.spawn({ cmd: ["true"], stdio: ["ignore", "ignore", "ignore"] });
     await gone.exited;
     try {
-      fs.mount.attempts.working(a.ticket, maker.pid);
+      fs.mount.waiters.setMaker(a.ticket, maker.pid);
       for (const one of [process.pid, gone.pid, 0]) {
         const waiter = witness({ unique: 12, pid: one });
-        expect(fs.mount.attempts.checked(file, waiter)).toBe(waiter);
+        expect(fs.mount.waiters.admit(file, waiter)).toBe(waiter);
       }
       expect(posted(fs, "waits")).toEqual([]);
     } finally {
@@ -324,9 +324,9 @@ describe("a program that makes a content", () => {
     const a = attemptFor(fs, fs.pending("/a"), witness({ unique: 10 }));
     const b = attemptFor(fs, fs.pending("/b"), early);
     expect(posted(fs, "waits")).toEqual([]);
-    fs.mount.attempts.working(a.ticket, pid);
+    fs.mount.waiters.setMaker(a.ticket, pid);
     expect(posted(fs, "waits")).toEqual([{ type: "waits", ticket: a.ticket, waits: true }]);
-    expect(fs.mount.attempts.leave(12)).toBe(true);
+    expect(fs.mount.waiters.leave(12)).toBe(true);
     expect(early.heard).toEqual(["EINTR"]);
     expect(posted(fs, "waits").at(-1)).toEqual({ type: "waits", ticket: a.ticket, waits: false });
     expect(b.fate).toEqual(["called off"]);
@@ -336,18 +336,18 @@ describe("a program that makes a content", () => {
     using fs = served();
     const itself = witness({ unique: 10, pid });
     const a = attemptFor(fs, fs.pending("/a"), itself);
-    fs.mount.attempts.working(a.ticket, pid);
+    fs.mount.waiters.setMaker(a.ticket, pid);
     expect(itself.heard).toEqual(["EDEADLK"]);
     expect(a.fate).toEqual(["called off"]);
     expect(fs.cancelled).toEqual([a.ticket]);
-    expect(fs.mount.attempts.leave(10)).toBe(false);
+    expect(fs.mount.waiters.leave(10)).toBe(false);
   });
 
   test("does not concern what is made although nobody waits for it", () => {
     using fs = served();
     const a = attemptFor(fs, fs.pending("/a"), witness({ unique: 10 }));
     const b = attemptFor(fs, fs.pending("/b"));
-    fs.mount.attempts.working(a.ticket, pid);
+    fs.mount.waiters.setMaker(a.ticket, pid);
     expect([b.fate, fs.cancelled]).toEqual([[], []]);
   });
 });

@@ -1,15 +1,26 @@
 /**
- * docs/cli.md, from the same data that makes `--help` and the exit statuses.
+ * docs/cli.md, from the same data that makes `--help` and the exit statuses, and docs/attributes.md, from the table that
+ * setxattr(2) goes by.
  *
- *   bun build/manual.ts          writes docs/cli.md
+ *   bun build/manual.ts          writes both
  */
 import { join } from "node:path";
 import { VARIABLES } from "../src/app/settings/environment.ts";
+import { ATTRIBUTES, OURS } from "../src/attributes.ts";
 import { commandHelp } from "../src/cli/args/help.ts";
 import { COMMANDS } from "../src/cli/llmfs.ts";
 import { EXIT } from "../src/cli/output/exit-codes.ts";
 
 export const MANUAL = join(import.meta.dir, "../docs/cli.md");
+
+export const ATTRIBUTES_PAGE = join(import.meta.dir, "../docs/attributes.md");
+
+export function attributesPage(): string {
+  const rows = Object.entries(ATTRIBUTES).map(
+    ([name, { on, by, meaning }]) => `| \`${OURS}${name}\` | ${on} | ${by} | ${meaning} |`,
+  );
+  return `${ATTRIBUTES_HEAD}\n${rows.join("\n")}\n${ATTRIBUTES_TAIL}`;
+}
 
 export async function manual(): Promise<string> {
   const parts = [INTRODUCTION];
@@ -79,4 +90,30 @@ They are a promise. The failures of llmfs itself lie from 80 up, because \`run\`
 | status | meaning |
 |---|---|`;
 
-if (import.meta.main) await Bun.write(MANUAL, await manual());
+const ATTRIBUTES_HEAD = `# Extended attributes
+
+What llmfs knows about a file is in its extended attributes, so that \`getfattr\`, \`setfattr\`, \`cp -a\` and \`tar --xattrs\` work
+on it:
+
+\`\`\`sh
+getfattr -d -m user.llmfs FILE
+setfattr -n user.llmfs.model -v NAME DIR
+\`\`\`
+
+This page is written by \`npm run manual\` from the table that the filesystem checks values by; a test compares the two.
+
+| attribute | on | set by | meaning |
+|---|---|---|---|`;
+
+const ATTRIBUTES_TAIL = `
+- "The nearest counts" means the file's own value, else that of the nearest directory above that sets one.
+- A value that cannot be used is rejected with EINVAL. An empty value counts as no value.
+- Any other name below \`user.llmfs.\` is kept and has no effect. If it looks like a misspelling, the log says so.
+- On a mount that others can use (\`--allow-other\`), not everybody may set everything: see
+  [Several users](context.md#several-users).
+`;
+
+if (import.meta.main) {
+  await Bun.write(MANUAL, await manual());
+  await Bun.write(ATTRIBUTES_PAGE, attributesPage());
+}

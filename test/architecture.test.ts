@@ -75,7 +75,16 @@ const ARROWS: Readonly<Record<string, { readonly may: readonly string[]; readonl
 /** Lists of what the kernel has; they are as long as it is. */
 const TABLES = ["src/fuse/abi.ts", "src/fuse/ops.ts", "src/libc.ts"];
 
-const LEAVES = ["errno.ts", "inside-mount.ts", "int64.ts", "libc.ts", "mountinfo.ts", "procfs.ts", "text"];
+const LEAVES = [
+  "attributes.ts",
+  "errno.ts",
+  "inside-mount.ts",
+  "int64.ts",
+  "libc.ts",
+  "mountinfo.ts",
+  "procfs.ts",
+  "text",
+];
 
 test("every part of src has its place in the arrows", () => {
   const rooms = [...new Set(sources.map(({ path }) => area(path)))];
@@ -200,6 +209,17 @@ test("programs write to llmfs's own terminal only where they are the user's, or 
   ]);
 });
 
+test("only attributes.ts writes the names of attributes, of the control directory and of the model's generator", () => {
+  const names = /user\.llmfs\.|(?<!\w)\.llmfs(?!\w)|"llm"/;
+  // As the tag of a line in the log it is another name.
+  const isTag = (line: string) => /\b(?:notice|write|tagged)\(.*"llm"/.test(line);
+  const writers = sources.flatMap(({ path, text }) => {
+    const lines = withoutComments(text).split("\n");
+    return lines.filter((line) => names.test(line) && !isTag(line)).map((line) => `${path}: ${line.trim()}`);
+  });
+  expect(writers.filter((line) => !line.startsWith("src/attributes.ts:"))).toEqual([]);
+});
+
 test("the filesystem thread never awaits", () => {
   const waiting = sources.filter(
     ({ path, text }) =>
@@ -249,9 +269,12 @@ function importers(match: (file: string | undefined) => boolean) {
 
 /** The text without comments and strings, roughly: enough to look for words in it. */
 function code(text: string): string {
-  return text
-    .replace(/\/\*[\s\S]*?\*\//g, "")
-    .replace(/(^|\s)\/\/.*$/gm, "")
+  return withoutComments(text)
     .replace(/"(?:[^"\\\n]|\\.)*"/g, '""')
     .replace(/`(?:[^`\\]|\\.)*`/g, "``");
+}
+
+/** Roughly: what begins a comment inside a string is taken for one, if a blank stands before it. */
+function withoutComments(text: string): string {
+  return text.replace(/(^|\s)\/\*[\s\S]*?\*\//g, "").replace(/(^|\s)\/\/.*$/gm, "");
 }

@@ -2,6 +2,7 @@
  * What a configuration of generators adds to a mount: files that rules make exist, directories that are listed, and an
  * engine for everything that is not made by a model.
  */
+import { DEFAULT_GENERATOR, policyText } from "../attributes.ts";
 import { messageOf } from "../errno.ts";
 import { bindingOf } from "../generate/binding.ts";
 import type { Engine } from "../generate/engine.ts";
@@ -40,10 +41,9 @@ export interface SourcesOptions {
 /** Throws UserError that names the file and what is wrong with it. */
 export async function openSources(file: string, log: Log, options: SourcesOptions = {}): Promise<Sources> {
   const { mountpoint, environment = childEnvironment({}) } = options;
-  const [{ loadConfig }, { createEngine }, { refreshText }, { summarize }] = await Promise.all([
+  const [{ loadConfig }, { createEngine }, { summarize }] = await Promise.all([
     import("../generators/config/load.ts"),
     import("../generate/engine.ts"),
-    import("../generators/config/rules.ts"),
     import("../generators/config/rule-summary.ts"),
   ]);
   const say = log.tagged("generate");
@@ -85,7 +85,7 @@ export async function openSources(file: string, log: Log, options: SourcesOption
       const { asked, refresh } = forModel(rules, request);
       if (asked === undefined) return (await opened()).generate(request, signal, sink);
       const content = await model(asked, signal, sink);
-      return refresh === undefined ? content : { ...content, refresh: refreshText(refresh) };
+      return refresh === undefined ? content : { ...content, refresh: policyText(refresh) };
     },
     attach(mounted) {
       tree.resolve(mounted.tree);
@@ -103,7 +103,7 @@ export function forModel(
   request: GenerationRequest,
 ): { readonly asked: GenerationRequest | undefined; readonly refresh: Refresh | undefined } {
   const { generator, options, refresh } = bindingOf(rules, request);
-  if (generator !== "llm") return { asked: undefined, refresh };
+  if (generator !== DEFAULT_GENERATOR) return { asked: undefined, refresh };
   const prompts = typeof options.prompt === "string" ? [...request.prompts, options.prompt] : request.prompts;
   const named = typeof options.model === "string" ? { model: options.model } : {};
   return { asked: { ...request, ...named, prompts }, refresh };

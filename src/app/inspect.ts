@@ -1,5 +1,7 @@
 /** Looks at a tree without touching it: what `context`, `plan`, `why` and `recordings prune` stand on. */
+
 import { readFileSync, statSync } from "node:fs";
+import { DEFAULT_GENERATOR } from "../attributes.ts";
 import { codeOf, messageOf } from "../errno.ts";
 import { bindingOf } from "../generate/binding.ts";
 import { rulesOf } from "../generators/config/rule-summary.ts";
@@ -145,7 +147,7 @@ function toModel({ contentPrompt }: About, rules: Rules | undefined) {
   return (request: GenerationRequest): GenerationRequest | undefined => {
     const { generator } = request;
     const guided = contentPrompt === undefined ? request : { ...request, prompts: [contentPrompt, ...request.prompts] };
-    if (rules === undefined) return generator === "llm" ? guided : undefined;
+    if (rules === undefined) return generator === DEFAULT_GENERATOR ? guided : undefined;
     const { asked } = forModel(rules, request);
     if (asked === undefined || contentPrompt === undefined) return asked;
     return { ...asked, prompts: [contentPrompt, ...asked.prompts] };

@@ -1,4 +1,6 @@
 /** The port's methods, answered in the filesystem thread from the tree. */
+
+import { ORIGIN } from "../attributes.ts";
 import { FsError, messageOf } from "../errno.ts";
 import type { FromFilesystem, Methods, PublishedName, StaticsRequest } from "../rpc/messages.ts";
 import { packed } from "../rpc/packed-outline.ts";
@@ -13,7 +15,7 @@ import { countChanges } from "./changes.ts";
 import type { FsContext } from "./context.ts";
 import { SLICE_MS } from "./control/produced.ts";
 import { nextMoment } from "./lazy/freshness.ts";
-import { entryOf, infoOf, layoutOf, ORIGIN, pendingFiles } from "./lazy/request.ts";
+import { entryOf, infoOf, layoutOf, pendingFiles } from "./lazy/request.ts";
 import type { View } from "./permissions/view.ts";
 import type { Waiter } from "./waiting/waiters.ts";
 

@@ -1,10 +1,8 @@
 /** Which generator makes a file, with which rule. */
+import { DEFAULT_GENERATOR, ORIGIN } from "../attributes.ts";
 import { FsError } from "../errno.ts";
 import type { Binding, Rules } from "../generators/config/rules.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
-
-const MODEL = "llm";
-const ORIGIN = "user.llmfs.origin";
 
 /** The path it was made for: what its parts mean stays, wherever the file is moved. */
 export function originOf({ file, path }: Pick<GenerationRequest, "file" | "path">): string {
@@ -22,7 +20,7 @@ export function bindingOf(
   const { file, path, generator, viewer } = request;
   const foreign = viewer !== undefined && !file.xattrs.has(ORIGIN);
   if (rules !== undefined && !foreign) return rules.bind(originOf(request), generator);
-  if (foreign && generator !== MODEL) {
+  if (foreign && generator !== DEFAULT_GENERATOR) {
     const whose = `it belongs to user ${viewer}; only files of the user who mounted may choose their generator`;
     throw new FsError("EPERM", `${path}: generator "${generator}" does not make it: ${whose}`);
   }

@@ -5,9 +5,10 @@
  * result becomes bytes and its failure an errno. Not known here: inodes and readers (the filesystem waits, retries and
  * runs one generation a file), servers and recordings (they are behind the model).
  */
+import { DEFAULT_GENERATOR, GENERATOR, METADATA, OURS, policyText } from "../attributes.ts";
 import { FsError } from "../errno.ts";
 import type { LlmContext } from "../generators/builtin/llm.ts";
-import { type Binding, type Rule, type Rules, refreshText } from "../generators/config/rules.ts";
+import type { Binding, Rule, Rules } from "../generators/config/rules.ts";
 import type { ContentGenerator, FileContent, ListContext } from "../generators/contract.ts";
 import { builtInGenerators } from "../generators/index.ts";
 import type { ChatMessage, ChatPhase, LanguageModel } from "../llm/llm.ts";
@@ -99,7 +100,7 @@ export function createEngine(options: EngineOptions): Engine {
   });
   const generators = new Map([...builtIn, ...(options.generators ?? [])]);
   /** The only one that reports when it really begins: when the model is asked. */
-  const llm = builtIn.get("llm");
+  const llm = builtIn.get(DEFAULT_GENERATOR);
   const slots = new Slots(concurrency);
 
   const bind = (request: GenerationRequest): Binding => bindingOf(options.rules, request);
@@ -176,7 +177,7 @@ export function createEngine(options: EngineOptions): Engine {
     const context = contextFor(request, binding, signal, place);
     if (generator !== llm) place.stages.set("working");
     const result: unknown = await generator.generate(originOf(request), context);
-    const refresh = binding.refresh === undefined ? {} : { refresh: refreshText(binding.refresh) };
+    const refresh = binding.refresh === undefined ? {} : { refresh: policyText(binding.refresh) };
     if (isUnchanged(result)) {
       if (request.renews !== true) throw new FsError("EIO", `${origin} says "unchanged" of a file that has no content`);
       return { bytes: new Uint8Array(0), metadata: new Map(), unchanged: true, ...refresh };
@@ -192,7 +193,7 @@ export function createEngine(options: EngineOptions): Engine {
     const generator = generators.get(name);
     if (generator !== undefined) return generator;
     const known = [...generators.keys()].sort().join(", ");
-    throw new FsError("EIO", `${origin} is unknown; there are: ${known} (user.llmfs.generator chooses one)`);
+    throw new FsError("EIO", `${origin} is unknown; there are: ${known} (${GENERATOR} chooses one)`);
   }
 
   /** Runs the work in a slot, until its deadline or until nobody waits. Rejects with FsError and nothing else. */
@@ -295,7 +296,7 @@ const PREVIEWED = 1024 * 1024;
 const NOT_YET = new TextEncoder().encode("(the content of this file, which is generated first)\n");
 
 async function settingOf(tree: TreePort, request: GenerationRequest, name: string): Promise<string | undefined> {
-  const xattr = `user.llmfs.${name}`;
+  const xattr = `${OURS}${name}`;
   const own = request.file.xattrs.get(xattr);
   if (own !== undefined) return own;
   if (request.settings !== undefined && name !== "prompt") return request.settings.get(xattr);
@@ -310,8 +311,6 @@ async function settingOf(tree: TreePort, request: GenerationRequest, name: strin
   }
   return undefined;
 }
-
-const METADATA = "user.llmfs.meta.";
 
 function metadataOf({ file }: GenerationRequest): Readonly<Record<string, string>> {
   const metadata = [...file.xattrs].filter(([name]) => name.startsWith(METADATA));

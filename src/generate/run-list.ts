@@ -1,6 +1,7 @@
 /** From what generators say is in a directory to what the filesystem puts there. */
 
-import { type Rule, refreshText } from "../generators/config/rules.ts";
+import { policyText } from "../attributes.ts";
+import type { Rule } from "../generators/config/rules.ts";
 import type { ContentGenerator, ListContext } from "../generators/contract.ts";
 import type { Listing, ListingEntry } from "../rpc/generation.ts";
 
@@ -35,7 +36,7 @@ export async function listDirectory(
     if (left > 1) warn(`${left} names in all are left out`);
   }
   const shortest = rules.flatMap(({ refresh }) => refresh ?? []).sort((a, b) => a.ms - b.ms)[0];
-  return { entries: [...entries.values()], ...(shortest && { refresh: refreshText(shortest) }) };
+  return { entries: [...entries.values()], ...(shortest && { refresh: policyText(shortest) }) };
 }
 
 function isRelative(path: string): boolean {

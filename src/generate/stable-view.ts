@@ -4,9 +4,8 @@
  * Whether a file was generated already, how large that made it, whether it failed, and what its generator said of it,
  * depend on who read what before. A generator that saw it would make other content in another order of reads.
  */
+import { METADATA } from "../attributes.ts";
 import type { FileInfo, TreeEntry } from "../rpc/tree-port.ts";
-
-const MADE = "user.llmfs.meta.";
 
 /** Every file whose content is not somebody's own is "pending", and has no size. */
 export function defined<T extends TreeEntry>(entry: T): T {
@@ -17,6 +16,6 @@ export function defined<T extends TreeEntry>(entry: T): T {
 }
 
 export function definedFile(file: FileInfo): FileInfo {
-  const xattrs = new Map([...file.xattrs].filter(([name]) => !name.startsWith(MADE)));
+  const xattrs = new Map([...file.xattrs].filter(([name]) => !name.startsWith(METADATA)));
   return { ...defined(file), xattrs };
 }

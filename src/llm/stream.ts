@@ -1,5 +1,7 @@
 /** Reads the answer to one chat completion: streamed events, or one JSON document from a server that does not stream. */
+
 import { createParser } from "eventsource-parser";
+import { attribute } from "../attributes.ts";
 import {
   damaged,
   Failure,
@@ -216,8 +218,7 @@ class Collected {
   #judge(reason: string, usage: ChatUsage | undefined): void {
     const { host, model } = this.#party;
     if (/length|max_?(output_?)?tokens|incomplete|context/.test(reason)) {
-      const more =
-        "ask for less, or allow more tokens (for a file, user.llmfs.max-tokens; for a layout, --layout-tokens)";
+      const more = `ask for less, or allow more tokens (for a file, ${attribute("max-tokens")}; for a layout, --layout-tokens)`;
       const cure = /context/.test(reason) ? SEND_LESS : more;
       throw new LlmError(
         "truncated",

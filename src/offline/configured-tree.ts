@@ -3,6 +3,7 @@
  *
  * It has what rules make exist, and what directories list; a file that is read is made, once.
  */
+import { DEFAULT_GENERATOR } from "../attributes.ts";
 import { FsError } from "../errno.ts";
 import { folderOf } from "../generate/context/outline.ts";
 import type { Engine } from "../generate/engine.ts";
@@ -44,7 +45,7 @@ export function unmountedTree(config: LoadedConfig, engine: () => Engine, signal
 
   function request(path: string): GenerationRequest {
     const ino = inoOf(path);
-    return { ticket: ino, ino, path, generator: "llm", file: info(path), prompts: [], pause: 0 };
+    return { ticket: ino, ino, path, generator: DEFAULT_GENERATOR, file: info(path), prompts: [], pause: 0 };
   }
 
   return {

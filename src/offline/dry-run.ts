@@ -5,6 +5,7 @@
  * foreseen is what is sent. A file that depends on one whose content no recording has cannot be foreseen exactly: its
  * request is made with a placeholder, and says so.
  */
+import { DEFAULT_GENERATOR, ORIGIN } from "../attributes.ts";
 import { FsError } from "../errno.ts";
 import type { Section } from "../generate/context/prompts.ts";
 import { createEngine, type EngineOptions } from "../generate/engine.ts";
@@ -69,7 +70,8 @@ interface Outcome {
 export function createForesight(options: ForesightOptions): Foresight {
   const { tree, store } = options;
   const toModel =
-    options.toModel ?? ((request: GenerationRequest) => (request.generator === "llm" ? request : undefined));
+    options.toModel ??
+    ((request: GenerationRequest) => (request.generator === DEFAULT_GENERATOR ? request : undefined));
   const outcomes = new Map<string, Promise<Outcome>>();
   /** By label. */
   const captured = new Map<string, Omit<Asked, "exact" | "inputTokens">>();
@@ -154,11 +156,11 @@ export function createForesight(options: ForesightOptions): Foresight {
     const generator = options.maker?.(wanted) ?? wanted.generator;
     const request = asked(path);
     if (request === undefined) return { foreseen: { path, generator } };
-    const label = request.file.xattrs.get("user.llmfs.origin") ?? request.path;
+    const label = request.file.xattrs.get(ORIGIN) ?? request.path;
     let content: Uint8Array | undefined;
     let failure: FsError | undefined;
     try {
-      content = (await engine.generate({ ...request, generator: "llm" }, never)).bytes;
+      content = (await engine.generate({ ...request, generator: DEFAULT_GENERATOR }, never)).bytes;
     } catch (error) {
       failure = error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error });
     }

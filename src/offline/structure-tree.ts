@@ -3,6 +3,7 @@
  *
  * It answers as the mounted tree does right after it was made from the structure, so that requests are the same.
  */
+import { DEFAULT_GENERATOR } from "../attributes.ts";
 import { FsError } from "../errno.ts";
 import { folderOf } from "../generate/context/outline.ts";
 import type { Structure, StructureEntry } from "../generate/structure/structure.ts";
@@ -41,7 +42,7 @@ export function draftOf(structure: Structure): Draft {
         if (at === "/") break;
       }
       const ino = numbers.get(path) ?? 0;
-      return { ticket: ino, ino, path, generator: "llm", file: stat(path), prompts, pause: 0 };
+      return { ticket: ino, ino, path, generator: DEFAULT_GENERATOR, file: stat(path), prompts, pause: 0 };
     },
     outline: async () => structure.entries.map(infoOf),
     list: async (path) => {

@@ -4,6 +4,7 @@
  * It answers as the mounted tree does, and says of each file what its first reader would ask for. Nothing in it is ever
  * generated; whoever reads a pending file gets EAGAIN.
  */
+import { type AttributeName, attribute } from "../attributes.ts";
 import { FsError } from "../errno.ts";
 import { buildRequest, entryOf, infoOf, textXattr } from "../fs/lazy/request.ts";
 import { Authors } from "../fs/permissions/authors.ts";
@@ -29,7 +30,7 @@ export interface StillTree extends TreePort {
   /** What the first reader of a file asks for. Throws FsError ENOENT, EISDIR, EINVAL. */
   request(path: string): GenerationRequest;
   /** Who sets `user.llmfs.<name>` for a path: itself first, then the directories above it. */
-  settings(path: string, name: string): readonly Setting[];
+  settings(path: string, name: AttributeName): readonly Setting[];
 }
 
 /** A path as programs give it to the kernel. */
@@ -90,7 +91,7 @@ export function stillTree(
       const found: Setting[] = [];
       let at: Inode | undefined = tree.resolve(toBytes(path), { follow: true });
       while (at !== undefined) {
-        const value = textXattr(at, `user.llmfs.${name}`);
+        const value = textXattr(at, attribute(name));
         if (value !== undefined && value !== "") found.push({ from: toText(tree.pathOf(at) ?? path), value });
         at = at === tree.root ? undefined : at.dentry?.parent;
       }

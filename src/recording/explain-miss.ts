@@ -1,4 +1,5 @@
 /** What to tell people when a request has no recording: which one comes nearest, and where the two part. */
+import { MODEL } from "../attributes.ts";
 import { type ChatRequest, LlmError } from "../llm/llm.ts";
 import { canonicalJson } from "./key.ts";
 import type { Recording, RecordingStore } from "./recording.ts";
@@ -25,7 +26,7 @@ export async function explainMiss(
   const { recording, difference } = nearest;
   const other = recording.request.model;
   const named =
-    other === request.model ? cure : `--model ${other}, or user.llmfs.model, asks for what was recorded; or ${cure}`;
+    other === request.model ? cure : `--model ${other}, or ${MODEL}, asks for what was recorded; or ${cure}`;
   const name = `${recording.label || "unnamed"} (${recording.key.slice(0, 16)}…)`;
   return new LlmError(
     "unrecorded",

@@ -4,6 +4,7 @@
  * The nodes come in any order and are made in the tree's order once all are read. What the format has and we do not is
  * dropped with a warning, one for each thing, however often it occurs.
  */
+import { CONTROL_NAME, DEFAULT_GENERATOR, GENERATOR, MODEL, PROMPT } from "../attributes.ts";
 import type { Directory } from "../tree/directory.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode, Owner } from "../tree/inode.ts";
@@ -13,7 +14,7 @@ import { XATTR_SIZE_MAX } from "../tree/xattrs.ts";
 import { applyAttributes } from "./ancestor-attributes.ts";
 import { splitPath } from "./entry-names.ts";
 import { type Place, quote } from "./error.ts";
-import { CONTROL_NAME, GENERATOR_XATTR, MODEL_XATTR, PROMPT_XATTR, STRING_LIMIT, TARGET_MAX } from "./format.ts";
+import { STRING_LIMIT, TARGET_MAX } from "./format.ts";
 import type { JsonReader, Value } from "./read/json.ts";
 import { checkXattrs } from "./xattrs.ts";
 
@@ -29,8 +30,8 @@ const MARKS: ReadonlySet<string> = new Set([
 
 /** Files that become an xattr of their directory. */
 const DIRECTORY_FILES: ReadonlyMap<string, string> = new Map([
-  [".prompt", PROMPT_XATTR],
-  [".model", MODEL_XATTR],
+  [".prompt", PROMPT],
+  [".model", MODEL],
 ]);
 
 const PATH_MAX = 4095;
@@ -161,12 +162,12 @@ export class AncestorReader {
     const generator = xattrs.get("generator");
     const marked = [...xattrs].some(([name, value]) => MARKS.has(name) && isSet(value));
     const named = generator === undefined || !isSet(generator) ? undefined : unquoted(generator);
-    const ours = named === undefined || named === "default" || named === "true" ? "llm" : named;
+    const ours = named === undefined || named === "default" || named === "true" ? DEFAULT_GENERATOR : named;
     const pending = content === null || (content === "" && marked);
     if (pending) file.state = "pending";
     // Generated already, by a generator that can be asked again.
     else if (named !== undefined) file.state = "ready";
-    if (pending || named !== undefined) xattrs.set(GENERATOR_XATTR, ours);
+    if (pending || named !== undefined) xattrs.set(GENERATOR, ours);
     if (content === null || content === "") return;
     const bytes = Buffer.from(content, "latin1");
     for (let done = 0; done < bytes.length; ) done += file.write(done, bytes.subarray(done));

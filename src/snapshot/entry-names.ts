@@ -1,7 +1,8 @@
 /** Paths as a snapshot spells them: what is allowed, and how bytes that are no text are written. */
+
+import { CONTROL_NAME } from "../attributes.ts";
 import { NAME_MAX } from "../tree/path.ts";
 import { type Place, quote } from "./error.ts";
-import { CONTROL_NAME } from "./format.ts";
 
 /** Splits an absolute, normalised path of bytes; none for the root. Throws SnapshotError where it is anything else. */
 export function splitPath(path: string, limit: number, place: Place): string[] {

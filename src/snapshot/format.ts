@@ -50,14 +50,6 @@ export const TARGET_MAX = 4095;
 export const STRING_LIMIT = 256 << 20;
 export const ID_MAX = 2 ** 32 - 2;
 
-/** Owned by the control directory of a mount; no snapshot may bring its own. */
-export const CONTROL_NAME = ".llmfs";
-
-export const GENERATOR_XATTR = "user.llmfs.generator";
-export const PROMPT_XATTR = "user.llmfs.prompt";
-export const MODEL_XATTR = "user.llmfs.model";
-export const DESCRIPTION_XATTR = "user.llmfs.description";
-
 /** The kernel's 32-bit encoding of a device number (new_encode_dev), and back. */
 export function encodeDevice(major: number, minor: number): number {
   return ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;

@@ -1,11 +1,11 @@
 /** A structure that a model laid out, as a snapshot: every file pending, nothing made yet. */
+import { DEFAULT_GENERATOR, DESCRIPTION, GENERATOR, PROMPT } from "../attributes.ts";
 import type { Directory } from "../tree/directory.ts";
 import type { Inode } from "../tree/inode.ts";
 import { join, toBytes } from "../tree/path.ts";
 import { Tree } from "../tree/tree.ts";
 import { splitPath } from "./entry-names.ts";
 import { Place } from "./error.ts";
-import { DESCRIPTION_XATTR, GENERATOR_XATTR, PROMPT_XATTR } from "./format.ts";
 import { saveSnapshot } from "./write/save.ts";
 
 /** One entry; paths with or without the leading "/". */
@@ -32,8 +32,8 @@ export function structureToSnapshot(entries: Iterable<StructureEntry>, source = 
     const path = toBytes(entry.path.startsWith("/") ? entry.path : `/${entry.path}`);
     place.entry = path;
     const inode = make(tree, splitPath(path, PATH_MAX, place), entry, place);
-    setText(inode, DESCRIPTION_XATTR, entry.description);
-    setText(inode, PROMPT_XATTR, entry.prompt);
+    setText(inode, DESCRIPTION, entry.description);
+    setText(inode, PROMPT, entry.prompt);
   }
   return Buffer.concat([...saveSnapshot(tree, { owner: false })]).toString("utf8");
 }
@@ -58,7 +58,7 @@ function make(tree: Tree, names: readonly string[], entry: StructureEntry, place
   }
   const file = tree.createFile(parent, name, 0o644, nobody);
   file.state = "pending";
-  setText(file, GENERATOR_XATTR, "llm");
+  setText(file, GENERATOR, DEFAULT_GENERATOR);
   return file;
 }
 

@@ -1,9 +1,13 @@
 import { expect, test } from "bun:test";
-import { MANUAL, manual } from "../../build/manual.ts";
+import { ATTRIBUTES_PAGE, attributesPage, MANUAL, manual } from "../../build/manual.ts";
 import { EXIT } from "../../src/cli/output/exit-codes.ts";
 
 test("docs/cli.md says what --help says (npm run manual writes it anew)", async () => {
   expect(await Bun.file(MANUAL).text()).toBe(await manual());
+});
+
+test("docs/attributes.md lists the attributes that the filesystem knows (npm run manual writes it)", async () => {
+  expect(await Bun.file(ATTRIBUTES_PAGE).text()).toBe(attributesPage());
 });
 
 test("no two failures share an exit status, and llmfs's own stay clear of those of common programs", () => {

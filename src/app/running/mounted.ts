@@ -1,7 +1,8 @@
 /** A running mount, as the commands that talk to it see it: by the files in its `.llmfs`. */
-import { readFileSync, statSync } from "node:fs";
 
+import { readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { CONTROL_NAME } from "../../attributes.ts";
 import { messageOf } from "../../errno.ts";
 import { getxattr } from "../../libc.ts";
 import { FS_TYPE, type MountPoint, mountAt, mounts } from "../../mountinfo.ts";
@@ -59,7 +60,7 @@ export function controlFile(
   mountpoint: string,
   name: "status.json" | "snapshot.json" | "pending.json" | "config.json" | "usage.json" | "control",
 ): string {
-  return join(mountpoint, ".llmfs", name);
+  return join(mountpoint, CONTROL_NAME, name);
 }
 
 /** The files whose content is still to be made. Throws UserError. */

@@ -1,4 +1,5 @@
 /** The flags that several commands share, as data. `settings.ts` gives them their meaning. */
+import { attribute } from "../../attributes.ts";
 import { flags } from "./command.ts";
 
 export const promptFlags = flags({
@@ -25,8 +26,7 @@ export const modelFlags = flags({
   layoutTokens: {
     type: "string",
     valueHint: "N",
-    description:
-      "ask for layouts of up to N tokens, if the server's default cuts them off (LLMFS_LAYOUT_TOKENS); for files, set user.llmfs.max-tokens",
+    description: `ask for layouts of up to N tokens, if the server's default cuts them off (LLMFS_LAYOUT_TOKENS); for files, set ${attribute("max-tokens")}`,
   },
   concurrency: {
     type: "string",

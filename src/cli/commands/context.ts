@@ -1,6 +1,7 @@
 import { UserError } from "../../app/errors.ts";
 import { type Looking, lookAt } from "../../app/inspect.ts";
 import { mountedFile } from "../../app/running/mounted.ts";
+import { type AttributeName, attribute, PROMPT } from "../../attributes.ts";
 import { CONTENT_INSTRUCTIONS, type Section } from "../../generate/context/prompts.ts";
 import { countTokens } from "../../generate/spending/tokens.ts";
 import type { Asked } from "../../offline/dry-run.ts";
@@ -69,7 +70,7 @@ function promptSources({ tree, about }: Looking, path: string): string {
     .reverse();
   return [
     ...(about.contentPrompt === undefined ? [] : ["--content-prompt"]),
-    ...from.map((one) => `user.llmfs.prompt of ${one}`),
+    ...from.map((one) => `${PROMPT} of ${one}`),
   ].join("; ");
 }
 
@@ -95,7 +96,7 @@ function text(path: string, asks: Asked, parts: readonly Part[], { tree, store }
   return `${head.join("\n")}\n${messages.join("")}`;
 }
 
-function origin(tree: StillTree, path: string, name: string): string {
+function origin(tree: StillTree, path: string, name: AttributeName): string {
   const [nearest] = tree.settings(path, name);
-  return nearest === undefined ? "" : ` (user.llmfs.${name} of ${nearest.from})`;
+  return nearest === undefined ? "" : ` (${attribute(name)} of ${nearest.from})`;
 }

@@ -1,6 +1,7 @@
 import { UserError } from "../../app/errors.ts";
 import { openGeneration } from "../../app/generation.ts";
 import { type Config, childEnvironment, readConfig, wantsColor } from "../../app/settings/settings.ts";
+import { CONTROL_NAME } from "../../attributes.ts";
 import { command, flags } from "../args/command.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
@@ -46,7 +47,7 @@ export const demo = command({
 async function tour(mountpoint: string, signal: AbortSignal): Promise<void> {
   const shell = new Shell(mountpoint, signal);
   explain("Every file is there, with a line on what it is for, and none has been written yet:");
-  await shell.run(["cat", ".llmfs/tree"]);
+  await shell.run(["cat", `${CONTROL_NAME}/tree`]);
   explain("Looking is free. A pending file claims a size larger than any it will have, and takes no space:");
   await shell.run(["ls", "-l", "tides"]);
   await shell.run(["du", "-sh", "tides"]);
@@ -56,7 +57,7 @@ async function tour(mountpoint: string, signal: AbortSignal): Promise<void> {
   const second = await shell.run(["cat", "README.md"], 3);
   await shell.run(["ls", "-l", "README.md"]);
   explain("Only what was read has been written:");
-  await shell.run(["grep", "-v", "pending", ".llmfs/tree"]);
+  await shell.run(["grep", "-v", "pending", `${CONTROL_NAME}/tree`]);
   explain(`The first read took ${first.toFixed(0)} ms with a recorded answer, the second ${second.toFixed(0)} ms.`);
 }
 

@@ -1,6 +1,7 @@
 import { codeIsNotRun, configurationToRead, configurationToRun } from "../../app/configuration.ts";
 import { UsageError, UserError } from "../../app/errors.ts";
 import { childEnvironment } from "../../app/settings/settings.ts";
+import { DEFAULT_GENERATOR } from "../../attributes.ts";
 import { messageOf } from "../../errno.ts";
 import type { Engine } from "../../generate/engine.ts";
 import type { LoadedConfig } from "../../generators/config/load.ts";
@@ -52,15 +53,14 @@ function refuseCode(file: string): never {
   throw new UserError("input", codeIsNotRun(file));
 }
 
-/** The mount adds it: it needs a model. */
-const MODEL = "llm";
-
 function described({ file, generators, rules, plants }: LoadedConfig) {
   return {
     file,
     generators: [
       ...[...generators].map(([name, { from }]) => ({ name, from })),
-      ...(generators.has(MODEL) ? [] : [{ name: MODEL, from: "built in" }]),
+      // The mount adds it: it needs a model.
+      // Which a mount adds, as it needs a model.
+      ...(generators.has(DEFAULT_GENERATOR) ? [] : [{ name: DEFAULT_GENERATOR, from: "built in" }]),
     ],
     rules: rules.all.map(({ name, match, generator, refresh, lists, looksUp }) => ({
       name,
@@ -117,11 +117,11 @@ async function tested(loaded: LoadedConfig, path: string, json: boolean): Promis
     concurrency: 16,
     log: (level, text) => (level === "debug" ? undefined : say(`${level}: ${text}`)),
   });
-  const { generator } = loaded.rules.bind(path, MODEL);
+  const { generator } = loaded.rules.bind(path, DEFAULT_GENERATOR);
   const rule = loaded.rules.all.find(
     ({ match, generator: name }) => name === generator && match.match(path) !== undefined,
   );
-  if (generator === MODEL) {
+  if (generator === DEFAULT_GENERATOR) {
     const why = rule === undefined ? "no rule matches it" : `${rule.name} gives it to the model, which a mount asks`;
     throw new UserError("input", `${path}: ${why}; \`llmfs generators\` shows the rules`);
   }

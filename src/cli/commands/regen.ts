@@ -4,6 +4,7 @@ import { readAbout } from "../../app/mount-info.ts";
 import { ControlClient } from "../../app/running/control-client.ts";
 import { mountedFile } from "../../app/running/mounted.ts";
 import { readPrompt } from "../../app/settings/prompt.ts";
+import { PROMPT } from "../../attributes.ts";
 import { codeOf, messageOf } from "../../errno.ts";
 import { printableLine } from "../../text/printable.ts";
 import { command, flags } from "../args/command.ts";
@@ -19,7 +20,7 @@ export const regen = command({
       type: "string",
       alias: "F",
       valueHint: "TEXT|FILE",
-      description: "the file's own instruction from here on (user.llmfs.prompt)",
+      description: `the file's own instruction from here on (${PROMPT})`,
     },
     force: { type: "boolean", description: "also files that somebody wrote or changed; default: leave them alone" },
     undo: { type: "boolean", description: "restore the previous content; run again to redo" },

@@ -3,6 +3,7 @@ import { UserError } from "../../app/errors.ts";
 import { openGeneration } from "../../app/generation.ts";
 import { withInheritedLimits } from "../../app/machine/limits.ts";
 import { childEnvironment, insideNamespace, readConfig } from "../../app/settings/settings.ts";
+import { CONTROL_NAME } from "../../attributes.ts";
 import { clearAmbientCapabilities } from "../../libc.ts";
 import type { Log } from "../../log.ts";
 import type { MountedFilesystem } from "../../mount/filesystem.ts";
@@ -35,7 +36,7 @@ export const run = command({
     "If somebody unmounts the mount while CMD runs, that is reported at once, CMD gets SIGTERM and two seconds later " +
       `SIGKILL, and the status is ${EXIT.notMounted.code}.`,
     "A file that could not be generated is in CMD's status only if CMD makes an error of it. Where it may not, use --warm, " +
-      `or end with a look: grep -q '"failed": 0' "$LLMFS_MOUNT/.llmfs/status.json".`,
+      `or end with a look: grep -q '"failed": 0' "$LLMFS_MOUNT/${CONTROL_NAME}/status.json".`,
     "Without root, and where fusermount3 is missing or cannot mount, the mount is made in a user namespace, where the " +
       "system allows that; in a user namespace that has no mount namespace of its own (unshare -rn), in one.",
   ],

@@ -1,5 +1,6 @@
 import { lookAt } from "../../app/inspect.ts";
 import { fileXattr, mountedFile } from "../../app/running/mounted.ts";
+import { OURS } from "../../attributes.ts";
 import { command, flags } from "../args/command.ts";
 import { lookFlags } from "../args/flags.ts";
 import { EXIT } from "../output/exit-codes.ts";
@@ -22,7 +23,7 @@ export const why = command({
       say,
     });
     const file = await looking.tree.stat(path);
-    const live = (name: string) => (args.from === undefined ? fileXattr(args.path, `user.llmfs.${name}`) : undefined);
+    const live = (name: string) => (args.from === undefined ? fileXattr(args.path, `${OURS}${name}`) : undefined);
     show(`${(await story(file, live, looking)).join("\n")}\n`);
     return EXIT.ok.code;
   },

@@ -1,6 +1,7 @@
 /** Where a content comes from, as a person reads it: what `why` prints. It fits on a screen, whatever there is to tell. */
 
 import type { Looking } from "../../app/inspect.ts";
+import { attribute, DEPENDS, GENERATOR, METADATA, MODEL } from "../../attributes.ts";
 import type { Section } from "../../generate/context/prompts.ts";
 import { countTokens } from "../../generate/spending/tokens.ts";
 import type { Foreseen } from "../../offline/dry-run.ts";
@@ -23,7 +24,7 @@ export async function story(file: FileInfo, live: Live, looking: Looking): Promi
   const add = (name: string, value: string | undefined, most = MOST_LINES) => {
     if (value !== undefined && value !== "") lines.push(...paragraph(name, value, most));
   };
-  const meta: Live = (name) => live(`meta.${name}`) ?? file.xattrs.get(`user.llmfs.meta.${name}`);
+  const meta: Live = (name) => live(`meta.${name}`) ?? file.xattrs.get(`${METADATA}${name}`);
   add("described", file.description);
   add("failed", live("error"), 6);
   if (file.type === "directory") {
@@ -43,9 +44,9 @@ export async function story(file: FileInfo, live: Live, looking: Looking): Promi
     return lines;
   }
   const foreseen = await looking.foresight.foresee(path);
-  const chosen = file.xattrs.get("user.llmfs.generator");
+  const chosen = file.xattrs.get(GENERATOR);
   const generator = meta("generator") ?? foreseen.generator;
-  add("made by", `${generator}${chosen === undefined ? "" : ", as user.llmfs.generator says"}`);
+  add("made by", `${generator}${chosen === undefined ? "" : `, as ${GENERATOR} says`}`);
   add("when", when(meta));
   add("model", model(meta("model"), foreseen, looking));
   add("settings", asked(foreseen, looking.tree));
@@ -57,7 +58,7 @@ export async function story(file: FileInfo, live: Live, looking: Looking): Promi
   add(
     "depends on",
     file.xattrs
-      .get("user.llmfs.depends")
+      .get(DEPENDS)
       ?.split("\n")
       .map((line) => line.trim())
       .filter((line) => line !== "")
@@ -89,9 +90,9 @@ function oneLine(text: string): string {
 }
 
 function settings({ xattrs }: FileInfo): readonly (readonly [name: string, value: string])[] {
-  const names = ["prompt", "model", "temperature", "max-tokens", "generator", "refresh"];
+  const names = ["prompt", "model", "temperature", "max-tokens", "generator", "refresh"] as const;
   return names.flatMap((name) => {
-    const value = xattrs.get(`user.llmfs.${name}`);
+    const value = xattrs.get(attribute(name));
     return value === undefined || value === "" ? [] : [[name, value] as const];
   });
 }
@@ -111,14 +112,14 @@ function when(meta: Live): string | undefined {
 function model(answered: string | undefined, { path, asks }: Foreseen, { tree }: Looking): string | undefined {
   if (asks === undefined) return answered;
   const [nearest] = tree.settings(path, "model");
-  const from = nearest === undefined ? "" : ` (user.llmfs.model of ${nearest.from})`;
+  const from = nearest === undefined ? "" : ` (${MODEL} of ${nearest.from})`;
   const named = answered === undefined || answered === asks.request.model ? "" : `; ${answered} answered`;
   return `${asks.request.model}${from}${named}`;
 }
 
 function asked({ path, asks }: Foreseen, tree: StillTree): string | undefined {
   if (asks === undefined) return undefined;
-  return ["temperature", "max-tokens"]
+  return (["temperature", "max-tokens"] as const)
     .flatMap((name) =>
       tree
         .settings(path, name)
@@ -149,13 +150,12 @@ const KNOWN = new Set([
   "request",
   "recorded",
 ]);
-const META = "user.llmfs.meta.";
 const MOST_OTHERS = 5;
 
 /** What else its generator says of it. */
 function others({ xattrs }: FileInfo): readonly (readonly [name: string, value: string])[] {
-  const all = [...xattrs].filter(([name]) => name.startsWith(META) && !KNOWN.has(name.slice(META.length)));
-  return all.slice(0, MOST_OTHERS).map(([name, value]) => [name.slice(META.length), value]);
+  const all = [...xattrs].filter(([name]) => name.startsWith(METADATA) && !KNOWN.has(name.slice(METADATA.length)));
+  return all.slice(0, MOST_OTHERS).map(([name, value]) => [name.slice(METADATA.length), value]);
 }
 
 function prompts(path: string, { tree, about }: Looking): readonly string[] {

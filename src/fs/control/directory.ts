@@ -5,6 +5,7 @@
  * the tree: its inodes have numbers of their own, far above the tree's. A control file's content is made anew for
  * every open, and belongs to it: the kernel keeps none of it.
  */
+import { CONTROL_NAME } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import * as abi from "../../fuse/abi.ts";
 import type { Header, Parked } from "../../fuse/ops.ts";
@@ -16,8 +17,6 @@ import { components, toBytes } from "../../tree/path.ts";
 import { Space } from "../../tree/space.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { isWritable } from "../handles.ts";
-
-export const CONTROL_NAME = ".llmfs";
 
 const FIRST_INO = 2 ** 48;
 const FIRST_FH = 2 ** 40;

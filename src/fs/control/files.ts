@@ -1,4 +1,5 @@
 /** What `.llmfs` holds. */
+import { OURS } from "../../attributes.ts";
 import { printableLine } from "../../text/printable.ts";
 import { toText } from "../../tree/path.ts";
 import type { Tree } from "../../tree/tree.ts";
@@ -29,7 +30,7 @@ undo     brings the previous content back
 save     saves the tree where --save says; the answer says in "saved" what came of it
 stop     calls off what is under way; closing the file does, too
 
-Per file: getfattr -d -m user.llmfs FILE
+Per file: getfattr -d -m ${OURS.slice(0, -1)} FILE
 `;
 
 export interface StatusSource {

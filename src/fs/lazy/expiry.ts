@@ -6,15 +6,17 @@
  * under its reader; the open that waited is sent to look the name up again (revalidate.ts), and is answered without any
  * further condition when it comes back.
  */
+
+import { ORIGIN, type Policy, parsePolicy, REFRESH } from "../../attributes.ts";
 import type { FsError } from "../../errno.ts";
 import type { FromFilesystem } from "../../rpc/messages.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import type { Inode } from "../../tree/inode.ts";
 import type { FsContext } from "../context.ts";
 import type { ArrivedContent, Waiter, Waiters } from "../waiting/waiters.ts";
-import { Freshness, type Policy, parsePolicy } from "./freshness.ts";
+import { Freshness } from "./freshness.ts";
 import { fill, keepMetadata } from "./pending.ts";
-import { buildRequest, ORIGIN, REFRESH, textXattr } from "./request.ts";
+import { buildRequest, textXattr } from "./request.ts";
 import type { Opener } from "./revalidate.ts";
 
 /** The inodes that one name has had, one after the other. */

@@ -4,24 +4,11 @@
  * Everybody gets what was begun after they asked, if the rule says "always": who comes while one is being made waits
  * for the next. Time and order are those of this thread.
  */
+import type { Policy } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import type { Inode } from "../../tree/inode.ts";
 import type { Attempt, AttemptHandler, Waiter, Waiters } from "../waiting/waiters.ts";
 import { Failures } from "./backoff.ts";
-
-export interface Policy {
-  /** Milliseconds; 0: no time at all. */
-  readonly ms: number;
-  /** The old one is served while a new one is made. */
-  readonly stale: boolean;
-}
-
-/** "always", "300s", "300s stale"; undefined for anything else, "once" among it. */
-export function parsePolicy(text: string): Policy | undefined {
-  if (text === "always") return { ms: 0, stale: false };
-  const [, seconds, stale] = /^(\d+(?:\.\d+)?)s( stale)?$/.exec(text) ?? [];
-  return seconds === undefined ? undefined : { ms: Number(seconds) * 1000, stale: stale !== undefined };
-}
 
 let order = 0;
 

@@ -6,6 +6,7 @@
  * not there. What the user made there stays, also when the generator lists the same name.
  */
 
+import { CONTROL_NAME, DESCRIPTION, GENERATOR, ORIGIN, type Policy, parsePolicy, REFRESH } from "../../attributes.ts";
 import type { FsError } from "../../errno.ts";
 import { FOPEN_CACHE_DIR, FOPEN_KEEP_CACHE } from "../../fuse/abi.ts";
 import { type Filesystem, PARKED } from "../../fuse/ops.ts";
@@ -16,10 +17,9 @@ import type { Inode } from "../../tree/inode.ts";
 import { components, join, toBytes, toText } from "../../tree/path.ts";
 import { setXattr } from "../../tree/xattrs.ts";
 import type { FsContext } from "../context.ts";
-import { CONTROL_NAME } from "../control/directory.ts";
 import type { Waiter, Waiters } from "../waiting/waiters.ts";
-import { Freshness, nextMoment, type Policy, parsePolicy } from "./freshness.ts";
-import { DESCRIPTION, GENERATOR, ORIGIN, REFRESH, textXattr } from "./request.ts";
+import { Freshness, nextMoment } from "./freshness.ts";
+import { textXattr } from "./request.ts";
 
 const FOR_EVER: Policy = { ms: Number.POSITIVE_INFINITY, stale: false };
 

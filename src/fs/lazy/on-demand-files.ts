@@ -5,6 +5,8 @@
  * Only the generator can say whether there is such a file, so the look-up waits until it is made. ENOENT is an answer
  * like any other; then there is no such name. What was found stays, and is what a listing of the directory shows.
  */
+
+import { GENERATOR, ORIGIN } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import type { NamedFiles } from "../../rpc/generation.ts";
 import type { FromFilesystem } from "../../rpc/messages.ts";
@@ -17,7 +19,7 @@ import { rulePathOf } from "../permissions/origins.ts";
 import type { ArrivedContent, Attempt, Waiter, Waiters } from "../waiting/waiters.ts";
 import { Failures } from "./backoff.ts";
 import { fill, keepMetadata } from "./pending.ts";
-import { buildRequest, GENERATOR, ORIGIN } from "./request.ts";
+import { buildRequest } from "./request.ts";
 
 export class OnDemandFiles {
   readonly #rules: readonly { readonly pattern: PathPattern; readonly generator: string }[];

@@ -4,6 +4,7 @@
  * An open for reading is parked (waiters.ts) and answered when the bytes are there. However many wait, the content is
  * asked for once. Everything goes by inode: rename, link or unlink meanwhile does not matter.
  */
+import { METADATA, REFRESH } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import type { GeneratedContent } from "../../rpc/generation.ts";
 import type { FromFilesystem } from "../../rpc/messages.ts";
@@ -13,7 +14,7 @@ import { setXattr } from "../../tree/xattrs.ts";
 import type { FsContext } from "../context.ts";
 import type { ArrivedContent, Attempt, Waiter, Waiters } from "../waiting/waiters.ts";
 import { Failures } from "./backoff.ts";
-import { buildRequest, REFRESH } from "./request.ts";
+import { buildRequest } from "./request.ts";
 
 export class Pending {
   readonly #mount: () => FsContext;
@@ -142,7 +143,7 @@ export function fill(file: RegularFile, { bytes, draft }: ArrivedContent): void 
 /** Keeps what came with the content as attributes; returns what could not be kept, which is not worth the content. */
 export function keepMetadata(file: RegularFile, { metadata, refresh }: GeneratedContent): readonly string[] {
   const problems: string[] = [];
-  const all = [...metadata].map(([key, value]): [string, string] => [`user.llmfs.meta.${key}`, value]);
+  const all = [...metadata].map(([key, value]): [string, string] => [`${METADATA}${key}`, value]);
   if (refresh !== undefined) all.push([REFRESH, refresh]);
   for (const [name, value] of all) {
     try {
@@ -150,7 +151,7 @@ export function keepMetadata(file: RegularFile, { metadata, refresh }: Generated
       setXattr(file, toBytes(name), Buffer.from(value));
     } catch (error) {
       if (!(error instanceof FsError)) throw error;
-      const key = JSON.stringify(name.replace(/^user\.llmfs\.meta\./, "").slice(0, 64));
+      const key = JSON.stringify((name.startsWith(METADATA) ? name.slice(METADATA.length) : name).slice(0, 64));
       problems.push(`the metadata ${key} is not kept: ${error.message}`);
     }
   }

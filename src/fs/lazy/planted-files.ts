@@ -1,11 +1,12 @@
 /** What rules put into a tree before anybody sees it. */
+
+import { GENERATOR, ORIGIN } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import type { Plant } from "../../rpc/generation.ts";
 import type { Owner } from "../../tree/inode.ts";
 import { components, toBytes } from "../../tree/path.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { setXattr } from "../../tree/xattrs.ts";
-import { GENERATOR, ORIGIN } from "./request.ts";
 
 /** What is there already stays; returns what could not be put there. */
 export function plant(tree: Tree, plants: readonly Plant[], owner: Owner): readonly string[] {

@@ -6,6 +6,7 @@
  * the old one stays. What was there before is kept for an undo, until the file has lost its last name or is emptied:
  * who removes a file, or saves over all of it, wants no earlier content back, and expects its space to be free.
  */
+import { checkSetting, METADATA, PROMPT, REFRESH } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import type { GenerationRequest } from "../../rpc/generation.ts";
 import type { FromFilesystem } from "../../rpc/messages.ts";
@@ -13,14 +14,11 @@ import { printable } from "../../text/printable.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import { setXattr, XATTR_SIZE_MAX } from "../../tree/xattrs.ts";
 import type { FsContext } from "../context.ts";
-import { checkSetting } from "../ops/attribute-values.ts";
 import { ByThread, NOBODY } from "../waiting/by-thread.ts";
 import type { ArrivedContent, Attempt, Waiter, Waiters } from "../waiting/waiters.ts";
 import type { Opening } from "./expiry.ts";
 import type { Lineage } from "./replace-inode.ts";
-import { buildRequest, PROMPT, textXattr } from "./request.ts";
-
-export const REGEN = "user.llmfs.regen";
+import { buildRequest, textXattr } from "./request.ts";
 
 const BUSY = new FsError("EBUSY", "the file is being generated");
 
@@ -33,7 +31,7 @@ const GIVEN_AWAY = new FsError("EBUSY", "the file was given to somebody else whi
 const STRANGER =
   "a caller of another process namespace cannot be recognized when it opens the file; use 'llmfs regen' instead";
 
-const REQUEST = "user.llmfs.meta.request";
+const REQUEST = `${METADATA}request`;
 
 /** How long a thread may take from setting the attribute to the open, and how many threads may be on their way. */
 const DEMANDS = { milliseconds: 60_000, notes: 256 };
@@ -174,7 +172,7 @@ export class Regeneration {
   #resolveTarget(file: RegularFile, prompt: string | undefined): RegularFile {
     const target = this.#mount().replacement.currentOf(file);
     if (this.#mount().expiry.policyOf(target) !== undefined) {
-      throw new FsError("EOPNOTSUPP", "the file is generated again by itself, as its user.llmfs.refresh says");
+      throw new FsError("EOPNOTSUPP", `the file is generated again by itself, as its ${REFRESH} says`);
     }
     if (this.#mount().pending.isAwaited(target)) throw BUSY;
     if (prompt === undefined) return target;

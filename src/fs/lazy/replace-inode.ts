@@ -10,6 +10,7 @@
  * its attributes are out of date; but an open may have passed that point already. Such an open is sent back, too: else
  * its reader could get zeros behind the end of the content.
  */
+import { METADATA, PROMPT, REFRESH } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import { dentriesOf } from "../../tree/dentries.ts";
 import type { RegularFile } from "../../tree/file.ts";
@@ -18,10 +19,7 @@ import { xattrSpace } from "../../tree/xattrs.ts";
 import type { FsContext } from "../context.ts";
 import type { ArrivedContent } from "../waiting/waiters.ts";
 import { fill, keepMetadata } from "./pending.ts";
-import { PROMPT, REFRESH } from "./request.ts";
 import type { Opener } from "./revalidate.ts";
-
-const METADATA = "user.llmfs.meta.";
 
 /** The inodes that had the same names, one after the other. */
 export interface Lineage {

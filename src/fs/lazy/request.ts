@@ -1,5 +1,6 @@
 /** What is told of a file to whoever is to make its content. */
 
+import { DEFAULT_GENERATOR, DEPENDS, DESCRIPTION, GENERATOR, MODEL, OURS, PROMPT } from "../../attributes.ts";
 import type { GenerationRequest } from "../../rpc/generation.ts";
 import type { PendingFile } from "../../rpc/messages.ts";
 import type { FileInfo, TreeEntry } from "../../rpc/tree-port.ts";
@@ -10,20 +11,6 @@ import type { Inode } from "../../tree/inode.ts";
 import { toText } from "../../tree/path.ts";
 import type { FsContext } from "../context.ts";
 import type { View } from "../permissions/view.ts";
-
-export const GENERATOR = "user.llmfs.generator";
-export const PROMPT = "user.llmfs.prompt";
-export const MODEL = "user.llmfs.model";
-/** How long generated content holds: "always" made anew, or seconds, "300s", and "stale" where the old may be served. */
-export const REFRESH = "user.llmfs.refresh";
-/** The path a generator's rule made a file for: what it says to the generator does not change when the file moves. */
-export const ORIGIN = "user.llmfs.origin";
-export const DESCRIPTION = "user.llmfs.description";
-/** Paths of files to generate first and to include, a path a line. */
-const DEPENDS = "user.llmfs.depends";
-
-/** The generator of a file that names none. */
-export const DEFAULT_GENERATOR = "llm";
 
 /** An xattr as text; bytes that are not UTF-8 as "base64:…". */
 export function xattrText(value: Uint8Array): string {
@@ -105,7 +92,7 @@ function collectInherited(
     model ??= textXattr(at, MODEL);
     if (at === file) continue;
     for (const [name, value] of at.xattrs ?? []) {
-      const ours = name.startsWith("user.llmfs.") && name !== PROMPT;
+      const ours = name.startsWith(OURS) && name !== PROMPT;
       if (ours && !settings.has(toText(name))) settings.set(toText(name), xattrText(value));
     }
   }

@@ -11,13 +11,13 @@
  * The kernel may remember what is withdrawn for a while (dcache.ts); where room is short, that is not waited for: its
  * requests about such an inode are answered ESTALE, upon which it looks the name up again.
  */
+import { METADATA, REFRESH } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import { PAGE } from "../../tree/content/store.ts";
 import type { Directory } from "../../tree/directory.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import type { Inode } from "../../tree/inode.ts";
 import type { FsContext } from "../context.ts";
-import { REFRESH } from "./request.ts";
 
 /** Of each limit. */
 const SHARE = 3 / 4;
@@ -27,8 +27,6 @@ const RESERVE = 1 / 8;
 const MOST_TRIES = 64;
 /** How long nothing is looked for after a search in vain. */
 const REST_MS = 100;
-
-const METADATA = "user.llmfs.meta.";
 
 export class RuleEntries {
   readonly #mount: () => FsContext;

@@ -1,5 +1,6 @@
 /** Operations on names: lookup, create, mkdir, mknod, symlink, link, unlink, rmdir, rename, readlink. */
 
+import { CONTROL_NAME } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import { type Filesystem, PARKED } from "../../fuse/ops.ts";
 import { MalformedMessage } from "../../fuse/wire.ts";
@@ -8,7 +9,6 @@ import { type Inode, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from
 import { NAME_MAX } from "../../tree/path.ts";
 import { KEEP_SECONDS } from "../caching.ts";
 import type { FsContext } from "../context.ts";
-import { CONTROL_NAME } from "../control/directory.ts";
 import { keepOrigins } from "../permissions/origins.ts";
 import type { Waiter } from "../waiting/waiters.ts";
 import { NO_ENTRY, ownerOf, replyEntry } from "./attributes.ts";

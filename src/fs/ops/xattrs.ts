@@ -1,20 +1,8 @@
 /**
- * Extended attributes, and what `user.llmfs.*` means.
- *
- * | name | on | meaning |
- * |---|---|---|
- * | `state` | files | static, pending, generating, ready, failed. Settable: see setState |
- * | `error` | failed files, directories that could not be listed | why; read-only |
- * | `regen` | files | set: the next open makes the content anew, see regenerate.ts; read: why that failed |
- * | `generator`, `prompt` | files | set on an empty file, they make it pending |
- * | `prompt`, `model`, `temperature`, `max-tokens` | directories | reach everything below |
- * | `generator` | directories | who says what is in it (listings.ts) |
- * | `refresh` | files, directories | how long generated content and listings hold: "always", "300s", "300s stale" |
- * | `origin` | files, directories | the path that a generator's rule made it for; to be copied or removed, not to be made up |
- * | `description`, `meta.*` | files | plain data |
- *
- * On a shared mount not everybody may set all of them: see authors.ts.
+ * Extended attributes, and what setting and reading those of llmfs's own does. ATTRIBUTES (attributes.ts) says what each of
+ * them means. On a shared mount not everybody may set all of them: see authors.ts.
  */
+import { checkSetting, ERROR, GENERATOR, ORIGIN, PROMPT, REGEN, STATE, suggestName } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import * as abi from "../../fuse/abi.ts";
 import type { Filesystem, Header } from "../../fuse/ops.ts";
@@ -25,13 +13,8 @@ import { byBytes } from "../../tree/path.ts";
 import { ACL_ACCESS, isAcl, removeAcl, setAcl } from "../../tree/permissions/acl.ts";
 import { getXattr, removeXattr, setXattr, XATTR_SIZE_MAX, xattrNames, xattrSpace } from "../../tree/xattrs.ts";
 import type { FsContext } from "../context.ts";
-import { REGEN } from "../lazy/regenerate.ts";
-import { GENERATOR, ORIGIN, PROMPT } from "../lazy/request.ts";
-import { checkSetting, suggestName } from "./attribute-values.ts";
 import { inGroup } from "./attributes.ts";
 
-const STATE = "user.llmfs.state";
-const ERROR = "user.llmfs.error";
 /**
  * Where SELinux is on, the kernel answers for it without us; where it is off, `ls -l` asks for it of every file, until
  * it hears that this filesystem has none (coreutils, src/ls.c:getfilecon_cache()). The kernel keeps no attributes.
@@ -74,7 +57,7 @@ function clip(text: string): Uint8Array {
 /** Ordinary files have no attributes that nobody set, so that copies of them equal the original everywhere. */
 function listNames(inode: Inode, mount: FsContext): string[] {
   const stored = xattrNames(inode);
-  const told = inode.kind === "file" && inode.state !== "static" ? [STATE] : [];
+  const told: string[] = inode.kind === "file" && inode.state !== "static" ? [STATE] : [];
   if (errorOf(inode, mount) !== undefined) told.push(ERROR);
   return told.length === 0 ? stored : [...stored, ...told].sort(byBytes);
 }
@@ -145,7 +128,7 @@ export function xattrOperations(mount: FsContext) {
   function setAttribute(inode: Inode, name: string, value: Uint8Array, flags: number, { uid, pid }: Header): void {
     checkName(name);
     if (name === ERROR && (inode.kind === "file" || inode.kind === "directory")) {
-      throw new FsError("EPERM", "user.llmfs.error is told, not set");
+      throw new FsError("EPERM", `${ERROR} is told, not set`);
     }
     if (inode.kind === "file") {
       const text = Buffer.from(value).toString("utf8");

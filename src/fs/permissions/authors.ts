@@ -7,13 +7,11 @@
  *
  * On a mount that is its user's alone there is nobody else, and nothing of this applies.
  */
+import { DEFAULT_GENERATOR, GENERATOR, ORIGIN, OURS, REFRESH } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import type { Inode } from "../../tree/inode.ts";
-import { DEFAULT_GENERATOR, GENERATOR, ORIGIN, REFRESH } from "../lazy/request.ts";
 import { View } from "./view.ts";
-
-const OURS = "user.llmfs.";
 
 export class Authors {
   /** Undefined: nobody else can come in. */

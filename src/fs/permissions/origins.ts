@@ -2,6 +2,8 @@
  * Rules go by paths. On a shared mount, others may have the permission to rename what the user who mounted has made;
  * which rule it falls under, and with which words of the path, is not for them to say.
  */
+
+import { GENERATOR, ORIGIN } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import type { Directory } from "../../tree/directory.ts";
 import type { Inode } from "../../tree/inode.ts";
@@ -9,7 +11,7 @@ import { join } from "../../tree/path.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { setXattr, XATTR_SIZE_MAX, xattrSpace } from "../../tree/xattrs.ts";
 import type { FsContext } from "../context.ts";
-import { GENERATOR, ORIGIN, pathToMake } from "../lazy/request.ts";
+import { pathToMake } from "../lazy/request.ts";
 
 /** Call it before the names change; what it returns, when they have: what moved stays bound to the path that it had. */
 export function keepOrigins(mount: FsContext, moved: readonly (Inode | undefined)[], uid: number): () => void {

@@ -6,6 +6,8 @@
  * a circle, which is refused here. When an attempt ends, in whatever way, so do the waits on its behalf: a file that
  * another was to be made from is called off with it, unless somebody else waits for it too.
  */
+
+import { ORIGIN } from "../../attributes.ts";
 import { FsError, messageOf } from "../../errno.ts";
 import { relatives } from "../../procfs.ts";
 import type { GeneratedContent, Listing, Stage } from "../../rpc/generation.ts";
@@ -14,7 +16,7 @@ import type { Inode } from "../../tree/inode.ts";
 import { toText } from "../../tree/path.ts";
 import type { FsContext } from "../context.ts";
 import { PartialContent } from "../lazy/partial-content.ts";
-import { contentsOf, ORIGIN, textXattr } from "../lazy/request.ts";
+import { contentsOf, textXattr } from "../lazy/request.ts";
 import type { Timers } from "../timers.ts";
 import { Grace } from "./grace.ts";
 

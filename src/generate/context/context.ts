@@ -5,6 +5,7 @@
  * was read or generated before, never from times, owners, states, sizes or the place of the mount. So the same tree
  * gives the same request, whoever reads what first.
  */
+import { DEPENDS } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import type { GeneratorContext, RelatedFile } from "../../generators/contract.ts";
 import type { ChatMessage } from "../../llm/llm.ts";
@@ -169,7 +170,6 @@ async function dependencies(
   return found;
 }
 
-const DEPENDS = "user.llmfs.depends";
 const LONGEST_DEPENDENCY = 1024 * 1024;
 
 /** "No such file" is true of the dependency; to the reader of this file it would be a lie. */
@@ -179,7 +179,7 @@ function unreadable(path: string, dependency: string, error: unknown): FsError {
   // Who reads it names it, too, and a circle names all that are in it.
   const why = message.replace(`${dependency}: `, "");
   if (code === "EDEADLK" && ` ${why} `.includes(` ${path} `)) return new FsError(code, why, { cause: error });
-  const cure = misleading ? "; correct user.llmfs.depends" : "";
+  const cure = misleading ? `; correct ${DEPENDS}` : "";
   return new FsError(misleading ? "EIO" : code, `${path} depends on ${dependency}: ${why}${cure}`, {
     cause: error,
   });

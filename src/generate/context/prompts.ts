@@ -3,6 +3,7 @@
  *
  * The texts are part of the requests' keys: a changed word invalidates the recordings it reaches.
  */
+import { DESCRIPTION, PROMPT } from "../../attributes.ts";
 
 export const STRUCTURE_INSTRUCTIONS = `You lay out a directory tree from a description. You answer with JSON only.
 
@@ -74,7 +75,7 @@ export function contentSections(parts: ContentParts): readonly Section[] {
   if (parts.prompts.length > 0) {
     const prompts = parts.prompts.map((prompt) => prompt.trim()).join("\n\n");
     const head = "Instructions for this part of the tree; where they disagree, the later ones win:";
-    sections.push({ part: "prompts", why: "user.llmfs.prompt, from the root down", text: `${head}\n\n${prompts}` });
+    sections.push({ part: "prompts", why: `${PROMPT}, from the root down`, text: `${head}\n\n${prompts}` });
   }
   for (const { path, reason, content } of parts.related) {
     const head = `${printable(path)} (${printable(reason)}):`;
@@ -82,8 +83,7 @@ export function contentSections(parts: ContentParts): readonly Section[] {
   }
   const task = `Write the file ${printable(parts.path)}`;
   const text = parts.description === undefined ? task : `${task}\nWhat it is: ${oneLine(parts.description)}`;
-  const why =
-    parts.description === undefined ? "its path; it has no description" : "its path and user.llmfs.description";
+  const why = parts.description === undefined ? "its path; it has no description" : `its path and ${DESCRIPTION}`;
   return [...sections, { part: "the task", why, text }];
 }
 

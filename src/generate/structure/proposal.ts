@@ -5,6 +5,7 @@
  * out can be created as it stands. Names are keys of Maps only: "__proto__" is a file name.
  */
 
+import { CONTROL_NAME } from "../../attributes.ts";
 import { jsonText } from "../../generators/builtin/clean-answer.ts";
 import type { ChatSchema } from "../../llm/llm.ts";
 import { treeOrder } from "../context/outline.ts";
@@ -224,7 +225,7 @@ class Checker {
     if (names.includes(".") || names.includes("..")) return '"." and ".." are not allowed';
     if (names.some((name) => Buffer.byteLength(name) > nameBytes))
       return `a name in it is longer than ${nameBytes} bytes`;
-    if (names[0] === ".llmfs") return '".llmfs" in the root is reserved';
+    if (names[0] === CONTROL_NAME) return `"${CONTROL_NAME}" in the root is reserved`;
     if (this.#within !== "" && !`/${path}`.startsWith(`${this.#within}/`))
       return `it is not below ${this.#within.slice(1)}/`;
     return undefined;

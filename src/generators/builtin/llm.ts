@@ -1,3 +1,4 @@
+import { type AttributeName, attribute } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import type { ChatAnswer, ChatMessage, ChatOptions, ChatPhase, ChatRequest, LanguageModel } from "../../llm/llm.ts";
 import { LlmError } from "../../llm/llm.ts";
@@ -132,7 +133,7 @@ function spent(answers: readonly ChatAnswer[]): Readonly<Record<string, string |
 
 function numberIn(
   path: string,
-  name: string,
+  name: AttributeName,
   value: string | undefined,
   least: number,
   most: number,
@@ -141,5 +142,5 @@ function numberIn(
   const number = Number(value);
   if (number >= least && number <= most) return number;
   const shown = JSON.stringify(value.slice(0, 40));
-  throw new FsError("EIO", `${path}: user.llmfs.${name} is ${shown}; it must be a number from ${least} to ${most}`);
+  throw new FsError("EIO", `${path}: ${attribute(name)} is ${shown}; it must be a number from ${least} to ${most}`);
 }

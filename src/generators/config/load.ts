@@ -3,8 +3,10 @@
  *
  * A file that is code runs in a helper process, never in this one.
  */
+
 import { statSync } from "node:fs";
 import { dirname, extname } from "node:path";
+import { DEFAULT_GENERATOR } from "../../attributes.ts";
 import { readBounded, TooLongError } from "../../text/bounded-read.ts";
 import type { ContentGenerator } from "../contract.ts";
 import { sourceGenerators } from "../index.ts";
@@ -81,7 +83,7 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
     const secrets = new Set<string>();
     const parts = {
       named,
-      known: [...generators.keys(), "llm"].sort(),
+      known: [...generators.keys(), DEFAULT_GENERATOR].sort(),
       environment: options.environment,
       taken: (value: string) => void secrets.add(value),
       lists: (name: string, given: Options) => lists(generators.get(name)?.generator, given),
@@ -90,7 +92,10 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
     const compiled = [...compileRules(description.rules, parts), ...compileRules(implied, parts)];
     const rules = new Rules(compiled, secrets);
     for (const rule of rules.all)
-      await validated(rule, rule.generator === "llm" ? FOR_MODEL : generators.get(rule.generator)?.generator);
+      await validated(
+        rule,
+        rule.generator === DEFAULT_GENERATOR ? FOR_MODEL : generators.get(rule.generator)?.generator,
+      );
     return {
       file,
       generators,

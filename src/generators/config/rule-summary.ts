@@ -2,6 +2,7 @@
  * What a mount says of its rules to the commands that look at it: enough to tell who makes a file and what a model would
  * be asked, and nothing that has to be run to be known.
  */
+import { DEFAULT_GENERATOR } from "../../attributes.ts";
 import { pattern } from "./patterns.ts";
 import { Rules } from "./rules.ts";
 
@@ -18,8 +19,8 @@ export function summarize({ all }: Rules): readonly RuleSummary[] {
   return all.map(({ match, generator, options }) => ({
     match: match.source,
     generator,
-    ...(generator === "llm" && typeof options.prompt === "string" && { prompt: options.prompt }),
-    ...(generator === "llm" && typeof options.model === "string" && { model: options.model }),
+    ...(generator === DEFAULT_GENERATOR && typeof options.prompt === "string" && { prompt: options.prompt }),
+    ...(generator === DEFAULT_GENERATOR && typeof options.model === "string" && { model: options.model }),
   }));
 }
 

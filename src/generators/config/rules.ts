@@ -5,6 +5,7 @@
  * the default wins over every rule; the options then come from the first rule that matches and names that generator.
  */
 
+import { CONTROL_NAME, DEFAULT_GENERATOR } from "../../attributes.ts";
 import { MOUNT_VARIABLE } from "../source.ts";
 import type { BuiltIn, RuleConfig } from "./config.ts";
 import {
@@ -54,7 +55,6 @@ export interface Binding {
 }
 
 /** What a file gets that nobody chose a generator for. */
-const DEFAULT_GENERATOR = "llm";
 
 export class Rules {
   readonly all: readonly Rule[];
@@ -102,11 +102,6 @@ function bindingOf(rule: Rule, found: ReadonlyMap<string, string>): Binding {
 
 function isBelow(path: string, root: string): boolean {
   return root === "/" || path === root || path.startsWith(`${root}/`);
-}
-
-/** As in `user.llmfs.refresh`: "always", "300s", "300s stale". */
-export function refreshText({ ms, stale }: Refresh): string {
-  return ms === 0 ? "always" : `${ms / 1000}s${stale ? " stale" : ""}`;
 }
 
 /** What a rule may be made of besides its own words. */
@@ -175,9 +170,6 @@ function compileRule(value: unknown, name: string, parts: RuleParts): Rule[] {
     return { ...about, lists: lists && !match.literal, looksUp };
   });
 }
-
-/** The control directory of a mount, which is no part of its tree. */
-const CONTROL_NAME = ".llmfs";
 
 /** A path that no file of a mount can have: what is written there would never be made. */
 function refuseImpossible({ source, paths }: Pattern): void {

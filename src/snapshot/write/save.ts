@@ -5,10 +5,11 @@
  * Names, attributes and xattrs are taken at once; contents are read when their turn comes, and files that are about to
  * change say so first (`beforeChange`), so that only what changes is held twice. The text is never held as a whole.
  */
+import { CONTROL_NAME, METADATA } from "../../attributes.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import type { Inode } from "../../tree/inode.ts";
 import type { Tree } from "../../tree/tree.ts";
-import { CONTROL_NAME, VERSION } from "../format.ts";
+import { VERSION } from "../format.ts";
 import { contentFragments, type Fragments } from "./content.ts";
 import { FrozenContent } from "./copy-on-write.ts";
 import { type Captured, entryHead } from "./write-entry.ts";
@@ -185,7 +186,7 @@ function capture(tree: Tree, options: SaveOptions): Captured[] {
 }
 
 /** What says when something was made, and how fast: it makes every snapshot differ from the last, as times do. */
-const VARYING: readonly string[] = ["user.llmfs.meta.at", "user.llmfs.meta.ms"];
+const VARYING: readonly string[] = [`${METADATA}at`, `${METADATA}ms`];
 
 function xattrsOf({ xattrs }: Inode, varying: boolean): [string, Uint8Array][] | undefined {
   if (xattrs === undefined) return undefined;

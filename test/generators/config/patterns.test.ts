@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { policyText } from "../../../src/attributes.ts";
 import { decodeName, encodeName, pattern } from "../../../src/generators/config/patterns.ts";
-import { compileRules, Rules, refreshText } from "../../../src/generators/config/rules.ts";
+import { compileRules, Rules } from "../../../src/generators/config/rules.ts";
 import { csvField, csvRows, parseCsv } from "../../../src/generators/formats/csv.ts";
 
 describe("a pattern", () => {
@@ -75,7 +76,7 @@ describe("rules", () => {
   test("the first that matches wins, with its options", () => {
     const found = rules.bind("/x/7.csv", "llm");
     expect([found.generator, found.params, found.options]).toEqual(["a", { id: "7" }, { deep: [{ key: "is t" }] }]);
-    expect(found.refresh && refreshText(found.refresh)).toBe("300s stale");
+    expect(found.refresh && policyText(found.refresh)).toBe("300s stale");
     expect(rules.bind("/x/7.md", "llm")).toMatchObject({ generator: "b", timeoutMs: 2000 });
     expect(rules.bind("/y", "llm")).toEqual({ generator: "llm", options: {}, params: {} });
   });

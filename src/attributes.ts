@@ -1,0 +1,180 @@
+/**
+ * The names that llmfs gives a meaning: its extended attributes, its control directory, its generator for models.
+ *
+ * ATTRIBUTES has a row for each attribute. setxattr(2) checks values by it, a misspelt name is compared with it, and
+ * docs/attributes.md is written from it.
+ */
+import { FsError } from "./errno.ts";
+import { nearest } from "./text/did-you-mean.ts";
+
+/** The control directory in the root of a mount. No entry of a tree may have this name there. */
+export const CONTROL_NAME = ".llmfs";
+
+/** The generator of a file that names none: it asks a language model. */
+export const DEFAULT_GENERATOR = "llm";
+
+/** The beginning of every attribute's name. */
+export const OURS = "user.llmfs.";
+
+export interface Attribute {
+  /** What can have it. */
+  readonly on: string;
+  /** Who sets it. */
+  readonly by: string;
+  readonly meaning: string;
+  /** What is wrong with a value. Absent: any text will do, or the attribute is not checked here. */
+  readonly fault?: (text: string) => string | undefined;
+  /** Whether users set it so that content is made in a certain way: its value is checked as text. */
+  readonly setting?: true;
+}
+
+const BOTH = "files, directories";
+
+export const ATTRIBUTES = {
+  description: { on: "files", by: "you", meaning: "what the file is, in one line", setting: true },
+  prompt: {
+    on: BOTH,
+    by: "you",
+    meaning:
+      "an instruction for the file, or for everything below the directory; the nearest comes last. On an empty file it makes the file pending",
+    setting: true,
+  },
+  model: { on: BOTH, by: "you", meaning: "the model to ask; the nearest counts", fault: nameFault, setting: true },
+  temperature: { on: BOTH, by: "you", meaning: "0 to 2; the nearest counts", fault: numberIn(0, 2), setting: true },
+  "max-tokens": {
+    on: BOTH,
+    by: "you",
+    meaning: "the longest answer, in tokens; the nearest counts",
+    fault: numberIn(1, 1e9),
+    setting: true,
+  },
+  depends: {
+    on: "files",
+    by: "you",
+    meaning:
+      "files to generate first and to show to the model: one path a line, relative to the file's directory or absolute within the mount",
+    setting: true,
+  },
+  generator: {
+    on: BOTH,
+    by: "you, llmfs",
+    meaning:
+      "the generator that makes the file, or that lists the directory. On an empty file it makes the file pending; `static` makes it an ordinary file",
+    fault: nameFault,
+    setting: true,
+  },
+  refresh: {
+    on: BOTH,
+    by: "you, llmfs",
+    meaning:
+      "how long generated content or a listing holds: `once`, `always`, a time such as `300s`, or `300s stale` to serve the old content while the new one is made",
+    fault: (text: string) =>
+      text === "once" || parsePolicy(text) !== undefined ? undefined : 'it must be "always", or a time as 300s',
+    setting: true,
+  },
+  state: {
+    on: "files",
+    by: "you, llmfs",
+    meaning:
+      "`pending`, `generating`, `ready`, `failed` or `static`. Set `pending` on an empty file to have it generated, `static` to keep a file as it is",
+  },
+  error: {
+    on: BOTH,
+    by: "llmfs",
+    meaning: "why the file could not be generated, or the directory could not be listed",
+  },
+  regen: {
+    on: "files",
+    by: "you",
+    meaning:
+      "set `again`, or `again:PROMPT`: the next open by the same thread generates another content. Set `undo` to restore the previous content. Read it for why that failed",
+  },
+  origin: {
+    on: BOTH,
+    by: "llmfs",
+    meaning: "the path that a rule of the configuration made it for. You can copy and remove it, but not make it up",
+  },
+  "meta.*": {
+    on: "files",
+    by: "llmfs",
+    meaning: "what the generator reported with the content: model, tokens, cost, time",
+  },
+} as const satisfies Readonly<Record<string, Attribute>>;
+
+export type AttributeName = keyof typeof ATTRIBUTES;
+
+/** The full name, as programs see it: `user.llmfs.model`. */
+export function attribute<N extends AttributeName>(name: N): `${typeof OURS}${N}` {
+  return `${OURS}${name}`;
+}
+
+export const DESCRIPTION = attribute("description");
+export const PROMPT = attribute("prompt");
+export const MODEL = attribute("model");
+export const DEPENDS = attribute("depends");
+export const GENERATOR = attribute("generator");
+export const REFRESH = attribute("refresh");
+export const STATE = attribute("state");
+export const ERROR = attribute("error");
+export const REGEN = attribute("regen");
+export const ORIGIN = attribute("origin");
+/** What a generator reported of its content: `user.llmfs.meta.<key>`. */
+export const METADATA = `${OURS}meta.`;
+
+/** What `user.llmfs.refresh` says. */
+export interface Policy {
+  /** Milliseconds; 0: no time at all. */
+  readonly ms: number;
+  /** The old one is served while a new one is made. */
+  readonly stale: boolean;
+}
+
+/** "always", "300s", "300s stale"; undefined for anything else, "once" among it. */
+export function parsePolicy(text: string): Policy | undefined {
+  if (text === "always") return { ms: 0, stale: false };
+  const [, seconds, stale] = /^(\d+(?:\.\d+)?)s( stale)?$/.exec(text) ?? [];
+  return seconds === undefined ? undefined : { ms: Number(seconds) * 1000, stale: stale !== undefined };
+}
+
+/** The opposite of `parsePolicy`. */
+export function policyText({ ms, stale }: Policy): string {
+  return ms === 0 ? "always" : `${ms / 1000}s${stale ? " stale" : ""}`;
+}
+
+const TABLE: ReadonlyMap<string, Attribute> = new Map(Object.entries(ATTRIBUTES));
+
+/** A value that nobody could use is refused where it is set. Throws FsError EINVAL. An empty value counts as none. */
+export function checkSetting(name: string, value: Uint8Array): void {
+  if (!name.startsWith(OURS) || value.length === 0) return;
+  const row = TABLE.get(name.slice(OURS.length));
+  if (row?.setting === undefined) return;
+  const text = Buffer.from(value).toString("utf8");
+  if (text.includes("\0") || !Buffer.from(text).equals(value))
+    throw new FsError("EINVAL", `${name} is no text in UTF-8`);
+  const wrong = text.trim() === "" ? undefined : row.fault?.(text);
+  if (wrong !== undefined) throw new FsError("EINVAL", `${name} is ${JSON.stringify(text.slice(0, 40))}; ${wrong}`);
+}
+
+/**
+ * The name that was probably meant, where one of ours is misspelt. It is stored all the same: names that are not known
+ * may be a later version's, in a copy or a snapshot of its tree.
+ */
+export function suggestName(name: string): string | undefined {
+  if (!name.startsWith(OURS)) return undefined;
+  const own = name.slice(OURS.length);
+  const known = [...TABLE.keys()].map((one) => one.replace(".*", ""));
+  if (known.includes(own) || name.startsWith(METADATA)) return undefined;
+  const guess = nearest(own, known);
+  return guess === undefined ? undefined : `${OURS}${guess}`;
+}
+
+function nameFault(text: string): string | undefined {
+  return /\p{Cc}/u.test(text) ? "it must be a name, on one line" : undefined;
+}
+
+function numberIn(least: number, most: number) {
+  return (text: string): string | undefined => {
+    const number = Number(text);
+    return number >= least && number <= most ? undefined : `it must be a number from ${least} to ${most}`;
+  };
+}

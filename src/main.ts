@@ -2,6 +2,7 @@
 import process from "node:process";
 import { leaveRemovedDirectory } from "./app/machine/current-directory.ts";
 import { keepLoopbackDirect } from "./app/settings/proxies.ts";
+import { ROLE } from "./self.ts";
 
 leaveRemovedDirectory();
 keepLoopbackDirect();
@@ -17,16 +18,16 @@ process.exit(await main(process.argv.slice(2)));
 
 /** Each role is loaded alone: the helpers are to be there at once. */
 async function main(argv: readonly string[]): Promise<number> {
-  if (argv[0] === "--guardian") {
+  if (argv[0] === ROLE.guardian) {
     const { guard, TEMPORARY } = await import("./fuse/mounting/guardian.ts");
     await guard(argv[1] ?? "", argv[2] === TEMPORARY);
     return 0;
   }
-  if (argv[0] === "--daemon") {
+  if (argv[0] === ROLE.daemon) {
     const { daemon } = await import("./cli/process/daemon.ts");
     return daemon();
   }
-  if (argv[0] === "--helper") {
+  if (argv[0] === ROLE.helper) {
     const { helper } = await import("./generators/workers/child.ts");
     const { runTask } = await import("./generators/workers/tasks.ts");
     await helper(runTask);

@@ -83,6 +83,7 @@ const LEAVES = [
   "libc.ts",
   "mountinfo.ts",
   "procfs.ts",
+  "self.ts",
   "text",
 ];
 

@@ -6,14 +6,13 @@
  * leaves the terminal for good. Until then each notices the other's death by the end of the channel between them
  * (Bun's IPC, a socket pair), so that neither hangs and nothing is left mounted by halves.
  */
+
 import { statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Config, daemonEnvironment } from "../../app/settings/settings.ts";
+import { ROLE, selfCommand } from "../../self.ts";
 import type { Explanation } from "../output/exit-codes.ts";
 import { Interrupted, onSignals } from "./signals.ts";
-
-/** First argument of the daemon; what follows is for the eyes of `ps` only. */
-export const DAEMON = "--daemon";
 
 /** More than programs get that still use a mount which a signal ends: see ending.ts. */
 const PATIENCE_MS = 10_000;
@@ -34,7 +33,8 @@ export async function mountInBackground(assignment: Assignment): Promise<{ pid: 
   let interrupted: string | undefined;
   const told = Promise.withResolvers<Outcome>();
   const daemon = Bun.spawn({
-    cmd: [...ownCommand(), DAEMON, assignment.mountpoint],
+    // The mountpoint is for the eyes of `ps` only.
+    cmd: [...selfCommand(), ROLE.daemon, assignment.mountpoint],
     stdin: "ignore",
     stdout: "ignore",
     stderr: "inherit",
@@ -86,11 +86,6 @@ export class MountFailed extends Error {
     super(explanation.message ?? "the mount failed");
     this.explanation = explanation;
   }
-}
-
-/** How this very program is started: the compiled binary alone, or bun with the main file. */
-export function ownCommand(): readonly string[] {
-  return Bun.main.startsWith("/$bunfs/") ? [process.execPath] : [process.execPath, Bun.main];
 }
 
 function isOutcome(message: unknown): message is Outcome {

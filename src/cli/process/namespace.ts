@@ -10,8 +10,8 @@ import { childEnvironment, insideNamespace, NAMESPACE_VARIABLE, outerProcess } f
 import type { Refusal } from "../../fuse/mounting/fusermount.ts";
 import { isAdministrator } from "../../fuse/mounting/unmount.ts";
 import { dieWithParent } from "../../libc.ts";
+import { selfCommandForOthers } from "../../self.ts";
 import { notPermitted } from "../preflight/mount-capability.ts";
-import { ownCommand } from "./launcher.ts";
 import { forwardSignals } from "./run-child.ts";
 import { Interrupted } from "./signals.ts";
 
@@ -44,7 +44,7 @@ export async function runInNamespace(argv: readonly string[], refusal: Refusal):
   }
   const flags = workingFlags(unshare, refusal);
   const child = Bun.spawn({
-    cmd: [unshare, ...flags, "--", ...ownCommand(), ...argv],
+    cmd: [unshare, ...flags, "--", ...selfCommandForOthers(), ...argv],
     env: childEnvironment({ [NAMESPACE_VARIABLE]: String(process.pid) }),
     stdio: ["inherit", "inherit", "inherit"],
   });

@@ -10,12 +10,11 @@ import { rmdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as libc from "../../libc.ts";
 import { FS_TYPE, mountAt } from "../../mountinfo.ts";
+import { ROLE, selfCommand } from "../../self.ts";
 import { incarnation, SLEEPER } from "./process.ts";
 import { isDead, unmountPath } from "./unmount.ts";
 
-/** First argument of the guardian; the second is the mountpoint. */
-export const GUARDIAN = "--guardian";
-/** The third, where the mountpoint was made for the mount and goes with it. */
+/** After the role and the mountpoint, where the mountpoint was made for the mount and goes with it. */
 export const TEMPORARY = "--temporary";
 
 /** Between SIGTERM and SIGKILL. */
@@ -35,9 +34,7 @@ export interface Guardian {
 
 /** Starts a guardian. Call it before the mount is made, so that there is no moment without one. */
 export function startGuardian(mountpoint: string, temporary: boolean): Guardian {
-  const compiled = Bun.main.startsWith("/$bunfs/");
-  const self = compiled ? [process.execPath] : [process.execPath, new URL("../../main.ts", import.meta.url).pathname];
-  const child = Bun.spawn([...self, GUARDIAN, mountpoint, ...(temporary ? [TEMPORARY] : [])], {
+  const child = Bun.spawn([...selfCommand(), ROLE.guardian, mountpoint, ...(temporary ? [TEMPORARY] : [])], {
     stdin: "pipe",
     stdout: "ignore",
     stderr: "ignore",

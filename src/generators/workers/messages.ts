@@ -11,9 +11,6 @@ import type { Format } from "../builtin/sql/row-format.ts";
 import type { BuiltIn } from "../config/config.ts";
 import type { ListedEntry } from "../contract.ts";
 
-/** First argument of a helper process. */
-export const HELPER = "--helper";
-
 /** A generator's context, without what must be asked for. */
 export interface PlainContext {
   readonly file?: FileInfo;

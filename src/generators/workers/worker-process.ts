@@ -4,22 +4,16 @@
  * Whatever a helper does (crash, exit, loop for ever) ends in rejected calls here and nothing else. It dies with the
  * process that started it.
  */
+
 import { readFileSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import type { Subprocess } from "bun";
 import { codeOf, type ErrnoName } from "../../errno.ts";
+import { ROLE, selfCommand } from "../../self.ts";
 import type { GeneratorLog } from "../contract.ts";
 import { IdleTimer } from "../idle.ts";
 import { readTalk } from "../talk.ts";
-import {
-  type Failure,
-  type FromHelper,
-  HELPER,
-  PIECE_BYTES,
-  type Question,
-  type Task,
-  type ToHelper,
-} from "./messages.ts";
+import { type Failure, type FromHelper, PIECE_BYTES, type Question, type Task, type ToHelper } from "./messages.ts";
 import type { ProcessGroups } from "./process-groups.ts";
 
 /** The helper ended while it had work. `blame`: nobody else was at work in it. */
@@ -99,7 +93,7 @@ export class Helper {
     this.#print = options.print;
     this.#idle = new IdleTimer(options.idleMs ?? IDLE_MS, idle);
     this.#process = Bun.spawn({
-      cmd: [...ownCommand(), HELPER],
+      cmd: [...selfCommand(), ROLE.helper],
       // Bun would keep what it makes of larger files in a folder that others may write to where there is no home.
       env: { ...options.environment, BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0" },
       cwd: options.cwd ?? "/",
@@ -318,11 +312,4 @@ function errorOf({ name, code, message, stack }: Failure): Error {
   // Where it was made here means nothing to anybody.
   error.stack = stack === "" ? message : stack;
   return Object.assign(error, code === "" ? {} : { code });
-}
-
-/** How this program is started, from source or compiled. */
-function ownCommand(): readonly string[] {
-  // By this name the kernel finds the program even when its file was replaced by a newer one meanwhile.
-  if (Bun.main.startsWith("/$bunfs/")) return [process.platform === "linux" ? "/proc/self/exe" : process.execPath];
-  return [process.execPath, new URL("../../main.ts", import.meta.url).pathname];
 }

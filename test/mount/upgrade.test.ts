@@ -1,0 +1,44 @@
+/** The executable is replaced or removed while it serves a mount, as an upgrade does. */
+import { expect, test } from "bun:test";
+import { chmodSync, copyFileSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { describeMounted, processesOf } from "../support/mounted.ts";
+import { BINARY, eventually, mountedType, Sandbox } from "../support/program.ts";
+
+const CONFIGURATION = `rules:
+  - match: hello.txt
+    generator: template
+    options: { text: "made by {{ 'a helper' }}" }
+`;
+
+describeMounted("the executable's path while a mount runs:", () => {
+  test.each([
+    ["replaced by another program", (path: string) => replace(path)],
+    ["removed", (path: string) => rmSync(path)],
+  ])("%s: helpers are still started, and the guardian still takes the mount away", async (_name, change) => {
+    using sandbox = new Sandbox();
+    const [program, dir] = [sandbox.at("llmfs"), sandbox.directory("mnt")];
+    copyFileSync(BINARY[0] ?? "", program);
+    writeFileSync(sandbox.at("rules.yaml"), CONFIGURATION);
+    const { status, stderr } = await sandbox.llmfs(["mount", dir, "--config", "rules.yaml"], { program: [program] });
+    expect([status, stderr]).toEqual([0, expect.anything()]);
+    const [daemon = 0] = processesOf(dir, "--daemon");
+    // What ps shows is a path that says something.
+    expect(readFileSync(`/proc/${daemon}/cmdline`, "utf8").split("\0")[0]).toBe(program);
+    expect(readFileSync(`/proc/${daemon}/comm`, "utf8")).toBe("llmfs\n");
+    change(program);
+    const reader = Bun.spawn(["cat", `${dir}/hello.txt`], { stdout: "pipe", stderr: "pipe" });
+    const [text, complaint] = await Promise.all([
+      new Response(reader.stdout).text(),
+      new Response(reader.stderr).text(),
+    ]);
+    expect([text, complaint]).toEqual(["made by a helper", ""]);
+    process.kill(daemon, "SIGKILL");
+    await eventually("the dead mount is gone", () => mountedType(dir) === undefined);
+  });
+});
+
+function replace(path: string): void {
+  writeFileSync(`${path}.new`, "#!/bin/sh\nexit 9\n");
+  chmodSync(`${path}.new`, 0o755);
+  renameSync(`${path}.new`, path);
+}

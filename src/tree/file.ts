@@ -223,7 +223,8 @@ export class RegularFile extends InodeBase {
 
   override setTimes(times: SomeTimes): void {
     super.setTimes(times);
-    this.#content?.seen?.stamp(this.times());
+    const seen = this.#content?.seen;
+    if (seen !== undefined && (times.atime ?? times.mtime) !== undefined) seen.stamp(this.times());
   }
 
   /** Moves the bytes to the heap if they are few and the store may be taken, and returns the store they were in. */

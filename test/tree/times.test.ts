@@ -11,9 +11,13 @@ const OWNER = { uid: 0, gid: 0 };
 const SET: Time = { seconds: 1_000_000_000, nanoseconds: 123_456_789 };
 const BEFORE = 1_234;
 
+function fileIn(space: Space): RegularFile {
+  return new RegularFile(2, 0o644, OWNER, (take) => take(BEFORE, 0), space);
+}
+
 /** A file made at BEFORE, whose store the kernel has. */
 function shared(space = new Space()): { file: RegularFile; fd: number } {
-  const file = new RegularFile(2, 0o644, OWNER, (take) => take(BEFORE, 0), space);
+  const file = fileIn(space);
   file.write(0, Buffer.from("before"));
   const store = file.share();
   if (!(store instanceof FdStore)) throw new Error("not a descriptor");
@@ -38,7 +42,7 @@ describe("a write that the kernel made by itself", () => {
   test("is newer than a time that was set before it, in the same tick of a coarse clock too", () => {
     const coarse = { atime: 77, atimeNsec: 0, mtime: 77, mtimeNsec: 0 };
     const space = new Space({ stores: { open: () => new CoarseStore(coarse) } });
-    const file = new RegularFile(2, 0o644, OWNER, (take) => take(BEFORE, 0), space);
+    const file = fileIn(space);
     const store = file.share();
     for (let round = 0; round < 2; round++) {
       store.write(0, Buffer.from("kernel"));
@@ -48,6 +52,15 @@ describe("a write that the kernel made by itself", () => {
     }
     store.write(0, Buffer.from("kernel"));
     expect(file.times().mtime).toBe(77);
+  });
+
+  test("costs the store nothing where only the ctime is set", () => {
+    const store = new InterruptedStore();
+    const file = fileIn(new Space({ stores: { open: () => store } }));
+    file.share();
+    store.armed = true;
+    file.setTimes({ ctime: SET });
+    expect([file.times().mtime, file.times().ctime]).toEqual([BEFORE, SET.seconds]);
   });
 
   test.each<[string, (file: RegularFile) => unknown]>([
@@ -83,7 +96,7 @@ describe("a write that the kernel made by itself", () => {
   });
 
   test("is reported once, by whatever brings it in", () => {
-    const file = new RegularFile(2, 0o644, OWNER, (take) => take(BEFORE, 0), new Space());
+    const file = fileIn(new Space());
     const reports: boolean[] = [];
     const store = file.share((taken) => reports.push(taken));
     file.state = "ready";
@@ -95,6 +108,17 @@ describe("a write that the kernel made by itself", () => {
     store.write(0, Buffer.from("again"));
     file.unshare();
     expect(reports).toEqual([true, false]);
+  });
+
+  test("is news when it comes while a time is being set", () => {
+    const store = new InterruptedStore();
+    const file = fileIn(new Space({ stores: { open: () => store } }));
+    const reports: boolean[] = [];
+    file.share((taken) => reports.push(taken));
+    store.armed = true;
+    file.setTimes({ mtime: SET });
+    file.bringIn();
+    expect([file.times().mtime, reports]).toEqual([InterruptedStore.written, [false]]);
   });
 
   test("is told apart from one by our own hand, which marks nothing by itself", () => {
@@ -153,6 +177,21 @@ class CoarseStore extends PageStore {
 
   setTimes({ atime, atimeNsec, mtime, mtimeNsec }: Stamps): void {
     this.#times = { atime, atimeNsec, mtime, mtimeNsec };
+  }
+}
+
+/** A store that is written to just after its times were set. */
+class InterruptedStore extends CoarseStore {
+  static readonly written = 78;
+  armed = false;
+
+  constructor() {
+    super({ atime: 0, atimeNsec: 0, mtime: InterruptedStore.written, mtimeNsec: 0 });
+  }
+
+  override setTimes(times: Stamps): void {
+    super.setTimes(times);
+    if (this.armed) this.write(0, Buffer.from("kernel"));
   }
 }
 

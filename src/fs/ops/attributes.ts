@@ -255,7 +255,7 @@ export function attributeOperations(mount: FsContext) {
       inode.uid = request.uid;
     }
     if ((valid & abi.FATTR_GID) !== 0) inode.gid = request.gid;
-    const marked = !inode.marksReads(tree.clock);
+    const marked = inode.kind === "directory" && !inode.marksReads(tree.clock);
     if (
       (valid & ~(abi.FATTR_SIZE | abi.FATTR_FH | abi.FATTR_LOCKOWNER | abi.FATTR_KILL_SUIDGID)) !== 0 ||
       valid === 0
@@ -264,7 +264,7 @@ export function attributeOperations(mount: FsContext) {
     }
     // Reading what the kernel has kept of a directory is not told, and the next time is to be marked. (Pages of others
     // may be locked by a request that waits for us.)
-    if (marked && inode.kind === "directory" && inode.marksReads(tree.clock)) mount.invalidate(inode, true);
+    if (marked && inode.marksReads(tree.clock)) mount.invalidate(inode, true);
     return attrReply(mount, inode);
   }
 

@@ -50,11 +50,15 @@ export class SeenTimes {
 
   /**
    * The file was given these times, and the store gets them too: the next write or read differs from them, however
-   * coarse the clock is that the kernel stamps by.
+   * coarse the clock is that the kernel stamps by. They are not looked up again: a write that comes meanwhile is news.
    */
   stamp(times: StoreTimes): void {
-    this.store.setTimes?.(times);
-    this.take();
+    if (this.store.setTimes === undefined) return;
+    this.store.setTimes(times);
+    this.#atime = times.atime;
+    this.#atimeNsec = times.atimeNsec;
+    this.#mtime = times.mtime;
+    this.#mtimeNsec = times.mtimeNsec;
   }
 }
 

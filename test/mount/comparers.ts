@@ -1,7 +1,7 @@
 /**
  * Programs that look whether a file has changed since they last saw it: editors before they write, builders and copiers
  * before they work. Each sees the file while it is pending, has it generated, and looks again. They go by the mtime, which
- * stays, and some by the size as well.
+ * stays, and some by the size as well. Or the file has been generated again just before, and is like any other.
  *
  * Their scripts leave what they made on standard output, as those of matrix.ts do.
  */
@@ -54,6 +54,7 @@ export const COMPARERS: readonly Tool[] = [
   {
     // It warns once, as it compares the size as well: docs/lazy-files.md.
     name: "vim, after a shell command",
+    onlyPending: true,
     script: `${keys(
       "vim -u NONE -N f",
       ['"f"', ":!true\r"],

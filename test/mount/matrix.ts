@@ -50,6 +50,8 @@ export interface Tool {
   readonly prints?: (content: string) => string;
   /** Programs besides those of coreutils. */
   readonly needs?: readonly string[];
+  /** Of a program that notices that the size of a pending file was a claim: files that are there are not for it. */
+  readonly onlyPending?: boolean;
   /** Where it is not "right". */
   readonly except?: Partial<Record<Case, Verdict>>;
 }
@@ -239,25 +241,39 @@ export interface Observation {
   readonly detail: string;
 }
 
-/** Runs tools against pending files that claim this size, a few at a time, on a mount of their own. */
+/** Reads the file, and has it generated again. */
+const REGENERATE = `python3 -c 'import os, sys
+open(sys.argv[1]).read(); os.setxattr(sys.argv[1], "user.llmfs.regen", b"again"); open(sys.argv[1]).read()' `;
+
+interface MatrixOptions {
+  readonly passthrough?: boolean;
+  /** The files have been generated twice. Else they are pending. */
+  readonly regenerated?: boolean;
+}
+
+/** Runs tools against files that claim this size, a few at a time, on a mount of their own. */
 export async function runMatrix(
   claim: number,
   name: ContentName,
   tools: readonly Tool[],
-  passthrough = true,
+  { passthrough = true, regenerated = false }: MatrixOptions = {},
 ): Promise<Observation[]> {
   const folder = mkdtempSync(join(tmpdir(), "llmfs-matrix-"));
   const mountpoint = join(folder, "mnt");
   mkdirSync(mountpoint);
   const contents = new Map<string, string>();
   for (const [index, tool] of tools.entries()) contents.set(pathFor(tool, index), contentFor(tool, name));
+  const earlier = new Set(regenerated ? contents.keys() : []);
   try {
     await using filesystem = await startFilesystem({
       mountpoint,
       claimedSize: claim,
       passthrough,
       from: { text: Buffer.from(snapshotOf([...contents.keys()])) },
-      generate: async ({ path }) => ({ bytes: Buffer.from(contents.get(path) ?? ""), metadata: new Map() }),
+      generate: async ({ path }) => {
+        const content = earlier.delete(path) ? "an earlier content\n" : (contents.get(path) ?? "");
+        return { bytes: Buffer.from(content), metadata: new Map() };
+      },
       log: (level, tag, line) => level === "error" && console.error(`${tag}: ${line}`),
     });
     void filesystem;
@@ -266,7 +282,8 @@ export async function runMatrix(
     const worker = async () => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
         const [index, tool] = next;
-        found[index] = await observe(tool, join(mountpoint, `${index}`), join(folder, `${index}`), name);
+        const first = regenerated ? `${REGENERATE} ${tool.file ?? "f"} || exit\n` : "";
+        found[index] = await observe(tool, first, join(mountpoint, `${index}`), join(folder, `${index}`), name);
       }
     };
     await Promise.all([worker(), worker(), worker()]);
@@ -284,11 +301,11 @@ function contentFor(tool: Tool, name: ContentName): string {
   return (tool.content ?? ((content) => content))(CONTENTS[name]);
 }
 
-async function observe(tool: Tool, cwd: string, out: string, name: ContentName): Promise<Observation> {
+async function observe(tool: Tool, first: string, cwd: string, out: string, name: ContentName): Promise<Observation> {
   mkdirSync(out);
   const child = Bun.spawn({
     // Where the output goes on through a pipe is part of no tool's work: sendfile and splice behave as to a file.
-    cmd: ["/bin/sh", "-c", tool.script],
+    cmd: ["/bin/sh", "-c", first + tool.script],
     cwd,
     env: { PATH: process.env.PATH ?? "/usr/bin:/bin", LC_ALL: "C", OUT: out, DIR: cwd, HOME: out },
     stdio: ["ignore", "pipe", "pipe"],
@@ -425,6 +442,11 @@ time: no editor warns when it writes, and nothing is built or copied again. Trie
 **vim** compares the size as well, but only when it returns from a shell command (\`:!\`), gets the focus back, or is asked to
 (\`:checktime\`). If the file was pending when vim opened it, vim then says once that it has changed since editing started
 (W11). Answer *OK*: the buffer holds the whole content. With \`:set autoread\`, which is Neovim's default, it says nothing.
+
+**A file with \`refresh\`** is made anew by the open itself once its time has passed. If that brings other content, \`mtime\` moves
+between the editor's look at the file and its reading it, and the first write warns that the file has changed; \`nvim -es\`,
+which cannot ask, does not write. Open the file in the editor a second time (\`:edit\`), or use \`:write!\`: the file has what
+the editor shows. Once written, it is not made anew again.
 
 ## Readers inside the kernel
 

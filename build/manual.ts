@@ -37,7 +37,7 @@ export async function manual(): Promise<string> {
 
 const INTRODUCTION = `# The command line
 
-This page is written by \`npm run manual\` from the program itself; a test compares the two.
+This page is written by \`npm run docs\` from the program itself; a test compares the two.
 
 - The result goes to standard output, the talk to standard error.
 - Control characters in names, answers and errors are printed as \`\\u001b\`, so that no terminal obeys them. \`save DIR -\`,

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { ATTRIBUTES_PAGE, attributesPage, MANUAL, manual } from "../../build/manual.ts";
 import { EXIT } from "../../src/cli/output/exit-codes.ts";
 
-test("docs/cli.md says what --help says (npm run manual writes it anew)", async () => {
+test("docs/cli.md says what --help says (npm run docs writes it anew)", async () => {
   expect(await Bun.file(MANUAL).text()).toBe(await manual());
 });
 

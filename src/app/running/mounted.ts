@@ -68,7 +68,7 @@ export function pendingFiles(mountpoint: string): PendingFile[] {
   const path = controlFile(mountpoint, "pending.json");
   try {
     const files: unknown = JSON.parse(readFileSync(path, "utf8"));
-    // Written by this same version of llmfs: see fs/controlfiles.ts.
+    // Written by this same version of llmfs: see fs/control/files.ts.
     if (Array.isArray(files)) return files;
   } catch (error) {
     throw new UserError("notMounted", `${path} cannot be read: ${messageOf(error)}`, { cause: error });

@@ -22,7 +22,8 @@ import type { Handler, OpName } from "../fuse/ops.ts";
 import type { AsyncWrite } from "../libc.ts";
 import type { Directory } from "../tree/directory.ts";
 import type { Inode } from "../tree/inode.ts";
-import type { FsContext } from "./context.ts";
+import type { FsCore } from "./core.ts";
+import type { RuleEntries } from "./lazy/rule-entries.ts";
 import { ByThread, NOBODY } from "./waiting/by-thread.ts";
 
 /** Messages handed to the other thread at a time: glibc walks through those that wait for each further one. */
@@ -38,8 +39,13 @@ interface UnderWay {
   readonly write: AsyncWrite;
 }
 
+/** What it uses of the mount. */
+interface DcacheContext extends FsCore {
+  readonly ruleEntries: Pick<RuleEntries, "balanceInodes">;
+}
+
 export class Dcache {
-  readonly #mount: () => FsContext;
+  readonly #mount: () => DcacheContext;
   /** The kernel is told of a name in its own reply. */
   #byKernel = false;
   /** Directories in which the kernel was told that a name does not exist, and may remember it. */
@@ -54,7 +60,7 @@ export class Dcache {
   /** Threads of which a LOOKUP was answered ESTALE: the next one must not be, as the kernel walks a path only twice. */
   readonly #sent = new ByThread<true>({ milliseconds: 1000, notes: 1024 });
 
-  constructor(mount: () => FsContext) {
+  constructor(mount: () => DcacheContext) {
     this.#mount = mount;
   }
 

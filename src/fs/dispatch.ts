@@ -61,7 +61,7 @@ export interface ServeTreeOptions {
   readonly owner?: Owner;
   /** Who mounted, where other users may come in. */
   readonly sharedBy?: number;
-  /** See FsContext.withGenerationClock. Default: just does the work. */
+  /** See FsCore.withGenerationClock. Default: just does the work. */
   readonly withGenerationClock?: <T>(work: () => T) => T;
   /** Whether generators list directories. */
   readonly listing?: boolean;

@@ -17,7 +17,7 @@ import { SLICE_MS } from "./control/produced.ts";
 import { nextMoment } from "./lazy/freshness.ts";
 import { entryOf, infoOf, layoutOf, pendingFiles } from "./lazy/request.ts";
 import type { View } from "./permissions/view.ts";
-import type { Waiter } from "./waiting/waiters.ts";
+import type { Waiter } from "./waiting/attempt.ts";
 
 type Result<K extends keyof Methods> = Awaited<ReturnType<Methods[K]>>;
 

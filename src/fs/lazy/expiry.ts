@@ -10,14 +10,20 @@
 import { ORIGIN, type Policy, parsePolicy, REFRESH } from "../../attributes.ts";
 import type { FsError } from "../../errno.ts";
 import type { FromFilesystem } from "../../rpc/messages.ts";
+import type { Directory } from "../../tree/directory.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import type { Inode } from "../../tree/inode.ts";
-import type { FsContext } from "../context.ts";
-import type { ArrivedContent, Waiter, Waiters } from "../waiting/waiters.ts";
+import type { FsCore } from "../core.ts";
+import type { Passthrough } from "../passthrough.ts";
+import type { Authors } from "../permissions/authors.ts";
+import type { ArrivedContent, Waiter } from "../waiting/attempt.ts";
+import type { Waiters } from "../waiting/waiters.ts";
 import { Freshness } from "./freshness.ts";
 import { fill, keepMetadata } from "./pending.ts";
+import type { InodeReplacement } from "./replace-inode.ts";
 import { buildRequest, textXattr } from "./request.ts";
 import type { Opener } from "./revalidate.ts";
+import type { RuleEntries } from "./rule-entries.ts";
 
 /** The inodes that one name has had, one after the other. */
 interface Series {
@@ -33,15 +39,25 @@ export interface Opening {
   fail(error: FsError): void;
 }
 
+/** What it uses of the mount. */
+interface ExpiryContext extends FsCore {
+  readonly authors: Authors;
+  readonly passthrough: Passthrough;
+  readonly replacement: InodeReplacement;
+  readonly ruleEntries: RuleEntries;
+  readonly listings: { readonly enabled: boolean; lists(directory: Directory): boolean };
+  readonly onDemandFiles: { readonly enabled: boolean; concerns(directory: Directory, name: string): boolean };
+}
+
 export class Expiry {
   readonly #enabled: boolean;
-  readonly #mount: () => FsContext;
+  readonly #mount: () => ExpiryContext;
   readonly #waiters: Waiters;
   readonly #post: (message: FromFilesystem) => void;
   readonly #series = new WeakMap<RegularFile, Series>();
 
   /** `enabled`: somebody is there who could make content anew. A saved tree is read anywhere. */
-  constructor(mount: () => FsContext, waiters: Waiters, post: (message: FromFilesystem) => void, enabled: boolean) {
+  constructor(mount: () => ExpiryContext, waiters: Waiters, post: (message: FromFilesystem) => void, enabled: boolean) {
     this.#enabled = enabled;
     this.#mount = mount;
     this.#waiters = waiters;

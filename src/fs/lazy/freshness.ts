@@ -7,7 +7,8 @@
 import type { Policy } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import type { Inode } from "../../tree/inode.ts";
-import type { Attempt, AttemptHandler, Waiter, Waiters } from "../waiting/waiters.ts";
+import type { Attempt, AttemptHandler, Waiter } from "../waiting/attempt.ts";
+import type { Waiters } from "../waiting/waiters.ts";
 import { Failures } from "./backoff.ts";
 
 let order = 0;

@@ -16,22 +16,41 @@ import type { Directory } from "../../tree/directory.ts";
 import type { Inode } from "../../tree/inode.ts";
 import { components, join, toBytes, toText } from "../../tree/path.ts";
 import { setXattr } from "../../tree/xattrs.ts";
-import type { FsContext } from "../context.ts";
-import type { Waiter, Waiters } from "../waiting/waiters.ts";
+import type { ControlDirectory } from "../control/directory.ts";
+import type { FsCore } from "../core.ts";
+import type { Dcache } from "../dcache.ts";
+import type { Nodes } from "../nodes.ts";
+import type { Authors } from "../permissions/authors.ts";
+import type { Waiter } from "../waiting/attempt.ts";
+import type { Waiters } from "../waiting/waiters.ts";
 import { Freshness, nextMoment } from "./freshness.ts";
 import { textXattr } from "./request.ts";
+import type { RuleEntries } from "./rule-entries.ts";
 
 const FOR_EVER: Policy = { ms: Number.POSITIVE_INFINITY, stale: false };
+
+/** What it uses of the mount. */
+interface ListingsContext extends FsCore {
+  readonly authors: Authors;
+  readonly control: ControlDirectory;
+  readonly dcache: Dcache;
+  readonly ruleEntries: RuleEntries;
+}
 
 export class Listings {
   /** Whether anybody lists: a tree that came from elsewhere may have such directories, and nobody who knows them. */
   readonly enabled: boolean;
-  readonly #mount: () => FsContext;
+  readonly #mount: () => ListingsContext;
   readonly #waiters: Waiters;
   readonly #post: (message: FromFilesystem) => void;
   readonly #freshness = new WeakMap<Directory, Freshness>();
 
-  constructor(mount: () => FsContext, waiters: Waiters, post: (message: FromFilesystem) => void, enabled: boolean) {
+  constructor(
+    mount: () => ListingsContext,
+    waiters: Waiters,
+    post: (message: FromFilesystem) => void,
+    enabled: boolean,
+  ) {
     this.#mount = mount;
     this.#waiters = waiters;
     this.#post = post;
@@ -223,7 +242,7 @@ function policyOf(directory: Directory): Policy {
  * OPENDIR, where generators list: the kernel otherwise keeps listings for itself, and would never come back for a newer
  * one. It is asked not to keep those that generators make.
  */
-export function listingOperations(mount: FsContext) {
+export function listingOperations(mount: FsCore & { readonly listings: Listings; readonly nodes: Nodes }) {
   if (!mount.listings.enabled) return {};
   const ordinary = { fh: 0, open_flags: FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR, backing_id: 0 };
   const listed = { fh: 0, open_flags: 0, backing_id: 0 };

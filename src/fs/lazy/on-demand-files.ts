@@ -14,16 +14,31 @@ import { PathPattern, piecesOf } from "../../text/path-pattern.ts";
 import type { Directory } from "../../tree/directory.ts";
 import { toText } from "../../tree/path.ts";
 import { setXattr } from "../../tree/xattrs.ts";
-import type { FsContext } from "../context.ts";
+import type { FsCore } from "../core.ts";
+import type { Dcache } from "../dcache.ts";
+import type { Passthrough } from "../passthrough.ts";
+import type { Authors } from "../permissions/authors.ts";
 import { rulePathOf } from "../permissions/origins.ts";
-import type { ArrivedContent, Attempt, Waiter, Waiters } from "../waiting/waiters.ts";
+import type { ArrivedContent, Attempt, Waiter } from "../waiting/attempt.ts";
+import type { Waiters } from "../waiting/waiters.ts";
 import { Failures } from "./backoff.ts";
+import type { Expiry } from "./expiry.ts";
 import { fill, keepMetadata } from "./pending.ts";
 import { buildRequest } from "./request.ts";
+import type { RuleEntries } from "./rule-entries.ts";
+
+/** What it uses of the mount. */
+interface OnDemandFilesContext extends FsCore {
+  readonly authors: Authors;
+  readonly dcache: Dcache;
+  readonly expiry: Expiry;
+  readonly passthrough: Passthrough;
+  readonly ruleEntries: RuleEntries;
+}
 
 export class OnDemandFiles {
   readonly #rules: readonly { readonly pattern: PathPattern; readonly generator: string }[];
-  readonly #mount: () => FsContext;
+  readonly #mount: () => OnDemandFilesContext;
   readonly #waiters: Waiters;
   readonly #post: (message: FromFilesystem) => void;
   /** What is being made, by path. */
@@ -31,7 +46,7 @@ export class OnDemandFiles {
   readonly #failures = new Failures<Directory>();
 
   constructor(
-    mount: () => FsContext,
+    mount: () => OnDemandFilesContext,
     waiters: Waiters,
     post: (message: FromFilesystem) => void,
     rules: readonly NamedFiles[],

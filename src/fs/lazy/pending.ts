@@ -11,19 +11,31 @@ import type { FromFilesystem } from "../../rpc/messages.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import { toBytes } from "../../tree/path.ts";
 import { setXattr } from "../../tree/xattrs.ts";
-import type { FsContext } from "../context.ts";
-import type { ArrivedContent, Attempt, Waiter, Waiters } from "../waiting/waiters.ts";
+import type { FsCore } from "../core.ts";
+import type { Passthrough } from "../passthrough.ts";
+import type { Authors } from "../permissions/authors.ts";
+import type { ArrivedContent, Attempt, Waiter } from "../waiting/attempt.ts";
+import type { Waiters } from "../waiting/waiters.ts";
 import { Failures } from "./backoff.ts";
 import { buildRequest } from "./request.ts";
+import type { RuleEntries } from "./rule-entries.ts";
+
+/** What it uses of the mount. */
+interface PendingContext extends FsCore {
+  readonly authors: Authors;
+  readonly passthrough: Passthrough;
+  readonly ruleEntries: RuleEntries;
+  readonly expiry: { noteBegin(file: RegularFile): void; noteEnd(file: RegularFile): void };
+}
 
 export class Pending {
-  readonly #mount: () => FsContext;
+  readonly #mount: () => PendingContext;
   readonly #post: (message: FromFilesystem) => void;
   readonly #waiters: Waiters;
   readonly #byFile = new Map<RegularFile, Attempt>();
   readonly #failures = new Failures<RegularFile>();
 
-  constructor(mount: () => FsContext, waiters: Waiters, post: (message: FromFilesystem) => void) {
+  constructor(mount: () => PendingContext, waiters: Waiters, post: (message: FromFilesystem) => void) {
     this.#mount = mount;
     this.#waiters = waiters;
     this.#post = post;

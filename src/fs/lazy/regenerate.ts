@@ -13,12 +13,17 @@ import type { FromFilesystem } from "../../rpc/messages.ts";
 import { printable } from "../../text/printable.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import { setXattr, XATTR_SIZE_MAX } from "../../tree/xattrs.ts";
-import type { FsContext } from "../context.ts";
+import type { FsCore } from "../core.ts";
+import type { Passthrough } from "../passthrough.ts";
+import type { Authors } from "../permissions/authors.ts";
+import type { ArrivedContent, Attempt, Waiter } from "../waiting/attempt.ts";
 import { ByThread, NOBODY } from "../waiting/by-thread.ts";
-import type { ArrivedContent, Attempt, Waiter, Waiters } from "../waiting/waiters.ts";
-import type { Opening } from "./expiry.ts";
-import type { Lineage } from "./replace-inode.ts";
+import type { Waiters } from "../waiting/waiters.ts";
+import type { Expiry, Opening } from "./expiry.ts";
+import type { Pending } from "./pending.ts";
+import type { InodeReplacement, Lineage } from "./replace-inode.ts";
 import { buildRequest, textXattr } from "./request.ts";
+import type { RuleEntries } from "./rule-entries.ts";
 
 const BUSY = new FsError("EBUSY", "the file is being generated");
 
@@ -68,8 +73,18 @@ interface Demand {
   readonly count: number;
 }
 
+/** What it uses of the mount. */
+interface RegenerationContext extends FsCore {
+  readonly authors: Authors;
+  readonly expiry: Expiry;
+  readonly passthrough: Passthrough;
+  readonly pending: Pending;
+  readonly replacement: InodeReplacement;
+  readonly ruleEntries: RuleEntries;
+}
+
 export class Regeneration {
-  readonly #mount: () => FsContext;
+  readonly #mount: () => RegenerationContext;
   readonly #waiters: Waiters;
   readonly #post: (message: FromFilesystem) => void;
   readonly #lines = new WeakMap<Lineage, Line>();
@@ -77,7 +92,7 @@ export class Regeneration {
   readonly #undoable = new Set<Line>();
   readonly #demands = new ByThread<readonly Demand[]>(DEMANDS);
 
-  constructor(mount: () => FsContext, waiters: Waiters, post: (message: FromFilesystem) => void) {
+  constructor(mount: () => RegenerationContext, waiters: Waiters, post: (message: FromFilesystem) => void) {
     this.#mount = mount;
     this.#waiters = waiters;
     this.#post = post;

@@ -16,10 +16,12 @@ import { dentriesOf } from "../../tree/dentries.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import { type Inode, S_ISGID, S_ISUID } from "../../tree/inode.ts";
 import { xattrSpace } from "../../tree/xattrs.ts";
-import type { FsContext } from "../context.ts";
-import type { ArrivedContent } from "../waiting/waiters.ts";
+import type { FsCore } from "../core.ts";
+import type { Dcache } from "../dcache.ts";
+import type { Passthrough } from "../passthrough.ts";
+import type { ArrivedContent } from "../waiting/attempt.ts";
 import { fill, keepMetadata } from "./pending.ts";
-import type { Opener } from "./revalidate.ts";
+import type { Opener, Revalidation } from "./revalidate.ts";
 
 /** The inodes that had the same names, one after the other. */
 export interface Lineage {
@@ -27,13 +29,20 @@ export interface Lineage {
   readonly current: RegularFile;
 }
 
+/** What it uses of the mount. */
+interface ReplacementContext extends FsCore {
+  readonly dcache: Dcache;
+  readonly passthrough: Passthrough;
+  readonly revalidation: Revalidation;
+}
+
 export class InodeReplacement {
-  readonly #mount: () => FsContext;
+  readonly #mount: () => ReplacementContext;
   readonly #lineages = new WeakMap<RegularFile, { current: RegularFile }>();
   /** Files that have become smaller, and the kernel has not heard of it. */
   readonly #shrunk = new WeakSet<Inode>();
 
-  constructor(mount: () => FsContext) {
+  constructor(mount: () => ReplacementContext) {
     this.#mount = mount;
   }
 
@@ -165,7 +174,7 @@ function isOfContent(name: string): boolean {
   return name === PROMPT || name === REFRESH || name.startsWith(METADATA);
 }
 
-function exchangeAttributes({ tree }: Pick<FsContext, "tree">, one: RegularFile, other: RegularFile): void {
+function exchangeAttributes({ tree }: Pick<FsCore, "tree">, one: RegularFile, other: RegularFile): void {
   const names = new Set([...(one.xattrs?.keys() ?? []), ...(other.xattrs?.keys() ?? [])]);
   for (const name of names) {
     if (!isOfContent(name)) continue;

@@ -9,8 +9,17 @@ import type { Directory } from "../../tree/directory.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import type { Inode } from "../../tree/inode.ts";
 import { toText } from "../../tree/path.ts";
-import type { FsContext } from "../context.ts";
+import type { Tree } from "../../tree/tree.ts";
+import type { FsCore } from "../core.ts";
+import type { Passthrough } from "../passthrough.ts";
+import type { Authors } from "../permissions/authors.ts";
 import type { View } from "../permissions/view.ts";
+
+/** What a request is made from. Without `passthrough`, the kernel writes nothing by itself. */
+interface RequestContext extends Pick<FsCore, "tree" | "definitions" | "writes"> {
+  readonly authors: Authors;
+  readonly passthrough?: Pick<Passthrough, "bringIn">;
+}
 
 /** An xattr as text; bytes that are not UTF-8 as "base64:…". */
 export function xattrText(value: Uint8Array): string {
@@ -50,7 +59,7 @@ export function infoOf(path: string, inode: Inode): FileInfo {
  * Every file that has a name and no content yet, once, the oldest first; undefined for every other inode. The tree may
  * change between the steps: a file that waits for its content all the while is among them, whatever its name is by then.
  */
-export function* pendingFiles(mount: Pick<FsContext, "tree">): Generator<PendingFile | undefined> {
+export function* pendingFiles(mount: Pick<FsCore, "tree">): Generator<PendingFile | undefined> {
   const { tree } = mount;
   for (const inode of tree.inodes()) {
     if (tree.space.lazyFiles === 0) return;
@@ -59,7 +68,7 @@ export function* pendingFiles(mount: Pick<FsContext, "tree">): Generator<Pending
 }
 
 /** Undefined where the file has no name. */
-function pendingOf(mount: Pick<FsContext, "tree">, file: RegularFile): PendingFile | undefined {
+function pendingOf(mount: Pick<FsCore, "tree">, file: RegularFile): PendingFile | undefined {
   const path = firstPlace(mount, file)?.path ?? mount.tree.pathOf(file);
   if (path === undefined) return undefined;
   const depends = textXattr(file, DEPENDS);
@@ -77,7 +86,7 @@ function pendingOf(mount: Pick<FsContext, "tree">, file: RegularFile): PendingFi
  * that count for the file's owner, and that the view shows.
  */
 function collectInherited(
-  { tree, authors }: Pick<FsContext, "tree" | "authors">,
+  { tree, authors }: Pick<RequestContext, "tree" | "authors">,
   file: RegularFile,
   within: Directory | undefined,
   view: View,
@@ -101,7 +110,7 @@ function collectInherited(
 
 /** Those whose attributes can be read, the nearest first. */
 function directoriesAbove(
-  tree: FsContext["tree"],
+  tree: Tree,
   file: RegularFile,
   within: Directory | undefined,
   view: View,
@@ -113,7 +122,7 @@ function directoriesAbove(
 }
 
 /** The directory and those above it. */
-function ancestorsOf(tree: FsContext["tree"], directory: Directory | undefined): readonly Directory[] {
+function ancestorsOf(tree: Tree, directory: Directory | undefined): readonly Directory[] {
   const all: Directory[] = [];
   for (let at = directory; at !== undefined; at = at.dentry?.parent) {
     all.push(at);
@@ -123,17 +132,17 @@ function ancestorsOf(tree: FsContext["tree"], directory: Directory | undefined):
 }
 
 /** Counts what changes the layout: see TreePort.layout. */
-export function layoutOf({ tree, definitions }: Pick<FsContext, "tree" | "definitions">): number {
+export function layoutOf({ tree, definitions }: Pick<FsCore, "tree" | "definitions">): number {
   return tree.changes + definitions;
 }
 
 /** Changes with everything that may go into a request. */
-export function contentsOf(mount: Pick<FsContext, "tree" | "definitions" | "writes">): number {
+export function contentsOf(mount: Pick<FsCore, "tree" | "definitions" | "writes">): number {
   return layoutOf(mount) + mount.writes;
 }
 
 /** As the tree has it. Undefined for a file without a name. */
-export function pathToMake(mount: Pick<FsContext, "tree">, file: RegularFile): string | undefined {
+export function pathToMake(mount: Pick<FsCore, "tree">, file: RegularFile): string | undefined {
   return firstPlace(mount, file)?.path ?? mount.tree.pathOf(file);
 }
 
@@ -141,7 +150,7 @@ export function pathToMake(mount: Pick<FsContext, "tree">, file: RegularFile): s
  * Of several names the first in byte order counts, whichever was made last: as in a snapshot of the same tree. With a
  * view, the first that can be reached.
  */
-function firstPlace({ tree }: Pick<FsContext, "tree">, file: RegularFile, view?: View) {
+function firstPlace({ tree }: Pick<FsCore, "tree">, file: RegularFile, view?: View) {
   if (file.nlink < 2) return undefined;
   let first: { readonly path: string; readonly directory: Directory; readonly order: string } | undefined;
   for (const dentry of dentriesOf(file)) {
@@ -157,7 +166,7 @@ function firstPlace({ tree }: Pick<FsContext, "tree">, file: RegularFile, view?:
 
 /** `place` is where a file that has no name yet is to be. */
 export function buildRequest(
-  mount: Pick<FsContext, "tree" | "definitions" | "writes" | "authors"> & Partial<Pick<FsContext, "passthrough">>,
+  mount: RequestContext,
   file: RegularFile,
   ticket: number,
   pause: number,

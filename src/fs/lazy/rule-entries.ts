@@ -17,7 +17,8 @@ import { PAGE } from "../../tree/content/store.ts";
 import type { Directory } from "../../tree/directory.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import type { Inode } from "../../tree/inode.ts";
-import type { FsContext } from "../context.ts";
+import type { FsCore } from "../core.ts";
+import type { Nodes } from "../nodes.ts";
 
 /** Of each limit. */
 const SHARE = 3 / 4;
@@ -28,8 +29,15 @@ const MOST_TRIES = 64;
 /** How long nothing is looked for after a search in vain. */
 const REST_MS = 100;
 
+/** What it uses of the mount. */
+interface RuleEntriesContext extends FsCore {
+  readonly nodes: Pick<Nodes, "abandon">;
+  readonly listings: { lists(directory: Directory): boolean; unlist(directory: Directory): boolean };
+  readonly onDemandFiles: { concerns(directory: Directory, name: string): boolean };
+}
+
 export class RuleEntries {
-  readonly #mount: () => FsContext;
+  readonly #mount: () => RuleEntriesContext;
   /** The inodes, with the pages of their content. */
   readonly #charged = new Map<Inode, number>();
   #pages = 0;
@@ -41,7 +49,7 @@ export class RuleEntries {
   /** How much had been written when there was room for all. */
   #balanced = -1;
 
-  constructor(mount: () => FsContext) {
+  constructor(mount: () => RuleEntriesContext) {
     this.#mount = mount;
   }
 

@@ -10,7 +10,7 @@ import { NAME_MAX } from "../../tree/path.ts";
 import { KEEP_SECONDS } from "../caching.ts";
 import type { FsContext } from "../context.ts";
 import { keepOrigins } from "../permissions/origins.ts";
-import type { Waiter } from "../waiting/waiters.ts";
+import type { Waiter } from "../waiting/attempt.ts";
 import { NO_ENTRY, ownerOf, replyEntry } from "./attributes.ts";
 
 /** "There is no such name", for the kernel to remember. */

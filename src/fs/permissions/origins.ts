@@ -10,11 +10,18 @@ import type { Inode } from "../../tree/inode.ts";
 import { join } from "../../tree/path.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { setXattr, XATTR_SIZE_MAX, xattrSpace } from "../../tree/xattrs.ts";
-import type { FsContext } from "../context.ts";
+import type { FsCore } from "../core.ts";
 import { pathToMake } from "../lazy/request.ts";
+import type { Authors } from "./authors.ts";
+
+/** What it uses of the mount. */
+interface OriginsContext extends Pick<FsCore, "tree"> {
+  readonly authors: Authors;
+  readonly onDemandFiles: { readonly enabled: boolean };
+}
 
 /** Call it before the names change; what it returns, when they have: what moved stays bound to the path that it had. */
-export function keepOrigins(mount: FsContext, moved: readonly (Inode | undefined)[], uid: number): () => void {
+export function keepOrigins(mount: OriginsContext, moved: readonly (Inode | undefined)[], uid: number): () => void {
   const { tree, authors } = mount;
   if (authors.trusts(uid)) return () => {};
   const origins = new Map<Inode, string>();
@@ -39,7 +46,7 @@ export function keepOrigins(mount: FsContext, moved: readonly (Inode | undefined
 }
 
 /** Whether rules go by the path of it. What is static is made by nothing, until its owner says otherwise. */
-function isBound({ authors, onDemandFiles }: FsContext, inode: Inode): boolean {
+function isBound({ authors, onDemandFiles }: OriginsContext, inode: Inode): boolean {
   if (inode.kind === "file") return inode.state !== "static" && authors.trusts(inode.uid);
   if (inode.kind !== "directory") return false;
   return inode.xattrs?.has(GENERATOR) === true || (onDemandFiles.enabled && authors.trusts(inode.uid));
@@ -53,7 +60,11 @@ function pathOf(tree: Tree, inode: Inode): string | undefined {
  * The path that rules go by for a name that is asked for in a directory. Undefined: they make nothing there, because
  * another user has the directory, and may have given it any name.
  */
-export function rulePathOf({ tree, authors }: FsContext, directory: Directory, name: string): string | undefined {
+export function rulePathOf(
+  { tree, authors }: Pick<OriginsContext, "tree" | "authors">,
+  directory: Directory,
+  name: string,
+): string | undefined {
   if (!authors.shared) {
     const parent = tree.pathOf(directory);
     return parent === undefined ? undefined : join(parent, name);

@@ -8,7 +8,7 @@
  */
 
 import type { Timer, Timers } from "../timers.ts";
-import type { Attempt } from "./waiters.ts";
+import type { Attempt } from "./attempt.ts";
 
 /** How long work goes on that nobody waits for: enough for a person to type the command again. */
 export const GRACE_MS = 3000;

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { FsError } from "../../../src/errno.ts";
 import { Failures } from "../../../src/fs/lazy/backoff.ts";
-import type { Attempt, AttemptHandler, Waiter } from "../../../src/fs/waiting/waiters.ts";
+import type { Attempt, AttemptHandler, Waiter } from "../../../src/fs/waiting/attempt.ts";
 import type { GeneratedContent } from "../../../src/rpc/generation.ts";
 import type { RegularFile } from "../../../src/tree/file.ts";
 import { type ServedTree, served } from "../../support/served.ts";

@@ -100,7 +100,7 @@ getfattr -d -m user.llmfs FILE
 setfattr -n user.llmfs.model -v NAME DIR
 \`\`\`
 
-This page is written by \`npm run manual\` from the table that the filesystem checks values by; a test compares the two.
+This page is written by \`npm run docs\` from the table that the filesystem checks values by; a test compares the two.
 
 | attribute | on | set by | meaning |
 |---|---|---|---|`;

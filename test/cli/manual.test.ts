@@ -6,7 +6,7 @@ test("docs/cli.md says what --help says (npm run docs writes it anew)", async ()
   expect(await Bun.file(MANUAL).text()).toBe(await manual());
 });
 
-test("docs/attributes.md lists the attributes that the filesystem knows (npm run manual writes it)", async () => {
+test("docs/attributes.md lists the attributes that the filesystem knows (npm run docs writes it)", async () => {
   expect(await Bun.file(ATTRIBUTES_PAGE).text()).toBe(attributesPage());
 });
 

@@ -1,7 +1,7 @@
 /**
- * What can go wrong with a server, and what comes of it: run by faults.test.ts, and told by docs/faults.md.
+ * What can go wrong with a server, and what comes of it: run by faults.test.ts, and told by docs/model-errors.md.
  *
- *   bun test/llm/faults.ts --write      writes docs/faults.md from what happens
+ *   bun test/llm/faults.ts --write      writes docs/model-errors.md from what happens
  */
 import { isErrnoName } from "../../src/errno.ts";
 import { createEngine } from "../../src/generate/engine.ts";
@@ -322,7 +322,7 @@ async function laidOut(model: ReturnType<typeof recordedModel>): Promise<string>
   }
 }
 
-/** docs/faults.md, from these outcomes. */
+/** docs/model-errors.md, from these outcomes. */
 export function document(rows: readonly (readonly [Fault, Outcome])[]): string {
   const line = ([{ name }, { gets, asked, kept }]: readonly [Fault, Outcome]) =>
     `| ${name} | ${gets} | ${asked} | ${kept ? "yes" : "no"} |`;
@@ -358,7 +358,7 @@ const TAIL = `
   not recorded is EIO, and names the first difference.
 `;
 
-export const DOCUMENT = new URL("../../docs/faults.md", import.meta.url).pathname;
+export const DOCUMENT = new URL("../../docs/model-errors.md", import.meta.url).pathname;
 
 export async function outcomes(): Promise<readonly (readonly [Fault, Outcome])[]> {
   const rows: (readonly [Fault, Outcome])[] = [];

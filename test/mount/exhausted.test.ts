@@ -1,4 +1,4 @@
-/** What runs out, and what is left then: docs/failures.md says it for users. */
+/** What runs out, and what is left then: docs/limits-and-crashes.md says it for users. */
 
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";

@@ -6,6 +6,8 @@ import type { CallOptions, Helper, HelperOptions } from "./workers/worker-proces
 
 /** No file takes as long to be loaded, unless it hangs. */
 const LOADING_MS = 30_000;
+/** Starting it again loads the file again, and loses what its code has kept in memory. */
+const IDLE_MS = 60_000;
 
 export class OwnCode implements AsyncDisposable {
   readonly #file: string;
@@ -14,7 +16,7 @@ export class OwnCode implements AsyncDisposable {
 
   constructor(file: string, options: HelperOptions) {
     this.#file = file;
-    this.#helper = new SharedHelper(options, (helper) => this.#load(helper));
+    this.#helper = new SharedHelper({ idleMs: IDLE_MS, ...options }, (helper) => this.#load(helper));
   }
 
   /** Runs the file. Rejects with what it threw. */

@@ -22,6 +22,7 @@ import { FdStore, type Store } from "../tree/content/store.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { S_ISGID, S_ISUID } from "../tree/inode.ts";
 import { isWritable, O_ACCMODE, O_RDWR } from "./handles.ts";
+import { WatchedFiles } from "./watched-files.ts";
 
 /** How many files may wait to go back to the heap before some are seen to at once. */
 const SETTLE_AT = 64;
@@ -48,8 +49,7 @@ export class Passthrough {
   readonly #options: PassthroughOptions;
   /** Files with open handles. */
   readonly #uses = new Map<RegularFile, Use>();
-  /** Files that the kernel may be writing to: by a handle, or by a mapping that is left of one. */
-  readonly #watched = new Set<RegularFile>();
+  readonly #watched = new WatchedFiles();
   readonly #backingIds = new Map<FdStore, number>();
   /** Files without handles whose bytes are in a store and might go to the heap; how often that failed. */
   readonly #settling = new Map<RegularFile, number>();
@@ -93,10 +93,7 @@ export class Passthrough {
 
   /** Reports what the kernel has written so far. */
   bringIn(): void {
-    for (const file of this.#watched) {
-      if (file.shared) file.bringIn();
-      else this.#watched.delete(file);
-    }
+    this.#watched.bringIn();
   }
 
   /** Whether the file may change without the kernel's FUSE code noticing: through a mapping of its store. */

@@ -32,7 +32,6 @@ const SYMBOLS = {
   eventfd: { args: ["u32", "i32"], returns: "i32" },
   dup2: { args: ["i32", "i32"], returns: "i32" },
   fcntl: { args: ["i32", "i32", "i64"], returns: "i32" },
-  kill: { args: ["i32", "i32"], returns: "i32" },
   setsid: { args: [], returns: "i32" },
   waitpid: { args: ["i32", "ptr", "i32"], returns: "i32" },
   getuid: { args: [], returns: "u32" },
@@ -48,7 +47,6 @@ const SYMBOLS = {
   syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64", "i64"], returns: FFIType.i64_fast },
   fstatfs: { args: ["i32", "ptr"], returns: "i32" },
   getxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns: FFIType.i64_fast },
-  setxattr: { args: ["ptr", "ptr", "ptr", "u64", "i32"], returns: "i32" },
   sched_yield: { args: [], returns: "i32" },
   pipe2: { args: ["ptr", "i32"], returns: "i32" },
   splice: { args: ["i32", "ptr", "i32", "ptr", "u64", "u32"], returns: FFIType.i64_fast },
@@ -115,12 +113,12 @@ function besideLibc(name: string): string | undefined {
 }
 
 /** Throws NativeCodeError where this process cannot make system calls: for who wants to know before it begins. */
-export function checkSystemCalls(): void {
+function checkSystemCalls(): void {
   load();
 }
 
 /** System calls need machine code made at run time, and this process may not execute any. */
-export class NativeCodeError extends Error {
+class NativeCodeError extends Error {
   override readonly name = "NativeCodeError";
 
   constructor(cause: unknown) {
@@ -199,16 +197,16 @@ export function address(buffer: Uint8Array | Int32Array | BigInt64Array | BigUin
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_RDWR = 2;
-export const O_NONBLOCK = 0o4000;
+const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 /** Reads through this descriptor leave the access time alone. */
-export const O_NOATIME = 0o1000000;
+const O_NOATIME = 0o1000000;
 
 export function open(path: string | Uint8Array, flags: number, mode = 0): number {
   return check("open", load().open(cString(path), flags, mode), Buffer.from(path).toString());
 }
 
-export function openat(directory: number, path: string, flags: number, mode = 0): number {
+function openat(directory: number, path: string, flags: number, mode = 0): number {
   return check("openat", load().openat(directory, cString(path), flags, mode), path);
 }
 
@@ -495,10 +493,6 @@ export function setCloseOnExec(fd: number, on: boolean): void {
   check("fcntl", load().fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0));
 }
 
-export function kill(pid: number, signal: number): void {
-  check("kill", load().kill(pid, signal), `of process ${pid}`);
-}
-
 /** Sends a signal, or 0 for none, to every process of a group. False when there is none that could be sent it. */
 export function signalGroup(group: number, signal: NodeJS.Signals | 0): boolean {
   try {
@@ -596,13 +590,6 @@ export function getxattr(path: string | Uint8Array, name: string): Buffer | unde
     if (error instanceof SystemError && error.code === "ENODATA") return undefined;
     throw error;
   }
-}
-
-export function setxattr(path: string | Uint8Array, name: string, value: string): void {
-  const bytes = Buffer.from(value);
-  // An empty buffer has no address; its length says that there is nothing to read.
-  const at = bytes.length === 0 ? Buffer.alloc(1) : bytes;
-  check("setxattr", load().setxattr(cString(path), cString(name), at, bytes.length, 0), Buffer.from(path).toString());
 }
 
 /** A file without a name in the directory that a descriptor stands for. */

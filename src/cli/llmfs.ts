@@ -17,9 +17,9 @@ interface Entry {
   load(): Promise<Command>;
 }
 
-export const VERSION = packageJson.version;
+const VERSION = packageJson.version;
 
-export const DESCRIPTION = "A filesystem that a prompt lays out, and whose files are written when they are first read.";
+const DESCRIPTION = "A filesystem that a prompt lays out, and whose files are written when they are first read.";
 
 export const COMMANDS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ["mount", { summary: "Mount a filesystem at DIR", load: async () => (await import("./commands/mount.ts")).mount }],

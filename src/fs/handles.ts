@@ -5,7 +5,7 @@ import type { Tree } from "../tree/tree.ts";
 import type { Revalidation } from "./lazy/revalidate.ts";
 
 export const O_ACCMODE = 3;
-export const O_RDONLY = 0;
+const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_RDWR = 2;
 export const O_TRUNC = 0o1000;

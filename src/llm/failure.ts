@@ -107,7 +107,7 @@ export function cancelled(party: Party, sent: boolean): LlmError {
 }
 
 /** Connection refused, reset, name unknown, TLS: nothing of an answer. */
-export function noConnection(detail: string, party: Party, sent = true): Failure {
+function noConnection(detail: string, party: Party, sent = true): Failure {
   return new Failure(
     "no-connection",
     `no connection to ${party.host} (model ${party.model}): ${bounded(detail)}`,

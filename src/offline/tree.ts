@@ -33,11 +33,6 @@ export interface StillTree extends TreePort {
   settings(path: string, name: AttributeName): readonly Setting[];
 }
 
-/** A path as programs give it to the kernel. */
-export function pathBytes(path: string): Buffer {
-  return Buffer.from(toBytes(path), "latin1");
-}
-
 /** A snapshot's file, or its bytes; `sharedBy` is who mounted the tree, if other users may come in. Throws SnapshotError. */
 export function stillTree(
   source: string | Uint8Array,

@@ -21,7 +21,7 @@ export function splitPath(path: string, limit: number, place: Place): string[] {
 }
 
 /** Why bytes can be no name of a file, or undefined if they can. */
-export function nameFault(name: string): string | undefined {
+function nameFault(name: string): string | undefined {
   if (name === "") return 'has an empty component ("//", or "/" at the end)';
   if (name === "." || name === "..") return `has a component "${name}"; paths are normalised and stay in the tree`;
   if (name.length > NAME_MAX) return `has a component of ${name.length} bytes; at most ${NAME_MAX} are possible`;

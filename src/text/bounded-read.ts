@@ -55,7 +55,7 @@ export async function readRegular(path: string, most: number): Promise<Buffer> {
 }
 
 /** "64 MiB", "1000 bytes". */
-export function bytesText(bytes: number): string {
+function bytesText(bytes: number): string {
   const mebibytes = bytes / 1024 / 1024;
   return mebibytes >= 1 && Number.isInteger(mebibytes) ? `${mebibytes} MiB` : `${bytes} bytes`;
 }

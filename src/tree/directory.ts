@@ -21,7 +21,7 @@ export interface Dentry {
 }
 
 /** Cookies below are "." and "..". */
-export const FIRST_COOKIE = 3;
+const FIRST_COOKIE = 3;
 
 export class Directory extends InodeBase {
   override get kind(): "directory" {

@@ -21,7 +21,6 @@ export const S_IFCHR = 0o020000;
 export const S_IFIFO = 0o010000;
 export const S_ISUID = 0o4000;
 export const S_ISGID = 0o2000;
-export const S_ISVTX = 0o1000;
 
 /** Every kind of inode. `kind` tells them apart. */
 export type Inode = RegularFile | Directory | Symlink | Special;

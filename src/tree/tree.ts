@@ -23,7 +23,7 @@ import { Symlink, symlinkPages } from "./symlink.ts";
 import { type Walked, walk } from "./walk.ts";
 import { xattrSpace } from "./xattrs.ts";
 
-export const ROOT_INO = 1;
+const ROOT_INO = 1;
 
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;

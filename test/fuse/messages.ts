@@ -17,7 +17,7 @@ export interface Exchange<K extends OpName> {
 }
 
 /** Bytes in hex; what stands behind "//" is for people. */
-export function bytes(text: TemplateStringsArray): Buffer {
+function bytes(text: TemplateStringsArray): Buffer {
   const digits = (text[0] ?? "").replace(/\/\/.*$/gm, "").replace(/\s+/g, "");
   return Buffer.from(digits, "hex");
 }
@@ -31,7 +31,7 @@ export const HEADER = {
   pid: 0xcccc0003,
 };
 
-export const ATTR = {
+const ATTR = {
   ino: 0x112200003344,
   size: 0x123400005678,
   blocks: 0x9abc,

@@ -11,7 +11,7 @@ import { Tree, type TreeOptions } from "../../src/tree/tree.ts";
 export const OWNER = { uid: 1000, gid: 1000 };
 
 /** A clock that ticks a nanosecond and a bit at every look. */
-export function ticking(): Clock {
+function ticking(): Clock {
   let ticks = 0;
   return (take) => take(1_000_000 + Math.floor(++ticks / 10), (ticks * 123_456_789) % 1_000_000_000);
 }

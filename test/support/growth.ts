@@ -78,17 +78,6 @@ export const RUNS: Readonly<Record<string, Input>> = {
   commas: repeated(","),
 };
 
-/** Each fragment, and each pair of them, repeated; the first alone and the second for ever. */
-export function* combinations(fragments: readonly string[]): Generator<readonly [name: string, input: Input]> {
-  for (const one of fragments) {
-    yield [JSON.stringify(one), repeated(one)];
-    for (const other of fragments) {
-      yield [JSON.stringify([one, other]), repeated(one + other)];
-      yield [JSON.stringify([one, "then", other]), repeated(other, one)];
-    }
-  }
-}
-
 /** Fragments in random order, each run of a random length. */
 export function mixture(seed: number, fragments: readonly string[]): Input {
   return (length) => {

@@ -449,7 +449,7 @@ export class Kernel implements Channel {
 }
 
 /** A request with every field zero or empty. */
-export function zeros(struct: Struct<unknown>): Record<string, unknown> {
+function zeros(struct: Struct<unknown>): Record<string, unknown> {
   const values: Record<string, unknown> = {};
   for (const [key, type] of Object.entries(struct.fields)) {
     if (type.decode("0") === "undefined") continue;

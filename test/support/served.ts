@@ -42,7 +42,7 @@ export interface ServedOptions {
 }
 
 /** The time tests go by: stands still until it is set. */
-export class TestClock {
+class TestClock {
   seconds = 1_700_000_000;
   nanoseconds = 5;
 

@@ -59,7 +59,7 @@ export const modelFlags = flags({
   },
 });
 
-export const treeFlags = flags({
+const treeFlags = flags({
   from: { type: "string", valueHint: "FILE", description: "a snapshot to start from, instead of a prompt" },
   size: {
     type: "string",
@@ -92,7 +92,7 @@ export const configFlags = flags({
   },
 });
 
-export const contextFlags = flags({
+const contextFlags = flags({
   contextTokens: {
     type: "string",
     valueHint: "N",
@@ -112,11 +112,11 @@ export const lookFlags = flags({
   ...configFlags,
 });
 
-export const warmFlags = flags({
+const warmFlags = flags({
   warm: { type: "boolean", description: "generate every file first, in parallel; see llmfs warm" },
 });
 
-export const saveFlags = flags({
+const saveFlags = flags({
   save: {
     type: "string",
     valueHint: "FILE",

@@ -22,7 +22,7 @@ export interface CanonicalLine {
 }
 
 /** "logFile" in the definition is `--log-file` on the command line. */
-export function flagName(key: string): string {
+function flagName(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 

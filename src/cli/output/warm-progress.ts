@@ -117,7 +117,7 @@ export function byPath<F extends WarmFile>(files: readonly F[]): readonly F[] {
 }
 
 /** Why files failed, by path. */
-export function reasonsOf(files: readonly PendingFile[]): ReadonlyMap<string, string> {
+function reasonsOf(files: readonly PendingFile[]): ReadonlyMap<string, string> {
   return new Map(files.flatMap(({ path, error }) => (error === undefined ? [] : [[path, error]])));
 }
 

@@ -22,7 +22,7 @@ interface RequestContext extends Pick<FsCore, "tree" | "definitions" | "writes">
 }
 
 /** An xattr as text; bytes that are not UTF-8 as "base64:…". */
-export function xattrText(value: Uint8Array): string {
+function xattrText(value: Uint8Array): string {
   const text = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("utf8");
   // What is no UTF-8 shows by that character; the layout has a text for every file.
   if (!text.includes("\uFFFD")) return text;

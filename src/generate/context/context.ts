@@ -32,7 +32,7 @@ export interface ContextOptions {
   readonly keptOutOf?: ContextTree;
 }
 
-export const DEFAULT_TOKENS = 16_000;
+const DEFAULT_TOKENS = 16_000;
 
 export type ContextTree = Pick<TreePort, "outline" | "layout" | "readStatic" | "readStatics">;
 

@@ -10,7 +10,7 @@ export interface Fence {
 }
 
 /** The fence that a line is, if it is one. */
-export function fenceIn(line: string): Fence | undefined {
+function fenceIn(line: string): Fence | undefined {
   // Most lines are none, and that is seen at once.
   if (!/^ {0,3}[`~]/.test(line)) return undefined;
   const found = FENCE.exec(line.replace(/\r$/, ""));

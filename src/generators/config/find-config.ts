@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { extname, join } from "node:path";
 
 /** Names of the file, best first. */
-export const CONFIG_NAMES = ["ts", "js", "json", "yaml", "yml", "toml"].map((ending) => `llmfs.config.${ending}`);
+const CONFIG_NAMES = ["ts", "js", "json", "yaml", "yml", "toml"].map((ending) => `llmfs.config.${ending}`);
 
 /** Endings of configurations that are run; all others are read. */
 const CODE = [".ts", ".js", ".mts", ".mjs"];

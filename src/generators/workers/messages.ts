@@ -9,7 +9,6 @@ import type { FileInfo } from "../../rpc/tree-port.ts";
 import type { PageQuestion } from "../builtin/http/page.ts";
 import type { Format } from "../builtin/sql/row-format.ts";
 import type { BuiltIn } from "../config/config.ts";
-import type { ListedEntry } from "../contract.ts";
 
 /** A generator's context, without what must be asked for. */
 export interface PlainContext {
@@ -84,9 +83,6 @@ export interface GeneratedHead {
   readonly metadata?: Readonly<Record<string, string | number | boolean>>;
   readonly unchanged: boolean;
 }
-
-/** Of "list". */
-export type ListedHead = readonly ListedEntry[];
 
 /** What a generator may ask for while it runs. */
 export type Question = "outline" | "related" | "list" | "read" | "setting" | "working";

@@ -90,7 +90,7 @@ function separated(separator: string, end: string): Formatted {
 }
 
 /** Undefined for NULL. */
-export function plainText(value: Value): string | undefined {
+function plainText(value: Value): string | undefined {
   if (value === null) return undefined;
   if (typeof value === "object") return value instanceof Uint8Array ? hexText(value) : value.json;
   return String(value);

@@ -1,7 +1,7 @@
 /** Generating a file anew, and taking that back. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
-import { describeMounted, type Mounted, mounted, pathOf } from "../support/mounted.ts";
+import { describeMounted, Gate, type Mounted, mounted, pathOf } from "../support/mounted.ts";
 import { BINARY, eventually } from "../support/program.ts";
 
 setDefaultTimeout(60_000);
@@ -46,6 +46,54 @@ for _ in range(3):
 print(contents)
 `;
     expect(await m.out(`python3 -c '${script}'`)).toBe("['a.txt 1', 'a.txt 2', 'a.txt 3', 'a.txt 4']\n");
+  });
+
+  test("by its attribute, from many threads at once, has a content that the thread has not read before", async () => {
+    await using m = await counted();
+    const script = `
+import errno, os, threading, time
+repeated = []
+def again():
+    last = None
+    for _ in range(5):
+        while True:
+            try:
+                os.setxattr("a.txt", "user.llmfs.regen", b"again")
+                content = open("a.txt").read()
+                break
+            except OSError as error:
+                # Another thread has it generated.
+                if error.errno != errno.EBUSY: raise
+                time.sleep(0.005)
+        if content == last: repeated.append(content)
+        last = content
+open("a.txt").read()
+threads = [threading.Thread(target=again) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(repeated, open("a.txt").read() == open("a.txt").read())
+`;
+    expect(await m.sh(`python3 -c '${script}'`)).toEqual({ status: 0, stdout: "[] True\n", stderr: "" });
+  });
+
+  test("that is renamed, replaced or removed while it is generated is the file's, not the name's", async () => {
+    await using m = await counted();
+    await m.out("cat a.txt dir/b.txt");
+    const gate = new Gate();
+    m.answer = gate.holds((path) => ({ stream: `${path} again` }));
+    const llmfs = BINARY.join(" ");
+    const renamed = m.out(`${llmfs} regen a.txt 2>&1`);
+    const removed = m.sh(`exec 3< dir/b.txt; ${llmfs} regen dir/b.txt; cat <&3`);
+    await eventually("both are asked for", () => m.asked("a.txt") + m.asked("dir/b.txt") === 4);
+    await m.out("mv a.txt moved.txt; echo mine > a.txt; rm dir/b.txt");
+    gate.open();
+    await renamed;
+    expect(await m.out("cat moved.txt; cat a.txt")).toBe("a.txt again\nmine\n");
+    // Its reader keeps what was there before.
+    const { stdout, stderr } = await removed;
+    expect(stdout).toMatch(/^dir\/b\.txt \d\n$/);
+    expect(stderr).toContain("ESTALE: the file has no name any more");
+    expect(m.status().files).toMatchObject({ ready: 1, static: 1, pending: 0 });
   });
 
   test("is named by itself, not by its directory, before anything is asked", async () => {

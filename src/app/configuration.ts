@@ -9,6 +9,8 @@ import { mountOnTheWay } from "../inside-mount.ts";
 import { UserError } from "./errors.ts";
 import { absolutePath, currentDirectory } from "./machine/current-directory.ts";
 import type { Say } from "./progress.ts";
+import { answers } from "./running/answering.ts";
+import { findMount } from "./running/find-mount.ts";
 
 /** In place of a file: no configuration at all. */
 const NONE = "none";
@@ -17,21 +19,21 @@ const NONE = "none";
  * The file that `--config` names, or that lies in the directory where the command is run, for commands that do what is
  * in it. Throws UserError.
  */
-export function configurationToRun(given: string | undefined, say: Say): string | undefined {
-  return announced(given === undefined ? found(say) : named(given), say);
+export async function configurationToRun(given: string | undefined, say: Say): Promise<string | undefined> {
+  return announced(given === undefined ? await found(say) : named(given), say);
 }
 
 /**
  * The same for commands that only look: code runs only if `--config` names its file. `passedOver` gets the file that was
  * found and holds code; it may throw where the command is of no use without it.
  */
-export function configurationToRead(
+export async function configurationToRead(
   given: string | undefined,
   say: Say,
   passedOver: (file: string) => void = (file) => warnOfCode(file, say),
-): string | undefined {
+): Promise<string | undefined> {
   if (given !== undefined) return announced(named(given), say);
-  const file = found(say);
+  const file = await found(say);
   if (file === undefined || !isCode(file)) return announced(file, say);
   passedOver(file);
   return undefined;
@@ -54,17 +56,20 @@ function announced(file: string | undefined, say: Say): string | undefined {
 function named(given: string): string | undefined {
   if (given === NONE) return undefined;
   const file = absolutePath(given);
-  if (!existsSync(file)) throw new UserError("input", `--config ${given}: there is no such file`);
   const mount = mountOnTheWay(file);
-  if (mount === undefined) return file;
+  if (mount === undefined && existsSync(file)) return file;
+  if (mount === undefined) throw new UserError("input", `--config ${given}: there is no such file`);
   throw new UserError(
     "input",
     `--config ${given}: the file lies in ${mount}, where a model may have written it; copy it elsewhere to use it`,
   );
 }
 
-function found(say: Say): string | undefined {
+async function found(say: Say): Promise<string | undefined> {
   const folder = currentDirectory();
+  const around = folder === undefined ? undefined : findMount(folder);
+  // What is in there is not used in any case, and a mount that is stopped would keep this process waiting.
+  if (around !== undefined && (await answers(around.mount)) !== "yes") return undefined;
   const file = folder === undefined ? undefined : findConfig(folder);
   const mount = file === undefined ? undefined : mountOnTheWay(file);
   if (file === undefined || mount === undefined) return file;

@@ -71,7 +71,7 @@ export async function lookAt(
 ): Promise<Looking> {
   const mountpoint = "mounted" in place ? (await mountedFile(place.mounted)).mountpoint : undefined;
   const known = mountpoint !== undefined && args.config === undefined;
-  const configFile = known ? undefined : configurationToRead(args.config, say, passedOver);
+  const configFile = known ? undefined : await configurationToRead(args.config, say, passedOver);
   const config = { ...readConfig({ ...args, logFile: "-" }), configFile };
   const own = aboutConfig(config);
   const about = mountpoint === undefined ? own : { ...readAbout(mountpoint), ...given(args, own) };

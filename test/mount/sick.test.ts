@@ -62,7 +62,28 @@ describeMounted("a mount whose process is stopped", () => {
     expect([status, stderr]).toEqual([92, expect.stringContaining(`${m.dir} does not answer`)]);
   });
 
-  test("while a command works with it is noticed by that", async () => {
+  test("is not asked by commands that have nothing to do with it, wherever they are started", async () => {
+    await using m = await mounted();
+    m.sandbox.directory("other");
+    const commands = [
+      [`unmount ${m.dir}/below`, 83, "it lies in the one mounted at"],
+      ["run -- true", 0, ""],
+      [`mount ${m.sandbox.at("other")}`, 0, ""],
+      ["generators", 84, "there is no llmfs.config.ts"],
+      [`generators --config ${m.dir}/llmfs.config.ts`, 84, "where a model may have written it"],
+    ] as const;
+    const shells = commands.map(([args]) =>
+      m.start(`until test -e $OUT/go; do sleep 0.05; done; exec ${BINARY[0]} ${args}`),
+    );
+    using _ = stopped(m);
+    writeFileSync(m.sandbox.at("go"), "");
+    const done = await Promise.all(shells.map(finished));
+    for (const [at, [args, status, text]] of commands.entries()) {
+      expect([args, done[at]?.status, done[at]?.stderr]).toEqual([args, status, expect.stringContaining(text)]);
+    }
+  });
+
+  test("while a command works with it is noticed by that, which ends", async () => {
     await using m = await mounted({ pending: ["a.txt", "b.txt"], answer: () => ({ hang: true }) });
     const commands = [
       ["warm", m.dir, "a.txt"],

@@ -30,7 +30,9 @@ export const generators = command({
       throw new UsageError(`unknown action ${action}; did you mean test?`);
     }
     if (action !== undefined && path === undefined) throw new UsageError("test needs the path of a file");
-    const file = path === undefined ? configurationToRead(config, say, refuseCode) : configurationToRun(config, say);
+    const file = await (path === undefined
+      ? configurationToRead(config, say, refuseCode)
+      : configurationToRun(config, say));
     if (file === undefined) {
       throw new UserError(
         "input",

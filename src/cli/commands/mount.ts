@@ -29,7 +29,7 @@ export const mount = command({
       "the process keeps the tree and tries again every few seconds, until a signal ends that.",
   ],
   async run(args) {
-    const config = { ...readConfig(args), configFile: configurationToRun(args.config, say) };
+    const config = { ...readConfig(args), configFile: await configurationToRun(args.config, say) };
     // Before a tree is laid out, which may cost something, it has to be certain.
     const way = await wayToMount({ certain: config.prompt !== undefined });
     if (way.how === "none") throw notPermitted(way.refusal);

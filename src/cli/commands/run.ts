@@ -44,7 +44,7 @@ export const run = command({
     const way = await wayToMount({ certain: true });
     if (way.how === "none") return runInNamespace(process.argv.slice(2), way.refusal);
     endWithOuter();
-    const config = { ...readConfig(args), configFile: configurationToRun(args.config, say) };
+    const config = { ...readConfig(args), configFile: await configurationToRun(args.config, say) };
     await checkOutputs(config, undefined);
     const progress = createProgress();
     const log = openLog(config, "warn", progress);

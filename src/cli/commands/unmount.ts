@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { UserError } from "../../app/errors.ts";
 import { complaint } from "../../app/keeper.ts";
+import { absolutePath } from "../../app/machine/current-directory.ts";
 import { realPath } from "../../app/mountpoint.ts";
 import { answers, unresponsive } from "../../app/running/answering.ts";
 import { ControlClient } from "../../app/running/control-client.ts";
+import { findMount } from "../../app/running/find-mount.ts";
 import type { Outcome } from "../../app/running/mount-record.ts";
 import { mountAtPlace } from "../../app/running/mounted.ts";
 import { lateServerOf, openerOf, type ServerProcess, serverOf } from "../../app/running/server-process.ts";
@@ -68,7 +70,9 @@ function mountOf(directory: string): MountPoint {
     return mountAtPlace(directory);
   } catch (error) {
     if (!(error instanceof UserError) || error.exit !== "notMounted") throw error;
-    using server = lateServerOf(realPath(directory));
+    // Of a place in another mount the kernel would ask that one, which may not answer.
+    const inside = findMount(directory) !== undefined;
+    using server = lateServerOf(inside ? absolutePath(directory) : realPath(directory));
     throw server === undefined ? error : late(server, directory);
   }
 }

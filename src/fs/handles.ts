@@ -10,6 +10,7 @@ export const O_WRONLY = 1;
 export const O_RDWR = 2;
 export const O_TRUNC = 0o1000;
 export const O_APPEND = 0o2000;
+export const O_NONBLOCK = 0o4000;
 export const O_NOATIME = 0o1000000;
 
 export interface Handle {

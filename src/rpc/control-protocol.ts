@@ -18,7 +18,7 @@
  * `id` is any JSON value; `usage` is what the mount has spent until then, as in usage.json. In `path` a byte that is no
  * part of valid UTF-8 is a lone surrogate, as in snapshots. write(2) takes requests, and may take fewer bytes than it
  * was given. Where nothing can be opened for writing (a read-only mount), ioctl(2) with SUBMIT takes them. read(2) waits
- * while requests are under way and returns 0 when there are none. When the file is closed, what is under way is called
+ * while requests are under way (with O_NONBLOCK it fails with EAGAIN) and returns 0 when there are none. When the file is closed, what is under way is called
  * off after a moment (see fs/waiting/grace.ts).
  *
  * The file's mode says who may ask. `regen` and `undo` need it to be open for writing, and the caller needs the

@@ -92,21 +92,9 @@ describeMounted("a mount whose process is stopped", () => {
     const children = commands.map((args) => m.sandbox.start(args, { program: BINARY }));
     await Promise.all([m.server.request(0), m.server.request(1)]);
     using process = stopped(m);
-    const said = children.map(async (child) => {
-      const reader = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
-      let text = "";
-      while (!text.includes("does not answer")) {
-        const { value, done } = await reader.read();
-        if (done) break;
-        text += value;
-      }
-      reader.releaseLock();
-      return text;
-    });
-    // A read that has reached the process can only be ended by it: the commands end when it goes on.
-    for (const text of await Promise.all(said)) expect(text).toContain(`kill -CONT ${process.pid}`);
-    process.go();
-    expect(await Promise.all(children.map((child) => child.exited))).toEqual([92, 92]);
+    for (const { status, stderr } of await Promise.all(children.map(finished))) {
+      expect([status, stderr]).toEqual([92, expect.stringContaining(`kill -CONT ${process.pid}`)]);
+    }
   });
 
   test("is unmounted by --lazy at once, and saves when it goes on", async () => {

@@ -1,5 +1,7 @@
 /** Asks a running mount for work on its files, through its `.llmfs/control`: see rpc/control-protocol.ts. */
+import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { codeOf, messageOf } from "../../errno.ts";
 import type { Usage } from "../../generate/spending/usage-counter.ts";
 import { ioctl } from "../../libc.ts";
@@ -10,6 +12,10 @@ import { readUsage } from "../mount-info.ts";
 import { watchAnswers } from "./answering.ts";
 import type { Outcome } from "./mount-record.ts";
 import { controlFile } from "./mounted.ts";
+
+/** Between two looks for answers: an idle mount notices nothing of it. */
+const SHORTEST_PAUSE_MS = 2;
+const LONGEST_PAUSE_MS = 50;
 
 /** What the mount answered: the name of an errno, and the reason in words. */
 export class Refused extends Error {
@@ -40,6 +46,7 @@ export class ControlClient implements AsyncDisposable {
   #count = 0;
   #unsaid = "";
   #listening = false;
+  #closed = false;
   #usage: Usage | undefined;
   /** Why the mount no longer answers. */
   #lost: Error | undefined;
@@ -106,8 +113,9 @@ export class ControlClient implements AsyncDisposable {
     await Promise.allSettled([...[...this.#waiting.values()].map(({ promise }) => promise), this.#ask({ op: "stop" })]);
   }
 
-  /** What is under way is called off once a read that waits is over: at the latest when this process ends. */
+  /** What is under way is called off. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
     this.#watch?.[Symbol.dispose]();
     if (!this.#listening) await this.#file.close();
   }
@@ -145,8 +153,9 @@ export class ControlClient implements AsyncDisposable {
     try {
       const buffer = Buffer.alloc(65_536);
       const decoder = new TextDecoder();
-      for (let rest = ""; this.#waiting.size > 0; ) {
-        const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, null);
+      for (let rest = ""; this.#waiting.size > 0 && !this.#closed; ) {
+        const bytesRead = await this.#read(buffer);
+        if (bytesRead === undefined) continue;
         if (bytesRead === 0) throw new Error("it has forgotten what it was asked for");
         const lines = (rest + decoder.decode(buffer.subarray(0, bytesRead), { stream: true })).split("\n");
         rest = lines.pop() ?? "";
@@ -154,7 +163,24 @@ export class ControlClient implements AsyncDisposable {
       }
     } finally {
       this.#listening = false;
+      if (this.#closed) await this.#file.close();
     }
+  }
+
+  /**
+   * Looks again and again instead of waiting in the kernel: a read that has reached the mount's process keeps even a
+   * killed process from ending for as long as that one is stopped. Resolves with undefined if the client was closed.
+   */
+  async #read(buffer: Buffer): Promise<number | undefined> {
+    for (let pause = SHORTEST_PAUSE_MS; !this.#closed; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+      try {
+        return (await this.#file.read(buffer, 0, buffer.length, null)).bytesRead;
+      } catch (error) {
+        if (codeOf(error) !== "EAGAIN") throw error;
+      }
+      await sleep(pause);
+    }
+    return undefined;
   }
 
   #settle(line: string): void {
@@ -196,9 +222,9 @@ interface Opened {
 /** Of a read-only mount nothing can be opened for writing; files without content can be generated all the same. */
 async function openEither(path: string): Promise<Opened> {
   try {
-    return { file: await open(path, "r+"), readOnly: false };
+    return { file: await open(path, constants.O_RDWR | constants.O_NONBLOCK), readOnly: false };
   } catch (error) {
     if (codeOf(error) !== "EROFS") throw error;
-    return { file: await open(path, "r"), readOnly: true };
+    return { file: await open(path, constants.O_RDONLY | constants.O_NONBLOCK), readOnly: true };
   }
 }

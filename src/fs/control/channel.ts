@@ -41,6 +41,7 @@ export class ControlChannel implements ControlHandle {
   readonly #mount: FsContext;
   readonly #handlers: RpcHandlers;
   readonly #writes: boolean;
+  readonly #waits: boolean;
   /** A request that is not ended yet. */
   #rest: Uint8Array = new Uint8Array(0);
   /** By the name that it waits under, what calls it off. */
@@ -53,11 +54,12 @@ export class ControlChannel implements ControlHandle {
   /** Requests that are not about a file, and can't be called off. */
   #others = 0;
 
-  /** `writes`: whether it was opened for writing. */
-  constructor(mount: FsContext, handlers: RpcHandlers, writes: boolean) {
+  /** `writes`: whether it was opened for writing; `waits`: whether without O_NONBLOCK. */
+  constructor(mount: FsContext, handlers: RpcHandlers, writes: boolean, waits = true) {
     this.#mount = mount;
     this.#handlers = handlers;
     this.#writes = writes;
+    this.#waits = waits;
   }
 
   /** Throws EBUSY, EFBIG; nothing is taken then. */
@@ -76,6 +78,7 @@ export class ControlChannel implements ControlHandle {
   read(_offset: number, target: Buffer, { unique }: Header): number | Parked {
     if (this.#unreadBytes > 0) return this.#takeUnread(target.length).copy(target);
     if (this.#underWay.size === 0 && this.#others === 0) return 0;
+    if (!this.#waits) throw new FsError("EAGAIN", "no answer is there yet");
     this.#reads.push({ unique, size: target.length });
     return PARKED;
   }

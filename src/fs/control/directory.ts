@@ -16,10 +16,16 @@ import type { Inode, Owner } from "../../tree/inode.ts";
 import { components, toBytes } from "../../tree/path.ts";
 import { Space } from "../../tree/space.ts";
 import type { Tree } from "../../tree/tree.ts";
-import { isWritable } from "../handles.ts";
+import { isWritable, O_NONBLOCK } from "../handles.ts";
 
 const FIRST_INO = 2 ** 48;
 const FIRST_FH = 2 ** 40;
+
+/**
+ * The kernel keeps nothing of them. It asks for nothing when one is closed either: not even SIGKILL ends the wait for the
+ * answer to FLUSH.
+ */
+const ALWAYS = abi.FOPEN_DIRECT_IO | abi.FOPEN_NOFLUSH;
 
 /** Who opens a control file, or says something to it. */
 export type Caller = Pick<Header, "uid" | "gid" | "pid">;
@@ -41,9 +47,9 @@ export interface ControlHandle {
 /** A control file that is read. */
 export type ReadableFile = () => ControlHandle;
 
-/** A control file that can be written to, too: `writes` says whether it was opened for that. */
+/** A control file that can be written to, too: `writes` says whether it was opened for that, `waits` whether reads may wait. */
 export interface DialogueFile {
-  readonly dialogue: (writes: boolean) => ControlHandle;
+  readonly dialogue: (writes: boolean, waits: boolean) => ControlHandle;
 }
 
 /** What `.llmfs` holds, by name, and what an open of it is. */
@@ -93,13 +99,13 @@ export class ControlDirectory {
     const writes = isWritable(flags);
     const fh = this.#nextFh++;
     if (typeof opener !== "function") {
-      this.#handles.set(fh, opener.dialogue(writes));
+      this.#handles.set(fh, opener.dialogue(writes, (flags & O_NONBLOCK) === 0));
       // A stream has no position: else a read that waits would keep every write(2) to the same descriptor waiting.
-      return { fh, open_flags: abi.FOPEN_DIRECT_IO | abi.FOPEN_STREAM, backing_id: 0 };
+      return { fh, open_flags: ALWAYS | abi.FOPEN_STREAM, backing_id: 0 };
     }
     if (writes) throw new FsError("EACCES", "this control file can only be read");
     this.#handles.set(fh, opener());
-    return { fh, open_flags: abi.FOPEN_DIRECT_IO, backing_id: 0 };
+    return { fh, open_flags: ALWAYS, backing_id: 0 };
   }
 
   /** Undefined when the handle is not one of ours. */

@@ -51,7 +51,7 @@ export function controlFiles(mount: FsContext, handlers: RpcHandlers, source: St
       const saver = handlers.beginSnapshot(false);
       return { next: () => saver.next({ milliseconds: SLICE_MS }), close: () => handlers.endSnapshot(saver) };
     }),
-    control: { dialogue: (writes) => new ControlChannel(mount, handlers, writes) },
+    control: { dialogue: (writes, waits) => new ControlChannel(mount, handlers, writes, waits) },
   };
 }
 

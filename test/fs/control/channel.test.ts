@@ -8,10 +8,11 @@ import { type ServedTree, served } from "../../support/served.ts";
 
 const O_RDONLY = 0;
 const O_RDWR = 2;
+const O_NONBLOCK = 0o4000;
 
 function withChannel(): ServedTree {
   return served({
-    control: (mount, answers) => ({ control: { dialogue: (w) => new ControlChannel(mount, answers, w) } }),
+    control: (mount, answers) => ({ control: { dialogue: (...how) => new ControlChannel(mount, answers, ...how) } }),
   });
 }
 
@@ -95,6 +96,18 @@ describe("making files", () => {
     fs.content("one", first?.ticket);
     expect(open.answers()).toEqual([{ id: "one", ok: true }]);
     expect([fs.cat("/a"), fs.cat("/dir/b")]).toEqual(["one", "two"]);
+    open.close();
+  });
+
+  test("without waiting for answers, where it was opened with O_NONBLOCK", () => {
+    using fs = withChannel();
+    fs.pending("/a");
+    const open = channel(fs, O_RDWR | O_NONBLOCK);
+    expect(open.read()).toBe("");
+    open.ask({ id: 1, op: "make", path: "/a" });
+    expect(fate(fs, open.begin())).toBe("EAGAIN");
+    fs.content("one");
+    expect(open.answers()).toEqual([{ id: 1, ok: true }]);
     open.close();
   });
 

@@ -83,7 +83,7 @@ describe("a control file", () => {
   test("is one that the kernel keeps nothing of", () => {
     using fs = withControl();
     const { open_flags } = fs.kernel.call("open", fs.node("/.llmfs/hello"), {});
-    expect(open_flags).toBe(abi.FOPEN_DIRECT_IO);
+    expect(open_flags).toBe(abi.FOPEN_DIRECT_IO | abi.FOPEN_NOFLUSH);
   });
 
   test("is read in pieces of any size", () => {

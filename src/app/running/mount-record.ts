@@ -33,6 +33,8 @@ export interface MountRecord {
   readonly mountpoint: string;
   /** "major:minor", as in /proc/self/mountinfo; empty while there is no mount, as the kernel uses the number again. */
   readonly device: string;
+  /** When that was mounted, by the clock of this machine that only goes forward, in nanoseconds. */
+  readonly since?: number;
   /** Where the tree is saved when the mount ends. */
   readonly save?: string;
   /** The descriptor to which requests are written. */
@@ -70,8 +72,9 @@ export class RecordWriter {
 
   /** An undefined `saving` or `last` takes it away. */
   change(change: { readonly [K in keyof Change]: Change[K] | undefined }): void {
+    const since = change.device ? { since: Number(process.hrtime.bigint()) } : {};
     // JSON leaves out what is undefined.
-    this.#record = { ...this.#record, ...change } as MountRecord;
+    this.#record = { ...this.#record, ...since, ...change } as MountRecord;
     this.#write();
   }
 

@@ -3,6 +3,7 @@
  * it holds open. Processes of other users and of other containers stay unseen.
  */
 
+import { lstatSync } from "node:fs";
 import { incarnation } from "../../fuse/mounting/process.ts";
 import type { MountPoint } from "../../mountinfo.ts";
 import { listFolder, ownerOf, processes, readLink, readText } from "../../procfs.ts";
@@ -41,9 +42,13 @@ export class ServerProcess implements Disposable {
 }
 
 /** The process that serves a mount. */
-export function serverOf({ device, superOptions }: MountPoint): ServerProcess | undefined {
-  const owner = Number(/(?:^|,)user_id=(\d+)/.exec(superOptions)?.[1] ?? 0);
-  return search(owner, (record) => record.device === device);
+export function serverOf(mount: MountPoint): ServerProcess | undefined {
+  return search(mounterOf(mount), (record) => record.device === mount.device);
+}
+
+/** The user id of whoever mounted it. */
+export function mounterOf({ superOptions }: Pick<MountPoint, "superOptions">): number {
+  return Number(/(?:^|,)user_id=(\d+)/.exec(superOptions)?.[1] ?? 0);
 }
 
 /** A process that still holds the tree of a mount that is gone, because it could not be saved yet. */
@@ -65,21 +70,40 @@ export function openerOf({ device }: Pick<MountPoint, "device">): number | undef
   );
 }
 
-/** Nobody but the mount's owner and root is believed. */
+/**
+ * Nobody but the mount's owner and root is believed. Of several the one that mounted last: the kernel uses the number of a
+ * device again, and a process that is stopped cannot take back that it had it.
+ */
 function search(owner: number, wanted: (record: MountRecord) => boolean): ServerProcess | undefined {
+  let found: { readonly server: ServerProcess; readonly since: number } | undefined;
   for (const pid of processes()) {
     if (![0, owner].includes(ownerOf(pid) ?? -1)) continue;
     const born = incarnation(pid);
     for (const fd of listFolder(`/proc/${pid}/fd`)) {
       const file = `/proc/${pid}/fd/${fd}`;
-      if (readLink(file) !== RECORD_LINK || born === undefined) continue;
+      if (readLink(file) !== RECORD_LINK || !isWriter(file) || born === undefined) continue;
       const reader = open(pid, file);
       const record = reader?.read();
-      if (reader !== undefined && record !== undefined && wanted(record)) return new ServerProcess(pid, born, reader);
-      reader?.[Symbol.dispose]();
+      const since = record?.since ?? 0;
+      if (reader === undefined || record === undefined || !wanted(record) || since < (found?.since ?? 0)) {
+        reader?.[Symbol.dispose]();
+        continue;
+      }
+      found?.server[Symbol.dispose]();
+      found = { server: new ServerProcess(pid, born, reader), since };
     }
   }
-  return undefined;
+  return found?.server;
+}
+
+/** Whether a descriptor in /proc/PID/fd is open for writing. Processes that read a record have it open, too. */
+function isWriter(file: string): boolean {
+  try {
+    return (lstatSync(file).mode & 0o200) !== 0;
+  } catch {
+    // The process has closed it, or has ended.
+    return false;
+  }
 }
 
 function open(pid: number, file: string): RecordReader | undefined {

@@ -231,3 +231,22 @@ testLacking(
     expect(user.mounted.sandbox.leftovers()).toEqual([]);
   },
 );
+
+testLacking(
+  IS_ROOT ? helper : "root",
+  "a mount of another user is not unmounted, and the error says whose it is",
+  async () => {
+    await using user = await ordinary(["a.txt"]);
+    const { mounted } = user;
+    const root = await mounted.sandbox.llmfs(["mount", "--allow-other", "--save", "tree.json", mounted.dir]);
+    expect(root).toEqual({ status: 0, stdout: "", stderr: expect.any(String) });
+    for (const flags of [[], ["--lazy"]]) {
+      const { status, stderr } = await user.llmfs(["unmount", ...flags, "mnt"]);
+      expect([status, stderr]).toEqual([
+        82,
+        "llmfs: mnt was mounted by user 0; only that user and root can unmount it\n",
+      ]);
+    }
+    expect((await mounted.sandbox.llmfs(["unmount", mounted.dir])).status).toBe(0);
+  },
+);

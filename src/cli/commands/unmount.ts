@@ -8,10 +8,11 @@ import { ControlClient } from "../../app/running/control-client.ts";
 import { findMount } from "../../app/running/find-mount.ts";
 import type { Outcome } from "../../app/running/mount-record.ts";
 import { mountAtPlace } from "../../app/running/mounted.ts";
-import { lateServerOf, openerOf, type ServerProcess, serverOf } from "../../app/running/server-process.ts";
+import { lateServerOf, mounterOf, openerOf, type ServerProcess, serverOf } from "../../app/running/server-process.ts";
 import { isThere, takeAway } from "../../app/running/take-away.ts";
 import { duration } from "../../app/settings/values.ts";
 import { shellWord } from "../../fuse/mounting/mountpoint.ts";
+import { isAdministrator } from "../../fuse/mounting/unmount.ts";
 import { type MountPoint, mounts } from "../../mountinfo.ts";
 import { command, flags } from "../args/command.ts";
 import { EXIT } from "../output/exit-codes.ts";
@@ -94,6 +95,11 @@ async function lazily(departure: Departure): Promise<void> {
 async function withoutServer(mount: MountPoint, name: string, lazy: boolean, patienceMs: number): Promise<void> {
   const other = openerOf(mount);
   if (!isThere(mount)) throw new UserError("notMounted", `${name}: somebody else has just unmounted it`);
+  const mounter = mounterOf(mount);
+  // The kernel shows nobody else's processes to ordinary users, nor lets them unmount.
+  if (mounter !== process.geteuid?.() && !isAdministrator()) {
+    throw new UserError("fuse", `${name} was mounted by user ${mounter}; only that user and root can unmount it`);
+  }
   if (lazy) {
     takeAway(mount, name, true);
     const who =

@@ -6,7 +6,7 @@
  */
 import { lstatSync, readlinkSync, type Stats, statfsSync, statSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
-import { FS_TYPE, type MountPoint, mounts } from "./mountinfo.ts";
+import { FS_TYPE, type MountPoint, readMounts } from "./mountinfo.ts";
 
 /** As fs/namei.c: more symlinks than this on the way is ELOOP. */
 const MOST_SYMLINKS = 40;
@@ -17,7 +17,7 @@ const MOST_LAYERS = 8;
  * The mount that an absolute path leads through, in words that name it; undefined where it leads through none. What does
  * not exist leads nowhere.
  */
-export function mountOnTheWay(path: string, all: readonly MountPoint[] = mounts(), depth = 0): string | undefined {
+export function mountOnTheWay(path: string, all: readonly MountPoint[] = readMounts(), depth = 0): string | undefined {
   const look = (stats: Stats | undefined) => stats && mountOf(stats, all, depth);
   const ahead = ["/", ...names(path)].reverse();
   let at = "/";

@@ -10,7 +10,7 @@ export type Wide = number | bigint;
 export const MAX_WIDE = 2n ** 63n - 1n;
 
 /** Invariant of every Wide: it is a bigint only where a number would not be exact. */
-export function wide(value: bigint): Wide {
+export function toWide(value: bigint): Wide {
   return value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER ? Number(value) : value;
 }
 
@@ -19,11 +19,11 @@ export function plus(a: Wide, b: Wide): Wide {
     const sum = a + b;
     if (sum <= Number.MAX_SAFE_INTEGER) return sum;
   }
-  return wide(BigInt(a) + BigInt(b));
+  return toWide(BigInt(a) + BigInt(b));
 }
 
 export function minus(a: Wide, b: Wide): Wide {
-  return typeof a === "number" && typeof b === "number" ? a - b : wide(BigInt(a) - BigInt(b));
+  return typeof a === "number" && typeof b === "number" ? a - b : toWide(BigInt(a) - BigInt(b));
 }
 
 /** The smaller one; `limit` is a number, and so is what comes back if `a` is no less. */

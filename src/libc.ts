@@ -11,7 +11,7 @@
 import { dlopen, FFIType, type Pointer, ptr, toArrayBuffer } from "bun:ffi";
 import { readFileSync } from "node:fs";
 import { ERRNO, errnoName, FsError } from "./errno.ts";
-import { type Wide, wide } from "./int64.ts";
+import { toWide, type Wide } from "./int64.ts";
 
 const SYMBOLS = {
   __errno_location: { args: [], returns: "ptr" },
@@ -342,7 +342,7 @@ export function fallocate(fd: number, mode: number, offset: Wide, length: Wide):
 /** The new offset, or the negative errno. */
 export function lseek(fd: number, offset: Wide, whence: number): Wide {
   const result = load().lseek(fd, offset, whence);
-  return typeof result === "bigint" ? wide(result) : orErrno(result);
+  return typeof result === "bigint" ? toWide(result) : orErrno(result);
 }
 
 const onArm = process.arch === "arm64";
@@ -399,7 +399,7 @@ export function touch(fd: number): void {
 /** The size of an open file, to the byte also where FileStat rounds it. */
 export function sizeOf(fd: number, stat: FileStat): Wide {
   fstat(fd, stat);
-  return wide((BigInt(statBuffer[13] ?? 0) << 32n) | BigInt((statBuffer[12] ?? 0) >>> 0));
+  return toWide((BigInt(statBuffer[13] ?? 0) << 32n) | BigInt((statBuffer[12] ?? 0) >>> 0));
 }
 
 /** The 64-bit field whose low half is the nth word. */

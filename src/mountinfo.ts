@@ -22,7 +22,7 @@ export interface MountPoint {
 }
 
 /** All mounts this process sees, in the order they were made; a later one covers an earlier one at the same place. */
-export function mounts(text: string = readFileSync("/proc/self/mountinfo", "latin1")): readonly MountPoint[] {
+export function readMounts(text: string = readFileSync("/proc/self/mountinfo", "latin1")): readonly MountPoint[] {
   const found: MountPoint[] = [];
   for (const line of text.split("\n")) {
     const [id = "", , device = "", root = "/", path, options = "", ...more] = line.split(" ");
@@ -45,8 +45,8 @@ export function mounts(text: string = readFileSync("/proc/self/mountinfo", "lati
 }
 
 /** What is mounted at exactly this place, which must be an absolute path without symlinks; the topmost if several are. */
-export function mountAt(path: string): MountPoint | undefined {
-  return mounts().findLast((mount) => mount.path === path);
+export function findMountAt(path: string): MountPoint | undefined {
+  return readMounts().findLast((mount) => mount.path === path);
 }
 
 /** Blank, tab, newline and backslash stand as three octal digits. The bytes are UTF-8 to us. */

@@ -14,7 +14,7 @@ export interface ThreadSignals {
  * Undefined if the thread cannot be seen: it is gone, it belongs to a process namespace that is not below ours, or /proc
  * is absent, hides other users' processes or shows another namespace than ours. Does not wait for the thread.
  */
-export function threadSignals(thread: number): ThreadSignals | undefined {
+export function readThreadSignals(thread: number): ThreadSignals | undefined {
   if (thread === 0 || !showsOurNamespace()) return undefined;
   try {
     return parseThreadSignals(readFileSync(`/proc/${thread}/status`, "latin1"));
@@ -48,7 +48,7 @@ function showsOurNamespace(): boolean {
 const MOST_PARENTS = 64;
 
 /** A thread's number, those of its process group and session, and of its parents' all the way up. */
-export function relatives(thread: number): readonly number[] {
+export function listRelatives(thread: number): readonly number[] {
   const found: number[] = [];
   try {
     for (let at = thread, count = 0; at > 1 && count < MOST_PARENTS; count++) {
@@ -67,7 +67,7 @@ export function relatives(thread: number): readonly number[] {
 // What follows is empty where a process is gone, or is not for this one to see.
 
 /** All processes that this one can see, lowest id first. */
-export function processes(): readonly number[] {
+export function listProcesses(): readonly number[] {
   return listFolder("/proc")
     .filter((name) => /^\d+$/.test(name))
     .map(Number)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { mountAt, mounts } from "../src/mountinfo.ts";
+import { findMountAt, readMounts } from "../src/mountinfo.ts";
 
 const LINES = `22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 36 22 0:31 / /mnt rw,nosuid,nodev - fuse.llmfs llmfs rw,user_id=0
@@ -10,7 +10,7 @@ const LINES = `22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 
 describe("mountinfo", () => {
   test("each line is a mount: its place, device, type and options", () => {
-    expect(mounts(LINES).slice(0, 2)).toEqual([
+    expect(readMounts(LINES).slice(0, 2)).toEqual([
       {
         id: "22",
         path: "/",
@@ -35,40 +35,40 @@ describe("mountinfo", () => {
   });
 
   test("blanks, tabs, newlines and backslashes stand as octal digits", () => {
-    expect(mounts(LINES)[2]?.path).toBe("/a b\tc\nd\\e");
+    expect(readMounts(LINES)[2]?.path).toBe("/a b\tc\nd\\e");
   });
 
   test("a source may be empty or have blanks", () => {
-    expect(mounts("36 22 0:31 / /mnt rw - fuse.llmfs a\\040b rw\n")[0]?.source).toBe("a b");
-    expect(mounts("36 22 0:31 / /mnt rw - fuse.llmfs  rw\n")[0]?.source).toBe("");
+    expect(readMounts("36 22 0:31 / /mnt rw - fuse.llmfs a\\040b rw\n")[0]?.source).toBe("a b");
+    expect(readMounts("36 22 0:31 / /mnt rw - fuse.llmfs  rw\n")[0]?.source).toBe("");
   });
 
   test("any number of optional fields may stand before the type", () => {
-    expect(mounts(LINES)[2]?.type).toBe("tmpfs");
+    expect(readMounts(LINES)[2]?.type).toBe("tmpfs");
   });
 
   test("of a bind mount, which part of the filesystem is there is told", () => {
-    expect(mounts(LINES)[2]?.root).toBe("/sub");
+    expect(readMounts(LINES)[2]?.root).toBe("/sub");
   });
 
   test("paths are UTF-8", () => {
-    expect(mounts(LINES)[3]?.path).toBe("/café");
+    expect(readMounts(LINES)[3]?.path).toBe("/café");
   });
 
   test("a later mount at the same place comes later", () => {
     expect(
-      mounts(LINES)
+      readMounts(LINES)
         .filter(({ path }) => path === "/mnt")
         .map(({ device }) => device),
     ).toEqual(["0:31", "0:34"]);
   });
 
   test("lines that are no mounts are passed over", () => {
-    expect(mounts("\n\n1 2 3\n36 22 0:31 / /mnt rw\n")).toEqual([]);
+    expect(readMounts("\n\n1 2 3\n36 22 0:31 / /mnt rw\n")).toEqual([]);
   });
 
   test("a mountpoint named like the separator is no separator", () => {
-    const [mount] = mounts("36 22 0:31 / /- rw shared:1 - fuse.llmfs llmfs rw\n");
+    const [mount] = readMounts("36 22 0:31 / /- rw shared:1 - fuse.llmfs llmfs rw\n");
     expect(mount).toEqual({
       id: "36",
       path: "/-",
@@ -82,7 +82,7 @@ describe("mountinfo", () => {
   });
 
   test("the running system's can be read", () => {
-    expect(mountAt("/proc")?.type).toBe("proc");
-    expect(mountAt("/no/such/mount")).toBeUndefined();
+    expect(findMountAt("/proc")?.type).toBe("proc");
+    expect(findMountAt("/no/such/mount")).toBeUndefined();
   });
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { parseThreadSignals, threadSignals } from "../src/procfs.ts";
+import { parseThreadSignals, readThreadSignals } from "../src/procfs.ts";
 
 const STATUS = `Name:	SigPnd: x
 State:	S (sleeping)
@@ -27,14 +27,14 @@ test("a thread is seen by its own number; one that is gone, or has no number her
   });
   try {
     const usr1 = 1n << 9n;
-    while (((threadSignals(child.pid)?.caught ?? 0n) & usr1) === 0n) await Bun.sleep(5);
+    while (((readThreadSignals(child.pid)?.caught ?? 0n) & usr1) === 0n) await Bun.sleep(5);
     const state = () => Bun.file(`/proc/${child.pid}/stat`).text();
     while (!/\) T /.test(await state())) await Bun.sleep(5);
     child.kill("SIGUSR1");
-    expect(threadSignals(child.pid)?.pending).toBe(usr1);
+    expect(readThreadSignals(child.pid)?.pending).toBe(usr1);
   } finally {
     child.kill("SIGKILL");
     await child.exited;
   }
-  expect([threadSignals(child.pid), threadSignals(0)]).toEqual([undefined, undefined]);
+  expect([readThreadSignals(child.pid), readThreadSignals(0)]).toEqual([undefined, undefined]);
 });

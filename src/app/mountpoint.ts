@@ -1,7 +1,7 @@
 /** Where a filesystem is to be mounted, as the user named it. */
 import { realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { checkMountpoint, taken } from "../fuse/mounting/mountpoint.ts";
+import { checkMountpoint, createTakenError } from "../fuse/mounting/mountpoint.ts";
 import { absolutePath } from "./machine/current-directory.ts";
 import { answers, isServed, unresponsive } from "./running/answering.ts";
 import { findMount } from "./running/find-mount.ts";
@@ -12,7 +12,7 @@ import { findMount } from "./running/find-mount.ts";
  */
 export async function checkedMountpoint(directory: string): Promise<string> {
   const known = findMount(directory);
-  if (known?.within === "" && isServed(known.mount)) throw taken(directory);
+  if (known?.within === "" && isServed(known.mount)) throw createTakenError(directory);
   if (known !== undefined && (await answers(known.mount)) === "no") throw unresponsive(known.mount);
   const path = realPath(directory);
   checkMountpoint(path, directory);

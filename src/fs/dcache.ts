@@ -163,7 +163,7 @@ export class Dcache {
   }
 
   #isLocked(parent: number): boolean {
-    return parent === this.#parking || this.#mount().session().parksLookups(parent);
+    return parent === this.#parking || this.#mount().session().hasParkedLookup(parent);
   }
 
   /** False where that has to be tried again. */

@@ -3,7 +3,7 @@ import { ERRNO } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
 import type { Filesystem } from "../fuse/ops.ts";
 import type { Session } from "../fuse/session.ts";
-import { type ThreadSignals, threadSignals } from "../procfs.ts";
+import { readThreadSignals, type ThreadSignals } from "../procfs.ts";
 import type { NamedFiles } from "../rpc/generation.ts";
 import type { FromFilesystem } from "../rpc/messages.ts";
 import type { Inode, Owner } from "../tree/inode.ts";
@@ -204,9 +204,9 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
     create: dcache.wrapNameChange(files.create),
   };
   const interrupts = new Interrupts({
-    isWaiting: (unique) => session().waits(unique),
+    isWaiting: (unique) => session().isParked(unique),
     end: (unique) => waiters.leave(unique) || control.leave(unique) || mount.writeback.isWaiting(unique),
-    signals: options.signals ?? threadSignals,
+    signals: options.signals ?? readThreadSignals,
     timers,
   });
   const interrupted = (unique: number, thread: number) => interrupts.handleInterrupt(unique, thread);

@@ -57,7 +57,7 @@ export class Nodes {
   }
 
   #find(nodeid: number): Inode | undefined {
-    return this.#tree.byNumber(nodeid) ?? this.#others.get(nodeid);
+    return this.#tree.getInode(nodeid) ?? this.#others.get(nodeid);
   }
 
   /** Throws ENOTDIR. */
@@ -77,7 +77,7 @@ export class Nodes {
   /** Counts one lookup, for an entry that is about to be told. */
   remember(inode: Inode): void {
     if (inode.lookups++ > 0) return;
-    if (this.#tree.byNumber(inode.ino) === undefined) this.#others.set(inode.ino, inode);
+    if (this.#tree.getInode(inode.ino) === undefined) this.#others.set(inode.ino, inode);
     this.#size++;
     this.#tree.hold(inode);
   }

@@ -3,7 +3,7 @@
 import { ORIGIN } from "../attributes.ts";
 import { FsError, messageOf } from "../errno.ts";
 import type { FromFilesystem, Methods, PublishedName, StaticsRequest } from "../rpc/messages.ts";
-import { packed } from "../rpc/packed-outline.ts";
+import { packOutline } from "../rpc/packed-outline.ts";
 import type { TreeEntry } from "../rpc/tree-port.ts";
 import { SnapshotSaver } from "../snapshot/write/save.ts";
 import { withoutTrailing } from "../text/trailing.ts";
@@ -105,7 +105,7 @@ export class RpcHandlers {
 
   outlineSince(known: number, viewer?: number): Result<"outlineSince"> {
     const version = layoutOf(this.#mount);
-    return version === known ? { version } : { version, entries: packed(this.outline(viewer)) };
+    return version === known ? { version } : { version, entries: packOutline(this.outline(viewer)) };
   }
 
   /** Answers at once, or when a generator has listed the directory. */

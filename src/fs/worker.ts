@@ -15,7 +15,7 @@ import * as libc from "../libc.ts";
 import type { FromFilesystem, LogLevel, ToFilesystem, WorkerOptions } from "../rpc/messages.ts";
 import { loadSnapshot } from "../snapshot/read/load.ts";
 import { heapPages } from "../tree/content/heap-store.ts";
-import { PAGE, type Stores, tmpfsFiles } from "../tree/content/store.ts";
+import { createTmpfsFiles, PAGE, type Stores } from "../tree/content/store.ts";
 import type { Clock } from "../tree/inode.ts";
 import { Space } from "../tree/space.ts";
 import { Tree } from "../tree/tree.ts";
@@ -98,7 +98,7 @@ class FilesystemThread {
       flags: CAPABILITIES,
       flags2: CAPABILITIES2,
       maxWrite: MAX_WRITE,
-      interrupted: (unique, thread) => this.#served.interrupt(unique, thread),
+      onInterrupt: (unique, thread) => this.#served.interrupt(unique, thread),
       onRequest: () => this.#stamps.advance(),
       onReady: ({ minor, flags2 }) => {
         if (this.#options.passthrough && (flags2 & FUSE_PASSTHROUGH) !== 0) mount.passthrough.enable(fd);
@@ -128,10 +128,10 @@ class FilesystemThread {
             const settles = mount.passthrough.settle(16);
             return mount.writeback.poll() || settles;
           },
-          waits: () => mount.dcache.hasWaiting,
+          hasWaiting: () => mount.dcache.hasWaiting,
           timers: this.#createAlarm(),
-          pause: () => mount.tree.space.trim(),
-          idle: (requests) => {
+          onPause: () => mount.tree.space.trim(),
+          onIdle: (requests) => {
             // This thread has no event loop, so the collector's own timers never run in it.
             if (requests >= COLLECT_AFTER) Bun.gc(true);
           },
@@ -311,7 +311,7 @@ function storesFor(size: number | undefined): { stores?: Stores } {
   // A limit to the size of files holds for the kernel's memory files too, and would be that of every program that writes.
   if (libc.getLimit(libc.LIMITS.FSIZE).soft !== libc.UNLIMITED) return { stores: heapPages };
   try {
-    return { stores: tmpfsFiles(Math.ceil((size ?? Number.POSITIVE_INFINITY) / PAGE)) };
+    return { stores: createTmpfsFiles(Math.ceil((size ?? Number.POSITIVE_INFINITY) / PAGE)) };
   } catch (error) {
     if (error instanceof FsError) return {};
     throw error;

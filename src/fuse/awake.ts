@@ -28,26 +28,26 @@ const ANY = new Uint8Array(Int32Array.of(2_000_000_000).buffer);
 /** What the request loop tells, of how busy it is. */
 export interface Awake {
   /** So many requests came within so many milliseconds. */
-  came(requests: number, ms: number): void;
+  noteRequests(requests: number, ms: number): void;
   /** None came for a while. */
-  paused(): void;
+  notePause(): void;
   close(): void;
 }
 
 /** For a thread whose callers may run on so many processors. `driver` is where the idle driver's name is read. */
 export function keepAwake(processors: number, device = DEVICE, driver = IDLE_DRIVER): Awake {
-  if (processors < 2 || processors > MOST_PROCESSORS || read(driver) !== "haltpoll") return ASLEEP;
+  if (processors < 2 || processors > MOST_PROCESSORS || readLine(driver) !== "haltpoll") return ASLEEP;
   try {
-    return new Held(libc.open(device, libc.O_WRONLY | libc.O_CLOEXEC));
+    return new LatencyHold(libc.open(device, libc.O_WRONLY | libc.O_CLOEXEC));
   } catch (error) {
     if (error instanceof libc.SystemError) return ASLEEP;
     throw error;
   }
 }
 
-const ASLEEP: Awake = { came() {}, paused() {}, close() {} };
+const ASLEEP: Awake = { noteRequests() {}, notePause() {}, close() {} };
 
-class Held implements Awake {
+class LatencyHold implements Awake {
   readonly #fd: number;
   #awake = false;
 
@@ -55,26 +55,26 @@ class Held implements Awake {
     this.#fd = fd;
   }
 
-  came(requests: number, ms: number): void {
+  noteRequests(requests: number, ms: number): void {
     const stream = ms <= requests * STREAM_MS_PER_REQUEST;
-    if (stream !== this.#awake) this.#ask(stream);
+    if (stream !== this.#awake) this.#setAwake(stream);
   }
 
-  paused(): void {
-    if (this.#awake) this.#ask(false);
+  notePause(): void {
+    if (this.#awake) this.#setAwake(false);
   }
 
   close(): void {
     libc.close(this.#fd);
   }
 
-  #ask(awake: boolean): void {
+  #setAwake(awake: boolean): void {
     libc.write(this.#fd, awake ? NONE_AT_ALL : ANY, 4);
     this.#awake = awake;
   }
 }
 
-function read(path: string): string {
+function readLine(path: string): string {
   try {
     return readFileSync(path, "latin1").trim();
   } catch {

@@ -56,11 +56,11 @@ export class Device implements Channel {
     try {
       const write = libc.writeAsync(fd, message, length);
       if (write === undefined) close();
-      const closing = (over: boolean) => {
+      const closeWhenOver = (over: boolean) => {
         if (over) close();
         return over;
       };
-      return write && { done: () => closing(write.done()), cancel: () => closing(write.cancel()) };
+      return write && { done: () => closeWhenOver(write.done()), cancel: () => closeWhenOver(write.cancel()) };
     } catch (error) {
       close();
       throw error;
@@ -85,13 +85,13 @@ export interface Mailbox {
   /** A slice of background work, a few milliseconds at most; false when there is none. */
   work(): boolean;
   /** Whether there is work that waits for something nobody tells of: it is looked at again after PAUSE_MS. */
-  waits(): boolean;
+  hasWaiting(): boolean;
   /** Work for a certain time. */
   readonly timers: Alarm;
   /** Nothing came for PAUSE_MS. */
-  pause(): void;
+  onPause(): void;
   /** Nothing came for IDLE_MS, after so many requests: the time for what takes longer. */
-  idle(requests: number): void;
+  onIdle(requests: number): void;
 }
 
 export interface Alarm {
@@ -101,7 +101,7 @@ export interface Alarm {
   run(): boolean;
 }
 
-export interface ServeOptions {
+export interface LoopOptions {
   /** Largest WRITE; the buffer must hold it and its headers. */
   readonly maxWrite: number;
   /** How many processors may run us and our callers. */
@@ -115,8 +115,8 @@ export function serve(
   device: Device,
   session: Session,
   mailbox: Mailbox,
-  stopped: () => boolean,
-  options: ServeOptions,
+  isStopped: () => boolean,
+  options: LoopOptions,
 ): void {
   const buffer = Buffer.alloc(Math.max(FUSE_MIN_READ_BUFFER, options.maxWrite + 4096));
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
@@ -131,7 +131,7 @@ export function serve(
   /** The stretch: requests since then. */
   let recent = 0;
   let since = 0;
-  while (!stopped()) {
+  while (!isStopped()) {
     let length = libc.read(device.fd, at, buffer.length);
     if (length === -ERRNO.EAGAIN && spin > 0) {
       const until = performance.now() + spin;
@@ -154,7 +154,7 @@ export function serve(
         mailbox.drain();
         mailbox.timers.run();
         const now = performance.now();
-        awake?.came(recent, now - since);
+        awake?.noteRequests(recent, now - since);
         since = now;
         recent = 0;
       }
@@ -162,17 +162,17 @@ export function serve(
     }
     if (length === -ERRNO.EAGAIN) {
       const busy = mailbox.work();
-      const soon = !paused || mailbox.waits();
+      const soon = !paused || mailbox.hasWaiting();
       const rest = busy ? 0 : soon ? PAUSE_MS : requests > 0 ? IDLE_MS : -1;
-      const slept = sleep.until(sooner(rest, mailbox.timers.due));
+      const slept = sleep.sleep(shorterTimeout(rest, mailbox.timers.due));
       const rang = mailbox.timers.run();
       if (!busy && !rang && !sleep.request && !sleep.mail) {
         if (paused && !soon) {
-          mailbox.idle(requests);
+          mailbox.onIdle(requests);
           requests = 0;
         } else if (!paused) {
-          awake?.paused();
-          mailbox.pause();
+          awake?.notePause();
+          mailbox.onPause();
         }
         paused = true;
       }
@@ -189,7 +189,7 @@ export function serve(
 }
 
 /** The shorter of two times, in whole milliseconds. The first is negative if it is endless. */
-function sooner(rest: number, due: number | undefined): number {
+function shorterTimeout(rest: number, due: number | undefined): number {
   if (due === undefined) return rest;
   return rest < 0 ? Math.ceil(due) : Math.min(rest, Math.ceil(due));
 }
@@ -208,7 +208,7 @@ class Sleeper {
   }
 
   /** How many milliseconds it slept. */
-  until(timeoutMs: number): number {
+  sleep(timeoutMs: number): number {
     this.#entries[1] = libc.POLLIN;
     this.#entries[3] = libc.POLLIN;
     const start = performance.now();

@@ -41,7 +41,7 @@ export class ParkedRequests<Row extends { readonly name: OpName }> {
   }
 
   /** Whether a lookup in this directory is among them. */
-  holdsLookups(nodeid: number): boolean {
+  hasLookup(nodeid: number): boolean {
     return this.#lookups.has(nodeid);
   }
 }

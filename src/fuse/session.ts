@@ -37,7 +37,7 @@ export interface SessionOptions {
   /** Largest WRITE, in bytes; a multiple of the page size. */
   readonly maxWrite: number;
   /** The kernel reports a signal to the thread that sent a parked request. False if nobody keeps it parked. */
-  readonly interrupted: (unique: number, thread: number) => boolean;
+  readonly onInterrupt: (unique: number, thread: number) => boolean;
   /** Called before each request. */
   readonly onRequest?: () => void;
   /** Called once, after the handshake. */
@@ -56,7 +56,7 @@ export interface Granted {
 
 const NOTHING_GRANTED: Granted = { minor: abi.FUSE_KERNEL_MINOR_VERSION, flags: 0, flags2: 0 };
 
-interface Row {
+interface OperationRow {
   readonly name: OpName;
   readonly request: Struct<unknown>;
   readonly reply: ReplyKind;
@@ -64,7 +64,7 @@ interface Row {
 }
 
 export class Session {
-  readonly #rows: (Row | undefined)[] = [];
+  readonly #rows: (OperationRow | undefined)[] = [];
   readonly #channel: Channel;
   readonly #options: SessionOptions;
   readonly #out: Buffer;
@@ -72,8 +72,8 @@ export class Session {
   /** Where handlers put "data". */
   readonly #target: Buffer;
   readonly #header: Header = { opcode: 0, unique: 0, nodeid: 0, uid: 0, gid: 0, pid: 0 };
-  readonly #parked = new ParkedRequests<Row>();
-  #afterwards: (() => void) | undefined;
+  readonly #parked = new ParkedRequests<OperationRow>();
+  #deferred: (() => void) | undefined;
   /** How many requests of each kind came, by opcode: what a workload costs. */
   readonly counts = new Uint32Array(64);
   granted: Granted | undefined;
@@ -88,7 +88,7 @@ export class Session {
     for (const [name, row] of Object.entries(OPS)) {
       const key = name as OpName; // Object.entries forgets that OPS has no other keys.
       // The table pairs each handler with its own request and reply; one loop over all rows cannot say so in types.
-      const handler = filesystem[key] as Row["handler"];
+      const handler = filesystem[key] as OperationRow["handler"];
       this.#rows[row.opcode] = {
         name: key,
         request: row.request as Struct<unknown>,
@@ -101,7 +101,7 @@ export class Session {
   /** Handles one message. `view` is a DataView of `buffer`; the handler may keep neither. */
   handle(buffer: Buffer, view: DataView, length: number): void {
     if (length < abi.inHeader.size || view.getUint32(0, true) !== length) {
-      return this.#malformed(length >= 16 ? readU64(view, 8) : 0, `a message of ${length} bytes`);
+      return this.#rejectMalformed(length >= 16 ? readU64(view, 8) : 0, `a message of ${length} bytes`);
     }
     this.#options.onRequest?.();
     const header = this.#header;
@@ -132,11 +132,11 @@ export class Session {
       if (value === PARKED) this.#parked.add(header, row);
       else this.#reply(row, unique, value);
     } catch (error) {
-      if (row.reply !== "silence") this.#error(row, unique, error);
-      else if (error instanceof MalformedMessage) this.#malformed(0, `${row.name}: ${error.message}`);
+      if (row.reply !== "silence") this.#replyError(row, unique, error);
+      else if (error instanceof MalformedMessage) this.#rejectMalformed(0, `${row.name}: ${error.message}`);
       else this.#options.log("error", `${row.name}: ${describe(error)}`);
     } finally {
-      this.#workAfterwards();
+      this.#runDeferred();
     }
   }
 
@@ -144,14 +144,14 @@ export class Session {
    * Has a handler's work done once its reply is sent: the caller does not wait for it. It is done before the next request
    * is read, so nobody sees it undone, and the request's data is still there.
    */
-  afterwards(work: () => void): void {
-    this.#afterwards = work;
+  runAfterwards(work: () => void): void {
+    this.#deferred = work;
   }
 
-  #workAfterwards(): void {
-    const work = this.#afterwards;
+  #runDeferred(): void {
+    const work = this.#deferred;
     if (work === undefined) return;
-    this.#afterwards = undefined;
+    this.#deferred = undefined;
     try {
       work();
     } catch (error) {
@@ -178,7 +178,7 @@ export class Session {
   /** Ends a parked request with an error. */
   fail(unique: number, error: unknown): void {
     const row = this.#parked.take(unique);
-    if (row !== undefined) this.#error(row, unique, error);
+    if (row !== undefined) this.#replyError(row, unique, error);
   }
 
   get parked(): number {
@@ -186,13 +186,13 @@ export class Session {
   }
 
   /** Whether this request is parked. */
-  waits(unique: number): boolean {
+  isParked(unique: number): boolean {
     return this.#parked.get(unique) !== undefined;
   }
 
   /** Whether a lookup in this directory is parked. The kernel holds the directory's lock all the while. */
-  parksLookups(nodeid: number): boolean {
-    return this.#parked.holdsLookups(nodeid);
+  hasParkedLookup(nodeid: number): boolean {
+    return this.#parked.hasLookup(nodeid);
   }
 
   /** Tells the kernel something it did not ask for: `code` is a FUSE_NOTIFY_*. 0, or a negative errno. */
@@ -212,7 +212,7 @@ export class Session {
     return this.#channel.sendAsync(this.#out, length, apart);
   }
 
-  #reply(row: Row, unique: number, value: unknown): boolean {
+  #reply(row: OperationRow, unique: number, value: unknown): boolean {
     let length = HEADER_SIZE;
     if (row.reply === "data") {
       if (typeof value === "object") return this.#replyExtent(row, unique, value as Extent);
@@ -223,21 +223,21 @@ export class Session {
     return this.#send(unique, length - HEADER_SIZE);
   }
 
-  #replyExtent(row: Row, unique: number, extent: Extent): boolean {
+  #replyExtent(row: OperationRow, unique: number, extent: Extent): boolean {
     const length = HEADER_SIZE + extent.length;
     if (this.#options.debug === true) this.#options.log("debug", `← ${unique} ${row.name} ok ${length} bytes`);
     this.#writeHeader(this.#outView, unique, 0, length);
-    return this.#sent(unique, this.#channel.sendExtent(this.#out, HEADER_SIZE, extent), length) === 0;
+    return this.#checkSent(unique, this.#channel.sendExtent(this.#out, HEADER_SIZE, extent), length) === 0;
   }
 
-  #error(row: Row, unique: number, error: unknown): void {
+  #replyError(row: OperationRow, unique: number, error: unknown): void {
     if (error instanceof FsError) return this.#fail(unique, error.errno, row.name, error);
-    if (error instanceof MalformedMessage) return this.#malformed(unique, `${row.name}: ${error.message}`);
+    if (error instanceof MalformedMessage) return this.#rejectMalformed(unique, `${row.name}: ${error.message}`);
     this.#options.log("error", `${row.name}: ${describe(error)}`);
     this.#fail(unique, ERRNO.EIO, row.name);
   }
 
-  #malformed(unique: number, what: string): void {
+  #rejectMalformed(unique: number, what: string): void {
     this.#options.log("error", `the kernel sent something that is not its protocol: ${what}`);
     if (unique !== 0) this.#fail(unique, ERRNO.EIO, what);
   }
@@ -256,7 +256,7 @@ export class Session {
   #sendHeader(message: Buffer, unique: number, error: number, length: number): number {
     const view = message === this.#out ? this.#outView : new DataView(message.buffer, message.byteOffset);
     this.#writeHeader(view, unique, error, length);
-    return this.#sent(unique, this.#channel.send(message, length), length);
+    return this.#checkSent(unique, this.#channel.send(message, length), length);
   }
 
   #writeHeader(view: DataView, unique: number, error: number, length: number): void {
@@ -266,7 +266,7 @@ export class Session {
     view.setUint32(12, Math.floor(unique / 2 ** 32), true);
   }
 
-  #sent(unique: number, result: number, length: number): number {
+  #checkSent(unique: number, result: number, length: number): number {
     // ENOENT: the caller was killed, or the request aborted; nobody waits for this reply.
     if (result < 0 && result !== -ERRNO.ENOENT && unique !== 0) {
       this.#options.log("warn", `a reply of ${length} bytes was refused by the kernel: errno ${-result}`);
@@ -283,12 +283,13 @@ export class Session {
   #interrupt(request: unknown): void {
     const { unique } = request as { unique: number }; // the row's struct is interruptIn
     const parked = this.#parked.get(unique);
-    if (parked === undefined || !this.#options.interrupted(unique, parked.thread))
+    if (parked === undefined || !this.#options.onInterrupt(unique, parked.thread))
       this.#sendHeader(this.#out, this.#header.unique, -ERRNO.EAGAIN, HEADER_SIZE);
   }
 
   #init(view: DataView, length: number, unique: number): void {
-    if (length < abi.inHeader.size + abi.initIn.size) return this.#malformed(unique, `an INIT of ${length} bytes`);
+    if (length < abi.inHeader.size + abi.initIn.size)
+      return this.#rejectMalformed(unique, `an INIT of ${length} bytes`);
     const major = view.getUint32(40, true);
     const minor = view.getUint32(44, true);
     const maxReadahead = view.getUint32(48, true);
@@ -307,7 +308,7 @@ export class Session {
       flags2: this.#options.flags2 & offered2,
     };
     this.#sendInit(unique, granted, maxReadahead);
-    if ((granted.flags & abi.FUSE_SETXATTR_EXT) === 0) this.#speakShortSetxattr();
+    if ((granted.flags & abi.FUSE_SETXATTR_EXT) === 0) this.#useShortSetxattr();
     this.granted = granted;
     this.#options.onReady?.(granted);
   }
@@ -332,7 +333,7 @@ export class Session {
   }
 
   /** A kernel before 7.33 sends setxattr without the field that the row has. */
-  #speakShortSetxattr(): void {
+  #useShortSetxattr(): void {
     const { opcode } = OPS.setxattr;
     const row = this.#rows[opcode];
     if (row === undefined) return;
@@ -344,7 +345,7 @@ export class Session {
     this.#rows[opcode] = { ...row, request: { ...row.request, decode } };
   }
 
-  #logRequest(row: Row, header: Header, request: unknown): void {
+  #logRequest(row: OperationRow, header: Header, request: unknown): void {
     const fields = JSON.stringify(request, (_, value) =>
       typeof value === "bigint"
         ? value.toString()

@@ -109,7 +109,7 @@ export function createEngine(options: EngineOptions): Engine {
 
   /** A program that waits for another file gives its slot back meanwhile, as a generator that reads does. */
   function workingIn(place: Place | undefined, ticket: number, pid: number): void {
-    tree.working?.(ticket, pid, (over) => {
+    tree.setMaker?.(ticket, pid, (over) => {
       place?.waiting(() => over).catch(() => {});
     });
   }

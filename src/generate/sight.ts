@@ -21,7 +21,7 @@ export function sightOf(tree: TreePort, options: ContextOptions): SightOf {
     if (viewer === undefined) return everything;
     const known = users.get(viewer);
     if (known !== undefined) return known;
-    const view = tree.as?.(viewer);
+    const view = tree.viewAs?.(viewer);
     // Nothing is better shown than too much.
     if (view === undefined) throw new FsError("EACCES", `what user ${viewer} may read of the tree is not known`);
     const sight = { tree: view, context: contextMaker(view, { ...options, keptOutOf: tree }) };

@@ -38,6 +38,6 @@ export class Stages {
   }
 
   #tell(): void {
-    this.#listener?.stage(this.#waits > 0 ? "preparing" : this.#stage);
+    this.#listener?.setStage(this.#waits > 0 ? "preparing" : this.#stage);
   }
 }

@@ -9,13 +9,13 @@ export type Contents = readonly (Uint8Array | undefined)[];
 /** Kept at most, in bytes; then everything is sent anew. */
 const MOST_BYTES = 32 << 20;
 
-interface Answered {
+interface CachedContents {
   readonly since: number;
   readonly limit: number;
   readonly contents: Promise<Contents>;
 }
 
-export class Statics {
+export class ContentCache {
   readonly #fetch: (request: StaticsRequest) => Promise<readonly StaticContent[]>;
   readonly #most: number;
   readonly #byIno = new Map<number, Uint8Array>();
@@ -24,7 +24,7 @@ export class Statics {
   #epoch = 1;
   /** The latest state of all contents that was told of. */
   #newest = 0;
-  #lists = new WeakMap<readonly string[], Answered>();
+  #lists = new WeakMap<readonly string[], CachedContents>();
 
   constructor(fetch: (request: StaticsRequest) => Promise<readonly StaticContent[]>, mostBytes = MOST_BYTES) {
     this.#fetch = fetch;
@@ -32,7 +32,7 @@ export class Statics {
   }
 
   /** Something was written, at the latest when there was this version. */
-  tell(version: number): void {
+  noteVersion(version: number): void {
     this.#newest = Math.max(this.#newest, version);
   }
 
@@ -40,13 +40,13 @@ export class Statics {
   get(paths: readonly string[], limit: number): Promise<Contents> {
     const known = this.#lists.get(paths);
     if (known?.since === this.#newest && known.limit === limit) return known.contents;
-    const contents = this.#take(paths, limit);
+    const contents = this.#fetchContents(paths, limit);
     this.#lists.set(paths, { since: this.#newest, limit, contents });
     contents.catch(() => this.#lists.delete(paths));
     return contents;
   }
 
-  async #take(paths: readonly string[], limit: number): Promise<Contents> {
+  async #fetchContents(paths: readonly string[], limit: number): Promise<Contents> {
     const found = await this.#fetch({ paths, limit, epoch: this.#epoch });
     for (const { ino, bytes } of found) {
       if (bytes === undefined) continue;
@@ -55,7 +55,8 @@ export class Statics {
     }
     const contents = found.map(({ ino }) => this.#byIno.get(ino));
     // It was forgotten between the question and the answer.
-    if (found.some(({ ino }, index) => ino !== 0 && contents[index] === undefined)) return this.#take(paths, limit);
+    if (found.some(({ ino }, index) => ino !== 0 && contents[index] === undefined))
+      return this.#fetchContents(paths, limit);
     if (this.#bytes > this.#most) {
       this.#byIno.clear();
       this.#bytes = 0;

@@ -18,7 +18,7 @@ import * as libc from "../libc.ts";
 import type { Generate, GenerationRequest, List, ListingRequest, NamedFiles, Plant } from "../rpc/generation.ts";
 import type {
   FromFilesystem,
-  Held,
+  HeldCounts,
   LogLevel,
   Methods,
   PendingFile,
@@ -29,10 +29,10 @@ import type {
 } from "../rpc/messages.ts";
 import type { TreePort } from "../rpc/tree-port.ts";
 import { writeAtomically } from "../snapshot/write/write.ts";
-import { Job } from "./generation-task.ts";
+import { GenerationTask } from "./generation-task.ts";
 import { Outbox } from "./outbox.ts";
-import { type SaveOptions, snapshotPieces } from "./snapshot-pieces.ts";
-import { Viewed } from "./tree-view.ts";
+import { type SnapshotSaveOptions, snapshotPieces } from "./snapshot-pieces.ts";
+import { TreeViews } from "./tree-view.ts";
 
 export interface FilesystemOptions {
   /** Absolute. */
@@ -51,9 +51,9 @@ export interface FilesystemOptions {
   /** Makes the content of pending files. */
   readonly generate: Generate;
   /** A content that was made anew is undone: the key of the request that it answered, as what it replaced did. */
-  readonly undone?: (request: string) => void;
+  readonly onUndone?: (request: string) => void;
   /** Resolves when the calls that were called off are booked. */
-  readonly settled?: () => Promise<void>;
+  readonly whenSettled?: () => Promise<void>;
   /** Says what is in the directories that generators list. */
   readonly list?: List;
   /** Files and directories that are there from the start, besides those of the snapshot. */
@@ -89,11 +89,11 @@ export interface MountedFilesystem extends AsyncDisposable {
   /** Whether the tree began with files that wait to be generated. */
   readonly beganPending: boolean;
   /** Writes a snapshot as of this moment: whole, or not at all. Works after `ended` too, until disposed. */
-  save(file: string, options?: SaveOptions): Promise<void>;
+  save(file: string, options?: SnapshotSaveOptions): Promise<void>;
   /** Whether the tree may have changed since an earlier call. Works after `ended` too. */
   revision(): Promise<Revision>;
   /** What is held, after a look at the tree's invariants: rejects where one is broken. Works after `ended` too. */
-  check(): Promise<Held>;
+  check(): Promise<HeldCounts>;
   /** Every file whose content is still to be made. */
   pending(): Promise<readonly PendingFile[]>;
   /** Resolves when a file has its content; a pending one is generated. Rejects with FsError. */
@@ -138,10 +138,10 @@ class Link {
   /** How many report failures themselves. */
   #quiet = 0;
   /** By ticket. */
-  readonly #jobs = new Map<number, Job>();
+  readonly #tasks = new Map<number, GenerationTask>();
   readonly #calls = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #nextCall = 1;
-  readonly #viewed = new Viewed((method, ...args) => this.#call(method, ...args));
+  readonly #views = new TreeViews((method, ...args) => this.#call(method, ...args));
   #closed = false;
   #dead: Error | undefined;
 
@@ -168,8 +168,8 @@ class Link {
       ...(options.named === undefined ? {} : { named: options.named }),
     };
     this.#worker = new Worker(new URL("../fs/worker.ts", import.meta.url), { workerData, transferList: [port2] });
-    this.#worker.on("error", (error) => this.#died(error instanceof Error ? error : new Error(String(error))));
-    this.#worker.on("exit", () => this.#died(new Error("the filesystem thread ended")));
+    this.#worker.on("error", (error) => this.#onDeath(error instanceof Error ? error : new Error(String(error))));
+    this.#worker.on("exit", () => this.#onDeath(new Error("the filesystem thread ended")));
     port1.on("message", (message: FromFilesystem | readonly FromFilesystem[]) => {
       if (!isBatch(message)) return this.#take(message);
       for (const one of message) this.#take(one);
@@ -196,7 +196,7 @@ class Link {
       await this.#ended.promise;
     };
     return {
-      tree: this.#viewed.all((ticket, pid, waits) => this.#jobs.get(ticket)?.working(pid, waits)),
+      tree: this.#views.forEverybody((ticket, pid, waits) => this.#tasks.get(ticket)?.setMaker(pid, waits)),
       ended: this.#ended.promise,
       beganPending: pending,
       device: mount.device,
@@ -228,9 +228,9 @@ class Link {
     if (this.#closed) return;
     this.#closed = true;
     this.#outbox.close();
-    for (const job of this.#jobs.values()) {
-      job.cancel();
-      job.end(new FsError("ENODEV", "the filesystem is closed"));
+    for (const task of this.#tasks.values()) {
+      task.cancel();
+      task.end(new FsError("ENODEV", "the filesystem is closed"));
     }
     for (const call of this.#calls.values()) call.reject(new FsError("ENODEV", "the filesystem is closed"));
     this.#worker.terminate();
@@ -245,26 +245,26 @@ class Link {
       case "ready":
         return this.#ready.resolve();
       case "generate":
-        this.#viewed.tell(message.request);
+        this.#views.noteVersions(message.request);
         return void this.#generate(message.request);
       case "list":
         return void this.#list(message.request);
       case "save":
         return void this.#save(message.id);
       case "undone":
-        return this.#options.undone?.(message.request);
+        return this.#options.onUndone?.(message.request);
       case "settle":
         return void this.#settleCalls(message.id);
       case "cancel":
-        return this.#jobs.get(message.ticket)?.cancel();
+        return this.#tasks.get(message.ticket)?.cancel();
       case "waits":
-        return this.#jobs.get(message.ticket)?.waits(message.waits);
+        return this.#tasks.get(message.ticket)?.setWaiting(message.waits);
       case "taken":
-        return this.#jobs.get(message.ticket)?.taken(message);
+        return this.#tasks.get(message.ticket)?.onTaken(message);
       case "reply":
-        return this.#settle(message.id)?.resolve(message.value);
+        return this.#takeCall(message.id)?.resolve(message.value);
       case "fault":
-        return this.#settle(message.id)?.reject(new FsError(message.code, message.message));
+        return this.#takeCall(message.id)?.reject(new FsError(message.code, message.message));
       case "log":
         return this.#options.log(message.level, message.tag, message.text);
       case "ended":
@@ -273,7 +273,7 @@ class Link {
   }
 
   async #settleCalls(id: number): Promise<void> {
-    await this.#options.settled?.();
+    await this.#options.whenSettled?.();
     this.#outbox.post({ type: "settled", id });
   }
 
@@ -287,7 +287,7 @@ class Link {
     saveEnd: (id: number) => this.#call("saveEnd", id),
   };
 
-  #settle(id: number) {
+  #takeCall(id: number) {
     const call = this.#calls.get(id);
     this.#calls.delete(id);
     return call;
@@ -298,49 +298,49 @@ class Link {
     this.#ended.resolve(message === undefined ? { reason } : { reason, message });
   }
 
-  #died(error: Error): void {
+  #onDeath(error: Error): void {
     if (this.#closed) return;
     this.#dead ??= error;
     this.#loaded.reject(error);
     this.#options.log("error", "fs", error.stack ?? error.message);
     this.#end({ reason: "failed", message: error.message });
     for (const call of this.#calls.values()) call.reject(error);
-    for (const job of this.#jobs.values()) job.end(new FsError("ENODEV", error.message));
+    for (const task of this.#tasks.values()) task.end(new FsError("ENODEV", error.message));
     this.#calls.clear();
   }
 
   #generate(request: GenerationRequest): Promise<void> {
-    return this.#work(request, async (job) => {
-      const content = await this.#options.generate(request, job.signal, job);
+    return this.#work(request, async (task) => {
+      const content = await this.#options.generate(request, task.signal, task);
       return { type: "content", ticket: request.ticket, content };
     });
   }
 
   #list(request: ListingRequest): Promise<void> {
-    return this.#work(request, async (job) => {
+    return this.#work(request, async (task) => {
       if (this.#options.list === undefined) throw new FsError("EIO", "no generator lists directories");
-      return { type: "listed", ticket: request.ticket, listing: await this.#options.list(request, job.signal, job) };
+      return { type: "listed", ticket: request.ticket, listing: await this.#options.list(request, task.signal, task) };
     });
   }
 
   /** Answers with what the work comes to, or with why it failed. */
   async #work(
     { ticket, path }: GenerationRequest | ListingRequest,
-    work: (job: Job) => Promise<ToFilesystem>,
+    work: (task: GenerationTask) => Promise<ToFilesystem>,
   ): Promise<void> {
-    const job = new Job(ticket, (message) => this.#outbox.post(message));
-    this.#jobs.set(ticket, job);
+    const task = new GenerationTask(ticket, (message) => this.#outbox.post(message));
+    this.#tasks.set(ticket, task);
     try {
-      this.#outbox.post(await work(job));
+      this.#outbox.post(await work(task));
     } catch (error) {
-      const { code, message } = failure(error);
+      const { code, message } = toFsError(error);
       const said = message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
       const level = this.#quiet > 0 ? "info" : "warn";
-      if (!job.signal.aborted) this.#options.log(level, "generate", `${path}: ${code}: ${said}`);
+      if (!task.signal.aborted) this.#options.log(level, "generate", `${path}: ${code}: ${said}`);
       this.#outbox.post({ type: "failed", ticket, code, message });
     } finally {
-      this.#jobs.delete(ticket);
-      job.end(OVER);
+      this.#tasks.delete(ticket);
+      task.end(OVER);
     }
   }
 
@@ -367,7 +367,7 @@ function isBatch(message: FromFilesystem | readonly FromFilesystem[]): message i
 }
 
 /** Any failure of a generation, as what its readers get. */
-function failure(error: unknown): FsError {
+function toFsError(error: unknown): FsError {
   if (error instanceof FsError) return error;
   const code = codeOf(error) ?? "";
   return new FsError(isErrnoName(code) ? code : "EIO", messageOf(error), { cause: error });

@@ -6,7 +6,7 @@ import type { FromFilesystem, ToFilesystem } from "../rpc/messages.ts";
 /** Pieces of one content that are under way to the other thread at a time. */
 const WINDOW = 4;
 
-export class Job implements ContentSink {
+export class GenerationTask implements ContentSink {
   readonly #ticket: number;
   readonly #post: (message: ToFilesystem) => void;
   readonly #stop = new AbortController();
@@ -36,7 +36,7 @@ export class Job implements ContentSink {
   }
 
   /** How far it has come. What changes back within the same turn is not worth a message. */
-  stage(stage: Stage): void {
+  setStage(stage: Stage): void {
     if (this.#stage === this.#reported && stage !== this.#stage) queueMicrotask(() => this.#report());
     this.#stage = stage;
   }
@@ -60,20 +60,20 @@ export class Job implements ContentSink {
     if (this.#refused !== undefined) throw this.#refused;
   }
 
-  taken({ code, message }: Extract<FromFilesystem, { type: "taken" }>): void {
+  onTaken({ code, message }: Extract<FromFilesystem, { type: "taken" }>): void {
     this.#underWay -= 1;
     if (code === undefined) this.#wake();
     else this.#refuse(new FsError(code, message));
   }
 
   /** A program makes it. `waits` is told of each time that it, or a child of it, waits for another content. */
-  working(pid: number, waits: (over: Promise<void>) => void): void {
+  setMaker(pid: number, waits: (over: Promise<void>) => void): void {
     this.#tell = waits;
     this.#post({ type: "working", ticket: this.#ticket, pid });
   }
 
   /** A program of it begins to wait, or does so no longer. */
-  waits(begins: boolean): void {
+  setWaiting(begins: boolean): void {
     this.#waiting += begins ? 1 : -1;
     if (begins && this.#waiting === 1) {
       this.#over = Promise.withResolvers();

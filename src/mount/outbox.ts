@@ -27,14 +27,14 @@ export class Outbox {
 
   post(message: ToFilesystem): void {
     this.#messages.push(message);
-    this.#soon();
+    this.#scheduleSend();
   }
 
   /** See MountedFilesystem.publish. */
   publish(name: PublishedName, text: () => string): void {
     this.#texts.set(name, text);
     // Whoever is told that the mount is there finds it.
-    if (this.#published.has(name)) this.#soon();
+    if (this.#published.has(name)) this.#scheduleSend();
     else this.#send();
     this.#published.add(name);
   }
@@ -47,7 +47,7 @@ export class Outbox {
     this.#port.close();
   }
 
-  #soon(): void {
+  #scheduleSend(): void {
     if (this.#waiting || this.#closed) return;
     this.#waiting = true;
     setImmediate(() => {
@@ -63,13 +63,13 @@ export class Outbox {
     if (messages.length === 0) return;
     this.#texts.clear();
     this.#messages = [];
-    this.#port.postMessage(messages, messages.flatMap(owned));
+    this.#port.postMessage(messages, messages.flatMap(ownedBuffers));
     libc.write(this.#wake, this.#one, 8);
   }
 }
 
 /** The memory of bytes that have it for themselves: it moves to the other thread, where it would be copied. */
-function owned(message: ToFilesystem): ArrayBuffer[] {
+function ownedBuffers(message: ToFilesystem): ArrayBuffer[] {
   if (message.type !== "content" && message.type !== "piece") return [];
   const { buffer, byteLength } = message.type === "piece" ? message.bytes : message.content.bytes;
   return buffer instanceof ArrayBuffer && byteLength > 65_536 && buffer.byteLength === byteLength ? [buffer] : [];

@@ -14,20 +14,24 @@ export interface Fetched {
   readonly entries?: readonly TreeEntry[];
 }
 
-export interface LayoutClock {
+export interface OutlineCacheClock {
   now(): number;
   sleep(ms: number): Promise<unknown>;
   /** When this thread has done what it was given to do. */
   idle(): Promise<unknown>;
 }
 
-const SYSTEM: LayoutClock = { now: () => performance.now(), sleep: (ms) => Bun.sleep(ms), idle: () => Bun.sleep(0) };
+const SYSTEM: OutlineCacheClock = {
+  now: () => performance.now(),
+  sleep: (ms) => Bun.sleep(ms),
+  idle: () => Bun.sleep(0),
+};
 const REST = 10;
 const LONGEST_REST_MS = 2000;
 
-export class Layout {
+export class OutlineCache {
   readonly #fetch: (known: number) => Promise<Fetched>;
-  readonly #clock: LayoutClock;
+  readonly #clock: OutlineCacheClock;
   #known: Required<Fetched> = { version: -1, entries: [] };
   /** The latest that was told of. */
   #newest = 0;
@@ -43,7 +47,7 @@ export class Layout {
   }
 
   /** There is a layout with this version, or with a later one. */
-  tell(version: number): void {
+  noteVersion(version: number): void {
     this.#newest = Math.max(this.#newest, version);
   }
 
@@ -52,26 +56,26 @@ export class Layout {
     if (this.#coming?.since === this.#newest) return this.#coming.entries;
     if (this.#next !== undefined) return this.#next;
     const rest = this.#restsUntil - this.#clock.now();
-    if (rest <= 0) return this.#ask();
+    if (rest <= 0) return this.#beginFetch();
     this.#next = this.#clock.sleep(rest).then(() => {
       this.#next = undefined;
-      return this.#ask();
+      return this.#beginFetch();
     });
     return this.#next;
   }
 
-  #ask(): Promise<readonly TreeEntry[]> {
-    const entries = this.#take();
+  #beginFetch(): Promise<readonly TreeEntry[]> {
+    const entries = this.#fetchOutline();
     const coming = { since: this.#newest, entries };
     this.#coming = coming;
-    const over = () => {
+    const finish = () => {
       if (this.#coming === coming) this.#coming = undefined;
     };
-    entries.then(over, over);
+    entries.then(finish, finish);
     return entries;
   }
 
-  async #take(): Promise<readonly TreeEntry[]> {
+  async #fetchOutline(): Promise<readonly TreeEntry[]> {
     const begun = this.#clock.now();
     const { version, entries } = await this.#fetch(this.#known.version);
     if (entries !== undefined && version > this.#known.version) {
@@ -84,7 +88,7 @@ export class Layout {
       // Who waited for it draws first, and that is counted, too.
       this.#clock.idle().then(rest);
     }
-    this.tell(version);
+    this.noteVersion(version);
     return entries ?? this.#known.entries;
   }
 }

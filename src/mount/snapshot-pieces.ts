@@ -1,7 +1,7 @@
 /** A snapshot of a mounted tree, as the main thread gets it from the filesystem's thread: piece by piece. */
 import type { Methods } from "../rpc/messages.ts";
 
-export interface SaveOptions {
+export interface SnapshotSaveOptions {
   readonly times?: boolean;
   /** Called with the bytes that were taken so far. */
   readonly progress?: (bytes: number) => void;
@@ -9,7 +9,7 @@ export interface SaveOptions {
 
 export async function* snapshotPieces(
   tree: Pick<Methods, "saveBegin" | "saveNext" | "saveEnd">,
-  { times = false, progress }: SaveOptions = {},
+  { times = false, progress }: SnapshotSaveOptions = {},
 ): AsyncGenerator<Uint8Array> {
   const id = await tree.saveBegin(times);
   let bytes = 0;

@@ -2,13 +2,13 @@
 
 import type { GenerationRequest } from "../rpc/generation.ts";
 import type { Methods } from "../rpc/messages.ts";
-import { unpacked } from "../rpc/packed-outline.ts";
+import { unpackOutline } from "../rpc/packed-outline.ts";
 import type { TreeEntry, TreePort } from "../rpc/tree-port.ts";
-import { Statics } from "./content-cache.ts";
-import { Layout } from "./outline-cache.ts";
+import { ContentCache } from "./content-cache.ts";
+import { OutlineCache } from "./outline-cache.ts";
 
 /** Calls a method of the filesystem thread. */
-export type Call = <K extends keyof Methods>(
+export type CallMethod = <K extends keyof Methods>(
   method: K,
   ...args: Parameters<Methods[K]>
 ) => Promise<Awaited<ReturnType<Methods[K]>>>;
@@ -16,28 +16,28 @@ export type Call = <K extends keyof Methods>(
 /** As many users' layouts are kept. */
 const MOST_VIEWERS = 16;
 
-export class Viewed {
-  readonly #call: Call;
-  readonly #layout: Layout;
-  readonly #statics: Statics;
-  readonly #layouts = new Map<number, Layout>();
+export class TreeViews {
+  readonly #call: CallMethod;
+  readonly #layout: OutlineCache;
+  readonly #statics: ContentCache;
+  readonly #layouts = new Map<number, OutlineCache>();
   /** The latest layout that was told of. */
   #newest = 0;
 
-  constructor(call: Call) {
+  constructor(call: CallMethod) {
     this.#call = call;
-    this.#layout = this.#layoutFor(undefined);
-    this.#statics = new Statics((request) => call("readStatics", request));
+    this.#layout = this.#createCache(undefined);
+    this.#statics = new ContentCache((request) => call("readStatics", request));
   }
 
   /** A request says how new a tree it is made from. */
-  tell({ layout = 0, contents = 0 }: Pick<GenerationRequest, "layout" | "contents">): void {
+  noteVersions({ layout = 0, contents = 0 }: Pick<GenerationRequest, "layout" | "contents">): void {
     this.#newest = Math.max(this.#newest, layout);
-    for (const one of [this.#layout, ...this.#layouts.values()]) one.tell(layout);
-    this.#statics.tell(contents);
+    for (const one of [this.#layout, ...this.#layouts.values()]) one.noteVersion(layout);
+    this.#statics.noteVersion(contents);
   }
 
-  all(working: TreePort["working"]): TreePort {
+  forEverybody(setMaker: TreePort["setMaker"]): TreePort {
     const call = this.#call;
     return {
       outline: () => call("outline"),
@@ -47,16 +47,16 @@ export class Viewed {
       read: (path, requester) => call("read", path, requester),
       readStatic: (path, limit) => call("readStatic", path, limit),
       readStatics: (paths, limit) => this.#statics.get(paths, limit),
-      ...(working !== undefined && { working }),
-      as: (uid) => this.#by(uid, working),
+      ...(setMaker !== undefined && { setMaker }),
+      viewAs: (uid) => this.#forViewer(uid, setMaker),
     };
   }
 
-  #by(viewer: number, working: TreePort["working"]): TreePort {
+  #forViewer(viewer: number, setMaker: TreePort["setMaker"]): TreePort {
     const call = this.#call;
     return {
       outline: () => call("outline", viewer),
-      layout: () => this.#layoutOf(viewer),
+      layout: () => this.#getOutline(viewer),
       list: (path, requester) => call("list", path, requester, viewer),
       stat: (path) => call("stat", path, viewer),
       read: (path, requester) => call("read", path, requester, viewer),
@@ -64,24 +64,24 @@ export class Viewed {
       // What may be read changes under way: nothing that was told before is believed.
       readStatics: async (paths, limit) =>
         (await call("readStatics", { paths, limit, epoch: 0, viewer })).map(({ bytes }) => bytes),
-      ...(working !== undefined && { working }),
+      ...(setMaker !== undefined && { setMaker }),
     };
   }
 
-  #layoutOf(viewer: number): Promise<readonly TreeEntry[]> {
+  #getOutline(viewer: number): Promise<readonly TreeEntry[]> {
     const known = this.#layouts.get(viewer);
     if (known !== undefined) return known.get();
     if (this.#layouts.size >= MOST_VIEWERS) this.#layouts.clear();
-    const layout = this.#layoutFor(viewer);
-    layout.tell(this.#newest);
+    const layout = this.#createCache(viewer);
+    layout.noteVersion(this.#newest);
     this.#layouts.set(viewer, layout);
     return layout.get();
   }
 
-  #layoutFor(viewer: number | undefined): Layout {
-    return new Layout(async (known) => {
+  #createCache(viewer: number | undefined): OutlineCache {
+    return new OutlineCache(async (known) => {
       const { entries, ...rest } = await this.#call("outlineSince", known, viewer);
-      return entries === undefined ? rest : { ...rest, entries: unpacked(entries) };
+      return entries === undefined ? rest : { ...rest, entries: unpackOutline(entries) };
     });
   }
 }

@@ -128,7 +128,7 @@ export function createForesight(options: ForesightOptions): Foresight {
   const reading = (from: TreePort): TreePort => ({
     ...from,
     read: (path, requester) => read(from, path, requester),
-    ...(from.as && { as: (uid) => reading(from.as?.(uid) ?? from) }),
+    ...(from.viewAs && { viewAs: (uid) => reading(from.viewAs?.(uid) ?? from) }),
   });
   const port = reading(tree);
   const engine = createEngine({

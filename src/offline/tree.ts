@@ -98,7 +98,7 @@ export function stillTree(
       return layout;
     },
     readStatics: async (paths, limit) => paths.map((path) => contentOf(path, limit)),
-    as: (uid) => seen(authors.viewFor(uid)),
+    viewAs: (uid) => seen(authors.viewFor(uid)),
   };
 
   /** What can be seen of it; whoever sees everything has more than that. */

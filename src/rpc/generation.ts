@@ -59,7 +59,7 @@ export type Stage = "preparing" | "queued" | "working";
 
 /** Takes the news of a generation. It begins as `preparing`. */
 export interface StageListener {
-  stage(stage: Stage): void;
+  setStage(stage: Stage): void;
 }
 
 /**

@@ -45,7 +45,7 @@ export interface StaticContent {
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /** What the kernel and the tree hold on to. */
-export interface Held {
+export interface HeldCounts {
   /** Inodes that the kernel may still ask for; the root always. */
   readonly nodes: number;
   /** Open files. */
@@ -82,7 +82,7 @@ export interface Methods {
   saveNext(id: number): Promise<Uint8Array | undefined>;
   saveEnd(id: number): Promise<void>;
   /** What is held. Rejects where the tree's invariants are broken. */
-  check(): Promise<Held>;
+  check(): Promise<HeldCounts>;
   /** Every file whose content is still to be made, in the order of the tree. */
   pending(): Promise<readonly PendingFile[]>;
 }

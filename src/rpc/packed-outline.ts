@@ -20,7 +20,7 @@ const STATES = [undefined, "static", "pending", "generating", "ready", "failed"]
 const STATE_SHIFT = 2;
 const TEXTS = 3;
 
-export function packed(entries: readonly TreeEntry[]): PackedEntries {
+export function packOutline(entries: readonly TreeEntry[]): PackedEntries {
   const lengths = new Int32Array(entries.length * TEXTS);
   const kinds = new Uint8Array(entries.length);
   const sizes = new Float64Array(entries.length);
@@ -41,7 +41,7 @@ export function packed(entries: readonly TreeEntry[]): PackedEntries {
   return { text: texts.join(""), lengths, kinds, sizes };
 }
 
-export function unpacked({ text, lengths, kinds, sizes }: PackedEntries): readonly TreeEntry[] {
+export function unpackOutline({ text, lengths, kinds, sizes }: PackedEntries): readonly TreeEntry[] {
   let at = 0;
   const next = (index: number): string | undefined => {
     const length = lengths[index] ?? -1;

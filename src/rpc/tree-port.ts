@@ -58,10 +58,10 @@ export interface TreePort {
    * A program makes what the ticket is for: what it and its children read of the mount is read on its behalf. `waits` is
    * told of each time that they wait, and when it is over. Absent: there is no mount.
    */
-  working?(ticket: number, pid: number, waits: (over: Promise<void>) => void): void;
+  setMaker?(ticket: number, pid: number, waits: (over: Promise<void>) => void): void;
   /**
    * The same tree as this user may see it: everything else is not there, or EACCES. Absent: nobody has files in it but the
    * one who made it.
    */
-  as?(uid: number): TreePort;
+  viewAs?(uid: number): TreePort;
 }

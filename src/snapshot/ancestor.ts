@@ -8,7 +8,7 @@ import { CONTROL_NAME, DEFAULT_GENERATOR, GENERATOR, MODEL, PROMPT } from "../at
 import type { Directory } from "../tree/directory.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode, Owner } from "../tree/inode.ts";
-import { byBytes, join } from "../tree/path.ts";
+import { compareBytes, join } from "../tree/path.ts";
 import type { Tree } from "../tree/tree.ts";
 import { XATTR_SIZE_MAX } from "../tree/xattrs.ts";
 import { applyAttributes } from "./ancestor-attributes.ts";
@@ -82,7 +82,7 @@ export class AncestorReader {
 
   finish(): void {
     const paths = [...this.#nodes.entries()].map(([path, node]) => ({ path, node, order: path.replaceAll("/", "\0") }));
-    paths.sort((a, b) => byBytes(a.order, b.order));
+    paths.sort((a, b) => compareBytes(a.order, b.order));
     for (const { path, node } of paths) {
       this.#place.entry = path;
       this.#place.line = node.line;

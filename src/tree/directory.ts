@@ -69,7 +69,7 @@ export class Directory extends InodeBase {
     if (dentry === undefined) throw new Error(`remove: ${name} is not there`);
     this.#byName.delete(name);
     forget(dentry);
-    const slot = this.#slot(dentry.cookie);
+    const slot = this.#slotOf(dentry.cookie);
     if (slot === this.#inOrder.length - 1) this.#inOrder.pop();
     else this.#inOrder[slot] = dentry.cookie;
     if (this.#inOrder.length > 32 && this.#byName.size * 2 < this.#inOrder.length) this.#compact();
@@ -84,22 +84,22 @@ export class Directory extends InodeBase {
     forget(before);
     remember(dentry);
     this.#byName.set(name, dentry);
-    this.#inOrder[this.#slot(dentry.cookie)] = dentry;
+    this.#inOrder[this.#slotOf(dentry.cookie)] = dentry;
   }
 
   /**
    * The newest entry whose cookie is less than this one, and so on down: calls back until it returns false. Downwards,
    * as tmpfs lists: who reads a directory and adds to it meanwhile never meets what they added, and comes to an end.
    */
-  before(cookie: number, visit: (dentry: Dentry) => boolean): void {
-    for (let slot = this.#slot(cookie) - 1; slot >= 0; slot--) {
+  visitBefore(cookie: number, visit: (dentry: Dentry) => boolean): void {
+    for (let slot = this.#slotOf(cookie) - 1; slot >= 0; slot--) {
       const dentry = this.#inOrder[slot];
       if (typeof dentry === "object" && !visit(dentry)) return;
     }
   }
 
   /** The first slot whose cookie is at least this one. */
-  #slot(cookie: number): number {
+  #slotOf(cookie: number): number {
     let low = 0;
     let high = this.#inOrder.length;
     while (low < high) {
@@ -137,6 +137,6 @@ function cookieOf(slot: Dentry | number | undefined): number {
 }
 
 /** Who owns what is made in a directory: as fs/inode.c:inode_init_owner(), a setgid directory hands down its group. */
-export function inherit(directory: Directory, owner: Owner): Owner {
+export function inheritOwner(directory: Directory, owner: Owner): Owner {
   return (directory.mode & S_ISGID) !== 0 ? { uid: owner.uid, gid: directory.gid } : owner;
 }

@@ -139,7 +139,7 @@ export class RegularFile extends InodeBase {
     try {
       return work();
     } finally {
-      this.#content?.seen?.take();
+      this.#content?.storeTimes?.take();
     }
   }
 
@@ -200,7 +200,7 @@ export class RegularFile extends InodeBase {
 
   /** Ends that, where the store is free: nobody but us has it open or mapped. False where it is not. */
   unshare(isFree: (store: Store) => boolean = () => true): boolean {
-    const seen = this.#content?.seen;
+    const seen = this.#content?.storeTimes;
     if (seen === undefined) return true;
     if (!isFree(seen.store)) return false;
     this.catchUp();
@@ -210,20 +210,20 @@ export class RegularFile extends InodeBase {
 
   /** Takes over the kernel's last write and last read, if there were any: their times, and whose the bytes are. */
   protected override catchUp(): void {
-    const seen = this.#content?.seen;
+    const seen = this.#content?.storeTimes;
     seen?.look(
       (seconds, nanoseconds) => {
         const taken = this.becomeTheirs();
-        this.writtenAt(seconds, nanoseconds);
+        this.noteWriteAt(seconds, nanoseconds);
         seen.report(taken);
       },
-      (seconds, nanoseconds) => this.accessedAt(seconds, nanoseconds),
+      (seconds, nanoseconds) => this.noteReadAt(seconds, nanoseconds),
     );
   }
 
   override setTimes(times: SomeTimes): void {
     super.setTimes(times);
-    const seen = this.#content?.seen;
+    const seen = this.#content?.storeTimes;
     if (seen !== undefined && (times.atime ?? times.mtime) !== undefined) seen.stamp(this.times());
   }
 

@@ -66,7 +66,7 @@ const SECOND = 1_000_000_000;
 const BEGAN = Math.floor(Date.now() / 1000);
 
 /** Nanoseconds since this process began, where that is exact; else whole seconds since 1970, below zero. */
-function packed(seconds: number, nanoseconds: number): number {
+function pack(seconds: number, nanoseconds: number): number {
   const since = (seconds - BEGAN) * SECOND + nanoseconds;
   return since >= 0 && Number.isSafeInteger(since) ? since : -1 - Math.max(0, seconds);
 }
@@ -107,7 +107,7 @@ export abstract class InodeBase {
       this.#atime = this.#mtime = this.#ctime = seconds;
       this.#atimeNsec = this.#mtimeNsec = this.#ctimeNsec = nanoseconds;
     });
-    this.#born = packed(this.#ctime, this.#ctimeNsec);
+    this.#born = pack(this.#ctime, this.#ctimeNsec);
   }
 
   /** Takes over what was done to the inode without a request. Every other method that deals with times calls it first. */
@@ -143,7 +143,7 @@ export abstract class InodeBase {
    * Somebody read the content. Marked as relatime marks it (fs/inode.c:relatime_need_update): once after each change,
    * and once a day. The kernel leaves this to us.
    */
-  accessed(clock: Clock): void {
+  touchAtime(clock: Clock): void {
     if (!this.marksReads(clock)) return;
     clock((seconds, nanoseconds) => {
       this.#atime = seconds;
@@ -154,7 +154,7 @@ export abstract class InodeBase {
   /** Whether a read would be marked at this time. */
   marksReads(clock: Clock): boolean {
     this.catchUp();
-    return this.#atimeIsOld(() => clock.seconds?.() ?? clock((seconds) => seconds));
+    return this.#isAtimeOld(() => clock.seconds?.() ?? clock((seconds) => seconds));
   }
 
   /** A change of attributes, links or xattrs. */
@@ -169,23 +169,23 @@ export abstract class InodeBase {
   /** A change of content: of a file's bytes, of a directory's entries. */
   touchMtime(clock: Clock): void {
     this.catchUp();
-    clock((seconds, nanoseconds) => this.writtenAt(seconds, nanoseconds));
+    clock((seconds, nanoseconds) => this.noteWriteAt(seconds, nanoseconds));
   }
 
   /** For `catchUp`: the content was read at this time. */
-  protected accessedAt(seconds: number, nanoseconds: number): void {
-    if (!this.#atimeIsOld(() => seconds)) return;
+  protected noteReadAt(seconds: number, nanoseconds: number): void {
+    if (!this.#isAtimeOld(() => seconds)) return;
     this.#atime = seconds;
     this.#atimeNsec = nanoseconds;
   }
 
   /** For `catchUp`: the content was changed at this time. */
-  protected writtenAt(seconds: number, nanoseconds: number): void {
+  protected noteWriteAt(seconds: number, nanoseconds: number): void {
     this.#mtime = this.#ctime = seconds;
     this.#mtimeNsec = this.#ctimeNsec = nanoseconds;
   }
 
-  #atimeIsOld(now: () => number): boolean {
+  #isAtimeOld(now: () => number): boolean {
     const [atime, nanoseconds] = [this.#atime, this.#atimeNsec];
     if (atime < this.#mtime || (atime === this.#mtime && nanoseconds <= this.#mtimeNsec)) return true;
     if (atime < this.#ctime || (atime === this.#ctime && nanoseconds <= this.#ctimeNsec)) return true;

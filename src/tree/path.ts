@@ -44,7 +44,7 @@ export function join(parent: string, name: string): string {
 }
 
 /** Orders names by their bytes, the same on every machine and in every locale. */
-export function byBytes(a: string, b: string): number {
+export function compareBytes(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 

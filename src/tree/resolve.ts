@@ -11,9 +11,9 @@ export interface ResolveOptions {
   /** Whether a symlink at the end is followed. */
   readonly follow: boolean;
   /** Called with each directory before a name is looked up in it; what it throws ends the walk. */
-  search?(directory: Directory): void;
+  beforeSearch?(directory: Directory): void;
   /** Called with each symlink before it is followed; what it throws ends the walk. */
-  through?(directory: Directory, link: Inode): void;
+  beforeFollow?(directory: Directory, link: Inode): void;
 }
 
 /** See Tree.resolve. */
@@ -25,7 +25,7 @@ export function resolve(root: Directory, path: string, options: ResolveOptions):
   for (let name = left.pop(); name !== undefined; name = left.pop()) {
     if (inode.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
     const directory: Directory = inode;
-    options.search?.(directory);
+    options.beforeSearch?.(directory);
     if (name === "..") {
       inode = parents.pop() ?? root;
       continue;
@@ -37,7 +37,7 @@ export function resolve(root: Directory, path: string, options: ResolveOptions):
       inode = next;
       continue;
     }
-    options.through?.(directory, next);
+    options.beforeFollow?.(directory, next);
     if (++links > MAX_SYMLINKS) throw new FsError("ELOOP", `${path}: too many symbolic links`);
     if (next.target.startsWith("/")) {
       inode = root;

@@ -6,7 +6,7 @@
 import { FsError } from "../errno.ts";
 import type { FileState } from "./content/file-state.ts";
 import { heapPages } from "./content/heap-store.ts";
-import { memoryFiles, PAGE, type Store, type Stores } from "./content/store.ts";
+import { createMemoryFiles, PAGE, type Store, type Stores } from "./content/store.ts";
 
 export interface SpaceOptions {
   /** Rounded up to whole pages. Absent: no limit. */
@@ -46,7 +46,7 @@ export class Space {
   constructor(options: SpaceOptions = {}) {
     this.pageLimit = Math.ceil((options.bytes ?? Number.POSITIVE_INFINITY) / PAGE);
     this.inodeLimit = options.inodes ?? Number.POSITIVE_INFINITY;
-    this.#stores = options.stores ?? (process.platform === "linux" ? memoryFiles() : heapPages);
+    this.#stores = options.stores ?? (process.platform === "linux" ? createMemoryFiles() : heapPages);
   }
 
   get usedPages(): number {

@@ -10,7 +10,7 @@
  */
 import { FsError } from "../errno.ts";
 import { Special } from "./device-node.ts";
-import { type Dentry, Directory, inherit } from "./directory.ts";
+import { type Dentry, Directory, inheritOwner } from "./directory.ts";
 import { RegularFile } from "./file.ts";
 import { type Clock, type Inode, type Owner, S_IFCHR, S_ISGID } from "./inode.ts";
 import { InodeTable } from "./inode-table.ts";
@@ -48,7 +48,7 @@ export class Tree {
   /** Called when an inode is disposed of. */
   onDispose: (inode: Inode) => void = () => {};
   #nextIno = ROOT_INO;
-  #looking = 0;
+  #mtimesKept = 0;
   /** All that are not disposed of. */
   readonly #inodes = new InodeTable();
 
@@ -81,7 +81,7 @@ export class Tree {
   }
 
   /** An inode that is not disposed of, whether it has a name or not. */
-  byNumber(ino: number): Inode | undefined {
+  getInode(ino: number): Inode | undefined {
     return this.#inodes.get(ino);
   }
 
@@ -120,24 +120,28 @@ export class Tree {
 
   createFile(directory: Directory, name: string, mode: number, owner: Owner, umask?: number): RegularFile {
     const bits = mode & ~(umask ?? 0);
-    const make = (ino: number) => new RegularFile(ino, bits, inherit(directory, owner), this.clock, this.space);
-    return this.#inheriting(directory, this.#create(directory, name, make), mode, umask);
+    const make = (ino: number) => new RegularFile(ino, bits, inheritOwner(directory, owner), this.clock, this.space);
+    return this.#applyDefaultAcl(directory, this.#create(directory, name, make), mode, umask);
   }
 
   mkdir(directory: Directory, name: string, mode: number, owner: Owner, umask?: number): Directory {
     const bits = (mode & ~(umask ?? 0)) | (directory.mode & S_ISGID);
-    const make = (ino: number) => new Directory(ino, bits, inherit(directory, owner), this.clock);
+    const make = (ino: number) => new Directory(ino, bits, inheritOwner(directory, owner), this.clock);
     const made = this.#create(directory, name, make);
     made.parent = directory;
     directory.nlink++;
-    return this.#inheriting(directory, made, mode, umask);
+    return this.#applyDefaultAcl(directory, made, mode, umask);
   }
 
   symlink(directory: Directory, name: string, target: string, owner: Owner): Symlink {
     const pages = symlinkPages(target);
     this.space.takePages(pages);
     try {
-      return this.#create(directory, name, (ino) => new Symlink(ino, target, inherit(directory, owner), this.clock));
+      return this.#create(
+        directory,
+        name,
+        (ino) => new Symlink(ino, target, inheritOwner(directory, owner), this.clock),
+      );
     } catch (error) {
       this.space.givePages(pages);
       throw error;
@@ -147,30 +151,30 @@ export class Tree {
   /** A fifo, socket or device node; `mode` carries the type. */
   mknod(directory: Directory, name: string, mode: number, rdev: number, owner: Owner, umask?: number): Special {
     const bits = mode & ~(umask ?? 0);
-    const make = (ino: number) => new Special(ino, bits, rdev, inherit(directory, owner), this.clock);
-    return this.#inheriting(directory, this.#create(directory, name, make), mode, umask);
+    const make = (ino: number) => new Special(ino, bits, rdev, inheritOwner(directory, owner), this.clock);
+    return this.#applyDefaultAcl(directory, this.#create(directory, name, make), mode, umask);
   }
 
   /** A file without a name (O_TMPFILE). It lives while somebody holds it, or until it is linked. */
   tmpfile(directory: Directory, mode: number, owner: Owner, umask?: number): RegularFile {
     this.space.takeInode();
     const bits = mode & ~(umask ?? 0);
-    const made = new RegularFile(this.#nextIno++, bits, inherit(directory, owner), this.clock, this.space);
+    const made = new RegularFile(this.#nextIno++, bits, inheritOwner(directory, owner), this.clock, this.space);
     this.#inodes.set(made.ino, made);
-    return this.#inheriting(directory, made, mode, umask);
+    return this.#applyDefaultAcl(directory, made, mode, umask);
   }
 
   /** Precondition: `inode` is no directory (the kernel answers EPERM before it asks). */
   link(inode: Inode, directory: Directory, name: string): void {
     if (inode.kind === "directory") throw new FsError("EPERM");
-    this.#mayCreate(directory, name);
+    this.#checkMayCreate(directory, name);
     // A file without a name (O_TMPFILE) gets its first.
     if (inode.nlink > 0) this.space.takeLink();
     directory.insert(name, inode);
     if (inode.nlink++ === 0 && inode.kind === "file") inode.named();
     inode.touchCtime(this.clock);
     this.#touch(directory);
-    this.#changed(directory, name, undefined);
+    this.#reportNameChange(directory, name, undefined);
   }
 
   // ---------------------------------------------------------------------------------------------------------------
@@ -179,29 +183,29 @@ export class Tree {
 
   /** Returns what the name was. */
   unlink(directory: Directory, name: string): Inode {
-    const inode = this.#existing(directory, name);
+    const inode = this.#requireInode(directory, name);
     if (inode.kind === "directory") throw new FsError("EISDIR");
     directory.remove(name);
     this.#touch(directory);
-    this.#unlinked(inode, directory, name);
+    this.#dropName(inode, directory, name);
     return inode;
   }
 
   /** Returns the directory that the name was. */
   rmdir(directory: Directory, name: string): Directory {
-    const inode = this.#existing(directory, name);
+    const inode = this.#requireInode(directory, name);
     if (inode.kind !== "directory") throw new FsError("ENOTDIR");
     if (inode.size > 0) throw new FsError("ENOTEMPTY");
     directory.remove(name);
     directory.nlink--;
     this.#touch(directory);
-    this.#unlinked(inode, directory, name);
+    this.#dropName(inode, directory, name);
     return inode;
   }
 
   /** As renameat2(2). Returns what was replaced, if anything was. */
   rename(from: Directory, name: string, to: Directory, newName: string, flags = 0, owner?: Owner): Inode | undefined {
-    const moved = this.#existing(from, name);
+    const moved = this.#requireInode(from, name);
     if (newName.length > NAME_MAX) throw new FsError("ENAMETOOLONG");
     // As fs/namei.c:do_renameat2().
     if (newName === "" || newName === "." || newName === "..") throw new FsError("EBUSY");
@@ -234,7 +238,7 @@ export class Tree {
     }
     if (target?.kind === "directory") to.nlink--;
     if ((flags & RENAME_WHITEOUT) !== 0) {
-      const whiteout = new Special(this.#nextIno++, S_IFCHR, 0, inherit(from, owner ?? moved), this.clock);
+      const whiteout = new Special(this.#nextIno++, S_IFCHR, 0, inheritOwner(from, owner ?? moved), this.clock);
       whiteout.nlink = 1;
       this.#inodes.set(whiteout.ino, whiteout);
       inheritAcl(from, whiteout, 0);
@@ -243,31 +247,31 @@ export class Tree {
     moved.touchCtime(this.clock);
     this.#touch(from);
     this.#touch(to);
-    this.#changed(from, name, moved);
-    if (target !== undefined) this.#unlinked(target, to, newName);
-    else this.#changed(to, newName, undefined);
+    this.#reportNameChange(from, name, moved);
+    if (target !== undefined) this.#dropName(target, to, newName);
+    else this.#reportNameChange(to, newName, undefined);
     return target;
   }
 
   /** Swaps in another inode under the same name (regenerated content). Precondition: the name is a file's. */
   replace(directory: Directory, name: string, inode: RegularFile): Inode {
-    const old = this.#existing(directory, name);
+    const old = this.#requireInode(directory, name);
     directory.replace(name, inode);
     // Beyond the limit for a moment only: the old one loses the name.
     if (inode.nlink++ > 0) this.space.links++;
     else inode.named();
     this.#touch(directory);
-    this.#unlinked(old, directory, name);
+    this.#dropName(old, directory, name);
     return old;
   }
 
   /** Does work that changes names because somebody looks, and nobody changes anything: directories keep their mtime. */
-  looking<T>(work: () => T): T {
-    this.#looking++;
+  keepMtimes<T>(work: () => T): T {
+    this.#mtimesKept++;
     try {
       return work();
     } finally {
-      this.#looking--;
+      this.#mtimesKept--;
     }
   }
 
@@ -288,7 +292,7 @@ export class Tree {
   }
 
   #create<I extends Inode>(directory: Directory, name: string, make: (ino: number) => I): I {
-    this.#mayCreate(directory, name);
+    this.#checkMayCreate(directory, name);
     this.space.takeInode();
     const inode = make(this.#nextIno++);
     this.#inodes.set(inode.ino, inode);
@@ -296,11 +300,11 @@ export class Tree {
     if (inode.kind !== "directory") inode.nlink = 1;
     if (inode.kind === "file") inode.named();
     this.#touch(directory);
-    this.#changed(directory, name, undefined);
+    this.#reportNameChange(directory, name, undefined);
     return inode;
   }
 
-  #inheriting<I extends Inode>(directory: Directory, made: I, mode: number, umask: number | undefined): I {
+  #applyDefaultAcl<I extends Inode>(directory: Directory, made: I, mode: number, umask: number | undefined): I {
     if (umask === undefined || directory.xattrs === undefined) return made;
     inheritAcl(directory, made, mode);
     for (const [name, value] of made.xattrs ?? []) this.space.countXattrs(made, xattrSpace(name, value));
@@ -308,13 +312,13 @@ export class Tree {
   }
 
   /** As fs/namei.c:may_create() and lookup before it. */
-  #mayCreate(directory: Directory, name: string): void {
+  #checkMayCreate(directory: Directory, name: string): void {
     if (name.length > NAME_MAX) throw new FsError("ENAMETOOLONG");
     if (name === "" || name === "." || name === ".." || directory.get(name) !== undefined) throw new FsError("EEXIST");
     if (directory.nlink === 0) throw new FsError("ENOENT");
   }
 
-  #existing(directory: Directory, name: string): Inode {
+  #requireInode(directory: Directory, name: string): Inode {
     if (name.length > NAME_MAX) throw new FsError("ENAMETOOLONG");
     const inode = directory.get(name)?.inode;
     if (inode === undefined) throw new FsError("ENOENT");
@@ -340,8 +344,8 @@ export class Tree {
     target.touchCtime(this.clock);
     this.#touch(from);
     this.#touch(to);
-    this.#changed(from, name, moved);
-    this.#changed(to, newName, target);
+    this.#reportNameChange(from, name, moved);
+    this.#reportNameChange(to, newName, target);
   }
 
   /** Whether `directory` is `ancestor` or below it. */
@@ -354,22 +358,22 @@ export class Tree {
   }
 
   /** One dentry fewer: this name is not the inode's any more. */
-  #unlinked(inode: Inode, directory: Directory, name: string): void {
+  #dropName(inode: Inode, directory: Directory, name: string): void {
     if (inode.kind === "directory") {
       inode.nlink = 0;
       inode.parent = undefined;
     } else if (--inode.nlink > 0) this.space.giveLink();
     else if (inode.kind === "file") inode.unnamed();
     inode.touchCtime(this.clock);
-    this.#changed(directory, name, inode);
+    this.#reportNameChange(directory, name, inode);
     this.#disposeIfGone(inode);
   }
 
   #touch(directory: Directory): void {
-    return this.#looking > 0 ? directory.touchCtime(this.clock) : directory.touchMtime(this.clock);
+    return this.#mtimesKept > 0 ? directory.touchCtime(this.clock) : directory.touchMtime(this.clock);
   }
 
-  #changed(directory: Directory, name: string, before: Inode | undefined): void {
+  #reportNameChange(directory: Directory, name: string, before: Inode | undefined): void {
     this.changes++;
     this.onNameChange(directory, name, before);
   }

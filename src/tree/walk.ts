@@ -22,7 +22,7 @@ export function* walk(from: Directory, path: string): Generator<Walked> {
  */
 export function* walkInSteps(from: Directory, path: string, step = STEP): Generator<Walked | undefined> {
   if (path === "/") yield { path, inode: from };
-  const open = [{ path, directory: from, names: yield* sorted(from, step) }];
+  const open = [{ path, directory: from, names: yield* sortEntries(from, step) }];
   for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
     const name = top.names.pop();
     if (name === undefined) {
@@ -33,14 +33,15 @@ export function* walkInSteps(from: Directory, path: string, step = STEP): Genera
     if (inode === undefined) continue;
     const below = join(top.path, name);
     yield { path: below, inode };
-    if (inode.kind === "directory") open.push({ path: below, directory: inode, names: yield* sorted(inode, step) });
+    if (inode.kind === "directory")
+      open.push({ path: below, directory: inode, names: yield* sortEntries(inode, step) });
   }
 }
 
 const STEP = 1024;
 
 /** A directory's names, the last one first. */
-function* sorted(directory: Directory, step: number): Generator<undefined, string[]> {
+function* sortEntries(directory: Directory, step: number): Generator<undefined, string[]> {
   const runs: string[][] = [];
   let run: string[] = [];
   for (const { name } of directory.entries()) {

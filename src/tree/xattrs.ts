@@ -1,7 +1,7 @@
 /** Extended attributes of an inode: names and values are bytes, limits are Linux's (linux/limits.h). */
 import { FsError } from "../errno.ts";
 import type { Inode } from "./inode.ts";
-import { byBytes } from "./path.ts";
+import { compareBytes } from "./path.ts";
 
 export const XATTR_NAME_MAX = 255;
 export const XATTR_SIZE_MAX = 65536;
@@ -44,5 +44,5 @@ export function xattrSpace(name: string, value: Uint8Array | undefined): number 
 
 /** Names in byte order. */
 export function xattrNames(inode: Inode): string[] {
-  return inode.xattrs === undefined ? [] : [...inode.xattrs.keys()].sort(byBytes);
+  return inode.xattrs === undefined ? [] : [...inode.xattrs.keys()].sort(compareBytes);
 }

@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { EXIT } from "../../src/cli/output/exit-codes.ts";
-import { mountAt } from "../../src/mountinfo.ts";
+import { findMountAt } from "../../src/mountinfo.ts";
 import { mounting, testWith } from "../support/needs.ts";
 import { openaiServer } from "../support/openai-server.ts";
 import { eventually, finished, isAlive, mountedType, PROGRAMS, Sandbox } from "../support/program.ts";
@@ -82,7 +82,7 @@ test("mount tables name what is mounted, and tell two mounts of one snapshot apa
     sandbox.directory(name);
     expect((await sandbox.llmfs(["mount", name, "--from", "a, b.json"])).status).toBe(0);
   }
-  const sources = ["one", "two"].map((name) => mountAt(sandbox.at(name))?.source);
+  const sources = ["one", "two"].map((name) => findMountAt(sandbox.at(name))?.source);
   expect(sources[0]).toMatch(/^llmfs:a-b\.json(-\d+)?$/);
   expect(sources[1]).toMatch(/^llmfs:a-b\.json-\d+$/);
   expect(sources[0]).not.toBe(sources[1]);

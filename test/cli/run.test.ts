@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { EXIT } from "../../src/cli/output/exit-codes.ts";
-import { mounts } from "../../src/mountinfo.ts";
+import { readMounts } from "../../src/mountinfo.ts";
 import { fuse, programs, testWith, userNamespace } from "../support/needs.ts";
 import { openaiServer } from "../support/openai-server.ts";
 import { BINARY, eventually, finished, isAlive, PROGRAMS, Sandbox } from "../support/program.ts";
@@ -112,7 +112,7 @@ describe("a mount that somebody else unmounts while the command runs", () => {
   test("is reported at once, the command is ended, and the tree is saved", async () => {
     const child = sandbox.start(shell("echo mine > own; echo ready; exec sleep 60", "--save", "tree.json"));
     await child.stdout.getReader().read();
-    const mount = mounts().find(({ path }) => path.startsWith(sandbox.path));
+    const mount = readMounts().find(({ path }) => path.startsWith(sandbox.path));
     expect((await sandbox.llmfs(["unmount", "--lazy", mount?.path ?? ""])).status).toBe(0);
     const { status, stderr } = await ended(child);
     expect(status).toBe(EXIT.notMounted.code);
@@ -124,7 +124,7 @@ describe("a mount that somebody else unmounts while the command runs", () => {
     const script = "trap '' TERM; cd /; echo ready; while :; do sleep 0.1; done";
     const child = sandbox.start(shell(script));
     await child.stdout.getReader().read();
-    const mount = mounts().find(({ path }) => path.startsWith(sandbox.path));
+    const mount = readMounts().find(({ path }) => path.startsWith(sandbox.path));
     await sandbox.llmfs(["unmount", mount?.path ?? ""]);
     const { status, stderr } = await ended(child);
     expect([status, stderr]).toEqual([EXIT.notMounted.code, expect.stringContaining("sh was ended with status 137")]);

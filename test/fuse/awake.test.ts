@@ -28,23 +28,23 @@ describe("processors are kept awake", () => {
   test("while requests come close upon each other, and no longer", () => {
     const awake = keepAwake(2, at("latency"), at("driver"));
     expect(asked()).toEqual([]);
-    awake.came(64, 6);
-    awake.came(64, 2);
+    awake.noteRequests(64, 6);
+    awake.noteRequests(64, 2);
     expect(asked()).toEqual([0]);
-    awake.came(64, 7);
-    awake.came(64, 70);
+    awake.noteRequests(64, 7);
+    awake.noteRequests(64, 70);
     expect(asked()).toEqual([0, ANY]);
     awake.close();
   });
 
   test("not beyond the first pause", () => {
     const awake = keepAwake(2, at("latency"), at("driver"));
-    awake.paused();
-    awake.came(64, 1);
-    awake.paused();
-    awake.paused();
+    awake.notePause();
+    awake.noteRequests(64, 1);
+    awake.notePause();
+    awake.notePause();
     expect(asked()).toEqual([0, ANY]);
-    awake.came(64, 1);
+    awake.noteRequests(64, 1);
     expect(asked()).toEqual([0, ANY, 0]);
     awake.close();
   });
@@ -53,8 +53,8 @@ describe("processors are kept awake", () => {
 describe("nothing is asked", () => {
   const unasked = (processors: number, device = at("latency"), driver = at("driver")) => {
     const awake = keepAwake(processors, device, driver);
-    awake.came(64, 1);
-    awake.paused();
+    awake.noteRequests(64, 1);
+    awake.notePause();
     awake.close();
     return asked();
   };

@@ -31,7 +31,7 @@ function connection(filesystem: Filesystem = {}) {
     flags: 0,
     flags2: 0,
     maxWrite: 65536,
-    interrupted: () => false,
+    onInterrupt: () => false,
     log: (level, text) => log.push(`${level}: ${text}`),
   });
   const mail: string[] = [];
@@ -42,10 +42,10 @@ function connection(filesystem: Filesystem = {}) {
       mail.push("drained");
     },
     work: () => false,
-    waits: () => false,
+    hasWaiting: () => false,
     timers: { due: undefined, run: () => false },
-    pause: () => mail.push("paused"),
-    idle: (requests) => mail.push(`idle after ${requests}`),
+    onPause: () => mail.push("paused"),
+    onIdle: (requests) => mail.push(`idle after ${requests}`),
   };
   return {
     session,
@@ -220,12 +220,12 @@ describe("the loop", () => {
     const told: string[] = [];
     const start = performance.now();
     const awake: Awake = {
-      came(requests, ms) {
+      noteRequests(requests, ms) {
         expect(ms).toBeGreaterThan(0);
         expect(ms).toBeLessThanOrEqual(performance.now() - start);
         told.push(`${requests} came`);
       },
-      paused: () => told.push("paused"),
+      notePause: () => told.push("paused"),
       close() {},
     };
     request(STATFS);

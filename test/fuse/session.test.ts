@@ -175,7 +175,7 @@ describe("work that a reply does not wait for", () => {
   const order: string[] = [];
   const kernel: Kernel = new Kernel({
     rmdir({ name }) {
-      kernel.session.afterwards(() => {
+      kernel.session.runAfterwards(() => {
         order.push(`work for ${name}`);
         if (String(name) === "bad") throw new Error("it went wrong");
       });
@@ -220,7 +220,7 @@ function parking(): Kernel {
       },
     },
     {
-      interrupted(unique) {
+      onInterrupt(unique) {
         if (!waiting.delete(unique)) return false;
         kernel.session.fail(unique, new FsError("EINTR"));
         return true;
@@ -325,7 +325,7 @@ describe("interrupts", () => {
     const kernel = new Kernel(
       { open: () => PARKED },
       {
-        interrupted(unique, thread) {
+        onInterrupt(unique, thread) {
           told.push([unique, thread]);
           return true;
         },

@@ -44,7 +44,7 @@ function wire(options: { readonly parks?: boolean; readonly flags?: number; read
       flags: options.flags ?? 0,
       flags2: options.flags2 ?? 0,
       maxWrite: 1 << 20,
-      interrupted(unique) {
+      onInterrupt(unique) {
         const parked = session.parked > 0;
         session.fail(unique, new FsError("EINTR"));
         return parked;

@@ -199,7 +199,7 @@ describe("a stream goes to the sink", () => {
         sizes.push(bytes.length);
         await write?.(bytes.length);
       },
-      stage() {},
+      setStage() {},
     };
     const { engine, tree } = engineWith(() => ({ content: pieces() }), more);
     const outcome = await engine

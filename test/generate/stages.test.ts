@@ -6,7 +6,7 @@ import { pattern } from "../../src/generators/config/patterns.ts";
 import { type Rule, Rules } from "../../src/generators/config/rules.ts";
 import type { ContentGenerator } from "../../src/generators/contract.ts";
 import type { LanguageModel } from "../../src/llm/llm.ts";
-import { Job } from "../../src/mount/generation-task.ts";
+import { GenerationTask } from "../../src/mount/generation-task.ts";
 import type { Stage } from "../../src/rpc/generation.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
 import { treePort } from "../support/tree-port.ts";
@@ -32,7 +32,7 @@ function watched(
   });
   const listener = {
     async write() {},
-    stage: (stage: Stage) => {
+    setStage: (stage: Stage) => {
       if (seen.at(-1) !== stage) seen.push(stage);
     },
   };
@@ -146,24 +146,24 @@ test("a listing is working, but while it waits for another file", async () => {
     },
     { rules: new Rules([rule]) },
   );
-  const listener = { stage: (stage: Stage) => void stages.push(stage) };
+  const listener = { setStage: (stage: Stage) => void stages.push(stage) };
   await engine.list({ ticket: 1, ino: 2, path: "/", generator: "mine", pause: 0 }, never, listener);
   expect(stages).toEqual(["preparing", "working", "preparing", "working"]);
 });
 
 test("the other thread gets one message for what happens in one turn, and none for what comes back to where it was", async () => {
   const posted: unknown[] = [];
-  const job = new Job(7, (message) => posted.push(message));
-  job.stage("working");
-  job.stage("preparing");
+  const job = new GenerationTask(7, (message) => posted.push(message));
+  job.setStage("working");
+  job.setStage("preparing");
   await Bun.sleep(0);
   expect(posted).toEqual([]);
-  job.stage("queued");
-  job.stage("working");
+  job.setStage("queued");
+  job.setStage("working");
   await Bun.sleep(0);
   expect(posted).toEqual([{ type: "stage", ticket: 7, stage: "working" }]);
-  job.stage("working");
-  job.stage("queued");
+  job.setStage("working");
+  job.setStage("queued");
   await Bun.sleep(0);
   expect(posted).toEqual([
     { type: "stage", ticket: 7, stage: "working" },

@@ -145,7 +145,7 @@ describe("of what its owner may not read", () => {
   });
 
   test("nothing is sent where nobody can say what the owner may read", async () => {
-    const { as: _, ...from } = tree();
+    const { viewAs: _, ...from } = tree();
     expect(await sent(from, "/alice/it.md")).toStartWith("EACCES ");
   });
 });

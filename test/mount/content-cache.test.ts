@@ -1,19 +1,19 @@
 /** What the main thread knows of files that somebody wrote: each is sent once, and again when it was written to. */
 import { expect, test } from "bun:test";
-import { Statics } from "../../src/mount/content-cache.ts";
+import { ContentCache } from "../../src/mount/content-cache.ts";
 import { served } from "../support/served.ts";
 
 /** The cache in front of a served tree, and how many contents came over. */
 function cached(most?: number) {
   const fs = served();
   const sent: number[] = [];
-  const statics = new Statics(async (request) => {
+  const statics = new ContentCache(async (request) => {
     const found = fs.answers.readStatics(request);
     sent.push(found.filter(({ bytes }) => bytes !== undefined).length);
     return found;
   }, most);
   /** What a request would say. */
-  const told = () => statics.tell(fs.mount.tree.changes + fs.mount.definitions + fs.mount.writes);
+  const told = () => statics.noteVersion(fs.mount.tree.changes + fs.mount.definitions + fs.mount.writes);
   const get = async (paths: readonly string[], limit = 1000) => {
     told();
     return (await statics.get(paths, limit)).map((bytes) => bytes && Buffer.from(bytes).toString());

@@ -1,6 +1,6 @@
 /** The layout of a tree that changes: how often it is fetched, and that nobody gets an older one than was told of. */
 import { expect, test } from "bun:test";
-import { Layout } from "../../src/mount/outline-cache.ts";
+import { OutlineCache } from "../../src/mount/outline-cache.ts";
 
 /** A tree whose version is its only entry; fetching it takes 20 ms of a clock that is set by hand. */
 function watched() {
@@ -13,14 +13,14 @@ function watched() {
     },
     sleep: (ms: number) => new Promise<void>((wake) => sleepers.push({ until: tree.now + ms, wake })),
   };
-  const layout = new Layout(async (known) => {
+  const layout = new OutlineCache(async (known) => {
     tree.fetched += 1;
     tree.now += 20;
     const { version } = tree;
     return version === known ? { version } : { version, entries: [{ path: `/${version}`, type: "file" }] };
   }, clock);
   const get = async () => (await layout.get()).map(({ path }) => path).join();
-  const change = () => layout.tell(++tree.version);
+  const change = () => layout.noteVersion(++tree.version);
   const pass = (ms: number) => {
     tree.now += ms;
     for (const one of sleepers.splice(0)) {
@@ -82,7 +82,7 @@ test("what changes while it is fetched is not missed", async () => {
   change();
   const first = get();
   // Told of after the fetch was answered, before its answer is taken.
-  layout.tell(++tree.version);
+  layout.noteVersion(++tree.version);
   const second = get();
   expect(await first).toBe("/2");
   pass(1000);
@@ -91,7 +91,7 @@ test("what changes while it is fetched is not missed", async () => {
 
 test("a fetch that fails is tried again", async () => {
   let fails = true;
-  const layout = new Layout(async () => {
+  const layout = new OutlineCache(async () => {
     if (fails) throw new Error("closed");
     return { version: 1, entries: [{ path: "/1", type: "file" }] };
   });

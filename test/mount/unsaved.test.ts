@@ -3,7 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import type { MountRecord } from "../../src/app/running/mount-record.ts";
 import { lateServerOf, serverOf } from "../../src/app/running/server-process.ts";
-import { mountAt } from "../../src/mountinfo.ts";
+import { findMountAt } from "../../src/mountinfo.ts";
 import { describeMounted, IS_ROOT, type Mounted, processesOf, unmounted } from "../support/mounted.ts";
 import { mountNamespace, programs, testWith } from "../support/needs.ts";
 import { BINARY, eventually, finished, isAlive, mountedType } from "../support/program.ts";
@@ -36,7 +36,7 @@ const FILL = "head -c 200000 /dev/urandom > big";
 
 /** What the process behind the mount says of itself. */
 function recordOf({ dir }: Mounted): MountRecord | undefined {
-  const mount = mountAt(dir);
+  const mount = findMountAt(dir);
   using server = mount && serverOf(mount);
   return server?.record;
 }

@@ -1,7 +1,7 @@
 /** Without being root: by fusermount3, and in a user namespace without any helper. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { chownSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
-import { mountAt } from "../../src/mountinfo.ts";
+import { findMountAt } from "../../src/mountinfo.ts";
 import { contentOf, IS_ROOT, processesOf } from "../support/mounted.ts";
 import { AS_USER, device, helper, NOBODY, ordinary, type User } from "../support/ordinary.ts";
 import { eventually, isAlive, mountedType } from "../support/program.ts";
@@ -25,7 +25,7 @@ testLacking(helper, "an ordinary user mounts by fusermount3, reads, writes, save
   const { mounted } = user;
   expect(await user.mount("--save", "tree.json")).toEqual({ status: 0, stdout: "", stderr: "" });
   expect(mountedType(mounted.dir)).toBe("fuse.llmfs");
-  expect(mountAt(mounted.dir)?.source).toMatch(/^llmfs:from\.json(-\d+)?$/);
+  expect(findMountAt(mounted.dir)?.source).toMatch(/^llmfs:from\.json(-\d+)?$/);
   expect(await user.sh("ls -lR > ../listing; stat -c '%U' a.txt . | sort -u | wc -l; cat a.txt")).toBe(
     `1\n${contentOf("a.txt")}`,
   );

@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startFilesystem } from "../../src/mount/filesystem.ts";
-import type { Held } from "../../src/rpc/messages.ts";
+import type { HeldCounts } from "../../src/rpc/messages.ts";
 import { compiled, execute, missing, tmpfs } from "./ground.ts";
 
 const PROCESSES = 16;
@@ -39,7 +39,7 @@ describe.skipIf(lack !== undefined)(`${PROCESSES} processes at once${lack === un
             if (level === "warn" || level === "error") throw new Error(`${level} [${tag}] ${text}`);
           },
         });
-        const settled = async (what: string, holds: (held: Held) => boolean) => {
+        const settled = async (what: string, holds: (held: HeldCounts) => boolean) => {
           for (const until = performance.now() + 10_000; ; await Bun.sleep(10)) {
             const held = await filesystem.check();
             if (holds(held)) return held;

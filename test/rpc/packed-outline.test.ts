@@ -1,6 +1,6 @@
 /** The layout on its way between the threads. */
 import { expect, test } from "bun:test";
-import { packed, unpacked } from "../../src/rpc/packed-outline.ts";
+import { packOutline, unpackOutline } from "../../src/rpc/packed-outline.ts";
 import type { TreeEntry } from "../../src/rpc/tree-port.ts";
 
 test("every entry arrives as it was: absent and empty texts, sizes, states, names that are no UTF-8", () => {
@@ -14,6 +14,6 @@ test("every entry arrives as it was: absent and empty texts, sizes, states, name
       (state): TreeEntry => ({ path: `/${state}`, type: "file", state, size: 2 ** 40, description: state }),
     ),
   ];
-  expect(unpacked(structuredClone(packed(entries)))).toEqual(entries);
-  expect(unpacked(packed([]))).toEqual([]);
+  expect(unpackOutline(structuredClone(packOutline(entries)))).toEqual(entries);
+  expect(unpackOutline(packOutline([]))).toEqual([]);
 });

@@ -89,7 +89,7 @@ export class Kernel implements Channel {
     this.session = new Session(filesystem, this, {
       flags: 0,
       flags2: 0,
-      interrupted: () => false,
+      onInterrupt: () => false,
       log: (level, text) => this.log.push(`${level}: ${text}`),
       ...options,
       maxWrite,

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
 import { MNT_DETACH, umount } from "../../src/libc.ts";
-import { mounts } from "../../src/mountinfo.ts";
+import { readMounts } from "../../src/mountinfo.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 
@@ -96,7 +96,7 @@ export class Sandbox implements Disposable {
 
   [Symbol.dispose](): void {
     for (const child of this.#children) child.kill("SIGKILL");
-    for (const { path } of mounts().toReversed()) {
+    for (const { path } of readMounts().toReversed()) {
       if (path.startsWith(`${this.path}/`)) takeAway(path);
     }
     rmSync(this.path, { recursive: true, force: true, maxRetries: 5 });
@@ -119,7 +119,7 @@ export async function finished(child: Subprocess<"pipe", "pipe", "pipe">): Promi
 
 /** What is mounted at a place: "fuse.llmfs" for one of ours; undefined for nothing. */
 export function mountedType(path: string): string | undefined {
-  return mounts().findLast((mount) => mount.path === path)?.type;
+  return readMounts().findLast((mount) => mount.path === path)?.type;
 }
 
 /** Looks until it is so. Throws after ten seconds, or what else is given. */

@@ -84,7 +84,7 @@ export class ServedTree implements Disposable {
       handlers: answers,
       operations,
       timers,
-      interrupt: interrupted,
+      interrupt: onInterrupt,
     } = serveTree(
       {
         tree: this.tree,
@@ -109,7 +109,7 @@ export class ServedTree implements Disposable {
     this.timers = timers;
     this.kernel = new Kernel(operations, {
       flags: CAPABILITIES,
-      interrupted,
+      onInterrupt,
       debug: options.debug ?? false,
     });
     this.kernel.init({});

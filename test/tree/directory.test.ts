@@ -20,7 +20,7 @@ function read(directory: Directory, count: number, between: () => void = () => {
   const names: string[] = [];
   for (let cookie = Number.POSITIVE_INFINITY; ; between()) {
     let taken = 0;
-    directory.before(cookie, (dentry) => {
+    directory.visitBefore(cookie, (dentry) => {
       if (taken === count) return false;
       taken++;
       names.push(dentry.name);
@@ -80,7 +80,7 @@ describe("reading a directory in parts", () => {
     for (let index = 10; index < 90; index++) directory.remove(`n${index}`);
     directory.checkInvariants();
     const after: string[] = [];
-    directory.before(cookie, ({ name }) => after.push(name) > 0);
+    directory.visitBefore(cookie, ({ name }) => after.push(name) > 0);
     expect(after).toEqual(names(10).reverse());
   });
 

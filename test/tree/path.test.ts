@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { byBytes, components, join, toBytes, toText } from "../../src/tree/path.ts";
+import { compareBytes, components, join, toBytes, toText } from "../../src/tree/path.ts";
 
 const latin1 = (text: string) => Buffer.from(text, "utf8").toString("latin1");
 
@@ -49,7 +49,7 @@ test("join knows the root", () => {
 });
 
 test("names are ordered by bytes", () => {
-  expect(["é", "z", "Z", "a", "aa", "ÿ"].map(latin1).sort(byBytes)).toEqual(
+  expect(["é", "z", "Z", "a", "aa", "ÿ"].map(latin1).sort(compareBytes)).toEqual(
     ["Z", "a", "aa", "z", "é", "ÿ"].map(latin1),
   );
 });

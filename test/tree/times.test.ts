@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import * as libc from "../../src/libc.ts";
 import { PageStore } from "../../src/tree/content/heap-store.ts";
-import { FdStore, tmpfsFiles } from "../../src/tree/content/store.ts";
+import { createTmpfsFiles, FdStore } from "../../src/tree/content/store.ts";
 import { RegularFile } from "../../src/tree/file.ts";
 import type { Time } from "../../src/tree/inode.ts";
 import { Space } from "../../src/tree/space.ts";
@@ -70,7 +70,7 @@ describe("a write that the kernel made by itself", () => {
     ["allocate", (file) => file.allocate(0, 10_000, false)],
     ["punch", (file) => file.punch(0, 4096)],
     ["touchCtime", (file) => file.touchCtime(clock)],
-    ["accessed", (file) => file.accessed(clock)],
+    ["accessed", (file) => file.touchAtime(clock)],
     ["marksReads", (file) => file.marksReads(clock)],
     ["state", (file) => file.state],
     ["setting the state", (file) => Object.assign(file, { state: "static" })],
@@ -141,7 +141,7 @@ describe("a write that the kernel made by itself", () => {
 const privileged = libc.getuid() === 0;
 
 test.skipIf(!privileged)(`a read marks the atime${privileged ? "" : " (needs root: a tmpfs of its own)"}`, () => {
-  const { file, fd } = shared(new Space({ stores: tmpfsFiles(1000) }));
+  const { file, fd } = shared(new Space({ stores: createTmpfsFiles(1000) }));
   // Our own descriptor leaves the atime alone; the kernel's reads do not.
   const other = libc.open(`/proc/self/fd/${fd}`, libc.O_RDONLY);
   libc.pread(other, new Uint8Array(1), 1, 0);

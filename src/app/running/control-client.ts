@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { codeOf, messageOf } from "../../errno.ts";
 import type { Usage } from "../../generate/spending/usage-counter.ts";
 import { ioctl } from "../../libc.ts";
-import { type MountPoint, mountAt } from "../../mountinfo.ts";
+import { findMountAt, type MountPoint } from "../../mountinfo.ts";
 import { SUBMIT, SUBMIT_BYTES } from "../../rpc/control-protocol.ts";
 import { UserError } from "../errors.ts";
 import { readUsage } from "../mount-info.ts";
@@ -69,7 +69,7 @@ export class ControlClient implements AsyncDisposable {
           : `cannot be opened: ${messageOf(cause)}`;
       throw new UserError("notMounted", `${path} ${problem}`, { cause });
     });
-    const client = new ControlClient(opened, readUsage(mountpoint), mountAt(mountpoint));
+    const client = new ControlClient(opened, readUsage(mountpoint), findMountAt(mountpoint));
     // Nothing is asked for; but where this process cannot ask, it is known from the start.
     const result = client.#submit(new Uint8Array(1).subarray(0, 0));
     if (result < 0) throw new UserError("notMounted", `${path} takes no requests: errno ${-result}`);

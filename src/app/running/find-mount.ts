@@ -3,7 +3,7 @@
  * stopped or busy would never answer, and whoever asked it could not be interrupted.
  */
 import { join } from "node:path";
-import { FS_TYPE, type MountPoint, mounts } from "../../mountinfo.ts";
+import { FS_TYPE, type MountPoint, readMounts } from "../../mountinfo.ts";
 import { readLink } from "../../procfs.ts";
 import { absolutePath } from "../machine/current-directory.ts";
 
@@ -17,7 +17,7 @@ export interface Found {
 
 /** Undefined where the path leads into no llmfs mount. Throws UserError("input"). */
 export function findMount(path: string): Found | undefined {
-  const table = mounts();
+  const table = readMounts();
   const rest = parts(absolutePath(path));
   let at = "/";
   for (let links = 0; ; ) {

@@ -5,7 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { CONTROL_NAME } from "../../attributes.ts";
 import { messageOf } from "../../errno.ts";
 import { getxattr } from "../../libc.ts";
-import { FS_TYPE, type MountPoint, mountAt, mounts } from "../../mountinfo.ts";
+import { FS_TYPE, findMountAt, type MountPoint, readMounts } from "../../mountinfo.ts";
 import type { PendingFile } from "../../rpc/messages.ts";
 import { UserError } from "../errors.ts";
 import { absolutePath } from "../machine/current-directory.ts";
@@ -22,7 +22,7 @@ export function mountAtPlace(directory: string): MountPoint {
     const around = `it lies in the one mounted at ${known.mount.path}`;
     throw new UserError("notMounted", `${directory}: no llmfs is mounted there; ${around}`);
   }
-  const found = mountAt(realPath(directory));
+  const found = findMountAt(realPath(directory));
   const what = found === undefined ? "no llmfs is mounted there" : `what is mounted there is ${found.type}, not llmfs`;
   throw new UserError("notMounted", `${directory}: ${what}`);
 }
@@ -42,7 +42,7 @@ export async function mountedFile(file: string): Promise<{ readonly mountpoint: 
   // Symlinks in the mount may lead to another one.
   const absolute = absolutePath(file);
   const path = join(realPath(dirname(absolute)), basename(absolute));
-  const all = mounts();
+  const all = readMounts();
   const around = all.findLast((one) => one.type === FS_TYPE && `${path}/`.startsWith(`${one.path}/`));
   if (around === undefined) throw new UserError("notMounted", `${file} lies in no llmfs mount`);
   const below = path.slice(around.path.length);
@@ -90,7 +90,7 @@ export function fileXattr(path: string, name: string): string | undefined {
  * process, nothing: programs that are started for us obey their environment.
  */
 export function servingEnvironment(mountpoint: string): Readonly<Record<string, string>> {
-  const mount = mountAt(mountpoint);
+  const mount = findMountAt(mountpoint);
   using server = mount && serverOf(mount);
   if (server === undefined) return {};
   try {

@@ -3,15 +3,15 @@
  * same filesystem is mounted. Other users' processes, and what is in other containers, stay unseen. The mount is never
  * asked.
  */
-import { type MountPoint, mountAt, mounts } from "../../mountinfo.ts";
-import { listFolder, mountNamespaceOf, nameOf, processes, readLink, readText } from "../../procfs.ts";
+import { findMountAt, type MountPoint, readMounts } from "../../mountinfo.ts";
+import { listFolder, listProcesses, mountNamespaceOf, nameOf, readLink, readText } from "../../procfs.ts";
 
 /** As "vim (4711)", lowest process id first. */
 export function holders(mountpoint: string): readonly string[] {
   const inside = isIn(mountpoint);
   const here = mountNamespaceOf("self");
-  const id = mountAt(mountpoint)?.id;
-  const users = processes().filter((pid) =>
+  const id = findMountAt(mountpoint)?.id;
+  const users = listProcesses().filter((pid) =>
     mountNamespaceOf(pid) === here ? uses(pid, inside) : hasOpen(pid, inside, id),
   );
   return [...users.map(nameOf), ...loopDevices(inside)];
@@ -63,13 +63,13 @@ export interface Copy {
 export function copiesOf({ device, path }: Pick<MountPoint, "device" | "path">, known: number): readonly Copy[] {
   const here = mountNamespaceOf("self");
   const seen = new Set([here, ""]);
-  const overlays = mounts().filter(
+  const overlays = readMounts().filter(
     ({ type, superOptions }) => type === "overlay" && layers(superOptions).some(isIn(path)),
   );
   const found: Copy[] = [...mountsOf(device), ...overlays.map((overlay) => overlay.path)].map((place) => ({
     path: place,
   }));
-  for (const pid of [known, ...processes()]) {
+  for (const pid of [known, ...listProcesses()]) {
     const namespace = mountNamespaceOf(pid);
     if (seen.has(namespace)) continue;
     seen.add(namespace);
@@ -89,6 +89,6 @@ function isIn(directory: string): (path: string) => boolean {
 }
 
 function mountsOf(device: string, pid?: number): readonly string[] {
-  const table = pid === undefined ? mounts() : mounts(readText(`/proc/${pid}/mountinfo`));
+  const table = pid === undefined ? readMounts() : readMounts(readText(`/proc/${pid}/mountinfo`));
   return table.filter((mount) => mount.device === device).map(({ path }) => path);
 }

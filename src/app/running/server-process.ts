@@ -4,9 +4,9 @@
  */
 
 import { lstatSync } from "node:fs";
-import { incarnation } from "../../fuse/mounting/process.ts";
+import { startTimeOf } from "../../fuse/mounting/process.ts";
 import type { MountPoint } from "../../mountinfo.ts";
-import { listFolder, ownerOf, processes, readLink, readText } from "../../procfs.ts";
+import { listFolder, listProcesses, ownerOf, readLink, readText } from "../../procfs.ts";
 import { type MountRecord, RECORD_LINK, RecordReader } from "./mount-record.ts";
 
 /** A process that serves a mount, or did, and still holds its tree. Dispose it. */
@@ -22,7 +22,7 @@ export class ServerProcess implements Disposable {
   }
 
   get lives(): boolean {
-    return incarnation(this.pid) === this.#born;
+    return startTimeOf(this.pid) === this.#born;
   }
 
   /** What it says; also after its end. Undefined where it is of another version of llmfs. */
@@ -62,7 +62,7 @@ export function lateServerOf(mountpoint: string): ServerProcess | undefined {
 /** A process that has the connection of this mount open, whatever version of llmfs it is. The kernel tells since 6.17. */
 export function openerOf({ device }: Pick<MountPoint, "device">): number | undefined {
   const connection = new RegExp(`^fuse_connection:\\s*${device.split(":")[1]}$`, "m");
-  return processes().find((pid) =>
+  return listProcesses().find((pid) =>
     listFolder(`/proc/${pid}/fd`).some(
       (fd) =>
         readLink(`/proc/${pid}/fd/${fd}`) === "/dev/fuse" && connection.test(readText(`/proc/${pid}/fdinfo/${fd}`)),
@@ -76,9 +76,9 @@ export function openerOf({ device }: Pick<MountPoint, "device">): number | undef
  */
 function search(owner: number, wanted: (record: MountRecord) => boolean): ServerProcess | undefined {
   let found: { readonly server: ServerProcess; readonly since: number } | undefined;
-  for (const pid of processes()) {
+  for (const pid of listProcesses()) {
     if (![0, owner].includes(ownerOf(pid) ?? -1)) continue;
-    const born = incarnation(pid);
+    const born = startTimeOf(pid);
     for (const fd of listFolder(`/proc/${pid}/fd`)) {
       const file = `/proc/${pid}/fd/${fd}`;
       if (readLink(file) !== RECORD_LINK || !isWriter(file) || born === undefined) continue;

@@ -2,7 +2,7 @@
 
 import { findHelper } from "../../fuse/mounting/unmount.ts";
 import { MNT_DETACH, SystemError, umount } from "../../libc.ts";
-import { FS_TYPE, type MountPoint, mountAt, mounts } from "../../mountinfo.ts";
+import { FS_TYPE, findMountAt, type MountPoint, readMounts } from "../../mountinfo.ts";
 import { UserError } from "../errors.ts";
 import { holders } from "./open-users.ts";
 
@@ -24,7 +24,7 @@ export function takeAway(mount: MountPoint, name: string, lazy: boolean): void {
 
 /** Whether it is this very one that is mounted there. */
 export function isThere({ path, device }: MountPoint): boolean {
-  const there = mountAt(path);
+  const there = findMountAt(path);
   return there?.type === FS_TYPE && there.device === device;
 }
 
@@ -45,7 +45,7 @@ function takeAwayAsUser(mount: MountPoint, name: string, lazy: boolean): void {
 }
 
 function busy({ path }: MountPoint, name: string): UserError {
-  const within = mounts().filter((other) => other.path.startsWith(`${path}/`));
+  const within = readMounts().filter((other) => other.path.startsWith(`${path}/`));
   const users = [...holders(path), ...within.map((other) => `the ${other.type} mounted at ${other.path}`)];
   // A program that waits for a file to be generated has nothing open yet.
   const who = users.length === 0 ? "a program, perhaps one that waits for a file's content" : users.join(", ");

@@ -4,7 +4,7 @@ import { absolutePath } from "../../app/machine/current-directory.ts";
 import { watchAnswers } from "../../app/running/answering.ts";
 import { controlFile, mountedAt } from "../../app/running/mounted.ts";
 import { messageOf } from "../../errno.ts";
-import { mountAt } from "../../mountinfo.ts";
+import { findMountAt } from "../../mountinfo.ts";
 import { writeAtomically } from "../../snapshot/write/write.ts";
 import { command, flags } from "../args/command.ts";
 import { EXIT } from "../output/exit-codes.ts";
@@ -23,7 +23,7 @@ export const save = command({
   async run(args) {
     const mountpoint = await mountedAt(args.dir);
     const sick = Promise.withResolvers<never>();
-    const mount = mountAt(mountpoint);
+    const mount = findMountAt(mountpoint);
     using _ = mount && watchAnswers(mount, sick.reject);
     const chunks = snapshot(controlFile(mountpoint, "snapshot.json"), sick.promise);
     if (args.file === "-") for await (const chunk of chunks) showExactly(chunk);

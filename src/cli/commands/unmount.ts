@@ -13,7 +13,7 @@ import { isThere, takeAway } from "../../app/running/take-away.ts";
 import { duration } from "../../app/settings/values.ts";
 import { shellWord } from "../../fuse/mounting/mountpoint.ts";
 import { isAdministrator } from "../../fuse/mounting/unmount.ts";
-import { type MountPoint, mounts } from "../../mountinfo.ts";
+import { type MountPoint, readMounts } from "../../mountinfo.ts";
 import { command, flags } from "../args/command.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { Departure, late, otherVersion } from "../process/departure.ts";
@@ -62,7 +62,7 @@ export const unmount = command({
 /** Whether it is a bind mount, and the mount itself stays. */
 function isCopy(mount: MountPoint, { record }: ServerProcess): boolean {
   if (record === undefined || record.mountpoint === mount.path) return false;
-  return mounts().some(({ path, device }) => path === record.mountpoint && device === mount.device);
+  return readMounts().some(({ path, device }) => path === record.mountpoint && device === mount.device);
 }
 
 /** Throws UserError: also where nothing is mounted any more, and what was is not saved yet. */

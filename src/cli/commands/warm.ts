@@ -5,7 +5,7 @@ import { absolutePath, currentDirectory } from "../../app/machine/current-direct
 import { readAbout } from "../../app/mount-info.ts";
 import { ControlClient, Refused } from "../../app/running/control-client.ts";
 import { mountedAt, pendingFiles } from "../../app/running/mounted.ts";
-import { mountAt } from "../../mountinfo.ts";
+import { findMountAt } from "../../mountinfo.ts";
 import { command, flags } from "../args/command.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
@@ -50,14 +50,14 @@ export const warm = command({
     }
     await using client = await ControlClient.open(mountpoint);
     const { mode, concurrency } = readAbout(mountpoint);
-    const device = mountAt(mountpoint)?.device;
+    const device = findMountAt(mountpoint)?.device;
     let gone = false;
     const left = () => {
       gone = true;
       stopped.abort();
     };
     const watch = setInterval(() => {
-      if (mountAt(mountpoint)?.device !== device) left();
+      if (findMountAt(mountpoint)?.device !== device) left();
     }, WATCH_MS);
     using _watch = { [Symbol.dispose]: () => clearInterval(watch) };
     const result = await warming({

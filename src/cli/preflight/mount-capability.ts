@@ -3,11 +3,11 @@ import { accessSync, constants, existsSync, rmdirSync } from "node:fs";
 import { UserError } from "../../app/errors.ts";
 import { temporaryDirectory } from "../../app/machine/temporary-directory.ts";
 import {
-  closedDevice,
   DEVICE,
   DEVICE_FLAG,
-  helperRefusal,
-  type Refusal,
+  deviceModeCure,
+  findRefusal,
+  type HelperRefusal,
   tryHelper,
 } from "../../fuse/mounting/fusermount.ts";
 import { mayMount } from "../../fuse/mounting/unmount.ts";
@@ -17,7 +17,7 @@ import { mayMount } from "../../fuse/mounting/unmount.ts";
  * - "helper": fusermount3, which is setuid root
  * - "none": neither; only a user namespace of its own is left
  */
-export type Way = { readonly how: "direct" | "helper" } | { readonly how: "none"; readonly refusal: Refusal };
+export type Way = { readonly how: "direct" | "helper" } | { readonly how: "none"; readonly refusal: HelperRefusal };
 
 /**
  * With `certain`, fusermount3 mounts something for a moment, because it may refuse for reasons of its own. Throws
@@ -35,12 +35,12 @@ export async function wayToMount({ certain }: { readonly certain: boolean }): Pr
   }
   checkDevice();
   if (mayMount()) return { how: "direct" };
-  const refusal = helperRefusal() ?? (certain ? await triedRefusal() : undefined);
+  const refusal = findRefusal() ?? (certain ? await triedRefusal() : undefined);
   return refusal === undefined ? { how: "helper" } : { how: "none", refusal };
 }
 
 /** Why fusermount3 does not mount; undefined if it does, or if there is no place to try it. */
-async function triedRefusal(): Promise<Refusal | undefined> {
+async function triedRefusal(): Promise<HelperRefusal | undefined> {
   let directory: string;
   try {
     directory = temporaryDirectory();
@@ -60,12 +60,12 @@ function checkDevice(): void {
     accessSync(DEVICE, constants.R_OK | constants.W_OK);
   } catch (error) {
     const who = process.getuid?.() ?? "?";
-    throw new UserError("fuse", `${DEVICE} may not be opened by user ${who}; ${closedDevice()}`, { cause: error });
+    throw new UserError("fuse", `${DEVICE} may not be opened by user ${who}; ${deviceModeCure()}`, { cause: error });
   }
 }
 
 /** What to do where nothing permits mounting. `tried`: what failed besides, and what would help there. */
-export function notPermitted({ problem, cure }: Refusal, tried?: Omit<Refusal, "reason">): UserError {
+export function notPermitted({ problem, cure }: HelperRefusal, tried?: Omit<HelperRefusal, "reason">): UserError {
   const problems = ["no CAP_SYS_ADMIN", problem, ...(tried === undefined ? [] : [tried.problem])];
   const cures = [
     ...(cure === undefined ? [] : [cure]),

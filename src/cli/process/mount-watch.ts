@@ -1,7 +1,7 @@
 /** Notices when a mount disappears from its place, whoever took it away. */
 import { closeSync, openSync } from "node:fs";
 import { address, POLLPRI, poll } from "../../libc.ts";
-import { mounts } from "../../mountinfo.ts";
+import { readMounts } from "../../mountinfo.ts";
 
 /** The kernel marks the mount table's descriptor when the table changes; to look at the mark costs a microsecond. */
 const LOOK_MS = 200;
@@ -17,7 +17,7 @@ export class MountWatch implements Disposable {
   /** `device` as in /proc/self/mountinfo. */
   constructor(mountpoint: string, device: string) {
     const look = () => {
-      const there = mounts().some((mount) => mount.path === mountpoint && mount.device === device);
+      const there = readMounts().some((mount) => mount.path === mountpoint && mount.device === device);
       if (!there) this.#gone.resolve();
     };
     this.#timer = setInterval(() => {

@@ -7,7 +7,7 @@
  */
 
 import { childEnvironment, insideNamespace, NAMESPACE_VARIABLE, outerProcess } from "../../app/settings/settings.ts";
-import type { Refusal } from "../../fuse/mounting/fusermount.ts";
+import type { HelperRefusal } from "../../fuse/mounting/fusermount.ts";
 import { isAdministrator } from "../../fuse/mounting/unmount.ts";
 import { dieWithParent } from "../../libc.ts";
 import { selfCommandForOthers } from "../../self.ts";
@@ -28,7 +28,7 @@ const WITH_USER: readonly (readonly string[])[] = [
  * Runs the whole command line in a namespace; resolves with its exit status. Throws UserError("fuse") if that can't be,
  * and names `refusal` in it, which says why fusermount3 does not mount.
  */
-export async function runInNamespace(argv: readonly string[], refusal: Refusal): Promise<number> {
+export async function runInNamespace(argv: readonly string[], refusal: HelperRefusal): Promise<number> {
   if (insideNamespace()) {
     throw notPermitted(refusal, {
       problem: "the user namespace that was made gives no right to mount",
@@ -59,7 +59,7 @@ export function endWithOuter(): void {
   if (process.ppid !== outer) throw new Interrupted("SIGKILL");
 }
 
-function workingFlags(unshare: string, refusal: Refusal): readonly string[] {
+function workingFlags(unshare: string, refusal: HelperRefusal): readonly string[] {
   let reason = "";
   // Rights that were given, over the network for example, are kept.
   for (const flags of isAdministrator() ? [MOUNT_ALONE, ...WITH_USER] : WITH_USER) {

@@ -185,7 +185,7 @@ export class ControlChannel implements ControlHandle {
     const who = caller && { uid: caller.uid, inGroup: (gid: number) => inGroup(caller, gid) };
     const file = this.#mount.tree.resolve(toBytes(path), {
       follow: true,
-      search(directory) {
+      beforeSearch(directory) {
         if (who && !mayAccess(directory, who, MAY_EXEC))
           throw new FsError("EACCES", "a directory on the way is closed");
       },

@@ -141,7 +141,7 @@ export class Listings {
     const { tree, dcache } = mount;
     const first = !this.isListed(directory);
     const apply = () => dcache.batch(() => this.#apply(directory, listing, first));
-    if (first) tree.looking(apply);
+    if (first) tree.keepMtimes(apply);
     else apply();
     mount.ruleEntries.enter(directory);
   }
@@ -155,7 +155,7 @@ export class Listings {
     const freshness = this.#freshness.get(directory);
     if (freshness === undefined || freshness.isRunning) return false;
     const before = tree.changes;
-    tree.looking(() => dcache.batch(() => this.#prune(directory, (inode) => !ruleEntries.isDisposable(inode))));
+    tree.keepMtimes(() => dcache.batch(() => this.#prune(directory, (inode) => !ruleEntries.isDisposable(inode))));
     freshness.reset();
     return tree.changes !== before;
   }

@@ -139,7 +139,7 @@ export class OnDemandFiles {
     const { tree } = mount;
     // It was there all along, as far as anybody can tell who looks for it now, and again after it made room for others.
     file.setTimes({ mtime: tree.root.btime });
-    mount.withGenerationClock(() => tree.looking(() => tree.link(file, directory, name)));
+    mount.withGenerationClock(() => tree.keepMtimes(() => tree.link(file, directory, name)));
     mount.expiry.noteEnd(file);
     ruleEntries.enter(file);
   }

@@ -208,7 +208,7 @@ export class RuleEntries {
     const { dentry } = file;
     if (dentry === undefined || file.nlink !== 1 || file.state !== "ready" || !this.isDisposable(file)) return false;
     if (listings.lists(dentry.parent) || !onDemandFiles.concerns(dentry.parent, dentry.name)) return false;
-    tree.looking(() => tree.unlink(dentry.parent, dentry.name));
+    tree.keepMtimes(() => tree.unlink(dentry.parent, dentry.name));
     if (this.#nameless.has(file)) this.#mount().nodes.abandon(file);
     return true;
   }

@@ -21,7 +21,7 @@ export function directoryOperations(mount: FsContext) {
     if (offset < DOTDOT && !writer.add("..", (directory.parent ?? directory).ino, DOTDOT, type, unknown)) {
       return writer.length;
     }
-    directory.before(offset > DOTDOT ? offset : Number.POSITIVE_INFINITY, (dentry) => {
+    directory.visitBefore(offset > DOTDOT ? offset : Number.POSITIVE_INFINITY, (dentry) => {
       const { name, cookie, inode } = dentry;
       if (!writer.fits(name, plus)) return false;
       return writer.add(name, inode.ino, cookie, direntType(inode.mode), plus ? replyEntry(mount, inode) : undefined);
@@ -32,13 +32,13 @@ export function directoryOperations(mount: FsContext) {
   return {
     readdir({ offset, size, flags }, header, target) {
       const directory = nodes.getDirectory(header.nodeid);
-      if ((flags & O_NOATIME) === 0) directory.accessed(tree.clock);
+      if ((flags & O_NOATIME) === 0) directory.touchAtime(tree.clock);
       return list(directory, Number(offset), size, target, false);
     },
 
     readdirplus({ offset, size, flags }, header, target) {
       const directory = nodes.getDirectory(header.nodeid);
-      if ((flags & O_NOATIME) === 0) directory.accessed(tree.clock);
+      if ((flags & O_NOATIME) === 0) directory.touchAtime(tree.clock);
       return list(directory, Number(offset), size, target, true);
     },
   } satisfies Filesystem;

@@ -23,7 +23,7 @@ const EXTENT_FROM = 1 << 16;
 export function fileOperations(mount: FsContext) {
   const { tree, nodes, handles, pending, control, passthrough } = mount;
 
-  const runAfterwards = (work: () => void) => mount.session().afterwards(work);
+  const runAfterwards = (work: () => void) => mount.session().runAfterwards(work);
 
   /** The file a request is about: by its handle when it has one. */
   function fileOf(fh: number, nodeid: number): RegularFile {
@@ -114,7 +114,7 @@ export function fileOperations(mount: FsContext) {
     const copied = copy(from, off_in, fileOf(fh_out, nodeid_out), off_out, len, header);
     const unmarked = fh_in !== 0 && (handles.get(fh_in).flags & O_NOATIME) !== 0;
     if (copied > 0 && !unmarked && from.marksReads(tree.clock)) {
-      from.accessed(tree.clock);
+      from.touchAtime(tree.clock);
       // To the kernel the source is as it was.
       mount.invalidate(from, false);
     }
@@ -194,7 +194,7 @@ export function fileOperations(mount: FsContext) {
       const controlled = control.read(fh, Number(offset), size, target, header);
       if (controlled !== undefined) return controlled;
       const file = fileOf(fh, header.nodeid);
-      if ((flags & O_NOATIME) === 0) file.accessed(tree.clock);
+      if ((flags & O_NOATIME) === 0) file.touchAtime(tree.clock);
       const wanted = Math.min(size, target.length);
       const extent = wanted >= EXTENT_FROM ? file.extent(offset, wanted) : undefined;
       return extent ?? file.read(offset, wanted < target.length ? target.subarray(0, wanted) : target);

@@ -99,7 +99,7 @@ export function nameOperations(mount: FsContext) {
     readlink(_request, header, target) {
       const inode = nodes.get(header.nodeid);
       if (inode.kind !== "symlink") throw new FsError("EINVAL");
-      inode.accessed(tree.clock);
+      inode.touchAtime(tree.clock);
       return target.write(inode.target, "latin1");
     },
 

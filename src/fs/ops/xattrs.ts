@@ -9,7 +9,7 @@ import type { Filesystem, Header } from "../../fuse/ops.ts";
 import { printable } from "../../text/printable.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import { type Inode, S_ISGID } from "../../tree/inode.ts";
-import { byBytes } from "../../tree/path.ts";
+import { compareBytes } from "../../tree/path.ts";
 import { ACL_ACCESS, isAcl, removeAcl, setAcl } from "../../tree/permissions/acl.ts";
 import { getXattr, removeXattr, setXattr, XATTR_SIZE_MAX, xattrNames, xattrSpace } from "../../tree/xattrs.ts";
 import type { FsContext } from "../context.ts";
@@ -59,7 +59,7 @@ function listNames(inode: Inode, mount: FsContext): string[] {
   const stored = xattrNames(inode);
   const told: string[] = inode.kind === "file" && inode.state !== "static" ? [STATE] : [];
   if (errorOf(inode, mount) !== undefined) told.push(ERROR);
-  return told.length === 0 ? stored : [...stored, ...told].sort(byBytes);
+  return told.length === 0 ? stored : [...stored, ...told].sort(compareBytes);
 }
 
 export function xattrOperations(mount: FsContext) {

@@ -34,8 +34,8 @@ export class View {
   resolveOptions(path: string, follow: boolean): ResolveOptions {
     return {
       follow,
-      search: (directory) => this.check(directory, MAY_EXEC, path),
-      through: (directory, link) => this.#checkLink(directory, link, path),
+      beforeSearch: (directory) => this.check(directory, MAY_EXEC, path),
+      beforeFollow: (directory, link) => this.#checkLink(directory, link, path),
     };
   }
 

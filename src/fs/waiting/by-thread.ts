@@ -5,7 +5,7 @@
  * number may be given to another thread. So a note expires, it is compared with the time at which the thread was
  * started, and when there are too many, the oldest gives way.
  */
-import { incarnation } from "../../fuse/mounting/process.ts";
+import { startTimeOf } from "../../fuse/mounting/process.ts";
 
 interface Note<T> {
   readonly value: T;
@@ -40,14 +40,14 @@ export class ByThread<T> {
     this.#notes.delete(thread);
     this.#makeRoom();
     const until = performance.now() + this.#limits.milliseconds;
-    this.#notes.set(thread, { value, until, started: incarnation(thread) });
+    this.#notes.set(thread, { value, until, started: startTimeOf(thread) });
   }
 
   /** The note of this thread, if it still holds. */
   get(thread: number): T | undefined {
     const note = this.#notes.get(thread);
     if (note === undefined) return undefined;
-    if (performance.now() < note.until && (note.started === undefined || note.started === incarnation(thread))) {
+    if (performance.now() < note.until && (note.started === undefined || note.started === startTimeOf(thread))) {
       return note.value;
     }
     this.#notes.delete(thread);

@@ -9,7 +9,7 @@
 
 import { ORIGIN } from "../../attributes.ts";
 import { FsError, messageOf } from "../../errno.ts";
-import { relatives } from "../../procfs.ts";
+import { listRelatives } from "../../procfs.ts";
 import type { GeneratedContent, Listing, Stage } from "../../rpc/generation.ts";
 import type { FromFilesystem } from "../../rpc/messages.ts";
 import type { Inode } from "../../tree/inode.ts";
@@ -143,7 +143,7 @@ export class Waiters {
     const makers = new Map<number, Attempt>();
     for (const attempt of this.#byTicket.values()) if (attempt.maker !== undefined) makers.set(attempt.maker, attempt);
     if (makers.size === 0) return undefined;
-    const process = relatives(pid).find((one) => makers.has(one));
+    const process = listRelatives(pid).find((one) => makers.has(one));
     if (process === undefined) return undefined;
     return makers.get(process);
   }

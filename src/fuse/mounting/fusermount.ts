@@ -6,10 +6,10 @@
  */
 import { readFileSync, realpathSync, statSync } from "node:fs";
 import * as libc from "../../libc.ts";
-import { type MountPoint, mounts } from "../../mountinfo.ts";
+import { type MountPoint, readMounts } from "../../mountinfo.ts";
 import { findHelper, type MountFailure, ownsMountNamespace, unmountPath } from "./unmount.ts";
 
-export interface Refusal {
+export interface HelperRefusal {
   readonly reason: MountFailure;
   /** A clause: "fusermount3 is not in PATH". */
   readonly problem: string;
@@ -33,7 +33,7 @@ export interface HelperRequest {
  * Has it mount at an empty directory and unmount again, which is the only way to find out whether it can: it
  * refuses users without a name, for example. Resolves with why it cannot, or undefined.
  */
-export async function tryHelper(directory: string): Promise<Refusal | undefined> {
+export async function tryHelper(directory: string): Promise<HelperRefusal | undefined> {
   const mounted = await askHelper({ mountpoint: directory, source: "llmfs", readOnly: true, allowOther: false });
   if (typeof mounted !== "number") return mounted;
   libc.close(mounted);
@@ -42,10 +42,10 @@ export async function tryHelper(directory: string): Promise<Refusal | undefined>
 }
 
 /** It is setuid root, mounts for us, and sends the device's descriptor through a socket (_FUSE_COMMFD). */
-export async function askHelper(request: HelperRequest): Promise<number | Refusal> {
-  const refusal = helperRefusal();
+export async function askHelper(request: HelperRequest): Promise<number | HelperRefusal> {
+  const refusal = findRefusal();
   const helper = findHelper();
-  if (refusal !== undefined || helper === undefined) return refusal ?? missingHelper();
+  if (refusal !== undefined || helper === undefined) return refusal ?? explainMissingHelper();
   const options = [
     request.readOnly ? "ro" : "rw",
     "nosuid",
@@ -65,14 +65,14 @@ export async function askHelper(request: HelperRequest): Promise<number | Refusa
     libc.close(theirs);
     const [code, said] = await Promise.all([child.exited, new Response(child.stderr).text()]);
     const fd = code === 0 ? libc.receiveDescriptor(ours) : undefined;
-    return fd ?? refusalIn(said.trim(), helper);
+    return fd ?? parseRefusal(said.trim(), helper);
   } finally {
     libc.close(ours);
   }
 }
 
 /** Why the program cannot mount for this process, as far as that shows before it tries. */
-export function helperRefusal(): Refusal | undefined {
+export function findRefusal(): HelperRefusal | undefined {
   if (!ownsMountNamespace()) {
     return {
       reason: "not-permitted",
@@ -81,8 +81,8 @@ export function helperRefusal(): Refusal | undefined {
     };
   }
   const helper = findHelper();
-  if (helper === undefined) return missingHelper();
-  if (status("NoNewPrivs") === "1") {
+  if (helper === undefined) return explainMissingHelper();
+  if (readStatus("NoNewPrivs") === "1") {
     return {
       reason: "not-permitted",
       problem: `this process may not gain privileges (no_new_privs is set), so ${helper} cannot act as root`,
@@ -107,7 +107,7 @@ export function helperRefusal(): Refusal | undefined {
 }
 
 /** Why there is no such program to call. */
-function missingHelper(): Refusal {
+function explainMissingHelper(): HelperRefusal {
   const reason = "no-helper";
   const path = Bun.which("fusermount3") ?? Bun.which("fusermount");
   if (path === null) {
@@ -127,9 +127,9 @@ function missingHelper(): Refusal {
 }
 
 /** What the program's standard error says. */
-export function refusalIn(said: string, helper: string): Refusal {
+export function parseRefusal(said: string, helper: string): HelperRefusal {
   const problem = `${helper} failed: ${said.replace(/^\S*fusermount3?: /, "") || "it said nothing"}`;
-  const refusal = (reason: MountFailure, cure: string): Refusal => ({ reason, problem, cure });
+  const refusal = (reason: MountFailure, cure: string): HelperRefusal => ({ reason, problem, cure });
   if (/could not determine username/.test(said)) {
     const who = `user ${libc.getuid()}`;
     return {
@@ -144,7 +144,7 @@ export function refusalIn(said: string, helper: string): Refusal {
   if (/mount_max/.test(said)) {
     return refusal("not-permitted", "unmount others, or raise mount_max in /etc/fuse.conf");
   }
-  if (/failed to open \S*fuse: Permission denied/.test(said)) return refusal("not-permitted", closedDevice());
+  if (/failed to open \S*fuse: Permission denied/.test(said)) return refusal("not-permitted", deviceModeCure());
   if (/failed to open \S*fuse: Operation not permitted/.test(said)) return refusal("not-permitted", DEVICE_FLAG);
   if (/device not found|failed to open \S*fuse: No such/.test(said)) {
     return refusal("no-device", `run 'modprobe fuse' as root, or ${DEVICE_FLAG}`);
@@ -162,25 +162,25 @@ export function refusalIn(said: string, helper: string): Refusal {
 }
 
 /** For a device whose mode does not let this process in. */
-export function closedDevice(): string {
+export function deviceModeCure(): string {
   return `let it be opened as udev does, 'chmod 666 ${DEVICE}' as root`;
 }
 
 /** Whether a setuid program that this process starts may have CAP_SYS_ADMIN: it must be in the bounding set. */
 function mayBeAdministrator(): boolean {
   const CAP_SYS_ADMIN = 21n;
-  const mask = status("CapBnd");
+  const mask = readStatus("CapBnd");
   return mask !== undefined && ((BigInt(`0x${mask}`) >> CAP_SYS_ADMIN) & 1n) === 1n;
 }
 
 /** A field of /proc/self/status. */
-function status(field: string): string | undefined {
+function readStatus(field: string): string | undefined {
   return new RegExp(`^${field}:\\s*(\\S+)`, "m").exec(readFileSync("/proc/self/status", "utf8"))?.[1];
 }
 
 /** The mount that a path lies in: the deepest; of several at one place the topmost, which was made last. */
 function mountOf(path: string): MountPoint | undefined {
-  const around = mounts().filter(
+  const around = readMounts().filter(
     (mount) => path === mount.path || path.startsWith(`${mount.path.replace(/\/$/, "")}/`),
   );
   const depth = Math.max(...around.map((mount) => mount.path.length));

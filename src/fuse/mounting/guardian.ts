@@ -9,9 +9,9 @@
 import { rmdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as libc from "../../libc.ts";
-import { FS_TYPE, mountAt } from "../../mountinfo.ts";
+import { FS_TYPE, findMountAt } from "../../mountinfo.ts";
 import { ROLE, selfCommand } from "../../self.ts";
-import { incarnation, SLEEPER } from "./process.ts";
+import { SLEEPER, startTimeOf } from "./process.ts";
 import { isDead, unmountPath } from "./unmount.ts";
 
 /** After the role and the mountpoint, where the mountpoint was made for the mount and goes with it. */
@@ -45,25 +45,25 @@ export function startGuardian(mountpoint: string, temporary: boolean): Guardian 
   const working = new Set<number>();
   let dismissed = false;
   let left = false;
-  function say(...words: string[]): void {
+  function send(...words: string[]): void {
     if (left) return;
     child.stdin.write(`${words.join(" ")}\n`);
     child.stdin.flush();
     left = dismissed && working.size === 0;
     if (left) child.stdin.end();
   }
-  function works(kind: "group" | "process", pid: number, living: boolean): void {
+  function setWorking(kind: "group" | "process", pid: number, living: boolean): void {
     if (living) working.add(pid);
     else working.delete(pid);
-    say(living ? kind : "gone", String(pid));
+    send(living ? kind : "gone", String(pid));
   }
   return {
-    watch: (device) => say("mount", device),
-    group: (group, living) => works("group", group, living),
-    process: (pid, living) => works("process", pid, living),
+    watch: (device) => send("mount", device),
+    group: (group, living) => setWorking("group", group, living),
+    process: (pid, living) => setWorking("process", pid, living),
     dismiss() {
       dismissed = true;
-      say("dismissed");
+      send("dismissed");
     },
   };
 }
@@ -73,7 +73,7 @@ export async function guard(mountpoint: string, temporary: boolean): Promise<voi
   // Out of the terminal's reach, and of whoever ends the server's process group.
   libc.setsid();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
-  const working = new Map<number, Working>();
+  const working = new Map<number, GuardedProcess>();
   let device = "";
   let dismissed = false;
   for await (const line of console) {
@@ -89,23 +89,23 @@ export async function guard(mountpoint: string, temporary: boolean): Promise<voi
 }
 
 /** What is to end with the server. */
-interface Working {
-  lives(): boolean;
+interface GuardedProcess {
+  isAlive(): boolean;
   signal(name: "SIGTERM" | "SIGKILL"): void;
 }
 
-function groupOf(group: number): Working {
-  return { lives: () => libc.signalGroup(group, 0), signal: (name) => void libc.signalGroup(group, name) };
+function groupOf(group: number): GuardedProcess {
+  return { isAlive: () => libc.signalGroup(group, 0), signal: (name) => void libc.signalGroup(group, name) };
 }
 
-function processOf(pid: number): Working {
-  const born = incarnation(pid);
-  const lives = () => born !== undefined && incarnation(pid) === born;
+function processOf(pid: number): GuardedProcess {
+  const born = startTimeOf(pid);
+  const isAlive = () => born !== undefined && startTimeOf(pid) === born;
   return {
-    lives,
+    isAlive,
     signal(name) {
       try {
-        if (lives()) process.kill(pid, name);
+        if (isAlive()) process.kill(pid, name);
       } catch {
         // It has become another user's (setuid), or has ended just now.
       }
@@ -114,9 +114,9 @@ function processOf(pid: number): Working {
 }
 
 /** SIGTERM, and SIGKILL for what is left two seconds later. */
-async function endAll(working: readonly Working[]): Promise<void> {
+async function endAll(working: readonly GuardedProcess[]): Promise<void> {
   for (const one of working) one.signal("SIGTERM");
-  const living = () => working.filter((one) => one.lives());
+  const living = () => working.filter((one) => one.isAlive());
   for (let waited = 0; waited < GRACE_MS && living().length > 0; waited += LOOK_MS) await sleep(LOOK_MS);
   for (const one of living()) one.signal("SIGKILL");
 }
@@ -130,7 +130,7 @@ function removeEmpty(directory: string): void {
 }
 
 async function takeAway(mountpoint: string, device: string): Promise<void> {
-  const there = mountAt(mountpoint);
+  const there = findMountAt(mountpoint);
   // Killed before it could say which: whatever of ours is there is the one, as the mountpoint was free before.
   if (there?.type !== FS_TYPE || (device !== "" && there.device !== device)) return;
   // Device numbers are used again at once: what lives there is another mount, which came after ours was cleared away.

@@ -7,8 +7,8 @@
  */
 import { ERRNO } from "../../errno.ts";
 import * as libc from "../../libc.ts";
-import { FS_TYPE, type MountPoint, mountAt, mounts } from "../../mountinfo.ts";
-import { askHelper, closedDevice, DEVICE, DEVICE_FLAG } from "./fusermount.ts";
+import { FS_TYPE, findMountAt, type MountPoint, readMounts } from "../../mountinfo.ts";
+import { askHelper, DEVICE, DEVICE_FLAG, deviceModeCure } from "./fusermount.ts";
 import { type Guardian, startGuardian } from "./guardian.ts";
 import { checkMountpoint } from "./mountpoint.ts";
 import { MountError, mayMount, unmountPath } from "./unmount.ts";
@@ -44,17 +44,17 @@ export interface KernelMount {
 }
 
 export async function mountFuse(wanted: MountRequest): Promise<KernelMount> {
-  const request = { ...wanted, source: distinct(wanted.source) };
+  const request = { ...wanted, source: chooseSource(wanted.source) };
   const { mountpoint } = request;
   if (checkMountpoint(mountpoint) === "dead") await unmountPath(mountpoint);
   const guardian = startGuardian(mountpoint, request.temporary);
   try {
     const fd = mayMount() ? mountDirectly(request) : await mountByHelper(request);
-    const mounted = mountAt(mountpoint);
+    const mounted = findMountAt(mountpoint);
     if (mounted === undefined)
       throw new MountError("failed", `${mountpoint}: the mount vanished as soon as it was made`);
     guardian.watch(mounted.device);
-    return kernelMount(fd, mountpoint, mounted, guardian);
+    return createKernelMount(fd, mountpoint, mounted, guardian);
   } catch (error) {
     guardian.dismiss();
     throw error;
@@ -62,20 +62,20 @@ export async function mountFuse(wanted: MountRequest): Promise<KernelMount> {
 }
 
 /** Two mounts of one snapshot can be told apart. */
-function distinct(source: string): string {
-  const taken = new Set(mounts().map((mount) => mount.source));
+function chooseSource(source: string): string {
+  const taken = new Set(readMounts().map((mount) => mount.source));
   let name = source;
   for (let number = 2; taken.has(name); number++) name = `${source}-${number}`;
   return name;
 }
 
-function kernelMount(fd: number, mountpoint: string, mounted: MountPoint, guardian: Guardian): KernelMount {
+function createKernelMount(fd: number, mountpoint: string, mounted: MountPoint, guardian: Guardian): KernelMount {
   let open = true;
   return {
     fd,
     device: mounted.device,
     async unmount() {
-      const there = mountAt(mountpoint);
+      const there = findMountAt(mountpoint);
       if (there?.device === mounted.device) await unmountPath(mountpoint);
     },
     guard: (group, living) => guardian.group(group, living),
@@ -135,7 +135,7 @@ function openDevice(): number {
       });
     }
     // EPERM is the container's list of devices, EACCES the device's mode.
-    const cure = error.number === ERRNO.EPERM ? DEVICE_FLAG : closedDevice();
+    const cure = error.number === ERRNO.EPERM ? DEVICE_FLAG : deviceModeCure();
     throw new MountError("not-permitted", `${what}; ${cure}`, { cause: error });
   }
 }

@@ -1,16 +1,16 @@
 /** Whether a directory can take a mount: told before anything costs time or money, and again when it is mounted. */
 import { readdirSync, statfsSync, statSync } from "node:fs";
 import { codeOf, messageOf } from "../../errno.ts";
-import { FS_TYPE, mountAt } from "../../mountinfo.ts";
-import { MountError, saysDead } from "./unmount.ts";
+import { FS_TYPE, findMountAt } from "../../mountinfo.ts";
+import { isDeadError, MountError } from "./unmount.ts";
 
 /**
  * "dead" if a mount of ours is there whose process is gone: it is to be replaced. Else the directory is there and empty.
  * Throws MountError "bad-mountpoint" or "busy", which call the place by the name that the user gave it.
  */
 export function checkMountpoint(path: string, name = path): "free" | "dead" {
-  const mounted = mountAt(path);
-  if (look(path, name) === "dead") {
+  const mounted = findMountAt(path);
+  if (probe(path, name) === "dead") {
     if (mounted?.type === FS_TYPE) return "dead";
     const type = mounted?.type ?? "unknown";
     throw new MountError(
@@ -19,22 +19,22 @@ export function checkMountpoint(path: string, name = path): "free" | "dead" {
     );
   }
   if (mounted?.type === FS_TYPE) {
-    throw taken(name);
+    throw createTakenError(name);
   }
-  const first = entries(path, name)[0];
+  const first = listEntries(path, name)[0];
   if (first !== undefined) {
     const held = `it holds ${JSON.stringify(first)}`;
-    throw unusable(`${name} is not empty (${held}); a mount would hide that: choose an empty directory`);
+    throw createUnusableError(`${name} is not empty (${held}); a mount would hide that: choose an empty directory`);
   }
   return "free";
 }
 
-export function taken(name: string): MountError {
+export function createTakenError(name: string): MountError {
   const end = `llmfs unmount ${shellWord(name)}`;
   return new MountError("busy", `${name}: an llmfs is mounted there already; end it with: ${end}`);
 }
 
-function look(path: string, name: string): "alive" | "dead" {
+function probe(path: string, name: string): "alive" | "dead" {
   try {
     if (statSync(path).isDirectory()) {
       // The kernel may answer stat(2) for a dead mount from its memory; statfs(2) it always passes on.
@@ -42,26 +42,29 @@ function look(path: string, name: string): "alive" | "dead" {
       return "alive";
     }
   } catch (error) {
-    if (saysDead(error)) return "dead";
+    if (isDeadError(error)) return "dead";
     const code = codeOf(error);
     if (code === "ENOENT" && name.includes("\ufffd")) {
-      throw unusable(`${name} is no name in UTF-8, and no other can be given here: choose another directory`);
+      throw createUnusableError(
+        `${name} is no name in UTF-8, and no other can be given here: choose another directory`,
+      );
     }
-    if (code === "ENOENT") throw unusable(`${name} does not exist; make it with: mkdir -p ${shellWord(name)}`);
-    throw unusable(`${name} cannot be used: ${messageOf(error)}`, error);
+    if (code === "ENOENT")
+      throw createUnusableError(`${name} does not exist; make it with: mkdir -p ${shellWord(name)}`);
+    throw createUnusableError(`${name} cannot be used: ${messageOf(error)}`, error);
   }
-  throw unusable(`${name} is not a directory; a filesystem can be mounted on directories only`);
+  throw createUnusableError(`${name} is not a directory; a filesystem can be mounted on directories only`);
 }
 
-function entries(path: string, name: string): readonly string[] {
+function listEntries(path: string, name: string): readonly string[] {
   try {
     return readdirSync(path);
   } catch (error) {
-    throw unusable(`${name} cannot be used: ${messageOf(error)}`, error);
+    throw createUnusableError(`${name} cannot be used: ${messageOf(error)}`, error);
   }
 }
 
-function unusable(message: string, cause?: unknown): MountError {
+function createUnusableError(message: string, cause?: unknown): MountError {
   return new MountError("bad-mountpoint", message, { cause });
 }
 

@@ -9,7 +9,7 @@ import { readFileSync } from "node:fs";
 export const SLEEPER = { BUN_GC_TIMER_DISABLE: "llmfs" } as const;
 
 /** Changes when the process id is used anew: starttime of proc_pid_stat(5). Undefined when the process is gone. */
-export function incarnation(pid: number): string | undefined {
+export function startTimeOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");

@@ -3,7 +3,7 @@ import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { codeOf, ERRNO } from "../../errno.ts";
 import * as libc from "../../libc.ts";
-import { mountAt } from "../../mountinfo.ts";
+import { findMountAt } from "../../mountinfo.ts";
 
 /**
  * - "no-device": no /dev/fuse
@@ -35,12 +35,12 @@ export async function isDead(path: string): Promise<boolean> {
     await statfs(path);
     return false;
   } catch (error) {
-    return saysDead(error);
+    return isDeadError(error);
   }
 }
 
 /** Whether an error is what a FUSE mount answers whose process is gone. */
-export function saysDead(error: unknown): boolean {
+export function isDeadError(error: unknown): boolean {
   const code = codeOf(error);
   return code === "ENOTCONN" || code === "ECONNABORTED";
 }
@@ -62,7 +62,7 @@ async function unmountByHelper(path: string): Promise<void> {
     throw new MountError("no-helper", `${path}: unmounting it needs fusermount3; install fuse3`);
   const child = Bun.spawn([helper, "-u", "-z", "--", path], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
   const [code, said] = await Promise.all([child.exited, new Response(child.stderr).text()]);
-  if (code !== 0 && mountAt(path) !== undefined) throw new MountError("failed", `${helper}: ${said.trim()}`);
+  if (code !== 0 && findMountAt(path) !== undefined) throw new MountError("failed", `${helper}: ${said.trim()}`);
 }
 
 /** Whether this process may call mount(2): the capability counts where it holds over the mount namespace. */

@@ -9,7 +9,7 @@ import { builtinModules } from "node:module";
 import { dirname, extname, resolve } from "node:path";
 import { plugin, resolveSync, Transpiler } from "bun";
 import { mountOnTheWay } from "../../inside-mount.ts";
-import { type MountPoint, mounts } from "../../mountinfo.ts";
+import { type MountPoint, readMounts } from "../../mountinfo.ts";
 import { readBounded } from "../../text/bounded-read.ts";
 
 const LOADERS = new Map([
@@ -56,13 +56,13 @@ export function guardImports(file: string): void {
     }
   }
 
-  checkFile(file, mounts());
+  checkFile(file, readMounts());
   plugin({
     name: "nothing out of a mount",
     setup(build) {
       build.onResolve({ filter: /.*/ }, ({ path, importer }) => {
         const ours = !importer.startsWith("/") || importer.startsWith(OWN_FILES) || importer.includes(PACKAGES);
-        if (!ours) checkName(path, importer, mounts());
+        if (!ours) checkName(path, importer, readMounts());
         return undefined;
       });
     },

@@ -3,7 +3,7 @@ import { isUtf8 } from "node:buffer";
 import type { FsError } from "../../errno.ts";
 import type { FileState } from "../../tree/content/file-state.ts";
 import { type Inode, type Owner, S_IFBLK, S_IFCHR, S_IFMT } from "../../tree/inode.ts";
-import { byBytes } from "../../tree/path.ts";
+import { compareBytes } from "../../tree/path.ts";
 import { escapeBytes } from "../entry-names.ts";
 import { BASE64_PIECE, decodeDevice, SPECIAL_MODES, TEXT_PIECE } from "../format.ts";
 import { formatTime } from "../timestamps.ts";
@@ -49,7 +49,7 @@ export function entryHead(entry: Captured): string {
   if (entry.error !== undefined)
     head += `, "error": {"code": "${entry.error.code}", "message": ${JSON.stringify(entry.error.message.toWellFormed())}}`;
   if (entry.xattrs !== undefined && entry.xattrs.length > 0) {
-    const xattrs = [...entry.xattrs].sort(([a], [b]) => byBytes(a, b));
+    const xattrs = [...entry.xattrs].sort(([a], [b]) => compareBytes(a, b));
     const lines = xattrs.map(([name, value]) => `\n      ${spelt(name)}: ${xattrValue(value)}`);
     head += `, "xattrs": {${lines.join(",")}\n    }`;
   }

@@ -8,7 +8,7 @@ import type { Space } from "../space.ts";
 import { PAGE, type Store } from "./store.ts";
 
 /** Throws EFBIG where the bytes are kept in the heap. */
-export function hugeStore(store: Store): Store {
+export function requireHugeStore(store: Store): Store {
   if (!store.wide) throw new FsError("EFBIG");
   return store;
 }

@@ -12,11 +12,11 @@ import { FsError, messageOf } from "../../errno.ts";
 import { atMost, plus, type Wide } from "../../int64.ts";
 import type { Extent, FileStat } from "../../libc.ts";
 import type { Space } from "../space.ts";
-import { allocateHuge, hugeStore, readHuge, writeHuge } from "./bigint-content.ts";
-import { firstIn, pageMask, popcount, roomIn } from "./page-mask.ts";
+import { allocateHuge, readHuge, requireHugeStore, writeHuge } from "./bigint-content.ts";
+import { findFirst, pageMask, popcount, writableWithin } from "./page-mask.ts";
 import { type Afterwards, PAGE, type Store } from "./store.ts";
-import { SeenTimes } from "./store-times.ts";
-import { roomFor } from "./writable-length.ts";
+import { StoreTimesWatcher } from "./store-times.ts";
+import { writableLength } from "./writable-length.ts";
 
 /** 32 pages, so that the map of pages is one number. */
 export const HEAP_LIMIT = 32 * PAGE;
@@ -43,7 +43,7 @@ export class Content {
   /** Pages counted against the space: of the heap, or of a store that does not count for itself. */
   #counted = 0;
   /** While the kernel has the store. */
-  #seen: SeenTimes | undefined;
+  #storeTimes: StoreTimesWatcher | undefined;
   /** Why bytes that were promised to be there are not. */
   #lost: FsError | undefined;
 
@@ -75,25 +75,25 @@ export class Content {
 
   /** Whether the kernel has the store. */
   get shared(): boolean {
-    return this.#seen !== undefined;
+    return this.#storeTimes !== undefined;
   }
 
   /** While the kernel has the store: what it did there. */
-  get seen(): SeenTimes | undefined {
-    return this.#seen;
+  get storeTimes(): StoreTimesWatcher | undefined {
+    return this.#storeTimes;
   }
 
   /** Moves the bytes into a store and lets the kernel have it, until `unshare`. */
   share(report: (taken: boolean) => void = () => {}): Store {
     const store = this.#promote();
-    this.#seen ??= new SeenTimes(store, report);
+    this.#storeTimes ??= new StoreTimesWatcher(store, report);
     return store;
   }
 
   /** The kernel has given the store back. */
   unshare(): void {
     this.#sync();
-    this.#seen = undefined;
+    this.#storeTimes = undefined;
   }
 
   /**
@@ -117,7 +117,7 @@ export class Content {
     }
     const bytes = new Uint8Array(this.#size);
     store.read(0, bytes);
-    this.#give();
+    this.#releasePages();
     this.#store = undefined;
     this.#heap = bytes.length > 0 ? bytes : undefined;
     this.#pages = pageMask(0, pages);
@@ -172,7 +172,7 @@ export class Content {
     if (data.length === 0) return 0;
     const end = plus(offset, data.length);
     if (typeof offset === "bigint" || typeof end === "bigint") {
-      const store = hugeStore(this.#promote());
+      const store = requireHugeStore(this.#promote());
       const written = writeHuge(store, this.space, offset, data);
       this.#size = Number(store.exactSize());
       this.#count(store);
@@ -180,10 +180,10 @@ export class Content {
     }
     if (this.#store === undefined && end <= HEAP_LIMIT) return this.#writeHeap(offset, data);
     const store = this.#promote();
-    const room = roomFor(store, this.space, this.#size, offset, data.length);
+    const room = writableLength(store, this.space, this.#size, offset, data.length);
     if (afterwards !== undefined && !store.counted && room === data.length && room >= LATER_FROM) {
       this.#size = Math.max(this.#size, end);
-      afterwards(() => this.#keepPromise(store, offset, data));
+      afterwards(() => this.#writePromised(store, offset, data));
       return room;
     }
     const written = store.write(offset, room < data.length ? data.subarray(0, room) : data);
@@ -199,7 +199,7 @@ export class Content {
       this.#size = size;
       return;
     }
-    const store = typeof size === "bigint" ? hugeStore(this.#promote()) : this.#promote();
+    const store = typeof size === "bigint" ? requireHugeStore(this.#promote()) : this.#promote();
     store.truncate(size);
     this.#size = Number(size);
     this.#count(store);
@@ -209,7 +209,7 @@ export class Content {
   allocate(offset: Wide, length: Wide, keepSize: boolean): void {
     const end = plus(offset, length);
     if (typeof offset === "bigint" || typeof length === "bigint" || typeof end === "bigint") {
-      const store = hugeStore(this.#promote());
+      const store = requireHugeStore(this.#promote());
       allocateHuge(store, this.space, offset, length);
       this.#count(store);
     } else if (this.#store === undefined && end <= HEAP_LIMIT) {
@@ -218,7 +218,7 @@ export class Content {
       this.#reserved |= wanted;
     } else {
       const store = this.#promote();
-      if (roomFor(store, this.space, this.#size, offset, length) < length) throw new FsError("ENOSPC");
+      if (writableLength(store, this.space, this.#size, offset, length) < length) throw new FsError("ENOSPC");
       store.allocate(offset, length);
       this.#count(store);
     }
@@ -237,14 +237,14 @@ export class Content {
   nextData(offset: Wide): Wide | undefined {
     if (offset >= this.exactSize) return undefined;
     if (this.#store !== undefined) return this.#store.nextData(offset);
-    return firstIn(this.#pages & ~this.#reserved, Number(offset), this.#size);
+    return findFirst(this.#pages & ~this.#reserved, Number(offset), this.#size);
   }
 
   /** The first offset at or behind this one that is in a hole; the end of the file counts as one. */
   nextHole(offset: Wide): Wide | undefined {
     if (offset >= this.exactSize) return undefined;
     if (this.#store !== undefined) return this.#store.nextHole(offset);
-    const hole = firstIn(~this.#pages | this.#reserved, Number(offset), this.#size);
+    const hole = findFirst(~this.#pages | this.#reserved, Number(offset), this.#size);
     return hole ?? Math.max(Number(offset), Math.min(this.#size, HEAP_LIMIT));
   }
 
@@ -257,21 +257,21 @@ export class Content {
     this.#pages = this.#reserved = 0;
     this.#size = 0;
     this.#lost = undefined;
-    this.#give();
+    this.#releasePages();
   }
 
   /** Nobody can reach the file any more, whatever was shared. Returns the space that it was counted against. */
   dispose(): Space {
-    this.#seen = undefined;
+    this.#storeTimes = undefined;
     this.clear();
     return this.space;
   }
 
   /** The room was there, so that only a machine out of memory is in the way: then whoever reads hears of it. */
-  #keepPromise(store: Store, offset: number, data: Uint8Array): void {
+  #writePromised(store: Store, offset: number, data: Uint8Array): void {
     try {
       if (store.write(offset, data) < data.length) throw new FsError("ENOSPC");
-      this.#seen?.take();
+      this.#storeTimes?.take();
       this.#count(store);
     } catch (error) {
       this.#lost = new FsError("EIO", `${data.length} bytes written at ${offset} are lost: ${messageOf(error)}`);
@@ -279,7 +279,7 @@ export class Content {
     }
   }
 
-  #give(): void {
+  #releasePages(): void {
     this.space.givePages(this.#counted);
     this.#counted = 0;
   }
@@ -295,7 +295,7 @@ export class Content {
     const wanted = pageMask(Math.floor(offset / PAGE), Math.ceil((offset + data.length) / PAGE)) & ~this.#pages;
     let part = data;
     if (popcount(wanted) > this.space.freePages) {
-      const room = roomIn(this.#pages, this.space.freePages, offset, data.length);
+      const room = writableWithin(this.#pages, this.space.freePages, offset, data.length);
       if (room === 0) throw new FsError("ENOSPC");
       part = data.subarray(0, room);
     }
@@ -343,7 +343,7 @@ export class Content {
     if (this.#store !== undefined) return this.#store;
     const store = this.space.openStore();
     const heap = this.#heap?.subarray(0, this.#size);
-    if (store.counted) this.#give();
+    if (store.counted) this.#releasePages();
     try {
       if (this.#size > 0) store.truncate(this.#size);
       for (let page = 0; this.#pages !== 0 && page < 32; page++) {

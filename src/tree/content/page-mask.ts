@@ -16,7 +16,7 @@ export function popcount(mask: number): number {
 }
 
 /** How many bytes from `offset` on can be written where these pages are there, and so many more are free. */
-export function roomIn(pages: number, freePages: number, offset: number, length: number): number {
+export function writableWithin(pages: number, freePages: number, offset: number, length: number): number {
   let free = freePages;
   let at = offset;
   while (at < offset + length) {
@@ -28,7 +28,7 @@ export function roomIn(pages: number, freePages: number, offset: number, length:
 }
 
 /** The first offset at or behind this one, and before `size`, that is in one of these pages. */
-export function firstIn(pages: number, offset: number, size: number): number | undefined {
+export function findFirst(pages: number, offset: number, size: number): number | undefined {
   for (let page = Math.floor(offset / PAGE); page < 32 && page * PAGE < size; page++) {
     if ((pages & (1 << page)) !== 0) return Math.max(offset, page * PAGE);
   }

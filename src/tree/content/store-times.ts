@@ -12,7 +12,7 @@ const STAT: FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, m
 
 type At = (seconds: number, nanoseconds: number) => void;
 
-export class SeenTimes {
+export class StoreTimesWatcher {
   readonly store: Store;
   /** Reports that it was written, after the file took that over. `taken`: what a generator made is the writer's now. */
   readonly report: (taken: boolean) => void;

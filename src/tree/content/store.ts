@@ -186,7 +186,7 @@ const SPARE_STORES = 64;
 const KEPT_FREE = 128;
 
 /** Throws EMFILE before the process has no descriptor left for anything else. */
-function fdStores(open: () => number, quota?: StoreQuota): Stores {
+function createFdStores(open: () => number, quota?: StoreQuota): Stores {
   const pool: StorePool = { spare: [], open: 0 };
   const most = libc.descriptorLimit() - KEPT_FREE;
   return {
@@ -201,19 +201,19 @@ function fdStores(open: () => number, quota?: StoreQuota): Stores {
 }
 
 /** Memory files of the kernel's (memfd_create(2)); we count their pages. */
-export function memoryFiles(): Stores {
-  return fdStores(() => libc.memfd("llmfs"));
+export function createMemoryFiles(): Stores {
+  return createFdStores(() => libc.memfd("llmfs"));
 }
 
 /**
  * Files without names on a tmpfs that is mounted nowhere. Its size limit holds also for what the kernel writes without
  * asking us. Throws SystemError where this process may not mount.
  */
-export function tmpfsFiles(pageLimit: number): Stores {
+export function createTmpfsFiles(pageLimit: number): Stores {
   // No limit is the largest number rather than 0: without any size, statfs(2) counts nothing.
   const size = (pages: number) => String(BigInt(Math.min(Math.max(1, pages), 2 ** 50)) * 4096n);
   const mount = libc.detachedMount("tmpfs", { size: size(pageLimit), nr_inodes: "0", mode: "700" });
-  return fdStores(() => libc.temporaryFile(mount), {
+  return createFdStores(() => libc.temporaryFile(mount), {
     usedPages() {
       const { blocks, free } = libc.fstatfs(mount);
       return blocks - free;

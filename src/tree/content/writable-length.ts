@@ -11,7 +11,7 @@ const STAT: FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, m
  * How many bytes from `offset` on can be written to a store of this size, given what it has there already and what is
  * free. Throws ENOSPC if none can.
  */
-export function roomFor(store: Store, space: Space, size: number, offset: number, length: number): number {
+export function writableLength(store: Store, space: Space, size: number, offset: number, length: number): number {
   if (store.counted) return length;
   const first = Math.floor(offset / PAGE);
   const last = Math.ceil((offset + length) / PAGE);

@@ -35,16 +35,16 @@ export function isAcl(name: string): boolean {
  * Throws EACCES for a default on what is no directory, EINVAL and EOPNOTSUPP for what is no list.
  */
 export function setAcl(inode: Inode, name: string, value: Uint8Array, dropSetGid = false): void {
-  check(value);
+  checkAcl(value);
   if (name === ACL_DEFAULT) {
     if (inode.kind !== "directory") throw new FsError("EACCES");
-    keep(inode, name, value);
+    storeAcl(inode, name, value);
     return;
   }
   inode.mode = (inode.mode & ~0o777) | modeOf(value);
   if (dropSetGid) inode.mode &= ~S_ISGID;
   if (isMode(value)) removeAcl(inode, name);
-  else keep(inode, name, value);
+  else storeAcl(inode, name, value);
 }
 
 /** False if there was none. */
@@ -58,7 +58,7 @@ export function removeAcl(inode: Inode, name: string): boolean {
 export function followMode(inode: Inode): boolean {
   const acl = inode.xattrs?.get(ACL_ACCESS);
   if (acl === undefined) return false;
-  keep(inode, ACL_ACCESS, withMode(acl, inode.mode));
+  storeAcl(inode, ACL_ACCESS, withMode(acl, inode.mode));
   return true;
 }
 
@@ -71,17 +71,17 @@ export function inheritAcl(directory: Directory, made: Inode, mode: number): voi
   if (inherited === undefined || made.kind === "symlink") return;
   const bits = mode & modeOf(inherited);
   made.mode = (made.mode & ~0o777) | bits;
-  if (!isMode(inherited)) keep(made, ACL_ACCESS, withMode(inherited, bits));
-  if (made.kind === "directory") keep(made, ACL_DEFAULT, inherited);
+  if (!isMode(inherited)) storeAcl(made, ACL_ACCESS, withMode(inherited, bits));
+  if (made.kind === "directory") storeAcl(made, ACL_DEFAULT, inherited);
 }
 
 /** As fs/posix_acl.c:posix_acl_permission(). `want` holds the bits that are needed, of the three that a mode has for each. */
 export function aclAllows(acl: Uint8Array, owner: Owner, who: Credentials, want: number): boolean {
   let mask = 7;
-  for (const { tag, permissions } of entries(acl)) if (tag === MASK) mask = permissions;
+  for (const { tag, permissions } of readEntries(acl)) if (tag === MASK) mask = permissions;
   const has = (permissions: number) => (permissions & want) === want;
   let inGroup = false;
-  for (const { tag, permissions, id } of entries(acl)) {
+  for (const { tag, permissions, id } of readEntries(acl)) {
     if (tag === USER_OBJ && who.uid === owner.uid) return has(permissions);
     if (tag === USER && who.uid === id) return has(permissions & mask);
     if ((tag === GROUP_OBJ && who.inGroup(owner.gid)) || (tag === GROUP && who.inGroup(id))) {
@@ -93,12 +93,12 @@ export function aclAllows(acl: Uint8Array, owner: Owner, who: Credentials, want:
   return false;
 }
 
-function keep(inode: Inode, name: string, value: Uint8Array): void {
+function storeAcl(inode: Inode, name: string, value: Uint8Array): void {
   inode.xattrs ??= new Map();
   inode.xattrs.set(name, value);
 }
 
-function* entries(
+function* readEntries(
   acl: Uint8Array,
 ): Generator<{ readonly tag: number; readonly permissions: number; readonly id: number; readonly at: number }> {
   const view = new DataView(acl.buffer, acl.byteOffset, acl.length);
@@ -113,13 +113,13 @@ function* entries(
 }
 
 /** As posix_acl_from_xattr() and posix_acl_valid(): entries in the order of their tags, with who the mode names. */
-function check(acl: Uint8Array): void {
+function checkAcl(acl: Uint8Array): void {
   const view = new DataView(acl.buffer, acl.byteOffset, acl.length);
   if (acl.length < HEADER || (acl.length - HEADER) % ENTRY !== 0) throw new FsError("EINVAL");
   if (view.getUint32(0, true) !== VERSION) throw new FsError("EOPNOTSUPP");
   let before = 0;
   let seen = 0;
-  for (const { tag, permissions } of entries(acl)) {
+  for (const { tag, permissions } of readEntries(acl)) {
     const many = tag === USER || tag === GROUP;
     if (![USER_OBJ, USER, GROUP_OBJ, GROUP, MASK, OTHER].includes(tag)) throw new FsError("EINVAL");
     if (tag < before || (tag === before && !many) || (permissions & ~7) !== 0) throw new FsError("EINVAL");
@@ -132,14 +132,14 @@ function check(acl: Uint8Array): void {
 
 /** Whether the list names nobody but those whom a mode names. */
 function isMode(acl: Uint8Array): boolean {
-  for (const { tag } of entries(acl)) if (tag === USER || tag === GROUP || tag === MASK) return false;
+  for (const { tag } of readEntries(acl)) if (tag === USER || tag === GROUP || tag === MASK) return false;
   return true;
 }
 
 /** The permission bits that stat(2) shows: where there is a mask, it stands for the group. */
 function modeOf(acl: Uint8Array): number {
   let mode = 0;
-  for (const { tag, permissions } of entries(acl)) {
+  for (const { tag, permissions } of readEntries(acl)) {
     if (tag === USER_OBJ) mode |= permissions << 6;
     else if (tag === GROUP_OBJ) mode |= permissions << 3;
     else if (tag === MASK) mode = (mode & ~0o070) | (permissions << 3);
@@ -152,8 +152,8 @@ function modeOf(acl: Uint8Array): number {
 function withMode(acl: Uint8Array, mode: number): Uint8Array {
   const copy = Uint8Array.from(acl);
   const view = new DataView(copy.buffer);
-  const masked = [...entries(acl)].some(({ tag }) => tag === MASK);
-  for (const { tag, at } of entries(acl)) {
+  const masked = [...readEntries(acl)].some(({ tag }) => tag === MASK);
+  for (const { tag, at } of readEntries(acl)) {
     if (tag === USER_OBJ) view.setUint16(at + 2, (mode >> 6) & 7, true);
     else if (tag === (masked ? MASK : GROUP_OBJ)) view.setUint16(at + 2, (mode >> 3) & 7, true);
     else if (tag === OTHER) view.setUint16(at + 2, mode & 7, true);

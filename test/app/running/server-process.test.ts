@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { RecordWriter } from "../../../src/app/running/mount-record.ts";
 import { serverOf } from "../../../src/app/running/server-process.ts";
-import { type MountPoint, mountAt } from "../../../src/mountinfo.ts";
+import { type MountPoint, findMountAt } from "../../../src/mountinfo.ts";
 import { mounting, testWith } from "../../support/needs.ts";
 import { Sandbox } from "../../support/program.ts";
 
@@ -11,7 +11,7 @@ testWith(mounting())("a process that reads the record of a mount is not taken fo
   const dir = sandbox.directory("mnt");
   const mounted = await sandbox.llmfs(["mount", "--json", dir]);
   const { pid } = JSON.parse(mounted.stdout);
-  const mount = mountAt(dir);
+  const mount = findMountAt(dir);
   if (mount === undefined) throw new Error(mounted.stderr);
   using first = serverOf(mount);
   // This process now has the record open as well, and has most often the lower number.
@@ -31,7 +31,7 @@ test("of two processes that claim a device, the one that mounted last is taken",
 });
 
 function anyMount(): MountPoint {
-  const mount = mountAt("/proc");
+  const mount = findMountAt("/proc");
   if (mount === undefined) throw new Error("/proc is not mounted");
   return mount;
 }

@@ -1,6 +1,6 @@
 /** What fusermount3 reports, as a reason and a cure. */
 import { expect, test } from "bun:test";
-import { refusalIn } from "../../../src/fuse/mounting/fusermount.ts";
+import { parseRefusal } from "../../../src/fuse/mounting/fusermount.ts";
 
 const HELPER = "/usr/bin/fusermount3";
 
@@ -28,15 +28,15 @@ const CASES: readonly (readonly [said: string, reason: string, cure: string | un
 ];
 
 test.each(CASES)("%s", (said, reason, cure) => {
-  const refusal = refusalIn(`${HELPER}: ${said}`, HELPER);
+  const refusal = parseRefusal(`${HELPER}: ${said}`, HELPER);
   expect(refusal.reason).toBe(reason as typeof refusal.reason);
   if (cure === undefined) expect(refusal.cure).toBeUndefined();
   else expect(refusal.cure).toContain(cure);
 });
 
 test("the problem quotes the program without repeating its name", () => {
-  expect(refusalIn("fusermount3: mount failed: Invalid argument", HELPER).problem).toBe(
+  expect(parseRefusal("fusermount3: mount failed: Invalid argument", HELPER).problem).toBe(
     "/usr/bin/fusermount3 failed: mount failed: Invalid argument",
   );
-  expect(refusalIn("", HELPER).problem).toBe("/usr/bin/fusermount3 failed: it said nothing");
+  expect(parseRefusal("", HELPER).problem).toBe("/usr/bin/fusermount3 failed: it said nothing");
 });

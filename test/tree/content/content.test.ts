@@ -4,19 +4,19 @@ import { MAX_WIDE } from "../../../src/int64.ts";
 import * as libc from "../../../src/libc.ts";
 import { Content, HEAP_LIMIT } from "../../../src/tree/content/content.ts";
 import { heapPages } from "../../../src/tree/content/heap-store.ts";
-import { FdStore, memoryFiles, PAGE, type Stores, tmpfsFiles } from "../../../src/tree/content/store.ts";
+import { createMemoryFiles, createTmpfsFiles, FdStore, PAGE, type Stores } from "../../../src/tree/content/store.ts";
 import { MAX_FILE_SIZE, RegularFile } from "../../../src/tree/file.ts";
 import { Space } from "../../../src/tree/space.ts";
 import { Tree } from "../../../src/tree/tree.ts";
 
 /** Where the large ones are kept; the last needs the right to mount. */
 const kinds: [string, (pageLimit: number) => Stores][] = [
-  ["memory files", () => memoryFiles()],
+  ["memory files", () => createMemoryFiles()],
   ["the heap", () => heapPages],
 ];
 try {
-  tmpfsFiles(16);
-  kinds.push(["a tmpfs of its own", tmpfsFiles]);
+  createTmpfsFiles(16);
+  kinds.push(["a tmpfs of its own", createTmpfsFiles]);
 } catch (error) {
   if (!(error instanceof FsError)) throw error;
 }
@@ -319,7 +319,7 @@ describe("a large write that its caller does not wait for", () => {
   const large = filled(HEAP_LIMIT + 5, 7);
 
   /** A file in memory files, and what it left for afterwards. */
-  function content(stores: Stores = memoryFiles(), bytes = Number.POSITIVE_INFINITY) {
+  function content(stores: Stores = createMemoryFiles(), bytes = Number.POSITIVE_INFINITY) {
     const space = new Space({ bytes, stores });
     const left: (() => void)[] = [];
     return { space, left, content: new Content(space), afterwards: (work: () => void) => void left.push(work) };
@@ -335,7 +335,7 @@ describe("a large write that its caller does not wait for", () => {
   });
 
   test("is made at once where it is small, where the bytes are in the heap, and where it does not fit", () => {
-    const { content: file, left, afterwards } = content(memoryFiles(), 40 * PAGE);
+    const { content: file, left, afterwards } = content(createMemoryFiles(), 40 * PAGE);
     file.write(0, filled(100, 1), afterwards);
     file.write(0, filled(HEAP_LIMIT, 2), afterwards);
     file.write(HEAP_LIMIT, filled(10, 3), afterwards);
@@ -348,7 +348,7 @@ describe("a large write that its caller does not wait for", () => {
   test("is not silently missing when the machine has no memory for it", () => {
     const broken: Stores = {
       open() {
-        const store = memoryFiles().open();
+        const store = createMemoryFiles().open();
         store.write = () => {
           throw new libc.SystemError("pwrite", 12);
         };

@@ -9,10 +9,10 @@
 import { createEngine } from "../src/generate/engine.ts";
 import { generateStructure } from "../src/generate/structure/structure.ts";
 import { type LanguageModel, LlmError } from "../src/llm/llm.ts";
-import { draftOf } from "../src/offline/structure-tree.ts";
-import { recordedModel } from "../src/recording/recorded-model.ts";
+import { createStructureTree } from "../src/offline/structure-tree.ts";
+import { createRecordedModel } from "../src/recording/recorded-model.ts";
 import type { DemoFile } from "../src/recording/stores/demo-store.ts";
-import { memoryStore } from "../src/recording/stores/memory.ts";
+import { createMemoryStore } from "../src/recording/stores/memory.ts";
 
 const HERE = new URL("demo/", import.meta.url).pathname;
 /** Not the name of a model: nobody shall think that one wrote this. */
@@ -23,10 +23,10 @@ export const DEMO_PATH = new URL("../src/recording/demo.json", import.meta.url).
 /** The whole of src/recording/demo.json as it should be. */
 export async function makeDemo(): Promise<string> {
   const prompt = (await read("prompt.txt")).trim();
-  const store = memoryStore("the demo");
-  const model = recordedModel(byHand, store, { mode: "record" });
+  const store = createMemoryStore("the demo");
+  const model = createRecordedModel(byHand, store, { mode: "record" });
   const structure = await generateStructure({ prompt, model, modelName: MODEL });
-  const tree = draftOf(structure);
+  const tree = createStructureTree(structure);
   const engine = createEngine({ model, modelName: MODEL, tree });
   for (const path of tree.files) await engine.generate(tree.request(path), new AbortController().signal);
   const demo: DemoFile = { prompt, model: MODEL, recordings: await store.list() };

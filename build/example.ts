@@ -7,11 +7,11 @@
  */
 import { join } from "node:path";
 import { createForesight } from "../src/offline/dry-run.ts";
-import { stillTree } from "../src/offline/tree.ts";
+import { createOfflineTree } from "../src/offline/tree.ts";
 import { requestKey } from "../src/recording/key.ts";
 import type { Recording } from "../src/recording/recording.ts";
-import { folderStore } from "../src/recording/stores/folder.ts";
-import { memoryStore } from "../src/recording/stores/memory.ts";
+import { createFolderStore } from "../src/recording/stores/folder.ts";
+import { createMemoryStore } from "../src/recording/stores/memory.ts";
 
 export const EXAMPLE = join(import.meta.dir, "../examples/harbour");
 export const EXAMPLE_MODEL = "demo";
@@ -20,12 +20,12 @@ export const EXAMPLE_MODEL = "demo";
 export async function exampleRecordings(
   answers: ReadonlyMap<string, string> = new Map(),
 ): Promise<readonly Recording[]> {
-  const tree = stillTree(join(EXAMPLE, "harbour.json"));
+  const tree = createOfflineTree(join(EXAMPLE, "harbour.json"));
   const texts = new Map(answers);
-  for (const { label, answer } of await folderStore(join(EXAMPLE, "recordings")).list()) {
+  for (const { label, answer } of await createFolderStore(join(EXAMPLE, "recordings")).list()) {
     if (!texts.has(label)) texts.set(label, answer.text);
   }
-  const store = memoryStore("the example");
+  const store = createMemoryStore("the example");
   // Each round foresees what depends only on files that are recorded by then.
   for (let left = tree.files.length; left > 0; left--) {
     const foresight = createForesight({ tree, request: tree.request, modelName: EXAMPLE_MODEL, store });
@@ -50,7 +50,7 @@ if (import.meta.main) {
       answers.set(`/${path}`, await Bun.file(join(from, path)).text());
   }
   const made = await exampleRecordings(answers);
-  const folder = folderStore(join(EXAMPLE, "recordings"));
+  const folder = createFolderStore(join(EXAMPLE, "recordings"));
   for (const { key } of await folder.list()) await folder.remove?.(key);
   for (const recording of made) await folder.put(recording);
   console.error(`wrote ${made.length} recordings`);

@@ -7,7 +7,7 @@
 import { join } from "node:path";
 import { VARIABLES } from "../src/app/settings/environment.ts";
 import { ATTRIBUTES, OURS } from "../src/attributes.ts";
-import { commandHelp } from "../src/cli/args/help.ts";
+import { formatCommandHelp } from "../src/cli/args/help.ts";
 import { COMMANDS } from "../src/cli/llmfs.ts";
 import { EXIT } from "../src/cli/output/exit-codes.ts";
 
@@ -25,7 +25,7 @@ export function attributesPage(): string {
 export async function manual(): Promise<string> {
   const parts = [INTRODUCTION];
   for (const [name, { summary, load }] of COMMANDS) {
-    parts.push(`## llmfs ${name}\n\n\`\`\`text\n${commandHelp(name, summary, await load())}\`\`\`\n`);
+    parts.push(`## llmfs ${name}\n\n\`\`\`text\n${formatCommandHelp(name, summary, await load())}\`\`\`\n`);
   }
   parts.push(CONFIGURATION);
   const variables = Object.entries(VARIABLES).map(([name, meaning]) => `| \`${name}\` | ${meaning} |`);

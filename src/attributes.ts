@@ -5,7 +5,7 @@
  * docs/attributes.md is written from it.
  */
 import { FsError } from "./errno.ts";
-import { nearest } from "./text/did-you-mean.ts";
+import { findNearest } from "./text/did-you-mean.ts";
 
 /** The control directory in the root of a mount. No entry of a tree may have this name there. */
 export const CONTROL_NAME = ".llmfs";
@@ -164,7 +164,7 @@ export function suggestName(name: string): string | undefined {
   const own = name.slice(OURS.length);
   const known = [...TABLE.keys()].map((one) => one.replace(".*", ""));
   if (known.includes(own) || name.startsWith(METADATA)) return undefined;
-  const guess = nearest(own, known);
+  const guess = findNearest(own, known);
   return guess === undefined ? undefined : `${OURS}${guess}`;
 }
 

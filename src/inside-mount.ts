@@ -17,16 +17,20 @@ const MOST_LAYERS = 8;
  * The mount that an absolute path leads through, in words that name it; undefined where it leads through none. What does
  * not exist leads nowhere.
  */
-export function mountOnTheWay(path: string, all: readonly MountPoint[] = readMounts(), depth = 0): string | undefined {
+export function findMountOnPath(
+  path: string,
+  all: readonly MountPoint[] = readMounts(),
+  depth = 0,
+): string | undefined {
   const look = (stats: Stats | undefined) => stats && mountOf(stats, all, depth);
-  const ahead = ["/", ...names(path)].reverse();
+  const ahead = ["/", ...splitPath(path)].reverse();
   let at = "/";
   let symlinks = 0;
   for (let name = ahead.pop(); name !== undefined; name = ahead.pop()) {
     const next = name === ".." ? dirname(at) : join(at, name);
     // Known without asking it: it may not answer.
-    if (all.findLast((mount) => mount.path === next)?.type === FS_TYPE) return ours(next);
-    const stats = attributes(lstatSync, next);
+    if (all.findLast((mount) => mount.path === next)?.type === FS_TYPE) return describeMount(next);
+    const stats = tryStat(lstatSync, next);
     const found = look(stats);
     if (found !== undefined) return found;
     if (stats === undefined || (stats.isSymbolicLink() && ++symlinks > MOST_SYMLINKS)) break;
@@ -36,14 +40,14 @@ export function mountOnTheWay(path: string, all: readonly MountPoint[] = readMou
     }
     const target = readlinkSync(next);
     if (isAbsolute(target)) at = "/";
-    ahead.push(...names(target).reverse());
+    ahead.push(...splitPath(target).reverse());
   }
   // Links in /proc lead elsewhere than they say, as into another mount namespace.
-  return look(attributes(statSync, dirname(path))) ?? end(path, all, look);
+  return look(tryStat(statSync, dirname(path))) ?? checkEnd(path, all, look);
 }
 
 /** Undefined for what cannot be reached: nobody can use it either. */
-function attributes(stat: (path: string) => Stats, path: string): Stats | undefined {
+function tryStat(stat: (path: string) => Stats, path: string): Stats | undefined {
   try {
     return stat(path);
   } catch {
@@ -51,16 +55,16 @@ function attributes(stat: (path: string) => Stats, path: string): Stats | undefi
   }
 }
 
-function names(path: string): string[] {
+function splitPath(path: string): string[] {
   return path.split("/").filter((name) => name !== "" && name !== ".");
 }
 
-function end(
+function checkEnd(
   path: string,
   all: readonly MountPoint[],
   look: (stats: Stats | undefined) => string | undefined,
 ): string | undefined {
-  const stats = attributes(statSync, path);
+  const stats = tryStat(statSync, path);
   if (stats === undefined) return undefined;
   const known = all.some(({ device }) => device === deviceOf(stats));
   const FUSE_SUPER_MAGIC = 0x65735546;
@@ -73,22 +77,22 @@ function mountOf(stats: Stats, all: readonly MountPoint[], depth: number): strin
   const device = deviceOf(stats);
   for (const mount of all) {
     if (mount.device !== device) continue;
-    if (mount.type === FS_TYPE) return ours(mount.path);
+    if (mount.type === FS_TYPE) return describeMount(mount.path);
     if (mount.type !== "overlay" || depth > MOST_LAYERS) continue;
-    const below = layers(mount)
-      .map((layer) => mountOnTheWay(layer, all, depth + 1))
+    const below = overlayLayers(mount)
+      .map((layer) => findMountOnPath(layer, all, depth + 1))
       .find((found) => found !== undefined);
     if (below !== undefined) return `an overlay of ${below}`;
   }
   return undefined;
 }
 
-function ours(place: string): string {
+function describeMount(place: string): string {
   return `the llmfs mount at ${place}`;
 }
 
 /** The directories an overlay shows, as far as they can be told. */
-function layers({ superOptions }: MountPoint): readonly string[] {
+function overlayLayers({ superOptions }: MountPoint): readonly string[] {
   const values = superOptions.matchAll(/(?:^|,)(?:lowerdir\+?|upperdir|datadir\+)=((?:\\.|[^,\\])*)/g);
   const paths = [...values].flatMap(([, value = ""]) => value.split(/(?<!\\):/));
   return paths.map((path) => path.replace(/\\(.)/g, "$1")).filter(isAbsolute);

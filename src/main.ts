@@ -24,11 +24,11 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   if (argv[0] === ROLE.daemon) {
-    const { daemon } = await import("./cli/process/daemon.ts");
+    const { runDaemon: daemon } = await import("./cli/process/daemon.ts");
     return daemon();
   }
   if (argv[0] === ROLE.helper) {
-    const { helper } = await import("./generators/workers/child.ts");
+    const { runHelper: helper } = await import("./generators/workers/child.ts");
     const { runTask } = await import("./generators/workers/tasks.ts");
     await helper(runTask);
     return 0;

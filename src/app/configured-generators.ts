@@ -8,7 +8,7 @@ import { bindingOf } from "../generate/binding.ts";
 import type { Engine } from "../generate/engine.ts";
 import type { LoadedConfig } from "../generators/config/load.ts";
 import type { RuleSummary } from "../generators/config/rule-summary.ts";
-import type { Refresh } from "../generators/config/rules.ts";
+import type { RefreshPolicy } from "../generators/config/rules.ts";
 import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
 import type { Generate, GenerationRequest, List, NamedFiles, Plant } from "../rpc/generation.ts";
@@ -101,7 +101,7 @@ export async function openSources(file: string, log: Log, options: SourcesOption
 export function forModel(
   rules: LoadedConfig["rules"],
   request: GenerationRequest,
-): { readonly asked: GenerationRequest | undefined; readonly refresh: Refresh | undefined } {
+): { readonly asked: GenerationRequest | undefined; readonly refresh: RefreshPolicy | undefined } {
   const { generator, options, refresh } = bindingOf(rules, request);
   if (generator !== DEFAULT_GENERATOR) return { asked: undefined, refresh };
   const prompts = typeof options.prompt === "string" ? [...request.prompts, options.prompt] : request.prompts;

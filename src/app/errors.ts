@@ -39,6 +39,6 @@ export class UsageError extends UserError {
 }
 
 /** A value that cannot be used. How the command is called is no help where a variable has it. */
-export function wrong(source: string, problem: string): UserError {
+export function createValueError(source: string, problem: string): UserError {
   return source.startsWith("--") ? new UsageError(problem) : new UserError("usage", problem);
 }

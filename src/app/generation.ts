@@ -6,7 +6,7 @@
 import { statSync } from "node:fs";
 import { FsError } from "../errno.ts";
 import type { Engine } from "../generate/engine.ts";
-import { Tally, type Usage } from "../generate/spending/usage-counter.ts";
+import { type Usage, UsageCounter } from "../generate/spending/usage-counter.ts";
 import type { StructureProgress } from "../generate/structure/structure.ts";
 import type { RuleSummary } from "../generators/config/rule-summary.ts";
 import { type LanguageModel, LlmError } from "../llm/llm.ts";
@@ -15,8 +15,8 @@ import type { MountedFilesystem } from "../mount/filesystem.ts";
 import type { RecordingStore } from "../recording/recording.ts";
 import type { Generate } from "../rpc/generation.ts";
 import type { TreePort } from "../rpc/tree-port.ts";
-import { aboutConfig, aboutText, CONCURRENCY, withoutPassword } from "./mount-info.ts";
-import { everyTenth, type Progress } from "./progress.ts";
+import { CONCURRENCY, describeConfig, formatAbout, withoutPassword } from "./mount-info.ts";
+import { createTenthCheck, type Progress } from "./progress.ts";
 import type { Config } from "./settings/settings.ts";
 
 export interface Generation extends AsyncDisposable {
@@ -29,7 +29,7 @@ export interface Generation extends AsyncDisposable {
   /** Makes the content of a file. Call `attach` first. */
   readonly generate: Generate;
   /** What answered this request before is recorded again, as it is in the file again. */
-  undone(request: string): void;
+  restoreRecording(request: string): void;
   /** Resolves when the requests that were called off are in the usage. */
   settled(): Promise<void>;
   /** Loads what making files takes, while something else is waited for. */
@@ -63,18 +63,18 @@ interface NamedModel {
 export function openGeneration(config: Config, log: Log, recordings?: RecordingStore): Generation {
   const say = log.tagged("generate");
   const tree = Promise.withResolvers<TreePort>();
-  let about = aboutConfig(config);
+  let about = describeConfig(config);
   let publish: MountedFilesystem["publish"] | undefined;
   let mountedAt: string | undefined;
   const tellUsage = () => publish?.("usage.json", () => `${JSON.stringify(tally.usage, null, 2)}\n`);
   const tell = () => {
     tellUsage();
-    publish?.("config.json", () => aboutText(about));
+    publish?.("config.json", () => formatAbout(about));
   };
   // Told before the content is: whoever has read a file finds it in the sum.
-  const tally = new Tally(tellUsage);
+  const tally = new UsageCounter(tellUsage);
   /** A failure is not kept: the server that was not there may be there the next time. */
-  const model = retried(async () => {
+  const model = memoizeSuccess(async () => {
     const store = recordings ?? (await openRecordings(config, log, () => mountedAt));
     const opened = await openModel(config, log, store, tally, warnOnce);
     about = {
@@ -85,7 +85,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     tell();
     return { ...opened, model: tally.count(opened.model) };
   });
-  const engine = retried(async (): Promise<Engine> => {
+  const engine = memoizeSuccess(async (): Promise<Engine> => {
     const [{ createEngine }, { model: languageModel, name }, port] = await Promise.all([
       import("../generate/engine.ts"),
       model(),
@@ -149,9 +149,9 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     async generate(request, signal, sink) {
       opened = engine();
       const prompts = guidance === undefined ? request.prompts : [guidance, ...request.prompts];
-      return (await opened.catch(rethrown)).generate({ ...request, prompts }, signal, sink);
+      return (await opened.catch(rethrowAsFsError)).generate({ ...request, prompts }, signal, sink);
     },
-    undone(request) {
+    restoreRecording(request) {
       model()
         .then((opened) => opened.model.restore?.(request))
         .catch(() => {});
@@ -178,7 +178,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
 
 /** Loads what making a file takes, so that its first reader does not wait for that. Nobody is asked anything. */
 async function load(config: Config): Promise<void> {
-  const [{ prepareRedaction }, { prepareClient }, { tokenCounter }] = await Promise.all([
+  const [{ prepareRedaction }, { prepareClient }, { loadTokenCounter: tokenCounter }] = await Promise.all([
     import("../generate/context/redact.ts"),
     import("../llm/openai.ts"),
     import("../generate/spending/tokens.ts"),
@@ -205,7 +205,7 @@ async function prepare(config: Config, tree: TreePort): Promise<void> {
   await load(config);
   // Of a very large tree the outline takes its time, and nobody may want it.
   if (snapshotBytes(config) >= PREPARED_BYTES) return;
-  const { contextMaker } = await import("../generate/context/context.ts");
+  const { createContextMaker: contextMaker } = await import("../generate/context/context.ts");
   await contextMaker(tree, config.contextTokens === undefined ? {} : { tokens: config.contextTokens }).prepare();
 }
 
@@ -217,7 +217,7 @@ async function openModel(
   config: Config,
   log: Log,
   store: RecordingStore | undefined,
-  tally: Tally,
+  tally: UsageCounter,
   warn: (text: string) => void,
 ): Promise<NamedModel> {
   const { DEFAULT_MODEL } = await import("../llm/openai.ts");
@@ -231,7 +231,7 @@ async function openModel(
     if (asked === undefined) throw new Error("a model with neither provider nor recordings");
     return asked;
   }
-  const { recordedModel } = await import("../recording/recorded-model.ts");
+  const { createRecordedModel: recordedModel } = await import("../recording/recorded-model.ts");
   const say = log.tagged("recording");
   const { mode } = config;
   const model = recordedModel(asked?.model, store, {
@@ -261,10 +261,16 @@ async function openProvider(
   config: Config,
   log: Log,
   { said, usedBefore }: { readonly said: string; readonly usedBefore: string | undefined },
-  tally: Tally,
+  tally: UsageCounter,
   warn: (text: string) => void,
 ): Promise<NamedModel> {
-  const [{ chooseProvider }, { openaiModel }, { createBudget }, { pricesAt }, { takingTurns }] = await Promise.all([
+  const [
+    { chooseProvider },
+    { createOpenaiModel: openaiModel },
+    { createBudget },
+    { pricesAt },
+    { limitConcurrency: takingTurns },
+  ] = await Promise.all([
     import("../llm/provider.ts"),
     import("../llm/openai.ts"),
     import("../generate/spending/budget.ts"),
@@ -276,7 +282,7 @@ async function openProvider(
     const provider = await chooseProvider(config.providers, usedBefore === undefined ? {} : { usedBefore });
     const place = `${provider.model} at ${new URL(provider.baseUrl).host} (${provider.source})`;
     if (provider.others === undefined) say.info(`asking ${place}`);
-    else log.notice("llm", `no model was named; asking ${place}. ${anotherModel(provider.others)}`);
+    else log.notice("llm", `no model was named; asking ${place}. ${suggestAnotherModel(provider.others)}`);
     const settings = { ...provider, ...timeouts(config.timeoutMs), log: (text: string) => say.info(text) };
     const priceOf = pricesAt(provider.baseUrl, new Map(config.prices));
     const budget = createBudget({ limits: config.limits, priceOf, warn });
@@ -291,7 +297,7 @@ async function openProvider(
 }
 
 /** How to choose another model than the one that was chosen because nobody named any. */
-function anotherModel(others: readonly string[]): string {
+function suggestAnotherModel(others: readonly string[]): string {
   const shown = others.slice(0, 5).join(", ");
   const more = others.length > 5 ? ` and ${others.length - 5} more` : "";
   return `Choose another with --model or LLMFS_MODEL${others.length === 0 ? "" : `: ${shown}${more}`}`;
@@ -319,7 +325,7 @@ async function openRecordings(
   mountpoint: () => string | undefined,
 ): Promise<RecordingStore | undefined> {
   if (config.mode === "off") return undefined;
-  const [{ openStore }, { thisProcess }] = await Promise.all([
+  const [{ openStore }, { describeThisProcess: thisProcess }] = await Promise.all([
     import("../recording/stores/store.ts"),
     import("../recording/holder.ts"),
   ]);
@@ -338,7 +344,7 @@ function timeouts(totalMs: number | undefined) {
 const MANY_REQUESTS = 10;
 
 function reporter(progress: Progress): (state: StructureProgress) => void {
-  const due = everyTenth(progress);
+  const due = createTenthCheck(progress);
   return (state) => {
     report(state, progress);
     const { done, total } = state.requests;
@@ -360,14 +366,14 @@ function report(state: StructureProgress, progress: Progress): void {
 }
 
 /** What can't be opened fails the file as any other failure of the model does. */
-async function rethrown(error: unknown): Promise<never> {
+async function rethrowAsFsError(error: unknown): Promise<never> {
   if (error instanceof FsError) throw error;
-  const { fsError } = await import("../generate/to-fs-error.ts");
+  const { toFsError: fsError } = await import("../generate/to-fs-error.ts");
   throw fsError(error, "the model");
 }
 
 /** A value that is made once; if that fails, it is tried again the next time. */
-function retried<T>(make: () => Promise<T>): () => Promise<T> {
+function memoizeSuccess<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
   return () => {
     made ??= make().catch((error: unknown) => {

@@ -10,27 +10,27 @@ import { DEFAULT_MODEL, OPENAI_BASE_URL } from "../llm/openai.ts";
 import { type PriceOf, pricesAt } from "../llm/prices.ts";
 import type { Log } from "../log.ts";
 import { createForesight, type Foresight } from "../offline/dry-run.ts";
-import { type StillTree, stillTree } from "../offline/tree.ts";
+import { createOfflineTree, type OfflineTree } from "../offline/tree.ts";
 import type { RecordingStore } from "../recording/recording.ts";
 import { openStore } from "../recording/stores/store.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
-import { configurationToRead } from "./configuration.ts";
+import { findConfigurationToRead } from "./configuration.ts";
 import { forModel, openSources } from "./configured-generators.ts";
 import { UserError } from "./errors.ts";
 import { absolutePath } from "./machine/current-directory.ts";
-import { type About, aboutConfig, readAbout } from "./mount-info.ts";
+import { type About, describeConfig, readAbout } from "./mount-info.ts";
 import type { Say } from "./progress.ts";
 import { requireAnswer } from "./running/answering.ts";
 import { findMount } from "./running/find-mount.ts";
-import { controlFile, mountedFile, servingEnvironment } from "./running/mounted.ts";
+import { controlFilePath, findMountedFile, readServingEnvironment } from "./running/mounted.ts";
 import type { SettingsArguments } from "./settings/arguments.ts";
 import { type Config, mountEnvironment, readConfig } from "./settings/settings.ts";
 
 /** A running mount, by a path in it, or a snapshot's file. */
-export type Place = { readonly mounted: string } | { readonly snapshot: string };
+export type TreePlace = { readonly mounted: string } | { readonly snapshot: string };
 
 export interface Looking extends AsyncDisposable {
-  readonly tree: StillTree;
+  readonly tree: OfflineTree;
   readonly foresight: Foresight;
   /** What holds for the tree: the mount's own word where it is mounted, else the flags'. */
   readonly about: About;
@@ -47,7 +47,7 @@ export interface LookOptions {
 }
 
 /** A directory is taken for a mount, anything else for a snapshot; without either, the mount around the shell. */
-export async function placeOf(source: string | undefined): Promise<Place> {
+export async function placeOf(source: string | undefined): Promise<TreePlace> {
   if (source === undefined) return { mounted: "." };
   const known = findMount(source);
   if (known !== undefined) await requireAnswer(known.mount);
@@ -65,27 +65,29 @@ export async function placeOf(source: string | undefined): Promise<Place> {
  * only if `--config` names it. Throws UserError, SnapshotError.
  */
 export async function lookAt(
-  place: Place,
+  place: TreePlace,
   args: SettingsArguments,
   { log, say, passedOver }: LookOptions,
 ): Promise<Looking> {
-  const mountpoint = "mounted" in place ? (await mountedFile(place.mounted)).mountpoint : undefined;
+  const mountpoint = "mounted" in place ? (await findMountedFile(place.mounted)).mountpoint : undefined;
   const known = mountpoint !== undefined && args.config === undefined;
-  const configFile = known ? undefined : await configurationToRead(args.config, say, passedOver);
+  const configFile = known ? undefined : await findConfigurationToRead(args.config, say, passedOver);
   const config = { ...readConfig({ ...args, logFile: "-" }), configFile };
-  const own = aboutConfig(config);
-  const about = mountpoint === undefined ? own : { ...readAbout(mountpoint), ...given(args, own) };
-  const tree = stillTree(
-    "snapshot" in place ? absolutePath(place.snapshot) : readFileSync(controlFile(mountpoint ?? "", "snapshot.json")),
+  const own = describeConfig(config);
+  const about = mountpoint === undefined ? own : { ...readAbout(mountpoint), ...useGiven(args, own) };
+  const tree = createOfflineTree(
+    "snapshot" in place
+      ? absolutePath(place.snapshot)
+      : readFileSync(controlFilePath(mountpoint ?? "", "snapshot.json")),
     (message) => log.write("warn", "snapshot", message),
     about.sharedBy,
   );
   const warn = (message: string) => log.write("warn", "recording", message);
   const { mode, recordings, ownRecordings: local, s3 } = config;
-  const location = args.recordings === undefined ? whereMounted(config, about) : recordings;
+  const location = args.recordings === undefined ? recordingsOf(config, about) : recordings;
   const store = about.mode === "off" ? undefined : await openStore(location, { mode, local, s3, warn, lookOnly: true });
   // What the mount was started with holds for its generators, whatever is set in this shell.
-  const environment = mountpoint === undefined ? {} : servingEnvironment(mountpoint);
+  const environment = mountpoint === undefined ? {} : readServingEnvironment(mountpoint);
   const sources =
     configFile === undefined
       ? undefined
@@ -115,8 +117,8 @@ export async function lookAt(
 }
 
 /** A mount does not tell the password of a store; the environment may, of the same one. */
-export function whereMounted(config: Config, { recordings }: Pick<About, "recordings">): string {
-  return aboutConfig(config).recordings === recordings ? config.recordings : recordings;
+export function recordingsOf(config: Config, { recordings }: Pick<About, "recordings">): string {
+  return describeConfig(config).recordings === recordings ? config.recordings : recordings;
 }
 
 function mountedRules({ configFile, rules }: About, say: Say): Rules | undefined {
@@ -131,7 +133,7 @@ function mountedRules({ configFile, rules }: About, say: Say): Rules | undefined
 }
 
 /** Only what was said: the rest is the mount's own affair. */
-function given(args: SettingsArguments, own: About): Partial<About> {
+function useGiven(args: SettingsArguments, own: About): Partial<About> {
   return {
     ...(args.model !== undefined && own.model !== undefined && { model: own.model }),
     ...(args.baseUrl !== undefined && own.server !== undefined && { server: own.server }),

@@ -13,7 +13,7 @@ import type { MountedFilesystem } from "../mount/filesystem.ts";
 import type { Revision } from "../rpc/messages.ts";
 import { SnapshotError } from "../snapshot/error.ts";
 import { clearLeftOvers } from "../snapshot/write/temporary.ts";
-import type { Outcome } from "./running/mount-record.ts";
+import type { SaveOutcome } from "./running/mount-record.ts";
 import { stateFolder } from "./settings/settings.ts";
 
 /** Between two tries to save a tree that is nowhere yet. */
@@ -23,7 +23,7 @@ const RETRY_MS = 5_000;
 const RESCUE = "unsaved-";
 
 /** What came of a save that was asked for. */
-export type Kept = Exclude<Outcome, { kind: "none" }>;
+export type Kept = Exclude<SaveOutcome, { kind: "none" }>;
 
 /** A save that is under way. */
 export interface Saving {
@@ -50,7 +50,7 @@ interface Saved {
 export class Keeper {
   readonly #options: KeeperOptions;
   /** Of this process alone, so that no rescued tree is written over. */
-  readonly #rescue = join(stateFolder(), `${RESCUE}${timestamp()}-${process.pid}.json`);
+  readonly #rescue = join(stateFolder(), `${RESCUE}${formatTimestamp()}-${process.pid}.json`);
   #rescues = false;
   /** One save at a time, in the order in which they were asked for. */
   #queue: Promise<unknown> = Promise.resolve();
@@ -75,12 +75,14 @@ export class Keeper {
   async insist(givenUp: AbortSignal, failed: (outcome: Kept) => void): Promise<Kept> {
     const { file } = this.#options;
     let outcome = await this.save();
-    const before = look(file);
+    const before = statIfThere(file);
     if (outcome.kind !== "failed" || givenUp.aborted || !(await this.#hasTree())) return outcome;
     failed(outcome);
     while (outcome.kind === "failed" && !givenUp.aborted) {
       await sleep(RETRY_MS, undefined, { signal: givenUp }).catch(() => {});
-      outcome = same(before, look(file)) ? await this.save() : await this.#rescued("another file has taken its place");
+      outcome = isUnchanged(before, statIfThere(file))
+        ? await this.save()
+        : await this.#saveElsewhere("another file has taken its place");
       this.#options.done(outcome);
     }
     return outcome;
@@ -89,15 +91,15 @@ export class Keeper {
   async #saveChanged(rescue: boolean): Promise<Kept> {
     const { filesystem, file, done } = this.#options;
     const revision = await filesystem.revision().catch(() => undefined);
-    if (this.#last !== undefined && this.#holds(this.#last, revision)) return this.#last.outcome;
+    if (this.#last !== undefined && this.#isStillSaved(this.#last, revision)) return this.#last.outcome;
     const outcome = await this.#write(file).then(
       (): Kept => ({ kind: "saved", file }),
       (error): Kept | Promise<Kept> => {
         const reason = reasonOf(error);
-        return rescue ? this.#rescued(reason) : { kind: "failed", wanted: file, reason };
+        return rescue ? this.#saveElsewhere(reason) : { kind: "failed", wanted: file, reason };
       },
     );
-    this.#last = outcome.kind === "failed" ? undefined : { outcome, revision, written: look(outcome.file) };
+    this.#last = outcome.kind === "failed" ? undefined : { outcome, revision, written: statIfThere(outcome.file) };
     // What is where it should be is no longer needed elsewhere.
     if (outcome.kind === "saved" && this.#rescues) await unlink(this.#rescue).catch(() => {});
     done(outcome);
@@ -105,9 +107,9 @@ export class Keeper {
   }
 
   /** Whether what was saved then is what would be saved now, and still there. */
-  #holds(last: Saved, now: Revision | undefined): boolean {
+  #isStillSaved(last: Saved, now: Revision | undefined): boolean {
     if (last.outcome.kind === "failed" || last.revision === undefined || last.revision.writing) return false;
-    return last.revision.count === now?.count && same(last.written, look(last.outcome.file));
+    return last.revision.count === now?.count && isUnchanged(last.written, statIfThere(last.outcome.file));
   }
 
   /** Where the filesystem itself has failed there is nothing left to be saved. */
@@ -118,7 +120,7 @@ export class Keeper {
     );
   }
 
-  async #rescued(reason: string): Promise<Kept> {
+  async #saveElsewhere(reason: string): Promise<Kept> {
     const { file: wanted } = this.#options;
     try {
       await mkdir(dirname(this.#rescue), { recursive: true, mode: 0o700 });
@@ -139,7 +141,7 @@ export class Keeper {
 }
 
 /** For a person: what went wrong, and where the tree is. Undefined where nothing did. */
-export function complaint(outcome: Outcome): string | undefined {
+export function describeProblem(outcome: SaveOutcome): string | undefined {
   if (outcome.kind === "none" || outcome.kind === "saved") return undefined;
   const { wanted, reason } = outcome;
   const failed = `the tree could not be saved to ${wanted}: ${reason}`;
@@ -152,11 +154,11 @@ function reasonOf(error: unknown): string {
 }
 
 /** As 20260731T120000. */
-function timestamp(): string {
+function formatTimestamp(): string {
   return new Date().toISOString().replace(/[-:]|\..*/g, "");
 }
 
-function look(file: string): Stats | undefined {
+function statIfThere(file: string): Stats | undefined {
   try {
     return statSync(file, { throwIfNoEntry: false });
   } catch {
@@ -165,7 +167,7 @@ function look(file: string): Stats | undefined {
 }
 
 /** Whether nobody has replaced or written the file, or put one there. What is no regular file says nothing. */
-function same(one: Stats | undefined, other: Stats | undefined): boolean {
+function isUnchanged(one: Stats | undefined, other: Stats | undefined): boolean {
   if (one === undefined || other === undefined) return one === other;
   if (!one.isFile() && !other.isFile()) return true;
   return one.dev === other.dev && one.ino === other.ino && one.size === other.size && one.mtimeMs === other.mtimeMs;

@@ -5,7 +5,7 @@ import type { Usage } from "../generate/spending/usage-counter.ts";
 import type { RuleSummary } from "../generators/config/rule-summary.ts";
 import type { Price } from "../llm/prices.ts";
 import { UserError } from "./errors.ts";
-import { controlFile } from "./running/mounted.ts";
+import { controlFilePath } from "./running/mounted.ts";
 import type { Config } from "./settings/settings.ts";
 
 /** Everything that a request for content depends on besides the tree, and where recordings are. No secrets. */
@@ -30,7 +30,7 @@ export interface About {
 /** Requests to the model at a time, where nobody says. */
 export const CONCURRENCY = 4;
 
-export function aboutConfig(config: Config): About {
+export function describeConfig(config: Config): About {
   const { contentPrompt, contextTokens, mode, concurrency = CONCURRENCY, prices, providers } = config;
   const model = providers.find((layer) => layer.model !== undefined)?.model;
   const server = providers.find((layer) => layer.baseUrl !== undefined)?.baseUrl;
@@ -48,7 +48,7 @@ export function aboutConfig(config: Config): About {
   };
 }
 
-export function aboutText(about: About): string {
+export function formatAbout(about: About): string {
   return `${JSON.stringify(about, null, 2)}\n`;
 }
 
@@ -66,7 +66,7 @@ function readControl<T>(
   name: "config.json" | "usage.json",
   check: (value: unknown) => value is T,
 ): T {
-  const path = controlFile(mountpoint, name);
+  const path = controlFilePath(mountpoint, name);
   try {
     const value: unknown = JSON.parse(readFileSync(path, "utf8"));
     if (check(value)) return value;

@@ -8,17 +8,17 @@ import type { MountedFilesystem } from "../mount/filesystem.ts";
 import { openSources, type Sources } from "./configured-generators.ts";
 import { UserError } from "./errors.ts";
 import type { Generation } from "./generation.ts";
-import { complaint, Keeper } from "./keeper.ts";
+import { describeProblem, Keeper } from "./keeper.ts";
 import { raiseLimits } from "./machine/limits.ts";
 import type { Progress } from "./progress.ts";
-import { type Outcome, RecordWriter } from "./running/mount-record.ts";
+import { RecordWriter, type SaveOutcome } from "./running/mount-record.ts";
 import type { Config } from "./settings/settings.ts";
-import { sourceName } from "./source-name.ts";
+import { chooseSourceName } from "./source-name.ts";
 
 /** How often whoever waits for a save hears how far it is. */
 const PROGRESS_MS = 100;
 
-export interface ServeOptions {
+export interface MountServeOptions {
   readonly config: Config;
   /** Real path of an empty directory. */
   readonly mountpoint: string;
@@ -33,14 +33,14 @@ export interface ServeOptions {
   readonly signal: AbortSignal;
 }
 
-export interface Served {
+export interface ServedMount {
   readonly filesystem: MountedFilesystem;
   /** Unmounted by whomever, or failed. Saving is left to `finish`. */
   readonly ended: MountedFilesystem["ended"];
   /** Saves, if that was asked for and anything has changed. Never rejects. */
-  save(): Promise<Outcome>;
+  save(): Promise<SaveOutcome>;
   /** As `save`, until it succeeds or somebody gives up. `meanwhile` says where the tree is. */
-  insist(givenUp: AbortSignal, meanwhile: string): Promise<Outcome>;
+  insist(givenUp: AbortSignal, meanwhile: string): Promise<SaveOutcome>;
   /**
    * Saves if that was asked for, until it succeeds or somebody gives up. Call once, when the mount is gone from sight;
    * this process is to end then, and with it goes what programs that still use the mount have of it.
@@ -53,7 +53,7 @@ export interface Served {
  * Resolves when the mount answers, also if the signal was aborted while it was being made: only the caller knows how to
  * end a mount that programs may already use. Throws what the parts throw, or the signal's reason, with nothing mounted.
  */
-export async function serve(options: ServeOptions): Promise<Served> {
+export async function serve(options: MountServeOptions): Promise<ServedMount> {
   const { config, mountpoint, generation, log, progress, signal } = options;
   let sources: Sources | undefined;
   try {
@@ -70,7 +70,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
     const record = openRecord(config, mountpoint, async () => (await keeper?.save()) ?? { kind: "none" });
     const filesystem = await startFilesystem({
       mountpoint,
-      source: sourceName(config, mountpoint),
+      source: chooseSourceName(config, mountpoint),
       temporary: options.temporary ?? false,
       readOnly: config.readOnly,
       allowOther: config.allowOther,
@@ -81,7 +81,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       save: async () => keeper?.save(),
       generate: sources?.generate(generation.generate) ?? generation.generate,
       ...(sources === undefined ? {} : { list: sources.list, plants: sources.plants, named: sources.named }),
-      onUndone: generation.undone,
+      onUndone: generation.restoreRecording,
       whenSettled: generation.settled,
       log: (level, tag, text) => log.write(level, tag, text),
       debug: config.debug,
@@ -95,14 +95,18 @@ export async function serve(options: ServeOptions): Promise<Served> {
     filesystem.ended.then(() => record.change({ device: "", state: "ended" }));
     keeper = keeperOf(config, filesystem, record);
     const timer = keeper && saveAtIntervals(config, keeper, log);
-    const insist = async (givenUp: AbortSignal, meanwhile: string): Promise<Outcome> => {
+    const insist = async (givenUp: AbortSignal, meanwhile: string): Promise<SaveOutcome> => {
       let late = false;
-      const failed = (outcome: Outcome) => {
+      const onFailure = (outcome: SaveOutcome) => {
         late = true;
         record.change({ insisting: true });
-        log.write("error", "cli", `${complaint(outcome)}; trying again until it works or a signal comes; ${meanwhile}`);
+        log.write(
+          "error",
+          "cli",
+          `${describeProblem(outcome)}; trying again until it works or a signal comes; ${meanwhile}`,
+        );
       };
-      const outcome = (await keeper?.insist(givenUp, failed)) ?? { kind: "none" };
+      const outcome = (await keeper?.insist(givenUp, onFailure)) ?? { kind: "none" };
       if (late) record.change({ insisting: undefined });
       if (late && "file" in outcome) log.write("warn", "cli", `the tree is saved to ${outcome.file} after all`);
       return outcome;
@@ -118,7 +122,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
         await sources?.[Symbol.asyncDispose]();
         const outcome = await insist(givenUp, `until then process ${process.pid} keeps it`);
         record.change({ state: "done", last: outcome });
-        const problem = complaint(outcome);
+        const problem = describeProblem(outcome);
         if (problem !== undefined) throw new UserError("save", problem);
       },
     };
@@ -131,7 +135,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
   }
 }
 
-async function startingTree(options: ServeOptions): Promise<{ file: string } | { text: Uint8Array } | undefined> {
+async function startingTree(options: MountServeOptions): Promise<{ file: string } | { text: Uint8Array } | undefined> {
   const { config, generation, progress, signal } = options;
   if (config.from !== undefined) return { file: config.from };
   if (config.prompt === undefined) return undefined;
@@ -139,7 +143,7 @@ async function startingTree(options: ServeOptions): Promise<{ file: string } | {
 }
 
 /** Tells of the mount to whoever may ask this process. */
-function openRecord({ save }: Config, mountpoint: string, answer: () => Promise<Outcome>): RecordWriter {
+function openRecord({ save }: Config, mountpoint: string, answer: () => Promise<SaveOutcome>): RecordWriter {
   try {
     return new RecordWriter({ mountpoint, ...(save === undefined ? {} : { save }) }, answer);
   } catch (error) {
@@ -173,7 +177,7 @@ function saveAtIntervals(
     if (saving) return;
     saving = true;
     const outcome = await keeper.save({ rescue: false });
-    const problem = complaint(outcome);
+    const problem = describeProblem(outcome);
     if (problem !== undefined) log.write("error", "cli", problem);
     saving = false;
   }, saveEveryMs);

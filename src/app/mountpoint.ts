@@ -3,24 +3,24 @@ import { realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { checkMountpoint, createTakenError } from "../fuse/mounting/mountpoint.ts";
 import { absolutePath } from "./machine/current-directory.ts";
-import { answers, isServed, unresponsive } from "./running/answering.ts";
+import { createUnresponsiveError, isAnswering, isServed } from "./running/answering.ts";
 import { findMount } from "./running/find-mount.ts";
 
 /**
  * The directory's real path. A mount of ours whose process is dead counts as empty: it is replaced.
  * Throws MountError, "bad-mountpoint" or "busy".
  */
-export async function checkedMountpoint(directory: string): Promise<string> {
+export async function checkMountpointPath(directory: string): Promise<string> {
   const known = findMount(directory);
   if (known?.within === "" && isServed(known.mount)) throw createTakenError(directory);
-  if (known !== undefined && (await answers(known.mount)) === "no") throw unresponsive(known.mount);
-  const path = realPath(directory);
+  if (known !== undefined && (await isAnswering(known.mount)) === "no") throw createUnresponsiveError(known.mount);
+  const path = resolveRealPath(directory);
   checkMountpoint(path, directory);
   return path;
 }
 
 /** As realpath(3), also where the last part is a dead mount, which realpath cannot look at. Throws UserError("input"). */
-export function realPath(path: string): string {
+export function resolveRealPath(path: string): string {
   const absolute = absolutePath(path);
   try {
     return realpathSync(absolute);

@@ -4,7 +4,7 @@
 export type Say = (line: string) => void;
 
 /** The beginning of a line, in a colour: a parameter of ECMA-48's SGR. */
-export interface Mark {
+export interface TenthMark {
   readonly length: number;
   readonly color: number;
 }
@@ -19,7 +19,7 @@ export interface Progress {
   /** Takes the place of step and detail, where both would not fit; shown only where lines are redrawn. */
   line(text: string): void;
   /** A line that stays, above the current step. */
-  print(line: string, mark?: Mark): void;
+  print(line: string, mark?: TenthMark): void;
   /** Ends the current step; its line disappears from a terminal. */
   clear(): void;
 }
@@ -28,7 +28,7 @@ export interface Progress {
  * Tells whether a line is due: at every tenth that is done, except the last, and only where nothing is redrawn. So ten
  * lines show how far the work has come.
  */
-export function everyTenth({ redraws }: Pick<Progress, "redraws">): (done: number, total: number) => boolean {
+export function createTenthCheck({ redraws }: Pick<Progress, "redraws">): (done: number, total: number) => boolean {
   let reported = 0;
   return (done, total) => {
     const now = Math.floor((done * 10) / total);

@@ -7,14 +7,14 @@ import type { Config } from "./settings/settings.ts";
 
 const LONGEST_BYTES = 60;
 
-export function sourceName(config: Pick<Config, "from" | "prompt">, mountpoint: string): string {
+export function chooseSourceName(config: Pick<Config, "from" | "prompt">, mountpoint: string): string {
   const file = config.from ?? config.prompt?.file;
-  const name = plain(basename(file ?? mountpoint));
+  const name = toPlainName(basename(file ?? mountpoint));
   return name === "" ? "llmfs" : `llmfs:${name}`;
 }
 
 /** Nothing that /proc/self/mountinfo or fusermount3's options would have to escape, or that a terminal would obey. */
-function plain(name: string): string {
+function toPlainName(name: string): string {
   let short = name.replace(/[^\p{L}\p{N}._+@-]+/gu, "-").replace(/^-+|-+$/g, "");
   while (Buffer.byteLength(short) > LONGEST_BYTES) short = [...short].slice(0, -1).join("");
   return short;

@@ -6,13 +6,13 @@
 import { existsSync } from "node:fs";
 import packageJson from "../../package.json" with { type: "json" };
 import { UsageError } from "../app/errors.ts";
-import { nearest } from "../text/did-you-mean.ts";
+import { findNearest } from "../text/did-you-mean.ts";
 import type { Command } from "./args/command.ts";
-import { commandHelp, generalHelp, usageLine } from "./args/help.ts";
+import { formatCommandHelp, formatGeneralHelp, formatUsage } from "./args/help.ts";
 import { EXIT } from "./output/exit-codes.ts";
 import { say, show } from "./output/terminal.ts";
 
-interface Entry {
+interface CommandEntry {
   readonly summary: string;
   load(): Promise<Command>;
 }
@@ -21,7 +21,7 @@ const VERSION = packageJson.version;
 
 const DESCRIPTION = "A filesystem that a prompt lays out, and whose files are written when they are first read.";
 
-export const COMMANDS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
+export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry>([
   ["mount", { summary: "Mount a filesystem at DIR", load: async () => (await import("./commands/mount.ts")).mount }],
   ["unmount", { summary: "Unmount DIR", load: async () => (await import("./commands/unmount.ts")).unmount }],
   [
@@ -90,7 +90,7 @@ export async function llmfs(argv: readonly string[]): Promise<number> {
   try {
     return await dispatch(argv);
   } catch (error) {
-    if (error instanceof UsageError) return usageFailure(argv, error);
+    if (error instanceof UsageError) return reportUsageError(argv, error);
     const { explain } = await import("./output/explain-error.ts");
     const { status, message } = explain(error);
     if (message !== undefined) say(`llmfs: ${message}`);
@@ -106,43 +106,43 @@ async function dispatch(argv: readonly string[]): Promise<number> {
     return EXIT.ok.code;
   }
   if (first === undefined) throw new UsageError("what to do?");
-  if (first === "help") return await helped(others);
-  const [name, entry, rest] = chosen(argv);
+  if (first === "help") return await runHelp(others);
+  const [name, entry, rest] = chooseCommand(argv);
   if (!asksForHelp(rest)) return (await entry.load()).invoke(rest);
-  if (name === "mount" && first !== "mount" && first.startsWith("-")) show(help());
-  else show(commandHelp(name, entry.summary, await entry.load()));
+  if (name === "mount" && first !== "mount" && first.startsWith("-")) show(formatHelp());
+  else show(formatCommandHelp(name, entry.summary, await entry.load()));
   return EXIT.ok.code;
 }
 
 /** `llmfs help [COMMAND]`: what --help shows. */
-async function helped([topic, surplus]: readonly string[]): Promise<number> {
+async function runHelp([topic, surplus]: readonly string[]): Promise<number> {
   if (surplus !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(surplus)}`);
-  if (topic === undefined || asksForHelp([topic])) show(help());
+  if (topic === undefined || asksForHelp([topic])) show(formatHelp());
   else {
-    const [name, entry] = named(topic) ?? unknown(topic);
-    show(commandHelp(name, entry.summary, await entry.load()));
+    const [name, entry] = findCommand(topic) ?? throwUnknownCommand(topic);
+    show(formatCommandHelp(name, entry.summary, await entry.load()));
   }
   return EXIT.ok.code;
 }
 
-function named(word: string): [name: string, entry: Entry] | undefined {
+function findCommand(word: string): [name: string, entry: CommandEntry] | undefined {
   const name = ALIASES.get(word) ?? word;
   const entry = COMMANDS.get(name);
   return entry === undefined ? undefined : [name, entry];
 }
 
-function unknown(word: string, guess = nearest(word, WORDS)): never {
+function throwUnknownCommand(word: string, guess = findNearest(word, WORDS)): never {
   throw new UsageError(`unknown command ${word}${guess === undefined ? "" : `; did you mean ${guess}?`}`);
 }
 
 /** `llmfs DIR …` is `llmfs mount DIR …`, unless DIR is the misspelt name of a command. */
-function chosen(argv: readonly string[]): [name: string, entry: Entry, rest: readonly string[]] {
+function chooseCommand(argv: readonly string[]): [name: string, entry: CommandEntry, rest: readonly string[]] {
   const first = argv[0] ?? "";
-  const found = named(first);
+  const found = findCommand(first);
   if (found !== undefined) return [...found, argv.slice(1)];
   if (!first.startsWith("-") && !first.includes("/") && !existsSync(first)) {
-    const guess = nearest(first, WORDS);
-    if (guess !== undefined) unknown(first, guess);
+    const guess = findNearest(first, WORDS);
+    if (guess !== undefined) throwUnknownCommand(first, guess);
   }
   const mount = COMMANDS.get("mount");
   if (mount === undefined) throw new Error("the table of commands lacks mount");
@@ -155,21 +155,21 @@ function asksForHelp(argv: readonly string[]): boolean {
   return own.includes("--help") || own.includes("-h");
 }
 
-function help(): string {
-  return generalHelp(
+function formatHelp(): string {
+  return formatGeneralHelp(
     DESCRIPTION,
     [...COMMANDS].map(([name, { summary }]) => [name, summary]),
   );
 }
 
-async function usageFailure(argv: readonly string[], error: UsageError): Promise<number> {
+async function reportUsageError(argv: readonly string[], error: UsageError): Promise<number> {
   say(`llmfs: ${error.message}`);
   const first = argv[0] ?? "";
-  const own = named(first);
-  const [name, entry] = own ?? named("mount") ?? unknown("mount");
-  if (argv.length === 0 || first === "help") say(`\n${help().trimEnd()}`);
+  const own = findCommand(first);
+  const [name, entry] = own ?? findCommand("mount") ?? throwUnknownCommand("mount");
+  if (argv.length === 0 || first === "help") say(`\n${formatHelp().trimEnd()}`);
   else {
-    say(`Usage: ${usageLine(name, await entry.load())}`);
+    say(`Usage: ${formatUsage(name, await entry.load())}`);
     say(`See: llmfs ${own === undefined ? "" : `${name} `}--help`);
   }
   return EXIT.usage.code;

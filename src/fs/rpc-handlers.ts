@@ -262,7 +262,7 @@ export class RpcHandlers {
   }
 
   beforeExchange(one: RegularFile, other: RegularFile): void {
-    for (const saver of this.#savers.values()) saver.exchanged(one, other);
+    for (const saver of this.#savers.values()) saver.beforeExchange(one, other);
   }
 
   /**

@@ -1,7 +1,7 @@
 /** From what a generator returns to what a file holds: bytes, and metadata as text. */
 import { FsError } from "../errno.ts";
 import type { FileContent } from "../generators/contract.ts";
-import { jsonFile, kindOf } from "../generators/formats/json.ts";
+import { formatJsonFile, kindOf } from "../generators/formats/json.ts";
 import type { ContentSink, GeneratedContent } from "../rpc/generation.ts";
 
 export interface ContentLimits {
@@ -16,18 +16,18 @@ const HELD_BYTES = 256 * 1024;
  * `origin` names file and generator, for messages. A stream goes to the sink, if there is one, as it comes. Rejects with
  * FsError EFBIG or EIO, with what the sink rejects with, or the signal's reason.
  */
-export async function delivered(
+export async function deliver(
   content: FileContent["content"],
   origin: string,
   limits: ContentLimits,
   signal: AbortSignal,
   sink?: ContentSink,
 ): Promise<Pick<GeneratedContent, "bytes" | "streamed">> {
-  if (typeof content === "string") return limited(new TextEncoder().encode(content), origin, limits);
-  if (content instanceof Uint8Array) return limited(new Uint8Array(content), origin, limits);
+  if (typeof content === "string") return limit(new TextEncoder().encode(content), origin, limits);
+  if (content instanceof Uint8Array) return limit(new Uint8Array(content), origin, limits);
   if (content instanceof Blob) return collect(content.stream(), origin, limits, signal, sink);
   if (isAsyncIterable(content)) return collect(content, origin, limits, signal, sink);
-  return limited(new TextEncoder().encode(jsonFile(content, origin)), origin, limits);
+  return limit(new TextEncoder().encode(formatJsonFile(content, origin)), origin, limits);
 }
 
 /** Every value as text. A key that cannot be part of an xattr's name is left out and reported. */
@@ -39,7 +39,7 @@ export function metadataText(
   for (const [key, value] of Object.entries(metadata ?? {})) {
     const stored = String(value);
     // xattr names have at most 255 bytes (XATTR_NAME_MAX), "user.llmfs.meta." included; values 64 KiB.
-    if (key === "" || key.includes("\0") || longer(key, 200) || longer(stored, 65536)) {
+    if (key === "" || key.includes("\0") || isLongerThan(key, 200) || isLongerThan(stored, 65536)) {
       warn(`metadata ${JSON.stringify(key.slice(0, 40))} is left out: no xattr can hold it`);
     } else text.set(key, stored);
   }
@@ -47,7 +47,7 @@ export function metadataText(
 }
 
 /** Whether a text has more bytes than that in UTF-8, where a UTF-16 unit takes three at most. */
-function longer(text: string, bytes: number): boolean {
+function isLongerThan(text: string, bytes: number): boolean {
   return text.length * 3 > bytes && Buffer.byteLength(text) > bytes;
 }
 
@@ -80,7 +80,7 @@ async function collect(
     }
     const bytes = typeof piece === "string" ? encoder.encode(piece) : new Uint8Array(piece);
     length += bytes.length;
-    if (length > limits.bytes) throw tooLarge(origin, limits);
+    if (length > limits.bytes) throw createTooLargeError(origin, limits);
     held.push(bytes);
     heldLength += bytes.length;
     if (sink !== undefined && heldLength > HELD_BYTES) await sink.write(taken());
@@ -90,11 +90,11 @@ async function collect(
   return { bytes: new Uint8Array(0), streamed: true };
 }
 
-function limited(bytes: Uint8Array, origin: string, limits: ContentLimits): Pick<GeneratedContent, "bytes"> {
-  if (bytes.length > limits.bytes) throw tooLarge(origin, limits);
+function limit(bytes: Uint8Array, origin: string, limits: ContentLimits): Pick<GeneratedContent, "bytes"> {
+  if (bytes.length > limits.bytes) throw createTooLargeError(origin, limits);
   return { bytes };
 }
 
-function tooLarge(origin: string, limits: ContentLimits): FsError {
+function createTooLargeError(origin: string, limits: ContentLimits): FsError {
   return new FsError("EFBIG", `${origin} returned more than ${limits.bytes} bytes; the rule's "maxBytes" allows more`);
 }

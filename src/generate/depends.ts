@@ -2,13 +2,13 @@
 import { posix } from "node:path";
 
 /** Absolute paths; `lines` are paths, one a line, relative to the file's own directory or absolute within the mount. */
-export function dependedOn(path: string, lines: string | undefined): readonly string[] {
+export function parseDependencies(path: string, lines: string | undefined): readonly string[] {
   const named = (lines ?? "").split("\n").map((line) => line.trim());
   return [...new Set(named.filter((line) => line !== "").map((line) => posix.resolve(posix.dirname(path), line)))];
 }
 
 /** The same paths, each after those it depends on, else in their order. What depends on itself stands where it stood. */
-export function dependenciesFirst<T extends { readonly path: string; readonly depends?: string }>(
+export function sortByDependencies<T extends { readonly path: string; readonly depends?: string }>(
   files: readonly T[],
 ): readonly T[] {
   const byPath = new Map(files.map((file) => [file.path, file]));
@@ -18,7 +18,7 @@ export function dependenciesFirst<T extends { readonly path: string; readonly de
     const trail: { readonly file: T; readonly left: string[] }[] = [];
     const enter = (file: T) => {
       placed.add(file);
-      trail.push({ file, left: dependedOn(file.path, file.depends).toReversed() });
+      trail.push({ file, left: parseDependencies(file.path, file.depends).toReversed() });
     };
     if (!placed.has(first)) enter(first);
     for (let top = trail.at(-1); top !== undefined; top = trail.at(-1)) {

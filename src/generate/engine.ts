@@ -10,7 +10,7 @@ import { FsError } from "../errno.ts";
 import type { LlmContext } from "../generators/builtin/llm.ts";
 import type { Binding, Rule, Rules } from "../generators/config/rules.ts";
 import type { ContentGenerator, FileContent, ListContext } from "../generators/contract.ts";
-import { builtInGenerators } from "../generators/index.ts";
+import { createBuiltInGenerators } from "../generators/index.ts";
 import type { ChatMessage, ChatPhase, LanguageModel } from "../llm/llm.ts";
 import type {
   ContentSink,
@@ -24,16 +24,16 @@ import type {
 import type { LogLevel } from "../rpc/messages.ts";
 import type { TreeEntry, TreePort } from "../rpc/tree-port.ts";
 import { bindingOf, originOf } from "./binding.ts";
-import { delivered, metadataText } from "./content.ts";
+import { deliver, metadataText } from "./content.ts";
 import { folderOf } from "./context/outline.ts";
 import { askForFileAlone } from "./context/prompts.ts";
-import { stamped } from "./provenance.ts";
+import { stamp } from "./provenance.ts";
 import { listDirectory } from "./run-list.ts";
 import { sightOf } from "./sight.ts";
-import { Slots } from "./spending/semaphore.ts";
-import { defined, definedFile } from "./stable-view.ts";
+import { Semaphore } from "./spending/semaphore.ts";
+import { stableEntry, stableFile } from "./stable-view.ts";
 import { Stages } from "./stages.ts";
-import { fsError } from "./to-fs-error.ts";
+import { toFsError } from "./to-fs-error.ts";
 
 export interface EngineOptions {
   readonly model: LanguageModel;
@@ -43,7 +43,7 @@ export interface EngineOptions {
   /** The user's own, by name; they win over built-in ones of the same name. */
   readonly generators?: ReadonlyMap<string, ContentGenerator>;
   /** Which generator makes a file, with which options; absent: the one the file names, with none. */
-  readonly rules?: Pick<Rules, "bind" | "below" | "hide">;
+  readonly rules?: Pick<Rules, "rulesBelow" | "bind" | "hide">;
   /** Generations at once. One that waits for another file does not count. Default 4. */
   readonly concurrency?: number;
   /** The longest one generation may take, waiting for a slot not included. Default 20 minutes. */
@@ -77,19 +77,19 @@ export function createEngine(options: EngineOptions): Engine {
     ...(options.contextTokens !== undefined && { tokens: options.contextTokens }),
     ...(options.redact !== undefined && { redact: options.redact }),
   });
-  const composers = new Slots(COMPOSED_AT_ONCE);
-  async function compose(path: string, about: LlmContext): Promise<readonly ChatMessage[]> {
+  const composers = new Semaphore(COMPOSED_AT_ONCE);
+  async function compose(path: string, contextOfRule: LlmContext): Promise<readonly ChatMessage[]> {
     // It is not for long: whoever composes waits for nothing but his turn.
     using composer = await composers.take();
-    about.signal.throwIfAborted();
+    contextOfRule.signal.throwIfAborted();
     const read = (other: string) => {
       // It may take as long as another file takes, and that has to be composed too.
       composer[Symbol.dispose]();
-      return about.read(other);
+      return contextOfRule.read(other);
     };
-    return await sight(about.viewer).context.compose(path, { ...about, read });
+    return await sight(contextOfRule.viewer).context.compose(path, { ...contextOfRule, read });
   }
-  const builtIn = builtInGenerators({
+  const builtIn = createBuiltInGenerators({
     llm: {
       model: options.model,
       modelName: options.modelName,
@@ -101,30 +101,36 @@ export function createEngine(options: EngineOptions): Engine {
   const generators = new Map([...builtIn, ...(options.generators ?? [])]);
   /** The only one that reports when it really begins: when the model is asked. */
   const llm = builtIn.get(DEFAULT_GENERATOR);
-  const slots = new Slots(concurrency);
+  const slots = new Semaphore(concurrency);
 
   const bind = (request: GenerationRequest): Binding => bindingOf(options.rules, request);
 
-  const outlineOf = (seen: TreePort) => async (): Promise<readonly TreeEntry[]> => (await seen.outline()).map(defined);
+  const outlineOf = (seen: TreePort) => async (): Promise<readonly TreeEntry[]> =>
+    (await seen.outline()).map(stableEntry);
 
   /** A program that waits for another file gives its slot back meanwhile, as a generator that reads does. */
-  function workingIn(place: Place | undefined, ticket: number, pid: number): void {
+  function createPlaceSwitch(place: SlotPlace | undefined, ticket: number, pid: number): void {
     tree.setMaker?.(ticket, pid, (over) => {
       place?.waiting(() => over).catch(() => {});
     });
   }
 
-  function contextFor(request: GenerationRequest, binding: Binding, signal: AbortSignal, place?: Place): LlmContext {
+  function contextFor(
+    request: GenerationRequest,
+    binding: Binding,
+    signal: AbortSignal,
+    place?: SlotPlace,
+  ): LlmContext {
     const { tree: seen, context } = sight(request.viewer);
-    const related = once(() => context.related(request.file, request.prompts));
+    const related = memoize(() => context.related(request.file, request.prompts));
     const say = (level: LogLevel) => (message: string) => log(level, `${request.path}: ${message}`);
     const waiting = <T>(work: () => Promise<T>): Promise<T> => {
-      const wait = () => until(signal, work());
+      const wait = () => abortable(signal, work());
       return place === undefined ? wait() : place.waiting(wait);
     };
     return {
       ...(request.viewer !== undefined && { viewer: request.viewer }),
-      file: definedFile(request.file),
+      file: stableFile(request.file),
       prompts: request.prompts,
       ...(request.model !== undefined && { model: request.model }),
       options: binding.options,
@@ -134,32 +140,33 @@ export function createEngine(options: EngineOptions): Engine {
       ...(request.again === true && { again: true }),
       maxBytes: binding.maxBytes ?? maxContentBytes,
       setting: (name) => settingOf(seen, request, name),
-      outline: once(outlineOf(seen)),
+      outline: memoize(outlineOf(seen)),
       related,
-      list: async (path) => (await waiting(() => seen.list(path, request.ticket))).map(defined),
+      list: async (path) => (await waiting(() => seen.list(path, request.ticket))).map(stableEntry),
       read: (path) => {
         const reading = waiting(() => seen.read(path, request.ticket));
         // A generator that does not wait for what it reads must not bring the process down when the read fails.
         reading.catch(() => {});
         return reading;
       },
-      working: (pid) => workingIn(place, request.ticket, pid),
+      working: (pid) => createPlaceSwitch(place, request.ticket, pid),
       ...(place && { onPhase: place.onPhase }),
       signal,
       log: { debug: say("debug"), info: say("info"), warn: say("warn") },
     };
   }
 
-  function listContext(request: ListingRequest, rule: Rule, signal: AbortSignal, place: Place): ListContext {
+  function listContext(request: ListingRequest, rule: Rule, signal: AbortSignal, place: SlotPlace): ListContext {
     const { tree: seen } = sight(request.viewer);
     const say = (level: LogLevel) => (message: string) => log(level, `${request.path}: ${message}`);
     return {
       options: rule.options,
       match: rule.match.source,
-      outline: once(outlineOf(seen)),
-      list: async (path) => (await place.waiting(() => until(signal, seen.list(path, request.ticket)))).map(defined),
-      read: (path) => place.waiting(() => until(signal, seen.read(path, request.ticket))),
-      working: (pid) => workingIn(place, request.ticket, pid),
+      outline: memoize(outlineOf(seen)),
+      list: async (path) =>
+        (await place.waiting(() => abortable(signal, seen.list(path, request.ticket)))).map(stableEntry),
+      read: (path) => place.waiting(() => abortable(signal, seen.read(path, request.ticket))),
+      working: (pid) => createPlaceSwitch(place, request.ticket, pid),
       signal,
       log: { debug: say("debug"), info: say("info"), warn: say("warn") },
     };
@@ -169,11 +176,11 @@ export function createEngine(options: EngineOptions): Engine {
     request: GenerationRequest,
     binding: Binding,
     signal: AbortSignal,
-    place: Place,
+    place: SlotPlace,
     sink: ContentSink | undefined,
   ): Promise<GeneratedContent> {
     const origin = `${request.path}: generator "${binding.generator}"`;
-    const generator = named(binding.generator, origin);
+    const generator = requireGenerator(binding.generator, origin);
     const context = contextFor(request, binding, signal, place);
     if (generator !== llm) place.stages.set("working");
     const result: unknown = await generator.generate(originOf(request), context);
@@ -184,12 +191,12 @@ export function createEngine(options: EngineOptions): Engine {
     }
     if (!isFileContent(result)) throw new FsError("EIO", `${origin} returned no { content }`);
     const limits = { bytes: binding.maxBytes ?? maxContentBytes };
-    const content = await delivered(result.content, origin, limits, signal, sink);
+    const content = await deliver(result.content, origin, limits, signal, sink);
     const metadata = metadataText(result.metadata, (text) => log("warn", `${origin}: ${text}`));
     return { ...content, metadata: new Map([...metadata].map(([key, value]) => [key, hide(value)])), ...refresh };
   }
 
-  function named(name: string, origin: string): ContentGenerator {
+  function requireGenerator(name: string, origin: string): ContentGenerator {
     const generator = generators.get(name);
     if (generator !== undefined) return generator;
     const known = [...generators.keys()].sort().join(", ");
@@ -197,13 +204,13 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   /** Runs the work in a slot, until its deadline or until nobody waits. Rejects with FsError and nothing else. */
-  async function inSlot<T>(
+  async function runInSlot<T>(
     origin: string,
     caller: AbortSignal,
     limitMs: number,
     pause: number,
     listener: StageListener | undefined,
-    work: (signal: AbortSignal, place: Place) => Promise<T>,
+    work: (signal: AbortSignal, place: SlotPlace) => Promise<T>,
   ): Promise<T> {
     const stop = new AbortController();
     const giveUp = () => stop.abort(new FsError("EINTR", `${origin} was cancelled: nobody waits for the file`));
@@ -219,7 +226,7 @@ export function createEngine(options: EngineOptions): Engine {
       stages.set("preparing");
       timer = setTimeout(late, limitMs);
       const onPhase = (phase: ChatPhase) => {
-        stages.phase(phase);
+        stages.setPhase(phase);
         clearTimeout(timer);
         if (phase === "queued") return;
         timer = setTimeout(late, limitMs);
@@ -227,12 +234,12 @@ export function createEngine(options: EngineOptions): Engine {
         slot[Symbol.dispose]();
       };
       const waiting = <W>(other: () => Promise<W>) => stages.waiting(slot, other);
-      return await until(stop.signal, work(stop.signal, { stages, waiting, onPhase }));
+      return await abortable(stop.signal, work(stop.signal, { stages, waiting, onPhase }));
     } catch (error) {
       if (!stop.signal.aborted && error instanceof Error && error.name !== "FsError" && error.name !== "LlmError") {
         log("warn", `${origin}: ${error.stack ?? error.message}`);
       }
-      const failure = fsError(stop.signal.aborted ? stop.signal.reason : error, origin);
+      const failure = toFsError(stop.signal.aborted ? stop.signal.reason : error, origin);
       const message = hide(failure.message);
       throw message === failure.message ? failure : new FsError(failure.code, message);
     } finally {
@@ -246,18 +253,18 @@ export function createEngine(options: EngineOptions): Engine {
     generate(request, caller, sink) {
       const binding = bind(request);
       const origin = `${request.path}: generator "${binding.generator}"`;
-      return inSlot(origin, caller, binding.timeoutMs ?? deadlineMs, request.pause, sink, (signal, place) =>
-        stamped(binding.generator, () => run(request, binding, signal, place, sink)),
+      return runInSlot(origin, caller, binding.timeoutMs ?? deadlineMs, request.pause, sink, (signal, place) =>
+        stamp(binding.generator, () => run(request, binding, signal, place, sink)),
       );
     },
     list(request, caller, listener) {
       const origin = `${request.path}: listing by generator "${request.generator}"`;
-      const rules = options.rules?.below(request.path, request.generator) ?? [];
+      const rules = options.rules?.rulesBelow(request.path, request.generator) ?? [];
       const limitMs = Math.max(...rules.map(({ timeoutMs }) => timeoutMs ?? deadlineMs), 0) || deadlineMs;
-      return inSlot(origin, caller, limitMs, request.pause, listener, (signal, place) => {
+      return runInSlot(origin, caller, limitMs, request.pause, listener, (signal, place) => {
         place.stages.set("working");
         const about = (rule: Rule) => listContext(request, rule, signal, place);
-        return listDirectory(request.path, named(request.generator, origin), rules, about, (text) =>
+        return listDirectory(request.path, requireGenerator(request.generator, origin), rules, about, (text) =>
           log("warn", `${origin}: ${text}`),
         );
       });
@@ -281,7 +288,7 @@ export function createEngine(options: EngineOptions): Engine {
 }
 
 /** Where a generation runs. */
-interface Place {
+interface SlotPlace {
   readonly stages: Stages;
   /** Waits for another file. */
   waiting<T>(work: () => Promise<T>): Promise<T>;
@@ -327,7 +334,7 @@ function isFileContent(value: unknown): value is FileContent {
 }
 
 /** The work's result, or the signal's reason as soon as it fires: work that ignores the signal is left behind. */
-function until<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+function abortable<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const stop = () => reject(signal.reason);
     if (signal.aborted) stop();
@@ -340,11 +347,11 @@ function until<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
 function wait(ms: number, signal: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
-  return until(signal, promise).finally(() => clearTimeout(timer));
+  return abortable(signal, promise).finally(() => clearTimeout(timer));
 }
 
 /** A value that is asked for at most once, and not at all if nobody asks. */
-function once<T>(make: () => Promise<T>): () => Promise<T> {
+function memoize<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
   return () => {
     made ??= make();

@@ -13,20 +13,20 @@
  */
 import type { GeneratedContent } from "../rpc/generation.ts";
 
-export interface Clock {
+export interface GenerationClock {
   /** Milliseconds since 1970. */
   date(): number;
   /** Milliseconds that never go back. */
   elapsed(): number;
 }
 
-const SYSTEM: Clock = { date: () => Date.now(), elapsed: () => performance.now() };
+const SYSTEM: GenerationClock = { date: () => Date.now(), elapsed: () => performance.now() };
 
 /** What the work makes, with where it comes from. */
-export async function stamped(
+export async function stamp(
   generator: string,
   work: () => Promise<GeneratedContent>,
-  clock: Clock = SYSTEM,
+  clock: GenerationClock = SYSTEM,
 ): Promise<GeneratedContent> {
   const begun = clock.elapsed();
   const content = await work();

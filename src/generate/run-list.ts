@@ -23,8 +23,8 @@ export async function listDirectory(
       const entry = typeof listed === "string" ? { path: listed } : listed;
       const path = entry.path.replace(/\/$/, "");
       const type = entry.type === "directory" || entry.path.endsWith("/") ? "directory" : "file";
-      if (!isRelative(path) || (type === "file" && rule.match.match(joined(directory, path)) === undefined)) {
-        if (left++ === 0) warn(`${JSON.stringify(entry.path)} is left out: ${why(path, rule)}`);
+      if (!isRelative(path) || (type === "file" && rule.match.match(joinPath(directory, path)) === undefined)) {
+        if (left++ === 0) warn(`${JSON.stringify(entry.path)} is left out: ${explainMismatch(path, rule)}`);
         continue;
       }
       if (!entries.has(path)) {
@@ -46,10 +46,10 @@ function isRelative(path: string): boolean {
     .every((name) => name !== "" && name !== "." && name !== ".." && Buffer.byteLength(name) <= 255);
 }
 
-function joined(directory: string, path: string): string {
+function joinPath(directory: string, path: string): string {
   return directory === "/" ? `/${path}` : `${directory}/${path}`;
 }
 
-function why(path: string, rule: Rule): string {
+function explainMismatch(path: string, rule: Rule): string {
   return isRelative(path) ? `it does not match ${rule.match.source}` : "no file below the directory can have that name";
 }

@@ -8,14 +8,14 @@ import { METADATA } from "../attributes.ts";
 import type { FileInfo, TreeEntry } from "../rpc/tree-port.ts";
 
 /** Every file whose content is not somebody's own is "pending", and has no size. */
-export function defined<T extends TreeEntry>(entry: T): T {
+export function stableEntry<T extends TreeEntry>(entry: T): T {
   if (entry.type !== "file" || entry.state === "static") return entry;
   const { size: _, ...rest } = entry;
   // Only a member that may be missing is left out.
   return { ...rest, state: "pending" } as T;
 }
 
-export function definedFile(file: FileInfo): FileInfo {
+export function stableFile(file: FileInfo): FileInfo {
   const xattrs = new Map([...file.xattrs].filter(([name]) => !name.startsWith(METADATA)));
-  return { ...defined(file), xattrs };
+  return { ...stableEntry(file), xattrs };
 }

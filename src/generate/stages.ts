@@ -21,7 +21,7 @@ export class Stages {
     this.#tell();
   }
 
-  phase(phase: ChatPhase): void {
+  setPhase(phase: ChatPhase): void {
     this.set(STAGES[phase]);
   }
 

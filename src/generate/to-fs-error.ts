@@ -24,7 +24,7 @@ const ERRNO_OF: Record<LlmErrorKind, ErrnoName> = {
  * `origin` names file and generator. A generator chooses the errno by an error whose name is "FsError" and whose code
  * is an errno's name; it need not be our class, which a user's module cannot import.
  */
-export function fsError(error: unknown, origin: string): FsError {
+export function toFsError(error: unknown, origin: string): FsError {
   if (error instanceof FsError) return error;
   if (error instanceof LlmError) return new FsError(ERRNO_OF[error.kind], error.message, { cause: error });
   if (error instanceof Error) {

@@ -1,7 +1,7 @@
 /** Makes the content of many files ahead of their readers, so many at a time. */
 import { Glob } from "bun";
 import { withoutTrailing } from "../text/trailing.ts";
-import { dependedOn, dependenciesFirst } from "./depends.ts";
+import { parseDependencies, sortByDependencies } from "./depends.ts";
 
 export interface WarmFile {
   readonly path: string;
@@ -27,10 +27,10 @@ export interface Warmed {
   readonly total: number;
   readonly done: number;
   /** Paths and reasons, in the order in which they failed. */
-  readonly failed: readonly Failed[];
+  readonly failed: readonly FailedFile[];
 }
 
-export interface Failed {
+export interface FailedFile {
   readonly path: string;
   readonly error: unknown;
 }
@@ -38,10 +38,10 @@ export interface Failed {
 /** Does not reject: what fails is in the result. Files that others depend on come before them. */
 export async function warm(files: readonly WarmFile[], options: WarmOptions): Promise<Warmed> {
   const { first, most, signal } = options;
-  const queue = dependenciesFirst(files).values();
-  const failed: Failed[] = [];
+  const queue = sortByDependencies(files).values();
+  const failed: FailedFile[] = [];
   let done = 0;
-  const state = (): Warmed => ({ total: files.length, done, failed });
+  const summarize = (): Warmed => ({ total: files.length, done, failed });
   const over = Promise.withResolvers<void>();
   const stop = () => over.resolve();
   let workers = 0;
@@ -49,7 +49,7 @@ export async function warm(files: readonly WarmFile[], options: WarmOptions): Pr
   if (signal.aborted) stop();
   else signal.addEventListener("abort", stop, { once: true });
 
-  function hire(count: number): void {
+  function startWorkers(count: number): void {
     for (let one = 0; one < count && workers < most; one++) {
       workers += 1;
       working += 1;
@@ -71,15 +71,15 @@ export async function warm(files: readonly WarmFile[], options: WarmOptions): Pr
         if (signal.aborted) return;
         failed.push({ path, error });
       }
-      options.onProgress?.(state());
-      hire(1);
+      options.onProgress?.(summarize());
+      startWorkers(1);
     }
   }
 
-  hire(Math.max(1, first));
+  startWorkers(Math.max(1, first));
   await over.promise;
   signal.removeEventListener("abort", stop);
-  return { ...state(), failed: [...failed] };
+  return { ...summarize(), failed: [...failed] };
 }
 
 /**
@@ -87,7 +87,7 @@ export async function warm(files: readonly WarmFile[], options: WarmOptions): Pr
  * below the mount, of a file or of a directory with everything below it, or a glob of such paths ("src/**", "*.md"). One
  * behind "!" takes away from the others, or from everything if there are no others.
  */
-export function chosen<T extends WarmFile>(files: readonly T[], patterns: readonly string[]): readonly T[] {
+export function selectFiles<T extends WarmFile>(files: readonly T[], patterns: readonly string[]): readonly T[] {
   if (patterns.length === 0) return files;
   const wanted = patterns.filter((pattern) => !pattern.startsWith("!")).map(matcher);
   const unwanted = patterns.filter((pattern) => pattern.startsWith("!")).map((pattern) => matcher(pattern.slice(1)));
@@ -100,7 +100,7 @@ export function chosen<T extends WarmFile>(files: readonly T[], patterns: readon
   for (let file = left.pop(); file !== undefined; file = left.pop()) {
     if (taken.has(file)) continue;
     taken.add(file);
-    for (const path of dependedOn(file.path, file.depends)) {
+    for (const path of parseDependencies(file.path, file.depends)) {
       const needed = byPath.get(path);
       if (needed !== undefined) left.push(needed);
     }

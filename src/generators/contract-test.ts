@@ -49,7 +49,7 @@ export async function contractTest(generator: ContentGenerator, one: ContractCas
       () => "done",
       () => "done",
     );
-    return (await Promise.race([outcome, late(5000)])) === "done" ? undefined : "it went on for five seconds";
+    return (await Promise.race([outcome, timeout(5000)])) === "done" ? undefined : "it went on for five seconds";
   });
   const { directory } = one;
   if (generator.list !== undefined && directory !== undefined) {
@@ -68,7 +68,7 @@ export async function contractTest(generator: ContentGenerator, one: ContractCas
 }
 
 /** Types and code of this file are compiled by whoever tests a generator, with whatever they have. */
-function late(ms: number): Promise<"late"> {
+function timeout(ms: number): Promise<"late"> {
   return new Promise((resolve) => setTimeout(resolve, ms, "late"));
 }
 

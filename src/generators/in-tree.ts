@@ -19,7 +19,7 @@ export async function locateInTree(
   { list }: Pick<GeneratorContext, "list">,
   mountpoint: string,
 ): Promise<TreeEntry> {
-  const ahead = names(path).reverse();
+  const ahead = splitPath(path).reverse();
   let entry: TreeEntry = { path: "/", type: "directory" };
   for (let symlinks = 0; ahead.length > 0; ) {
     const name = ahead.pop() ?? "";
@@ -39,17 +39,17 @@ export async function locateInTree(
     symlinks += 1;
     if (symlinks > MOST_SYMLINKS) throw new FsError("ELOOP", `${path}: too many symlinks`);
     const target: string = found.target ?? "";
-    if (!target.startsWith("/")) ahead.push(...names(target).reverse());
+    if (!target.startsWith("/")) ahead.push(...splitPath(target).reverse());
     else if (target !== mountpoint && !target.startsWith(`${mountpoint}/`)) throw leaves(path, wanted);
     else {
-      ahead.push(...names(target.slice(mountpoint.length)).reverse());
+      ahead.push(...splitPath(target.slice(mountpoint.length)).reverse());
       entry = { path: "/", type: "directory" };
     }
   }
   return entry;
 }
 
-function names(path: string): string[] {
+function splitPath(path: string): string[] {
   return path.split("/").filter((name) => name !== "" && name !== ".");
 }
 

@@ -68,7 +68,7 @@ export class Allowance {
 }
 
 /** Says lines that are allowed, and how much was dropped before them. */
-export function allowed(say: (line: string) => void, allowance = new Allowance()): (line: string) => void {
+export function limitTalk(say: (line: string) => void, allowance = new Allowance()): (line: string) => void {
   return (line) => {
     if (!allowance.takes(line)) return;
     const dropped = allowance.report();
@@ -80,12 +80,12 @@ export function allowed(say: (line: string) => void, allowance = new Allowance()
 /** Lines to `say`, as many as are allowed. Resolves with the last one that is not blank. */
 export async function readTalk(stream: ReadableStream<Uint8Array>, say: (line: string) => void): Promise<string> {
   const allowance = new Allowance();
-  const speak = allowed(say, allowance);
+  const speak = limitTalk(say, allowance);
   let decoder = new TextDecoder();
   let [last, rest] = ["", ""];
   const take = (line: string) => {
     if (line.trim() === "") return;
-    last = shortened(line);
+    last = shorten(line);
     speak(last);
   };
   const report = () => {
@@ -126,7 +126,7 @@ export async function readTalk(stream: ReadableStream<Uint8Array>, say: (line: s
   return last;
 }
 
-function shortened(line: string): string {
+function shorten(line: string): string {
   if (line.length <= LONGEST_LINE) return line;
   return `${line.slice(0, LONGEST_LINE)}… (${line.length - LONGEST_LINE} more characters)`;
 }

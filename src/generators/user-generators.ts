@@ -26,13 +26,13 @@ export class OwnCode implements AsyncDisposable {
     return this.#description;
   }
 
-  generator(name: string, about: OwnGenerator): ContentGenerator {
+  createGenerator(name: string, about: OwnGenerator): ContentGenerator {
     const origin = `generator "${name}"`;
     return {
       match: about.match,
       generate: async (path, context) => {
-        const task: Task = { task: "generate", generator: name, path, context: plainContext(context) };
-        const { value, pieces } = await this.#helper.run(task, origin, questions(context));
+        const task: Task = { task: "generate", generator: name, path, context: toPlainContext(context) };
+        const { value, pieces } = await this.#helper.run(task, origin, answerQuestions(context));
         const { unchanged, metadata } = value as GeneratedHead; // as `generate` in helper/tasks.ts tells it
         if (unchanged) return { unchanged };
         return { content: pieces, ...(metadata !== undefined && { metadata }) };
@@ -42,8 +42,8 @@ export class OwnCode implements AsyncDisposable {
       }),
       ...(about.lists && {
         list: async (path, context) => {
-          const task: Task = { task: "list", generator: name, path, context: plainContext(context) };
-          const { value } = await this.#helper.run(task, origin, questions(context));
+          const task: Task = { task: "list", generator: name, path, context: toPlainContext(context) };
+          const { value } = await this.#helper.run(task, origin, answerQuestions(context));
           return value as readonly ListedEntry[]; // as `list` in helper/tasks.ts returns it
         },
       }),
@@ -80,7 +80,7 @@ export class OwnCode implements AsyncDisposable {
   }
 }
 
-function plainContext(context: Partial<GeneratorContext> & ListContext): PlainContext {
+function toPlainContext(context: Partial<GeneratorContext> & ListContext): PlainContext {
   const { file, prompts = [], model, options, params = {}, match, again, previous, maxBytes } = context;
   return {
     ...(file !== undefined && { file }),
@@ -96,7 +96,7 @@ function plainContext(context: Partial<GeneratorContext> & ListContext): PlainCo
 }
 
 /** Answers what a task asks for. */
-export function questions(context: Partial<GeneratorContext> & ListContext): CallOptions {
+export function answerQuestions(context: Partial<GeneratorContext> & ListContext): CallOptions {
   const answer = async (question: Question, argument: string): Promise<unknown> => {
     switch (question) {
       case "outline":

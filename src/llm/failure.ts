@@ -68,20 +68,20 @@ export class Failure extends Error {
   static from(error: unknown, party: Party): Failure {
     if (error instanceof Failure) return error;
     if (error instanceof LlmError) return new Failure(error.kind, error.message, "", error);
-    const status = number(property(error, "status"));
+    const status = toNumber(getProperty(error, "status"));
     if (status !== undefined) {
-      const headers = property(error, "headers");
-      const body = property(error, "error") ?? plain(messageOf(error));
+      const headers = getProperty(error, "headers");
+      const body = getProperty(error, "error") ?? toPlainText(messageOf(error));
       return fromStatus(status, body, headers instanceof Headers ? headers : new Headers(), party);
     }
-    const cause = property(error, "cause");
+    const cause = getProperty(error, "cause");
     if (cause === undefined) throw error;
-    const code = text(property(cause, "code")) ?? "";
+    const code = toText(getProperty(cause, "code")) ?? "";
     const words = messageOf(cause).replace(ADVICE, "");
     const detail = code === "" || words.startsWith(code) ? words : `${code}: ${words}`;
     return CERTIFICATE.test(code)
-      ? notTrusted(scrub(detail, party.secrets), party)
-      : noConnection(scrub(detail, party.secrets), party, !UNREACHED.test(code));
+      ? createTrustFailure(scrub(detail, party.secrets), party)
+      : createConnectionFailure(scrub(detail, party.secrets), party, !UNREACHED.test(code));
   }
 }
 
@@ -107,10 +107,10 @@ export function cancelled(party: Party, sent: boolean): LlmError {
 }
 
 /** Connection refused, reset, name unknown, TLS: nothing of an answer. */
-function noConnection(detail: string, party: Party, sent = true): Failure {
+function createConnectionFailure(detail: string, party: Party, sent = true): Failure {
   return new Failure(
     "no-connection",
-    `no connection to ${party.host} (model ${party.model}): ${bounded(detail)}`,
+    `no connection to ${party.host} (model ${party.model}): ${toBoundedLine(detail)}`,
     isLoopback(party.host.replace(/:\d+$/, ""))
       ? "is the server running, and the base URL right?"
       : "is the server running, the base URL right, and the proxy, if HTTPS_PROXY or HTTP_PROXY names one?",
@@ -119,37 +119,41 @@ function noConnection(detail: string, party: Party, sent = true): Failure {
 }
 
 /** Nothing was sent, and nothing will be different the next time. */
-function notTrusted(detail: string, party: Party): Failure {
+function createTrustFailure(detail: string, party: Party): Failure {
   const cure = /ALTNAME/.test(detail)
     ? "the certificate is for another name: is the base URL right?"
     : "if it is to be trusted, NODE_EXTRA_CA_CERTS=FILE names its authority";
-  const what = `no connection to ${party.host} (model ${party.model}): its certificate is refused: ${bounded(detail)}`;
+  const what = `no connection to ${party.host} (model ${party.model}): its certificate is refused: ${toBoundedLine(detail)}`;
   return new Failure("no-connection", what, cure, { sent: false });
 }
 
 /** The connection went in the middle of an answer. */
-export function lostConnection(characters: number, error: unknown, party: Party): Failure {
+export function createLostConnectionFailure(characters: number, error: unknown, party: Party): Failure {
   const detail = scrub(messageOf(error).replace(ADVICE, ""), party.secrets);
   return new Failure(
     "no-connection",
-    `the connection to ${party.host} (model ${party.model}) was lost after ${characters} characters of the answer: ${bounded(detail)}`,
+    `the connection to ${party.host} (model ${party.model}) was lost after ${characters} characters of the answer: ${toBoundedLine(detail)}`,
     "does the server, or a proxy before it, end answers that take long?",
     { transient: true },
   );
 }
 
 /** An answer that is not a chat completion. */
-export function notTheProtocol(detail: string, party: Party): Failure {
-  return badAnswer(detail, "is the base URL that of an OpenAI-compatible API (it usually ends in /v1)?", party);
+export function createProtocolFailure(detail: string, party: Party): Failure {
+  return createBadAnswerFailure(
+    detail,
+    "is the base URL that of an OpenAI-compatible API (it usually ends in /v1)?",
+    party,
+  );
 }
 
 /** A chat completion that is damaged, or only the beginning of one. */
-export function damaged(detail: string, party: Party): Failure {
-  return badAnswer(detail, "does the server, or a proxy before it, break its answers?", party);
+export function createDamagedFailure(detail: string, party: Party): Failure {
+  return createBadAnswerFailure(detail, "does the server, or a proxy before it, break its answers?", party);
 }
 
-function badAnswer(detail: string, cure: string, party: Party): Failure {
-  const message = `${party.host} (model ${party.model}) ${scrub(bounded(detail), party.secrets)}`;
+function createBadAnswerFailure(detail: string, cure: string, party: Party): Failure {
+  const message = `${party.host} (model ${party.model}) ${scrub(toBoundedLine(detail), party.secrets)}`;
   return new Failure("server", message, cure, { transient: true });
 }
 
@@ -160,11 +164,11 @@ export function fromErrorBody(body: unknown, party: Party): Failure {
 
 /** The status that an error would have had, had the server known of it in time. */
 function statusIn(body: unknown): number {
-  const said = property(body, "status") ?? property(body, "code");
+  const said = getProperty(body, "status") ?? getProperty(body, "code");
   const status = Number(said);
   if (said !== undefined && said !== null && status >= 400 && status < 600) return status;
   const words = wordsIn(body);
-  if (isTooLong(400, safeJson(body).toLowerCase())) return 400;
+  if (isTooLong(400, toSafeJson(body).toLowerCase())) return 400;
   if (QUOTA.test(words) || /rate_?limit|too_many|throttl/.test(words)) return 429;
   if (/authentication|api_key/.test(words)) return 401;
   if (/permission/.test(words)) return 403;
@@ -174,9 +178,9 @@ function statusIn(body: unknown): number {
 
 function fromStatus(status: number, body: unknown, headers: Headers, party: Party, what?: string): Failure {
   const moved = status < 400 ? headers.get("location") : null;
-  const detail = scrub(bounded(moved === null ? messageIn(body) : `it is at ${moved}`), party.secrets);
-  const said = safeJson(body).toLowerCase();
-  const param = text(property(body, "param"));
+  const detail = scrub(toBoundedLine(moved === null ? messageIn(body) : `it is at ${moved}`), party.secrets);
+  const said = toSafeJson(body).toLowerCase();
+  const param = toText(getProperty(body, "param"));
   const verdict = judge(status, said, wordsIn(body), headers);
   const did = what === undefined ? `answered ${status} for model ${party.model}` : `(model ${party.model}) ${what}`;
   const message = `${party.host} ${did}${detail === "" ? "" : `: ${detail}`}`;
@@ -186,21 +190,21 @@ function fromStatus(status: number, body: unknown, headers: Headers, party: Part
 
 /** The names an error has for programs. */
 function wordsIn(body: unknown): string {
-  return `${text(property(body, "code")) ?? ""} ${text(property(body, "type")) ?? ""}`.toLowerCase();
+  return `${toText(getProperty(body, "code")) ?? ""} ${toText(getProperty(body, "type")) ?? ""}`.toLowerCase();
 }
 
 const QUOTA = /insufficient_(quota|balance|funds)|billing|credit/;
 const FILTERED = /content_(filter|policy)|moderation|safety/;
 
-interface Verdict {
+interface FailureVerdict {
   readonly kind: LlmErrorKind;
   readonly cure: string;
   readonly transient: boolean;
 }
 
-function judge(status: number, said: string, words: string, headers: Headers): Verdict {
-  const stays = (kind: LlmErrorKind, cure: string): Verdict => ({ kind, cure, transient: false });
-  const passes = (kind: LlmErrorKind, cure: string): Verdict => ({
+function judge(status: number, said: string, words: string, headers: Headers): FailureVerdict {
+  const stays = (kind: LlmErrorKind, cure: string): FailureVerdict => ({ kind, cure, transient: false });
+  const passes = (kind: LlmErrorKind, cure: string): FailureVerdict => ({
     kind,
     cure,
     transient: headers.get("x-should-retry") !== "false",
@@ -238,7 +242,7 @@ function retryAfter(headers: Headers): number | undefined {
 }
 
 /** What the client makes of a body that is no JSON, as a sentence: of a web page, its text. */
-function plain(message: string): string {
+function toPlainText(message: string): string {
   const words = message.replace(/^\d{3} (status code \(no body\))?/, "");
   return words.trimStart().startsWith("<") ? textOfPage(words) : words;
 }
@@ -246,11 +250,11 @@ function plain(message: string): string {
 /** The sentence in an error body: OpenAI's `message`, Ollama's bare string, FastAPI's `detail`. */
 function messageIn(whole: unknown): string {
   let body = whole;
-  for (let depth = 0; depth < DEEPEST; depth++) body = property(body, "error") ?? body;
+  for (let depth = 0; depth < DEEPEST; depth++) body = getProperty(body, "error") ?? body;
   if (typeof body === "string") return body;
-  const message = text(property(body, "message")) ?? text(property(body, "detail"));
+  const message = toText(getProperty(body, "message")) ?? toText(getProperty(body, "detail"));
   if (message !== undefined) return message;
-  return body === undefined || body === null ? "" : safeJson(body);
+  return body === undefined || body === null ? "" : toSafeJson(body);
 }
 
 /** Without keys: the ones we know, and anything that looks like one (servers quote part of a wrong key). */
@@ -270,26 +274,26 @@ export function secretsIn(headers: Readonly<Record<string, string | null>> = {})
 }
 
 /** One line of bounded length, without control characters. */
-function bounded(message: string): string {
+function toBoundedLine(message: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: what a server says may hold terminal escapes
   const line = message.replace(/[\u0000-\u001f\u007f\s]+/g, " ").trim();
   return line.length <= LONGEST_DETAIL ? line : `${line.slice(0, LONGEST_DETAIL)}…`;
 }
 
-export function property(value: unknown, name: string): unknown {
+export function getProperty(value: unknown, name: string): unknown {
   return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
 }
 
-export function text(value: unknown): string | undefined {
+export function toText(value: unknown): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
-export function number(value: unknown): number | undefined {
+export function toNumber(value: unknown): number | undefined {
   return typeof value === "number" && Number.isFinite(value) ? value : undefined;
 }
 
 /** As JSON, of what is not too deep, too long or too much: a body from outside may be all of that. */
-function safeJson(value: unknown): string {
+function toSafeJson(value: unknown): string {
   let left = MOST_VALUES;
   const pruned = (one: unknown, depth: number): unknown => {
     left -= 1;

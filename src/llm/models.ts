@@ -5,9 +5,9 @@
  * where it reports nothing, the model's name does. Ollama and LM Studio report more in APIs of their own.
  */
 import { totalmem } from "node:os";
-import { direct, isLoopback } from "./connection/http.ts";
+import { isLoopback, proxyOptions } from "./connection/http.ts";
 import { jsonOf } from "./connection/json-body.ts";
-import { number, property, text } from "./failure.ts";
+import { getProperty, toNumber, toText } from "./failure.ts";
 import { LlmError } from "./llm.ts";
 
 export interface ServerModel {
@@ -50,18 +50,20 @@ export async function modelsAt(server: ServerAddress, timeoutMs: number, signal?
     }
     if (!response.ok) return { instead: `it answered ${status} when it was asked for its models` };
     const body = await jsonOf(response);
-    const data = Array.isArray(body) ? body : property(body, "data");
+    const data = Array.isArray(body) ? body : getProperty(body, "data");
     if (data === null) return { models: [] };
     if (!Array.isArray(data)) return { instead: SAYS_NOT };
     const models = data.flatMap(modelIn);
-    return { models: isLoopback(new URL(server.baseUrl).hostname) ? await known(server, models, either) : models };
+    return {
+      models: isLoopback(new URL(server.baseUrl).hostname) ? await addOwnApiDetails(server, models, either) : models,
+    };
   } catch (error) {
     if (signal?.aborted) {
       throw new LlmError("cancelled", `looking for a model at ${new URL(server.baseUrl).host} was cancelled`);
     }
     if (deadline.aborted) return { instead: `it did not say within ${timeoutMs / 1000} s which models it has` };
     if (error instanceof SyntaxError) return { instead: SAYS_NOT };
-    const code = text(property(error, "code"));
+    const code = toText(getProperty(error, "code"));
     if (error instanceof Error) return { instead: `it cannot be asked for its models${code ? ` (${code})` : ""}` };
     throw error;
   }
@@ -70,7 +72,7 @@ export async function modelsAt(server: ServerAddress, timeoutMs: number, signal?
 function ask({ baseUrl, apiKey, headers }: ServerAddress, url: string, signal: AbortSignal, body?: unknown) {
   const authorization = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
   return fetch(url, {
-    ...direct(baseUrl),
+    ...proxyOptions(baseUrl),
     ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body) }),
     headers: { ...authorization, ...headers },
     signal,
@@ -81,7 +83,7 @@ function ask({ baseUrl, apiKey, headers }: ServerAddress, url: string, signal: A
  * The best of them for writing files, or undefined where none can chat: one that is loaded, for others take their time;
  * then the largest that this machine's memory holds; then as the server lists them.
  */
-export function preferred(models: readonly ServerModel[], memory: number = totalmem()): readonly ServerModel[] {
+export function rankModels(models: readonly ServerModel[], memory: number = totalmem()): readonly ServerModel[] {
   const fits = ({ size = 0 }: ServerModel) => size * 1.2 <= memory;
   const rank = (model: ServerModel): readonly number[] => [
     model.unlikely === true ? 1 : 0,
@@ -115,13 +117,13 @@ export async function chooseModel(
   timeoutMs: number,
   { signal, usedBefore }: { readonly signal?: AbortSignal; readonly usedBefore?: string } = {},
 ): Promise<string | undefined> {
-  const candidates = preferred(models);
+  const candidates = rankModels(models);
   if (candidates.some(({ id }) => id === usedBefore)) return usedBefore;
   if (!isLoopback(new URL(server.baseUrl).hostname)) return candidates[0]?.id;
   const deadline = AbortSignal.timeout(timeoutMs);
   const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
   for (const { id } of candidates.slice(0, MOST_SHOWN)) {
-    const shown = await json(() => ask(server, `${root(server)}/api/show`, either, { model: id }));
+    const shown = await fetchJson(() => ask(server, `${root(server)}/api/show`, either, { model: id }));
     if (purposeIn(shown) === undefined) return id;
   }
   return candidates[MOST_SHOWN]?.id;
@@ -130,14 +132,16 @@ export async function chooseModel(
 const MOST_SHOWN = 10;
 
 /** Adds what the APIs of LM Studio and Ollama tell beyond `/v1/models`; another server has neither. */
-async function known(
+async function addOwnApiDetails(
   server: ServerAddress,
   models: readonly ServerModel[],
   signal: AbortSignal,
 ): Promise<readonly ServerModel[]> {
   const soon = AbortSignal.any([signal, AbortSignal.timeout(OWN_API_MS)]);
   const [lmStudio, tags, running] = await Promise.all(
-    ["/api/v0/models", "/api/tags", "/api/ps"].map((path) => json(() => ask(server, `${root(server)}${path}`, soon))),
+    ["/api/v0/models", "/api/tags", "/api/ps"].map((path) =>
+      fetchJson(() => ask(server, `${root(server)}${path}`, soon)),
+    ),
   );
   const more = new Map<string, ServerModel>();
   for (const model of [...(listIn(lmStudio, "data") ?? []), ...(listIn(tags, "models") ?? [])].flatMap(modelIn)) {
@@ -159,7 +163,7 @@ function root({ baseUrl }: ServerAddress): string {
 }
 
 /** Undefined where the server knows nothing of the path, or answers with something else. */
-async function json(fetching: () => Promise<Response>): Promise<unknown> {
+async function fetchJson(fetching: () => Promise<Response>): Promise<unknown> {
   try {
     const response = await fetching();
     return response.ok ? await jsonOf(response) : undefined;
@@ -170,18 +174,18 @@ async function json(fetching: () => Promise<Response>): Promise<unknown> {
 
 /** LM Studio answers 200 to what it does not know, with an object that holds something else. */
 function listIn(body: unknown, name: string): readonly unknown[] | undefined {
-  const list = property(body, name);
+  const list = getProperty(body, name);
   return Array.isArray(list) ? list : undefined;
 }
 
 /** One entry of a list, in whichever API; none where it has no name or is switched off. */
 function modelIn(entry: unknown): readonly ServerModel[] {
-  const id = text(property(entry, "id")) ?? text(property(entry, "name"));
+  const id = toText(getProperty(entry, "id")) ?? toText(getProperty(entry, "name"));
   // A name with a control character is nobody's, and would reach the terminal.
-  if (id === undefined || /\p{Cc}/u.test(id) || property(entry, "active") === false) return [];
-  const purpose = reported(entry) ? purposeIn(entry) : (purposeIn(entry) ?? purposeOfName(id));
-  const state = text(property(entry, "state")) ?? text(property(property(entry, "status"), "value"));
-  const size = number(property(entry, "size"));
+  if (id === undefined || /\p{Cc}/u.test(id) || getProperty(entry, "active") === false) return [];
+  const purpose = findReportedPurpose(entry) ? purposeIn(entry) : (purposeIn(entry) ?? purposeOfName(id));
+  const state = toText(getProperty(entry, "state")) ?? toText(getProperty(getProperty(entry, "status"), "value"));
+  const size = toNumber(getProperty(entry, "size"));
   return [
     {
       id,
@@ -197,17 +201,17 @@ const CHATS = /^(chat|completion|completions|llm|vlm|language|code|text|text-gen
 
 /** What an entry calls itself: LM Studio's and Together's `type`, LiteLLM's `mode`, Ollama's and llama.cpp's `capabilities`. */
 function words(entry: unknown): readonly string[] {
-  const capabilities = property(entry, "capabilities");
+  const capabilities = getProperty(entry, "capabilities");
   const list = Array.isArray(capabilities) ? capabilities : [];
-  const one = ["type", "mode", "task", "pipeline_tag", "object"].map((name) => property(entry, name));
+  const one = ["type", "mode", "task", "pipeline_tag", "object"].map((name) => getProperty(entry, name));
   return [...list, ...one].flatMap((word) => (typeof word === "string" ? [word.toLowerCase()] : []));
 }
 
 /** Whether the server says that a model can chat, in so many words: then its name says nothing to the contrary. */
-function reported(entry: unknown): boolean {
+function findReportedPurpose(entry: unknown): boolean {
   if (words(entry).some((word) => CHATS.test(word))) return true;
-  if (property(property(entry, "capabilities"), "completion_chat") === true) return true;
-  return property(entry, "supports_chat") === true;
+  if (getProperty(getProperty(entry, "capabilities"), "completion_chat") === true) return true;
+  return getProperty(entry, "supports_chat") === true;
 }
 
 /** What a model does instead of chatting, by its entry. */
@@ -218,14 +222,14 @@ function purposeIn(entry: unknown): string | undefined {
     const purpose = word === "audio" ? "speech" : purposeOfName(word);
     if (purpose !== undefined) return purpose;
   }
-  const capabilities = property(entry, "capabilities");
-  if (property(capabilities, "completion_chat") === false || property(entry, "supports_chat") === false) {
+  const capabilities = getProperty(entry, "capabilities");
+  if (getProperty(capabilities, "completion_chat") === false || getProperty(entry, "supports_chat") === false) {
     return "something else than chat";
   }
-  const outputs = property(property(entry, "architecture"), "output_modalities");
+  const outputs = getProperty(getProperty(entry, "architecture"), "output_modalities");
   if (Array.isArray(outputs) && !outputs.includes("text")) return outputs.join(", ");
   // Ollama: the architecture of embedding models.
-  const family = text(property(property(entry, "details"), "family")) ?? "";
+  const family = toText(getProperty(getProperty(entry, "details"), "family")) ?? "";
   return /bert/.test(family) ? "embeddings" : undefined;
 }
 

@@ -8,7 +8,7 @@
  * The client is imported when the first request is made: a command that calls no model does not pay for loading it.
  */
 import type { ChatModel } from "openai/resources/shared";
-import { exchange } from "./connection/http.ts";
+import { fetchFollowing } from "./connection/http.ts";
 import { DEFAULT_RETRIES, delayBefore, pause, type Retries } from "./connection/retry.ts";
 import { DEFAULT_TIMEOUTS, type Timeouts, Watchdog } from "./connection/watchdog.ts";
 import { adapt, type Dialect, learn, PLAIN_DIALECT } from "./dialect.ts";
@@ -38,7 +38,7 @@ export interface OpenaiSettings {
 /** Longest answer that is read, in characters: a server that never stops must not fill the memory. */
 const MAX_ANSWER = 64 * 1024 * 1024;
 
-export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
+export function createOpenaiModel(settings: OpenaiSettings = {}): LanguageModel {
   const baseUrl = settings.baseUrl ?? OPENAI_BASE_URL;
   const timeouts = { ...DEFAULT_TIMEOUTS, ...settings.timeouts };
   const limits = { characters: MAX_ANSWER, restMs: timeouts.restMs };
@@ -47,7 +47,7 @@ export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
   /** What each model of this server was found to understand; written after a success, so a wrong guess is forgotten. */
   const dialects = new Map<string, Dialect>();
   const secrets = [...(settings.apiKey ? [settings.apiKey] : []), ...secretsIn(settings.headers)];
-  const client = once(() => connect(baseUrl, settings.apiKey, settings.headers));
+  const client = memoize(() => connect(baseUrl, settings.apiKey, settings.headers));
 
   async function ask(
     body: Readonly<Record<string, unknown>>,
@@ -56,10 +56,10 @@ export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
     onText: ChatOptions["onText"],
   ): Promise<ChatAnswer> {
     const { send } = await client();
-    watchdog.sending(baseUrl);
+    watchdog.onSending(baseUrl);
     const response = await send(body, watchdog.signal);
-    watchdog.answered();
-    return readAnswer(response, party, () => watchdog.heard(), onText, limits);
+    watchdog.onAnswer();
+    return readAnswer(response, party, () => watchdog.onBytes(), onText, limits);
   }
 
   async function complete(request: ChatRequest, options: ChatOptions = {}): Promise<ChatAnswer> {
@@ -72,7 +72,7 @@ export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
     let dialect = dialects.get(request.model) ?? PLAIN_DIALECT;
     let asked = request;
     const again = async (failure: Failure): Promise<void> => {
-      asked = (await options.repeat?.(asked, failure.sent).catch(because(failure))) ?? asked;
+      asked = (await options.repeat?.(asked, failure.sent).catch(rethrowBecause(failure))) ?? asked;
       options.onText?.("");
     };
     for (let attempt = 1; ; ) {
@@ -118,7 +118,7 @@ export function openaiModel(settings: OpenaiSettings = {}): LanguageModel {
 }
 
 /** Why a request was to be sent once more, when it may not be. */
-function because(failure: Failure): (error: unknown) => never {
+function rethrowBecause(failure: Failure): (error: unknown) => never {
   return (error) => {
     if (!(error instanceof LlmError)) throw error;
     throw new LlmError(error.kind, `${error.message} (asked again because ${failure.message})`, { cause: error });
@@ -143,7 +143,7 @@ async function connect(baseUrl: string, apiKey: string | undefined, headers: Ope
     // The watchdog is the deadline; the client's own must merely not be the shorter one.
     timeout: 2 ** 31 - 1,
     logLevel: "off",
-    fetch: exchange,
+    fetch: fetchFollowing,
     // Without a key none is sent, unless a header holds one.
     defaultHeaders: { ...(apiKey === undefined && { Authorization: null }), ...headers },
   });
@@ -160,7 +160,7 @@ function hostOf(baseUrl: string): string {
 }
 
 /** The value of an asynchronous function that is called at most once; a failure is not kept. */
-function once<T>(make: () => Promise<T>): () => Promise<T> {
+function memoize<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
   return () => {
     made ??= make().catch((error) => {

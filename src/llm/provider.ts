@@ -7,7 +7,7 @@
 import { withoutTrailing } from "../text/trailing.ts";
 import { isLoopback } from "./connection/http.ts";
 import { LlmError } from "./llm.ts";
-import { chooseModel, modelsAt, type Offer, preferred, type ServerAddress, type ServerModel } from "./models.ts";
+import { chooseModel, modelsAt, type Offer, rankModels, type ServerAddress, type ServerModel } from "./models.ts";
 import { DEFAULT_MODEL, OPENAI_BASE_URL } from "./openai.ts";
 
 export interface ProviderSettings {
@@ -66,9 +66,9 @@ export async function chooseProvider(
   layers: readonly ProviderLayer[],
   options: ProviderOptions = {},
 ): Promise<Provider> {
-  const url = first(layers, "baseUrl");
-  const key = first(layers, "apiKey");
-  const model = first(layers, "model");
+  const url = findFirst(layers, "baseUrl");
+  const key = findFirst(layers, "apiKey");
+  const model = findFirst(layers, "model");
   const headers = layers.find((layer) => layer.headers !== undefined)?.headers;
   const settings = { ...(key && { apiKey: checkedKey(key.value, key.from) }), ...(headers && { headers }) };
   if (url !== undefined) {
@@ -79,10 +79,10 @@ export async function chooseProvider(
   if (key !== undefined) {
     return { baseUrl: OPENAI_BASE_URL, ...settings, model: model?.value ?? DEFAULT_MODEL, source: key.from };
   }
-  return localProvider(model?.value, headers, options);
+  return findLocalProvider(model?.value, headers, options);
 }
 
-function first(
+function findFirst(
   layers: readonly ProviderLayer[],
   field: "baseUrl" | "apiKey" | "model",
 ): { readonly value: string; readonly from: string } | undefined {
@@ -121,14 +121,14 @@ async function modelAt(server: ServerAddress, keyFrom: string | undefined, optio
   const { models, instead, refused } = await modelsAt(server, MODELS_MS, options.signal);
   if (refused !== undefined) throw refusedKey(host, refused, keyFrom);
   if (models?.some(({ id }) => id === DEFAULT_MODEL)) return { model: DEFAULT_MODEL };
-  const able = preferred(models ?? []);
+  const able = rankModels(models ?? []);
   if (able.length === 1 || isLoopback(hostname)) {
     const model = await chooseModel(server, models ?? [], MODELS_MS, options);
     if (model !== undefined) return { model, others: namesBut(model, able) };
   }
   const cure = "choose one with --model or LLMFS_MODEL";
   if (models !== undefined && models.length > 0 && (able.length === 0 || isLoopback(hostname))) {
-    const none = `none of the models at ${host} can chat, it seems: ${purposes(models)}`;
+    const none = `none of the models at ${host} can chat, it seems: ${listPurposes(models)}`;
     throw new LlmError(
       "unconfigured",
       `${none}; load one that can, or name one all the same with --model or LLMFS_MODEL`,
@@ -154,7 +154,7 @@ function refusedKey(host: string, status: number, keyFrom: string | undefined): 
   );
 }
 
-async function localProvider(
+async function findLocalProvider(
   model: string | undefined,
   headers: ProviderSettings["headers"],
   options: ProviderOptions,
@@ -179,10 +179,10 @@ async function localProvider(
     const models = offer.models ?? [];
     const chosen = model ?? (await chooseModel({ baseUrl }, models, MODELS_MS, options));
     if (chosen === undefined) continue;
-    const others = model === undefined ? { others: namesBut(chosen, preferred(models)) } : {};
+    const others = model === undefined ? { others: namesBut(chosen, rankModels(models)) } : {};
     return { baseUrl, model: chosen, source: `${name}, found at ${host}`, ...others, ...more };
   }
-  throw new LlmError("unconfigured", unconfigured(found));
+  throw new LlmError("unconfigured", explainUnconfigured(found));
 }
 
 interface FoundServer extends LocalServer {
@@ -190,7 +190,7 @@ interface FoundServer extends LocalServer {
   readonly offer: Offer;
 }
 
-function unconfigured(tried: readonly FoundServer[]): string {
+function explainUnconfigured(tried: readonly FoundServer[]): string {
   const places = (which: (offer: Offer) => boolean) =>
     tried.filter(({ offer }) => which(offer)).map(({ name, host }) => `${name} (${host})`);
   const silent = places(({ models, refused }) => models === undefined && refused === undefined);
@@ -211,13 +211,13 @@ function unconfigured(tried: readonly FoundServer[]): string {
       : []),
     ...unable.map(
       ({ name, host, offer }) =>
-        `  load a model that can chat into   ${name} (${host}), which has only ${purposes(offer.models ?? [])}`,
+        `  load a model that can chat into   ${name} (${host}), which has only ${listPurposes(offer.models ?? [])}`,
     ),
   ].join("\n");
 }
 
 /** "nomic-embed-text (embeddings), whisper-1 (speech)". */
-function purposes(models: readonly ServerModel[]): string {
+function listPurposes(models: readonly ServerModel[]): string {
   return shortList(models.map(({ id, purpose }) => (purpose === undefined ? id : `${id} (${purpose})`)));
 }
 

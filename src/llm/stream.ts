@@ -3,15 +3,15 @@
 import { createParser } from "eventsource-parser";
 import { attribute } from "../attributes.ts";
 import {
-  damaged,
+  createDamagedFailure,
+  createLostConnectionFailure,
+  createProtocolFailure,
   Failure,
   fromErrorBody,
-  lostConnection,
-  notTheProtocol,
+  getProperty,
   type Party,
-  property,
   scrub,
-  text,
+  toText,
 } from "./failure.ts";
 import { type ChatAnswer, type ChatUsage, LlmError } from "./llm.ts";
 import { SEND_LESS } from "./overflow.ts";
@@ -36,18 +36,18 @@ export async function readAnswer(
   onText: ((delta: string) => void) | undefined,
   limits: ReadingLimits,
 ): Promise<ChatAnswer> {
-  const answer = new Collected(party, onText, limits.characters);
+  const answer = new AnswerCollector(party, onText, limits.characters);
   const decode = decoder(party);
   let document: string | undefined;
   let started = false;
   // Escaped, a character takes two.
   const longest = 2 * limits.characters;
   const events = createParser({
-    onEvent: (event) => answer.event(event.data, event.event),
+    onEvent: (event) => answer.takeEvent(event.data, event.event),
     onError: (error) => {
       if (error.type === "max-buffer-size-exceeded") answer.refuseLength();
       // A line of JSON that is not even data: what a gateway writes when its server fails in the middle of a stream.
-      if (error.type === "unknown-field" && error.line?.startsWith("{")) answer.event(error.line, undefined);
+      if (error.type === "unknown-field" && error.line?.startsWith("{")) answer.takeEvent(error.line, undefined);
     },
     maxBufferSize: longest,
   });
@@ -59,7 +59,8 @@ export async function readAnswer(
       if (piece === "") return;
       started = true;
       if (piece.startsWith("{")) document = "";
-      else if (piece.startsWith("<")) throw notTheProtocol(`answered with a web page: ${piece.slice(0, 80)}`, party);
+      else if (piece.startsWith("<"))
+        throw createProtocolFailure(`answered with a web page: ${piece.slice(0, 80)}`, party);
     }
     if (document === undefined) events.feed(piece);
     else {
@@ -70,7 +71,7 @@ export async function readAnswer(
   const reader = response.body?.getReader();
   try {
     while (reader !== undefined && !answer.complete) {
-      const reading = reader.read().catch((error: unknown) => broken(error, answer, party));
+      const reading = reader.read().catch((error: unknown) => endBrokenStream(error, answer, party));
       const { done, value } = await (answer.whole ? within(limits.restMs, reading) : reading);
       if (done) break;
       take(value);
@@ -81,7 +82,7 @@ export async function readAnswer(
   }
   // Some servers end the last event without its empty line.
   if (document === undefined && !answer.whole) events.feed("\n\n");
-  if (document !== undefined) answer.document(document + decode());
+  if (document !== undefined) answer.takeDocument(document + decode());
   return answer.finish();
 }
 
@@ -92,7 +93,7 @@ function decoder(party: Party): (chunk?: Uint8Array) => string {
     try {
       return chunk === undefined ? strict.decode() : strict.decode(chunk, { stream: true });
     } catch {
-      throw damaged("sent bytes that are not UTF-8", party);
+      throw createDamagedFailure("sent bytes that are not UTF-8", party);
     }
   };
 }
@@ -105,9 +106,9 @@ interface End {
 const END: End = { done: true, value: undefined };
 
 /** The connection is gone; of an answer that is whole already, that was the end. */
-function broken(error: unknown, answer: Collected, party: Party): End {
+function endBrokenStream(error: unknown, answer: AnswerCollector, party: Party): End {
   if (answer.whole) return END;
-  throw lostConnection(answer.length, error, party);
+  throw createLostConnectionFailure(answer.length, error, party);
 }
 
 /** What is read; the end if it takes longer. */
@@ -117,7 +118,7 @@ function within<T>(ms: number, reading: Promise<T>): Promise<T | End> {
   return Promise.race([reading, late.promise]).finally(() => clearTimeout(timer));
 }
 
-class Collected {
+class AnswerCollector {
   readonly #party: Party;
   readonly #onText: ((delta: string) => void) | undefined;
   readonly #limit: number;
@@ -152,7 +153,7 @@ class Collected {
     return this.#done;
   }
 
-  event(data: string, name: string | undefined): void {
+  takeEvent(data: string, name: string | undefined): void {
     // Gateways that wrap one stream of events in another repeat the prefix, and turn comments into data.
     const event = data.replace(/^\s*(?:data:\s*)*/, "").trimEnd();
     if (event === "" || event.startsWith(":")) return;
@@ -169,11 +170,11 @@ class Collected {
     const lines = event.split("\n");
     // Without an empty line between them, several events are read as one.
     if (lines.length > 1 && lines.every(isEvent)) {
-      for (const line of lines) this.event(line, name);
+      for (const line of lines) this.takeEvent(line, name);
     } else this.#take(this.#parse(event), "delta");
   }
 
-  document(data: string): void {
+  takeDocument(data: string): void {
     this.#take(this.#parse(data), "message");
     this.#done = true;
   }
@@ -187,10 +188,13 @@ class Collected {
 
   finish(): ChatAnswer {
     const { host, model } = this.#party;
-    if (this.#events === 0) throw notTheProtocol(this.#nothing(), this.#party);
+    if (this.#events === 0) throw createProtocolFailure(this.#nothing(), this.#party);
     if (!this.whole) {
       const said = this.#stray === undefined ? "" : `; it also sent ${this.#stray.slice(0, 80)}`;
-      throw damaged(`ended the stream in the middle, after ${this.#length} characters${said}`, this.#party);
+      throw createDamagedFailure(
+        `ended the stream in the middle, after ${this.#length} characters${said}`,
+        this.#party,
+      );
     }
     const answer = this.#pieces.join("");
     // Servers that do not count say 0.
@@ -204,7 +208,7 @@ class Collected {
       const what = `${host} (model ${model}) sent an empty answer; try again, or another model`;
       throw new LlmError("empty", what, { usage });
     }
-    if (!answer.isWellFormed()) throw damaged("sent half of a character (a lone surrogate)", this.#party);
+    if (!answer.isWellFormed()) throw createDamagedFailure("sent half of a character (a lone surrogate)", this.#party);
     return { text: answer, model: this.#model ?? model, ...(usage && { usage }) };
   }
 
@@ -248,30 +252,30 @@ class Collected {
     try {
       return JSON.parse(data);
     } catch {
-      throw notTheProtocol(`sent something that is not JSON: ${data.slice(0, 80)}`, this.#party);
+      throw createProtocolFailure(`sent something that is not JSON: ${data.slice(0, 80)}`, this.#party);
     }
   }
 
   #take(value: unknown, part: "delta" | "message"): void {
-    const error = property(value, "object") === "error" ? value : property(value, "error");
+    const error = getProperty(value, "object") === "error" ? value : getProperty(value, "error");
     if (error !== undefined && error !== null) throw fromErrorBody(error, this.#party);
-    const choices = property(value, "choices");
+    const choices = getProperty(value, "choices");
     if (!Array.isArray(choices)) return;
     this.#events += 1;
-    this.#model ??= text(property(value, "model")) || undefined;
-    this.#usage = usageIn(property(value, "usage")) ?? this.#usage;
+    this.#model ??= toText(getProperty(value, "model")) || undefined;
+    this.#usage = usageIn(getProperty(value, "usage")) ?? this.#usage;
     // One answer is asked for; a server that sends several does not get them mixed.
-    const choice: unknown = choices.find((one) => (property(one, "index") ?? 0) === 0);
-    const message = property(choice, part) ?? property(choice, part === "delta" ? "message" : "delta");
-    const piece = textIn(property(message, "content"));
+    const choice: unknown = choices.find((one) => (getProperty(one, "index") ?? 0) === 0);
+    const message = getProperty(choice, part) ?? getProperty(choice, part === "delta" ? "message" : "delta");
+    const piece = textIn(getProperty(message, "content"));
     if (piece !== "") {
       this.#pieces.push(piece);
       this.#length += piece.length;
       this.#onText?.(piece);
     }
-    this.#refusal += text(property(message, "refusal")) ?? "";
+    this.#refusal += toText(getProperty(message, "refusal")) ?? "";
     if (this.#length + this.#refusal.length > this.#limit) this.refuseLength();
-    this.#finish = text(property(choice, "finish_reason")) || this.#finish;
+    this.#finish = toText(getProperty(choice, "finish_reason")) || this.#finish;
   }
 }
 
@@ -284,14 +288,14 @@ function isEvent(line: string): boolean {
 
 /** A string, or a list of parts, of which those that are text count. */
 function textIn(content: unknown): string {
-  if (!Array.isArray(content)) return text(content) ?? "";
-  return content.map((part) => text(property(part, "text")) ?? "").join("");
+  if (!Array.isArray(content)) return toText(content) ?? "";
+  return content.map((part) => toText(getProperty(part, "text")) ?? "").join("");
 }
 
 /** Undefined where it cannot be true: a budget that believed it would not hold. */
 function usageIn(usage: unknown): ChatUsage | undefined {
-  const inputTokens = count(property(usage, "prompt_tokens"));
-  const outputTokens = count(property(usage, "completion_tokens"));
+  const inputTokens = count(getProperty(usage, "prompt_tokens"));
+  const outputTokens = count(getProperty(usage, "completion_tokens"));
   return inputTokens === undefined || inputTokens === 0 || outputTokens === undefined
     ? undefined
     : { inputTokens, outputTokens };

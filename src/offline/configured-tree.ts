@@ -16,7 +16,7 @@ export interface Unmounted extends TreePort {
   request(path: string): GenerationRequest;
 }
 
-export function unmountedTree(config: LoadedConfig, engine: () => Engine, signal: AbortSignal): Unmounted {
+export function createConfiguredTree(config: LoadedConfig, engine: () => Engine, signal: AbortSignal): Unmounted {
   /** Who is being made for whom, by ino, which is the ticket too. */
   const waits = new Map<number, Set<number>>();
   const inos = new Map<string, number>();

@@ -87,7 +87,7 @@ export function planOf(foreseen: readonly Foreseen[], answers: AnswerLength, pri
   }
   return {
     files: foreseen.length,
-    models: [...models.values()].sort((a, b) => (a.model < b.model ? -1 : 1)).map((one) => priced(one, priceOf)),
+    models: [...models.values()].sort((a, b) => (a.model < b.model ? -1 : 1)).map((one) => addPrice(one, priceOf)),
     others: Object.fromEntries([...others].sort(([a], [b]) => (a < b ? -1 : 1))),
     inexact: foreseen.filter(({ asks }) => asks?.exact === false).length,
     answers,
@@ -99,7 +99,7 @@ export function planOf(foreseen: readonly Foreseen[], answers: AnswerLength, pri
 
 const NONE: Range = { low: 0, high: 0 };
 
-function priced(plan: ModelPlan, priceOf: PriceOf): ModelPlan {
+function addPrice(plan: ModelPlan, priceOf: PriceOf): ModelPlan {
   const price = priceOf(plan.model);
   if (price === undefined) return plan;
   const usd = (output: number) => costOf(price, plan.inputTokens, output);

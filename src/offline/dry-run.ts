@@ -10,7 +10,7 @@ import { FsError } from "../errno.ts";
 import type { Section } from "../generate/context/prompts.ts";
 import { createEngine, type EngineOptions } from "../generate/engine.ts";
 import { sightOf } from "../generate/sight.ts";
-import { inputTokens } from "../generate/spending/budget.ts";
+import { countInputTokens } from "../generate/spending/budget.ts";
 import { type ChatRequest, type LanguageModel, LlmError } from "../llm/llm.ts";
 import { requestKey } from "../recording/key.ts";
 import type { Recording, RecordingStore } from "../recording/recording.ts";
@@ -61,7 +61,7 @@ export interface Foresight {
 /** What stands for a content that nobody knows yet. */
 const UNKNOWN = new TextEncoder().encode("(the content of this file, which is generated first)\n");
 
-interface Outcome {
+interface DryRunOutcome {
   readonly foreseen: Foreseen;
   /** Absent: not known before it is made. */
   readonly content?: Uint8Array;
@@ -72,7 +72,7 @@ export function createForesight(options: ForesightOptions): Foresight {
   const toModel =
     options.toModel ??
     ((request: GenerationRequest) => (request.generator === DEFAULT_GENERATOR ? request : undefined));
-  const outcomes = new Map<string, Promise<Outcome>>();
+  const outcomes = new Map<string, Promise<DryRunOutcome>>();
   /** By label. */
   const captured = new Map<string, Omit<Asked, "exact" | "inputTokens">>();
   /** Who waits for whom, by path. */
@@ -88,7 +88,7 @@ export function createForesight(options: ForesightOptions): Foresight {
       const recording = await store?.get(key, label, request);
       captured.set(label, { request, key, ...(recording && { recording }) });
       if (recording === undefined) throw new LlmError("unrecorded", `${label} is not recorded`);
-      return { ...recording.answer, key, recorded: true };
+      return { ...recording.answer, key, findRecorded: true };
     },
   };
 
@@ -100,7 +100,7 @@ export function createForesight(options: ForesightOptions): Foresight {
       if (!(error instanceof FsError) || error.code !== "EAGAIN") throw error;
     }
     if (reader !== undefined) refuseCycle(reader, path);
-    const { foreseen, content } = await outcome(path);
+    const { foreseen, content } = await findOutcome(path);
     if (foreseen.failure !== undefined) throw foreseen.failure;
     if (reader !== undefined && (content === undefined || inexact.has(path))) inexact.add(reader);
     return content ?? UNKNOWN;
@@ -145,16 +145,16 @@ export function createForesight(options: ForesightOptions): Foresight {
     ...(options.contextTokens !== undefined && { tokens: options.contextTokens }),
   });
 
-  function asked(path: string): GenerationRequest | undefined {
+  function findRequest(path: string): GenerationRequest | undefined {
     const request = options.request(path);
     byTicket.set(request.ticket, path);
     return toModel(request);
   }
 
-  async function look(path: string): Promise<Outcome> {
+  async function look(path: string): Promise<DryRunOutcome> {
     const wanted = options.request(path);
     const generator = options.maker?.(wanted) ?? wanted.generator;
-    const request = asked(path);
+    const request = findRequest(path);
     if (request === undefined) return { foreseen: { path, generator } };
     const label = request.file.xattrs.get(ORIGIN) ?? request.path;
     let content: Uint8Array | undefined;
@@ -166,14 +166,14 @@ export function createForesight(options: ForesightOptions): Foresight {
     }
     const capture = captured.get(label);
     if (capture === undefined) return { foreseen: { path, generator, ...(failure && { failure }) } };
-    const asks = { ...capture, exact: !inexact.has(path), inputTokens: await inputTokens(capture.request) };
+    const asks = { ...capture, exact: !inexact.has(path), inputTokens: await countInputTokens(capture.request) };
     return { foreseen: { path, generator, asks }, ...(content && { content }) };
   }
 
-  function outcome(path: string): Promise<Outcome> {
+  function findOutcome(path: string): Promise<DryRunOutcome> {
     const known = outcomes.get(path);
     if (known !== undefined) return known;
-    const found = look(path).catch((error: unknown): Outcome => {
+    const found = look(path).catch((error: unknown): DryRunOutcome => {
       const failure = error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error });
       return { foreseen: { path, generator: "?", failure } };
     });
@@ -182,9 +182,9 @@ export function createForesight(options: ForesightOptions): Foresight {
   }
 
   return {
-    foresee: async (path) => (await outcome(path)).foreseen,
+    foresee: async (path) => (await findOutcome(path)).foreseen,
     async sections(path) {
-      const request = asked(path);
+      const request = findRequest(path);
       if (request === undefined) return [];
       const { file, prompts, ticket, viewer } = request;
       const { tree: seen, context } = sight(viewer);

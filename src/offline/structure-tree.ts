@@ -6,18 +6,18 @@
 import { DEFAULT_GENERATOR } from "../attributes.ts";
 import { FsError } from "../errno.ts";
 import { folderOf } from "../generate/context/outline.ts";
-import type { Structure, StructureEntry } from "../generate/structure/structure.ts";
+import type { ProposedEntry, Structure } from "../generate/structure/structure.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
 import type { FileInfo, TreePort } from "../rpc/tree-port.ts";
 
-export interface Draft extends TreePort {
+export interface StructureTree extends TreePort {
   /** Paths of all files, in the order of the tree. */
   readonly files: readonly string[];
   /** The request that the first reader of a file causes. */
   request(path: string): GenerationRequest;
 }
 
-export function draftOf(structure: Structure): Draft {
+export function createStructureTree(structure: Structure): StructureTree {
   const entries = new Map(structure.entries.map((entry) => [entry.path, entry]));
   const paths = [...entries.keys()];
   const numbers = new Map(paths.map((path, index) => [path, index + 1]));
@@ -57,7 +57,7 @@ export function draftOf(structure: Structure): Draft {
   };
 }
 
-function infoOf(entry: StructureEntry): FileInfo {
+function infoOf(entry: ProposedEntry): FileInfo {
   const { path, type } = entry;
   const mode = type === "directory" ? 0o755 : type === "symlink" ? 0o777 : 0o644;
   const owner = { mode, uid: 0, gid: 0, xattrs: new Map<string, string>() };

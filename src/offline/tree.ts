@@ -24,7 +24,7 @@ export interface Setting {
   readonly value: string;
 }
 
-export interface StillTree extends TreePort {
+export interface OfflineTree extends TreePort {
   /** Every regular file, once, under the first of its names. */
   readonly files: readonly TreeEntry[];
   /** What the first reader of a file asks for. Throws FsError ENOENT, EISDIR, EINVAL. */
@@ -34,11 +34,11 @@ export interface StillTree extends TreePort {
 }
 
 /** A snapshot's file, or its bytes; `sharedBy` is who mounted the tree, if other users may come in. Throws SnapshotError. */
-export function stillTree(
+export function createOfflineTree(
   source: string | Uint8Array,
   warn: (message: string) => void = () => {},
   sharedBy?: number,
-): StillTree {
+): OfflineTree {
   const authors = new Authors(sharedBy);
   const everything = authors.viewFor(undefined);
   const tree = new Tree({ clock: (take) => take(Math.floor(Date.now() / 1000), 0) });
@@ -69,11 +69,11 @@ export function stillTree(
 
   return {
     get files() {
-      const seen = new Set<Inode>();
+      const createView = new Set<Inode>();
       const found: TreeEntry[] = [];
       for (const { path, inode } of tree.walk()) {
-        if (inode.kind !== "file" || seen.has(inode)) continue;
-        if (inode.nlink > 1) seen.add(inode);
+        if (inode.kind !== "file" || createView.has(inode)) continue;
+        if (inode.nlink > 1) createView.add(inode);
         found.push(entryOf(path, inode));
       }
       return found;

@@ -18,7 +18,7 @@ export async function explainMiss(
     return new LlmError("unrecorded", `the recording for ${asked} cannot be used: ${unusable}; ${cure}`);
   }
   const recordings = await (store.near === undefined ? store.list() : store.near(label ?? ""));
-  const nearest = nearestTo(request, label, recordings);
+  const nearest = findNearest(request, label, recordings);
   const cure = "record it again (--mode auto), or undo the change";
   if (nearest === undefined) {
     return new LlmError("unrecorded", `no recording for ${asked}: ${store.name} holds none; ${cure}`);
@@ -35,7 +35,7 @@ export async function explainMiss(
 }
 
 /** The one that shares most with the request; of two alike, the one with the same label. */
-function nearestTo(
+function findNearest(
   request: ChatRequest,
   label: string | undefined,
   recordings: readonly Recording[],
@@ -52,7 +52,7 @@ function nearestTo(
       most = score;
     }
   }
-  return best && { recording: best, difference: firstDifference(best.request, request) };
+  return best && { recording: best, difference: describeDifference(best.request, request) };
 }
 
 function linesOf(request: ChatRequest): readonly string[] {
@@ -60,13 +60,13 @@ function linesOf(request: ChatRequest): readonly string[] {
 }
 
 /** In words, the first thing in which two requests differ: "the prompt differs at line 3: recorded "a", asked "b"". */
-export function firstDifference(recorded: ChatRequest, asked: ChatRequest): string {
-  if (recorded.model !== asked.model) return differ("the model differs", recorded.model, asked.model);
+export function describeDifference(recorded: ChatRequest, asked: ChatRequest): string {
+  if (recorded.model !== asked.model) return formatDifference("the model differs", recorded.model, asked.model);
   if (recorded.temperature !== asked.temperature) {
-    return differ("the temperature differs", recorded.temperature, asked.temperature);
+    return formatDifference("the temperature differs", recorded.temperature, asked.temperature);
   }
   if (recorded.maxTokens !== asked.maxTokens)
-    return differ("the token limit differs", recorded.maxTokens, asked.maxTokens);
+    return formatDifference("the token limit differs", recorded.maxTokens, asked.maxTokens);
   const count = Math.max(recorded.messages.length, asked.messages.length);
   for (let index = 0; index < count; index += 1) {
     const [theirs, ours] = [recorded.messages[index], asked.messages[index]];
@@ -77,17 +77,17 @@ export function firstDifference(recorded: ChatRequest, asked: ChatRequest): stri
       theirs.role === "system"
         ? "the instructions differ"
         : `the ${theirs.role === "user" ? "prompt" : "answer"} differs`;
-    if (theirs.role !== ours.role) return differ("a message's role differs", theirs.role, ours.role);
-    const difference = firstLine(theirs.content, ours.content);
+    if (theirs.role !== ours.role) return formatDifference("a message's role differs", theirs.role, ours.role);
+    const difference = describeFirstLine(theirs.content, ours.content);
     if (difference !== undefined)
-      return differ(`${name} at line ${difference.line}`, difference.recorded, difference.asked);
+      return formatDifference(`${name} at line ${difference.line}`, difference.recorded, difference.asked);
   }
   if (canonicalJson(recorded.schema ?? null) !== canonicalJson(asked.schema ?? null))
     return "the schema of the answer differs";
   return "no difference is visible; the recording may be of an older format";
 }
 
-function firstLine(recorded: string, asked: string) {
+function describeFirstLine(recorded: string, asked: string) {
   if (recorded === asked) return undefined;
   const [theirs, ours] = [recorded.split("\n"), asked.split("\n")];
   let at = 0;
@@ -95,11 +95,15 @@ function firstLine(recorded: string, asked: string) {
   return { line: at + 1, recorded: theirs[at], asked: ours[at] };
 }
 
-function differ(what: string, recorded: string | number | undefined, asked: string | number | undefined): string {
-  return `${what}: recorded ${shown(recorded)}, asked ${shown(asked)}`;
+function formatDifference(
+  what: string,
+  recorded: string | number | undefined,
+  asked: string | number | undefined,
+): string {
+  return `${what}: recorded ${show(recorded)}, asked ${show(asked)}`;
 }
 
-function shown(value: string | number | undefined): string {
+function show(value: string | number | undefined): string {
   if (value === undefined) return "nothing";
   if (typeof value === "number") return String(value);
   return JSON.stringify(value.length > 100 ? `${value.slice(0, 100)}…` : value);

@@ -5,7 +5,7 @@ import { printableLine } from "../text/printable.ts";
 const began = new Date().toISOString();
 
 /** This process, in words: "llmfs process 123 on host, which serves /mnt/project, since 2026-11-12T10:11:12.000Z". */
-export function thisProcess(mountpoint?: string): string {
+export function describeThisProcess(mountpoint?: string): string {
   const serves = mountpoint === undefined ? "" : `, which serves ${mountpoint}`;
   return `llmfs process ${process.pid} on ${hostname()}${serves}, since ${began}`;
 }

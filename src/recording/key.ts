@@ -6,7 +6,7 @@
  * set does not change the key. Everything else in the request does.
  */
 import type { ChatRequest } from "../llm/llm.ts";
-import { Heads, PerHead } from "./prefix-cache.ts";
+import { PerHead, PrefixCache } from "./prefix-cache.ts";
 
 export function requestKey(request: ChatRequest): string {
   const digest = new Digest();
@@ -57,7 +57,7 @@ function newHasher(): Hasher {
   return new Bun.CryptoHasher("sha256");
 }
 
-const heads = new Heads();
+const heads = new PrefixCache();
 /** As JSON, without the quotation mark at the end. */
 const jsonHeads = new PerHead<string>();
 

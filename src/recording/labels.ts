@@ -40,7 +40,7 @@ export class Labels {
     if (this.#index !== undefined && performance.now() < this.#goodUntil) return this.#index;
     const begun = performance.now();
     this.#goodUntil = Number.POSITIVE_INFINITY;
-    const index = this.#list().then(indexed);
+    const index = this.#list().then(buildIndex);
     this.#index = index;
     const over = () => {
       const now = performance.now();
@@ -61,7 +61,7 @@ interface Index {
   readonly all: readonly string[];
 }
 
-function indexed(list: readonly Labelled[]): Index {
+function buildIndex(list: readonly Labelled[]): Index {
   const same = new Map<string, string[]>();
   const alike = new Map<string, string[]>();
   const add = (to: Map<string, string[]>, key: string, name: string, most = Number.POSITIVE_INFINITY) => {

@@ -12,7 +12,7 @@ const LONGER = 512;
 /** So many are remembered, those that were met last. */
 const MOST = 16;
 
-export class Heads {
+export class PrefixCache {
   /** The one that was met last comes last. */
   readonly #known = new Set<string>();
   #last = "";
@@ -22,7 +22,7 @@ export class Heads {
     if (text.length < SHORTEST) return "";
     const known = this.#longest(text);
     const longer = this.#last.slice(0, known.length + LONGER);
-    const shared = known.length > 0 && !text.startsWith(longer) ? known : commonHead(this.#last, text);
+    const shared = known.length > 0 && !text.startsWith(longer) ? known : commonPrefix(this.#last, text);
     this.#last = text;
     if (shared.length < SHORTEST) return "";
     this.#known.delete(shared);
@@ -41,7 +41,7 @@ export class Heads {
   }
 }
 
-function commonHead(a: string, b: string): string {
+function commonPrefix(a: string, b: string): string {
   // Halving, since whole pieces are compared far faster than units.
   let [same, differs] = [0, Math.min(a.length, b.length) + 1];
   while (differs - same > 1) {

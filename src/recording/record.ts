@@ -26,7 +26,7 @@
  */
 import type { ChatMessage, ChatRequest, ChatSchema, ChatUsage } from "../llm/llm.ts";
 import { canonicalJson, requestKey } from "./key.ts";
-import { Heads, PerHead } from "./prefix-cache.ts";
+import { PerHead, PrefixCache } from "./prefix-cache.ts";
 import type { Fault, Recording } from "./recording.ts";
 
 /** In bytes. The longest answer that is taken from a server, and what was sent for it, are less. */
@@ -41,9 +41,9 @@ export function writeRecording({ key, label, request, answer }: Recording): stri
   const lines = [
     HEAD,
     `key: ${key}`,
-    `for: ${oneLine(label)}`,
-    `model: ${oneLine(request.model)}`,
-    `answered by: ${oneLine(answer.model)}`,
+    `for: ${toOneLine(label)}`,
+    `model: ${toOneLine(request.model)}`,
+    `answered by: ${toOneLine(answer.model)}`,
   ];
   if (answer.usage !== undefined)
     lines.push(`tokens: ${answer.usage.inputTokens} in, ${answer.usage.outputTokens} out`);
@@ -63,7 +63,7 @@ function parametersText({ model: _, messages: __, schema, ...parameters }: ChatR
 }
 
 function conversation({ messages }: ChatRequest): string {
-  return messages.map(({ role, content }) => heading(role) + quoted(content).join("")).join("");
+  return messages.map(({ role, content }) => heading(role) + quoteContent(content).join("")).join("");
 }
 
 function heading(role: string): string {
@@ -71,31 +71,31 @@ function heading(role: string): string {
 }
 
 /** The content with a mark before each line, in pieces of which the first is often the same. */
-function quoted(content: string): readonly [head: string, rest: string] {
+function quoteContent(content: string): readonly [head: string, rest: string] {
   // Instructions are short, and the same as a whole.
-  if (content.length < ALIKE) return [quotedHeads.get(content) ?? quotedHeads.set(content, marked(content)), ""];
+  if (content.length < ALIKE) return [quotedHeads.get(content) ?? quotedHeads.set(content, isMarked(content)), ""];
   const head = heads.of(content);
   const end = head.lastIndexOf("\n");
-  if (end < 0) return ["", marked(content)];
-  const lines = quotedHeads.get(head) ?? quotedHeads.set(head, marked(head.slice(0, end)));
-  return [lines, marked(content.slice(end + 1))];
+  if (end < 0) return ["", isMarked(content)];
+  const lines = quotedHeads.get(head) ?? quotedHeads.set(head, isMarked(head.slice(0, end)));
+  return [lines, isMarked(content.slice(end + 1))];
 }
 
 /** Empty lines get no blank after the mark: what takes blanks away from the ends of lines does no harm then. */
-function marked(lines: string): string {
+function isMarked(lines: string): string {
   const text = `\n| ${lines.replaceAll("\n", "\n| ")}`;
   return text.replace(/\n\| (?=\n|$)/g, "\n|");
 }
 
 const ALIKE = 2048;
-const heads = new Heads();
+const heads = new PrefixCache();
 const quotedHeads = new PerHead<string>();
 
 /** Where the conversation ends that begins there in the text; undefined if it is another one. */
 function endOf({ messages }: ChatRequest, text: string, from: number): number | undefined {
   let at = from;
   for (const { role, content } of messages) {
-    for (const piece of [heading(role), ...quoted(content)]) {
+    for (const piece of [heading(role), ...quoteContent(content)]) {
       if (!text.startsWith(piece, at)) return undefined;
       at += piece.length;
     }
@@ -121,15 +121,15 @@ export function readAnswerTo({ key, request }: Keyed, text: string): Recording {
   const { parameters, schema } = parametersText(request);
   const same =
     fields.get("key") === key &&
-    fields.get("model") === oneLine(request.model) &&
+    fields.get("model") === toOneLine(request.model) &&
     fields.get("parameters") === parameters &&
     fields.get("schema") === schema;
-  return same ? checked(fields, request, text.slice(answer)) : readRecording(text);
+  return same ? checkDigest(fields, request, text.slice(answer)) : readRecording(text);
 }
 
 /** Throws an Error that says what is wrong: the file was cut, edited, merged badly, or is something else. */
 export function readRecording(text: string): Recording {
-  if (!text.startsWith(`${HEAD}\n`)) throw notOurs(text);
+  if (!text.startsWith(`${HEAD}\n`)) throw explainForeignFile(text);
   const end = text.indexOf(ANSWER);
   if (end < 0) throw new Error("it is cut off: there is no answer in it");
   const [header = "", ...parts] = text.slice(HEAD.length + 1, end).split("\n\n");
@@ -137,16 +137,16 @@ export function readRecording(text: string): Recording {
   const schema = schemaOf(fields.get("schema"));
   const request: ChatRequest = {
     ...parametersOf(fields.get("parameters")),
-    model: label(field(fields, "model")),
+    model: parseLabel(requireField(fields, "model")),
     messages: parts.map(messageOf),
     ...(schema && { schema }),
   };
-  const recording = checked(fields, request, text.slice(end + ANSWER.length));
+  const recording = checkDigest(fields, request, text.slice(end + ANSWER.length));
   if (requestKey(request) !== recording.key) throw new Error("its request was changed: it does not belong to its key");
   return recording;
 }
 
-function notOurs(text: string): Error {
+function explainForeignFile(text: string): Error {
   const [line = ""] = text.split("\n", 1);
   const version = line.startsWith(`${NAME} `) ? line.slice(NAME.length + 1) : "";
   if (version === "1\r") return new Error("its line ends were changed to CR LF; in git, -text in .gitattributes helps");
@@ -167,15 +167,15 @@ export function faultOf(name: string, error: unknown): Fault {
   return { name, reason, ...(error instanceof ForeignRecording && { foreign: true }) };
 }
 
-function checked(fields: ReadonlyMap<string, string>, request: ChatRequest, answer: string): Recording {
+function checkDigest(fields: ReadonlyMap<string, string>, request: ChatRequest, answer: string): Recording {
   const usage = usageOf(fields.get("tokens"));
   const recording: Recording = {
-    key: field(fields, "key"),
-    label: label(field(fields, "for")),
+    key: requireField(fields, "key"),
+    label: parseLabel(requireField(fields, "for")),
     request,
-    answer: { text: answer, model: label(field(fields, "answered by")), ...(usage && { usage }) },
+    answer: { text: answer, model: parseLabel(requireField(fields, "answered by")), ...(usage && { usage }) },
   };
-  if (digest(answer) !== field(fields, "answer")) throw new Error("its answer was changed, or is cut off");
+  if (digest(answer) !== requireField(fields, "answer")) throw new Error("its answer was changed, or is cut off");
   return recording;
 }
 
@@ -188,12 +188,12 @@ function digest(text: string): string {
 }
 
 /** A name in one line: as it is, or in JSON's notation when that would not be the same. */
-function oneLine(name: string): string {
+function toOneLine(name: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: names of files may hold any of them
   return /[\u0000-\u001f\u007f]|^"|^\s|\s$/.test(name) || !name.isWellFormed() ? JSON.stringify(name) : name;
 }
 
-function label(value: string): string {
+function parseLabel(value: string): string {
   const name: unknown = value.startsWith('"') ? JSON.parse(value) : value;
   if (typeof name !== "string") throw new Error("a name in its head is none");
   return name;
@@ -204,7 +204,7 @@ function split(line: string): [string, string] {
   return at < 0 ? [line.replace(/:$/, ""), ""] : [line.slice(0, at), line.slice(at + 2)];
 }
 
-function field(fields: ReadonlyMap<string, string>, name: string): string {
+function requireField(fields: ReadonlyMap<string, string>, name: string): string {
   const value = fields.get(name);
   if (value === undefined) throw new Error(`"${name}" is missing in its head`);
   return value;

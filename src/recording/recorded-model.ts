@@ -35,7 +35,7 @@ export interface RecordedOptions {
 }
 
 /** A model that answers from a store, before or instead of another. Without a model, a miss is LlmError "unconfigured". */
-export function recordedModel(
+export function createRecordedModel(
   model: LanguageModel | undefined,
   store: RecordingStore,
   options: RecordedOptions,
@@ -68,14 +68,14 @@ export function recordedModel(
       await store.put({ key, label, request, answer: { text, model: answer.model, ...(usage && { usage }) } });
     } catch (error) {
       if (mode === "record") throw error;
-      warnOnce("write", notRecorded(error, store));
+      warnOnce("write", explainNotRecorded(error, store));
     }
     return { ...answer, key };
   }
 
   async function find(key: string, label: string | undefined, request: ChatRequest): Promise<ChatAnswer | undefined> {
     const recording = await store.get(key, label, request);
-    return recording && { ...recording.answer, key, recorded: true };
+    return recording && { ...recording.answer, key, findRecorded: true };
   }
 
   async function findOrWarn(
@@ -141,7 +141,7 @@ export function recordedModel(
     try {
       return await store.claim(key);
     } catch (error) {
-      warnOnce("write", notRecorded(error, store));
+      warnOnce("write", explainNotRecorded(error, store));
       return NOBODY_ELSE;
     }
   }
@@ -173,7 +173,7 @@ export function recordedModel(
     if (answer === undefined && mode === "replay") throw await explainMiss(request, key, options.label, store);
     const whole = answer ?? (await askOnce(request, options, key));
     // Whoever asked the model has heard it piece by piece.
-    if (whole.recorded) options.onText?.(whole.text);
+    if (whole.findRecorded) options.onText?.(whole.text);
     return whole;
   }
 
@@ -216,7 +216,7 @@ export function recordedModel(
   };
 }
 
-function notRecorded(error: unknown, store: RecordingStore): string {
+function explainNotRecorded(error: unknown, store: RecordingStore): string {
   const what = `answers are not recorded, because ${store.name} cannot be written: ${reasonOf(error, store)}`;
   return `${what}; --recordings names another place`;
 }

@@ -1,8 +1,8 @@
 /** The ancestor's `attrs`: decimal text. */
 import { type Inode, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, type Time } from "../tree/inode.ts";
-import { type Place, quote } from "./error.ts";
+import { quote, type SnapshotPlace } from "./error.ts";
 import { ID_MAX } from "./format.ts";
-import type { Value } from "./read/json.ts";
+import type { JsonValue } from "./read/json.ts";
 import { parseTime } from "./timestamps.ts";
 
 const IGNORED: ReadonlySet<string> = new Set(["st_nlink", "st_size"]);
@@ -13,14 +13,19 @@ export interface AttributeCallbacks {
 }
 
 /** Throws SnapshotError where a value is not what its name says. */
-export function applyAttributes(inode: Inode, attrs: Map<string, Value>, place: Place, tell: AttributeCallbacks): void {
+export function applyAttributes(
+  inode: Inode,
+  attrs: Map<string, JsonValue>,
+  place: SnapshotPlace,
+  tell: AttributeCallbacks,
+): void {
   for (const [name, value] of attrs) {
     if (IGNORED.has(name)) continue;
     const text = typeof value === "number" ? String(value) : value;
-    if (typeof text !== "string") throw place.problem(`its ${quote(name)} is not decimal text`);
+    if (typeof text !== "string") throw place.createError(`its ${quote(name)} is not decimal text`);
     switch (name) {
       case "st_mode": {
-        const mode = decimal(name, text, 0o177777, place);
+        const mode = parseDecimal(name, text, 0o177777, place);
         const type = mode & S_IFMT;
         if (type !== 0 && type !== typeBits(inode))
           tell.warn(`the st_mode of ${quote(place.entry ?? "")} is another type's; its "type" was followed`);
@@ -28,19 +33,19 @@ export function applyAttributes(inode: Inode, attrs: Map<string, Value>, place: 
         break;
       }
       case "st_uid":
-        inode.uid = decimal(name, text, ID_MAX, place);
+        inode.uid = parseDecimal(name, text, ID_MAX, place);
         break;
       case "st_gid":
-        inode.gid = decimal(name, text, ID_MAX, place);
+        inode.gid = parseDecimal(name, text, ID_MAX, place);
         break;
       case "st_atime":
-        inode.setTimes({ atime: time(name, text, place) });
+        inode.setTimes({ atime: parseTimeAttribute(name, text, place) });
         break;
       case "st_mtime":
-        inode.setTimes({ mtime: time(name, text, place) });
+        inode.setTimes({ mtime: parseTimeAttribute(name, text, place) });
         break;
       case "st_ctime":
-        inode.setTimes({ ctime: time(name, text, place) });
+        inode.setTimes({ ctime: parseTimeAttribute(name, text, place) });
         break;
       default:
         tell.dropped(name);
@@ -52,16 +57,16 @@ function typeBits(inode: Inode): number {
   return inode.kind === "directory" ? S_IFDIR : inode.kind === "symlink" ? S_IFLNK : S_IFREG;
 }
 
-function decimal(name: string, text: string, max: number, place: Place): number {
+function parseDecimal(name: string, text: string, max: number, place: SnapshotPlace): number {
   const value = /^\d{1,12}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value <= max)) throw place.problem(`its ${name} is ${quote(text)}, not a whole number up to ${max}`);
+  if (!(value <= max)) throw place.createError(`its ${name} is ${quote(text)}, not a whole number up to ${max}`);
   return value;
 }
 
-function time(name: string, text: string, place: Place): Time {
+function parseTimeAttribute(name: string, text: string, place: SnapshotPlace): Time {
   // A float as Python prints it may have an exponent.
   const parsed =
     parseTime(text) ?? (/^-?[\d.]+e[+-]?\d+$/i.test(text) ? parseTime(Number(text).toFixed(9)) : undefined);
-  if (parsed === undefined) throw place.problem(`its ${name} is ${quote(text)}, not seconds since 1970`);
+  if (parsed === undefined) throw place.createError(`its ${name} is ${quote(text)}, not seconds since 1970`);
   return parsed;
 }

@@ -13,9 +13,9 @@ import type { Tree } from "../tree/tree.ts";
 import { XATTR_SIZE_MAX } from "../tree/xattrs.ts";
 import { applyAttributes } from "./ancestor-attributes.ts";
 import { splitPath } from "./entry-names.ts";
-import { type Place, quote } from "./error.ts";
+import { quote, type SnapshotPlace } from "./error.ts";
 import { STRING_LIMIT, TARGET_MAX } from "./format.ts";
-import type { JsonReader, Value } from "./read/json.ts";
+import type { JsonReader, JsonValue } from "./read/json.ts";
 import { checkXattrs } from "./xattrs.ts";
 
 /** xattrs that mean: the content is still to be made. */
@@ -37,10 +37,10 @@ const DIRECTORY_FILES: ReadonlyMap<string, string> = new Map([
 const PATH_MAX = 4095;
 const KNOWN: ReadonlySet<string> = new Set(["type", "content", "children", "attrs", "xattrs"]);
 
-interface Node {
+interface AncestorNode {
   readonly names: readonly string[];
   readonly line: number | undefined;
-  readonly fields: Map<string, Value>;
+  readonly fields: Map<string, JsonValue>;
 }
 
 export interface AncestorOptions {
@@ -51,17 +51,17 @@ export interface AncestorOptions {
 export class AncestorReader {
   readonly #tree: Tree;
   readonly #reader: JsonReader;
-  readonly #place: Place;
+  readonly #place: SnapshotPlace;
   readonly #owner: Owner;
   readonly #warn: (message: string) => void;
-  readonly #nodes = new Map<string, Node>();
+  readonly #nodes = new Map<string, AncestorNode>();
   /** What was dropped, how often, and where first. */
   readonly #dropped = new Map<string, { count: number; readonly first: string }>();
   /** Set when all is made: making an entry changes its directory's times, and its mode and group are handed down. */
-  readonly #attributes: { readonly path: string; readonly inode: Inode; readonly node: Node }[] = [];
+  readonly #attributes: { readonly path: string; readonly inode: Inode; readonly node: AncestorNode }[] = [];
   #listed = false;
 
-  constructor(tree: Tree, reader: JsonReader, place: Place, options: AncestorOptions) {
+  constructor(tree: Tree, reader: JsonReader, place: SnapshotPlace, options: AncestorOptions) {
     this.#tree = tree;
     this.#reader = reader;
     this.#place = place;
@@ -70,12 +70,12 @@ export class AncestorReader {
   }
 
   /** Reads the value of one key of the snapshot. */
-  member(key: string): void {
-    if (key.startsWith("/")) this.#node(key);
-    else if (key === "data") this.#reader.object('"data"', (path) => this.#node(path));
-    else if (key === "files") this.#reader.array('"files"', () => this.#listedFile());
+  readMember(key: string): void {
+    if (key.startsWith("/")) this.#readNode(key);
+    else if (key === "data") this.#reader.readObject('"data"', (path) => this.#readNode(path));
+    else if (key === "files") this.#reader.readArray('"files"', () => this.#listedFile());
     else {
-      this.#reader.value(quote(key), STRING_LIMIT);
+      this.#reader.readValue(quote(key), STRING_LIMIT);
       this.#drop(`the key ${quote(key)}`, "/");
     }
   }
@@ -99,11 +99,11 @@ export class AncestorReader {
       this.#warn(`${what} was dropped (${count === 1 ? "at" : `${count} times, first at`} ${quote(first)})`);
   }
 
-  #node(path: string): void {
+  #readNode(path: string): void {
     this.#place.entry = path;
     const line = this.#place.line;
-    const value = this.#reader.value("a node", STRING_LIMIT);
-    if (!(value instanceof Map)) throw this.#place.problem("its node is not an object");
+    const value = this.#reader.readValue("a node", STRING_LIMIT);
+    if (!(value instanceof Map)) throw this.#place.createError("its node is not an object");
     const top = path.split("/", 2)[1];
     if (top === ".touchfs" || top === CONTROL_NAME) this.#drop(`what is below /${top}`, path);
     else this.#add(path, { names: splitPath(path, PATH_MAX, this.#place), line, fields: value });
@@ -111,7 +111,7 @@ export class AncestorReader {
   }
 
   #listedFile(): void {
-    const text = this.#reader.string("a name in the list", PATH_MAX * 4);
+    const text = this.#reader.readString("a name in the list", PATH_MAX * 4);
     const path = text.startsWith("/") ? text : `/${text}`;
     this.#place.entry = path;
     const names = splitPath(path, PATH_MAX, this.#place);
@@ -120,30 +120,30 @@ export class AncestorReader {
     this.#place.entry = undefined;
   }
 
-  #add(path: string, node: Node): void {
-    if (this.#nodes.has(path)) throw this.#place.problem("the path comes twice", "remove one");
+  #add(path: string, node: AncestorNode): void {
+    if (this.#nodes.has(path)) throw this.#place.createError("the path comes twice", "remove one");
     this.#nodes.set(path, node);
   }
 
-  #make(path: string, node: Node): void {
+  #make(path: string, node: AncestorNode): void {
     const { names, fields } = node;
     for (const field of fields.keys()) if (!KNOWN.has(field)) this.#drop(`the field ${quote(field)}`, path);
     const type = fields.get("type");
     const name = names.at(-1);
     if (name === undefined) {
-      if (type !== "directory") throw this.#place.problem("the root is not a directory");
+      if (type !== "directory") throw this.#place.createError("the root is not a directory");
       this.#finishInode(this.#tree.root, path, node, new Map());
       return;
     }
-    const parent = this.#directory(names.slice(0, -1));
+    const parent = this.#ensureDirectory(names.slice(0, -1));
     const content = fields.get("content") ?? null;
-    if (content !== null && typeof content !== "string") throw this.#place.problem('its "content" is not text');
-    const xattrs = this.#xattrs(fields);
+    if (content !== null && typeof content !== "string") throw this.#place.createError('its "content" is not text');
+    const xattrs = this.#readXattrs(fields);
     if (type === "directory")
       this.#finishInode(this.#tree.mkdir(parent, name, 0o755, this.#owner), path, node, withoutMarks(xattrs));
     else if (type === "symlink") {
       if (content === null || content === "" || content.length > TARGET_MAX || content.includes("\0"))
-        throw this.#place.problem(`a symlink needs a target of 1 to ${TARGET_MAX} bytes in "content"`);
+        throw this.#place.createError(`a symlink needs a target of 1 to ${TARGET_MAX} bytes in "content"`);
       this.#finishInode(this.#tree.symlink(parent, name, content, this.#owner), path, node, withoutMarks(xattrs));
     } else if (type === "file") {
       if (this.#directoryFile(parent, name, content)) return;
@@ -151,7 +151,7 @@ export class AncestorReader {
       this.#fill(file, content, xattrs);
       this.#finishInode(file, path, node, withoutMarks(xattrs));
     } else
-      throw this.#place.problem(
+      throw this.#place.createError(
         typeof type === "string" ? `has the type ${quote(type)}` : 'has no "type"',
         "types are file, directory, symlink",
       );
@@ -161,7 +161,7 @@ export class AncestorReader {
   #fill(file: RegularFile, content: string | null, xattrs: Map<string, string>): void {
     const generator = xattrs.get("generator");
     const marked = [...xattrs].some(([name, value]) => MARKS.has(name) && isSet(value));
-    const named = generator === undefined || !isSet(generator) ? undefined : unquoted(generator);
+    const named = generator === undefined || !isSet(generator) ? undefined : unquote(generator);
     const ours = named === undefined || named === "default" || named === "true" ? DEFAULT_GENERATOR : named;
     const pending = content === null || (content === "" && marked);
     if (pending) file.state = "pending";
@@ -189,46 +189,46 @@ export class AncestorReader {
     return true;
   }
 
-  #finishInode(inode: Inode, path: string, node: Node, xattrs: Map<string, string>): void {
+  #finishInode(inode: Inode, path: string, node: AncestorNode, xattrs: Map<string, string>): void {
     const bytes = new Map<string, Uint8Array>();
-    for (const [name, value] of xattrs) bytes.set(namespaced(name), Uint8Array.from(Buffer.from(value, "latin1")));
+    for (const [name, value] of xattrs) bytes.set(addNamespace(name), Uint8Array.from(Buffer.from(value, "latin1")));
     for (const [name, value] of bytes)
       if (value.length > XATTR_SIZE_MAX)
-        throw this.#place.problem(`the xattr ${quote(name)} is longer than ${XATTR_SIZE_MAX} bytes`);
+        throw this.#place.createError(`the xattr ${quote(name)} is longer than ${XATTR_SIZE_MAX} bytes`);
     if (bytes.size > 0) inode.xattrs = checkXattrs(bytes, false, this.#place);
     this.#attributes.push({ path, inode, node });
   }
 
-  #apply(inode: Inode, fields: Map<string, Value>): void {
+  #apply(inode: Inode, fields: Map<string, JsonValue>): void {
     const attrs = fields.get("attrs") ?? new Map();
-    if (!(attrs instanceof Map)) throw this.#place.problem('its "attrs" are not an object');
+    if (!(attrs instanceof Map)) throw this.#place.createError('its "attrs" are not an object');
     applyAttributes(inode, attrs, this.#place, {
       dropped: (name) => this.#drop(`the attribute ${quote(name)}`, this.#place.entry ?? "/"),
       warn: this.#warn,
     });
   }
 
-  #xattrs(fields: Map<string, Value>): Map<string, string> {
+  #readXattrs(fields: Map<string, JsonValue>): Map<string, string> {
     const xattrs = fields.get("xattrs") ?? new Map();
-    if (!(xattrs instanceof Map)) throw this.#place.problem('its "xattrs" are not an object');
+    if (!(xattrs instanceof Map)) throw this.#place.createError('its "xattrs" are not an object');
     const texts = new Map<string, string>();
     for (const [name, value] of xattrs) {
       if (typeof value !== "string" && typeof value !== "boolean")
-        throw this.#place.problem(`the xattr ${quote(name)} is not text`);
+        throw this.#place.createError(`the xattr ${quote(name)} is not text`);
       texts.set(name, String(value));
     }
     return texts;
   }
 
   /** The directory at `names`, made where the snapshot only implies it. */
-  #directory(names: readonly string[]): Directory {
+  #ensureDirectory(names: readonly string[]): Directory {
     let directory = this.#tree.root;
     let path = "/";
     for (const name of names) {
       path = join(path, name);
       const inode = directory.get(name)?.inode;
       if (inode !== undefined && inode.kind !== "directory")
-        throw this.#place.problem(`stands in ${quote(path)}, which is no directory`);
+        throw this.#place.createError(`stands in ${quote(path)}, which is no directory`);
       if (inode === undefined && !this.#listed) this.#warn(`${quote(path)} has no entry and is taken for a directory`);
       directory = inode ?? this.#tree.mkdir(directory, name, 0o755, this.#owner);
     }
@@ -236,11 +236,11 @@ export class AncestorReader {
   }
 
   /** `children` say again what the paths say. Where they differ, the paths are followed. */
-  #compareChildren(path: string, { fields }: Node): void {
+  #compareChildren(path: string, { fields }: AncestorNode): void {
     const children = fields.get("children");
     if (children === undefined || children === null || fields.get("type") !== "directory") return;
     this.#place.entry = path;
-    if (!(children instanceof Map)) throw this.#place.problem('its "children" are not an object');
+    if (!(children instanceof Map)) throw this.#place.createError('its "children" are not an object');
     this.#place.entry = undefined;
     const wrong: string[] = [];
     for (const [name, target] of children) {
@@ -265,12 +265,12 @@ export class AncestorReader {
 }
 
 /** "true" and b"true" both occur: Python's way to write bytes is taken off. */
-function unquoted(value: string): string {
+function unquote(value: string): string {
   return /^b(["'])(.*)\1$/s.exec(value)?.[2] ?? value;
 }
 
 function isSet(value: string): boolean {
-  return !["", "false", "0", "none", "null"].includes(unquoted(value).toLowerCase());
+  return !["", "false", "0", "none", "null"].includes(unquote(value).toLowerCase());
 }
 
 function withoutMarks(xattrs: Map<string, string>): Map<string, string> {
@@ -278,6 +278,6 @@ function withoutMarks(xattrs: Map<string, string>): Map<string, string> {
 }
 
 /** Linux has no xattrs outside its namespaces; the ancestor had. */
-function namespaced(name: string): string {
+function addNamespace(name: string): string {
   return /^(user|trusted|security|system)\../.test(name) ? name : `user.${name}`;
 }

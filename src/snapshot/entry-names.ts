@@ -2,21 +2,21 @@
 
 import { CONTROL_NAME } from "../attributes.ts";
 import { NAME_MAX } from "../tree/path.ts";
-import { type Place, quote } from "./error.ts";
+import { quote, type SnapshotPlace } from "./error.ts";
 
 /** Splits an absolute, normalised path of bytes; none for the root. Throws SnapshotError where it is anything else. */
-export function splitPath(path: string, limit: number, place: Place): string[] {
+export function splitPath(path: string, limit: number, place: SnapshotPlace): string[] {
   if (path === "/") return [];
-  if (path.length > limit) throw place.problem(`the path ${quote(path)} is longer than ${limit} bytes`);
+  if (path.length > limit) throw place.createError(`the path ${quote(path)} is longer than ${limit} bytes`);
   if (!path.startsWith("/"))
-    throw place.problem(`the path ${quote(path)} is not absolute`, `write ${quote(`/${path}`)}`);
+    throw place.createError(`the path ${quote(path)} is not absolute`, `write ${quote(`/${path}`)}`);
   const names = path.slice(1).split("/");
   for (const name of names) {
     const wrong = nameFault(name);
-    if (wrong !== undefined) throw place.problem(`the path ${quote(path)} ${wrong}`);
+    if (wrong !== undefined) throw place.createError(`the path ${quote(path)} ${wrong}`);
   }
   if (names[0] === CONTROL_NAME)
-    throw place.problem(`/${CONTROL_NAME} is llmfs's own and cannot be restored`, "remove the entry");
+    throw place.createError(`/${CONTROL_NAME} is llmfs's own and cannot be restored`, "remove the entry");
   return names;
 }
 

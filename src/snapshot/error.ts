@@ -1,7 +1,7 @@
 /** What is wrong with a snapshot, and where. */
 
 /** Where a reader is: shared by those that read, so that every complaint can name the place. */
-export class Place {
+export class SnapshotPlace {
   /** The file, or what else the bytes are called. */
   readonly source: string;
   /** The line of the source, counted from 1; undefined where lines mean nothing. */
@@ -15,7 +15,7 @@ export class Place {
   }
 
   /** An error about this place: `throw place.problem(…)`. */
-  problem(reason: string, cure?: string, options?: ErrorOptions): SnapshotError {
+  createError(reason: string, cure?: string, options?: ErrorOptions): SnapshotError {
     return new SnapshotError(this, reason, cure, options);
   }
 }

@@ -5,7 +5,7 @@ import type { Inode } from "../tree/inode.ts";
 import { join, toBytes } from "../tree/path.ts";
 import { Tree } from "../tree/tree.ts";
 import { splitPath } from "./entry-names.ts";
-import { Place } from "./error.ts";
+import { SnapshotPlace } from "./error.ts";
 import { saveSnapshot } from "./write/save.ts";
 
 /** One entry; paths with or without the leading "/". */
@@ -27,7 +27,7 @@ const nobody = { uid: 0, gid: 0 };
  */
 export function structureToSnapshot(entries: Iterable<StructureEntry>, source = "the structure"): string {
   const tree = new Tree({ clock: (take) => take(0, 0) });
-  const place = new Place(source);
+  const place = new SnapshotPlace(source);
   for (const entry of entries) {
     const path = toBytes(entry.path.startsWith("/") ? entry.path : `/${entry.path}`);
     place.entry = path;
@@ -38,10 +38,10 @@ export function structureToSnapshot(entries: Iterable<StructureEntry>, source = 
   return Buffer.concat([...saveSnapshot(tree, { owner: false })]).toString("utf8");
 }
 
-function make(tree: Tree, names: readonly string[], entry: StructureEntry, place: Place): Inode {
+function make(tree: Tree, names: readonly string[], entry: StructureEntry, place: SnapshotPlace): Inode {
   const name = names.at(-1);
   if (name === undefined) {
-    if (entry.type !== "directory") throw place.problem("the root is not a directory");
+    if (entry.type !== "directory") throw place.createError("the root is not a directory");
     return tree.root;
   }
   const parent = directoryAt(tree, names.slice(0, -1), place);
@@ -49,11 +49,11 @@ function make(tree: Tree, names: readonly string[], entry: StructureEntry, place
   if (there !== undefined) {
     // A directory that an earlier entry has implied.
     if (there.kind === "directory" && entry.type === "directory" && there.xattrs === undefined) return there;
-    throw place.problem("the path comes twice", "remove one");
+    throw place.createError("the path comes twice", "remove one");
   }
   if (entry.type === "directory") return tree.mkdir(parent, name, 0o755, nobody);
   if (entry.type === "symlink") {
-    if (entry.target === undefined || entry.target === "") throw place.problem("a symlink needs a target");
+    if (entry.target === undefined || entry.target === "") throw place.createError("a symlink needs a target");
     return tree.symlink(parent, name, toBytes(entry.target), nobody);
   }
   const file = tree.createFile(parent, name, 0o644, nobody);
@@ -62,14 +62,14 @@ function make(tree: Tree, names: readonly string[], entry: StructureEntry, place
   return file;
 }
 
-function directoryAt(tree: Tree, names: readonly string[], place: Place): Directory {
+function directoryAt(tree: Tree, names: readonly string[], place: SnapshotPlace): Directory {
   let directory = tree.root;
   let path = "/";
   for (const name of names) {
     path = join(path, name);
     const inode = directory.get(name)?.inode;
     if (inode !== undefined && inode.kind !== "directory")
-      throw place.problem(`stands in ${path}, which is no directory`);
+      throw place.createError(`stands in ${path}, which is no directory`);
     directory = inode ?? tree.mkdir(directory, name, 0o755, nobody);
   }
   return directory;

@@ -9,7 +9,7 @@ export class TooLongError extends Error {
   override readonly name = "TooLongError";
 
   constructor(most: number) {
-    super(`it is longer than ${bytesText(most)}`);
+    super(`it is longer than ${formatBytes(most)}`);
   }
 }
 
@@ -55,7 +55,7 @@ export async function readRegular(path: string, most: number): Promise<Buffer> {
 }
 
 /** "64 MiB", "1000 bytes". */
-function bytesText(bytes: number): string {
+function formatBytes(bytes: number): string {
   const mebibytes = bytes / 1024 / 1024;
   return mebibytes >= 1 && Number.isInteger(mebibytes) ? `${mebibytes} MiB` : `${bytes} bytes`;
 }

@@ -1,5 +1,5 @@
 /** The candidate that was probably meant, for "did you mean …?"; undefined when none is near. */
-export function nearest(typed: string, candidates: readonly string[]): string | undefined {
+export function findNearest(typed: string, candidates: readonly string[]): string | undefined {
   // Every letter is as near to every other: of one letter the case alone can be wrong.
   if (/^-?.$/.test(typed)) return candidates.find((one) => one.toLowerCase() === typed.toLowerCase());
   let best: string | undefined;

@@ -16,7 +16,7 @@ const UNPRINTABLE =
 
 /** Newlines and tabs stay. */
 export function printable(text: string): string {
-  return text.replace(UNPRINTABLE, escape);
+  return text.replace(UNPRINTABLE, escapeUnits);
 }
 
 /** For what must not begin another line: newlines and tabs are escaped, too. */
@@ -25,7 +25,7 @@ export function printableLine(text: string): string {
 }
 
 /** By UTF-16 unit. */
-function escape(character: string): string {
+function escapeUnits(character: string): string {
   return Array.from({ length: character.length }, (_, index) => {
     return `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`;
   }).join("");

@@ -1,7 +1,7 @@
 /** Which configuration a command uses, and when the code in one is run: never what lies in an llmfs mount. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { mountOnTheWay } from "../../src/inside-mount.ts";
+import { findMountOnPath } from "../../src/inside-mount.ts";
 import { describeMounted, IS_ROOT } from "../support/mounted.ts";
 import { testWith } from "../support/needs.ts";
 import { BINARY, Sandbox, type StartOptions } from "../support/program.ts";
@@ -257,7 +257,7 @@ describeMounted("in a mount", () => {
 
 test("an ordinary path leads through no mount", () => {
   symlinkSync("loop", sandbox.at("loop"));
-  expect(mountOnTheWay(import.meta.path)).toBeUndefined();
-  expect(mountOnTheWay(sandbox.at("loop"))).toBeUndefined();
-  expect(mountOnTheWay(sandbox.at("nothing/here"))).toBeUndefined();
+  expect(findMountOnPath(import.meta.path)).toBeUndefined();
+  expect(findMountOnPath(sandbox.at("loop"))).toBeUndefined();
+  expect(findMountOnPath(sandbox.at("nothing/here"))).toBeUndefined();
 });

@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
-import { whereMounted } from "../../src/app/inspect.ts";
+import { recordingsOf } from "../../src/app/inspect.ts";
 import { readConfig } from "../../src/app/settings/settings.ts";
 
 test("a mount's store is where the mount says; the environment adds the password, if it names the same one", () => {
   const where = (recordings: string, mounted: string) =>
-    whereMounted(readConfig({}, { HOME: "/home/a", LLMFS_RECORDINGS: recordings }), { recordings: mounted });
+    recordingsOf(readConfig({}, { HOME: "/home/a", LLMFS_RECORDINGS: recordings }), { recordings: mounted });
   expect(where("redis://:secret@cache/3", "redis://cache/3")).toBe("redis://:secret@cache/3");
   expect(where("redis://:secret@cache/3", "redis://cache/4")).toBe("redis://cache/4");
   expect(where("redis://:secret@other/3", "redis://cache/3")).toBe("redis://cache/3");

@@ -1,17 +1,17 @@
 import { expect, test } from "bun:test";
-import { sourceName } from "../../src/app/source-name.ts";
+import { chooseSourceName } from "../../src/app/source-name.ts";
 
 const prompt = (file?: string) => ({ text: "a shop, with a secret", origin: "--prompt", ...(file && { file }) });
 
 test("the source of a mount names the snapshot, the prompt's file or the mountpoint, never the prompt itself", () => {
-  expect(sourceName({ from: "/a/b/tree.json", prompt: undefined }, "/mnt")).toBe("llmfs:tree.json");
-  expect(sourceName({ from: undefined, prompt: prompt("notes/shop.md") }, "/mnt")).toBe("llmfs:shop.md");
-  expect(sourceName({ from: undefined, prompt: prompt() }, "/work/shop")).toBe("llmfs:shop");
-  expect(sourceName({ from: undefined, prompt: undefined }, "/work/mnt")).toBe("llmfs:mnt");
+  expect(chooseSourceName({ from: "/a/b/tree.json", prompt: undefined }, "/mnt")).toBe("llmfs:tree.json");
+  expect(chooseSourceName({ from: undefined, prompt: prompt("notes/shop.md") }, "/mnt")).toBe("llmfs:shop.md");
+  expect(chooseSourceName({ from: undefined, prompt: prompt() }, "/work/shop")).toBe("llmfs:shop");
+  expect(chooseSourceName({ from: undefined, prompt: undefined }, "/work/mnt")).toBe("llmfs:mnt");
 });
 
 test("the source of a mount holds nothing that mount tables or terminals would have to escape", () => {
-  const name = (from: string) => sourceName({ from, prompt: undefined }, "/mnt");
+  const name = (from: string) => chooseSourceName({ from, prompt: undefined }, "/mnt");
   expect(name("/x/a b,c\\d#e\n\u001b[31m.json")).toBe("llmfs:a-b-c-d-e-31m.json");
   expect(name("/x/Straße 漢字.json")).toBe("llmfs:Straße-漢字.json");
   expect(name("/x/***")).toBe("llmfs");

@@ -2,8 +2,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { DEMO_MODEL, DEMO_PROMPT, demoStore } from "../../src/recording/stores/demo-store.ts";
-import { folderStore } from "../../src/recording/stores/folder.ts";
+import { createDemoStore, DEMO_MODEL, DEMO_PROMPT } from "../../src/recording/stores/demo-store.ts";
+import { createFolderStore } from "../../src/recording/stores/folder.ts";
 import { programs, testWith } from "../support/needs.ts";
 import { Sandbox } from "../support/program.ts";
 
@@ -65,8 +65,8 @@ describe.each(RUNNERS)("%s", (platform, runner, lacking) => {
   });
 
   testWith(built ?? lacking)("generates a tree from recorded answers", async () => {
-    const store = folderStore(sandbox.at("rec"));
-    for (const recording of await demoStore().list()) await store.put(recording);
+    const store = createFolderStore(sandbox.at("rec"));
+    for (const recording of await createDemoStore().list()) await store.put(recording);
     const { status, stdout } = await sandbox.llmfs(
       ["generate", "--prompt", DEMO_PROMPT, "--model", DEMO_MODEL, "--mode", "replay", "--recordings", "rec"],
       { program },

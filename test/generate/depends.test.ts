@@ -1,22 +1,22 @@
 import { expect, test } from "bun:test";
-import { dependedOn, dependenciesFirst } from "../../src/generate/depends.ts";
+import { parseDependencies, sortByDependencies } from "../../src/generate/depends.ts";
 
 test("what a file depends on is named relative to it, or absolute, a path a line", () => {
-  expect(dependedOn("/src/sub/a.py", " ../base.py\n\n/README.md\n../base.py\n")).toEqual([
+  expect(parseDependencies("/src/sub/a.py", " ../base.py\n\n/README.md\n../base.py\n")).toEqual([
     "/src/base.py",
     "/README.md",
   ]);
-  expect(dependedOn("/a", undefined)).toEqual([]);
+  expect(parseDependencies("/a", undefined)).toEqual([]);
 });
 
 test("files stand after those they depend on, else in their order; a circle does no harm", () => {
   const order = (files: Readonly<Record<string, string>>) =>
-    dependenciesFirst(Object.entries(files).map(([path, depends]) => ({ path, depends }))).map(({ path }) => path);
+    sortByDependencies(Object.entries(files).map(([path, depends]) => ({ path, depends }))).map(({ path }) => path);
   expect(order({ "/a": "c", "/b": "", "/c": "d\nmissing", "/d": "" })).toEqual(["/d", "/c", "/a", "/b"]);
   expect(order({ "/a": "b", "/b": "a", "/c": "a" })).toEqual(["/b", "/a", "/c"]);
 });
 
 test("a chain of a hundred thousand files needs no deep stack", () => {
   const files = Array.from({ length: 100_000 }, (_, index) => ({ path: `/${index}`, depends: `${index + 1}` }));
-  expect(dependenciesFirst(files)[0]?.path).toBe("/99999");
+  expect(sortByDependencies(files)[0]?.path).toBe("/99999");
 });

@@ -4,7 +4,7 @@ import { createEngine, type EngineOptions } from "../../src/generate/engine.ts";
 import { compileRules, Rules } from "../../src/generators/config/rules.ts";
 import type { ContentGenerator } from "../../src/generators/contract.ts";
 import { LlmError, type LlmErrorKind } from "../../src/llm/llm.ts";
-import { openaiModel } from "../../src/llm/openai.ts";
+import { createOpenaiModel } from "../../src/llm/openai.ts";
 import type { GeneratedContent } from "../../src/rpc/generation.ts";
 import { openaiServer } from "../support/openai-server.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
@@ -383,7 +383,7 @@ describe("giving up", () => {
   test("reaches the server: the request to the model is dropped", async () => {
     await using server = await openaiServer([{ stream: "some", after: "hang" }]);
     const tree = treePort(PLAIN);
-    const engine = createEngine({ model: openaiModel({ baseUrl: server.baseUrl }), modelName: "m", tree });
+    const engine = createEngine({ model: createOpenaiModel({ baseUrl: server.baseUrl }), modelName: "m", tree });
     const abort = new AbortController();
     const pending = failure(engine.generate(tree.request("/a.txt"), abort.signal));
     const request = await server.request(0);

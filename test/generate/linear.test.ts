@@ -1,14 +1,14 @@
 /** What reads texts from outside takes time by their length, whatever is in them. */
 import { describe, expect, test } from "bun:test";
-import { contentSections, fenced, printable } from "../../src/generate/context/prompts.ts";
+import { contentSections, fence, printable } from "../../src/generate/context/prompts.ts";
 import { referencesIn } from "../../src/generate/context/references.ts";
-import { DEFAULT_LIMITS, readProposal, type StructureEntry } from "../../src/generate/structure/proposal.ts";
-import { Meter } from "../../src/generate/structure/structure-progress.ts";
+import { DEFAULT_LIMITS, type ProposedEntry, readProposal } from "../../src/generate/structure/proposal.ts";
+import { StructureProgressTracker } from "../../src/generate/structure/structure-progress.ts";
 import { checkSymlinks } from "../../src/generate/structure/symlinks.ts";
-import { fileText, jsonText, readFileAnswer } from "../../src/generators/builtin/clean-answer.ts";
-import { csvRows, parseCsv } from "../../src/generators/formats/csv.ts";
-import { draftOf } from "../../src/offline/structure-tree.ts";
-import { firstDifference } from "../../src/recording/explain-miss.ts";
+import { extractJson, readFileAnswer, readFileText } from "../../src/generators/builtin/clean-answer.ts";
+import { parseCsv, parseCsvRows } from "../../src/generators/formats/csv.ts";
+import { createStructureTree } from "../../src/offline/structure-tree.ts";
+import { describeDifference } from "../../src/recording/explain-miss.ts";
 import { readRecording } from "../../src/recording/record.ts";
 import { fileName } from "../../src/recording/stores/folder.ts";
 import { expectLinear, type Input, mixture, RUNS, repeated } from "../support/growth.ts";
@@ -91,22 +91,22 @@ const WORK: Readonly<Record<string, readonly [kind: string, work: (text: string)
   "references in Rust": ["references", (text) => referencesIn("/a/b.rs", text)],
   "references in Go": ["references", (text) => referencesIn("/a/b.go", text)],
   "references in prose": ["references", (text) => referencesIn("/a/b.md", text)],
-  "a source file in an answer": ["answers", (text) => fileText(text, "a.py")],
-  "a Markdown file in an answer": ["answers", (text) => fileText(text, "a.md")],
+  "a source file in an answer": ["answers", (text) => readFileText(text, "a.py")],
+  "a Markdown file in an answer": ["answers", (text) => readFileText(text, "a.md")],
   "a web page in an answer": ["answers", (text) => readFileAnswer(text, "a.html")],
-  "JSON in an answer": ["answers", jsonText],
-  "text between fences": ["answers", fenced],
+  "JSON in an answer": ["answers", extractJson],
+  "text between fences": ["answers", fence],
   "a name in a prompt": ["answers", printable],
   "parts of a prompt": [
     "answers",
     (text) => contentSections({ path: "a", description: text, prompts: [text], outline: text, related: [] }),
   ],
   "a layout": ["proposals", (text) => readProposal(text, DEFAULT_LIMITS)],
-  "a table": ["tables", (text) => csvRows(text)],
+  "a table": ["tables", (text) => parseCsvRows(text)],
   "a table as objects": ["tables", (text) => quietly(() => parseCsv(text))],
   "a recording": ["answers", (text) => quietly(() => readRecording(`llmfs recording 1\n${text}\n\nanswer\n${text}`))],
   "the name of a recording": ["references", (text) => fileName(text, "0".repeat(64))],
-  "the difference of two requests": ["answers", (text) => firstDifference(asked(text), asked(`${text}x`))],
+  "the difference of two requests": ["answers", (text) => describeDifference(asked(text), asked(`${text}x`))],
 };
 
 const asked = (content: string) => ({ model: "m", messages: [{ role: "user" as const, content }] });
@@ -138,7 +138,7 @@ test("a layout's path that streams in is found in time by the length of the answ
   const inputs = { quotes: '"', "an unfinished path": '"path":"a', "many paths": '{"path":"a/b"},', words: "word " };
   for (const unit of Object.values(inputs)) {
     await expectLinear(repeated(unit), (text) => {
-      const listen = new Meter(undefined).begin();
+      const listen = new StructureProgressTracker(undefined).begin();
       for (let at = 0; at < text.length; at += 4) listen(text.slice(at, at + 4));
     });
   }
@@ -188,7 +188,7 @@ test("the requests of a large layout are found in time by its size", async () =>
   const structure = (count: number) => ({
     entries: Array.from(
       { length: count },
-      (_, index): StructureEntry => ({ type: "file", path: `/d${index % 100}/f${index}`, description: "x" }),
+      (_, index): ProposedEntry => ({ type: "file", path: `/d${index % 100}/f${index}`, description: "x" }),
     ),
     model: "m",
     usage: { inputTokens: 0, outputTokens: 0 },
@@ -197,7 +197,7 @@ test("the requests of a large layout are found in time by its size", async () =>
   const [input, work] = [
     (length: number) => " ".repeat(length / 8),
     (text: string) => {
-      const draft = draftOf(structure(text.length));
+      const draft = createStructureTree(structure(text.length));
       for (const path of draft.files) draft.request(path);
     },
   ];

@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
-import { stamped } from "../../src/generate/provenance.ts";
+import { stamp } from "../../src/generate/provenance.ts";
 
 test("a content is kept with what made it, when, and how long that took", async () => {
   let elapsed = 1000;
   const clock = { date: () => Date.UTC(2026, 10, 5, 10, 20, 30, 400), elapsed: () => elapsed };
-  const made = await stamped(
+  const made = await stamp(
     "llm",
     async () => {
       elapsed += 812.3;
@@ -23,5 +23,5 @@ test("a content is kept with what made it, when, and how long that took", async 
 
 test("a content that was found to hold still keeps its age", async () => {
   const unchanged = { bytes: new Uint8Array(0), metadata: new Map(), unchanged: true } as const;
-  expect(await stamped("sql", async () => unchanged)).toBe(unchanged);
+  expect(await stamp("sql", async () => unchanged)).toBe(unchanged);
 });

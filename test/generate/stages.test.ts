@@ -1,8 +1,8 @@
 /** What the filesystem thread is told of how far a generation has come: on that depends what an interruption calls off. */
 import { expect, test } from "bun:test";
 import { createEngine, type EngineOptions } from "../../src/generate/engine.ts";
-import { takingTurns } from "../../src/generate/spending/limit-concurrency.ts";
-import { pattern } from "../../src/generators/config/patterns.ts";
+import { limitConcurrency } from "../../src/generate/spending/limit-concurrency.ts";
+import { parsePattern } from "../../src/generators/config/patterns.ts";
 import { type Rule, Rules } from "../../src/generators/config/rules.ts";
 import type { ContentGenerator } from "../../src/generators/contract.ts";
 import type { LanguageModel } from "../../src/llm/llm.ts";
@@ -112,7 +112,7 @@ test("a file that a model writes is being prepared until the model is asked, and
       return { text: "text", model: "m" };
     },
   };
-  const turns = takingTurns(model, 1);
+  const turns = limitConcurrency(model, 1);
   const before = turns.complete({ model: "m", messages: [] });
   const all = watched({ generate: () => ({ content: "" }) }, { model: turns });
   const made = all.generate("llm", { "user.llmfs.depends": "/b" });
@@ -127,7 +127,7 @@ test("a listing is working, but while it waits for another file", async () => {
   const stages: Stage[] = [];
   const rule: Rule = {
     name: "rule 1",
-    match: pattern("*"),
+    match: parsePattern("*"),
     generator: "mine",
     options: {},
     refresh: undefined,

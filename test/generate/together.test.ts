@@ -1,17 +1,17 @@
 /** A budget of tokens or money: calls run side by side as far as what they may cost fits, and never cost more. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { type BudgetLimits, createBudget } from "../../src/generate/spending/budget.ts";
-import { type TokenCounter, tokenCounter } from "../../src/generate/spending/tokens.ts";
+import { loadTokenCounter, type TokenCounter } from "../../src/generate/spending/tokens.ts";
 import { generateStructure } from "../../src/generate/structure/structure.ts";
 import { type ChatRequest, type ChatUsage, type LanguageModel, LlmError } from "../../src/llm/llm.ts";
-import { openaiModel } from "../../src/llm/openai.ts";
+import { createOpenaiModel } from "../../src/llm/openai.ts";
 import type { PriceOf } from "../../src/llm/prices.ts";
 import { type Behaviour, openaiServer } from "../support/openai-server.ts";
 import { Random } from "../support/random.ts";
 
 let count: TokenCounter;
 beforeAll(async () => {
-  count = await tokenCounter();
+  count = await loadTokenCounter();
 });
 
 /** Ten dollars for a million tokens sent, fifty for a million received. */
@@ -44,7 +44,7 @@ describe("sixteen calls are with the server at the same time", () => {
       const { behaviour } = together(16);
       await using server = await openaiServer([behaviour]);
       const budget = createBudget({ limits: limit, priceOf });
-      const model = budget.limit(openaiModel({ baseUrl: server.baseUrl }));
+      const model = budget.limit(createOpenaiModel({ baseUrl: server.baseUrl }));
       const answers = await Promise.all(Array.from({ length: 16 }, (_, index) => model.complete(ask(`file ${index}`))));
       expect(answers.map(({ text }) => text)).toEqual(Array.from({ length: 16 }, () => "an answer"));
       expect(budget.spent).toMatchObject({ calls: 16, reserved: { calls: 0, tokens: 0, usd: 0 } });
@@ -66,7 +66,7 @@ test("the parts of a layout are with the server at the same time, with a limit t
     },
   ]);
   const budget = createBudget({ limits: { tokens: 120_000 }, priceOf });
-  const model = budget.limit(openaiModel({ baseUrl: server.baseUrl }));
+  const model = budget.limit(createOpenaiModel({ baseUrl: server.baseUrl }));
   const { entries } = await generateStructure({ prompt: "four files", model, modelName: "m", concurrency: 4 });
   await there;
   expect(entries.filter(({ type }) => type === "file")).toHaveLength(4);
@@ -85,7 +85,7 @@ test("calls that do not fit side by side wait for those under way, and none fail
     },
   ]);
   const budget = createBudget({ limits: { tokens: 25_000 }, priceOf });
-  const model = budget.limit(openaiModel({ baseUrl: server.baseUrl }));
+  const model = budget.limit(createOpenaiModel({ baseUrl: server.baseUrl }));
   await Promise.all(Array.from({ length: 16 }, (_, index) => model.complete(ask(`file ${index}`))));
   expect(most).toBeGreaterThan(1);
   expect(budget.spent.calls).toBe(16);
@@ -95,7 +95,7 @@ test("where room is scarce, a limit is enough that is ample by the answers befor
   const { behaviour } = together(8);
   await using server = await openaiServer([{ stream: "x" }, { stream: "x" }, { stream: "x" }, behaviour]);
   const budget = createBudget({ limits: { tokens: 20_000 }, priceOf });
-  const model = budget.limit(openaiModel({ baseUrl: server.baseUrl }));
+  const model = budget.limit(createOpenaiModel({ baseUrl: server.baseUrl }));
   for (let index = 0; index < 3; index++) await model.complete(ask(`first ${index}`));
   await Promise.all(Array.from({ length: 8 }, (_, index) => model.complete(ask(`file ${index}`))));
   const told = server.requests.map(({ body }) => body.max_completion_tokens);
@@ -119,7 +119,7 @@ const saying =
 test("an answer longer than its first limit is requested once more with all the room, and both are counted", async () => {
   await using server = await openaiServer([saying(10_000)]);
   const budget = createBudget({ limits: { tokens: 100_000 }, priceOf });
-  const model = budget.limit(openaiModel({ baseUrl: server.baseUrl }));
+  const model = budget.limit(createOpenaiModel({ baseUrl: server.baseUrl }));
   const heard: string[] = [];
   const { text } = await model.complete(ask("long"), { onText: (delta) => heard.push(delta) });
   expect(text).toHaveLength(50_000);
@@ -141,7 +141,7 @@ test("an answer longer than its first limit waits for calls under way before it 
     saying(12_000),
   ]);
   const budget = createBudget({ limits: { tokens: 40_000 }, priceOf });
-  const model = budget.limit(openaiModel({ baseUrl: server.baseUrl }));
+  const model = budget.limit(createOpenaiModel({ baseUrl: server.baseUrl }));
   const one = model.complete(ask("one"));
   await server.request(0);
   const two = model.complete(ask("two"));
@@ -158,7 +158,7 @@ test("a limit of the server's own is no reason to request an answer once more", 
   const usage = { prompt_tokens: 11, completion_tokens: 2000 };
   await using server = await openaiServer([{ stream: " word".repeat(2000), finish: "length", usage }]);
   const budget = createBudget({ limits: { tokens: 100_000 }, priceOf });
-  const model = budget.limit(openaiModel({ baseUrl: server.baseUrl }));
+  const model = budget.limit(createOpenaiModel({ baseUrl: server.baseUrl }));
   await expect(model.complete(ask("long"))).rejects.toMatchObject({ kind: "truncated" });
   expect(server.requests).toHaveLength(1);
 });
@@ -167,7 +167,7 @@ test("hidden reasoning in an answer that cannot be used is counted", async () =>
   const usage = { prompt_tokens: 11, completion_tokens: 8000 };
   await using server = await openaiServer([{ stream: "", finish: "stop", usage }]);
   const budget = createBudget({ limits: { tokens: 100_000 }, priceOf });
-  const model = budget.limit(openaiModel({ baseUrl: server.baseUrl }));
+  const model = budget.limit(createOpenaiModel({ baseUrl: server.baseUrl }));
   await expect(model.complete(ask("think"))).rejects.toMatchObject({ kind: "empty" });
   expect(budget.spent.outputTokens).toBe(8000);
 });
@@ -178,7 +178,7 @@ test.each([
 ])("a server that reports %s is not believed", async (_what, usage) => {
   await using server = await openaiServer([{ stream: " word".repeat(1000), usage }]);
   const budget = createBudget({ limits: { tokens: 100_000 }, priceOf });
-  await budget.limit(openaiModel({ baseUrl: server.baseUrl })).complete(ask(" word".repeat(1000)));
+  await budget.limit(createOpenaiModel({ baseUrl: server.baseUrl })).complete(ask(" word".repeat(1000)));
   expect(budget.spent.outputTokens).toBe(count(" word".repeat(1000)));
   expect(budget.spent.inputTokens).toBe(count(" word".repeat(1000)) + 8);
 });
@@ -187,7 +187,7 @@ test("a server that reports a little less, as by another vocabulary, is believed
   const usage = { prompt_tokens: 900, completion_tokens: 800 };
   await using server = await openaiServer([{ stream: " word".repeat(1000), usage }]);
   const budget = createBudget({ limits: { tokens: 100_000 }, priceOf });
-  await budget.limit(openaiModel({ baseUrl: server.baseUrl })).complete(ask(" word".repeat(1000)));
+  await budget.limit(createOpenaiModel({ baseUrl: server.baseUrl })).complete(ask(" word".repeat(1000)));
   expect(budget.spent).toMatchObject({ inputTokens: 900, outputTokens: 800 });
 });
 

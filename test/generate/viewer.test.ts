@@ -5,7 +5,7 @@ import { createEngine, type EngineOptions } from "../../src/generate/engine.ts";
 import { compileRules, Rules } from "../../src/generators/config/rules.ts";
 import type { GeneratorContext } from "../../src/generators/contract.ts";
 import { createForesight } from "../../src/offline/dry-run.ts";
-import { type StillTree, stillTree } from "../../src/offline/tree.ts";
+import { createOfflineTree, type OfflineTree } from "../../src/offline/tree.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
 
 const MOUNTER = 1500;
@@ -22,7 +22,7 @@ function pending(path: string, uid: number, xattrs: Attributes = {}, mode = "064
 }
 
 /** Alice's file in a tree with a secret. */
-function tree(xattrs: Attributes = {}, shared = true, more: readonly object[] = []): StillTree {
+function tree(xattrs: Attributes = {}, shared = true, more: readonly object[] = []): OfflineTree {
   const entries = [
     { path: "/", type: "directory", mode: "0755", uid: MOUNTER },
     { path: "/README.md", type: "file", mode: "0644", uid: MOUNTER, text: "# Tides\n" },
@@ -35,11 +35,11 @@ function tree(xattrs: Attributes = {}, shared = true, more: readonly object[] = 
     pending("/ours.md", MOUNTER, xattrs),
     ...more,
   ];
-  return stillTree(Buffer.from(JSON.stringify({ llmfs: 1, entries })), () => {}, shared ? MOUNTER : undefined);
+  return createOfflineTree(Buffer.from(JSON.stringify({ llmfs: 1, entries })), () => {}, shared ? MOUNTER : undefined);
 }
 
 /** What is sent for a file, or the errno; and the number of times that a model was asked. */
-async function sent(from: StillTree, path: string, options: Partial<EngineOptions> = {}): Promise<string> {
+async function sent(from: OfflineTree, path: string, options: Partial<EngineOptions> = {}): Promise<string> {
   const model = scriptedModel("whatever\n");
   const engine = createEngine({ model, modelName: "m", tree: from, ...options });
   try {

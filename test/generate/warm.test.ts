@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { chosen, warm } from "../../src/generate/warm.ts";
+import { selectFiles, warm } from "../../src/generate/warm.ts";
 
 const never = new AbortController().signal;
 const files = (...paths: string[]) => paths.map((path) => ({ path }));
@@ -79,7 +79,7 @@ test("patterns take files, directories take what is below them, and what is depe
     { path: "/data/x.csv" },
     { path: "/srcs/c.py" },
   ];
-  const of = (...patterns: string[]) => chosen(tree, patterns).map(({ path }) => path);
+  const of = (...patterns: string[]) => selectFiles(tree, patterns).map(({ path }) => path);
   expect(of()).toHaveLength(5);
   expect(of("src")).toEqual(["/src/a.py", "/src/sub/b.py", "/data/x.csv"]);
   expect(of("*.md", "/srcs/")).toEqual(["/README.md", "/srcs/c.py"]);
@@ -91,7 +91,7 @@ test("patterns take files, directories take what is below them, and what is depe
 
 test("a pattern is a name first: what globs are made of may stand in names", () => {
   const tree = files("/pages/[id]/page.tsx", "/pages/i/page.tsx", "/{a,b}.txt", "/a.txt", "/!not", "/.hidden/x");
-  const of = (...patterns: string[]) => chosen(tree, patterns).map(({ path }) => path);
+  const of = (...patterns: string[]) => selectFiles(tree, patterns).map(({ path }) => path);
   expect(of("pages/[id]")).toEqual(["/pages/[id]/page.tsx", "/pages/i/page.tsx"]);
   expect(of("{a,b}.txt")).toEqual(["/{a,b}.txt", "/a.txt"]);
   expect(of("./!not")).toEqual(["/!not"]);

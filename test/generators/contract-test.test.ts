@@ -2,7 +2,7 @@
 import { Database } from "bun:sqlite";
 import { afterAll, expect, test } from "bun:test";
 import { contractTest } from "../../src/generators/contract-test.ts";
-import { sourceGenerators } from "../../src/generators/index.ts";
+import { createSourceGenerators } from "../../src/generators/index.ts";
 import { ProcessGroups } from "../../src/generators/workers/process-groups.ts";
 import { Sandbox } from "../support/program.ts";
 
@@ -38,7 +38,7 @@ for (const [name, { options, directory }] of Object.entries(CASES)) {
       print: () => {},
       groups: new ProcessGroups(),
     };
-    const generator = sourceGenerators(parts).get(name);
+    const generator = createSourceGenerators(parts).get(name);
     if (generator === undefined) throw new Error(`there is no ${name}`);
     const problems = await contractTest(generator, {
       path: "/x/7.csv",
@@ -54,5 +54,5 @@ for (const [name, { options, directory }] of Object.entries(CASES)) {
 
 test("every source is tested here", () => {
   const parts = { base: "/", environment: {}, print: () => {}, groups: new ProcessGroups() };
-  expect([...sourceGenerators(parts).keys()].sort()).toEqual(Object.keys(CASES).sort());
+  expect([...createSourceGenerators(parts).keys()].sort()).toEqual(Object.keys(CASES).sort());
 });

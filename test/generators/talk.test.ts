@@ -1,6 +1,6 @@
 /** What programs say beside their results: what is too much is dropped, counted, and read slowly. */
 import { expect, test } from "bun:test";
-import { Allowance, allowed, readTalk } from "../../src/generators/talk.ts";
+import { Allowance, limitTalk, readTalk } from "../../src/generators/talk.ts";
 
 function streamOf(...pieces: readonly string[]): ReadableStream<Uint8Array> {
   return new ReadableStream({
@@ -62,7 +62,7 @@ test("a line that never ends is cut, and says by how much", async () => {
 test("whoever was silenced may speak again after a while", () => {
   let now = 0;
   const lines: string[] = [];
-  const say = allowed((line) => lines.push(line), new Allowance(() => now));
+  const say = limitTalk((line) => lines.push(line), new Allowance(() => now));
   for (let index = 0; index < 100_000; index++) say("too much");
   const before = lines.length;
   now += 1000;

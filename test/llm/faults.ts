@@ -8,9 +8,9 @@ import { createEngine } from "../../src/generate/engine.ts";
 import { generateStructure } from "../../src/generate/structure/structure.ts";
 import { DEFAULT_RETRIES } from "../../src/llm/connection/retry.ts";
 import { type ChatRequest, type LanguageModel, LlmError } from "../../src/llm/llm.ts";
-import { openaiModel } from "../../src/llm/openai.ts";
-import { recordedModel } from "../../src/recording/recorded-model.ts";
-import { memoryStore } from "../../src/recording/stores/memory.ts";
+import { createOpenaiModel } from "../../src/llm/openai.ts";
+import { createRecordedModel } from "../../src/recording/recorded-model.ts";
+import { createMemoryStore } from "../../src/recording/stores/memory.ts";
 import { CERTIFICATE, CERTIFICATE_KEY } from "../support/certificate.ts";
 import { type Behaviour, openaiServer } from "../support/openai-server.ts";
 import { freePort } from "../support/servers.ts";
@@ -272,11 +272,11 @@ const IMPATIENT = { firstByteMs: 150, stallMs: 150, restMs: 150, totalMs: 60_000
 export async function outcomeOf({ server: behaviour, baseUrl, unsigned, layout }: Fault): Promise<Outcome> {
   const certificate = unsigned && { cert: CERTIFICATE, key: CERTIFICATE_KEY };
   await using server = await openaiServer([behaviour], [], certificate);
-  const store = memoryStore("memory");
+  const store = createMemoryStore("memory");
   const waits =
     typeof behaviour !== "function" &&
     (("hang" in behaviour && !("raw" in behaviour)) || ("after" in behaviour && behaviour.after === "hang"));
-  const client = openaiModel({
+  const client = createOpenaiModel({
     baseUrl: baseUrl?.(server.port) ?? server.baseUrl,
     apiKey: "sk-of-the-tests",
     retries: { ...DEFAULT_RETRIES, baseMs: 1, maxMs: 2 },
@@ -293,14 +293,14 @@ export async function outcomeOf({ server: behaviour, baseUrl, unsigned, layout }
       return client.complete(request, { ...options, repeat });
     },
   };
-  const model = recordedModel(counted, store, { mode: "auto" });
+  const model = createRecordedModel(counted, store, { mode: "auto" });
   // The client has heard the first piece: now the connection may be cut.
   const cutting = setInterval(() => server.heard(), 20);
   const gets = await (layout === true ? laidOut(model) : read(model)).finally(() => clearInterval(cutting));
   return { gets, asked, reached: server.requests.length, kept: (await store.list()).length > 0 };
 }
 
-async function read(model: ReturnType<typeof recordedModel>): Promise<string> {
+async function read(model: ReturnType<typeof createRecordedModel>): Promise<string> {
   const tree = treePort({ "/a.txt": { pending: "a file" } });
   const engine = createEngine({ model, modelName: "m", tree });
   try {
@@ -313,7 +313,7 @@ async function read(model: ReturnType<typeof recordedModel>): Promise<string> {
   }
 }
 
-async function laidOut(model: ReturnType<typeof recordedModel>): Promise<string> {
+async function laidOut(model: ReturnType<typeof createRecordedModel>): Promise<string> {
   try {
     const { entries } = await generateStructure({ prompt: "a tree", model, modelName: "m" });
     return entries.map(({ path }) => path).join() === "/,/a" ? "the tree" : JSON.stringify(entries);

@@ -1,6 +1,6 @@
 /** Which of a server's models is chosen when nobody names one. The answers are shaped like those of real servers. */
 import { describe, expect, test } from "bun:test";
-import { chooseModel, modelsAt, preferred, type ServerModel } from "../../src/llm/models.ts";
+import { chooseModel, modelsAt, rankModels, type ServerModel } from "../../src/llm/models.ts";
 
 type Answers = Readonly<Record<string, unknown>>;
 
@@ -143,8 +143,8 @@ test("names of models that chat say nothing of the kind", async () => {
 test("base models and those for completions come last, and are taken where there is nothing else", async () => {
   const ids = ["qwen2.5-coder:7b-base", "gpt-3.5-turbo-instruct", "davinci-002", "o1-pro", "starcoder2:3b"];
   const models = await listed(list(...ids, "gpt-4o"));
-  expect(preferred(models).map(({ id }) => id)).toEqual(["gpt-4o", ...ids]);
-  expect(preferred(await listed(list("davinci-002")))[0]?.id).toBe("davinci-002");
+  expect(rankModels(models).map(({ id }) => id)).toEqual(["gpt-4o", ...ids]);
+  expect(rankModels(await listed(list("davinci-002")))[0]?.id).toBe("davinci-002");
 });
 
 describe("what a server reports decides, whatever the name:", () => {
@@ -228,7 +228,7 @@ describe("what a server reports decides, whatever the name:", () => {
   ];
   for (const [server, body, able] of cases) {
     test(server, async () => {
-      expect(preferred(await listed(body)).map(({ id }) => id)).toEqual([...able]);
+      expect(rankModels(await listed(body)).map(({ id }) => id)).toEqual([...able]);
     });
   }
 
@@ -257,7 +257,7 @@ describe("what a server reports decides, whatever the name:", () => {
   test("llama.cpp as a router: one that is loaded comes first, and the others can be had", async () => {
     const data = ["a", "b", "c"].map((id) => ({ id, status: { value: id === "b" ? "loaded" : "unloaded" } }));
     expect(await chosen({ "/v1/models": { data } })).toBe("b");
-    expect(preferred(await listed({ data })).map(({ id }) => id)).toEqual(["b", "a", "c"]);
+    expect(rankModels(await listed({ data })).map(({ id }) => id)).toEqual(["b", "a", "c"]);
   });
 
   describe("Ollama", () => {
@@ -314,10 +314,10 @@ test("of those that are not loaded the largest that fits into the memory is take
     { id: "larger", size: 70 * GB },
     { id: "as good", size: 9 * GB },
   ];
-  const order = (memory: number) => preferred(models, memory).map(({ id }) => id);
+  const order = (memory: number) => rankModels(models, memory).map(({ id }) => id);
   expect(order(16 * GB)).toEqual(["good", "as good", "tiny", "huge", "larger"]);
   expect(order(256 * GB)).toEqual(["larger", "huge", "good", "as good", "tiny"]);
-  expect(preferred([{ id: "b" }, { id: "a" }]).map(({ id }) => id)).toEqual(["b", "a"]);
+  expect(rankModels([{ id: "b" }, { id: "a" }]).map(({ id }) => id)).toEqual(["b", "a"]);
 });
 
 test("the model that was used before is taken where it is there and can chat, whatever is loaded", async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { createServer } from "node:http";
 import { type ChatRequest, LlmError } from "../../src/llm/llm.ts";
-import { type OpenaiSettings, openaiModel } from "../../src/llm/openai.ts";
+import { createOpenaiModel, type OpenaiSettings } from "../../src/llm/openai.ts";
 import { CERTIFICATE, CERTIFICATE_KEY } from "../support/certificate.ts";
 import { type Behaviour, type Body, type OpenaiServer, openaiServer } from "../support/openai-server.ts";
 import { freePort, silentServer } from "../support/servers.ts";
@@ -21,7 +21,7 @@ const SCHEMA = {
 const RETRIES = { attempts: 3, baseMs: 1, maxMs: 4, maxRetryAfterMs: 50 };
 
 function modelAt(server: { baseUrl: string }, more: OpenaiSettings = {}) {
-  return openaiModel({ baseUrl: server.baseUrl, apiKey: KEY, retries: RETRIES, ...more });
+  return createOpenaiModel({ baseUrl: server.baseUrl, apiKey: KEY, retries: RETRIES, ...more });
 }
 
 async function failure(promise: Promise<unknown>): Promise<LlmError> {
@@ -223,7 +223,7 @@ describe("the request", () => {
     await using server = await openaiServer();
     process.env.OPENAI_API_KEY = "sk-from-the-environment";
     try {
-      await openaiModel({ baseUrl: server.baseUrl }).complete(REQUEST);
+      await createOpenaiModel({ baseUrl: server.baseUrl }).complete(REQUEST);
     } finally {
       delete process.env.OPENAI_API_KEY;
     }
@@ -252,7 +252,7 @@ describe("the request", () => {
     await using server = await openaiServer([
       { status: 401, body: { error: { message: "bad key secret-of-theirs" } } },
     ]);
-    const model = openaiModel({
+    const model = createOpenaiModel({
       baseUrl: server.baseUrl,
       retries: RETRIES,
       headers: { authorization: "Token secret-of-theirs" },
@@ -759,7 +759,7 @@ describe("a failure that stays", () => {
 
   test("the key reaches neither the log nor the error of a connection that fails", async () => {
     const log: string[] = [];
-    const model = openaiModel({
+    const model = createOpenaiModel({
       baseUrl: "http://127.0.0.1:1/v1",
       apiKey: KEY,
       retries: RETRIES,

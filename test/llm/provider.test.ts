@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { LlmError, type LlmErrorKind } from "../../src/llm/llm.ts";
-import { DEFAULT_MODEL, OPENAI_BASE_URL, openaiModel } from "../../src/llm/openai.ts";
+import { createOpenaiModel, DEFAULT_MODEL, OPENAI_BASE_URL } from "../../src/llm/openai.ts";
 import { chooseProvider, LOCAL_SERVERS, type ProviderLayer } from "../../src/llm/provider.ts";
 import { openaiServer } from "../support/openai-server.ts";
 import { freePort } from "../support/servers.ts";
@@ -179,7 +179,7 @@ test("this machine is reached past the proxy that the environment names, which k
   try {
     expect((await chooseProvider([flags({ baseUrl: server.baseUrl })])).model).toBe("llama");
     const request = { model: "llama", messages: [{ role: "user" as const, content: "Hi" }] };
-    expect((await openaiModel({ baseUrl: server.baseUrl }).complete(request)).text).toBe("here");
+    expect((await createOpenaiModel({ baseUrl: server.baseUrl }).complete(request)).text).toBe("here");
   } finally {
     if (before === undefined) delete process.env.HTTP_PROXY;
     else process.env.HTTP_PROXY = before;

@@ -1,7 +1,7 @@
 /** What a mount can be asked of its contents, before and after: `plan`, `context`, `why`, `recordings`. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, readdirSync, writeFileSync } from "node:fs";
-import { folderStore } from "../../src/recording/stores/folder.ts";
+import { createFolderStore } from "../../src/recording/stores/folder.ts";
 import { contentOf, describeMounted, type Mounted, mounted, unmounted } from "../support/mounted.ts";
 import { BINARY } from "../support/program.ts";
 import { recordingOf } from "../support/store-contract.ts";
@@ -235,7 +235,7 @@ describeMounted("recordings", () => {
   test("whose names hold what terminals obey are listed without it", async () => {
     await using m = await unmounted();
     const folder = m.sandbox.directory("rec");
-    await folderStore(folder).put(recordingOf("x", "/a\n\u001b[31m\u009bb"));
+    await createFolderStore(folder).put(recordingOf("x", "/a\n\u001b[31m\u009bb"));
     const { stdout } = await llmfs(m, "recordings", "ls", "--recordings", "rec");
     expect(stdout).toContain(String.raw`  /a\n\u001b[31m\u009bb  `);
     expect(stdout.trim()).not.toMatch(/\p{Cc}/u);

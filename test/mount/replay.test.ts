@@ -3,7 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EXAMPLE, EXAMPLE_MODEL, exampleRecordings } from "../../build/example.ts";
-import { folderStore } from "../../src/recording/stores/folder.ts";
+import { createFolderStore } from "../../src/recording/stores/folder.ts";
 import { describeMounted, IS_ROOT } from "../support/mounted.ts";
 import { programs, testWith } from "../support/needs.ts";
 import { BINARY, type Finished, finished, Sandbox } from "../support/program.ts";
@@ -120,7 +120,7 @@ describeMounted("a mount that replays", () => {
     const replayed = () =>
       sandbox.llmfs([...run, "head", "-n1", "README.md"], { program: BINARY, cwd: sandbox.at("harbour") });
     expect(await replayed()).toMatchObject({ status: 0, stdout: "# Grey Skerry\n" });
-    await folderStore(sandbox.at("harbour/recordings")).put(recordingOf("x", "/LICENSE", "another"));
+    await createFolderStore(sandbox.at("harbour/recordings")).put(recordingOf("x", "/LICENSE", "another"));
     const { status, stderr } = await replayed();
     expect([status, stderr]).toEqual([1, expect.stringContaining('the model differs: recorded "demo"')]);
   });
@@ -162,5 +162,5 @@ describeMounted("a mount that replays", () => {
 });
 
 test("the example's recordings are what is asked for today: run build/example.ts when this fails", async () => {
-  expect(await folderStore(join(EXAMPLE, "recordings")).list()).toEqual([...(await exampleRecordings())]);
+  expect(await createFolderStore(join(EXAMPLE, "recordings")).list()).toEqual([...(await exampleRecordings())]);
 });

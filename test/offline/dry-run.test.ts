@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { createEngine } from "../../src/generate/engine.ts";
 import { createForesight } from "../../src/offline/dry-run.ts";
-import { type StillTree, stillTree } from "../../src/offline/tree.ts";
-import { recordedModel } from "../../src/recording/recorded-model.ts";
-import { memoryStore } from "../../src/recording/stores/memory.ts";
+import { createOfflineTree, type OfflineTree } from "../../src/offline/tree.ts";
+import { createRecordedModel } from "../../src/recording/recorded-model.ts";
+import { createMemoryStore } from "../../src/recording/stores/memory.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
 
 interface Pending {
@@ -16,7 +16,7 @@ interface Pending {
 function tree(
   files: Readonly<Record<string, Pending | string>>,
   folders: Readonly<Record<string, object>> = {},
-): StillTree {
+): OfflineTree {
   const entries = [
     ...Object.entries(folders).map(([path, xattrs]) => ({ path, type: "directory", xattrs })),
     ...Object.entries(files).map(([path, file]) => {
@@ -25,14 +25,18 @@ function tree(
       return { path, type: "file", state: "pending", xattrs: Object.fromEntries(named) };
     }),
   ];
-  return stillTree(Buffer.from(JSON.stringify({ llmfs: 1, entries })));
+  return createOfflineTree(Buffer.from(JSON.stringify({ llmfs: 1, entries })));
 }
 
 /** What the engine itself sends, by label. */
-async function sent(from: StillTree, paths: readonly string[]) {
+async function sent(from: OfflineTree, paths: readonly string[]) {
   const model = scriptedModel("whatever\n");
-  const store = memoryStore("memory");
-  const engine = createEngine({ model: recordedModel(model, store, { mode: "auto" }), modelName: "m", tree: from });
+  const store = createMemoryStore("memory");
+  const engine = createEngine({
+    model: createRecordedModel(model, store, { mode: "auto" }),
+    modelName: "m",
+    tree: from,
+  });
   for (const path of paths) await engine.generate(from.request(path), new AbortController().signal);
   return { store, requests: new Map(model.labels.map((label, index) => [label, model.requests[index]])) };
 }

@@ -5,17 +5,17 @@ import { join } from "node:path";
 import { makeDemo } from "../../build/demo-recordings.ts";
 import { createEngine } from "../../src/generate/engine.ts";
 import { generateStructure, type Structure } from "../../src/generate/structure/structure.ts";
-import { type Draft, draftOf } from "../../src/offline/structure-tree.ts";
+import { createStructureTree, type StructureTree } from "../../src/offline/structure-tree.ts";
 import demo from "../../src/recording/demo.json" with { type: "json" };
 import { requestKey } from "../../src/recording/key.ts";
-import { recordedModel } from "../../src/recording/recorded-model.ts";
-import { DEMO_MODEL, DEMO_PROMPT, demoStore } from "../../src/recording/stores/demo-store.ts";
+import { createRecordedModel } from "../../src/recording/recorded-model.ts";
+import { createDemoStore, DEMO_MODEL, DEMO_PROMPT } from "../../src/recording/stores/demo-store.ts";
 
 /** The demo as the product plays it: a store, and no model. */
-async function replay(): Promise<{ structure: Structure; tree: Draft; files: Map<string, Uint8Array> }> {
-  const model = recordedModel(undefined, demoStore(), { mode: "replay" });
+async function replay(): Promise<{ structure: Structure; tree: StructureTree; files: Map<string, Uint8Array> }> {
+  const model = createRecordedModel(undefined, createDemoStore(), { mode: "replay" });
   const structure = await generateStructure({ prompt: DEMO_PROMPT, model, modelName: DEMO_MODEL });
-  const tree = draftOf(structure);
+  const tree = createStructureTree(structure);
   const engine = createEngine({ model, modelName: DEMO_MODEL, tree });
   const files = new Map<string, Uint8Array>();
   // Backwards: the order in which files are read must not matter.
@@ -38,7 +38,7 @@ test("the demo's recordings are those that the engine makes: run build/demo-reco
 });
 
 test("the demo's recordings have the keys of their requests", async () => {
-  for (const { key, request } of await demoStore().list()) expect(requestKey(request)).toBe(key);
+  for (const { key, request } of await createDemoStore().list()) expect(requestKey(request)).toBe(key);
 });
 
 test.skipIf(Bun.which("python3") === null)("the demo's own tests pass (needs python3)", async () => {

@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
-import { Heads } from "../../src/recording/prefix-cache.ts";
+import { PrefixCache } from "../../src/recording/prefix-cache.ts";
 
 const page = (name: string) => `${name} `.repeat(2000);
 
 test("what two texts begin with is known from the second on, and a longer beginning as soon as two have it", () => {
-  const heads = new Heads();
+  const heads = new PrefixCache();
   const [all, one, two] = [page("all"), page("one"), page("two")];
   expect(heads.of(`${all}${one}1`)).toBe("");
   expect(heads.of(`${all}${two}1`)).toBe(all);
@@ -15,7 +15,7 @@ test("what two texts begin with is known from the second on, and a longer beginn
 });
 
 test("a short beginning is none, and no pair of units is cut in half", () => {
-  const heads = new Heads();
+  const heads = new PrefixCache();
   expect([heads.of("ab"), heads.of("ac")]).toEqual(["", ""]);
   const text = "x".repeat(4000);
   heads.of(`${text}\u{1f600}`);

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { type ChatRequest, LlmError } from "../../src/llm/llm.ts";
-import { firstDifference } from "../../src/recording/explain-miss.ts";
+import { describeDifference } from "../../src/recording/explain-miss.ts";
 import { requestKey } from "../../src/recording/key.ts";
-import { type RecordingMode, recordedModel } from "../../src/recording/recorded-model.ts";
+import { createRecordedModel, type RecordingMode } from "../../src/recording/recorded-model.ts";
 import type { RecordingStore } from "../../src/recording/recording.ts";
-import { memoryStore } from "../../src/recording/stores/memory.ts";
+import { createMemoryStore } from "../../src/recording/stores/memory.ts";
 import { type ScriptedModel, scriptedModel } from "../support/scripted-model.ts";
 
 const ask = (content: string): ChatRequest => ({ model: "m", messages: [{ role: "user", content }] });
@@ -14,14 +14,14 @@ const HI = ask("Hi");
 function setup(
   mode: RecordingMode,
   model: ScriptedModel | undefined = scriptedModel("hello"),
-  store = memoryStore("memory"),
+  store = createMemoryStore("memory"),
 ) {
   const warnings: string[] = [];
   return {
     store,
     model,
     warnings,
-    recorded: recordedModel(model, store, { mode, warn: (line) => warnings.push(line) }),
+    recorded: createRecordedModel(model, store, { mode, warn: (line) => warnings.push(line) }),
   };
 }
 
@@ -41,7 +41,7 @@ describe("auto", () => {
     const second = await recorded.complete(HI);
     const key = requestKey(HI);
     expect(first).toEqual({ text: "hello", model: "m", usage: { inputTokens: 11, outputTokens: 7 }, key });
-    expect(second).toEqual({ ...first, recorded: true });
+    expect(second).toEqual({ ...first, findRecorded: true });
     expect(model?.requests).toHaveLength(1);
     expect(await store.list()).toEqual([
       {
@@ -69,8 +69,8 @@ describe("auto", () => {
 
   test("without a model answers what is recorded, and says what is missing for the rest", async () => {
     const { store } = setup("auto");
-    await recordedModel(scriptedModel("hello"), store, { mode: "auto" }).complete(HI);
-    const alone = recordedModel(undefined, store, { mode: "auto" });
+    await createRecordedModel(scriptedModel("hello"), store, { mode: "auto" }).complete(HI);
+    const alone = createRecordedModel(undefined, store, { mode: "auto" });
     expect((await alone.complete(HI)).text).toBe("hello");
     const error = await failure(alone.complete(ask("Bye"), { label: "/b.txt" }));
     expect(error.kind).toBe("unconfigured");
@@ -89,27 +89,27 @@ describe("auto", () => {
     await recorded.complete(HI);
     expect(warnings).toHaveLength(2);
     expect(warnings.join()).toContain("redis://nowhere cannot be read");
-    const error = await failure(recordedModel(undefined, broken, { mode: "replay" }).complete(HI));
+    const error = await failure(createRecordedModel(undefined, broken, { mode: "replay" }).complete(HI));
     expect(error.message).toContain("redis://nowhere cannot be used: connection refused");
   });
 });
 
 test("of two answers the one recorded first holds for both: who was stopped too long adopts the other's", async () => {
-  const store = memoryStore("memory");
+  const store = createMemoryStore("memory");
   const key = requestKey(HI);
   const model = scriptedModel(async () => {
     await store.put({ key, label: "/a", request: HI, answer: { text: "theirs", model: "m" } });
     return "ours";
   });
-  const answer = await recordedModel(model, store, { mode: "auto" }).complete(HI, { label: "/a" });
+  const answer = await createRecordedModel(model, store, { mode: "auto" }).complete(HI, { label: "/a" });
   expect(answer).toMatchObject({ text: "theirs", usage: { inputTokens: 11, outputTokens: 7 } });
-  expect(answer.recorded).toBeUndefined();
+  expect(answer.findRecorded).toBeUndefined();
   expect((await store.get(key))?.answer.text).toBe("theirs");
 });
 
 describe("record, where nothing can be recorded", () => {
   const broken = new Error("redis://nowhere: connection refused");
-  const store: RecordingStore = { ...memoryStore("redis://nowhere"), put: () => Promise.reject(broken) };
+  const store: RecordingStore = { ...createMemoryStore("redis://nowhere"), put: () => Promise.reject(broken) };
 
   test("is an error, not an answer that is lost", async () => {
     const { recorded } = setup("record", scriptedModel("hello"), store);
@@ -162,7 +162,7 @@ test("off neither reads nor writes, but the key is known", async () => {
 describe("replay", () => {
   test("answers, and never asks the model", async () => {
     const { store } = setup("auto");
-    await recordedModel(scriptedModel("hello"), store, { mode: "auto" }).complete(HI);
+    await createRecordedModel(scriptedModel("hello"), store, { mode: "auto" }).complete(HI);
     const { recorded, model } = setup("replay", scriptedModel("never"), store);
     expect(await recorded.complete(HI)).toMatchObject({ text: "hello", recorded: true });
     const error = await failure(recorded.complete(ask("Ho")));
@@ -184,7 +184,7 @@ describe("replay", () => {
   });
 
   test("a recording that was damaged is what the miss names", async () => {
-    const damaged = { ...memoryStore("recordings in x"), unusable: () => "x/a.txt: its answer was changed" };
+    const damaged = { ...createMemoryStore("recordings in x"), unusable: () => "x/a.txt: its answer was changed" };
     const { recorded } = setup("replay", undefined, damaged);
     expect((await failure(recorded.complete(HI, { label: "/a.txt" }))).message).toMatch(
       /^the recording for \/a\.txt \([0-9a-f]{16}…\) cannot be used: x\/a\.txt: its answer was changed; restore it/,
@@ -192,7 +192,7 @@ describe("replay", () => {
   });
 
   test("a miss in an empty store says that it is empty", async () => {
-    const { recorded } = setup("replay", undefined, memoryStore("recordings in fixtures"));
+    const { recorded } = setup("replay", undefined, createMemoryStore("recordings in fixtures"));
     expect((await failure(recorded.complete(HI, { label: "/a" }))).message).toContain(
       "recordings in fixtures holds none",
     );
@@ -222,11 +222,11 @@ test("the first difference is told in words", () => {
     [{ ...HI, messages: [...HI.messages, ...HI.messages] }, HI, "the conversation has 1 messages, the recorded one 2"],
     [HI, { ...HI, schema: { name: "s", schema: {} } }, "the schema of the answer differs"],
   ];
-  for (const [recorded, asked, words] of cases) expect(firstDifference(recorded, asked)).toBe(words);
+  for (const [recorded, asked, words] of cases) expect(describeDifference(recorded, asked)).toBe(words);
 });
 
 test("a read-only store cannot be written", async () => {
-  const store = memoryStore("the demo", [], { readOnly: true });
+  const store = createMemoryStore("the demo", [], { readOnly: true });
   const { warnings, recorded } = setup("auto", scriptedModel("hello"), store);
   await recorded.complete(HI);
   expect(warnings).toEqual([

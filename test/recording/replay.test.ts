@@ -4,19 +4,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createEngine } from "../../src/generate/engine.ts";
 import { generateStructure } from "../../src/generate/structure/structure.ts";
-import { draftOf } from "../../src/offline/structure-tree.ts";
-import { recordedModel } from "../../src/recording/recorded-model.ts";
-import { demoStore } from "../../src/recording/stores/demo-store.ts";
-import { folderStore } from "../../src/recording/stores/folder.ts";
-import { memoryStore } from "../../src/recording/stores/memory.ts";
+import { createStructureTree } from "../../src/offline/structure-tree.ts";
+import { createRecordedModel } from "../../src/recording/recorded-model.ts";
+import { createDemoStore } from "../../src/recording/stores/demo-store.ts";
+import { createFolderStore } from "../../src/recording/stores/folder.ts";
+import { createMemoryStore } from "../../src/recording/stores/memory.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
 
 let folder: string;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "llmfs-replay-"));
-  const store = folderStore(join(folder, "recordings"));
-  for (const recording of await demoStore().list()) await store.put(recording);
+  const store = createFolderStore(join(folder, "recordings"));
+  for (const recording of await createDemoStore().list()) await store.put(recording);
 });
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -69,17 +69,21 @@ describe("a changed prompt", () => {
     });
 
   /** Lays the tree out and generates everything; says which files a model was asked for. */
-  async function run(store: ReturnType<typeof memoryStore>, answer: string, prompt = "A tree."): Promise<string[]> {
-    const planner = recordedModel(scriptedModel(answer), memoryStore("none"), { mode: "off" });
-    const tree = draftOf(await generateStructure({ prompt, model: planner, modelName: "m" }));
+  async function run(
+    store: ReturnType<typeof createMemoryStore>,
+    answer: string,
+    prompt = "A tree.",
+  ): Promise<string[]> {
+    const planner = createRecordedModel(scriptedModel(answer), createMemoryStore("none"), { mode: "off" });
+    const tree = createStructureTree(await generateStructure({ prompt, model: planner, modelName: "m" }));
     const writer = scriptedModel(({ messages }) => `content for ${messages.length}\n`);
-    const engine = createEngine({ model: recordedModel(writer, store, { mode: "auto" }), modelName: "m", tree });
+    const engine = createEngine({ model: createRecordedModel(writer, store, { mode: "auto" }), modelName: "m", tree });
     await Promise.all(tree.files.map((path) => engine.generate(tree.request(path), new AbortController().signal)));
     return writer.labels.map(String).sort();
   }
 
   test("invalidates exactly the files it reaches", async () => {
-    const store = memoryStore("memory");
+    const store = createMemoryStore("memory");
     expect(await run(store, structure("Python 3.10."))).toHaveLength(4);
     expect(await run(store, structure("Python 3.10."))).toEqual([]);
     expect(await run(store, structure("Python 3.12."))).toEqual(["/src/a.py", "/src/sub/b.py"]);
@@ -88,7 +92,7 @@ describe("a changed prompt", () => {
   });
 
   test("of the whole tree reaches all of it", async () => {
-    const store = memoryStore("memory");
+    const store = createMemoryStore("memory");
     await run(store, structure("Python 3.10."));
     expect(await run(store, structure("Python 3.10."), "Another tree.")).toHaveLength(4);
   });

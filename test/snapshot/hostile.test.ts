@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { Place, SnapshotError } from "../../src/snapshot/error.ts";
+import { SnapshotError, SnapshotPlace } from "../../src/snapshot/error.ts";
 import { JsonReader } from "../../src/snapshot/read/json.ts";
 import { loadSnapshot, sniff } from "../../src/snapshot/read/load.ts";
 import { Space } from "../../src/tree/space.ts";
@@ -283,7 +283,7 @@ test("a name without end is refused before it is taken in", () => {
     },
     close() {},
   };
-  expect(() => new JsonReader(source, new Place("x")).string("the name", 255)).toThrow(
+  expect(() => new JsonReader(source, new SnapshotPlace("x")).readString("the name", 255)).toThrow(
     "the name is longer than 255 bytes",
   );
 });

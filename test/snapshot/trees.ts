@@ -1,6 +1,6 @@
 /** Trees for tests: random ones from a seed, and a description of one that shows every difference. */
 import { FsError } from "../../src/errno.ts";
-import { type LoadOptions, loadSnapshot } from "../../src/snapshot/read/load.ts";
+import { loadSnapshot, type SnapshotLoadOptions } from "../../src/snapshot/read/load.ts";
 import { type SaveOptions, saveSnapshot } from "../../src/snapshot/write/save.ts";
 import type { Directory } from "../../src/tree/directory.ts";
 import type { RegularFile } from "../../src/tree/file.ts";
@@ -24,7 +24,7 @@ export function save(tree: Tree, options: SaveOptions = {}): string {
   return Buffer.concat([...saveSnapshot(tree, options)]).toString("utf8");
 }
 
-export function load(text: string | Uint8Array, options: LoadOptions = {}, space = new Space()): Tree {
+export function load(text: string | Uint8Array, options: SnapshotLoadOptions = {}, space = new Space()): Tree {
   const tree = newTree({ space });
   loadSnapshot(tree, Buffer.from(text), options);
   tree.checkInvariants();

@@ -2,19 +2,19 @@
 
 import { createEngine } from "../../src/generate/engine.ts";
 import { generateStructure } from "../../src/generate/structure/structure.ts";
-import { openaiModel } from "../../src/llm/openai.ts";
-import { draftOf } from "../../src/offline/structure-tree.ts";
-import { recordedModel } from "../../src/recording/recorded-model.ts";
+import { createOpenaiModel } from "../../src/llm/openai.ts";
+import { createStructureTree } from "../../src/offline/structure-tree.ts";
+import { createRecordedModel } from "../../src/recording/recorded-model.ts";
 import { DEMO_MODEL, DEMO_PROMPT } from "../../src/recording/stores/demo-store.ts";
 import { openStore } from "../../src/recording/stores/store.ts";
 
 const [folder = "", socket] = process.argv.slice(2);
 const store = await openStore(folder, { mode: "replay", local: folder, warn: console.error });
 // A model that would be asked: replaying must not.
-const server = openaiModel({ baseUrl: "http://127.0.0.1:9/v1", apiKey: "sk-never" });
-const model = recordedModel(server, store, { mode: "replay" });
+const server = createOpenaiModel({ baseUrl: "http://127.0.0.1:9/v1", apiKey: "sk-never" });
+const model = createRecordedModel(server, store, { mode: "replay" });
 const structure = await generateStructure({ prompt: DEMO_PROMPT, model, modelName: DEMO_MODEL });
-const tree = draftOf(structure);
+const tree = createStructureTree(structure);
 const engine = createEngine({ model, modelName: DEMO_MODEL, tree });
 for (const path of tree.files) await engine.generate(tree.request(path), new AbortController().signal);
 const missing = { ...tree.request("/README.md"), prompts: ["Something else."] };

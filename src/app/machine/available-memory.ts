@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 export function availableMemory(): number {
-  const total = /^MemTotal:\s+(\d+) kB/m.exec(text("/proc/meminfo"))?.[1];
+  const total = /^MemTotal:\s+(\d+) kB/m.exec(readText("/proc/meminfo"))?.[1];
   const limits = [...groupLimits()].filter((limit) => limit > 0);
   // 1 GiB where even /proc is missing.
   return Math.min(total === undefined ? 2 ** 30 : Number(total) * 1024, ...limits);
@@ -11,7 +11,7 @@ export function availableMemory(): number {
 
 /** The limits of the group this process is in and of every group above it (cgroup v2, and v1's memory controller). */
 function* groupLimits(): Generator<number> {
-  for (const line of text("/proc/self/cgroup").split("\n")) {
+  for (const line of readText("/proc/self/cgroup").split("\n")) {
     const [, controllers, group] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
     if (group === undefined) continue;
     const [root, file] =
@@ -19,14 +19,14 @@ function* groupLimits(): Generator<number> {
     if (controllers !== "" && controllers?.split(",").includes("memory") !== true) continue;
     for (let at = group; ; at = dirname(at)) {
       // "max" is NaN. A container often sees its own group at the root, whatever /proc says.
-      const limit = Number(text(join(root, at, file)).trim() || Number.NaN);
+      const limit = Number(readText(join(root, at, file)).trim() || Number.NaN);
       if (Number.isFinite(limit)) yield limit;
       if (at === "/" || at === ".") break;
     }
   }
 }
 
-function text(path: string): string {
+function readText(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch {

@@ -1,12 +1,12 @@
 /** The user's own folder. */
 import { homedir } from "node:os";
-import { wrong } from "../errors.ts";
+import { createValueError } from "../errors.ts";
 
 /**
  * What HOME says, else the user's entry in /etc/passwd. For a user id without an entry, as containers have them, it is
  * "/", as it is for Docker. Throws UserError for a relative path: nothing of ours may lie where we happen to stand.
  */
-export function home(said: string | undefined): string {
+export function homeDirectory(said: string | undefined): string {
   if (said === undefined || said === "") {
     try {
       return homedir();
@@ -15,5 +15,5 @@ export function home(said: string | undefined): string {
     }
   }
   if (said.startsWith("/")) return said;
-  throw wrong("HOME", `HOME is "${said}", which is no absolute path; set it to your own folder`);
+  throw createValueError("HOME", `HOME is "${said}", which is no absolute path; set it to your own folder`);
 }

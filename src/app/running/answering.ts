@@ -17,7 +17,7 @@ const LOOK_MS = 1_000;
 /** Mounts that have just answered, by device: many files of one are looked at together. */
 const recent = new Map<string, number>();
 
-export async function answers(mount: MountPoint): Promise<"yes" | "dead" | "no"> {
+export async function isAnswering(mount: MountPoint): Promise<"yes" | "dead" | "no"> {
   if (performance.now() - (recent.get(mount.device) ?? Number.NEGATIVE_INFINITY) < LOOK_MS) return "yes";
   const answer = await ask(mount);
   if (answer === "yes") recent.set(mount.device, performance.now());
@@ -37,8 +37,8 @@ async function ask(mount: MountPoint): Promise<"yes" | "dead" | "no"> {
 
 /** Rejects with UserError("unresponsive"), which names the cure, where the mount does not answer. */
 export async function requireAnswer(mount: MountPoint): Promise<void> {
-  const answer = await answers(mount);
-  if (answer === "no") throw unresponsive(mount);
+  const answer = await isAnswering(mount);
+  if (answer === "no") throw createUnresponsiveError(mount);
   if (answer === "dead") {
     const cure = `llmfs unmount ${shellWord(mount.path)}`;
     throw new UserError(
@@ -55,7 +55,7 @@ export function watchAnswers(mount: MountPoint, sick: (error: UserError) => void
     if (asking) return;
     asking = true;
     // Of a mount that is gone those hear who use it.
-    if ((await ask(mount)) === "no") sick(unresponsive(mount));
+    if ((await ask(mount)) === "no") sick(createUnresponsiveError(mount));
     else asking = false;
   }, WATCH_MS);
   timer.unref();
@@ -63,12 +63,12 @@ export function watchAnswers(mount: MountPoint, sick: (error: UserError) => void
 }
 
 /** For a mount that does not answer: why, and the cure. */
-export function unresponsive(mount: MountPoint): UserError {
-  return new UserError("unresponsive", `${mount.path} does not answer: ${diagnosis(mount)}`);
+export function createUnresponsiveError(mount: MountPoint): UserError {
+  return new UserError("unresponsive", `${mount.path} does not answer: ${diagnose(mount)}`);
 }
 
 /** What keeps the process behind a mount from answering, and what to do. `away`: the mount is taken away already. */
-export function diagnosis(mount: MountPoint, { away = false } = {}): string {
+export function diagnose(mount: MountPoint, { away = false } = {}): string {
   const pid = processOf(mount);
   const cures = away ? [] : [`take the mount away without saving: llmfs unmount --lazy ${shellWord(mount.path)}`];
   const sentence = (reason: string, ...first: readonly string[]) =>

@@ -10,8 +10,8 @@ import { SUBMIT, SUBMIT_BYTES } from "../../rpc/control-protocol.ts";
 import { UserError } from "../errors.ts";
 import { readUsage } from "../mount-info.ts";
 import { watchAnswers } from "./answering.ts";
-import type { Outcome } from "./mount-record.ts";
-import { controlFile } from "./mounted.ts";
+import type { SaveOutcome } from "./mount-record.ts";
+import { controlFilePath } from "./mounted.ts";
 
 /** Between two looks for answers: an idle mount notices nothing of it. */
 const SHORTEST_PAUSE_MS = 2;
@@ -33,7 +33,7 @@ export interface RegenOptions {
   readonly force?: boolean | undefined;
 }
 
-type Request =
+type ClientRequest =
   | { readonly op: "make" | "undo"; readonly path: string }
   | ({ readonly op: "regen"; readonly path: string } & RegenOptions)
   | { readonly op: "save" | "stop" };
@@ -42,7 +42,7 @@ export class ControlClient implements AsyncDisposable {
   readonly #file: FileHandle;
   /** Nothing of the mount can be written. */
   readonly #readOnly: boolean;
-  readonly #waiting = new Map<number, PromiseWithResolvers<Answer>>();
+  readonly #waiting = new Map<number, PromiseWithResolvers<ControlAnswer>>();
   #count = 0;
   #unsaid = "";
   #listening = false;
@@ -52,7 +52,7 @@ export class ControlClient implements AsyncDisposable {
   #lost: Error | undefined;
   readonly #watch: Disposable | undefined;
 
-  private constructor({ file, readOnly }: Opened, usage: Usage | undefined, mount: MountPoint | undefined) {
+  private constructor({ file, readOnly }: OpenedControl, usage: Usage | undefined, mount: MountPoint | undefined) {
     this.#file = file;
     this.#readOnly = readOnly;
     this.#usage = usage;
@@ -61,7 +61,7 @@ export class ControlClient implements AsyncDisposable {
 
   /** Throws UserError("notMounted") where the mount has none. */
   static async open(mountpoint: string): Promise<ControlClient> {
-    const path = controlFile(mountpoint, "control");
+    const path = controlFilePath(mountpoint, "control");
     const opened = await openEither(path).catch((cause: unknown) => {
       const problem =
         codeOf(cause) === "ENOENT"
@@ -102,7 +102,7 @@ export class ControlClient implements AsyncDisposable {
   }
 
   /** Saves the tree where it is to be saved when the mount ends. */
-  async save(): Promise<Outcome> {
+  async save(): Promise<SaveOutcome> {
     const { saved } = await this.#ask({ op: "save" });
     if (saved === undefined) throw new Error("the mount answered a request to save without a result");
     return saved;
@@ -120,13 +120,13 @@ export class ControlClient implements AsyncDisposable {
     if (!this.#listening) await this.#file.close();
   }
 
-  #ask(request: Request): Promise<Answer> {
+  #ask(request: ClientRequest): Promise<ControlAnswer> {
     // Whoever says something to a mount that does not answer waits for ever.
     if (this.#lost !== undefined) return Promise.reject(this.#lost);
     const changes = request.op === "regen" || request.op === "undo";
     if (changes && this.#readOnly) return Promise.reject(new Refused("EROFS", "the mount is read-only"));
     const id = this.#count++;
-    const asked = Promise.withResolvers<Answer>();
+    const asked = Promise.withResolvers<ControlAnswer>();
     this.#waiting.set(id, asked);
     // What is asked for in one turn is said at once.
     if (this.#unsaid === "") queueMicrotask(() => this.#say());
@@ -139,9 +139,9 @@ export class ControlClient implements AsyncDisposable {
     this.#unsaid = "";
     for (let at = 0; at < bytes.length; at += SUBMIT_BYTES) {
       const result = this.#submit(bytes.subarray(at, at + SUBMIT_BYTES));
-      if (result < 0) return this.#lose(silent(`errno ${-result}`));
+      if (result < 0) return this.#lose(createSilenceError(`errno ${-result}`));
     }
-    if (!this.#listening) this.#listen().catch((error: unknown) => this.#lose(silent(messageOf(error))));
+    if (!this.#listening) this.#listen().catch((error: unknown) => this.#lose(createSilenceError(messageOf(error))));
   }
 
   #submit(bytes: Uint8Array): number {
@@ -185,7 +185,7 @@ export class ControlClient implements AsyncDisposable {
 
   #settle(line: string): void {
     // Written by this same version of llmfs: see fs/control/channel.ts.
-    const answer = JSON.parse(line) as Answer;
+    const answer = JSON.parse(line) as ControlAnswer;
     const { id, ok, errno, message, usage } = answer;
     if (usage !== undefined && "answers" in usage) this.#usage = usage;
     const asked = this.#waiting.get(id);
@@ -201,26 +201,26 @@ export class ControlClient implements AsyncDisposable {
   }
 }
 
-function silent(why: string): Error {
+function createSilenceError(why: string): Error {
   return new Error(`the mount no longer answers: ${why}`);
 }
 
-interface Answer {
+interface ControlAnswer {
   readonly id: number;
   readonly ok?: true;
   readonly errno?: string;
   readonly message?: string;
-  readonly saved?: Outcome;
+  readonly saved?: SaveOutcome;
   readonly usage?: Usage;
 }
 
-interface Opened {
+interface OpenedControl {
   readonly file: FileHandle;
   readonly readOnly: boolean;
 }
 
 /** Of a read-only mount nothing can be opened for writing; files without content can be generated all the same. */
-async function openEither(path: string): Promise<Opened> {
+async function openEither(path: string): Promise<OpenedControl> {
   try {
     return { file: await open(path, constants.O_RDWR | constants.O_NONBLOCK), readOnly: false };
   } catch (error) {

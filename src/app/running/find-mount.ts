@@ -18,7 +18,7 @@ export interface Found {
 /** Undefined where the path leads into no llmfs mount. Throws UserError("input"). */
 export function findMount(path: string): Found | undefined {
   const table = readMounts();
-  const rest = parts(absolutePath(path));
+  const rest = splitPath(absolutePath(path));
   let at = "/";
   for (let links = 0; ; ) {
     const name = rest.shift();
@@ -26,33 +26,33 @@ export function findMount(path: string): Found | undefined {
     if (name === "..") at = join(at, "..");
     if (name === "." || name === "..") continue;
     const next = join(at, name);
-    const here = topmost(table, next);
-    if (here?.type === FS_TYPE) return innermost(table, here, rest);
+    const here = findTopmost(table, next);
+    if (here?.type === FS_TYPE) return findInnermost(table, here, rest);
     // Where anything else is mounted there is no symlink.
     const text = here === undefined ? readLink(next) : "";
     if (text === "") at = next;
     else {
       if (++links > MAX_SYMLINKS) return undefined;
       if (text.startsWith("/")) at = "/";
-      rest.unshift(...parts(text));
+      rest.unshift(...splitPath(text));
     }
   }
 }
 
-function parts(path: string): string[] {
+function splitPath(path: string): string[] {
   return path.split("/").filter((part) => part !== "");
 }
 
-function topmost(table: readonly MountPoint[], path: string): MountPoint | undefined {
+function findTopmost(table: readonly MountPoint[], path: string): MountPoint | undefined {
   return table.findLast((mount) => mount.path === path);
 }
 
 /** What is mounted deepest on the way from one of our mounts on; symlinks in it are for its process to tell. */
-function innermost(table: readonly MountPoint[], outer: MountPoint, names: readonly string[]): Found | undefined {
+function findInnermost(table: readonly MountPoint[], outer: MountPoint, names: readonly string[]): Found | undefined {
   let mount = outer;
   let within = names;
   for (let depth = 1; depth <= names.length; depth++) {
-    const deeper = topmost(table, join(outer.path, ...names.slice(0, depth)));
+    const deeper = findTopmost(table, join(outer.path, ...names.slice(0, depth)));
     if (deeper === undefined) continue;
     mount = deeper;
     within = names.slice(depth);

@@ -19,7 +19,7 @@ const RECORD_BYTES = 256 << 10;
 const REMEMBERED = 8;
 
 /** What came of a save. */
-export type Outcome =
+export type SaveOutcome =
   /** Nobody asked for one, with --save. */
   | { readonly kind: "none" }
   | { readonly kind: "saved"; readonly file: string }
@@ -46,12 +46,12 @@ export interface MountRecord {
   /** The mount is gone, the tree could not be saved, and this process keeps trying. */
   readonly insisting?: true;
   /** Requests, the oldest first, and what came of them so far. */
-  readonly answers: readonly { readonly id: string; readonly outcome?: Outcome }[];
+  readonly answers: readonly { readonly id: string; readonly outcome?: SaveOutcome }[];
   /** What came of the last save. */
-  readonly last?: Outcome;
+  readonly last?: SaveOutcome;
 }
 
-export type Change = Partial<Pick<MountRecord, "device" | "state" | "saving" | "insisting" | "last">>;
+export type RecordChange = Partial<Pick<MountRecord, "device" | "state" | "saving" | "insisting" | "last">>;
 
 /** The record of a mount that this process serves. */
 export class RecordWriter {
@@ -61,7 +61,7 @@ export class RecordWriter {
   #version = 0;
 
   /** `save` answers a request. */
-  constructor(mount: Pick<MountRecord, "mountpoint" | "save">, save: () => Promise<Outcome>) {
+  constructor(mount: Pick<MountRecord, "mountpoint" | "save">, save: () => Promise<SaveOutcome>) {
     const [out, into] = this.#pipe;
     setNonBlocking(out);
     this.#record = { ...mount, format: FORMAT, device: "", requests: into, state: "mounting", answers: [] };
@@ -71,14 +71,14 @@ export class RecordWriter {
   }
 
   /** An undefined `saving` or `last` takes it away. */
-  change(change: { readonly [K in keyof Change]: Change[K] | undefined }): void {
+  change(change: { readonly [K in keyof RecordChange]: RecordChange[K] | undefined }): void {
     const since = change.device ? { since: Number(process.hrtime.bigint()) } : {};
     // JSON leaves out what is undefined.
     this.#record = { ...this.#record, ...since, ...change } as MountRecord;
     this.#write();
   }
 
-  async #listen(out: number, save: () => Promise<Outcome>): Promise<void> {
+  async #listen(out: number, save: () => Promise<SaveOutcome>): Promise<void> {
     const decoder = new TextDecoder();
     let rest = "";
     for await (const chunk of Bun.file(out).stream()) {
@@ -91,12 +91,12 @@ export class RecordWriter {
     }
   }
 
-  async #answer(id: string, save: () => Promise<Outcome>): Promise<void> {
+  async #answer(id: string, save: () => Promise<SaveOutcome>): Promise<void> {
     this.#change(id);
     this.#change(id, await save());
   }
 
-  #change(id: string, outcome?: Outcome): void {
+  #change(id: string, outcome?: SaveOutcome): void {
     const others = this.#record.answers.filter((one) => one.id !== id).slice(1 - REMEMBERED);
     this.#record = { ...this.#record, answers: [...others, outcome === undefined ? { id } : { id, outcome }] };
     this.#write();

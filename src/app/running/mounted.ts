@@ -9,39 +9,39 @@ import { FS_TYPE, findMountAt, type MountPoint, readMounts } from "../../mountin
 import type { PendingFile } from "../../rpc/messages.ts";
 import { UserError } from "../errors.ts";
 import { absolutePath } from "../machine/current-directory.ts";
-import { realPath } from "../mountpoint.ts";
+import { resolveRealPath } from "../mountpoint.ts";
 import { requireAnswer } from "./answering.ts";
 import { findMount } from "./find-mount.ts";
 import { serverOf } from "./server-process.ts";
 
 /** The llmfs mount at a place, alive or dead; it is not asked. Throws UserError("notMounted"). */
-export function mountAtPlace(directory: string): MountPoint {
+export function requireMountAt(directory: string): MountPoint {
   const known = findMount(directory);
   if (known?.within === "") return known.mount;
   if (known !== undefined) {
     const around = `it lies in the one mounted at ${known.mount.path}`;
     throw new UserError("notMounted", `${directory}: no llmfs is mounted there; ${around}`);
   }
-  const found = findMountAt(realPath(directory));
+  const found = findMountAt(resolveRealPath(directory));
   const what = found === undefined ? "no llmfs is mounted there" : `what is mounted there is ${found.type}, not llmfs`;
   throw new UserError("notMounted", `${directory}: ${what}`);
 }
 
 /** The path of a running mount. Rejects with UserError, "notMounted" or "unresponsive". */
-export async function mountedAt(directory: string): Promise<string> {
-  const mount = mountAtPlace(directory);
+export async function findMounted(directory: string): Promise<string> {
+  const mount = requireMountAt(directory);
   await requireAnswer(mount);
   return mount.path;
 }
 
 /** The running mount that a path lies in, and the path in it. Rejects with UserError, "notMounted" or "unresponsive". */
-export async function mountedFile(file: string): Promise<{ readonly mountpoint: string; readonly path: string }> {
+export async function findMountedFile(file: string): Promise<{ readonly mountpoint: string; readonly path: string }> {
   const known = findMount(file);
   if (known === undefined) throw new UserError("notMounted", `${file} lies in no llmfs mount`);
   await requireAnswer(known.mount);
   // Symlinks in the mount may lead to another one.
   const absolute = absolutePath(file);
-  const path = join(realPath(dirname(absolute)), basename(absolute));
+  const path = join(resolveRealPath(dirname(absolute)), basename(absolute));
   const all = readMounts();
   const around = all.findLast((one) => one.type === FS_TYPE && `${path}/`.startsWith(`${one.path}/`));
   if (around === undefined) throw new UserError("notMounted", `${file} lies in no llmfs mount`);
@@ -56,7 +56,7 @@ export async function mountedFile(file: string): Promise<{ readonly mountpoint: 
   return { mountpoint: whole.path, path: `${around.root}${below}` };
 }
 
-export function controlFile(
+export function controlFilePath(
   mountpoint: string,
   name: "status.json" | "snapshot.json" | "pending.json" | "config.json" | "usage.json" | "control",
 ): string {
@@ -64,8 +64,8 @@ export function controlFile(
 }
 
 /** The files whose content is still to be made. Throws UserError. */
-export function pendingFiles(mountpoint: string): PendingFile[] {
-  const path = controlFile(mountpoint, "pending.json");
+export function readPendingFiles(mountpoint: string): PendingFile[] {
+  const path = controlFilePath(mountpoint, "pending.json");
   try {
     const files: unknown = JSON.parse(readFileSync(path, "utf8"));
     // Written by this same version of llmfs: see fs/control/files.ts.
@@ -77,7 +77,7 @@ export function pendingFiles(mountpoint: string): PendingFile[] {
 }
 
 /** An attribute of a file, as text; undefined where it has none. */
-export function fileXattr(path: string, name: string): string | undefined {
+export function readFileXattr(path: string, name: string): string | undefined {
   try {
     return getxattr(path, name)?.toString("utf8");
   } catch (error) {
@@ -89,7 +89,7 @@ export function fileXattr(path: string, name: string): string | undefined {
  * What the process that serves a mount was started with, as far as we may see it: secrets are in it. Of another user's
  * process, nothing: programs that are started for us obey their environment.
  */
-export function servingEnvironment(mountpoint: string): Readonly<Record<string, string>> {
+export function readServingEnvironment(mountpoint: string): Readonly<Record<string, string>> {
   const mount = findMountAt(mountpoint);
   using server = mount && serverOf(mount);
   if (server === undefined) return {};

@@ -7,20 +7,20 @@ import { findMountAt, type MountPoint, readMounts } from "../../mountinfo.ts";
 import { listFolder, listProcesses, mountNamespaceOf, nameOf, readLink, readText } from "../../procfs.ts";
 
 /** As "vim (4711)", lowest process id first. */
-export function holders(mountpoint: string): readonly string[] {
+export function listHolders(mountpoint: string): readonly string[] {
   const inside = isIn(mountpoint);
   const here = mountNamespaceOf("self");
   const id = findMountAt(mountpoint)?.id;
   const users = listProcesses().filter((pid) =>
     mountNamespaceOf(pid) === here ? uses(pid, inside) : hasOpen(pid, inside, id),
   );
-  return [...users.map(nameOf), ...loopDevices(inside)];
+  return [...users.map(nameOf), ...listLoopDevices(inside)];
 }
 
 /** Of a process that sees the mount. */
 function uses(pid: number, inside: (path: string) => boolean): boolean {
   const places = ["cwd", "root", "exe", ...listFolder(`/proc/${pid}/fd`).map((fd) => `fd/${fd}`)];
-  return places.some((place) => inside(readLink(`/proc/${pid}/${place}`))) || mapped(pid).some(inside);
+  return places.some((place) => inside(readLink(`/proc/${pid}/${place}`))) || listMappedFiles(pid).some(inside);
 }
 
 /**
@@ -35,14 +35,14 @@ function hasOpen(pid: number, inside: (path: string) => boolean, id: string | un
 }
 
 /** Whose file is in the mount: the kernel itself holds it open. */
-function loopDevices(inside: (path: string) => boolean): readonly string[] {
+function listLoopDevices(inside: (path: string) => boolean): readonly string[] {
   return listFolder("/sys/block")
     .filter((name) => name.startsWith("loop") && inside(readText(`/sys/block/${name}/loop/backing_file`).trimEnd()))
     .map((name) => `the loop device /dev/${name}`);
 }
 
 /** The files a process has mapped into its memory. */
-function mapped(pid: number): readonly string[] {
+function listMappedFiles(pid: number): readonly string[] {
   return Buffer.from(readText(`/proc/${pid}/maps`), "latin1")
     .toString("utf8")
     .split("\n")
@@ -64,7 +64,7 @@ export function copiesOf({ device, path }: Pick<MountPoint, "device" | "path">, 
   const here = mountNamespaceOf("self");
   const seen = new Set([here, ""]);
   const overlays = readMounts().filter(
-    ({ type, superOptions }) => type === "overlay" && layers(superOptions).some(isIn(path)),
+    ({ type, superOptions }) => type === "overlay" && overlayLayers(superOptions).some(isIn(path)),
   );
   const found: Copy[] = [...mountsOf(device), ...overlays.map((overlay) => overlay.path)].map((place) => ({
     path: place,
@@ -79,7 +79,7 @@ export function copiesOf({ device, path }: Pick<MountPoint, "device" | "path">, 
 }
 
 /** The directories that an overlay is made of. */
-function layers(superOptions: string): readonly string[] {
+function overlayLayers(superOptions: string): readonly string[] {
   const options = superOptions.split(",").filter((option) => /^(lowerdir\+?|upperdir|workdir)=/.test(option));
   return options.flatMap((option) => option.slice(option.indexOf("=") + 1).split(":"));
 }

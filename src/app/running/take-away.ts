@@ -4,7 +4,7 @@ import { findHelper } from "../../fuse/mounting/unmount.ts";
 import { MNT_DETACH, SystemError, umount } from "../../libc.ts";
 import { FS_TYPE, findMountAt, type MountPoint, readMounts } from "../../mountinfo.ts";
 import { UserError } from "../errors.ts";
-import { holders } from "./open-users.ts";
+import { listHolders } from "./open-users.ts";
 
 /** Throws UserError("busy"), or UserError("fuse") where unmounting is not ours to do. Nothing happens where it is gone. */
 export function takeAway(mount: MountPoint, name: string, lazy: boolean): void {
@@ -13,7 +13,7 @@ export function takeAway(mount: MountPoint, name: string, lazy: boolean): void {
     umount(mount.path, lazy ? MNT_DETACH : 0);
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
-    if (error.code === "EBUSY") throw busy(mount, name);
+    if (error.code === "EBUSY") throw createBusyError(mount, name);
     if (error.code !== "EPERM") {
       if (!isThere(mount)) return;
       throw new UserError("failure", error.message, { cause: error });
@@ -40,13 +40,13 @@ function takeAwayAsUser(mount: MountPoint, name: string, lazy: boolean): void {
   });
   if (success || !isThere(mount)) return;
   const reason = stderr.toString().trim();
-  if (/busy/i.test(reason)) throw busy(mount, name);
+  if (/busy/i.test(reason)) throw createBusyError(mount, name);
   throw new UserError("fuse", `${name}: ${reason}`);
 }
 
-function busy({ path }: MountPoint, name: string): UserError {
+function createBusyError({ path }: MountPoint, name: string): UserError {
   const within = readMounts().filter((other) => other.path.startsWith(`${path}/`));
-  const users = [...holders(path), ...within.map((other) => `the ${other.type} mounted at ${other.path}`)];
+  const users = [...listHolders(path), ...within.map((other) => `the ${other.type} mounted at ${other.path}`)];
   // A program that waits for a file to be generated has nothing open yet.
   const who = users.length === 0 ? "a program, perhaps one that waits for a file's content" : users.join(", ");
   return new UserError("busy", `${name} is still used by ${who}; end that, or use --lazy`);

@@ -9,11 +9,11 @@ import type { RecordingMode } from "../../recording/recorded-model.ts";
 import { defaultRecordings } from "../../recording/stores/folder.ts";
 import type { S3Settings } from "../../recording/stores/s3.ts";
 import { schemeOf } from "../../recording/stores/store.ts";
-import { UsageError, UserError, wrong } from "../errors.ts";
-import { home } from "../machine/home-dir.ts";
+import { createValueError, UsageError, UserError } from "../errors.ts";
+import { homeDirectory } from "../machine/home-dir.ts";
 import type { SettingsArguments } from "./arguments.ts";
 import type { Lookup } from "./environment.ts";
-import { absolute, amount, count, duration, optional } from "./values.ts";
+import { parseAbsolutePath, parseAmount, parseCount, parseDuration, parseOptional } from "./values.ts";
 
 /** As many requests as the HTTP client has under way; those beyond would wait in it, and their deadlines run. */
 const MOST_AT_ONCE = 256;
@@ -42,37 +42,40 @@ const LEAST_TIMEOUT_MS = 100;
 /** Throws UserError("usage"). */
 export function readModelConfig(args: SettingsArguments, variable: Lookup): ModelConfig {
   const cache = variable("XDG_CACHE_HOME");
-  const ownRecordings = defaultRecordings({ home: home(variable("HOME")), ...(cache && { xdgCacheHome: cache }) });
+  const ownRecordings = defaultRecordings({
+    home: homeDirectory(variable("HOME")),
+    ...(cache && { xdgCacheHome: cache }),
+  });
   return {
     providers: [
-      layer("the flags", args.model, baseUrl("--base-url", args.baseUrl), undefined),
-      layer(
+      createLayer("the flags", args.model, parseBaseUrl("--base-url", args.baseUrl), undefined),
+      createLayer(
         "the environment",
         variable("LLMFS_MODEL"),
-        baseUrl("OPENAI_BASE_URL", variable("OPENAI_BASE_URL")),
-        apiKey("OPENAI_API_KEY", variable("OPENAI_API_KEY")?.trim()),
-        headers("OPENAI_CUSTOM_HEADERS", variable("OPENAI_CUSTOM_HEADERS")),
+        parseBaseUrl("OPENAI_BASE_URL", variable("OPENAI_BASE_URL")),
+        parseApiKey("OPENAI_API_KEY", variable("OPENAI_API_KEY")?.trim()),
+        parseHeaders("OPENAI_CUSTOM_HEADERS", variable("OPENAI_CUSTOM_HEADERS")),
       ),
     ],
     layoutTokens:
-      optional(args.layoutTokens, (text) => count("--layout-tokens", text, 1)) ??
-      optional(variable("LLMFS_LAYOUT_TOKENS"), (text) => count("LLMFS_LAYOUT_TOKENS", text, 1)),
-    concurrency: optional(args.concurrency, (text) => count("--concurrency", text, 1, MOST_AT_ONCE)),
-    timeoutMs: optional(args.timeout, (text) => duration("--timeout", text, LEAST_TIMEOUT_MS)),
-    limits: limits(args),
-    prices: optional(args.price, prices) ?? [],
-    mode: args.mode ?? mode(variable("LLMFS_MODE")),
+      parseOptional(args.layoutTokens, (text) => parseCount("--layout-tokens", text, 1)) ??
+      parseOptional(variable("LLMFS_LAYOUT_TOKENS"), (text) => parseCount("LLMFS_LAYOUT_TOKENS", text, 1)),
+    concurrency: parseOptional(args.concurrency, (text) => parseCount("--concurrency", text, 1, MOST_AT_ONCE)),
+    timeoutMs: parseOptional(args.timeout, (text) => parseDuration("--timeout", text, LEAST_TIMEOUT_MS)),
+    limits: readLimits(args),
+    prices: parseOptional(args.price, parsePrices) ?? [],
+    mode: args.mode ?? parseMode(variable("LLMFS_MODE")),
     recordings:
-      optional(args.recordings, (text) => location("--recordings", text)) ??
-      optional(variable("LLMFS_RECORDINGS"), (text) => location("LLMFS_RECORDINGS", text)) ??
+      parseOptional(args.recordings, (text) => parseLocation("--recordings", text)) ??
+      parseOptional(variable("LLMFS_RECORDINGS"), (text) => parseLocation("LLMFS_RECORDINGS", text)) ??
       ownRecordings,
     ownRecordings,
-    s3: s3(variable),
+    s3: readS3Settings(variable),
   };
 }
 
 /** The secrets in it, as they are and as they stand in URLs. */
-export function modelSecrets({ providers, recordings, s3 }: ModelConfig): readonly string[] {
+export function secretsOf({ providers, recordings, s3 }: ModelConfig): readonly string[] {
   const urls = [recordings, ...providers.map(({ baseUrl }) => baseUrl ?? "")].filter((url) => URL.canParse(url));
   const all = [
     ...providers.flatMap(({ apiKey = "", headers = {} }) => [apiKey, ...secretsIn(headers)]),
@@ -83,7 +86,7 @@ export function modelSecrets({ providers, recordings, s3 }: ModelConfig): readon
   return [...new Set(all)].filter((secret) => secret !== "");
 }
 
-function layer(
+function createLayer(
   from: string,
   model: string | undefined,
   baseUrl: string | undefined,
@@ -99,71 +102,74 @@ function layer(
   };
 }
 
-function baseUrl(source: string, text: string | undefined): string | undefined {
+function parseBaseUrl(source: string, text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol === "http:" || url?.protocol === "https:") return text;
   // The value is not repeated: what is no URL may be a key in the wrong place.
   const problem = `${source} is not a URL that begins with http:// or https://; an example: http://127.0.0.1:11434/v1`;
-  throw wrong(source, problem);
+  throw createValueError(source, problem);
 }
 
 /** A key goes into a header, which holds no line break and no character beyond Latin-1. */
-function apiKey(source: string, key: string | undefined): string | undefined {
+function parseApiKey(source: string, key: string | undefined): string | undefined {
   const wrongAt = key === undefined ? -1 : [...key].findIndex((one) => !/[\t\x20-\x7e\x80-\xff]/.test(one));
   const culprit = wrongAt < 0 ? undefined : [...(key ?? "")][wrongAt];
   if (culprit === undefined) return key;
-  const what = /[\r\n]/.test(culprit) ? "a line break" : `U+${hex(culprit)}`;
-  throw wrong(
+  const what = /[\r\n]/.test(culprit) ? "a line break" : `U+${toHex(culprit)}`;
+  throw createValueError(
     source,
     `${source} is no key: ${what} behind its first ${wrongAt} characters, which cannot be sent; set it to the key alone`,
   );
 }
 
 /** Lines of "Name: value". A value may be a key, so none is repeated in an error. */
-function headers(source: string, text: string | undefined): Readonly<Record<string, string>> | undefined {
+function parseHeaders(source: string, text: string | undefined): Readonly<Record<string, string>> | undefined {
   if (text === undefined) return undefined;
   const lines = text.split(/\r?\n/).map((line) => line.trim());
   const found = lines.flatMap((line, index): readonly (readonly [string, string])[] => {
     if (line === "") return [];
     const colon = line.indexOf(":");
     const [name, value] = [line.slice(0, Math.max(colon, 0)).trim(), line.slice(colon + 1).trim()];
-    const problem = colon < 0 ? "has no colon" : headerProblem(name, value);
+    const problem = colon < 0 ? "has no colon" : findHeaderProblem(name, value);
     if (problem === undefined) return [[name, value]];
-    throw wrong(source, `${source}: line ${index + 1} ${problem}; write one header a line, as "X-Team: data"`);
+    throw createValueError(
+      source,
+      `${source}: line ${index + 1} ${problem}; write one header a line, as "X-Team: data"`,
+    );
   });
   return found.length === 0 ? undefined : Object.fromEntries(found);
 }
 
 /** RFC 9110: what a header may be called, and hold. */
-function headerProblem(name: string, value: string): string | undefined {
+function findHeaderProblem(name: string, value: string): string | undefined {
   if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name)) return "does not begin with the name of a header";
   return /^[\t\x20-\x7e\x80-\xff]*$/.test(value) ? undefined : "holds a character that no header can hold";
 }
 
-function hex(character: string): string {
+function toHex(character: string): string {
   return (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
 }
 
-function mode(text: string | undefined): RecordingMode {
+function parseMode(text: string | undefined): RecordingMode {
   if (text === undefined) return "auto";
   if (text === "auto" || text === "record" || text === "replay" || text === "off") return text;
-  throw wrong("LLMFS_MODE", `LLMFS_MODE ${text}: expected auto, record, replay or off`);
+  throw createValueError("LLMFS_MODE", `LLMFS_MODE ${text}: expected auto, record, replay or off`);
 }
 
 /** A folder becomes absolute; the URL of a shared store stays as it is. */
-function location(name: string, text: string): string {
+function parseLocation(name: string, text: string): string {
   try {
-    return schemeOf(text) === undefined ? absolute(name, text) : text;
+    return schemeOf(text) === undefined ? parseAbsolutePath(name, text) : text;
   } catch (error) {
-    throw error instanceof UserError ? error : wrong(name, `${name}: ${messageOf(error)}`);
+    throw error instanceof UserError ? error : createValueError(name, `${name}: ${messageOf(error)}`);
   }
 }
 
-function limits(args: SettingsArguments): BudgetLimits {
-  const calls = optional(args.maxCalls, (text) => count("--max-calls", text, 0));
-  const tokens = optional(args.maxTokens, (text) => count("--max-tokens", text, 0));
-  const usd = optional(args.maxUsd, (text) => amount("--max-usd", text));
+function readLimits(args: SettingsArguments): BudgetLimits {
+  const calls = parseOptional(args.maxCalls, (text) => parseCount("--max-calls", text, 0));
+  const tokens = parseOptional(args.maxTokens, (text) => parseCount("--max-tokens", text, 0));
+  const usd = parseOptional(args.maxUsd, (text) => parseAmount("--max-usd", text));
   return {
     ...(calls === undefined ? {} : { calls }),
     ...(tokens === undefined ? {} : { tokens }),
@@ -171,7 +177,7 @@ function limits(args: SettingsArguments): BudgetLimits {
   };
 }
 
-function prices(text: string): readonly (readonly [string, Price])[] {
+function parsePrices(text: string): readonly (readonly [string, Price])[] {
   try {
     return text.split(",").map(parsePrice);
   } catch (error) {
@@ -179,7 +185,7 @@ function prices(text: string): readonly (readonly [string, Price])[] {
   }
 }
 
-function s3(variable: Lookup): S3Settings {
+function readS3Settings(variable: Lookup): S3Settings {
   const endpoint = variable("AWS_ENDPOINT_URL");
   const region = variable("AWS_REGION");
   const accessKeyId = variable("AWS_ACCESS_KEY_ID");

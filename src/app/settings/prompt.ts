@@ -28,10 +28,11 @@ const LONGEST_BYTES = 3 * LONGEST;
 
 /** `source` is the flag or variable the value was given with. Throws UserError("input"). */
 export function readPrompt(source: string, value: string): Prompt {
-  if (value === "-") return fromFile(source, 0, "standard input");
-  if (value.startsWith("@") && value.length > 1) return fromFile(source, absolutePath(value.slice(1)), value.slice(1));
+  if (value === "-") return readPromptFile(source, 0, "standard input");
+  if (value.startsWith("@") && value.length > 1)
+    return readPromptFile(source, absolutePath(value.slice(1)), value.slice(1));
   const kind = kindOf(value);
-  if (kind === "file") return fromFile(source, absolutePath(value), value);
+  if (kind === "file") return readPromptFile(source, absolutePath(value), value);
   if (looksLikePath(value)) {
     absolutePath(value);
     const problem = kind === "directory" ? "is a directory" : "does not exist";
@@ -40,7 +41,7 @@ export function readPrompt(source: string, value: string): Prompt {
       `${source} ${value}: that looks like a file and ${problem}; to use it as text, add a word`,
     );
   }
-  return checked(source, source, value);
+  return checkLength(source, source, value);
 }
 
 function kindOf(value: string): "file" | "directory" | "none" {
@@ -61,32 +62,34 @@ function looksLikePath(value: string): boolean {
   return !/\s/.test(value) && (value.includes("/") || /\.(md|markdown|txt|text|prompt)$/i.test(value));
 }
 
-function fromFile(source: string, path: string | 0, name: string): Prompt {
+function readPromptFile(source: string, path: string | 0, name: string): Prompt {
   let bytes: Uint8Array;
   try {
     bytes = readBounded(path, LONGEST_BYTES);
   } catch (error) {
-    if (error instanceof TooLongError) throw tooLong(`${source}: ${name}`);
+    if (error instanceof TooLongError) throw createTooLongError(`${source}: ${name}`);
     throw new UserError("input", `${source}: ${name} cannot be read: ${messageOf(error)}`, { cause: error });
   }
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-    return path === 0 ? checked(source, name, text) : { ...checked(source, `the file ${name}`, text), file: name };
+    return path === 0
+      ? checkLength(source, name, text)
+      : { ...checkLength(source, `the file ${name}`, text), file: name };
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new UserError("input", `${source}: ${name} is not UTF-8 text`, { cause: error });
   }
 }
 
-function checked(source: string, origin: string, text: string): Prompt {
+function checkLength(source: string, origin: string, text: string): Prompt {
   const where = origin === source ? source : `${source}: ${origin}`;
   if (text.trim() === "")
     throw new UserError("input", `${where} is empty; say what the tree should hold, or leave it out`);
-  if (text.length > LONGEST) throw tooLong(where);
+  if (text.length > LONGEST) throw createTooLongError(where);
   if (text.includes("\0")) throw new UserError("input", `${where} holds a NUL character; that is not text`);
   return { text, origin };
 }
 
-function tooLong(where: string): UserError {
+function createTooLongError(where: string): UserError {
   return new UserError("input", `${where} is longer than ${LONGEST} characters; shorten it`);
 }

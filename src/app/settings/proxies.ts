@@ -18,7 +18,7 @@ export function keepLoopbackDirect(): void {
 }
 
 /** The user's own exceptions again, for programs that are the user's. */
-export function ownExceptions(
+export function restoreOwnExceptions(
   environment: Readonly<Record<string, string | undefined>>,
 ): Readonly<Record<string, string | undefined>> {
   const changed = ["NO_PROXY", "no_proxy"].filter((name) => environment[name]?.endsWith(LOOPBACK));

@@ -7,13 +7,13 @@ import { join } from "node:path";
 import { SLEEPER } from "../../fuse/mounting/process.ts";
 import { UsageError } from "../errors.ts";
 import { availableMemory } from "../machine/available-memory.ts";
-import { home } from "../machine/home-dir.ts";
+import { homeDirectory } from "../machine/home-dir.ts";
 import type { SettingsArguments } from "./arguments.ts";
 import type { Environment, Lookup } from "./environment.ts";
 import { type ModelConfig, readModelConfig } from "./model.ts";
 import { type Prompt, readPrompt } from "./prompt.ts";
-import { ownExceptions } from "./proxies.ts";
-import { absolute, count, duration, optional, size } from "./values.ts";
+import { restoreOwnExceptions } from "./proxies.ts";
+import { parseAbsolutePath, parseCount, parseDuration, parseOptional, parseSize } from "./values.ts";
 
 /** Plain data: the launcher of a background mount hands it to the process that serves the mount. */
 export interface Config extends ModelConfig {
@@ -57,28 +57,31 @@ export function readConfig(args: SettingsArguments, environment: Environment = p
   const variable: Lookup = (name) => environment[name] || undefined;
   const model = readModelConfig(args, variable);
   const config: Config = {
-    prompt: prompt(args, variable("LLMFS_PROMPT")),
-    contentPrompt: given(
+    prompt: choosePrompt(args, variable("LLMFS_PROMPT")),
+    contentPrompt: requireGiven(
       "--content-prompt",
       args.contentPrompt,
       "LLMFS_CONTENT_PROMPT",
       variable("LLMFS_CONTENT_PROMPT"),
     ),
-    contextTokens: optional(args.contextTokens, (text) => count("--context-tokens", text, LEAST.contextTokens)),
+    contextTokens: parseOptional(args.contextTokens, (text) =>
+      parseCount("--context-tokens", text, LEAST.contextTokens),
+    ),
     ...model,
     configFile: undefined,
-    from: optional(args.from, (text) => absolute("--from", text)),
-    size: size("--size", args.size ?? "50%", availableMemory),
-    inodes: args.inodes === undefined ? inodesFor(availableMemory()) : count("--inodes", args.inodes, LEAST.inodes),
+    from: parseOptional(args.from, (text) => parseAbsolutePath("--from", text)),
+    size: parseSize("--size", args.size ?? "50%", availableMemory),
+    inodes:
+      args.inodes === undefined ? inodesFor(availableMemory()) : parseCount("--inodes", args.inodes, LEAST.inodes),
     readOnly: args.readOnly ?? false,
     warm: args.warm ?? false,
     epoch:
-      optional(variable("SOURCE_DATE_EPOCH"), (text) => count("SOURCE_DATE_EPOCH", text, 0)) ??
+      parseOptional(variable("SOURCE_DATE_EPOCH"), (text) => parseCount("SOURCE_DATE_EPOCH", text, 0)) ??
       (model.mode === "replay" ? REPLAYED : undefined),
     allowOther: args.allowOther ?? false,
     lowPower: args.lowPower ?? false,
-    save: optional(args.save, (text) => absolute("--save", text)),
-    saveEveryMs: optional(args.saveEvery, (text) => duration("--save-every", text, LEAST.saveEveryMs)),
+    save: parseOptional(args.save, (text) => parseAbsolutePath("--save", text)),
+    saveEveryMs: parseOptional(args.saveEvery, (text) => parseDuration("--save-every", text, LEAST.saveEveryMs)),
     debug: args.debug ?? false,
     logFile: logFile(args.logFile, environment),
   };
@@ -106,7 +109,7 @@ export function childEnvironment(
     NODE_CHANNEL_FD: undefined,
     NODE_CHANNEL_SERIALIZATION_MODE: undefined,
     [NAMESPACE_VARIABLE]: undefined,
-    ...ownExceptions(environment),
+    ...restoreOwnExceptions(environment),
     ...(environment.BUN_GC_TIMER_DISABLE === SLEEPER.BUN_GC_TIMER_DISABLE && { BUN_GC_TIMER_DISABLE: undefined }),
   };
   return { ...environment, ...own, ...added };
@@ -145,7 +148,7 @@ export function canRedraw(isTerminal: boolean, environment: Environment = proces
   return isTerminal && TERM !== "" && TERM !== "dumb" && TERM !== "unknown";
 }
 
-function prompt(args: SettingsArguments, fromEnvironment: string | undefined): Prompt | undefined {
+function choosePrompt(args: SettingsArguments, fromEnvironment: string | undefined): Prompt | undefined {
   if (args.prompt !== undefined) {
     if (args.from !== undefined) {
       throw new UsageError(
@@ -158,14 +161,19 @@ function prompt(args: SettingsArguments, fromEnvironment: string | undefined): P
   return readPrompt("LLMFS_PROMPT", fromEnvironment);
 }
 
-function given(flag: string, value: string | undefined, name: string, other: string | undefined): string | undefined {
+function requireGiven(
+  flag: string,
+  value: string | undefined,
+  name: string,
+  other: string | undefined,
+): string | undefined {
   if (value !== undefined) return readPrompt(flag, value).text;
   return other === undefined ? undefined : readPrompt(name, other).text;
 }
 
 function logFile(text: string | undefined, environment: Environment): string | undefined {
   if (text === "-") return undefined;
-  if (text !== undefined) return absolute("--log-file", text);
+  if (text !== undefined) return parseAbsolutePath("--log-file", text);
   return join(stateFolder(environment), "llmfs.log");
 }
 
@@ -173,6 +181,7 @@ function logFile(text: string | undefined, environment: Environment): string | u
 export function stateFolder(environment: Environment = process.env): string {
   const stateHome = environment.XDG_STATE_HOME;
   // The XDG specification: a relative path is to be ignored.
-  const state = stateHome?.startsWith("/") === true ? stateHome : join(home(environment.HOME), ".local", "state");
+  const state =
+    stateHome?.startsWith("/") === true ? stateHome : join(homeDirectory(environment.HOME), ".local", "state");
   return join(state, "llmfs");
 }

@@ -6,7 +6,7 @@
  * defined names only: a misspelt `args.mountpiont` does not compile.
  */
 import { type ArgDef, type ArgsDef, parseArgs } from "citty";
-import { canonical, type Rest } from "./parse.ts";
+import { normalizeArguments, type Rest } from "./parse.ts";
 
 type Given<A extends ArgDef> = A extends { type: "boolean" }
   ? boolean
@@ -14,17 +14,17 @@ type Given<A extends ArgDef> = A extends { type: "boolean" }
     ? O
     : string;
 
-type Value<A extends ArgDef> = A extends { type: "boolean" } | { required: true } | { default: string }
+type ArgValue<A extends ArgDef> = A extends { type: "boolean" } | { required: true } | { default: string }
   ? Given<A>
   : Given<A> | undefined;
 
 /** Flags to share between commands, with their types kept. */
-export function flags<const T extends ArgsDef>(definitions: T): T {
+export function defineFlags<const T extends ArgsDef>(definitions: T): T {
   return definitions;
 }
 
 /** The values of a command's arguments. A flag without a value is false when it is absent. */
-export type Args<T extends ArgsDef> = { readonly [K in keyof T]: Value<T[K]> };
+export type Args<T extends ArgsDef> = { readonly [K in keyof T]: ArgValue<T[K]> };
 
 export interface Definition<T extends ArgsDef> {
   readonly args: T;
@@ -43,22 +43,22 @@ export interface Command {
   invoke(argv: readonly string[]): Promise<number>;
 }
 
-export function command<const T extends ArgsDef>(definition: Definition<T>): Command {
+export function defineCommand<const T extends ArgsDef>(definition: Definition<T>): Command {
   const { args, rest, notes } = definition;
   return {
     args,
     ...(rest === undefined ? {} : { rest }),
     ...(notes === undefined ? {} : { notes }),
     async invoke(argv) {
-      const line = canonical(argv, args, rest);
+      const line = normalizeArguments(argv, args, rest);
       const values = new Map<string, unknown>(Object.entries(parseArgs([...line.argv], args)));
-      const picked = Object.keys(args).map((name) => [name, values.get(name) ?? absent(args[name])]);
+      const picked = Object.keys(args).map((name) => [name, values.get(name) ?? absentValue(args[name])]);
       // `canonical` has refused every value that does not fit its definition, and `picked` holds exactly their names.
       return definition.run(Object.fromEntries(picked) as Args<T>, line.rest);
     },
   };
 }
 
-function absent(arg: ArgDef | undefined): false | undefined {
+function absentValue(arg: ArgDef | undefined): false | undefined {
   return arg?.type === "boolean" ? false : undefined;
 }

@@ -1,8 +1,8 @@
 /** The flags that several commands share, as data. `settings.ts` gives them their meaning. */
 import { attribute } from "../../attributes.ts";
-import { flags } from "./command.ts";
+import { defineFlags } from "./command.ts";
 
-export const promptFlags = flags({
+export const promptFlags = defineFlags({
   prompt: {
     type: "string",
     alias: "F",
@@ -11,7 +11,7 @@ export const promptFlags = flags({
   },
 });
 
-export const modelFlags = flags({
+export const modelFlags = defineFlags({
   contentPrompt: {
     type: "string",
     valueHint: "TEXT|FILE",
@@ -59,7 +59,7 @@ export const modelFlags = flags({
   },
 });
 
-const treeFlags = flags({
+const treeFlags = defineFlags({
   from: { type: "string", valueHint: "FILE", description: "a snapshot to start from, instead of a prompt" },
   size: {
     type: "string",
@@ -83,7 +83,7 @@ const treeFlags = flags({
   },
 });
 
-export const configFlags = flags({
+export const configFlags = defineFlags({
   config: {
     type: "string",
     valueHint: "FILE",
@@ -92,7 +92,7 @@ export const configFlags = flags({
   },
 });
 
-const contextFlags = flags({
+const contextFlags = defineFlags({
   contextTokens: {
     type: "string",
     valueHint: "N",
@@ -102,7 +102,7 @@ const contextFlags = flags({
 });
 
 /** For commands that look at a tree: what a running mount does not say itself, or is to be seen otherwise. */
-export const lookFlags = flags({
+export const lookFlags = defineFlags({
   model: modelFlags.model,
   baseUrl: modelFlags.baseUrl,
   contentPrompt: modelFlags.contentPrompt,
@@ -112,11 +112,11 @@ export const lookFlags = flags({
   ...configFlags,
 });
 
-const warmFlags = flags({
+const warmFlags = defineFlags({
   warm: { type: "boolean", description: "generate every file first, in parallel; see llmfs warm" },
 });
 
-const saveFlags = flags({
+const saveFlags = defineFlags({
   save: {
     type: "string",
     valueHint: "FILE",
@@ -130,7 +130,7 @@ const saveFlags = flags({
 });
 
 /** What it takes to make a mount, however long it lasts. */
-export const mountFlags = flags({
+export const mountFlags = defineFlags({
   ...promptFlags,
   ...treeFlags,
   ...configFlags,
@@ -140,7 +140,7 @@ export const mountFlags = flags({
   ...contextFlags,
 });
 
-export const logFlags = flags({
+export const logFlags = defineFlags({
   debug: { type: "boolean", description: "log every request and decision" },
   logFile: {
     type: "string",

@@ -6,9 +6,9 @@ import { spellings } from "./parse.ts";
 const WIDTH = 100;
 
 /** The one line that says how a command is called. */
-export function usageLine(name: string, command: Command): string {
+export function formatUsage(name: string, command: Command): string {
   const words = ["llmfs", name];
-  for (const [key, arg] of positionals(command.args)) {
+  for (const [key, arg] of listPositionals(command.args)) {
     words.push(arg.required === false ? `[${key.toUpperCase()}]` : key.toUpperCase());
   }
   const more = command.rest?.atLeast === undefined ? undefined : command.rest;
@@ -19,45 +19,48 @@ export function usageLine(name: string, command: Command): string {
 }
 
 /** The whole help of one command. */
-export function commandHelp(name: string, summary: string, command: Command): string {
-  const places: Row[] = positionals(command.args).map(([key, arg]) => [key.toUpperCase(), arg.description ?? ""]);
+export function formatCommandHelp(name: string, summary: string, command: Command): string {
+  const places: HelpRow[] = listPositionals(command.args).map(([key, arg]) => [
+    key.toUpperCase(),
+    arg.description ?? "",
+  ]);
   if (command.rest !== undefined) places.push([command.rest.hint, command.rest.description]);
-  const flags: Row[] = [];
+  const flags: HelpRow[] = [];
   for (const [key, arg] of Object.entries(command.args)) {
-    if (arg.type !== "positional") flags.push([flag(key, arg), arg.description ?? ""]);
+    if (arg.type !== "positional") flags.push([formatFlag(key, arg), arg.description ?? ""]);
   }
   flags.push(["-h, --help", "show this"]);
   const notes = (command.notes ?? []).map((note) => wrap(note, WIDTH).join("\n"));
-  return sections([
+  return joinSections([
     `${summary}.`,
-    `Usage: ${usageLine(name, command)}`,
-    places.length === 0 ? "" : table(places),
-    `Options:\n${table(flags)}`,
+    `Usage: ${formatUsage(name, command)}`,
+    places.length === 0 ? "" : formatTable(places),
+    `Options:\n${formatTable(flags)}`,
     ...notes,
   ]);
 }
 
 /** The help of llmfs itself: what commands there are. */
-export function generalHelp(description: string, commands: readonly (readonly [string, string])[]): string {
-  return sections([
+export function formatGeneralHelp(description: string, commands: readonly (readonly [string, string])[]): string {
+  return joinSections([
     description,
     "Usage: llmfs COMMAND [options]\n       llmfs DIR [options]        short for: llmfs mount DIR [options]",
-    `Commands:\n${table(commands.map(([name, summary]) => [name, lowerFirst(summary)]))}`,
-    `Options:\n${table([
+    `Commands:\n${formatTable(commands.map(([name, summary]) => [name, lowerFirst(summary)]))}`,
+    `Options:\n${formatTable([
       ["-h, --help", "show this; with a command, its own options, as `llmfs help COMMAND` does"],
       ["-V, --version", "show the version"],
     ])}`,
   ]);
 }
 
-type Row = readonly [string, string];
+type HelpRow = readonly [string, string];
 
-function positionals(args: ArgsDef): [string, ArgDef][] {
+function listPositionals(args: ArgsDef): [string, ArgDef][] {
   return Object.entries(args).filter(([, arg]) => arg.type === "positional");
 }
 
 /** `-F, --prompt TEXT|FILE`; flags without a short form are indented to stand below those with one. */
-function flag(key: string, arg: ArgDef): string {
+function formatFlag(key: string, arg: ArgDef): string {
   const names = spellings(key, arg);
   const text = names.length > 1 ? names.join(", ") : `    ${names[0]}`;
   if (arg.type === "boolean") return text;
@@ -65,7 +68,7 @@ function flag(key: string, arg: ArgDef): string {
 }
 
 /** Two columns, the second wrapped. */
-function table(rows: readonly Row[]): string {
+function formatTable(rows: readonly HelpRow[]): string {
   const indent = Math.min(34, Math.max(...rows.map(([left]) => left.length)) + 4);
   const lines: string[] = [];
   for (const [left, right] of rows) {
@@ -89,7 +92,7 @@ function wrap(text: string, width: number): string[] {
   return [...lines, line];
 }
 
-function sections(parts: readonly string[]): string {
+function joinSections(parts: readonly string[]): string {
   return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
 }
 

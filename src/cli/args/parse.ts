@@ -4,7 +4,7 @@
  */
 import type { ArgDef, ArgsDef } from "citty";
 import { UsageError } from "../../app/errors.ts";
-import { nearest } from "../../text/did-you-mean.ts";
+import { findNearest } from "../../text/did-you-mean.ts";
 
 /** What follows `--`, for a command that runs another; or any number of further arguments. */
 export interface Rest {
@@ -34,7 +34,7 @@ export function spellings(key: string, arg: ArgDef): readonly string[] {
   return [...aliases.map((alias) => (alias.length === 1 ? `-${alias}` : `--${alias}`)), `--${flagName(key)}`];
 }
 
-export function canonical(argv: readonly string[], args: ArgsDef, rest?: Rest): CanonicalLine {
+export function normalizeArguments(argv: readonly string[], args: ArgsDef, rest?: Rest): CanonicalLine {
   return new Reader(argv, args, rest).read();
 }
 
@@ -113,7 +113,7 @@ class Reader {
   #key(spelling: string, token = spelling): string {
     const key = this.#flags.get(spelling);
     if (key !== undefined) return key;
-    const guess = nearest(spelling, [...this.#flags.keys()]);
+    const guess = findNearest(spelling, [...this.#flags.keys()]);
     const within = token === spelling ? "" : ` in ${token}`;
     throw new UsageError(`unknown flag ${spelling}${within}${guess === undefined ? "" : `; did you mean ${guess}?`}`);
   }
@@ -139,7 +139,7 @@ class Reader {
     if (this.#given.has(key)) throw new UsageError(`${spelling} is given twice`);
     const arg = this.#args[key];
     if (arg?.type === "enum" && value !== undefined && arg.options?.includes(value) !== true) {
-      const guess = nearest(value, arg.options ?? []);
+      const guess = findNearest(value, arg.options ?? []);
       throw new UsageError(
         `${spelling} ${value}: expected ${arg.options?.join(", ")}${guess === undefined ? "" : `; did you mean ${guess}?`}`,
       );

@@ -1,19 +1,19 @@
 import { UserError } from "../../app/errors.ts";
 import { type Looking, lookAt } from "../../app/inspect.ts";
-import { mountedFile } from "../../app/running/mounted.ts";
+import { findMountedFile } from "../../app/running/mounted.ts";
 import { type AttributeName, attribute, PROMPT } from "../../attributes.ts";
 import { CONTENT_INSTRUCTIONS, type Section } from "../../generate/context/prompts.ts";
 import { countTokens } from "../../generate/spending/tokens.ts";
 import type { Asked } from "../../offline/dry-run.ts";
-import type { StillTree } from "../../offline/tree.ts";
-import { command, flags } from "../args/command.ts";
+import type { OfflineTree } from "../../offline/tree.ts";
+import { defineCommand, defineFlags } from "../args/command.ts";
 import { lookFlags } from "../args/flags.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { say, show, showJson } from "../output/terminal.ts";
-import { quietLog } from "../process/serve.ts";
+import { createQuietLog } from "../process/serve.ts";
 
-export const context = command({
-  args: flags({
+export const context = defineCommand({
+  args: defineFlags({
     path: { type: "positional", required: true, description: "a file in a mount; with --from, a path in the snapshot" },
     from: { type: "string", valueHint: "FILE", description: "a snapshot to look into, instead of a mount" },
     ...lookFlags,
@@ -24,8 +24,9 @@ export const context = command({
       "generated, nothing is spent. Control characters are shown as \\u001b; a program gets the exact text with --json.",
   ],
   async run(args) {
-    await using log = quietLog();
-    const path = args.from === undefined ? (await mountedFile(args.path)).path : `/${args.path.replace(/^\/+/, "")}`;
+    await using log = createQuietLog();
+    const path =
+      args.from === undefined ? (await findMountedFile(args.path)).path : `/${args.path.replace(/^\/+/, "")}`;
     await using looking = await lookAt(args.from ? { snapshot: args.from } : { mounted: args.path }, args, {
       log,
       say,
@@ -38,9 +39,9 @@ export const context = command({
         `${path} is made by the generator ${JSON.stringify(generator)}: no model is asked`,
       );
     }
-    const parts = await counted(await looking.foresight.sections(path), looking, path);
+    const parts = await formatCount(await looking.foresight.sections(path), looking, path);
     if (args.json) showJson({ path, ...asks, recording: undefined, recorded: asks.recording !== undefined, parts });
-    else show(text(path, asks, parts, looking));
+    else show(formatContext(path, asks, parts, looking));
     return EXIT.ok.code;
   },
 });
@@ -51,8 +52,8 @@ interface Part {
   readonly tokens: number;
 }
 
-async function counted(sections: readonly Section[], looking: Looking, path: string): Promise<readonly Part[]> {
-  const prompts = promptSources(looking, path);
+async function formatCount(sections: readonly Section[], looking: Looking, path: string): Promise<readonly Part[]> {
+  const prompts = listPromptSources(looking, path);
   const all = [{ part: "instructions", why: "the same for every file", text: CONTENT_INSTRUCTIONS }, ...sections];
   return Promise.all(
     all.map(async ({ part, why, text }) => ({
@@ -63,7 +64,7 @@ async function counted(sections: readonly Section[], looking: Looking, path: str
   );
 }
 
-function promptSources({ tree, about }: Looking, path: string): string {
+function listPromptSources({ tree, about }: Looking, path: string): string {
   const from = tree
     .settings(path, "prompt")
     .map((one) => one.from)
@@ -74,18 +75,18 @@ function promptSources({ tree, about }: Looking, path: string): string {
   ].join("; ");
 }
 
-function text(path: string, asks: Asked, parts: readonly Part[], { tree, store }: Looking): string {
+function formatContext(path: string, asks: Asked, parts: readonly Part[], { tree, store }: Looking): string {
   const { request, key, recording, exact, inputTokens } = asks;
   const held = recording === undefined ? "not recorded" : `recorded in ${store?.name}`;
   const head = [
     path,
-    `model        ${request.model}${origin(tree, path, "model")}`,
+    `model        ${request.model}${formatOrigin(tree, path, "model")}`,
     ...(request.temperature === undefined
       ? []
-      : [`temperature  ${request.temperature}${origin(tree, path, "temperature")}`]),
+      : [`temperature  ${request.temperature}${formatOrigin(tree, path, "temperature")}`]),
     ...(request.maxTokens === undefined
       ? []
-      : [`max tokens   ${request.maxTokens}${origin(tree, path, "max-tokens")}`]),
+      : [`max tokens   ${request.maxTokens}${formatOrigin(tree, path, "max-tokens")}`]),
     `request      ${key}, ${held}`,
     `sends        about ${inputTokens} tokens`,
     ...(exact ? [] : ["not exact    it depends on a file that is not generated yet; its content is not known"]),
@@ -96,7 +97,7 @@ function text(path: string, asks: Asked, parts: readonly Part[], { tree, store }
   return `${head.join("\n")}\n${messages.join("")}`;
 }
 
-function origin(tree: StillTree, path: string, name: AttributeName): string {
+function formatOrigin(tree: OfflineTree, path: string, name: AttributeName): string {
   const [nearest] = tree.settings(path, name);
   return nearest === undefined ? "" : ` (${attribute(name)} of ${nearest.from})`;
 }

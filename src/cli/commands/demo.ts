@@ -2,28 +2,32 @@ import { UserError } from "../../app/errors.ts";
 import { openGeneration } from "../../app/generation.ts";
 import { type Config, childEnvironment, readConfig, wantsColor } from "../../app/settings/settings.ts";
 import { CONTROL_NAME } from "../../attributes.ts";
-import { command, flags } from "../args/command.ts";
+import { defineCommand, defineFlags } from "../args/command.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
 import { isTerminal, show, showBold } from "../output/terminal.ts";
-import { wayToMount } from "../preflight/mount-capability.ts";
+import { findWayToMount } from "../preflight/mount-capability.ts";
 import { endWithOuter, runInNamespace } from "../process/namespace.ts";
-import { inMount } from "../process/run-child.ts";
+import { commandInMount } from "../process/run-child.ts";
 import { openLog } from "../process/serve.ts";
 import { Interrupted, onSignals } from "../process/signals.ts";
 import { withTemporaryMount } from "../process/temporary-mount.ts";
 
-export const demo = command({
-  args: flags({}),
+export const demo = defineCommand({
+  args: defineFlags({}),
   notes: [
     "A prompt becomes a tree on a real mount, and files come into being when they are first read. The model's answers " +
       "are recordings inside llmfs; everything else is what mount and run do. Nothing is left behind.",
   ],
   async run() {
-    const way = await wayToMount({ certain: true });
+    const way = await findWayToMount({ certain: true });
     if (way.how === "none") return runInNamespace(process.argv.slice(2), way.refusal);
     endWithOuter();
-    const { DEMO_MODEL, DEMO_PROMPT, demoStore } = await import("../../recording/stores/demo-store.ts");
+    const {
+      DEMO_MODEL,
+      DEMO_PROMPT,
+      createDemoStore: demoStore,
+    } = await import("../../recording/stores/demo-store.ts");
     const config: Config = {
       ...readConfig({ mode: "replay", logFile: "-" }, {}),
       prompt: { text: DEMO_PROMPT, origin: "the demo" },
@@ -37,14 +41,16 @@ export const demo = command({
     const { signal } = interrupted;
     explain("A prompt becomes a tree:");
     show(`\n    ${DEMO_PROMPT}\n`);
-    await withTemporaryMount({ config, generation, log, progress, signal }, (mountpoint) => tour(mountpoint, signal));
+    await withTemporaryMount({ config, generation, log, progress, signal }, (mountpoint) =>
+      showTour(mountpoint, signal),
+    );
     explain("That was all of it: the mount is gone, and nothing is left behind. With a model of your own:");
     show("\n    llmfs run --prompt 'what you need' -- bash\n\n");
     return EXIT.ok.code;
   },
 });
 
-async function tour(mountpoint: string, signal: AbortSignal): Promise<void> {
+async function showTour(mountpoint: string, signal: AbortSignal): Promise<void> {
   const shell = new Shell(mountpoint, signal);
   explain("Every file is there, with a line on what it is for, and none has been written yet:");
   await shell.run(["cat", `${CONTROL_NAME}/tree`]);
@@ -79,7 +85,7 @@ class Shell {
     show("\n");
     const begun = performance.now();
     const child = Bun.spawn({
-      cmd: inMount(cmd),
+      cmd: commandInMount(cmd),
       env: childEnvironment({ LLMFS_MOUNT: this.#mountpoint }),
       stdio: ["ignore", "pipe", "inherit"],
       signal: this.#signal,

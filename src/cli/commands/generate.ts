@@ -3,17 +3,17 @@ import { openGeneration } from "../../app/generation.ts";
 import { absolutePath } from "../../app/machine/current-directory.ts";
 import { readConfig } from "../../app/settings/settings.ts";
 import { writeAtomically } from "../../snapshot/write/write.ts";
-import { command, flags } from "../args/command.ts";
+import { defineCommand, defineFlags } from "../args/command.ts";
 import { logFlags, modelFlags, promptFlags } from "../args/flags.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
 import { showExactly } from "../output/terminal.ts";
-import { asSaved, checkSave } from "../preflight/output-paths.ts";
+import { checkSave, wrapSaveErrors } from "../preflight/output-paths.ts";
 import { openLog } from "../process/serve.ts";
 import { Interrupted, onSignals } from "../process/signals.ts";
 
-export const generate = command({
-  args: flags({
+export const generate = defineCommand({
+  args: defineFlags({
     ...promptFlags,
     output: {
       type: "string",
@@ -39,7 +39,7 @@ export const generate = command({
       const snapshot = await generation.layOut(config.prompt.text, progress, interrupted.signal);
       progress.clear();
       if (args.output === undefined || args.output === "-") showExactly(snapshot);
-      else await asSaved(writeAtomically(absolutePath(args.output), pieces(snapshot)));
+      else await wrapSaveErrors(writeAtomically(absolutePath(args.output), toPieces(snapshot)));
       return EXIT.ok.code;
     } catch (error) {
       throw interrupted.signal.aborted ? interrupted.signal.reason : error;
@@ -50,6 +50,6 @@ export const generate = command({
   },
 });
 
-async function* pieces(whole: Uint8Array): AsyncGenerator<Uint8Array> {
+async function* toPieces(whole: Uint8Array): AsyncGenerator<Uint8Array> {
   yield whole;
 }

@@ -1,18 +1,18 @@
-import { codeIsNotRun, configurationToRead, configurationToRun } from "../../app/configuration.ts";
+import { explainCodeNotRun, findConfigurationToRead, findConfigurationToRun } from "../../app/configuration.ts";
 import { UsageError, UserError } from "../../app/errors.ts";
 import { childEnvironment } from "../../app/settings/settings.ts";
 import { DEFAULT_GENERATOR } from "../../attributes.ts";
 import { messageOf } from "../../errno.ts";
 import type { Engine } from "../../generate/engine.ts";
 import type { LoadedConfig } from "../../generators/config/load.ts";
-import { command, flags } from "../args/command.ts";
+import { defineCommand, defineFlags } from "../args/command.ts";
 import { configFlags } from "../args/flags.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { say, show, showExactly, showJson } from "../output/terminal.ts";
 import { Interrupted, onSignals } from "../process/signals.ts";
 
-export const generators = command({
-  args: flags({
+export const generators = defineCommand({
+  args: defineFlags({
     action: { type: "positional", required: false, description: "test: make one file, without a mount" },
     path: { type: "positional", required: false, description: "the file, as a path in the mount" },
     ...configFlags,
@@ -31,8 +31,8 @@ export const generators = command({
     }
     if (action !== undefined && path === undefined) throw new UsageError("test needs the path of a file");
     const file = await (path === undefined
-      ? configurationToRead(config, say, refuseCode)
-      : configurationToRun(config, say));
+      ? findConfigurationToRead(config, say, refuseCode)
+      : findConfigurationToRun(config, say));
     if (file === undefined) {
       throw new UserError(
         "input",
@@ -44,18 +44,18 @@ export const generators = command({
     await using loaded = await loading.catch((cause: unknown) => {
       throw new UserError("input", messageOf(cause), { cause });
     });
-    if (path === undefined) json ? showJson(described(loaded)) : show(table(loaded));
-    else await tested(loaded, path.startsWith("/") ? path : `/${path}`, json);
+    if (path === undefined) json ? showJson(describe(loaded)) : show(formatTable(loaded));
+    else await runTest(loaded, path.startsWith("/") ? path : `/${path}`, json);
     return EXIT.ok.code;
   },
 });
 
 /** Only running it tells what is in it. */
 function refuseCode(file: string): never {
-  throw new UserError("input", codeIsNotRun(file));
+  throw new UserError("input", explainCodeNotRun(file));
 }
 
-function described({ file, generators, rules, plants }: LoadedConfig) {
+function describe({ file, generators, rules, plants }: LoadedConfig) {
   return {
     file,
     generators: [
@@ -68,7 +68,7 @@ function described({ file, generators, rules, plants }: LoadedConfig) {
       name,
       match: match.source,
       generator,
-      refresh: refreshWords(refresh),
+      refresh: formatRefresh(refresh),
       lists,
       looksUp,
     })),
@@ -76,8 +76,8 @@ function described({ file, generators, rules, plants }: LoadedConfig) {
   };
 }
 
-function table(loaded: LoadedConfig): string {
-  const { file, generators, rules, exists } = described(loaded);
+function formatTable(loaded: LoadedConfig): string {
+  const { file, generators, rules, exists } = describe(loaded);
   const width = Math.max(...generators.map(({ name }) => name.length), ...rules.map(({ match }) => match.length));
   const lines = [
     file,
@@ -97,13 +97,13 @@ function table(loaded: LoadedConfig): string {
   return `${lines.join("\n")}\n`;
 }
 
-function refreshWords(refresh: { readonly ms: number; readonly stale: boolean } | undefined): string {
+function formatRefresh(refresh: { readonly ms: number; readonly stale: boolean } | undefined): string {
   if (refresh === undefined) return "once";
   return refresh.ms === 0 ? "always" : `${refresh.ms / 1000}s${refresh.stale ? ", stale served" : ""}`;
 }
 
-async function tested(loaded: LoadedConfig, path: string, json: boolean): Promise<void> {
-  const [{ createEngine }, { unmountedTree }] = await Promise.all([
+async function runTest(loaded: LoadedConfig, path: string, json: boolean): Promise<void> {
+  const [{ createEngine }, { createConfiguredTree: unmountedTree }] = await Promise.all([
     import("../../generate/engine.ts"),
     import("../../offline/configured-tree.ts"),
   ]);

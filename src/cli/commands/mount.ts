@@ -1,16 +1,16 @@
-import { configurationToRun } from "../../app/configuration.ts";
-import { checkedMountpoint } from "../../app/mountpoint.ts";
+import { findConfigurationToRun } from "../../app/configuration.ts";
+import { checkMountpointPath } from "../../app/mountpoint.ts";
 import { readConfig } from "../../app/settings/settings.ts";
 import { shellWord } from "../../fuse/mounting/mountpoint.ts";
-import { command, flags } from "../args/command.ts";
+import { defineCommand, defineFlags } from "../args/command.ts";
 import { logFlags, mountFlags } from "../args/flags.ts";
 import { isTerminal, say, showJson } from "../output/terminal.ts";
-import { notPermitted, wayToMount } from "../preflight/mount-capability.ts";
+import { createNotPermittedError, findWayToMount } from "../preflight/mount-capability.ts";
 import { checkOutputs } from "../preflight/output-paths.ts";
 import { mountInBackground } from "../process/launcher.ts";
 
-export const mount = command({
-  args: flags({
+export const mount = defineCommand({
+  args: defineFlags({
     dir: { type: "positional", required: true, description: "an empty directory" },
     ...mountFlags,
     foreground: { type: "boolean", alias: "f", description: "stay in the foreground; Ctrl-C unmounts" },
@@ -29,21 +29,21 @@ export const mount = command({
       "the process keeps the tree and tries again every few seconds, until a signal ends that.",
   ],
   async run(args) {
-    const config = { ...readConfig(args), configFile: await configurationToRun(args.config, say) };
+    const config = { ...readConfig(args), configFile: await findConfigurationToRun(args.config, say) };
     // Before a tree is laid out, which may cost something, it has to be certain.
-    const way = await wayToMount({ certain: config.prompt !== undefined });
-    if (way.how === "none") throw notPermitted(way.refusal);
-    const mountpoint = await checkedMountpoint(args.dir);
+    const way = await findWayToMount({ certain: config.prompt !== undefined });
+    if (way.how === "none") throw createNotPermittedError(way.refusal);
+    const mountpoint = await checkMountpointPath(args.dir);
     await checkOutputs(config, mountpoint);
-    const told = (pid: number) => {
+    const reportMounted = (pid: number) => {
       if (args.json) showJson({ mountpoint, pid }, 0);
     };
     if (args.foreground) {
       const { mountAndServe } = await import("../process/serve.ts");
-      return mountAndServe({ config, mountpoint, terminalLevel: "info", ready: () => told(process.pid) });
+      return mountAndServe({ config, mountpoint, terminalLevel: "info", ready: () => reportMounted(process.pid) });
     }
     const { pid, status } = await mountInBackground({ config, mountpoint });
-    told(pid);
+    reportMounted(pid);
     if (isTerminal()) say(`mounted at ${args.dir}; to end it: llmfs unmount ${shellWord(args.dir)}`);
     return status;
   },

@@ -2,15 +2,15 @@ import { lookAt, placeOf } from "../../app/inspect.ts";
 import { answerLength, type ModelPlan, type Plan, planOf, type Range } from "../../offline/cost-estimate.ts";
 import type { Foreseen } from "../../offline/dry-run.ts";
 import { printableLine } from "../../text/printable.ts";
-import { command, flags } from "../args/command.ts";
+import { defineCommand, defineFlags } from "../args/command.ts";
 import { lookFlags } from "../args/flags.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
 import { say, show, showJson } from "../output/terminal.ts";
-import { quietLog } from "../process/serve.ts";
+import { createQuietLog } from "../process/serve.ts";
 
-export const plan = command({
-  args: flags({
+export const plan = defineCommand({
+  args: defineFlags({
     source: {
       type: "positional",
       required: false,
@@ -26,7 +26,7 @@ export const plan = command({
     `The exit status is ${EXIT.incomplete.code} if some files cannot be generated, as files that depend on each other.`,
   ],
   async run(args) {
-    await using log = quietLog();
+    await using log = createQuietLog();
     await using looking = await lookAt(await placeOf(args.source), args, { log, say });
     const { tree, foresight, store, priceOf } = looking;
     const pending = tree.files.filter(({ state }) => state === "pending" || state === "failed");
@@ -39,35 +39,35 @@ export const plan = command({
     }
     progress.clear();
     const planned = planOf(foreseen, answerLength((await store?.list()) ?? []), priceOf);
-    if (args.json) showJson({ ...planned, each: foreseen.map(brief) });
-    else show(text(planned, args.files ? foreseen : []));
+    if (args.json) showJson({ ...planned, each: foreseen.map(summarize) });
+    else show(formatPlan(planned, args.files ? foreseen : []));
     return planned.failed.length === 0 ? EXIT.ok.code : EXIT.incomplete.code;
   },
 });
 
-function brief({ path, generator, asks, failure }: Foreseen) {
+function summarize({ path, generator, asks, failure }: Foreseen) {
   if (asks === undefined) return { path, generator, ...(failure && { error: failure.message }) };
   const { request, key, recording, exact, inputTokens } = asks;
   return { path, generator, model: request.model, key, recorded: recording !== undefined, exact, inputTokens };
 }
 
-function text(plan: Plan, each: readonly Foreseen[]): string {
+function formatPlan(plan: Plan, each: readonly Foreseen[]): string {
   if (plan.files === 0) return "nothing is pending\n";
   const { answers } = plan;
   const calls = plan.models.some((one) => one.calls > 0);
   const lines = [
     `${plan.files} ${plan.files === 1 ? "file is" : "files are"} pending`,
-    ...plan.models.map(modelLine),
+    ...plan.models.map(formatModel),
     ...Object.entries(plan.others).map(([name, count]) => `  by the generator ${name}: ${count}, no model is asked`),
-    ...(calls ? [`Answers: ${range(answers, count)} tokens each, ${answers.from}.`] : []),
+    ...(calls ? [`Answers: ${formatRange(answers, formatCount)} tokens each, ${answers.from}.`] : []),
     ...(plan.inexact > 0 ? [`${plan.inexact} depend on contents that are not known yet; those are not counted.`] : []),
     ...plan.failed.map(({ path, error }) => `cannot be generated: ${printableLine(path)}: ${error}`),
-    ...each.map(fileLine),
+    ...each.map(formatFile),
   ];
   return `${lines.join("\n")}\n`;
 }
 
-function modelLine(plan: ModelPlan): string {
+function formatModel(plan: ModelPlan): string {
   const { model, files, recorded, calls, inputTokens, outputTokens, usd, priceAsOf } = plan;
   const parts = [
     `  by ${model}: ${files}`,
@@ -75,25 +75,25 @@ function modelLine(plan: ModelPlan): string {
     `${calls} ${calls === 1 ? "call" : "calls"}`,
   ];
   if (calls > 0) {
-    parts.push(`${count(inputTokens)} tokens sent, ${range(outputTokens, count)} received`);
+    parts.push(`${formatCount(inputTokens)} tokens sent, ${formatRange(outputTokens, formatCount)} received`);
     const dated = priceAsOf === undefined ? "" : ` (prices of ${priceAsOf})`;
     const dollars = (amount: number) => `$${amount.toFixed(4)}`;
-    parts.push(usd === undefined ? "price not known (--price)" : `${range(usd, dollars)}${dated}`);
+    parts.push(usd === undefined ? "price not known (--price)" : `${formatRange(usd, dollars)}${dated}`);
   }
   return parts.join("; ");
 }
 
-function fileLine({ path, generator, asks, failure }: Foreseen): string {
+function formatFile({ path, generator, asks, failure }: Foreseen): string {
   const name = printableLine(path);
   if (asks === undefined) return `${name}: ${failure === undefined ? generator : failure.message}`;
   const cost = asks.recording === undefined ? `${asks.inputTokens} tokens` : "recorded";
   return `${name}: ${asks.request.model}, ${cost}, ${asks.key.slice(0, 16)}${asks.exact ? "" : " (not exact)"}`;
 }
 
-function range({ low, high }: Range, shown: (value: number) => string): string {
+function formatRange({ low, high }: Range, shown: (value: number) => string): string {
   return low === high ? shown(low) : `${shown(low)} to ${shown(high)}`;
 }
 
-function count(value: number): string {
+function formatCount(value: number): string {
   return value.toLocaleString("en-US");
 }

@@ -1,25 +1,25 @@
 import { existsSync } from "node:fs";
-import { codeIsNotRun } from "../../app/configuration.ts";
+import { explainCodeNotRun } from "../../app/configuration.ts";
 import { UsageError, UserError } from "../../app/errors.ts";
-import { lookAt, placeOf, whereMounted } from "../../app/inspect.ts";
+import { lookAt, placeOf, recordingsOf } from "../../app/inspect.ts";
 import { readAbout } from "../../app/mount-info.ts";
-import { mountedFile } from "../../app/running/mounted.ts";
+import { findMountedFile } from "../../app/running/mounted.ts";
 import { type Config, readConfig } from "../../app/settings/settings.ts";
 import { messageOf } from "../../errno.ts";
-import { repairedBy } from "../../generators/builtin/llm.ts";
+import { repairWith } from "../../generators/builtin/llm.ts";
 import type { ChatRequest } from "../../llm/llm.ts";
 import { requestKey } from "../../recording/key.ts";
 import type { Recording, RecordingStore } from "../../recording/recording.ts";
 import { openStore, prune, schemeOf } from "../../recording/stores/store.ts";
 import { printableLine } from "../../text/printable.ts";
-import { command, flags } from "../args/command.ts";
+import { defineCommand, defineFlags } from "../args/command.ts";
 import { lookFlags } from "../args/flags.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { say, show, showJson } from "../output/terminal.ts";
-import { quietLog } from "../process/serve.ts";
+import { createQuietLog } from "../process/serve.ts";
 
-export const recordings = command({
-  args: flags({
+export const recordings = defineCommand({
+  args: defineFlags({
     action: { type: "positional", required: true, description: "ls, verify or prune" },
     for: {
       type: "string",
@@ -47,7 +47,7 @@ export const recordings = command({
       throw new UsageError(`recordings ${action}: expected ls, verify or prune`);
     }
     if (args.for !== undefined && action !== "prune") throw new UsageError("--for is for prune");
-    await using log = quietLog();
+    await using log = createQuietLog();
     const sources = args.for === undefined ? [] : sourcesOf(args.for);
     const config = readConfig({ ...args, mode: "replay" });
     const { mode, ownRecordings: local, s3 } = config;
@@ -68,7 +68,7 @@ export const recordings = command({
       try {
         if (action === "ls") return await list(store, args.json);
         if (action === "verify") return await verify(store, args.json);
-        const keep = sources.length === 0 ? await everything(store) : await neededBy(sources, args, store);
+        const keep = sources.length === 0 ? await keepEverything(store) : await findNeededBy(sources, args, store);
         return await takeAway(store, keep, args.dryRun, args.json);
       } finally {
         await store.close?.();
@@ -82,8 +82,8 @@ export const recordings = command({
 
 async function list(store: RecordingStore, json: boolean): Promise<number> {
   const all = await store.list();
-  if (json) showJson(all.map(brief));
-  else show(all.map((one) => `${line(one)}\n`).join(""));
+  if (json) showJson(all.map(summarize));
+  else show(all.map((one) => `${formatLine(one)}\n`).join(""));
   return EXIT.ok.code;
 }
 
@@ -99,10 +99,10 @@ async function verify(store: RecordingStore, json: boolean): Promise<number> {
 async function takeAway(store: RecordingStore, keep: Keep, dryRun: boolean, json: boolean): Promise<number> {
   const keys = (await store.list()).filter(keep).map(({ key }) => key);
   const pruned = await prune(store, { keep: new Set(keys), dryRun });
-  const gone = pruned.recordings.map(brief);
+  const gone = pruned.recordings.map(summarize);
   if (json) showJson({ recordings: gone, faults: pruned.faults });
   else {
-    for (const one of pruned.recordings) show(`${line(one)}\n`);
+    for (const one of pruned.recordings) show(`${formatLine(one)}\n`);
     for (const { name, reason } of pruned.faults) show(`${printableLine(name)}: ${reason}\n`);
   }
   const count = pruned.recordings.length + pruned.faults.length;
@@ -112,7 +112,7 @@ async function takeAway(store: RecordingStore, keep: Keep, dryRun: boolean, json
 
 type Keep = (recording: Recording) => boolean;
 
-async function everything(store: RecordingStore): Promise<Keep> {
+async function keepEverything(store: RecordingStore): Promise<Keep> {
   const keys = new Set((await store.list()).map(({ key }) => key));
   return ({ key }) => keys.has(key);
 }
@@ -126,26 +126,26 @@ function sourcesOf(text: string): readonly string[] {
 async function placeFor(sources: readonly string[], config: Config): Promise<string> {
   for (const source of sources) {
     const place = await placeOf(source);
-    if ("mounted" in place) return whereMounted(config, readAbout((await mountedFile(place.mounted)).mountpoint));
+    if ("mounted" in place) return recordingsOf(config, readAbout((await findMountedFile(place.mounted)).mountpoint));
   }
   return config.recordings;
 }
 
 type LookArgs = Parameters<typeof lookAt>[1];
 
-async function neededBy(sources: readonly string[], args: LookArgs, store: RecordingStore): Promise<Keep> {
+async function findNeededBy(sources: readonly string[], args: LookArgs, store: RecordingStore): Promise<Keep> {
   const keeps: Keep[] = [];
-  for (const source of sources) keeps.push(await needed(source, args, store));
+  for (const source of sources) keeps.push(await findNeeded(source, args, store));
   return (recording) => keeps.some((keep) => keep(recording));
 }
 
 /** What every file's request is now; all that are for a file whose request cannot be told exactly; and layouts. */
-async function needed(source: string, args: LookArgs, store: RecordingStore): Promise<Keep> {
-  await using log = quietLog();
+async function findNeeded(source: string, args: LookArgs, store: RecordingStore): Promise<Keep> {
+  await using log = createQuietLog();
   const place = await placeOf(source);
   const passedOver = (file: string) => {
     throw new UsageError(
-      `${codeIsNotRun(file)}, or --config none if it has nothing to do with ${source}: without it, recordings that are ` +
+      `${explainCodeNotRun(file)}, or --config none if it has nothing to do with ${source}: without it, recordings that are ` +
         "needed might go",
     );
   };
@@ -174,7 +174,7 @@ async function needed(source: string, args: LookArgs, store: RecordingStore): Pr
   }
   const answered = new Set(recorded.filter(isAsked).map(({ request, answer }) => `${keyOf(request)} ${answer.text}`));
   return (recording) => {
-    const repaired = repairedBy(recording.label, recording.request);
+    const repaired = repairWith(recording.label, recording.request);
     if (repaired === undefined) {
       return isAsked(recording) || labels.has(recording.label) || !recording.label.startsWith("/");
     }
@@ -182,11 +182,11 @@ async function needed(source: string, args: LookArgs, store: RecordingStore): Pr
   };
 }
 
-function brief({ key, label, request, answer }: Recording) {
+function summarize({ key, label, request, answer }: Recording) {
   return { key, label, model: request.model, answeredBy: answer.model, ...answer.usage };
 }
 
-function line({ key, label, request, answer }: Recording): string {
+function formatLine({ key, label, request, answer }: Recording): string {
   const tokens =
     answer.usage === undefined ? "" : `  ${answer.usage.inputTokens} + ${answer.usage.outputTokens} tokens`;
   return `${key.slice(0, 16)}  ${printableLine(label) || "unnamed"}  ${printableLine(request.model)}${tokens}`;

@@ -2,20 +2,20 @@ import { type Stats, statSync } from "node:fs";
 import { UsageError, UserError } from "../../app/errors.ts";
 import { readAbout } from "../../app/mount-info.ts";
 import { ControlClient } from "../../app/running/control-client.ts";
-import { mountedFile } from "../../app/running/mounted.ts";
+import { findMountedFile } from "../../app/running/mounted.ts";
 import { readPrompt } from "../../app/settings/prompt.ts";
 import { PROMPT } from "../../attributes.ts";
 import { codeOf, messageOf } from "../../errno.ts";
 import { printableLine } from "../../text/printable.ts";
-import { command, flags } from "../args/command.ts";
+import { defineCommand, defineFlags } from "../args/command.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
 import { say } from "../output/terminal.ts";
-import { type Spent, warming, warmingText } from "../output/warm-progress.ts";
+import { formatWarming, runWarming, type Spent } from "../output/warm-progress.ts";
 import { onSignals, signalStatus } from "../process/signals.ts";
 
-export const regen = command({
-  args: flags({
+export const regen = defineCommand({
+  args: defineFlags({
     prompt: {
       type: "string",
       alias: "F",
@@ -41,7 +41,7 @@ export const regen = command({
     if (args.undo && args.prompt !== undefined) throw new UsageError("--undo and --prompt exclude each other");
     const prompt = args.prompt === undefined ? undefined : readPrompt("--prompt", args.prompt).text;
     await using mounts = await Mounts.of(paths);
-    const wanted = args.undo ? paths : distinct(paths);
+    const wanted = args.undo ? paths : removeDuplicates(paths);
     const stopped = new AbortController();
     let signal: string | undefined;
     using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => {
@@ -58,7 +58,7 @@ export const regen = command({
         throw error;
       });
     };
-    const failed = await (args.undo || wanted.length === 1 ? oneByOne : several)(wanted, {
+    const failed = await (args.undo || wanted.length === 1 ? regenerateInOrder : regenerateTogether)(wanted, {
       one,
       alone,
       mounts,
@@ -81,7 +81,10 @@ interface Work {
 }
 
 /** Returns how many failed, those that were left alone not counted. */
-async function oneByOne(paths: readonly string[], { one, alone, mounts, signal, doing }: Work): Promise<number> {
+async function regenerateInOrder(
+  paths: readonly string[],
+  { one, alone, mounts, signal, doing }: Work,
+): Promise<number> {
   const progress = createProgress();
   signal.addEventListener("abort", () => void mounts.stop());
   let failed = 0;
@@ -95,14 +98,14 @@ async function oneByOne(paths: readonly string[], { one, alone, mounts, signal, 
       progress.clear();
       if (signal.aborted) break;
       if (!alone.has(path)) failed += 1;
-      say(alone.has(path) ? leftAlone(path) : `failed: ${printableLine(path)}: ${messageOf(error)}`);
+      say(alone.has(path) ? explainLeftAlone(path) : `failed: ${printableLine(path)}: ${messageOf(error)}`);
     }
   }
   return failed;
 }
 
-async function several(paths: readonly string[], { one, alone, mounts, signal }: Work): Promise<number> {
-  const all = await warming({
+async function regenerateTogether(paths: readonly string[], { one, alone, mounts, signal }: Work): Promise<number> {
+  const all = await runWarming({
     files: paths.map((path) => ({ path })),
     concurrency: mounts.concurrency,
     signal,
@@ -111,19 +114,19 @@ async function several(paths: readonly string[], { one, alone, mounts, signal }:
     make: one,
     stop: () => mounts.stop(),
   });
-  for (const path of alone) say(leftAlone(path));
+  for (const path of alone) say(explainLeftAlone(path));
   const failed = all.failed.filter(({ path }) => !alone.has(path));
   const result = { ...all, total: all.total - alone.size, failed };
-  if (result.total > 0) for (const line of warmingText(result, signal.aborted ? "kept" : undefined)) say(line);
+  if (result.total > 0) for (const line of formatWarming(result, signal.aborted ? "kept" : undefined)) say(line);
   return failed.length;
 }
 
-function leftAlone(path: string): string {
+function explainLeftAlone(path: string): string {
   return `left alone: ${printableLine(path)}: somebody wrote what is in it; use --force to regenerate it all the same`;
 }
 
 /** One path for each file, whatever hard links are named. Throws UsageError for a directory. */
-function distinct(paths: readonly string[]): readonly string[] {
+function removeDuplicates(paths: readonly string[]): readonly string[] {
   const files = new Map<string, string>();
   for (const path of paths) {
     const stat = statOf(path);
@@ -147,12 +150,12 @@ function statOf(path: string): Stats | undefined {
 
 /** The mounts that the files lie in. */
 class Mounts implements AsyncDisposable {
-  readonly #files: ReadonlyMap<string, Awaited<ReturnType<typeof mountedFile>>>;
+  readonly #files: ReadonlyMap<string, Awaited<ReturnType<typeof findMountedFile>>>;
   readonly #clients: ReadonlyMap<string, ControlClient>;
   readonly concurrency: number;
 
   private constructor(
-    files: ReadonlyMap<string, Awaited<ReturnType<typeof mountedFile>>>,
+    files: ReadonlyMap<string, Awaited<ReturnType<typeof findMountedFile>>>,
     clients: Map<string, ControlClient>,
   ) {
     this.#files = files;
@@ -162,7 +165,7 @@ class Mounts implements AsyncDisposable {
 
   /** Throws UserError, "notMounted" or "unresponsive". */
   static async of(paths: readonly string[]): Promise<Mounts> {
-    const files = new Map(await Promise.all(paths.map(async (path) => [path, await mountedFile(path)] as const)));
+    const files = new Map(await Promise.all(paths.map(async (path) => [path, await findMountedFile(path)] as const)));
     const clients = new Map<string, ControlClient>();
     for (const { mountpoint } of files.values()) {
       if (!clients.has(mountpoint)) clients.set(mountpoint, await ControlClient.open(mountpoint));

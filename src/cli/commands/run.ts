@@ -1,4 +1,4 @@
-import { configurationToRun } from "../../app/configuration.ts";
+import { findConfigurationToRun } from "../../app/configuration.ts";
 import { UserError } from "../../app/errors.ts";
 import { openGeneration } from "../../app/generation.ts";
 import { withInheritedLimits } from "../../app/machine/limits.ts";
@@ -7,23 +7,23 @@ import { CONTROL_NAME } from "../../attributes.ts";
 import { clearAmbientCapabilities } from "../../libc.ts";
 import type { Log } from "../../log.ts";
 import type { MountedFilesystem } from "../../mount/filesystem.ts";
-import { command, flags } from "../args/command.ts";
+import { defineCommand, defineFlags } from "../args/command.ts";
 import { logFlags, mountFlags } from "../args/flags.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
 import { say } from "../output/terminal.ts";
-import { type Warming, warmingText, warmMount } from "../output/warm-progress.ts";
-import { wayToMount } from "../preflight/mount-capability.ts";
+import { formatWarming, type Warming, warmMount } from "../output/warm-progress.ts";
+import { findWayToMount } from "../preflight/mount-capability.ts";
 import { checkOutputs } from "../preflight/output-paths.ts";
 import { MountWatch } from "../process/mount-watch.ts";
 import { endWithOuter, runInNamespace } from "../process/namespace.ts";
-import { forwardSignals, inMount } from "../process/run-child.ts";
+import { commandInMount, forwardSignals } from "../process/run-child.ts";
 import { openLog } from "../process/serve.ts";
 import { Interrupted, onSignals } from "../process/signals.ts";
 import { withTemporaryMount } from "../process/temporary-mount.ts";
 
-export const run = command({
-  args: flags({
+export const run = defineCommand({
+  args: defineFlags({
     ...mountFlags,
     ...logFlags,
   }),
@@ -41,10 +41,10 @@ export const run = command({
       "system allows that; in a user namespace that has no mount namespace of its own (unshare -rn), in one.",
   ],
   async run(args, rest) {
-    const way = await wayToMount({ certain: true });
+    const way = await findWayToMount({ certain: true });
     if (way.how === "none") return runInNamespace(process.argv.slice(2), way.refusal);
     endWithOuter();
-    const config = { ...readConfig(args), configFile: await configurationToRun(args.config, say) };
+    const config = { ...readConfig(args), configFile: await findConfigurationToRun(args.config, say) };
     await checkOutputs(config, undefined);
     const progress = createProgress();
     const log = openLog(config, "warn", progress);
@@ -61,10 +61,10 @@ export const run = command({
             if (interrupted.signal.aborted) {
               const unsaved = config.mode === "off" ? "gone with the mount" : "recorded";
               const kept = config.save === undefined ? unsaved : `saved in ${config.save}`;
-              for (const line of warmingText(result, kept)) say(line);
+              for (const line of formatWarming(result, kept)) say(line);
             }
             interrupted.signal.throwIfAborted();
-            if (result.failed.length > 0) return warmed(result);
+            if (result.failed.length > 0) return reportIncomplete(result);
           }
           return await runAt(mountpoint, rest, filesystem, log);
         },
@@ -76,8 +76,8 @@ export const run = command({
 });
 
 /** The command is not run on half a tree. */
-function warmed(result: Warming): number {
-  for (const line of warmingText(result)) say(line);
+function reportIncomplete(result: Warming): number {
+  for (const line of formatWarming(result)) say(line);
   return EXIT.incomplete.code;
 }
 
@@ -93,7 +93,7 @@ async function runAt(
   if (insideNamespace()) clearAmbientCapabilities();
   const child = withInheritedLimits(() =>
     Bun.spawn({
-      cmd: inMount(cmd),
+      cmd: commandInMount(cmd),
       env: childEnvironment({ LLMFS_MOUNT: mountpoint }),
       stdio: ["inherit", "inherit", "inherit"],
     }),

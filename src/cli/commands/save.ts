@@ -2,17 +2,17 @@ import { createReadStream } from "node:fs";
 import { UserError } from "../../app/errors.ts";
 import { absolutePath } from "../../app/machine/current-directory.ts";
 import { watchAnswers } from "../../app/running/answering.ts";
-import { controlFile, mountedAt } from "../../app/running/mounted.ts";
+import { controlFilePath, findMounted } from "../../app/running/mounted.ts";
 import { messageOf } from "../../errno.ts";
 import { findMountAt } from "../../mountinfo.ts";
 import { writeAtomically } from "../../snapshot/write/write.ts";
-import { command, flags } from "../args/command.ts";
+import { defineCommand, defineFlags } from "../args/command.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { showExactly } from "../output/terminal.ts";
-import { asSaved } from "../preflight/output-paths.ts";
+import { wrapSaveErrors } from "../preflight/output-paths.ts";
 
-export const save = command({
-  args: flags({
+export const save = defineCommand({
+  args: defineFlags({
     dir: { type: "positional", required: true, description: "where the filesystem is mounted" },
     file: { type: "positional", required: true, description: "the snapshot to write, or - for standard output" },
   }),
@@ -21,19 +21,19 @@ export const save = command({
       "The mount goes on.",
   ],
   async run(args) {
-    const mountpoint = await mountedAt(args.dir);
+    const mountpoint = await findMounted(args.dir);
     const sick = Promise.withResolvers<never>();
     const mount = findMountAt(mountpoint);
     using _ = mount && watchAnswers(mount, sick.reject);
-    const chunks = snapshot(controlFile(mountpoint, "snapshot.json"), sick.promise);
+    const chunks = streamSnapshot(controlFilePath(mountpoint, "snapshot.json"), sick.promise);
     if (args.file === "-") for await (const chunk of chunks) showExactly(chunk);
-    else await asSaved(writeAtomically(absolutePath(args.file), chunks));
+    else await wrapSaveErrors(writeAtomically(absolutePath(args.file), chunks));
     return EXIT.ok.code;
   },
 });
 
 /** Rejects as `sick` does while a piece is waited for. */
-async function* snapshot(path: string, sick: Promise<never>): AsyncGenerator<Uint8Array> {
+async function* streamSnapshot(path: string, sick: Promise<never>): AsyncGenerator<Uint8Array> {
   sick.catch(() => {});
   try {
     const stream = createReadStream(path, { highWaterMark: 1 << 20 })[Symbol.asyncIterator]();

@@ -1,25 +1,25 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { UserError } from "../../app/errors.ts";
-import { complaint } from "../../app/keeper.ts";
+import { describeProblem } from "../../app/keeper.ts";
 import { absolutePath } from "../../app/machine/current-directory.ts";
-import { realPath } from "../../app/mountpoint.ts";
-import { answers, unresponsive } from "../../app/running/answering.ts";
+import { resolveRealPath } from "../../app/mountpoint.ts";
+import { createUnresponsiveError, isAnswering } from "../../app/running/answering.ts";
 import { ControlClient } from "../../app/running/control-client.ts";
 import { findMount } from "../../app/running/find-mount.ts";
-import type { Outcome } from "../../app/running/mount-record.ts";
-import { mountAtPlace } from "../../app/running/mounted.ts";
+import type { SaveOutcome } from "../../app/running/mount-record.ts";
+import { requireMountAt } from "../../app/running/mounted.ts";
 import { lateServerOf, mounterOf, openerOf, type ServerProcess, serverOf } from "../../app/running/server-process.ts";
 import { isThere, takeAway } from "../../app/running/take-away.ts";
-import { duration } from "../../app/settings/values.ts";
+import { parseDuration } from "../../app/settings/values.ts";
 import { shellWord } from "../../fuse/mounting/mountpoint.ts";
 import { isAdministrator } from "../../fuse/mounting/unmount.ts";
 import { type MountPoint, readMounts } from "../../mountinfo.ts";
-import { command, flags } from "../args/command.ts";
+import { defineCommand, defineFlags } from "../args/command.ts";
 import { EXIT } from "../output/exit-codes.ts";
-import { Departure, late, otherVersion } from "../process/departure.ts";
+import { createVersionError, Departure, late } from "../process/departure.ts";
 
-export const unmount = command({
-  args: flags({
+export const unmount = defineCommand({
+  args: defineFlags({
     dir: { type: "positional", required: true, description: "where the filesystem is mounted" },
     lazy: {
       type: "boolean",
@@ -46,15 +46,15 @@ export const unmount = command({
     "`llmfs umount` is the same.",
   ],
   async run(args) {
-    const patienceMs = duration("--timeout", args.timeout ?? "30s", 1000);
+    const patienceMs = parseDuration("--timeout", args.timeout ?? "30s", 1000);
     const mount = mountOf(args.dir);
     // As "llmfs unmount .": this very process must not keep the mount busy.
     process.chdir("/");
     using server = serverOf(mount);
     if (server !== undefined && isCopy(mount, server)) takeAway(mount, args.dir, args.lazy);
-    else if (server === undefined) await withoutServer(mount, args.dir, args.lazy, patienceMs);
-    else if (args.lazy) await lazily(new Departure({ mount, name: args.dir, server, patienceMs, lazy: true }));
-    else await properly(new Departure({ mount, name: args.dir, server, patienceMs, lazy: false }));
+    else if (server === undefined) await unmountWithoutServer(mount, args.dir, args.lazy, patienceMs);
+    else if (args.lazy) await unmountLazily(new Departure({ mount, name: args.dir, server, patienceMs, lazy: true }));
+    else await unmountProperly(new Departure({ mount, name: args.dir, server, patienceMs, lazy: false }));
     return EXIT.ok.code;
   },
 });
@@ -68,31 +68,31 @@ function isCopy(mount: MountPoint, { record }: ServerProcess): boolean {
 /** Throws UserError: also where nothing is mounted any more, and what was is not saved yet. */
 function mountOf(directory: string): MountPoint {
   try {
-    return mountAtPlace(directory);
+    return requireMountAt(directory);
   } catch (error) {
     if (!(error instanceof UserError) || error.exit !== "notMounted") throw error;
     // Of a place in another mount the kernel would ask that one, which may not answer.
     const inside = findMount(directory) !== undefined;
-    using server = lateServerOf(inside ? absolutePath(directory) : realPath(directory));
+    using server = lateServerOf(inside ? absolutePath(directory) : resolveRealPath(directory));
     throw server === undefined ? error : late(server, directory);
   }
 }
 
-async function properly(departure: Departure): Promise<void> {
+async function unmountProperly(departure: Departure): Promise<void> {
   const away = `save it elsewhere (llmfs save ${shellWord(departure.name)} FILE) and end it: kill -KILL ${departure.pid}`;
   refuseUnsaved(await departure.save(), departure.name, away);
   takeAway(departure.mount, departure.name, false);
   await departure.end();
 }
 
-async function lazily(departure: Departure): Promise<void> {
+async function unmountLazily(departure: Departure): Promise<void> {
   takeAway(departure.mount, departure.name, true);
   await departure.save();
-  await departure.detached();
+  await departure.waitForDetach();
 }
 
 /** Its process has ended, is another version, or cannot be seen from here. */
-async function withoutServer(mount: MountPoint, name: string, lazy: boolean, patienceMs: number): Promise<void> {
+async function unmountWithoutServer(mount: MountPoint, name: string, lazy: boolean, patienceMs: number): Promise<void> {
   const other = openerOf(mount);
   if (!isThere(mount)) throw new UserError("notMounted", `${name}: somebody else has just unmounted it`);
   const mounter = mounterOf(mount);
@@ -109,8 +109,8 @@ async function withoutServer(mount: MountPoint, name: string, lazy: boolean, pat
       `${name} is unmounted. The process that served it ${who}, so its tree may not be saved`,
     );
   }
-  const answer = await answers(mount);
-  if (answer === "no") throw unresponsive(mount);
+  const answer = await isAnswering(mount);
+  if (answer === "no") throw createUnresponsiveError(mount);
   if (answer === "dead") {
     takeAway(mount, name, false);
     const lost = "what it had not saved before is lost";
@@ -119,16 +119,16 @@ async function withoutServer(mount: MountPoint, name: string, lazy: boolean, pat
       `${name} is cleared away. The process that served it had ended without a report; ${lost}`,
     );
   }
-  const outcome = await savedThroughMount(mount, name, patienceMs, other);
+  const outcome = await saveThroughMount(mount, name, patienceMs, other);
   refuseUnsaved(outcome, name, "use --lazy");
   takeAway(mount, name, false);
-  const problem = complaint(outcome);
+  const problem = describeProblem(outcome);
   if (problem !== undefined) throw new UserError("save", `${name}: ${problem}`);
 }
 
-function refuseUnsaved(outcome: Outcome, name: string, otherwise: string): void {
+function refuseUnsaved(outcome: SaveOutcome, name: string, otherwise: string): void {
   if (outcome.kind !== "failed") return;
-  const problem = complaint(outcome);
+  const problem = describeProblem(outcome);
   throw new UserError(
     "save",
     `${name} stays mounted, because ${problem}. Put that right and try again, or ${otherwise}`,
@@ -136,20 +136,20 @@ function refuseUnsaved(outcome: Outcome, name: string, otherwise: string): void 
 }
 
 /** For a process that keeps no record, or is in another container: the mount itself passes the request on. */
-async function savedThroughMount(
+async function saveThroughMount(
   mount: MountPoint,
   name: string,
   patienceMs: number,
   pid: number | undefined,
-): Promise<Outcome> {
+): Promise<SaveOutcome> {
   try {
     await using client = await ControlClient.open(mount.path);
     const outcome = await Promise.race([client.save(), sleep(patienceMs)]);
-    if (outcome === undefined) throw unresponsive(mount);
+    if (outcome === undefined) throw createUnresponsiveError(mount);
     return outcome;
   } catch (error) {
     if (error instanceof UserError && error.exit === "unresponsive") throw error;
     // It has no such file, or its file knows no such request.
-    throw otherVersion(name, pid, error);
+    throw createVersionError(name, pid, error);
   }
 }

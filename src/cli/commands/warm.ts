@@ -4,17 +4,17 @@ import { UsageError, UserError } from "../../app/errors.ts";
 import { absolutePath, currentDirectory } from "../../app/machine/current-directory.ts";
 import { readAbout } from "../../app/mount-info.ts";
 import { ControlClient, Refused } from "../../app/running/control-client.ts";
-import { mountedAt, pendingFiles } from "../../app/running/mounted.ts";
+import { findMounted, readPendingFiles } from "../../app/running/mounted.ts";
 import { findMountAt } from "../../mountinfo.ts";
-import { command, flags } from "../args/command.ts";
+import { defineCommand, defineFlags } from "../args/command.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
 import { say, showJson } from "../output/terminal.ts";
-import { byPath, warming, warmingText } from "../output/warm-progress.ts";
+import { formatWarming, runWarming, sortByPath } from "../output/warm-progress.ts";
 import { onSignals, signalStatus } from "../process/signals.ts";
 
-export const warm = command({
-  args: flags({
+export const warm = defineCommand({
+  args: defineFlags({
     dir: { type: "positional", required: true, description: "where the filesystem is mounted" },
     json: { type: "boolean", description: "print what came of it as JSON" },
   }),
@@ -30,19 +30,19 @@ export const warm = command({
       "which names three of them; --json and the mount's log name all.",
   ],
   async run(args, patterns) {
-    const mountpoint = await mountedAt(args.dir);
-    const { chosen } = await import("../../generate/warm.ts");
+    const mountpoint = await findMounted(args.dir);
+    const { selectFiles: chosen } = await import("../../generate/warm.ts");
     const stopped = new AbortController();
     let signal: string | undefined;
     using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => {
       signal = name;
       stopped.abort();
     });
-    const pending = byPath(pendingFiles(mountpoint));
-    const inside = patterns.map((pattern) => below(mountpoint, pattern));
+    const pending = sortByPath(readPendingFiles(mountpoint));
+    const inside = patterns.map((pattern) => toMountPattern(mountpoint, pattern));
     for (const pattern of inside) {
       const plain = [pattern.replace(/^!/, "")];
-      if (chosen(pending, plain).length === 0 && chosen(allFiles(mountpoint), plain).length === 0) {
+      if (chosen(pending, plain).length === 0 && chosen(listFiles(mountpoint), plain).length === 0) {
         throw new UsageError(
           `${pattern}: no file in ${args.dir} matches; a pattern is a path or a glob below ${args.dir}`,
         );
@@ -52,15 +52,15 @@ export const warm = command({
     const { mode, concurrency } = readAbout(mountpoint);
     const device = findMountAt(mountpoint)?.device;
     let gone = false;
-    const left = () => {
+    const onLeave = () => {
       gone = true;
       stopped.abort();
     };
     const watch = setInterval(() => {
-      if (findMountAt(mountpoint)?.device !== device) left();
+      if (findMountAt(mountpoint)?.device !== device) onLeave();
     }, WATCH_MS);
     using _watch = { [Symbol.dispose]: () => clearInterval(watch) };
-    const result = await warming({
+    const result = await runWarming({
       files: chosen(pending, inside),
       concurrency,
       signal: stopped.signal,
@@ -70,13 +70,13 @@ export const warm = command({
       make: (path) =>
         client.make(path).catch((error: unknown) => {
           // The mount itself gives no answer any more.
-          if (!(error instanceof Refused)) left();
+          if (!(error instanceof Refused)) onLeave();
           throw error;
         }),
     });
     if (args.json) showJson(result);
     const kept = !gone ? "kept" : mode === "off" ? "gone with the mount, unless that is saved" : "recorded";
-    for (const line of warmingText(result, stopped.signal.aborted ? kept : undefined)) say(line);
+    for (const line of formatWarming(result, stopped.signal.aborted ? kept : undefined)) say(line);
     if (client.lost instanceof UserError) throw client.lost;
     if (gone) {
       throw new UserError(
@@ -93,7 +93,7 @@ export const warm = command({
 const WATCH_MS = 250;
 
 /** A pattern as a path below the mount; also one that leads into it from where the shell is, as shells write them out. */
-function below(mountpoint: string, pattern: string): string {
+function toMountPattern(mountpoint: string, pattern: string): string {
   const plain = pattern.replace(/^!/, "");
   if (currentDirectory() === undefined) return pattern;
   const absolute = absolutePath(plain);
@@ -104,7 +104,7 @@ function below(mountpoint: string, pattern: string): string {
 }
 
 /** Looking is free. */
-function allFiles(mountpoint: string): { readonly path: string }[] {
+function listFiles(mountpoint: string): { readonly path: string }[] {
   const entries = readdirSync(mountpoint, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => !entry.isDirectory());
   return files.map(({ parentPath, name }) => ({ path: join(parentPath, name).slice(mountpoint.length) }));

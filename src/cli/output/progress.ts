@@ -1,5 +1,5 @@
 /** What is going on, on standard error: one line that is redrawn on a terminal, a line a step anywhere else. */
-import type { Mark, Progress } from "../../app/progress.ts";
+import type { Progress, TenthMark } from "../../app/progress.ts";
 import { canRedraw } from "../../app/settings/settings.ts";
 import { isTerminal, overwrite, say } from "./terminal.ts";
 
@@ -47,7 +47,7 @@ class Redrawn implements Progress {
     this.#line = text;
   }
 
-  print(line: string, mark?: Mark): void {
+  print(line: string, mark?: TenthMark): void {
     if (this.#timer === undefined) return say(line, mark);
     overwrite("");
     say(line, mark);

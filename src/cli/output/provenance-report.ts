@@ -5,8 +5,8 @@ import { attribute, DEPENDS, GENERATOR, METADATA, MODEL } from "../../attributes
 import type { Section } from "../../generate/context/prompts.ts";
 import { countTokens } from "../../generate/spending/tokens.ts";
 import type { Foreseen } from "../../offline/dry-run.ts";
-import type { StillTree } from "../../offline/tree.ts";
-import { firstDifference } from "../../recording/explain-miss.ts";
+import type { OfflineTree } from "../../offline/tree.ts";
+import { describeDifference } from "../../recording/explain-miss.ts";
 import type { FileInfo, TreeEntry } from "../../rpc/tree-port.ts";
 
 /** An attribute as it is now, where there is a mount: snapshots leave out what differs from run to run. */
@@ -18,19 +18,19 @@ const NAME = 13;
 const MOST_PARTS = 12;
 const MOST_LINES = 3;
 
-export async function story(file: FileInfo, live: Live, looking: Looking): Promise<readonly string[]> {
+export async function reportProvenance(file: FileInfo, live: Live, looking: Looking): Promise<readonly string[]> {
   const { path, state = file.type } = file;
   const lines = [`${path}: ${state}${file.size === undefined ? "" : `, ${file.size} bytes`}`];
   const add = (name: string, value: string | undefined, most = MOST_LINES) => {
-    if (value !== undefined && value !== "") lines.push(...paragraph(name, value, most));
+    if (value !== undefined && value !== "") lines.push(...formatParagraph(name, value, most));
   };
   const meta: Live = (name) => live(`meta.${name}`) ?? file.xattrs.get(`${METADATA}${name}`);
   add("described", file.description);
   add("failed", live("error"), 6);
   if (file.type === "directory") {
-    for (const [name, value] of settings(file)) add(name, value);
+    for (const [name, value] of listSettings(file)) add(name, value);
     add("made by", "nobody: it has no content of its own");
-    add("below", below(path, looking.tree));
+    add("below", summarizeBelow(path, looking.tree));
     return lines;
   }
   if (state === "static" || file.type !== "file") {
@@ -38,7 +38,10 @@ export async function story(file: FileInfo, live: Live, looking: Looking): Promi
     add("made by", written ? "somebody who wrote it; no generator is asked" : "nobody: it has no content of its own");
     const maker = written ? meta("generator") : undefined;
     if (maker !== undefined) {
-      add("before", [`made by ${maker}`, meta("model"), when(meta)].filter((part) => part !== undefined).join(", "));
+      add(
+        "before",
+        [`made by ${maker}`, meta("model"), formatMoment(meta)].filter((part) => part !== undefined).join(", "),
+      );
       add("request", request(meta("request"), meta("recorded") === "true"));
     }
     return lines;
@@ -47,14 +50,14 @@ export async function story(file: FileInfo, live: Live, looking: Looking): Promi
   const chosen = file.xattrs.get(GENERATOR);
   const generator = meta("generator") ?? foreseen.generator;
   add("made by", `${generator}${chosen === undefined ? "" : `, as ${GENERATOR} says`}`);
-  add("when", when(meta));
-  add("model", model(meta("model"), foreseen, looking));
-  add("settings", asked(foreseen, looking.tree));
-  add("tokens", tokens(meta));
+  add("when", formatMoment(meta));
+  add("model", describeModel(meta("model"), foreseen, looking));
+  add("settings", describeRequest(foreseen, looking.tree));
+  add("tokens", describeTokens(meta));
   add("request", request(meta("request"), meta("recorded") === "true"));
-  for (const [name, value] of others(file)) add(name, value, 1);
-  lines.push(...prompts(path, looking));
-  if (foreseen.asks !== undefined) lines.push(...(await told(await looking.foresight.sections(path))));
+  for (const [name, value] of listOtherMetadata(file)) add(name, value, 1);
+  lines.push(...listPrompts(path, looking));
+  if (foreseen.asks !== undefined) lines.push(...(await describeSections(await looking.foresight.sections(path))));
   add(
     "depends on",
     file.xattrs
@@ -64,15 +67,15 @@ export async function story(file: FileInfo, live: Live, looking: Looking): Promi
       .filter((line) => line !== "")
       .join(", "),
   );
-  add("today", await today(state, meta("request"), foreseen, looking), 6);
+  add("today", await describeFreshness(state, meta("request"), foreseen, looking), 6);
   return lines;
 }
 
 /** The name once, the text in lines that fit beside it, cut where there are too many. */
-function paragraph(name: string, text: string, most: number): readonly string[] {
+function formatParagraph(name: string, text: string, most: number): readonly string[] {
   const room = WIDTH - NAME;
   const lines: string[] = [];
-  for (let rest = oneLine(text); rest !== ""; ) {
+  for (let rest = toOneLine(text); rest !== ""; ) {
     if (lines.length === most - 1 && rest.length > room) {
       lines.push(`${rest.slice(0, room - 1)}…`);
       break;
@@ -85,11 +88,11 @@ function paragraph(name: string, text: string, most: number): readonly string[] 
   return lines.map((line, index) => `${(index === 0 ? name : "").padEnd(NAME)}${line}`);
 }
 
-function oneLine(text: string): string {
+function toOneLine(text: string): string {
   return text.replace(/[\s\p{Cc}]+/gu, " ").trim();
 }
 
-function settings({ xattrs }: FileInfo): readonly (readonly [name: string, value: string])[] {
+function listSettings({ xattrs }: FileInfo): readonly (readonly [name: string, value: string])[] {
   const names = ["prompt", "model", "temperature", "max-tokens", "generator", "refresh"] as const;
   return names.flatMap((name) => {
     const value = xattrs.get(attribute(name));
@@ -97,19 +100,19 @@ function settings({ xattrs }: FileInfo): readonly (readonly [name: string, value
   });
 }
 
-function below(path: string, { files }: StillTree): string {
+function summarizeBelow(path: string, { files }: OfflineTree): string {
   const inside = files.filter((file) => path === "/" || file.path.startsWith(`${path}/`));
   const counts = Map.groupBy(inside, ({ state = "static" }: TreeEntry) => state);
   const parts = [...counts].map(([state, some]) => `${some.length} ${state}`).sort();
   return inside.length === 0 ? "no files" : `${inside.length} files: ${parts.join(", ")}`;
 }
 
-function when(meta: Live): string | undefined {
+function formatMoment(meta: Live): string | undefined {
   const [moment, ms] = [meta("at"), meta("ms")];
   return moment === undefined ? undefined : `${moment}${ms === undefined ? "" : `, in ${ms} ms`}`;
 }
 
-function model(answered: string | undefined, { path, asks }: Foreseen, { tree }: Looking): string | undefined {
+function describeModel(answered: string | undefined, { path, asks }: Foreseen, { tree }: Looking): string | undefined {
   if (asks === undefined) return answered;
   const [nearest] = tree.settings(path, "model");
   const from = nearest === undefined ? "" : ` (${MODEL} of ${nearest.from})`;
@@ -117,7 +120,7 @@ function model(answered: string | undefined, { path, asks }: Foreseen, { tree }:
   return `${asks.request.model}${from}${named}`;
 }
 
-function asked({ path, asks }: Foreseen, tree: StillTree): string | undefined {
+function describeRequest({ path, asks }: Foreseen, tree: OfflineTree): string | undefined {
   if (asks === undefined) return undefined;
   return (["temperature", "max-tokens"] as const)
     .flatMap((name) =>
@@ -129,7 +132,7 @@ function asked({ path, asks }: Foreseen, tree: StillTree): string | undefined {
     .join(", ");
 }
 
-function tokens(meta: Live): string | undefined {
+function describeTokens(meta: Live): string | undefined {
   const [sent, received, usd] = [meta("input_tokens"), meta("output_tokens"), meta("usd")];
   if (sent === undefined || received === undefined) return undefined;
   return `${sent} sent, ${received} received${usd === undefined ? "" : `, $${usd}`}`;
@@ -153,12 +156,12 @@ const KNOWN = new Set([
 const MOST_OTHERS = 5;
 
 /** What else its generator says of it. */
-function others({ xattrs }: FileInfo): readonly (readonly [name: string, value: string])[] {
+function listOtherMetadata({ xattrs }: FileInfo): readonly (readonly [name: string, value: string])[] {
   const all = [...xattrs].filter(([name]) => name.startsWith(METADATA) && !KNOWN.has(name.slice(METADATA.length)));
   return all.slice(0, MOST_OTHERS).map(([name, value]) => [name.slice(METADATA.length), value]);
 }
 
-function prompts(path: string, { tree, about }: Looking): readonly string[] {
+function listPrompts(path: string, { tree, about }: Looking): readonly string[] {
   const all = [
     ...(about.contentPrompt === undefined ? [] : [`--content-prompt: ${about.contentPrompt}`]),
     ...tree
@@ -168,12 +171,12 @@ function prompts(path: string, { tree, about }: Looking): readonly string[] {
   ];
   const shown = all.slice(-MOST_PARTS / 2);
   const left = all.length - shown.length;
-  const lines = shown.map((text, index) => paragraph(index === 0 ? "prompts" : "", text, 1));
-  return [...lines.flat(), ...(left > 0 ? paragraph("", `and ${left} more, from further up`, 1) : [])];
+  const lines = shown.map((text, index) => formatParagraph(index === 0 ? "prompts" : "", text, 1));
+  return [...lines.flat(), ...(left > 0 ? formatParagraph("", `and ${left} more, from further up`, 1) : [])];
 }
 
 /** The parts of the request, without their texts: how long each is, and why it is there. */
-async function told(sections: readonly Section[]): Promise<readonly string[]> {
+async function describeSections(sections: readonly Section[]): Promise<readonly string[]> {
   const parts = await Promise.all(
     sections.map(async ({ part, why, text }) => ({ part, why, tokens: await countTokens(text) })),
   );
@@ -186,11 +189,11 @@ async function told(sections: readonly Section[]): Promise<readonly string[]> {
     return line.length <= WIDTH ? line : `${line.slice(0, WIDTH - 1)}…`;
   });
   if (left > 0) lines.splice(-1, 0, `${"…".padStart(NAME - 2)}  and ${left} more files`);
-  return [...paragraph("told", `about ${sum} tokens, the instructions not counted:`, 1), ...lines];
+  return [...formatParagraph("told", `about ${sum} tokens, the instructions not counted:`, 1), ...lines];
 }
 
 /** Whether the content is still what would be asked for. */
-async function today(
+async function describeFreshness(
   state: string,
   made: string | undefined,
   { asks, failure }: Foreseen,
@@ -204,6 +207,6 @@ async function today(
   if (made === undefined) return `${asks.request.model} is asked when it is first read; the answer is ${held}`;
   if (made === asks.key) return `the same request; the answer is ${held}`;
   const before = await store?.get(made, asks.recording?.label);
-  const difference = before === undefined ? "" : `: ${firstDifference(before.request, asks.request)}`;
+  const difference = before === undefined ? "" : `: ${describeDifference(before.request, asks.request)}`;
   return `another request, ${asks.key.slice(0, 16)}…${difference}`;
 }

@@ -2,7 +2,7 @@
 
 import type { Generation } from "../../app/generation.ts";
 import { CONCURRENCY } from "../../app/mount-info.ts";
-import { everyTenth, type Progress } from "../../app/progress.ts";
+import { createTenthCheck, type Progress } from "../../app/progress.ts";
 import type { Config } from "../../app/settings/settings.ts";
 import { messageOf } from "../../errno.ts";
 import type { Usage } from "../../generate/spending/usage-counter.ts";
@@ -56,16 +56,16 @@ const AHEAD = 4;
 const LONG = 50;
 
 /** Says what goes on and what failed; does not reject. */
-export async function warming(options: WarmingOptions): Promise<Warming> {
+export async function runWarming(options: WarmingOptions): Promise<Warming> {
   const { warm } = await import("../../generate/warm.ts");
   const { files, concurrency, make, signal, progress } = options;
   const begun = performance.now();
   const before = options.usage();
   let state: Warmed = { total: files.length, done: 0, failed: [] };
-  const due = everyTenth(progress);
-  const sum = (): Warming => summary(state, before, options.usage(), begun);
+  const due = createTenthCheck(progress);
+  const sum = (): Warming => formatSummary(state, before, options.usage(), begun);
   if (files.length > 0) progress.step("generating");
-  const timer = setInterval(() => progress.line(bar(sum(), WIDTH - "⠋ ".length)), TICK_MS);
+  const timer = setInterval(() => progress.line(formatBar(sum(), WIDTH - "⠋ ".length)), TICK_MS);
   try {
     state = await warm(files, {
       first: concurrency * AT_FIRST,
@@ -74,7 +74,7 @@ export async function warming(options: WarmingOptions): Promise<Warming> {
       signal,
       onProgress(now) {
         state = now;
-        if (now.total >= LONG && due(now.done + now.failed.length, now.total)) progress.print(bar(sum()));
+        if (now.total >= LONG && due(now.done + now.failed.length, now.total)) progress.print(formatBar(sum()));
       },
     });
     if (signal.aborted) await options.stop?.();
@@ -93,8 +93,8 @@ export async function warmMount(
   { config, generation, progress, signal }: WarmMountOptions,
 ): Promise<Warming> {
   using _ = filesystem.quietFailures();
-  return await warming({
-    files: byPath(await filesystem.pending()),
+  return await runWarming({
+    files: sortByPath(await filesystem.pending()),
     concurrency: config.concurrency ?? CONCURRENCY,
     make: filesystem.make,
     signal,
@@ -112,7 +112,7 @@ export interface WarmMountOptions {
 }
 
 /** In the order in which they are warmed. */
-export function byPath<F extends WarmFile>(files: readonly F[]): readonly F[] {
+export function sortByPath<F extends WarmFile>(files: readonly F[]): readonly F[] {
   return files.toSorted((a, b) => (a.path < b.path ? -1 : 1));
 }
 
@@ -122,24 +122,24 @@ function reasonsOf(files: readonly PendingFile[]): ReadonlyMap<string, string> {
 }
 
 /** The lines for the end: the sum first, then each failure. Where it was stopped, `kept` says what becomes of what is done. */
-export function warmingText(result: Warming, kept?: string): readonly string[] {
+export function formatWarming(result: Warming, kept?: string): readonly string[] {
   const { total, done, failed, seconds } = result;
   const left = total - done - failed.length;
   if (total === 0) return ["nothing to generate: every file has its content"];
   const counts = [
     `${done} of ${total} ${total === 1 ? "file" : "files"} generated in ${seconds.toFixed(1)} s`,
-    cost(result),
+    formatCost(result),
     ...(failed.length === 0 ? [] : [`${failed.length} failed`]),
     ...(kept === undefined ? [] : [`stopped; ${left} are left, and what is done is ${kept}`]),
   ];
-  return [counts.join("; "), ...failureLines(failed)];
+  return [counts.join("; "), ...formatFailures(failed)];
 }
 
 /** Files that failed for the same reason share a line, which names the first of them. */
 const NAMED = 3;
 
 /** One line for each cause, in the order in which they first occurred. */
-function failureLines(failed: Warming["failed"]): readonly string[] {
+function formatFailures(failed: Warming["failed"]): readonly string[] {
   const groups = new Map<string, Warming["failed"][number][]>();
   for (const one of failed) {
     const cause = causeOf(one);
@@ -167,7 +167,7 @@ function causeOf({ path, error }: Warming["failed"][number]): string {
     .replace(/\bafter \d+ characters\b/, "after some characters");
 }
 
-function summary(state: Warmed, before: Spent | undefined, after: Spent | undefined, begun: number): Warming {
+function formatSummary(state: Warmed, before: Spent | undefined, after: Spent | undefined, begun: number): Warming {
   const since = (name: "calls" | "inputTokens" | "outputTokens" | "usd") =>
     Math.max(0, (after?.[name] ?? 0) - (before?.[name] ?? 0));
   return {
@@ -183,15 +183,15 @@ function summary(state: Warmed, before: Spent | undefined, after: Spent | undefi
 }
 
 /** In so many columns: the bar takes what the numbers leave. */
-export function bar(result: Warming, width = Number.POSITIVE_INFINITY): string {
+export function formatBar(result: Warming, width = Number.POSITIVE_INFINITY): string {
   const { total, done, failed, seconds } = result;
   const ended = done + failed.length;
   const rate = seconds > 0 ? ended / seconds : 0;
   const parts = [
     `${ended}/${total}`,
     `${rate.toFixed(rate < 10 ? 1 : 0)}/s`,
-    rate > 0 ? `${time((total - ended) / rate)} left` : "",
-    `${short(result.inputTokens)}+${short(result.outputTokens)} tokens`,
+    rate > 0 ? `${formatTime((total - ended) / rate)} left` : "",
+    `${formatShort(result.inputTokens)}+${formatShort(result.outputTokens)} tokens`,
     result.usd === 0 ? "" : `$${result.usd.toFixed(2)}`,
     failed.length === 0 ? "" : `${failed.length} failed`,
   ];
@@ -202,19 +202,19 @@ export function bar(result: Warming, width = Number.POSITIVE_INFINITY): string {
   return `${"█".repeat(filled)}${"░".repeat(room - filled)} ${text}`;
 }
 
-function time(seconds: number): string {
+function formatTime(seconds: number): string {
   if (seconds < 100) return `${Math.ceil(seconds)} s`;
   return seconds < 6000 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
 /** 950, 12k, 3.4M: a terminal's line is short. */
-function short(count: number): string {
+function formatShort(count: number): string {
   if (count < 1000) return String(count);
   if (count < 1_000_000) return `${(count / 1000).toFixed(count < 10_000 ? 1 : 0)}k`;
   return `${(count / 1_000_000).toFixed(1)}M`;
 }
 
-function cost({ calls, inputTokens, outputTokens, usd }: Warming): string {
+function formatCost({ calls, inputTokens, outputTokens, usd }: Warming): string {
   if (calls === 0) return "no call";
   const money = usd === 0 ? "" : `, $${usd.toFixed(4)}`;
   return `${calls} ${calls === 1 ? "call" : "calls"}, ${inputTokens} + ${outputTokens} tokens${money}`;

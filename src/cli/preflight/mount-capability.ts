@@ -1,7 +1,7 @@
 /** Whether this process may mount, and how, told before anything costs time or money. */
 import { accessSync, constants, existsSync, rmdirSync } from "node:fs";
 import { UserError } from "../../app/errors.ts";
-import { temporaryDirectory } from "../../app/machine/temporary-directory.ts";
+import { createTemporaryDirectory } from "../../app/machine/temporary-directory.ts";
 import {
   DEVICE,
   DEVICE_FLAG,
@@ -23,7 +23,7 @@ export type Way = { readonly how: "direct" | "helper" } | { readonly how: "none"
  * With `certain`, fusermount3 mounts something for a moment, because it may refuse for reasons of its own. Throws
  * UserError("fuse") when there is no FUSE here at all.
  */
-export async function wayToMount({ certain }: { readonly certain: boolean }): Promise<Way> {
+export async function findWayToMount({ certain }: { readonly certain: boolean }): Promise<Way> {
   if (process.platform !== "linux") {
     throw new UserError(
       "fuse",
@@ -35,15 +35,15 @@ export async function wayToMount({ certain }: { readonly certain: boolean }): Pr
   }
   checkDevice();
   if (mayMount()) return { how: "direct" };
-  const refusal = findRefusal() ?? (certain ? await triedRefusal() : undefined);
+  const refusal = findRefusal() ?? (certain ? await tryForRefusal() : undefined);
   return refusal === undefined ? { how: "helper" } : { how: "none", refusal };
 }
 
 /** Why fusermount3 does not mount; undefined if it does, or if there is no place to try it. */
-async function triedRefusal(): Promise<HelperRefusal | undefined> {
+async function tryForRefusal(): Promise<HelperRefusal | undefined> {
   let directory: string;
   try {
-    directory = temporaryDirectory();
+    directory = createTemporaryDirectory();
   } catch {
     return undefined;
   }
@@ -65,7 +65,10 @@ function checkDevice(): void {
 }
 
 /** What to do where nothing permits mounting. `tried`: what failed besides, and what would help there. */
-export function notPermitted({ problem, cure }: HelperRefusal, tried?: Omit<HelperRefusal, "reason">): UserError {
+export function createNotPermittedError(
+  { problem, cure }: HelperRefusal,
+  tried?: Omit<HelperRefusal, "reason">,
+): UserError {
   const problems = ["no CAP_SYS_ADMIN", problem, ...(tried === undefined ? [] : [tried.problem])];
   const cures = [
     ...(cure === undefined ? [] : [cure]),

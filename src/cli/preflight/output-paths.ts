@@ -2,10 +2,10 @@
 import { accessSync, constants } from "node:fs";
 import { dirname } from "node:path";
 import { UsageError, UserError } from "../../app/errors.ts";
-import { realPath } from "../../app/mountpoint.ts";
+import { resolveRealPath } from "../../app/mountpoint.ts";
 import type { Config } from "../../app/settings/settings.ts";
 import { messageOf } from "../../errno.ts";
-import { type Destination, destination, RefusedDestination } from "../../snapshot/write/destination.ts";
+import { type Destination, RefusedDestination, resolveDestination } from "../../snapshot/write/destination.ts";
 
 /** Throws UsageError for a file inside the mount, UserError("save") for one that can't be written. */
 export async function checkOutputs(config: Config, mountpoint: string | undefined): Promise<void> {
@@ -14,7 +14,7 @@ export async function checkOutputs(config: Config, mountpoint: string | undefine
     ["--log-file", config.logFile],
   ] as const) {
     if (file === undefined || mountpoint === undefined) continue;
-    if (realPath(file).startsWith(`${mountpoint}/`)) {
+    if (resolveRealPath(file).startsWith(`${mountpoint}/`)) {
       throw new UsageError(`${flag} ${file} lies in the mount itself; choose a place outside`);
     }
   }
@@ -25,7 +25,7 @@ export async function checkOutputs(config: Config, mountpoint: string | undefine
 export async function checkSave(flag: string, file: string): Promise<void> {
   let place: Destination;
   try {
-    place = await destination(file);
+    place = await resolveDestination(file);
   } catch (error) {
     const refused = error instanceof RefusedDestination;
     const reason = refused ? ` ${error.message}` : `: the folder cannot be written: ${messageOf(error)}`;
@@ -40,7 +40,7 @@ export async function checkSave(flag: string, file: string): Promise<void> {
 }
 
 /** What goes wrong while a snapshot is written is a failed save, whichever part of it failed. */
-export async function asSaved(saving: Promise<void>): Promise<void> {
+export async function wrapSaveErrors(saving: Promise<void>): Promise<void> {
   try {
     await saving;
   } catch (error) {

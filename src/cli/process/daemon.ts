@@ -3,19 +3,19 @@ import { readdirSync, readlinkSync } from "node:fs";
 import { close, dup2, O_RDWR, open, setsid } from "../../libc.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { explain } from "../output/explain-error.ts";
-import type { Assignment, Outcome } from "./launcher.ts";
+import type { Assignment, LaunchOutcome } from "./launcher.ts";
 import { mountAndServe } from "./serve.ts";
 import { Interrupted } from "./signals.ts";
 
 /** Resolves with the exit status when the mount has ended. */
-export async function daemon(): Promise<number> {
+export async function runDaemon(): Promise<number> {
   const launcherGone = new AbortController();
   let ready = false;
   process.once("disconnect", () => {
     if (!ready) launcherGone.abort(new Interrupted("SIGHUP"));
   });
   // A launcher that dies before it has said what to do leaves nobody to tell, and nothing to do.
-  const job = await assignment(launcherGone.signal).catch(() => undefined);
+  const job = await receiveAssignment(launcherGone.signal).catch(() => undefined);
   if (job === undefined) return EXIT.failure.code;
   try {
     return await mountAndServe({
@@ -38,7 +38,7 @@ export async function daemon(): Promise<number> {
   }
 }
 
-function assignment(signal: AbortSignal): Promise<Assignment> {
+function receiveAssignment(signal: AbortSignal): Promise<Assignment> {
   return new Promise((resolve, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason));
     // The launcher is this same program, and sends exactly one message, an Assignment.
@@ -47,7 +47,7 @@ function assignment(signal: AbortSignal): Promise<Assignment> {
 }
 
 /** Resolves when the message is on its way; a launcher that is gone needs none. */
-function report(outcome: Outcome): Promise<void> {
+function report(outcome: LaunchOutcome): Promise<void> {
   return new Promise((resolve) => {
     if (process.send === undefined || !process.connected) resolve();
     else process.send(outcome, () => resolve());
@@ -59,7 +59,7 @@ function leaveTerminal(): void {
   process.disconnect?.();
   process.chdir("/");
   const nowhere = open("/dev/null", O_RDWR);
-  for (const fd of terminalDescriptors()) dup2(nowhere, fd);
+  for (const fd of listTerminalDescriptors()) dup2(nowhere, fd);
   close(nowhere);
 }
 
@@ -67,7 +67,7 @@ function leaveTerminal(): void {
  * 0, 1 and 2, and all that lead where they lead: Bun opens a second one for `process.stderr`, which a library may touch,
  * and whoever reads a pipe from us would wait for its end for ever.
  */
-function terminalDescriptors(): readonly number[] {
+function listTerminalDescriptors(): readonly number[] {
   const descriptors = readdirSync("/proc/self/fd").map(Number);
   const target = (fd: number) => {
     try {

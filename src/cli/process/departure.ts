@@ -5,9 +5,9 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { UserError } from "../../app/errors.ts";
-import { complaint } from "../../app/keeper.ts";
-import { diagnosis, unresponsive } from "../../app/running/answering.ts";
-import type { Outcome } from "../../app/running/mount-record.ts";
+import { describeProblem } from "../../app/keeper.ts";
+import { createUnresponsiveError, diagnose } from "../../app/running/answering.ts";
+import type { SaveOutcome } from "../../app/running/mount-record.ts";
 import { type Copy, copiesOf } from "../../app/running/open-users.ts";
 import type { ServerProcess } from "../../app/running/server-process.ts";
 import type { MountPoint } from "../../mountinfo.ts";
@@ -39,7 +39,7 @@ export class Departure {
   readonly #options: DepartureOptions;
   /** Where the tree is saved at the end; undefined: nowhere. */
   readonly #file: string | undefined;
-  #saved: Outcome | undefined;
+  #saved: SaveOutcome | undefined;
 
   constructor(options: DepartureOptions) {
     this.#options = options;
@@ -59,26 +59,26 @@ export class Departure {
   }
 
   /** Has the tree saved, if that was asked for. Rejects with UserError where the process does not say what came of it. */
-  async save(): Promise<Outcome> {
+  async save(): Promise<SaveOutcome> {
     const { server, lazy } = this.#options;
     // The mount is gone, and there is nothing that anybody wants to keep.
     if (lazy && this.#file === undefined) return { kind: "none" };
     const id = server.requestSave();
     const answer =
       id === undefined
-        ? this.#unasked()
+        ? this.#explainUnasked()
         : await this.#wait(`process ${server.pid} to answer`, () => {
             const request = server.record?.answers.find((one) => one.id === id);
             return { found: request?.outcome, heard: request !== undefined };
           });
     // Somebody else has unmounted it in the meantime.
     if (answer === "gone" && server.record?.state === "done") return server.record.last ?? { kind: "none" };
-    if (answer === "gone") throw this.#unreported();
+    if (answer === "gone") throw this.#createUnreportedError();
     if (typeof answer !== "string") {
       this.#saved = answer;
       return answer;
     }
-    throw this.#unanswered();
+    throw this.#createUnansweredError();
   }
 
   /** The mount is gone from this namespace: resolves when its process has ended, everything saved. */
@@ -87,24 +87,24 @@ export class Departure {
     const begun = performance.now();
     const answer = await this.#wait(`process ${server.pid}, which served it, to end`, () => {
       const { record } = server;
-      const late = record?.insisting === true;
+      const createLateError = record?.insisting === true;
       const serving = record?.state === "serving" && performance.now() - begun > ENDING_MS;
       const copies = serving ? copiesOf(mount, server.pid) : [];
-      return { found: late ? ("late" as const) : copies.length > 0 ? copies : undefined };
+      return { found: createLateError ? ("late" as const) : copies.length > 0 ? copies : undefined };
     });
     if (answer === "gone") return this.#refuseUnsaved();
     if (answer === "late") throw late(server, name);
-    if (typeof answer !== "string") throw this.#mountedElsewhere(answer);
-    if (server.record?.state === "serving") throw this.#heldOutOfSight();
+    if (typeof answer !== "string") throw this.#createMountedElsewhereError(answer);
+    if (server.record?.state === "serving") throw this.#createHeldOutOfSightError();
     const state = answer === "stopped" ? "is stopped" : `has not ended for ${patienceMs / 1000} s`;
     throw new UserError(
       this.#file === undefined ? "busy" : "save",
-      `${name} is unmounted, but process ${server.pid}, which served it, ${state}${this.#savedText()}; ${cureOf(server.pid)}`,
+      `${name} is unmounted, but process ${server.pid}, which served it, ${state}${this.#describeSaved()}; ${cureOf(server.pid)}`,
     );
   }
 
   /** After --lazy: the process may live on for as long as programs use the mount. Waits a moment for its end. */
-  async detached(): Promise<void> {
+  async waitForDetach(): Promise<void> {
     const { server, name } = this.#options;
     await Promise.race([this.#wait(undefined, () => ({ found: undefined })), sleep(DETACHED_MS)]);
     if (!server.lives) return this.#refuseUnsaved();
@@ -112,7 +112,7 @@ export class Departure {
       say(`llmfs: ${name} is unmounted, but process ${server.pid}, which serves it, is stopped; ${cureOf(server.pid)}`);
     }
     if (server.record?.insisting === true) throw late(server, name);
-    const problem = this.#saved && complaint(this.#saved);
+    const problem = this.#saved && describeProblem(this.#saved);
     if (problem !== undefined) throw new UserError("save", `${name} is unmounted; ${problem}`);
   }
 
@@ -121,20 +121,20 @@ export class Departure {
     const { server, name } = this.#options;
     const { record } = server;
     if (record?.state !== "done") {
-      if (this.#file !== undefined) throw this.#unreported();
+      if (this.#file !== undefined) throw this.#createUnreportedError();
       return;
     }
-    const problem = record.last && complaint(record.last);
+    const problem = record.last && describeProblem(record.last);
     if (problem !== undefined) throw new UserError("save", `${name}: ${problem}`);
   }
 
-  #unasked(): "gone" | "silent" {
+  #explainUnasked(): "gone" | "silent" {
     return this.#options.server.lives ? "silent" : "gone";
   }
 
-  #unanswered(): UserError {
+  #createUnansweredError(): UserError {
     const { mount, name, lazy, server, patienceMs } = this.#options;
-    if (this.#file === undefined) return unresponsive(mount);
+    if (this.#file === undefined) return createUnresponsiveError(mount);
     const state = lazy ? "is unmounted" : "stays mounted";
     const saving = server.record?.saving;
     if (saving !== undefined && conditionOf(server.pid) !== "stopped") {
@@ -144,10 +144,10 @@ export class Departure {
         `${name} ${state}, and its tree is not saved yet: ${stalled}; --timeout waits longer`,
       );
     }
-    return new UserError("save", `${name} ${state}, and its tree is not saved: ${diagnosis(mount, { away: lazy })}`);
+    return new UserError("save", `${name} ${state}, and its tree is not saved: ${diagnose(mount, { away: lazy })}`);
   }
 
-  #unreported(): UserError {
+  #createUnreportedError(): UserError {
     const { server, name } = this.#options;
     const file = this.#file ?? "nowhere";
     const before = this.#saved?.kind === "saved" ? `; ${file} holds it as it was when the unmount began` : "";
@@ -157,7 +157,7 @@ export class Departure {
     );
   }
 
-  #mountedElsewhere(copies: readonly Copy[]): UserError {
+  #createMountedElsewhereError(copies: readonly Copy[]): UserError {
     const { server, name } = this.#options;
     const places = copies.map(({ path, pid }) =>
       pid === undefined ? path : `${path} in the mount namespace of ${nameOf(pid)}`,
@@ -167,22 +167,22 @@ export class Departure {
     );
     return new UserError(
       "busy",
-      `${name} is unmounted here${this.#savedText()}, but the same filesystem is still mounted at ${some(places)}, and ` +
-        `process ${server.pid} goes on serving it. End that with: ${some(cures)}`,
+      `${name} is unmounted here${this.#describeSaved()}, but the same filesystem is still mounted at ${listSome(places)}, and ` +
+        `process ${server.pid} goes on serving it. End that with: ${listSome(cures)}`,
     );
   }
 
-  #heldOutOfSight(): UserError {
+  #createHeldOutOfSightError(): UserError {
     const { server, name, mount } = this.#options;
     return new UserError(
       "busy",
-      `${name} is unmounted here${this.#savedText()}, but process ${server.pid} goes on serving it for somebody who cannot ` +
+      `${name} is unmounted here${this.#describeSaved()}, but process ${server.pid} goes on serving it for somebody who cannot ` +
         `be seen from here, such as a container or a process of another user. As root this may show who: ` +
         `grep -l ' ${mount.device} ' /proc/*/mountinfo`,
     );
   }
 
-  #savedText(): string {
+  #describeSaved(): string {
     if (this.#file === undefined) return "";
     return this.#saved?.kind === "saved" ? ` and saved to ${this.#saved.file}` : " and its tree is not saved yet";
   }
@@ -229,13 +229,13 @@ export class Departure {
 /** The mount is gone, its tree could not be saved, and the process keeps it. */
 export function late(server: ServerProcess, name: string): UserError {
   const { pid, record } = server;
-  const problem = (record?.last && complaint(record.last)) ?? "the tree is not saved yet";
+  const problem = (record?.last && describeProblem(record.last)) ?? "the tree is not saved yet";
   const kept = `process ${pid} keeps the tree and goes on trying: put that right, or give the tree up with kill ${pid}`;
   return new UserError("save", `${name} is unmounted; ${problem}; ${kept}`);
 }
 
 /** A process that says nothing that we understand. */
-export function otherVersion(name: string, pid: number | undefined, cause?: unknown): UserError {
+export function createVersionError(name: string, pid: number | undefined, cause?: unknown): UserError {
   const who = pid === undefined ? "the process that serves it" : `process ${pid}, which serves it,`;
   return new UserError(
     "save",
@@ -251,7 +251,7 @@ function cureOf(pid: number): string {
 
 const SHOWN = 3;
 
-function some(items: readonly string[]): string {
+function listSome(items: readonly string[]): string {
   const more = items.length - SHOWN;
   return `${items.slice(0, SHOWN).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }

@@ -24,7 +24,7 @@ export function actAsInit(exit: (status: number) => void): void {
   const look = (): void => {
     clearTimeout(timer);
     const now = performance.now();
-    const left = children().filter(isZombie);
+    const left = listChildren().filter(isZombie);
     zombies = new Map(left.map((pid) => [pid, zombies.get(pid) ?? now]));
     for (const [pid, since] of zombies) {
       if (now - since < GRACE_MS) continue;
@@ -38,7 +38,7 @@ export function actAsInit(exit: (status: number) => void): void {
 }
 
 /** Of all threads of this process: Bun starts processes from several, and the kernel gives orphans to any. */
-function children(): readonly number[] {
+function listChildren(): readonly number[] {
   try {
     return readdirSync("/proc/self/task").flatMap((thread) =>
       readFileSync(`/proc/self/task/${thread}/children`, "latin1").split(" ").filter(Boolean).map(Number),

@@ -24,14 +24,14 @@ export interface Assignment {
 }
 
 /** Daemon → launcher, once. */
-export type Outcome =
+export type LaunchOutcome =
   | { readonly outcome: "ready"; readonly pid: number; readonly status: number }
   | ({ readonly outcome: "failed" } & Explanation);
 
 /** Resolves with the daemon's process id, and the exit status, when the mount answers and is warm. Throws UserError, with nothing mounted. */
 export async function mountInBackground(assignment: Assignment): Promise<{ pid: number; status: number }> {
   let interrupted: string | undefined;
-  const told = Promise.withResolvers<Outcome>();
+  const told = Promise.withResolvers<LaunchOutcome>();
   const daemon = Bun.spawn({
     // The mountpoint is for the eyes of `ps` only.
     cmd: [...selfCommand(), ROLE.daemon, assignment.mountpoint],
@@ -88,7 +88,7 @@ export class MountFailed extends Error {
   }
 }
 
-function isOutcome(message: unknown): message is Outcome {
+function isOutcome(message: unknown): message is LaunchOutcome {
   if (typeof message !== "object" || message === null || !("outcome" in message)) return false;
   return message.outcome === "ready" || ("status" in message && typeof message.status === "number");
 }

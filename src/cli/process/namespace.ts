@@ -11,7 +11,7 @@ import type { HelperRefusal } from "../../fuse/mounting/fusermount.ts";
 import { isAdministrator } from "../../fuse/mounting/unmount.ts";
 import { dieWithParent } from "../../libc.ts";
 import { selfCommandForOthers } from "../../self.ts";
-import { notPermitted } from "../preflight/mount-capability.ts";
+import { createNotPermittedError } from "../preflight/mount-capability.ts";
 import { forwardSignals } from "./run-child.ts";
 import { Interrupted } from "./signals.ts";
 
@@ -30,19 +30,19 @@ const WITH_USER: readonly (readonly string[])[] = [
  */
 export async function runInNamespace(argv: readonly string[], refusal: HelperRefusal): Promise<number> {
   if (insideNamespace()) {
-    throw notPermitted(refusal, {
+    throw createNotPermittedError(refusal, {
       problem: "the user namespace that was made gives no right to mount",
       cure: "on Ubuntu, run 'sysctl kernel.apparmor_restrict_unprivileged_userns=0' as root",
     });
   }
   const unshare = Bun.which("unshare");
   if (unshare === null) {
-    throw notPermitted(refusal, {
+    throw createNotPermittedError(refusal, {
       problem: "unshare, which makes user namespaces, is not in PATH",
       cure: "install util-linux",
     });
   }
-  const flags = workingFlags(unshare, refusal);
+  const flags = findWorkingFlags(unshare, refusal);
   const child = Bun.spawn({
     cmd: [unshare, ...flags, "--", ...selfCommandForOthers(), ...argv],
     env: childEnvironment({ [NAMESPACE_VARIABLE]: String(process.pid) }),
@@ -59,7 +59,7 @@ export function endWithOuter(): void {
   if (process.ppid !== outer) throw new Interrupted("SIGKILL");
 }
 
-function workingFlags(unshare: string, refusal: HelperRefusal): readonly string[] {
+function findWorkingFlags(unshare: string, refusal: HelperRefusal): readonly string[] {
   let reason = "";
   // Rights that were given, over the network for example, are kept.
   for (const flags of isAdministrator() ? [MOUNT_ALONE, ...WITH_USER] : WITH_USER) {
@@ -67,7 +67,7 @@ function workingFlags(unshare: string, refusal: HelperRefusal): readonly string[
     if (trial.success) return flags;
     reason = trial.stderr.toString().trim().split("\n")[0] ?? "";
   }
-  throw notPermitted(refusal, {
+  throw createNotPermittedError(refusal, {
     problem: `no user namespace can be made (${reason || `${unshare} failed and said nothing`})`,
     cure:
       "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1 and user.max_user_namespaces; " +

@@ -10,7 +10,7 @@ import { onSignals, signalStatus } from "./signals.ts";
  * until the exec is done, and the exec of a file that has yet to be generated is done when this very thread has
  * generated it. The shell says so itself where the program is not found (127) or can't be executed (126).
  */
-export function inMount(cmd: readonly string[]): string[] {
+export function commandInMount(cmd: readonly string[]): string[] {
   return ["/bin/sh", "-c", 'cd "$LLMFS_MOUNT" && exec "$@"', "llmfs run", ...cmd];
 }
 
@@ -23,7 +23,7 @@ const FORWARDED = ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2
  */
 export async function forwardSignals(child: Subprocess): Promise<number> {
   using _ = onSignals(FORWARDED, (name) => {
-    const fromTerminal = (name === "SIGINT" || name === "SIGQUIT") && inForeground();
+    const fromTerminal = (name === "SIGINT" || name === "SIGQUIT") && isInForeground();
     if (!fromTerminal) child.kill(name);
   });
   const status = await child.exited;
@@ -31,7 +31,7 @@ export async function forwardSignals(child: Subprocess): Promise<number> {
 }
 
 /** Whether the terminal, if there is one, sends its signals to our process group: proc_pid_stat(5), pgrp and tpgid. */
-function inForeground(): boolean {
+function isInForeground(): boolean {
   const stat = readFileSync("/proc/self/stat", "latin1");
   // The program's name, in parentheses, may hold anything.
   const [, , pgrp, , , tpgid] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");

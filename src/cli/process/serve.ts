@@ -1,9 +1,9 @@
 /** Serves one mount until it ends: the body of `mount -f` and of the process behind a background mount. */
 
 import { openGeneration } from "../../app/generation.ts";
-import { type Served, serve } from "../../app/mount.ts";
+import { type ServedMount, serve } from "../../app/mount.ts";
 import type { Progress } from "../../app/progress.ts";
-import { modelSecrets } from "../../app/settings/model.ts";
+import { secretsOf } from "../../app/settings/model.ts";
 import { type Config, wantsColor } from "../../app/settings/settings.ts";
 import { MountError } from "../../fuse/mounting/unmount.ts";
 import { createLog, type Log, type LogLevel } from "../../log.ts";
@@ -12,7 +12,7 @@ import { EXIT } from "../output/exit-codes.ts";
 import { explain } from "../output/explain-error.ts";
 import { createProgress } from "../output/progress.ts";
 import { isTerminal, say } from "../output/terminal.ts";
-import { warmingText, warmMount } from "../output/warm-progress.ts";
+import { formatWarming, warmMount } from "../output/warm-progress.ts";
 import { Ending } from "./shutdown.ts";
 import { Interrupted, onSignals } from "./signals.ts";
 
@@ -38,7 +38,7 @@ export async function mountAndServe(job: MountJob): Promise<number> {
   const unwanted = job.signal === undefined ? interrupted.signal : AbortSignal.any([interrupted.signal, job.signal]);
   const givenUp = new AbortController();
   const warm = new AbortController();
-  let served: Served | undefined;
+  let served: ServedMount | undefined;
   let ending: Ending | undefined;
   let finishing = false;
   /** Whoever started the mount has been told that it is there. */
@@ -59,14 +59,14 @@ export async function mountAndServe(job: MountJob): Promise<number> {
   });
   const generation = openGeneration(job.config, log);
   /** Undefined when the mount has ended meanwhile. */
-  const warmed = async (mounted: Served, end: Ending): Promise<number | undefined> => {
+  const warmIfAsked = async (mounted: ServedMount, end: Ending): Promise<number | undefined> => {
     if (!job.config.warm) return EXIT.ok.code;
     mounted.ended.then(() => warm.abort());
-    const left = () => {
+    const onLeave = () => {
       warm.abort();
       end.leave();
     };
-    job.signal?.addEventListener("abort", left, { once: true });
+    job.signal?.addEventListener("abort", onLeave, { once: true });
     const result = await warmMount(mounted.filesystem, {
       config: job.config,
       generation,
@@ -75,7 +75,7 @@ export async function mountAndServe(job: MountJob): Promise<number> {
     });
     const { save, mode } = job.config;
     const kept = save !== undefined ? `saved in ${save}` : mode === "off" ? "gone with the mount" : "recorded";
-    for (const line of warmingText(result, warm.signal.aborted ? kept : undefined)) progress.print(line);
+    for (const line of formatWarming(result, warm.signal.aborted ? kept : undefined)) progress.print(line);
     if (warm.signal.aborted) return undefined;
     return result.failed.length === 0 ? EXIT.ok.code : EXIT.incomplete.code;
   };
@@ -94,7 +94,7 @@ export async function mountAndServe(job: MountJob): Promise<number> {
     // A signal that came before there was an ending has only been noted.
     if (unwanted.aborted) ending.leave();
     else {
-      const status = await warmed(served, ending);
+      const status = await warmIfAsked(served, ending);
       told = true;
       if (status !== undefined) await job.ready(log, status);
     }
@@ -121,12 +121,12 @@ export function openLog(config: Config, terminal: LogLevel, progress: Progress):
     path: config.logFile,
     print: (line, mark) => progress.print(line, mark),
     color: wantsColor(isTerminal()),
-    secrets: modelSecrets(config),
+    secrets: secretsOf(config),
   });
 }
 
 /** For commands that only look: warnings on the terminal, and no file. */
-export function quietLog(): Log & AsyncDisposable {
+export function createQuietLog(): Log & AsyncDisposable {
   const log = createLog({
     terminal: "warn",
     file: "info",

@@ -6,9 +6,9 @@
  * Programs that still use it are served until they leave, but not for ever, because the process was told to end.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { complaint } from "../../app/keeper.ts";
-import type { Served } from "../../app/mount.ts";
-import { holders } from "../../app/running/open-users.ts";
+import { describeProblem } from "../../app/keeper.ts";
+import type { ServedMount } from "../../app/mount.ts";
+import { listHolders } from "../../app/running/open-users.ts";
 import { messageOf } from "../../errno.ts";
 import type { Log } from "../../log.ts";
 
@@ -16,14 +16,14 @@ import type { Log } from "../../log.ts";
 const PATIENCE_MS = 5_000;
 
 export class Ending {
-  readonly #served: Served;
+  readonly #served: ServedMount;
   readonly #mountpoint: string;
   readonly #log: Log;
   readonly #over = Promise.withResolvers<void>();
   #state: "idle" | "saving" | "leaving" = "idle";
   #impatient = false;
 
-  constructor(served: Served, mountpoint: string, log: Log) {
+  constructor(served: ServedMount, mountpoint: string, log: Log) {
     this.#served = served;
     this.#mountpoint = mountpoint;
     this.#log = log;
@@ -49,7 +49,7 @@ export class Ending {
   leave(): void {
     if (this.#state === "leaving") return;
     this.#state = "leaving";
-    const users = holders(this.#mountpoint);
+    const users = listHolders(this.#mountpoint);
     const unmounted = this.#served.filesystem.unmount().catch((error) => this.#say("error", messageOf(error)));
     if (users.length > 0) {
       const wait = `; waiting up to ${PATIENCE_MS / 1000} s (the same signal again: not at all)`;
@@ -68,7 +68,7 @@ export class Ending {
     this.#state = "idle";
     this.#say(
       "error",
-      `${complaint(outcome)}; ${this.#mountpoint} stays mounted. Put that right and send the signal again; to end it ` +
+      `${describeProblem(outcome)}; ${this.#mountpoint} stays mounted. Put that right and send the signal again; to end it ` +
         `without saving: kill -KILL ${process.pid}`,
     );
   }

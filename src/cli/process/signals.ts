@@ -20,9 +20,9 @@ export function onSignals(names: readonly SignalName[], handle: (name: SignalNam
 }
 
 /** From the mask of ignored signals in proc_pid_status(5); false where there is none. */
-const hangupIgnored = beganIgnoring(constants.signals.SIGHUP);
+const hangupIgnored = ignoredAtStart(constants.signals.SIGHUP);
 
-function beganIgnoring(signal: number): boolean {
+function ignoredAtStart(signal: number): boolean {
   try {
     const mask = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1] ?? "0";
     return (BigInt(`0x${mask}`) & (1n << BigInt(signal - 1))) !== 0n;

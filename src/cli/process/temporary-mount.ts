@@ -2,8 +2,8 @@
 import { rmdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Generation } from "../../app/generation.ts";
-import { temporaryDirectory } from "../../app/machine/temporary-directory.ts";
-import { type Served, serve } from "../../app/mount.ts";
+import { createTemporaryDirectory } from "../../app/machine/temporary-directory.ts";
+import { type ServedMount, serve } from "../../app/mount.ts";
 import type { Progress } from "../../app/progress.ts";
 import type { Config } from "../../app/settings/settings.ts";
 import { messageOf } from "../../errno.ts";
@@ -29,9 +29,9 @@ const GRACE_MS = 200;
  */
 export async function withTemporaryMount<T>(
   options: TemporaryOptions,
-  use: (mountpoint: string, served: Served) => Promise<T>,
+  use: (mountpoint: string, served: ServedMount) => Promise<T>,
 ): Promise<T> {
-  const mountpoint = temporaryDirectory();
+  const mountpoint = createTemporaryDirectory();
   try {
     const served = await serve({ ...options, mountpoint, temporary: true });
     try {
@@ -50,7 +50,7 @@ export async function withTemporaryMount<T>(
  * Saves while the mount is still there. Programs that stay have it taken away from under them: the command they came with
  * has ended. A person may make room for a tree that cannot be saved; where nobody watches, one try is all.
  */
-async function end(served: Served, mountpoint: string, log: Log): Promise<void> {
+async function end(served: ServedMount, mountpoint: string, log: Log): Promise<void> {
   const givenUp = new AbortController();
   using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], () => givenUp.abort());
   if (!isTerminal()) givenUp.abort();

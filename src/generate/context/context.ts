@@ -10,14 +10,14 @@ import { FsError } from "../../errno.ts";
 import type { GeneratorContext, RelatedFile } from "../../generators/contract.ts";
 import type { ChatMessage } from "../../llm/llm.ts";
 import type { FileInfo, TreeEntry, TreePort } from "../../rpc/tree-port.ts";
-import { dependedOn } from "../depends.ts";
+import { parseDependencies } from "../depends.ts";
 import { countTokens } from "../spending/tokens.ts";
-import { fsError } from "../to-fs-error.ts";
-import { hiddenBy, IGNORE_FILE, visible } from "./ignore.ts";
+import { toFsError } from "../to-fs-error.ts";
+import { createHiddenCheck, filterVisible, IGNORE_FILE } from "./ignore.ts";
 import { folderOf, renderOutline } from "./outline.ts";
 import { CONTENT_INSTRUCTIONS, contentSections, type Section, treeSection } from "./prompts.ts";
 import { type Redact, redact } from "./redact.ts";
-import { AROUND, type Filled, fill, rankedFiles, relatedFiles, textOf } from "./related.ts";
+import { AROUND, type Filled, fill, rankFiles, selectRelated, textOf } from "./related.ts";
 
 export interface ContextOptions {
   /**
@@ -50,7 +50,7 @@ export interface ContextMaker {
   related(file: FileInfo, prompts: readonly string[]): Promise<readonly RelatedFile[]>;
 }
 
-export function contextMaker(tree: ContextTree, options: ContextOptions = {}): ContextMaker {
+export function createContextMaker(tree: ContextTree, options: ContextOptions = {}): ContextMaker {
   const clean: Redact = options.redact === false ? async (text) => text : redact;
 
   const layout = tree.layout ?? tree.outline;
@@ -59,21 +59,25 @@ export function contextMaker(tree: ContextTree, options: ContextOptions = {}): C
   async function sections(path: string, context: ComposeContext): Promise<readonly Section[]> {
     const { file, prompts, read, signal } = context;
     const own = {
-      path: relative(path),
+      path: stripLeadingSlash(path),
       ...(file.description === undefined ? {} : { description: file.description }),
       prompts,
     };
-    const room = await roomBeside(contentSections({ ...own, outline: "", related: [] }), path, options.tokens);
+    const room = await measureRoom(contentSections({ ...own, outline: "", related: [] }), path, options.tokens);
     const entries = await shown();
-    const keptOut = file.xattrs.has(DEPENDS) ? hiddenBy(await layout(), entries) : () => false;
-    const declared = await dependencies(path, file, read, clean, keptOut);
+    const keptOut = file.xattrs.has(DEPENDS) ? createHiddenCheck(await layout(), entries) : () => false;
+    const declared = await readDependencies(path, file, read, clean, keptOut);
     const names = new Set(declared.map((one) => one.path));
-    const ranked = await rankedFiles(file, [file.description ?? "", ...prompts], entries, tree, { clean, signal });
+    const ranked = await rankFiles(file, [file.description ?? "", ...prompts], entries, tree, { clean, signal });
     signal?.throwIfAborted();
     const outline = await renderOutline(entries, path, outlineShare(room));
     const others = ranked.filter((one) => !names.has(one.path));
     const chosen = await fill([...declared, ...others], room, outline);
-    return contentSections({ ...own, outline, related: chosen.map((one) => ({ ...one, path: relative(one.path) })) });
+    return contentSections({
+      ...own,
+      outline,
+      related: chosen.map((one) => ({ ...one, path: stripLeadingSlash(one.path) })),
+    });
   }
 
   return {
@@ -99,14 +103,14 @@ export function contextMaker(tree: ContextTree, options: ContextOptions = {}): C
     async related(file, prompts) {
       const outline = await shown();
       const words = [file.description ?? "", ...prompts];
-      return relatedFiles(file, words, outline, tree, { budget: options.tokens ?? DEFAULT_TOKENS, clean });
+      return selectRelated(file, words, outline, tree, { budget: options.tokens ?? DEFAULT_TOKENS, clean });
     },
   };
 }
 
 /** What may be sent of a tree, by the rules of the whole one: a rule also holds for who may not read it. */
 function shownOf(tree: ContextTree, whole: ContextTree = tree): () => Promise<readonly TreeEntry[]> {
-  const sendable = async () => visible(await (whole.layout ?? whole.outline)(), whole.readStatic);
+  const sendable = async () => filterVisible(await (whole.layout ?? whole.outline)(), whole.readStatic);
   if (tree === whole) return sendable;
   const known = new WeakMap<readonly TreeEntry[], { all: readonly TreeEntry[]; found: readonly TreeEntry[] }>();
   return async () => {
@@ -121,7 +125,7 @@ function shownOf(tree: ContextTree, whole: ContextTree = tree): () => Promise<re
 }
 
 /** Tokens that are left beside what cannot be left out. Throws FsError where that alone is too much. */
-async function roomBeside(fixed: readonly Section[], path: string, tokens: number | undefined): Promise<number> {
+async function measureRoom(fixed: readonly Section[], path: string, tokens: number | undefined): Promise<number> {
   if (tokens === undefined) return DEFAULT_TOKENS;
   const least = (await countTokens([CONTENT_INSTRUCTIONS, ...fixed.map(({ text }) => text)].join("\n\n"))) + AROUND;
   if (least <= tokens) return tokens - least;
@@ -146,22 +150,22 @@ function isPending({ type, state }: TreeEntry): boolean {
  * The files that `user.llmfs.depends` names, a path a line, relative to the file's own directory or absolute within the
  * mount. They are read, and so generated first: the only generated content that another file is made of.
  */
-async function dependencies(
+async function readDependencies(
   path: string,
   file: FileInfo,
   read: GeneratorContext["read"],
   clean: Redact,
   keptOut: (path: string) => boolean,
 ): Promise<readonly Filled[]> {
-  const paths = dependedOn(path, file.xattrs.get(DEPENDS));
+  const paths = parseDependencies(path, file.xattrs.get(DEPENDS));
   const found: Filled[] = [];
   for (const one of paths) {
     if (keptOut(one)) {
-      const cure = `correct ${DEPENDS}, or bring the file back with !${relative(one)} in ${IGNORE_FILE}`;
+      const cure = `correct ${DEPENDS}, or bring the file back with !${stripLeadingSlash(one)} in ${IGNORE_FILE}`;
       throw new FsError("EIO", `${path} depends on ${one}, which is kept out of what is sent; ${cure}`);
     }
     const bytes = await read(one).catch((error: unknown) => {
-      throw unreadable(path, one, error);
+      throw createUnreadableError(path, one, error);
     });
     const content =
       textOf(bytes, LONGEST_DEPENDENCY) ?? (bytes.length === 0 ? "" : `(${bytes.length} bytes, no text)\n`);
@@ -173,8 +177,8 @@ async function dependencies(
 const LONGEST_DEPENDENCY = 1024 * 1024;
 
 /** "No such file" is true of the dependency; to the reader of this file it would be a lie. */
-function unreadable(path: string, dependency: string, error: unknown): FsError {
-  const { code, message } = fsError(error, dependency);
+function createUnreadableError(path: string, dependency: string, error: unknown): FsError {
+  const { code, message } = toFsError(error, dependency);
   const misleading = code === "ENOENT" || code === "ENOTDIR" || code === "EISDIR";
   // Who reads it names it, too, and a circle names all that are in it.
   const why = message.replace(`${dependency}: `, "");
@@ -186,6 +190,6 @@ function unreadable(path: string, dependency: string, error: unknown): FsError {
 }
 
 /** Paths are shown to models as they are used inside projects. */
-function relative(path: string): string {
+function stripLeadingSlash(path: string): string {
   return path.replace(/^\//, "");
 }

@@ -12,7 +12,7 @@ import { Pace } from "../../text/pace.ts";
 import { IgnoreRules } from "./gitignore.ts";
 import { folderOf } from "./outline.ts";
 
-const OUTPUTS = rules([
+const OUTPUTS = compileIgnoreRules([
   ...["build/", "dist/", "out/", "target/", "obj/", "_build/", "bazel-*", "cmake-build-*/", "CMakeFiles/"],
   ...["CMakeCache.txt", "*.egg-info/", "*.tsbuildinfo", "*.d", "*.exe", "*.dll", "*.dylib", "*.lib", "*.jar", "*.war"],
   ...["*.so.*", ".deps/", ".libs/", "*.la", "*.lo", "*.gch", "config.status", "compile_commands.json", "*.stamp"],
@@ -50,7 +50,7 @@ const OUTPUTS = rules([
   ...["mix.lock", "pubspec.lock", "flake.lock", "Podfile.lock", "gradle.lockfile", ".terraform.lock.hcl"],
 ]);
 
-const SECRETS = rules([
+const SECRETS = compileIgnoreRules([
   ...[".env", ".env.*", "!.env.example", "!.env.sample", "!.env.template", "!.env.dist", ".envrc"],
   ...["id_rsa", "id_dsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk", ".ssh/"],
   ...["*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk"],
@@ -96,6 +96,6 @@ function isOutput({ path, type, state, description }: TreeEntry): boolean {
   return (type !== "file" || state === "static") && OUTPUTS.excludes(below, directory);
 }
 
-function rules(lines: readonly string[]): IgnoreRules {
+function compileIgnoreRules(lines: readonly string[]): IgnoreRules {
   return new IgnoreRules(lines.join("\n"));
 }

@@ -5,13 +5,13 @@
  * as `*a*a*a*a*b` takes time by a power of the name's length, and whoever may write into a tree chooses both.
  */
 
-export type Verdict = "out" | "in";
+export type IgnoreVerdict = "out" | "in";
 
 const MOST_KNOWN = 10_000;
 
 /** One file's worth of patterns. */
 export class IgnoreRules {
-  readonly #rules: readonly Rule[];
+  readonly #rules: readonly IgnoreRule[];
   /** Whole names without wildcards, by their last rule: for a file, and for a directory. */
   readonly #names = { file: new Map<string, number>(), directory: new Map<string, number>() };
   /** The others, the last one first. */
@@ -33,23 +33,24 @@ export class IgnoreRules {
   }
 
   /** What the last pattern says that matches the path, which is relative to the file's directory; parents do not count. */
-  verdict(path: string, directory: boolean): Verdict | undefined {
+  decide(path: string, directory: boolean): IgnoreVerdict | undefined {
     const last = path.slice(path.lastIndexOf("/") + 1);
     const named = this.#names[directory ? "directory" : "file"].get(last) ?? -1;
     for (const index of this.#others) {
       if (index < named) break;
       const rule = this.#rules[index];
-      if (rule !== undefined && (directory || !rule.onlyDirectories) && rule.matches(path, last)) return said(rule);
+      if (rule !== undefined && (directory || !rule.onlyDirectories) && rule.matches(path, last))
+        return verdictOf(rule);
     }
     const rule = this.#rules[named];
-    return rule === undefined ? undefined : said(rule);
+    return rule === undefined ? undefined : verdictOf(rule);
   }
 
   /** Whether a path is kept out, by itself or because a directory above it is. */
   excludes(path: string, directory: boolean): boolean {
     const parent = path.slice(0, Math.max(0, path.lastIndexOf("/")));
     if (parent !== "" && this.#excludesDirectory(parent)) return true;
-    return this.verdict(path, directory) === "out";
+    return this.decide(path, directory) === "out";
   }
 
   #excludesDirectory(path: string): boolean {
@@ -62,7 +63,7 @@ export class IgnoreRules {
   }
 }
 
-interface Rule {
+interface IgnoreRule {
   readonly negated: boolean;
   readonly onlyDirectories: boolean;
   /** Of a pattern that is a name alone, without wildcards. */
@@ -70,12 +71,12 @@ interface Rule {
   readonly matches: (path: string, last: string) => boolean;
 }
 
-function said({ negated }: Rule): Verdict {
+function verdictOf({ negated }: IgnoreRule): IgnoreVerdict {
   return negated ? "in" : "out";
 }
 
 /** Undefined for empty lines, comments and patterns that match nothing. */
-function ruleOf(line: string): Rule | undefined {
+function ruleOf(line: string): IgnoreRule | undefined {
   let pattern = withoutBlanks(line.endsWith("\r") ? line.slice(0, -1) : line);
   if (pattern.startsWith("#")) return undefined;
   const negated = pattern.startsWith("!");

@@ -9,7 +9,7 @@ import { FsError } from "../../errno.ts";
 import type { TreeEntry, TreePort } from "../../rpc/tree-port.ts";
 import { Pace } from "../../text/pace.ts";
 import { withoutOutputs } from "./default-ignores.ts";
-import { IgnoreRules, type Verdict } from "./gitignore.ts";
+import { IgnoreRules, type IgnoreVerdict } from "./gitignore.ts";
 
 export const IGNORE_FILE = ".llmfsignore";
 
@@ -24,7 +24,7 @@ const LEFT_BEHIND = [
 const MAX_RULES = 256 * 1024;
 
 /** The entries that may be sent, in the order given. Only static ignore files count; none is ever generated for this. */
-export async function visible(
+export async function filterVisible(
   outline: readonly TreeEntry[],
   readStatic: TreePort["readStatic"],
 ): Promise<readonly TreeEntry[]> {
@@ -49,18 +49,21 @@ export async function visible(
   const now = seen.get(outline);
   if (now?.said === said) return now.found;
   const rules = new Map([...texts].map(([folder, text]) => [folder, new IgnoreRules(text)]));
-  const found = allowed(outline, rules);
+  const found = filterAllowed(outline, rules);
   seen.set(outline, { files, said, found });
   return found;
 }
 
 /** Says of a path, followed where it leads through symlinks, whether it is in the tree and not among what is visible. */
-export function hiddenBy(outline: readonly TreeEntry[], seen: readonly TreeEntry[]): (path: string) => boolean {
+export function createHiddenCheck(
+  outline: readonly TreeEntry[],
+  seen: readonly TreeEntry[],
+): (path: string) => boolean {
   const known = hiding.get(seen);
   if (known?.outline === outline) return known.hides;
   const all = new Map(outline.map((entry) => [entry.path, entry]));
   const visible = new Set(seen.map(({ path }) => path));
-  const hidden = (path: string, links: number): boolean => {
+  const isHidden = (path: string, links: number): boolean => {
     let at = "";
     for (const name of path.split("/").slice(1)) {
       at += `/${name}`;
@@ -70,12 +73,12 @@ export function hiddenBy(outline: readonly TreeEntry[], seen: readonly TreeEntry
       if (entry.type !== "symlink" || entry.target === undefined) continue;
       return (
         links < MAX_SYMLINKS &&
-        hidden(posix.resolve(parentOf(at) || "/", entry.target, path.slice(at.length + 1)), links + 1)
+        isHidden(posix.resolve(parentOf(at) || "/", entry.target, path.slice(at.length + 1)), links + 1)
       );
     }
     return false;
   };
-  const hides = (path: string) => hidden(path, 0);
+  const hides = (path: string) => isHidden(path, 0);
   hiding.set(seen, { outline, hides });
   return hides;
 }
@@ -100,16 +103,16 @@ function isRuleFile({ path, type }: TreeEntry): boolean {
   return type === "file" && path.endsWith(`/${IGNORE_FILE}`);
 }
 
-async function allowed(
+async function filterAllowed(
   outline: readonly TreeEntry[],
   rules: ReadonlyMap<string, IgnoreRules>,
 ): Promise<readonly TreeEntry[]> {
   /** Paths of directories and whether they are kept out. */
   const verdicts = new Map<string, boolean>([["", false]]);
-  const hidden = (path: string, directory: boolean): boolean => {
+  const isHidden = (path: string, directory: boolean): boolean => {
     const known = directory ? verdicts.get(path) : undefined;
     if (known !== undefined) return known;
-    const verdict = hidden(parentOf(path), true) || ruling(path, directory, rules) === "out";
+    const verdict = isHidden(parentOf(path), true) || findRuling(path, directory, rules) === "out";
     if (directory) verdicts.set(path, verdict);
     return verdict;
   };
@@ -117,21 +120,25 @@ async function allowed(
   const pace = new Pace();
   for (const entry of outline) {
     const { path, type } = entry;
-    if (!path.endsWith(`/${IGNORE_FILE}`) && !hidden(rootless(path), type === "directory")) kept.push(entry);
+    if (!path.endsWith(`/${IGNORE_FILE}`) && !isHidden(stripRootSlash(path), type === "directory")) kept.push(entry);
     if (pace.due) await pace.pause();
   }
   return withoutOutputs(kept, (path) => {
     for (let at = path, directory = false; at !== ""; at = parentOf(at), directory = true)
-      if (ruling(at, directory, rules) === "in") return true;
+      if (findRuling(at, directory, rules) === "in") return true;
     return false;
   });
 }
 
 /** The nearest rule that says anything wins, as in git. */
-function ruling(path: string, directory: boolean, rules: ReadonlyMap<string, IgnoreRules>): Verdict | undefined {
+function findRuling(
+  path: string,
+  directory: boolean,
+  rules: ReadonlyMap<string, IgnoreRules>,
+): IgnoreVerdict | undefined {
   for (let folder = path; folder !== ""; ) {
     folder = parentOf(folder);
-    const verdict = rules.get(folder)?.verdict(path.slice(folder.length + 1), directory);
+    const verdict = rules.get(folder)?.decide(path.slice(folder.length + 1), directory);
     if (verdict !== undefined) return verdict;
   }
   return undefined;
@@ -143,6 +150,6 @@ function parentOf(path: string): string {
 }
 
 /** The root itself is "". */
-function rootless(path: string): string {
+function stripRootSlash(path: string): string {
   return path === "/" ? "" : path;
 }

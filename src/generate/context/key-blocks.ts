@@ -24,7 +24,7 @@ const BODY = /[A-Za-z0-9+/=]{32}/;
 /** Lines of a body that has no last line. */
 const LINE = /(?:\s|\\[nr]){0,8}[\w+/=]{16,}/y;
 
-interface Mark {
+interface KeyMark {
   readonly begins: boolean;
   readonly start: number;
   readonly end: number;
@@ -32,7 +32,7 @@ interface Mark {
 
 export async function keyBlocksIn(text: string, pace: Pace): Promise<readonly SecretRange[]> {
   const found: SecretRange[] = [];
-  const marks: Mark[] = [];
+  const marks: KeyMark[] = [];
   for (let at = text.indexOf(MARK); at >= 0; at = text.indexOf(MARK, at + MARK.length)) {
     const mark = markAt(text, at);
     if (mark !== undefined) marks.push(mark);
@@ -40,7 +40,7 @@ export async function keyBlocksIn(text: string, pace: Pace): Promise<readonly Se
   }
   let done = 0;
   for (const [index, mark] of marks.entries()) {
-    const range = mark.begins ? blockFrom(text, mark, marks[index + 1]) : blockBefore(text, mark, done);
+    const range = mark.begins ? findBlockFrom(text, mark, marks[index + 1]) : findBlockBefore(text, mark, done);
     done = Math.max(mark.end, range?.[1] ?? 0);
     if (range !== undefined) found.push(range);
     if (pace.due) await pace.pause();
@@ -53,7 +53,7 @@ export async function keyBlocksIn(text: string, pace: Pace): Promise<readonly Se
   return found;
 }
 
-function markAt(text: string, at: number): Mark | undefined {
+function markAt(text: string, at: number): KeyMark | undefined {
   const tail = TAIL.exec(text.slice(at + MARK.length, at + MARK.length + 12));
   if (tail === null) return undefined;
   const before = text.slice(Math.max(0, at - LONGEST_HEAD), at);
@@ -64,20 +64,24 @@ function markAt(text: string, at: number): Mark | undefined {
 }
 
 /** From a first line to the last one, or as far as the lines look like a key's. */
-function blockFrom(text: string, { start, end }: Mark, next: Mark | undefined): SecretRange | undefined {
+function findBlockFrom(text: string, { start, end }: KeyMark, next: KeyMark | undefined): SecretRange | undefined {
   if (!BODY.test(text.slice(end, end + HEADERS))) return undefined;
   if (next !== undefined && !next.begins && next.start - end <= LONGEST) return [start, next.end];
-  const stop = bodyEnd(text, end);
+  const stop = findBodyEnd(text, end);
   // With headers in between, the body is further on.
-  return [start, stop > end ? stop : bodyEnd(text, end + (BODY.exec(text.slice(end, end + HEADERS))?.index ?? 0))];
+  return [start, stop > end ? stop : findBodyEnd(text, end + (BODY.exec(text.slice(end, end + HEADERS))?.index ?? 0))];
 }
 
 /** What stands before a last line, as far back as its lines look like a key's. */
-function blockBefore(text: string, { start, end }: Mark, from: number): SecretRange | undefined {
+function findBlockBefore(text: string, { start, end }: KeyMark, from: number): SecretRange | undefined {
   const floor = Math.max(from, start - LONGEST);
   let first = start;
   let body = 0;
-  for (let stop = beforeBreaks(text, start, floor); stop !== undefined; stop = beforeBreaks(text, first, floor)) {
+  for (
+    let stop = skipBreaksBefore(text, start, floor);
+    stop !== undefined;
+    stop = skipBreaksBefore(text, first, floor)
+  ) {
     let begin = stop;
     while (begin > floor && BASE64.test(text.charAt(begin - 1))) begin -= 1;
     // The "n" of a "\n" that is written out.
@@ -95,7 +99,7 @@ const SHORTEST_LINE = 16;
 const SHORTEST_BODY = 48;
 
 /** Where the line before ends; undefined where no line break, real or written out, stands before `at`. */
-function beforeBreaks(text: string, at: number, floor: number): number | undefined {
+function skipBreaksBefore(text: string, at: number, floor: number): number | undefined {
   let broken = false;
   for (let end = at; ; ) {
     const last = end > floor ? text.charAt(end - 1) : "";
@@ -125,7 +129,7 @@ function puttyKeyAt(text: string, at: number): SecretRange | undefined {
 const PUTTY_LINE = /(?:\r?\n|\\r\\n|\\n)[ \t]{0,20}[A-Za-z0-9+/=]{1,128}/y;
 
 /** Where lines end that look like a key's; `from` if there are none. */
-function bodyEnd(text: string, from: number): number {
+function findBodyEnd(text: string, from: number): number {
   let stop = from;
   LINE.lastIndex = from;
   while (LINE.test(text)) stop = LINE.lastIndex;

@@ -1,14 +1,14 @@
 /** The tree as text, for a model: one line an entry, what is near the file in question first when not all fits. */
 import type { TreeEntry } from "../../rpc/tree-port.ts";
 import { Pace } from "../../text/pace.ts";
-import { countTokens, fits, type TokenCounter, tokenCounter } from "../spending/tokens.ts";
+import { countTokens, fits, loadTokenCounter, type TokenCounter } from "../spending/tokens.ts";
 import { printable } from "./prompts.ts";
 
-interface Node {
+interface OutlineNode {
   readonly name: string;
   readonly entry: TreeEntry | undefined;
   readonly depth: number;
-  readonly children: Map<string, Node>;
+  readonly children: Map<string, OutlineNode>;
   /** Its line, once somebody wanted it. */
   plain?: string;
   described?: string;
@@ -24,7 +24,7 @@ export async function renderOutline(entries: readonly TreeEntry[], focus: string
     drawing = new Drawing(entries);
     drawings.set(entries, drawing);
   }
-  return drawing.seenFrom(folderOf(focus), budget);
+  return drawing.drawFrom(folderOf(focus), budget);
 }
 
 /** The same list is drawn for many files. */
@@ -32,7 +32,7 @@ const drawings = new WeakMap<readonly TreeEntry[], Drawing>();
 
 /** One list of entries, and what it looks like from each directory. */
 class Drawing {
-  readonly #root: Node;
+  readonly #root: OutlineNode;
   readonly #everything: string;
   /** Undefined until it is known not to fit. */
   #parts: Promise<Parts> | undefined;
@@ -45,7 +45,7 @@ class Drawing {
     this.#everything = drawAll(this.#root);
   }
 
-  async seenFrom(home: string, budget: number): Promise<string> {
+  async drawFrom(home: string, budget: number): Promise<string> {
     if (budget !== this.#budget) {
       this.#budget = budget;
       this.#whole = fits(this.#everything, budget);
@@ -53,7 +53,7 @@ class Drawing {
     }
     if (await this.#whole) return this.#everything;
     this.#parts ??= partsOf(this.#root);
-    const known = this.#views.get(home) ?? this.#parts.then((parts) => view(this.#root, parts, home, budget));
+    const known = this.#views.get(home) ?? this.#parts.then((parts) => drawView(this.#root, parts, home, budget));
     this.#views.set(home, known);
     return known;
   }
@@ -63,29 +63,29 @@ class Drawing {
 interface Parts {
   readonly count: TokenCounter;
   /** Every node, in byte order of the paths. */
-  readonly nodes: readonly Node[];
-  readonly byPath: ReadonlyMap<string, Node>;
+  readonly nodes: readonly OutlineNode[];
+  readonly byPath: ReadonlyMap<string, OutlineNode>;
   /** Directories, and what lies in each, in the order of `nodes`; for each node the number of its directory. */
-  readonly folders: readonly { readonly path: string; readonly nodes: readonly Node[] }[];
+  readonly folders: readonly { readonly path: string; readonly nodes: readonly OutlineNode[] }[];
   readonly folderOf: Int32Array;
-  readonly costs: ReadonlyMap<Node, number>;
+  readonly costs: ReadonlyMap<OutlineNode, number>;
   /** What a description adds, as far as anybody asked. */
-  readonly descriptions: Map<Node, number>;
-  readonly parents: ReadonlyMap<Node, Node>;
+  readonly descriptions: Map<OutlineNode, number>;
+  readonly parents: ReadonlyMap<OutlineNode, OutlineNode>;
   /** Where each node stands in the drawing of everything. */
-  readonly places: ReadonlyMap<Node, number>;
+  readonly places: ReadonlyMap<OutlineNode, number>;
   /** What it costs to say at this depth that something is left out. */
   readonly leftOutCost: (depth: number) => number;
   readonly all: number;
 }
 
-async function partsOf(root: Node): Promise<Parts> {
-  const count = await tokenCounter();
+async function partsOf(root: OutlineNode): Promise<Parts> {
+  const count = await loadTokenCounter();
   const drawn = [...walk(root)];
-  const sorted = drawn.toSorted((a, b) => byteOrder(a.path, b.path));
+  const sorted = drawn.toSorted((a, b) => compareBytes(a.path, b.path));
   const nodes = sorted.map(({ node }) => node);
   const numbers = new Map<string, number>();
-  const folders: { readonly path: string; readonly nodes: Node[] }[] = [];
+  const folders: { readonly path: string; readonly nodes: OutlineNode[] }[] = [];
   const folderNumbers = sorted.map(({ node, path }) => {
     const folder = folderOf(path);
     const number = numbers.get(folder) ?? folders.push({ path: folder, nodes: [] }) - 1;
@@ -95,7 +95,7 @@ async function partsOf(root: Node): Promise<Parts> {
   });
   const costs = await costsOf(nodes, count);
   const leftOutCosts: number[] = [];
-  const parents = new Map<Node, Node>();
+  const parents = new Map<OutlineNode, OutlineNode>();
   for (const node of [root, ...nodes]) for (const child of node.children.values()) parents.set(child, node);
   return {
     count,
@@ -108,7 +108,7 @@ async function partsOf(root: Node): Promise<Parts> {
     parents,
     places: new Map(drawn.map(({ node }, place) => [node, place])),
     leftOutCost(depth) {
-      const known = leftOutCosts[depth] ?? count(`${leftOut(depth, 1000)}\n`);
+      const known = leftOutCosts[depth] ?? count(`${formatLeftOut(depth, 1000)}\n`);
       leftOutCosts[depth] = known;
       return known;
     },
@@ -117,22 +117,22 @@ async function partsOf(root: Node): Promise<Parts> {
 }
 
 /** What each line costs without a description. Paths have at most 4095 bytes, and so have targets of symlinks. */
-async function costsOf(nodes: readonly Node[], count: TokenCounter): Promise<ReadonlyMap<Node, number>> {
-  const costs = new Map<Node, number>();
+async function costsOf(nodes: readonly OutlineNode[], count: TokenCounter): Promise<ReadonlyMap<OutlineNode, number>> {
+  const costs = new Map<OutlineNode, number>();
   const pace = new Pace();
   for (const node of nodes) {
-    costs.set(node, count(`${line(node, false)}\n`));
+    costs.set(node, count(`${lineOf(node, false)}\n`));
     if (pace.due) await pace.pause();
   }
   return costs;
 }
 
-async function view(root: Node, parts: Parts, home: string, budget: number): Promise<string> {
+async function drawView(root: OutlineNode, parts: Parts, home: string, budget: number): Promise<string> {
   const { descriptions, all } = parts;
   const purse = new Purse(all <= budget ? budget : Math.floor(budget * 0.75));
-  const named = nameNearest(root, parts, nearestTo(home, parts), purse);
+  const named = selectNearest(root, parts, walkNearest(home, parts), purse);
   purse.left += budget - purse.given;
-  const described = new Set<Node>();
+  const described = new Set<OutlineNode>();
   for (const node of named) {
     const cost = descriptions.get(node) ?? (await describedCost(node, parts, purse.left));
     if (!purse.pay(cost)) break;
@@ -143,9 +143,9 @@ async function view(root: Node, parts: Parts, home: string, budget: number): Pro
 }
 
 /** What a description adds; of one that adds more than `most`, any number above it. */
-async function describedCost(node: Node, { count }: Parts, most: number): Promise<number> {
-  const plain = count(line(node, false));
-  return (await countTokens(line(node, true), { most: most + plain })) - plain;
+async function describedCost(node: OutlineNode, { count }: Parts, most: number): Promise<number> {
+  const plain = count(lineOf(node, false));
+  return (await countTokens(lineOf(node, true), { most: most + plain })) - plain;
 }
 
 class Purse {
@@ -165,14 +165,14 @@ class Purse {
 }
 
 /** Names while they can be paid. A directory pays for its "left out" line too, and gets that back when it is full. */
-function nameNearest(
-  root: Node,
+function selectNearest(
+  root: OutlineNode,
   { costs, parents, leftOutCost }: Parts,
-  nodes: Iterable<Node>,
+  nodes: Iterable<OutlineNode>,
   purse: Purse,
-): ReadonlySet<Node> {
-  const missing = new Map<Node, number>();
-  const named = new Set<Node>();
+): ReadonlySet<OutlineNode> {
+  const missing = new Map<OutlineNode, number>();
+  const named = new Set<OutlineNode>();
   purse.pay(leftOutCost(0));
   for (const node of nodes) {
     const parent = parents.get(node) ?? root;
@@ -200,28 +200,28 @@ export function folderOf(path: string): string {
 }
 
 /** Byte order of UTF-8, which is code point order; UTF-16 puts surrogates before U+E000, so they are moved up. */
-export function byteOrder(a: string, b: string): number {
+export function compareBytes(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   for (let at = 0; at < length; at += 1) {
     const difference = a.charCodeAt(at) - b.charCodeAt(at);
-    if (difference !== 0) return rank(a.charCodeAt(at)) - rank(b.charCodeAt(at));
+    if (difference !== 0) return rankUnit(a.charCodeAt(at)) - rankUnit(b.charCodeAt(at));
   }
   return a.length - b.length;
 }
 
-function rank(unit: number): number {
+function rankUnit(unit: number): number {
   return unit >= 0xe000 ? unit - 0x800 : unit >= 0xd800 ? unit + 0x2000 : unit;
 }
 
 /** A directory before what it holds, and that before its next sibling; names in byte order. */
-export function treeOrder(a: string, b: string): number {
-  return byteOrder(a.replaceAll("/", "\0"), b.replaceAll("/", "\0"));
+export function comparePaths(a: string, b: string): number {
+  return compareBytes(a.replaceAll("/", "\0"), b.replaceAll("/", "\0"));
 }
 
-function plant(entries: readonly TreeEntry[]): Node {
-  const root: Node = { name: "", entry: undefined, depth: -1, children: new Map() };
+function plant(entries: readonly TreeEntry[]): OutlineNode {
+  const root: OutlineNode = { name: "", entry: undefined, depth: -1, children: new Map() };
   const sorted = entries.filter(({ type, path }) => type !== "other" && path !== "/");
-  for (const entry of sorted.toSorted((a, b) => treeOrder(a.path, b.path))) {
+  for (const entry of sorted.toSorted((a, b) => comparePaths(a.path, b.path))) {
     let node = root;
     const names = entry.path.split("/").slice(1);
     for (const [depth, name] of names.entries()) {
@@ -234,7 +234,7 @@ function plant(entries: readonly TreeEntry[]): Node {
   return root;
 }
 
-function* walk(node: Node, path = ""): Generator<{ readonly node: Node; readonly path: string }> {
+function* walk(node: OutlineNode, path = ""): Generator<{ readonly node: OutlineNode; readonly path: string }> {
   for (const child of node.children.values()) {
     const below = `${path}/${child.name}`;
     yield { node: child, path: below };
@@ -243,10 +243,13 @@ function* walk(node: Node, path = ""): Generator<{ readonly node: Node; readonly
 }
 
 /** An order in which a directory stands before what it holds, so that any beginning of it is a tree. */
-function* nearestTo(home: string, { nodes, byPath, folders, folderOf: folderNumbers }: Parts): Generator<Node> {
+function* walkNearest(
+  home: string,
+  { nodes, byPath, folders, folderOf: folderNumbers }: Parts,
+): Generator<OutlineNode> {
   // A directory that leads to the file is as near as the file itself.
-  const leading = new Set<Node>();
-  for (const path of waysTo(home)) {
+  const leading = new Set<OutlineNode>();
+  for (const path of ancestorsOf(home)) {
     const node = byPath.get(path);
     if (node === undefined) continue;
     leading.add(node);
@@ -265,17 +268,17 @@ function* nearestTo(home: string, { nodes, byPath, folders, folderOf: folderNumb
 }
 
 /** The directories on the way to this one and itself, from the root's children down. */
-function waysTo(home: string): readonly string[] {
+function ancestorsOf(home: string): readonly string[] {
   const ways: string[] = [];
   for (let at = home; at !== "/"; at = folderOf(at)) ways.unshift(at);
   return ways;
 }
 
-function drawAll(root: Node): string {
+function drawAll(root: OutlineNode): string {
   const lines: string[] = [];
-  const visit = (node: Node) => {
+  const visit = (node: OutlineNode) => {
     for (const child of node.children.values()) {
-      lines.push(line(child, true));
+      lines.push(lineOf(child, true));
       visit(child);
     }
   };
@@ -284,9 +287,14 @@ function drawAll(root: Node): string {
 }
 
 /** Looks at nothing but what is named: there may be a hundred times as much. */
-function drawSome(root: Node, named: ReadonlySet<Node>, described: ReadonlySet<Node>, parts: Parts): string {
+function drawSome(
+  root: OutlineNode,
+  named: ReadonlySet<OutlineNode>,
+  described: ReadonlySet<OutlineNode>,
+  parts: Parts,
+): string {
   const { parents, places } = parts;
-  const left = new Map<Node, number>([[root, root.children.size]]);
+  const left = new Map<OutlineNode, number>([[root, root.children.size]]);
   for (const node of named) left.set(node, node.children.size);
   for (const node of named) {
     const parent = parents.get(node) ?? root;
@@ -298,36 +306,36 @@ function drawSome(root: Node, named: ReadonlySet<Node>, described: ReadonlySet<N
   const closeTo = (depth: number) => {
     for (let last = open.at(-1); last !== undefined && last.depth >= depth; last = open.at(-1)) {
       const missing = left.get(last) ?? 0;
-      if (missing > 0) lines.push(leftOut(last.depth + 1, missing));
+      if (missing > 0) lines.push(formatLeftOut(last.depth + 1, missing));
       open.pop();
     }
   };
   for (const node of [...named].sort((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0))) {
     closeTo(node.depth);
-    lines.push(line(node, described.has(node)));
+    lines.push(lineOf(node, described.has(node)));
     open.push(node);
   }
   closeTo(root.depth);
   return lines.join("\n");
 }
 
-function line(node: Node, described: boolean): string {
+function lineOf(node: OutlineNode, described: boolean): string {
   const known = described ? node.described : node.plain;
   if (known !== undefined) return known;
-  const text = newLine(node, described);
+  const text = formatLine(node, described);
   if (described) node.described = text;
   else node.plain = text;
   return text;
 }
 
-function newLine({ name, entry, depth, children }: Node, described: boolean): string {
+function formatLine({ name, entry, depth, children }: OutlineNode, described: boolean): string {
   const directory = entry?.type === "directory" || children.size > 0;
   const target = entry?.type === "symlink" ? ` -> ${printable(entry.target ?? "?")}` : "";
   const words = described && entry?.description ? ` — ${entry.description.replace(/\s+/g, " ").trim()}` : "";
   return `${indent(depth)}${printable(name)}${directory ? "/" : ""}${target}${words}`;
 }
 
-function leftOut(depth: number, count: number): string {
+function formatLeftOut(depth: number, count: number): string {
   return `${indent(depth)}… (${count} more)`;
 }
 

@@ -32,8 +32,8 @@ export function structurePrompt(prompt: string): string {
 export function roundPrompt(prompt: string, outline: string, path: string, brief: string, files: number): string {
   return [
     structurePrompt(prompt),
-    `The tree so far:\n\n${fenced(outline)}`,
-    `Now lay out the content of one directory only: ${path}\nWhat is in it: ${oneLine(brief)}\nAbout ${files} files. Every path begins with "${path}/".`,
+    `The tree so far:\n\n${fence(outline)}`,
+    `Now lay out the content of one directory only: ${path}\nWhat is in it: ${toOneLine(brief)}\nAbout ${files} files. Every path begins with "${path}/".`,
   ].join("\n\n");
 }
 
@@ -79,10 +79,10 @@ export function contentSections(parts: ContentParts): readonly Section[] {
   }
   for (const { path, reason, content } of parts.related) {
     const head = `${printable(path)} (${printable(reason)}):`;
-    sections.push({ part: printable(path), why: printable(reason), text: `${head}\n\n${fenced(content)}` });
+    sections.push({ part: printable(path), why: printable(reason), text: `${head}\n\n${fence(content)}` });
   }
   const task = `Write the file ${printable(parts.path)}`;
-  const text = parts.description === undefined ? task : `${task}\nWhat it is: ${oneLine(parts.description)}`;
+  const text = parts.description === undefined ? task : `${task}\nWhat it is: ${toOneLine(parts.description)}`;
   const why = parts.description === undefined ? "its path; it has no description" : `its path and ${DESCRIPTION}`;
   return [...sections, { part: "the task", why, text }];
 }
@@ -95,7 +95,7 @@ const MOST_SECTIONS = 256;
 export function treeSection(outline: string): Section {
   let section = treeSections.get(outline);
   if (section === undefined) {
-    section = { part: "the tree", why: "names and imports have to fit it", text: `The tree:\n\n${fenced(outline)}` };
+    section = { part: "the tree", why: "names and imports have to fit it", text: `The tree:\n\n${fence(outline)}` };
     if (treeSections.size >= MOST_SECTIONS) treeSections.clear();
     treeSections.set(outline, section);
   }
@@ -108,13 +108,13 @@ export function printable(name: string): string {
 }
 
 /** Text between fences that it cannot close: they are longer than any run of backticks in it. */
-export function fenced(text: string): string {
+export function fence(text: string): string {
   let longest = 2;
   for (const run of text.matchAll(/`{3,}/g)) longest = Math.max(longest, run[0].length);
   const fence = "`".repeat(longest + 1);
   return `${fence}\n${text}${text.endsWith("\n") || text === "" ? "" : "\n"}${fence}`;
 }
 
-function oneLine(text: string): string {
+function toOneLine(text: string): string {
   return text.replace(/\s+/g, " ").trim();
 }

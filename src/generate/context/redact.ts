@@ -15,8 +15,8 @@ export type Redact = (text: string) => Promise<string>;
 const MARK = "[redacted]";
 
 export async function redact(text: string): Promise<string> {
-  if (text.length < SHORT) return searched(text);
-  const clean = recent.get(text) ?? searched(text);
+  if (text.length < SHORT) return searchSecrets(text);
+  const clean = recent.get(text) ?? searchSecrets(text);
   // The one that was not wanted for longest goes first.
   recent.delete(text);
   recent.set(text, clean);
@@ -48,13 +48,13 @@ const WINDOW = 8 * 1024;
 /** Windows overlap by this much, which is longer than what any pattern needs to recognize a secret. */
 const OVERLAP = 2048;
 
-async function searched(text: string): Promise<string> {
+async function searchSecrets(text: string): Promise<string> {
   const pace = new Pace();
   const ranges: SecretRange[] = [...(await keyBlocksIn(text, pace))];
   for (const { start, end, cuts } of windowsOf(text)) {
     const window = text.slice(start, end);
     for (const [from, to] of await rangesIn(window)) {
-      ranges.push([start + from, cuts && to === window.length ? tokenEnd(text, end) : start + to]);
+      ranges.push([start + from, cuts && to === window.length ? findTokenEnd(text, end) : start + to]);
     }
     if (pace.due) await pace.pause();
   }
@@ -81,31 +81,31 @@ function* windowsOf(text: string): Generator<Window> {
     const furthest = start + WINDOW;
     if (furthest >= text.length) return yield { start, end: text.length, cuts: false };
     // Windows end and begin between lines, where there are lines.
-    const line = lineBefore(text, furthest);
+    const line = findLineBefore(text, furthest);
     yield { start, end: line ?? furthest, cuts: line === undefined };
     const overlapping = (line ?? furthest) - OVERLAP;
-    start = lineBefore(text, overlapping) ?? overlapping;
+    start = findLineBefore(text, overlapping) ?? overlapping;
   }
 }
 
 /** Where a line begins that is not far before `at`. */
-function lineBefore(text: string, at: number): number | undefined {
+function findLineBefore(text: string, at: number): number | undefined {
   const found = text.slice(at - OVERLAP, at).lastIndexOf("\n");
   return found < 0 ? undefined : at - OVERLAP + found + 1;
 }
 
 /** Where a token ends that a window has cut. */
-function tokenEnd(text: string, at: number): number {
+function findTokenEnd(text: string, at: number): number {
   let end = at;
   while (end < text.length && /[\w+/=.~%-]/.test(text.charAt(end))) end += 1;
   return end;
 }
 
 async function rangesIn(window: string): Promise<readonly SecretRange[]> {
-  return [...secretsIn(window), ...(SUSPECT.test(window) ? await linted(window) : [])];
+  return [...secretsIn(window), ...(SUSPECT.test(window) ? await lint(window) : [])];
 }
 
-async function linted(text: string): Promise<readonly SecretRange[]> {
+async function lint(text: string): Promise<readonly SecretRange[]> {
   const { lintSource, rules } = await loadLinter();
   const { messages } = await lintSource({
     // A comment in a text does not switch off what protects it.

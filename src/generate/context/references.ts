@@ -110,7 +110,7 @@ function addModules(line: string, path: string, add: Add): void {
 const ENTRANCES = /^(?:index|mod|__init__|_index|init|default)$/;
 const SCRIPTS = /\.[cm]?tsx?$/;
 
-export function referred(path: string): Referred {
+export function createReferred(path: string): Referred {
   const names = new Map<string, { readonly path: string; readonly folder: boolean }[]>();
   const add = (named: string, folder = false) => {
     const name = named.slice(named.lastIndexOf("/") + 1);
@@ -129,7 +129,7 @@ export function referred(path: string): Referred {
 }
 
 /** How a text that stands in `from` speaks of a file, as far as it is certain; `only` says that no other has the name. */
-export function howReferred(
+export function findReference(
   references: References,
   from: string,
   { path, names }: Referred,
@@ -140,12 +140,12 @@ export function howReferred(
   for (const [name, places] of names) {
     for (const reference of references.get(name) ?? []) {
       if (best === "imports" || (best !== undefined && reference.how === "mentions")) continue;
-      if (places.some((place) => means(reference, place.path, place.folder))) best = reference.how;
+      if (places.some((place) => matchesPlace(reference, place.path, place.folder))) best = reference.how;
     }
   }
   return best;
 
-  function means({ path: said, exact, how }: Reference, place: string, folder: boolean): boolean {
+  function matchesPlace({ path: said, exact, how }: Reference, place: string, folder: boolean): boolean {
     if (exact) return said === place;
     if (said.includes("/")) {
       return (

@@ -8,8 +8,8 @@ import type { RelatedFile } from "../../generators/contract.ts";
 import type { FileInfo, TreeEntry, TreePort } from "../../rpc/tree-port.ts";
 import { Pace } from "../../text/pace.ts";
 import { countTokens } from "../spending/tokens.ts";
-import { byteOrder, distance, folderOf } from "./outline.ts";
-import { howReferred, type References, type Referred, referencesIn, referred } from "./references.ts";
+import { compareBytes, distance, folderOf } from "./outline.ts";
+import { createReferred, findReference, type References, type Referred, referencesIn } from "./references.ts";
 
 export interface RelatedOptions {
   /** So many files, the nearest ones, are read to see whether they refer to the file in question. */
@@ -45,14 +45,14 @@ const CONFIGURATION = new Set(
 const README = /^readme(\.\w+)?$/i;
 
 /** Most related first, within the budget. */
-export async function relatedFiles(
+export async function selectRelated(
   file: Pick<FileInfo, "path">,
   words: readonly string[],
   outline: readonly TreeEntry[],
   tree: Pick<TreePort, "readStatic" | "readStatics">,
   options: RelatedOptions & { readonly budget: number },
 ): Promise<readonly RelatedFile[]> {
-  return fill(await rankedFiles(file, words, outline, tree, options), options.budget);
+  return fill(await rankFiles(file, words, outline, tree, options), options.budget);
 }
 
 /**
@@ -60,7 +60,7 @@ export async function relatedFiles(
  *
  * `words` are the texts that speak of the file (its description, its prompts); `outline` holds what may be sent.
  */
-export async function rankedFiles(
+export async function rankFiles(
   file: Pick<FileInfo, "path">,
   words: readonly string[],
   outline: readonly TreeEntry[],
@@ -69,14 +69,14 @@ export async function rankedFiles(
 ): Promise<readonly RelatedFile[]> {
   const statics = staticsOf(outline);
   const home = folderOf(file.path);
-  const nearest = nearestTo(home, statics, (options.candidates ?? 200) + 1);
+  const nearest = findNearest(home, statics, (options.candidates ?? 200) + 1);
   const pace = new Pace(options.signal);
   const spoken: References[] = [];
   for (const text of words) if (text !== "") spoken.push(await referencesIn(file.path, text, pace));
   const named = namedIn(spoken, words, statics, nearest);
   const paths = named.length === 0 ? nearest.paths : [...nearest.paths, ...named];
   const contents = await contentsOf(paths, tree);
-  const target = referred(file.path);
+  const target = createReferred(file.path);
   const ranked: { readonly file: RelatedFile; readonly score: number; readonly far: number }[] = [];
   for (const [index, path] of paths.entries()) {
     if (path === file.path) continue;
@@ -88,7 +88,7 @@ export async function rankedFiles(
     ranked.push({ file: { path, reason: rank.reason, content: content.whole }, score: rank.score, far });
     if (pace.due) await pace.pause();
   }
-  ranked.sort((a, b) => b.score - a.score || a.far - b.far || byteOrder(a.file.path, b.file.path));
+  ranked.sort((a, b) => b.score - a.score || a.far - b.far || compareBytes(a.file.path, b.file.path));
   const { clean = async (text: string) => text } = options;
   return Promise.all(ranked.map(async ({ file }) => ({ ...file, content: await clean(file.content) })));
 }
@@ -127,12 +127,12 @@ interface Nearest {
 }
 
 /** The static files that are nearest to a directory, so many of them, and those that tell of the directories above. */
-function nearestTo(home: string, statics: Statics, count: number): Nearest {
+function findNearest(home: string, statics: StaticFiles, count: number): Nearest {
   const key = `${count} ${home}`;
   const known = statics.near.get(key);
   if (known !== undefined) return known;
   const placed = statics.paths.map((path) => ({ path, far: distance(home, folderOf(path)) }));
-  const chosen = placed.sort((a, b) => a.far - b.far || byteOrder(a.path, b.path)).slice(0, count);
+  const chosen = placed.sort((a, b) => a.far - b.far || compareBytes(a.path, b.path)).slice(0, count);
   const taken = new Set(chosen.map(({ path }) => path));
   for (const { path, far } of placed.slice(count))
     if (isAbout(path, home) && !taken.has(path)) chosen.push({ path, far });
@@ -146,7 +146,7 @@ function nearestTo(home: string, statics: Statics, count: number): Nearest {
 function namedIn(
   spoken: readonly References[],
   words: readonly string[],
-  statics: Statics,
+  statics: StaticFiles,
   nearest: Nearest,
 ): readonly string[] {
   if (statics.paths.length <= nearest.paths.length) return [];
@@ -156,39 +156,39 @@ function namedIn(
     ...words.flatMap((text) => text.match(/[\w.-]+/g) ?? []),
   ];
   const found = new Set<string>();
-  for (const name of names) for (const path of statics.named(name)) if (!there.has(path)) found.add(path);
-  return [...found].sort(byteOrder).slice(0, MOST_NAMED);
+  for (const name of names) for (const path of statics.withName(name)) if (!there.has(path)) found.add(path);
+  return [...found].sort(compareBytes).slice(0, MOST_NAMED);
 }
 
 const MOST_NAMED = 20;
 
-interface Statics {
+interface StaticFiles {
   readonly paths: readonly string[];
   readonly near: Map<string, Nearest>;
   /** The paths that end in a name. */
-  named(name: string): readonly string[];
+  withName(name: string): readonly string[];
   /** No other file, static or not, has the name. */
-  only(name: string): boolean;
+  isOnly(name: string): boolean;
 }
 
 /** The same list is looked through for many files. */
-const everyStatic = new WeakMap<readonly TreeEntry[], Statics>();
+const everyStatic = new WeakMap<readonly TreeEntry[], StaticFiles>();
 const MOST_HOMES = 1000;
 
-function staticsOf(outline: readonly TreeEntry[]): Statics {
+function staticsOf(outline: readonly TreeEntry[]): StaticFiles {
   const known = everyStatic.get(outline);
   if (known !== undefined) return known;
   const paths = outline.filter(({ type, state }) => type === "file" && state === "static").map(({ path }) => path);
   let byName: ReadonlyMap<string, readonly string[]> | undefined;
   let counts: ReadonlyMap<string, number> | undefined;
-  const statics: Statics = {
+  const statics: StaticFiles = {
     paths,
     near: new Map(),
-    named(name) {
+    withName(name) {
       byName ??= Map.groupBy(paths, nameOf);
       return byName.get(name) ?? [];
     },
-    only(name) {
+    isOnly(name) {
       counts ??= countNames(outline);
       return counts.get(name) === 1;
     },
@@ -211,13 +211,13 @@ function reasonFor(
   spoken: readonly References[],
   words: readonly string[],
   { path, content, far }: Candidate,
-  { only }: Statics,
+  { isOnly: only }: StaticFiles,
 ): { readonly reason: string; readonly score: number } | undefined {
   const name = nameOf(path);
   const folder = folderOf(path);
   const home = folderOf(target.path);
   if (isNamed(path, spoken, words, target.path)) return { reason: "named by this file's description", score: 100 };
-  const how = howReferred(content.references, path, target, only);
+  const how = findReference(content.references, path, target, only);
   if (how !== undefined) return { reason: `${how} this file`, score: 90 };
   if (isOdd(nameOf(target.path)) && mentions(content.whole, nameOf(target.path)))
     return { reason: "mentions this file", score: 90 };
@@ -237,8 +237,8 @@ function reasonFor(
 function isNamed(path: string, spoken: readonly References[], words: readonly string[], from: string): boolean {
   const name = nameOf(path);
   if (isOdd(name)) return words.some((text) => mentions(text, name));
-  const named = referred(path);
-  return spoken.some((references) => howReferred(references, from, named, () => true) !== undefined);
+  const named = createReferred(path);
+  return spoken.some((references) => findReference(references, from, named, () => true) !== undefined);
 }
 
 /** What no rule for words of a text finds. */
@@ -310,16 +310,16 @@ export interface Filled extends RelatedFile {
 export async function fill(files: readonly Filled[], room: number, beside = ""): Promise<readonly RelatedFile[]> {
   if (bytesOf(files) + Buffer.byteLength(beside) + AROUND <= room) return files;
   const budget = room - (beside === "" ? 0 : (await countTokens(beside)) + AROUND);
-  if (await allFit(files, budget)) return files;
+  if (await doAllFit(files, budget)) return files;
   const chosen: RelatedFile[] = [];
   let left = budget;
   for (const [index, file] of files.entries()) {
-    const room = left - (await around(file));
+    const room = left - (await countFrame(file));
     if (room < LEAST) break;
     const share = Math.max(LEAST, Math.floor(room / Math.min(SHARES, files.length - index)));
     const allowed = file.whole === true ? room : share;
-    const all = await counted(file.content, allowed);
-    const content = all <= allowed ? file.content : await cut(file.content, allowed);
+    const all = await countOf(file.content, allowed);
+    const content = all <= allowed ? file.content : await cutToBudget(file.content, allowed);
     chosen.push({ ...file, content });
     left = room - (content === file.content ? all : allowed);
   }
@@ -332,7 +332,7 @@ const SHARES = 4;
 const LEAST = 50;
 
 /** The heading and the fences. */
-async function around({ path, reason }: RelatedFile): Promise<number> {
+async function countFrame({ path, reason }: RelatedFile): Promise<number> {
   return (await countTokens(`${path} (${reason}):\n`)) + FENCES;
 }
 
@@ -347,12 +347,12 @@ function bytesOf(files: readonly Filled[]): number {
   );
 }
 
-async function allFit(files: readonly Filled[], budget: number): Promise<boolean> {
+async function doAllFit(files: readonly Filled[], budget: number): Promise<boolean> {
   let left = budget;
   for (const file of files) {
-    left -= await around(file);
+    left -= await countFrame(file);
     if (left < 0) return false;
-    left -= await counted(file.content, left);
+    left -= await countOf(file.content, left);
     if (left < 0) return false;
   }
   return true;
@@ -363,7 +363,7 @@ const counts = new Map<string, number>();
 const MOST_COUNTED = 1000;
 
 /** As `countTokens`, at most so many: what has more is not counted to its end. */
-async function counted(text: string, most: number): Promise<number> {
+async function countOf(text: string, most: number): Promise<number> {
   const known = counts.get(text);
   if (known !== undefined) return known;
   const tokens = await countTokens(text, { most });
@@ -373,7 +373,7 @@ async function counted(text: string, most: number): Promise<number> {
   return tokens;
 }
 
-async function cut(content: string, budget: number): Promise<string> {
+async function cutToBudget(content: string, budget: number): Promise<string> {
   const lines = content.split("\n");
   const pace = new Pace();
   let left = budget - 20;

@@ -9,7 +9,7 @@
  * tried on, it looks at each character a bounded number of times.
  */
 
-export interface Pattern {
+export interface SecretPattern {
   /** No secret of the kind is without one of them. */
   readonly marks: readonly string[];
   /** Global, with indices. */
@@ -69,7 +69,7 @@ const PASSWORD_MARKS = ["pass"];
 const FIRST = String.raw`(?<=^[ \t]*(?:export[ \t]+|set[ \t]+|-[ \t]+|//\S{1,100}:)?[\w."'-]{1,80})`;
 const ASSIGNED = String.raw`\s{0,4}(?::=|=>|=|:)\s{0,4}`;
 
-const OTHERS: readonly Pattern[] = [
+const OTHERS: readonly SecretPattern[] = [
   { marks: ["sk-"], looks: /\bsk-[\w-]{16,}/dg, holds: (token) => /\d/.test(token) && /\w{16}/.test(token) },
   {
     marks: ["://"],
@@ -218,8 +218,8 @@ const OTHERS: readonly Pattern[] = [
   },
 ];
 
-export const PATTERNS: readonly Pattern[] = [
-  ...PREFIXED.map(([marks, looks]): Pattern => ({ marks: marks.split(" "), looks })),
+export const PATTERNS: readonly SecretPattern[] = [
+  ...PREFIXED.map(([marks, looks]): SecretPattern => ({ marks: marks.split(" "), looks })),
   ...OTHERS,
 ];
 

@@ -21,7 +21,7 @@ import {
 import { costOf, type PriceOf, withoutPrice } from "../../llm/prices.ts";
 import { Experience } from "./experience.ts";
 import { type BudgetLimits, Ledger, type Need, type Reservation, type Spending, type Used } from "./ledger.ts";
-import { countTokens, RunningCount, type TokenCounter, tokenCounter } from "./tokens.ts";
+import { countTokens, loadTokenCounter, RunningCount, type TokenCounter } from "./tokens.ts";
 
 export type { BudgetLimits, Spending } from "./ledger.ts";
 
@@ -66,37 +66,37 @@ export function createBudget(options: BudgetOptions): Budget {
 
   async function complete(model: LanguageModel, request: ChatRequest, options: ChatOptions): Promise<ChatAnswer> {
     const bounded = isBounded(request.model);
-    const input = bounded ? await countedInput(request, options.signal) : 0;
+    const input = bounded ? await countInput(request, options.signal) : 0;
     const known = experienceOf(request);
     const own = request.maxTokens;
     const needOf = (answer: number, enough: number): Need => {
       const margin = bounded ? known.margin : 1;
       return { model: request.model, input, answer, enough, price: priceOf(request.model), margin };
     };
-    const call: Call = { model, request, options, bounded, input };
+    const call: BudgetedCall = { model, request, options, bounded, input };
     const first = own ?? Math.min(longestAnswer, known.usual);
-    const short = await attempt(call, needOf(first, own ?? Math.min(first, known.enough)));
+    const short = await runAttempt(call, needOf(first, own ?? Math.min(first, known.enough)));
     if (!("cutOff" in short)) return short;
     const most = own ?? longestAnswer;
     const longer = needOf(most, most);
-    if (!mayGrow(short, call) || ledger.longest(longer) <= short.allowed) throw explained(short, call, most);
+    if (!mayGrow(short, call) || ledger.longestAnswer(longer) <= short.allowed) throw explainFailure(short, call, most);
     options.onText?.("");
-    const whole = await attempt(call, longer).catch((error: unknown) => {
+    const whole = await runAttempt(call, longer).catch((error: unknown) => {
       throw error instanceof LlmError && error.kind === "quota" ? withCause(error, short.cutOff) : error;
     });
-    if ("cutOff" in whole) throw explained(whole, call, most);
+    if ("cutOff" in whole) throw explainFailure(whole, call, most);
     return whole;
   }
 
   /** One reservation and what is made of it. Rejects with LlmError for everything but an answer that was cut off. */
-  async function attempt(call: Call, need: Need): Promise<ChatAnswer | CutOff> {
+  async function runAttempt(call: BudgetedCall, need: Need): Promise<ChatAnswer | CutOff> {
     const { request, options, bounded } = call;
     /** Of the request that is under way. */
     let reservation: Reservation | undefined;
     let allowed = need.answer;
     const cut = new AbortController();
-    const heard = new Heard(options.onText, bounded ? await tokenCounter() : undefined, () => {
-      cut.abort(tooLong(request.model, allowed));
+    const heard = new Heard(options.onText, bounded ? await loadTokenCounter() : undefined, () => {
+      cut.abort(createTooLongError(request.model, allowed));
     });
     const settle = (used: Used) => {
       reservation?.settle(used);
@@ -114,12 +114,12 @@ export function createBudget(options: BudgetOptions): Budget {
         ...(bounded && { signal: options.signal ? AbortSignal.any([options.signal, cut.signal]) : cut.signal }),
         onText: heard.listen,
         async repeat(asked, sent) {
-          const usage = heard.text === "" ? undefined : await spentOn(call, heard.text, undefined, allowed);
+          const usage = heard.text === "" ? undefined : await usageOf(call, heard.text, undefined, allowed);
           settle({ sent, usage, estimated: true });
           return within(asked);
         },
       });
-      const usage = await spentOn(call, whole.text, whole.usage, allowed);
+      const usage = await usageOf(call, whole.text, whole.usage, allowed);
       if (bounded && usage.outputTokens > allowed) tellLonger(request.model, usage.outputTokens, allowed);
       settle({ sent: true, usage, estimated: isEstimated(usage, whole.usage) });
       return need.price ? { ...whole, usd: costOf(need.price, usage.inputTokens, usage.outputTokens) } : whole;
@@ -128,7 +128,7 @@ export function createBudget(options: BudgetOptions): Budget {
       if (reservation !== undefined) {
         const free = heard.text === "" && wasFree(failure);
         const reported = failure instanceof LlmError ? failure.usage : undefined;
-        const usage = free ? undefined : await spentOn(call, heard.text, reported, allowed);
+        const usage = free ? undefined : await usageOf(call, heard.text, reported, allowed);
         const estimated = isEstimated(usage, reported);
         settle({ sent: !(failure instanceof LlmError) || failure.sent, usage, estimated });
       }
@@ -142,21 +142,21 @@ export function createBudget(options: BudgetOptions): Budget {
   }
 
   /** What a call has used: as its server says, where that can be true, else as it is counted here. */
-  async function spentOn(
-    { request, bounded, input }: Call,
+  async function usageOf(
+    { request, bounded, input }: BudgetedCall,
     answer: string,
     reported: ChatUsage | undefined,
     allowed: number,
   ): Promise<ChatUsage> {
     if (!bounded && reported !== undefined) return reported;
     const counted = {
-      inputTokens: bounded ? input : await inputTokens(request),
+      inputTokens: bounded ? input : await countInputTokens(request),
       outputTokens: await countTokens(answer),
     };
     if (bounded) experienceOf(request).learn(counted, reported, allowed);
     return {
-      inputTokens: believed(counted.inputTokens, reported?.inputTokens),
-      outputTokens: believed(counted.outputTokens, reported?.outputTokens),
+      inputTokens: chooseCount(counted.inputTokens, reported?.inputTokens),
+      outputTokens: chooseCount(counted.outputTokens, reported?.outputTokens),
     };
   }
 
@@ -174,7 +174,7 @@ export function createBudget(options: BudgetOptions): Budget {
   };
 }
 
-interface Call {
+interface BudgetedCall {
   readonly model: LanguageModel;
   readonly request: ChatRequest;
   readonly options: ChatOptions;
@@ -209,12 +209,12 @@ class Heard {
   }
 
   readonly listen = (delta: string): void => {
-    if (delta === "") this.#restart();
+    if (delta === "") this.#reset();
     else this.#take(delta);
     this.#onText?.(delta);
   };
 
-  #restart(): void {
+  #reset(): void {
     this.text = "";
     this.#tokens = undefined;
     this.#next = 0;
@@ -241,7 +241,7 @@ const LOOK_AGAIN = 32;
 /** An answer is cut off when it is this much longer than its server was told, within the margin of its reservation. */
 const CUT_AT = 1.125;
 
-function tooLong(model: string, allowed: number): LlmError {
+function createTooLongError(model: string, allowed: number): LlmError {
   const what = `${model} went on after the ${allowed} tokens that the budget left for its answer; it was cut off, and is not used`;
   return new LlmError("quota", `${what}: the server ignores the limit; start with a higher one, or ask for less`);
 }
@@ -249,7 +249,7 @@ function tooLong(model: string, allowed: number): LlmError {
 /** Below this part of what is counted here, a server's own count is a mistake and no other vocabulary. */
 const PLAUSIBLE = 0.75;
 
-function believed(counted: number, reported: number | undefined): number {
+function chooseCount(counted: number, reported: number | undefined): number {
   return reported === undefined || reported < counted * PLAUSIBLE ? counted : reported;
 }
 
@@ -265,7 +265,7 @@ function wasFree(error: unknown): boolean {
 }
 
 /** Why an answer was cut off that could not be longer. `most` is the longest that a call gets which has all the room. */
-function explained(short: CutOff, call: Call, most: number): LlmError {
+function explainFailure(short: CutOff, call: BudgetedCall, most: number): LlmError {
   const { cutOff, allowed } = short;
   if (!mayGrow(short, call) || cutOff.kind !== "truncated") return cutOff;
   if (allowed < most) {
@@ -278,7 +278,7 @@ function explained(short: CutOff, call: Call, most: number): LlmError {
 }
 
 /** Whether the limit we set was the reason, and not one of the server's own. */
-function mayGrow({ cutOff, allowed }: CutOff, { bounded }: Call): boolean {
+function mayGrow({ cutOff, allowed }: CutOff, { bounded }: BudgetedCall): boolean {
   return bounded && (cutOff.usage?.outputTokens ?? allowed) >= allowed * PLAUSIBLE;
 }
 
@@ -286,9 +286,9 @@ function withCause(error: LlmError, cause: LlmError): LlmError {
   return new LlmError(error.kind, `${error.message} (requested once more because ${cause.message})`, { cause });
 }
 
-async function countedInput(request: ChatRequest, signal: AbortSignal | undefined): Promise<number> {
+async function countInput(request: ChatRequest, signal: AbortSignal | undefined): Promise<number> {
   try {
-    return await inputTokens(request, signal);
+    return await countInputTokens(request, signal);
   } catch (cause) {
     if (signal?.aborted !== true) throw cause;
     throw new LlmError("cancelled", `the request to ${request.model} was cancelled before it was sent`, { cause });
@@ -299,7 +299,7 @@ async function countedInput(request: ChatRequest, signal: AbortSignal | undefine
 const PER_MESSAGE = 8;
 
 /** Tokens that a request sends, counted here. */
-export async function inputTokens({ messages, schema }: ChatRequest, signal?: AbortSignal): Promise<number> {
+export async function countInputTokens({ messages, schema }: ChatRequest, signal?: AbortSignal): Promise<number> {
   const about = signal === undefined ? {} : { signal };
   let tokens = schema === undefined ? 0 : await countTokens(JSON.stringify(schema.schema), about);
   for (const { content } of messages) tokens += (await countTokens(content, about)) + PER_MESSAGE;

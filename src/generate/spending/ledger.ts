@@ -63,7 +63,7 @@ interface Room {
   readonly usd: number;
 }
 
-interface Waiter {
+interface LedgerWaiter {
   readonly need: Need;
   readonly resolve: (reservation: Reservation) => void;
   readonly reject: (error: LlmError) => void;
@@ -82,7 +82,7 @@ export class Ledger {
   /** What calls may have cost beyond what was counted for them: never given back, never shown. */
   readonly #doubtful = { tokens: 0, usd: 0 };
   /** The one that waited longest is first, and nobody overtakes it: a long answer would never get its turn. */
-  readonly #waiting: Waiter[] = [];
+  readonly #waiting: LedgerWaiter[] = [];
 
   constructor(limits: BudgetLimits) {
     this.#limits = limits;
@@ -106,7 +106,7 @@ export class Ledger {
         this.#serve();
       };
       const over = () => signal?.removeEventListener("abort", giveUp);
-      const waiter: Waiter = {
+      const waiter: LedgerWaiter = {
         need,
         resolve: (reservation) => {
           over();
@@ -124,7 +124,7 @@ export class Ledger {
   }
 
   /** The longest answer that fits beside what is spent, whatever is reserved; 0 if that is too short for a call. */
-  longest(need: Need): number {
+  longestAnswer(need: Need): number {
     return this.#answerIn(this.#room(false), need);
   }
 
@@ -132,12 +132,12 @@ export class Ledger {
   #serve(): void {
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       const { need, resolve, reject } = next;
-      if (this.longest(need) === 0) {
+      if (this.longestAnswer(need) === 0) {
         this.#waiting.shift();
-        reject(this.#refusal(need));
+        reject(this.#createRefusal(need));
         continue;
       }
-      const answer = this.#granted(need);
+      const answer = this.#grant(need);
       if (answer === undefined) return;
       this.#waiting.shift();
       resolve(this.#book({ ...need, answer }));
@@ -145,7 +145,7 @@ export class Ledger {
   }
 
   /** The length of the answer a call may have now; undefined if it has to wait for others to settle. */
-  #granted(need: Need): number | undefined {
+  #grant(need: Need): number | undefined {
     const now = this.#answerIn(this.#room(true), need);
     if (now === need.answer || (now > 0 && this.#reserved.calls === 0)) return now;
     return now >= need.enough ? need.enough : undefined;
@@ -189,7 +189,7 @@ export class Ledger {
         this.#reserved.usd = last ? 0 : this.#reserved.usd - usd;
         if (sent) this.#spent.calls += 1;
         if (usage !== undefined) this.#spend(usage, price);
-        if (usage !== undefined && estimated === true) this.#doubt(usage, price, margin - 1);
+        if (usage !== undefined && estimated === true) this.#noteDoubt(usage, price, margin - 1);
         this.#serve();
       },
     };
@@ -202,16 +202,16 @@ export class Ledger {
     else this.#spent.unpricedCalls += 1;
   }
 
-  #uncertainty(): string {
+  #describeUncertainty(): string {
     return this.#doubtful.tokens === 0 ? "" : " as far as is known, for not every call was reported by its server";
   }
 
-  #doubt({ inputTokens, outputTokens }: ChatUsage, price: Price | undefined, part: number): void {
+  #noteDoubt({ inputTokens, outputTokens }: ChatUsage, price: Price | undefined, part: number): void {
     this.#doubtful.tokens += (inputTokens + outputTokens) * part;
     if (price) this.#doubtful.usd += costOf(price, inputTokens, outputTokens) * part;
   }
 
-  #refusal({ input, answer, price, margin }: Need): LlmError {
+  #createRefusal({ input, answer, price, margin }: Need): LlmError {
     const room = this.#room(false);
     const { calls, inputTokens, outputTokens, usd } = this.#spent;
     const least = Math.min(answer, SHORTEST_ANSWER);
@@ -221,8 +221,8 @@ export class Ledger {
       room.calls < 1
         ? `--max-calls ${this.#limits.calls} is spent: ${calls} ${calls === 1 ? "call was" : "calls were"} made`
         : room.tokens / margin - input < least
-          ? `--max-tokens ${this.#limits.tokens} leaves too little: ${inputTokens + outputTokens} were used${this.#uncertainty()}, and ${next}`
-          : `--max-usd ${this.#limits.usd} leaves too little: $${usd.toFixed(4)} were used${this.#uncertainty()}, and ${next}${cost}`;
+          ? `--max-tokens ${this.#limits.tokens} leaves too little: ${inputTokens + outputTokens} were used${this.#describeUncertainty()}, and ${next}`
+          : `--max-usd ${this.#limits.usd} leaves too little: $${usd.toFixed(4)} were used${this.#describeUncertainty()}, and ${next}${cost}`;
     const cure = "What is recorded still works, and costs nothing again; for more, start with a higher limit";
     return new LlmError("quota", `the budget ${spent}. ${cure}`);
   }

@@ -1,6 +1,6 @@
 /** A model that no more than so many ask at a time. */
 import { type LanguageModel, LlmError } from "../../llm/llm.ts";
-import { Slots } from "./semaphore.ts";
+import { Semaphore } from "./semaphore.ts";
 
 /**
  * The same model, `limit` requests at a time; whoever was waiting longest is next.
@@ -8,8 +8,8 @@ import { Slots } from "./semaphore.ts";
  * Put it below the recordings: what is recorded, or written down afterwards, is no request to the model, and takes
  * nobody's turn.
  */
-export function takingTurns(model: LanguageModel, limit: number): LanguageModel {
-  const turns = new Slots(limit);
+export function limitConcurrency(model: LanguageModel, limit: number): LanguageModel {
+  const turns = new Semaphore(limit);
   return {
     async complete(request, options = {}) {
       if (turns.full) options.onPhase?.("queued");

@@ -4,7 +4,7 @@
  * A generation that waits for another file gives its slot back while it waits: with a limit of one, a chain of files
  * that read each other still comes to its end.
  */
-export class Slots {
+export class Semaphore {
   readonly #waiting: (() => void)[] = [];
   #free: number;
 

@@ -24,7 +24,7 @@ const MOST_KNOWN = 20_000;
 let loading: Promise<TokenCounter> | undefined;
 
 /** The exact counter. */
-export function tokenCounter(): Promise<TokenCounter> {
+export function loadTokenCounter(): Promise<TokenCounter> {
   loading ??= load();
   return loading;
 }
@@ -64,17 +64,17 @@ export interface CountOptions {
 /** The tokens of a text of any length, counted in slices. Rejects with the signal's reason. */
 export async function countTokens(text: string, options: CountOptions = {}): Promise<number> {
   if (text === "") return 0;
-  const count = await tokenCounter();
-  if (text.length <= LONGEST_EXACT) return paced(text, count, options);
+  const count = await loadTokenCounter();
+  if (text.length <= LONGEST_EXACT) return countInPieces(text, count, options);
   let sampled = 0;
   for (let index = 0; index < SAMPLES; index++) {
     const at = Math.floor((index / (SAMPLES - 1)) * (text.length - SAMPLE));
-    sampled += await paced(text.slice(at, at + SAMPLE), count, { ...options, most: Number.POSITIVE_INFINITY });
+    sampled += await countInPieces(text.slice(at, at + SAMPLE), count, { ...options, most: Number.POSITIVE_INFINITY });
   }
   return Math.ceil(sampled * (text.length / (SAMPLES * SAMPLE)));
 }
 
-async function paced(
+async function countInPieces(
   text: string,
   count: TokenCounter,
   { most = Number.POSITIVE_INFINITY, signal }: CountOptions,

@@ -20,7 +20,7 @@ const NOTHING: Spending = {
   limits: {},
 };
 
-export class Tally {
+export class UsageCounter {
   readonly #changed: () => void;
   #answers = 0;
   #recorded = 0;
@@ -46,7 +46,7 @@ export class Tally {
       try {
         const answer = await model.complete(request, options);
         this.#answers += 1;
-        if (answer.recorded === true) this.#recorded += 1;
+        if (answer.findRecorded === true) this.#recorded += 1;
         return answer;
       } catch (error) {
         this.#failures += 1;

@@ -6,13 +6,13 @@
  */
 
 import { CONTROL_NAME } from "../../attributes.ts";
-import { jsonText } from "../../generators/builtin/clean-answer.ts";
+import { extractJson } from "../../generators/builtin/clean-answer.ts";
 import type { ChatSchema } from "../../llm/llm.ts";
-import { treeOrder } from "../context/outline.ts";
+import { comparePaths } from "../context/outline.ts";
 import { checkSymlinks } from "./symlinks.ts";
 
 /** Paths are absolute within the mount. Directories stand before what they hold; names in byte order. */
-export type StructureEntry =
+export type ProposedEntry =
   | { readonly type: "directory"; readonly path: string; readonly description?: string; readonly prompt?: string }
   | { readonly type: "file"; readonly path: string; readonly description: string }
   | { readonly type: "symlink"; readonly path: string; readonly target: string };
@@ -38,7 +38,7 @@ export interface StructureLimits {
 export const DEFAULT_LIMITS: StructureLimits = { entries: 10_000, depth: 64, nameBytes: 255, pathBytes: 4095 };
 
 export interface Proposal {
-  readonly entries: readonly StructureEntry[];
+  readonly entries: readonly ProposedEntry[];
   readonly unfinished: readonly Unfinished[];
 }
 
@@ -47,20 +47,20 @@ const text = { type: "string" };
 /** In OpenAI's strict subset: everything required, nothing additional, no recursion. */
 export const STRUCTURE_SCHEMA: ChatSchema = {
   name: "directory_tree",
-  schema: object({
-    directories: list({ path: text, description: text, prompt: text }),
-    files: list({ path: text, description: text }),
-    symlinks: list({ path: text, target: text }),
-    unfinished: list({ path: text, brief: text, files: { type: "integer" } }),
+  schema: objectSchema({
+    directories: listSchema({ path: text, description: text, prompt: text }),
+    files: listSchema({ path: text, description: text }),
+    symlinks: listSchema({ path: text, target: text }),
+    unfinished: listSchema({ path: text, brief: text, files: { type: "integer" } }),
   }),
 };
 
-function object(properties: Record<string, unknown>) {
+function objectSchema(properties: Record<string, unknown>) {
   return { type: "object", properties, required: Object.keys(properties), additionalProperties: false };
 }
 
-function list(properties: Record<string, unknown>) {
-  return { type: "array", items: object(properties) };
+function listSchema(properties: Record<string, unknown>) {
+  return { type: "array", items: objectSchema(properties) };
 }
 
 /** As long as ten thousand files with long descriptions; parsing takes some ten milliseconds. */
@@ -82,7 +82,7 @@ export function readProposal(
   if (answer.length > LONGEST_ANSWER) return { problems: [`it is longer than ${LONGEST_ANSWER} characters`] };
   let value: unknown;
   try {
-    value = JSON.parse(jsonText(answer));
+    value = JSON.parse(extractJson(answer));
   } catch (error) {
     return { problems: [`it is not JSON: ${error instanceof Error ? error.message : String(error)}`] };
   }
@@ -92,11 +92,11 @@ export function readProposal(
 }
 
 /** The rules that hold for the tree as a whole, after all rounds. */
-export function checkWhole(entries: readonly StructureEntry[], limits: StructureLimits): readonly string[] {
+export function checkWhole(entries: readonly ProposedEntry[], limits: StructureLimits): readonly string[] {
   const targets = new Map<string, string>();
   for (const entry of entries) if (entry.type === "symlink") targets.set(entry.path, entry.target);
   const problems = checkSymlinks(targets);
-  return entries.length > limits.entries ? [tooMany(entries.length, limits), ...problems] : problems;
+  return entries.length > limits.entries ? [explainTooMany(entries.length, limits), ...problems] : problems;
 }
 
 class Checker {
@@ -104,7 +104,7 @@ class Checker {
   readonly #limits: StructureLimits;
   readonly #within: string;
   readonly #last: boolean;
-  readonly #entries = new Map<string, StructureEntry>();
+  readonly #entries = new Map<string, ProposedEntry>();
   readonly #unfinished = new Map<string, Unfinished>();
 
   constructor(limits: StructureLimits, within: string, last: boolean) {
@@ -124,7 +124,7 @@ class Checker {
     const count = [directories, files, symlinks, unfinished].reduce((sum, some) => sum + (some?.length ?? 0), 0);
     if (count > this.#limits.entries) {
       // Checking every one of them would be work without an end, and tell nothing more.
-      this.problems.push(tooMany(count, this.#limits));
+      this.problems.push(explainTooMany(count, this.#limits));
       return { entries: [], unfinished: [] };
     }
     for (const item of directories ?? []) this.#directory(membersOf(item));
@@ -133,7 +133,7 @@ class Checker {
     for (const item of unfinished ?? []) this.#later(membersOf(item));
     this.#addParents();
     this.#checkUnfinished();
-    const entries = [...this.#entries.values()].sort((a, b) => treeOrder(a.path, b.path));
+    const entries = [...this.#entries.values()].sort((a, b) => comparePaths(a.path, b.path));
     if (this.problems.length === 0) this.problems.push(...checkWhole(entries, this.#limits));
     if (this.problems.length === 0 && entries.length === 0) this.problems.push("the tree is empty");
     return { entries, unfinished: [...this.#unfinished.values()] };
@@ -155,14 +155,14 @@ class Checker {
   #directory(item: ReadonlyMap<string, unknown>): void {
     const path = this.#path(item, "directory");
     if (path === undefined) return;
-    const description = oneLine(item.get("description"));
+    const description = toOneLine(item.get("description"));
     const prompt = typeof item.get("prompt") === "string" ? String(item.get("prompt")).trim() : "";
     this.#add({ type: "directory", path, ...(description && { description }), ...(prompt && { prompt }) });
   }
 
   #file(item: ReadonlyMap<string, unknown>): void {
     const path = this.#path(item, "file");
-    if (path !== undefined) this.#add({ type: "file", path, description: oneLine(item.get("description")) });
+    if (path !== undefined) this.#add({ type: "file", path, description: toOneLine(item.get("description")) });
   }
 
   #symlink(item: ReadonlyMap<string, unknown>): void {
@@ -181,7 +181,7 @@ class Checker {
     const files = Number(item.get("files"));
     const asked = Number.isFinite(files) ? Math.max(1, Math.round(files)) : 1;
     if (this.#unfinished.has(path)) this.problems.push(`${quote(path.slice(1))} occurs more than once`);
-    this.#unfinished.set(path, { path, brief: oneLine(item.get("brief")), files: asked });
+    this.#unfinished.set(path, { path, brief: toOneLine(item.get("brief")), files: asked });
     if (this.#entries.get(path)?.type !== "directory") this.#add({ type: "directory", path });
   }
 
@@ -192,7 +192,7 @@ class Checker {
     }
     const count = unfinished.reduce((sum, { files }) => sum + files, this.#entries.size);
     if (unfinished.length > 0 && count > this.#limits.entries) {
-      this.problems.push(`${tooMany(count, this.#limits)}, those of unfinished directories counted`);
+      this.problems.push(`${explainTooMany(count, this.#limits)}, those of unfinished directories counted`);
     }
   }
 
@@ -217,7 +217,7 @@ class Checker {
     if (path.startsWith("/")) return "paths are relative to the root of the tree, without a / at the beginning";
     if (!path.isWellFormed()) return "it cannot be written in UTF-8";
     const control = [...path].find((character) => character < " " || character === "\u007f");
-    if (control !== undefined) return `it holds the control character U+${hex(control)}`;
+    if (control !== undefined) return `it holds the control character U+${toHex(control)}`;
     if (Buffer.byteLength(path) + 1 > pathBytes) return `it is longer than ${pathBytes} bytes`;
     const names = path.split("/");
     if (names.length > depth) return `it is ${names.length} levels deep; at most ${depth} are allowed`;
@@ -231,7 +231,7 @@ class Checker {
     return undefined;
   }
 
-  #add(entry: StructureEntry): void {
+  #add(entry: ProposedEntry): void {
     const there = this.#entries.get(entry.path);
     if (there === undefined) this.#entries.set(entry.path, entry);
     else if (there.type === entry.type) this.problems.push(`${quote(entry.path.slice(1))} occurs more than once`);
@@ -266,7 +266,7 @@ function membersOf(item: unknown): ReadonlyMap<string, unknown> {
   return new Map(Object.entries(typeof item === "object" && item !== null ? item : {}));
 }
 
-function tooMany(count: number, limits: StructureLimits): string {
+function explainTooMany(count: number, limits: StructureLimits): string {
   return `it has ${count} entries; at most ${limits.entries} are allowed`;
 }
 
@@ -275,11 +275,11 @@ function quote(name: string): string {
   return JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
 }
 
-function hex(character: string): string {
+function toHex(character: string): string {
   return (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
 }
 
-function oneLine(value: unknown): string {
+function toOneLine(value: unknown): string {
   return typeof value === "string"
     ? value
         .replace(/[\s\p{Cc}]+/gu, " ")

@@ -17,7 +17,7 @@ export interface StructureProgress {
 const LONGEST_REST = 16_384;
 
 /** What has come in so far, over all requests: for progress, and for the sum at the end. */
-export class Meter {
+export class StructureProgressTracker {
   readonly #onProgress: ((progress: StructureProgress) => void) | undefined;
   readonly #streams = new Map<(delta: string) => void, { files: number; rest: string }>();
   #files = 0;

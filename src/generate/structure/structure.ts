@@ -7,23 +7,23 @@
  * the whole fails, before anything is mounted.
  */
 import { type ChatMessage, type ChatRequest, type LanguageModel, LlmError } from "../../llm/llm.ts";
-import { renderOutline, treeOrder } from "../context/outline.ts";
+import { comparePaths, renderOutline } from "../context/outline.ts";
 import { repairPrompt, roundPrompt, STRUCTURE_INSTRUCTIONS, structurePrompt } from "../context/prompts.ts";
 import { redact } from "../context/redact.ts";
-import { Slots } from "../spending/semaphore.ts";
+import { Semaphore } from "../spending/semaphore.ts";
 import {
   checkWhole,
   DEFAULT_LIMITS,
   type Proposal,
+  type ProposedEntry,
   readProposal,
   STRUCTURE_SCHEMA,
-  type StructureEntry,
   type StructureLimits,
   type Unfinished,
 } from "./proposal.ts";
-import { Meter, type StructureProgress } from "./structure-progress.ts";
+import { type StructureProgress, StructureProgressTracker } from "./structure-progress.ts";
 
-export type { StructureEntry, StructureLimits } from "./proposal.ts";
+export type { ProposedEntry, StructureLimits } from "./proposal.ts";
 export type { StructureProgress } from "./structure-progress.ts";
 
 export interface StructureOptions {
@@ -53,7 +53,7 @@ export interface Structure {
    * `user.llmfs.prompt`, and leaves unset what is absent or empty: requests for content are made of them, and
    * recordings of such requests hold elsewhere only if that is done alike.
    */
-  readonly entries: readonly StructureEntry[];
+  readonly entries: readonly ProposedEntry[];
   /** The model as the server names it. */
   readonly model: string;
   readonly usage: { readonly inputTokens: number; readonly outputTokens: number };
@@ -72,15 +72,15 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const prompt = (options.redact === false ? options.prompt : await redact(options.prompt)).trim();
   if (prompt === "") throw new LlmError("bad-request", "the prompt is empty; say what the tree should hold");
-  const slots = new Slots(options.concurrency ?? 4);
+  const slots = new Semaphore(options.concurrency ?? 4);
   const stop = new AbortController();
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
-  const meter = new Meter(options.onProgress);
-  const entries = new Map<string, StructureEntry>();
+  const meter = new StructureProgressTracker(options.onProgress);
+  const entries = new Map<string, ProposedEntry>();
 
   /** Kept, their recordings would make the same prompt fail for ever. */
   const asked: ChatRequest[] = [];
-  async function tooLarge(problems: readonly string[]): Promise<LlmError> {
+  async function createTooLargeError(problems: readonly string[]): Promise<LlmError> {
     for (const useless of asked) await options.model.forget?.(useless);
     const listed = problems.slice(0, MOST_TOLD).map((problem) => `\n  - ${problem}`);
     return new LlmError(
@@ -89,7 +89,7 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
     );
   }
 
-  async function round(
+  async function runRound(
     messages: readonly ChatMessage[],
     part: Unfinished | undefined,
     depth: number,
@@ -102,12 +102,14 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
   async function grow(proposal: Proposal, depth: number): Promise<void> {
     for (const entry of proposal.entries) entries.set(entry.path, entry);
     if (entries.size > limits.entries) {
-      throw await tooLarge([`${entries.size} entries so far; at most ${limits.entries} are allowed`]);
+      throw await createTooLargeError([`${entries.size} entries so far; at most ${limits.entries} are allowed`]);
     }
     if (proposal.unfinished.length === 0) return;
     const expected = proposal.unfinished.reduce((sum, { files }) => sum + files, entries.size);
     if (expected > limits.entries) {
-      throw await tooLarge([`it would have about ${expected} entries; at most ${limits.entries} are allowed`]);
+      throw await createTooLargeError([
+        `it would have about ${expected} entries; at most ${limits.entries} are allowed`,
+      ]);
     }
     meter.expect(proposal.unfinished.length);
     const outline = proposal.entries;
@@ -119,7 +121,7 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
         part.brief,
         part.files,
       );
-      await grow(await round(request(user), part, depth + 1), depth + 1);
+      await grow(await runRound(request(user), part, depth + 1), depth + 1);
     });
     try {
       await Promise.all(rounds);
@@ -132,15 +134,15 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
 
   try {
     meter.expect(1);
-    await grow(await round(request(structurePrompt(prompt)), undefined, 0), 0);
+    await grow(await runRound(request(structurePrompt(prompt)), undefined, 0), 0);
   } catch (error) {
     if (error instanceof LlmError) throw error;
     if (signal.aborted) throw new LlmError("cancelled", "laying out the tree was cancelled");
     throw error;
   }
-  const sorted = [...entries.values()].sort((a, b) => treeOrder(a.path, b.path));
+  const sorted = [...entries.values()].sort((a, b) => comparePaths(a.path, b.path));
   const problems = checkWhole(sorted, limits);
-  if (problems.length > 0) throw await tooLarge(problems);
+  if (problems.length > 0) throw await createTooLargeError(problems);
   return {
     entries: [{ type: "directory", path: "/", prompt }, ...sorted],
     model: meter.model ?? options.modelName,
@@ -159,7 +161,7 @@ async function propose(
   { within, last }: { readonly within: string; readonly last: boolean },
   options: StructureOptions,
   limits: StructureLimits,
-  meter: Meter,
+  meter: StructureProgressTracker,
   all: ChatRequest[],
 ): Promise<Proposal> {
   const rejected: ChatRequest[] = [];
@@ -176,7 +178,7 @@ async function converse(
   { within, last }: { readonly within: string; readonly last: boolean },
   options: StructureOptions,
   limits: StructureLimits,
-  meter: Meter,
+  meter: StructureProgressTracker,
   all: ChatRequest[],
   rejected: ChatRequest[],
 ): Promise<Proposal> {
@@ -204,7 +206,7 @@ async function converse(
       return proposal;
     }
     rejected.push(request);
-    if (repair === repairs) throw unusable(modelName, repair + 1, proposal.problems);
+    if (repair === repairs) throw createUnusableError(modelName, repair + 1, proposal.problems);
     meter.rejected(progress, proposal.problems);
     const quoted = answer.text.length <= MAX_QUOTED_ANSWER ? answer.text : `${answer.text.slice(0, 2000)}\n…`;
     // On top of what was said before: the same request again would get the same answer, from its recording.
@@ -223,7 +225,7 @@ function request(user: string): readonly ChatMessage[] {
   ];
 }
 
-function unusable(modelName: string, answers: number, problems: readonly string[]): LlmError {
+function createUnusableError(modelName: string, answers: number, problems: readonly string[]): LlmError {
   const listed = problems.map((problem) => `\n  - ${problem}`).join("");
   const cure = "try a clearer or smaller prompt, or another model";
   return new LlmError(

@@ -15,7 +15,7 @@ const MOST_STEPS_IN_ALL = 500_000;
  */
 export function checkSymlinks(targets: ReadonlyMap<string, string>): readonly string[] {
   const problems: string[] = [];
-  const root = planted(targets);
+  const root = plantEntries(targets);
   let left = MOST_STEPS_IN_ALL;
   for (const [path, target] of targets) {
     if (left <= 0) return [...problems, "the symlinks are too many, or lead through each other too often"];
@@ -32,13 +32,13 @@ export function checkSymlinks(targets: ReadonlyMap<string, string>): readonly st
 }
 
 /** A name on the way to symlinks, or one itself. */
-interface Place {
-  readonly names: Map<string, Place>;
+interface SymlinkPlace {
+  readonly names: Map<string, SymlinkPlace>;
   target?: string;
 }
 
-function planted(targets: ReadonlyMap<string, string>): Place {
-  const root: Place = { names: new Map() };
+function plantEntries(targets: ReadonlyMap<string, string>): SymlinkPlace {
+  const root: SymlinkPlace = { names: new Map() };
   for (const [path, target] of targets) {
     let place = root;
     for (const name of path.split("/").slice(1)) {
@@ -56,9 +56,9 @@ interface Walk {
   readonly steps: number;
 }
 
-function walk(link: string, root: Place): Walk {
+function walk(link: string, root: SymlinkPlace): Walk {
   /** Where it is, from the root's child on; undefined where no symlink lies below. */
-  const at: (Place | undefined)[] = [];
+  const at: (SymlinkPlace | undefined)[] = [];
   // What is still to be walked, the next name last.
   const ahead = link.split("/").slice(1).reverse();
   let followed = 0;

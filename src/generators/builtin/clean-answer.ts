@@ -11,9 +11,9 @@
  */
 import { type Block, blocksIn, isSentence, literalIsOpen, MOST_BLOCKS } from "./fences.ts";
 import { beginsFlush, fitsFile, isMarkdown, isPython, kindOfFile } from "./file-type.ts";
-import { spoken } from "./reasoning.ts";
+import { removeReasoning } from "./reasoning.ts";
 
-export interface Reading {
+export interface CleanAnswer {
   /** The file's text. "" where there is none, and where the model said by an empty code fence that the file is empty. */
   readonly text: string;
   /** Why there is no text: the answer is blank, or holds nothing but thoughts. */
@@ -23,25 +23,27 @@ export interface Reading {
 }
 
 /** `path` says what kind of file it is. */
-export function readFileAnswer(answer: string, path: string): Reading {
+export function readFileAnswer(answer: string, path: string): CleanAnswer {
   const kind = kindOfFile(path);
-  const { text, onlyThoughts } = spoken(answer, kind);
+  const { text, onlyThoughts } = removeReasoning(answer, kind);
   if (onlyThoughts) return { text: "", missing: "thoughts" };
   if (text.trim() === "") return { text: "", missing: answer.trim() === "" ? "nothing" : "thoughts" };
   const whole = withoutFence(text, path);
-  if (whole !== text || kind === "prose") return { text: finished(whole, path) };
-  const found = amongSentences(text, path);
-  return found === "unclear" ? { text: finished(text, path), unclear: true } : { text: finished(found ?? text, path) };
+  if (whole !== text || kind === "prose") return { text: finishText(whole, path) };
+  const found = findCodeBlock(text, path);
+  return found === "unclear"
+    ? { text: finishText(text, path), unclear: true }
+    : { text: finishText(found ?? text, path) };
 }
 
 /** As `readFileAnswer`, for whoever takes the text whatever it is. */
-export function fileText(answer: string, path: string): string {
+export function readFileText(answer: string, path: string): string {
   return readFileAnswer(answer, path).text;
 }
 
 /** JSON in an answer that may have thoughts before it, a fence around it, or prose on either side. */
-export function jsonText(answer: string): string {
-  const text = withoutFence(spoken(answer, "code").text, "answer.json").trim();
+export function extractJson(answer: string): string {
+  const text = withoutFence(removeReasoning(answer, "code").text, "answer.json").trim();
   if (text.startsWith("{")) return text;
   const start = text.indexOf("{");
   const end = text.lastIndexOf("}");
@@ -49,7 +51,7 @@ export function jsonText(answer: string): string {
 }
 
 /** With a first line that can stand there, and a newline at the end. */
-function finished(text: string, path: string): string {
+function finishText(text: string, path: string): string {
   const begun = withoutIndent(text.replace(/^(?:[ \t]*\r?\n)+/, ""), path);
   return begun === "" || begun.endsWith("\n") ? begun : `${begun}\n`;
 }
@@ -92,11 +94,11 @@ function withoutFence(answer: string, path: string): string {
     .split("\n");
   const [block] = blocksIn(lines);
   if (block === undefined || block.start !== 0 || block.end !== lines.length - 1) return answer;
-  return unfenced(lines.slice(1, -1), block.info, path) ?? answer;
+  return unfence(lines.slice(1, -1), block.info, path) ?? answer;
 }
 
-function unfenced(inside: readonly string[], info: string, path: string): string | undefined {
-  const text = joined(inside);
+function unfence(inside: readonly string[], info: string, path: string): string | undefined {
+  const text = joinLines(inside);
   if (!isMarkdown(path) || text.trim() === "") return text.trim() === "" ? "" : text;
   const head = inside.find((line) => line.trim() !== "") ?? "";
   const language = info.toLowerCase().split(/[\s{]/)[0] ?? "";
@@ -104,12 +106,12 @@ function unfenced(inside: readonly string[], info: string, path: string): string
   return saysMarkdown || (info === "" && /^(#{1,6}\s|---\s*$|<)/.test(head)) ? text : undefined;
 }
 
-function joined(lines: readonly string[]): string {
+function joinLines(lines: readonly string[]): string {
   return lines.length === 0 ? "" : `${lines.join("\n")}\n`;
 }
 
 /** The one block of an answer for a file of code that is the file. Undefined where all of the answer is code. */
-function amongSentences(text: string, path: string): string | "unclear" | undefined {
+function findCodeBlock(text: string, path: string): string | "unclear" | undefined {
   const lines = text.trimEnd().split("\n");
   const blocks = blocksIn(lines).filter(({ indented }) => !indented);
   const [first] = blocks;
@@ -121,12 +123,12 @@ function amongSentences(text: string, path: string): string | "unclear" | undefi
   const fitting = blocks.filter(({ info }) => fitsFile(info, path) || (info === "" && blocks.length === 1));
   const [block] = fitting;
   if (block === undefined || block.end === null || fitting.length > 1) return "unclear";
-  if (!outside(lines, blocks).every(isSentence)) return "unclear";
-  return joined(lines.slice(block.start + 1, block.end));
+  if (!linesOutside(lines, blocks).every(isSentence)) return "unclear";
+  return joinLines(lines.slice(block.start + 1, block.end));
 }
 
 /** The lines between blocks, which come in the order of the text. */
-function outside(lines: readonly string[], blocks: readonly Block[]): readonly string[] {
+function linesOutside(lines: readonly string[], blocks: readonly Block[]): readonly string[] {
   const found: string[] = [];
   let from = 0;
   for (const { start, end } of blocks) {

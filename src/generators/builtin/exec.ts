@@ -16,7 +16,7 @@
 import { existsSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
 import { type ErrnoName, FsError } from "../../errno.ts";
-import { countOption, type Options, onlyOptions, textOption, textsOption } from "../config/options.ts";
+import { type Options, readCount, readText, readTexts, refuseUnknownOptions } from "../config/options.ts";
 import type { ListContext } from "../contract.ts";
 import { refusePathInMount } from "../host-path.ts";
 import { MOUNT_VARIABLE, type SourceGenerator, type SourceParts } from "../source.ts";
@@ -38,14 +38,14 @@ const STATUSES = new Map<number, ErrnoName>([
   [124, "ETIMEDOUT"],
 ]);
 
-export function execGenerator({ base, environment, groups, mountpoint }: SourceParts): SourceGenerator {
+export function createExecGenerator({ base, environment, groups, mountpoint }: SourceParts): SourceGenerator {
   function start(argv: readonly string[], options: Options, signal: AbortSignal) {
     signal.throwIfAborted();
     const [program = "", ...args] = argv;
     const found = program.includes("/") && !isAbsolute(program) ? join(base, program) : program;
     if (found.includes("/")) refusePathInMount("command", found, "copy the program elsewhere to run it");
-    const names = [...PASSED, ...textsOption(options, "env")];
-    const cwd = resolve(base, textOption(options, "cwd") ?? ".");
+    const names = [...PASSED, ...readTexts(options, "env")];
+    const cwd = resolve(base, readText(options, "cwd") ?? ".");
     // Else it would be said of the program that there is none.
     if (!existsSync(cwd)) throw new Error(`the option "cwd": there is no directory ${cwd}`);
     // A session of its own is a process group of its own, with everything it starts in it.
@@ -64,13 +64,13 @@ export function execGenerator({ base, environment, groups, mountpoint }: SourceP
   }
 
   /** What the program writes, as it comes. Rejects at the end if its status is none of success. */
-  async function* output(
+  async function* streamOutput(
     argv: readonly string[],
     options: Options,
     input: unknown,
     { signal, log, working }: Pick<ListContext, "signal" | "log" | "working">,
   ): AsyncGenerator<Uint8Array> {
-    const child = started(argv, () => start(argv, options, signal));
+    const child = startProgram(argv, () => start(argv, options, signal));
     working?.(child.pid);
     const stop = () => void groups.end(child.pid);
     signal.addEventListener("abort", stop, { once: true });
@@ -78,8 +78,8 @@ export function execGenerator({ base, environment, groups, mountpoint }: SourceP
     talk.catch(() => {});
     let ended = false;
     try {
-      void told(child.stdin, `${JSON.stringify(input)}\n`);
-      yield* limited(child.stdout, countOption(options, "maxBytes", MAX_BYTES, 1), argv);
+      void writeInput(child.stdin, `${JSON.stringify(input)}\n`);
+      yield* limitStderr(child.stdout, readCount(options, "maxBytes", MAX_BYTES, 1), argv);
       const [status, last] = await Promise.all([child.exited, talk]);
       ended = true;
       signal.throwIfAborted();
@@ -99,26 +99,26 @@ export function execGenerator({ base, environment, groups, mountpoint }: SourceP
   return {
     lists: (options) => options.list !== undefined,
     validate(options) {
-      onlyOptions(options, ["command", "list", "env", "cwd", "maxBytes", "input"]);
+      refuseUnknownOptions(options, ["command", "list", "env", "cwd", "maxBytes", "input"]);
       if (programOption(options, "command", base) === undefined)
         throw new Error('the option "command" is missing, such as ["date"]');
       programOption(options, "list", base);
-      textsOption(options, "env");
-      textOption(options, "cwd");
-      countOption(options, "maxBytes", 0, 1);
+      readTexts(options, "env");
+      readText(options, "cwd");
+      readCount(options, "maxBytes", 0, 1);
     },
     async generate(path, context) {
       const { options, params, prompts, file, previous } = context;
       const { description } = file;
       const input = { path, params, options: options.input ?? {}, prompts, description, previous };
-      return { content: output(textsOption(options, "command"), options, input, context) };
+      return { content: streamOutput(readTexts(options, "command"), options, input, context) };
     },
     async *list(path, context) {
-      const argv = textsOption(context.options, "list");
+      const argv = readTexts(context.options, "list");
       const input = { path, options: context.options.input ?? {} };
       const decoder = new TextDecoder();
       let rest = "";
-      for await (const piece of output(argv, context.options, input, context)) {
+      for await (const piece of streamOutput(argv, context.options, input, context)) {
         const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
         rest = lines.pop() ?? "";
         if (rest.length > LONGEST_PATH)
@@ -132,7 +132,7 @@ export function execGenerator({ base, environment, groups, mountpoint }: SourceP
 
 /** The program's name; undefined where there is none. A whole command line as one text is no program. */
 function programOption(options: Options, name: string, base: string): string | undefined {
-  const [program, ...args] = textsOption(options, name);
+  const [program, ...args] = readTexts(options, name);
   if (program === undefined || args.length > 0 || !/\s/.test(program.trim())) return program;
   if (program.includes("/") && existsSync(resolve(base, program))) return program;
   const words = program.trim().split(/\s+/);
@@ -142,7 +142,7 @@ function programOption(options: Options, name: string, base: string): string | u
   );
 }
 
-function started<T>(argv: readonly string[], start: () => T): T {
+function startProgram<T>(argv: readonly string[], start: () => T): T {
   try {
     return start();
   } catch (cause) {
@@ -153,7 +153,7 @@ function started<T>(argv: readonly string[], start: () => T): T {
 }
 
 /** A program that does not read its input closes it: that is no error. */
-async function told(stdin: Bun.FileSink, text: string): Promise<void> {
+async function writeInput(stdin: Bun.FileSink, text: string): Promise<void> {
   try {
     await stdin.write(text);
     await stdin.end();
@@ -162,7 +162,7 @@ async function told(stdin: Bun.FileSink, text: string): Promise<void> {
   }
 }
 
-async function* limited(
+async function* limitStderr(
   stream: ReadableStream<Uint8Array>,
   limit: number,
   argv: readonly string[],

@@ -78,8 +78,8 @@ const LITERALS: readonly (readonly [open: string, close: string])[] = [
 
 /** Whether a text ends within what a program quotes: a comment, a string of several lines, a here-document. */
 export function literalIsOpen(text: string): boolean {
-  const odd = (mark: string) => text.split(mark).length % 2 === 0;
-  if (['"""', "'''", "`", "$$", '"'].some(odd)) return true;
+  const isOdd = (mark: string) => text.split(mark).length % 2 === 0;
+  if (['"""', "'''", "`", "$$", '"'].some(isOdd)) return true;
   if (LITERALS.some(([open, close]) => text.lastIndexOf(open) > text.lastIndexOf(close))) return true;
   return /<<[-~]?["']?[A-Z_a-z]|^__(END|DATA)__/m.test(text);
 }

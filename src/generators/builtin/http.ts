@@ -23,25 +23,25 @@
  */
 import { FsError } from "../../errno.ts";
 import {
-  countOption,
-  durationOption,
-  flagOption,
   isRecord,
-  neededText,
   type Options,
-  onlyOptions,
-  textMapOption,
-  textOption,
-  textsOption,
+  readCount,
+  readDuration,
+  readFlag,
+  readText,
+  readTextMap,
+  readTexts,
+  refuseUnknownOptions,
+  requireText,
 } from "../config/options.ts";
-import { pattern } from "../config/patterns.ts";
+import { parsePattern } from "../config/patterns.ts";
 import type { FileContent, GeneratorContext, ListContext, ListedEntry } from "../contract.ts";
 import type { SourceGenerator, SourceParts } from "../source.ts";
-import { collection, items, smallItem } from "./http/collection.ts";
+import { parseItem, streamCollection, streamItems } from "./http/collection.ts";
 import { Documents } from "./http/documents.ts";
-import { PAGING, pages, pagingOf } from "./http/pagination.ts";
-import { type Answer, ask, type HttpOptions, shown } from "./http/request.ts";
-import { checkFormat, formatOption, neededFormat } from "./sql/row-format.ts";
+import { fetchPages, PAGING, pagingOf } from "./http/pagination.ts";
+import { ask, type HttpAnswer, type HttpOptions, showUrl } from "./http/request.ts";
+import { checkFormat, readFormat, requireFormat } from "./sql/row-format.ts";
 
 const KNOWN = ["url", "method", "headers", "body", "hosts", "private", "json", "maxBytes", "timeout", "retries"];
 const KNOWN_COLLECTION = ["list", ...PAGING, "collect", "format", "columns"];
@@ -54,80 +54,80 @@ const RETRIES = 2;
 /** A longer answer goes to the file as it comes, and is not asked for again when it breaks off. */
 const HELD_BYTES = 4 * 1024 * 1024;
 
-export function httpGenerator(parts: SourceParts): SourceGenerator {
+export function createHttpGenerator(parts: SourceParts): SourceGenerator {
   const { environment } = parts;
   const documents = new Documents(parts);
   const noProxy = environment.no_proxy ?? environment.NO_PROXY;
   const settingsOf = (options: Options): HttpOptions => ({
-    ...httpOptions(options),
+    ...parseHttpOptions(options),
     ...(noProxy !== undefined && { noProxy }),
   });
 
   return {
     lists: (options) => options.list !== undefined,
     validate(options) {
-      onlyOptions(options, [...KNOWN, ...KNOWN_COLLECTION]);
-      hostOf(neededText(options, "url", EXAMPLE));
-      if (options.list !== undefined) hostOf(neededText(options, "list", '"https://api.example.com/users"'));
-      httpOptions(options);
+      refuseUnknownOptions(options, [...KNOWN, ...KNOWN_COLLECTION]);
+      hostOf(requireText(options, "url", EXAMPLE));
+      if (options.list !== undefined) hostOf(requireText(options, "list", '"https://api.example.com/users"'));
+      parseHttpOptions(options);
       pagingOf(options);
-      formatOption(options);
-      textsOption(options, "columns");
-      flagOption(options, "json");
-      if (flagOption(options, "collect") && flagOption(options, "json")) {
+      readFormat(options);
+      readTexts(options, "columns");
+      readFlag(options, "json");
+      if (readFlag(options, "collect") && readFlag(options, "json")) {
         throw new Error('the option "json" is for one answer: with "collect" the file is made of many');
       }
     },
     suits(match, options) {
-      if (flagOption(options, "collect")) checkFormat(match, options);
+      if (readFlag(options, "collect")) checkFormat(match, options);
     },
     async generate(path, context) {
       const { options, params, previous = {} } = context;
-      const url = filled(neededText(options, "url", EXAMPLE), params);
+      const url = fillTemplate(requireText(options, "url", EXAMPLE), params);
       const settings = settingsOf(options);
-      if (flagOption(options, "collect")) return collected(path, url, settings, context, documents);
+      if (readFlag(options, "collect")) return collect(path, url, settings, context, documents);
       const headers = new Map(settings.headers);
       if (previous.etag !== undefined) headers.set("If-None-Match", previous.etag);
       else if (previous.last_modified !== undefined) headers.set("If-Modified-Since", previous.last_modified);
-      if (flagOption(options, "json")) {
+      if (readFlag(options, "json")) {
         const answer = await ask(url, { ...settings, headers }, context);
         if (answer.status === 304) return { unchanged: true };
-        return { content: indentedAnswer(answer, path, context.signal, documents), metadata: metadataOf(answer) };
+        return { content: indentAnswer(answer, path, context.signal, documents), metadata: metadataOf(answer) };
       }
       const answer = await ask(url, { ...settings, headers, heldBytes: HELD_BYTES }, context);
       if (answer.status === 304) return { unchanged: true };
-      return { content: answer.more === undefined ? answer.bytes : joined(answer), metadata: metadataOf(answer) };
+      return { content: answer.more === undefined ? answer.bytes : joinNames(answer), metadata: metadataOf(answer) };
     },
-    list: (path, context) => listed(path, settingsOf(context.options), context, documents),
+    list: (path, context) => listItems(path, settingsOf(context.options), context, documents),
     dispose: () => documents[Symbol.asyncDispose](),
   };
 }
 
-async function* joined({ bytes, more }: Answer): AsyncGenerator<Uint8Array> {
+async function* joinNames({ bytes, more }: HttpAnswer): AsyncGenerator<Uint8Array> {
   yield bytes;
   yield* more ?? [];
 }
 
-async function* listed(
+async function* listItems(
   path: string,
   common: HttpOptions,
   context: ListContext,
   documents: Documents,
 ): AsyncGenerator<ListedEntry> {
   const { options, match } = context;
-  const shape = pattern(match ?? "*");
+  const shape = parsePattern(match ?? "*");
   const below = path === "/" ? "/" : `${path}/`;
-  const start = new URL(neededText(options, "list", '"https://api.example.com/users"'));
+  const start = new URL(requireText(options, "list", '"https://api.example.com/users"'));
   const settings = { ...common, method: "GET" };
-  for await (const item of items(pages(start, pagingOf(options), settings, context, documents))) {
-    const file = shape.fill(valuesOf(smallItem(item), shape.names));
-    if (file === undefined) throw new FsError("EIO", `${shown(start)}: an item without ${shape.names.join(", ")}`);
+  for await (const item of streamItems(fetchPages(start, pagingOf(options), settings, context, documents))) {
+    const file = shape.fill(valuesOf(parseItem(item), shape.names));
+    if (file === undefined) throw new FsError("EIO", `${showUrl(start)}: an item without ${shape.names.join(", ")}`);
     if (file.startsWith(below)) yield { path: file.slice(below.length) };
   }
 }
 
 /** All pages of a collection as one file. */
-function collected(
+function collect(
   path: string,
   url: URL,
   settings: HttpOptions,
@@ -135,10 +135,10 @@ function collected(
   documents: Documents,
 ): FileContent {
   const { options, maxBytes = MAX_COLLECTED } = context;
-  const format = neededFormat(path, options);
-  const columns = options.columns === undefined ? undefined : textsOption(options, "columns");
-  const found = pages(url, pagingOf(options), settings, context, documents);
-  return { content: collection(found, format, columns, maxBytes), metadata: { source: shown(url) } };
+  const format = requireFormat(path, options);
+  const columns = options.columns === undefined ? undefined : readTexts(options, "columns");
+  const found = fetchPages(url, pagingOf(options), settings, context, documents);
+  return { content: streamCollection(found, format, columns, maxBytes), metadata: { source: showUrl(url) } };
 }
 
 function valuesOf(item: unknown, names: readonly string[]): ReadonlyMap<string, string> {
@@ -146,54 +146,54 @@ function valuesOf(item: unknown, names: readonly string[]): ReadonlyMap<string, 
   if (isRecord(item) && !JSON.isRawJSON(item)) {
     const known = names.flatMap((name): [string, string][] => {
       const value = item[name];
-      return isPlain(value) ? [[name, plainText(value)]] : [];
+      return isPlain(value) ? [[name, toPlainText(value)]] : [];
     });
     return new Map(known);
   }
-  return only === undefined || more.length > 0 ? new Map() : new Map([[only, plainText(item)]]);
+  return only === undefined || more.length > 0 ? new Map() : new Map([[only, toPlainText(item)]]);
 }
 
 function isPlain(value: unknown): boolean {
   return ["string", "number", "boolean"].includes(typeof value) || JSON.isRawJSON(value);
 }
 
-function plainText(value: unknown): string {
+function toPlainText(value: unknown): string {
   return JSON.isRawJSON(value) ? JSON.stringify(value) : String(value);
 }
 
-async function* indentedAnswer({ bytes, url }: Answer, path: string, signal: AbortSignal, documents: Documents) {
+async function* indentAnswer({ bytes, url }: HttpAnswer, path: string, signal: AbortSignal, documents: Documents) {
   try {
-    yield* documents.indented(bytes, signal);
+    yield* documents.indent(bytes, signal);
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
-    throw new FsError(error.code, `${path}: ${shown(url)}: ${error.message}`, { cause: error });
+    throw new FsError(error.code, `${path}: ${showUrl(url)}: ${error.message}`, { cause: error });
   }
 }
 
-function metadataOf({ headers, url, status }: Answer): Readonly<Record<string, string | number>> {
+function metadataOf({ headers, url, status }: HttpAnswer): Readonly<Record<string, string | number>> {
   const kept = {
     etag: headers.get("etag"),
     last_modified: headers.get("last-modified"),
     type: headers.get("content-type"),
   };
   const known = Object.entries(kept).flatMap(([name, value]) => (value === null ? [] : [[name, value] as const]));
-  return { status, source: shown(url), ...Object.fromEntries(known) };
+  return { status, source: showUrl(url), ...Object.fromEntries(known) };
 }
 
-function httpOptions(options: Options): HttpOptions {
+function parseHttpOptions(options: Options): HttpOptions {
   const { body } = options;
-  const url = neededText(options, "url", EXAMPLE);
-  const hosts = textsOption(options, "hosts");
-  const list = textOption(options, "list");
+  const url = requireText(options, "url", EXAMPLE);
+  const hosts = readTexts(options, "hosts");
+  const list = readText(options, "list");
   return {
-    method: (textOption(options, "method") ?? "GET").toUpperCase(),
-    headers: textMapOption(options, "headers"),
+    method: (readText(options, "method") ?? "GET").toUpperCase(),
+    headers: readTextMap(options, "headers"),
     ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
     hosts: hosts.length > 0 ? hosts : [hostOf(url), ...(list === undefined ? [] : [hostOf(list)])],
-    private: flagOption(options, "private"),
-    maxBytes: countOption(options, "maxBytes", MAX_BYTES, 1),
-    timeoutMs: durationOption(options, "timeout") ?? TIMEOUT_MS,
-    retries: countOption(options, "retries", RETRIES),
+    private: readFlag(options, "private"),
+    maxBytes: readCount(options, "maxBytes", MAX_BYTES, 1),
+    timeoutMs: readDuration(options, "timeout") ?? TIMEOUT_MS,
+    retries: readCount(options, "retries", RETRIES),
   };
 }
 
@@ -206,7 +206,7 @@ function hostOf(template: string): string {
 }
 
 /** Throws FsError for parts that would lead to another place on the server. */
-function filled(template: string, params: GeneratorContext["params"]): URL {
+function fillTemplate(template: string, params: GeneratorContext["params"]): URL {
   const text = template.replace(/\{(\w+)\}/g, (braces, name: string) => {
     if (!Object.hasOwn(params, name))
       throw new FsError("EIO", `the URL wants ${braces}, which the rule's match has not`);

@@ -27,7 +27,7 @@ export interface LlmContext extends GeneratorContext {
 }
 
 /** Content from a language model: one plain-text completion, no JSON around the file's body. */
-export function llmGenerator(options: LlmOptions): ContentGenerator {
+export function createLlmGenerator(options: LlmOptions): ContentGenerator {
   const { model } = options;
   return {
     async generate(path, context: LlmContext) {
@@ -56,10 +56,10 @@ export function llmGenerator(options: LlmOptions): ContentGenerator {
         content: better?.text ?? reading.text,
         metadata: {
           model: answer.model,
-          ...spent(answers),
+          ...sumUsage(answers),
           // Of the first: the second follows from its answer.
           ...(answer.key && { request: answer.key }),
-          ...(answers.every(({ recorded }) => recorded === true) && { recorded: true }),
+          ...(answers.every(({ findRecorded: recorded }) => recorded === true) && { recorded: true }),
         },
       };
     },
@@ -107,7 +107,7 @@ export interface Repaired {
 }
 
 /** The first request for a file and its answer, where a recording is of the second. */
-export function repairedBy(label: string, request: ChatRequest): Repaired | undefined {
+export function repairWith(label: string, request: ChatRequest): Repaired | undefined {
   const answer = request.messages.at(-2)?.content;
   if (!label.startsWith(REPAIR) || answer === undefined) return undefined;
   return {
@@ -118,7 +118,7 @@ export function repairedBy(label: string, request: ChatRequest): Repaired | unde
 }
 
 /** Tokens and dollars of all the answers it took, where all of them are known. */
-function spent(answers: readonly ChatAnswer[]): Readonly<Record<string, string | number>> {
+function sumUsage(answers: readonly ChatAnswer[]): Readonly<Record<string, string | number>> {
   const usages = answers.flatMap(({ usage }) => (usage === undefined ? [] : [usage]));
   const prices = answers.flatMap(({ usd }) => (usd === undefined ? [] : [usd]));
   const sum = (numbers: readonly number[]) => numbers.reduce((total, one) => total + one, 0);

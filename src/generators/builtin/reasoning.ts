@@ -15,8 +15,8 @@ export interface Spoken {
   readonly onlyThoughts: boolean;
 }
 
-export function spoken(answer: string, kind: FileKind): Spoken {
-  const channels = finalChannel(answer, kind);
+export function removeReasoning(answer: string, kind: FileKind): Spoken {
+  const channels = readFinalChannel(answer, kind);
   if (channels !== undefined)
     return { text: withoutEndMarks(channels.text, kind), onlyThoughts: channels.onlyThoughts };
   const turn = withoutEndMarks(withoutBeginMark(withoutBothMarks(answer, kind)), kind);
@@ -64,26 +64,26 @@ const WRAPPERS: readonly Marks[] = [
 /** The text between a beginning and an end mark, or undefined where it does not begin like that. */
 function withoutLeadingThoughts(text: string, kind: FileKind): Spoken | undefined {
   const start = text.length - text.trimStart().length;
-  const head = lowerCase(text.slice(start, start + 40));
+  const head = toAsciiLowerCase(text.slice(start, start + 40));
   const marks = THOUGHTS.find(({ open }) => head.startsWith(open));
   if (marks === undefined) return undefined;
-  const lower = lowerCase(text);
-  const end = closingMark(lower, marks, start + marks.open.length);
+  const lower = toAsciiLowerCase(text);
+  const end = findClosingMark(lower, marks, start + marks.open.length);
   if (end === undefined) {
     // "<think> is a tag" begins a page about it.
     const cutOff = marks.alone === true && (kind === "code" || endsLine(text, start + marks.open.length));
     return cutOff ? { text, onlyThoughts: true } : undefined;
   }
-  return rest(text, end, kind);
+  return textAfterThoughts(text, end, kind);
 }
 
 /** Of ASCII alone: what stands at an index there stands at the same one here. */
-function lowerCase(text: string): string {
+function toAsciiLowerCase(text: string): string {
   return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
 /** Where the thoughts end. Those that speak of the mark itself do so within a sentence. */
-function closingMark(lower: string, { open, close }: Marks, from: number): number | undefined {
+function findClosingMark(lower: string, { open, close }: Marks, from: number): number | undefined {
   let first: number | undefined;
   for (let at = lower.indexOf(close, from); at >= 0; at = lower.indexOf(close, at + close.length)) {
     const end = at + close.length;
@@ -110,7 +110,7 @@ function endsLine(text: string, at: number): boolean {
 }
 
 /** What comes after thoughts; undefined where it cannot be the file, so that they must be part of it. */
-function rest(text: string, from: number, kind: FileKind): Spoken | undefined {
+function textAfterThoughts(text: string, from: number, kind: FileKind): Spoken | undefined {
   const after = text.slice(from).replace(/^[ \t]*\r?\n?/, "");
   if (kind === "markup") {
     const isDocument = /^(<[a-z!?]|```|~~~)/i.test(after.trimStart()) && !after.trimStart().startsWith("<!--");
@@ -125,10 +125,10 @@ function rest(text: string, from: number, kind: FileKind): Spoken | undefined {
  * and code does not begin with sentences.
  */
 function withoutUnopenedThoughts(text: string, kind: FileKind): Spoken | undefined {
-  const lower = lowerCase(text);
+  const lower = toAsciiLowerCase(text);
   for (const marks of THOUGHTS) {
     const end = unopenedEnd(text, lower, marks, kind);
-    const after = end === undefined ? undefined : rest(text, end, kind);
+    const after = end === undefined ? undefined : textAfterThoughts(text, end, kind);
     if (after !== undefined) return after;
   }
   return undefined;
@@ -151,7 +151,7 @@ function unopenedEnd(text: string, lower: string, { open, close, token }: Marks,
 /** An answer that is enclosed as a whole, once its thoughts are gone. In markup such an element may be the file's own. */
 function withoutWrapper(text: string, kind: FileKind): string {
   const trimmed = text.trim();
-  const lower = lowerCase(trimmed);
+  const lower = toAsciiLowerCase(trimmed);
   const marks = WRAPPERS.find(({ open, close }) => lower.startsWith(open) && lower.endsWith(close));
   if (marks === undefined || (kind === "markup" && marks.token === undefined)) return text;
   const inside = trimmed.slice(marks.open.length, trimmed.length - marks.close.length).replace(/^[ \t]*\r?\n/, "");
@@ -165,7 +165,7 @@ const MESSAGE = "<|message|>";
  * The final channel of gpt-oss, whose answers are messages with a channel each. Undefined where the text is nothing of the
  * kind. Some servers leave the words of the marks and drop the marks: "analysis…assistantfinal…".
  */
-function finalChannel(answer: string, kind: FileKind): Spoken | undefined {
+function readFinalChannel(answer: string, kind: FileKind): Spoken | undefined {
   const text = answer.trimStart();
   if (/^analysis[^a-z\s]/.test(text)) {
     const at = text.indexOf("assistantfinal");
@@ -248,7 +248,7 @@ function withoutEndMarks(text: string, kind: FileKind): string {
   let kept = text.length;
   for (const found of run) {
     const end = trimmedLength(text, kept) - found.mark.length;
-    if (belongs(text.slice(0, end), found)) break;
+    if (belongsTo(text.slice(0, end), found)) break;
     kept = end;
   }
   return text.slice(0, kept);
@@ -268,7 +268,7 @@ function trimmedLength(text: string, end: number): number {
   return length;
 }
 
-function belongs(before: string, { mark, opens = [] }: TurnMark): boolean {
+function belongsTo(before: string, { mark, opens = [] }: TurnMark): boolean {
   // What one mark begins, several may end.
   const ends = END_MARKS.filter((one) => opens.some((open) => one.opens?.includes(open)));
   const sum = (marks: readonly string[]) => marks.reduce((total, one) => total + count(before, one), 0);

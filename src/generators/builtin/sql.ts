@@ -17,18 +17,25 @@
  */
 import { isAbsolute, join } from "node:path";
 import { FsError } from "../../errno.ts";
-import { durationOption, flagOption, neededText, type Options, onlyOptions, textOption } from "../config/options.ts";
-import { pattern } from "../config/patterns.ts";
+import {
+  type Options,
+  readDuration,
+  readFlag,
+  readText,
+  refuseUnknownOptions,
+  requireText,
+} from "../config/options.ts";
+import { parsePattern } from "../config/patterns.ts";
 import type { GeneratorContext, ListedEntry } from "../contract.ts";
 import { refusePathInMount } from "../host-path.ts";
 import { locateInTree } from "../in-tree.ts";
 import type { SourceGenerator, SourceParts } from "../source.ts";
-import { asFsError } from "../workers/failed.ts";
+import { toFsError } from "../workers/failed.ts";
 import type { SqliteQuery } from "../workers/messages.ts";
 import { HelperPool } from "../workers/pool.ts";
 import { checkRow } from "./sql/intake.ts";
-import { bound, checkSingle } from "./sql/parameters.ts";
-import { bytesOf, checkFormat, formatOption, formatted, neededFormat } from "./sql/row-format.ts";
+import { bindParameters, checkSingle } from "./sql/parameters.ts";
+import { bytesOf, checkFormat, createFormatter, readFormat, requireFormat } from "./sql/row-format.ts";
 import type { Database, Query, Rows } from "./sql/rows.ts";
 
 const TIMEOUT_MS = 60_000;
@@ -40,13 +47,13 @@ const LISTED_ROW = 1024 * 1024;
 const ROW_COPIES = 5;
 const OPTIONS = ["url", "database", "query", "list", "format", "single", "column", "timeout"];
 
-export function sqlGenerator(parts: SourceParts): SourceGenerator {
+export function createSqlGenerator(parts: SourceParts): SourceGenerator {
   const databases = new Map<string, Promise<Database>>();
   const helpers = new HelperPool(parts);
   /** For databases in the mount: see helper/sqlite.ts. */
   const inside = new HelperPool(parts);
 
-  function database(url: string): Promise<Database> {
+  function openDatabase(url: string): Promise<Database> {
     const known = databases.get(url);
     if (known !== undefined) return known;
     const made = open(url);
@@ -55,7 +62,7 @@ export function sqlGenerator(parts: SourceParts): SourceGenerator {
   }
 
   /** The file's bytes, as the query's rows come. */
-  async function* bytes(
+  async function* streamBytes(
     url: string,
     query: Query,
     about: Omit<SqliteQuery, "file" | "sql" | "params" | "maxBytes">,
@@ -63,8 +70,8 @@ export function sqlGenerator(parts: SourceParts): SourceGenerator {
     signal: AbortSignal,
     maxBytes: number,
   ) {
-    const timeoutMs = durationOption(options, "timeout") ?? TIMEOUT_MS;
-    const file = sqliteFile(url, parts.base);
+    const timeoutMs = readDuration(options, "timeout") ?? TIMEOUT_MS;
+    const file = sqliteFileOf(url, parts.base);
     if (file !== undefined) {
       const late = AbortSignal.timeout(timeoutMs);
       const isInside = options.database !== undefined;
@@ -78,25 +85,25 @@ export function sqlGenerator(parts: SourceParts): SourceGenerator {
       } catch (error) {
         if (late.aborted && !signal.aborted)
           throw new FsError("ETIMEDOUT", `SQLite: no end after ${timeoutMs / 1000} s`);
-        throw asFsError(error);
+        throw toFsError(error);
       }
       return;
     }
-    yield* written(await (await database(url)).rows(query, { signal, timeoutMs, maxBytes }), about, maxBytes);
+    yield* writeRows(await (await openDatabase(url)).rows(query, { signal, timeoutMs, maxBytes }), about, maxBytes);
   }
 
-  async function prepared(url: string, sql: string, values: Readonly<Record<string, string>>): Promise<Query> {
-    if (sqliteFile(url, parts.base) !== undefined) return bound(sql, values, () => "?");
-    return bound(sql, values, (await database(url)).place);
+  async function prepare(url: string, sql: string, values: Readonly<Record<string, string>>): Promise<Query> {
+    if (sqliteFileOf(url, parts.base) !== undefined) return bindParameters(sql, values, () => "?");
+    return bindParameters(sql, values, (await openDatabase(url)).place);
   }
 
   /**
    * The database's URL. One in the mount is reached through the kernel, as any program reaches it: what a query sees is
    * one moment between two transactions, because SQLite's locks are the kernel's. What is reached there must lie there.
    */
-  async function located(options: Options, context: Pick<GeneratorContext, "list" | "read">): Promise<string> {
-    const path = textOption(options, "database");
-    if (path === undefined) return neededText(options, "url", "sqlite:./shop.db");
+  async function locate(options: Options, context: Pick<GeneratorContext, "list" | "read">): Promise<string> {
+    const path = readText(options, "database");
+    if (path === undefined) return requireText(options, "url", "sqlite:./shop.db");
     if (parts.mountpoint === undefined) throw new FsError("EIO", `${path} lies in the mount, and there is none here`);
     const entry = await locateInTree(path, context, parts.mountpoint).catch((error: unknown) => {
       throw error instanceof FsError ? new FsError(error.code, `the option "database": ${error.message}`) : error;
@@ -109,45 +116,52 @@ export function sqlGenerator(parts: SourceParts): SourceGenerator {
   return {
     lists: (options) => options.list !== undefined,
     validate(options) {
-      onlyOptions(options, OPTIONS);
-      if (textOption(options, "database") === undefined) {
-        const url = neededText(options, "url", `"sqlite:./shop.db" or "\${DATABASE_URL}"`);
+      refuseUnknownOptions(options, OPTIONS);
+      if (readText(options, "database") === undefined) {
+        const url = requireText(options, "url", `"sqlite:./shop.db" or "\${DATABASE_URL}"`);
         if (schemeOf(url) === undefined)
           throw new Error('the option "url" must begin with sqlite:, postgres:// or mysql://');
       } else if (options.url !== undefined) throw new Error('it needs one of the options "url" and "database"');
-      const query = neededText(options, "query", '"SELECT * FROM customers WHERE id = :id"');
-      const list = textOption(options, "list");
+      const query = requireText(options, "query", '"SELECT * FROM customers WHERE id = :id"');
+      const list = readText(options, "list");
       // The other databases refuse it themselves.
       const sqlite = options.database !== undefined || schemeOf(String(options.url)) === "sqlite";
       for (const sql of sqlite ? [query, list] : []) checkSingle(sql ?? "");
-      textOption(options, "column");
-      durationOption(options, "timeout");
-      flagOption(options, "single");
-      formatOption(options);
+      readText(options, "column");
+      readDuration(options, "timeout");
+      readFlag(options, "single");
+      readFormat(options);
     },
     suits(match, options) {
       if (options.column === undefined) checkFormat(match, options);
     },
     async generate(path, context) {
       const { options, params, signal } = context;
-      const url = await located(options, context);
-      const query = await prepared(url, neededText(options, "query", "SELECT 1"), params);
-      const column = textOption(options, "column");
+      const url = await locate(options, context);
+      const query = await prepare(url, requireText(options, "query", "SELECT 1"), params);
+      const column = readText(options, "column");
       const about = {
-        format: column === undefined ? neededFormat(path, options) : "csv",
-        single: flagOption(options, "single"),
+        format: column === undefined ? requireFormat(path, options) : "csv",
+        single: readFlag(options, "single"),
         ...(column !== undefined && { column }),
       };
-      return { content: bytes(url, query, about, options, signal, context.maxBytes ?? MAX_BYTES) };
+      return { content: streamBytes(url, query, about, options, signal, context.maxBytes ?? MAX_BYTES) };
     },
     async *list(path, context) {
       const { options, match, signal } = context;
-      const url = await located(options, context);
-      const query = await prepared(url, neededText(options, "list", "SELECT id FROM customers"), {});
-      const shape = pattern(match ?? "*");
+      const url = await locate(options, context);
+      const query = await prepare(url, requireText(options, "list", "SELECT id FROM customers"), {});
+      const shape = parsePattern(match ?? "*");
       let rest = "";
       const decoder = new TextDecoder();
-      for await (const piece of bytes(url, query, { format: "ndjson", single: false }, options, signal, LISTED_ROW)) {
+      for await (const piece of streamBytes(
+        url,
+        query,
+        { format: "ndjson", single: false },
+        options,
+        signal,
+        LISTED_ROW,
+      )) {
         const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
         rest = lines.pop() ?? "";
         for (const line of lines) {
@@ -177,7 +191,7 @@ function textsOf(line: string): ReadonlyMap<string, string> {
 
 function entryOf(
   values: ReadonlyMap<string, string>,
-  shape: ReturnType<typeof pattern>,
+  shape: ReturnType<typeof parsePattern>,
   directory: string,
 ): ListedEntry | undefined {
   const missing = shape.names.find((name) => !values.has(name));
@@ -191,13 +205,13 @@ function entryOf(
   return path?.startsWith(below) === true ? { path: path.slice(below.length) } : undefined;
 }
 
-async function* written(
+async function* writeRows(
   rows: Rows,
   about: Omit<SqliteQuery, "file" | "sql" | "params" | "maxBytes">,
   maxBytes: number,
 ): AsyncGenerator<Uint8Array> {
   const { columns } = rows;
-  const format = formatted(about.format, about.single);
+  const format = createFormatter(about.format, about.single);
   let count = 0;
   if (!about.single && about.column === undefined) yield Buffer.from(format.head(columns));
   for await (const batch of rows.batches) {
@@ -221,7 +235,7 @@ function schemeOf(url: string): "sqlite" | "postgres" | "mysql" | undefined {
   return /^(mysql|mariadb):\/\//.test(url) ? "mysql" : undefined;
 }
 
-function sqliteFile(url: string, base: string): string | undefined {
+function sqliteFileOf(url: string, base: string): string | undefined {
   if (schemeOf(url) !== "sqlite") return undefined;
   const file = url.slice("sqlite:".length).replace(/^\/\/(?=\/)/, "");
   return isAbsolute(file) ? file : join(base, file);
@@ -229,6 +243,6 @@ function sqliteFile(url: string, base: string): string | undefined {
 
 async function open(url: string): Promise<Database> {
   return schemeOf(url) === "postgres"
-    ? (await import("./sql/postgres.ts")).postgres(url)
-    : (await import("./sql/mysql.ts")).mysql(url);
+    ? (await import("./sql/postgres.ts")).createPostgres(url)
+    : (await import("./sql/mysql.ts")).createMysql(url);
 }

@@ -1,24 +1,24 @@
 import { FsError } from "../../errno.ts";
-import { onlyOptions } from "../config/options.ts";
+import { refuseUnknownOptions } from "../config/options.ts";
 import type { ContentGenerator, JsonValue } from "../contract.ts";
 
 /** Content that stands in the options of the rule that bound it: `{ "content": "…" }`, text or any JSON value. */
 export const staticGenerator: ContentGenerator = {
   validate(options) {
-    onlyOptions(options, ["content"]);
+    refuseUnknownOptions(options, ["content"]);
     if (options.content === undefined) throw new Error('the option "content" is missing: text, or a JSON value');
   },
   generate(path, { options }) {
     const { content } = options;
-    if (!isJson(content)) {
+    if (!isJsonFile(content)) {
       throw new FsError("EIO", `${path}: the generator "static" needs an option "content" with text or a JSON value`);
     }
     return { content };
   },
 };
 
-function isJson(value: unknown): value is JsonValue {
+function isJsonFile(value: unknown): value is JsonValue {
   if (value === null || ["string", "boolean", "number"].includes(typeof value)) return true;
-  if (Array.isArray(value)) return value.every(isJson);
-  return typeof value === "object" && Object.values(value).every(isJson);
+  if (Array.isArray(value)) return value.every(isJsonFile);
+  return typeof value === "object" && Object.values(value).every(isJsonFile);
 }

@@ -11,7 +11,10 @@ export function provideLlmfs(): void {
   plugin({
     name: "llmfs",
     setup(build) {
-      build.module("llmfs", () => ({ exports: { defineConfig, FsError, contractTest }, loader: "object" }));
+      build.module("llmfs", () => ({
+        exports: { defineConfig, FsError, contractTest: contractTest },
+        loader: "object",
+      }));
     },
   });
 }

@@ -9,18 +9,18 @@ import { dirname, extname } from "node:path";
 import { DEFAULT_GENERATOR } from "../../attributes.ts";
 import { readBounded, TooLongError } from "../../text/bounded-read.ts";
 import type { ContentGenerator } from "../contract.ts";
-import { sourceGenerators } from "../index.ts";
+import { createSourceGenerators } from "../index.ts";
 import { MOUNT_VARIABLE, type SourceGenerator } from "../source.ts";
 import { OwnCode } from "../user-generators.ts";
 import type { Description } from "../workers/messages.ts";
 import { ProcessGroups } from "../workers/process-groups.ts";
 import type { BuiltIn } from "./config.ts";
 import { isCode } from "./find-config.ts";
-import { isRecord, type Options, onlyOptions, textOption } from "./options.ts";
+import { isRecord, type Options, readText, refuseUnknownOptions } from "./options.ts";
 import { compileRules, type Rule, Rules } from "./rules.ts";
-import { dataFault } from "./syntax.ts";
+import { explainDataError } from "./syntax.ts";
 
-export interface LoadOptions {
+export interface ConfigLoadOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Where the tree is, or is to be, mounted; absent: nowhere. */
   readonly mountpoint?: string;
@@ -57,11 +57,11 @@ export interface Planted {
 }
 
 /** Rejects with Error that names the file and what is wrong with it. */
-export async function loadConfig(file: string, options: LoadOptions): Promise<LoadedConfig> {
+export async function loadConfig(file: string, options: ConfigLoadOptions): Promise<LoadedConfig> {
   const groups = new ProcessGroups();
   const environment = { ...options.environment, [MOUNT_VARIABLE]: options.mountpoint };
   const own = new OwnCode(file, { ...options, environment, groups, cwd: dirname(file) });
-  const built = sourceGenerators({ base: dirname(file), ...options, groups });
+  const built = createSourceGenerators({ base: dirname(file), ...options, groups });
   const dispose = async () => {
     for (const generator of built.values()) await generator.dispose?.();
     await own[Symbol.asyncDispose]();
@@ -78,7 +78,7 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
         if (generator === undefined) throw new Error(`generator "${name}": there is no ${about.builtIn.use} to use`);
         named.set(name, about.builtIn);
         generators.set(name, { generator, from: `${about.builtIn.use}, with options from ${file}` });
-      } else generators.set(name, { generator: own.generator(name, about), from: file });
+      } else generators.set(name, { generator: own.createGenerator(name, about), from: file });
     }
     const secrets = new Set<string>();
     const parts = {
@@ -92,7 +92,7 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
     const compiled = [...compileRules(description.rules, parts), ...compileRules(implied, parts)];
     const rules = new Rules(compiled, secrets);
     for (const rule of rules.all)
-      await validated(
+      await validate(
         rule,
         rule.generator === DEFAULT_GENERATOR ? FOR_MODEL : generators.get(rule.generator)?.generator,
       );
@@ -121,12 +121,12 @@ async function readFile(file: string, own: OwnCode): Promise<Description> {
   }
   switch (extname(file)) {
     case ".json":
-      return described(await parsed(file, "jsonc", JSON.parse));
+      return describeError(await parseConfig(file, "jsonc", JSON.parse));
     case ".yaml":
     case ".yml":
-      return described(await parsed(file, "yaml", Bun.YAML.parse));
+      return describeError(await parseConfig(file, "yaml", Bun.YAML.parse));
     case ".toml":
-      return described(await parsed(file, "toml", Bun.TOML.parse));
+      return describeError(await parseConfig(file, "toml", Bun.TOML.parse));
     default:
       throw new Error("a configuration ends in .ts, .js, .json, .yaml or .toml");
   }
@@ -136,7 +136,7 @@ async function readFile(file: string, own: OwnCode): Promise<Description> {
 const LONGEST_DATA = 4 * 1024 * 1024;
 const LONGEST_CODE = 16 * 1024 * 1024;
 
-async function parsed(
+async function parseConfig(
   file: string,
   type: "jsonc" | "yaml" | "toml",
   parse: (text: string) => unknown,
@@ -145,12 +145,12 @@ async function parsed(
   try {
     return parse(text);
   } catch (cause) {
-    const fault = await dataFault(file, type);
+    const fault = await explainDataError(file, type);
     throw fault === undefined ? cause : new Error(fault, { cause });
   }
 }
 
-function described(value: unknown): Description {
+function describeError(value: unknown): Description {
   if (!isRecord(value)) throw new Error("it is no object with generators and rules");
   const unknown = Object.keys(value).find((key) => key !== "generators" && key !== "rules" && key !== "$schema");
   if (unknown !== undefined) throw new Error(`there is no ${JSON.stringify(unknown)}; expected generators, rules`);
@@ -174,13 +174,13 @@ function impliedRules(generator: string, { match = [] }: ContentGenerator): unkn
 /** What a rule for the model may say. */
 const FOR_MODEL = {
   validate(options) {
-    onlyOptions(options, ["prompt", "model"]);
-    textOption(options, "prompt");
-    textOption(options, "model");
+    refuseUnknownOptions(options, ["prompt", "model"]);
+    readText(options, "prompt");
+    readText(options, "model");
   },
 } satisfies Partial<SourceGenerator>;
 
-async function validated(rule: Rule, checking: Pick<SourceGenerator, "validate" | "suits"> | undefined): Promise<void> {
+async function validate(rule: Rule, checking: Pick<SourceGenerator, "validate" | "suits"> | undefined): Promise<void> {
   const { name, generator, options, match } = rule;
   try {
     await checking?.validate?.(options);

@@ -2,33 +2,33 @@
 
 export type Options = Readonly<Record<string, unknown>>;
 
-export function textOption(options: Options, name: string): string | undefined {
+export function readText(options: Options, name: string): string | undefined {
   const value = options[name];
   if (value === undefined || typeof value === "string") return value;
   throw new Error(`the option "${name}" must be text`);
 }
 
-export function neededText(options: Options, name: string, example: string): string {
-  const value = textOption(options, name);
+export function requireText(options: Options, name: string, example: string): string {
+  const value = readText(options, name);
   if (value === undefined || value === "") throw new Error(`the option "${name}" is missing, such as ${example}`);
   return value;
 }
 
-export function flagOption(options: Options, name: string): boolean {
+export function readFlag(options: Options, name: string): boolean {
   const value = options[name];
   if (value === undefined) return false;
   if (typeof value === "boolean") return value;
   throw new Error(`the option "${name}" must be true or false`);
 }
 
-export function countOption(options: Options, name: string, otherwise: number, least = 0): number {
+export function readCount(options: Options, name: string, otherwise: number, least = 0): number {
   const value = options[name];
   if (value === undefined) return otherwise;
   if (typeof value === "number" && Number.isSafeInteger(value) && value >= least) return value;
   throw new Error(`the option "${name}" must be a whole number, ${least} or more`);
 }
 
-export function textsOption(options: Options, name: string): readonly string[] {
+export function readTexts(options: Options, name: string): readonly string[] {
   const value = options[name];
   if (value === undefined) return [];
   if (typeof value === "string") return [value];
@@ -37,7 +37,7 @@ export function textsOption(options: Options, name: string): readonly string[] {
 }
 
 /** An object whose values are texts, numbers or truth values; all become text. */
-export function textMapOption(options: Options, name: string): ReadonlyMap<string, string> {
+export function readTextMap(options: Options, name: string): ReadonlyMap<string, string> {
   const value = options[name];
   const map = new Map<string, string>();
   if (value === undefined) return map;
@@ -52,13 +52,13 @@ export function textMapOption(options: Options, name: string): ReadonlyMap<strin
 }
 
 /** Refuses options the generator does not know, which are misspelt ones as a rule. */
-export function onlyOptions(options: Options, known: readonly string[]): void {
+export function refuseUnknownOptions(options: Options, known: readonly string[]): void {
   const unknown = Object.keys(options).find((name) => !known.includes(name));
   if (unknown !== undefined) throw new Error(`there is no option "${unknown}"; there are: ${known.join(", ")}`);
 }
 
 /** "500ms", "90s", "5m", "2h", "1d" in milliseconds; undefined for anything else. */
-export function milliseconds(text: string): number | undefined {
+export function parseDuration(text: string): number | undefined {
   const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text) ?? [];
   if (number === undefined || unit === undefined) return undefined;
   const units = new Map([
@@ -75,10 +75,10 @@ export function milliseconds(text: string): number | undefined {
 const LONGEST_MS = 2 ** 31 - 1;
 
 /** A limit to the time something may take: more than none, and no longer than a timer can be. */
-export function durationOption(options: Options, name: string): number | undefined {
-  const text = textOption(options, name);
+export function readDuration(options: Options, name: string): number | undefined {
+  const text = readText(options, name);
   if (text === undefined) return undefined;
-  const found = milliseconds(text);
+  const found = parseDuration(text);
   if (found !== undefined && found >= 1 && found <= LONGEST_MS) return found;
   throw new Error(`the option "${name}" is "${text}"; it must be a length of time from 1ms to 24d, such as "30s"`);
 }

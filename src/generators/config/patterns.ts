@@ -32,7 +32,7 @@ export interface Pattern {
 }
 
 /** Throws Error with what is wrong with it. */
-export function pattern(source: string): Pattern {
+export function parsePattern(source: string): Pattern {
   const pieces = piecesOf(source);
   const names = pieces.flatMap((piece) => (piece.kind === "name" ? [piece.name] : []));
   const twice = names.find((name, index) => names.indexOf(name) !== index);
@@ -65,7 +65,7 @@ export function pattern(source: string): Pattern {
 
 /** A value as part of a file name, so that `decodeName` gives it back. */
 export function encodeName(value: string): string {
-  const encoded = value.replace(/%(?=[0-9a-fA-F]{2})|[/\0]/gu, (character) => hex(character));
+  const encoded = value.replace(/%(?=[0-9a-fA-F]{2})|[/\0]/gu, (character) => percentEncode(character));
   return /^\.{1,2}$/.test(encoded) ? encoded.replaceAll(".", "%2E") : encoded;
 }
 
@@ -74,7 +74,7 @@ export function decodeName(name: string): string {
   return name.replace(/(?:%[0-9a-fA-F]{2})+/g, (run) => Buffer.from(run.replaceAll("%", ""), "hex").toString("utf8"));
 }
 
-function hex(character: string): string {
+function percentEncode(character: string): string {
   return `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
 }
 

@@ -3,7 +3,7 @@
  * be asked, and nothing that has to be run to be known.
  */
 import { DEFAULT_GENERATOR } from "../../attributes.ts";
-import { pattern } from "./patterns.ts";
+import { parsePattern } from "./patterns.ts";
 import { Rules } from "./rules.ts";
 
 /** Plain data, for `.llmfs/config.json`. */
@@ -29,7 +29,7 @@ export function rulesOf(summaries: readonly RuleSummary[]): Rules {
   return new Rules(
     summaries.map(({ match, generator, ...options }, index) => ({
       name: `rule ${index + 1}`,
-      match: pattern(match),
+      match: parsePattern(match),
       generator,
       options,
       refresh: undefined,

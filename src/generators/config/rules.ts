@@ -9,20 +9,20 @@ import { CONTROL_NAME, DEFAULT_GENERATOR } from "../../attributes.ts";
 import { MOUNT_VARIABLE } from "../source.ts";
 import type { BuiltIn, RuleConfig } from "./config.ts";
 import {
-  countOption,
-  durationOption,
-  flagOption,
   isRecord,
-  milliseconds,
   type Options,
-  onlyOptions,
-  textOption,
-  textsOption,
+  parseDuration,
+  readCount,
+  readDuration,
+  readFlag,
+  readText,
+  readTexts,
+  refuseUnknownOptions,
 } from "./options.ts";
-import { type Pattern, pattern } from "./patterns.ts";
+import { type Pattern, parsePattern } from "./patterns.ts";
 
 /** How long a content holds: milliseconds, 0 for no time at all. `stale`: the old one is served while a new one is made. */
-export interface Refresh {
+export interface RefreshPolicy {
   readonly ms: number;
   readonly stale: boolean;
 }
@@ -33,7 +33,7 @@ export interface Rule {
   readonly match: Pattern;
   readonly generator: string;
   readonly options: Options;
-  readonly refresh: Refresh | undefined;
+  readonly refresh: RefreshPolicy | undefined;
   readonly timeoutMs: number | undefined;
   readonly maxBytes: number | undefined;
   /** Its generator lists the directory that `match` begins with. */
@@ -48,7 +48,7 @@ export interface Binding {
   readonly options: Options;
   readonly params: Readonly<Record<string, string>>;
   readonly match?: string;
-  readonly refresh?: Refresh;
+  readonly refresh?: RefreshPolicy;
   readonly timeoutMs?: number;
   /** The largest content. */
   readonly maxBytes?: number;
@@ -83,7 +83,7 @@ export class Rules {
   }
 
   /** The rules whose files a directory may hold, by the directory's path, for generators that list. */
-  below(path: string, generator: string): readonly Rule[] {
+  rulesBelow(path: string, generator: string): readonly Rule[] {
     return this.all.filter((rule) => rule.lists && rule.generator === generator && isBelow(path, rule.match.root));
   }
 }
@@ -143,26 +143,26 @@ const KNOWN: readonly (keyof RuleConfig)[] = [
 
 function compileRule(value: unknown, name: string, parts: RuleParts): Rule[] {
   if (!isRecord(value)) throw new Error("a rule is an object with match and generator");
-  onlyOptions(value, KNOWN);
-  const patterns = textsOption(value, "match");
+  refuseUnknownOptions(value, KNOWN);
+  const patterns = readTexts(value, "match");
   if (patterns.length === 0) throw new Error('"match" is missing, such as "reports/**/*.csv"');
-  const generator = textOption(value, "generator") ?? "";
+  const generator = readText(value, "generator") ?? "";
   if (!parts.known.includes(generator)) {
     throw new Error(`there is no generator ${JSON.stringify(generator)}; there are: ${parts.known.join(", ")}`);
   }
   const { options = {} } = value;
   if (!isRecord(options)) throw new Error('"options" must be an object');
   const { use: _, ...settings } = parts.named.get(generator) ?? { use: "" };
-  const filled = interpolated({ ...settings, ...options }, parts);
-  const refresh = refreshOf(textOption(value, "refresh"), flagOption(value, "stale"));
-  const timeoutMs = durationOption(value, "timeout");
+  const filled = interpolate({ ...settings, ...options }, parts);
+  const refresh = refreshOf(readText(value, "refresh"), readFlag(value, "stale"));
+  const timeoutMs = readDuration(value, "timeout");
   const whole = isRecord(filled) ? filled : {};
   // An option of this name is the same limit, closer to the source.
   const largest = [value, whole].find((one) => typeof one.maxBytes === "number") ?? value;
-  const maxBytes = largest.maxBytes === undefined ? undefined : countOption(largest, "maxBytes", 0, 1);
+  const maxBytes = largest.maxBytes === undefined ? undefined : readCount(largest, "maxBytes", 0, 1);
   const lists = parts.lists?.(generator, whole) ?? false;
   return patterns.map((source) => {
-    const match = pattern(source);
+    const match = parsePattern(source);
     refuseImpossible(match);
     const about = { name, match, generator, options: whole, refresh, timeoutMs, maxBytes };
     // Of the files a model makes, each costs something: those are named by somebody.
@@ -189,16 +189,16 @@ function refuseImpossible({ source, paths }: Pattern): void {
   }
 }
 
-function refreshOf(text: string | undefined, stale: boolean): Refresh | undefined {
+function refreshOf(text: string | undefined, stale: boolean): RefreshPolicy | undefined {
   if (text === undefined || text === "once") return undefined;
   if (text === "always") return { ms: 0, stale: false };
-  const ms = milliseconds(text);
+  const ms = parseDuration(text);
   if (ms === undefined) throw new Error(`refresh ${JSON.stringify(text)}: expected once, always or a time such as 5m`);
   return { ms, stale: stale && ms > 0 };
 }
 
 /** `${NAME}` in every text, however deep, becomes that variable's value. Throws for one that is not set. */
-function interpolated(value: unknown, parts: Pick<RuleParts, "environment" | "taken">): unknown {
+function interpolate(value: unknown, parts: Pick<RuleParts, "environment" | "taken">): unknown {
   if (typeof value === "string") {
     return value.replace(/\$\{([A-Za-z_]\w*)\}/g, (_, name: string) => {
       // It is another at every mount, and what is asked of a model would be, too.
@@ -211,7 +211,7 @@ function interpolated(value: unknown, parts: Pick<RuleParts, "environment" | "ta
       return found;
     });
   }
-  if (Array.isArray(value)) return value.map((one: unknown) => interpolated(one, parts));
+  if (Array.isArray(value)) return value.map((one: unknown) => interpolate(one, parts));
   if (!isRecord(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, interpolated(one, parts)]));
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, interpolate(one, parts)]));
 }

@@ -2,7 +2,7 @@
 import { isRecord } from "./options.ts";
 
 /** "FILE:LINE:COLUMN: reason" of what `import` rejected with; undefined where that was not about syntax. */
-export function syntaxFault(error: unknown): string | undefined {
+export function explainSyntaxError(error: unknown): string | undefined {
   if (!isRecord(error)) return undefined;
   // The first is the mistake; the others follow from it.
   const first: unknown = Array.isArray(error.errors) ? error.errors[0] : error;
@@ -12,11 +12,11 @@ export function syntaxFault(error: unknown): string | undefined {
 }
 
 /** The same of a file of data, which its parser refused without a word about the place. */
-export async function dataFault(file: string, type: "jsonc" | "yaml" | "toml"): Promise<string | undefined> {
+export async function explainDataError(file: string, type: "jsonc" | "yaml" | "toml"): Promise<string | undefined> {
   try {
     await import(file, { with: { type } });
     return undefined;
   } catch (error) {
-    return syntaxFault(error);
+    return explainSyntaxError(error);
   }
 }

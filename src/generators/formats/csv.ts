@@ -1,7 +1,7 @@
 /** CSV as RFC 4180 has it: what `sql` writes and templates read. */
 
 /** A field, quoted where it has to be. An empty text is quoted, so that it differs from an absent value. */
-export function csvField(value: string | undefined, separator = ","): string {
+export function formatCsvField(value: string | undefined, separator = ","): string {
   if (value === undefined) return "";
   return value === "" || value.includes(separator) || /["\r\n]/.test(value) || /^\s|\s$/.test(value)
     ? `"${value.replaceAll('"', '""')}"`
@@ -13,7 +13,7 @@ const MOST_MISSING = 100_000;
 
 /** Rows as objects, by the names in the first line; cells that a row lacks are empty. Throws Error for too many of these. */
 export function parseCsv(text: string, separator = ","): readonly Readonly<Record<string, string>>[] {
-  const [header = [], ...rows] = csvRows(text, separator);
+  const [header = [], ...rows] = parseCsvRows(text, separator);
   const missing = rows.reduce((sum, row) => sum + Math.max(0, header.length - row.length), 0);
   if (missing > MOST_MISSING + text.length) {
     throw new Error(`this is no table: its first line has ${header.length} columns, and most rows have far fewer`);
@@ -21,7 +21,7 @@ export function parseCsv(text: string, separator = ","): readonly Readonly<Recor
   return rows.map((row) => Object.fromEntries(header.map((name, index) => [name, row[index] ?? ""])));
 }
 
-export function csvRows(text: string, separator = ","): string[][] {
+export function parseCsvRows(text: string, separator = ","): string[][] {
   const rows: string[][] = [];
   let row: string[] = [];
   for (let at = 0; at < text.length; ) {

@@ -9,7 +9,7 @@ declare global {
 }
 
 /** A parsed document in which numbers that JavaScript cannot hold stay as they are written. Throws SyntaxError. */
-export function exactJson(text: string): unknown {
+export function parseExactJson(text: string): unknown {
   return JSON.parse(text, (_key, value: unknown, about?: { readonly source?: string }) =>
     typeof value === "number" && about?.source !== undefined && about.source !== String(value)
       ? JSON.rawJSON(about.source)
@@ -18,7 +18,7 @@ export function exactJson(text: string): unknown {
 }
 
 /** A value as indented JSON with a final newline. Throws FsError EIO for what JSON cannot hold. */
-export function jsonFile(value: unknown, origin: string): string {
+export function formatJsonFile(value: unknown, origin: string): string {
   let compact: string | undefined;
   try {
     // A circle is found at once here; with indentation, JavaScriptCore first fills the stack (seconds).

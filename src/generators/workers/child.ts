@@ -28,7 +28,7 @@ const LONGEST_LOGGED = 8192;
 
 type Level = "debug" | "info" | "warn";
 
-interface Running {
+interface RunningTask {
   readonly stop: AbortController;
   readonly input: Uint8Array[];
   readonly fed: PromiseWithResolvers<void>;
@@ -37,21 +37,21 @@ interface Running {
 }
 
 /** Resolves when the process that started this one is gone, or closed the channel. */
-export function helper(run: Run): Promise<void> {
-  const running = new Map<number, Running>();
+export function runHelper(run: Run): Promise<void> {
+  const running = new Map<number, RunningTask>();
   const asked = new Map<number, PromiseWithResolvers<unknown>>();
   const parts = new Map<number, Uint8Array[]>();
   let nextAsk = 1;
   const send = (message: FromHelper) => {
     if (process.connected) process.send?.(message);
   };
-  quietly(dieWithParent);
+  tryQuietly(dieWithParent);
   // A memory eater is this process, and not the one that holds the files.
-  quietly(() => writeFileSync("/proc/self/oom_score_adj", "900"));
+  tryQuietly(() => writeFileSync("/proc/self/oom_score_adj", "900"));
 
   async function take(call: number, task: Task): Promise<void> {
     const stop = new AbortController();
-    const one: Running = { stop, input: [], fed: Promise.withResolvers(), room: WINDOW, wake: () => {} };
+    const one: RunningTask = { stop, input: [], fed: Promise.withResolvers(), room: WINDOW, wake: () => {} };
     running.set(call, one);
     let told = false;
     const allowance = new Allowance();
@@ -159,7 +159,7 @@ export function helper(run: Run): Promise<void> {
   });
 }
 
-function quietly(work: () => void): void {
+function tryQuietly(work: () => void): void {
   try {
     work();
   } catch {

@@ -1,7 +1,7 @@
 /** JSON documents, in the helper: parsing, searching and writing them takes as long as they are large, or longer. */
 
 import { type PageQuestion, pageIn } from "../builtin/http/page.ts";
-import { indented } from "../formats/indented.ts";
+import { indentJson } from "../formats/indented.ts";
 import type { Conversation } from "./child.ts";
 import { PIECE_BYTES } from "./messages.ts";
 
@@ -21,5 +21,5 @@ export async function tellPage(question: PageQuestion, { input, result, piece }:
 
 export async function tellIndented({ input, result, piece }: Conversation): Promise<void> {
   result(undefined);
-  for (const text of indented(new TextDecoder().decode(await input()))) await piece(Buffer.from(text));
+  for (const text of indentJson(new TextDecoder().decode(await input()))) await piece(Buffer.from(text));
 }

@@ -1,7 +1,7 @@
 import { type ErrnoName, FsError, isErrnoName } from "../../errno.ts";
 
 /** Across processes an error keeps its name and its code; of others the code says nothing about the file. */
-export function asFsError(error: unknown): FsError {
+export function toFsError(error: unknown): FsError {
   if (error instanceof FsError) return error;
   if (!(error instanceof Error)) return new FsError("EIO", String(error), { cause: error });
   const chosen = (error.name === "FsError" || error.name === "HelperDied") && "code" in error;

@@ -8,7 +8,7 @@
 import { builtinModules } from "node:module";
 import { dirname, extname, resolve } from "node:path";
 import { plugin, resolveSync, Transpiler } from "bun";
-import { mountOnTheWay } from "../../inside-mount.ts";
+import { findMountOnPath } from "../../inside-mount.ts";
 import { type MountPoint, readMounts } from "../../mountinfo.ts";
 import { readBounded } from "../../text/bounded-read.ts";
 
@@ -40,12 +40,12 @@ export function guardImports(file: string): void {
     const folder = dirname(importer);
     // What it resolves to is told without the symlinks on the way.
     if (/^\.{0,2}\//.test(name)) refuse(resolve(folder, name), all);
-    const path = found(name, folder);
+    const path = tryResolve(name, folder);
     if (path?.startsWith("/") === true && !path.startsWith(OWN_FILES)) checkFile(path, all);
   }
 
   /** Undefined for what is not found: the import itself says so. */
-  function found(name: string, folder: string): string | undefined {
+  function tryResolve(name: string, folder: string): string | undefined {
     resolving = true;
     try {
       return resolveSync(name, folder);
@@ -70,7 +70,7 @@ export function guardImports(file: string): void {
 }
 
 function refuse(path: string, all: readonly MountPoint[]): void {
-  const mount = mountOnTheWay(path, all);
+  const mount = findMountOnPath(path, all);
   if (mount !== undefined) throw new Error(`${path} lies in ${mount}, where a model may have written it`);
 }
 

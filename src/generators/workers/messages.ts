@@ -104,7 +104,7 @@ export type FromHelper =
   | { readonly type: "result"; readonly call: number; readonly value: unknown }
   | { readonly type: "piece"; readonly call: number; readonly bytes: Uint8Array }
   | { readonly type: "end"; readonly call: number }
-  | ({ readonly type: "failed"; readonly call: number } & Failure)
+  | ({ readonly type: "failed"; readonly call: number } & FailureMessage)
   | {
       readonly type: "ask";
       readonly call: number;
@@ -117,7 +117,7 @@ export type FromHelper =
   | { readonly type: "pong" };
 
 /** An error as it crosses. */
-export interface Failure {
+export interface FailureMessage {
   readonly name: string;
   readonly code: string;
   readonly message: string;

@@ -49,7 +49,7 @@ export class HelperPool implements AsyncDisposable {
     try {
       signal.throwIfAborted();
       const { value, pieces, ended } = await helper.call(task, input === undefined ? {} : { input });
-      return { value, ended, pieces: until(pieces, signal, helper, free) };
+      return { value, ended, pieces: streamUntil(pieces, signal, helper, free) };
     } catch (error) {
       free();
       throw signal.aborted ? signal.reason : error;
@@ -103,7 +103,7 @@ export class HelperPool implements AsyncDisposable {
   }
 }
 
-async function* until(pieces: AsyncIterable<Uint8Array>, signal: AbortSignal, helper: Helper, free: () => void) {
+async function* streamUntil(pieces: AsyncIterable<Uint8Array>, signal: AbortSignal, helper: Helper, free: () => void) {
   try {
     yield* pieces;
   } catch (error) {

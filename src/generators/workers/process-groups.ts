@@ -33,14 +33,14 @@ export class ProcessGroups implements AsyncDisposable {
 
   /** Its leader was started; what the leader leaves behind when it ends is ended at once. */
   add({ pid, exited }: Leader): void {
-    const over = async () => {
+    const killGroup = async () => {
       signalGroup(pid, "SIGKILL");
-      await gone(pid);
+      await waitUntilGone(pid);
       clearTimeout(group.killing);
       this.#groups.delete(pid);
       this.#watch(pid, false);
     };
-    const group: Group = { ended: exited.then(over, over), killing: undefined };
+    const group: Group = { ended: exited.then(killGroup, killGroup), killing: undefined };
     this.#groups.set(pid, group);
     this.#watch(pid, true);
     if (this.#over) signalGroup(pid, "SIGKILL");
@@ -70,6 +70,6 @@ export class ProcessGroups implements AsyncDisposable {
   }
 }
 
-async function gone(pid: number): Promise<void> {
+async function waitUntilGone(pid: number): Promise<void> {
   for (let waited = 0; waited < KILLED_MS && signalGroup(pid, 0); waited += LOOK_MS) await sleep(LOOK_MS);
 }

@@ -26,11 +26,11 @@ export class SharedHelper implements AsyncDisposable {
   /** Rejects with FsError, or an Error made of what the task threw. `origin` names who is to blame for the helper's end. */
   async run(task: Task, origin: string, options: CallOptions): Promise<Result> {
     try {
-      return whole(await (await this.ready()).call(task, options), (again) =>
-        this.#again(again, task, origin, options),
+      return retryStream(await (await this.ready()).call(task, options), (again) =>
+        this.#runAgain(again, task, origin, options),
       );
     } catch (error) {
-      return this.#again(error, task, origin, options);
+      return this.#runAgain(error, task, origin, options);
     }
   }
 
@@ -66,10 +66,10 @@ export class SharedHelper implements AsyncDisposable {
     void ended.finally(() => this.#ending.delete(ended));
   }
 
-  async #again(error: unknown, task: Task, origin: string, options: CallOptions): Promise<Result> {
+  async #runAgain(error: unknown, task: Task, origin: string, options: CallOptions): Promise<Result> {
     options.signal?.throwIfAborted();
     if (!(error instanceof HelperDied)) throw error;
-    if (error.blame) throw died(origin, error);
+    if (error.blame) throw createDeathError(origin, error);
     const turn = this.#suspects.then(async () => (await this.ready()).call(task, options));
     this.#suspects = turn.then(
       ({ ended }) => ended,
@@ -77,14 +77,14 @@ export class SharedHelper implements AsyncDisposable {
     );
     try {
       const { value, pieces, ended } = await turn;
-      return { value, ended, pieces: blamed(pieces, origin) };
+      return { value, ended, pieces: blameStream(pieces, origin) };
     } catch (second) {
       throw blame(second, origin);
     }
   }
 }
 
-async function* blamed(pieces: AsyncIterable<Uint8Array>, origin: string) {
+async function* blameStream(pieces: AsyncIterable<Uint8Array>, origin: string) {
   try {
     yield* pieces;
   } catch (error) {
@@ -93,15 +93,15 @@ async function* blamed(pieces: AsyncIterable<Uint8Array>, origin: string) {
 }
 
 function blame(error: unknown, origin: string): unknown {
-  return error instanceof HelperDied ? died(origin, error) : error;
+  return error instanceof HelperDied ? createDeathError(origin, error) : error;
 }
 
-function died(origin: string, error: HelperDied): FsError {
+function createDeathError(origin: string, error: HelperDied): FsError {
   return new FsError("EIO", `${origin}: ${error.message}`, { cause: error });
 }
 
 /** A stream that breaks off because the helper died is begun again, if nobody has seen anything of it yet. */
-function whole(result: Result, again: (error: unknown) => Promise<Result>): Result {
+function retryStream(result: Result, again: (error: unknown) => Promise<Result>): Result {
   async function* pieces() {
     let seen = false;
     try {

@@ -3,8 +3,8 @@ import { constants, Database } from "bun:sqlite";
 import { fstatSync, readdirSync, type Stats, statSync } from "node:fs";
 import { codeOf, FsError } from "../../errno.ts";
 import { checkRow } from "../builtin/sql/intake.ts";
-import { bytesOf, formatted } from "../builtin/sql/row-format.ts";
-import { checkColumns, type Value } from "../builtin/sql/rows.ts";
+import { bytesOf, createFormatter } from "../builtin/sql/row-format.ts";
+import { checkColumns, type SqlValue } from "../builtin/sql/rows.ts";
 import type { Conversation } from "./child.ts";
 import { PIECE_BYTES, type SqliteQuery } from "./messages.ts";
 
@@ -14,7 +14,7 @@ const BUSY_MS = 5000;
 /** Tells the names of the columns, then the file's bytes. */
 export async function querySqlite(query: SqliteQuery, { piece, result }: Conversation): Promise<void> {
   try {
-    using database = opened(query);
+    using database = openDatabase(query);
     database.run(`PRAGMA busy_timeout = ${BUSY_MS}`);
     database.run("PRAGMA query_only = 1");
     using statement = database.prepare(query.sql);
@@ -23,7 +23,7 @@ export async function querySqlite(query: SqliteQuery, { piece, result }: Convers
     // What returns no rows is to fail by what it does, if that is not allowed.
     if (columns.length === 0) statement.run(...query.params);
     checkColumns(columns);
-    const format = formatted(query.format, query.single);
+    const format = createFormatter(query.format, query.single);
     const rows = rowsOf(statement.iterate(...query.params), columns);
     if (query.single || query.column !== undefined) {
       const [row] = rows;
@@ -46,7 +46,7 @@ export async function querySqlite(query: SqliteQuery, { piece, result }: Convers
     }
     await piece(Buffer.from(text + format.foot(count)));
   } catch (error) {
-    throw failure(error, query.file);
+    throw toFsError(error, query.file);
   }
 }
 
@@ -54,7 +54,7 @@ export async function querySqlite(query: SqliteQuery, { piece, result }: Convers
 let others: ReadonlySet<string> | undefined;
 
 /** Precondition: a process that opens a database in a mount opens none elsewhere, as SQLite may use a file again. */
-function opened({ file, within }: SqliteQuery): Database {
+function openDatabase({ file, within }: SqliteQuery): Database {
   if (within === undefined) return new Database(file, { readonly: true });
   others ??= new Set(openFiles().map(identity));
   const database = new Database(file, constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_NOFOLLOW);
@@ -87,12 +87,12 @@ function identity({ dev, ino }: Stats): string {
   return `${dev}:${ino}`;
 }
 
-function* rowsOf(rows: Iterable<unknown>, columns: readonly string[]): Generator<Value[]> {
+function* rowsOf(rows: Iterable<unknown>, columns: readonly string[]): Generator<SqlValue[]> {
   // Rows are objects by name; `safeIntegers` makes integers bigint.
   for (const row of rows) yield columns.map((name) => exactValue((row as Record<string, unknown>)[name]));
 }
 
-function exactValue(value: unknown): Value {
+function exactValue(value: unknown): SqlValue {
   if (value === null || value === undefined) return null;
   // As SQLite writes a REAL that happens to be whole.
   if (typeof value === "number") return Number.isSafeInteger(value) ? { json: `${value}.0` } : value;
@@ -100,7 +100,7 @@ function exactValue(value: unknown): Value {
   return String(value);
 }
 
-function failure(error: unknown, file: string): unknown {
+function toFsError(error: unknown, file: string): unknown {
   if (!(error instanceof Error) || error instanceof FsError) return error;
   const code = codeOf(error) ?? "";
   const cause = { cause: error };

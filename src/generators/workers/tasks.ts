@@ -3,9 +3,9 @@ import { FsError } from "../../errno.ts";
 import type { BuiltIn } from "../config/config.ts";
 import { provideLlmfs } from "../config/llmfs-module.ts";
 import { isRecord } from "../config/options.ts";
-import { syntaxFault } from "../config/syntax.ts";
+import { explainSyntaxError } from "../config/syntax.ts";
 import type { ContentGenerator, GeneratorContext, ListContext, ListedEntry } from "../contract.ts";
-import { jsonFile, kindOf } from "../formats/json.ts";
+import { formatJsonFile, kindOf } from "../formats/json.ts";
 import type { Conversation } from "./child.ts";
 import { guardImports } from "./imports.ts";
 import {
@@ -24,11 +24,11 @@ export async function runTask(task: Task, conversation: Conversation): Promise<u
     case "load":
       return load(task.file);
     case "validate":
-      return known(task.generator).validate?.(task.options);
+      return requireGenerator(task.generator).validate?.(task.options);
     case "generate":
-      return generate(known(task.generator), task, conversation);
+      return generate(requireGenerator(task.generator), task, conversation);
     case "list":
-      return list(known(task.generator), task, conversation);
+      return list(requireGenerator(task.generator), task, conversation);
     case "sqlite": {
       const { querySqlite } = await import("./sqlite.ts");
       return querySqlite(task.query, conversation);
@@ -53,7 +53,7 @@ export async function runTask(task: Task, conversation: Conversation): Promise<u
 async function load(file: string): Promise<Description> {
   provideLlmfs();
   guardImports(file);
-  const module: unknown = await imported(file);
+  const module: unknown = await importModule(file);
   const config = isRecord(module) ? module.default : undefined;
   if (!isRecord(config)) throw new Error(`${file} has no default export with generators and rules`);
   const unknown = Object.keys(config).find((key) => key !== "generators" && key !== "rules");
@@ -65,14 +65,14 @@ async function load(file: string): Promise<Description> {
   }
   for (const [name, value] of Object.entries(config.generators ?? {}))
     generators.push([name, describe(name, value, file)]);
-  return { generators: Object.fromEntries(generators), rules: plain(config.rules, file) };
+  return { generators: Object.fromEntries(generators), rules: toPlainRules(config.rules, file) };
 }
 
-async function imported(file: string): Promise<unknown> {
+async function importModule(file: string): Promise<unknown> {
   try {
     return await import(file);
   } catch (cause) {
-    const fault = syntaxFault(cause);
+    const fault = explainSyntaxError(cause);
     throw fault === undefined ? cause : new Error(fault, { cause });
   }
 }
@@ -92,7 +92,7 @@ function describe(name: string, value: unknown, file: string): OwnGenerator | { 
 }
 
 /** Rules as data; what is no data cannot leave this process. */
-function plain(rules: unknown, file: string): unknown {
+function toPlainRules(rules: unknown, file: string): unknown {
   for (const [index, rule] of Array.isArray(rules) ? rules.entries() : []) {
     if (!isRecord(rule)) continue;
     const name = `${file}: rule ${index + 1}`;
@@ -131,16 +131,16 @@ async function generate(
   if (isRecord(result) && result.unchanged === true) return { unchanged: true } satisfies GeneratedHead;
   if (!isRecord(result) || !("content" in result)) throw new FsError("EIO", `${origin} returned no { content }`);
   const { metadata, content } = result;
-  const head: GeneratedHead = { unchanged: false, metadata: kept(metadata, conversation) };
+  const head: GeneratedHead = { unchanged: false, metadata: keepMetadata(metadata, conversation) };
   conversation.result(head);
   if (content instanceof Uint8Array) return conversation.piece(content);
-  if (content instanceof Blob) return stream(content.stream(), origin, conversation);
-  if (isAsyncIterable(content)) return stream(content, origin, conversation);
-  return text(typeof content === "string" ? content : jsonFile(content, origin), conversation);
+  if (content instanceof Blob) return sendStream(content.stream(), origin, conversation);
+  if (isAsyncIterable(content)) return sendStream(content, origin, conversation);
+  return sendText(typeof content === "string" ? content : formatJsonFile(content, origin), conversation);
 }
 
 /** A long string is encoded piece by piece: its bytes never stand in memory beside it. */
-async function text(content: string, { piece }: Conversation): Promise<void> {
+async function sendText(content: string, { piece }: Conversation): Promise<void> {
   const encoder = new TextEncoder();
   for (let at = 0; at < content.length; ) {
     let end = Math.min(content.length, at + PIECE_BYTES);
@@ -151,7 +151,7 @@ async function text(content: string, { piece }: Conversation): Promise<void> {
   }
 }
 
-async function stream(pieces: AsyncIterable<unknown>, origin: string, conversation: Conversation): Promise<void> {
+async function sendStream(pieces: AsyncIterable<unknown>, origin: string, conversation: Conversation): Promise<void> {
   let collected: Uint8Array[] = [];
   let length = 0;
   const flush = async () => {
@@ -236,7 +236,7 @@ async function dispose(): Promise<void> {
   await Promise.allSettled([...own.values()].map(async (generator) => generator.dispose?.()));
 }
 
-function known(name: string): ContentGenerator {
+function requireGenerator(name: string): ContentGenerator {
   const generator = own.get(name);
   if (generator === undefined) throw new Error(`the generator ${JSON.stringify(name)} is not loaded`);
   return generator;
@@ -254,7 +254,7 @@ function isGenerator(value: unknown): value is ContentGenerator {
 const LONGEST_VALUE = 65_536;
 
 /** What of the metadata can be kept; the rest is told of. */
-function kept(metadata: unknown, { log }: Conversation): NonNullable<GeneratedHead["metadata"]> {
+function keepMetadata(metadata: unknown, { log }: Conversation): NonNullable<GeneratedHead["metadata"]> {
   const good: [string, string | number | boolean][] = [];
   for (const [name, value] of Object.entries(metadata ?? {})) {
     if (typeof value === "string" && value.length > LONGEST_VALUE) {

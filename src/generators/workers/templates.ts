@@ -45,7 +45,7 @@ export async function renderTemplate(task: TemplateTask, { ask, input, result, p
     result(undefined);
     await piece(Buffer.from(String(rendered)));
   } catch (error) {
-    throw explained(error);
+    throw explainError(error);
   }
 }
 
@@ -71,7 +71,7 @@ class WorkTime {
 }
 
 /** Liquid's messages end in file, line and column; an errno that a file in the tree gave is kept. */
-function explained(error: unknown): Error {
+function explainError(error: unknown): Error {
   const original = isRecord(error) && error.originalError instanceof Error ? error.originalError : undefined;
   const message = error instanceof Error ? error.message : String(error);
   const inner = error instanceof FsError ? error : original instanceof FsError ? original : undefined;

@@ -13,7 +13,14 @@ import { ROLE, selfCommand } from "../../self.ts";
 import type { GeneratorLog } from "../contract.ts";
 import { IdleTimer } from "../idle.ts";
 import { readTalk } from "../talk.ts";
-import { type Failure, type FromHelper, PIECE_BYTES, type Question, type Task, type ToHelper } from "./messages.ts";
+import {
+  type FailureMessage,
+  type FromHelper,
+  PIECE_BYTES,
+  type Question,
+  type Task,
+  type ToHelper,
+} from "./messages.ts";
 import type { ProcessGroups } from "./process-groups.ts";
 
 /** The helper ended while it had work. `blame`: nobody else was at work in it. */
@@ -70,7 +77,7 @@ const PAGE = 4096;
 /** How long a helper may not answer after a call was called off, before it is taken for one that loops. */
 const PATIENCE_MS = 1000;
 
-interface Call {
+interface HelperCall {
   readonly options: CallOptions;
   readonly result: PromiseWithResolvers<unknown>;
   readonly queue: Uint8Array[];
@@ -82,7 +89,7 @@ interface Call {
 
 export class Helper {
   readonly #process: Subprocess<"ignore", "pipe", "pipe">;
-  readonly #calls = new Map<number, Call>();
+  readonly #calls = new Map<number, HelperCall>();
   readonly #print: (line: string) => void;
   readonly #idle: IdleTimer;
   #next = 1;
@@ -109,7 +116,7 @@ export class Helper {
       // The helper is this same program and sends nothing else.
       ipc: (message: unknown) => this.#take(message as FromHelper),
       onExit: (_, code, signal) =>
-        this.#ended(signal === null ? `ended with status ${code}` : `was ended by ${signal}`),
+        this.#onExit(signal === null ? `ended with status ${code}` : `was ended by ${signal}`),
     });
     options.groups.add(this.#process);
     this.#process.unref();
@@ -134,7 +141,7 @@ export class Helper {
   /** Rejects with HelperDied, or an Error made of what the task threw. */
   async call(task: Task, options: CallOptions = {}): Promise<Result> {
     const call = this.#next++;
-    const one: Call = {
+    const one: HelperCall = {
       options,
       result: Promise.withResolvers(),
       queue: [],
@@ -154,7 +161,7 @@ export class Helper {
     if (options.input !== undefined) void this.#feed(call, options.input);
     try {
       const value = await one.result.promise;
-      return { value, pieces: this.#pieces(call, one, abort), ended: one.over.promise };
+      return { value, pieces: this.#streamPieces(call, one, abort), ended: one.over.promise };
     } catch (error) {
       options.signal?.removeEventListener("abort", abort);
       throw error;
@@ -189,7 +196,7 @@ export class Helper {
     clearTimeout(late);
   }
 
-  async *#pieces(call: number, one: Call, abort: () => void): AsyncGenerator<Uint8Array> {
+  async *#streamPieces(call: number, one: HelperCall, abort: () => void): AsyncGenerator<Uint8Array> {
     try {
       for (;;) {
         const piece = one.queue.shift();
@@ -257,7 +264,7 @@ export class Helper {
     }
   }
 
-  async #answer(one: Call, { ask, question, argument }: Extract<FromHelper, { type: "ask" }>): Promise<void> {
+  async #answer(one: HelperCall, { ask, question, argument }: Extract<FromHelper, { type: "ask" }>): Promise<void> {
     try {
       const value = await one.options.answer?.(question, argument);
       if (!(value instanceof Uint8Array) || value.length <= PIECE_BYTES)
@@ -273,7 +280,7 @@ export class Helper {
     }
   }
 
-  #ended(how: string): void {
+  #onExit(how: string): void {
     this.alive = false;
     this.#idle.stop();
     clearTimeout(this.#patience);
@@ -283,7 +290,7 @@ export class Helper {
     for (const one of calls) this.#fail(one, new HelperDied(why, calls.length === 1, this.#code));
   }
 
-  #fail(one: Call, error: Error): void {
+  #fail(one: HelperCall, error: Error): void {
     one.failure = error;
     one.over.resolve();
     one.result.reject(error);
@@ -292,25 +299,25 @@ export class Helper {
 }
 
 /** An error's name, code, message and stack, of whatever was thrown. */
-export function failureOf(error: unknown): Failure {
-  if (!(error instanceof Error)) return { name: "Error", code: "", message: cut(inspected(error)), stack: "" };
+export function failureOf(error: unknown): FailureMessage {
+  if (!(error instanceof Error)) return { name: "Error", code: "", message: truncate(inspect(error)), stack: "" };
   const code = codeOf(error) ?? "";
-  return { name: cut(error.name), code, message: cut(error.message), stack: cut(error.stack ?? "") };
+  return { name: truncate(error.name), code, message: truncate(error.message), stack: truncate(error.stack ?? "") };
 }
 
 /** Nobody reads more of a message, and it crosses in one piece. */
 const LONGEST_MESSAGE = 16 * 1024;
 
-function cut(text: string): string {
+function truncate(text: string): string {
   return text.length <= LONGEST_MESSAGE ? text : `${text.slice(0, LONGEST_MESSAGE)}…`;
 }
 
-function inspected(value: unknown): string {
+function inspect(value: unknown): string {
   return typeof value === "string" ? value : Bun.inspect(value, { depth: 2 });
 }
 
 /** The error again. Its name and code choose the errno, as generate/to-fs-error.ts says. */
-function errorOf({ name, code, message, stack }: Failure): Error {
+function errorOf({ name, code, message, stack }: FailureMessage): Error {
   const error = new Error(message);
   error.name = name;
   // Where it was made here means nothing to anybody.

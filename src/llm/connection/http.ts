@@ -10,19 +10,19 @@ const MOST_REDIRECTS = 3;
 /** Bytes of a failure's body: it holds a sentence for people, and could go on for ever. */
 const LONGEST_FAILURE = 256 * 1024;
 
-export async function exchange(input: string | URL | Request, init?: RequestInit): Promise<Response> {
+export async function fetchFollowing(input: string | URL | Request, init?: RequestInit): Promise<Response> {
   for (let at = input, redirects = 0; ; redirects++) {
-    const response = await fetch(at, { ...init, ...direct(at), redirect: "manual" });
+    const response = await fetch(at, { ...init, ...proxyOptions(at), redirect: "manual" });
     if (response.ok) return response;
     const next = followed(response, at);
-    if (next === undefined || redirects === MOST_REDIRECTS) return shortened(response);
+    if (next === undefined || redirects === MOST_REDIRECTS) return shortenBody(response);
     await response.body?.cancel();
     at = next;
   }
 }
 
 /** What lets a request to this very machine go there and not to the proxy that HTTP_PROXY names: it knows another one. */
-export function direct(to: string | URL | Request): { readonly proxy?: false } {
+export function proxyOptions(to: string | URL | Request): { readonly proxy?: false } {
   return isLoopback(new URL(to instanceof Request ? to.url : to).hostname) ? { proxy: false } : {};
 }
 
@@ -41,7 +41,7 @@ function followed(response: Response, at: string | URL | Request): string | unde
   return to.origin === from.origin || secured ? to.href : undefined;
 }
 
-async function shortened(response: Response): Promise<Response> {
+async function shortenBody(response: Response): Promise<Response> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   const reader = response.body?.getReader();

@@ -15,7 +15,7 @@ export function mayHaveConnected(url: string): boolean {
   const { port, protocol } = new URL(url);
   const wanted = Number(port) || (protocol === "https:" ? 443 : 80);
   try {
-    const all = connections();
+    const all = listConnections();
     if (all.some((one) => one.port === wanted)) return true;
     return !all.some(({ opening }) => opening) && all.length > 0;
   } catch {
@@ -23,6 +23,6 @@ export function mayHaveConnected(url: string): boolean {
   }
 }
 
-function connections(): readonly TcpConnection[] {
+function listConnections(): readonly TcpConnection[] {
   return readdirSync("/proc/self/fd").flatMap((fd) => tcpConnection(Number(fd)) ?? []);
 }

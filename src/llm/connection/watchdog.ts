@@ -41,7 +41,7 @@ export class Watchdog implements Disposable {
     this.#cutOff.promise.catch(() => {});
     this.#silence = this.#cutAfter(timeouts.firstByteMs, "sent nothing");
     const left = Math.max(0, endsAt - performance.now());
-    this.#total = setTimeout(() => this.#cut(`gave no whole answer within ${seconds(timeouts.totalMs)}`), left);
+    this.#total = setTimeout(() => this.#cut(`gave no whole answer within ${formatSeconds(timeouts.totalMs)}`), left);
     if (caller?.aborted) this.#onCaller();
     else caller?.addEventListener("abort", this.#onCaller, { once: true });
   }
@@ -51,17 +51,17 @@ export class Watchdog implements Disposable {
   }
 
   /** The request is about to be sent. */
-  sending(url: string): void {
+  onSending(url: string): void {
     this.#address = url;
   }
 
   /** The answer's status and headers arrived. */
-  answered(): void {
+  onAnswer(): void {
     this.#answered = true;
   }
 
   /** Bytes came: the server lives. */
-  heard(): void {
+  onBytes(): void {
     clearTimeout(this.#silence);
     if (!this.signal.aborted)
       this.#silence = this.#cutAfter(this.#timeouts.stallMs, "stopped in the middle of its answer");
@@ -89,7 +89,7 @@ export class Watchdog implements Disposable {
   }
 
   #cutAfter(ms: number, what: string): Timer {
-    return setTimeout(() => this.#cut(`${what} for ${seconds(ms)}`), ms);
+    return setTimeout(() => this.#cut(`${what} for ${formatSeconds(ms)}`), ms);
   }
 
   #cut(what: string): void {
@@ -99,6 +99,6 @@ export class Watchdog implements Disposable {
   }
 }
 
-function seconds(ms: number): string {
+function formatSeconds(ms: number): string {
   return `${Number((ms / 1000).toPrecision(3))} s`;
 }

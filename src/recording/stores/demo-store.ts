@@ -3,7 +3,7 @@
 import type { ChatRequest } from "../../llm/llm.ts";
 import demo from "../demo.json" with { type: "json" };
 import type { RecordingStore } from "../recording.ts";
-import { memoryStore } from "./memory.ts";
+import { createMemoryStore } from "./memory.ts";
 
 /** What demo.json holds; build/demo-recordings.ts writes it. */
 export interface DemoFile {
@@ -24,9 +24,9 @@ export const DEMO_PROMPT: string = demo.prompt;
 export const DEMO_MODEL: string = demo.model;
 
 /** A read-only store; use it in mode `replay`. */
-export function demoStore(): RecordingStore {
+export function createDemoStore(): RecordingStore {
   const recordings = demo.recordings.map(({ request, ...rest }) => ({ ...rest, request: requestOf(request) }));
-  return memoryStore("the recordings inside llmfs", recordings, { readOnly: true });
+  return createMemoryStore("the recordings inside llmfs", recordings, { readOnly: true });
 }
 
 /** JSON has no literal types: a role in it is any string to the compiler. */

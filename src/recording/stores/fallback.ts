@@ -20,7 +20,7 @@ export function withFallback(shared: RecordingStore, local: RecordingStore, opti
   const restsUntil = { reading: 0, writing: 0 };
   let warned = false;
 
-  function failed(kind: "reading" | "writing", error: unknown): void {
+  function onFailure(kind: "reading" | "writing", error: unknown): void {
     const until = performance.now() + restMs;
     restsUntil.writing = until;
     if (kind === "reading") restsUntil.reading = until;
@@ -31,24 +31,24 @@ export function withFallback(shared: RecordingStore, local: RecordingStore, opti
   }
 
   /** What the shared store says; undefined while it is left alone, or when it fails. */
-  async function tried<T>(kind: "reading" | "writing", work: () => Promise<T>): Promise<{ value: T } | undefined> {
+  async function tryShared<T>(kind: "reading" | "writing", work: () => Promise<T>): Promise<{ value: T } | undefined> {
     if (performance.now() < restsUntil[kind]) return undefined;
     try {
       return { value: await work() };
     } catch (error) {
-      failed(kind, error);
+      onFailure(kind, error);
       return undefined;
     }
   }
 
   async function put(recording: Recording): Promise<boolean> {
-    return (await tried("writing", () => shared.put(recording))) !== undefined;
+    return (await tryShared("writing", () => shared.put(recording))) !== undefined;
   }
 
   return {
     name: shared.name,
     async get(key, label, request) {
-      const found = await tried("reading", () => shared.get(key, label, request));
+      const found = await tryShared("reading", () => shared.get(key, label, request));
       if (found?.value !== undefined) return found.value;
       const own = await local.get(key, label, request);
       if (own !== undefined && found !== undefined && !lookOnly) await put(own);
@@ -58,25 +58,25 @@ export function withFallback(shared: RecordingStore, local: RecordingStore, opti
       if (!(await put(recording))) await local.put(recording);
     },
     async list() {
-      return (await tried("reading", () => shared.list()))?.value ?? local.list();
+      return (await tryShared("reading", () => shared.list()))?.value ?? local.list();
     },
     async check() {
       return (
-        (await tried("reading", async () => (await shared.check?.()) ?? []))?.value ?? (await local.check?.()) ?? []
+        (await tryShared("reading", async () => (await shared.check?.()) ?? []))?.value ?? (await local.check?.()) ?? []
       );
     },
     async remove(key) {
-      await tried("writing", async () => shared.remove?.(key));
+      await tryShared("writing", async () => shared.remove?.(key));
       await local.remove?.(key);
     },
     async claim(key) {
-      const claimed = await tried("writing", async () => (shared.claim ? await shared.claim(key) : NOBODY_ELSE));
+      const claimed = await tryShared("writing", async () => (shared.claim ? await shared.claim(key) : NOBODY_ELSE));
       if (claimed !== undefined) return claimed.value;
       // Without the shared store only those on this machine can be waited for.
       return local.claim ? local.claim(key) : NOBODY_ELSE;
     },
     async holder(key) {
-      return (await tried("writing", async () => shared.holder?.(key)))?.value ?? local.holder?.(key);
+      return (await tryShared("writing", async () => shared.holder?.(key)))?.value ?? local.holder?.(key);
     },
     async close() {
       await shared.close?.();

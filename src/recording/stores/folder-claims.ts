@@ -114,7 +114,7 @@ export class FolderClaims {
     const path = join(this.#folder, FILE);
     try {
       const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | SAFELY, 0o600);
-      if (!guarded(fd, path, this.#folder)) {
+      if (!guard(fd, path, this.#folder)) {
         closeSync(fd);
         return this.#open();
       }
@@ -181,18 +181,18 @@ function rangeOf(key: string): bigint {
  * Gives the file to those who may write into its folder. False: it was open to others, was not ours to change, and is
  * replaced. Throws an Error where it is no file.
  */
-function guarded(fd: number, path: string, folder: string): boolean {
+function guard(fd: number, path: string, folder: string): boolean {
   const file = fstatSync(fd);
   if (!file.isFile()) throw new Error(`${path} is no regular file; remove it`);
   const { mode, gid } = statSync(folder);
-  const group = (mode & 0o020) !== 0 && (file.gid === gid || quietly(() => fchownSync(fd, -1, gid)));
+  const group = (mode & 0o020) !== 0 && (file.gid === gid || tryQuietly(() => fchownSync(fd, -1, gid)));
   const wanted = 0o600 | (group ? 0o060 : 0) | ((mode & 0o002) !== 0 ? 0o066 : 0);
-  if ((file.mode & 0o777) === wanted || quietly(() => fchmodSync(fd, wanted))) return true;
+  if ((file.mode & 0o777) === wanted || tryQuietly(() => fchmodSync(fd, wanted))) return true;
   // Another's, who may have been less strict: locks that strangers can hold would make everybody wait.
-  return (file.mode & 0o777 & ~wanted) === 0 || !quietly(() => unlinkSync(path));
+  return (file.mode & 0o777 & ~wanted) === 0 || !tryQuietly(() => unlinkSync(path));
 }
 
-function quietly(work: () => void): boolean {
+function tryQuietly(work: () => void): boolean {
   try {
     work();
     return true;

@@ -13,7 +13,7 @@ const COARSE_MS = 50;
 const REST = 20;
 const SHORTEST_REST_MS = 50;
 
-export class Names {
+export class FolderIndex {
   readonly #folder: string;
   readonly #pattern: RegExp;
   readonly #list: (folder: string) => Promise<readonly string[]>;
@@ -39,7 +39,7 @@ export class Names {
   }
 
   /** All of them, sorted, as of now. Rejects with an Error in people's words. */
-  async all(): Promise<readonly string[]> {
+  async listAll(): Promise<readonly string[]> {
     try {
       return (await this.#list(this.#folder)).filter((file) => this.#pattern.test(file)).sort();
     } catch (error) {
@@ -82,7 +82,7 @@ export class Names {
     const age = Date.now() - Number(mtime / 1_000_000n);
     this.#added = false;
     const begun = this.#now();
-    const files = await this.all();
+    const files = await this.listAll();
     const over = this.#now();
     this.#restsUntil = over + Math.max(SHORTEST_REST_MS, (over - begun) * REST);
     this.#byEnd = new Map();

@@ -5,13 +5,13 @@ import { basename, join } from "node:path";
 import { codeOf, messageOf } from "../../errno.ts";
 import type { ChatRequest } from "../../llm/llm.ts";
 import { readRegular } from "../../text/bounded-read.ts";
-import { thisProcess } from "../holder.ts";
+import { describeThisProcess } from "../holder.ts";
 import { Labels } from "../labels.ts";
 import { faultOf, type Keyed, LONGEST_RECORDING, readAnswerTo, readRecording, writeRecording } from "../record.ts";
 import type { Fault, Recording, RecordingStore } from "../recording.ts";
 import { FolderClaims } from "./folder-claims.ts";
-import { Names } from "./folder-index.ts";
-import { byLabel } from "./memory.ts";
+import { FolderIndex } from "./folder-index.ts";
+import { compareLabels } from "./memory.ts";
 
 export interface FolderOptions {
   /** Told, once for each file, that a recording cannot be used, and why. */
@@ -28,13 +28,13 @@ const NAME = /\.([0-9a-f]{16})\.txt$/;
 /** Of a folder that has to be made: recordings hold whatever was sent and answered. */
 const FOLDER_MODE = 0o700;
 
-export function folderStore(folder: string, options: FolderOptions = {}): RecordingStore {
-  const { warn = () => {}, who = thisProcess } = options;
+export function createFolderStore(folder: string, options: FolderOptions = {}): RecordingStore {
+  const { warn = () => {}, who = describeThisProcess } = options;
   /** Files that are not used, and why. */
   const unusable = new Map<string, string>();
-  const names = new Names(folder, NAME);
+  const names = new FolderIndex(folder, NAME);
   const claims = new FolderClaims(folder, FOLDER_MODE, who);
-  const labels = new Labels(async () => (await names.all()).map((name) => ({ label: stemOf(name), name })));
+  const labels = new Labels(async () => (await names.listAll()).map((name) => ({ label: stemOf(name), name })));
 
   function complain(file: string, reason: string): void {
     if (unusable.has(file)) return;
@@ -66,7 +66,7 @@ export function folderStore(folder: string, options: FolderOptions = {}): Record
   async function clearLeftovers(): Promise<void> {
     if (cleared) return;
     cleared = true;
-    for (const file of await leftovers(folder)) await rm(join(folder, file), { force: true }).catch(() => {});
+    for (const file of await findLeftovers(folder)) await rm(join(folder, file), { force: true }).catch(() => {});
   }
 
   async function take(file: string): Promise<void> {
@@ -99,7 +99,7 @@ export function folderStore(folder: string, options: FolderOptions = {}): Record
             await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
             await writeWhole(folder, file, text, mode);
           });
-        } else if (!(await same(join(folder, file), text))) {
+        } else if (!(await isSameText(join(folder, file), text))) {
           await writeWhole(folder, file, text, (await stat(join(folder, file))).mode & 0o777);
         }
       } catch (error) {
@@ -113,14 +113,14 @@ export function folderStore(folder: string, options: FolderOptions = {}): Record
     },
     async list() {
       const found: Recording[] = [];
-      for (const file of await names.all()) {
+      for (const file of await names.listAll()) {
         try {
           found.push(await read(file));
         } catch (error) {
           complain(file, messageOf(error));
         }
       }
-      return found.sort(byLabel);
+      return found.sort(compareLabels);
     },
     claim: async (key) => claims.take(key),
     holder: async (key) => claims.holder(key),
@@ -142,10 +142,10 @@ export function folderStore(folder: string, options: FolderOptions = {}): Record
     },
     async check() {
       const faults: Fault[] = [];
-      for (const file of await names.all()) {
+      for (const file of await names.listAll()) {
         await read(file).catch((error: unknown) => faults.push(faultOf(join(folder, file), error)));
       }
-      for (const file of await leftovers(folder)) {
+      for (const file of await findLeftovers(folder)) {
         faults.push({ name: join(folder, file), reason: "it was never finished: whoever wrote it died" });
       }
       return faults;
@@ -224,7 +224,7 @@ async function writeWhole(folder: string, file: string, text: string, mode: numb
 }
 
 /** Equal bytes are left alone: whoever watches the folder sees what changed. */
-async function same(path: string, text: string): Promise<boolean> {
+async function isSameText(path: string, text: string): Promise<boolean> {
   try {
     return (await readRegular(path, LONGEST_RECORDING)).equals(Buffer.from(text));
   } catch {
@@ -233,7 +233,7 @@ async function same(path: string, text: string): Promise<boolean> {
 }
 
 /** Temporary files older than an hour: no write takes so long. */
-async function leftovers(folder: string): Promise<readonly string[]> {
+async function findLeftovers(folder: string): Promise<readonly string[]> {
   const found: string[] = [];
   const names = await readdir(folder).catch(() => []);
   for (const name of names) {

@@ -1,7 +1,7 @@
 import type { Recording, RecordingStore } from "../recording.ts";
 
 /** Recordings in memory: those inside the executable (read-only), and those of tests. */
-export function memoryStore(
+export function createMemoryStore(
   name: string,
   recordings: Iterable<Recording> = [],
   { readOnly = false }: { readonly readOnly?: boolean } = {},
@@ -15,13 +15,13 @@ export function memoryStore(
       if (readOnly) throw new Error(`${name} is read-only`);
       byKey.set(recording.key, recording);
     },
-    list: async () => [...byKey.values()].sort(byLabel),
+    list: async () => [...byKey.values()].sort(compareLabels),
     ...(readOnly ? {} : { remove: async (key: string) => void byKey.delete(key) }),
   };
 }
 
 /** The order of `RecordingStore.list`. */
-export function byLabel(a: Recording, b: Recording): number {
+export function compareLabels(a: Recording, b: Recording): number {
   if (a.label !== b.label) return a.label < b.label ? -1 : 1;
   return a.key < b.key ? -1 : Number(a.key > b.key);
 }

@@ -8,11 +8,11 @@ import { RedisClient } from "bun";
 import { codeOf } from "../../errno.ts";
 import type { ChatRequest } from "../../llm/llm.ts";
 import { TooLongError } from "../../text/bounded-read.ts";
-import { holderIn, LONGEST_TOKEN, thisProcess } from "../holder.ts";
+import { describeThisProcess, holderIn, LONGEST_TOKEN } from "../holder.ts";
 import { Labels } from "../labels.ts";
 import { faultOf, LONGEST_RECORDING, readAnswerTo, readRecording, writeRecording } from "../record.ts";
 import type { Claim, Fault, Recording, RecordingStore } from "../recording.ts";
-import { byLabel } from "./memory.ts";
+import { compareLabels } from "./memory.ts";
 
 export interface RedisOptions {
   /** What is wrong with a recording that is not used; once for each. */
@@ -34,10 +34,10 @@ const RENEW = `if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("
 const DROP = `if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("del", KEYS[1]) else return 0 end`;
 
 /** `url` is what Bun's client takes (redis://, rediss://, redis+unix://); `?prefix=NAME` separates stores on one server. */
-export function redisStore(url: string, options: RedisOptions = {}): RecordingStore {
-  const { warn = () => {}, claimMs = 30_000, who = thisProcess } = options;
+export function createRedisStore(url: string, options: RedisOptions = {}): RecordingStore {
+  const { warn = () => {}, claimMs = 30_000, who = describeThisProcess } = options;
   const { address, prefix, name } = parse(url);
-  const send = connection(address, name, options.timeoutMs ?? 5_000);
+  const send = createConnection(address, name, options.timeoutMs ?? 5_000);
   const recordingKey = (key: string) => `${prefix}:recording:${key}`;
   const claimKey = (key: string) => `${prefix}:claim:${key}`;
   /** Keys that are not used, and why. */
@@ -86,7 +86,7 @@ export function redisStore(url: string, options: RedisOptions = {}): RecordingSt
         const recording = await take(key);
         if (recording !== undefined) onRecording(recording);
       } catch (error) {
-        if (error instanceof Unreachable) throw error;
+        if (error instanceof RedisUnreachable) throw error;
         onFault(key, error);
       }
     };
@@ -97,7 +97,7 @@ export function redisStore(url: string, options: RedisOptions = {}): RecordingSt
 
   function complain(key: string, error: unknown): void {
     if (unusable.has(key)) return;
-    const reason = said(error);
+    const reason = reasonOf(error);
     unusable.set(key, `${recordingKey(key)} on ${name}: ${reason}`);
     warn(`the recording ${recordingKey(key)} on ${name} is not used: ${reason}`);
   }
@@ -106,7 +106,7 @@ export function redisStore(url: string, options: RedisOptions = {}): RecordingSt
     try {
       return await take(key, request);
     } catch (error) {
-      if (error instanceof Unreachable) throw error;
+      if (error instanceof RedisUnreachable) throw error;
       complain(key, error);
       return undefined;
     }
@@ -122,7 +122,7 @@ export function redisStore(url: string, options: RedisOptions = {}): RecordingSt
     async list() {
       const found: Recording[] = [];
       await each((recording) => found.push(recording), complain);
-      return found.sort(byLabel);
+      return found.sort(compareLabels);
     },
     async near(label) {
       const found: Recording[] = [];
@@ -191,7 +191,7 @@ interface Send {
  * Sends commands, connecting when needed. Bun's client never recovers once it has failed, and retries for half a
  * minute if it is told to reconnect; so it does not reconnect, and after a failure the next command gets a new one.
  */
-function connection(address: string, name: string, timeoutMs: number): Send {
+function createConnection(address: string, name: string, timeoutMs: number): Send {
   let client: RedisClient | undefined;
 
   function drop(failed: RedisClient): void {
@@ -210,9 +210,9 @@ function connection(address: string, name: string, timeoutMs: number): Send {
       return await Promise.race([used.send(command, args), late]);
     } catch (error) {
       // What the server refuses leaves the connection, and what others asked on it, as it is.
-      if (codeOf(error) === "ERR_REDIS_SERVER_ERROR") throw refusal(name, error);
+      if (codeOf(error) === "ERR_REDIS_SERVER_ERROR") throw toUserError(name, error);
       drop(used);
-      throw new Unreachable(`${name}: ${await whyLost(address, error)}`);
+      throw new RedisUnreachable(`${name}: ${await explainLoss(address, error)}`);
     } finally {
       clearTimeout(timer);
     }
@@ -221,23 +221,23 @@ function connection(address: string, name: string, timeoutMs: number): Send {
 }
 
 /** The store as a whole cannot be used. Anything else that `send` rejects with is about one key. */
-class Unreachable extends Error {}
+class RedisUnreachable extends Error {}
 
-function refusal(name: string, error: unknown): Error {
-  const message = said(error);
+function toUserError(name: string, error: unknown): Error {
+  const message = reasonOf(error);
   if (message.startsWith("WRONGTYPE")) return new Error("it is no text");
-  return new Unreachable(`${name}: ${message}`);
+  return new RedisUnreachable(`${name}: ${message}`);
 }
 
 /** Bun's client says "Connection closed" of every connection that never came to be. */
-async function whyLost(address: string, error: unknown): Promise<string> {
+async function explainLoss(address: string, error: unknown): Promise<string> {
   const { protocol, hostname, port, pathname } = new URL(address);
   const code = codeOf(error);
   if (code === "ERR_REDIS_INVALID_RESPONSE_TYPE" || code === "ERR_REDIS_INVALID_RESPONSE") {
     return "what answers there is no Redis";
   }
-  if (said(error).startsWith("NOAUTH")) return "it wants a password, as in redis://:PASSWORD@HOST";
-  if (code !== "ERR_REDIS_CONNECTION_CLOSED") return said(error);
+  if (reasonOf(error).startsWith("NOAUTH")) return "it wants a password, as in redis://:PASSWORD@HOST";
+  if (code !== "ERR_REDIS_CONNECTION_CLOSED") return reasonOf(error);
   const socket = { data() {} };
   const unix = protocol.endsWith("+unix:");
   try {
@@ -249,10 +249,10 @@ async function whyLost(address: string, error: unknown): Promise<string> {
   } catch (reason) {
     if (codeOf(reason) === "ECONNREFUSED") return "connection refused: no server listens there";
     if (codeOf(reason) === "ENOTFOUND") return `the name ${hostname} is not known`;
-    return unix ? `${pathname} is no socket that a server listens on` : said(error);
+    return unix ? `${pathname} is no socket that a server listens on` : reasonOf(error);
   }
 }
 
-function said(error: unknown): string {
+function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

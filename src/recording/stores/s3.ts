@@ -9,11 +9,11 @@ import { S3Client } from "bun";
 import { codeOf } from "../../errno.ts";
 import { TooLongError } from "../../text/bounded-read.ts";
 import { withoutTrailing } from "../../text/trailing.ts";
-import { holderIn, LONGEST_TOKEN, thisProcess } from "../holder.ts";
+import { describeThisProcess, holderIn, LONGEST_TOKEN } from "../holder.ts";
 import { Labels } from "../labels.ts";
 import { faultOf, type Keyed, LONGEST_RECORDING, readAnswerTo, readRecording, writeRecording } from "../record.ts";
 import type { Claim, Fault, Recording, RecordingStore } from "../recording.ts";
-import { byLabel } from "./memory.ts";
+import { compareLabels } from "./memory.ts";
 
 export interface S3Settings {
   /** Absent: Amazon's, by the region. */
@@ -40,10 +40,10 @@ const PARALLEL = 16;
 const SETTLE_MS = 200;
 
 /** `url` is `s3://bucket/prefix`. */
-export function s3Store(url: string, options: S3Options = {}): RecordingStore {
+export function createS3Store(url: string, options: S3Options = {}): RecordingStore {
   const {
     warn = () => {},
-    who = thisProcess,
+    who = describeThisProcess,
     claimMs = 30_000,
     timeoutMs = 15_000,
     endpoint,
@@ -75,7 +75,7 @@ export function s3Store(url: string, options: S3Options = {}): RecordingStore {
   });
 
   function asked<T>(work: () => Promise<T>): Promise<T> {
-    return inTime(name, timeoutMs, () => patiently(work));
+    return withTimeout(name, timeoutMs, () => retryBusy(work));
   }
 
   async function textAt(object: string): Promise<string | undefined> {
@@ -95,7 +95,7 @@ export function s3Store(url: string, options: S3Options = {}): RecordingStore {
 
   function complain(object: string, error: unknown): void {
     if (unusable.has(object)) return;
-    const reason = said(error);
+    const reason = reasonOf(error);
     unusable.set(object, `${object} on ${name}: ${reason}`);
     warn(`the recording ${object} on ${name} is not used: ${reason}`);
   }
@@ -115,7 +115,7 @@ export function s3Store(url: string, options: S3Options = {}): RecordingStore {
 
   /** A list has no object that could be missing. */
   function named(error: unknown): never {
-    throw isMissing(error) ? new Error(`${name}: ${said(error)}`) : error;
+    throw isMissing(error) ? new Error(`${name}: ${reasonOf(error)}`) : error;
   }
 
   async function each(
@@ -140,7 +140,7 @@ export function s3Store(url: string, options: S3Options = {}): RecordingStore {
       const text = await textAt(object);
       return text === undefined ? undefined : read(object, text, asked);
     } catch (error) {
-      if (error instanceof Unreachable) throw error;
+      if (error instanceof S3Unreachable) throw error;
       onFault(error);
       return undefined;
     }
@@ -162,7 +162,7 @@ export function s3Store(url: string, options: S3Options = {}): RecordingStore {
     async list() {
       const found: Recording[] = [];
       await each((recording) => found.push(recording), complain);
-      return found.sort(byLabel);
+      return found.sort(compareLabels);
     },
     async near(label) {
       const found: Recording[] = [];
@@ -303,7 +303,7 @@ const ATTEMPTS = 4;
 const BUSY_MS = 150;
 const BUSY = new Set(["InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout", "ConnectionClosed"]);
 
-async function patiently<T>(work: () => Promise<T>): Promise<T> {
+async function retryBusy<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await work();
@@ -315,9 +315,9 @@ async function patiently<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /** The store as a whole cannot be used. Anything else is about one object. */
-class Unreachable extends Error {}
+class S3Unreachable extends Error {}
 
-async function inTime<T>(name: string, timeoutMs: number, work: () => Promise<T>): Promise<T> {
+async function withTimeout<T>(name: string, timeoutMs: number, work: () => Promise<T>): Promise<T> {
   let timer: Timer | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`${name}: no answer within ${timeoutMs / 1000} s`)), timeoutMs);
@@ -326,15 +326,15 @@ async function inTime<T>(name: string, timeoutMs: number, work: () => Promise<T>
     return await Promise.race([work(), late]);
   } catch (error) {
     if (isMissing(error) || error instanceof TooLongError) throw error;
-    throw new Unreachable(
-      error instanceof Error && error.message.startsWith(name) ? error.message : `${name}: ${said(error)}`,
+    throw new S3Unreachable(
+      error instanceof Error && error.message.startsWith(name) ? error.message : `${name}: ${reasonOf(error)}`,
     );
   } finally {
     clearTimeout(timer);
   }
 }
 
-function said(error: unknown): string {
+function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const code = codeOf(error);
   if (code === "ERR_S3_MISSING_CREDENTIALS") return "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";

@@ -1,10 +1,10 @@
 /** Opens the place where recordings are, from what `--recordings` says. */
 
-import { thisProcess } from "../holder.ts";
+import { describeThisProcess } from "../holder.ts";
 import type { RecordingMode } from "../recorded-model.ts";
 import type { Fault, Recording, RecordingStore } from "../recording.ts";
 import { withFallback } from "./fallback.ts";
-import { folderStore } from "./folder.ts";
+import { createFolderStore } from "./folder.ts";
 import type { S3Settings } from "./s3.ts";
 
 export interface OpenOptions {
@@ -26,12 +26,12 @@ export interface OpenOptions {
  * Throws what `schemeOf` throws.
  */
 export async function openStore(location: string, options: OpenOptions): Promise<RecordingStore> {
-  const { mode, local, warn, who = thisProcess, lookOnly = false } = options;
+  const { mode, local, warn, who = describeThisProcess, lookOnly = false } = options;
   const scheme = schemeOf(location);
-  if (scheme === undefined) return folderStore(location, { warn, who });
+  if (scheme === undefined) return createFolderStore(location, { warn, who });
   const shared = await openShared(scheme, location, options);
   if (mode !== "auto") return shared;
-  return withFallback(shared, folderStore(local, { warn, who }), { warn, lookOnly });
+  return withFallback(shared, createFolderStore(local, { warn, who }), { warn, lookOnly });
 }
 
 /** The scheme of a shared store's URL; undefined for a folder. Throws an Error in people's words for any other URL. */
@@ -48,13 +48,13 @@ export function schemeOf(location: string): "redis" | "s3" | undefined {
 async function openShared(
   scheme: "redis" | "s3",
   location: string,
-  { warn, s3, who = thisProcess }: OpenOptions,
+  { warn, s3, who = describeThisProcess }: OpenOptions,
 ): Promise<RecordingStore> {
   if (scheme === "redis") {
-    const { redisStore } = await import("./redis.ts");
+    const { createRedisStore: redisStore } = await import("./redis.ts");
     return redisStore(location, { warn, who });
   }
-  const { s3Store } = await import("./s3.ts");
+  const { createS3Store: s3Store } = await import("./s3.ts");
   return s3Store(location, { warn, who, ...s3 });
 }
 

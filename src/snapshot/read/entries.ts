@@ -6,7 +6,7 @@ import type { RegularFile } from "../../tree/file.ts";
 import { type Inode, type Owner, S_IFMT, type Time } from "../../tree/inode.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { splitPath, unescapeBytes } from "../entry-names.ts";
-import { type Place, quote } from "../error.ts";
+import { quote, type SnapshotPlace } from "../error.ts";
 import { encodeDevice, FIELDS, ID_MAX, PATH_LIMIT, SPECIAL_MODES, TARGET_MAX, VERSION } from "../format.ts";
 import { parseTime } from "../timestamps.ts";
 import { checkXattrs, readXattrs } from "../xattrs.ts";
@@ -14,7 +14,7 @@ import type { JsonReader } from "./json.ts";
 import { PieceReader } from "./read-content.ts";
 
 /** What an entry says, before it is known whether that makes sense together. */
-interface Draft {
+interface EntryDraft {
   readonly fields: string[];
   path?: string;
   type?: string;
@@ -38,7 +38,7 @@ interface Draft {
 export class EntryReader {
   readonly #tree: Tree;
   readonly #reader: JsonReader;
-  readonly #place: Place;
+  readonly #place: SnapshotPlace;
   readonly #pieces: PieceReader;
   #owner: Owner;
   #version: number | undefined;
@@ -46,11 +46,11 @@ export class EntryReader {
   #count = 0;
   #unnamed: RegularFile | undefined;
   /** Set when all is made: making an entry changes its directory's times, and a link those of the file. */
-  readonly #times: [Inode, Draft][] = [];
+  readonly #times: [Inode, EntryDraft][] = [];
   #parentPath = "";
   #parent: Directory;
 
-  constructor(tree: Tree, reader: JsonReader, place: Place, options: { readonly owner?: Owner }) {
+  constructor(tree: Tree, reader: JsonReader, place: SnapshotPlace, options: { readonly owner?: Owner }) {
     this.#tree = tree;
     this.#reader = reader;
     this.#place = place;
@@ -60,24 +60,24 @@ export class EntryReader {
   }
 
   /** Reads the value of one key of the snapshot. */
-  member(key: string): void {
+  readMember(key: string): void {
     if (key === "llmfs") {
-      this.#version = this.#reader.integer('the version, "llmfs"', 1, Number.MAX_SAFE_INTEGER);
+      this.#version = this.#reader.readInteger('the version, "llmfs"', 1, Number.MAX_SAFE_INTEGER);
       if (this.#version > VERSION)
-        throw this.#place.problem(
+        throw this.#place.createError(
           `was made by a newer llmfs (format ${this.#version}, this one reads ${VERSION})`,
           "use that llmfs, or a newer one",
         );
     } else if (key === "entries") {
       this.#listed = true;
-      this.#reader.array('"entries"', () => this.#entry());
-    } else throw this.#unknown(key, "the snapshot");
+      this.#reader.readArray('"entries"', () => this.#readEntry());
+    } else throw this.#createUnknownKeyError(key, "the snapshot");
   }
 
   finish(): void {
     this.#place.entry = undefined;
-    if (this.#version === undefined) throw this.#place.problem("states no version", '"llmfs": 1 is missing');
-    if (!this.#listed) throw this.#place.problem("has no entries", 'an empty tree says so: "entries": []');
+    if (this.#version === undefined) throw this.#place.createError("states no version", '"llmfs": 1 is missing');
+    if (!this.#listed) throw this.#place.createError("has no entries", 'an empty tree says so: "entries": []');
     for (const [inode, draft] of this.#times) inode.setTimes(draft);
   }
 
@@ -92,11 +92,11 @@ export class EntryReader {
   // What an entry says
   // ---------------------------------------------------------------------------------------------------------------
 
-  #entry(): void {
+  #readEntry(): void {
     this.#place.entry = undefined;
-    const draft: Draft = { fields: [] };
-    this.#reader.object("an entry", (key) => {
-      this.#field(draft, key);
+    const draft: EntryDraft = { fields: [] };
+    this.#reader.readObject("an entry", (key) => {
+      this.#readField(draft, key);
       draft.fields.push(key);
     });
     this.#make(draft);
@@ -104,135 +104,141 @@ export class EntryReader {
     this.#count++;
   }
 
-  #field(draft: Draft, key: string): void {
+  #readField(draft: EntryDraft, key: string): void {
     switch (key) {
       case "path":
-        draft.path = this.#bytes(key, PATH_LIMIT * 4);
+        draft.path = this.#readBytes(key, PATH_LIMIT * 4);
         this.#place.entry = draft.path;
         return;
       case "type":
-        draft.type = this.#bytes(key, 100);
+        draft.type = this.#readBytes(key, 100);
         return;
       case "escaped":
-        draft.escaped = this.#reader.boolean('"escaped"');
+        draft.escaped = this.#reader.readBoolean('"escaped"');
         return;
       case "mode":
-        draft.mode = this.#mode();
+        draft.mode = this.#readMode();
         return;
       case "uid":
       case "gid":
-        draft[key] = this.#reader.integer(`"${key}"`, 0, ID_MAX);
+        draft[key] = this.#reader.readInteger(`"${key}"`, 0, ID_MAX);
         return;
       case "atime":
       case "mtime":
       case "ctime":
-        draft[key] = this.#time(key);
+        draft[key] = this.#readTime(key);
         return;
       case "target":
       case "to":
-        draft[key] = this.#bytes(key, key === "to" ? PATH_LIMIT * 4 : TARGET_MAX * 4);
+        draft[key] = this.#readBytes(key, key === "to" ? PATH_LIMIT * 4 : TARGET_MAX * 4);
         return;
       case "rdev":
-        draft.rdev = this.#rdev();
+        draft.rdev = this.#readRdev();
         return;
       case "state":
-        draft.state = this.#state();
+        draft.state = this.#readState();
         return;
       case "error":
-        draft.error = this.#error();
+        draft.error = this.#readError();
         return;
       case "xattrs":
         draft.xattrs = readXattrs(this.#reader, this.#place);
         return;
       case "text":
       case "base64":
-        if (draft.file !== undefined) throw this.#place.problem('has both "text" and "base64"', "remove one");
+        if (draft.file !== undefined) throw this.#place.createError('has both "text" and "base64"', "remove one");
         draft.file = this.#unnamed = this.#tree.tmpfile(this.#tree.root, 0, this.#owner);
         this.#pieces.read(draft.file, key);
         return;
       default:
-        throw this.#unknown(key, "an entry");
+        throw this.#createUnknownKeyError(key, "an entry");
     }
   }
 
   /** A string that has no business with halves of characters. */
-  #bytes(key: string, limit: number): string {
-    const bytes = this.#reader.string(`"${key}"`, limit);
+  #readBytes(key: string, limit: number): string {
+    const bytes = this.#reader.readString(`"${key}"`, limit);
     if (this.#reader.surrogates)
-      throw this.#place.problem(`"${key}" holds half a character`, 'a name that is not UTF-8 needs "escaped": true');
+      throw this.#place.createError(
+        `"${key}" holds half a character`,
+        'a name that is not UTF-8 needs "escaped": true',
+      );
     return bytes;
   }
 
-  #mode(): number {
-    const text = this.#reader.peek() === "string" ? this.#bytes("mode", 100) : "";
+  #readMode(): number {
+    const text = this.#reader.peek() === "string" ? this.#readBytes("mode", 100) : "";
     if (!/^[0-7]{1,5}$/.test(text) || Number.parseInt(text, 8) > 0o7777)
-      throw this.#place.problem(`"mode" is no octal text up to "7777"`, 'write it as "0644"');
+      throw this.#place.createError(`"mode" is no octal text up to "7777"`, 'write it as "0644"');
     return Number.parseInt(text, 8);
   }
 
-  #time(key: string): Time {
-    const text = this.#bytes(key, 100);
+  #readTime(key: string): Time {
+    const text = this.#readBytes(key, 100);
     const time = parseTime(text);
     if (time === undefined)
-      throw this.#place.problem(
+      throw this.#place.createError(
         `"${key}" is ${quote(text)}, not seconds since 1970 as text`,
         'such as "1735689600.25"',
       );
     return time;
   }
 
-  #rdev(): number {
-    const text = this.#bytes("rdev", 100);
+  #readRdev(): number {
+    const text = this.#readBytes("rdev", 100);
     const match = /^(\d{1,4}):(\d{1,7})$/.exec(text);
     const [major, minor] = [Number(match?.[1]), Number(match?.[2])];
     if (!(major <= 0xfff && minor <= 0xfffff))
-      throw this.#place.problem(`"rdev" is ${quote(text)}, not major:minor`, 'such as "1:3"');
+      throw this.#place.createError(`"rdev" is ${quote(text)}, not major:minor`, 'such as "1:3"');
     return encodeDevice(major, minor);
   }
 
-  #state(): FileState {
-    const text = this.#bytes("state", 100);
+  #readState(): FileState {
+    const text = this.#readBytes("state", 100);
     if (text === "static" || text === "pending" || text === "ready" || text === "failed") return text;
-    throw this.#place.problem(`"state" is ${quote(text)}, not "static", "pending", "ready" or "failed"`);
+    throw this.#place.createError(`"state" is ${quote(text)}, not "static", "pending", "ready" or "failed"`);
   }
 
-  #error(): FsError {
+  #readError(): FsError {
     let code = "";
     let message: string | undefined;
-    this.#reader.object('"error"', (key) => {
-      if (key === "code") code = this.#bytes("code", 100);
-      else if (key === "message") message = this.#reader.bytes('"message"', 1 << 20).toString("utf8");
-      else throw this.#unknown(key, '"error"');
+    this.#reader.readObject('"error"', (key) => {
+      if (key === "code") code = this.#readBytes("code", 100);
+      else if (key === "message") message = this.#reader.readBytes('"message"', 1 << 20).toString("utf8");
+      else throw this.#createUnknownKeyError(key, '"error"');
     });
-    if (!isErrnoName(code)) throw this.#place.problem(`"error" has the code ${quote(code)}, which is no errno`);
+    if (!isErrnoName(code)) throw this.#place.createError(`"error" has the code ${quote(code)}, which is no errno`);
     return new FsError(code, message);
   }
 
-  #unknown(key: string, what: string): Error {
-    return this.#place.problem(`${quote(key)} is no key of ${what}`, "a newer llmfs may know it; else it is misspelt");
+  #createUnknownKeyError(key: string, what: string): Error {
+    return this.#place.createError(
+      `${quote(key)} is no key of ${what}`,
+      "a newer llmfs may know it; else it is misspelt",
+    );
   }
 
   // ---------------------------------------------------------------------------------------------------------------
   // What it makes
   // ---------------------------------------------------------------------------------------------------------------
 
-  #make(draft: Draft): void {
-    const path = this.#unescaped(draft, "path");
-    if (path === undefined) throw this.#place.problem('an entry has no "path"');
+  #make(draft: EntryDraft): void {
+    const path = this.#unescape(draft, "path");
+    if (path === undefined) throw this.#place.createError('an entry has no "path"');
     this.#place.entry = path;
     const type = draft.type ?? "";
     const allowed = FIELDS.get(type);
     if (allowed === undefined)
-      throw this.#place.problem(
+      throw this.#place.createError(
         draft.type === undefined ? 'has no "type"' : `has the type ${quote(type)}, which does not exist`,
         `types are ${[...FIELDS.keys()].join(", ")}`,
       );
     for (const field of draft.fields)
       if (field !== "path" && field !== "type" && field !== "escaped" && !allowed.has(field))
-        throw this.#place.problem(`a ${type} has no "${field}"`, "remove it, or change the type");
+        throw this.#place.createError(`a ${type} has no "${field}"`, "remove it, or change the type");
     const names = splitPath(path, PATH_LIMIT, this.#place);
     const name = names.pop();
-    const inode = name === undefined ? this.#root(draft) : this.#child(draft, path, names, name);
+    const inode = name === undefined ? this.#makeRoot(draft) : this.#makeChild(draft, path, names, name);
     if (inode === undefined) return;
     if (inode.kind !== "symlink") inode.mode = (inode.mode & S_IFMT) | (draft.mode ?? defaultMode(inode));
     inode.uid = draft.uid ?? this.#owner.uid;
@@ -244,33 +250,34 @@ export class EntryReader {
       this.#times.push([inode, draft]);
   }
 
-  #root(draft: Draft): Directory {
-    if (draft.type !== "directory") throw this.#place.problem("the root is not a directory");
-    if (this.#count > 0) throw this.#place.problem("the root does not come first", "move it before all other entries");
+  #makeRoot(draft: EntryDraft): Directory {
+    if (draft.type !== "directory") throw this.#place.createError("the root is not a directory");
+    if (this.#count > 0)
+      throw this.#place.createError("the root does not come first", "move it before all other entries");
     return this.#tree.root;
   }
 
   /** The inode made, or undefined where the entry is one more name of an inode. */
-  #child(draft: Draft, path: string, names: readonly string[], name: string): Inode | undefined {
-    const directory = this.#directory(path, names);
+  #makeChild(draft: EntryDraft, path: string, names: readonly string[], name: string): Inode | undefined {
+    const directory = this.#findDirectory(path, names);
     if (directory.get(name) !== undefined)
-      throw this.#place.problem("the path comes twice", "remove one of the entries");
+      throw this.#place.createError("the path comes twice", "remove one of the entries");
     switch (draft.type) {
       case "directory":
         return this.#tree.mkdir(directory, name, 0o755, this.#owner);
       case "file": {
-        const file = this.#file(draft);
+        const file = this.#makeFile(draft);
         this.#tree.link(file, directory, name);
         return file;
       }
       case "symlink":
-        return this.#tree.symlink(directory, name, this.#target(draft), this.#owner);
+        return this.#tree.symlink(directory, name, this.#requireTarget(draft), this.#owner);
       case "link":
-        this.#tree.link(this.#linked(draft), directory, name);
+        this.#tree.link(this.#findLinked(draft), directory, name);
         return undefined;
       default: {
         if (draft.rdev === undefined && (draft.type === "chardev" || draft.type === "blockdev"))
-          throw this.#place.problem(`a ${draft.type} needs an "rdev"`, 'such as "1:3"');
+          throw this.#place.createError(`a ${draft.type} needs an "rdev"`, 'such as "1:3"');
         const mode = SPECIAL_MODES.get(draft.type ?? "") ?? 0;
         return this.#tree.mknod(directory, name, mode, draft.rdev ?? 0, this.#owner);
       }
@@ -278,13 +285,17 @@ export class EntryReader {
   }
 
   /** The directory that an entry stands in; entries of one directory follow each other, so the last one is kept. */
-  #directory(path: string, names: readonly string[]): Directory {
+  #findDirectory(path: string, names: readonly string[]): Directory {
     const parentPath = path.slice(0, path.lastIndexOf("/"));
     if (parentPath === this.#parentPath) return this.#parent;
     const inode = this.#find(names);
     if (inode === undefined)
-      throw this.#place.problem(`stands in ${quote(parentPath)}, which has no entry before it`, "add the directory");
-    if (inode.kind !== "directory") throw this.#place.problem(`stands in ${quote(parentPath)}, which is no directory`);
+      throw this.#place.createError(
+        `stands in ${quote(parentPath)}, which has no entry before it`,
+        "add the directory",
+      );
+    if (inode.kind !== "directory")
+      throw this.#place.createError(`stands in ${quote(parentPath)}, which is no directory`);
     this.#parentPath = parentPath;
     this.#parent = inode;
     return inode;
@@ -302,44 +313,44 @@ export class EntryReader {
     return inode;
   }
 
-  #file(draft: Draft): RegularFile {
+  #makeFile(draft: EntryDraft): RegularFile {
     const state = draft.state ?? "static";
     const lazy = state === "pending" || state === "failed";
     if (lazy && draft.file !== undefined)
-      throw this.#place.problem(`is ${state} and has content`, 'remove the content, or the "state"');
+      throw this.#place.createError(`is ${state} and has content`, 'remove the content, or the "state"');
     if (!lazy && draft.file === undefined)
-      throw this.#place.problem("has no content", '"text": "" makes it empty, "state": "pending" to be generated');
+      throw this.#place.createError("has no content", '"text": "" makes it empty, "state": "pending" to be generated');
     if ((state === "failed") !== (draft.error !== undefined))
-      throw this.#place.problem('"state": "failed" and "error" come together or not at all');
+      throw this.#place.createError('"state": "failed" and "error" come together or not at all');
     const file = draft.file ?? this.#tree.tmpfile(this.#tree.root, 0, this.#owner);
     file.state = state;
     file.error = draft.error;
     return file;
   }
 
-  #target(draft: Draft): string {
-    const target = this.#unescaped(draft, "target");
-    if (target === undefined || target === "") throw this.#place.problem('a symlink needs a "target"');
-    if (target.length > TARGET_MAX) throw this.#place.problem(`its target is longer than ${TARGET_MAX} bytes`);
-    if (target.includes("\0")) throw this.#place.problem("its target holds a NUL byte");
+  #requireTarget(draft: EntryDraft): string {
+    const target = this.#unescape(draft, "target");
+    if (target === undefined || target === "") throw this.#place.createError('a symlink needs a "target"');
+    if (target.length > TARGET_MAX) throw this.#place.createError(`its target is longer than ${TARGET_MAX} bytes`);
+    if (target.includes("\0")) throw this.#place.createError("its target holds a NUL byte");
     return target;
   }
 
-  #linked(draft: Draft): Inode {
-    const to = this.#unescaped(draft, "to");
-    if (to === undefined) throw this.#place.problem('a link needs a "to": the path that has the content');
+  #findLinked(draft: EntryDraft): Inode {
+    const to = this.#unescape(draft, "to");
+    if (to === undefined) throw this.#place.createError('a link needs a "to": the path that has the content');
     const inode = this.#find(splitPath(to, PATH_LIMIT, this.#place));
-    if (inode === undefined) throw this.#place.problem(`is a link to ${quote(to)}, which has no entry before it`);
-    if (inode.kind === "directory") throw this.#place.problem(`is a link to ${quote(to)}, which is a directory`);
+    if (inode === undefined) throw this.#place.createError(`is a link to ${quote(to)}, which has no entry before it`);
+    if (inode.kind === "directory") throw this.#place.createError(`is a link to ${quote(to)}, which is a directory`);
     return inode;
   }
 
-  #unescaped(draft: Draft, key: "path" | "target" | "to"): string | undefined {
+  #unescape(draft: EntryDraft, key: "path" | "target" | "to"): string | undefined {
     const text = draft[key];
     if (text === undefined || draft.escaped !== true) return text;
     const bytes = unescapeBytes(text);
     if (bytes === undefined)
-      throw this.#place.problem(`"${key}" has a backslash followed by neither "\\" nor "xNN"`, 'see "escaped"');
+      throw this.#place.createError(`"${key}" has a backslash followed by neither "\\" nor "xNN"`, 'see "escaped"');
     return bytes;
   }
 }

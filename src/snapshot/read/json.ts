@@ -6,14 +6,14 @@
  * (Latin-1 characters that stand for UTF-8 bytes), as names are in the tree. Knows nothing of snapshots.
  */
 import { isUtf8 } from "node:buffer";
-import type { Place } from "../error.ts";
+import type { SnapshotPlace } from "../error.ts";
 import { quote } from "../error.ts";
 import type { ByteSource } from "./source.ts";
 
 export type Kind = "object" | "array" | "string" | "number" | "literal";
 
 /** A JSON value with its objects as maps; strings are byte strings. */
-export type Value = string | number | boolean | null | Value[] | Map<string, Value>;
+export type JsonValue = string | number | boolean | null | JsonValue[] | Map<string, JsonValue>;
 
 const KEY_MAX = 1 << 20;
 const DEPTH_MAX = 64;
@@ -23,7 +23,7 @@ const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 
 export class JsonReader {
   readonly #source: ByteSource;
-  readonly #place: Place;
+  readonly #place: SnapshotPlace;
   #buffer = Buffer.alloc(1 << 18);
   #at = 0;
   #end = 0;
@@ -36,62 +36,62 @@ export class JsonReader {
    */
   surrogates = false;
 
-  constructor(source: ByteSource, place: Place) {
+  constructor(source: ByteSource, place: SnapshotPlace) {
     this.#source = source;
     this.#place = place;
     this.#place.line = 1;
     this.#fill();
-    if (this.#end === 0) throw place.problem("the file is empty");
+    if (this.#end === 0) throw place.createError("the file is empty");
     if (this.#buffer.subarray(0, 3).equals(BYTE_ORDER_MARK)) this.#at = 3;
   }
 
   /** What the next value is. Throws at the end of the text. */
   peek(): Kind {
-    const byte = this.#next();
+    const byte = this.#peekByte();
     if (byte === QUOTE) return "string";
     if (byte === OPEN_OBJECT) return "object";
     if (byte === OPEN_ARRAY) return "array";
     if (byte === 0x2d || (byte >= 0x30 && byte <= 0x39)) return "number";
     if (byte === 0x74 || byte === 0x66 || byte === 0x6e) return "literal";
-    throw this.#unexpected("a value");
+    throw this.#createUnexpectedError("a value");
   }
 
   /** Reads an object: `member` is called with each key and must read the value. */
-  object(what: string, member: (key: string) => void): void {
+  readObject(what: string, member: (key: string) => void): void {
     this.#expect("object", what);
     const keys = new Set<string>();
-    this.#sequence(CLOSE_OBJECT, () => {
-      if (this.#next() !== QUOTE) throw this.#unexpected("a key in quotes");
-      const key = this.string("a key", KEY_MAX);
-      if (keys.has(key)) throw this.#place.problem(`the key ${quote(key)} comes twice in one object`, "remove one");
+    this.#readSequence(CLOSE_OBJECT, () => {
+      if (this.#peekByte() !== QUOTE) throw this.#createUnexpectedError("a key in quotes");
+      const key = this.readString("a key", KEY_MAX);
+      if (keys.has(key)) throw this.#place.createError(`the key ${quote(key)} comes twice in one object`, "remove one");
       keys.add(key);
-      if (this.#next() !== COLON) throw this.#unexpected('":" after a key');
+      if (this.#peekByte() !== COLON) throw this.#createUnexpectedError('":" after a key');
       this.#at++;
       member(key);
     });
   }
 
   /** The first key of an object; undefined if it has none. Nothing can be read after it. */
-  firstKey(what: string): string | undefined {
+  readFirstKey(what: string): string | undefined {
     this.#expect("object", what);
     this.#at++;
-    return this.#next() === CLOSE_OBJECT ? undefined : this.string("a key", KEY_MAX);
+    return this.#peekByte() === CLOSE_OBJECT ? undefined : this.readString("a key", KEY_MAX);
   }
 
   /** Reads an array: `element` is called for each element and must read it. */
-  array(what: string, element: () => void): void {
+  readArray(what: string, element: () => void): void {
     this.#expect("array", what);
-    this.#sequence(CLOSE_ARRAY, element);
+    this.#readSequence(CLOSE_ARRAY, element);
   }
 
   /** A string as byte string. `limit` counts bytes. */
-  string(what: string, limit: number): string {
-    const bytes = this.bytes(what, limit);
+  readString(what: string, limit: number): string {
+    const bytes = this.readBytes(what, limit);
     return bytes.toString("latin1");
   }
 
   /** A string as UTF-8 bytes, valid until the next call. */
-  bytes(what: string, limit: number): Buffer {
+  readBytes(what: string, limit: number): Buffer {
     this.#expect("string", what);
     this.surrogates = false;
     let buffer = this.#buffer;
@@ -102,8 +102,9 @@ export class JsonReader {
     for (;;) {
       if (at >= this.#end) {
         // No escape is longer than six characters for one byte.
-        if (at - start > limit * (escaped ? 6 : 1)) throw this.#place.problem(`${what} is longer than ${limit} bytes`);
-        if (!this.#fill()) throw this.#place.problem("the text ends within a string", "the file is cut short");
+        if (at - start > limit * (escaped ? 6 : 1))
+          throw this.#place.createError(`${what} is longer than ${limit} bytes`);
+        if (!this.#fill()) throw this.#place.createError("the text ends within a string", "the file is cut short");
         at -= start - 1;
         start = 1;
         buffer = this.#buffer;
@@ -114,87 +115,87 @@ export class JsonReader {
       if (byte === BACKSLASH) {
         escaped = true;
         at++;
-      } else if (byte < SPACE) throw this.#control(byte);
+      } else if (byte < SPACE) throw this.#createControlError(byte);
       seen |= byte;
       at++;
     }
     this.#at = at + 1;
     const raw = buffer.subarray(start, at);
     if (seen >= 0x80 && !isUtf8(raw))
-      throw this.#place.problem(`${what} is not valid UTF-8`, "JSON is UTF-8: convert the file");
+      throw this.#place.createError(`${what} is not valid UTF-8`, "JSON is UTF-8: convert the file");
     const bytes = escaped ? this.#unescape(raw) : raw;
-    if (bytes.length > limit) throw this.#place.problem(`${what} is longer than ${limit} bytes`);
+    if (bytes.length > limit) throw this.#place.createError(`${what} is longer than ${limit} bytes`);
     return bytes;
   }
 
   /** A whole number from `min` to `max`. */
-  integer(what: string, min: number, max: number): number {
-    const value = this.number(what);
+  readInteger(what: string, min: number, max: number): number {
+    const value = this.readNumber(what);
     if (!Number.isSafeInteger(value) || value < min || value > max)
-      throw this.#place.problem(`${what} is ${value}, not a whole number from ${min} to ${max}`);
+      throw this.#place.createError(`${what} is ${value}, not a whole number from ${min} to ${max}`);
     return value;
   }
 
-  number(what: string): number {
+  readNumber(what: string): number {
     this.#expect("number", what);
-    const text = this.#word();
+    const text = this.#readWord();
     if (!/^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/.test(text))
-      throw this.#place.problem(`${quote(text)} is not a number`);
+      throw this.#place.createError(`${quote(text)} is not a number`);
     return Number(text);
   }
 
   /** true, false or null. */
-  literal(): boolean | null {
-    const text = this.#word();
+  readLiteral(): boolean | null {
+    const text = this.#readWord();
     if (text === "true") return true;
     if (text === "false") return false;
     if (text === "null") return null;
-    throw this.#place.problem(`${quote(text)} is no JSON value`);
+    throw this.#place.createError(`${quote(text)} is no JSON value`);
   }
 
-  boolean(what: string): boolean {
+  readBoolean(what: string): boolean {
     this.#expect("literal", what);
-    const value = this.literal();
-    if (value === null) throw this.#place.problem(`${what} is null, not true or false`);
+    const value = this.readLiteral();
+    if (value === null) throw this.#place.createError(`${what} is null, not true or false`);
     return value;
   }
 
   /** Whatever comes next, whole. `limit` bounds every string. */
-  value(what: string, limit: number): Value {
+  readValue(what: string, limit: number): JsonValue {
     const kind = this.peek();
-    if (kind === "string") return this.string(what, limit);
-    if (kind === "number") return this.number(what);
-    if (kind === "literal") return this.literal();
+    if (kind === "string") return this.readString(what, limit);
+    if (kind === "number") return this.readNumber(what);
+    if (kind === "literal") return this.readLiteral();
     if (kind === "array") {
-      const values: Value[] = [];
-      this.array(what, () => values.push(this.value(what, limit)));
+      const values: JsonValue[] = [];
+      this.readArray(what, () => values.push(this.readValue(what, limit)));
       return values;
     }
-    const map = new Map<string, Value>();
-    this.object(what, (key) => map.set(key, this.value(what, limit)));
+    const map = new Map<string, JsonValue>();
+    this.readObject(what, (key) => map.set(key, this.readValue(what, limit)));
     return map;
   }
 
   /** Nothing may follow but white space. */
   finish(): void {
-    if (this.#skip() !== undefined) throw this.#unexpected("the end of the file");
+    if (this.#skip() !== undefined) throw this.#createUnexpectedError("the end of the file");
   }
 
   #expect(kind: Kind, what: string): void {
     const found = this.peek();
-    if (found !== kind) throw this.#place.problem(`${what} is ${article(found)}, not ${article(kind)}`);
+    if (found !== kind) throw this.#place.createError(`${what} is ${article(found)}, not ${article(kind)}`);
   }
 
   /** What stands between an opening bracket, which is next, and the closing one. */
-  #sequence(close: number, element: () => void): void {
+  #readSequence(close: number, element: () => void): void {
     this.#at++;
-    if (++this.#depth > DEPTH_MAX) throw this.#place.problem(`nested more than ${DEPTH_MAX} levels deep`);
-    if (this.#next() !== close) {
+    if (++this.#depth > DEPTH_MAX) throw this.#place.createError(`nested more than ${DEPTH_MAX} levels deep`);
+    if (this.#peekByte() !== close) {
       for (;;) {
         element();
-        const byte = this.#next();
+        const byte = this.#peekByte();
         if (byte === close) break;
-        if (byte !== COMMA) throw this.#unexpected(`"," or "${String.fromCharCode(close)}"`);
+        if (byte !== COMMA) throw this.#createUnexpectedError(`"," or "${String.fromCharCode(close)}"`);
         this.#at++;
       }
     }
@@ -203,7 +204,7 @@ export class JsonReader {
   }
 
   /** A run of characters that are no punctuation. */
-  #word(): string {
+  #readWord(): string {
     let text = "";
     for (;;) {
       if (this.#at >= this.#end && !this.#fill()) return text;
@@ -211,15 +212,15 @@ export class JsonReader {
       const letter = (byte | SPACE) >= 0x61 && (byte | SPACE) <= 0x7a;
       if (!letter && !(byte >= 0x30 && byte <= 0x39) && byte !== 0x2b && byte !== 0x2d && byte !== 0x2e) return text;
       text += String.fromCharCode(byte);
-      if (text.length > 400) throw this.#place.problem(`${quote(text)} is no JSON value`);
+      if (text.length > 400) throw this.#place.createError(`${quote(text)} is no JSON value`);
       this.#at++;
     }
   }
 
   /** The next byte that is not white space, still to be taken. */
-  #next(): number {
+  #peekByte(): number {
     const byte = this.#skip();
-    if (byte === undefined) throw this.#place.problem("the text ends too early", "the file is cut short");
+    if (byte === undefined) throw this.#place.createError("the text ends too early", "the file is cut short");
     return byte;
   }
 
@@ -264,14 +265,15 @@ export class JsonReader {
       at += 2;
       if (letter !== 0x75) {
         const plain = ESCAPES.get(letter);
-        if (plain === undefined) throw this.#place.problem(`"\\${String.fromCharCode(letter)}" is no escape of JSON's`);
+        if (plain === undefined)
+          throw this.#place.createError(`"\\${String.fromCharCode(letter)}" is no escape of JSON's`);
         out[length++] = plain;
         continue;
       }
-      let code = this.#hex(raw, at);
+      let code = this.#readHex(raw, at);
       at += 4;
       if (code >= 0xd800 && code <= 0xdbff && raw[at] === BACKSLASH && raw[at + 1] === 0x75) {
-        const low = this.#hex(raw, at + 2);
+        const low = this.#readHex(raw, at + 2);
         if (low >= 0xdc00 && low <= 0xdfff) {
           code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
           at += 6;
@@ -281,27 +283,30 @@ export class JsonReader {
         this.surrogates = true;
         out[length++] = code - 0xdc00;
       } else if (code >= 0xd800 && code <= 0xdfff)
-        throw this.#place.problem(`\\u${code.toString(16)} is half a character`, "a surrogate must be one of a pair");
+        throw this.#place.createError(
+          `\\u${code.toString(16)} is half a character`,
+          "a surrogate must be one of a pair",
+        );
       else length += out.write(String.fromCodePoint(code), length, "utf8");
     }
     return out.subarray(0, length);
   }
 
-  #hex(raw: Buffer, at: number): number {
+  #readHex(raw: Buffer, at: number): number {
     const digits = raw.toString("latin1", at, at + 4);
-    if (!/^[0-9a-fA-F]{4}$/.test(digits)) throw this.#place.problem(`"\\u${digits}" is no escape of JSON's`);
+    if (!/^[0-9a-fA-F]{4}$/.test(digits)) throw this.#place.createError(`"\\u${digits}" is no escape of JSON's`);
     return Number.parseInt(digits, 16);
   }
 
-  #control(byte: number): Error {
-    return this.#place.problem(
+  #createControlError(byte: number): Error {
+    return this.#place.createError(
       byte === NEWLINE ? "a string does not end on its line" : `a string holds the control character ${byte} unescaped`,
     );
   }
 
-  #unexpected(wanted: string): Error {
+  #createUnexpectedError(wanted: string): Error {
     const byte = this.#buffer[this.#at] ?? 0;
-    return this.#place.problem(
+    return this.#place.createError(
       `expected ${wanted}, found ${quote(String.fromCharCode(byte))}`,
       "this is not valid JSON",
     );

@@ -4,12 +4,12 @@ import { PAGE } from "../../tree/content/store.ts";
 import type { Owner } from "../../tree/inode.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { AncestorReader } from "../ancestor.ts";
-import { Place, quote, type SnapshotError } from "../error.ts";
+import { quote, type SnapshotError, SnapshotPlace } from "../error.ts";
 import { EntryReader } from "./entries.ts";
 import { JsonReader } from "./json.ts";
 import { openSource } from "./source.ts";
 
-export interface LoadOptions {
+export interface SnapshotLoadOptions {
   /** What messages call the source; a file's path unless stated. */
   readonly name?: string;
   /** Who owns what states no owner; the owner of the tree's root unless stated. */
@@ -26,31 +26,35 @@ export type SnapshotFormat = "llmfs" | "ancestor";
  * Throws SnapshotError where the source cannot be read, is not a snapshot or does not fit; the tree is empty again then.
  * Precondition: the tree is empty.
  */
-export function loadSnapshot(tree: Tree, source: string | Uint8Array, options: LoadOptions = {}): SnapshotFormat {
+export function loadSnapshot(
+  tree: Tree,
+  source: string | Uint8Array,
+  options: SnapshotLoadOptions = {},
+): SnapshotFormat {
   if (tree.root.size > 0) throw new Error("loadSnapshot: the tree is not empty");
-  const place = new Place(options.name ?? (typeof source === "string" ? source : "snapshot"));
+  const place = new SnapshotPlace(options.name ?? (typeof source === "string" ? source : "snapshot"));
   const input = openSource(source, place.source);
   let part: AncestorReader | EntryReader | undefined;
   try {
     const reader = new JsonReader(input, place);
     let format: SnapshotFormat | undefined;
-    reader.object("the snapshot", (key) => {
+    reader.readObject("the snapshot", (key) => {
       format ??= formatOf(key, place);
       part ??=
         format === "llmfs"
           ? new EntryReader(tree, reader, place, options)
           : new AncestorReader(tree, reader, place, options);
-      part.member(key);
+      part.readMember(key);
     });
     reader.finish();
     if (part === undefined || format === undefined)
-      throw place.problem('holds nothing, not even a version ("llmfs": 1)');
+      throw place.createError('holds nothing, not even a version ("llmfs": 1)');
     part.finish();
     return format;
   } catch (error) {
     if (part instanceof EntryReader) part.abandon();
     clear(tree);
-    throw error instanceof FsError ? doesNotFit(tree, place, error) : error;
+    throw error instanceof FsError ? createSpaceError(tree, place, error) : error;
   } finally {
     input.close();
   }
@@ -58,30 +62,30 @@ export function loadSnapshot(tree: Tree, source: string | Uint8Array, options: L
 
 /** Which format a file or bytes have, by the first key. Throws SnapshotError where it is neither. */
 export function sniff(source: string | Uint8Array, name?: string): SnapshotFormat {
-  const place = new Place(name ?? (typeof source === "string" ? source : "snapshot"));
+  const place = new SnapshotPlace(name ?? (typeof source === "string" ? source : "snapshot"));
   const input = openSource(source, place.source);
   try {
-    return formatOf(new JsonReader(input, place).firstKey("the snapshot"), place);
+    return formatOf(new JsonReader(input, place).readFirstKey("the snapshot"), place);
   } finally {
     input.close();
   }
 }
 
-function formatOf(key: string | undefined, place: Place): SnapshotFormat {
+function formatOf(key: string | undefined, place: SnapshotPlace): SnapshotFormat {
   if (key === "llmfs" || key === "entries") return "llmfs";
   if (key === "data" || key === "files" || key === "description" || key?.startsWith("/")) return "ancestor";
-  throw place.problem(
+  throw place.createError(
     key === undefined ? "is an empty object, not a snapshot" : `is no snapshot: it begins with the key ${quote(key)}`,
     'a snapshot begins with "llmfs", the older format with "data", "files" or a path',
   );
 }
 
-function doesNotFit(tree: Tree, place: Place, error: FsError): SnapshotError {
-  if (error.code !== "ENOSPC") return place.problem(error.message, undefined, { cause: error });
+function createSpaceError(tree: Tree, place: SnapshotPlace, error: FsError): SnapshotError {
+  if (error.code !== "ENOSPC") return place.createError(error.message, undefined, { cause: error });
   const { pageLimit, inodeLimit } = tree.space;
   const bytes = Number.isFinite(pageLimit) ? `${pageLimit * PAGE} bytes` : "any number of bytes";
   const inodes = Number.isFinite(inodeLimit) ? ` and ${inodeLimit} files` : "";
-  return place.problem(
+  return place.createError(
     `does not fit into the filesystem, which holds ${bytes}${inodes}`,
     "mount with a larger --size",
     {

@@ -1,7 +1,7 @@
 /** Puts a file's content together from the pieces that a snapshot has it in: text, base64, holes. */
 import { FsError } from "../../errno.ts";
 import { MAX_FILE_SIZE, type RegularFile } from "../../tree/file.ts";
-import type { Place } from "../error.ts";
+import type { SnapshotPlace } from "../error.ts";
 import { STRING_LIMIT } from "../format.ts";
 import type { JsonReader } from "./json.ts";
 
@@ -11,12 +11,12 @@ const NO_PIECE = 'a piece of content is text, {"hole": bytes} or {"base64": text
 /** One at a time is in use; the stage is kept from file to file. */
 export class PieceReader {
   readonly #reader: JsonReader;
-  readonly #place: Place;
+  readonly #place: SnapshotPlace;
   readonly #stage = Buffer.alloc(STAGE);
   #staged = 0;
   #offset = 0;
 
-  constructor(reader: JsonReader, place: Place) {
+  constructor(reader: JsonReader, place: SnapshotPlace) {
     this.#reader = reader;
     this.#place = place;
   }
@@ -24,20 +24,20 @@ export class PieceReader {
   /** Reads the value of `text` or `base64`, a string or an array of pieces, into an empty file. */
   read(file: RegularFile, encoding: "text" | "base64"): void {
     this.#offset = 0;
-    if (this.#reader.peek() === "string") this.#piece(file, encoding);
+    if (this.#reader.peek() === "string") this.#readPiece(file, encoding);
     else
-      this.#reader.array(`"${encoding}"`, () => {
-        if (this.#reader.peek() === "object") this.#other(file);
-        else this.#piece(file, encoding);
+      this.#reader.readArray(`"${encoding}"`, () => {
+        if (this.#reader.peek() === "object") this.#readOther(file);
+        else this.#readPiece(file, encoding);
       });
     this.#flush(file);
     if (this.#offset > file.size) file.truncate(this.#offset);
   }
 
-  #piece(file: RegularFile, encoding: "text" | "base64"): void {
-    const bytes = this.#reader.bytes(`a piece of "${encoding}"`, STRING_LIMIT);
+  #readPiece(file: RegularFile, encoding: "text" | "base64"): void {
+    const bytes = this.#reader.readBytes(`a piece of "${encoding}"`, STRING_LIMIT);
     if (encoding === "text") {
-      if (this.#reader.surrogates) throw this.#place.problem('"text" holds half a character', 'use "base64"');
+      if (this.#reader.surrogates) throw this.#place.createError('"text" holds half a character', 'use "base64"');
       this.#append(file, bytes);
     } else this.#decode(file, bytes.toString("latin1"));
   }
@@ -62,27 +62,27 @@ export class PieceReader {
       const { written } = this.#stage.subarray(this.#staged).setFromBase64(text, { lastChunkHandling: "strict" });
       this.#staged += written;
     } catch (error) {
-      throw notBase64(this.#place, error);
+      throw createBase64Error(this.#place, error);
     }
   }
 
   /** `{"hole": bytes}`, or `{"base64": …}` among text. */
-  #other(file: RegularFile): void {
+  #readOther(file: RegularFile): void {
     let seen = 0;
-    this.#reader.object("a piece", (key) => {
-      if (key === "base64") this.#piece(file, key);
-      else if (key === "hole") this.#hole(file);
-      else throw this.#place.problem(NO_PIECE);
+    this.#reader.readObject("a piece", (key) => {
+      if (key === "base64") this.#readPiece(file, key);
+      else if (key === "hole") this.#readHole(file);
+      else throw this.#place.createError(NO_PIECE);
       seen++;
     });
-    if (seen !== 1) throw this.#place.problem(NO_PIECE);
+    if (seen !== 1) throw this.#place.createError(NO_PIECE);
   }
 
-  #hole(file: RegularFile): void {
-    const length = this.#reader.integer('"hole"', 1, MAX_FILE_SIZE);
+  #readHole(file: RegularFile): void {
+    const length = this.#reader.readInteger('"hole"', 1, MAX_FILE_SIZE);
     this.#flush(file);
     this.#offset += length;
-    if (this.#offset > MAX_FILE_SIZE) throw this.#place.problem("the content is larger than a file can be");
+    if (this.#offset > MAX_FILE_SIZE) throw this.#place.createError("the content is larger than a file can be");
   }
 
   #flush(file: RegularFile): void {
@@ -98,14 +98,14 @@ export class PieceReader {
 }
 
 /** Throws SnapshotError. */
-export function decodeBase64(text: string, place: Place): Uint8Array {
+export function decodeBase64(text: string, place: SnapshotPlace): Uint8Array {
   try {
     return Uint8Array.fromBase64(text, { lastChunkHandling: "strict" });
   } catch (error) {
-    throw notBase64(place, error);
+    throw createBase64Error(place, error);
   }
 }
 
-function notBase64(place: Place, cause: unknown): Error {
-  return place.problem("a piece is not valid base64", "each piece stands alone, with its padding", { cause });
+function createBase64Error(place: SnapshotPlace, cause: unknown): Error {
+  return place.createError("a piece is not valid base64", "each piece stands alone, with its padding", { cause });
 }

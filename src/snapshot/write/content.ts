@@ -18,10 +18,10 @@ const SEPARATOR = ",\n      ";
 const BASE64_CHARACTERS = (BASE64_PIECE / 3) * 4;
 
 /** `, "text": …` or `, "base64": …`, elements on lines of their own. */
-export function* contentFragments(content: FrozenContent): Fragments {
+export function* formatContent(content: FrozenContent): Fragments {
   if (content.size === 0) yield ', "text": ""';
-  else if (yield* isText(content)) yield* textFragments(content);
-  else yield* base64Fragments(content);
+  else if (yield* isText(content)) yield* formatText(content);
+  else yield* formatBase64(content);
 }
 
 /** Valid UTF-8 without NUL, and without holes, which are NULs. */
@@ -31,7 +31,7 @@ function* isText(content: FrozenContent): Fragments<boolean> {
   for (let at = 0; at < content.size; ) {
     const bytes = read(content, at, content.size);
     const last = at + bytes.length === content.size;
-    const whole = last ? bytes.length : characterStart(bytes, bytes.length);
+    const whole = last ? bytes.length : findCharacterStart(bytes, bytes.length);
     const part = bytes.subarray(0, whole);
     if (whole === 0 || part.includes(0) || !isUtf8(part)) return false;
     at += whole;
@@ -40,11 +40,11 @@ function* isText(content: FrozenContent): Fragments<boolean> {
   return true;
 }
 
-function* textFragments(content: FrozenContent): Fragments {
+function* formatText(content: FrozenContent): Fragments {
   let opening = ', "text": [\n      ';
   for (let at = 0; at < content.size; ) {
     const bytes = read(content, at, content.size);
-    const pieces = cut(bytes, at + bytes.length === content.size);
+    const pieces = cutText(bytes, at + bytes.length === content.size);
     const [first = ""] = pieces.texts;
     if (at === 0 && pieces.length === content.size && pieces.texts.length === 1) {
       yield `, "text": ${JSON.stringify(first)}`;
@@ -70,14 +70,14 @@ interface Pieces {
 }
 
 /** Cuts text into pieces, as far as can be known where they end: all of it if these are the `last` bytes. */
-function cut(bytes: Buffer, last: boolean): Pieces {
+function cutText(bytes: Buffer, last: boolean): Pieces {
   const end = last ? bytes.length : bytes.lastIndexOf(NEWLINE) + 1;
   // All at once where no line is too long, as in nearly every file.
   if (end > 0 && !hasLongLine(bytes.subarray(0, end)))
     return { texts: bytes.toString("utf8", 0, end).split(/(?<=\n)/), length: end };
   const texts: string[] = [];
   let done = 0;
-  for (let next = pieceEnd(bytes, done, last); next > done; next = pieceEnd(bytes, done, last)) {
+  for (let next = findPieceEnd(bytes, done, last); next > done; next = findPieceEnd(bytes, done, last)) {
     texts.push(bytes.toString("utf8", done, next));
     done = next;
   }
@@ -94,15 +94,15 @@ function hasLongLine(bytes: Buffer): boolean {
 }
 
 /** Where the piece of text that begins at `start` ends; `start` where more bytes must be seen to know. */
-function pieceEnd(bytes: Buffer, start: number, last: boolean): number {
+function findPieceEnd(bytes: Buffer, start: number, last: boolean): number {
   const newline = bytes.indexOf(NEWLINE, start);
   const end = newline === -1 ? bytes.length : newline + 1;
-  if (end - start > TEXT_PIECE) return characterStart(bytes, start + TEXT_PIECE);
+  if (end - start > TEXT_PIECE) return findCharacterStart(bytes, start + TEXT_PIECE);
   return newline === -1 && !last ? start : end;
 }
 
 /** The beginning of the character that the byte at `at` belongs to, or would if there were one. */
-function characterStart(bytes: Buffer, at: number): number {
+function findCharacterStart(bytes: Buffer, at: number): number {
   for (let back = 1; back <= 3 && back <= at; back++) {
     const byte = bytes[at - back] ?? 0;
     if (byte >= 0xc0) {
@@ -114,7 +114,7 @@ function characterStart(bytes: Buffer, at: number): number {
   return at;
 }
 
-function* base64Fragments(content: FrozenContent): Fragments {
+function* formatBase64(content: FrozenContent): Fragments {
   const [only] = content.extents();
   if (only?.start === 0 && only.end === content.size && content.size <= BASE64_PIECE) {
     yield `, "base64": "${read(content, 0, content.size).toString("base64")}"`;

@@ -5,7 +5,7 @@ import { PAGE } from "../../tree/content/store.ts";
 import { MAX_FILE_SIZE, type RegularFile } from "../../tree/file.ts";
 
 /** Where there is data: from `start` up to but not including `end`. */
-export interface Extent {
+export interface FrozenExtent {
   readonly start: number;
   readonly end: number;
 }
@@ -14,7 +14,7 @@ export class FrozenContent {
   #file: RegularFile;
   readonly size: number;
   /** Taken at the first change, or when first asked for. */
-  #extents: readonly Extent[] | undefined;
+  #extents: readonly FrozenExtent[] | undefined;
   /** Pages that have changed since, as they were. Invariant: a page that is not here is in the file unchanged. */
   readonly #kept = new Map<number, Uint8Array>();
 
@@ -26,7 +26,7 @@ export class FrozenContent {
   }
 
   /** The same content is in another file from here on. */
-  moved(file: RegularFile): void {
+  onMove(file: RegularFile): void {
     this.#file = file;
   }
 
@@ -45,7 +45,7 @@ export class FrozenContent {
   }
 
   /** In order, with holes between them. */
-  extents(): readonly Extent[] {
+  extents(): readonly FrozenExtent[] {
     this.#extents ??= [...extentsOf(this.#file, this.size)];
     return this.#extents;
   }
@@ -74,7 +74,7 @@ export class FrozenContent {
   }
 }
 
-function* extentsOf(file: RegularFile, size: number): Generator<Extent> {
+function* extentsOf(file: RegularFile, size: number): Generator<FrozenExtent> {
   for (let at = 0; at < size; ) {
     const start = file.nextData(at);
     if (start === undefined || start >= size) return;

@@ -25,10 +25,10 @@ export type Destination =
   | { readonly kind: "append"; readonly path: string };
 
 /** Rejects with RefusedDestination, or with what the system calls say. */
-export async function destination(path: string): Promise<Destination> {
+export async function resolveDestination(path: string): Promise<Destination> {
   const absolute = resolve(path);
   if (OPEN_FILE.test(absolute)) return { kind: "append", path: absolute };
-  const rest = parts(absolute);
+  const rest = splitPath(absolute);
   let directory = "/";
   for (let links = 0; ; ) {
     const name = rest.shift();
@@ -55,7 +55,7 @@ export async function destination(path: string): Promise<Destination> {
     if (!last) refusePlanted(at, found, await lstat(directory));
     const text = await readlink(at);
     if (text.startsWith("/")) directory = "/";
-    rest.unshift(...parts(text));
+    rest.unshift(...splitPath(text));
   }
 }
 
@@ -73,7 +73,7 @@ export class RefusedDestination extends Error {
 /** Names for what this process has open itself. In a user namespace the symlinks among them belong to nobody known. */
 const OPEN_FILE = /^\/dev\/(stdin|stdout|stderr|fd\/\d+)$|^\/proc\/self\/fd\/\d+$/;
 
-function parts(path: string): string[] {
+function splitPath(path: string): string[] {
   return path.split("/").filter((part) => part !== "");
 }
 

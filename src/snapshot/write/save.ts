@@ -10,9 +10,9 @@ import type { RegularFile } from "../../tree/file.ts";
 import type { Inode } from "../../tree/inode.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { VERSION } from "../format.ts";
-import { contentFragments, type Fragments } from "./content.ts";
+import { type Fragments, formatContent } from "./content.ts";
 import { FrozenContent } from "./copy-on-write.ts";
-import { type Captured, entryHead } from "./write-entry.ts";
+import { type Captured, formatHead } from "./write-entry.ts";
 
 export interface SaveOptions {
   /** Access, modification and change times, and when contents were made: they make every snapshot differ. */
@@ -58,7 +58,7 @@ export class SnapshotSaver implements Disposable {
         this.beforeChange(inode);
       }
     }
-    this.#fragments = this.#text();
+    this.#fragments = this.#formatAll();
   }
 
   /** The next piece of the text, as UTF-8; it may be empty. Undefined at the end. */
@@ -83,14 +83,14 @@ export class SnapshotSaver implements Disposable {
    * change, of the whole file where the place is not known; it costs nothing for a file that is written already.
    */
   beforeChange(file: RegularFile, offset = 0, length = Number.POSITIVE_INFINITY): void {
-    const captured = this.#capturedIn(file);
+    const captured = this.#findCaptured(file);
     const waiting = captured && this.#waiting.get(captured);
-    if (captured !== undefined && waiting !== undefined) this.#frozen(captured, waiting).keep(offset, length);
+    if (captured !== undefined && waiting !== undefined) this.#freeze(captured, waiting).keep(offset, length);
   }
 
   /** Two files are about to exchange their contents, or just have. */
-  exchanged(one: RegularFile, other: RegularFile): void {
-    const [first, second] = [this.#capturedIn(one), this.#capturedIn(other)];
+  beforeExchange(one: RegularFile, other: RegularFile): void {
+    const [first, second] = [this.#findCaptured(one), this.#findCaptured(other)];
     if (first !== undefined) this.#move(first, other);
     if (second !== undefined) this.#move(second, one);
   }
@@ -102,7 +102,7 @@ export class SnapshotSaver implements Disposable {
   }
 
   /** The file that was captured with the content that this one has now. */
-  #capturedIn(file: RegularFile): RegularFile | undefined {
+  #findCaptured(file: RegularFile): RegularFile | undefined {
     for (const [captured, place] of this.#places) if (place === file) return captured;
     return this.#places.has(file) ? undefined : file;
   }
@@ -118,30 +118,30 @@ export class SnapshotSaver implements Disposable {
     this.#tree.drop(this.#placeOf(captured));
     if (place === captured) this.#places.delete(captured);
     else this.#places.set(captured, place);
-    if (typeof waiting !== "number") waiting.moved(place);
+    if (typeof waiting !== "number") waiting.onMove(place);
   }
 
-  *#text(): Fragments {
+  *#formatAll(): Fragments {
     yield `{\n  "llmfs": ${VERSION},\n  "entries": [`;
     let separator = "\n    ";
     for (const entry of this.#entries) {
-      yield `${separator}{${entryHead(entry)}`;
+      yield `${separator}{${formatHead(entry)}`;
       separator = ",\n    ";
-      if (entry.to === undefined && entry.inode.kind === "file") yield* this.#content(entry, entry.inode);
+      if (entry.to === undefined && entry.inode.kind === "file") yield* this.#formatContent(entry, entry.inode);
       yield "}";
     }
     yield "\n  ]\n}\n";
   }
 
-  *#content(entry: Captured, file: RegularFile): Fragments {
+  *#formatContent(entry: Captured, file: RegularFile): Fragments {
     if (entry.state === "pending" || entry.state === "failed") return;
     const waiting = this.#waiting.get(file);
-    yield* contentFragments(waiting === undefined ? new FrozenContent(file, 0) : this.#frozen(file, waiting));
+    yield* formatContent(waiting === undefined ? new FrozenContent(file, 0) : this.#freeze(file, waiting));
     if (this.#waiting.delete(file)) this.#tree.drop(this.#placeOf(file));
     this.#places.delete(file);
   }
 
-  #frozen(file: RegularFile, waiting: FrozenContent | number): FrozenContent {
+  #freeze(file: RegularFile, waiting: FrozenContent | number): FrozenContent {
     if (typeof waiting !== "number") return waiting;
     const frozen = new FrozenContent(this.#placeOf(file), waiting);
     this.#waiting.set(file, frozen);

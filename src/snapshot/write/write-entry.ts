@@ -24,13 +24,13 @@ export interface Captured {
 }
 
 /** The members of an entry's object, in the format's order, without content and without the closing bracket. */
-export function entryHead(entry: Captured): string {
+export function formatHead(entry: Captured): string {
   const { inode } = entry;
   const target = inode.kind === "symlink" ? inode.target : undefined;
   const escaped = [entry.path, entry.to, target, ...(entry.xattrs ?? []).map(([name]) => name)].some(
     (bytes) => bytes !== undefined && !isText(bytes),
   );
-  const spelt = (bytes: string) => JSON.stringify(escaped ? escapeBytes(bytes) : asText(bytes));
+  const spelt = (bytes: string) => JSON.stringify(escaped ? escapeBytes(bytes) : toText(bytes));
   let head = `"path": ${spelt(entry.path)}`;
   if (escaped) head += ', "escaped": true';
   if (entry.to !== undefined) return `${head}, "type": "link", "to": ${spelt(entry.to)}`;
@@ -50,7 +50,7 @@ export function entryHead(entry: Captured): string {
     head += `, "error": {"code": "${entry.error.code}", "message": ${JSON.stringify(entry.error.message.toWellFormed())}}`;
   if (entry.xattrs !== undefined && entry.xattrs.length > 0) {
     const xattrs = [...entry.xattrs].sort(([a], [b]) => compareBytes(a, b));
-    const lines = xattrs.map(([name, value]) => `\n      ${spelt(name)}: ${xattrValue(value)}`);
+    const lines = xattrs.map(([name, value]) => `\n      ${spelt(name)}: ${formatXattr(value)}`);
     head += `, "xattrs": {${lines.join(",")}\n    }`;
   }
   return head;
@@ -63,13 +63,13 @@ function entryType({ inode, mode }: Captured): string {
 }
 
 /** Text of several lines is an array of them, as content is. */
-function xattrValue(value: Uint8Array): string {
+function formatXattr(value: Uint8Array): string {
   const bytes = Buffer.from(value.buffer, value.byteOffset, value.length);
   if (bytes.includes(0) || !isUtf8(bytes)) {
     const pieces: string[] = [];
     for (let at = 0; at < bytes.length; at += BASE64_PIECE)
       pieces.push(`"${bytes.toString("base64", at, Math.min(at + BASE64_PIECE, bytes.length))}"`);
-    return `{"base64": ${listed(pieces)}}`;
+    return `{"base64": ${formatList(pieces)}}`;
   }
   const pieces: string[] = [];
   for (const line of bytes.toString("utf8").split(/(?<=\n)/))
@@ -80,10 +80,10 @@ function xattrValue(value: Uint8Array): string {
       pieces.push(JSON.stringify(line.slice(at, end)));
       at = Math.max(end, 1);
     }
-  return listed(pieces);
+  return formatList(pieces);
 }
 
-function listed(pieces: readonly string[]): string {
+function formatList(pieces: readonly string[]): string {
   return pieces.length === 1 ? (pieces[0] ?? "") : `[\n        ${pieces.join(",\n        ")}\n      ]`;
 }
 
@@ -96,6 +96,6 @@ function isText(bytes: string): boolean {
   return true;
 }
 
-function asText(bytes: string): string {
+function toText(bytes: string): string {
   return Buffer.from(bytes, "latin1").toString("utf8");
 }

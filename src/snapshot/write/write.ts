@@ -7,7 +7,7 @@ import { type FileHandle, open, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import { codeOf } from "../../errno.ts";
 import { SnapshotError } from "../error.ts";
-import { destination, RefusedDestination } from "./destination.ts";
+import { RefusedDestination, resolveDestination } from "./destination.ts";
 import { clearLeftOver, createBeside } from "./temporary.ts";
 
 /**
@@ -18,7 +18,7 @@ import { clearLeftOver, createBeside } from "./temporary.ts";
  * Rejects with SnapshotError that names `path`; with the error of `chunks` itself where that is what failed.
  */
 export async function writeAtomically(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-  const place = await attempt(path, "cannot be written", () => destination(path));
+  const place = await attempt(path, "cannot be written", () => resolveDestination(path));
   if (place.kind === "into") return writeInto(path, place.path, "w", chunks);
   if (place.kind === "append") return writeInto(path, place.path, "a", chunks);
   await clearLeftOver(place.path);
@@ -82,7 +82,9 @@ async function attempt<T>(path: string, failed: string, action: () => Promise<T>
     const code = codeOf(error);
     // Not a system call's: what the tree itself could not give.
     if (code === undefined || !(error instanceof Error && "syscall" in error)) throw error;
-    throw new SnapshotError({ source: path }, `${failed}: ${reason(code, error)}`, CURES.get(code), { cause: error });
+    throw new SnapshotError({ source: path }, `${failed}: ${explainReason(code, error)}`, CURES.get(code), {
+      cause: error,
+    });
   }
 }
 
@@ -96,7 +98,7 @@ const CURES = new Map([
   ["ENOENT", "make the directory first"],
 ]);
 
-function reason(code: string, error: unknown): string {
+function explainReason(code: string, error: unknown): string {
   if (code === "ENOSPC") return "no space left on the device (ENOSPC)";
   if (code === "EFBIG")
     return "it is larger than the limit to the size of files (ulimit -f) of the process that writes (EFBIG)";

@@ -1,7 +1,7 @@
 /** What a process tells of its mount through /proc, and how it is asked for a save. */
 import { expect, test } from "bun:test";
 import { closeSync, readdirSync, readlinkSync, writeSync } from "node:fs";
-import { type Outcome, RECORD_LINK, RecordReader, RecordWriter } from "../../../src/app/running/mount-record.ts";
+import { RECORD_LINK, RecordReader, RecordWriter, type SaveOutcome } from "../../../src/app/running/mount-record.ts";
 import { memfd } from "../../../src/libc.ts";
 import { eventually } from "../../support/program.ts";
 
@@ -19,7 +19,7 @@ function reader(): RecordReader {
 }
 
 test("a request is heard, answered, and remembered with what came of it", async () => {
-  const saved = Promise.withResolvers<Outcome>();
+  const saved = Promise.withResolvers<SaveOutcome>();
   const writer = new RecordWriter({ mountpoint: "/mnt", save: "/tree.json" }, () => saved.promise);
   using record = reader();
   writer.change({ device: "0:31", state: "serving" });

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { RecordWriter } from "../../../src/app/running/mount-record.ts";
 import { serverOf } from "../../../src/app/running/server-process.ts";
-import { type MountPoint, findMountAt } from "../../../src/mountinfo.ts";
+import { findMountAt, type MountPoint } from "../../../src/mountinfo.ts";
 import { mounting, testWith } from "../../support/needs.ts";
 import { Sandbox } from "../../support/program.ts";
 

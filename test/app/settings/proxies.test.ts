@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { ownExceptions } from "../../../src/app/settings/proxies.ts";
+import { restoreOwnExceptions } from "../../../src/app/settings/proxies.ts";
 import { mounting, testWith } from "../../support/needs.ts";
 import { openaiServer } from "../../support/openai-server.ts";
 import { BINARY, Sandbox } from "../../support/program.ts";
@@ -141,5 +141,5 @@ testWith(mounting())(
 );
 
 test("exceptions that the user made are found again", () => {
-  expect(ownExceptions({ NO_PROXY: "example.com" })).toEqual({});
+  expect(restoreOwnExceptions({ NO_PROXY: "example.com" })).toEqual({});
 });

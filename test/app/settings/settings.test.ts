@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { resolve } from "node:path";
 import { UsageError, UserError } from "../../../src/app/errors.ts";
 import type { SettingsArguments } from "../../../src/app/settings/arguments.ts";
-import { modelSecrets } from "../../../src/app/settings/model.ts";
+import { secretsOf } from "../../../src/app/settings/model.ts";
 import {
   canRedraw,
   childEnvironment,
@@ -69,7 +69,7 @@ describe("recordings", () => {
   test("may be on a shared store, whose password is a secret", () => {
     const config = readConfig({ recordings: "redis://:hunter2@cache:6379" }, { AWS_SECRET_ACCESS_KEY: "aws-secret" });
     expect(config.recordings).toBe("redis://:hunter2@cache:6379");
-    expect(modelSecrets(config).toSorted()).toEqual(["aws-secret", "hunter2"]);
+    expect(secretsOf(config).toSorted()).toEqual(["aws-secret", "hunter2"]);
   });
 });
 
@@ -171,7 +171,7 @@ test.each([
 
 test("keys and passwords are known as secrets", () => {
   const config = readConfig({ baseUrl: "http://user:pass%20word@host/v1" }, { OPENAI_API_KEY: "sk-key" });
-  expect(modelSecrets(config).toSorted()).toEqual(["pass word", "pass%20word", "sk-key"]);
+  expect(secretsOf(config).toSorted()).toEqual(["pass word", "pass%20word", "sk-key"]);
 });
 
 test("a program llmfs starts gets the environment without what is for llmfs alone", () => {

@@ -1,29 +1,29 @@
 import { expect, test } from "bun:test";
 import { totalmem } from "node:os";
 import { availableMemory } from "../../../src/app/machine/available-memory.ts";
-import { amount, count, duration, size } from "../../../src/app/settings/values.ts";
+import { parseAmount, parseCount, parseDuration, parseSize } from "../../../src/app/settings/values.ts";
 
 const whole = () => 1000;
 
 test("a size is bytes, or has a unit of 1024, or is a share", () => {
-  expect(size("--size", "4096B", whole)).toBe(4096);
-  expect(size("--size", "1048576", whole)).toBe(2 ** 20);
-  expect(size("--size", "4k", whole)).toBe(4096);
-  expect(size("--size", "512M", whole)).toBe(512 * 2 ** 20);
-  expect(size("--size", "2g", whole)).toBe(2 * 2 ** 30);
-  expect(size("--size", "1.5GiB", whole)).toBe(1.5 * 2 ** 30);
-  expect(size("--size", "25%", () => 100_000)).toBe(25_000);
+  expect(parseSize("--size", "4096B", whole)).toBe(4096);
+  expect(parseSize("--size", "1048576", whole)).toBe(2 ** 20);
+  expect(parseSize("--size", "4k", whole)).toBe(4096);
+  expect(parseSize("--size", "512M", whole)).toBe(512 * 2 ** 20);
+  expect(parseSize("--size", "2g", whole)).toBe(2 * 2 ** 30);
+  expect(parseSize("--size", "1.5GiB", whole)).toBe(1.5 * 2 ** 30);
+  expect(parseSize("--size", "25%", () => 100_000)).toBe(25_000);
 });
 
 test("what is no size is refused with the flag's name", () => {
   for (const wrong of ["", "M", "12X", "-1", "0", "0%", "0k", "101%", "1e9", "9999999T", "NaN"]) {
-    expect(() => size("--size", wrong, whole)).toThrow(`--size ${wrong}: expected a size`);
+    expect(() => parseSize("--size", wrong, whole)).toThrow(`--size ${wrong}: expected a size`);
   }
 });
 
 test("a size without a unit that is less than 1 MiB is taken for a forgotten unit", () => {
   for (const wrong of ["1", "10", "512", "4096", "1048575"]) {
-    expect(() => size("--size", wrong, whole)).toThrow(
+    expect(() => parseSize("--size", wrong, whole)).toThrow(
       `--size ${wrong}: a number without a unit is bytes; did you mean ${wrong}M?`,
     );
   }
@@ -31,42 +31,44 @@ test("a size without a unit that is less than 1 MiB is taken for a forgotten uni
 
 test("a size that holds no file is refused, whatever it is written as", () => {
   for (const wrong of ["10B", "0.5k", "4095B", "0.1%"]) {
-    expect(() => size("--size", wrong, whole)).toThrow(`--size ${wrong}:`);
-    expect(() => size("--size", wrong, whole)).toThrow("cannot hold a single file; the least is 4K");
+    expect(() => parseSize("--size", wrong, whole)).toThrow(`--size ${wrong}:`);
+    expect(() => parseSize("--size", wrong, whole)).toThrow("cannot hold a single file; the least is 4K");
   }
 });
 
 test("a time below the least is refused with the least", () => {
-  expect(duration("--save-every", "1s", 1000)).toBe(1000);
-  expect(() => duration("--save-every", "999ms", 1000)).toThrow("--save-every 999ms: too short; the least is 1s");
-  expect(() => duration("--timeout", "5ms", 100)).toThrow("--timeout 5ms: too short; the least is 100ms");
+  expect(parseDuration("--save-every", "1s", 1000)).toBe(1000);
+  expect(() => parseDuration("--save-every", "999ms", 1000)).toThrow("--save-every 999ms: too short; the least is 1s");
+  expect(() => parseDuration("--timeout", "5ms", 100)).toThrow("--timeout 5ms: too short; the least is 100ms");
 });
 
 test("a time has a unit, or is seconds", () => {
-  expect(duration("--timeout", "500ms")).toBe(500);
-  expect(duration("--timeout", "90")).toBe(90_000);
-  expect(duration("--timeout", "1.5s")).toBe(1500);
-  expect(duration("--timeout", "10m")).toBe(600_000);
-  expect(duration("--timeout", "1h")).toBe(3_600_000);
+  expect(parseDuration("--timeout", "500ms")).toBe(500);
+  expect(parseDuration("--timeout", "90")).toBe(90_000);
+  expect(parseDuration("--timeout", "1.5s")).toBe(1500);
+  expect(parseDuration("--timeout", "10m")).toBe(600_000);
+  expect(parseDuration("--timeout", "1h")).toBe(3_600_000);
 });
 
 test("what is no time, or longer than a timer can be, is refused", () => {
   for (const wrong of ["", "s", "0", "-1s", "10 parsecs", "600h", "1d"]) {
-    expect(() => duration("--timeout", wrong)).toThrow(`--timeout ${wrong}: expected a time`);
+    expect(() => parseDuration("--timeout", wrong)).toThrow(`--timeout ${wrong}: expected a time`);
   }
 });
 
 test("a count is a whole number, large enough", () => {
-  expect(count("--inodes", "100000", 1)).toBe(100_000);
+  expect(parseCount("--inodes", "100000", 1)).toBe(100_000);
   for (const wrong of ["", "0", "-1", "1.5", "many", "99999999999999999999"]) {
-    expect(() => count("--inodes", wrong, 1)).toThrow("expected a whole number, 1 or more");
+    expect(() => parseCount("--inodes", wrong, 1)).toThrow("expected a whole number, 1 or more");
   }
 });
 
 test("a count may have an upper limit, which is said", () => {
-  expect(count("--concurrency", "256", 1, 256)).toBe(256);
+  expect(parseCount("--concurrency", "256", 1, 256)).toBe(256);
   for (const wrong of ["0", "257", "99999999999999999999"]) {
-    expect(() => count("--concurrency", wrong, 1, 256)).toThrow(`${wrong}: expected a whole number, from 1 to 256`);
+    expect(() => parseCount("--concurrency", wrong, 1, 256)).toThrow(
+      `${wrong}: expected a whole number, from 1 to 256`,
+    );
   }
 });
 
@@ -76,8 +78,10 @@ test("the memory to share is above nothing and no more than the machine's", () =
 });
 
 test("an amount is dollars, with or without the sign", () => {
-  expect([amount("--max-usd", "5"), amount("--max-usd", "0.25"), amount("--max-usd", "$2")]).toEqual([5, 0.25, 2]);
+  expect([parseAmount("--max-usd", "5"), parseAmount("--max-usd", "0.25"), parseAmount("--max-usd", "$2")]).toEqual([
+    5, 0.25, 2,
+  ]);
   for (const wrong of ["", "-1", "five", "1e3", "5 EUR"]) {
-    expect(() => amount("--max-usd", wrong)).toThrow("expected an amount in dollars");
+    expect(() => parseAmount("--max-usd", wrong)).toThrow("expected an amount in dollars");
   }
 });

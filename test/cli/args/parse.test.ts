@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { UsageError } from "../../../src/app/errors.ts";
-import { type Args, command, flags } from "../../../src/cli/args/command.ts";
-import { canonical } from "../../../src/cli/args/parse.ts";
+import { type Args, defineCommand, defineFlags } from "../../../src/cli/args/command.ts";
+import { normalizeArguments } from "../../../src/cli/args/parse.ts";
 
-const args = flags({
+const args = defineFlags({
   dir: { type: "positional", required: true },
   file: { type: "positional", required: false },
   prompt: { type: "string", alias: "F" },
@@ -17,7 +17,7 @@ type Seen = { args: Args<typeof args>; rest: readonly string[] };
 
 async function read(argv: readonly string[]): Promise<Seen["args"]> {
   let seen: Seen["args"] | undefined;
-  await command({
+  await defineCommand({
     args,
     async run(values) {
       seen = values;
@@ -40,11 +40,15 @@ async function refusal(argv: readonly string[]): Promise<string> {
 describe("what is understood", () => {
   test("any number of further arguments, for a command that takes them", async () => {
     const line = (argv: string[], atLeast: number) =>
-      canonical(argv, flags({ dir: { type: "positional", required: true }, json: { type: "boolean" } }), {
-        hint: "GLOB…",
-        description: "",
-        atLeast,
-      });
+      normalizeArguments(
+        argv,
+        defineFlags({ dir: { type: "positional", required: true }, json: { type: "boolean" } }),
+        {
+          hint: "GLOB…",
+          description: "",
+          atLeast,
+        },
+      );
     expect(line(["mnt", "a", "--json", "b"], 0).rest).toEqual(["a", "b"]);
     expect(line(["mnt", "--", "-a", "--json"], 0).rest).toEqual(["-a", "--json"]);
     expect(line(["mnt"], 0).rest).toEqual([]);
@@ -144,8 +148,8 @@ describe("what is refused", () => {
 });
 
 describe("a command that runs another", () => {
-  const runner = command({
-    args: flags({ debug: { type: "boolean" } }),
+  const runner = defineCommand({
+    args: defineFlags({ debug: { type: "boolean" } }),
     rest: { hint: "CMD", description: "" },
     async run(values, rest) {
       if (values.debug) throw new Error(`debug ${rest.join(" ")}`);

@@ -1,6 +1,6 @@
 /** What a person sees of making contents ahead. */
 import { expect, test } from "bun:test";
-import { bar, type Warming, warmingText } from "../../../src/cli/output/warm-progress.ts";
+import { formatBar, formatWarming, type Warming } from "../../../src/cli/output/warm-progress.ts";
 
 const state: Warming = {
   total: 10_000,
@@ -14,14 +14,14 @@ const state: Warming = {
 };
 
 test("the bar tells rate, time left, tokens and cost, in one line of a terminal", () => {
-  expect(bar(state, 77)).toBe("█░░░░░░░░░░░░░░░ 1200/10000 · 20/s · 8 min left · 1.2M+432k tokens · $12.35");
+  expect(formatBar(state, 77)).toBe("█░░░░░░░░░░░░░░░ 1200/10000 · 20/s · 8 min left · 1.2M+432k tokens · $12.35");
   const failed = Array.from({ length: 1100 }, (_, index) => ({ path: `/${index}`, error: "EIO" }));
-  expect(bar({ ...state, failed }, 77)).toBe(
+  expect(formatBar({ ...state, failed }, 77)).toBe(
     "░░░░ 2300/10000 · 38/s · 4 min left · 1.2M+432k tokens · $12.35 · 1100 failed",
   );
-  expect(bar({ ...state, failed }, 76)).toStartWith("2300/10000 · ");
-  expect(bar({ ...state, done: 9990 }, 77)).toContain("· 1 s left ·");
-  expect(bar({ ...state, done: 10 }, 77)).toContain("· 16.6 h left ·");
+  expect(formatBar({ ...state, failed }, 76)).toStartWith("2300/10000 · ");
+  expect(formatBar({ ...state, done: 9990 }, 77)).toContain("· 1 s left ·");
+  expect(formatBar({ ...state, done: 10 }, 77)).toContain("· 16.6 h left ·");
 });
 
 test("files that failed for the same reason share a line", () => {
@@ -34,7 +34,7 @@ test("files that failed for the same reason share a line", () => {
   });
   const spent = { path: "/src/f9.ts", error: "EDQUOT: the budget --max-calls 3 is spent" };
   const failed = [miss(0), spent, miss(1), miss(2), miss(3)];
-  expect(warmingText({ ...state, failed }).slice(1)).toEqual([
+  expect(formatWarming({ ...state, failed }).slice(1)).toEqual([
     "failed: 4 files (/src/f0.ts, /src/f1.ts, /src/f2.ts and 1 more): EIO: no recording for the file in recordings in " +
       '/r. In the nearest the model differs: recorded "a", asked "b"',
     "failed: /src/f9.ts: EDQUOT: the budget --max-calls 3 is spent",
@@ -43,7 +43,7 @@ test("files that failed for the same reason share a line", () => {
 
 test("files whose reasons differ in more than their own names do not share a line", () => {
   const failed = ["/a", "/a.txt", "/b", "/c"].map((path) => ({ path, error: `EIO: ${path}: it depends on /a.txt` }));
-  expect(warmingText({ ...state, failed }).slice(1)).toEqual([
+  expect(formatWarming({ ...state, failed }).slice(1)).toEqual([
     "failed: /a: EIO: it depends on /a.txt",
     "failed: /b: EIO: it depends on /a.txt",
     "failed: /c: EIO: it depends on /a.txt",
@@ -53,9 +53,9 @@ test("files whose reasons differ in more than their own names do not share a lin
 
 test("the lines at the end tell what was done, what is left, and every failure once", () => {
   const failed = [{ path: "/a", error: "EIO: /a: no such model" }];
-  expect(warmingText({ ...state, total: 1, done: 0, calls: 1, usd: 0, failed, seconds: 2 }, "kept")).toEqual([
+  expect(formatWarming({ ...state, total: 1, done: 0, calls: 1, usd: 0, failed, seconds: 2 }, "kept")).toEqual([
     "0 of 1 file generated in 2.0 s; 1 call, 1234567 + 432000 tokens; 1 failed; stopped; 0 are left, and what is done is kept",
     "failed: /a: EIO: no such model",
   ]);
-  expect(warmingText({ ...state, total: 0 })).toEqual(["nothing to generate: every file has its content"]);
+  expect(formatWarming({ ...state, total: 0 })).toEqual(["nothing to generate: every file has its content"]);
 });

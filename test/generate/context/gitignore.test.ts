@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { IgnoreRules } from "../../../src/generate/context/gitignore.ts";
-import { visible } from "../../../src/generate/context/ignore.ts";
+import { filterVisible } from "../../../src/generate/context/ignore.ts";
 import { expectLinear, repeated } from "../../support/growth.ts";
 import { programs } from "../../support/needs.ts";
 import { Random } from "../../support/random.ts";
@@ -121,7 +121,7 @@ describe("a pattern takes time by its length and the path's:", () => {
 
 test("a file of rules that is too long to be read whole is refused: what it hides would be sent", async () => {
   const port = treePort({ "/.llmfsignore": `${"# a comment\n".repeat(30_000)}secret.txt\n`, "/secret.txt": "x" });
-  await expect(visible(await port.outline(), port.readStatic)).rejects.toThrow(
+  await expect(filterVisible(await port.outline(), port.readStatic)).rejects.toThrow(
     "/.llmfsignore has more than 262144 bytes of rules",
   );
 });
@@ -134,7 +134,7 @@ test("while rules are applied to a large tree, timers run", async () => {
   const timer = setInterval(() => ticks++, 1);
   const outline = await port.outline();
   ticks = 0;
-  await visible(outline, port.readStatic);
+  await filterVisible(outline, port.readStatic);
   clearInterval(timer);
   expect(ticks).toBeGreaterThan(0);
 });

@@ -1,17 +1,17 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { type BudgetOptions, createBudget } from "../../../src/generate/spending/budget.ts";
-import { tokenCounter } from "../../../src/generate/spending/tokens.ts";
+import { loadTokenCounter } from "../../../src/generate/spending/tokens.ts";
 import { type ChatRequest, type LanguageModel, LlmError, type LlmErrorKind } from "../../../src/llm/llm.ts";
-import { openaiModel } from "../../../src/llm/openai.ts";
+import { createOpenaiModel } from "../../../src/llm/openai.ts";
 import type { PriceOf } from "../../../src/llm/prices.ts";
-import { recordedModel } from "../../../src/recording/recorded-model.ts";
-import { memoryStore } from "../../../src/recording/stores/memory.ts";
+import { createRecordedModel } from "../../../src/recording/recorded-model.ts";
+import { createMemoryStore } from "../../../src/recording/stores/memory.ts";
 import { type Behaviour, openaiServer } from "../../support/openai-server.ts";
 import { scriptedModel } from "../../support/scripted-model.ts";
 import { freePort } from "../../support/servers.ts";
 
 // Loading takes a while; after it, nothing here waits for more than the next turn.
-beforeAll(() => tokenCounter());
+beforeAll(() => loadTokenCounter());
 
 /** Ten dollars for a million tokens sent, fifty for a million received; "free" costs nothing that is known. */
 const priceOf: PriceOf = (model) => (model === "free" ? undefined : { input: 10, output: 50 });
@@ -115,7 +115,7 @@ describe("a limit", () => {
 
   test("is what the server is told: the answer cannot be longer than what is left", async () => {
     await using server = await openaiServer([{ stream: "x" }]);
-    const limited = budget({ limits: { tokens: 5000 } }).limit(openaiModel({ baseUrl: server.baseUrl }));
+    const limited = budget({ limits: { tokens: 5000 } }).limit(createOpenaiModel({ baseUrl: server.baseUrl }));
     await limited.complete(ask());
     const told = server.received(0).body.max_completion_tokens;
     // A fifth is kept for what a server may count differently.
@@ -133,7 +133,7 @@ describe("a limit", () => {
 
   test("which cuts an answer off is named as the reason", async () => {
     await using server = await openaiServer([short]);
-    const limited = budget({ limits: { tokens: 5000 } }).limit(openaiModel({ baseUrl: server.baseUrl }));
+    const limited = budget({ limits: { tokens: 5000 } }).limit(createOpenaiModel({ baseUrl: server.baseUrl }));
     const error = await failure(limited.complete(ask()));
     expect(error.kind).toBe("quota");
     expect(error.message).toMatch(/the budget left \d+ tokens for the answer/);
@@ -141,7 +141,7 @@ describe("a limit", () => {
 
   test("which has no room for a longer answer than usual says what allows one", async () => {
     await using server = await openaiServer([short]);
-    const limited = budget({ limits: { tokens: 100_000 } }).limit(openaiModel({ baseUrl: server.baseUrl }));
+    const limited = budget({ limits: { tokens: 100_000 } }).limit(createOpenaiModel({ baseUrl: server.baseUrl }));
     const error = await failure(limited.complete(ask()));
     expect(error.kind).toBe("truncated");
     expect(error.message).toContain("with --max-tokens or --max-usd an answer");
@@ -152,7 +152,7 @@ describe("a limit", () => {
     expect(server.requests.map(({ body }) => body.max_completion_tokens)).toEqual([8192, 32_768, 40_000]);
     const unbounded = await failure(
       budget()
-        .limit(openaiModel({ baseUrl: server.baseUrl }))
+        .limit(createOpenaiModel({ baseUrl: server.baseUrl }))
         .complete(ask()),
     );
     expect(unbounded.message).not.toContain("--max-tokens or");
@@ -246,7 +246,7 @@ describe("a failure", () => {
   test("in the middle of a stream is a call of its own, and what came in is counted", async () => {
     await using server = await openaiServer([{ stream: "some words", after: "cut" }, { stream: "x" }]);
     const all = budget();
-    const model = openaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } });
+    const model = createOpenaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } });
     await all.limit(model).complete(ask(), { onText: server.heard });
     expect(all.spent.calls).toBe(2);
     expect(all.spent.inputTokens).toBeGreaterThan(11);
@@ -255,7 +255,7 @@ describe("a failure", () => {
 
   test("to connect is no call: nobody was asked", async () => {
     const all = budget({ limits: { calls: 3 } });
-    const model = openaiModel({ baseUrl: `http://127.0.0.1:${freePort()}/v1`, retries: { baseMs: 1 } });
+    const model = createOpenaiModel({ baseUrl: `http://127.0.0.1:${freePort()}/v1`, retries: { baseMs: 1 } });
     expect((await failure(all.limit(model).complete(ask()))).kind).toBe("no-connection");
     expect(all.spent).toMatchObject({ calls: 0, inputTokens: 0, reserved: { calls: 0 } });
   });
@@ -286,7 +286,7 @@ describe("a request that is sent again", () => {
     test(`counts each time: three calls are three requests, with ${name}`, async () => {
       await using server = await openaiServer([behaviour]);
       const all = budget({ limits: { calls: 3 } });
-      const limited = all.limit(openaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1, maxMs: 2 } }));
+      const limited = all.limit(createOpenaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1, maxMs: 2 } }));
       const errors = await Promise.all(
         Array.from({ length: 20 }, () => failure(limited.complete(ask(), { onText: server.heard }))),
       );
@@ -299,7 +299,7 @@ describe("a request that is sent again", () => {
   test("reserves anew, and may be told a shorter answer", async () => {
     await using server = await openaiServer([{ stream: "word ".repeat(400), after: "cut" }, { stream: "x" }]);
     const all = budget({ limits: { tokens: 5000 } });
-    const limited = all.limit(openaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } }));
+    const limited = all.limit(createOpenaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } }));
     await limited.complete(ask(), { onText: server.heard });
     const [first, second] = [0, 1].map((index) => server.received(index).body.max_completion_tokens);
     expect(second).toBeLessThan(first - 320);
@@ -309,7 +309,7 @@ describe("a request that is sent again", () => {
   test("is not sent when nothing is left for it, and the failure before is told", async () => {
     await using server = await openaiServer([{ status: 500, body: { error: { message: "out of order" } } }]);
     const limited = budget({ limits: { calls: 1 } }).limit(
-      openaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } }),
+      createOpenaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } }),
     );
     expect((await failure(limited.complete(ask()))).message).toMatch(
       /--max-calls 1 is spent: 1 call was made.*asked again because .* answered 500.*out of order/,
@@ -331,7 +331,7 @@ test("a server that says it used nothing, or less, is not believed: the limit of
     const usage = { prompt_tokens: count, completion_tokens: count };
     await using server = await openaiServer([{ stream: "three little words", usage }]);
     const all = budget({ limits: { tokens: 1500 } });
-    const model = all.limit(openaiModel({ baseUrl: server.baseUrl }));
+    const model = all.limit(createOpenaiModel({ baseUrl: server.baseUrl }));
     let asked = 0;
     while (all.spent.inputTokens < 400) {
       await model.complete(ask("one ".repeat(100)));
@@ -362,7 +362,7 @@ test("a server that ignores how long an answer may be is told of once, and its t
 test("an answer that goes on after what the budget left for it is cut off, and what came of it counts", async () => {
   await using server = await openaiServer([{ stream: "many little words ".repeat(2000), after: "hang" }]);
   const all = budget({ limits: { usd: 0.05 } });
-  const call = failure(all.limit(openaiModel({ baseUrl: server.baseUrl })).complete(ask()));
+  const call = failure(all.limit(createOpenaiModel({ baseUrl: server.baseUrl })).complete(ask()));
   const request = await server.request(0);
   const error = await call;
   await request.disconnected;
@@ -375,7 +375,7 @@ test("an answer that goes on after what the budget left for it is cut off, and w
 test("an answer a little longer than allowed, as servers count by other vocabularies, is used", async () => {
   await using server = await openaiServer([{ stream: "word ".repeat(870) }]);
   const all = budget({ limits: { usd: 0.05 } });
-  const { text } = await all.limit(openaiModel({ baseUrl: server.baseUrl })).complete(ask());
+  const { text } = await all.limit(createOpenaiModel({ baseUrl: server.baseUrl })).complete(ask());
   expect(text).toHaveLength(4350);
   expect(server.received(0).body.max_completion_tokens).toBeLessThan(800);
 });
@@ -394,10 +394,10 @@ test("an unknown price is said once; tokens still count, dollars do not", async 
 });
 
 test("what is recorded already works when everything is spent, and keys do not depend on what is left", async () => {
-  const store = memoryStore("memory");
+  const store = createMemoryStore("memory");
   const run = (tokens: number) => {
     const all = budget({ limits: { tokens } });
-    return { all, model: recordedModel(all.limit(scriptedModel("x")), store, { mode: "auto" }) };
+    return { all, model: createRecordedModel(all.limit(scriptedModel("x")), store, { mode: "auto" }) };
   };
   const rich = await run(100_000).model.complete(ask());
   const poor = run(1);

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { FsError } from "../../../src/errno.ts";
 import { createEngine } from "../../../src/generate/engine.ts";
-import { takingTurns } from "../../../src/generate/spending/limit-concurrency.ts";
+import { limitConcurrency } from "../../../src/generate/spending/limit-concurrency.ts";
 import type { ChatAnswer, ChatPhase, LanguageModel } from "../../../src/llm/llm.ts";
 import { type PlainPort, type PlainTree, treePort } from "../../support/tree-port.ts";
 
@@ -25,7 +25,7 @@ function heldModel() {
 
 test("no more requests than the limit are with the model, and whoever waited longest is next", async () => {
   const { model, asked, answerNext } = heldModel();
-  const limited = takingTurns(model, 2);
+  const limited = limitConcurrency(model, 2);
   const all = ["a", "b", "c", "d"].map((label) => limited.complete(request, { label }));
   await Bun.sleep(0);
   expect(asked).toEqual(["a", "b"]);
@@ -43,14 +43,14 @@ test("no more requests than the limit are with the model, and whoever waited lon
 
 test("a request that failed makes room for the next", async () => {
   const failing: LanguageModel = { complete: () => Promise.reject(new Error("no")) };
-  const limited = takingTurns(failing, 1);
+  const limited = limitConcurrency(failing, 1);
   expect(limited.complete(request)).rejects.toThrow("no");
   expect(limited.complete(request)).rejects.toThrow("no");
 });
 
 test("whoever gives up in the queue is told so as a model tells it, and is never asked for", async () => {
   const { model, asked, answerNext } = heldModel();
-  const limited = takingTurns(model, 1);
+  const limited = limitConcurrency(model, 1);
   const first = limited.complete(request, { label: "first" });
   const abort = new AbortController();
   const second = limited.complete(request, { label: "second", signal: abort.signal });
@@ -64,7 +64,7 @@ test("whoever gives up in the queue is told so as a model tells it, and is never
 
 test("whoever is called off leaves his turn to nobody who is called off right after him", async () => {
   const { model, asked } = heldModel();
-  const limited = takingTurns(
+  const limited = limitConcurrency(
     {
       complete: (one, options) =>
         Promise.race([
@@ -90,7 +90,7 @@ test("whoever is called off leaves his turn to nobody who is called off right af
 
 test("a request says when it waits for its turn, and when the server is asked", async () => {
   const { model, answerNext } = heldModel();
-  const limited = takingTurns(model, 1);
+  const limited = limitConcurrency(model, 1);
   const phases: ChatPhase[] = [];
   const unhindered: ChatPhase[] = [];
   const first = limited.complete(request, { onPhase: (phase) => unhindered.push(phase) });
@@ -117,7 +117,7 @@ test("while as many files as may be are with the model, as many more are prepare
       return turns.complete(one, options);
     },
   };
-  const turns = takingTurns(model, 1);
+  const turns = limitConcurrency(model, 1);
   const engine = createEngine({ model: watched, modelName: "m", tree, concurrency: 1 });
   const all = Object.keys(PLAIN).map((path) => engine.generate(tree.request(path), never));
   const until = async (count: number) => {
@@ -152,7 +152,7 @@ test("files that are made of one another are prepared one after the other, howev
       return answer;
     },
   };
-  const engine = createEngine({ model: takingTurns(model, 1), modelName: "m", tree, concurrency: 1 });
+  const engine = createEngine({ model: limitConcurrency(model, 1), modelName: "m", tree, concurrency: 1 });
   await engine.generate(tree.request("/0"), never);
   expect(asked).toEqual(Array.from({ length }, (_, index) => `/${length - 1 - index}`));
 });
@@ -160,7 +160,7 @@ test("files that are made of one another are prepared one after the other, howev
 test("the time a file may take does not pass while it waits for its turn", async () => {
   const { model, answerNext } = heldModel();
   const tree = treePort(PLAIN);
-  const turns = takingTurns(model, 1);
+  const turns = limitConcurrency(model, 1);
   const before = turns.complete(request);
   const engine = createEngine({ model: turns, modelName: "m", tree, deadlineMs: 60 });
   const waiting = engine.generate(tree.request("/a"), never);

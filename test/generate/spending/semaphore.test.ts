@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
-import { Slots } from "../../../src/generate/spending/semaphore.ts";
+import { Semaphore } from "../../../src/generate/spending/semaphore.ts";
 
 const never = new AbortController().signal;
 
 /** Whether a slot is free right now. */
-async function isFree(slots: Slots): Promise<boolean> {
+async function isFree(slots: Semaphore): Promise<boolean> {
   try {
     const waiting = new AbortController();
     const slot = slots.take(waiting.signal);
@@ -17,7 +17,7 @@ async function isFree(slots: Slots): Promise<boolean> {
 }
 
 test("whoever waited longest is next", async () => {
-  const slots = new Slots(1);
+  const slots = new Semaphore(1);
   const first = await slots.take(never);
   const order: number[] = [];
   const others = [1, 2, 3].map(async (index) => {
@@ -30,7 +30,7 @@ test("whoever waited longest is next", async () => {
 });
 
 test("a slot is free while its holder waits, and taken again after the last of several waits", async () => {
-  const slots = new Slots(1);
+  const slots = new Semaphore(1);
   const slot = await slots.take(never);
   const [one, two] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const first = slot.without(() => one.promise);
@@ -47,7 +47,7 @@ test("a slot is free while its holder waits, and taken again after the last of s
 });
 
 test("a slot that comes back to somebody who has ended meanwhile is free", async () => {
-  const slots = new Slots(1);
+  const slots = new Semaphore(1);
   const slot = await slots.take(never);
   const gate = Promise.withResolvers<void>();
   const waiting = slot.without(() => gate.promise);
@@ -61,7 +61,7 @@ test("a slot that comes back to somebody who has ended meanwhile is free", async
 });
 
 test("a slot that comes back to somebody who waits again is free", async () => {
-  const slots = new Slots(1);
+  const slots = new Semaphore(1);
   const slot = await slots.take(never);
   const gate = Promise.withResolvers<void>();
   const first = slot.without(() => gate.promise);
@@ -76,5 +76,5 @@ test("a slot that comes back to somebody who waits again is free", async () => {
 });
 
 test("a limit that lets nothing run is a mistake", () => {
-  for (const limit of [0, -1, 1.5, Number.NaN]) expect(() => new Slots(limit)).toThrow("limit");
+  for (const limit of [0, -1, 1.5, Number.NaN]) expect(() => new Semaphore(limit)).toThrow("limit");
 });

@@ -4,16 +4,16 @@ import { countTokens } from "gpt-tokenizer/encoding/o200k_base";
 import {
   countTokens as counted,
   fits,
+  loadTokenCounter,
   RunningCount,
   type TokenCounter,
-  tokenCounter,
 } from "../../../src/generate/spending/tokens.ts";
 import { expectLinear, mixture, RUNS } from "../../support/growth.ts";
 import { Random } from "../../support/random.ts";
 
 let count: TokenCounter;
 beforeAll(async () => {
-  count = await tokenCounter();
+  count = await loadTokenCounter();
 });
 
 test.each([

@@ -1,10 +1,10 @@
 /** What `.llmfs/usage.json` counts. */
 import { expect, test } from "bun:test";
 import { createBudget } from "../../../src/generate/spending/budget.ts";
-import { Tally, type Usage } from "../../../src/generate/spending/usage-counter.ts";
+import { type Usage, UsageCounter } from "../../../src/generate/spending/usage-counter.ts";
 import { type ChatRequest, LlmError } from "../../../src/llm/llm.ts";
-import { recordedModel } from "../../../src/recording/recorded-model.ts";
-import { memoryStore } from "../../../src/recording/stores/memory.ts";
+import { createRecordedModel } from "../../../src/recording/recorded-model.ts";
+import { createMemoryStore } from "../../../src/recording/stores/memory.ts";
 import { scriptedModel } from "../../support/scripted-model.ts";
 
 const ask = (content: string): ChatRequest => ({ model: "m", messages: [{ role: "user", content }] });
@@ -12,10 +12,10 @@ const ask = (content: string): ChatRequest => ({ model: "m", messages: [{ role: 
 test("answers, those among them that were recorded, failures, and what the budget booked; told after each request", async () => {
   const budget = createBudget({ limits: { calls: 2 }, priceOf: () => ({ input: 10, output: 50 }) });
   const told: Usage[] = [];
-  const tally = new Tally(() => told.push(tally.usage));
+  const tally = new UsageCounter(() => told.push(tally.usage));
   tally.spent = () => budget.spent;
   const script = scriptedModel("x", new LlmError("refusal", "no"));
-  const model = tally.count(recordedModel(budget.limit(script), memoryStore("memory"), { mode: "auto" }));
+  const model = tally.count(createRecordedModel(budget.limit(script), createMemoryStore("memory"), { mode: "auto" }));
   await model.complete(ask("one"));
   await model.complete(ask("one"));
   await expect(model.complete(ask("two"))).rejects.toThrow("no");
@@ -32,7 +32,7 @@ test("answers, those among them that were recorded, failures, and what the budge
 });
 
 test("where no server is ever asked, nothing is spent", async () => {
-  const tally = new Tally(() => {});
+  const tally = new UsageCounter(() => {});
   await tally.count(scriptedModel("x")).complete(ask("one"));
   expect(tally.usage).toMatchObject({ answers: 1, calls: 0, inputTokens: 0, outputTokens: 0, usd: 0, limits: {} });
 });

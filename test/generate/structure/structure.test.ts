@@ -7,9 +7,9 @@ import {
   type StructureProgress,
 } from "../../../src/generate/structure/structure.ts";
 import { type ChatMessage, type ChatRequest, type LanguageModel, LlmError } from "../../../src/llm/llm.ts";
-import { openaiModel } from "../../../src/llm/openai.ts";
-import { recordedModel } from "../../../src/recording/recorded-model.ts";
-import { memoryStore } from "../../../src/recording/stores/memory.ts";
+import { createOpenaiModel } from "../../../src/llm/openai.ts";
+import { createRecordedModel } from "../../../src/recording/recorded-model.ts";
+import { createMemoryStore } from "../../../src/recording/stores/memory.ts";
 import { openaiServer } from "../../support/openai-server.ts";
 import { scriptedModel } from "../../support/scripted-model.ts";
 
@@ -116,7 +116,7 @@ test("progress counts files while the answer streams in, through a real server",
   const pieces = text.match(/.{1,17}/gs) ?? [];
   await using server = await openaiServer([{ stream: pieces }]);
   const seen: StructureProgress[] = [];
-  await lay(openaiModel({ baseUrl: server.baseUrl }), { onProgress: (progress) => seen.push(progress) });
+  await lay(createOpenaiModel({ baseUrl: server.baseUrl }), { onProgress: (progress) => seen.push(progress) });
   expect(seen.map(({ files }) => files)).toEqual([0, 1, 2, 3, 3]);
   expect(seen.at(-1)).toMatchObject({ latest: "c.txt", characters: text.length, requests: { done: 1, total: 1 } });
 });
@@ -124,7 +124,7 @@ test("progress counts files while the answer streams in, through a real server",
 test("progress starts over with an attempt that starts over", async () => {
   await using server = await openaiServer([{ stream: tree(["a", "b"]), after: "cut" }, { stream: tree(["c"]) }]);
   const seen: number[] = [];
-  const model = openaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } });
+  const model = createOpenaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } });
   const onProgress = ({ files }: StructureProgress) => {
     seen.push(files);
     if (files > 0) server.heard();
@@ -140,13 +140,13 @@ test("a server without strict schemas still lays out a tree", async () => {
         ? { status: 400, body: { error: { message: "response_format is not supported" } } }
         : { stream: `Here you are:\n\`\`\`json\n${tree(["a"])}\n\`\`\`\n` },
   ]);
-  expect((await lay(openaiModel({ baseUrl: server.baseUrl }))).entries).toHaveLength(2);
+  expect((await lay(createOpenaiModel({ baseUrl: server.baseUrl }))).entries).toHaveLength(2);
 });
 
 test("cancelling stops it", async () => {
   await using server = await openaiServer([{ hang: true }]);
   const abort = new AbortController();
-  const pending = failure(lay(openaiModel({ baseUrl: server.baseUrl }), { signal: abort.signal }));
+  const pending = failure(lay(createOpenaiModel({ baseUrl: server.baseUrl }), { signal: abort.signal }));
   const request = await server.request(0);
   abort.abort();
   expect((await pending).kind).toBe("cancelled");
@@ -249,7 +249,7 @@ describe("a tree too large for one answer", () => {
   });
 
   test("asks again for what was rejected, and only for that, when an attempt failed in another part", async () => {
-    const store = memoryStore("a test");
+    const store = createMemoryStore("a test");
     const asked: string[] = [];
     let broken = true;
     const inner = scriptedModel((request) => {
@@ -268,7 +268,7 @@ describe("a tree too large for one answer", () => {
       if (part === "a") return "not even JSON";
       throw new LlmError("server", "overloaded");
     });
-    const model = recordedModel(inner, store, { mode: "auto" });
+    const model = createRecordedModel(inner, store, { mode: "auto" });
     await failure(lay(model, { concurrency: 1 }));
     broken = false;
     asked.length = 0;

@@ -1,21 +1,21 @@
 import { describe, expect, test } from "bun:test";
-import { fileText, jsonText, readFileAnswer } from "../../../src/generators/builtin/clean-answer.ts";
+import { extractJson, readFileAnswer, readFileText } from "../../../src/generators/builtin/clean-answer.ts";
 
 describe("a code fence", () => {
   test("around the whole answer is removed, whatever language it names", () => {
-    expect(fileText("```c\nint x;\n```", "/a.c")).toBe("int x;\n");
-    expect(fileText("```\nint x;\n```\n", "/a.c")).toBe("int x;\n");
-    expect(fileText("\n\n~~~~c\nint x;\n~~~~\n\n", "/a.c")).toBe("int x;\n");
-    expect(fileText("```c\r\nint x;\r\n```\r\n", "/a.c")).toBe("int x;\r\n");
+    expect(readFileText("```c\nint x;\n```", "/a.c")).toBe("int x;\n");
+    expect(readFileText("```\nint x;\n```\n", "/a.c")).toBe("int x;\n");
+    expect(readFileText("\n\n~~~~c\nint x;\n~~~~\n\n", "/a.c")).toBe("int x;\n");
+    expect(readFileText("```c\r\nint x;\r\n```\r\n", "/a.c")).toBe("int x;\r\n");
   });
 
   test("keeps indentation and blank lines inside, but for blank lines at the top", () => {
-    expect(fileText("```c\n\n  int x;\n\n\n```", "/a.c")).toBe("  int x;\n\n\n");
+    expect(readFileText("```c\n\n  int x;\n\n\n```", "/a.c")).toBe("  int x;\n\n\n");
   });
 
   test("that closes before the end is content", () => {
     const answer = "```c\nint x;\n```\nand\n```c\nint y;\n```\n";
-    expect(fileText(answer, "/a.c")).toBe(answer);
+    expect(readFileText(answer, "/a.c")).toBe(answer);
   });
 
   test("with prose around it is left alone in prose: nobody can tell an introduction from content", () => {
@@ -26,49 +26,49 @@ describe("a code fence", () => {
   });
 
   test("that never closes is content", () => {
-    expect(fileText("```c\nint x;\n", "/a.c")).toBe("```c\nint x;\n");
-    expect(fileText("```", "/a.c")).toBe("```\n");
+    expect(readFileText("```c\nint x;\n", "/a.c")).toBe("```c\nint x;\n");
+    expect(readFileText("```", "/a.c")).toBe("```\n");
   });
 
   test("may hold indented fences, and fences of the other kind or shorter", () => {
-    expect(fileText('```py\n"""\n    ```\n    x\n    ```\n~~~\n"""\n```', "/a.py")).toBe(
+    expect(readFileText('```py\n"""\n    ```\n    x\n    ```\n~~~\n"""\n```', "/a.py")).toBe(
       '"""\n    ```\n    x\n    ```\n~~~\n"""\n',
     );
-    expect(fileText("````md\n```sh\nls\n```\n````", "/a.md")).toBe("```sh\nls\n```\n");
+    expect(readFileText("````md\n```sh\nls\n```\n````", "/a.md")).toBe("```sh\nls\n```\n");
   });
 
   test("around Markdown may hold fences that name a language", () => {
-    expect(fileText("```markdown\n# T\n```sh\nls\n```\nend\n```", "/README.md")).toBe("# T\n```sh\nls\n```\nend\n");
+    expect(readFileText("```markdown\n# T\n```sh\nls\n```\nend\n```", "/README.md")).toBe("# T\n```sh\nls\n```\nend\n");
   });
 
   test("that is all of a Markdown file stays, unless it is plainly a wrapping", () => {
-    expect(fileText("```sh\nls\n```\n", "/howto.md")).toBe("```sh\nls\n```\n");
-    expect(fileText("```\nls\n```\n", "/howto.md")).toBe("```\nls\n```\n");
-    expect(fileText("```\n# Title\n\ntext\n```\n", "/howto.md")).toBe("# Title\n\ntext\n");
-    expect(fileText("```md\ntext\n```\n", "/howto.md")).toBe("text\n");
+    expect(readFileText("```sh\nls\n```\n", "/howto.md")).toBe("```sh\nls\n```\n");
+    expect(readFileText("```\nls\n```\n", "/howto.md")).toBe("```\nls\n```\n");
+    expect(readFileText("```\n# Title\n\ntext\n```\n", "/howto.md")).toBe("# Title\n\ntext\n");
+    expect(readFileText("```md\ntext\n```\n", "/howto.md")).toBe("text\n");
   });
 
   test("that is empty is how a model says that the file is empty", () => {
-    expect(fileText("```\n```", "/__init__.py")).toBe("");
-    expect(fileText("```\n\n```\n", "/empty.md")).toBe("");
+    expect(readFileText("```\n```", "/__init__.py")).toBe("");
+    expect(readFileText("```\n\n```\n", "/empty.md")).toBe("");
   });
 
   test("in the middle of a line is content", () => {
-    expect(fileText("```x``` is code\n```\n", "/a.txt")).toBe("```x``` is code\n```\n");
+    expect(readFileText("```x``` is code\n```\n", "/a.txt")).toBe("```x``` is code\n```\n");
   });
 });
 
 describe("text", () => {
   test("gets a final newline when it has none, and keeps what it has", () => {
-    expect(fileText("a", "/a")).toBe("a\n");
-    expect(fileText("a\n", "/a")).toBe("a\n");
-    expect(fileText("a\n\n", "/a")).toBe("a\n\n");
-    expect(fileText("  a\n", "/a")).toBe("  a\n");
+    expect(readFileText("a", "/a")).toBe("a\n");
+    expect(readFileText("a\n", "/a")).toBe("a\n");
+    expect(readFileText("a\n\n", "/a")).toBe("a\n\n");
+    expect(readFileText("  a\n", "/a")).toBe("  a\n");
   });
 
   test("loses the thoughts before it", () => {
-    expect(fileText("<think>\nhm\n```c\n</think>\n\n```c\nint x;\n```", "/a.c")).toBe("int x;\n");
-    expect(fileText("<think> in the text\n", "/a.txt")).toBe("<think> in the text\n");
+    expect(readFileText("<think>\nhm\n```c\n</think>\n\n```c\nint x;\n```", "/a.c")).toBe("int x;\n");
+    expect(readFileText("<think> in the text\n", "/a.txt")).toBe("<think> in the text\n");
   });
 });
 
@@ -146,29 +146,29 @@ describe("sentences around a code fence, in a file of code,", () => {
 
 describe("the first line", () => {
   test("is not an empty one", () => {
-    expect(fileText("\n\n#!/bin/sh\nls\n", "/x.sh")).toBe("#!/bin/sh\nls\n");
-    expect(fileText("\r\n \t\r\n# Title\r\n", "/README.md")).toBe("# Title\r\n");
-    expect(fileText("```sh\n\n#!/bin/sh\n```", "/x.sh")).toBe("#!/bin/sh\n");
+    expect(readFileText("\n\n#!/bin/sh\nls\n", "/x.sh")).toBe("#!/bin/sh\nls\n");
+    expect(readFileText("\r\n \t\r\n# Title\r\n", "/README.md")).toBe("# Title\r\n");
+    expect(readFileText("```sh\n\n#!/bin/sh\n```", "/x.sh")).toBe("#!/bin/sh\n");
   });
 
   test("is not indented where that is an error, or means something else", () => {
-    expect(fileText(" import os\n\nx = 1\n", "/m.py")).toBe("import os\n\nx = 1\n");
-    expect(fileText("\n    import os\n", "/m.py")).toBe("import os\n");
-    expect(fileText(" name: x\non: push\n", "/ci.yml")).toBe("name: x\non: push\n");
-    expect(fileText(" node_modules\ndist\n", "/.gitignore")).toBe("node_modules\ndist\n");
-    expect(fileText(" id,name\n1,x\n", "/a.csv")).toBe("id,name\n1,x\n");
+    expect(readFileText(" import os\n\nx = 1\n", "/m.py")).toBe("import os\n\nx = 1\n");
+    expect(readFileText("\n    import os\n", "/m.py")).toBe("import os\n");
+    expect(readFileText(" name: x\non: push\n", "/ci.yml")).toBe("name: x\non: push\n");
+    expect(readFileText(" node_modules\ndist\n", "/.gitignore")).toBe("node_modules\ndist\n");
+    expect(readFileText(" id,name\n1,x\n", "/a.csv")).toBe("id,name\n1,x\n");
   });
 
   test("of a Python file that is indented as a whole is moved with it", () => {
-    expect(fileText("    def f():\n        pass\n\n    f()\n", "/m.py")).toBe("def f():\n    pass\n\nf()\n");
+    expect(readFileText("    def f():\n        pass\n\n    f()\n", "/m.py")).toBe("def f():\n    pass\n\nf()\n");
   });
 
   test("begins with what has to be at the beginning of any file", () => {
-    expect(fileText(" #!/usr/bin/env lua\nx()\n", "/run")).toBe("#!/usr/bin/env lua\nx()\n");
-    expect(fileText(' <?xml version="1.0"?>\n<a/>\n', "/a.xml")).toBe('<?xml version="1.0"?>\n<a/>\n');
-    expect(fileText(" <?php\nheader('x');\n", "/a.php")).toBe("<?php\nheader('x');\n");
-    expect(fileText(" -----BEGIN CERTIFICATE-----\n", "/a.pem")).toBe("-----BEGIN CERTIFICATE-----\n");
-    expect(fileText(" ---\ntitle: x\n---\n# T\n", "/page.md")).toBe("---\ntitle: x\n---\n# T\n");
+    expect(readFileText(" #!/usr/bin/env lua\nx()\n", "/run")).toBe("#!/usr/bin/env lua\nx()\n");
+    expect(readFileText(' <?xml version="1.0"?>\n<a/>\n', "/a.xml")).toBe('<?xml version="1.0"?>\n<a/>\n');
+    expect(readFileText(" <?php\nheader('x');\n", "/a.php")).toBe("<?php\nheader('x');\n");
+    expect(readFileText(" -----BEGIN CERTIFICATE-----\n", "/a.pem")).toBe("-----BEGIN CERTIFICATE-----\n");
+    expect(readFileText(" ---\ntitle: x\n---\n# T\n", "/page.md")).toBe("---\ntitle: x\n---\n# T\n");
   });
 
   test("keeps its indentation anywhere else: it may be a drawing, a centred title, a list", () => {
@@ -181,7 +181,7 @@ describe("the first line", () => {
       ["/a.diff", " context\n+added\n"],
       ["/a.yml", "  - one\n  - two\n"],
     ] as const) {
-      expect(fileText(text, path)).toBe(text);
+      expect(readFileText(text, path)).toBe(text);
     }
   });
 });
@@ -189,11 +189,11 @@ describe("the first line", () => {
 describe("JSON", () => {
   test("is found bare, fenced, after thoughts, and between prose", () => {
     for (const answer of ['{"a":1}', '```json\n{"a":1}\n```', '<think>{</think>{"a":1}', 'Sure!\n{"a":1}\nDone.']) {
-      expect(JSON.parse(jsonText(answer))).toEqual({ a: 1 });
+      expect(JSON.parse(extractJson(answer))).toEqual({ a: 1 });
     }
   });
 
   test("that is not there leaves the text to be complained about", () => {
-    expect(jsonText("I'd rather not.")).toBe("I'd rather not.");
+    expect(extractJson("I'd rather not.")).toBe("I'd rather not.");
   });
 });

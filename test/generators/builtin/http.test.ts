@@ -4,8 +4,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { FsError } from "../../../src/errno.ts";
 import { isPrivate } from "../../../src/generators/builtin/http/addresses.ts";
-import { nextLink } from "../../../src/generators/builtin/http/link-header.ts";
-import { indented } from "../../../src/generators/formats/indented.ts";
+import { findNextLink } from "../../../src/generators/builtin/http/link-header.ts";
+import { indentJson } from "../../../src/generators/formats/indented.ts";
 import { type Loaded, loaded } from "../../support/generators.ts";
 import { expectLinear, repeated } from "../../support/growth.ts";
 import { programs, testWith } from "../../support/needs.ts";
@@ -274,8 +274,8 @@ test("JSON is indented with every number as it was", async () => {
   expect(await outcome({ url: `${BASE}/json`, json: true })).toBe(
     '{\n  "big": 12345678901234567890,\n  "a": [\n    1.10,\n    {}\n  ],\n  "t": "x, {\\"y\\"}",\n  "e": []\n}\n',
   );
-  expect([...indented("[ ]")].join("")).toBe("[]\n");
-  expect([...indented(' {"a" : {"b":-1e5} } ')].join("")).toBe('{\n  "a": {\n    "b": -1e5\n  }\n}\n');
+  expect([...indentJson("[ ]")].join("")).toBe("[]\n");
+  expect([...indentJson(' {"a" : {"b":-1e5} } ')].join("")).toBe('{\n  "a": {\n    "b": -1e5\n  }\n}\n');
   expect(await outcome({ json: true })).toBe("EIO");
 });
 
@@ -400,26 +400,26 @@ test("an answer of some megabytes comes whole, or not at all", async () => {
 });
 
 test("the next page is found in a Link header as RFC 8288 has it, in time by its length", async () => {
-  expect(nextLink('</a>; rel="next"')).toBe("/a");
-  expect(nextLink('</a?b=1,2>; rel=prev, </c,d>; title="x, y; rel=next"; REL="last next"')).toBe("/c,d");
-  expect(nextLink('</a>; rel="prev", </b>; rel=nextish')).toBeUndefined();
-  expect(nextLink("</a")).toBeUndefined();
-  expect(nextLink("")).toBeUndefined();
+  expect(findNextLink('</a>; rel="next"')).toBe("/a");
+  expect(findNextLink('</a?b=1,2>; rel=prev, </c,d>; title="x, y; rel=next"; REL="last next"')).toBe("/c,d");
+  expect(findNextLink('</a>; rel="prev", </b>; rel=nextish')).toBeUndefined();
+  expect(findNextLink("</a")).toBeUndefined();
+  expect(findNextLink("")).toBeUndefined();
   for (const unit of ["<", "<a", "<a>;", '<a>;"', "<a>,", "rel=next,", "\\", '"', ";", "<a>; rel=x;"]) {
-    await expectLinear(repeated(unit), nextLink);
-    await expectLinear(repeated(unit, '<a>; x="'), nextLink);
+    await expectLinear(repeated(unit), findNextLink);
+    await expectLinear(repeated(unit, '<a>; x="'), findNextLink);
   }
 });
 
 test("JSON is indented in time by its length, and not where it is nested beyond all measure", async () => {
   const all = (text: string) => {
-    for (const _ of indented(text));
+    for (const _ of indentJson(text));
   };
   for (const unit of ["[],", "{},", "1,", '"a",', '"\\\\",', "[[[]]],", '{"a":[{}]},', "    1,"]) {
     await expectLinear((length) => `[${unit.repeat(length / unit.length)}1]`, all);
   }
   const value = { a: [1, { b: [] }, {}, [[2]]], c: "x", d: null };
-  expect([...indented(JSON.stringify(value))].join("")).toBe(`${JSON.stringify(value, null, 2)}\n`);
+  expect([...indentJson(JSON.stringify(value))].join("")).toBe(`${JSON.stringify(value, null, 2)}\n`);
   expect(() => all(`${"[".repeat(5000)}${"]".repeat(5000)}`)).toThrow("nested more than 1000 levels deep");
 });
 

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { createEngine } from "../../../src/generate/engine.ts";
 import { createBudget } from "../../../src/generate/spending/budget.ts";
-import { llmGenerator } from "../../../src/generators/builtin/llm.ts";
+import { createLlmGenerator } from "../../../src/generators/builtin/llm.ts";
 import type { GeneratorContext } from "../../../src/generators/contract.ts";
 import { type LanguageModel, LlmError } from "../../../src/llm/llm.ts";
-import { openaiModel } from "../../../src/llm/openai.ts";
-import { recordedModel } from "../../../src/recording/recorded-model.ts";
-import { memoryStore } from "../../../src/recording/stores/memory.ts";
+import { createOpenaiModel } from "../../../src/llm/openai.ts";
+import { createRecordedModel } from "../../../src/recording/recorded-model.ts";
+import { createMemoryStore } from "../../../src/recording/stores/memory.ts";
 import { openaiServer } from "../../support/openai-server.ts";
 import { scriptedModel } from "../../support/scripted-model.ts";
 import { treePort } from "../../support/tree-port.ts";
@@ -36,7 +36,10 @@ const askForFileAlone = (path: string) => `only ${path}`;
 
 test("content is one plain-text completion, without its fence, with metadata", async () => {
   const model = scriptedModel("```c\nint x;\n```");
-  const result = await llmGenerator({ model, modelName: "m", compose, askForFileAlone }).generate("/a.c", context());
+  const result = await createLlmGenerator({ model, modelName: "m", compose, askForFileAlone }).generate(
+    "/a.c",
+    context(),
+  );
   expect(result).toEqual({ content: "int x;\n", metadata: { model: "m", input_tokens: 11, output_tokens: 7 } });
   expect(model.requests).toEqual([{ model: "m", messages: [{ role: "user", content: "write /a.c" }] }]);
   expect(model.labels).toEqual(["/a.c"]);
@@ -44,7 +47,7 @@ test("content is one plain-text completion, without its fence, with metadata", a
 
 test("the model that a directory names is asked instead", async () => {
   const model = scriptedModel("x");
-  await llmGenerator({ model, modelName: "m", compose, askForFileAlone }).generate(
+  await createLlmGenerator({ model, modelName: "m", compose, askForFileAlone }).generate(
     "/a.c",
     context({ model: "special" }),
   );
@@ -53,14 +56,14 @@ test("the model that a directory names is asked instead", async () => {
 
 test("an empty fence makes an empty file; an empty answer makes none", async () => {
   const generator = (text: string) =>
-    llmGenerator({ model: scriptedModel(text), modelName: "m", compose, askForFileAlone });
+    createLlmGenerator({ model: scriptedModel(text), modelName: "m", compose, askForFileAlone });
   expect(await generator("```\n```").generate("/a.c", context())).toMatchObject({ content: "" });
   await expect(Promise.resolve(generator(" \n").generate("/a.c", context()))).rejects.toThrow("empty answer");
 });
 
 for (const thoughts of ["<think>Well.</think>\n", "<thinking>Well, let me", " <think>a</think>\n \n"]) {
   test(`an answer of thoughts alone makes none either: ${JSON.stringify(thoughts)}`, async () => {
-    const generator = llmGenerator({ model: scriptedModel(thoughts), modelName: "m", compose, askForFileAlone });
+    const generator = createLlmGenerator({ model: scriptedModel(thoughts), modelName: "m", compose, askForFileAlone });
     const made = Promise.resolve(generator.generate("/a.c", context()));
     await expect(made).rejects.toThrow("m sent thoughts, and no answer, for /a.c; try again, or another model");
   });
@@ -69,7 +72,7 @@ for (const thoughts of ["<think>Well.</think>\n", "<thinking>Well, let me", " <t
 test("through the engine and a real server, the file gets the bytes and the metadata", async () => {
   await using server = await openaiServer([{ stream: ["```c\nint ", "x;\n```"], model: "served-model" }]);
   const tree = treePort({ "/a.c": { pending: "an int" } });
-  const engine = createEngine({ model: openaiModel({ baseUrl: server.baseUrl }), modelName: "m", tree });
+  const engine = createEngine({ model: createOpenaiModel({ baseUrl: server.baseUrl }), modelName: "m", tree });
   const { bytes, metadata } = await engine.generate(tree.request("/a.c"), never);
   expect(new TextDecoder().decode(bytes)).toBe("int x;\n");
   expect(Object.fromEntries(metadata)).toMatchObject({ model: "served-model", input_tokens: "11", output_tokens: "7" });
@@ -110,7 +113,7 @@ describe("an answer of which it is not plain what the file is", () => {
   /** The generator with a script, its requests, and what it warned of. */
   function made(model: LanguageModel, more: Partial<GeneratorContext> = {}) {
     const warnings: string[] = [];
-    const generator = llmGenerator({ model, modelName: "m", compose, askForFileAlone });
+    const generator = createLlmGenerator({ model, modelName: "m", compose, askForFileAlone });
     const log = { debug() {}, info() {}, warn: (text: string) => void warnings.push(text) };
     return { content: Promise.resolve(generator.generate("/a.c", context({ log, ...more }))), warnings };
   }
@@ -165,11 +168,11 @@ describe("an answer of which it is not plain what the file is", () => {
   });
 
   test("is replayed with what came of it, and as it was where an older recording knows no second one", async () => {
-    const store = memoryStore("a test");
-    const recording = recordedModel(scriptedModel(UNCLEAR, "int x;\n"), store, { mode: "record" });
+    const store = createMemoryStore("a test");
+    const recording = createRecordedModel(scriptedModel(UNCLEAR, "int x;\n"), store, { mode: "record" });
     expect(await made(recording).content).toMatchObject({ content: "int x;\n" });
     const nobody: LanguageModel = { complete: () => Promise.reject(new Error("replaying asks nobody")) };
-    const replaying = recordedModel(nobody, store, { mode: "replay" });
+    const replaying = createRecordedModel(nobody, store, { mode: "replay" });
     const [first, second] = await store.list();
     const replayed = await made(replaying).content;
     expect(replayed).toMatchObject({ content: "int x;\n", metadata: { request: first?.key, recorded: true } });
@@ -181,7 +184,7 @@ describe("an answer of which it is not plain what the file is", () => {
 
   test("of prose is never sent back", async () => {
     const model = scriptedModel(UNCLEAR);
-    const generator = llmGenerator({ model, modelName: "m", compose, askForFileAlone });
+    const generator = createLlmGenerator({ model, modelName: "m", compose, askForFileAlone });
     expect(await generator.generate("/README.md", context())).toMatchObject({ content: UNCLEAR });
     expect(model.requests).toHaveLength(1);
   });

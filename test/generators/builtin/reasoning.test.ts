@@ -1,6 +1,6 @@
 /** What models and their servers leave around an answer, and files that are about just that. */
 import { describe, expect, test } from "bun:test";
-import { fileText, jsonText, readFileAnswer } from "../../../src/generators/builtin/clean-answer.ts";
+import { extractJson, readFileAnswer, readFileText } from "../../../src/generators/builtin/clean-answer.ts";
 import { expectLinear } from "../../support/growth.ts";
 import { Random } from "../../support/random.ts";
 
@@ -83,7 +83,7 @@ describe("a Python file has its content and nothing else, from", () => {
 describe("a layout's JSON is found, from", () => {
   const json = '{"directories":[],"files":[{"path":"a","description":"{}"}]}';
   test.each(LEAKS)("%s", (_, answer) => {
-    expect(jsonText(answer.replaceAll(PY, json))).toBe(json);
+    expect(extractJson(answer.replaceAll(PY, json))).toBe(json);
   });
 });
 
@@ -212,9 +212,9 @@ describe("a file keeps the marks that it is about:", () => {
   test.each(CONTENTS)("%s, behind thoughts and before an end", (_, path, text) => {
     // In markup what comes after thoughts has to be a document, and a list of tokens may have one more.
     if (/\.(xml|vue|html)$|tokens\.txt|special\.txt/.test(path)) return;
-    expect(fileText(`<think>\nOkay, a file.\n</think>\n\n${text}<|eom_id|>`, path)).toBe(text);
+    expect(readFileText(`<think>\nOkay, a file.\n</think>\n\n${text}<|eom_id|>`, path)).toBe(text);
     expect(
-      fileText(
+      readFileText(
         `<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>${text}<|return|>`,
         path,
       ),
@@ -224,14 +224,14 @@ describe("a file keeps the marks that it is about:", () => {
 
 test("thoughts end at their own mark, not at one in the content", () => {
   const text = 'X = """\n</think>\n"""\n';
-  expect(fileText(`<think>a string</think>${text}`, "/m.py")).toBe(text);
-  expect(fileText(`<think>\na string\n</think>\n${text}`, "/m.py")).toBe(text);
+  expect(readFileText(`<think>a string</think>${text}`, "/m.py")).toBe(text);
+  expect(readFileText(`<think>\na string\n</think>\n${text}`, "/m.py")).toBe(text);
 });
 
 test("a document of markup loses the thoughts before it, and keeps an element of their name", () => {
   const page = "<!doctype html>\n<think>hm</think>\n";
-  expect(fileText(`<think>\nA page.\n</think>\n\n${page}`, "/i.html")).toBe(page);
-  expect(fileText(`A page is wanted.\n</think>\n\n${page}`, "/i.html")).toBe(page);
+  expect(readFileText(`<think>\nA page.\n</think>\n\n${page}`, "/i.html")).toBe(page);
+  expect(readFileText(`A page is wanted.\n</think>\n\n${page}`, "/i.html")).toBe(page);
 });
 
 test("whatever the content, what is put around it comes off again, and nothing else does", () => {
@@ -265,7 +265,7 @@ test("whatever the content, what is put around it comes off again, and nothing e
     const middle = Array.from({ length: random.below(8) }, () => random.pick(lines));
     const content = `first = 1\n${middle.join("\n")}\nlast = 2\n`;
     for (const [index, wrap] of around.entries()) {
-      expect([seed, index, fileText(wrap(content), "/m.py")]).toEqual([seed, index, content]);
+      expect([seed, index, readFileText(wrap(content), "/m.py")]).toEqual([seed, index, content]);
     }
   }
 });

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { FsError } from "../../../src/errno.ts";
-import { bound, checkSingle } from "../../../src/generators/builtin/sql/parameters.ts";
-import { pattern } from "../../../src/generators/config/patterns.ts";
-import { csvRows } from "../../../src/generators/formats/csv.ts";
+import { bindParameters, checkSingle } from "../../../src/generators/builtin/sql/parameters.ts";
+import { parsePattern } from "../../../src/generators/config/patterns.ts";
+import { parseCsvRows } from "../../../src/generators/formats/csv.ts";
 import * as chinook from "../../support/chinook.ts";
 import {
   csv,
@@ -30,15 +30,15 @@ async function failure(promise: Promise<unknown>): Promise<FsError> {
 describe("parameters of a query", () => {
   const place = (index: number) => `$${index}`;
   test("are bound in the order of their places", () => {
-    const query = bound("SELECT :b, :a, :b", { a: "1", b: "2" }, place);
+    const query = bindParameters("SELECT :b, :a, :b", { a: "1", b: "2" }, place);
     expect(query).toEqual({ sql: "SELECT $1, $2, $3", params: ["2", "1", "2"] });
   });
   test("are not looked for in strings, names, comments and casts", () => {
     const sql = `SELECT ':a', ":a", \`:a\`, x::text, $q$ :a $q$ -- :a\n/* :a */ , 'it''s :a'`;
-    expect(bound(sql, {}, place)).toEqual({ sql, params: [] });
+    expect(bindParameters(sql, {}, place)).toEqual({ sql, params: [] });
   });
   test("that the path does not give are named", () => {
-    expect(() => bound("SELECT :id", { name: "x" }, place)).toThrow("the query wants :id");
+    expect(() => bindParameters("SELECT :id", { name: "x" }, place)).toThrow("the query wants :id");
   });
 });
 
@@ -249,7 +249,7 @@ for (const dialect of DIALECTS) {
     test("every value is exact, in CSV and in JSON", async () => {
       expect(await shop.text("/odd.csv")).toBe(dialect.csv);
       expect(await shop.text("/odd.json")).toBe(dialect.json);
-      const [header, row] = csvRows(await shop.text("/odd.csv"));
+      const [header, row] = parseCsvRows(await shop.text("/odd.csv"));
       expect(row?.[header?.indexOf("t") ?? 0]).toBe('a "q", b\nc');
       expect([...(await shop.bytes("/bytes.bin"))]).toEqual([0, 255, 10]);
     });
@@ -279,7 +279,7 @@ for (const dialect of DIALECTS) {
         const named = await shop.text(`/by-name/UK/${attempt}.md`);
         expect(named.split("\n")).toHaveLength(3);
       }
-      expect(csvRows(await shop.text("/all.csv"))).toHaveLength(5);
+      expect(parseCsvRows(await shop.text("/all.csv"))).toHaveLength(5);
     });
 
     test("a listing has a file for every row, whatever its values hold", async () => {
@@ -287,7 +287,7 @@ for (const dialect of DIALECTS) {
       const names = await shop.list("/by-name", "shop");
       expect([...names].sort()).toEqual(["DK/%2E%2E.md", "DK/Bo%2Fx.md", "UK/Ada.md"]);
       for (const name of names) expect(await shop.text(`/by-name/${name}`)).toContain("\n| ");
-      expect(pattern("by-name/{country}/{name}.md").match("/by-name/DK/Bo%2Fx.md")?.get("name")).toBe("Bo/x");
+      expect(parsePattern("by-name/{country}/{name}.md").match("/by-name/DK/Bo%2Fx.md")?.get("name")).toBe("Bo/x");
     });
 
     test("every row of a shop of fifteen thousand is what the database's own client prints", async () => {
@@ -346,7 +346,7 @@ for (const dialect of DIALECTS) {
 
     test("the session is read-only", async () => {
       expect((await failure(shop.text("/write.csv"))).code).toBe("EROFS");
-      expect(csvRows(await shop.text("/all.csv"))).toHaveLength(5);
+      expect(parseCsvRows(await shop.text("/all.csv"))).toHaveLength(5);
     });
 
     if (dialect.connections !== undefined)
@@ -369,7 +369,7 @@ for (const dialect of DIALECTS) {
     });
 
     test("large rows come whole as long as they are not too large", async () => {
-      const rows = csvRows(await shop.text("/large.csv"));
+      const rows = parseCsvRows(await shop.text("/large.csv"));
       expect(rows.map((row) => row[1]?.length)).toEqual([1, 3_000_000, 3_000_000, 3_000_000, 3_000_000]);
     });
 

@@ -1,21 +1,21 @@
 /** Options of rules: what is refused when the configuration is read, instead of failing every file later. */
 import { expect, test } from "bun:test";
-import { countOption, durationOption } from "../../../src/generators/config/options.ts";
+import { readCount, readDuration } from "../../../src/generators/config/options.ts";
 
 test("a limit to the time is more than none and no longer than a timer can be", () => {
-  expect(durationOption({ timeout: "1ms" }, "timeout")).toBe(1);
-  expect(durationOption({ timeout: "24d" }, "timeout")).toBe(24 * 86_400_000);
-  expect(durationOption({}, "timeout")).toBeUndefined();
+  expect(readDuration({ timeout: "1ms" }, "timeout")).toBe(1);
+  expect(readDuration({ timeout: "24d" }, "timeout")).toBe(24 * 86_400_000);
+  expect(readDuration({}, "timeout")).toBeUndefined();
   // Databases take a statement timeout of 0 for none; a timer takes one that is too long for none at all.
   for (const timeout of ["0s", "0ms", "0.1ms", "25d", "30", "soon"]) {
-    expect(() => durationOption({ timeout }, "timeout")).toThrow('the option "timeout" is "');
+    expect(() => readDuration({ timeout }, "timeout")).toThrow('the option "timeout" is "');
   }
 });
 
 test("a count may have a least", () => {
-  expect(countOption({ maxBytes: 1 }, "maxBytes", 5, 1)).toBe(1);
-  expect(countOption({}, "maxBytes", 5, 1)).toBe(5);
+  expect(readCount({ maxBytes: 1 }, "maxBytes", 5, 1)).toBe(1);
+  expect(readCount({}, "maxBytes", 5, 1)).toBe(5);
   for (const maxBytes of [0, -1, 1.5, Number.NaN, 1e300, "10"]) {
-    expect(() => countOption({ maxBytes }, "maxBytes", 5, 1)).toThrow("must be a whole number, 1 or more");
+    expect(() => readCount({ maxBytes }, "maxBytes", 5, 1)).toThrow("must be a whole number, 1 or more");
   }
 });

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { policyText } from "../../../src/attributes.ts";
-import { decodeName, encodeName, pattern } from "../../../src/generators/config/patterns.ts";
+import { decodeName, encodeName, parsePattern } from "../../../src/generators/config/patterns.ts";
 import { compileRules, Rules } from "../../../src/generators/config/rules.ts";
-import { csvField, csvRows, parseCsv } from "../../../src/generators/formats/csv.ts";
+import { formatCsvField, parseCsv, parseCsvRows } from "../../../src/generators/formats/csv.ts";
 
 describe("a pattern", () => {
   const cases: readonly (readonly [string, readonly string[], readonly string[]])[] = [
@@ -19,13 +19,13 @@ describe("a pattern", () => {
   ];
   for (const [source, fits, misses] of cases) {
     test(`${source} fits what it should`, () => {
-      for (const path of fits) expect([path, pattern(source).match(path) !== undefined]).toEqual([path, true]);
-      for (const path of misses) expect([path, pattern(source).match(path) !== undefined]).toEqual([path, false]);
+      for (const path of fits) expect([path, parsePattern(source).match(path) !== undefined]).toEqual([path, true]);
+      for (const path of misses) expect([path, parsePattern(source).match(path) !== undefined]).toEqual([path, false]);
     });
   }
 
   test("names parts, and fills them in again", () => {
-    const shape = pattern("by/{country}/{name}.v2.json");
+    const shape = parsePattern("by/{country}/{name}.v2.json");
     expect([...(shape.match("/by/DK/Bo.v2.json") ?? [])]).toEqual([
       ["country", "DK"],
       ["name", "Bo"],
@@ -39,11 +39,16 @@ describe("a pattern", () => {
       ),
     ).toBe("/by/DK/a%2Fb.v2.json");
     expect(shape.fill(new Map([["country", "DK"]]))).toBeUndefined();
-    expect([shape.root, shape.literal, pattern("a/b").literal, pattern("{x}").root]).toEqual(["/by", false, true, "/"]);
+    expect([shape.root, shape.literal, parsePattern("a/b").literal, parsePattern("{x}").root]).toEqual([
+      "/by",
+      false,
+      true,
+      "/",
+    ]);
   });
 
   test("that says nothing clear is refused", () => {
-    for (const source of ["", "a/", "{a", "a}", "{a b}", "{a}/{a}"]) expect(() => pattern(source)).toThrow();
+    for (const source of ["", "a/", "{a", "a}", "{a b}", "{a}/{a}"]) expect(() => parsePattern(source)).toThrow();
   });
 });
 
@@ -110,10 +115,10 @@ describe("rules", () => {
 
 test("CSV keeps every text apart, and comes back", () => {
   const texts = ["", "a", 'say "hi"', "a,b", "line\nend", "\r", " lead", "trail ", "é", '"', ";", "\t"];
-  const line = texts.map((text) => csvField(text)).join(",");
-  expect(csvRows(`${line}\r\n`)).toEqual([texts]);
-  expect(csvField(undefined)).toBe("");
-  expect(csvRows("a,b\r\n1,\r\n")).toEqual([
+  const line = texts.map((text) => formatCsvField(text)).join(",");
+  expect(parseCsvRows(`${line}\r\n`)).toEqual([texts]);
+  expect(formatCsvField(undefined)).toBe("");
+  expect(parseCsvRows("a,b\r\n1,\r\n")).toEqual([
     ["a", "b"],
     ["1", ""],
   ]);

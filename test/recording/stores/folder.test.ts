@@ -17,8 +17,8 @@ import type { ChatRequest } from "../../../src/llm/llm.ts";
 import { requestKey } from "../../../src/recording/key.ts";
 import { readAnswerTo, readRecording, writeRecording } from "../../../src/recording/record.ts";
 import type { Recording } from "../../../src/recording/recording.ts";
-import { defaultRecordings, fileName, folderStore } from "../../../src/recording/stores/folder.ts";
-import { Names } from "../../../src/recording/stores/folder-index.ts";
+import { createFolderStore, defaultRecordings, fileName } from "../../../src/recording/stores/folder.ts";
+import { FolderIndex } from "../../../src/recording/stores/folder-index.ts";
 import { prune } from "../../../src/recording/stores/store.ts";
 import { likeRequests } from "../../support/like-requests.ts";
 
@@ -158,7 +158,7 @@ describe("a recording that something else changed", () => {
   });
 
   test("is found and told of when it would be needed", async () => {
-    const store = folderStore(folder);
+    const store = createFolderStore(folder);
     await store.put(one);
     const path = join(folder, fileName(one.label, one.key));
     writeFileSync(path, readFileSync(path, "utf8").slice(0, -3));
@@ -171,7 +171,7 @@ describe("a recording that something else changed", () => {
 });
 
 test("what another version of llmfs wrote is not used, and not taken away", async () => {
-  const store = folderStore(folder);
+  const store = createFolderStore(folder);
   const one = recording("hello\n");
   const path = join(folder, fileName(one.label, one.key));
   writeFileSync(path, writeRecording(one).replace("recording 1", "recording 2"));
@@ -185,14 +185,14 @@ test("what another version of llmfs wrote is not used, and not taken away", asyn
 test("a fifo among the recordings is not waited for", async () => {
   const path = join(folder, fileName("/a", "0".repeat(64)));
   Bun.spawnSync(["mkfifo", path]);
-  const store = folderStore(folder);
+  const store = createFolderStore(folder);
   expect(await store.get("0".repeat(64), "/a")).toBeUndefined();
   expect(await store.check?.()).toHaveLength(1);
 });
 
 test("what is no regular file, or is too long to be a recording, is not used, and not read to its end", async () => {
   const warnings: string[] = [];
-  const store = folderStore(folder, { warn: (line) => warnings.push(line) });
+  const store = createFolderStore(folder, { warn: (line) => warnings.push(line) });
   const place = (key: string) => join(folder, fileName("/a", key));
   const [device, huge] = ["1".repeat(64), "2".repeat(64)];
   symlinkSync("/dev/zero", place(device));
@@ -208,7 +208,7 @@ test("what is no regular file, or is too long to be a recording, is not used, an
 });
 
 test("near a label are its recordings, else those of files like it", async () => {
-  const store = folderStore(folder);
+  const store = createFolderStore(folder);
   const at = (label: string, model: string) => recording("x", label, { ...REQUEST, model });
   const other = at("/old/b.md", "m3");
   for (const one of [at("/docs/a.md", "m1"), at("/docs/a.md", "m2"), other]) await store.put(one);
@@ -221,7 +221,7 @@ describe("claims in a folder", () => {
   const [one, two] = ["1".repeat(64), "2".repeat(64)];
 
   test("are each for one key, and leave nothing behind when the last is given back", async () => {
-    const [a, b] = [folderStore(folder), folderStore(folder)];
+    const [a, b] = [createFolderStore(folder), createFolderStore(folder)];
     const [first, second] = [await a.claim?.(one), await b.claim?.(two)];
     expect([await b.claim?.(one), await a.claim?.(two), await a.claim?.(one)]).toEqual([
       undefined,
@@ -235,7 +235,7 @@ describe("claims in a folder", () => {
   });
 
   test("hold also where the file was removed after it was opened", async () => {
-    const [a, b, c] = [folderStore(folder), folderStore(folder), folderStore(folder)];
+    const [a, b, c] = [createFolderStore(folder), createFolderStore(folder), createFolderStore(folder)];
     const first = await a.claim?.(one);
     expect(await b.claim?.(one)).toBeUndefined();
     await first?.[Symbol.asyncDispose]();
@@ -248,7 +248,10 @@ describe("claims in a folder", () => {
   });
 
   test("say who holds them", async () => {
-    const [a, b] = [folderStore(folder, { who: () => "a\u001b[31m mount" }), folderStore(folder, { who: () => "b" })];
+    const [a, b] = [
+      createFolderStore(folder, { who: () => "a\u001b[31m mount" }),
+      createFolderStore(folder, { who: () => "b" }),
+    ];
     expect(await b.holder?.(one)).toBeUndefined();
     const [first, second] = [await a.claim?.(one), await b.claim?.(two)];
     expect([await b.holder?.(one), await a.holder?.(two)]).toEqual(["a\\u001b[31m mount", "b"]);
@@ -256,11 +259,11 @@ describe("claims in a folder", () => {
     expect(await b.holder?.(one)).toBeUndefined();
     expect(await a.holder?.(two)).toBe("b");
     await second?.[Symbol.asyncDispose]();
-    expect(await folderStore(folder).holder?.(one)).toBeUndefined();
+    expect(await createFolderStore(folder).holder?.(one)).toBeUndefined();
   });
 
   test("leave nothing behind, whoever waited for them", async () => {
-    const [a, b] = [folderStore(folder), folderStore(folder)];
+    const [a, b] = [createFolderStore(folder), createFolderStore(folder)];
     const first = await a.claim?.(one);
     for (let index = 0; index < 5; index++) expect(await b.claim?.(one)).toBeUndefined();
     await first?.[Symbol.asyncDispose]();
@@ -278,7 +281,7 @@ describe("claims in a folder", () => {
     for (const before of [undefined, 0o666, 0o600]) {
       if (before !== undefined) writeFileSync(join(folder, ".claims"), "");
       if (before !== undefined) chmodSync(join(folder, ".claims"), before);
-      const claim = await folderStore(folder).claim?.(one);
+      const claim = await createFolderStore(folder).claim?.(one);
       expect(statSync(join(folder, ".claims")).mode & 0o777).toBe(expected);
       await claim?.[Symbol.asyncDispose]();
     }
@@ -288,17 +291,17 @@ describe("claims in a folder", () => {
     const outside = join(folder, "outside");
     writeFileSync(outside, "untouched");
     symlinkSync(outside, join(folder, ".claims"));
-    await expect(folderStore(folder).claim?.(one)).rejects.toThrow("ELOOP");
+    await expect(createFolderStore(folder).claim?.(one)).rejects.toThrow("ELOOP");
     rmSync(join(folder, ".claims"));
     Bun.spawnSync(["mkfifo", join(folder, ".claims")]);
-    await expect(folderStore(folder).claim?.(one)).rejects.toThrow("is no regular file");
+    await expect(createFolderStore(folder).claim?.(one)).rejects.toThrow("is no regular file");
     expect(readFileSync(outside, "utf8")).toBe("untouched");
   });
 
   test("cannot be made where nothing can be written, and say so", async () => {
     const path = join(folder, "taken");
     writeFileSync(path, "");
-    await expect(folderStore(path).claim?.(one)).rejects.toThrow(path);
+    await expect(createFolderStore(path).claim?.(one)).rejects.toThrow(path);
   });
 });
 
@@ -311,7 +314,7 @@ test("names that are added by us are known without reading the folder each time"
     listed += 1;
     return readdirSync(folder);
   };
-  const names = new Names(folder, /\.(\d)\.txt$/, list, () => now);
+  const names = new FolderIndex(folder, /\.(\d)\.txt$/, list, () => now);
   expect(await names.ending("1")).toEqual(["a.1.txt"]);
   for (let index = 0; index < 100; index++) {
     write(`${index}.3.txt`);
@@ -331,7 +334,7 @@ test("names that are added by us are known without reading the folder each time"
 
 describe("a folder of recordings", () => {
   test("is made when the first one is written, and gives it back", async () => {
-    const store = folderStore(join(folder, "a/b"));
+    const store = createFolderStore(join(folder, "a/b"));
     const one = recording("hello\n");
     expect(await store.get(one.key, one.label)).toBeUndefined();
     expect(await store.list()).toEqual([]);
@@ -343,7 +346,7 @@ describe("a folder of recordings", () => {
   });
 
   test("is sorted by what the recordings are for", async () => {
-    const store = folderStore(folder);
+    const store = createFolderStore(folder);
     for (const label of ["/b", "structure", "/a/c", "/a"]) {
       await store.put(recording(label, label, { ...REQUEST, model: label }));
     }
@@ -352,7 +355,7 @@ describe("a folder of recordings", () => {
   });
 
   test("written twice has the same bytes, and the second time is not written at all", async () => {
-    const store = folderStore(folder);
+    const store = createFolderStore(folder);
     await store.put(recording("hello\n"));
     const [file = ""] = readdirSync(folder);
     const before = statSync(join(folder, file), { bigint: true });
@@ -365,11 +368,11 @@ describe("a folder of recordings", () => {
   });
 
   test("is written whole or not at all: a reader never sees half, and nothing is left over", async () => {
-    const store = folderStore(folder);
+    const store = createFolderStore(folder);
     const texts = ["a", "b", "c"].map((letter) => letter.repeat(300_000));
     const seen = new Set<string | undefined>();
     const warnings: string[] = [];
-    const reader = folderStore(folder, { warn: (line) => warnings.push(line) });
+    const reader = createFolderStore(folder, { warn: (line) => warnings.push(line) });
     await Promise.all([
       ...texts.map((text) => store.put(recording(text))),
       ...Array.from({ length: 30 }, async () => seen.add((await reader.get(recording("").key))?.answer.text)),
@@ -381,7 +384,7 @@ describe("a folder of recordings", () => {
 
   test("reports what is corrupt, once, and never uses it", async () => {
     const warnings: string[] = [];
-    const store = folderStore(folder, { warn: (line) => warnings.push(line) });
+    const store = createFolderStore(folder, { warn: (line) => warnings.push(line) });
     const one = recording("hello\n");
     await store.put(one);
     const path = join(folder, fileName(one.label, one.key));
@@ -396,7 +399,7 @@ describe("a folder of recordings", () => {
   });
 
   test("does not take a recording under a name that belongs to another key, nor bytes that are no UTF-8", async () => {
-    const store = folderStore(folder);
+    const store = createFolderStore(folder);
     const one = recording("hello\n");
     const other = "f".repeat(64);
     writeFileSync(join(folder, fileName("/x", other)), writeRecording(one));
@@ -410,7 +413,7 @@ describe("a folder of recordings", () => {
   });
 
   test("is found under another label by who only reads, however lately it was written or removed", async () => {
-    const [reader, writer] = [folderStore(folder), folderStore(folder)];
+    const [reader, writer] = [createFolderStore(folder), createFolderStore(folder)];
     for (let index = 0; index < 40; index++) {
       const one = recording("hello\n", `/file${index}`, { ...REQUEST, model: `m${index}` });
       expect(await reader.get(one.key, "/elsewhere")).toBeUndefined();
@@ -422,8 +425,8 @@ describe("a folder of recordings", () => {
   });
 
   test("put under another label is there under that one only", async () => {
-    const store = folderStore(folder);
-    await folderStore(folder).put(recording("hello\n", "/old"));
+    const store = createFolderStore(folder);
+    await createFolderStore(folder).put(recording("hello\n", "/old"));
     await store.put(recording("hello\n", "/new"));
     await store.put(recording("hello\n", "/newest"));
     expect(readdirSync(folder)).toEqual([fileName("/newest", recording("").key)]);
@@ -433,7 +436,7 @@ describe("a folder of recordings", () => {
 
   test("leaves other files alone", async () => {
     writeFileSync(join(folder, "README.md"), "ours");
-    const store = folderStore(folder);
+    const store = createFolderStore(folder);
     await store.put(recording("x"));
     await store.remove?.(recording("x").key);
     expect(readdirSync(folder)).toEqual(["README.md"]);
@@ -445,7 +448,7 @@ describe("a folder of recordings", () => {
     writeFileSync(old, "x");
     writeFileSync(join(folder, ".124-abd.tmp"), "x");
     utimesSync(old, 0, 0);
-    const store = folderStore(folder);
+    const store = createFolderStore(folder);
     const faults = (await store.check?.()) ?? [];
     expect(faults.map(({ name }) => name)).toEqual([old]);
     await store.discard?.(old);
@@ -457,7 +460,7 @@ describe("a folder of recordings", () => {
     writeFileSync(old, "x");
     writeFileSync(join(folder, ".124-abd.tmp"), "x");
     utimesSync(old, 0, 0);
-    await folderStore(folder).put(recording("x"));
+    await createFolderStore(folder).put(recording("x"));
     expect(readdirSync(folder).sort()).toEqual([".124-abd.tmp", fileName("/tides/predict.py", recording("").key)]);
   });
 
@@ -465,7 +468,7 @@ describe("a folder of recordings", () => {
     const path = join(folder, "a", "b");
     const umask = process.umask(0);
     try {
-      await folderStore(path).put(recording("x"));
+      await createFolderStore(path).put(recording("x"));
     } finally {
       process.umask(umask);
     }
@@ -482,7 +485,7 @@ describe("a folder of recordings", () => {
         [0o777, 0o644],
       ] as const) {
         chmodSync(folder, mode);
-        const store = folderStore(folder);
+        const store = createFolderStore(folder);
         await store.put(recording("x"));
         const file = join(folder, fileName("/tides/predict.py", recording("").key));
         expect(statSync(file).mode & 0o777).toBe(expected);
@@ -499,8 +502,8 @@ describe("a folder of recordings", () => {
   test("whose place is taken by a file says so", async () => {
     const path = join(folder, "taken");
     writeFileSync(path, "");
-    await expect(folderStore(path).put(recording("x"))).rejects.toThrow(path);
-    await expect(folderStore(path).get("0".repeat(64))).rejects.toThrow(path);
+    await expect(createFolderStore(path).put(recording("x"))).rejects.toThrow(path);
+    await expect(createFolderStore(path).get("0".repeat(64))).rejects.toThrow(path);
   });
 });
 

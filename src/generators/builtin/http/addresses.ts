@@ -42,9 +42,9 @@ export function isPrivate(address: string): boolean {
  * An address of the host that may be asked. It is the one to connect to: another look-up might find another. Rejects
  * with FsError EACCES, EHOSTUNREACH.
  */
-export async function publicAddress(host: string): Promise<string> {
+export async function resolvePublicAddress(host: string): Promise<string> {
   const bare = host.replace(/^\[|\]$/g, "");
-  const found = isIP(bare) === 0 ? await addresses(bare) : [bare];
+  const found = isIP(bare) === 0 ? await lookUpAddresses(bare) : [bare];
   const refused = found.find(isPrivate);
   if (refused !== undefined) {
     throw new FsError("EACCES", `${host} has the private address ${refused}; the option "private" allows it`);
@@ -52,7 +52,7 @@ export async function publicAddress(host: string): Promise<string> {
   return found[0] ?? "";
 }
 
-async function addresses(host: string): Promise<readonly string[]> {
+async function lookUpAddresses(host: string): Promise<readonly string[]> {
   try {
     return (await lookup(host, { all: true })).map(({ address }) => address);
   } catch (cause) {

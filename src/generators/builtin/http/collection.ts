@@ -2,9 +2,9 @@
 import { FsError } from "../../../errno.ts";
 import { Pace } from "../../../text/pace.ts";
 import { isRecord } from "../../config/options.ts";
-import { exactJson, kindOf } from "../../formats/json.ts";
-import { type Format, formatted } from "../sql/row-format.ts";
-import type { Value } from "../sql/rows.ts";
+import { kindOf, parseExactJson } from "../../formats/json.ts";
+import { createFormatter, type Format } from "../sql/row-format.ts";
+import type { SqlValue } from "../sql/rows.ts";
 
 /** Items as JSON, each in one line. */
 type Pages = AsyncIterable<{ readonly items: readonly string[] }>;
@@ -15,19 +15,19 @@ const MOST_COLUMNS = 2000;
 const PIECE = 64 * 1024;
 
 /** Piece by piece; a table whose columns nobody named needs all items first. Rejects with FsError. */
-export async function* collection(
+export async function* streamCollection(
   pages: Pages,
   format: Format,
   columns: readonly string[] | undefined,
   maxBytes: number,
 ): AsyncGenerator<string> {
-  if (format === "json" || format === "ndjson") yield* values(pages, format);
-  else if (columns !== undefined) yield* table(items(pages), format, columns);
+  if (format === "json" || format === "ndjson") yield* streamValues(pages, format);
+  else if (columns !== undefined) yield* streamTable(streamItems(pages), format, columns);
   else {
     const all: string[] = [];
     const names = new Set<string>();
     let length = 0;
-    for await (const item of items(pages)) {
+    for await (const item of streamItems(pages)) {
       all.push(item);
       length += item.length;
       for (const name of Object.keys(membersOf(item))) names.add(name);
@@ -36,12 +36,12 @@ export async function* collection(
         throw new FsError("EFBIG", `the items have more than ${MOST_COLUMNS} members; ${cure}`);
       if (length > maxBytes) throw new FsError("EFBIG", `the items have more than ${maxBytes} bytes; ${cure}`);
     }
-    yield* table(all, format, [...names]);
+    yield* streamTable(all, format, [...names]);
   }
 }
 
 /** One after the other, with everything else on this thread in between. */
-export async function* items(pages: Pages): AsyncGenerator<string> {
+export async function* streamItems(pages: Pages): AsyncGenerator<string> {
   const pace = new Pace();
   for await (const page of pages) {
     for (const item of page.items) {
@@ -51,11 +51,11 @@ export async function* items(pages: Pages): AsyncGenerator<string> {
   }
 }
 
-async function* values(pages: Pages, format: "json" | "ndjson"): AsyncGenerator<string> {
+async function* streamValues(pages: Pages, format: "json" | "ndjson"): AsyncGenerator<string> {
   const [head, between, before, end] = format === "json" ? ["[", ",", "\n  ", "\n]\n"] : ["", "", "", ""];
   let count = 0;
   let text = head;
-  for await (const item of items(pages)) {
+  for await (const item of streamItems(pages)) {
     text += `${count++ === 0 ? "" : between}${before}${item}${format === "json" ? "" : "\n"}`;
     if (text.length < PIECE) continue;
     yield text;
@@ -64,12 +64,12 @@ async function* values(pages: Pages, format: "json" | "ndjson"): AsyncGenerator<
   yield text + (count === 0 && format === "json" ? "]\n" : end);
 }
 
-async function* table(
+async function* streamTable(
   all: AsyncIterable<string> | Iterable<string>,
   format: Exclude<Format, "json" | "ndjson">,
   columns: readonly string[],
 ): AsyncGenerator<string> {
-  const { head, row } = formatted(format, false);
+  const { head, row } = createFormatter(format, false);
   // No items, and so no members: not even a line with no name in it.
   if (columns.length === 0) return;
   let text = head(columns);
@@ -91,8 +91,8 @@ async function* table(
 const LONGEST_ITEM = 256 * 1024;
 
 /** An item's value. Throws FsError EFBIG. */
-export function smallItem(text: string): unknown {
-  if (text.length <= LONGEST_ITEM) return exactJson(text);
+export function parseItem(text: string): unknown {
+  if (text.length <= LONGEST_ITEM) return parseExactJson(text);
   throw new FsError(
     "EFBIG",
     `an item has more than ${LONGEST_ITEM} characters; only .json and .ndjson hold such items`,
@@ -100,12 +100,12 @@ export function smallItem(text: string): unknown {
 }
 
 function membersOf(text: string): Readonly<Record<string, unknown>> {
-  const item = smallItem(text);
+  const item = parseItem(text);
   if (isRecord(item) && !JSON.isRawJSON(item)) return item;
   throw new FsError("EIO", `an item is ${kindOf(item)}: a table is made of objects; .json and .ndjson hold anything`);
 }
 
-function cellOf(value: unknown): Value {
+function cellOf(value: unknown): SqlValue {
   if (value === null || value === undefined) return null;
   if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return value;
   return { json: JSON.stringify(value) };

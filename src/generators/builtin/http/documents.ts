@@ -3,8 +3,8 @@
  * helper process: parsing alone takes half a second for a megabyte, and this thread serves everybody.
  */
 import { FsError } from "../../../errno.ts";
-import { indented } from "../../formats/indented.ts";
-import { asFsError } from "../../workers/failed.ts";
+import { indentJson } from "../../formats/indented.ts";
+import { toFsError } from "../../workers/failed.ts";
 import { HelperPool } from "../../workers/pool.ts";
 import type { HelperOptions } from "../../workers/worker-process.ts";
 import { isStraight, type PageQuestion, pageIn } from "./page.ts";
@@ -28,7 +28,7 @@ export class Documents implements AsyncDisposable {
   }
 
   /** Rejects with FsError, or the signal's reason. */
-  async page(bytes: Uint8Array, question: PageQuestion, signal: AbortSignal): Promise<Page> {
+  async readPage(bytes: Uint8Array, question: PageQuestion, signal: AbortSignal): Promise<Page> {
     if (bytes.length <= SMALL && isStraight(question.items) && isStraight(question.next)) {
       const { items, next } = await pageIn(new TextDecoder().decode(bytes), question);
       return { items: items.map((item) => JSON.stringify(item)), next };
@@ -45,18 +45,18 @@ export class Documents implements AsyncDisposable {
       }
       return { items, next: value };
     } catch (error) {
-      throw signal.aborted ? signal.reason : asFsError(error);
+      throw signal.aborted ? signal.reason : toFsError(error);
     }
   }
 
   /** With every number and text as it was written. Rejects with FsError, or the signal's reason. */
-  async *indented(bytes: Uint8Array, signal: AbortSignal): AsyncGenerator<string | Uint8Array> {
+  async *indent(bytes: Uint8Array, signal: AbortSignal): AsyncGenerator<string | Uint8Array> {
     try {
-      if (bytes.length <= SMALL) yield* indented(new TextDecoder().decode(bytes));
+      if (bytes.length <= SMALL) yield* indentJson(new TextDecoder().decode(bytes));
       else yield* (await this.#call({ task: "indent" }, bytes, signal)).pieces;
     } catch (error) {
       if (signal.aborted) throw signal.reason;
-      if (!(error instanceof Error) || error.name !== "SyntaxError") throw asFsError(error);
+      if (!(error instanceof Error) || error.name !== "SyntaxError") throw toFsError(error);
       throw new FsError("EIO", "the answer is no JSON", { cause: error });
     }
   }

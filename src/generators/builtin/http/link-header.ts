@@ -1,5 +1,5 @@
 /** The target of the first link that leads to the next page, of a header as RFC 8288 has it: `<URL>; rel="next", …`. */
-export function nextLink(header: string): string | undefined {
+export function findNextLink(header: string): string | undefined {
   for (let at = header.indexOf("<"); at >= 0; at = header.indexOf("<", at)) {
     const end = header.indexOf(">", at);
     if (end < 0) return undefined;

@@ -1,7 +1,7 @@
 /** What is wanted of a page: its items, and what leads to the next one. In the helper, if the page is large. */
 import type { JSONValue } from "json-p3";
 import { FsError } from "../../../errno.ts";
-import { exactJson } from "../../formats/json.ts";
+import { parseExactJson } from "../../formats/json.ts";
 
 /** JSONPath ("$.results[*]") or JSON pointer ("/results") each; absent: the whole answer, and nothing. */
 export interface PageQuestion {
@@ -17,9 +17,9 @@ export interface PageAnswer {
 
 /** Rejects with FsError EIO for what is no JSON, or has no list where the items should be. */
 export async function pageIn(text: string, { items, next }: PageQuestion): Promise<PageAnswer> {
-  const document = parsed(text);
+  const document = parseDocument(text);
   return {
-    items: await found(document, items),
+    items: await findItems(document, items),
     next: next === undefined ? undefined : await valueAt(document, next),
   };
 }
@@ -29,9 +29,9 @@ export function isStraight(path: string | undefined): boolean {
   return path?.startsWith("$") !== true || /^\$(?:\.[A-Za-z_]\w{0,99}|\[\*\]|\[\d{1,9}\]|\.\*){0,20}$/.test(path);
 }
 
-function parsed(text: string): unknown {
+function parseDocument(text: string): unknown {
   try {
-    return exactJson(text);
+    return parseExactJson(text);
   } catch (cause) {
     const why = cause instanceof RangeError ? "is nested too deeply" : "is no JSON";
     throw new FsError("EIO", `the answer ${why}`, { cause });
@@ -39,7 +39,7 @@ function parsed(text: string): unknown {
 }
 
 /** The items: what the JSONPath finds, or the elements of the list the pointer leads to. */
-async function found(document: unknown, where: string | undefined): Promise<readonly unknown[]> {
+async function findItems(document: unknown, where: string | undefined): Promise<readonly unknown[]> {
   if (where?.startsWith("$") === true) {
     const { jsonpath } = await import("json-p3");
     const values: unknown[] = jsonpath.query(where, jsonOf(document)).values();

@@ -1,9 +1,9 @@
 /** A collection that a server gives out page by page: its pages one after the other, and the items in each. */
 import { FsError } from "../../../errno.ts";
-import { type Options, textOption } from "../../config/options.ts";
+import { type Options, readText } from "../../config/options.ts";
 import type { Documents, Page } from "./documents.ts";
-import { nextLink } from "./link-header.ts";
-import { type Answer, type Asking, ask, type HttpOptions, shown } from "./request.ts";
+import { findNextLink } from "./link-header.ts";
+import { type Asking, ask, type HttpAnswer, type HttpOptions, showUrl } from "./request.ts";
 
 /** How one comes from a page to the next, as options say it. A `Link: …; rel="next"` is followed by itself. */
 export interface Paging {
@@ -25,7 +25,7 @@ const MOST_PAGES = 10_000;
 
 /** Throws Error for ways that exclude each other. */
 export function pagingOf(options: Options): Paging {
-  const text = (name: keyof Paging) => textOption(options, name);
+  const text = (name: keyof Paging) => readText(options, name);
   const [items, next, cursor, page, offset] = [
     text("items"),
     text("next"),
@@ -42,32 +42,32 @@ export function pagingOf(options: Options): Paging {
 }
 
 /** The items of every page, each as JSON in one line. Rejects with FsError. */
-export async function* pages(
+export async function* fetchPages(
   start: URL,
   paging: Paging,
   settings: HttpOptions,
   asking: Asking,
-  documents: Pick<Documents, "page">,
+  documents: Pick<Documents, "readPage">,
 ): AsyncGenerator<{ readonly items: readonly string[]; readonly url: URL }> {
   const { items, next } = paging;
   const question = { ...(items !== undefined && { items }), ...(next !== undefined && { next }) };
   const seen = new Set<string>();
   let url: URL | undefined = firstOf(start, paging);
   for (let count = 0; url !== undefined; count++) {
-    if (count >= MOST_PAGES) throw new FsError("EIO", `${shown(url)}: more than ${MOST_PAGES} pages`);
-    if (seen.has(url.href)) throw new FsError("ELOOP", `${shown(url)}: this page is its own successor`);
+    if (count >= MOST_PAGES) throw new FsError("EIO", `${showUrl(url)}: more than ${MOST_PAGES} pages`);
+    if (seen.has(url.href)) throw new FsError("ELOOP", `${showUrl(url)}: this page is its own successor`);
     seen.add(url.href);
     // Keys are for the server they were given for.
     const headers = url.origin === start.origin ? settings.headers : new Map<string, string>();
-    const answer: Answer | undefined = await ask(url, { ...settings, headers }, asking).catch((error: unknown) => {
+    const answer: HttpAnswer | undefined = await ask(url, { ...settings, headers }, asking).catch((error: unknown) => {
       // What some say of the page behind the last.
       if (count > 0 && paging.page !== undefined && error instanceof FsError && error.code === "ENOENT")
         return undefined;
       throw error;
     });
     if (answer === undefined) return;
-    const page = await documents.page(answer.bytes, question, asking.signal).catch((error: unknown) => {
-      throw error instanceof FsError ? new FsError(error.code, `${shown(answer.url)}: ${error.message}`) : error;
+    const page = await documents.readPage(answer.bytes, question, asking.signal).catch((error: unknown) => {
+      throw error instanceof FsError ? new FsError(error.code, `${showUrl(answer.url)}: ${error.message}`) : error;
     });
     yield { items: page.items, url };
     url = nextOf(url, answer, page, paging);
@@ -80,7 +80,7 @@ function firstOf(start: URL, { page }: Paging): URL {
   return url;
 }
 
-function nextOf(url: URL, answer: Answer, found: Page, { next, cursor, page, offset }: Paging): URL | undefined {
+function nextOf(url: URL, answer: HttpAnswer, found: Page, { next, cursor, page, offset }: Paging): URL | undefined {
   const count = found.items.length;
   const counted = page ?? offset;
   if (counted !== undefined) {
@@ -89,11 +89,11 @@ function nextOf(url: URL, answer: Answer, found: Page, { next, cursor, page, off
     following.searchParams.set(counted, String(from + (page === undefined ? count : 1)));
     return count === 0 ? undefined : following;
   }
-  const target = next === undefined ? nextLink(answer.headers.get("link") ?? "") : found.next;
+  const target = next === undefined ? findNextLink(answer.headers.get("link") ?? "") : found.next;
   if ((typeof target !== "string" && typeof target !== "number") || target === "") return undefined;
   if (cursor === undefined) {
     if (URL.canParse(String(target), answer.url.href)) return new URL(String(target), answer.url);
-    throw new FsError("EIO", `${shown(url)}: the next page's URL is none: ${String(target).slice(0, 80)}`);
+    throw new FsError("EIO", `${showUrl(url)}: the next page's URL is none: ${String(target).slice(0, 80)}`);
   }
   const following = new URL(url);
   following.searchParams.set(cursor, String(target));

@@ -1,9 +1,9 @@
 /** One request with everything around it: allowed hosts, addresses, redirects, retries, limits, statuses as errnos. */
 import { isIP } from "node:net";
 import { codeOf, type ErrnoName, FsError } from "../../../errno.ts";
-import { direct } from "../../../llm/connection/http.ts";
+import { proxyOptions } from "../../../llm/connection/http.ts";
 import type { GeneratorLog } from "../../contract.ts";
-import { publicAddress } from "./addresses.ts";
+import { resolvePublicAddress } from "./addresses.ts";
 import { isExempt } from "./no-proxy.ts";
 
 export interface HttpOptions {
@@ -30,7 +30,7 @@ export interface Asking {
   readonly log: GeneratorLog;
 }
 
-export interface Answer {
+export interface HttpAnswer {
   /** 200 to 299, or 304. */
   readonly status: number;
   readonly headers: Headers;
@@ -46,34 +46,34 @@ const MOST_REDIRECTS = 5;
 const LONGEST_PAUSE_MS = 30_000;
 
 /** Rejects with FsError, or the signal's reason. */
-export async function ask(url: URL, options: HttpOptions, { signal, log }: Asking): Promise<Answer> {
+export async function ask(url: URL, options: HttpOptions, { signal, log }: Asking): Promise<HttpAnswer> {
   const late = AbortSignal.timeout(options.timeoutMs);
   const both = AbortSignal.any([signal, late]);
   const throwIfOver = () => {
     if (signal.aborted) throw signal.reason;
-    if (late.aborted) throw new FsError("ETIMEDOUT", `${shown(url)}: no end in ${options.timeoutMs / 1000} s`);
+    if (late.aborted) throw new FsError("ETIMEDOUT", `${showUrl(url)}: no end in ${options.timeoutMs / 1000} s`);
   };
-  async function* explained(pieces: AsyncIterable<Uint8Array>) {
+  async function* explain(pieces: AsyncIterable<Uint8Array>) {
     try {
       yield* pieces;
     } catch (error) {
       throwIfOver();
-      throw asFailure(error, url).error;
+      throw toFailure(error, url).error;
     }
   }
   // What changes something is not done twice.
   const tries = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"].includes(options.method) ? options.retries : 0;
   for (let attempt = 0; ; attempt++) {
     try {
-      const answer = await redirected(url, options, both);
-      return answer.more === undefined ? answer : { ...answer, more: explained(answer.more) };
+      const answer = await followRedirects(url, options, both);
+      return answer.more === undefined ? answer : { ...answer, more: explain(answer.more) };
     } catch (error) {
       throwIfOver();
-      const failure = asFailure(error, url);
+      const failure = toFailure(error, url);
       if (attempt >= tries || !failure.again) throw failure.error;
       const pause = Math.min(failure.after ?? 250 * 2 ** attempt, LONGEST_PAUSE_MS);
       log.info(`${failure.error.message}; trying again in ${pause} ms`);
-      await waited(pause, both).catch(() => {
+      await waitBeforeRetry(pause, both).catch(() => {
         throw signal.aborted ? signal.reason : failure.error;
       });
     }
@@ -81,52 +81,57 @@ export async function ask(url: URL, options: HttpOptions, { signal, log }: Askin
 }
 
 /** A URL for messages: what stands behind the "?" may be a secret, as may user and password. */
-export function shown(url: URL): string {
+export function showUrl(url: URL): string {
   const bare = new URL(url);
   bare.username = bare.password = bare.search = bare.hash = "";
   return bare.href;
 }
 
-async function redirected(start: URL, options: HttpOptions, signal: AbortSignal): Promise<Answer> {
+async function followRedirects(start: URL, options: HttpOptions, signal: AbortSignal): Promise<HttpAnswer> {
   let url = start;
   let { method } = options;
   let headers = new Headers([...options.headers]);
-  let body = options.body;
+  let streamBody = options.body;
   for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
-    const response = await once(url, { method, headers, ...(body !== undefined && { body }) }, options, signal);
+    const response = await sendOnce(
+      url,
+      { method, headers, ...(streamBody !== undefined && { body: streamBody }) },
+      options,
+      signal,
+    );
     const target = response.headers.get("location");
     if (![301, 302, 303, 307, 308].includes(response.status) || target === null) {
       return answerOf(response, url, options);
     }
     await response.body?.cancel();
     const next = URL.canParse(target, url.href) ? new URL(target, url) : undefined;
-    if (next === undefined) throw new FsError("EIO", `${shown(url)} redirects to what is no URL`);
+    if (next === undefined) throw new FsError("EIO", `${showUrl(url)} redirects to what is no URL`);
     if (response.status === 303 || (method === "POST" && response.status < 303)) {
       method = "GET";
-      body = undefined;
+      streamBody = undefined;
     }
     // Keys are for the server they were given for.
     if (next.origin !== url.origin) headers = new Headers();
     url = next;
   }
-  throw new FsError("ELOOP", `${shown(start)}: more than ${MOST_REDIRECTS} redirects`);
+  throw new FsError("ELOOP", `${showUrl(start)}: more than ${MOST_REDIRECTS} redirects`);
 }
 
-async function once(
+async function sendOnce(
   url: URL,
   init: { readonly method: string; readonly headers: Headers; readonly body?: string },
   options: HttpOptions,
   signal: AbortSignal,
 ): Promise<Response> {
   if (url.protocol !== "http:" && url.protocol !== "https:") {
-    throw new FsError("EACCES", `${shown(url)}: neither http nor https`);
+    throw new FsError("EACCES", `${showUrl(url)}: neither http nor https`);
   }
   if (!options.hosts.includes(url.host) && !options.hosts.includes(url.hostname)) {
     throw new FsError("EACCES", `${url.host} is not among the allowed hosts: ${options.hosts.join(", ")}`);
   }
-  const settings = { ...init, redirect: "manual", signal, ...direct(url) } as const;
+  const settings = { ...init, redirect: "manual", signal, ...proxyOptions(url) } as const;
   if (options.private) return fetch(url.href, settings);
-  const address = await (options.addressOf ?? publicAddress)(url.hostname);
+  const address = await (options.addressOf ?? resolvePublicAddress)(url.hostname);
   const pinned = new URL(url);
   pinned.hostname = isIP(address) === 6 ? `[${address}]` : address;
   const headers = new Headers(init.headers);
@@ -146,15 +151,15 @@ const STATUSES = new Map<number, ErrnoName>([
   [504, "ETIMEDOUT"],
 ]);
 
-async function answerOf(response: Response, url: URL, { maxBytes, heldBytes }: HttpOptions): Promise<Answer> {
+async function answerOf(response: Response, url: URL, { maxBytes, heldBytes }: HttpOptions): Promise<HttpAnswer> {
   const { status, headers } = response;
   if ((status < 200 || status > 299) && status !== 304) {
     await response.body?.cancel();
     const error = new FsError(
       STATUSES.get(status) ?? "EIO",
-      `${shown(url)}: HTTP ${status} ${response.statusText}`.trim(),
+      `${showUrl(url)}: HTTP ${status} ${response.statusText}`.trim(),
     );
-    throw new Refusal(error, status, headers.get("retry-after"));
+    throw new HttpRefusal(error, status, headers.get("retry-after"));
   }
   const pieces = body(response, url, maxBytes);
   const head: Uint8Array[] = [];
@@ -170,7 +175,7 @@ async function answerOf(response: Response, url: URL, { maxBytes, heldBytes }: H
 /** Throws Refusal where less came than was announced. */
 async function* body({ status, headers, body }: Response, url: URL, limit: number): AsyncGenerator<Uint8Array> {
   const announced = headers.has("content-encoding") ? 0 : Number(headers.get("content-length") ?? 0);
-  const tooLarge = () => new FsError("EFBIG", `${shown(url)}: more than ${limit} bytes; "maxBytes" allows more`);
+  const tooLarge = () => new FsError("EFBIG", `${showUrl(url)}: more than ${limit} bytes; "maxBytes" allows more`);
   if (announced > limit && status !== 304) {
     await body?.cancel();
     throw tooLarge();
@@ -182,12 +187,12 @@ async function* body({ status, headers, body }: Response, url: URL, limit: numbe
     yield piece;
   }
   if (announced > length && status !== 304) {
-    throw new Refusal(new FsError("EIO", `${shown(url)}: ${length} of ${announced} bytes came`), 0, null);
+    throw new HttpRefusal(new FsError("EIO", `${showUrl(url)}: ${length} of ${announced} bytes came`), 0, null);
   }
 }
 
 /** A failure that another try may mend. */
-class Refusal extends Error {
+class HttpRefusal extends Error {
   readonly error: FsError;
   readonly status: number;
   readonly after: string | null;
@@ -200,15 +205,15 @@ class Refusal extends Error {
   }
 }
 
-interface Failed {
+interface FailedRequest {
   readonly error: FsError;
   readonly again: boolean;
   readonly after?: number;
 }
 
-function asFailure(error: unknown, url: URL): Failed {
+function toFailure(error: unknown, url: URL): FailedRequest {
   if (error instanceof FsError) return { error, again: false };
-  if (error instanceof Refusal) {
+  if (error instanceof HttpRefusal) {
     const seconds = Number(error.after ?? Number.NaN);
     const again = error.status === 0 || error.status === 429 || error.status >= 500;
     return { error: error.error, again, ...(Number.isFinite(seconds) && { after: seconds * 1000 }) };
@@ -219,7 +224,7 @@ function asFailure(error: unknown, url: URL): Failed {
     `${code} ${message}`,
   );
   return {
-    error: new FsError(errno ? "EHOSTUNREACH" : "EIO", `${shown(url)}: ${message}`),
+    error: new FsError(errno ? "EHOSTUNREACH" : "EIO", `${showUrl(url)}: ${message}`),
     again: !code.includes("CERT"),
   };
 }
@@ -230,7 +235,7 @@ function reasonOf(message: string): string {
   return reason;
 }
 
-function waited(ms: number, signal: AbortSignal): Promise<void> {
+function waitBeforeRetry(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
     const timer = setTimeout(resolve, ms);

@@ -4,7 +4,7 @@
  */
 import type { EventEmitter } from "node:events";
 import { FsError } from "../../../errno.ts";
-import type { Value } from "./rows.ts";
+import type { SqlValue } from "./rows.ts";
 
 /** A value takes up to four times as many bytes on the wire as in a file: a length before it, or two digits a byte. */
 const WIRE = 4;
@@ -40,22 +40,22 @@ export class Intake implements Disposable {
 
   readonly #count = (bytes: Uint8Array): void => {
     this.#taken += bytes.length;
-    if (this.#taken > this.#most) this.#stop(tooLarge(this.#maxBytes));
+    if (this.#taken > this.#most) this.#stop(createTooLargeError(this.#maxBytes));
   };
 }
 
 /** Throws FsError EFBIG for a row that is larger than its file may be. */
-export function checkRow(row: readonly Value[], maxBytes: number): void {
+export function checkRow(row: readonly SqlValue[], maxBytes: number): void {
   let size = 0;
   for (const value of row) size += sizeOf(value);
-  if (size > maxBytes) throw tooLarge(maxBytes);
+  if (size > maxBytes) throw createTooLargeError(maxBytes);
 }
 
-export function sizeOf(value: Value): number {
+export function sizeOf(value: SqlValue): number {
   if (typeof value === "string" || value instanceof Uint8Array) return value.length;
   return typeof value === "object" && value !== null ? value.json.length : 8;
 }
 
-function tooLarge(maxBytes: number): FsError {
+function createTooLargeError(maxBytes: number): FsError {
   return new FsError("EFBIG", `a row of the query has more than ${maxBytes} bytes; the rule's "maxBytes" allows more`);
 }

@@ -4,7 +4,7 @@ import type { FieldPacket, Pool, PoolConnection } from "mysql2";
 import { codeOf, type ErrnoName, FsError } from "../../../errno.ts";
 import { IdleTimer } from "../../idle.ts";
 import { Intake, sizeOf } from "./intake.ts";
-import { checkColumns, type Database, exact, type Value } from "./rows.ts";
+import { checkColumns, type Database, type SqlValue, toExactNumber } from "./rows.ts";
 
 /** Rows of a batch, and about how many bytes. */
 const MOST_IN_BATCH = 1000;
@@ -20,11 +20,11 @@ const FLOAT = 4;
 const NUMBERS = [0, 8, 246];
 const JSON_TYPE = 245;
 
-export function mysql(url: string): Database {
+export function createMysql(url: string): Database {
   let opened: Promise<Pool> | undefined;
   /** The longest statement that each connection allows. */
   const limits = new WeakMap<object, number>();
-  const pool = () => {
+  const openPool = () => {
     opened ??= import("mysql2").then(({ default: { createPool } }) =>
       createPool({
         uri: url.replace(/^mariadb:/, "mysql:"),
@@ -49,10 +49,10 @@ export function mysql(url: string): Database {
   }
 
   /** Until `idle.end()` is called, the connections stay. */
-  async function connected(): Promise<PoolConnection> {
+  async function connect(): Promise<PoolConnection> {
     idle.begin();
     try {
-      const made = await pool();
+      const made = await openPool();
       return await new Promise((resolve, reject) => {
         made.getConnection((error, connection) => (error === null ? resolve(connection) : reject(error)));
       });
@@ -64,24 +64,24 @@ export function mysql(url: string): Database {
 
   /** Ends what the connection is doing, from another one: this one is busy. */
   async function cancel(id: number): Promise<void> {
-    const other = await connected();
-    await told(other, `KILL QUERY ${id}`).catch(() => {});
+    const other = await connect();
+    await runStatement(other, `KILL QUERY ${id}`).catch(() => {});
     other.release();
     idle.end();
   }
 
   /** Neither server knows the other's name for it. */
   async function limit(connection: PoolConnection, ms: number): Promise<void> {
-    await told(connection, `SET SESSION max_statement_time = ${ms / 1000}`).catch(() =>
-      told(connection, `SET SESSION max_execution_time = ${Math.ceil(ms)}`),
+    await runStatement(connection, `SET SESSION max_statement_time = ${ms / 1000}`).catch(() =>
+      runStatement(connection, `SET SESSION max_execution_time = ${Math.ceil(ms)}`),
     );
   }
 
   return {
     place: () => "?",
     async rows(query, { signal, timeoutMs, maxBytes }) {
-      const connection = await connected().catch((error: unknown) => {
-        throw failure(error);
+      const connection = await connect().catch((error: unknown) => {
+        throw toFsError(error);
       });
       const abort = () => {
         if (connection.threadId !== null) void cancel(connection.threadId).catch(() => {});
@@ -98,7 +98,7 @@ export function mysql(url: string): Database {
         signal.removeEventListener("abort", abort);
         idle.end();
         if (!whole || signal.aborted) return connection.destroy();
-        told(connection, "ROLLBACK").then(
+        runStatement(connection, "ROLLBACK").then(
           () => connection.release(),
           () => connection.destroy(),
         );
@@ -107,7 +107,7 @@ export function mysql(url: string): Database {
         signal.throwIfAborted();
         if (limits.get(connection) !== timeoutMs) await limit(connection, timeoutMs);
         limits.set(connection, timeoutMs);
-        await told(connection, "START TRANSACTION READ ONLY");
+        await runStatement(connection, "START TRANSACTION READ ONLY");
         const command = connection.execute({ sql: query.sql, rowsAsArray: true }, [...query.params]);
         const fields = Promise.withResolvers<readonly FieldPacket[]>();
         fields.promise.catch(() => {});
@@ -120,10 +120,10 @@ export function mysql(url: string): Database {
         const columns = await fields.promise;
         const names = columns.map(({ name }) => name);
         checkColumns(names);
-        return { columns: names, batches: batches(stream, columns, intake, release) };
+        return { columns: names, batches: streamBatches(stream, columns, intake, release) };
       } catch (error) {
         release(false);
-        throw failure(error);
+        throw toFsError(error);
       }
     },
     [Symbol.asyncDispose]() {
@@ -133,13 +133,13 @@ export function mysql(url: string): Database {
   };
 }
 
-async function* batches(
+async function* streamBatches(
   stream: AsyncIterable<unknown>,
   columns: readonly FieldPacket[],
   intake: Intake,
   release: (whole: boolean) => void,
-): AsyncGenerator<readonly Value[][]> {
-  let batch: Value[][] = [];
+): AsyncGenerator<readonly SqlValue[][]> {
+  let batch: SqlValue[][] = [];
   let size = 0;
   let whole = false;
   try {
@@ -157,7 +157,7 @@ async function* batches(
     if (batch.length > 0) yield batch;
     whole = true;
   } catch (error) {
-    throw failure(error);
+    throw toFsError(error);
   } finally {
     release(whole);
   }
@@ -169,16 +169,16 @@ function socketOf(connection: PoolConnection): EventEmitter {
   return stream;
 }
 
-function exactValue(value: unknown, field: FieldPacket | undefined): Value {
+function exactValue(value: unknown, field: FieldPacket | undefined): SqlValue {
   const type = field?.columnType;
   if (value === null || value === undefined) return null;
   if (value instanceof Uint8Array) return value;
-  if (typeof value === "number") return type === FLOAT ? shortest(value) : value;
+  if (typeof value === "number") return type === FLOAT ? shortestDecimal(value) : value;
   if (typeof value === "bigint" || typeof value === "boolean") return value;
   // What is no text is a point or another geometry.
   if (isJson(field) || typeof value !== "string")
     return { json: typeof value === "string" ? value : JSON.stringify(value) };
-  return type !== undefined && NUMBERS.includes(type) ? exact(String(value)) : String(value);
+  return type !== undefined && NUMBERS.includes(type) ? toExactNumber(String(value)) : String(value);
 }
 
 /** MariaDB's is a text of which it says besides that it is JSON; the type of mysql2 does not tell of that. */
@@ -190,7 +190,7 @@ function isJson(field: FieldPacket | undefined): boolean {
 }
 
 /** A single-precision number as it was written: the shortest decimal that is the same one. */
-function shortest(value: number): number {
+function shortestDecimal(value: number): number {
   for (let digits = 6; digits < 9; digits++) {
     const short = Number(value.toPrecision(digits));
     if (Math.fround(short) === value) return short;
@@ -198,7 +198,7 @@ function shortest(value: number): number {
   return value;
 }
 
-function told(connection: PoolConnection, sql: string): Promise<void> {
+function runStatement(connection: PoolConnection, sql: string): Promise<void> {
   return new Promise((resolve, reject) => {
     connection.query(sql, (error: Error | null) => (error === null ? resolve() : reject(error)));
   });
@@ -220,7 +220,7 @@ const NUMBERED = new Map<number, ErrnoName>([[1969, "ETIMEDOUT"]]);
 
 const UNREACHABLE = ["ECONNREFUSED", "ENOTFOUND", "EHOSTUNREACH", "ECONNRESET", "ENOENT", "ETIMEDOUT", "EAI_AGAIN"];
 
-function failure(error: unknown): FsError {
+function toFsError(error: unknown): FsError {
   if (error instanceof FsError) return error;
   const message = error instanceof Error ? error.message : String(error);
   const code = codeOf(error) ?? "";

@@ -18,7 +18,11 @@ export function checkSingle(sql: string): void {
 }
 
 /** `place` says how the database writes its parameters. Throws Error for a name that the path does not give. */
-export function bound(sql: string, values: Readonly<Record<string, string>>, place: (index: number) => string): Query {
+export function bindParameters(
+  sql: string,
+  values: Readonly<Record<string, string>>,
+  place: (index: number) => string,
+): Query {
   const params: string[] = [];
   const text = sql.replace(TOKENS, (token: string, _tag: unknown, name: string | undefined) => {
     if (name === undefined) return token;

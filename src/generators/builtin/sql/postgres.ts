@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import type { Pool, PoolClient } from "pg";
 import { codeOf, type ErrnoName, FsError } from "../../../errno.ts";
 import { Intake } from "./intake.ts";
-import { checkColumns, type Database, exact, type Value } from "./rows.ts";
+import { checkColumns, type Database, type SqlValue, toExactNumber } from "./rows.ts";
 
 /** Rows of a batch: a few at first, then as many as come to about so many bytes. */
 const FIRST_BATCH = 16;
@@ -18,9 +18,9 @@ const SMALL_INTEGERS = [21, 23, 26];
 const NUMBERS = [20, 700, 701, 1700];
 const JSONS = [114, 3802];
 
-export function postgres(url: string): Database {
+export function createPostgres(url: string): Database {
   let opened: Promise<Pool> | undefined;
-  const pool = () => {
+  const openPool = () => {
     opened ??= import("pg").then(({ default: { Pool } }) => {
       const made = new Pool({ connectionString: url, max: CONNECTIONS, connectionTimeoutMillis: 15_000 });
       // A connection that breaks while nobody uses it is replaced.
@@ -45,7 +45,7 @@ export function postgres(url: string): Database {
   return {
     place: (index) => `$${index}`,
     async rows(query, options) {
-      const [{ default: Cursor }, client] = await Promise.all([import("pg-cursor"), connected(pool)]);
+      const [{ default: Cursor }, client] = await Promise.all([import("pg-cursor"), connect(openPool)]);
       const abort = () => void cancel(client).catch(() => {});
       options.signal.addEventListener("abort", abort, { once: true });
       let broken = false;
@@ -68,7 +68,7 @@ export function postgres(url: string): Database {
         options.signal.throwIfAborted();
         await client.query(`BEGIN READ ONLY; SET LOCAL statement_timeout = ${Math.ceil(options.timeoutMs)}`);
         const cursor = client.query(
-          new Cursor<Value[]>(query.sql, [...query.params], { rowMode: "array", types: TYPES }),
+          new Cursor<SqlValue[]>(query.sql, [...query.params], { rowMode: "array", types: TYPES }),
         );
         let count = FIRST_BATCH;
         const read = async () => {
@@ -83,10 +83,10 @@ export function postgres(url: string): Database {
         const { _result } = cursor as unknown as { _result: { fields: readonly { name: string }[] } };
         const columns = _result.fields.map(({ name }) => name);
         checkColumns(columns);
-        return { columns, batches: batches(first, read, release, () => (broken = true)) };
+        return { columns, batches: streamBatches(first, read, release, () => (broken = true)) };
       } catch (error) {
         await release();
-        throw failure(error);
+        throw toFsError(error);
       }
     },
     async [Symbol.asyncDispose]() {
@@ -95,18 +95,18 @@ export function postgres(url: string): Database {
   };
 }
 
-async function* batches(
-  first: Value[][],
-  read: () => Promise<Value[][]>,
+async function* streamBatches(
+  first: SqlValue[][],
+  read: () => Promise<SqlValue[][]>,
   release: () => Promise<void>,
   breaks: () => void,
-): AsyncGenerator<readonly Value[][]> {
+): AsyncGenerator<readonly SqlValue[][]> {
   let ended = false;
   try {
     for (let batch = first; batch.length > 0; batch = await read()) yield batch;
     ended = true;
   } catch (error) {
-    throw failure(error);
+    throw toFsError(error);
   } finally {
     // The portal is still open, and the connection in the middle of it.
     if (!ended) breaks();
@@ -114,11 +114,11 @@ async function* batches(
   }
 }
 
-async function connected(pool: () => Promise<Pool>): Promise<PoolClient> {
+async function connect(pool: () => Promise<Pool>): Promise<PoolClient> {
   try {
     return await (await pool()).connect();
   } catch (error) {
-    throw failure(error);
+    throw toFsError(error);
   }
 }
 
@@ -138,15 +138,15 @@ function processOf(client: PoolClient): number {
 const TYPES = {
   getTypeParser(oid: number) {
     if (oid === BOOL) return (text: string) => text === "t";
-    if (oid === BYTEA) return bytes;
+    if (oid === BYTEA) return parseBytea;
     if (SMALL_INTEGERS.includes(oid)) return Number;
-    if (NUMBERS.includes(oid)) return exact;
+    if (NUMBERS.includes(oid)) return toExactNumber;
     if (JSONS.includes(oid)) return (text: string) => ({ json: text });
     return (text: string) => text;
   },
 };
 
-function bytes(text: string): Uint8Array {
+function parseBytea(text: string): Uint8Array {
   return Buffer.from(text.slice(2), "hex");
 }
 
@@ -160,7 +160,7 @@ const SQLSTATES: readonly (readonly [RegExp, ErrnoName])[] = [
 
 const UNREACHABLE = ["ECONNREFUSED", "ENOTFOUND", "EHOSTUNREACH", "ECONNRESET", "ENOENT", "ETIMEDOUT", "EAI_AGAIN"];
 
-function failure(error: unknown): FsError {
+function toFsError(error: unknown): FsError {
   if (error instanceof FsError) return error;
   const message = error instanceof Error ? error.message : String(error);
   const code = codeOf(error) ?? "";

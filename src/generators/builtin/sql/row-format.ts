@@ -1,10 +1,10 @@
 /** Rows as files: CSV and TSV (RFC 4180), JSON, NDJSON, Markdown. Each row is one piece of text. */
 import { extname } from "node:path";
 import { FsError } from "../../../errno.ts";
-import { type Options, textOption } from "../../config/options.ts";
+import { type Options, readText } from "../../config/options.ts";
 import type { Pattern } from "../../config/patterns.ts";
-import { csvField } from "../../formats/csv.ts";
-import type { Value } from "./rows.ts";
+import { formatCsvField } from "../../formats/csv.ts";
+import type { SqlValue } from "./rows.ts";
 
 export type Format = "csv" | "tsv" | "json" | "ndjson" | "md";
 
@@ -26,8 +26,8 @@ function formatOf(path: string): Format | undefined {
 }
 
 /** Throws Error for another one. */
-export function formatOption(options: Options): Format | undefined {
-  const text = textOption(options, "format");
+export function readFormat(options: Options): Format | undefined {
+  const text = readText(options, "format");
   const format = FORMATS.find((one) => one === text);
   if (text !== undefined && format === undefined)
     throw new Error(`the option "format" must be one of ${FORMATS.join(", ")}`);
@@ -35,8 +35,8 @@ export function formatOption(options: Options): Format | undefined {
 }
 
 /** Throws FsError where neither an option nor the path's ending says it. */
-export function neededFormat(path: string, options: Options): Format {
-  const format = formatOption(options) ?? formatOf(path);
+export function requireFormat(path: string, options: Options): Format {
+  const format = readFormat(options) ?? formatOf(path);
   if (format !== undefined) return format;
   throw new FsError("EIO", `${path}: its ending says no format; the option "format" does: ${FORMATS.join(", ")}`);
 }
@@ -45,26 +45,26 @@ export function neededFormat(path: string, options: Options): Format {
 export function checkFormat({ source, paths }: Pattern, options: Options): void {
   // Behind a wildcard there may be any ending.
   const ending = /\.[^./*?{}]+$/.test(source) ? [source] : [];
-  for (const path of paths ?? ending) neededFormat(path, options);
+  for (const path of paths ?? ending) requireFormat(path, options);
 }
 
-export interface Formatted {
+export interface RowFormatter {
   head(columns: readonly string[]): string;
-  row(values: readonly Value[], columns: readonly string[], first: boolean): string;
+  row(values: readonly SqlValue[], columns: readonly string[], first: boolean): string;
   foot(rows: number): string;
 }
 
 /** `single`: the file is one row, rather than a list of rows. */
-export function formatted(format: Format, single: boolean): Formatted {
+export function createFormatter(format: Format, single: boolean): RowFormatter {
   switch (format) {
     case "csv":
-      return separated(",", "\r\n");
+      return createSeparatedFormatter(",", "\r\n");
     case "tsv":
-      return separated("\t", "\n");
+      return createSeparatedFormatter("\t", "\n");
     case "md":
       return {
-        head: (columns) => `| ${columns.map(cell).join(" | ")} |\n|${columns.map(() => " --- |").join("")}\n`,
-        row: (values) => `| ${values.map((value) => cell(plainText(value) ?? "")).join(" | ")} |\n`,
+        head: (columns) => `| ${columns.map(escapeCell).join(" | ")} |\n|${columns.map(() => " --- |").join("")}\n`,
+        row: (values) => `| ${values.map((value) => escapeCell(plainText(value) ?? "")).join(" | ")} |\n`,
         foot: () => "",
       };
     case "ndjson":
@@ -80,9 +80,9 @@ export function formatted(format: Format, single: boolean): Formatted {
   }
 }
 
-function separated(separator: string, end: string): Formatted {
+function createSeparatedFormatter(separator: string, end: string): RowFormatter {
   const line = (fields: readonly (string | undefined)[]) => {
-    const text = fields.map((field) => csvField(field, separator)).join(separator);
+    const text = fields.map((field) => formatCsvField(field, separator)).join(separator);
     // One empty field alone would be an empty line, which readers skip.
     return `${text === "" && fields.length === 1 ? '""' : text}${end}`;
   };
@@ -90,14 +90,14 @@ function separated(separator: string, end: string): Formatted {
 }
 
 /** Undefined for NULL. */
-function plainText(value: Value): string | undefined {
+function plainText(value: SqlValue): string | undefined {
   if (value === null) return undefined;
   if (typeof value === "object") return value instanceof Uint8Array ? hexText(value) : value.json;
   return String(value);
 }
 
 /** One value as a file's whole content. Throws Error where the query has no such column. */
-export function bytesOf(row: readonly Value[], column: string, columns: readonly string[]): Uint8Array {
+export function bytesOf(row: readonly SqlValue[], column: string, columns: readonly string[]): Uint8Array {
   const index = columns.indexOf(column);
   if (index < 0) throw new Error(`the query has no column ${JSON.stringify(column)}`);
   const value = row[index] ?? null;
@@ -109,12 +109,12 @@ function hexText(bytes: Uint8Array): string {
   return `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex")}`;
 }
 
-function jsonRow(values: readonly Value[], columns: readonly string[], indent?: string): string {
+function jsonRow(values: readonly SqlValue[], columns: readonly string[], indent?: string): string {
   const members = columns.map((name, index) => `${JSON.stringify(name)}: ${jsonValue(values[index] ?? null)}`);
   return indent === undefined ? `{${members.join(", ")}}` : `{\n${members.map((one) => indent + one).join(",\n")}\n}`;
 }
 
-function jsonValue(value: Value): string {
+function jsonValue(value: SqlValue): string {
   if (value === null) return "null";
   if (typeof value === "object") {
     // Line ends in JSON are white space: in texts they are escaped.
@@ -124,7 +124,7 @@ function jsonValue(value: Value): string {
   return typeof value === "bigint" ? String(value) : JSON.stringify(value);
 }
 
-function cell(text: string): string {
+function escapeCell(text: string): string {
   return text
     .replaceAll("\\", "\\\\")
     .replaceAll("|", "\\|")

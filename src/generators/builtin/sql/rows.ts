@@ -5,11 +5,11 @@ export interface Json {
   readonly json: string;
 }
 
-export type Value = null | string | number | bigint | boolean | Uint8Array | Json;
+export type SqlValue = null | string | number | bigint | boolean | Uint8Array | Json;
 
 export interface Rows {
   readonly columns: readonly string[];
-  readonly batches: AsyncIterable<readonly (readonly Value[])[]>;
+  readonly batches: AsyncIterable<readonly (readonly SqlValue[])[]>;
 }
 
 export interface Query {
@@ -34,7 +34,7 @@ export interface RowOptions {
 }
 
 /** A number's text: exact as JSON if it is one, else text ("NaN"). */
-export function exact(text: string): Value {
+export function toExactNumber(text: string): SqlValue {
   return /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/.test(text) ? { json: text } : text;
 }
 

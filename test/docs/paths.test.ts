@@ -39,7 +39,7 @@ test("the scripts that documents name are in package.json", () => {
   const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
   const named = DOCUMENTS.flatMap((document) => {
     const text = readFileSync(join(ROOT, document), "utf8");
-    return [...text.matchAll(/npm run (?:--\S+ )*([\w:]+)/g)].map(([, name = ""]) => name);
+    return [...text.matchAll(/(?:^|`|&& )npm run (?:--\S+ )*([\w:]+)/gm)].map(([, name = ""]) => name);
   });
   expect([...new Set(named)].filter((name) => !Object.hasOwn(scripts, name))).toEqual([]);
 });

@@ -4,9 +4,12 @@
  * A part does not take this: it says in its own file which other parts it uses, and what of them, so that parts that use
  * each other (a listing makes room among the entries of rules, and these take listings back) do not import each other.
  */
+
+import type { Dcache } from "./coherence/dcache.ts";
+import type { Passthrough } from "./coherence/passthrough.ts";
+import type { Writeback } from "./coherence/writeback.ts";
 import type { ControlDirectory } from "./control/directory.ts";
 import type { FsCore } from "./core.ts";
-import type { Dcache } from "./dcache.ts";
 import type { Handles } from "./handles.ts";
 import type { Expiry } from "./lazy/expiry.ts";
 import type { Listings } from "./lazy/listings.ts";
@@ -18,10 +21,8 @@ import type { Revalidation } from "./lazy/revalidate.ts";
 import type { RuleEntries } from "./lazy/rule-entries.ts";
 import type { Nodes } from "./nodes.ts";
 import type { CopyUps } from "./ops/copy-up.ts";
-import type { Passthrough } from "./passthrough.ts";
 import type { Authors } from "./permissions/authors.ts";
 import type { Waiters } from "./waiting/waiters.ts";
-import type { Writeback } from "./writeback.ts";
 
 export interface FsContext extends FsCore {
   readonly nodes: Nodes;

@@ -8,9 +8,11 @@ import type { NamedFiles } from "../rpc/generation.ts";
 import type { FromFilesystem } from "../rpc/messages.ts";
 import type { Inode, Owner } from "../tree/inode.ts";
 import type { Tree } from "../tree/tree.ts";
+import { Dcache } from "./coherence/dcache.ts";
+import { Passthrough } from "./coherence/passthrough.ts";
+import { Writeback } from "./coherence/writeback.ts";
 import type { FsContext } from "./context.ts";
 import { ControlDirectory, type ControlFiles } from "./control/directory.ts";
-import { Dcache } from "./dcache.ts";
 import { Handles } from "./handles.ts";
 import { Expiry } from "./lazy/expiry.ts";
 import { Listings, listingOperations } from "./lazy/listings.ts";
@@ -27,13 +29,11 @@ import { directoryOperations } from "./ops/directories.ts";
 import { fileOperations } from "./ops/files.ts";
 import { nameOperations } from "./ops/names.ts";
 import { xattrOperations } from "./ops/xattrs.ts";
-import { Passthrough } from "./passthrough.ts";
 import { Authors } from "./permissions/authors.ts";
 import { RpcHandlers } from "./rpc-handlers.ts";
 import { Timers } from "./timers.ts";
 import { Interrupts } from "./waiting/interrupts.ts";
 import { Waiters } from "./waiting/waiters.ts";
-import { Writeback } from "./writeback.ts";
 
 /** A content up to this size is handed to the kernel whole as it comes into being; of a larger one, its end. */
 const STORE_WHOLE = 1 << 20;

@@ -5,7 +5,7 @@
  * that has no name: no inode, no page, no handle.
  */
 import { type ErrnoName, FsError } from "../../src/errno.ts";
-import { CAPABILITIES } from "../../src/fs/caching.ts";
+import { CAPABILITIES } from "../../src/fs/coherence/caching.ts";
 import type { FsContext } from "../../src/fs/context.ts";
 import type { ControlFiles } from "../../src/fs/control/directory.ts";
 import { serveTree } from "../../src/fs/dispatch.ts";

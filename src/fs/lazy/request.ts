@@ -10,8 +10,8 @@ import type { RegularFile } from "../../tree/file.ts";
 import type { Inode } from "../../tree/inode.ts";
 import { toText } from "../../tree/path.ts";
 import type { Tree } from "../../tree/tree.ts";
+import type { Passthrough } from "../coherence/passthrough.ts";
 import type { FsCore } from "../core.ts";
-import type { Passthrough } from "../passthrough.ts";
 import type { Authors } from "../permissions/authors.ts";
 import type { View } from "../permissions/view.ts";
 

@@ -12,7 +12,7 @@ import { type Inode, S_IFMT, S_ISGID, S_ISUID, type SomeTimes, type Time } from 
 import { NAME_MAX } from "../../tree/path.ts";
 import { followMode } from "../../tree/permissions/acl.ts";
 import { removeXattr } from "../../tree/xattrs.ts";
-import { KEEP_SECONDS } from "../caching.ts";
+import { KEEP_SECONDS } from "../coherence/caching.ts";
 import type { FsContext } from "../context.ts";
 
 type Attr = StructValue<typeof abi.attrOut>["attr"];

@@ -7,7 +7,7 @@ import { MalformedMessage } from "../../fuse/wire.ts";
 import type { Directory } from "../../tree/directory.ts";
 import { type Inode, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from "../../tree/inode.ts";
 import { NAME_MAX } from "../../tree/path.ts";
-import { KEEP_SECONDS } from "../caching.ts";
+import { KEEP_SECONDS } from "../coherence/caching.ts";
 import type { FsContext } from "../context.ts";
 import { keepOrigins } from "../permissions/origins.ts";
 import type { Waiter } from "../waiting/attempt.ts";

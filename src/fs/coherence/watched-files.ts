@@ -4,7 +4,7 @@
  * Nothing tells when the last mapping is gone, so those that are not shared any more are dropped as others come: there
  * are never more than twice as many as are shared, and a few.
  */
-import type { RegularFile } from "../tree/file.ts";
+import type { RegularFile } from "../../tree/file.ts";
 
 const FEW = 64;
 

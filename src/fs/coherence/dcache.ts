@@ -16,15 +16,15 @@
  *   late for that, the LOOKUP is answered ESTALE, upon which the kernel releases the lock, and walks the path once more
  *   (fs/namei.c:filename_lookup()).
  */
-import { FsError } from "../errno.ts";
-import * as abi from "../fuse/abi.ts";
-import type { Handler, OpName } from "../fuse/ops.ts";
-import type { AsyncWrite } from "../libc.ts";
-import type { Directory } from "../tree/directory.ts";
-import type { Inode } from "../tree/inode.ts";
-import type { FsCore } from "./core.ts";
-import type { RuleEntries } from "./lazy/rule-entries.ts";
-import { ByThread, NOBODY } from "./waiting/by-thread.ts";
+import { FsError } from "../../errno.ts";
+import * as abi from "../../fuse/abi.ts";
+import type { Handler, OpName } from "../../fuse/ops.ts";
+import type { AsyncWrite } from "../../libc.ts";
+import type { Directory } from "../../tree/directory.ts";
+import type { Inode } from "../../tree/inode.ts";
+import type { FsCore } from "../core.ts";
+import type { RuleEntries } from "../lazy/rule-entries.ts";
+import { ByThread, NOBODY } from "../waiting/by-thread.ts";
 
 /** Messages handed to the other thread at a time: glibc walks through those that wait for each further one. */
 const MOST_UNDER_WAY = 64;

@@ -5,7 +5,7 @@
  * "no such file" for as long as it likes. What our side changes (generated content, control files) is told by a
  * notification, or not kept at all.
  */
-import * as abi from "../fuse/abi.ts";
+import * as abi from "../../fuse/abi.ts";
 
 /** Seconds. As good as for ever; the kernel's arithmetic is safe with it. */
 export const KEEP_SECONDS = 1_000_000;

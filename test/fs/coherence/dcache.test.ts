@@ -1,8 +1,8 @@
 /** Names that change without the kernel's doing: what the kernel is told, and when it must not be told. */
 import { expect, test } from "bun:test";
-import type { Directory } from "../../src/tree/directory.ts";
-import { setXattr } from "../../src/tree/xattrs.ts";
-import { ROOT, type ServedTree, served } from "../support/served.ts";
+import type { Directory } from "../../../src/tree/directory.ts";
+import { setXattr } from "../../../src/tree/xattrs.ts";
+import { ROOT, type ServedTree, served } from "../../support/served.ts";
 
 /** `/d` is listed anew at each look into it; `/named/*.txt` are made when somebody looks them up. */
 function changing(): { fs: ServedTree; directory: Directory } {

@@ -1,8 +1,8 @@
 /** The files that the kernel may be writing to are kept as long as it may, and no longer. */
 import { expect, test } from "bun:test";
-import { WatchedFiles } from "../../src/fs/watched-files.ts";
-import { RegularFile } from "../../src/tree/file.ts";
-import { Space } from "../../src/tree/space.ts";
+import { WatchedFiles } from "../../../src/fs/coherence/watched-files.ts";
+import { RegularFile } from "../../../src/tree/file.ts";
+import { Space } from "../../../src/tree/space.ts";
 
 function shared(space: Space, report: () => void): RegularFile {
   const file = new RegularFile(2, 0o644, { uid: 0, gid: 0 }, (take) => take(1, 0), space);

@@ -15,13 +15,13 @@
  * A mapping is of the store, and outlives the handle it was made through. What is stored through one changes the times,
  * and the kernel's FUSE code does not notice; so while there may be a writable mapping, the kernel keeps no attributes.
  */
-import { FsError } from "../errno.ts";
-import * as abi from "../fuse/abi.ts";
-import * as libc from "../libc.ts";
-import { FdStore, type Store } from "../tree/content/store.ts";
-import type { RegularFile } from "../tree/file.ts";
-import { S_ISGID, S_ISUID } from "../tree/inode.ts";
-import { isWritable, O_ACCMODE, O_RDWR } from "./handles.ts";
+import { FsError } from "../../errno.ts";
+import * as abi from "../../fuse/abi.ts";
+import * as libc from "../../libc.ts";
+import { FdStore, type Store } from "../../tree/content/store.ts";
+import type { RegularFile } from "../../tree/file.ts";
+import { S_ISGID, S_ISUID } from "../../tree/inode.ts";
+import { isWritable, O_ACCMODE, O_RDWR } from "../handles.ts";
 import { WatchedFiles } from "./watched-files.ts";
 
 /** How many files may wait to go back to the heap before some are seen to at once. */

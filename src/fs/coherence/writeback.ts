@@ -6,11 +6,11 @@
  * set in between would be lost to that WRITE. So before it is set, the kernel is made to write back what it has. That is
  * part of FUSE_NOTIFY_INVAL_INODE, which returns when every WRITE was answered: another thread has to send it.
  */
-import { FsError } from "../errno.ts";
-import * as abi from "../fuse/abi.ts";
-import type { Session } from "../fuse/session.ts";
-import { type AsyncWrite, yieldProcessor } from "../libc.ts";
-import type { RegularFile } from "../tree/file.ts";
+import { FsError } from "../../errno.ts";
+import * as abi from "../../fuse/abi.ts";
+import type { Session } from "../../fuse/session.ts";
+import { type AsyncWrite, yieldProcessor } from "../../libc.ts";
+import type { RegularFile } from "../../tree/file.ts";
 
 /** Where nothing is dirty, it takes 20 to 100 µs: less than to park the request and to come back to it. */
 const LOOK_MS = 0.2;

@@ -14,7 +14,7 @@ import { SLICE_MS, serveLongText, serveStream, serveText } from "./produced.ts";
 const README = `The control surface of this llmfs mount. Absent from listings, reachable by name.
 
 README          this text
-status.json     process, mountpoint, files by state, inodes and bytes in use, requests so far
+status.json     process, mountpoint, files by state, inodes and bytes in use, inodes that the kernel holds, requests
 tree            every path, with the state of its content
 pending.json    the files whose content is still to be made; 'llmfs warm' makes it
 usage.json      what generating has cost so far, and the limits
@@ -76,6 +76,7 @@ function describeStatus(mount: FsContext, source: StatusSource) {
     files: space.files,
     inodes: space.usedInodes,
     bytes: space.usedBytes,
+    kernelInodes: mount.nodes.size,
     generating: mount.pending.size,
     requests: source.counts(),
   };

@@ -335,6 +335,19 @@ describe("what is in it", () => {
     expect(files()).toEqual(empty);
   });
 
+  test("status.json counts the inodes that the kernel holds, files without a name included", () => {
+    using fs = real();
+    const held = () => JSON.parse(fs.cat("/.llmfs/status.json")).kernelInodes;
+    fs.file("/a");
+    const before = held();
+    const nodeid = fs.node("/a");
+    expect(held()).toBe(before + 1);
+    fs.kernel.call("unlink", ROOT, { name: "a" });
+    expect(held()).toBe(before + 1);
+    fs.kernel.forget(nodeid);
+    expect(held()).toBe(before);
+  });
+
   test("status.json looks at no file", () => {
     using fs = real();
     fs.pending("/a");

@@ -1,0 +1,105 @@
+/** What a mount takes of its machine, and whether that comes back to where it was. */
+import { readdirSync, readFileSync, readlinkSync, statfsSync, statSync } from "node:fs";
+
+/** What must be exactly as before, because nothing but the tree decides it. */
+export interface Exact {
+  /** As statfs(2) has it: files with names, and those that are only open. */
+  readonly inodes: number;
+  readonly bytes: number;
+  readonly generating: number;
+}
+
+/** What may be less than before, and what more is allowed: see `tolerances`. */
+export interface Bounded {
+  /** Inodes that the kernel holds and may ask about. */
+  readonly kernelInodes: number;
+  /** Open descriptors of the serving process, without sockets, pipes and spare memory files. */
+  readonly descriptors: number;
+  /** Sockets and pipes of the serving process. */
+  readonly channels: number;
+  /** Processes that the serving process or its children started. */
+  readonly processes: number;
+  /** Resident memory of the serving process, in KiB. */
+  readonly memory: number;
+  /** Of the processes that it started, together. */
+  readonly helperMemory: number;
+}
+
+export const tolerances: Bounded = {
+  // The kernel drops what it holds whenever it needs memory, and then takes it in again as names are looked up.
+  kernelInodes: 0,
+  // None is opened for work that is over. Emptied memory files are kept for the next content and not counted.
+  descriptors: 0,
+  // Connections to the model and to other servers are kept for the next request, and closed by whoever tires first.
+  channels: 8,
+  // Helper processes end when nobody has needed them for a while, and are started again, one of each kind.
+  processes: 0,
+  // A JavaScript heap grows to a multiple of what is alive before it is collected, and the allocator gives pages back with
+  // a delay. So it is the least of several rounds that must not rise, by more than that.
+  memory: 32 * 1024,
+  helperMemory: 48 * 1024,
+};
+
+export interface Footprint {
+  readonly exact: Exact;
+  readonly bounded: Bounded;
+}
+
+export function footprintOf(mountpoint: string): Footprint {
+  const { pid, generating, kernelInodes } = JSON.parse(readFileSync(`${mountpoint}/.llmfs/status.json`, "utf8"));
+  const { files, ffree, blocks, bfree, bsize } = statfsSync(mountpoint);
+  const children = descendants(pid);
+  return {
+    exact: { inodes: files - ffree, bytes: (blocks - bfree) * bsize, generating },
+    bounded: {
+      kernelInodes,
+      ...openBy(pid),
+      processes: children.length,
+      memory: resident(pid),
+      helperMemory: children.reduce((sum, child) => sum + resident(child), 0),
+    },
+  };
+}
+
+function openBy(pid: number): { descriptors: number; channels: number } {
+  let [descriptors, channels] = [0, 0];
+  for (const fd of readdirSync(`/proc/${pid}/fd`)) {
+    const path = `/proc/${pid}/fd/${fd}`;
+    try {
+      const target = readlinkSync(path);
+      if (/^(socket|pipe):/.test(target)) channels++;
+      else if (!/^\/#\d+ \(deleted\)$/.test(target) || statSync(path).size > 0) descriptors++;
+    } catch {
+      // It was closed meanwhile.
+    }
+  }
+  return { descriptors, channels };
+}
+
+/** Memory in KiB; 0 for a process that has ended. */
+function resident(pid: number): number {
+  try {
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}
+
+/** Every process below this one, zombies included: those have not been waited for. */
+export function descendants(pid: number): readonly number[] {
+  const parents = new Map<number, number>();
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, "latin1");
+      parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]));
+    } catch {
+      // It has ended.
+    }
+  }
+  const below = (one: number): boolean => {
+    const parent = parents.get(one);
+    return parent !== undefined && (parent === pid || below(parent));
+  };
+  return [...parents.keys()].filter(below);
+}

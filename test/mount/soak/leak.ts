@@ -1,0 +1,8 @@
+/** Loaded into llmfs before anything else (`bun --preload`), this makes it lose something whenever it gets SIGUSR2. */
+import { openSync } from "node:fs";
+
+const kept: unknown[] = [];
+
+process.on("SIGUSR2", () => {
+  kept.push(Buffer.alloc(16 << 20, 1), openSync("/dev/null", "r"), Bun.spawn(["sleep", "600"]));
+});

@@ -7,7 +7,7 @@
 import { statSync } from "node:fs";
 import { dirname, extname } from "node:path";
 import { DEFAULT_GENERATOR } from "../../attributes.ts";
-import { readBounded, TooLongError } from "../../text/bounded-read.ts";
+import { readRegular, TooLongError } from "../../text/bounded-read.ts";
 import type { ContentGenerator } from "../contract.ts";
 import { createSourceGenerators } from "../index.ts";
 import { MOUNT_VARIABLE, type SourceGenerator } from "../source.ts";
@@ -141,7 +141,7 @@ async function parseConfig(
   type: "jsonc" | "yaml" | "toml",
   parse: (text: string) => unknown,
 ): Promise<unknown> {
-  const text = readBounded(file, LONGEST_DATA).toString("utf8");
+  const text = (await readRegular(file, LONGEST_DATA)).toString("utf8");
   try {
     return parse(text);
   } catch (cause) {

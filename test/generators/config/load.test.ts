@@ -1,5 +1,5 @@
 /** Configurations that are wrong are refused when they are loaded, by what is wrong and where. */
-import { afterAll, expect, test } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
 import { symlinkSync, writeFileSync } from "node:fs";
 import { loadConfig } from "../../../src/generators/config/load.ts";
 import { Sandbox } from "../../support/program.ts";
@@ -90,15 +90,26 @@ test("a table whose format nothing says is refused where the paths are known", a
   expect(await rule("a.txt", "http", { url: "https://a.example" })).toBeUndefined();
 });
 
-test("a configuration without an end is refused, whether it is data or code", async () => {
-  for (const ending of ["json", "yaml", "toml"]) {
+describe.each(["json", "yaml", "toml", "ts", "js"])("a configuration with the ending %s", (ending) => {
+  const refused = (file: string, reason: string) =>
+    expect(loadConfig(file, { environment: {}, print: () => {} })).rejects.toThrow(reason);
+
+  test("is refused if it is a device", async () => {
     const file = sandbox.at(`endless.${ending}`);
     symlinkSync("/dev/zero", file);
-    await expect(loadConfig(file, { environment: {}, print: () => {} })).rejects.toThrow("it is longer than 4 MiB");
-  }
-  for (const ending of ["ts", "js"]) {
-    const file = sandbox.at(`endless.${ending}`);
-    symlinkSync("/dev/zero", file);
-    await expect(loadConfig(file, { environment: {}, print: () => {} })).rejects.toThrow("it is no regular file");
-  }
+    await refused(file, "it is no regular file");
+  });
+
+  // Opening it would wait for a writer, with the whole process.
+  test("is refused if it is a fifo", async () => {
+    const file = sandbox.at(`fifo.${ending}`);
+    expect(Bun.spawnSync(["mkfifo", file]).success).toBe(true);
+    await refused(file, "it is no regular file");
+  });
+
+  test("is refused if it is too long", async () => {
+    const file = sandbox.at(`long.${ending}`);
+    writeFileSync(file, " ".repeat(16 * 1024 * 1024 + 1));
+    await refused(file, "it is longer than ");
+  });
 });

@@ -79,7 +79,7 @@ function mountOf(stats: Stats, all: readonly MountPoint[], depth: number): strin
     if (mount.device !== device) continue;
     if (mount.type === FS_TYPE) return describeMount(mount.path);
     if (mount.type !== "overlay" || depth > MOST_LAYERS) continue;
-    const below = overlayLayers(mount)
+    const below = overlayLayers(mount, all)
       .map((layer) => findMountOnPath(layer, all, depth + 1))
       .find((found) => found !== undefined);
     if (below !== undefined) return `an overlay of ${below}`;
@@ -91,11 +91,22 @@ function describeMount(place: string): string {
   return `the llmfs mount at ${place}`;
 }
 
-/** The directories an overlay shows, as far as they can be told. */
-function overlayLayers({ superOptions }: MountPoint): readonly string[] {
+/**
+ * The directories an overlay shows, as far as they can be told. A relative one began where the overlay was mounted from,
+ * which nobody knows afterwards: any directory above one of our mounts may have been that.
+ */
+function overlayLayers({ superOptions }: MountPoint, all: readonly MountPoint[]): readonly string[] {
   const values = superOptions.matchAll(/(?:^|,)(?:lowerdir\+?|upperdir|datadir\+)=((?:\\.|[^,\\])*)/g);
-  const paths = [...values].flatMap(([, value = ""]) => value.split(/(?<!\\):/));
-  return paths.map((path) => path.replace(/\\(.)/g, "$1")).filter(isAbsolute);
+  const given = [...values].flatMap(([, value = ""]) => value.split(/(?<!\\):/));
+  const paths = given.map((path) => path.replace(/\\(.)/g, "$1")).filter((path) => path !== "");
+  const above = new Set(all.filter(({ type }) => type === FS_TYPE).flatMap(({ path }) => ancestors(path)));
+  return paths.flatMap((path) => (isAbsolute(path) ? [path] : [...above].map((start) => join(start, path))));
+}
+
+/** The directories above a path, the nearest first. */
+function ancestors(path: string): readonly string[] {
+  const above = dirname(path);
+  return above === path ? [] : [above, ...ancestors(above)];
 }
 
 /** "major:minor", as linux/kdev_t.h:new_decode_dev(). */

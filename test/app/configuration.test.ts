@@ -197,14 +197,15 @@ describeMounted("in a mount", () => {
 
   testWith(root)("a bind mount, an overlay and a filesystem mounted inside are no way out", async () => {
     const script = `set -e
-      mkdir -p bound up work over m/inner
+      mkdir -p bound up work over up2 work2 over2 m/inner
       : > bound.ts
       mount --bind m bound
       mount --bind m/llmfs.config.ts bound.ts
       mount -t tmpfs none m/inner
       cp m/llmfs.config.ts m/inner/
       mount -t overlay overlay -o lowerdir=$PWD/m,upperdir=$PWD/up,workdir=$PWD/work over 2>/dev/null || echo "no overlay"
-      for file in bound/llmfs.config.ts bound.ts m/inner/llmfs.config.ts over/llmfs.config.ts; do
+      mount -t overlay overlay -o lowerdir=m,upperdir=up2,workdir=work2 over2 2>/dev/null || echo "no overlay"
+      for file in bound/llmfs.config.ts bound.ts m/inner/llmfs.config.ts over/llmfs.config.ts over2/llmfs.config.ts; do
         [ -e "$file" ] || continue
         if ${BINARY[0]} run --config $file -- true; then echo "$file was used"; fi
       done

@@ -56,7 +56,7 @@ export function idsOf(round: number): readonly number[] {
 }
 
 /** Of one length whatever the round, so that no round's contents take more space than another's. */
-export function text(round: number): string {
+function text(round: number): string {
   return String(round).padStart(8, "0");
 }
 

@@ -39,53 +39,57 @@ const INTRODUCTION = `# The command line
 
 This page is written by \`npm run docs\` from the program itself; a test compares the two.
 
-- The result goes to standard output, the talk to standard error.
-- Control characters in names, answers and errors are printed as \`\\u001b\`, so that no terminal obeys them. \`save DIR -\`,
-  \`generate\` and \`generators test\` write their result unchanged, unless it goes to a terminal.
-- A flag's value follows it, or an equals sign: \`--size 512M\`, \`--size=512M\`. \`--\` ends the flags.
-- Unknown flags, surplus arguments, missing values and repeated flags are errors, before anything is done.
-- \`llmfs DIR …\` is short for \`llmfs mount DIR …\`; \`llmfs help COMMAND\` shows what \`llmfs COMMAND --help\` does.
-- A bare number is seconds where a time is asked for, and bytes where a size is: \`--timeout 90\`, \`--size 1048576\`.
+- Results go to standard output; progress, warnings and errors go to standard error.
+- Control characters in names, answers and errors are printed as \`\\u001b\`, so that they cannot control your terminal.
+  \`save DIR -\`, \`generate\` and \`generators test\` write their result unchanged, unless it goes to a terminal.
+- Write the value of a flag after a space or an equals sign: \`--size 512M\`, \`--size=512M\`. \`--\` ends the flags.
+- Unknown flags, extra arguments, missing values and repeated flags are errors, reported before anything is done.
+- \`llmfs DIR …\` is short for \`llmfs mount DIR …\`; \`llmfs help COMMAND\` is the same as \`llmfs COMMAND --help\`.
+- A number without a unit means seconds or bytes: \`--timeout 90\`, \`--size 1048576\`.
 
 ## Text or file
 
-Where \`TEXT|FILE\` is asked for: \`-\` is standard input; \`@NAME\` is the file NAME; the name of an existing file is that
-file; what has no blank in it and a slash, or ends in \`.md\`, \`.txt\` or the like, and is no file, is an error; everything
-else is the text.
+Some flags take \`TEXT|FILE\`:
+
+- \`-\` is standard input, and \`@NAME\` is the file NAME;
+- the name of an existing file is that file;
+- a word that looks like the name of a file (it has a slash, or ends in \`.md\`, \`.txt\` or the like) but is not one is an
+  error, not a prompt. To use it as text, add a second word, or pass it on standard input;
+- anything else is the text itself.
 `;
 
 const CONFIGURATION = `## Configuration files
 
 \`mount\`, \`run\` and \`generators test\` load the configuration of generators that \`--config\` names, or the one in the current
-directory, and print its path to standard error. A configuration can do whatever you can: in YAML, JSON and TOML, too, its
-rules run programs (\`exec\`), send requests to any server (\`http\`, \`sql\`), and get the value of any environment variable, such
-as \`\${OPENAI_API_KEY}\`; \`.ts\` and \`.js\` files are programs themselves. Do not start llmfs in a directory you do not trust
+directory, and print its path to standard error. A configuration can do whatever you can. In YAML, JSON and TOML
+too, its rules can run programs (\`exec\`), send requests to any server (\`http\`, \`sql\`), and use the value of any environment
+variable, such as \`\${OPENAI_API_KEY}\`; \`.ts\` and \`.js\` files are programs. Do not start llmfs in a directory you do not trust
 without \`--config none\`.
 
-- A configuration that lies in an llmfs mount is never used: found there, it is passed over with a warning; named, it is an
-  error (84). This includes symlinks, bind mounts and overlays of a mount, and what a configuration imports.
+- A configuration inside an llmfs mount is never used. If it is found there, llmfs ignores it with a warning; if you name it,
+  that is an error (status 84). This includes symlinks, bind mounts and overlays of a mount, and files that a configuration imports.
 - \`plan\`, \`context\`, \`why\`, \`generators\` and \`recordings prune\` run no code. They read a YAML, JSON or TOML file in the
   current directory; a \`.ts\` or \`.js\` file only if \`--config\` names it, and then they run it.
-- \`warm\`, \`regen\`, \`save\`, \`unmount\`, \`generate\` and \`demo\` use no configuration.
+- \`warm\`, \`regen\`, \`save\`, \`unmount\`, \`generate\` and \`demo\` do not use a configuration.
 `;
 
 const ENVIRONMENT = `## Environment
 
-A flag wins over its variable. An empty variable counts as not set.
+A flag overrides its variable. An empty variable counts as not set.
 
 | variable | meaning |
 |---|---|`;
 
 const RUNTIME_VARIABLES = `
 The executable contains the runtime [Bun](https://bun.com). Its own variables, such as \`BUN_OPTIONS\` and
-\`BUN_CONFIG_VERBOSE_FETCH\`, have no effect on llmfs, and neither has \`NODE_TLS_REJECT_UNAUTHORIZED\`: to trust a
-certificate authority of your own, name its file in \`NODE_EXTRA_CA_CERTS\`. Commands started by \`run\` get all variables
-unchanged. The only exception is \`BUN_BE_BUN=1\`, which makes the executable be Bun instead of llmfs.
+\`BUN_CONFIG_VERBOSE_FETCH\`, have no effect on llmfs, and neither has \`NODE_TLS_REJECT_UNAUTHORIZED\`: to trust your own
+certificate authority, name its file in \`NODE_EXTRA_CA_CERTS\`. The only exception is \`BUN_BE_BUN=1\`, which makes the
+executable behave as Bun instead of llmfs. Commands that \`run\` starts get all variables unchanged.
 `;
 
 const STATUSES = `## Exit statuses
 
-They are a promise. The failures of llmfs itself lie from 80 up, because \`run\` returns the status of the command it ran.
+Scripts can rely on them. Failures of llmfs itself start at 80, because \`run\` returns the status of its command.
 
 | status | meaning |
 |---|---|`;

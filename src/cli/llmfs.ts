@@ -19,49 +19,53 @@ interface CommandEntry {
 
 const VERSION = packageJson.version;
 
-const DESCRIPTION = "A filesystem that a prompt lays out, and whose files are written when they are first read.";
+const DESCRIPTION =
+  "Mount a directory tree described by a prompt. Each file is generated the first time something reads it.";
 
 export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry>([
   ["mount", { summary: "Mount a filesystem at DIR", load: async () => (await import("./commands/mount.ts")).mount }],
   ["unmount", { summary: "Unmount DIR", load: async () => (await import("./commands/unmount.ts")).unmount }],
-  [
-    "run",
-    { summary: "Run a command in a mount of its own", load: async () => (await import("./commands/run.ts")).run },
-  ],
+  ["run", { summary: "Run a command in a temporary mount", load: async () => (await import("./commands/run.ts")).run }],
   [
     "generate",
     {
-      summary: "Lay out a tree as a snapshot, without a mount",
+      summary: "Lay out a tree as a snapshot, without mounting it",
       load: async () => (await import("./commands/generate.ts")).generate,
     },
   ],
   [
     "warm",
-    { summary: "Generate files ahead of their readers", load: async () => (await import("./commands/warm.ts")).warm },
+    { summary: "Generate files before they are read", load: async () => (await import("./commands/warm.ts")).warm },
   ],
-  ["plan", { summary: "See what generating would cost", load: async () => (await import("./commands/plan.ts")).plan }],
+  [
+    "plan",
+    { summary: "Estimate what generating would cost", load: async () => (await import("./commands/plan.ts")).plan },
+  ],
   [
     "context",
     {
-      summary: "See what would be sent for a file, and why",
+      summary: "Show what would be sent for a file, and why",
       load: async () => (await import("./commands/context.ts")).context,
     },
   ],
   [
     "regen",
     {
-      summary: "Generate files anew, or take that back",
+      summary: "Generate files again, or undo that",
       load: async () => (await import("./commands/regen.ts")).regen,
     },
   ],
   [
     "why",
-    { summary: "See where a file's content comes from", load: async () => (await import("./commands/why.ts")).why },
+    {
+      summary: "Show where the content of a file comes from",
+      load: async () => (await import("./commands/why.ts")).why,
+    },
   ],
   [
     "recordings",
     {
-      summary: "List, check or prune recorded answers",
+      summary: "List, check or remove recorded answers",
       load: async () => (await import("./commands/recordings.ts")).recordings,
     },
   ],
@@ -75,7 +79,10 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
   ],
   [
     "demo",
-    { summary: "See it work, without key or network", load: async () => (await import("./commands/demo.ts")).demo },
+    {
+      summary: "Show llmfs at work, without a key or a network",
+      load: async () => (await import("./commands/demo.ts")).demo,
+    },
   ],
 ]);
 
@@ -105,7 +112,7 @@ async function dispatch(argv: readonly string[]): Promise<number> {
     show(`llmfs ${VERSION}\n`);
     return EXIT.ok.code;
   }
-  if (first === undefined) throw new UsageError("what to do?");
+  if (first === undefined) throw new UsageError("no command given");
   if (first === "help") return await runHelp(others);
   const [name, entry, rest] = chooseCommand(argv);
   if (!asksForHelp(rest)) return (await entry.load()).invoke(rest);

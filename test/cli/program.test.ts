@@ -52,7 +52,7 @@ test("help has no colours where no terminal is", async () => {
 
 describe("a wrong command line ends with status 2, says why and how it is called, and does nothing", () => {
   const cases: readonly (readonly [string, readonly string[], string])[] = [
-    ["no arguments", [], "what to do?"],
+    ["no arguments", [], "no command given"],
     ["an unknown flag", ["mount", "/tmp", "--promt", "x"], "unknown flag --promt; did you mean --prompt?"],
     [
       "an unknown flag before all else",

@@ -9,23 +9,23 @@ export const VARIABLES = {
   LLMFS_RECORDINGS: "as --recordings",
   AWS_ACCESS_KEY_ID:
     "for recordings on s3://, with AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL",
-  HOME: "your own folder, for what lies in ~; an absolute path",
-  XDG_CACHE_HOME: "recordings are in llmfs/recordings below it, unless told otherwise; ~/.cache unless set",
+  HOME: "your home directory, for paths that begin with ~; must be absolute",
+  XDG_CACHE_HOME: "recordings are in llmfs/recordings below it, unless --recordings says otherwise; default: ~/.cache",
   LLMFS_MODE: "as --mode",
-  OPENAI_API_KEY: "the key for the server; never logged, never written anywhere",
+  OPENAI_API_KEY: "the API key; never logged or written to a file",
   OPENAI_BASE_URL: "as --base-url",
   OPENAI_CUSTOM_HEADERS:
-    "headers to send to that server, one a line, as `X-Team: data`; not sent to a local server that was found by itself",
+    "extra headers for that server, one per line, such as `X-Team: data`; not sent to a local server that llmfs finds by itself",
   XDG_STATE_HOME:
-    "the log is in llmfs/llmfs.log below it, with trees that could not be saved where they should; ~/.local/state unless set",
-  XDG_RUNTIME_DIR: "`run` and `demo` make their temporary mountpoint in it, if it can be used",
-  TMPDIR: "the same, where there is no XDG_RUNTIME_DIR; /tmp unless set",
+    "holds the log, llmfs/llmfs.log, and trees that could not be saved where you asked; default: ~/.local/state",
+  XDG_RUNTIME_DIR: "where `run` and `demo` create their temporary mountpoint, if usable",
+  TMPDIR: "the same, if XDG_RUNTIME_DIR is not set; default: /tmp",
   SOURCE_DATE_EPOCH:
-    "seconds since 1970: the times of everything that llmfs makes itself, so that archives of a tree are equal too; with --mode replay the beginning of 1980 unless set",
+    "seconds since 1970: the time of everything that llmfs creates, for reproducible archives; default with --mode replay: the beginning of 1980",
   HTTP_PROXY:
-    "the proxy for requests, as HTTPS_PROXY and ALL_PROXY are; NO_PROXY names servers to ask directly, and this machine is one of them always",
-  NODE_EXTRA_CA_CERTS: "a file of certificate authorities to trust besides those of the system, in PEM",
-  NO_COLOR: "no colours when it is set to anything",
+    "the proxy for requests; HTTPS_PROXY and ALL_PROXY work too. NO_PROXY lists servers to reach directly; this machine is always reached directly",
+  NODE_EXTRA_CA_CERTS: "a PEM file with more certificate authorities to trust, in addition to those of the system",
+  NO_COLOR: "if set to anything, no colours",
 } as const;
 
 export type Variable =

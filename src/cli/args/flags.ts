@@ -7,7 +7,7 @@ export const promptFlags = defineFlags({
     type: "string",
     alias: "F",
     valueHint: "TEXT|FILE",
-    description: "what the tree holds: the text itself, a file with it, @FILE, or - for standard input (LLMFS_PROMPT)",
+    description: "describe the tree: text, a file, @FILE, or - for standard input (LLMFS_PROMPT)",
   },
 });
 
@@ -15,13 +15,13 @@ export const modelFlags = defineFlags({
   contentPrompt: {
     type: "string",
     valueHint: "TEXT|FILE",
-    description: "guides the content of every file (LLMFS_CONTENT_PROMPT)",
+    description: "an instruction for the content of every file (LLMFS_CONTENT_PROMPT)",
   },
   model: { type: "string", valueHint: "NAME", description: "the model to ask (LLMFS_MODEL)" },
   baseUrl: {
     type: "string",
     valueHint: "URL",
-    description: "an OpenAI-compatible server (OPENAI_BASE_URL); the key comes from OPENAI_API_KEY",
+    description: "the URL of an OpenAI-compatible server (OPENAI_BASE_URL); its key is read from OPENAI_API_KEY",
   },
   layoutTokens: {
     type: "string",
@@ -31,55 +31,61 @@ export const modelFlags = defineFlags({
   concurrency: {
     type: "string",
     valueHint: "N",
-    description: "requests to the model at a time, 256 at most; default 4",
+    description: "maximum number of parallel requests to the model, up to 256; default: 4",
   },
   timeout: {
     type: "string",
     valueHint: "TIME",
-    description: "how long one answer may take, as 90s or 5m, at least 100ms; default 15m",
+    description: "time limit for one answer, such as 90s or 5m, at least 100ms; default: 15m",
   },
-  maxCalls: { type: "string", valueHint: "N", description: "never more requests to the model than that" },
-  maxTokens: { type: "string", valueHint: "N", description: "never more tokens than that, sent and received together" },
-  maxUsd: { type: "string", valueHint: "DOLLARS", description: "never more money than that, where the price is known" },
+  maxCalls: { type: "string", valueHint: "N", description: "maximum number of requests to the model" },
+  maxTokens: { type: "string", valueHint: "N", description: "maximum number of tokens, sent and received together" },
+  maxUsd: {
+    type: "string",
+    valueHint: "DOLLARS",
+    description: "stop before spending more than this (models with a known price only)",
+  },
   price: {
     type: "string",
     valueHint: "MODEL=IN/OUT",
-    description: "what a model costs, in dollars for a million tokens sent and received; several with commas",
+    description: "the price of a model in dollars per million tokens sent and received; separate several with commas",
   },
   recordings: {
     type: "string",
     valueHint: "DIR|URL",
     description:
-      "recorded answers, to use and to add to: a folder, redis://… or s3://BUCKET/PREFIX; default ~/.cache/llmfs/recordings (LLMFS_RECORDINGS)",
+      "where to read and write recorded answers: a folder, redis://… or s3://BUCKET/PREFIX; default: ~/.cache/llmfs/recordings (LLMFS_RECORDINGS)",
   },
   mode: {
     type: "enum",
     options: ["auto", "record", "replay", "off"],
-    description: "recorded answers: use or make them, make them anew, use nothing else, ignore them (LLMFS_MODE)",
+    description:
+      "auto: reuse a recording, else record; record: always record again; replay: recordings only; off: ignore recordings (LLMFS_MODE)",
   },
 });
 
 const treeFlags = defineFlags({
-  from: { type: "string", valueHint: "FILE", description: "a snapshot to start from, instead of a prompt" },
+  from: { type: "string", valueHint: "FILE", description: "start from a snapshot instead of a prompt" },
   size: {
     type: "string",
     valueHint: "SIZE",
-    description: "upper limit of the bytes held, as 512M, 2G or 25%, at least 4K; default 50% of the memory",
+    description: "maximum size of all contents, such as 512M, 2G or 25%, at least 4K; default: 50% of the memory",
   },
   inodes: {
     type: "string",
     valueHint: "N",
     description:
-      "upper limit of files and directories, names and attributes beyond them counted along, at least 16; default one for every 2 KiB of the memory",
+      "maximum number of inodes, at least 16; extra hard links and extended attributes count too; default: one per 2 KiB of memory",
   },
-  readOnly: { type: "boolean", description: "mount read-only; files still come into being when they are read" },
+  readOnly: { type: "boolean", description: "mount read-only; reading still generates files" },
   allowOther: {
     type: "boolean",
-    description: "let other users in; permissions hold, and content is made from what a file's owner may read",
+    description:
+      "let other users use the mount; permissions apply, and content is composed from what the file's owner may read",
   },
   lowPower: {
     type: "boolean",
-    description: "never wait actively for the next request: slower, for batteries and processor quotas",
+    description: "sleep between requests instead of spinning: slower, but saves power and processor time",
   },
 });
 
@@ -88,7 +94,7 @@ export const configFlags = defineFlags({
     type: "string",
     valueHint: "FILE",
     description:
-      "generators and rules, or none; default llmfs.config.ts, .js, .json, .yaml or .toml in the current directory, unless it lies in a mount",
+      "a configuration of generators and rules, or none; default: llmfs.config.ts, .js, .json, .yaml or .toml in the current directory, unless that is in a mount",
   },
 });
 
@@ -97,7 +103,7 @@ const contextFlags = defineFlags({
     type: "string",
     valueHint: "N",
     description:
-      "send at most so many tokens for a file, instructions and prompts included, at least 256; default 16000 beside those, a quarter of it for the outline",
+      "maximum number of tokens to send for a file, instructions and prompts included, at least 256; default: 16000 plus those; a quarter is for the outline",
   },
 });
 
@@ -106,26 +112,26 @@ export const lookFlags = defineFlags({
   model: modelFlags.model,
   baseUrl: modelFlags.baseUrl,
   contentPrompt: modelFlags.contentPrompt,
-  recordings: { ...modelFlags.recordings, description: "where recorded answers are; default as for the mount" },
+  recordings: { ...modelFlags.recordings, description: "where recorded answers are; default: as for the mount" },
   price: modelFlags.price,
   ...contextFlags,
   ...configFlags,
 });
 
 const warmFlags = defineFlags({
-  warm: { type: "boolean", description: "generate every file first, in parallel; see llmfs warm" },
+  warm: { type: "boolean", description: "generate all files first, in parallel; see llmfs warm" },
 });
 
 const saveFlags = defineFlags({
   save: {
     type: "string",
     valueHint: "FILE",
-    description: "write a snapshot of the tree to FILE (mode 0600) on unmount",
+    description: "save the tree to FILE (mode 0600) on unmount",
   },
   saveEvery: {
     type: "string",
     valueHint: "TIME",
-    description: "also write it at intervals, as 30s or 10m, at least 1s",
+    description: "also save at intervals, such as 30s or 10m, at least 1s",
   },
 });
 
@@ -145,6 +151,6 @@ export const logFlags = defineFlags({
   logFile: {
     type: "string",
     valueHint: "FILE",
-    description: "where to log, rotated by size; - for none; default $XDG_STATE_HOME/llmfs/llmfs.log",
+    description: "log to FILE, rotated by size; - for no log; default: $XDG_STATE_HOME/llmfs/llmfs.log",
   },
 });

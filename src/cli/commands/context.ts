@@ -15,13 +15,13 @@ import { createQuietLog } from "../process/serve.ts";
 export const context = defineCommand({
   args: defineFlags({
     path: { type: "positional", required: true, description: "a file in a mount; with --from, a path in the snapshot" },
-    from: { type: "string", valueHint: "FILE", description: "a snapshot to look into, instead of a mount" },
+    from: { type: "string", valueHint: "FILE", description: "read from a snapshot instead of a mount" },
     ...lookFlags,
     json: { type: "boolean", description: "print the request and its parts as JSON" },
   }),
   notes: [
-    "Prints exactly what is sent to the model for a file, and why each part is in it. Nothing is sent, nothing is " +
-      "generated, nothing is spent. Control characters are shown as \\u001b; a program gets the exact text with --json.",
+    "Prints exactly what would be sent to the model for a file, and why each part is in it. Sends nothing, generates " +
+      "nothing, spends nothing. Control characters are shown as \\u001b; --json prints the exact text.",
   ],
   async run(args) {
     await using log = createQuietLog();

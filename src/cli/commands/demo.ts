@@ -16,8 +16,8 @@ import { withTemporaryMount } from "../process/temporary-mount.ts";
 export const demo = defineCommand({
   args: defineFlags({}),
   notes: [
-    "A prompt becomes a tree on a real mount, and files come into being when they are first read. The model's answers " +
-      "are recordings inside llmfs; everything else is what mount and run do. Nothing is left behind.",
+    "Mounts a tree from a prompt and reads a file, which generates it. The model's answers are recordings built into " +
+      "llmfs; everything else works as in mount and run. Leaves nothing behind.",
   ],
   async run() {
     const way = await findWayToMount({ certain: true });
@@ -44,7 +44,7 @@ export const demo = defineCommand({
     await withTemporaryMount({ config, generation, log, progress, signal }, (mountpoint) =>
       showTour(mountpoint, signal),
     );
-    explain("That was all of it: the mount is gone, and nothing is left behind. With a model of your own:");
+    explain("That is all. The mount is gone, and nothing is left behind. To use your own model:");
     show("\n    llmfs run --prompt 'what you need' -- bash\n\n");
     return EXIT.ok.code;
   },
@@ -52,17 +52,17 @@ export const demo = defineCommand({
 
 async function showTour(mountpoint: string, signal: AbortSignal): Promise<void> {
   const shell = new Shell(mountpoint, signal);
-  explain("Every file is there, with a line on what it is for, and none has been written yet:");
+  explain("Every file is there, and none has been generated yet:");
   await shell.run(["cat", `${CONTROL_NAME}/tree`]);
-  explain("Looking is free. A pending file claims a size larger than any it will have, and takes no space:");
+  explain("Looking is free. Until it is generated, a file reports a size of 1 MiB, and takes no space:");
   await shell.run(["ls", "-l", "tides"]);
   await shell.run(["du", "-sh", "tides"]);
-  explain("The first one to read a file has it written:");
+  explain("The first program that reads a file generates it:");
   const first = await shell.run(["cat", "README.md"]);
-  explain("From then on it is a file like any other:");
+  explain("Now it is an ordinary file:");
   const second = await shell.run(["cat", "README.md"], 3);
   await shell.run(["ls", "-l", "README.md"]);
-  explain("Only what was read has been written:");
+  explain("Only files that were read have been generated:");
   await shell.run(["grep", "-v", "pending", `${CONTROL_NAME}/tree`]);
   explain(`The first read took ${first.toFixed(0)} ms with a recorded answer, the second ${second.toFixed(0)} ms.`);
 }

@@ -19,13 +19,13 @@ export const generate = defineCommand({
       type: "string",
       alias: "o",
       valueHint: "FILE",
-      description: "write the snapshot there; default: standard output",
+      description: "write the snapshot to FILE; default: standard output",
     },
     ...modelFlags,
     ...logFlags,
-    logFile: { ...logFlags.logFile, description: "where to log, rotated by size; default: nowhere" },
+    logFile: { ...logFlags.logFile, description: "log to FILE, rotated by size; default: no log" },
   }),
-  notes: ["The snapshot can be looked through, changed, kept, and mounted with --from."],
+  notes: ["You can read and edit the snapshot, and mount it with --from."],
   async run(args) {
     const config = readConfig(args.logFile === undefined ? { ...args, logFile: "-" } : args);
     if (config.prompt === undefined) throw new UsageError("--prompt is missing, and LLMFS_PROMPT is not set");

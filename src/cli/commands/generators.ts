@@ -13,17 +13,17 @@ import { Interrupted, onSignals } from "../process/signals.ts";
 
 export const generators = defineCommand({
   args: defineFlags({
-    action: { type: "positional", required: false, description: "test: make one file, without a mount" },
-    path: { type: "positional", required: false, description: "the file, as a path in the mount" },
+    action: { type: "positional", required: false, description: "test: generate one file, without a mount" },
+    path: { type: "positional", required: false, description: "the file to generate, as a path in the mount" },
     ...configFlags,
-    json: { type: "boolean", description: "print it as JSON" },
+    json: { type: "boolean", description: "print JSON" },
   }),
   notes: [
-    "A configuration that holds code has to be named with --config to be shown, because that runs it; `test` runs the one " +
-      "in the current directory as well.",
-    "Shows what a configuration has: its generators and where they are from, its rules, and what is there because of them.",
-    "`llmfs generators test PATH` makes one file: its content goes to standard output; the rule, the metadata and the " +
-      "time to standard error. The exit status is 90 if it cannot be made, 84 if no rule says how.",
+    "Lists the generators of a configuration and where they come from, its rules, and the files that exist because of them.",
+    "To show a configuration that is a .ts or .js file, name it with --config, because loading it runs it; `test` also runs " +
+      "the one in the current directory.",
+    "`llmfs generators test PATH` generates one file. It prints the content to standard output, and the rule, metadata and " +
+      "time to standard error. The exit status is 90 if the file cannot be generated, 84 if no rule matches it.",
   ],
   async run({ action, path, config, json }) {
     if (action !== undefined && action !== "test") {

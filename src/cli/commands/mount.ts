@@ -11,22 +11,23 @@ import { mountInBackground } from "../process/launcher.ts";
 
 export const mount = defineCommand({
   args: defineFlags({
-    dir: { type: "positional", required: true, description: "an empty directory" },
+    dir: { type: "positional", required: true, description: "an empty directory to mount at" },
     ...mountFlags,
     foreground: { type: "boolean", alias: "f", description: "stay in the foreground; Ctrl-C unmounts" },
-    json: { type: "boolean", description: "print where it is mounted and the process that serves it, as JSON" },
+    json: { type: "boolean", description: "print the mountpoint and the process that serves it as JSON" },
     ...logFlags,
   }),
   notes: [
-    "With --warm it returns when every file was generated; the reasons of failures are listed, and the mount stays (status 90).",
-    "Returns when the mount answers; the filesystem is then served in the background. Without a prompt and without a " +
-      "snapshot it is empty, and no model is asked.",
-    "Mount tables (df, findmnt) show the name of the snapshot, of the prompt's file or of DIR as the source, as " +
-      "llmfs:tree.json, with a number where another mount has it already.",
-    "SIGTERM, SIGINT and SIGHUP to the serving process save, if --save is given, and then unmount; a second one does not " +
-      "wait for programs that still use the mount. Where the tree can be saved nowhere, the mount stays, and the log says why.",
-    "A mount that is unmounted by other means (umount, fusermount3 -u) is saved afterwards. Where it can be saved nowhere, " +
-      "the process keeps the tree and tries again every few seconds, until a signal ends that.",
+    "Returns when the mount is ready, and serves it in the background. Without a prompt or a snapshot the tree is empty, and " +
+      "no model is asked.",
+    "With --warm it returns when every file has been generated. If some failed, it lists the reasons, keeps the mount, and " +
+      "exits with status 90.",
+    "df and findmnt show the name of the snapshot, of the prompt file or of DIR as the source, such as llmfs:tree.json, " +
+      "with a number if another mount already has that name.",
+    "SIGTERM, SIGINT and SIGHUP make the serving process save (with --save) and unmount. A second signal does not wait for " +
+      "programs that still use the mount. If the tree cannot be saved anywhere, the mount stays, and the log says why.",
+    "After umount or fusermount3 -u, the tree is saved too. If it cannot be saved anywhere, the process keeps it and tries " +
+      "again every few seconds, until it gets a signal.",
   ],
   async run(args) {
     const config = { ...readConfig(args), configFile: await findConfigurationToRun(args.config, say) };

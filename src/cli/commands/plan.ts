@@ -14,16 +14,16 @@ export const plan = defineCommand({
     source: {
       type: "positional",
       required: false,
-      description: "where a filesystem is mounted, or a snapshot; default the mount around the current directory",
+      description: "a mount or a snapshot; default: the mount that contains the current directory",
     },
     ...lookFlags,
-    files: { type: "boolean", description: "a line for every file, too" },
-    json: { type: "boolean", description: "print the plan as JSON, every file with its request's key" },
+    files: { type: "boolean", description: "also print a line for each file" },
+    json: { type: "boolean", description: "print the plan as JSON, with the request key of each file" },
   }),
   notes: [
-    "Says what is pending, what the recordings already hold, and what the rest may cost. Nothing is sent and nothing is " +
-      "generated. Tokens sent are counted; how long answers get is known only when they are there, hence a range.",
-    `The exit status is ${EXIT.incomplete.code} if some files cannot be generated, as files that depend on each other.`,
+    "Shows which files are pending, which of them recordings can answer, and what the others may cost. Sends nothing and " +
+      "generates nothing. The tokens to send are counted; the length of answers is not known in advance, hence a range.",
+    `The exit status is ${EXIT.incomplete.code} if some files cannot be generated, such as files that depend on each other.`,
   ],
   async run(args) {
     await using log = createQuietLog();

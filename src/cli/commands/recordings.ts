@@ -24,22 +24,23 @@ export const recordings = defineCommand({
     for: {
       type: "string",
       valueHint: "DIR|FILE",
-      description:
-        "prune: keep what this mount or snapshot needs, and take every other file's recording away; several with commas",
+      description: "prune: keep only what this mount or snapshot needs; separate several with commas",
     },
-    dryRun: { type: "boolean", alias: "n", description: "prune: only say what would go" },
+    dryRun: { type: "boolean", alias: "n", description: "prune: show what would be removed, and remove nothing" },
     ...lookFlags,
     recordings: {
       ...lookFlags.recordings,
-      description: "where they are; default as for mount (LLMFS_RECORDINGS), with --for DIR where that mount has them",
+      description:
+        "where the recordings are; default: as for mount (LLMFS_RECORDINGS), or with --for DIR, where that mount keeps them",
     },
     json: { type: "boolean", description: "print the result as JSON" },
   }),
   notes: [
-    "ls lists them. verify reads them all and checks that each belongs to its request and is whole; the status is " +
-      `${EXIT.recordings.code} if one is not. prune takes away what verify complains of and, with --for, what is not ` +
-      "needed; recordings of layouts are kept, and so is what another version of llmfs wrote. A snapshot does not know " +
-      "what was asked: --model, --content-prompt and --config say it; without --model, recordings of any model are kept.",
+    "ls lists recordings. verify checks that each one is complete and belongs to its request, and exits with status " +
+      `${EXIT.recordings.code} if one does not. prune removes what verify rejects and, with --for, what is not needed; it ` +
+      "keeps layouts, and recordings of other versions of llmfs.",
+    "A snapshot does not say how its files were requested: give prune the same --model, --content-prompt and --config. " +
+      "Without --model, it keeps recordings of every model.",
   ],
   async run(args) {
     const { action } = args;

@@ -20,21 +20,25 @@ export const regen = defineCommand({
       type: "string",
       alias: "F",
       valueHint: "TEXT|FILE",
-      description: `the file's own instruction from here on (${PROMPT})`,
+      description: `set the file's own instruction (${PROMPT})`,
     },
-    force: { type: "boolean", description: "also files that somebody wrote or changed; default: leave them alone" },
+    force: {
+      type: "boolean",
+      description: "also replace files that somebody wrote or changed; default: leave them alone",
+    },
     undo: { type: "boolean", description: "restore the previous content; run again to redo" },
   }),
   rest: { hint: "PATH…", description: "files in a mount", atLeast: 1 },
   notes: [
-    "The new content replaces the old one when it is complete; a program that has the file open keeps what it has. If " +
-      "the generation fails, the old content stays. The previous content is kept in memory for --undo until the file is " +
-      "removed or emptied, or the mount ends.",
-    "Of several files, as many are generated at a time as the mount generates.",
-    "The model is asked again even if the answer is recorded, and the new answer is recorded in its place; with " +
-      `--mode replay the recorded one comes again. The exit status is ${EXIT.incomplete.code} if a file failed.`,
-    "A file that somebody wrote, or changed after it was generated, is left alone, named, and counts as failed; an empty " +
-      "one has nothing to lose.",
+    "The new content replaces the old one when it is complete; a program that has the file open keeps the old one. If " +
+      "generation fails, the old content stays. --undo restores the previous content, which is kept in memory until the " +
+      "file is removed or emptied, or the mount ends.",
+    "The model is asked even if an answer is recorded, and the new answer replaces the recording. With --mode replay, the " +
+      "recorded answer is used again.",
+    "Several files are generated in parallel, up to the --concurrency of the mount. The exit status is " +
+      `${EXIT.incomplete.code} if a file failed.`,
+    "A file that somebody wrote, or changed after it was generated, is left alone, reported, and counts as failed, unless " +
+      "it is empty.",
   ],
   async run(args, paths) {
     if (args.undo && args.force) throw new UsageError("--undo and --force exclude each other");

@@ -27,18 +27,21 @@ export const run = defineCommand({
     ...mountFlags,
     ...logFlags,
   }),
-  rest: { hint: "CMD [ARG…]", description: "the command, started in the root of the mount; LLMFS_MOUNT names it" },
+  rest: {
+    hint: "CMD [ARG…]",
+    description: "the command to run in the root of the mount; LLMFS_MOUNT is the path of the mount",
+  },
   notes: [
-    "The mount is private to its user, lasts as long as CMD, and leaves nothing behind. The exit status is CMD's: " +
+    "The mount is private to its user, lasts as long as CMD, and leaves nothing behind. The exit status is that of CMD: " +
       "128 + n if signal n ended it, 127 if it was not found, 126 if it could not be executed.",
-    "With --warm CMD begins when every file was generated, and not at all if any failed: the reasons are listed " +
+    "With --warm, CMD starts when every file has been generated. If some failed, CMD does not start; the reasons are listed " +
       `(status ${EXIT.incomplete.code}).`,
-    "If somebody unmounts the mount while CMD runs, that is reported at once, CMD gets SIGTERM and two seconds later " +
-      `SIGKILL, and the status is ${EXIT.notMounted.code}.`,
-    "A file that could not be generated is in CMD's status only if CMD makes an error of it. Where it may not, use --warm, " +
-      `or end with a look: grep -q '"failed": 0' "$LLMFS_MOUNT/${CONTROL_NAME}/status.json".`,
-    "Without root, and where fusermount3 is missing or cannot mount, the mount is made in a user namespace, where the " +
-      "system allows that; in a user namespace that has no mount namespace of its own (unshare -rn), in one.",
+    "If the mount is unmounted while CMD runs, llmfs reports it at once, sends CMD SIGTERM and two seconds later SIGKILL, " +
+      `and exits with status ${EXIT.notMounted.code}.`,
+    "A file that cannot be generated affects the exit status only if CMD fails because of it. If CMD may ignore that, use " +
+      `--warm, or end with: grep -q '"failed": 0' "$LLMFS_MOUNT/${CONTROL_NAME}/status.json".`,
+    "Without root, if fusermount3 is missing or cannot mount, the mount is made in a user namespace, if the system allows " +
+      "that. Inside a user namespace that shares its mount namespace (unshare -rn), it gets one of its own.",
   ],
   async run(args, rest) {
     const way = await findWayToMount({ certain: true });

@@ -13,12 +13,12 @@ import { wrapSaveErrors } from "../preflight/output-paths.ts";
 
 export const save = defineCommand({
   args: defineFlags({
-    dir: { type: "positional", required: true, description: "where the filesystem is mounted" },
+    dir: { type: "positional", required: true, description: "the mount" },
     file: { type: "positional", required: true, description: "the snapshot to write, or - for standard output" },
   }),
   notes: [
-    "FILE is replaced as a whole or left alone. A new file can be read by its owner only; an existing one keeps its mode. " +
-      "The mount goes on.",
+    "FILE is replaced completely or not at all. A new file has mode 0600; an existing one keeps its mode. The mount stays " +
+      "mounted.",
   ],
   async run(args) {
     const mountpoint = await findMounted(args.dir);

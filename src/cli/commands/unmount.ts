@@ -20,30 +20,31 @@ import { createVersionError, Departure, late } from "../process/departure.ts";
 
 export const unmount = defineCommand({
   args: defineFlags({
-    dir: { type: "positional", required: true, description: "where the filesystem is mounted" },
+    dir: { type: "positional", required: true, description: "the mount" },
     lazy: {
       type: "boolean",
       alias: "l",
-      description: "also while programs use it or its process does not answer: it is gone for all others at once",
+      description:
+        "unmount even if programs use the mount or its process does not answer; nobody else can enter it from then on",
     },
     timeout: {
       type: "string",
       valueHint: "TIME",
-      description: "give up when nothing has happened for so long, as 30s or 5m; default 30s",
+      description: "give up after this long without progress, such as 30s or 5m; default: 30s",
     },
   }),
   notes: [
-    "The tree is saved first, if --save was given to mount. If it can be saved neither there nor in the state folder, the " +
-      "mount stays, and the error says why; if it is in the state folder, the error says where " +
-      `(both status ${EXIT.save.code}). Returns when the process that served the mount has ended.`,
-    `Success means that the process has reported the tree as saved. Where no report comes, the status is ${EXIT.save.code}: ` +
-      "the process was killed or is stopped, is another version of llmfs, or had ended before. The dead mount that such a " +
-      "process leaves is cleared away all the same.",
-    "Where the same filesystem is mounted elsewhere too, in another mount namespace or by a bind mount, the error names " +
-      `the places and what ends them (status ${EXIT.busy.code}); DIR itself is unmounted, and the tree saved, by then.`,
-    "--lazy never asks the filesystem. It unmounts first and saves then; what programs change later is saved when the last " +
-      "of them has left.",
-    "`llmfs umount` is the same.",
+    "If mount was given --save, the tree is saved first. If the file cannot be written, the tree is saved in the state folder, " +
+      "and the error says where. If that fails too, the mount stays, and the error says why. Both exit with status " +
+      `${EXIT.save.code}. Returns when the process that served the mount has ended.`,
+    "Success means that the process has reported the tree as saved. If there is no report, because the process was killed, " +
+      "is stopped, has ended earlier or is another version of llmfs, the exit status is " +
+      `${EXIT.save.code}. A dead mount is removed in any case.`,
+    "If the same filesystem is also mounted elsewhere (another mount namespace, a bind mount), DIR is unmounted and the tree " +
+      `saved, and the error names the other places and how to unmount them (status ${EXIT.busy.code}).`,
+    "--lazy does not wait for the filesystem. It unmounts first and saves then; later changes are saved when the last " +
+      "program has left.",
+    "`llmfs umount` is an alias.",
   ],
   async run(args) {
     const patienceMs = parseDuration("--timeout", args.timeout ?? "30s", 1000);

@@ -15,19 +15,19 @@ import { onSignals, signalStatus } from "../process/signals.ts";
 
 export const warm = defineCommand({
   args: defineFlags({
-    dir: { type: "positional", required: true, description: "where the filesystem is mounted" },
-    json: { type: "boolean", description: "print what came of it as JSON" },
+    dir: { type: "positional", required: true, description: "the mount" },
+    json: { type: "boolean", description: "print the result as JSON" },
   }),
   rest: {
     hint: "GLOB…",
-    description: 'only these: "src/**", "*.md", a directory, "!*.test.ts" for all but those; default everything',
+    description: 'files to generate: "src/**", "*.md", a directory, "!*.test.ts" to exclude; default: all',
     atLeast: 0,
   },
   notes: [
-    "Makes every file whose content is still to be made, those that others depend on first; the mount's own " +
-      "--concurrency says how many are generated at a time. Ctrl-C stops and keeps what is done.",
-    `The exit status is ${EXIT.incomplete.code} if any file failed. Files that failed for the same reason share a line, ` +
-      "which names three of them; --json and the mount's log name all.",
+    "Generates all pending files, dependencies first, as many in parallel as the --concurrency of the mount allows. Ctrl-C " +
+      "stops and keeps what has been generated.",
+    `The exit status is ${EXIT.incomplete.code} if any file failed. Files that failed for the same reason share a line ` +
+      "that names three of them; --json and the log of the mount name them all.",
   ],
   async run(args, patterns) {
     const mountpoint = await findMounted(args.dir);

@@ -11,10 +11,12 @@ import { createQuietLog } from "../process/serve.ts";
 export const why = defineCommand({
   args: defineFlags({
     path: { type: "positional", required: true, description: "a file in a mount; with --from, a path in the snapshot" },
-    from: { type: "string", valueHint: "FILE", description: "a snapshot to look into, instead of a mount" },
+    from: { type: "string", valueHint: "FILE", description: "read from a snapshot instead of a mount" },
     ...lookFlags,
   }),
-  notes: ["Who wrote the file, what it was made from, what that cost, and whether the same would be asked for today."],
+  notes: [
+    "Shows who wrote the file, what it was generated from, what that cost, and whether the same request would be sent today.",
+  ],
   async run(args) {
     await using log = createQuietLog();
     const path =

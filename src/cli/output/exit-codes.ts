@@ -13,40 +13,39 @@ interface Exit {
 }
 
 export const EXIT = {
-  ok: { code: 0, meaning: "done; of `run`: the command's own status" },
-  failure: { code: 1, meaning: "a failure that has no status of its own, a bug among them" },
+  ok: { code: 0, meaning: "success; for `run`, the command succeeded" },
+  failure: { code: 1, meaning: "unclassified failure (including bugs)" },
   usage: {
     code: 2,
     meaning:
-      "the command line is wrong: unknown flag, surplus argument, missing or bad value; or a variable has a bad value",
+      "wrong command line (unknown flag, extra argument, missing or invalid value), or a variable with an invalid value",
   },
-  mountpoint: { code: 80, meaning: "the mountpoint is missing, not a directory, not empty, or may not be used" },
-  busy: { code: 81, meaning: "something is mounted there already, or programs still use the mount" },
+  mountpoint: { code: 80, meaning: "the mountpoint is missing, not a directory, not empty, or not permitted" },
+  busy: { code: 81, meaning: "something is already mounted there, or programs still use the mount" },
   fuse: {
     code: 82,
     meaning:
-      "FUSE cannot be used: no /dev/fuse, not permitted, no fusermount3, no executable memory, or the mount failed",
+      "FUSE is not usable: no /dev/fuse, no permission, no fusermount3, no executable memory, or the mount failed",
   },
-  notMounted: { code: 83, meaning: "there is no llmfs mount at that place" },
+  notMounted: { code: 83, meaning: "no llmfs mount there" },
   input: { code: 84, meaning: "a prompt or other input file is missing, unreadable, empty or not text" },
   snapshot: { code: 85, meaning: "the snapshot is missing, unreadable, broken or unsafe" },
   model: {
     code: 86,
-    meaning: "the model cannot be asked: none configured, key refused, no connection, timeout, quota",
+    meaning: "no answer from the model: none configured, key rejected, no connection, timeout, or quota",
   },
-  answer: { code: 87, meaning: "the model answered, and the answer cannot be used" },
-  unrecorded: { code: 88, meaning: "replaying, and there is no recording of this request" },
-  save: { code: 89, meaning: "the tree could not be saved; what was there before is untouched" },
+  answer: { code: 87, meaning: "the model's answer is not usable" },
+  unrecorded: { code: 88, meaning: "replay: there is no recording of this request" },
+  save: { code: 89, meaning: "the tree could not be saved; the earlier file is unchanged" },
   incomplete: { code: 90, meaning: "some files could not be generated; the reasons are listed" },
-  recordings: { code: 91, meaning: "recordings are broken, or cannot be used" },
+  recordings: { code: 91, meaning: "recordings are damaged or not usable" },
   unresponsive: {
     code: 92,
-    meaning:
-      "the mount does not answer: the process that serves it is stopped, busy or has ended; the error says which",
+    meaning: "the mount does not respond: its process is stopped, busy or has ended; the error says which",
   },
-  notExecutable: { code: 126, meaning: "`run`: the command was found and could not be executed" },
+  notExecutable: { code: 126, meaning: "`run`: the command was found but could not be executed" },
   notFound: { code: 127, meaning: "`run`: the command was not found" },
-  signal: { code: 128, meaning: "128 + n: ended by signal n; of `run`: the command was" },
+  signal: { code: 128, meaning: "128 + n: llmfs, or the command of `run`, was ended by signal n" },
 } as const satisfies Record<FailureKind, Exit> & Record<string, Exit>;
 
 /** How llmfs ends because of an error: the status, and what a person is told. */

@@ -1,7 +1,7 @@
 /**
- * The table of commands, and the way from a command line to an exit status.
+ * The table of commands, and the dispatch from a command line to an exit status.
  *
- * A command is loaded when it is called, so that `--version` and `unmount` load nothing of the filesystem or the model.
+ * A command is loaded when it is called, so that `--version` and `unmount` do not load the filesystem or the model.
  */
 import { existsSync } from "node:fs";
 import packageJson from "../../package.json" with { type: "json" };
@@ -86,13 +86,13 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
   ],
 ]);
 
-/** What else a command may be called. */
+/** Other names of commands. */
 const ALIASES: ReadonlyMap<string, string> = new Map([["umount", "unmount"]]);
 
-/** What can be the first word. */
+/** The valid first words of a command line. */
 const WORDS = [...COMMANDS.keys(), ...ALIASES.keys(), "help"];
 
-/** Runs one command line; resolves with the exit status, whatever happens. */
+/** Runs one command line and resolves with the exit status. Never rejects. */
 export async function llmfs(argv: readonly string[]): Promise<number> {
   try {
     return await dispatch(argv);
@@ -121,7 +121,7 @@ async function dispatch(argv: readonly string[]): Promise<number> {
   return EXIT.ok.code;
 }
 
-/** `llmfs help [COMMAND]`: what --help shows. */
+/** `llmfs help [COMMAND]` shows the same as --help. */
 async function runHelp([topic, surplus]: readonly string[]): Promise<number> {
   if (surplus !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(surplus)}`);
   if (topic === undefined || asksForHelp([topic])) show(formatHelp());
@@ -142,7 +142,7 @@ function throwUnknownCommand(word: string, guess = findNearest(word, WORDS)): ne
   throw new UsageError(`unknown command ${word}${guess === undefined ? "" : `; did you mean ${guess}?`}`);
 }
 
-/** `llmfs DIR …` is `llmfs mount DIR …`, unless DIR is the misspelt name of a command. */
+/** `llmfs DIR …` means `llmfs mount DIR …`, unless DIR looks like a misspelt command. */
 function chooseCommand(argv: readonly string[]): [name: string, entry: CommandEntry, rest: readonly string[]] {
   const first = argv[0] ?? "";
   const found = findCommand(first);

@@ -70,7 +70,7 @@ describe("a wrong command line ends with status 2, says why and how it is called
     ["a surplus argument after --version", ["--version", "x"], 'unexpected argument "x"'],
     ["a missing place", ["save", "/tmp"], "FILE is missing"],
     ["a missing --", ["run", "ls", "-l"], 'unexpected argument "ls"; put -- before the command'],
-    ["nothing to run", ["run"], "nothing to run: -- CMD"],
+    ["nothing to run", ["run"], "no command to run; add -- CMD"],
     ["a bad size", ["run", "--size", "huge", "--", "true"], "--size huge: expected a size"],
     ["no prompt to generate from", ["generate"], "--prompt is missing, and LLMFS_PROMPT is not set"],
     [
@@ -92,7 +92,7 @@ describe("input that cannot be used", () => {
     const { status, stderr } = await llmfs("generate", "--prompt", "prompts/site.md");
     expect(status).toBe(84);
     expect(stderr).toBe(
-      "llmfs: --prompt prompts/site.md: that looks like a file and does not exist; to use it as text, add a word\n",
+      "llmfs: --prompt prompts/site.md: looks like a file name, but does not exist; to use it as text, pass it on standard input (--prompt -)\n",
     );
   });
 

@@ -116,7 +116,7 @@ describe("a mount that somebody else unmounts while the command runs", () => {
     expect((await sandbox.llmfs(["unmount", "--lazy", mount?.path ?? ""])).status).toBe(0);
     const { status, stderr } = await ended(child);
     expect(status).toBe(EXIT.notMounted.code);
-    expect(stderr).toContain(`somebody unmounted ${mount?.path}; ending sh, as its files are gone`);
+    expect(stderr).toContain(`${mount?.path} was unmounted; ending sh because its files are gone`);
     expect(readFileSync(sandbox.at("tree.json"), "utf8")).toContain("mine");
   });
 
@@ -241,7 +241,7 @@ describe("without root and without fusermount3", () => {
     const { status, stderr } = await asUser(["run", "--", "true"], poorPath());
     expect(status).toBe(82);
     expect(stderr).toContain(
-      "no CAP_SYS_ADMIN, no fusermount3 in PATH, and unshare, which makes user namespaces, is not in PATH",
+      "no CAP_SYS_ADMIN, no fusermount3 in PATH, and unshare, which creates user namespaces, is not in PATH",
     );
     expect(stderr).toContain("install fuse3");
   });

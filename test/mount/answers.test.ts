@@ -59,12 +59,12 @@ describeMounted("what surrounds an answer", () => {
     const replay = ["run", "--from", "from.json", "--recordings", "rec", "--mode", "replay", "--model", "scripted"];
     expect(await llmfs(...replay, "--", "cat", "a.py")).toMatchObject({ status: 0, stdout: "print(1)\n", stderr: "" });
     const prune = ["recordings", "prune", "--recordings", "rec", "--model", "scripted", "--for", "from.json"];
-    expect((await llmfs(...prune)).stderr).toMatch(/^0 taken away, 2 kept/);
+    expect((await llmfs(...prune)).stderr).toMatch(/^0 removed, 2 kept/);
     round = 2;
     expect((await llmfs("regen", `${m.dir}/a.py`)).status).toBe(0);
     expect(await m.out("cat a.py")).toBe("print(2)\n");
     // The repair of the answer that was replaced is nobody's any more.
-    expect((await llmfs(...prune)).stderr).toMatch(/^1 taken away, 2 kept/);
+    expect((await llmfs(...prune)).stderr).toMatch(/^1 removed, 2 kept/);
     expect(await llmfs(...replay, "--", "cat", "a.py")).toMatchObject({ status: 0, stdout: "print(2)\n" });
     expect(m.server.requests).toHaveLength(4);
   });

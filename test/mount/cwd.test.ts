@@ -74,7 +74,7 @@ describeMounted("a current directory that is a dead mount", () => {
     expect([replayed.status, replayed.stderr]).toEqual([88, expect.stringContaining("no recording for structure")]);
     expect(await there("unmount", m.dir)).toMatchObject({
       status: 89,
-      stderr: expect.stringContaining("cleared away"),
+      stderr: expect.stringContaining("removed the dead mount"),
     });
     expect(mountedType(m.dir)).toBeUndefined();
   });

@@ -58,7 +58,7 @@ describeMounted("context", () => {
     const flags = ["--model", "scripted", "--content-prompt", "Use SI units.", "--recordings", "rec"];
     const look = async (...args: string[]) => (await llmfs(m, "context", ...args)).stdout;
     expect(await look("/src/a.py", "--from", "from.json", ...flags)).toBe(await look("mnt/src/a.py"));
-    expect(await look("mnt/src/b.py")).toContain("not exact    it depends on a file that is not generated yet");
+    expect(await look("mnt/src/b.py")).toContain("not exact    it depends on a file that has not been generated yet");
     await m.out("cat src/a.py");
     const after = await look("mnt/src/b.py");
     expect(after).not.toContain("not exact");
@@ -86,10 +86,10 @@ describeMounted("plan", () => {
     expect((await plan()).models[0].usd).toBeUndefined();
     expect(m.server.requests).toHaveLength(0);
     await m.out("cat src/*.py");
-    expect((await llmfs(m, "plan", "mnt")).stdout).toBe("nothing is pending\n");
+    expect((await llmfs(m, "plan", "mnt")).stdout).toBe("no pending files\n");
     const flags = ["--model", "scripted", "--content-prompt", "Use SI units.", "--recordings", "rec"];
     const again = await llmfs(m, "plan", "from.json", "--files", ...flags);
-    expect(again.stdout).toContain("2 files are pending\n  by big: 2; 2 recorded already; 0 calls\n");
+    expect(again.stdout).toContain("2 files are pending\n  by big: 2; 2 already recorded; 0 calls\n");
     expect(again.stdout).toContain("/src/b.py: big, recorded, ");
   });
 });
@@ -109,16 +109,16 @@ describeMounted("why", () => {
     expect(story).toMatch(/^settings +temperature 0\.2 \(of \/src\)$/m);
     expect(story).toMatch(/^prompts +--content-prompt: Use SI units\.\n +\/: Plain words\.$/m);
     expect(story).toMatch(
-      /^told +about \d+ tokens, .*\n +\d+ {2}the tree: .*\n(.*\n)* +\d+ {2}README\.md: README of \/$/m,
+      /^sent +about \d+ tokens, .*\n +\d+ {2}the tree: .*\n(.*\n)* +\d+ {2}README\.md: README of \/$/m,
     );
     expect(story).toMatch(/^today +the same request; the answer is recorded$/m);
     await m.out("setfattr -n user.llmfs.prompt -v 'Rhyme.' src");
     const changed = (await why("mnt/src/a.py")).replace(/\n {13}/g, " ");
-    expect(changed).toMatch(/^today +another request, .*: the prompt differs at line \d+: /m);
-    expect(await why("mnt/README.md")).toMatch(/static, 8 bytes\nmade by +somebody who wrote it/);
+    expect(changed).toMatch(/^today +a different request, .*: the prompt differs at line \d+: /m);
+    expect(await why("mnt/README.md")).toMatch(/static, 8 bytes\nmade by +a user or program that wrote it/);
     await m.out("echo 'print(1)' > src/a.py");
     const edited = await why("mnt/src/a.py");
-    expect(edited).toMatch(/static, 9 bytes\n.*\nmade by +somebody who wrote it; no generator is asked\n/);
+    expect(edited).toMatch(/static, 9 bytes\n.*\nmade by +a user or program that wrote it; no generator is used\n/);
     expect(edited).toMatch(/^before +made by llm, big, 20\d\d-.*Z, in \d+ ms$/m);
   });
 
@@ -149,9 +149,9 @@ describeMounted("why", () => {
 
   test("of a file that was made without recordings says that it stays", async () => {
     await using m = await mounted({ pending: ["a"], args: ["--mode", "off"] });
-    expect((await llmfs(m, "why", "mnt/a")).stdout).toContain("scripted is asked when it is first read");
+    expect((await llmfs(m, "why", "mnt/a")).stdout).toContain("the first read will ask scripted");
     await m.out("cat a");
-    expect((await llmfs(m, "why", "mnt/a")).stdout).toContain("it is there and stays");
+    expect((await llmfs(m, "why", "mnt/a")).stdout).toContain("the content is kept");
   });
 
   test("of a file that failed is the reason", async () => {
@@ -172,7 +172,7 @@ describeMounted("recordings", () => {
     expect((await run("ls")).stdout).toMatch(
       /^[0-9a-f]{16} {2}\/src\/a\.py {2}big {2}11 \+ 7 tokens\n[0-9a-f]{16} {2}\/src\/b/,
     );
-    expect(await run("verify")).toMatchObject({ status: 0, stderr: "2 recordings are whole\n" });
+    expect(await run("verify")).toMatchObject({ status: 0, stderr: "2 recordings are valid\n" });
     const [file = ""] = readdirSync(m.sandbox.at("rec"));
     const kept = await Bun.file(m.sandbox.at(`rec/${file}`)).text();
     writeFileSync(m.sandbox.at(`rec/${file}`), `${kept}more`);
@@ -181,7 +181,7 @@ describeMounted("recordings", () => {
     writeFileSync(m.sandbox.at(`rec/${file}`), kept);
     await m.out("setfattr -n user.llmfs.prompt -v 'Rhyme.' src");
     const dry = await run("prune", "--for", "mnt", "--dry-run");
-    expect([dry.status, dry.stderr]).toEqual([0, expect.stringMatching(/^2 would go, 0 kept/)]);
+    expect([dry.status, dry.stderr]).toEqual([0, expect.stringMatching(/^2 would be removed, 0 kept/)]);
     expect(readdirSync(m.sandbox.at("rec"))).toHaveLength(2);
     const unchanged = await run(
       "prune",
@@ -192,8 +192,8 @@ describeMounted("recordings", () => {
       "--model",
       "scripted",
     );
-    expect([unchanged.status, unchanged.stderr]).toEqual([0, expect.stringMatching(/^0 taken away, 2 kept/)]);
-    expect((await run("prune", "--for", "mnt")).stderr).toMatch(/^2 taken away, 0 kept/);
+    expect([unchanged.status, unchanged.stderr]).toEqual([0, expect.stringMatching(/^0 removed, 2 kept/)]);
+    expect((await run("prune", "--for", "mnt")).stderr).toMatch(/^2 removed, 0 kept/);
     expect(readdirSync(m.sandbox.at("rec"))).toEqual([]);
   });
 
@@ -201,7 +201,7 @@ describeMounted("recordings", () => {
     await using m = await tides();
     await m.out("cat src/*.py");
     await m.out("setfattr -n user.llmfs.prompt -v 'Rhyme.' src");
-    expect((await llmfs(m, "recordings", "prune", "--for", "mnt", "-n")).stderr).toMatch(/^2 would go, 0 kept/);
+    expect((await llmfs(m, "recordings", "prune", "--for", "mnt", "-n")).stderr).toMatch(/^2 would be removed, 0 kept/);
     const own = m.sandbox.at("cache/llmfs/recordings");
     cpSync(m.sandbox.at("rec"), own, { recursive: true });
     const env = { XDG_CACHE_HOME: m.sandbox.at("cache") };
@@ -216,9 +216,9 @@ describeMounted("recordings", () => {
     await m.out("cat a.txt");
     const prune = (...args: string[]) =>
       llmfs(m, "recordings", "prune", "--recordings", "rec", "--for", "from.json", ...args);
-    expect((await prune()).stderr).toMatch(/^0 taken away, 1 kept/);
+    expect((await prune()).stderr).toMatch(/^0 removed, 1 kept/);
     const { status, stderr } = await prune("--model", "another");
-    expect([status, stderr]).toEqual([2, expect.stringContaining("is what it asks for today")]);
+    expect([status, stderr]).toEqual([2, expect.stringContaining("matches its requests")]);
     expect(readdirSync(m.sandbox.at("rec"))).toHaveLength(1);
   });
 
@@ -229,7 +229,7 @@ describeMounted("recordings", () => {
     const prune = (trees: string) =>
       llmfs(m, "recordings", "prune", "--recordings", "rec", "--content-prompt", "Use SI units.", "--for", trees);
     expect((await prune("other.json")).status).toBe(2);
-    expect((await prune("from.json,mnt")).stderr).toMatch(/^0 taken away, 1 kept/);
+    expect((await prune("from.json,mnt")).stderr).toMatch(/^0 removed, 1 kept/);
   });
 
   test("whose names hold what terminals obey are listed without it", async () => {
@@ -272,7 +272,7 @@ describeMounted("recordings", () => {
     writeFileSync(m.sandbox.at("plain.json"), JSON.stringify({ llmfs: 1, entries: [] }));
     m.sandbox.directory("rec");
     const all = await llmfs(m, "recordings", "prune", "--for", "plain.json", "--recordings", "rec");
-    expect([all.status, all.stderr]).toEqual([2, expect.stringContaining("no file in it is generated")]);
+    expect([all.status, all.stderr]).toEqual([2, expect.stringContaining("it has no generated files")]);
   });
 });
 

@@ -142,9 +142,9 @@ print(repeated, open("a.txt").read() == open("a.txt").read())
     await m.out("cat a.txt dir/b.txt >/dev/null; echo mine > own.txt; echo more >> a.txt; : > empty.txt");
     const asked = m.server.requests.length;
     const all = await regen(m, "mnt/own.txt", "mnt/a.txt", "mnt/empty.txt", "mnt/dir/b.txt");
-    expect([all.status, all.stderr.match(/^left alone: \S+/gm)]).toEqual([
+    expect([all.status, all.stderr.match(/^skipped: \S+/gm)]).toEqual([
       90,
-      ["left alone: mnt/own.txt:", "left alone: mnt/a.txt:"],
+      ["skipped: mnt/own.txt", "skipped: mnt/a.txt"],
     ]);
     expect(m.server.requests.slice(asked).map(pathOf).sort()).toEqual(["dir/b.txt", "empty.txt"]);
     expect(await m.out("cat own.txt a.txt")).toBe("mine\na.txt 1\nmore\n");

@@ -92,7 +92,7 @@ describeMounted("unmount of a mount that is to be saved", () => {
     for (let tries = 0; tries < 2; tries++) {
       const { status, stderr } = await m.unmount();
       expect([status, mountedType(m.dir)]).toEqual([89, "fuse.llmfs"]);
-      expect(stderr).toContain(`${m.dir} stays mounted, because the tree could not be saved to ${disk.path}/tree.json`);
+      expect(stderr).toContain(`${m.dir} stays mounted because the tree could not be saved to ${disk.path}/tree.json`);
       expect(stderr).toContain("no space left on the device");
       expect(stderr).toContain(`nor to ${disk.path}/llmfs/unsaved-`);
       expect(await m.out("cat own; ls")).toBe("mine\nbig\nown\n");
@@ -138,7 +138,7 @@ describeMounted("unmount of a mount that is to be saved", () => {
     await m.mount(["--save", "fifo"]);
     const { status, stderr } = await m.unmount("--timeout", "1s");
     expect([status, mountedType(m.dir)]).toEqual([89, "fuse.llmfs"]);
-    expect(stderr).toContain(`has been saving to ${m.sandbox.at("fifo")} without getting on for 1 s`);
+    expect(stderr).toContain(`is saving to ${m.sandbox.at("fifo")} and made no progress for 1 s`);
     // One save is still waiting for a reader, and what follows is the same tree.
     const reader = m.sh("cat fifo", m.sandbox.path);
     expect((await m.unmount()).status).toBe(0);
@@ -182,7 +182,7 @@ describeMounted("a mount that ends otherwise, and can be saved nowhere", () => {
     expect((await m.sh(`umount ${m.dir}`, "/")).status).toBe(0);
     await eventually("it has tried", () => keptBy(m) === pid);
     const { status, stderr } = await m.unmount();
-    expect([status, stderr]).toEqual([89, expect.stringContaining(`process ${pid} keeps the tree and goes on trying`)]);
+    expect([status, stderr]).toEqual([89, expect.stringContaining(`process ${pid} keeps the tree and retries`)]);
     await disk.more();
     await eventually("the process has ended", () => !isAlive(pid), 20_000);
     expect(readFileSync(`${disk.path}/tree.json`, "utf8")).toContain("mine");
@@ -241,7 +241,7 @@ describeMounted("a mount that is mounted elsewhere too", () => {
     const { status, stderr } = await m.unmount();
     expect([status, mountedType(m.dir)]).toEqual([81, undefined]);
     expect(stderr).toContain(`is unmounted here and saved to ${m.sandbox.at("tree.json")}`);
-    expect(stderr).toContain(`End that with: umount ${other}`);
+    expect(stderr).toContain(`To end that, run: umount ${other}`);
     expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
     const [pid] = processesOf(m.dir, "--daemon");
     await m.sh(`echo later > ${other}/later; umount ${other}`, "/");
@@ -257,7 +257,7 @@ describeMounted("a mount that is mounted elsewhere too", () => {
     await m.out(`mount -t overlay none -o lowerdir=${m.dir},upperdir=${upper}/u,workdir=${upper}/w ${other}`);
     const { status, stderr } = await m.unmount();
     expect([status, mountedType(m.dir)]).toEqual([81, undefined]);
-    expect(stderr).toContain(`End that with: umount ${other}`);
+    expect(stderr).toContain(`To end that, run: umount ${other}`);
     const [pid] = processesOf(m.dir, "--daemon");
     await m.sh(`umount ${other} ${upper}`, "/");
     await eventually("the process has ended", () => !isAlive(pid!));
@@ -301,7 +301,7 @@ describeMounted("a mount that is mounted elsewhere too", () => {
     const { status, stderr } = await m.unmount();
     expect([status, mountedType(m.dir)]).toEqual([81, undefined]);
     expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
-    const cure = /End that with: (nsenter .*)$/m.exec(stderr)?.[1] ?? "false";
+    const cure = /To end that, run: (nsenter .*)$/m.exec(stderr)?.[1] ?? "false";
     const [pid] = processesOf(m.dir, "--daemon");
     expect((await m.sh(cure, "/")).status).toBe(0);
     await eventually("the process has ended", () => !isAlive(pid!));

@@ -96,7 +96,7 @@ testLacking(
     chownSync(mounted.sandbox.path, NOBODY, NOBODY);
     expect([status, stderr]).toEqual([
       89,
-      expect.stringContaining("stays mounted, because the tree could not be saved"),
+      expect.stringContaining("stays mounted because the tree could not be saved"),
     ]);
     expect(await mounted.unmount()).toMatchObject({ status: 0 });
   },

@@ -90,7 +90,7 @@ describeMounted("warm", () => {
     );
     child.kill("SIGINT");
     const { status, stderr } = await ended;
-    expect([status, stderr]).toEqual([130, expect.stringMatching(/stopped; \d+ are left, and what is done is kept/)]);
+    expect([status, stderr]).toEqual([130, expect.stringMatching(/stopped with \d+ left; finished files are kept/)]);
     await eventually("nothing is under way", () => m.status().generating === 0);
     // Four at a time: what was under way is called off, and nothing is asked for in its place.
     const { calls } = JSON.parse(await m.out("cat .llmfs/usage.json"));
@@ -175,7 +175,7 @@ describeMounted("warm", () => {
     const { status, stderr } = await ended;
     expect([status, stderr]).toEqual([
       130,
-      expect.stringContaining("2 are left, and what is done is gone with the mount"),
+      expect.stringContaining("stopped with 2 left; finished files are lost with the mount"),
     ]);
     await eventually("it is gone", () => !readFileSync("/proc/self/mounts", "utf8").includes(` ${m.dir} `));
   });

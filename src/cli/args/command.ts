@@ -1,9 +1,9 @@
 /**
- * Commands as data: flags and arguments described with citty's definitions, and a `run` that gets their values.
+ * Commands as data: flags and arguments in citty's definitions, and a `run` function that receives their values.
  *
- * citty's own parser lets unknown flags, surplus arguments and missing values pass, and types every name as present.
- * So the command line goes through `parse.ts` first, which refuses what citty would swallow, and `Args` knows the
- * defined names only: a misspelt `args.mountpiont` does not compile.
+ * citty's parser accepts unknown flags, surplus arguments and missing values, and its types allow any name. Therefore
+ * `parse.ts` checks the command line first and rejects what citty would ignore. `Args` has only the defined names, so
+ * a misspelt `args.mountpiont` does not compile.
  */
 import { type ArgDef, type ArgsDef, parseArgs } from "citty";
 import { normalizeArguments, type Rest } from "./parse.ts";
@@ -18,20 +18,20 @@ type ArgValue<A extends ArgDef> = A extends { type: "boolean" } | { required: tr
   ? Given<A>
   : Given<A> | undefined;
 
-/** Flags to share between commands, with their types kept. */
+/** Defines flags that several commands share, and keeps their literal types. */
 export function defineFlags<const T extends ArgsDef>(definitions: T): T {
   return definitions;
 }
 
-/** The values of a command's arguments. A flag without a value is false when it is absent. */
+/** The values of a command's arguments. An absent boolean flag is false. */
 export type Args<T extends ArgsDef> = { readonly [K in keyof T]: ArgValue<T[K]> };
 
 export interface Definition<T extends ArgsDef> {
   readonly args: T;
   readonly rest?: Rest;
-  /** Paragraphs for the end of `--help`. */
+  /** Paragraphs printed at the end of `--help`. */
   readonly notes?: readonly string[];
-  /** Does the work; resolves with the exit status. */
+  /** Does the work and resolves with the exit status. */
   run(args: Args<T>, rest: readonly string[]): Promise<number>;
 }
 
@@ -39,7 +39,7 @@ export interface Command {
   readonly args: ArgsDef;
   readonly rest?: Rest;
   readonly notes?: readonly string[];
-  /** Rejects with UsageError when the command line is wrong, before anything is done. */
+  /** Rejects with UsageError if the command line is invalid, before doing anything. */
   invoke(argv: readonly string[]): Promise<number>;
 }
 
@@ -53,7 +53,7 @@ export function defineCommand<const T extends ArgsDef>(definition: Definition<T>
       const line = normalizeArguments(argv, args, rest);
       const values = new Map<string, unknown>(Object.entries(parseArgs([...line.argv], args)));
       const picked = Object.keys(args).map((name) => [name, values.get(name) ?? absentValue(args[name])]);
-      // `canonical` has refused every value that does not fit its definition, and `picked` holds exactly their names.
+      // `canonical` has rejected every value that does not match its definition, and `picked` has exactly the defined names.
       return definition.run(Object.fromEntries(picked) as Args<T>, line.rest);
     },
   };

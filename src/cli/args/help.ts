@@ -1,11 +1,11 @@
-/** The text of `--help`, from the same data that parses the command line. docs/cli.md holds it too. */
+/** Formats `--help` from the same definitions that parse the command line. docs/cli.md is generated from it too. */
 import type { ArgDef, ArgsDef } from "citty";
 import type { Command } from "./command.ts";
 import { spellings } from "./parse.ts";
 
 const WIDTH = 100;
 
-/** The one line that says how a command is called. */
+/** The usage line of a command. */
 export function formatUsage(name: string, command: Command): string {
   const words = ["llmfs", name];
   for (const [key, arg] of listPositionals(command.args)) {
@@ -18,7 +18,7 @@ export function formatUsage(name: string, command: Command): string {
   return words.join(" ");
 }
 
-/** The whole help of one command. */
+/** The full help of one command. */
 export function formatCommandHelp(name: string, summary: string, command: Command): string {
   const places: HelpRow[] = listPositionals(command.args).map(([key, arg]) => [
     key.toUpperCase(),
@@ -29,7 +29,7 @@ export function formatCommandHelp(name: string, summary: string, command: Comman
   for (const [key, arg] of Object.entries(command.args)) {
     if (arg.type !== "positional") flags.push([formatFlag(key, arg), arg.description ?? ""]);
   }
-  flags.push(["-h, --help", "show this"]);
+  flags.push(["-h, --help", "show this help"]);
   const notes = (command.notes ?? []).map((note) => wrap(note, WIDTH).join("\n"));
   return joinSections([
     `${summary}.`,
@@ -40,14 +40,14 @@ export function formatCommandHelp(name: string, summary: string, command: Comman
   ]);
 }
 
-/** The help of llmfs itself: what commands there are. */
+/** The help of llmfs itself: its list of commands. */
 export function formatGeneralHelp(description: string, commands: readonly (readonly [string, string])[]): string {
   return joinSections([
     description,
-    "Usage: llmfs COMMAND [options]\n       llmfs DIR [options]        short for: llmfs mount DIR [options]",
+    "Usage: llmfs COMMAND [options]\n       llmfs DIR [options]        same as: llmfs mount DIR [options]",
     `Commands:\n${formatTable(commands.map(([name, summary]) => [name, lowerFirst(summary)]))}`,
     `Options:\n${formatTable([
-      ["-h, --help", "show this; with a command, its own options, as `llmfs help COMMAND` does"],
+      ["-h, --help", "show this help; after a command, show its options (same as `llmfs help COMMAND`)"],
       ["-V, --version", "show the version"],
     ])}`,
   ]);
@@ -59,7 +59,7 @@ function listPositionals(args: ArgsDef): [string, ArgDef][] {
   return Object.entries(args).filter(([, arg]) => arg.type === "positional");
 }
 
-/** `-F, --prompt TEXT|FILE`; flags without a short form are indented to stand below those with one. */
+/** For example `-F, --prompt TEXT|FILE`. Flags without a short form are indented to align with those that have one. */
 function formatFlag(key: string, arg: ArgDef): string {
   const names = spellings(key, arg);
   const text = names.length > 1 ? names.join(", ") : `    ${names[0]}`;
@@ -67,7 +67,7 @@ function formatFlag(key: string, arg: ArgDef): string {
   return `${text} ${arg.type === "enum" ? (arg.options ?? []).join("|") : (arg.valueHint ?? "VALUE")}`;
 }
 
-/** Two columns, the second wrapped. */
+/** Formats two columns and wraps the second. */
 function formatTable(rows: readonly HelpRow[]): string {
   const indent = Math.min(34, Math.max(...rows.map(([left]) => left.length)) + 4);
   const lines: string[] = [];

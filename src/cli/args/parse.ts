@@ -1,32 +1,32 @@
 /**
- * The strict reading of a command line: whatever is not exactly defined is a usage error that names it and the cure.
- * What passes is rewritten into a form that has one meaning only, `--name=value`, with positionals after `--`.
+ * Parses a command line strictly: anything that is not defined is a usage error that names the argument and the fix.
+ * A valid command line is rewritten into an unambiguous form: `--name=value`, then `--` and the positionals.
  */
 import type { ArgDef, ArgsDef } from "citty";
 import { UsageError } from "../../app/errors.ts";
 import { findNearest } from "../../text/did-you-mean.ts";
 
-/** What follows `--`, for a command that runs another; or any number of further arguments. */
+/** The arguments after `--`, for a command that runs another one; or a variable number of positionals. */
 export interface Rest {
-  /** As the usage line shows it: "CMD [ARG…]". */
+  /** How the usage line shows it: "CMD [ARG…]". */
   readonly hint: string;
   readonly description: string;
-  /** Further arguments, without `--`: at least so many. */
+  /** The minimum number of further positionals. If set, they need no `--`. */
   readonly atLeast?: number;
 }
 
 export interface CanonicalLine {
   readonly argv: readonly string[];
-  /** What stood behind `--`, for a command that has a use for it. */
+  /** The arguments after `--`, if the command takes any. */
   readonly rest: readonly string[];
 }
 
-/** "logFile" in the definition is `--log-file` on the command line. */
+/** Turns "logFile", as in the definition, into "log-file", as on the command line. */
 function flagName(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** The spellings of a flag as they are typed, short one first: `-f`, `--foreground`. */
+/** The spellings of a flag on the command line, short ones first: `-f`, `--foreground`. */
 export function spellings(key: string, arg: ArgDef): readonly string[] {
   if (arg.type === "positional") return [];
   const alias = "alias" in arg ? arg.alias : undefined;
@@ -77,7 +77,7 @@ class Reader {
     return { argv: [...this.#given.values(), "--", ...this.#positionals], rest };
   }
 
-  /** At once, where a command was typed without its `--`: what follows are that command's flags. */
+  /** Fails immediately if the `--` before a command is missing: the flags that follow belong to that command. */
   #place(token: string): void {
     this.#positionals.push(token);
     if (this.#rest === undefined || this.#rest.atLeast !== undefined) return;
@@ -95,7 +95,7 @@ class Reader {
     } else this.#give(key, spelling, equals < 0 ? this.#value(spelling) : token.slice(equals + 1));
   }
 
-  /** `-f`, `-o FILE`, `-oFILE`, and flags without a value run together. */
+  /** Parses `-f`, `-o FILE`, `-oFILE`, and combined boolean flags such as `-fl`. */
   #short(token: string): void {
     for (let at = 1; at < token.length; at++) {
       const spelling = `-${token[at]}`;
@@ -128,7 +128,7 @@ class Reader {
     const flag = value.split("=", 1)[0] ?? value;
     if (this.#flags.has(flag)) {
       throw new UsageError(
-        `${spelling} needs a value, and ${value} is a flag; if it is the value: ${spelling}=${value}`,
+        `${spelling} needs a value, but ${value} is a flag; to pass it as the value, write ${spelling}=${value}`,
       );
     }
     this.#next++;
@@ -164,7 +164,7 @@ class Reader {
       if (rest.length < this.#rest.atLeast) throw new UsageError(`${this.#rest.hint} is missing`);
       if (rest.includes("")) throw new UsageError(`${this.#rest.hint} is empty`);
     } else if (this.#rest !== undefined && rest.length === 0) {
-      throw new UsageError(`nothing to run: -- ${this.#rest.hint}`);
+      throw new UsageError(`no command to run; add -- ${this.#rest.hint}`);
     }
   }
 }

@@ -67,7 +67,7 @@ async function showTour(mountpoint: string, signal: AbortSignal): Promise<void> 
   explain(`The first read took ${first.toFixed(0)} ms with a recorded answer, the second ${second.toFixed(0)} ms.`);
 }
 
-/** Runs programs in the mount, as a person at a prompt would, and shows what they say. */
+/** Runs programs in the mount, as a user would in a shell, and shows their output. */
 class Shell {
   readonly #mountpoint: string;
   readonly #signal: AbortSignal;
@@ -77,7 +77,7 @@ class Shell {
     this.#signal = signal;
   }
 
-  /** Shows the first `lines` of what the program says. Resolves with the milliseconds it took. */
+  /** Shows the first `lines` lines of the program's output. Resolves with the milliseconds it took. */
   async run(cmd: readonly string[], lines = Number.POSITIVE_INFINITY): Promise<number> {
     this.#signal.throwIfAborted();
     show("\n    ");

@@ -36,7 +36,7 @@ export const generators = defineCommand({
     if (file === undefined) {
       throw new UserError(
         "input",
-        "there is no llmfs.config.ts, .js, .json, .yaml or .toml here; --config names another",
+        "no llmfs.config.ts, .js, .json, .yaml or .toml in the current directory; use --config to name a file",
       );
     }
     const { loadConfig } = await import("../../generators/config/load.ts");
@@ -50,7 +50,7 @@ export const generators = defineCommand({
   },
 });
 
-/** Only running it tells what is in it. */
+/** Code must run before its generators and rules are known. */
 function refuseCode(file: string): never {
   throw new UserError("input", explainCodeNotRun(file));
 }
@@ -85,13 +85,13 @@ function formatTable(loaded: LoadedConfig): string {
     "generators",
     ...generators.map(({ name, from }) => `  ${name.padEnd(width)}  ${from}`),
     "",
-    "rules, the first that matches wins",
+    "rules (the first match wins)",
     ...rules.map(({ match, generator, refresh, lists, looksUp }) => {
       const how = lists ? ", lists" : looksUp ? ", asked for each name" : "";
       return `  ${match.padEnd(width)}  ${generator}, ${refresh}${how}`;
     }),
     "",
-    "there without anybody's doing",
+    "entries created by rules",
     ...exists.map((path) => `  ${path}`),
   ];
   return `${lines.join("\n")}\n`;
@@ -111,7 +111,7 @@ async function runTest(loaded: LoadedConfig, path: string, json: boolean): Promi
   using _ = onSignals(["SIGINT", "SIGTERM"], (name) => stop.abort(new Interrupted(name)));
   const tree = unmountedTree(loaded, () => engine, stop.signal);
   const engine: Engine = createEngine({
-    model: { complete: () => Promise.reject(new Error("a model is asked in a mount only")) },
+    model: { complete: () => Promise.reject(new Error("a model is available only in a mount")) },
     modelName: "",
     tree,
     generators: new Map([...loaded.generators].map(([name, { generator }]) => [name, generator])),
@@ -124,8 +124,9 @@ async function runTest(loaded: LoadedConfig, path: string, json: boolean): Promi
     ({ match, generator: name }) => name === generator && match.match(path) !== undefined,
   );
   if (generator === DEFAULT_GENERATOR) {
-    const why = rule === undefined ? "no rule matches it" : `${rule.name} gives it to the model, which a mount asks`;
-    throw new UserError("input", `${path}: ${why}; \`llmfs generators\` shows the rules`);
+    const why =
+      rule === undefined ? "no rule matches it" : `${rule.name} uses the model, which is available only in a mount`;
+    throw new UserError("input", `${path}: ${why}; run \`llmfs generators\` to see the rules`);
   }
   const started = performance.now();
   const { bytes, metadata } = await engine.generate(tree.request(path), stop.signal).catch((cause: unknown) => {

@@ -31,7 +31,7 @@ export const mount = defineCommand({
   ],
   async run(args) {
     const config = { ...readConfig(args), configFile: await findConfigurationToRun(args.config, say) };
-    // Before a tree is laid out, which may cost something, it has to be certain.
+    // Generating a layout may cost money, so make sure first that mounting will work.
     const way = await findWayToMount({ certain: config.prompt !== undefined });
     if (way.how === "none") throw createNotPermittedError(way.refusal);
     const mountpoint = await checkMountpointPath(args.dir);
@@ -45,7 +45,7 @@ export const mount = defineCommand({
     }
     const { pid, status } = await mountInBackground({ config, mountpoint });
     reportMounted(pid);
-    if (isTerminal()) say(`mounted at ${args.dir}; to end it: llmfs unmount ${shellWord(args.dir)}`);
+    if (isTerminal()) say(`mounted at ${args.dir}; to unmount: llmfs unmount ${shellWord(args.dir)}`);
     return status;
   },
 });

@@ -32,7 +32,7 @@ export const plan = defineCommand({
     const pending = tree.files.filter(({ state }) => state === "pending" || state === "failed");
     const progress = createProgress();
     const foreseen: Foreseen[] = [];
-    progress.step(`looking at ${pending.length} files`);
+    progress.step(`examining ${pending.length} files`);
     for (const { path } of pending) {
       foreseen.push(await foresight.foresee(path));
       progress.detail(`${foreseen.length} of ${pending.length}`);
@@ -52,15 +52,17 @@ function summarize({ path, generator, asks, failure }: Foreseen) {
 }
 
 function formatPlan(plan: Plan, each: readonly Foreseen[]): string {
-  if (plan.files === 0) return "nothing is pending\n";
+  if (plan.files === 0) return "no pending files\n";
   const { answers } = plan;
   const calls = plan.models.some((one) => one.calls > 0);
   const lines = [
     `${plan.files} ${plan.files === 1 ? "file is" : "files are"} pending`,
     ...plan.models.map(formatModel),
-    ...Object.entries(plan.others).map(([name, count]) => `  by the generator ${name}: ${count}, no model is asked`),
+    ...Object.entries(plan.others).map(([name, count]) => `  by the generator ${name}: ${count}, without a model`),
     ...(calls ? [`Answers: ${formatRange(answers, formatCount)} tokens each, ${answers.from}.`] : []),
-    ...(plan.inexact > 0 ? [`${plan.inexact} depend on contents that are not known yet; those are not counted.`] : []),
+    ...(plan.inexact > 0
+      ? [`${plan.inexact} depend on files that have not been generated yet; the tokens of those files are not counted.`]
+      : []),
     ...plan.failed.map(({ path, error }) => `cannot be generated: ${printableLine(path)}: ${error}`),
     ...each.map(formatFile),
   ];
@@ -71,14 +73,14 @@ function formatModel(plan: ModelPlan): string {
   const { model, files, recorded, calls, inputTokens, outputTokens, usd, priceAsOf } = plan;
   const parts = [
     `  by ${model}: ${files}`,
-    ...(recorded > 0 ? [`${recorded} recorded already`] : []),
+    ...(recorded > 0 ? [`${recorded} already recorded`] : []),
     `${calls} ${calls === 1 ? "call" : "calls"}`,
   ];
   if (calls > 0) {
     parts.push(`${formatCount(inputTokens)} tokens sent, ${formatRange(outputTokens, formatCount)} received`);
     const dated = priceAsOf === undefined ? "" : ` (prices of ${priceAsOf})`;
     const dollars = (amount: number) => `$${amount.toFixed(4)}`;
-    parts.push(usd === undefined ? "price not known (--price)" : `${formatRange(usd, dollars)}${dated}`);
+    parts.push(usd === undefined ? "price unknown (set --price)" : `${formatRange(usd, dollars)}${dated}`);
   }
   return parts.join("; ");
 }

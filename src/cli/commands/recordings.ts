@@ -47,7 +47,7 @@ export const recordings = defineCommand({
     if (action !== "ls" && action !== "verify" && action !== "prune") {
       throw new UsageError(`recordings ${action}: expected ls, verify or prune`);
     }
-    if (args.for !== undefined && action !== "prune") throw new UsageError("--for is for prune");
+    if (args.for !== undefined && action !== "prune") throw new UsageError("--for works only with prune");
     await using log = createQuietLog();
     const sources = args.for === undefined ? [] : sourcesOf(args.for);
     const config = readConfig({ ...args, mode: "replay" });
@@ -55,14 +55,17 @@ export const recordings = defineCommand({
     const location = args.recordings === undefined ? await placeFor(sources, config) : config.recordings;
     if (sources.length > 0 && location === local && args.recordings === undefined && !args.dryRun) {
       throw new UsageError(
-        `--for: ${local} has the recordings of all your trees; --recordings ${local} if those of the others may go too`,
+        `--for: ${local} has the recordings of all your trees; to remove those of other trees too, pass --recordings ${local}`,
       );
     }
     const warn = (message: string) => {
       if (action !== "verify") log.write("warn", "recording", message);
     };
     if (location !== local && schemeOf(location) === undefined && !existsSync(location)) {
-      throw new UserError("recordings", `${location} does not exist; name the folder that --recordings named before`);
+      throw new UserError(
+        "recordings",
+        `${location} does not exist; pass the --recordings folder that was used for recording`,
+      );
     }
     try {
       const store = await openStore(location, { mode, local, s3, warn });
@@ -93,7 +96,7 @@ async function verify(store: RecordingStore, json: boolean): Promise<number> {
   const whole = (await store.list()).length;
   if (json) showJson({ whole, faults });
   else for (const { name, reason } of faults) show(`${printableLine(name)}: ${reason}\n`);
-  say(`${whole} recordings are whole${faults.length === 0 ? "" : `, ${faults.length} are not`}`);
+  say(`${whole} recordings are valid${faults.length === 0 ? "" : `, ${faults.length} are not`}`);
   return faults.length === 0 ? EXIT.ok.code : EXIT.recordings.code;
 }
 
@@ -107,7 +110,7 @@ async function takeAway(store: RecordingStore, keep: Keep, dryRun: boolean, json
     for (const { name, reason } of pruned.faults) show(`${printableLine(name)}: ${reason}\n`);
   }
   const count = pruned.recordings.length + pruned.faults.length;
-  say(`${count} ${dryRun ? "would go" : "taken away"}, ${keys.length} kept`);
+  say(`${count} ${dryRun ? "would be removed" : "removed"}, ${keys.length} kept`);
   return EXIT.ok.code;
 }
 
@@ -118,12 +121,12 @@ async function keepEverything(store: RecordingStore): Promise<Keep> {
   return ({ key }) => keys.has(key);
 }
 
-/** A name with a comma in it may be one, where there is such a file. */
+/** The name of an existing file may contain a comma. */
 function sourcesOf(text: string): readonly string[] {
   return existsSync(text) ? [text] : text.split(",").map((source) => source.trim());
 }
 
-/** Where the first mount among them has its recordings; without any, where a mount would have them. */
+/** The recordings of the first mount among the sources. Without a mount, the recordings that a mount would use. */
 async function placeFor(sources: readonly string[], config: Config): Promise<string> {
   for (const source of sources) {
     const place = await placeOf(source);
@@ -140,18 +143,18 @@ async function findNeededBy(sources: readonly string[], args: LookArgs, store: R
   return (recording) => keeps.some((keep) => keep(recording));
 }
 
-/** What every file's request is now; all that are for a file whose request cannot be told exactly; and layouts. */
+/** Keeps the current request of every file, every recording of a file whose request is not known exactly, and layouts. */
 async function findNeeded(source: string, args: LookArgs, store: RecordingStore): Promise<Keep> {
   await using log = createQuietLog();
   const place = await placeOf(source);
   const passedOver = (file: string) => {
     throw new UsageError(
-      `${explainCodeNotRun(file)}, or --config none if it has nothing to do with ${source}: without it, recordings that are ` +
-        "needed might go",
+      `${explainCodeNotRun(file)}, or pass --config none if ${source} does not use it: without it, needed recordings might ` +
+        "be removed",
     );
   };
   await using looking = await lookAt(place, { ...args, recordings: args.recordings }, { log, say, passedOver });
-  /** Where nobody said which model, it is not for us to say that another's is not needed. */
+  /** If no model was given, the recordings of every model may be needed. */
   const keyOf = (request: ChatRequest) =>
     requestKey(looking.about.model === undefined ? { ...request, model: "" } : request);
   const keys = new Set<string>();
@@ -163,14 +166,14 @@ async function findNeeded(source: string, args: LookArgs, store: RecordingStore)
     if (asks !== undefined) keys.add(keyOf(asks.request));
   }
   if (keys.size === 0 && labels.size === 0) {
-    throw new UsageError(`--for ${source}: no file in it is generated, so all of ${store.name} would go`);
+    throw new UsageError(`--for ${source}: it has no generated files, so everything in ${store.name} would be removed`);
   }
   const isAsked = ({ request }: Recording) => keys.has(keyOf(request));
   const recorded = await store.list();
   if ("snapshot" in place && recorded.length > 0 && !recorded.some(isAsked)) {
     throw new UsageError(
-      `--for ${source}: nothing in ${store.name} is what it asks for today, so all of it would go; ` +
-        "--model, --content-prompt and --config have to be as they were when it was recorded",
+      `--for ${source}: no recording in ${store.name} matches its requests, so all would be removed; ` +
+        "pass the same --model, --content-prompt and --config as when they were recorded",
     );
   }
   const answered = new Set(recorded.filter(isAsked).map(({ request, answer }) => `${keyOf(request)} ${answer.text}`));

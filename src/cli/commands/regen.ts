@@ -57,7 +57,7 @@ export const regen = defineCommand({
       const { client, inside } = mounts.find(path);
       if (args.undo) return client.undo(inside);
       return client.regen(inside, { prompt, force: args.force }).catch((error: unknown) => {
-        // Somebody wrote it.
+        // It was written or changed by hand.
         if (codeOf(error) === "EEXIST") alone.add(path);
         throw error;
       });
@@ -77,14 +77,14 @@ export const regen = defineCommand({
 
 interface Work {
   one(path: string): Promise<void>;
-  /** Those that were left alone, as far as that is known. */
+  /** The files skipped so far because they were written by hand. */
   readonly alone: ReadonlySet<string>;
   readonly mounts: Mounts;
   readonly signal: AbortSignal;
   readonly doing: string;
 }
 
-/** Returns how many failed, those that were left alone not counted. */
+/** Returns the number of failures, not counting skipped files. */
 async function regenerateInOrder(
   paths: readonly string[],
   { one, alone, mounts, signal, doing }: Work,
@@ -126,16 +126,16 @@ async function regenerateTogether(paths: readonly string[], { one, alone, mounts
 }
 
 function explainLeftAlone(path: string): string {
-  return `left alone: ${printableLine(path)}: somebody wrote what is in it; use --force to regenerate it all the same`;
+  return `skipped: ${printableLine(path)} was written by hand; use --force to regenerate it`;
 }
 
-/** One path for each file, whatever hard links are named. Throws UsageError for a directory. */
+/** Returns one path per file, even if several hard links of it are given. Throws UsageError for a directory. */
 function removeDuplicates(paths: readonly string[]): readonly string[] {
   const files = new Map<string, string>();
   for (const path of paths) {
     const stat = statOf(path);
     if (stat?.isDirectory() === true) {
-      throw new UsageError(`${path} is a directory; name the files in it that are to be regenerated`);
+      throw new UsageError(`${path} is a directory; name the files in it to regenerate`);
     }
     const file = stat === undefined ? path : `${stat.dev}:${stat.ino}`;
     if (!files.has(file)) files.set(file, path);
@@ -147,12 +147,12 @@ function statOf(path: string): Stats | undefined {
   try {
     return statSync(path);
   } catch {
-    // The mount says what is wrong with it.
+    // The mount reports the error for this path.
     return undefined;
   }
 }
 
-/** The mounts that the files lie in. */
+/** The mounts that contain the files. */
 class Mounts implements AsyncDisposable {
   readonly #files: ReadonlyMap<string, Awaited<ReturnType<typeof findMountedFile>>>;
   readonly #clients: ReadonlyMap<string, ControlClient>;
@@ -167,7 +167,7 @@ class Mounts implements AsyncDisposable {
     this.concurrency = Math.max(...[...clients.keys()].map((mountpoint) => readAbout(mountpoint).concurrency));
   }
 
-  /** Throws UserError, "notMounted" or "unresponsive". */
+  /** Throws UserError with "notMounted" or "unresponsive". */
   static async of(paths: readonly string[]): Promise<Mounts> {
     const files = new Map(await Promise.all(paths.map(async (path) => [path, await findMountedFile(path)] as const)));
     const clients = new Map<string, ControlClient>();
@@ -180,7 +180,7 @@ class Mounts implements AsyncDisposable {
   find(path: string): { readonly client: ControlClient; readonly inside: string } {
     const file = this.#files.get(path);
     const client = file && this.#clients.get(file.mountpoint);
-    if (client === undefined) throw new Error(`${path} was not looked for`);
+    if (client === undefined) throw new Error(`${path} is not one of the paths given to Mounts.of`);
     return { client, inside: file?.path ?? "/" };
   }
 
@@ -195,7 +195,7 @@ class Mounts implements AsyncDisposable {
     return sum;
   }
 
-  /** What is wrong with one that no longer answers. */
+  /** The error of a mount that no longer answers. */
   get lost(): UserError | undefined {
     for (const [mountpoint, { lost }] of this.#clients) {
       if (lost instanceof UserError) return lost;

@@ -52,7 +52,7 @@ export const run = defineCommand({
     const progress = createProgress();
     const log = openLog(config, "warn", progress);
     const interrupted = new AbortController();
-    // Until the tree is saved no signal may end this process; while the command runs, they are passed on to it as well.
+    // No signal may end this process before the tree is saved. While the command runs, signals are also passed on to it.
     using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => interrupted.abort(new Interrupted(name)));
     try {
       const generation = openGeneration(config, log);
@@ -62,7 +62,7 @@ export const run = defineCommand({
           if (config.warm) {
             const result = await warmMount(filesystem, { config, generation, progress, signal: interrupted.signal });
             if (interrupted.signal.aborted) {
-              const unsaved = config.mode === "off" ? "gone with the mount" : "recorded";
+              const unsaved = config.mode === "off" ? "lost with the mount" : "recorded";
               const kept = config.save === undefined ? unsaved : `saved in ${config.save}`;
               for (const line of formatWarming(result, kept)) say(line);
             }
@@ -78,13 +78,13 @@ export const run = defineCommand({
   },
 });
 
-/** The command is not run on half a tree. */
+/** The command does not run unless every file was generated. */
 function reportIncomplete(result: Warming): number {
   for (const line of formatWarming(result)) say(line);
   return EXIT.incomplete.code;
 }
 
-/** Between SIGTERM and SIGKILL, as for a command whose llmfs is killed. */
+/** The time between SIGTERM and SIGKILL, the same as for a command whose llmfs is killed. */
 const GRACE_MS = 2000;
 
 async function runAt(
@@ -105,19 +105,19 @@ async function runAt(
   const name = cmd[0] ?? "";
   log.tagged("cli").info(`running ${name} as process ${child.pid}`);
   using watch = new MountWatch(mountpoint, device);
-  /** Without its files a command can do no good, and what it writes would be lost in an ordinary directory. */
+  /** Without the mount, the command would read nothing, and write to the ordinary directory below the mountpoint. */
   const end = (why: string) => {
     lost ??= why;
-    log.write("error", "cli", `${why}; ending ${name}, as its files are gone`);
+    log.write("error", "cli", `${why}; ending ${name} because its files are gone`);
     child.kill("SIGTERM");
     setTimeout(() => child.kill("SIGKILL"), GRACE_MS).unref();
   };
   let lost: string | undefined;
-  using _ = onSignals(["SIGXCPU"], () => lost ?? end("the limit to processor time (ulimit -t) is reached"));
+  using _ = onSignals(["SIGXCPU"], () => lost ?? end("the CPU time limit (ulimit -t) is reached"));
   const exited = forwardSignals(child);
   const gone = Promise.race([
-    watch.gone.then(() => `somebody unmounted ${mountpoint}`),
-    ended.then(({ message }) => `the mount at ${mountpoint} has ended${message === undefined ? "" : `: ${message}`}`),
+    watch.gone.then(() => `${mountpoint} was unmounted`),
+    ended.then(({ message }) => `the mount at ${mountpoint} ended${message === undefined ? "" : `: ${message}`}`),
   ]);
   try {
     const first = await Promise.race([exited, gone]);
@@ -125,7 +125,7 @@ async function runAt(
     const status = await exited;
     log.tagged("cli").info(`${name} ended with status ${status}`);
     if (lost === undefined) return status;
-    throw new UserError("notMounted", `${name} was ended with status ${status}: ${lost}`);
+    throw new UserError("notMounted", `${name} was stopped and exited with status ${status}: ${lost}`);
   } finally {
     guardProcess(child.pid, false);
   }

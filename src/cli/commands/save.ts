@@ -32,7 +32,7 @@ export const save = defineCommand({
   },
 });
 
-/** Rejects as `sick` does while a piece is waited for. */
+/** Rejects if `sick` rejects while waiting for a chunk. */
 async function* streamSnapshot(path: string, sick: Promise<never>): AsyncGenerator<Uint8Array> {
   sick.catch(() => {});
   try {

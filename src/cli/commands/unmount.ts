@@ -49,7 +49,7 @@ export const unmount = defineCommand({
   async run(args) {
     const patienceMs = parseDuration("--timeout", args.timeout ?? "30s", 1000);
     const mount = mountOf(args.dir);
-    // As "llmfs unmount .": this very process must not keep the mount busy.
+    // After `llmfs unmount .`, this process would otherwise keep the mount busy itself.
     process.chdir("/");
     using server = serverOf(mount);
     if (server !== undefined && isCopy(mount, server)) takeAway(mount, args.dir, args.lazy);
@@ -60,13 +60,13 @@ export const unmount = defineCommand({
   },
 });
 
-/** Whether it is a bind mount, and the mount itself stays. */
+/** Whether this is a bind mount, so that the original mount stays. */
 function isCopy(mount: MountPoint, { record }: ServerProcess): boolean {
   if (record === undefined || record.mountpoint === mount.path) return false;
   return readMounts().some(({ path, device }) => path === record.mountpoint && device === mount.device);
 }
 
-/** Throws UserError: also where nothing is mounted any more, and what was is not saved yet. */
+/** Throws UserError, also if the filesystem is already unmounted but its process has not finished saving. */
 function mountOf(directory: string): MountPoint {
   try {
     return requireMountAt(directory);
@@ -80,7 +80,7 @@ function mountOf(directory: string): MountPoint {
 }
 
 async function unmountProperly(departure: Departure): Promise<void> {
-  const away = `save it elsewhere (llmfs save ${shellWord(departure.name)} FILE) and end it: kill -KILL ${departure.pid}`;
+  const away = `save it elsewhere (llmfs save ${shellWord(departure.name)} FILE) and run: kill -KILL ${departure.pid}`;
   refuseUnsaved(await departure.save(), departure.name, away);
   takeAway(departure.mount, departure.name, false);
   await departure.end();
@@ -92,10 +92,10 @@ async function unmountLazily(departure: Departure): Promise<void> {
   await departure.waitForDetach();
 }
 
-/** Its process has ended, is another version, or cannot be seen from here. */
+/** For a mount whose process has ended, is another version, or is not visible from here. */
 async function unmountWithoutServer(mount: MountPoint, name: string, lazy: boolean, patienceMs: number): Promise<void> {
   const other = openerOf(mount);
-  if (!isThere(mount)) throw new UserError("notMounted", `${name}: somebody else has just unmounted it`);
+  if (!isThere(mount)) throw new UserError("notMounted", `${name} has just been unmounted by another process`);
   const mounter = mounterOf(mount);
   // The kernel shows nobody else's processes to ordinary users, nor lets them unmount.
   if (mounter !== process.geteuid?.() && !isAdministrator()) {
@@ -104,7 +104,7 @@ async function unmountWithoutServer(mount: MountPoint, name: string, lazy: boole
   if (lazy) {
     takeAway(mount, name, true);
     const who =
-      other === undefined ? "has ended or cannot be seen from here" : `(${other}) is another version of llmfs`;
+      other === undefined ? "has ended or is not visible from here" : `(${other}) is another version of llmfs`;
     throw new UserError(
       "save",
       `${name} is unmounted. The process that served it ${who}, so its tree may not be saved`,
@@ -114,10 +114,10 @@ async function unmountWithoutServer(mount: MountPoint, name: string, lazy: boole
   if (answer === "no") throw createUnresponsiveError(mount);
   if (answer === "dead") {
     takeAway(mount, name, false);
-    const lost = "what it had not saved before is lost";
+    const lost = "unsaved changes are lost";
     throw new UserError(
       "save",
-      `${name} is cleared away. The process that served it had ended without a report; ${lost}`,
+      `removed the dead mount ${name}. The process that served it had ended without reporting a save; ${lost}`,
     );
   }
   const outcome = await saveThroughMount(mount, name, patienceMs, other);
@@ -130,13 +130,10 @@ async function unmountWithoutServer(mount: MountPoint, name: string, lazy: boole
 function refuseUnsaved(outcome: SaveOutcome, name: string, otherwise: string): void {
   if (outcome.kind !== "failed") return;
   const problem = describeProblem(outcome);
-  throw new UserError(
-    "save",
-    `${name} stays mounted, because ${problem}. Put that right and try again, or ${otherwise}`,
-  );
+  throw new UserError("save", `${name} stays mounted because ${problem}. Fix that and try again, or ${otherwise}`);
 }
 
-/** For a process that keeps no record, or is in another container: the mount itself passes the request on. */
+/** For a process without a mount record, or in another container: sends the request through the mount itself. */
 async function saveThroughMount(
   mount: MountPoint,
   name: string,
@@ -150,7 +147,7 @@ async function saveThroughMount(
     return outcome;
   } catch (error) {
     if (error instanceof UserError && error.exit === "unresponsive") throw error;
-    // It has no such file, or its file knows no such request.
+    // Another version: it has no such file, or does not know this request.
     throw createVersionError(name, pid, error);
   }
 }

@@ -69,30 +69,27 @@ export const warm = defineCommand({
       stop: () => client.stop(),
       make: (path) =>
         client.make(path).catch((error: unknown) => {
-          // The mount itself gives no answer any more.
+          // The mount itself no longer answers.
           if (!(error instanceof Refused)) onLeave();
           throw error;
         }),
     });
     if (args.json) showJson(result);
-    const kept = !gone ? "kept" : mode === "off" ? "gone with the mount, unless that is saved" : "recorded";
+    const kept = !gone ? "kept" : mode === "off" ? "lost with the mount, unless it is saved" : "recorded";
     for (const line of formatWarming(result, stopped.signal.aborted ? kept : undefined)) say(line);
     if (client.lost instanceof UserError) throw client.lost;
     if (gone) {
-      throw new UserError(
-        "notMounted",
-        `${args.dir} is no longer mounted: somebody unmounted it, or its process ended`,
-      );
+      throw new UserError("notMounted", `${args.dir} is no longer mounted: it was unmounted, or its process ended`);
     }
     if (signal !== undefined) return signalStatus(signal);
     return result.failed.length === 0 ? EXIT.ok.code : EXIT.incomplete.code;
   },
 });
 
-/** How often it is looked whether the mount is still there: it goes on for whoever has a file of it open. */
+/** How often to check that the mount is still there. An unmounted filesystem keeps working for programs with open files. */
 const WATCH_MS = 250;
 
-/** A pattern as a path below the mount; also one that leads into it from where the shell is, as shells write them out. */
+/** Makes a pattern relative to the mount. A shell expands globs to paths relative to its own directory. */
 function toMountPattern(mountpoint: string, pattern: string): string {
   const plain = pattern.replace(/^!/, "");
   if (currentDirectory() === undefined) return pattern;
@@ -103,7 +100,7 @@ function toMountPattern(mountpoint: string, pattern: string): string {
   return means ? `${pattern.slice(0, pattern.length - plain.length)}${path}` : pattern;
 }
 
-/** Looking is free. */
+/** Listing files generates nothing. */
 function listFiles(mountpoint: string): { readonly path: string }[] {
   const entries = readdirSync(mountpoint, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => !entry.isDirectory());

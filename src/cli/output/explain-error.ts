@@ -1,4 +1,4 @@
-/** One place turns the failures of every part into what a person is told and the status llmfs exits with. */
+/** Turns any error into a message for the user and an exit status. */
 
 import { type FailureKind, UserError } from "../../app/errors.ts";
 import { FsError, messageOf } from "../../errno.ts";
@@ -44,19 +44,19 @@ export function explain(error: unknown): Explanation {
   return { status: EXIT.failure.code, message: `this is a bug: ${stack}` };
 }
 
-/** Undefined for what no person could act on: a bug of ours. */
+/** Undefined for a bug in llmfs, which the user cannot fix. */
 function exitOf(error: unknown): FailureKind | undefined {
   if (error instanceof UserError) return isNativeCodeError(error.cause) ? "fuse" : error.exit;
   if (error instanceof MountError) return OF_MOUNT[error.reason];
   if (error instanceof LlmError) return OF_MODEL[error.kind];
   if (error instanceof FsError) return "failure";
-  // By name: from the filesystem's thread it comes as a copy.
+  // Compared by name, because an error from the filesystem thread is a copy without its class.
   if (error instanceof Error && error.name === "SnapshotError") return "snapshot";
   if (isNativeCodeError(error)) return "fuse";
   return undefined;
 }
 
-/** By name as well. */
+/** Compared by name for the same reason. */
 function isNativeCodeError(error: unknown): boolean {
   return error instanceof Error && error.name === "NativeCodeError";
 }

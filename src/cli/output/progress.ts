@@ -1,4 +1,4 @@
-/** What is going on, on standard error: one line that is redrawn on a terminal, a line a step anywhere else. */
+/** Shows progress on standard error: one redrawn line on a terminal, otherwise a line for each step. */
 import type { Progress, TenthMark } from "../../app/progress.ts";
 import { canRedraw } from "../../app/settings/settings.ts";
 import { isTerminal, overwrite, say } from "./terminal.ts";

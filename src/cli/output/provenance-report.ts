@@ -1,4 +1,4 @@
-/** Where a content comes from, as a person reads it: what `why` prints. It fits on a screen, whatever there is to tell. */
+/** The report of `llmfs why`: where the content of a file comes from. It always fits on a screen. */
 
 import type { Looking } from "../../app/inspect.ts";
 import { attribute, DEPENDS, GENERATOR, METADATA, MODEL } from "../../attributes.ts";
@@ -9,12 +9,12 @@ import type { OfflineTree } from "../../offline/tree.ts";
 import { describeDifference } from "../../recording/explain-miss.ts";
 import type { FileInfo, TreeEntry } from "../../rpc/tree-port.ts";
 
-/** An attribute as it is now, where there is a mount: snapshots leave out what differs from run to run. */
+/** Reads an attribute from the mount, if there is one. Snapshots omit attributes that differ between runs. */
 export type Live = (name: string) => string | undefined;
 
 const WIDTH = 80;
 const NAME = 13;
-/** More parts of a request, prompts and dependencies than that are counted only. */
+/** The most parts of a request to list. Further parts are only counted. */
 const MOST_PARTS = 12;
 const MOST_LINES = 3;
 
@@ -35,7 +35,10 @@ export async function reportProvenance(file: FileInfo, live: Live, looking: Look
   }
   if (state === "static" || file.type !== "file") {
     const written = file.type === "file";
-    add("made by", written ? "somebody who wrote it; no generator is asked" : "nobody: it has no content of its own");
+    add(
+      "made by",
+      written ? "a user or program that wrote it; no generator is used" : "nobody: it has no content of its own",
+    );
     const maker = written ? meta("generator") : undefined;
     if (maker !== undefined) {
       add(
@@ -49,7 +52,7 @@ export async function reportProvenance(file: FileInfo, live: Live, looking: Look
   const foreseen = await looking.foresight.foresee(path);
   const chosen = file.xattrs.get(GENERATOR);
   const generator = meta("generator") ?? foreseen.generator;
-  add("made by", `${generator}${chosen === undefined ? "" : `, as ${GENERATOR} says`}`);
+  add("made by", `${generator}${chosen === undefined ? "" : `, set by ${GENERATOR}`}`);
   add("when", formatMoment(meta));
   add("model", describeModel(meta("model"), foreseen, looking));
   add("settings", describeRequest(foreseen, looking.tree));
@@ -71,7 +74,7 @@ export async function reportProvenance(file: FileInfo, live: Live, looking: Look
   return lines;
 }
 
-/** The name once, the text in lines that fit beside it, cut where there are too many. */
+/** Formats a name and a text wrapped beside it. A text with too many lines is cut. */
 function formatParagraph(name: string, text: string, most: number): readonly string[] {
   const room = WIDTH - NAME;
   const lines: string[] = [];
@@ -155,7 +158,7 @@ const KNOWN = new Set([
 ]);
 const MOST_OTHERS = 5;
 
-/** What else its generator says of it. */
+/** Further metadata from the generator. */
 function listOtherMetadata({ xattrs }: FileInfo): readonly (readonly [name: string, value: string])[] {
   const all = [...xattrs].filter(([name]) => name.startsWith(METADATA) && !KNOWN.has(name.slice(METADATA.length)));
   return all.slice(0, MOST_OTHERS).map(([name, value]) => [name.slice(METADATA.length), value]);
@@ -172,10 +175,13 @@ function listPrompts(path: string, { tree, about }: Looking): readonly string[] 
   const shown = all.slice(-MOST_PARTS / 2);
   const left = all.length - shown.length;
   const lines = shown.map((text, index) => formatParagraph(index === 0 ? "prompts" : "", text, 1));
-  return [...lines.flat(), ...(left > 0 ? formatParagraph("", `and ${left} more, from further up`, 1) : [])];
+  return [
+    ...lines.flat(),
+    ...(left > 0 ? formatParagraph("", `and ${left} more, from directories further up`, 1) : []),
+  ];
 }
 
-/** The parts of the request, without their texts: how long each is, and why it is there. */
+/** Lists the parts of the request without their text: how long each one is, and why it is there. */
 async function describeSections(sections: readonly Section[]): Promise<readonly string[]> {
   const parts = await Promise.all(
     sections.map(async ({ part, why, text }) => ({ part, why, tokens: await countTokens(text) })),
@@ -189,24 +195,24 @@ async function describeSections(sections: readonly Section[]): Promise<readonly 
     return line.length <= WIDTH ? line : `${line.slice(0, WIDTH - 1)}…`;
   });
   if (left > 0) lines.splice(-1, 0, `${"…".padStart(NAME - 2)}  and ${left} more files`);
-  return [...formatParagraph("told", `about ${sum} tokens, the instructions not counted:`, 1), ...lines];
+  return [...formatParagraph("sent", `about ${sum} tokens, not counting the instructions:`, 1), ...lines];
 }
 
-/** Whether the content is still what would be asked for. */
+/** Reports whether the same request would be sent now. */
 async function describeFreshness(
   state: string,
   made: string | undefined,
   { asks, failure }: Foreseen,
   { store }: Looking,
 ): Promise<string> {
-  if (failure !== undefined) return `it cannot be made: ${failure.message}`;
-  if (asks === undefined) return "no model is asked";
+  if (failure !== undefined) return `it cannot be generated: ${failure.message}`;
+  if (asks === undefined) return "no model is used";
   const held = asks.recording === undefined ? "not recorded" : "recorded";
-  // Without recordings nobody keeps what was asked.
-  if (made === undefined && state === "ready") return `it is there and stays; ${asks.request.model} is asked by regen`;
-  if (made === undefined) return `${asks.request.model} is asked when it is first read; the answer is ${held}`;
+  // Without recordings, the original request is not stored anywhere.
+  if (made === undefined && state === "ready") return `the content is kept; regen would ask ${asks.request.model}`;
+  if (made === undefined) return `the first read will ask ${asks.request.model}; the answer is ${held}`;
   if (made === asks.key) return `the same request; the answer is ${held}`;
   const before = await store?.get(made, asks.recording?.label);
   const difference = before === undefined ? "" : `: ${describeDifference(before.request, asks.request)}`;
-  return `another request, ${asks.key.slice(0, 16)}…${difference}`;
+  return `a different request, ${asks.key.slice(0, 16)}…${difference}`;
 }

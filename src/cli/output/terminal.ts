@@ -1,10 +1,11 @@
 /**
- * Standard output for results, standard error for talk. A reader that has gone away is no failure.
+ * Writes results to standard output and messages to standard error. A closed pipe is not a failure.
  *
- * The only file that writes to either. Whatever is written may hold text from outside, so all of it is made printable
- * here; colours and the like are added afterwards.
+ * No other file writes to either. Text may come from outside, so all of it is made printable here. Colors are added
+ * afterwards.
  *
- * By descriptor: `process.stderr` would open a second one, and a background mount would hold the terminal for ever.
+ * Writes go to the file descriptors: `process.stderr` would open a second one, and a background mount would then keep the
+ * terminal open.
  */
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
@@ -13,37 +14,37 @@ import type { TenthMark } from "../../app/progress.ts";
 import { messageOf } from "../../errno.ts";
 import { printable, printableLine } from "../../text/printable.ts";
 
-/** Narrower terminals are rare, and would wrap. */
+/** Lines wrap on narrower terminals, which are rare. */
 export const WIDTH = 79;
 
-/** One line of talk. */
+/** Prints one message line to standard error. */
 export function say(line: string, mark: TenthMark = { length: 0, color: 0 }): void {
   const head = line.slice(0, mark.length);
   const colored = head === "" ? "" : `\u001b[${mark.color}m${printable(head)}\u001b[39m`;
   writeAll(2, Buffer.from(`${colored}${printable(line.slice(mark.length))}\n`));
 }
 
-/** Puts `line`, cut to fit into one, where the cursor's line is. */
+/** Replaces the cursor's line by `line`, cut to the width of a terminal. */
 export function overwrite(line: string): void {
   writeAll(2, Buffer.from(`\r\u001b[K${printableLine(line).slice(0, WIDTH)}`));
 }
 
-/** Part of the result, for people. Throws UserError("save") when it can't be written. */
+/** Prints a part of the result, for people. Throws UserError("save") if it cannot be written. */
 export function show(result: string): void {
   write(printable(result));
 }
 
-/** The same in bold. */
+/** Like `show`, in bold. */
 export function showBold(text: string): void {
   write(`\u001b[1m${printable(text)}\u001b[22m`);
 }
 
-/** The result for programs. */
+/** Prints the result for programs. */
 export function showJson(value: unknown, indent = 2): void {
   write(`${printable(JSON.stringify(value, null, indent))}\n`);
 }
 
-/** Part of a result that has to be exact, unless it goes to a terminal, which might obey it. */
+/** Prints a part of the result unchanged, except to a terminal, which might interpret control characters. */
 export function showExactly(bytes: Uint8Array): void {
   write(isTerminal(1) ? printable(new TextDecoder().decode(bytes)) : bytes);
 }
@@ -56,12 +57,12 @@ function write(result: string | Uint8Array): void {
   }
 }
 
-/** True where a person watches. */
+/** Whether the descriptor is a terminal. */
 export function isTerminal(fd: 1 | 2 = 2): boolean {
   return isatty(fd);
 }
 
-/** Writes everything, also to a pipe that is full for the moment and does not block. */
+/** Writes all bytes, even to a non-blocking pipe that is temporarily full. */
 function writeAll(fd: 1 | 2, bytes: Uint8Array): void {
   let at = 0;
   while (at < bytes.length) {

@@ -1,4 +1,4 @@
-/** Making contents ahead, as a person sees it: a bar while it goes on, a sum and the failures at the end. */
+/** Shows the progress of generating files ahead: a bar while it runs, then a summary and the failures. */
 
 import type { Generation } from "../../app/generation.ts";
 import { CONCURRENCY } from "../../app/mount-info.ts";
@@ -16,20 +16,20 @@ export type Spent = Pick<Usage, "calls" | "inputTokens" | "outputTokens" | "usd"
 
 export interface WarmingOptions {
   readonly files: readonly WarmFile[];
-  /** Of the mount: how many are generated at a time. */
+  /** How many files the mount generates at a time. */
   readonly concurrency: number;
   make(path: string): Promise<void>;
   readonly signal: AbortSignal;
   readonly progress: Progress;
-  /** What the mount has spent. */
+  /** What the mount has spent so far. */
   usage(): Spent | undefined;
-  /** Calls off what is under way when the signal has fired; the sum is of what was spent then. */
+  /** Cancels running generations after the signal has fired. The summary then includes what they cost. */
   stop?(): Promise<void>;
-  /** The reason of a failure, in words. Default: the error's message. */
+  /** The reasons of failures, by path. Default: the message of each error. */
   reasons?(): ReadonlyMap<string, string> | Promise<ReadonlyMap<string, string>>;
 }
 
-/** What came of it. JSON-able. */
+/** The result, which can be printed as JSON. */
 export interface Warming {
   readonly total: number;
   readonly done: number;
@@ -42,20 +42,20 @@ export interface Warming {
 }
 
 const BAR = 16;
-/** A shorter one shows nothing. */
+/** A bar shorter than this is not worth showing. */
 const SHORTEST_BAR = 4;
 const TICK_MS = 200;
-/** So many times as many files are asked for at once as are generated at a time: the first is not to wait for them all. */
+/** Requested files per generation slot at the start. It is small so that the first file does not wait for all others. */
 const AT_FIRST = 2;
 /**
- * So many times as many are under way in the end: messages between the threads go together, neither thread waits for the
- * other while there is work, and what another machine is generating leaves enough to do.
+ * Requested files per generation slot later on. With more requests in flight than slots, messages between the threads are
+ * batched, neither thread idles while there is work, and files that another machine is generating do not block a slot.
  */
 const AHEAD = 4;
-/** Fewer files are soon done. */
+/** With fewer files than this, no intermediate lines are printed. */
 const LONG = 50;
 
-/** Says what goes on and what failed; does not reject. */
+/** Reports progress and failures. Does not reject. */
 export async function runWarming(options: WarmingOptions): Promise<Warming> {
   const { warm } = await import("../../generate/warm.ts");
   const { files, concurrency, make, signal, progress } = options;
@@ -87,7 +87,7 @@ export async function runWarming(options: WarmingOptions): Promise<Warming> {
   return { ...sum(), failed };
 }
 
-/** Makes every file of a mount that this process serves. */
+/** Generates every pending file of a mount that this process serves. */
 export async function warmMount(
   filesystem: MountedFilesystem,
   { config, generation, progress, signal }: WarmMountOptions,
@@ -111,34 +111,34 @@ export interface WarmMountOptions {
   readonly signal: AbortSignal;
 }
 
-/** In the order in which they are warmed. */
+/** Sorts files into the order in which they are generated. */
 export function sortByPath<F extends WarmFile>(files: readonly F[]): readonly F[] {
   return files.toSorted((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** Why files failed, by path. */
+/** The reasons of failures, by path. */
 function reasonsOf(files: readonly PendingFile[]): ReadonlyMap<string, string> {
   return new Map(files.flatMap(({ path, error }) => (error === undefined ? [] : [[path, error]])));
 }
 
-/** The lines for the end: the sum first, then each failure. Where it was stopped, `kept` says what becomes of what is done. */
+/** The final lines: a summary, then the failures. If the run was stopped, `kept` tells what happens to the finished files. */
 export function formatWarming(result: Warming, kept?: string): readonly string[] {
   const { total, done, failed, seconds } = result;
   const left = total - done - failed.length;
-  if (total === 0) return ["nothing to generate: every file has its content"];
+  if (total === 0) return ["nothing to generate: every file has content"];
   const counts = [
     `${done} of ${total} ${total === 1 ? "file" : "files"} generated in ${seconds.toFixed(1)} s`,
     formatCost(result),
     ...(failed.length === 0 ? [] : [`${failed.length} failed`]),
-    ...(kept === undefined ? [] : [`stopped; ${left} are left, and what is done is ${kept}`]),
+    ...(kept === undefined ? [] : [`stopped with ${left} left; finished files are ${kept}`]),
   ];
   return [counts.join("; "), ...formatFailures(failed)];
 }
 
-/** Files that failed for the same reason share a line, which names the first of them. */
+/** Files that failed for the same reason share a line, which names the first few. */
 const NAMED = 3;
 
-/** One line for each cause, in the order in which they first occurred. */
+/** One line for each cause, in order of first occurrence. */
 function formatFailures(failed: Warming["failed"]): readonly string[] {
   const groups = new Map<string, Warming["failed"][number][]>();
   for (const one of failed) {
@@ -156,7 +156,7 @@ function formatFailures(failed: Warming["failed"]): readonly string[] {
   });
 }
 
-/** The reason without what differs from file to file: its own path, keys of requests, the recording that comes nearest. */
+/** The reason without the details that differ between files: the path, request keys and the nearest recording. */
 function causeOf({ path, error }: Warming["failed"][number]): string {
   const own = new RegExp(`(?<![\\w./-])${RegExp.escape(path)}(?![\\w/-]|\\.\\w)`, "g");
   return error
@@ -182,7 +182,7 @@ function formatSummary(state: Warmed, before: Spent | undefined, after: Spent | 
   };
 }
 
-/** In so many columns: the bar takes what the numbers leave. */
+/** Formats a line of at most `width` columns. The bar takes the space that the numbers leave. */
 export function formatBar(result: Warming, width = Number.POSITIVE_INFINITY): string {
   const { total, done, failed, seconds } = result;
   const ended = done + failed.length;
@@ -207,7 +207,7 @@ function formatTime(seconds: number): string {
   return seconds < 6000 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
-/** 950, 12k, 3.4M: a terminal's line is short. */
+/** Abbreviates a count to fit a terminal line: 950, 12k, 3.4M. */
 function formatShort(count: number): string {
   if (count < 1000) return String(count);
   if (count < 1_000_000) return `${(count / 1000).toFixed(count < 10_000 ? 1 : 0)}k`;
@@ -215,7 +215,7 @@ function formatShort(count: number): string {
 }
 
 function formatCost({ calls, inputTokens, outputTokens, usd }: Warming): string {
-  if (calls === 0) return "no call";
+  if (calls === 0) return "no calls";
   const money = usd === 0 ? "" : `, $${usd.toFixed(4)}`;
   return `${calls} ${calls === 1 ? "call" : "calls"}, ${inputTokens} + ${outputTokens} tokens${money}`;
 }

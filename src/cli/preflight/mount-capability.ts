@@ -1,4 +1,4 @@
-/** Whether this process may mount, and how, told before anything costs time or money. */
+/** Finds out whether and how this process may mount, before anything costs time or money. */
 import { accessSync, constants, existsSync, rmdirSync } from "node:fs";
 import { UserError } from "../../app/errors.ts";
 import { createTemporaryDirectory } from "../../app/machine/temporary-directory.ts";
@@ -15,19 +15,19 @@ import { mayMount } from "../../fuse/mounting/unmount.ts";
 /**
  * - "direct": mount(2), with CAP_SYS_ADMIN
  * - "helper": fusermount3, which is setuid root
- * - "none": neither; only a user namespace of its own is left
+ * - "none": neither; only a new user namespace may help
  */
 export type Way = { readonly how: "direct" | "helper" } | { readonly how: "none"; readonly refusal: HelperRefusal };
 
 /**
- * With `certain`, fusermount3 mounts something for a moment, because it may refuse for reasons of its own. Throws
- * UserError("fuse") when there is no FUSE here at all.
+ * With `certain`, fusermount3 makes a trial mount, because it may refuse for reasons that only it knows. Throws
+ * UserError("fuse") if this system has no FUSE.
  */
 export async function findWayToMount({ certain }: { readonly certain: boolean }): Promise<Way> {
   if (process.platform !== "linux") {
     throw new UserError(
       "fuse",
-      `llmfs mounts on Linux only, and this is ${process.platform}; "llmfs generate" works here`,
+      `llmfs can mount only on Linux, and this is ${process.platform}; "llmfs generate" works here`,
     );
   }
   if (!existsSync(DEVICE)) {
@@ -39,7 +39,7 @@ export async function findWayToMount({ certain }: { readonly certain: boolean })
   return refusal === undefined ? { how: "helper" } : { how: "none", refusal };
 }
 
-/** Why fusermount3 does not mount; undefined if it does, or if there is no place to try it. */
+/** Why fusermount3 refuses to mount. Undefined if it mounts, or if there is no directory to try it in. */
 async function tryForRefusal(): Promise<HelperRefusal | undefined> {
   let directory: string;
   try {
@@ -54,17 +54,19 @@ async function tryForRefusal(): Promise<HelperRefusal | undefined> {
   }
 }
 
-/** Throws UserError("fuse") when the device cannot be opened by this process: fusermount3 opens it as its caller, too. */
+/** Throws UserError("fuse") if this process cannot open the device. fusermount3 opens it with its caller's rights, too. */
 function checkDevice(): void {
   try {
     accessSync(DEVICE, constants.R_OK | constants.W_OK);
   } catch (error) {
     const who = process.getuid?.() ?? "?";
-    throw new UserError("fuse", `${DEVICE} may not be opened by user ${who}; ${deviceModeCure()}`, { cause: error });
+    throw new UserError("fuse", `user ${who} is not permitted to open ${DEVICE}; ${deviceModeCure()}`, {
+      cause: error,
+    });
   }
 }
 
-/** What to do where nothing permits mounting. `tried`: what failed besides, and what would help there. */
+/** The error if mounting is not permitted. `tried` is another way that failed, and its remedy. */
 export function createNotPermittedError(
   { problem, cure }: HelperRefusal,
   tried?: Omit<HelperRefusal, "reason">,
@@ -72,7 +74,7 @@ export function createNotPermittedError(
   const problems = ["no CAP_SYS_ADMIN", problem, ...(tried === undefined ? [] : [tried.problem])];
   const cures = [
     ...(cure === undefined ? [] : [cure]),
-    ...(tried === undefined ? ["give the tree to one command, with 'llmfs run'"] : []),
+    ...(tried === undefined ? ["use 'llmfs run' to give the tree to one command"] : []),
     ...(tried?.cure === undefined ? [] : [tried.cure]),
     ...(process.getuid?.() === 0 ? [] : ["run as root"]),
     `${DEVICE_FLAG} --cap-add SYS_ADMIN --security-opt apparmor=unconfined`,

@@ -1,4 +1,4 @@
-/** Whether what is to be written can be, told before anything costs time or money. */
+/** Checks that output files can be written, before anything costs time or money. */
 import { accessSync, constants } from "node:fs";
 import { dirname } from "node:path";
 import { UsageError, UserError } from "../../app/errors.ts";
@@ -7,7 +7,7 @@ import type { Config } from "../../app/settings/settings.ts";
 import { messageOf } from "../../errno.ts";
 import { type Destination, RefusedDestination, resolveDestination } from "../../snapshot/write/destination.ts";
 
-/** Throws UsageError for a file inside the mount, UserError("save") for one that can't be written. */
+/** Throws UsageError for a file inside the mount, and UserError("save") for a file that cannot be written. */
 export async function checkOutputs(config: Config, mountpoint: string | undefined): Promise<void> {
   for (const [flag, file] of [
     ["--save", config.save],
@@ -15,13 +15,13 @@ export async function checkOutputs(config: Config, mountpoint: string | undefine
   ] as const) {
     if (file === undefined || mountpoint === undefined) continue;
     if (resolveRealPath(file).startsWith(`${mountpoint}/`)) {
-      throw new UsageError(`${flag} ${file} lies in the mount itself; choose a place outside`);
+      throw new UsageError(`${flag} ${file} is inside the mount; choose a path outside it`);
     }
   }
   if (config.save !== undefined) await checkSave("--save", config.save);
 }
 
-/** Rejects with UserError("save") where `file` could not be written. */
+/** Rejects with UserError("save") if `file` cannot be written. */
 export async function checkSave(flag: string, file: string): Promise<void> {
   let place: Destination;
   try {
@@ -39,7 +39,7 @@ export async function checkSave(flag: string, file: string): Promise<void> {
   }
 }
 
-/** What goes wrong while a snapshot is written is a failed save, whichever part of it failed. */
+/** Reports every failure while a snapshot is written as a failed save. */
 export async function wrapSaveErrors(saving: Promise<void>): Promise<void> {
   try {
     await saving;

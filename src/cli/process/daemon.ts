@@ -1,4 +1,4 @@
-/** The process behind a background mount: takes its assignment from the launcher, reports, and then lives alone. */
+/** The process behind a background mount: gets its assignment from the launcher, reports to it, and then detaches. */
 import { readdirSync, readlinkSync } from "node:fs";
 import { close, dup2, O_RDWR, open, setsid } from "../../libc.ts";
 import { EXIT } from "../output/exit-codes.ts";
@@ -14,7 +14,7 @@ export async function runDaemon(): Promise<number> {
   process.once("disconnect", () => {
     if (!ready) launcherGone.abort(new Interrupted("SIGHUP"));
   });
-  // A launcher that dies before it has said what to do leaves nobody to tell, and nothing to do.
+  // If the launcher dies before it has sent the assignment, there is nothing to do.
   const job = await receiveAssignment(launcherGone.signal).catch(() => undefined);
   if (job === undefined) return EXIT.failure.code;
   try {
@@ -32,7 +32,7 @@ export async function runDaemon(): Promise<number> {
     });
   } catch (error) {
     const explanation = explain(error);
-    // Once it is ready, the log has the only reader left, and `mountAndServe` has told it.
+    // After "ready", the launcher no longer listens, and `mountAndServe` has already logged the error.
     if (!ready) await report({ outcome: "failed", ...explanation });
     return explanation.status;
   }
@@ -41,12 +41,12 @@ export async function runDaemon(): Promise<number> {
 function receiveAssignment(signal: AbortSignal): Promise<Assignment> {
   return new Promise((resolve, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason));
-    // The launcher is this same program, and sends exactly one message, an Assignment.
+    // The launcher is this same program. It sends exactly one message, an Assignment.
     process.once("message", (message) => resolve(message as Assignment));
   });
 }
 
-/** Resolves when the message is on its way; a launcher that is gone needs none. */
+/** Resolves when the message is sent. Does nothing if the launcher is gone. */
 function report(outcome: LaunchOutcome): Promise<void> {
   return new Promise((resolve) => {
     if (process.send === undefined || !process.connected) resolve();
@@ -54,7 +54,7 @@ function report(outcome: LaunchOutcome): Promise<void> {
   });
 }
 
-/** Nothing of the terminal or the directory that llmfs was started from is held any longer. */
+/** Releases the terminal and the directory that llmfs was started from. */
 function leaveTerminal(): void {
   process.disconnect?.();
   process.chdir("/");
@@ -64,8 +64,8 @@ function leaveTerminal(): void {
 }
 
 /**
- * 0, 1 and 2, and all that lead where they lead: Bun opens a second one for `process.stderr`, which a library may touch,
- * and whoever reads a pipe from us would wait for its end for ever.
+ * Descriptors 0, 1, 2 and all others that refer to the same files: Bun opens a second one for `process.stderr` if a
+ * library uses it, and the reader of a pipe would then never see its end.
  */
 function listTerminalDescriptors(): readonly number[] {
   const descriptors = readdirSync("/proc/self/fd").map(Number);
@@ -73,11 +73,11 @@ function listTerminalDescriptors(): readonly number[] {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`);
     } catch {
-      // The one this directory was read by.
+      // The descriptor that this directory was read with is already closed.
       return "";
     }
   };
-  // A regular file may also be where the log goes.
+  // Regular files stay open, because the log may go to one.
   const left = [0, 1, 2].map(target).filter((path) => /^(pipe|socket):|^\/dev\/(pts|tty|console)/.test(path));
   return descriptors.filter((fd) => fd <= 2 || left.includes(target(fd)));
 }

@@ -1,7 +1,7 @@
 /**
- * What `unmount` learns from the process behind a mount: whether the tree is saved, and how the process ended.
+ * Tracks the process behind a mount for `unmount`: whether the tree is saved, and how the process ended.
  *
- * Nothing is taken for granted. A process that does not answer, or ends without a word, has not saved.
+ * A process that does not answer, or ends without a report, counts as not saved.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { UserError } from "../../app/errors.ts";
@@ -15,29 +15,29 @@ import { conditionOf, nameOf } from "../../procfs.ts";
 import { createProgress } from "../output/progress.ts";
 import { say } from "../output/terminal.ts";
 
-/** After that long a person wants to know what is waited for. */
+/** How long to wait before showing what is being waited for. */
 const SILENT_MS = 500;
-/** A process that stays stopped that long is not only being looked at. */
+/** A process that is stopped for this long is not just being inspected by a debugger. */
 const STOPPED_MS = 1_000;
-/** As long as that `unmount --lazy` waits for programs to leave. */
+/** How long `unmount --lazy` waits for programs to close the mount. */
 const DETACHED_MS = 1_000;
-/** The kernel tells the process of the unmount, and it tells us, in a few milliseconds. */
+/** How long to wait for the process to report the unmount. It normally takes a few milliseconds. */
 const ENDING_MS = 500;
 
 export interface DepartureOptions {
   readonly mount: MountPoint;
-  /** As the user calls it. */
+  /** The mountpoint as the user typed it. */
   readonly name: string;
   readonly server: ServerProcess;
-  /** For how long nothing may happen. */
+  /** How long to wait without any progress. */
   readonly patienceMs: number;
-  /** It is taken away before it is saved. */
+  /** Whether to unmount before saving. */
   readonly lazy: boolean;
 }
 
 export class Departure {
   readonly #options: DepartureOptions;
-  /** Where the tree is saved at the end; undefined: nowhere. */
+  /** The file that the tree is saved to at the end, if any. */
   readonly #file: string | undefined;
   #saved: SaveOutcome | undefined;
 
@@ -58,10 +58,10 @@ export class Departure {
     return this.#options.server.pid;
   }
 
-  /** Has the tree saved, if that was asked for. Rejects with UserError where the process does not say what came of it. */
+  /** Makes the process save the tree, if it has a file for it. Rejects with UserError if the process reports no outcome. */
   async save(): Promise<SaveOutcome> {
     const { server, lazy } = this.#options;
-    // The mount is gone, and there is nothing that anybody wants to keep.
+    // The mount is gone, and no save was requested.
     if (lazy && this.#file === undefined) return { kind: "none" };
     const id = server.requestSave();
     const answer =
@@ -71,7 +71,7 @@ export class Departure {
             const request = server.record?.answers.find((one) => one.id === id);
             return { found: request?.outcome, heard: request !== undefined };
           });
-    // Somebody else has unmounted it in the meantime.
+    // The mount was unmounted by another process in the meantime.
     if (answer === "gone" && server.record?.state === "done") return server.record.last ?? { kind: "none" };
     if (answer === "gone") throw this.#createUnreportedError();
     if (typeof answer !== "string") {
@@ -81,7 +81,7 @@ export class Departure {
     throw this.#createUnansweredError();
   }
 
-  /** The mount is gone from this namespace: resolves when its process has ended, everything saved. */
+  /** After the unmount in this namespace: resolves when the process has ended and everything is saved. */
   async end(): Promise<void> {
     const { server, name, mount, patienceMs } = this.#options;
     const begun = performance.now();
@@ -96,14 +96,14 @@ export class Departure {
     if (answer === "late") throw late(server, name);
     if (typeof answer !== "string") throw this.#createMountedElsewhereError(answer);
     if (server.record?.state === "serving") throw this.#createHeldOutOfSightError();
-    const state = answer === "stopped" ? "is stopped" : `has not ended for ${patienceMs / 1000} s`;
+    const state = answer === "stopped" ? "is stopped" : `did not end within ${patienceMs / 1000} s`;
     throw new UserError(
       this.#file === undefined ? "busy" : "save",
       `${name} is unmounted, but process ${server.pid}, which served it, ${state}${this.#describeSaved()}; ${cureOf(server.pid)}`,
     );
   }
 
-  /** After --lazy: the process may live on for as long as programs use the mount. Waits a moment for its end. */
+  /** After --lazy, the process may live as long as programs use the mount. Waits briefly for its end. */
   async waitForDetach(): Promise<void> {
     const { server, name } = this.#options;
     await Promise.race([this.#wait(undefined, () => ({ found: undefined })), sleep(DETACHED_MS)]);
@@ -116,7 +116,7 @@ export class Departure {
     if (problem !== undefined) throw new UserError("save", `${name} is unmounted; ${problem}`);
   }
 
-  /** Throws UserError("save") unless the process has said that all is well. */
+  /** Throws UserError("save") unless the process has reported success. */
   #refuseUnsaved(): void {
     const { server, name } = this.#options;
     const { record } = server;
@@ -138,10 +138,10 @@ export class Departure {
     const state = lazy ? "is unmounted" : "stays mounted";
     const saving = server.record?.saving;
     if (saving !== undefined && conditionOf(server.pid) !== "stopped") {
-      const stalled = `process ${server.pid} has been saving to ${saving.file} without getting on for ${patienceMs / 1000} s`;
+      const stalled = `process ${server.pid} is saving to ${saving.file} and made no progress for ${patienceMs / 1000} s`;
       return new UserError(
         "save",
-        `${name} ${state}, and its tree is not saved yet: ${stalled}; --timeout waits longer`,
+        `${name} ${state}, and its tree is not saved yet: ${stalled}; to wait longer, use --timeout`,
       );
     }
     return new UserError("save", `${name} ${state}, and its tree is not saved: ${diagnose(mount, { away: lazy })}`);
@@ -150,7 +150,7 @@ export class Departure {
   #createUnreportedError(): UserError {
     const { server, name } = this.#options;
     const file = this.#file ?? "nowhere";
-    const before = this.#saved?.kind === "saved" ? `; ${file} holds it as it was when the unmount began` : "";
+    const before = this.#saved?.kind === "saved" ? `; ${file} has the tree as it was when the unmount began` : "";
     return new UserError(
       "save",
       `${name}: process ${server.pid} ended without reporting that the tree is saved to ${file}${before}`,
@@ -168,7 +168,7 @@ export class Departure {
     return new UserError(
       "busy",
       `${name} is unmounted here${this.#describeSaved()}, but the same filesystem is still mounted at ${listSome(places)}, and ` +
-        `process ${server.pid} goes on serving it. End that with: ${listSome(cures)}`,
+        `process ${server.pid} still serves it. To end that, run: ${listSome(cures)}`,
     );
   }
 
@@ -176,8 +176,8 @@ export class Departure {
     const { server, name, mount } = this.#options;
     return new UserError(
       "busy",
-      `${name} is unmounted here${this.#describeSaved()}, but process ${server.pid} goes on serving it for somebody who cannot ` +
-        `be seen from here, such as a container or a process of another user. As root this may show who: ` +
+      `${name} is unmounted here${this.#describeSaved()}, but process ${server.pid} still serves it for a user that is ` +
+        `not visible from here, such as a container or a process of another user. To find it, run as root: ` +
         `grep -l ' ${mount.device} ' /proc/*/mountinfo`,
     );
   }
@@ -188,8 +188,8 @@ export class Departure {
   }
 
   /**
-   * Looks until something is found. "gone": the process has ended; "stopped": it is and stays stopped; "silent": nothing
-   * has happened for too long.
+   * Polls until `look` finds something. Otherwise resolves with "gone" if the process has ended, "stopped" if it stays
+   * stopped, or "silent" if there was no progress for too long.
    */
   async #wait<T>(
     what: string | undefined,
@@ -202,7 +202,7 @@ export class Departure {
     let [before, shown] = ["", ""];
     try {
       for (;;) {
-        // A process that has ended may have said its last word just before.
+        // A process that has ended may have written its last report just before, so check this first.
         const lives = server.lives;
         const { found, heard } = look();
         if (found !== undefined) return found;
@@ -226,15 +226,15 @@ export class Departure {
   }
 }
 
-/** The mount is gone, its tree could not be saved, and the process keeps it. */
+/** The error if the mount is gone, its tree could not be saved, and the process keeps the tree. */
 export function late(server: ServerProcess, name: string): UserError {
   const { pid, record } = server;
   const problem = (record?.last && describeProblem(record.last)) ?? "the tree is not saved yet";
-  const kept = `process ${pid} keeps the tree and goes on trying: put that right, or give the tree up with kill ${pid}`;
-  return new UserError("save", `${name} is unmounted; ${problem}; ${kept}`);
+  const kept = `process ${pid} keeps the tree and retries. Fix that, or discard the tree with: kill ${pid}`;
+  return new UserError("save", `${name} is unmounted; ${problem}. Meanwhile, ${kept}`);
 }
 
-/** A process that says nothing that we understand. */
+/** The error for a process whose messages this version does not understand. */
 export function createVersionError(name: string, pid: number | undefined, cause?: unknown): UserError {
   const who = pid === undefined ? "the process that serves it" : `process ${pid}, which serves it,`;
   return new UserError(
@@ -246,7 +246,7 @@ export function createVersionError(name: string, pid: number | undefined, cause?
 }
 
 function cureOf(pid: number): string {
-  return conditionOf(pid) === "stopped" ? `let it go on: kill -CONT ${pid}` : `wait, or end it: kill -KILL ${pid}`;
+  return conditionOf(pid) === "stopped" ? `resume it: kill -CONT ${pid}` : `wait, or end it: kill -KILL ${pid}`;
 }
 
 const SHOWN = 3;

@@ -1,5 +1,5 @@
 /**
- * What the kernel expects of process 1, which llmfs is when it is the entry point of a container:
+ * The duties of process 1, which llmfs is as the entry point of a container:
  *
  * - A process whose parent has ended becomes its child, and stays a zombie until process 1 waits for it.
  * - Signals whose default action ends any other process are ignored by process 1 unless it handles them.
@@ -9,8 +9,8 @@ import { reap } from "../../libc.ts";
 import { onSignals, signalStatus } from "./signals.ts";
 
 /**
- * How long a zombie is left to Bun, which waits for the processes that it started, and must find them: it does so within
- * one turn of the event loop.
+ * How long to leave a zombie to Bun, which must reap the processes that it started itself. Bun does that within one turn
+ * of the event loop.
  */
 const GRACE_MS = 500;
 
@@ -18,7 +18,7 @@ export function actAsInit(exit: (status: number) => void): void {
   onSignals(["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP"], (name) => {
     if (process.listenerCount(name) === 1) exit(signalStatus(name));
   });
-  /** When each zombie was first seen. A process id is not used again before somebody has waited for it. */
+  /** When each zombie was first seen. A pid is not reused before the process has been reaped. */
   let zombies = new Map<number, number>();
   let timer: Timer | undefined;
   const look = (): void => {
@@ -37,14 +37,14 @@ export function actAsInit(exit: (status: number) => void): void {
   look();
 }
 
-/** Of all threads of this process: Bun starts processes from several, and the kernel gives orphans to any. */
+/** The children of all threads of this process: Bun starts processes from several, and the kernel assigns orphans to any. */
 function listChildren(): readonly number[] {
   try {
     return readdirSync("/proc/self/task").flatMap((thread) =>
       readFileSync(`/proc/self/task/${thread}/children`, "latin1").split(" ").filter(Boolean).map(Number),
     );
   } catch {
-    // A thread has just ended, or /proc is missing.
+    // A thread has just ended, or there is no /proc.
     return [];
   }
 }

@@ -1,10 +1,10 @@
 /**
- * A mount in the background: two processes of the same program and what they say to each other.
+ * A background mount: two processes of this program, and the messages between them.
  *
- * The launcher checks the command line, starts the daemon, hands it the configuration and waits. The daemon does all
- * the work, on the launcher's standard error, and says "ready" once the mount answers, or why it never will. Then it
- * leaves the terminal for good. Until then each notices the other's death by the end of the channel between them
- * (Bun's IPC, a socket pair), so that neither hangs and nothing is left mounted by halves.
+ * The launcher checks the command line, starts the daemon, sends it the configuration and waits. The daemon does all the
+ * work and writes to the launcher's standard error. It reports "ready" when the mount answers, or the reason of a failure,
+ * and then detaches from the terminal. Until then, each process notices the death of the other by the end of their channel
+ * (Bun's IPC, a socket pair), so that neither hangs and no half-made mount is left.
  */
 
 import { statSync } from "node:fs";
@@ -14,7 +14,7 @@ import { ROLE, selfCommand } from "../../self.ts";
 import type { Explanation } from "../output/exit-codes.ts";
 import { Interrupted, onSignals } from "./signals.ts";
 
-/** More than programs get that still use a mount which a signal ends: see ending.ts. */
+/** Longer than a mount that is ended by a signal waits for programs that still use it: see shutdown.ts. */
 const PATIENCE_MS = 10_000;
 
 /** Launcher → daemon, once. */
@@ -28,7 +28,7 @@ export type LaunchOutcome =
   | { readonly outcome: "ready"; readonly pid: number; readonly status: number }
   | ({ readonly outcome: "failed" } & Explanation);
 
-/** Resolves with the daemon's process id, and the exit status, when the mount answers and is warm. Throws UserError, with nothing mounted. */
+/** Resolves with the daemon's pid and the exit status when the mount answers and is warm. Throws UserError if nothing is mounted. */
 export async function mountInBackground(assignment: Assignment): Promise<{ pid: number; status: number }> {
   let interrupted: string | undefined;
   const told = Promise.withResolvers<LaunchOutcome>();
@@ -52,7 +52,7 @@ export async function mountInBackground(assignment: Assignment): Promise<{ pid: 
       });
     },
   });
-  // From a terminal the daemon gets Ctrl-C too; a signal to this process alone is passed on.
+  // On a terminal the daemon receives Ctrl-C itself. A signal sent only to this process is passed on.
   using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => {
     interrupted = name;
     daemon.kill("SIGTERM");
@@ -65,10 +65,10 @@ export async function mountInBackground(assignment: Assignment): Promise<{ pid: 
     throw new MountFailed(outcome);
   }
   if (interrupted === undefined) {
-    // The daemon has only seen its own side; this is what any program will see.
+    // The daemon has seen only the serving side. This checks what other programs will see.
     statSync(assignment.mountpoint);
   } else if (await Promise.race([daemon.exited.then(() => true), sleep(PATIENCE_MS)])) {
-    // It was ready just when the signal came, and has obeyed it. Where it could not save its tree, the mount stays.
+    // The signal came just after the daemon was ready, and ended it. If it could not save its tree, the mount stays.
     throw new Interrupted(interrupted);
   }
   daemon.disconnect();
@@ -77,7 +77,7 @@ export async function mountInBackground(assignment: Assignment): Promise<{ pid: 
   return { pid, status };
 }
 
-/** The daemon's own explanation of why there is no mount. */
+/** The daemon's explanation of why there is no mount. */
 export class MountFailed extends Error {
   override readonly name = "MountFailed";
   readonly explanation: Explanation;

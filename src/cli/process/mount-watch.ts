@@ -1,9 +1,9 @@
-/** Notices when a mount disappears from its place, whoever took it away. */
+/** Notices when a mount disappears from its mountpoint, whatever the cause. */
 import { closeSync, openSync } from "node:fs";
 import { address, POLLPRI, poll } from "../../libc.ts";
 import { readMounts } from "../../mountinfo.ts";
 
-/** The kernel marks the mount table's descriptor when the table changes; to look at the mark costs a microsecond. */
+/** How often to poll the mount table's descriptor, which the kernel marks when the table changes. A poll takes 1 µs. */
 const LOOK_MS = 200;
 
 export class MountWatch implements Disposable {
@@ -14,7 +14,7 @@ export class MountWatch implements Disposable {
   readonly #timer: ReturnType<typeof setInterval>;
   readonly #gone = Promise.withResolvers<void>();
 
-  /** `device` as in /proc/self/mountinfo. */
+  /** `device` has the form of /proc/self/mountinfo. */
   constructor(mountpoint: string, device: string) {
     const look = () => {
       const there = readMounts().some((mount) => mount.path === mountpoint && mount.device === device);
@@ -27,7 +27,7 @@ export class MountWatch implements Disposable {
     look();
   }
 
-  /** Resolves when the mount is not there any more. Another one may cover it: that is what somebody wanted. */
+  /** Resolves when the mount no longer exists. A mount covered by another one still exists. */
   get gone(): Promise<void> {
     return this.#gone.promise;
   }

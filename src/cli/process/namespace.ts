@@ -1,9 +1,9 @@
 /**
- * Mounting without any privilege: this program once more, in a user and a mount namespace of its own.
+ * Mounts without privileges, by running this program again in a new user namespace and mount namespace.
  *
- * unshare(2) refuses to make a user namespace for a process with threads, and Bun has threads; so unshare(1) does it,
- * and starts llmfs anew inside. There the process has CAP_SYS_ADMIN over its own mount namespace, and mount(2) works.
- * Nobody outside sees the mount, and it is gone with its last process, whatever happens.
+ * unshare(2) refuses to create a user namespace for a process with threads, and Bun has threads. Therefore unshare(1)
+ * creates it and starts llmfs again inside. There the process has CAP_SYS_ADMIN over its own mount namespace, so mount(2)
+ * works. The mount is not visible outside, and it always disappears with its last process.
  */
 
 import { childEnvironment, insideNamespace, NAMESPACE_VARIABLE, outerProcess } from "../../app/settings/settings.ts";
@@ -15,30 +15,30 @@ import { createNotPermittedError } from "../preflight/mount-capability.ts";
 import { forwardSignals } from "./run-child.ts";
 import { Interrupted } from "./signals.ts";
 
-/** For who has every right in a user namespace, but for that of a mount namespace of its own. */
+/** For a process that has all rights in its user namespace, but no mount namespace of its own. */
 const MOUNT_ALONE = ["--mount"];
 
-/** Best first. With the first the user keeps the own uid; older util-linux and busybox know the second only: uid 0 inside. */
+/** Best first. The first keeps the user's uid. Older util-linux and busybox support only the second, with uid 0 inside. */
 const WITH_USER: readonly (readonly string[])[] = [
   ["--user", "--map-current-user", "--mount", "--keep-caps"],
   ["--user", "--map-root-user", "--mount"],
 ];
 
 /**
- * Runs the whole command line in a namespace; resolves with its exit status. Throws UserError("fuse") if that can't be,
- * and names `refusal` in it, which says why fusermount3 does not mount.
+ * Runs the whole command line in a namespace and resolves with its exit status. If that is not possible, throws
+ * UserError("fuse"), which also mentions `refusal`, the reason why fusermount3 does not mount.
  */
 export async function runInNamespace(argv: readonly string[], refusal: HelperRefusal): Promise<number> {
   if (insideNamespace()) {
     throw createNotPermittedError(refusal, {
-      problem: "the user namespace that was made gives no right to mount",
+      problem: "the new user namespace does not permit mounting",
       cure: "on Ubuntu, run 'sysctl kernel.apparmor_restrict_unprivileged_userns=0' as root",
     });
   }
   const unshare = Bun.which("unshare");
   if (unshare === null) {
     throw createNotPermittedError(refusal, {
-      problem: "unshare, which makes user namespaces, is not in PATH",
+      problem: "unshare, which creates user namespaces, is not in PATH",
       cure: "install util-linux",
     });
   }
@@ -51,7 +51,7 @@ export async function runInNamespace(argv: readonly string[], refusal: HelperRef
   return await forwardSignals(child);
 }
 
-/** In the llmfs inside: it ends with the one outside, however that ends, and has its guardian clear up. */
+/** For the llmfs inside the namespace: ends it when the outer one ends, however that happens. Its guardian cleans up. */
 export function endWithOuter(): void {
   const outer = outerProcess();
   if (outer === undefined) return;
@@ -61,14 +61,14 @@ export function endWithOuter(): void {
 
 function findWorkingFlags(unshare: string, refusal: HelperRefusal): readonly string[] {
   let reason = "";
-  // Rights that were given, over the network for example, are kept.
+  // Keep rights that this process already has, for example over the network.
   for (const flags of isAdministrator() ? [MOUNT_ALONE, ...WITH_USER] : WITH_USER) {
     const trial = Bun.spawnSync({ cmd: [unshare, ...flags, "--", "true"], stdio: ["ignore", "ignore", "pipe"] });
     if (trial.success) return flags;
     reason = trial.stderr.toString().trim().split("\n")[0] ?? "";
   }
   throw createNotPermittedError(refusal, {
-    problem: `no user namespace can be made (${reason || `${unshare} failed and said nothing`})`,
+    problem: `no user namespace can be created (${reason || `${unshare} failed without a message`})`,
     cure:
       "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1 and user.max_user_namespaces; " +
       "Docker: --security-opt seccomp=unconfined)",

@@ -1,4 +1,4 @@
-/** Serves one mount until it ends: the body of `mount -f` and of the process behind a background mount. */
+/** Serves one mount until it ends, for `mount -f` and for the process behind a background mount. */
 
 import { openGeneration } from "../../app/generation.ts";
 import { type ServedMount, serve } from "../../app/mount.ts";
@@ -18,47 +18,47 @@ import { Interrupted, onSignals } from "./signals.ts";
 
 export interface MountJob {
   readonly config: Config;
-  /** Real path of an empty directory. */
+  /** The real path of an empty directory. */
   readonly mountpoint: string;
-  /** Gives up before the mount is there. */
+  /** Cancels, until the mount is ready. */
   readonly signal?: AbortSignal;
-  /** What a person sees of the log, unless it is to be everything. */
+  /** The least log level shown on the terminal, unless `--debug` shows everything. */
   readonly terminalLevel: LogLevel;
   readonly beforeMount?: () => void;
-  /** Called when the mount answers, and is warm if it is to be; the status says whether that worked. */
+  /** Called when the mount answers and, with `--warm`, is warm. The status tells whether warming succeeded. */
   ready(log: Log, status: number): Promise<void> | void;
 }
 
-/** Resolves with the exit status when the mount has ended and is saved. Throws what the parts throw, or Interrupted. */
+/** Resolves with the exit status when the mount has ended and is saved. Rejects with Interrupted or the error of a part. */
 export async function mountAndServe(job: MountJob): Promise<number> {
   const progress = createProgress();
   const log = openLog(job.config, job.terminalLevel, progress);
   const interrupted = new AbortController();
-  /** Whoever wanted the mount does not want it any more, before it was ready. */
+  /** Fires if the mount was cancelled before it was ready. */
   const unwanted = job.signal === undefined ? interrupted.signal : AbortSignal.any([interrupted.signal, job.signal]);
   const givenUp = new AbortController();
   const warm = new AbortController();
   let served: ServedMount | undefined;
   let ending: Ending | undefined;
   let finishing = false;
-  /** Whoever started the mount has been told that it is there. */
+  /** Whether `ready` was called. */
   let told = false;
   using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU"], (name) => {
     if (ending === undefined) return interrupted.abort(new Interrupted(name));
     if (name === "SIGXCPU") {
-      // It comes again every second.
+      // The kernel repeats SIGXCPU every second.
       if (ending.begun) return;
-      log.write("error", "cli", "the limit to processor time (ulimit -t) is reached; saving and unmounting");
+      log.write("error", "cli", "the CPU time limit (ulimit -t) is reached; saving and unmounting");
     }
     warm.abort();
     if (finishing) return givenUp.abort();
     if (!told && !ending.begun) return ending.leave();
     ending.begin();
-    // There is no processor time to serve anybody with.
+    // There is no CPU time left to wait for programs.
     if (name === "SIGXCPU") ending.begin();
   });
   const generation = openGeneration(job.config, log);
-  /** Undefined when the mount has ended meanwhile. */
+  /** Undefined if the mount ended in the meantime. */
   const warmIfAsked = async (mounted: ServedMount, end: Ending): Promise<number | undefined> => {
     if (!job.config.warm) return EXIT.ok.code;
     mounted.ended.then(() => warm.abort());
@@ -74,7 +74,7 @@ export async function mountAndServe(job: MountJob): Promise<number> {
       signal: warm.signal,
     });
     const { save, mode } = job.config;
-    const kept = save !== undefined ? `saved in ${save}` : mode === "off" ? "gone with the mount" : "recorded";
+    const kept = save !== undefined ? `saved in ${save}` : mode === "off" ? "lost with the mount" : "recorded";
     for (const line of formatWarming(result, warm.signal.aborted ? kept : undefined)) progress.print(line);
     if (warm.signal.aborted) return undefined;
     return result.failed.length === 0 ? EXIT.ok.code : EXIT.incomplete.code;
@@ -91,7 +91,7 @@ export async function mountAndServe(job: MountJob): Promise<number> {
     });
     ending = new Ending(served, job.mountpoint, log);
     log.tagged("cli").info(`mounted at ${job.mountpoint}`);
-    // A signal that came before there was an ending has only been noted.
+    // A signal that came before `ending` existed is handled now.
     if (unwanted.aborted) ending.leave();
     else {
       const status = await warmIfAsked(served, ending);
@@ -113,7 +113,7 @@ export async function mountAndServe(job: MountJob): Promise<number> {
   }
 }
 
-/** The log as a command wants it: `--debug` shows and keeps everything. */
+/** Opens the log of a command. `--debug` shows and writes everything. */
 export function openLog(config: Config, terminal: LogLevel, progress: Progress): Log {
   return createLog({
     terminal: config.debug ? "debug" : terminal,
@@ -125,7 +125,7 @@ export function openLog(config: Config, terminal: LogLevel, progress: Progress):
   });
 }
 
-/** For commands that only look: warnings on the terminal, and no file. */
+/** The log of commands that only inspect: warnings on the terminal, and no file. */
 export function createQuietLog(): Log & AsyncDisposable {
   const log = createLog({
     terminal: "warn",

@@ -1,9 +1,9 @@
 /**
- * The end of a mount that a signal ends.
+ * Shuts down a mount after a signal.
  *
- * The tree is saved first, if that was asked for. Where it cannot be saved, the mount stays: the user can still copy
- * files out of it, or make room and send the signal again. Once it is saved, the mount disappears from view at once.
- * Programs that still use it are served until they leave, but not for ever, because the process was told to end.
+ * If the mount has a file to save to, the tree is saved first. If that fails, the mount stays, so that the user can copy
+ * files out of it, or free space and send the signal again. After the save, the mount is detached immediately. Programs
+ * that still use it are served for a limited time.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { describeProblem } from "../../app/keeper.ts";
@@ -12,7 +12,7 @@ import { listHolders } from "../../app/running/open-users.ts";
 import { messageOf } from "../../errno.ts";
 import type { Log } from "../../log.ts";
 
-/** How long programs may take to leave. */
+/** How long to wait for programs that use the mount. */
 const PATIENCE_MS = 5_000;
 
 export class Ending {
@@ -29,7 +29,7 @@ export class Ending {
     this.#log = log;
   }
 
-  /** Resolves when nobody uses the mount any more, or nobody is waited for any longer. */
+  /** Resolves when no program uses the mount, or when the time to wait for them is over. */
   get over(): Promise<void> {
     return this.#over.promise;
   }
@@ -38,21 +38,21 @@ export class Ending {
     return this.#state !== "idle";
   }
 
-  /** Begins. While it is under way already, programs that use the mount are no longer waited for. */
+  /** Begins the shutdown. If it is already running, stops waiting for programs that use the mount. */
   begin(): void {
     if (this.#state === "leaving") this.#over.resolve();
     else if (this.#state === "saving") this.#impatient = true;
     else this.#save();
   }
 
-  /** Begins without saving first: there is nobody who could do anything about a failure. */
+  /** Begins without saving first, because nobody could act on a failure. */
   leave(): void {
     if (this.#state === "leaving") return;
     this.#state = "leaving";
     const users = listHolders(this.#mountpoint);
     const unmounted = this.#served.filesystem.unmount().catch((error) => this.#say("error", messageOf(error)));
     if (users.length > 0) {
-      const wait = `; waiting up to ${PATIENCE_MS / 1000} s (the same signal again: not at all)`;
+      const wait = `; waiting up to ${PATIENCE_MS / 1000} s (send the signal again to stop waiting)`;
       this.#say("warn", `${this.#mountpoint} is still used by ${users.join(", ")}${wait}`);
     }
     if (this.#impatient) this.#over.resolve();
@@ -62,14 +62,14 @@ export class Ending {
   async #save(): Promise<void> {
     this.#state = "saving";
     const outcome = await this.#served.save();
-    // Meanwhile it may have been unmounted, or left without saving.
+    // In the meantime, the mount may have been unmounted, or `leave` called.
     if (this.#state !== "saving") return;
     if (outcome.kind !== "failed") return this.leave();
     this.#state = "idle";
     this.#say(
       "error",
-      `${describeProblem(outcome)}; ${this.#mountpoint} stays mounted. Put that right and send the signal again; to end it ` +
-        `without saving: kill -KILL ${process.pid}`,
+      `${describeProblem(outcome)}; ${this.#mountpoint} stays mounted. Fix that and send the signal again; to end it ` +
+        `without saving, run: kill -KILL ${process.pid}`,
     );
   }
 

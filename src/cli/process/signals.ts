@@ -1,12 +1,12 @@
-/** Signals as events with an end. */
+/** Handlers for signals that can be disposed. */
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 
 export type SignalName = "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT" | "SIGUSR1" | "SIGUSR2" | "SIGWINCH" | "SIGXCPU";
 
 /**
- * Calls back for each of these signals instead of dying of it, until disposed. SIGHUP stays ignored where it was when
- * this process began: that is what nohup(1) is for.
+ * Calls `handle` for each of these signals instead of ending the process, until disposed. If SIGHUP was ignored when this
+ * process started, it stays ignored, as nohup(1) requires.
  */
 export function onSignals(names: readonly SignalName[], handle: (name: SignalName) => void): Disposable {
   const heard = names.filter((name) => name !== "SIGHUP" || !hangupIgnored);
@@ -19,7 +19,7 @@ export function onSignals(names: readonly SignalName[], handle: (name: SignalNam
   };
 }
 
-/** From the mask of ignored signals in proc_pid_status(5); false where there is none. */
+/** From the mask of ignored signals in proc_pid_status(5). False if there is no such mask. */
 const hangupIgnored = ignoredAtStart(constants.signals.SIGHUP);
 
 function ignoredAtStart(signal: number): boolean {
@@ -31,7 +31,7 @@ function ignoredAtStart(signal: number): boolean {
   }
 }
 
-/** Ended by a signal before there was anything to end: status 128 + n, and nothing to say. */
+/** Ended by a signal before anything was mounted: exit status 128 + n, without a message. */
 export class Interrupted extends Error {
   override readonly name = "Interrupted";
   readonly status: number;
@@ -42,7 +42,7 @@ export class Interrupted extends Error {
   }
 }
 
-/** The exit status a shell gives to a process that died of the signal. */
+/** The exit status that a shell reports for a process ended by the signal. */
 export function signalStatus(signal: string | number): number {
   if (typeof signal === "number") return 128 + signal;
   const numbers = new Map<string, number>(Object.entries(constants.signals));

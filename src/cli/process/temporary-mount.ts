@@ -1,4 +1,4 @@
-/** A mount for a while, at a place nobody knows but the one it is made for: what `run` and `demo` stand on. */
+/** A temporary mount at a private path, as `run` and `demo` use it. */
 import { rmdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Generation } from "../../app/generation.ts";
@@ -16,16 +16,16 @@ export interface TemporaryOptions {
   readonly generation: Generation;
   readonly log: Log;
   readonly progress: Progress;
-  /** Gives up before `use` is called. */
+  /** Cancels, until `use` is called. */
   readonly signal: AbortSignal;
 }
 
-/** How long programs that still use the mount, but are about to exit, may take. */
+/** How long to wait for programs that are about to exit but still use the mount. */
 const GRACE_MS = 200;
 
 /**
- * Mounts, calls `use` with the mountpoint, and takes everything away again, whatever happens, also when programs still
- * have their working directory in it. The tree is saved if that was asked for. Throws UserError.
+ * Mounts, calls `use` with the mountpoint, and always unmounts, even if programs still have their working directory in the
+ * mount. Saves the tree if the configuration has a file for it. Throws UserError.
  */
 export async function withTemporaryMount<T>(
   options: TemporaryOptions,
@@ -47,14 +47,14 @@ export async function withTemporaryMount<T>(
 }
 
 /**
- * Saves while the mount is still there. Programs that stay have it taken away from under them: the command they came with
- * has ended. A person may make room for a tree that cannot be saved; where nobody watches, one try is all.
+ * Saves while the mount is still there, then unmounts even if programs still use it, because their command has ended. If
+ * the tree cannot be saved, a user on a terminal may free space and retry. Without a terminal there is only one attempt.
  */
 async function end(served: ServedMount, mountpoint: string, log: Log): Promise<void> {
   const givenUp = new AbortController();
   using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], () => givenUp.abort());
   if (!isTerminal()) givenUp.abort();
-  await served.insist(givenUp.signal, `until then it is in ${mountpoint}`);
+  await served.insist(givenUp.signal, `until then, the files are in ${mountpoint}`);
   await Promise.race([served.filesystem.unmount(), sleep(GRACE_MS)]);
   await served.finish(givenUp.signal);
   log.tagged("cli").info(`unmounted ${mountpoint}`);
@@ -64,6 +64,6 @@ function removeDirectory(path: string, log: Log): void {
   try {
     rmdirSync(path);
   } catch (error) {
-    log.write("warn", "cli", `the temporary directory stays: ${messageOf(error)}`);
+    log.write("warn", "cli", `cannot remove the temporary directory: ${messageOf(error)}`);
   }
 }

@@ -170,8 +170,8 @@ describe("a command that runs another", () => {
   });
 
   test("needs something to run", async () => {
-    await expect(runner.invoke(["--"])).rejects.toThrow("nothing to run: -- CMD");
-    await expect(runner.invoke([])).rejects.toThrow("nothing to run: -- CMD");
+    await expect(runner.invoke(["--"])).rejects.toThrow("no command to run; add -- CMD");
+    await expect(runner.invoke([])).rejects.toThrow("no command to run; add -- CMD");
   });
 });
 

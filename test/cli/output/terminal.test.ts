@@ -35,7 +35,7 @@ testWith(programs("script") ?? mounting())(
     });
     expect(mountedType(dir)).toBe("fuse.llmfs");
     expect(seen).toContain("\r\u001b[K⠋ laying out the tree (m)");
-    expect(seen).toEndWith(`\r\u001b[Kmounted at ${dir}; to end it: llmfs unmount ${dir}\r\n`);
+    expect(seen).toEndWith(`\r\u001b[Kmounted at ${dir}; to unmount: llmfs unmount ${dir}\r\n`);
   },
 );
 

@@ -54,8 +54,8 @@ test("files whose reasons differ in more than their own names do not share a lin
 test("the lines at the end tell what was done, what is left, and every failure once", () => {
   const failed = [{ path: "/a", error: "EIO: /a: no such model" }];
   expect(formatWarming({ ...state, total: 1, done: 0, calls: 1, usd: 0, failed, seconds: 2 }, "kept")).toEqual([
-    "0 of 1 file generated in 2.0 s; 1 call, 1234567 + 432000 tokens; 1 failed; stopped; 0 are left, and what is done is kept",
+    "0 of 1 file generated in 2.0 s; 1 call, 1234567 + 432000 tokens; 1 failed; stopped with 0 left; finished files are kept",
     "failed: /a: EIO: no such model",
   ]);
-  expect(formatWarming({ ...state, total: 0 })).toEqual(["nothing to generate: every file has its content"]);
+  expect(formatWarming({ ...state, total: 0 })).toEqual(["nothing to generate: every file has content"]);
 });

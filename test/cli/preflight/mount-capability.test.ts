@@ -32,7 +32,7 @@ async function after(script: string, args: readonly string[]) {
 const WITHOUT_FUSE =
   "mkdir dev; mount -t tmpfs none dev; cp -a /dev/null /dev/zero /dev/urandom dev/; mount --move dev /dev";
 
-testWith(lacking)("without /dev/fuse, mount and run say so, and what to do", async () => {
+testWith(lacking)("without /dev/fuse, mount and run report that and the fix", async () => {
   sandbox.directory("mnt");
   const mounted = await after(WITHOUT_FUSE, ["mount", "mnt"]);
   expect([mounted.status, mounted.stdout]).toEqual([82, ""]);
@@ -45,18 +45,21 @@ testWith(lacking)("without /dev/fuse, run leaves no directory behind", async () 
   expect([status, sandbox.leftovers()]).toEqual([82, []]);
 });
 
-testWith(lacking ?? userNamespace())("a /dev/fuse that may not be opened is named, with the cure", async () => {
-  sandbox.directory("mnt");
-  // With the capability to mount in a namespace of one's own, but as nobody: the device's mode decides.
-  const asNobody =
-    "mknod fuse c 10 229; chmod 600 fuse; mount --bind fuse /dev/fuse; " +
-    "set -- setpriv --reuid 65534 --regid 65534 --clear-groups unshare --user --map-current-user --mount --keep-caps" +
-    ' "$@"';
-  const { status, stderr } = await after(asNobody, ["mount", "mnt"]);
-  expect(status).toBe(82);
-  expect(stderr).toContain("/dev/fuse may not be opened by user 65534");
-  expect(stderr).toContain("chmod 666 /dev/fuse");
-});
+testWith(lacking ?? userNamespace())(
+  "an error for a /dev/fuse without permission names the device and the fix",
+  async () => {
+    sandbox.directory("mnt");
+    // With the capability to mount in a namespace of one's own, but as nobody: the device's mode decides.
+    const asNobody =
+      "mknod fuse c 10 229; chmod 600 fuse; mount --bind fuse /dev/fuse; " +
+      "set -- setpriv --reuid 65534 --regid 65534 --clear-groups unshare --user --map-current-user --mount --keep-caps" +
+      ' "$@"';
+    const { status, stderr } = await after(asNobody, ["mount", "mnt"]);
+    expect(status).toBe(82);
+    expect(stderr).toContain("user 65534 is not permitted to open /dev/fuse");
+    expect(stderr).toContain("chmod 666 /dev/fuse");
+  },
+);
 
 testWith(lacking)(
   "a /dev/fuse that may not be opened is not taken for a missing module by an ordinary user",
@@ -71,7 +74,9 @@ testWith(lacking)(
     ]) {
       const { status, stderr } = await after(asNobody, args);
       expect([args, status]).toEqual([args, 82]);
-      expect(stderr).toContain("/dev/fuse may not be opened by user 65534; let it be opened as udev does, 'chmod 666");
+      expect(stderr).toContain(
+        "user 65534 is not permitted to open /dev/fuse; let it be opened as udev does, 'chmod 666",
+      );
       expect(stderr).not.toContain("modprobe");
       await Bun.$`rm ${sandbox.at("fuse")}`;
     }
@@ -149,7 +154,7 @@ describe("fusermount3 is there and cannot mount", () => {
     const { status, stderr } = await after(script, ["run", "--", "true"]);
     expect(status).toBe(82);
     expect(stderr).toContain("no_new_privs is set");
-    expect(stderr).toContain("unshare, which makes user namespaces, is not in PATH");
+    expect(stderr).toContain("unshare, which creates user namespaces, is not in PATH");
   });
 });
 

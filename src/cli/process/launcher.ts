@@ -28,7 +28,7 @@ export type LaunchOutcome =
   | { readonly outcome: "ready"; readonly pid: number; readonly status: number }
   | ({ readonly outcome: "failed" } & Explanation);
 
-/** Resolves with the daemon's pid and the exit status when the mount answers and is warm. Throws UserError if nothing is mounted. */
+/** Resolves with the daemon's pid and the exit status when the mount answers and is warm. After a UserError, nothing is mounted. */
 export async function mountInBackground(assignment: Assignment): Promise<{ pid: number; status: number }> {
   let interrupted: string | undefined;
   const told = Promise.withResolvers<LaunchOutcome>();

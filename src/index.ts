@@ -1,4 +1,4 @@
-/** What the package gives to those who write generators. The program itself needs none of it. */
+/** The public API of the package for authors of generators. The program itself does not use this file. */
 export { FsError } from "./errno.ts";
 export {
   type BuiltIn,

@@ -1,4 +1,4 @@
-/** The log's file: appended to, rotated by size, readable by its owner only. Loaded only where a file is written. */
+/** The log file: appended to, rotated by size, readable only by its owner. Loaded only if a log file is written. */
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { createStream } from "rotating-file-stream";
@@ -10,12 +10,12 @@ export interface LogFile {
 
 const SIZE = "5M";
 const KEPT = 3;
-/** Bytes that may wait to be written: a disk that is slow, or hangs, must not let the log fill the memory. */
+/** The maximum number of buffered bytes, so that a slow or hanging disk does not let the log fill the memory. */
 const MOST_WAITING = 8 * 1024 * 1024;
-/** How long the end of the log is waited for. Whoever waits for us to end waits for this, too. */
+/** How long to wait for the log to be written at the end. Programs that wait for this process also wait for this. */
 const CLOSING_MS = 5000;
 
-/** Resolves with undefined when the file cannot be opened. `failed` is called once, then or later. */
+/** Resolves with undefined if the file cannot be opened. `failed` is called at most once, then or later. */
 export async function openLogFile(path: string, failed: (reason: string) => void): Promise<LogFile | undefined> {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
@@ -38,7 +38,7 @@ export async function openLogFile(path: string, failed: (reason: string) => void
   });
   let dropped = 0;
   const tell = () => {
-    if (dropped > 0) stream.write(`(${dropped} lines were dropped here: they came faster than the disk took them)\n`);
+    if (dropped > 0) stream.write(`(${dropped} lines dropped here because the disk was too slow)\n`);
     dropped = 0;
   };
   return {

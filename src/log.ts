@@ -1,9 +1,9 @@
 /**
- * The log: to standard error for the person who is watching, and to a file for the one who looks later.
+ * The log, which goes to standard error and to a file.
  *
- * Every line has a level and a tag, the folder of `src/` it comes from. Secrets are blotted out of every line before
- * anything is written, and nothing in a line is obeyed by a terminal that shows the file. The file is opened with its first line, is rotated by size, and may fail: a folder that can't be
- * written costs one warning, never the mount.
+ * Every line has a level and a tag, the folder of `src/` that it comes from. Secrets are redacted before a line is written,
+ * and control characters are escaped, so that a terminal that shows the file does not interpret them. The file is opened
+ * at the first line and rotated by size. If it cannot be written, there is one warning, and the mount continues.
  */
 import { type ConsolaInstance, createConsola } from "consola/core";
 import type { LogFile } from "./log-file.ts";
@@ -15,13 +15,13 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 const RANK = { error: 0, warn: 1, info: 3, debug: 4 } as const;
 
 export interface LogOptions {
-  /** The least level that goes to standard error. */
+  /** The minimum level for standard error. */
   readonly terminal: LogLevel;
-  /** The least level that goes to the file. */
+  /** The minimum level for the file. */
   readonly file: LogLevel;
-  /** Absolute path; undefined for no file. */
+  /** An absolute path, or undefined for no file. */
   readonly path: string | undefined;
-  /** Writes one line to standard error, the first `length` characters of it in a colour if there is a mark. */
+  /** Writes one line to standard error. With a mark, its first `length` characters are colored. */
   readonly print: (line: string, mark?: { readonly length: number; readonly color: number }) => void;
   readonly color: boolean;
   /** Strings that must never be written: keys, passwords. */
@@ -38,11 +38,11 @@ export interface Logger {
 export interface Log {
   tagged(tag: string): Logger;
   write(level: LogLevel, tag: string, text: string): void;
-  /** What the user is to see although nothing is wrong: without a word for its level there, at level "info" in the file. */
+  /** Always shows a message to the user, without a level. In the file it has level "info". */
   notice(tag: string, text: string): void;
-  /** Stops writing to standard error: the terminal belongs to somebody else from here on. */
+  /** Stops writing to standard error, because the terminal now belongs to another program. */
   detach(): void;
-  /** Resolves when every line so far is in the file. */
+  /** Resolves when all lines are written to the file. */
   close(): Promise<void>;
 }
 
@@ -84,7 +84,7 @@ export function createLog(options: LogOptions): Log {
     },
     write: (level, tag, text) => consola.withTag(tag)[level](text),
     notice: (tag, text) => {
-      // At level "info" the terminal has it from the log itself.
+      // At level "info", the log itself prints it to the terminal.
       if (attached && RANK[options.terminal] < RANK.info) options.print(redact(text));
       consola.withTag(tag).info(text);
     },
@@ -99,7 +99,7 @@ function isLevel(type: string): type is LogLevel {
   return Object.hasOwn(RANK, type);
 }
 
-/** Blots out each secret; very short ones are left, for they would blot out ordinary text. */
+/** Redacts secrets, except very short ones, which would also match ordinary text. */
 export function redactor(secrets: readonly string[]): (text: string) => string {
   const long = secrets.filter((secret) => secret.length >= 6);
   return (text) => long.reduce((clean, secret) => clean.replaceAll(secret, "[redacted]"), text);
@@ -112,13 +112,13 @@ function terminalHead(level: LogLevel, tag: string): string {
   return level === "debug" && tag !== "" ? `${word}${tag}: ` : word;
 }
 
-/** One line an entry, whatever the text holds. */
+/** One entry per line, whatever characters the text contains. */
 function fileLine(date: Date, level: LogLevel, tag: string, text: string): string {
   const body = printable(text.replaceAll("\\", "\\\\").replaceAll("\r", "\\r").replaceAll("\n", "\n    "));
   return `${date.toISOString()} ${process.pid} ${level} ${tag === "" ? "llmfs" : tag}: ${body}\n`;
 }
 
-/** Opens the file with the first line, and keeps the lines that come while it opens. */
+/** Opens the file at the first line, and buffers lines until it is open. */
 function lazyFile(path: string, warn: (text: string) => void): { write(line: string): void; close(): Promise<void> } {
   let opening: Promise<LogFile | undefined> | undefined;
   let waiting: string[] | undefined = [];
@@ -128,7 +128,7 @@ function lazyFile(path: string, warn: (text: string) => void): { write(line: str
     const { openLogFile } = await import("./log-file.ts");
     file = await openLogFile(path, (reason) =>
       warn(
-        `the log file ${path} cannot be written (${reason}); going on without; --log-file or XDG_STATE_HOME names another place`,
+        `cannot write the log file ${path} (${reason}); continuing without a log; use --log-file or XDG_STATE_HOME to choose another file`,
       ),
     );
     for (const line of waiting ?? []) file?.write(line);

@@ -1,4 +1,4 @@
-/** What this process is: a helper that another llmfs started, or what a person typed. The exit status comes out. */
+/** The entry point: runs a command line, or one of the roles in which llmfs starts itself. */
 import process from "node:process";
 import { leaveRemovedDirectory } from "./app/machine/current-directory.ts";
 import { keepLoopbackDirect } from "./app/settings/proxies.ts";
@@ -11,12 +11,12 @@ if (process.pid === 1) {
   actAsInit(process.exit);
 }
 
-// A write beyond the limit to the size of files (ulimit -f) then fails with EFBIG; without a listener it kills.
+// With this listener, a write beyond the file size limit (ulimit -f) fails with EFBIG. Without it, SIGXFSZ ends the process.
 process.on("SIGXFSZ", () => {});
 
 process.exit(await main(process.argv.slice(2)));
 
-/** Each role is loaded alone: the helpers are to be there at once. */
+/** Loads each role separately, so that helper processes start fast. */
 async function main(argv: readonly string[]): Promise<number> {
   if (argv[0] === ROLE.guardian) {
     const { guard, TEMPORARY } = await import("./fuse/mounting/guardian.ts");

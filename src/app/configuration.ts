@@ -1,6 +1,6 @@
 /**
- * Which configuration of generators a command uses. What is in one can run programs and send secrets, so it is never
- * taken from inside an llmfs mount, where a model may have written it, and the one that is used is named.
+ * Chooses the generator configuration of a command. A configuration can run programs and send secrets. Therefore it is
+ * never read from inside an llmfs mount, where a model may have written it, and the chosen file is always reported.
  */
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
@@ -12,20 +12,19 @@ import type { Say } from "./progress.ts";
 import { isAnswering } from "./running/answering.ts";
 import { findMount } from "./running/find-mount.ts";
 
-/** In place of a file: no configuration at all. */
+/** The value of `--config` that disables configurations. */
 const NONE = "none";
 
 /**
- * The file that `--config` names, or that lies in the directory where the command is run, for commands that do what is
- * in it. Throws UserError.
+ * The file named by `--config`, or found in the current directory, for commands that execute its rules. Throws UserError.
  */
 export async function findConfigurationToRun(given: string | undefined, say: Say): Promise<string | undefined> {
   return announce(given === undefined ? await findHere(say) : requireNamed(given), say);
 }
 
 /**
- * The same for commands that only look: code runs only if `--config` names its file. `passedOver` gets the file that was
- * found and holds code; it may throw where the command is of no use without it.
+ * Like `configurationToRun`, for commands that only inspect: a file with code runs only if `--config` names it. A file with
+ * code that was only found is passed to `passedOver`, which may throw if the command needs it.
  */
 export async function findConfigurationToRead(
   given: string | undefined,
@@ -39,13 +38,13 @@ export async function findConfigurationToRead(
   return undefined;
 }
 
-/** What a person is told who has to name a configuration that holds code. */
+/** The message if a configuration with code must be named to run. */
 export function explainCodeNotRun(file: string): string {
-  return `${basename(file)} holds code and was not run; name it to run it: --config ${basename(file)}`;
+  return `${basename(file)} contains code and was not run; to run it, pass --config ${basename(file)}`;
 }
 
 function warnOfCode(file: string, say: Say): void {
-  say(`warning: ${explainCodeNotRun(file)}, or --config ${NONE} to do without`);
+  say(`warning: ${explainCodeNotRun(file)}, or --config ${NONE} to ignore it`);
 }
 
 function announce(file: string | undefined, say: Say): string | undefined {
@@ -58,10 +57,10 @@ function requireNamed(given: string): string | undefined {
   const file = absolutePath(given);
   const mount = findMountOnPath(file);
   if (mount === undefined && existsSync(file)) return file;
-  if (mount === undefined) throw new UserError("input", `--config ${given}: there is no such file`);
+  if (mount === undefined) throw new UserError("input", `--config ${given}: no such file`);
   throw new UserError(
     "input",
-    `--config ${given}: the file lies in ${mount}, where a model may have written it; copy it elsewhere to use it`,
+    `--config ${given}: the file is inside ${mount}, where a model may have written it; copy it elsewhere to use it`,
   );
 }
 
@@ -73,6 +72,6 @@ async function findHere(say: Say): Promise<string | undefined> {
   const file = folder === undefined ? undefined : findConfig(folder);
   const mount = file === undefined ? undefined : findMountOnPath(file);
   if (file === undefined || mount === undefined) return file;
-  say(`warning: ${basename(file)} is not used: it lies in ${mount}, where a model may have written it`);
+  say(`warning: ignoring ${basename(file)}: it is inside ${mount}, where a model may have written it`);
   return undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * What a configuration of generators adds to a mount: files that rules make exist, directories that are listed, and an
- * engine for everything that is not made by a model.
+ * What a generator configuration adds to a mount: files created by rules, directories listed by generators, and an engine
+ * for all content that does not come from a model.
  */
 import { DEFAULT_GENERATOR, policyText } from "../attributes.ts";
 import { messageOf } from "../errno.ts";
@@ -22,23 +22,23 @@ export interface Sources extends AsyncDisposable {
   readonly plants: readonly Plant[];
   readonly named: readonly NamedFiles[];
   readonly list: List;
-  /** Makes what the rules give to other generators than the model; the rest goes to `model`. */
+  /** Generates files whose rule names another generator than the model. All others go to `model`. */
   generate(model: Generate): Generate;
-  /** Gives generators the tree they may look at, and the mount what works for it. */
+  /** Gives generators access to the tree, and connects them to the mount. */
   attach(mounted: Pick<MountedFilesystem, "tree" | "guard">): void;
 }
 
-/** How many generations may run at a time: they wait for databases, servers and programs, not for us. */
+/** How many generations may run at a time. They mostly wait for databases, servers and programs. */
 const CONCURRENCY = 16;
 const DEADLINE_MS = 5 * 60_000;
 
 export interface SourcesOptions {
   readonly mountpoint?: string;
-  /** Default: our own. */
+  /** Default: the environment of this process. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
-/** Throws UserError that names the file and what is wrong with it. */
+/** Throws a UserError that names the file and the problem. */
 export async function openSources(file: string, log: Log, options: SourcesOptions = {}): Promise<Sources> {
   const { mountpoint, environment = childEnvironment({}) } = options;
   const [{ loadConfig }, { createEngine }, { summarize }] = await Promise.all([
@@ -62,7 +62,7 @@ export async function openSources(file: string, log: Log, options: SourcesOption
   const opened = () => {
     engine ??= tree.promise.then((port) =>
       createEngine({
-        model: { complete: () => Promise.reject(new Error("no model is asked here")) },
+        model: { complete: () => Promise.reject(new Error("no model is available here")) },
         modelName: "",
         tree: port,
         generators: new Map([...loaded.generators].map(([name, { generator }]) => [name, generator])),
@@ -97,7 +97,7 @@ export async function openSources(file: string, log: Log, options: SourcesOption
   };
 }
 
-/** What the rules make of a request: the one for the model, or none where they give the file to another generator. */
+/** Applies the rules to a request: the request for the model, or none if the rules choose another generator. */
 export function forModel(
   rules: LoadedConfig["rules"],
   request: GenerationRequest,

@@ -1,6 +1,6 @@
-/** Failures that a person can act on. */
+/** Failures that the user can act on. */
 
-/** What kind of failure it is; each has an exit status of its own (cli/output/exit-codes.ts). */
+/** The kind of a failure. Each kind has its own exit status (cli/output/exit-codes.ts). */
 export type FailureKind =
   | "failure"
   | "usage"
@@ -20,7 +20,7 @@ export type FailureKind =
   | "notExecutable"
   | "notFound";
 
-/** A failure a person can act on: one message, no stack, and the exit status that goes with it. */
+/** A failure that the user can act on. It is shown as one message without a stack trace. */
 export class UserError extends Error {
   override readonly name = "UserError";
   readonly exit: FailureKind;
@@ -31,14 +31,14 @@ export class UserError extends Error {
   }
 }
 
-/** A command line that cannot be understood: shown with the usage line of the command it was meant for. */
+/** An invalid command line. It is shown with the usage line of the command. */
 export class UsageError extends UserError {
   constructor(message: string) {
     super("usage", message);
   }
 }
 
-/** A value that cannot be used. How the command is called is no help where a variable has it. */
+/** An invalid value. For a variable, the usage line of the command would not help. */
 export function createValueError(source: string, problem: string): UserError {
   return source.startsWith("--") ? new UsageError(problem) : new UserError("usage", problem);
 }

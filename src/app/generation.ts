@@ -1,7 +1,7 @@
 /**
- * Everything that makes content, put together from the configuration: provider, model, recordings, engine.
+ * Assembles everything that generates content from the configuration: provider, model, recordings and engine.
  *
- * All of it is loaded when it is first needed: a mount without a prompt looks for no server and loads no client.
+ * Each part is loaded when it is first needed: a mount without a prompt does not look for a server or load a client.
  */
 import { statSync } from "node:fs";
 import { FsError } from "../errno.ts";
@@ -20,21 +20,21 @@ import { createTenthCheck, type Progress } from "./progress.ts";
 import type { Config } from "./settings/settings.ts";
 
 export interface Generation extends AsyncDisposable {
-  /** What was asked of the model so far, and what it cost. */
+  /** The requests to the model so far, and their cost. */
   readonly usage: Usage;
-  /** Says where --max-usd will not hold, as far as that is known before anybody is asked. */
+  /** Warns if --max-usd cannot be enforced, as far as that is known before the first request. */
   checkPrices(): Promise<void>;
   /** Turns a prompt into a snapshot. Rejects with LlmError. */
   layOut(prompt: string, progress: Progress, signal: AbortSignal): Promise<Uint8Array>;
-  /** Makes the content of a file. Call `attach` first. */
+  /** Generates the content of a file. Call `attach` first. */
   readonly generate: Generate;
-  /** What answered this request before is recorded again, as it is in the file again. */
+  /** Records the previous answer to this request again, because the file has its previous content again. */
   restoreRecording(request: string): void;
-  /** Resolves when the requests that were called off are in the usage. */
+  /** Resolves when the usage includes all cancelled requests. */
   settled(): Promise<void>;
-  /** Loads what making files takes, while something else is waited for. */
+  /** Loads the modules for generating files, while something else is being waited for. */
   load(): void;
-  /** Gives generators the tree they may look at, and the mount what there is to tell of generating and of its rules. */
+  /** Gives generators access to the tree, and publishes usage and rules through the mount. */
   attach(
     mounted: Pick<MountedFilesystem, "tree" | "publish" | "beganPending">,
     mountpoint: string,
@@ -42,24 +42,24 @@ export interface Generation extends AsyncDisposable {
   ): void;
 }
 
-/** Snapshots up to this size have their outline drawn ahead. */
+/** The outline is prepared in advance for snapshots up to this size. */
 const PREPARED_BYTES = 16 << 20;
 
-/** Of the tree of a larger one no model is shown all, and what it is shown has to be counted. */
+/** The tree of a larger snapshot does not fit into a request as a whole, so tokens must be counted. */
 const COUNTED_BYTES = 64 << 10;
 
-/** How long after the mount is ready the parts are loaded: whoever waited for it goes first. */
+/** How long to wait after the mount is ready before loading the parts, so that waiting programs go first. */
 const PREPARE_AFTER_MS = 20;
 
 interface NamedModel {
   readonly model: LanguageModel;
-  /** What requests ask for where no file or directory names another. */
+  /** The model for requests without a model of their own. */
   readonly name: string;
-  /** The address of the server; absent where none is asked. */
+  /** The address of the server, if one is used. */
   readonly server?: string;
 }
 
-/** `recordings` takes the place of the folder in the configuration. */
+/** `recordings` replaces the folder in the configuration. */
 export function openGeneration(config: Config, log: Log, recordings?: RecordingStore): Generation {
   const say = log.tagged("generate");
   const tree = Promise.withResolvers<TreePort>();
@@ -71,9 +71,9 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     tellUsage();
     publish?.("config.json", () => formatAbout(about));
   };
-  // Told before the content is: whoever has read a file finds it in the sum.
+  // Published before the content is returned, so that the usage includes every file that a program has read.
   const tally = new UsageCounter(tellUsage);
-  /** A failure is not kept: the server that was not there may be there the next time. */
+  /** A failure is not cached, because the server may be available the next time. */
   const model = memoizeSuccess(async () => {
     const store = recordings ?? (await openRecordings(config, log, () => mountedAt));
     const opened = await openModel(config, log, store, tally, warnOnce);
@@ -106,7 +106,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     warned.add(text);
   }
   let opened: Promise<Engine> | undefined;
-  /** What a laid out tree carries in itself already. */
+  /** Undefined after a layout, because the tree then contains this prompt itself. */
   let guidance = config.contentPrompt;
 
   return {
@@ -176,7 +176,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
   };
 }
 
-/** Loads what making a file takes, so that its first reader does not wait for that. Nobody is asked anything. */
+/** Loads the modules for generating files, so that the first reader does not wait for that. Sends no request. */
 async function load(config: Config): Promise<void> {
   const [{ prepareRedaction }, { prepareClient }, { loadTokenCounter: tokenCounter }] = await Promise.all([
     import("../generate/context/redact.ts"),
@@ -200,10 +200,10 @@ async function load(config: Config): Promise<void> {
   if (snapshotBytes(config) > COUNTED_BYTES) await tokenCounter();
 }
 
-/** As `load`; then draws what the first requests show of the tree. */
+/** Like `load`, and also prepares the outline for the first requests. */
 async function prepare(config: Config, tree: TreePort): Promise<void> {
   await load(config);
-  // Of a very large tree the outline takes its time, and nobody may want it.
+  // The outline of a very large tree takes long, and may never be needed.
   if (snapshotBytes(config) >= PREPARED_BYTES) return;
   const { createContextMaker: contextMaker } = await import("../generate/context/context.ts");
   await contextMaker(tree, config.contextTokens === undefined ? {} : { tokens: config.contextTokens }).prepare();
@@ -228,7 +228,7 @@ async function openModel(
     config.mode === "replay" ? undefined : await openProvider(config, log, { said, usedBefore }, tally, warn);
   const name = asked?.name ?? said;
   if (store === undefined) {
-    if (asked === undefined) throw new Error("a model with neither provider nor recordings");
+    if (asked === undefined) throw new Error("the model has neither a provider nor recordings");
     return asked;
   }
   const { createRecordedModel: recordedModel } = await import("../recording/recorded-model.ts");
@@ -244,19 +244,19 @@ async function openModel(
 }
 
 /**
- * Which model a folder's recordings are of, where they agree: those of layouts, else some of files near the root, which
- * are asked of the model that the command line names. A wrong guess is no danger: it is another request, and misses.
+ * The model of a folder's recordings, if they agree: of layouts, or else of some files near the root, which normally use
+ * the model from the command line. A wrong guess does no harm: it makes a different request, which is not recorded.
  */
 async function recordedName(config: Config, store: RecordingStore | undefined): Promise<string | undefined> {
   const { schemeOf } = await import("../recording/stores/store.ts");
   if (schemeOf(config.recordings) !== undefined) return undefined;
-  // A folder that cannot be read says so when the first answer is asked of it.
+  // A folder that cannot be read is reported when the first answer is looked up in it.
   const recordings = (await store?.near?.("structure").catch(() => undefined)) ?? [];
   const names = new Set(recordings.map(({ request }) => request.model));
   return names.size === 1 ? [...names][0] : undefined;
 }
 
-/** Where there is no server to ask, recordings may still answer everything: it is told when one is missing. */
+/** Without a server, recordings may still answer every request, so this is reported only when one is missing. */
 async function openProvider(
   config: Config,
   log: Log,
@@ -281,8 +281,8 @@ async function openProvider(
   try {
     const provider = await chooseProvider(config.providers, usedBefore === undefined ? {} : { usedBefore });
     const place = `${provider.model} at ${new URL(provider.baseUrl).host} (${provider.source})`;
-    if (provider.others === undefined) say.info(`asking ${place}`);
-    else log.notice("llm", `no model was named; asking ${place}. ${suggestAnotherModel(provider.others)}`);
+    if (provider.others === undefined) say.info(`using ${place}`);
+    else log.notice("llm", `no model was given; using ${place}. ${suggestAnotherModel(provider.others)}`);
     const settings = { ...provider, ...timeouts(config.timeoutMs), log: (text: string) => say.info(text) };
     const priceOf = pricesAt(provider.baseUrl, new Map(config.prices));
     const budget = createBudget({ limits: config.limits, priceOf, warn });
@@ -296,14 +296,14 @@ async function openProvider(
   }
 }
 
-/** How to choose another model than the one that was chosen because nobody named any. */
+/** How to choose another model, if none was given. */
 function suggestAnotherModel(others: readonly string[]): string {
   const shown = others.slice(0, 5).join(", ");
   const more = others.length > 5 ? ` and ${others.length - 5} more` : "";
   return `Choose another with --model or LLMFS_MODEL${others.length === 0 ? "" : `: ${shown}${more}`}`;
 }
 
-/** The model that will be asked, if it is known and its price is not. */
+/** The name of the model, if it is known but its price is not. */
 async function withoutPriceIn({ providers, prices, mode }: Config): Promise<string | undefined> {
   if (mode === "replay") return undefined;
   const [{ DEFAULT_MODEL, OPENAI_BASE_URL }, { pricesAt, withoutPrice }] = await Promise.all([
@@ -334,13 +334,13 @@ async function openRecordings(
   return openStore(config.recordings, { mode, local, s3, warn, who: () => thisProcess(mountpoint()) });
 }
 
-/** No wait within an answer is longer than the whole may take. */
+/** No wait within an answer may exceed the limit for the whole answer. */
 function timeouts(totalMs: number | undefined) {
   if (totalMs === undefined) return {};
   return { timeouts: { totalMs, firstByteMs: totalMs, stallMs: totalMs } };
 }
 
-/** More requests than that take their time. */
+/** With more requests than this, their progress is shown. */
 const MANY_REQUESTS = 10;
 
 function reporter(progress: Progress): (state: StructureProgress) => void {
@@ -361,18 +361,18 @@ function report(state: StructureProgress, progress: Progress): void {
   if (state.problems !== undefined) {
     const [first = "", ...more] = state.problems;
     const others = more.length === 0 ? "" : ` (and ${more.length} more)`;
-    progress.print(`the model is asked to correct its answer: ${first}${others}`);
+    progress.print(`asking the model to correct its answer: ${first}${others}`);
   }
 }
 
-/** What can't be opened fails the file as any other failure of the model does. */
+/** A failure to open the model fails the file like any other failure of the model. */
 async function rethrowAsFsError(error: unknown): Promise<never> {
   if (error instanceof FsError) throw error;
   const { toFsError: fsError } = await import("../generate/to-fs-error.ts");
   throw fsError(error, "the model");
 }
 
-/** A value that is made once; if that fails, it is tried again the next time. */
+/** Caches the value of `make`. After a failure, the next call tries again. */
 function memoizeSuccess<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
   return () => {

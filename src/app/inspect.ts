@@ -1,4 +1,4 @@
-/** Looks at a tree without touching it: what `context`, `plan`, `why` and `recordings prune` stand on. */
+/** Inspects a tree without changing it, for `context`, `plan`, `why` and `recordings prune`. */
 
 import { readFileSync, statSync } from "node:fs";
 import { DEFAULT_GENERATOR } from "../attributes.ts";
@@ -26,13 +26,13 @@ import { controlFilePath, findMountedFile, readServingEnvironment } from "./runn
 import type { SettingsArguments } from "./settings/arguments.ts";
 import { type Config, mountEnvironment, readConfig } from "./settings/settings.ts";
 
-/** A running mount, by a path in it, or a snapshot's file. */
+/** A path in a running mount, or a snapshot file. */
 export type TreePlace = { readonly mounted: string } | { readonly snapshot: string };
 
 export interface Looking extends AsyncDisposable {
   readonly tree: OfflineTree;
   readonly foresight: Foresight;
-  /** What holds for the tree: the mount's own word where it is mounted, else the flags'. */
+  /** The settings of the tree: from the mount if it is mounted, otherwise from the flags. */
   readonly about: About;
   readonly modelName: string;
   readonly store: RecordingStore | undefined;
@@ -46,7 +46,7 @@ export interface LookOptions {
   readonly passedOver?: (file: string) => void;
 }
 
-/** A directory is taken for a mount, anything else for a snapshot; without either, the mount around the shell. */
+/** A directory means a mount, anything else a snapshot. Without `source`, the mount that contains the current directory. */
 export async function placeOf(source: string | undefined): Promise<TreePlace> {
   if (source === undefined) return { mounted: "." };
   const known = findMount(source);
@@ -56,13 +56,13 @@ export async function placeOf(source: string | undefined): Promise<TreePlace> {
     return statSync(path).isDirectory() ? { mounted: source } : { snapshot: source };
   } catch (error) {
     if (codeOf(error) === "ENOENT") throw new UserError("snapshot", `${source} does not exist`);
-    throw new UserError("snapshot", `${source} cannot be used: ${messageOf(error)}`, { cause: error });
+    throw new UserError("snapshot", `cannot use ${source}: ${messageOf(error)}`, { cause: error });
   }
 }
 
 /**
- * The flags win over what a mount says of itself. A mount says which rules it has, so that its configuration is loaded
- * only if `--config` names it. Throws UserError, SnapshotError.
+ * Flags override the settings that a mount reports. A mount also reports its rules, so its configuration is loaded only if
+ * `--config` names it. Throws UserError and SnapshotError.
  */
 export async function lookAt(
   place: TreePlace,
@@ -86,7 +86,7 @@ export async function lookAt(
   const { mode, recordings, ownRecordings: local, s3 } = config;
   const location = args.recordings === undefined ? recordingsOf(config, about) : recordings;
   const store = about.mode === "off" ? undefined : await openStore(location, { mode, local, s3, warn, lookOnly: true });
-  // What the mount was started with holds for its generators, whatever is set in this shell.
+  // The mount's generators use the environment of the mount, not that of this shell.
   const environment = mountpoint === undefined ? {} : readServingEnvironment(mountpoint);
   const sources =
     configFile === undefined
@@ -116,7 +116,7 @@ export async function lookAt(
   };
 }
 
-/** A mount does not tell the password of a store; the environment may, of the same one. */
+/** A mount does not report the password of its store. The environment may have it for the same store. */
 export function recordingsOf(config: Config, { recordings }: Pick<About, "recordings">): string {
   return describeConfig(config).recordings === recordings ? config.recordings : recordings;
 }
@@ -132,7 +132,7 @@ function mountedRules({ configFile, rules }: About, say: Say): Rules | undefined
   }
 }
 
-/** Only what was said: the rest is the mount's own affair. */
+/** Only the given flags. All other settings come from the mount. */
 function useGiven(args: SettingsArguments, own: About): Partial<About> {
   return {
     ...(args.model !== undefined && own.model !== undefined && { model: own.model }),
@@ -144,7 +144,7 @@ function useGiven(args: SettingsArguments, own: About): Partial<About> {
   };
 }
 
-/** As generation.ts and configured-generators.ts make requests of what the filesystem asks for. */
+/** Must build requests in the same way as generation.ts and configured-generators.ts. */
 function toModel({ contentPrompt }: About, rules: Rules | undefined) {
   return (request: GenerationRequest): GenerationRequest | undefined => {
     const { generator } = request;

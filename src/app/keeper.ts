@@ -1,7 +1,7 @@
 /**
- * Keeps a tree: saves it where --save says, and where that cannot be, in the state folder.
+ * Saves a tree to the file of --save, or to the state folder if that fails.
  *
- * It knows whether the tree may have changed since it was saved, so that a mount that was saved just before it ended is
+ * It tracks whether the tree may have changed since the last save, so that a mount that was saved just before its end is
  * not saved again.
  */
 import { type Stats, statSync } from "node:fs";
@@ -16,16 +16,16 @@ import { clearLeftOvers } from "../snapshot/write/temporary.ts";
 import type { SaveOutcome } from "./running/mount-record.ts";
 import { stateFolder } from "./settings/settings.ts";
 
-/** Between two tries to save a tree that is nowhere yet. */
+/** The time between attempts to save a tree that is not saved anywhere yet. */
 const RETRY_MS = 5_000;
 
-/** How the names of rescued trees begin. */
+/** The prefix of the names of rescued trees. */
 const RESCUE = "unsaved-";
 
-/** What came of a save that was asked for. */
+/** The outcome of a requested save. */
 export type Kept = Exclude<SaveOutcome, { kind: "none" }>;
 
-/** A save that is under way. */
+/** The state of a running save. */
 export interface Saving {
   readonly file: string;
   readonly bytes: number;
@@ -33,11 +33,11 @@ export interface Saving {
 
 export interface KeeperOptions {
   readonly filesystem: Pick<MountedFilesystem, "save" | "revision">;
-  /** Absolute. */
+  /** An absolute path. */
   readonly file: string;
-  /** Called as a save goes on. */
+  /** Called during a save. */
   readonly progress: (saving: Saving) => void;
-  /** Called with what came of each save. */
+  /** Called with the outcome of each save. */
   readonly done: (outcome: Kept) => void;
 }
 
@@ -49,19 +49,19 @@ interface Saved {
 
 export class Keeper {
   readonly #options: KeeperOptions;
-  /** Of this process alone, so that no rescued tree is written over. */
+  /** The name is unique to this process, so that no other rescued tree is overwritten. */
   readonly #rescue = join(stateFolder(), `${RESCUE}${formatTimestamp()}-${process.pid}.json`);
   #rescues = false;
-  /** One save at a time, in the order in which they were asked for. */
+  /** Runs one save at a time, in the order of requests. */
   #queue: Promise<unknown> = Promise.resolve();
-  /** The last save that succeeded, and what was written then. */
+  /** The last successful save, and the file as it was written. */
   #last: Saved | undefined;
 
   constructor(options: KeeperOptions) {
     this.#options = options;
   }
 
-  /** Saves the tree as it is now, or a little later. Without `rescue` nothing is put elsewhere. Never rejects. */
+  /** Saves the current tree, or a slightly later one. Without `rescue`, does not use the state folder. Never rejects. */
   save({ rescue = true } = {}): Promise<Kept> {
     const saved = this.#queue.then(() => this.#saveChanged(rescue));
     this.#queue = saved;
@@ -69,8 +69,8 @@ export class Keeper {
   }
 
   /**
-   * Tries until the tree is saved, or somebody gives up. A file that somebody else puts at the destination in the
-   * meantime is left alone. `failed` is called after a first try that will be followed by others. Never rejects.
+   * Retries until the tree is saved or `givenUp` fires. Does not overwrite a file that another program creates at the
+   * destination in the meantime. `failed` is called after a first attempt that will be retried. Never rejects.
    */
   async insist(givenUp: AbortSignal, failed: (outcome: Kept) => void): Promise<Kept> {
     const { file } = this.#options;
@@ -100,19 +100,19 @@ export class Keeper {
       },
     );
     this.#last = outcome.kind === "failed" ? undefined : { outcome, revision, written: statIfThere(outcome.file) };
-    // What is where it should be is no longer needed elsewhere.
+    // The rescued copy is no longer needed after a save to the right file.
     if (outcome.kind === "saved" && this.#rescues) await unlink(this.#rescue).catch(() => {});
     done(outcome);
     return outcome;
   }
 
-  /** Whether what was saved then is what would be saved now, and still there. */
+  /** Whether the last save is still there and equal to the current tree. */
   #isStillSaved(last: Saved, now: Revision | undefined): boolean {
     if (last.outcome.kind === "failed" || last.revision === undefined || last.revision.writing) return false;
     return last.revision.count === now?.count && isUnchanged(last.written, statIfThere(last.outcome.file));
   }
 
-  /** Where the filesystem itself has failed there is nothing left to be saved. */
+  /** If the filesystem itself has failed, there is no tree left to save. */
   #hasTree(): Promise<boolean> {
     return this.#options.filesystem.revision().then(
       () => true,
@@ -140,20 +140,20 @@ export class Keeper {
   }
 }
 
-/** For a person: what went wrong, and where the tree is. Undefined where nothing did. */
+/** A message about a failed save and the location of the tree. Undefined if nothing failed. */
 export function describeProblem(outcome: SaveOutcome): string | undefined {
   if (outcome.kind === "none" || outcome.kind === "saved") return undefined;
   const { wanted, reason } = outcome;
   const failed = `the tree could not be saved to ${wanted}: ${reason}`;
-  return outcome.kind === "rescued" ? `${failed}; it is in ${outcome.file} instead` : failed;
+  return outcome.kind === "rescued" ? `${failed}; it is saved in ${outcome.file} instead` : failed;
 }
 
-/** Without the file, which is named beside it, and without a cure, which is not the same for every caller. */
+/** The reason without the file name, which the caller adds, and without a fix, which depends on the caller. */
 function reasonOf(error: unknown): string {
   return (error instanceof SnapshotError ? error.reason : messageOf(error)).replace(/^cannot be written: /, "");
 }
 
-/** As 20260731T120000. */
+/** For example 20260731T120000. */
 function formatTimestamp(): string {
   return new Date().toISOString().replace(/[-:]|\..*/g, "");
 }
@@ -166,7 +166,7 @@ function statIfThere(file: string): Stats | undefined {
   }
 }
 
-/** Whether nobody has replaced or written the file, or put one there. What is no regular file says nothing. */
+/** Whether the file was not replaced, written or created in the meantime. For other types of file this is unknown. */
 function isUnchanged(one: Stats | undefined, other: Stats | undefined): boolean {
   if (one === undefined || other === undefined) return one === other;
   if (!one.isFile() && !other.isFile()) return true;

@@ -1,4 +1,4 @@
-/** What a mount says of itself to the commands that talk to it: `.llmfs/config.json` and `.llmfs/usage.json`. */
+/** The information that a mount publishes for commands: `.llmfs/config.json` and `.llmfs/usage.json`. */
 import { readFileSync } from "node:fs";
 import { messageOf } from "../errno.ts";
 import type { Usage } from "../generate/spending/usage-counter.ts";
@@ -8,18 +8,18 @@ import { UserError } from "./errors.ts";
 import { controlFilePath } from "./running/mounted.ts";
 import type { Config } from "./settings/settings.ts";
 
-/** Everything that a request for content depends on besides the tree, and where recordings are. No secrets. */
+/** Everything except the tree that a request for content depends on, and the location of recordings. No secrets. */
 export interface About {
-  /** Absent until a server was asked which models it has. */
+  /** Absent until a server was asked for its models. */
   readonly model?: string;
   /** The server's address. */
   readonly server?: string;
   readonly contentPrompt?: string;
   readonly contextTokens?: number;
   readonly configFile?: string;
-  /** What the configuration says, so that nobody has to load it to look at the mount. */
+  /** The rules of the configuration, so that inspecting the mount does not need to load it. */
   readonly rules?: readonly RuleSummary[];
-  /** Who mounted, where other users may come in. */
+  /** The uid of the user who mounted with --allow-other. */
   readonly sharedBy?: number;
   readonly mode: string;
   readonly recordings: string;
@@ -27,7 +27,7 @@ export interface About {
   readonly prices: readonly (readonly [model: string, price: Price])[];
 }
 
-/** Requests to the model at a time, where nobody says. */
+/** The default number of requests to the model at a time. */
 export const CONCURRENCY = 4;
 
 export function describeConfig(config: Config): About {
@@ -56,7 +56,7 @@ export function readAbout(mountpoint: string): About {
   return readControl(mountpoint, "config.json", isAbout);
 }
 
-/** What was spent; undefined before anything was. */
+/** The usage so far, or undefined before the first request. */
 export function readUsage(mountpoint: string): Usage | undefined {
   return readControl(mountpoint, "usage.json", isUsage);
 }
@@ -76,7 +76,7 @@ function readControl<T>(
   throw new UserError("notMounted", `${path}: another version of llmfs serves this mount`);
 }
 
-/** Written by `aboutText` of this same version; one member tells it from anything else. */
+/** `aboutText` of this same version wrote it, so one member is enough to recognize it. */
 function isAbout(value: unknown): value is About {
   return typeof value === "object" && value !== null && "recordings" in value;
 }
@@ -85,7 +85,7 @@ function isUsage(value: unknown): value is Usage {
   return typeof value === "object" && value !== null && "answers" in value;
 }
 
-/** An address as it may be shown: a user's name and password are left out. */
+/** An address for display, without user name and password. */
 export function withoutPassword(location: string): string {
   if (!URL.canParse(location)) return location;
   const url = new URL(location);

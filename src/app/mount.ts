@@ -1,5 +1,5 @@
 /**
- * A mount from configuration to the saved tree: what `mount`, `run` and `demo` have in common.
+ * Runs a mount, from the configuration to the saved tree, for `mount`, `run` and `demo`.
  */
 
 import { messageOf } from "../errno.ts";
@@ -15,43 +15,44 @@ import { RecordWriter, type SaveOutcome } from "./running/mount-record.ts";
 import type { Config } from "./settings/settings.ts";
 import { chooseSourceName } from "./source-name.ts";
 
-/** How often whoever waits for a save hears how far it is. */
+/** How often the progress of a save is reported. */
 const PROGRESS_MS = 100;
 
 export interface MountServeOptions {
   readonly config: Config;
-  /** Real path of an empty directory. */
+  /** The real path of an empty directory. */
   readonly mountpoint: string;
-  /** It was made for this mount. */
+  /** Whether the directory was created for this mount. */
   readonly temporary?: boolean;
   readonly generation: Generation;
   readonly log: Log;
   readonly progress: Progress;
-  /** Called when the tree is laid out and the mount is next. */
+  /** Called after the layout, just before mounting. */
   readonly beforeMount?: () => void;
-  /** Gives up before the mount is made. Once it is, the caller has to look whether it was aborted in the meantime. */
+  /** Cancels until the mount exists. After that, the caller must check whether it was aborted in the meantime. */
   readonly signal: AbortSignal;
 }
 
 export interface ServedMount {
   readonly filesystem: MountedFilesystem;
-  /** Unmounted by whomever, or failed. Saving is left to `finish`. */
+  /** Resolves when the filesystem was unmounted or has failed. It does not save; call `finish` for that. */
   readonly ended: MountedFilesystem["ended"];
-  /** Saves, if that was asked for and anything has changed. Never rejects. */
+  /** Saves if there is a file for it and the tree has changed. Never rejects. */
   save(): Promise<SaveOutcome>;
-  /** As `save`, until it succeeds or somebody gives up. `meanwhile` says where the tree is. */
+  /** Retries `save` until it succeeds or `givenUp` fires. `meanwhile` is a message with the current location of the tree. */
   insist(givenUp: AbortSignal, meanwhile: string): Promise<SaveOutcome>;
   /**
-   * Saves if that was asked for, until it succeeds or somebody gives up. Call once, when the mount is gone from sight;
-   * this process is to end then, and with it goes what programs that still use the mount have of it.
+   * Saves if there is a file for it, and retries until that succeeds or `givenUp` fires. Call it once, after the unmount.
+   * This process must end afterwards, which also ends the access of programs that still use the mount.
    * Throws UserError("save").
    */
   finish(givenUp: AbortSignal): Promise<void>;
 }
 
 /**
- * Resolves when the mount answers, also if the signal was aborted while it was being made: only the caller knows how to
- * end a mount that programs may already use. Throws what the parts throw, or the signal's reason, with nothing mounted.
+ * Resolves when the mount answers, even if the signal was aborted during mounting, because only the caller knows how to
+ * end a mount that programs may already use. Otherwise throws the error of a part or the signal's reason, with nothing
+ * mounted.
  */
 export async function serve(options: MountServeOptions): Promise<ServedMount> {
   const { config, mountpoint, generation, log, progress, signal } = options;
@@ -63,7 +64,7 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
     signal.throwIfAborted();
     options.beforeMount?.();
     for (const problem of raiseLimits()) log.write("warn", "cli", problem);
-    // The other thread reads the snapshot meanwhile.
+    // Meanwhile, the other thread reads the snapshot.
     if (config.warm) generation.load();
     const { startFilesystem } = await import("../mount/filesystem.ts");
     let keeper: Keeper | undefined;
@@ -89,7 +90,7 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
     });
     generation.attach(filesystem, mountpoint, sources?.summary);
     sources?.attach(filesystem);
-    // Whoever is told that the mount is there finds what was published: calls are answered in their order.
+    // Calls are answered in order, so everything published so far is visible when this function resolves.
     await filesystem.revision();
     record.change({ device: filesystem.device, state: "serving" });
     filesystem.ended.then(() => record.change({ device: "", state: "ended" }));
@@ -103,12 +104,12 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
         log.write(
           "error",
           "cli",
-          `${describeProblem(outcome)}; trying again until it works or a signal comes; ${meanwhile}`,
+          `${describeProblem(outcome)}; retrying until it works or a signal comes; ${meanwhile}`,
         );
       };
       const outcome = (await keeper?.insist(givenUp, onFailure)) ?? { kind: "none" };
       if (late) record.change({ insisting: undefined });
-      if (late && "file" in outcome) log.write("warn", "cli", `the tree is saved to ${outcome.file} after all`);
+      if (late && "file" in outcome) log.write("warn", "cli", `the tree is now saved to ${outcome.file}`);
       return outcome;
     };
     return {
@@ -142,12 +143,12 @@ async function startingTree(options: MountServeOptions): Promise<{ file: string 
   return { text: await generation.layOut(config.prompt.text, progress, signal) };
 }
 
-/** Tells of the mount to whoever may ask this process. */
+/** Opens the record in which this process publishes the state of the mount. */
 function openRecord({ save }: Config, mountpoint: string, answer: () => Promise<SaveOutcome>): RecordWriter {
   try {
     return new RecordWriter({ mountpoint, ...(save === undefined ? {} : { save }) }, answer);
   } catch (error) {
-    throw new UserError("failure", `a mount cannot be served here: ${messageOf(error)}`, { cause: error });
+    throw new UserError("failure", `cannot serve a mount here: ${messageOf(error)}`, { cause: error });
   }
 }
 

@@ -1,4 +1,4 @@
-/** Where a filesystem is to be mounted, as the user named it. */
+/** Checks the mountpoint that the user named. */
 import { realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { checkMountpoint, createTakenError } from "../fuse/mounting/mountpoint.ts";
@@ -7,8 +7,8 @@ import { createUnresponsiveError, isAnswering, isServed } from "./running/answer
 import { findMount } from "./running/find-mount.ts";
 
 /**
- * The directory's real path. A mount of ours whose process is dead counts as empty: it is replaced.
- * Throws MountError, "bad-mountpoint" or "busy".
+ * Returns the directory's real path. A dead llmfs mount counts as an empty directory, because it will be replaced.
+ * Throws MountError "bad-mountpoint" or "busy".
  */
 export async function checkMountpointPath(directory: string): Promise<string> {
   const known = findMount(directory);
@@ -19,7 +19,7 @@ export async function checkMountpointPath(directory: string): Promise<string> {
   return path;
 }
 
-/** As realpath(3), also where the last part is a dead mount, which realpath cannot look at. Throws UserError("input"). */
+/** Like realpath(3), but also works if the last part is a dead mount. Throws UserError("input"). */
 export function resolveRealPath(path: string): string {
   const absolute = absolutePath(path);
   try {

@@ -1,32 +1,32 @@
-/** What a person is told while something is under way. The terminal's side of it is cli/output/progress.ts. */
+/** The interface for reporting progress. cli/output/progress.ts implements it for terminals. */
 
-/** Says one line. */
+/** Prints one line. */
 export type Say = (line: string) => void;
 
-/** The beginning of a line, in a colour: a parameter of ECMA-48's SGR. */
+/** Colors the beginning of a line. The color is a parameter of SGR in ECMA-48. */
 export interface TenthMark {
   readonly length: number;
   readonly color: number;
 }
 
 export interface Progress {
-  /** A line is drawn over, as on a terminal; else every step and every line stays. */
+  /** Whether lines are redrawn, as on a terminal. Otherwise every step and every line stays. */
   readonly redraws: boolean;
-  /** Begins a step: "laying out the tree". */
+  /** Begins a step such as "laying out the tree". */
   step(text: string): void;
-  /** Says more of the current step; shown only where lines are redrawn. */
+  /** Adds details to the current step. Shown only if lines are redrawn. */
   detail(text: string): void;
-  /** Takes the place of step and detail, where both would not fit; shown only where lines are redrawn. */
+  /** Replaces step and detail if both would not fit. Shown only if lines are redrawn. */
   line(text: string): void;
-  /** A line that stays, above the current step. */
+  /** Prints a permanent line above the current step. */
   print(line: string, mark?: TenthMark): void;
-  /** Ends the current step; its line disappears from a terminal. */
+  /** Ends the current step and removes its line from a terminal. */
   clear(): void;
 }
 
 /**
- * Tells whether a line is due: at every tenth that is done, except the last, and only where nothing is redrawn. So ten
- * lines show how far the work has come.
+ * Returns a function that tells whether to print a progress line: after every tenth of the work except the last, and only
+ * if lines are not redrawn.
  */
 export function createTenthCheck({ redraws }: Pick<Progress, "redraws">): (done: number, total: number) => boolean {
   let reported = 0;

@@ -1,6 +1,6 @@
 /**
- * What `df`, `findmnt` and `mount` show as a mount's source: "llmfs:" and the name of the file that the tree comes from,
- * or else of the mountpoint. Every user of the machine can read it, so no prompt is in it.
+ * The source of a mount, as `df`, `findmnt` and `mount` show it: "llmfs:" and the name of the file that the tree comes
+ * from, or else of the mountpoint. Every user of the machine can read it, so it never contains prompt text.
  */
 import { basename } from "node:path";
 import type { Config } from "./settings/settings.ts";
@@ -13,7 +13,7 @@ export function chooseSourceName(config: Pick<Config, "from" | "prompt">, mountp
   return name === "" ? "llmfs" : `llmfs:${name}`;
 }
 
-/** Nothing that /proc/self/mountinfo or fusermount3's options would have to escape, or that a terminal would obey. */
+/** Removes characters that /proc/self/mountinfo or fusermount3 would escape, and those that a terminal interprets. */
 function toPlainName(name: string): string {
   let short = name.replace(/[^\p{L}\p{N}._+@-]+/gu, "-").replace(/^-+|-+$/g, "");
   while (Buffer.byteLength(short) > LONGEST_BYTES) short = [...short].slice(0, -1).join("");

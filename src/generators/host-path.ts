@@ -8,5 +8,5 @@ import { findMountOnPath } from "../inside-mount.ts";
  */
 export function refusePathInMount(option: string, path: string, cure: string): void {
   const mount = findMountOnPath(path);
-  if (mount !== undefined) throw new FsError("EACCES", `the option "${option}": ${path} lies in ${mount}; ${cure}`);
+  if (mount !== undefined) throw new FsError("EACCES", `the option "${option}": ${path} is inside ${mount}; ${cure}`);
 }

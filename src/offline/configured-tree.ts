@@ -1,7 +1,7 @@
 /**
- * A configuration's files as a tree without a mount: what `llmfs generators test` shows to generators.
+ * The files of a configuration as a tree without a mount, for `llmfs generators test`.
  *
- * It has what rules make exist, and what directories list; a file that is read is made, once.
+ * It contains the entries created by rules and those listed by generators. A file is generated once, when it is first read.
  */
 import { DEFAULT_GENERATOR } from "../attributes.ts";
 import { FsError } from "../errno.ts";
@@ -12,16 +12,16 @@ import type { GenerationRequest } from "../rpc/generation.ts";
 import type { FileInfo, TreeEntry, TreePort } from "../rpc/tree-port.ts";
 
 export interface Unmounted extends TreePort {
-  /** The request of the first reader of a file. */
+  /** The request that the first read of a file causes. */
   request(path: string): GenerationRequest;
 }
 
 export function createConfiguredTree(config: LoadedConfig, engine: () => Engine, signal: AbortSignal): Unmounted {
-  /** Who is being made for whom, by ino, which is the ticket too. */
+  /** Which files wait for which, by ino. The ino is also the ticket. */
   const waits = new Map<number, Set<number>>();
   const inos = new Map<string, number>();
   const paths: string[] = [];
-  /** By path, what was read before is as it was. */
+  /** Generated contents by path. */
   const made = new Map<string, Promise<Uint8Array>>();
 
   function inoOf(path: string): number {
@@ -66,7 +66,7 @@ export function createConfiguredTree(config: LoadedConfig, engine: () => Engine,
       const ino = inoOf(path);
       if (requester !== undefined) {
         if (leadsTo(ino, requester)) {
-          throw new FsError("EDEADLK", `files that are made from each other: ${paths[requester - 1]} → ${path}`);
+          throw new FsError("EDEADLK", `files depend on each other: ${paths[requester - 1]} → ${path}`);
         }
         const set = waits.get(requester) ?? new Set();
         waits.set(requester, set.add(ino));
@@ -74,7 +74,7 @@ export function createConfiguredTree(config: LoadedConfig, engine: () => Engine,
       const known = made.get(path);
       if (known !== undefined) return await known;
       if (!config.rules.all.some(({ match }) => match.match(path) !== undefined)) {
-        throw new FsError("ENOENT", `${path}: no rule makes it, and there is no mount that may have it`);
+        throw new FsError("ENOENT", `${path}: no rule creates this file, and there is no mount that could have it`);
       }
       const making = engine()
         .generate(request(path), signal)

@@ -1,15 +1,15 @@
-/** What generating may cost, from what is foreseen: a range, because how long answers get is not known before. */
+/** Estimates the cost of generating files as a range, because the length of an answer is not known in advance. */
 import { costOf, type PriceOf } from "../llm/prices.ts";
 import type { Recording } from "../recording/recording.ts";
 import type { Foreseen } from "./dry-run.ts";
 
-/** From the least to the most. */
+/** An inclusive range. */
 export interface Range {
   readonly low: number;
   readonly high: number;
 }
 
-/** How long the answer for one file is, in tokens, and how that is known. */
+/** The length of an answer in tokens, and the origin of this estimate. */
 export interface AnswerLength extends Range {
   readonly from: string;
 }
@@ -17,35 +17,35 @@ export interface AnswerLength extends Range {
 export interface ModelPlan {
   readonly model: string;
   readonly files: number;
-  /** Files whose answer is recorded: they cost nothing. */
+  /** The number of files with a recorded answer, which cost nothing. */
   readonly recorded: number;
   readonly calls: number;
   readonly inputTokens: number;
   readonly outputTokens: Range;
-  /** Absent where the price is not known. */
+  /** Absent if the price is unknown. */
   readonly usd?: Range;
-  /** The day the price was true, where nobody gave one. */
+  /** The date of the price, unless the user gave one. */
   readonly priceAsOf?: string;
 }
 
 export interface Plan {
   readonly files: number;
   readonly models: readonly ModelPlan[];
-  /** Files that other generators make, by name. */
+  /** The number of files of other generators, by name. */
   readonly others: Readonly<Record<string, number>>;
-  /** Files whose request depends on a content that is not known yet. */
+  /** The number of files whose request depends on a file that is not generated yet. */
   readonly inexact: number;
   readonly answers: AnswerLength;
   readonly failed: readonly { readonly path: string; readonly error: string }[];
 }
 
-/** Text files as models write them: a short note to a long source file. */
+/** The typical range of files written by models: a short note to a long source file. */
 const ASSUMED: AnswerLength = { low: 100, high: 4000, from: "assumed" };
 const ENOUGH = 5;
-/** Fewer say little of those that are to come: twice as long, or half, is as likely. */
+/** With fewer recordings, the estimate is widened: answers half or twice as long are as likely. */
 const MANY = 30;
 
-/** What eight in ten recorded files took is the best guess; without enough of them, a wide one. */
+/** The range that covers eight in ten recorded answers, or a wider one if there are few recordings. */
 export function answerLength(recordings: readonly Recording[]): AnswerLength {
   const lengths = recordings
     .filter(({ label }) => label.startsWith("/"))

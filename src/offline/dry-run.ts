@@ -1,9 +1,9 @@
 /**
- * What generating would ask the model, without asking: the exact requests, and which of them recordings answer.
+ * Computes the exact requests that generating would send, without sending them, and which of them are recorded.
  *
- * The requests come from the engine itself, with a model that answers from recordings and refuses the rest; so what is
- * foreseen is what is sent. A file that depends on one whose content no recording has cannot be foreseen exactly: its
- * request is made with a placeholder, and says so.
+ * The requests come from the engine itself, with a model that answers from recordings and refuses the rest. So the computed
+ * request is the one that would be sent. If a file depends on a file without content or recording, its request contains a
+ * placeholder and is marked as not exact.
  */
 import { DEFAULT_GENERATOR, ORIGIN } from "../attributes.ts";
 import { FsError } from "../errno.ts";
@@ -19,25 +19,25 @@ import type { TreePort } from "../rpc/tree-port.ts";
 
 export interface ForesightOptions
   extends Pick<EngineOptions, "modelName" | "redact" | "temperature" | "contextTokens"> {
-  /** A tree that does not change. Reads of a pending file reject with EAGAIN. */
+  /** A tree that does not change. Reading a pending file rejects with EAGAIN. */
   readonly tree: TreePort;
-  /** What the first reader of a file asks for. */
+  /** The request that the first read of a file causes. */
   request(path: string): GenerationRequest;
-  /** What of it goes to the model; undefined: another generator makes the file. Default: what names "llm". */
+  /** The request for the model, or undefined if another generator is used. Default: requests that name "llm". */
   readonly toModel?: (request: GenerationRequest) => GenerationRequest | undefined;
-  /** Who makes what does not go to the model. Default: whom the file names. */
+  /** The generator of a request that does not go to the model. Default: the generator that the file names. */
   readonly maker?: (request: GenerationRequest) => string;
-  /** Absent: nothing is recorded. */
+  /** Absent if there are no recordings. */
   readonly store?: RecordingStore;
 }
 
 export interface Foreseen {
   readonly path: string;
-  /** The generator that makes it. */
+  /** The generator of the file. */
   readonly generator: string;
-  /** Absent where no model is asked, or the request cannot be made. */
+  /** Absent if no model is used, or if the request cannot be built. */
   readonly asks?: Asked;
-  /** Why the request cannot be made. */
+  /** Why the request cannot be built. */
   readonly failure?: FsError;
 }
 
@@ -45,25 +45,25 @@ export interface Asked {
   readonly request: ChatRequest;
   readonly key: string;
   readonly recording?: Recording;
-  /** False: it depends on a content that is known only when that is made. */
+  /** False if it depends on a file that is not generated yet. */
   readonly exact: boolean;
-  /** Tokens sent. */
+  /** The number of tokens sent. */
   readonly inputTokens: number;
 }
 
 export interface Foresight {
-  /** Of one file. Does not reject. */
+  /** Computes the request of one file. Does not reject. */
   foresee(path: string): Promise<Foreseen>;
-  /** The parts of the user's message for a file, before secrets are taken out. Rejects with FsError. */
+  /** The parts of the user message for a file, before secrets are removed. Rejects with FsError. */
   sections(path: string): Promise<readonly Section[]>;
 }
 
-/** What stands for a content that nobody knows yet. */
+/** The placeholder for content that is not generated yet. */
 const UNKNOWN = new TextEncoder().encode("(the content of this file, which is generated first)\n");
 
 interface DryRunOutcome {
   readonly foreseen: Foreseen;
-  /** Absent: not known before it is made. */
+  /** Absent if it is not known yet. */
   readonly content?: Uint8Array;
 }
 
@@ -75,9 +75,9 @@ export function createForesight(options: ForesightOptions): Foresight {
   const outcomes = new Map<string, Promise<DryRunOutcome>>();
   /** By label. */
   const captured = new Map<string, Omit<Asked, "exact" | "inputTokens">>();
-  /** Who waits for whom, by path. */
+  /** Which files wait for which, by path. */
   const waits = new Map<string, Set<string>>();
-  /** Files in whose request a content is unknown. */
+  /** Files whose request contains a placeholder. */
   const inexact = new Set<string>();
   const byTicket = new Map<number, string>();
   const never = new AbortController().signal;
@@ -107,7 +107,7 @@ export function createForesight(options: ForesightOptions): Foresight {
   }
 
   function refuseCycle(reader: string, path: string): void {
-    /** For each file that is found, the one that waits for it. Each is looked at once, however many ways lead there. */
+    /** Maps each file found to the one that waits for it. Each file is visited once, even if several paths lead to it. */
     const waiting = new Map([[path, reader]]);
     const found = [path];
     for (let at = found.pop(); at !== undefined && at !== reader; at = found.pop()) {
@@ -120,7 +120,7 @@ export function createForesight(options: ForesightOptions): Foresight {
     if (path === reader || waiting.has(reader)) {
       const loop = [reader];
       for (let at = waiting.get(reader); at !== undefined && at !== reader; at = waiting.get(at)) loop.unshift(at);
-      throw new FsError("EDEADLK", `files that are made from each other: ${[reader, ...loop].join(" → ")}`);
+      throw new FsError("EDEADLK", `files depend on each other: ${[reader, ...loop].join(" → ")}`);
     }
     waits.set(reader, (waits.get(reader) ?? new Set()).add(path));
   }

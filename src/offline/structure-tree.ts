@@ -1,7 +1,7 @@
 /**
- * A structure as a tree, before or without any mount: what a plan and recordings made ahead of a mount work on.
+ * A structure as a tree without a mount, for plans and for recordings made in advance.
  *
- * It answers as the mounted tree does right after it was made from the structure, so that requests are the same.
+ * It answers like a tree that was just mounted from the structure, so that requests are the same.
  */
 import { DEFAULT_GENERATOR } from "../attributes.ts";
 import { FsError } from "../errno.ts";
@@ -11,9 +11,9 @@ import type { GenerationRequest } from "../rpc/generation.ts";
 import type { FileInfo, TreePort } from "../rpc/tree-port.ts";
 
 export interface StructureTree extends TreePort {
-  /** Paths of all files, in the order of the tree. */
+  /** The paths of all files, in tree order. */
   readonly files: readonly string[];
-  /** The request that the first reader of a file causes. */
+  /** The request that the first read of a file causes. */
   request(path: string): GenerationRequest;
 }
 
@@ -28,7 +28,7 @@ export function createStructureTree(structure: Structure): StructureTree {
 
   function stat(path: string): FileInfo {
     const entry = entries.get(path);
-    if (entry === undefined) throw new FsError("ENOENT", `${path}: there is no such file in the structure`);
+    if (entry === undefined) throw new FsError("ENOENT", `${path}: no such file in the structure`);
     return infoOf(entry);
   }
 

@@ -1,8 +1,8 @@
 /**
- * The tree of a snapshot, without a mount: what plans and previews look at.
+ * The tree of a snapshot without a mount, for plans and previews.
  *
- * It answers as the mounted tree does, and says of each file what its first reader would ask for. Nothing in it is ever
- * generated; whoever reads a pending file gets EAGAIN.
+ * It answers like a mounted tree, and returns the request that the first read of a file would cause. It never generates
+ * anything: reading a pending file fails with EAGAIN.
  */
 import { type AttributeName, attribute } from "../attributes.ts";
 import { FsError } from "../errno.ts";
@@ -25,15 +25,15 @@ export interface Setting {
 }
 
 export interface OfflineTree extends TreePort {
-  /** Every regular file, once, under the first of its names. */
+  /** Every regular file once, under the first of its names. */
   readonly files: readonly TreeEntry[];
-  /** What the first reader of a file asks for. Throws FsError ENOENT, EISDIR, EINVAL. */
+  /** The request that the first read of a file causes. Throws FsError ENOENT, EISDIR or EINVAL. */
   request(path: string): GenerationRequest;
   /** Who sets `user.llmfs.<name>` for a path: itself first, then the directories above it. */
   settings(path: string, name: AttributeName): readonly Setting[];
 }
 
-/** A snapshot's file, or its bytes; `sharedBy` is who mounted the tree, if other users may come in. Throws SnapshotError. */
+/** Loads a snapshot file or its bytes. `sharedBy` is the user who mounted with --allow-other. Throws SnapshotError. */
 export function createOfflineTree(
   source: string | Uint8Array,
   warn: (message: string) => void = () => {},
@@ -47,14 +47,14 @@ export function createOfflineTree(
   function fileAt(path: string, view = everything): RegularFile {
     const inode = tree.resolve(toBytes(path), view.resolveOptions(path, true));
     view.check(inode, MAY_READ, path);
-    if (inode.kind === "directory") throw new FsError("EISDIR", `${path}: a directory`);
-    if (inode.kind !== "file") throw new FsError("EINVAL", `${path}: not a regular file`);
+    if (inode.kind === "directory") throw new FsError("EISDIR", `${path} is a directory`);
+    if (inode.kind !== "file") throw new FsError("EINVAL", `${path} is not a regular file`);
     return inode;
   }
 
   const outline = (view = everything) =>
     [...view.filterVisible(tree.walk())].flatMap(({ path, inode }) => (path === "/" ? [] : [entryOf(path, inode)]));
-  /** Nothing in the tree ever changes. */
+  /** Cached, because the tree never changes. */
   let layout: readonly TreeEntry[] | undefined;
   const contents = new Map<string, Uint8Array>();
   const contentOf = (path: string, limit: number) => {
@@ -101,7 +101,7 @@ export function createOfflineTree(
     viewAs: (uid) => seen(authors.viewFor(uid)),
   };
 
-  /** What can be seen of it; whoever sees everything has more than that. */
+  /** The part of the tree that a view can see. */
   function seen(view: View) {
     const readStatic = async (path: string, limit: number) => {
       const file = fileAt(path, view);
@@ -114,7 +114,7 @@ export function createOfflineTree(
       outline: async () => outline(view),
       async list(path: string) {
         const directory = tree.resolve(toBytes(path), view.resolveOptions(path, true));
-        if (directory.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
+        if (directory.kind !== "directory") throw new FsError("ENOTDIR", `${path} is not a directory`);
         view.check(directory, MAY_READ | MAY_EXEC, path);
         const entries = [...directory.entries()].sort((a, b) => (a.name < b.name ? -1 : 1));
         const shown = entries.filter(({ inode }) => view.mayRead(inode));

@@ -39,14 +39,14 @@ const looking = (tree: string): readonly (readonly string[])[] => [
   ["recordings", "prune", "--recordings", sandbox.at("rec"), "--for", tree],
 ];
 
-describe("a configuration that holds code, in the current directory", () => {
+describe("a configuration that contains code, in the current directory", () => {
   beforeEach(() => writeFileSync(sandbox.at("llmfs.config.ts"), code()));
 
   test("is not run by commands that only look; they say so", async () => {
     for (const args of looking("tree.json")) {
       const { stderr } = await llmfs(args);
       expect([args[0], ran()]).toEqual([args[0], false]);
-      expect(stderr).toContain("llmfs.config.ts holds code and was not run");
+      expect(stderr).toContain("llmfs.config.ts contains code and was not run");
       expect(stderr).toContain("--config llmfs.config.ts");
     }
   });
@@ -62,7 +62,7 @@ describe("a configuration that holds code, in the current directory", () => {
   test("is not looked for with --config none", async () => {
     for (const args of looking("tree.json")) {
       const { stderr } = await llmfs([...args, "--config", "none"]);
-      expect([args[0], ran(), stderr.includes("holds code")]).toEqual([args[0], false, false]);
+      expect([args[0], ran(), stderr.includes("contains code")]).toEqual([args[0], false, false]);
     }
   });
 
@@ -92,7 +92,7 @@ describeMounted("in a mount", () => {
     writeFileSync(`${mountpoint}/llmfs.config.ts`, code());
   });
 
-  const refusal = (mount = mountpoint) => `lies in the llmfs mount at ${mount}, where a model may have written it`;
+  const refusal = (mount = mountpoint) => `is inside the llmfs mount at ${mount}, where a model may have written it`;
 
   test("a configuration in the current directory is used by no command, and all say so", async () => {
     mkdirSync(`${mountpoint}/sub`);
@@ -239,7 +239,7 @@ describeMounted("in a mount", () => {
       expect(existsSync(path)).toBe(true);
       const { status, stderr } = await llmfs(["run", "--config", path, "--", "true"]);
       expect([ran(), status]).toEqual([false, 84]);
-      expect(stderr).toContain("lies in a FUSE mount of another mount namespace");
+      expect(stderr).toContain("is inside a FUSE mount of another mount namespace");
     } finally {
       Bun.spawnSync([
         "nsenter",

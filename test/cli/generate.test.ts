@@ -65,7 +65,7 @@ test("a model that nobody named is named, with how to choose another; one that w
   expect([status, stderr]).toEqual([
     0,
     "looking for a model …\n" +
-      `no model was named; asking llama3 at 127.0.0.1:${server.port} (the environment). ` +
+      `no model was given; using llama3 at 127.0.0.1:${server.port} (the environment). ` +
       "Choose another with --model or LLMFS_MODEL: qwen3\n" +
       "laying out the tree (llama3) …\n",
   ]);
@@ -80,7 +80,7 @@ test("a model that nobody named is the one whose answers are recorded, where it 
   await sandbox.llmfs([...args, "--model", "qwen3"], { env });
   const { status, stderr } = await sandbox.llmfs(args, { env });
   expect([status, server.requests.length]).toEqual([0, 1]);
-  expect(stderr).toContain("asking qwen3 at");
+  expect(stderr).toContain("using qwen3 at");
 });
 
 test("where no model can chat, nothing is asked, and the status says that the model is the trouble", async () => {
@@ -102,10 +102,10 @@ test("headers of the environment are sent; malformed ones are an error that repe
   expect(server.received(0).headers).toMatchObject({ "x-team": "tides", "x-empty": "" });
   for (const [headers, line] of [
     ["secret-value", "line 1 has no colon"],
-    ["X-Team: tides\nBad Name: secret-value", "line 2 does not begin with the name of a header"],
-    [": secret-value", "line 1 does not begin with the name of a header"],
-    ["X-Team: secret-value\u2603", "line 1 holds a character that no header can hold"],
-    ["X-Team: secret-value\u0001", "line 1 holds a character that no header can hold"],
+    ["X-Team: tides\nBad Name: secret-value", "line 2 does not start with a header name"],
+    [": secret-value", "line 1 does not start with a header name"],
+    ["X-Team: secret-value\u2603", "line 1 has a character that is not allowed in headers"],
+    ["X-Team: secret-value\u0001", "line 1 has a character that is not allowed in headers"],
   ] as const) {
     const { status, stderr } = await generate(headers);
     expect([status, stderr]).toEqual([2, expect.stringContaining(`llmfs: OPENAI_CUSTOM_HEADERS: ${line}`)]);

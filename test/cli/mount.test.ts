@@ -211,7 +211,7 @@ test("a log that cannot be written costs a warning, not the mount", async () => 
   const stderr = await new Response(child.stderr).text();
   expect(await child.exited).toBe(0);
   expect(stderr).toContain("cannot write the log file");
-  expect(stderr).toContain("going on without");
+  expect(stderr).toContain("continuing without");
 });
 
 describe("a launcher and its daemon notice each other's end", () => {
@@ -342,7 +342,7 @@ describe("unmount", () => {
     const { status, stderr } = await sandbox.llmfs(["unmount", `${dir}/inner`]);
     expect([status, stderr]).toEqual([
       83,
-      `llmfs: ${dir}/inner: no llmfs is mounted there; it lies in the one mounted at ${dir}\n`,
+      `llmfs: ${dir}/inner: no llmfs is mounted there; it is inside the mount at ${dir}\n`,
     ]);
   });
 
@@ -352,10 +352,7 @@ describe("unmount", () => {
     const user = Bun.spawn({ cmd: ["sleep", "60"], cwd: dir });
     try {
       const { status, stderr } = await sandbox.llmfs(["unmount", "mnt"]);
-      expect([status, stderr]).toEqual([
-        81,
-        `llmfs: mnt is still used by sleep (${user.pid}); end that, or use --lazy\n`,
-      ]);
+      expect([status, stderr]).toEqual([81, `llmfs: mnt is still used by sleep (${user.pid}); end it or use --lazy\n`]);
       expect(mountedType(dir)).toBe("fuse.llmfs");
       expect((await sandbox.llmfs(["unmount", "--lazy", "mnt"])).status).toBe(0);
       expect(mountedType(dir)).toBeUndefined();
@@ -392,7 +389,7 @@ describe("unmount", () => {
     rmSync(folder, { recursive: true });
     const { status, stderr } = await sandbox.llmfs(["unmount", "mnt"]);
     expect(status).toBe(EXIT.save.code);
-    const rescue = /it is in (\S+\.json) instead/.exec(stderr)?.[1] ?? "";
+    const rescue = /it is saved in (\S+\.json) instead/.exec(stderr)?.[1] ?? "";
     expect((await sandbox.llmfs(["run", "--from", rescue, "--", "cat", "file"])).stdout).toBe("precious");
   });
 });

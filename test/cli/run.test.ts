@@ -127,7 +127,10 @@ describe("a mount that somebody else unmounts while the command runs", () => {
     const mount = readMounts().find(({ path }) => path.startsWith(sandbox.path));
     await sandbox.llmfs(["unmount", mount?.path ?? ""]);
     const { status, stderr } = await ended(child);
-    expect([status, stderr]).toEqual([EXIT.notMounted.code, expect.stringContaining("sh was ended with status 137")]);
+    expect([status, stderr]).toEqual([
+      EXIT.notMounted.code,
+      expect.stringContaining("sh was stopped and exited with status 137"),
+    ]);
   });
 
   test("is no reason to end the command if it is only covered by another mount", async () => {

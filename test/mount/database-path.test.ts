@@ -153,7 +153,7 @@ while time.time() < end:
       const args = ["generators", "test", match, "--config", "rules.json"];
       const { status, stdout, stderr } = await sandbox.llmfs(args, { program: BINARY });
       expect([match, status, stdout]).toEqual([match, 90, ""]);
-      expect(stderr).toContain(`lies in the llmfs mount at ${m}`);
+      expect(stderr).toContain(`is inside the llmfs mount at ${m}`);
       expect(stderr).toContain("(EACCES)");
     }
   });

@@ -68,7 +68,7 @@ for i in range(150): assert open("f%d" % i, "rb").read() == content(i), i
         expect(status).toBe(89);
         expect(readFileSync(saved, "utf8")).toBe(before);
         expect(await m.out(`ls -A ${disk}`)).toBe("tree.json\n");
-        const rescue = /it is in (\S+\.json) instead/.exec(stderr)?.[1] ?? "";
+        const rescue = /it is saved in (\S+\.json) instead/.exec(stderr)?.[1] ?? "";
         await m.mount(["--from", rescue]);
         expect(await m.out("cat file; stat -c %s big")).toBe("first\n200000\n");
       } finally {

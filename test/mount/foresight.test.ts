@@ -72,7 +72,7 @@ describeMounted("context", () => {
     const gone = await llmfs(m, "context", "mnt/nothing");
     expect([gone.status, gone.stderr]).toEqual([1, expect.stringContaining("/nothing: no such file")]);
     const outside = await llmfs(m, "context", "from.json");
-    expect([outside.status, outside.stderr]).toEqual([83, expect.stringContaining("lies in no llmfs mount")]);
+    expect([outside.status, outside.stderr]).toEqual([83, expect.stringContaining("is not in an llmfs mount")]);
   });
 });
 

@@ -185,7 +185,7 @@ describeMounted("generators of a configuration:", () => {
       ["tail", "/tail → /tail"],
     ] as const) {
       expect((await sh(`cat ${name}`)).stderr).toMatch(/Input\/output error/);
-      await eventually("the loop is logged", () => sandbox.log().includes(`made from each other: ${loop}`));
+      await eventually("the loop is logged", () => sandbox.log().includes(`depend on each other: ${loop}`));
     }
   }, 30_000);
 

@@ -78,7 +78,7 @@ describeMounted("unmount of a mount that is to be saved", () => {
       env: { XDG_STATE_HOME: "/nowhere", HOME: "/nowhere" },
     });
     expect([status, mountedType(m.dir)]).toEqual([89, undefined]);
-    const rescue = /it is in (\S+\.json) instead/.exec(stderr)?.[1] ?? "";
+    const rescue = /it is saved in (\S+\.json) instead/.exec(stderr)?.[1] ?? "";
     expect(rescue).toStartWith(m.sandbox.at("state/llmfs/unsaved-"));
     expect([statSync(rescue).mode & 0o777, readdirSync(disk.path)]).toEqual([0o600, []]);
     expect(readFileSync(rescue, "utf8")).toContain("/big");
@@ -216,7 +216,7 @@ describeMounted("a mount that ends otherwise, and can be saved nowhere", () => {
     await eventually("it has tried", () => keptBy(m) === child.pid);
     child.kill("SIGTERM");
     const { status, stderr } = await finished(child);
-    expect([status, stderr]).toEqual([89, expect.stringContaining("trying again until it works or a signal comes")]);
+    expect([status, stderr]).toEqual([89, expect.stringContaining("retrying until it works or a signal comes")]);
   });
 
   asRoot("because its command has ended: run tries once where no person watches, and fails", async () => {
@@ -319,7 +319,7 @@ describeMounted("a mount that is mounted elsewhere too", () => {
       const { status, stderr } = await m.unmount();
       expect([status, stderr]).toEqual([
         81,
-        `llmfs: ${m.dir} is still used by sleep (${open.pid}); end that, or use --lazy\n`,
+        `llmfs: ${m.dir} is still used by sleep (${open.pid}); end it or use --lazy\n`,
       ]);
       for (const child of [copy, open]) child.kill("SIGKILL");
     },

@@ -70,7 +70,7 @@ describeMounted("warm", () => {
     expect(status).toBe(90);
     expect(stderr).toContain("1 of 4 files generated");
     expect(stderr).toMatch(/failed: \/bad: EIO: .*what\?/);
-    expect(stderr).toMatch(/failed: \/left: EDEADLK: .*made from each other: .*\/left.*\/right/);
+    expect(stderr).toMatch(/failed: \/left: EDEADLK: .*depend on each other: .*\/left.*\/right/);
     expect(stderr).toMatch(/failed: \/right: EDEADLK: /);
     expect(await m.out("cat good")).toBe("x\n");
   });

@@ -75,7 +75,7 @@ describe("what is foreseen", () => {
     expect(asks?.request.messages[1]?.content).toContain("whatever");
   });
 
-  test("of files that are made from each other is the circle", async () => {
+  test("of files that are depend on each other is the circle", async () => {
     const from = tree({ "/a": { depends: "b" }, "/b": { depends: "c" }, "/c": { depends: "a" }, "/d": {} });
     const foresight = createForesight({ modelName: "m", tree: from, request: from.request });
     const found = await Promise.all(["/a", "/b", "/c", "/d"].map((path) => foresight.foresee(path)));

@@ -1,10 +1,10 @@
-/** The user's own folder. */
+/** The user's home directory. */
 import { homedir } from "node:os";
 import { createValueError } from "../errors.ts";
 
 /**
- * What HOME says, else the user's entry in /etc/passwd. For a user id without an entry, as containers have them, it is
- * "/", as it is for Docker. Throws UserError for a relative path: nothing of ours may lie where we happen to stand.
+ * HOME, or else the user's entry in /etc/passwd. For a uid without an entry, as in containers, it is "/", as in Docker.
+ * Throws UserError for a relative path, because files must not depend on the current directory.
  */
 export function homeDirectory(said: string | undefined): string {
   if (said === undefined || said === "") {
@@ -15,5 +15,5 @@ export function homeDirectory(said: string | undefined): string {
     }
   }
   if (said.startsWith("/")) return said;
-  throw createValueError("HOME", `HOME is "${said}", which is no absolute path; set it to your own folder`);
+  throw createValueError("HOME", `HOME is "${said}", which is not an absolute path; set it to your home directory`);
 }

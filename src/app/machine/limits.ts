@@ -1,9 +1,9 @@
 /**
  * Resource limits (ulimit) that the process behind a mount inherits from the shell that started it.
  *
- * They were meant for that shell's programs, not for everybody who writes to the mount later, so they are raised as far
- * as this process may: root without limit, others to the hard limit. What stays is reported when the mount is made. A
- * command that `run` starts gets the limits as they were.
+ * They were set for programs of that shell, not for every program that uses the mount later. So this process raises them as
+ * far as it may: root without limit, other users to the hard limit. Remaining limits are reported at mount time. A command
+ * that `run` starts gets the original limits.
  */
 import { getLimit, LIMITS, type Limit, setLimit, UNLIMITED } from "../../libc.ts";
 
@@ -12,14 +12,14 @@ const CPU_GRACE = 10n;
 
 const inherited = new Map<number, Limit>();
 
-/** Raises them, once in a process. Returns a line for each that could not be raised and matters. */
+/** Raises the limits, once per process. Returns a message for each limit that matters and could not be raised. */
 export function raiseLimits(): readonly string[] {
   const left: string[] = [];
   const size = raise(LIMITS.FSIZE);
   if (size !== UNLIMITED) {
     left.push(
-      `the limit to the size of files (ulimit -f) cannot be raised: snapshots, recordings and logs end at ${size} bytes; ` +
-        "files in the mount do not, but large ones are slower",
+      `the file size limit (ulimit -f) cannot be raised: snapshots, recordings and logs are limited to ${size} bytes; ` +
+        "files in the mount are not, but large ones are slower",
     );
   }
   const cpu = raise(LIMITS.CPU);
@@ -27,14 +27,14 @@ export function raiseLimits(): readonly string[] {
     const soft = cpu > 2n * CPU_GRACE ? cpu - CPU_GRACE : (cpu + 1n) / 2n;
     setLimit(LIMITS.CPU, { soft, hard: cpu });
     left.push(
-      `the limit to processor time (ulimit -t) cannot be raised: after ${soft} s of it the mount is saved and unmounted`,
+      `the CPU time limit (ulimit -t) cannot be raised: after ${soft} s of CPU time the mount is saved and unmounted`,
     );
   }
   raise(LIMITS.NOFILE, false);
   return left;
 }
 
-/** Starts a program of the user's with the limits that the user set. */
+/** Starts a program of the user with the user's original limits. */
 export function withInheritedLimits<T>(start: () => T): T {
   const raised = [...inherited.keys()].map((resource) => [resource, getLimit(resource)] as const);
   for (const [resource, limit] of inherited) setLimit(resource, limit);
@@ -45,7 +45,7 @@ export function withInheritedLimits<T>(start: () => T): T {
   }
 }
 
-/** The limit that holds now. `beyond`: root also raises the hard limit. */
+/** Raises a limit and returns its new value. `beyond`: root also raises the hard limit. */
 function raise(resource: number, beyond = true): bigint {
   const before = getLimit(resource);
   if (!inherited.has(resource)) inherited.set(resource, before);

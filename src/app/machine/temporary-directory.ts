@@ -1,4 +1,4 @@
-/** A directory of this process's own, for a while. */
+/** A temporary directory for this process. */
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../../errno.ts";
@@ -6,7 +6,7 @@ import { UserError } from "../errors.ts";
 import { resolveRealPath } from "../mountpoint.ts";
 import { temporaryFolders } from "../settings/settings.ts";
 
-/** Its mode is 0700, its place the first folder that takes it. Throws UserError("mountpoint"). */
+/** Creates it with mode 0700, in the first folder where that is possible. Throws UserError("mountpoint"). */
 export function createTemporaryDirectory(): string {
   const refused: string[] = [];
   for (const folder of temporaryFolders()) {
@@ -16,5 +16,5 @@ export function createTemporaryDirectory(): string {
       refused.push(messageOf(error));
     }
   }
-  throw new UserError("mountpoint", `no temporary directory can be made (${refused.join("; ")}); set TMPDIR`);
+  throw new UserError("mountpoint", `cannot create a temporary directory (${refused.join("; ")}); set TMPDIR`);
 }

@@ -1,4 +1,4 @@
-/** Whether a mount answers, found out without waiting for ever for one whose process is stopped, busy or gone. */
+/** Finds out whether a mount answers, without blocking on a mount whose process is stopped, busy or gone. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { shellWord } from "../../fuse/mounting/mountpoint.ts";
 import { isDead } from "../../fuse/mounting/unmount.ts";
@@ -7,14 +7,14 @@ import { conditionOf } from "../../procfs.ts";
 import { UserError } from "../errors.ts";
 import { openerOf, serverOf } from "./server-process.ts";
 
-/** A mount that is used by many answers in milliseconds. */
+/** How long a mount may take to answer. A busy mount normally answers in milliseconds. */
 const DEADLINE_MS = 10_000;
-/** Between two questions to a mount that is being worked with. */
+/** The interval at which a mount in use is asked. */
 const WATCH_MS = 2_000;
-/** A process that is stopped is noticed sooner. */
+/** The interval at which to check for a stopped process, which is noticed before the deadline. */
 const LOOK_MS = 1_000;
 
-/** Mounts that have just answered, by device: many files of one are looked at together. */
+/** Mounts that have just answered, by device, so that checking many files of a mount asks it only once. */
 const recent = new Map<string, number>();
 
 export async function isAnswering(mount: MountPoint): Promise<"yes" | "dead" | "no"> {
@@ -35,7 +35,7 @@ async function ask(mount: MountPoint): Promise<"yes" | "dead" | "no"> {
   return "no";
 }
 
-/** Rejects with UserError("unresponsive"), which names the cure, where the mount does not answer. */
+/** Rejects with UserError("unresponsive"), which includes the fix, if the mount does not answer. */
 export async function requireAnswer(mount: MountPoint): Promise<void> {
   const answer = await isAnswering(mount);
   if (answer === "no") throw createUnresponsiveError(mount);
@@ -43,18 +43,18 @@ export async function requireAnswer(mount: MountPoint): Promise<void> {
     const cure = `llmfs unmount ${shellWord(mount.path)}`;
     throw new UserError(
       "unresponsive",
-      `${mount.path}: the process behind this mount has ended; clear it away with: ${cure}`,
+      `${mount.path}: the process behind this mount has ended; to remove the mount, run: ${cure}`,
     );
   }
 }
 
-/** Asks a mount now and then while something else goes on, and calls back once if it does not answer. */
+/** Asks a mount at intervals, and calls back once if it does not answer. */
 export function watchAnswers(mount: MountPoint, sick: (error: UserError) => void): Disposable {
   let asking = false;
   const timer = setInterval(async () => {
     if (asking) return;
     asking = true;
-    // Of a mount that is gone those hear who use it.
+    // A mount that is gone is reported by the operation that uses it.
     if ((await ask(mount)) === "no") sick(createUnresponsiveError(mount));
     else asking = false;
   }, WATCH_MS);
@@ -62,24 +62,24 @@ export function watchAnswers(mount: MountPoint, sick: (error: UserError) => void
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
-/** For a mount that does not answer: why, and the cure. */
+/** The error for a mount that does not answer: the reason and the fix. */
 export function createUnresponsiveError(mount: MountPoint): UserError {
   return new UserError("unresponsive", `${mount.path} does not answer: ${diagnose(mount)}`);
 }
 
-/** What keeps the process behind a mount from answering, and what to do. `away`: the mount is taken away already. */
+/** Explains why the process behind a mount does not answer, and what to do. `away`: the mount is already unmounted. */
 export function diagnose(mount: MountPoint, { away = false } = {}): string {
   const pid = processOf(mount);
-  const cures = away ? [] : [`take the mount away without saving: llmfs unmount --lazy ${shellWord(mount.path)}`];
+  const cures = away ? [] : [`unmount without saving: llmfs unmount --lazy ${shellWord(mount.path)}`];
   const sentence = (reason: string, ...first: readonly string[]) =>
-    `${reason}. What helps: ${[...first, ...cures].join("; or ")}`;
-  if (pid === undefined) return sentence("the process behind it cannot be seen from here");
+    `${reason}. To fix this, ${[...first, ...cures].join("; or ")}`;
+  if (pid === undefined) return sentence("the process behind it is not visible from here");
   if (conditionOf(pid) !== "stopped")
     return sentence(`process ${pid} behind it is busy`, `wait, or end it: kill -KILL ${pid}`);
-  return sentence(`process ${pid} behind it is stopped`, `let it go on: kill -CONT ${pid}`);
+  return sentence(`process ${pid} behind it is stopped`, `resume it: kill -CONT ${pid}`);
 }
 
-/** Whether there is a process that serves it, as far as can be seen from here. */
+/** Whether a process serves the mount, as far as visible from here. */
 export function isServed(mount: MountPoint): boolean {
   return processOf(mount) !== undefined;
 }

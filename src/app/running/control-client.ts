@@ -1,4 +1,4 @@
-/** Asks a running mount for work on its files, through its `.llmfs/control`: see rpc/control-protocol.ts. */
+/** Sends requests about files to a running mount, through its `.llmfs/control`: see rpc/control-protocol.ts. */
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -17,7 +17,7 @@ import { controlFilePath } from "./mounted.ts";
 const SHORTEST_PAUSE_MS = 2;
 const LONGEST_PAUSE_MS = 50;
 
-/** What the mount answered: the name of an errno, and the reason in words. */
+/** An error answer of the mount: the name of an errno, and the reason. */
 export class Refused extends Error {
   override readonly name = "Refused";
   readonly code: string;
@@ -40,7 +40,7 @@ type ClientRequest =
 
 export class ControlClient implements AsyncDisposable {
   readonly #file: FileHandle;
-  /** Nothing of the mount can be written. */
+  /** Whether the mount is read-only. */
   readonly #readOnly: boolean;
   readonly #waiting = new Map<number, PromiseWithResolvers<ControlAnswer>>();
   #count = 0;
@@ -59,7 +59,7 @@ export class ControlClient implements AsyncDisposable {
     this.#watch = mount && watchAnswers(mount, (error) => this.#lose(error));
   }
 
-  /** Throws UserError("notMounted") where the mount has none. */
+  /** Throws UserError("notMounted") if the mount has no control file. */
   static async open(mountpoint: string): Promise<ControlClient> {
     const path = controlFilePath(mountpoint, "control");
     const opened = await openEither(path).catch((cause: unknown) => {
@@ -70,25 +70,25 @@ export class ControlClient implements AsyncDisposable {
       throw new UserError("notMounted", `${path} ${problem}`, { cause });
     });
     const client = new ControlClient(opened, readUsage(mountpoint), findMountAt(mountpoint));
-    // Nothing is asked for; but where this process cannot ask, it is known from the start.
+    // An empty write shows right away whether this process can send requests.
     const result = client.#submit(new Uint8Array(1).subarray(0, 0));
-    if (result < 0) throw new UserError("notMounted", `${path} takes no requests: errno ${-result}`);
+    if (result < 0) throw new UserError("notMounted", `${path} does not accept requests: errno ${-result}`);
     return client;
   }
 
-  /** What the mount has spent, as of its last answer. */
+  /** What the mount had spent at its last answer. */
   get usage(): Usage | undefined {
     return this.#usage;
   }
 
-  /** Why the mount no longer answers; a UserError where its process is stopped or busy. */
+  /** Why the mount no longer answers. A UserError if its process is stopped or busy. */
   get lost(): Error | undefined {
     return this.#lost;
   }
 
-  // Each resolves when it is done, and rejects with Refused, or with an Error where the mount no longer answers.
+  // These resolve when the request is done. They reject with Refused, or with an Error if the mount no longer answers.
 
-  /** A file that has its content is done at once. */
+  /** Resolves immediately for a file that already has content. */
   readonly make = async (path: string): Promise<void> => {
     await this.#ask({ op: "make", path });
   };
@@ -101,14 +101,14 @@ export class ControlClient implements AsyncDisposable {
     await this.#ask({ op: "undo", path });
   }
 
-  /** Saves the tree where it is to be saved when the mount ends. */
+  /** Saves the tree to the file of `--save`. */
   async save(): Promise<SaveOutcome> {
     const { saved } = await this.#ask({ op: "save" });
-    if (saved === undefined) throw new Error("the mount answered a request to save without a result");
+    if (saved === undefined) throw new Error("the mount's answer to a save request has no result");
     return saved;
   }
 
-  /** Calls off what is under way. Does not reject. */
+  /** Cancels running requests. Does not reject. */
   async stop(): Promise<void> {
     await Promise.allSettled([...[...this.#waiting.values()].map(({ promise }) => promise), this.#ask({ op: "stop" })]);
   }
@@ -121,14 +121,14 @@ export class ControlClient implements AsyncDisposable {
   }
 
   #ask(request: ClientRequest): Promise<ControlAnswer> {
-    // Whoever says something to a mount that does not answer waits for ever.
+    // A write to a mount that does not answer would block forever.
     if (this.#lost !== undefined) return Promise.reject(this.#lost);
     const changes = request.op === "regen" || request.op === "undo";
     if (changes && this.#readOnly) return Promise.reject(new Refused("EROFS", "the mount is read-only"));
     const id = this.#count++;
     const asked = Promise.withResolvers<ControlAnswer>();
     this.#waiting.set(id, asked);
-    // What is asked for in one turn is said at once.
+    // Requests made in one turn of the event loop are sent together.
     if (this.#unsaid === "") queueMicrotask(() => this.#say());
     this.#unsaid += `${JSON.stringify({ id, ...request })}\n`;
     return asked.promise;
@@ -156,7 +156,7 @@ export class ControlClient implements AsyncDisposable {
       for (let rest = ""; this.#waiting.size > 0 && !this.#closed; ) {
         const bytesRead = await this.#read(buffer);
         if (bytesRead === undefined) continue;
-        if (bytesRead === 0) throw new Error("it has forgotten what it was asked for");
+        if (bytesRead === 0) throw new Error("it closed the channel while requests were open");
         const lines = (rest + decoder.decode(buffer.subarray(0, bytesRead), { stream: true })).split("\n");
         rest = lines.pop() ?? "";
         for (const line of lines) this.#settle(line);
@@ -219,7 +219,7 @@ interface OpenedControl {
   readonly readOnly: boolean;
 }
 
-/** Of a read-only mount nothing can be opened for writing; files without content can be generated all the same. */
+/** In a read-only mount no file can be opened for writing, but pending files can still be generated. */
 async function openEither(path: string): Promise<OpenedControl> {
   try {
     return { file: await open(path, constants.O_RDWR | constants.O_NONBLOCK), readOnly: false };

@@ -1,6 +1,6 @@
 /**
- * The mount that a path leads to, found by the mount table and the text of symlinks alone: a mount whose process is
- * stopped or busy would never answer, and whoever asked it could not be interrupted.
+ * Finds the mount that a path leads to, using only the mount table and the text of symlinks. Accessing a mount whose
+ * process is stopped or busy would block without a way to interrupt it.
  */
 import { join } from "node:path";
 import { FS_TYPE, type MountPoint, readMounts } from "../../mountinfo.ts";
@@ -11,11 +11,11 @@ const MAX_SYMLINKS = 40;
 
 export interface Found {
   readonly mount: MountPoint;
-  /** The rest of the path as it was given, without a slash at its beginning; empty for the mount's root. */
+  /** The rest of the path as given, without a leading slash. Empty for the root of the mount. */
   readonly within: string;
 }
 
-/** Undefined where the path leads into no llmfs mount. Throws UserError("input"). */
+/** Undefined if the path is not in an llmfs mount. Throws UserError("input"). */
 export function findMount(path: string): Found | undefined {
   const table = readMounts();
   const rest = splitPath(absolutePath(path));
@@ -28,7 +28,7 @@ export function findMount(path: string): Found | undefined {
     const next = join(at, name);
     const here = findTopmost(table, next);
     if (here?.type === FS_TYPE) return findInnermost(table, here, rest);
-    // Where anything else is mounted there is no symlink.
+    // A mountpoint is not a symlink.
     const text = here === undefined ? readLink(next) : "";
     if (text === "") at = next;
     else {
@@ -47,7 +47,7 @@ function findTopmost(table: readonly MountPoint[], path: string): MountPoint | u
   return table.findLast((mount) => mount.path === path);
 }
 
-/** What is mounted deepest on the way from one of our mounts on; symlinks in it are for its process to tell. */
+/** The deepest mount on the path, starting from one of our mounts. Only its process knows the symlinks in it. */
 function findInnermost(table: readonly MountPoint[], outer: MountPoint, names: readonly string[]): Found | undefined {
   let mount = outer;
   let within = names;

@@ -1,66 +1,66 @@
 /**
- * What the process behind a mount tells of it to whoever may look into that process, and how it is asked for a save.
+ * A record in which the process behind a mount publishes its state, and a pipe through which it accepts save requests.
  *
- * The record is a file in the process's memory, and requests come through a pipe; both are reached by the descriptors in
- * /proc/PID/fd. So neither depends on the mount's answering, on a folder or on the environment; the kernel decides who
- * may (the same user, and root), and a record that was opened tells the last word of a process that has ended.
+ * The record is a memfd, and other processes open it and the pipe through /proc/PID/fd. Therefore neither needs the mount to
+ * answer, a folder or the environment. The kernel grants access to the same user and to root. An open record still has the
+ * final state after the process has ended.
  */
 import { closeSync, constants, openSync, readSync, writeFileSync } from "node:fs";
 import { memfd, pipe, pwrite, SystemError, setNonBlocking } from "../../libc.ts";
 
-/** The name of the record's file, as it is linked to in /proc/PID/fd. */
+/** The link in /proc/PID/fd by which the record is found. */
 export const RECORD_LINK = "/memfd:llmfs-mount (deleted)";
 const RECORD_NAME = "llmfs-mount";
 
-/** Of what can be recorded. A process with another one cannot be asked. */
+/** The version of the record. A process with another version cannot be asked. */
 const FORMAT = 1;
-/** More than the longest paths and all requests that are remembered take. */
+/** Enough for the longest paths and all remembered requests. */
 const RECORD_BYTES = 256 << 10;
 const REMEMBERED = 8;
 
-/** What came of a save. */
+/** The outcome of a save. */
 export type SaveOutcome =
-  /** Nobody asked for one, with --save. */
+  /** The mount has no --save. */
   | { readonly kind: "none" }
   | { readonly kind: "saved"; readonly file: string }
   /** `wanted` could not be written; the tree is in `file`. */
   | { readonly kind: "rescued"; readonly file: string; readonly wanted: string; readonly reason: string }
-  /** It is nowhere. */
+  /** The tree is not saved anywhere. */
   | { readonly kind: "failed"; readonly wanted: string; readonly reason: string };
 
 export interface MountRecord {
   readonly format: typeof FORMAT;
   readonly mountpoint: string;
-  /** "major:minor", as in /proc/self/mountinfo; empty while there is no mount, as the kernel uses the number again. */
+  /** "major:minor" as in /proc/self/mountinfo. Empty without a mount, because the kernel reuses the number. */
   readonly device: string;
   /** When that was mounted, by the clock of this machine that only goes forward, in nanoseconds. */
   readonly since?: number;
-  /** Where the tree is saved when the mount ends. */
+  /** The file to which the tree is saved when the mount ends. */
   readonly save?: string;
-  /** The descriptor to which requests are written. */
+  /** The descriptor that accepts requests. */
   readonly requests: number;
-  /** "mounting"; "serving"; "ended": the kernel has ended the mount; "done": nothing is left to be saved. */
+  /** "ended": the kernel has ended the mount; "done": there is nothing left to save. */
   readonly state: "mounting" | "serving" | "ended" | "done";
-  /** A save that is under way. */
+  /** The running save. */
   readonly saving?: { readonly file: string; readonly bytes: number };
-  /** The mount is gone, the tree could not be saved, and this process keeps trying. */
+  /** The mount is gone, the tree could not be saved, and this process retries. */
   readonly insisting?: true;
-  /** Requests, the oldest first, and what came of them so far. */
+  /** Requests, oldest first, with their outcomes so far. */
   readonly answers: readonly { readonly id: string; readonly outcome?: SaveOutcome }[];
-  /** What came of the last save. */
+  /** The outcome of the last save. */
   readonly last?: SaveOutcome;
 }
 
 export type RecordChange = Partial<Pick<MountRecord, "device" | "state" | "saving" | "insisting" | "last">>;
 
-/** The record of a mount that this process serves. */
+/** Writes the record of a mount that this process serves. */
 export class RecordWriter {
   readonly #file = memfd(RECORD_NAME);
   readonly #pipe = pipe();
   #record: MountRecord;
   #version = 0;
 
-  /** `save` answers a request. */
+  /** `save` is called for each request. */
   constructor(mount: Pick<MountRecord, "mountpoint" | "save">, save: () => Promise<SaveOutcome>) {
     const [out, into] = this.#pipe;
     setNonBlocking(out);
@@ -70,10 +70,10 @@ export class RecordWriter {
     this.#listen(out, save).catch(() => {});
   }
 
-  /** An undefined `saving` or `last` takes it away. */
+  /** An undefined value removes the member. */
   change(change: { readonly [K in keyof RecordChange]: RecordChange[K] | undefined }): void {
     const since = change.device ? { since: Number(process.hrtime.bigint()) } : {};
-    // JSON leaves out what is undefined.
+    // JSON omits undefined members, so the record has this type again when it is read.
     this.#record = { ...this.#record, ...since, ...change } as MountRecord;
     this.#write();
   }
@@ -103,8 +103,8 @@ export class RecordWriter {
   }
 
   /**
-   * A line whose beginning and end name its version: a reader that gets parts of two notices. What cannot be written, for
-   * want of memory, leaves the record as it was, and whoever asks without a report.
+   * Writes one line that begins and ends with a version number, by which readers detect parts of two records. If there is no
+   * memory to write it, the old record stays, and readers get no report.
    */
   #write(): number {
     const version = ++this.#version;
@@ -113,21 +113,21 @@ export class RecordWriter {
   }
 }
 
-/** The record of another process. Dispose it. */
+/** Reads the record of another process. Must be disposed. */
 export class RecordReader implements Disposable {
   readonly #pid: number;
   readonly #file: number;
 
-  /** `file` is a path in /proc/PID/fd. Throws where this process may not open it. */
+  /** `file` is a path in /proc/PID/fd. Throws if this process may not open it. */
   constructor(pid: number, file: string) {
     this.#pid = pid;
     this.#file = openSync(file, "r");
   }
 
-  /** Undefined where it is of another version of llmfs. */
+  /** Undefined for a record of another version of llmfs. */
   read(): MountRecord | undefined {
     const buffer = Buffer.alloc(RECORD_BYTES);
-    // The writer needs a microsecond; one that was killed in the middle of it is given up.
+    // A write takes a microsecond. Give up if the writer was killed while writing.
     for (let tries = 0; tries < 100; tries++) {
       const text = buffer.toString("utf8", 0, readSync(this.#file, buffer, 0, buffer.length, 0));
       const [, version, json, again] = /^(\d+) (.*) (\d+)\n/.exec(text) ?? [];
@@ -136,14 +136,14 @@ export class RecordReader implements Disposable {
     return undefined;
   }
 
-  /** Asks for a save. False where the process takes no requests, or has more of them than it reads. */
+  /** Requests a save. Returns false if the process does not accept requests, or its pipe is full. */
   request(id: string): boolean {
     const record = this.read();
     if (record === undefined) return false;
     try {
       const into = openSync(`/proc/${this.#pid}/fd/${record.requests}`, constants.O_WRONLY | constants.O_NONBLOCK);
       try {
-        // Short enough for the kernel to take it whole or not at all.
+        // Short enough (PIPE_BUF) for the kernel to write it atomically.
         writeFileSync(into, `save ${id}\n`);
         return true;
       } finally {
@@ -159,7 +159,7 @@ export class RecordReader implements Disposable {
   }
 }
 
-/** What it holds besides was written by this same version, in a process that the kernel let us look into. */
+/** The other members need no checks: this same version wrote them, in a process that the kernel let us inspect. */
 function parse(json: string): MountRecord | undefined {
   try {
     const value: unknown = JSON.parse(json);

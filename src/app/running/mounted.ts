@@ -1,4 +1,4 @@
-/** A running mount, as the commands that talk to it see it: by the files in its `.llmfs`. */
+/** Access to a running mount for commands, through the files in its `.llmfs`. */
 
 import { readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -14,44 +14,45 @@ import { requireAnswer } from "./answering.ts";
 import { findMount } from "./find-mount.ts";
 import { serverOf } from "./server-process.ts";
 
-/** The llmfs mount at a place, alive or dead; it is not asked. Throws UserError("notMounted"). */
+/** The llmfs mount at a path, alive or dead. Does not access it. Throws UserError("notMounted"). */
 export function requireMountAt(directory: string): MountPoint {
   const known = findMount(directory);
   if (known?.within === "") return known.mount;
   if (known !== undefined) {
-    const around = `it lies in the one mounted at ${known.mount.path}`;
+    const around = `it is inside the mount at ${known.mount.path}`;
     throw new UserError("notMounted", `${directory}: no llmfs is mounted there; ${around}`);
   }
   const found = findMountAt(resolveRealPath(directory));
-  const what = found === undefined ? "no llmfs is mounted there" : `what is mounted there is ${found.type}, not llmfs`;
+  const what =
+    found === undefined ? "no llmfs is mounted there" : `the filesystem mounted there is ${found.type}, not llmfs`;
   throw new UserError("notMounted", `${directory}: ${what}`);
 }
 
-/** The path of a running mount. Rejects with UserError, "notMounted" or "unresponsive". */
+/** The path of a running mount. Rejects with UserError("notMounted") or UserError("unresponsive"). */
 export async function findMounted(directory: string): Promise<string> {
   const mount = requireMountAt(directory);
   await requireAnswer(mount);
   return mount.path;
 }
 
-/** The running mount that a path lies in, and the path in it. Rejects with UserError, "notMounted" or "unresponsive". */
+/** The running mount that contains a path, and the path within it. Rejects like `mountedAt`. */
 export async function findMountedFile(file: string): Promise<{ readonly mountpoint: string; readonly path: string }> {
   const known = findMount(file);
-  if (known === undefined) throw new UserError("notMounted", `${file} lies in no llmfs mount`);
+  if (known === undefined) throw new UserError("notMounted", `${file} is not in an llmfs mount`);
   await requireAnswer(known.mount);
-  // Symlinks in the mount may lead to another one.
+  // Symlinks in the mount may lead to another mount.
   const absolute = absolutePath(file);
   const path = join(resolveRealPath(dirname(absolute)), basename(absolute));
   const all = readMounts();
   const around = all.findLast((one) => one.type === FS_TYPE && `${path}/`.startsWith(`${one.path}/`));
-  if (around === undefined) throw new UserError("notMounted", `${file} lies in no llmfs mount`);
+  if (around === undefined) throw new UserError("notMounted", `${file} is not in an llmfs mount`);
   const below = path.slice(around.path.length);
   if (around.root === "/") return { mountpoint: around.path, path: below || "/" };
-  // A part of a mount is bound there.
+  // This is a bind mount of a directory of the mount.
   const whole = all.findLast((one) => one.device === around.device && one.root === "/");
   if (whole === undefined) {
-    const problem = "where only a part of an llmfs mount is bound, and the whole is not in sight";
-    throw new UserError("notMounted", `${file} lies at ${around.path}, ${problem}`);
+    const problem = "which is a bind mount of a part of an llmfs mount; the whole mount is not visible from here";
+    throw new UserError("notMounted", `${file} is in ${around.path}, ${problem}`);
   }
   return { mountpoint: whole.path, path: `${around.root}${below}` };
 }
@@ -63,7 +64,7 @@ export function controlFilePath(
   return join(mountpoint, CONTROL_NAME, name);
 }
 
-/** The files whose content is still to be made. Throws UserError. */
+/** The pending files of a mount. Throws UserError. */
 export function readPendingFiles(mountpoint: string): PendingFile[] {
   const path = controlFilePath(mountpoint, "pending.json");
   try {
@@ -76,7 +77,7 @@ export function readPendingFiles(mountpoint: string): PendingFile[] {
   throw new UserError("notMounted", `${path}: another version of llmfs serves this mount`);
 }
 
-/** An attribute of a file, as text; undefined where it has none. */
+/** An attribute of a file as text, or undefined if the file does not have it. */
 export function readFileXattr(path: string, name: string): string | undefined {
   try {
     return getxattr(path, name)?.toString("utf8");
@@ -86,8 +87,8 @@ export function readFileXattr(path: string, name: string): string | undefined {
 }
 
 /**
- * What the process that serves a mount was started with, as far as we may see it: secrets are in it. Of another user's
- * process, nothing: programs that are started for us obey their environment.
+ * The environment of the process that serves a mount, which may contain secrets. Empty for a process of another user,
+ * because programs that are started for this user must not depend on that user's environment.
  */
 export function readServingEnvironment(mountpoint: string): Readonly<Record<string, string>> {
   const mount = findMountAt(mountpoint);

@@ -1,12 +1,11 @@
 /**
- * What keeps a mount from ending, from /proc: programs that use it, as fuser(1) finds them, and other places where the
- * same filesystem is mounted. Other users' processes, and what is in other containers, stay unseen. The mount is never
- * asked.
+ * Finds in /proc what keeps a mount busy: programs that use it, as fuser(1) does, and other places where the same
+ * filesystem is mounted. Processes of other users and in other containers are not visible. Never accesses the mount.
  */
 import { findMountAt, type MountPoint, readMounts } from "../../mountinfo.ts";
 import { listFolder, listProcesses, mountNamespaceOf, nameOf, readLink, readText } from "../../procfs.ts";
 
-/** As "vim (4711)", lowest process id first. */
+/** The programs that use a mount, such as "vim (4711)", lowest pid first. */
 export function listHolders(mountpoint: string): readonly string[] {
   const inside = isIn(mountpoint);
   const here = mountNamespaceOf("self");
@@ -17,15 +16,15 @@ export function listHolders(mountpoint: string): readonly string[] {
   return [...users.map(nameOf), ...listLoopDevices(inside)];
 }
 
-/** Of a process that sees the mount. */
+/** For a process in the same mount namespace. */
 function uses(pid: number, inside: (path: string) => boolean): boolean {
   const places = ["cwd", "root", "exe", ...listFolder(`/proc/${pid}/fd`).map((fd) => `fd/${fd}`)];
   return places.some((place) => inside(readLink(`/proc/${pid}/${place}`))) || listMappedFiles(pid).some(inside);
 }
 
 /**
- * Of a process in another mount namespace, where the same path is most often that of a copy, which does not keep this one
- * busy; but a file that was opened before does. `id` is that of the mount.
+ * For a process in another mount namespace. There the same path usually belongs to a copy of the mount, which does not keep
+ * this one busy, but a file opened before the namespace was created does. `id` is the id of this mount.
  */
 function hasOpen(pid: number, inside: (path: string) => boolean, id: string | undefined): boolean {
   return listFolder(`/proc/${pid}/fd`).some((fd) => {
@@ -34,14 +33,14 @@ function hasOpen(pid: number, inside: (path: string) => boolean, id: string | un
   });
 }
 
-/** Whose file is in the mount: the kernel itself holds it open. */
+/** Loop devices with a backing file in the mount. The kernel itself keeps that file open. */
 function listLoopDevices(inside: (path: string) => boolean): readonly string[] {
   return listFolder("/sys/block")
     .filter((name) => name.startsWith("loop") && inside(readText(`/sys/block/${name}/loop/backing_file`).trimEnd()))
     .map((name) => `the loop device /dev/${name}`);
 }
 
-/** The files a process has mapped into its memory. */
+/** The files that a process has mapped into memory. */
 function listMappedFiles(pid: number): readonly string[] {
   return Buffer.from(readText(`/proc/${pid}/maps`), "latin1")
     .toString("utf8")
@@ -52,13 +51,13 @@ function listMappedFiles(pid: number): readonly string[] {
 /** A place where a filesystem is mounted. */
 export interface Copy {
   readonly path: string;
-  /** A process in whose mount namespace it is; absent: in that of this process. */
+  /** A process in the mount namespace of the copy. Absent for the namespace of this process. */
   readonly pid?: number;
 }
 
 /**
- * Where a filesystem that was mounted at a place is still mounted: in this mount namespace, as a part of an overlay too,
- * and in every other one in sight. `known` is the process by which its namespace is called, if it has another one.
+ * The places where a filesystem is still mounted, or used as an overlay layer, in this mount namespace and every other
+ * visible one. `known` is the process to name for its namespace, if that is a different one.
  */
 export function copiesOf({ device, path }: Pick<MountPoint, "device" | "path">, known: number): readonly Copy[] {
   const here = mountNamespaceOf("self");
@@ -78,7 +77,7 @@ export function copiesOf({ device, path }: Pick<MountPoint, "device" | "path">, 
   return found;
 }
 
-/** The directories that an overlay is made of. */
+/** The layer directories of an overlay. */
 function overlayLayers(superOptions: string): readonly string[] {
   const options = superOptions.split(",").filter((option) => /^(lowerdir\+?|upperdir|workdir)=/.test(option));
   return options.flatMap((option) => option.slice(option.indexOf("=") + 1).split(":"));

@@ -1,6 +1,6 @@
 /**
- * The process behind a mount, found without asking the mount: by its record (mount-record.ts), or by the FUSE device that
- * it holds open. Processes of other users and of other containers stay unseen.
+ * Finds the process behind a mount without accessing the mount: by its record (mount-record.ts), or by its open FUSE
+ * device. Processes of other users and in other containers are not visible.
  */
 
 import { lstatSync } from "node:fs";
@@ -9,7 +9,7 @@ import type { MountPoint } from "../../mountinfo.ts";
 import { listFolder, listProcesses, ownerOf, readLink, readText } from "../../procfs.ts";
 import { type MountRecord, RECORD_LINK, RecordReader } from "./mount-record.ts";
 
-/** A process that serves a mount, or did, and still holds its tree. Dispose it. */
+/** A process that serves a mount, or that served one and still has its tree. Must be disposed. */
 export class ServerProcess implements Disposable {
   readonly pid: number;
   readonly #born: string;
@@ -25,12 +25,12 @@ export class ServerProcess implements Disposable {
     return startTimeOf(this.pid) === this.#born;
   }
 
-  /** What it says; also after its end. Undefined where it is of another version of llmfs. */
+  /** Its record, which stays readable after its end. Undefined for another version of llmfs. */
   get record(): MountRecord | undefined {
     return this.#reader.read();
   }
 
-  /** Asks for a save; the answer will be in the record, by this id. Undefined where it takes no requests. */
+  /** Requests a save and returns the id of its answer in the record. Undefined if the process does not accept requests. */
   requestSave(): string | undefined {
     const id = crypto.randomUUID().replaceAll("-", "");
     return this.#reader.request(id) ? id : undefined;
@@ -51,7 +51,7 @@ export function mounterOf({ superOptions }: Pick<MountPoint, "superOptions">): n
   return Number(/(?:^|,)user_id=(\d+)/.exec(superOptions)?.[1] ?? 0);
 }
 
-/** A process that still holds the tree of a mount that is gone, because it could not be saved yet. */
+/** A process that still has the tree of a mount that is gone, because the tree could not be saved yet. */
 export function lateServerOf(mountpoint: string): ServerProcess | undefined {
   return search(
     process.getuid?.() ?? 0,
@@ -59,7 +59,7 @@ export function lateServerOf(mountpoint: string): ServerProcess | undefined {
   );
 }
 
-/** A process that has the connection of this mount open, whatever version of llmfs it is. The kernel tells since 6.17. */
+/** A process of any version of llmfs that has the FUSE connection of this mount open. Requires Linux 6.17. */
 export function openerOf({ device }: Pick<MountPoint, "device">): number | undefined {
   const connection = new RegExp(`^fuse_connection:\\s*${device.split(":")[1]}$`, "m");
   return listProcesses().find((pid) =>

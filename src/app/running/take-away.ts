@@ -1,4 +1,4 @@
-/** Taking a mount away from this mount namespace: by umount2(2), or by fusermount3 for whoever mounted with it. */
+/** Unmounts in this mount namespace with umount2(2), or with fusermount3 for users who mounted with it. */
 
 import { findHelper } from "../../fuse/mounting/unmount.ts";
 import { MNT_DETACH, SystemError, umount } from "../../libc.ts";
@@ -6,7 +6,7 @@ import { FS_TYPE, findMountAt, type MountPoint, readMounts } from "../../mountin
 import { UserError } from "../errors.ts";
 import { listHolders } from "./open-users.ts";
 
-/** Throws UserError("busy"), or UserError("fuse") where unmounting is not ours to do. Nothing happens where it is gone. */
+/** Throws UserError("busy"), or UserError("fuse") if this user may not unmount. Does nothing if the mount is gone. */
 export function takeAway(mount: MountPoint, name: string, lazy: boolean): void {
   if (!isThere(mount)) return;
   try {
@@ -22,17 +22,17 @@ export function takeAway(mount: MountPoint, name: string, lazy: boolean): void {
   }
 }
 
-/** Whether it is this very one that is mounted there. */
+/** Whether this same filesystem is still mounted at its path. */
 export function isThere({ path, device }: MountPoint): boolean {
   const there = findMountAt(path);
   return there?.type === FS_TYPE && there.device === device;
 }
 
-/** fusermount3 lets users unmount what they mounted. */
+/** fusermount3 lets users unmount their own mounts. */
 function takeAwayAsUser(mount: MountPoint, name: string, lazy: boolean): void {
   const program = findHelper();
   if (program === undefined) {
-    throw new UserError("fuse", `${name}: only root may unmount, and there is no fusermount3 to do it; install fuse3`);
+    throw new UserError("fuse", `${name}: only root can unmount without fusermount3; install fuse3`);
   }
   const { success, stderr } = Bun.spawnSync({
     cmd: [program, lazy ? "-uz" : "-u", "--", mount.path],
@@ -47,7 +47,7 @@ function takeAwayAsUser(mount: MountPoint, name: string, lazy: boolean): void {
 function createBusyError({ path }: MountPoint, name: string): UserError {
   const within = readMounts().filter((other) => other.path.startsWith(`${path}/`));
   const users = [...listHolders(path), ...within.map((other) => `the ${other.type} mounted at ${other.path}`)];
-  // A program that waits for a file to be generated has nothing open yet.
-  const who = users.length === 0 ? "a program, perhaps one that waits for a file's content" : users.join(", ");
-  return new UserError("busy", `${name} is still used by ${who}; end that, or use --lazy`);
+  // A program that waits for a file to be generated has no open file yet.
+  const who = users.length === 0 ? "a program, possibly one that waits for a file to be generated" : users.join(", ");
+  return new UserError("busy", `${name} is still used by ${who}; end it or use --lazy`);
 }

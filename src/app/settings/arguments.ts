@@ -1,7 +1,7 @@
 /** The values of the flags that settings are read from. The flags themselves are described in cli/args/flags.ts. */
 import type { RecordingMode } from "../../recording/recorded-model.ts";
 
-/** As they were typed; undefined for a flag that was not given. */
+/** The values as typed. Undefined for an absent flag. */
 export interface SettingsArguments {
   readonly prompt?: string | undefined;
   readonly contentPrompt?: string | undefined;

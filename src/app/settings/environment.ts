@@ -1,6 +1,6 @@
-/** The environment variables that llmfs looks at. Their values come through `settings.ts`. */
+/** The environment variables that llmfs uses. `settings.ts` reads their values. */
 
-/** Each with what it means: docs/cli.md lists the same. */
+/** Each variable with its meaning. docs/cli.md has the same list. */
 export const VARIABLES = {
   LLMFS_PROMPT: "as --prompt",
   LLMFS_CONTENT_PROMPT: "as --content-prompt",

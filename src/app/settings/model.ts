@@ -1,4 +1,4 @@
-/** What flags and environment say of models: whom to ask, how much of it, and what was recorded. */
+/** Settings about models: the server, the limits and the recordings. */
 
 import { messageOf } from "../../errno.ts";
 import type { BudgetLimits } from "../../generate/spending/ledger.ts";
@@ -15,28 +15,28 @@ import type { SettingsArguments } from "./arguments.ts";
 import type { Lookup } from "./environment.ts";
 import { parseAbsolutePath, parseAmount, parseCount, parseDuration, parseOptional } from "./values.ts";
 
-/** As many requests as the HTTP client has under way; those beyond would wait in it, and their deadlines run. */
+/** The HTTP client runs at most this many requests. Further ones would wait in it while their deadlines run. */
 const MOST_AT_ONCE = 256;
 
 export interface ModelConfig {
-  /** Where the model is, the flags' word before the environment's. */
+  /** Where to find the model. Flags come before the environment. */
   readonly providers: readonly ProviderLayer[];
-  /** The longest answer that is asked for when a tree is laid out; undefined leaves it to the server. */
+  /** The maximum tokens requested for a layout. Undefined for the server's default. */
   readonly layoutTokens: number | undefined;
   readonly concurrency: number | undefined;
   readonly timeoutMs: number | undefined;
   readonly limits: BudgetLimits;
-  /** Prices the user knows. */
+  /** Prices given by the user. */
   readonly prices: readonly (readonly [model: string, price: Price])[];
   readonly mode: RecordingMode;
-  /** A folder, or the URL of a shared store. */
+  /** A folder or the URL of a shared store. */
   readonly recordings: string;
   /** The user's own folder of recordings. */
   readonly ownRecordings: string;
   readonly s3: S3Settings;
 }
 
-/** No model answers sooner. */
+/** No model answers faster than this. */
 const LEAST_TIMEOUT_MS = 100;
 
 /** Throws UserError("usage"). */
@@ -74,7 +74,7 @@ export function readModelConfig(args: SettingsArguments, variable: Lookup): Mode
   };
 }
 
-/** The secrets in it, as they are and as they stand in URLs. */
+/** The secrets in the configuration, both plain and as encoded in URLs. */
 export function secretsOf({ providers, recordings, s3 }: ModelConfig): readonly string[] {
   const urls = [recordings, ...providers.map(({ baseUrl }) => baseUrl ?? "")].filter((url) => URL.canParse(url));
   const all = [
@@ -106,12 +106,12 @@ function parseBaseUrl(source: string, text: string | undefined): string | undefi
   if (text === undefined) return undefined;
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol === "http:" || url?.protocol === "https:") return text;
-  // The value is not repeated: what is no URL may be a key in the wrong place.
-  const problem = `${source} is not a URL that begins with http:// or https://; an example: http://127.0.0.1:11434/v1`;
+  // Do not repeat the value: it may be a key in the wrong variable.
+  const problem = `${source} is not an http:// or https:// URL; an example is http://127.0.0.1:11434/v1`;
   throw createValueError(source, problem);
 }
 
-/** A key goes into a header, which holds no line break and no character beyond Latin-1. */
+/** A key is sent in a header, which cannot contain line breaks or characters outside Latin-1. */
 function parseApiKey(source: string, key: string | undefined): string | undefined {
   const wrongAt = key === undefined ? -1 : [...key].findIndex((one) => !/[\t\x20-\x7e\x80-\xff]/.test(one));
   const culprit = wrongAt < 0 ? undefined : [...(key ?? "")][wrongAt];
@@ -119,11 +119,11 @@ function parseApiKey(source: string, key: string | undefined): string | undefine
   const what = /[\r\n]/.test(culprit) ? "a line break" : `U+${toHex(culprit)}`;
   throw createValueError(
     source,
-    `${source} is no key: ${what} behind its first ${wrongAt} characters, which cannot be sent; set it to the key alone`,
+    `${source} is not a valid key: it has ${what} after its first ${wrongAt} characters; set it to the key alone`,
   );
 }
 
-/** Lines of "Name: value". A value may be a key, so none is repeated in an error. */
+/** Parses lines of "Name: value". A value may be a key, so errors do not repeat values. */
 function parseHeaders(source: string, text: string | undefined): Readonly<Record<string, string>> | undefined {
   if (text === undefined) return undefined;
   const lines = text.split(/\r?\n/).map((line) => line.trim());
@@ -135,16 +135,16 @@ function parseHeaders(source: string, text: string | undefined): Readonly<Record
     if (problem === undefined) return [[name, value]];
     throw createValueError(
       source,
-      `${source}: line ${index + 1} ${problem}; write one header a line, as "X-Team: data"`,
+      `${source}: line ${index + 1} ${problem}; write one header per line, for example "X-Team: data"`,
     );
   });
   return found.length === 0 ? undefined : Object.fromEntries(found);
 }
 
-/** RFC 9110: what a header may be called, and hold. */
+/** Checks the name and value of a header as RFC 9110 defines them. */
 function findHeaderProblem(name: string, value: string): string | undefined {
-  if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name)) return "does not begin with the name of a header";
-  return /^[\t\x20-\x7e\x80-\xff]*$/.test(value) ? undefined : "holds a character that no header can hold";
+  if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name)) return "does not start with a header name";
+  return /^[\t\x20-\x7e\x80-\xff]*$/.test(value) ? undefined : "has a character that is not allowed in headers";
 }
 
 function toHex(character: string): string {
@@ -157,7 +157,7 @@ function parseMode(text: string | undefined): RecordingMode {
   throw createValueError("LLMFS_MODE", `LLMFS_MODE ${text}: expected auto, record, replay or off`);
 }
 
-/** A folder becomes absolute; the URL of a shared store stays as it is. */
+/** Makes a folder absolute. Keeps the URL of a shared store. */
 function parseLocation(name: string, text: string): string {
   try {
     return schemeOf(text) === undefined ? parseAbsolutePath(name, text) : text;

@@ -1,11 +1,11 @@
 /**
- * `--prompt TEXT|FILE`: which of the two it is.
+ * Decides whether `--prompt TEXT|FILE` is a text or a file.
  *
- * - `-` is standard input, `@NAME` is the file NAME, always.
+ * - `-` is always standard input, and `@NAME` is always the file NAME.
  * - The name of an existing file is that file.
- * - What looks like the name of a file and is none is an error, not a very short prompt: no white space in it, and a
- *   slash or the ending of a text file.
- * - Everything else is the text.
+ * - A value that looks like a file name but does not exist is an error, not a very short prompt. It looks like a file name
+ *   if it has no white space, and has a slash or the extension of a text file.
+ * - Anything else is the text.
  */
 import { statSync } from "node:fs";
 import { isAbsolute } from "node:path";
@@ -16,17 +16,17 @@ import { absolutePath, currentDirectory } from "../machine/current-directory.ts"
 
 export interface Prompt {
   readonly text: string;
-  /** Where it comes from, for messages: "--prompt", "the file notes.md". */
+  /** The origin for messages: "--prompt" or "the file notes.md". */
   readonly origin: string;
-  /** The name of the file, where it is one. */
+  /** The name of the file, if it comes from one. */
   readonly file?: string;
 }
 
-/** In UTF-16 units, of which none has more than three bytes. */
+/** In UTF-16 code units, each at most three bytes in UTF-8. */
 const LONGEST = 1 << 20;
 const LONGEST_BYTES = 3 * LONGEST;
 
-/** `source` is the flag or variable the value was given with. Throws UserError("input"). */
+/** `source` is the flag or variable that has the value. Throws UserError("input"). */
 export function readPrompt(source: string, value: string): Prompt {
   if (value === "-") return readPromptFile(source, 0, "standard input");
   if (value.startsWith("@") && value.length > 1)
@@ -38,7 +38,7 @@ export function readPrompt(source: string, value: string): Prompt {
     const problem = kind === "directory" ? "is a directory" : "does not exist";
     throw new UserError(
       "input",
-      `${source} ${value}: that looks like a file and ${problem}; to use it as text, add a word`,
+      `${source} ${value}: looks like a file name, but ${problem}; to use it as text, pass it on standard input (${source} -)`,
     );
   }
   return checkLength(source, source, value);
@@ -51,9 +51,9 @@ function kindOf(value: string): "file" | "directory" | "none" {
   } catch (error) {
     const code = codeOf(error);
     if (code === "ENOENT" || code === "ENOTDIR" || code === "ENAMETOOLONG" || code === "EINVAL") return "none";
-    // In a current directory that cannot be searched or is a dead mount, every bare name fails like this: text stays text.
+    // If the current directory is not searchable or is a dead mount, every plain word fails like this, but is still text.
     if (!value.includes("/") && !looksLikePath(value)) return "none";
-    // EACCES and the like: something is there, and reading it will say why it can't be read.
+    // With EACCES and similar errors there is a file, and reading it will report the reason.
     return "file";
   }
 }
@@ -83,10 +83,9 @@ function readPromptFile(source: string, path: string | 0, name: string): Prompt 
 
 function checkLength(source: string, origin: string, text: string): Prompt {
   const where = origin === source ? source : `${source}: ${origin}`;
-  if (text.trim() === "")
-    throw new UserError("input", `${where} is empty; say what the tree should hold, or leave it out`);
+  if (text.trim() === "") throw new UserError("input", `${where} is empty; describe the tree, or omit it`);
   if (text.length > LONGEST) throw createTooLongError(where);
-  if (text.includes("\0")) throw new UserError("input", `${where} holds a NUL character; that is not text`);
+  if (text.includes("\0")) throw new UserError("input", `${where} is not text: it contains a NUL character`);
   return { text, origin };
 }
 

@@ -1,10 +1,9 @@
 /**
- * Requests to this machine go to this machine, whatever proxy HTTP_PROXY names: the proxy would look for the server on its
- * own machine, and learn the key or the token that is sent along. Everything that speaks HTTP here, and a user's own
- * generators, goes by these variables.
+ * Makes requests to this machine bypass HTTP_PROXY. A proxy would look for the server on its own machine, and would see the
+ * key or token in the request. All HTTP clients in this program, and users' generators, use these variables.
  */
 
-/** As they stand in URLs, and as networks. */
+/** Loopback hosts as they appear in URLs, and as networks. */
 const LOOPBACK = "localhost,localhost.,127.0.0.0/8,::1,[::1],[::ffff:7f00:1],0.0.0.0,::,[::]";
 const PROXIES = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 
@@ -12,12 +11,12 @@ const PROXIES = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_
 export function keepLoopbackDirect(): void {
   const { env } = process;
   if (!PROXIES.some((name) => env[name])) return;
-  // Where both are set, Bun goes by this one.
+  // If both are set, Bun uses the lower-case variable.
   const name = env.no_proxy === undefined ? "NO_PROXY" : "no_proxy";
   env[name] = [withoutLoopback(env[name]), LOOPBACK].filter((list) => list).join(",");
 }
 
-/** The user's own exceptions again, for programs that are the user's. */
+/** Restores the user's own exceptions for the user's programs. */
 export function restoreOwnExceptions(
   environment: Readonly<Record<string, string | undefined>>,
 ): Readonly<Record<string, string | undefined>> {

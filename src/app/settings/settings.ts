@@ -1,7 +1,8 @@
 /**
- * Flags and environment become one frozen Config, checked and with every path absolute. The only reader of process.env.
+ * Turns flags and environment variables into one frozen Config with checked values and absolute paths. No other file reads
+ * process.env.
  *
- * A flag wins over its variable. An empty variable counts as not set.
+ * A flag overrides its variable. An empty variable counts as unset.
  */
 import { join } from "node:path";
 import { SLEEPER } from "../../fuse/mounting/process.ts";
@@ -15,20 +16,20 @@ import { type Prompt, readPrompt } from "./prompt.ts";
 import { restoreOwnExceptions } from "./proxies.ts";
 import { parseAbsolutePath, parseCount, parseDuration, parseOptional, parseSize } from "./values.ts";
 
-/** Plain data: the launcher of a background mount hands it to the process that serves the mount. */
+/** Plain data, because the launcher of a background mount sends it to the serving process. */
 export interface Config extends ModelConfig {
   readonly prompt: Prompt | undefined;
   readonly contentPrompt: string | undefined;
-  /** Most tokens sent for a file. */
+  /** The maximum number of tokens sent for a file. */
   readonly contextTokens: number | undefined;
-  /** Of generators and rules; absolute. */
+  /** The absolute path of the generator configuration. */
   readonly configFile: string | undefined;
   readonly from: string | undefined;
   readonly size: number;
   readonly inodes: number;
   readonly readOnly: boolean;
   readonly warm: boolean;
-  /** Seconds since 1970, for what is made rather than written. */
+  /** The time of generated (not written) files, in seconds since 1970. */
   readonly epoch: number | undefined;
   readonly allowOther: boolean;
   readonly lowPower: boolean;
@@ -38,21 +39,21 @@ export interface Config extends ModelConfig {
   readonly logFile: string | undefined;
 }
 
-/** What is less would make a mount that is of no use, and is a slip of the finger. */
+/** The minimum values. Anything lower would make a useless mount and is probably a typo. */
 const LEAST = {
-  /** llmfs's own instructions take more than half of it. */
+  /** llmfs's own instructions use more than half of this. */
   contextTokens: 256,
-  /** The root is one, and so is every file and directory. */
+  /** The root counts as one, and so does every file and directory. */
   inodes: 16,
   saveEveryMs: 1000,
 } as const;
 
-/** None takes more than a kilobyte, its name included: all together no more than the contents may. */
+/** An inode and its name use at most 1 KiB, so that all inodes together use at most as much memory as the contents may. */
 function inodesFor(memory: number): number {
   return Math.floor(memory / 2 / 1024);
 }
 
-/** Throws UsageError, or UserError for a prompt that can't be read. */
+/** Throws UsageError, or UserError for a prompt that cannot be read. */
 export function readConfig(args: SettingsArguments, environment: Environment = process.env): Readonly<Config> {
   const variable: Lookup = (name) => environment[name] || undefined;
   const model = readModelConfig(args, variable);
@@ -86,21 +87,21 @@ export function readConfig(args: SettingsArguments, environment: Environment = p
     logFile: logFile(args.logFile, environment),
   };
   if (config.saveEveryMs !== undefined && config.save === undefined) {
-    throw new UsageError("--save-every needs --save FILE, to know where");
+    throw new UsageError("--save-every needs --save FILE");
   }
   return Object.freeze(config);
 }
 
-/** 1980, when the times of zip archives begin: what is replayed is the same whenever that is. */
+/** 1980, the earliest time in zip archives. A fixed time makes replays independent of when they run. */
 const REPLAYED = Date.UTC(1980) / 1000;
 
-/** Where a temporary mountpoint may be made, best first. */
+/** The folders for temporary mountpoints, best first. */
 export function temporaryFolders(environment: Environment = process.env): readonly string[] {
   const folders = [environment.XDG_RUNTIME_DIR, environment.TMPDIR, "/tmp"];
   return folders.flatMap((folder) => (folder?.startsWith("/") ? [folder] : []));
 }
 
-/** The environment for a program that llmfs starts for the user: ours, without what is for us alone. */
+/** The environment for a program that llmfs starts for the user: our own without internal variables. */
 export function childEnvironment(
   added: Readonly<Record<string, string>>,
   environment: Environment = process.env,
@@ -120,12 +121,12 @@ export function daemonEnvironment(): Readonly<Record<string, string | undefined>
   return { ...process.env, ...SLEEPER };
 }
 
-/** The same, where a mount's generators are looked at: what the mount was started with goes before what is set here. */
+/** The environment for inspecting a mount's generators: the mount's own variables override those of this process. */
 export function mountEnvironment(serving: Environment): Record<string, string | undefined> {
   return childEnvironment({}, { ...process.env, ...serving });
 }
 
-/** The process id of the llmfs outside, for the one that `run` starts in a namespace; never for what that starts. */
+/** Passes the pid of the outer llmfs to the one that `run` starts in a namespace. Not passed on to its children. */
 export const NAMESPACE_VARIABLE = "LLMFS_NAMESPACE";
 
 export function outerProcess(environment: Environment = process.env): number | undefined {
@@ -137,12 +138,12 @@ export function insideNamespace(environment: Environment = process.env): boolean
   return outerProcess(environment) !== undefined;
 }
 
-/** Colours: only on a terminal that has them and wants them. */
+/** Whether to use colors: only on a terminal that supports them, and if the user did not disable them. */
 export function wantsColor(isTerminal: boolean, environment: Environment = process.env): boolean {
   return canRedraw(isTerminal, environment) && !environment.NO_COLOR;
 }
 
-/** Whether a line can be drawn over: not on a terminal that only takes text, as TERM=dumb, empty and unset say. */
+/** Whether a line can be redrawn: not on a text-only terminal, for which TERM is dumb, empty or unset. */
 export function canRedraw(isTerminal: boolean, environment: Environment = process.env): boolean {
   const { TERM = "" } = environment;
   return isTerminal && TERM !== "" && TERM !== "dumb" && TERM !== "unknown";
@@ -152,7 +153,7 @@ function choosePrompt(args: SettingsArguments, fromEnvironment: string | undefin
   if (args.prompt !== undefined) {
     if (args.from !== undefined) {
       throw new UsageError(
-        "--prompt and --from exclude each other: either makes the tree; --content-prompt guides files",
+        "--prompt and --from exclude each other: each defines the tree; for instructions about content, use --content-prompt",
       );
     }
     return readPrompt("--prompt", args.prompt);
@@ -177,10 +178,10 @@ function logFile(text: string | undefined, environment: Environment): string | u
   return join(stateFolder(environment), "llmfs.log");
 }
 
-/** Where llmfs keeps what it has to say after its end: the log, and trees that could not be saved where they should. */
+/** The folder for files that outlive llmfs: the log, and trees that could not be saved to their file. */
 export function stateFolder(environment: Environment = process.env): string {
   const stateHome = environment.XDG_STATE_HOME;
-  // The XDG specification: a relative path is to be ignored.
+  // The XDG specification requires relative paths to be ignored.
   const state =
     stateHome?.startsWith("/") === true ? stateHome : join(homeDirectory(environment.HOME), ".local", "state");
   return join(state, "llmfs");

@@ -1,4 +1,4 @@
-/** Values as people write them: sizes, times, counts, paths. Every reader names the flag in its error. */
+/** Parses sizes, times, counts and paths. Every error names the flag. */
 
 import { createValueError } from "../errors.ts";
 import { absolutePath } from "../machine/current-directory.ts";
@@ -6,12 +6,12 @@ import { absolutePath } from "../machine/current-directory.ts";
 const UNITS = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 } as const;
 const SECONDS = { ms: 0.001, s: 1, "": 1, m: 60, h: 3600 } as const;
 
-/** No file with content takes less memory. */
+/** The smallest amount of memory for a file with content. */
 const PAGE = 4096;
-/** What a number without a unit means is bytes, and fewer than this are more likely a forgotten unit. */
+/** A number without a unit is in bytes. Fewer than this are probably a forgotten unit. */
 const BARE_LEAST = 2 ** 20;
 
-/** `512M`, `2GiB`, `1048576`, `65536B`, or a share of `whole`: `50%`. Bytes, a page or more. */
+/** Parses `512M`, `2GiB`, `1048576`, `65536B`, or a share of `whole` such as `50%`. Returns bytes, at least one page. */
 export function parseSize(flag: string, text: string, whole: () => number): number {
   const share = /^(\d+(?:\.\d+)?)%$/.exec(text);
   if (share?.[1] !== undefined) {
@@ -22,12 +22,12 @@ export function parseSize(flag: string, text: string, whole: () => number): numb
   const factor = lookUp(UNITS, unit.toLowerCase());
   const bytes = number === undefined || factor === undefined ? Number.NaN : Math.floor(Number(number) * factor);
   if (!Number.isSafeInteger(bytes) || bytes < 0 || Number(number) === 0) {
-    throw createValueError(flag, `${flag} ${text}: expected a size, as 512M, 2G or 25%`);
+    throw createValueError(flag, `${flag} ${text}: expected a size such as 512M, 2G or 25%`);
   }
   if (unit === "" && b === "" && bytes < BARE_LEAST) {
     throw createValueError(
       flag,
-      `${flag} ${text}: a number without a unit is bytes; did you mean ${text}M? For bytes write ${text}B`,
+      `${flag} ${text}: a number without a unit is in bytes; did you mean ${text}M? For bytes, write ${text}B`,
     );
   }
   return requireRoom(flag, text, bytes);
@@ -35,26 +35,26 @@ export function parseSize(flag: string, text: string, whole: () => number): numb
 
 function requireRoom(flag: string, text: string, bytes: number): number {
   if (bytes >= PAGE) return bytes;
-  throw createValueError(flag, `${flag} ${text}: ${bytes} bytes cannot hold a single file; the least is 4K`);
+  throw createValueError(flag, `${flag} ${text}: ${bytes} bytes cannot hold a single file; the minimum is 4K`);
 }
 
-/** `30s`, `10m`, `1h`, `500ms`; a bare number is seconds. Milliseconds, `least` or more. */
+/** Parses `30s`, `10m`, `1h`, `500ms`; a number without a unit is in seconds. Returns milliseconds, at least `least`. */
 export function parseDuration(flag: string, text: string, least = 1): number {
   const [, number, unit = ""] = /^(\d+(?:\.\d+)?)(ms|s|m|h|)$/.exec(text) ?? [];
   const factor = lookUp(SECONDS, unit);
   const milliseconds = number === undefined || factor === undefined ? 0 : Math.round(Number(number) * factor * 1000);
-  // A timer's longest delay: 2^31 - 1 ms, nearly 25 days.
+  // The longest delay of a timer is 2^31 - 1 ms, nearly 25 days.
   if (milliseconds >= least && milliseconds < 2 ** 31) return milliseconds;
   if (milliseconds > 0 && milliseconds < least) {
     throw createValueError(
       flag,
-      `${flag} ${text}: too short; the least is ${least < 1000 ? `${least}ms` : `${least / 1000}s`}`,
+      `${flag} ${text}: too short; the minimum is ${least < 1000 ? `${least}ms` : `${least / 1000}s`}`,
     );
   }
-  throw createValueError(flag, `${flag} ${text}: expected a time, as 30s, 10m or 1h`);
+  throw createValueError(flag, `${flag} ${text}: expected a time such as 30s, 10m or 1h`);
 }
 
-/** A whole number from `least` up. */
+/** Parses a whole number, at least `least`. */
 export function parseCount(flag: string, text: string, least: number, most = Number.MAX_SAFE_INTEGER): number {
   const number = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (number >= least && number <= most) return number;
@@ -62,15 +62,15 @@ export function parseCount(flag: string, text: string, least: number, most = Num
   throw createValueError(flag, `${flag} ${text}: expected a whole number, ${range}`);
 }
 
-/** An amount of money, "5", "0.25" or "$2". */
+/** Parses an amount of money: "5", "0.25" or "$2". */
 export function parseAmount(flag: string, text: string): number {
   const number = /^\$?\d+(\.\d+)?$/.test(text) ? Number(text.replace("$", "")) : Number.NaN;
   if (Number.isFinite(number)) return number;
-  throw createValueError(flag, `${flag} ${text}: expected an amount in dollars, as 5 or 0.25`);
+  throw createValueError(flag, `${flag} ${text}: expected an amount in dollars such as 5 or 0.25`);
 }
 
 export function parseAbsolutePath(flag: string, text: string): string {
-  if (text === "") throw createValueError(flag, `${flag} is empty; a path is needed`);
+  if (text === "") throw createValueError(flag, `${flag} is empty; expected a path`);
   return absolutePath(text);
 }
 

@@ -1,4 +1,4 @@
-/** What `.llmfs` holds. */
+/** The files in `.llmfs`. */
 import { OURS } from "../../attributes.ts";
 import { printableLine } from "../../text/printable.ts";
 import { toText } from "../../tree/path.ts";
@@ -11,26 +11,28 @@ import { ControlChannel } from "./channel.ts";
 import type { ControlFiles } from "./directory.ts";
 import { SLICE_MS, serveLongText, serveStream, serveText } from "./produced.ts";
 
-const README = `The control surface of this llmfs mount. Absent from listings, reachable by name.
+const README = `Control files of this llmfs mount. This directory is not listed, but can be opened by name.
 
 README          this text
-status.json     process, mountpoint, files by state, inodes and bytes in use, inodes that the kernel holds, requests
-tree            every path, with the state of its content
-pending.json    the files whose content is still to be made; 'llmfs warm' makes it
+status.json     process, mountpoint, files by state, inodes and bytes used, inodes known to the kernel, requests
+tree            every path with the state of its content
+pending.json    the files that are not generated yet; generate them with 'llmfs warm'
 usage.json      what generating has cost so far, and the limits
-config.json     the model, the recordings and the instructions that hold for this mount
-snapshot.json   the tree as of the moment it is opened; 'llmfs save' copies it
-control         takes requests to generate files, a line of JSON each, and answers them
+config.json     the model, the recordings and the prompts of this mount
+snapshot.json   the tree at the time of opening; 'llmfs save' copies this file
+control         accepts requests to generate files, one line of JSON each, and answers them
 
-A request and its answer: {"id": 1, "op": "make", "path": "/a.md"}
-                          {"id": 1, "ok": true, "usage": {…}}  or  {"id": 1, "errno": "EIO", "message": "…", "usage": {…}}
-make     generates a file that has no content
-regen    generates another content; "prompt": the file's own from here on; "force": also where somebody wrote it
-undo     brings the previous content back
-save     saves the tree where --save says; the answer says in "saved" what came of it
-stop     calls off what is under way; closing the file does, too
+A request:  {"id": 1, "op": "make", "path": "/a.md"}
+An answer:  {"id": 1, "ok": true, "usage": {…}}
+            {"id": 1, "errno": "EIO", "message": "…", "usage": {…}}
 
-Per file: getfattr -d -m ${OURS.slice(0, -1)} FILE
+make     generate a file that has no content
+regen    generate new content; "prompt" also sets the file's prompt; "force" includes files written by hand
+undo     restore the previous content
+save     save the tree to the file of --save; "saved" in the answer has the outcome
+stop     cancel running requests; closing the file does the same
+
+Attributes of a file: getfattr -d -m ${OURS.slice(0, -1)} FILE
 `;
 
 export interface StatusSource {
@@ -65,10 +67,10 @@ function* formatList(values: Iterable<unknown>): Generator<string | undefined> {
   yield separator === "[\n" ? "[]\n" : "\n]\n";
 }
 
-/** Reports counts that are kept as the tree changes: the tree may be too large to look through for every request. */
+/** Reports counters that are updated as the tree changes, because the tree may be too large to walk for every request. */
 function describeStatus(mount: FsContext, source: StatusSource) {
   const { space } = mount.tree;
-  // What the kernel wrote without a request makes a file somebody's own.
+  // Writes that the kernel made without a request turn a generated file into a written one.
   mount.passthrough.bringIn();
   return {
     pid: process.pid,
@@ -82,7 +84,7 @@ function describeStatus(mount: FsContext, source: StatusSource) {
   };
 }
 
-/** One line a path: directories end in a slash, files that are not ordinary say so. */
+/** One path per line. Directories end in a slash; files with generated or pending content show their state. */
 function* renderTree(tree: Tree): Generator<string | undefined> {
   for (const at of walkInSteps(tree.root, "/")) yield at === undefined || at.path === "/" ? undefined : line(at);
 }

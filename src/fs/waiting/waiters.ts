@@ -314,7 +314,7 @@ export class Waiters {
     const mount = this.#mount();
     const names = chain.map((at) => toText(mount.tree.pathOf(at) ?? textXattr(at, ORIGIN) ?? `inode ${at.ino}`));
     const loop = [names.at(-1) ?? "", ...names].join(" → ");
-    const message = `files that are made from each other: ${loop}`;
+    const message = `files depend on each other: ${loop}`;
     mount.warn(`EDEADLK: ${message}`);
     throw new FsError("EDEADLK", message);
   }

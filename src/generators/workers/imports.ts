@@ -71,7 +71,7 @@ export function guardImports(file: string): void {
 
 function refuse(path: string, all: readonly MountPoint[]): void {
   const mount = findMountOnPath(path, all);
-  if (mount !== undefined) throw new Error(`${path} lies in ${mount}, where a model may have written it`);
+  if (mount !== undefined) throw new Error(`${path} is inside ${mount}, where a model may have written it`);
 }
 
 /** What is longer is no file of code. */

@@ -110,7 +110,7 @@ describe("the log", () => {
   });
 
   test("is not below a HOME that is relative: that is refused", () => {
-    expect(() => readConfig({}, { HOME: "rel" })).toThrow('HOME is "rel", which is no absolute path');
+    expect(() => readConfig({}, { HOME: "rel" })).toThrow('HOME is "rel", which is not an absolute path');
     expect(readConfig({}, { HOME: "/h" }).logFile).toBe("/h/.local/state/llmfs/llmfs.log");
   });
 
@@ -132,7 +132,7 @@ describe("what contradicts itself is refused", () => {
 
 test("quantities that would make a mount of no use are refused, with the least that makes sense", () => {
   const refused: readonly (readonly [SettingsArguments, string])[] = [
-    [{ size: "10" }, "--size 10: a number without a unit is bytes; did you mean 10M?"],
+    [{ size: "10" }, "--size 10: a number without a unit is in bytes; did you mean 10M?"],
     [{ size: "0" }, "--size 0: expected a size"],
     [{ inodes: "0" }, "--inodes 0: expected a whole number, 16 or more"],
     [{ inodes: "1" }, "--inodes 1: expected a whole number, 16 or more"],
@@ -160,12 +160,12 @@ test("a bad base URL is refused without being repeated: it may be a key in the w
 });
 
 test.each([
-  ["a line break within", "sk-a\nsk-b", "a line break behind its first 4 characters"],
-  ["a character that no header has", "sk-€1", "U+20AC behind its first 3 characters"],
-  ["an invisible one", "sk-\u200bsecret", "U+200B behind its first 3 characters"],
+  ["a line break within", "sk-a\nsk-b", "a line break after its first 4 characters"],
+  ["a character that no header has", "sk-€1", "U+20AC after its first 3 characters"],
+  ["an invisible one", "sk-\u200bsecret", "U+200B after its first 3 characters"],
 ])("a key with %s is refused without being repeated", (_, key, problem) => {
   const read = () => readConfig({}, { OPENAI_API_KEY: key });
-  expect(read).toThrow(`OPENAI_API_KEY is no key: ${problem}, which cannot be sent; set it to the key alone`);
+  expect(read).toThrow(`OPENAI_API_KEY is not a valid key: it has ${problem}; set it to the key alone`);
   expect(read).not.toThrow("sk-");
 });
 

@@ -24,7 +24,7 @@ test("what is no size is refused with the flag's name", () => {
 test("a size without a unit that is less than 1 MiB is taken for a forgotten unit", () => {
   for (const wrong of ["1", "10", "512", "4096", "1048575"]) {
     expect(() => parseSize("--size", wrong, whole)).toThrow(
-      `--size ${wrong}: a number without a unit is bytes; did you mean ${wrong}M?`,
+      `--size ${wrong}: a number without a unit is in bytes; did you mean ${wrong}M?`,
     );
   }
 });
@@ -32,14 +32,16 @@ test("a size without a unit that is less than 1 MiB is taken for a forgotten uni
 test("a size that holds no file is refused, whatever it is written as", () => {
   for (const wrong of ["10B", "0.5k", "4095B", "0.1%"]) {
     expect(() => parseSize("--size", wrong, whole)).toThrow(`--size ${wrong}:`);
-    expect(() => parseSize("--size", wrong, whole)).toThrow("cannot hold a single file; the least is 4K");
+    expect(() => parseSize("--size", wrong, whole)).toThrow("cannot hold a single file; the minimum is 4K");
   }
 });
 
-test("a time below the least is refused with the least", () => {
+test("a time below the minimum is refused with the least", () => {
   expect(parseDuration("--save-every", "1s", 1000)).toBe(1000);
-  expect(() => parseDuration("--save-every", "999ms", 1000)).toThrow("--save-every 999ms: too short; the least is 1s");
-  expect(() => parseDuration("--timeout", "5ms", 100)).toThrow("--timeout 5ms: too short; the least is 100ms");
+  expect(() => parseDuration("--save-every", "999ms", 1000)).toThrow(
+    "--save-every 999ms: too short; the minimum is 1s",
+  );
+  expect(() => parseDuration("--timeout", "5ms", 100)).toThrow("--timeout 5ms: too short; the minimum is 100ms");
 });
 
 test("a time has a unit, or is seconds", () => {

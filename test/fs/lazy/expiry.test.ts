@@ -231,7 +231,7 @@ test("a generator that reads it gets a fresh one, and waits in no circle", () =>
       () => {},
       () => {},
     ),
-  ).toThrow("made from each other");
+  ).toThrow("depend on each other");
   fs.content("x");
   expect(read(fs, open)).toBe("x");
 });

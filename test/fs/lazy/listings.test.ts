@@ -178,7 +178,7 @@ test("a generator that lists the directory it is listing is refused", () => {
       () => {},
       () => {},
     ),
-  ).toThrow("made from each other");
+  ).toThrow("depend on each other");
   answer(fs, []);
 });
 

@@ -838,7 +838,7 @@ describe("generators that read files", () => {
     using fs = served();
     fs.pending("/poem");
     opening(fs, "/poem");
-    expect(reading(fs, "/poem", "/poem").error).toBe("EDEADLK: files that are made from each other: /poem → /poem");
+    expect(reading(fs, "/poem", "/poem").error).toBe("EDEADLK: files depend on each other: /poem → /poem");
   });
 
   test("two files that read each other get EDEADLK, and the loop is named", () => {
@@ -847,7 +847,7 @@ describe("generators that read files", () => {
     fs.pending("/b");
     opening(fs, "/a");
     expect(reading(fs, "/b", "/a")).toEqual({});
-    expect(reading(fs, "/a", "/b").error).toBe("EDEADLK: files that are made from each other: /b → /a → /b");
+    expect(reading(fs, "/a", "/b").error).toBe("EDEADLK: files depend on each other: /b → /a → /b");
   });
 
   test("a longer loop is named from end to end", () => {
@@ -858,7 +858,7 @@ describe("generators that read files", () => {
     expect(reading(fs, "/c", "/b")).toEqual({});
     expect(reading(fs, "/d", "/c")).toEqual({});
     const loop = reading(fs, "/a", "/d").error;
-    expect(loop).toBe("EDEADLK: files that are made from each other: /d → /a → /b → /c → /d");
+    expect(loop).toBe("EDEADLK: files depend on each other: /d → /a → /b → /c → /d");
   });
 
   test("two readers of one file are no loop", () => {

@@ -199,7 +199,7 @@ describe("a circle", () => {
   test("of one file that reads itself is refused, by name", () => {
     using fs = served();
     const a = fs.pending("/a");
-    expect(refusal(fs, a, a)).toThrow("files that are made from each other: /a → /a");
+    expect(refusal(fs, a, a)).toThrow("files depend on each other: /a → /a");
   });
 
   test("of several is refused to the one that would close it, who learns all their names; so does the log", () => {

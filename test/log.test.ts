@@ -145,7 +145,7 @@ test("a file that cannot be written costs one warning and nothing else", async (
   for (let count = 0; count < 5; count++) log.write("debug", "fs", "x");
   await log.close();
   expect(printed).toHaveLength(1);
-  expect(printed[0]).toContain("cannot be written");
+  expect(printed[0]).toContain("cannot write the log file");
   expect(printed[0]).toContain("continuing without");
 });
 

@@ -99,7 +99,7 @@ function checkedUrl(value: string, from: string): string {
     // The value is not repeated: what is no URL may be a key in the wrong place.
     throw new LlmError(
       "unconfigured",
-      `the base URL (from ${from}) is not a URL that begins with http:// or https://; an example: http://127.0.0.1:11434/v1`,
+      `the base URL (from ${from}) is not an http:// or https:// URL; an example: http://127.0.0.1:11434/v1`,
     );
   }
   return withoutTrailing(value, "/");

@@ -77,9 +77,9 @@ describe("a prompt is a file's content", () => {
 
 describe("a prompt is refused", () => {
   test("when it looks like a file and there is none", () => {
-    expect(refusal("prompts/site.md")).toContain("looks like a file and does not exist");
-    expect(refusal("site.txt")).toContain("looks like a file and does not exist");
-    expect(refusal("./x")).toContain("looks like a file and does not exist");
+    expect(refusal("prompts/site.md")).toContain("looks like a file name, but does not exist");
+    expect(refusal("site.txt")).toContain("looks like a file name, but does not exist");
+    expect(refusal("./x")).toContain("looks like a file name, but does not exist");
     expect(refusal("docs/")).toContain("looks like a file and is a directory");
   });
 

@@ -137,8 +137,8 @@ test("quantities that would make a mount of no use are refused, with the least t
     [{ inodes: "0" }, "--inodes 0: expected a whole number, 16 or more"],
     [{ inodes: "1" }, "--inodes 1: expected a whole number, 16 or more"],
     [{ save: "t.json", saveEvery: "0" }, "--save-every 0: expected a time"],
-    [{ save: "t.json", saveEvery: "10ms" }, "--save-every 10ms: too short; the least is 1s"],
-    [{ timeout: "1ms" }, "--timeout 1ms: too short; the least is 100ms"],
+    [{ save: "t.json", saveEvery: "10ms" }, "--save-every 10ms: too short; the minimum is 1s"],
+    [{ timeout: "1ms" }, "--timeout 1ms: too short; the minimum is 100ms"],
     [{ contextTokens: "1" }, "--context-tokens 1: expected a whole number, 256 or more"],
     [{ concurrency: "0" }, "--concurrency 0: expected a whole number, from 1 to 256"],
   ];
@@ -155,7 +155,7 @@ test("a bad base URL is refused without being repeated: it may be a key in the w
   ]) {
     expect(read).toThrow(UserError);
     expect(read).not.toThrow("sk-secret");
-    expect(read).toThrow("is not a URL");
+    expect(read).toThrow("is not an http:// or https:// URL");
   }
 });
 

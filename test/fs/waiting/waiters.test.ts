@@ -208,7 +208,7 @@ describe("a circle", () => {
     const waiting = [waits(fs, b, a), waits(fs, c, b)];
     expect(refusal(fs, a, c)).toThrow("/c → /a → /dir/b → /c");
     expect(posted(fs, "log")).toEqual([
-      { type: "log", level: "warn", tag: "fs", text: expect.stringContaining("EDEADLK: files that are made from") },
+      { type: "log", level: "warn", tag: "fs", text: expect.stringContaining("EDEADLK: files depend on each other") },
     ]);
     expect(waiting.map(({ heard }) => heard)).toEqual([[], []]);
   });

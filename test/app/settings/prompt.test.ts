@@ -80,7 +80,7 @@ describe("a prompt is refused", () => {
     expect(refusal("prompts/site.md")).toContain("looks like a file name, but does not exist");
     expect(refusal("site.txt")).toContain("looks like a file name, but does not exist");
     expect(refusal("./x")).toContain("looks like a file name, but does not exist");
-    expect(refusal("docs/")).toContain("looks like a file and is a directory");
+    expect(refusal("docs/")).toContain("looks like a file name, but is a directory");
   });
 
   test("when it is empty, not text, or no text at all", () => {

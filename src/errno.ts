@@ -70,14 +70,34 @@ export function errnoName(number: number): ErrnoName {
   return NAMES.get(number) ?? "EIO";
 }
 
+export interface FsErrorOptions extends ErrorOptions {
+  /** What it is about; the message begins with it. */
+  readonly path?: string;
+}
+
 /** A failure the caller of a system call sees: `code` for the kernel, `message` for people. */
 export class FsError extends Error {
   override readonly name = "FsError";
   readonly code: ErrnoName;
+  readonly path: string | undefined;
+  /** The message without the path. */
+  readonly reason: string;
 
-  constructor(code: ErrnoName, message: string = code, options?: ErrorOptions) {
-    super(message, options);
+  constructor(code: ErrnoName, reason: string = code, options?: FsErrorOptions) {
+    super(options?.path === undefined ? reason : `${options.path}: ${reason}`, options);
     this.code = code;
+    this.path = options?.path;
+    this.reason = reason;
+  }
+
+  /** Whatever was thrown, as what the caller of a system call gets: EIO, unless it says something else. */
+  static from(error: unknown): FsError {
+    return error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error });
+  }
+
+  /** The same failure, as one of this path. */
+  at(path: string): FsError {
+    return this.path === path ? this : new FsError(this.code, this.message, { path, cause: this });
   }
 
   get errno(): number {
@@ -93,4 +113,14 @@ export function codeOf(error: unknown): string | undefined {
 /** What an error says, whatever was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/**
+ * The same, for whoever has named what it is about: without the path, or the name of a store, that it begins with. An
+ * error of another process or thread has only its message.
+ */
+export function reasonOf(error: unknown, name: string): string {
+  if (error instanceof FsError && error.path === name) return error.reason;
+  const message = messageOf(error);
+  return message.startsWith(`${name}: `) ? message.slice(name.length + 2) : message;
 }

@@ -1,7 +1,7 @@
 /** The port's methods, answered in the filesystem thread from the tree. */
 
 import { ORIGIN } from "../attributes.ts";
-import { FsError, messageOf } from "../errno.ts";
+import { FsError } from "../errno.ts";
 import type { FromFilesystem, Methods, PublishedName, StaticsRequest } from "../rpc/messages.ts";
 import { packOutline } from "../rpc/packed-outline.ts";
 import type { TreeEntry } from "../rpc/tree-port.ts";
@@ -120,7 +120,7 @@ export class RpcHandlers {
     const view = this.#mount.authors.viewFor(viewer);
     if (this.#waitForGenerator(path, view, requester, () => this.list(path, ticket, done, fail, viewer), fail)) return;
     const directory = this.#mount.tree.resolve(toBytes(path), view.resolveOptions(path, true));
-    if (directory.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
+    if (directory.kind !== "directory") throw new FsError("ENOTDIR", "not a directory", { path });
     view.check(directory, MAY_READ | MAY_EXEC, path);
     const base = path === "/" ? "/" : toBytes(withoutTrailing(path, "/"));
     const listed = () => {
@@ -152,7 +152,7 @@ export class RpcHandlers {
     if (this.#waitForGenerator(path, view, requester, () => this.read(path, ticket, done, fail, viewer), fail)) return;
     const file = this.#resolveFile(path, view);
     const since = nextMoment();
-    const failWithPath = (error: FsError) => fail(new FsError(error.code, `${path}: ${error.message}`));
+    const failWithPath = (error: FsError) => fail(error.at(path));
     const readContent = () => {
       const reply = (current: RegularFile) => {
         // Meanwhile it may have been closed to the viewer.
@@ -169,7 +169,7 @@ export class RpcHandlers {
   make(path: string, _: undefined, done: (nothing: undefined) => void, fail: (e: FsError) => void): void {
     const file = this.#resolveFile(path);
     if (!file.lazy) return done(undefined);
-    const failWithPath = (error: FsError) => fail(new FsError(error.code, `${path}: ${error.message}`));
+    const failWithPath = (error: FsError) => fail(error.at(path));
     this.#mount.pending.wait(file, { done: () => done(undefined), fail: failWithPath });
   }
 
@@ -284,7 +284,7 @@ export class RpcHandlers {
         try {
           again();
         } catch (error) {
-          fail(error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error }));
+          fail(FsError.from(error));
         }
       },
     };
@@ -314,8 +314,8 @@ export class RpcHandlers {
   #resolveFile(path: string, view = this.#mount.authors.viewFor(undefined)): RegularFile {
     const file = this.#mount.tree.resolve(toBytes(path), view.resolveOptions(path, true));
     view.check(file, MAY_READ, path);
-    if (file.kind === "directory") throw new FsError("EISDIR", `${path}: a directory`);
-    if (file.kind !== "file") throw new FsError("EINVAL", `${path}: not a regular file`);
+    if (file.kind === "directory") throw new FsError("EISDIR", "a directory", { path });
+    if (file.kind !== "file") throw new FsError("EINVAL", "not a regular file", { path });
     return file;
   }
 }

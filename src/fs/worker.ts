@@ -260,7 +260,8 @@ class FilesystemThread {
     const reply = (value: unknown) => this.#post({ type: "reply", id, value });
     const replyFault = (error: unknown) => {
       if (!(error instanceof FsError)) this.#log("error", "fs", stackOf(error));
-      this.#post({ type: "fault", id, code: error instanceof FsError ? error.code : "EIO", message: messageOf(error) });
+      const { code, message } = FsError.from(error);
+      this.#post({ type: "fault", id, code, message });
     };
     // The arguments were typed where the call was made (filesystem.ts), and messages only carry them over.
     const [first, second, third] = args as [never, never, never];

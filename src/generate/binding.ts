@@ -22,7 +22,7 @@ export function bindingOf(
   if (rules !== undefined && !foreign) return rules.bind(originOf(request), generator);
   if (foreign && generator !== DEFAULT_GENERATOR) {
     const whose = `it belongs to user ${viewer}; only files of the user who mounted may choose their generator`;
-    throw new FsError("EPERM", `${path}: generator "${generator}" does not make it: ${whose}`);
+    throw new FsError("EPERM", `generator "${generator}" does not make it: ${whose}`, { path });
   }
   return { generator, options: {}, params: {} };
 }

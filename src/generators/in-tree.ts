@@ -23,7 +23,7 @@ export async function locateInTree(
   let entry: TreeEntry = { path: "/", type: "directory" };
   for (let symlinks = 0; ahead.length > 0; ) {
     const name = ahead.pop() ?? "";
-    if (entry.type !== "directory") throw new FsError("ENOTDIR", `${path}: ${entry.path} is not a directory`);
+    if (entry.type !== "directory") throw new FsError("ENOTDIR", `${entry.path} is not a directory`, { path });
     if (name === "..") {
       if (entry.path === "/") throw leaves(path, entry.path);
       entry = { path: posix.dirname(entry.path), type: "directory" };
@@ -37,7 +37,7 @@ export async function locateInTree(
       continue;
     }
     symlinks += 1;
-    if (symlinks > MOST_SYMLINKS) throw new FsError("ELOOP", `${path}: too many symlinks`);
+    if (symlinks > MOST_SYMLINKS) throw new FsError("ELOOP", "too many symlinks", { path });
     const target: string = found.target ?? "";
     if (!target.startsWith("/")) ahead.push(...splitPath(target).reverse());
     else if (target !== mountpoint && !target.startsWith(`${mountpoint}/`)) throw leaves(path, wanted);

@@ -12,7 +12,7 @@
  * the mount synchronously: a pending file is generated here, and would wait for itself.
  */
 import { MessageChannel, Worker } from "node:worker_threads";
-import { codeOf, FsError, isErrnoName, messageOf } from "../errno.ts";
+import { codeOf, FsError, isErrnoName, messageOf, reasonOf } from "../errno.ts";
 import { type KernelMount, mountFuse } from "../fuse/mounting/mount.ts";
 import * as libc from "../libc.ts";
 import type { Generate, GenerationRequest, List, ListingRequest, NamedFiles, Plant } from "../rpc/generation.ts";
@@ -333,10 +333,10 @@ class Link {
     try {
       this.#outbox.post(await work(task));
     } catch (error) {
-      const { code, message } = toFsError(error);
-      const said = message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
+      const failed = toFsError(error);
+      const { code, message } = failed;
       const level = this.#quiet > 0 ? "info" : "warn";
-      if (!task.signal.aborted) this.#options.log(level, "generate", `${path}: ${code}: ${said}`);
+      if (!task.signal.aborted) this.#options.log(level, "generate", `${path}: ${code}: ${reasonOf(failed, path)}`);
       this.#outbox.post({ type: "failed", ticket, code, message });
     } finally {
       this.#tasks.delete(ticket);

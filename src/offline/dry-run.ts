@@ -162,7 +162,7 @@ export function createForesight(options: ForesightOptions): Foresight {
     try {
       content = (await engine.generate({ ...request, generator: DEFAULT_GENERATOR }, never)).bytes;
     } catch (error) {
-      failure = error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error });
+      failure = FsError.from(error);
     }
     const capture = captured.get(label);
     if (capture === undefined) return { foreseen: { path, generator, ...(failure && { failure }) } };
@@ -174,7 +174,7 @@ export function createForesight(options: ForesightOptions): Foresight {
     const known = outcomes.get(path);
     if (known !== undefined) return known;
     const found = look(path).catch((error: unknown): DryRunOutcome => {
-      const failure = error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error });
+      const failure = FsError.from(error);
       return { foreseen: { path, generator: "?", failure } };
     });
     outcomes.set(path, found);

@@ -1,10 +1,11 @@
 /** A model that answers from recordings, before another model is asked or instead of that. */
 
+import { reasonOf } from "../errno.ts";
 import { pause } from "../llm/connection/retry.ts";
 import { type ChatAnswer, type ChatOptions, type ChatRequest, type LanguageModel, LlmError } from "../llm/llm.ts";
 import { explainMiss } from "./explain-miss.ts";
 import { requestKey } from "./key.ts";
-import { type Claim, NOBODY_ELSE, type Recording, type RecordingStore, reasonOf } from "./recording.ts";
+import { type Claim, NOBODY_ELSE, type Recording, type RecordingStore } from "./recording.ts";
 
 /**
  * | mode | a recording is there | it is not |
@@ -86,7 +87,7 @@ export function createRecordedModel(
     try {
       return await find(key, label, request);
     } catch (error) {
-      warnOnce("read", `${store.name} cannot be read, so nothing recorded is used: ${reasonOf(error, store)}`);
+      warnOnce("read", `${store.name} cannot be read, so nothing recorded is used: ${reasonOf(error, store.name)}`);
       return undefined;
     }
   }
@@ -185,7 +186,7 @@ export function createRecordedModel(
       } catch (error) {
         warnOnce(
           "write",
-          `a useless answer is kept, because ${store.name} cannot be written: ${reasonOf(error, store)}`,
+          `a useless answer is kept, because ${store.name} cannot be written: ${reasonOf(error, store.name)}`,
         );
       }
     },
@@ -199,7 +200,7 @@ export function createRecordedModel(
       } catch (error) {
         warnOnce(
           "write",
-          `what was undone stays recorded, because ${store.name} cannot be written: ${reasonOf(error, store)}`,
+          `what was undone stays recorded, because ${store.name} cannot be written: ${reasonOf(error, store.name)}`,
         );
       }
     },
@@ -210,14 +211,16 @@ export function createRecordedModel(
         return answer;
       } catch (error) {
         if (error instanceof LlmError) throw error;
-        throw new LlmError("recordings", `${store.name} cannot be used: ${reasonOf(error, store)}`, { cause: error });
+        throw new LlmError("recordings", `${store.name} cannot be used: ${reasonOf(error, store.name)}`, {
+          cause: error,
+        });
       }
     },
   };
 }
 
 function explainNotRecorded(error: unknown, store: RecordingStore): string {
-  const what = `answers are not recorded, because ${store.name} cannot be written: ${reasonOf(error, store)}`;
+  const what = `answers are not recorded, because ${store.name} cannot be written: ${reasonOf(error, store.name)}`;
   return `${what}; --recordings names another place`;
 }
 

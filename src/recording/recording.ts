@@ -81,9 +81,3 @@ export type Claim = AsyncDisposable;
 
 /** The claim where nobody could hold another. */
 export const NOBODY_ELSE: Claim = { async [Symbol.asyncDispose]() {} };
-
-/** In words, after words that named the store. */
-export function reasonOf(error: unknown, { name }: Pick<RecordingStore, "name">): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return message.startsWith(`${name}: `) ? message.slice(name.length + 2) : message;
-}

@@ -23,7 +23,7 @@ export function resolve(root: Directory, path: string, options: ResolveOptions):
   const left = components(path).reverse();
   const parents: Directory[] = [];
   for (let name = left.pop(); name !== undefined; name = left.pop()) {
-    if (inode.kind !== "directory") throw new FsError("ENOTDIR", `${path}: not a directory`);
+    if (inode.kind !== "directory") throw new FsError("ENOTDIR", "not a directory", { path });
     const directory: Directory = inode;
     options.beforeSearch?.(directory);
     if (name === "..") {
@@ -31,14 +31,14 @@ export function resolve(root: Directory, path: string, options: ResolveOptions):
       continue;
     }
     const next: Inode | undefined = directory.get(name)?.inode;
-    if (next === undefined) throw new FsError("ENOENT", `${path}: no such file or directory`);
+    if (next === undefined) throw new FsError("ENOENT", "no such file or directory", { path });
     if (next.kind !== "symlink" || (left.length === 0 && !options.follow)) {
       parents.push(directory);
       inode = next;
       continue;
     }
     options.beforeFollow?.(directory, next);
-    if (++links > MAX_SYMLINKS) throw new FsError("ELOOP", `${path}: too many symbolic links`);
+    if (++links > MAX_SYMLINKS) throw new FsError("ELOOP", "too many symbolic links", { path });
     if (next.target.startsWith("/")) {
       inode = root;
       parents.length = 0;

@@ -2,7 +2,7 @@ import { explainCodeNotRun, findConfigurationToRead, findConfigurationToRun } fr
 import { UsageError, UserError } from "../../app/errors.ts";
 import { childEnvironment } from "../../app/settings/settings.ts";
 import { DEFAULT_GENERATOR } from "../../attributes.ts";
-import { messageOf } from "../../errno.ts";
+import { messageOf, reasonOf } from "../../errno.ts";
 import type { Engine } from "../../generate/engine.ts";
 import type { LoadedConfig } from "../../generators/config/load.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
@@ -132,10 +132,7 @@ async function runTest(loaded: LoadedConfig, path: string, json: boolean): Promi
   const { bytes, metadata } = await engine.generate(tree.request(path), stop.signal).catch((cause: unknown) => {
     if (stop.signal.aborted) throw stop.signal.reason;
     const code = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : "";
-    const message = messageOf(cause);
-    throw new UserError("incomplete", `${message.startsWith(`${path}: `) ? "" : `${path}: `}${message}${code}`, {
-      cause,
-    });
+    throw new UserError("incomplete", `${path}: ${reasonOf(cause, path)}${code}`, { cause });
   });
   const milliseconds = Math.round((performance.now() - started) * 10) / 10;
   const about = {

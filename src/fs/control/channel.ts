@@ -137,7 +137,7 @@ export class ControlChannel implements ControlHandle {
       id = request.id ?? null;
       this.#begin(request, id, caller);
     } catch (error) {
-      this.#answer(id, error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error }));
+      this.#answer(id, FsError.from(error));
     }
   }
 

@@ -2,7 +2,7 @@
  * Control files whose content is produced while they are read, for at most SLICE_MS at a time. The mount's other requests
  * are answered in between, however large the tree is.
  */
-import { FsError, messageOf } from "../../errno.ts";
+import { FsError } from "../../errno.ts";
 import { type Header, PARKED, type Parked } from "../../fuse/ops.ts";
 import { printable } from "../../text/printable.ts";
 import type { FsContext } from "../context.ts";
@@ -111,7 +111,7 @@ class ProducedFile implements ControlHandle {
       }
     } catch (error) {
       this.#reads.shift();
-      const failure = error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error });
+      const failure = FsError.from(error);
       this.#mount.session().fail(read.unique, failure);
     }
     this.#continueLater();

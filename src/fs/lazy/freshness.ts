@@ -151,10 +151,7 @@ export class Freshness {
     try {
       take();
     } catch (error) {
-      return this.#fail(
-        attempt,
-        error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error }),
-      );
+      return this.#fail(attempt, FsError.from(error));
     }
     this.#begun = begun;
     this.#madeAt = performance.now();

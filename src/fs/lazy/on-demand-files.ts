@@ -102,7 +102,7 @@ export class OnDemandFiles {
         try {
           this.#take(directory, name, attempt, content);
         } catch (error) {
-          return end(error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error }));
+          return end(FsError.from(error));
         }
         this.#failures.forgive(directory);
         end(undefined);

@@ -28,7 +28,7 @@ export class PartialContent {
     try {
       if (content.write(size, bytes) < bytes.length) throw new FsError("ENOSPC");
     } catch (error) {
-      const { code, message } = error instanceof FsError ? error : new FsError("EIO", String(error));
+      const { code, message } = FsError.from(error);
       this.error = new FsError(code, `${size + bytes.length} bytes were generated, and more was to come: ${message}`);
       this.dispose();
       throw this.error;

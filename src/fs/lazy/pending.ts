@@ -110,7 +110,7 @@ export class Pending {
       fill(file, content);
       mount.ruleEntries.chargeContent(file);
     } catch (error) {
-      return this.#fail(attempt, file, error instanceof FsError ? error : new FsError("EIO", String(error)));
+      return this.#fail(attempt, file, FsError.from(error));
     }
     file.state = "ready";
     file.error = undefined;
@@ -147,7 +147,7 @@ export function fill(file: RegularFile, { bytes, draft }: ArrivedContent): void 
     if (file.write(0, bytes) < bytes.length) throw new FsError("ENOSPC");
   } catch (error) {
     file.truncate(0);
-    const full = error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error });
+    const full = FsError.from(error);
     throw new FsError(full.code, `${bytes.length} bytes were generated: ${full.message}`, { cause: error });
   }
 }

@@ -224,7 +224,7 @@ export class Regeneration {
           if (this.#mount().authors.viewerOf(target) !== brief.viewer) throw GIVEN_AWAY;
           this.#take(line, content, prompt);
         } catch (error) {
-          return fail(error instanceof FsError ? error : new FsError("EIO", String(error), { cause: error }));
+          return fail(FsError.from(error));
         }
         end(undefined, (waiter) => waiter.done());
       },

@@ -43,7 +43,7 @@ export class View {
   #checkLink(directory: Directory, link: Inode, path: string): void {
     const planted = (directory.mode & FOR_EVERYBODY) === FOR_EVERYBODY && link.uid !== directory.uid;
     if (planted && this.#follows?.(link.uid) === false) {
-      throw new FsError("EACCES", `${path}: a symlink of user ${link.uid} in a directory that everybody may write`);
+      throw new FsError("EACCES", `a symlink of user ${link.uid} in a directory that everybody may write`, { path });
     }
   }
 
@@ -71,7 +71,7 @@ export class View {
   /** Throws FsError EACCES. */
   check(inode: Inode, wanted: number, path: string): void {
     if (!this.#may(inode, wanted)) {
-      throw new FsError("EACCES", `${path}: user ${this.#who?.uid}, who owns the file to be made, may not read it`);
+      throw new FsError("EACCES", `user ${this.#who?.uid}, who owns the file to be made, may not read it`, { path });
     }
   }
 

@@ -8,7 +8,7 @@
  */
 
 import { ORIGIN } from "../../attributes.ts";
-import { FsError, messageOf } from "../../errno.ts";
+import { FsError } from "../../errno.ts";
 import { listRelatives } from "../../procfs.ts";
 import type { GeneratedContent, Listing, Stage } from "../../rpc/generation.ts";
 import type { FromFilesystem } from "../../rpc/messages.ts";
@@ -133,7 +133,7 @@ export class Waiters {
       this.join(attempt, this.admit(attempt.inode, waiter));
     } catch (error) {
       if (waiter.unique !== undefined) this.#byUnique.delete(waiter.unique);
-      waiter.fail(error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error }));
+      waiter.fail(FsError.from(error));
     }
   }
 
@@ -165,8 +165,8 @@ export class Waiters {
       attempt.draft.append(bytes);
       this.#post({ type: "taken", ticket });
     } catch (error) {
-      const code = error instanceof FsError ? error.code : "EIO";
-      this.#post({ type: "taken", ticket, code, message: messageOf(error) });
+      const { code, message } = FsError.from(error);
+      this.#post({ type: "taken", ticket, code, message });
     }
   }
 
@@ -264,7 +264,7 @@ export class Waiters {
       try {
         answer(waiter);
       } catch (error) {
-        waiter.fail(error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error }));
+        waiter.fail(FsError.from(error));
       }
     }
     attempt.waiters.clear();

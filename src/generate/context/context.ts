@@ -6,7 +6,7 @@
  * gives the same request, whoever reads what first.
  */
 import { DEPENDS } from "../../attributes.ts";
-import { FsError } from "../../errno.ts";
+import { FsError, reasonOf } from "../../errno.ts";
 import type { GeneratorContext, RelatedFile } from "../../generators/contract.ts";
 import type { ChatMessage } from "../../llm/llm.ts";
 import type { FileInfo, TreeEntry, TreePort } from "../../rpc/tree-port.ts";
@@ -178,10 +178,11 @@ const LONGEST_DEPENDENCY = 1024 * 1024;
 
 /** "No such file" is true of the dependency; to the reader of this file it would be a lie. */
 function createUnreadableError(path: string, dependency: string, error: unknown): FsError {
-  const { code, message } = toFsError(error, dependency);
+  const failed = toFsError(error, dependency);
+  const { code } = failed;
   const misleading = code === "ENOENT" || code === "ENOTDIR" || code === "EISDIR";
   // Who reads it names it, too, and a circle names all that are in it.
-  const why = message.replace(`${dependency}: `, "");
+  const why = reasonOf(failed, dependency);
   if (code === "EDEADLK" && ` ${why} `.includes(` ${path} `)) return new FsError(code, why, { cause: error });
   const cure = misleading ? `; correct ${DEPENDS}` : "";
   return new FsError(misleading ? "EIO" : code, `${path} depends on ${dependency}: ${why}${cure}`, {

@@ -166,7 +166,7 @@ async function* indentAnswer({ bytes, url }: HttpAnswer, path: string, signal: A
     yield* documents.indent(bytes, signal);
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
-    throw new FsError(error.code, `${path}: ${showUrl(url)}: ${error.message}`, { cause: error });
+    throw error.at(showUrl(url)).at(path);
   }
 }
 

@@ -142,5 +142,5 @@ function numberIn(
   const number = Number(value);
   if (number >= least && number <= most) return number;
   const shown = JSON.stringify(value.slice(0, 40));
-  throw new FsError("EIO", `${path}: ${attribute(name)} is ${shown}; it must be a number from ${least} to ${most}`);
+  throw new FsError("EIO", `${attribute(name)} is ${shown}; it must be a number from ${least} to ${most}`, { path });
 }

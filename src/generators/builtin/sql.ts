@@ -106,7 +106,7 @@ export function createSqlGenerator(parts: SourceParts): SourceGenerator {
     if (path === undefined) return requireText(options, "url", "sqlite:./shop.db");
     if (parts.mountpoint === undefined) throw new FsError("EIO", `${path} lies in the mount, and there is none here`);
     const entry = await locateInTree(path, context, parts.mountpoint).catch((error: unknown) => {
-      throw error instanceof FsError ? new FsError(error.code, `the option "database": ${error.message}`) : error;
+      throw error instanceof FsError ? error.at('the option "database"') : error;
     });
     // Made here rather than when it is opened: so a circle is found.
     if (entry.type === "file" && entry.size === undefined) await context.read(entry.path);

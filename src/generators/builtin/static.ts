@@ -11,7 +11,7 @@ export const staticGenerator: ContentGenerator = {
   generate(path, { options }) {
     const { content } = options;
     if (!isJsonFile(content)) {
-      throw new FsError("EIO", `${path}: the generator "static" needs an option "content" with text or a JSON value`);
+      throw new FsError("EIO", 'the generator "static" needs an option "content" with text or a JSON value', { path });
     }
     return { content };
   },

@@ -91,7 +91,7 @@ async function readSource(path: string, { options, match }: GeneratorContext, ba
     });
     return [file, text.toString("utf8")];
   }
-  throw new FsError("ENOENT", `${path}: there is no template ${listCandidates(path, options, match, base)[0]}`);
+  throw new FsError("ENOENT", `there is no template ${listCandidates(path, options, match, base)[0]}`, { path });
 }
 
 function refuseInMount(file: string): void {

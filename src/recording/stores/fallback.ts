@@ -1,4 +1,5 @@
-import { NOBODY_ELSE, type Recording, type RecordingStore, reasonOf } from "../recording.ts";
+import { reasonOf } from "../../errno.ts";
+import { NOBODY_ELSE, type Recording, type RecordingStore } from "../recording.ts";
 
 export interface FallbackOptions {
   readonly warn: (message: string) => void;
@@ -27,7 +28,7 @@ export function withFallback(shared: RecordingStore, local: RecordingStore, opti
     if (warned) return;
     warned = true;
     const trouble = kind === "reading" ? "cannot be used" : "cannot be written";
-    warn(`${shared.name} ${trouble}, so ${local.name} are used instead: ${reasonOf(error, shared)}`);
+    warn(`${shared.name} ${trouble}, so ${local.name} are used instead: ${reasonOf(error, shared.name)}`);
   }
 
   /** What the shared store says; undefined while it is left alone, or when it fails. */

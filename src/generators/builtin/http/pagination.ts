@@ -67,7 +67,7 @@ export async function* fetchPages(
     });
     if (answer === undefined) return;
     const page = await documents.readPage(answer.bytes, question, asking.signal).catch((error: unknown) => {
-      throw error instanceof FsError ? new FsError(error.code, `${showUrl(answer.url)}: ${error.message}`) : error;
+      throw error instanceof FsError ? error.at(showUrl(answer.url)) : error;
     });
     yield { items: page.items, url };
     url = nextOf(url, answer, page, paging);

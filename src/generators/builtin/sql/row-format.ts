@@ -38,7 +38,7 @@ export function readFormat(options: Options): Format | undefined {
 export function requireFormat(path: string, options: Options): Format {
   const format = readFormat(options) ?? formatOf(path);
   if (format !== undefined) return format;
-  throw new FsError("EIO", `${path}: its ending says no format; the option "format" does: ${FORMATS.join(", ")}`);
+  throw new FsError("EIO", `its ending says no format; the option "format" does: ${FORMATS.join(", ")}`, { path });
 }
 
 /** The same for every path that a pattern tells the ending of. */

@@ -76,6 +76,7 @@ const ARROWS: Readonly<Record<string, { readonly may: readonly string[]; readonl
 const TABLES = ["src/fuse/abi.ts", "src/fuse/ops.ts", "src/libc.ts"];
 
 const LEAVES = [
+  "abort.ts",
   "attributes.ts",
   "errno.ts",
   "inside-mount.ts",

@@ -3,7 +3,9 @@
  *
  * Each part is loaded when it is first needed: a mount without a prompt does not look for a server or load a client.
  */
+
 import { statSync } from "node:fs";
+import { memoizeSuccess } from "../abort.ts";
 import { FsError } from "../errno.ts";
 import type { Engine } from "../generate/engine.ts";
 import { type Usage, UsageCounter } from "../generate/spending/usage-counter.ts";
@@ -370,16 +372,4 @@ async function rethrowAsFsError(error: unknown): Promise<never> {
   if (error instanceof FsError) throw error;
   const { toFsError: fsError } = await import("../generate/to-fs-error.ts");
   throw fsError(error, "the model");
-}
-
-/** Caches the value of `make`. After a failure, the next call tries again. */
-function memoizeSuccess<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => {
-    made ??= make().catch((error: unknown) => {
-      made = undefined;
-      throw error;
-    });
-    return made;
-  };
 }

@@ -5,6 +5,7 @@
  * result becomes bytes and its failure an errno. Not known here: inodes and readers (the filesystem waits, retries and
  * runs one generation a file), servers and recordings (they are behind the model).
  */
+import { abortable, memoize, pause } from "../abort.ts";
 import { DEFAULT_GENERATOR, GENERATOR, METADATA, OURS, policyText } from "../attributes.ts";
 import { FsError } from "../errno.ts";
 import type { LlmContext } from "../generators/builtin/llm.ts";
@@ -208,7 +209,7 @@ export function createEngine(options: EngineOptions): Engine {
     origin: string,
     caller: AbortSignal,
     limitMs: number,
-    pause: number,
+    pauseMs: number,
     listener: StageListener | undefined,
     work: (signal: AbortSignal, place: SlotPlace) => Promise<T>,
   ): Promise<T> {
@@ -219,7 +220,7 @@ export function createEngine(options: EngineOptions): Engine {
     let timer: Timer | undefined;
     const stages = new Stages(listener);
     try {
-      if (pause > 0) await wait(pause, stop.signal);
+      if (pauseMs > 0) await pause(pauseMs, stop.signal);
       if (slots.full) stages.set("queued");
       using slot = await slots.take(stop.signal);
       const late = () => stop.abort(new FsError("ETIMEDOUT", `${origin} took longer than ${limitMs / 1000} s`));
@@ -331,30 +332,4 @@ function isUnchanged(value: unknown): boolean {
 /** What the contract says of the members is checked where they are used. */
 function isFileContent(value: unknown): value is FileContent {
   return typeof value === "object" && value !== null && "content" in value;
-}
-
-/** The work's result, or the signal's reason as soon as it fires: work that ignores the signal is left behind. */
-function abortable<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const stop = () => reject(signal.reason);
-    if (signal.aborted) stop();
-    else signal.addEventListener("abort", stop, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
-  });
-}
-
-/** The back-off of a file that failed before: it holds no slot meanwhile. */
-function wait(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  return abortable(signal, promise).finally(() => clearTimeout(timer));
-}
-
-/** A value that is asked for at most once, and not at all if nobody asks. */
-function memoize<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => {
-    made ??= make();
-    return made;
-  };
 }

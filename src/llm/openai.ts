@@ -7,9 +7,11 @@
  *
  * The client is imported when the first request is made: a command that calls no model does not pay for loading it.
  */
+
 import type { ChatModel } from "openai/resources/shared";
+import { memoizeSuccess, pause } from "../abort.ts";
 import { fetchFollowing } from "./connection/http.ts";
-import { DEFAULT_RETRIES, delayBefore, pause, type Retries } from "./connection/retry.ts";
+import { DEFAULT_RETRIES, delayBefore, type Retries } from "./connection/retry.ts";
 import { DEFAULT_TIMEOUTS, type Timeouts, Watchdog } from "./connection/watchdog.ts";
 import { adapt, type Dialect, learn, PLAIN_DIALECT } from "./dialect.ts";
 import { cancelled, Failure, type Party, scrub, secretsIn } from "./failure.ts";
@@ -47,7 +49,7 @@ export function createOpenaiModel(settings: OpenaiSettings = {}): LanguageModel 
   /** What each model of this server was found to understand; written after a success, so a wrong guess is forgotten. */
   const dialects = new Map<string, Dialect>();
   const secrets = [...(settings.apiKey ? [settings.apiKey] : []), ...secretsIn(settings.headers)];
-  const client = memoize(() => connect(baseUrl, settings.apiKey, settings.headers));
+  const client = memoizeSuccess(() => connect(baseUrl, settings.apiKey, settings.headers));
 
   async function ask(
     body: Readonly<Record<string, unknown>>,
@@ -157,16 +159,4 @@ async function connect(baseUrl: string, apiKey: string | undefined, headers: Ope
 
 function hostOf(baseUrl: string): string {
   return URL.canParse(baseUrl) ? new URL(baseUrl).host : "the base URL";
-}
-
-/** The value of an asynchronous function that is called at most once; a failure is not kept. */
-function memoize<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => {
-    made ??= make().catch((error) => {
-      made = undefined;
-      throw error;
-    });
-    return made;
-  };
 }

@@ -1,7 +1,7 @@
 /** A model that answers from recordings, before another model is asked or instead of that. */
 
+import { pause } from "../abort.ts";
 import { reasonOf } from "../errno.ts";
-import { pause } from "../llm/connection/retry.ts";
 import { type ChatAnswer, type ChatOptions, type ChatRequest, type LanguageModel, LlmError } from "../llm/llm.ts";
 import { explainMiss } from "./explain-miss.ts";
 import { requestKey } from "./key.ts";

@@ -6,8 +6,9 @@
  * server holds, and wakes when that is closed, however it came about. It is told as well of process groups and processes
  * that work for the mount, and ends those that are left.
  */
+
 import { rmdirSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
+import { waitUntil } from "../../abort.ts";
 import * as libc from "../../libc.ts";
 import { FS_TYPE, findMountAt } from "../../mountinfo.ts";
 import { ROLE, selfCommand } from "../../self.ts";
@@ -117,7 +118,7 @@ function processOf(pid: number): GuardedProcess {
 async function endAll(working: readonly GuardedProcess[]): Promise<void> {
   for (const one of working) one.signal("SIGTERM");
   const living = () => working.filter((one) => one.isAlive());
-  for (let waited = 0; waited < GRACE_MS && living().length > 0; waited += LOOK_MS) await sleep(LOOK_MS);
+  await waitUntil(() => living().length === 0, GRACE_MS, LOOK_MS);
   for (const one of living()) one.signal("SIGKILL");
 }
 

@@ -5,7 +5,7 @@
  * Whoever watches is told of every group, so that somebody else can end them should this process not come to it. What
  * makes itself a group or a session of its own is out of reach.
  */
-import { setTimeout as sleep } from "node:timers/promises";
+import { waitUntil } from "../../abort.ts";
 import { signalGroup } from "../../libc.ts";
 
 /** Between SIGTERM and SIGKILL. */
@@ -71,5 +71,5 @@ export class ProcessGroups implements AsyncDisposable {
 }
 
 async function waitUntilGone(pid: number): Promise<void> {
-  for (let waited = 0; waited < KILLED_MS && signalGroup(pid, 0); waited += LOOK_MS) await sleep(LOOK_MS);
+  await waitUntil(() => !signalGroup(pid, 0), KILLED_MS, LOOK_MS);
 }

@@ -30,19 +30,3 @@ export function delayBefore(failure: Failure, attempt: number, retries: Retries,
   const delay = Math.max(backOff, (asked ?? 0) * (1 + Math.random() / 10));
   return delay < leftMs ? delay : "no time is left for another attempt";
 }
-
-/** Waits; rejects with `reason()` as soon as the signal fires. */
-export function pause(ms: number, signal: AbortSignal | undefined, reason: () => Error): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(reason());
-    const onAbort = () => {
-      clearTimeout(timer);
-      reject(reason());
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", onAbort);
-      resolve();
-    }, ms);
-    signal?.addEventListener("abort", onAbort, { once: true });
-  });
-}

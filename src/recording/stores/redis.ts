@@ -4,7 +4,9 @@
  * Keys: `<prefix>:recording:<key>` holds the text of record.ts, `<prefix>:claim:<key>` the token of whoever is making
  * that answer and who that is, with a time to live that its holder keeps renewing.
  */
+
 import { RedisClient } from "bun";
+import { within } from "../../abort.ts";
 import { codeOf } from "../../errno.ts";
 import type { ChatRequest } from "../../llm/llm.ts";
 import { TooLongError } from "../../text/bounded-read.ts";
@@ -202,19 +204,14 @@ function createConnection(address: string, name: string, timeoutMs: number): Sen
   const send = async (command: string, args: string[]): Promise<unknown> => {
     client ??= new RedisClient(address, { connectionTimeout: timeoutMs, autoReconnect: false });
     const used = client;
-    let timer: Timer | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs / 1000} s`)), timeoutMs);
-    });
     try {
-      return await Promise.race([used.send(command, args), late]);
+      const late = () => new Error(`no answer within ${timeoutMs / 1000} s`);
+      return await within(timeoutMs, used.send(command, args), late);
     } catch (error) {
       // What the server refuses leaves the connection, and what others asked on it, as it is.
       if (codeOf(error) === "ERR_REDIS_SERVER_ERROR") throw toUserError(name, error);
       drop(used);
       throw new RedisUnreachable(`${name}: ${await explainLoss(address, error)}`);
-    } finally {
-      clearTimeout(timer);
     }
   };
   return Object.assign(send, { close: () => client && drop(client) });

@@ -5,7 +5,9 @@
  * making that answer. A claim's holder rewrites it every few seconds; one that has not changed for a while, by the
  * watcher's own clock, is dead. So no two clocks are ever compared.
  */
+
 import { S3Client } from "bun";
+import { pause, within } from "../../abort.ts";
 import { codeOf } from "../../errno.ts";
 import { TooLongError } from "../../text/bounded-read.ts";
 import { withoutTrailing } from "../../text/trailing.ts";
@@ -230,7 +232,7 @@ class Claims {
     if (!(await this.#write(place, token, condition))) return undefined;
     this.#conditional ??= !(await this.#write(place, token, { "if-none-match": "*" }));
     if (!this.#conditional) {
-      await Bun.sleep(SETTLE_MS);
+      await pause(SETTLE_MS);
       if ((await this.#client.file(place).text()) !== token) return undefined;
     }
     this.#seen.delete(key);
@@ -309,7 +311,7 @@ async function retryBusy<T>(work: () => Promise<T>): Promise<T> {
       return await work();
     } catch (error) {
       if (attempt === ATTEMPTS || !BUSY.has(codeOf(error) ?? "")) throw error;
-      await Bun.sleep(BUSY_MS * 2 ** attempt * (0.5 + Math.random() / 2));
+      await pause(BUSY_MS * 2 ** attempt * (0.5 + Math.random() / 2));
     }
   }
 }
@@ -318,19 +320,13 @@ async function retryBusy<T>(work: () => Promise<T>): Promise<T> {
 class S3Unreachable extends Error {}
 
 async function withTimeout<T>(name: string, timeoutMs: number, work: () => Promise<T>): Promise<T> {
-  let timer: Timer | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${name}: no answer within ${timeoutMs / 1000} s`)), timeoutMs);
-  });
   try {
-    return await Promise.race([work(), late]);
+    return await within(timeoutMs, work(), () => new Error(`${name}: no answer within ${timeoutMs / 1000} s`));
   } catch (error) {
     if (isMissing(error) || error instanceof TooLongError) throw error;
     throw new S3Unreachable(
       error instanceof Error && error.message.startsWith(name) ? error.message : `${name}: ${reasonOf(error)}`,
     );
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -1,5 +1,7 @@
 /** One request with everything around it: allowed hosts, addresses, redirects, retries, limits, statuses as errnos. */
+
 import { isIP } from "node:net";
+import { pause } from "../../../abort.ts";
 import { codeOf, type ErrnoName, FsError } from "../../../errno.ts";
 import { proxyOptions } from "../../../llm/connection/http.ts";
 import type { GeneratorLog } from "../../contract.ts";
@@ -71,9 +73,9 @@ export async function ask(url: URL, options: HttpOptions, { signal, log }: Askin
       throwIfOver();
       const failure = toFailure(error, url);
       if (attempt >= tries || !failure.again) throw failure.error;
-      const pause = Math.min(failure.after ?? 250 * 2 ** attempt, LONGEST_PAUSE_MS);
-      log.info(`${failure.error.message}; trying again in ${pause} ms`);
-      await waitBeforeRetry(pause, both).catch(() => {
+      const delay = Math.min(failure.after ?? 250 * 2 ** attempt, LONGEST_PAUSE_MS);
+      log.info(`${failure.error.message}; trying again in ${delay} ms`);
+      await pause(delay, both).catch(() => {
         throw signal.aborted ? signal.reason : failure.error;
       });
     }
@@ -233,15 +235,4 @@ function toFailure(error: unknown, url: URL): FailedRequest {
 function reasonOf(message: string): string {
   const [reason = ""] = message.split(/ fetching |\.? (?:For more information, pass|Is the computer able)/);
   return reason;
-}
-
-function waitBeforeRetry(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    });
-  });
 }

@@ -12,10 +12,9 @@ import { codeOf } from "../../errno.ts";
 import { TooLongError } from "../../text/bounded-read.ts";
 import { withoutTrailing } from "../../text/trailing.ts";
 import { describeThisProcess, holderIn, LONGEST_TOKEN } from "../holder.ts";
-import { Labels } from "../labels.ts";
-import { faultOf, type Keyed, LONGEST_RECORDING, readAnswerTo, readRecording, writeRecording } from "../record.ts";
-import type { Claim, Fault, Recording, RecordingStore } from "../recording.ts";
-import { compareLabels } from "./memory.ts";
+import { LONGEST_RECORDING } from "../record.ts";
+import type { Claim, RecordingStore } from "../recording.ts";
+import { createRemoteStore, type RemoteObjects, type RemoteOptions, Unreachable } from "./remote.ts";
 
 export interface S3Settings {
   /** Absent: Amazon's, by the region. */
@@ -26,15 +25,7 @@ export interface S3Settings {
   readonly sessionToken?: string;
 }
 
-export interface S3Options extends S3Settings {
-  readonly warn?: (message: string) => void;
-  /** How long a claim lives without being rewritten. Default 30 s. */
-  readonly claimMs?: number;
-  /** The longest that one request may take. Default 15 s. */
-  readonly timeoutMs?: number;
-  /** Says what others are told of this process when they wait for its answer. */
-  readonly who?: () => string;
-}
+export type S3Options = S3Settings & RemoteOptions;
 
 /** So many objects are read at once when all are listed. */
 const PARALLEL = 16;
@@ -43,76 +34,16 @@ const SETTLE_MS = 200;
 
 /** `url` is `s3://bucket/prefix`. */
 export function createS3Store(url: string, options: S3Options = {}): RecordingStore {
-  const {
-    warn = () => {},
-    who = describeThisProcess,
-    claimMs = 30_000,
-    timeoutMs = 15_000,
-    endpoint,
-    region,
-    accessKeyId,
-    secretAccessKey,
-    sessionToken,
-  } = options;
+  const { warn, who = describeThisProcess, claimMs = 30_000, timeoutMs = 15_000, ...settings } = options;
   const parsed = new URL(url);
   const prefix = decodeURIComponent(parsed.pathname).replace(/^\/+|\/+$/g, "");
   const name = withoutTrailing(url, "/");
   const at = (path: string) => (prefix === "" ? path : `${prefix}/${path}`);
-  const client = new S3Client({
-    bucket: parsed.host,
-    ...(endpoint !== undefined && { endpoint }),
-    ...(region !== undefined && { region }),
-    ...(accessKeyId !== undefined && { accessKeyId }),
-    ...(secretAccessKey !== undefined && { secretAccessKey }),
-    ...(sessionToken !== undefined && { sessionToken }),
-  });
+  const client = new S3Client({ bucket: parsed.host, ...settings });
   const claims = new Claims(client, (key) => at(`claims/${key}`), claimMs, who);
-  const place = (key: string) => at(`recordings/${key}.txt`);
-  /** Objects that are not used, and why. */
-  const unusable = new Map<string, string>();
-  const labels = new Labels(async () => {
-    const found: { label: string; name: string }[] = [];
-    await each(({ label, key }) => found.push({ label, name: place(key) }));
-    return found;
-  });
 
   function asked<T>(work: () => Promise<T>): Promise<T> {
     return withTimeout(name, timeoutMs, () => retryBusy(work));
-  }
-
-  async function textAt(object: string): Promise<string | undefined> {
-    try {
-      return await asked(() => textOf(client.file(object)));
-    } catch (error) {
-      if (isMissing(error)) return undefined;
-      throw error;
-    }
-  }
-
-  function read(object: string, text: string, asked?: Keyed): Recording {
-    const recording = asked === undefined ? readRecording(text) : readAnswerTo(asked, text);
-    if (object !== place(recording.key)) throw new Error("it is kept under the name of another");
-    return recording;
-  }
-
-  function complain(object: string, error: unknown): void {
-    if (unusable.has(object)) return;
-    const reason = reasonOf(error);
-    unusable.set(object, `${object} on ${name}: ${reason}`);
-    warn(`the recording ${object} on ${name} is not used: ${reason}`);
-  }
-
-  async function objects(): Promise<readonly string[]> {
-    const found: string[] = [];
-    let startAfter: string | undefined;
-    for (;;) {
-      const page = await asked(() =>
-        client.list({ prefix: at("recordings/"), ...(startAfter && { startAfter }) }).catch(named),
-      );
-      for (const { key } of page.contents ?? []) found.push(key);
-      startAfter = found.at(-1);
-      if (!page.isTruncated || startAfter === undefined) return found;
-    }
   }
 
   /** A list has no object that could be missing. */
@@ -120,78 +51,40 @@ export function createS3Store(url: string, options: S3Options = {}): RecordingSt
     throw isMissing(error) ? new Error(`${name}: ${reasonOf(error)}`) : error;
   }
 
-  async function each(
-    onRecording: (recording: Recording) => void,
-    onFault: (object: string, error: unknown) => void = () => {},
-  ): Promise<void> {
-    const names = await objects();
-    for (let from = 0; from < names.length; from += PARALLEL) {
-      const some = names.slice(from, from + PARALLEL);
-      const found = some.map((object) => readAt(object, undefined, (error) => onFault(object, error)));
-      for (const recording of await Promise.all(found)) if (recording !== undefined) onRecording(recording);
-    }
-  }
-
-  /** Undefined where there is none, or none that can be used. Rejects when the store as a whole cannot be read. */
-  async function readAt(
-    object: string,
-    asked: Keyed | undefined,
-    onFault: (error: unknown) => void,
-  ): Promise<Recording | undefined> {
-    try {
-      const text = await textAt(object);
-      return text === undefined ? undefined : read(object, text, asked);
-    } catch (error) {
-      if (error instanceof S3Unreachable) throw error;
-      onFault(error);
-      return undefined;
-    }
-  }
-
-  function take(object: string, asked?: Keyed): Promise<Recording | undefined> {
-    return readAt(object, asked, (error) => complain(object, error));
-  }
-
-  return {
+  const objects: RemoteObjects = {
     name,
-    get: (key, _label, request) => take(place(key), request && { key, request }),
-    async put(recording) {
-      await asked(() =>
-        client.write(place(recording.key), writeRecording(recording), { type: "text/plain; charset=utf-8" }),
-      );
-      unusable.delete(place(recording.key));
+    parallel: PARALLEL,
+    nameOf: (key) => at(`recordings/${key}.txt`),
+    async read(object) {
+      try {
+        return await asked(() => textOf(client.file(object)));
+      } catch (error) {
+        if (isMissing(error)) return undefined;
+        throw error;
+      }
+    },
+    async write(object, text) {
+      await asked(() => client.write(object, text, { type: "text/plain; charset=utf-8" }));
+    },
+    async remove(object) {
+      await asked(() => client.delete(object));
     },
     async list() {
-      const found: Recording[] = [];
-      await each((recording) => found.push(recording), complain);
-      return found.sort(compareLabels);
-    },
-    async near(label) {
-      const found: Recording[] = [];
-      for (const object of await labels.near(label)) {
-        const recording = await take(object);
-        if (recording !== undefined) found.push(recording);
+      const found: string[] = [];
+      let startAfter: string | undefined;
+      for (;;) {
+        const page = await asked(() =>
+          client.list({ prefix: at("recordings/"), ...(startAfter && { startAfter }) }).catch(named),
+        );
+        for (const { key } of page.contents ?? []) found.push(key);
+        startAfter = found.at(-1);
+        if (!page.isTruncated || startAfter === undefined) return found;
       }
-      return found;
-    },
-    unusable: (key) => unusable.get(place(key)),
-    async check() {
-      const faults: Fault[] = [];
-      await each(
-        () => {},
-        (object, error) => faults.push(faultOf(object, error)),
-      );
-      return faults;
-    },
-    async remove(key) {
-      await asked(() => client.delete(place(key)));
-    },
-    async discard(object) {
-      await asked(() => client.delete(object));
     },
     claim: (key) => asked(() => claims.take(key)),
     holder: (key) => asked(() => claims.holder(key)),
   };
+  return createRemoteStore(objects, warn);
 }
 
 /** Piece by piece, up to the longest that a recording may be. */
@@ -316,15 +209,12 @@ async function retryBusy<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The store as a whole cannot be used. Anything else is about one object. */
-class S3Unreachable extends Error {}
-
 async function withTimeout<T>(name: string, timeoutMs: number, work: () => Promise<T>): Promise<T> {
   try {
     return await within(timeoutMs, work(), () => new Error(`${name}: no answer within ${timeoutMs / 1000} s`));
   } catch (error) {
     if (isMissing(error) || error instanceof TooLongError) throw error;
-    throw new S3Unreachable(
+    throw new Unreachable(
       error instanceof Error && error.message.startsWith(name) ? error.message : `${name}: ${reasonOf(error)}`,
     );
   }

@@ -52,9 +52,7 @@ export function listRelatives(thread: number): readonly number[] {
   const found: number[] = [];
   try {
     for (let at = thread, count = 0; at > 1 && count < MOST_PARENTS; count++) {
-      // As proc_pid_stat(5): the name, which may hold anything, is in parentheses.
-      const stat = readFileSync(`/proc/${at}/stat`, "latin1");
-      const [, parent, group, session] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      const [, parent, group, session] = fieldsOf(readFileSync(`/proc/${at}/stat`, "latin1"));
       found.push(at, Number(group), Number(session));
       at = Number(parent);
     }
@@ -89,10 +87,51 @@ export function ownerOf(pid: number): number | undefined {
 
 /** What a process does: proc_pid_stat(5), state. */
 export function conditionOf(pid: number): "stopped" | "alive" | "gone" {
-  const stat = readText(`/proc/${pid}/stat`);
-  const state = stat.charAt(stat.lastIndexOf(")") + 2);
+  const [state = ""] = statOf(pid);
   if (state === "" || state === "Z" || state === "X") return "gone";
   return state === "T" || state === "t" ? "stopped" : "alive";
+}
+
+/** Changes when the process id is used again: starttime. Undefined when the process is gone. */
+export function startTimeOf(pid: number): string | undefined {
+  const fields = statOf(pid);
+  // A zombie has let go of everything.
+  return fields[0] === "Z" ? undefined : fields[19];
+}
+
+/** What proc_pid_stat(5) lists behind the name: state, ppid, pgrp, session, tty_nr, tpgid, … */
+export function statOf(pid: number | "self"): readonly string[] {
+  return fieldsOf(readText(`/proc/${pid}/stat`));
+}
+
+function fieldsOf(stat: string): readonly string[] {
+  // The name, in parentheses, may hold anything.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).trimEnd();
+  return fields === "" ? [] : fields.split(" ");
+}
+
+/** linux/capability.h */
+export const CAP_SYS_ADMIN = 21;
+
+/** One field of proc_pid_status(5), as text: "Groups", "CapEff". */
+export function statusOf(pid: number | "self", field: string): string | undefined {
+  return new RegExp(`^${field}:[ \\t]*(.*)$`, "m").exec(readText(`/proc/${pid}/status`))?.[1]?.trimEnd();
+}
+
+/** Whether a mask of signals or capabilities of proc_pid_status(5) has this bit; false where there is no such mask. */
+export function statusHas(pid: number | "self", field: string, bit: number): boolean {
+  const mask = statusOf(pid, field) ?? "";
+  return /^[0-9a-f]+$/.test(mask) && (BigInt(`0x${mask}`) & (1n << BigInt(bit))) !== 0n;
+}
+
+/** Pages of memory that a process has: proc_pid_statm(5), resident. */
+export function residentPagesOf(pid: number): number {
+  return Number(readText(`/proc/${pid}/statm`).split(" ")[1] ?? 0);
+}
+
+/** The open descriptors of a process; of this one also the one that they are listed by. */
+export function descriptorsOf(pid: number | "self"): readonly number[] {
+  return listFolder(`/proc/${pid}/fd`).map(Number);
 }
 
 /** Names the mount namespace of a process. */

@@ -1,5 +1,14 @@
 import { expect, test } from "bun:test";
-import { parseThreadSignals, readThreadSignals } from "../src/procfs.ts";
+import {
+  conditionOf,
+  descriptorsOf,
+  parseThreadSignals,
+  readThreadSignals,
+  startTimeOf,
+  statOf,
+  statusHas,
+  statusOf,
+} from "../src/procfs.ts";
 
 const STATUS = `Name:	SigPnd: x
 State:	S (sleeping)
@@ -37,4 +46,26 @@ test("a thread is seen by its own number; one that is gone, or has no number her
     await child.exited;
   }
   expect([readThreadSignals(child.pid), readThreadSignals(0)]).toEqual([undefined, undefined]);
+});
+
+test("of a process: its state and parent whatever its name is, its status fields, masks and descriptors", async () => {
+  const child = Bun.spawn(["bash", "-c", "printf ') Z (' > /proc/$$/comm; echo; trap '' HUP; read -r; exit"], {
+    stdio: ["pipe", "pipe", "ignore"],
+  });
+  try {
+    await child.stdout.getReader().read();
+    while (!statusHas(child.pid, "SigIgn", 0)) await Bun.sleep(5);
+    const [state, parent] = statOf(child.pid);
+    expect([state === "Z", Number(parent), statusOf(child.pid, "Name")]).toEqual([false, process.pid, ") Z ("]);
+    expect(statusOf(child.pid, "Uid")?.split("\t")[0]).toBe(String(process.getuid?.()));
+    expect([statusHas(child.pid, "SigIgn", 0), statusHas(child.pid, "SigIgn", 62)]).toEqual([true, false]);
+    expect(descriptorsOf(child.pid)).toEqual(expect.arrayContaining([0, 1, 2]));
+    expect(startTimeOf(child.pid)).toMatch(/^\d+$/);
+  } finally {
+    child.kill("SIGKILL");
+    await child.exited;
+  }
+  const gone = [conditionOf(child.pid), startTimeOf(child.pid), statusOf(child.pid, "Uid"), statOf(child.pid)];
+  expect(gone).toEqual(["gone", undefined, undefined, []]);
+  expect([statusHas(child.pid, "SigIgn", 0), descriptorsOf(child.pid)]).toEqual([false, []]);
 });

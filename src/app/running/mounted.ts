@@ -1,11 +1,12 @@
 /** Access to a running mount for commands, through the files in its `.llmfs`. */
 
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { CONTROL_NAME } from "../../attributes.ts";
 import { messageOf } from "../../errno.ts";
 import { getxattr } from "../../libc.ts";
 import { FS_TYPE, findMountAt, type MountPoint, readMounts } from "../../mountinfo.ts";
+import { ownerOf } from "../../procfs.ts";
 import type { PendingFile } from "../../rpc/messages.ts";
 import { UserError } from "../errors.ts";
 import { absolutePath } from "../machine/current-directory.ts";
@@ -95,7 +96,7 @@ export function readServingEnvironment(mountpoint: string): Readonly<Record<stri
   using server = mount && serverOf(mount);
   if (server === undefined) return {};
   try {
-    if (statSync(`/proc/${server.pid}`).uid !== process.geteuid?.()) return {};
+    if (ownerOf(server.pid) !== process.geteuid?.()) return {};
     const variables = readFileSync(`/proc/${server.pid}/environ`, "utf8")
       .split("\0")
       .filter((one) => one.includes("="));

@@ -4,9 +4,8 @@
  */
 
 import { lstatSync } from "node:fs";
-import { startTimeOf } from "../../fuse/mounting/process.ts";
 import type { MountPoint } from "../../mountinfo.ts";
-import { listFolder, listProcesses, ownerOf, readLink, readText } from "../../procfs.ts";
+import { listFolder, listProcesses, ownerOf, readLink, readText, startTimeOf } from "../../procfs.ts";
 import { type MountRecord, RECORD_LINK, RecordReader } from "./mount-record.ts";
 
 /** A process that serves a mount, or that served one and still has its tree. Must be disposed. */

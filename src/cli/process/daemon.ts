@@ -1,6 +1,6 @@
 /** The process behind a background mount: gets its assignment from the launcher, reports to it, and then detaches. */
-import { readdirSync, readlinkSync } from "node:fs";
 import { close, dup2, O_RDWR, open, setsid } from "../../libc.ts";
+import { descriptorsOf, readLink } from "../../procfs.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { explain } from "../output/explain-error.ts";
 import type { Assignment, LaunchOutcome } from "./launcher.ts";
@@ -68,16 +68,8 @@ function leaveTerminal(): void {
  * library uses it, and the reader of a pipe would then never see its end.
  */
 function listTerminalDescriptors(): readonly number[] {
-  const descriptors = readdirSync("/proc/self/fd").map(Number);
-  const target = (fd: number) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`);
-    } catch {
-      // The descriptor that this directory was read with is already closed.
-      return "";
-    }
-  };
+  const target = (fd: number) => readLink(`/proc/self/fd/${fd}`);
   // Regular files stay open, because the log may go to one.
   const left = [0, 1, 2].map(target).filter((path) => /^(pipe|socket):|^\/dev\/(pts|tty|console)/.test(path));
-  return descriptors.filter((fd) => fd <= 2 || left.includes(target(fd)));
+  return [0, 1, 2, ...descriptorsOf("self").filter((fd) => fd > 2 && left.includes(target(fd)))];
 }

@@ -4,8 +4,9 @@
  * - A process whose parent has ended becomes its child, and stays a zombie until process 1 waits for it.
  * - Signals whose default action ends any other process are ignored by process 1 unless it handles them.
  */
-import { readdirSync, readFileSync } from "node:fs";
+
 import { reap } from "../../libc.ts";
+import { listFolder, readText, statOf } from "../../procfs.ts";
 import { onSignals, signalStatus } from "./signals.ts";
 
 /**
@@ -39,21 +40,11 @@ export function actAsInit(exit: (status: number) => void): void {
 
 /** The children of all threads of this process: Bun starts processes from several, and the kernel assigns orphans to any. */
 function listChildren(): readonly number[] {
-  try {
-    return readdirSync("/proc/self/task").flatMap((thread) =>
-      readFileSync(`/proc/self/task/${thread}/children`, "latin1").split(" ").filter(Boolean).map(Number),
-    );
-  } catch {
-    // A thread has just ended, or there is no /proc.
-    return [];
-  }
+  return listFolder("/proc/self/task").flatMap((thread) =>
+    readText(`/proc/self/task/${thread}/children`).split(" ").filter(Boolean).map(Number),
+  );
 }
 
 function isZombie(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    return stat.charAt(stat.lastIndexOf(")") + 2) === "Z";
-  } catch {
-    return false;
-  }
+  return statOf(pid)[0] === "Z";
 }

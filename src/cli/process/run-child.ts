@@ -1,6 +1,6 @@
 /** A program that llmfs runs for the user. It receives our signals, and its exit status becomes ours. */
-import { readFileSync } from "node:fs";
 import type { Subprocess } from "bun";
+import { statOf } from "../../procfs.ts";
 import { onSignals, signalStatus } from "./signals.ts";
 
 /**
@@ -32,8 +32,6 @@ export async function forwardSignals(child: Subprocess): Promise<number> {
 
 /** Whether our process group receives the signals of a terminal: pgrp and tpgid of proc_pid_stat(5). */
 function isInForeground(): boolean {
-  const stat = readFileSync("/proc/self/stat", "latin1");
-  // The program's name, in parentheses, may contain any character.
-  const [, , pgrp, , , tpgid] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const [, , pgrp, , , tpgid] = statOf("self");
   return pgrp !== undefined && pgrp === tpgid;
 }

@@ -1,6 +1,6 @@
 /** Handlers for signals that can be disposed. */
-import { readFileSync } from "node:fs";
 import { constants } from "node:os";
+import { statusHas } from "../../procfs.ts";
 
 export type SignalName = "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT" | "SIGUSR1" | "SIGUSR2" | "SIGWINCH" | "SIGXCPU";
 
@@ -20,16 +20,7 @@ export function onSignals(names: readonly SignalName[], handle: (name: SignalNam
 }
 
 /** From the mask of ignored signals in proc_pid_status(5). False if there is no such mask. */
-const hangupIgnored = ignoredAtStart(constants.signals.SIGHUP);
-
-function ignoredAtStart(signal: number): boolean {
-  try {
-    const mask = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1] ?? "0";
-    return (BigInt(`0x${mask}`) & (1n << BigInt(signal - 1))) !== 0n;
-  } catch {
-    return false;
-  }
-}
+const hangupIgnored = statusHas("self", "SigIgn", constants.signals.SIGHUP - 1);
 
 /** Ended by a signal before anything was mounted: exit status 128 + n, without a message. */
 export class Interrupted extends Error {

@@ -1,11 +1,11 @@
 /** What stat(2) says of an inode, and how it is changed: getattr, setattr, statfs. */
 
-import { readFileSync } from "node:fs";
 import { FsError } from "../../errno.ts";
 import * as abi from "../../fuse/abi.ts";
 import { type Filesystem, PARKED, type Request } from "../../fuse/ops.ts";
 import type { StructValue } from "../../fuse/wire.ts";
 import { atMost, type Wide } from "../../int64.ts";
+import { statusOf } from "../../procfs.ts";
 import { PAGE } from "../../tree/content/store.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import { type Inode, S_IFMT, S_ISGID, S_ISUID, type SomeTimes, type Time } from "../../tree/inode.ts";
@@ -196,13 +196,7 @@ export interface Caller {
 /** As fs/attr.c:in_group_or_capable(). The request names one group; the others are asked for where it matters. */
 export function inGroup(caller: Caller, gid: number): boolean {
   if (caller.uid === 0 || caller.gid === gid) return true;
-  try {
-    const status = readFileSync(`/proc/${caller.pid}/status`, "latin1");
-    const groups = /^Groups:(.*)$/m.exec(status)?.[1] ?? "";
-    return groups.trim().split(/\s+/).includes(String(gid));
-  } catch {
-    return false;
-  }
+  return statusOf(caller.pid, "Groups")?.split(/\s+/).includes(String(gid)) === true;
 }
 
 export function attributeOperations(mount: FsContext) {

@@ -5,7 +5,7 @@
  * number may be given to another thread. So a note expires, it is compared with the time at which the thread was
  * started, and when there are too many, the oldest gives way.
  */
-import { startTimeOf } from "../../fuse/mounting/process.ts";
+import { startTimeOf } from "../../procfs.ts";
 
 interface Note<T> {
   readonly value: T;

@@ -4,9 +4,11 @@
  * Much can be read off this process and the program's file. The rest only the program knows, and says on its standard
  * error, so whoever needs certainty has to let it try.
  */
-import { readFileSync, realpathSync, statSync } from "node:fs";
+
+import { realpathSync, statSync } from "node:fs";
 import * as libc from "../../libc.ts";
 import { type MountPoint, readMounts } from "../../mountinfo.ts";
+import { CAP_SYS_ADMIN, statusHas, statusOf } from "../../procfs.ts";
 import { findHelper, type MountFailure, ownsMountNamespace, unmountPath } from "./unmount.ts";
 
 export interface HelperRefusal {
@@ -82,7 +84,7 @@ export function findRefusal(): HelperRefusal | undefined {
   }
   const helper = findHelper();
   if (helper === undefined) return explainMissingHelper();
-  if (readStatus("NoNewPrivs") === "1") {
+  if (statusOf("self", "NoNewPrivs") === "1") {
     return {
       reason: "not-permitted",
       problem: `this process may not gain privileges (no_new_privs is set), so ${helper} cannot act as root`,
@@ -168,14 +170,7 @@ export function deviceModeCure(): string {
 
 /** Whether a setuid program that this process starts may have CAP_SYS_ADMIN: it must be in the bounding set. */
 function mayBeAdministrator(): boolean {
-  const CAP_SYS_ADMIN = 21n;
-  const mask = readStatus("CapBnd");
-  return mask !== undefined && ((BigInt(`0x${mask}`) >> CAP_SYS_ADMIN) & 1n) === 1n;
-}
-
-/** A field of /proc/self/status. */
-function readStatus(field: string): string | undefined {
-  return new RegExp(`^${field}:\\s*(\\S+)`, "m").exec(readFileSync("/proc/self/status", "utf8"))?.[1];
+  return statusHas("self", "CapBnd", CAP_SYS_ADMIN);
 }
 
 /** The mount that a path lies in: the deepest; of several at one place the topmost, which was made last. */

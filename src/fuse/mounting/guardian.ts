@@ -11,8 +11,9 @@ import { rmdirSync } from "node:fs";
 import { waitUntil } from "../../abort.ts";
 import * as libc from "../../libc.ts";
 import { FS_TYPE, findMountAt } from "../../mountinfo.ts";
+import { startTimeOf } from "../../procfs.ts";
 import { ROLE, selfCommand } from "../../self.ts";
-import { SLEEPER, startTimeOf } from "./process.ts";
+import { SLEEPER } from "./process.ts";
 import { isDead, unmountPath } from "./unmount.ts";
 
 /** After the role and the mountpoint, where the mountpoint was made for the mount and goes with it. */

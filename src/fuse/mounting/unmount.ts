@@ -1,9 +1,11 @@
 /** Unmounting, and what mounting shares with it: who may, through which helper, and the one error. */
-import { accessSync, constants, readFileSync, statSync } from "node:fs";
+
+import { accessSync, constants, statSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { codeOf, ERRNO } from "../../errno.ts";
 import * as libc from "../../libc.ts";
 import { findMountAt } from "../../mountinfo.ts";
+import { CAP_SYS_ADMIN, statusHas } from "../../procfs.ts";
 
 /**
  * - "no-device": no /dev/fuse
@@ -80,10 +82,7 @@ export function ownsMountNamespace(): boolean {
 
 /** Whether this process has CAP_SYS_ADMIN, in whichever user namespace it lives. */
 export function isAdministrator(): boolean {
-  const CAP_SYS_ADMIN = 21n;
-  const status = readFileSync("/proc/self/status", "utf8");
-  const mask = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1];
-  return mask !== undefined && (BigInt(`0x${mask}`) & (1n << CAP_SYS_ADMIN)) !== 0n;
+  return statusHas("self", "CapEff", CAP_SYS_ADMIN);
 }
 
 /** By this process: Bun.which is content with anybody's execute bit. */

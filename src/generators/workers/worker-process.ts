@@ -5,10 +5,10 @@
  * process that started it.
  */
 
-import { readFileSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import type { Subprocess } from "bun";
 import { codeOf, type ErrnoName } from "../../errno.ts";
+import { residentPagesOf } from "../../procfs.ts";
 import { ROLE, selfCommand } from "../../self.ts";
 import type { GeneratorLog } from "../contract.ts";
 import { IdleTimer } from "../idle.ts";
@@ -125,12 +125,7 @@ export class Helper {
 
   /** Bytes of memory that it has now; 0 if it is gone. */
   memory(): number {
-    try {
-      const pages = readFileSync(`/proc/${this.#process.pid}/statm`, "latin1").split(" ")[1];
-      return Number(pages) * PAGE;
-    } catch {
-      return 0;
-    }
+    return residentPagesOf(this.#process.pid) * PAGE;
   }
 
   /** How many calls are under way. */

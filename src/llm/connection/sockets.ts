@@ -4,8 +4,9 @@
  * `fetch` does not say how far it came, but the kernel knows the state of this process's connections. If one is open to
  * the server's port, the request may have been sent; if connections are only being opened, or there are none, it was not.
  */
-import { readdirSync } from "node:fs";
+
 import { type TcpConnection, tcpConnection } from "../../libc.ts";
+import { descriptorsOf } from "../../procfs.ts";
 
 /**
  * Ask before the request is aborted: that closes its connection. In doubt the answer is yes: a connection to the port may
@@ -14,15 +15,14 @@ import { type TcpConnection, tcpConnection } from "../../libc.ts";
 export function mayHaveConnected(url: string): boolean {
   const { port, protocol } = new URL(url);
   const wanted = Number(port) || (protocol === "https:" ? 443 : 80);
+  const descriptors = descriptorsOf("self");
+  // Not to be known without /proc.
+  if (descriptors.length === 0) return true;
   try {
-    const all = listConnections();
+    const all: readonly TcpConnection[] = descriptors.flatMap((fd) => tcpConnection(fd) ?? []);
     if (all.some((one) => one.port === wanted)) return true;
     return !all.some(({ opening }) => opening) && all.length > 0;
   } catch {
     return true;
   }
-}
-
-function listConnections(): readonly TcpConnection[] {
-  return readdirSync("/proc/self/fd").flatMap((fd) => tcpConnection(Number(fd)) ?? []);
 }

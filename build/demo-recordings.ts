@@ -9,10 +9,11 @@
 import { createEngine } from "../src/generate/engine.ts";
 import { generateStructure } from "../src/generate/structure/structure.ts";
 import { type LanguageModel, LlmError } from "../src/llm/llm.ts";
-import { createStructureTree } from "../src/offline/structure-tree.ts";
+import { createOfflineTree } from "../src/offline/tree.ts";
 import { createRecordedModel } from "../src/recording/recorded-model.ts";
 import type { DemoFile } from "../src/recording/stores/demo-store.ts";
 import { createMemoryStore } from "../src/recording/stores/memory.ts";
+import { structureToSnapshot } from "../src/snapshot/structure.ts";
 
 const HERE = new URL("demo/", import.meta.url).pathname;
 /** Not the name of a model: nobody shall think that one wrote this. */
@@ -26,9 +27,9 @@ export async function makeDemo(): Promise<string> {
   const store = createMemoryStore("the demo");
   const model = createRecordedModel(byHand, store, { mode: "record" });
   const structure = await generateStructure({ prompt, model, modelName: MODEL });
-  const tree = createStructureTree(structure);
+  const tree = createOfflineTree(Buffer.from(structureToSnapshot(structure.entries)));
   const engine = createEngine({ model, modelName: MODEL, tree });
-  for (const path of tree.files) await engine.generate(tree.request(path), new AbortController().signal);
+  for (const { path } of tree.files) await engine.generate(tree.request(path), new AbortController().signal);
   const demo: DemoFile = { prompt, model: MODEL, recordings: await store.list() };
   return `${JSON.stringify(demo, null, 2)}\n`;
 }

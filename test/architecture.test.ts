@@ -78,6 +78,7 @@ const TABLES = ["src/fuse/abi.ts", "src/fuse/ops.ts", "src/libc.ts"];
 const LEAVES = [
   "abort.ts",
   "attributes.ts",
+  "cycle.ts",
   "errno.ts",
   "inside-mount.ts",
   "int64.ts",

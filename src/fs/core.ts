@@ -3,7 +3,7 @@ import type { Session } from "../fuse/session.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
 import type { Tree } from "../tree/tree.ts";
-import type { Timers } from "./timers.ts";
+import type { Timers } from "./waiting/timers.ts";
 
 export interface FsCore {
   readonly tree: Tree;

@@ -31,8 +31,8 @@ import { nameOperations } from "./ops/names.ts";
 import { xattrOperations } from "./ops/xattrs.ts";
 import { Authors } from "./permissions/authors.ts";
 import { RpcHandlers } from "./rpc-handlers.ts";
-import { Timers } from "./timers.ts";
 import { Interrupts } from "./waiting/interrupts.ts";
+import { Timers } from "./waiting/timers.ts";
 import { Waiters } from "./waiting/waiters.ts";
 
 /** A content up to this size is handed to the kernel whole as it comes into being; of a larger one, its end. */

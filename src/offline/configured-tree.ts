@@ -3,7 +3,9 @@
  *
  * It contains the entries created by rules and those listed by generators. A file is generated once, when it is first read.
  */
+
 import { DEFAULT_GENERATOR } from "../attributes.ts";
+import { findWay, waitsForItself } from "../cycle.ts";
 import { FsError } from "../errno.ts";
 import { folderOf } from "../generate/context/outline.ts";
 import type { Engine } from "../generate/engine.ts";
@@ -39,10 +41,6 @@ export function createConfiguredTree(config: LoadedConfig, engine: () => Engine,
     return { path, type, ...(type === "file" && { state: "pending" }), ...owner };
   }
 
-  function leadsTo(from: number, target: number): boolean {
-    return from === target || [...(waits.get(from) ?? [])].some((next) => leadsTo(next, target));
-  }
-
   function request(path: string): GenerationRequest {
     const ino = inoOf(path);
     return { ticket: ino, ino, path, generator: DEFAULT_GENERATOR, file: info(path), prompts: [], pause: 0 };
@@ -65,9 +63,8 @@ export function createConfiguredTree(config: LoadedConfig, engine: () => Engine,
     async read(path, requester) {
       const ino = inoOf(path);
       if (requester !== undefined) {
-        if (leadsTo(ino, requester)) {
-          throw new FsError("EDEADLK", `files depend on each other: ${paths[requester - 1]} → ${path}`);
-        }
+        const way = findWay(ino, requester, (at) => waits.get(at) ?? []);
+        if (way !== undefined) throw waitsForItself(way.map((one) => paths[one - 1] ?? ""));
         const set = waits.get(requester) ?? new Set();
         waits.set(requester, set.add(ino));
       }

@@ -5,7 +5,9 @@
  * request is the one that would be sent. If a file depends on a file without content or recording, its request contains a
  * placeholder and is marked as not exact.
  */
+
 import { DEFAULT_GENERATOR, ORIGIN } from "../attributes.ts";
+import { findWay, waitsForItself } from "../cycle.ts";
 import { FsError } from "../errno.ts";
 import type { Section } from "../generate/context/prompts.ts";
 import { createEngine, type EngineOptions } from "../generate/engine.ts";
@@ -107,21 +109,8 @@ export function createForesight(options: ForesightOptions): Foresight {
   }
 
   function refuseCycle(reader: string, path: string): void {
-    /** Maps each file found to the one that waits for it. Each file is visited once, even if several paths lead to it. */
-    const waiting = new Map([[path, reader]]);
-    const found = [path];
-    for (let at = found.pop(); at !== undefined && at !== reader; at = found.pop()) {
-      for (const next of waits.get(at) ?? []) {
-        if (waiting.has(next)) continue;
-        waiting.set(next, at);
-        found.push(next);
-      }
-    }
-    if (path === reader || waiting.has(reader)) {
-      const loop = [reader];
-      for (let at = waiting.get(reader); at !== undefined && at !== reader; at = waiting.get(at)) loop.unshift(at);
-      throw new FsError("EDEADLK", `files depend on each other: ${[reader, ...loop].join(" → ")}`);
-    }
+    const way = findWay(path, reader, (at) => waits.get(at) ?? []);
+    if (way !== undefined) throw waitsForItself(way);
     waits.set(reader, (waits.get(reader) ?? new Set()).add(path));
   }
 

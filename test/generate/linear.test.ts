@@ -7,10 +7,11 @@ import { StructureProgressTracker } from "../../src/generate/structure/structure
 import { checkSymlinks } from "../../src/generate/structure/symlinks.ts";
 import { extractJson, readFileAnswer, readFileText } from "../../src/generators/builtin/clean-answer.ts";
 import { parseCsv, parseCsvRows } from "../../src/generators/formats/csv.ts";
-import { createStructureTree } from "../../src/offline/structure-tree.ts";
+import { createOfflineTree } from "../../src/offline/tree.ts";
 import { describeDifference } from "../../src/recording/explain-miss.ts";
 import { readRecording } from "../../src/recording/record.ts";
 import { fileName } from "../../src/recording/stores/folder.ts";
+import { structureToSnapshot } from "../../src/snapshot/structure.ts";
 import { expectLinear, type Input, mixture, RUNS, repeated } from "../support/growth.ts";
 
 const FRAGMENTS: Readonly<Record<string, readonly string[]>> = {
@@ -197,8 +198,8 @@ test("the requests of a large layout are found in time by its size", async () =>
   const [input, work] = [
     (length: number) => " ".repeat(length / 8),
     (text: string) => {
-      const draft = createStructureTree(structure(text.length));
-      for (const path of draft.files) draft.request(path);
+      const draft = createOfflineTree(Buffer.from(structureToSnapshot(structure(text.length).entries)));
+      for (const { path } of draft.files) draft.request(path);
     },
   ];
   await expectLinear(input, work);

@@ -5,21 +5,22 @@ import { join } from "node:path";
 import { makeDemo } from "../../build/demo-recordings.ts";
 import { createEngine } from "../../src/generate/engine.ts";
 import { generateStructure, type Structure } from "../../src/generate/structure/structure.ts";
-import { createStructureTree, type StructureTree } from "../../src/offline/structure-tree.ts";
+import { createOfflineTree, type OfflineTree } from "../../src/offline/tree.ts";
 import demo from "../../src/recording/demo.json" with { type: "json" };
 import { requestKey } from "../../src/recording/key.ts";
 import { createRecordedModel } from "../../src/recording/recorded-model.ts";
 import { createDemoStore, DEMO_MODEL, DEMO_PROMPT } from "../../src/recording/stores/demo-store.ts";
+import { structureToSnapshot } from "../../src/snapshot/structure.ts";
 
 /** The demo as the product plays it: a store, and no model. */
-async function replay(): Promise<{ structure: Structure; tree: StructureTree; files: Map<string, Uint8Array> }> {
+async function replay(): Promise<{ structure: Structure; tree: OfflineTree; files: Map<string, Uint8Array> }> {
   const model = createRecordedModel(undefined, createDemoStore(), { mode: "replay" });
   const structure = await generateStructure({ prompt: DEMO_PROMPT, model, modelName: DEMO_MODEL });
-  const tree = createStructureTree(structure);
+  const tree = createOfflineTree(Buffer.from(structureToSnapshot(structure.entries)));
   const engine = createEngine({ model, modelName: DEMO_MODEL, tree });
   const files = new Map<string, Uint8Array>();
   // Backwards: the order in which files are read must not matter.
-  for (const path of tree.files.toReversed()) {
+  for (const { path } of tree.files.toReversed()) {
     files.set(path, (await engine.generate(tree.request(path), new AbortController().signal)).bytes);
   }
   return { structure, tree, files };

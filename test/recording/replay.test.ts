@@ -4,11 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createEngine } from "../../src/generate/engine.ts";
 import { generateStructure } from "../../src/generate/structure/structure.ts";
-import { createStructureTree } from "../../src/offline/structure-tree.ts";
+import { createOfflineTree } from "../../src/offline/tree.ts";
 import { createRecordedModel } from "../../src/recording/recorded-model.ts";
 import { createDemoStore } from "../../src/recording/stores/demo-store.ts";
 import { createFolderStore } from "../../src/recording/stores/folder.ts";
 import { createMemoryStore } from "../../src/recording/stores/memory.ts";
+import { structureToSnapshot } from "../../src/snapshot/structure.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
 
 let folder: string;
@@ -75,10 +76,11 @@ describe("a changed prompt", () => {
     prompt = "A tree.",
   ): Promise<string[]> {
     const planner = createRecordedModel(scriptedModel(answer), createMemoryStore("none"), { mode: "off" });
-    const tree = createStructureTree(await generateStructure({ prompt, model: planner, modelName: "m" }));
+    const { entries } = await generateStructure({ prompt, model: planner, modelName: "m" });
+    const tree = createOfflineTree(Buffer.from(structureToSnapshot(entries)));
     const writer = scriptedModel(({ messages }) => `content for ${messages.length}\n`);
     const engine = createEngine({ model: createRecordedModel(writer, store, { mode: "auto" }), modelName: "m", tree });
-    await Promise.all(tree.files.map((path) => engine.generate(tree.request(path), new AbortController().signal)));
+    await Promise.all(tree.files.map(({ path }) => engine.generate(tree.request(path), new AbortController().signal)));
     return writer.labels.map(String).sort();
   }
 

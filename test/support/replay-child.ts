@@ -3,10 +3,11 @@
 import { createEngine } from "../../src/generate/engine.ts";
 import { generateStructure } from "../../src/generate/structure/structure.ts";
 import { createOpenaiModel } from "../../src/llm/openai.ts";
-import { createStructureTree } from "../../src/offline/structure-tree.ts";
+import { createOfflineTree } from "../../src/offline/tree.ts";
 import { createRecordedModel } from "../../src/recording/recorded-model.ts";
 import { DEMO_MODEL, DEMO_PROMPT } from "../../src/recording/stores/demo-store.ts";
 import { openStore } from "../../src/recording/stores/store.ts";
+import { structureToSnapshot } from "../../src/snapshot/structure.ts";
 
 const [folder = "", socket] = process.argv.slice(2);
 const store = await openStore(folder, { mode: "replay", local: folder, warn: console.error });
@@ -14,9 +15,9 @@ const store = await openStore(folder, { mode: "replay", local: folder, warn: con
 const server = createOpenaiModel({ baseUrl: "http://127.0.0.1:9/v1", apiKey: "sk-never" });
 const model = createRecordedModel(server, store, { mode: "replay" });
 const structure = await generateStructure({ prompt: DEMO_PROMPT, model, modelName: DEMO_MODEL });
-const tree = createStructureTree(structure);
+const tree = createOfflineTree(Buffer.from(structureToSnapshot(structure.entries)));
 const engine = createEngine({ model, modelName: DEMO_MODEL, tree });
-for (const path of tree.files) await engine.generate(tree.request(path), new AbortController().signal);
+for (const { path } of tree.files) await engine.generate(tree.request(path), new AbortController().signal);
 const missing = { ...tree.request("/README.md"), prompts: ["Something else."] };
 const error: unknown = await engine.generate(missing, new AbortController().signal).catch((reason) => reason);
 if (socket) await fetch("http://127.0.0.1:9/").catch(() => {});

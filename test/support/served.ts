@@ -10,7 +10,7 @@ import type { FsContext } from "../../src/fs/context.ts";
 import type { ControlFiles } from "../../src/fs/control/directory.ts";
 import { serveTree } from "../../src/fs/dispatch.ts";
 import type { RpcHandlers } from "../../src/fs/rpc-handlers.ts";
-import type { Timers } from "../../src/fs/timers.ts";
+import type { Timers } from "../../src/fs/waiting/timers.ts";
 import { FUSE_ROOT_ID } from "../../src/fuse/abi.ts";
 import type { ThreadSignals } from "../../src/procfs.ts";
 import type { GenerationRequest, NamedFiles, Stage } from "../../src/rpc/generation.ts";

@@ -6,7 +6,7 @@ import { FsError } from "../../errno.ts";
 import { type Header, PARKED, type Parked } from "../../fuse/ops.ts";
 import { printable } from "../../text/printable.ts";
 import type { FsContext } from "../context.ts";
-import type { Timer } from "../timers.ts";
+import type { Timer } from "../waiting/timers.ts";
 import type { ControlHandle, ReadableFile } from "./directory.ts";
 
 /** How long work on a control file may keep other requests waiting. */

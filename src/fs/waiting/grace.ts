@@ -7,8 +7,8 @@
  * nothing is lost with it, and nothing is spent on what nobody wants.
  */
 
-import type { Timer, Timers } from "../timers.ts";
 import type { Attempt } from "./attempt.ts";
+import type { Timer, Timers } from "./timers.ts";
 
 /** How long work goes on that nobody waits for: enough for a person to type the command again. */
 export const GRACE_MS = 3000;

@@ -19,7 +19,7 @@
  * A caller that /proc does not show (see procfs.ts) gets EINTR at once: nobody could end it otherwise.
  */
 import type { ThreadSignals } from "../../procfs.ts";
-import type { Timers } from "../timers.ts";
+import type { Timers } from "./timers.ts";
 
 const [SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGTERM] = [1, 2, 3, 6, 15];
 const [SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH] = [17, 18, 19, 20, 21, 22, 23, 28];

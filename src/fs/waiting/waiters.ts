@@ -8,6 +8,7 @@
  */
 
 import { ORIGIN } from "../../attributes.ts";
+import { findWay, waitsForItself } from "../../cycle.ts";
 import { FsError } from "../../errno.ts";
 import { listRelatives } from "../../procfs.ts";
 import type { GeneratedContent, Listing, Stage } from "../../rpc/generation.ts";
@@ -18,9 +19,9 @@ import type { FsCore } from "../core.ts";
 import { PartialContent } from "../lazy/partial-content.ts";
 import { contentsOf, textXattr } from "../lazy/request.ts";
 import type { RuleEntries } from "../lazy/rule-entries.ts";
-import type { Timers } from "../timers.ts";
 import type { Attempt, AttemptHandler, Waiter } from "./attempt.ts";
 import { Grace } from "./grace.ts";
+import type { Timers } from "./timers.ts";
 
 /** What it uses of the mount. */
 interface WaitersContext extends FsCore {
@@ -309,31 +310,15 @@ export class Waiters {
 
   /** Follows who waits for whom from `inode` on; if that leads back to the requester, nobody would ever be answered. */
   refuseCycle(inode: Inode, requester: Attempt): void {
-    const chain = this.#findWay(inode, requester.inode);
-    if (chain === undefined) return;
+    const reads = (at: Inode) => [...(this.#byInode.get(at) ?? [])].flatMap((attempt) => [...attempt.reads]);
+    const way = findWay(inode, requester.inode, (at) => reads(at).map((attempt) => attempt.inode));
+    if (way === undefined) return;
     const mount = this.#mount();
-    const names = chain.map((at) => toText(mount.tree.pathOf(at) ?? textXattr(at, ORIGIN) ?? `inode ${at.ino}`));
-    const loop = [names.at(-1) ?? "", ...names].join(" → ");
-    const message = `files depend on each other: ${loop}`;
-    mount.warn(`EDEADLK: ${message}`);
-    throw new FsError("EDEADLK", message);
-  }
-
-  /** The inodes from the one to the other, each waiting for the next. */
-  #findWay(from: Inode, to: Inode): readonly Inode[] | undefined {
-    /** By inode, the one that waits for it. */
-    const before = new Map<Inode, Inode | undefined>([[from, undefined]]);
-    for (const [at] of before) {
-      if (at === to) {
-        const way: Inode[] = [];
-        for (let one: Inode | undefined = at; one !== undefined; one = before.get(one)) way.unshift(one);
-        return way;
-      }
-      for (const attempt of this.#byInode.get(at) ?? []) {
-        for (const { inode } of attempt.reads) if (!before.has(inode)) before.set(inode, at);
-      }
-    }
-    return undefined;
+    const error = waitsForItself(
+      way.map((at) => toText(mount.tree.pathOf(at) ?? textXattr(at, ORIGIN) ?? `inode ${at.ino}`)),
+    );
+    mount.warn(`${error.code}: ${error.message}`);
+    throw error;
   }
 
   /** Ends it without a content, whoever waits. */

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Timers } from "../../src/fs/timers.ts";
+import { Timers } from "../../../src/fs/waiting/timers.ts";
 
 /** Timers on a clock that is set by hand. */
 function byHand() {

@@ -49,7 +49,7 @@ export interface ChatAnswer {
   /** The request's key, when whoever answered keyed it: see recording/key.ts. */
   readonly key?: string;
   /** The answer was recorded earlier; nothing was asked and nothing spent. Absent: it came from a server. */
-  readonly findRecorded?: boolean;
+  readonly recorded?: boolean;
   /** What it cost, in US dollars, at most; absent when the price is not known. */
   readonly usd?: number;
 }

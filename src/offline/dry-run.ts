@@ -90,7 +90,7 @@ export function createForesight(options: ForesightOptions): Foresight {
       const recording = await store?.get(key, label, request);
       captured.set(label, { request, key, ...(recording && { recording }) });
       if (recording === undefined) throw new LlmError("unrecorded", `${label} is not recorded`);
-      return { ...recording.answer, key, findRecorded: true };
+      return { ...recording.answer, key, recorded: true };
     },
   };
 

@@ -76,7 +76,7 @@ export function createRecordedModel(
 
   async function find(key: string, label: string | undefined, request: ChatRequest): Promise<ChatAnswer | undefined> {
     const recording = await store.get(key, label, request);
-    return recording && { ...recording.answer, key, findRecorded: true };
+    return recording && { ...recording.answer, key, recorded: true };
   }
 
   async function findOrWarn(
@@ -174,7 +174,7 @@ export function createRecordedModel(
     if (answer === undefined && mode === "replay") throw await explainMiss(request, key, options.label, store);
     const whole = answer ?? (await askOnce(request, options, key));
     // Whoever asked the model has heard it piece by piece.
-    if (whole.findRecorded) options.onText?.(whole.text);
+    if (whole.recorded) options.onText?.(whole.text);
     return whole;
   }
 

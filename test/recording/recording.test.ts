@@ -41,7 +41,7 @@ describe("auto", () => {
     const second = await recorded.complete(HI);
     const key = requestKey(HI);
     expect(first).toEqual({ text: "hello", model: "m", usage: { inputTokens: 11, outputTokens: 7 }, key });
-    expect(second).toEqual({ ...first, findRecorded: true });
+    expect(second).toEqual({ ...first, recorded: true });
     expect(model?.requests).toHaveLength(1);
     expect(await store.list()).toEqual([
       {
@@ -103,7 +103,7 @@ test("of two answers the one recorded first holds for both: who was stopped too 
   });
   const answer = await createRecordedModel(model, store, { mode: "auto" }).complete(HI, { label: "/a" });
   expect(answer).toMatchObject({ text: "theirs", usage: { inputTokens: 11, outputTokens: 7 } });
-  expect(answer.findRecorded).toBeUndefined();
+  expect(answer.recorded).toBeUndefined();
   expect((await store.get(key))?.answer.text).toBe("theirs");
 });
 

@@ -46,7 +46,7 @@ export class UsageCounter {
       try {
         const answer = await model.complete(request, options);
         this.#answers += 1;
-        if (answer.findRecorded === true) this.#recorded += 1;
+        if (answer.recorded === true) this.#recorded += 1;
         return answer;
       } catch (error) {
         this.#failures += 1;

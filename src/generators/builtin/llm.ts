@@ -59,7 +59,7 @@ export function createLlmGenerator(options: LlmOptions): ContentGenerator {
           ...sumUsage(answers),
           // Of the first: the second follows from its answer.
           ...(answer.key && { request: answer.key }),
-          ...(answers.every(({ findRecorded: recorded }) => recorded === true) && { recorded: true }),
+          ...(answers.every(({ recorded }) => recorded === true) && { recorded: true }),
         },
       };
     },

@@ -1,10 +1,10 @@
-/** Whether a tree may have changed since it was saved: better once too often than not at all. */
+/** Whether a tree may have changed since it was saved: in case of doubt, yes. */
 import { expect, test } from "bun:test";
 import { countChanges } from "../../src/fs/changes.ts";
 import { OPS, type OpName } from "../../src/fuse/ops.ts";
 import { ROOT, served } from "../support/served.ts";
 
-test("looking and reading leave a tree's revision as it is", () => {
+test("looking at a tree and reading its files do not change its revision", () => {
   using fs = served();
   fs.file("/dir/a");
   const before = fs.answers.revision();
@@ -14,7 +14,7 @@ test("looking and reading leave a tree's revision as it is", () => {
   expect(fs.answers.revision()).toEqual(before);
 });
 
-test("every request that changes something makes another revision", () => {
+test("every request that changes something changes the revision", () => {
   using fs = served();
   const changes: readonly (() => void)[] = [
     () => fs.kernel.call("mkdir", ROOT, { name: "dir", mode: 0o755 }),
@@ -32,7 +32,7 @@ test("every request that changes something makes another revision", () => {
   }
 });
 
-test("a tree with a file open for writing may change at any time", () => {
+test("a tree with a file that is open for writing may change at any time", () => {
   using fs = served();
   fs.file("/a");
   expect(fs.answers.revision().writing).toBe(false);

@@ -1,4 +1,4 @@
-/** Whatever a message holds: an answer or silence, never a crash, never a hang, and the tree stays whole. */
+/** Any message, however malformed, gets a reply or silence: no crash, no hang, and the tree stays consistent. */
 import { expect, test } from "bun:test";
 import { ERRNO } from "../../src/errno.ts";
 import * as abi from "../../src/fuse/abi.ts";
@@ -11,7 +11,7 @@ import { ROOT, ServedTree } from "../support/served.ts";
 const MESSAGES = LONG ? 1_000_000 : 200_000;
 const SEEDS = [1, 2];
 
-/** The table's operations, those that change the tree more often; INIT was said at the start. */
+/** The table's operations, those that change the tree more often; INIT was sent at the start. */
 const OPCODES = [
   ...(Object.keys(OPS) as OpName[]).filter((op) => op !== "init"),
   ...(
@@ -33,13 +33,13 @@ const XATTRS = [
   "user.",
 ];
 const VALUES = ["", "pending", "static", "ready", "x".repeat(300)];
-/** Operations that change the tree: a fuzzer in which they only ever fail tests little. */
+/** Operations that change the tree: a fuzzer in which they always fail tests little. */
 const CHANGES: readonly OpName[] = ["create", "mkdir", "mknod", "unlink", "rmdir", "rename2", "write"];
 
 const NUMBERS = [0, 1, 2, 3, 7, 0xff, 4095, 4096, 4097, 65536, 131072, 131073, 2 ** 31, 2 ** 32 - 1];
 const LARGE = [...NUMBERS, 2 ** 32, 2 ** 40, 2 ** 52, 2 ** 53 - 1, 2 ** 53, 2 ** 63, 2 ** 64 - 2048];
 
-/** What is logged when a message is no good. Anything else in the log is a bug of ours. */
+/** What is logged for a malformed message. Anything else in the log is a bug of ours. */
 const BLAMELESS = /not its protocol|forgotten more often than told|nodes to forget in|the kernel speaks FUSE/;
 
 class Fuzzer {
@@ -50,7 +50,7 @@ class Fuzzer {
   handles: number[] = [];
   readonly parked: number[] = [];
   readonly bugs: string[] = [];
-  /** How often each operation worked. */
+  /** How often each operation succeeded. */
   readonly succeeded = new Map<OpName, number>();
   readonly buffer = Buffer.alloc(1 << 17);
   readonly view = new DataView(this.buffer.buffer, this.buffer.byteOffset, this.buffer.length);
@@ -89,7 +89,7 @@ class Fuzzer {
     return this.number(large);
   }
 
-  /** A message of this operation with fields that are likely, or not. */
+  /** A message of this operation with likely or unlikely fields. */
   build(op: OpName, unique: number): number {
     const { random } = this;
     const row = OPS[op];
@@ -117,7 +117,7 @@ class Fuzzer {
     return length;
   }
 
-  /** Cuts the message, changes bytes in it, or says it is another. */
+  /** Cuts the message, changes bytes in it, or changes its opcode. */
   spoil(length: number): number {
     const { random, buffer } = this;
     let left = length;
@@ -136,7 +136,7 @@ class Fuzzer {
     return left;
   }
 
-  /** Nodeids and handles that a reply told. */
+  /** Nodeids and handles that a reply contained. */
   learn(op: OpName, body: Buffer): void {
     const view = new DataView(body.buffer, body.byteOffset, body.length);
     const { reply } = OPS[op];
@@ -152,7 +152,7 @@ class Fuzzer {
     if (this.handles.length > 100) this.handles.splice(0, 50);
   }
 
-  /** The other thread answers now and then. */
+  /** The other thread replies now and then. */
   generate(): void {
     const { random, fs } = this;
     const { requests } = fs;

@@ -3,21 +3,21 @@ import { describe, expect, test } from "bun:test";
 import { ROOT, served } from "../support/served.ts";
 
 describe("lookup and forget", () => {
-  test("a lookup tells the inode's number as its nodeid", () => {
+  test("a lookup returns the inode's number as its nodeid", () => {
     using fs = served();
     const file = fs.file("/README", "hello");
     const entry = fs.kernel.call("lookup", ROOT, { name: "README" });
     expect([entry.nodeid, entry.generation, entry.attr.ino]).toEqual([file.ino, 0, file.ino]);
   });
 
-  test("a name that is not there is told as such, to be remembered", () => {
+  test("a missing name is reported so that the kernel remembers that it is missing", () => {
     using fs = served();
     const entry = fs.kernel.call("lookup", ROOT, { name: "nothing" });
     expect(entry.nodeid).toBe(0);
     expect(entry.entry_valid).toBeGreaterThan(0);
   });
 
-  test("a name of 255 bytes is looked for, one of 256 is ENAMETOOLONG", () => {
+  test("a name of 255 bytes can be looked up, one of 256 is ENAMETOOLONG", () => {
     using fs = served();
     expect(fs.kernel.errno("lookup", ROOT, { name: "n".repeat(255) })).toBe("ok");
     expect(fs.kernel.errno("lookup", ROOT, { name: "n".repeat(256) })).toBe("ENAMETOOLONG");
@@ -29,7 +29,7 @@ describe("lookup and forget", () => {
     expect(fs.kernel.errno("lookup", fs.node("/README"), { name: "x" })).toBe("ENOTDIR");
   });
 
-  test("dot and dot-dot are answered, for exported mounts", () => {
+  test("dot and dot-dot can be looked up, which exported mounts need", () => {
     using fs = served();
     const outer = fs.directory("/outer");
     const inner = fs.directory("/outer/inner");
@@ -38,7 +38,7 @@ describe("lookup and forget", () => {
     expect(fs.kernel.call("lookup", nodeid, { name: ".." }).nodeid).toBe(outer.ino);
   });
 
-  test("by its number an inode is found though the kernel has forgotten it, whatever its kind", () => {
+  test("an inode of any kind is found by its number after the kernel has forgotten it", () => {
     using fs = served();
     const file = fs.file("/outer/file", "hello");
     const outer = fs.node("/outer");
@@ -51,7 +51,7 @@ describe("lookup and forget", () => {
     expect(fs.kernel.call("lookup", outer, { name: ".." }).nodeid).toBe(ROOT);
   });
 
-  test("by its number an inode without a name is not found, unless the kernel knows it, and neither is one that never was", () => {
+  test("an inode without a name is found by its number only while the kernel knows it, and an unused number never", () => {
     using fs = served();
     fs.file("/file", "hello");
     fs.directory("/directory");
@@ -78,14 +78,14 @@ describe("lookup and forget", () => {
     expect(fs.kernel.call("lookup", fs.node("/d"), { name: ".." })).toMatchObject({ nodeid: ROOT, generation: 0 });
   });
 
-  test("names are bytes: one that is no UTF-8 is found by its bytes", () => {
+  test("names are bytes: one that is not UTF-8 is found by its bytes", () => {
     using fs = served();
     fs.kernel.call("mkdir", ROOT, { name: "\xff\xfe", mode: 0o755 });
     expect(fs.kernel.call("lookup", ROOT, { name: "\xff\xfe" }).nodeid).not.toBe(0);
     expect(fs.ls("/")).toContain("\xff\xfe");
   });
 
-  test("every entry counts as a lookup, and the node is known until all are given back", () => {
+  test("every entry counts as a lookup, and the node is known until all lookups are forgotten", () => {
     using fs = served();
     fs.file("/README");
     const nodeid = fs.node("/README");
@@ -106,26 +106,26 @@ describe("lookup and forget", () => {
     expect(fs.kernel.errno("getattr", nodeid)).toBe("ok");
   });
 
-  test("a nodeid that was never told is ESTALE", () => {
+  test("a nodeid that was never returned is ESTALE", () => {
     using fs = served();
     fs.file("/README");
     expect(fs.kernel.errno("getattr", 2)).toBe("ESTALE");
     expect(fs.kernel.errno("getattr", 0)).toBe("ESTALE");
   });
 
-  test("the root is known without a lookup, and a forget of it changes nothing", () => {
+  test("the root is known without a lookup, and forgetting it changes nothing", () => {
     using fs = served();
     fs.kernel.call("forget", ROOT, { nlookup: 1000 });
     expect(fs.kernel.errno("getattr", ROOT)).toBe("ok");
   });
 
-  test("a forget of a node that is not known is passed over", () => {
+  test("a forget of an unknown node is ignored", () => {
     using fs = served();
     fs.kernel.call("forget", 12345, { nlookup: 1 });
     expect(fs.kernel.log).toEqual([]);
   });
 
-  test("a batch of forgets gives each its own count back", () => {
+  test("a batch of forgets subtracts each node's own count", () => {
     using fs = served();
     for (const name of ["a", "b", "c"]) fs.file(`/${name}`);
     for (const name of ["a", "b", "c", "b", "c", "c"]) fs.node(`/${name}`);
@@ -134,7 +134,7 @@ describe("lookup and forget", () => {
     expect(nodes.map((nodeid) => fs.kernel.errno("getattr", nodeid))).toEqual(["ESTALE", "ESTALE", "ESTALE"]);
   });
 
-  test("forgetting more than was told is logged, and the node is gone", () => {
+  test("forgetting more lookups than there were is logged, and the node is gone", () => {
     const fs = served();
     fs.file("/README");
     const nodeid = fs.node("/README");
@@ -144,7 +144,7 @@ describe("lookup and forget", () => {
     expect(fs.tree.root.get("README")?.inode.lookups).toBe(0);
   });
 
-  test("one forget too many in a batch does not cost the others theirs", () => {
+  test("one wrong forget in a batch does not affect the others", () => {
     const fs = served();
     for (const name of ["a", "b"]) fs.file(`/${name}`);
     const [a, b] = [fs.node("/a"), fs.node("/b")];
@@ -154,7 +154,7 @@ describe("lookup and forget", () => {
     expect([a, b].map((nodeid) => fs.kernel.errno("getattr", nodeid))).toEqual(["ESTALE", "ESTALE"]);
   });
 
-  test("a batch that says it holds more than it does is logged, and what it holds is forgotten", () => {
+  test("a batch that is shorter than it says is logged, and what it holds is forgotten", () => {
     const fs = served();
     fs.file("/a");
     const a = fs.node("/a");
@@ -189,7 +189,7 @@ describe("an inode without a name", () => {
     expect(fs.kernel.stat(open.nodeid).size).toBe(11);
   });
 
-  test("a file unlinked while open is gone with its last handle", () => {
+  test("an unlinked file is gone when its last handle is closed", () => {
     using fs = served();
     fs.file("/README", "hello");
     const open = fs.open("/README");
@@ -212,7 +212,7 @@ describe("an inode without a name", () => {
     expect(fs.tree.space.inodes).toBe(1);
   });
 
-  test("a removed directory can still be asked about, and nothing can be made in it", () => {
+  test("a removed directory still has attributes, and nothing can be created in it", () => {
     using fs = served();
     fs.directory("/dir");
     const nodeid = fs.node("/dir");
@@ -223,7 +223,7 @@ describe("an inode without a name", () => {
     expect(fs.kernel.errno("lookup", nodeid, { name: "x" })).toBe("ok");
   });
 
-  test("a file that a rename replaced lives on for who has it open", () => {
+  test("a file that a rename replaced stays readable where it is open", () => {
     using fs = served();
     fs.file("/old", "old bytes");
     fs.file("/new", "new bytes");
@@ -236,7 +236,7 @@ describe("an inode without a name", () => {
     expect(fs.tree.space.inodes).toBe(2);
   });
 
-  test("an unlinked file's number is never given again", () => {
+  test("an unlinked file's number is never used again", () => {
     using fs = served();
     const numbers = new Set<number>();
     for (let round = 0; round < 5; round++) {
@@ -248,7 +248,7 @@ describe("an inode without a name", () => {
     expect(numbers.size).toBe(5);
   });
 
-  test("a temporary file is gone when it is closed, without a name or with none given", () => {
+  test("a temporary file is gone when it is closed, whether or not the request had a name", () => {
     using fs = served();
     const made = fs.kernel.call("tmpfile", ROOT, { name: "/", mode: 0o600, flags: 2 });
     expect(made.entry.attr.nlink).toBe(0);
@@ -281,7 +281,7 @@ describe("handles", () => {
     expect(fs.kernel.readAll(two.nodeid, two.fh).toString()).toBe("hello");
   });
 
-  test("a handle is never 0, which stands for none", () => {
+  test("a handle is never 0, which means no handle", () => {
     using fs = served();
     fs.file("/README");
     const seen: number[] = [];
@@ -293,7 +293,7 @@ describe("handles", () => {
     expect(seen).not.toContain(0);
   });
 
-  test("after everything is let go, ten thousand creations have left only what has a name", () => {
+  test("after everything is released, ten thousand creations leave only what has a name", () => {
     using fs = served();
     for (let index = 0; index < 10_000; index++) {
       const made = fs.kernel.call("create", ROOT, { name: `f${index}`, mode: 0o644, flags: 1 });

@@ -1,10 +1,10 @@
-/** Names that change without the kernel's doing: what the kernel is told, and when it must not be told. */
+/** Names that change without the kernel's doing: which notifications the kernel gets, and when it must get none. */
 import { expect, test } from "bun:test";
 import type { Directory } from "../../../src/tree/directory.ts";
 import { setXattr } from "../../../src/tree/xattrs.ts";
 import { ROOT, type ServedTree, served } from "../../support/served.ts";
 
-/** `/d` is listed anew at each look into it; `/named/*.txt` are made when somebody looks them up. */
+/** `/d` is listed again at each look into it; `/named/*.txt` are made by lookups. */
 function changing(): { fs: ServedTree; directory: Directory } {
   const fs = served({ listing: true, named: [{ match: "named/{id}.txt", generator: "shop" }] });
   fs.directory("/named");
@@ -14,7 +14,7 @@ function changing(): { fs: ServedTree; directory: Directory } {
   return { fs, directory };
 }
 
-/** Looks into `/d`, where these paths are from now on. */
+/** Looks into `/d`, which has these paths from now on. */
 function list(fs: ServedTree, ...paths: readonly string[]): void {
   const open = fs.kernel.start("opendir", fs.node("/d"), {});
   const { ticket } = fs.posted.flatMap((message) => (message.type === "list" ? [message.request] : [])).at(-1) ?? {};
@@ -23,13 +23,13 @@ function list(fs: ServedTree, ...paths: readonly string[]): void {
   expect(fs.kernel.outcome(open)).toHaveProperty("value");
 }
 
-/** The names of which the kernel was told that they changed, since the last time. */
+/** The names whose change the kernel was notified of since the last call. */
 function told(fs: ServedTree): string[] {
   const found = fs.kernel.notifications.splice(0);
   return found.flatMap((one) => (one.code === "inval entry" ? [one.name] : [])).sort();
 }
 
-test("a new listing invalidates the names it no longer has, as far as the kernel knows them", () => {
+test("a new listing invalidates the names it no longer has, if the kernel knows them", () => {
   const { fs } = changing();
   using _ = fs;
   list(fs, "1", "2", "3", "deep/4");
@@ -43,7 +43,7 @@ test("a new listing invalidates the names it no longer has, as far as the kernel
   expect(fs.tree.space.inodes).toBe(before);
 });
 
-test("the kernel is not told of names that it changed itself", () => {
+test("the kernel gets no notification of names that it changed itself", () => {
   using fs = served();
   fs.file("/d/a");
   const d = fs.node("/d");
@@ -64,7 +64,7 @@ test("the kernel is not told of names that it changed itself", () => {
   expect(kernel.notifications).toEqual([]);
 });
 
-test("the kernel does not remember that a name is missing below a directory whose listing may add it", () => {
+test("the kernel does not cache a missing name below a directory whose listing may add it", () => {
   const { fs } = changing();
   using _ = fs;
   list(fs, "deep/1");
@@ -99,7 +99,7 @@ test("a name whose generator withdrew the file is invalidated", () => {
   expect(told(fs)).toEqual(["7.txt"]);
 });
 
-test("all names of a file are invalidated when another content takes its place, and when that is undone", () => {
+test("all names of a file are invalidated when its content is replaced, and when that is undone", () => {
   using fs = served();
   const file = fs.pending("/a");
   fs.tree.link(file, fs.directory("/d"), "b");
@@ -123,7 +123,7 @@ test("all names of a file are invalidated when another content takes its place, 
   for (const [fh, nodeid] of fs.kernel.handles) fs.kernel.release(nodeid, fh);
 });
 
-/** Makes a file in `/named` that is looked up, and one that its generator withdraws at the next open. */
+/** Makes one file in `/named` by a lookup, and one that its generator withdraws at the next open. */
 function withdrawn(fs: ServedTree): void {
   fs.kernel.start("lookup", fs.node("/named"), { name: "old.txt" });
   fs.mount.waiters.takeContent(fs.ticket, { bytes: Buffer.from("old"), metadata: new Map(), refresh: "always" });
@@ -134,7 +134,7 @@ function withdraw(fs: ServedTree): void {
   fs.failed("ENOENT");
 }
 
-test("while a look-up waits, the kernel is told of no name in that directory; it is told afterwards", () => {
+test("while a lookup waits, notifications for that directory are held back; they are sent afterwards", () => {
   const { fs } = changing();
   using _ = fs;
   withdrawn(fs);
@@ -155,7 +155,7 @@ test("while a look-up waits, the kernel is told of no name in that directory; it
   expect(told(fs)).toEqual(["old.txt"]);
 });
 
-test("a look-up that has to wait takes back what the kernel has not been told yet", () => {
+test("a lookup that has to wait withdraws notifications that have not been sent", () => {
   const { fs } = changing();
   using _ = fs;
   withdrawn(fs);
@@ -173,7 +173,7 @@ test("a look-up that has to wait takes back what the kernel has not been told ye
   expect(told(fs)).toEqual(["old.txt"]);
 });
 
-test("a look-up whose directory a message is waiting for is sent back once, by thread", () => {
+test("a lookup in a directory with a pending notification gets ESTALE once per thread", () => {
   const { fs } = changing();
   using _ = fs;
   withdrawn(fs);
@@ -190,7 +190,7 @@ test("a look-up whose directory a message is waiting for is sent back once, by t
   fs.kernel.unblock();
 });
 
-test("a look-up that takes the place of another file in the directory does not tell of that before it is answered", () => {
+test("a lookup that evicts another file from the directory sends the notification about it after its reply", () => {
   using fs = served({ inodes: 8, named: [{ match: "named/{id}.txt", generator: "shop" }] });
   fs.directory("/named");
   for (let n = 0; n < 6; n++) {
@@ -207,7 +207,7 @@ test("a look-up that takes the place of another file in the directory does not t
   expect(told(fs)).toEqual(["0.txt"]);
 });
 
-test("a look-up in a listed directory is sent back too; one that need not wait is answered", () => {
+test("a lookup of a missing name in a listed directory gets ESTALE too; one that need not wait is answered", () => {
   const { fs } = changing();
   using _ = fs;
   list(fs, "1");
@@ -222,7 +222,7 @@ test("a look-up in a listed directory is sent back too; one that need not wait i
   fs.kernel.unblock();
 });
 
-test("only so many messages are handed over at a time, and the rest follows", () => {
+test("a limited number of notifications is sent at a time, and the rest follows", () => {
   const { fs } = changing();
   using _ = fs;
   const names = Array.from({ length: 200 }, (_, index) => `${index}`);
@@ -237,7 +237,7 @@ test("only so many messages are handed over at a time, and the rest follows", ()
   expect(told(fs)).toHaveLength(200);
 });
 
-test("what cannot be told for the moment is told later", () => {
+test("a notification that cannot be sent at the moment is sent later", () => {
   const { fs } = changing();
   using _ = fs;
   list(fs, "1", "2", "3");

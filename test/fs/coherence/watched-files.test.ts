@@ -10,7 +10,7 @@ function shared(space: Space, report: () => void): RegularFile {
   return file;
 }
 
-test("of many files that come and go, few are kept though nobody asks what was written", () => {
+test("of many files that come and go, few are kept even if nobody asks what was written", () => {
   const watched = new WatchedFiles();
   const space = new Space();
   for (let count = 0; count < 1000; count++) {
@@ -21,7 +21,7 @@ test("of many files that come and go, few are kept though nobody asks what was w
   expect(watched.size).toBeLessThan(100);
 });
 
-test("those that are shared stay, and what was written to them is reported", () => {
+test("files that the kernel shares are kept, and writes to them are reported", () => {
   const watched = new WatchedFiles();
   const space = new Space();
   let reports = 0;

@@ -1,4 +1,4 @@
-/** `.llmfs/control`: requests, a line of JSON each, and their answers. */
+/** `.llmfs/control`: requests, one line of JSON each, and their answers. */
 import { describe, expect, test } from "bun:test";
 import { ControlChannel } from "../../../src/fs/control/channel.ts";
 import { GRACE_MS } from "../../../src/fs/waiting/grace.ts";
@@ -21,7 +21,7 @@ interface Who {
   readonly gid?: number;
 }
 
-/** An open of it, with what can be done there. */
+/** An open of the channel, and what can be done with it. */
 function channel(fs: ServedTree, flags = O_RDWR, who: Who = {}) {
   const { nodeid, fh } = fs.open("/.llmfs/control", flags);
   const write = (text: string | Uint8Array) => {
@@ -43,13 +43,13 @@ function channel(fs: ServedTree, flags = O_RDWR, who: Who = {}) {
     ask: (...requests: readonly unknown[]) => void write(requests.map(line).join("")),
     submitted: (...requests: readonly unknown[]) => submit(requests.map(line).join("")),
     begin: (size = 1 << 16) => fs.kernel.start("read", nodeid, { fh, size }),
-    /** The answers that are there. */
+    /** The answers that have arrived. */
     answers: () => parsed(read()),
     close: () => fs.kernel.release(nodeid, fh),
   };
 }
 
-/** Without what the mount has spent, unless that is something. */
+/** The answer without the mount's spending, unless there is some. */
 function parsed(text: string): Record<string, unknown>[] {
   return text
     .split("\n")
@@ -60,7 +60,7 @@ function parsed(text: string): Record<string, unknown>[] {
     });
 }
 
-/** What became of a read: its answers, its errno, or undefined while it waits. */
+/** The outcome of a read: its answers, its errno, or undefined while it waits. */
 function fate(fs: ServedTree, unique: number): unknown {
   const outcome = fs.kernel.outcome<"read">(unique);
   if (outcome === undefined) return undefined;
@@ -75,13 +75,13 @@ function poem(fs: ServedTree, path = "/poem"): void {
   fs.kernel.letGo();
 }
 
-/** The other thread has booked what was called off. */
+/** Tells llmfs that the other thread has accounted for what was cancelled. */
 function settled(fs: ServedTree): void {
   for (const message of fs.posted.splice(0)) if (message.type === "settle") fs.answers.onSettled(message.id);
 }
 
-describe("making files", () => {
-  test("asks for each file's content, and answers by the request's id when it is there", () => {
+describe("generating files", () => {
+  test("requests each file's content, and answers with the request's id when it has arrived", () => {
     using fs = withChannel();
     fs.pending("/a");
     fs.pending("/dir/b");
@@ -99,7 +99,7 @@ describe("making files", () => {
     open.close();
   });
 
-  test("without waiting for answers, where it was opened with O_NONBLOCK", () => {
+  test("does not wait for answers on an open with O_NONBLOCK", () => {
     using fs = withChannel();
     fs.pending("/a");
     const open = channel(fs, O_RDWR | O_NONBLOCK);
@@ -111,7 +111,7 @@ describe("making files", () => {
     open.close();
   });
 
-  test("answers with the errno and the reason of one that fails", () => {
+  test("answers with the errno and the reason of a failure", () => {
     using fs = withChannel();
     fs.pending("/a");
     const open = channel(fs);
@@ -121,7 +121,7 @@ describe("making files", () => {
     open.close();
   });
 
-  test("has nothing to do for a file that has its content, and names what is no such file", () => {
+  test("reports a file that already has its content, and names what is not a file", () => {
     using fs = withChannel();
     fs.file("/written", "by hand");
     fs.directory("/dir");
@@ -139,7 +139,7 @@ describe("making files", () => {
     open.close();
   });
 
-  test("shares what readers wait for, and they what it has asked for", () => {
+  test("shares generations with readers, in both directions", () => {
     using fs = withChannel();
     fs.pending("/a");
     const reader = fs.kernel.start("open", fs.node("/a"), {});
@@ -155,7 +155,7 @@ describe("making files", () => {
     open.close();
   });
 
-  test("says with every answer what the mount has spent", () => {
+  test("reports with every answer what the mount has spent", () => {
     using fs = withChannel();
     fs.file("/a");
     const open = channel(fs);
@@ -165,7 +165,7 @@ describe("making files", () => {
     open.close();
   });
 
-  test("takes names that are not UTF-8 as lone surrogates, and symlinks to files", () => {
+  test("accepts names that are not UTF-8 as lone surrogates, and symlinks to files", () => {
     using fs = withChannel();
     fs.pending("/b\xff");
     fs.kernel.call("symlink", 1, { name: "link", target: "b\xff" });
@@ -179,7 +179,7 @@ describe("making files", () => {
 });
 
 describe("regenerating files", () => {
-  test("gives another content to the file, with another prompt, and takes it back", () => {
+  test("gives the file new content, also with another prompt, and can be undone", () => {
     using fs = withChannel();
     poem(fs);
     const open = channel(fs);
@@ -193,7 +193,7 @@ describe("regenerating files", () => {
     open.close();
   });
 
-  test("that fail keep their content", () => {
+  test("leaves the content as it is on failure", () => {
     using fs = withChannel();
     poem(fs);
     const open = channel(fs);
@@ -206,7 +206,7 @@ describe("regenerating files", () => {
     open.close();
   });
 
-  test("generates one that is pending, with the prompt", () => {
+  test("generates a pending file, with the prompt", () => {
     using fs = withChannel();
     fs.pending("/poem", { "user.llmfs.prompt": "of the sea" });
     const open = channel(fs);
@@ -217,7 +217,7 @@ describe("regenerating files", () => {
     open.close();
   });
 
-  test("leaves alone what somebody wrote, unless it is forced; an empty file has nothing to lose", () => {
+  test("leaves alone what somebody wrote, unless forced; an empty file has nothing to lose", () => {
     using fs = withChannel();
     fs.file("/mine", "by hand");
     fs.file("/empty");
@@ -231,7 +231,7 @@ describe("regenerating files", () => {
     open.close();
   });
 
-  test("refuses a prompt that no file can have, before anything is asked", () => {
+  test("rejects an invalid prompt before any request", () => {
     using fs = withChannel();
     poem(fs);
     const open = channel(fs);
@@ -241,7 +241,7 @@ describe("regenerating files", () => {
     open.close();
   });
 
-  test("needs the file to be open for writing, and the permission to write to what is named", () => {
+  test("requires a control file that is open for writing, and permission to write to the named file", () => {
     using fs = withChannel();
     poem(fs);
     const reading = channel(fs, O_RDONLY);
@@ -263,8 +263,8 @@ describe("regenerating files", () => {
   });
 });
 
-describe("requests", () => {
-  test("may come in pieces, blank lines between them", () => {
+describe("a request", () => {
+  test("may arrive in pieces, with blank lines in between", () => {
     using fs = withChannel();
     fs.pending(toBytes("/é"));
     const open = channel(fs);
@@ -276,7 +276,7 @@ describe("requests", () => {
     open.close();
   });
 
-  test("that are not understood are answered, with their id where it can be read", () => {
+  test("that is malformed is answered, with its id if that can be read", () => {
     using fs = withChannel();
     const open = channel(fs);
     open.ask("make /a", "[1]", { op: "make" }, { id: 1, op: "paint", path: "/a" }, { id: 2, path: "/a" });
@@ -290,7 +290,7 @@ describe("requests", () => {
     open.close();
   });
 
-  test("are taken 256 at a time: a write is told how far it came", () => {
+  test("beyond the 256th of a write is not taken: the write returns how far it came", () => {
     using fs = withChannel();
     const open = channel(fs);
     const line = '{"op":"make","path":"/none"}\n';
@@ -301,7 +301,7 @@ describe("requests", () => {
     open.close();
   });
 
-  test("of no end are EFBIG, and those of somebody who reads no answers EBUSY", () => {
+  test("without an end is EFBIG, and one of a client that reads no answers is EBUSY", () => {
     using fs = withChannel();
     const open = channel(fs);
     expect(open.refused("x".repeat(600_000))).toBe("EFBIG");
@@ -314,7 +314,7 @@ describe("requests", () => {
     open.close();
   });
 
-  test("can be made by ioctl(2) where nothing may be opened for writing; any other command is ENOTTY", () => {
+  test("can be made by ioctl(2) if nothing can be opened for writing; any other command is ENOTTY", () => {
     using fs = withChannel();
     fs.pending("/a");
     const open = channel(fs, O_RDONLY);
@@ -325,7 +325,7 @@ describe("requests", () => {
     open.close();
   });
 
-  test("of several opens are answered apart", () => {
+  test("is answered on the open that made it", () => {
     using fs = withChannel();
     fs.pending("/a");
     const [one, two] = [channel(fs), channel(fs)];
@@ -338,8 +338,8 @@ describe("requests", () => {
   });
 });
 
-describe("answers", () => {
-  test("are at their end when nothing is under way", () => {
+describe("reading answers", () => {
+  test("returns the end of the file when nothing is under way", () => {
     using fs = withChannel();
     fs.pending("/a");
     const open = channel(fs);
@@ -350,7 +350,7 @@ describe("answers", () => {
     open.close();
   });
 
-  test("come in pieces as small as they are asked for", () => {
+  test("returns pieces as small as requested", () => {
     using fs = withChannel();
     const open = channel(fs);
     open.ask({ id: 1, op: "make", path: "/no" }, { id: 2, op: "make", path: "/no" });
@@ -360,7 +360,7 @@ describe("answers", () => {
     open.close();
   });
 
-  test("go to the next reader when one gets a signal", () => {
+  test("passes an answer to the next reader if one gets a signal", () => {
     using fs = withChannel();
     fs.pending("/a");
     const open = channel(fs);
@@ -377,8 +377,8 @@ describe("answers", () => {
   });
 });
 
-describe("what is under way", () => {
-  test("is called off when the file is closed, unless somebody else waits for it", () => {
+describe("work that was requested", () => {
+  test("is cancelled when the file is closed, unless somebody else waits for it", () => {
     using fs = withChannel();
     fs.pending("/a");
     fs.pending("/b");
@@ -392,7 +392,7 @@ describe("what is under way", () => {
     expect(fs.kernel.outcome<"open">(reader)).toMatchObject({ value: {} });
   });
 
-  test("goes on for a moment when the file is closed, and is called off at once on demand", () => {
+  test("continues for a moment when the file is closed, and is cancelled at once on request", () => {
     using fs = withChannel();
     for (const path of ["/a", "/b"]) {
       fs.pending(path);
@@ -408,7 +408,7 @@ describe("what is under way", () => {
     expect(fs.cancelled).toEqual([second ?? 0, first ?? 0]);
   });
 
-  test("is called off on demand, the last first; the demand is answered when that is booked", () => {
+  test("is cancelled on request, the last first; the request is answered when its cost is accounted for", () => {
     using fs = withChannel();
     poem(fs);
     for (const path of ["/a", "/b"]) fs.pending(path);
@@ -438,7 +438,7 @@ describe("what is under way", () => {
   });
 });
 
-test("a control file that is only read takes no bytes and no commands", () => {
+test("a control file that is read-only accepts no bytes and no commands", () => {
   using fs = served({ control: () => ({ README: () => ({ read: () => 0 }) }) });
   const { nodeid, fh } = fs.open("/.llmfs/README");
   expect(fs.kernel.errno("ioctl", nodeid, { fh, cmd: SUBMIT, data: Buffer.alloc(0) })).toBe("ENOSYS");
@@ -447,10 +447,10 @@ test("a control file that is only read takes no bytes and no commands", () => {
   expect(fs.kernel.errno("open", nodeid, { flags: O_RDWR })).toBe("EACCES");
 });
 
-describe("a request to save", () => {
+describe("a save request", () => {
   const saves = (fs: ServedTree) => fs.posted.filter((message) => message.type === "save");
 
-  test("is answered when the tree is saved, with what came of it; others are not kept waiting", () => {
+  test("is answered with the outcome when the tree is saved; other requests are not kept waiting", () => {
     using fs = withChannel();
     fs.file("/static");
     const control = channel(fs);
@@ -464,7 +464,7 @@ describe("a request to save", () => {
     control.close();
   });
 
-  test("is passed on each time, and through ioctl(2) on a read-only mount too", () => {
+  test("is passed on each time, also through ioctl(2) on a read-only mount", () => {
     using fs = withChannel();
     const control = channel(fs, O_RDONLY);
     control.submitted({ id: 1, op: "save" }, { id: 2, op: "save" });
@@ -477,7 +477,7 @@ describe("a request to save", () => {
     control.close();
   });
 
-  test("whose file was closed in the meantime is answered to nobody", () => {
+  test("is not answered if its file was closed in the meantime", () => {
     using fs = withChannel();
     const control = channel(fs);
     control.ask({ id: 1, op: "save" });

@@ -8,7 +8,7 @@ import { S_IFDIR, S_IFIFO, S_IFREG } from "../../../src/tree/inode.ts";
 import { RENAME_EXCHANGE } from "../../../src/tree/tree.ts";
 import { ROOT, type ServedTree, served } from "../../support/served.ts";
 
-/** With two files: `hello`, and `count`, which says how often it was opened. */
+/** With two files: `hello`, and `count`, which contains how often it was opened. */
 function withControl(): ServedTree {
   let opened = 0;
   return served({
@@ -23,8 +23,8 @@ function llmfs(fs: ServedTree): number {
   return fs.node("/.llmfs");
 }
 
-describe("the directory", () => {
-  test("is reachable by name", () => {
+describe("the control directory", () => {
+  test("can be reached by name", () => {
     using fs = withControl();
     expect(fs.kernel.stat(llmfs(fs)).mode).toBe(S_IFDIR | 0o500);
   });
@@ -36,25 +36,25 @@ describe("the directory", () => {
     expect(fs.kernel.list(ROOT, { plus: true }).map(({ name }) => name)).toEqual([".", "..", "file"]);
   });
 
-  test("lists what it holds", () => {
+  test("lists its files", () => {
     using fs = withControl();
     expect(fs.ls("/.llmfs")).toEqual([".", "..", "count", "hello"]);
   });
 
-  test("does not count as a subdirectory, nor as an inode", () => {
+  test("does not count as a subdirectory or an inode", () => {
     using fs = withControl();
     llmfs(fs);
     expect(fs.kernel.stat(ROOT).nlink).toBe(2);
     expect(fs.tree.space.inodes).toBe(1);
   });
 
-  test("is in the root alone", () => {
+  test("exists in the root only", () => {
     using fs = withControl();
     fs.directory("/dir");
     expect(fs.kernel.call("lookup", fs.node("/dir"), { name: ".llmfs" }).nodeid).toBe(0);
   });
 
-  test("is not there when there is no control surface, and the name is free", () => {
+  test("does not exist on a mount without a control surface, where the name is free", () => {
     using fs = served();
     expect(fs.kernel.call("lookup", ROOT, { name: ".llmfs" }).nodeid).toBe(0);
     fs.kernel.call("mkdir", ROOT, { name: ".llmfs", mode: 0o755 });
@@ -63,7 +63,7 @@ describe("the directory", () => {
 });
 
 describe("a control file", () => {
-  test("is made anew for every open", () => {
+  test("is produced again for every open", () => {
     using fs = withControl();
     expect([fs.cat("/.llmfs/count"), fs.cat("/.llmfs/count"), fs.cat("/.llmfs/hello")]).toEqual([
       "1\n",
@@ -72,7 +72,7 @@ describe("a control file", () => {
     ]);
   });
 
-  test("belongs to its open: two readers don't disturb each other", () => {
+  test("belongs to its open: two readers do not disturb each other", () => {
     using fs = withControl();
     const one = fs.open("/.llmfs/count");
     const two = fs.open("/.llmfs/count");
@@ -80,20 +80,20 @@ describe("a control file", () => {
     expect(fs.kernel.readAll(one.nodeid, one.fh).toString()).toBe("1\n");
   });
 
-  test("is one that the kernel keeps nothing of", () => {
+  test("is not cached by the kernel", () => {
     using fs = withControl();
     const { open_flags } = fs.kernel.call("open", fs.node("/.llmfs/hello"), {});
     expect(open_flags).toBe(abi.FOPEN_DIRECT_IO | abi.FOPEN_NOFLUSH);
   });
 
-  test("is read in pieces of any size", () => {
+  test("can be read in pieces of any size", () => {
     using fs = withControl();
     const { nodeid, fh } = fs.open("/.llmfs/hello");
     const read = (offset: number) => fs.kernel.call("read", nodeid, { fh, offset, size: 2 }).toString();
     expect([read(0), read(2), read(4), read(5)]).toEqual(["he", "ll", "o", ""]);
   });
 
-  test("can be read again from a place in the last piece, and not from before it", () => {
+  test("can be read again from a position in the last piece, but not from before it", () => {
     let left = 3;
     using fs = served({
       control: (mount) => ({
@@ -108,7 +108,7 @@ describe("a control file", () => {
     expect(read(12, 100)).toBe("e 1\npiece 0\n");
   });
 
-  test("tells its producer when it is closed, read to the end or not", () => {
+  test("notifies its producer when it is closed, read to the end or not", () => {
     let closed = 0;
     using fs = served({
       control: (mount) => ({
@@ -122,7 +122,7 @@ describe("a control file", () => {
     expect(closed).toBe(1);
   });
 
-  test("a read through a closed handle is EBADF", () => {
+  test("is EBADF when it is read through a closed handle", () => {
     using fs = withControl();
     const { nodeid, fh } = fs.open("/.llmfs/hello");
     fs.kernel.release(nodeid, fh);
@@ -136,7 +136,7 @@ describe("a control file", () => {
     }
   });
 
-  test("asks for no content", () => {
+  test("requests no content", () => {
     using fs = withControl();
     fs.pending("/poem");
     fs.cat("/.llmfs/hello");
@@ -144,8 +144,8 @@ describe("a control file", () => {
   });
 });
 
-describe("the control surface takes no part in the tree", () => {
-  test("nothing can be made in it, removed from it, or moved into or out of it", () => {
+describe("the control directory takes no part in the tree", () => {
+  test("and nothing can be created in it, removed from it, or moved into or out of it", () => {
     using fs = withControl();
     fs.file("/file");
     const dir = llmfs(fs);
@@ -164,7 +164,7 @@ describe("the control surface takes no part in the tree", () => {
     expect(fs.ls("/.llmfs")).toEqual([".", "..", "count", "hello"]);
   });
 
-  test("its name can't be taken, removed or moved", () => {
+  test("and its name can't be taken, removed or moved", () => {
     using fs = withControl();
     fs.file("/file");
     const name = ".llmfs";
@@ -182,7 +182,7 @@ describe("the control surface takes no part in the tree", () => {
     expect(fs.ls("/")).toEqual([".", "..", "file"]);
   });
 
-  test("its files have no size to change and no attributes to set", () => {
+  test("and its files have no size to change and no attributes to set", () => {
     using fs = withControl();
     const nodeid = fs.node("/.llmfs/hello");
     expect(fs.kernel.errno("setattr", nodeid, { valid: abi.FATTR_SIZE, size: 5 })).toBe("EPERM");
@@ -192,14 +192,14 @@ describe("the control surface takes no part in the tree", () => {
     expect(fs.kernel.errno("setxattr", nodeid, { name: "user.a", value, size: 7 })).toBe("EPERM");
   });
 
-  test("who may read its files is changed by chmod and chown, as anywhere", () => {
+  test("but chmod and chown decide who may read its files, as elsewhere", () => {
     using fs = withControl();
     const nodeid = fs.node("/.llmfs/hello");
     const request = { valid: abi.FATTR_MODE | abi.FATTR_UID, mode: 0o444, uid: 1000 };
     expect(fs.kernel.call("setattr", nodeid, request).attr).toMatchObject({ mode: S_IFREG | 0o444, uid: 1000 });
   });
 
-  test("forgetting it leaves it there", () => {
+  test("and stays when the kernel forgets it", () => {
     using fs = withControl();
     fs.cat("/.llmfs/hello");
     fs.kernel.letGo();
@@ -208,7 +208,7 @@ describe("the control surface takes no part in the tree", () => {
 });
 
 describe("a long control file", () => {
-  /** `parts`, with so many milliseconds of work before each. */
+  /** `parts`, with a number of milliseconds of work before each. */
   function slow(parts: readonly (string | undefined)[], milliseconds: number): ServedTree {
     const fs: ServedTree = served({
       control: (mount) => ({
@@ -252,7 +252,7 @@ describe("a long control file", () => {
     fs.kernel.release(nodeid, fh);
   });
 
-  test("answers reads in the order in which they came, and produces no piece twice", () => {
+  test("answers reads in the order of their arrival, and produces no piece twice", () => {
     using fs = served({
       control: (mount) => {
         let pieces = 0;
@@ -272,7 +272,7 @@ describe("a long control file", () => {
     fs.kernel.release(nodeid, fh);
   });
 
-  test("gives an interrupted read what it has so far, or EINTR", () => {
+  test("returns to an interrupted read what it has so far, or EINTR", () => {
     using fs = slow(["one\n", ...Array(100).fill(undefined)], 6);
     const { nodeid, fh, read, outcome } = start(fs);
     const [first, second] = [read(0, 1000), read(4, 1000)];
@@ -286,7 +286,7 @@ describe("a long control file", () => {
   });
 });
 
-describe("what is in it", () => {
+describe("the control files", () => {
   function real(): ServedTree {
     return served({
       control: (mount, answers) =>
@@ -311,7 +311,7 @@ describe("what is in it", () => {
     });
   });
 
-  test("status.json is what is counted all the time, whatever happens to a file", () => {
+  test("status.json agrees with a count of the tree after every change to a file", () => {
     using fs = real();
     const files = () => JSON.parse(fs.cat("/.llmfs/status.json")).files;
     const empty = { static: 0, pending: 0, generating: 0, ready: 0, failed: 0 };
@@ -335,7 +335,7 @@ describe("what is in it", () => {
     expect(files()).toEqual(empty);
   });
 
-  test("status.json counts the inodes that the kernel holds, files without a name included", () => {
+  test("status.json counts the inodes that the kernel holds, including files without a name", () => {
     using fs = real();
     const held = () => JSON.parse(fs.cat("/.llmfs/status.json")).kernelInodes;
     fs.file("/a");
@@ -348,7 +348,7 @@ describe("what is in it", () => {
     expect(held()).toBe(before);
   });
 
-  test("status.json looks at no file", () => {
+  test("status.json is produced without a look at any file", () => {
     using fs = real();
     fs.pending("/a");
     fs.file("/b");
@@ -358,7 +358,7 @@ describe("what is in it", () => {
     expect([walk, inodes].map(({ mock }) => mock.calls.length)).toEqual([0, 0]);
   });
 
-  test("status.json and statfs(2) say the same of what is in use", () => {
+  test("status.json and statfs(2) report the same usage", () => {
     using fs = served({
       size: 64 << 20,
       inodes: 1000,
@@ -377,13 +377,13 @@ describe("what is in it", () => {
     fs.file("/small", "abc");
     fs.file("/large", Buffer.alloc(20 << 20, 1));
     expect(agree()).toEqual({ bytes: (20 << 20) + PAGE, inodes: 3 });
-    // A further name counts as an inode, and so do attributes.
+    // Another name counts as an inode, and so do attributes.
     fs.kernel.call("link", ROOT, { oldnodeid: fs.node("/small"), name: "other" });
     const value = Buffer.alloc(1500);
     fs.kernel.call("setxattr", fs.node("/small"), { name: "user.a", value, size: value.length });
     fs.kernel.call("symlink", ROOT, { name: "link", target: "x".repeat(200) });
     expect(agree().inodes).toBe(7);
-    // What is removed and still open takes its room until it is closed.
+    // A removed file that is still open takes its space until it is closed.
     const { nodeid, fh } = fs.open("/large");
     fs.kernel.call("unlink", ROOT, { name: "large" });
     expect(agree().bytes).toBeGreaterThan(20 << 20);
@@ -392,7 +392,7 @@ describe("what is in it", () => {
     expect(agree().bytes).toBeLessThan(20 << 20);
   });
 
-  test("pending.json has each file once, by its first name, and none without one", () => {
+  test("pending.json lists each file once, by its first name, and no file without a name", () => {
     using fs = real();
     expect(fs.cat("/.llmfs/pending.json")).toBe("[]\n");
     fs.pending("/b", { "user.llmfs.depends": "a" });
@@ -408,7 +408,7 @@ describe("what is in it", () => {
     );
   });
 
-  test("tree shows every path, and what is not ordinary about it", () => {
+  test("tree shows every path, and what is unusual about it", () => {
     using fs = real();
     fs.file("/dir/static");
     fs.pending("/dir/poem");
@@ -416,7 +416,7 @@ describe("what is in it", () => {
     expect(fs.cat("/.llmfs/tree")).toBe("/dir/\n/dir/poem (pending)\n/dir/static\n/link -> dir\n");
   });
 
-  test("snapshot.json is the tree as of the moment it was opened", () => {
+  test("snapshot.json is the tree at the moment it was opened", () => {
     using fs = real();
     fs.file("/file", "before");
     const { nodeid, fh } = fs.open("/.llmfs/snapshot.json");
@@ -429,7 +429,7 @@ describe("what is in it", () => {
     expect(() => JSON.parse(snapshot)).not.toThrow();
   });
 
-  test("README says what there is", () => {
+  test("README describes the control files", () => {
     using fs = real();
     const readme = fs.cat("/.llmfs/README");
     for (const name of fs.ls("/.llmfs").filter((name) => !name.startsWith("."))) expect(readme).toContain(name);

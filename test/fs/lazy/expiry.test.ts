@@ -1,4 +1,4 @@
-/** Content that holds for a time: what opens see, through the kernel in memory. */
+/** Content that expires: what opens see, through the in-memory kernel. */
 import { expect, test } from "bun:test";
 import { ERRNO } from "../../../src/errno.ts";
 import type { RegularFile } from "../../../src/tree/file.ts";
@@ -6,7 +6,7 @@ import { type ServedTree, served } from "../../support/served.ts";
 
 const ALWAYS = { "user.llmfs.refresh": "always" };
 
-/** A view that was made once: "first". */
+/** A view that was generated once: "first". */
 function view(fs: ServedTree, refresh = "always"): RegularFile {
   const file = fs.pending("/view", { "user.llmfs.refresh": refresh });
   const unique = start(fs);
@@ -28,7 +28,7 @@ interface Opened {
   readonly fh: number;
 }
 
-/** As the kernel's open(2): ESTALE once means to look the name up again. */
+/** As the kernel's open(2): looks up the name again after one ESTALE. */
 function opened(fs: ServedTree, open: ReturnType<typeof start>, again = true): Opened | string {
   const outcome = fs.kernel.outcome<"open">(open.unique);
   if (outcome === undefined) return "waiting";
@@ -44,7 +44,7 @@ function read(fs: ServedTree, open: ReturnType<typeof start>): string {
   return text;
 }
 
-test("every open waits for a content that was begun after it", () => {
+test("every open waits for a generation that began after it", () => {
   using fs = served();
   view(fs);
   const second = start(fs);
@@ -55,7 +55,7 @@ test("every open waits for a content that was begun after it", () => {
   expect(fs.kernel.stat(fs.node("/view")).size).toBe(14);
 });
 
-test("readers who come while it is made share the next one, not this one", () => {
+test("readers who arrive during a generation share the next one, not the current one", () => {
   using fs = served();
   view(fs);
   const early = start(fs);
@@ -69,7 +69,7 @@ test("readers who come while it is made share the next one, not this one", () =>
   expect(late.map((open) => read(fs, open))).toEqual(["for the late", "for the late"]);
 });
 
-test("an open file keeps what it has: the newer content is another inode under the name", () => {
+test("an open file keeps its content: the newer one is another inode under the name", () => {
   using fs = served();
   view(fs);
   const first = start(fs);
@@ -84,7 +84,7 @@ test("an open file keeps what it has: the newer content is another inode under t
   fs.kernel.release(held.nodeid, held.fh);
 });
 
-test("nor does it change when an attempt is still waiting that began on the inode before", () => {
+test("an open file keeps its content even while a generation waits that began on the inode before", () => {
   using fs = served();
   view(fs);
   const first = start(fs);
@@ -103,7 +103,7 @@ test("nor does it change when an attempt is still waiting that began on the inod
   for (const { nodeid, fh } of [held, heldToo]) fs.kernel.release(nodeid, fh);
 });
 
-test("a caller who was told to look again is answered, whatever has become of the name", () => {
+test("a caller that got ESTALE succeeds the second time, whatever has become of the name", () => {
   using fs = served();
   view(fs);
   const holder = start(fs);
@@ -124,7 +124,7 @@ test("a caller who was told to look again is answered, whatever has become of th
   for (const one of [held, otherHandle, handle]) fs.kernel.release(one.nodeid, one.fh);
 });
 
-test("the same bytes again, or none because nothing has changed, leave the inode and its times alone", () => {
+test("the same bytes again, or an answer that nothing has changed, leave the inode and its times alone", () => {
   using fs = served();
   const file = view(fs);
   const { mtime } = file.times();
@@ -138,7 +138,7 @@ test("the same bytes again, or none because nothing has changed, leave the inode
   expect([fs.node("/view"), file.times().mtime]).toEqual([file.ino, mtime]);
 });
 
-test("a failure is the open's, and the next one tries again", () => {
+test("a failure is returned to the open that waited, and the next open tries again", () => {
   using fs = served();
   view(fs);
   const second = start(fs);
@@ -149,7 +149,7 @@ test("a failure is the open's, and the next one tries again", () => {
   expect(read(fs, third)).toBe("back");
 });
 
-test("an interrupted reader is let go, and the last one takes the attempt along", () => {
+test("an interrupted reader stops waiting, and the last one cancels the generation", () => {
   using fs = served();
   view(fs);
   const running = start(fs);
@@ -164,14 +164,14 @@ test("an interrupted reader is let go, and the last one takes the attempt along"
   expect(read(fs, after)).toBe("after");
 });
 
-test("within its time a content is opened as it is", () => {
+test("content that has not expired is opened as it is", () => {
   using fs = served();
   view(fs, "3600s");
   expect(read(fs, start(fs))).toBe("first");
   expect(fs.requests).toHaveLength(1);
 });
 
-test("stale content is served while one new one is made", () => {
+test("stale content is served while one new content is generated", () => {
   using fs = served();
   view(fs, "0.000001s stale");
   expect(read(fs, start(fs))).toBe("first");
@@ -181,7 +181,7 @@ test("stale content is served while one new one is made", () => {
   expect(fs.kernel.stat(fs.node("/view")).size).toBe(6);
 });
 
-test("a failed background renewal keeps what there is", () => {
+test("a failed generation in the background keeps the stale content", () => {
   using fs = served();
   view(fs, "0.000001s stale");
   expect(read(fs, start(fs))).toBe("first");
@@ -189,7 +189,7 @@ test("a failed background renewal keeps what there is", () => {
   expect(read(fs, start(fs))).toBe("first");
 });
 
-test("who opens it for writing makes it theirs", () => {
+test("opening a file with a refresh rule for writing makes it static", () => {
   using fs = served();
   const file = view(fs);
   const writer = opened(fs, start(fs, ++thread, 1));
@@ -200,7 +200,7 @@ test("who opens it for writing makes it theirs", () => {
   expect([file.state, file.xattrs?.has("user.llmfs.refresh")]).toEqual(["static", false]);
 });
 
-test("who writes while others wait gives them what was written", () => {
+test("a write gives waiting readers what was written", () => {
   using fs = served();
   view(fs);
   const waiting = start(fs);
@@ -211,7 +211,7 @@ test("who writes while others wait gives them what was written", () => {
   expect(read(fs, waiting)).toBe("mine");
 });
 
-test("a generator that reads it gets a fresh one, and waits in no circle", () => {
+test("a generator that reads an expired file gets fresh content, and causes no cycle", () => {
   using fs = served();
   view(fs);
   const got: string[] = [];
@@ -236,7 +236,7 @@ test("a generator that reads it gets a fresh one, and waits in no circle", () =>
   expect(read(fs, open)).toBe("x");
 });
 
-test("all names of a file move on together", () => {
+test("all names of a file get the new content together", () => {
   using fs = served();
   view(fs);
   fs.kernel.call("link", 1, { oldnodeid: fs.node("/view"), name: "other" });
@@ -254,7 +254,7 @@ test("all names of a file move on together", () => {
   fs.kernel.release(handle.nodeid, handle.fh);
 });
 
-test("a file from a snapshot, made at an unknown time, is made anew", () => {
+test("a file from a snapshot, generated at an unknown time, is generated again", () => {
   using fs = served();
   const file = fs.file("/view", "old");
   file.state = "ready";
@@ -265,11 +265,11 @@ test("a file from a snapshot, made at an unknown time, is made anew", () => {
   expect(read(fs, open)).toBe("new");
 });
 
-test("what the kernel could not be told, its lookup still being on the way, it is told again with the open", () => {
+test("the kernel is notified with the open if it could not be notified during the lookup", () => {
   using fs = served();
   view(fs);
   const open = start(fs);
-  // The content changes where it is, and the kernel knows of no such inode yet.
+  // The content changes in place, and the kernel knows no such inode yet.
   const { send } = fs.kernel;
   let refused = 0;
   fs.kernel.send = (message, length) => {

@@ -1,4 +1,4 @@
-/** Directories that a generator lists: who waits, what appears, what goes and what stays. */
+/** Directories that a generator lists: who waits, and which entries appear, go and stay. */
 import { expect, test } from "bun:test";
 import { FsError } from "../../../src/errno.ts";
 import { serveText } from "../../../src/fs/control/produced.ts";
@@ -19,7 +19,7 @@ function requests(fs: ServedTree) {
   return fs.posted.flatMap((message) => (message.type === "list" ? [message.request] : []));
 }
 
-/** The generator's answer to the last request. */
+/** Answers the last request as the generator. */
 function answer(fs: ServedTree, paths: readonly string[], refresh?: string): void {
   const entries = paths.map((path) => ({
     path: path.replace(/\/$/, ""),
@@ -38,7 +38,7 @@ function names(fs: ServedTree): string[] {
   return fs.ls("/d").filter((name) => !name.startsWith("."));
 }
 
-test("the first look waits until it is listed; its files are pending, and looking at them is free", () => {
+test("the first look into a listed directory waits for its listing; its files are pending, and looking at them is free", () => {
   const { fs } = listed();
   using _ = fs;
   const open = opendir(fs);
@@ -52,7 +52,7 @@ test("the first look waits until it is listed; its files are pending, and lookin
   expect(requests(fs)).toHaveLength(1);
 });
 
-test("the outline has nothing that is there because somebody looked, only what was written", () => {
+test("the outline contains only what was written, not entries that exist because somebody looked", () => {
   const { fs } = listed();
   using _ = fs;
   fs.file("/d/by hand");
@@ -67,7 +67,7 @@ test("the outline has nothing that is there because somebody looked, only what w
   expect(shown()).toEqual(["/d", "/d/1.json", "/d/by hand"]);
 });
 
-test("a look-up waits too, and finds what is listed or nothing", () => {
+test("a lookup waits for the listing too, and finds a listed name or nothing", () => {
   const { fs } = listed();
   using _ = fs;
   const nodeid = fs.node("/d");
@@ -79,7 +79,7 @@ test("a look-up waits too, and finds what is listed or nothing", () => {
   expect(fs.kernel.outcome(missing)).toEqual({ error: "ENOENT" });
 });
 
-test("content is asked of the generator by the path that was listed, wherever the file has gone", () => {
+test("content is requested by the path that was listed, wherever the file has been moved", () => {
   const { fs } = listed();
   using _ = fs;
   opendir(fs);
@@ -90,7 +90,7 @@ test("content is asked of the generator by the path that was listed, wherever th
   expect(fs.requests[0]?.file.xattrs.get("user.llmfs.origin")).toBe("/d/1.json");
 });
 
-test("listed anew, what is no more goes, what the user made stays", () => {
+test("listing a directory again removes what the generator no longer lists, and keeps what users made", () => {
   const { fs } = listed("always");
   using _ = fs;
   opendir(fs);
@@ -112,7 +112,7 @@ test("listed anew, what is no more goes, what the user made stays", () => {
   ]);
 });
 
-test("a name that is there is found at once, one that is not is looked for anew", () => {
+test("a name that exists is found at once; a missing one makes the generator list the directory again", () => {
   const { fs } = listed("always");
   using _ = fs;
   opendir(fs);
@@ -125,7 +125,7 @@ test("a name that is there is found at once, one that is not is looked for anew"
   expect(fs.kernel.outcome(later)).toHaveProperty("value");
 });
 
-test("a listing that fails fails the look, and is tried again", () => {
+test("a listing that fails is an error for whoever looks, and is tried again", () => {
   const { fs } = listed();
   using _ = fs;
   const first = opendir(fs);
@@ -136,7 +136,7 @@ test("a listing that fails fails the look, and is tried again", () => {
   expect(fs.kernel.outcome(second)).toHaveProperty("value");
 });
 
-test("why a directory could not be listed is in its attributes until it is", () => {
+test("the reason why a directory could not be listed is in its attributes until a listing succeeds", () => {
   const { fs, directory } = listed();
   using _ = fs;
   const nodeid = fs.node("/d");
@@ -158,7 +158,7 @@ test("why a directory could not be listed is in its attributes until it is", () 
   expect([...(directory.xattrs?.keys() ?? [])]).toEqual(["user.llmfs.generator"]);
 });
 
-test("a look that is interrupted calls the listing off", () => {
+test("an interrupted look cancels the listing", () => {
   const { fs } = listed();
   using _ = fs;
   const open = opendir(fs);
@@ -167,7 +167,7 @@ test("a look that is interrupted calls the listing off", () => {
   expect(fs.cancelled).toHaveLength(1);
 });
 
-test("a generator that lists the directory it is listing is refused", () => {
+test("a generator that lists the directory it is listing gets EDEADLK", () => {
   const { fs } = listed();
   using _ = fs;
   opendir(fs);
@@ -182,7 +182,7 @@ test("a generator that lists the directory it is listing is refused", () => {
   answer(fs, []);
 });
 
-test("an ordinary directory is not asked about, and its listing may be kept", () => {
+test("an ordinary directory causes no request, and the kernel may cache its listing", () => {
   const { fs } = listed();
   using _ = fs;
   fs.file("/plain/a", "x");
@@ -191,7 +191,7 @@ test("an ordinary directory is not asked about, and its listing may be kept", ()
   expect(requests(fs)).toEqual([]);
 });
 
-test("a source that fails is asked less and less often, until it answers", () => {
+test("a source that fails is asked at growing intervals until it answers", () => {
   const { fs } = listed("always");
   using _ = fs;
   for (let time = 0; time < 5; time++) {
@@ -207,7 +207,7 @@ test("a source that fails is asked less and less often, until it answers", () =>
   answer(fs, [], "always");
 });
 
-test("a generator that reads a file of a directory nobody has looked into waits for its listing", () => {
+test("a generator that reads a file in a directory without a listing waits for the listing", () => {
   const { fs } = listed();
   using _ = fs;
   const read: string[] = [];
@@ -222,7 +222,7 @@ test("a generator that reads a file of a directory nobody has looked into waits 
   expect(read).toEqual(["one"]);
 });
 
-test("the control directory is nobody's to list, and is there while its parent waits", () => {
+test("the control directory has no listing, and can be used while its parent waits for one", () => {
   using fs = served({ listing: true, control: () => ({ hello: serveText(() => "hello") }) });
   setXattr(fs.tree.root, "user.llmfs.generator", Buffer.from("shop"));
   const control = fs.node("/.llmfs");
@@ -254,7 +254,7 @@ test("the first look into a directory changes no mtime, and what it finds is as 
   expect(["/d", "/d/c"].map(mtimeOf)).toEqual([fs.clock.seconds, fs.clock.seconds]);
 });
 
-test("what was listed and made room for others leaves no trace in the times either", () => {
+test("entries that were listed and made room for others leave the times unchanged too", () => {
   const { fs, directory } = listed();
   using _ = fs;
   const { mtime } = directory.times();

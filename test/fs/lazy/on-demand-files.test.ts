@@ -1,4 +1,4 @@
-/** Names that a generator is asked for: who waits, what appears, and what an answer of "none" means. */
+/** Names that a generator is asked for: who waits, what appears, and what "no such file" as an answer means. */
 import { expect, test } from "bun:test";
 import { ROOT, type ServedTree, served } from "../../support/served.ts";
 
@@ -13,7 +13,7 @@ function lookup(fs: ServedTree, name: string, directory = "/customers"): number 
   return fs.kernel.start("lookup", directory === "/" ? ROOT : fs.node(directory), { name });
 }
 
-test("a look-up waits until the generator has made the file, and it stays", () => {
+test("a lookup waits until the generator has made the file, which then stays", () => {
   using fs = shop();
   const first = lookup(fs, "7.json");
   const second = lookup(fs, "7.json");
@@ -30,7 +30,7 @@ test("a look-up waits until the generator has made the file, and it stays", () =
   expect(fs.requests).toHaveLength(1);
 });
 
-test("where the generator has none there is none, and it is asked again the next time", () => {
+test("a name without a file is missing, and the generator is asked again the next time", () => {
   using fs = shop();
   for (let time = 1; time <= 3; time++) {
     const missing = lookup(fs, "9.json");
@@ -42,7 +42,7 @@ test("where the generator has none there is none, and it is asked again the next
   expect(fs.tree.space.inodes).toBe(2);
 });
 
-test("a name that no rule matches, or in another directory, is nobody's", () => {
+test("a name that matches no rule, or is in another directory, causes no request", () => {
   using fs = shop();
   expect(fs.kernel.outcome(lookup(fs, "7.txt"))).toMatchObject({ value: { nodeid: 0 } });
   expect(fs.kernel.outcome(lookup(fs, "customers.json", "/"))).toMatchObject({ value: { nodeid: 0 } });
@@ -50,7 +50,7 @@ test("a name that no rule matches, or in another directory, is nobody's", () => 
   expect(fs.requests).toEqual([]);
 });
 
-test("a source that fails is asked less and less often", () => {
+test("a source that fails is asked at growing intervals", () => {
   using fs = shop();
   for (let time = 0; time < 6; time++) {
     const name = lookup(fs, `${time}.json`);
@@ -65,7 +65,7 @@ test("a source that fails is asked less and less often", () => {
   fs.failed("ENOENT");
 });
 
-test("who makes a file of that name meanwhile has made it", () => {
+test("a file that somebody creates under the name during the lookup wins", () => {
   using fs = shop();
   const asked = lookup(fs, "7.json");
   fs.file("/customers/7.json", "mine");
@@ -74,7 +74,7 @@ test("who makes a file of that name meanwhile has made it", () => {
   expect(fs.cat("/customers/7.json")).toBe("mine");
 });
 
-test("nobody waits any longer: nothing is made", () => {
+test("a lookup without a waiter left makes no file", () => {
   using fs = shop();
   const asked = lookup(fs, "7.json");
   fs.kernel.interrupt(asked);
@@ -84,7 +84,7 @@ test("nobody waits any longer: nothing is made", () => {
   expect(fs.tree.space.inodes).toBe(2);
 });
 
-test("its directory goes away while it is made: so does it", () => {
+test("a file whose directory is removed while it is made is dropped", () => {
   using fs = shop();
   const asked = lookup(fs, "7.json");
   fs.tree.rmdir(fs.tree.root, "customers");
@@ -92,7 +92,7 @@ test("its directory goes away while it is made: so does it", () => {
   expect(fs.kernel.outcome(asked)).toHaveProperty("error");
 });
 
-test("a file that is made anew and is no more is gone from its directory", () => {
+test("a file that its generator no longer has when it is generated again disappears from its directory", () => {
   using fs = shop();
   lookup(fs, "7.json");
   fs.mount.waiters.takeContent(fs.ticket, { bytes: Buffer.from("seven"), metadata: new Map(), refresh: "always" });
@@ -102,7 +102,7 @@ test("a file that is made anew and is no more is gone from its directory", () =>
   expect(fs.ls("/customers").filter((name) => !name.startsWith("."))).toEqual([]);
 });
 
-test("a generator that reads finds such files too, and a circle is refused", () => {
+test("a generator can read such files too, and a cycle is an error", () => {
   using fs = shop("customers/{id}.json", "reports/{id}.md");
   fs.directory("/reports");
   const read: string[] = [];
@@ -130,7 +130,7 @@ test("a generator that reads finds such files too, and a circle is refused", () 
   expect(fs.kernel.outcome(report)).toEqual({ error: "EIO" });
 });
 
-test("a file that is found is as old as the mount, and finding it does not change the directory's mtime", () => {
+test("a file that is looked up is as old as the mount, and does not change the directory's mtime", () => {
   using fs = served({ named: [{ match: "customers/{id}.json", generator: "shop" }], size: 65_536 });
   const { mtime } = fs.directory("/customers").times();
   const old = fs.kernel.stat(ROOT).mtime;

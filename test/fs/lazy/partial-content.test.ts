@@ -1,4 +1,4 @@
-/** Content that comes in pieces: nobody sees any of it before it is whole, and what is not whole leaves nothing. */
+/** Content that arrives in pieces: nobody sees any of it before it is complete; an incomplete one leaves nothing. */
 import { expect, test } from "bun:test";
 import type { FromFilesystem } from "../../../src/rpc/messages.ts";
 import { type ServedTree, served } from "../../support/served.ts";
@@ -14,7 +14,7 @@ function piece(fs: ServedTree, text: string, ticket = fs.ticket): FromFilesystem
   return fs.posted.at(-1);
 }
 
-/** The pieces were all. */
+/** Ends the content: there are no more pieces. */
 function whole(fs: ServedTree, ticket = fs.ticket): void {
   fs.mount.waiters.takeContent(ticket, { bytes: new Uint8Array(0), metadata: new Map(), streamed: true });
 }
@@ -23,7 +23,7 @@ function text(fs: ServedTree, path = "/f"): string {
   return fs.cat(path);
 }
 
-test("pieces become the content when they are all there, and not before", () => {
+test("pieces become the content when all of them have arrived, and not before", () => {
   using fs = served();
   const file = fs.pending("/f");
   const open = waiting(fs);
@@ -37,7 +37,7 @@ test("pieces become the content when they are all there, and not before", () => 
   expect(text(fs)).toBe(`${PIECE}end\n`);
 });
 
-test("a generation that fails half-way leaves nothing, and gives its space back", () => {
+test("a generation that fails half-way leaves nothing, and frees its space", () => {
   using fs = served();
   const file = fs.pending("/f");
   const open = waiting(fs);
@@ -48,7 +48,7 @@ test("a generation that fails half-way leaves nothing, and gives its space back"
   expect([file.state, file.size, fs.tree.space.usedPages]).toEqual(["failed", 0, 0]);
 });
 
-test("so does one that nobody waits for any longer", () => {
+test("a generation whose last waiter leaves half-way leaves nothing, and frees its space", () => {
   using fs = served();
   fs.pending("/f");
   const open = waiting(fs);
@@ -61,7 +61,7 @@ test("so does one that nobody waits for any longer", () => {
   expect(fs.tree.space.usedPages).toBe(0);
 });
 
-test("what does not fit is refused with the piece that is too many", () => {
+test("content that does not fit is rejected at the first piece that is too large", () => {
   using fs = served({ size: 300_000 });
   const file = fs.pending("/f");
   const open = waiting(fs);
@@ -74,7 +74,7 @@ test("what does not fit is refused with the piece that is too many", () => {
   expect([file.state, file.size]).toEqual(["failed", 0]);
 });
 
-test("somebody who writes while pieces come wins", () => {
+test("a write while pieces arrive wins over the generated content", () => {
   using fs = served();
   fs.pending("/f");
   const open = waiting(fs);
@@ -88,7 +88,7 @@ test("somebody who writes while pieces come wins", () => {
   expect(text(fs)).toBe("mine");
 });
 
-test("content that is made anew in pieces takes the old one's place; the same content changes nothing", () => {
+test("regenerated content that arrives in pieces replaces the old one; the same content changes nothing", () => {
   using fs = served();
   const file = fs.pending("/f", { "user.llmfs.refresh": "always" });
   const first = waiting(fs);

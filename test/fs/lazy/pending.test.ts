@@ -1,4 +1,4 @@
-/** Files whose content does not exist yet: who waits, and what happens when it comes. */
+/** Files whose content does not exist yet: who waits, and what happens when the content arrives. */
 import { describe, expect, test } from "bun:test";
 import { FsError } from "../../../src/errno.ts";
 import { CLAIMED_SIZE } from "../../../src/fs/ops/attributes.ts";
@@ -10,12 +10,12 @@ const O_RDWR = 2;
 const O_TRUNC = 0o1000;
 const O_APPEND = 0o2000;
 
-/** An open for reading that may wait; its unique. */
+/** An open for reading that may wait; returns its unique. */
 function opening(fs: ServedTree, path: string, flags = 0): number {
   return fs.kernel.start("open", fs.node(path), { flags });
 }
 
-/** What became of an open: its errno, "waiting", or what can be read through it. */
+/** The outcome of an open: its errno, "waiting", or what can be read through it. */
 function fate(fs: ServedTree, path: string, unique: number): string {
   const outcome = fs.kernel.outcome<"open">(unique);
   if (outcome === undefined) return "waiting";
@@ -32,13 +32,13 @@ function state(fs: ServedTree, path: string): string {
   return getXattr(fs, path, "user.llmfs.state");
 }
 
-/** Fails an open of the path, and leaves the file failed. */
+/** Fails an open of the path, which leaves the file failed. */
 function failOnce(fs: ServedTree, path: string): void {
   opening(fs, path);
   fs.failed("EIO", "the model is ill");
 }
 
-describe("looking is free", () => {
+describe("a pending file is not generated", () => {
   function looked(look: (fs: ServedTree) => void): void {
     using fs = served({ size: 1 << 20 });
     fs.pending("/dir/file", { "user.llmfs.prompt": "a poem" });
@@ -47,24 +47,23 @@ describe("looking is free", () => {
     expect(state(fs, "/dir/file")).toBe("pending");
   }
 
-  test("lookup asks for no content", () => looked((fs) => fs.node("/dir/file")));
-  test("getattr asks for no content", () => looked((fs) => fs.kernel.stat(fs.node("/dir/file"))));
-  test("readdir asks for no content", () => looked((fs) => fs.kernel.list(fs.node("/dir"))));
-  test("readdirplus asks for no content", () => looked((fs) => fs.kernel.list(fs.node("/dir"), { plus: true })));
-  test("getxattr asks for no content", () => looked((fs) => getXattr(fs, "/dir/file", "user.llmfs.prompt")));
-  test("listxattr asks for no content", () =>
-    looked((fs) => fs.kernel.call("listxattr", fs.node("/dir/file"), { size: 4096 })));
-  test("statfs asks for no content", () => looked((fs) => fs.kernel.call("statfs", ROOT)));
-  test("chmod, chown and touch ask for no content", () =>
+  test("by lookup", () => looked((fs) => fs.node("/dir/file")));
+  test("by getattr", () => looked((fs) => fs.kernel.stat(fs.node("/dir/file"))));
+  test("by readdir", () => looked((fs) => fs.kernel.list(fs.node("/dir"))));
+  test("by readdirplus", () => looked((fs) => fs.kernel.list(fs.node("/dir"), { plus: true })));
+  test("by getxattr", () => looked((fs) => getXattr(fs, "/dir/file", "user.llmfs.prompt")));
+  test("by listxattr", () => looked((fs) => fs.kernel.call("listxattr", fs.node("/dir/file"), { size: 4096 })));
+  test("by statfs", () => looked((fs) => fs.kernel.call("statfs", ROOT)));
+  test("by chmod, chown and touch", () =>
     looked((fs) => fs.kernel.call("setattr", fs.node("/dir/file"), { valid: 0x37, mode: 0o600 })));
-  test("rename and link ask for no content", () =>
+  test("by rename and link", () =>
     looked((fs) => {
       const nodeid = fs.node("/dir/file");
       fs.kernel.call("link", ROOT, { oldnodeid: nodeid, name: "twin" });
       fs.kernel.call("rename", ROOT, { name: "twin", newname: "other", newdir: ROOT });
     }));
 
-  test("none of them waits for a generation that is under way", () => {
+  test("by any of these, none of which waits for a generation that is under way", () => {
     using fs = served();
     fs.pending("/dir/file");
     opening(fs, "/dir/file");
@@ -75,13 +74,13 @@ describe("looking is free", () => {
     fs.kernel.call("statfs", ROOT);
   });
 
-  test("a pending file claims a size that no content reaches, and takes no blocks", () => {
+  test("by stat, which reports a claimed size that no content reaches, and no blocks", () => {
     using fs = served();
     fs.pending("/file");
     expect(fs.kernel.stat(fs.node("/file"))).toMatchObject({ size: CLAIMED_SIZE, blocks: 0 });
   });
 
-  test("an empty file is not a pending one: it is empty, and opens at once", () => {
+  test("when it is really an empty file, which opens at once", () => {
     using fs = served();
     fs.file("/file");
     expect(fs.kernel.stat(fs.node("/file")).size).toBe(0);
@@ -91,7 +90,7 @@ describe("looking is free", () => {
 });
 
 describe("the first open for reading", () => {
-  test("waits, and sees the whole content when it comes", () => {
+  test("waits, and sees the whole content when it arrives", () => {
     using fs = served();
     fs.pending("/poem");
     const unique = opening(fs, "/poem");
@@ -102,20 +101,20 @@ describe("the first open for reading", () => {
     expect(state(fs, "/poem")).toBe("ready");
   });
 
-  test("an open for reading and writing waits too", () => {
+  test("waits also if it opens for reading and writing", () => {
     using fs = served();
     fs.pending("/poem");
     const unique = opening(fs, "/poem", O_RDWR);
     expect(fate(fs, "/poem", unique)).toBe("waiting");
     fs.content("roses");
-    // The kernel looks at the file again, and comes back.
+    // The kernel looks at the file again, and retries.
     expect(fate(fs, "/poem", unique)).toBe("ESTALE");
     expect(fs.kernel.stat(fs.node("/poem")).size).toBe(5);
     expect(fate(fs, "/poem", opening(fs, "/poem", O_RDWR))).toBe("roses");
     expect(fs.requests).toHaveLength(1);
   });
 
-  test("twenty opens ask once, and all see the content", () => {
+  test("is one of twenty that cause one request, and all see the content", () => {
     using fs = served();
     fs.pending("/poem");
     const waiting = Array.from({ length: 20 }, () => opening(fs, "/poem"));
@@ -125,7 +124,7 @@ describe("the first open for reading", () => {
     expect(new Set(fs.kernel.handles.keys()).size).toBe(20);
   });
 
-  test("asks for the first of several names, whichever was made last", () => {
+  test("sends the first of several names, whichever was made last", () => {
     using fs = served();
     fs.directory("/a");
     fs.directory("/z");
@@ -140,7 +139,7 @@ describe("the first open for reading", () => {
     expect(fs.requests[0]).toMatchObject({ path: "/a/verse", prompts: ["Rhyme."] });
   });
 
-  test("a later open asks nothing", () => {
+  test("is the only one that sends a request", () => {
     using fs = served();
     fs.pending("/poem");
     opening(fs, "/poem");
@@ -149,7 +148,7 @@ describe("the first open for reading", () => {
     expect(fs.requests).toHaveLength(1);
   });
 
-  test("the request says what is to be made, and of what", () => {
+  test("sends a request that says which file to make, and from what", () => {
     using fs = served();
     fs.tree.root.xattrs = new Map([["user.llmfs.prompt", Buffer.from("a garden")]]);
     fs.directory("/beds").xattrs = new Map([
@@ -175,7 +174,7 @@ describe("the first open for reading", () => {
     ]);
   });
 
-  test("the kernel has size and bytes before the open is answered", () => {
+  test("is answered after the kernel has received size and bytes", () => {
     using fs = served();
     const file = fs.pending("/poem");
     const unique = opening(fs, "/poem");
@@ -196,7 +195,7 @@ describe("the first open for reading", () => {
     expect(fs.kernel.outcome(unique)).toBeDefined();
   });
 
-  test("of a file that the kernel does not know it is told nothing", () => {
+  test("does not notify the kernel of a file that it does not know", () => {
     using fs = served();
     fs.pending("/poem");
     fs.kernel.notifications.length = 0;
@@ -205,7 +204,7 @@ describe("the first open for reading", () => {
     expect(fs.kernel.notifications).toEqual([]);
   });
 
-  test("of a large content the kernel is handed the end, which sets the size", () => {
+  test("sends the kernel only the end of a large content, which sets the size", () => {
     using fs = served();
     const file = fs.pending("/big");
     opening(fs, "/big");
@@ -214,7 +213,7 @@ describe("the first open for reading", () => {
     expect(stores).toEqual([{ code: "store", nodeid: file.ino, offset: (3 << 20) - 1, data: Buffer.from("x") }]);
   });
 
-  test("what the kernel kept of the attributes is out of date with the content", () => {
+  test("invalidates the attributes that the kernel has cached", () => {
     using fs = served();
     const file = fs.pending("/poem");
     opening(fs, "/poem");
@@ -224,7 +223,7 @@ describe("the first open for reading", () => {
     expect(fs.kernel.stat(file.ino).size).toBe(0);
   });
 
-  test("empty content is content: the file is ready and empty", () => {
+  test("may bring empty content: the file is ready and empty", () => {
     using fs = served();
     fs.pending("/poem");
     const unique = opening(fs, "/poem");
@@ -235,7 +234,7 @@ describe("the first open for reading", () => {
     expect(fs.requests).toHaveLength(1);
   });
 
-  test("generated bytes are ordinary bytes: they can be edited", () => {
+  test("leaves ordinary bytes that can be edited", () => {
     using fs = served();
     fs.pending("/poem");
     opening(fs, "/poem");
@@ -245,7 +244,7 @@ describe("the first open for reading", () => {
     expect(fs.cat("/poem")).toBe("Roses are red");
   });
 
-  test("generated bytes that somebody changes are theirs, and part of what other files are made from", () => {
+  test("leaves bytes that become static when somebody changes them, and then count as context for other files", () => {
     for (const change of ["write", "truncate", "none"] as const) {
       using fs = served();
       fs.pending("/poem");
@@ -261,7 +260,7 @@ describe("the first open for reading", () => {
     }
   });
 
-  test("metadata is kept with the file", () => {
+  test("stores metadata with the file", () => {
     using fs = served();
     fs.pending("/poem");
     opening(fs, "/poem");
@@ -271,7 +270,7 @@ describe("the first open for reading", () => {
     expect(getXattr(fs, "/poem", name)).toBe("fünf");
   });
 
-  test("metadata that no xattr can hold is left out and logged; the content is there", () => {
+  test("logs metadata that no attribute can hold, and stores the content", () => {
     using fs = served();
     fs.pending("/poem");
     const unique = opening(fs, "/poem");
@@ -286,7 +285,7 @@ describe("the first open for reading", () => {
     expect(fs.posted.filter(({ type }) => type === "log")).toHaveLength(3);
   });
 
-  test("files are generated side by side", () => {
+  test("of several files generates them concurrently", () => {
     using fs = served();
     fs.pending("/a");
     fs.pending("/b");
@@ -300,7 +299,7 @@ describe("the first open for reading", () => {
 });
 
 describe("interrupts", () => {
-  test("one of two readers gets EINTR, the other goes on waiting", () => {
+  test("one of two readers gets EINTR, the other continues to wait", () => {
     using fs = served();
     fs.pending("/poem");
     const [one, two] = [opening(fs, "/poem"), opening(fs, "/poem")];
@@ -311,7 +310,7 @@ describe("interrupts", () => {
     expect(fate(fs, "/poem", two)).toBe("roses");
   });
 
-  test("when the last reader is gone the generation is called off, and the file is pending", () => {
+  test("when the last reader leaves, the generation is cancelled and the file is pending", () => {
     using fs = served();
     fs.pending("/poem");
     const [one, two] = [opening(fs, "/poem"), opening(fs, "/poem")];
@@ -322,7 +321,7 @@ describe("interrupts", () => {
     expect(state(fs, "/poem")).toBe("pending");
   });
 
-  test("the answer to what was called off is dropped", () => {
+  test("the answer to a cancelled request is dropped", () => {
     using fs = served();
     fs.pending("/poem");
     fs.kernel.interrupt(opening(fs, "/poem"));
@@ -331,7 +330,7 @@ describe("interrupts", () => {
     expect(fs.tree.space.usedPages).toBe(0);
   });
 
-  test("so is its failure", () => {
+  test("the failure of a cancelled request is dropped", () => {
     using fs = served();
     fs.pending("/poem");
     fs.kernel.interrupt(opening(fs, "/poem"));
@@ -339,7 +338,7 @@ describe("interrupts", () => {
     expect(state(fs, "/poem")).toBe("pending");
   });
 
-  test("an open after that asks anew, and only the new answer counts", () => {
+  test("the next open sends a new request, and only its answer counts", () => {
     using fs = served();
     fs.pending("/poem");
     fs.kernel.interrupt(opening(fs, "/poem"));
@@ -352,7 +351,7 @@ describe("interrupts", () => {
     expect(fate(fs, "/poem", unique)).toBe("roses");
   });
 
-  test("an interrupt after the content came changes nothing", () => {
+  test("an interrupt after the content arrived changes nothing", () => {
     using fs = served();
     fs.pending("/poem");
     const unique = opening(fs, "/poem");
@@ -362,7 +361,7 @@ describe("interrupts", () => {
     expect(fs.cancelled).toEqual([]);
   });
 
-  test("making it ahead ends when the content is there, or with the reason why it is not", () => {
+  test("a wait for generation ahead of time ends with the content or with the reason of the failure", () => {
     using fs = served();
     fs.pending("/poem");
     const ends: string[] = [];
@@ -382,7 +381,7 @@ describe("interrupts", () => {
     expect(ends).toEqual(["EIO: /poem: the model is ill", "made", "made"]);
   });
 
-  test("a generator that waits too keeps the generation going", () => {
+  test("a generator that waits too keeps the generation alive", () => {
     using fs = served();
     fs.pending("/poem");
     let read = "";
@@ -395,7 +394,7 @@ describe("interrupts", () => {
 });
 
 describe("failures", () => {
-  test("every reader gets the errno, and the file keeps the reason", () => {
+  test("give every reader the errno, and the file keeps the reason", () => {
     using fs = served();
     fs.pending("/poem");
     const waiting = [opening(fs, "/poem"), opening(fs, "/poem")];
@@ -405,14 +404,14 @@ describe("failures", () => {
     expect(getXattr(fs, "/poem", "user.llmfs.error")).toBe("EDQUOT: the budget of 3 calls is spent");
   });
 
-  test("a failed file is not empty: it claims its size again", () => {
+  test("leave a file that claims a size again instead of being empty", () => {
     using fs = served();
     fs.pending("/poem");
     failOnce(fs, "/poem");
     expect(fs.kernel.stat(fs.node("/poem")).size).toBe(CLAIMED_SIZE);
   });
 
-  test("the next open tries again, and may succeed", () => {
+  test("are retried by the next open, which may succeed", () => {
     using fs = served();
     fs.pending("/poem");
     failOnce(fs, "/poem");
@@ -424,14 +423,14 @@ describe("failures", () => {
     expect(() => getXattr(fs, "/poem", "user.llmfs.error")).toThrow(new FsError("ENODATA"));
   });
 
-  test("each attempt waits longer than the one before, up to five seconds", () => {
+  test("make each attempt wait longer than the one before, up to five seconds", () => {
     using fs = served();
     fs.pending("/poem");
     for (let round = 0; round < 9; round++) failOnce(fs, "/poem");
     expect(fs.requests.map(({ pause }) => pause)).toEqual([0, 0, 250, 500, 1000, 2000, 4000, 5000, 5000]);
   });
 
-  test("one file's failures do not slow another", () => {
+  test("of one file do not slow another", () => {
     using fs = served();
     fs.pending("/poem");
     fs.pending("/prose");
@@ -440,7 +439,7 @@ describe("failures", () => {
     expect(fs.requests.at(-1)?.pause).toBe(0);
   });
 
-  test("who sets the state back to pending need not wait", () => {
+  test("are retried at once after the state was set back to pending", () => {
     using fs = served();
     fs.pending("/poem");
     for (let round = 0; round < 5; round++) failOnce(fs, "/poem");
@@ -450,7 +449,7 @@ describe("failures", () => {
     expect(fs.requests.at(-1)?.pause).toBe(0);
   });
 
-  test("a failure long ago is not held against the file after a success", () => {
+  test("before a success do not count any longer", () => {
     using fs = served();
     const file = fs.pending("/poem");
     for (let round = 0; round < 5; round++) failOnce(fs, "/poem");
@@ -461,7 +460,7 @@ describe("failures", () => {
     expect(fs.requests.at(-1)?.pause).toBe(0);
   });
 
-  test("content over the space limit is ENOSPC, kept as the reason, and nothing is taken", () => {
+  test("leave nothing when the content exceeds the space limit: ENOSPC is kept as the reason", () => {
     using fs = served({ size: 64 * 1024 });
     fs.pending("/big");
     const unique = opening(fs, "/big");
@@ -472,7 +471,7 @@ describe("failures", () => {
     expect(fs.tree.space.usedPages).toBe(0);
   });
 
-  test("large content over the limit is ENOSPC too, and nothing is taken", () => {
+  test("leave nothing of large content over the limit, which is ENOSPC too", () => {
     using fs = served({ size: 1 << 20 });
     fs.pending("/big");
     const unique = opening(fs, "/big");
@@ -482,8 +481,8 @@ describe("failures", () => {
   });
 });
 
-describe("who writes first", () => {
-  test("truncating a pending file makes it static, and nothing is asked for", () => {
+describe("writing to a pending file", () => {
+  test("by truncation makes it static, and sends no request", () => {
     using fs = served();
     fs.pending("/poem");
     fs.kernel.call("setattr", fs.node("/poem"), { valid: 8, size: 0 });
@@ -492,7 +491,7 @@ describe("who writes first", () => {
     expect(fs.posted).toEqual([]);
   });
 
-  test("opening it with O_TRUNC makes it static", () => {
+  test("by opening it with O_TRUNC makes it static", () => {
     using fs = served();
     fs.pending("/poem");
     const open = fs.open("/poem", O_WRONLY | O_TRUNC);
@@ -502,7 +501,7 @@ describe("who writes first", () => {
     expect(fs.posted).toEqual([]);
   });
 
-  test("opening it for writing alone does not, until something is written", () => {
+  test("begins with the first write, not with an open for writing only", () => {
     using fs = served();
     fs.pending("/poem");
     const open = fs.open("/poem", O_WRONLY);
@@ -513,7 +512,7 @@ describe("who writes first", () => {
     expect(fs.posted).toEqual([]);
   });
 
-  test("who has it open for writing sees it empty, and the kernel is told to look again", () => {
+  test("starts with an open that shows it empty and makes the kernel look up its size again", () => {
     using fs = served();
     const file = fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -529,7 +528,7 @@ describe("who writes first", () => {
     expect(fs.kernel.stat(nodeid).size).toBe(CLAIMED_SIZE);
   });
 
-  test("two that begin to write at a time are each sent to look once", () => {
+  test("makes two writers that open it at the same time look it up again once each", () => {
     using fs = served();
     fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -540,12 +539,12 @@ describe("who writes first", () => {
       expect.objectContaining({ value: expect.anything() }),
     ]);
     expect(begin(13)).toEqual({ error: "ESTALE" });
-    // Threads without a number are counted: as many as were sent come back.
+    // Threads without a number are counted: as many are expected back as were sent.
     expect([begin(0), begin(0)]).toEqual([{ error: "ESTALE" }, expect.objectContaining({ value: expect.anything() })]);
     expect(begin(0)).toEqual({ error: "ESTALE" });
   });
 
-  test("appending to a pending file begins at its start", () => {
+  test("by appending starts at offset 0", () => {
     using fs = served();
     fs.pending("/log");
     const open = fs.open("/log", O_WRONLY | O_APPEND);
@@ -553,7 +552,7 @@ describe("who writes first", () => {
     expect(fs.cat("/log")).toBe("line\n");
   });
 
-  test("reserving space for it makes it static", () => {
+  test("by reserving space makes it static", () => {
     using fs = served();
     fs.pending("/poem");
     const open = fs.open("/poem", O_WRONLY);
@@ -562,7 +561,7 @@ describe("who writes first", () => {
     expect(fs.kernel.stat(open.nodeid).size).toBe(100);
   });
 
-  test("those who wait see what was written, and the generation is called off", () => {
+  test("shows what was written to waiting readers, and cancels the generation", () => {
     using fs = served();
     fs.pending("/poem");
     const waiting = [opening(fs, "/poem"), opening(fs, "/poem")];
@@ -575,7 +574,7 @@ describe("who writes first", () => {
     expect(state(fs, "/poem")).toBe("static");
   });
 
-  test("a write to a failed file makes it static and forgets the failure", () => {
+  test("after a failure makes it static and clears the failure", () => {
     using fs = served();
     fs.pending("/poem");
     failOnce(fs, "/poem");
@@ -584,14 +583,14 @@ describe("who writes first", () => {
     expect(() => getXattr(fs, "/poem", "user.llmfs.error")).toThrow(new FsError("ENODATA"));
   });
 
-  test("a truncation that fails leaves it pending", () => {
+  test("by a truncation that fails leaves it pending", () => {
     using fs = served();
     fs.pending("/poem");
     expect(fs.kernel.errno("setattr", fs.node("/poem"), { valid: 8, size: 2n ** 63n })).toBe("EFBIG");
     expect(state(fs, "/poem")).toBe("pending");
   });
 
-  test("a write that fails leaves it pending", () => {
+  test("without success leaves it pending", () => {
     using fs = served({ size: 4096 });
     fs.file("/full", "x".repeat(4096));
     fs.pending("/poem");
@@ -601,8 +600,8 @@ describe("who writes first", () => {
     expect(state(fs, "/poem")).toBe("pending");
   });
 
-  describe("while the kernel writes by itself", () => {
-    /** A file that became pending while somebody had it open for writing, past us. */
+  describe("while the kernel writes directly to the store", () => {
+    /** A file that became pending while a program had it open for writing through passthrough. */
     function unseen(fs: ServedTree) {
       const file = fs.file("/poem");
       const open = fs.open("/poem", O_WRONLY);
@@ -632,7 +631,7 @@ describe("who writes first", () => {
       file.unshare();
     });
 
-    test("what it wrote counts against content that comes later", () => {
+    test("what it wrote wins over content that arrives later", () => {
       using fs = served();
       const { file, write } = unseen(fs);
       const unique = opening(fs, "/poem");
@@ -642,7 +641,7 @@ describe("who writes first", () => {
       file.unshare();
     });
 
-    test("when it wrote nothing the file is still pending", () => {
+    test("the file stays pending if the kernel wrote nothing", () => {
       using fs = served();
       const { file, open } = unseen(fs);
       fs.kernel.release(open.nodeid, open.fh);
@@ -650,20 +649,20 @@ describe("who writes first", () => {
       expect(state(fs, "/poem")).toBe("pending");
     });
 
-    test("it does not write to a file that is pending when it is opened", () => {
+    test("a file that is pending when it is opened gets no passthrough", () => {
       using fs = served();
       fs.pending("/poem");
       fs.mount.passthrough.enable(-1);
       const { open_flags } = fs.kernel.call("open", fs.node("/poem"), { flags: O_WRONLY });
       expect(open_flags & FOPEN_PASSTHROUGH).toBe(0);
-      // It was not even tried: the device here would refuse, and that is logged.
+      // It was not even tried: the device of this test would reject it, which is logged.
       expect(fs.posted).toEqual([]);
     });
   });
 });
 
 describe("content belongs to the inode", () => {
-  test("a rename while it is made does not matter", () => {
+  test("and arrives after a rename during generation", () => {
     using fs = served();
     fs.pending("/dir/poem");
     const unique = opening(fs, "/dir/poem");
@@ -673,7 +672,7 @@ describe("content belongs to the inode", () => {
     expect(state(fs, "/verse")).toBe("ready");
   });
 
-  test("another file that takes the name does not get the content", () => {
+  test("and not to another file that takes the name", () => {
     using fs = served();
     fs.pending("/poem");
     const unique = opening(fs, "/poem");
@@ -684,7 +683,7 @@ describe("content belongs to the inode", () => {
     expect(fate(fs, "/verse", unique)).toBe("roses");
   });
 
-  test("all its names see it", () => {
+  test("and is seen under all its names", () => {
     using fs = served();
     fs.pending("/poem");
     opening(fs, "/poem");
@@ -694,7 +693,7 @@ describe("content belongs to the inode", () => {
     expect(fs.requests).toHaveLength(1);
   });
 
-  test("readers of an unlinked file get it, and with the last of them it is gone", () => {
+  test("and is read by readers of an unlinked file, and gone with the last of them", () => {
     using fs = served();
     fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -709,7 +708,7 @@ describe("content belongs to the inode", () => {
     expect(fs.tree.space.usedPages).toBe(0);
   });
 
-  test("a generator that reads a file that is unlinked meanwhile gets it, and nothing is left", () => {
+  test("and reaches a generator that reads a file which is unlinked during generation", () => {
     using fs = served();
     fs.pending("/poem");
     let read = "";
@@ -721,7 +720,7 @@ describe("content belongs to the inode", () => {
     expect(fs.tree.space.usedPages).toBe(0);
   });
 
-  test("nothing is left of an unlinked file whose generation fails or is called off", () => {
+  test("and leaves nothing if the generation of an unlinked file fails or is cancelled", () => {
     using fs = served();
     for (const end of ["failed", "interrupted"]) {
       fs.pending("/poem");
@@ -735,8 +734,8 @@ describe("content belongs to the inode", () => {
   });
 });
 
-describe("an answer that nobody can take", () => {
-  test("a reader whose connection is gone leaves no open handle", () => {
+describe("an answer that cannot be delivered", () => {
+  test("leaves no open handle when the reader's connection is gone", () => {
     using fs = served();
     fs.pending("/poem");
     const unique = opening(fs, "/poem");
@@ -746,7 +745,7 @@ describe("an answer that nobody can take", () => {
     expect(fs.cat("/poem")).toBe("roses");
   });
 
-  test("one waiter that breaks does not cost the others their answer", () => {
+  test("to one waiter still reaches the others", () => {
     using fs = served();
     const file = fs.pending("/poem");
     const failures: string[] = [];
@@ -762,14 +761,14 @@ describe("an answer that nobody can take", () => {
     expect(failures).toEqual(["EIO: broken"]);
   });
 
-  test("an answer with a ticket that was never given is dropped", () => {
+  test("is dropped if its ticket was never issued", () => {
     using fs = served();
     fs.content("roses", 999);
     fs.failed("EIO", "nobody asked", 999);
     expect(fs.posted).toEqual([]);
   });
 
-  test("when the mount is gone whoever waits is told, and what was under way is called off", () => {
+  test("after an unmount becomes an error for each waiter, and the generation is cancelled", () => {
     using fs = served();
     fs.pending("/poem");
     const unique = opening(fs, "/poem");
@@ -781,7 +780,7 @@ describe("an answer that nobody can take", () => {
 });
 
 describe("generators that read files", () => {
-  /** A generator's read; what it got so far. */
+  /** A generator's read, and what it has received. */
   function reading(fs: ServedTree, path: string, requester: string) {
     const got: { value?: string; error?: string } = {};
     const { nodeid } = fs.kernel.walk(requester);
@@ -806,7 +805,7 @@ describe("generators that read files", () => {
     return got;
   }
 
-  test("a static file is read at once", () => {
+  test("read a static file at once", () => {
     using fs = served();
     fs.file("/notes", "remember");
     fs.pending("/poem");
@@ -814,7 +813,7 @@ describe("generators that read files", () => {
     expect(fs.requests.map(({ path }) => path)).toEqual(["/poem"]);
   });
 
-  test("a pending one is generated first", () => {
+  test("generate a pending file first", () => {
     using fs = served();
     fs.pending("/notes");
     fs.pending("/poem");
@@ -825,7 +824,7 @@ describe("generators that read files", () => {
     expect(got).toEqual({ value: "remember" });
   });
 
-  test("its failure names the path", () => {
+  test("get a failure that names the path", () => {
     using fs = served();
     fs.pending("/notes");
     fs.pending("/poem");
@@ -834,14 +833,14 @@ describe("generators that read files", () => {
     expect(got).toEqual({ error: "ETIMEDOUT: /notes: no answer in 60 s" });
   });
 
-  test("a file that reads itself gets EDEADLK", () => {
+  test("get EDEADLK for a file that reads itself", () => {
     using fs = served();
     fs.pending("/poem");
     opening(fs, "/poem");
     expect(reading(fs, "/poem", "/poem").error).toBe("EDEADLK: files depend on each other: /poem → /poem");
   });
 
-  test("two files that read each other get EDEADLK, and the loop is named", () => {
+  test("get EDEADLK for two files that read each other, with the cycle in the message", () => {
     using fs = served();
     fs.pending("/a");
     fs.pending("/b");
@@ -850,7 +849,7 @@ describe("generators that read files", () => {
     expect(reading(fs, "/a", "/b").error).toBe("EDEADLK: files depend on each other: /b → /a → /b");
   });
 
-  test("a longer loop is named from end to end", () => {
+  test("get a message that names a longer cycle from end to end", () => {
     using fs = served();
     for (const name of ["a", "b", "c", "d"]) fs.pending(`/${name}`);
     opening(fs, "/a");
@@ -861,7 +860,7 @@ describe("generators that read files", () => {
     expect(loop).toBe("EDEADLK: files depend on each other: /d → /a → /b → /c → /d");
   });
 
-  test("two readers of one file are no loop", () => {
+  test("may read one file twice without a cycle", () => {
     using fs = served();
     for (const name of ["top", "left", "right", "bottom"]) fs.pending(`/${name}`);
     opening(fs, "/top");
@@ -872,7 +871,7 @@ describe("generators that read files", () => {
     expect(fs.requests).toHaveLength(4);
   });
 
-  test("a wide and deep tangle without a loop is seen through at once", () => {
+  test("may form a wide and deep graph without a cycle, which is checked at once", () => {
     using fs = served();
     const layers = 24;
     for (let layer = 0; layer <= layers; layer++) for (const side of "xy") fs.pending(`/${layer}${side}`);
@@ -880,11 +879,11 @@ describe("generators that read files", () => {
     for (let layer = 0; layer < layers; layer++) {
       for (const from of "xy") for (const to of "xy") reading(fs, `/${layer}${to}`, `/${layer + 1}${from}`);
     }
-    // Every path through it would be 2^24 of them.
+    // There are 2^24 paths through it.
     expect(performance.now() - start).toBeLessThan(1000);
   });
 
-  test("a loop that was refused can be generated once it is broken", () => {
+  test("can generate a file again once its cycle is broken", () => {
     using fs = served();
     fs.pending("/a");
     fs.pending("/b");
@@ -896,7 +895,7 @@ describe("generators that read files", () => {
     expect(fate(fs, "/a", unique)).toBe("from b");
   });
 
-  test("a symlink is followed", () => {
+  test("follow symlinks", () => {
     using fs = served();
     fs.file("/notes", "remember");
     fs.kernel.call("symlink", ROOT, { name: "link", target: "notes" });
@@ -904,7 +903,7 @@ describe("generators that read files", () => {
     expect(reading(fs, "/link", "/poem")).toEqual({ value: "remember" });
   });
 
-  test("a directory is EISDIR, nothing ENOENT, a fifo EINVAL", () => {
+  test("get EISDIR for a directory, ENOENT for a missing file, EINVAL for a fifo", () => {
     using fs = served();
     fs.directory("/dir");
     fs.kernel.call("mknod", ROOT, { name: "fifo", mode: 0o010644 });
@@ -915,20 +914,20 @@ describe("generators that read files", () => {
   });
 });
 
-test("a program that makes a file and opens it waits for nobody, also when it was faster than the news of it", () => {
+test("a program that opens the file it makes gets EDEADLK, even if it was not yet known when it began to wait elsewhere", () => {
   using fs = served();
   fs.pending("/a");
   fs.pending("/b");
   const reader = fs.kernel.start("open", fs.node("/a"), { flags: 0 });
   const a = fs.ticket;
-  // This very process stands for the program: /proc knows it.
+  // This very process stands in for the program: /proc knows it.
   const early = fs.kernel.start("open", fs.node("/b"), { flags: 0 }, { pid: process.pid });
   const b = fs.ticket;
   fs.mount.waiters.setMaker(a, process.pid);
   expect(fs.kernel.outcome(early)).toBeUndefined();
   const itself = fs.kernel.start("open", fs.node("/a"), { flags: 0 }, { pid: process.pid });
   expect(fs.kernel.outcome(itself)).toEqual({ error: "EDEADLK" });
-  // Its child makes the other one, which closes the circle.
+  // Its child opens the file too, which closes the cycle.
   const child = Bun.spawn({ cmd: ["sleep", "100"], stdio: ["ignore", "ignore", "ignore"] });
   try {
     const closing = fs.kernel.start("open", fs.node("/a"), { flags: 0 }, { pid: child.pid });
@@ -944,7 +943,7 @@ test("a program that makes a file and opens it waits for nobody, also when it wa
   expect(fs.kernel.outcome(other)).toHaveProperty("value");
 });
 
-test("a reader whose program turns out to make what it waits for is told so", () => {
+test("a reader that turns out to be the maker of what it waits for gets EDEADLK, and other readers go on waiting", () => {
   using fs = served();
   fs.pending("/a");
   const reader = fs.kernel.start("open", fs.node("/a"), { flags: 0 });
@@ -957,7 +956,7 @@ test("a reader whose program turns out to make what it waits for is told so", ()
 });
 
 describe("the times of a pending file", () => {
-  test("stay when its content arrives, but for the ctime", () => {
+  test("stay when its content arrives, except for the ctime", () => {
     using fs = served();
     fs.pending("/file");
     const { mtime, mtimensec } = fs.kernel.stat(fs.node("/file"));
@@ -968,7 +967,7 @@ describe("the times of a pending file", () => {
     expect(fs.kernel.stat(fs.node("/file"))).toMatchObject({ mtime, mtimensec, ctime: fs.clock.seconds });
   });
 
-  test("stay as they were set, and as its hard links have them", () => {
+  test("stay as they were set, also under its hard links", () => {
     using fs = served();
     fs.pending("/file");
     const nodeid = fs.node("/file");
@@ -980,7 +979,7 @@ describe("the times of a pending file", () => {
     expect(fs.kernel.stat(fs.node("/file"))).toMatchObject({ mtime: 5, mtimensec: 6 });
   });
 
-  test("stay for a generator that reads it, and for who has it made ahead", () => {
+  test("stay when a generator reads it or it is generated ahead of time", () => {
     using fs = served();
     const times = ["/read", "/made"].map((path) => {
       fs.pending(path);

@@ -1,4 +1,4 @@
-/** Content that somebody wants made anew, and brought back: what readers see, through the kernel in memory. */
+/** Regenerating a file and undoing that: what readers see, through the in-memory kernel. */
 import { describe, expect, spyOn, test } from "bun:test";
 import { type ServedTree, served } from "../../support/served.ts";
 
@@ -16,7 +16,7 @@ function start(fs: ServedTree, path: string, pid = ++thread): Open {
   return { unique: fs.kernel.start("open", nodeid, { flags: 0 }, { pid }), nodeid, pid, path };
 }
 
-/** What a reader gets; as the kernel's open(2) does, it looks the name up again after one ESTALE. */
+/** What a reader gets; as the kernel's open(2) does, it looks up the name again after one ESTALE. */
 function read(fs: ServedTree, open: Open, again = true): string {
   const outcome = fs.kernel.outcome<"open">(open.unique);
   if (outcome === undefined) return "waiting";
@@ -30,7 +30,7 @@ function read(fs: ServedTree, open: Open, again = true): string {
 
 const cat = (fs: ServedTree, path = "/poem") => read(fs, start(fs, path));
 
-/** As `llmfs regen`: says what is wanted, and opens the file, in one thread. */
+/** As `llmfs regen` does it: announces the regeneration and opens the file, in one thread. */
 function demand(fs: ServedTree, value = "again", path = "/poem", pid = ++thread): Open {
   set(fs, value, path, pid);
   return start(fs, path, pid);
@@ -54,7 +54,7 @@ function xattr(fs: ServedTree, name: string, path = "/poem"): string {
   return fs.kernel.call("getxattr", fs.node(path), { name: `user.llmfs.${name}`, size: 4096 }).toString();
 }
 
-/** A file that was made once: "first". */
+/** A file that was generated once: "first". */
 function poem(fs: ServedTree, xattrs: Readonly<Record<string, string>> = {}): void {
   fs.pending("/poem", xattrs);
   const reader = start(fs, "/poem");
@@ -62,67 +62,67 @@ function poem(fs: ServedTree, xattrs: Readonly<Record<string, string>> = {}): vo
   expect(read(fs, reader)).toBe("first");
 }
 
-describe("a file made anew", () => {
-  test("is asked for as one for which an earlier answer will not do, and has the new content", () => {
+describe("a regenerated file", () => {
+  test("is requested without earlier answers, and gets the new content", () => {
     using fs = served();
     poem(fs);
-    const anew = demand(fs);
-    expect(read(fs, anew)).toBe("waiting");
+    const regeneration = demand(fs);
+    expect(read(fs, regeneration)).toBe("waiting");
     expect(fs.requests.at(-1)).toMatchObject({ path: "/poem", again: true, pause: 0 });
     fs.content("second", undefined, { model: "m2" });
-    expect(read(fs, anew)).toBe("second");
+    expect(read(fs, regeneration)).toBe("second");
     expect(cat(fs)).toBe("second");
     expect([xattr(fs, "state"), xattr(fs, "meta.model")]).toEqual(["ready", "m2"]);
     expect(fs.requests).toHaveLength(2);
   });
 
-  test("stays as somebody wrote it while it was being made anew", () => {
+  test("keeps what somebody wrote to it during the generation", () => {
     using fs = served();
     poem(fs);
-    const anew = demand(fs);
+    const regeneration = demand(fs);
     const hand = fs.open("/poem", 1);
     fs.clock.tick();
     fs.write(hand, "mine!");
     fs.kernel.release(hand.nodeid, hand.fh);
     fs.content("second");
-    expect(read(fs, anew)).toBe("EBUSY");
+    expect(read(fs, regeneration)).toBe("EBUSY");
     expect([cat(fs), xattr(fs, "state")]).toEqual(["mine!", "static"]);
   });
 
-  test("is another inode: who has the old one open keeps it", () => {
+  test("gets another inode, and programs that have the old one open keep it", () => {
     using fs = served();
     poem(fs);
     const old = fs.open("/poem");
-    const anew = demand(fs);
+    const regeneration = demand(fs);
     fs.content("second");
-    expect(read(fs, anew)).toBe("second");
+    expect(read(fs, regeneration)).toBe("second");
     expect(fs.node("/poem")).not.toBe(old.nodeid);
     expect(fs.kernel.readAll(old.nodeid, old.fh).toString()).toBe("first");
     fs.kernel.release(old.nodeid, old.fh);
   });
 
-  test("keeps others reading the old content until the new one is there", () => {
+  test("shows the old content until the new one is complete", () => {
     using fs = served();
     poem(fs);
-    const anew = demand(fs);
+    const regeneration = demand(fs);
     expect(cat(fs)).toBe("first");
     fs.content("second");
-    expect([cat(fs), read(fs, anew)]).toEqual(["second", "second"]);
+    expect([cat(fs), read(fs, regeneration)]).toEqual(["second", "second"]);
   });
 
-  test("has it under all its names, its owner, mode and attributes", () => {
+  test("has the new content under all its names, with its owner, mode and attributes", () => {
     using fs = served();
     poem(fs, { "user.llmfs.prompt": "a poem", "user.mine": "x" });
     fs.kernel.call("link", 1, { oldnodeid: fs.node("/poem"), name: "song" });
     fs.kernel.call("setattr", fs.node("/poem"), { valid: 7, mode: 0o100600, uid: 7, gid: 8 });
-    const anew = demand(fs);
+    const regeneration = demand(fs);
     fs.content("second");
-    expect([read(fs, anew), cat(fs, "/song")]).toEqual(["second", "second"]);
+    expect([read(fs, regeneration), cat(fs, "/song")]).toEqual(["second", "second"]);
     expect(fs.kernel.stat(fs.node("/song"))).toMatchObject({ nlink: 2, uid: 7, gid: 8, mode: 0o100600 });
     expect(xattr(fs, "prompt")).toBe("a poem");
   });
 
-  test("is found by the first of its names, and moved under all of them, without a walk through the tree", () => {
+  test("is requested by the first of its names and moved under all of them, without a walk through the tree", () => {
     using fs = served();
     for (const directory of ["/b", "/a", "/a/z", "/a.d"]) fs.directory(directory);
     fs.kernel.call("setxattr", fs.node("/a"), xattrRequest("prompt", "of a"));
@@ -135,16 +135,16 @@ describe("a file made anew", () => {
     const held = fs.open("/poem");
     fs.kernel.call("unlink", 1, { name: "poem" });
     const walk = spyOn(fs.tree, "walk");
-    const anew = demand(fs, "again", "/b/link7");
+    const regeneration = demand(fs, "again", "/b/link7");
     expect(fs.requests.at(-1)).toMatchObject({ path: "/a/z/link0", prompts: ["of a"] });
     fs.content("second");
     expect(walk).not.toHaveBeenCalled();
-    expect([read(fs, anew), cat(fs, "/a.d/link19")]).toEqual(["second", "second"]);
+    expect([read(fs, regeneration), cat(fs, "/a.d/link19")]).toEqual(["second", "second"]);
     expect(fs.kernel.stat(fs.node("/a/z/link0")).nlink).toBe(60);
     fs.kernel.release(held.nodeid, held.fh);
   });
 
-  test("follows the file that was renamed meanwhile, and not its name", () => {
+  test("is followed when it is renamed during the generation; its old name is not", () => {
     using fs = served();
     poem(fs);
     demand(fs);
@@ -154,58 +154,58 @@ describe("a file made anew", () => {
     expect([cat(fs, "/moved"), cat(fs)]).toEqual(["second", "another"]);
   });
 
-  test("that was unlinked meanwhile is an error for who wanted it, and nothing is left", () => {
+  test("is an error for the caller and leaves nothing if it is unlinked during the generation", () => {
     using fs = served();
     poem(fs);
-    const anew = demand(fs);
+    const regeneration = demand(fs);
     fs.kernel.call("unlink", 1, { name: "poem" });
     fs.content("second");
-    const outcome = fs.kernel.outcome<"open">(anew.unique);
+    const outcome = fs.kernel.outcome<"open">(regeneration.unique);
     expect(outcome).toEqual({ error: "ESTALE" });
     expect(fs.ls("/").filter((name) => !name.startsWith("."))).toEqual([]);
   });
 
-  test("is asked for by who opens it in the thread that said so, by nobody else", () => {
+  test("is generated by an open of the thread that announced it, and by no other", () => {
     using fs = served();
     poem(fs);
     const pid = ++thread;
     set(fs, "again", "/poem", pid);
     expect(cat(fs)).toBe("first");
     expect(fs.requests).toHaveLength(1);
-    const anew = start(fs, "/poem", pid);
+    const regeneration = start(fs, "/poem", pid);
     expect(fs.requests).toHaveLength(2);
     fs.content("second");
-    expect(read(fs, anew)).toBe("second");
+    expect(read(fs, regeneration)).toBe("second");
     expect(read(fs, start(fs, "/poem", pid))).toBe("second");
     expect(fs.requests).toHaveLength(2);
   });
 
-  test("can be generated again by the same thread at once", () => {
+  test("can be regenerated again by the same thread at once", () => {
     using fs = served();
     poem(fs);
     const held = fs.open("/poem");
     const pid = ++thread;
     for (const content of ["second", "third", "fourth"]) {
-      const anew = demand(fs, "again", "/poem", pid);
+      const regeneration = demand(fs, "again", "/poem", pid);
       fs.content(content);
-      expect(read(fs, anew)).toBe(content);
+      expect(read(fs, regeneration)).toBe(content);
     }
     fs.kernel.release(held.nodeid, held.fh);
   });
 
-  test("is generated though the thread opens other files first", () => {
+  test("is generated even if the thread opens other files first", () => {
     using fs = served();
     poem(fs);
     fs.file("/other", "x");
     const pid = ++thread;
     set(fs, "again", "/poem", pid);
     expect(read(fs, start(fs, "/other", pid))).toBe("x");
-    const anew = start(fs, "/poem", pid);
+    const regeneration = start(fs, "/poem", pid);
     fs.content("second");
-    expect(read(fs, anew)).toBe("second");
+    expect(read(fs, regeneration)).toBe("second");
   });
 
-  test("is one of several that a thread names before it opens any; more than four are EBUSY", () => {
+  test("is one of up to four that a thread may announce before it opens any; a fifth is EBUSY", () => {
     using fs = served();
     const paths = ["/a", "/b", "/c", "/d", "/e"];
     for (const path of paths) fs.file(path, "by hand");
@@ -215,16 +215,16 @@ describe("a file made anew", () => {
     expect(fs.kernel.errno("setxattr", fs.node("/e"), request, { pid })).toBe("EBUSY");
     set(fs, "again:in verse", "/a", pid);
     for (const path of paths.slice(0, 4)) {
-      const anew = start(fs, path, pid);
+      const regeneration = start(fs, path, pid);
       expect(fs.requests.at(-1)?.path).toBe(path);
       fs.content(`new ${path}`);
-      expect(read(fs, anew)).toBe(`new ${path}`);
+      expect(read(fs, regeneration)).toBe(`new ${path}`);
     }
     expect(fs.requests.find(({ path }) => path === "/a")?.prompts).toEqual(["in verse"]);
     set(fs, "again", "/e", pid);
   });
 
-  test("cannot be announced by a thread that has no number here: nobody would know it again", () => {
+  test("cannot be announced by a thread without a number here, as it could not be recognised again", () => {
     using fs = served();
     poem(fs);
     const request = xattrRequest("regen", "again");
@@ -233,7 +233,7 @@ describe("a file made anew", () => {
     expect(fs.requests).toHaveLength(1);
   });
 
-  test("is not generated by a later thread that got the number of one that is gone", async () => {
+  test("is not generated by a later thread with the number of one that has ended", async () => {
     using fs = served();
     poem(fs);
     const child = Bun.spawn(["cat"], { stdin: "pipe" });
@@ -244,7 +244,7 @@ describe("a file made anew", () => {
     expect(fs.requests).toHaveLength(1);
   });
 
-  test("is asked for once at a time", () => {
+  test("is requested once at a time", () => {
     using fs = served();
     poem(fs);
     const first = demand(fs);
@@ -254,7 +254,7 @@ describe("a file made anew", () => {
     expect(read(fs, first)).toBe("second");
   });
 
-  test("with a prompt of its own is asked for with that, which is kept once it is there", () => {
+  test("is requested with its own prompt if one is given, which is stored with the content", () => {
     using fs = served();
     fs.directory("/d");
     fs.kernel.call("setxattr", fs.node("/d"), xattrRequest("prompt", "in verse"));
@@ -262,17 +262,17 @@ describe("a file made anew", () => {
     const reader = start(fs, "/d/poem");
     fs.content("first");
     expect(read(fs, reader)).toBe("first");
-    const anew = demand(fs, "again:of the land", "/d/poem");
+    const regeneration = demand(fs, "again:of the land", "/d/poem");
     expect(fs.requests.at(-1)?.prompts).toEqual(["in verse", "of the land"]);
     expect(xattr(fs, "prompt", "/d/poem")).toBe("of the sea");
     fs.content("second");
-    expect(read(fs, anew)).toBe("second");
+    expect(read(fs, regeneration)).toBe("second");
     expect(xattr(fs, "prompt", "/d/poem")).toBe("of the land");
     demand(fs, "again", "/d/poem");
     expect(fs.requests.at(-1)?.prompts).toEqual(["in verse", "of the land"]);
   });
 
-  test("with a prompt in the place of an empty one keeps those of its directories", () => {
+  test("keeps its directories' prompts when its own prompt replaces an empty one", () => {
     using fs = served();
     fs.directory("/d");
     fs.kernel.call("setxattr", fs.node("/d"), xattrRequest("prompt", "in verse"));
@@ -283,12 +283,12 @@ describe("a file made anew", () => {
     expect(fs.requests.at(-1)?.prompts).toEqual(["in verse", "of the land"]);
   });
 
-  test("that cannot be made keeps its content; who wanted it gets the errno, and the reason is told", () => {
+  test("keeps its content when generating fails; the caller gets the errno, and the reason can be read", () => {
     using fs = served();
     poem(fs);
-    const anew = demand(fs, "again:worse");
+    const regeneration = demand(fs, "again:worse");
     fs.failed("EDQUOT", "the budget is spent");
-    expect(fs.kernel.outcome<"open">(anew.unique)).toEqual({ error: "EDQUOT" });
+    expect(fs.kernel.outcome<"open">(regeneration.unique)).toEqual({ error: "EDQUOT" });
     expect([cat(fs), xattr(fs, "state"), xattr(fs, "regen")]).toEqual([
       "first",
       "ready",
@@ -300,22 +300,22 @@ describe("a file made anew", () => {
     expect(read(fs, next)).toBe("second");
   });
 
-  test("for which there is no space keeps its content", () => {
+  test("keeps its content if there is no space for the new one", () => {
     using fs = served({ size: 8192 });
     poem(fs);
-    const anew = demand(fs);
+    const regeneration = demand(fs);
     fs.content("x".repeat(9000));
-    expect(fs.kernel.outcome<"open">(anew.unique)).toEqual({ error: "ENOSPC" });
+    expect(fs.kernel.outcome<"open">(regeneration.unique)).toEqual({ error: "ENOSPC" });
     expect(cat(fs)).toBe("first");
   });
 
-  test("for which nobody waits any longer is called off, and its answer dropped", () => {
+  test("is cancelled when its last waiter leaves, and its answer is dropped", () => {
     using fs = served();
     poem(fs);
-    const anew = demand(fs);
+    const regeneration = demand(fs);
     const ticket = fs.ticket;
-    fs.kernel.interrupt(anew.unique);
-    expect(fs.kernel.outcome<"open">(anew.unique)).toEqual({ error: "EINTR" });
+    fs.kernel.interrupt(regeneration.unique);
+    expect(fs.kernel.outcome<"open">(regeneration.unique)).toEqual({ error: "EINTR" });
     expect(fs.cancelled).toEqual([ticket]);
     fs.content("second", ticket);
     expect(cat(fs)).toBe("first");
@@ -325,15 +325,15 @@ describe("a file made anew", () => {
   });
 
   for (const stage of ["working", "queued"] as const) {
-    test(`is what an interrupted reader gets who tries again, even if it was ${stage}`, () => {
+    test(`is returned to an interrupted reader who retries, even if it was ${stage}`, () => {
       using fs = served();
       poem(fs);
-      const anew = demand(fs);
+      const regeneration = demand(fs);
       fs.stage(stage);
-      fs.kernel.interrupt(anew.unique);
-      // Somebody else gets what there is.
+      fs.kernel.interrupt(regeneration.unique);
+      // Another reader gets the present content.
       expect(cat(fs)).toBe("first");
-      const again = start(fs, "/poem", anew.pid);
+      const again = start(fs, "/poem", regeneration.pid);
       expect([read(fs, again), fs.requests.length]).toEqual(["waiting", stage === "working" ? 2 : 3]);
       fs.content("second");
       expect(read(fs, again)).toBe("second");
@@ -341,22 +341,22 @@ describe("a file made anew", () => {
     });
   }
 
-  test("is there for an interrupted reader who tries again when it has come in the meantime", () => {
+  test("is returned to an interrupted reader who retries after it has arrived", () => {
     using fs = served();
     poem(fs);
-    const anew = demand(fs);
+    const regeneration = demand(fs);
     fs.stage("working");
-    fs.kernel.interrupt(anew.unique);
+    fs.kernel.interrupt(regeneration.unique);
     fs.content("second");
-    expect([read(fs, start(fs, "/poem", anew.pid)), fs.requests.length]).toEqual(["second", 2]);
+    expect([read(fs, start(fs, "/poem", regeneration.pid)), fs.requests.length]).toEqual(["second", 2]);
   });
 
-  test("is wanted with another prompt than when it was interrupted: it is asked for again", () => {
+  test("is requested again if the retry after an interrupt has another prompt", () => {
     using fs = served();
     poem(fs);
-    const anew = demand(fs, "again:shorter");
+    const regeneration = demand(fs, "again:shorter");
     fs.stage("working");
-    fs.kernel.interrupt(anew.unique);
+    fs.kernel.interrupt(regeneration.unique);
     const same = demand(fs, "again:shorter");
     fs.kernel.interrupt(same.unique);
     const other = demand(fs, "again:longer");
@@ -367,15 +367,15 @@ describe("a file made anew", () => {
   });
 });
 
-describe("what it replaced", () => {
+describe("the content that a regeneration replaced", () => {
   function twice(fs: ServedTree): void {
     poem(fs);
-    const anew = demand(fs);
+    const regeneration = demand(fs);
     fs.content("second", undefined, { model: "m2" });
-    expect(read(fs, anew)).toBe("second");
+    expect(read(fs, regeneration)).toBe("second");
   }
 
-  test("is brought back, with what was said of it, and that can be undone", () => {
+  test("is restored by undo, with its attributes, and undo again brings the new one back", () => {
     using fs = served();
     twice(fs);
     set(fs, "undo");
@@ -385,7 +385,7 @@ describe("what it replaced", () => {
     expect(fs.requests).toHaveLength(2);
   });
 
-  test("is told of where it answered the same request, so that the earlier answer is recorded again", () => {
+  test("is reported on undo if it answered the same request, so that it is recorded again", () => {
     for (const [before, after] of [
       ["k1", "k1"],
       ["k1", "k2"],
@@ -402,19 +402,19 @@ describe("what it replaced", () => {
     }
   });
 
-  test("is the last one only", () => {
+  test("is kept for one regeneration only", () => {
     using fs = served();
     twice(fs);
-    const anew = demand(fs);
+    const regeneration = demand(fs);
     fs.content("third");
-    expect(read(fs, anew)).toBe("third");
+    expect(read(fs, regeneration)).toBe("third");
     set(fs, "undo");
     expect(cat(fs)).toBe("second");
     set(fs, "undo");
     expect(cat(fs)).toBe("third");
   });
 
-  test("comes back under the names that the file has by then", () => {
+  test("is restored under the names that the file has by then", () => {
     using fs = served();
     twice(fs);
     fs.kernel.call("link", 1, { oldnodeid: fs.node("/poem"), name: "song" });
@@ -424,7 +424,7 @@ describe("what it replaced", () => {
     expect(fs.kernel.stat(fs.node("/moved")).nlink).toBe(2);
   });
 
-  test("is kept while it is wanted, and takes its space until then", () => {
+  test("takes space as long as it can be restored", () => {
     using fs = served({ size: 1 << 20 });
     twice(fs);
     fs.kernel.letGo();
@@ -435,22 +435,22 @@ describe("what it replaced", () => {
   });
 });
 
-describe("what cannot be made anew says so:", () => {
-  test("a file that was never made again has nothing to bring back", () => {
+describe("regeneration fails", () => {
+  test("with an error on undo if the file was never regenerated", () => {
     using fs = served();
     poem(fs);
     expect(refused(fs, "undo")).toBe("ENODATA");
   });
 
-  test("a word that is none is EINVAL, and nothing is asked", () => {
+  test("with EINVAL for an unknown command, without a request", () => {
     using fs = served();
     poem(fs);
-    for (const value of ["", "anew", "again ", "undo:"]) expect(refused(fs, value)).toBe("EINVAL");
+    for (const value of ["", "afresh", "again ", "undo:"]) expect(refused(fs, value)).toBe("EINVAL");
     cat(fs);
     expect(fs.requests).toHaveLength(1);
   });
 
-  test("a file that is being generated is EBUSY; one that waits only takes the prompt", () => {
+  test("with EBUSY while the file is generated; a file that only waits takes the new prompt", () => {
     using fs = served();
     fs.pending("/poem");
     set(fs, "again:of the sea");
@@ -462,7 +462,7 @@ describe("what cannot be made anew says so:", () => {
     expect(read(fs, reader)).toBe("first");
   });
 
-  test("a file that is made anew by itself", () => {
+  test("with an error for a file that is regenerated by itself", () => {
     using fs = served();
     poem(fs, { "user.llmfs.refresh": "300s" });
     expect(refused(fs, "again")).toBe("EOPNOTSUPP");

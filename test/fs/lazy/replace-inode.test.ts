@@ -1,4 +1,4 @@
-/** Another content in a file's place: which inode has it, under which names, what the kernel is told, what stays behind. */
+/** New content for a file: which inode holds it, under which names, how the kernel is notified, what is left behind. */
 import { describe, expect, test } from "bun:test";
 import type { RegularFile } from "../../../src/tree/file.ts";
 import { getXattr } from "../../../src/tree/xattrs.ts";
@@ -21,7 +21,7 @@ function make(fs: ServedTree, file: RegularFile): void {
   fs.mount.pending.wait(file, { done() {}, fail() {} });
 }
 
-/** Generates another content for the file at the path, as the control file has it done. */
+/** Generates new content for the file at the path, as the control file does. */
 function regen(fs: ServedTree, content: string, path = "/poem", prompt?: string): string {
   let outcome = "waiting";
   const file = fs.tree.resolve(path, { follow: true });
@@ -47,7 +47,7 @@ function link(fs: ServedTree, name: string, path = "/poem"): void {
   fs.kernel.call("link", 1, { oldnodeid: fs.node(path), name });
 }
 
-/** What the kernel was told since the last time, names first. */
+/** The notifications to the kernel since the last call, names first. */
 function told(fs: ServedTree): readonly string[] {
   return fs.kernel.notifications
     .splice(0)
@@ -57,7 +57,7 @@ function told(fs: ServedTree): readonly string[] {
     .sort();
 }
 
-/** Inodes that have a name, and bytes in them; what else is held is not there. */
+/** The number of inodes that have a name, and their bytes; anything else that is held is not visible. */
 function held(fs: ServedTree): { readonly inodes: number; readonly pages: number } {
   fs.kernel.letGo();
   const { space } = fs.tree;
@@ -66,8 +66,8 @@ function held(fs: ServedTree): { readonly inodes: number; readonly pages: number
   return { inodes: space.inodes - inodes.size, pages: space.usedPages - pages };
 }
 
-describe("where nobody has the file open", () => {
-  test("it stays the inode that it is, under all its names, and the kernel drops what it has of it", () => {
+describe("a file that nobody has open", () => {
+  test("keeps its inode under all its names when it is regenerated, and the kernel's cache of it is invalidated", () => {
     using fs = served();
     poem(fs);
     link(fs, "song");
@@ -85,21 +85,21 @@ describe("where nobody has the file open", () => {
     expect([fs.cat("/song"), fs.node("/song")]).toEqual(["second, which is longer", nodeid]);
   });
 
-  test("nor does a file in a memory file become another inode, unless somebody has that mapped", () => {
+  test("keeps its inode in a memory file too, unless somebody has that mapped", () => {
     using fs = served();
     const file = poem(fs);
     const large = "x".repeat(300_000);
     regen(fs, large);
     regen(fs, `${large}y`);
     expect([file.stored, fs.node("/poem"), fs.cat("/poem")]).toEqual([true, file.ino, `${large}y`]);
-    // As after an open that passed through, when nobody can tell whether a mapping is left.
+    // As after an open with passthrough, where nobody can tell whether a mapping is left.
     file.share();
     regen(fs, `${large}z`);
     expect([fs.node("/poem") === file.ino, fs.cat("/poem")]).toEqual([false, `${large}z`]);
     expect(file.bytes().at(-1)).toBe("y".charCodeAt(0));
   });
 
-  test("its times move, and so does its state", () => {
+  test("gets new times and a new state when it is regenerated", () => {
     using fs = served();
     const file = fs.file("/poem", "by hand");
     for (const step of [() => regen(fs, "generated"), () => undo(fs), () => undo(fs)]) {
@@ -109,7 +109,7 @@ describe("where nobody has the file open", () => {
       step();
       expect(file.times().mtime).toBeGreaterThan(mtime);
       expect(file.times().ctime).toBeGreaterThan(ctime);
-      // What others are shown of the tree has changed.
+      // The tree that others see has changed.
       expect(fs.mount.definitions).toBeGreaterThan(definitions);
     }
     expect(file.state).toBe("ready");
@@ -118,8 +118,8 @@ describe("where nobody has the file open", () => {
   });
 });
 
-describe("where somebody has the file open", () => {
-  test("all names move to another inode, and the kernel is told of each", () => {
+describe("a file that somebody has open", () => {
+  test("gets another inode under all its names when it is regenerated, and the kernel is notified of each name", () => {
     using fs = served();
     poem(fs);
     fs.directory("/d");
@@ -141,13 +141,13 @@ describe("where somebody has the file open", () => {
     expect(fs.kernel.stat(nodeid).nlink).toBe(3);
     expect(fs.kernel.readAll(old.nodeid, old.fh).toString()).toBe("first");
     expect(fs.kernel.stat(old.nodeid).nlink).toBe(0);
-    // With the old one closed, this inode stays.
+    // Once the old one is closed, this inode stays.
     fs.kernel.release(old.nodeid, old.fh);
     regen(fs, "third");
     expect([fs.node("/song"), fs.cat("/d/poem")]).toEqual([nodeid, "third"]);
   });
 
-  test("opens of the inode that lost its names are sent to look again, of readers and of writers", () => {
+  test("has an old inode, whose new opens, for reading and for writing, get ESTALE so that the name is looked up again", () => {
     using fs = served();
     poem(fs);
     const old = fs.open("/poem");
@@ -165,7 +165,7 @@ describe("where somebody has the file open", () => {
     fs.kernel.release(old.nodeid, old.fh);
   });
 
-  test("undo gives the names back to the inode that others still have open", () => {
+  test("gets its names back on undo, on the inode that others still have open", () => {
     using fs = served();
     poem(fs);
     link(fs, "song");
@@ -182,7 +182,7 @@ describe("where somebody has the file open", () => {
     expect([fs.node("/poem"), fs.cat("/song")]).toEqual([now.nodeid, "first"]);
   });
 
-  test("neither does it change for a reader of what was brought back", () => {
+  test("does not change for a reader of restored content", () => {
     using fs = served();
     poem(fs);
     const old = fs.open("/poem");
@@ -195,9 +195,9 @@ describe("where somebody has the file open", () => {
   });
 });
 
-describe("attributes", () => {
+describe("attributes of a regenerated file", () => {
   for (const opened of [false, true]) {
-    test(`of the file stay with it, those of a content go with that; ${opened ? "open" : "not open"}`, () => {
+    test(`stay if they describe the file and are replaced if they describe the content; ${opened ? "open" : "not open"}`, () => {
       using fs = served();
       poem(fs, { "user.llmfs.prompt": "of the sea", "user.mine": "x" });
       const holder = opened ? fs.open("/poem") : undefined;
@@ -223,7 +223,7 @@ describe("attributes", () => {
     });
   }
 
-  test("are counted as long as they are held, and no longer", () => {
+  test("are counted as long as the content they describe is kept", () => {
     using fs = served({ inodes: 100 });
     poem(fs);
     const { space } = fs.tree;
@@ -243,7 +243,7 @@ describe("attributes", () => {
     expect(space.xattrBytes).toBe(0);
   });
 
-  test("that let others run the file with its owner's rights end with the content, as they do when it is written", () => {
+  test("lose setuid and setgid, as after a write", () => {
     using fs = served();
     const file = poem(fs);
     file.mode |= 0o6110;
@@ -253,7 +253,7 @@ describe("attributes", () => {
   });
 });
 
-describe("an earlier content goes", () => {
+describe("the previous content is dropped", () => {
   const ends: Readonly<Record<string, (fs: ServedTree) => void>> = {
     "its last name is removed": (fs) => fs.kernel.call("unlink", 1, { name: "poem" }),
     "another file is renamed over it": (fs) => {
@@ -268,7 +268,7 @@ describe("an earlier content goes", () => {
   };
   for (const [what, end] of Object.entries(ends)) {
     for (const opened of [false, true]) {
-      test(`when ${what}${opened ? ", although somebody has it open" : ""}`, () => {
+      test(`when ${what}${opened ? ", even if somebody has it open" : ""}`, () => {
         using fs = served();
         poem(fs);
         const early = opened ? fs.open("/poem") : undefined;
@@ -284,7 +284,7 @@ describe("an earlier content goes", () => {
     }
   }
 
-  test("but not with one name of several, nor by a rename, nor when a part of the file is written", () => {
+  test("but not when one of several names is removed, nor by a rename, nor by a write to a part of the file", () => {
     using fs = served();
     poem(fs);
     link(fs, "song");
@@ -300,7 +300,7 @@ describe("an earlier content goes", () => {
     expect(fs.cat("/moved")).toBe("Second");
   });
 
-  test("and an undo of a file that was unlinked, but is open, has nothing to restore", () => {
+  test("for an unlinked file that is still open: undo has nothing to restore", () => {
     using fs = served();
     poem(fs);
     regen(fs, "second");
@@ -314,7 +314,7 @@ describe("an earlier content goes", () => {
     expect(held(fs)).toEqual({ inodes: 0, pages: 0 });
   });
 
-  test("with the next one: only the last is kept", () => {
+  test("by the next regeneration: only one is kept", () => {
     using fs = served({ size: 10 * 4096 });
     poem(fs);
     for (let round = 0; round < 50; round++) expect(regen(fs, `${round}`.padEnd(9000, "x"))).toBe("done");
@@ -324,8 +324,8 @@ describe("an earlier content goes", () => {
   });
 });
 
-describe("refresh rules", () => {
-  test("keep the inode of a file in a memory file, too, and no earlier content", () => {
+describe("a file with a refresh rule", () => {
+  test("keeps its inode, in a memory file too, and keeps no previous content", () => {
     using fs = served();
     const file = fs.pending("/view", { "user.llmfs.refresh": "always" });
     make(fs, file);
@@ -340,7 +340,7 @@ describe("refresh rules", () => {
     expect(held(fs)).toEqual({ inodes: 0, pages: 0 });
   });
 
-  test("send a writer who comes by a name that has moved to look again", () => {
+  test("makes a writer who opens a name that has moved look it up again", () => {
     using fs = served();
     const file = fs.pending("/view", { "user.llmfs.refresh": "always" });
     make(fs, file);
@@ -358,7 +358,7 @@ describe("refresh rules", () => {
   });
 });
 
-test("a snapshot that was begun before has the content of then, wherever that is by now", () => {
+test("a snapshot that has begun holds the content of its start, even if the file is regenerated in the meantime", () => {
   using fs = served();
   poem(fs);
   fs.file("/large", "l".repeat(300_000));
@@ -394,7 +394,7 @@ test("a snapshot that was begun before has the content of then, wherever that is
   expect(held(fs).pages).toBe(1);
 });
 
-test("an attribute that a snapshot or a generator set is none that is counted", () => {
+test("attributes that a snapshot or a generator set are not counted", () => {
   using fs = served({ inodes: 10 });
   const file = poem(fs, { "user.llmfs.prompt": "p".repeat(2000) });
   regen(fs, "second", "/poem", "q".repeat(2000));
@@ -405,8 +405,8 @@ test("an attribute that a snapshot or a generator set is none that is counted", 
   expect(fs.tree.space.xattrBytes).toBe(0);
 });
 
-describe("an open that is sent to look again", () => {
-  test("because the content became smaller is answered the second time, although the names have moved then", () => {
+describe("an open that was answered with ESTALE", () => {
+  test("because the content became smaller succeeds the second time, even if the names have moved since", () => {
     using fs = served();
     poem(fs);
     regen(fs, "a longer one");
@@ -422,7 +422,7 @@ describe("an open that is sent to look again", () => {
     fs.kernel.letGo();
   });
 
-  test("because the names have moved is answered the second time, although the content became smaller then", () => {
+  test("because the names have moved succeeds the second time, even if the content became smaller since", () => {
     using fs = served();
     poem(fs);
     const holder = fs.open("/poem");
@@ -433,7 +433,7 @@ describe("an open that is sent to look again", () => {
     const nodeid = fs.node("/poem");
     regen(fs, "short");
     expect(begin(nodeid)).toMatchObject({ value: {} });
-    // Whoever has asked for the size is not sent back.
+    // A caller that has asked for the size gets no ESTALE.
     fs.kernel.stat(nodeid);
     expect(fs.kernel.outcome<"open">(fs.kernel.start("open", nodeid, {}, { pid: ++thread }))).toMatchObject({
       value: {},

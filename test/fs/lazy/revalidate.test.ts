@@ -1,4 +1,4 @@
-/** Which open is the second one of a caller that was sent to look again, and what is kept of those that never come. */
+/** Which open is the second try of a caller that got ESTALE, and what is kept of callers that never come back. */
 import { describe, expect, test } from "bun:test";
 import { Revalidation } from "../../../src/fs/lazy/revalidate.ts";
 import { ByThread } from "../../../src/fs/waiting/by-thread.ts";
@@ -6,8 +6,8 @@ import { ByThread } from "../../../src/fs/waiting/by-thread.ts";
 /** Numbers that no thread of this machine has: pid_max is at most 2^22. */
 const THREAD = 2 ** 23;
 
-describe("a thread that was answered ESTALE", () => {
-  test("comes back with its next open, for the subject it was sent for and no other", () => {
+describe("a thread that got ESTALE", () => {
+  test("is expected back with its next open of the same subject, and no other", () => {
     const revalidation = new Revalidation();
     const [subject, other] = [{}, {}];
     const first = revalidation.identifyOpener(THREAD);
@@ -16,7 +16,7 @@ describe("a thread that was answered ESTALE", () => {
     expect(revalidation.identifyOpener(THREAD + 1).comesBackFor(subject)).toBe(false);
     const second = revalidation.identifyOpener(THREAD);
     expect([second.comesBackFor(other), second.comesBackFor(subject)]).toEqual([false, true]);
-    // The kernel looks only once, whatever it finds then.
+    // The kernel retries only once, whatever it finds then.
     expect([first, second].map((one) => [one.mayLookAgain(subject), one.mayLookAgain(other)])).toEqual([
       [true, true],
       [false, false],
@@ -24,7 +24,7 @@ describe("a thread that was answered ESTALE", () => {
     expect(revalidation.identifyOpener(THREAD).comesBackFor(subject)).toBe(false);
   });
 
-  test("is not expected any longer once it has opened something else", () => {
+  test("is not expected back once it has opened something else", () => {
     const revalidation = new Revalidation();
     const subject = {};
     revalidation.lookAgain(revalidation.identifyOpener(THREAD), subject, "why");
@@ -34,7 +34,7 @@ describe("a thread that was answered ESTALE", () => {
     expect(revalidation.identifyOpener(THREAD).comesBackFor(subject)).toBe(false);
   });
 
-  test("and has no number here is one of as many as were sent for the subject", () => {
+  test("and has no number here is counted: one return is expected for each ESTALE", () => {
     const revalidation = new Revalidation();
     const [subject, other] = [{}, {}];
     for (let sent = 0; sent < 2; sent++) revalidation.lookAgain(revalidation.identifyOpener(0), subject, "why");
@@ -44,7 +44,7 @@ describe("a thread that was answered ESTALE", () => {
     expect(revalidation.expects(subject)).toBe(false);
   });
 
-  test("and never comes back is forgotten, and keeps its file from no collector", async () => {
+  test("and never comes back is forgotten, and its file can be garbage-collected", async () => {
     const revalidation = new Revalidation();
     const subjects: WeakRef<object>[] = [];
     for (let thread = 0; thread < 5000; thread++) {
@@ -73,7 +73,7 @@ describe("a note of a thread", () => {
     expect(notes.size).toBe(1);
   });
 
-  test("is not found by another thread with the same number", async () => {
+  test("is not used for another thread with the same number", async () => {
     const notes = new ByThread<string>({ milliseconds: 60_000, notes: 10 });
     const child = Bun.spawn(["cat"], { stdin: "pipe" });
     notes.set(child.pid, "mine");
@@ -83,7 +83,7 @@ describe("a note of a thread", () => {
     expect(notes.get(child.pid)).toBeUndefined();
   });
 
-  test("gives way to newer ones when there are too many", () => {
+  test("is dropped for newer ones when there are too many", () => {
     const notes = new ByThread<number>({ milliseconds: 60_000, notes: 3 });
     for (let thread = 0; thread < 4; thread++) notes.set(THREAD + thread, thread);
     notes.set(THREAD + 1, 10);

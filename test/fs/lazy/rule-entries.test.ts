@@ -1,4 +1,4 @@
-/** What only looking brought into being: how much of it there may be, what goes first, and what stays. */
+/** Entries that exist because somebody looked: how many there may be, which go first, and which stay. */
 import { expect, test } from "bun:test";
 import { FsError } from "../../../src/errno.ts";
 import type { Directory } from "../../../src/tree/directory.ts";
@@ -13,7 +13,7 @@ interface Limits {
   readonly size?: number;
 }
 
-/** Files in `/found` are made when they are looked up; `/d` is listed once. */
+/** Files in `/found` are made by lookups; `/d` is listed once. */
 function shop(limits: Limits): { fs: ServedTree; directory: Directory } {
   const named = [{ match: "found/{id}", generator: "shop" }];
   const fs = served({ ...limits, listing: true, named });
@@ -23,7 +23,7 @@ function shop(limits: Limits): { fs: ServedTree; directory: Directory } {
   return { fs, directory };
 }
 
-/** Looks a name in `/found` up; the generator answers with this content. The errno, or "ok". */
+/** Looks up a name in `/found`; the generator answers with this content. The errno, or "ok". */
 function find(fs: ServedTree, name: string, content: string | Uint8Array = name): string {
   const before = fs.requests.length;
   const lookup = fs.kernel.start("lookup", fs.node("/found"), { name });
@@ -63,7 +63,7 @@ function closeAll(fs: ServedTree): void {
   for (const [fh, nodeid] of fs.kernel.handles) fs.kernel.release(nodeid, fh);
 }
 
-test("any number of names can be looked up; the least recently used go first, and come back", () => {
+test("any number of names can be looked up: the least recently used go first, and can be looked up again", () => {
   const { fs } = shop({ inodes: 40 });
   using _ = fs;
   for (let n = 0; n < 500; n++) {
@@ -82,7 +82,7 @@ test("any number of names can be looked up; the least recently used go first, an
   expect(fs.cat("/found/1")).toBe("1");
 });
 
-test("what users make has room, though all that is left was looked up", () => {
+test("users can create files even if looked-up files have taken all remaining space", () => {
   const { fs } = shop({ inodes: 64 });
   using _ = fs;
   for (let n = 0; n < 100; n++) find(fs, `${n}`);
@@ -90,7 +90,7 @@ test("what users make has room, though all that is left was looked up", () => {
   expect(names(fs, "/").length).toBe(57);
 });
 
-test("files that are open stay, and leave users a quarter of the inodes", () => {
+test("looked-up files that are open stay, and leave a quarter of the inodes to users", () => {
   const { fs } = shop({ inodes: 80 });
   using _ = fs;
   const outcomes: string[] = [];
@@ -105,7 +105,7 @@ test("files that are open stay, and leave users a quarter of the inodes", () => 
   closeAll(fs);
 });
 
-test("a file that a user changed, moved or linked is theirs and stays", () => {
+test("a looked-up file that a user changed, moved or linked belongs to the user and stays", () => {
   const { fs } = shop({ inodes: 40 });
   using _ = fs;
   const found = fs.node("/found");
@@ -125,7 +125,7 @@ test("a file that a user changed, moved or linked is theirs and stays", () => {
   expect(there.sort()).toEqual(["attribute", "elsewhere", "link", "linked", "mode", "times", "written"]);
 });
 
-test("the contents of files that were found take three quarters of the space at most, and what is open stays", () => {
+test("contents of looked-up files take three quarters of the space at most, and open ones stay", () => {
   const { fs } = shop({ size: 64 * 4096 });
   using _ = fs;
   const content = Buffer.alloc(5 * 4096, "x");
@@ -203,7 +203,7 @@ test("a listed directory whose mode a user changed stays, and what was listed in
   expect(names(fs, "/d/c")).toHaveLength(40);
 });
 
-test("a listing that can never fit fails, and leaves nothing behind", () => {
+test("a listing that can never fit fails and leaves nothing behind", () => {
   const { fs } = shop({ inodes: 100 });
   using _ = fs;
   const used = fs.tree.space.usedInodes;
@@ -213,7 +213,7 @@ test("a listing that can never fit fails, and leaves nothing behind", () => {
   expect(names(fs, "/d")).toEqual(["1", "2"]);
 });
 
-test("whoever keeps old contents open cannot use the inodes up by having new ones made", () => {
+test("regenerating contents while the old ones are kept open cannot use up the inodes", () => {
   const { fs } = shop({ inodes: 40 });
   using _ = fs;
   fs.pending("/clock", { "user.llmfs.refresh": "always" });
@@ -223,7 +223,7 @@ test("whoever keeps old contents open cannot use the inodes up by having new one
     const open = fs.kernel.start("open", fs.node("/clock"), { flags: 0 }, { pid: 100 + n });
     if (fs.requests.length > before) fs.content(`${n}`);
     let outcome = fs.kernel.outcome(open);
-    // As open(2): it looks once more.
+    // As open(2) does, look up the name once more.
     if (outcome !== undefined && "error" in outcome && outcome.error === "ESTALE") {
       outcome = fs.kernel.outcome(fs.kernel.start("open", fs.node("/clock"), { flags: 0 }, { pid: 100 + n }));
     }
@@ -234,7 +234,7 @@ test("whoever keeps old contents open cannot use the inodes up by having new one
   closeAll(fs);
 });
 
-test("where room is short, the kernel's memory of a withdrawn file is not waited for", () => {
+test("when space is short, a withdrawn file is dropped without waiting for the kernel to forget it", () => {
   const { fs } = shop({ inodes: 20 });
   using _ = fs;
   find(fs, "first");
@@ -246,7 +246,7 @@ test("where room is short, the kernel's memory of a withdrawn file is not waited
   expect(find(fs, "first")).toBe("ok");
 });
 
-test("whatever is looked up, listed, opened, changed, removed and forgotten, in whatever order, is counted to the end", () => {
+test("random lookups, listings, opens, changes, removals and forgets leave all counts correct", () => {
   for (let seed = 1; seed <= 3; seed++) {
     const random = new Random(seed);
     const { fs } = shop({ inodes: 60, size: 40 * 4096 });

@@ -1,4 +1,4 @@
-/** stat, and what changes it: getattr, setattr, statfs. */
+/** stat, and what changes its result: getattr, setattr, statfs. */
 import { describe, expect, test } from "bun:test";
 import * as abi from "../../../src/fuse/abi.ts";
 import { S_IFDIR, S_IFIFO, S_IFREG } from "../../../src/tree/inode.ts";
@@ -9,7 +9,7 @@ function setattr(fs: ServedTree, nodeid: number, request: Parameters<typeof fs.k
 }
 
 describe("getattr", () => {
-  test("of a file tells size and blocks", () => {
+  test("returns the size and blocks of a file", () => {
     using fs = served();
     fs.file("/file", "x".repeat(5000));
     expect(fs.kernel.stat(fs.node("/file"))).toMatchObject({
@@ -21,7 +21,7 @@ describe("getattr", () => {
     });
   });
 
-  test("of a sparse file counts the pages that hold data", () => {
+  test("counts the pages of a sparse file that hold data", () => {
     using fs = served();
     fs.file("/file");
     const open = fs.open("/file", 1);
@@ -29,12 +29,12 @@ describe("getattr", () => {
     expect(fs.kernel.stat(open.nodeid)).toMatchObject({ size: (1 << 30) + 1, blocks: 8 });
   });
 
-  test("of the root works from the start", () => {
+  test("works on the root without a lookup", () => {
     using fs = served();
     expect(fs.kernel.stat(ROOT)).toMatchObject({ ino: ROOT, mode: S_IFDIR | 0o755, nlink: 2 });
   });
 
-  test("the kernel may keep attributes for a long time", () => {
+  test("lets the kernel cache attributes for a long time", () => {
     using fs = served();
     fs.file("/file");
     expect(fs.kernel.call("getattr", fs.node("/file")).attr_valid).toBeGreaterThan(86400);
@@ -42,14 +42,14 @@ describe("getattr", () => {
 });
 
 describe("chmod and chown", () => {
-  test("set permission bits and never the type", () => {
+  test("set permission bits and never change the type", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
     expect(setattr(fs, nodeid, { valid: abi.FATTR_MODE, mode: S_IFDIR | 0o4711 }).mode).toBe(S_IFREG | 0o4711);
   });
 
-  test("set owner and group one by one", () => {
+  test("set owner and group independently", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
@@ -57,7 +57,7 @@ describe("chmod and chown", () => {
     expect(setattr(fs, nodeid, { valid: abi.FATTR_GID, uid: 7, gid: 100 })).toMatchObject({ uid: 1000, gid: 100 });
   });
 
-  test("change ctime and leave mtime", () => {
+  test("change the ctime and leave the mtime", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
@@ -71,7 +71,7 @@ describe("chmod and chown", () => {
     });
   });
 
-  test("a new owner takes setuid and setgid away", () => {
+  test("clear setuid and setgid when the owner changes", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
@@ -79,7 +79,7 @@ describe("chmod and chown", () => {
     expect(setattr(fs, nodeid, { valid: abi.FATTR_UID, uid: 1000 }).mode & 0o7777).toBe(0o755);
   });
 
-  test("setgid without execution for the group is no privilege, and stays", () => {
+  test("keep setgid without group execution, which grants no privilege", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
@@ -87,7 +87,7 @@ describe("chmod and chown", () => {
     expect(setattr(fs, nodeid, { valid: abi.FATTR_GID, gid: 1000 }).mode & 0o7777).toBe(0o2745);
   });
 
-  test("a directory keeps its bits", () => {
+  test("keep the bits of a directory", () => {
     using fs = served();
     fs.directory("/dir");
     const nodeid = fs.node("/dir");
@@ -95,14 +95,14 @@ describe("chmod and chown", () => {
     expect(setattr(fs, nodeid, { valid: abi.FATTR_UID, uid: 1000 }).mode & 0o7777).toBe(0o7777);
   });
 
-  test("bits that are given with the owner are kept", () => {
+  test("keep bits that are set together with the owner", () => {
     using fs = served();
     fs.file("/file");
     const valid = abi.FATTR_MODE | abi.FATTR_UID;
     expect(setattr(fs, fs.node("/file"), { valid, mode: 0o4755, uid: 1000 }).mode & 0o7777).toBe(0o4755);
   });
 
-  test("setuid is dropped when the kernel says so", () => {
+  test("clear setuid if the kernel asks for it", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
@@ -121,7 +121,7 @@ describe("utimensat", () => {
     expect(setattr(fs, fs.node("/file"), { valid, ...times })).toMatchObject(times);
   });
 
-  test("sets one and leaves the other", () => {
+  test("sets one time and leaves the other", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
@@ -130,7 +130,7 @@ describe("utimensat", () => {
     expect(after).toMatchObject({ mtime: 5, mtimensec: 6, atime: before.atime, atimensec: before.atimensec });
   });
 
-  test("knows times before 1970, before 1901 and after 2106", () => {
+  test("accepts times before 1970, before 1901 and after 2106", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
@@ -141,7 +141,7 @@ describe("utimensat", () => {
     }
   });
 
-  test("sets the present time where that is asked for", () => {
+  test("sets the current time for UTIME_NOW", () => {
     using fs = served();
     fs.file("/file");
     fs.clock.tick();
@@ -155,14 +155,14 @@ describe("utimensat", () => {
     });
   });
 
-  test("changes ctime to the present", () => {
+  test("sets the ctime to the current time", () => {
     using fs = served();
     fs.file("/file");
     fs.clock.tick();
     expect(setattr(fs, fs.node("/file"), { valid, atime: 5, mtime: 5 }).ctime).toBe(fs.clock.seconds);
   });
 
-  test("comes after what the kernel wrote into the store by itself", () => {
+  test("sets times after those of writes that the kernel made directly to the store", () => {
     using fs = served();
     const file = fs.file("/file", "before");
     const nodeid = fs.node("/file");
@@ -175,11 +175,11 @@ describe("utimensat", () => {
     file.unshare();
   });
 
-  describe("waits for what was stored through mappings of the page cache", () => {
+  describe("waits for pages that were written through mappings", () => {
     const O_RDWR = 2;
     const setTime = { valid: abi.FATTR_MTIME, mtime: 5 };
 
-    /** A file, open for reading and writing, of which the kernel has not written back everything. */
+    /** A file, open for reading and writing, that has pages which the kernel has not written back. */
     function stored(fs: ServedTree) {
       fs.file("/file", "before");
       const open = fs.open("/file", O_RDWR);
@@ -187,13 +187,13 @@ describe("utimensat", () => {
       return { open, unique: fs.kernel.start("setattr", open.nodeid, setTime) };
     }
 
-    /** The kernel is through with it. */
+    /** The kernel has written everything back. */
     function writtenBack(fs: ServedTree) {
       fs.kernel.unblock();
       fs.mount.writeback.poll();
     }
 
-    test("and is answered when the kernel has written it back", () => {
+    test("and replies when the kernel has written them back", () => {
       using fs = served();
       const { open, unique } = stored(fs);
       expect(fs.kernel.outcome(unique)).toBeUndefined();
@@ -207,7 +207,7 @@ describe("utimensat", () => {
       expect(fs.kernel.stat(open.nodeid).mtime).toBe(fs.clock.seconds);
     });
 
-    test("and is answered at once where there is nothing", () => {
+    test("and replies at once if there is nothing to write back", () => {
       using fs = served();
       fs.file("/file", "before");
       const open = fs.open("/file", O_RDWR);
@@ -215,7 +215,7 @@ describe("utimensat", () => {
       expect(fs.kernel.notifications).toContainEqual({ code: "inval inode", nodeid: open.nodeid, off: 0, len: 0 });
     });
 
-    test("whatever signal comes", () => {
+    test("and ignores signals", () => {
       using fs = served();
       const { unique } = stored(fs);
       fs.kernel.interrupt(unique);
@@ -250,7 +250,7 @@ describe("utimensat", () => {
 });
 
 describe("truncate", () => {
-  test("shrinks and grows, and what comes back is zeros", () => {
+  test("shrinks and grows a file, and fills the growth with zeros", () => {
     using fs = served();
     fs.file("/file", "hello world");
     const nodeid = fs.node("/file");
@@ -259,7 +259,7 @@ describe("truncate", () => {
     expect(fs.cat("/file")).toBe("hello\0\0\0");
   });
 
-  test("gives pages back", () => {
+  test("frees pages", () => {
     using fs = served();
     fs.file("/file", "x".repeat(100_000));
     setattr(fs, fs.node("/file"), { valid: abi.FATTR_SIZE, size: 1 });
@@ -285,7 +285,7 @@ describe("truncate", () => {
     expect(fs.cat("/file")).toBe("hello");
   });
 
-  test("marks mtime and ctime when the size changes", () => {
+  test("updates mtime and ctime when the size changes", () => {
     using fs = served();
     fs.file("/file", "hello");
     fs.clock.tick();
@@ -293,7 +293,7 @@ describe("truncate", () => {
     expect(after).toMatchObject({ mtime: fs.clock.seconds, ctime: fs.clock.seconds });
   });
 
-  test("to the same size marks the times too, by path and by handle", () => {
+  test("to the same size updates the times too, by path and by handle", () => {
     using fs = served();
     fs.file("/file", "hello");
     const open = fs.open("/file", 1);
@@ -313,7 +313,7 @@ describe("truncate", () => {
 });
 
 describe("statfs", () => {
-  test("tells the limits, and what is left of them", () => {
+  test("reports the limits and what is left of them", () => {
     using fs = served({ size: 1 << 20, inodes: 100 });
     fs.file("/file", "x".repeat(10_000));
     expect(fs.kernel.call("statfs", ROOT)).toEqual({
@@ -328,7 +328,7 @@ describe("statfs", () => {
     });
   });
 
-  test("what is freed is free again", () => {
+  test("reports space and inodes as free after a removal", () => {
     using fs = served({ size: 1 << 20, inodes: 100 });
     fs.file("/file", "x".repeat(10_000));
     fs.kernel.call("unlink", ROOT, { name: "file" });
@@ -337,7 +337,7 @@ describe("statfs", () => {
 });
 
 describe("statx", () => {
-  test("says what getattr says, and when the inode was made, whatever became of it since", () => {
+  test("returns what getattr returns, and a birth time that never changes", () => {
     using fs = served();
     const { nodeid } = fs.kernel.call("mknod", ROOT, { name: "b", mode: 0o60640, rdev: 0x12300845, umask: 0 });
     const made = fs.clock.seconds;

@@ -1,4 +1,4 @@
-/** How overlayfs copies a file up, request by request, and what makes it copy by the right size. */
+/** How overlayfs copies a file up, request by request, and what makes it use the right size. */
 import { expect, test } from "bun:test";
 import { O_NOATIME } from "../../../src/fs/handles.ts";
 import { type ServedTree, served } from "../../support/served.ts";
@@ -6,7 +6,7 @@ import { type ServedTree, served } from "../../support/served.ts";
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
-/** A file without content, its kernel, and a thread that opens it as overlayfs does. The content comes while it waits. */
+/** A file without content, its kernel, and a thread whose open, made as overlayfs makes it, waits for the content. */
 function copied(flags = O_NOATIME): { fs: ServedTree; nodeid: number; fh: number } {
   const fs = served();
   fs.pending("/a");
@@ -21,7 +21,7 @@ function list(fs: ServedTree, nodeid: number, pid = 4711): string {
   return fs.kernel.errno("listxattr", nodeid, { size: 0 }, { pid });
 }
 
-test("who waited for the content and copies without having asked for the size starts over once", () => {
+test("a thread that waited for the content and copies without asking for the size starts over once", () => {
   const { fs, nodeid, fh } = copied();
   using _ = fs;
   fs.kernel.call("lseek", nodeid, { fh, offset: 0, whence: SEEK_DATA });
@@ -32,7 +32,7 @@ test("who waited for the content and copies without having asked for the size st
   for (const one of [fh, second]) fs.kernel.release(nodeid, one);
 });
 
-test("who came just after the content does, too", () => {
+test("a thread that opens the file just after its content arrived starts over once, too", () => {
   const { fs, nodeid, fh } = copied(0);
   using _ = fs;
   const pid = 12;
@@ -42,7 +42,7 @@ test("who came just after the content does, too", () => {
   for (const one of [fh, late]) fs.kernel.release(nodeid, one);
 });
 
-test("programs do not: they ask for the size, look for holes, are other threads, mark the access, or seek nothing", () => {
+test("programs other than overlayfs do not start over: they ask for the size, look for holes, use other threads, or never seek", () => {
   const cases: ((fs: ServedTree, nodeid: number, fh: number) => string)[] = [
     (fs, nodeid, fh) => {
       fs.kernel.call("getattr", nodeid);
@@ -83,7 +83,7 @@ test("programs do not: they ask for the size, look for holes, are other threads,
   fs.kernel.release(nodeid, fh);
 });
 
-test("a file that is open already was told of with the right size", () => {
+test("a file that is already open was looked up with its real size, so nobody starts over", () => {
   const { fs, nodeid, fh } = copied();
   using _ = fs;
   const again = fs.kernel.call("open", nodeid, { flags: O_NOATIME }).fh;
@@ -92,7 +92,7 @@ test("a file that is open already was told of with the right size", () => {
   for (const one of [fh, again]) fs.kernel.release(nodeid, one);
 });
 
-test("who starts over finds the content that was there, though it is to be made at every open", () => {
+test("an open that starts over finds the same content, even if the file is generated at every open", () => {
   using fs = served();
   fs.pending("/a", { "user.llmfs.refresh": "always" });
   const nodeid = fs.node("/a");

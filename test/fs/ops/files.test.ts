@@ -14,7 +14,7 @@ const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
 describe("open", () => {
-  test("with O_TRUNC empties the file and marks its times", () => {
+  test("with O_TRUNC empties the file and updates its times", () => {
     using fs = served();
     fs.file("/file", "hello");
     fs.clock.tick();
@@ -22,7 +22,7 @@ describe("open", () => {
     expect(fs.kernel.stat(nodeid)).toMatchObject({ size: 0, blocks: 0, mtime: fs.clock.seconds });
   });
 
-  test("with O_TRUNC drops setuid when the kernel says so", () => {
+  test("with O_TRUNC clears setuid if the kernel asks for it", () => {
     using fs = served();
     const file = fs.file("/file", "hello");
     file.mode |= 0o6111;
@@ -33,7 +33,7 @@ describe("open", () => {
     expect(fs.kernel.stat(nodeid).mode & 0o7777).toBe(0o755);
   });
 
-  test("lets the kernel keep the pages it has, unless a read of them is to be marked", () => {
+  test("lets the kernel keep cached pages, unless a read of them has to update the atime", () => {
     using fs = served();
     fs.file("/file", "hello");
     const { nodeid, fh } = fs.open("/file");
@@ -48,7 +48,7 @@ describe("open", () => {
 });
 
 describe("read", () => {
-  test("gives less than asked at the end, and nothing behind it", () => {
+  test("returns less than requested at the end of the file, and nothing behind it", () => {
     using fs = served();
     fs.file("/file", "hello");
     const { nodeid, fh } = fs.open("/file");
@@ -63,7 +63,7 @@ describe("read", () => {
     ]);
   });
 
-  test("gives as much as a reply can hold", () => {
+  test("returns as much as a reply can hold", () => {
     using fs = served();
     const bytes = Buffer.alloc(3 << 20, "0123456789");
     fs.file("/file", bytes);
@@ -71,7 +71,7 @@ describe("read", () => {
     expect(fs.kernel.readAll(nodeid, fh, 1 << 20).equals(bytes)).toBe(true);
   });
 
-  test("marks the atime once after each change", () => {
+  test("updates the atime once after each change", () => {
     using fs = served();
     fs.file("/file", "hello");
     fs.clock.tick();
@@ -83,7 +83,7 @@ describe("read", () => {
     expect(fs.kernel.stat(fs.node("/file")).atime).toBe(first);
   });
 
-  test("leaves it for who asks for that", () => {
+  test("leaves the atime alone with O_NOATIME", () => {
     using fs = served();
     fs.file("/file", "hello");
     const before = fs.kernel.stat(fs.node("/file"));
@@ -95,7 +95,7 @@ describe("read", () => {
 });
 
 describe("write", () => {
-  test("puts bytes where they belong, with zeros before them", () => {
+  test("puts bytes at their offset, with zeros before them", () => {
     using fs = served();
     fs.file("/file");
     const open = fs.open("/file", O_WRONLY);
@@ -104,7 +104,7 @@ describe("write", () => {
     expect(fs.cat("/file")).toBe("hello\0world");
   });
 
-  test("marks mtime and ctime", () => {
+  test("updates mtime and ctime", () => {
     using fs = served();
     fs.file("/file");
     const open = fs.open("/file", O_WRONLY);
@@ -113,7 +113,7 @@ describe("write", () => {
     expect(fs.kernel.stat(open.nodeid)).toMatchObject({ mtime: fs.clock.seconds, ctime: fs.clock.seconds });
   });
 
-  test("with O_APPEND goes to our end, whatever the kernel believes", () => {
+  test("with O_APPEND appends to the real end, whatever end the kernel assumes", () => {
     using fs = served();
     fs.file("/log", "one\n");
     const open = fs.open("/log", O_WRONLY | O_APPEND);
@@ -122,7 +122,7 @@ describe("write", () => {
     expect(fs.cat("/log")).toBe("one\ntwo\nthree\n");
   });
 
-  test("pages that are written back go where they belong, even through an appending handle", () => {
+  test("puts pages that are written back at their offset, even through an appending handle", () => {
     using fs = served();
     fs.file("/file", "hello");
     const { nodeid, fh } = fs.open("/file", O_RDWR | O_APPEND);
@@ -132,7 +132,7 @@ describe("write", () => {
     expect(fs.cat("/file")).toBe("Jello");
   });
 
-  test("drops setuid when the kernel says so, and only then", () => {
+  test("clears setuid only if the kernel asks for it", () => {
     using fs = served();
     const file = fs.file("/file");
     file.mode |= 0o6111;
@@ -144,7 +144,7 @@ describe("write", () => {
     expect(fs.kernel.stat(nodeid).mode & 0o7777).toBe(0o755);
   });
 
-  test("what no longer fits is written as far as it does, then it is ENOSPC", () => {
+  test("stores as much as fits, and is ENOSPC when nothing fits", () => {
     using fs = served({ size: 8192 });
     fs.file("/file");
     const open = fs.open("/file", O_WRONLY);
@@ -162,7 +162,7 @@ describe("write", () => {
     expect(fs.kernel.stat(open.nodeid).size).toBe(0);
   });
 
-  test("of the largest size the kernel sends arrives whole", () => {
+  test("of the largest size that the kernel sends is stored whole", () => {
     using fs = served();
     fs.file("/file");
     const bytes = Buffer.alloc(1 << 20, "0123456789");
@@ -170,7 +170,7 @@ describe("write", () => {
     expect(fs.cat("/file")).toBe(bytes.toString());
   });
 
-  test("a message whose data is shorter than it says is EIO, and writes nothing", () => {
+  test("with less data than its header announces is EIO, and stores nothing", () => {
     using fs = served();
     fs.file("/file", "hello");
     const { nodeid, fh } = fs.open("/file", O_WRONLY);
@@ -189,7 +189,7 @@ describe("write", () => {
 });
 
 describe("lseek", () => {
-  /** Data at 0–4096 and 1 MiB–1 MiB + 4096; 2 MiB long. */
+  /** Data at 0–4096 and 1 MiB–1 MiB + 4096; the file is 2 MiB long. */
   function sparse(fs: ServedTree) {
     fs.file("/file");
     const open = fs.open("/file", O_RDWR);
@@ -212,7 +212,7 @@ describe("lseek", () => {
     expect(found).toEqual([0, 5, 1 << 20, 1 << 20, (1 << 20) + 5]);
   });
 
-  test("finds holes, and the end of the file is one", () => {
+  test("finds holes, and treats the end of the file as one", () => {
     using fs = served();
     const lseek = sparse(fs);
     expect([0, 4096, 5000, 1 << 20].map((offset) => lseek(offset, SEEK_HOLE))).toEqual([
@@ -226,7 +226,7 @@ describe("lseek", () => {
     expect(fs.kernel.call("lseek", nodeid, { fh, offset: 2, whence: SEEK_HOLE }).offset).toBe(5);
   });
 
-  test("with no data behind it is ENXIO, so is an offset at or behind the end, or before the start", () => {
+  test("is ENXIO where no data follows, at or behind the end, and before the start", () => {
     using fs = served();
     const lseek = sparse(fs);
     expect(lseek((1 << 20) + 4096, SEEK_DATA)).toBe("ENXIO");
@@ -236,7 +236,7 @@ describe("lseek", () => {
     expect(lseek(-1, SEEK_HOLE)).toBe("ENXIO");
   });
 
-  test("from anywhere else is the kernel's own affair: EINVAL", () => {
+  test("is EINVAL for any other whence, which the kernel handles itself", () => {
     using fs = served();
     const lseek = sparse(fs);
     expect([0, 1, 2, 5].map((whence) => lseek(0, whence))).toEqual(["EINVAL", "EINVAL", "EINVAL", "EINVAL"]);
@@ -277,7 +277,7 @@ describe("fallocate", () => {
     expect(fs.kernel.stat(nodeid)).toMatchObject({ size: 5, blocks: 24 });
   });
 
-  test("with PUNCH_HOLE makes zeros and gives whole pages back", () => {
+  test("with PUNCH_HOLE writes zeros and frees whole pages", () => {
     using fs = served();
     const { nodeid, fallocate } = file(fs, "x".repeat(3 * 4096));
     expect(fallocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4095, 4098)).toBe("ok");
@@ -285,7 +285,7 @@ describe("fallocate", () => {
     expect(fs.cat("/file")).toBe(`${"x".repeat(4095)}${"\0".repeat(4098)}${"x".repeat(4095)}`);
   });
 
-  test("of more than there is is ENOSPC, and takes nothing", () => {
+  test("of more space than is free is ENOSPC, and reserves nothing", () => {
     using fs = served({ size: 1 << 20 });
     const { nodeid, fallocate } = file(fs, "hello");
     expect(fallocate(0, 0, 2 << 20)).toBe("ENOSPC");
@@ -307,7 +307,7 @@ describe("fallocate", () => {
     expect(fs.cat("/file")).toBe("hello");
   });
 
-  test("marks mtime and ctime", () => {
+  test("updates mtime and ctime", () => {
     using fs = served();
     const { nodeid, fallocate } = file(fs, "hello");
     fs.clock.tick();
@@ -324,7 +324,7 @@ describe("copy_file_range", () => {
     return fs.kernel.call("copyFileRange", from.nodeid, request).size;
   }
 
-  test("copies from anywhere to anywhere", () => {
+  test("copies from any offset to any offset", () => {
     using fs = served();
     fs.file("/from", "hello world");
     fs.file("/to", "0123456789");
@@ -359,7 +359,7 @@ describe("copy_file_range", () => {
     expect(fs.cat("/file")).toBe("hellohello");
   });
 
-  test("tells how far it came when space ran out on the way", () => {
+  test("reports how much it copied before space ran out", () => {
     using fs = served({ size: 6 << 20 });
     fs.file("/from", Buffer.alloc(4 << 20, "x"));
     fs.file("/to", "");
@@ -368,7 +368,7 @@ describe("copy_file_range", () => {
     expect(() => copy(fs, 0, 2 << 20, 1)).toThrow(new FsError("ENOSPC"));
   });
 
-  test("marks the times of the target, if something was copied", () => {
+  test("updates the times of the target if it copied something", () => {
     using fs = served();
     fs.file("/from", "hello");
     fs.file("/to", "");
@@ -398,7 +398,7 @@ describe("copy_file_range", () => {
     expect(fs.cat("/to")).toBe("hello");
   });
 
-  test("the 64-bit form answers with the 64-bit count", () => {
+  test("in its 64-bit form replies with a 64-bit count", () => {
     using fs = served();
     fs.file("/from", "hello");
     fs.file("/to", "");

@@ -1,4 +1,4 @@
-/** Making, linking, removing and renaming, as the kernel asks for it. */
+/** Creating, linking, removing and renaming, as the kernel requests it. */
 import { describe, expect, test } from "bun:test";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, S_ISGID } from "../../../src/tree/inode.ts";
 import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from "../../../src/tree/tree.ts";
@@ -32,7 +32,7 @@ describe("create", () => {
     expect(fs.cat("/a")).toBe("hello");
   });
 
-  test("the owner is who asks", () => {
+  test("makes a file that belongs to the caller", () => {
     using fs = served();
     const caller = { uid: 1000, gid: 100 };
     expect(fs.kernel.call("create", ROOT, { name: "a", mode: 0o644 }, caller).entry.attr).toMatchObject(caller);
@@ -41,7 +41,7 @@ describe("create", () => {
     expect(fs.kernel.call("mknod", ROOT, { name: "d", mode: S_IFIFO }, caller).attr).toMatchObject(caller);
   });
 
-  test("the caller's umask is applied, ours is not", () => {
+  test("applies the umask of the caller, not that of the server", () => {
     using fs = served();
     const before = process.umask(0o777);
     try {
@@ -56,7 +56,7 @@ describe("create", () => {
     }
   });
 
-  test("what is made in a setgid directory gets its group, directories its bit too", () => {
+  test("in a setgid directory takes over its group, and for directories the setgid bit too", () => {
     using fs = served();
     const made = fs.kernel.call("mkdir", ROOT, { name: "shared", mode: 0o2775 }, { uid: 1, gid: 50 });
     expect(made.attr.mode).toBe(S_IFDIR | 0o2775);
@@ -66,7 +66,7 @@ describe("create", () => {
     expect([inner.gid, inner.mode & S_ISGID]).toEqual([50, S_ISGID]);
   });
 
-  test("a name that is there is EEXIST, whatever it is", () => {
+  test("of a name that exists is EEXIST for every type of inode", () => {
     using fs = served();
     fs.file("/file");
     fs.directory("/dir");
@@ -79,7 +79,7 @@ describe("create", () => {
     }
   });
 
-  test("a name of 256 bytes is ENAMETOOLONG everywhere", () => {
+  test("with a name of 256 bytes is ENAMETOOLONG, as in every other operation", () => {
     using fs = served();
     fs.file("/file");
     expect(fs.kernel.errno("create", ROOT, { name: LONG, mode: 0o644 })).toBe("ENAMETOOLONG");
@@ -92,7 +92,7 @@ describe("create", () => {
     expect(rename(fs, "/file", `/${LONG}`)).toBe("ENAMETOOLONG");
   });
 
-  test("in a file it is ENOTDIR", () => {
+  test("in a file is ENOTDIR", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
@@ -101,7 +101,7 @@ describe("create", () => {
     expect(fs.kernel.errno("tmpfile", nodeid, { name: "/", mode: 0o600 })).toBe("ENOTDIR");
   });
 
-  test("beyond the limit of inodes it is ENOSPC, and nothing is left of the attempt", () => {
+  test("beyond the limit of inodes is ENOSPC and changes nothing", () => {
     using fs = served({ inodes: 3 });
     fs.file("/one");
     fs.file("/two");
@@ -113,7 +113,7 @@ describe("create", () => {
     expect(nlink(fs, "/")).toBe(2);
   });
 
-  test("the directory's times change, and no others", () => {
+  test("changes the directory's times and no others", () => {
     using fs = served();
     fs.file("/old");
     const old = fs.kernel.stat(fs.node("/old"));
@@ -137,27 +137,27 @@ describe("mknod", () => {
     expect(made).toEqual([S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK].map((type) => type | 0o600));
   });
 
-  test("a device keeps its number", () => {
+  test("keeps the number of a device", () => {
     using fs = served();
     const { nodeid } = fs.kernel.call("mknod", ROOT, { name: "sda1", mode: S_IFBLK | 0o600, rdev: 0xfff00801 });
     expect(fs.kernel.stat(nodeid).rdev).toBe(0xfff00801);
   });
 
-  test("a regular file is one that can be written", () => {
+  test("makes a regular file that can be written", () => {
     using fs = served();
     fs.kernel.call("mknod", ROOT, { name: "a", mode: S_IFREG | 0o644 });
     fs.write(fs.open("/a", 1), "hello");
     expect(fs.cat("/a")).toBe("hello");
   });
 
-  test("a type that no inode has is EINVAL", () => {
+  test("with an unknown type is EINVAL", () => {
     using fs = served();
     for (const type of [S_IFDIR, S_IFLNK, 0o170000, 0o030000]) {
       expect(fs.kernel.errno("mknod", ROOT, { name: "x", mode: type | 0o644 })).toBe("EINVAL");
     }
   });
 
-  test("opening what is no regular file is no affair of ours", () => {
+  test("of anything but a regular file makes an inode whose open is an error", () => {
     using fs = served();
     fs.kernel.call("mknod", ROOT, { name: "fifo", mode: S_IFIFO });
     fs.directory("/dir");
@@ -175,7 +175,7 @@ describe("symlinks", () => {
     expect([attr.mode, attr.size]).toEqual([S_IFLNK | 0o777, target.length]);
   });
 
-  test("readlink of anything else is EINVAL", () => {
+  test("are the only inodes that readlink accepts: others are EINVAL", () => {
     using fs = served();
     fs.file("/file");
     expect(fs.kernel.errno("readlink", fs.node("/file"))).toBe("EINVAL");
@@ -184,7 +184,7 @@ describe("symlinks", () => {
 });
 
 describe("link", () => {
-  test("both names are one inode", () => {
+  test("gives one inode two names", () => {
     using fs = served();
     fs.file("/a", "hello");
     const nodeid = fs.node("/a");
@@ -194,13 +194,13 @@ describe("link", () => {
     expect(fs.cat("/a")).toBe("Jello");
   });
 
-  test("a directory can't be linked", () => {
+  test("refuses a directory", () => {
     using fs = served();
     fs.directory("/dir");
     expect(fs.kernel.errno("link", ROOT, { name: "b", oldnodeid: fs.node("/dir") })).toBe("EPERM");
   });
 
-  test("symlinks and fifos can", () => {
+  test("accepts symlinks and fifos", () => {
     using fs = served();
     const link = fs.kernel.call("symlink", ROOT, { name: "s", target: "t" });
     expect(fs.kernel.call("link", ROOT, { name: "s2", oldnodeid: link.nodeid }).attr.nlink).toBe(2);
@@ -208,7 +208,7 @@ describe("link", () => {
     expect(fs.kernel.call("link", ROOT, { name: "f2", oldnodeid: fifo.nodeid }).attr.nlink).toBe(2);
   });
 
-  test("the inode's ctime changes, its mtime does not", () => {
+  test("changes the inode's ctime, not its mtime", () => {
     using fs = served();
     fs.file("/a");
     const nodeid = fs.node("/a");
@@ -220,7 +220,7 @@ describe("link", () => {
 });
 
 describe("unlink and rmdir", () => {
-  test("unlink takes one name away", () => {
+  test("unlink removes one name", () => {
     using fs = served();
     fs.file("/a", "hello");
     fs.kernel.call("link", ROOT, { name: "b", oldnodeid: fs.node("/a") });
@@ -230,7 +230,7 @@ describe("unlink and rmdir", () => {
     expect(fs.cat("/b")).toBe("hello");
   });
 
-  test("what is not there is ENOENT", () => {
+  test("a missing name is ENOENT", () => {
     using fs = served();
     expect(fs.kernel.errno("unlink", ROOT, { name: "x" })).toBe("ENOENT");
     expect(fs.kernel.errno("rmdir", ROOT, { name: "x" })).toBe("ENOENT");
@@ -244,7 +244,7 @@ describe("unlink and rmdir", () => {
     expect(fs.kernel.errno("rmdir", ROOT, { name: "file" })).toBe("ENOTDIR");
   });
 
-  test("rmdir of a directory that holds something is ENOTEMPTY", () => {
+  test("rmdir of a directory that is not empty is ENOTEMPTY", () => {
     using fs = served();
     fs.file("/dir/file");
     expect(fs.kernel.errno("rmdir", ROOT, { name: "dir" })).toBe("ENOTEMPTY");
@@ -252,7 +252,7 @@ describe("unlink and rmdir", () => {
     expect(fs.kernel.errno("rmdir", ROOT, { name: "dir" })).toBe("ok");
   });
 
-  test("a directory's link count is that of its subdirectories and two", () => {
+  test("a directory's link count is the number of its subdirectories plus two", () => {
     using fs = served();
     expect(nlink(fs, "/")).toBe(2);
     fs.directory("/a");
@@ -285,7 +285,7 @@ describe("rename", () => {
     expect(fs.cat("/b")).toBe("new");
   });
 
-  test("onto itself, and onto another name of the same file, changes nothing", () => {
+  test("onto itself, or onto another name of the same file, changes nothing", () => {
     using fs = served();
     fs.file("/a", "hello");
     fs.kernel.call("link", ROOT, { name: "b", oldnodeid: fs.node("/a") });
@@ -295,7 +295,7 @@ describe("rename", () => {
     expect(nlink(fs, "/a")).toBe(2);
   });
 
-  test("moves a directory with all it holds, and the link counts of both parents", () => {
+  test("moves a directory with its contents, and updates the link counts of both parents", () => {
     using fs = served();
     fs.file("/from/dir/file", "hello");
     fs.directory("/to");
@@ -314,7 +314,7 @@ describe("rename", () => {
     expect(fs.cat("/b/file")).toBe("hello");
   });
 
-  test("onto a directory that holds something is ENOTEMPTY", () => {
+  test("onto a directory that is not empty is ENOTEMPTY", () => {
     using fs = served();
     fs.directory("/a");
     fs.file("/b/file");
@@ -329,21 +329,21 @@ describe("rename", () => {
     expect(rename(fs, "/dir", "/file")).toBe("ENOTDIR");
   });
 
-  test("a directory into itself or below is EINVAL", () => {
+  test("of a directory into itself or below itself is EINVAL", () => {
     using fs = served();
     fs.directory("/a/b/c");
     expect(rename(fs, "/a", "/a/x")).toBe("EINVAL");
     expect(rename(fs, "/a", "/a/b/c/x")).toBe("EINVAL");
   });
 
-  test("onto a directory above is ENOTEMPTY", () => {
+  test("onto an ancestor is ENOTEMPTY", () => {
     using fs = served();
     fs.file("/a/b/file");
     expect(rename(fs, "/a/b/file", "/a")).toBe("EISDIR");
     expect(rename(fs, "/a/b", "/a")).toBe("ENOTEMPTY");
   });
 
-  test("of what is not there is ENOENT, into a removed directory too", () => {
+  test("of a missing name is ENOENT, and so is a rename into a removed directory", () => {
     using fs = served();
     fs.file("/a");
     fs.directory("/dir");
@@ -353,7 +353,7 @@ describe("rename", () => {
     expect(fs.kernel.errno("rename", ROOT, { name: "a", newname: "a", newdir: dir })).toBe("ENOENT");
   });
 
-  test("with NOREPLACE an existing target is EEXIST, even the file itself", () => {
+  test("with NOREPLACE onto an existing target is EEXIST, even if it is the file itself", () => {
     using fs = served();
     fs.file("/a");
     fs.file("/b");
@@ -362,7 +362,7 @@ describe("rename", () => {
     expect(rename(fs, "/a", "/c", RENAME_NOREPLACE)).toBe("ok");
   });
 
-  test("with EXCHANGE two names change places, a directory and a file too", () => {
+  test("with EXCHANGE swaps two names, also of a directory and a file", () => {
     using fs = served();
     fs.file("/here/file", "hello");
     fs.file("/there/dir/inner");
@@ -372,7 +372,7 @@ describe("rename", () => {
     expect([nlink(fs, "/here"), nlink(fs, "/there")]).toEqual([3, 2]);
   });
 
-  test("with EXCHANGE two directories change parents", () => {
+  test("with EXCHANGE gives two directories each other's parent", () => {
     using fs = served();
     fs.directory("/here/a");
     fs.directory("/there/b");
@@ -381,7 +381,7 @@ describe("rename", () => {
     expect(fs.kernel.call("lookup", fs.node("/there/b"), { name: ".." }).nodeid).toBe(fs.node("/there"));
   });
 
-  test("with EXCHANGE a missing target is ENOENT, a directory and one within it EINVAL", () => {
+  test("with EXCHANGE is ENOENT without a target, and EINVAL for a directory and something within it", () => {
     using fs = served();
     fs.directory("/a/b");
     expect(rename(fs, "/a", "/none", RENAME_EXCHANGE)).toBe("ENOENT");
@@ -389,7 +389,7 @@ describe("rename", () => {
     expect(rename(fs, "/a/b", "/a", RENAME_EXCHANGE)).toBe("EINVAL");
   });
 
-  test("with EXCHANGE a name and itself, or two names of one file, stay as they are", () => {
+  test("with EXCHANGE of a name with itself, or of two names of one file, changes nothing", () => {
     using fs = served();
     fs.file("/a", "hello");
     fs.kernel.call("link", ROOT, { name: "b", oldnodeid: fs.node("/a") });
@@ -399,7 +399,7 @@ describe("rename", () => {
     expect(nlink(fs, "/a")).toBe(2);
   });
 
-  test("with WHITEOUT a device 0 stands where the file was", () => {
+  test("with WHITEOUT leaves device 0 in the file's place", () => {
     using fs = served();
     fs.file("/a", "hello");
     expect(rename(fs, "/a", "/b", RENAME_WHITEOUT)).toBe("ok");
@@ -407,7 +407,7 @@ describe("rename", () => {
     expect(fs.cat("/b")).toBe("hello");
   });
 
-  test("both directories' times change, and the ctime of what moved", () => {
+  test("changes the times of both directories and the ctime of what moved", () => {
     using fs = served();
     fs.file("/from/a");
     fs.directory("/to");

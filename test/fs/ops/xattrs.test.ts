@@ -1,4 +1,4 @@
-/** Extended attributes: setxattr(2) and its kin, and what `user.llmfs.*` means. */
+/** Extended attributes: setxattr(2) and its relatives, and what `user.llmfs.*` means. */
 import { describe, expect, test } from "bun:test";
 import { type ErrnoName, FsError } from "../../../src/errno.ts";
 import { CLAIMED_SIZE } from "../../../src/fs/ops/attributes.ts";
@@ -32,7 +32,7 @@ function file(fs: ServedTree, content = ""): number {
 }
 
 describe("setxattr, getxattr, listxattr, removexattr", () => {
-  test("what is set is got, byte for byte", () => {
+  test("a value is returned byte for byte as it was set", () => {
     using fs = served();
     const nodeid = file(fs);
     const value = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
@@ -40,7 +40,7 @@ describe("setxattr, getxattr, listxattr, removexattr", () => {
     expect(fs.kernel.call("getxattr", nodeid, { name: "user.bytes", size: 256 })).toEqual(value);
   });
 
-  test("the value is kept apart from the request it came in", () => {
+  test("the value is a copy, independent of the request's buffer", () => {
     using fs = served();
     const nodeid = file(fs);
     set(fs, nodeid, "user.a", "first");
@@ -48,7 +48,7 @@ describe("setxattr, getxattr, listxattr, removexattr", () => {
     expect(get(fs, nodeid, "user.a")).toBe("first");
   });
 
-  test("an empty value is a value", () => {
+  test("an empty value can be set", () => {
     using fs = served();
     const nodeid = file(fs);
     set(fs, nodeid, "user.empty", "");
@@ -64,14 +64,14 @@ describe("setxattr, getxattr, listxattr, removexattr", () => {
     expect(get(fs, nodeid, "user.\xff\x01")).toBe("x");
   });
 
-  test("what is not there is ENODATA", () => {
+  test("a missing attribute is ENODATA", () => {
     using fs = served();
     const nodeid = file(fs);
     expect(get(fs, nodeid, "user.none")).toBe("ENODATA");
     expect(fs.kernel.errno("removexattr", nodeid, { name: "user.none" })).toBe("ENODATA");
   });
 
-  test("a label of SELinux that is not there is one that cannot be, until somebody sets it", () => {
+  test("a missing SELinux label is reported as unsupported, until somebody sets one", () => {
     using fs = served();
     const nodeid = file(fs);
     expect(get(fs, nodeid, "security.selinux")).toBe("EOPNOTSUPP");
@@ -79,7 +79,7 @@ describe("setxattr, getxattr, listxattr, removexattr", () => {
     expect(get(fs, nodeid, "security.selinux")).toBe("label");
   });
 
-  test("size 0 asks how much there is", () => {
+  test("size 0 returns the size of the value", () => {
     using fs = served();
     const nodeid = file(fs);
     set(fs, nodeid, "user.a", "hello");
@@ -87,7 +87,7 @@ describe("setxattr, getxattr, listxattr, removexattr", () => {
     expect(fs.kernel.call("listxattr", nodeid, { size: 0 }).readUInt32LE(0)).toBe("user.a".length + 1);
   });
 
-  test("too little room is ERANGE, exactly enough is enough", () => {
+  test("a buffer that is too small is ERANGE; one of the exact size is enough", () => {
     using fs = served();
     const nodeid = file(fs);
     set(fs, nodeid, "user.a", "hello");
@@ -95,7 +95,7 @@ describe("setxattr, getxattr, listxattr, removexattr", () => {
     expect([6, 7].map((size) => fs.kernel.errno("listxattr", nodeid, { size }))).toEqual(["ERANGE", "ok"]);
   });
 
-  test("XATTR_CREATE demands that it is not there, XATTR_REPLACE that it is", () => {
+  test("XATTR_CREATE requires that the attribute is missing, XATTR_REPLACE that it exists", () => {
     using fs = served();
     const nodeid = file(fs);
     expect(set(fs, nodeid, "user.a", "1", XATTR_REPLACE)).toBe("ENODATA");
@@ -106,14 +106,14 @@ describe("setxattr, getxattr, listxattr, removexattr", () => {
     expect(get(fs, nodeid, "user.a")).toBe("3");
   });
 
-  test("a name of 255 bytes is good, one of 256 is ERANGE", () => {
+  test("a name of 255 bytes is accepted, one of 256 is ERANGE", () => {
     using fs = served();
     const nodeid = file(fs);
     expect(set(fs, nodeid, `user.${"n".repeat(250)}`, "x")).toBe("ok");
     expect(set(fs, nodeid, `user.${"n".repeat(251)}`, "x")).toBe("ERANGE");
   });
 
-  test("a value of 64 KiB is good, one byte more is E2BIG", () => {
+  test("a value of 64 KiB is accepted, one byte more is E2BIG", () => {
     using fs = served();
     const nodeid = file(fs);
     expect(set(fs, nodeid, "user.big", Buffer.alloc(65536, "x"))).toBe("ok");
@@ -121,7 +121,7 @@ describe("setxattr, getxattr, listxattr, removexattr", () => {
     expect(set(fs, nodeid, "user.big", Buffer.alloc(65537))).toBe("E2BIG");
   });
 
-  test("only user, trusted and security are namespaces, and each wants a name", () => {
+  test("only user, trusted and security are namespaces, and each requires a name after it", () => {
     using fs = served();
     const nodeid = file(fs);
     for (const name of ["trusted.a", "security.b"]) expect(set(fs, nodeid, name, "x")).toBe("ok");
@@ -133,7 +133,7 @@ describe("setxattr, getxattr, listxattr, removexattr", () => {
     expect(set(fs, nodeid, "user.", "x")).toBe("EINVAL");
   });
 
-  test("names are listed in the order of their bytes, trusted ones to root alone", () => {
+  test("names are listed in byte order, trusted ones only for root", () => {
     using fs = served();
     const nodeid = file(fs);
     for (const name of ["user.b", "user.a", "trusted.z", "security.c"]) set(fs, nodeid, name, "x");
@@ -141,7 +141,7 @@ describe("setxattr, getxattr, listxattr, removexattr", () => {
     expect(list(fs, nodeid, 1000)).toEqual(["security.c", "user.a", "user.b"]);
   });
 
-  test("directories, symlinks and fifos have them too", () => {
+  test("directories, symlinks and fifos have attributes too", () => {
     using fs = served();
     const link = fs.kernel.call("symlink", ROOT, { name: "link", target: "x" });
     const fifo = fs.kernel.call("mknod", ROOT, { name: "fifo", mode: S_IFIFO });
@@ -151,7 +151,7 @@ describe("setxattr, getxattr, listxattr, removexattr", () => {
     }
   });
 
-  test("all names of an inode see them, and a rename keeps them", () => {
+  test("attributes belong to the inode: all its names show them, and a rename keeps them", () => {
     using fs = served();
     const nodeid = file(fs);
     set(fs, nodeid, "user.a", "x");
@@ -160,7 +160,7 @@ describe("setxattr, getxattr, listxattr, removexattr", () => {
     expect([get(fs, fs.node("/twin"), "user.a"), get(fs, fs.node("/other"), "user.a")]).toEqual(["x", "x"]);
   });
 
-  test("setting and removing change ctime, and a failure does not", () => {
+  test("setting and removing change the ctime; failed attempts do not", () => {
     using fs = served();
     const nodeid = file(fs);
     const before = fs.kernel.stat(nodeid);
@@ -174,7 +174,7 @@ describe("setxattr, getxattr, listxattr, removexattr", () => {
     expect(fs.kernel.stat(nodeid).ctime).toBe(fs.clock.seconds);
   });
 
-  test("a message whose value is shorter than it says is EIO, and sets nothing", () => {
+  test("a request whose value is shorter than announced is EIO, and sets nothing", () => {
     using fs = served();
     const nodeid = file(fs);
     const request = { name: "user.a", value: Buffer.from("xyz"), size: 10 };
@@ -188,7 +188,7 @@ const PROMPT = "user.llmfs.prompt";
 const GENERATOR = "user.llmfs.generator";
 
 describe("user.llmfs.state", () => {
-  test("is told of every file, and listed only where it says something", () => {
+  test("can be read on every file, and is listed only on files that are not static", () => {
     using fs = served();
     const plain = file(fs, "hello");
     fs.pending("/poem");
@@ -198,12 +198,12 @@ describe("user.llmfs.state", () => {
     expect(list(fs, fs.node("/poem"))).toEqual([STATE]);
   });
 
-  test("of a directory is not told", () => {
+  test("cannot be read on a directory", () => {
     using fs = served();
     expect(get(fs, ROOT, STATE)).toBe("ENODATA");
   });
 
-  test("pending makes an empty file pending", () => {
+  test("set to pending makes an empty file pending", () => {
     using fs = served();
     const nodeid = file(fs);
     expect(set(fs, nodeid, STATE, "pending")).toBe("ok");
@@ -212,14 +212,14 @@ describe("user.llmfs.state", () => {
     expect(fs.kernel.notifications).toContainEqual({ code: "inval inode", nodeid, off: -1, len: 0 });
   });
 
-  test("pending is refused on a file that holds bytes", () => {
+  test("cannot be set to pending on a file that holds bytes", () => {
     using fs = served();
     const nodeid = file(fs, "hello");
     expect(set(fs, nodeid, STATE, "pending")).toBe("EINVAL");
     expect(fs.cat("/file")).toBe("hello");
   });
 
-  test("pending on a failed file forgets the failure", () => {
+  test("set to pending on a failed file clears the failure", () => {
     using fs = served();
     const poem = fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -230,7 +230,7 @@ describe("user.llmfs.state", () => {
     expect(list(fs, nodeid)).toEqual([STATE]);
   });
 
-  test("pending on a file that is being generated changes nothing", () => {
+  test("set to pending during generation changes nothing", () => {
     using fs = served();
     fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -241,7 +241,7 @@ describe("user.llmfs.state", () => {
     expect(fs.kernel.outcome(unique)).toHaveProperty("value");
   });
 
-  test("static on a pending file makes it empty for good", () => {
+  test("set to static on a pending file makes it empty for good", () => {
     using fs = served();
     fs.pending("/poem");
     expect(set(fs, fs.node("/poem"), STATE, "static")).toBe("ok");
@@ -249,7 +249,7 @@ describe("user.llmfs.state", () => {
     expect(fs.posted).toEqual([]);
   });
 
-  test("static on a file that is being generated calls it off, and its readers see it empty", () => {
+  test("set to static during generation cancels it, and readers get an empty file", () => {
     using fs = served();
     fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -259,7 +259,7 @@ describe("user.llmfs.state", () => {
     expect(fs.kernel.outcome(unique)).toHaveProperty("value");
   });
 
-  test("ready and static are accepted on a file with bytes, so that a copy may carry them", () => {
+  test("set to ready or static on a file with bytes is accepted, so that copies can carry it", () => {
     using fs = served();
     const nodeid = file(fs, "hello");
     expect(set(fs, nodeid, STATE, "ready")).toBe("ok");
@@ -269,7 +269,7 @@ describe("user.llmfs.state", () => {
     expect(fs.cat("/file")).toBe("hello");
   });
 
-  test("ready on a pending file, and any other word, is EINVAL", () => {
+  test("set to ready on a pending file, or to any other word, is EINVAL", () => {
     using fs = served();
     fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -286,7 +286,7 @@ describe("user.llmfs.state", () => {
 });
 
 describe("user.llmfs.error", () => {
-  test("is told of failed files alone, and can be neither set nor removed", () => {
+  test("exists on failed files only, and can be neither set nor removed", () => {
     using fs = served();
     fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -299,7 +299,7 @@ describe("user.llmfs.error", () => {
     expect(fs.kernel.errno("removexattr", nodeid, { name: "user.llmfs.error" })).toBe("EPERM");
   });
 
-  test("too little room for a long reason is ERANGE, as for any value", () => {
+  test("returns ERANGE if a long reason does not fit, as for any value", () => {
     using fs = served();
     fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -308,7 +308,7 @@ describe("user.llmfs.error", () => {
     expect(get(fs, nodeid, "user.llmfs.error", 100)).toBe("ERANGE");
   });
 
-  test("a reason of any length can be got", () => {
+  test("returns a reason of any length", () => {
     using fs = served();
     fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -327,7 +327,7 @@ describe("user.llmfs.prompt and user.llmfs.generator", () => {
       expect([get(fs, nodeid, STATE), get(fs, nodeid, name)]).toEqual(["pending", "something"]);
     });
 
-    test(`${name} leaves a file that holds bytes as it is`, () => {
+    test(`${name} does not change the state of a file that holds bytes`, () => {
       using fs = served();
       const nodeid = file(fs, "hello");
       set(fs, nodeid, name, "something");
@@ -341,7 +341,7 @@ describe("user.llmfs.prompt and user.llmfs.generator", () => {
       expect(get(fs, ROOT, name)).toBe("something");
     });
 
-    test(`removing ${name} when nothing else says what to make leaves an empty file`, () => {
+    test(`removing ${name} when nothing else defines the content leaves an empty file`, () => {
       using fs = served();
       const nodeid = file(fs);
       set(fs, nodeid, name, "something");
@@ -360,7 +360,7 @@ describe("user.llmfs.prompt and user.llmfs.generator", () => {
     expect(get(fs, nodeid, STATE)).toBe("pending");
   });
 
-  test("removing them from a file that has its content changes nothing", () => {
+  test("removing them from a generated file changes nothing", () => {
     using fs = served();
     const nodeid = file(fs);
     set(fs, nodeid, PROMPT, "a poem");
@@ -370,7 +370,7 @@ describe("user.llmfs.prompt and user.llmfs.generator", () => {
     expect([get(fs, nodeid, STATE), fs.cat("/file")]).toEqual(["ready", "roses"]);
   });
 
-  test("the generator 'static' is none", () => {
+  test("the generator 'static' generates nothing", () => {
     using fs = served();
     const nodeid = file(fs);
     set(fs, nodeid, PROMPT, "a poem");
@@ -378,7 +378,7 @@ describe("user.llmfs.prompt and user.llmfs.generator", () => {
     expect(get(fs, nodeid, STATE)).toBe("static");
   });
 
-  test("a failed attempt to set one changes no state", () => {
+  test("a failed attempt to set one does not change the state", () => {
     using fs = served();
     const nodeid = file(fs);
     expect(set(fs, nodeid, PROMPT, "a poem", XATTR_REPLACE)).toBe("ENODATA");
@@ -386,7 +386,7 @@ describe("user.llmfs.prompt and user.llmfs.generator", () => {
     expect(get(fs, nodeid, STATE)).toBe("static");
   });
 
-  test("a description is plain data", () => {
+  test("user.llmfs.description is plain data", () => {
     using fs = served();
     const nodeid = file(fs);
     set(fs, nodeid, "user.llmfs.description", "a poem");
@@ -397,7 +397,7 @@ describe("user.llmfs.prompt and user.llmfs.generator", () => {
 describe("the limit of inodes", () => {
   const free = (fs: ServedTree) => fs.kernel.call("statfs", ROOT, {}).ffree;
 
-  test("counts a kilobyte of attributes as an inode", () => {
+  test("counts each kilobyte of attributes as an inode", () => {
     using fs = served({ inodes: 40 });
     fs.file("/file", "");
     const nodeid = fs.node("/file");
@@ -412,7 +412,7 @@ describe("the limit of inodes", () => {
     expect(free(fs)).toBe(37);
   });
 
-  test("gives them back with the inode", () => {
+  test("gets the inodes of attributes back when the file is removed", () => {
     using fs = served({ inodes: 40 });
     fs.file("/file", "");
     const nodeid = fs.node("/file");
@@ -422,7 +422,7 @@ describe("the limit of inodes", () => {
     expect(free(fs)).toBe(39);
   });
 
-  test("holds where attributes take all of it", () => {
+  test("holds if attributes use all inodes", () => {
     using fs = served({ inodes: 12 });
     fs.file("/file", "");
     expect(set(fs, fs.node("/file"), "user.a", Buffer.alloc(10_000))).toBe("ok");
@@ -430,7 +430,7 @@ describe("the limit of inodes", () => {
   });
 });
 
-describe("a value of user.llmfs.* that nobody could use is refused:", () => {
+describe("an invalid value of user.llmfs.* is refused:", () => {
   const refused: readonly (readonly [name: string, ...values: (string | Uint8Array)[]])[] = [
     ["temperature", "hot", "3", "-1", "1e400"],
     ["max-tokens", "0", "many"],
@@ -456,7 +456,7 @@ describe("a value of user.llmfs.* that nobody could use is refused:", () => {
     expect(list(fs, fs.node("/d"))).toEqual([]);
   });
 
-  test("others are not", () => {
+  test("valid values of user.llmfs.* are accepted", () => {
     using fs = served();
     fs.directory("/d");
     for (const [name, ...values] of taken) {
@@ -465,7 +465,7 @@ describe("a value of user.llmfs.* that nobody could use is refused:", () => {
   });
 });
 
-test("a misspelt name of ours is kept, and the log says once what was probably meant; an unknown one is a later version's", () => {
+test("a misspelt user.llmfs name is stored with one warning that suggests the right one; a name of a later version is stored silently", () => {
   using fs = served();
   fs.directory("/d");
   const names = ["depend", "genrator", "genrator", "Prompt", "cache-control", "meta.mode", "depends", "meta"];

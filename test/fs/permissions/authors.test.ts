@@ -1,4 +1,4 @@
-/** A mount that several users share: whose word counts for whose files. */
+/** A mount that several users share: whose settings apply to whose files. */
 import { describe, expect, test } from "bun:test";
 import type { ErrnoName } from "../../../src/errno.ts";
 import { FATTR_GID, FATTR_UID } from "../../../src/fuse/abi.ts";
@@ -34,7 +34,7 @@ function get(fs: ServedTree, path: string, name: string): string | undefined {
   return fs.mount.tree.resolve(path, { follow: false }).xattrs?.get(`user.llmfs.${name}`)?.toString();
 }
 
-/** The request that opening the file makes. */
+/** The request that is made when the file is opened. */
 function asked(fs: ServedTree, path: string) {
   fs.kernel.start("open", fs.node(path), { flags: 0 });
   const request = fs.requests.at(-1);
@@ -43,7 +43,7 @@ function asked(fs: ServedTree, path: string) {
 }
 
 describe("attributes", () => {
-  /** What each of them gets: the one who mounted, root, the file's owner, and somebody else who may write to it. */
+  /** The outcome for each caller: the user who mounted, root, the file's owner, and another user who may write. */
   const table: readonly (readonly [name: string, value: string, on: "file" | "directory", outcomes: string])[] = [
     ["origin", "/reports/1.csv", "file", "EPERM EPERM EPERM EPERM"],
     ["origin", "/reports", "directory", "EPERM EPERM EPERM EPERM"],
@@ -79,14 +79,14 @@ describe("attributes", () => {
     });
   }
 
-  test("other attributes are none of our business", () => {
+  test("attributes without a meaning for llmfs may be set by anyone who may write to the file", () => {
     using fs = shared();
     owned(fs.file("/it"), ALICE);
     const request = { name: "user.origin", value: Buffer.from("x"), size: 1 };
     expect(fs.kernel.errno("setxattr", fs.node("/it"), request, { uid: BOB })).toBe("ok");
   });
 
-  test("what is not to be set is not to be removed either", () => {
+  test("an attribute that a user may not set may not be removed by that user", () => {
     const found = [ALICE, BOB, MOUNTER].map((uid) => {
       using fs = shared();
       const file = owned(fs.pending("/it", { "user.llmfs.prompt": "p", "user.llmfs.model": "m" }), ALICE);
@@ -100,7 +100,7 @@ describe("attributes", () => {
     ]);
   });
 
-  test("an origin may go along with a copy of its file, but not to a file of others", () => {
+  test("an origin is kept when users copy their own file, but cannot be set on other users' files", () => {
     const found = [MOUNTER, 0, ALICE].map((uid) => {
       using fs = shared();
       fs.pending("/made", { "user.llmfs.origin": "/reports/1.csv" });
@@ -117,7 +117,7 @@ describe("attributes", () => {
     ]);
   });
 
-  test("where nobody else comes in, the user who mounted sets everything but the origin", () => {
+  test("on a mount that no other user can enter, the user who mounted sets everything but the origin", () => {
     for (const [name, value, on, outcomes] of table) {
       using fs = served();
       owned(on === "file" ? fs.file("/it") : fs.directory("/it"), ALICE);
@@ -126,8 +126,8 @@ describe("attributes", () => {
   });
 });
 
-describe("another content", () => {
-  /** Of a file of Alice's. */
+describe("regenerating a file", () => {
+  /** For a file that belongs to Alice. */
   function wish(value: string, uid: number, state: "ready" | "static"): string {
     using fs = shared();
     const file = owned(fs.file("/it", "text"), ALICE, 0o666);
@@ -137,7 +137,7 @@ describe("another content", () => {
     return `${outcome} ${fs.requests.length}`;
   }
 
-  test("is for whoever may write to the file to ask for", () => {
+  test("may be requested by everyone who may write to the file", () => {
     expect([wish("again", ALICE, "ready"), wish("again", BOB, "ready"), wish("again", MOUNTER, "ready")]).toEqual([
       "ok 1",
       "ok 1",
@@ -145,15 +145,15 @@ describe("another content", () => {
     ]);
   });
 
-  test("by another prompt, or in place of what somebody wrote, only for the owner", () => {
+  test("with another prompt, or over content that somebody wrote, is left to the owner", () => {
     expect([wish("again:in verse", ALICE, "ready"), wish("again:in verse", BOB, "ready")]).toEqual(["ok 1", "EPERM 0"]);
     expect(wish("again:in verse", MOUNTER, "ready")).toBe("ok 1");
     expect(wish("again", BOB, "static")).toBe("EPERM 0");
   });
 });
 
-describe("what a request says", () => {
-  test("of a file of another user: whose it is", () => {
+describe("the request for content", () => {
+  test("names the owner of a file that belongs to another user", () => {
     using fs = shared();
     owned(fs.pending("/alice"), ALICE);
     owned(fs.pending("/root"), 0);
@@ -165,13 +165,13 @@ describe("what a request says", () => {
     ]);
   });
 
-  test("where nobody else comes in, nothing", () => {
+  test("names no owner on a mount that no other user can enter", () => {
     using fs = served();
     owned(fs.pending("/alice"), ALICE);
     expect("viewer" in asked(fs, "/alice")).toBe(false);
   });
 
-  test("who opens it does not matter", () => {
+  test("does not depend on who opens the file", () => {
     using fs = shared();
     owned(fs.pending("/alice"), ALICE);
     fs.kernel.start("open", fs.node("/alice"), { flags: 0 }, { uid: BOB });
@@ -189,7 +189,7 @@ describe("what a request says", () => {
     return path;
   }
 
-  test("prompts count of directories that belong to the file's owner, or to the one who mounted", () => {
+  test("contains prompts of directories that belong to the file's owner or to the user who mounted", () => {
     using fs = shared();
     const path = directories(fs, [
       [MOUNTER, 0o755],
@@ -213,7 +213,7 @@ describe("what a request says", () => {
     expect(of("bob")).toEqual({ prompts: [mounter, `by ${BOB}`], model: `by ${BOB}`, temperature: `0.${BOB}` });
   });
 
-  test("prompts of directories that the owner may not read are not shown", () => {
+  test("leaves out prompts of directories that the owner may not read", () => {
     for (const [mode, seen] of [
       [0o700, false],
       [0o711, false],
@@ -229,7 +229,7 @@ describe("what a request says", () => {
     }
   });
 
-  test("of several names the one counts that the owner can reach", () => {
+  test("uses the first of a file's names that the owner can reach", () => {
     using fs = shared();
     const file = owned(fs.pending("/open/it"), ALICE);
     const closed = owned(fs.directory("/a"), MOUNTER, 0o700);
@@ -240,7 +240,7 @@ describe("what a request says", () => {
     expect(asked(fs, "/open/it").path).toBe("/a/secret");
   });
 
-  test("behind a directory that is closed, all are left out", () => {
+  test("contains no prompts when the owner cannot reach the directory", () => {
     using fs = shared();
     const path = directories(fs, [
       [0, 0o755],
@@ -252,7 +252,7 @@ describe("what a request says", () => {
   });
 });
 
-describe("a file that is given away", () => {
+describe("a file whose owner changes", () => {
   const give = (fs: ServedTree, path: string, uid: number) =>
     fs.kernel.call("setattr", fs.node(path), { valid: FATTR_UID | FATTR_GID, uid, gid: uid });
 
@@ -263,7 +263,7 @@ describe("a file that is given away", () => {
     expect(asked(fs, "/it").viewer).toBe(ALICE);
   });
 
-  test("while it is made is made anew, and whoever waits gets that", () => {
+  test("during generation is generated again, and its readers get the second content", () => {
     using fs = shared();
     fs.pending("/it");
     const open = fs.kernel.start("open", fs.node("/it"), { flags: 0 });
@@ -277,7 +277,7 @@ describe("a file that is given away", () => {
     expect(fs.kernel.readAll(fs.node("/it"), outcome.value.fh).toString()).toBe("for alice");
   });
 
-  test("while it is made and nobody waits any longer is pending", () => {
+  test("during generation becomes pending if no reader is left waiting", () => {
     using fs = shared();
     const file = fs.pending("/it");
     const open = fs.kernel.start("open", fs.node("/it"), { flags: 0 });
@@ -287,7 +287,7 @@ describe("a file that is given away", () => {
     expect([file.state, fs.requests.length, fs.mount.waiters.get(1)]).toEqual(["pending", 1, undefined]);
   });
 
-  test("loses its earlier content, which was for its earlier owner", () => {
+  test("loses its previous content, which was generated for its previous owner", () => {
     for (const [sharedBy, outcome] of [
       [MOUNTER, "ENODATA"],
       [undefined, "ok"],
@@ -302,7 +302,7 @@ describe("a file that is given away", () => {
     }
   });
 
-  test("while another content is made keeps the one it has", () => {
+  test("during regeneration keeps the content it has", () => {
     using fs = shared();
     const file = fs.file("/it", "old");
     file.state = "ready";
@@ -315,8 +315,8 @@ describe("a file that is given away", () => {
   });
 });
 
-describe("a rule's file that others rename", () => {
-  /** The origin that a file has in the end. */
+describe("a rule's file that other users rename", () => {
+  /** The origin that the file has at the end. */
   function origin(change: (fs: ServedTree) => void, owner = MOUNTER, state: "pending" | "static" = "pending") {
     using fs = shared();
     const file = owned(fs.pending("/d/it"), owner);
@@ -339,7 +339,7 @@ describe("a rule's file that others rename", () => {
     return [path.slice(0, at) || "/", path.slice(at + 1)];
   };
 
-  test("stays what it was for the rules", () => {
+  test("keeps its origin", () => {
     expect([
       origin(rename(BOB, "/d/it", "/reports/it")),
       origin(rename(BOB, "/d", "/reports/d")),
@@ -348,21 +348,21 @@ describe("a rule's file that others rename", () => {
     ]).toEqual(["/d/it", "/d/it", "/d/it", "/d/it"]);
   });
 
-  test("goes by its new name where the one who mounted, or root, gave it that", () => {
+  test("takes the origin of its new name when the user who mounted, or root, renames it", () => {
     expect([origin(rename(MOUNTER, "/d/it", "/reports/it")), origin(rename(0, "/d/it", "/reports/it"))]).toEqual([
       undefined,
       undefined,
     ]);
   });
 
-  test("no file of others becomes a rule's, and no static one", () => {
+  test("other users' files, and static files, never take the origin of a rule", () => {
     expect([
       origin(rename(BOB, "/d/it", "/reports/it"), ALICE),
       origin(rename(BOB, "/d/it", "/reports/it"), MOUNTER, "static"),
     ]).toEqual([undefined, undefined]);
   });
 
-  test("is what it was if the rename fails", () => {
+  test("keeps its origin if the rename fails", () => {
     using fs = shared();
     owned(fs.pending("/d/it"), MOUNTER);
     fs.file("/reports/full");
@@ -372,7 +372,7 @@ describe("a rule's file that others rename", () => {
   });
 });
 
-describe("names that a rule knows", () => {
+describe("names that match a rule", () => {
   const NAMED = { named: [{ match: "{place}/{id}.json", generator: "mine" }], listing: true };
 
   function lookup(fs: ServedTree, path: string): readonly string[] {
@@ -381,7 +381,7 @@ describe("names that a rule knows", () => {
     return fs.requests.map((request) => request.file.xattrs.get("user.llmfs.origin") ?? "");
   }
 
-  test("are in directories of the user who mounted, or of root", () => {
+  test("are looked up in directories of the user who mounted, or of root", () => {
     using fs = served({ ...NAMED, sharedBy: MOUNTER });
     owned(fs.directory("/alice"), ALICE);
     owned(fs.directory("/mounter"), MOUNTER);
@@ -391,13 +391,13 @@ describe("names that a rule knows", () => {
     expect(lookup(fs, "/root/1.json")).toEqual(["/mounter/1.json", "/root/1.json"]);
   });
 
-  test("are in any directory where nobody else comes in", () => {
+  test("are looked up in any directory on a mount that no other user can enter", () => {
     using fs = served(NAMED);
     owned(fs.directory("/alice"), ALICE);
     expect(lookup(fs, "/alice/1.json")).toEqual(["/alice/1.json"]);
   });
 
-  test("stay those of the directory when others rename it, or what it is in", () => {
+  test("stay with the directory when other users rename it or one of its parents", () => {
     using fs = served({ ...NAMED, named: [{ match: "**/{id}.json", generator: "mine" }], sharedBy: MOUNTER });
     owned(fs.directory("/a"), ALICE);
     owned(fs.directory("/a/public"), MOUNTER);
@@ -405,14 +405,14 @@ describe("names that a rule knows", () => {
     fs.kernel.call("rename", ROOT, { name: "a", newname: "b", newdir: ROOT }, { uid: ALICE });
     expect(lookup(fs, "/b/public/1.json")).toEqual(["/a/public/1.json"]);
     expect(lookup(fs, "/b/public/below/2.json").at(-1)).toBe("/a/public/below/2.json");
-    // By whom it is renamed next, it is the same, until the one who mounted says otherwise.
+    // Other users' renames do not change that; a rename by the user who mounted does.
     fs.kernel.call("rename", ROOT, { name: "b", newname: "c", newdir: ROOT }, { uid: 0 });
     expect(remove(fs, "/c/public", "origin", ALICE)).toBe("EPERM");
     expect(remove(fs, "/c/public", "origin", MOUNTER)).toBe("ok");
     expect(lookup(fs, "/c/public/3.json").at(-1)).toBe("/c/public/3.json");
   });
 
-  test("that a generator lists stay those of the directory, too", () => {
+  test("stay with a directory that a generator lists, too", () => {
     using fs = served({ listing: true, sharedBy: MOUNTER });
     setXattr(owned(fs.directory("/alices"), ALICE), "user.llmfs.generator", Buffer.from("mine"));
     fs.kernel.call("rename", ROOT, { name: "alices", newname: "others", newdir: ROOT }, { uid: ALICE });
@@ -423,7 +423,7 @@ describe("names that a rule knows", () => {
   });
 });
 
-test("the control files are of the user who mounted, whoever the tree belongs to", () => {
+test("the control files belong to the user who mounted, even if the tree belongs to somebody else", () => {
   using fs = served({ control: () => ({ it: () => ({ read: () => 0 }) }), sharedBy: MOUNTER });
   const { directory } = fs.mount.control;
   const all = [directory, ...[...(directory?.entries() ?? [])].map(({ inode }) => inode)];

@@ -1,4 +1,4 @@
-/** What one user may see of a tree that others share. */
+/** What one user may see of a tree that is shared with others. */
 import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,7 +18,7 @@ function chmod(fs: ServedTree, path: string, mode: number, uid = MOUNTER): void 
   inode.uid = uid;
 }
 
-/** A tree with what Alice may read and what she may not. */
+/** A tree of which Alice may read one part. */
 function tree(): ServedTree {
   const fs = served({ sharedBy: MOUNTER });
   fs.file("/open/shown", "shown");
@@ -41,7 +41,7 @@ function tree(): ServedTree {
   return fs;
 }
 
-/** A content, or the errno. */
+/** The content, or the errno. */
 function read(fs: ServedTree, path: string, viewer: number | undefined): string {
   let found = "waits";
   const done = (bytes: Uint8Array) => {
@@ -77,7 +77,7 @@ const READS: readonly (readonly [path: string, outcome: string])[] = [
   ["/open/shown", "shown"],
   ["/open/secret", "EACCES"],
   ["/closed/secret", "EACCES"],
-  // Nothing tells what is there and what is not.
+  // The answer must not reveal whether the file exists.
   ["/closed/none", "EACCES"],
   ["/closed/below/secret", "EACCES"],
   ["/closed/../open/shown", "EACCES"],
@@ -105,7 +105,7 @@ describe("a user who did not mount", () => {
 
   const OUTLINE = ["/alice", "/alice/hers", "/links", "/links/secret", "/more", "/more/shown", "/open", "/open/shown"];
 
-  test("has those entries in the outline that can be read where they are", async () => {
+  test("finds those entries in the outline that can be read at their paths", async () => {
     using fs = tree();
     const paths = (entries: readonly { readonly path: string }[] | undefined) => entries?.map(({ path }) => path);
     expect(paths(fs.answers.outline(ALICE))).toEqual(OUTLINE);
@@ -129,7 +129,7 @@ describe("a user who did not mount", () => {
     expect(await Promise.all(told)).toEqual(expected);
   });
 
-  test("sees nothing of the rest by other ways", () => {
+  test("cannot reach the rest in other ways", () => {
     using fs = tree();
     const { answers } = fs;
     for (const path of ["/closed/secret", "/open/secret", "/links/secret", "/closed/none"]) {
@@ -140,7 +140,7 @@ describe("a user who did not mount", () => {
     }
   });
 
-  test("gets nothing that is made while it is closed", () => {
+  test("gets no file that is generated below a closed directory", () => {
     using fs = tree();
     const file = fs.pending("/open/made");
     let found: string | undefined;
@@ -153,7 +153,7 @@ describe("a user who did not mount", () => {
     expect([file.state, found]).toEqual(["ready", "EACCES"]);
   });
 
-  test("and an access control list that lets the user in, or keeps the user out", () => {
+  test("is subject to access control lists, whether they allow or deny", () => {
     using fs = tree();
     const { tree: all } = fs.mount;
     const entry = (tag: number, perm: number, id = 0xffff_ffff) => {
@@ -187,7 +187,7 @@ describe("a user who did not mount", () => {
   });
 });
 
-test("symlinks that others planted where everybody may are not followed, whoever the content is for", async () => {
+test("symlinks that others made in a world-writable directory are not followed, whoever the content is for", async () => {
   const BOB = 71_001;
   const owners: readonly (readonly [owner: number, viewer: number | undefined, outcome: string])[] = [
     [ALICE, undefined, "EACCES"],
@@ -196,7 +196,7 @@ test("symlinks that others planted where everybody may are not followed, whoever
     [MOUNTER, undefined, "shown"],
     [0, undefined, "shown"],
     [BOB, ALICE, "EACCES"],
-    // Whose the directory is.
+    // The owner of the directory.
     [70_000, ALICE, "shown"],
   ];
   for (const [owner, viewer, outcome] of owners) {
@@ -224,7 +224,7 @@ async function saved(fs: ServedTree): Promise<Uint8Array> {
   return Buffer.concat(pieces);
 }
 
-describe("groups", () => {
+describe("a user's groups", () => {
   function groups(uid: number, passwd: string, group: string): readonly number[] {
     const folder = mkdtempSync(join(tmpdir(), "llmfs-groups-"));
     try {
@@ -238,22 +238,22 @@ describe("groups", () => {
   }
   const PASSWD = "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:100::/home/alice:/bin/sh\nalias:x:1000:7::/:/bin/sh\n";
 
-  test("are that of the login, and those that name the user", () => {
+  test("are the login group and the groups that list the user", () => {
     expect(groups(1000, PASSWD, "root:x:0:\nusers:x:100:\nstaff:x:50:bob,alice\nalices:x:51:alicea,aalice\n")).toEqual([
       100, 50,
     ]);
   });
 
-  test("are none of a user whom nobody knows", () => {
+  test("are empty for an unknown user", () => {
     expect(groups(4242, PASSWD, "staff:x:50:4242\n")).toEqual([]);
   });
 
-  test("are none where the files say nothing that can be understood", () => {
+  test("are empty if the files cannot be parsed", () => {
     expect(groups(1000, "alice:x:1000:-1::\nalice:x:10x:5\n:\n\n", "staff:x:5o:alice\n")).toEqual([]);
     expect(groups(1000, PASSWD, "+:::\n\0\nstaff:x:50:alice")).toEqual([100, 50]);
   });
 
-  test("follow the files when those change", () => {
+  test("are read again when the files change", () => {
     const folder = mkdtempSync(join(tmpdir(), "llmfs-groups-"));
     try {
       const files = { passwd: join(folder, "passwd"), group: join(folder, "group") };
@@ -268,11 +268,11 @@ describe("groups", () => {
     }
   });
 
-  test("of a user open what is the group's", () => {
+  test("give access to what their group may open", () => {
     using fs = tree();
     const file = fs.mount.tree.resolve("/open/secret", { follow: true });
     file.mode = (file.mode & ~0o777) | 0o640;
-    // Of every system: "daemon" and its group.
+    // Exists on every system: "daemon" and its group.
     file.gid = 1;
     expect([read(fs, "/open/secret", 1), read(fs, "/open/secret", ALICE)]).toEqual(["secret", "EACCES"]);
   });

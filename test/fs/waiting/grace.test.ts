@@ -1,4 +1,4 @@
-/** What becomes of a generation when the last one who waits for it leaves, and of what was to be generated for it. */
+/** What happens to a generation, and to the files it reads, when its last waiter leaves. */
 import { describe, expect, test } from "bun:test";
 import { GRACE_MS, SHORT_GRACE_MS } from "../../../src/fs/waiting/grace.ts";
 import { setXattr } from "../../../src/tree/xattrs.ts";
@@ -24,8 +24,8 @@ function reading(fs: ServedTree, path: string, ticket: number): string[] {
 const state = (fs: ServedTree, path: string) =>
   fs.kernel.call("getxattr", fs.node(path), { name: "user.llmfs.state", size: 99 }).toString();
 
-describe("work that is under way when its last waiter leaves", () => {
-  test("goes on for a moment, and is called off then", () => {
+describe("a generation whose last waiter leaves", () => {
+  test("continues for a moment, and is then cancelled", () => {
     using fs = served();
     fs.pending("/a");
     const reader = opening(fs, "/a");
@@ -39,7 +39,7 @@ describe("work that is under way when its last waiter leaves", () => {
     expect(fs.timers.due).toBeUndefined();
   });
 
-  test("is found by whoever comes in time, is not begun again, and goes on as long as that one waits", () => {
+  test("is joined by a reader who comes in time, is not started again, and continues while that one waits", () => {
     using fs = served();
     fs.pending("/a");
     const first = opening(fs, "/a");
@@ -54,7 +54,7 @@ describe("work that is under way when its last waiter leaves", () => {
     expect(fs.timers.due).toBeUndefined();
   });
 
-  test("has a whole moment again each time it is left", () => {
+  test("continues for a whole moment again each time its last waiter leaves", () => {
     using fs = served();
     fs.pending("/a");
     for (let time = 0; time < 5; time++) {
@@ -66,7 +66,7 @@ describe("work that is under way when its last waiter leaves", () => {
     expect([fs.requests.length, fs.cancelled]).toEqual([1, []]);
   });
 
-  test("is the file's content if it succeeds in time", () => {
+  test("becomes the file's content if it succeeds in time", () => {
     using fs = served();
     fs.pending("/a");
     const reader = opening(fs, "/a");
@@ -77,7 +77,7 @@ describe("work that is under way when its last waiter leaves", () => {
     expect([fs.cat("/a"), fs.cancelled]).toEqual(["text", []]);
   });
 
-  test("may fail in time: then that is why the file has no content", () => {
+  test("may fail in time: that is then the reason why the file has no content", () => {
     using fs = served();
     fs.pending("/a");
     const reader = opening(fs, "/a");
@@ -88,7 +88,7 @@ describe("work that is under way when its last waiter leaves", () => {
     expect([state(fs, "/a"), fs.cancelled]).toEqual(["failed", []]);
   });
 
-  test("gives way sooner to somebody who is held up, whether they come before or after", () => {
+  test("is cancelled sooner if another one is held up, whether that comes before or after the last waiter leaves", () => {
     for (const late of [false, true]) {
       using fs = served();
       fs.pending("/a");
@@ -111,7 +111,7 @@ describe("work that is under way when its last waiter leaves", () => {
     }
   });
 
-  test("does not give way to somebody who has gone, or whose turn has come", () => {
+  test("is not cancelled sooner if the one that was held up has ended or begun", () => {
     using fs = served();
     for (const path of ["/a", "/b", "/c"]) fs.pending(path);
     const reader = opening(fs, "/a");
@@ -132,7 +132,7 @@ describe("work that is under way when its last waiter leaves", () => {
   });
 });
 
-describe("work that nobody waits for", () => {
+describe("a generation without waiters", () => {
   /** What is done to the tree after the reader of /a was interrupted. */
   const changes: Readonly<Record<string, (fs: ServedTree) => void>> = {
     "the file's own prompt": (fs) => setPrompt(fs, "/a"),
@@ -162,7 +162,7 @@ describe("work that nobody waits for", () => {
   }
 
   for (const [what, change] of Object.entries(changes)) {
-    test(`is not what somebody gets who has changed ${what}`, () => {
+    test(`is not used for a reader who has changed ${what}`, () => {
       using fs = interrupted();
       const { ticket } = fs;
       change(fs);
@@ -172,7 +172,7 @@ describe("work that nobody waits for", () => {
     });
   }
 
-  test("is what the interrupted reader gets, whatever others have written in the meantime", () => {
+  test("is used for the interrupted reader, whatever others have written in the meantime", () => {
     using fs = interrupted();
     changes["the names in the tree"]?.(fs);
     opening(fs, "/a", 100);
@@ -180,7 +180,7 @@ describe("work that nobody waits for", () => {
     fs.content("text");
   });
 
-  test("is not what the interrupted reader gets who has changed the prompt", () => {
+  test("is not used for the interrupted reader who has changed the prompt", () => {
     using fs = interrupted();
     changes["the file's own prompt"]?.(fs);
     opening(fs, "/a", 100);
@@ -188,7 +188,7 @@ describe("work that nobody waits for", () => {
     fs.content("text");
   });
 
-  test("is made again with another prompt when somebody asks for that", () => {
+  test("is repeated with another prompt on request", () => {
     using fs = interrupted();
     const value = Buffer.from("again:shorter");
     const request = { name: "user.llmfs.regen", value, size: value.length, flags: 0 };
@@ -199,9 +199,9 @@ describe("work that nobody waits for", () => {
   });
 });
 
-describe("what has not begun when its last waiter leaves", () => {
+describe("a generation that has not begun when its last waiter leaves", () => {
   for (const stage of ["preparing", "queued"] as const) {
-    test(`is called off at once while it is ${stage}`, () => {
+    test(`is cancelled at once while it is ${stage}`, () => {
       using fs = served();
       fs.pending("/a");
       const reader = opening(fs, "/a");
@@ -211,7 +211,7 @@ describe("what has not begun when its last waiter leaves", () => {
     });
   }
 
-  test("is called off when it turns out that it has to wait before it goes on", () => {
+  test("is cancelled when it turns out that it has to wait before it continues", () => {
     using fs = served();
     fs.pending("/a");
     const reader = opening(fs, "/a");
@@ -222,14 +222,14 @@ describe("what has not begun when its last waiter leaves", () => {
   });
 });
 
-test("what is made for its own sake goes on when somebody who waited for it leaves", () => {
+test("a generation for its own sake continues when a reader who waited for it leaves", () => {
   using fs = served();
   fs.pending("/view", { "user.llmfs.refresh": "0.000001s stale" });
   opening(fs, "/view");
   fs.content("first");
   opening(fs, "/view");
   const { ticket } = fs;
-  // Nobody serves the old content any longer: this one waits for the renewal that began for nobody.
+  // The old content is no longer served: this reader waits for the generation that began in the background.
   setXattr(fs.tree.resolve("/view", { follow: false }), "user.llmfs.refresh", Buffer.from("0.000001s"));
   const reader = opening(fs, "/view");
   expect(fs.ticket).toBe(ticket);
@@ -238,8 +238,8 @@ test("what is made for its own sake goes on when somebody who waited for it leav
   expect([fs.kernel.outcome(reader), fs.cancelled]).toEqual([{ error: "EINTR" }, []]);
 });
 
-describe("what a file is made from", () => {
-  /** The reader of /a has its generator read /b, and that one's reads /c. Whoever reads is not working meanwhile. */
+describe("a file that another one is generated from", () => {
+  /** The generator of /a reads /b, and that of /b reads /c. A generator that reads is not working. */
   function chain(fs: ServedTree) {
     for (const path of ["/a", "/b", "/c"]) fs.pending(path);
     const reader = opening(fs, "/a");
@@ -252,7 +252,7 @@ describe("what a file is made from", () => {
     return { reader, a, b, c, heardByA, heardByB };
   }
 
-  test("is called off with it, all the way down, after one moment in all", () => {
+  test("is cancelled with that file, through the whole chain, after one moment in all", () => {
     using fs = served();
     const { reader, a, b, c, heardByA, heardByB } = chain(fs);
     fs.kernel.interrupt(reader);
@@ -263,7 +263,7 @@ describe("what a file is made from", () => {
     expect(fs.cancelled).toEqual([a, b, c]);
   });
 
-  test("is called off with it after one moment in all, although both were working", () => {
+  test("is cancelled with that file after one moment in all, even if both were working", () => {
     using fs = served();
     const { reader, a, b, c } = chain(fs);
     fs.stage("working", a);
@@ -275,7 +275,7 @@ describe("what a file is made from", () => {
     expect(fs.cancelled).toEqual([a, b, c]);
   });
 
-  test("goes on if somebody else wants it: a reader, or another generator", () => {
+  test("continues if another reader or generator waits for it", () => {
     for (const other of ["reader", "generator"]) {
       using fs = served();
       const { reader, a, b, c } = chain(fs);
@@ -294,7 +294,7 @@ describe("what a file is made from", () => {
     }
   });
 
-  test("is found by the next reader in time, who begins with what comes before it", () => {
+  test("is joined by the next reader in time, who begins with it", () => {
     using fs = served();
     const { reader, c } = chain(fs);
     fs.kernel.interrupt(reader);
@@ -307,7 +307,7 @@ describe("what a file is made from", () => {
   });
 
   for (const how of ["fails", "is written by hand", "is there without it"]) {
-    test(`is not wanted any longer on behalf of a file that ${how}`, () => {
+    test(`is no longer needed by a file that ${how}`, () => {
       using fs = served();
       const { reader, a, b, c, heardByA } = chain(fs);
       if (how === "fails") fs.failed("ETIMEDOUT", "too late", a);
@@ -323,7 +323,7 @@ describe("what a file is made from", () => {
     });
   }
 
-  test("may be several files, and the same one twice", () => {
+  test("may be one of several, or the same one read twice", () => {
     using fs = served();
     for (const path of ["/a", "/b", "/c"]) fs.pending(path);
     const reader = opening(fs, "/a");
@@ -334,7 +334,7 @@ describe("what a file is made from", () => {
     expect(fs.cancelled).toEqual(fs.requests.map(({ ticket }) => ticket));
   });
 
-  test("may be a directory that is listed first, or a name that is looked up", () => {
+  test("may need a directory to be listed first, or a name to be looked up", () => {
     using fs = served({ listing: true, named: [{ match: "named/{name}", generator: "shop" }] });
     fs.pending("/a");
     fs.directory("/named");
@@ -347,7 +347,7 @@ describe("what a file is made from", () => {
     expect(fs.cancelled).toHaveLength(3);
   });
 
-  test("cannot be read on behalf of a generation that is over", () => {
+  test("cannot be read on behalf of a generation that has ended", () => {
     using fs = served();
     fs.pending("/a");
     fs.pending("/b");
@@ -358,7 +358,7 @@ describe("what a file is made from", () => {
     expect(fs.requests).toHaveLength(1);
   });
 
-  test("may be as long a chain as you like", () => {
+  test("may be part of a chain of any length", () => {
     using fs = served();
     const length = 20_000;
     fs.pending("/0");
@@ -373,7 +373,7 @@ describe("what a file is made from", () => {
   });
 });
 
-describe("a file that is made again for every reader", () => {
+describe("a file that is generated for every reader", () => {
   function view(fs: ServedTree): void {
     fs.pending("/view", { "user.llmfs.refresh": "always" });
     const outcome = fs.kernel.outcome<"open">(answered(fs, "first"));
@@ -387,7 +387,7 @@ describe("a file that is made again for every reader", () => {
     return unique;
   }
 
-  test("is not made again for the reader who was interrupted and tries again", () => {
+  test("is not generated again for an interrupted reader who retries", () => {
     using fs = served();
     view(fs);
     const first = opening(fs, "/view", 100);
@@ -400,7 +400,7 @@ describe("a file that is made again for every reader", () => {
     expect(fs.cancelled).toEqual([]);
   });
 
-  test("is made again at once for a reader who waited for the next one when the last of those before has gone", () => {
+  test("is generated at once for a reader who waited for the next generation when the last reader of the current one leaves", () => {
     using fs = served();
     view(fs);
     const first = opening(fs, "/view", 100);
@@ -414,7 +414,7 @@ describe("a file that is made again for every reader", () => {
     expect(fs.kernel.outcome(second)).toHaveProperty("value");
   });
 
-  test("is made again at once for another reader: what was begun earlier is called off", () => {
+  test("is generated at once for another reader: an earlier generation without readers is cancelled", () => {
     using fs = served();
     view(fs);
     const first = opening(fs, "/view", 100);

@@ -1,4 +1,4 @@
-/** Which signals end a wait, and what is done about those that do not. The kernel's own part is in test/mount. */
+/** Which signals end a wait, and what happens with those that do not. The kernel's own part is in test/mount. */
 import { describe, expect, test } from "bun:test";
 import { ControlChannel } from "../../../src/fs/control/channel.ts";
 import { endsWait } from "../../../src/fs/waiting/interrupts.ts";
@@ -43,7 +43,7 @@ const SIGNALS = {
 
 type Name = keyof typeof SIGNALS;
 
-/** As signal(7): those that do not terminate a program that has no handler for them. */
+/** As signal(7): those that do not terminate a program without a handler for them. */
 const HARMLESS: readonly Name[] = [
   "SIGCHLD",
   "SIGCONT",
@@ -54,7 +54,7 @@ const HARMLESS: readonly Name[] = [
   "SIGURG",
   "SIGWINCH",
 ];
-/** Those that interrupt a program that has a handler for them. */
+/** Those that interrupt a program with a handler for them. */
 const INTERRUPTING: readonly Name[] = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGABRT", "SIGTERM"];
 
 const set = (...names: readonly Name[]) => names.reduce((bits, name) => bits | (1n << BigInt(SIGNALS[name] - 1)), 0n);
@@ -68,7 +68,7 @@ describe("a wait", () => {
     test(`${ends ? "ends" : "goes on"} at ${name} without a handler`, () => {
       expect(endsWait(pending(name))).toBe(ends);
     });
-    // These two cannot have one.
+    // These two cannot have a handler.
     if (name === "SIGKILL" || name === "SIGSTOP") continue;
     const interrupts = INTERRUPTING.includes(name);
     test(`${interrupts ? "ends" : "goes on"} at ${name} with a handler`, () => {
@@ -76,12 +76,12 @@ describe("a wait", () => {
     });
   }
 
-  test("goes on when nothing is pending: it was a debugger, or the freezer", () => {
+  test("goes on when no signal is pending: the cause was a debugger or the freezer", () => {
     expect(endsWait(NOTHING)).toBe(false);
     expect(endsWait({ pending: 0n, caught: set("SIGINT") })).toBe(false);
   });
 
-  test("ends at the one signal among several that ends it", () => {
+  test("ends if one of several pending signals ends it", () => {
     expect(endsWait({ pending: set("SIGALRM", "SIGSTOP", "SIGTERM"), caught: set("SIGALRM", "SIGTERM") })).toBe(true);
     expect(endsWait({ pending: set("SIGALRM", "SIGSTOP", "SIGTERM"), caught: set("SIGALRM") })).toBe(true);
     expect(endsWait({ pending: set("SIGALRM", "SIGSTOP", "SIGWINCH"), caught: set("SIGALRM") })).toBe(false);
@@ -112,7 +112,7 @@ describe("a reader", () => {
     expect(fs.kernel.outcome(unique)).toHaveProperty("value");
   });
 
-  test("that goes on waiting is ended by a later signal, of which the kernel does not tell, within 50 ms", () => {
+  test("that continues to wait is ended within 50 ms by a later signal, which the kernel does not report", () => {
     using fs = served();
     fs.pending("/a");
     const { unique, pid } = waiting(fs);
@@ -124,7 +124,7 @@ describe("a reader", () => {
     expect(fs.kernel.outcome(unique)).toEqual(EINTR);
   });
 
-  test("that cannot be seen is ended by any signal, and when it vanishes from sight", () => {
+  test("whose signals cannot be read is ended by any signal, and when it disappears from /proc", () => {
     using fs = served();
     fs.pending("/a");
     const unseen = fs.kernel.start("open", fs.node("/a"), { flags: 0 }, { pid: 0 });
@@ -138,7 +138,7 @@ describe("a reader", () => {
     expect(fs.kernel.outcome(unique)).toEqual(EINTR);
   });
 
-  test("is ended alone: another of the same file goes on, whatever its signals", () => {
+  test("is ended alone: another reader of the same file continues, whatever its signals", () => {
     using fs = served();
     fs.pending("/a");
     const [one, two] = [waiting(fs), waiting(fs)];
@@ -153,7 +153,7 @@ describe("a reader", () => {
     expect(fs.kernel.outcome(one.unique)).toHaveProperty("value");
   });
 
-  test("that has its answer is not looked at again: no timer is left", () => {
+  test("that has its answer is not checked again: no timer is left", () => {
     using fs = served();
     fs.pending("/a");
     const { unique, pid } = waiting(fs);
@@ -165,7 +165,7 @@ describe("a reader", () => {
   });
 });
 
-test("readers that go on waiting are looked at in turns, a few milliseconds' worth at a time", () => {
+test("readers that continue to wait are checked in turns, for a few milliseconds at a time", () => {
   using fs = served();
   fs.pending("/a");
   const readers = Array.from({ length: 100 }, () => waiting(fs));
@@ -173,7 +173,7 @@ test("readers that go on waiting are looked at in turns, a few milliseconds' wor
     fs.signals.set(pid, pending("SIGTSTP"));
     fs.kernel.interrupt(unique);
   }
-  // Each look takes a fifth of a millisecond, so that all of them take ten times as long as is allowed.
+  // Each check takes a fifth of a millisecond, so that all of them take ten times as long as is allowed.
   let looks = 0;
   fs.lookAtSignals = () => {
     looks += 1;

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { Timers } from "../../../src/fs/waiting/timers.ts";
 
-/** Timers on a clock that is set by hand. */
+/** Timers with a clock that the test sets. */
 function byHand() {
   const clock = { now: 1000 };
   const ran: string[] = [];
@@ -9,7 +9,7 @@ function byHand() {
   return { clock, ran, timers, after: (ms: number, name: string) => timers.schedule(ms, () => void ran.push(name)) };
 }
 
-test("work runs once, when its time has come, in the order of time, then of age", () => {
+test("timers run once, when they are due, ordered by time and then by age", () => {
   const { clock, ran, timers, after } = byHand();
   for (const [ms, name] of [
     [20, "late"],
@@ -25,7 +25,7 @@ test("work runs once, when its time has come, in the order of time, then of age"
   expect([timers.due, timers.run(), ran, timers.due]).toEqual([0, true, ["now", "first", "second", "late"], undefined]);
 });
 
-test("what is cancelled does not run, and may be cancelled again", () => {
+test("a cancelled timer does not run, and may be cancelled again", () => {
   const { clock, ran, timers, after } = byHand();
   const [one, two] = [after(5, "one"), after(5, "two")];
   one.cancel();
@@ -36,7 +36,7 @@ test("what is cancelled does not run, and may be cancelled again", () => {
   expect([ran, timers.due]).toEqual([["two"], undefined]);
 });
 
-test("work may set the next timer, which is not run at once, however short it is", () => {
+test("a timer may set the next one, which does not run in the same pass, however short it is", () => {
   const { clock, ran, timers } = byHand();
   const again = () => {
     ran.push("again");
@@ -48,7 +48,7 @@ test("work may set the next timer, which is not run at once, however short it is
   expect([ran, timers.due]).toEqual([["again"], 1]);
 });
 
-test("a run lasts a few milliseconds; the rest is due at once", () => {
+test("one pass takes a few milliseconds; the rest stays due", () => {
   const { clock, timers } = byHand();
   let ran = 0;
   for (let at = 0; at < 100; at++) {

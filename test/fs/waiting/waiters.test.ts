@@ -1,4 +1,4 @@
-/** Who waits for what the other thread makes, apart from what is made: tickets, interrupts, circles, programs. */
+/** Who waits for what the other thread makes: tickets, interrupts, cycles, programs. */
 import { describe, expect, test } from "bun:test";
 import { FsError } from "../../../src/errno.ts";
 import { Failures } from "../../../src/fs/lazy/backoff.ts";
@@ -7,7 +7,7 @@ import type { GeneratedContent } from "../../../src/rpc/generation.ts";
 import type { RegularFile } from "../../../src/tree/file.ts";
 import { type ServedTree, served } from "../../support/served.ts";
 
-/** A waiter that remembers what became of it. */
+/** A waiter that remembers its outcome. */
 interface Witness extends Waiter {
   readonly heard: string[];
 }
@@ -17,7 +17,7 @@ function witness(who: Pick<Waiter, "unique" | "requester" | "pid"> = {}): Witnes
   return { ...who, heard, done: () => heard.push("done"), fail: ({ code }) => heard.push(code) };
 }
 
-/** An attempt that remembers its outcome, and ends by it. */
+/** An attempt that remembers its outcome, and ends with it. */
 function attemptFor(fs: ServedTree, file: RegularFile, ...waiters: Witness[]): Attempt & { readonly fate: string[] } {
   const { waiters: attempts } = fs.mount;
   const fate: string[] = [];
@@ -38,18 +38,18 @@ function attemptFor(fs: ServedTree, file: RegularFile, ...waiters: Witness[]): A
 
 const content = (text: string): GeneratedContent => ({ bytes: Buffer.from(text), metadata: new Map() });
 
-/** What was posted of these kinds. */
+/** The posted messages of these kinds. */
 function posted(fs: ServedTree, ...types: string[]): unknown[] {
   return fs.posted.filter(({ type }) => types.includes(type));
 }
 
-/** The attempt of some file, whose generator reads others. */
+/** The attempt of some file whose generator reads others. */
 function making(fs: ServedTree): Attempt {
   return attemptFor(fs, fs.pending("/reader"), witness());
 }
 
 describe("an answer", () => {
-  test("goes to the attempt of its ticket, and to all who wait for it", () => {
+  test("goes to the attempt of its ticket and to everyone who waits for that", () => {
     using fs = served();
     const [one, two, other] = [witness({ unique: 10 }), witness({ requester: making(fs) }), witness({ unique: 12 })];
     const a = attemptFor(fs, fs.pending("/a"), one, two);
@@ -59,7 +59,7 @@ describe("an answer", () => {
     expect([one.heard, two.heard, other.heard, b.fate]).toEqual([["done"], ["done"], [], []]);
   });
 
-  test("to a ticket that is over, or never was, is dropped", () => {
+  test("to a ticket that has ended or was never issued is dropped", () => {
     using fs = served();
     const a = attemptFor(fs, fs.pending("/a"), witness());
     const { waiters: attempts } = fs.mount;
@@ -74,7 +74,7 @@ describe("an answer", () => {
     expect(a.fate).toEqual(["failed EIO"]);
   });
 
-  test("is nobody else's: no ticket is given twice", () => {
+  test("belongs to one attempt only: no ticket is issued twice", () => {
     using fs = served();
     const file = fs.pending("/a");
     const first = attemptFor(fs, file);
@@ -82,7 +82,7 @@ describe("an answer", () => {
     expect(attemptFor(fs, file).ticket).not.toBe(first.ticket);
   });
 
-  test("reaches the others although one who waited cannot take it", () => {
+  test("reaches the other waiters if one of them fails to take it", () => {
     using fs = served();
     const broken: Witness = witness();
     const [before, after] = [witness(), witness()];
@@ -94,7 +94,7 @@ describe("an answer", () => {
     expect([before.heard, broken.heard, after.heard]).toEqual([["done"], ["EIO"], ["done"]]);
   });
 
-  test("finds its inode there, although nothing names it any more", () => {
+  test("finds its inode alive even if the inode has lost its last name", () => {
     using fs = served();
     const file = fs.pending("/a");
     const a = attemptFor(fs, file, witness());
@@ -106,14 +106,14 @@ describe("an answer", () => {
     expect(fs.tree.space.inodes).toBe(inodes - 1);
   });
 
-  test("in pieces of which none came is a failure", () => {
+  test("in pieces that never came is a failure", () => {
     using fs = served();
     const a = attemptFor(fs, fs.pending("/a"), witness());
     fs.mount.waiters.takeContent(a.ticket, { ...content(""), streamed: true });
     expect(a.fate).toEqual(["failed EIO"]);
   });
 
-  test("in pieces gives back their space when the attempt fails", () => {
+  test("in pieces frees their space when the attempt fails", () => {
     using fs = served();
     const a = attemptFor(fs, fs.pending("/a"), witness());
     fs.mount.waiters.takePiece(a.ticket, new Uint8Array(100_000));
@@ -124,7 +124,7 @@ describe("an answer", () => {
 });
 
 describe("an interrupt", () => {
-  test("of somebody who does not wait here is somebody else's", () => {
+  test("for a request that does not wait here is left to others", () => {
     using fs = served();
     const reader = witness({ unique: 10 });
     const a = attemptFor(fs, fs.pending("/a"), reader);
@@ -134,7 +134,7 @@ describe("an interrupt", () => {
     expect(reader.heard).toEqual(["done"]);
   });
 
-  test("ends one wait; the attempt goes on as long as anybody waits", () => {
+  test("ends one wait; the attempt continues while anybody waits", () => {
     using fs = served();
     const [one, two] = [witness({ unique: 10 }), witness({ unique: 12 })];
     const a = attemptFor(fs, fs.pending("/a"), one, two);
@@ -145,7 +145,7 @@ describe("an interrupt", () => {
     expect([one.heard, two.heard]).toEqual([["EINTR"], ["done"]]);
   });
 
-  test("of the last one calls the attempt off, once, and what still comes is dropped", () => {
+  test("of the last waiter cancels the attempt once, and what still arrives is dropped", () => {
     using fs = served();
     const [one, two] = [witness({ unique: 10 }), witness({ unique: 12 })];
     const a = attemptFor(fs, fs.pending("/a"), one, two);
@@ -157,7 +157,7 @@ describe("an interrupt", () => {
     expect(fs.cancelled).toEqual([a.ticket]);
   });
 
-  test("of the last reader does not take the content from a generator that waits for it", () => {
+  test("of the last reader does not affect a generator that waits for the content", () => {
     using fs = served();
     const [reader, generator] = [witness({ unique: 10 }), witness({ requester: making(fs) })];
     const a = attemptFor(fs, fs.pending("/a"), reader, generator);
@@ -168,7 +168,7 @@ describe("an interrupt", () => {
   });
 });
 
-test("with the mount, everybody's wait ends, and the other thread is told", () => {
+test("an unmount ends every wait and notifies the other thread", () => {
   using fs = served();
   const [reader, generator, other] = [
     witness({ unique: 10 }),
@@ -183,8 +183,8 @@ test("with the mount, everybody's wait ends, and the other thread is told", () =
   expect(fs.cancelled).toEqual(expect.arrayContaining([a.ticket, b.ticket]));
 });
 
-describe("a circle", () => {
-  /** For the circle's sake: on behalf of `by`, `file` is waited for. */
+describe("a cycle", () => {
+  /** Registers for the cycle check that `file` is waited for on behalf of `by`. */
   function waits(fs: ServedTree, file: RegularFile, by: RegularFile): Witness {
     const waiter = witness({ requester: attemptFor(fs, by, witness()) });
     attemptFor(fs, file, waiter);
@@ -196,13 +196,13 @@ describe("a circle", () => {
     return () => fs.mount.waiters.admit(file, witness({ requester }));
   };
 
-  test("of one file that reads itself is refused, by name", () => {
+  test("of one file that reads itself is rejected by name", () => {
     using fs = served();
     const a = fs.pending("/a");
     expect(refusal(fs, a, a)).toThrow("files depend on each other: /a → /a");
   });
 
-  test("of several is refused to the one that would close it, who learns all their names; so does the log", () => {
+  test("of several files is rejected for the request that would close it, with all names in its error and in the log", () => {
     using fs = served();
     const [a, b, c] = [fs.pending("/a"), fs.pending("/dir/b"), fs.pending("/c")];
     const waiting = [waits(fs, b, a), waits(fs, c, b)];
@@ -213,7 +213,7 @@ describe("a circle", () => {
     expect(waiting.map(({ heard }) => heard)).toEqual([[], []]);
   });
 
-  test("names a file that was removed meanwhile by where it was made", () => {
+  test("names a file that was removed in the meantime by its original path", () => {
     using fs = served();
     const a = fs.pending("/a", { "user.llmfs.origin": "/old/a" });
     attemptFor(fs, a, witness());
@@ -221,7 +221,7 @@ describe("a circle", () => {
     expect(refusal(fs, a, a)).toThrow("/old/a → /old/a");
   });
 
-  test("is not what two ways to the same file make; and its names leave out the ways that lead elsewhere", () => {
+  test("is not formed by two ways to the same file; its error leaves out ways that lead elsewhere", () => {
     using fs = served();
     const [top, left, right] = [fs.pending("/top"), fs.pending("/left"), fs.pending("/right")];
     const [base, other] = [fs.pending("/base"), fs.pending("/other")];
@@ -234,7 +234,7 @@ describe("a circle", () => {
     expect(refusal(fs, top, other)).toThrow("each other: /other → /top → /right → /other");
   });
 
-  test("ends with the attempt that made it one", () => {
+  test("ends with the attempt that closed it", () => {
     using fs = served();
     const [a, b] = [fs.pending("/a"), fs.pending("/b")];
     const attempt = attemptFor(fs, b, witness({ requester: attemptFor(fs, a, witness()) }));
@@ -244,11 +244,11 @@ describe("a circle", () => {
   });
 });
 
-describe("a program that makes a content", () => {
-  // This very process stands for the program: /proc knows it.
+describe("a program that makes a file", () => {
+  // This very process stands in for the program: /proc knows it.
   const pid = process.pid;
 
-  test("waits on the content's behalf: the other thread may go on meanwhile, and is told when it is over, once", () => {
+  test("waits on behalf of that file: the other thread may use its slot until the wait is over, and is notified once", () => {
     using fs = served();
     const a = attemptFor(fs, fs.pending("/a"), witness({ unique: 10 }));
     fs.mount.waiters.setMaker(a.ticket, pid);
@@ -264,7 +264,7 @@ describe("a program that makes a content", () => {
     expect([one.heard, two.heard]).toEqual([["done"], ["EBUSY"]]);
   });
 
-  test("is told once that its wait is over, although it could not take what it waited for", () => {
+  test("ends its wait with one notification even if it could not take what it waited for", () => {
     using fs = served();
     const a = attemptFor(fs, fs.pending("/a"), witness({ unique: 10 }));
     fs.mount.waiters.setMaker(a.ticket, pid);
@@ -280,7 +280,7 @@ describe("a program that makes a content", () => {
     ]);
   });
 
-  test("is known by its children, and by theirs", async () => {
+  test("is recognised by its child processes and their children", async () => {
     using fs = served();
     const file = fs.pending("/a");
     const a = attemptFor(fs, file, witness({ unique: 10 }));
@@ -298,7 +298,7 @@ describe("a program that makes a content", () => {
     }
   });
 
-  test("is nobody else: neither another process, nor one that is gone, nor the kernel itself", async () => {
+  test("is not confused with another process, one that has ended, or the kernel itself", async () => {
     using fs = served();
     const file = fs.pending("/a");
     const a = attemptFor(fs, file, witness({ unique: 10 }));
@@ -318,7 +318,7 @@ describe("a program that makes a content", () => {
     }
   });
 
-  test("that waited before it was known as one waits on the content's behalf from then on", () => {
+  test("and waited before it was known as the maker waits on the file's behalf from then on", () => {
     using fs = served();
     const early = witness({ unique: 12, pid });
     const a = attemptFor(fs, fs.pending("/a"), witness({ unique: 10 }));
@@ -332,7 +332,7 @@ describe("a program that makes a content", () => {
     expect(b.fate).toEqual(["called off"]);
   });
 
-  test("that waits for what it makes itself is refused, and if nobody else waits, the attempt is called off", () => {
+  test("and waits for that file gets an error, and the attempt is cancelled if nobody else waits", () => {
     using fs = served();
     const itself = witness({ unique: 10, pid });
     const a = attemptFor(fs, fs.pending("/a"), itself);
@@ -343,7 +343,7 @@ describe("a program that makes a content", () => {
     expect(fs.mount.waiters.leave(10)).toBe(false);
   });
 
-  test("does not concern what is made although nobody waits for it", () => {
+  test("does not affect an attempt for which nobody waits", () => {
     using fs = served();
     const a = attemptFor(fs, fs.pending("/a"), witness({ unique: 10 }));
     const b = attemptFor(fs, fs.pending("/b"));
@@ -352,8 +352,8 @@ describe("a program that makes a content", () => {
   });
 });
 
-describe("what failed", () => {
-  test("is tried again at once, then after a pause that doubles up to five seconds", () => {
+describe("a failed attempt", () => {
+  test("is retried at once, then after a pause that doubles up to five seconds", () => {
     const failures = new Failures<object>();
     const one = {};
     const pauses = Array.from({ length: 9 }, () => {
@@ -364,7 +364,7 @@ describe("what failed", () => {
     expect(pauses).toEqual([0, 0, 250, 500, 1000, 2000, 4000, 5000, 5000]);
   });
 
-  test("and works, or is forgiven, begins afresh; others are not concerned", () => {
+  test("starts over with its pauses after a success or a reset; other files are not affected", () => {
     const failures = new Failures<object>();
     const [one, other] = [{}, {}];
     for (let i = 0; i < 4; i++) failures.add(one);

@@ -5,7 +5,6 @@ import { pause } from "../../../abort.ts";
 import { codeOf, type ErrnoName, FsError } from "../../../errno.ts";
 import { proxyOptions } from "../../../llm/connection/http.ts";
 import type { GeneratorLog } from "../../contract.ts";
-import { resolvePublicAddress } from "./addresses.ts";
 import { isExempt } from "./no-proxy.ts";
 
 export interface HttpOptions {
@@ -133,7 +132,8 @@ async function sendOnce(
   }
   const settings = { ...init, redirect: "manual", signal, ...proxyOptions(url) } as const;
   if (options.private) return fetch(url.href, settings);
-  const address = await (options.addressOf ?? resolvePublicAddress)(url.hostname);
+  const addressOf = options.addressOf ?? (await import("./addresses.ts")).resolvePublicAddress;
+  const address = await addressOf(url.hostname);
   const pinned = new URL(url);
   pinned.hostname = isIP(address) === 6 ? `[${address}]` : address;
   const headers = new Headers(init.headers);

@@ -24,13 +24,13 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   if (argv[0] === ROLE.daemon) {
-    const { runDaemon: daemon } = await import("./cli/process/daemon.ts");
-    return daemon();
+    const { runDaemon } = await import("./cli/process/daemon.ts");
+    return runDaemon();
   }
   if (argv[0] === ROLE.helper) {
-    const { runHelper: helper } = await import("./generators/workers/child.ts");
+    const { runHelper } = await import("./generators/workers/child.ts");
     const { runTask } = await import("./generators/workers/tasks.ts");
-    await helper(runTask);
+    await runHelper(runTask);
     return 0;
   }
   const { llmfs } = await import("./cli/llmfs.ts");

@@ -180,7 +180,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
 
 /** Loads the modules for generating files, so that the first reader does not wait for that. Sends no request. */
 async function load(config: Config): Promise<void> {
-  const [{ prepareRedaction }, { prepareClient }, { loadTokenCounter: tokenCounter }] = await Promise.all([
+  const [{ prepareRedaction }, { prepareClient }, { loadTokenCounter }] = await Promise.all([
     import("../generate/context/redact.ts"),
     import("../llm/openai.ts"),
     import("../generate/spending/tokens.ts"),
@@ -199,7 +199,7 @@ async function load(config: Config): Promise<void> {
       import("../llm/prices.ts"),
     ]);
   }
-  if (snapshotBytes(config) > COUNTED_BYTES) await tokenCounter();
+  if (snapshotBytes(config) > COUNTED_BYTES) await loadTokenCounter();
 }
 
 /** Like `load`, and also prepares the outline for the first requests. */
@@ -207,8 +207,8 @@ async function prepare(config: Config, tree: TreePort): Promise<void> {
   await load(config);
   // The outline of a very large tree takes long, and may never be needed.
   if (snapshotBytes(config) >= PREPARED_BYTES) return;
-  const { createContextMaker: contextMaker } = await import("../generate/context/context.ts");
-  await contextMaker(tree, config.contextTokens === undefined ? {} : { tokens: config.contextTokens }).prepare();
+  const { createContextMaker } = await import("../generate/context/context.ts");
+  await createContextMaker(tree, config.contextTokens === undefined ? {} : { tokens: config.contextTokens }).prepare();
 }
 
 function snapshotBytes({ from }: Config): number {
@@ -233,10 +233,10 @@ async function openModel(
     if (asked === undefined) throw new Error("the model has neither a provider nor recordings");
     return asked;
   }
-  const { createRecordedModel: recordedModel } = await import("../recording/recorded-model.ts");
+  const { createRecordedModel } = await import("../recording/recorded-model.ts");
   const say = log.tagged("recording");
   const { mode } = config;
-  const model = recordedModel(asked?.model, store, {
+  const model = createRecordedModel(asked?.model, store, {
     mode,
     warn: (text) => say.warn(text),
     log: (text) => say.info(text),
@@ -266,19 +266,14 @@ async function openProvider(
   tally: UsageCounter,
   warn: (text: string) => void,
 ): Promise<NamedModel> {
-  const [
-    { chooseProvider },
-    { createOpenaiModel: openaiModel },
-    { createBudget },
-    { pricesAt },
-    { limitConcurrency: takingTurns },
-  ] = await Promise.all([
-    import("../llm/provider.ts"),
-    import("../llm/openai.ts"),
-    import("../generate/spending/budget.ts"),
-    import("../llm/prices.ts"),
-    import("../generate/spending/limit-concurrency.ts"),
-  ]);
+  const [{ chooseProvider }, { createOpenaiModel }, { createBudget }, { pricesAt }, { limitConcurrency }] =
+    await Promise.all([
+      import("../llm/provider.ts"),
+      import("../llm/openai.ts"),
+      import("../generate/spending/budget.ts"),
+      import("../llm/prices.ts"),
+      import("../generate/spending/limit-concurrency.ts"),
+    ]);
   const say = log.tagged("llm");
   try {
     const provider = await chooseProvider(config.providers, usedBefore === undefined ? {} : { usedBefore });
@@ -289,7 +284,7 @@ async function openProvider(
     const priceOf = pricesAt(provider.baseUrl, new Map(config.prices));
     const budget = createBudget({ limits: config.limits, priceOf, warn });
     tally.spent = () => budget.spent;
-    const model = takingTurns(budget.limit(openaiModel(settings)), config.concurrency ?? CONCURRENCY);
+    const model = limitConcurrency(budget.limit(createOpenaiModel(settings)), config.concurrency ?? CONCURRENCY);
     return { name: provider.model, model, server: provider.baseUrl };
   } catch (error) {
     const unusable = error instanceof LlmError && (error.kind === "unconfigured" || error.kind === "refused-key");
@@ -327,13 +322,13 @@ async function openRecordings(
   mountpoint: () => string | undefined,
 ): Promise<RecordingStore | undefined> {
   if (config.mode === "off") return undefined;
-  const [{ openStore }, { describeThisProcess: thisProcess }] = await Promise.all([
+  const [{ openStore }, { describeThisProcess }] = await Promise.all([
     import("../recording/stores/store.ts"),
     import("../recording/holder.ts"),
   ]);
   const { mode, ownRecordings: local, s3 } = config;
   const warn = (message: string) => log.write("warn", "recording", message);
-  return openStore(config.recordings, { mode, local, s3, warn, who: () => thisProcess(mountpoint()) });
+  return openStore(config.recordings, { mode, local, s3, warn, who: () => describeThisProcess(mountpoint()) });
 }
 
 /** No wait within an answer may exceed the limit for the whole answer. */
@@ -370,6 +365,6 @@ function report(state: StructureProgress, progress: Progress): void {
 /** A failure to open the model fails the file like any other failure of the model. */
 async function rethrowAsFsError(error: unknown): Promise<never> {
   if (error instanceof FsError) throw error;
-  const { toFsError: fsError } = await import("../generate/to-fs-error.ts");
-  throw fsError(error, "the model");
+  const { toFsError } = await import("../generate/to-fs-error.ts");
+  throw toFsError(error, "the model");
 }

@@ -42,7 +42,7 @@ export interface Looking extends AsyncDisposable {
 export interface LookOptions {
   readonly log: Log;
   readonly say: Say;
-  /** See configurationToRead. */
+  /** See findConfigurationToRead. */
   readonly passedOver?: (file: string) => void;
 }
 

@@ -76,7 +76,7 @@ function readControl<T>(
   throw new UserError("notMounted", `${path}: another version of llmfs serves this mount`);
 }
 
-/** `aboutText` of this same version wrote it, so one member is enough to recognize it. */
+/** `formatAbout` of this same version wrote it, so one member is enough to recognize it. */
 function isAbout(value: unknown): value is About {
   return typeof value === "object" && value !== null && "recordings" in value;
 }

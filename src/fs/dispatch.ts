@@ -209,6 +209,6 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
     signals: options.signals ?? readThreadSignals,
     timers,
   });
-  const interrupted = (unique: number, thread: number) => interrupts.handleInterrupt(unique, thread);
-  return { mount, handlers, operations, timers, interrupt: interrupted };
+  const interrupt = (unique: number, thread: number) => interrupts.handleInterrupt(unique, thread);
+  return { mount, handlers, operations, timers, interrupt };
 }

@@ -150,13 +150,14 @@ export function createRecordedModel(
   /** Who cannot write a claim cannot record either. Another's claim is no obstacle: this answer replaces theirs. */
   async function askAnew(request: ChatRequest, options: ChatOptions, key: string): Promise<ChatAnswer> {
     await using _claim = mode === "record" && model !== undefined ? await store.claim?.(key) : undefined;
-    const before = options.again === true && mode !== "off" ? await recorded(key, options.label, request) : undefined;
+    const before =
+      options.again === true && mode !== "off" ? await findRecorded(key, options.label, request) : undefined;
     const answer = await ask(request, options, key);
     if (before !== undefined) others.set(key, before);
     return answer;
   }
 
-  async function recorded(key: string, label?: string, request?: ChatRequest): Promise<Recording | undefined> {
+  async function findRecorded(key: string, label?: string, request?: ChatRequest): Promise<Recording | undefined> {
     try {
       return await store.get(key, label, request);
     } catch {
@@ -194,7 +195,7 @@ export function createRecordedModel(
       const other = others.get(key);
       if (other === undefined) return;
       try {
-        const now = await recorded(key, other.label, other.request);
+        const now = await findRecorded(key, other.label, other.request);
         await store.put(other);
         if (now !== undefined) others.set(key, now);
       } catch (error) {

@@ -23,11 +23,7 @@ export const demo = defineCommand({
     const way = await findWayToMount({ certain: true });
     if (way.how === "none") return runInNamespace(process.argv.slice(2), way.refusal);
     endWithOuter();
-    const {
-      DEMO_MODEL,
-      DEMO_PROMPT,
-      createDemoStore: demoStore,
-    } = await import("../../recording/stores/demo-store.ts");
+    const { DEMO_MODEL, DEMO_PROMPT, createDemoStore } = await import("../../recording/stores/demo-store.ts");
     const config: Config = {
       ...readConfig({ mode: "replay", logFile: "-" }, {}),
       prompt: { text: DEMO_PROMPT, origin: "the demo" },
@@ -35,7 +31,7 @@ export const demo = defineCommand({
     };
     const progress = createProgress();
     const log = openLog(config, "warn", progress);
-    const generation = openGeneration(config, log, demoStore());
+    const generation = openGeneration(config, log, createDemoStore());
     const interrupted = new AbortController();
     using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => interrupted.abort(new Interrupted(name)));
     const { signal } = interrupted;

@@ -103,13 +103,13 @@ function formatRefresh(refresh: { readonly ms: number; readonly stale: boolean }
 }
 
 async function runTest(loaded: LoadedConfig, path: string, json: boolean): Promise<void> {
-  const [{ createEngine }, { createConfiguredTree: unmountedTree }] = await Promise.all([
+  const [{ createEngine }, { createConfiguredTree }] = await Promise.all([
     import("../../generate/engine.ts"),
     import("../../offline/configured-tree.ts"),
   ]);
   const stop = new AbortController();
   using _ = onSignals(["SIGINT", "SIGTERM"], (name) => stop.abort(new Interrupted(name)));
-  const tree = unmountedTree(loaded, () => engine, stop.signal);
+  const tree = createConfiguredTree(loaded, () => engine, stop.signal);
   const engine: Engine = createEngine({
     model: { complete: () => Promise.reject(new Error("a model is available only in a mount")) },
     modelName: "",

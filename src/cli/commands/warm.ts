@@ -31,7 +31,7 @@ export const warm = defineCommand({
   ],
   async run(args, patterns) {
     const mountpoint = await findMounted(args.dir);
-    const { selectFiles: chosen } = await import("../../generate/warm.ts");
+    const { selectFiles } = await import("../../generate/warm.ts");
     const stopped = new AbortController();
     let signal: string | undefined;
     using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => {
@@ -42,7 +42,7 @@ export const warm = defineCommand({
     const inside = patterns.map((pattern) => toMountPattern(mountpoint, pattern));
     for (const pattern of inside) {
       const plain = [pattern.replace(/^!/, "")];
-      if (chosen(pending, plain).length === 0 && chosen(listFiles(mountpoint), plain).length === 0) {
+      if (selectFiles(pending, plain).length === 0 && selectFiles(listFiles(mountpoint), plain).length === 0) {
         throw new UsageError(
           `${pattern}: no file in ${args.dir} matches; a pattern is a path or a glob below ${args.dir}`,
         );
@@ -61,7 +61,7 @@ export const warm = defineCommand({
     }, WATCH_MS);
     using _watch = { [Symbol.dispose]: () => clearInterval(watch) };
     const result = await runWarming({
-      files: chosen(pending, inside),
+      files: selectFiles(pending, inside),
       concurrency,
       signal: stopped.signal,
       progress: createProgress(),

@@ -65,9 +65,9 @@ export class Grace {
     const left = this.#left.get(attempt);
     if (left === undefined) return;
     left.timer.cancel();
-    const { timers, isCrowded: crowded, callOff } = this.#options;
+    const { timers, isCrowded, callOff } = this.#options;
     const elapsed = timers.now - left.since;
-    const over = elapsed >= GRACE_MS || (elapsed >= SHORT_GRACE_MS && crowded());
+    const over = elapsed >= GRACE_MS || (elapsed >= SHORT_GRACE_MS && isCrowded());
     if (attempt.stage !== "working" || over) return callOff(attempt);
     const next = elapsed < SHORT_GRACE_MS ? SHORT_GRACE_MS : GRACE_MS;
     left.timer = timers.schedule(next - elapsed, () => this.check(attempt));

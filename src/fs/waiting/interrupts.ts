@@ -55,9 +55,9 @@ export class Interrupts {
 
   /** The kernel reports a signal to the thread that waits for this request. False if the request does not wait here. */
   handleInterrupt(unique: number, thread: number): boolean {
-    const { end, isWaiting: waits } = this.#options;
+    const { end, isWaiting } = this.#options;
     if (this.#endsWait(thread)) return end(unique);
-    if (!waits(unique)) return false;
+    if (!isWaiting(unique)) return false;
     this.#watched.set(unique, thread);
     this.#watch();
     return true;
@@ -74,13 +74,13 @@ export class Interrupts {
   }
 
   #look(): void {
-    const { end, isWaiting: waits, timers } = this.#options;
+    const { end, isWaiting, timers } = this.#options;
     const until = timers.now + LOOK_AT_MOST_MS;
     let left = this.#watched.size;
     for (const [unique, thread] of this.#watched) {
       if (left-- === 0) return;
       this.#watched.delete(unique);
-      if (!waits(unique)) continue;
+      if (!isWaiting(unique)) continue;
       if (this.#endsWait(thread)) end(unique);
       else this.#watched.set(unique, thread);
       if (timers.now > until) return;

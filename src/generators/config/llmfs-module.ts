@@ -12,7 +12,7 @@ export function provideLlmfs(): void {
     name: "llmfs",
     setup(build) {
       build.module("llmfs", () => ({
-        exports: { defineConfig, FsError, contractTest: contractTest },
+        exports: { defineConfig, FsError, contractTest },
         loader: "object",
       }));
     },

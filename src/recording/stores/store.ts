@@ -51,11 +51,11 @@ async function openShared(
   { warn, s3, who = describeThisProcess }: OpenOptions,
 ): Promise<RecordingStore> {
   if (scheme === "redis") {
-    const { createRedisStore: redisStore } = await import("./redis.ts");
-    return redisStore(location, { warn, who });
+    const { createRedisStore } = await import("./redis.ts");
+    return createRedisStore(location, { warn, who });
   }
-  const { createS3Store: s3Store } = await import("./s3.ts");
-  return s3Store(location, { warn, who, ...s3 });
+  const { createS3Store } = await import("./s3.ts");
+  return createS3Store(location, { warn, who, ...s3 });
 }
 
 export interface PruneOptions {

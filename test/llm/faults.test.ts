@@ -11,6 +11,6 @@ describe("a server that fails for ever", () => {
   }
 });
 
-test("docs/model-errors.md says the same (bun test/llm/faults.ts --write writes it anew)", async () => {
+test("docs/model-errors.md says the same (npm run docs writes it)", async () => {
   expect(await Bun.file(DOCUMENT).text()).toBe(document(FAULTS.map((fault) => [fault, fault.expect])));
 });

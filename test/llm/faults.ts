@@ -220,7 +220,7 @@ export const FAULTS: readonly Fault[] = [
   },
   { name: "a server that ignores `stream`", server: { whole: "text" }, expect: works("the content") },
   {
-    name: "no usage is told",
+    name: "no usage is reported",
     server: { raw: `${event("text")}data: [DONE]\n\n` },
     expect: works("the content"),
   },
@@ -329,33 +329,33 @@ export function document(rows: readonly (readonly [Fault, Outcome])[]): string {
   return `${HEAD}\n${rows.map(line).join("\n")}\n${TAIL}`;
 }
 
-const HEAD = `# When the server fails
+const HEAD = `# When the model's server fails
 
-What comes of each fault if it goes on for ever: what a reader of the file gets, how often the server is asked, and
-whether an answer is kept in the recordings. This page is written by \`bun test/llm/faults.ts --write\` from what happens
-with the real client; \`test/llm/faults.test.ts\` compares the two.
+What happens if a fault persists: the error that a reader of the file gets, how often llmfs asks the server, and whether the answer
+is recorded. \`npm run docs\` writes this page from what the real client does; \`test/llm/faults.test.ts\` compares the two.
 
-| fault | the reader gets | asked | recorded |
+| fault | the reader gets | requests | recorded |
 |---|---|---|---|`;
 
 const TAIL = `
-- A fault that passes is not seen by the reader: whatever is asked more than once works as soon as one answer is whole.
-  Between attempts there are 0.5 s, doubled each time, less up to half of it by chance; or what Retry-After says, if
-  that is more.
-- Nothing of half an answer is ever in a file. The file is \`failed\`, \`user.llmfs.error\` has the reason in words, and the
-  next open tries again: at once the first time, then after 0.25 s, doubled each time up to 5 s.
-- No failure is recorded, and nothing that was recorded is lost by one.
-- A layout that cannot be used is sent back with what is wrong with it, twice. One that fails is never mounted: the exit
-  status is 87 where the answers are to blame (\`unusable\`, \`truncated\`, \`refusal\`, an empty one), 86 otherwise.
-- A deadline is not tried again: the reader has waited long enough. \`--timeout\` sets it.
-- Redirects are followed where they keep the request as it is (307, 308) and stay with the same server.
-- Requests go through the proxy that HTTPS_PROXY or HTTP_PROXY names, unless NO_PROXY excepts the server or it is this
-  very machine. NODE_EXTRA_CA_CERTS=FILE adds an authority whose certificates are trusted.
-- What a server tells of tokens is believed if it can be true; otherwise they are counted here. A finish reason that is
-  not known is taken for an end.
-- Each time counts for \`--max-calls\`, and is not tried when nothing is left; a connection that never came to be is free.
-- The limits of a mount (\`--max-calls\`, \`--max-tokens\`, \`--max-usd\`) are EDQUOT; with \`--mode replay\` a request that is
-  not recorded is EIO, and names the first difference.
+- Readers do not notice a temporary fault: where the table shows more than one request, one complete answer is enough. llmfs waits
+  0.5 s before the second request and doubles the pause each time, less a random part of up to half of it. If Retry-After asks for
+  more, it waits that long.
+- A file never contains part of an answer. It becomes \`failed\`, \`user.llmfs.error\` says why, and the next open tries again: the first
+  time at once, then after 0.25 s, doubled each time up to 5 s.
+- Failures are not recorded, and do not damage recordings.
+- If a layout is not usable, llmfs sends it back with a list of what is wrong, at most twice. If it still fails, nothing is mounted.
+  The exit status is 87 if the answers are at fault (\`unusable\`, \`truncated\`, \`refusal\`, or empty), and 86 otherwise.
+- After a timeout, llmfs does not try again: the reader has waited long enough. Set the limit with \`--timeout\`.
+- Redirects are followed if they keep the request unchanged (307, 308) and lead to the same server.
+- Requests use the proxy in HTTPS_PROXY or HTTP_PROXY, unless NO_PROXY excludes the server or it is on this machine.
+  NODE_EXTRA_CA_CERTS=FILE adds a certificate authority to trust.
+- llmfs believes the token counts that a server reports if they are plausible, and counts itself otherwise. It treats an unknown
+  finish reason as the normal end of an answer.
+- Each request counts for \`--max-calls\`, and llmfs does not try again when none are left. A connection that could not be opened does
+  not count.
+- If a limit of the mount (\`--max-calls\`, \`--max-tokens\`, \`--max-usd\`) is reached, the reader gets EDQUOT. With \`--mode replay\`, a
+  request without a recording fails with EIO, and the error names the first difference.
 `;
 
 export const DOCUMENT = new URL("../../docs/model-errors.md", import.meta.url).pathname;

@@ -354,7 +354,7 @@ export function document(): string {
 |---|---|---|---|
 ${rows.join("\n")}
 
-**Right whatever the claim:** ${always.join(", ")}.
+**Right with any reported size:** ${always.join(", ")}.
 ${TAIL.replace("{comparers}", COMPARERS.map(({ name }) => name).join(", "))}`;
 }
 
@@ -367,104 +367,101 @@ const MEANING: Readonly<Record<Verdict, string>> = {
 
 const HEAD = `# Lazy files
 
-A *pending* file has a name, an owner and a mode, and no content yet. The first open for reading makes the content, and
-returns when it is there; from then on the file is like any other. What follows is what programs can notice of it.
+A *pending* file has a name, an owner and a mode, but no content yet. The first open for reading generates the content, and returns
+when it is there; from then on the file is like any other. This page describes what programs can notice.
 
-The table below is run by \`test/mount/matrix.test.ts\` on a real mount. This page is written from it:
-\`bun test/mount/matrix.ts --write\`.
+\`test/mount/matrix.test.ts\` runs the table below on a real mount. \`npm run docs\` writes this page from it.
 
-## What makes the content
+## What generates the content
 
-- Opening for reading, or for reading and writing (\`dd seek=\`, \`fallocate\` and many editors do that), by whatever path.
-- Running the file, mapping it, or copying it: that is opening it for reading.
-- Nothing else. \`ls -lR\`, \`find\`, \`du\`, \`stat\`, \`getfattr\`, \`mv\`, \`ln\`, \`chmod\`, \`touch\` cost nothing and wait for nothing.
-- Whoever writes before the content is there (\`>\`, \`>>\`, \`truncate\`, \`cp\` onto it) makes it an ordinary file with exactly
-  what was written, and nothing is generated.
-- Whoever changes what was generated has made it theirs, with whatever tool: other files are made from what it says now.
+- Opening the file for reading, or for reading and writing (\`dd seek=\`, \`fallocate\` and many editors do that), by any path.
+- Running, mapping or copying it: that opens it for reading.
+- Nothing else. \`ls -lR\`, \`find\`, \`du\`, \`stat\`, \`getfattr\`, \`mv\`, \`ln\`, \`chmod\` and \`touch\` generate nothing and do not wait.
 
-\`getfattr -n user.llmfs.state FILE\` says what a file is: \`pending\`, \`generating\`, \`ready\`, \`failed\` (then
-\`user.llmfs.error\` says why) or \`static\`.
+If something writes to the file before it is generated (\`>\`, \`>>\`, \`truncate\`, \`cp\` onto it), it becomes an ordinary file with exactly
+what was written, and is never generated. If you change a generated file, with any tool, it is yours: other files are generated from
+what it says then.
+
+\`getfattr -n user.llmfs.state FILE\` shows the state of a file: \`pending\`, \`generating\`, \`ready\`, \`failed\` (\`user.llmfs.error\` says
+why) or \`static\`.
 
 ## While a program waits
 
-- **Signals that do not end a program do not disturb it.** It can be stopped and continued (Ctrl-Z and \`fg\`), resized,
-  traced, or frozen with its container. Timers, child processes that end, and runtimes that signal their own threads (Go)
-  make no difference. A stop, a tracer and the handler of such a signal take effect when the content is there, as they do
-  while a program waits for a disk.
-- **A signal that ends a program ends its wait at once.** So do SIGHUP, SIGINT, SIGQUIT, SIGABRT and SIGTERM if the program
-  has a handler for them: its \`open\` fails with EINTR. No other handler interrupts a wait, not even one for SIGALRM: from
-  outside, a timer that limits the time of a read looks like any other. Use \`timeout 10 cat FILE\`, or the mount's
-  \`--timeout\`.
-- **Where llmfs cannot see the program**, any signal makes its \`open\` fail with EINTR. That is the case in a process
-  namespace above or beside that of llmfs, such as a host whose container made the mount, and where \`/proc\` is not mounted
-  or hides other users' processes (\`hidepid\`).
-- **When the last reader is gone**, a request that is under way goes on for three seconds. Whoever opens the file in that
-  time waits for the same answer, unless a prompt or another file that it is made from has changed. If another file is
-  waiting for its turn, it is half a second. Then the request is cancelled, and so are those for files that were being
-  generated only because this one depends on them.
+- **Signals that do not end a program do not disturb it.** You can stop and continue it (Ctrl-Z and \`fg\`), resize its terminal, trace
+  it, or freeze it with its container. Timers, child processes that end, and runtimes that signal their own threads (Go) make no
+  difference. A stop, a tracer or the handler of such a signal takes effect when the content is there, as for a program that
+  waits for a disk.
+- **A signal that ends a program ends its wait at once.** SIGHUP, SIGINT, SIGQUIT, SIGABRT and SIGTERM do so even if the program has a
+  handler for them: its \`open\` fails with EINTR. No other handler interrupts a wait, not even one for SIGALRM, because from outside
+  a timer that limits a read looks like any other timer. Use \`timeout 10 cat FILE\`, or \`--timeout\` of the mount.
+- **If llmfs cannot see the program**, any signal makes its \`open\` fail with EINTR. This is the case if the program is in a process
+  namespace above or beside that of llmfs, such as a host whose container made the mount, or if \`/proc\` is not mounted or hides
+  other users' processes (\`hidepid\`).
+- **When the last reader has left**, its request continues for three seconds, or half a second if another file waits for its turn.
+  If somebody opens the file in that time, they wait for the same answer, unless a prompt or a file that it is generated from has
+  changed. Then the request is cancelled, together with requests for files that were generated only because this one depends on
+  them.
 
 ## The size of a file that is not there yet
 
-\`stat\` has to say a size before anybody knows it. A program that opens the file and reads to its end, or asks for the
-size once it is open, gets it right whatever \`stat\` said before: size and bytes are in the kernel before \`open\` returns.
-A few programs look at the size first, and go by what they saw:
+\`stat\` must report a size before anybody knows it. A program that opens the file and reads to its end, or asks for the size after
+opening it, is right whatever \`stat\` reported before: size and bytes are in the kernel before \`open\` returns. A few programs look at
+the size first and rely on it. The columns say what they do if the reported size is …
 `;
 
 const TAIL = `
-So a pending file claims ${CLAIMED_SIZE / 1024} KiB, more than what a model writes into one file, and no blocks, as a file that is one
-hole does: \`du\` counts nothing, \`ls -s\` and \`stat\` show the 0, and a program that trusts the claim stops with an error
-rather than with half a file. Where the content turns out longer than ${CLAIMED_SIZE / 1024} KiB, the middle column holds.
+Therefore a pending file reports ${CLAIMED_SIZE / 1024} KiB, more than a model writes into one file, and 0 blocks, like a file that is one hole:
+\`du\` counts nothing, and \`ls -s\` shows 0. A program that trusts the size stops with an error instead of working on half a file. If the
+content turns out longer than ${CLAIMED_SIZE / 1024} KiB, the middle column applies.
 
 ## Tools that look at the size first
 
-For them, have the content made before: \`llmfs warm DIR\`, or any read
+Generate the content before you use them: run \`llmfs warm DIR\`, or read the files
 (\`find . -name .git -prune -o -type f -exec cat {} + > /dev/null\`).
 
-- **git**: \`git add\` ends with a bus error, or "short read", on a pending file, and adds nothing; the bus error leaves
-  \`.git/index.lock\` behind, which is to be removed. After \`llmfs warm\` the files are like any others to git.
-- **busybox tar** ends with "short read". GNU tar is right.
-- **cpio** warns ("shrunk by N bytes, padding with zeros"), ends with status 0, and the archive holds the padding.
-- **Programs that skip files above some size** (indexers, linters, search in editors) may skip a pending file whose
-  claim is above it.
-- \`find -size\`, \`ls -S\` and \`test -s\` go by the claim: a pending file is not empty.
+- **git**: \`git add\` of a pending file ends with a bus error or "short read", and adds nothing. The bus error leaves
+  \`.git/index.lock\` behind; remove it. After \`llmfs warm\`, git works as usual.
+- **busybox tar** stops with "short read". GNU tar is right.
+- **cpio** warns ("shrunk by N bytes, padding with zeros"), exits with status 0, and the archive contains the padding.
+- **Programs that skip large files** (indexers, linters, search in editors) may skip a pending file because of its reported size.
+- \`find -size\`, \`ls -S\` and \`test -s\` use the reported size: to them, a pending file is not empty.
 
 ## The time of a file that is not there yet
 
-Reading changes no \`mtime\`. A file keeps its own when its content arrives, and a directory when it is listed for the first
-time, or when a file that a rule makes by name (\`{name}\`) is looked up in it; only \`ctime\` moves. From the start, a pending
-file has the time that its snapshot says, else the time of the mount, or that of \`SOURCE_DATE_EPOCH\`. So has everything
-that a first listing or look-up finds. Writing to a file moves its \`mtime\`, as do \`llmfs regen\` and a refresh that brings
-other content.
+Reading does not change \`mtime\`. A file keeps its \`mtime\` when its content arrives; so does a directory when it is listed for the first
+time, or when somebody looks up a file that a rule makes by name (\`{name}\`). Only \`ctime\` changes. A pending file has the time that its
+snapshot says, or else the time of the mount, or of \`SOURCE_DATE_EPOCH\`. So does everything that a first listing or look-up finds.
+Writing to a file changes its \`mtime\`, and so do \`llmfs regen\` and a refresh that brings other content.
 
-So programs that look whether a file has changed since they last saw it are not misled when somebody reads it for the first
-time: no editor warns when it writes, and nothing is built or copied again. Tried: {comparers}.
+So programs that check whether a file has changed are not misled when somebody reads it for the first time: no editor warns when it
+writes, and nothing is built or copied again. Tried: {comparers}.
 
-**vim** compares the size as well, but only when it returns from a shell command (\`:!\`), gets the focus back, or is asked to
-(\`:checktime\`). If the file was pending when vim opened it, vim then says once that it has changed since editing started
-(W11). Answer *OK*: the buffer holds the whole content. With \`:set autoread\`, which is Neovim's default, it says nothing.
+**vim** also compares the size, but only when it returns from a shell command (\`:!\`), gets the focus back, or you ask it to
+(\`:checktime\`). If the file was pending when vim opened it, vim then says once that it has changed since editing started (W11).
+Answer *OK*: the buffer holds the whole content. With \`:set autoread\`, the default of Neovim, it says nothing.
 
-**A file with \`refresh\`** is made anew by the open itself once its time has passed. If that brings other content, \`mtime\` moves
-between the editor's look at the file and its reading it, and the first write warns that the file has changed; \`nvim -es\`,
-which cannot ask, does not write. Open the file in the editor a second time (\`:edit\`), or use \`:write!\`: the file has what
-the editor shows. Once written, it is not made anew again.
+**A file with \`refresh\`** is generated again when it is opened after its time has passed. If that brings other content, \`mtime\` changes
+between the editor's look at the file and its read. The first write then warns that the file has changed; \`nvim -es\`, which cannot
+ask, does not write. Open the file in the editor again (\`:edit\`), or use \`:write!\`: the file has the content that the editor shows. Once
+written, the file is not generated again.
 
 ## Readers inside the kernel
 
-Most of them open a file before they ask for its size, so they get the whole content: running a file, loop devices
-(\`losetup\`, \`mount -o loop\`), \`sendfile\`, \`splice\`, \`copy_file_range\`, \`O_DIRECT\`, io_uring, and programs that watch
-with fanotify. \`swapon\` fails, as on every FUSE mount. The others:
+Most of them open a file before they ask for its size, so they get the whole content: running a file, loop devices (\`losetup\`,
+\`mount -o loop\`), \`sendfile\`, \`splice\`, \`copy_file_range\`, \`O_DIRECT\`, io_uring, and programs that watch with fanotify. \`swapon\`
+fails, as on every FUSE mount. The others:
 
-- **overlayfs with the mount as a lower layer** generates a pending file when it copies it up (\`chmod\`, \`mv\`, opening it
-  for writing), and copies the content. With the mount option \`metacopy=on\`, that needs Linux 5.15; on an older kernel the
-  copy is filled up with NULs to the claimed size, so run \`llmfs warm DIR\` first.
+- **overlayfs with the mount as a lower layer** generates a pending file when it copies it up (\`chmod\`, \`mv\`, opening it for writing),
+  and copies the content. With the mount option \`metacopy=on\`, this needs Linux 5.15. On an older kernel the copy is padded with NULs
+  to the reported size, so run \`llmfs warm DIR\` first.
 - **overlayfs does not allow changes beneath it.** After a file that was seen through the overlay is replaced in the mount
   (\`llmfs regen\`, \`refresh\` while somebody has the file open, a listing that no longer has it), using it through the overlay
   fails with "Stale file handle" until the overlay is mounted again.
-- **A mount as the upper layer of an overlay** works as the mount itself does.
+- **A mount as the upper layer of an overlay** works like the mount itself.
 - **NFS.** File handles are good for as long as the file lives, also after the kernel has forgotten it, and stale once the
   file is removed, its content is replaced (\`llmfs regen\`, \`refresh\`), or the mount is made again. That is tested with
   \`open_by_handle_at\`, not with an NFS server: export with \`fsid=\`, and run \`llmfs warm DIR\` first, because a client shows
-  and caches the claimed size until it reads the file.
+  and caches the reported size until it reads the file.
 `;
 
 export const DOCUMENT = new URL("../../docs/lazy-files.md", import.meta.url).pathname;

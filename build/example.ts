@@ -1,5 +1,5 @@
 /**
- * Writes examples/harbour/recordings anew: the same answers, under the keys of what is asked for them today.
+ * Writes examples/harbour/recordings again: the same answers, under the keys of the requests as llmfs sends them today.
  *
  *   bun build/example.ts
  *

@@ -107,7 +107,7 @@ const contextFlags = defineFlags({
   },
 });
 
-/** For commands that look at a tree: what a running mount does not say itself, or is to be seen otherwise. */
+/** For commands that look at a tree: what a running mount does not report itself, or what to assume instead. */
 export const lookFlags = defineFlags({
   model: modelFlags.model,
   baseUrl: modelFlags.baseUrl,

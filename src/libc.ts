@@ -106,7 +106,7 @@ function loadAsync(): AsyncLibrary | null {
   return asyncLibrary;
 }
 
-/** Another library of the same C library, by its whole path. Undefined where that cannot be told. */
+/** The absolute path of a library beside the C library in use. Undefined if it is not known. */
 function besideLibc(name: string): string | undefined {
   const libc = /(\/\S+)\/libc[.-][^/\s]*$/m.exec(readFileSync("/proc/self/maps", "utf8"))?.[1];
   return libc === undefined ? undefined : `${libc}/${name}`;
@@ -183,7 +183,7 @@ function cString(text: string | Uint8Array): Buffer {
 }
 
 /**
- * An address that stays valid while the buffer is reachable: for buffers that are made once and used for ever.
+ * An address that stays valid while the buffer is reachable: for buffers that are made once and used forever.
  *
  * The engine keeps the bytes of an array of up to 1,000 bytes beside the object, and moves them when the array is
  * compiled into a hot function or its ArrayBuffer is asked for; a call by the old address then writes into memory of
@@ -287,7 +287,7 @@ export function pipe(): [out: number, into: number] {
   return [ends[0] ?? -1, ends[1] ?? -1];
 }
 
-/** Lets a pipe hold so many bytes, if it may. How many it holds then. */
+/** Tries to set a pipe's capacity to `bytes`. Returns its capacity. */
 export function growPipe(fd: number, bytes: number): number {
   const [F_SETPIPE_SZ, F_GETPIPE_SZ] = [1031, 1032];
   load().fcntl(fd, F_SETPIPE_SZ, bytes);

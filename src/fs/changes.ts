@@ -7,7 +7,7 @@
  */
 import { OPS, type OpName } from "../fuse/ops.ts";
 
-/** Operations that leave everything that a snapshot holds as it is. Those that are not known are none of them. */
+/** Operations that change nothing that a snapshot holds. An unknown operation is assumed to change something. */
 const READ_ONLY_OPERATIONS: readonly OpName[] = [
   "lookup",
   "forget",

@@ -1,11 +1,11 @@
 /**
  * The clock of a mount: the times that the kernel stamps its own files with.
  *
- * The kernel stamps by a coarse clock, which moves a few milliseconds at a time, and where two changes of a file have to
- * be told apart by an exact one; after an exact stamp no other stamp is earlier, on any filesystem ("multigrain
+ * The kernel stamps by a coarse clock, which moves a few milliseconds at a time, and by an exact clock where two changes of a file have to
+ * be distinguished; after an exact stamp no other stamp is earlier, on any filesystem ("multigrain
  * timestamps", Documentation/filesystems/multigrain-ts.rst, since Linux 6.13). Files that the kernel writes without us
  * (passthrough.ts) bear such stamps, and so do the files beside the mount that programs compare ours with.
- * clock_gettime(2) tells neither clock right: by CLOCK_REALTIME a file that was changed first seems newer than one that
+ * clock_gettime(2) matches neither clock: by CLOCK_REALTIME a file that was changed first seems newer than one that
  * the kernel stamps a millisecond later, and CLOCK_REALTIME_COARSE does not know of exact stamps. So the kernel is made
  * to stamp a file, and that time is ours: no earlier than any stamp before, and no later than any that follows.
  */
@@ -56,12 +56,12 @@ export class Stamps {
     });
   }
 
-  /** Another request or message is about to be taken. */
+  /** Call this before handling each request or message. */
   advance(): void {
     this.#taken = false;
   }
 
-  /** Does some work whose changes bear another clock's time. */
+  /** Runs work whose changes get another clock's time. */
   withClock<T>(clock: Clock, work: () => T): T {
     const before = this.#other;
     this.#other = clock;

@@ -43,8 +43,8 @@ export interface FsCore {
   /** Tells the kernel that what it keeps of an inode is out of date: its attributes, and its pages if `pages`. */
   invalidate(inode: Inode, pages: boolean): void;
   /**
-   * An open of the file is about to be answered. What the kernel was told of an inode may have come before it had taken
-   * in the lookup that brought it the inode: it then goes by what that lookup said. Now it has, and is told again.
+   * An open of the file is about to be answered. A notification about an inode may have reached the kernel before it had processed
+   * the lookup that returned the inode; then the lookup's attributes count. By now it has, so the notification is repeated.
    */
   repeatInvalidation(file: RegularFile): void;
 }

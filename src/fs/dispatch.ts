@@ -52,7 +52,7 @@ export interface ServedTree {
 export interface ServeTreeOptions {
   readonly tree: Tree;
   readonly post: (message: FromFilesystem) => void;
-  /** Does the work, and posts what is posted meanwhile at once. Default: just does it. */
+  /** Runs the work and sends the messages posted during it as one batch. Default: runs the work only. */
   readonly batchMessages?: (work: () => void) => void;
   /** What `.llmfs` holds; absent: no control surface. */
   readonly control?: (mount: FsContext, handlers: RpcHandlers) => ControlFiles;
@@ -73,7 +73,7 @@ export interface ServeTreeOptions {
   readonly monotonic?: () => number;
   /** What is known of a thread's signals; default: what /proc says. */
   readonly signals?: (thread: number) => ThreadSignals | undefined;
-  /** Whether content is made anew when its time has passed. Default true. */
+  /** Whether expired content is regenerated. Default: true. */
   readonly renewing?: boolean;
 }
 
@@ -85,7 +85,7 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
   const pending = new Pending(() => mount, waiters, options.post);
   const expiry = new Expiry(() => mount, waiters, options.post, options.renewing ?? true);
   const regen = new Regeneration(() => mount, waiters, options.post);
-  /** Inodes of which the kernel did not know when it was told something. */
+  /** Inodes that the kernel did not know yet when it was notified of a change. */
   const untold = new WeakSet<Inode>();
   const mount: FsContext = {
     tree,

@@ -1,4 +1,4 @@
-/** Open files. A handle is told to the kernel as `fh` and lives from OPEN to RELEASE. */
+/** Open files. The kernel knows a handle as `fh`, from OPEN to RELEASE. */
 import { FsError } from "../errno.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Tree } from "../tree/tree.ts";

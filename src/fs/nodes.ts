@@ -19,7 +19,7 @@ import type { Tree } from "../tree/tree.ts";
 export class Nodes {
   readonly #tree: Tree;
   readonly #generation: number;
-  /** Inodes that the kernel was told of and that are no part of the tree: those of the control directory. They live on. */
+  /** Inodes outside the tree that the kernel knows: those of the control directory. They are never disposed of. */
   readonly #others = new Map<number, Inode>();
   /** Lookups that the kernel has not given back of inodes that are gone nevertheless. */
   readonly #abandoned = new Map<number, number>();
@@ -32,12 +32,12 @@ export class Nodes {
     this.remember(tree.root);
   }
 
-  /** How many the kernel knows. */
+  /** How many inodes the kernel knows. */
   get size(): number {
     return this.#size;
   }
 
-  /** Throws ESTALE for a nodeid that was never told, or is forgotten. */
+  /** Throws ESTALE for a nodeid that the kernel never got, or has forgotten. */
   get(nodeid: number): Inode {
     const inode = this.#find(nodeid);
     if (inode === undefined || inode.lookups === 0) throw new FsError("ESTALE", `node ${nodeid} is not known`);
@@ -51,7 +51,7 @@ export class Nodes {
     return inode;
   }
 
-  /** What the kernel is told beside the nodeid. It made the root itself, before it asked for anything. */
+  /** The generation sent with the nodeid. The kernel creates the root itself, with generation 0. */
   generationOf(inode: Inode): number {
     return inode === this.#tree.root ? 0 : this.#generation;
   }
@@ -74,7 +74,7 @@ export class Nodes {
     throw new FsError(inode.kind === "directory" ? "EISDIR" : "EINVAL");
   }
 
-  /** Counts one lookup, for an entry that is about to be told. */
+  /** Counts one lookup, for an entry that is about to be sent. */
   remember(inode: Inode): void {
     if (inode.lookups++ > 0) return;
     if (this.#tree.getInode(inode.ino) === undefined) this.#others.set(inode.ino, inode);
@@ -82,7 +82,7 @@ export class Nodes {
     this.#tree.hold(inode);
   }
 
-  /** Gives lookups back. False when more are given back than were told: the kernel and we differ. */
+  /** Gives lookups back. Returns false if the kernel gives back more than it got. */
   forget(nodeid: number, count: number): boolean {
     const inode = this.#find(nodeid);
     if (inode === undefined) return this.#forgetAbandoned(nodeid, count);

@@ -1,4 +1,4 @@
-/** The port's methods, answered in the filesystem thread from the tree. */
+/** Answers the main thread's calls from the tree, in the filesystem thread. */
 
 import { ORIGIN } from "../attributes.ts";
 import { FsError } from "../errno.ts";
@@ -75,7 +75,7 @@ export class RpcHandlers {
     done?.();
   }
 
-  /** Has the tree saved where it is to be saved, and calls back with what came of it. */
+  /** Saves the tree at its configured destination and calls back with the outcome. */
   save(done: (outcome: unknown) => void): void {
     const id = this.#nextSave++;
     this.#saving.set(id, done);
@@ -108,7 +108,7 @@ export class RpcHandlers {
     return version === known ? { version } : { version, entries: packOutline(this.outline(viewer)) };
   }
 
-  /** Answers at once, or when a generator has listed the directory. */
+  /** Calls back at once, or after a generator has listed the directory. */
   list(
     path: string,
     ticket: number | undefined,
@@ -139,7 +139,7 @@ export class RpcHandlers {
     return infoOf(toBytes(path), inode);
   }
 
-  /** Answers at once or when the file is generated. */
+  /** Calls back at once, or after the file is generated. */
   read(
     path: string,
     ticket: number | undefined,
@@ -155,7 +155,7 @@ export class RpcHandlers {
     const failWithPath = (error: FsError) => fail(error.at(path));
     const readContent = () => {
       const reply = (current: RegularFile) => {
-        // Meanwhile it may have been closed to the viewer.
+        // The viewer may have lost permission in the meantime.
         if (view.mayRead(current)) done(current.bytes());
         else failWithPath(new FsError("EACCES", "permission denied"));
       };
@@ -266,7 +266,7 @@ export class RpcHandlers {
   }
 
   /**
-   * Whether a generator is to be asked first: for the listing of a directory on the way, or whether there is a file of
+   * Whether a generator must be asked first: to list a directory on the way, or whether there is a file of
    * that name. Then it is asked, and `again` called once it has answered.
    */
   #waitForGenerator(
@@ -307,7 +307,7 @@ export class RpcHandlers {
   #requesterOf(ticket: number | undefined): Requester {
     if (ticket === undefined) return {};
     const requester = this.#mount.waiters.get(ticket);
-    if (requester === undefined) throw new FsError("EINTR", "the generation that reads it is over");
+    if (requester === undefined) throw new FsError("EINTR", "the generation that asked for it has ended");
     return { requester };
   }
 

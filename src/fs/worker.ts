@@ -284,7 +284,7 @@ class FilesystemThread {
     return counts;
   }
 
-  /** What is said meanwhile goes together: a message costs more than what is in it. */
+  /** Sends the messages posted during the work as one batch: each message has a high fixed cost. */
   #batchMessages(work: () => void): void {
     if (this.#batch !== undefined) return work();
     const batch: FromFilesystem[] = [];

@@ -27,14 +27,14 @@ const ANY = new Uint8Array(Int32Array.of(2_000_000_000).buffer);
 
 /** What the request loop tells, of how busy it is. */
 export interface Awake {
-  /** So many requests came within so many milliseconds. */
+  /** `requests` came within `ms` milliseconds. */
   noteRequests(requests: number, ms: number): void;
   /** None came for a while. */
   notePause(): void;
   close(): void;
 }
 
-/** For a thread whose callers may run on so many processors. `driver` is where the idle driver's name is read. */
+/** `processors`: how many may run the callers. `driver`: the file with the idle driver's name. */
 export function keepAwake(processors: number, device = DEVICE, driver = IDLE_DRIVER): Awake {
   if (processors < 2 || processors > MOST_PROCESSORS || readLine(driver) !== "haltpoll") return ASLEEP;
   try {

@@ -4,7 +4,7 @@
  * Knows which errno means "try again" and which "the mount is gone", and when to sleep. A request to a sleeping thread
  * costs 40 to 75 µs, nearly all of it the wake-up of an idle processor; so after an answer the loop looks again for a
  * short while before it sleeps. How long adapts: it grows when a request came soon after we slept, and shrinks to
- * nothing when looking was in vain, so that an idle mount burns no CPU. Between two looks it yields the processor: whoever
+ * nothing when no request came, so that an idle mount burns no CPU. Between two looks it yields the processor: whoever
  * shares it with us, most often the very program that waits for our answer, runs first. With one processor it never
  * looks. The caller's processor is the other half of a round trip: see awake.ts.
  */
@@ -18,7 +18,7 @@ import { Splicer } from "./splice.ts";
 
 const LONGEST_SPIN_MS = 0.1;
 const SHORTEST_SPIN_MS = 0.004;
-/** So many requests after another, then a look at the mail, which otherwise is looked at before sleeping, and the clock. */
+/** Messages and timers, normally checked before sleeping, are also checked after this many requests in a row. */
 const STRETCH = 64;
 const PAUSE_MS = 5;
 const IDLE_MS = 1000;
@@ -88,9 +88,9 @@ export interface Mailbox {
   hasWaiting(): boolean;
   /** Work for a certain time. */
   readonly timers: Alarm;
-  /** Nothing came for PAUSE_MS. */
+  /** Called after PAUSE_MS without a request. */
   onPause(): void;
-  /** Nothing came for IDLE_MS, after so many requests: the time for what takes longer. */
+  /** Called after IDLE_MS without a request, for work that takes longer. `requests`: how many came before. */
   onIdle(requests: number): void;
 }
 
@@ -106,7 +106,7 @@ export interface LoopOptions {
   readonly maxWrite: number;
   /** How many processors may run us and our callers. */
   readonly processors: number;
-  /** Is told how busy the loop is. */
+  /** Notified of how busy the loop is. */
   readonly awake?: Awake;
 }
 

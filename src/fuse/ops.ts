@@ -116,5 +116,5 @@ export type Reply<K extends OpName> = ReplyValue<(typeof OPS)[K]["reply"]>;
 /** `target` is where "data" goes: as many bytes as a reply may hold. */
 export type Handler<K extends OpName> = (request: Request<K>, header: Header, target: Buffer) => Reply<K> | Parked;
 
-/** What answers requests: a method an operation. An absent one is ENOSYS, which the kernel may remember for ever. */
+/** What answers requests: a method an operation. An absent one is ENOSYS, which the kernel may remember forever. */
 export type Filesystem = { readonly [K in OpName]?: Handler<K> };

@@ -6,7 +6,7 @@ import type { StaticContent, StaticsRequest } from "../rpc/messages.ts";
 
 export type Contents = readonly (Uint8Array | undefined)[];
 
-/** Kept at most, in bytes; then everything is sent anew. */
+/** Maximum size of the cache, in bytes. Beyond it, everything is sent again. */
 const MOST_BYTES = 32 << 20;
 
 interface CachedContents {
@@ -20,9 +20,9 @@ export class ContentCache {
   readonly #most: number;
   readonly #byIno = new Map<number, Uint8Array>();
   #bytes = 0;
-  /** Who has forgotten what he was told says so by another number. */
+  /** Incremented when the cache was emptied, so that the other thread sends contents again. */
   #epoch = 1;
-  /** The latest state of all contents that was told of. */
+  /** The latest version of the contents known to exist. */
   #newest = 0;
   #lists = new WeakMap<readonly string[], CachedContents>();
 
@@ -54,7 +54,7 @@ export class ContentCache {
       this.#byIno.set(ino, bytes);
     }
     const contents = found.map(({ ino }) => this.#byIno.get(ino));
-    // It was forgotten between the question and the answer.
+    // The cache was emptied between the request and the reply.
     if (found.some(({ ino }, index) => ino !== 0 && contents[index] === undefined))
       return this.#fetchContents(paths, limit);
     if (this.#bytes > this.#most) {

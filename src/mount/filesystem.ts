@@ -50,17 +50,17 @@ export interface FilesystemOptions {
   readonly from?: { readonly file: string } | { readonly text: Uint8Array };
   /** Makes the content of pending files. */
   readonly generate: Generate;
-  /** A content that was made anew is undone: the key of the request that it answered, as what it replaced did. */
+  /** A regeneration was undone. `request`: the key of the request that both contents answer. */
   readonly onUndone?: (request: string) => void;
   /** Resolves when the calls that were called off are booked. */
   readonly whenSettled?: () => Promise<void>;
   /** Says what is in the directories that generators list. */
   readonly list?: List;
-  /** Files and directories that are there from the start, besides those of the snapshot. */
+  /** Files and directories that exist from the start, in addition to those of the snapshot. */
   readonly plants?: readonly Plant[];
   /** Files that are there if their generator says so when somebody asks for their name. */
   readonly named?: readonly NamedFiles[];
-  /** Saves the tree where it is to be saved, for whoever asks through `.llmfs/control`; what came of it, JSON-able. */
+  /** Saves the tree at its configured destination, on a request through `.llmfs/control`. Resolves with the outcome, JSON-able. */
   readonly save?: () => Promise<unknown>;
   readonly log: (level: LogLevel, tag: string, text: string) => void;
   /** The time, in seconds since 1970, of what the snapshot and generators make; absent: the time it is. */
@@ -356,7 +356,7 @@ class Link {
   }
 }
 
-/** What came of it where nothing is to be saved. */
+/** The outcome if no destination is configured. */
 const NOTHING_SAVED = { kind: "none" };
 
 /** What a generator gets that goes on writing. One for all: most never see it. */

@@ -13,7 +13,7 @@ export class GenerationTask implements ContentSink {
   #underWay = 0;
   #refused: FsError | undefined;
   #wake = () => {};
-  /** Is told when programs that make the content wait for another. */
+  /** Called when a program that makes the content waits for another file. */
   #tell: ((over: Promise<void>) => void) | undefined;
   #waiting = 0;
   #over = Promise.withResolvers<void>();
@@ -66,7 +66,7 @@ export class GenerationTask implements ContentSink {
     else this.#refuse(new FsError(code, message));
   }
 
-  /** A program makes it. `waits` is told of each time that it, or a child of it, waits for another content. */
+  /** A program makes the content. `waits` is called each time it, or a child of it, waits for another file. */
   setMaker(pid: number, waits: (over: Promise<void>) => void): void {
     this.#tell = waits;
     this.#post({ type: "working", ticket: this.#ticket, pid });

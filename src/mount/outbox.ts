@@ -13,7 +13,7 @@ export class Outbox {
   readonly #wake: number;
   readonly #one = new Uint8Array(new BigUint64Array([1n]).buffer);
   #messages: ToFilesystem[] = [];
-  /** Texts that are to be made before anything else is told. */
+  /** Texts to render before any other message is sent. */
   readonly #texts = new Map<PublishedName, () => string>();
   readonly #published = new Set<PublishedName>();
   #waiting = false;
@@ -33,13 +33,13 @@ export class Outbox {
   /** See MountedFilesystem.publish. */
   publish(name: PublishedName, text: () => string): void {
     this.#texts.set(name, text);
-    // Whoever is told that the mount is there finds it.
+    // The first text is sent at once, so that it is there when the mount is reported as ready.
     if (this.#published.has(name)) this.#scheduleSend();
     else this.#send();
     this.#published.add(name);
   }
 
-  /** Says goodbye, and nothing after that. */
+  /** Sends "close", and nothing after it. */
   close(): void {
     this.#messages.push({ type: "close" });
     this.#send();

@@ -1,9 +1,9 @@
 /**
- * The tree's layout as the main thread knows it: fetched anew when it has changed, and not more often than it is worth.
+ * The tree's layout as the main thread knows it: fetched again when it has changed, at a limited rate.
  *
  * A tree that somebody writes to has another layout with every file that generating looks at. Fetching it stops the
- * filesystem's thread for a while, and what is drawn from it is drawn anew. So after each time there is a rest, ten
- * times as long as both took; who asks meanwhile gets what is fetched after it. Nobody gets an older layout than the
+ * filesystem's thread for a while, and everything rendered from it is rendered again. So after each fetch there is a rest, ten
+ * times as long as both took; requests in the meantime get the next fetch. Nobody gets an older layout than the
  * one told of before he asked.
  */
 import type { TreeEntry } from "../rpc/tree-port.ts";
@@ -33,7 +33,7 @@ export class OutlineCache {
   readonly #fetch: (known: number) => Promise<Fetched>;
   readonly #clock: OutlineCacheClock;
   #known: Required<Fetched> = { version: -1, entries: [] };
-  /** The latest that was told of. */
+  /** The latest version known to exist. */
   #newest = 0;
   /** On its way; what it brings is `since` or newer. */
   #coming: { readonly since: number; readonly entries: Promise<readonly TreeEntry[]> } | undefined;

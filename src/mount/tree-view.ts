@@ -21,7 +21,7 @@ export class TreeViews {
   readonly #layout: OutlineCache;
   readonly #statics: ContentCache;
   readonly #layouts = new Map<number, OutlineCache>();
-  /** The latest layout that was told of. */
+  /** The latest version of the layout known to exist. */
   #newest = 0;
 
   constructor(call: CallMethod) {
@@ -61,7 +61,7 @@ export class TreeViews {
       stat: (path) => call("stat", path, viewer),
       read: (path, requester) => call("read", path, requester, viewer),
       readStatic: (path, limit) => call("readStatic", path, limit, viewer),
-      // What may be read changes under way: nothing that was told before is believed.
+      // Permissions may change at any time, so nothing is cached.
       readStatics: async (paths, limit) =>
         (await call("readStatics", { paths, limit, epoch: 0, viewer })).map(({ bytes }) => bytes),
       ...(setMaker !== undefined && { setMaker }),

@@ -8,7 +8,7 @@
  *   {"id": 2, "op": "regen", "path": "/a.md", "prompt": "In verse."} generates another content, with another prompt
  *   {"id": 3, "op": "regen", "path": "/b.md", "force": true}         also if somebody wrote what is in the file
  *   {"id": 4, "op": "undo", "path": "/a.md"}                         brings the previous content back
- *   {"id": 5, "op": "save"}                                          saves the tree where it is to be saved at the end
+ *   {"id": 5, "op": "save"}                                          saves the tree at the destination of --save
  *   {"id": 6, "op": "stop"}                                          calls off everything that is under way here
  *
  *   {"id": 1, "ok": true, "usage": {…}}

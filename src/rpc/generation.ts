@@ -40,7 +40,7 @@ export interface GeneratedContent {
   readonly streamed?: true;
   /** Stored as `user.llmfs.meta.<key>`. */
   readonly metadata: ReadonlyMap<string, string>;
-  /** How long it holds, as `user.llmfs.refresh` says it; absent: for ever. */
+  /** How long it is valid, in the notation of `user.llmfs.refresh`; absent: forever. */
   readonly refresh?: string;
   /** The content there is still holds, and `bytes` mean nothing. Only where the request renews one. */
   readonly unchanged?: true;

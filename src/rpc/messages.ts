@@ -30,9 +30,9 @@ export interface Revision {
 export interface StaticsRequest {
   readonly paths: readonly string[];
   readonly limit: number;
-  /** Another one than before: what was told is forgotten. */
+  /** Different from the last call: the caller has forgotten all contents. */
   readonly epoch: number;
-  /** With one, every content is told, and that as far as this user may read it. */
+  /** If given, every content is sent that this user may read. */
   readonly viewer?: number;
 }
 
@@ -135,9 +135,9 @@ export type FromFilesystem =
   | { readonly type: "ready"; readonly protocol: string }
   | { readonly type: "generate"; readonly request: GenerationRequest }
   | { readonly type: "list"; readonly request: ListingRequest }
-  /** Somebody wants the tree saved where it is to be saved. Answered with "saved". */
+  /** Save the tree at its configured destination. Answered with "saved". */
   | { readonly type: "save"; readonly id: number }
-  /** A content that was made anew is undone, and what it replaced answers the same request: its key. */
+  /** A regeneration was undone, and both contents answer the same request, whose key this is. */
   | { readonly type: "undone"; readonly request: string }
   /** Nobody waits for this attempt any more. */
   | { readonly type: "cancel"; readonly ticket: number }
@@ -172,6 +172,6 @@ export type ToFilesystem =
   | { readonly type: "call"; readonly id: number; readonly method: keyof Methods; readonly args: readonly unknown[] }
   /** What came of it, JSON-able. */
   | { readonly type: "saved"; readonly id: number; readonly outcome: unknown }
-  /** What `.llmfs/NAME` says from here on, until it is told again. */
+  /** The text of `.llmfs/NAME` until the next message of this type. */
   | { readonly type: "publish"; readonly name: PublishedName; readonly text: string }
   | { readonly type: "close" };

@@ -4,9 +4,9 @@
 export interface TreeEntry {
   readonly path: string;
   readonly type: "file" | "directory" | "symlink" | "other";
-  /** Bytes; of files that somebody wrote. Generators are told of no others: they depend on who read what before. */
+  /** Bytes; of files that somebody wrote. Generators get no other sizes, because those depend on which files were read before. */
   readonly size?: number;
-  /** Files only. Generators are told "static" of what somebody wrote, and "pending" of all else, generated or not. */
+  /** Files only. Generators see "static" for what somebody wrote, and "pending" for everything else, generated or not. */
   readonly state?: "static" | "pending" | "generating" | "ready" | "failed";
   /** `user.llmfs.description`, one line, if it has one. */
   readonly description?: string;

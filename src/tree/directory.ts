@@ -2,7 +2,7 @@
  * A directory: names to inodes, in the order they were added.
  *
  * Every entry has a cookie that never changes and never comes again while the directory lives, so that a reader who
- * stops in the middle goes on at the right place, whatever was created or removed meanwhile (telldir, seekdir, `rm -r`
+ * stops in the middle goes on at the right place, whatever was created or removed in the meantime (telldir, seekdir, `rm -r`
  * of a hundred thousand entries). Entries stand in one array in cookie order, found by binary search; a removed one
  * leaves a hole that is closed when half of the array is holes.
  */
@@ -89,7 +89,7 @@ export class Directory extends InodeBase {
 
   /**
    * The newest entry whose cookie is less than this one, and so on down: calls back until it returns false. Downwards,
-   * as tmpfs lists: who reads a directory and adds to it meanwhile never meets what they added, and comes to an end.
+   * as tmpfs lists: a program that adds entries while it reads the directory never meets them, so its loop ends.
    */
   visitBefore(cookie: number, visit: (dentry: Dentry) => boolean): void {
     for (let slot = this.#slotOf(cookie) - 1; slot >= 0; slot--) {

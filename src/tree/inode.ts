@@ -95,7 +95,7 @@ export abstract class InodeBase {
   xattrs: Map<string, Uint8Array> | undefined = undefined;
   /** References that keep an unlinked inode alive, such as open handles. Invariant: never negative. */
   references = 0;
-  /** How often a holder outside the tree was told of it and has not forgotten it (see fs/nodes.ts). */
+  /** Lookups that the kernel has not given back (see fs/nodes.ts). */
   lookups = 0;
 
   constructor(ino: number, mode: number, owner: Owner, clock: Clock) {

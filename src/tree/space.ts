@@ -1,7 +1,7 @@
 /**
  * How much the tree may hold: pages of content and inodes, as tmpfs counts them (`size=`, `nr_inodes=`). What else takes
  * memory counts as one of the two, so that nobody can fill it up: a long symlink as a page, each further name of an
- * inode as an inode, and so do so many bytes of extended attributes.
+ * inode as an inode, and every XATTR_UNIT bytes of extended attributes as one too.
  */
 import { FsError } from "../errno.ts";
 import type { FileState } from "./content/file-state.ts";
@@ -24,7 +24,7 @@ const SLACK = 64;
 
 /**
  * Pages are counted here, but for those of stores that the kernel counts itself (StoreQuota). These get what is left of
- * the limit; a part of it is set aside for our own count, so that the kernel need not be told of every page.
+ * the limit; a part of it is set aside for our own count, so that the quota need not be changed for every page.
  */
 export class Space {
   /** Pages of all contents but those in stores with a quota. */
@@ -113,13 +113,13 @@ export class Space {
     this.links--;
   }
 
-  /** Throws ENOSPC where so many more bytes of extended attributes are too many. */
+  /** Throws ENOSPC if there is no room for `bytes` more of extended attributes. */
   checkXattrs(bytes: number): void {
     if (this.xattrBytes + bytes > (this.inodeLimit - this.inodes - this.links) * XATTR_UNIT)
       throw new FsError("ENOSPC");
   }
 
-  /** An inode's extended attributes became larger by so much, or smaller. */
+  /** An inode's extended attributes grew by `bytes`, or shrank if negative. */
   countXattrs(inode: object, bytes: number): void {
     const before = this.#xattrs.get(inode) ?? 0;
     // What generators and snapshots set is not counted, and may be removed.

@@ -10,7 +10,7 @@ export interface Walked {
 
 /**
  * Every inode with its path, each directory before what it holds, names in byte order. The root is "/". The names of a
- * directory are those it has when the walk comes to it, without those that go meanwhile. Deep trees need no deep stack.
+ * directory are those it has when the walk comes to it, without those that are removed in the meantime. Deep trees need no deep stack.
  */
 export function* walk(from: Directory, path: string): Generator<Walked> {
   for (const at of walkInSteps(from, path, Number.POSITIVE_INFINITY)) if (at !== undefined) yield at;

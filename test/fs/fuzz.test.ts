@@ -40,7 +40,7 @@ const NUMBERS = [0, 1, 2, 3, 7, 0xff, 4095, 4096, 4097, 65536, 131072, 131073, 2
 const LARGE = [...NUMBERS, 2 ** 32, 2 ** 40, 2 ** 52, 2 ** 53 - 1, 2 ** 53, 2 ** 63, 2 ** 64 - 2048];
 
 /** What is logged for a malformed message. Anything else in the log is a bug of ours. */
-const BLAMELESS = /not its protocol|forgotten more often than told|nodes to forget in|the kernel speaks FUSE/;
+const BLAMELESS = /not its protocol|forgotten more often than looked up|nodes to forget in|the kernel speaks FUSE/;
 
 class Fuzzer {
   readonly random: Random;

@@ -139,7 +139,7 @@ describe("lookup and forget", () => {
     fs.file("/README");
     const nodeid = fs.node("/README");
     fs.kernel.call("forget", nodeid, { nlookup: 5 });
-    expect(fs.kernel.log).toEqual([expect.stringContaining("forgotten more often than told")]);
+    expect(fs.kernel.log).toEqual([expect.stringContaining("forgotten more often than looked up")]);
     expect(fs.kernel.errno("getattr", nodeid)).toBe("ESTALE");
     expect(fs.tree.root.get("README")?.inode.lookups).toBe(0);
   });

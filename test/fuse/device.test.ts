@@ -209,7 +209,7 @@ describe("the loop", () => {
     expect(drainedAt).toBeLessThan(1000);
   });
 
-  test("how many requests came, and in what time, is told after each stretch, and the pause after the last", () => {
+  test("the number and duration of requests are reported after each stretch, and the pause after the last", () => {
     let left = 150;
     const { request, serve, mailbox } = connection({
       statfs() {

@@ -31,7 +31,7 @@ describe("the handshake", () => {
     expect(kernel.init({ minor: 99 }).minor).toBe(abi.FUSE_KERNEL_MINOR_VERSION);
   });
 
-  test("a kernel without the second word of flags is granted none of it", () => {
+  test("a kernel without the second word of flags gets no flags of it", () => {
     const kernel = new Kernel({}, { flags, flags2: abi.FUSE_PASSTHROUGH });
     const reply = kernel.init({ minor: 31, flags: 0x03fffffb });
     expect([reply.flags2, reply.max_stack_depth]).toEqual([0, 0]);
@@ -97,7 +97,7 @@ describe("what has no handler", () => {
     expect(replies.map((reply) => reply.readInt32LE(4))).toEqual(Array(7).fill(-ERRNO.ENOSYS));
   });
 
-  test("DESTROY is answered all the same, and remembered", () => {
+  test("DESTROY without a handler is answered, and remembered", () => {
     const kernel = new Kernel({});
     kernel.call("destroy", 0);
     expect(kernel.session.destroyed).toBe(true);
@@ -240,7 +240,7 @@ describe("parked requests", () => {
     expect(kernel.session.parked).toBe(0);
   });
 
-  test("others are answered meanwhile, in any order", () => {
+  test("other requests are answered in the meantime, in any order", () => {
     const kernel = parking();
     const [first, second] = [kernel.start("open", 5), kernel.start("open", 6)];
     expect(kernel.errno("rmdir", 1, { name: "x" })).toBe("ENOSYS");

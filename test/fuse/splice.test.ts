@@ -87,7 +87,7 @@ describe("nothing is sent, and the caller does it, where", () => {
   });
 });
 
-test("what the device refuses is told, and is not in the next message", () => {
+test("an error of the device is returned, and the rejected data is not part of the next message", () => {
   const fd = file(1, 2);
   const refusing = libc.open("/dev/null", libc.O_RDONLY);
   open.push(refusing);

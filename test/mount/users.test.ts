@@ -115,7 +115,7 @@ testLacking(
     await user.sh("chmod 444 a.txt; chmod 000 sub");
     for (const [path, reason] of [
       ["mnt/a.txt", "EACCES: no permission to write to the file"],
-      ["mnt/sub/b.txt", "EACCES: a directory on the way is closed"],
+      ["mnt/sub/b.txt", "EACCES: no search permission for a directory in the path"],
     ] as const) {
       expect(await user.llmfs(["regen", path])).toMatchObject({ status: 90, stderr: expect.stringContaining(reason) });
       expect((await user.llmfs(["regen", "--undo", path])).status).toBe(90);

@@ -38,7 +38,7 @@ describe("reading a directory in parts", () => {
     for (const count of [1, 3, 1000]) expect(read(fill(names(100)), count)).toEqual(names(100).reverse());
   });
 
-  test("gives every entry that stays, once, whatever else is removed meanwhile", () => {
+  test("lists every remaining entry once, whatever else is removed in the meantime", () => {
     const directory = fill(names(1000));
     let next = 0;
     const seen = read(directory, 10, () => {
@@ -50,7 +50,7 @@ describe("reading a directory in parts", () => {
     for (let stays = 500; stays < 1000; stays++) expect(seen).toContain(`n${stays}`);
   });
 
-  test("gives no entry twice that is removed and made again meanwhile only once more at most", () => {
+  test("lists an entry that is removed and created again at most once more", () => {
     const directory = fill(names(100));
     let rounds = 0;
     const seen = read(directory, 10, () => {
@@ -74,7 +74,7 @@ describe("reading a directory in parts", () => {
     expect(seen).toEqual(names(10).reverse());
   });
 
-  test("goes on behind a cookie whose entry is gone", () => {
+  test("continues after a cookie whose entry was removed", () => {
     const directory = fill(names(100));
     const cookie = directory.get("n49")?.cookie ?? 0;
     for (let index = 10; index < 90; index++) directory.remove(`n${index}`);

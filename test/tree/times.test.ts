@@ -86,7 +86,7 @@ describe("a write that the kernel made by itself", () => {
     expect(file.times().mtime).toBe(mtime);
   });
 
-  test("makes generated content the writer's as soon as anybody asks whose it is", () => {
+  test("turns generated content into the writer's as soon as its state is read", () => {
     const { file, fd } = shared();
     const state = (): string => file.state;
     file.state = "ready";
@@ -121,7 +121,7 @@ describe("a write that the kernel made by itself", () => {
     expect([file.times().mtime, reports]).toEqual([InterruptedStore.written, [false]]);
   });
 
-  test("is told apart from one by our own hand, which marks nothing by itself", () => {
+  test("is distinguished from a write of our own, which sets no time by itself", () => {
     const { file } = shared();
     file.state = "ready";
     file.write(0, Buffer.from("ours"));

@@ -351,7 +351,7 @@ describe("a directory with the set-group-id bit", () => {
 });
 
 describe("replacing a file's inode", () => {
-  test("leaves the name at its place for who is reading the directory", () => {
+  test("keeps the name at its place in a listing that is being read", () => {
     const tree = newTree();
     for (const name of ["a", "b", "c"]) tree.createFile(tree.root, name, 0o644, OWNER);
     const cookie = tree.root.get("a")?.cookie;

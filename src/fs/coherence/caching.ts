@@ -2,12 +2,12 @@
  * What the kernel may keep, stated once.
  *
  * Every change but our own passes through the kernel, so it may keep names, attributes, pages, directory listings and
- * "no such file" for as long as it likes. What our side changes (generated content, control files) is told by a
+ * "no such file" for as long as it likes. What our side changes (generated content, control files) is reported by a
  * notification, or not kept at all.
  */
 import * as abi from "../../fuse/abi.ts";
 
-/** Seconds. As good as for ever; the kernel's arithmetic is safe with it. */
+/** Seconds. Practically forever, without overflowing the kernel's arithmetic. */
 export const KEEP_SECONDS = 1_000_000;
 
 /** 1 MiB: the most the kernel sends at once (max_pages 256). */

@@ -1,5 +1,5 @@
 /**
- * The kernel's cache of names, and what it is told when a name changes without its doing.
+ * Keeps the kernel's cache of names up to date when a name changes without a request of the kernel.
  *
  * Whatever the kernel itself does to a name (unlink, rename, create) it knows. What this side does (a new listing, a
  * content under the name of an old one, a file whose generator withdrew it) it does not: it would go on finding the old
@@ -46,11 +46,11 @@ interface DcacheContext extends FsCore {
 
 export class Dcache {
   readonly #mount: () => DcacheContext;
-  /** The kernel is told of a name in its own reply. */
+  /** Whether the change belongs to a request of the kernel, whose reply covers it. */
   #byKernel = false;
-  /** Directories in which the kernel was told that a name does not exist, and may remember it. */
+  /** Directories for which the kernel may have cached that some name does not exist. */
   readonly #negative = new WeakSet<Directory>();
-  /** Names to be told of, by directory. */
+  /** Names of which the kernel must be notified, by directory. */
   readonly #waiting = new Map<number, Set<string>>();
   #underWay: UnderWay[] = [];
   /** The directory of the LOOKUP that is being handled and may be parked in the end; 0: none. */
@@ -77,7 +77,7 @@ export class Dcache {
     };
   }
 
-  /** The handler of LOOKUP: nothing is told of its directory before it is known whether it is parked. */
+  /** The handler of LOOKUP: no notification about its directory is sent before it is known whether the request is parked. */
   wrapLookup(handler: Handler<"lookup">): Handler<"lookup"> {
     return (request, header, target) => {
       try {
@@ -88,7 +88,7 @@ export class Dcache {
     };
   }
 
-  /** The kernel is about to be told that there is no such name in a directory, and that it may remember that. */
+  /** The reply lets the kernel cache that there is no such name in this directory. */
   noteNegative(directory: Directory): void {
     this.#negative.add(directory);
   }
@@ -140,15 +140,15 @@ export class Dcache {
     this.#sent.delete(pid);
     if (comesBack) return;
     this.#sent.set(pid, true);
-    throw new FsError("ESTALE", "the kernel is to release the directory and to look again");
+    throw new FsError("ESTALE", "the kernel must release the directory's lock and look the name up again");
   }
 
-  /** Whether some changes could be told right now, but for lack of room. */
+  /** Whether some notifications wait only because too many are in flight. */
   get hasWaiting(): boolean {
     return this.#waiting.keys().some((parent) => !this.#isLocked(parent));
   }
 
-  /** Tells what may be told. */
+  /** Sends the notifications that may be sent now. */
   flush(): void {
     if (this.#waiting.size === 0) return;
     this.#underWay = this.#underWay.filter(({ write }) => !write.done());
@@ -166,7 +166,7 @@ export class Dcache {
     return parent === this.#parking || this.#mount().session().hasParkedLookup(parent);
   }
 
-  /** False where that has to be tried again. */
+  /** Returns false if it must be tried again. */
   #notify(change: NameChange): boolean {
     const body = { ...change, namelen: change.name.length, flags: 0 };
     try {

@@ -130,7 +130,7 @@ export class Passthrough {
     if (this.#settling.size > SETTLE_AT) this.settle(SETTLE_AT / 2);
   }
 
-  /** Moves small files back to the heap, at most so many. True if there is more to do at once. */
+  /** Moves at most `count` small files back to the heap. Returns whether there is more to do now. */
   settle(count: number): boolean {
     const batch = this.#settling.entries().take(count).toArray();
     for (const [file, attempts] of batch) {

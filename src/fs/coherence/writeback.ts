@@ -31,7 +31,7 @@ export class Writeback {
 
   /**
    * False: all that was stored in the file has come. True: it has not, and `done` is called when it has. `unique` is the
-   * request that waits; it is to be parked.
+   * request that waits; the caller must park it.
    */
   flush(file: RegularFile, unique: number, done: () => void): boolean {
     const write = this.#send(file);

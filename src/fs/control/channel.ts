@@ -14,11 +14,11 @@ import type { Caller, ControlHandle } from "./directory.ts";
 
 const SIZE_BITS = SUBMIT_BYTES << 16;
 
-/** The other thread begins with so many while the next are looked up. */
+/** Requests sent to the main thread at once, so that it starts on them while the next are resolved. */
 const TOGETHER = 16;
-/** Taken at a time: the other requests of the mount are answered in between. */
+/** Lines handled per write; other requests of the mount are answered in between. */
 const MOST_LINES = 256;
-/** A prompt has 64 KiB at most, and JSON may write a byte as six. */
+/** A prompt has at most 64 KiB, and JSON may encode a byte as six. */
 const LONGEST_LINE = 512 * 1024;
 /** Answers that nobody has read, in bytes, and requests under way: with more, no further request is taken. */
 const MOST_UNREAD = 1 << 20;
@@ -187,7 +187,7 @@ export class ControlChannel implements ControlHandle {
       follow: true,
       beforeSearch(directory) {
         if (who && !mayAccess(directory, who, MAY_EXEC))
-          throw new FsError("EACCES", "a directory on the way is closed");
+          throw new FsError("EACCES", "no search permission for a directory in the path");
       },
     });
     if (file.kind === "directory") throw new FsError("EISDIR", "a directory");
@@ -214,7 +214,7 @@ export class ControlChannel implements ControlHandle {
     });
   }
 
-  /** All of it at once, and the last first: else what is called off would make room for what is called off next. */
+  /** Cancels everything at once, the last request first; otherwise each cancelled one would free a slot for the next. */
   #callOff(forGood: boolean): void {
     const names = [...this.#underWay].reverse();
     this.#mount.batchMessages(() => {
@@ -262,5 +262,5 @@ function parseRequest(text: string): ControlRequest {
 
 function promptOf({ prompt }: ControlRequest): string | undefined {
   if (prompt === undefined || typeof prompt === "string") return prompt;
-  throw new FsError("EINVAL", '"prompt" must be a text');
+  throw new FsError("EINVAL", '"prompt" must be a string');
 }

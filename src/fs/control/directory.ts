@@ -2,7 +2,7 @@
  * `.llmfs` in the mount's root: the control surface, as files.
  *
  * It is reachable by name and absent from listings, so that `tar`, `git` and `rm -rf *` never meet it. It is no part of
- * the tree: its inodes have numbers of their own, far above the tree's. A control file's content is made anew for
+ * the tree: its inodes have numbers of their own, far above the tree's. A control file's content is produced again for
  * every open, and belongs to it: the kernel keeps none of it.
  */
 import { CONTROL_NAME } from "../../attributes.ts";
@@ -92,7 +92,7 @@ export class ControlDirectory {
     return inode.ino >= FIRST_INO;
   }
 
-  /** Throws EACCES for one that is to be written and can only be read. */
+  /** Throws EACCES for an open for writing of a read-only file. */
   open(file: RegularFile, flags: number): StructValue<typeof abi.openOut> {
     const opener = this.#openers.get(file);
     if (opener === undefined) throw new FsError("ENOENT");
@@ -103,7 +103,7 @@ export class ControlDirectory {
       // A stream has no position: else a read that waits would keep every write(2) to the same descriptor waiting.
       return { fh, open_flags: ALWAYS | abi.FOPEN_STREAM, backing_id: 0 };
     }
-    if (writes) throw new FsError("EACCES", "this control file can only be read");
+    if (writes) throw new FsError("EACCES", "this control file is read-only");
     this.#handles.set(fh, opener());
     return { fh, open_flags: ALWAYS, backing_id: 0 };
   }

@@ -127,7 +127,8 @@ class ProducedFile implements ControlHandle {
     const until = timers.now + SLICE_MS;
     while (read.length < read.target.length) {
       const at = read.offset + read.length;
-      if (at < (this.#pieces[0]?.start ?? 0)) throw new FsError("ESPIPE", "what was there before is not kept");
+      if (at < (this.#pieces[0]?.start ?? 0))
+        throw new FsError("ESPIPE", "cannot seek back: earlier parts of this file are not kept");
       const piece = at < this.#end ? this.#pieces.findLast(({ start }) => start <= at) : undefined;
       if (piece !== undefined) {
         const part = piece.bytes.subarray(at - piece.start, at - piece.start + read.target.length - read.length);

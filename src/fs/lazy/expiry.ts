@@ -56,7 +56,7 @@ export class Expiry {
   readonly #post: (message: FromFilesystem) => void;
   readonly #series = new WeakMap<RegularFile, Series>();
 
-  /** `enabled`: somebody is there who could make content anew. A saved tree is read anywhere. */
+  /** `enabled`: whether there is a generator. Without one, expired content is served as it is. */
   constructor(mount: () => ExpiryContext, waiters: Waiters, post: (message: FromFilesystem) => void, enabled: boolean) {
     this.#enabled = enabled;
     this.#mount = mount;
@@ -64,7 +64,7 @@ export class Expiry {
     this.#post = post;
   }
 
-  /** How long the content of a file holds; undefined: for ever. */
+  /** How long the content of a file is valid; undefined: forever. */
   policyOf(file: RegularFile): Policy | undefined {
     if (file.xattrs === undefined || !this.#enabled) return undefined;
     const text = textXattr(file, REFRESH);
@@ -87,7 +87,7 @@ export class Expiry {
     this.#seriesOf(file).freshness.end();
   }
 
-  /** Somebody writes to a file, or is about to: it is theirs from here on. */
+  /** Somebody writes to the file: from here on it belongs to that user and no longer expires. */
   claim(file: RegularFile): void {
     const series = this.#series.get(file);
     if (file.state !== "ready" || this.policyOf(file) === undefined) return;
@@ -108,7 +108,7 @@ export class Expiry {
     const lineage = this.#mount().replacement.findLineage(file);
     if (lineage !== undefined && opening.opener.comesBackFor(lineage)) return false;
     const { current, freshness } = series;
-    // Opened by way of /proc/self/fd: the name is gone, and nothing is to be made for it.
+    // Opened through /proc/self/fd after an unlink: do not generate content for a file without a name.
     if (current === file && file.nlink === 0) return false;
     const fresh = freshness.isFresh(policy, since);
     if (fresh || (policy.stale && freshness.isMade)) {
@@ -153,7 +153,7 @@ export class Expiry {
       },
       take: {
         onContent: (content) => {
-          // For another owner by now: it is not for this one to read.
+          // The owner changed; the new owner may not be allowed to read content composed for the old one.
           if (this.#mount().authors.viewerOf(series.current) === viewer) this.#take(series, content);
         },
       },
@@ -164,7 +164,7 @@ export class Expiry {
     return series;
   }
 
-  /** A file that is there because its generator said so is not, once that says there is none. */
+  /** Removes a file that a generator created on demand once that generator answers ENOENT. */
   #onFailure(file: RegularFile, error: FsError): void {
     const { onDemandFiles, listings, tree } = this.#mount();
     const { dentry } = file;
@@ -209,7 +209,7 @@ export class Expiry {
   #replace(series: Series, content: ArrivedContent): void {
     const { tree, ruleEntries, replacement } = this.#mount();
     const before = series.current;
-    // Whoever has the old one open holds it: that must not use everything up, either.
+    // The old inode lives as long as it is open, and counts against the limits too.
     ruleEntries.admit();
     ruleEntries.makeRoom(content.bytes.length);
     tree.drop(replacement.replace(before, content));

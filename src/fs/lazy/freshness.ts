@@ -1,5 +1,5 @@
 /**
- * What is made anew when its time has passed: when it was last made, who waits for the next one, and which is enough.
+ * Content or a listing that expires: when it was generated, who waits for the next one, and which one is new enough.
  *
  * Everybody gets what was begun after they asked, if the rule says "always": who comes while one is being made waits
  * for the next. Time and order are those of this thread.
@@ -19,13 +19,13 @@ export function nextMoment(): number {
 }
 
 export interface ContentSource {
-  /** What is made anew at this time. */
+  /** The inode that is regenerated. */
   inode(): Inode;
-  /** Asks for it, after so many milliseconds. */
+  /** Requests it after `pause` milliseconds. */
   ask(ticket: number, pause: number): void;
   /** Takes what came. Throws FsError if it cannot be kept. */
   take: Pick<AttemptHandler, "onContent" | "onListing">;
-  /** It could not be made. Called before those who wait are told. */
+  /** Called when it failed, before the waiters are notified. */
   onFailure?(error: FsError): void;
 }
 
@@ -50,7 +50,7 @@ export class Freshness {
     this.#source = source;
   }
 
-  /** Whether what is there is good enough for who asked at that moment. */
+  /** Whether the current content is new enough for a request made at that moment. */
   isFresh({ ms }: Policy, since: number): boolean {
     return this.#begun > since || (ms > 0 && performance.now() - this.#madeAt < ms);
   }
@@ -69,13 +69,13 @@ export class Freshness {
     return this.#running !== undefined;
   }
 
-  /** What was made is not there any more. */
+  /** The generated content was removed. */
   reset(): void {
     this.#begun = 0;
     this.#madeAt = Number.NEGATIVE_INFINITY;
   }
 
-  /** It is being made in another way: for the first time. */
+  /** Notes that the first generation, which runs elsewhere, has begun. */
   begin(): void {
     this.#begun = nextMoment();
   }
@@ -90,7 +90,7 @@ export class Freshness {
     const isRecentEnough = ({ attempt, begun }: RunningAttempt) =>
       ms > 0 || begun > since || this.#waiters.isResumedBy(attempt, waiter.pid);
     const before = this.#waiters.reuse(this.#running?.attempt, waiter.pid);
-    // What was begun too early is of no use to anybody.
+    // An attempt that began before the request is of no use to anybody.
     if (
       before !== undefined &&
       this.#running !== undefined &&
@@ -107,12 +107,12 @@ export class Freshness {
     this.#waiters.join(this.#next, waiter);
   }
 
-  /** Makes it anew though nobody waits. */
+  /** Regenerates it although nobody waits. */
   renew(): void {
     if (this.#running === undefined) this.#start(this.#open(true));
   }
 
-  /** Somebody made it theirs: who waits gets what is there. */
+  /** A user took it over: the waiters get the current content. */
   abandon(): void {
     for (const attempt of [this.#running?.attempt, this.#next]) {
       if (attempt === undefined) continue;

@@ -174,7 +174,7 @@ export class Listings {
         } else this.#add(directory, origin, entry, kept, made);
       }
     } catch (error) {
-      // There was no room for all of it: half a listing is none.
+      // There was no room for the whole listing. Remove what was added, rather than show half of it.
       this.#prune(directory, (inode) => !made.has(inode));
       throw error;
     }
@@ -216,7 +216,7 @@ export class Listings {
     }
   }
 
-  /** Takes away what an earlier listing had, but for what is kept. */
+  /** Removes the entries of an earlier listing that `keeps` rejects. */
   #prune(directory: Directory, keeps: (inode: Inode) => boolean): void {
     const { tree } = this.#mount();
     for (const { name, inode } of [...directory.entries()]) {

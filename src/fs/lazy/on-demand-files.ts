@@ -77,7 +77,7 @@ export class OnDemandFiles {
     const running = this.#waiters.reuse(this.#running.get(path), waiter.pid);
     if (running !== undefined) this.#waiters.join(running, this.#waiters.admit(running.inode, waiter));
     else {
-      // Nobody makes it yet, so it waits for nobody: there is no circle to be refused.
+      // A new attempt waits for nothing yet, so it cannot close a cycle.
       const attempt = this.#begin(directory, name, path, rule.generator);
       this.#waiters.join(attempt, this.#waiters.admit(attempt.inode, waiter));
     }
@@ -108,7 +108,7 @@ export class OnDemandFiles {
         end(undefined);
       },
       onFailure: (error) => {
-        // That there is no such file is no failure of the source.
+        // ENOENT is an answer, not a failure of the generator.
         if (error.code === "ENOENT") this.#failures.forgive(directory);
         else this.#failures.add(directory);
         end(error);
@@ -126,7 +126,7 @@ export class OnDemandFiles {
   #take(directory: Directory, name: string, attempt: Attempt, content: ArrivedContent): void {
     const mount = this.#mount();
     const { inode: file } = attempt;
-    // Somebody made one of that name meanwhile: that is the one.
+    // Somebody created a file of that name in the meantime. Keep theirs.
     if (file.kind !== "file" || directory.get(name) !== undefined) return;
     const { ruleEntries } = mount;
     ruleEntries.makeRoom(content.bytes.length);
@@ -147,7 +147,7 @@ export class OnDemandFiles {
   #ruleFor(path: string | undefined): { readonly generator: string } | undefined {
     if (path === undefined) return undefined;
     const text = toText(path);
-    // What is not UTF-8 is no part that a generator could be told.
+    // A generator gets the parts of the path as text, so a path that is not UTF-8 matches no rule.
     return text.isWellFormed() ? this.#rules.find(({ pattern }) => pattern.matches(text)) : undefined;
   }
 }

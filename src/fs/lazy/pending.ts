@@ -2,7 +2,7 @@
  * Files whose content does not exist yet, and what happens when it comes.
  *
  * An open for reading is parked (waiters.ts) and answered when the bytes are there. However many wait, the content is
- * asked for once. Everything goes by inode: rename, link or unlink meanwhile does not matter.
+ * requested once. Everything is keyed by inode, so a rename, link or unlink in the meantime does not matter.
  */
 import { METADATA, REFRESH } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
@@ -46,7 +46,7 @@ export class Pending {
     return this.#byFile.size;
   }
 
-  /** Precondition: `file.lazy`. Throws EDEADLK where the wait would be for itself. */
+  /** Precondition: `file.lazy`. Throws EDEADLK if the file would wait for itself. */
   wait(file: RegularFile, waiter: Waiter): void {
     const checked = this.#waiters.admit(file, waiter);
     const running = this.#waiters.reuse(this.#byFile.get(file), waiter.pid);
@@ -59,12 +59,12 @@ export class Pending {
     return attempt !== undefined && !this.#waiters.isLeft(attempt);
   }
 
-  /** Somebody wants it made anew: earlier failures are not held against it. */
+  /** A new generation was requested explicitly: forget earlier failures, so that it starts without a pause. */
   forgive(file: RegularFile): void {
     this.#failures.forgive(file);
   }
 
-  /** Somebody wrote first: those who waited see what was written. */
+  /** Somebody wrote to the file first: its waiters read what was written. */
   onOverwrite(file: RegularFile): void {
     const attempt = this.#byFile.get(file);
     if (attempt === undefined) return;
@@ -75,7 +75,7 @@ export class Pending {
   #begin(file: RegularFile): Attempt {
     const attempt = this.#waiters.open(file, {
       onContent: (content) => {
-        // It has another owner by now, who may read other things than the one it was composed for.
+        // The file has a new owner, who may be allowed to read different files. Generate it again for that owner.
         if (this.#mount().authors.viewerOf(file) !== request.viewer) this.#restart(attempt, file);
         else this.#takeContent(attempt, file, content);
       },
@@ -94,7 +94,7 @@ export class Pending {
     return attempt;
   }
 
-  /** All who wait go on to wait for another attempt. */
+  /** Moves all waiters to a new attempt. */
   #restart(attempt: Attempt, file: RegularFile): void {
     file.state = "pending";
     if (attempt.waiters.size === 0) return this.#end(attempt, () => {});

@@ -29,9 +29,9 @@ const BUSY = new FsError("EBUSY", "the file is being generated");
 
 const THEIRS = new FsError("EEXIST", "somebody wrote what is in the file");
 
-const WRITTEN = new FsError("EBUSY", "the file was changed while it was generated again; it stays as it is");
+const WRITTEN = new FsError("EBUSY", "the file was changed while it was regenerated; the change was kept");
 
-const GIVEN_AWAY = new FsError("EBUSY", "the file was given to somebody else while it was generated again");
+const GIVEN_AWAY = new FsError("EBUSY", "the file's owner changed while it was regenerated");
 
 const STRANGER =
   "a caller of another process namespace cannot be recognized when it opens the file; use 'llmfs regen' instead";
@@ -110,7 +110,7 @@ export class Regeneration {
     this.#mount().pending.wait(target, waiter);
   }
 
-  /** Brings the previous content back; again, and that is undone. Throws ENODATA. */
+  /** Restores the previous content; a second call redoes. Throws ENODATA. */
   undo(file: RegularFile): void {
     const line = this.#findLine(file);
     if (line?.previous === undefined) throw new FsError("ENODATA", "there is no earlier content");
@@ -118,11 +118,11 @@ export class Regeneration {
     const request = textXattr(previous, REQUEST);
     const same = request !== undefined && request === textXattr(lineage.current, REQUEST);
     line.previous = this.#mount().replacement.put(lineage.current, previous);
-    // What others say of the request is not to be believed: the recording of another file would be brought back.
+    // Any other user could have set this attribute to restore the recording of a different file.
     if (same && this.#mount().authors.trusts(lineage.current.uid)) this.#post({ type: "undone", request });
   }
 
-  /** The attribute was set: `undo`, or `again` with a prompt behind a colon if there is to be another one. */
+  /** The attribute was set: `undo`, or `again`, followed by a colon and a new prompt if there is one. */
   set(file: RegularFile, value: string, pid: number): void {
     if (value === "undo") return this.undo(file);
     const prompt = value.startsWith("again:") ? value.slice("again:".length) : undefined;
@@ -131,12 +131,13 @@ export class Regeneration {
     if (target.lazy) return;
     if (pid === NOBODY) throw new FsError("EOPNOTSUPP", STRANGER);
     const others = this.#demandsOf(pid).filter((one) => one.file.deref() !== target);
-    if (others.length >= MOST_DEMANDS) throw new FsError("EBUSY", "open the files for which it was set before first");
+    if (others.length >= MOST_DEMANDS)
+      throw new FsError("EBUSY", "open the files you set it on before, then set it on this one");
     const count = this.#findLine(target)?.count ?? 0;
     this.#demands.set(pid, [...others, { file: new WeakRef(target), count, ...(prompt !== undefined && { prompt }) }]);
   }
 
-  /** Why the last attempt to make it anew failed. */
+  /** Why the last attempt to regenerate the file failed. */
   errorOf(file: RegularFile): string | undefined {
     const error = this.#findLine(file)?.error;
     return error && printable(`${error.code}: ${error.message}`);
@@ -178,7 +179,7 @@ export class Regeneration {
     if (line?.lineage.current === file) this.#keep(line, undefined);
   }
 
-  /** Unmounted: what was kept for an undo goes. */
+  /** Drops all contents kept for an undo. Call this after the unmount. */
   clear(): void {
     for (const line of this.#undoable) this.#keep(line, undefined);
   }
@@ -187,7 +188,7 @@ export class Regeneration {
   #resolveTarget(file: RegularFile, prompt: string | undefined): RegularFile {
     const target = this.#mount().replacement.currentOf(file);
     if (this.#mount().expiry.policyOf(target) !== undefined) {
-      throw new FsError("EOPNOTSUPP", `the file is generated again by itself, as its ${REFRESH} says`);
+      throw new FsError("EOPNOTSUPP", `the file is regenerated automatically, as its ${REFRESH} says`);
     }
     if (this.#mount().pending.isAwaited(target)) throw BUSY;
     if (prompt === undefined) return target;
@@ -285,7 +286,7 @@ export class Regeneration {
 /** The file's own prompt is the last one, where it has one. */
 function withPrompt(brief: GenerationRequest, file: RegularFile, prompt: string | undefined): GenerationRequest {
   if (prompt === undefined) return brief;
-  // An empty one is none.
+  // An empty attribute counts as absent.
   const own = file.xattrs?.get(PROMPT)?.length ?? 0;
   const inherited = own > 0 ? brief.prompts.slice(0, -1) : brief.prompts;
   return { ...brief, prompts: [...inherited, prompt] };

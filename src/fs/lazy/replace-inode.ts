@@ -3,10 +3,10 @@
  *
  * Whoever has a file open, or mapped, goes on reading what they opened. Where nobody has, the contents are exchanged and
  * the file stays the inode that it is, for hard links, `stat` and whoever watches it. Where somebody has, all names move
- * to another inode. The kernel is told of each name (dcache.ts), a little later; an open of the inode that lost its names
+ * to another inode. The kernel is notified of each name (dcache.ts), a little later; an open of the inode that lost its names
  * is sent to look its name up again (revalidate.ts).
  *
- * No message makes the kernel believe in a smaller size. It asks for the size on the way to an open, as it was told that
+ * No message makes the kernel believe in a smaller size. It asks for the size on the way to an open, because it was notified that
  * its attributes are out of date; but an open may have passed that point already. Such an open is sent back, too: else
  * its reader could get zeros behind the end of the content.
  */
@@ -71,7 +71,7 @@ export class InodeReplacement {
       throw revalidation.lookAgain(opener, lineage, "another content is under the same name");
     }
     if (this.#shrunk.has(file) && opener.mayLookAgain(file)) {
-      throw revalidation.lookAgain(opener, file, "the kernel is to ask for the size before it reads");
+      throw revalidation.lookAgain(opener, file, "the kernel must ask for the size before it reads");
     }
   }
 
@@ -80,7 +80,7 @@ export class InodeReplacement {
     if (file.lookups > 0 && size < file.size) this.#shrunk.add(file);
   }
 
-  /** The kernel is told the attributes of an inode. */
+  /** An inode's attributes are sent to the kernel. */
   onAttributesSent(inode: Inode): void {
     this.#shrunk.delete(inode);
   }

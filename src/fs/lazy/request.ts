@@ -1,4 +1,4 @@
-/** What is told of a file to whoever is to make its content. */
+/** Builds the request for a file's content. */
 
 import { DEFAULT_GENERATOR, DEPENDS, DESCRIPTION, GENERATOR, MODEL, OURS, PROMPT } from "../../attributes.ts";
 import type { GenerationRequest } from "../../rpc/generation.ts";
@@ -164,7 +164,7 @@ function firstPlace({ tree }: Pick<FsCore, "tree">, file: RegularFile, view?: Vi
   return first;
 }
 
-/** `place` is where a file that has no name yet is to be. */
+/** `place` is the future path of a file that has no name yet. */
 export function buildRequest(
   mount: RequestContext,
   file: RegularFile,

@@ -24,7 +24,7 @@ export interface Opener {
   readonly pid: number;
   /** Whether this OPEN is the second one of an open(2) whose first one was answered ESTALE because of this subject. */
   comesBackFor(subject: object): boolean;
-  /** Whether it may be answered ESTALE, because of this subject: it is no second OPEN, as far as that can be told. */
+  /** Whether it may be answered ESTALE, because of this subject: as far as is known, it is not a second OPEN. */
   mayLookAgain(subject: object): boolean;
 }
 

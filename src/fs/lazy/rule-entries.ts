@@ -26,7 +26,7 @@ const SHARE = 3 / 4;
 const RESERVE = 1 / 8;
 /** Entries that are looked at, at most, for one that can go. */
 const MOST_TRIES = 64;
-/** How long nothing is looked for after a search in vain. */
+/** How long to wait after a search without success before searching again. */
 const REST_MS = 100;
 
 /** What it uses of the mount. */
@@ -62,11 +62,12 @@ export class RuleEntries {
     const { space } = this.#mount().tree;
     const limit = Math.floor(space.inodeLimit * SHARE);
     while (this.#charged.size >= limit || space.usedInodes >= space.inodeLimit) {
-      if (!this.#freeInode()) throw new FsError("ENOSPC", "files that generators list or find use up the inodes");
+      if (!this.#freeInode())
+        throw new FsError("ENOSPC", "files created by generators use all the inodes they may; raise --inodes");
     }
   }
 
-  /** Makes room for a content of so many bytes, as far as that is possible: nothing is refused here. */
+  /** Frees space for `bytes` of content, as far as possible. Never throws. */
   makeRoom(bytes: number): void {
     if (this.#pages === 0) return;
     const { space } = this.#mount().tree;
@@ -99,7 +100,7 @@ export class RuleEntries {
     while (this.#pages > limit) {
       if (this.#freePages()) continue;
       this.#clear(file);
-      throw new FsError("ENOSPC", "the contents of files that generators list or find use up the space");
+      throw new FsError("ENOSPC", "files created by generators use all the space they may; raise --size");
     }
     this.#used.add(file);
   }
@@ -110,7 +111,7 @@ export class RuleEntries {
     this.#discharge(inode);
   }
 
-  /** It is disposed of. */
+  /** The inode is being disposed of. */
   onDispose(inode: Inode): void {
     if (inode.kind === "file" || inode.kind === "directory") this.#used.delete(inode);
     this.#discharge(inode);
@@ -124,7 +125,7 @@ export class RuleEntries {
     this.#nameless.delete(inode);
   }
 
-  /** It has lost its last name. */
+  /** The inode has lost its last name. */
   onUnnamed(inode: Inode): void {
     if (this.#charged.has(inode)) this.#nameless.add(inode);
   }
@@ -134,7 +135,7 @@ export class RuleEntries {
     return this.#charged.has(inode) && inode.references === (inode.lookups > 0 ? 1 : 0);
   }
 
-  /** To be called when a user has made something: the next one is to have room, too. */
+  /** Call this after a user created an inode, so that there is room for the next one. */
   balanceInodes(): void {
     if (this.#charged.size === 0) return;
     const { space } = this.#mount().tree;
@@ -142,7 +143,7 @@ export class RuleEntries {
     for (let tries = MOST_TRIES; tries > 0 && space.usedInodes > most; tries--) if (!this.#freeInode()) return;
   }
 
-  /** The same for bytes. Asking the kernel how many are used is dear, so it is for when there is time. */
+  /** The same for bytes. Asking the kernel for the usage is expensive, so this runs only when the thread is idle. */
   balancePages(): void {
     const mount = this.#mount();
     if (this.#pages === 0 || this.#balanced === mount.writes) return;

@@ -26,7 +26,7 @@ const DIRENT_SIZE = 20;
 /**
  * The size a file claims while its content does not exist yet. Programs that trust stat(2) and look no further take a
  * size of 0 for an empty file, and a size below the real one for the whole; a size above any plausible content makes
- * them read to the end, or fail aloud. docs/lazy-files.md shows which tool does what.
+ * them read to the end, or fail loudly. docs/lazy-files.md shows which tool does what.
  */
 export const CLAIMED_SIZE = 1 << 20;
 
@@ -256,7 +256,7 @@ export function attributeOperations(mount: FsContext) {
     ) {
       inode.setTimes(timesIn(request, tree.clock(timeOf)));
     }
-    // Reading what the kernel has kept of a directory is not told, and the next time is to be marked. (Pages of others
+    // The kernel does not report reads of a listing it has cached, but the next read must update the atime. (Pages of others
     // may be locked by a request that waits for us.)
     if (marked && inode.marksReads(tree.clock)) mount.invalidate(inode, true);
     return attrReply(mount, inode);

@@ -1,7 +1,7 @@
 /**
  * Overlayfs above the mount, when it copies a file up to its own layer (fs/overlayfs/copy_up.c).
  *
- * It asks for the size first, then opens the file, copies as many bytes as it was told of, and gives the copy that size.
+ * It asks for the size first, then opens the file, copies as many bytes as that size, and sets the copy to it.
  * If the content comes between the two, as it does when the open is what generates it, the size was a claim: the copy
  * would be filled up with NULs, or cut. Nothing but an error makes overlayfs look again. ESTALE is the one that the system
  * call it works for (chmod, open for writing, rename) does not report: the kernel starts that call over
@@ -9,7 +9,7 @@
  *
  * Overlayfs is recognised by what no program does: a thread opens with O_NOATIME, seeks data at the beginning of a file
  * whose content came just then, without having asked for its size, and lists the extended attributes. With the mount
- * option metacopy=on it copies no data, and the size all the same: it lists the attributes, and opens the file only then,
+ * option metacopy=on it copies no data, but still the size: it lists the attributes, and opens the file only then,
  * to ask for its flags (since Linux 5.15). There it is the open that is answered ESTALE, whoever asks; a program does not
  * notice, since open(2) looks again by itself.
  */
@@ -49,7 +49,7 @@ export class CopyUps {
     this.#seeks = seeks;
   }
 
-  /** The file has a content that it did not have before. */
+  /** The file got new content. */
   onContent(file: RegularFile): void {
     const now = performance.now();
     for (const [other, at] of this.#arrived) {
@@ -65,12 +65,12 @@ export class CopyUps {
     return this.#opensOf(file, pid).some(({ state }) => state === "returned");
   }
 
-  /** This thread came back and opened the file. */
+  /** This thread opened the file again after ESTALE. */
   onReturn(fh: number, file: RegularFile, pid: number): void {
     this.#opened.set(fh, { pid, file, state: "returned" });
   }
 
-  /** This thread opened the file, and did not come back for it. `waited`: it waited for the content. */
+  /** This thread opened the file for the first time. `waited`: it waited for the content. */
   onOpen(fh: number, file: RegularFile, pid: number, flags: number, waited: boolean): void {
     if ((flags & O_NOATIME) === 0 || isWritable(flags)) return;
     const at = this.#arrived.get(file);
@@ -92,7 +92,7 @@ export class CopyUps {
     else if (Number(offset) === 0) opened.state = "suspect";
   }
 
-  /** This thread was told the file's size. */
+  /** The file's size was sent to this thread. */
   onSizeSent(file: Inode, pid: number): void {
     for (const opened of this.#opensOf(file, pid)) if (opened.state !== "returned") opened.state = "cleared";
   }
@@ -116,7 +116,7 @@ export class CopyUps {
   }
 
   #lookAgain(file: RegularFile, pid: number): FsError {
-    return this.#revalidation.lookAgain({ pid }, file, "the file is to be copied again, by the size that it has now");
+    return this.#revalidation.lookAgain({ pid }, file, "the file has a new size; copy it again");
   }
 
   #opensOf(file: Inode, pid: number): readonly CopyUpOpen[] {

@@ -17,7 +17,7 @@ import { requireChangeable } from "./names.ts";
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const COPY_CHUNK = 1 << 20;
-/** So many bytes are worth the calls that save a copy. */
+/** From this size on, splicing is cheaper than copying. */
 const EXTENT_FROM = 1 << 16;
 
 export function fileOperations(mount: FsContext) {
@@ -123,7 +123,7 @@ export function fileOperations(mount: FsContext) {
 
   /** No message makes the kernel believe in a smaller size but its own question. */
   function askSizeFirst(opener: Opener, file: RegularFile): FsError {
-    return mount.revalidation.lookAgain(opener, file, "the kernel is to ask for the size before it writes");
+    return mount.revalidation.lookAgain(opener, file, "the kernel must ask for the size before it writes");
   }
 
   return {

@@ -18,7 +18,7 @@ const NEGATIVE = { ...NO_ENTRY, entry_valid: KEEP_SECONDS };
 
 const SPECIAL_TYPES = [S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK];
 
-const FORGOTTEN_TOO_OFTEN = "forgotten more often than told";
+const FORGOTTEN_TOO_OFTEN = "forgotten more often than looked up";
 
 export function nameOperations(mount: FsContext) {
   const { tree, nodes } = mount;
@@ -74,7 +74,7 @@ export function nameOperations(mount: FsContext) {
         return replyEntry(mount, inode);
       }
       if (mount.onDemandFiles.wait(directory, name, waiter)) return PARKED;
-      // The kernel is told of a new name only after the reply that brought it (dcache.ts), and must find it at once.
+      // The kernel is notified of a new name only after this reply (dcache.ts), but must be able to find it at once.
       if (mount.listings.addsTo(directory)) throw new FsError("ENOENT");
       mount.dcache.noteNegative(directory);
       return NEGATIVE;
@@ -154,7 +154,7 @@ export function nameOperations(mount: FsContext) {
   } satisfies Filesystem;
 }
 
-/** The directory a name is to be made or removed in. The control directory takes no part in the tree. */
+/** Returns the directory in which a name is created or removed. Throws EPERM for the control directory. */
 export function requireChangeable(mount: FsContext, nodeid: number, name: string): Directory {
   const directory = mount.nodes.getDirectory(nodeid);
   if (mount.control.owns(directory)) throw new FsError("EPERM");

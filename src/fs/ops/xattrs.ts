@@ -23,10 +23,10 @@ const SELINUX = "security.selinux";
 /** What tmpfs stores. Everything else (but ACLs) is no attribute that this filesystem has. */
 const NAMESPACES = ["user.", "trusted.", "security."];
 
-/** Origins that were told lately, at most. */
+/** Maximum number of recently returned origins that are remembered. */
 const MOST_ORIGINS = 1024;
 
-/** Different names that are doubted, at most. */
+/** Maximum number of different names to warn about. */
 const DOUBTS = 100;
 
 /** As fs/xattr.c:xattr_resolve_name() for tmpfs. Throws EOPNOTSUPP; EINVAL for a namespace without a name. */
@@ -36,7 +36,7 @@ function checkName(name: string): void {
   if (name.length === namespace.length) throw new FsError("EINVAL");
 }
 
-/** Attributes that are not stored but told. Undefined: not one of these. */
+/** Returns the value of an attribute that is computed rather than stored; undefined for any other attribute. */
 function deriveXattr(inode: Inode, name: string, mount: FsContext): string | undefined {
   if (name === STATE && inode.kind === "file") return inode.state;
   const error = name === ERROR ? errorOf(inode, mount) : undefined;
@@ -49,7 +49,7 @@ function errorOf(inode: Inode, mount: FsContext): FsError | undefined {
   return inode.kind === "directory" ? mount.listings.errorOf(inode) : undefined;
 }
 
-/** As bytes, no more than an attribute may have. */
+/** As bytes, cut to the maximum size of an attribute. */
 function clip(text: string): Uint8Array {
   return Buffer.from(text).subarray(0, XATTR_SIZE_MAX);
 }
@@ -64,7 +64,7 @@ function listNames(inode: Inode, mount: FsContext): string[] {
 
 export function xattrOperations(mount: FsContext) {
   const { tree, nodes } = mount;
-  /** Names that somebody was told of. */
+  /** Names for which a warning was logged. */
   const doubted = new Set<string>();
   /** What was read of ORIGIN, oldest first: who sets the same copies a file with all that it has. */
   const origins = new Set<string>();
@@ -128,7 +128,7 @@ export function xattrOperations(mount: FsContext) {
   function setAttribute(inode: Inode, name: string, value: Uint8Array, flags: number, { uid, pid }: Header): void {
     checkName(name);
     if (name === ERROR && (inode.kind === "file" || inode.kind === "directory")) {
-      throw new FsError("EPERM", `${ERROR} is told, not set`);
+      throw new FsError("EPERM", `${ERROR} is read-only`);
     }
     if (inode.kind === "file") {
       const text = Buffer.from(value).toString("utf8");
@@ -174,7 +174,7 @@ export function xattrOperations(mount: FsContext) {
 
     setxattr({ name, value, flags, size, setxattr_flags }, header) {
       const inode = nodes.get(header.nodeid);
-      // It asks for another content, and says nothing about any.
+      // Setting it requests a new content and defines nothing.
       if (name !== REGEN) mount.definitions++;
       if (mount.control.owns(inode)) throw new FsError("EPERM");
       mount.ruleEntries.claim(inode);
@@ -196,7 +196,7 @@ export function xattrOperations(mount: FsContext) {
       if (!isAcl(name)) checkName(name);
       mount.authors.check(inode, name, undefined, header.uid);
       const before = xattrSpace(name, inode.xattrs?.get(name));
-      if (deriveXattr(inode, name, mount) !== undefined) throw new FsError("EPERM", `${name} is told, not stored`);
+      if (deriveXattr(inode, name, mount) !== undefined) throw new FsError("EPERM", `${name} is read-only`);
       if (isAcl(name)) {
         removeAcl(inode, name);
         // Unlike SETXATTR, the request does not say whether the caller is in the group (posix_acl_update_mode).
@@ -205,7 +205,7 @@ export function xattrOperations(mount: FsContext) {
       tree.space.countXattrs(inode, -before);
       inode.touchCtime(tree.clock);
       if (inode.kind !== "file" || !inode.lazy || (name !== GENERATOR && name !== PROMPT)) return;
-      // Nothing says any more what would make it.
+      // No generator or prompt is left to generate it.
       if (inode.xattrs?.has(GENERATOR) !== true && inode.xattrs?.has(PROMPT) !== true) becomeStatic(inode);
     },
   } satisfies Filesystem;

@@ -10,7 +10,7 @@
  * - is one by which people and supervisors end or interrupt programs, and has a handler: SIGHUP, SIGINT, SIGQUIT, SIGABRT,
  *   SIGTERM. The program has to run its handler, and most of them expect EINTR.
  * Handlers of all other signals run when the wait is over, as they do when a program waits for a disk. That includes
- * SIGALRM: whether a timer ticks or limits the time of a read cannot be told from outside.
+ * SIGALRM: whether a timer ticks or limits the time of a read cannot be seen from outside.
  *
  * The kernel sends no second INTERRUPT, and after the first it no longer wakes the caller for any signal, not even for
  * SIGKILL, as long as the request is not answered (fs/fuse/dev.c:request_wait_answer). So a caller whose wait goes on

@@ -89,7 +89,7 @@ export class Waiters {
     return this.#announce(made, waiter);
   }
 
-  /** While a program waits, another content may be made in its place: the other thread is told. */
+  /** Notifies the main thread while a program waits, so that another generation can use its slot. */
   #announce(requester: Attempt, waiter: Waiter): Waiter {
     const { ticket } = requester;
     this.#post({ type: "waits", ticket, waits: true });
@@ -117,13 +117,13 @@ export class Waiters {
     const maker = this.#byTicket.get(ticket);
     if (maker === undefined) return;
     maker.maker = pid;
-    // It may have been faster than the news of it.
+    // The program may have opened files before this message arrived.
     for (const attempt of [...this.#byTicket.values()]) {
       const waiters = [...attempt.waiters];
       for (const waiter of waiters) {
         if (waiter.requester === undefined && waiter.pid !== undefined) this.#recheck(attempt, waiter);
       }
-      // Where nobody waited before, it is wanted for another reason.
+      // An attempt that had no waiters to begin with is kept: it runs for another reason.
       if (waiters.length > 0 && attempt.waiters.size === 0) this.callOff(attempt);
     }
   }
@@ -160,7 +160,7 @@ export class Waiters {
   takePiece(ticket: number, bytes: Uint8Array): void {
     const attempt = this.#byTicket.get(ticket);
     try {
-      if (attempt === undefined) throw new FsError("EINTR", "nobody waits for it");
+      if (attempt === undefined) throw new FsError("EINTR", "nobody waits for this content any more");
       this.#mount().ruleEntries.makeRoom(bytes.length);
       attempt.draft ??= new PartialContent(this.#mount().tree.space);
       attempt.draft.append(bytes);
@@ -237,14 +237,14 @@ export class Waiters {
 
   /** The mount is gone, and with it whoever waited. */
   clear(): void {
-    // All are told the same, whichever is the first.
+    // All waiters get ENODEV, in whatever order they end.
     this.#endingReads = true;
     for (const attempt of [...this.#byTicket.values()]) this.callOff(attempt, new FsError("ENODEV", "unmounted"));
     this.#endingReads = false;
     this.#over.length = 0;
   }
 
-  /** Tells the other thread that nobody wants it. */
+  /** Tells the main thread to stop working on the attempt. */
   cancel(attempt: Attempt): void {
     this.#post({ type: "cancel", ticket: attempt.ticket });
   }
@@ -283,7 +283,8 @@ export class Waiters {
       const { reader, since } = one;
       for (const attempt of [...reader.reads]) {
         for (const waiter of [...attempt.waiters]) {
-          if (waiter.requester === reader) this.#dismiss(attempt, waiter, new FsError("EINTR", "its reader is gone"));
+          if (waiter.requester === reader)
+            this.#dismiss(attempt, waiter, new FsError("EINTR", "the file that needed it is no longer generated"));
         }
         this.#beginGraceIfLeft(attempt, undefined, since);
       }
@@ -321,8 +322,8 @@ export class Waiters {
     throw error;
   }
 
-  /** Ends it without a content, whoever waits. */
-  callOff(attempt: Attempt, reason = new FsError("EINTR", "it was called off")): void {
+  /** Ends the attempt without content; its waiters fail with `reason`. */
+  callOff(attempt: Attempt, reason = new FsError("EINTR", "the generation was cancelled")): void {
     this.cancel(attempt);
     attempt.handler.onCallOff();
     this.end(attempt, (waiter) => waiter.fail(reason));

@@ -3,7 +3,7 @@
  *
  * The kernel ends a FUSE connection with its server, but leaves the dead mount in the tree, where every call fails with
  * ENOTCONN. A process that is killed cannot unmount, so another one does: it sleeps on a pipe whose other end only the
- * server holds, and wakes when that is closed, however it came about. It is told as well of process groups and processes
+ * server holds, and wakes when that is closed, for whatever reason. It also keeps a list of process groups and processes
  * that work for the mount, and ends those that are left.
  */
 

@@ -19,7 +19,7 @@ export interface MountRequest {
   /** What mount tables show as the source. A number is added where another mount has it already. */
   readonly source: string;
   readonly readOnly: boolean;
-  /** Other users may enter; the kernel checks permissions all the same. */
+  /** Other users may enter; the kernel still checks permissions. */
   readonly allowOther: boolean;
   /** The mountpoint was made for this mount: it goes with it, also where this process is killed. */
   readonly temporary: boolean;
@@ -61,7 +61,7 @@ export async function mountFuse(wanted: MountRequest): Promise<KernelMount> {
   }
 }
 
-/** Two mounts of one snapshot can be told apart. */
+/** Makes the source unique, so that two mounts of one snapshot can be distinguished. */
 function chooseSource(source: string): string {
   const taken = new Set(readMounts().map((mount) => mount.source));
   let name = source;

@@ -5,7 +5,7 @@ import { FS_TYPE, findMountAt } from "../../mountinfo.ts";
 import { isDeadError, MountError } from "./unmount.ts";
 
 /**
- * "dead" if a mount of ours is there whose process is gone: it is to be replaced. Else the directory is there and empty.
+ * Returns "dead" for an llmfs mount whose process is gone, which can be replaced; otherwise the directory exists and is empty.
  * Throws MountError "bad-mountpoint" or "busy", which call the place by the name that the user gave it.
  */
 export function checkMountpoint(path: string, name = path): "free" | "dead" {

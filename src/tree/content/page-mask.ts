@@ -15,7 +15,7 @@ export function popcount(mask: number): number {
   return count;
 }
 
-/** How many bytes from `offset` on can be written where these pages are there, and so many more are free. */
+/** How many bytes from `offset` on can be written, given the pages already there and `freePages` more. */
 export function writableWithin(pages: number, freePages: number, offset: number, length: number): number {
   let free = freePages;
   let at = offset;

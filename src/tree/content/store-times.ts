@@ -50,7 +50,7 @@ export class StoreTimesWatcher {
 
   /**
    * The file was given these times, and the store gets them too: the next write or read differs from them, however
-   * coarse the clock is that the kernel stamps by. They are not looked up again: a write that comes meanwhile is news.
+   * coarse the clock is that the kernel stamps by. They are not read back: a write in the meantime must still be noticed.
    */
   stamp(times: StoreTimes): void {
     if (this.store.setTimes === undefined) return;

@@ -354,7 +354,7 @@ describe("a file that another one is generated from", () => {
     const reader = opening(fs, "/a");
     const { ticket } = fs;
     fs.kernel.interrupt(reader);
-    expect(() => reading(fs, "/b", ticket)).toThrow("over");
+    expect(() => reading(fs, "/b", ticket)).toThrow("has ended");
     expect(fs.requests).toHaveLength(1);
   });
 

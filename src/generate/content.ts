@@ -1,20 +1,20 @@
-/** From what a generator returns to what a file holds: bytes, and metadata as text. */
+/** Turns the result of a generator into the content of a file: bytes, and metadata as text. */
 import { FsError } from "../errno.ts";
 import type { FileContent } from "../generators/contract.ts";
 import { formatJsonFile, kindOf } from "../generators/formats/json.ts";
 import type { ContentSink, GeneratedContent } from "../rpc/generation.ts";
 
 export interface ContentLimits {
-  /** Largest content in bytes. */
+  /** The maximum size of content in bytes. */
   readonly bytes: number;
 }
 
-/** What of a stream is held at a time; a content no larger comes in one. */
+/** How much of a stream is buffered. Smaller content is delivered in one piece. */
 const HELD_BYTES = 256 * 1024;
 
 /**
- * `origin` names file and generator, for messages. A stream goes to the sink, if there is one, as it comes. Rejects with
- * FsError EFBIG or EIO, with what the sink rejects with, or the signal's reason.
+ * `origin` names the file and the generator for messages. A stream is passed on to the sink, if there is one. Rejects with
+ * FsError EFBIG or EIO, the error of the sink, or the signal's reason.
  */
 export async function deliver(
   content: FileContent["content"],
@@ -30,7 +30,7 @@ export async function deliver(
   return limit(new TextEncoder().encode(formatJsonFile(content, origin)), origin, limits);
 }
 
-/** Every value as text. A key that cannot be part of an xattr's name is left out and reported. */
+/** Converts every value to text. Skips and reports keys that cannot be part of an xattr name. */
 export function metadataText(
   metadata: FileContent["metadata"],
   warn: (message: string) => void,
@@ -38,15 +38,15 @@ export function metadataText(
   const text = new Map<string, string>();
   for (const [key, value] of Object.entries(metadata ?? {})) {
     const stored = String(value);
-    // xattr names have at most 255 bytes (XATTR_NAME_MAX), "user.llmfs.meta." included; values 64 KiB.
+    // xattr names have at most 255 bytes (XATTR_NAME_MAX) including "user.llmfs.meta.", and values at most 64 KiB.
     if (key === "" || key.includes("\0") || isLongerThan(key, 200) || isLongerThan(stored, 65536)) {
-      warn(`metadata ${JSON.stringify(key.slice(0, 40))} is left out: no xattr can hold it`);
+      warn(`skipped metadata ${JSON.stringify(key.slice(0, 40))}: it does not fit into an xattr`);
     } else text.set(key, stored);
   }
   return text;
 }
 
-/** Whether a text has more bytes than that in UTF-8, where a UTF-16 unit takes three at most. */
+/** Whether a text has more than `bytes` bytes in UTF-8, where a UTF-16 code unit has at most three. */
 function isLongerThan(text: string, bytes: number): boolean {
   return text.length * 3 > bytes && Buffer.byteLength(text) > bytes;
 }
@@ -55,7 +55,7 @@ function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
   return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
 }
 
-/** Stops the iteration, so that the generator's `finally` runs, on too much and when nobody wants the result. */
+/** Ends the iteration, so that the generator's `finally` runs, if there is too much content or the result is not needed. */
 async function collect(
   pieces: AsyncIterable<unknown>,
   origin: string,
@@ -76,7 +76,7 @@ async function collect(
   for await (const piece of pieces) {
     signal.throwIfAborted();
     if (typeof piece !== "string" && !(piece instanceof Uint8Array)) {
-      throw new FsError("EIO", `${origin} streamed ${kindOf(piece)} where text or bytes are expected`);
+      throw new FsError("EIO", `${origin} streamed ${kindOf(piece)}; expected text or bytes`);
     }
     const bytes = typeof piece === "string" ? encoder.encode(piece) : new Uint8Array(piece);
     length += bytes.length;
@@ -96,5 +96,8 @@ function limit(bytes: Uint8Array, origin: string, limits: ContentLimits): Pick<G
 }
 
 function createTooLargeError(origin: string, limits: ContentLimits): FsError {
-  return new FsError("EFBIG", `${origin} returned more than ${limits.bytes} bytes; the rule's "maxBytes" allows more`);
+  return new FsError(
+    "EFBIG",
+    `${origin} returned more than ${limits.bytes} bytes; to allow more, set "maxBytes" in the rule`,
+  );
 }

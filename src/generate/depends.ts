@@ -1,13 +1,13 @@
-/** `user.llmfs.depends`: the files that a file is made from, and the order that follows. */
+/** `user.llmfs.depends`: the files that a file depends on, and the resulting order. */
 import { posix } from "node:path";
 
-/** Absolute paths; `lines` are paths, one a line, relative to the file's own directory or absolute within the mount. */
+/** Returns absolute paths. `lines` has one path per line, relative to the file's directory or absolute within the mount. */
 export function parseDependencies(path: string, lines: string | undefined): readonly string[] {
   const named = (lines ?? "").split("\n").map((line) => line.trim());
   return [...new Set(named.filter((line) => line !== "").map((line) => posix.resolve(posix.dirname(path), line)))];
 }
 
-/** The same paths, each after those it depends on, else in their order. What depends on itself stands where it stood. */
+/** Sorts files after their dependencies, and otherwise keeps their order. Files in a circle keep their position. */
 export function sortByDependencies<T extends { readonly path: string; readonly depends?: string }>(
   files: readonly T[],
 ): readonly T[] {

@@ -1,9 +1,9 @@
 /**
- * The engine: answers generation requests by running generators.
+ * The engine answers generation requests by running generators.
  *
- * Lives here: the queue and its limit, deadlines, cancellation, what a generator's context is made of, and how its
- * result becomes bytes and its failure an errno. Not known here: inodes and readers (the filesystem waits, retries and
- * runs one generation a file), servers and recordings (they are behind the model).
+ * It has the queue and its limit, deadlines and cancellation. It builds the context of a generator, and turns its result
+ * into bytes and its failure into an errno. It does not know inodes and readers (the filesystem waits, retries and runs one
+ * generation per file), or servers and recordings (they are behind the model).
  */
 import { abortable, memoize, pause } from "../abort.ts";
 import { DEFAULT_GENERATOR, GENERATOR, METADATA, OURS, policyText } from "../attributes.ts";
@@ -38,35 +38,35 @@ import { toFsError } from "./to-fs-error.ts";
 
 export interface EngineOptions {
   readonly model: LanguageModel;
-  /** The model for files below no directory that names one. */
+  /** The model for files without a model of their own or of a parent directory. */
   readonly modelName: string;
   readonly tree: TreePort;
-  /** The user's own, by name; they win over built-in ones of the same name. */
+  /** The user's own generators by name. They override built-in ones of the same name. */
   readonly generators?: ReadonlyMap<string, ContentGenerator>;
-  /** Which generator makes a file, with which options; absent: the one the file names, with none. */
+  /** Chooses the generator and its options for a file. Default: the generator that the file names, without options. */
   readonly rules?: Pick<Rules, "rulesBelow" | "bind" | "hide">;
-  /** Generations at once. One that waits for another file does not count. Default 4. */
+  /** The number of parallel generations, not counting those that wait for another file. Default: 4. */
   readonly concurrency?: number;
-  /** The longest one generation may take, waiting for a slot not included. Default 20 minutes. */
+  /** The time limit of a generation, not counting the wait for a slot. Default: 20 minutes. */
   readonly deadlineMs?: number;
-  /** Largest generated content in bytes. Default 256 MiB. */
+  /** The maximum size of generated content in bytes. Default: 256 MiB. */
   readonly maxContentBytes?: number;
-  /** Tokens for all that is sent for a file: see ContextOptions.tokens. */
+  /** The maximum tokens sent for a file: see ContextOptions.tokens. */
   readonly contextTokens?: number;
-  /** Default true: what looks like a secret is taken out of what is sent. */
+  /** Whether to remove likely secrets from requests. Default: true. */
   readonly redact?: boolean;
   readonly temperature?: number;
   readonly log?: (level: LogLevel, text: string) => void;
 }
 
 export interface Engine extends AsyncDisposable {
-  /** Rejects with FsError and nothing else. EINTR when the signal fires. */
+  /** Rejects only with FsError, with EINTR when the signal fires. */
   readonly generate: Generate;
-  /** What is in a directory that a generator lists. Rejects as `generate` does. */
+  /** Lists a directory with its generator. Rejects like `generate`. */
   readonly list: List;
-  /** Exactly what the generator "llm" would send for a file, secrets taken out. Spends nothing, generates nothing. */
+  /** The exact request of the generator "llm" for a file, without secrets. Sends nothing and generates nothing. */
   preview(request: GenerationRequest): Promise<readonly ChatMessage[]>;
-  /** Names of the generators there are. */
+  /** The names of all generators. */
   readonly generators: readonly string[];
 }
 
@@ -80,11 +80,11 @@ export function createEngine(options: EngineOptions): Engine {
   });
   const composers = new Semaphore(COMPOSED_AT_ONCE);
   async function compose(path: string, contextOfRule: LlmContext): Promise<readonly ChatMessage[]> {
-    // It is not for long: whoever composes waits for nothing but his turn.
+    // Composing does not wait for anything else, so this is never long.
     using composer = await composers.take();
     contextOfRule.signal.throwIfAborted();
     const read = (other: string) => {
-      // It may take as long as another file takes, and that has to be composed too.
+      // This waits for another file to be generated, and that file must be composed too.
       composer[Symbol.dispose]();
       return contextOfRule.read(other);
     };
@@ -100,7 +100,7 @@ export function createEngine(options: EngineOptions): Engine {
     },
   });
   const generators = new Map([...builtIn, ...(options.generators ?? [])]);
-  /** The only one that reports when it really begins: when the model is asked. */
+  /** The only generator that reports itself when the work begins, which is when the request is sent. */
   const llm = builtIn.get(DEFAULT_GENERATOR);
   const slots = new Semaphore(concurrency);
 
@@ -109,7 +109,7 @@ export function createEngine(options: EngineOptions): Engine {
   const outlineOf = (seen: TreePort) => async (): Promise<readonly TreeEntry[]> =>
     (await seen.outline()).map(stableEntry);
 
-  /** A program that waits for another file gives its slot back meanwhile, as a generator that reads does. */
+  /** A program that waits for another file releases its slot in the meantime, like a generator that reads a file. */
   function createPlaceSwitch(place: SlotPlace | undefined, ticket: number, pid: number): void {
     tree.setMaker?.(ticket, pid, (over) => {
       place?.waiting(() => over).catch(() => {});
@@ -146,7 +146,7 @@ export function createEngine(options: EngineOptions): Engine {
       list: async (path) => (await waiting(() => seen.list(path, request.ticket))).map(stableEntry),
       read: (path) => {
         const reading = waiting(() => seen.read(path, request.ticket));
-        // A generator that does not wait for what it reads must not bring the process down when the read fails.
+        // If a generator does not await a read, its failure must not end the process as an unhandled rejection.
         reading.catch(() => {});
         return reading;
       },
@@ -187,10 +187,11 @@ export function createEngine(options: EngineOptions): Engine {
     const result: unknown = await generator.generate(originOf(request), context);
     const refresh = binding.refresh === undefined ? {} : { refresh: policyText(binding.refresh) };
     if (isUnchanged(result)) {
-      if (request.renews !== true) throw new FsError("EIO", `${origin} says "unchanged" of a file that has no content`);
+      if (request.renews !== true)
+        throw new FsError("EIO", `${origin} returned "unchanged" for a file that has no content`);
       return { bytes: new Uint8Array(0), metadata: new Map(), unchanged: true, ...refresh };
     }
-    if (!isFileContent(result)) throw new FsError("EIO", `${origin} returned no { content }`);
+    if (!isFileContent(result)) throw new FsError("EIO", `${origin} returned an object without "content"`);
     const limits = { bytes: binding.maxBytes ?? maxContentBytes };
     const content = await deliver(result.content, origin, limits, signal, sink);
     const metadata = metadataText(result.metadata, (text) => log("warn", `${origin}: ${text}`));
@@ -201,10 +202,10 @@ export function createEngine(options: EngineOptions): Engine {
     const generator = generators.get(name);
     if (generator !== undefined) return generator;
     const known = [...generators.keys()].sort().join(", ");
-    throw new FsError("EIO", `${origin} is unknown; there are: ${known} (${GENERATOR} chooses one)`);
+    throw new FsError("EIO", `${origin} does not exist; set ${GENERATOR} to one of: ${known}`);
   }
 
-  /** Runs the work in a slot, until its deadline or until nobody waits. Rejects with FsError and nothing else. */
+  /** Runs the work in a slot, until its deadline or until no reader waits. Rejects only with FsError. */
   async function runInSlot<T>(
     origin: string,
     caller: AbortSignal,
@@ -214,7 +215,8 @@ export function createEngine(options: EngineOptions): Engine {
     work: (signal: AbortSignal, place: SlotPlace) => Promise<T>,
   ): Promise<T> {
     const stop = new AbortController();
-    const giveUp = () => stop.abort(new FsError("EINTR", `${origin} was cancelled: nobody waits for the file`));
+    const giveUp = () =>
+      stop.abort(new FsError("EINTR", `${origin} was cancelled because no program waits for the file`));
     if (caller.aborted) giveUp();
     else caller.addEventListener("abort", giveUp, { once: true });
     let timer: Timer | undefined;
@@ -231,7 +233,7 @@ export function createEngine(options: EngineOptions): Engine {
         clearTimeout(timer);
         if (phase === "queued") return;
         timer = setTimeout(late, limitMs);
-        // While others answer, the next request is prepared: it is there when its turn comes.
+        // The next request is prepared while others are being answered, so that it is ready in time.
         slot[Symbol.dispose]();
       };
       const waiting = <W>(other: () => Promise<W>) => stages.waiting(slot, other);
@@ -288,7 +290,7 @@ export function createEngine(options: EngineOptions): Engine {
   };
 }
 
-/** Where a generation runs. */
+/** The slot of a generation. */
 interface SlotPlace {
   readonly stages: Stages;
   /** Waits for another file. */
@@ -296,10 +298,10 @@ interface SlotPlace {
   readonly onPhase: (phase: ChatPhase) => void;
 }
 
-/** All at once they would all be ready last: the first is to be with the model while the second is composed. */
+/** A low number, so that the first request is sent while the next ones are being composed. */
 const COMPOSED_AT_ONCE = 4;
 
-/** What a preview shows of a file, and of one that would be generated first. */
+/** The limit for file contents in a preview, and the placeholder for a file that would be generated first. */
 const PREVIEWED = 1024 * 1024;
 const NOT_YET = new TextEncoder().encode("(the content of this file, which is generated first)\n");
 
@@ -310,7 +312,7 @@ async function settingOf(tree: TreePort, request: GenerationRequest, name: strin
   if (request.settings !== undefined && name !== "prompt") return request.settings.get(xattr);
   for (let folder = request.path; folder !== "/"; ) {
     folder = folderOf(folder);
-    // A directory that was renamed meanwhile sets nothing.
+    // A directory that was renamed in the meantime has no settings here.
     const value = await tree.stat(folder).then(
       ({ xattrs }) => xattrs.get(xattr),
       () => undefined,
@@ -329,7 +331,7 @@ function isUnchanged(value: unknown): boolean {
   return typeof value === "object" && value !== null && "unchanged" in value && value.unchanged === true;
 }
 
-/** What the contract says of the members is checked where they are used. */
+/** The members are checked where they are used. */
 function isFileContent(value: unknown): value is FileContent {
   return typeof value === "object" && value !== null && "content" in value;
 }

@@ -1,28 +1,28 @@
 /**
- * Where a content comes from: what is kept with a file besides what its generator says of it.
+ * The origin of content: metadata that llmfs stores with a file in addition to that of its generator.
  *
  * | metadata | meaning |
  * |---|---|
- * | `generator` | what made it |
- * | `at` | when it was there, in UTC |
- * | `ms` | how long it took to make, without waiting for its turn |
+ * | `generator` | the name of the generator |
+ * | `at` | when generation finished, in UTC |
+ * | `ms` | how long generation took, not counting the wait for a slot |
  *
- * Of the generator "llm": `model`, `input_tokens`, `output_tokens`, `usd`, `request` (the key), `recorded`.
+ * The generator "llm" adds: `model`, `input_tokens`, `output_tokens`, `usd`, `request` (the key), `recorded`.
  *
- * A snapshot leaves out what differs from run to run, unless times are asked for: see `VARYING` of snapshot/save.ts.
+ * A snapshot omits values that differ between runs, unless times are requested: see `VARYING` in snapshot/write/save.ts.
  */
 import type { GeneratedContent } from "../rpc/generation.ts";
 
 export interface GenerationClock {
   /** Milliseconds since 1970. */
   date(): number;
-  /** Milliseconds that never go back. */
+  /** Monotonic milliseconds. */
   elapsed(): number;
 }
 
 const SYSTEM: GenerationClock = { date: () => Date.now(), elapsed: () => performance.now() };
 
-/** What the work makes, with where it comes from. */
+/** Runs the work and adds its origin to the result. */
 export async function stamp(
   generator: string,
   work: () => Promise<GeneratedContent>,

@@ -1,14 +1,14 @@
-/** From what generators say is in a directory to what the filesystem puts there. */
+/** Turns a generator's listing of a directory into entries for the filesystem. */
 
 import { policyText } from "../attributes.ts";
 import type { Rule } from "../generators/config/rules.ts";
 import type { ContentGenerator, ListContext } from "../generators/contract.ts";
 import type { Listing, ListingEntry } from "../rpc/generation.ts";
 
-/** More would be no directory anybody looks at, and a generator that never ends would fill the memory. */
+/** The maximum number of entries, so that a generator that never ends does not fill the memory. */
 const MOST_ENTRIES = 1_000_000;
 
-/** Rejects with what the generator threw. A name that no file can have is left out and told. */
+/** Rejects with the error of the generator. Skips names that no file can have, and reports them. */
 export async function listDirectory(
   directory: string,
   generator: ContentGenerator,
@@ -24,7 +24,7 @@ export async function listDirectory(
       const path = entry.path.replace(/\/$/, "");
       const type = entry.type === "directory" || entry.path.endsWith("/") ? "directory" : "file";
       if (!isRelative(path) || (type === "file" && rule.match.match(joinPath(directory, path)) === undefined)) {
-        if (left++ === 0) warn(`${JSON.stringify(entry.path)} is left out: ${explainMismatch(path, rule)}`);
+        if (left++ === 0) warn(`skipped ${JSON.stringify(entry.path)}: ${explainMismatch(path, rule)}`);
         continue;
       }
       if (!entries.has(path)) {
@@ -33,7 +33,7 @@ export async function listDirectory(
       }
       if (entries.size > MOST_ENTRIES) throw new Error(`it lists more than ${MOST_ENTRIES} entries`);
     }
-    if (left > 1) warn(`${left} names in all are left out`);
+    if (left > 1) warn(`skipped ${left} names in total`);
   }
   const shortest = rules.flatMap(({ refresh }) => refresh ?? []).sort((a, b) => a.ms - b.ms)[0];
   return { entries: [...entries.values()], ...(shortest && { refresh: policyText(shortest) }) };
@@ -51,5 +51,5 @@ function joinPath(directory: string, path: string): string {
 }
 
 function explainMismatch(path: string, rule: Rule): string {
-  return isRelative(path) ? `it does not match ${rule.match.source}` : "no file below the directory can have that name";
+  return isRelative(path) ? `it does not match ${rule.match.source}` : "it is not a valid name below the directory";
 }

@@ -1,4 +1,4 @@
-/** What may be shown in a file: the tree, and what is sent of it, as the user sees it for whom the content is composed. */
+/** The parts of the tree that a request may contain: what the user who gets the content is permitted to read. */
 import { FsError } from "../errno.ts";
 import type { TreePort } from "../rpc/tree-port.ts";
 import { type ContextMaker, type ContextOptions, createContextMaker } from "./context/context.ts";
@@ -8,10 +8,10 @@ export interface Sight {
   readonly context: ContextMaker;
 }
 
-/** As GenerationRequest.viewer. Throws FsError where the tree cannot be seen as a user sees it. */
+/** `viewer` is GenerationRequest.viewer. Throws FsError if the view of that user is not available. */
 export type SightOf = (viewer?: number) => Sight;
 
-/** As many users' are kept. */
+/** The number of users whose views are cached. */
 const MOST_VIEWERS = 16;
 
 export function sightOf(tree: TreePort, options: ContextOptions): SightOf {
@@ -22,8 +22,8 @@ export function sightOf(tree: TreePort, options: ContextOptions): SightOf {
     const known = users.get(viewer);
     if (known !== undefined) return known;
     const view = tree.viewAs?.(viewer);
-    // Nothing is better shown than too much.
-    if (view === undefined) throw new FsError("EACCES", `what user ${viewer} may read of the tree is not known`);
+    // It is better to show nothing than too much.
+    if (view === undefined) throw new FsError("EACCES", `cannot determine what user ${viewer} may read`);
     const sight = { tree: view, context: createContextMaker(view, { ...options, keptOutOf: tree }) };
     if (users.size >= MOST_VIEWERS) users.clear();
     users.set(viewer, sight);

@@ -1,17 +1,17 @@
 /**
- * What generators are shown of a file: what the tree's definition says of it, never what became of it.
+ * The view of files that generators get: only their definition, not the results of generation.
  *
- * Whether a file was generated already, how large that made it, whether it failed, and what its generator said of it,
- * depend on who read what before. A generator that saw it would make other content in another order of reads.
+ * Whether a file has been generated, its size, its failures and its metadata depend on earlier reads. A generator that saw
+ * them would return different content for a different order of reads.
  */
 import { METADATA } from "../attributes.ts";
 import type { FileInfo, TreeEntry } from "../rpc/tree-port.ts";
 
-/** Every file whose content is not somebody's own is "pending", and has no size. */
+/** Every file that was not written by a program is "pending" and has no size. */
 export function stableEntry<T extends TreeEntry>(entry: T): T {
   if (entry.type !== "file" || entry.state === "static") return entry;
   const { size: _, ...rest } = entry;
-  // Only a member that may be missing is left out.
+  // Only optional members are omitted, so the type still holds.
   return { ...rest, state: "pending" } as T;
 }
 

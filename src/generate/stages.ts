@@ -1,4 +1,4 @@
-/** How far one generation has come, as the filesystem thread is told: see Stage in fs/port.ts. */
+/** Reports the stage of a generation to the filesystem thread: see Stage in rpc/generation.ts. */
 
 import type { ChatPhase } from "../llm/llm.ts";
 import type { Stage, StageListener } from "../rpc/generation.ts";
@@ -9,7 +9,7 @@ const STAGES: Readonly<Record<ChatPhase, Stage>> = { elsewhere: "preparing", que
 export class Stages {
   readonly #listener: StageListener | undefined;
   #stage: Stage = "preparing";
-  /** Waits for other files that are under way. */
+  /** The number of running waits for other files. */
   #waits = 0;
 
   constructor(listener: StageListener | undefined) {
@@ -25,7 +25,7 @@ export class Stages {
     this.set(STAGES[phase]);
   }
 
-  /** Waits for another file. The slot is given back in the meantime. */
+  /** Waits for another file and releases the slot in the meantime. */
   async waiting<T>(slot: Slot, work: () => Promise<T>): Promise<T> {
     this.#waits += 1;
     this.#tell();

@@ -1,4 +1,4 @@
-/** From whatever made a generation fail to the errno that readers get. The message is kept; it is for people. */
+/** Turns the error of a failed generation into an errno for readers. Keeps the message for users. */
 import { type ErrnoName, FsError, isErrnoName } from "../errno.ts";
 import { LlmError, type LlmErrorKind } from "../llm/llm.ts";
 
@@ -21,8 +21,8 @@ const ERRNO_OF: Record<LlmErrorKind, ErrnoName> = {
 };
 
 /**
- * `origin` names file and generator. A generator chooses the errno by an error whose name is "FsError" and whose code
- * is an errno's name; it need not be our class, which a user's module cannot import.
+ * `origin` names the file and the generator. A generator can choose the errno by throwing an error with the name "FsError"
+ * and an errno's name as its code. It need not be our class, because a user's module cannot import that.
  */
 export function toFsError(error: unknown, origin: string): FsError {
   if (error instanceof FsError) return error;

@@ -1,32 +1,32 @@
-/** Makes the content of many files ahead of their readers, so many at a time. */
+/** Generates many files in advance, a limited number at a time. */
 import { Glob } from "bun";
 import { withoutTrailing } from "../text/trailing.ts";
 import { parseDependencies, sortByDependencies } from "./depends.ts";
 
 export interface WarmFile {
   readonly path: string;
-  /** What `user.llmfs.depends` says. */
+  /** The value of `user.llmfs.depends`. */
   readonly depends?: string;
 }
 
 export interface WarmOptions {
-  /** Files that are asked for at once. */
+  /** The number of files to request at the start. */
   readonly first: number;
-  /** Files under way at a time: one more with each that is done, until there are so many. */
+  /** The maximum number of files in progress. Their number grows by one with each finished file. */
   readonly most: number;
-  /** Resolves when the file's content is there. */
+  /** Resolves when the file has content. */
   make(path: string): Promise<void>;
-  /** Begins no other file once it fires, and waits for none. */
+  /** When it fires, no further file is started, and running ones are not waited for. */
   readonly signal: AbortSignal;
   /** Called after every file. */
   onProgress?(state: Warmed): void;
 }
 
 export interface Warmed {
-  /** All there are to make. */
+  /** The number of files to generate. */
   readonly total: number;
   readonly done: number;
-  /** Paths and reasons, in the order in which they failed. */
+  /** Paths and errors in order of failure. */
   readonly failed: readonly FailedFile[];
 }
 
@@ -35,7 +35,7 @@ export interface FailedFile {
   readonly error: unknown;
 }
 
-/** Does not reject: what fails is in the result. Files that others depend on come before them. */
+/** Does not reject: failures are in the result. Files that others depend on come first. */
 export async function warm(files: readonly WarmFile[], options: WarmOptions): Promise<Warmed> {
   const { first, most, signal } = options;
   const queue = sortByDependencies(files).values();
@@ -83,9 +83,9 @@ export async function warm(files: readonly WarmFile[], options: WarmOptions): Pr
 }
 
 /**
- * The files that any of the patterns takes, and those they depend on; without patterns all of them. A pattern is a path
- * below the mount, of a file or of a directory with everything below it, or a glob of such paths ("src/**", "*.md"). One
- * behind "!" takes away from the others, or from everything if there are no others.
+ * Selects the files that match any pattern, and the files they depend on. Without patterns, selects all files. A pattern is
+ * the path of a file or a directory (with everything below it), or a glob ("src/**", "*.md"). A pattern after "!" excludes
+ * files from the others, or from all files if there are no other patterns.
  */
 export function selectFiles<T extends WarmFile>(files: readonly T[], patterns: readonly string[]): readonly T[] {
   if (patterns.length === 0) return files;
@@ -108,7 +108,7 @@ export function selectFiles<T extends WarmFile>(files: readonly T[], patterns: r
   return files.filter((file) => taken.has(file));
 }
 
-/** A name may hold what globs are made of: "pages/[id]" is a directory first. */
+/** A name may contain glob characters, so "pages/[id]" is also tried as a plain path. */
 function matcher(pattern: string): (path: string) => boolean {
   const plain = withoutTrailing(pattern.replace(/^(\.?\/)+/, ""), "/");
   if (plain === "" || plain === ".") return () => true;

@@ -332,7 +332,7 @@ describe("unmount", () => {
     const nothing = await sandbox.llmfs(["unmount", "mnt"]);
     expect(nothing).toEqual({ status: 83, stdout: "", stderr: "llmfs: mnt: no llmfs is mounted there\n" });
     const proc = await sandbox.llmfs(["unmount", "/proc"]);
-    expect([proc.status, proc.stderr]).toEqual([83, "llmfs: /proc: what is mounted there is proc, not llmfs\n"]);
+    expect([proc.status, proc.stderr]).toEqual([83, "llmfs: /proc: the filesystem mounted there is proc, not llmfs\n"]);
   });
 
   test("of a directory inside a mount names the mount", async () => {
@@ -368,7 +368,7 @@ describe("unmount", () => {
     mkdirSync(`${dir}/inner`);
     await sandbox.llmfs(["mount", `${dir}/inner`]);
     const { status, stderr } = await sandbox.llmfs(["unmount", dir]);
-    expect([status, stderr]).toEqual([81, expect.stringContaining(`the fuse.llmfs mounted at ${dir}/inner; end that`)]);
+    expect([status, stderr]).toEqual([81, expect.stringContaining(`the fuse.llmfs mounted at ${dir}/inner; end it`)]);
     expect((await sandbox.llmfs(["unmount", `${dir}/inner`])).status).toBe(0);
     expect((await sandbox.llmfs(["unmount", dir])).status).toBe(0);
   });

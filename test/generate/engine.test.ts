@@ -127,8 +127,8 @@ describe("a generator that misbehaves is EIO, and the message says how:", () => 
   }
   // biome-ignore lint/suspicious/noExplicitAny: what a user's module written without types may return
   const cases: [string, any, RegExp][] = [
-    ["nothing", undefined, /returned no \{ content \}/],
-    ["no content", {}, /returned no \{ content \}/],
+    ["nothing", undefined, /returned an object without "content"/],
+    ["no content", {}, /returned an object without "content"/],
     ["undefined content", { content: undefined }, /returned nothing/],
     ["a function", { content: () => 1 }, /returned a function/],
     ["a circle", { content: circular }, /JSON cannot hold/],

@@ -174,7 +174,7 @@ describe("rules", () => {
       rules: EXEC,
       generators: generators(ran),
     });
-    expect(answer).toMatch(/^EPERM \/alice\/it.md: generator "exec" does not make it: it belongs to user 71000/);
+    expect(answer).toMatch(/^EPERM \/alice\/it.md: cannot use the generator "exec": it belongs to user 71000/);
     expect(ran).toEqual([]);
   });
 

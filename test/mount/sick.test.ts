@@ -66,7 +66,7 @@ describeMounted("a mount whose process is stopped", () => {
     await using m = await mounted();
     m.sandbox.directory("other");
     const commands = [
-      [`unmount ${m.dir}/below`, 83, "it lies in the one mounted at"],
+      [`unmount ${m.dir}/below`, 83, "it is inside the mount at"],
       ["run -- true", 0, ""],
       [`mount ${m.sandbox.at("other")}`, 0, ""],
       ["generators", 84, "there is no llmfs.config.ts"],

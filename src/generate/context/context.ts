@@ -1,9 +1,9 @@
 /**
- * What a model is told when it writes a file: the tree, the inherited instructions, the related static files, the task.
+ * Composes the request for a file: the tree, the inherited prompts, the related static files and the task.
  *
- * It follows from the tree's definition alone (paths, types, descriptions, prompts, static contents): never from what
- * was read or generated before, never from times, owners, states, sizes or the place of the mount. So the same tree
- * gives the same request, whoever reads what first.
+ * The request depends only on the definition of the tree (paths, types, descriptions, prompts, static contents). It does
+ * not depend on earlier reads or generated content, or on times, owners, states, sizes and the mountpoint. So the same tree
+ * gives the same request for any order of reads.
  */
 import { DEPENDS } from "../../attributes.ts";
 import { FsError, reasonOf } from "../../errno.ts";
@@ -21,14 +21,13 @@ import { AROUND, type Filled, fill, rankFiles, selectRelated, textOf } from "./r
 
 export interface ContextOptions {
   /**
-   * Tokens for all that is sent, at the most. What cannot be left out (the instructions, the prompts, the task) comes
-   * first; of the rest a quarter is for the outline, and what that leaves is for the related files. Absent: what cannot
-   * be left out does not count, and there are DEFAULT_TOKENS for the rest.
+   * The maximum tokens of the request. The required parts (instructions, prompts, task) come first. A quarter of the rest
+   * is for the outline, and the remainder for related files. Default: DEFAULT_TOKENS, not counting the required parts.
    */
   readonly tokens?: number;
-  /** What looks like a secret is taken out by default; false sends everything as it is. */
+  /** Whether to remove likely secrets. Default: true. */
   readonly redact?: boolean;
-  /** The whole tree, where the one to show is less: what is kept out of what is sent is kept out here too. */
+  /** The whole tree, if the visible tree is only a part of it. Its ignore rules also apply to the visible part. */
   readonly keptOutOf?: ContextTree;
 }
 
@@ -36,15 +35,15 @@ const DEFAULT_TOKENS = 16_000;
 
 export type ContextTree = Pick<TreePort, "outline" | "layout" | "readStatic" | "readStatics">;
 
-/** What the request for a file is made from. */
+/** The parts of the generator context that a request is composed from. */
 export type ComposeContext = Pick<GeneratorContext, "file" | "prompts" | "read"> & { readonly signal?: AbortSignal };
 
 export interface ContextMaker {
   /** The messages of the request for one file. */
   compose(path: string, context: ComposeContext): Promise<readonly ChatMessage[]>;
-  /** Loads and computes what the first request would have to wait for. */
+  /** Loads and computes in advance what the first request needs. */
   prepare(): Promise<void>;
-  /** The parts of the user's message, before secrets are taken out of the whole, and why each is in it. */
+  /** The parts of the user message before secrets are removed, and why each is in it. */
   sections(path: string, context: ComposeContext): Promise<readonly Section[]>;
   /** `GeneratorContext.related` for one file. */
   related(file: FileInfo, prompts: readonly string[]): Promise<readonly RelatedFile[]>;
@@ -89,7 +88,7 @@ export function createContextMaker(tree: ContextTree, options: ContextOptions = 
         await clean(
           treeSection(await renderOutline(outline, `${folder}/`, outlineShare(options.tokens ?? DEFAULT_TOKENS))).text,
         );
-        // Whoever opens a file meanwhile goes first.
+        // Requests for files that are opened in the meantime go first.
         await new Promise((resolve) => setImmediate(resolve));
       }
     },
@@ -108,7 +107,7 @@ export function createContextMaker(tree: ContextTree, options: ContextOptions = 
   };
 }
 
-/** What may be sent of a tree, by the rules of the whole one: a rule also holds for who may not read it. */
+/** The entries that may be sent, by the ignore rules of the whole tree. A rule applies even if the user cannot read it. */
 function shownOf(tree: ContextTree, whole: ContextTree = tree): () => Promise<readonly TreeEntry[]> {
   const sendable = async () => filterVisible(await (whole.layout ?? whole.outline)(), whole.readStatic);
   if (tree === whole) return sendable;
@@ -124,14 +123,14 @@ function shownOf(tree: ContextTree, whole: ContextTree = tree): () => Promise<re
   };
 }
 
-/** Tokens that are left beside what cannot be left out. Throws FsError where that alone is too much. */
+/** The tokens that the required parts leave. Throws FsError if these parts alone exceed the limit. */
 async function measureRoom(fixed: readonly Section[], path: string, tokens: number | undefined): Promise<number> {
   if (tokens === undefined) return DEFAULT_TOKENS;
   const least = (await countTokens([CONTENT_INSTRUCTIONS, ...fixed.map(({ text }) => text)].join("\n\n"))) + AROUND;
   if (least <= tokens) return tokens - least;
   throw new FsError(
     "EIO",
-    `${path}: its instructions and prompts alone are ${least} tokens; --context-tokens is ${tokens}`,
+    `${path}: its instructions and prompts alone need ${least} tokens, but --context-tokens is ${tokens}`,
   );
 }
 
@@ -139,7 +138,7 @@ function outlineShare(room: number): number {
   return Math.max(0, Math.floor(room / 4) - AROUND);
 }
 
-/** What the tree looks like from each of so many directories is drawn ahead: about a millisecond each. */
+/** The number of directories for which the outline is prepared in advance, which takes about a millisecond each. */
 const PREPARED_FOLDERS = 128;
 
 function isPending({ type, state }: TreeEntry): boolean {
@@ -147,8 +146,8 @@ function isPending({ type, state }: TreeEntry): boolean {
 }
 
 /**
- * The files that `user.llmfs.depends` names, a path a line, relative to the file's own directory or absolute within the
- * mount. They are read, and so generated first: the only generated content that another file is made of.
+ * Reads the files that `user.llmfs.depends` names, one path per line, relative to the file's directory or absolute within
+ * the mount. Reading generates them first. No other generated content is part of a request.
  */
 async function readDependencies(
   path: string,
@@ -176,12 +175,12 @@ async function readDependencies(
 
 const LONGEST_DEPENDENCY = 1024 * 1024;
 
-/** "No such file" is true of the dependency; to the reader of this file it would be a lie. */
+/** "No such file" is true for the dependency, but would mislead the reader of this file. */
 function createUnreadableError(path: string, dependency: string, error: unknown): FsError {
   const failed = toFsError(error, dependency);
   const { code } = failed;
   const misleading = code === "ENOENT" || code === "ENOTDIR" || code === "EISDIR";
-  // Who reads it names it, too, and a circle names all that are in it.
+  // The message already names the dependency, and for a circle it names all its files.
   const why = reasonOf(failed, dependency);
   if (code === "EDEADLK" && ` ${why} `.includes(` ${path} `)) return new FsError(code, why, { cause: error });
   const cure = misleading ? `; correct ${DEPENDS}` : "";
@@ -190,7 +189,7 @@ function createUnreadableError(path: string, dependency: string, error: unknown)
   });
 }
 
-/** Paths are shown to models as they are used inside projects. */
+/** Models see paths without a leading slash, as projects use them. */
 function stripLeadingSlash(path: string): string {
   return path.replace(/^\//, "");
 }

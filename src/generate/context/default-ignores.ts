@@ -1,11 +1,9 @@
 /**
- * What programs make of a tree while they run: build outputs, logs, reports, lock files. And what is there to hold
- * secrets.
+ * Default ignore rules: the output of programs (builds, logs, reports, lock files), and files that usually hold secrets.
  *
- * A model never hears of either, unless a rule brings it back (`!build/`). Programs that run in the mount leave outputs
- * behind at a moment of their own; were they shown, a test run between two reads would change what the second file gets,
- * and its recording would be missed. What the tree itself describes, or holds to be generated, is no output, whatever it
- * is called: `build/` may be where the sources of a build are.
+ * Both are excluded from requests unless a rule includes them again (`!build/`). If outputs were included, a test run
+ * between two reads would change the second request, which would then not match its recording. Files with a description
+ * and files to generate are never outputs, whatever their name: `build/` may have the sources of a build.
  */
 import type { TreeEntry } from "../../rpc/tree-port.ts";
 import { Pace } from "../../text/pace.ts";
@@ -68,7 +66,7 @@ const SECRETS = compileIgnoreRules([
   ".aws_credentials",
 ]);
 
-/** The entries without outputs and places of secrets, in their order; `broughtBack` says what a rule wants to be seen. */
+/** Removes outputs and files with secrets from the entries. `broughtBack` tells which ones a rule includes again. */
 export async function withoutOutputs(
   entries: readonly TreeEntry[],
   broughtBack: (path: string) => boolean,
@@ -80,7 +78,7 @@ export async function withoutOutputs(
     if (pace.due) await pace.pause();
   }
   if (left.size === 0) return entries;
-  /** Directories that lead to something that stays. */
+  /** Directories with an entry below that stays. */
   const leading = new Set<string>();
   for (const entry of entries) {
     if (left.has(entry)) continue;

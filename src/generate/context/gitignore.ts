@@ -1,22 +1,22 @@
 /**
- * The patterns of .gitignore, as git understands them (wildmatch.c, dir.c), but that "?" is a character and not a byte.
+ * The patterns of .gitignore with the semantics of git (wildmatch.c, dir.c), except that "?" matches a character, not a byte.
  *
- * Matching takes time by the product of pattern and path at the most. Compiled to a regular expression, a pattern such
- * as `*a*a*a*a*b` takes time by a power of the name's length, and whoever may write into a tree chooses both.
+ * Matching takes at most the product of the lengths of pattern and path. As a regular expression, a pattern such as
+ * `*a*a*a*a*b` would take polynomial time of a high degree, and any program that writes into a tree can choose both.
  */
 
 export type IgnoreVerdict = "out" | "in";
 
 const MOST_KNOWN = 10_000;
 
-/** One file's worth of patterns. */
+/** The patterns of one file. */
 export class IgnoreRules {
   readonly #rules: readonly IgnoreRule[];
-  /** Whole names without wildcards, by their last rule: for a file, and for a directory. */
+  /** Plain names without wildcards, with the index of their last rule, for files and directories. */
   readonly #names = { file: new Map<string, number>(), directory: new Map<string, number>() };
-  /** The others, the last one first. */
+  /** The indices of all other rules, the last one first. */
   readonly #others: readonly number[];
-  /** Directories, and whether they are kept out. */
+  /** Whether directories are excluded. */
   readonly #excluded = new Map<string, boolean>();
 
   constructor(text: string) {
@@ -32,7 +32,7 @@ export class IgnoreRules {
     this.#others = others.reverse();
   }
 
-  /** What the last pattern says that matches the path, which is relative to the file's directory; parents do not count. */
+  /** The verdict of the last pattern that matches the path, which is relative to the ignore file. Ignores parents. */
   decide(path: string, directory: boolean): IgnoreVerdict | undefined {
     const last = path.slice(path.lastIndexOf("/") + 1);
     const named = this.#names[directory ? "directory" : "file"].get(last) ?? -1;
@@ -46,7 +46,7 @@ export class IgnoreRules {
     return rule === undefined ? undefined : verdictOf(rule);
   }
 
-  /** Whether a path is kept out, by itself or because a directory above it is. */
+  /** Whether a path or a directory above it is excluded. */
   excludes(path: string, directory: boolean): boolean {
     const parent = path.slice(0, Math.max(0, path.lastIndexOf("/")));
     if (parent !== "" && this.#excludesDirectory(parent)) return true;
@@ -66,7 +66,7 @@ export class IgnoreRules {
 interface IgnoreRule {
   readonly negated: boolean;
   readonly onlyDirectories: boolean;
-  /** Of a pattern that is a name alone, without wildcards. */
+  /** The name, if the pattern is a plain name without wildcards. */
   readonly name?: string;
   readonly matches: (path: string, last: string) => boolean;
 }
@@ -75,7 +75,7 @@ function verdictOf({ negated }: IgnoreRule): IgnoreVerdict {
   return negated ? "in" : "out";
 }
 
-/** Undefined for empty lines, comments and patterns that match nothing. */
+/** Undefined for an empty line, a comment, or a pattern that matches nothing. */
 function ruleOf(line: string): IgnoreRule | undefined {
   let pattern = withoutBlanks(line.endsWith("\r") ? line.slice(0, -1) : line);
   if (pattern.startsWith("#")) return undefined;
@@ -99,7 +99,7 @@ function ruleOf(line: string): IgnoreRule | undefined {
   return { ...about, matches: (_path, last) => matchesName(only, last) };
 }
 
-/** Without the blanks at the end that no backslash protects. */
+/** Removes trailing blanks that are not escaped by a backslash. */
 function withoutBlanks(line: string): string {
   let end = line.length;
   while (end > 0 && line.charAt(end - 1) === " ") end -= 1;
@@ -109,7 +109,7 @@ function withoutBlanks(line: string): string {
   return line.slice(0, backslashes % 2 === 1 ? end + 1 : end);
 }
 
-/** Any number of names. */
+/** Stands for any number of names. */
 const DEEP = "deep";
 const STAR = "star";
 const ONE = "one";
@@ -117,7 +117,7 @@ const ONE = "one";
 type Token = typeof STAR | typeof ONE | { readonly text: string } | CharacterClass;
 type Name = readonly Token[];
 
-/** The names of a pattern; undefined for a pattern that is none. */
+/** The names of a pattern. Undefined for an invalid pattern. */
 function namesOf(pattern: string): readonly (Name | typeof DEEP)[] | undefined {
   const names: (Name | typeof DEEP)[] = [];
   let name: Token[] = [];
@@ -151,7 +151,7 @@ function namesOf(pattern: string): readonly (Name | typeof DEEP)[] | undefined {
   return names;
 }
 
-/** A name's text, if it has no wildcards. */
+/** The text of a name without wildcards. */
 function textOf(name: Name): string | undefined {
   let text = "";
   for (const token of name) {
@@ -161,14 +161,14 @@ function textOf(name: Name): string | undefined {
   return text;
 }
 
-/** Where names match one by one, only the last "**" need ever take one name more. */
+/** Matches name by name. On a mismatch, only the last "**" needs to take one more name. */
 function matchesPath(names: readonly (Name | typeof DEEP)[], path: string): boolean {
   const parts = path.split("/");
   let [at, part] = [0, 0];
   let deep: { readonly at: number; part: number } | undefined;
   while (part < parts.length) {
     const name = names[at];
-    // At the end it stands for everything below, which is something.
+    // At the end, it stands for one or more names below.
     if (name === DEEP && at === names.length - 1) return true;
     if (name === DEEP) {
       at += 1;
@@ -185,7 +185,7 @@ function matchesPath(names: readonly (Name | typeof DEEP)[], path: string): bool
   return at === names.length;
 }
 
-/** The same within a name: only the last "*" need ever take one character more. */
+/** The same within a name: only the last "*" needs to take one more character. */
 function matchesName(name: Name, text: string): boolean {
   let [at, position] = [0, 0];
   let star: { readonly at: number; position: number } | undefined;
@@ -213,12 +213,12 @@ function matchesCharacter(token: Exclude<Token, typeof STAR>, character: string)
   return token instanceof CharacterClass ? token.has(character) : token.text === character;
 }
 
-/** By the names in "[:alpha:]"; ASCII, as git has them. */
+/** The classes of "[:alpha:]" and so on, ASCII only as in git. */
 const CLASSES: Readonly<Record<string, RegExp>> = {
   alnum: /[0-9A-Za-z]/,
   alpha: /[A-Za-z]/,
   blank: /[ \t]/,
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what it stands for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the control characters
   cntrl: /[\x00-\x1f\x7f]/,
   digit: /[0-9]/,
   graph: /[!-~]/,
@@ -230,9 +230,9 @@ const CLASSES: Readonly<Record<string, RegExp>> = {
   xdigit: /[0-9A-Fa-f]/,
 };
 
-/** "[a-z0-9_]" and the like. */
+/** A bracket expression such as "[a-z0-9_]". */
 class CharacterClass {
-  /** Behind its closing bracket. */
+  /** The index after its closing bracket. */
   readonly end: number;
   readonly #negated: boolean;
   readonly #ranges: readonly (readonly [from: string, to: string])[];
@@ -250,7 +250,7 @@ class CharacterClass {
     this.#classes = classes;
   }
 
-  /** From its opening bracket; undefined if it has no end, or holds what is none. */
+  /** Parses it from its opening bracket. Undefined if it has no end or an unknown class. */
   static read(pattern: string, start: number): CharacterClass | undefined {
     const ranges: [string, string][] = [];
     const classes: RegExp[] = [];

@@ -1,8 +1,8 @@
 /**
- * Which files a model never hears of: `.llmfsignore` in any directory, by the rules of .gitignore.
+ * Excludes files from requests: `.llmfsignore` in any directory, with the rules of .gitignore.
  *
- * Without any such file, what tools leave behind is kept out all the same: else a build or a `git init` between two
- * reads would change what the second file gets. A `!pattern` brings it back.
+ * Even without such a file, the output of tools is excluded. Otherwise a build or a `git init` between two reads would
+ * change the second request. A `!pattern` includes such files again.
  */
 import { posix } from "node:path";
 import { FsError } from "../../errno.ts";
@@ -20,10 +20,10 @@ const LEFT_BEHIND = [
   ...["*.sw[a-p]", "*~", ".#*", "#*#", ".DS_Store", ".nfs*", ".fuse_hidden*"],
 ];
 
-/** A longer file of rules is refused: what it says at its end would not hold, and be sent. */
+/** A longer rule file is rejected, because files matched only by its last rules would be sent. */
 const MAX_RULES = 256 * 1024;
 
-/** The entries that may be sent, in the order given. Only static ignore files count; none is ever generated for this. */
+/** The entries that may be sent, in the given order. Only static ignore files are used; none is generated for this. */
 export async function filterVisible(
   outline: readonly TreeEntry[],
   readStatic: TreePort["readStatic"],
@@ -44,7 +44,7 @@ export async function filterVisible(
     const folder = parentOf(path);
     texts.set(folder, `${texts.get(folder) ?? ""}\n${text}`);
   }
-  // What a rule file says may change while the list stays the same.
+  // The content of a rule file may change while the list stays the same.
   const said = [...texts.values()].join("\0");
   const now = seen.get(outline);
   if (now?.said === said) return now.found;
@@ -54,7 +54,7 @@ export async function filterVisible(
   return found;
 }
 
-/** Says of a path, followed where it leads through symlinks, whether it is in the tree and not among what is visible. */
+/** Returns a function that tells whether a path, after following symlinks, is in the tree but not visible. */
 export function createHiddenCheck(
   outline: readonly TreeEntry[],
   seen: readonly TreeEntry[],
@@ -83,20 +83,20 @@ export function createHiddenCheck(
   return hides;
 }
 
-/** The same lists, for many files. */
+/** Cached, because the same lists are used for many files. */
 const hiding = new WeakMap<readonly TreeEntry[], { outline: readonly TreeEntry[]; hides: (path: string) => boolean }>();
 
-/** As fs/namei.c. */
+/** As in fs/namei.c. */
 const MAX_SYMLINKS = 40;
 
 interface Seen {
-  /** Those with rules, and what they say. */
+  /** The rule files and their contents. */
   readonly files: readonly string[];
   readonly said: string;
   readonly found: Promise<readonly TreeEntry[]>;
 }
 
-/** What of a list is visible: the same list, for many files. */
+/** The visible part of a list. Cached, because the same list is used for many files. */
 const seen = new WeakMap<readonly TreeEntry[], Seen>();
 
 function isRuleFile({ path, type }: TreeEntry): boolean {
@@ -107,7 +107,7 @@ async function filterAllowed(
   outline: readonly TreeEntry[],
   rules: ReadonlyMap<string, IgnoreRules>,
 ): Promise<readonly TreeEntry[]> {
-  /** Paths of directories and whether they are kept out. */
+  /** Whether directories are excluded, by path. */
   const verdicts = new Map<string, boolean>([["", false]]);
   const isHidden = (path: string, directory: boolean): boolean => {
     const known = directory ? verdicts.get(path) : undefined;
@@ -130,7 +130,7 @@ async function filterAllowed(
   });
 }
 
-/** The nearest rule that says anything wins, as in git. */
+/** The nearest matching rule decides, as in git. */
 function findRuling(
   path: string,
   directory: boolean,
@@ -144,7 +144,7 @@ function findRuling(
   return undefined;
 }
 
-/** "" for what lies in the root. */
+/** "" for entries of the root. */
 function parentOf(path: string): string {
   return path.slice(0, Math.max(0, path.lastIndexOf("/")));
 }

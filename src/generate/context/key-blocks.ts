@@ -1,27 +1,27 @@
 /**
- * Private keys in text form, which are longer than a window of redact.ts: PEM and OpenSSH blocks, whole or without their
- * first or last line, also as one string with "\n" in it, and PuTTY's files.
+ * Finds private keys in text form, which are longer than a window of redact.ts: PEM and OpenSSH blocks, complete or without
+ * their first or last line, also as one string with escaped line breaks, and PuTTY files.
  *
- * Scanned from mark to mark, each part once: patterns for blocks of any length would look at what follows a first line
- * again for every first line.
+ * The text is scanned once from mark to mark. Patterns for blocks of any length would scan the rest of the text again for
+ * every first line.
  */
 import type { Pace } from "../../text/pace.ts";
 import type { SecretRange } from "./secrets.ts";
 
-/** What marks the lines around a block. */
+/** The mark of the lines around a block. */
 const MARK = "PRIVATE KEY";
-/** Before and behind that, on the same line. */
+/** The text before and after the mark on the same line. */
 const HEAD = /-----(BEGIN|END)[ A-Z0-9_-]{0,100}$/;
 const TAIL = /^(?: BLOCK)?-----/;
 const LONGEST_HEAD = 120;
 
-/** A block that is longer is no key; its first lines are taken all the same. */
+/** A longer block is not a key, but its first lines are redacted anyway. */
 const LONGEST = 20_000;
-/** How far behind its first line a key begins at the latest: there may be headers. */
+/** The maximum length of headers between the first line and the body of a key. */
 const HEADERS = 300;
-/** What says that there is a key, and no word about one. */
+/** Distinguishes a key from text about keys. */
 const BODY = /[A-Za-z0-9+/=]{32}/;
-/** Lines of a body that has no last line. */
+/** The lines of a body without a last line. */
 const LINE = /(?:\s|\\[nr]){0,8}[\w+/=]{16,}/y;
 
 interface KeyMark {
@@ -63,16 +63,16 @@ function markAt(text: string, at: number): KeyMark | undefined {
   return { begins: head[1] === "BEGIN", start, end: at + MARK.length + tail[0].length };
 }
 
-/** From a first line to the last one, or as far as the lines look like a key's. */
+/** The range from a first line to its last line, or as far as the lines look like a key. */
 function findBlockFrom(text: string, { start, end }: KeyMark, next: KeyMark | undefined): SecretRange | undefined {
   if (!BODY.test(text.slice(end, end + HEADERS))) return undefined;
   if (next !== undefined && !next.begins && next.start - end <= LONGEST) return [start, next.end];
   const stop = findBodyEnd(text, end);
-  // With headers in between, the body is further on.
+  // There may be headers before the body.
   return [start, stop > end ? stop : findBodyEnd(text, end + (BODY.exec(text.slice(end, end + HEADERS))?.index ?? 0))];
 }
 
-/** What stands before a last line, as far back as its lines look like a key's. */
+/** The range before a last line, as far back as the lines look like a key. */
 function findBlockBefore(text: string, { start, end }: KeyMark, from: number): SecretRange | undefined {
   const floor = Math.max(from, start - LONGEST);
   let first = start;
@@ -84,9 +84,9 @@ function findBlockBefore(text: string, { start, end }: KeyMark, from: number): S
   ) {
     let begin = stop;
     while (begin > floor && BASE64.test(text.charAt(begin - 1))) begin -= 1;
-    // The "n" of a "\n" that is written out.
+    // Exclude the "n" of an escaped "\n".
     if (text.charAt(begin - 1) === "\\") begin += 1;
-    // Only the last line of a key is short.
+    // Only the last line of a key may be short.
     if (stop - begin < (body === 0 ? 1 : SHORTEST_LINE)) break;
     first = begin;
     body += stop - begin;
@@ -98,7 +98,7 @@ const BASE64 = /[A-Za-z0-9+/=]/;
 const SHORTEST_LINE = 16;
 const SHORTEST_BODY = 48;
 
-/** Where the line before ends; undefined where no line break, real or written out, stands before `at`. */
+/** The end of the previous line. Undefined if there is no line break, real or escaped, before `at`. */
 function skipBreaksBefore(text: string, at: number, floor: number): number | undefined {
   let broken = false;
   for (let end = at; ; ) {
@@ -115,7 +115,7 @@ function skipBreaksBefore(text: string, at: number, floor: number): number | und
 
 const PUTTY = "Private-Lines:";
 
-/** As PuTTY writes them: a count of lines, then that many lines. */
+/** The format of PuTTY: a count of lines, then that many lines. */
 function puttyKeyAt(text: string, at: number): SecretRange | undefined {
   const after = at + PUTTY.length;
   const count = /^ {0,2}(\d{1,4})/.exec(text.slice(after, after + 8));
@@ -128,7 +128,7 @@ function puttyKeyAt(text: string, at: number): SecretRange | undefined {
 
 const PUTTY_LINE = /(?:\r?\n|\\r\\n|\\n)[ \t]{0,20}[A-Za-z0-9+/=]{1,128}/y;
 
-/** Where lines end that look like a key's; `from` if there are none. */
+/** The end of the lines that look like a key, or `from` if there are none. */
 function findBodyEnd(text: string, from: number): number {
   let stop = from;
   LINE.lastIndex = from;

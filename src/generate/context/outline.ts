@@ -1,4 +1,4 @@
-/** The tree as text, for a model: one line an entry, what is near the file in question first when not all fits. */
+/** The tree as text for a model, one line per entry. If it does not fit, entries near the file come first. */
 import type { TreeEntry } from "../../rpc/tree-port.ts";
 import { Pace } from "../../text/pace.ts";
 import { countTokens, fits, loadTokenCounter, type TokenCounter } from "../spending/tokens.ts";
@@ -9,14 +9,14 @@ interface OutlineNode {
   readonly entry: TreeEntry | undefined;
   readonly depth: number;
   readonly children: Map<string, OutlineNode>;
-  /** Its line, once somebody wanted it. */
+  /** Its cached line. */
   plain?: string;
   described?: string;
 }
 
 /**
- * At most about `budget` tokens. Names come first, nearest first; what is left of the budget goes to descriptions, in
- * the same order. Depends on paths, types, descriptions and symlink targets alone: not on states or sizes.
+ * Renders at most about `budget` tokens. Names come first, the nearest first. The rest of the budget is used for
+ * descriptions in the same order. Depends only on paths, types, descriptions and symlink targets, not on states or sizes.
  */
 export async function renderOutline(entries: readonly TreeEntry[], focus: string, budget: number): Promise<string> {
   let drawing = drawings.get(entries);
@@ -27,14 +27,14 @@ export async function renderOutline(entries: readonly TreeEntry[], focus: string
   return drawing.drawFrom(folderOf(focus), budget);
 }
 
-/** The same list is drawn for many files. */
+/** Cached, because the same list is rendered for many files. */
 const drawings = new WeakMap<readonly TreeEntry[], Drawing>();
 
-/** One list of entries, and what it looks like from each directory. */
+/** A list of entries and its renderings for each directory. */
 class Drawing {
   readonly #root: OutlineNode;
   readonly #everything: string;
-  /** Undefined until it is known not to fit. */
+  /** Undefined unless the whole tree does not fit. */
   #parts: Promise<Parts> | undefined;
   #whole: Promise<boolean> | undefined;
   #budget = 0;
@@ -59,22 +59,22 @@ class Drawing {
   }
 }
 
-/** What the choice of lines is made from. */
+/** The data from which lines are selected. */
 interface Parts {
   readonly count: TokenCounter;
   /** Every node, in byte order of the paths. */
   readonly nodes: readonly OutlineNode[];
   readonly byPath: ReadonlyMap<string, OutlineNode>;
-  /** Directories, and what lies in each, in the order of `nodes`; for each node the number of its directory. */
+  /** The directories and their entries, in the order of `nodes`, and the index of the directory of each node. */
   readonly folders: readonly { readonly path: string; readonly nodes: readonly OutlineNode[] }[];
   readonly folderOf: Int32Array;
   readonly costs: ReadonlyMap<OutlineNode, number>;
-  /** What a description adds, as far as anybody asked. */
+  /** The cached cost of descriptions. */
   readonly descriptions: Map<OutlineNode, number>;
   readonly parents: ReadonlyMap<OutlineNode, OutlineNode>;
-  /** Where each node stands in the drawing of everything. */
+  /** The position of each node in the complete outline. */
   readonly places: ReadonlyMap<OutlineNode, number>;
-  /** What it costs to say at this depth that something is left out. */
+  /** The cost of a line for omitted entries at this depth. */
   readonly leftOutCost: (depth: number) => number;
   readonly all: number;
 }
@@ -116,7 +116,7 @@ async function partsOf(root: OutlineNode): Promise<Parts> {
   };
 }
 
-/** What each line costs without a description. Paths have at most 4095 bytes, and so have targets of symlinks. */
+/** The cost of each line without a description. Paths and symlink targets have at most 4095 bytes. */
 async function costsOf(nodes: readonly OutlineNode[], count: TokenCounter): Promise<ReadonlyMap<OutlineNode, number>> {
   const costs = new Map<OutlineNode, number>();
   const pace = new Pace();
@@ -142,7 +142,7 @@ async function drawView(root: OutlineNode, parts: Parts, home: string, budget: n
   return drawSome(root, named, described, parts);
 }
 
-/** What a description adds; of one that adds more than `most`, any number above it. */
+/** The cost of a description. If it is above `most`, the result is any number above that. */
 async function describedCost(node: OutlineNode, { count }: Parts, most: number): Promise<number> {
   const plain = count(lineOf(node, false));
   return (await countTokens(lineOf(node, true), { most: most + plain })) - plain;
@@ -164,7 +164,7 @@ class Purse {
   }
 }
 
-/** Names while they can be paid. A directory pays for its "left out" line too, and gets that back when it is full. */
+/** Selects names within the budget. A directory reserves its line for omitted entries until it is complete. */
 function selectNearest(
   root: OutlineNode,
   { costs, parents, leftOutCost }: Parts,
@@ -186,7 +186,7 @@ function selectNearest(
   return named;
 }
 
-/** Steps from one path to another, up and down the tree. */
+/** The number of steps up and down the tree from one path to another. */
 export function distance(from: string, to: string): number {
   const a = from.split("/").filter((name) => name !== "");
   const b = to.split("/").filter((name) => name !== "");
@@ -199,7 +199,7 @@ export function folderOf(path: string): string {
   return path.slice(0, Math.max(1, path.lastIndexOf("/")));
 }
 
-/** Byte order of UTF-8, which is code point order; UTF-16 puts surrogates before U+E000, so they are moved up. */
+/** Compares by UTF-8 byte order, which is code point order. UTF-16 sorts surrogates before U+E000, so they are moved up. */
 export function compareBytes(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   for (let at = 0; at < length; at += 1) {
@@ -213,7 +213,7 @@ function rankUnit(unit: number): number {
   return unit >= 0xe000 ? unit - 0x800 : unit >= 0xd800 ? unit + 0x2000 : unit;
 }
 
-/** A directory before what it holds, and that before its next sibling; names in byte order. */
+/** Sorts a directory before its entries, and those before its next sibling. Names are in byte order. */
 export function comparePaths(a: string, b: string): number {
   return compareBytes(a.replaceAll("/", "\0"), b.replaceAll("/", "\0"));
 }
@@ -242,12 +242,12 @@ function* walk(node: OutlineNode, path = ""): Generator<{ readonly node: Outline
   }
 }
 
-/** An order in which a directory stands before what it holds, so that any beginning of it is a tree. */
+/** Yields directories before their entries, so that any prefix of the sequence is a tree. */
 function* walkNearest(
   home: string,
   { nodes, byPath, folders, folderOf: folderNumbers }: Parts,
 ): Generator<OutlineNode> {
-  // A directory that leads to the file is as near as the file itself.
+  // A parent directory of the file is as near as the file itself.
   const leading = new Set<OutlineNode>();
   for (const path of ancestorsOf(home)) {
     const node = byPath.get(path);
@@ -256,7 +256,7 @@ function* walkNearest(
     yield node;
   }
   const far = folders.map(({ path }) => distance(home, path));
-  // Most often only the nearest fit: the others are not looked at.
+  // Usually only the nearest entries fit, so the others are sorted only when needed.
   for (const rank of [...new Set(far)].sort((a, b) => a - b)) {
     const only = far.indexOf(rank) === far.lastIndexOf(rank) ? folders[far.indexOf(rank)] : undefined;
     const among = only?.nodes ?? nodes;
@@ -267,7 +267,7 @@ function* walkNearest(
   }
 }
 
-/** The directories on the way to this one and itself, from the root's children down. */
+/** The path of directories from a child of the root down to this directory. */
 function ancestorsOf(home: string): readonly string[] {
   const ways: string[] = [];
   for (let at = home; at !== "/"; at = folderOf(at)) ways.unshift(at);
@@ -286,7 +286,7 @@ function drawAll(root: OutlineNode): string {
   return lines.join("\n");
 }
 
-/** Looks at nothing but what is named: there may be a hundred times as much. */
+/** Visits only the named entries, because the tree may be a hundred times larger. */
 function drawSome(
   root: OutlineNode,
   named: ReadonlySet<OutlineNode>,
@@ -301,7 +301,7 @@ function drawSome(
     left.set(parent, (left.get(parent) ?? 0) - 1);
   }
   const lines: string[] = [];
-  /** The directories that are not at their end, the innermost last. */
+  /** The open directories, the innermost last. */
   const open = [root];
   const closeTo = (depth: number) => {
     for (let last = open.at(-1); last !== undefined && last.depth >= depth; last = open.at(-1)) {

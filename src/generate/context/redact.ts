@@ -1,9 +1,9 @@
 /**
- * Takes what looks like a secret out of what is sent: keys and tokens of known services, private keys, passwords in
- * addresses, and values that a name calls a secret.
+ * Removes likely secrets from requests: keys and tokens of known services, private keys, passwords in URLs, and values
+ * whose name says that they are secret.
  *
- * The patterns are secretlint's recommended set, which is loaded at the first use (about 20 ms), and those of
- * secrets.ts, for what that leaves in.
+ * The patterns are secretlint's recommended set, which is loaded at first use (about 20 ms), and those of secrets.ts for
+ * secrets that secretlint does not find.
  */
 
 import { Pace } from "../../text/pace.ts";
@@ -17,7 +17,7 @@ const MARK = "[redacted]";
 export async function redact(text: string): Promise<string> {
   if (text.length < SHORT) return searchSecrets(text);
   const clean = recent.get(text) ?? searchSecrets(text);
-  // The one that was not wanted for longest goes first.
+  // Evict the least recently used text first.
   recent.delete(text);
   recent.set(text, clean);
   for (const oldest of recent.keys()) {
@@ -27,25 +27,25 @@ export async function redact(text: string): Promise<string> {
   return clean;
 }
 
-/** What is shorter is soon searched, and hardly ever the same. */
+/** Shorter texts are not cached: searching them is fast, and they rarely recur. */
 const SHORT = 1000;
 
 /**
- * What every secret that secretlint knows has in it: a long run, or a shorter one with a digit, an address, or the words
- * of a key file. A long word of prose is none: searching a text takes a millisecond.
+ * Every secret that secretlint knows contains one of these: a long run, a shorter run with a digit, a URL, or the words of
+ * a key file. Long words of prose do not match. This avoids the search, which takes a millisecond per text.
  */
 const SUSPECT = /[\w+=-]{20}|(?=[\w+=-]{0,20}\d)[\w+=-]{12}|:\/\/|PRIVATE KEY/;
 
-/** Outlines and instructions come again with every file. */
+/** The number of cached texts. Outlines and instructions recur in every request. */
 const MOST_RECENT = 256;
 const recent = new Map<string, Promise<string>>();
 
 /**
- * A text is searched in windows. Secretlint takes time by the square of what it finds, and no pattern should get a text of
- * any length at a stretch: in between, everything else on this thread runs.
+ * A text is searched in windows. Secretlint's time is quadratic in the number of matches, and no pattern should run on an
+ * unbounded text without a break, because other work on this thread runs between windows.
  */
 const WINDOW = 8 * 1024;
-/** Windows overlap by this much, which is longer than what any pattern needs to recognize a secret. */
+/** The overlap of windows, which is longer than any pattern needs to recognize a secret. */
 const OVERLAP = 2048;
 
 async function searchSecrets(text: string): Promise<string> {
@@ -72,7 +72,7 @@ async function searchSecrets(text: string): Promise<string> {
 interface Window {
   readonly start: number;
   readonly end: number;
-  /** It ends in the middle of a line. */
+  /** Whether it ends in the middle of a line. */
   readonly cuts: boolean;
 }
 
@@ -80,7 +80,7 @@ function* windowsOf(text: string): Generator<Window> {
   for (let start = 0; ; ) {
     const furthest = start + WINDOW;
     if (furthest >= text.length) return yield { start, end: text.length, cuts: false };
-    // Windows end and begin between lines, where there are lines.
+    // Windows begin and end at line breaks, if there are any.
     const line = findLineBefore(text, furthest);
     yield { start, end: line ?? furthest, cuts: line === undefined };
     const overlapping = (line ?? furthest) - OVERLAP;
@@ -88,13 +88,13 @@ function* windowsOf(text: string): Generator<Window> {
   }
 }
 
-/** Where a line begins that is not far before `at`. */
+/** The start of a line shortly before `at`. */
 function findLineBefore(text: string, at: number): number | undefined {
   const found = text.slice(at - OVERLAP, at).lastIndexOf("\n");
   return found < 0 ? undefined : at - OVERLAP + found + 1;
 }
 
-/** Where a token ends that a window has cut. */
+/** The end of a token that a window has cut. */
 function findTokenEnd(text: string, at: number): number {
   let end = at;
   while (end < text.length && /[\w+/=.~%-]/.test(text.charAt(end))) end += 1;
@@ -108,7 +108,7 @@ async function rangesIn(window: string): Promise<readonly SecretRange[]> {
 async function lint(text: string): Promise<readonly SecretRange[]> {
   const { lintSource, rules } = await loadLinter();
   const { messages } = await lintSource({
-    // A comment in a text does not switch off what protects it.
+    // A comment in a text must not disable the protection.
     source: {
       filePath: "text.txt",
       content: text.replaceAll("secretlint-", "secretlint_"),
@@ -121,13 +121,13 @@ async function lint(text: string): Promise<readonly SecretRange[]> {
   return [...messages.map(({ range }) => range), ...placesOf([...values], text)];
 }
 
-/** Some rules tell a range that begins before the secret and is as long as the secret alone; all tell the secret. */
+/** Uses the secret itself: some rules report a range that begins before the secret but has only its length. */
 function secretsOf(data: unknown): readonly string[] {
   const values: unknown[] = typeof data === "object" && data !== null ? Object.values(data) : [];
   return values.filter((value) => typeof value === "string").filter((value) => value.length >= 8);
 }
 
-/** A text with more different secrets is none that anybody wrote: each is looked for once, and not everywhere. */
+/** A text with more different secrets is not natural. Then each is only removed once, not everywhere. */
 const MOST_EVERYWHERE = 32;
 
 function placesOf(values: readonly string[], text: string): readonly SecretRange[] {
@@ -151,7 +151,7 @@ function placesOf(values: readonly string[], text: string): readonly SecretRange
 
 let linter: ReturnType<typeof load> | undefined;
 
-/** Loads what it takes, some twenty milliseconds' worth, ahead of the first text. */
+/** Loads the rules before the first text, which takes about 20 ms. */
 export async function prepareRedaction(): Promise<void> {
   await loadLinter();
 }

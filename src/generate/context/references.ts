@@ -1,9 +1,10 @@
 /**
- * What a text says of other files: the paths in it, and the modules it imports, in the ways of many languages.
+ * Finds the references of a text to other files: paths, and imported modules in many languages.
  *
- * Nothing is parsed. A line says whether it imports, links or only mentions; its words are paths where they look like
- * some. Whether a path means a certain file is seen from where it stands: "../lib/tides" and "./tides.js" from the folder
- * of the text, "pkg/core" by the end of the file's path, a bare "tides.md" only if there is no other, or if it lies there.
+ * There is no parser. Each line either imports, links to or mentions files, and words that look like paths are paths. A
+ * path refers to a file as follows: "../lib/tides" and "./tides.js" are relative to the folder of the text, "pkg/core"
+ * matches the end of the file's path, and a bare "tides.md" matches if no other file has that name or if it is in the same
+ * folder.
  */
 import { posix } from "node:path";
 import { Pace } from "../../text/pace.ts";
@@ -14,18 +15,18 @@ export type How = "imports" | "links to" | "mentions";
 
 interface Reference {
   readonly how: How;
-  /** `exact`: absolute, perhaps without its extension. Else the end of a path: "pkg/core", "tides.md". */
+  /** If `exact`, an absolute path, possibly without extension. Otherwise the end of a path: "pkg/core", "tides.md". */
   readonly path: string;
   readonly exact: boolean;
 }
 
-/** By the last name in each, as it is written. */
+/** References by the last name of their path. */
 export type References = ReadonlyMap<string, readonly Reference[]>;
 
-/** The names under which others may speak of a file. */
+/** The names by which other files may refer to a file. */
 export interface Referred {
   readonly path: string;
-  /** Paths by their last names. Where one is a folder, what ends in it is meant too: Go's import paths. */
+  /** Paths by their last names. A folder is also matched by paths that end with it, as in Go's imports. */
   readonly names: ReadonlyMap<string, readonly { readonly path: string; readonly folder: boolean }[]>;
 }
 
@@ -36,7 +37,7 @@ const WORD = /[^\s"'`()<>[\]{},;:=|*#!?&$^\\]+/g;
 const LONGEST_LINE = 2000;
 const MOST_LINES = 5000;
 
-/** `path` is that of the text. Rejects with what `pace` does. */
+/** `path` is the path of the text. Rejects with the error of `pace`. */
 export async function referencesIn(path: string, text: string, pace = new Pace()): Promise<References> {
   const found = new Map<string, Reference[]>();
   const folder = folderOf(path);
@@ -67,11 +68,11 @@ function addPath(word: string, folder: string, add: Add): void {
   const path = withoutTrailing(word, "./").replace(/^\/(?=\.\.?\/)/, "");
   if (!/[./]/.test(path) || path.startsWith("//")) return;
   if (/^\.\.?\//.test(path)) add(posix.resolve(folder, path), true);
-  // "@/lib/x" and "~/lib/x" are what bundlers make of a root.
+  // Bundlers use "@/lib/x" and "~/lib/x" for the root.
   else add(path.replace(/^(?:@|~)?\//, ""), false);
 }
 
-/** The names of modules: as paths, those from the text's own folder exactly. */
+/** Adds module names as paths. Relative ones are exact. */
 function addModules(line: string, path: string, add: Add): void {
   const folder = folderOf(path);
   if (/\.pyi?$/.test(path)) {
@@ -101,7 +102,7 @@ function addModules(line: string, path: string, add: Add): void {
   }
   for (const [module] of line.matchAll(/\b[\p{L}_]\w*(?:(?:::|\\|\.)\w+)+/gu)) {
     const names = module.split(/::|\\|\./).filter((name) => !/^(?:crate|super|self)$/.test(name));
-    // The last ones may be what is in the module.
+    // The last names may be items of the module.
     for (let end = names.length; end > Math.max(0, names.length - 3); end -= 1)
       add(names.slice(0, end).join("/"), false);
   }
@@ -120,7 +121,7 @@ export function createReferred(path: string): Referred {
   const stem = path.replace(/(?:\.d)?\.[^./]+$/, "");
   add(path);
   if (stem !== path && !stem.endsWith("/")) add(stem);
-  // What is imported is named as it will be called when it is compiled.
+  // Imports use the file names after compilation.
   if (SCRIPTS.test(path)) for (const end of [".js", ".jsx", ".mjs", ".cjs"]) add(`${stem}${end}`);
   if (folder === "/") return { path, names };
   if (ENTRANCES.test(stem.slice(stem.lastIndexOf("/") + 1))) add(folder);
@@ -128,7 +129,7 @@ export function createReferred(path: string): Referred {
   return { path, names };
 }
 
-/** How a text that stands in `from` speaks of a file, as far as it is certain; `only` says that no other has the name. */
+/** How a text in `from` refers to a file, if that is certain. `only` tells whether no other file has the name. */
 export function findReference(
   references: References,
   from: string,

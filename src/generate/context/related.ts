@@ -1,7 +1,8 @@
 /**
- * Which static files a model is shown when it writes another one, and why.
+ * Selects the static files that the request for another file contains, with the reason for each.
  *
- * Static ones only: what a file gets must not depend on which others happened to be generated before it.
+ * Only static files are used, because a request must not depend on which files were generated before. The reasons are sent
+ * to the model, so their words are part of the request keys.
  */
 
 import type { RelatedFile } from "../../generators/contract.ts";
@@ -12,9 +13,9 @@ import { compareBytes, distance, folderOf } from "./outline.ts";
 import { createReferred, findReference, type References, type Referred, referencesIn } from "./references.ts";
 
 export interface RelatedOptions {
-  /** So many files, the nearest ones, are read to see whether they refer to the file in question. */
+  /** The number of nearest files to search for references to the file. */
   readonly candidates?: number;
-  /** Takes secrets out; done before a file is cut, since half a secret is not recognised as one. */
+  /** Removes secrets. This is done before a file is cut, because half a secret would not be recognized. */
   readonly clean?: (text: string) => Promise<string>;
   readonly signal?: AbortSignal | undefined;
 }
@@ -25,7 +26,7 @@ interface Candidate {
   readonly far: number;
 }
 
-/** A content, and what it says of other files. */
+/** A text and its references to other files. */
 interface Text {
   readonly whole: string;
   readonly references: References;
@@ -44,7 +45,7 @@ const CONFIGURATION = new Set(
 );
 const README = /^readme(\.\w+)?$/i;
 
-/** Most related first, within the budget. */
+/** Selects the most related files within the budget. */
 export async function selectRelated(
   file: Pick<FileInfo, "path">,
   words: readonly string[],
@@ -56,9 +57,9 @@ export async function selectRelated(
 }
 
 /**
- * Most related first, all of them.
+ * Sorts all related files, the most related first.
  *
- * `words` are the texts that speak of the file (its description, its prompts); `outline` holds what may be sent.
+ * `words` are texts about the file (its description and prompts). `outline` has the entries that may be sent.
  */
 export async function rankFiles(
   file: Pick<FileInfo, "path">,
@@ -93,7 +94,7 @@ export async function rankFiles(
   return Promise.all(ranked.map(async ({ file }) => ({ ...file, content: await clean(file.content) })));
 }
 
-/** Of a longer file the beginning is looked at. */
+/** Only the beginning of a longer file is searched. */
 const STATIC_BYTES = 64 * 1024;
 
 function contentsOf(paths: readonly string[], tree: Pick<TreePort, "readStatic" | "readStatics">) {
@@ -101,7 +102,7 @@ function contentsOf(paths: readonly string[], tree: Pick<TreePort, "readStatic" 
   return Promise.all(paths.map((path) => tree.readStatic(path, STATIC_BYTES)));
 }
 
-/** The same contents are looked through for many files. What a text refers to depends on where it is, too. */
+/** Cached, because the same contents are searched for many files. References also depend on the path of the text. */
 const texts = new WeakMap<Uint8Array, Map<string, Text | undefined>>();
 
 async function textsOf(path: string, bytes: Uint8Array | undefined, pace: Pace): Promise<Text | undefined> {
@@ -122,11 +123,11 @@ function beginningOf(bytes: Uint8Array): string | undefined {
 
 interface Nearest {
   readonly paths: readonly string[];
-  /** Steps to each of them. */
+  /** The distance of each file. */
   readonly far: readonly number[];
 }
 
-/** The static files that are nearest to a directory, so many of them, and those that tell of the directories above. */
+/** The `count` static files nearest to a directory, and those that describe the directories above it. */
 function findNearest(home: string, statics: StaticFiles, count: number): Nearest {
   const key = `${count} ${home}`;
   const known = statics.near.get(key);
@@ -142,7 +143,7 @@ function findNearest(home: string, statics: StaticFiles, count: number): Nearest
   return nearest;
 }
 
-/** The files that the words name and that are not among the nearest, wherever they are. */
+/** Files anywhere in the tree that the words name and that are not among the nearest. */
 function namedIn(
   spoken: readonly References[],
   words: readonly string[],
@@ -165,13 +166,13 @@ const MOST_NAMED = 20;
 interface StaticFiles {
   readonly paths: readonly string[];
   readonly near: Map<string, Nearest>;
-  /** The paths that end in a name. */
+  /** The paths with this last name. */
   withName(name: string): readonly string[];
-  /** No other file, static or not, has the name. */
+  /** Whether no other file, static or not, has the name. */
   isOnly(name: string): boolean;
 }
 
-/** The same list is looked through for many files. */
+/** Cached, because the same list is searched for many files. */
 const everyStatic = new WeakMap<readonly TreeEntry[], StaticFiles>();
 const MOST_HOMES = 1000;
 
@@ -205,7 +206,7 @@ function countNames(outline: readonly TreeEntry[]): ReadonlyMap<string, number> 
   return counts;
 }
 
-/** The first rule that applies; none: the file does not help. */
+/** The first reason that applies. Undefined if the file does not help. */
 function reasonFor(
   target: Referred,
   spoken: readonly References[],
@@ -233,7 +234,7 @@ function reasonFor(
   return undefined;
 }
 
-/** Whether the words name the file: by a path that can be its, or by its name alone. */
+/** Whether the words name the file, by a matching path or by its name alone. */
 function isNamed(path: string, spoken: readonly References[], words: readonly string[], from: string): boolean {
   const name = nameOf(path);
   if (isOdd(name)) return words.some((text) => mentions(text, name));
@@ -241,12 +242,12 @@ function isNamed(path: string, spoken: readonly References[], words: readonly st
   return spoken.some((references) => findReference(references, from, named, () => true) !== undefined);
 }
 
-/** What no rule for words of a text finds. */
+/** Whether the name would not be recognized as a word of a text. */
 function isOdd(name: string): boolean {
   return !/^[^\s"'`()<>[\]{},;:=|*#!?&$^\\]*\.[^\s"'`()<>[\]{},;:=|*#!?&$^\\.]+$/.test(name);
 }
 
-/** Tells of a directory, which is this one or lies above it. */
+/** Whether the file describes this directory or one above it. */
 function isAbout(path: string, home: string): boolean {
   const folder = folderOf(path);
   const name = nameOf(path);
@@ -256,11 +257,11 @@ function isAbout(path: string, home: string): boolean {
   );
 }
 
-/** Files of these names have nothing in common but their place. */
+/** Files with these names have nothing in common. */
 const COMMON =
   /^(?:index|main|mod|lib|init|__init__|readme|types|utils?|helpers?|config|constants|common|package|setup|default|app|test|tests|changelog|license|makefile)$/;
 
-/** The name as a word of its own; very short ones say nothing. */
+/** Whether the text contains the name as a separate word. Very short names are ignored. */
 function mentions(text: string, name: string): boolean {
   if (name.length < 4) return false;
   for (let at = text.indexOf(name); at >= 0; at = text.indexOf(name, at + 1)) {
@@ -273,7 +274,7 @@ function nameOf(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
-/** "tides" for tides.c, test_tides.py, tides.test.ts: what the file is about. */
+/** The subject of a file: "tides" for tides.c, test_tides.py and tides.test.ts. */
 function stemOf(path: string): string {
   return nameOf(path)
     .replace(/(\.(test|spec|d))?\.[^.]*$/, "")
@@ -285,7 +286,7 @@ function extensionOf(path: string): string {
   return /\.[^.]+$/.exec(nameOf(path))?.[0] ?? "";
 }
 
-/** The bytes as text; undefined if they are none, or too long to help. */
+/** The bytes as text. Undefined if they are not text, or too long to help. */
 export function textOf(bytes: Uint8Array | undefined, limit: number): string | undefined {
   if (bytes === undefined || bytes.length === 0 || bytes.length > limit || bytes.includes(0)) return undefined;
   try {
@@ -295,17 +296,17 @@ export function textOf(bytes: Uint8Array | undefined, limit: number): string | u
   }
 }
 
-/** Tokens around the messages, and around the parts of one. */
+/** The tokens around messages, and around the parts of a message. */
 export const AROUND = 20;
 
-/** Files a reader has to see whole, as far as there is room. */
+/** A related file. If `whole`, it is cut only if there is no room. */
 export interface Filled extends RelatedFile {
   readonly whole?: true;
 }
 
 /**
- * Files in their order while they fit beside a text, with what stands around them in the message. Where not all do, each is cut at a
- * line that would take more than its share; the last one is cut to what is left.
+ * Takes files in order while they and their headings fit next to a text. If not all fit, each file is cut at the line that
+ * exceeds its share, and the last one to the remaining room.
  */
 export async function fill(files: readonly Filled[], room: number, beside = ""): Promise<readonly RelatedFile[]> {
   if (bytesOf(files) + Buffer.byteLength(beside) + AROUND <= room) return files;
@@ -326,9 +327,9 @@ export async function fill(files: readonly Filled[], room: number, beside = ""):
   return chosen;
 }
 
-/** Each may take so much of what is left, the last ones more. */
+/** Each file may take this fraction of the remaining room. The last ones may take more. */
 const SHARES = 4;
-/** Less of a file tells nothing. */
+/** A shorter part of a file is useless. */
 const LEAST = 50;
 
 /** The heading and the fences. */
@@ -338,7 +339,7 @@ async function countFrame({ path, reason }: RelatedFile): Promise<number> {
 
 const FENCES = 10;
 
-/** A token has at least one byte: what has no more bytes than there are tokens to spend fits, and nothing is counted. */
+/** A token has at least one byte, so files with no more bytes than the budget has tokens fit without counting. */
 function bytesOf(files: readonly Filled[]): number {
   return files.reduce(
     (sum, { path, reason, content }) =>
@@ -358,11 +359,11 @@ async function doAllFit(files: readonly Filled[], budget: number): Promise<boole
   return true;
 }
 
-/** The same files are sent with many others. */
+/** Cached, because the same files are part of many requests. */
 const counts = new Map<string, number>();
 const MOST_COUNTED = 1000;
 
-/** As `countTokens`, at most so many: what has more is not counted to its end. */
+/** Like `countTokens`, but stops counting above `most`. */
 async function countOf(text: string, most: number): Promise<number> {
   const known = counts.get(text);
   if (known !== undefined) return known;

@@ -1,26 +1,26 @@
 /**
- * What secrets look like: tokens by the prefixes that services give them, passwords in addresses, hashes of passwords, the
- * lines of password files, and values that a name calls a secret. Private keys are in key-blocks.ts.
+ * Patterns for secrets: tokens with the prefixes of services, passwords in URLs, password hashes, lines of password files,
+ * and values whose name says that they are secret. Private keys are in key-blocks.ts.
  *
- * The formats are those that the services publish, for the scanners of repositories. A row is tried on a text that has
- * one of its marks. Where a pattern has a group, the group is the secret: the model still sees that there is one.
+ * The formats are those that services publish for repository scanners. A pattern is tried only on a text that contains one
+ * of its marks. If a pattern has a group, only the group is removed, so that the model still sees that there is a secret.
  *
- * Texts come from anywhere. No pattern may repeat what repeats itself, or begin with a run of any length: whatever it is
- * tried on, it looks at each character a bounded number of times.
+ * Texts are untrusted. No pattern may have nested repetitions or begin with an unbounded run, so that it examines each
+ * character a bounded number of times.
  */
 
 export interface SecretPattern {
-  /** No secret of the kind is without one of them. */
+  /** Every secret of this kind contains one of these. */
   readonly marks: readonly string[];
   /** Global, with indices. */
   readonly looks: RegExp;
-  /** Says of a group's text, and where it stands in which text, whether it is one; absent: it is. */
+  /** Decides whether the group at this position is a secret. Default: it is. */
   readonly holds?: (secret: string, text: string, at: number) => boolean;
 }
 
 export type SecretRange = readonly [start: number, end: number];
 
-/** Tokens that begin as no other text does. */
+/** Tokens with a unique prefix. */
 const PREFIXED: readonly (readonly [marks: string, looks: RegExp])[] = [
   ["AKIA ASIA ABIA ACCA", /\bA(?:KIA|SIA|BIA|CCA)[A-Z0-9]{16}\b/dg],
   ["ghp_ gho_ ghu_ ghs_ ghr_", /\bgh[pousr]_\w{20,255}/dg],
@@ -60,12 +60,12 @@ const PREFIXED: readonly (readonly [marks: string, looks: RegExp])[] = [
 
 const WORDS =
   "(?:pass(?:w(?:or)?d|phrase|wd)?|pwd|secret|token|credentials?|(?:api|access|secret|private|signing|encryption|auth|account|shared|master|license)[_-]?key|secret_key_base|authorization)";
-/** A name that ends in such a word: "token_limit" names no token. */
+/** A name that ends in such a word. "token_limit" does not name a token. */
 const NAMED = String.raw`${WORDS}(?:_?\d{1,2})?`;
 const NAME_MARKS = ["pass", "pwd", "secret", "token", "credential", "key", "authorization"];
 const PASSWORDS = "pass(?:w(?:or)?d|phrase)";
 const PASSWORD_MARKS = ["pass"];
-/** Behind the name: it stands first in its line. */
+/** After a name that comes first in its line. */
 const FIRST = String.raw`(?<=^[ \t]*(?:export[ \t]+|set[ \t]+|-[ \t]+|//\S{1,100}:)?[\w."'-]{1,80})`;
 const ASSIGNED = String.raw`\s{0,4}(?::=|=>|=|:)\s{0,4}`;
 
@@ -76,13 +76,13 @@ const OTHERS: readonly SecretPattern[] = [
     looks: /\b[a-z][a-z0-9+.-]{1,30}:\/\/[^\s/:"'`<>]{0,256}:([^\s/@"'`<>]{3,256})@/dgi,
     holds: isValue,
   },
-  // A password with an "@" in it: the last one stands before the host.
+  // A password may contain "@". The last one comes before the host.
   {
     marks: ["://"],
     looks: /\b[a-z][a-z0-9+.-]{1,30}:\/\/[^\s/:"'`<>]{0,256}:([^\s/@?#"'`<>]{0,128}@[^\s/?#"'`<>]{0,128})@(?=[\w[])/dgi,
     holds: isValue,
   },
-  // Hashes of passwords, as in /etc/shadow, .htpasswd and LDAP.
+  // Password hashes, as in /etc/shadow, .htpasswd and LDAP.
   {
     marks: ["$"],
     looks:
@@ -95,7 +95,7 @@ const OTHERS: readonly SecretPattern[] = [
     looks: /^[\w.*-]{1,255}:(?:5432|\*):[a-z*_][\w-]{0,62}:[a-z*_][\w.-]{0,62}:(\S{3,256})[ \t]*$/dgim,
     holds: isValue,
   },
-  // .netrc: machine host login user password value, in any lines
+  // .netrc: machine host login user password value, on any number of lines
   {
     marks: ["machine", "default"],
     looks:
@@ -107,7 +107,7 @@ const OTHERS: readonly SecretPattern[] = [
     looks: /(?<=^[ \t]{0,8})(?:machine\s{1,8}\S{1,255}|default)\s{1,40}password\s{1,8}(\S{3,256})\s{1,40}login\s/dgm,
     holds: (value) => isNoWord(value.replaceAll('"', "")),
   },
-  // Cookies of a request, a response, a command and a browser's file.
+  // Cookies in a request, a response, a command and a browser's file.
   {
     marks: ["cookie"],
     looks:
@@ -129,9 +129,9 @@ const OTHERS: readonly SecretPattern[] = [
     looks: /(?:["']?\b_?auth["']?\s{0,4}[:=]\s{0,4}["']?|\bBasic\s{1,4})([A-Za-z0-9+/]{8,512}={0,2})(?![\w+/=])/dgi,
     holds: isUserAndPassword,
   },
-  // {"auth…, as Kubernetes keeps Docker's file
+  // {"auth…: Docker's file in a Kubernetes secret
   { marks: ["eyJhdXRo"], looks: /\beyJhdXRo[\w+/]{24,}={0,2}/dg },
-  // ?api_key=value, in an address
+  // ?api_key=value in a URL
   {
     marks: ["://"],
     looks: new RegExp(`[?&][\\w.-]{0,40}(?:${WORDS}|key|auth)=([^\\s&"'\`<>#;,)]{6,400})`, "dgi"),
@@ -184,7 +184,7 @@ const OTHERS: readonly SecretPattern[] = [
     looks: new RegExp(`${NAMED}["']?${FIRST}[ \\t]*[:=][ \\t]*([^\\s"'\`#;]{4,400})[ \\t]*$`, "dgim"),
     holds: isOwnValue,
   },
-  // The same of letters alone, where it can be no type and no translation: in upper case, or beside a host.
+  // The same with letters only, where it cannot be a type or a translation: in upper case, or near a host.
   {
     marks: PASSWORD_MARKS.map((mark) => mark.toUpperCase()),
     looks: new RegExp(`${PASSWORDS.toUpperCase()}${FIRST}:[ \\t]+([A-Za-z_-]{6,400})[ \\t]*$`, "dgm"),
@@ -195,7 +195,7 @@ const OTHERS: readonly SecretPattern[] = [
     looks: new RegExp(`${PASSWORDS}["']?${FIRST}:[ \\t]+["']?([a-z_-]{8,400})["']?[ \\t]*$`, "dgm"),
     holds: (value, text, at) => isNoWord(value) && isBesideHost(text, at),
   },
-  // name: >-, and the value in the lines below, which are further in
+  // name: >- with the value in the indented lines below
   {
     marks: NAME_MARKS,
     looks: new RegExp(
@@ -210,7 +210,7 @@ const OTHERS: readonly SecretPattern[] = [
     looks: new RegExp(`${WORDS.toUpperCase()}(?:_?\\d{1,2})?${FIRST}=([^\\s"'\`#;]{4,400})[ \\t]*$`, "dgm"),
     holds: (value) => isValue(value) && !/^(?:\d+|true|false|null|none|yes|no)$/i.test(value),
   },
-  // name=value in the middle of a line: only what is long and mixed
+  // name=value in the middle of a line: only long values of mixed characters
   {
     marks: NAME_MARKS,
     looks: new RegExp(`${NAMED}["'\`]?${ASSIGNED}([\\w+/=~-]{20,400})(?![\\w.(+/=~-])`, "dgi"),
@@ -223,7 +223,7 @@ export const PATTERNS: readonly SecretPattern[] = [
   ...OTHERS,
 ];
 
-/** Where secrets are in a text, in no order; they may overlap. */
+/** The ranges of secrets in a text, unordered and possibly overlapping. */
 export function secretsIn(text: string): readonly SecretRange[] {
   const lower = text.toLowerCase();
   const found: SecretRange[] = [];
@@ -231,7 +231,7 @@ export function secretsIn(text: string): readonly SecretRange[] {
     if (!marks.some((mark) => (looks.ignoreCase ? lower : text).includes(looks.ignoreCase ? mark.toLowerCase() : mark)))
       continue;
     for (const { indices } of text.matchAll(looks)) {
-      // The last group is the secret, or all of it.
+      // The last group, or else the whole match, is the secret.
       const range = indices?.at(-1);
       if (range !== undefined && holds?.(text.slice(...range), text, range[0]) !== false) found.push(range);
     }
@@ -239,7 +239,7 @@ export function secretsIn(text: string): readonly SecretRange[] {
   return found;
 }
 
-/** No reference to one that is somewhere else, and nothing that stands for one. */
+/** Whether the text is a value, not a reference or a placeholder. */
 function isValue(text: string): boolean {
   return !/^[$%{<[(*]|^(.)\1*$|^(?:\/[a-z][a-z.-]*)+$|example|placeholder|change[_-]?me|your[_-]|dummy|redacted|x{5}/i.test(
     text,
@@ -250,14 +250,14 @@ function isMixed(text: string): boolean {
   return isValue(text) && /\d/.test(text) && /[a-z]/i.test(text);
 }
 
-/** No type and no expression, which is what such a line says in a program. */
+/** Whether the text is a value, not a type or an expression as in a program. */
 function isOwnValue(text: string): boolean {
   if (!isValue(text) || text.length < 6 || text.endsWith(",") || /\w[([<]|^\w+(?:\.\w+)+$/.test(text)) return false;
   if (/^(?:u?int|[uif]|float|sha|utf|base|md|bits?)_?\d+$|^[A-Z][a-z]*\d+[A-Z][a-z]+$/i.test(text)) return false;
   return /[a-z]/i.test(text) && /[^A-Za-z_-]/.test(text);
 }
 
-/** Cookies of which one may be somebody's session. */
+/** Whether one of the cookies may be a session. */
 function isSession(cookies: string): boolean {
   return cookies
     .split(";")
@@ -265,13 +265,13 @@ function isSession(cookies: string): boolean {
     .some((value) => value.length >= 12 && isMixed(value));
 }
 
-/** Base64 of "user:password". */
+/** Whether the text is base64 of "user:password". */
 function isUserAndPassword(text: string): boolean {
   const decoded = Buffer.from(text, "base64").toString("latin1");
   return /^[!-9;-~]{1,128}:[!-~]{3,}$/.test(decoded) && Buffer.from(decoded, "latin1").toString("base64") === text;
 }
 
-/** Words that stand where a password would, in schemas and forms. */
+/** Words in the place of a password in schemas and forms. */
 const NO_PASSWORD =
   /^(?:string|text|boolean|number|object|array|required|optional|nullable|hidden|secret|password|passwd|passphrase|sensitive|undefined|disabled|enabled|default|prompt|unknown|none|null|true|false)$/i;
 
@@ -279,12 +279,12 @@ function isNoWord(text: string): boolean {
   return isValue(text) && !NO_PASSWORD.test(text);
 }
 
-/** How many lines around a line may tell what it is about. */
+/** The number of neighbouring lines to check. */
 const NEAR = 8;
 const HOST =
   /^[ \t]*(?:-[ \t]+)?["']?(?:\w{0,40}_)?(?:host|hostname|server|port|adapter|driver|database|dbname|url|uri|endpoint)["']?[ \t]*:[ \t]*[^\s,;{(][^,;{(]*$/i;
 
-/** Whether a neighbouring line says which host the password is for, as in a configuration. */
+/** Whether a neighbouring line names the host of the password, as in a configuration. */
 function isBesideHost(text: string, at: number): boolean {
   const before = text
     .slice(Math.max(0, at - 2000), at)

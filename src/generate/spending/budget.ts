@@ -1,14 +1,14 @@
 /**
- * Limits to what a mount may spend, checked before a call is made.
+ * Limits the spending of a mount, checked before each call.
  *
- * A call reserves the most it may cost: its input, counted, and the longest answer it may get, which the server is told
- * as its limit. So calls that run at once cannot overshoot together. Both are reserved with a margin, because servers
- * count by vocabularies of their own; an answer that uses up its reservation is cut off.
+ * A call reserves its maximum cost: its counted input and the longest answer it may get, which is sent to the server as a
+ * limit. So parallel calls cannot exceed the budget together. Both are reserved with a margin, because servers use other
+ * vocabularies. An answer that uses up its reservation is cut off.
  *
- * A request that sets no limit gets a modest one first, so that many calls fit into a small budget side by side. If its
- * answer turns out to be longer, it is requested once more with all the room there is.
+ * A request without a limit gets a modest one first, so that many parallel calls fit into a small budget. If the answer is
+ * longer, it is requested once more with all the remaining room.
  *
- * Put it below the recordings: what is recorded costs nothing, and what is left must not change the requests' keys.
+ * Put it below the recordings: recorded answers cost nothing, and the remaining budget must not change request keys.
  */
 import {
   type ChatAnswer,
@@ -29,12 +29,12 @@ export interface BudgetOptions {
   readonly limits?: BudgetLimits;
   readonly priceOf: PriceOf;
   readonly warn?: (message: string) => void;
-  /** The longest answer of a call that names no limit itself, where the budget has one. Default 32,768 tokens. */
+  /** The maximum answer for a call without a limit, if the budget has one. Default: 32,768 tokens. */
   readonly longestAnswer?: number;
 }
 
 export interface Budget {
-  /** The same model, within the budget. Several may share one. */
+  /** Wraps a model to stay within the budget. Several models may share a budget. */
   limit(model: LanguageModel): LanguageModel;
   readonly spent: Spending;
 }
@@ -57,7 +57,7 @@ export function createBudget(options: BudgetOptions): Budget {
     return known;
   }
 
-  /** Limits of tokens or money apply to the model: then tokens are counted, and the tokenizer is loaded for that. */
+  /** Whether limits on tokens or money apply to the model. Then tokens are counted, which loads the tokenizer. */
   function isBounded(model: string): boolean {
     const price = priceOf(model);
     if (limits.usd !== undefined && price === undefined) warnOnce(`price of ${model}`, withoutPrice(model));
@@ -88,10 +88,10 @@ export function createBudget(options: BudgetOptions): Budget {
     return whole;
   }
 
-  /** One reservation and what is made of it. Rejects with LlmError for everything but an answer that was cut off. */
+  /** Makes one reservation and one call. Rejects with LlmError, except for an answer that was cut off. */
   async function runAttempt(call: BudgetedCall, need: Need): Promise<ChatAnswer | CutOff> {
     const { request, options, bounded } = call;
-    /** Of the request that is under way. */
+    /** The reservation of the running request. */
     let reservation: Reservation | undefined;
     let allowed = need.answer;
     const cut = new AbortController();
@@ -141,7 +141,7 @@ export function createBudget(options: BudgetOptions): Budget {
     }
   }
 
-  /** What a call has used: as its server says, where that can be true, else as it is counted here. */
+  /** What a call has used: the server's report if it is plausible, otherwise our own count. */
   async function usageOf(
     { request, bounded, input }: BudgetedCall,
     answer: string,
@@ -160,10 +160,10 @@ export function createBudget(options: BudgetOptions): Budget {
     };
   }
 
-  /** What such a server spends can be counted, and not be held back. */
+  /** Warns about a server that ignores the limit. Its spending can be counted, but not prevented. */
   function tellLonger(model: string, tokens: number, allowed: number): void {
-    const what = `${model} gave an answer of ${tokens} tokens where ${allowed} were allowed: its server ignores the limit`;
-    warnOnce(`length of ${model}`, `${what}, so more is set aside for its next calls`);
+    const what = `${model} returned ${tokens} tokens although the limit was ${allowed}: its server ignores the limit`;
+    warnOnce(`length of ${model}`, `${what}, so its next calls reserve more`);
   }
 
   return {
@@ -178,28 +178,28 @@ interface BudgetedCall {
   readonly model: LanguageModel;
   readonly request: ChatRequest;
   readonly options: ChatOptions;
-  /** Limits of tokens or money apply to it. */
+  /** Whether limits on tokens or money apply. */
   readonly bounded: boolean;
-  /** Tokens sent, where it is bounded. */
+  /** The number of tokens sent, if it is bounded. */
   readonly input: number;
 }
 
-/** An answer that was longer than it was allowed to be. */
+/** An answer that exceeded its limit. */
 interface CutOff {
   readonly cutOff: LlmError;
   readonly allowed: number;
 }
 
-/** What came in of the answer that is under way: one that breaks off may have cost as much as a whole one. */
+/** The received part of a running answer. An answer that breaks off may cost as much as a complete one. */
 class Heard {
   readonly #onText: ChatOptions["onText"];
   readonly #count: TokenCounter | undefined;
   readonly #tooMuch: () => void;
-  /** Tokens that the answer may have. */
+  /** The maximum tokens of the answer. */
   most = Number.POSITIVE_INFINITY;
   text = "";
   #tokens: RunningCount | undefined;
-  /** The length at which the count is looked at next. */
+  /** The length at which to check the count again. */
   #next = 0;
 
   constructor(onText: ChatOptions["onText"], count: TokenCounter | undefined, tooMuch: () => void) {
@@ -222,7 +222,7 @@ class Heard {
 
   #take(delta: string): void {
     this.text += delta;
-    // A token has at least one byte, and a UTF-16 unit at most three: what is shorter cannot be too long.
+    // A token has at least one byte, and a UTF-16 code unit at most three, so a shorter text cannot exceed the limit.
     if (this.#count === undefined || this.text.length * 3 <= this.most) return;
     if (this.#tokens === undefined) {
       this.#tokens = new RunningCount(this.#count);
@@ -235,36 +235,36 @@ class Heard {
   }
 }
 
-/** The count of what has come in is looked at after so many more characters. */
+/** The number of further characters after which the count is checked again. */
 const LOOK_AGAIN = 32;
 
-/** An answer is cut off when it is this much longer than its server was told, within the margin of its reservation. */
+/** The factor over its limit at which an answer is cut off, within the margin of its reservation. */
 const CUT_AT = 1.125;
 
 function createTooLongError(model: string, allowed: number): LlmError {
-  const what = `${model} went on after the ${allowed} tokens that the budget left for its answer; it was cut off, and is not used`;
-  return new LlmError("quota", `${what}: the server ignores the limit; start with a higher one, or ask for less`);
+  const what = `${model} exceeded the ${allowed} tokens that the budget left for its answer, which was cut off and discarded`;
+  return new LlmError("quota", `${what}: the server ignores the limit; start with a higher limit, or ask for less`);
 }
 
-/** Below this part of what is counted here, a server's own count is a mistake and no other vocabulary. */
+/** A server's count below this fraction of our own is a mistake, not a different vocabulary. */
 const PLAUSIBLE = 0.75;
 
 function chooseCount(counted: number, reported: number | undefined): number {
   return reported === undefined || reported < counted * PLAUSIBLE ? counted : reported;
 }
 
-/** Whether some of it is what was counted here. */
+/** Whether some of the usage is our own count. */
 function isEstimated(usage: ChatUsage | undefined, reported: ChatUsage | undefined): boolean {
   return usage?.inputTokens !== reported?.inputTokens || usage?.outputTokens !== reported?.outputTokens;
 }
 
-/** Failures before the server did any work that it charges for. */
+/** Whether the failure came before the server did any work that it charges for. */
 function wasFree(error: unknown): boolean {
   const free = ["unconfigured", "refused-key", "no-connection", "rate-limited", "quota", "bad-request", "recordings"];
   return error instanceof LlmError && (!error.sent || free.includes(error.kind));
 }
 
-/** Why an answer was cut off that could not be longer. `most` is the longest that a call gets which has all the room. */
+/** Explains why an answer was cut off. `most` is the longest answer of a call that has all the room. */
 function explainFailure(short: CutOff, call: BudgetedCall, most: number): LlmError {
   const { cutOff, allowed } = short;
   if (!mayGrow(short, call) || cutOff.kind !== "truncated") return cutOff;
@@ -273,11 +273,11 @@ function explainFailure(short: CutOff, call: BudgetedCall, most: number): LlmErr
     return new LlmError("quota", `${cutOff.message}: ${why}`, { cause: cutOff });
   }
   if (call.request.maxTokens !== undefined) return cutOff;
-  const why = `with --max-tokens or --max-usd an answer that sets no limit of its own has at most ${most} tokens`;
+  const why = `with --max-tokens or --max-usd, an answer without a limit of its own has at most ${most} tokens`;
   return new LlmError("truncated", `${cutOff.message}: ${why}`, { cause: cutOff });
 }
 
-/** Whether the limit we set was the reason, and not one of the server's own. */
+/** Whether our limit was the reason, not a limit of the server. */
 function mayGrow({ cutOff, allowed }: CutOff, { bounded }: BudgetedCall): boolean {
   return bounded && (cutOff.usage?.outputTokens ?? allowed) >= allowed * PLAUSIBLE;
 }
@@ -295,10 +295,10 @@ async function countInput(request: ChatRequest, signal: AbortSignal | undefined)
   }
 }
 
-/** What a message costs beside its text: role and separators. */
+/** The tokens of a message in addition to its text: role and separators. */
 const PER_MESSAGE = 8;
 
-/** Tokens that a request sends, counted here. */
+/** Counts the tokens that a request sends. */
 export async function countInputTokens({ messages, schema }: ChatRequest, signal?: AbortSignal): Promise<number> {
   const about = signal === undefined ? {} : { signal };
   let tokens = schema === undefined ? 0 : await countTokens(JSON.stringify(schema.schema), about);

@@ -2,59 +2,59 @@ import { type ChatUsage, LlmError } from "../../llm/llm.ts";
 import { costOf, type Price } from "../../llm/prices.ts";
 
 export interface BudgetLimits {
-  /** Requests. */
+  /** The number of requests. */
   readonly calls?: number;
   /** Input and output tokens together. */
   readonly tokens?: number;
   readonly usd?: number;
 }
 
-/** What was spent so far. JSON-able: it is what `usage.json` shows. */
+/** The spending so far. `usage.json` has it as JSON. */
 export interface Spending {
   readonly calls: number;
   readonly inputTokens: number;
   readonly outputTokens: number;
-  /** Of the calls whose price is known. */
+  /** The cost of the calls with a known price. */
   readonly usd: number;
-  /** Calls to models whose price is not known; their tokens are counted, their cost is not. */
+  /** Calls to models with an unknown price. Their tokens are counted, but not their cost. */
   readonly unpricedCalls: number;
-  /** Reserved by calls under way. */
+  /** Reserved by running calls. */
   readonly reserved: { readonly calls: number; readonly tokens: number; readonly usd: number };
   readonly limits: BudgetLimits;
 }
 
-/** What a call asks the ledger for. */
+/** What a call needs from the budget. */
 export interface Need {
   readonly model: string;
-  /** Tokens sent. */
+  /** The number of tokens sent. */
   readonly input: number;
-  /** The longest answer it would like to get. */
+  /** The preferred maximum length of the answer. */
   readonly answer: number;
-  /** A shorter answer that is probably long enough: reserved rather than waiting for calls under way to settle. */
+  /** A shorter length that is probably enough. It is reserved instead of waiting for running calls to settle. */
   readonly enough: number;
   readonly price: Price | undefined;
-  /** How many times the tokens are reserved that are counted here: servers count by vocabularies of their own. */
+  /** The factor by which our count is multiplied for the reservation, because servers use other vocabularies. */
   readonly margin: number;
 }
 
 export interface Reservation {
-  /** The longest answer the server may be asked for: as wanted, or what the budget leaves. */
+  /** The granted length of the answer: the preferred length, or as much as the budget permits. */
   readonly answer: number;
-  /** Returns the reservation and books what was really used. */
+  /** Releases the reservation and records the actual use. */
   settle(used: Used): void;
 }
 
-/** What became of a call. */
+/** The actual use of a call. */
 export interface Used {
-  /** Whether it may have reached the server: then it is one of those that are limited, whatever came of it. */
+  /** Whether the call may have reached the server. Then it counts against the limit, whatever its outcome. */
   readonly sent: boolean;
-  /** Absent: the server did no work that it charges for. */
+  /** Absent if the server did no work that it charges for. */
   readonly usage?: ChatUsage | undefined;
-  /** The server did not report it: by its own count it may be more, by the margin of the reservation. */
+  /** Whether the server did not report the usage. Its own count may then be higher by the margin of the reservation. */
   readonly estimated?: boolean | undefined;
 }
 
-/** Below this a call is not worth making: its answer would be cut off. */
+/** A call with a shorter answer is not worth making, because it would be truncated. */
 const SHORTEST_ANSWER = 512;
 
 interface Room {
@@ -70,18 +70,18 @@ interface LedgerWaiter {
 }
 
 /**
- * The books of a budget.
+ * Records what a budget has spent and reserved.
  *
- * Invariant: what is spent and what is reserved together stay within the limits, as long as calls use no more than
- * they reserved. A request that is repeated is a call each time.
+ * Invariant: spending and reservations together stay within the limits, as long as calls do not use more than they
+ * reserved. Each repetition of a request is a call.
  */
 export class Ledger {
   readonly #limits: BudgetLimits;
   readonly #spent = { calls: 0, inputTokens: 0, outputTokens: 0, usd: 0, unpricedCalls: 0 };
   readonly #reserved = { calls: 0, tokens: 0, usd: 0 };
-  /** What calls may have cost beyond what was counted for them: never given back, never shown. */
+  /** What calls may have cost beyond their recorded use. It is never released and never shown. */
   readonly #doubtful = { tokens: 0, usd: 0 };
-  /** The one that waited longest is first, and nobody overtakes it: a long answer would never get its turn. */
+  /** In order of arrival. No call overtakes another one, because a long answer might then wait forever. */
   readonly #waiting: LedgerWaiter[] = [];
 
   constructor(limits: BudgetLimits) {
@@ -93,8 +93,8 @@ export class Ledger {
   }
 
   /**
-   * Reserves the most a call may cost. Waits while the rest of the budget is reserved but not spent: a whole answer
-   * later is better than a short one now. Rejects with LlmError "quota" when it does not fit beside what is spent.
+   * Reserves the maximum cost of a call. Waits while the rest of the budget is reserved but not spent, because a complete
+   * answer later is better than a short one now. Rejects with LlmError "quota" if the call exceeds the unspent budget.
    */
   reserve(need: Need, signal: AbortSignal | undefined): Promise<Reservation> {
     return new Promise((resolve, reject) => {
@@ -123,12 +123,12 @@ export class Ledger {
     });
   }
 
-  /** The longest answer that fits beside what is spent, whatever is reserved; 0 if that is too short for a call. */
+  /** The longest answer that the unspent budget permits, ignoring reservations. 0 if it is too short for a call. */
   longestAnswer(need: Need): number {
     return this.#answerIn(this.#room(false), need);
   }
 
-  /** Grants or refuses what can be decided, in turn. */
+  /** Grants or refuses waiting calls in order, as far as possible. */
   #serve(): void {
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       const { need, resolve, reject } = next;
@@ -144,14 +144,14 @@ export class Ledger {
     }
   }
 
-  /** The length of the answer a call may have now; undefined if it has to wait for others to settle. */
+  /** The length of the answer that a call may have now. Undefined if it must wait for others to settle. */
   #grant(need: Need): number | undefined {
     const now = this.#answerIn(this.#room(true), need);
     if (now === need.answer || (now > 0 && this.#reserved.calls === 0)) return now;
     return now >= need.enough ? need.enough : undefined;
   }
 
-  /** What the limits leave beside what is spent and, if asked, what is reserved. */
+  /** What the limits leave after spending and, optionally, reservations. */
   #room(withReserved: boolean): Room {
     const { calls, tokens, usd } = this.#limits;
     const held = withReserved ? this.#reserved : { calls: 0, tokens: 0, usd: 0 };
@@ -163,7 +163,7 @@ export class Ledger {
     };
   }
 
-  /** The longest answer that fits into the room; 0 if that is too short to be worth a call. */
+  /** The longest answer that fits into the room. 0 if it is too short for a call. */
   #answerIn(room: Room, { input, answer, price, margin }: Need): number {
     if (room.calls < 1) return 0;
     const usdLeft = price ? room.usd / margin - costOf(price, input, 0) : Number.POSITIVE_INFINITY;
@@ -174,7 +174,7 @@ export class Ledger {
   }
 
   #book({ input, answer, price, margin }: Need): Reservation {
-    // Rounded up, but for what floating-point numbers add.
+    // Round up, but ignore the error of floating-point numbers.
     const tokens = Math.ceil((input + answer) * margin - 1e-6);
     const usd = price ? costOf(price, input, answer) * margin : 0;
     this.#reserved.calls += 1;
@@ -203,7 +203,7 @@ export class Ledger {
   }
 
   #describeUncertainty(): string {
-    return this.#doubtful.tokens === 0 ? "" : " as far as is known, for not every call was reported by its server";
+    return this.#doubtful.tokens === 0 ? "" : " (an estimate, because not every call was reported by its server)";
   }
 
   #noteDoubt({ inputTokens, outputTokens }: ChatUsage, price: Price | undefined, part: number): void {
@@ -215,15 +215,15 @@ export class Ledger {
     const room = this.#room(false);
     const { calls, inputTokens, outputTokens, usd } = this.#spent;
     const least = Math.min(answer, SHORTEST_ANSWER);
-    const next = `the next call sends about ${input} tokens and wants room for an answer of ${least}`;
-    const cost = price ? `, up to $${(costOf(price, input, least) * margin).toFixed(4)} in all` : "";
+    const next = `the next call sends about ${input} tokens and needs ${least} for the answer`;
+    const cost = price ? `, up to $${(costOf(price, input, least) * margin).toFixed(4)} in total` : "";
     const spent =
       room.calls < 1
-        ? `--max-calls ${this.#limits.calls} is spent: ${calls} ${calls === 1 ? "call was" : "calls were"} made`
+        ? `--max-calls ${this.#limits.calls} is used up: ${calls} ${calls === 1 ? "call was" : "calls were"} made`
         : room.tokens / margin - input < least
           ? `--max-tokens ${this.#limits.tokens} leaves too little: ${inputTokens + outputTokens} were used${this.#describeUncertainty()}, and ${next}`
           : `--max-usd ${this.#limits.usd} leaves too little: $${usd.toFixed(4)} were used${this.#describeUncertainty()}, and ${next}${cost}`;
-    const cure = "What is recorded still works, and costs nothing again; for more, start with a higher limit";
+    const cure = "Recorded answers still work and cost nothing; to generate more, start with a higher limit";
     return new LlmError("quota", `the budget ${spent}. ${cure}`);
   }
 }

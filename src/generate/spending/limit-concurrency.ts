@@ -1,12 +1,12 @@
-/** A model that no more than so many ask at a time. */
+/** Limits the number of parallel requests to a model. */
 import { type LanguageModel, LlmError } from "../../llm/llm.ts";
 import { Semaphore } from "./semaphore.ts";
 
 /**
- * The same model, `limit` requests at a time; whoever was waiting longest is next.
+ * Wraps a model so that at most `limit` requests run at a time, in the order in which they came.
  *
- * Put it below the recordings: what is recorded, or written down afterwards, is no request to the model, and takes
- * nobody's turn.
+ * Put it below the recordings: an answer from a recording, and the writing of a recording, are not requests to the model
+ * and must not use a slot.
  */
 export function limitConcurrency(model: LanguageModel, limit: number): LanguageModel {
   const turns = new Semaphore(limit);
@@ -32,8 +32,8 @@ export function limitConcurrency(model: LanguageModel, limit: number): LanguageM
 }
 
 /**
- * So long nobody takes the turn of a request that was called off. Whoever is interrupted is seldom so alone: the others
- * who wait are to be gone before one of them is asked for in its place, and paid.
+ * How long the slot of a cancelled request stays unused. An interrupt usually cancels several requests: the waiting ones
+ * should be gone before one of them gets the slot and costs money.
  */
 const CALM_MS = 100;
 

@@ -1,26 +1,25 @@
 /**
- * A limit to how many generations run at once.
+ * Limits the number of parallel generations.
  *
- * A generation that waits for another file gives its slot back while it waits: with a limit of one, a chain of files
- * that read each other still comes to its end.
+ * A generation that waits for another file releases its slot while it waits. So a chain of files that read each other
+ * completes even with a limit of one.
  */
 export class Semaphore {
   readonly #waiting: (() => void)[] = [];
   #free: number;
 
   constructor(limit: number) {
-    if (!Number.isInteger(limit) || limit < 1) throw new Error(`a limit of ${limit} would let nothing run`);
+    if (!Number.isInteger(limit) || limit < 1) throw new Error(`invalid limit ${limit}: expected a positive integer`);
     this.#free = limit;
   }
 
-  /** Whether the next one has to wait. */
+  /** Whether the next caller must wait. */
   get full(): boolean {
     return this.#free === 0;
   }
 
   /**
-   * Waits for a slot. Rejects with the signal's reason if that fires first; without a signal, whoever waits waits to the
-   * end. Whoever was waiting longest is next.
+   * Waits for a slot. Slots are given in the order of calls. Rejects with the signal's reason if that fires first.
    */
   async take(signal?: AbortSignal): Promise<Slot> {
     await this.#acquire(signal);
@@ -58,7 +57,7 @@ export class Semaphore {
   }
 }
 
-/** One generation's place. Disposing it twice is harmless. */
+/** The slot of one generation. Disposing it twice is harmless. */
 export class Slot implements Disposable {
   readonly #release: () => void;
   readonly #acquire: () => Promise<void>;
@@ -72,7 +71,7 @@ export class Slot implements Disposable {
     this.#acquire = acquire;
   }
 
-  /** Runs the work with the slot given back. Several may run at once; the slot returns after the last of them. */
+  /** Releases the slot while the work runs. Several works may run at once; the slot is taken again after the last one. */
   async without<T>(work: () => Promise<T>): Promise<T> {
     this.#pauses += 1;
     this.#give();
@@ -99,7 +98,7 @@ export class Slot implements Disposable {
     this.#returning ??= this.#acquire()
       .then(() => {
         this.#held = true;
-        // What began, or ended, while the slot was on its way does not need it.
+        // The slot is no longer needed if the generation ended, or paused again, in the meantime.
         if (this.#ended || this.#pauses > 0) this.#give();
       })
       .finally(() => {

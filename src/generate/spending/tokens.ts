@@ -1,29 +1,29 @@
 /**
- * Counting tokens, to fill a budget. The vocabulary is o200k_base, that of OpenAI's models since GPT-4o; for other
- * models it is an estimate, good enough for a budget.
+ * Counts tokens to fill a budget. The vocabulary is o200k_base, that of OpenAI's models since GPT-4o. For other models the
+ * count is an estimate, which is good enough for a budget.
  *
- * Loading the vocabulary takes about 0.4 s and 2.4 MB of the executable, so it is loaded only when a text might not
- * fit: a token holds at least one byte, so what has no more bytes than the budget has tokens fits without counting.
- * Either way the verdict is the same, and with it the request's key.
+ * The vocabulary takes 2.4 MB of the executable and about 0.4 s to load, so it is loaded only if a text might not fit. A
+ * token has at least one byte, so a text with no more bytes than the budget has tokens fits without counting. The result
+ * is the same either way, and so is the request key.
  */
 import { Pace } from "../../text/pace.ts";
 
-/** Counts a short text, a line or a heading, at once. Longer ones are for `countTokens`. */
+/** Counts the tokens of a short text, such as a line or a heading. Use `countTokens` for longer ones. */
 export type TokenCounter = (text: string) => number;
 
 /**
- * Pieces that are counted one by one: lines, long ones cut. The tokenizer takes time that grows with the square of a
- * run of letters or of line ends (65,536 times the letter a: 1.8 s; as much Japanese: 17 s), and files and answers hold
- * such runs. The sum is a percent or so above the exact count.
+ * The pieces that are counted separately: lines, with long ones split. The tokenizer's time is quadratic in the length of a
+ * run of letters or line ends (65,536 times the letter a: 1.8 s; the same in Japanese: 17 s), and files and answers may
+ * contain such runs. The sum is about one percent above the exact count.
  */
 const PIECE = /[^\n]{1,128}\n{0,128}|\n{1,128}/gu;
 
-/** Pieces whose count is remembered: the lines of an outline come again with every file. */
+/** The number of pieces whose count is cached, because the lines of an outline recur in every request. */
 const MOST_KNOWN = 20_000;
 
 let loading: Promise<TokenCounter> | undefined;
 
-/** The exact counter. */
+/** Loads the exact counter. */
 export function loadTokenCounter(): Promise<TokenCounter> {
   loading ??= load();
   return loading;
@@ -31,7 +31,7 @@ export function loadTokenCounter(): Promise<TokenCounter> {
 
 async function load(): Promise<TokenCounter> {
   const { countTokens } = await import("gpt-tokenizer/encoding/o200k_base");
-  // What looks like a control token ("<|endoftext|>") is ordinary text in a file.
+  // A control token such as "<|endoftext|>" is ordinary text in a file.
   const asText = { disallowedSpecial: new Set<string>() };
   const known = new Map<string, number>();
   return (text) => {
@@ -49,19 +49,19 @@ async function load(): Promise<TokenCounter> {
   };
 }
 
-/** Of a text longer than this, in UTF-16 units, parts are counted and the rest is estimated. */
+/** For a longer text (in UTF-16 code units), only samples are counted, and the total is estimated. */
 const LONGEST_EXACT = 1024 * 1024;
-/** The parts: how many, evenly spread, and how long each is. */
+/** The number of samples, evenly spread, and the length of each. */
 const SAMPLES = 64;
 const SAMPLE = 4096;
 
 export interface CountOptions {
-  /** Counting stops as soon as there are more: the result is then any number above it. */
+  /** Counting stops above this number. The result is then any larger number. */
   readonly most?: number;
   readonly signal?: AbortSignal;
 }
 
-/** The tokens of a text of any length, counted in slices. Rejects with the signal's reason. */
+/** Counts the tokens of a text of any length, in slices. Rejects with the signal's reason. */
 export async function countTokens(text: string, options: CountOptions = {}): Promise<number> {
   if (text === "") return 0;
   const count = await loadTokenCounter();
@@ -95,10 +95,10 @@ export async function fits(text: string, budget: number): Promise<boolean> {
   return (await countTokens(text, { most: budget })) <= budget;
 }
 
-/** A longer addition is estimated: nobody streams that much at a time. */
+/** A longer addition is only estimated. No server streams that much at a time. */
 const LONGEST_ADDED = 8192;
 
-/** Tokens of a text that grows, counted once each. */
+/** Counts the tokens of a growing text incrementally. */
 export class RunningCount {
   readonly #count: TokenCounter;
   #counted = 0;

@@ -1,10 +1,10 @@
-/** What generating has cost so far: what `.llmfs/usage.json` shows. */
+/** Counts the cost of generating, for `.llmfs/usage.json`. */
 import type { LanguageModel } from "../../llm/llm.ts";
 import type { Spending } from "./ledger.ts";
 
-/** JSON-able. Of calls whose price is not known (`unpricedCalls`) tokens are counted, and no cost. */
+/** Can be printed as JSON. Calls with an unknown price (`unpricedCalls`) count tokens, but no cost. */
 export interface Usage extends Spending {
-  /** Requests answered, recorded ones among them. */
+  /** The number of answered requests, including those answered by recordings. */
   readonly answers: number;
   readonly recorded: number;
   readonly failures: number;
@@ -25,9 +25,9 @@ export class UsageCounter {
   #answers = 0;
   #recorded = 0;
   #failures = 0;
-  /** Requests that are not counted yet, with the signal that calls them off. */
+  /** Requests that are not counted yet, with the signal that cancels them. */
   readonly #underWay = new Map<Promise<unknown>, AbortSignal | undefined>();
-  /** What the budget has booked; absent where no server is ever asked. */
+  /** The spending recorded by the budget. Stays empty if no server is used. */
   spent: () => Spending = () => NOTHING;
 
   /** `changed` is called after every request. */
@@ -40,7 +40,7 @@ export class UsageCounter {
     return { ...counts, ...this.spent() };
   }
 
-  /** The same model, counted. */
+  /** Wraps a model and counts its requests. */
   count(model: LanguageModel): LanguageModel {
     const counted: LanguageModel["complete"] = async (request, options) => {
       try {
@@ -68,7 +68,7 @@ export class UsageCounter {
     };
   }
 
-  /** Resolves when the requests that were called off are counted. */
+  /** Resolves when all cancelled requests are counted. */
   async settled(): Promise<void> {
     const calledOff = [...this.#underWay].filter(([, signal]) => signal?.aborted === true);
     await Promise.allSettled(calledOff.map(([answer]) => answer));

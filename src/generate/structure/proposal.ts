@@ -1,8 +1,10 @@
 /**
- * A model's proposal for a tree, and the rules it has to keep.
+ * A model's proposal for a tree, and the rules that it must follow.
  *
- * The proposal is untrusted: everything about it is checked here, all violations are reported together, and what comes
- * out can be created as it stands. Names are keys of Maps only: "__proto__" is a file name.
+ * The proposal is untrusted. All of it is checked here, and all problems are reported together. The result can be created
+ * without further checks. Names are only used as keys of Maps, because "__proto__" is a valid file name.
+ *
+ * Problems are sent to the model, so their words are part of the request keys.
  */
 
 import { CONTROL_NAME } from "../../attributes.ts";
@@ -11,13 +13,13 @@ import type { ChatSchema } from "../../llm/llm.ts";
 import { comparePaths } from "../context/outline.ts";
 import { checkSymlinks } from "./symlinks.ts";
 
-/** Paths are absolute within the mount. Directories stand before what they hold; names in byte order. */
+/** Paths are absolute within the mount. A directory comes before its entries, which are in byte order. */
 export type ProposedEntry =
   | { readonly type: "directory"; readonly path: string; readonly description?: string; readonly prompt?: string }
   | { readonly type: "file"; readonly path: string; readonly description: string }
   | { readonly type: "symlink"; readonly path: string; readonly target: string };
 
-/** A directory whose content a later request works out. */
+/** A directory that a later request completes. */
 export interface Unfinished {
   readonly path: string;
   readonly brief: string;
@@ -25,13 +27,13 @@ export interface Unfinished {
 }
 
 export interface StructureLimits {
-  /** Entries in all, implied directories included. */
+  /** The total number of entries, including implied directories. */
   readonly entries: number;
-  /** Names in a path. */
+  /** The number of names in a path. */
   readonly depth: number;
   /** NAME_MAX. */
   readonly nameBytes: number;
-  /** PATH_MAX, less the final NUL. */
+  /** PATH_MAX without the terminating NUL. */
   readonly pathBytes: number;
 }
 
@@ -44,7 +46,7 @@ export interface Proposal {
 
 const text = { type: "string" };
 
-/** In OpenAI's strict subset: everything required, nothing additional, no recursion. */
+/** Uses OpenAI's strict subset: all properties required, no additional properties, no recursion. */
 export const STRUCTURE_SCHEMA: ChatSchema = {
   name: "directory_tree",
   schema: objectSchema({
@@ -63,15 +65,15 @@ function listSchema(properties: Record<string, unknown>) {
   return { type: "array", items: objectSchema(properties) };
 }
 
-/** As long as ten thousand files with long descriptions; parsing takes some ten milliseconds. */
+/** Enough for ten thousand files with long descriptions. Parsing that takes about ten milliseconds. */
 const LONGEST_ANSWER = 4 * 1024 * 1024;
 
-/** At most so many problems are told; a model that makes a mistake makes it often. */
+/** The maximum number of problems to report. A model usually repeats the same mistake. */
 const MAX_PROBLEMS = 20;
 
 /**
- * Reads an answer. `within` is the directory a later round fills ("" for the whole tree): paths stay below it.
- * Either a proposal that keeps every rule, or what is wrong with it in sentences that the model can act on.
+ * Parses an answer. `within` is the directory that a later round completes ("" for the whole tree); all paths must be below
+ * it. Returns a proposal that follows every rule, or its problems in sentences that the model can act on.
  */
 export function readProposal(
   answer: string,
@@ -91,7 +93,7 @@ export function readProposal(
   return checker.problems.length === 0 ? proposal : { problems: checker.report() };
 }
 
-/** The rules that hold for the tree as a whole, after all rounds. */
+/** Checks the rules for the tree as a whole, after all rounds. */
 export function checkWhole(entries: readonly ProposedEntry[], limits: StructureLimits): readonly string[] {
   const targets = new Map<string, string>();
   for (const entry of entries) if (entry.type === "symlink") targets.set(entry.path, entry.target);
@@ -123,7 +125,7 @@ class Checker {
     const [directories, files, symlinks, unfinished] = ["directories", "files", "symlinks", "unfinished"].map(named);
     const count = [directories, files, symlinks, unfinished].reduce((sum, some) => sum + (some?.length ?? 0), 0);
     if (count > this.#limits.entries) {
-      // Checking every one of them would be work without an end, and tell nothing more.
+      // Checking each of them would take too long and give no more information.
       this.problems.push(explainTooMany(count, this.#limits));
       return { entries: [], unfinished: [] };
     }
@@ -196,14 +198,14 @@ class Checker {
     }
   }
 
-  /** The item's path made absolute within the mount, or a problem. */
+  /** Returns the item's path as an absolute path in the mount, or reports a problem. */
   #path(item: ReadonlyMap<string, unknown>, kind: string): string | undefined {
     const raw = item.get("path");
     if (typeof raw !== "string") {
       this.problems.push(`a ${kind} has no path`);
       return undefined;
     }
-    // "src/" for a directory is how many people write it.
+    // A trailing slash ("src/") is a common way to write a directory.
     const path = kind.endsWith("directory") ? raw.replace(/(?<=.)\/$/, "") : raw;
     const fault = this.#fault(path);
     if (fault === undefined) return `/${path}`;
@@ -238,7 +240,7 @@ class Checker {
     else this.problems.push(`${quote(entry.path.slice(1))} is both a ${there.type} and a ${entry.type}`);
   }
 
-  /** Directories that the paths imply; what is named as something else cannot hold anything. */
+  /** Adds the directories implied by paths. Reports a parent that is not a directory. */
   #addParents(): void {
     const faults = new Set<string>();
     for (const { path } of [...this.#entries.values()]) {
@@ -270,7 +272,7 @@ function explainTooMany(count: number, limits: StructureLimits): string {
   return `it has ${count} entries; at most ${limits.entries} are allowed`;
 }
 
-/** Names from a model are shown in JSON's notation, so that control characters are seen and none takes effect. */
+/** Shows names from a model in JSON notation, so that control characters are visible and have no effect. */
 function quote(name: string): string {
   return JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
 }

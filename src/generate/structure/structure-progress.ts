@@ -2,21 +2,21 @@ import type { ChatUsage } from "../../llm/llm.ts";
 import type { Proposal } from "./proposal.ts";
 
 export interface StructureProgress {
-  /** Seen so far, in all requests. An estimate while answers stream in. */
+  /** The number of files so far, in all requests. An estimate while answers stream in. */
   readonly files: number;
   readonly characters: number;
-  /** The path that came last. */
+  /** The last path received. */
   readonly latest?: string;
-  /** Requests answered, and known to be needed. */
+  /** The number of answered requests, and of those known to be needed. */
   readonly requests: { readonly done: number; readonly total: number };
-  /** An answer was sent back to be corrected: what is wrong with it. */
+  /** The problems of an answer that was sent back for correction. */
   readonly problems?: readonly string[];
 }
 
-/** Of a text without a path, what may still begin one: names of a path have 4095 bytes. */
+/** How much text without a path to keep, because a path may begin in it. A path has at most 4095 bytes. */
 const LONGEST_REST = 16_384;
 
-/** What has come in so far, over all requests: for progress, and for the sum at the end. */
+/** Tracks the input of all requests, for progress and for the final summary. */
 export class StructureProgressTracker {
   readonly #onProgress: ((progress: StructureProgress) => void) | undefined;
   readonly #streams = new Map<(delta: string) => void, { files: number; rest: string }>();
@@ -38,7 +38,7 @@ export class StructureProgressTracker {
     this.#tell();
   }
 
-  /** A listener for one answer's text. It counts what looks like a path; the exact number comes with the proposal. */
+  /** Returns a listener for the text of one answer. It counts likely paths; the exact number comes with the proposal. */
   begin(): (delta: string) => void {
     const stream = { files: 0, rest: "" };
     const listen = (delta: string) => {
@@ -49,7 +49,7 @@ export class StructureProgressTracker {
       }
       this.#characters += delta.length;
       stream.rest += delta;
-      // Only a quote can end a path: what is kept is not looked through for every word.
+      // Only a quote can end a path, so the kept text need not be searched for every delta.
       if (!delta.includes('"') && stream.rest.length <= LONGEST_REST) return;
       const found = [...stream.rest.matchAll(/"path"\s*:\s*"((?:[^"\\]|\\.)*)"/g)];
       const last = found.at(-1);
@@ -59,7 +59,7 @@ export class StructureProgressTracker {
         this.#latest = last[1];
         this.#tell();
       }
-      // What cannot become a path any more is not kept: a stream without any must not grow this.
+      // Drop text that is too long to be a path, so that a stream without paths does not grow the buffer.
       if (stream.rest.length > LONGEST_REST) stream.rest = stream.rest.slice(-LONGEST_REST / 2);
     };
     this.#streams.set(listen, stream);

@@ -1,10 +1,10 @@
 /**
- * From a prompt to a validated tree.
+ * Turns a prompt into a validated tree.
  *
- * One request lays the whole out; directories it leaves unfinished are worked out in further requests, in parallel,
- * each of which depends on the prompt and on the answer it continues, never on its neighbours: so that recordings
- * answer them all, in any order. An answer that breaks a rule is sent back with the rules it breaks, a few times; then
- * the whole fails, before anything is mounted.
+ * One request lays out the whole tree. Directories that it leaves unfinished are completed by further parallel requests.
+ * Each of them depends only on the prompt and on the answer it continues, not on its neighbours, so that recordings can
+ * answer them in any order. An answer that breaks rules is sent back with a list of problems. After a few attempts, the
+ * layout fails before anything is mounted.
  */
 import { type ChatMessage, type ChatRequest, type LanguageModel, LlmError } from "../../llm/llm.ts";
 import { comparePaths, renderOutline } from "../context/outline.ts";
@@ -33,59 +33,59 @@ export interface StructureOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: StructureProgress) => void;
   readonly limits?: Partial<StructureLimits>;
-  /** How often one answer may be sent back. Default 2. */
+  /** How often an answer may be sent back for correction. Default: 2. */
   readonly repairs?: number;
-  /** Requests at once. Default 4. */
+  /** The number of parallel requests. Default: 4. */
   readonly concurrency?: number;
   readonly temperature?: number;
-  /** The longest answer, in tokens. Absent: the server's default. Part of the requests' keys. */
+  /** The maximum length of an answer in tokens. Default: that of the server. Part of the request keys. */
   readonly maxTokens?: number;
-  /** Default true: what looks like a secret in the prompt is taken out of what is sent. */
+  /** Whether to remove likely secrets from the prompt before sending it. Default: true. */
   readonly redact?: boolean;
 }
 
 export interface Structure {
   /**
-   * The tree, implied directories included; a directory stands before what it holds. The first entry is the root,
-   * with the prompt, which so guides the content of every file too.
+   * The tree, including implied directories. A directory comes before its entries. The first entry is the root, which has
+   * the prompt, so that it also applies to the content of every file.
    *
-   * Whoever builds the tree makes `description` the entry's `user.llmfs.description` and `prompt` its
-   * `user.llmfs.prompt`, and leaves unset what is absent or empty: requests for content are made of them, and
-   * recordings of such requests hold elsewhere only if that is done alike.
+   * The builder of the tree must set `user.llmfs.description` to `description` and `user.llmfs.prompt` to `prompt`, and
+   * must not set absent or empty values. Requests for content contain them, so recordings match only if every builder does
+   * the same.
    */
   readonly entries: readonly ProposedEntry[];
-  /** The model as the server names it. */
+  /** The server's name for the model. */
   readonly model: string;
   readonly usage: { readonly inputTokens: number; readonly outputTokens: number };
   readonly requests: number;
 }
 
-/** How far unfinished directories may lead to further unfinished ones. */
+/** How deep unfinished directories may be nested. */
 const MAX_ROUNDS = 4;
-/** Longer answers are not quoted back: the model starts afresh from the list of problems. */
+/** Longer answers are not quoted in full: the model starts again from the list of problems. */
 const MAX_QUOTED_ANSWER = 60_000;
 const OUTLINE_BUDGET = 4_000;
 const MOST_TOLD = 20;
 
-/** Rejects with LlmError and nothing else; with kind "unusable" when no answer kept the rules. */
+/** Rejects only with LlmError. The kind is "unusable" if no answer followed the rules. */
 export async function generateStructure(options: StructureOptions): Promise<Structure> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const prompt = (options.redact === false ? options.prompt : await redact(options.prompt)).trim();
-  if (prompt === "") throw new LlmError("bad-request", "the prompt is empty; say what the tree should hold");
+  if (prompt === "") throw new LlmError("bad-request", "the prompt is empty; describe the tree");
   const slots = new Semaphore(options.concurrency ?? 4);
   const stop = new AbortController();
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
   const meter = new StructureProgressTracker(options.onProgress);
   const entries = new Map<string, ProposedEntry>();
 
-  /** Kept, their recordings would make the same prompt fail for ever. */
+  /** If the layout fails, their recordings are deleted. Otherwise the same prompt would always fail again. */
   const asked: ChatRequest[] = [];
   async function createTooLargeError(problems: readonly string[]): Promise<LlmError> {
     for (const useless of asked) await options.model.forget?.(useless);
     const listed = problems.slice(0, MOST_TOLD).map((problem) => `\n  - ${problem}`);
     return new LlmError(
       "unusable",
-      `${options.modelName} gave no usable tree; ask for less, or again:${listed.join("")}`,
+      `${options.modelName} did not return a usable tree; ask for less or try again:${listed.join("")}`,
     );
   }
 
@@ -152,9 +152,9 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
 }
 
 /**
- * One proposal, with the repairs it takes. Whatever ends this without one, be it that another part of the layout
- * failed, the answers it rejected are forgotten: recorded, they would take repairs away from the next attempt. One that
- * was repaired stays, because the recording of the repair is found by it.
+ * Requests one proposal, with repairs if needed. If this fails for any reason, even a failure of another part of the
+ * layout, the recordings of rejected answers are deleted, because they would use up the repairs of the next attempt. A
+ * rejected answer that was repaired stays recorded, because the request for the repair contains it.
  */
 async function propose(
   messages: readonly ChatMessage[],
@@ -209,7 +209,7 @@ async function converse(
     if (repair === repairs) throw createUnusableError(modelName, repair + 1, proposal.problems);
     meter.rejected(progress, proposal.problems);
     const quoted = answer.text.length <= MAX_QUOTED_ANSWER ? answer.text : `${answer.text.slice(0, 2000)}\n…`;
-    // On top of what was said before: the same request again would get the same answer, from its recording.
+    // The conversation must grow: the same request would get the same answer again, from its recording.
     conversation = [
       ...conversation,
       { role: "assistant", content: quoted },
@@ -230,6 +230,6 @@ function createUnusableError(modelName: string, answers: number, problems: reado
   const cure = "try a clearer or smaller prompt, or another model";
   return new LlmError(
     "unusable",
-    `${modelName} gave no usable tree in ${answers} answers; ${cure}. Its last answer:${listed}`,
+    `${modelName} did not return a usable tree in ${answers} answers; ${cure}. Problems of its last answer:${listed}`,
   );
 }

@@ -1,17 +1,17 @@
-/** Where a proposed tree's symlinks lead: never outside, never in a circle. */
+/** Checks that the symlinks of a proposed tree do not leave the tree or form circles. */
 
-/** As fs/namei.c: more symlinks than this on the way is ELOOP. */
+/** As in fs/namei.c: more symlinks than this in a path lookup is ELOOP. */
 const MAX_SYMLINKS = 40;
 
-/** Names walked for one symlink, and for all of a tree: links through links through long targets would never end. */
+/** Limits on the names walked for one symlink and for a tree. Nested links with long targets could take forever. */
 const MOST_STEPS = 2000;
 const MOST_STEPS_IN_ALL = 500_000;
 
 /**
- * One sentence for each bad symlink, of a tree's symlinks by path, with their targets.
+ * Takes the targets of a tree's symlinks by path, and returns one sentence for each bad symlink.
  *
- * The path is walked as the kernel walks it, symlinks on the way included: by its letters alone, "a/../.." may seem to
- * stay inside and yet leave, when "a" is itself a symlink. What does not exist is walked by its letters.
+ * A path is walked like the kernel walks it, following symlinks: "a/../.." may seem to stay inside the tree, but leaves it
+ * if "a" is itself a symlink. Names that do not exist are treated as directories.
  */
 export function checkSymlinks(targets: ReadonlyMap<string, string>): readonly string[] {
   const problems: string[] = [];
@@ -31,7 +31,7 @@ export function checkSymlinks(targets: ReadonlyMap<string, string>): readonly st
   return problems;
 }
 
-/** A name on the way to symlinks, or one itself. */
+/** A symlink, or a directory that leads to symlinks. */
 interface SymlinkPlace {
   readonly names: Map<string, SymlinkPlace>;
   target?: string;
@@ -57,9 +57,9 @@ interface Walk {
 }
 
 function walk(link: string, root: SymlinkPlace): Walk {
-  /** Where it is, from the root's child on; undefined where no symlink lies below. */
+  /** The current location, from the child of the root. Undefined for a name without symlinks below it. */
   const at: (SymlinkPlace | undefined)[] = [];
-  // What is still to be walked, the next name last.
+  // The remaining names, the next one last.
   const ahead = link.split("/").slice(1).reverse();
   let followed = 0;
   let steps = 0;

@@ -108,7 +108,7 @@ describe("what is sent for a file", () => {
       expect(text).toContain("Write C11.");
     }
     await expect(sent(tree, "/src/new.c", { contextTokens: 100 })).rejects.toThrow(
-      /^\/src\/new\.c: its instructions and prompts alone are \d+ tokens; --context-tokens is 100$/,
+      /^\/src\/new\.c: its instructions and prompts alone need \d+ tokens, but --context-tokens is 100$/,
     );
   });
 

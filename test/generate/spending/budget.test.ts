@@ -66,7 +66,7 @@ describe("a limit", () => {
     await limited.complete(ask());
     const error = await failure(limited.complete(ask()));
     expect(error.kind).toBe("quota");
-    expect(error.message).toContain("--max-calls 2 is spent: 2 calls were made");
+    expect(error.message).toContain("--max-calls 2 is used up: 2 calls were made");
     expect(model.requests).toHaveLength(2);
   });
 
@@ -91,7 +91,7 @@ describe("a limit", () => {
     await second;
     const error = await failure(limited.complete(ask()));
     expect(error.message).toMatch(
-      /--max-tokens 2300 leaves too little: 1911 were used, and the next call sends about \d+ tokens and wants room for an answer of 512/,
+      /--max-tokens 2300 leaves too little: 1911 were used, and the next call sends about \d+ tokens and needs 512 for the answer/,
     );
     expect(open).toHaveLength(2);
   });
@@ -109,7 +109,7 @@ describe("a limit", () => {
     open[1]?.finish(10, 500);
     await second;
     expect((await failure(all.limit(model).complete(ask()))).message).toMatch(
-      /--max-usd 0\.1 leaves too little: \$0\.0853 were used, and .* an answer of 512, up to \$0\.0321 in all/,
+      /--max-usd 0\.1 leaves too little: \$0\.0853 were used, and .* needs 512 for the answer, up to \$0\.0321 in total/,
     );
   });
 
@@ -144,7 +144,7 @@ describe("a limit", () => {
     const limited = budget({ limits: { tokens: 100_000 } }).limit(createOpenaiModel({ baseUrl: server.baseUrl }));
     const error = await failure(limited.complete(ask()));
     expect(error.kind).toBe("truncated");
-    expect(error.message).toContain("with --max-tokens or --max-usd an answer");
+    expect(error.message).toContain("with --max-tokens or --max-usd, an answer");
     expect(error.message).toContain("at most 32768 tokens");
     expect(error.message).toContain("user.llmfs.max-tokens");
     const own = await failure(limited.complete({ ...ask(), maxTokens: 40_000 }));
@@ -312,7 +312,7 @@ describe("a request that is sent again", () => {
       createOpenaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } }),
     );
     expect((await failure(limited.complete(ask()))).message).toMatch(
-      /--max-calls 1 is spent: 1 call was made.*asked again because .* answered 500.*out of order/,
+      /--max-calls 1 is used up: 1 call was made.*asked again because .* answered 500.*out of order/,
     );
     expect(server.requests).toHaveLength(1);
   });
@@ -354,7 +354,7 @@ test("a server that ignores how long an answer may be is told of once, and its t
     await call;
   }
   expect(warnings).toHaveLength(1);
-  expect(warnings[0]).toContain("m gave an answer of 40000 tokens where 600 were allowed");
+  expect(warnings[0]).toContain("m returned 40000 tokens although the limit was 600");
   expect(all.spent.outputTokens).toBe(80_000);
   expect((await failure(limited.complete(ask("x ".repeat(20_000))))).kind).toBe("quota");
 });
@@ -367,7 +367,7 @@ test("an answer that goes on after what the budget left for it is cut off, and w
   const error = await call;
   await request.disconnected;
   expect(error.kind).toBe("quota");
-  expect(error.message).toMatch(/^m went on after the 79\d tokens that the budget left for its answer; it was cut off/);
+  expect(error.message).toMatch(/^m exceeded the 79\d tokens that the budget left for its answer, which was cut off/);
   expect(all.spent.outputTokens).toBeGreaterThan(898);
   expect(all.spent.reserved).toEqual({ calls: 0, tokens: 0, usd: 0 });
 });

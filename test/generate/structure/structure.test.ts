@@ -88,7 +88,7 @@ describe("a bad answer", () => {
     const error = await failure(lay(model, { repairs: 1 }));
     expect(model.requests).toHaveLength(2);
     expect(error.kind).toBe("unusable");
-    expect(error.message).toMatch(/^m gave no usable tree in 2 answers; try .*not JSON/s);
+    expect(error.message).toMatch(/^m did not return a usable tree in 2 answers; try .*not JSON/s);
   });
 
   test("is corrected by a request of its own each time, and nobody is told of a correction that is not asked for", async () => {
@@ -368,7 +368,7 @@ describe("a budget", () => {
     const model = scriptedModel(rounds);
     const error = await failure(lay(limited(model, { calls: 3 }), { concurrency: 8 }));
     expect(error.kind).toBe("quota");
-    expect(error.message).toContain("--max-calls 3 is spent: 3 calls were made");
+    expect(error.message).toContain("--max-calls 3 is used up: 3 calls were made");
     expect(model.requests).toHaveLength(3);
   });
 

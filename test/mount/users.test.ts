@@ -50,7 +50,10 @@ testLacking(
       user.run(["/bin/sh", "-c", `${limits}; exec ./llmfs mount mnt ${flags}`]);
 
     const small = await mount("ulimit -f 64", "");
-    expect([small.status, small.stderr]).toEqual([0, expect.stringMatching(/warning: .*ulimit -f.* end at \d+ bytes/)]);
+    expect([small.status, small.stderr]).toEqual([
+      0,
+      expect.stringMatching(/warning: .*ulimit -f.* limited to \d+ bytes/),
+    ]);
     expect(await user.sh("head -c 500000 /dev/zero > big; wc -c < big; echo x >> big; tail -c 2 big")).toBe(
       "500000\nx\n",
     );

@@ -347,6 +347,8 @@ const TAIL = `
 - If a layout is not usable, llmfs sends it back with a list of what is wrong, at most twice. If it still fails, nothing is mounted.
   The exit status is 87 if the answers are at fault (\`unusable\`, \`truncated\`, \`refusal\`, or empty), and 86 otherwise.
 - After a timeout, llmfs does not try again: the reader has waited long enough. Set the limit with \`--timeout\`.
+- llmfs waits at most two seconds for the text of an error; the status is enough. Each request uses a new connection, because an
+  idle one can be dead without notice.
 - Redirects are followed if they keep the request unchanged (307, 308) and lead to the same server.
 - Requests use the proxy in HTTPS_PROXY or HTTP_PROXY, unless NO_PROXY excludes the server or it is on this machine.
   NODE_EXTRA_CA_CERTS=FILE adds a certificate authority to trust.

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { createServer } from "node:http";
+import { createServer, type Server } from "node:http";
+import type { Socket } from "node:net";
 import { type ChatRequest, LlmError } from "../../src/llm/llm.ts";
 import { createOpenaiModel, type OpenaiSettings } from "../../src/llm/openai.ts";
 import { CERTIFICATE, CERTIFICATE_KEY } from "../support/certificate.ts";
@@ -32,6 +33,14 @@ async function failure(promise: Promise<unknown>): Promise<LlmError> {
     throw new Error(`not an LlmError: ${String(error)}`);
   }
   throw new Error("it did not fail");
+}
+
+/** The base URL of a server that listens from now on. */
+async function listen(server: Server): Promise<string> {
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return `http://127.0.0.1:${address.port}/v1`;
 }
 
 /** What a server with this script makes of one request. */
@@ -204,6 +213,18 @@ describe("an answer", () => {
 });
 
 describe("the request", () => {
+  test("has a connection of its own, so that it never waits on an idle one that died without a word", async () => {
+    const used = new WeakSet<Socket>();
+    await using server = createServer((request, response) => {
+      if (used.has(request.socket)) return;
+      used.add(request.socket);
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.end('data: {"choices":[{"index":0,"delta":{"content":"here"},"finish_reason":"stop"}]}\n\n');
+    });
+    const model = modelAt({ baseUrl: await listen(server) }, { timeouts: { firstByteMs: 20_000 } });
+    for (let time = 0; time < 3; time++) expect((await model.complete(REQUEST)).text).toBe("here");
+  });
+
   test("asks for a stream with usage, and carries the key as a bearer token", async () => {
     await using server = await openaiServer();
     await modelAt(server).complete({ ...REQUEST, temperature: 0.5, maxTokens: 99 });
@@ -540,10 +561,7 @@ describe("a failure that stays", () => {
   test("an error that is no JSON is told all the same: of a web page, its text", async () => {
     const page = "<html><head><style>b { color: red }</style></head><body><h1>Bad Gateway</h1>nginx</body></html>";
     await using server = createServer((_request, response) => void response.writeHead(502).end(page));
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const address = server.address();
-    if (address === null || typeof address === "string") throw new Error("no port");
-    const error = await failure(modelAt({ baseUrl: `http://127.0.0.1:${address.port}/v1` }).complete(REQUEST));
+    const error = await failure(modelAt({ baseUrl: await listen(server) }).complete(REQUEST));
     expect(error.message).toContain("answered 502 for model m: Bad Gateway nginx (3 attempts)");
   });
 
@@ -560,13 +578,22 @@ describe("a failure that stays", () => {
       response.on("drain", more);
       more();
     });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const address = server.address();
-    if (address === null || typeof address === "string") throw new Error("no port");
-    const error = await failure(modelAt({ baseUrl: `http://127.0.0.1:${address.port}/v1` }).complete(REQUEST));
+    const error = await failure(modelAt({ baseUrl: await listen(server) }).complete(REQUEST));
     expect(error.kind).toBe("bad-request");
     expect(error.message).toContain("xxx");
     await dropped;
+  });
+
+  test("an error whose text never ends is what its status says, and the connection is dropped", async () => {
+    const closed = Promise.withResolvers<void>();
+    await using server = createServer((_request, response) => {
+      response.on("close", closed.resolve);
+      response.writeHead(401, { "content-type": "application/json" });
+      response.write('{"error": {"mess');
+    });
+    const error = await failure(modelAt({ baseUrl: await listen(server) }).complete(REQUEST));
+    expect(error.kind).toBe("refused-key");
+    await closed.promise;
   });
 
   test("a certificate that is not trusted is told at once, with the cure", async () => {

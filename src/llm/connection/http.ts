@@ -1,6 +1,9 @@
 /**
- * How a request goes out and its answer comes back, beneath the client: where a redirect may lead, and how much of a
- * failure is read.
+ * How a request goes out and its answer comes back, beneath the client: on which connection, where a redirect may lead,
+ * and how much of a failure is read.
+ *
+ * Each request has a connection of its own. Bun keeps idle ones for five minutes and does not notice when one dies
+ * without a word, as happens behind NAT and load balancers: the next request would wait on it until its deadline.
  *
  * Followed are the redirects that keep the method (307, 308) within the same origin, or from http to https on the same
  * host: the key goes nowhere else, and a POST does not become a GET unnoticed. Every other is the caller's, as a failure.
@@ -10,9 +13,12 @@ const MOST_REDIRECTS = 3;
 /** Bytes of a failure's body: it holds a sentence for people, and could go on for ever. */
 const LONGEST_FAILURE = 256 * 1024;
 
+/** How long a failure's body is waited for, once its status is there: it could stop in the middle, and never end. */
+const FAILURE_MS = 2000;
+
 export async function fetchFollowing(input: string | URL | Request, init?: RequestInit): Promise<Response> {
   for (let at = input, redirects = 0; ; redirects++) {
-    const response = await fetch(at, { ...init, ...proxyOptions(at), redirect: "manual" });
+    const response = await fetch(at, { ...init, ...proxyOptions(at), keepalive: false, redirect: "manual" });
     if (response.ok) return response;
     const next = followed(response, at);
     if (next === undefined || redirects === MOST_REDIRECTS) return shortenBody(response);
@@ -45,6 +51,8 @@ async function shortenBody(response: Response): Promise<Response> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   const reader = response.body?.getReader();
+  // Cancelling the reader ends a read that waits.
+  const timer = setTimeout(() => reader?.cancel().catch(() => {}), FAILURE_MS);
   try {
     while (reader !== undefined && length < LONGEST_FAILURE) {
       const { done, value } = await reader.read();
@@ -55,6 +63,7 @@ async function shortenBody(response: Response): Promise<Response> {
   } catch {
     // The status says enough without the rest.
   }
+  clearTimeout(timer);
   reader?.cancel().catch(() => {});
   const body = length === 0 ? null : Buffer.concat(chunks).subarray(0, LONGEST_FAILURE);
   return new Response(body, { status: response.status, headers: response.headers });

@@ -12,7 +12,7 @@ export interface AttributeCallbacks {
   warn(message: string): void;
 }
 
-/** Throws SnapshotError where a value is not what its name says. */
+/** Throws SnapshotError if a value does not have the type that its name implies. */
 export function applyAttributes(
   inode: Inode,
   attrs: Map<string, JsonValue>,
@@ -28,7 +28,7 @@ export function applyAttributes(
         const mode = parseDecimal(name, text, 0o177777, place);
         const type = mode & S_IFMT;
         if (type !== 0 && type !== typeBits(inode))
-          tell.warn(`the st_mode of ${quote(place.entry ?? "")} is another type's; its "type" was followed`);
+          tell.warn(`the st_mode of ${quote(place.entry ?? "")} does not match its "type"; the "type" was used`);
         if (inode.kind !== "symlink") inode.mode = (inode.mode & S_IFMT) | (mode & 0o7777);
         break;
       }

@@ -1,8 +1,8 @@
 /**
- * Reads what the ancestor wrote: a map from path to node, or a list of files. Nothing here writes it.
+ * Reads snapshots of the ancestor (touchfs): a map from path to node, or a list of files. This format is never written.
  *
- * The nodes come in any order and are made in the tree's order once all are read. What the format has and we do not is
- * dropped with a warning, one for each thing, however often it occurs.
+ * The nodes come in any order; inodes are created in the tree's order once all nodes are read. What we do not support
+ * is dropped, with one warning for each kind of thing, however often it occurs.
  */
 import { CONTROL_NAME, DEFAULT_GENERATOR, GENERATOR, MODEL, PROMPT } from "../attributes.ts";
 import type { Directory } from "../tree/directory.ts";
@@ -18,7 +18,7 @@ import { STRING_LIMIT, TARGET_MAX } from "./format.ts";
 import type { JsonReader, JsonValue } from "./read/json.ts";
 import { checkXattrs } from "./xattrs.ts";
 
-/** xattrs that mean: the content is still to be made. */
+/** xattrs that mark content as not generated yet. */
 const MARKS: ReadonlySet<string> = new Set([
   "generator",
   "needs_generation",
@@ -57,7 +57,10 @@ export class AncestorReader {
   readonly #nodes = new Map<string, AncestorNode>();
   /** What was dropped, how often, and where first. */
   readonly #dropped = new Map<string, { count: number; readonly first: string }>();
-  /** Set when all is made: making an entry changes its directory's times, and its mode and group are handed down. */
+  /**
+   * Applied at the end: creating an entry changes its directory's times, and a directory's mode and group are
+   * inherited.
+   */
   readonly #attributes: { readonly path: string; readonly inode: Inode; readonly node: AncestorNode }[] = [];
   #listed = false;
 
@@ -96,7 +99,7 @@ export class AncestorReader {
     this.#place.entry = this.#place.line = undefined;
     for (const [path, node] of this.#nodes) this.#compareChildren(path, node);
     for (const [what, { count, first }] of this.#dropped)
-      this.#warn(`${what} was dropped (${count === 1 ? "at" : `${count} times, first at`} ${quote(first)})`);
+      this.#warn(`${what} was ignored (${count === 1 ? "at" : `${count} times, first at`} ${quote(first)})`);
   }
 
   #readNode(path: string): void {
@@ -105,7 +108,7 @@ export class AncestorReader {
     const value = this.#reader.readValue("a node", STRING_LIMIT);
     if (!(value instanceof Map)) throw this.#place.createError("its node is not an object");
     const top = path.split("/", 2)[1];
-    if (top === ".touchfs" || top === CONTROL_NAME) this.#drop(`what is below /${top}`, path);
+    if (top === ".touchfs" || top === CONTROL_NAME) this.#drop(`everything below /${top}`, path);
     else this.#add(path, { names: splitPath(path, PATH_MAX, this.#place), line, fields: value });
     this.#place.entry = undefined;
   }
@@ -121,7 +124,7 @@ export class AncestorReader {
   }
 
   #add(path: string, node: AncestorNode): void {
-    if (this.#nodes.has(path)) throw this.#place.createError("the path comes twice", "remove one");
+    if (this.#nodes.has(path)) throw this.#place.createError("this path occurs twice", "remove one");
     this.#nodes.set(path, node);
   }
 
@@ -157,7 +160,7 @@ export class AncestorReader {
       );
   }
 
-  /** Content, or the promise of it. An empty file is empty unless it is marked. */
+  /** Content, or a pending file. An empty file stays empty unless an xattr marks it. */
   #fill(file: RegularFile, content: string | null, xattrs: Map<string, string>): void {
     const generator = xattrs.get("generator");
     const marked = [...xattrs].some(([name, value]) => MARKS.has(name) && isSet(value));
@@ -165,7 +168,7 @@ export class AncestorReader {
     const ours = named === undefined || named === "default" || named === "true" ? DEFAULT_GENERATOR : named;
     const pending = content === null || (content === "" && marked);
     if (pending) file.state = "pending";
-    // Generated already, by a generator that can be asked again.
+    // It was generated already, by a generator that can run again.
     else if (named !== undefined) file.state = "ready";
     if (pending || named !== undefined) xattrs.set(GENERATOR, ours);
     if (content === null || content === "") return;
@@ -173,14 +176,14 @@ export class AncestorReader {
     for (let done = 0; done < bytes.length; ) done += file.write(done, bytes.subarray(done));
   }
 
-  /** `.prompt` and `.model` with text in them are taken as what they say, not as files. */
+  /** `.prompt` and `.model` with text in them become xattrs of their directory, not files. */
   #directoryFile(parent: Directory, name: string, content: string | null): boolean {
     const xattr = DIRECTORY_FILES.get(name);
     if (xattr === undefined || content === null) return false;
     const value = Buffer.from(content.trim(), "latin1");
     if (value.length === 0 || value.length > XATTR_SIZE_MAX) {
       this.#warn(
-        `${quote(this.#place.entry ?? name)} stays a file: ${value.length} bytes cannot be a directory's ${xattr}`,
+        `${quote(this.#place.entry ?? name)} stays a file: ${value.length} bytes are too long for a directory's ${xattr}`,
       );
       return false;
     }
@@ -220,7 +223,7 @@ export class AncestorReader {
     return texts;
   }
 
-  /** The directory at `names`, made where the snapshot only implies it. */
+  /** The directory at `names`, created if the snapshot only implies it. */
   #ensureDirectory(names: readonly string[]): Directory {
     let directory = this.#tree.root;
     let path = "/";
@@ -228,14 +231,15 @@ export class AncestorReader {
       path = join(path, name);
       const inode = directory.get(name)?.inode;
       if (inode !== undefined && inode.kind !== "directory")
-        throw this.#place.createError(`stands in ${quote(path)}, which is no directory`);
-      if (inode === undefined && !this.#listed) this.#warn(`${quote(path)} has no entry and is taken for a directory`);
+        throw this.#place.createError(`its parent ${quote(path)} is not a directory`);
+      if (inode === undefined && !this.#listed)
+        this.#warn(`${quote(path)} has no entry; it was created as a directory`);
       directory = inode ?? this.#tree.mkdir(directory, name, 0o755, this.#owner);
     }
     return directory;
   }
 
-  /** `children` say again what the paths say. Where they differ, the paths are followed. */
+  /** `children` repeat what the paths tell. Where they differ, the paths win. */
   #compareChildren(path: string, { fields }: AncestorNode): void {
     const children = fields.get("children");
     if (children === undefined || children === null || fields.get("type") !== "directory") return;
@@ -252,8 +256,8 @@ export class AncestorReader {
     if (inode.kind === "directory") for (const { name } of inode.entries()) if (!children.has(name)) wrong.push(name);
     if (wrong.length > 0)
       this.#warn(
-        `the children of ${quote(path)} disagree with the paths about ${quote(wrong[0] ?? "")}` +
-          `${wrong.length > 1 ? ` and ${wrong.length - 1} more` : ""}; the paths were followed`,
+        `the children of ${quote(path)} do not match the paths: ${quote(wrong[0] ?? "")}` +
+          `${wrong.length > 1 ? ` and ${wrong.length - 1} more` : ""}; the paths were used`,
       );
   }
 
@@ -264,7 +268,7 @@ export class AncestorReader {
   }
 }
 
-/** "true" and b"true" both occur: Python's way to write bytes is taken off. */
+/** Both "true" and b"true" occur: this strips Python's notation for bytes. */
 function unquote(value: string): string {
   return /^b(["'])(.*)\1$/s.exec(value)?.[2] ?? value;
 }
@@ -277,7 +281,7 @@ function withoutMarks(xattrs: Map<string, string>): Map<string, string> {
   return new Map([...xattrs].filter(([name]) => !MARKS.has(name)));
 }
 
-/** Linux has no xattrs outside its namespaces; the ancestor had. */
+/** Linux has no xattrs outside its namespaces; the ancestor had some. */
 function addNamespace(name: string): string {
   return /^(user|trusted|security|system)\../.test(name) ? name : `user.${name}`;
 }

@@ -1,10 +1,10 @@
-/** Paths as a snapshot spells them: what is allowed, and how bytes that are no text are written. */
+/** Paths as a snapshot spells them: which are allowed, and how bytes that are not text are escaped. */
 
 import { CONTROL_NAME } from "../attributes.ts";
 import { NAME_MAX } from "../tree/path.ts";
 import { quote, type SnapshotPlace } from "./error.ts";
 
-/** Splits an absolute, normalised path of bytes; none for the root. Throws SnapshotError where it is anything else. */
+/** Splits an absolute, normalised path of bytes; the root has no parts. Throws SnapshotError for any other path. */
 export function splitPath(path: string, limit: number, place: SnapshotPlace): string[] {
   if (path === "/") return [];
   if (path.length > limit) throw place.createError(`the path ${quote(path)} is longer than ${limit} bytes`);
@@ -16,20 +16,20 @@ export function splitPath(path: string, limit: number, place: SnapshotPlace): st
     if (wrong !== undefined) throw place.createError(`the path ${quote(path)} ${wrong}`);
   }
   if (names[0] === CONTROL_NAME)
-    throw place.createError(`/${CONTROL_NAME} is llmfs's own and cannot be restored`, "remove the entry");
+    throw place.createError(`/${CONTROL_NAME} is reserved for llmfs and cannot be restored`, "remove the entry");
   return names;
 }
 
-/** Why bytes can be no name of a file, or undefined if they can. */
+/** Why these bytes cannot be a file name; undefined if they can. */
 function nameFault(name: string): string | undefined {
   if (name === "") return 'has an empty component ("//", or "/" at the end)';
-  if (name === "." || name === "..") return `has a component "${name}"; paths are normalised and stay in the tree`;
-  if (name.length > NAME_MAX) return `has a component of ${name.length} bytes; at most ${NAME_MAX} are possible`;
-  if (name.includes("\0")) return "holds a NUL byte";
+  if (name === "." || name === "..") return `has a component "${name}"; paths must be normalised`;
+  if (name.length > NAME_MAX) return `has a component of ${name.length} bytes; the maximum is ${NAME_MAX}`;
+  if (name.includes("\0")) return "contains a NUL byte";
   return undefined;
 }
 
-/** Bytes as ASCII: a backslash doubled, a byte that is not printable ASCII as \xNN. */
+/** Bytes as ASCII: each backslash is doubled, and each byte that is not printable ASCII becomes \xNN. */
 export function escapeBytes(bytes: string): string {
   let text = "";
   for (let at = 0; at < bytes.length; at++) {
@@ -41,7 +41,7 @@ export function escapeBytes(bytes: string): string {
   return text;
 }
 
-/** The inverse of escapeBytes; other bytes stand for themselves. Undefined where a backslash is followed by neither. */
+/** The inverse of escapeBytes; other bytes stay as they are. Undefined if a backslash is followed by neither. */
 export function unescapeBytes(text: string): string | undefined {
   if (!text.includes("\\")) return text;
   let wrong = false;

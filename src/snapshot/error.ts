@@ -1,12 +1,12 @@
 /** What is wrong with a snapshot, and where. */
 
-/** Where a reader is: shared by those that read, so that every complaint can name the place. */
+/** The position of a reader, shared by everything that reads, so that every error can name the place. */
 export class SnapshotPlace {
-  /** The file, or what else the bytes are called. */
+  /** The file's path, or another name for the source. */
   readonly source: string;
-  /** The line of the source, counted from 1; undefined where lines mean nothing. */
+  /** The line of the source, counted from 1; undefined where lines have no meaning. */
   line: number | undefined;
-  /** The entry being read, its path as bytes (Latin-1). */
+  /** The path of the entry being read, as bytes (Latin-1). */
   entry: string | undefined;
 
   constructor(source: string, line?: number) {
@@ -14,13 +14,13 @@ export class SnapshotPlace {
     this.line = line;
   }
 
-  /** An error about this place: `throw place.problem(…)`. */
+  /** An error about this place: `throw place.createError(…)`. */
   createError(reason: string, cure?: string, options?: ErrorOptions): SnapshotError {
     return new SnapshotError(this, reason, cure, options);
   }
 }
 
-/** A snapshot that cannot be read or written. Its message is for people: source, line, entry, reason, cure. */
+/** A snapshot that cannot be read or written. The message is for people: source, line, entry, reason, cure. */
 export class SnapshotError extends Error {
   override readonly name = "SnapshotError";
   readonly source: string;
@@ -48,7 +48,7 @@ export class SnapshotError extends Error {
 
 const QUOTED_MAX = 120;
 
-/** Bytes or text from outside, fit for a message: quoted, control characters escaped, shortened in the middle. */
+/** Bytes or text from outside, made safe for a message: quoted, control characters escaped, shortened in the middle. */
 export function quote(bytes: string): string {
   const half = QUOTED_MAX / 2;
   const short = bytes.length <= QUOTED_MAX ? bytes : `${bytes.slice(0, half)} … ${bytes.slice(-half)}`;

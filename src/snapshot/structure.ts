@@ -1,4 +1,4 @@
-/** A structure that a model laid out, as a snapshot: every file pending, nothing made yet. */
+/** A structure proposed by a model, as a snapshot: every file is pending. */
 import { DEFAULT_GENERATOR, DESCRIPTION, GENERATOR, PROMPT } from "../attributes.ts";
 import type { Directory } from "../tree/directory.ts";
 import type { Inode } from "../tree/inode.ts";
@@ -22,8 +22,8 @@ const PATH_MAX = 4095;
 const nobody = { uid: 0, gid: 0 };
 
 /**
- * The text of the snapshot, in its stable order. It states no owner: whoever mounts it owns it. Directories need no
- * entry of their own. Throws SnapshotError where the entries make no tree.
+ * The text of the snapshot, in its stable order. It names no owner, so that it belongs to the user who mounts it.
+ * Directories need no entry of their own. Throws SnapshotError if the entries do not form a tree.
  */
 export function structureToSnapshot(entries: Iterable<StructureEntry>, source = "the structure"): string {
   const tree = new Tree({ clock: (take) => take(0, 0) });
@@ -47,9 +47,9 @@ function make(tree: Tree, names: readonly string[], entry: StructureEntry, place
   const parent = directoryAt(tree, names.slice(0, -1), place);
   const there = parent.get(name)?.inode;
   if (there !== undefined) {
-    // A directory that an earlier entry has implied.
+    // A directory that an earlier entry implied.
     if (there.kind === "directory" && entry.type === "directory" && there.xattrs === undefined) return there;
-    throw place.createError("the path comes twice", "remove one");
+    throw place.createError("this path occurs twice", "remove one");
   }
   if (entry.type === "directory") return tree.mkdir(parent, name, 0o755, nobody);
   if (entry.type === "symlink") {
@@ -69,7 +69,7 @@ function directoryAt(tree: Tree, names: readonly string[], place: SnapshotPlace)
     path = join(path, name);
     const inode = directory.get(name)?.inode;
     if (inode !== undefined && inode.kind !== "directory")
-      throw place.createError(`stands in ${path}, which is no directory`);
+      throw place.createError(`its parent ${path} is not a directory`);
     directory = inode ?? tree.mkdir(directory, name, 0o755, nobody);
   }
   return directory;

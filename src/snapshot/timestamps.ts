@@ -1,19 +1,19 @@
-/** Points in time as decimal text: exact to the nanosecond, which a number is not. */
+/** Points in time as decimal text: exact to the nanosecond, unlike a number. */
 import type { Time } from "../tree/inode.ts";
 
 const NANO = 1_000_000_000;
 
-/** "1735689600.25": seconds since the epoch, with as many decimals as are needed. */
+/** "1735689600.25": seconds since the epoch, with as many decimals as needed. */
 export function formatTime(seconds: number, nanoseconds: number): string {
   if (nanoseconds === 0) return String(seconds);
-  // Before the epoch the nanoseconds still count forwards: -2 s and 0.75 s is -1.25.
+  // Before the epoch, nanoseconds still count forwards: -2 s and 0.75 s is -1.25.
   const negative = seconds < 0;
   const whole = negative ? -seconds - 1 : seconds;
   const fraction = String(negative ? NANO - nanoseconds : nanoseconds).padStart(9, "0");
   return `${negative ? "-" : ""}${whole}.${fraction.replace(/0+$/, "")}`;
 }
 
-/** The inverse; decimals behind the ninth are cut off. Undefined where the text is no such time. */
+/** The inverse; more than nine decimals are cut off. Undefined if the text is not a time. */
 export function parseTime(text: string): Time | undefined {
   const match = /^(-?)(\d{1,16})(?:\.(\d+))?$/.exec(text);
   if (match === null) return undefined;

@@ -1,25 +1,25 @@
-/** Extended attributes of an entry: text where they are text, else base64. */
+/** Extended attributes of an entry: text if they are valid text, otherwise base64. */
 import { XATTR_LIST_MAX, XATTR_NAME_MAX, XATTR_SIZE_MAX } from "../tree/xattrs.ts";
 import { unescapeBytes } from "./entry-names.ts";
 import { quote, type SnapshotPlace } from "./error.ts";
 import type { JsonReader } from "./read/json.ts";
 import { decodeBase64 } from "./read/read-content.ts";
 
-/** The namespaces Linux has; a name in none of them cannot be asked for. */
+/** The xattr namespaces of Linux. A name outside of them cannot be read by any program. */
 const NAMESPACES = ["user.", "trusted.", "security.", "system."];
 
-/** Names are not checked: they may be escaped, which may be said behind them. */
+/** Does not check the names: they may be escaped, and "escaped" may follow later in the entry. */
 export function readXattrs(reader: JsonReader, place: SnapshotPlace): Map<string, Uint8Array> {
   const xattrs = new Map<string, Uint8Array>();
   reader.readObject('"xattrs"', (name) => {
     if (reader.surrogates)
-      throw place.createError(`the xattr ${quote(name)} holds half a character`, 'it needs "escaped": true');
+      throw place.createError(`the xattr ${quote(name)} contains a lone surrogate`, 'add "escaped": true to the entry');
     xattrs.set(name, readValue(reader, place, name));
   });
   return xattrs;
 }
 
-/** The same with names as bytes, if all of them can be names. Throws SnapshotError. */
+/** The same with names as bytes, if all of them are valid. Throws SnapshotError. */
 export function checkXattrs(
   xattrs: Map<string, Uint8Array>,
   escaped: boolean,
@@ -31,18 +31,18 @@ export function checkXattrs(
     const name = escaped ? unescapeBytes(text) : text;
     if (name === undefined) throw place.createError(`the xattr ${quote(text)} has a backslash that escapes nothing`);
     if (name.length > XATTR_NAME_MAX || name.includes("\0"))
-      throw place.createError(`the xattr ${quote(name)} is longer than ${XATTR_NAME_MAX} bytes or holds a NUL byte`);
+      throw place.createError(`the xattr ${quote(name)} is longer than ${XATTR_NAME_MAX} bytes or contains a NUL byte`);
     if (!NAMESPACES.some((prefix) => name.startsWith(prefix) && name.length > prefix.length))
       throw place.createError(
-        `the xattr ${quote(name)} is in no namespace of Linux's`,
-        `such as ${quote(`user.${name}`)}`,
+        `the xattr ${quote(name)} is in no xattr namespace of Linux`,
+        `rename it, such as to ${quote(`user.${name}`)}`,
       );
     total += name.length + 1;
     if (total > XATTR_LIST_MAX)
       throw place.createError(`the names of its xattrs are longer than ${XATTR_LIST_MAX} bytes`);
     checked.set(name, value);
   }
-  if (checked.size < xattrs.size) throw place.createError("an xattr comes twice, escaped in two ways");
+  if (checked.size < xattrs.size) throw place.createError("an xattr occurs twice, escaped in two ways");
   return checked;
 }
 
@@ -65,12 +65,12 @@ function readValue(reader: JsonReader, place: SnapshotPlace, name: string): Uint
     reader.readObject(what, (key) => {
       given = key === "base64";
       if (given) parse((bytes) => decodeBase64(bytes.toString("latin1"), place));
-      else throw place.createError(`${what} is text or {"base64": …}`);
+      else throw place.createError(`${what} must be text or {"base64": …}`);
     });
-    if (!given) throw place.createError(`${what} is text or {"base64": …}`);
+    if (!given) throw place.createError(`${what} must be text or {"base64": …}`);
   } else
     parse((bytes) => {
-      if (reader.surrogates) throw place.createError(`${what} holds half a character`, 'use {"base64": …}');
+      if (reader.surrogates) throw place.createError(`${what} contains a lone surrogate`, 'use {"base64": …}');
       return Uint8Array.from(bytes);
     });
   const [only] = parts;

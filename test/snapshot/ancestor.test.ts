@@ -18,7 +18,7 @@ function read(text: string): { tree: Tree; warnings: string[] } {
   return { tree, warnings };
 }
 
-/** A tree of the nodes given, the root added. */
+/** A tree with the given nodes and a root. */
 function nodes(map: Record<string, unknown>): { tree: Tree; warnings: string[] } {
   return read(JSON.stringify({ "/": { type: "directory" }, ...map }));
 }
@@ -26,7 +26,7 @@ function nodes(map: Record<string, unknown>): { tree: Tree; warnings: string[] }
 const file = (more: object = {}) => ({ type: "file", content: "x", ...more });
 
 describe("the ancestor's example", () => {
-  test("is loaded, without a warning", () => {
+  test("loads without a warning", () => {
     const { tree, warnings } = read(EXAMPLE);
     expect(warnings).toEqual([]);
     expect([...tree.walk()].map(({ path }) => path)).toEqual([
@@ -44,32 +44,32 @@ describe("the ancestor's example", () => {
     expect(at(tree, "/LATEST")).toMatchObject({ kind: "symlink", target: "harbor/tides.csv" });
   });
 
-  test("is the same bare, without the wrapping", () => {
+  test("gives the same tree without the wrapping object", () => {
     const { data } = JSON.parse(EXAMPLE) as { data: object };
     expect(describeTree(read(JSON.stringify(data)).tree)).toEqual(describeTree(read(EXAMPLE).tree));
   });
 
-  test("is the same whatever the order of its nodes", () => {
+  test("gives the same tree in any order of the nodes", () => {
     const { data } = JSON.parse(EXAMPLE) as { data: object };
     const backwards = Object.fromEntries(Object.entries(data).reverse());
     expect(describeTree(read(JSON.stringify({ data: backwards })).tree)).toEqual(describeTree(read(EXAMPLE).tree));
   });
 
-  test("becomes a snapshot of ours", () => {
+  test("can be saved in our own format", () => {
     const { tree } = read(EXAMPLE);
     expect(describeTree(load(save(tree)))).toEqual(describeTree(tree));
   });
 });
 
-describe("what is pending", () => {
+describe("pending files in the ancestor's format", () => {
   const state = (node: object) => fileAt(nodes({ "/a": { type: "file", ...node } }).tree, "/a").state;
 
-  test("null is pending, marked or not, and so is no content at all", () => {
+  test("null or missing content is pending, marked or not", () => {
     expect(state({ content: null })).toBe("pending");
     expect(state({})).toBe("pending");
   });
 
-  test("an empty file is empty", () => {
+  test("an empty file without a mark stays empty", () => {
     expect(state({ content: "" })).toBe("static");
     expect(state({ content: "", xattrs: { "touchfs.context": "x", "user.note": "true" } })).toBe("static");
   });
@@ -81,7 +81,7 @@ describe("what is pending", () => {
     "generate_content",
     "user.generate_content",
     "touchfs.generate_content",
-  ])("an empty file marked %s is pending, and the mark is gone", (mark) => {
+  ])("an empty file marked %s is pending, and the mark is removed", (mark) => {
     for (const value of ["true", 'b"true"', "b'true'", "default"]) {
       const { tree } = nodes({ "/a": file({ content: "", xattrs: { [mark]: value } }) });
       expect(fileAt(tree, "/a").state).toBe("pending");
@@ -96,7 +96,7 @@ describe("what is pending", () => {
     expect(textAt(tree, "/a")).toBe("x");
   });
 
-  test("a generator is named by its mark, the default one is llm", () => {
+  test("the mark names the generator, and the default is llm", () => {
     const generator = (value: string) =>
       xattr(
         at(nodes({ "/a": file({ content: null, xattrs: { generator: value } }) }).tree, "/a"),
@@ -107,7 +107,7 @@ describe("what is pending", () => {
     expect(generator("readme")).toBe("readme");
   });
 
-  test("a file with content that a generator made is ready, and remembers it", () => {
+  test("a file with content from a generator is ready and keeps the generator's name", () => {
     const { tree } = nodes({ "/a": file({ xattrs: { generator: "default" } }) });
     expect(fileAt(tree, "/a").state).toBe("ready");
     expect(xattr(at(tree, "/a"), "user.llmfs.generator")).toBe("llm");
@@ -115,7 +115,7 @@ describe("what is pending", () => {
 });
 
 describe("attributes", () => {
-  test("are decimal text, floats among the times", () => {
+  test("are decimal text, and times may be floats", () => {
     const attrs = { st_mode: "33261", st_uid: "5", st_gid: "6", st_atime: "1", st_mtime: "1.5", st_ctime: "1.7e9" };
     const { tree, warnings } = nodes({ "/a": file({ attrs: { ...attrs, st_nlink: "9", st_size: "9" } }) });
     expect(warnings).toEqual([]);
@@ -128,7 +128,7 @@ describe("attributes", () => {
     });
   });
 
-  test("of a directory are not changed by what is made in it", () => {
+  test("of a directory are not changed when its entries are created", () => {
     const { tree } = nodes({
       "/d": { type: "directory", attrs: { st_mtime: "77", st_mode: "17901", st_gid: "9" } },
       "/d/a": file(),
@@ -138,7 +138,7 @@ describe("attributes", () => {
     expect(at(tree, "/d/a").gid).toBe(1000);
   });
 
-  test("that are missing are the usual ones, and the owner is the one asked for", () => {
+  test("that are missing get defaults, and the requested owner", () => {
     const tree = newTree();
     loadSnapshot(
       tree,
@@ -151,15 +151,15 @@ describe("attributes", () => {
     expect(at(tree, "/d/a")).toMatchObject({ mode: 0o100644, uid: 3, gid: 4 });
   });
 
-  test("of another type than the node's are warned about, and the type is followed", () => {
+  test("with a mode of another type cause a warning, and the type is used", () => {
     const { tree, warnings } = nodes({ "/a": file({ attrs: { st_mode: "16877" } }) });
     expect(fileAt(tree, "/a").mode).toBe(0o100755);
-    expect(warnings).toEqual(['the st_mode of "/a" is another type\'s; its "type" was followed']);
+    expect(warnings).toEqual(['the st_mode of "/a" does not match its "type"; the "type" was used']);
   });
 });
 
 describe("xattrs", () => {
-  test("that are data are kept, in a namespace that Linux has", () => {
+  test("with data are kept, in a namespace of Linux", () => {
     const { tree } = nodes({
       "/a": file({ xattrs: { "touchfs.context": "c", "touchfs.generator": "g", "user.x": "é" } }),
     });
@@ -169,12 +169,12 @@ describe("xattrs", () => {
   });
 });
 
-describe("what cannot be kept is dropped with a warning, one for each kind", () => {
+describe("unsupported parts are ignored with one warning for each kind", () => {
   test("overlay paths, and other fields", () => {
     const { warnings } = nodes({ "/a": file({ overlay_path: "/x" }), "/b": file({ overlay_path: "/y", odd: 1 }) });
     expect(warnings).toEqual([
-      'the field "overlay_path" was dropped (2 times, first at "/a")',
-      'the field "odd" was dropped (at "/b")',
+      'the field "overlay_path" was ignored (2 times, first at "/a")',
+      'the field "odd" was ignored (at "/b")',
     ]);
   });
 
@@ -182,7 +182,7 @@ describe("what cannot be kept is dropped with a warning, one for each kind", () 
     const { tree, warnings } = read(
       '{"description": "a tree", "data": {"/": {"type": "directory"}, "/a": {"type": "file"}}}',
     );
-    expect(warnings).toEqual(['the key "description" was dropped (at "/")']);
+    expect(warnings).toEqual(['the key "description" was ignored (at "/")']);
     expect(fileAt(tree, "/a").state).toBe("pending");
   });
 
@@ -196,34 +196,32 @@ describe("what cannot be kept is dropped with a warning, one for each kind", () 
       "/.touchfsx": file(),
     });
     expect([...tree.root.entries()].map(({ name }) => name)).toEqual([".touchfsx", "a"]);
-    expect(warnings).toContain('what is below /.touchfs was dropped (2 times, first at "/.touchfs")');
-    expect(warnings).toContain('what is below /.llmfs was dropped (at "/.llmfs/x")');
+    expect(warnings).toContain('everything below /.touchfs was ignored (2 times, first at "/.touchfs")');
+    expect(warnings).toContain('everything below /.llmfs was ignored (at "/.llmfs/x")');
   });
 
-  test("children that say otherwise than the paths", () => {
+  test("children that contradict the paths", () => {
     const { tree, warnings } = nodes({
       "/": { type: "directory", children: { a: "/a", gone: "/gone", moved: "/a" } },
       "/a": file(),
       "/unlisted": file(),
     });
     expect([...tree.root.entries()].map(({ name }) => name)).toEqual(["a", "unlisted"]);
-    expect(warnings).toEqual([
-      'the children of "/" disagree with the paths about "gone" and 2 more; the paths were followed',
-    ]);
+    expect(warnings).toEqual(['the children of "/" do not match the paths: "gone" and 2 more; the paths were used']);
   });
 
-  test("directories that have no node are made", () => {
+  test("directories without a node are created", () => {
     const { tree, warnings } = nodes({ "/a/b/c": file() });
     expect(textAt(tree, "/a/b/c")).toBe("x");
     expect(warnings).toEqual([
-      '"/a" has no entry and is taken for a directory',
-      '"/a/b" has no entry and is taken for a directory',
+      '"/a" has no entry; it was created as a directory',
+      '"/a/b" has no entry; it was created as a directory',
     ]);
   });
 });
 
 describe(".prompt and .model", () => {
-  test("become xattrs of the directory they stand in", () => {
+  test("become xattrs of their directory", () => {
     const { tree, warnings } = nodes({
       "/.prompt": file({ content: "Be brief.\n" }),
       "/d": { type: "directory", children: { ".model": "/d/.model" } },
@@ -235,7 +233,7 @@ describe(".prompt and .model", () => {
     expect(warnings).toEqual([]);
   });
 
-  test("stay files where they say nothing", () => {
+  test("stay files if they are empty", () => {
     const { tree, warnings } = nodes({ "/.prompt": file({ content: null }), "/.model": file({ content: " \n" }) });
     expect(fileAt(tree, "/.prompt").state).toBe("pending");
     expect(textAt(tree, "/.model")).toBe(" \n");
@@ -244,7 +242,7 @@ describe(".prompt and .model", () => {
 });
 
 describe("the list form", () => {
-  test("is a tree of pending files, directories implied", () => {
+  test("becomes a tree of pending files with implied directories", () => {
     const { tree, warnings } = read('{"files": ["src/a.ts", "/src/lib/b.ts", "README.md"]}');
     expect([...tree.walk()].map(({ path }) => path)).toEqual([
       "/",
@@ -262,21 +260,21 @@ describe("the list form", () => {
   test.each<[string, string]>([
     ["../x", 'has a component ".."'],
     ["a//b", "has an empty component"],
-    ["src", "the path comes twice"],
-    ["src/x", 'stands in "/src", which is no directory'],
-    [".llmfs/x", "llmfs's own"],
+    ["src", "this path occurs twice"],
+    ["src/x", 'its parent "/src" is not a directory'],
+    [".llmfs/x", "is reserved for llmfs"],
     ["x".repeat(5000), "is longer than 4095 bytes"],
   ])("with %s is refused", (name, message) => {
     expect(() => read(JSON.stringify({ files: ["src", name] }))).toThrow(message);
   });
 
-  test("of things that are no names is refused", () => {
+  test("with elements that are not names is refused", () => {
     expect(() => read('{"files": [1]}')).toThrow("a name in the list is a number, not a string");
     expect(() => read('{"files": {"a": 1}}')).toThrow('"files" is an object, not an array');
   });
 });
 
-describe("a node that makes no sense is refused, and named", () => {
+describe("an invalid node is refused, and the error names it", () => {
   test.each<[string, unknown, string]>([
     ["/a", null, 'entry "/a": its node is not an object'],
     ["/a", {}, 'has no "type"; types are file, directory, symlink'],
@@ -297,17 +295,17 @@ describe("a node that makes no sense is refused, and named", () => {
     ["/a/", file(), "has an empty component"],
     ["a", file(), "which"],
   ])("%s (case %#)", (path, node, message) => {
-    if (path === "a") return expect(nodes({ a: node }).warnings).toEqual(['the key "a" was dropped (at "/")']);
+    if (path === "a") return expect(nodes({ a: node }).warnings).toEqual(['the key "a" was ignored (at "/")']);
     expect(() => nodes({ [path]: node })).toThrow(message);
   });
 
   test("a file in a file", () => {
-    expect(() => nodes({ "/a": file(), "/a/b": file() })).toThrow('stands in "/a", which is no directory');
+    expect(() => nodes({ "/a": file(), "/a/b": file() })).toThrow('its parent "/a" is not a directory');
   });
 
-  test("a path that comes twice, in the map or in both", () => {
-    expect(() => read('{"/a": {"type": "file"}, "/a": {"type": "file"}}')).toThrow("comes twice");
-    expect(() => read('{"data": {"/a": {"type": "file"}}, "files": ["a"]}')).toThrow("the path comes twice");
+  test("a path that occurs twice, in the map or in map and list", () => {
+    expect(() => read('{"/a": {"type": "file"}, "/a": {"type": "file"}}')).toThrow("occurs twice");
+    expect(() => read('{"data": {"/a": {"type": "file"}}, "files": ["a"]}')).toThrow("this path occurs twice");
   });
 
   test("a message names the line of the node", () => {
@@ -315,7 +313,7 @@ describe("a node that makes no sense is refused, and named", () => {
   });
 });
 
-test("names that were not UTF-8, as Python writes them, are the same bytes again", () => {
+test("names that were not UTF-8 get their bytes back from Python's notation", () => {
   const { tree } = read('{"/": {"type": "directory"}, "/caf\\udce9": {"type": "file", "content": "x"}}');
   expect([...tree.root.entries()].map(({ name }) => name)).toEqual(["caf\xe9"]);
 });

@@ -9,20 +9,20 @@ import { describeTree, load, makeFile, newTree, ODD_NAMES, randomTree, save } fr
 const SEEDS = Array.from({ length: 40 }, (_value, index) => index + 1);
 
 describe("a random tree", () => {
-  test.each(SEEDS)("comes back as it was (seed %d)", (seed) => {
+  test.each(SEEDS)("is unchanged after saving and loading (seed %d)", (seed) => {
     const tree = randomTree(seed);
     tree.checkInvariants();
     expect(describeTree(load(save(tree)))).toEqual(describeTree(tree));
   });
 
-  test.each(SEEDS)("is saved as the same bytes twice, and once more after a round trip (seed %d)", (seed) => {
+  test.each(SEEDS)("is saved as the same bytes each time, also after a round trip (seed %d)", (seed) => {
     const tree = randomTree(seed);
     const text = save(tree);
     expect(save(tree)).toBe(text);
     expect(save(load(text))).toBe(text);
   });
 
-  test.each(SEEDS.slice(0, 10))("keeps its times where that is asked for (seed %d)", (seed) => {
+  test.each(SEEDS.slice(0, 10))("keeps its times if requested (seed %d)", (seed) => {
     const tree = randomTree(seed);
     const text = save(tree, { times: true });
     expect(describeTree(load(text), { times: true })).toEqual(describeTree(tree, { times: true }));
@@ -32,19 +32,19 @@ describe("a random tree", () => {
   test.each(SEEDS.slice(0, 10))("survives jq, keys sorted or not (seed %d)", (seed) => {
     const tree = randomTree(seed);
     const text = save(tree);
-    // What jq does: parse, and print in another layout.
+    // jq parses, and prints in another layout.
     const parsed: unknown = JSON.parse(text);
     expect(describeTree(load(JSON.stringify(parsed)))).toEqual(describeTree(tree));
     expect(describeTree(load(JSON.stringify(sortKeys(parsed), null, 4)))).toEqual(describeTree(tree));
   });
 
-  test.each(SEEDS.slice(0, 5))("does not depend on the order in which names were made (seed %d)", (seed) => {
+  test.each(SEEDS.slice(0, 5))("does not depend on the order in which names were created (seed %d)", (seed) => {
     const text = save(randomTree(seed));
     const { entries } = JSON.parse(text) as { entries: { path: string; type: string }[] };
     const names = entries.map((entry) => entry.path);
     expect(new Set(names).size).toBe(names.length);
     const other = newTree();
-    // All directories first, then the rest backwards; hard links must stay behind what they name.
+    // All directories first, then the rest backwards; hard links must stay after the entries they refer to.
     const rank = ({ type }: { type: string }) => (type === "directory" ? 0 : type === "link" ? 2 : 1);
     const shuffled = entries
       .map((entry, index) => ({ entry, order: rank(entry) === 0 ? index : -index }))
@@ -55,14 +55,14 @@ describe("a random tree", () => {
   });
 });
 
-test("every odd name comes back, byte for byte", () => {
+test("every odd name survives a round trip, byte for byte", () => {
   const tree = newTree();
   const directory = tree.mkdir(tree.root, "d", 0o755, tree.root);
   for (const name of ODD_NAMES) makeFile(tree, directory, name, name);
   expect(describeTree(load(save(tree)))).toEqual(describeTree(tree));
 });
 
-test("a snapshot of several megabytes comes back from a file, whatever the size of the pieces it is saved in", () => {
+test("a snapshot of several megabytes survives a round trip through a file, with any slice size", () => {
   const folder = mkdtempSync(join(tmpdir(), "llmfs-"));
   try {
     const tree = newTree();
@@ -84,7 +84,7 @@ test("a snapshot of several megabytes comes back from a file, whatever the size 
   }
 });
 
-test("a tree deeper than a path can be long comes back", () => {
+test("a tree deeper than PATH_MAX survives a round trip", () => {
   const tree = newTree();
   let directory = tree.root;
   for (let depth = 0; depth < 3000; depth++) directory = tree.mkdir(directory, "deep", 0o755, tree.root);
@@ -93,13 +93,13 @@ test("a tree deeper than a path can be long comes back", () => {
   expect(describeTree(other)).toEqual(describeTree(tree));
 });
 
-test("a file that cannot be opened is named, with the reason", () => {
+test("an error names the file that cannot be opened, and the reason", () => {
   expect(() => loadSnapshot(newTree(), "/nowhere/tree.json")).toThrow("/nowhere/tree.json: cannot be opened: ENOENT");
   expect(() => loadSnapshot(newTree(), "/tmp")).toThrow("/tmp: is a directory");
   expect(() => loadSnapshot(newTree(), "/dev/null")).toThrow("/dev/null: is not a regular file");
 });
 
-test("a pipe that nobody writes to is refused, not waited for", () => {
+test("a pipe without a writer is refused at once", () => {
   const folder = mkdtempSync(join(tmpdir(), "llmfs-fifo-"));
   const fifo = join(folder, "tree.json");
   expect(Bun.spawnSync(["mkfifo", fifo]).success).toBe(true);
@@ -107,7 +107,7 @@ test("a pipe that nobody writes to is refused, not waited for", () => {
   rmSync(folder, { recursive: true });
 });
 
-test("a version without entries is no tree", () => {
+test("a snapshot without entries is refused", () => {
   expect(() => load('{"llmfs": 1}')).toThrow("has no entries");
   expect(load('{"llmfs": 1, "entries": []}').root.size).toBe(0);
 });

@@ -29,21 +29,21 @@ test("a structure is a snapshot of pending files, in the order of the tree", () 
 `);
 });
 
-test("belongs to whoever loads it", () => {
+test("belongs to the user who loads it", () => {
   const tree = load(structureToSnapshot([{ path: "é/🎉", type: "file" }]), { owner: { uid: 12, gid: 13 } });
   const path = Buffer.from("/é/🎉").toString("latin1");
   expect(fileAt(tree, path)).toMatchObject({ uid: 12, gid: 13, state: "pending" });
   expect(xattr(at(tree, path), "user.llmfs.generator")).toBe("llm");
 });
 
-test("does not depend on the order of its entries", () => {
+test("the text does not depend on the order of the entries", () => {
   const entries = ["a/b", "a-b", "a/b-c", "z", "B"].map((path) => ({ path, type: "file" as const }));
   expect(structureToSnapshot(entries.toReversed())).toBe(structureToSnapshot(entries));
 });
 
 test.each<[string, Parameters<typeof structureToSnapshot>[0], string]>([
   [
-    "a path that leaves",
+    "a path that leaves the tree",
     [{ path: "../x", type: "file" }],
     'the structure: entry "/../x": the path "/../x" has a component ".."',
   ],
@@ -53,7 +53,7 @@ test.each<[string, Parameters<typeof structureToSnapshot>[0], string]>([
       { path: "a", type: "file" },
       { path: "/a", type: "directory" },
     ],
-    "the path comes twice",
+    "this path occurs twice",
   ],
   [
     "a file in a file",
@@ -61,7 +61,7 @@ test.each<[string, Parameters<typeof structureToSnapshot>[0], string]>([
       { path: "a", type: "file" },
       { path: "a/b", type: "file" },
     ],
-    "which is no directory",
+    "is not a directory",
   ],
   ["a symlink without target", [{ path: "a", type: "symlink" }], "a symlink needs a target"],
   ["a root that is a file", [{ path: "/", type: "file" }], "the root is not a directory"],

@@ -11,12 +11,12 @@ test.each<[string, number, number]>([
   ["-1.25", -2, 750_000_000],
   ["-0.000000001", -1, 999_999_999],
   ["9007199254740990", 9_007_199_254_740_990, 0],
-])("%s is a time, and the time is that text", (text, seconds, nanoseconds) => {
+])("%s is read as a time and written as the same text", (text, seconds, nanoseconds) => {
   expect(parseTime(text)).toEqual({ seconds, nanoseconds });
   expect(formatTime(seconds, nanoseconds)).toBe(text);
 });
 
-test("decimals behind the ninth are cut off, missing ones are zeros", () => {
+test("more than nine decimals are cut off, and missing ones are zeros", () => {
   expect(parseTime("1.1234567899")).toEqual({ seconds: 1, nanoseconds: 123_456_789 });
   expect(parseTime("1.5")).toEqual({ seconds: 1, nanoseconds: 500_000_000 });
 });

@@ -1,4 +1,4 @@
-/** Trees for tests: random ones from a seed, and a description of one that shows every difference. */
+/** Trees for tests: random ones from a seed, and a description of a tree that shows every difference. */
 import { FsError } from "../../src/errno.ts";
 import { loadSnapshot, type SnapshotLoadOptions } from "../../src/snapshot/read/load.ts";
 import { type SaveOptions, saveSnapshot } from "../../src/snapshot/write/save.ts";
@@ -10,7 +10,7 @@ import { Tree, type TreeOptions } from "../../src/tree/tree.ts";
 
 export const OWNER = { uid: 1000, gid: 1000 };
 
-/** A clock that ticks a nanosecond and a bit at every look. */
+/** A clock that advances by a nanosecond and a bit each time it is read. */
 function ticking(): Clock {
   let ticks = 0;
   return (take) => take(1_000_000 + Math.floor(++ticks / 10), (ticks * 123_456_789) % 1_000_000_000);
@@ -61,7 +61,7 @@ export function makeFile(tree: Tree, directory: Directory, name: string, content
   return file;
 }
 
-/** Everything about a tree, one line an entry; hard links by number. Times only where asked. */
+/** Everything about a tree, one line for each entry; hard links by number. Times only if requested. */
 export function describeTree(tree: Tree, options: { readonly times?: boolean } = {}): string[] {
   const numbers = new Map<Inode, number>();
   return [...tree.walk()].map(({ path, inode }) => {
@@ -133,7 +133,7 @@ export class Random {
   }
 }
 
-/** Names that have broken programs before. As bytes. */
+/** Names that have broken programs before, as bytes. */
 export const ODD_NAMES = [
   "__proto__",
   "constructor",
@@ -176,7 +176,7 @@ const TEXTS = [
   `x${"日本".repeat(17_000)}`,
 ];
 
-/** A tree of every kind of inode, with odd names, contents and attributes. The same for the same seed. */
+/** A tree with every kind of inode, and odd names, contents and attributes. The same seed gives the same tree. */
 export function randomTree(seed: number): Tree {
   const random = new Random(seed);
   const tree = newTree({ mode: random.pick([0o755, 0o1777, 0o700]) });

@@ -1,4 +1,4 @@
-/** Reads our own format: a version and a list of entries, each made in the tree as soon as it is read. */
+/** Reads our own format: a version and a list of entries. Each inode is created as soon as its entry is read. */
 import { FsError, isErrnoName } from "../../errno.ts";
 import type { FileState } from "../../tree/content/file-state.ts";
 import type { Directory } from "../../tree/directory.ts";
@@ -13,7 +13,7 @@ import { checkXattrs, readXattrs } from "../xattrs.ts";
 import type { JsonReader } from "./json.ts";
 import { PieceReader } from "./read-content.ts";
 
-/** What an entry says, before it is known whether that makes sense together. */
+/** The fields of an entry, before they are checked against each other. */
 interface EntryDraft {
   readonly fields: string[];
   path?: string;
@@ -31,7 +31,7 @@ interface EntryDraft {
   state?: FileState;
   error?: FsError;
   xattrs?: Map<string, Uint8Array>;
-  /** The content, in a file that has no name yet: so `text` may come before `path`. */
+  /** The content, in a file that has no name yet: `text` may come before `path`. */
   file?: RegularFile;
 }
 
@@ -45,7 +45,7 @@ export class EntryReader {
   #listed = false;
   #count = 0;
   #unnamed: RegularFile | undefined;
-  /** Set when all is made: making an entry changes its directory's times, and a link those of the file. */
+  /** Applied at the end: creating an entry changes its directory's times, and a link changes the file's times. */
   readonly #times: [Inode, EntryDraft][] = [];
   #parentPath = "";
   #parent: Directory;
@@ -65,8 +65,8 @@ export class EntryReader {
       this.#version = this.#reader.readInteger('the version, "llmfs"', 1, Number.MAX_SAFE_INTEGER);
       if (this.#version > VERSION)
         throw this.#place.createError(
-          `was made by a newer llmfs (format ${this.#version}, this one reads ${VERSION})`,
-          "use that llmfs, or a newer one",
+          `was written by a newer version of llmfs (format ${this.#version}; this version reads format ${VERSION})`,
+          "update llmfs",
         );
     } else if (key === "entries") {
       this.#listed = true;
@@ -76,12 +76,12 @@ export class EntryReader {
 
   finish(): void {
     this.#place.entry = undefined;
-    if (this.#version === undefined) throw this.#place.createError("states no version", '"llmfs": 1 is missing');
-    if (!this.#listed) throw this.#place.createError("has no entries", 'an empty tree says so: "entries": []');
+    if (this.#version === undefined) throw this.#place.createError("has no version", 'add "llmfs": 1');
+    if (!this.#listed) throw this.#place.createError("has no entries", 'an empty tree needs "entries": []');
     for (const [inode, draft] of this.#times) inode.setTimes(draft);
   }
 
-  /** Gives back what is not yet in the tree, after a failure. */
+  /** Releases what is not in the tree yet, after a failure. */
   abandon(): void {
     if (this.#unnamed === undefined) return;
     this.#tree.hold(this.#unnamed);
@@ -89,7 +89,7 @@ export class EntryReader {
   }
 
   // ---------------------------------------------------------------------------------------------------------------
-  // What an entry says
+  // Reading an entry
   // ---------------------------------------------------------------------------------------------------------------
 
   #readEntry(): void {
@@ -155,12 +155,12 @@ export class EntryReader {
     }
   }
 
-  /** A string that has no business with halves of characters. */
+  /** A string that must not contain lone surrogates, unless the caller expects escaped bytes. */
   #readBytes(key: string, limit: number): string {
     const bytes = this.#reader.readString(`"${key}"`, limit);
     if (this.#reader.surrogates)
       throw this.#place.createError(
-        `"${key}" holds half a character`,
+        `"${key}" contains a lone surrogate`,
         'a name that is not UTF-8 needs "escaped": true',
       );
     return bytes;
@@ -169,7 +169,7 @@ export class EntryReader {
   #readMode(): number {
     const text = this.#reader.peek() === "string" ? this.#readBytes("mode", 100) : "";
     if (!/^[0-7]{1,5}$/.test(text) || Number.parseInt(text, 8) > 0o7777)
-      throw this.#place.createError(`"mode" is no octal text up to "7777"`, 'write it as "0644"');
+      throw this.#place.createError(`"mode" is not octal text up to "7777"`, 'write it as "0644"');
     return Number.parseInt(text, 8);
   }
 
@@ -178,7 +178,7 @@ export class EntryReader {
     const time = parseTime(text);
     if (time === undefined)
       throw this.#place.createError(
-        `"${key}" is ${quote(text)}, not seconds since 1970 as text`,
+        `"${key}" is ${quote(text)}, which is not a time: expected seconds since 1970, as text`,
         'such as "1735689600.25"',
       );
     return time;
@@ -207,19 +207,20 @@ export class EntryReader {
       else if (key === "message") message = this.#reader.readBytes('"message"', 1 << 20).toString("utf8");
       else throw this.#createUnknownKeyError(key, '"error"');
     });
-    if (!isErrnoName(code)) throw this.#place.createError(`"error" has the code ${quote(code)}, which is no errno`);
+    if (!isErrnoName(code))
+      throw this.#place.createError(`"error" has the code ${quote(code)}, which is not an errno name`);
     return new FsError(code, message);
   }
 
   #createUnknownKeyError(key: string, what: string): Error {
     return this.#place.createError(
-      `${quote(key)} is no key of ${what}`,
-      "a newer llmfs may know it; else it is misspelt",
+      `${quote(key)} is not a key of ${what}`,
+      "check the spelling; a newer version of llmfs may support it",
     );
   }
 
   // ---------------------------------------------------------------------------------------------------------------
-  // What it makes
+  // Creating inodes
   // ---------------------------------------------------------------------------------------------------------------
 
   #make(draft: EntryDraft): void {
@@ -235,7 +236,7 @@ export class EntryReader {
       );
     for (const field of draft.fields)
       if (field !== "path" && field !== "type" && field !== "escaped" && !allowed.has(field))
-        throw this.#place.createError(`a ${type} has no "${field}"`, "remove it, or change the type");
+        throw this.#place.createError(`a ${type} cannot have "${field}"`, "remove it, or change the type");
     const names = splitPath(path, PATH_LIMIT, this.#place);
     const name = names.pop();
     const inode = name === undefined ? this.#makeRoot(draft) : this.#makeChild(draft, path, names, name);
@@ -253,15 +254,15 @@ export class EntryReader {
   #makeRoot(draft: EntryDraft): Directory {
     if (draft.type !== "directory") throw this.#place.createError("the root is not a directory");
     if (this.#count > 0)
-      throw this.#place.createError("the root does not come first", "move it before all other entries");
+      throw this.#place.createError("the root is not the first entry", "move it before all other entries");
     return this.#tree.root;
   }
 
-  /** The inode made, or undefined where the entry is one more name of an inode. */
+  /** The new inode, or undefined if the entry is another name of an existing inode. */
   #makeChild(draft: EntryDraft, path: string, names: readonly string[], name: string): Inode | undefined {
     const directory = this.#findDirectory(path, names);
     if (directory.get(name) !== undefined)
-      throw this.#place.createError("the path comes twice", "remove one of the entries");
+      throw this.#place.createError("this path occurs twice", "remove one of the entries");
     switch (draft.type) {
       case "directory":
         return this.#tree.mkdir(directory, name, 0o755, this.#owner);
@@ -284,24 +285,23 @@ export class EntryReader {
     }
   }
 
-  /** The directory that an entry stands in; entries of one directory follow each other, so the last one is kept. */
+  /** The parent directory of an entry. Entries of one directory follow each other, so the last parent is cached. */
   #findDirectory(path: string, names: readonly string[]): Directory {
     const parentPath = path.slice(0, path.lastIndexOf("/"));
     if (parentPath === this.#parentPath) return this.#parent;
     const inode = this.#find(names);
     if (inode === undefined)
       throw this.#place.createError(
-        `stands in ${quote(parentPath)}, which has no entry before it`,
-        "add the directory",
+        `its parent ${quote(parentPath)} has no entry before it`,
+        "add an entry for the directory",
       );
-    if (inode.kind !== "directory")
-      throw this.#place.createError(`stands in ${quote(parentPath)}, which is no directory`);
+    if (inode.kind !== "directory") throw this.#place.createError(`its parent ${quote(parentPath)} is not a directory`);
     this.#parentPath = parentPath;
     this.#parent = inode;
     return inode;
   }
 
-  /** What earlier entries made at a path. Symlinks are not followed. */
+  /** The inode that an earlier entry created at this path. Does not follow symlinks. */
   #find(names: readonly string[]): Inode | undefined {
     let inode: Inode = this.#tree.root;
     for (const name of names) {
@@ -317,11 +317,14 @@ export class EntryReader {
     const state = draft.state ?? "static";
     const lazy = state === "pending" || state === "failed";
     if (lazy && draft.file !== undefined)
-      throw this.#place.createError(`is ${state} and has content`, 'remove the content, or the "state"');
+      throw this.#place.createError(`is ${state} and has content`, 'remove the content or the "state"');
     if (!lazy && draft.file === undefined)
-      throw this.#place.createError("has no content", '"text": "" makes it empty, "state": "pending" to be generated');
+      throw this.#place.createError(
+        "has no content",
+        'add "text": "" for an empty file, or "state": "pending" to generate it',
+      );
     if ((state === "failed") !== (draft.error !== undefined))
-      throw this.#place.createError('"state": "failed" and "error" come together or not at all');
+      throw this.#place.createError('"state": "failed" needs an "error", and "error" needs "state": "failed"');
     const file = draft.file ?? this.#tree.tmpfile(this.#tree.root, 0, this.#owner);
     file.state = state;
     file.error = draft.error;
@@ -332,13 +335,13 @@ export class EntryReader {
     const target = this.#unescape(draft, "target");
     if (target === undefined || target === "") throw this.#place.createError('a symlink needs a "target"');
     if (target.length > TARGET_MAX) throw this.#place.createError(`its target is longer than ${TARGET_MAX} bytes`);
-    if (target.includes("\0")) throw this.#place.createError("its target holds a NUL byte");
+    if (target.includes("\0")) throw this.#place.createError("its target contains a NUL byte");
     return target;
   }
 
   #findLinked(draft: EntryDraft): Inode {
     const to = this.#unescape(draft, "to");
-    if (to === undefined) throw this.#place.createError('a link needs a "to": the path that has the content');
+    if (to === undefined) throw this.#place.createError('a link needs "to": the path of the entry with the content');
     const inode = this.#find(splitPath(to, PATH_LIMIT, this.#place));
     if (inode === undefined) throw this.#place.createError(`is a link to ${quote(to)}, which has no entry before it`);
     if (inode.kind === "directory") throw this.#place.createError(`is a link to ${quote(to)}, which is a directory`);

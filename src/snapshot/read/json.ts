@@ -1,9 +1,9 @@
 /**
- * Reads JSON from a stream, one value after the other, so that no text is ever held as a whole.
+ * Reads JSON from a stream, one value after the other, so that the text is never in memory as a whole.
  *
- * Stricter than JSON.parse where that serves people: a key that comes twice is an error, every complaint has a line, and
- * what is longer or deeper than the caller allows is refused before it is taken in. Strings are byte strings
- * (Latin-1 characters that stand for UTF-8 bytes), as names are in the tree. Knows nothing of snapshots.
+ * Stricter than JSON.parse where that helps people: a duplicate key is an error, every error names a line, and values
+ * longer or deeper than the caller allows are refused before they are read. Strings are byte strings (Latin-1
+ * characters that stand for UTF-8 bytes), like names in the tree. This file knows nothing about snapshots.
  */
 import { isUtf8 } from "node:buffer";
 import type { SnapshotPlace } from "../error.ts";
@@ -31,8 +31,8 @@ export class JsonReader {
   #depth = 0;
   #scratch = Buffer.alloc(1 << 12);
   /**
-   * The last string read held a lone surrogate U+DC80 to U+DCFF, which was taken for the byte 80 to FF (Python's
-   * "surrogateescape"): the caller decides whether that is meant.
+   * The last string contained a lone surrogate U+DC80 to U+DCFF, which was read as the byte 80 to FF (Python's
+   * "surrogateescape"). The caller decides whether that is allowed.
    */
   surrogates = false;
 
@@ -45,7 +45,7 @@ export class JsonReader {
     if (this.#buffer.subarray(0, 3).equals(BYTE_ORDER_MARK)) this.#at = 3;
   }
 
-  /** What the next value is. Throws at the end of the text. */
+  /** The kind of the next value. Throws at the end of the text. */
   peek(): Kind {
     const byte = this.#peekByte();
     if (byte === QUOTE) return "string";
@@ -63,7 +63,8 @@ export class JsonReader {
     this.#readSequence(CLOSE_OBJECT, () => {
       if (this.#peekByte() !== QUOTE) throw this.#createUnexpectedError("a key in quotes");
       const key = this.readString("a key", KEY_MAX);
-      if (keys.has(key)) throw this.#place.createError(`the key ${quote(key)} comes twice in one object`, "remove one");
+      if (keys.has(key))
+        throw this.#place.createError(`the key ${quote(key)} occurs twice in one object`, "remove one");
       keys.add(key);
       if (this.#peekByte() !== COLON) throw this.#createUnexpectedError('":" after a key');
       this.#at++;
@@ -71,7 +72,7 @@ export class JsonReader {
     });
   }
 
-  /** The first key of an object; undefined if it has none. Nothing can be read after it. */
+  /** The first key of an object; undefined if it is empty. Nothing can be read afterwards. */
   readFirstKey(what: string): string | undefined {
     this.#expect("object", what);
     this.#at++;
@@ -84,7 +85,7 @@ export class JsonReader {
     this.#readSequence(CLOSE_ARRAY, element);
   }
 
-  /** A string as byte string. `limit` counts bytes. */
+  /** A string as a byte string. `limit` counts bytes. */
   readString(what: string, limit: number): string {
     const bytes = this.readBytes(what, limit);
     return bytes.toString("latin1");
@@ -101,10 +102,10 @@ export class JsonReader {
     let escaped = false;
     for (;;) {
       if (at >= this.#end) {
-        // No escape is longer than six characters for one byte.
+        // No escape needs more than six characters for one byte.
         if (at - start > limit * (escaped ? 6 : 1))
           throw this.#place.createError(`${what} is longer than ${limit} bytes`);
-        if (!this.#fill()) throw this.#place.createError("the text ends within a string", "the file is cut short");
+        if (!this.#fill()) throw this.#place.createError("the text ends inside a string", "the file is truncated");
         at -= start - 1;
         start = 1;
         buffer = this.#buffer;
@@ -122,7 +123,7 @@ export class JsonReader {
     this.#at = at + 1;
     const raw = buffer.subarray(start, at);
     if (seen >= 0x80 && !isUtf8(raw))
-      throw this.#place.createError(`${what} is not valid UTF-8`, "JSON is UTF-8: convert the file");
+      throw this.#place.createError(`${what} is not valid UTF-8`, "convert the file to UTF-8");
     const bytes = escaped ? this.#unescape(raw) : raw;
     if (bytes.length > limit) throw this.#place.createError(`${what} is longer than ${limit} bytes`);
     return bytes;
@@ -150,7 +151,7 @@ export class JsonReader {
     if (text === "true") return true;
     if (text === "false") return false;
     if (text === "null") return null;
-    throw this.#place.createError(`${quote(text)} is no JSON value`);
+    throw this.#place.createError(`${quote(text)} is not a JSON value`);
   }
 
   readBoolean(what: string): boolean {
@@ -160,7 +161,7 @@ export class JsonReader {
     return value;
   }
 
-  /** Whatever comes next, whole. `limit` bounds every string. */
+  /** The next value, whole. `limit` applies to every string. */
   readValue(what: string, limit: number): JsonValue {
     const kind = this.peek();
     if (kind === "string") return this.readString(what, limit);
@@ -176,7 +177,7 @@ export class JsonReader {
     return map;
   }
 
-  /** Nothing may follow but white space. */
+  /** Requires that only white space follows. */
   finish(): void {
     if (this.#skip() !== undefined) throw this.#createUnexpectedError("the end of the file");
   }
@@ -186,10 +187,10 @@ export class JsonReader {
     if (found !== kind) throw this.#place.createError(`${what} is ${article(found)}, not ${article(kind)}`);
   }
 
-  /** What stands between an opening bracket, which is next, and the closing one. */
+  /** Reads up to the closing bracket. The next byte is the opening one. */
   #readSequence(close: number, element: () => void): void {
     this.#at++;
-    if (++this.#depth > DEPTH_MAX) throw this.#place.createError(`nested more than ${DEPTH_MAX} levels deep`);
+    if (++this.#depth > DEPTH_MAX) throw this.#place.createError(`nesting exceeds ${DEPTH_MAX} levels`);
     if (this.#peekByte() !== close) {
       for (;;) {
         element();
@@ -203,7 +204,7 @@ export class JsonReader {
     this.#depth--;
   }
 
-  /** A run of characters that are no punctuation. */
+  /** A run of characters that are not punctuation. */
   #readWord(): string {
     let text = "";
     for (;;) {
@@ -212,15 +213,15 @@ export class JsonReader {
       const letter = (byte | SPACE) >= 0x61 && (byte | SPACE) <= 0x7a;
       if (!letter && !(byte >= 0x30 && byte <= 0x39) && byte !== 0x2b && byte !== 0x2d && byte !== 0x2e) return text;
       text += String.fromCharCode(byte);
-      if (text.length > 400) throw this.#place.createError(`${quote(text)} is no JSON value`);
+      if (text.length > 400) throw this.#place.createError(`${quote(text)} is not a JSON value`);
       this.#at++;
     }
   }
 
-  /** The next byte that is not white space, still to be taken. */
+  /** The next byte that is not white space, without consuming it. */
   #peekByte(): number {
     const byte = this.#skip();
-    if (byte === undefined) throw this.#place.createError("the text ends too early", "the file is cut short");
+    if (byte === undefined) throw this.#place.createError("the text ends too early", "the file is truncated");
     return byte;
   }
 
@@ -234,7 +235,7 @@ export class JsonReader {
     }
   }
 
-  /** Takes in more, keeping what begins at #at. False at the end of the source. */
+  /** Reads more, keeping everything from #at on. False at the end of the source. */
   #fill(): boolean {
     if (this.#ended) return false;
     const rest = this.#end - this.#at;
@@ -266,7 +267,7 @@ export class JsonReader {
       if (letter !== 0x75) {
         const plain = ESCAPES.get(letter);
         if (plain === undefined)
-          throw this.#place.createError(`"\\${String.fromCharCode(letter)}" is no escape of JSON's`);
+          throw this.#place.createError(`"\\${String.fromCharCode(letter)}" is not a JSON escape`);
         out[length++] = plain;
         continue;
       }
@@ -283,10 +284,7 @@ export class JsonReader {
         this.surrogates = true;
         out[length++] = code - 0xdc00;
       } else if (code >= 0xd800 && code <= 0xdfff)
-        throw this.#place.createError(
-          `\\u${code.toString(16)} is half a character`,
-          "a surrogate must be one of a pair",
-        );
+        throw this.#place.createError(`\\u${code.toString(16)} is a lone surrogate`, "surrogates must come in pairs");
       else length += out.write(String.fromCodePoint(code), length, "utf8");
     }
     return out.subarray(0, length);
@@ -294,7 +292,7 @@ export class JsonReader {
 
   #readHex(raw: Buffer, at: number): number {
     const digits = raw.toString("latin1", at, at + 4);
-    if (!/^[0-9a-fA-F]{4}$/.test(digits)) throw this.#place.createError(`"\\u${digits}" is no escape of JSON's`);
+    if (!/^[0-9a-fA-F]{4}$/.test(digits)) throw this.#place.createError(`"\\u${digits}" is not a JSON escape`);
     return Number.parseInt(digits, 16);
   }
 

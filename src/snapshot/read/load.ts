@@ -1,4 +1,4 @@
-/** Loads a snapshot into an empty tree: the door through which whatever a file says has to pass. */
+/** Loads a snapshot into an empty tree, and checks everything that the file contains on the way. */
 import { FsError } from "../../errno.ts";
 import { PAGE } from "../../tree/content/store.ts";
 import type { Owner } from "../../tree/inode.ts";
@@ -10,20 +10,20 @@ import { JsonReader } from "./json.ts";
 import { openSource } from "./source.ts";
 
 export interface SnapshotLoadOptions {
-  /** What messages call the source; a file's path unless stated. */
+  /** The name of the source in messages; by default, the file's path. */
   readonly name?: string;
-  /** Who owns what states no owner; the owner of the tree's root unless stated. */
+  /** The owner of entries that name no owner; by default, the owner of the tree's root. */
   readonly owner?: Owner;
-  /** Hears of what was dropped or mended, one sentence each. Our own format gives no cause. */
+  /** Called with one sentence for each thing that was dropped or repaired. Our own format never needs it. */
   readonly warn?: (message: string) => void;
 }
 
 export type SnapshotFormat = "llmfs" | "ancestor";
 
 /**
- * Reads a file, or bytes, into `tree`. Either format; any layout of the JSON; any size.
+ * Reads a file, or bytes, into `tree`: either format, any layout of the JSON, any size.
  *
- * Throws SnapshotError where the source cannot be read, is not a snapshot or does not fit; the tree is empty again then.
+ * Throws SnapshotError if the source cannot be read, is not a snapshot or does not fit; the tree is then empty again.
  * Precondition: the tree is empty.
  */
 export function loadSnapshot(
@@ -48,7 +48,7 @@ export function loadSnapshot(
     });
     reader.finish();
     if (part === undefined || format === undefined)
-      throw place.createError('holds nothing, not even a version ("llmfs": 1)');
+      throw place.createError('is empty: not even a version ("llmfs": 1)');
     part.finish();
     return format;
   } catch (error) {
@@ -60,7 +60,7 @@ export function loadSnapshot(
   }
 }
 
-/** Which format a file or bytes have, by the first key. Throws SnapshotError where it is neither. */
+/** The format of a file or of bytes, judged by the first key. Throws SnapshotError for anything else. */
 export function sniff(source: string | Uint8Array, name?: string): SnapshotFormat {
   const place = new SnapshotPlace(name ?? (typeof source === "string" ? source : "snapshot"));
   const input = openSource(source, place.source);
@@ -75,7 +75,9 @@ function formatOf(key: string | undefined, place: SnapshotPlace): SnapshotFormat
   if (key === "llmfs" || key === "entries") return "llmfs";
   if (key === "data" || key === "files" || key === "description" || key?.startsWith("/")) return "ancestor";
   throw place.createError(
-    key === undefined ? "is an empty object, not a snapshot" : `is no snapshot: it begins with the key ${quote(key)}`,
+    key === undefined
+      ? "is an empty object, not a snapshot"
+      : `is not a snapshot: it begins with the key ${quote(key)}`,
     'a snapshot begins with "llmfs", the older format with "data", "files" or a path',
   );
 }
@@ -86,7 +88,7 @@ function createSpaceError(tree: Tree, place: SnapshotPlace, error: FsError): Sna
   const bytes = Number.isFinite(pageLimit) ? `${pageLimit * PAGE} bytes` : "any number of bytes";
   const inodes = Number.isFinite(inodeLimit) ? ` and ${inodeLimit} files` : "";
   return place.createError(
-    `does not fit into the filesystem, which holds ${bytes}${inodes}`,
+    `does not fit into the filesystem, which has room for ${bytes}${inodes}`,
     "mount with a larger --size",
     {
       cause: error,
@@ -94,7 +96,7 @@ function createSpaceError(tree: Tree, place: SnapshotPlace, error: FsError): Sna
   );
 }
 
-/** Gives back what was loaded, so that a refused snapshot leaves nothing behind. */
+/** Removes what was loaded, so that a refused snapshot leaves nothing behind. */
 function clear(tree: Tree): void {
   const found = [...tree.walk()].reverse();
   for (const { path, inode } of found) {

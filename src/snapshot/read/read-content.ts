@@ -1,4 +1,4 @@
-/** Puts a file's content together from the pieces that a snapshot has it in: text, base64, holes. */
+/** Puts a file's content together from the pieces in the snapshot: text, base64 and holes. */
 import { FsError } from "../../errno.ts";
 import { MAX_FILE_SIZE, type RegularFile } from "../../tree/file.ts";
 import type { SnapshotPlace } from "../error.ts";
@@ -6,9 +6,9 @@ import { STRING_LIMIT } from "../format.ts";
 import type { JsonReader } from "./json.ts";
 
 const STAGE = 1 << 20;
-const NO_PIECE = 'a piece of content is text, {"hole": bytes} or {"base64": text}';
+const NO_PIECE = 'a piece of content must be text, {"hole": bytes} or {"base64": text}';
 
-/** One at a time is in use; the stage is kept from file to file. */
+/** Reads one file at a time; the staging buffer is reused for the next file. */
 export class PieceReader {
   readonly #reader: JsonReader;
   readonly #place: SnapshotPlace;
@@ -37,7 +37,7 @@ export class PieceReader {
   #readPiece(file: RegularFile, encoding: "text" | "base64"): void {
     const bytes = this.#reader.readBytes(`a piece of "${encoding}"`, STRING_LIMIT);
     if (encoding === "text") {
-      if (this.#reader.surrogates) throw this.#place.createError('"text" holds half a character', 'use "base64"');
+      if (this.#reader.surrogates) throw this.#place.createError('"text" contains a lone surrogate', 'use "base64"');
       this.#append(file, bytes);
     } else this.#decode(file, bytes.toString("latin1"));
   }
@@ -82,7 +82,7 @@ export class PieceReader {
     const length = this.#reader.readInteger('"hole"', 1, MAX_FILE_SIZE);
     this.#flush(file);
     this.#offset += length;
-    if (this.#offset > MAX_FILE_SIZE) throw this.#place.createError("the content is larger than a file can be");
+    if (this.#offset > MAX_FILE_SIZE) throw this.#place.createError("the content exceeds the maximum file size");
   }
 
   #flush(file: RegularFile): void {
@@ -107,5 +107,7 @@ export function decodeBase64(text: string, place: SnapshotPlace): Uint8Array {
 }
 
 function createBase64Error(place: SnapshotPlace, cause: unknown): Error {
-  return place.createError("a piece is not valid base64", "each piece stands alone, with its padding", { cause });
+  return place.createError("a piece is not valid base64", "each piece must be complete base64, with its own padding", {
+    cause,
+  });
 }

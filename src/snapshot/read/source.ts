@@ -3,12 +3,12 @@ import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { SnapshotError } from "../error.ts";
 
 export interface ByteSource {
-  /** Fills the beginning of `target`; how many bytes, 0 at the end. */
+  /** Fills the beginning of `target` and returns the number of bytes; 0 at the end. */
   read(target: Uint8Array): number;
   close(): void;
 }
 
-/** Throws SnapshotError where the file cannot be opened. */
+/** Throws SnapshotError if the file cannot be opened. */
 export function openSource(source: string | Uint8Array, name: string): ByteSource {
   return typeof source === "string" ? openFile(source, name) : fromBytes(source);
 }
@@ -22,7 +22,7 @@ function openFile(path: string, name: string): ByteSource {
       throw new SnapshotError({ source: name }, `cannot be ${what}: ${reason}`, undefined, { cause: error });
     }
   };
-  // A pipe that nobody writes to would hold up whoever opens it, for ever.
+  // Opening a pipe without a writer would block forever.
   const fd = attempt("opened", () => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
   const kind = fstatSync(fd);
   if (!kind.isFile()) {

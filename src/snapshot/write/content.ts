@@ -1,8 +1,8 @@
 /**
  * Writes a file's content: text as lines, anything else as base64, holes as holes.
  *
- * Generators, so that the saver can stop between any two fragments: they yield JSON text, or, where bytes were looked at
- * and nothing is to be written yet, how many. Content may be larger than memory has room for a second time.
+ * These are generators, so that the saver can stop between any two fragments. They yield JSON text, or the number of
+ * bytes examined while there is nothing to write yet. Content may be too large to fit into memory twice.
  */
 import { isUtf8 } from "node:buffer";
 import { BASE64_PIECE, TEXT_PIECE } from "../format.ts";
@@ -10,21 +10,21 @@ import type { FrozenContent } from "./copy-on-write.ts";
 
 export type Fragments<T = void> = Generator<string | number, T>;
 
-/** A multiple of BASE64_PIECE, and a good deal larger than TEXT_PIECE. */
+/** A multiple of BASE64_PIECE, and much larger than TEXT_PIECE. */
 const WINDOW = BASE64_PIECE * 128;
 const window = Buffer.alloc(WINDOW);
 const NEWLINE = 0x0a;
 const SEPARATOR = ",\n      ";
 const BASE64_CHARACTERS = (BASE64_PIECE / 3) * 4;
 
-/** `, "text": …` or `, "base64": …`, elements on lines of their own. */
+/** `, "text": …` or `, "base64": …`, with each element on its own line. */
 export function* formatContent(content: FrozenContent): Fragments {
   if (content.size === 0) yield ', "text": ""';
   else if (yield* isText(content)) yield* formatText(content);
   else yield* formatBase64(content);
 }
 
-/** Valid UTF-8 without NUL, and without holes, which are NULs. */
+/** Whether it is valid UTF-8 without NUL bytes. Holes read as NUL bytes. */
 function* isText(content: FrozenContent): Fragments<boolean> {
   const [first] = content.extents();
   if (first?.start !== 0 || first.end !== content.size) return false;
@@ -50,7 +50,7 @@ function* formatText(content: FrozenContent): Fragments {
       yield `, "text": ${JSON.stringify(first)}`;
       return;
     }
-    // Text when it was looked at, and something else now: the kernel may write without asking (passthrough).
+    // It was text when it was examined and is not any more: the kernel may write without asking (passthrough).
     if (!isUtf8(bytes.subarray(0, pieces.length))) {
       yield `${opening}{"base64": "${bytes.toString("base64")}"}`;
       at += bytes.length;
@@ -65,14 +65,14 @@ function* formatText(content: FrozenContent): Fragments {
 
 interface Pieces {
   readonly texts: readonly string[];
-  /** How many bytes they have together. */
+  /** The total length in bytes. */
   readonly length: number;
 }
 
-/** Cuts text into pieces, as far as can be known where they end: all of it if these are the `last` bytes. */
+/** Cuts text into pieces, up to the last boundary that is certain: all of it if these are the `last` bytes. */
 function cutText(bytes: Buffer, last: boolean): Pieces {
   const end = last ? bytes.length : bytes.lastIndexOf(NEWLINE) + 1;
-  // All at once where no line is too long, as in nearly every file.
+  // All at once if no line is too long, as in nearly every file.
   if (end > 0 && !hasLongLine(bytes.subarray(0, end)))
     return { texts: bytes.toString("utf8", 0, end).split(/(?<=\n)/), length: end };
   const texts: string[] = [];
@@ -93,7 +93,7 @@ function hasLongLine(bytes: Buffer): boolean {
   return false;
 }
 
-/** Where the piece of text that begins at `start` ends; `start` where more bytes must be seen to know. */
+/** The end of the piece of text that begins at `start`; `start` if it depends on bytes that are not here yet. */
 function findPieceEnd(bytes: Buffer, start: number, last: boolean): number {
   const newline = bytes.indexOf(NEWLINE, start);
   const end = newline === -1 ? bytes.length : newline + 1;
@@ -101,7 +101,7 @@ function findPieceEnd(bytes: Buffer, start: number, last: boolean): number {
   return newline === -1 && !last ? start : end;
 }
 
-/** The beginning of the character that the byte at `at` belongs to, or would if there were one. */
+/** The start of the character that contains the byte at `at`. */
 function findCharacterStart(bytes: Buffer, at: number): number {
   for (let back = 1; back <= 3 && back <= at; back++) {
     const byte = bytes[at - back] ?? 0;

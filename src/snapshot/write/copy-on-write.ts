@@ -1,10 +1,10 @@
-/** A file's content as it was at one moment, while the file goes on changing: what changes is copied first. */
+/** A file's content as it was at one moment, while the file keeps changing: pages are copied before they change. */
 import { FsError } from "../../errno.ts";
 import { atMost } from "../../int64.ts";
 import { PAGE } from "../../tree/content/store.ts";
 import { MAX_FILE_SIZE, type RegularFile } from "../../tree/file.ts";
 
-/** Where there is data: from `start` up to but not including `end`. */
+/** A range with data: from `start` up to but not including `end`. */
 export interface FrozenExtent {
   readonly start: number;
   readonly end: number;
@@ -13,9 +13,9 @@ export interface FrozenExtent {
 export class FrozenContent {
   #file: RegularFile;
   readonly size: number;
-  /** Taken at the first change, or when first asked for. */
+  /** Taken before the first change, or when first requested. */
   #extents: readonly FrozenExtent[] | undefined;
-  /** Pages that have changed since, as they were. Invariant: a page that is not here is in the file unchanged. */
+  /** The old content of pages that have changed. Invariant: a page that is not here is unchanged in the file. */
   readonly #kept = new Map<number, Uint8Array>();
 
   constructor(file: RegularFile, size = file.size) {
@@ -25,12 +25,12 @@ export class FrozenContent {
     this.size = size;
   }
 
-  /** The same content is in another file from here on. */
+  /** From now on, the same content is in another file. */
   onMove(file: RegularFile): void {
     this.#file = file;
   }
 
-  /** The bytes from `offset` on are about to change, or to go away. */
+  /** Call before `length` bytes from `offset` on change or are cut off. */
   keep(offset: number, length: number): void {
     const end = Math.min(offset + length, this.size);
     for (const extent of this.extents()) {
@@ -50,7 +50,7 @@ export class FrozenContent {
     return this.#extents;
   }
 
-  /** Fills `target`. Precondition: all of it is within an extent. */
+  /** Fills `target`. Precondition: the range lies within one extent. */
   read(offset: number, target: Uint8Array): void {
     if (this.#kept.size === 0) {
       this.#readFile(offset, target);
@@ -67,7 +67,9 @@ export class FrozenContent {
     }
   }
 
-  /** A file that the kernel writes without asking (passthrough) may have become shorter: zeros for what is gone. */
+  /**
+   * A file that the kernel writes without asking (passthrough) may have become shorter: zeros replace what is missing.
+   */
   #readFile(offset: number, target: Uint8Array): void {
     const count = this.#file.read(offset, target);
     if (count < target.length) target.fill(0, count);

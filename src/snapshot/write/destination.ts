@@ -1,11 +1,11 @@
 /**
- * Where a file that is to be written will end up: which symlinks are followed, and what is kept of a file that is there.
+ * Decides where a file will be written: which symlinks are followed, and which attributes of an existing file are kept.
  *
- * Whoever can create names in a directory can put a symlink, a file or a fifo where we are about to write. So the last
- * part of a path is followed only through symlinks of this user or of root: another user's symlink is replaced itself.
- * On the way there the rule is the kernel's own (fs/namei.c:may_follow_link(), fs.protected_symlinks), whatever that
- * setting says here. A file that another user put into a directory that everybody may write hands on neither its mode
- * nor its owner.
+ * Anybody who can create names in a directory can put a symlink, a file or a fifo where we are about to write. So the
+ * last part of a path is followed only through symlinks of this user or of root; another user's symlink is itself
+ * replaced. For the directories on the way the kernel's own rule applies (fs/namei.c:may_follow_link(),
+ * fs.protected_symlinks), whether or not that setting is on here. A file that another user put into a world-writable
+ * directory passes on neither its mode nor its owner.
  */
 import type { Stats } from "node:fs";
 import { lstat, readlink, realpath, statfs } from "node:fs/promises";
@@ -15,16 +15,16 @@ import { codeOf } from "../../errno.ts";
 const MAX_SYMLINKS = 40;
 
 export type Destination =
-  /** Nothing is there, or what is there is replaced and hands on nothing. */
+  /** Nothing exists there, or it is replaced and passes nothing on. */
   | { readonly kind: "new"; readonly path: string }
-  /** A regular file, whose mode and owner stay. */
+  /** A regular file, whose mode and owner are kept. */
   | { readonly kind: "replace"; readonly path: string; readonly there: Stats }
-  /** A device, a fifo or a socket: written to as it is, since it cannot be replaced. */
+  /** A device, a fifo or a socket: written to directly, since it cannot be replaced. */
   | { readonly kind: "into"; readonly path: string }
-  /** An open file of a process, such as /dev/stdout: written to behind what is there. */
+  /** An open file of a process, such as /dev/stdout: appended to. */
   | { readonly kind: "append"; readonly path: string };
 
-/** Rejects with RefusedDestination, or with what the system calls say. */
+/** Rejects with RefusedDestination, or with the error of a system call. */
 export async function resolveDestination(path: string): Promise<Destination> {
   const absolute = resolve(path);
   if (OPEN_FILE.test(absolute)) return { kind: "append", path: absolute };
@@ -46,7 +46,7 @@ export async function resolveDestination(path: string): Promise<Destination> {
     }
     if (++links > MAX_SYMLINKS) throw new RefusedDestination("leads through too many symbolic links");
     if (await isOfProc(directory)) {
-      // The text of such a link does not say where it leads.
+      // The text of such a link does not tell where it leads.
       if (last) return { kind: "append", path: at };
       directory = await realpath(at);
       continue;
@@ -59,7 +59,7 @@ export async function resolveDestination(path: string): Promise<Destination> {
   }
 }
 
-/** Why a place will not be written to, in words that follow its name. */
+/** Why a destination is refused, in words that follow its name. */
 export class RefusedDestination extends Error {
   override readonly name = "RefusedDestination";
   readonly cure: string | undefined;
@@ -70,7 +70,7 @@ export class RefusedDestination extends Error {
   }
 }
 
-/** Names for what this process has open itself. In a user namespace the symlinks among them belong to nobody known. */
+/** Names for files that this process has open. In a user namespace, the owner of these symlinks may be unknown. */
 const OPEN_FILE = /^\/dev\/(stdin|stdout|stderr|fd\/\d+)$|^\/proc\/self\/fd\/\d+$/;
 
 function splitPath(path: string): string[] {
@@ -91,8 +91,8 @@ function refusePlanted(path: string, link: Stats, directory: Stats): void {
   const sticky = (directory.mode & 0o1000) !== 0 && isForEverybody(directory);
   if (!sticky || isTrusted(link) || link.uid === directory.uid) return;
   throw new RefusedDestination(
-    `leads through ${path}, a symbolic link of user ${link.uid} in a directory that everybody may write`,
-    "name the directory itself",
+    `leads through ${path}, a symbolic link of user ${link.uid} in a world-writable directory`,
+    "use the real path of the directory",
   );
 }
 

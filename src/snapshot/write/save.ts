@@ -1,9 +1,9 @@
 /**
- * Saves a live tree, slice by slice: between two slices the tree may change, and what is saved is the tree as it was
- * when the saver was made.
+ * Saves a live tree in slices. The tree may change between two slices; the result is the tree as it was when the saver
+ * was created.
  *
- * Names, attributes and xattrs are taken at once; contents are read when their turn comes, and files that are about to
- * change say so first (`beforeChange`), so that only what changes is held twice. The text is never held as a whole.
+ * Names, attributes and xattrs are captured at once. Contents are read when their turn comes: `beforeChange` must be
+ * called before a file changes, so that only changed parts are in memory twice. The text is never in memory as a whole.
  */
 import { CONTROL_NAME, METADATA } from "../../attributes.ts";
 import type { RegularFile } from "../../tree/file.ts";
@@ -15,36 +15,40 @@ import { FrozenContent } from "./copy-on-write.ts";
 import { type Captured, formatHead } from "./write-entry.ts";
 
 export interface SaveOptions {
-  /** Access, modification and change times, and when contents were made: they make every snapshot differ. */
+  /**
+   * Access, modification and change times, and the time of generation. With them, every snapshot differs from the last.
+   */
   readonly times?: boolean;
-  /** Who owns what; without it, who loads the snapshot will own all of it. */
+  /** The owners. Without them, everything will belong to the user who loads the snapshot. */
   readonly owner?: boolean;
 }
 
-/** How much one call of `next` may do: whichever is reached first ends it. */
+/** How much one call of `next` may do. The first limit reached ends the call. */
 export interface Slice {
-  /** Of the text made; 1 MiB unless stated. A call may go beyond it by one entry or 100 kB. */
+  /** Bytes of text; the default is 1 MiB. A call may exceed it by one entry or 100 kB. */
   readonly bytes?: number;
   readonly milliseconds?: number;
 }
 
 const DEFAULT_BYTES = 1 << 20;
 /**
- * Files that the kernel writes by itself (passthrough) change without `beforeChange`. So many bytes of them are copied
- * at once; larger ones are saved as they are when their turn comes.
+ * Files that the kernel writes by itself (passthrough) change without `beforeChange`. Up to this many bytes of them are
+ * copied at once; larger files are saved as they are when their turn comes.
  */
 const UNASKED_LIMIT = 16 << 20;
 
 export class SnapshotSaver implements Disposable {
   readonly #tree: Tree;
   readonly #entries: readonly Captured[];
-  /** Files whose content is still to be written; what has it is held, so that it outlives its last name. */
+  /**
+   * Files whose content has not been written yet, with the content, which is kept even when the last name is removed.
+   */
   readonly #waiting = new Map<RegularFile, FrozenContent | number>();
-  /** Of those whose content has moved since, where it is. */
+  /** Where the content is now, for files whose content has moved. */
   readonly #places = new Map<RegularFile, RegularFile>();
   readonly #fragments: Fragments;
 
-  /** Captures everything but contents, at once. Dispose it where it is not read to the end. */
+  /** Captures everything except contents. Dispose it if it is not read to the end. */
   constructor(tree: Tree, options: SaveOptions = {}) {
     this.#tree = tree;
     this.#entries = capture(tree, options);
@@ -79,8 +83,8 @@ export class SnapshotSaver implements Disposable {
   }
 
   /**
-   * A file's bytes from `offset` on are about to change, to be cut off or to become a hole. Call it before every such
-   * change, of the whole file where the place is not known; it costs nothing for a file that is written already.
+   * Call this before bytes of a file change, are cut off or become a hole: from `offset` on, or the whole file if the
+   * range is unknown. It costs nothing for a file that is already written.
    */
   beforeChange(file: RegularFile, offset = 0, length = Number.POSITIVE_INFINITY): void {
     const captured = this.#findCaptured(file);
@@ -88,7 +92,7 @@ export class SnapshotSaver implements Disposable {
     if (captured !== undefined && waiting !== undefined) this.#freeze(captured, waiting).keep(offset, length);
   }
 
-  /** Two files are about to exchange their contents, or just have. */
+  /** Call this before or right after two files exchange their contents. */
   beforeExchange(one: RegularFile, other: RegularFile): void {
     const [first, second] = [this.#findCaptured(one), this.#findCaptured(other)];
     if (first !== undefined) this.#move(first, other);
@@ -101,7 +105,7 @@ export class SnapshotSaver implements Disposable {
     this.#waiting.clear();
   }
 
-  /** The file that was captured with the content that this one has now. */
+  /** The file that was captured with the content that `file` has now. */
   #findCaptured(file: RegularFile): RegularFile | undefined {
     for (const [captured, place] of this.#places) if (place === file) return captured;
     return this.#places.has(file) ? undefined : file;
@@ -149,7 +153,7 @@ export class SnapshotSaver implements Disposable {
   }
 }
 
-/** The whole snapshot of a tree that does not change meanwhile. */
+/** The whole snapshot of a tree that does not change in the meantime. */
 export function* saveSnapshot(tree: Tree, options: SaveOptions = {}): Generator<Uint8Array> {
   using saver = new SnapshotSaver(tree, options);
   for (let piece = saver.next(); piece !== undefined; piece = saver.next()) yield piece;
@@ -157,12 +161,12 @@ export function* saveSnapshot(tree: Tree, options: SaveOptions = {}): Generator<
 
 function capture(tree: Tree, options: SaveOptions): Captured[] {
   const entries: Captured[] = [];
-  /** First path of what has several. */
+  /** The first path of each inode that has several. */
   const paths = new Map<Inode, string>();
   const { root } = tree;
   const control = `/${CONTROL_NAME}`;
   for (const { path, inode } of tree.walk()) {
-    // Only where a mount has no control directory can there be such a name, and it could not be loaded again.
+    // Only a mount without a control directory can have this name, and such a snapshot could not be loaded again.
     if (path === control || path.startsWith(`${control}/`)) continue;
     const several = inode.kind !== "directory" && inode.nlink > 1;
     const to = several ? paths.get(inode) : undefined;
@@ -185,7 +189,7 @@ function capture(tree: Tree, options: SaveOptions): Captured[] {
   return entries;
 }
 
-/** What says when something was made, and how fast: it makes every snapshot differ from the last, as times do. */
+/** When content was generated and how long it took: like times, these make every snapshot differ from the last. */
 const VARYING: readonly string[] = [`${METADATA}at`, `${METADATA}ms`];
 
 function xattrsOf({ xattrs }: Inode, varying: boolean): [string, Uint8Array][] | undefined {

@@ -1,9 +1,8 @@
 /**
- * Files that are written beside the one they are going to replace.
+ * Temporary files, written next to the file that they will replace.
  *
- * Each is locked while it is being written. The kernel gives the lock back when its holder ends, however that happens,
- * so whoever can lock such a file knows that its writer is dead. The lock also works between containers, where process
- * ids mean nothing.
+ * Each is locked while it is being written. The kernel releases the lock when the writer ends, for whatever reason, so
+ * if such a file can be locked, its writer is dead. Unlike process ids, this also works between containers.
  */
 import { randomBytes } from "node:crypto";
 import { constants, type Stats } from "node:fs";
@@ -12,7 +11,7 @@ import { basename, dirname, join } from "node:path";
 import { ERRNO } from "../../errno.ts";
 import { lockRange } from "../../libc.ts";
 
-/** NAME_MAX is 255 bytes; what is added takes 18. */
+/** NAME_MAX is 255 bytes; the prefix and the suffix take 18. */
 const STEM_BYTES = 200;
 
 export interface TemporaryFile extends AsyncDisposable {
@@ -20,13 +19,15 @@ export interface TemporaryFile extends AsyncDisposable {
   readonly file: FileHandle;
 }
 
-/** A new file beside `target`, mode 0600. Disposing it closes it, and removes what still has its temporary name. */
+/**
+ * A new file next to `target`, mode 0600. Disposing it closes it, and removes it if it still has its temporary name.
+ */
 export async function createBeside(target: string): Promise<TemporaryFile> {
   for (;;) {
     const path = join(dirname(target), `${prefix(target)}${randomBytes(6).toString("hex")}.tmp`);
     const file = await open(path, "wx", 0o600);
     const locked = lock(file);
-    // Whoever clears left-overs may have found it before it was locked.
+    // A cleanup may have found and removed it before it was locked.
     if (locked === "taken" || (await file.stat()).nlink === 0) {
       await file.close();
       continue;
@@ -37,25 +38,28 @@ export async function createBeside(target: string): Promise<TemporaryFile> {
       file,
       async [Symbol.asyncDispose]() {
         if ((await lstat(path).catch(() => undefined))?.ino === ino) await unlink(path).catch(() => {});
-        // What is written is synced by now, or given up.
+        // By now, the data has been synced or given up.
         await file.close().catch(() => {});
       },
     };
   }
 }
 
-/** Removes what writers of `target` left behind that were killed. What cannot be removed stays, and is no failure. */
+/**
+ * Removes files that killed writers of `target` left behind. A file that cannot be removed stays; that is not a
+ * failure.
+ */
 export async function clearLeftOver(target: string): Promise<void> {
   const begin = prefix(target);
   await clearAll(dirname(target), (stem) => stem === begin);
 }
 
-/** The same, for every file in a folder whose name begins like this. */
+/** The same for every file in a folder whose name has this prefix. */
 export async function clearLeftOvers(folder: string, beginning: string): Promise<void> {
   await clearAll(folder, (stem) => stem.startsWith(`.${beginning}`));
 }
 
-/** `ours`: whether it is the temporary file of a writer that may be gone, by what is before the random part. */
+/** `ours` decides, from the part of the name before the random digits, whether a temporary file may be removed. */
 async function clearAll(folder: string, ours: (stem: string) => boolean): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
     const [, stem] = /^(\..*\.)[0-9a-f]{12}\.tmp$/s.exec(name) ?? [];
@@ -75,7 +79,7 @@ function isOurs(file: Stats): boolean {
   return file.isFile() && file.uid === process.geteuid?.();
 }
 
-/** "unknown": this filesystem has no locks. */
+/** "unknown" means that this filesystem has no locks. */
 function lock(file: FileHandle): "ours" | "taken" | "unknown" {
   const toTheEnd = 0n;
   const result = lockRange(file.fd, 0n, toTheEnd, true);
@@ -83,7 +87,7 @@ function lock(file: FileHandle): "ours" | "taken" | "unknown" {
   return result === -ERRNO.EAGAIN || result === -ERRNO.EACCES ? "taken" : "unknown";
 }
 
-/** As much of the file's name as leaves room. */
+/** As much of the file's name as fits. */
 function prefix(target: string): string {
   let stem = basename(target);
   while (Buffer.byteLength(stem) > STEM_BYTES) stem = [...stem].slice(0, -1).join("");

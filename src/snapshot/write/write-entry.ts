@@ -1,4 +1,4 @@
-/** Writes what an entry says before its content. */
+/** Writes the fields of an entry that come before its content. */
 import { isUtf8 } from "node:buffer";
 import type { FsError } from "../../errno.ts";
 import type { FileState } from "../../tree/content/file-state.ts";
@@ -8,7 +8,7 @@ import { escapeBytes } from "../entry-names.ts";
 import { BASE64_PIECE, decodeDevice, SPECIAL_MODES, TEXT_PIECE } from "../format.ts";
 import { formatTime } from "../timestamps.ts";
 
-/** What was taken of an inode at the beginning. */
+/** What was captured of an inode at the beginning. */
 export interface Captured {
   readonly path: string;
   readonly inode: Inode;
@@ -19,11 +19,11 @@ export interface Captured {
   readonly state: FileState;
   readonly error: FsError | undefined;
   readonly size: number;
-  /** The path that has the content, where this is one more name of the same inode. */
+  /** The path that has the content, if this is another name of the same inode. */
   readonly to: string | undefined;
 }
 
-/** The members of an entry's object, in the format's order, without content and without the closing bracket. */
+/** The members of an entry's object in the format's order, without the content and the closing brace. */
 export function formatHead(entry: Captured): string {
   const { inode } = entry;
   const target = inode.kind === "symlink" ? inode.target : undefined;
@@ -59,10 +59,10 @@ export function formatHead(entry: Captured): string {
 function entryType({ inode, mode }: Captured): string {
   if (inode.kind !== "special") return inode.kind;
   for (const [type, bits] of SPECIAL_MODES) if (bits === (mode & S_IFMT)) return type;
-  throw new Error(`inode ${inode.ino}: the mode ${mode.toString(8)} is no special file's`);
+  throw new Error(`inode ${inode.ino}: the mode ${mode.toString(8)} is not that of a special file`);
 }
 
-/** Text of several lines is an array of them, as content is. */
+/** Text of several lines becomes an array of lines, like content. */
 function formatXattr(value: Uint8Array): string {
   const bytes = Buffer.from(value.buffer, value.byteOffset, value.length);
   if (bytes.includes(0) || !isUtf8(bytes)) {
@@ -74,7 +74,7 @@ function formatXattr(value: Uint8Array): string {
   const pieces: string[] = [];
   for (const line of bytes.toString("utf8").split(/(?<=\n)/))
     for (let at = 0; at < line.length || at === 0; ) {
-      // Characters, not bytes: all that matters is that the same text is always cut at the same places.
+      // Characters, not bytes: it only matters that the same text is always cut at the same places.
       const cut = Math.min(line.length, at + TEXT_PIECE);
       const end = cut < line.length && isHighSurrogate(line.charCodeAt(cut - 1)) ? cut - 1 : cut;
       pieces.push(JSON.stringify(line.slice(at, end)));

@@ -1,6 +1,6 @@
 /**
- * Writes a file whole or not at all: beside it, then in its place. Whatever goes wrong, what was there before is there
- * still, and nothing else.
+ * Writes a file atomically: to a temporary file next to it, which then replaces it. If anything fails, the previous
+ * file is unchanged and nothing else is left behind.
  */
 import type { Stats } from "node:fs";
 import { type FileHandle, open, rename } from "node:fs/promises";
@@ -11,11 +11,11 @@ import { RefusedDestination, resolveDestination } from "./destination.ts";
 import { clearLeftOver, createBeside } from "./temporary.ts";
 
 /**
- * Writes `chunks` to `path`. A new file can be read by its owner only, as a tree may hold anything; a file that is there
- * keeps its mode and its owner. destination.ts says which symlinks are followed. A device, fifo or socket (/dev/stdout)
- * is written to as it is, since it cannot be replaced.
+ * Writes `chunks` to `path`. A new file can be read by its owner only, since a tree may contain anything; an existing
+ * file keeps its mode and its owner. destination.ts decides which symlinks are followed. A device, fifo or socket
+ * (/dev/stdout) is written to directly, since it cannot be replaced.
  *
- * Rejects with SnapshotError that names `path`; with the error of `chunks` itself where that is what failed.
+ * Rejects with a SnapshotError that names `path`, or with the error of `chunks` itself if that failed.
  */
 export async function writeAtomically(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
   const place = await attempt(path, "cannot be written", () => resolveDestination(path));
@@ -58,7 +58,10 @@ async function pour(path: string, file: Sink, chunks: AsyncIterable<Uint8Array>)
     }
 }
 
-/** Root may write what another owns. The group first: who is not root can give the file to a group of his at most. */
+/**
+ * Root may write a file of another owner. Set the group first: other users can only give the file to one of their
+ * groups.
+ */
 async function keepOwner(file: FileHandle, there: Stats): Promise<void> {
   const made = await file.stat();
   if (made.gid !== there.gid) await file.chown(made.uid, there.gid).catch(() => {});
@@ -66,7 +69,7 @@ async function keepOwner(file: FileHandle, there: Stats): Promise<void> {
   await file.chmod(there.mode & 0o7777);
 }
 
-/** The rename is on the disk too. Some filesystems can't say so, which is no failure of ours. */
+/** Makes the rename durable. Some filesystems do not support this, which is not a failure. */
 async function syncDirectory(path: string): Promise<void> {
   try {
     await using directory = await open(path, "r");
@@ -80,7 +83,7 @@ async function attempt<T>(path: string, failed: string, action: () => Promise<T>
   } catch (error) {
     if (error instanceof RefusedDestination) throw new SnapshotError({ source: path }, error.message, error.cure);
     const code = codeOf(error);
-    // Not a system call's: what the tree itself could not give.
+    // This is not the error of a system call: the tree itself failed to deliver its data.
     if (code === undefined || !(error instanceof Error && "syscall" in error)) throw error;
     throw new SnapshotError({ source: path }, `${failed}: ${explainReason(code, error)}`, CURES.get(code), {
       cause: error,
@@ -89,18 +92,17 @@ async function attempt<T>(path: string, failed: string, action: () => Promise<T>
 }
 
 const CURES = new Map([
-  ["ENOSPC", "what was there is untouched; free some space, or save elsewhere"],
-  ["EDQUOT", "what was there is untouched; your quota is used up, save elsewhere"],
-  ["EACCES", "save where you may write: the directory must be writable too"],
-  ["EPERM", "save where you may write: the directory must be writable too"],
-  ["EFBIG", "what was there is untouched; raise the limit to the size of files (ulimit -f)"],
+  ["ENOSPC", "the existing file is unchanged; free some space or save elsewhere"],
+  ["EDQUOT", "your disk quota is used up and the existing file is unchanged; save elsewhere"],
+  ["EACCES", "choose a directory that you can write to"],
+  ["EPERM", "choose a directory that you can write to"],
+  ["EFBIG", "the existing file is unchanged; raise the file size limit (ulimit -f)"],
   ["EROFS", "save elsewhere"],
-  ["ENOENT", "make the directory first"],
+  ["ENOENT", "create the directory first"],
 ]);
 
 function explainReason(code: string, error: unknown): string {
   if (code === "ENOSPC") return "no space left on the device (ENOSPC)";
-  if (code === "EFBIG")
-    return "it is larger than the limit to the size of files (ulimit -f) of the process that writes (EFBIG)";
+  if (code === "EFBIG") return "it exceeds the file size limit (ulimit -f) of the writing process (EFBIG)";
   return error instanceof Error ? error.message : code;
 }

@@ -5,15 +5,15 @@ import { PAGE } from "../../../src/tree/content/store.ts";
 import type { Tree } from "../../../src/tree/tree.ts";
 import { describeTree, fileAt, load, makeFile, newTree, OWNER, Random, randomTree, save, textAt } from "../trees.ts";
 
-/** The rest of what a saver has to say. */
+/** The rest of a saver's output. */
 function drain(saver: SnapshotSaver): string {
   const pieces: Uint8Array[] = [];
   for (let piece = saver.next(); piece !== undefined; piece = saver.next()) pieces.push(piece);
   return Buffer.concat(pieces).toString("utf8");
 }
 
-describe("the text", () => {
-  test("says when a content was made, and how fast, only where times are asked for", () => {
+describe("the text of a snapshot", () => {
+  test("states when and how fast content was generated only if times are requested", () => {
     const tree = newTree();
     const file = makeFile(tree, tree.root, "a", "made\n");
     file.state = "ready";
@@ -24,7 +24,7 @@ describe("the text", () => {
     expect(kept(save(tree, { times: true }))).toEqual(["at", "model", "ms"]);
   });
 
-  test("is made to be read and compared by people", () => {
+  test("is easy for people to read and compare", () => {
     const tree = newTree();
     const src = tree.mkdir(tree.root, "src", 0o755, OWNER);
     makeFile(tree, tree.root, "README.md", '# Harbor\n\nBerths, "tides".\n');
@@ -72,13 +72,13 @@ describe("the text", () => {
 `);
   });
 
-  test("of a name that is not UTF-8 is escaped, and says so", () => {
+  test("marks and escapes a name that is not UTF-8", () => {
     const tree = newTree();
     makeFile(tree, tree.root, "a\xff\\\xc3\xa9", "x");
     expect(save(tree)).toContain('{"path": "/a\\\\xff\\\\\\\\\\\\xc3\\\\xa9", "escaped": true, "type": "file"');
   });
 
-  test("of a sparse file has its holes, and no zeros in their place", () => {
+  test("of a sparse file has holes instead of zeros", () => {
     const tree = newTree();
     const file = tree.createFile(tree.root, "sparse", 0o644, OWNER);
     file.write(1 << 30, Buffer.from("end"));
@@ -87,7 +87,7 @@ describe("the text", () => {
     expect(fileAt(load(text), "/sparse").allocated).toBe(PAGE);
   });
 
-  test("differs in one line where one line of a file differs", () => {
+  test("differs in one line if one line of a file differs", () => {
     const lines = Array.from({ length: 100 }, (_value, index) => `line ${index}\n`);
     const tree = newTree();
     const file = makeFile(tree, tree.root, "a", lines.join(""));
@@ -98,7 +98,7 @@ describe("the text", () => {
     expect(after.filter((line, index) => line !== before[index])).toEqual(['      "LINE 0\\n",']);
   });
 
-  test("names no owner where that is asked for", () => {
+  test("names no owner if requested", () => {
     const tree = newTree();
     tree.createFile(tree.root, "other", 0o644, { uid: 5, gid: 6 });
     expect(save(tree, { owner: false })).not.toMatch(/uid|gid/);
@@ -107,7 +107,7 @@ describe("the text", () => {
     expect(mine.root).toMatchObject({ uid: 42, gid: 43 });
   });
 
-  test("leaves out files that have no name any more", () => {
+  test("leaves out unlinked files", () => {
     const tree = newTree();
     const file = makeFile(tree, tree.root, "gone", "x");
     tree.hold(file);
@@ -116,13 +116,13 @@ describe("the text", () => {
     expect(save(tree)).not.toContain("gone");
   });
 
-  test("of a file that is being generated says that it is pending", () => {
+  test("lists a file that is being generated as pending", () => {
     const tree = newTree();
     tree.createFile(tree.root, "a", 0o644, OWNER).state = "generating";
     expect(fileAt(load(save(tree)), "/a").state).toBe("pending");
   });
 
-  test("calls only that text which is: no NUL, no bytes that are not UTF-8, wherever they stand", () => {
+  test("uses base64 for content with a NUL or invalid UTF-8 anywhere", () => {
     const tree = newTree();
     const long = Buffer.from("日本🎉é\n".repeat(40_000));
     for (let cut = 0; cut < 4; cut++)
@@ -147,7 +147,7 @@ describe("the text", () => {
 });
 
 describe("a save in slices", () => {
-  test("is the same text, however small the slices are", () => {
+  test("gives the same text for any slice size", () => {
     const tree = randomTree(7);
     const whole = save(tree);
     for (const slice of [{ bytes: 1 }, { bytes: 10_000 }, { milliseconds: 0 }]) {
@@ -159,7 +159,7 @@ describe("a save in slices", () => {
     }
   });
 
-  test("has slices of the size asked for, give or take one piece", () => {
+  test("has slices of the requested size, give or take one piece", () => {
     const tree = newTree();
     makeFile(tree, tree.root, "big", Buffer.alloc(5_000_000, 255));
     const saver = new SnapshotSaver(tree);
@@ -167,7 +167,7 @@ describe("a save in slices", () => {
       expect(piece.length).toBeLessThan(400_000);
   });
 
-  test("gives back every reference, read to the end or not", () => {
+  test("releases every reference, whether or not it is read to the end", () => {
     const tree = randomTree(3);
     const references = () => [...tree.walk()].filter(({ inode }) => inode.references > 0).length;
     drain(new SnapshotSaver(tree));
@@ -181,7 +181,7 @@ describe("a save in slices", () => {
   });
 });
 
-describe("a save while the tree changes is the tree as it was at the beginning", () => {
+describe("a save while the tree changes gives the tree as it was at the beginning", () => {
   const changes: [string, (tree: Tree, saver: SnapshotSaver) => void][] = [
     [
       "a file overwritten in part",
@@ -192,7 +192,7 @@ describe("a save while the tree changes is the tree as it was at the beginning",
       },
     ],
     [
-      "a file overwritten, place unknown",
+      "a file overwritten, with an unknown range",
       (tree, saver) => {
         const file = fileAt(tree, "/b");
         saver.beforeChange(file);
@@ -200,7 +200,7 @@ describe("a save while the tree changes is the tree as it was at the beginning",
       },
     ],
     [
-      "a file cut to nothing and written anew",
+      "a file truncated to zero and rewritten",
       (tree, saver) => {
         const file = fileAt(tree, "/b");
         saver.beforeChange(file);
@@ -210,7 +210,7 @@ describe("a save while the tree changes is the tree as it was at the beginning",
       },
     ],
     [
-      "a file cut in the middle",
+      "a file truncated in the middle",
       (tree, saver) => {
         const file = fileAt(tree, "/b");
         saver.beforeChange(file, 7000, Number.POSITIVE_INFINITY);
@@ -234,7 +234,7 @@ describe("a save while the tree changes is the tree as it was at the beginning",
       },
     ],
     [
-      "a hole made",
+      "a hole punched",
       (tree, saver) => {
         const file = fileAt(tree, "/b");
         saver.beforeChange(file, 0, 8192);
@@ -250,7 +250,7 @@ describe("a save while the tree changes is the tree as it was at the beginning",
         tree.rename(tree.root, "new", tree.root, "b");
       },
     ],
-    ["a file made", (tree) => void makeFile(tree, tree.root, "c", "new")],
+    ["a file created", (tree) => void makeFile(tree, tree.root, "c", "new")],
     ["a mode and an owner changed", (tree) => void Object.assign(fileAt(tree, "/b"), { mode: 0o100600, uid: 0 })],
     [
       "an xattr changed",
@@ -329,7 +329,7 @@ describe("a save while the tree changes is the tree as it was at the beginning",
   });
 });
 
-test("a small file that the kernel writes by itself is saved as it was at the beginning, its times too", () => {
+test("a small file that the kernel writes by itself is saved as it was at the beginning, with its times", () => {
   const tree = newTree();
   const file = makeFile(tree, tree.root, "a", "before\n");
   const store = file.share();
@@ -343,7 +343,7 @@ test("a small file that the kernel writes by itself is saved as it was at the be
   expect(fileAt(load(text), "/a").times().mtime).toBe(mtime);
 });
 
-test("a file that grows shorter without a word is saved with zeros, and the snapshot can be loaded", () => {
+test("a file that shrinks without notice is saved with zeros, and the snapshot can be loaded", () => {
   const tree = newTree();
   const file = makeFile(tree, tree.root, "a", "text of a line\n".repeat(50_000));
   const saver = new SnapshotSaver(tree);

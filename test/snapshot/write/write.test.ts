@@ -37,14 +37,14 @@ async function* thenFail(text: string, error: Error): AsyncGenerator<Uint8Array>
 }
 
 describe("a file written atomically", () => {
-  test("holds all chunks, and nothing is beside it", async () => {
+  test("contains all chunks, and no other file is left behind", async () => {
     const path = join(folder, "tree.json");
     await writeAtomically(path, chunks("a", "", "b".repeat(3_000_000), "c"));
     expect(readFileSync(path, "utf8")).toBe(`a${"b".repeat(3_000_000)}c`);
     expect(readdirSync(folder)).toEqual(["tree.json"]);
   });
 
-  test("can be read by its owner only, whatever the umask", async () => {
+  test("can be read by its owner only, with any umask", async () => {
     const path = join(folder, "tree.json");
     const umask = process.umask(0);
     try {
@@ -70,7 +70,7 @@ describe("a file written atomically", () => {
     expect([modes, statSync(path).mode & 0o777]).toEqual([[0o600], 0o666]);
   });
 
-  test("keeps the mode of the file that was there", async () => {
+  test("keeps the mode of the file it replaces", async () => {
     const path = join(folder, "tree.json");
     for (const mode of [0o600, 0o666, 0o440]) {
       writeFileSync(path, "old");
@@ -82,7 +82,7 @@ describe("a file written atomically", () => {
     }
   });
 
-  test("is another file, so that who has the old one open goes on reading it", async () => {
+  test("is a new file, so that open readers of the old one can continue", async () => {
     const path = join(folder, "tree.json");
     writeFileSync(path, "old");
     const { ino } = statSync(path);
@@ -90,7 +90,7 @@ describe("a file written atomically", () => {
     expect(statSync(path).ino).not.toBe(ino);
   });
 
-  test("is the target of a symlink, which stays one", async () => {
+  test("replaces the target of a symlink and keeps the symlink", async () => {
     mkdirSync(join(folder, "real"));
     writeFileSync(join(folder, "real", "tree.json"), "old");
     symlinkSync("real/tree.json", join(folder, "one"));
@@ -101,14 +101,14 @@ describe("a file written atomically", () => {
     expect(readdirSync(folder).sort()).toEqual(["one", "real", "two"]);
   });
 
-  test("is made where a symlink leads that led nowhere", async () => {
+  test("is created at the target of a dangling symlink", async () => {
     symlinkSync("not-yet.json", join(folder, "link"));
     await writeAtomically(join(folder, "link"), chunks("new"));
     expect(readFileSync(join(folder, "not-yet.json"), "utf8")).toBe("new");
     expect(lstatSync(join(folder, "link")).isSymbolicLink()).toBe(true);
   });
 
-  test("may have a name as long as names can be", async () => {
+  test("may have a name of the maximum length", async () => {
     for (const name of ["x".repeat(255), "漢".repeat(85)]) {
       const path = join(folder, name);
       await writeAtomically(path, chunks("x"));
@@ -124,21 +124,21 @@ describe("a file written atomically", () => {
     expect(readFileSync(join(folder, "deep", "tree.json"), "utf8")).toBe("new");
   });
 
-  test("into a device goes through, and the device stays", async () => {
+  test("is written directly into a device, which stays", async () => {
     await writeAtomically("/dev/null", chunks("x"));
     expect(lstatSync("/dev/null").isCharacterDevice()).toBe(true);
   });
 
-  test("into the standard output of a program goes through", async () => {
+  test("is written directly to the standard output of a program", async () => {
     const program = `import { writeAtomically } from "${join(import.meta.dir, "../../../src/snapshot/write/write.ts")}";
       async function* chunks() { yield Buffer.from("through the pipe"); }
       await writeAtomically("/dev/stdout", chunks());`;
-    // A pipe of the shell's: what Bun hands to a child is a socket, which cannot be opened by name.
+    // A pipe made by the shell: what Bun gives to a child is a socket, which cannot be opened by name.
     const child = Bun.spawnSync(["sh", "-c", '"$0" -e "$1" | cat', process.execPath, program]);
     expect(child.stdout.toString()).toBe("through the pipe");
   });
 
-  test("into a standard output that appends to a file goes behind what is there", async () => {
+  test("is appended to a standard output that appends to a file", async () => {
     const program = `import { writeAtomically } from "${join(import.meta.dir, "../../../src/snapshot/write/write.ts")}";
       async function* chunks() { yield Buffer.from("new"); }
       await writeAtomically("/dev/stdout", chunks());`;
@@ -203,7 +203,7 @@ describe("a destination that another user prepared", () => {
     },
   );
 
-  asRoot("a file that another user put where everybody may write hands on neither mode nor owner", async () => {
+  asRoot("a file of another user in a world-writable directory passes on neither mode nor owner", async () => {
     const directory = shared(0o1777);
     const path = join(directory, "tree.json");
     writeFileSync(path, "");
@@ -223,7 +223,7 @@ describe("a destination that another user prepared", () => {
     expect([statSync(path).mode & 0o777, statSync(path).uid, statSync(path).gid]).toEqual([0o640, OTHER, OTHER]);
   });
 
-  asRoot("a fifo that another user put where everybody may write is refused", async () => {
+  asRoot("a fifo of another user in a world-writable directory is refused", async () => {
     const directory = shared(0o1777);
     Bun.spawnSync(["mkfifo", join(directory, "tree.json")]);
     chownSync(join(directory, "tree.json"), OTHER, OTHER);
@@ -232,10 +232,10 @@ describe("a destination that another user prepared", () => {
   });
 });
 
-describe("the temporary file beside it", () => {
+describe("the temporary file next to it", () => {
   const temporaries = () => readdirSync(folder).filter((name) => name.endsWith(".tmp"));
 
-  /** A process that has written half of the file, and then waits. */
+  /** A process that writes half of the file and then waits. */
   async function writer(name = "tree.json") {
     const program = `import { writeAtomically } from "${join(import.meta.dir, "../../../src/snapshot/write/write.ts")}";
       async function* chunks() {
@@ -267,7 +267,7 @@ describe("the temporary file beside it", () => {
     expect(readdirSync(folder)).toEqual(["tree.json"]);
   });
 
-  test("of any file whose name begins like that is removed from a folder on request", async () => {
+  test("is removed on request from a folder, for every name with a given prefix", async () => {
     for (const name of ["unsaved-1.json", "unsaved-2.json", "other.json"]) {
       const killed = await writer(name);
       killed.kill("SIGKILL");
@@ -277,7 +277,7 @@ describe("the temporary file beside it", () => {
     expect(temporaries()).toEqual([expect.stringMatching(/^\.other\.json\./)]);
   });
 
-  test("of another file, and a file that only looks like one, stay", async () => {
+  test("of another file stays, and so does a file with a similar name", async () => {
     const killed = await writer("other.json");
     killed.kill("SIGKILL");
     await killed.exited;
@@ -299,7 +299,7 @@ describe("the temporary file beside it", () => {
   );
 });
 
-describe("where writing fails, what was there is there still, and nothing else", () => {
+describe("if writing fails, the previous file stays, and nothing else", () => {
   const failure = async (path: string, content: AsyncIterable<Uint8Array>): Promise<Error> => {
     try {
       await writeAtomically(path, content);
@@ -318,7 +318,7 @@ describe("where writing fails, what was there is there still, and nothing else",
     expect(readdirSync(folder)).toEqual(["tree.json"]);
   });
 
-  test("where there was nothing before, there is nothing after", async () => {
+  test("without a previous file, nothing is left behind", async () => {
     await failure(join(folder, "tree.json"), thenFail("half", new Error("gone")));
     expect(readdirSync(folder)).toEqual([]);
   });
@@ -327,7 +327,7 @@ describe("where writing fails, what was there is there still, and nothing else",
     const error = await failure(join(folder, "missing", "tree.json"), chunks("x"));
     expect(error).toBeInstanceOf(SnapshotError);
     expect(error.message).toStartWith(`${folder}/missing/tree.json: cannot be written: ENOENT`);
-    expect(error.message).toEndWith("; make the directory first");
+    expect(error.message).toEndWith("; create the directory first");
   });
 
   test("on a directory", async () => {
@@ -345,7 +345,7 @@ describe("where writing fails, what was there is there still, and nothing else",
   });
 
   testWith(userNamespace())("on a full disk, which the message names", async () => {
-    // A filesystem of 64 kB of its own, in a mount and user namespace of its own.
+    // A separate filesystem of 64 kB, in its own mount and user namespace.
     const program = `import { writeAtomically } from "${join(import.meta.dir, "../../../src/snapshot/write/write.ts")}";
       import { readdirSync, readFileSync, writeFileSync } from "node:fs";
       const path = "${folder}/tree.json";
@@ -359,7 +359,7 @@ describe("where writing fails, what was there is there still, and nothing else",
     const out = child.stdout.toString();
     if (out === "") throw new Error(`no namespace to mount in: ${child.stderr.toString()}`);
     expect(JSON.parse(out)).toEqual([
-      `${folder}/tree.json: cannot be written: no space left on the device (ENOSPC); what was there is untouched; free some space, or save elsewhere`,
+      `${folder}/tree.json: cannot be written: no space left on the device (ENOSPC); the existing file is unchanged; free some space or save elsewhere`,
       "old",
       ["tree.json"],
     ]);

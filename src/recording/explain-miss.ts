@@ -1,4 +1,4 @@
-/** What to tell people when a request has no recording: which one comes nearest, and where the two part. */
+/** Explains a request without a recording: which recording is the nearest, and where the two first differ. */
 import { MODEL } from "../attributes.ts";
 import { type ChatRequest, LlmError } from "../llm/llm.ts";
 import { canonicalJson } from "./key.ts";
@@ -14,19 +14,19 @@ export async function explainMiss(
   const asked = `${what} (${key.slice(0, 16)}…)`;
   const unusable = store.unusable?.(key);
   if (unusable !== undefined) {
-    const cure = "restore it as it was, or record it again (--mode auto)";
+    const cure = "restore the file, or record the answer again (--mode auto)";
     return new LlmError("unrecorded", `the recording for ${asked} cannot be used: ${unusable}; ${cure}`);
   }
   const recordings = await (store.near === undefined ? store.list() : store.near(label ?? ""));
   const nearest = findNearest(request, label, recordings);
-  const cure = "record it again (--mode auto), or undo the change";
+  const cure = "record the answer again (--mode auto), or undo the change";
   if (nearest === undefined) {
-    return new LlmError("unrecorded", `no recording for ${asked}: ${store.name} holds none; ${cure}`);
+    return new LlmError("unrecorded", `no recording for ${asked}: ${store.name} has none; ${cure}`);
   }
   const { recording, difference } = nearest;
   const other = recording.request.model;
   const named =
-    other === request.model ? cure : `--model ${other}, or ${MODEL}, asks for what was recorded; or ${cure}`;
+    other === request.model ? cure : `--model ${other}, or ${MODEL}, requests the recorded model; or ${cure}`;
   const name = `${recording.label || "unnamed"} (${recording.key.slice(0, 16)}…)`;
   return new LlmError(
     "unrecorded",
@@ -34,7 +34,7 @@ export async function explainMiss(
   );
 }
 
-/** The one that shares most with the request; of two alike, the one with the same label. */
+/** The recording that shares the most with the request; among equals, the one with the same label. */
 function findNearest(
   request: ChatRequest,
   label: string | undefined,
@@ -59,7 +59,7 @@ function linesOf(request: ChatRequest): readonly string[] {
   return request.messages.flatMap(({ content }) => content.split("\n"));
 }
 
-/** In words, the first thing in which two requests differ: "the prompt differs at line 3: recorded "a", asked "b"". */
+/** The first thing in which two requests differ, in words: "the prompt differs at line 3: recorded "a", asked "b"". */
 export function describeDifference(recorded: ChatRequest, asked: ChatRequest): string {
   if (recorded.model !== asked.model) return formatDifference("the model differs", recorded.model, asked.model);
   if (recorded.temperature !== asked.temperature) {
@@ -71,7 +71,7 @@ export function describeDifference(recorded: ChatRequest, asked: ChatRequest): s
   for (let index = 0; index < count; index += 1) {
     const [theirs, ours] = [recorded.messages[index], asked.messages[index]];
     if (theirs === undefined || ours === undefined) {
-      return `the conversation has ${asked.messages.length} messages, the recorded one ${recorded.messages.length}`;
+      return `the conversation has ${asked.messages.length} messages; the recorded one has ${recorded.messages.length}`;
     }
     const name =
       theirs.role === "system"
@@ -84,7 +84,7 @@ export function describeDifference(recorded: ChatRequest, asked: ChatRequest): s
   }
   if (canonicalJson(recorded.schema ?? null) !== canonicalJson(asked.schema ?? null))
     return "the schema of the answer differs";
-  return "no difference is visible; the recording may be of an older format";
+  return "no difference is visible; the recording may have an older format";
 }
 
 function describeFirstLine(recorded: string, asked: string) {

@@ -1,4 +1,4 @@
-/** Who makes an answer that others wait for: what a claim tells them. */
+/** Identifies the process that generates an answer while others wait: the text in its claim. */
 import { hostname } from "node:os";
 import { printableLine } from "../text/printable.ts";
 
@@ -10,10 +10,10 @@ export function describeThisProcess(mountpoint?: string): string {
   return `llmfs process ${process.pid} on ${hostname()}${serves}, since ${began}`;
 }
 
-/** A token of a claim is longer only if somebody else wrote it. */
+/** Only another program could have written a longer claim token. */
 export const LONGEST_TOKEN = 1024;
 
-/** Who a claim belongs to: what stands behind the unique part of its token. */
+/** The owner of a claim: the part of its token after the unique id. */
 export function holderIn(token: string): string | undefined {
   const [line = ""] = token.split("\n", 1);
   const at = line.indexOf(" ");

@@ -1,24 +1,24 @@
 /**
- * The key of a request: what makes two requests the same.
+ * The key of a request, which decides whether two requests are the same.
  *
- * sha-256, in hexadecimal, of the request as canonical JSON (RFC 8785: members sorted by UTF-16 code units, no
- * spaces, numbers as ECMAScript writes them). Members that are undefined count as absent, so an option that is not
- * set does not change the key. Everything else in the request does.
+ * It is the sha-256, in hexadecimal, of the request as canonical JSON (RFC 8785: members sorted by UTF-16 code units,
+ * no spaces, numbers as ECMAScript writes them). Undefined members count as absent, so an option that is not set does
+ * not change the key. Everything else in the request does.
  */
 import type { ChatRequest } from "../llm/llm.ts";
 import { PerHead, PrefixCache } from "./prefix-cache.ts";
 
 export function requestKey(request: ChatRequest): string {
   const digest = new Digest();
-  // Piece by piece: a prompt is long, and would be copied with every bracket put around it.
+  // Piece by piece: a prompt is long, and each pair of brackets around it would copy it.
   write(request, (piece) => digest.add(piece));
   return digest.hex();
 }
 
-/** Takes in JSON; what many requests begin with is taken in once. */
+/** Digests JSON. A beginning that many requests share is digested once. */
 class Digest {
   #hasher: Hasher | undefined;
-  /** What came before the first long piece. */
+  /** Everything before the first long piece. */
   #before = "";
 
   add(piece: string): void {
@@ -49,7 +49,7 @@ interface Hashed {
   readonly hasher: Hasher;
 }
 
-/** Longer than what is the same in every request. */
+/** Longer than the parts that are the same in every request. */
 const LONG = 2048;
 const hashed = new PerHead<Hashed>();
 
@@ -58,10 +58,10 @@ function newHasher(): Hasher {
 }
 
 const heads = new PrefixCache();
-/** As JSON, without the quotation mark at the end. */
+/** As JSON, without the final quotation mark. */
 const jsonHeads = new PerHead<string>();
 
-/** A string as JSON, in pieces of which the first is often the same. */
+/** A string as JSON, in pieces; the first is often the same as before. */
 function writeString(text: string, put: (piece: string) => void): void {
   const head = heads.of(text);
   if (head === "") return put(JSON.stringify(text));
@@ -69,7 +69,7 @@ function writeString(text: string, put: (piece: string) => void): void {
   put(JSON.stringify(text.slice(head.length)).slice(1));
 }
 
-/** Throws for what JSON cannot hold (functions, NaN, bigint): none of it belongs in a request. */
+/** Throws for values that JSON cannot hold (functions, NaN, bigint), which never belong in a request. */
 export function canonicalJson(value: unknown): string {
   const pieces: string[] = [];
   write(value, (piece) => pieces.push(piece));

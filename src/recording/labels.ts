@@ -1,20 +1,21 @@
 /**
- * What there are recordings for, to find one that comes near: by label, else by what the label is like.
+ * An index of recordings by label, to find one that resembles a missing one: by the same label, otherwise by a similar
+ * one.
  *
- * A miss is explained by the recording that comes nearest. In a tree of ten thousand files all of them may miss at
- * once; so the labels are listed once for all, and of the recordings only a handful is read for each miss.
+ * A miss is explained by its nearest recording. In a tree of ten thousand files, all of them may miss at once, so the
+ * labels are listed once for all misses, and only a few recordings are read for each.
  */
 
 export interface Labelled {
   readonly label: string;
-  /** How the store calls it. */
+  /** The recording's name in its store. */
   readonly name: string;
 }
 
-/** So many are looked at of those with the very label, and so many of those that are only like it. */
+/** At most this many with the same label are examined, or this many with a similar one. */
 const SAME = 32;
 const ALIKE = 8;
-/** The list holds for at least so long, and for ten times as long as it took to make. */
+/** The list is kept for at least this long, and for ten times as long as listing took. */
 const KEPT_MS = 2_000;
 
 export class Labels {
@@ -26,7 +27,7 @@ export class Labels {
     this.#list = list;
   }
 
-  /** Names of a handful that come near. Rejects as the list does. */
+  /** The names of a few similar recordings. Rejects if listing fails. */
   async near(label: string): Promise<readonly string[]> {
     const { same, alike, all } = await this.#current();
     const found = same.get(label);
@@ -55,9 +56,9 @@ export class Labels {
 
 interface Index {
   readonly same: ReadonlyMap<string, readonly string[]>;
-  /** By "name README.md" and by "folder /docs", a few of each. */
+  /** A few for each key, such as "name README.md" and "folder /docs". */
   readonly alike: ReadonlyMap<string, readonly string[]>;
-  /** A few of all. */
+  /** A few of all recordings. */
   readonly all: readonly string[];
 }
 
@@ -78,7 +79,7 @@ function buildIndex(list: readonly Labelled[]): Index {
   return { same, alike, all: list.slice(0, ALIKE).map(({ name }) => name) };
 }
 
-/** Folder and name. In the name of a recording's file "+" stands for the slash. */
+/** Folder and name. In the file name of a recording, "+" stands for a slash. */
 function split(label: string): readonly [folder: string, base: string] {
   const at = Math.max(label.lastIndexOf("/"), label.lastIndexOf("+"));
   return [label.slice(0, Math.max(0, at)), label.slice(at + 1)];

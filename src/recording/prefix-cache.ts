@@ -1,23 +1,23 @@
 /**
- * The beginnings that long texts have in common.
+ * Prefixes that long texts have in common.
  *
- * Requests for the files of one directory begin with the same pages, which have to be hashed and written down for each of
- * them. Who knows what a text begins with does that once.
+ * Requests for the files of one directory begin with the same pages, which would have to be hashed and serialised for
+ * each of them. With a known prefix, that happens once.
  */
 
-/** Shorter beginnings are not worth remembering. */
+/** Shorter prefixes are not worth remembering. */
 const SHORTEST = 2048;
-/** So much more in common with the text before is worth another beginning. */
+/** A text must share this much more with the previous one to become another prefix. */
 const LONGER = 512;
-/** So many are remembered, those that were met last. */
+/** At most this many are kept, the most recently used ones. */
 const MOST = 16;
 
 export class PrefixCache {
-  /** The one that was met last comes last. */
+  /** In order of use: the most recent one is last. */
   readonly #known = new Set<string>();
   #last = "";
 
-  /** What the text and an earlier one begin with, never half a character of two units; "" if that is short. */
+  /** The prefix that the text shares with an earlier one, never cut inside a surrogate pair; "" if it is short. */
   of(text: string): string {
     if (text.length < SHORTEST) return "";
     const known = this.#longest(text);
@@ -42,7 +42,7 @@ export class PrefixCache {
 }
 
 function commonPrefix(a: string, b: string): string {
-  // Halving, since whole pieces are compared far faster than units.
+  // Bisection: comparing whole slices is far faster than comparing units.
   let [same, differs] = [0, Math.min(a.length, b.length) + 1];
   while (differs - same > 1) {
     const middle = (same + differs) >> 1;
@@ -53,7 +53,7 @@ function commonPrefix(a: string, b: string): string {
   return a.slice(0, last >= 0xd800 && last < 0xdc00 ? same - 1 : same);
 }
 
-/** Something that is made of a head, kept for as long as it may come again. */
+/** A value computed for each prefix, kept for as long as the prefix may occur again. */
 export class PerHead<T> {
   readonly #made = new Map<string, T>();
 

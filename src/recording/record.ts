@@ -20,16 +20,16 @@
  *     answer
  *     the text as it is, to the end of the file
  *
- * "for" is JSON when it holds a control character; "tokens", "parameters" and "schema" are left out when there are
- * none. The request stands in full because a recording is checked against its key, and a miss is explained by it. No
- * times, no headers, no keys of any account: recording the same answer twice gives the same bytes.
+ * "for" is JSON if it contains a control character; "tokens", "parameters" and "schema" are left out if there are none.
+ * The request is stored in full because a recording is checked against its key, and misses are explained by it. There
+ * are no times, no headers and no API keys: recording the same answer twice gives the same bytes.
  */
 import type { ChatMessage, ChatRequest, ChatSchema, ChatUsage } from "../llm/llm.ts";
 import { canonicalJson, requestKey } from "./key.ts";
 import { PerHead, PrefixCache } from "./prefix-cache.ts";
 import type { Fault, Recording } from "./recording.ts";
 
-/** In bytes. The longest answer that is taken from a server, and what was sent for it, are less. */
+/** In bytes. The longest answer accepted from a server, together with its request, is smaller. */
 export const LONGEST_RECORDING = 256 * 1024 * 1024;
 
 const NAME = "llmfs recording";
@@ -70,9 +70,9 @@ function heading(role: string): string {
   return `\n\n${role}`;
 }
 
-/** The content with a mark before each line, in pieces of which the first is often the same. */
+/** The content with a mark before each line, in pieces; the first is often the same as before. */
 function quoteContent(content: string): readonly [head: string, rest: string] {
-  // Instructions are short, and the same as a whole.
+  // Instructions are short, and often the same as a whole.
   if (content.length < ALIKE) return [quotedHeads.get(content) ?? quotedHeads.set(content, isMarked(content)), ""];
   const head = heads.of(content);
   const end = head.lastIndexOf("\n");
@@ -81,7 +81,7 @@ function quoteContent(content: string): readonly [head: string, rest: string] {
   return [lines, isMarked(content.slice(end + 1))];
 }
 
-/** Empty lines get no blank after the mark: what takes blanks away from the ends of lines does no harm then. */
+/** An empty line gets no space after the mark, so that a program that strips trailing blanks does no harm. */
 function isMarked(lines: string): string {
   const text = `\n| ${lines.replaceAll("\n", "\n| ")}`;
   return text.replace(/\n\| (?=\n|$)/g, "\n|");
@@ -91,7 +91,7 @@ const ALIKE = 2048;
 const heads = new PrefixCache();
 const quotedHeads = new PerHead<string>();
 
-/** Where the conversation ends that begins there in the text; undefined if it is another one. */
+/** The position in the text, from `from`, where the conversation ends; undefined if it is a different one. */
 function endOf({ messages }: ChatRequest, text: string, from: number): number | undefined {
   let at = from;
   for (const { role, content } of messages) {
@@ -110,8 +110,8 @@ export interface Keyed {
 }
 
 /**
- * As `readRecording`, for whoever knows the request: what has it word for word need not be read word by word, nor its
- * key be computed once more. Whatever is not just that is read in full.
+ * Like `readRecording`, for a caller that knows the request: a recording that contains it word for word is not parsed,
+ * and its key is not computed again. Any other recording is read in full.
  */
 export function readAnswerTo({ key, request }: Keyed, text: string): Recording {
   const end = text.indexOf("\n\n");
@@ -127,11 +127,11 @@ export function readAnswerTo({ key, request }: Keyed, text: string): Recording {
   return same ? checkDigest(fields, request, text.slice(answer)) : readRecording(text);
 }
 
-/** Throws an Error that says what is wrong: the file was cut, edited, merged badly, or is something else. */
+/** Throws an Error with the reason: the file was truncated, edited, merged badly, or is something else. */
 export function readRecording(text: string): Recording {
   if (!text.startsWith(`${HEAD}\n`)) throw explainForeignFile(text);
   const end = text.indexOf(ANSWER);
-  if (end < 0) throw new Error("it is cut off: there is no answer in it");
+  if (end < 0) throw new Error("it is truncated: it contains no answer");
   const [header = "", ...parts] = text.slice(HEAD.length + 1, end).split("\n\n");
   const fields = fieldsOf(header);
   const schema = schemaOf(fields.get("schema"));
@@ -142,14 +142,15 @@ export function readRecording(text: string): Recording {
     ...(schema && { schema }),
   };
   const recording = checkDigest(fields, request, text.slice(end + ANSWER.length));
-  if (requestKey(request) !== recording.key) throw new Error("its request was changed: it does not belong to its key");
+  if (requestKey(request) !== recording.key) throw new Error("its request was changed: it does not match its key");
   return recording;
 }
 
 function explainForeignFile(text: string): Error {
   const [line = ""] = text.split("\n", 1);
   const version = line.startsWith(`${NAME} `) ? line.slice(NAME.length + 1) : "";
-  if (version === "1\r") return new Error("its line ends were changed to CR LF; in git, -text in .gitattributes helps");
+  if (version === "1\r")
+    return new Error("its line endings were changed to CR LF; to prevent that in git, set -text in .gitattributes");
   if (/^\d{1,9}$/.test(version)) return new ForeignRecording(version);
   return new Error(`it does not begin with "${HEAD}"`);
 }
@@ -157,11 +158,11 @@ function explainForeignFile(text: string): Error {
 /** Written by another version of llmfs. */
 class ForeignRecording extends Error {
   constructor(version: string) {
-    super(`it is of format ${version}, which another version of llmfs wrote; this one reads format 1`);
+    super(`it has format ${version}, written by another version of llmfs; this version reads format 1`);
   }
 }
 
-/** What was wrong with a recording that could not be read. */
+/** Why a recording could not be read. */
 export function faultOf(name: string, error: unknown): Fault {
   const reason = error instanceof Error ? error.message : String(error);
   return { name, reason, ...(error instanceof ForeignRecording && { foreign: true }) };
@@ -175,7 +176,7 @@ function checkDigest(fields: ReadonlyMap<string, string>, request: ChatRequest, 
     request,
     answer: { text: answer, model: parseLabel(requireField(fields, "answered by")), ...(usage && { usage }) },
   };
-  if (digest(answer) !== requireField(fields, "answer")) throw new Error("its answer was changed, or is cut off");
+  if (digest(answer) !== requireField(fields, "answer")) throw new Error("its answer was changed or truncated");
   return recording;
 }
 
@@ -187,15 +188,15 @@ function digest(text: string): string {
   return new Bun.CryptoHasher("sha256").update(text).digest("hex");
 }
 
-/** A name in one line: as it is, or in JSON's notation when that would not be the same. */
+/** A name on one line: as it is, or as JSON if it would not survive. */
 function toOneLine(name: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: names of files may hold any of them
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: file names may contain any of them
   return /[\u0000-\u001f\u007f]|^"|^\s|\s$/.test(name) || !name.isWellFormed() ? JSON.stringify(name) : name;
 }
 
 function parseLabel(value: string): string {
   const name: unknown = value.startsWith('"') ? JSON.parse(value) : value;
-  if (typeof name !== "string") throw new Error("a name in its head is none");
+  if (typeof name !== "string") throw new Error("a name in its header is malformed");
   return name;
 }
 
@@ -206,20 +207,20 @@ function split(line: string): [string, string] {
 
 function requireField(fields: ReadonlyMap<string, string>, name: string): string {
   const value = fields.get(name);
-  if (value === undefined) throw new Error(`"${name}" is missing in its head`);
+  if (value === undefined) throw new Error(`"${name}" is missing in its headerer`);
   return value;
 }
 
 function usageOf(tokens: string | undefined): ChatUsage | undefined {
   if (tokens === undefined) return undefined;
   const match = /^(\d+) in, (\d+) out$/.exec(tokens);
-  if (match === null) throw new Error('"tokens" in its head is malformed');
+  if (match === null) throw new Error('"tokens" in its header is malformed');
   return { inputTokens: Number(match[1]), outputTokens: Number(match[2]) };
 }
 
 function parametersOf(json: string | undefined): Omit<ChatRequest, "model" | "messages" | "schema"> {
   const { temperature, maxTokens, ...others } = objectOf(json ?? "{}");
-  if (Object.keys(others).length > 0) throw new Error("it has parameters that this version of llmfs does not know");
+  if (Object.keys(others).length > 0) throw new Error("it has parameters that this version of llmfs does not support");
   return {
     ...(typeof temperature === "number" && { temperature }),
     ...(typeof maxTokens === "number" && { maxTokens }),
@@ -236,7 +237,7 @@ function schemaOf(json: string | undefined): ChatSchema | undefined {
 
 function objectOf(json: string): Record<string, unknown> {
   const value: unknown = JSON.parse(json);
-  if (typeof value !== "object" || value === null) throw new Error("its head is malformed");
+  if (typeof value !== "object" || value === null) throw new Error("its header is malformed");
   return Object.fromEntries(Object.entries(value));
 }
 
@@ -244,6 +245,6 @@ function messageOf(part: string): ChatMessage {
   const [role, ...lines] = part.split("\n");
   if (role !== "system" && role !== "user" && role !== "assistant") throw new Error("a message in it has no role");
   if (lines.some((line) => line !== "|" && !line.startsWith("| ")))
-    throw new Error("a line of a message is not marked as such");
+    throw new Error('a line of a message does not begin with "|"');
   return { role, content: lines.map((line) => line.slice(2)).join("\n") };
 }

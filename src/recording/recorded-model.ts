@@ -1,4 +1,4 @@
-/** A model that answers from recordings, before another model is asked or instead of that. */
+/** A model that answers from recordings, and otherwise, depending on the mode, asks another model. */
 
 import { pause } from "../abort.ts";
 import { reasonOf } from "../errno.ts";
@@ -8,34 +8,37 @@ import { requestKey } from "./key.ts";
 import { type Claim, NOBODY_ELSE, type Recording, type RecordingStore } from "./recording.ts";
 
 /**
- * | mode | a recording is there | it is not |
+ * | mode | with a recording | without one |
  * |---|---|---|
- * | `auto` | it answers, unless `again` asks for another answer | the model is asked, and its answer recorded |
- * | `record` | the model is asked again, and its answer replaces it | the model is asked, and its answer recorded |
- * | `replay` | it answers | LlmError "unrecorded"; no model is ever asked |
- * | `off` | the model is asked | the model is asked |
+ * | `auto` | it is the answer, unless `again` is set | ask the model and record the answer |
+ * | `record` | ask the model again and replace the recording | ask the model and record the answer |
+ * | `replay` | it is the answer | LlmError "unrecorded"; never ask a model |
+ * | `off` | ask the model | ask the model |
  *
- * Where nothing can be recorded, `record` is LlmError "recordings", if possible before anything is asked; `auto` warns.
+ * If nothing can be recorded, `record` is LlmError "recordings", if possible before a request is sent; `auto` warns.
  */
 export type RecordingMode = "auto" | "record" | "replay" | "off";
 
 export interface RecordedOptions {
   readonly mode: RecordingMode;
-  /** Told, once for each kind of trouble, that the store cannot be read or written. In `auto` work goes on without. */
+  /** Called once for each kind of problem with reading or writing the store. In `auto`, work continues without it. */
   readonly warn?: (message: string) => void;
-  /** Told when another machine is making the answer, and it is waited for. */
+  /** Called when another machine is generating the answer and this one waits for it. */
   readonly log?: (message: string) => void;
-  /** Told the key of every request that was answered: what a later prune should keep. */
+  /** Called with the key of every answered request: a later prune should keep these. */
   readonly onUse?: (key: string, label: string) => void;
-  /** Pause before looking again whether another machine is ready. Grows to ten times as much. Default 200 ms. */
+  /** Pause before checking again whether another machine is ready. Grows to ten times this. Default 200 ms. */
   readonly pollMs?: number;
-  /** The longest that another's answer is waited for: as long as an answer may take. Default 15 minutes. */
+  /** How long to wait for another machine's answer: as long as an answer may take. Default 15 minutes. */
   readonly waitMs?: number;
-  /** How long it is waited for before that is a warning, which says who makes it. Default 10 s. */
+  /** How long to wait before a warning names the machine that holds the claim. Default 10 s. */
   readonly patienceMs?: number;
 }
 
-/** A model that answers from a store, before or instead of another. Without a model, a miss is LlmError "unconfigured". */
+/**
+ * A model that answers from a store, before or instead of another model. Without a model, a miss is LlmError
+ * "unconfigured".
+ */
 export function createRecordedModel(
   model: LanguageModel | undefined,
   store: RecordingStore,
@@ -44,7 +47,7 @@ export function createRecordedModel(
   const { mode, warn = () => {}, log = () => {}, onUse = () => {}, pollMs = 200 } = options;
   const { waitMs = 900_000, patienceMs = 10_000 } = options;
   const warned = new Set<string>();
-  /** By key, what is not recorded now and was before, or would be. */
+  /** By key: answers that were replaced, or would replace the recorded one. */
   const others = new Map<string, Recording>();
   function warnOnce(kind: string, message: string): void {
     if (warned.has(kind)) return;
@@ -52,17 +55,17 @@ export function createRecordedModel(
     warn(message);
   }
 
-  /** `first`: if somebody else recorded an answer meanwhile, that one holds, for everybody. */
+  /** `first`: if another process has recorded an answer in the meantime, that one is used, by everybody. */
   async function ask(request: ChatRequest, options: ChatOptions, key: string, first = false): Promise<ChatAnswer> {
     if (model === undefined) {
-      const what = `there is no recording for ${options.label ?? "this request"} in ${store.name}, and no model is configured`;
-      throw new LlmError("unconfigured", `${what}; set OPENAI_API_KEY or --base-url, or record it first`);
+      const what = `${store.name} has no recording for ${options.label ?? "this request"}, and no model is configured`;
+      throw new LlmError("unconfigured", `${what}; set OPENAI_API_KEY or --base-url, or record the answer first`);
     }
     const answer = await model.complete(request, options);
     if (mode === "off") return { ...answer, key };
     const { text, usage } = answer;
     const label = options.label ?? "";
-    // Whoever was stopped for longer than a claim lives comes back to find that another has asked.
+    // If this process was stopped for longer than a claim lives, another one may have asked.
     const theirs = first ? await findOrWarn(key, label, request) : undefined;
     if (theirs !== undefined) return { ...answer, text: theirs.text, model: theirs.model, key };
     try {
@@ -87,12 +90,12 @@ export function createRecordedModel(
     try {
       return await find(key, label, request);
     } catch (error) {
-      warnOnce("read", `${store.name} cannot be read, so nothing recorded is used: ${reasonOf(error, store.name)}`);
+      warnOnce("read", `${store.name} cannot be read, so recordings are not used: ${reasonOf(error, store.name)}`);
       return undefined;
     }
   }
 
-  /** Asks, unless another machine is about to: then its answer is waited for, or its failure, or its death, for a while. */
+  /** Asks, unless another machine already does: then waits, for a limited time, until it answers, fails or dies. */
   async function askOnce(request: ChatRequest, options: ChatOptions, key: string): Promise<ChatAnswer> {
     const what = options.label ?? key;
     const begun = performance.now();
@@ -100,12 +103,12 @@ export function createRecordedModel(
       const claim = await claimOrWarn(key);
       if (claim !== undefined) {
         await using _claim = claim;
-        // It may have come between the look before and the claim.
+        // It may have been recorded between the last look and the claim.
         return (await findOrWarn(key, options.label, request)) ?? (await ask(request, options, key, true));
       }
       if (wait === pollMs) {
         options.onPhase?.("elsewhere");
-        log(`${what} is being generated by somebody else who uses ${store.name}; waiting for it`);
+        log(`${what} is being generated by another process that uses ${store.name}; waiting for it`);
       }
       const waited = performance.now() - begun;
       if (waited >= waitMs) throw await waitedInVain(what, key);
@@ -121,18 +124,18 @@ export function createRecordedModel(
     return (await store.holder?.(key).catch(() => undefined)) ?? "another process";
   }
 
-  /** Once for each of them. */
+  /** Once for each holder. */
   async function warnOfHolder(what: string, key: string): Promise<void> {
     const holder = await holderOf(key);
     warnOnce(
       `held by ${holder}`,
-      `${what} and perhaps others wait for ${holder}, which is generating it into ${store.name}`,
+      `waiting for ${holder}, which is generating ${what} into ${store.name}; other files may be waiting too`,
     );
   }
 
   async function waitedInVain(what: string, key: string): Promise<LlmError> {
     const holder = await holderOf(key);
-    const cure = "end that process if it hangs, allow more time with --timeout, or use other recordings";
+    const cure = "if that process hangs, end it; otherwise allow more time with --timeout, or use other recordings";
     const message = `${what}: ${holder} has been generating it into ${store.name} for more than ${waitMs / 1000} s; ${cure}`;
     return new LlmError("timeout", message, { sent: false });
   }
@@ -147,7 +150,10 @@ export function createRecordedModel(
     }
   }
 
-  /** Who cannot write a claim cannot record either. Another's claim is no obstacle: this answer replaces theirs. */
+  /**
+   * A process that cannot write a claim cannot record either. The claim of another process does not matter: this answer
+   * will replace its answer.
+   */
   async function askAnew(request: ChatRequest, options: ChatOptions, key: string): Promise<ChatAnswer> {
     await using _claim = mode === "record" && model !== undefined ? await store.claim?.(key) : undefined;
     const before =
@@ -161,7 +167,7 @@ export function createRecordedModel(
     try {
       return await store.get(key, label, request);
     } catch {
-      // What cannot be read cannot be brought back; asking will tell.
+      // It cannot be restored if it cannot be read; the request will report the problem.
       return undefined;
     }
   }
@@ -174,7 +180,7 @@ export function createRecordedModel(
     const answer = await (mode === "replay" ? find : findOrWarn)(key, options.label, request);
     if (answer === undefined && mode === "replay") throw await explainMiss(request, key, options.label, store);
     const whole = answer ?? (await askOnce(request, options, key));
-    // Whoever asked the model has heard it piece by piece.
+    // A caller that asked the model has already received the text in pieces.
     if (whole.recorded) options.onText?.(whole.text);
     return whole;
   }
@@ -187,7 +193,7 @@ export function createRecordedModel(
       } catch (error) {
         warnOnce(
           "write",
-          `a useless answer is kept, because ${store.name} cannot be written: ${reasonOf(error, store.name)}`,
+          `a useless answer stays recorded, because ${store.name} cannot be written: ${reasonOf(error, store.name)}`,
         );
       }
     },
@@ -201,7 +207,7 @@ export function createRecordedModel(
       } catch (error) {
         warnOnce(
           "write",
-          `what was undone stays recorded, because ${store.name} cannot be written: ${reasonOf(error, store.name)}`,
+          `an undone answer stays recorded, because ${store.name} cannot be written: ${reasonOf(error, store.name)}`,
         );
       }
     },
@@ -222,7 +228,7 @@ export function createRecordedModel(
 
 function explainNotRecorded(error: unknown, store: RecordingStore): string {
   const what = `answers are not recorded, because ${store.name} cannot be written: ${reasonOf(error, store.name)}`;
-  return `${what}; --recordings names another place`;
+  return `${what}; choose another place with --recordings`;
 }
 
 function cancelled(what: string): LlmError {

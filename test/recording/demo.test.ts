@@ -12,7 +12,7 @@ import { createRecordedModel } from "../../src/recording/recorded-model.ts";
 import { createDemoStore, DEMO_MODEL, DEMO_PROMPT } from "../../src/recording/stores/demo-store.ts";
 import { structureToSnapshot } from "../../src/snapshot/structure.ts";
 
-/** The demo as the product plays it: a store, and no model. */
+/** The demo as the product runs it: a store without a model. */
 async function replay(): Promise<{ structure: Structure; tree: OfflineTree; files: Map<string, Uint8Array> }> {
   const model = createRecordedModel(undefined, createDemoStore(), { mode: "replay" });
   const structure = await generateStructure({ prompt: DEMO_PROMPT, model, modelName: DEMO_MODEL });
@@ -26,7 +26,7 @@ async function replay(): Promise<{ structure: Structure; tree: OfflineTree; file
   return { structure, tree, files };
 }
 
-test("every file of the demo is answered without a model, as it was written by hand", async () => {
+test("every file of the demo is answered without a model, as written by hand", async () => {
   const { files } = await replay();
   expect(files.size).toBeGreaterThanOrEqual(12);
   for (const [path, bytes] of files) {
@@ -34,7 +34,7 @@ test("every file of the demo is answered without a model, as it was written by h
   }
 });
 
-test("the demo's recordings are those that the engine makes: run build/demo-recordings.ts when this fails", async () => {
+test("the demo's recordings match the engine's requests (if not, run build/demo-recordings.ts)", async () => {
   expect(demo).toEqual(JSON.parse(await makeDemo()));
 });
 

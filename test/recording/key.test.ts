@@ -10,7 +10,7 @@ test("the order of members does not change the key, and an unset one counts as a
   expect(canonicalJson(reordered)).toBe(canonicalJson(request));
 });
 
-test("everything else does", () => {
+test("everything else in a request changes the key", () => {
   const others: ChatRequest[] = [
     { ...request, model: "n" },
     { ...request, temperature: 1 },
@@ -22,17 +22,17 @@ test("everything else does", () => {
   expect(new Set([request, ...others].map(requestKey)).size).toBe(others.length + 1);
 });
 
-test("the key is sha-256 of canonical JSON, so that others can compute it", () => {
+test("the key is the sha-256 of canonical JSON, so that other programs can compute it", () => {
   expect(canonicalJson(request)).toBe('{"messages":[{"content":"Hi","role":"user"}],"model":"m","temperature":0}');
   expect(requestKey(request)).toBe(new Bun.CryptoHasher("sha256").update(canonicalJson(request)).digest("hex"));
 });
 
-test("the key is the same whatever was asked before with the same beginning", () => {
+test("the key does not depend on earlier requests with the same prefix", () => {
   const plain = (one: ChatRequest) => new Bun.CryptoHasher("sha256").update(canonicalJson(one)).digest("hex");
   for (const one of likeRequests()) expect(requestKey(one)).toBe(plain(one));
 });
 
-test("what JSON cannot hold is an error, not a key", () => {
+test("a value that JSON cannot hold is an error", () => {
   for (const value of [Number.NaN, 1n, () => {}, Symbol("x")]) expect(() => canonicalJson({ value })).toThrow();
 });
 

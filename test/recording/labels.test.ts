@@ -3,17 +3,17 @@ import { Labels } from "../../src/recording/labels.ts";
 
 const listed = (...labels: string[]) => labels.map((label) => ({ label, name: `of ${label}` }));
 
-test("those with the very label are near, and nothing else then", async () => {
+test("recordings with the same label are the only ones near", async () => {
   const labels = new Labels(async () => [...listed("/a", "/b"), { label: "/a", name: "another of /a" }]);
   expect(await labels.near("/a")).toEqual(["of /a", "another of /a"]);
 });
 
-test("else those of the same name come first, then those of the same folder, then any", async () => {
+test("without the same label, the same name comes first, then the same folder, then any", async () => {
   const labels = new Labels(async () => listed("/x/y", "/docs/intro.md", "/old/guide.md"));
   expect(await labels.near("/docs/guide.md")).toEqual(["of /old/guide.md", "of /docs/intro.md", "of /x/y"]);
 });
 
-test("of many only a handful is near", async () => {
+test("only a few of many are near", async () => {
   const labels = new Labels(async () => listed(...Array.from({ length: 1000 }, (_, index) => `/f/${index}`)));
   expect((await labels.near("/f/none")).length).toBeLessThan(10);
 });
@@ -29,7 +29,7 @@ test("a thousand misses at once list the store once", async () => {
   expect(asked).toBe(1);
 });
 
-test("a list that failed is asked for again", async () => {
+test("listing is tried again after a failure", async () => {
   let asked = 0;
   const labels = new Labels(async () => {
     asked += 1;

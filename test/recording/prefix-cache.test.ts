@@ -3,7 +3,7 @@ import { PrefixCache } from "../../src/recording/prefix-cache.ts";
 
 const page = (name: string) => `${name} `.repeat(2000);
 
-test("what two texts begin with is known from the second on, and a longer beginning as soon as two have it", () => {
+test("a shared prefix is known from the second text on, and a longer one as soon as two texts share it", () => {
   const heads = new PrefixCache();
   const [all, one, two] = [page("all"), page("one"), page("two")];
   expect(heads.of(`${all}${one}1`)).toBe("");
@@ -14,7 +14,7 @@ test("what two texts begin with is known from the second on, and a longer beginn
   expect(heads.of(`${all}${two}3`)).toBe(`${all}${two}`);
 });
 
-test("a short beginning is none, and no pair of units is cut in half", () => {
+test("a short prefix is not used, and no surrogate pair is split", () => {
   const heads = new PrefixCache();
   expect([heads.of("ab"), heads.of("ac")]).toEqual(["", ""]);
   const text = "x".repeat(4000);

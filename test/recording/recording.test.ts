@@ -35,7 +35,7 @@ async function failure(promise: Promise<unknown>): Promise<LlmError> {
 }
 
 describe("auto", () => {
-  test("asks once, records, and answers the same from then on", async () => {
+  test("asks once, records, and repeats the answer from then on", async () => {
     const { model, recorded, store } = setup("auto");
     const first = await recorded.complete(HI, { label: "/a.txt" });
     const second = await recorded.complete(HI);
@@ -53,7 +53,7 @@ describe("auto", () => {
     ]);
   });
 
-  test("gives the text to whoever listens, also from a recording", async () => {
+  test("passes the text to onText, also from a recording", async () => {
     const { recorded } = setup("auto");
     const heard: string[] = [];
     await recorded.complete(HI);
@@ -61,13 +61,13 @@ describe("auto", () => {
     expect(heard).toEqual(["hello"]);
   });
 
-  test("records no failure", async () => {
+  test("does not record a failure", async () => {
     const { recorded, store } = setup("auto", scriptedModel(new LlmError("server", "no")));
     await failure(recorded.complete(HI));
     expect(await store.list()).toEqual([]);
   });
 
-  test("without a model answers what is recorded, and says what is missing for the rest", async () => {
+  test("without a model, answers recorded requests and reports what others need", async () => {
     const { store } = setup("auto");
     await createRecordedModel(scriptedModel("hello"), store, { mode: "auto" }).complete(HI);
     const alone = createRecordedModel(undefined, store, { mode: "auto" });
@@ -77,7 +77,7 @@ describe("auto", () => {
     expect(error.message).toContain("/b.txt");
   });
 
-  test("goes on without a store that fails, and says so once", async () => {
+  test("continues without a store that fails, and warns once", async () => {
     const broken: RecordingStore = {
       name: "redis://nowhere",
       get: () => Promise.reject(new Error("connection refused")),
@@ -94,7 +94,7 @@ describe("auto", () => {
   });
 });
 
-test("of two answers the one recorded first holds for both: who was stopped too long adopts the other's", async () => {
+test("of two answers the first one recorded is used for both", async () => {
   const store = createMemoryStore("memory");
   const key = requestKey(HI);
   const model = scriptedModel(async () => {
@@ -107,17 +107,17 @@ test("of two answers the one recorded first holds for both: who was stopped too 
   expect((await store.get(key))?.answer.text).toBe("theirs");
 });
 
-describe("record, where nothing can be recorded", () => {
+describe("record, if nothing can be recorded", () => {
   const broken = new Error("redis://nowhere: connection refused");
   const store: RecordingStore = { ...createMemoryStore("redis://nowhere"), put: () => Promise.reject(broken) };
 
-  test("is an error, not an answer that is lost", async () => {
+  test("is an error rather than a lost answer", async () => {
     const { recorded } = setup("record", scriptedModel("hello"), store);
     const error = await failure(recorded.complete(HI));
     expect([error.kind, error.message]).toEqual(["recordings", "redis://nowhere cannot be used: connection refused"]);
   });
 
-  test("is one before anything is asked where claims tell", async () => {
+  test("is an error before anything is sent if a claim fails", async () => {
     const claiming = { ...store, claim: () => Promise.reject(broken) };
     const { recorded, model } = setup("record", scriptedModel("hello"), claiming);
     expect((await failure(recorded.complete(HI))).kind).toBe("recordings");
@@ -133,7 +133,7 @@ test("record asks again and replaces", async () => {
   expect((await store.list()).map(({ answer }) => answer.text)).toEqual(["two"]);
 });
 
-test("an answer that took the place of an earlier one can be taken back, and that as well", async () => {
+test("a replaced answer can be restored, and that can be undone too", async () => {
   const { recorded, store } = setup("auto", scriptedModel("one", "two", "three"));
   const kept = async () => (await store.list()).map(({ answer }) => answer.text);
   const key = requestKey(HI);
@@ -151,7 +151,7 @@ test("an answer that took the place of an earlier one can be taken back, and tha
   expect([await kept(), (await recorded.complete(HI)).text]).toEqual([["two"], "two"]);
 });
 
-test("off neither reads nor writes, but the key is known", async () => {
+test("off neither reads nor writes, but returns the key", async () => {
   const { recorded, model, store } = setup("off");
   await recorded.complete(HI);
   expect((await recorded.complete(HI)).key).toBe(requestKey(HI));
@@ -160,7 +160,7 @@ test("off neither reads nor writes, but the key is known", async () => {
 });
 
 describe("replay", () => {
-  test("answers, and never asks the model", async () => {
+  test("answers without asking the model", async () => {
     const { store } = setup("auto");
     await createRecordedModel(scriptedModel("hello"), store, { mode: "auto" }).complete(HI);
     const { recorded, model } = setup("replay", scriptedModel("never"), store);
@@ -183,23 +183,23 @@ describe("replay", () => {
     );
   });
 
-  test("a recording that was damaged is what the miss names", async () => {
+  test("a miss names a damaged recording of its key", async () => {
     const damaged = { ...createMemoryStore("recordings in x"), unusable: () => "x/a.txt: its answer was changed" };
     const { recorded } = setup("replay", undefined, damaged);
     expect((await failure(recorded.complete(HI, { label: "/a.txt" }))).message).toMatch(
-      /^the recording for \/a\.txt \([0-9a-f]{16}…\) cannot be used: x\/a\.txt: its answer was changed; restore it/,
+      /^the recording for \/a\.txt \([0-9a-f]{16}…\) cannot be used: x\/a\.txt: its answer was changed; restore the file/,
     );
   });
 
-  test("a miss in an empty store says that it is empty", async () => {
+  test("a miss in an empty store reports that it is empty", async () => {
     const { recorded } = setup("replay", undefined, createMemoryStore("recordings in fixtures"));
     expect((await failure(recorded.complete(HI, { label: "/a" }))).message).toContain(
-      "recordings in fixtures holds none",
+      "recordings in fixtures has none",
     );
   });
 });
 
-test("cancelled before it begins is cancelled, in every mode", async () => {
+test("a request cancelled before it begins is cancelled in every mode", async () => {
   for (const mode of ["auto", "record", "replay", "off"] as const) {
     const { recorded, model } = setup(mode);
     expect((await failure(recorded.complete(HI, { signal: AbortSignal.abort() }))).kind).toBe("cancelled");
@@ -207,7 +207,7 @@ test("cancelled before it begins is cancelled, in every mode", async () => {
   }
 });
 
-test("the first difference is told in words", () => {
+test("the first difference is described in words", () => {
   const two: ChatRequest = { ...HI, messages: [{ role: "system", content: "a\nb" }, ...HI.messages] };
   const cases: [ChatRequest, ChatRequest, string][] = [
     [HI, { ...HI, model: "n" }, 'the model differs: recorded "m", asked "n"'],
@@ -219,17 +219,21 @@ test("the first difference is told in words", () => {
       { ...two, messages: [{ role: "system", content: "a\nc" }] },
       'the instructions differ at line 2: recorded "b", asked "c"',
     ],
-    [{ ...HI, messages: [...HI.messages, ...HI.messages] }, HI, "the conversation has 1 messages, the recorded one 2"],
+    [
+      { ...HI, messages: [...HI.messages, ...HI.messages] },
+      HI,
+      "the conversation has 1 messages; the recorded one has 2",
+    ],
     [HI, { ...HI, schema: { name: "s", schema: {} } }, "the schema of the answer differs"],
   ];
   for (const [recorded, asked, words] of cases) expect(describeDifference(recorded, asked)).toBe(words);
 });
 
-test("a read-only store cannot be written", async () => {
+test("a read-only store refuses to be written", async () => {
   const store = createMemoryStore("the demo", [], { readOnly: true });
   const { warnings, recorded } = setup("auto", scriptedModel("hello"), store);
   await recorded.complete(HI);
   expect(warnings).toEqual([
-    "answers are not recorded, because the demo cannot be written: the demo is read-only; --recordings names another place",
+    "answers are not recorded, because the demo cannot be written: the demo is read-only; choose another place with --recordings",
   ]);
 });

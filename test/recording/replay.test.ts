@@ -22,7 +22,7 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** The system calls that make, connect or use sockets, of a process and of all its threads. */
+/** The system calls on sockets that a process and all its threads make. */
 function traced(...more: string[]): { calls: string; output: string } {
   const out = join(folder, "trace");
   const child = [
@@ -49,7 +49,7 @@ describe.skipIf(Bun.which("strace") === null)("replaying (needs strace)", () => 
     expect(miss).toMatch(/The nearest is \/README\.md \([0-9a-f]{16}…\): the prompt differs at line \d+/);
   });
 
-  test("is watched closely enough: one fetch would be seen", () => {
+  test("is traced completely: a single fetch would be seen", () => {
     expect(traced("socket").calls).toContain("connect(");
   });
 });
@@ -69,7 +69,7 @@ describe("a changed prompt", () => {
       unfinished: [],
     });
 
-  /** Lays the tree out and generates everything; says which files a model was asked for. */
+  /** Lays the tree out and generates everything; returns the files for which a model was asked. */
   async function run(
     store: ReturnType<typeof createMemoryStore>,
     answer: string,
@@ -84,7 +84,7 @@ describe("a changed prompt", () => {
     return writer.labels.map(String).sort();
   }
 
-  test("invalidates exactly the files it reaches", async () => {
+  test("invalidates exactly the files that it applies to", async () => {
     const store = createMemoryStore("memory");
     expect(await run(store, structure("Python 3.10."))).toHaveLength(4);
     expect(await run(store, structure("Python 3.10."))).toEqual([]);
@@ -93,7 +93,7 @@ describe("a changed prompt", () => {
     expect(await run(store, structure("Python 3.10."))).toEqual([]);
   });
 
-  test("of the whole tree reaches all of it", async () => {
+  test("of the whole tree invalidates all of it", async () => {
     const store = createMemoryStore("memory");
     await run(store, structure("Python 3.10."));
     expect(await run(store, structure("Python 3.10."), "Another tree.")).toHaveLength(4);

@@ -1,11 +1,11 @@
-/** The recordings inside the executable: a whole small project, so that `llmfs demo` needs no key and no network. */
+/** The recordings inside the executable: a complete small project, so that `llmfs demo` needs no key and no network. */
 
 import type { ChatRequest } from "../../llm/llm.ts";
 import demo from "../demo.json" with { type: "json" };
 import type { RecordingStore } from "../recording.ts";
 import { createMemoryStore } from "./memory.ts";
 
-/** What demo.json holds; build/demo-recordings.ts writes it. */
+/** The contents of demo.json, which build/demo-recordings.ts writes. */
 export interface DemoFile {
   readonly prompt: string;
   readonly model: string;
@@ -19,7 +19,7 @@ interface Recorded {
   readonly answer: { readonly text: string; readonly model: string };
 }
 
-/** The prompt that the demo lays out, and the name of the model its requests go to. */
+/** The prompt of the demo's layout, and the name of the model in its requests. */
 export const DEMO_PROMPT: string = demo.prompt;
 export const DEMO_MODEL: string = demo.model;
 
@@ -29,7 +29,7 @@ export function createDemoStore(): RecordingStore {
   return createMemoryStore("the recordings inside llmfs", recordings, { readOnly: true });
 }
 
-/** JSON has no literal types: a role in it is any string to the compiler. */
+/** JSON has no literal types: for the compiler, a role in it is any string. */
 function requestOf(request: (typeof demo.recordings)[number]["request"]): ChatRequest {
   const { messages, ...rest } = request;
   return { ...rest, messages: messages.map(({ role, content }) => ({ role: roleOf(role), content })) };

@@ -3,18 +3,18 @@ import { NOBODY_ELSE, type Recording, type RecordingStore } from "../recording.t
 
 export interface FallbackOptions {
   readonly warn: (message: string) => void;
-  /** How long the first store is left alone after it failed. Default 60 s. */
+  /** How long to avoid the first store after it failed. Default 60 s. */
   readonly restMs?: number;
-  /** Nothing is written by reading: what only the local one has stays there. */
+  /** Reading must not write: recordings that only the local store has stay there. */
   readonly lookOnly?: boolean;
 }
 
 /**
- * A shared store with a local one behind it: while the shared one is down, work goes on with the local one.
+ * A shared store with a local one as a fallback: while the shared one is down, work continues with the local one.
  *
- * It is said once. After a while the shared one is tried again, so that a long-lived mount finds back to it; what was
- * recorded meanwhile is brought there when it is asked for. One that can be read and not written (a replica, a full
- * one, a key that may not) is read all the same.
+ * The failure is reported once. Later the shared store is tried again, so that a long-lived mount returns to it; an
+ * answer recorded locally in the meantime is copied there when it is next requested. A store that can be read but not
+ * written (a replica, a full disk, a key without permission) is still read.
  */
 export function withFallback(shared: RecordingStore, local: RecordingStore, options: FallbackOptions): RecordingStore {
   const { warn, restMs = 60_000, lookOnly = false } = options;
@@ -31,7 +31,7 @@ export function withFallback(shared: RecordingStore, local: RecordingStore, opti
     warn(`${shared.name} ${trouble}, so ${local.name} are used instead: ${reasonOf(error, shared.name)}`);
   }
 
-  /** What the shared store says; undefined while it is left alone, or when it fails. */
+  /** The answer of the shared store; undefined while it is avoided, or if it fails. */
   async function tryShared<T>(kind: "reading" | "writing", work: () => Promise<T>): Promise<{ value: T } | undefined> {
     if (performance.now() < restsUntil[kind]) return undefined;
     try {
@@ -73,7 +73,7 @@ export function withFallback(shared: RecordingStore, local: RecordingStore, opti
     async claim(key) {
       const claimed = await tryShared("writing", async () => (shared.claim ? await shared.claim(key) : NOBODY_ELSE));
       if (claimed !== undefined) return claimed.value;
-      // Without the shared store only those on this machine can be waited for.
+      // Without the shared store, only processes on this machine can be waited for.
       return local.claim ? local.claim(key) : NOBODY_ELSE;
     },
     async holder(key) {

@@ -1,14 +1,16 @@
 /**
- * Claims in a folder: of the mounts that share it, also of other users and containers, one asks and the others wait.
+ * Claims in a folder: of the mounts that share it, also those of other users and containers, one asks the model and the
+ * others wait.
  *
- * Each key has a range in the file `.claims`, and whoever makes that answer holds a lock that begins there. The kernel
- * takes the lock away the moment its holder dies, however that happens. The file is gone when nobody claims anything.
+ * Each key has a range in the file `.claims`, and the process that generates its answer holds a lock that begins there.
+ * The kernel releases the lock as soon as its holder dies, for whatever reason. The file is removed when there are no
+ * claims.
  *
- * A lock does not say whose it is, so its length does: every process that claims has a slot of its own in the file,
- * where it writes who it is, and its locks are one byte longer than the slot's number.
+ * A lock does not identify its owner, so its length does: every process that claims has a slot of its own in the file,
+ * where it writes its description, and its locks are one byte longer than the slot's number.
  *
- * Whoever may open the file can hold a lock on it. So it is open to those who may write into the folder, and could as
- * well take its recordings away, and to nobody else.
+ * Anybody who can open the file can hold a lock on it. So it is accessible only to users who may write to the folder,
+ * and could remove its recordings anyway.
  */
 import {
   accessSync,
@@ -31,15 +33,15 @@ import { printableLine } from "../../text/printable.ts";
 import { type Claim, NOBODY_ELSE } from "../recording.ts";
 
 const FILE = ".claims";
-/** So many bits of a key say which range is its. */
+/** The number of bits of a key that select its range. */
 const KEY_BITS = 44;
 const SLOT_BITS = 12;
 const SLOTS = 1 << SLOT_BITS;
 /** Behind the ranges of all keys: a process holds the lock on the byte of its slot. */
 const SLOT_LOCKS = 1n << BigInt(KEY_BITS + SLOT_BITS);
-/** To the end of the file, however long that is. */
+/** A length of 0 means: to the end of the file, however long it is. */
 const TO_THE_END = 0n;
-/** What a process writes of itself, in bytes. */
+/** The size of a process's description, in bytes. */
 const ENTRY = 512;
 
 interface Opened {
@@ -52,17 +54,17 @@ export class FolderClaims {
   readonly #mode: number;
   readonly #who: () => string;
   #opened: Opened | undefined;
-  /** Locks of one open file are no obstacle to itself. */
+  /** Locks of the same open file do not conflict, so we keep track of our own. */
   readonly #held = new Set<bigint>();
 
-  /** `mode` is for the folder, if it has to be made; `who` says what others are told of this process. */
+  /** `mode` is the mode of the folder if it has to be created; `who` describes this process to others. */
   constructor(folder: string, mode: number, who: () => string) {
     this.#folder = folder;
     this.#mode = mode;
     this.#who = who;
   }
 
-  /** Undefined: somebody else has it. Throws an Error with a code where nothing can be written. */
+  /** Undefined: another process has it. Throws an Error with a code if nothing can be written. */
   take(key: string): Claim | undefined {
     const range = rangeOf(key);
     if (this.#held.has(range)) return undefined;
@@ -75,10 +77,10 @@ export class FolderClaims {
         if (this.#held.size === 0) this.#leave();
         return undefined;
       }
-      // Where there are no locks nobody can be waited for.
+      // Without locks, there is nobody to wait for.
       if (result < 0) return NOBODY_ELSE;
       if (fstatSync(fd).nlink > 0) break;
-      // Whoever was the last to claim something removed the file after we had opened it.
+      // The last process to release its claim removed the file after we had opened it.
       this.#close();
     }
     this.#held.add(range);
@@ -89,7 +91,7 @@ export class FolderClaims {
     };
   }
 
-  /** Who has it, in words; undefined if nobody has, or nobody can tell. */
+  /** The holder, in words; undefined if there is none, or if it is unknown. */
   holder(key: string): string | undefined {
     const range = rangeOf(key);
     if (this.#held.has(range)) return this.#who();
@@ -109,7 +111,7 @@ export class FolderClaims {
     }
   }
 
-  /** Undefined where the file is another user's, and not for us to write, or has no locks. */
+  /** Undefined if the file belongs to another user and we may not write to it, or if there are no locks. */
   #open(): Opened | undefined {
     const path = join(this.#folder, FILE);
     try {
@@ -130,7 +132,7 @@ export class FolderClaims {
     }
   }
 
-  /** With a slot of its own, where it says who it is. */
+  /** Takes a slot of its own and writes the description there. */
   #settled(fd: number): Opened | undefined {
     for (let attempt = 0; attempt < 64; attempt++) {
       const slot = Math.floor(Math.random() * SLOTS);
@@ -152,14 +154,15 @@ export class FolderClaims {
     else lockRange(this.#opened.fd, range, BigInt(this.#opened.slot + 1), false);
   }
 
-  /** Closes the file, and removes it if nobody else claims anything. */
+  /** Closes the file, and removes it if there are no other claims. */
   #leave(): void {
     if (this.#opened === undefined) return;
-    // Nobody holds anything while we hold all of it; whoever comes now finds that the file has no name any more.
+    // While we lock everything, nobody else can hold a claim; a process that opens the file now will notice that it was
+    // unlinked.
     try {
       if (lockRange(this.#opened.fd, 0n, TO_THE_END, true) === 0) unlinkSync(join(this.#folder, FILE));
     } catch {
-      // It serves the next one as well.
+      // The file stays for the next process.
     }
     this.#close();
   }
@@ -170,7 +173,7 @@ export class FolderClaims {
   }
 }
 
-/** Not through a symlink, and without waiting for a fifo. */
+/** Does not follow a symlink or block on a fifo. */
 const SAFELY = constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 function rangeOf(key: string): bigint {
@@ -178,17 +181,17 @@ function rangeOf(key: string): bigint {
 }
 
 /**
- * Gives the file to those who may write into its folder. False: it was open to others, was not ours to change, and is
- * replaced. Throws an Error where it is no file.
+ * Restricts the file to users who may write to its folder. False: it was accessible to others and we may not change
+ * that, so it is replaced. Throws an Error if it is not a regular file.
  */
 function guard(fd: number, path: string, folder: string): boolean {
   const file = fstatSync(fd);
-  if (!file.isFile()) throw new Error(`${path} is no regular file; remove it`);
+  if (!file.isFile()) throw new Error(`${path} is not a regular file; remove it`);
   const { mode, gid } = statSync(folder);
   const group = (mode & 0o020) !== 0 && (file.gid === gid || tryQuietly(() => fchownSync(fd, -1, gid)));
   const wanted = 0o600 | (group ? 0o060 : 0) | ((mode & 0o002) !== 0 ? 0o066 : 0);
   if ((file.mode & 0o777) === wanted || tryQuietly(() => fchmodSync(fd, wanted))) return true;
-  // Another's, who may have been less strict: locks that strangers can hold would make everybody wait.
+  // It belongs to another user, who may have been less strict: locks held by strangers would make everybody wait.
   return (file.mode & 0o777 & ~wanted) === 0 || !tryQuietly(() => unlinkSync(path));
 }
 

@@ -1,15 +1,18 @@
 /**
- * The names of the files in a folder of recordings, by the end of the name, which is the key's beginning.
+ * The names of the files in a folder of recordings, indexed by their end, which is the beginning of the key.
  *
- * A folder may hold a hundred thousand, and every answer that is not recorded yet asks for all names of its key. The
- * folder is read again when it changed; where the change may be our own, only after a rest.
+ * A folder may hold a hundred thousand files, and every answer that is not recorded yet looks up all names with its
+ * key. The folder is read again when it has changed; if the change may be our own, only after a pause.
  */
 import { readdir, stat } from "node:fs/promises";
 import { codeOf, messageOf } from "../../errno.ts";
 
-/** Times of a folder stand still for so long while it changes: a jiffy, on the file systems that are coarsest. */
+/** The timestamp of a folder may lag by this much: one jiffy on the coarsest file systems. */
 const COARSE_MS = 50;
-/** While we add to the folder ourselves, it is left alone so many times as long as reading it took, and at least so long. */
+/**
+ * While we add files ourselves, the folder is read again only after this many times the duration of reading it, and at
+ * least MIN ms.
+ */
 const REST = 20;
 const SHORTEST_REST_MS = 50;
 
@@ -20,12 +23,12 @@ export class FolderIndex {
   readonly #now: () => number;
   #byEnd = new Map<string, Set<string>>();
   #known: { readonly mtime: bigint; readonly settled: boolean } | undefined;
-  /** Whether we added something since the folder was read. */
+  /** Whether we have added a file since the folder was read. */
   #added = false;
   #restsUntil = 0;
   #reading: Promise<void> | undefined;
 
-  /** The pattern's first group is the end by which a name is looked for. */
+  /** The first group of the pattern is the end by which names are looked up. */
   constructor(
     folder: string,
     pattern: RegExp,
@@ -38,7 +41,7 @@ export class FolderIndex {
     this.#list = list;
   }
 
-  /** All of them, sorted, as of now. Rejects with an Error in people's words. */
+  /** All names, sorted, as of now. Rejects with an Error for people. */
   async listAll(): Promise<readonly string[]> {
     try {
       return (await this.#list(this.#folder)).filter((file) => this.#pattern.test(file)).sort();
@@ -48,7 +51,7 @@ export class FolderIndex {
     }
   }
 
-  /** Those with this end, sorted. Rejects as `all` does. */
+  /** The names with this end, sorted. Rejects like `listAll`. */
   async ending(end: string): Promise<readonly string[]> {
     if (!(await this.#isKnown())) {
       this.#reading ??= this.#read().finally(() => {
@@ -59,13 +62,13 @@ export class FolderIndex {
     return [...(this.#byEnd.get(end) ?? [])].sort();
   }
 
-  /** We have written a file. */
+  /** Call this after writing a file. */
   add(file: string): void {
     this.#added = true;
     this.#put(file);
   }
 
-  /** We have removed a file. */
+  /** Call this after removing a file. */
   remove(file: string): void {
     this.#added = true;
     this.#byEnd.get(this.#endOf(file))?.delete(file);

@@ -1,4 +1,4 @@
-/** Recordings in a folder, one text file an answer: to be committed, read and compared. */
+/** Recordings in a folder, one text file for each answer, which can be committed, read and compared. */
 
 import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -14,23 +14,23 @@ import { FolderIndex } from "./folder-index.ts";
 import { compareLabels } from "./memory.ts";
 
 export interface FolderOptions {
-  /** Told, once for each file, that a recording cannot be used, and why. */
+  /** Called once for each file that cannot be used, with the reason. */
   readonly warn?: (message: string) => void;
-  /** Says what others are told of this process when they wait for its answer. */
+  /** Describes this process to others that wait for its answer. */
   readonly who?: () => string;
 }
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Names of files: what it is for, so that people find it; the beginning of the key, so that llmfs does. */
+/** The end of a file name: the beginning of the key, by which llmfs finds it. The part before is for people. */
 const NAME = /\.([0-9a-f]{16})\.txt$/;
 
-/** Of a folder that has to be made: recordings hold whatever was sent and answered. */
+/** The mode of a new folder: recordings contain everything that was sent and answered. */
 const FOLDER_MODE = 0o700;
 
 export function createFolderStore(folder: string, options: FolderOptions = {}): RecordingStore {
   const { warn = () => {}, who = describeThisProcess } = options;
-  /** Files that are not used, and why. */
+  /** Files that are not used, with the reason. */
   const unusable = new Map<string, string>();
   const names = new FolderIndex(folder, NAME);
   const claims = new FolderClaims(folder, FOLDER_MODE, who);
@@ -45,24 +45,24 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
   async function read(file: string, asked?: Keyed): Promise<Recording> {
     const text = strict.decode(await readRegular(join(folder, file), LONGEST_RECORDING));
     const recording = asked === undefined ? readRecording(text) : readAnswerTo(asked, text);
-    if (!file.endsWith(suffix(recording.key))) throw new Error("its name belongs to another key");
+    if (!file.endsWith(suffix(recording.key))) throw new Error("its name does not match its key");
     return recording;
   }
 
-  /** A recording with this key, or nothing; what cannot be used counts as nothing. */
+  /** The recording with this key, or nothing; one that cannot be used counts as nothing. */
   async function tryRead(file: string, key: string, request?: ChatRequest): Promise<Recording | undefined> {
     try {
       const recording = await read(file, request && { key, request });
       return recording.key === key ? recording : undefined;
     } catch (error) {
-      // Of a folder that is none, or is not there, its list of names will tell.
+      // If the folder is missing or is not a directory, listing it will report that.
       if (!["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "")) complain(file, messageOf(error));
       return undefined;
     }
   }
 
   let cleared = false;
-  /** What was never finished and never will be. */
+  /** Removes files that dead writers left unfinished. */
   async function clearLeftovers(): Promise<void> {
     if (cleared) return;
     cleared = true;
@@ -108,7 +108,7 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
       names.add(file);
       await clearLeftovers();
       unusable.delete(file);
-      // The same request under another label, as from an earlier version, would be a second truth.
+      // The same request under another label, such as from an earlier version, would be a duplicate.
       for (const other of there) if (other !== file) await take(other);
     },
     async list() {
@@ -146,7 +146,7 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
         await read(file).catch((error: unknown) => faults.push(faultOf(join(folder, file), error)));
       }
       for (const file of await findLeftovers(folder)) {
-        faults.push({ name: join(folder, file), reason: "it was never finished: whoever wrote it died" });
+        faults.push({ name: join(folder, file), reason: "it is unfinished: its writer died" });
       }
       return faults;
     },
@@ -159,10 +159,10 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
   };
 }
 
-/** Where recordings are kept when nothing is said: the user's cache, by the XDG base directory specification. */
+/** The default place for recordings: the user's cache, by the XDG base directory specification. */
 export function defaultRecordings(environment: { readonly home: string; readonly xdgCacheHome?: string }): string {
   const { home, xdgCacheHome } = environment;
-  // The specification says to ignore a relative path.
+  // The specification requires ignoring a relative path.
   const cache = xdgCacheHome?.startsWith("/") ? xdgCacheHome : join(home, ".cache");
   return join(cache, "llmfs", "recordings");
 }
@@ -180,12 +180,12 @@ function stem(label: string): string {
   return beginningOf(plain, 150) || "unnamed";
 }
 
-/** At most so many bytes of a text in UTF-8, and no part of a character. */
+/** The beginning of a text, at most this many bytes of UTF-8, never cut inside a character. */
 function beginningOf(text: string, bytes: number): string {
   const whole = Buffer.from(text.slice(0, bytes + 1));
   if (whole.length <= bytes) return text;
   let end = bytes;
-  // Bytes that continue a character begin with the bits 10.
+  // Continuation bytes begin with the bits 10.
   while (((whole[end] ?? 0) & 0xc0) === 0x80) end -= 1;
   return whole.toString("utf8", 0, end);
 }
@@ -198,23 +198,25 @@ function suffix(key: string): string {
   return `.${beginning(key)}.txt`;
 }
 
-/** What of a key stands in the names of files. */
+/** The part of a key that appears in file names. */
 function beginning(key: string): string {
   return key.slice(0, 16);
 }
 
-/** Whoever may add recordings to the folder may read those that are there; nobody else unless the folder's owner says so. */
+/**
+ * Users who may add recordings to the folder may read those in it; others may not, unless the folder's owner allows it.
+ */
 async function modeForNew(folder: string): Promise<number> {
   const mode = (await stat(folder).catch(() => undefined))?.mode ?? 0;
   return 0o600 | (mode & 0o020 ? 0o040 : 0) | (mode & 0o002 ? 0o044 : 0);
 }
 
-/** A temporary file, flushed, then renamed: readers see the old one or the new one. */
+/** Writes a temporary file, flushes it, then renames it: readers see the old file or the new one. */
 async function writeWhole(folder: string, file: string, text: string, mode: number): Promise<void> {
   const path = join(folder, file);
   const temporary = join(folder, `.${process.pid}-${crypto.randomUUID()}.tmp`);
   try {
-    // Opened, written, flushed and closed in one go: of a thousand answers a second each step would be felt.
+    // Opened, written, flushed and closed in one call: at a thousand answers a second, every call counts.
     await writeFile(temporary, text, { flag: "wx", flush: true, mode });
     await rename(temporary, path);
   } catch (error) {
@@ -223,7 +225,7 @@ async function writeWhole(folder: string, file: string, text: string, mode: numb
   }
 }
 
-/** Equal bytes are left alone: whoever watches the folder sees what changed. */
+/** Identical files are not rewritten, so that programs that watch the folder see only changes. */
 async function isSameText(path: string, text: string): Promise<boolean> {
   try {
     return (await readRegular(path, LONGEST_RECORDING)).equals(Buffer.from(text));
@@ -232,7 +234,7 @@ async function isSameText(path: string, text: string): Promise<boolean> {
   }
 }
 
-/** Temporary files older than an hour: no write takes so long. */
+/** Temporary files older than an hour: no write takes that long. */
 async function findLeftovers(folder: string): Promise<readonly string[]> {
   const found: string[] = [];
   const names = await readdir(folder).catch(() => []);

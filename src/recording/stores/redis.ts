@@ -1,8 +1,8 @@
 /**
- * Recordings on Redis, for a fleet: what one machine records, all others find.
+ * Recordings on Redis, for a fleet: an answer that one machine records is found by all others.
  *
- * Keys: `<prefix>:recording:<key>` holds the text of record.ts, `<prefix>:claim:<key>` the token of whoever is making
- * that answer and who that is, with a time to live that its holder keeps renewing.
+ * Keys: `<prefix>:recording:<key>` holds the text of record.ts; `<prefix>:claim:<key>` holds the token and the
+ * description of the process that is generating that answer, with a time to live that the process keeps renewing.
  */
 
 import { RedisClient } from "bun";
@@ -14,15 +14,17 @@ import { LONGEST_RECORDING } from "../record.ts";
 import type { Claim, RecordingStore } from "../recording.ts";
 import { createRemoteStore, type RemoteObjects, type RemoteOptions, Unreachable } from "./remote.ts";
 
-/** So many are read at once when all are listed. */
+/** The number of parallel reads when everything is listed. */
 const PARALLEL = 64;
 const DEFAULT_PREFIX = "llmfs";
 
-/** Only the holder may renew or drop a claim: compare and act in one step, on the server. */
+/** Only the holder may renew or drop a claim: the server compares and acts in one step. */
 const RENEW = `if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("pexpire", KEYS[1], ARGV[2]) else return 0 end`;
 const DROP = `if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("del", KEYS[1]) else return 0 end`;
 
-/** `url` is what Bun's client takes (redis://, rediss://, redis+unix://); `?prefix=NAME` separates stores on one server. */
+/**
+ * `url` is a URL for Bun's client (redis://, rediss://, redis+unix://); `?prefix=NAME` separates stores on one server.
+ */
 export function createRedisStore(url: string, options: RemoteOptions = {}): RecordingStore {
   const { claimMs = 30_000, who = describeThisProcess } = options;
   const { address, prefix, name } = parse(url);
@@ -51,7 +53,7 @@ export function createRedisStore(url: string, options: RemoteOptions = {}): Reco
       let cursor = "0";
       do {
         const reply = await send("SCAN", [cursor, "MATCH", pattern, "COUNT", "1000"]);
-        if (!Array.isArray(reply)) throw new Error(`${name} does not answer like Redis`);
+        if (!Array.isArray(reply)) throw new Error(`${name} is not a Redis server`);
         const [next, names]: unknown[] = reply;
         for (const one of Array.isArray(names) ? names : []) found.add(String(one));
         cursor = String(next);
@@ -67,7 +69,7 @@ export function createRedisStore(url: string, options: RemoteOptions = {}): Reco
       return {
         async [Symbol.asyncDispose]() {
           clearInterval(timer);
-          // If it cannot be dropped now, it ends by itself.
+          // If it cannot be dropped, it will expire.
           await send("EVAL", [DROP, "1", place, token]).catch(() => {});
         },
       };
@@ -86,7 +88,7 @@ function parse(url: string): { readonly address: string; readonly prefix: string
   const prefix = parsed.searchParams.get("prefix") || DEFAULT_PREFIX;
   parsed.search = "";
   const address = parsed.href;
-  // The name is for messages: nobody's password belongs there.
+  // The name is for messages and must not contain a password.
   parsed.username = "";
   parsed.password = "";
   return { address, prefix, name: parsed.href.replace(/\/$/, "") };
@@ -98,8 +100,8 @@ interface Send {
 }
 
 /**
- * Sends commands, connecting when needed. Bun's client never recovers once it has failed, and retries for half a
- * minute if it is told to reconnect; so it does not reconnect, and after a failure the next command gets a new one.
+ * Sends commands, and connects when needed. Bun's client never recovers once it has failed, and with reconnection
+ * enabled retries for half a minute. So reconnection is off, and after a failure the next command gets a new client.
  */
 function createConnection(address: string, name: string, timeoutMs: number): Send {
   let client: RedisClient | undefined;
@@ -116,7 +118,7 @@ function createConnection(address: string, name: string, timeoutMs: number): Sen
       const late = () => new Error(`no answer within ${timeoutMs / 1000} s`);
       return await within(timeoutMs, used.send(command, args), late);
     } catch (error) {
-      // What the server refuses leaves the connection, and what others asked on it, as it is.
+      // An error reply from the server does not affect the connection, or other commands on it.
       if (codeOf(error) === "ERR_REDIS_SERVER_ERROR") throw toUserError(name, error);
       drop(used);
       throw new Unreachable(`${name}: ${await explainLoss(address, error)}`);
@@ -127,18 +129,18 @@ function createConnection(address: string, name: string, timeoutMs: number): Sen
 
 function toUserError(name: string, error: unknown): Error {
   const message = messageOf(error);
-  if (message.startsWith("WRONGTYPE")) return new Error("it is no text");
+  if (message.startsWith("WRONGTYPE")) return new Error("it is not text");
   return new Unreachable(`${name}: ${message}`);
 }
 
-/** Bun's client says "Connection closed" of every connection that never came to be. */
+/** Bun's client reports "Connection closed" for every connection that could not be established. */
 async function explainLoss(address: string, error: unknown): Promise<string> {
   const { protocol, hostname, port, pathname } = new URL(address);
   const code = codeOf(error);
   if (code === "ERR_REDIS_INVALID_RESPONSE_TYPE" || code === "ERR_REDIS_INVALID_RESPONSE") {
-    return "what answers there is no Redis";
+    return "the server is not a Redis server";
   }
-  if (messageOf(error).startsWith("NOAUTH")) return "it wants a password, as in redis://:PASSWORD@HOST";
+  if (messageOf(error).startsWith("NOAUTH")) return "the server requires a password; write redis://:PASSWORD@HOST";
   if (code !== "ERR_REDIS_CONNECTION_CLOSED") return messageOf(error);
   const socket = { data() {} };
   const unix = protocol.endsWith("+unix:");
@@ -149,8 +151,8 @@ async function explainLoss(address: string, error: unknown): Promise<string> {
     (await connecting).end();
     return "the connection was closed";
   } catch (reason) {
-    if (codeOf(reason) === "ECONNREFUSED") return "connection refused: no server listens there";
-    if (codeOf(reason) === "ENOTFOUND") return `the name ${hostname} is not known`;
-    return unix ? `${pathname} is no socket that a server listens on` : messageOf(error);
+    if (codeOf(reason) === "ECONNREFUSED") return "connection refused; is the server running?";
+    if (codeOf(reason) === "ENOTFOUND") return `cannot resolve the host name ${hostname}`;
+    return unix ? `no server listens on the socket ${pathname}` : messageOf(error);
   }
 }

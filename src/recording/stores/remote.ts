@@ -1,6 +1,6 @@
 /**
- * What stores on a server have in common: reading, checking and listing recordings that are texts under a name, and
- * saying which are not used and why. A server has to do no more than `RemoteObjects`.
+ * The common part of stores on a server: reads, checks and lists recordings that are stored as texts under names, and
+ * reports those that cannot be used. A server only has to implement `RemoteObjects`.
  */
 import { messageOf } from "../../errno.ts";
 import { Labels } from "../labels.ts";
@@ -8,43 +8,43 @@ import { faultOf, type Keyed, readAnswerTo, readRecording, writeRecording } from
 import type { Claim, Fault, Recording, RecordingStore } from "../recording.ts";
 import { compareLabels } from "./memory.ts";
 
-/** The server, as far as a store needs it. Rejections are Unreachable, or about the one object. */
+/** The operations that a store needs from a server. Rejects with Unreachable, or with an error about the one object. */
 export interface RemoteObjects {
   /** For messages: "redis://cache:6379". */
   readonly name: string;
-  /** How many objects are read at once when all are. */
+  /** How many objects to read in parallel when everything is listed. */
   readonly parallel: number;
-  /** The name of the object that holds a recording. */
+  /** The name of the object for a recording. */
   nameOf(key: string): string;
-  /** Undefined where there is none. Rejects with TooLongError beyond LONGEST_RECORDING. */
+  /** Undefined if there is none. Rejects with TooLongError beyond LONGEST_RECORDING. */
   read(object: string): Promise<string | undefined>;
   write(object: string, text: string): Promise<void>;
   remove(object: string): Promise<void>;
-  /** The names of all objects that recordings may be in. */
+  /** The names of all objects that may contain recordings. */
   list(): Promise<readonly string[]>;
-  /** As RecordingStore.claim and `holder`. */
+  /** Like RecordingStore.claim and `holder`. */
   claim(key: string): Promise<Claim | undefined>;
   holder(key: string): Promise<string | undefined>;
   close?(): void;
 }
 
 export interface RemoteOptions {
-  /** What is wrong with a recording that is not used; once for each. */
+  /** Called once for each recording that is not used, with the reason. */
   readonly warn?: (message: string) => void;
   /** How long a claim lives without being renewed. Default 30 s. */
   readonly claimMs?: number;
-  /** The longest that one request may take. */
+  /** Timeout of one request. */
   readonly timeoutMs?: number;
-  /** Says what others are told of this process when they wait for its answer. */
+  /** Describes this process to others that wait for its answer. */
   readonly who?: () => string;
 }
 
-/** The store as a whole cannot be used. Any other error is about one object. */
+/** The store as a whole cannot be used. Any other error concerns one object. */
 export class Unreachable extends Error {}
 
 export function createRemoteStore(objects: RemoteObjects, warn: (message: string) => void = () => {}): RecordingStore {
   const { name } = objects;
-  /** Objects that are not used, and why. */
+  /** Objects that are not used, with the reason. */
   const unusable = new Map<string, string>();
   const labels = new Labels(async () => {
     const found: { label: string; name: string }[] = [];
@@ -52,7 +52,7 @@ export function createRemoteStore(objects: RemoteObjects, warn: (message: string
     return found;
   });
 
-  /** Undefined where there is none, or none that can be used. Rejects with Unreachable. */
+  /** Undefined if there is none, or none that can be used. Rejects with Unreachable. */
   async function read(
     object: string,
     asked: Keyed | undefined,
@@ -62,7 +62,7 @@ export function createRemoteStore(objects: RemoteObjects, warn: (message: string
       const text = await objects.read(object);
       if (text === undefined) return undefined;
       const recording = asked === undefined ? readRecording(text) : readAnswerTo(asked, text);
-      if (object !== objects.nameOf(recording.key)) throw new Error("it is kept under the name of another");
+      if (object !== objects.nameOf(recording.key)) throw new Error("it is stored under another recording's name");
       return recording;
     } catch (error) {
       if (error instanceof Unreachable) throw error;

@@ -1,9 +1,9 @@
 /**
- * Recordings on S3 or anything that speaks its protocol, for a fleet.
+ * Recordings on S3, or any server with the same protocol, for a fleet.
  *
- * Objects: `<prefix>/recordings/<key>.txt` holds the text of record.ts, `<prefix>/claims/<key>` belongs to whoever is
- * making that answer. A claim's holder rewrites it every few seconds; one that has not changed for a while, by the
- * watcher's own clock, is dead. So no two clocks are ever compared.
+ * Objects: `<prefix>/recordings/<key>.txt` holds the text of record.ts; `<prefix>/claims/<key>` belongs to the process
+ * that is generating that answer. The holder of a claim rewrites it every few seconds; a claim that has not changed for
+ * a while, by the observer's own clock, is dead. So clocks of different machines are never compared.
  */
 
 import { S3Client } from "bun";
@@ -17,7 +17,7 @@ import type { Claim, RecordingStore } from "../recording.ts";
 import { createRemoteStore, type RemoteObjects, type RemoteOptions, Unreachable } from "./remote.ts";
 
 export interface S3Settings {
-  /** Absent: Amazon's, by the region. */
+  /** Absent: Amazon's own, chosen by the region. */
   readonly endpoint?: string;
   readonly region?: string;
   readonly accessKeyId?: string;
@@ -27,9 +27,9 @@ export interface S3Settings {
 
 export type S3Options = S3Settings & RemoteOptions;
 
-/** So many objects are read at once when all are listed. */
+/** The number of parallel reads when everything is listed. */
 const PARALLEL = 16;
-/** On a server that ignores conditions, how long to wait before looking whose claim it is that stands. */
+/** On a server that ignores conditions: how long to wait before checking whose claim was stored. */
 const SETTLE_MS = 200;
 
 /** `url` is `s3://bucket/prefix`. */
@@ -87,7 +87,7 @@ export function createS3Store(url: string, options: S3Options = {}): RecordingSt
   return createRemoteStore(objects, warn);
 }
 
-/** Piece by piece, up to the longest that a recording may be. */
+/** Reads piece by piece, up to the maximum length of a recording. */
 async function textOf(file: Bun.S3File): Promise<string> {
   const pieces: Uint8Array[] = [];
   let length = 0;
@@ -104,9 +104,9 @@ class Claims {
   readonly #place: (key: string) => string;
   readonly #claimMs: number;
   readonly #who: () => string;
-  /** Claims of others: when we first saw them as they are. */
+  /** Claims of others, with the time when we first saw their current version. */
   readonly #seen = new Map<string, { readonly etag: string; readonly since: number }>();
-  /** Whether the server honours If-None-Match on a write, once that is known. */
+  /** Whether the server honours If-None-Match on a write; undefined until that is known. */
   #conditional: boolean | undefined;
 
   constructor(client: S3Client, place: (key: string) => string, claimMs: number, who: () => string) {
@@ -132,7 +132,7 @@ class Claims {
     return this.#hold(place, token);
   }
 
-  /** Who holds it, in words. */
+  /** The holder, in words. */
   async holder(key: string): Promise<string | undefined> {
     try {
       return holderIn(await this.#client.file(this.#place(key)).slice(0, LONGEST_TOKEN).text());
@@ -153,9 +153,9 @@ class Claims {
     return {
       [Symbol.asyncDispose]: async () => {
         clearInterval(timer);
-        // A renewal that is still on its way would bring the claim back.
+        // A renewal that is still in flight would bring the claim back.
         await renewed;
-        // If it cannot be dropped now, the others will see that it does not change any more.
+        // If it cannot be dropped, others will notice that it no longer changes.
         await this.#client.delete(place).catch(() => {});
       },
     };
@@ -171,7 +171,7 @@ class Claims {
   async #etag(place: string): Promise<string | undefined> {
     try {
       const { etag } = await this.#client.stat(place);
-      if (!etag) throw new Error("what answers there is no S3: it names no ETag");
+      if (!etag) throw new Error("the server is not an S3 server: it sent no ETag");
       return etag;
     } catch (error) {
       if (isMissing(error)) return undefined;
@@ -179,7 +179,10 @@ class Claims {
     }
   }
 
-  /** Bun's client sends no conditions; a signed URL takes any header that was not signed. False: the condition failed. */
+  /**
+   * Bun's client sends no conditions, but a signed URL accepts any header that was not signed. False: the condition
+   * failed.
+   */
   async #write(place: string, body: string, condition: Record<string, string>): Promise<boolean> {
     const url = this.#client.presign(place, { method: "PUT", expiresIn: 60 });
     const response = await fetch(url, { method: "PUT", body, headers: condition });
@@ -193,7 +196,7 @@ function isMissing(error: unknown): boolean {
   return ["NoSuchKey", "NotFound"].includes(codeOf(error) ?? "");
 }
 
-/** How often a server may say that it cannot just now, as S3 does under load, and how long to wait then. */
+/** How often to retry when a server is temporarily unable, as S3 is under load, and how long to wait. */
 const ATTEMPTS = 4;
 const BUSY_MS = 150;
 const BUSY = new Set(["InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout", "ConnectionClosed"]);
@@ -224,6 +227,6 @@ function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const code = codeOf(error);
   if (code === "ERR_S3_MISSING_CREDENTIALS") return "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
-  // Bun says "an unexpected error has occurred" and puts what it was into the code.
+  // Bun reports "an unexpected error has occurred" and puts the reason into the code.
   return code === undefined ? error.message : `${error.message} (${code})`;
 }

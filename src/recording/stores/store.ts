@@ -1,4 +1,4 @@
-/** Opens the place where recordings are, from what `--recordings` says. */
+/** Opens the store that `--recordings` names. */
 
 import { describeThisProcess } from "../holder.ts";
 import type { RecordingMode } from "../recorded-model.ts";
@@ -8,22 +8,22 @@ import { createFolderStore } from "./folder.ts";
 import type { S3Settings } from "./s3.ts";
 
 export interface OpenOptions {
-  /** In `auto` a shared store that is down is replaced by the local one; in every other mode that is an error. */
+  /** In `auto`, the local store replaces a shared one that is down; in every other mode that is an error. */
   readonly mode: RecordingMode;
   /** The folder of the user's own recordings: see `defaultRecordings`. */
   readonly local: string;
   readonly warn: (message: string) => void;
-  /** For commands that look: see FallbackOptions. */
+  /** For commands that only read: see FallbackOptions. */
   readonly lookOnly?: boolean;
-  /** For s3://. Settings come from the caller: nothing here reads the environment. */
+  /** For s3://. The caller passes all settings: nothing here reads the environment. */
   readonly s3?: S3Settings;
-  /** Says what others are told of this process when they wait for its answer. */
+  /** Describes this process to others that wait for its answer. */
   readonly who?: () => string;
 }
 
 /**
- * `redis://`, `rediss://`, `redis+unix://`, `s3://bucket/prefix`, or a folder. Opens no connection yet.
- * Throws what `schemeOf` throws.
+ * `redis://`, `rediss://`, `redis+unix://`, `s3://bucket/prefix`, or a folder. Opens no connection yet. Throws like
+ * `schemeOf`.
  */
 export async function openStore(location: string, options: OpenOptions): Promise<RecordingStore> {
   const { mode, local, warn, who = describeThisProcess, lookOnly = false } = options;
@@ -34,14 +34,14 @@ export async function openStore(location: string, options: OpenOptions): Promise
   return withFallback(shared, createFolderStore(local, { warn, who }), { warn, lookOnly });
 }
 
-/** The scheme of a shared store's URL; undefined for a folder. Throws an Error in people's words for any other URL. */
+/** The scheme of a shared store's URL; undefined for a folder. Throws an Error for people for any other URL. */
 export function schemeOf(location: string): "redis" | "s3" | undefined {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(location)?.[1]?.toLowerCase();
   if (scheme === undefined) return undefined;
   if (!URL.canParse(location)) throw new Error(`not a URL (it begins with ${scheme}://)`);
   if (/^(redis|rediss|redis\+unix|redis\+tls|valkey|valkeys)$/.test(scheme)) return "redis";
-  if (scheme !== "s3") throw new Error(`${scheme}://…: recordings are kept in a folder, on redis:// or on s3://`);
-  if (new URL(location).host === "") throw new Error("s3://: the name of the bucket is missing");
+  if (scheme !== "s3") throw new Error(`${scheme}:// is not supported; use a folder, redis:// or s3://`);
+  if (new URL(location).host === "") throw new Error("s3://: the bucket name is missing; write s3://BUCKET/PREFIX");
   return scheme;
 }
 
@@ -59,19 +59,22 @@ async function openShared(
 }
 
 export interface PruneOptions {
-  /** Keys that are still needed; every other recording goes. */
+  /** Keys that are still needed; every other recording is removed. */
   readonly keep: ReadonlySet<string>;
-  /** Only say what would go. */
+  /** Only report what would be removed. */
   readonly dryRun?: boolean;
 }
 
-/** What `prune` took away, or would. */
+/** What `prune` removed, or would remove. */
 export interface Pruned {
   readonly recordings: readonly Recording[];
   readonly faults: readonly Fault[];
 }
 
-/** Takes away recordings that nothing needs, and what is none; what another version of llmfs wrote is left to it. */
+/**
+ * Removes recordings that nothing needs, and anything that is not a recording, but nothing from another version of
+ * llmfs.
+ */
 export async function prune(store: RecordingStore, { keep, dryRun = false }: PruneOptions): Promise<Pruned> {
   const recordings = (await store.list()).filter(({ key }) => !keep.has(key));
   const faults = ((await store.check?.()) ?? []).filter(({ foreign }) => foreign !== true);

@@ -48,7 +48,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("a recording as text", () => {
-  test("comes back as it was, whatever its texts hold", () => {
+  test("survives a round trip with any text", () => {
     for (const text of ["x", "no newline at the end", "\n\nanswer\nx\n", "| a\n\r\n\n", "\u0000\u0001", "ü 🌊\n"]) {
       for (const label of ["/a b", "", "structure", "/new\nline", '"quoted"', " spaced "]) {
         const one = recording(text, label);
@@ -65,7 +65,7 @@ describe("a recording as text", () => {
     expect(readRecording(writeRecording(keyed))).toEqual(keyed);
   });
 
-  test("comes back as it was, whatever was written before with the same beginning", () => {
+  test("survives a round trip after others with the same prefix", () => {
     const all = likeRequests().map((request) => recording("x\n", "/f", request));
     for (const one of all) {
       const text = writeRecording(one);
@@ -78,7 +78,7 @@ describe("a recording as text", () => {
     for (const one of all) expect(readRecording(writeRecording(one))).toEqual(one);
   });
 
-  test("is for people: what it is, the request quoted, and the content as it is to the end", () => {
+  test("is readable: a header, the quoted request, and the content unchanged to the end", () => {
     const request: ChatRequest = { model: "m", messages: [{ role: "user", content: "Write\n\na.c" }] };
     const text = writeRecording(recording("int x;\n\nint y;\n", "/a.c", request));
     expect(text).toBe(
@@ -105,20 +105,20 @@ describe("a recording as text", () => {
     );
   });
 
-  test("that was cut, changed or merged badly is refused, with the reason", () => {
+  test("that was truncated, changed or merged badly is refused, with the reason", () => {
     const good = writeRecording(recording("hello\n"));
     const bad: [string, RegExp][] = [
       ["", /does not begin/],
       ["<<<<<<< HEAD\n", /does not begin/],
-      [good.slice(0, 200), /cut off/],
+      [good.slice(0, 200), /truncated/],
       [good.slice(0, -1), /answer was changed/],
       [`${good}more\n`, /answer was changed/],
       [good.replace("| Write.", "| Wrote."), /request was changed/],
       [good.replace("model: m\n", "model: n\n"), /request was changed/],
-      [good.replace("| The tree", "The tree"), /not marked/],
+      [good.replace("| The tree", "The tree"), /does not begin with/],
       [good.replace("for: ", "fore: "), /"for" is missing/],
       [good.replace("812 in", "many in"), /"tokens"/],
-      [good.replace('"temperature"', '"colour"'), /does not know/],
+      [good.replace('"temperature"', '"colour"'), /does not support/],
       [good.replace('{"maxTokens', '{{"maxTokens'), /JSON/],
     ];
     for (const [text, message] of bad) {
@@ -127,7 +127,7 @@ describe("a recording as text", () => {
     }
   });
 
-  test("read for a request is no other's: what it holds decides, not what was expected", () => {
+  test("read for one request may belong to another: its content decides", () => {
     const other = recording("hello\n", "/other", { ...REQUEST, model: "n" });
     expect(readAnswerTo(recording("hello\n"), writeRecording(other))).toEqual(other);
     const longer = recording("x", "/x", {
@@ -139,50 +139,50 @@ describe("a recording as text", () => {
   });
 });
 
-describe("a recording that something else changed", () => {
+describe("a recording that another program changed", () => {
   const lines = "Write\n\n\na.c\n";
   const one = recording("int x;\n", "/a.c", { model: "m", messages: [{ role: "user", content: lines }] });
 
-  test("by taking blanks away from the ends of its lines is whole", () => {
+  test("by stripping trailing blanks is still valid", () => {
     const text = writeRecording(one);
     expect(text).not.toMatch(/ $/m);
     expect(readAnswerTo(one, text)).toEqual(one);
   });
 
-  test("may have blanks after the marks of empty lines", () => {
+  test("by adding blanks after the marks of empty lines is still valid", () => {
     expect(readAnswerTo(one, writeRecording(one).replace(/^\|$/gm, "| "))).toEqual(one);
   });
 
-  test("to other line ends says so", () => {
+  test("by converting line endings is refused with that reason", () => {
     expect(() => readRecording(writeRecording(one).replaceAll("\n", "\r\n"))).toThrow("CR LF");
   });
 
-  test("is found and told of when it would be needed", async () => {
+  test("is reported when it would be needed", async () => {
     const store = createFolderStore(folder);
     await store.put(one);
     const path = join(folder, fileName(one.label, one.key));
     writeFileSync(path, readFileSync(path, "utf8").slice(0, -3));
     expect(store.unusable?.(one.key)).toBeUndefined();
     expect(await store.get(one.key, one.label)).toBeUndefined();
-    expect(store.unusable?.(one.key)).toBe(`${path}: its answer was changed, or is cut off`);
+    expect(store.unusable?.(one.key)).toBe(`${path}: its answer was changed or truncated`);
     await store.put(one);
     expect(store.unusable?.(one.key)).toBeUndefined();
   });
 });
 
-test("what another version of llmfs wrote is not used, and not taken away", async () => {
+test("a recording of another version of llmfs is neither used nor removed", async () => {
   const store = createFolderStore(folder);
   const one = recording("hello\n");
   const path = join(folder, fileName(one.label, one.key));
   writeFileSync(path, writeRecording(one).replace("recording 1", "recording 2"));
   expect(await store.check?.()).toEqual([
-    { name: path, reason: expect.stringContaining("it is of format 2, which another version"), foreign: true },
+    { name: path, reason: expect.stringContaining("it has format 2, written by another version"), foreign: true },
   ]);
   expect(await prune(store, { keep: new Set() })).toEqual({ recordings: [], faults: [] });
   expect(readdirSync(folder)).toHaveLength(1);
 });
 
-test("a fifo among the recordings is not waited for", async () => {
+test("a fifo among the recordings does not block", async () => {
   const path = join(folder, fileName("/a", "0".repeat(64)));
   Bun.spawnSync(["mkfifo", path]);
   const store = createFolderStore(folder);
@@ -190,24 +190,24 @@ test("a fifo among the recordings is not waited for", async () => {
   expect(await store.check?.()).toHaveLength(1);
 });
 
-test("what is no regular file, or is too long to be a recording, is not used, and not read to its end", async () => {
+test("a file that is not regular, or too long to be a recording, is not used and not read to its end", async () => {
   const warnings: string[] = [];
   const store = createFolderStore(folder, { warn: (line) => warnings.push(line) });
   const place = (key: string) => join(folder, fileName("/a", key));
   const [device, huge] = ["1".repeat(64), "2".repeat(64)];
   symlinkSync("/dev/zero", place(device));
   writeFileSync(place(huge), "");
-  // A hole: it takes no room on the disk.
+  // A hole, which takes no space on the disk.
   truncateSync(place(huge), 300 * 1024 * 1024);
   expect([await store.get(device, "/a"), await store.get(huge, "/a")]).toEqual([undefined, undefined]);
   expect(warnings).toEqual([
-    expect.stringContaining("it is no regular file"),
+    expect.stringContaining("it is not a regular file"),
     expect.stringContaining("it is longer than 256 MiB"),
   ]);
   expect(await store.list()).toEqual([]);
 });
 
-test("near a label are its recordings, else those of files like it", async () => {
+test("near a label are its own recordings, otherwise those of similar files", async () => {
   const store = createFolderStore(folder);
   const at = (label: string, model: string) => recording("x", label, { ...REQUEST, model });
   const other = at("/old/b.md", "m3");
@@ -220,7 +220,7 @@ test("near a label are its recordings, else those of files like it", async () =>
 describe("claims in a folder", () => {
   const [one, two] = ["1".repeat(64), "2".repeat(64)];
 
-  test("are each for one key, and leave nothing behind when the last is given back", async () => {
+  test("are for one key each, and leave nothing behind when the last is released", async () => {
     const [a, b] = [createFolderStore(folder), createFolderStore(folder)];
     const [first, second] = [await a.claim?.(one), await b.claim?.(two)];
     expect([await b.claim?.(one), await a.claim?.(two), await a.claim?.(one)]).toEqual([
@@ -234,7 +234,7 @@ describe("claims in a folder", () => {
     await second?.[Symbol.asyncDispose]();
   });
 
-  test("hold also where the file was removed after it was opened", async () => {
+  test("hold even if the file is removed after it was opened", async () => {
     const [a, b, c] = [createFolderStore(folder), createFolderStore(folder), createFolderStore(folder)];
     const first = await a.claim?.(one);
     expect(await b.claim?.(one)).toBeUndefined();
@@ -247,7 +247,7 @@ describe("claims in a folder", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test("say who holds them", async () => {
+  test("name their holder", async () => {
     const [a, b] = [
       createFolderStore(folder, { who: () => "a\u001b[31m mount" }),
       createFolderStore(folder, { who: () => "b" }),
@@ -262,7 +262,7 @@ describe("claims in a folder", () => {
     expect(await createFolderStore(folder).holder?.(one)).toBeUndefined();
   });
 
-  test("leave nothing behind, whoever waited for them", async () => {
+  test("leave nothing behind after others waited for them", async () => {
     const [a, b] = [createFolderStore(folder), createFolderStore(folder)];
     const first = await a.claim?.(one);
     for (let index = 0; index < 5; index++) expect(await b.claim?.(one)).toBeUndefined();
@@ -275,37 +275,40 @@ describe("claims in a folder", () => {
     [0o755, 0o600],
     [0o775, 0o660],
     [0o777, 0o666],
-  ])("in a folder of mode %o are in a file of mode %o: others could hold them for ever", async (mode, expected) => {
-    chmodSync(folder, mode);
-    // As an earlier version left it.
-    for (const before of [undefined, 0o666, 0o600]) {
-      if (before !== undefined) writeFileSync(join(folder, ".claims"), "");
-      if (before !== undefined) chmodSync(join(folder, ".claims"), before);
-      const claim = await createFolderStore(folder).claim?.(one);
-      expect(statSync(join(folder, ".claims")).mode & 0o777).toBe(expected);
-      await claim?.[Symbol.asyncDispose]();
-    }
-  });
+  ])(
+    "in a folder of mode %o are in a file of mode %o, so that strangers cannot hold them forever",
+    async (mode, expected) => {
+      chmodSync(folder, mode);
+      // As an earlier version left it.
+      for (const before of [undefined, 0o666, 0o600]) {
+        if (before !== undefined) writeFileSync(join(folder, ".claims"), "");
+        if (before !== undefined) chmodSync(join(folder, ".claims"), before);
+        const claim = await createFolderStore(folder).claim?.(one);
+        expect(statSync(join(folder, ".claims")).mode & 0o777).toBe(expected);
+        await claim?.[Symbol.asyncDispose]();
+      }
+    },
+  );
 
-  test("are not made through a symlink, nor in what is no file", async () => {
+  test("are not created through a symlink, nor in something that is not a file", async () => {
     const outside = join(folder, "outside");
     writeFileSync(outside, "untouched");
     symlinkSync(outside, join(folder, ".claims"));
     await expect(createFolderStore(folder).claim?.(one)).rejects.toThrow("ELOOP");
     rmSync(join(folder, ".claims"));
     Bun.spawnSync(["mkfifo", join(folder, ".claims")]);
-    await expect(createFolderStore(folder).claim?.(one)).rejects.toThrow("is no regular file");
+    await expect(createFolderStore(folder).claim?.(one)).rejects.toThrow("is not a regular file");
     expect(readFileSync(outside, "utf8")).toBe("untouched");
   });
 
-  test("cannot be made where nothing can be written, and say so", async () => {
+  test("report an error in a folder that cannot be written", async () => {
     const path = join(folder, "taken");
     writeFileSync(path, "");
     await expect(createFolderStore(path).claim?.(one)).rejects.toThrow(path);
   });
 });
 
-test("names that are added by us are known without reading the folder each time", async () => {
+test("our own new names are known without reading the folder each time", async () => {
   let listed = 0;
   const write = (file: string) => writeFileSync(join(folder, file), "");
   for (const file of ["a.1.txt", "b.2.txt", "other"]) write(file);
@@ -323,9 +326,9 @@ test("names that are added by us are known without reading the folder each time"
   }
   names.remove("5.3.txt");
   expect(await names.ending("3")).toHaveLength(99);
-  // The first may be read twice: its folder had only just been made.
+  // The first one may be read twice, because its folder has only just been created.
   expect(listed).toBeLessThanOrEqual(2);
-  // What others added shows after a rest.
+  // Files added by other processes show up after a pause.
   write("c.4.txt");
   expect(await names.ending("4")).toEqual([]);
   now += 60;
@@ -333,7 +336,7 @@ test("names that are added by us are known without reading the folder each time"
 });
 
 describe("a folder of recordings", () => {
-  test("is made when the first one is written, and gives it back", async () => {
+  test("is created with the first recording, which can be read back", async () => {
     const store = createFolderStore(join(folder, "a/b"));
     const one = recording("hello\n");
     expect(await store.get(one.key, one.label)).toBeUndefined();
@@ -345,7 +348,7 @@ describe("a folder of recordings", () => {
     expect(await store.get(one.key)).toEqual(one);
   });
 
-  test("is sorted by what the recordings are for", async () => {
+  test("is sorted by the labels of the recordings", async () => {
     const store = createFolderStore(folder);
     for (const label of ["/b", "structure", "/a/c", "/a"]) {
       await store.put(recording(label, label, { ...REQUEST, model: label }));
@@ -354,7 +357,7 @@ describe("a folder of recordings", () => {
     expect(labels).toEqual(["/a", "/a/c", "/b", "structure"]);
   });
 
-  test("written twice has the same bytes, and the second time is not written at all", async () => {
+  test("is not written a second time if the bytes are the same", async () => {
     const store = createFolderStore(folder);
     await store.put(recording("hello\n"));
     const [file = ""] = readdirSync(folder);
@@ -367,7 +370,7 @@ describe("a folder of recordings", () => {
     expect(readdirSync(folder)).toHaveLength(1);
   });
 
-  test("is written whole or not at all: a reader never sees half, and nothing is left over", async () => {
+  test("is written atomically: a reader never sees half a recording, and nothing is left over", async () => {
     const store = createFolderStore(folder);
     const texts = ["a", "b", "c"].map((letter) => letter.repeat(300_000));
     const seen = new Set<string | undefined>();
@@ -382,7 +385,7 @@ describe("a folder of recordings", () => {
     expect(readdirSync(folder)).toHaveLength(1);
   });
 
-  test("reports what is corrupt, once, and never uses it", async () => {
+  test("reports a corrupt recording once and never uses it", async () => {
     const warnings: string[] = [];
     const store = createFolderStore(folder, { warn: (line) => warnings.push(line) });
     const one = recording("hello\n");
@@ -392,13 +395,13 @@ describe("a folder of recordings", () => {
     expect(await store.get(one.key, one.label)).toBeUndefined();
     expect(await store.get(one.key, one.label)).toBeUndefined();
     expect(await store.list()).toEqual([]);
-    expect(warnings).toEqual([`the recording ${path} is not used: its answer was changed, or is cut off`]);
-    expect(await store.check?.()).toEqual([{ name: path, reason: "its answer was changed, or is cut off" }]);
+    expect(warnings).toEqual([`the recording ${path} is not used: its answer was changed or truncated`]);
+    expect(await store.check?.()).toEqual([{ name: path, reason: "its answer was changed or truncated" }]);
     await store.put(one);
     expect(await store.get(one.key, one.label)).toEqual(one);
   });
 
-  test("does not take a recording under a name that belongs to another key, nor bytes that are no UTF-8", async () => {
+  test("refuses a recording under the name of another key, and bytes that are not UTF-8", async () => {
     const store = createFolderStore(folder);
     const one = recording("hello\n");
     const other = "f".repeat(64);
@@ -407,12 +410,12 @@ describe("a folder of recordings", () => {
     expect(await store.get(other)).toBeUndefined();
     expect(await store.get(one.key)).toBeUndefined();
     expect((await store.check?.())?.map(({ reason }) => reason)).toEqual([
-      "its name belongs to another key",
+      "its name does not match its key",
       expect.stringContaining("utf-8"),
     ]);
   });
 
-  test("is found under another label by who only reads, however lately it was written or removed", async () => {
+  test("gives a reader recordings under another label, right after they are written or removed", async () => {
     const [reader, writer] = [createFolderStore(folder), createFolderStore(folder)];
     for (let index = 0; index < 40; index++) {
       const one = recording("hello\n", `/file${index}`, { ...REQUEST, model: `m${index}` });
@@ -424,7 +427,7 @@ describe("a folder of recordings", () => {
     }
   });
 
-  test("put under another label is there under that one only", async () => {
+  test("keeps a recording that is put under another label under that label only", async () => {
     const store = createFolderStore(folder);
     await createFolderStore(folder).put(recording("hello\n", "/old"));
     await store.put(recording("hello\n", "/new"));
@@ -443,7 +446,7 @@ describe("a folder of recordings", () => {
     expect(await store.check?.()).toEqual([]);
   });
 
-  test("finds what a writer that died left behind, but not what is being written", async () => {
+  test("reports what a dead writer left behind, but not a file being written", async () => {
     const old = join(folder, ".123-abc.tmp");
     writeFileSync(old, "x");
     writeFileSync(join(folder, ".124-abd.tmp"), "x");
@@ -455,7 +458,7 @@ describe("a folder of recordings", () => {
     expect(readdirSync(folder)).toEqual([".124-abd.tmp"]);
   });
 
-  test("removes what a dead writer left when it writes, but not what is being written", async () => {
+  test("removes what a dead writer left behind on the next write, but not a file being written", async () => {
     const old = join(folder, ".123-abc.tmp");
     writeFileSync(old, "x");
     writeFileSync(join(folder, ".124-abd.tmp"), "x");
@@ -464,7 +467,7 @@ describe("a folder of recordings", () => {
     expect(readdirSync(folder).sort()).toEqual([".124-abd.tmp", fileName("/tides/predict.py", recording("").key)]);
   });
 
-  test("is readable by nobody else, folder and files, whatever the umask", async () => {
+  test("is readable by nobody else, folder and files, with any umask", async () => {
     const path = join(folder, "a", "b");
     const umask = process.umask(0);
     try {
@@ -476,7 +479,7 @@ describe("a folder of recordings", () => {
     expect(modes.map((one) => statSync(one).mode & 0o777)).toEqual([0o700, 0o700, 0o600]);
   });
 
-  test("lets those read new recordings who may add some, and keeps the mode of one that is replaced", async () => {
+  test("makes new recordings readable for users who may add some, and keeps the mode of a replaced one", async () => {
     const umask = process.umask(0o022);
     try {
       for (const [mode, expected] of [
@@ -499,7 +502,7 @@ describe("a folder of recordings", () => {
     }
   });
 
-  test("whose place is taken by a file says so", async () => {
+  test("reports that a file is in its place", async () => {
     const path = join(folder, "taken");
     writeFileSync(path, "");
     await expect(createFolderStore(path).put(recording("x"))).rejects.toThrow(path);
@@ -507,7 +510,7 @@ describe("a folder of recordings", () => {
   });
 });
 
-test("names of files are harmless, whatever the label", () => {
+test("file names are harmless for any label", () => {
   const key = "0123456789abcdef".repeat(4);
   expect(fileName("/../../etc/passwd", key)).toBe("_+..+etc+passwd.0123456789abcdef.txt");
   expect(fileName("", key)).toBe("unnamed.0123456789abcdef.txt");

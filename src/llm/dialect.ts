@@ -1,23 +1,23 @@
 /**
- * How one request is put to one server: which of the newer parameters it understands.
+ * Adapts a request to a server: which of the newer parameters it understands.
  *
- * We begin with what current OpenAI models want. A server that rejects a parameter by name (400 or 422) gets the next
- * simpler form, once for each parameter; what worked is remembered for the model.
+ * We begin with the parameters for current OpenAI models. If a server rejects a parameter by name (400 or 422), the
+ * next simpler form is tried, once for each parameter; what worked is remembered for the model.
  */
 import type { Failure } from "./failure.ts";
 import type { ChatMessage, ChatRequest } from "./llm.ts";
 
 export interface Dialect {
-  /** How an answer of a given shape is asked for. In the last two the schema stands in the messages. */
+  /** How to request an answer of a given shape. In the last two, the messages contain the schema. */
   readonly format: "json_schema" | "json_object" | "words";
   readonly limit: "max_completion_tokens" | "max_tokens" | "none";
-  /** The longest answer that may be asked for, in tokens; what is more is cut down to it. */
+  /** The maximum of tokens for an answer; a higher request is reduced to it. */
   readonly longest: number;
   readonly stream: boolean;
-  /** Whether usage is asked for in a stream. */
+  /** Whether to request usage in a stream. */
   readonly usage: boolean;
   readonly temperature: boolean;
-  /** Whether there is a system role; without it, instructions stand at the head of the first user message. */
+  /** Whether there is a system role; without it, instructions go before the first user message. */
   readonly system: boolean;
 }
 
@@ -76,14 +76,14 @@ function withoutSystem(messages: readonly ChatMessage[]): readonly ChatMessage[]
   return [{ role: "user", content: `${first.content}\n\n${second.content}` }, ...others];
 }
 
-/** A simpler dialect that the failure suggests, with a line for the log; undefined when it suggests none. */
+/** A simpler dialect that the failure suggests, with a line for the log; undefined if it suggests none. */
 export function learn(
   failure: Failure,
   request: ChatRequest,
   dialect: Dialect,
 ): { readonly dialect: Dialect; readonly lesson: string } | undefined {
   const { status } = failure;
-  // Some fail where they ought to refuse; that is believed where the words leave no doubt.
+  // Some servers fail instead of rejecting a parameter; that counts if the message leaves no doubt.
   const fails = status === 500 && /response_format|json_schema|json_object|grammar/.test(failure.said);
   if (status !== 400 && status !== 422 && status !== 501 && !fails) return undefined;
   const blames = (words: RegExp) =>
@@ -96,7 +96,7 @@ export function learn(
     const format = dialect.format === "json_schema" ? "json_object" : "words";
     return {
       dialect: { ...dialect, format },
-      lesson: `response_format ${dialect.format} is rejected; trying ${format}`,
+      lesson: `the server rejects response_format ${dialect.format}; trying ${format}`,
     };
   }
   if (request.maxTokens !== undefined && dialect.limit !== "none" && blames(/max_completion_tokens|max_tokens/)) {
@@ -104,22 +104,25 @@ export function learn(
     if (longest !== undefined && longest < Math.min(request.maxTokens, dialect.longest)) {
       return {
         dialect: { ...dialect, longest },
-        lesson: `no answer is longer than ${longest} tokens; asking for that`,
+        lesson: `answers are limited to ${longest} tokens; requesting that many`,
       };
     }
-    // Another name for it would not make it fit.
+    // The other parameter name would not make it fit.
     const toName = dialect.limit === "max_completion_tokens" && !TOO_LONG.test(failure.said);
     const limit = toName ? "max_tokens" : "none";
-    return { dialect: { ...dialect, limit }, lesson: `${dialect.limit} is rejected; trying ${limit}` };
+    return { dialect: { ...dialect, limit }, lesson: `the server rejects ${dialect.limit}; trying ${limit}` };
   }
   if (request.temperature !== undefined && dialect.temperature && blames(/temperature/)) {
-    return { dialect: { ...dialect, temperature: false }, lesson: "temperature is rejected; leaving it to the model" };
+    return {
+      dialect: { ...dialect, temperature: false },
+      lesson: "the server rejects temperature; using the model's default",
+    };
   }
   if (dialect.usage && dialect.stream && blames(/stream_options|include_usage/)) {
-    return { dialect: { ...dialect, usage: false }, lesson: "stream_options is rejected; usage stays unknown" };
+    return { dialect: { ...dialect, usage: false }, lesson: "the server rejects stream_options; usage stays unknown" };
   }
   if (dialect.stream && blames(/\bstream(ing)?\b/)) {
-    return { dialect: { ...dialect, stream: false }, lesson: "streaming is rejected; asking for whole answers" };
+    return { dialect: { ...dialect, stream: false }, lesson: "the server rejects streaming; requesting whole answers" };
   }
   const hasSystem = request.messages.some((message) => message.role === "system");
   if (
@@ -129,20 +132,20 @@ export function learn(
   ) {
     return {
       dialect: { ...dialect, system: false },
-      lesson: "the system role is rejected; instructions go into the user's message",
+      lesson: "the server rejects the system role; putting the instructions into the user message",
     };
   }
   return undefined;
 }
 
-/** Refusals of the system role: of o1-mini and others of OpenAI, of Gemini, of chat templates, of pydantic. */
+/** How the system role is rejected: by o1-mini and other OpenAI models, by Gemini, by chat templates, by pydantic. */
 const SYSTEM =
   /system role|role\W.{0,80}\bsystem\b|\bsystem\b.{0,80}\brole\b|developer instruction|roles must alternate/;
 
-/** The context is full: what is left for the answer depends on the request. */
+/** The context is full: the room for the answer depends on the request. */
 const TOO_LONG = /context (length|window|size)/;
 
-/** The longest answer of a model, as servers say it when more is asked for. */
+/** The maximum answer length of a model, as servers report it when more is requested. */
 const LONGEST =
   /at most (?<most>\d+)|less than or equal to \W?(?<limit>\d+)|> (?<max>\d+), which is the max|\[[01], ?(?<end>\d+)\]/;
 

@@ -1,7 +1,7 @@
 /**
- * What can go wrong with one attempt, and how it is told to people.
+ * What can go wrong with one attempt, and how it is reported to people.
  *
- * The client's errors are read here and dropped: they hold the request, and the request holds the key.
+ * The client's errors are read here and then dropped: they contain the request, and the request contains the key.
  */
 import { messageOf } from "../errno.ts";
 import { isLoopback } from "./connection/http.ts";
@@ -9,7 +9,7 @@ import { textOfPage } from "./connection/page-text.ts";
 import { type ChatUsage, LlmError, type LlmErrorKind } from "./llm.ts";
 import { isTooLong, SEND_LESS } from "./overflow.ts";
 
-/** Who was asked, for messages; and what must never be in one. */
+/** The server and model, for messages; and the secrets that must never appear in one. */
 export interface Party {
   readonly host: string;
   readonly model: string;
@@ -18,24 +18,24 @@ export interface Party {
 
 const LONGEST_DETAIL = 400;
 
-/** What Bun says to people who write programs. */
+/** Bun's hints for programmers. */
 const ADVICE = /\s?(Is the computer able to access the url\?|For more information, pass `verbose: true`.*)/g;
 
-/** One attempt that failed, in the terms that decide what happens next. */
+/** One failed attempt, in the terms that decide what happens next. */
 export class Failure extends Error {
   override readonly name = "Failure";
   readonly kind: LlmErrorKind;
-  /** Worth another attempt. */
+  /** Whether another attempt may succeed. */
   readonly transient: boolean;
   /** Whether the request may have reached the server. */
   readonly sent: boolean;
   readonly status: number | undefined;
   readonly retryAfterMs: number | undefined;
-  /** What the server says that an answer cost which cannot be used. */
+  /** The usage that the server reports for an answer that cannot be used. */
   readonly usage: ChatUsage | undefined;
-  /** Everything the server said, lower case, to find out what it did not understand. */
+  /** Everything the server said, in lower case, to find out what it did not understand. */
   readonly said: string;
-  /** The parameter the server names as the culprit. */
+  /** The parameter that the server blames. */
   readonly param: string | undefined;
   readonly #cure: string;
 
@@ -62,8 +62,8 @@ export class Failure extends Error {
   }
 
   /**
-   * Reads whatever `complete` caught in an attempt. The client gives a status to what a server answered and a cause to
-   * a connection that failed; anything else is a bug of ours and thrown again as it is.
+   * Converts anything that `complete` caught in an attempt. The client sets a status if the server answered, and a
+   * cause if the connection failed; anything else is a bug of ours and is thrown again unchanged.
    */
   static from(error: unknown, party: Party): Failure {
     if (error instanceof Failure) return error;
@@ -85,10 +85,10 @@ export class Failure extends Error {
   }
 }
 
-/** Codes of connections that never came to be: nobody there, no such name, no agreement on TLS. */
+/** Codes of connections that were never established: no server, unknown name, or no agreement on TLS. */
 const UNREACHED = /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_\w+|EPROTO)$|TLS|SSL/;
 
-/** Codes of certificates that are refused. */
+/** Codes of rejected certificates. */
 const CERTIFICATE = /CERT|SIGNATURE/;
 
 interface FailureDetails {
@@ -106,34 +106,34 @@ export function cancelled(party: Party, sent: boolean): LlmError {
   return new LlmError("cancelled", `the request to ${party.host} (model ${party.model}) was cancelled`, { sent });
 }
 
-/** Connection refused, reset, name unknown, TLS: nothing of an answer. */
+/** Connection refused, reset, unknown name, TLS: no part of an answer arrived. */
 function createConnectionFailure(detail: string, party: Party, sent = true): Failure {
   return new Failure(
     "no-connection",
     `no connection to ${party.host} (model ${party.model}): ${toBoundedLine(detail)}`,
     isLoopback(party.host.replace(/:\d+$/, ""))
-      ? "is the server running, and the base URL right?"
-      : "is the server running, the base URL right, and the proxy, if HTTPS_PROXY or HTTP_PROXY names one?",
+      ? "is the server running, and is the base URL correct?"
+      : "is the server running, and are the base URL and the proxy (HTTPS_PROXY, HTTP_PROXY) correct?",
     { transient: true, sent },
   );
 }
 
-/** Nothing was sent, and nothing will be different the next time. */
+/** Nothing was sent, and the next attempt would fail in the same way. */
 function createTrustFailure(detail: string, party: Party): Failure {
   const cure = /ALTNAME/.test(detail)
-    ? "the certificate is for another name: is the base URL right?"
-    : "if it is to be trusted, NODE_EXTRA_CA_CERTS=FILE names its authority";
-  const what = `no connection to ${party.host} (model ${party.model}): its certificate is refused: ${toBoundedLine(detail)}`;
+    ? "the certificate is for another name; is the base URL correct?"
+    : "to trust it, set NODE_EXTRA_CA_CERTS to a file with its certificate authority";
+  const what = `no connection to ${party.host} (model ${party.model}): its certificate was rejected: ${toBoundedLine(detail)}`;
   return new Failure("no-connection", what, cure, { sent: false });
 }
 
-/** The connection went in the middle of an answer. */
+/** The connection was lost in the middle of an answer. */
 export function createLostConnectionFailure(characters: number, error: unknown, party: Party): Failure {
   const detail = scrub(messageOf(error).replace(ADVICE, ""), party.secrets);
   return new Failure(
     "no-connection",
     `the connection to ${party.host} (model ${party.model}) was lost after ${characters} characters of the answer: ${toBoundedLine(detail)}`,
-    "does the server, or a proxy before it, end answers that take long?",
+    "does the server, or a proxy in front of it, end long answers?",
     { transient: true },
   );
 }
@@ -142,14 +142,14 @@ export function createLostConnectionFailure(characters: number, error: unknown, 
 export function createProtocolFailure(detail: string, party: Party): Failure {
   return createBadAnswerFailure(
     detail,
-    "is the base URL that of an OpenAI-compatible API (it usually ends in /v1)?",
+    "does the base URL belong to an OpenAI-compatible API (it usually ends in /v1)?",
     party,
   );
 }
 
-/** A chat completion that is damaged, or only the beginning of one. */
+/** A chat completion that is damaged or truncated. */
 export function createDamagedFailure(detail: string, party: Party): Failure {
-  return createBadAnswerFailure(detail, "does the server, or a proxy before it, break its answers?", party);
+  return createBadAnswerFailure(detail, "does the server, or a proxy in front of it, damage answers?", party);
 }
 
 function createBadAnswerFailure(detail: string, cure: string, party: Party): Failure {
@@ -157,12 +157,12 @@ function createBadAnswerFailure(detail: string, cure: string, party: Party): Fai
   return new Failure("server", message, cure, { transient: true });
 }
 
-/** An error the server put into the body of a good status, or into the middle of a stream. */
+/** An error that the server put into the body of a success, or into the middle of a stream. */
 export function fromErrorBody(body: unknown, party: Party): Failure {
   return fromStatus(statusIn(body), body, new Headers(), party, "sent an error");
 }
 
-/** The status that an error would have had, had the server known of it in time. */
+/** The status that the error would have had if the server had known in time. */
 function statusIn(body: unknown): number {
   const said = getProperty(body, "status") ?? getProperty(body, "code");
   const status = Number(said);
@@ -178,7 +178,7 @@ function statusIn(body: unknown): number {
 
 function fromStatus(status: number, body: unknown, headers: Headers, party: Party, what?: string): Failure {
   const moved = status < 400 ? headers.get("location") : null;
-  const detail = scrub(toBoundedLine(moved === null ? messageIn(body) : `it is at ${moved}`), party.secrets);
+  const detail = scrub(toBoundedLine(moved === null ? messageIn(body) : `it has moved to ${moved}`), party.secrets);
   const said = toSafeJson(body).toLowerCase();
   const param = toText(getProperty(body, "param"));
   const verdict = judge(status, said, wordsIn(body), headers);
@@ -188,7 +188,7 @@ function fromStatus(status: number, body: unknown, headers: Headers, party: Part
   return new Failure(verdict.kind, message, verdict.cure, { ...verdict, status, said, param, retryAfterMs });
 }
 
-/** The names an error has for programs. */
+/** The code and the type of an error, as programs use them. */
 function wordsIn(body: unknown): string {
   return `${toText(getProperty(body, "code")) ?? ""} ${toText(getProperty(body, "type")) ?? ""}`.toLowerCase();
 }
@@ -210,23 +210,23 @@ function judge(status: number, said: string, words: string, headers: Headers): F
     transient: headers.get("x-should-retry") !== "false",
   });
   if (status === 402 || (status >= 400 && status <= 429 && QUOTA.test(words))) {
-    return stays("quota", "the account has no credit left: add some, or use another key");
+    return stays("quota", "the account has no credit left; add credit or use another key");
   }
   if (isTooLong(status, said)) return stays("bad-request", SEND_LESS);
   if (status === 401 || status === 403) {
-    return stays("refused-key", "set OPENAI_API_KEY to a key this server accepts for this model");
+    return stays("refused-key", "set OPENAI_API_KEY to a key that this server accepts for this model");
   }
   if (status === 404 || status === 405 || status === 410) {
-    return stays("bad-request", "check the model's name and the base URL (it usually ends in /v1)");
+    return stays("bad-request", "check the model name and the base URL (it usually ends in /v1)");
   }
   if (status === 429) return passes("rate-limited", "lower the concurrency, or try again later");
   if (status === 503 && headers.has("retry-after")) return passes("rate-limited", "try again later");
-  if (status === 501 || status === 505) return stays("server", "is the base URL that of an OpenAI-compatible API?");
+  if (status === 501 || status === 505) return stays("server", "does the base URL belong to an OpenAI-compatible API?");
   if (status === 408 || status === 409 || status === 425 || status >= 500) return passes("server", "try again later");
-  if (status >= 400 && FILTERED.test(words)) return stays("refusal", "word the prompt otherwise");
-  if (status >= 400) return stays("bad-request", "another model or a shorter prompt may be accepted");
-  if (headers.has("location")) return stays("bad-request", "set the base URL to the address it has moved to");
-  return stays("server", "is the base URL that of an OpenAI-compatible API?");
+  if (status >= 400 && FILTERED.test(words)) return stays("refusal", "reword the prompt");
+  if (status >= 400) return stays("bad-request", "try another model or a shorter prompt");
+  if (headers.has("location")) return stays("bad-request", "set the base URL to the new address");
+  return stays("server", "does the base URL belong to an OpenAI-compatible API?");
 }
 
 /** Retry-After in seconds or as a date, or OpenAI's retry-after-ms. */
@@ -241,7 +241,7 @@ function retryAfter(headers: Headers): number | undefined {
   return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
 }
 
-/** What the client makes of a body that is no JSON, as a sentence: of a web page, its text. */
+/** A body that is not JSON, as a sentence: for a web page, its text. */
 function toPlainText(message: string): string {
   const words = message.replace(/^\d{3} (status code \(no body\))?/, "");
   return words.trimStart().startsWith("<") ? textOfPage(words) : words;
@@ -257,14 +257,17 @@ function messageIn(whole: unknown): string {
   return body === undefined || body === null ? "" : toSafeJson(body);
 }
 
-/** Without keys: the ones we know, and anything that looks like one (servers quote part of a wrong key). */
+/** Removes keys: those we know, and anything that looks like one (servers quote part of a wrong key). */
 export function scrub(message: string, secrets: readonly string[]): string {
   let clean = message;
   for (const secret of secrets) if (secret.length > 3) clean = clean.replaceAll(secret, "[key]");
   return clean.replace(/\b(sk|pk|gsk|xai|key)-[\w*.-]{6,}/g, "[key]").replace(/(Bearer\s+)[^\s"']+/gi, "$1[key]");
 }
 
-/** The values of headers that look like credentials, by name or length: what a team is called is no secret. */
+/**
+ * The values of headers that look like credentials, by name or length. The name of a team, for example, is not a
+ * secret.
+ */
 export function secretsIn(headers: Readonly<Record<string, string | null>> = {}): readonly string[] {
   return Object.entries(headers).flatMap(([name, value]) =>
     value !== null && (/auth|key|token|secret|cookie|password|credential/i.test(name) || value.length >= 20)
@@ -273,9 +276,9 @@ export function secretsIn(headers: Readonly<Record<string, string | null>> = {})
   );
 }
 
-/** One line of bounded length, without control characters. */
+/** One line of limited length, without control characters. */
 function toBoundedLine(message: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: what a server says may hold terminal escapes
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: a server's message may contain terminal escapes
   const line = message.replace(/[\u0000-\u001f\u007f\s]+/g, " ").trim();
   return line.length <= LONGEST_DETAIL ? line : `${line.slice(0, LONGEST_DETAIL)}…`;
 }
@@ -292,7 +295,7 @@ export function toNumber(value: unknown): number | undefined {
   return typeof value === "number" && Number.isFinite(value) ? value : undefined;
 }
 
-/** As JSON, of what is not too deep, too long or too much: a body from outside may be all of that. */
+/** JSON of a value, unless it is too deep, too long or too large, as a body from outside may be. */
 function toSafeJson(value: unknown): string {
   let left = MOST_VALUES;
   const pruned = (one: unknown, depth: number): unknown => {

@@ -1,8 +1,8 @@
 /**
- * Which models a server has, and which of them can hold a conversation.
+ * Which models a server has, and which of them can chat.
  *
- * `/v1/models` lists models for embeddings, speech and images like any other. What a server reports of a model decides;
- * where it reports nothing, the model's name does. Ollama and LM Studio report more in APIs of their own.
+ * `/v1/models` lists models for embeddings, speech and images like any other. What a server reports about a model
+ * decides; if it reports nothing, the model's name does. Ollama and LM Studio report more in their own APIs.
  */
 import { totalmem } from "node:os";
 import { isLoopback, proxyOptions } from "./connection/http.ts";
@@ -12,11 +12,11 @@ import { LlmError } from "./llm.ts";
 
 export interface ServerModel {
   readonly id: string;
-  /** What it does instead of chatting: "embeddings", "images". Absent: it can chat, as far as anybody says. */
+  /** What it does instead of chatting: "embeddings", "images". Absent: it can chat, as far as is known. */
   readonly purpose?: string;
-  /** It may answer, and is made for something else: a base model, one for completions only. */
+  /** It may answer, but is made for something else: a base model, or one for completions only. */
   readonly unlikely?: true;
-  /** In the memory of its server. Absent: unknown. */
+  /** Whether it is loaded into the server's memory. Absent: unknown. */
   readonly loaded?: boolean;
   /** In bytes. Absent: unknown. */
   readonly size?: number;
@@ -26,7 +26,7 @@ export interface ServerModel {
 export interface Offer {
   readonly models?: readonly ServerModel[];
   readonly instead?: string;
-  /** The status with which it refused the key, or that there was none. */
+  /** The status with which the server rejected the key, or its absence. */
   readonly refused?: number;
 }
 
@@ -36,9 +36,9 @@ export interface ServerAddress {
   readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
-const SAYS_NOT = "it does not say which models it has";
+const SAYS_NOT = "it does not list its models";
 
-/** Asks a server for its models. Rejects with LlmError "cancelled" only. */
+/** Asks a server for its models. Rejects only with LlmError "cancelled". */
 export async function modelsAt(server: ServerAddress, timeoutMs: number, signal?: AbortSignal): Promise<Offer> {
   const deadline = AbortSignal.timeout(timeoutMs);
   const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
@@ -46,9 +46,9 @@ export async function modelsAt(server: ServerAddress, timeoutMs: number, signal?
     const response = await ask(server, `${server.baseUrl}/models`, either);
     const { status } = response;
     if (status === 401 || status === 403) {
-      return { instead: `it answered ${status} when it was asked for its models`, refused: status };
+      return { instead: `it answered ${status} to the request for its models`, refused: status };
     }
-    if (!response.ok) return { instead: `it answered ${status} when it was asked for its models` };
+    if (!response.ok) return { instead: `it answered ${status} to the request for its models` };
     const body = await jsonOf(response);
     const data = Array.isArray(body) ? body : getProperty(body, "data");
     if (data === null) return { models: [] };
@@ -61,10 +61,10 @@ export async function modelsAt(server: ServerAddress, timeoutMs: number, signal?
     if (signal?.aborted) {
       throw new LlmError("cancelled", `looking for a model at ${new URL(server.baseUrl).host} was cancelled`);
     }
-    if (deadline.aborted) return { instead: `it did not say within ${timeoutMs / 1000} s which models it has` };
+    if (deadline.aborted) return { instead: `it did not list its models within ${timeoutMs / 1000} s` };
     if (error instanceof SyntaxError) return { instead: SAYS_NOT };
     const code = toText(getProperty(error, "code"));
-    if (error instanceof Error) return { instead: `it cannot be asked for its models${code ? ` (${code})` : ""}` };
+    if (error instanceof Error) return { instead: `it does not list its models${code ? ` (${code})` : ""}` };
     throw error;
   }
 }
@@ -80,8 +80,8 @@ function ask({ baseUrl, apiKey, headers }: ServerAddress, url: string, signal: A
 }
 
 /**
- * The best of them for writing files, or undefined where none can chat: one that is loaded, for others take their time;
- * then the largest that this machine's memory holds; then as the server lists them.
+ * Sorts models by suitability for writing files, leaving out those that cannot chat: first loaded ones, because loading
+ * takes time; then the largest that fits into this machine's memory; then in the order of the server's list.
  */
 export function rankModels(models: readonly ServerModel[], memory: number = totalmem()): readonly ServerModel[] {
   const fits = ({ size = 0 }: ServerModel) => size * 1.2 <= memory;
@@ -89,7 +89,7 @@ export function rankModels(models: readonly ServerModel[], memory: number = tota
     model.unlikely === true ? 1 : 0,
     model.loaded === true ? 0 : 1,
     fits(model) ? 0 : 1,
-    // Of those that do not fit, the smallest is the nearest to it.
+    // Among those that do not fit, the smallest is the closest.
     (fits(model) ? -1 : 1) * (model.size ?? 0),
   ];
   return models
@@ -108,8 +108,8 @@ function compare(a: readonly number[], b: readonly number[]): number {
 }
 
 /**
- * The model to use; undefined where none can chat. The one that was used before, if it is there: its answers are
- * recorded. Ollama is asked about the others, because its list does not say what they can do.
+ * The model to use; undefined if none can chat. A model used before is preferred if it is available, since its answers
+ * are recorded. Ollama is asked about the others, because its list does not report their capabilities.
  */
 export async function chooseModel(
   server: ServerAddress,
@@ -131,7 +131,7 @@ export async function chooseModel(
 
 const MOST_SHOWN = 10;
 
-/** Adds what the APIs of LM Studio and Ollama tell beyond `/v1/models`; another server has neither. */
+/** Adds what the APIs of LM Studio and Ollama report beyond `/v1/models`; other servers have neither. */
 async function addOwnApiDetails(
   server: ServerAddress,
   models: readonly ServerModel[],
@@ -154,15 +154,15 @@ async function addOwnApiDetails(
   }));
 }
 
-/** How long these APIs may take. LM Studio and Ollama answer them from memory. */
+/** Timeout of these APIs, which LM Studio and Ollama answer from memory. */
 const OWN_API_MS = 1000;
 
-/** What lies beside the OpenAI-compatible API. */
+/** The base address, next to the OpenAI-compatible API. */
 function root({ baseUrl }: ServerAddress): string {
   return baseUrl.replace(/\/v1$/, "");
 }
 
-/** Undefined where the server knows nothing of the path, or answers with something else. */
+/** Undefined if the server does not know the path, or answers with something else. */
 async function fetchJson(fetching: () => Promise<Response>): Promise<unknown> {
   try {
     const response = await fetching();
@@ -172,16 +172,16 @@ async function fetchJson(fetching: () => Promise<Response>): Promise<unknown> {
   }
 }
 
-/** LM Studio answers 200 to what it does not know, with an object that holds something else. */
+/** LM Studio answers unknown paths with 200 and an object with other content. */
 function listIn(body: unknown, name: string): readonly unknown[] | undefined {
   const list = getProperty(body, name);
   return Array.isArray(list) ? list : undefined;
 }
 
-/** One entry of a list, in whichever API; none where it has no name or is switched off. */
+/** One entry of a list, in any of the APIs; nothing if it has no name or is disabled. */
 function modelIn(entry: unknown): readonly ServerModel[] {
   const id = toText(getProperty(entry, "id")) ?? toText(getProperty(entry, "name"));
-  // A name with a control character is nobody's, and would reach the terminal.
+  // A name with a control character is not a real model, and would reach the terminal.
   if (id === undefined || /\p{Cc}/u.test(id) || getProperty(entry, "active") === false) return [];
   const purpose = findReportedPurpose(entry) ? purposeIn(entry) : (purposeIn(entry) ?? purposeOfName(id));
   const state = toText(getProperty(entry, "state")) ?? toText(getProperty(getProperty(entry, "status"), "value"));
@@ -199,7 +199,10 @@ function modelIn(entry: unknown): readonly ServerModel[] {
 
 const CHATS = /^(chat|completion|completions|llm|vlm|language|code|text|text-generation|conversational)$/;
 
-/** What an entry calls itself: LM Studio's and Together's `type`, LiteLLM's `mode`, Ollama's and llama.cpp's `capabilities`. */
+/**
+ * How an entry describes itself: `type` of LM Studio and Together, `mode` of LiteLLM, `capabilities` of Ollama and
+ * llama.cpp.
+ */
 function words(entry: unknown): readonly string[] {
   const capabilities = getProperty(entry, "capabilities");
   const list = Array.isArray(capabilities) ? capabilities : [];
@@ -207,14 +210,14 @@ function words(entry: unknown): readonly string[] {
   return [...list, ...one].flatMap((word) => (typeof word === "string" ? [word.toLowerCase()] : []));
 }
 
-/** Whether the server says that a model can chat, in so many words: then its name says nothing to the contrary. */
+/** Whether the server reports explicitly that a model can chat: then its name does not matter. */
 function findReportedPurpose(entry: unknown): boolean {
   if (words(entry).some((word) => CHATS.test(word))) return true;
   if (getProperty(getProperty(entry, "capabilities"), "completion_chat") === true) return true;
   return getProperty(entry, "supports_chat") === true;
 }
 
-/** What a model does instead of chatting, by its entry. */
+/** What a model does instead of chatting, judged by its entry. */
 function purposeIn(entry: unknown): string | undefined {
   const all = words(entry);
   if (all.some((word) => CHATS.test(word))) return undefined;
@@ -224,16 +227,16 @@ function purposeIn(entry: unknown): string | undefined {
   }
   const capabilities = getProperty(entry, "capabilities");
   if (getProperty(capabilities, "completion_chat") === false || getProperty(entry, "supports_chat") === false) {
-    return "something else than chat";
+    return "something other than chat";
   }
   const outputs = getProperty(getProperty(entry, "architecture"), "output_modalities");
   if (Array.isArray(outputs) && !outputs.includes("text")) return outputs.join(", ");
-  // Ollama: the architecture of embedding models.
+  // Ollama reports the architecture of embedding models.
   const family = toText(getProperty(getProperty(entry, "details"), "family")) ?? "";
   return /bert/.test(family) ? "embeddings" : undefined;
 }
 
-/** Parts of names, as they stand between hyphens and the like, and what such a model does. The first that fits counts. */
+/** Parts of names, as separated by hyphens and the like, and the purpose of such a model. The first match counts. */
 const PURPOSES: readonly (readonly [part: RegExp, purpose: string])[] = [
   [/^re-?rank(er|ing)?\d*$|^marco$/, "reranking"],
   [/^(text)?embed(?!ded)|^(bge|gte|e5|minilm|mpnet|colpali|splade|voyage|instructor|paraphrase)\d*$/, "embeddings"],
@@ -251,7 +254,7 @@ const PURPOSES: readonly (readonly [part: RegExp, purpose: string])[] = [
   [/^reward$/, "rating answers"],
 ];
 
-/** Made for completions, for an API that we do not speak, or without any training in conversation. */
+/** Made for completions, for an API that we do not use, or without any training in conversation. */
 const UNLIKELY = /^(base|davinci|babbage|curie|starcoder\d*|santacoder|fim|pretrain(ed)?|audio|deep-?research)$/;
 const UNLIKELY_NAMES = /^(gpt-3\.5-turbo-instruct|codex-mini|computer-use|o\d+-pro|.*deep-research)/;
 

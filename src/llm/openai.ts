@@ -1,11 +1,11 @@
 /**
  * A language model behind any OpenAI-compatible chat completions endpoint. The only file that imports "openai".
  *
- * The client signs and sends one request and tells its failures apart. Its own retries are off: it cannot repeat a
- * stream that broke in the middle, knows no bound on Retry-After and no deadline over all attempts. Its environment
- * variables are answered here too, so that a setting comes from the caller or not at all.
+ * The client signs and sends one request and distinguishes its failures. Its own retries are off: it cannot repeat a
+ * stream that broke in the middle, does not limit Retry-After, and has no deadline over all attempts. Its environment
+ * variables are overridden here, so that every setting comes from the caller.
  *
- * The client is imported when the first request is made: a command that calls no model does not pay for loading it.
+ * The client is imported with the first request, so that commands that call no model do not pay for loading it.
  */
 
 import type { ChatModel } from "openai/resources/shared";
@@ -19,7 +19,7 @@ import type { ChatAnswer, ChatOptions, ChatRequest, LanguageModel } from "./llm.
 import { LlmError } from "./llm.ts";
 import { readAnswer } from "./stream.ts";
 
-/** What is asked when nothing names a model: the current middle tier, cheap enough for a file, good enough for code. */
+/** The model if none is named: the current middle tier, cheap enough for a file, good enough for code. */
 export const DEFAULT_MODEL = "gpt-6.1-terra" satisfies ChatModel;
 
 export const OPENAI_BASE_URL = "https://api.openai.com/v1";
@@ -27,17 +27,17 @@ export const OPENAI_BASE_URL = "https://api.openai.com/v1";
 export interface OpenaiSettings {
   /** Absent: api.openai.com. */
   readonly baseUrl?: string;
-  /** Absent: no Authorization header is sent, as local servers like it. */
+  /** Absent: no Authorization header is sent, which suits local servers. */
   readonly apiKey?: string;
-  /** Sent with every request. Null: not sent, although OPENAI_CUSTOM_HEADERS, which the client reads, holds it. */
+  /** Sent with every request. Null: not sent even if OPENAI_CUSTOM_HEADERS, which the client reads, contains it. */
   readonly headers?: Readonly<Record<string, string | null>>;
   readonly timeouts?: Partial<Timeouts>;
   readonly retries?: Partial<Retries>;
-  /** Told of every attempt that is repeated, and of what a server turned out not to support. */
+  /** Called for every attempt that is repeated, and for every parameter that a server does not support. */
   readonly log?: (message: string) => void;
 }
 
-/** Longest answer that is read, in characters: a server that never stops must not fill the memory. */
+/** Maximum length of an answer in characters: a server that never stops must not exhaust the memory. */
 const MAX_ANSWER = 64 * 1024 * 1024;
 
 export function createOpenaiModel(settings: OpenaiSettings = {}): LanguageModel {
@@ -46,7 +46,7 @@ export function createOpenaiModel(settings: OpenaiSettings = {}): LanguageModel 
   const limits = { characters: MAX_ANSWER, restMs: timeouts.restMs };
   const retries = { ...DEFAULT_RETRIES, ...settings.retries };
   const log = settings.log ?? (() => {});
-  /** What each model of this server was found to understand; written after a success, so a wrong guess is forgotten. */
+  /** What each model of this server understands; stored after a success only, so that a wrong guess is forgotten. */
   const dialects = new Map<string, Dialect>();
   const secrets = [...(settings.apiKey ? [settings.apiKey] : []), ...secretsIn(settings.headers)];
   const client = memoizeSuccess(() => connect(baseUrl, settings.apiKey, settings.headers));
@@ -119,15 +119,15 @@ export function createOpenaiModel(settings: OpenaiSettings = {}): LanguageModel 
   };
 }
 
-/** Why a request was to be sent once more, when it may not be. */
+/** Explains why a request was about to be sent again, when that was not allowed. */
 function rethrowBecause(failure: Failure): (error: unknown) => never {
   return (error) => {
     if (!(error instanceof LlmError)) throw error;
-    throw new LlmError(error.kind, `${error.message} (asked again because ${failure.message})`, { cause: error });
+    throw new LlmError(error.kind, `${error.message} (retrying because ${failure.message})`, { cause: error });
   };
 }
 
-/** Loads the client, some fifty milliseconds' worth, ahead of the first request, and has it put one together. Asks nobody. */
+/** Loads the client and prepares a request, which takes some 50 ms, before the first real request. Sends nothing. */
 export async function prepareClient(): Promise<void> {
   await (await connect(OPENAI_BASE_URL, undefined)).draft();
 }
@@ -142,17 +142,17 @@ async function connect(baseUrl: string, apiKey: string | undefined, headers: Ope
     project: null,
     webhookSecret: null,
     maxRetries: 0,
-    // The watchdog is the deadline; the client's own must merely not be the shorter one.
+    // The watchdog is the deadline; the client's own timeout only has to be longer.
     timeout: 2 ** 31 - 1,
     logLevel: "off",
     fetch: fetchFollowing,
-    // Without a key none is sent, unless a header holds one.
+    // Without a key no Authorization is sent, unless a header contains it.
     defaultHeaders: { ...(apiKey === undefined && { Authorization: null }), ...headers },
   });
   return {
     send: (body: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<Response> =>
       client.post("/chat/completions", { body, signal }).asResponse(),
-    /** What comes before sending. */
+    /** Everything that happens before sending. */
     draft: () => client.buildRequest({ method: "post", path: "/chat/completions", body: {} }),
   };
 }

@@ -1,10 +1,10 @@
 /** How servers report that a request does not fit into the model's context, each in its own words. */
 
-/** What helps. */
+/** The advice for this failure. */
 export const SEND_LESS =
-  "send less (for a file, with --context-tokens; for a layout, with a shorter prompt), or use a model with a longer context";
+  "send less (for a file, lower --context-tokens; for a layout, shorten the prompt), or use a model with a longer context";
 
-/** In lower case. What several servers say is listed once. */
+/** In lower case. Phrases that several servers use are listed once. */
 const WORDS: readonly RegExp[] = [
   // OpenAI, Azure, DeepSeek, OpenRouter, vLLM, SGLang, Together, LiteLLM, LM Studio, Mistral, MiniMax, llama-cpp-python
   /context[ _-]?(length|window|size|limit)|contextwindowexceeded|max_model_len|maximum model length/,
@@ -18,18 +18,18 @@ const WORDS: readonly RegExp[] = [
   // xAI, TGI, DashScope, Zhipu, watsonx
   /maximum prompt length|must have less than \d+ tokens|`inputs` tokens \+ `max_new_tokens` must be/,
   /range of input length should be|prompt exceeds (the )?max|input tokens.{0,20} cannot exceed/,
-  // Groq, and OpenAI above what an account may send in a minute: such a request is refused however long one waits
+  // Groq, and OpenAI above the tokens per minute of an account: waiting never helps such a request
   /reduce the length of the (messages|input|prompt)|request too large for|tokens must be reduced|reduce your message size/,
   /too many (input )?tokens|request[_ ]entity[_ ]too[_ ]large|payload too large|request_too_large/,
 ];
 
-/** What also speaks of too many tokens, and passes by itself. */
+/** Also mentions too many tokens, but passes by itself. */
 const PASSING = /rate.?limit|throttl|too many requests|per (minute|day)|quota|try again in|please wait/;
 
-/** Refused for its size alone, whatever else is said. */
+/** Rejected only for its size, whatever else the message contains. */
 const OVERSIZED = /request too large for|tokens must be reduced|reduce your message size/;
 
-/** Whether an error says that the request is too long. `said`: all of the error, in lower case. */
+/** Whether an error reports that the request is too long. `said` is the whole error in lower case. */
 export function isTooLong(status: number, said: string): boolean {
   if (OVERSIZED.test(said)) return true;
   if (status !== 400 && status !== 413 && status !== 422 && status < 500) return false;

@@ -1,8 +1,8 @@
 /**
- * What models cost, for budgets and for people to see. A price that is not known is never invented.
+ * The prices of models, for budgets and for display. An unknown price is never guessed.
  *
- * The table holds OpenAI's own list prices, and is used for OpenAI's own server only: the same name elsewhere may cost
- * something else. Discounts (cached input, batches) are left out, so a computed cost is an upper bound.
+ * The table contains OpenAI's own list prices and is used for OpenAI's own server only: the same name may cost
+ * something else elsewhere. Discounts (cached input, batches) are left out, so a computed cost is an upper bound.
  */
 import { OPENAI_BASE_URL } from "./openai.ts";
 
@@ -10,11 +10,11 @@ import { OPENAI_BASE_URL } from "./openai.ts";
 export interface Price {
   readonly input: number;
   readonly output: number;
-  /** The day it was true, for one that nobody gave. */
+  /** The date of a price from the table; absent for a price that the user set. */
   readonly asOf?: string;
 }
 
-/** When the table was compared with https://developers.openai.com/api/docs/pricing. */
+/** When the table was last compared with https://developers.openai.com/api/docs/pricing. */
 export const PRICES_AS_OF = "2026-11-05";
 
 /** Standard processing, for requests of at most 272,000 input tokens; ours are far shorter. */
@@ -46,12 +46,12 @@ const OPENAI_PRICES: Readonly<Record<string, readonly [input: number, output: nu
   "o4-mini": [1.1, 4.4],
 };
 
-/** Undefined: not known. */
+/** Undefined if the price is not known. */
 export type PriceOf = (model: string) => Price | undefined;
 
 /**
- * Prices for one server; the user's own win. A dated snapshot ("gpt-4o-2024-08-06") costs what its model costs, unless
- * it is listed itself.
+ * Prices for one server; those of the user take precedence. A dated snapshot ("gpt-4o-2024-08-06") costs what its model
+ * costs, unless it is listed itself.
  */
 export function pricesAt(baseUrl: string, own: ReadonlyMap<string, Price> = new Map()): PriceOf {
   const openai = URL.canParse(baseUrl) && new URL(baseUrl).host === new URL(OPENAI_BASE_URL).host;
@@ -65,19 +65,19 @@ export function pricesAt(baseUrl: string, own: ReadonlyMap<string, Price> = new 
   };
 }
 
-/** What is said where a limit in dollars cannot hold. */
+/** The warning if a limit in dollars cannot be enforced. */
 export function withoutPrice(model: string): string {
-  const cure = `--price ${model}=INPUT/OUTPUT gives one`;
-  return `no price of ${model} is known, so only --max-calls and --max-tokens hold for it, not --max-usd; ${cure}`;
+  const cure = `set it with --price ${model}=INPUT/OUTPUT`;
+  return `the price of ${model} is not known, so --max-usd does not limit it, only --max-calls and --max-tokens do; ${cure}`;
 }
 
-/** Reads "MODEL=INPUT/OUTPUT", in dollars for a million tokens. Throws an Error that shows the form. */
+/** Reads "MODEL=INPUT/OUTPUT", in dollars for a million tokens. Throws an Error that shows the format. */
 export function parsePrice(text: string): readonly [model: string, price: Price] {
   const match = /^(?<model>\S+)=(?<input>\d+(\.\d+)?)\/(?<output>\d+(\.\d+)?)$/.exec(text.trim());
   const { model, input, output } = match?.groups ?? {};
   if (model === undefined || input === undefined || output === undefined) {
     throw new Error(
-      `${JSON.stringify(text)} is no price; write MODEL=INPUT/OUTPUT, dollars for a million tokens: qwen3=0.2/0.6`,
+      `${JSON.stringify(text)} is not a price; write MODEL=INPUT/OUTPUT in dollars for a million tokens, such as qwen3=0.2/0.6`,
     );
   }
   return [model, { input: Number(input), output: Number(output) }];

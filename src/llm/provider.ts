@@ -1,8 +1,8 @@
 /**
- * Which server and which model answer: what was said, most explicit first, else a local server that is running.
+ * Which server and which model to use: the most explicit setting first, otherwise a local server that is running.
  *
- * Settings come in as data, layer by layer (flags, environment, config file); the first layer that has a field wins,
- * field by field: a base URL from a flag goes with a key from the environment, because both are the same user's word.
+ * Settings come in as data, layer by layer (flags, environment, config file). The first layer that has a field wins,
+ * field by field: a base URL from a flag goes with a key from the environment, because both come from the same user.
  */
 import { withoutTrailing } from "../text/trailing.ts";
 import { isLoopback } from "./connection/http.ts";
@@ -14,7 +14,7 @@ export interface ProviderSettings {
   readonly baseUrl?: string;
   readonly apiKey?: string;
   readonly model?: string;
-  /** Sent with every request, as gateways want it. */
+  /** Sent with every request, for gateways that need them. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -25,12 +25,12 @@ export interface ProviderLayer extends ProviderSettings {
 
 export interface Provider {
   readonly baseUrl: string;
-  /** Absent: none is sent. */
+  /** Absent: no key is sent. */
   readonly apiKey?: string;
   readonly model: string;
-  /** Nobody named the model: it was chosen from those of the server, of which these could be asked instead. */
+  /** Set if nobody named the model and it was chosen from the server's list: the other models that could be used. */
   readonly others?: readonly string[];
-  /** As in ProviderSettings; null for one that must not be sent, although the environment holds it. */
+  /** As in ProviderSettings; null for a header that must not be sent even if the environment contains it. */
   readonly headers?: Readonly<Record<string, string | null>>;
   /** For people: "environment", "Ollama, found at 127.0.0.1:11434". */
   readonly source: string;
@@ -41,7 +41,7 @@ export interface LocalServer {
   readonly baseUrl: string;
 }
 
-/** Where people's own machines listen, in the order of preference when several answer. */
+/** The default addresses of local servers, in the order of preference if several answer. */
 export const LOCAL_SERVERS: readonly LocalServer[] = [
   { name: "Ollama", baseUrl: "http://127.0.0.1:11434/v1" },
   { name: "LM Studio", baseUrl: "http://127.0.0.1:1234/v1" },
@@ -50,17 +50,16 @@ export const LOCAL_SERVERS: readonly LocalServer[] = [
 
 export interface ProviderOptions {
   readonly localServers?: readonly LocalServer[];
-  /** How long a local server may take to show that it is there. */
+  /** How long a local server may take to answer the probe. */
   readonly probeMs?: number;
-  /** The model whose answers are recorded; taken where nobody names one and it is there. */
+  /** The model whose answers are recorded; used if nobody names one and it is available. */
   readonly usedBefore?: string;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Chooses a provider. Opens no connection when a key or base URL is set and the model is known.
- * Rejects with LlmError "unconfigured" (nothing to ask, or no way to tell which model) or "refused-key", in words that
- * say every cure.
+ * Chooses a provider. Opens no connection if a key or base URL is set and the model is known. Rejects with LlmError
+ * "unconfigured" (no server, or no way to choose a model) or "refused-key". The message lists every way to fix it.
  */
 export async function chooseProvider(
   layers: readonly ProviderLayer[],
@@ -96,25 +95,25 @@ function findFirst(
 function checkedUrl(value: string, from: string): string {
   const url = URL.canParse(value) ? new URL(value) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
-    // The value is not repeated: what is no URL may be a key in the wrong place.
+    // The value is not repeated: an invalid URL may be a key in the wrong place.
     throw new LlmError(
       "unconfigured",
-      `the base URL (from ${from}) is not an http:// or https:// URL; an example: http://127.0.0.1:11434/v1`,
+      `the base URL (from ${from}) is not an http:// or https:// URL; write it like http://127.0.0.1:11434/v1`,
     );
   }
   return withoutTrailing(value, "/");
 }
 
-/** A key becomes a header, which cannot hold everything. */
+/** A key becomes a header, which cannot contain every character. */
 function checkedKey(value: string, from: string): string {
   if (/^[ -~]*$/.test(value)) return value;
   throw new LlmError(
     "unconfigured",
-    `the key (from ${from}) holds a character that no key has, a line break perhaps; set OPENAI_API_KEY to the key alone`,
+    `the key (from ${from}) contains an invalid character, perhaps a line break; set OPENAI_API_KEY to the key only`,
   );
 }
 
-/** The model of a server somebody named without naming a model. */
+/** The model of a server that was configured without a model. */
 async function modelAt(server: ServerAddress, keyFrom: string | undefined, options: ProviderOptions) {
   const { host, hostname } = new URL(server.baseUrl);
   if (host === new URL(OPENAI_BASE_URL).host) return { model: DEFAULT_MODEL };
@@ -128,30 +127,24 @@ async function modelAt(server: ServerAddress, keyFrom: string | undefined, optio
   }
   const cure = "choose one with --model or LLMFS_MODEL";
   if (models !== undefined && models.length > 0 && (able.length === 0 || isLoopback(hostname))) {
-    const none = `none of the models at ${host} can chat, it seems: ${listPurposes(models)}`;
-    throw new LlmError(
-      "unconfigured",
-      `${none}; load one that can, or name one all the same with --model or LLMFS_MODEL`,
-    );
+    const none = `it seems that none of the models at ${host} can chat: ${listPurposes(models)}`;
+    throw new LlmError("unconfigured", `${none}; load one that can, or name one anyway with --model or LLMFS_MODEL`);
   }
   const offers = able.length > 0 ? `it offers ${shortList(able.map(({ id }) => id))}` : (instead ?? SAYS_NOT);
-  throw new LlmError("unconfigured", `no model is named for ${host}; ${offers}; ${cure}`);
+  throw new LlmError("unconfigured", `no model is set for ${host}; ${offers}; ${cure}`);
 }
 
 const MODELS_MS = 10_000;
 
-const SAYS_NOT = "it does not say which models it has";
+const SAYS_NOT = "it does not list its models";
 
 function refusedKey(host: string, status: number, keyFrom: string | undefined): LlmError {
   const cure =
     keyFrom === undefined
-      ? "it wants a key: set OPENAI_API_KEY to one that it accepts"
-      : `it does not accept the key (from ${keyFrom}): set OPENAI_API_KEY to one that it does`;
-  const otherwise = "if only the list of models is closed to it, name a model with --model or LLMFS_MODEL";
-  return new LlmError(
-    "refused-key",
-    `${host} answered ${status} when it was asked for its models; ${cure}; ${otherwise}`,
-  );
+      ? "it requires a key; set OPENAI_API_KEY to one that it accepts"
+      : `it rejects the key (from ${keyFrom}); set OPENAI_API_KEY to one that it accepts`;
+  const otherwise = "if the key only lacks access to the list of models, name a model with --model or LLMFS_MODEL";
+  return new LlmError("refused-key", `${host} answered ${status} to the request for its models; ${cure}; ${otherwise}`);
 }
 
 async function findLocalProvider(
@@ -167,7 +160,7 @@ async function findLocalProvider(
       return { ...server, host: new URL(server.baseUrl).host, offer };
     }),
   );
-  // What the headers hold is meant for the server that OPENAI_BASE_URL or a key leads to, not for whoever listens here.
+  // The headers are for the server that OPENAI_BASE_URL or a key belongs to, not for a local server.
   const unsent = Object.fromEntries(Object.keys(headers ?? {}).map((name) => [name, null]));
   const more = headers === undefined ? {} : { headers: unsent };
   const offering = found.filter(({ offer }) => (offer.models ?? []).length > 0);
@@ -199,15 +192,15 @@ function explainUnconfigured(tried: readonly FoundServer[]): string {
   const unable = tried.filter(({ offer }) => (offer.models ?? []).length > 0);
   return [
     "no language model is configured. Any one of these is enough:",
-    "  export OPENAI_API_KEY=…           OpenAI, or with OPENAI_BASE_URL any service like it",
-    "  --base-url URL [--model NAME]     any OpenAI-compatible server; local ones need no key",
-    "  --mode replay --recordings DIR    answers recorded earlier; no model is asked",
-    ...(silent.length > 0 ? [`  start a local server              none answers now: ${silent.join(", ")}`] : []),
+    "  export OPENAI_API_KEY=…           OpenAI, or with OPENAI_BASE_URL any compatible service",
+    "  --base-url URL [--model NAME]     any OpenAI-compatible server; local servers need no key",
+    "  --mode replay --recordings DIR    recorded answers; no model is needed",
+    ...(silent.length > 0 ? [`  start a local server              none is answering now: ${silent.join(", ")}`] : []),
     ...(closed.length > 0
-      ? [`  --base-url URL, OPENAI_API_KEY    ${closed.join(", ")}, which answers and wants a key`]
+      ? [`  --base-url URL, OPENAI_API_KEY    ${closed.join(", ")}, which answers but requires a key`]
       : []),
     ...(empty.length > 0
-      ? [`  load a model into                 ${empty.join(", ")}, which answers but has none`]
+      ? [`  load a model into                 ${empty.join(", ")}, which answers but has no model`]
       : []),
     ...unable.map(
       ({ name, host, offer }) =>

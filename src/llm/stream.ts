@@ -1,4 +1,6 @@
-/** Reads the answer to one chat completion: streamed events, or one JSON document from a server that does not stream. */
+/**
+ * Reads the answer to one chat completion: streamed events, or one JSON document from a server that does not stream.
+ */
 
 import { createParser } from "eventsource-parser";
 import { attribute } from "../attributes.ts";
@@ -17,17 +19,17 @@ import { type ChatAnswer, type ChatUsage, LlmError } from "./llm.ts";
 import { SEND_LESS } from "./overflow.ts";
 
 export interface ReadingLimits {
-  /** Of the text. What it is wrapped in may be many times as long: a token a time, a stream is mostly wrapping. */
+  /** The limit of the text. The stream around it may be many times as long, with one event for each token. */
   readonly characters: number;
-  /** How long what may follow the whole text (usage, [DONE]) is waited for. */
+  /** How long to wait, after the complete text, for what may follow (usage, [DONE]). */
   readonly restMs: number;
 }
 
 /**
- * The whole answer, or a Failure: a part is never an answer.
+ * The complete answer, or a Failure: a part is never an answer.
  *
- * The content type is not asked, because it is often wrong; the first character tells a document ("{") from a stream.
- * A stream is whole when a choice named its finish reason or the [DONE] mark came.
+ * The content type is ignored, because it is often wrong; the first character distinguishes a document ("{") from a
+ * stream. A stream is complete when a choice has a finish reason or the [DONE] mark arrives.
  */
 export async function readAnswer(
   response: Response,
@@ -40,13 +42,13 @@ export async function readAnswer(
   const decode = decoder(party);
   let document: string | undefined;
   let started = false;
-  // Escaped, a character takes two.
+  // With escapes, a character takes two.
   const longest = 2 * limits.characters;
   const events = createParser({
     onEvent: (event) => answer.takeEvent(event.data, event.event),
     onError: (error) => {
       if (error.type === "max-buffer-size-exceeded") answer.refuseLength();
-      // A line of JSON that is not even data: what a gateway writes when its server fails in the middle of a stream.
+      // A JSON line without "data:": what a gateway writes when its server fails in the middle of a stream.
       if (error.type === "unknown-field" && error.line?.startsWith("{")) answer.takeEvent(error.line, undefined);
     },
     maxBufferSize: longest,
@@ -77,7 +79,7 @@ export async function readAnswer(
       take(value);
     }
   } finally {
-    // Leaving early closes the connection; a reader at its end makes this a no-op.
+    // Leaving early closes the connection; for a reader at its end, this does nothing.
     reader?.cancel().catch(() => {});
   }
   // Some servers end the last event without its empty line.
@@ -86,7 +88,7 @@ export async function readAnswer(
   return answer.finish();
 }
 
-/** Bytes that are no UTF-8 are no answer: put in as replacement characters, they would go unnoticed in a file. */
+/** Bytes that are not UTF-8 are an error: as replacement characters, they would go unnoticed in a file. */
 function decoder(party: Party): (chunk?: Uint8Array) => string {
   const strict = new TextDecoder("utf-8", { fatal: true });
   return (chunk) => {
@@ -105,13 +107,13 @@ interface End {
 
 const END: End = { done: true, value: undefined };
 
-/** The connection is gone; of an answer that is whole already, that was the end. */
+/** The connection is lost; if the answer is already complete, that was the end. */
 function endBrokenStream(error: unknown, answer: AnswerCollector, party: Party): End {
   if (answer.whole) return END;
   throw createLostConnectionFailure(answer.length, error, party);
 }
 
-/** What is read; the end if it takes longer. */
+/** The next read, or the end if it takes too long. */
 function within<T>(ms: number, reading: Promise<T>): Promise<T | End> {
   const late = Promise.withResolvers<End>();
   const timer = setTimeout(() => late.resolve(END), ms);
@@ -143,18 +145,18 @@ class AnswerCollector {
     return this.#length;
   }
 
-  /** Nothing that could still come changes the text. */
+  /** Whether the text can no longer change. */
   get whole(): boolean {
     return this.#done || this.#finish !== undefined;
   }
 
-  /** Nothing more will come: some servers keep the connection open after [DONE]. */
+  /** Whether nothing more will come: some servers keep the connection open after [DONE]. */
   get complete(): boolean {
     return this.#done;
   }
 
   takeEvent(data: string, name: string | undefined): void {
-    // Gateways that wrap one stream of events in another repeat the prefix, and turn comments into data.
+    // Gateways that wrap one event stream in another repeat the prefix, and turn comments into data.
     const event = data.replace(/^\s*(?:data:\s*)*/, "").trimEnd();
     if (event === "" || event.startsWith(":")) return;
     if (/^"?\[done\]"?$/i.test(event)) {
@@ -163,12 +165,12 @@ class AnswerCollector {
     }
     if (name === "error") throw fromErrorBody(event.startsWith("{") ? this.#parse(event) : event, this.#party);
     if (!event.startsWith("{")) {
-      // "ping", "keep-alive": a piece of a completion always begins as an object.
+      // "ping", "keep-alive": a part of a completion is always an object.
       this.#stray ??= event;
       return;
     }
     const lines = event.split("\n");
-    // Without an empty line between them, several events are read as one.
+    // Without empty lines between them, several events are read as one.
     if (lines.length > 1 && lines.every(isEvent)) {
       for (const line of lines) this.takeEvent(line, name);
     } else this.#take(this.#parse(event), "delta");
@@ -179,11 +181,14 @@ class AnswerCollector {
     this.#done = true;
   }
 
-  /** Asked again it would be as long, and paid for each time. */
+  /** A retry would be just as long, and cost as much. */
   refuseLength(): never {
     const { host, model } = this.#party;
     const limit = `${this.#limit / 1024 / 1024} MiB`;
-    throw new LlmError("server", `${host} (model ${model}) sent more than the ${limit} that are taken; ask for less`);
+    throw new LlmError(
+      "server",
+      `${host} (model ${model}) sent more than ${limit}, the maximum for an answer; request less`,
+    );
   }
 
   finish(): ChatAnswer {
@@ -191,13 +196,10 @@ class AnswerCollector {
     if (this.#events === 0) throw createProtocolFailure(this.#nothing(), this.#party);
     if (!this.whole) {
       const said = this.#stray === undefined ? "" : `; it also sent ${this.#stray.slice(0, 80)}`;
-      throw createDamagedFailure(
-        `ended the stream in the middle, after ${this.#length} characters${said}`,
-        this.#party,
-      );
+      throw createDamagedFailure(`ended the stream early, after ${this.#length} characters${said}`, this.#party);
     }
     const answer = this.#pieces.join("");
-    // Servers that do not count say 0.
+    // Servers that do not count report 0.
     const usage = this.#usage?.outputTokens === 0 ? undefined : this.#usage;
     this.#judge(this.#finish?.toLowerCase() ?? "", usage);
     if (this.#refusal !== "") {
@@ -208,7 +210,8 @@ class AnswerCollector {
       const what = `${host} (model ${model}) sent an empty answer; try again, or another model`;
       throw new LlmError("empty", what, { usage });
     }
-    if (!answer.isWellFormed()) throw createDamagedFailure("sent half of a character (a lone surrogate)", this.#party);
+    if (!answer.isWellFormed())
+      throw createDamagedFailure("sent a lone surrogate, which is invalid Unicode", this.#party);
     return { text: answer, model: this.#model ?? model, ...(usage && { usage }) };
   }
 
@@ -218,22 +221,22 @@ class AnswerCollector {
       : `sent something that is not JSON: ${this.#stray.slice(0, 80)}`;
   }
 
-  /** Throws if the reason to stop, OpenAI's own or what other servers call it, is not that all was said. */
+  /** Throws unless the finish reason, in OpenAI's or another server's words, means that the answer is complete. */
   #judge(reason: string, usage: ChatUsage | undefined): void {
     const { host, model } = this.#party;
     if (/length|max_?(output_?)?tokens|incomplete|context/.test(reason)) {
-      const more = `ask for less, or allow more tokens (for a file, ${attribute("max-tokens")}; for a layout, --layout-tokens)`;
+      const more = `request less, or allow more tokens (for a file, ${attribute("max-tokens")}; for a layout, --layout-tokens)`;
       const cure = /context/.test(reason) ? SEND_LESS : more;
       throw new LlmError(
         "truncated",
-        `${host} (model ${model}) cut its answer off after ${this.#length} characters; ${cure}`,
+        `${host} (model ${model}) truncated its answer after ${this.#length} characters; ${cure}`,
         { usage },
       );
     }
     if (/filter|safety|sensitive|recitation|prohibited|blocklist|spii|refus|guardrail|moderat/.test(reason)) {
       throw new LlmError(
         "refusal",
-        `${host} (model ${model}): a content filter stopped the answer; word the prompt otherwise`,
+        `${host} (model ${model}): a content filter stopped the answer; reword the prompt`,
         { usage },
       );
     }
@@ -243,7 +246,7 @@ class AnswerCollector {
       throw new LlmError("unusable", what, { usage });
     }
     if (/error|abort|cancel|resource|interrupt|timeout|fail/.test(reason)) {
-      const message = `${host} (model ${model}) broke its answer off after ${this.#length} characters: ${reason}`;
+      const message = `${host} (model ${model}) aborted its answer after ${this.#length} characters: ${reason}`;
       throw new Failure("server", message, "try again later", { transient: true, usage });
     }
   }
@@ -264,7 +267,7 @@ class AnswerCollector {
     this.#events += 1;
     this.#model ??= toText(getProperty(value, "model")) || undefined;
     this.#usage = usageIn(getProperty(value, "usage")) ?? this.#usage;
-    // One answer is asked for; a server that sends several does not get them mixed.
+    // Only one answer is requested; if a server sends several, they must not be mixed.
     const choice: unknown = choices.find((one) => (getProperty(one, "index") ?? 0) === 0);
     const message = getProperty(choice, part) ?? getProperty(choice, part === "delta" ? "message" : "delta");
     const piece = textIn(getProperty(message, "content"));
@@ -279,20 +282,20 @@ class AnswerCollector {
   }
 }
 
-/** Whether a line can stand alone as the data of an event. A line of an object that is written over several cannot. */
+/** Whether a line can be the data of an event by itself. A line of an object that spans several lines cannot. */
 function isEvent(line: string): boolean {
   const text = line.trim();
   if (text === "" || text.startsWith(":") || text.startsWith("data:")) return true;
   return (text.startsWith("{") && text.endsWith("}")) || /^\[done\]$/i.test(text);
 }
 
-/** A string, or a list of parts, of which those that are text count. */
+/** A string, or a list of parts, of which the text parts count. */
 function textIn(content: unknown): string {
   if (!Array.isArray(content)) return toText(content) ?? "";
   return content.map((part) => toText(getProperty(part, "text")) ?? "").join("");
 }
 
-/** Undefined where it cannot be true: a budget that believed it would not hold. */
+/** Undefined if it cannot be true: a budget that relied on it would not hold. */
 function usageIn(usage: unknown): ChatUsage | undefined {
   const inputTokens = count(getProperty(usage, "prompt_tokens"));
   const outputTokens = count(getProperty(usage, "completion_tokens"));

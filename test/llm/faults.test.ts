@@ -3,7 +3,7 @@ import { DOCUMENT, document, FAULTS, outcomeOf } from "./faults.ts";
 
 setDefaultTimeout(60_000);
 
-describe("a server that fails for ever", () => {
+describe("a server that keeps failing", () => {
   for (const fault of FAULTS) {
     test(fault.name, async () => {
       expect(await outcomeOf(fault)).toEqual(fault.expect);

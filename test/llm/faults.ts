@@ -1,7 +1,7 @@
 /**
- * What can go wrong with a server, and what comes of it: run by faults.test.ts, and told by docs/model-errors.md.
+ * What can go wrong with a server, and the result: run by faults.test.ts, and documented in docs/model-errors.md.
  *
- *   bun test/llm/faults.ts --write      writes docs/model-errors.md from what happens
+ * bun test/llm/faults.ts --write      writes docs/model-errors.md from the results
  */
 import { isErrnoName } from "../../src/errno.ts";
 import { createEngine } from "../../src/generate/engine.ts";
@@ -18,25 +18,25 @@ import { treePort } from "../support/tree-port.ts";
 
 export interface Fault {
   readonly name: string;
-  /** What the server does, over and over. */
+  /** The behaviour of the server for every request. */
   readonly server: Behaviour;
-  /** The server speaks https, with a certificate that nobody has signed. */
+  /** The server uses https with a self-signed certificate. */
   readonly unsigned?: true;
-  /** Instead of the server's own address. */
+  /** Used instead of the server's own address. */
   readonly baseUrl?: (port: number) => string;
-  /** What is asked for: a file unless it is a layout. */
+  /** Request a layout instead of a file. */
   readonly layout?: true;
   readonly expect: Outcome;
 }
 
 export interface Outcome {
-  /** What the reader gets: an errno, or a content in words. For a layout: a tree, or the kind of failure. */
+  /** The result for the reader: an errno, or the content in words. For a layout: a tree, or the kind of failure. */
   readonly gets: string;
-  /** How often it was tried until that was clear. */
+  /** The number of requests until the final result. */
   readonly asked: number;
-  /** How many of these the server saw. */
+  /** How many of these reached the server. */
   readonly reached: number;
-  /** Whether an answer is kept in the recordings. */
+  /** Whether an answer is recorded. */
   readonly kept: boolean;
 }
 
@@ -62,7 +62,7 @@ export const FAULTS: readonly Fault[] = [
     expect: fails("EHOSTUNREACH", ALWAYS, 0),
   },
   {
-    name: "the server's name is not known (DNS)",
+    name: "the server's name cannot be resolved (DNS)",
     server: { hang: true },
     baseUrl: () => "http://no-such-host.invalid/v1",
     expect: fails("EHOSTUNREACH", ALWAYS, 0),
@@ -95,7 +95,7 @@ export const FAULTS: readonly Fault[] = [
     expect: fails("EIO", 1),
   },
   { name: "401, a wrong key", server: { status: 401 }, expect: fails("EACCES", 1) },
-  { name: "403, a key that may not", server: { status: 403 }, expect: fails("EACCES", 1) },
+  { name: "403, a key without permission", server: { status: 403 }, expect: fails("EACCES", 1) },
   { name: "402, the account is spent", server: { status: 402 }, expect: fails("EDQUOT", 1) },
   { name: "404, no such model", server: { status: 404, body: message("no such model") }, expect: fails("EIO", 1) },
   { name: "408", server: { status: 408 }, expect: fails("EIO", ALWAYS) },
@@ -153,7 +153,7 @@ export const FAULTS: readonly Fault[] = [
     expect: fails("EIO", ALWAYS),
   },
   {
-    name: "the same, as an event of its own: `event: error`",
+    name: "the same as a separate event: `event: error`",
     server: { raw: `${event("half")}event: error\ndata: {"message":"overloaded"}\n\n` },
     expect: fails("EIO", ALWAYS),
   },
@@ -167,7 +167,7 @@ export const FAULTS: readonly Fault[] = [
     server: { raw: `data: ${JSON.stringify({ error: { message: "pay", code: "insufficient_quota" } })}\n\n` },
     expect: fails("EDQUOT", 1),
   },
-  { name: "cut by the length limit", server: { stream: "half", finish: "length" }, expect: fails("EIO", 1) },
+  { name: "cut off by the length limit", server: { stream: "half", finish: "length" }, expect: fails("EIO", 1) },
   {
     name: "stopped by a content filter",
     server: { stream: "half", finish: "content_filter" },
@@ -195,13 +195,13 @@ export const FAULTS: readonly Fault[] = [
   },
   { name: "a refusal", server: { whole: "", refusal: "I will not" }, expect: fails("EIO", 1) },
   { name: "an empty answer", server: { stream: "" }, expect: fails("EIO", 1) },
-  { name: "an answer of blanks", server: { stream: " \n\t" }, expect: fails("EIO", 1) },
+  { name: "an answer of white space", server: { stream: " \n\t" }, expect: fails("EIO", 1) },
   {
-    name: "thoughts, and no answer",
+    name: "reasoning without an answer",
     server: { stream: "<think>Well, let me see.</think>\n" },
     expect: fails("EIO", 1),
   },
-  { name: "half of a character: a lone surrogate", server: { stream: "a\ud83db" }, expect: fails("EIO", ALWAYS) },
+  { name: "a lone surrogate (invalid Unicode)", server: { stream: "a\ud83db" }, expect: fails("EIO", ALWAYS) },
   { name: "bytes that are not UTF-8", server: { raw: invalid }, expect: fails("EIO", ALWAYS) },
   {
     name: "an answer of 50 MB",
@@ -209,7 +209,7 @@ export const FAULTS: readonly Fault[] = [
     expect: works("50000000 bytes, all of them"),
   },
   {
-    name: "an answer of 70 MB, more than the 64 MiB that are taken",
+    name: "an answer of 70 MB (the maximum is 64 MiB)",
     server: { stream: Array<string>(70).fill(`${"x".repeat(999_999)}\n`) },
     expect: fails("EIO", 1),
   },
@@ -220,12 +220,12 @@ export const FAULTS: readonly Fault[] = [
   },
   { name: "a server that ignores `stream`", server: { whole: "text" }, expect: works("the content") },
   {
-    name: "no usage is reported",
+    name: "no usage in the answer",
     server: { raw: `${event("text")}data: [DONE]\n\n` },
     expect: works("the content"),
   },
   {
-    name: "usage that cannot be true: 0, negative, or no number",
+    name: "impossible usage: 0, negative, or not a number",
     server: { stream: "text", usage: { prompt_tokens: -5, completion_tokens: -5 } },
     expect: works("the content"),
   },
@@ -242,7 +242,7 @@ export const FAULTS: readonly Fault[] = [
     expect: works("the tree"),
   },
   {
-    name: "layout: cut by the length limit",
+    name: "layout: cut off by the length limit",
     server: { stream: '{"directories":[', finish: "length" },
     layout: true,
     expect: fails("truncated", 1),
@@ -265,10 +265,10 @@ export const FAULTS: readonly Fault[] = [
 ];
 
 const TIMEOUTS = { firstByteMs: 60_000, stallMs: 60_000, restMs: 50, totalMs: 60_000 };
-/** Only where waiting in vain is the fault. */
+/** Used only if a fault makes the client wait. */
 const IMPATIENT = { firstByteMs: 150, stallMs: 150, restMs: 150, totalMs: 60_000 };
 
-/** What really comes of it, with the real client. */
+/** The actual outcome with the real client. */
 export async function outcomeOf({ server: behaviour, baseUrl, unsigned, layout }: Fault): Promise<Outcome> {
   const certificate = unsigned && { cert: CERTIFICATE, key: CERTIFICATE_KEY };
   await using server = await openaiServer([behaviour], [], certificate);
@@ -294,7 +294,7 @@ export async function outcomeOf({ server: behaviour, baseUrl, unsigned, layout }
     },
   };
   const model = createRecordedModel(counted, store, { mode: "auto" });
-  // The client has heard the first piece: now the connection may be cut.
+  // The client has received the first piece: now the connection may be cut.
   const cutting = setInterval(() => server.heard(), 20);
   const gets = await (layout === true ? laidOut(model) : read(model)).finally(() => clearInterval(cutting));
   return { gets, asked, reached: server.requests.length, kept: (await store.list()).length > 0 };
@@ -322,7 +322,7 @@ async function laidOut(model: ReturnType<typeof createRecordedModel>): Promise<s
   }
 }
 
-/** docs/model-errors.md, from these outcomes. */
+/** docs/model-errors.md, generated from these outcomes. */
 export function document(rows: readonly (readonly [Fault, Outcome])[]): string {
   const line = ([{ name }, { gets, asked, kept }]: readonly [Fault, Outcome]) =>
     `| ${name} | ${gets} | ${asked} | ${kept ? "yes" : "no"} |`;

@@ -1,4 +1,4 @@
-/** What a model's server sends is read in time by its length, whatever is in it. */
+/** The time to read a server's output depends on its length only, not on its content. */
 import { describe, expect, test } from "bun:test";
 import { textOfPage } from "../../src/llm/connection/page-text.ts";
 import { Failure, fromErrorBody, type Party, scrub } from "../../src/llm/failure.ts";
@@ -65,7 +65,7 @@ test.each(Object.entries(WORK))("%s", async (_name, work) => {
   for (const input of INPUTS) await expectLinear(input, work);
 });
 
-test("an error that is nested a hundred thousand times over is soon put into words", () => {
+test("an error nested 100,000 levels deep is described quickly", () => {
   for (const [open, close] of [
     ["[", "]"],
     ['{"a":', "}"],
@@ -78,7 +78,7 @@ test("an error that is nested a hundred thousand times over is soon put into wor
   }
 });
 
-test("the text of a page is what people read of it", () => {
+test("the text of a web page is its visible text", () => {
   const page = "<html><head><style>p{}</style><script>a<b</script></head><body><h1>Bad\n</h1><p>gateway</body>";
   expect(textOfPage(page)).toBe("Bad gateway");
   expect(textOfPage("<script>for ever <p>and ever</p>")).toBe("for ever and ever");
@@ -86,7 +86,7 @@ test("the text of a page is what people read of it", () => {
   expect(textOfPage(`<p>${"word ".repeat(10_000)}`).length).toBeLessThan(60_000);
 });
 
-describe("a stream is read in time by its length", () => {
+describe("the time to read a stream is proportional to its length", () => {
   const event = (content: string) => `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content } }] })}\n\n`;
   const streams: Readonly<Record<string, Input>> = {
     "of many short events": repeated(event("a")),

@@ -1,10 +1,10 @@
-/** Which of a server's models is chosen when nobody names one. The answers are shaped like those of real servers. */
+/** Which of a server's models is chosen if nobody names one. The answers have the shape of those of real servers. */
 import { describe, expect, test } from "bun:test";
 import { chooseModel, modelsAt, rankModels, type ServerModel } from "../../src/llm/models.ts";
 
 type Answers = Readonly<Record<string, unknown>>;
 
-/** A server that answers each path with JSON; a function gets the request's body. What it does not know is a 404. */
+/** A server that answers each path with JSON; a function gets the request's body. Other paths are 404. */
 function serving(answers: Answers, unknown = { status: 404, body: "not found" }) {
   const paths: string[] = [];
   const server = Bun.serve({
@@ -33,13 +33,13 @@ async function chosen(
 
 const list = (...ids: string[]) => ({ object: "list", data: ids.map((id) => ({ id, object: "model" })) });
 
-/** Models by what `/v1/models` alone says of them. */
+/** Models, judged only by what `/v1/models` reports. */
 async function listed(body: unknown): Promise<readonly ServerModel[]> {
   using server = serving({ "/v1/models": body });
   return (await modelsAt(server, 5000)).models ?? [];
 }
 
-describe("a name tells what a model does instead of chatting:", () => {
+describe("the name reveals the purpose of a model that cannot chat:", () => {
   const cases: Readonly<Record<string, readonly string[]>> = {
     embeddings: [
       "nomic-embed-text",
@@ -105,7 +105,7 @@ describe("a name tells what a model does instead of chatting:", () => {
   }
 });
 
-test("names of models that chat say nothing of the kind", async () => {
+test("the names of chat models reveal no other purpose", async () => {
   const ids = [
     "gpt-6.1-terra",
     "gpt-4o",
@@ -140,14 +140,14 @@ test("names of models that chat say nothing of the kind", async () => {
   expect((await listed(list(...ids))).filter(({ purpose, unlikely }) => purpose !== undefined || unlikely)).toEqual([]);
 });
 
-test("base models and those for completions come last, and are taken where there is nothing else", async () => {
+test("base and completion models come last, and are used if there is no other", async () => {
   const ids = ["qwen2.5-coder:7b-base", "gpt-3.5-turbo-instruct", "davinci-002", "o1-pro", "starcoder2:3b"];
   const models = await listed(list(...ids, "gpt-4o"));
   expect(rankModels(models).map(({ id }) => id)).toEqual(["gpt-4o", ...ids]);
   expect(rankModels(await listed(list("davinci-002")))[0]?.id).toBe("davinci-002");
 });
 
-describe("what a server reports decides, whatever the name:", () => {
+describe("the server's report overrides the name:", () => {
   const cases: readonly (readonly [server: string, body: unknown, able: readonly string[]])[] = [
     [
       "Together, a bare list with types",
@@ -224,7 +224,7 @@ describe("what a server reports decides, whatever the name:", () => {
       ["m.gguf"],
     ],
     ["vLLM", { data: [{ id: "/data/m", object: "model", owned_by: "vllm", max_model_len: 32768 }] }, ["/data/m"]],
-    ["a name that no terminal should get", { data: [{ id: "evil\u001b[2J" }, { id: "fine" }] }, ["fine"]],
+    ["a name with terminal escapes", { data: [{ id: "evil\u001b[2J" }, { id: "fine" }] }, ["fine"]],
   ];
   for (const [server, body, able] of cases) {
     test(server, async () => {
@@ -246,7 +246,7 @@ describe("what a server reports decides, whatever the name:", () => {
       "/v1/models": list("vectors", "first-in-the-list", "pictures", "speech-writer"),
       "/api/v0/models": v0,
     };
-    // It answers 200 to what it does not know.
+    // It answers unknown paths with 200.
     const unexpected = { status: 200, body: '{"error":"Unexpected endpoint or method. (GET /api/tags)"}' };
     expect(await chosen(answers, unexpected)).toBe("pictures");
     using server = serving(answers, unexpected);
@@ -280,24 +280,24 @@ describe("what a server reports decides, whatever the name:", () => {
       expect(await chosen(ollama(models, ["phi:3b"], completes))).toBe("phi:3b");
     });
 
-    test("an embedding model that is running does not", async () => {
+    test("an embedding model that is running does not come first", async () => {
       const models = [tag("nomic-embed-text:latest", 0.3 * GB, "nomic-bert"), tag("phi:3b", 2 * GB)];
       expect(await chosen(ollama(models, ["nomic-embed-text:latest"], completes))).toBe("phi:3b");
     });
 
-    test("a model whose capabilities lack completion is passed over, whatever it is called", async () => {
+    test("a model without the completion capability is skipped, whatever its name", async () => {
       const models = [tag("house/alpha", 5 * GB), tag("house/beta", 4 * GB)];
       const able = (id: string) => ({ capabilities: id === "house/alpha" ? ["embedding"] : ["completion"] });
       expect(await chosen(ollama(models, [], able))).toBe("house/beta");
       expect(await chosen(ollama(models, [], () => ({ capabilities: ["embedding"] })))).toBeUndefined();
     });
 
-    test("an architecture of embeddings is one, whatever it is called", async () => {
+    test("a model with an embedding architecture is skipped, whatever its name", async () => {
       const models = [tag("house/vectors", 5 * GB, "bert"), tag("tiny", 1 * GB)];
       expect(await chosen(ollama(models, [], completes))).toBe("tiny");
     });
 
-    test("an older one, which reports no capabilities, is believed by the names", async () => {
+    test("an older server, which reports no capabilities, is judged by the names", async () => {
       const models = [tag("nomic-embed-text", 0.3 * GB), tag("llama3:8b", 5 * GB)];
       expect(await chosen(ollama(models, [], () => ({ modelfile: "…" })))).toBe("llama3:8b");
       expect(await chosen({ "/v1/models": list("nomic-embed-text", "llama3:8b") })).toBe("llama3:8b");
@@ -305,7 +305,7 @@ describe("what a server reports decides, whatever the name:", () => {
   });
 });
 
-test("of those that are not loaded the largest that fits into the memory is taken, then the list's order decides", () => {
+test("among models that are not loaded, the largest that fits into memory comes first, then the list's order", () => {
   const GB = 1e9;
   const models = [
     { id: "tiny", size: 0.5 * GB },
@@ -320,7 +320,7 @@ test("of those that are not loaded the largest that fits into the memory is take
   expect(rankModels([{ id: "b" }, { id: "a" }]).map(({ id }) => id)).toEqual(["b", "a"]);
 });
 
-test("the model that was used before is taken where it is there and can chat, whatever is loaded", async () => {
+test("the model used before is chosen if it is available and can chat, whatever is loaded", async () => {
   using server = serving({ "/v1/models": list("a", "b", "bge-m3"), "/api/ps": { models: [{ name: "a" }] } });
   const { models = [] } = await modelsAt(server, 5000);
   const choose = async (usedBefore: string) => await chooseModel(server, models, 5000, { usedBefore });
@@ -330,14 +330,14 @@ test("the model that was used before is taken where it is there and can chat, wh
 });
 
 test("a server elsewhere is asked for its list only", async () => {
-  // The machine's own name is not a loopback name to llmfs.
+  // llmfs does not treat the machine's own host name as loopback.
   using server = serving({ "/v1/models": list("m") });
   const elsewhere = { baseUrl: server.baseUrl.replace("127.0.0.1", "127.0.0.1.nip.invalid") };
   expect(await chooseModel(elsewhere, [{ id: "m" }], 5000)).toBe("m");
   expect(server.paths).toEqual([]);
 });
 
-test("a list of models without end is no list, and is not read to its end", async () => {
+test("an endless list of models is rejected without reading it all", async () => {
   let sent = 0;
   const server = Bun.serve({
     port: 0,
@@ -356,14 +356,14 @@ test("a list of models without end is no list, and is not read to its end", asyn
   });
   try {
     const offer = await modelsAt({ baseUrl: `http://127.0.0.1:${server.port}/v1` }, 20_000);
-    expect(offer).toEqual({ instead: "it does not say which models it has" });
+    expect(offer).toEqual({ instead: "it does not list its models" });
     expect(sent).toBeLessThan(64 * 1024 * 1024);
   } finally {
     server.stop(true);
   }
 });
 
-test("an API of its own that hangs does not hold up the list", async () => {
+test("a hanging API of Ollama or LM Studio does not delay the list", async () => {
   using server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,

@@ -43,7 +43,7 @@ async function listen(server: Server): Promise<string> {
   return `http://127.0.0.1:${address.port}/v1`;
 }
 
-/** What a server with this script makes of one request. */
+/** The result of one request to a server with this script. */
 async function failureOf(
   script: readonly Behaviour[],
   more?: OpenaiSettings,
@@ -54,7 +54,7 @@ async function failureOf(
 }
 
 describe("an answer", () => {
-  test("is put together from its pieces, with the usage and the server's name of the model", async () => {
+  test("is assembled from its pieces, with the usage and the server's name of the model", async () => {
     await using server = await openaiServer([{ stream: ["He", "", "llo ✓"], model: "m-2026" }]);
     const pieces: string[] = [];
     const answer = await modelAt(server).complete(REQUEST, { onText: (piece) => pieces.push(piece) });
@@ -62,13 +62,13 @@ describe("an answer", () => {
     expect(pieces).toEqual(["He", "llo ✓"]);
   });
 
-  test("from a server that ignores stream is taken as it is", async () => {
+  test("is accepted from a server that ignores stream", async () => {
     await using server = await openaiServer([{ whole: "all at once" }]);
     const answer = await modelAt(server).complete(REQUEST);
     expect(answer).toEqual({ text: "all at once", model: "m", usage: { inputTokens: 11, outputTokens: 7 } });
   });
 
-  test("is whole with a finish reason and no [DONE], and with [DONE] and no finish reason", async () => {
+  test("is complete with either a finish reason or [DONE]", async () => {
     await using server = await openaiServer([
       { stream: "one", done: false },
       { stream: "two", finish: null },
@@ -78,14 +78,14 @@ describe("an answer", () => {
     expect((await model.complete(REQUEST)).text).toBe("two");
   });
 
-  test("of several is the first one; the others are not mixed into it", async () => {
+  test("is the first choice if the server sends several", async () => {
     const other = 'data: {"choices":[{"index":1,"delta":{"content":"B"}}]}\n\n';
     const raw = `${other}data: {"choices":[{"index":0,"delta":{"content":"A"}}]}\n\n${other}data: [DONE]\n\n`;
     await using server = await openaiServer([{ raw }]);
     expect((await modelAt(server).complete(REQUEST)).text).toBe("A");
   });
 
-  test("may come as a list of parts, of which the text counts", async () => {
+  test("may be a list of parts, of which the text counts", async () => {
     const content = [
       { type: "thinking", thinking: [] },
       { type: "text", text: "A" },
@@ -97,12 +97,12 @@ describe("an answer", () => {
     expect((await modelAt(server).complete(REQUEST)).text).toBe("AB");
   });
 
-  test("is put together from halves of a character that come in two pieces", async () => {
+  test("is assembled from surrogate halves in two pieces", async () => {
     await using server = await openaiServer([{ stream: ["\ud83d", "\ude00"] }]);
     expect((await modelAt(server).complete(REQUEST)).text).toBe("😀");
   });
 
-  test("whose text is whole is not lost when nothing comes after it", async () => {
+  test("with a complete text is not lost if nothing follows", async () => {
     const raw = 'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\n';
     await using server = await openaiServer([{ raw, hang: true }]);
     const timeouts = { firstByteMs: 60_000, stallMs: 60_000, restMs: 1, totalMs: 60_000 };
@@ -120,7 +120,7 @@ describe("an answer", () => {
     ["11", "7"],
     [null, 7],
   ]) {
-    test(`of ${prompt_tokens} and ${completion_tokens} tokens, says its server, has no usage that is believed`, async () => {
+    test(`with a reported usage of ${prompt_tokens} and ${completion_tokens} tokens has no usage`, async () => {
       const choices = [{ message: { content: "x" }, finish_reason: "stop" }];
       const raw = JSON.stringify({ choices, usage: { prompt_tokens, completion_tokens } });
       await using server = await openaiServer([{ raw }]);
@@ -128,13 +128,13 @@ describe("an answer", () => {
     });
   }
 
-  test("is read to its end although the server keeps the connection open", async () => {
+  test("ends even if the server keeps the connection open", async () => {
     const raw = `data: {"choices":[{"delta":{"content":"x"}}]}\n\ndata: [DONE]\n\n`;
     await using server = await openaiServer([{ raw, hang: true }]);
     expect((await modelAt(server).complete(REQUEST)).text).toBe("x");
   });
 
-  describe("is read through what gateways do to a stream:", () => {
+  describe("is read despite what gateways do to a stream:", () => {
     const piece = (content: string, finish_reason: string | null = null) =>
       JSON.stringify({ model: "m", choices: [{ index: 0, delta: { content }, finish_reason }] });
     const [one, two] = [piece("one "), piece("two", "stop")];
@@ -142,14 +142,14 @@ describe("an answer", () => {
     const cases: readonly (readonly [name: string, raw: string])[] = [
       ["comments as data", `data: : OPENROUTER PROCESSING\n\ndata: ${one}\n\ndata: : x\n\ndata: ${two}\n\n`],
       ["comments", `: keep-alive\n\ndata: ${one}\n\n: keep-alive\n\ndata: ${two}\n\n`],
-      ["data without a blank", `data:${one}\n\ndata:${two}\n\ndata:[DONE]\n\n`],
+      ["data without a space", `data:${one}\n\ndata:${two}\n\ndata:[DONE]\n\n`],
       ["CRLF", `data: ${one}\r\n\r\ndata: ${two}\r\n\r\ndata: [DONE]\r\n\r\n`],
       ["CR", `data: ${one}\r\rdata: ${two}\r\rdata: [DONE]\r\r`],
       ["a byte order mark", `\ufeffdata: ${one}\n\ndata: ${two}\n\n`],
       ["blank lines at the beginning", `\n\n\ndata: ${one}\n\ndata: ${two}\n\n`],
       ["pings", `event: ping\ndata: {"type":"ping"}\n\nevent: ping\ndata:\n\ndata: ${one}\n\ndata: ${two}\n\n`],
       ["pings in words", `data: ping\n\ndata: ${one}\n\ndata: keep-alive\n\ndata: ${two}\n\n`],
-      ["a prefix that is there twice", `data: data: ${one}\n\ndata: data: ${two}\n\ndata: data: [DONE]\n\n`],
+      ["a repeated prefix", `data: data: ${one}\n\ndata: data: ${two}\n\ndata: data: [DONE]\n\n`],
       ["no empty line between events", `data: ${one}\ndata: ${two}\ndata: [DONE]\n`],
       ["names, ids and retries", `event: message\nid: 1\nretry: 5\ndata: ${one}\n\nid: 2\ndata: ${two}\n\n`],
       ["an object over several lines", `data: {\ndata: "choices":\ndata: []}\n\ndata: ${one}\n\ndata: ${two}\n\n`],
@@ -188,17 +188,17 @@ describe("an answer", () => {
       expect([error.kind, error.message]).toEqual(["server", expect.stringContaining("worker died")]);
     });
 
-    test("words alone are no answer, and are quoted", async () => {
+    test("a stream of plain words is an error that quotes them", async () => {
       const { error } = await failureOf([{ raw: "data: upstream is down\n\n" }]);
       expect([error.kind, error.message]).toEqual(["server", expect.stringContaining("upstream is down")]);
       const half = await failureOf([{ raw: `data: ${one}\n\ndata: upstream is down\n\n` }]);
       expect([half.error.kind, half.error.message]).toEqual([
         "server",
-        expect.stringContaining("in the middle, after 4 characters; it also sent upstream is down"),
+        expect.stringContaining("ended the stream early, after 4 characters; it also sent upstream is down"),
       ]);
     });
 
-    test("half of an object is never passed over", async () => {
+    test("half an object is never ignored", async () => {
       const { error } = await failureOf([{ raw: `data: ${one.slice(0, 30)}\n\ndata: ${two}\n\n` }]);
       expect([error.kind, error.message]).toEqual(["server", expect.stringContaining("not JSON")]);
     });
@@ -240,7 +240,7 @@ describe("the request", () => {
     });
   });
 
-  test("carries no authorization without a key, whatever the environment holds", async () => {
+  test("carries no authorization without a key, even if the environment has one", async () => {
     await using server = await openaiServer();
     process.env.OPENAI_API_KEY = "sk-from-the-environment";
     try {
@@ -251,7 +251,7 @@ describe("the request", () => {
     expect(server.requests[0]?.headers.authorization).toBeUndefined();
   });
 
-  test("carries the headers of its settings, and not those of the environment that are switched off", async () => {
+  test("carries the configured headers, and not those of the environment that are disabled", async () => {
     await using server = await openaiServer();
     const before = process.env.OPENAI_CUSTOM_HEADERS;
     process.env.OPENAI_CUSTOM_HEADERS = "X-Team: theirs\nX-Other: theirs";
@@ -269,7 +269,7 @@ describe("the request", () => {
     ]);
   });
 
-  test("carries a key that is a header of its own, and has it in no message", async () => {
+  test("carries a key in a separate header, and shows it in no message", async () => {
     await using server = await openaiServer([
       { status: 401, body: { error: { message: "bad key secret-of-theirs" } } },
     ]);
@@ -294,7 +294,7 @@ describe("the request", () => {
 });
 
 describe("a server that does not know a parameter", () => {
-  /** Rejects like a server that knows neither of these parameters. */
+  /** Rejects like a server that supports neither of these parameters. */
   const rejecting =
     (check: (body: Body) => string | undefined, status = 400): Behaviour =>
     ({ body }) => {
@@ -322,7 +322,7 @@ describe("a server that does not know a parameter", () => {
     expect(server.requests[1]?.body.messages).toHaveLength(2);
   });
 
-  test("gets the schema in words alone when it has no response_format at all", async () => {
+  test("gets the schema in words only if it does not support response_format", async () => {
     await using server = await openaiServer([
       rejecting((body) => (body.response_format ? "extra fields not permitted: response_format" : undefined), 422),
     ]);
@@ -334,7 +334,7 @@ describe("a server that does not know a parameter", () => {
     ]);
   });
 
-  test("may fail instead of refusing it, if its words leave no doubt", async () => {
+  test("may fail with 500 instead of rejecting it, if the message leaves no doubt", async () => {
     const words = "failed to parse grammar";
     await using server = await openaiServer([
       rejecting((body) => (body.response_format?.type === "json_schema" ? words : undefined), 500),
@@ -353,7 +353,7 @@ describe("a server that does not know a parameter", () => {
     expect(server.requests[1]?.body.max_tokens).toBe(50);
   });
 
-  test("is spared the temperature it rejects", async () => {
+  test("gets no temperature if it rejects it", async () => {
     await using server = await openaiServer([
       rejecting((body) => ("temperature" in body ? "Unsupported value: 'temperature'" : undefined)),
     ]);
@@ -361,7 +361,7 @@ describe("a server that does not know a parameter", () => {
     expect(server.requests[1]?.body).not.toHaveProperty("temperature");
   });
 
-  test("is spared stream_options, and then streaming itself", async () => {
+  test("gets no stream_options and no stream if it rejects them", async () => {
     await using server = await openaiServer([
       ({ body }) => {
         if (body.stream_options) return { status: 400, body: { error: { message: "unknown field stream_options" } } };
@@ -373,7 +373,7 @@ describe("a server that does not know a parameter", () => {
     expect(server.requests).toHaveLength(3);
   });
 
-  test("gets the instructions in the user's message when it has no system role", async () => {
+  test("gets the instructions in the user message if it has no system role", async () => {
     await using server = await openaiServer([
       rejecting((body) => (body.messages[0].role === "system" ? "System role not supported" : undefined)),
     ]);
@@ -406,7 +406,7 @@ describe("a server that does not know a parameter", () => {
     ],
     ["a JSON schema", { message: "'system' is not one of ['assistant', 'user'] - 'messages.0.role'" }],
   ] as const) {
-    test(`gets them there too when ${server} refuses the role in its own words`, async () => {
+    test(`also gets them there if ${server} rejects the role in its own words`, async () => {
       await using server = await openaiServer([
         ({ body }) => (body.messages[0].role === "system" ? { status: 400, body: { error } } : { stream: "fine" }),
       ]);
@@ -415,7 +415,7 @@ describe("a server that does not know a parameter", () => {
     });
   }
 
-  test("is not believed for ever: what did not help is forgotten", async () => {
+  test("is not adapted to permanently: a change that did not help is forgotten", async () => {
     await using server = await openaiServer([{ status: 400, body: { error: { message: "bad schema: too deep" } } }]);
     const model = modelAt(server);
     expect((await failure(model.complete({ ...REQUEST, schema: SCHEMA }))).kind).toBe("bad-request");
@@ -434,7 +434,7 @@ describe("the longest answer", () => {
     "max_tokens: 32768 > 16384, which is the maximum allowed number of output tokens",
     "Invalid max_tokens value, the valid range of max_tokens is [1, 16384]",
   ]) {
-    test(`is cut down to what the server says: ${said}`, async () => {
+    test(`is reduced to the server's limit: ${said}`, async () => {
       await using server = await openaiServer([
         ({ body }) =>
           limitIn(body) > 16384 ? { status: 400, body: { error: { message: said } } } : { stream: "short" },
@@ -447,7 +447,7 @@ describe("the longest answer", () => {
     });
   }
 
-  test("is left to the server where the context has no room for it", async () => {
+  test("is not reduced if the context has no room for it", async () => {
     const said = "'max_tokens' is too large: 32768. This model's maximum context length is 8192 tokens";
     await using server = await openaiServer([
       ({ body }) => (limitIn(body) > 8000 ? { status: 400, body: { error: { message: said } } } : { stream: "short" }),
@@ -469,31 +469,33 @@ describe("a redirect", () => {
     });
   }
 
-  test("that would turn the request into another is not followed, and says where to", async () => {
+  test("that would change the method is not followed, and the error names the target", async () => {
     const { error, asked } = await failureOf([to(301, "https://example.org/v1/chat/completions")]);
     expect(asked).toBe(1);
     expect(error.kind).toBe("bad-request");
-    expect(error.message).toContain("answered 301 for model m: it is at https://example.org/v1/chat/completions");
+    expect(error.message).toContain(
+      "answered 301 for model m: it has moved to https://example.org/v1/chat/completions",
+    );
     expect(error.message).toContain("set the base URL");
   });
 
-  test("to another server is not followed: neither the key nor the prompt goes there", async () => {
+  test("to another server is not followed, so that it gets neither key nor prompt", async () => {
     await using other = await openaiServer();
     const { error } = await failureOf([to(307, `${other.baseUrl}/chat/completions`)]);
     expect(error.message).toContain(other.baseUrl);
     expect(other.requests).toHaveLength(0);
   });
 
-  test("in a circle ends", async () => {
+  test("loop ends", async () => {
     const { error, asked } = await failureOf([to(307, "/v1/chat/completions")]);
     expect(error.kind).toBe("bad-request");
     expect(asked).toBe(4);
   });
 });
 
-describe("a failure that may pass", () => {
+describe("a temporary failure", () => {
   for (const status of [408, 409, 429, 500, 502, 503]) {
-    test(`such as ${status} is tried again`, async () => {
+    test(`such as ${status} is retried`, async () => {
       await using server = await openaiServer([{ status }, { status }, { stream: "third time lucky" }]);
       const log: string[] = [];
       const model = modelAt(server, { log: (line) => log.push(line) });
@@ -502,7 +504,7 @@ describe("a failure that may pass", () => {
     });
   }
 
-  test("such as a dropped connection is tried again", async () => {
+  test("such as a dropped connection is retried", async () => {
     await using server = await openaiServer([{ drop: true }, { stream: "ok" }]);
     expect((await modelAt(server).complete(REQUEST)).text).toBe("ok");
   });
@@ -519,14 +521,14 @@ describe("a failure that may pass", () => {
     expect(pieces).toEqual(["half of", "", "all of it"]);
   });
 
-  test("waits as long as Retry-After says", async () => {
+  test("is retried after the time in Retry-After", async () => {
     await using server = await openaiServer([{ status: 429, headers: { "retry-after-ms": "40" } }, { stream: "ok" }]);
     const before = performance.now();
     await modelAt(server).complete(REQUEST);
     expect(performance.now() - before).toBeGreaterThanOrEqual(39);
   });
 
-  test("is not waited for when Retry-After is long", async () => {
+  test("is not retried if Retry-After is long", async () => {
     const { error, asked } = await failureOf([{ status: 429, headers: { "retry-after": "3600" } }]);
     expect(error.kind).toBe("rate-limited");
     expect(error.message).toContain("3600 s");
@@ -534,15 +536,15 @@ describe("a failure that may pass", () => {
   });
 });
 
-describe("a failure that stays", () => {
-  test("429 for ever is rate-limited, after all the attempts", async () => {
+describe("a permanent failure", () => {
+  test("repeated 429 is rate-limited after all attempts", async () => {
     const { error, asked } = await failureOf([{ status: 429 }]);
     expect(error.kind).toBe("rate-limited");
     expect(error.message).toContain("3 attempts");
     expect(asked).toBe(3);
   });
 
-  test("a spent account is quota, and is asked once", async () => {
+  test("an account without credit is quota, after one request", async () => {
     const { error, asked } = await failureOf([
       { status: 429, body: { error: { message: "You exceeded your quota", code: "insufficient_quota" } } },
     ]);
@@ -550,7 +552,7 @@ describe("a failure that stays", () => {
     expect(asked).toBe(1);
   });
 
-  test("500 names host, model, status, what the server said, and the cure", async () => {
+  test("the error for 500 names host, model, status, the server's message, and the cure", async () => {
     const { error } = await failureOf([{ status: 500, body: { error: { message: "the GPU is on fire" } } }]);
     expect(error.kind).toBe("server");
     expect(error.message).toMatch(
@@ -558,14 +560,14 @@ describe("a failure that stays", () => {
     );
   });
 
-  test("an error that is no JSON is told all the same: of a web page, its text", async () => {
+  test("an error that is not JSON is reported too: for a web page, its text", async () => {
     const page = "<html><head><style>b { color: red }</style></head><body><h1>Bad Gateway</h1>nginx</body></html>";
     await using server = createServer((_request, response) => void response.writeHead(502).end(page));
     const error = await failure(modelAt({ baseUrl: await listen(server) }).complete(REQUEST));
     expect(error.message).toContain("answered 502 for model m: Bad Gateway nginx (3 attempts)");
   });
 
-  test("an error that goes on for ever is read so far, and the connection dropped", async () => {
+  test("an endless error is read up to a limit, and the connection is dropped", async () => {
     let dropped: Promise<void> | undefined;
     await using server = createServer((_request, response) => {
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -596,13 +598,13 @@ describe("a failure that stays", () => {
     await closed.promise;
   });
 
-  test("a certificate that is not trusted is told at once, with the cure", async () => {
+  test("an untrusted certificate is reported at once, with the cure", async () => {
     await using server = await openaiServer([], [], { cert: CERTIFICATE, key: CERTIFICATE_KEY });
     const error = await failure(modelAt(server).complete(REQUEST));
     expect(error.kind).toBe("no-connection");
     expect(error.sent).toBe(false);
-    expect(error.message).toContain("its certificate is refused: DEPTH_ZERO_SELF_SIGNED_CERT");
-    expect(error.message).toContain("NODE_EXTRA_CA_CERTS=FILE");
+    expect(error.message).toContain("its certificate was rejected: DEPTH_ZERO_SELF_SIGNED_CERT");
+    expect(error.message).toContain("set NODE_EXTRA_CA_CERTS to a file");
     expect(error.message).not.toContain("attempts");
   });
 
@@ -613,7 +615,7 @@ describe("a failure that stays", () => {
     expect(asked).toBe(1);
   });
 
-  describe("a request that is too long names --context-tokens, and is sent once, whoever refuses it:", () => {
+  describe("a request that is too long is sent once, and the error names --context-tokens:", () => {
     const cases: readonly (readonly [server: string, status: number, error: unknown])[] = [
       [
         "OpenAI",
@@ -727,14 +729,14 @@ describe("a failure that stays", () => {
       test(server, async () => {
         const failed = await failureOf([{ status, ...(error === undefined ? { body: "" } : { body: { error } }) }]);
         expect([failed.error.kind, failed.asked]).toEqual(["bad-request", 1]);
-        expect(failed.error.message).toContain("send less (for a file, with --context-tokens;");
+        expect(failed.error.message).toContain("send less (for a file, lower --context-tokens;");
         if (error === undefined) return;
         const inStream = await failureOf([{ raw: `data: ${JSON.stringify({ error })}\n\n` }]);
         expect([inStream.error.kind, inStream.asked]).toEqual(["bad-request", 1]);
       });
     }
 
-    test("a limit that passes by itself is still waited for", async () => {
+    test("a temporary limit is still waited for", async () => {
       for (const message of [
         "Rate limit reached for gpt-4o on tokens per min (TPM): Limit 30000, Used 29000, Requested 2000. Please try again in 2s",
         "Too many tokens, please wait before trying again.",
@@ -745,24 +747,24 @@ describe("a failure that stays", () => {
       }
     });
 
-    test("so does an answer that ends because the context is full", async () => {
+    test("an answer that ends because the context is full names it too", async () => {
       const { error } = await failureOf([{ stream: "half", finish: "model_context_window_exceeded" }]);
       expect([error.kind, error.message]).toEqual(["truncated", expect.stringContaining("--context-tokens")]);
     });
   });
 
-  test("an answer that is cut off names what allows a longer one, for a file and for a layout", async () => {
+  test("the error for a truncated answer names the options for a longer one, for a file and for a layout", async () => {
     const { error } = await failureOf([{ stream: "half", finish: "length" }]);
     expect(error.message).toContain("for a file, user.llmfs.max-tokens; for a layout, --layout-tokens");
   });
 
-  test("a long message is cut, and has no control characters", async () => {
+  test("a long message is shortened, and has no control characters", async () => {
     const { error } = await failureOf([{ status: 400, body: { error: { message: `\u001b[31m${"x".repeat(5000)}` } } }]);
     expect(error.message.length).toBeLessThan(700);
     expect(error.message).not.toContain("\u001b");
   });
 
-  test("401 is a refused key, asked once, and the key is in no message", async () => {
+  test("401 is a refused key after one request, and the key is in no message", async () => {
     const { error, asked } = await failureOf([
       {
         status: 401,
@@ -776,7 +778,7 @@ describe("a failure that stays", () => {
     expect(error.message).toContain("OPENAI_API_KEY");
   });
 
-  test("a key that looks like none is in no message either", async () => {
+  test("a key that does not look like one is in no message either", async () => {
     const apiKey = "correct horse battery staple";
     const { error } = await failureOf([{ status: 500, body: { error: { message: `no account for ${apiKey}!` } } }], {
       apiKey,
@@ -784,7 +786,7 @@ describe("a failure that stays", () => {
     expect(error.message).toContain("no account for [key]!");
   });
 
-  test("the key reaches neither the log nor the error of a connection that fails", async () => {
+  test("the key is in neither the log nor the error if the connection fails", async () => {
     const log: string[] = [];
     const model = createOpenaiModel({
       baseUrl: "http://127.0.0.1:1/v1",
@@ -813,17 +815,17 @@ describe("a failure that stays", () => {
     expect(error.message).toContain(`127.0.0.1:${closed.port}`);
   });
 
-  test("half a stream, cut, is no connection; it is never an answer", async () => {
+  test("a stream that is cut is a lost connection, never an answer", async () => {
     const { error } = await failureOf([{ stream: "only the beg", after: "cut" }]);
     expect(error.kind).toBe("no-connection");
     expect(error.message).toMatch(/was lost after \d+ characters of the answer: /);
     expect(error.message).toContain("after 12 characters");
   });
 
-  test("half a stream, properly closed, is a server error", async () => {
+  test("an incomplete stream that is closed properly is a server error", async () => {
     const { error } = await failureOf([{ stream: "only the beg", finish: null, done: false }]);
     expect(error.kind).toBe("server");
-    expect(error.message).toContain("ended the stream in the middle, after 12 characters");
+    expect(error.message).toContain("ended the stream early, after 12 characters");
     expect(error.message).not.toContain("base URL");
   });
 
@@ -841,14 +843,14 @@ describe("a failure that stays", () => {
     }
   }
 
-  test("what servers call the end of an answer is its end", async () => {
+  test("the finish reasons of other servers end an answer", async () => {
     for (const finish of ["stop", "eos", "end_turn", "stop_sequence", "COMPLETE"]) {
       await using server = await openaiServer([{ stream: "all of it", finish }]);
       expect((await modelAt(server).complete(REQUEST)).text).toBe("all of it");
     }
   });
 
-  test("half of a character is not an answer", async () => {
+  test("a lone surrogate is not an answer", async () => {
     const { error } = await failureOf([{ stream: "a\ud83db" }]);
     expect(error.kind).toBe("server");
     expect(error.message).toContain("lone surrogate");
@@ -866,7 +868,7 @@ describe("a failure that stays", () => {
     expect((await failureOf([{ stream: " \n" }])).error.kind).toBe("empty");
   });
 
-  test("a web page, JSON without choices, broken JSON and an empty body are not the protocol", async () => {
+  test("a web page, JSON without choices, broken JSON and an empty body are protocol errors", async () => {
     for (const raw of ["<html>404</html>", '{"hello":"world"}', '{"choices":[', "data: {oops\n\n", ""]) {
       const { error } = await failureOf([{ raw }]);
       expect(error.kind).toBe("server");
@@ -874,7 +876,7 @@ describe("a failure that stays", () => {
     }
   });
 
-  test("an error inside a 200, whole or in the middle of a stream, is an error", async () => {
+  test("an error inside a 200, alone or in the middle of a stream, is an error", async () => {
     const inside = await failureOf([
       { raw: '{"error":{"message":"No credits","code":402}}', contentType: "application/json" },
     ]);
@@ -903,14 +905,14 @@ describe("a failure that stays", () => {
 });
 
 describe("time", () => {
-  /** Only the deadline in question is short: on a busy machine the others must not come first. */
+  /** Only the deadline in question is short: on a busy machine, the others must not fire first. */
   const long = { firstByteMs: 60_000, stallMs: 60_000, totalMs: 60_000 };
 
   async function timedOut(server: OpenaiServer, short: Partial<typeof long>) {
     return failure(modelAt(server, { timeouts: { ...long, ...short } }).complete(REQUEST));
   }
 
-  test("a server that hangs is a timeout, and sees the connection drop", async () => {
+  test("a server that hangs causes a timeout, and sees the connection drop", async () => {
     await using server = await openaiServer([{ hang: true }]);
     const error = await timedOut(server, { firstByteMs: 100 });
     expect(error.kind).toBe("timeout");
@@ -918,7 +920,7 @@ describe("time", () => {
     await server.requests[0]?.disconnected;
   });
 
-  test("a stream that stalls is a timeout, and the server sees the connection drop", async () => {
+  test("a stream that stalls causes a timeout, and the server sees the connection drop", async () => {
     await using server = await openaiServer([{ stream: "and then", after: "hang" }]);
     const error = await timedOut(server, { stallMs: 40 });
     expect(error.kind).toBe("timeout");
@@ -926,7 +928,7 @@ describe("time", () => {
     await server.received(0).disconnected;
   });
 
-  test("the total deadline holds over all attempts, and the pauses between them", async () => {
+  test("the total deadline covers all attempts and the pauses between them", async () => {
     await using server = await openaiServer([{ status: 500 }]);
     const retries = { attempts: 1000, baseMs: 120_000, maxMs: 120_000 };
     const error = await failure(modelAt(server, { timeouts: long, retries }).complete(REQUEST));
@@ -934,11 +936,11 @@ describe("time", () => {
     expect(server.requests).toHaveLength(1);
   });
 
-  test("a drip that never ends is cut by the total deadline", async () => {
+  test("an endless slow stream is ended by the total deadline", async () => {
     await using server = await openaiServer([{ stream: "drip", after: "hang" }]);
     const error = await timedOut(server, { totalMs: 100 });
     expect(error.kind).toBe("timeout");
-    expect(error.message).toContain("no whole answer within 0.1 s");
+    expect(error.message).toContain("no complete answer within 0.1 s");
   });
 });
 

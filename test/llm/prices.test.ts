@@ -7,7 +7,7 @@ test("the default model has a price, and the table has a date", () => {
   expect(PRICES_AS_OF).toMatch(/^\d{4}-\d\d-\d\d$/);
 });
 
-test("a price that is not known is not invented: neither for like names nor for other servers", () => {
+test("an unknown price is not guessed, neither for similar names nor for other servers", () => {
   expect(pricesAt(OPENAI_BASE_URL)("gpt-5-mini-turbo")).toBeUndefined();
   expect(pricesAt(OPENAI_BASE_URL)("openai/gpt-5-mini")).toBeUndefined();
   expect(pricesAt(OPENAI_BASE_URL)("__proto__")).toBeUndefined();
@@ -24,13 +24,13 @@ test("a dated snapshot costs what its model costs, unless it is listed itself", 
   expect(price("qwen3-20260131")).toBeUndefined();
 });
 
-test("the user's own prices win, on any server", () => {
+test("the user's own prices take precedence, on any server", () => {
   const own = new Map([parsePrice("qwen3:8b=0.2/0.6"), parsePrice(`${DEFAULT_MODEL}=3/9`)]);
   expect(pricesAt("http://127.0.0.1:11434/v1", own)("qwen3:8b")).toEqual({ input: 0.2, output: 0.6 });
   expect(pricesAt(OPENAI_BASE_URL, own)(DEFAULT_MODEL)).toEqual({ input: 3, output: 9 });
 });
 
-test("a price that is none shows how one is written", () => {
+test("the error for an invalid price shows the format", () => {
   for (const text of ["", "qwen3", "qwen3=1", "qwen3=a/b", "=1/2", "q w=1/2", "qwen3=1/-2"]) {
     expect(() => parsePrice(text)).toThrow("MODEL=INPUT/OUTPUT");
   }

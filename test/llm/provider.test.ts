@@ -41,7 +41,7 @@ test("flags win over the environment, field by field", async () => {
   });
 });
 
-test("an empty setting counts as none", async () => {
+test("an empty setting counts as absent", async () => {
   const layers = [flags({ apiKey: "" }), env({ apiKey: "sk-1", baseUrl: "" })];
   expect((await chooseProvider(layers, nobody)).apiKey).toBe("sk-1");
 });
@@ -51,17 +51,17 @@ test("a base URL needs no key", async () => {
   expect(provider).not.toHaveProperty("apiKey");
 });
 
-test("a base URL without a model takes the one the server has", async () => {
+test("a base URL without a model uses the server's only model", async () => {
   await using server = await openaiServer([], ["qwen3"]);
   expect((await chooseProvider([flags({ baseUrl: server.baseUrl })])).model).toBe("qwen3");
 });
 
-test("a base URL without a model takes the default one where it is offered", async () => {
+test("a base URL without a model uses the default model if the server has it", async () => {
   await using server = await openaiServer([], ["another", DEFAULT_MODEL]);
   expect((await chooseProvider([flags({ baseUrl: server.baseUrl })])).model).toBe(DEFAULT_MODEL);
 });
 
-test("a base URL that is none is refused without being repeated", async () => {
+test("an invalid base URL is refused without being repeated", async () => {
   const message = await refusal(chooseProvider([flags({ baseUrl: "sk-oops-a-key" })]));
   expect(message).toContain("flags");
   expect(message).not.toContain("sk-oops");
@@ -76,40 +76,38 @@ test("a key that cannot be sent is refused without being repeated", async () => 
   }
 });
 
-test("a server that does not say its models is named with what it did instead", async () => {
+test("the error for a server that does not list its models says what it did instead", async () => {
   const asked = (baseUrl: string) => refusal(chooseProvider([flags({ baseUrl })]));
-  expect(await asked(`http://127.0.0.1:${freePort()}/v1`)).toContain(
-    "it cannot be asked for its models (ECONNREFUSED)",
-  );
+  expect(await asked(`http://127.0.0.1:${freePort()}/v1`)).toContain("it does not list its models (ECONNREFUSED)");
   for (const [status, body, instead] of [
-    [500, "{}", "it answered 500 when it was asked for its models"],
-    [200, "<html>", "it does not say which models it has"],
-    [200, '{"models":[]}', "it does not say which models it has"],
-    [200, '{"data":[]}', "it does not say which models it has"],
+    [500, "{}", "it answered 500 to the request for its models"],
+    [200, "<html>", "it does not list its models"],
+    [200, '{"models":[]}', "it does not list its models"],
+    [200, '{"data":[]}', "it does not list its models"],
   ] as const) {
     using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response(body, { status }) });
     const message = await asked(`http://127.0.0.1:${server.port}/v1`);
-    expect(message).toContain(`no model is named for 127.0.0.1:${server.port}; ${instead}; choose one with --model`);
+    expect(message).toContain(`no model is set for 127.0.0.1:${server.port}; ${instead}; choose one with --model`);
   }
 });
 
-test("a server that refuses its list names the key: that it wants one, or does not accept the one there is", async () => {
+test("the error for a server that refuses its list asks for a key, or for another one", async () => {
   for (const status of [401, 403]) {
     using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("{}", { status }) });
     const baseUrl = `http://127.0.0.1:${server.port}/v1`;
     const without = await refusal(chooseProvider([flags({ baseUrl })]), "refused-key");
-    expect(without).toContain(`127.0.0.1:${server.port} answered ${status} when it was asked for its models`);
-    expect(without).toContain("it wants a key: set OPENAI_API_KEY");
+    expect(without).toContain(`127.0.0.1:${server.port} answered ${status} to the request for its models`);
+    expect(without).toContain("it requires a key; set OPENAI_API_KEY");
     const wrong = await refusal(chooseProvider([flags({ baseUrl }), env({ apiKey: "sk-wrong-1234" })]), "refused-key");
-    expect(wrong).toContain("it does not accept the key (from environment): set OPENAI_API_KEY");
+    expect(wrong).toContain("it rejects the key (from environment); set OPENAI_API_KEY");
     expect(wrong).not.toContain("sk-wrong");
     expect((await chooseProvider([flags({ baseUrl, model: "m" })])).model).toBe("m");
     const local = await refusal(chooseProvider([], { localServers: [{ name: "LM Studio", baseUrl }] }));
-    expect(local).toContain(`LM Studio (127.0.0.1:${server.port}), which answers and wants a key`);
+    expect(local).toContain(`LM Studio (127.0.0.1:${server.port}), which answers but requires a key`);
   }
 });
 
-test("a model that nobody named can chat, and the others that can are named", async () => {
+test("a model chosen automatically can chat, and the other candidates are listed", async () => {
   await using server = await openaiServer([], ["nomic-embed-text", "llama3", "dall-e-3", "qwen3"]);
   const provider = await chooseProvider([flags({ baseUrl: server.baseUrl })]);
   expect([provider.model, provider.others]).toEqual(["llama3", ["qwen3"]]);
@@ -118,11 +116,11 @@ test("a model that nobody named can chat, and the others that can are named", as
   expect(await chooseProvider([env({ model: "dall-e-3" })], { localServers })).not.toHaveProperty("others");
 });
 
-test("where no model can chat, that is the error, with what each is for; a named one is taken all the same", async () => {
+test("without a model that can chat, the error lists what each is for; a named model is used anyway", async () => {
   await using server = await openaiServer([], ["nomic-embed-text", "whisper-1"]);
   const only = "nomic-embed-text (embeddings), whisper-1 (speech)";
   const message = await refusal(chooseProvider([flags({ baseUrl: server.baseUrl })]));
-  expect(message).toContain(`none of the models at 127.0.0.1:${server.port} can chat, it seems: ${only}`);
+  expect(message).toContain(`it seems that none of the models at 127.0.0.1:${server.port} can chat: ${only}`);
   expect(message).toContain("--model or LLMFS_MODEL");
   const local = await refusal(chooseProvider([], { localServers: [{ name: "Ollama", baseUrl: server.baseUrl }] }));
   expect(local).toContain(
@@ -131,7 +129,7 @@ test("where no model can chat, that is the error, with what each is for; a named
   expect((await chooseProvider([flags({ baseUrl: server.baseUrl, model: "whisper-1" })])).model).toBe("whisper-1");
 });
 
-test("a local server whose models cannot chat is passed over for one that has some that can", async () => {
+test("a local server whose models cannot chat is skipped for one with a chat model", async () => {
   await using one = await openaiServer([], ["all-minilm"]);
   await using two = await openaiServer([], ["llama3"]);
   const localServers = [
@@ -141,18 +139,18 @@ test("a local server whose models cannot chat is passed over for one that has so
   expect(await chooseProvider([], { localServers })).toMatchObject({ baseUrl: two.baseUrl, model: "llama3" });
 });
 
-test("a named model is asked of the local server that has it", async () => {
+test("a named model selects the local server that has it", async () => {
   await using one = await openaiServer([], ["llama3"]);
   await using two = await openaiServer([], ["qwen3:latest"]);
   const localServers = [one, two].map(({ baseUrl }, index) => ({ name: `server ${index}`, baseUrl }));
   const named = (model: string) => chooseProvider([env({ model })], { localServers });
   expect(await named("qwen3")).toMatchObject({ baseUrl: two.baseUrl, model: "qwen3" });
   expect(await named("llama3")).toMatchObject({ baseUrl: one.baseUrl });
-  // Ollama can fetch one that it does not list.
+  // Ollama can fetch a model that it does not list.
   expect(await named("other")).toMatchObject({ baseUrl: one.baseUrl, model: "other" });
 });
 
-test("headers go to the server that was named, to its list of models too, and to no other", async () => {
+test("headers go to the configured server, also for its list of models, and to no other", async () => {
   const seen: (string | null)[] = [];
   using server = Bun.serve({
     hostname: "127.0.0.1",
@@ -172,7 +170,7 @@ test("headers go to the server that was named, to its list of models too, and to
   expect(new Set(seen)).toEqual(new Set([null]));
 });
 
-test("this machine is reached past the proxy that the environment names, which knows another one", async () => {
+test("requests to this machine bypass the proxy", async () => {
   await using server = await openaiServer([{ stream: "here" }], ["llama"]);
   const before = process.env.HTTP_PROXY;
   process.env.HTTP_PROXY = `http://127.0.0.1:${freePort()}`;
@@ -186,7 +184,7 @@ test("this machine is reached past the proxy that the environment names, which k
   }
 });
 
-test("without a setting, the first local server that answers is taken", async () => {
+test("without a setting, the first local server that answers is used", async () => {
   await using server = await openaiServer([], ["llama", "qwen"]);
   const localServers = [...nobody.localServers, { name: "Ollama", baseUrl: server.baseUrl }];
   const source = `Ollama, found at 127.0.0.1:${server.port}`;
@@ -195,20 +193,20 @@ test("without a setting, the first local server that answers is taken", async ()
   expect((await chooseProvider([env({ model: "qwen" })], { localServers })).model).toBe("qwen");
 });
 
-test("with no provider at all the message names every way out, and who was tried", async () => {
+test("without any provider the message lists every cure, and the servers that were tried", async () => {
   const message = await refusal(chooseProvider([], nobody));
   for (const way of ["OPENAI_API_KEY", "--base-url", "OPENAI_BASE_URL", "--mode replay", "Nobody (127.0.0.1:1)"]) {
     expect(message).toContain(way);
   }
 });
 
-test("a local server without a model is named as such", async () => {
+test("a local server without a model is reported as such", async () => {
   await using server = await openaiServer([], []);
   const message = await refusal(chooseProvider([], { localServers: [{ name: "Ollama", baseUrl: server.baseUrl }] }));
-  expect(message).toContain("answers but has none");
+  expect(message).toContain("answers but has no model");
 });
 
-test("a local port where something silent listens costs no more than the probe", async () => {
+test("a silent local port delays the search by no more than the probe", async () => {
   const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
   const localServers = [{ name: "Silent", baseUrl: `http://127.0.0.1:${silent.port}/v1` }];
   expect(await refusal(chooseProvider([], { localServers, probeMs: 30 }))).toContain("Silent");

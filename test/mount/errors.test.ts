@@ -47,7 +47,7 @@ const FAILURES: Readonly<Record<string, Failure>> = {
   "other-length": {
     answer: { stream: "half of it", finish: "MAX_TOKENS" },
     told: "Input/output error",
-    error: /^EIO: .*cut its answer off/,
+    error: /^EIO: .*truncated its answer/,
   },
   "tool-called": {
     answer: { stream: "half of it", finish: "tool_calls" },
@@ -67,7 +67,7 @@ const FAILURES: Readonly<Record<string, Failure>> = {
   moved: {
     answer: { status: 301, headers: { location: "https://elsewhere.invalid/v1/chat/completions" } },
     told: "Input/output error",
-    error: /^EIO: .*it is at https:\/\/elsewhere\.invalid/,
+    error: /^EIO: .*it has moved to https:\/\/elsewhere\.invalid/,
   },
   "bad-request": {
     answer: { status: 400, body: { error: { message: "what?" } } },

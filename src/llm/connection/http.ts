@@ -1,19 +1,19 @@
 /**
- * How a request goes out and its answer comes back, beneath the client: on which connection, where a redirect may lead,
- * and how much of a failure is read.
+ * Sends requests and receives answers, beneath the client: decides which connection to use, which redirects to follow,
+ * and how much of a failure to read.
  *
- * Each request has a connection of its own. Bun keeps idle ones for five minutes and does not notice when one dies
- * without a word, as happens behind NAT and load balancers: the next request would wait on it until its deadline.
+ * Each request has its own connection. Bun keeps idle ones for five minutes and does not notice when one dies silently,
+ * as happens behind NAT and load balancers: the next request would wait on it until its deadline.
  *
- * Followed are the redirects that keep the method (307, 308) within the same origin, or from http to https on the same
- * host: the key goes nowhere else, and a POST does not become a GET unnoticed. Every other is the caller's, as a failure.
+ * Only redirects that keep the method (307, 308) are followed, within the same origin or from http to https on the same
+ * host: the key goes nowhere else, and a POST never silently becomes a GET. Every other redirect is a failure.
  */
 const MOST_REDIRECTS = 3;
 
-/** Bytes of a failure's body: it holds a sentence for people, and could go on for ever. */
+/** Bytes of a failure's body: it contains a sentence for people, but could be endless. */
 const LONGEST_FAILURE = 256 * 1024;
 
-/** How long a failure's body is waited for, once its status is there: it could stop in the middle, and never end. */
+/** How long to wait for the body of a failure after its status: it might stall and never end. */
 const FAILURE_MS = 2000;
 
 export async function fetchFollowing(input: string | URL | Request, init?: RequestInit): Promise<Response> {
@@ -27,12 +27,14 @@ export async function fetchFollowing(input: string | URL | Request, init?: Reque
   }
 }
 
-/** What lets a request to this very machine go there and not to the proxy that HTTP_PROXY names: it knows another one. */
+/**
+ * Makes a request to this machine bypass the proxy that HTTP_PROXY names, for which this address is another machine.
+ */
 export function proxyOptions(to: string | URL | Request): { readonly proxy?: false } {
   return isLoopback(new URL(to instanceof Request ? to.url : to).hostname) ? { proxy: false } : {};
 }
 
-/** A host that is this very machine. */
+/** Whether a host is this machine. */
 export function isLoopback(hostname: string): boolean {
   return /^((.*\.)?localhost\.?|127\.[\d.]+|0\.0\.0\.0|\[::1?\]|\[::ffff:7f[\da-f]{2}:[\da-f]{1,4}\])$/.test(hostname);
 }
@@ -61,7 +63,7 @@ async function shortenBody(response: Response): Promise<Response> {
       length += value.length;
     }
   } catch {
-    // The status says enough without the rest.
+    // The status is enough without the rest.
   }
   clearTimeout(timer);
   reader?.cancel().catch(() => {});

@@ -1,11 +1,11 @@
-/** More than a message to people has. */
+/** Longer than any message for people. */
 const ENOUGH = 2000;
 
-/** The text of a web page, without its tags, scripts and styles, as much as a message takes. */
+/** The text of a web page without tags, scripts and styles, cut to what fits into a message. */
 export function textOfPage(html: string): string {
   const texts: string[] = [];
   const lower = html.toLowerCase();
-  /** Elements that no end tag follows any more. */
+  /** Elements whose end tag does not follow any more. */
   const open = new Set<string>();
   let length = 0;
   for (let at = 0; at < html.length && length < ENOUGH; ) {

@@ -1,16 +1,17 @@
 /**
- * Whether a request that was cancelled before its answer began can have reached its server.
+ * Finds out whether a request that was cancelled before its answer began may have reached its server.
  *
- * `fetch` does not say how far it came, but the kernel knows the state of this process's connections. If one is open to
- * the server's port, the request may have been sent; if connections are only being opened, or there are none, it was not.
+ * `fetch` does not report how far it got, but the kernel knows the state of this process's connections. If one to the
+ * server's port is open, the request may have been sent; if there are none, or they are still being opened, it was not.
  */
 
 import { type TcpConnection, tcpConnection } from "../../libc.ts";
 import { descriptorsOf } from "../../procfs.ts";
 
 /**
- * Ask before the request is aborted: that closes its connection. In doubt the answer is yes: a connection to the port may
- * be another request's, and a request by way of a proxy has none to the server's port, so that any connection counts.
+ * Call this before the request is aborted, because that closes its connection. If in doubt, the result is true: a
+ * connection to the port may belong to another request, and a request through a proxy has no connection to the server's
+ * port, so that any connection counts.
  */
 export function mayHaveConnected(url: string): boolean {
   const { port, protocol } = new URL(url);

@@ -3,11 +3,13 @@ import { LlmError } from "../llm.ts";
 import { mayHaveConnected } from "./sockets.ts";
 
 export interface Timeouts {
-  /** From sending a request to the first byte of its answer's body. Servers that do not stream need it long. */
+  /** From sending a request to the first byte of its answer's body. Servers that do not stream need a long time. */
   readonly firstByteMs: number;
   /** Between two pieces of a streamed answer. Reasoning models are silent while they think. */
   readonly stallMs: number;
-  /** From the end of a streamed text to what may follow it (usage, [DONE]): the text is whole without that. */
+  /**
+   * From the end of a streamed text to whatever may follow (usage, [DONE]), without which the text is still complete.
+   */
   readonly restMs: number;
   /** One `complete`, with all its attempts and the pauses between them. */
   readonly totalMs: number;
@@ -16,9 +18,9 @@ export interface Timeouts {
 export const DEFAULT_TIMEOUTS: Timeouts = { firstByteMs: 180_000, stallMs: 120_000, restMs: 2000, totalMs: 900_000 };
 
 /**
- * Cuts one attempt off when the caller gives up, the server says nothing for too long, or the whole takes too long.
+ * Ends an attempt when the caller cancels it, when the server is silent for too long, or when the total takes too long.
  *
- * Its signal's reason is the LlmError that says which. Dispose it when the attempt is over.
+ * The reason of its signal is the LlmError for that case. Dispose it when the attempt is over.
  */
 export class Watchdog implements Disposable {
   readonly #controller = new AbortController();
@@ -37,11 +39,14 @@ export class Watchdog implements Disposable {
     this.#party = party;
     this.#timeouts = timeouts;
     this.#caller = caller;
-    // Whoever races is told; nobody else need be.
+    // The rejection is for callers of `race`; without any, it must not count as unhandled.
     this.#cutOff.promise.catch(() => {});
     this.#silence = this.#cutAfter(timeouts.firstByteMs, "sent nothing");
     const left = Math.max(0, endsAt - performance.now());
-    this.#total = setTimeout(() => this.#cut(`gave no whole answer within ${formatSeconds(timeouts.totalMs)}`), left);
+    this.#total = setTimeout(
+      () => this.#cut(`gave no complete answer within ${formatSeconds(timeouts.totalMs)}`),
+      left,
+    );
     if (caller?.aborted) this.#onCaller();
     else caller?.addEventListener("abort", this.#onCaller, { once: true });
   }
@@ -50,24 +55,24 @@ export class Watchdog implements Disposable {
     return this.#controller.signal;
   }
 
-  /** The request is about to be sent. */
+  /** Call this when the request is about to be sent. */
   onSending(url: string): void {
     this.#address = url;
   }
 
-  /** The answer's status and headers arrived. */
+  /** Call this when the status and headers arrive. */
   onAnswer(): void {
     this.#answered = true;
   }
 
-  /** Bytes came: the server lives. */
+  /** Call this when bytes arrive: the server is alive. */
   onBytes(): void {
     clearTimeout(this.#silence);
     if (!this.signal.aborted)
       this.#silence = this.#cutAfter(this.#timeouts.stallMs, "stopped in the middle of its answer");
   }
 
-  /** The promise, or the signal's reason as soon as it fires: whether or not what runs underneath honours the signal. */
+  /** The promise, or the signal's reason as soon as it fires, even if the work ignores the signal. */
   race<T>(work: Promise<T>): Promise<T> {
     return Promise.race([work, this.#cutOff.promise]);
   }
@@ -94,7 +99,7 @@ export class Watchdog implements Disposable {
 
   #cut(what: string): void {
     const { host, model } = this.#party;
-    const message = `${host} ${what} (model ${model}); is the server overloaded, or the model still loading? --timeout allows more`;
+    const message = `${host} ${what} (model ${model}); is the server overloaded, or still loading the model? Allow more time with --timeout`;
     this.#abort((sent) => new LlmError("timeout", message, { sent }));
   }
 }

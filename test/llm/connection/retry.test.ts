@@ -1,11 +1,11 @@
-/** How long a failure is waited out, by what the server says and by what it does not. */
+/** How long to wait after a failure, with and without advice from the server. */
 import { describe, expect, test } from "bun:test";
 import { DEFAULT_RETRIES, delayBefore, type Retries } from "../../../src/llm/connection/retry.ts";
 import { Failure } from "../../../src/llm/failure.ts";
 
 const PARTY = { host: "h", model: "m", secrets: [] };
 
-/** As the client tells of a status. */
+/** An error as the client reports a status. */
 function failureWith(headers: Readonly<Record<string, string>>, status = 429): Failure {
   return Failure.from({ status, headers: new Headers(headers), error: { message: "slow down" } }, PARTY);
 }
@@ -16,7 +16,7 @@ function delay(failure: Failure, attempt = 1, more: Partial<Retries> = {}, leftM
 
 const inAnHour = new Date(Date.now() + 3_600_000).toUTCString();
 
-describe("what a server says of when to come back", () => {
+describe("a server's request for a pause", () => {
   test.each([
     [{ "retry-after": "7" }, 7000],
     [{ "retry-after": "0.5" }, 500],
@@ -41,7 +41,7 @@ describe("what a server says of when to come back", () => {
 });
 
 describe("the pause before the next attempt", () => {
-  test("doubles, with up to half of it taken away by chance, up to a limit", () => {
+  test("doubles up to a limit, less a random part of up to half", () => {
     for (const [attempt, most] of [
       [1, 500],
       [2, 1000],
@@ -57,7 +57,7 @@ describe("the pause before the next attempt", () => {
     }
   });
 
-  test("is what the server says, and a little more by chance, so that not all come back at once", () => {
+  test("is what the server requests plus a random part, so that clients do not return at once", () => {
     const delays = Array.from({ length: 50 }, () => delay(failureWith({ "retry-after": "30" })));
     for (const ms of delays) {
       expect(ms).toBeGreaterThanOrEqual(30_000);
@@ -66,20 +66,20 @@ describe("the pause before the next attempt", () => {
     expect(new Set(delays).size).toBeGreaterThan(1);
   });
 
-  test("is never shorter than our own, whatever the server says", () => {
+  test("is never shorter than our own, even if the server requests that", () => {
     expect(delay(failureWith({ "retry-after": "0" }))).toBeGreaterThanOrEqual(250);
   });
 
   test.each([
     ["a server asks for more than a minute", failureWith({ "retry-after": inAnHour }), /the server asks to wait \d+ s/],
     ["no time is left", failureWith({ "retry-after": "50" }), /no time is left/],
-    ["a failure stays", failureWith({}, 401), /^$/],
-    ["the server says that it stays", failureWith({ "x-should-retry": "false" }, 503), /^$/],
-  ] as const)("is none where %s", (_why, failure, reason) => {
+    ["a failure is permanent", failureWith({}, 401), /^$/],
+    ["the server reports it as permanent", failureWith({ "x-should-retry": "false" }, 503), /^$/],
+  ] as const)("does not happen if %s", (_why, failure, reason) => {
     expect(delay(failure, 1, {}, 10_000)).toMatch(reason);
   });
 
-  test("is none after the last attempt", () => {
+  test("does not happen after the last attempt", () => {
     expect(delay(failureWith({}), DEFAULT_RETRIES.attempts)).toBe("");
   });
 });

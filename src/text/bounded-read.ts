@@ -37,7 +37,7 @@ export async function readRegular(path: string, most: number): Promise<Buffer> {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const info = await file.stat();
-    if (!info.isFile()) throw new Error("it is no regular file");
+    if (!info.isFile()) throw new Error("it is not a regular file");
     if (info.size > most) throw new TooLongError(most);
     const pieces: Buffer[] = [];
     for (let length = 0; ; ) {

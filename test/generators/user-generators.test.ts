@@ -405,7 +405,7 @@ test("a template that is no file, or too long, is refused and not read to its en
   writeFileSync(file, JSON.stringify({ rules }));
   await using one = await loaded(file);
   const said = (path: string) => one.text(path).catch((error: unknown) => String(error));
-  expect(await said("/endless")).toContain("endless.liquid cannot be read: it is no regular file");
+  expect(await said("/endless")).toContain("endless.liquid cannot be read: it is not a regular file");
   expect(await said("/huge")).toContain("huge.liquid cannot be read: it is longer than 16 MiB");
 });
 

@@ -115,7 +115,7 @@ async function readFile(file: string, own: OwnCode): Promise<Description> {
   if (isCode(file)) {
     // The runtime reads it to its end, if it has one.
     const info = statSync(file, { throwIfNoEntry: false });
-    if (info?.isFile() === false) throw new Error("it is no regular file");
+    if (info?.isFile() === false) throw new Error("it is not a regular file");
     if ((info?.size ?? 0) > LONGEST_CODE) throw new TooLongError(LONGEST_CODE);
     return own.describe();
   }

@@ -97,14 +97,14 @@ describe.each(["json", "yaml", "toml", "ts", "js"])("a configuration with the en
   test("is refused if it is a device", async () => {
     const file = sandbox.at(`endless.${ending}`);
     symlinkSync("/dev/zero", file);
-    await refused(file, "it is no regular file");
+    await refused(file, "it is not a regular file");
   });
 
   // Opening it would wait for a writer, with the whole process.
   test("is refused if it is a fifo", async () => {
     const file = sandbox.at(`fifo.${ending}`);
     expect(Bun.spawnSync(["mkfifo", file]).success).toBe(true);
-    await refused(file, "it is no regular file");
+    await refused(file, "it is not a regular file");
   });
 
   test("is refused if it is too long", async () => {

@@ -1,4 +1,4 @@
-/** What a model leaves around a file's content does not reach the file on a mount, from a server and from recordings. */
+/** What a model adds around a file's content does not reach the mount, from a server or from recordings. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { describeMounted, mounted } from "../support/mounted.ts";
@@ -14,8 +14,8 @@ const ANSWERS: Readonly<Record<string, string>> = {
   "fenced.py": "Here is the script:\n\n```python\nprint('fenced')\n```\n\nIt prints.\n",
 };
 
-describeMounted("what surrounds an answer", () => {
-  test("is not in the file: programs run, and old recordings of such answers are read like that too", async () => {
+describeMounted("text around an answer", () => {
+  test("is not in the file: programs run, also from old recordings of such answers", async () => {
     await using m = await mounted({
       pending: Object.keys(ANSWERS),
       answer: (path) => ({ stream: ANSWERS[path] ?? "" }),
@@ -33,13 +33,13 @@ describeMounted("what surrounds an answer", () => {
       stdout: said,
       stderr: "",
     });
-    // The recordings hold what the model said.
+    // The recordings hold the model's full answer.
     const texts = readdirSync(m.sandbox.at("rec")).map((name) => Bun.file(m.sandbox.at(`rec/${name}`)).text());
     const all = (await Promise.all(texts)).join("");
     for (const answer of Object.values(ANSWERS)) expect(all).toContain(answer);
   });
 
-  test("that is not plain is asked for again, once; that is recorded, replayed, regenerated and pruned with the file", async () => {
+  test("that cannot be removed makes llmfs ask again once, which is recorded, replayed, regenerated and pruned with the file", async () => {
     let round = 1;
     await using m = await mounted({
       pending: ["a.py"],
@@ -48,7 +48,7 @@ describeMounted("what surrounds an answer", () => {
       }),
       args: ["--recordings", "rec", "--max-calls", "20"],
     });
-    // The request that sends it back does not end with the file's name.
+    // The second request, with the answer in it, does not end with the file's name.
     m.tree = () => ({ stream: `print(${round})\n` });
     expect(await m.out("cat a.py")).toBe("print(1)\n");
     expect(m.server.requests).toHaveLength(2);
@@ -63,7 +63,7 @@ describeMounted("what surrounds an answer", () => {
     round = 2;
     expect((await llmfs("regen", `${m.dir}/a.py`)).status).toBe(0);
     expect(await m.out("cat a.py")).toBe("print(2)\n");
-    // The repair of the answer that was replaced is nobody's any more.
+    // The second request of the replaced answer belongs to no file any more.
     expect((await llmfs(...prune)).stderr).toMatch(/^1 removed, 2 kept/);
     expect(await llmfs(...replay, "--", "cat", "a.py")).toMatchObject({ status: 0, stdout: "print(2)\n" });
     expect(m.server.requests).toHaveLength(4);

@@ -1,31 +1,31 @@
-/** What comes from outside is bounded: long answers do not hold up a mount, and budgets let calls run side by side. */
+/** Input from outside is bounded: long answers do not hold up a mount, and budgets let calls run concurrently. */
 import { expect, test } from "bun:test";
 import { chmodSync } from "node:fs";
 import { describeMounted, Gate, IS_ROOT, mounted } from "../support/mounted.ts";
 import { Sandbox } from "../support/program.ts";
 
-describeMounted("an answer that is a long run of line ends", () => {
+describeMounted("an answer that ends in many newlines", () => {
   const long = `begin${"\n".repeat(200_000)}`;
 
   test.each([
     ["with a limit of tokens", ["--max-tokens", "1000000"]],
     ["without one", []],
   ])("becomes the file's content soon, %s", async (_name, args) => {
-    // Without usage from the server it is counted here.
+    // The server reports no usage, so the tokens are counted here.
     const events = [{ choices: [{ index: 0, delta: { content: long }, finish_reason: "stop" }] }, "[DONE]"];
     const raw = events
       .map((event) => `data: ${typeof event === "string" ? event : JSON.stringify(event)}\n\n`)
       .join("");
     await using m = await mounted({ pending: ["a.txt", "b.txt"], answer: () => ({ raw }), args });
     expect(await m.out("wc -c < a.txt")).toBe(`${long.length}\n`);
-    // In processor time, which other programs do not add to: by the square it was minutes.
+    // In processor time, which other programs do not add to: with quadratic time it was minutes.
     const ticks = Number(await m.out(`cut -d' ' -f14 /proc/${m.status().pid}/stat`));
     expect(ticks / 100).toBeLessThan(10);
   });
 });
 
-describeMounted("files that take long to look through", () => {
-  /** Each as long as a file may be that is looked at. */
+describeMounted("files that take long to search", () => {
+  /** Each is as long as the longest file that is searched. */
   const LONG: Readonly<Record<string, string>> = {
     newlines: "\n",
     keys: "sk-a-",
@@ -35,7 +35,7 @@ describeMounted("files that take long to look through", () => {
     dots: `${".".repeat(1900)}a\n`,
   };
 
-  test("are sent to the model soon, and do not keep others waiting", async () => {
+  test("are sent to the model soon, and do not hold up others", async () => {
     const entries = Object.entries(LONG).flatMap(([name, unit]) =>
       [1, 2, 3].map((index) => ({
         path: `/${name}${index}.py`,
@@ -52,7 +52,7 @@ describeMounted("files that take long to look through", () => {
     });
     await using m = await mounted({ snapshot });
     const reading = m.out("cat a.py");
-    // What is static is read all the while, and so are the mount's own files.
+    // Static files are read all the time, and so are the control files.
     while (m.server.requests.length === 0) {
       expect(m.status().generating).toBeLessThan(2);
       await Bun.sleep(10);
@@ -64,7 +64,7 @@ describeMounted("files that take long to look through", () => {
 });
 
 describeMounted("a budget of tokens", () => {
-  test("lets sixteen files be generated at the same time", async () => {
+  test("lets sixteen files be generated concurrently", async () => {
     const pending = Array.from({ length: 16 }, (_, index) => `file${index}.txt`);
     let open = 0;
     const all = Promise.withResolvers<void>();
@@ -83,7 +83,7 @@ describeMounted("a budget of tokens", () => {
 });
 
 describeMounted("an answer that another mount is generating", () => {
-  test("is waited for as long as --timeout allows, and the failure says which mount it is", async () => {
+  test("is waited for until --timeout, and the error names the other mount", async () => {
     using shared = new Sandbox();
     const recordings = shared.directory("recordings");
     chmodSync(recordings, 0o755);
@@ -98,7 +98,7 @@ describeMounted("an answer that another mount is generating", () => {
     expect(late.stdout).toContain(`, which serves ${first.dir}, since `);
     expect(late.stdout).toContain(`llmfs process ${first.status().pid} on `);
     expect(second.server.requests).toEqual([]);
-    // Nobody else can take part in this, and make everybody wait.
+    // No other user can join and make everyone wait.
     expect(await first.out(`stat -c %a ${recordings}/.claims`)).toBe("600\n");
     if (IS_ROOT) {
       const stranger = await first.sh(`runuser -u nobody -- cat ${recordings}/.claims`);

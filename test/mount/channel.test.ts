@@ -1,4 +1,4 @@
-/** `.llmfs/control` on a real mount: from a shell, by `llmfs regen`, and what becomes of its requests. */
+/** `.llmfs/control` on a real mount: from a shell, by `llmfs regen`, and what happens to its requests. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { MNT_DETACH, umount } from "../../src/libc.ts";
@@ -9,7 +9,7 @@ import { BINARY, eventually, finished } from "../support/program.ts";
 setDefaultTimeout(60_000);
 
 describeMounted("the control file", () => {
-  test("takes requests from a shell, and answers them there", async () => {
+  test("takes requests from a shell and returns the answers", async () => {
     await using m = await mounted({ pending: ["a", "b"], answer: (path) => ({ stream: `${path} ${m.asked(path)}` }) });
     const answers = await m.out(`
       exec 3<>.llmfs/control
@@ -28,7 +28,7 @@ describeMounted("the control file", () => {
     );
   });
 
-  test("is read and written at the same time by two threads of one descriptor", async () => {
+  test("can be read and written by two threads with one descriptor", async () => {
     const gate = new Gate();
     await using m = await mounted({ pending: ["a", "b"], answer: gate.holds() });
     const script = `
@@ -50,7 +50,7 @@ print(b"".join(got).count(b'"ok":true'))
     expect(await child.stdout.text()).toBe("written\n2\n");
   });
 
-  test("makes files of a read-only mount, and regenerates none", async () => {
+  test("generates files of a read-only mount, and regenerates none", async () => {
     await using m = await mounted({ pending: ["a", "b"], args: ["--read-only"] });
     const warm = await m.sandbox.llmfs(["warm", m.dir, "a"], { program: BINARY });
     expect([warm.status, m.asked("a")]).toEqual([0, 1]);
@@ -77,7 +77,7 @@ describeMounted("llmfs regen", () => {
     expect(readFileSync(log, "utf8").match(/execve\(/g)).toHaveLength(1);
   });
 
-  test.each([[["a"]], [["a", "b"]]])("of %p calls off what is under way when it is interrupted", async (paths) => {
+  test.each([[["a"]], [["a", "b"]]])("of %p cancels what is under way when it is interrupted", async (paths) => {
     const gate = new Gate();
     await using m = await mounted({ pending: ["a", "b"] });
     await m.out("cat a b");
@@ -93,7 +93,7 @@ describeMounted("llmfs regen", () => {
     expect(await m.out("cat a")).toBe(contentOf("a"));
   });
 
-  test.each([[["a"]], [["a", "b"]]])("of %p says so when the mount goes away under it", async (paths) => {
+  test.each([[["a"]], [["a", "b"]]])("of %p reports when the mount goes away during its work", async (paths) => {
     await using m = await mounted({ pending: ["a", "b"] });
     await m.out("cat a b");
     m.answer = new Gate().holds();
@@ -121,7 +121,7 @@ describeMounted("llmfs regen", () => {
     },
   );
 
-  test("of a path that is none fails with the reason", async () => {
+  test("of an invalid path fails with the reason", async () => {
     await using m = await mounted({ pending: ["a"] });
     const { status, stderr } = await m.sandbox.llmfs(["regen", `${m.dir}/a/b`], { program: BINARY });
     expect([status, stderr]).toEqual([90, expect.stringContaining("ENOTDIR: /a/b: not a directory")]);

@@ -1,15 +1,15 @@
 /**
- * Programs that look whether a file has changed since they last saw it: editors before they write, builders and copiers
- * before they work. Each sees the file while it is pending, has it generated, and looks again. They go by the mtime, which
- * stays, and some by the size as well. Or the file has been generated again just before, and is like any other.
+ * Programs that check whether a file has changed since they last saw it: editors before they write, builders and copiers
+ * before they work. Each sees the file while it is pending, generates it, and looks again. They compare the mtime, which
+ * stays, and some the size as well. In another run the file was regenerated just before, and is like any other.
  *
- * Their scripts leave what they made on standard output, as those of matrix.ts do.
+ * Their scripts print what they made on standard output, as those of matrix.ts do.
  */
 import type { Tool } from "./matrix.ts";
 
 const python = (script: string) => `python3 -c 'import os, pty, select, sys, time\n${script}'`;
 
-/** Presses keys in a program on a terminal of its own: for each pair, waits for the text and then types. */
+/** Types keys into a program on a terminal of its own: for each pair, waits for the text and then types. */
 const keys = (command: string, ...pairs: readonly (readonly [text: string, typed: string])[]) =>
   python(`pairs = ${JSON.stringify(pairs)}
 pid, terminal = pty.fork()
@@ -30,7 +30,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))`);
 
 const withMine = (content: string) => `${content}mine\n`;
 
-/** Vim in Ex mode, which says nothing and gives up at the first question. */
+/** Vim in Ex mode, which prints nothing and gives up at the first question. */
 const ex = (command: string, ...commands: readonly string[]) =>
   `${command} -es -u NONE ${commands.map((one) => `-c '${one}'`).join(" ")} f && cat f`;
 const APPEND = '$put =\\"mine\\"';

@@ -1,9 +1,9 @@
-/** What the main thread knows of files that somebody wrote: each is sent once, and again when it was written to. */
+/** What the main thread caches of files that somebody wrote: each is sent once, and again after it was written to. */
 import { expect, test } from "bun:test";
 import { ContentCache } from "../../src/mount/content-cache.ts";
 import { served } from "../support/served.ts";
 
-/** The cache in front of a served tree, and how many contents came over. */
+/** The cache in front of a served tree, and the number of contents that were sent. */
 function cached(most?: number) {
   const fs = served();
   const sent: number[] = [];
@@ -12,7 +12,7 @@ function cached(most?: number) {
     sent.push(found.filter(({ bytes }) => bytes !== undefined).length);
     return found;
   }, most);
-  /** What a request would say. */
+  /** The contents that a request would contain. */
   const told = () => statics.noteVersion(fs.mount.tree.changes + fs.mount.definitions + fs.mount.writes);
   const get = async (paths: readonly string[], limit = 1000) => {
     told();
@@ -27,7 +27,7 @@ function overwrite(fs: ReturnType<typeof served>, path: string, text: string): v
   fs.kernel.release(file.nodeid, file.fh);
 }
 
-test("contents come once, and are the same objects while nothing was written", async () => {
+test("cached contents are sent once, and stay the same objects while the file is unchanged", async () => {
   const { fs, sent, get, statics } = cached();
   using _ = fs;
   fs.file("/a", "aaa");
@@ -40,7 +40,7 @@ test("contents come once, and are the same objects while nothing was written", a
   expect(sent).toEqual([2, 0, 0]);
 });
 
-test("what was written to comes again, and nothing else", async () => {
+test("only a file that was written to is sent again", async () => {
   const { fs, sent, get } = cached();
   using _ = fs;
   fs.file("/a", "aaa");
@@ -54,7 +54,7 @@ test("what was written to comes again, and nothing else", async () => {
   expect(sent).toEqual([2, 1, 1]);
 });
 
-test("a name that moved on has the other file's content", async () => {
+test("a name that was moved to another file has that file's content", async () => {
   const { fs, get } = cached();
   using _ = fs;
   fs.file("/a", "aaa");
@@ -65,7 +65,7 @@ test("a name that moved on has the other file's content", async () => {
   expect(await get(paths)).toEqual([undefined, "aaa"]);
 });
 
-test("what is pending, generated, a directory or missing is none; of what is too long it is the beginning", async () => {
+test("pending and generated files, directories and missing names have no cached content; a long file has its beginning", async () => {
   const { fs, get } = cached();
   using _ = fs;
   fs.pending("/p");
@@ -79,7 +79,7 @@ test("what is pending, generated, a directory or missing is none; of what is too
   expect(await get(["/long"], 2000)).toEqual(["x".repeat(1001)]);
 });
 
-test("what is kept is bounded: then everything comes anew, and answers under way are none the worse", async () => {
+test("a full content cache is sent everything again, and requests under way still get the right contents", async () => {
   const { fs, get } = cached(100);
   using _ = fs;
   for (const name of ["a", "b", "c"]) fs.file(`/${name}`, name.repeat(60));

@@ -1,4 +1,4 @@
-/** However the process behind a mount ends: nothing dead stays behind, and what was to be saved is saved. */
+/** However the process behind a mount ends: no dead mount stays behind, and what should be saved is saved. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { contentOf, describeMounted, IS_ROOT, killBoth, mounted, processesOf, unmounted } from "../support/mounted.ts";
@@ -10,7 +10,7 @@ setDefaultTimeout(60_000);
 const UNMOUNT = IS_ROOT ? "umount" : "fusermount3 -u";
 
 describeMounted("a daemon that is killed", () => {
-  test("fifty times, under load: no dead mount is left, and the next one works", async () => {
+  test("fifty times under load leaves no dead mount, and the next mount works", async () => {
     await using m = await unmounted();
     const load = `
 while echo x > w && cat a.txt >/dev/null && ls -lR >/dev/null && cp w v && mv v u && rm u; do :; done &
@@ -54,7 +54,7 @@ cat slow.txt & wait`;
     expect(mountedType(m.dir)).toBeUndefined();
   });
 
-  test("together with its guardian while programs are in it: they get errors, and mounting over it works", async () => {
+  test("together with its guardian while programs are in the mount leaves them with errors, and mounting over it works", async () => {
     await using m = await mounted({ pending: ["a.txt"], answer: () => ({ hang: true }) });
     const reader = m.sh("cat a.txt");
     const inside = m.start("exec sleep 60");
@@ -69,10 +69,10 @@ cat slow.txt & wait`;
     await inside.exited;
   });
 
-  test("together with its guardian: unmount clears the dead mount away", async () => {
+  test("together with its guardian leaves a dead mount that unmount removes", async () => {
     await using m = await mounted();
     await killBoth(m.dir);
-    // Nobody knows whether the tree was to be saved, and it is not.
+    // Nobody knows whether the tree should have been saved, and it is not.
     expect(await m.unmount()).toMatchObject({ status: 89, stderr: expect.stringContaining("removed the dead mount") });
     expect(mountedType(m.dir)).toBeUndefined();
   });
@@ -86,7 +86,7 @@ cat slow.txt & wait`;
     expect(processesOf(m.dir)).toEqual([]);
   });
 
-  test("does not take away a mount that came after it", async () => {
+  test("does not remove a later mount at the same place", async () => {
     await using m = await mounted();
     const [guardian] = processesOf(m.dir, "--guardian");
     process.kill(guardian!, "SIGSTOP");
@@ -101,7 +101,7 @@ cat slow.txt & wait`;
 });
 
 describeMounted("a mount that ends", () => {
-  test("by SIGTERM is saved, its processes gone", async () => {
+  test("on SIGTERM is saved, and its processes are gone", async () => {
     await using m = await mounted({ pending: ["a.txt"], args: ["--save", "tree.json"] });
     await m.out("echo mine > own.txt");
     const all = processesOf(m.dir);
@@ -116,7 +116,7 @@ describeMounted("a mount that ends", () => {
     ]);
   });
 
-  test("while files are being generated is saved with them pending, and the server sees the requests dropped", async () => {
+  test("during generation is saved with pending files, and the server sees the requests cancelled", async () => {
     await using m = await mounted({
       pending: ["a.txt"],
       args: ["--save", "tree.json"],
@@ -143,7 +143,7 @@ describeMounted("a mount that ends", () => {
     expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain('"mine\\n"');
   });
 
-  test("is refused while somebody is in it, and nothing is lost", async () => {
+  test("is not unmounted while a program is in it, and nothing is lost", async () => {
     await using m = await mounted();
     await m.out("echo mine > own.txt");
     const user = m.start("exec sleep 60");
@@ -158,7 +158,7 @@ describeMounted("a mount that ends", () => {
 });
 
 describeMounted("a mountpoint", () => {
-  test("that is missing, a file, not empty or taken is refused, and what was there is untouched", async () => {
+  test("that is missing, a file, not empty or in use is refused, and stays untouched", async () => {
     await using m = await mounted();
     const { sandbox } = m;
     writeFileSync(sandbox.at("file"), "a file");
@@ -181,7 +181,7 @@ describeMounted("a mountpoint", () => {
   });
 
   testWith(IS_ROOT ? undefined : "root")(
-    "may be an empty filesystem of another kind, as a container's volume is",
+    "may be an empty filesystem of another type, such as a container's volume",
     async () => {
       await using m = await unmounted();
       const volume = m.sandbox.directory("volume");

@@ -1,4 +1,4 @@
-/** llmfs started in a directory that has been removed, is a dead mount, or lies in the mount it is to unmount. */
+/** llmfs started in a directory that has been removed, in a dead mount, or in the mount that it should unmount. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describeMounted, killBoth, unmounted } from "../support/mounted.ts";
@@ -21,7 +21,7 @@ async function inRemoved(sandbox: Sandbox, ...args: string[]): Promise<Finished>
 }
 
 describeMounted("a current directory that has been removed", () => {
-  test("commands work with absolute paths", async () => {
+  test("does not matter for commands with absolute paths", async () => {
     await using m = await unmounted();
     expect((await inRemoved(m.sandbox, "--version")).status).toBe(0);
     expect(await inRemoved(m.sandbox, "mount", m.dir)).toMatchObject({ status: 0, stderr: "" });
@@ -36,9 +36,9 @@ describeMounted("a current directory that has been removed", () => {
     expect(await inRemoved(m.sandbox, "run", "--", "ls", "-A")).toMatchObject({ status: 0, stderr: "", stdout: "" });
   });
 
-  test("a relative path is an error that names it, and nothing is looked up elsewhere", async () => {
+  test("makes a relative path an error that names it, and no other directory is searched", async () => {
     await using m = await unmounted();
-    // Would be found, were the path resolved from the directory of the executable or from the root.
+    // It would be found if the path were resolved from the directory of the executable or from the root.
     const lines = [
       ["mount", "bin"],
       ["unmount", "bin"],
@@ -60,7 +60,7 @@ describeMounted("a current directory that has been removed", () => {
 });
 
 describeMounted("a current directory that is a dead mount", () => {
-  test("commands work with absolute paths, text is not mistaken for a file, and the mount can be cleared", async () => {
+  test("does not matter for commands with absolute paths, for text as a prompt, and for removing the mount", async () => {
     await using m = await unmounted();
     const other = m.sandbox.directory("other");
     await m.mount([]);
@@ -80,8 +80,8 @@ describeMounted("a current directory that is a dead mount", () => {
   });
 });
 
-describeMounted("a current directory in the mount that is to be unmounted", () => {
-  test("llmfs itself does not keep it busy", async () => {
+describeMounted("a current directory in the mount that should be unmounted", () => {
+  test("does not keep the mount busy if it is only that of llmfs itself", async () => {
     await using m = await unmounted();
     await m.mount([]);
     mkdirSync(`${m.dir}/sub`);
@@ -92,7 +92,7 @@ describeMounted("a current directory in the mount that is to be unmounted", () =
     expect(mountedType(m.dir)).toBeUndefined();
   });
 
-  test("a program that does keep it busy is named, and llmfs is not", async () => {
+  test("is reported with the program that keeps the mount busy, which is not llmfs", async () => {
     await using m = await unmounted();
     await m.mount([]);
     const inside = m.start("exec sleep 60");

@@ -1,4 +1,4 @@
-/** The option `database` of the generator sql, where symlinks in the mount lead out of it. */
+/** The option `database` of the generator sql, if symlinks in the mount lead out of it. */
 import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { copyFileSync, lstatSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -45,7 +45,7 @@ describeMounted("a database in the mount", () => {
     database.run("INSERT INTO t VALUES (?, 9007199254740993)", [text]);
   }
 
-  /** What a reader gets, and why not. */
+  /** The content that a reader gets, or its error. */
   async function read(index: number): Promise<{ text: string; error: string }> {
     const child = Bun.spawn({ cmd: ["cat", `${m}/${index}.csv`], stdio: ["ignore", "pipe", "pipe"] });
     const text = await new Response(child.stdout).text();
@@ -57,7 +57,7 @@ describeMounted("a database in the mount", () => {
     return { text, error: await new Response(attribute.stdout).text() };
   }
 
-  test("is queried, also by way of symlinks that stay inside", async () => {
+  test("can be queried, also through symlinks that stay inside the mount", async () => {
     copyFileSync(sandbox.at("inner.db"), `${m}/plain.db`);
     mkdirSync(`${m}/folder`);
     copyFileSync(sandbox.at("inner.db"), `${m}/folder/shop.db`);
@@ -69,7 +69,7 @@ describeMounted("a database in the mount", () => {
     }
   });
 
-  test("is never one of the host's", async () => {
+  test("is never replaced by a database of the host", async () => {
     symlinkSync(sandbox.at("host/shop.db"), `${m}/link.db`);
     symlinkSync("../host", `${m}/out`);
     symlinkSync("loop.db", `${m}/loop.db`);
@@ -87,11 +87,11 @@ describeMounted("a database in the mount", () => {
     expect((await read(1)).error).toContain('the option "database": link.db leads out of the mount at /link.db');
   });
 
-  test("is none of the host's either while somebody puts symlinks into its path", async () => {
+  test("is not replaced by one of the host while somebody puts symlinks into its path", async () => {
     mkdirSync(`${m}/real`);
     copyFileSync(sandbox.at("inner.db"), `${m}/real/shop.db`);
     symlinkSync(sandbox.at("host"), `${m}/swap`);
-    // renameat2(2) with RENAME_EXCHANGE: at each moment there is either.
+    // renameat2(2) with RENAME_EXCHANGE: at each moment there is one or the other.
     const script = `
 import ctypes, os, time
 libc = ctypes.CDLL(None, use_errno=True)
@@ -138,7 +138,7 @@ while time.time() < end:
     }
   });
 
-  test("has to be named by its path in the mount, and templates and programs have to lie outside", async () => {
+  test("must be named by its path in the mount, and templates and programs must be outside", async () => {
     copyFileSync(sandbox.at("inner.db"), `${m}/plain.db`);
     writeFileSync(`${m}/program`, "#!/bin/sh\necho ran\n", { mode: 0o755 });
     symlinkSync("/bin/echo", `${m}/echo`);
@@ -158,7 +158,7 @@ while time.time() < end:
     }
   });
 
-  test("does not take its write-ahead log from the host", async () => {
+  test("does not use a write-ahead log of the host", async () => {
     const source = sandbox.at("host/wal.db");
     using database = new Database(source);
     database.run("PRAGMA journal_mode = WAL");

@@ -1,4 +1,4 @@
-/** What a reader is told when the model fails, and where the reason can be read. */
+/** What a reader gets when the model fails, and where the reason can be read. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { describeMounted, mounted } from "../support/mounted.ts";
 import type { Behaviour } from "../support/openai-server.ts";
@@ -8,12 +8,12 @@ setDefaultTimeout(30_000);
 
 interface Failure {
   readonly answer: Behaviour;
-  /** As programs print it. */
+  /** The message that programs print. */
   readonly told: string;
   readonly error: RegExp;
 }
 
-/** By the name of the file that fails so. */
+/** By the name of the file that fails in this way. */
 const FAILURES: Readonly<Record<string, Failure>> = {
   "key-refused": {
     answer: { status: 401, body: { error: { message: "bad key" } } },
@@ -81,8 +81,8 @@ const FAILURES: Readonly<Record<string, Failure>> = {
   },
 };
 
-describeMounted("a reader of a file that cannot be made", () => {
-  test("gets the errno of the reason; user.llmfs.error has it in words; nothing is empty with status 0", async () => {
+describeMounted("a reader of a file that cannot be generated", () => {
+  test("gets the errno of the reason, with user.llmfs.error to explain it, and never an empty file with status 0", async () => {
     const pending = Object.keys(FAILURES);
     await using m = await mounted({
       pending,
@@ -112,7 +112,7 @@ describeMounted("a reader of a file that cannot be made", () => {
     expect(again).toBe(pending.map((path) => `now there is ${path}\n`).join(""));
   });
 
-  test("gets nothing of half an answer, however often the connection is cut, and all of a whole one", async () => {
+  test("gets nothing of an incomplete answer, however often the connection is cut, and all of a complete one", async () => {
     const broken: readonly Behaviour[] = [
       { stream: "half of it", after: "cut" },
       { stream: "half of it", finish: null, done: false },
@@ -124,7 +124,7 @@ describeMounted("a reader of a file that cannot be made", () => {
       pending: [...paths, "late.txt"],
       args: ["--concurrency", "20"],
       answer: (path) => {
-        // Whether the client has had the first half by then does not matter.
+        // It does not matter whether the client has received the first half by then.
         setTimeout(() => m.server.heard(), 50);
         if (path === "late.txt") return m.asked(path) < 2 ? broken[0]! : { stream: "whole" };
         return broken[Number.parseInt(path, 10)]!;
@@ -138,7 +138,7 @@ describeMounted("a reader of a file that cannot be made", () => {
     expect(await late).toEqual({ status: 0, stdout: "whole\n", stderr: "" });
   });
 
-  test("gets EHOSTUNREACH when nobody listens", async () => {
+  test("gets EHOSTUNREACH if no server listens", async () => {
     const nobody = `http://127.0.0.1:${freePort()}/v1`;
     await using m = await mounted({ pending: ["a.txt"], args: ["--timeout", "700ms"], baseUrl: nobody });
     const { status, stdout, stderr } = await m.sh("cat a.txt");
@@ -146,7 +146,7 @@ describeMounted("a reader of a file that cannot be made", () => {
     expect(await m.xattr("a.txt", "error")).toMatch(/^EHOSTUNREACH: no connection to 127\.0\.0\.1/);
   });
 
-  test("gets the reason from the log too, and no key is in it", async () => {
+  test("finds the reason in the log too, without the key", async () => {
     await using m = await mounted({
       pending: ["a.txt"],
       env: { OPENAI_API_KEY: "sk-a-secret-of-theirs" },
@@ -160,7 +160,7 @@ describeMounted("a reader of a file that cannot be made", () => {
     );
   });
 
-  test("is not kept waiting by the back-off of a file that failed once, and is after that", async () => {
+  test("does not wait after the first failure of a file, but after the next ones", async () => {
     await using m = await mounted({ pending: ["a.txt"], answer: () => ({ status: 400 }) });
     const times: number[] = [];
     for (let attempt = 0; attempt < 4; attempt++) {
@@ -172,7 +172,7 @@ describeMounted("a reader of a file that cannot be made", () => {
     // At least 250 ms, then at least 500 ms.
     expect(times[2]).toBeGreaterThan(240);
     expect(times[3]).toBeGreaterThan(490);
-    // Ctrl-C works in the pause too.
+    // Ctrl-C works during the pause too.
     const reader = m.start("exec cat a.txt");
     await m.opened(5);
     reader.kill("SIGINT");

@@ -1,4 +1,4 @@
-/** What runs out, and what is left then: docs/limits-and-crashes.md says it for users. */
+/** What happens when a resource is exhausted: docs/limits-and-crashes.md describes it for users. */
 
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -8,8 +8,8 @@ import { BINARY, eventually, finished, mountedType } from "../support/program.ts
 
 setDefaultTimeout(60_000);
 
-describeMounted("where there is no more", () => {
-  test("room, a write ends with ENOSPC; what was written stays, and room that is given back is room again", async () => {
+describeMounted("an exhausted resource", () => {
+  test("space: a write fails with ENOSPC; earlier content stays, and freed space can be used again", async () => {
     await using m = await unmounted();
     await m.mount(["--size", "4M"]);
     await m.out("echo precious > kept");
@@ -20,7 +20,7 @@ describeMounted("where there is no more", () => {
     );
   });
 
-  test("inodes, neither names nor attributes take more", async () => {
+  test("inodes: neither names nor attributes can be added", async () => {
     await using m = await unmounted();
     await m.mount(["--inodes", "100"]);
     await m.out("seq 90 | xargs touch");
@@ -31,7 +31,7 @@ describeMounted("where there is no more", () => {
     expect(await m.out("rm 1 link1; touch another && ls | wc -l")).toBe("98\n");
   });
 
-  test("file descriptors, files are as good as before", async () => {
+  test("file descriptors: files work as before", async () => {
     await using m = await unmounted();
     const mounting = `ulimit -n 48; exec '${BINARY[0]}' mount '${m.dir}' ${m.modelArgs().join(" ")}`;
     expect((await m.sh(mounting, m.sandbox.path)).status).toBe(0);
@@ -51,7 +51,7 @@ for i in range(150): assert open("f%d" % i, "rb").read() == content(i), i
   });
 
   testWith(IS_ROOT ? undefined : "root, to mount a small tmpfs")(
-    "disk for --save, what was saved before stays, and the tree is kept elsewhere",
+    "disk space for --save: the previous save stays, and the tree is saved elsewhere",
     async () => {
       await using m = await unmounted();
       const disk = m.sandbox.directory("disk");
@@ -77,7 +77,7 @@ for i in range(150): assert open("f%d" % i, "rb").read() == content(i), i
     },
   );
 
-  test("file size for the shell that mounts, neither later writers nor saving are limited, but a command of run is", async () => {
+  test("file size in the mounting shell: later writers and saving are not limited, but a command of run is", async () => {
     await using m = await unmounted();
     const limited = (command: string) => m.sh(`ulimit -S -f 64; exec '${BINARY[0]}' ${command}`, m.sandbox.path);
     expect(await limited(`mount '${m.dir}' --save tree.json`)).toMatchObject({ status: 0, stderr: "" });
@@ -88,7 +88,7 @@ for i in range(150): assert open("f%d" % i, "rb").read() == content(i), i
     expect((await limited(`run -- ${asked}`)).stdout).toBe("64\nrefused\n");
   });
 
-  test("file size, llmfs save fails with the reason and leaves what was there", async () => {
+  test("file size: llmfs save fails with the reason and leaves the old file", async () => {
     await using m = await mounted();
     await m.out("head -c 300000 /dev/urandom > big; echo old > $OUT/tree.json");
     const save = `ulimit -f 64; exec '${BINARY[0]}' save '${m.dir}' $OUT/tree.json`;
@@ -97,7 +97,7 @@ for i in range(150): assert open("f%d" % i, "rb").read() == content(i), i
     expect(await m.out("cat $OUT/tree.json; ls -A $OUT | grep tmp || echo clean")).toBe("old\nclean\n");
   });
 
-  test("shell: a mount in the background stays; one in the foreground is saved when its terminal goes", async () => {
+  test("the mounting shell: a mount in the background stays; one in the foreground is saved when its terminal goes", async () => {
     await using m = await unmounted();
     const started = m.start(`'${BINARY[0]}' mount '${m.dir}' && echo mounted && exec sleep 1000`, m.sandbox.path);
     const reader = started.stdout.getReader();

@@ -9,7 +9,7 @@ setDefaultTimeout(120_000);
 
 const withRedis = testWith(programs("redis-server"));
 
-/** A second mount of the same tree, asking the same server; it goes with the first one's sandbox. */
+/** A second mount of the same tree that uses the same server; it goes with the first one's sandbox. */
 async function second(
   m: Mounted,
   args: readonly string[],
@@ -28,7 +28,7 @@ async function second(
   };
 }
 
-/** What two mounts share: its URL, or a folder in the sandbox. */
+/** What two mounts share: a URL, or a folder in the sandbox. */
 const SHARED = {
   "a Redis": { test: withRedis, open: redisServer },
   "a folder": { test, open: async () => ({ url: "shared" }) },
@@ -36,7 +36,7 @@ const SHARED = {
 
 for (const [what, shared] of Object.entries(SHARED)) {
   describeMounted(`two mounts that share ${what}`, () => {
-    shared.test("make each call once, and both have the answers", async () => {
+    shared.test("make each call once, and both get the answers", async () => {
       await using store = new AsyncDisposableStack();
       const { url } = await opened(store, shared.open);
       const pending = Array.from({ length: 12 }, (_, index) => `${index}.txt`);
@@ -55,7 +55,7 @@ for (const [what, shared] of Object.entries(SHARED)) {
       expect(m.server.requests.map(pathOf).sort()).toEqual([...pending].sort());
     });
 
-    shared.test("do so also when one is killed in the middle of a call: the other asks then, once", async () => {
+    shared.test("make one more call if one is killed during its call: the other then repeats it once", async () => {
       await using store = new AsyncDisposableStack();
       const { url } = await opened(store, shared.open);
       const args = ["--recordings", url];

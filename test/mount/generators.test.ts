@@ -1,4 +1,4 @@
-/** Generators on a real mount, by the compiled binary: what programs see. */
+/** Generators on a real mount, with the compiled binary: what programs see. */
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
@@ -92,7 +92,7 @@ async function out(script: string): Promise<string> {
   return stdout;
 }
 
-/** Every row says the same version; its name's length follows from it. */
+/** Every row contains the same version, which determines the length of its name. */
 function setVersion(version: number): void {
   using database = new Database(shop);
   database.run("PRAGMA busy_timeout = 5000");
@@ -126,8 +126,8 @@ afterAll(async () => {
   sandbox[Symbol.dispose]();
 }, 30_000);
 
-describeMounted("generators of a configuration:", () => {
-  test("the user's own imports a package beside it, and its metadata is kept", async () => {
+describeMounted("a generator of a configuration", () => {
+  test("may import a package beside it, and its metadata is stored", async () => {
     expect(await out("cat hello.txt")).toBe("........../hello.txt\n");
     expect(await out("getfattr --only-values -n user.llmfs.meta.made hello.txt")).toBe("by hand");
   });
@@ -146,7 +146,7 @@ describeMounted("generators of a configuration:", () => {
     ["round/a", /deadlock/],
   ];
   for (const [name, message] of failures) {
-    test(`one that misbehaves (${name}) fails its reader, and the mount lives on`, async () => {
+    test(`that misbehaves (${name}) is an error for its reader, and the mount keeps working`, async () => {
       const { status, stderr } = await sh(`cat ${name}`);
       expect([status, stderr]).toEqual([1, expect.stringMatching(message)]);
       expect(await out("cat written.txt")).toStartWith("as written\n");
@@ -154,7 +154,7 @@ describeMounted("generators of a configuration:", () => {
     }, 30_000);
   }
 
-  test("the log names generator, path and stack", async () => {
+  test("that fails is logged with its name, the path and the stack", async () => {
     for (const said of [
       /\/fails: generator "fails": Error: no such tide/,
       /llmfs\.config\.ts:\d+:\d+/,
@@ -165,12 +165,12 @@ describeMounted("generators of a configuration:", () => {
     }
   });
 
-  test("Ctrl-C fires the generator's signal, and the reader is gone at once", async () => {
+  test("gets its abort signal on Ctrl-C, and the reader returns at once", async () => {
     const { status } = await sh("timeout -s INT 0.3 cat slow");
     expect(status).toBe(124);
   });
 
-  test("a program gets JSON, its talk is logged, and its whole process group ends with it", async () => {
+  test("that is a program gets JSON, its standard error is logged, and its whole process group ends with it", async () => {
     expect(JSON.parse(await out("cat program.json"))).toMatchObject({ path: "/program.json", options: { a: 1 } });
     await eventually("the talk is logged", () => /program\.json: talk/.test(sandbox.log()));
     expect((await sh("cat forks.txt")).stderr).toMatch(/timed out/);
@@ -178,7 +178,7 @@ describeMounted("generators of a configuration:", () => {
     await eventually("the group is gone", () => running() === "");
   }, 30_000);
 
-  test("programs that read the mount may wait for other files, and a circle of them is refused at once", async () => {
+  test("that is a program may read other files of the mount, and gets an error at once if that forms a cycle", async () => {
     expect(await out("cat copy")).toStartWith("........../hello.txt\n{");
     for (const [name, loop] of [
       ["snake/a", "/snake/b → /snake/a → /snake/b"],
@@ -189,26 +189,26 @@ describeMounted("generators of a configuration:", () => {
     }
   }, 30_000);
 
-  test("so is one through a program that code of one's own starts and tells of", async () => {
+  test("that starts a program and reports it gets an error if that program forms a cycle", async () => {
     expect((await sh("cat spawns")).stderr).toMatch(/Input\/output error/);
     expect(await out("getfattr --only-values -n user.llmfs.error spawns")).toContain("deadlock");
   }, 30_000);
 
-  test("more programs may wait for other programs' files than may run at a time", async () => {
+  test("that is a program may wait for others even if more wait than may run at a time", async () => {
     expect(await out("seq 40 | xargs -P 40 -I% cat outer/% | sort | uniq -c")).toBe("     40 inner\n");
   }, 60_000);
 
-  test("they read each other: a template a view, code both", async () => {
+  test("may read files of another: a template reads a view, code reads both", async () => {
     expect(await out("cat joins | head -2")).toBe("........../hello.txt\nid,name,version\r\n");
     expect(await out("cat report.md")).toMatch(/^2000 rows, version \d+\n\.+\/hello.txt\n$/);
   });
 
-  test("a folder of templates is a directory", async () => {
+  test("that is a folder of templates fills a directory", async () => {
     expect(await out("find pages -type f")).toBe("pages/deep/a.txt\n");
     expect(await out("cat pages/deep/a.txt")).toBe("/pages/deep/a.txt");
   });
 
-  test("tools read views as what they are", async () => {
+  test("that makes views makes files that tools read as ordinary CSV and JSON", async () => {
     setVersion(3);
     const python =
       "import csv,sys; rows=list(csv.DictReader(open('all.csv', newline=''))); print(len(rows), rows[7]['name'])";
@@ -221,7 +221,7 @@ describeMounted("generators of a configuration:", () => {
     ).toBe(1);
   });
 
-  test("a database within the mount can be queried by a generator of the same mount", async () => {
+  test("may query a database inside the same mount", async () => {
     using database = new Database(join(work, "inner.db"), { create: true });
     database.run("CREATE TABLE t AS SELECT 7 AS seven");
     database.close();
@@ -232,12 +232,12 @@ describeMounted("generators of a configuration:", () => {
   });
 
   for (const journal of ["DELETE", "WAL"]) {
-    test(`what it shows of one is a moment between transactions, while a program writes to it (${journal})`, async () => {
+    test(`sees a database inside the mount at a moment between transactions while a program writes to it (${journal})`, async () => {
       await out(
         `mkdir -p books && sqlite3 books/ledger.db "PRAGMA journal_mode = ${journal}; DROP TABLE IF EXISTS a; DROP TABLE IF EXISTS b; CREATE TABLE a (amount); CREATE TABLE b (amount); INSERT INTO a VALUES (0); INSERT INTO b VALUES (0);"`,
       );
       const writer = join(work, "writer.py");
-      // Money goes to both tables in one transaction, and between the two there is time to look.
+      // Money is booked in both tables in one transaction, with time to look between the two.
       writeFileSync(
         writer,
         `import os, sqlite3
@@ -271,7 +271,7 @@ while not os.path.exists("books/stop"):
     }, 60_000);
   }
 
-  test("a listing follows its source, by ls and by name; what the user wrote stays", async () => {
+  test("that lists a directory adds and removes files with its source, and keeps what users wrote", async () => {
     expect(await out("ls items")).toBe(`${[1, 2, 3, 4, 5, 6, 7, 8, 9].map((id) => `${id}.json`).join("\n")}\n`);
     {
       using database = new Database(shop);
@@ -287,7 +287,7 @@ while not os.path.exists("books/stop"):
     database.run("INSERT INTO items VALUES (5, '', 3), (6, '', 3)");
   });
 
-  test("a file whose rule names a part of its path is there if its generator says so when it is asked for", async () => {
+  test("with a path parameter in its rule is asked whether a file exists when its name is looked up", async () => {
     expect(await out("ls named; stat -c %F named")).toBe("directory\n");
     expect((await sh("cat named/999999.json")).stderr).toMatch(/No such file/);
     expect(JSON.parse(await out("cat named/7.json"))).toMatchObject({ id: 7 });
@@ -303,17 +303,17 @@ while not os.path.exists("books/stop"):
     database.run("INSERT INTO items VALUES (77, '', 3)");
   });
 
-  test("a rule whose wildcards are choices alone makes every one of them exist", async () => {
+  test("with only choices as wildcards in its rule makes a file for each choice", async () => {
     expect(await out("ls both.*; cat both.md")).toBe("both.md\nboth.txt\ntwice\n");
   });
 
-  test("a listed directory can be looked through by tools", async () => {
+  test("that lists a directory makes it usable by find and tar", async () => {
     expect(await out("find items -name '7*' | xargs cat")).toContain('"id": 7');
     expect(await out("tar cf - items 2>/dev/null | tar tf - | wc -l")).toBe("11\n");
     expect(statSync(join(dir, "items")).isDirectory()).toBe(true);
   });
 
-  test("always: every open sees what was committed before it; an open file never changes", async () => {
+  test("with refresh: always shows everything committed before an open, and an open file never changes", async () => {
     for (let version = 10; version < 30; version++) {
       setVersion(version);
       expect(await out("tail -n 1 all.csv")).toBe(`2000,${"n".repeat((version * 7) % 40)},${version}\r\n`);
@@ -335,7 +335,7 @@ while not os.path.exists("books/stop"):
     expect(text).toBe(`${before}2000,${"n".repeat(17)},31\r\n`);
   }, 30_000);
 
-  test("a time to live holds, and stale content is served while it is made anew", async () => {
+  test("with a time to live keeps content for that time, and serves stale content while it is generated again", async () => {
     setVersion(40);
     expect(await out("cat held.csv stale.csv")).toBe("v\r\n40\r\nv\r\n40\r\n");
     setVersion(41);
@@ -344,7 +344,7 @@ while not os.path.exists("books/stop"):
     for (let text = ""; text !== "v\r\n41\r\n"; ) text = await out("cat stale.csv");
   });
 
-  test("sixteen readers while the data changes: no mixture, mmap and read agree, sizes are right", async () => {
+  test("is read by sixteen readers while the data changes: no mixed content, mmap and read agree, sizes are right", async () => {
     const script = join(work, "reader.py");
     writeFileSync(
       script,
@@ -380,7 +380,7 @@ while len(seen) < int(sys.argv[1]):
         return finished(child);
       }),
     );
-    // As long as anybody reads, so that each of them sees as many versions as it waits for.
+    // Until all readers have ended, so that each of them sees as many versions as it waits for.
     let reading = true;
     void readers.then(() => {
       reading = false;
@@ -393,21 +393,21 @@ while len(seen) < int(sys.argv[1]):
     expect(all.map(({ status, stderr }) => [status, stderr])).toEqual(all.map(() => [0, ""]));
   }, 60_000);
 
-  test("who writes to a view makes it theirs", async () => {
+  test("makes views that become static when somebody writes to them", async () => {
     await out("echo mine > held.csv; cat held.csv");
     await out("cat report.md > /dev/null; echo more >> report.md");
     setVersion(999);
     expect(await out("tail -n 1 report.md; cat held.csv")).toBe("more\nmine\n");
   });
 
-  test("connection settings and options are in no snapshot, and what holds for a time is made anew after one", async () => {
+  test("leaves no settings or options in a snapshot, and files with a time to live are generated again after a restore", async () => {
     const saved = sandbox.at("saved.json");
     await sandbox.llmfs(["save", dir, saved], { program: BINARY });
     const text = await Bun.file(saved).text();
     expect(text).not.toContain("sqlite:");
     expect(text).not.toContain("SELECT");
     expect(text).toContain("user.llmfs.refresh");
-    // Without the configuration a saved tree is what was saved, and asks nobody.
+    // Without the configuration a saved tree is what was saved, and causes no requests.
     const elsewhere = sandbox.directory("elsewhere");
     const args = ["run", "--from", saved, "--", "sh", "-c", "cat all.csv | wc -l; ls items | wc -l"];
     expect((await sandbox.llmfs(args, { program: BINARY, cwd: elsewhere })).stdout).toBe("2001\n10\n");
@@ -421,7 +421,7 @@ while len(seen) < int(sys.argv[1]):
   });
 });
 
-test("a broken configuration is refused before anything is mounted, with the file and the cure", async () => {
+test("an invalid configuration is refused before anything is mounted, with the file and the cure", async () => {
   const folder = sandbox.directory("broken");
   const mnt = sandbox.directory("broken-mnt");
   const cases: readonly (readonly [string, string, RegExp])[] = [

@@ -1,11 +1,11 @@
-/** File handles (name_to_handle_at(2), as an NFS server uses them): good for as long as their file lives. */
+/** File handles (name_to_handle_at(2), as an NFS server uses them): valid for as long as their file lives. */
 import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { contentOf, describeMounted, IS_ROOT, mounted } from "../support/mounted.ts";
 
 /**
- * `handles.py make PATH…` prints a handle a line; `handles.py open MOUNT HANDLE` prints what is there. The kernel forgets
- * all names and inodes first that nobody uses.
+ * `handles.py make PATH…` prints one handle per line; `handles.py open MOUNT HANDLE` prints what is there. Before that,
+ * the kernel forgets all names and inodes that nobody uses.
  */
 const HANDLES = `
 import ctypes, os, struct, sys
@@ -28,7 +28,7 @@ else:
 
 describeMounted("file handles", () => {
   describe.skipIf(!IS_ROOT)(IS_ROOT ? "of a mount" : "of a mount (lacks root)", () => {
-    test("are good after the kernel has forgotten the file, wherever that has moved, until it is gone or unmounted", async () => {
+    test("are valid after the kernel has forgotten the file, wherever it was moved, until it is removed or unmounted", async () => {
       await using m = await mounted({ pending: ["/d/e/pending"] });
       writeFileSync(m.sandbox.at("handles.py"), HANDLES);
       const program = `python3 ${m.sandbox.at("handles.py")}`;

@@ -7,11 +7,11 @@ import { eventually, Sandbox } from "../support/program.ts";
 
 setDefaultTimeout(120_000);
 
-/** The allocator's own thread looks every 30 seconds what it can give back to the system. */
+/** The allocator's own thread checks every 30 seconds what it can give back to the system. */
 const ALLOCATOR = "mi-scavenger";
 const WINDOW_MS = 3000;
 
-/** How often each thread of a process has gone to sleep, but for the allocator's. */
+/** How often each thread of a process has gone to sleep, except for the allocator's. */
 function sleeps(pid: number): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const thread of readdirSync(`/proc/${pid}/task`)) {
@@ -27,7 +27,7 @@ function sleeps(pid: number): ReadonlyMap<string, number> {
   return counts;
 }
 
-/** The processes, beside the guardian, that the mount has started and that have not ended. */
+/** The processes, in addition to the guardian, that the mount has started and that have not ended. */
 function helpersOf({ dir }: Mounted): readonly number[] {
   const own = processesOf(dir);
   return own.flatMap((pid) =>
@@ -43,7 +43,7 @@ function helpersOf({ dir }: Mounted): readonly number[] {
   );
 }
 
-/** Looks until no thread of the mount wakes up for a while. Bun's own timers would wake one every second. */
+/** Waits until no thread of the mount wakes up for a while. Bun's own timers would wake one every second. */
 async function expectSleep({ dir }: Mounted): Promise<void> {
   const pids = processesOf(dir);
   expect(pids).toHaveLength(2);
@@ -64,7 +64,7 @@ describeMounted("a mount that nobody uses does not wake up", () => {
     await expectSleep(m);
   });
 
-  test("when a model, a template, a program and a server were asked", async () => {
+  test("when it has used a model, a template, a program and a server", async () => {
     await using m = new Mounted(new Sandbox(), await openaiServer());
     const url = `${m.server.baseUrl}/models`;
     const rules = [
@@ -76,7 +76,7 @@ describeMounted("a mount that nobody uses does not wake up", () => {
     writeFileSync(m.sandbox.at("llmfs.config.json"), JSON.stringify({ rules }));
     await m.mount(["--mode", "off", ...m.modelArgs()]);
     await m.out("cat model.txt template.txt program.txt server.json");
-    // The template and the server's JSON are taken apart in one. While it lives, Bun looks at its socket every second.
+    // Templates and the server's JSON are parsed in a helper. While it lives, Bun looks at its socket every second.
     expect(helpersOf(m)).not.toEqual([]);
     await eventually("its helper processes have ended", () => helpersOf(m).length === 0, 50_000);
     await expectSleep(m);

@@ -1,4 +1,4 @@
-/** Readers that leave before the content is there: what becomes of the request, and of what was to be made from it. */
+/** Readers that leave before the content arrives: what happens to the request, and to files that were needed for it. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { SHORT_GRACE_MS } from "../../src/fs/waiting/grace.ts";
@@ -25,7 +25,7 @@ const UNREACHABLE = {
 
 describeMounted("interrupted reads", () => {
   for (const [how, server] of Object.entries(UNREACHABLE)) {
-    test(`of a server that ${how} do not count against --max-calls`, async () => {
+    test(`from a server that ${how} do not count against --max-calls`, async () => {
       await using unreachable = await server();
       const pending = ["a", "b", "c", "d"];
       await using m = await mounted({ pending, baseUrl: unreachable.url, args: ["--max-calls", "3"] });
@@ -41,7 +41,7 @@ describeMounted("interrupted reads", () => {
   }
 });
 
-/** Resolves with the request for a file, once it is there. */
+/** Resolves with the request for a file as soon as there is one. */
 async function asked(m: Mounted, path: string): Promise<ReceivedRequest> {
   await eventually(`${path} is asked for`, () => m.asked(path) > 0);
   const request = m.server.requests.find((one) => pathOf(one) === path);
@@ -50,7 +50,7 @@ async function asked(m: Mounted, path: string): Promise<ReceivedRequest> {
 }
 
 describeMounted("a request whose reader was interrupted", () => {
-  test("is found by the same program when it tries again", async () => {
+  test("is used by the same program when it tries again", async () => {
     const gate = new Gate();
     await using m = await mounted({ pending: ["a"], answer: gate.holds() });
     const reader = m.start(`exec python3 -c '
@@ -66,7 +66,7 @@ except KeyboardInterrupt: print(end="again\\n" + open("a").read())'`);
     expect(m.asked("a")).toBe(1);
   });
 
-  test("is found by the next program, although others were generated in the meantime", async () => {
+  test("is used by the next program, even if other files were generated in the meantime", async () => {
     const gate = new Gate();
     const held = gate.holds();
     const answer: FileAnswer = (path, request) => (path === "a" ? held(path, request) : { stream: contentOf(path) });
@@ -78,7 +78,7 @@ except KeyboardInterrupt: print(end="again\\n" + open("a").read())'`);
       reader.kill(signal);
       await reader.exited;
     }
-    // Longer than it goes on if it is in somebody's way.
+    // Longer than it continues if another file waits for its turn.
     await Bun.sleep(SHORT_GRACE_MS * 1.2);
     expect(await m.out("cat b c")).toBe(contentOf("b") + contentOf("c"));
     const reader = m.sh("cat a");
@@ -88,7 +88,7 @@ except KeyboardInterrupt: print(end="again\\n" + open("a").read())'`);
     expect(m.asked("a")).toBe(1);
   });
 
-  test("makes room for somebody else's, if there is room for one only", async () => {
+  test("is cancelled for another file's request if only one may run", async () => {
     const answer = (path: string) => (path === "a" ? { hang: true as const } : { stream: contentOf(path) });
     await using m = await mounted({ pending: ["a", "b"], answer, args: ["--concurrency", "1"] });
     const reader = m.start("exec cat a");
@@ -99,7 +99,7 @@ except KeyboardInterrupt: print(end="again\\n" + open("a").read())'`);
     expect(request.gone).toBe(true);
   });
 
-  test("is the only one: nothing is asked for in the place of those that were interrupted with it", async () => {
+  test("is the last one: no request is sent for files whose readers were interrupted before their turn", async () => {
     const pending = Array.from({ length: 12 }, (_, index) => `f${index}`);
     await using m = await mounted({ pending, answer: () => ({ hang: true }), args: ["--concurrency", "2"] });
     const readers = pending.map((path) => m.start(`exec cat ${path}`));
@@ -135,7 +135,7 @@ export default defineConfig({
 });
 `;
 
-describeMounted("a dependency", () => {
+describeMounted("a file that another one depends on", () => {
   async function made(concurrency = 1): Promise<Mounted> {
     const m = await unmounted((path) => (path === "slow" ? { hang: true } : { stream: contentOf(path) }));
     writeFileSync(m.sandbox.at("llmfs.config.ts"), CONFIG);
@@ -157,13 +157,13 @@ describeMounted("a dependency", () => {
     "cat named/x",
   ];
   for (const command of ways) {
-    test(`is called off with its last reader: ${command}`, async () => {
+    test(`is cancelled with its last reader: ${command}`, async () => {
       await using m = await made();
       const reader = m.start(`exec ${command}`);
       const request = await asked(m, "slow");
       reader.kill("SIGKILL");
       await reader.exited;
-      // It gives its place to whoever waits for one.
+      // It gives its place to a file that waits for one.
       expect(await m.out("cat other")).toBe(contentOf("other"));
       await request.disconnected;
       await eventually("nothing is under way", () => m.status().generating === 0);
@@ -171,7 +171,7 @@ describeMounted("a dependency", () => {
     });
   }
 
-  test("goes on for another reader", async () => {
+  test("continues for another reader", async () => {
     await using m = await made(4);
     const first = m.start("exec cat by-dependency");
     const second = m.start("exec cat slow");
@@ -182,7 +182,7 @@ describeMounted("a dependency", () => {
       reader.kill("SIGKILL");
       await reader.exited;
     }
-    // Longer than anything goes on that nobody waits for.
+    // Longer than a generation continues without a waiter.
     await Bun.sleep(4000);
     expect([request.gone, m.asked("slow")]).toEqual([false, 1]);
     third.kill("SIGKILL");

@@ -1,12 +1,12 @@
-/** The life of a pending file, on a real mount with the real binary: who makes it come into being, and who does not. */
+/** The life of a pending file, on a real mount with the real binary: what generates it, and what does not. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { contentOf, describeMounted, Gate, mounted, pathOf } from "../support/mounted.ts";
 import { eventually, finished } from "../support/program.ts";
 
 setDefaultTimeout(30_000);
 
-describeMounted("looking is free", () => {
-  test("ls, find, du, df, stat, getfattr, test and touch ask no model", async () => {
+describeMounted("looking at a pending file", () => {
+  test("with ls, find, du, df, stat, getfattr, test or touch sends no request", async () => {
     await using m = await mounted({ pending: ["a.txt", "src/b.c", "src/deep/c.h"] });
     const looks = [
       "ls -lR",
@@ -30,12 +30,12 @@ describeMounted("looking is free", () => {
     expect(m.status().files).toEqual({ static: 0, pending: 3, generating: 0, ready: 0, failed: 0 });
   });
 
-  test("a pending file claims a size and no blocks, so that du counts nothing", async () => {
+  test("shows a claimed size and no blocks, so that du counts nothing", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     expect(await m.out("stat -c '%s %b' a.txt; du -s a.txt")).toBe("1048576 0\n0\ta.txt\n");
   });
 
-  test("its state can be seen, and is no attribute of an ordinary file", async () => {
+  test("shows its state, which is not an attribute of ordinary files", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     await m.out("echo mine > own.txt");
     expect(await m.state("a.txt")).toBe("pending");
@@ -44,7 +44,7 @@ describeMounted("looking is free", () => {
 });
 
 describeMounted("the first open for reading", () => {
-  test("generates; later ones find the content there", async () => {
+  test("generates the content; later opens find it there", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     expect(await m.out("cat a.txt")).toBe(contentOf("a.txt"));
     expect(await m.out("cat a.txt; cat a.txt")).toBe(contentOf("a.txt").repeat(2));
@@ -52,7 +52,7 @@ describeMounted("the first open for reading", () => {
     expect(await m.state("a.txt")).toBe("ready");
   });
 
-  test("tells size and bytes before it returns, to a program that asks for nothing else", async () => {
+  test("sets size and bytes before it returns, for programs that look at nothing else", async () => {
     await using m = await mounted({ pending: ["a.txt", "b.txt"] });
     const size = contentOf("a.txt").length;
     const script = (path: string) =>
@@ -61,7 +61,7 @@ describeMounted("the first open for reading", () => {
     expect(await m.out("wc -c < b.txt; stat -c '%s %b' b.txt")).toBe(`${size}\n${size} 8\n`);
   });
 
-  test("happens once, however many read: twenty at a time all get the same full content", async () => {
+  test("generates once for many readers: twenty concurrent ones get the same full content", async () => {
     const gate = new Gate();
     await using m = await mounted({ pending: ["a.txt"], answer: gate.holds() });
     const readers = Array.from({ length: 20 }, () => m.sh("cat a.txt"));
@@ -72,7 +72,7 @@ describeMounted("the first open for reading", () => {
     expect(m.server.requests.length).toBe(1);
   });
 
-  test("whoever edits what it generated has made it theirs, with whatever tool", async () => {
+  test("leaves a file that becomes static when any tool edits it", async () => {
     const edits: Readonly<Record<string, string>> = {
       rewritten: "echo mine > $f",
       appended: "echo mine >> $f",
@@ -91,20 +91,20 @@ describeMounted("the first open for reading", () => {
     }
   });
 
-  test("keeps what the server told as attributes", async () => {
+  test("stores what the server reported as attributes", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     await m.out("cat a.txt");
     expect(await m.xattr("a.txt", "meta.model")).toBe("scripted");
     expect(await m.xattr("a.txt", "meta.output_tokens")).toBe("7");
   });
 
-  test("of a script that is run generates it, and runs it", async () => {
+  test("generates a script that is run, and runs it", async () => {
     await using m = await mounted({ pending: ["tool.sh"], answer: () => ({ stream: "#!/bin/sh\necho ran $1\n" }) });
     expect(await m.out("chmod +x tool.sh && ./tool.sh well")).toBe("ran well\n");
     expect(m.asked("tool.sh")).toBe(1);
   });
 
-  test("of a file that is empty asks nobody, and an answer that says 'empty' makes an empty file", async () => {
+  test("sends no request for an empty file, and an answer that says 'empty' makes an empty file", async () => {
     await using m = await mounted({ pending: ["gitkeep"], answer: () => ({ stream: "```\n```\n" }) });
     await m.out(": > empty");
     expect(await m.out("cat empty; stat -c %s empty")).toBe("0\n");
@@ -113,7 +113,7 @@ describeMounted("the first open for reading", () => {
     expect([m.asked("gitkeep"), await m.state("gitkeep")]).toEqual([1, "ready"]);
   });
 
-  test("of a megabyte and more gives all of it", async () => {
+  test("returns all of a megabyte and more", async () => {
     const long = `${"line of a long file\n".repeat(120_000)}the end\n`;
     await using m = await mounted({ pending: ["long.txt"], answer: () => ({ stream: long }) });
     expect(await m.out("wc -c < long.txt; tail -n 1 long.txt; md5sum < long.txt")).toBe(
@@ -125,7 +125,7 @@ describeMounted("the first open for reading", () => {
 
 describeMounted("an interrupted reader", () => {
   test.each(["SIGINT", "SIGTERM", "SIGKILL"] as const)(
-    "(%s) returns, and if it was the only one the server sees the request dropped",
+    "(%s) returns, and the request is cancelled if it was the only reader",
     async (signal) => {
       await using m = await mounted({ pending: ["a.txt"], answer: () => ({ hang: true }) });
       const reader = Bun.spawn({ cmd: ["cat", `${m.dir}/a.txt`], stdout: "ignore", stderr: "ignore" });
@@ -140,7 +140,7 @@ describeMounted("an interrupted reader", () => {
     },
   );
 
-  test("leaves the others waiting, and the request with them", async () => {
+  test("leaves other readers waiting, and their request under way", async () => {
     const gate = new Gate();
     await using m = await mounted({ pending: ["a.txt"], answer: gate.holds() });
     const [one, two] = [m.start("exec cat a.txt"), m.start("exec cat a.txt")];
@@ -154,7 +154,7 @@ describeMounted("an interrupted reader", () => {
     expect(m.server.requests.length).toBe(1);
   });
 
-  test("that handles the signal itself gets EINTR", async () => {
+  test("gets EINTR if it handles the signal", async () => {
     await using m = await mounted({ pending: ["a.txt"], answer: () => ({ hang: true }) });
     const script = `
 import os, signal
@@ -171,19 +171,19 @@ except Rang: print("rang")`;
   });
 });
 
-describeMounted("writing first wins", () => {
+describeMounted("writing to a pending file first wins", () => {
   const cases: readonly (readonly [string, string, string])[] = [
-    ["> truncates and writes", "echo mine > a.txt", "mine\n"],
-    [">> appends to nothing", "echo mine >> a.txt", "mine\n"],
-    [">> twice", "echo one >> a.txt; echo two >> a.txt", "one\ntwo\n"],
-    ["tee -a", "echo mine | tee -a a.txt > /dev/null", "mine\n"],
-    ["truncate to nothing", "truncate -s 0 a.txt", ""],
-    ["truncate to a size", "truncate -s 5 a.txt", "\0\0\0\0\0"],
-    ["cp over it", "echo other > $OUT/o; cp $OUT/o a.txt", "other\n"],
-    ["mv over it", "echo other > o; mv o a.txt", "other\n"],
-    ["install", "echo other > $OUT/o; install -m 644 $OUT/o a.txt", "other\n"],
+    ["with >, which truncates", "echo mine > a.txt", "mine\n"],
+    ["with >>, which appends to nothing", "echo mine >> a.txt", "mine\n"],
+    ["with >>, twice", "echo one >> a.txt; echo two >> a.txt", "one\ntwo\n"],
+    ["with tee -a", "echo mine | tee -a a.txt > /dev/null", "mine\n"],
+    ["with truncate to size 0", "truncate -s 0 a.txt", ""],
+    ["with truncate to another size", "truncate -s 5 a.txt", "\0\0\0\0\0"],
+    ["with cp over it", "echo other > $OUT/o; cp $OUT/o a.txt", "other\n"],
+    ["with mv over it", "echo other > o; mv o a.txt", "other\n"],
+    ["with install", "echo other > $OUT/o; install -m 644 $OUT/o a.txt", "other\n"],
     [
-      "an empty write-open and a write later",
+      "with an open that looks first and writes later",
       "exec 3>>a.txt; ls -l a.txt >/dev/null; echo late >&3; exec 3>&-",
       "late\n",
     ],
@@ -196,7 +196,7 @@ describeMounted("writing first wins", () => {
     expect(m.status().files.pending).toBe(0);
   });
 
-  test("the kernel knows that there is nothing before what is appended", async () => {
+  test("and the kernel knows that the file is empty when something is appended", async () => {
     await using m = await mounted({ pending: ["a.txt", "b.txt", "c.txt", "d.txt"] });
     const size = contentOf("b.txt").length;
     const script = `
@@ -220,20 +220,20 @@ print(set(os.pread(fd, (3 << 20) - 16384, 16384)), os.fstat(fd).st_size)`;
     );
   });
 
-  test("an open for writing that writes nothing leaves it pending", async () => {
+  test("but an open for writing that writes nothing leaves the file pending", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     await m.out(": >> a.txt");
     expect([await m.state("a.txt"), await m.out("stat -c %s a.txt")]).toEqual(["pending", "1048576\n"]);
     expect(await m.out("cat a.txt")).toBe(contentOf("a.txt"));
   });
 
-  test("an open for reading and writing reads too: dd with seek and fallocate change what was generated", async () => {
+  test("but an open for reading and writing reads first: dd with seek and fallocate change generated content", async () => {
     await using m = await mounted({ pending: ["a.txt", "b.txt"] });
     await m.out("printf XY | dd of=a.txt bs=1 seek=3 conv=notrunc 2> /dev/null; fallocate -l 3 b.txt");
     expect(await m.out("cat a.txt b.txt")).toBe(`conXY${contentOf("a.txt").slice(5)}${contentOf("b.txt")}`);
   });
 
-  test("sed -i reads first, so it edits what was generated", async () => {
+  test("but sed -i reads first, and edits generated content", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     expect(await m.out("sed -i s/content/edited/ a.txt && cat a.txt")).toBe(
       contentOf("a.txt").replaceAll("content", "edited"),
@@ -241,7 +241,7 @@ print(set(os.pread(fd, (3 << 20) - 16384, 16384)), os.fstat(fd).st_size)`;
     expect(m.asked("a.txt")).toBe(1);
   });
 
-  test("generated bytes are ordinary ones: append, edit in place, truncate", async () => {
+  test("and generated content can be appended to, edited in place and truncated", async () => {
     await using m = await mounted({ pending: ["a.txt"], answer: () => ({ stream: "generated\n" }) });
     expect(
       await m.out("cat a.txt; echo more >> a.txt; printf G | dd of=a.txt conv=notrunc 2>/dev/null; cat a.txt"),
@@ -250,7 +250,7 @@ print(set(os.pread(fd, (3 << 20) - 16384, 16384)), os.fstat(fd).st_size)`;
     expect(m.server.requests.length).toBe(1);
   });
 
-  test("who waits for the content sees what was written, and the request is dropped", async () => {
+  test("and a reader that waits for the content gets what was written, and the request is cancelled", async () => {
     await using m = await mounted({ pending: ["a.txt"], answer: () => ({ hang: true }) });
     const reader = m.sh("cat a.txt");
     const request = await m.server.request(0);
@@ -264,9 +264,9 @@ print(set(os.pread(fd, (3 << 20) - 16384, 16384)), os.fstat(fd).st_size)`;
 describeMounted("content belongs to the inode, not to the path", () => {
   const cases: readonly (readonly [string, string, string])[] = [
     ["renamed", "mv a.txt sub/b.txt", "cat sub/b.txt"],
-    ["renamed, another pending file taking its name", "mv a.txt b.txt; mv other.txt a.txt", "cat b.txt"],
+    ["renamed, and another pending file takes its name", "mv a.txt b.txt; mv other.txt a.txt", "cat b.txt"],
     ["linked", "ln a.txt b.txt", "cat b.txt a.txt | head -n 2"],
-    ["linked, its first name removed", "ln a.txt b.txt; rm a.txt", "cat b.txt"],
+    ["linked, and its first name is removed", "ln a.txt b.txt; rm a.txt", "cat b.txt"],
     [
       "exchanged with another",
       "mv --exchange a.txt other.txt 2>/dev/null || { mv a.txt t; mv other.txt a.txt; mv t other.txt; }",
@@ -275,19 +275,19 @@ describeMounted("content belongs to the inode, not to the path", () => {
     ["chmodded", "chmod 600 a.txt", "cat a.txt"],
     ["touched", "touch a.txt", "cat a.txt"],
   ];
-  test.each(cases)("%s while it is generated", async (_, meanwhile, after) => {
+  test.each(cases)("if it is %s while it is generated", async (_, change, after) => {
     const gate = new Gate();
     await using m = await mounted({ pending: ["a.txt", "other.txt", "sub/x"], answer: gate.holds() });
     const reader = m.sh("cat a.txt");
     await m.server.request(0);
-    await m.out(meanwhile);
+    await m.out(change);
     gate.open();
     expect((await reader).stdout).toBe(contentOf("a.txt"));
     expect(await m.out(after)).toBe(contentOf("a.txt"));
     expect(m.server.requests.length).toBe(1);
   });
 
-  test("removed while it is generated: the reader still gets it all", async () => {
+  test("and a reader gets all of it if the file is removed while it is generated", async () => {
     const gate = new Gate();
     await using m = await mounted({ pending: ["a.txt"], answer: gate.holds() });
     const reader = m.sh("cat a.txt");
@@ -298,14 +298,14 @@ describeMounted("content belongs to the inode, not to the path", () => {
     expect(await m.out("cat a.txt")).toBe("new\n");
   });
 
-  test("one file by two hard links is generated once", async () => {
+  test("so one file with two hard links is generated once", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     await m.out("ln a.txt b.txt");
     expect(await m.out("cat b.txt; cat a.txt")).toBe((await m.out("cat a.txt")).repeat(2));
     expect(m.server.requests.length).toBe(1);
   });
 
-  test("a pending file that was renamed before is asked for by its new path", async () => {
+  test("so a pending file that was renamed is requested by its new path", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     await m.out("mv a.txt b.txt");
     expect(await m.out("cat b.txt")).toBe(contentOf("b.txt"));
@@ -313,8 +313,8 @@ describeMounted("content belongs to the inode, not to the path", () => {
   });
 });
 
-describeMounted("a failure is an error", () => {
-  test("cat fails, the reason can be read, and when the server recovers cat works", async () => {
+describeMounted("a failed generation", () => {
+  test("makes cat fail with a reason that can be read, and cat works again once the server recovers", async () => {
     await using m = await mounted({
       pending: ["a.txt"],
       answer: () => ({ status: 400, body: { error: { message: "no such thing" } } }),
@@ -330,7 +330,7 @@ describeMounted("a failure is an error", () => {
     expect((await m.sh("getfattr -n user.llmfs.error a.txt")).status).toBe(1);
   });
 
-  test("is told to all who wait, by one request", async () => {
+  test("is reported to all waiting readers after one request", async () => {
     const gate = new Gate();
     await using m = await mounted({ pending: ["a.txt"], answer: gate.holds(() => ({ status: 400 })) });
     const readers = Array.from({ length: 8 }, () => m.sh("cat a.txt"));
@@ -342,7 +342,7 @@ describeMounted("a failure is an error", () => {
     expect(m.server.requests.length).toBe(1);
   });
 
-  test("no tool takes a failed file for an empty one", async () => {
+  test("is not taken for an empty file by any tool", async () => {
     await using m = await mounted({ pending: ["a.txt"], answer: () => ({ status: 400 }) });
     const tools = [
       "cat a.txt",
@@ -361,14 +361,14 @@ describeMounted("a failure is an error", () => {
     expect(passed).toEqual([]);
   });
 
-  test("keeps no writer out", async () => {
+  test("does not prevent writing to the file", async () => {
     await using m = await mounted({ pending: ["a.txt"], answer: () => ({ status: 400 }) });
     expect((await m.sh("cat a.txt")).status).toBe(1);
     expect(await m.out("echo mine >> a.txt; cat a.txt")).toBe("mine\n");
     expect((await m.sh("getfattr -n user.llmfs.error a.txt")).status).toBe(1);
   });
 
-  test("too long for the mount is ENOSPC, not a part of it", async () => {
+  test("because the content does not fit in the mount is ENOSPC, and leaves nothing", async () => {
     await using m = await mounted({
       pending: ["a.txt"],
       args: ["--size", "64K"],

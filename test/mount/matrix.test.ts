@@ -1,4 +1,4 @@
-/** What tools make of pending files is what docs/lazy-files.md says. */
+/** Tools read pending files as docs/lazy-files.md says. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { CLAIMED_SIZE } from "../../src/fs/ops/attributes.ts";
@@ -25,27 +25,24 @@ function foreseen(claim: number, content: ContentName, tools: typeof TOOLS) {
 
 describeMounted("the first reader of a pending file", () => {
   test.each(["small", "pages", "exact", "large"] as const)(
-    "gets it right, or an error, whatever tool it is (%s)",
+    "gets the right content or an error with every tool (%s)",
     async (content) => {
       expect(await observed(CLAIMED_SIZE, content, present)).toEqual(foreseen(CLAIMED_SIZE, content, present));
     },
   );
 
-  test.each(CLAIMS.filter((claim) => claim !== CLAIMED_SIZE))(
-    "would be told less with a claim of %d",
-    async (claim) => {
-      for (const content of ["small", "large"] as const) {
-        expect(await observed(claim, content, decisive)).toEqual(foreseen(claim, content, decisive));
-      }
-    },
-  );
+  test.each(CLAIMS.filter((claim) => claim !== CLAIMED_SIZE))("would get less with a claim of %d", async (claim) => {
+    for (const content of ["small", "large"] as const) {
+      expect(await observed(claim, content, decisive)).toEqual(foreseen(claim, content, decisive));
+    }
+  });
 
-  test("is never silently wrong when the content is no longer than the claim", () => {
+  test("is never silently wrong if the content is no longer than the claim", () => {
     expect(TOOLS.filter(({ except }) => except?.more === "wrong" || except?.exact === "wrong")).toEqual([]);
   });
 
   for (const tool of TOOLS.filter((tool) => missing(tool).length > 0)) {
-    test.skip(`is ${tool.name} (lacks ${missing(tool).join(", ")})`, () => {});
+    test.skip(`may be ${tool.name} (lacks ${missing(tool).join(", ")})`, () => {});
   }
 });
 
@@ -55,7 +52,7 @@ async function wrong(content: ContentName, tools: typeof TOOLS, options: Paramet
   return others.map(({ tool, verdict, detail }) => `${tool.name}: ${verdict} (${detail})`);
 }
 
-describeMounted("a program that looks whether a file has changed", () => {
+describeMounted("a program that checks whether a file has changed", () => {
   const tools = COMPARERS.filter((tool) => missing(tool).length === 0);
 
   for (const passthrough of [true, false]) {
@@ -73,10 +70,10 @@ describeMounted("a program that looks whether a file has changed", () => {
   }
 
   for (const tool of COMPARERS.filter((tool) => missing(tool).length > 0)) {
-    test.skip(`is ${tool.name} (lacks ${missing(tool).join(", ")})`, () => {});
+    test.skip(`may be ${tool.name} (lacks ${missing(tool).join(", ")})`, () => {});
   }
 });
 
-test("docs/lazy-files.md is what 'bun test/mount/matrix.ts --write' writes", () => {
+test("docs/lazy-files.md is up to date: 'bun test/mount/matrix.ts --write' writes it", () => {
   expect(readFileSync(DOCUMENT, "utf8")).toBe(document());
 });

@@ -1,9 +1,9 @@
 /**
- * What tools make of a file that does not exist yet, by the size it claims until then.
+ * How tools read a pending file, depending on the size that it claims.
  *
  * A tool that opens a file and reads to the end is right whatever stat(2) said before. Some trust stat: they don't open
- * a file of size 0, stop at the size they were told, or fail when the file turns out shorter. Each tool here reads a
- * pending file it has never seen, and what it makes of it is compared with the content.
+ * a file of size 0, stop at the claimed size, or fail when the file turns out shorter. Each tool here reads a pending
+ * file that it has never seen, and its output is compared with the content.
  *
  *   bun test/mount/matrix.ts            runs the matrix and prints what each tool did
  *   bun test/mount/matrix.ts --write    writes docs/lazy-files.md from the table below
@@ -21,13 +21,13 @@ export const CLAIMS = [0, 1, 4096, 65_536, CLAIMED_SIZE] as const;
 
 /**
  * - "right": the whole content
- * - "fails": an error, told by the exit status
+ * - "fails": an error, reported by the exit status
  * - "warns": something else, exit status 0, and a message on standard error
- * - "wrong": something else, and not a word
+ * - "wrong": something else, without any message
  */
 export type Verdict = "right" | "fails" | "warns" | "wrong";
 
-/** How the claim compares with the content's real size: nothing else matters to any tool. */
+/** How the claim compares with the content's real size: nothing else matters to a tool. */
 export type Case = "nothing" | "less" | "more" | "exact";
 
 /** Longer than some claims, longer than all, a whole number of pages, and exactly as long as a claim. */
@@ -41,18 +41,18 @@ export type ContentName = keyof typeof CONTENTS;
 
 export interface Tool {
   readonly name: string;
-  /** Shell, in a directory with the pending file `f` (or `f.c`, `f.h`) and nothing else. `$OUT` is a folder elsewhere. */
+  /** A shell script, run in a directory with only the pending file `f` (or `f.c`, `f.h`). `$OUT` is another folder. */
   readonly script: string;
-  /** The content of the file; text of several lines unless it says otherwise. */
+  /** The content of the file; several lines of text by default. */
   readonly content?: (content: string) => string;
   readonly file?: string;
-  /** What it prints when it is right; the content unless it says otherwise. */
+  /** What the tool prints when it is right; the content by default. */
   readonly prints?: (content: string) => string;
-  /** Programs besides those of coreutils. */
+  /** Programs that it needs in addition to coreutils. */
   readonly needs?: readonly string[];
-  /** Of a program that notices that the size of a pending file was a claim: files that are there are not for it. */
+  /** Whether the program notices that the size of a pending file was a claim; it is then not run on generated files. */
   readonly onlyPending?: boolean;
-  /** Where it is not "right". */
+  /** The cases in which it is not "right". */
   readonly except?: Partial<Record<Case, Verdict>>;
 }
 
@@ -230,7 +230,7 @@ function caseOf(claim: number, size: number): Case {
   return claim < size ? "less" : claim > size ? "more" : "exact";
 }
 
-/** Programs a tool needs that are not there. */
+/** Programs that a tool needs and that are not installed. */
 export function missing(tool: Tool): readonly string[] {
   return (tool.needs ?? []).filter((program) => Bun.which(program) === null);
 }
@@ -241,13 +241,13 @@ export interface Observation {
   readonly detail: string;
 }
 
-/** Reads the file, and has it generated again. */
+/** Reads the file and regenerates it. */
 const REGENERATE = `python3 -c 'import os, sys
 open(sys.argv[1]).read(); os.setxattr(sys.argv[1], "user.llmfs.regen", b"again"); open(sys.argv[1]).read()' `;
 
 interface MatrixOptions {
   readonly passthrough?: boolean;
-  /** The files have been generated twice. Else they are pending. */
+  /** Whether the files have been generated twice; otherwise they are pending. */
   readonly regenerated?: boolean;
 }
 
@@ -304,7 +304,7 @@ function contentFor(tool: Tool, name: ContentName): string {
 async function observe(tool: Tool, first: string, cwd: string, out: string, name: ContentName): Promise<Observation> {
   mkdirSync(out);
   const child = Bun.spawn({
-    // Where the output goes on through a pipe is part of no tool's work: sendfile and splice behave as to a file.
+    // What the pipe does with the output is not the tool's work: sendfile and splice treat it like a file.
     cmd: ["/bin/sh", "-c", first + tool.script],
     cwd,
     env: { PATH: process.env.PATH ?? "/usr/bin:/bin", LC_ALL: "C", OUT: out, DIR: cwd, HOME: out },
@@ -321,7 +321,7 @@ async function observe(tool: Tool, first: string, cwd: string, out: string, name
   return { tool, verdict, detail };
 }
 
-/** So many bytes of lines that are all different. */
+/** This number of bytes, in lines that are all different. */
 function text(length: number): string {
   let whole = "";
   for (let index = 0; whole.length < length; index++) whole += `line ${index} of the content of a file\n`;
@@ -332,7 +332,7 @@ function hash(algorithm: "sha1" | "sha256", content: string): string {
   return new Bun.CryptoHasher(algorithm).update(content).digest("hex");
 }
 
-/** C whose main function stands at the end of the file. */
+/** C with its main function at the end of the file. */
 function program(content: string): string {
   return `#include <stdio.h>\n/*\n${content}*/\nint main(void) { puts("compiled"); return 0; }\n`;
 }

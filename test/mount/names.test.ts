@@ -1,4 +1,4 @@
-/** Names that change without the kernel's doing, on a real mount: nothing of them stays in the kernel. */
+/** Names that change without the kernel's doing, on a real mount: none of them stays in the kernel. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ const sandbox = new Sandbox();
 const dir = sandbox.at("mnt");
 const work = sandbox.at("work");
 
-/** Listings come from the file `names`, contents from `content`, each as it is at that moment. */
+/** Listings come from the file `names`, contents from `content`, as they are at the time of the request. */
 const CONFIG = `
 import { defineConfig, FsError } from "llmfs";
 import { readFileSync } from "node:fs";
@@ -63,13 +63,13 @@ async function out(script: string): Promise<string> {
   return stdout;
 }
 
-/** How many inodes are in use. */
+/** The number of inodes in use. */
 function inodes(): number {
   const { files, ffree } = statfsSync(dir);
   return files - ffree;
 }
 
-/** The same, once the kernel has forgotten what earlier tests left behind. */
+/** The number of inodes in use once the kernel has forgotten what earlier tests left. */
 async function settledInodes(): Promise<number> {
   let count = inodes();
   for (let same = 0; same < 10; same++) {
@@ -101,13 +101,13 @@ afterAll(async () => {
   sandbox[Symbol.dispose]();
 }, 30_000);
 
-/** Twenty names that were never there before. */
+/** Twenty names that did not exist before. */
 function twenty(round: number): string[] {
   return Array.from({ length: 20 }, (_, index) => `${round}-${index}`);
 }
 
-describeMounted("names on a mount that change without the kernel's doing", () => {
-  test("listings with ever new names never use the inodes up", async () => {
+describeMounted("names that change without the kernel's doing", () => {
+  test("by listings with new names every time never use up the inodes", async () => {
     names();
     await out("ls d");
     const before = await settledInodes();
@@ -120,7 +120,7 @@ describeMounted("names on a mount that change without the kernel's doing", () =>
     await eventually("the inodes are back", () => inodes() === before);
   }, 60_000);
 
-  test("a name that a listing adds is found at once, though it did not exist a moment before", async () => {
+  test("are found as soon as a listing has them, even if they were missing a moment before", async () => {
     names("deep/1");
     expect(await out("ls d; cat d/deep/2 || echo none")).toBe("deep\nnone\n");
     names("deep/1", "deep/2");
@@ -129,7 +129,7 @@ describeMounted("names on a mount that change without the kernel's doing", () =>
     expect(await out("ls d/deep")).toBe("1\n2\n");
   });
 
-  test("an open file and a working directory of names that are gone go on", async () => {
+  test("can disappear under an open file or a working directory, which stays usable", async () => {
     names("file", "sub/inner");
     await out("ls -R d");
     const program = start(
@@ -145,7 +145,7 @@ describeMounted("names on a mount that change without the kernel's doing", () =>
     expect(await out("ls d; rm ready")).toBe("");
   });
 
-  test("a program that lists a directory while a look-up in it waits for the program is not locked out", async () => {
+  test("do not deadlock a program that lists a directory while a lookup there waits for that program", async () => {
     for (let round = 0; round < 3; round++) {
       names(...twenty(round), "kept");
       gone();
@@ -158,7 +158,7 @@ describeMounted("names on a mount that change without the kernel's doing", () =>
     }
   }, 60_000);
 
-  test("while a look-up waits, everybody else goes on; what changed is told afterwards", async () => {
+  test("hold up nobody else while a lookup waits, and the kernel is notified of the changes afterwards", async () => {
     names();
     gone();
     await out("ls d");
@@ -176,7 +176,7 @@ describeMounted("names on a mount that change without the kernel's doing", () =>
     await eventually("the inodes are back", () => inodes() === before);
   });
 
-  test("a file that its generator withdrew is gone, with its inode", async () => {
+  test("are gone with their inode when the generator withdraws the file", async () => {
     gone();
     const before = await settledInodes();
     await out("for i in 1 2 3 4 5; do cat found/$i; done");
@@ -198,8 +198,8 @@ except OSError as error: print(error.strerror, flush=True)
 sys.stdin.read()
 `;
 
-describeMounted("looking never uses up what users write with", () => {
-  test("more names and contents than fit, looked up by one, by several at a time, and kept open", async () => {
+describeMounted("looking never uses up the space of users", () => {
+  test("with more names and contents than fit, looked up one by one or concurrently, and kept open", async () => {
     const small = sandbox.directory("small");
     const config = sandbox.at("small.config.ts");
     writeFileSync(
@@ -238,7 +238,7 @@ describeMounted("looking never uses up what users write with", () => {
       await within("mkdir own; for i in $(seq 200); do echo mine > own/$i || exit 1; done; cat own/* | sort -u");
       await within("rm -r own; ls -lR shops; cat shops/*/* | wc -c; ls -lR shops; touch own; rm own");
       if (!IS_ROOT) return;
-      // Somebody without the right to write keeps open whatever can be opened.
+      // Somebody without write permission keeps open whatever can be opened.
       await within("chmod 755 .");
       const greedy = Bun.spawn({ cmd: ["python3", "-c", GREEDY], cwd: small, stdio: ["pipe", "pipe", "inherit"] });
       const { value } = await greedy.stdout.getReader().read();

@@ -1,8 +1,8 @@
-/** The layout of a tree that changes: how often it is fetched, and that nobody gets an older one than was told of. */
+/** The outline of a tree that changes: how often it is fetched, and that it is never older than a known change. */
 import { expect, test } from "bun:test";
 import { OutlineCache } from "../../src/mount/outline-cache.ts";
 
-/** A tree whose version is its only entry; fetching it takes 20 ms of a clock that is set by hand. */
+/** A tree whose version is its only entry; fetching it takes 20 ms of a clock that the test sets. */
 function watched() {
   const tree = { version: 1, now: 0, fetched: 0, drawing: 0 };
   const sleepers: { readonly until: number; wake(): void }[] = [];
@@ -31,14 +31,14 @@ function watched() {
   return { tree, layout, get, change, pass };
 }
 
-test("an unchanged one is fetched once, also for many at once", async () => {
+test("an unchanged outline is fetched once, also for concurrent callers", async () => {
   const { tree, get } = watched();
   expect(await Promise.all([get(), get(), get()])).toEqual(["/1", "/1", "/1"]);
   expect(await get()).toBe("/1");
   expect(tree.fetched).toBe(1);
 });
 
-test("the rest is as long as fetching and drawing take, ten times", async () => {
+test("the pause after fetching an outline is ten times as long as fetching and drawing it took", async () => {
   const { tree, get, change, pass } = watched();
   tree.drawing = 50;
   await get();
@@ -51,7 +51,7 @@ test("the rest is as long as fetching and drawing take, ten times", async () => 
   expect(await next).toBe("/2");
 });
 
-test("a change after a while is seen at once", async () => {
+test("a change after the pause is seen at once", async () => {
   const { tree, get, change, pass } = watched();
   await get();
   pass(200);
@@ -60,7 +60,7 @@ test("a change after a while is seen at once", async () => {
   expect(tree.fetched).toBe(2);
 });
 
-test("one that keeps changing is fetched with rests, and who asks meanwhile gets what is fetched after them", async () => {
+test("an outline that keeps changing is fetched after pauses, and callers in between share the next fetch", async () => {
   const { tree, get, change, pass } = watched();
   await get();
   const asked: Promise<string>[] = [];
@@ -75,13 +75,13 @@ test("one that keeps changing is fetched with rests, and who asks meanwhile gets
   expect(tree.fetched).toBe(2);
 });
 
-test("what changes while it is fetched is not missed", async () => {
+test("a change while the outline is fetched is not missed", async () => {
   const { get, change, pass, layout, tree } = watched();
   await get();
   pass(1000);
   change();
   const first = get();
-  // Told of after the fetch was answered, before its answer is taken.
+  // Reported after the fetch was answered, before its answer is processed.
   layout.noteVersion(++tree.version);
   const second = get();
   expect(await first).toBe("/2");
@@ -89,7 +89,7 @@ test("what changes while it is fetched is not missed", async () => {
   expect(await second).toBe("/3");
 });
 
-test("a fetch that fails is tried again", async () => {
+test("an outline whose fetch fails is fetched again", async () => {
   let fails = true;
   const layout = new OutlineCache(async () => {
     if (fails) throw new Error("closed");

@@ -1,4 +1,4 @@
-/** Overlayfs above a mount: what it copies up is the content, whole and nothing else. */
+/** Overlayfs above a mount: a copy-up copies the whole content and nothing else. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { describeMounted, IS_ROOT, LACKING } from "../support/mounted.ts";
@@ -9,7 +9,7 @@ const dir = sandbox.at("mnt");
 /** A tmpfs, with the overlay in `over`. */
 const layers = sandbox.at("layers");
 
-/** Files in `some` are short, those in `large` longer than what a file without content claims; each is made once. */
+/** Files in `some` are short, those in `large` are longer than the claimed size; each is generated once. */
 const CONFIG = `
 import { defineConfig } from "llmfs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -51,7 +51,7 @@ async function unmountLayers(): Promise<void> {
   await run("umount layers/over; umount layers");
 }
 
-/** The overlay shows these files as the mount has them. */
+/** Expects the overlay to show these files as the mount has them. */
 async function expectSame(...paths: readonly string[]): Promise<void> {
   for (const path of paths) expect(await out(`cmp mnt/${path} layers/over/${path} && echo same`)).toBe("same\n");
 }
@@ -112,7 +112,7 @@ describeMounted("overlayfs", () => {
       }, 60_000);
     }
 
-    test("several threads that change one file, and others that read it, all see the content", async () => {
+    test("several threads that change a file and others that read it all see the content", async () => {
       await mountOverlay(lower);
       const paths = ["slow/a.txt", "slow/b.txt", ...Array.from({ length: 30 }, (_, n) => `some/${n}.txt`)];
       await out(
@@ -121,7 +121,7 @@ describeMounted("overlayfs", () => {
       await expectSame(...paths);
     }, 60_000);
 
-    test("a file that is made anew at every open is copied as it is at that time", async () => {
+    test("a file that is generated at every open is copied with the content of that open", async () => {
       await mountOverlay(lower);
       for (const path of ["always/a.txt", "always/b.txt", "always/c.txt"]) {
         await out(`stat layers/over/${path}; cat layers/over/${path}; chmod 600 layers/over/${path}`);
@@ -131,7 +131,7 @@ describeMounted("overlayfs", () => {
       }
     });
 
-    test("copied within the mount, too, as upper layer of itself", async () => {
+    test("a copy-up also works if the upper layer is in the mount itself", async () => {
       await out("mkdir mnt/upper mnt/work layers/over");
       await out("mount -t overlay o layers/over -o lowerdir=mnt/some:mnt/large,upperdir=mnt/upper,workdir=mnt/work");
       await out("cd layers/over; chmod 600 1.txt; echo more >> 2.txt; chmod 600 c.txt");
@@ -140,7 +140,7 @@ describeMounted("overlayfs", () => {
       expect(await out("cmp mnt/large/c.txt layers/over/c.txt && echo same")).toBe("same\n");
     });
 
-    test("as upper layer, a file without content is written to and read as in the mount itself", async () => {
+    test("in an upper layer, a file without content is written and read as in the mount itself", async () => {
       await out("mkdir mnt/upper mnt/work layers/lower layers/over");
       await out("mount -t overlay o layers/over -o lowerdir=layers/lower,upperdir=mnt/upper,workdir=mnt/work");
       await out("for f in a b c d; do : > mnt/upper/$f; setfattr -n user.llmfs.generator -v short mnt/upper/$f; done");

@@ -4,8 +4,8 @@ import { startFilesystem } from "../../src/mount/filesystem.ts";
 import { describeMounted, snapshotOf } from "../support/mounted.ts";
 import { Sandbox } from "../support/program.ts";
 
-describeMounted("the pause before a file that failed is tried again", () => {
-  test("is kept by who generates, and by nobody else", async () => {
+describeMounted("the pause before a failed file is tried again", () => {
+  test("is left to the side that generates; the filesystem itself does not wait", async () => {
     using sandbox = new Sandbox();
     const mountpoint = sandbox.directory("mnt");
     const pauses: number[] = [];

@@ -1,4 +1,4 @@
-/** llmfs as process 1, as the entry point of a container is. */
+/** llmfs as process 1, like the entry point of a container. */
 import { expect, setDefaultTimeout } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { IS_ROOT, LACKING } from "../support/mounted.ts";
@@ -10,23 +10,23 @@ setDefaultTimeout(60_000);
 
 const testInit = testWith(LACKING ?? (IS_ROOT ? programs("unshare", "ps") : "root"));
 
-/** Starts llmfs in a namespace of processes of its own. */
+/** Starts llmfs in a process namespace of its own. */
 function start(sandbox: Sandbox, args: readonly string[]) {
   const unshare = ["unshare", "--pid", "--fork", "--mount-proc"];
   return sandbox.start([], { program: [...unshare, ...BINARY, ...args] });
 }
 
-/** The id that process 1 has out here. */
+/** The id of process 1 as seen from outside. */
 async function outerId(unshare: number): Promise<number> {
   const children = () => readFileSync(`/proc/${unshare}/task/${unshare}/children`, "utf8").trim();
   await eventually("llmfs runs", () => children() !== "");
   return Number(children());
 }
 
-testInit("orphans leave no zombies, and the command's status is kept", async () => {
+testInit("as process 1, llmfs leaves no zombies, and keeps the command's status", async () => {
   using sandbox = new Sandbox();
   const script =
-    // Each subshell ends before the process that it started, which then belongs to process 1.
+    // Each subshell ends before the process that it started, which then becomes a child of process 1.
     "for i in 1 2 3 4 5; do (sleep 0.1 & exec true); done; " +
     'until [ "$(ps -eo comm= | grep -c sleep)" = 0 ]; do sleep 0.1; done; ' +
     "for i in $(seq 100); do ps -eo stat= | grep -q Z || exit 7; sleep 0.1; done; ps -e; exit 8";
@@ -41,7 +41,7 @@ testInit("a zombie of a process that llmfs itself started is left to be waited f
 });
 
 for (const signal of ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const) {
-  testInit(`${signal} is passed on to the command, whose status is kept`, async () => {
+  testInit(`as process 1, llmfs passes ${signal} on to the command, and keeps its status`, async () => {
     using sandbox = new Sandbox();
     const name = signal.slice(3);
     const script = `trap 'echo got ${name}; exit 9' ${name}; touch ${sandbox.at("ready")}; while :; do sleep 0.05; done`;
@@ -52,7 +52,7 @@ for (const signal of ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGU
   });
 }
 
-testInit("SIGTERM ends it before the command has begun", async () => {
+testInit("as process 1, llmfs ends on SIGTERM before the command has begun", async () => {
   using sandbox = new Sandbox();
   await using server = await openaiServer([{ hang: true }]);
   const model = ["--model", "m", "--base-url", server.baseUrl, "--mode", "off"];

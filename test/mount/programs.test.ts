@@ -1,4 +1,4 @@
-/** What generators start does not outlive the mount, however it ends: by the compiled binary. */
+/** Processes that generators start do not outlive the mount, however it ends; with the compiled binary. */
 import { afterAll, afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { describeMounted, processesOf } from "../support/mounted.ts";
@@ -6,7 +6,7 @@ import { BINARY, eventually, isAlive, mountedType, Sandbox } from "../support/pr
 
 setDefaultTimeout(60_000);
 
-/** Says who it is, and stays until it is ended; `stubborn` is not by SIGTERM. */
+/** Writes its process id, and stays until it is ended; `stubborn` ignores SIGTERM. */
 const script = (how: string) => `${how} sleep 600 & echo "$$ $!" > "$SAID.new"; mv "$SAID.new" "$SAID"; wait`;
 
 const CONFIG = `
@@ -29,14 +29,14 @@ export default {
 };
 `;
 
-describeMounted("what generators started", () => {
+describeMounted("a program that a generator started", () => {
   const sandbox = new Sandbox();
   const dir = sandbox.directory("mnt");
   const said = sandbox.at("said");
   const options = { program: BINARY, cwd: sandbox.directory("work"), env: { SAID: said } };
   writeFileSync(`${options.cwd}/llmfs.config.ts`, CONFIG);
 
-  /** The processes that were there for the content. */
+  /** The processes that ran for the content. */
   const programs = () => (existsSync(said) ? readFileSync(said, "utf8").trim().split(" ").map(Number) : []);
   const living = () => programs().filter(isAlive);
 
@@ -48,7 +48,7 @@ describeMounted("what generators started", () => {
   }
 
   async function over() {
-    // What got SIGKILL is on its way out, and need not be out yet.
+    // A process that got SIGKILL takes a moment to end.
     await eventually("nothing is left", () => processesOf(dir).length === 0 && living().length === 0);
     expect(mountedType(dir)).toBeUndefined();
   }
@@ -59,35 +59,35 @@ describeMounted("what generators started", () => {
   });
   afterAll(() => sandbox[Symbol.dispose]());
 
-  test.each(["stubborn", "plain", "own"])("is gone when run ends: %s", async (file) => {
+  test.each(["stubborn", "plain", "own"])("has ended when run ends: %s", async (file) => {
     const wait = `cat ${file} >/dev/null & while ! test -e "$SAID"; do sleep 0.1; done; test ${file} = plain || wait`;
     expect(await sandbox.llmfs(["run", "--", "sh", "-c", wait], options)).toMatchObject({ status: 0 });
     expect(programs()).toHaveLength(2);
     await eventually("nothing is left", () => living().length === 0);
   });
 
-  test("is gone when the mount is, after its time was over", async () => {
+  test("has ended when the mount ends after its time limit", async () => {
     const { reader } = await mounted("stubborn");
     expect(await reader.exited).toBe(1);
     expect(await sandbox.llmfs(["unmount", dir], options)).toMatchObject({ status: 0 });
     await over();
   });
 
-  test("is gone when the reader is for whom a mount out of sight stayed", async () => {
+  test("has ended when the reader does for whom a lazily unmounted mount stayed", async () => {
     const { reader } = await mounted("stubborn");
     expect(await sandbox.llmfs(["unmount", "-l", dir], options)).toMatchObject({ status: 0 });
     expect(await reader.exited).toBe(1);
     await over();
   });
 
-  test("is gone when SIGTERM ended the mount", async () => {
+  test("has ended when SIGTERM ended the mount", async () => {
     const { reader, daemon } = await mounted("stubborn");
     process.kill(daemon, "SIGTERM");
     await reader.exited;
     await over();
   });
 
-  test.each(["plain", "stubborn", "own"])("is gone when SIGKILL ended the mount: %s", async (file) => {
+  test.each(["plain", "stubborn", "own"])("has ended when SIGKILL ended the mount: %s", async (file) => {
     const { reader, daemon } = await mounted(file);
     process.kill(daemon, "SIGKILL");
     await reader.exited;

@@ -1,4 +1,4 @@
-/** Generating a file anew, and taking that back. */
+/** Regenerating a file, and undoing that. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { describeMounted, Gate, type Mounted, mounted, pathOf } from "../support/mounted.ts";
@@ -6,7 +6,7 @@ import { BINARY, eventually } from "../support/program.ts";
 
 setDefaultTimeout(60_000);
 
-/** Every answer differs from the last. */
+/** Every answer differs from the previous one. */
 async function counted(...args: string[]): Promise<Mounted> {
   let count = 0;
   return mounted({
@@ -18,8 +18,8 @@ async function counted(...args: string[]): Promise<Mounted> {
 
 const regen = (m: Mounted, ...args: string[]) => m.sandbox.llmfs(["regen", ...args], { program: BINARY });
 
-describeMounted("a file generated anew", () => {
-  test("has another content under its name, while who has it open keeps the old one", async () => {
+describeMounted("a regenerated file", () => {
+  test("has new content under its name, while a program that has it open keeps the old one", async () => {
     await using m = await counted();
     const script =
       'exec 3< a.txt; ino=$(stat -c %i a.txt); "$@"; cat <&3; cat a.txt; [ $ino != $(stat -c %i a.txt) ]; echo $?';
@@ -29,12 +29,12 @@ describeMounted("a file generated anew", () => {
     expect(m.server.requests.map(({ body }) => JSON.stringify(body.messages))).toEqual(
       Array(2).fill(JSON.stringify(m.server.received(0).body.messages)),
     );
-    // The new answer is recorded in the place of the old one.
+    // The new answer is recorded in place of the old one.
     expect(readdirSync(m.sandbox.at("rec"))).toHaveLength(1);
     expect(await Bun.file(m.sandbox.at(`rec/${readdirSync(m.sandbox.at("rec"))[0]}`)).text()).toEndWith("a.txt 2");
   });
 
-  test("by its attribute has another content each time, however soon after the last", async () => {
+  test("gets new content each time by its attribute, however soon after the last time", async () => {
     await using m = await counted();
     const script = `
 import os
@@ -48,7 +48,7 @@ print(contents)
     expect(await m.out(`python3 -c '${script}'`)).toBe("['a.txt 1', 'a.txt 2', 'a.txt 3', 'a.txt 4']\n");
   });
 
-  test("by its attribute, from many threads at once, has a content that the thread has not read before", async () => {
+  test("gets new content for each of many threads that use its attribute at once", async () => {
     await using m = await counted();
     const script = `
 import errno, os, threading, time
@@ -76,7 +76,7 @@ print(repeated, open("a.txt").read() == open("a.txt").read())
     expect(await m.sh(`python3 -c '${script}'`)).toEqual({ status: 0, stdout: "[] True\n", stderr: "" });
   });
 
-  test("that is renamed, replaced or removed while it is generated is the file's, not the name's", async () => {
+  test("is the same file if it is renamed, replaced or removed during the generation", async () => {
     await using m = await counted();
     await m.out("cat a.txt dir/b.txt");
     const gate = new Gate();
@@ -89,25 +89,25 @@ print(repeated, open("a.txt").read() == open("a.txt").read())
     gate.open();
     await renamed;
     expect(await m.out("cat moved.txt; cat a.txt")).toBe("a.txt again\nmine\n");
-    // Its reader keeps what was there before.
+    // Its reader keeps the old content.
     const { stdout, stderr } = await removed;
     expect(stdout).toMatch(/^dir\/b\.txt \d\n$/);
     expect(stderr).toContain("ESTALE: the file has no name any more");
     expect(m.status().files).toMatchObject({ ready: 1, static: 1, pending: 0 });
   });
 
-  test("is named by itself, not by its directory, before anything is asked", async () => {
+  test("must be named itself, not by its directory: the error comes before any request", async () => {
     await using m = await counted();
     const { status, stderr } = await regen(m, "mnt/a.txt", "mnt/dir");
     expect([status, stderr]).toEqual([2, expect.stringContaining("mnt/dir is a directory; name the files in it")]);
     expect(m.server.requests).toHaveLength(0);
   });
 
-  test("can be had back, and that can be undone too", async () => {
+  test("can be restored with --undo, and that can be undone too", async () => {
     await using m = await counted();
     await m.out("cat a.txt dir/b.txt; ln a.txt hard");
-    const anew = await regen(m, "mnt/a.txt", "mnt/dir/b.txt", "mnt/hard");
-    expect(anew).toEqual({ status: 0, stdout: "", stderr: expect.stringContaining("2 of 2 files generated") });
+    const regenerated = await regen(m, "mnt/a.txt", "mnt/dir/b.txt", "mnt/hard");
+    expect(regenerated).toEqual({ status: 0, stdout: "", stderr: expect.stringContaining("2 of 2 files generated") });
     const [first, second, other] = (await m.out("cat a.txt hard dir/b.txt")).split("\n");
     expect([first, second, other]).toEqual([second, expect.stringMatching(/ [34]$/), expect.stringMatching(/ [34]$/)]);
     expect((await regen(m, "--undo", "mnt/a.txt")).status).toBe(0);
@@ -120,7 +120,7 @@ print(repeated, open("a.txt").read() == open("a.txt").read())
     expect(m.server.requests).toHaveLength(4);
   });
 
-  test("is recorded, and when it is taken back, the earlier answer is recorded again", async () => {
+  test("has its new answer recorded, and on undo the earlier answer is recorded again", async () => {
     await using m = await counted();
     const recorded = () => readdirSync(m.sandbox.at("rec")).filter((name) => name.startsWith("a.txt."));
     const answers = () =>
@@ -137,7 +137,7 @@ print(repeated, open("a.txt").read() == open("a.txt").read())
     expect(answers()).toHaveLength(1);
   });
 
-  test("is never one that somebody wrote or changed, unless that is demanded; it can be had back even so", async () => {
+  test("is never one that somebody wrote or changed, except with --force; that can be undone too", async () => {
     await using m = await counted();
     await m.out("cat a.txt dir/b.txt >/dev/null; echo mine > own.txt; echo more >> a.txt; : > empty.txt");
     const asked = m.server.requests.length;
@@ -154,7 +154,7 @@ print(repeated, open("a.txt").read() == open("a.txt").read())
     expect(await m.out("cat own.txt")).toBe("mine\n");
   });
 
-  test("with another prompt is asked for with that, which stays the file's own", async () => {
+  test("with another prompt is requested with it, and the prompt stays the file's own", async () => {
     await using m = await counted();
     await m.out("cat a.txt");
     expect((await regen(m, "mnt/a.txt", "--prompt", "In verse.")).status).toBe(0);
@@ -169,7 +169,7 @@ print(repeated, open("a.txt").read() == open("a.txt").read())
     expect(JSON.stringify(m.server.requests.findLast((one) => pathOf(one) === "dir/b.txt")?.body)).toContain("Short.");
   });
 
-  test("that cannot be made keeps its content, and the reason is told", async () => {
+  test("keeps its content if generating fails, and the reason is reported", async () => {
     await using m = await counted();
     await m.out("cat a.txt");
     m.answer = () => ({ status: 400, body: { error: { message: "what?" } } });
@@ -180,7 +180,7 @@ print(repeated, open("a.txt").read() == open("a.txt").read())
     expect([none.status, none.stderr]).toEqual([90, expect.stringContaining("there is no earlier content")]);
   });
 
-  test("is the recorded one where only recordings answer", async () => {
+  test("gets its recorded content if only recordings are used", async () => {
     await using m = await counted();
     await m.out("cat a.txt");
     await m.unmount();

@@ -16,7 +16,7 @@ const isolated = testWith(IS_ROOT ? programs("unshare", "tar", "sha256sum", "dif
 const FLAGS = ["--mode", "replay", "--model", EXAMPLE_MODEL];
 const EPOCH = "1767225600";
 
-/** Another machine: no network, another name, another home, another time zone, another place of the mount. */
+/** Another machine: no network, and another host name, home, time zone and mountpoint. */
 async function machine(
   sandbox: Sandbox,
   name: string,
@@ -54,7 +54,7 @@ async function machine(
   return finished(child);
 }
 
-/** Reads the files in an order of the seed's, one by one or all at once; then keeps the tree, and prints its sum. */
+/** Reads the files in an order given by the seed, one by one or all at once; saves the tree and prints its sum. */
 function keep(seed: number): string {
   const random = new Random(seed);
   const files = ["README.md", "berths.csv", "docs/berthing.md", "src/berths.py", "src/test_berths.py"];
@@ -63,7 +63,7 @@ function keep(seed: number): string {
   return `set -e; ${read}\nwait\ncp -a . "$OUT/tree"; tar --sort=name -c . | sha256sum`;
 }
 
-describeMounted("the example, replayed", () => {
+describeMounted("the example, replayed,", () => {
   isolated("gives one tree and one sum on two machines without a network, in any order of reading", async () => {
     using sandbox = new Sandbox();
     const args = [
@@ -90,30 +90,33 @@ describeMounted("the example, replayed", () => {
     expect(readFileSync(sandbox.at("one/tree/berths.csv"), "utf8")).toContain("C1,40,6.0,no\n");
   });
 
-  isolated("with a changed prompt fails for exactly the files it reaches, naming the first difference", async () => {
-    using sandbox = new Sandbox();
-    cpSync(EXAMPLE, sandbox.at("harbour"), { recursive: true });
-    const file = sandbox.at("harbour/harbour.json");
-    writeFileSync(file, readFileSync(file, "utf8").replace("in at most fifteen lines", "in rhymes"));
-    const args = ["run", ...FLAGS, "--from", file, "--recordings", sandbox.at("harbour/recordings")];
-    const script =
-      "for f in README.md berths.csv docs/*.md src/*.py; do cat $f > /dev/null 2>&1 || echo $f; done; getfattr --only-values -n user.llmfs.error docs/berthing.md";
-    const { stdout } = await machine(sandbox, "one", args, script);
-    const [failed, reason] = stdout.split("\n");
-    expect(failed).toBe("docs/berthing.md");
-    expect(reason).toContain("no recording for /docs/berthing.md");
-    expect(reason).toMatch(
-      /the prompt differs at line \d+: recorded "Write for skippers, in at most fifteen lines\.", asked "Write for skippers, in rhymes\."/,
-    );
-    const warm = await machine(sandbox, "two", [...args, "--warm"], "echo begun");
-    expect([warm.status, warm.stdout]).toEqual([90, ""]);
-    expect(warm.stderr).toContain("4 of 5 files generated");
-    expect(warm.stderr).toContain("failed: /docs/berthing.md: EIO: no recording for /docs/berthing.md");
-  });
+  isolated(
+    "with a changed prompt fails for exactly the files that depend on it, naming the first difference",
+    async () => {
+      using sandbox = new Sandbox();
+      cpSync(EXAMPLE, sandbox.at("harbour"), { recursive: true });
+      const file = sandbox.at("harbour/harbour.json");
+      writeFileSync(file, readFileSync(file, "utf8").replace("in at most fifteen lines", "in rhymes"));
+      const args = ["run", ...FLAGS, "--from", file, "--recordings", sandbox.at("harbour/recordings")];
+      const script =
+        "for f in README.md berths.csv docs/*.md src/*.py; do cat $f > /dev/null 2>&1 || echo $f; done; getfattr --only-values -n user.llmfs.error docs/berthing.md";
+      const { stdout } = await machine(sandbox, "one", args, script);
+      const [failed, reason] = stdout.split("\n");
+      expect(failed).toBe("docs/berthing.md");
+      expect(reason).toContain("no recording for /docs/berthing.md");
+      expect(reason).toMatch(
+        /the prompt differs at line \d+: recorded "Write for skippers, in at most fifteen lines\.", asked "Write for skippers, in rhymes\."/,
+      );
+      const warm = await machine(sandbox, "two", [...args, "--warm"], "echo begun");
+      expect([warm.status, warm.stdout]).toEqual([90, ""]);
+      expect(warm.stderr).toContain("4 of 5 files generated");
+      expect(warm.stderr).toContain("failed: /docs/berthing.md: EIO: no recording for /docs/berthing.md");
+    },
+  );
 });
 
 describeMounted("a mount that replays", () => {
-  test("asks for what was recorded where nobody names a model, if the recordings agree on one", async () => {
+  test("uses the recorded model if none is named and all recordings agree on it", async () => {
     using sandbox = new Sandbox();
     cpSync(EXAMPLE, sandbox.at("harbour"), { recursive: true });
     const run = ["run", "--mode", "replay", "--from", "harbour.json", "--recordings", "recordings", "--"];
@@ -127,7 +130,7 @@ describeMounted("a mount that replays", () => {
 
   const traced = testWith(IS_ROOT ? programs("strace") : "root: fusermount3 has no rights while it is traced");
 
-  /** The calls of the mount and of all that it starts, that make or use sockets between machines or with servers. */
+  /** The calls of the mount and its child processes that make or use sockets between machines or with servers. */
   async function connections(args: readonly string[]): Promise<{ readonly calls: string; readonly status: number }> {
     using sandbox = new Sandbox();
     cpSync(EXAMPLE, sandbox.at("harbour"), { recursive: true });
@@ -151,16 +154,16 @@ describeMounted("a mount that replays", () => {
   const run = ["run", "--model", EXAMPLE_MODEL, "--from", "harbour.json", "--recordings"];
   const read = ["--", "sh", "-c", "cat README.md src/*.py; setfattr -n user.llmfs.prompt -v new docs; cat docs/*.md"];
 
-  traced("opens no socket and asks no name, neither for what is recorded nor for what is not", async () => {
+  traced("opens no socket and resolves no name, for recorded and for missing answers", async () => {
     expect(await connections([...run, "recordings", "--mode", "replay", ...read])).toEqual({ status: 1, calls: "" });
   });
 
-  traced("is watched closely enough: one that may ask is seen to", async () => {
+  traced("is observed closely enough: a mount that may use the network is noticed", async () => {
     const { calls } = await connections([...run, "none", "--timeout", "500ms", "--", "cat", "README.md"]);
     expect(calls).toContain("connect(");
   });
 });
 
-test("the example's recordings are what is asked for today: run build/example.ts when this fails", async () => {
+test("the example's recordings answer today's requests; run build/example.ts when this fails", async () => {
   expect(await createFolderStore(join(EXAMPLE, "recordings")).list()).toEqual([...(await exampleRecordings())]);
 });

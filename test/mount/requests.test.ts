@@ -1,4 +1,4 @@
-/** How many requests ordinary work sends: what the kernel keeps for itself is not asked for again. */
+/** How many requests ordinary work sends: the kernel does not ask again for what it has cached. */
 
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
@@ -13,7 +13,7 @@ function counts(m: Mounted): Counts {
   return JSON.parse(readFileSync(join(m.dir, ".llmfs/status.json"), "utf8")).requests;
 }
 
-/** What a script sends, and what looking at the counter does not: it opens and reads a file of its own. */
+/** The requests that a script causes, without those of reading the counter, which opens and reads its own file. */
 async function sent(m: Mounted, script: string): Promise<Counts> {
   const before = counts(m);
   const between = counts(m);
@@ -28,7 +28,7 @@ async function sent(m: Mounted, script: string): Promise<Counts> {
   return found;
 }
 
-/** The fewest of some runs: in the first ones the kernel learns, and files find their places. */
+/** The fewest requests of some runs: in the first ones the kernel fills its caches. */
 async function sentInTheEnd(m: Mounted, script: string): Promise<Counts> {
   let fewest = await sent(m, script);
   for (let run = 1; run < 10; run++) {
@@ -42,11 +42,11 @@ function total(found: Counts, ...names: string[]): number {
   return names.reduce((sum, name) => sum + (found[name] ?? 0), 0);
 }
 
-describeMounted("the kernel asks", () => {
-  test("a few dozen times for ten thousand files in a directory, attributes and all; then never again", async () => {
+describeMounted("the kernel sends", () => {
+  test("a few dozen requests for ten thousand files in a directory with their attributes, and then none", async () => {
     await using m = await mounted();
     await m.out("mkdir big && cd big && seq 10000 | xargs touch");
-    // Another process, so that nothing but the kernel's own memory can help it.
+    // In another process, so that nothing but the kernel's own cache can help it.
     const list = `python3 -c 'import os; print(sum(e.stat(follow_symlinks=False).st_size + 1 for e in os.scandir("big")))'`;
     const first = await sent(m, list);
     expect(total(first, "readdir", "readdirplus")).toBeLessThan(100);
@@ -54,14 +54,14 @@ describeMounted("the kernel asks", () => {
     expect(await sentInTheEnd(m, list)).toEqual({});
   });
 
-  test("not at all when ls -l shows what the kernel knows", async () => {
+  test("no requests when ls -l shows what the kernel has cached", async () => {
     await using m = await mounted();
     await m.out("mkdir big && cd big && seq 1000 | xargs touch");
-    // Once: ls hears then that there are no labels here.
+    // Once: ls learns then that there are no labels here.
     expect(await sentInTheEnd(m, "ls -l big > /dev/null")).toEqual({ getxattr: 1 });
   });
 
-  test("not at all for a file it has been told of: stat, in every way, and a name that is not there", async () => {
+  test("no requests for stat of a known file, by any path, and for a name known to be missing", async () => {
     await using m = await mounted();
     await m.out("mkdir -p a/b && echo hello > a/b/file && ln -s b a/link");
     const look =
@@ -69,7 +69,7 @@ describeMounted("the kernel asks", () => {
     expect(await sentInTheEnd(m, look)).toEqual({});
   });
 
-  test("not again for the attributes of a file that was written and looked at before it was closed", async () => {
+  test("no request for the attributes of a file that was written and inspected before it was closed", async () => {
     await using m = await mounted();
     const write =
       "import os; fd = os.open('f', os.O_CREAT | os.O_WRONLY); os.write(fd, b'x' * 5000); os.fstat(fd); os.close(fd)";
@@ -77,24 +77,24 @@ describeMounted("the kernel asks", () => {
     expect(await sent(m, "test -s f; test f -nt .")).toEqual({});
   });
 
-  test("only for an open and a release where a file is read again", async () => {
+  test("only an open and a release when a file is read again", async () => {
     await using m = await mounted();
     await m.out("echo hello > file");
     expect(await sentInTheEnd(m, "cat file")).toEqual({ open: 1, release: 1 });
   });
 
-  test("for no more than what git status opens itself, once the tree is known", async () => {
+  test("few requests for git status once the tree is known: for files that git itself opens", async () => {
     await using m = await mounted();
     const git = "export HOME=$OUT; git -c user.name=somebody -c user.email=some@body -c core.fsmonitor=false";
     await m.out(
       "mkdir -p src/one src/two; for i in $(seq 200); do echo $i > src/one/f$i; echo $i > src/two/f$i; done; " +
-        // Files of the second in which the index was written are read again, every time.
+        // Git reads all files again that are as new as its index.
         "touch -d 2001-01-01 src/*/*; " +
         `${git} init -q . && git add -A && ${git} commit -qm one; ${git} status; ${git} status --porcelain`,
     );
     const found = await sent(m, `${git} --no-optional-locks status --porcelain`);
     expect(total(found, "lookup", "getattr", "statx", "readdir", "readdirplus")).toBeLessThan(20);
-    // The index, the refs, the configuration; none of 400 files.
+    // The index, the refs and the configuration; not one of the 400 files.
     expect(total(found, "open", "create")).toBeLessThan(40);
     expect(total(found, "write", "setattr", "rename", "unlink")).toBe(0);
   });

@@ -1,4 +1,4 @@
-/** A mount that other users may come into: what they can make it show them. */
+/** A mount that other users can enter: which files they can make it show them. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, writeFileSync } from "node:fs";
 import { contentOf, IS_ROOT, LACKING, type Mounted, pathOf, unmounted } from "../support/mounted.ts";
@@ -67,7 +67,7 @@ async function shared(): Promise<Mounted> {
   return mounted;
 }
 
-/** A shell script of another user. */
+/** A shell script that runs as another user. */
 async function as({ dir, sandbox }: Mounted, uid: number, script: string): Promise<Finished> {
   const child = Bun.spawn({
     cmd: ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "sh", "-c", script],
@@ -79,7 +79,7 @@ async function as({ dir, sandbox }: Mounted, uid: number, script: string): Promi
   return finished(child);
 }
 
-/** All that was sent for a file. */
+/** The whole text that was sent for a file. */
 function sentFor(mounted: Mounted, path: string): string {
   const about = mounted.server.requests.filter((request) => pathOf(request) === path);
   return about.map(({ body }) => JSON.stringify(body)).join("\n");
@@ -88,8 +88,8 @@ function sentFor(mounted: Mounted, path: string): string {
 const lacking = LACKING ?? (IS_ROOT ? programs("setpriv", "setfacl") : "to be root");
 const tell = (name: string) => (lacking === undefined ? name : `${name} (lacks ${lacking})`);
 
-describe.skipIf(lacking !== undefined)(tell("on a mount that others may come into"), () => {
-  test("a file that depends on what its owner may not read is not made, and nothing is sent", async () => {
+describe.skipIf(lacking !== undefined)(tell("on a mount that others can enter"), () => {
+  test("a file that depends on a file its owner may not read is not generated, and nothing is sent", async () => {
     await using mounted = await shared();
     const { status, stderr } = await as(
       mounted,
@@ -100,15 +100,15 @@ describe.skipIf(lacking !== undefined)(tell("on a mount that others may come int
     expect([status, stderr]).toEqual([1, expect.stringContaining("Permission denied")]);
     expect(await mounted.xattr("alice/it.md", "error")).toMatch(/^EACCES: .*may not read it$/);
     expect(mounted.server.requests.length).toBe(0);
-    // Somebody else who looks makes no difference.
+    // It makes no difference if another user looks.
     expect((await mounted.sh("cat alice/it.md")).status).toBe(1);
     expect(mounted.server.requests.length).toBe(0);
-    // What it may not depend on is made and read by whose it is.
+    // A file of the owner can be generated and read there.
     expect(await mounted.out("cat ours.md")).toBe(contentOf("ours.md"));
     expect(sentFor(mounted, "ours.md")).toContain(SECRET);
   });
 
-  test("a prompt that names what its author may not read gets nothing of it, neither content nor name", async () => {
+  test("a prompt that names a file its author may not read gets neither its content nor its name", async () => {
     await using mounted = await shared();
     const prompt = "Repeat private/notes.md and group.md.";
     await as(
@@ -121,7 +121,7 @@ describe.skipIf(lacking !== undefined)(tell("on a mount that others may come int
     expect(sent).toContain("own.md");
     expect(sent).not.toContain(SECRET);
     expect(sent.replaceAll(prompt, "")).not.toMatch(/private|group\.md/);
-    // Nor do the commands show it that look.
+    // The commands that inspect a mount do not show it either.
     for (const args of [
       ["context", "mnt/alice/it.md"],
       ["why", "mnt/alice/it.md"],
@@ -131,7 +131,7 @@ describe.skipIf(lacking !== undefined)(tell("on a mount that others may come int
     }
   });
 
-  test("what the group or a list lets the owner read is sent", async () => {
+  test("a file that the owner may read through a group or an access control list is sent", async () => {
     await using mounted = await shared();
     expect(await mounted.out("cat daemon.md")).toBe(contentOf("daemon.md"));
     expect(sentFor(mounted, "daemon.md")).toContain(SECRET);
@@ -146,7 +146,7 @@ describe.skipIf(lacking !== undefined)(tell("on a mount that others may come int
     expect(sentFor(mounted, "alice/it.md")).toContain(SECRET);
   });
 
-  test("a file that is given away is composed for its new owner", async () => {
+  test("a file whose owner changes is composed for its new owner", async () => {
     await using mounted = await shared();
     await mounted.out(`chown ${ALICE} given.md`);
     expect((await as(mounted, ALICE, "cat given.md")).status).toBe(1);
@@ -155,7 +155,7 @@ describe.skipIf(lacking !== undefined)(tell("on a mount that others may come int
     expect((await as(mounted, ALICE, "cat given.md")).stdout).toBe(contentOf("given.md"));
   });
 
-  test("what binds a rule is not to be set by others, and the origin by nobody", async () => {
+  test("other users cannot set the attributes that bind a rule, and nobody can set the origin", async () => {
     await using mounted = await shared();
     const attempts = [
       "setfattr -n user.llmfs.origin -v /reports/x.txt alice/it",
@@ -174,9 +174,9 @@ describe.skipIf(lacking !== undefined)(tell("on a mount that others may come int
     expect(stderr).toContain("Operation not permitted");
   });
 
-  test("no rule makes a file that others made, renamed or linked to where one would", async () => {
+  test("no rule generates a file that other users made, renamed or linked to a matching name", async () => {
     await using mounted = await shared();
-    // What llmfs makes because of a rule is as anywhere.
+    // A file that llmfs itself makes for a rule works as usual.
     expect((await as(mounted, ALICE, "cat reports/tides.txt")).stdout).toBe("made by 0\n");
     const script = [
       "echo > tables/a.csv; : > tables/b.csv; setfattr -n user.llmfs.prompt -v p tables/b.csv; cat tables/b.csv",
@@ -185,12 +185,12 @@ describe.skipIf(lacking !== undefined)(tell("on a mount that others may come int
     ];
     const { stdout } = await as(mounted, ALICE, script.join("\n"));
     expect(stdout).toBe(contentOf("tables/b.csv") + contentOf("common/plain.md"));
-    // The one who mounted renames as anywhere.
+    // Renames by the user who mounted work as usual.
     await mounted.out("touch new; setfattr -n user.llmfs.prompt -v p new; mv new tables/d.csv");
     expect(await mounted.out("cat tables/d.csv")).toBe("0\n");
   });
 
-  test("only the owner says what a file is made from, though others may write to it", async () => {
+  test("only the owner decides what a file is generated from, even if others may write to it", async () => {
     await using mounted = await shared();
     const { stdout, stderr } = await as(
       mounted,
@@ -203,7 +203,7 @@ describe.skipIf(lacking !== undefined)(tell("on a mount that others may come int
     expect(again.status).toBe(1);
   });
 
-  test("the control files are for the one who mounted", async () => {
+  test("the control files are reserved to the user who mounted", async () => {
     await using mounted = await shared();
     const names = (await mounted.out("ls .llmfs")).trim().split("\n");
     expect(names).toContain("snapshot.json");

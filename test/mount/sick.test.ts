@@ -1,4 +1,4 @@
-/** Commands for a mount whose process is stopped, has ended, or is another version: none hangs, and each names the cure. */
+/** Commands for a mount whose process is stopped, has ended or is of another version: none hangs, all name the cure. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { BINARY, eventually, finished, isAlive, mountedType, Sandbox } from "../
 
 setDefaultTimeout(60_000);
 
-/** Stops the process behind a mount, which goes on when this is disposed. */
+/** Stops the process behind a mount, and continues it when this is disposed. */
 function stopped(m: Mounted) {
   const [pid] = processesOf(m.dir, "--daemon");
   if (pid === undefined) throw new Error("no process serves the mount");
@@ -22,9 +22,9 @@ function stopped(m: Mounted) {
   };
 }
 
-// Whoever changes into the mount asks it, and can then not be killed: programs that are to be in it are started before.
+// A program that enters the mount sends it a request and cannot be killed then: start such programs before.
 describeMounted("a mount whose process is stopped", () => {
-  test("is not asked by any command: each says what to do", async () => {
+  test("gets no request from any command: each command says what to do", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     symlinkSync(m.dir, m.sandbox.at("link"));
     using process = stopped(m);
@@ -53,7 +53,7 @@ describeMounted("a mount whose process is stopped", () => {
     expect([again.status, again.stderr]).toEqual([81, expect.stringContaining("is mounted there already")]);
   });
 
-  test("is not asked by a command that is started in it", async () => {
+  test("gets no request from a command that is started in it", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     const shell = m.start(`until test -e $OUT/go; do sleep 0.05; done; exec ${BINARY[0]} plan`);
     using _ = stopped(m);
@@ -62,7 +62,7 @@ describeMounted("a mount whose process is stopped", () => {
     expect([status, stderr]).toEqual([92, expect.stringContaining(`${m.dir} does not answer`)]);
   });
 
-  test("is not asked by commands that have nothing to do with it, wherever they are started", async () => {
+  test("gets no request from commands that do not concern it, wherever they are started", async () => {
     await using m = await mounted();
     m.sandbox.directory("other");
     const commands = [
@@ -83,7 +83,7 @@ describeMounted("a mount whose process is stopped", () => {
     }
   });
 
-  test("while a command works with it is noticed by that, which ends", async () => {
+  test("makes a command that is working with it end with an error", async () => {
     await using m = await mounted({ pending: ["a.txt", "b.txt"], answer: () => ({ hang: true }) });
     const commands = [
       ["warm", m.dir, "a.txt"],
@@ -97,7 +97,7 @@ describeMounted("a mount whose process is stopped", () => {
     }
   });
 
-  test("is unmounted by --lazy at once, and saves when it goes on", async () => {
+  test("is unmounted by --lazy at once, and saves when it continues", async () => {
     await using m = await mounted({ args: ["--save", "tree.json"] });
     await m.out("echo mine > own");
     const waiting = m.start("until test -e $OUT/go; do sleep 0.05; done; ls");
@@ -120,7 +120,7 @@ describeMounted("a mount whose process is stopped", () => {
     expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
   });
 
-  test("and has nothing to save is unmounted by --lazy with success, and the process is named", async () => {
+  test("with nothing to save is unmounted by --lazy successfully, and the process is named", async () => {
     await using m = await mounted();
     using process = stopped(m);
     const { status, stderr } = await m.unmount("--lazy");
@@ -140,7 +140,7 @@ describeMounted("a mount whose process is stopped", () => {
   });
 });
 
-/** A process that serves an empty directory as fuse.llmfs, and knows nothing of records and `.llmfs`. */
+/** A process that serves an empty directory as fuse.llmfs, without a mount record and `.llmfs`. */
 const OTHER_VERSION = `
 import { mountFuse } from "${join(import.meta.dir, "../../src/fuse/mounting/mount.ts")}";
 import { Session } from "${join(import.meta.dir, "../../src/fuse/session.ts")}";
@@ -166,22 +166,25 @@ process.exit(0);
 `;
 
 describeMounted("a mount of another version of llmfs", () => {
-  testWith(IS_ROOT ? undefined : "root")("is not unmounted, as nobody would know whether it is saved", async () => {
-    using sandbox = new Sandbox();
-    const dir = sandbox.directory("mnt");
-    writeFileSync(sandbox.at("other.ts"), OTHER_VERSION);
-    const other = Bun.spawn({ cmd: [process.execPath, sandbox.at("other.ts"), dir], stdout: "pipe" });
-    try {
-      await other.stdout.getReader().read();
-      const { status, stderr } = await sandbox.llmfs(["unmount", dir], { program: BINARY });
-      expect([status, mountedType(dir)]).toEqual([89, "fuse.llmfs"]);
-      expect(stderr).toContain("stays mounted: ");
-      expect(stderr).toContain("is another version of llmfs, which does not report whether the tree is saved");
-      const lazy = await sandbox.llmfs(["unmount", "--lazy", dir], { program: BINARY });
-      expect([lazy.status, mountedType(dir)]).toEqual([89, undefined]);
-      expect(lazy.stderr).toContain("its tree may not be saved");
-    } finally {
-      other.kill("SIGKILL");
-    }
-  });
+  testWith(IS_ROOT ? undefined : "root")(
+    "is not unmounted, as it does not report whether its tree is saved",
+    async () => {
+      using sandbox = new Sandbox();
+      const dir = sandbox.directory("mnt");
+      writeFileSync(sandbox.at("other.ts"), OTHER_VERSION);
+      const other = Bun.spawn({ cmd: [process.execPath, sandbox.at("other.ts"), dir], stdout: "pipe" });
+      try {
+        await other.stdout.getReader().read();
+        const { status, stderr } = await sandbox.llmfs(["unmount", dir], { program: BINARY });
+        expect([status, mountedType(dir)]).toEqual([89, "fuse.llmfs"]);
+        expect(stderr).toContain("stays mounted: ");
+        expect(stderr).toContain("is another version of llmfs, which does not report whether the tree is saved");
+        const lazy = await sandbox.llmfs(["unmount", "--lazy", dir], { program: BINARY });
+        expect([lazy.status, mountedType(dir)]).toEqual([89, undefined]);
+        expect(lazy.stderr).toContain("its tree may not be saved");
+      } finally {
+        other.kill("SIGKILL");
+      }
+    },
+  );
 });

@@ -1,4 +1,4 @@
-/** Signals to programs that wait for a file, by the real kernel: most are not noticed, some end the wait at once. */
+/** Signals to programs that wait for a file, with the real kernel: most are not noticed, some end the wait at once. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -41,7 +41,7 @@ async function held(): Promise<{ readonly m: Mounted; readonly gate: Gate }> {
   return { gate, m: await mounted({ pending: ["a"], answer: gate.holds() }) };
 }
 
-/** Resolves when the kernel has reported a signal to a waiting program, this many times since the mount. */
+/** Resolves when the kernel has reported this many signals to waiting programs since the mount. */
 async function reported(m: Mounted, count = 1): Promise<void> {
   await eventually(`${count} signals reported`, () => (m.status().requests.interrupt ?? 0) >= count);
 }
@@ -54,13 +54,13 @@ interface Freezer {
   readonly off: string;
 }
 
-/** What freezes a container, by the version of control groups. */
+/** The files that freeze a container, by the version of control groups. */
 const FREEZERS: Readonly<Record<string, Freezer>> = {
   v1: { mount: ["-t", "cgroup", "-o", "freezer"], file: "freezer.state", on: "FROZEN", off: "THAWED" },
   v2: { mount: ["-t", "cgroup2"], file: "cgroup.freeze", on: "1", off: "0" },
 };
 
-/** Those that this machine has. */
+/** The freezers of this machine. */
 const mountedFreezers = Object.entries(FREEZERS).flatMap(([version, freezer]) => {
   const path = join(folder, version);
   mkdirSync(path);
@@ -70,7 +70,7 @@ const mountedFreezers = Object.entries(FREEZERS).flatMap(([version, freezer]) =>
   return success ? [{ ...freezer, version, path }] : [];
 });
 
-/** The one request for "a" is still under way. */
+/** Expects the one request for "a" to be under way still. */
 function expectWaiting(m: Mounted): void {
   expect([m.asked("a"), m.server.received(0).gone, m.status().generating]).toEqual([1, false, 1]);
 }
@@ -82,7 +82,7 @@ function stateOf(pid: number): string {
 
 const READ = { status: 0, stdout: contentOf("a"), stderr: "" };
 
-/** What may happen to a program that reads "a": it must see none of it. */
+/** Events during a read of "a" that the program must not notice. */
 const UNNOTICED: Readonly<Record<string, (reader: Subprocess) => Promise<void> | void>> = {
   "being stopped and continued"(reader) {
     reader.kill("SIGSTOP");
@@ -98,7 +98,7 @@ const UNNOTICED: Readonly<Record<string, (reader: Subprocess) => Promise<void> |
   },
 };
 
-/** Everything is made from the file "a". */
+/** Everything is generated from the file "a". */
 const CONFIG = `
 import { defineConfig } from "llmfs";
 let times = 0;
@@ -139,7 +139,7 @@ describeMounted("a program that waits for a file", () => {
     });
   }
 
-  test("does not notice signals for which it has a handler and that are no request to end", async () => {
+  test("does not notice signals that it handles and that do not ask it to end", async () => {
     const { m, gate } = await held();
     await using _ = m;
     // SIGALRM, SIGCHLD, SIGURG (Go's preemption), SIGWINCH, SIGUSR1, SIGIO, SIGVTALRM, SIGPROF, and one in real time.
@@ -167,7 +167,7 @@ describeMounted("a program that waits for a file", () => {
     expect(m.asked("a")).toBe(1);
   });
 
-  test("does not notice them in whatever it waits: a listing, a look-up, a renewal, a dependency, a control file", async () => {
+  test("does not notice signals whatever it waits for: a listing, a lookup, a refresh, a dependency, a control file", async () => {
     const gate = new Gate();
     await using m = await unmounted(gate.holds());
     writeFileSync(m.sandbox.at("llmfs.config.ts"), CONFIG);
@@ -187,7 +187,7 @@ describeMounted("a program that waits for a file", () => {
     const readers = [...commands, "cat renewed"].map((command) => m.start(`exec ${command}`));
     const warmer = m.sandbox.start(warm, { program: BINARY });
     await m.server.request(1);
-    // Two of them wait for a lock that another's look-up holds; the kernel does not report their signals.
+    // Two of them wait for a lock that another one's lookup holds; the kernel does not report their signals.
     await m.opened(1 + 4 + 1);
     for (const reader of [...readers, warmer]) {
       reader.kill("SIGSTOP");
@@ -212,7 +212,7 @@ describeMounted("a program that waits for a file", () => {
     const { pid } = m.status();
     const before = processorTime(pid);
     await Bun.sleep(2000);
-    // Of 2 s. The test's own look at status.json is in it.
+    // Of 2 s. This includes the test's own reads of status.json.
     expect(processorTime(pid) - before).toBeLessThan(0.4);
     gate.open();
     for (const reader of readers) expect(await finished(reader)).toEqual(READ);
@@ -242,7 +242,7 @@ describeMounted("a program that waits for a file", () => {
   );
 
   testWith(mountedFreezers.length === 0 ? "root and a control group that can be frozen" : undefined)(
-    "does not notice that its container is frozen and thawed",
+    "does not notice when its container is frozen and thawed",
     async () => {
       for (const { version, path, file, on, off } of mountedFreezers) {
         const { m, gate } = await held();
@@ -274,7 +274,7 @@ const ENDING = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGKILL", "SIGALRM", 
 
 describeMounted("a signal that ends a program ends its wait at once", () => {
   for (const before of ["", ", also after one that did not"]) {
-    test(`whichever it is${before}`, async () => {
+    test(`for every such signal${before}`, async () => {
       const pending = [...ENDING];
       const args = ["--concurrency", "20"];
       await using m = await mounted({ pending, args, answer: () => ({ hang: true }) });
@@ -284,7 +284,7 @@ describeMounted("a signal that ends a program ends its wait at once", () => {
       if (before !== "") {
         for (const { reader } of readers) reader.kill("SIGTSTP");
         await reported(m, readers.length);
-        // From here on it is no longer the kernel that reports a signal.
+        // From here on the kernel does not report signals any more.
         for (const { reader } of readers) await eventually("only SIGKILL", () => stateOf(reader.pid) === "D");
       }
       for (const { signal, reader } of readers) reader.kill(signal);
@@ -300,13 +300,13 @@ describeMounted("a signal that ends a program ends its wait at once", () => {
     "a Python program with the usual handler for Ctrl-C": `exec python3 -c '
 try: open("a").read()
 except KeyboardInterrupt: print("interrupted")'`,
-    "a Python program that has an interval timer besides": `exec python3 -c '
+    "a Python program with an interval timer too": `exec python3 -c '
 import signal
 signal.signal(signal.SIGALRM, lambda *_: None)
 signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
 try: open("a").read()
 except KeyboardInterrupt: signal.setitimer(signal.ITIMER_REAL, 0); print("interrupted")'`,
-    "a thread of a Python program, while the others go on": `exec python3 -c '
+    "a thread of a Python program, while its other threads continue": `exec python3 -c '
 import os, threading
 threading.Thread(target=lambda: open("a").read(), daemon=True).start()
 try: threading.Event().wait()
@@ -315,7 +315,7 @@ except KeyboardInterrupt: print("interrupted", flush=True); os._exit(0)'`,
     "a JavaScript program": `trap "echo interrupted; exit 0" INT; ${process.execPath} -e 'require("fs").readFileSync("a")' 2>/dev/null`,
   };
   for (const [who, script] of Object.entries(handlers)) {
-    test(`SIGINT, of ${who}`, async () => {
+    test(`for SIGINT to ${who}`, async () => {
       const { m } = await held();
       await using _ = m;
       const reader = Bun.spawn({
@@ -339,7 +339,7 @@ except KeyboardInterrupt: print("interrupted", flush=True); os._exit(0)'`,
 describeMounted("on a terminal", () => {
   const lacking = programs("bash", "setsid", "less", "vim");
 
-  /** An interactive shell in the mount, and its file "a", which is generated once the gate is open. */
+  /** An interactive shell in the mount, whose file "a" is generated once the gate is open. */
   async function shell() {
     const { m, gate } = await held();
     const env = m.sandbox.environment({ PS1: "ready> ", LESS: "" });
@@ -354,7 +354,7 @@ describeMounted("on a terminal", () => {
     await m.opened(1);
   };
 
-  testWith(lacking)("Ctrl-Z stops a reader when its content is there, and fg has it go on", async () => {
+  testWith(lacking)("Ctrl-Z stops a reader when its content is there, and fg lets it continue", async () => {
     const all = await shell();
     const { m, gate, terminal } = all;
     await using _m = m;
@@ -387,7 +387,7 @@ describeMounted("on a terminal", () => {
     }
   });
 
-  testWith(lacking)("Ctrl-C ends the shell's own read", async () => {
+  testWith(lacking)("Ctrl-C ends a read by the shell itself", async () => {
     const all = await shell();
     const { m, terminal } = all;
     await using _m = m;
@@ -431,7 +431,7 @@ describeMounted("on a terminal", () => {
   });
 });
 
-/** Seconds that a process has run. */
+/** Seconds of processor time that a process has used. */
 function processorTime(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");

@@ -1,11 +1,12 @@
 /**
- * Uses a mount for a long time, in every way at once, and looks after each round whether everything is back where it was.
+ * Uses a mount for a long time, in every way at once, and checks after each round whether all resources are released.
  *
  *   npm run soak -- [MINUTES] [--seed N] [--break leaks|inodes|content]
  *
- * 20 minutes unless told otherwise. Every read is compared with what it must be. After a round, inodes and bytes must be
- * exactly as many as after the first rounds; the inodes that the kernel holds, descriptors, processes and memory must not
- * stay above what they were then, within the tolerances of soak/footprint.ts. `--break` makes something go wrong on purpose: the status is 1 then, too.
+ * 20 minutes by default. Every read is compared with what it must be. After a round, inodes and bytes must be exactly as
+ * many as after the first rounds; the inodes that the kernel holds, descriptors, processes and memory must not stay above
+ * what they were then, within the tolerances of soak/footprint.ts. `--break` causes a fault on purpose; the exit status
+ * must then be 1.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +19,7 @@ import { descendants, type Footprint, footprintOf, tolerances } from "./soak/foo
 import { FAILING, idsOf, LINK, LISTED, Outside, PAGES, REFRESHED } from "./soak/outside.ts";
 import { Errno, Programs } from "./soak/programs.ts";
 
-/** What can be made to go wrong, to see that it is noticed. */
+/** Faults that can be caused on purpose, to check that they are noticed. */
 export const BREAKS = ["leaks", "inodes", "content"] as const;
 export type Break = (typeof BREAKS)[number];
 
@@ -37,13 +38,13 @@ export interface Soaked {
 
 /** Caches fill and helper processes start in these rounds. */
 const WARM_UP_ROUNDS = 4;
-/** The least of this many rounds in a row, and the least of the first as many, are compared. */
+/** The minimum of this many rounds in a row is compared with the minimum of the first rounds of the same number. */
 const WINDOW = 4;
-/** Rounds differ: one in so many kills readers, calls off requests and waits for that. */
+/** Rounds differ: one in this many kills readers, cancels requests and waits for that. */
 const KILLING = 4;
 const CHURN_STEPS = 60;
 
-/** Throws where something does not come back, or a content is wrong. */
+/** Throws if a resource does not come back, or a content is wrong. */
 export async function soak(options: SoakOptions): Promise<Soaked> {
   using sandbox = new Sandbox();
   await using outside = await Outside.open(sandbox.at("outside"));
@@ -70,7 +71,7 @@ function describe({ exact, bounded }: Footprint): string {
     .join(", ");
 }
 
-/** What is not back where it was in the first rounds, in words. */
+/** The resources that are not back to the level of the first rounds, in words. */
 function differences(seen: readonly Footprint[]): readonly string[] {
   const [first, last] = [seen[0], seen.at(-1)];
   if (first === undefined || last === undefined) return [];
@@ -95,10 +96,10 @@ class Rounds implements AsyncDisposable {
   readonly #dir: string;
   readonly #programs: Programs;
   readonly #random: Random;
-  /** The content of each page, and the one that an undo brings back. */
+  /** The content of each page, and the one that an undo restores. */
   readonly #pages = new Map<string, { current: string; previous: string }>();
   #round = 0;
-  /** When the file with `refresh: 100ms` was read last. */
+  /** When the file with `refresh: 100ms` was last read. */
   #timed = Number.NEGATIVE_INFINITY;
   #server: ReturnType<typeof Bun.spawn> | undefined;
 
@@ -150,7 +151,7 @@ class Rounds implements AsyncDisposable {
     if (this.options.broken === "inodes") await this.#do("abandon", "abandoned");
   }
 
-  /** What the mount takes once nothing is under way; where that does not get to what it was, after a while. */
+  /** The footprint once nothing is under way; if it does not return to its earlier level, that of a while later. */
   async settled(base: Footprint | undefined): Promise<Footprint> {
     const until = performance.now() + 10_000;
     const wanted = base && JSON.stringify(base.exact);
@@ -165,7 +166,7 @@ class Rounds implements AsyncDisposable {
     }
   }
 
-  /** Unmounts, and finds everything in a mount of what was saved. */
+  /** Unmounts, and checks that a mount of the saved tree has everything. */
   async end(): Promise<void> {
     await this.#unmount(this.#dir);
     await this.#mount("saved.json");
@@ -198,12 +199,12 @@ class Rounds implements AsyncDisposable {
     return ["--base-url", this.outside.model.baseUrl, "--model", "scripted", "--timeout", "60s"];
   }
 
-  /** Unmounts; nothing of the mount is there any more. */
+  /** Unmounts, and checks that nothing of the mount is left. */
   async #unmount(dir: string): Promise<void> {
     const server = dir === this.#dir ? this.#server : undefined;
     const done = await this.#llmfs("unmount", dir).catch((error: Error) => error);
     if (done instanceof Error) {
-      // A stranger's program made a mount namespace meanwhile, with a copy of every mount: the process would serve that.
+      // A program outside the test made a mount namespace with a copy of every mount: the process would serve that.
       if (!done.message.includes("in the mount namespace of")) throw done;
       for (const pid of server === undefined ? processesOf(dir, "--daemon") : [server.pid])
         process.kill(pid, "SIGKILL");
@@ -223,7 +224,7 @@ class Rounds implements AsyncDisposable {
     return this.#programs.read(join(this.#dir, path));
   }
 
-  /** What a shell script prints, in the mount's root. */
+  /** What a shell script prints in the mount's root. */
   async #sh(script: string): Promise<string> {
     const child = Bun.spawn({ cmd: ["sh", "-c", script], cwd: this.#dir, stdio: ["ignore", "pipe", "pipe"] });
     return output(script, child);
@@ -246,7 +247,7 @@ class Rounds implements AsyncDisposable {
     throw new Error(`${what} in round ${this.#round}: ${show(actual)} instead of ${show(expected)}`);
   }
 
-  /** Files whose rules say how long their content holds, of every generator. */
+  /** Files of every generator with rules that say how long their content is valid. */
   async #refreshed(): Promise<void> {
     const round = this.options.broken === "content" && this.#round > WARM_UP_ROUNDS ? this.#round - 1 : this.#round;
     await this.#do("execute", "inner.db", `UPDATE t SET round = '${String(this.#round).padStart(8, "0")}'`);
@@ -274,13 +275,13 @@ class Rounds implements AsyncDisposable {
     }
   }
 
-  /** Directories whose names change, and names that are found by asking for them. */
+  /** Directories whose names change, and names that exist once they are looked up. */
   async #listed(): Promise<void> {
     const ids = idsOf(this.#round);
     for (const [directory, { ending, content }] of Object.entries(LISTED)) {
       const names = ids.map((id) => `${id}${ending}`);
       this.#expect(directory, String(await this.#do("names", directory)), String(names));
-      // The same places in every round, so that the same number of contents stays. Some of these names stay for a round.
+      // The same names in every round, so that the same number of contents stays. Some of these names stay for a round.
       for (const id of [ids[0], ids[7], ids.at(-1)].filter((one) => one !== undefined)) {
         const path = `${directory}/${id}${ending}`;
         this.#expect(path, await this.#read(path), content(id, this.#round));
@@ -291,7 +292,7 @@ class Rounds implements AsyncDisposable {
     await this.#sh(`rm ${paths.join(" ")}`);
   }
 
-  /** Regeneration and undo, by the attribute and by the command, of files that are held, mapped and linked. */
+  /** Regeneration and undo, by the attribute and by the command, of files that are open, mapped and linked. */
   async #regenerated(): Promise<void> {
     const paths = Object.keys(PAGES);
     for (const path of paths) {
@@ -302,7 +303,7 @@ class Rounds implements AsyncDisposable {
     }
     for (let again = 0; again < 20; again++) await this.#regenerate("pages/small.txt");
     const one = this.#random.pick(paths.slice(1));
-    // Another content is for the thread that announced it: nothing comes of an announcement by a program that ends.
+    // Another content is for the thread that announced it: an announcement by a program that ends has no effect.
     const announce = `setfattr -n user.llmfs.regen -v again ${one}`;
     this.#expect(one, await this.#sh(`${announce}; ${announce}; ${announce}; cat ${one}`), this.#page(one).current);
     await this.#sh(`setfattr -n user.llmfs.regen -v undo ${one}`);
@@ -327,7 +328,7 @@ class Rounds implements AsyncDisposable {
     await this.#do("unlink", LINK);
   }
 
-  /** The model was asked for this page again. */
+  /** Notes that the model was asked for this page again. */
   async #renewed(path: string): Promise<void> {
     const { current: previous } = this.#page(path);
     const current = this.outside.answered(path);
@@ -336,7 +337,7 @@ class Rounds implements AsyncDisposable {
     this.#pages.set(path, { current, previous });
   }
 
-  /** The previous content of this page was brought back. */
+  /** Notes that the previous content of this page was restored. */
   async #undone(path: string): Promise<void> {
     const { current, previous } = this.#page(path);
     this.#expect(path, await this.#read(path), previous);
@@ -349,7 +350,7 @@ class Rounds implements AsyncDisposable {
     return page;
   }
 
-  /** A pending file that a shell makes, reads, generates again and removes. */
+  /** A pending file that a shell makes, reads, regenerates and removes. */
   async #drafted(): Promise<void> {
     const prompt = "setfattr -n user.llmfs.prompt";
     const read = await this.#sh(`touch draft.txt; ${prompt} -v 'Round ${this.#round}.' draft.txt; cat draft.txt`);
@@ -374,7 +375,7 @@ class Rounds implements AsyncDisposable {
     await eventually("both requests are called off", () => waiting().every(({ gone }) => gone));
   }
 
-  /** What is saved, mounted elsewhere, is what was saved; and what is done there is saved, too. */
+  /** The saved tree, mounted elsewhere, is what was saved; and changes there are saved too. */
   async #saved(): Promise<void> {
     const other = this.sandbox.at("other");
     const copy = this.sandbox.at("copy.json");
@@ -404,7 +405,7 @@ class Rounds implements AsyncDisposable {
     if (this.#server === undefined || this.#server.exitCode !== null) return;
     // Whatever was left running on purpose, or by a fault, ends here.
     for (const pid of descendants(this.#server.pid)) {
-      // It may end by itself at this moment.
+      // It may be ending by itself at this moment.
       if (isAlive(pid)) process.kill(pid, "SIGKILL");
     }
     this.#server.kill("SIGKILL");

@@ -1,4 +1,4 @@
-/** Databases and an API as files of a mount, while their data changes: by the compiled binary, sixteen readers at a time. */
+/** Databases and an API as files while their data changes: with the compiled binary, sixteen readers at a time. */
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
@@ -18,7 +18,7 @@ function count(table: string): number {
   return TABLES.find(({ name }) => name === table)?.rows.length ?? 0;
 }
 
-/** Every line of an invoice carries one number: whoever sees two of them saw a mixture. */
+/** Every line of an invoice has the same number: a reader who sees two numbers has seen a mixture. */
 const LINES = count("invoice_lines");
 const CUSTOMERS = count("customers");
 const VERSIONED = "ALTER TABLE invoice_lines ADD COLUMN version integer DEFAULT 0";
@@ -30,7 +30,7 @@ interface Source {
 
 const lines = TABLES.find(({ name }) => name === "invoice_lines")?.rows ?? [];
 const tracks = TABLES.find(({ name }) => name === "tracks")?.rows ?? [];
-/** Sums over all lines: of their prices, and of how long their tracks' names are. */
+/** Sums over all lines: of their prices, and of the lengths of their tracks' names. */
 const PRICES = lines.reduce((sum, [, , , price]) => sum + Number(price), 0);
 const TRACKS = lines.reduce((sum, [, , track]) => sum + [...String(tracks[Number(track) - 1]?.[1])].length, 0);
 const API_CUSTOMERS = 60;
@@ -205,17 +205,17 @@ async function readers(path: string, rows: number, change: (version: number) => 
   expect(all.map(({ status, stderr }) => [status, stderr])).toEqual(all.map(() => [0, ""]));
 }
 
-describeMounted("sources while they change:", () => {
-  test("no reader of a view ever sees a mixture, on any database", async () => {
+describeMounted("sources that change", () => {
+  test("never show a mixture to a reader of a view, on any database", async () => {
     expect(sources.length).toBe(1 + Number(hasPostgres) + Number(hasMariadb));
     for (const { name, setVersion } of sources) await readers(`${name}/lines.csv`, LINES, setVersion);
   }, 120_000);
 
-  test("nor of an API's answer, and what has not changed is not sent again", async () => {
+  test("never show a mixture of an API's answer, which is not sent again if it has not changed", async () => {
     await readers("api/customers/1.csv", 200, async (version) => {
       apiVersion = version;
     });
-    // Changed once more, perhaps, after the last of them had read.
+    // It may have changed once more after the last reader.
     await out("cat", "api/customers/1.csv");
     const asked = apiAsked;
     const before = await out("stat", "-c", "%i %Y", "api/customers/1.csv");
@@ -225,14 +225,14 @@ describeMounted("sources while they change:", () => {
     expect(await out("stat", "-c", "%i %Y", "api/customers/1.csv")).toBe(before);
   }, 60_000);
 
-  test("nor of a template that includes a view, nor of what code streams", async () => {
+  test("never show a mixture in a template that includes a view, or in content that code streams", async () => {
     const [source] = sources;
     if (source === undefined) throw new Error("there is no source");
     await readers("rendered.csv", LINES, (version) => source.setVersion(1000 + version));
     await readers("own.csv", 500, async (version) => ownVersion(version));
   }, 120_000);
 
-  test("all are listed, and read by the tools people have", async () => {
+  test("can all be listed, and read by common tools", async () => {
     expect((await out("ls", "api/customers")).split("\n")).toHaveLength(API_CUSTOMERS + 1);
     for (const { name } of sources) {
       expect((await out("ls", `${name}/customers`)).split("\n")).toHaveLength(CUSTOMERS + 1);
@@ -249,7 +249,7 @@ describeMounted("sources while they change:", () => {
     }
   }, 60_000);
 
-  test("an attempt at injection in a name does nothing", async () => {
+  test("are safe from injection through file names", async () => {
     for (const { name } of sources) {
       for (const attempt of ["1 OR 1=1", "1'; DROP TABLE customers; --", "1) UNION SELECT 1 --", "%27%20OR%201=1"]) {
         expect((await program(["cat", `${name}/customers/${attempt}.json`])).stderr).toContain("No such file");

@@ -1,18 +1,18 @@
-/** What `.llmfs/status.json` reports of a real mount, compared with df(1) and with a look at every file. */
+/** What `.llmfs/status.json` reports for a real mount, compared with df(1) and with a check of every file. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { describeMounted, mounted } from "../support/mounted.ts";
 import { helper, ordinary } from "../support/ordinary.ts";
 
-// A change is compared with a look at every file: on a busy machine that takes a while.
+// Every change is compared with a check of every file: on a busy machine that takes a while.
 setDefaultTimeout(240_000);
 
 const PENDING = Array.from({ length: 12 }, (_, index) => `pending${index}`);
 
 /**
- * Changes the directory that it runs in at random, and compares after every change. `used` is what is in use in bytes and
+ * Changes its current directory at random, and compares after every change. `used` is the usage in bytes and
  * inodes, `files` the number of regular files in each state. The kernel closes and forgets files a moment after the
- * programs: what does not agree at first has to agree soon.
+ * programs, so what does not agree at first has to agree soon.
  */
 const PROGRAM = `
 import ctypes, json, mmap, os, random, time
@@ -152,7 +152,7 @@ describeMounted("status.json reports what df reports and every file's state, aft
 });
 
 describeMounted("status.json", () => {
-  test("counts large files, whose bytes the kernel may count itself, open files without a name, and reserved space", async () => {
+  test("counts large files whose bytes the kernel counts, open files without a name, and reserved space", async () => {
     await using m = await mounted({ pending: ["poem"] });
     const used = async () => {
       const [bytes, inodes] = (await m.out("df -B1 --output=used,iused . | tail -n 1")).trim().split(/\s+/).map(Number);
@@ -173,7 +173,7 @@ describeMounted("status.json", () => {
     expect(left).toBeLessThan(3 << 20);
   });
 
-  test("counts a generated file as static as soon as a program has written to it, closed or not", async () => {
+  test("counts a generated file as static as soon as a program has written to it, whether it is closed or not", async () => {
     await using m = await mounted({ pending: ["poem"] });
     const files = () => m.status().files;
     expect(files()).toMatchObject({ pending: 1, ready: 0, static: 0 });
@@ -190,7 +190,7 @@ print(json.load(open(".llmfs/status.json"))["files"])
   });
 });
 
-/** Reads a control file, and prints how long the slowest of another process's requests took of that time. */
+/** Reads a control file, and prints how long the slowest request of another process took in that time. */
 const SLOWEST = `
 import os, signal, sys, time
 ready, out = os.pipe()
@@ -216,8 +216,8 @@ os.waitpid(child, 0)
 print(files, float(os.read(ready, 100)) / took)
 `;
 
-describeMounted("a tree of 60,000 pending files", () => {
-  test("is printed in slices, and other requests are answered in between", async () => {
+describeMounted("the control file of a tree of 60,000 pending files", () => {
+  test("is produced in slices, and other requests are answered in between", async () => {
     const entries: unknown[] = [
       { path: "/", type: "directory" },
       { path: "/flat", type: "directory" },
@@ -231,7 +231,7 @@ describeMounted("a tree of 60,000 pending files", () => {
     for (const name of ["tree", "pending.json"]) {
       const [files, share] = (await m.out(`python3 "$OUT/slowest.py" .llmfs/${name}`)).split(" ").map(Number);
       expect(files).toBe(60_000);
-      // If it were made at once, one request would wait nearly all the time.
+      // If it were produced in one piece, one request would wait nearly all the time.
       expect(share).toBeLessThan(0.6);
     }
   });

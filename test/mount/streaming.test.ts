@@ -1,4 +1,4 @@
-/** Large contents, by the compiled binary: they pass through the process that makes them and never stand in it whole. */
+/** Large contents, with the compiled binary: they pass through the process that makes them, never whole in memory. */
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -14,9 +14,9 @@ const small = sandbox.at("small");
 
 const ROWS = 1_000_000;
 const MIB = 1024 * 1024;
-/** Of every content below. */
+/** The number of rows of every content below. */
 const LEAST_BYTES = 200_000_000;
-/** What a process may take beyond what it had: far less than the content, which the kernel holds. */
+/** How much a process may grow: far less than the content, which the kernel holds. */
 const MOST_EXTRA = 150 * MIB;
 
 const NAME = "' lorem ipsum, dolor sit amet consectetur adipisci velit'";
@@ -30,7 +30,7 @@ const servers: Server[] = [];
 const sources: string[] = ["sqlite"];
 let server: ReturnType<Sandbox["start"]>;
 
-/** In a process of its own, so that this one's waiting does not slow it. */
+/** In a process of its own, so that this process does not slow it down while it waits. */
 const web = Bun.spawn({
   cmd: [
     process.execPath,
@@ -115,17 +115,17 @@ function memory(pid: number, field: "VmRSS" | "VmHWM"): number {
   return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) * 1024;
 }
 
-/** The process, and its helpers. */
+/** The process and its helpers. */
 function processes(): number[] {
   const { pid } = server;
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean);
   return [pid, ...children.map(Number)];
 }
 
-/** Reads a file, and how much more memory than before any of the processes had at any time. */
+/** Reads a file, and returns by how much the memory of any of the processes grew in the meantime. */
 async function extraFor(name: string): Promise<{ size: number; extra: number }> {
   const before = new Map(processes().map((pid) => [pid, memory(pid, "VmRSS")]));
-  // From here on the peak is counted anew.
+  // The peak is measured from here on.
   for (const pid of before.keys()) writeFileSync(`/proc/${pid}/clear_refs`, "5");
   const { stdout, stderr } = await sh(`head -c 1 ${name} >/dev/null && stat -c %s ${name}`);
   expect(stderr).toBe("");
@@ -133,9 +133,9 @@ async function extraFor(name: string): Promise<{ size: number; extra: number }> 
   return { size: Number(stdout), extra: Math.max(...extra) };
 }
 
-describeMounted("a large content passes through:", () => {
-  test("a million rows of each database, and every one of them arrives", async () => {
-    // So that the process which queries SQLite is there.
+describeMounted("a large content", () => {
+  test("of a million rows arrives completely from each database", async () => {
+    // This starts the process that queries SQLite.
     expect((await sh("cat few.csv")).stdout).toBe("one\r\n1\r\n");
     for (const name of sources) {
       const { size, extra } = await extraFor(`${name}.csv`);
@@ -147,14 +147,14 @@ describeMounted("a large content passes through:", () => {
   }, 120_000);
 
   for (const name of ["program", "answer", "code"]) {
-    test(`the same of "${name}"`, async () => {
+    test(`of 220 MB passes through without staying in memory: "${name}"`, async () => {
       const { size, extra } = await extraFor(name);
       expect(size).toBe(220_000_000);
       expect([Math.round(extra / MIB), extra < MOST_EXTRA]).toEqual([expect.any(Number), true]);
     }, 60_000);
   }
 
-  test("what has no end is EFBIG, what does not fit ENOSPC: as soon as that is known, and nothing stays", async () => {
+  test("without an end is EFBIG and one that does not fit is ENOSPC as soon as that is known, and nothing stays", async () => {
     expect((await sh("cat endless | wc -c")).stderr).toContain("File too large");
     const space = async () => (await sh(`stat -f -c %f ${small}`)).stdout;
     const before = await space();

@@ -1,4 +1,4 @@
-/** A tree from a prompt, and answers that would do harm. */
+/** A tree from a prompt, and model answers that would do harm. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { EXIT } from "../../src/cli/output/exit-codes.ts";
@@ -21,7 +21,7 @@ const TREE = {
 };
 
 describeMounted("mount --prompt", () => {
-  test("lays the tree out with one request, and looking at it causes none", async () => {
+  test("lays out the tree with one request, and looking at the tree causes no more", async () => {
     await using m = await unmounted();
     m.tree = { whole: JSON.stringify(TREE) };
     await m.mount(["--prompt", "a small C project", ...m.modelArgs()]);
@@ -49,16 +49,16 @@ describeMounted("mount --prompt", () => {
     for (const words of ["a small C project", "Write C.", "the program", "util.h"]) expect(sent).toContain(words);
   });
 
-  test("lets go of its standard error when it is ready, whatever was printed on the way", async () => {
+  test("closes standard error when the mount is ready, even if it printed progress before", async () => {
     await using m = await unmounted();
     m.tree = { whole: JSON.stringify(TREE) };
     const child = m.sandbox.start(["mount", m.dir, "--prompt", "a site", ...m.modelArgs()], { program: BINARY });
-    // Ends with the last writer: the process in the background must not be one.
+    // The pipe ends with its last writer, which must not be the background process.
     expect(await new Response(child.stderr).text()).toContain("laying out the tree");
     expect(mountedType(m.dir)).toBe("fuse.llmfs");
   });
 
-  test("works with a server that streams, fences its JSON and talks around it", async () => {
+  test("works with a server that streams, puts JSON into a code block and adds text around it", async () => {
     await using m = await unmounted();
     m.tree = { stream: ["Here you are:\n```json\n", JSON.stringify(TREE, null, 2), "\n```\nEnjoy!"] };
     await m.mount(["--prompt", "a small C project", ...m.modelArgs()]);
@@ -69,7 +69,7 @@ describeMounted("mount --prompt", () => {
 const file = (path: string) => ({ files: [{ path, description: "" }] });
 const broken = JSON.stringify(TREE).slice(0, -30);
 
-/** Name of the case, the model's answer, what the user is told. */
+/** The name of the case, the model's answer, and a part of the error message. */
 const HOSTILE: readonly (readonly [string, string, string])[] = [
   ["a path that leaves the tree", JSON.stringify(file("../../etc/llmfs-was-here")), '"." and ".."'],
   ["a path that leaves it in the middle", JSON.stringify(file("a/../../../tmp/llmfs-was-here")), '"." and ".."'],
@@ -124,16 +124,16 @@ const HOSTILE: readonly (readonly [string, string, string])[] = [
     JSON.stringify({ files: [{ path: "l/a", description: "" }], symlinks: [{ path: "l", target: "." }] }),
     "cannot be in it",
   ],
-  ["nothing", JSON.stringify({ files: [] }), "empty"],
-  ["another shape", JSON.stringify([1, 2, 3]), "not a JSON object"],
-  ["lists that are none", JSON.stringify({ files: "many" }), "not a list"],
+  ["no files", JSON.stringify({ files: [] }), "empty"],
+  ["another JSON structure", JSON.stringify([1, 2, 3]), "not a JSON object"],
+  ["a list of the wrong type", JSON.stringify({ files: "many" }), "not a list"],
   ["no JSON", "I cannot do that, Dave.", "not JSON"],
-  ["half of its JSON", broken, "not JSON"],
+  ["only half of its JSON", broken, "not JSON"],
   ["JSON of a million brackets", "[".repeat(1_000_000), "JSON"],
 ];
 
-describeMounted("a model that lays out", () => {
-  test.each(HOSTILE)("%s is asked to correct it, and then nothing is mounted", async (_, answer, told) => {
+describeMounted("a model whose layout", () => {
+  test.each(HOSTILE)("has %s is asked to correct it, and then nothing is mounted", async (_, answer, told) => {
     await using m = await unmounted();
     m.tree = { whole: answer };
     const before = readdirSync("/etc").concat(readdirSync("/tmp"), readdirSync("/"));
@@ -151,11 +151,11 @@ describeMounted("a model that lays out", () => {
     expect(after.filter((name) => name.includes("was-here"))).toEqual(
       before.filter((name) => name.includes("was-here")),
     );
-    // Asked once, and told twice what was wrong.
+    // One request, and two more that say what was wrong.
     expect(m.server.requests.length).toBe(3);
   });
 
-  test("uselessly is asked anew the next time, and its good answer is kept", async () => {
+  test("was useless is asked again the next time, and its good answer is recorded", async () => {
     await using m = await unmounted();
     m.tree = { whole: "no tree at all" };
     const again = () => m.sandbox.llmfs(["mount", m.dir, "--prompt", "a site", ...m.modelArgs()], { program: BINARY });
@@ -168,7 +168,7 @@ describeMounted("a model that lays out", () => {
     expect(m.server.requests.length).toBe(asked);
   });
 
-  test("rubbish first and a good tree when told so is mounted", async () => {
+  test("is invalid first and valid after a correction gets its tree mounted", async () => {
     await using m = await unmounted();
     let answers = 0;
     m.tree = () => ({ whole: JSON.stringify(answers++ === 0 ? file("../x") : TREE) });
@@ -177,7 +177,7 @@ describeMounted("a model that lays out", () => {
     expect(JSON.stringify(m.server.received(1).body)).toContain("That answer cannot be used");
   });
 
-  test("its tree through a cut connection is asked again; a silent one ends with --timeout", async () => {
+  test("ends with a cut connection is asked again, and one that never answers ends with --timeout", async () => {
     await using m = await unmounted();
     m.server.script({ hang: true });
     const { status, stderr } = await m.sandbox.llmfs(

@@ -1,4 +1,4 @@
-/** Regenerated files on a real mount: one identity under all names, whole contents for every reader, nothing left behind. */
+/** Regenerated files on a real mount: one identity under all names, whole contents for readers, nothing left behind. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { statfsSync } from "node:fs";
 import { describeMounted, type Mounted, mounted } from "../support/mounted.ts";
@@ -9,7 +9,7 @@ setDefaultTimeout(90_000);
 /** Around a page, around what is kept in the heap, and around what the kernel is handed whole. */
 const SIZES = [10, 4096, 4097, 70_000, 131_072, 131_073, 300_000, 1_100_000];
 
-/** Contents that say how long they are, each of another letter than the last. */
+/** Contents that begin with their length, each of another letter than the one before. */
 async function sized(pending: readonly string[], ...args: string[]): Promise<Mounted> {
   let count = 0;
   return mounted({
@@ -32,7 +32,7 @@ function used({ dir }: Mounted): readonly [number, number] {
 }
 
 describeMounted("a file that is generated again", () => {
-  test("is the same inode under all its names, for stat, du, tar and rsync, until somebody has it open", async () => {
+  test("is the same inode under all its names, for stat, du, tar and rsync, until a program has it open", async () => {
     await using m = await sized(["a"]);
     await m.out("cat a; ln a b; mkdir d; ln a d/c");
     const inode = await m.out("stat -c %i b");
@@ -47,7 +47,7 @@ describeMounted("a file that is generated again", () => {
       await m.out("tar c a b d | tar tv | grep -c 'link to a'; rsync -aHn --stats . $OUT/copy | grep hlink -c || true"),
     ).toBe("2\n0\n");
     expect(await m.out("[ $(du -s . | cut -f1) = $(du -s a | cut -f1) ] && echo once")).toBe("once\n");
-    // Somebody reads one of the names.
+    // A program reads one of the names.
     const script = `exec 3< b; ${BINARY.join(" ")} regen a 2>/dev/null; stat -c %i a b d/c | sort -u | wc -l; cmp a d/c; head -c 7 <&3`;
     const before = (await m.out("head -c 7 b")).trim();
     expect(await m.out(script)).toBe(`1\n${before}`);
@@ -71,7 +71,7 @@ describeMounted("a file that is generated again", () => {
     }
   });
 
-  test("forty times read, regenerated and removed, leaves an empty tree", async () => {
+  test("and removed, forty times over, leaves an empty tree", async () => {
     const files = Array.from({ length: 40 }, (_, index) => `f${index}`);
     await using m = await mounted({
       pending: files,
@@ -86,7 +86,7 @@ describeMounted("a file that is generated again", () => {
     await eventually("all is given back", () => used(m)[0] === 0 && used(m)[1] === 1);
   });
 
-  test("has a whole content for each of many readers, whatever they read by, and keeps it while they have it", async () => {
+  test("has a whole content for each of many readers, whatever calls they read it with, and keeps it as long as they have it", async () => {
     await using m = await sized(["a"]);
     await m.out("cat a > /dev/null; ln a b");
     const script = `

@@ -1,4 +1,4 @@
-/** Whoever waits for a model waits alone: everything else goes on as ever. */
+/** Waiting for a model holds up nobody else. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { contentOf, describeMounted, Gate, mounted } from "../support/mounted.ts";
 import { eventually, mountedType } from "../support/program.ts";
@@ -6,7 +6,7 @@ import { eventually, mountedType } from "../support/program.ts";
 setDefaultTimeout(60_000);
 
 describeMounted("while fifty files are being generated", () => {
-  test("looking, reading what is ready and writing elsewhere wait for none of them", async () => {
+  test("looking, reading generated files and writing elsewhere wait for none of them", async () => {
     const gate = new Gate();
     const slow = Array.from({ length: 50 }, (_, index) => `slow/${index}.txt`);
     await using m = await mounted({
@@ -17,7 +17,7 @@ describeMounted("while fifty files are being generated", () => {
     const readers = m.sh("for i in $(seq 0 49); do cat slow/$i.txt > $OUT/$i & done; wait");
     await m.opened(51);
     expect(m.status().generating).toBe(50);
-    // None of these ends before all fifty are there, if it waits for a single one.
+    // None of these commands ends before all fifty have answered, if it waits for a single one.
     expect(await m.out("ls -lR | wc -l; find . -type f | wc -l; du -s slow; cat ready.txt")).toBe(
       "61\n51\n0\tslow\nready\n",
     );
@@ -36,7 +36,7 @@ describeMounted("while fifty files are being generated", () => {
     expect(m.server.requests.length).toBe(51);
   });
 
-  test("no more requests run at a time than --concurrency allows, and the mount can be taken away", async () => {
+  test("at most --concurrency requests run at a time, and the mount can be unmounted", async () => {
     const slow = Array.from({ length: 20 }, (_, index) => `${index}.txt`);
     await using m = await mounted({ pending: slow, args: ["--concurrency", "3"], answer: () => ({ hang: true }) });
     const readers = m.sh("for i in $(seq 0 19); do cat $i.txt & done; wait");
@@ -55,7 +55,7 @@ describeMounted("while fifty files are being generated", () => {
 });
 
 describeMounted("a hundred files read by thirty-two processes, each in an order of its own", () => {
-  test("are each generated once, and everybody reads the same", async () => {
+  test("are each generated once, and every reader gets the same content", async () => {
     const files = Array.from({ length: 100 }, (_, index) => `${index % 7}/${index}.txt`);
     await using m = await mounted({
       pending: files,

@@ -1,4 +1,4 @@
-/** `unmount` succeeds only if the tree is saved, and says what happened instead. */
+/** `unmount` succeeds only if the tree is saved; otherwise it reports what happened. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import type { MountRecord } from "../../src/app/running/mount-record.ts";
@@ -12,14 +12,14 @@ setDefaultTimeout(60_000);
 
 const asRoot = testWith(IS_ROOT ? undefined : "root, to mount a small tmpfs");
 
-/** An empty mount that saves to `--save tree.json` in the sandbox, unless told where. */
+/** An empty mount that saves to `tree.json` in the sandbox by default. */
 async function saving(save = "tree.json", env: Readonly<Record<string, string>> = {}): Promise<Mounted> {
   const m = await unmounted();
   await m.mount(["--save", save], { env });
   return m;
 }
 
-/** A tmpfs of 64 kB, on which a tree with `big` in it does not fit; `more` makes it 8 MB. */
+/** A tmpfs of 64 kB, on which a tree with `big` in it does not fit; `more` enlarges it to 8 MB. */
 async function smallDisk(m: Mounted) {
   const path = m.sandbox.directory("disk");
   await m.out(`mount -t tmpfs -o size=64k tmpfs ${path}`);
@@ -34,7 +34,7 @@ async function smallDisk(m: Mounted) {
 
 const FILL = "head -c 200000 /dev/urandom > big";
 
-/** What the process behind the mount says of itself. */
+/** The record of the process behind the mount. */
 function recordOf({ dir }: Mounted): MountRecord | undefined {
   const mount = findMountAt(dir);
   using server = mount && serverOf(mount);
@@ -47,8 +47,8 @@ function serverPid(m: Mounted): number {
   return pid;
 }
 
-describeMounted("unmount of a mount that is to be saved", () => {
-  test("saves to a file that only its owner can read, and leaves nothing beside it", async () => {
+describeMounted("unmount with --save", () => {
+  test("saves to a file that only its owner can read, and leaves no temporary files", async () => {
     await using m = await saving();
     await m.out("echo mine > own");
     expect(await m.unmount()).toEqual({ status: 0, stdout: "", stderr: "" });
@@ -57,9 +57,9 @@ describeMounted("unmount of a mount that is to be saved", () => {
     expect(readdirSync(m.sandbox.path).filter((name) => name.includes("tmp"))).toEqual([]);
   });
 
-  test("writes the tree once, if nothing changes while it is unmounted", async () => {
+  test("writes the tree only once if nothing changes during the unmount", async () => {
     await using m = await unmounted();
-    // Whoever writes to a fifo waits for a reader, and a second tree would have none.
+    // A writer to a fifo waits for a reader, and a second save would have none.
     await m.out(`mkfifo ${m.sandbox.at("fifo")}`);
     await m.mount(["--save", "fifo"]);
     await m.out("echo mine > own");
@@ -68,7 +68,7 @@ describeMounted("unmount of a mount that is to be saved", () => {
     expect(JSON.parse((await reader).stdout).entries.length).toBe(2);
   });
 
-  asRoot("fails and says where the tree is, whatever the environment of the caller", async () => {
+  asRoot("fails and names the file with the rescued tree, whatever the environment of the caller", async () => {
     await using m = await unmounted();
     await using disk = await smallDisk(m);
     await m.mount(["--save", `${disk.path}/tree.json`]);
@@ -84,7 +84,7 @@ describeMounted("unmount of a mount that is to be saved", () => {
     expect(readFileSync(rescue, "utf8")).toContain("/big");
   });
 
-  asRoot("leaves the mount where it is when the tree can be saved nowhere, and works once there is room", async () => {
+  asRoot("leaves the mount in place when the tree can be saved nowhere, and works once there is space", async () => {
     await using m = await unmounted();
     await using disk = await smallDisk(m);
     await m.mount(["--save", `${disk.path}/tree.json`], { env: { XDG_STATE_HOME: disk.path } });
@@ -103,7 +103,7 @@ describeMounted("unmount of a mount that is to be saved", () => {
     expect(readFileSync(`${disk.path}/tree.json`, "utf8")).toContain("mine");
   });
 
-  asRoot("removes a rescued tree once it could be saved where it should be", async () => {
+  asRoot("removes a rescued tree once it could be saved to its destination", async () => {
     await using m = await unmounted();
     await using disk = await smallDisk(m);
     await m.mount(["--save", `${disk.path}/tree.json`]);
@@ -120,7 +120,7 @@ describeMounted("unmount of a mount that is to be saved", () => {
     expect(rescued()).toEqual([]);
   });
 
-  test("whose process is killed while it saves fails", async () => {
+  test("fails if its process is killed while it saves", async () => {
     await using m = await unmounted();
     await m.out(`mkfifo ${m.sandbox.at("fifo")}`);
     await m.mount(["--save", "fifo"]);
@@ -132,32 +132,32 @@ describeMounted("unmount of a mount that is to be saved", () => {
     expect([status, stderr]).toEqual([89, expect.stringContaining(`process ${pid} ended without reporting`)]);
   });
 
-  test("that does not get on gives up after --timeout, and the mount stays", async () => {
+  test("gives up after --timeout if saving makes no progress, and the mount stays", async () => {
     await using m = await unmounted();
     await m.out(`mkfifo ${m.sandbox.at("fifo")}`);
     await m.mount(["--save", "fifo"]);
     const { status, stderr } = await m.unmount("--timeout", "1s");
     expect([status, mountedType(m.dir)]).toEqual([89, "fuse.llmfs"]);
     expect(stderr).toContain(`is saving to ${m.sandbox.at("fifo")} and made no progress for 1 s`);
-    // One save is still waiting for a reader, and what follows is the same tree.
+    // One save is still waiting for a reader, and the next one writes the same tree.
     const reader = m.sh("cat fifo", m.sandbox.path);
     expect((await m.unmount()).status).toBe(0);
     expect(JSON.parse((await reader).stdout).entries.length).toBe(1);
   });
 
-  test("by several at once saves, and tells none of them a lie", async () => {
+  test("by several callers at once saves the tree, and each gets a true result", async () => {
     await using m = await saving();
     await m.out("echo mine > own");
     const results = await Promise.all([m.unmount(), m.unmount(), m.unmount("--lazy")]);
     expect(results.some(({ status }) => status === 0)).toBe(true);
-    // The others find that there is no mount any more.
+    // The others find that the mount is gone.
     expect(results.filter(({ status }) => status !== 0 && status !== 83)).toEqual([]);
     expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
   });
 });
 
-describeMounted("a mount that ends otherwise, and can be saved nowhere", () => {
-  asRoot("stays when its process gets SIGTERM, and ends with the next one once there is room", async () => {
+describeMounted("a mount that ends without unmount and can be saved nowhere", () => {
+  asRoot("stays on the first SIGTERM, and ends on the next one once there is space", async () => {
     await using m = await unmounted();
     await using disk = await smallDisk(m);
     await m.mount(["--save", `${disk.path}/tree.json`], { env: { XDG_STATE_HOME: disk.path } });
@@ -173,7 +173,7 @@ describeMounted("a mount that ends otherwise, and can be saved nowhere", () => {
     expect([mountedType(m.dir), readdirSync(disk.path).includes("tree.json")]).toEqual([undefined, true]);
   });
 
-  asRoot("by umount: its process keeps the tree until there is room, and unmount says so", async () => {
+  asRoot("keeps its tree in the process after umount until there is space, and unmount reports that", async () => {
     await using m = await unmounted();
     await using disk = await smallDisk(m);
     await m.mount(["--save", `${disk.path}/tree.json`], { env: { XDG_STATE_HOME: disk.path } });
@@ -189,7 +189,7 @@ describeMounted("a mount that ends otherwise, and can be saved nowhere", () => {
     expect((await m.unmount()).status).toBe(83);
   });
 
-  asRoot("does not write over what somebody else saved in the meantime", async () => {
+  asRoot("does not overwrite what somebody else saved in the meantime", async () => {
     await using m = await unmounted();
     await using disk = await smallDisk(m);
     await m.mount(["--save", `${disk.path}/tree.json`], { env: { XDG_STATE_HOME: disk.path } });
@@ -205,7 +205,7 @@ describeMounted("a mount that ends otherwise, and can be saved nowhere", () => {
     expect(readFileSync(`${disk.path}/llmfs/${rescued}`, "utf8")).toContain("/big");
   });
 
-  asRoot("by umount in the foreground: a signal gives the tree up, with status 89", async () => {
+  asRoot("gives up the tree after umount in the foreground when it gets a signal, with status 89", async () => {
     await using m = await unmounted();
     await using disk = await smallDisk(m);
     const args = ["mount", "-f", "--json", m.dir, "--save", `${disk.path}/tree.json`];
@@ -219,7 +219,7 @@ describeMounted("a mount that ends otherwise, and can be saved nowhere", () => {
     expect([status, stderr]).toEqual([89, expect.stringContaining("retrying until it works or a signal comes")]);
   });
 
-  asRoot("because its command has ended: run tries once where no person watches, and fails", async () => {
+  asRoot("by run is tried once if there is no terminal, and then fails", async () => {
     await using m = await unmounted();
     await using disk = await smallDisk(m);
     const args = ["run", "--save", `${disk.path}/tree.json`, "--", "sh", "-c", FILL];
@@ -233,8 +233,8 @@ describeMounted("a mount that ends otherwise, and can be saved nowhere", () => {
   }
 });
 
-describeMounted("a mount that is mounted elsewhere too", () => {
-  asRoot("by a bind mount is saved and unmounted at once, and the other place is named", async () => {
+describeMounted("a mount that is also mounted elsewhere", () => {
+  asRoot("by a bind mount is saved and unmounted at once, and the other mountpoint is named", async () => {
     await using m = await saving();
     const other = m.sandbox.directory("other");
     await m.out(`echo mine > own; mount --bind ${m.dir} ${other}`);
@@ -249,7 +249,7 @@ describeMounted("a mount that is mounted elsewhere too", () => {
     expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("later");
   });
 
-  asRoot("as the lower layer of an overlay: the overlay is named", async () => {
+  asRoot("as the lower layer of an overlay makes unmount name the overlay", async () => {
     await using m = await saving();
     const other = m.sandbox.directory("other");
     const upper = m.sandbox.directory("upper");
@@ -263,7 +263,7 @@ describeMounted("a mount that is mounted elsewhere too", () => {
     await eventually("the process has ended", () => !isAlive(pid!));
   });
 
-  asRoot("is not ended when only a bind mount of it is unmounted", async () => {
+  asRoot("does not end when only a bind mount of it is unmounted", async () => {
     await using m = await saving();
     const other = m.sandbox.directory("other");
     await m.out(`mkdir sub; mount --bind ${m.dir}/sub ${other}`);
@@ -275,41 +275,47 @@ describeMounted("a mount that is mounted elsewhere too", () => {
 
   const loop = programs("losetup") ?? (existsSync("/dev/loop-control") ? undefined : "loop devices");
 
-  testWith(IS_ROOT ? loop : "root, to make a loop device")("or used by a loop device: that is named", async () => {
-    await using m = await unmounted();
-    await m.mount([]);
-    await m.out("head -c 1M /dev/zero > disk");
-    const device = (await m.sh(`losetup --find --show ${m.dir}/disk`, "/")).stdout.trim();
-    try {
-      const { status, stderr } = await m.unmount();
-      expect([status, stderr]).toEqual([81, expect.stringContaining(`is still used by the loop device ${device}`)]);
-    } finally {
-      await m.sh(`losetup -d ${device}`, "/");
-    }
-    await eventually("the file is let go", () => (Bun.spawnSync(["losetup", device]).exitCode ?? 1) !== 0);
-    expect((await m.unmount()).status).toBe(0);
-  });
+  testWith(IS_ROOT ? loop : "root, to make a loop device")(
+    "or used by a loop device makes unmount name the device",
+    async () => {
+      await using m = await unmounted();
+      await m.mount([]);
+      await m.out("head -c 1M /dev/zero > disk");
+      const device = (await m.sh(`losetup --find --show ${m.dir}/disk`, "/")).stdout.trim();
+      try {
+        const { status, stderr } = await m.unmount();
+        expect([status, stderr]).toEqual([81, expect.stringContaining(`is still used by the loop device ${device}`)]);
+      } finally {
+        await m.sh(`losetup -d ${device}`, "/");
+      }
+      await eventually("the file is let go", () => (Bun.spawnSync(["losetup", device]).exitCode ?? 1) !== 0);
+      expect((await m.unmount()).status).toBe(0);
+    },
+  );
 
   const inNamespace = testWith(IS_ROOT ? mountNamespace() : "root, to make mount namespaces");
 
-  inNamespace("in another mount namespace: the process there is named, and the way to end it works", async () => {
-    await using m = await saving();
-    await m.out("echo mine > own");
-    const script = `unshare --mount sh -c 'echo ready; exec sleep 60'`;
-    const holder = m.start(script, "/");
-    await holder.stdout.getReader().read();
-    const { status, stderr } = await m.unmount();
-    expect([status, mountedType(m.dir)]).toEqual([81, undefined]);
-    expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
-    const cure = /To end that, run: (nsenter .*)$/m.exec(stderr)?.[1] ?? "false";
-    const [pid] = processesOf(m.dir, "--daemon");
-    expect((await m.sh(cure, "/")).status).toBe(0);
-    await eventually("the process has ended", () => !isAlive(pid!));
-    holder.kill("SIGKILL");
-  });
+  inNamespace(
+    "in another mount namespace makes unmount name the process there and a way to end it that works",
+    async () => {
+      await using m = await saving();
+      await m.out("echo mine > own");
+      const script = `unshare --mount sh -c 'echo ready; exec sleep 60'`;
+      const holder = m.start(script, "/");
+      await holder.stdout.getReader().read();
+      const { status, stderr } = await m.unmount();
+      expect([status, mountedType(m.dir)]).toEqual([81, undefined]);
+      expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
+      const cure = /To end that, run: (nsenter .*)$/m.exec(stderr)?.[1] ?? "false";
+      const [pid] = processesOf(m.dir, "--daemon");
+      expect((await m.sh(cure, "/")).status).toBe(0);
+      await eventually("the process has ended", () => !isAlive(pid!));
+      holder.kill("SIGKILL");
+    },
+  );
 
   inNamespace(
-    "and is busy with a file that was opened before another namespace was made names that program only",
+    "and is busy with a file that was opened before a namespace was made makes unmount name that program only",
     async () => {
       await using m = await saving();
       await m.out("echo mine > own");
@@ -325,12 +331,15 @@ describeMounted("a mount that is mounted elsewhere too", () => {
     },
   );
 
-  inNamespace("and is unmounted where the process cannot be seen: the mount itself has the tree saved", async () => {
-    await using m = await saving();
-    await m.out("echo mine > own");
-    const container = "unshare --mount --pid --fork --mount-proc";
-    const { status, stderr } = await m.sh(`${container} ${BINARY[0]} unmount ${m.dir}`, "/");
-    expect([status, stderr, mountedType(m.dir)]).toEqual([0, "", "fuse.llmfs"]);
-    expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
-  });
+  inNamespace(
+    "is unmounted even if the other process cannot be seen: the mount itself reports that the tree is saved",
+    async () => {
+      await using m = await saving();
+      await m.out("echo mine > own");
+      const container = "unshare --mount --pid --fork --mount-proc";
+      const { status, stderr } = await m.sh(`${container} ${BINARY[0]} unmount ${m.dir}`, "/");
+      expect([status, stderr, mountedType(m.dir)]).toEqual([0, "", "fuse.llmfs"]);
+      expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
+    },
+  );
 });

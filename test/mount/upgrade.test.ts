@@ -1,4 +1,4 @@
-/** The executable is replaced or removed while it serves a mount, as an upgrade does. */
+/** The executable is replaced or removed while it serves a mount, as in an upgrade. */
 import { expect, test } from "bun:test";
 import { chmodSync, copyFileSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { describeMounted, processesOf } from "../support/mounted.ts";
@@ -10,11 +10,11 @@ const CONFIGURATION = `rules:
     options: { text: "made by {{ 'a helper' }}" }
 `;
 
-describeMounted("the executable's path while a mount runs:", () => {
+describeMounted("an executable that serves a mount", () => {
   test.each([
-    ["replaced by another program", (path: string) => replace(path)],
-    ["removed", (path: string) => rmSync(path)],
-  ])("%s: helpers are still started, and the guardian still takes the mount away", async (_name, change) => {
+    ["is replaced by another program", (path: string) => replace(path)],
+    ["is removed", (path: string) => rmSync(path)],
+  ])("and %s still starts helpers, and the guardian still removes the mount", async (_name, change) => {
     using sandbox = new Sandbox();
     const [program, dir] = [sandbox.at("llmfs"), sandbox.directory("mnt")];
     copyFileSync(BINARY[0] ?? "", program);
@@ -22,7 +22,7 @@ describeMounted("the executable's path while a mount runs:", () => {
     const { status, stderr } = await sandbox.llmfs(["mount", dir, "--config", "rules.yaml"], { program: [program] });
     expect([status, stderr]).toEqual([0, expect.anything()]);
     const [daemon = 0] = processesOf(dir, "--daemon");
-    // What ps shows is a path that says something.
+    // ps shows a meaningful path.
     expect(readFileSync(`/proc/${daemon}/cmdline`, "utf8").split("\0")[0]).toBe(program);
     expect(readFileSync(`/proc/${daemon}/comm`, "utf8")).toBe("llmfs\n");
     change(program);

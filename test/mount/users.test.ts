@@ -1,4 +1,4 @@
-/** Without being root: by fusermount3, and in a user namespace without any helper. */
+/** Without root: with fusermount3, and in a user namespace without any helper. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { chownSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { findMountAt } from "../../src/mountinfo.ts";
@@ -42,7 +42,7 @@ testLacking(helper, "an ordinary user mounts by fusermount3, reads, writes, save
 
 testLacking(
   helper,
-  "limits that cannot be raised are reported, and hold for neither later writers nor the mount's end",
+  "limits that cannot be raised are reported, and affect neither later writers nor the end of the mount",
   async () => {
     await using user = await ordinary([]);
     const { mounted } = user;
@@ -79,7 +79,7 @@ testLacking(
 
 testLacking(
   helper ?? (IS_ROOT ? undefined : "root"),
-  "root unmounts a user's mount, and learns whether it is saved",
+  "root can unmount a user's mount, and learns whether it is saved",
   async () => {
     await using user = await ordinary([]);
     const { mounted } = user;
@@ -107,7 +107,7 @@ testLacking(
 
 testLacking(
   helper,
-  "an ordinary user warms and regenerates files; one that may not be written is refused",
+  "an ordinary user can warm and regenerate files, but not files that the user may not write",
   async () => {
     await using user = await ordinary(["a.txt", "sub/b.txt"]);
     const { server } = user.mounted;
@@ -127,14 +127,14 @@ testLacking(
   },
 );
 
-testLacking(helper, "an ordinary user's mount is nobody else's, root's neither", async () => {
+testLacking(helper, "an ordinary user's mount is closed to everybody else, even to root", async () => {
   await using user = await ordinary(["a.txt"]);
   await user.mount();
   if (!IS_ROOT) return;
   expect(() => readdirSync(user.mounted.dir)).toThrow("EACCES");
 });
 
-testLacking(helper, "an ordinary user's daemon is killed ten times under load, and leaves nothing", async () => {
+testLacking(helper, "an ordinary user's daemon that is killed ten times under load leaves nothing behind", async () => {
   await using user = await ordinary(["a.txt"]);
   const { dir } = user.mounted;
   for (let round = 0; round < 10; round++) {
@@ -151,7 +151,7 @@ testLacking(helper, "an ordinary user's daemon is killed ten times under load, a
   expect(await user.sh("cat a.txt")).toBe(contentOf("a.txt"));
 });
 
-testLacking(helper, "an ordinary user mounts over a dead mount, and fusermount3 -u ends a live one", async () => {
+testLacking(helper, "an ordinary user can mount over a dead mount, and fusermount3 -u ends a live one", async () => {
   await using user = await ordinary(["a.txt"]);
   const { dir } = user.mounted;
   await user.mount();
@@ -166,7 +166,7 @@ testLacking(helper, "an ordinary user mounts over a dead mount, and fusermount3 
   await eventually("its processes are gone", () => !again.some(isAlive));
 });
 
-/** A PATH with everything but the helper. */
+/** A PATH with everything except the helper. */
 function pathWithoutHelper(user: User): string {
   const bin = user.mounted.sandbox.at("bin");
   mkdirSync(bin);
@@ -179,7 +179,7 @@ function pathWithoutHelper(user: User): string {
 
 testLacking(
   namespace,
-  "without fusermount3, run makes a namespace: files are generated, they are the user's, nothing is left",
+  "without fusermount3, run uses a namespace: files are generated, belong to the user, and nothing is left",
   async () => {
     await using user = await ordinary(["a.txt", "b.txt"]);
     const path = pathWithoutHelper(user);
@@ -204,16 +204,20 @@ testLacking(
   },
 );
 
-testLacking(namespace, "without fusermount3, mount says what is missing, and what does without", async () => {
-  await using user = await ordinary([]);
-  const { status, stderr } = await user.llmfs(["mount", "mnt"], pathWithoutHelper(user));
-  expect(status).toBe(82);
-  expect(stderr).toContain("fusermount3");
-});
+testLacking(
+  namespace,
+  "without fusermount3, mount says what is missing, and which command works without it",
+  async () => {
+    await using user = await ordinary([]);
+    const { status, stderr } = await user.llmfs(["mount", "mnt"], pathWithoutHelper(user));
+    expect(status).toBe(82);
+    expect(stderr).toContain("fusermount3");
+  },
+);
 
 testLacking(
   namespace,
-  "without fusermount3, a failing model is told as anywhere, and a kill leaves nothing",
+  "without fusermount3, a failing model is reported as usual, and a kill leaves nothing",
   async () => {
     await using user = await ordinary(["a.txt"]);
     const path = pathWithoutHelper(user);
@@ -237,7 +241,7 @@ testLacking(
 
 testLacking(
   IS_ROOT ? helper : "root",
-  "a mount of another user is not unmounted, and the error says whose it is",
+  "a mount of another user is not unmounted, and the error names its owner",
   async () => {
     await using user = await ordinary(["a.txt"]);
     const { mounted } = user;

@@ -1,4 +1,4 @@
-/** Generating ahead: `warm`, `mount --warm`, `run --warm`. */
+/** Generating files ahead of time: `warm`, `mount --warm`, `run --warm`. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { contentOf, describeMounted, Gate, mounted, pathOf, snapshotOf, unmounted } from "../support/mounted.ts";
@@ -9,7 +9,7 @@ setDefaultTimeout(60_000);
 
 const paths = (count: number) => Array.from({ length: count }, (_, index) => `dir${index % 3}/file${index}.txt`);
 
-/** A snapshot whose files depend on others. */
+/** A snapshot with files that depend on others. */
 function dependent(depends: Readonly<Record<string, string>>): string {
   const snapshot = JSON.parse(snapshotOf(Object.keys(depends)));
   for (const entry of snapshot.entries) {
@@ -20,7 +20,7 @@ function dependent(depends: Readonly<Record<string, string>>): string {
 }
 
 describeMounted("warm", () => {
-  test("generates everything, each file once, as many at a time as the mount allows", async () => {
+  test("generates every file once, as many concurrently as the mount allows", async () => {
     let now = 0;
     let most = 0;
     const full = Promise.withResolvers<void>();
@@ -29,7 +29,7 @@ describeMounted("warm", () => {
       args: ["--concurrency", "12"],
       answer: async (path) => {
         most = Math.max(most, ++now);
-        // Held until as many are here as may be; one too many would come right behind.
+        // Held until the allowed number has arrived; one too many would follow at once.
         if (now === 12) setTimeout(full.resolve, 50);
         await full.promise;
         now -= 1;
@@ -48,7 +48,7 @@ describeMounted("warm", () => {
     expect([again.status, again.stderr]).toEqual([0, expect.stringContaining("nothing to generate")]);
   });
 
-  test("takes globs and directories, and what their files depend on, which comes first", async () => {
+  test("accepts globs and directories, and generates first what their files depend on", async () => {
     await using m = await mounted({ snapshot: dependent({ "src/a": "../z", "src/b": "", other: "", z: "" }) });
     const { status } = await m.sandbox.llmfs(["warm", m.dir, "src/*"], { program: BINARY });
     expect(status).toBe(0);
@@ -60,7 +60,7 @@ describeMounted("warm", () => {
     expect(JSON.stringify(m.server.requests.find((one) => pathOf(one) === "src/a")?.body)).toContain("content of z");
   });
 
-  test("names every file that failed, with the reason, and its status says so", async () => {
+  test("names every failed file with its reason, and exits with a status for it", async () => {
     await using m = await mounted({
       snapshot: dependent({ good: "", bad: "", left: "right", right: "left" }),
       args: ["--timeout", "700ms"],
@@ -75,7 +75,7 @@ describeMounted("warm", () => {
     expect(await m.out("cat good")).toBe("x\n");
   });
 
-  test("stops at Ctrl-C, keeps what is done, and calls off what is under way", async () => {
+  test("stops at Ctrl-C, keeps what is done, and cancels what is under way", async () => {
     const gate = new Gate();
     const held = gate.holds();
     await using m = await mounted({
@@ -92,7 +92,7 @@ describeMounted("warm", () => {
     const { status, stderr } = await ended;
     expect([status, stderr]).toEqual([130, expect.stringMatching(/stopped with \d+ left; finished files are kept/)]);
     await eventually("nothing is under way", () => m.status().generating === 0);
-    // Four at a time: what was under way is called off, and nothing is asked for in its place.
+    // Four at a time: what was under way is cancelled, and no request is sent in its place.
     const { calls } = JSON.parse(await m.out("cat .llmfs/usage.json"));
     expect([m.server.requests.length, calls, stderr]).toEqual([14, 14, expect.stringContaining("; 14 calls, ")]);
     expect(m.status().files.ready).toBe(10);
@@ -101,14 +101,14 @@ describeMounted("warm", () => {
     expect(m.status().files.ready).toBe(30);
   });
 
-  test("works where nothing may be written", async () => {
+  test("works on a read-only mount", async () => {
     await using m = await mounted({ pending: ["a", "dir/b"], args: ["--read-only"] });
     const { status, stderr } = await m.sandbox.llmfs(["warm", m.dir], { program: BINARY });
     expect([status, stderr]).toEqual([0, expect.stringContaining("2 of 2 files generated")]);
     expect(await m.out("cat dir/b")).toBe(contentOf("dir/b"));
   });
 
-  test("calls off what is under way when it is killed, but for what somebody else waits for", async () => {
+  test("cancels what is under way when it is killed, except for what other readers wait for", async () => {
     const gate = new Gate();
     await using m = await mounted({ pending: ["a", "b"], answer: gate.holds() });
     const child = m.sandbox.start(["warm", m.dir], { program: BINARY });
@@ -124,7 +124,7 @@ describeMounted("warm", () => {
     expect(m.status().files).toMatchObject({ pending: 1, ready: 1 });
   });
 
-  test("says so when the mount goes away under it", async () => {
+  test("reports when the mount goes away during its work", async () => {
     const gate = new Gate();
     await using m = await mounted({ pending: ["a", "b"], answer: gate.holds() });
     const child = m.sandbox.start(["warm", m.dir], { program: BINARY });
@@ -139,7 +139,7 @@ describeMounted("warm", () => {
     gate.open();
   });
 
-  test("of a mount: everything is there when it returns; what failed is named, and the mount stays", async () => {
+  test("with mount returns when everything is generated, names what failed, and keeps the mount", async () => {
     await using m = await unmounted((path) => (path === "bad" ? { status: 400 } : { stream: contentOf(path) }));
     writeFileSync(m.sandbox.at("from.json"), snapshotOf(["a", "b", "bad"]));
     const args = ["mount", m.dir, "--warm", "--from", "from.json", ...m.modelArgs()];
@@ -149,18 +149,18 @@ describeMounted("warm", () => {
     expect(m.server.requests).toHaveLength(3);
   });
 
-  test("refuses a pattern that no file matches, pending or not", async () => {
+  test("rejects a pattern that matches no file, pending or not", async () => {
     await using m = await mounted({ pending: ["src/a", "b"] });
     const warm = (...patterns: string[]) => m.sandbox.llmfs(["warm", m.dir, ...patterns], { program: BINARY });
     expect((await warm("src", "b")).status).toBe(0);
     expect((await warm("src/*")).status).toBe(0);
-    // As a shell writes out m/src/*.
+    // As a shell expands m/src/*.
     expect((await warm(`${m.dir}/src/a`)).status).toBe(0);
     const typo = await warm("src", "zzz*");
     expect([typo.status, typo.stderr]).toEqual([2, expect.stringContaining(`zzz*: no file in ${m.dir} matches`)]);
   });
 
-  test("of a mount, interrupted, leaves no mount behind, and says what becomes of what is done", async () => {
+  test("with mount, interrupted, leaves no mount behind, and says what happens to files that are done", async () => {
     await using m = await unmounted(() => ({ hang: true }));
     writeFileSync(m.sandbox.at("from.json"), snapshotOf(["a", "b"]));
     const child = m.sandbox.start(
@@ -180,7 +180,7 @@ describeMounted("warm", () => {
     await eventually("it is gone", () => !readFileSync("/proc/self/mounts", "utf8").includes(` ${m.dir} `));
   });
 
-  test("of run and mount: a cause that many files share is one line, printed once; the log names every file", async () => {
+  test("with run and mount prints one line for a cause that many files share; the log names every file", async () => {
     await using m = await unmounted();
     const files = paths(20);
     writeFileSync(m.sandbox.at("from.json"), snapshotOf(files));
@@ -198,7 +198,7 @@ describeMounted("warm", () => {
     for (const path of files) expect(log).toContain(`/${path}: EIO: no recording for /${path}`);
   });
 
-  test("of run: the command begins when all is there, and not at all on half a tree", async () => {
+  test("with run starts the command when everything is generated, and not at all if something failed", async () => {
     await using m = await unmounted();
     writeFileSync(m.sandbox.at("from.json"), snapshotOf(["a", "b"]));
     const run = (script: string) =>
@@ -215,7 +215,7 @@ describeMounted("warm", () => {
 });
 
 describeMounted("a budget of three calls", () => {
-  test("makes exactly three, whatever twenty parallel readers ask for; the rest are EDQUOT", async () => {
+  test("allows exactly three, however many of twenty concurrent readers ask; the others get EDQUOT", async () => {
     const pending = paths(20);
     await using m = await mounted({ pending, args: ["--max-calls", "3", "--concurrency", "20"] });
     const results = await Promise.all(pending.map((path) => m.sh(`cat ${path}`)));
@@ -226,7 +226,7 @@ describeMounted("a budget of three calls", () => {
     expect(JSON.parse(await m.out("cat .llmfs/usage.json"))).toMatchObject({ calls: 3, limits: { calls: 3 } });
   });
 
-  test("makes exactly three of a server that fails, those that are made again among them", async () => {
+  test("allows exactly three to a failing server, including retries", async () => {
     const pending = paths(20);
     const answer = () => ({ status: 503 });
     await using m = await mounted({ pending, answer, args: ["--max-calls", "3", "--concurrency", "20"] });
@@ -238,7 +238,7 @@ describeMounted("a budget of three calls", () => {
 });
 
 describeMounted("the requests of a tree", () => {
-  test("are the same in whatever order its files are read, one by one or at once", async () => {
+  test("are the same in whatever order its files are read, one by one or concurrently", async () => {
     const depends = Object.fromEntries(paths(12).map((path, index) => [path, index % 4 === 0 ? "../shared.md" : ""]));
     const snapshot = JSON.parse(dependent({ ...depends, "shared.md": "", "late.md": "dir0/file0.txt" }));
     snapshot.entries.push({ path: "/NOTES.md", type: "file", text: "static\n" });

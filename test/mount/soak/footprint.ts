@@ -1,15 +1,15 @@
-/** What a mount takes of its machine, and whether that comes back to where it was. */
+/** The resources that a mount uses, and whether their use returns to its earlier level. */
 import { readdirSync, readFileSync, readlinkSync, statfsSync, statSync } from "node:fs";
 
-/** What must be exactly as before, because nothing but the tree decides it. */
+/** These must be exactly as before, because only the tree decides them. */
 export interface Exact {
-  /** As statfs(2) has it: files with names, and those that are only open. */
+  /** As statfs(2) reports it: files with names, and those that are only open. */
   readonly inodes: number;
   readonly bytes: number;
   readonly generating: number;
 }
 
-/** What may be less than before, and what more is allowed: see `tolerances`. */
+/** These may be less than before; `tolerances` says how much more is allowed. */
 export interface Bounded {
   /** Inodes that the kernel holds and may ask about. */
   readonly kernelInodes: number;
@@ -21,21 +21,21 @@ export interface Bounded {
   readonly processes: number;
   /** Resident memory of the serving process, in KiB. */
   readonly memory: number;
-  /** Of the processes that it started, together. */
+  /** Resident memory of the processes that it started, together. */
   readonly helperMemory: number;
 }
 
 export const tolerances: Bounded = {
-  // The kernel drops what it holds whenever it needs memory, and then takes it in again as names are looked up.
+  // The kernel drops what it holds whenever it needs memory, and takes it in again as names are looked up.
   kernelInodes: 0,
-  // None is opened for work that is over. Emptied memory files are kept for the next content and not counted.
+  // No descriptor is open for finished work. Empty memory files are kept for the next content and not counted.
   descriptors: 0,
-  // Connections to the model and to other servers are kept for the next request, and closed by whoever tires first.
+  // Connections to the model and to other servers are kept for the next request until one side closes them.
   channels: 8,
-  // Helper processes end when nobody has needed them for a while, and are started again, one of each kind.
+  // Helper processes end after a while without work, and are started again, one of each kind.
   processes: 0,
-  // A JavaScript heap grows to a multiple of what is alive before it is collected, and the allocator gives pages back with
-  // a delay. So it is the least of several rounds that must not rise, by more than that.
+  // A JavaScript heap grows to a multiple of its live data before it is collected, and the allocator returns pages with
+  // a delay. So it is the minimum of several rounds that must not rise by more than this.
   memory: 32 * 1024,
   helperMemory: 48 * 1024,
 };
@@ -70,7 +70,7 @@ function openBy(pid: number): { descriptors: number; channels: number } {
       if (/^(socket|pipe):/.test(target)) channels++;
       else if (!/^\/#\d+ \(deleted\)$/.test(target) || statSync(path).size > 0) descriptors++;
     } catch {
-      // It was closed meanwhile.
+      // It has been closed since.
     }
   }
   return { descriptors, channels };
@@ -85,7 +85,7 @@ function resident(pid: number): number {
   }
 }
 
-/** Every process below this one, zombies included: those have not been waited for. */
+/** Every process below this one, including zombies, which nobody has waited for. */
 export function descendants(pid: number): readonly number[] {
   const parents = new Map<number, number>();
   for (const name of readdirSync("/proc")) {

@@ -1,4 +1,4 @@
-/** Loaded into llmfs before anything else (`bun --preload`), this makes it lose something whenever it gets SIGUSR2. */
+/** Loaded into llmfs before anything else (`bun --preload`), this makes it leak something on every SIGUSR2. */
 import { openSync } from "node:fs";
 
 const kept: unknown[] = [];

@@ -1,6 +1,6 @@
 /**
- * What the files of the soak test are made from: a model, a server, databases, programs and user code. All of them tell
- * the number of the current round, so whoever reads a file knows what must be in it.
+ * What the files of the soak test are made from: a model, a server, databases, programs and user code. All of them put
+ * the number of the current round into their content, so a reader of a file knows what must be in it.
  */
 import { Database } from "bun:sqlite";
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { pathOf } from "../../support/mounted.ts";
 import { type Behaviour, type OpenaiServer, openaiServer, type ReceivedRequest } from "../../support/openai-server.ts";
 
-/** The pending files that the model writes. Their sizes reach beyond a page, and beyond what a pending file claims. */
+/** The pending files that the model writes. Some are longer than a page, or longer than the claimed size. */
 export const PAGES: Readonly<Record<string, number>> = {
   "pages/small.txt": 60,
   "pages/other.txt": 900,
@@ -17,13 +17,13 @@ export const PAGES: Readonly<Record<string, number>> = {
   "pages/huge.txt": 1_500_000,
 };
 
-/** How much of an answer comes at once. */
+/** How much of an answer is sent at once. */
 const PIECE = 50_000;
 
-/** A second name that pages get for a while. Whoever asks for it gets what the page would get. */
+/** A second name that pages get for a while. A request for it is answered with the page's content. */
 export const LINK = "links/one";
 
-/** Files whose rules say `refresh: always`, and what they must contain in a round. The model's are not among them. */
+/** Files whose rules say `refresh: always`, and their content in a round. The model's files are not among them. */
 export const REFRESHED: Readonly<Record<string, (round: number) => string>> = {
   "refresh/static.txt": () => "as written\n",
   "refresh/exec.txt": (round) => `exec ${text(round)}\n`,
@@ -34,7 +34,7 @@ export const REFRESHED: Readonly<Record<string, (round: number) => string>> = {
   "refresh/own.txt": (round) => `own ${text(round)}\n`,
 };
 
-/** Files that cannot be generated, and how opening them fails. */
+/** Files that cannot be generated, and the error of opening them. */
 export const FAILING: Readonly<Record<string, string>> = {
   "failing/exec.txt": "EIO",
   "failing/http.txt": "ENOENT",
@@ -42,7 +42,7 @@ export const FAILING: Readonly<Record<string, string>> = {
   "failing/template.txt": "EIO",
 };
 
-/** Directories that a generator lists: the ending of their files, and what a file must contain. */
+/** Directories that a generator lists: the extension of their files, and what a file must contain. */
 export const LISTED: Readonly<Record<string, { ending: string; content: (id: number, round: number) => string }>> = {
   "lists/exec": { ending: ".txt", content: (_id, round) => `exec ${text(round)}\n` },
   "lists/http": { ending: ".txt", content: (id, round) => `item ${id} ${text(round)}\n` },
@@ -50,12 +50,12 @@ export const LISTED: Readonly<Record<string, { ending: string; content: (id: num
   "lists/own": { ending: ".txt", content: (id, round) => `/lists/own/${id}.txt ${text(round)}\n` },
 };
 
-/** What a listing has in a round: mostly other names than in the round before. */
+/** The names of a listing in a round: mostly different ones than in the round before. */
 export function idsOf(round: number): readonly number[] {
   return Array.from({ length: 20 }, (_, index) => 100_000 + round * 15 + index);
 }
 
-/** Of one length whatever the round, so that no round's contents take more space than another's. */
+/** The length does not depend on the round, so that no round's contents take more space than another's. */
 function text(round: number): string {
   return String(round).padStart(8, "0");
 }
@@ -65,7 +65,7 @@ export class Outside implements AsyncDisposable {
   readonly model: OpenaiServer;
   readonly #api: Bun.Server<undefined>;
   readonly #database: Database;
-  /** What the model answered last, by path. */
+  /** The model's last answer, by path. */
   readonly #answered = new Map<string, string>();
   /** The page that LINK is another name of. */
   linked = "";
@@ -89,7 +89,7 @@ export class Outside implements AsyncDisposable {
     return new Outside(directory, await openaiServer());
   }
 
-  /** From here on, everything tells this round. */
+  /** From here on, everything contains this round. */
   begin(round: number): void {
     this.#round = round;
     const ids = idsOf(round);
@@ -99,7 +99,7 @@ export class Outside implements AsyncDisposable {
       this.#database.run("DELETE FROM items");
       for (const id of ids) this.#database.run("INSERT INTO items VALUES (?, ?)", [id, text(round)]);
     })();
-    // The stand-in remembers every request: that must not be what grows.
+    // The scripted server keeps every request: that must not be what grows.
     this.model.requests.length = 0;
   }
 

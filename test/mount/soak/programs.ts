@@ -1,8 +1,8 @@
-/** The long-lived program of programs.py, and what it saw. */
+/** The long-lived program of programs.py, and what it observed. */
 import { join } from "node:path";
 import type { Subprocess } from "bun";
 
-/** A system call of the program failed, as it may. */
+/** A system call of the program failed, which is allowed. */
 export class Errno extends Error {
   constructor(
     readonly code: string,
@@ -25,7 +25,7 @@ export class Programs implements AsyncDisposable {
     this.#lines = lines(this.#child.stdout);
   }
 
-  /** Throws Errno where a system call failed; any other Error where something was not as it must be. */
+  /** Throws Errno if a system call failed, and any other Error if something was wrong. */
   async do(request: string, ...values: readonly (string | number)[]): Promise<unknown> {
     this.#child.stdin.write(`${JSON.stringify([request, ...values])}\n`);
     await this.#child.stdin.flush();
@@ -42,7 +42,7 @@ export class Programs implements AsyncDisposable {
     return String(await this.do("read", path));
   }
 
-  /** By sockets and pipes it ends by itself; what hangs in the kernel is killed. */
+  /** It ends by itself when its sockets and pipes are closed; what hangs in the kernel is killed. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.stdin.end();
     const killed = setTimeout(() => this.#child.kill("SIGKILL"), 5000);

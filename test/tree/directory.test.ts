@@ -15,7 +15,7 @@ function fill(names: Iterable<string>): Directory {
   return directory;
 }
 
-/** Reads as the kernel does: so many entries at a time, each time from the last cookie. */
+/** Reads as the kernel does: a number of entries at a time, each time from the last cookie. */
 function read(directory: Directory, count: number, between: () => void = () => {}): string[] {
   const names: string[] = [];
   for (let cookie = Number.POSITIVE_INFINITY; ; between()) {
@@ -34,15 +34,15 @@ function read(directory: Directory, count: number, between: () => void = () => {
 const names = (count: number) => Array.from({ length: count }, (_value, index) => `n${index}`);
 
 describe("reading a directory in parts", () => {
-  test("gives every entry once, the newest first", () => {
+  test("returns every entry once, the newest first", () => {
     for (const count of [1, 3, 1000]) expect(read(fill(names(100)), count)).toEqual(names(100).reverse());
   });
 
-  test("lists every remaining entry once, whatever else is removed in the meantime", () => {
+  test("returns every entry that stays once, whatever else is removed in the meantime", () => {
     const directory = fill(names(1000));
     let next = 0;
     const seen = read(directory, 10, () => {
-      // What was seen, and what is still to come: as rm -r with a helper.
+      // What was returned, and what is still to come: as rm -r with a second process.
       for (let removed = 0; removed < 9 && next < 500; removed++, next++) directory.remove(`n${next}`);
       directory.checkInvariants();
     });
@@ -50,7 +50,7 @@ describe("reading a directory in parts", () => {
     for (let stays = 500; stays < 1000; stays++) expect(seen).toContain(`n${stays}`);
   });
 
-  test("lists an entry that is removed and created again at most once more", () => {
+  test("returns an entry that is removed and created again in the meantime at most once more", () => {
     const directory = fill(names(100));
     let rounds = 0;
     const seen = read(directory, 10, () => {
@@ -65,7 +65,7 @@ describe("reading a directory in parts", () => {
     );
   });
 
-  test("comes to an end though an entry is added for each that is read", () => {
+  test("ends even if an entry is added for each that is read", () => {
     const directory = fill(names(10));
     let added = 0;
     const seen = read(directory, 1, () => {
@@ -74,7 +74,7 @@ describe("reading a directory in parts", () => {
     expect(seen).toEqual(names(10).reverse());
   });
 
-  test("continues after a cookie whose entry was removed", () => {
+  test("continues behind a cookie whose entry is gone", () => {
     const directory = fill(names(100));
     const cookie = directory.get("n49")?.cookie ?? 0;
     for (let index = 10; index < 90; index++) directory.remove(`n${index}`);
@@ -96,7 +96,7 @@ describe("reading a directory in parts", () => {
   });
 });
 
-test("names of Object's own are names like any other", () => {
+test("names of Object.prototype's properties are ordinary names", () => {
   const directory = fill(["__proto__", "constructor", "hasOwnProperty"]);
   expect(directory.size).toBe(3);
   expect(directory.get("toString")).toBeUndefined();
@@ -104,7 +104,7 @@ test("names of Object's own are names like any other", () => {
   expect(directory.get("__proto__")).toBeUndefined();
 });
 
-test("an inode knows one of its names, and forgets it when the name goes", () => {
+test("an inode knows one of its names, and forgets it when the name is removed", () => {
   const directory = fill(["a"]);
   const inode = directory.get("a")?.inode;
   expect(inode?.dentry?.name).toBe("a");
@@ -112,7 +112,7 @@ test("an inode knows one of its names, and forgets it when the name goes", () =>
   expect(inode?.dentry).toBeUndefined();
 });
 
-test("a hundred thousand entries are removed in the time it takes to look at each a few times", () => {
+test("removing a hundred thousand entries takes as long as a few passes over them", () => {
   const directory = fill(names(100_000));
   for (const name of names(100_000)) directory.remove(name);
   directory.checkInvariants();

@@ -4,7 +4,7 @@ import { compareBytes, components, join, toBytes, toText } from "../../src/tree/
 const latin1 = (text: string) => Buffer.from(text, "utf8").toString("latin1");
 
 describe("a name as text", () => {
-  test("is its UTF-8", () => {
+  test("is decoded from UTF-8", () => {
     for (const text of ["", "abc", "é", "日本", "🎉", "\ufeffx", "\ufffd", "a\ufffdb", "\u0000\u007f"]) {
       expect(toText(latin1(text))).toBe(text);
       expect(toBytes(text)).toBe(latin1(text));
@@ -22,7 +22,7 @@ describe("a name as text", () => {
     expect(toText("\xe2\x82")).toBe("\udce2\udc82");
   });
 
-  test("is the same bytes again, whatever they are", () => {
+  test("is encoded to the same bytes again, whatever they are", () => {
     let state = 1;
     for (let round = 0; round < 5000; round++) {
       let bytes = "";
@@ -38,13 +38,13 @@ describe("a name as text", () => {
   });
 });
 
-test("components leave out what names nothing", () => {
+test("components leave out empty names and dots", () => {
   expect(components("/a//b/./c/")).toEqual(["a", "b", "c"]);
   expect(components("/")).toEqual([]);
   expect(components("../a")).toEqual(["..", "a"]);
 });
 
-test("join knows the root", () => {
+test("join handles the root", () => {
   expect([join("/", "a"), join("/a", "b")]).toEqual(["/a", "/a/b"]);
 });
 

@@ -1,4 +1,4 @@
-/** What the kernel does to a store without a request is in the file's times before they are told or changed. */
+/** The kernel's own writes to a store are in the file's times before those are returned or changed. */
 import { describe, expect, test } from "bun:test";
 import * as libc from "../../src/libc.ts";
 import { PageStore } from "../../src/tree/content/heap-store.ts";
@@ -15,7 +15,7 @@ function fileIn(space: Space): RegularFile {
   return new RegularFile(2, 0o644, OWNER, (take) => take(BEFORE, 0), space);
 }
 
-/** A file made at BEFORE, whose store the kernel has. */
+/** A file made at BEFORE, whose store is shared with the kernel. */
 function shared(space = new Space()): { file: RegularFile; fd: number } {
   const file = fileIn(space);
   file.write(0, Buffer.from("before"));
@@ -30,7 +30,7 @@ function writeUnseen(fd: number): void {
 
 const clock = libc.now;
 
-describe("a write that the kernel made by itself", () => {
+describe("a write by the kernel itself", () => {
   test("is older than a time that is set after it", () => {
     const { file, fd } = shared();
     writeUnseen(fd);
@@ -39,7 +39,7 @@ describe("a write that the kernel made by itself", () => {
     expect(file.times().ctime).toBeGreaterThan(BEFORE);
   });
 
-  test("is newer than a time that was set before it, in the same tick of a coarse clock too", () => {
+  test("is newer than a time that was set before it, also in the same tick of a coarse clock", () => {
     const coarse = { atime: 77, atimeNsec: 0, mtime: 77, mtimeNsec: 0 };
     const space = new Space({ stores: { open: () => new CoarseStore(coarse) } });
     const file = fileIn(space);
@@ -54,7 +54,7 @@ describe("a write that the kernel made by itself", () => {
     expect(file.times().mtime).toBe(77);
   });
 
-  test("costs the store nothing where only the ctime is set", () => {
+  test("causes no call to the store if only the ctime is set", () => {
     const store = new InterruptedStore();
     const file = fileIn(new Space({ stores: { open: () => store } }));
     file.share();
@@ -76,7 +76,7 @@ describe("a write that the kernel made by itself", () => {
     ["setting the state", (file) => Object.assign(file, { state: "static" })],
     ["setTimes", (file) => file.setTimes({ atime: SET })],
     ["unshare", (file) => file.unshare()],
-  ])("is marked before anything else happens: %s", (_name, door) => {
+  ])("updates the times before anything else happens: %s", (_name, door) => {
     const { file, fd } = shared();
     writeUnseen(fd);
     door(file);
@@ -86,7 +86,7 @@ describe("a write that the kernel made by itself", () => {
     expect(file.times().mtime).toBe(mtime);
   });
 
-  test("turns generated content into the writer's as soon as its state is read", () => {
+  test("makes generated content static as soon as anybody asks for its state", () => {
     const { file, fd } = shared();
     const state = (): string => file.state;
     file.state = "ready";
@@ -95,7 +95,7 @@ describe("a write that the kernel made by itself", () => {
     expect(state()).toBe("static");
   });
 
-  test("is reported once, by whatever brings it in", () => {
+  test("is reported once, by whichever call notices it", () => {
     const file = fileIn(new Space());
     const reports: boolean[] = [];
     const store = file.share((taken) => reports.push(taken));
@@ -110,7 +110,7 @@ describe("a write that the kernel made by itself", () => {
     expect(reports).toEqual([true, false]);
   });
 
-  test("is news when it comes while a time is being set", () => {
+  test("counts as a new write if it happens while a time is being set", () => {
     const store = new InterruptedStore();
     const file = fileIn(new Space({ stores: { open: () => store } }));
     const reports: boolean[] = [];
@@ -121,7 +121,7 @@ describe("a write that the kernel made by itself", () => {
     expect([file.times().mtime, reports]).toEqual([InterruptedStore.written, [false]]);
   });
 
-  test("is distinguished from a write of our own, which sets no time by itself", () => {
+  test("is distinguished from llmfs's own writes, which update no times by themselves", () => {
     const { file } = shared();
     file.state = "ready";
     file.write(0, Buffer.from("ours"));
@@ -129,7 +129,7 @@ describe("a write that the kernel made by itself", () => {
     expect([file.times().mtime, file.state]).toEqual([BEFORE, "ready"]);
   });
 
-  test("is looked for as long as somebody may have the store", () => {
+  test("is looked for as long as another process may have the store", () => {
     const { file, fd } = shared();
     expect(file.unshare(() => false)).toBe(false);
     writeUnseen(fd);
@@ -140,9 +140,9 @@ describe("a write that the kernel made by itself", () => {
 
 const privileged = libc.getuid() === 0;
 
-test.skipIf(!privileged)(`a read marks the atime${privileged ? "" : " (needs root: a tmpfs of its own)"}`, () => {
+test.skipIf(!privileged)(`a read updates the atime${privileged ? "" : " (needs root: a tmpfs of its own)"}`, () => {
   const { file, fd } = shared(new Space({ stores: createTmpfsFiles(1000) }));
-  // Our own descriptor leaves the atime alone; the kernel's reads do not.
+  // llmfs's own descriptor leaves the atime alone; the kernel's reads do not.
   const other = libc.open(`/proc/self/fd/${fd}`, libc.O_RDONLY);
   libc.pread(other, new Uint8Array(1), 1, 0);
   file.setTimes({ mtime: SET });
@@ -155,7 +155,7 @@ test.skipIf(!privileged)(`a read marks the atime${privileged ? "" : " (needs roo
   libc.close(other);
 });
 
-/** A store that every write and read marks with the same time. */
+/** A store whose writes and reads all set the same time. */
 class CoarseStore extends PageStore {
   readonly #tick: Stamps;
   #times: Stamps = { atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };

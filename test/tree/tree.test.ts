@@ -31,7 +31,7 @@ function paths(tree: Tree, from?: Directory, path?: string): string[] {
 }
 
 describe("a walk", () => {
-  test("has directories before what they hold, and names in byte order", () => {
+  test("visits directories before their entries, and names in byte order", () => {
     const tree = newTree();
     const a = tree.mkdir(tree.root, "a", 0o755, OWNER);
     for (const name of ["z", "B", "\xff", "1"]) tree.createFile(a, name, 0o644, OWNER);
@@ -41,7 +41,7 @@ describe("a walk", () => {
     expect(paths(tree, a, "/a")).toEqual(["/a/1", "/a/1d", "/a/B", "/a/z", "/a/\xff"]);
   });
 
-  test("goes down as deep as the tree is", () => {
+  test("reaches any depth", () => {
     const tree = newTree();
     let directory = tree.root;
     for (let depth = 0; depth < 50_000; depth++) directory = tree.mkdir(directory, "d", 0o755, OWNER);
@@ -51,7 +51,7 @@ describe("a walk", () => {
     tree.checkInvariants();
   });
 
-  test("survives that what it comes by is removed", () => {
+  test("continues when entries on its way are removed", () => {
     const tree = newTree();
     for (const name of ["a", "b", "c"]) tree.createFile(tree.root, name, 0o644, OWNER);
     const seen: string[] = [];
@@ -62,7 +62,7 @@ describe("a walk", () => {
     expect(seen).toEqual(["/", "/a", "/b", "/c"]);
   });
 
-  test("sorts a large directory in steps, and shows what is there in the end", () => {
+  test("sorts a large directory in steps, and shows its entries as they are at the end", () => {
     const tree = newTree();
     const names = Array.from({ length: 5000 }, (_, index) => String((index * 1237) % 5000).padStart(4, "0"));
     for (const name of names) tree.createFile(tree.root, name, 0o644, OWNER);
@@ -73,7 +73,7 @@ describe("a walk", () => {
     for (const at of walkInSteps(tree.root, "/")) {
       if (at !== undefined) seen.push(at.path.slice(1));
       else if (++pauses === 2) {
-        // The first comes again, behind all others, and another goes.
+        // The first is created again, behind all others, and another one is removed.
         tree.rename(tree.root, "0000", tree.root, "moved");
         tree.rename(tree.root, "moved", tree.root, "0000");
         tree.unlink(tree.root, "1237");
@@ -87,7 +87,7 @@ describe("a walk", () => {
 describe("the count of files by state", () => {
   const none = { static: 0, pending: 0, generating: 0, ready: 0, failed: 0 };
 
-  test("is of those that have a name, each once", () => {
+  test("includes each file with a name once", () => {
     const tree = newTree();
     const { files } = tree.space;
     const file = tree.createFile(tree.root, "a", 0o644, OWNER);
@@ -110,7 +110,7 @@ describe("the count of files by state", () => {
     tree.checkInvariants();
   });
 
-  test("counts a file without a name once it is linked, and what is put in a file's place in place of that", () => {
+  test("includes a file without a name once it is linked, and replaces a file whose inode is replaced", () => {
     const tree = newTree();
     const { files } = tree.space;
     const nameless = tree.tmpfile(tree.root, 0o644, OWNER);
@@ -130,7 +130,7 @@ describe("the count of files by state", () => {
     tree.checkInvariants();
   });
 
-  test("goes with the content where two files exchange theirs", () => {
+  test("follows the content when two files exchange theirs", () => {
     const tree = newTree();
     const { files } = tree.space;
     const named = tree.createFile(tree.root, "a", 0o644, OWNER);
@@ -149,7 +149,7 @@ describe("the count of files by state", () => {
     tree.drop(nameless);
   });
 
-  test("is checked", () => {
+  test("is verified", () => {
     const tree = newTree();
     tree.createFile(tree.root, "a", 0o644, OWNER);
     tree.space.files.static++;
@@ -166,7 +166,7 @@ describe("a path", () => {
   tree.symlink(a, "loop", "loop", OWNER);
   tree.symlink(tree.root, "there", "a/up/a", OWNER);
 
-  test("leads through symlinks, and .. is where they lead", () => {
+  test("follows symlinks, and .. refers to their target's parent", () => {
     expect(tree.resolve("/there/f", { follow: true })).toBe(file);
     expect(tree.resolve("/a/up/a/../a/f", { follow: true })).toBe(file);
     expect(tree.resolve("/a/abs", { follow: true })).toBe(file);
@@ -174,7 +174,7 @@ describe("a path", () => {
     expect(tree.resolve("/../../a/./f", { follow: true })).toBe(file);
   });
 
-  test("that leads nowhere says why", () => {
+  test("that does not exist is an error with the reason", () => {
     expect(code(() => tree.resolve("/x", { follow: true }))).toBe("ENOENT");
     expect(code(() => tree.resolve("/a/f/x", { follow: true }))).toBe("ENOTDIR");
     expect(code(() => tree.resolve("/a/loop", { follow: true }))).toBe("ELOOP");
@@ -182,14 +182,14 @@ describe("a path", () => {
 });
 
 describe("a name", () => {
-  test("of 255 bytes is possible, of 256 it is not", () => {
+  test("may have 255 bytes, not 256", () => {
     const tree = newTree();
     tree.createFile(tree.root, "x".repeat(255), 0o644, OWNER);
     expect(code(() => tree.createFile(tree.root, "x".repeat(256), 0o644, OWNER))).toBe("ENAMETOOLONG");
     expect(code(() => tree.lookup(tree.root, "x".repeat(256)))).toBe("ENAMETOOLONG");
   });
 
-  test("that is taken is taken for every kind of inode", () => {
+  test("that exists is rejected for every type of inode", () => {
     const tree = newTree();
     const file = tree.createFile(tree.root, "a", 0o644, OWNER);
     for (const make of [
@@ -204,7 +204,7 @@ describe("a name", () => {
     tree.checkInvariants();
   });
 
-  test("cannot be made in a directory that was removed", () => {
+  test("cannot be created in a directory that was removed", () => {
     const tree = newTree();
     const directory = tree.mkdir(tree.root, "d", 0o755, OWNER);
     tree.hold(directory);
@@ -217,8 +217,8 @@ describe("a name", () => {
   });
 });
 
-describe("removing", () => {
-  test("a file that is open leaves it readable until it is closed", () => {
+describe("a removal", () => {
+  test("of a file that is open leaves it readable until it is closed", () => {
     const space = new Space();
     const tree = newTree(space);
     const file = tree.createFile(tree.root, "a", 0o644, OWNER);
@@ -231,7 +231,7 @@ describe("removing", () => {
     expect(space).toMatchObject({ pages: 0, inodes: 1 });
   });
 
-  test("is refused for the wrong type, and for a directory that is not empty", () => {
+  test("of the wrong type, or of a directory that is not empty, is an error", () => {
     const tree = newTree();
     const directory = tree.mkdir(tree.root, "d", 0o755, OWNER);
     tree.createFile(directory, "f", 0o644, OWNER);
@@ -241,14 +241,14 @@ describe("removing", () => {
     expect(code(() => tree.unlink(tree.root, "x"))).toBe("ENOENT");
   });
 
-  test("more references than were held is a bug, said loudly", () => {
+  test("of more references than were held is a bug that throws", () => {
     const tree = newTree();
     expect(() => tree.drop(tree.root)).toThrow("1 of 0 references dropped");
   });
 });
 
 describe("a file without a name", () => {
-  test("gets one by link, and goes when it is dropped without", () => {
+  test("gets one by link, and disappears if it is dropped without", () => {
     const space = new Space();
     const tree = newTree(space);
     const file = tree.tmpfile(tree.root, 0o600, OWNER);
@@ -266,7 +266,7 @@ describe("a file without a name", () => {
 });
 
 describe("rename", () => {
-  test("moves a directory, and the links of its old and new parents", () => {
+  test("moves a directory, and updates the link counts of its old and new parents", () => {
     const tree = newTree();
     const [from, to] = [tree.mkdir(tree.root, "from", 0o755, OWNER), tree.mkdir(tree.root, "to", 0o755, OWNER)];
     const moved = tree.mkdir(from, "d", 0o755, OWNER);
@@ -275,7 +275,7 @@ describe("rename", () => {
     tree.checkInvariants();
   });
 
-  test("replaces what can be replaced, and nothing else", () => {
+  test("replaces compatible targets, and nothing else", () => {
     const tree = newTree();
     const full = tree.mkdir(tree.root, "full", 0o755, OWNER);
     tree.createFile(full, "x", 0o644, OWNER);
@@ -331,7 +331,7 @@ describe("rename", () => {
     tree.checkInvariants();
   });
 
-  test("leaves a whiteout behind where that is asked for", () => {
+  test("leaves a whiteout on request", () => {
     const tree = newTree();
     tree.createFile(tree.root, "a", 0o644, OWNER);
     tree.rename(tree.root, "a", tree.root, "b", RENAME_WHITEOUT, OTHER);
@@ -340,8 +340,8 @@ describe("rename", () => {
   });
 });
 
-describe("a directory with the set-group-id bit", () => {
-  test("hands its group to what is made in it, and the bit to directories", () => {
+describe("a setgid directory", () => {
+  test("passes its group to new entries, and the bit to new directories", () => {
     const tree = newTree();
     const d = tree.mkdir(tree.root, "d", 0o2775, { uid: 1, gid: 99 });
     expect(tree.createFile(d, "f", 0o644, OTHER)).toMatchObject({ uid: 7, gid: 99, mode: 0o100644 });
@@ -351,7 +351,7 @@ describe("a directory with the set-group-id bit", () => {
 });
 
 describe("replacing a file's inode", () => {
-  test("keeps the name at its place in a listing that is being read", () => {
+  test("keeps the name's position for readers of the directory", () => {
     const tree = newTree();
     for (const name of ["a", "b", "c"]) tree.createFile(tree.root, name, 0o644, OWNER);
     const cookie = tree.root.get("a")?.cookie;
@@ -363,7 +363,7 @@ describe("replacing a file's inode", () => {
   });
 });
 
-test("inodes are counted, and the limit holds for every way to make one", () => {
+test("inodes are counted, and the limit holds for every way to create one", () => {
   const tree = newTree(new Space({ inodes: 3 }));
   const file = tree.createFile(tree.root, "a", 0o644, OWNER);
   tree.mkdir(tree.root, "b", 0o755, OWNER);
@@ -376,7 +376,7 @@ test("inodes are counted, and the limit holds for every way to make one", () => 
     () => tree.rename(tree.root, "a", tree.root, "c", RENAME_WHITEOUT),
   ])
     expect(code(make)).toBe("ENOSPC");
-  // A further name takes as much as an inode would, as on tmpfs; a renamed one does not.
+  // Another name takes as much as an inode, as on tmpfs; a renamed one does not.
   expect(code(() => tree.link(file, tree.root, "c"))).toBe("ENOSPC");
   tree.rename(tree.root, "a", tree.root, "c");
   tree.rmdir(tree.root, "b");
@@ -399,7 +399,7 @@ test("a long symlink takes a page", () => {
   expect(tree.space.usedPages).toBe(0);
 });
 
-test("any sequence of operations leaves the invariants true, and the space empty in the end", () => {
+test("any sequence of operations keeps the invariants, and leaves no space in use at the end", () => {
   for (let seed = 1; seed <= 30; seed++) {
     let state = seed;
     const below = (limit: number) => {
@@ -450,7 +450,7 @@ test("any sequence of operations leaves the invariants true, and the space empty
   }
 });
 
-test("an inode keeps when it was made, to the nanosecond if that is lately, to the second if long ago", () => {
+test("an inode stores its birth time to the nanosecond if that is recent, to the second if it is long ago", () => {
   const now = Math.floor(Date.now() / 1000) + 60;
   for (const [seconds, nanoseconds, kept] of [
     [now, 123_456_789, 123_456_789],
@@ -464,7 +464,7 @@ test("an inode keeps when it was made, to the nanosecond if that is lately, to t
   }
 });
 
-test("every name of an inode is known, whichever was removed, moved or replaced", () => {
+test("all names of an inode are known, whichever one was removed, moved or replaced", () => {
   const tree = newTree();
   const d = tree.mkdir(tree.root, "d", 0o755, OWNER);
   const file = tree.createFile(tree.root, "a", 0o644, OWNER);

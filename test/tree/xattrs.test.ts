@@ -27,7 +27,7 @@ function code(action: () => unknown): string {
 }
 
 describe("an xattr", () => {
-  test("is kept as bytes, and gone when it is removed", () => {
+  test("is stored as bytes, and gone when it is removed", () => {
     const file = newFile();
     setXattr(file, "user.a", value);
     expect(getXattr(file, "user.a")).toEqual(value);
@@ -43,7 +43,7 @@ describe("an xattr", () => {
     expect(getXattr(file, "user.a").length).toBe(0);
   });
 
-  test("is made or replaced only, where that is asked for", () => {
+  test("is only created or only replaced on request", () => {
     const file = newFile();
     expect(code(() => setXattr(file, "user.a", value, XATTR_REPLACE))).toBe("ENODATA");
     setXattr(file, "user.a", value, XATTR_CREATE);
@@ -60,7 +60,7 @@ describe("an xattr", () => {
     expect(code(() => setXattr(file, "user.a", new Uint8Array(XATTR_SIZE_MAX + 1)))).toBe("E2BIG");
   });
 
-  test("may be named as Object's own things are", () => {
+  test("may have the name of a property of Object.prototype", () => {
     const file = newFile();
     expect(code(() => getXattr(file, "__proto__"))).toBe("ENODATA");
     setXattr(file, "__proto__", value);
@@ -68,7 +68,7 @@ describe("an xattr", () => {
   });
 });
 
-test("names come in byte order, whatever the order they were set in", () => {
+test("names are listed in byte order, whatever the order in which they were set", () => {
   const file = newFile();
   for (const name of ["user.b", "user.\xff", "user.B", "user.a"]) setXattr(file, name, value);
   expect(xattrNames(file)).toEqual(["user.B", "user.a", "user.b", "user.\xff"]);

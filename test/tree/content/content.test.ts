@@ -9,7 +9,7 @@ import { MAX_FILE_SIZE, RegularFile } from "../../../src/tree/file.ts";
 import { Space } from "../../../src/tree/space.ts";
 import { Tree } from "../../../src/tree/tree.ts";
 
-/** Where the large ones are kept; the last needs the right to mount. */
+/** Where the large parts are kept; the last kind needs the right to mount. */
 const kinds: [string, (pageLimit: number) => Stores][] = [
   ["memory files", () => createMemoryFiles()],
   ["the heap", () => heapPages],
@@ -39,7 +39,7 @@ function filled(length: number, value: number): Uint8Array {
   return new Uint8Array(length).fill(value);
 }
 
-/** Numbers that come again. */
+/** Pseudo-random numbers that repeat. */
 function randoms(seed: number): (limit: number) => number {
   let state = seed;
   return (limit) => {
@@ -49,7 +49,7 @@ function randoms(seed: number): (limit: number) => number {
 }
 
 describe.each(kinds)("content with large parts in %s", (_name, stores) => {
-  test("keeps its size when it moves to a store, whatever room the heap had", () => {
+  test("keeps its size when it moves to a store, however much room the heap had", () => {
     const content = new Content(newSpace(stores));
     content.write(0, filled(5000, 1));
     content.write(5000, filled(10, 1));
@@ -61,7 +61,7 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
     expect(all.subarray(0, 4979).every((byte) => byte === 1)).toBe(true);
   });
 
-  test("is what an array of bytes would be, after any sequence of changes", () => {
+  test("equals an array of bytes after any sequence of changes", () => {
     for (let seed = 1; seed <= 25; seed++) {
       const below = randoms(seed);
       const space = newSpace(stores);
@@ -72,7 +72,7 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
         next.set(model.subarray(0, size));
         model = next;
       };
-      // Some seeds stay in the heap, some leave it, some go back and forth over its edge.
+      // Some seeds stay in the heap, some leave it, some cross its limit in both directions.
       const range = [10_000, HEAP_LIMIT, HEAP_LIMIT + 20_000, 1_000_000][seed % 4] ?? 0;
       for (let step = 0; step < 60; step++) {
         const offset = below(range);
@@ -114,7 +114,7 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
     }
   });
 
-  test("has its holes where nothing was written", () => {
+  test("has holes where nothing was written", () => {
     const content = new Content(newSpace(stores));
     for (const large of [0, 1 << 20]) {
       content.truncate(0);
@@ -164,7 +164,7 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
     }
   });
 
-  test("that was reserved can be written when nothing else is free", () => {
+  test("with reserved space can be written when no other space is free", () => {
     for (const pages of [4, 64]) {
       const space = newSpace(stores, pages * PAGE);
       const content = new Content(space);
@@ -175,11 +175,11 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
     }
   });
 
-  test("is reserved whole or not at all", () => {
+  test("gets all the space it reserves, or none", () => {
     for (const pages of [4, 64]) {
       const space = newSpace(stores, pages * PAGE);
       const content = new Content(space);
-      // What is in the heap and what is in a store share the limit with a little slack: here it is one or the other.
+      // The heap and the stores share the limit with a little slack: here it is one or the other.
       const at = (pages - 1) * PAGE;
       content.write(at, filled(10, 1));
       expect(code(() => content.allocate(0, (pages + 1) * PAGE, false))).toBe("ENOSPC");
@@ -190,7 +190,7 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
     }
   });
 
-  test("shows zeros where it was cut and grew again", () => {
+  test("shows zeros where it was truncated and grew again", () => {
     for (const size of [PAGE + 10, HEAP_LIMIT + PAGE + 10]) {
       const content = new Content(newSpace(stores));
       content.write(0, filled(size, 1));
@@ -203,7 +203,7 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
   });
 });
 
-/** Extents cover everything that is not zero, and nothing twice. */
+/** Checks that extents cover everything that is not zero, and nothing twice. */
 function checkExtents(content: Content, model: Uint8Array): void {
   let at = 0;
   while (at < model.length) {
@@ -217,8 +217,8 @@ function checkExtents(content: Content, model: Uint8Array): void {
   }
 }
 
-describe("a file that the kernel writes by itself", () => {
-  test("is seen whole, whatever is asked first", () => {
+describe("a file that the kernel writes directly", () => {
+  test("is seen whole, whichever question comes first", () => {
     const questions: [string, (file: RegularFile) => unknown, unknown][] = [
       ["size", (file) => file.size, 200_000],
       ["bytes", (file) => file.bytes().length, 200_000],
@@ -241,7 +241,7 @@ describe("a file that the kernel writes by itself", () => {
   });
 });
 
-test.each(kinds)("a tree counts what is in %s", (_name, stores) => {
+test.each(kinds)("a tree counts its content in %s", (_name, stores) => {
   const space = newSpace(stores, 1 << 24);
   const tree = new Tree({ clock: (take) => take(0, 0), space });
   const owner = { uid: 0, gid: 0 };
@@ -272,7 +272,7 @@ describe("a file", () => {
     expect(content.size).toBe(MAX_FILE_SIZE);
   });
 
-  test("that is pending becomes static once, and keeps no error", () => {
+  test("becomes static once when it is pending, and then has no error", () => {
     const file = newFile();
     file.state = "failed";
     file.error = new FsError("EIO");
@@ -280,7 +280,7 @@ describe("a file", () => {
     expect(file.error).toBeUndefined();
   });
 
-  test("gives its space back when it is disposed", () => {
+  test("frees its space when it is disposed", () => {
     const space = new Space();
     for (const size of [10, HEAP_LIMIT * 2]) {
       const file = new RegularFile(2, 0o644, { uid: 0, gid: 0 }, (take) => take(0, 0), space);
@@ -291,7 +291,7 @@ describe("a file", () => {
   });
 });
 
-test("many large files leave descriptors for the rest of the process, and go on in the heap", () => {
+test("many large files leave descriptors for the rest of the process, and continue in the heap", () => {
   const script = `
     import { openSync } from "node:fs";
     import { Content } from ${JSON.stringify(`${import.meta.dir}/../../../src/tree/content/content.ts`)};
@@ -315,17 +315,17 @@ test("many large files leave descriptors for the rest of the process, and go on 
   expect(stdout.toString()).toBe("300\n");
 });
 
-describe("a large write that its caller does not wait for", () => {
+describe("a large write that completes after its call returns", () => {
   const large = filled(HEAP_LIMIT + 5, 7);
 
-  /** A file in memory files, and what it left for afterwards. */
+  /** A file in memory files, and the work it left for later. */
   function content(stores: Stores = createMemoryFiles(), bytes = Number.POSITIVE_INFINITY) {
     const space = new Space({ bytes, stores });
     const left: (() => void)[] = [];
     return { space, left, content: new Content(space), afterwards: (work: () => void) => void left.push(work) };
   }
 
-  test("has its size at once, and its bytes and its space afterwards", () => {
+  test("sets the size at once, and bytes and space afterwards", () => {
     const { content: file, left, afterwards, space } = content();
     expect(file.write(10, large, afterwards)).toBe(large.length);
     expect([file.size, left.length]).toEqual([large.length + 10, 1]);
@@ -334,7 +334,7 @@ describe("a large write that its caller does not wait for", () => {
     expect(space.pages).toBe(Math.ceil((large.length + 10) / PAGE));
   });
 
-  test("is made at once where it is small, where the bytes are in the heap, and where it does not fit", () => {
+  test("completes at once if it is small, if the bytes are in the heap, and if it does not fit", () => {
     const { content: file, left, afterwards } = content(createMemoryFiles(), 40 * PAGE);
     file.write(0, filled(100, 1), afterwards);
     file.write(0, filled(HEAP_LIMIT, 2), afterwards);
@@ -345,7 +345,7 @@ describe("a large write that its caller does not wait for", () => {
     expect(file.size).toBe(40 * PAGE);
   });
 
-  test("is not silently missing when the machine has no memory for it", () => {
+  test("is not silently lost when the machine has no memory for it", () => {
     const broken: Stores = {
       open() {
         const store = createMemoryFiles().open();

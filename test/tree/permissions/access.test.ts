@@ -1,4 +1,4 @@
-/** Who may do what: as the kernel decides it for a file of the same owner, mode and list. */
+/** Access checks: the same result as the kernel's for a file with the same owner, mode and access control list. */
 import { expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,7 +32,7 @@ function letters(bits: number): string {
   return `${bits & 4 ? "r" : "-"}${bits & 2 ? "w" : "-"}${bits & 1 ? "x" : "-"}`;
 }
 
-/** What a caller may do with each path, as test(1) hears it from access(2): a line of "rwx" each. */
+/** A caller's access to each path, as test(1) gets it from access(2): one line of "rwx" each. */
 async function asked({ uid, gids }: Caller, paths: readonly string[]): Promise<readonly string[]> {
   const script = 'for p; do for m in r w x; do test -$m "$p" && printf $m || printf -; done; echo; done';
   const child = Bun.spawn(
@@ -96,7 +96,7 @@ testWith(LACKING)(
   60_000,
 );
 
-test("bits that are needed together are had together, or not at all", () => {
+test("bits that are requested together are granted together or not at all", () => {
   const tree = new Tree({ clock: (take) => take(0, 0) });
   const file = tree.createFile(tree.root, "f", 0o640, OWNER);
   const owner = { uid: OWNER.uid, inGroup: () => false };

@@ -5,7 +5,7 @@
  * decides; if it reports nothing, the model's name does. Ollama and LM Studio report more in their own APIs.
  */
 import { totalmem } from "node:os";
-import { isLoopback, proxyOptions } from "./connection/http.ts";
+import { connectionOptions, isLoopback } from "./connection/http.ts";
 import { jsonOf } from "./connection/json-body.ts";
 import { getProperty, toNumber, toText } from "./failure.ts";
 import { LlmError } from "./llm.ts";
@@ -72,7 +72,7 @@ export async function modelsAt(server: ServerAddress, timeoutMs: number, signal?
 function ask({ baseUrl, apiKey, headers }: ServerAddress, url: string, signal: AbortSignal, body?: unknown) {
   const authorization = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
   return fetch(url, {
-    ...proxyOptions(baseUrl),
+    ...connectionOptions(baseUrl),
     ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body) }),
     headers: { ...authorization, ...headers },
     signal,

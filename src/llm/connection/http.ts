@@ -2,9 +2,6 @@
  * Sends requests and receives answers, beneath the client: decides which connection to use, which redirects to follow,
  * and how much of a failure to read.
  *
- * Each request has its own connection. Bun keeps idle ones for five minutes and does not notice when one dies silently,
- * as happens behind NAT and load balancers: the next request would wait on it until its deadline.
- *
  * Only redirects that keep the method (307, 308) are followed, within the same origin or from http to https on the same
  * host: the key goes nowhere else, and a POST never silently becomes a GET. Every other redirect is a failure.
  */
@@ -18,7 +15,7 @@ const FAILURE_MS = 2000;
 
 export async function fetchFollowing(input: string | URL | Request, init?: RequestInit): Promise<Response> {
   for (let at = input, redirects = 0; ; redirects++) {
-    const response = await fetch(at, { ...init, ...proxyOptions(at), keepalive: false, redirect: "manual" });
+    const response = await fetch(at, { ...init, ...connectionOptions(at), redirect: "manual" });
     if (response.ok) return response;
     const next = followed(response, at);
     if (next === undefined || redirects === MOST_REDIRECTS) return shortenBody(response);
@@ -28,10 +25,16 @@ export async function fetchFollowing(input: string | URL | Request, init?: Reque
 }
 
 /**
- * Makes a request to this machine bypass the proxy that HTTP_PROXY names, for which this address is another machine.
+ * How each request that llmfs sends reaches its server.
+ *
+ * It has its own connection. Bun keeps idle ones for five minutes and does not notice when one dies silently, as happens
+ * behind NAT and load balancers: the next request would wait on it until its deadline.
+ *
+ * A request to this machine bypasses the proxy that HTTP_PROXY names, for which this address is another machine.
  */
-export function proxyOptions(to: string | URL | Request): { readonly proxy?: false } {
-  return isLoopback(new URL(to instanceof Request ? to.url : to).hostname) ? { proxy: false } : {};
+export function connectionOptions(to: string | URL | Request): { readonly keepalive: false; readonly proxy?: false } {
+  const isLocal = isLoopback(new URL(to instanceof Request ? to.url : to).hostname);
+  return { keepalive: false, ...(isLocal && { proxy: false }) };
 }
 
 /** Whether a host is this machine. */

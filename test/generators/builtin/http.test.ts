@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { FsError } from "../../../src/errno.ts";
 import { isPrivate } from "../../../src/generators/builtin/http/addresses.ts";
 import { findNextLink } from "../../../src/generators/builtin/http/link-header.ts";
@@ -160,6 +160,19 @@ test("parts of the path are encoded in the URL, whatever they hold", async () =>
   }
   const dots = await one.text("/x/%2E%2E.txt").catch((error: FsError) => error.code);
   expect(dots).toBe("ENOENT");
+});
+
+test("no request waits on an idle connection that died silently", async () => {
+  const used = new WeakSet<Socket>();
+  await using once = createServer((request, response) => {
+    if (used.has(request.socket)) return;
+    used.add(request.socket);
+    response.end("here");
+  });
+  await new Promise<void>((resolve) => once.listen(0, "127.0.0.1", resolve));
+  const { port } = once.address() as AddressInfo;
+  await using one = await with_({ url: `http://127.0.0.1:${port}/{id}`, timeout: "10s" });
+  for (const id of [1, 2, 3]) expect(await one.text(`/x/${id}.txt`)).toBe("here");
 });
 
 test("method, headers with secrets from the environment, and a body are sent", async () => {

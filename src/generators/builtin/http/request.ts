@@ -3,7 +3,7 @@
 import { isIP } from "node:net";
 import { pause } from "../../../abort.ts";
 import { codeOf, type ErrnoName, FsError } from "../../../errno.ts";
-import { proxyOptions } from "../../../llm/connection/http.ts";
+import { connectionOptions } from "../../../llm/connection/http.ts";
 import type { GeneratorLog } from "../../contract.ts";
 import { isExempt } from "./no-proxy.ts";
 
@@ -130,7 +130,7 @@ async function sendOnce(
   if (!options.hosts.includes(url.host) && !options.hosts.includes(url.hostname)) {
     throw new FsError("EACCES", `${url.host} is not among the allowed hosts: ${options.hosts.join(", ")}`);
   }
-  const settings = { ...init, redirect: "manual", signal, ...proxyOptions(url) } as const;
+  const settings = { ...init, redirect: "manual", signal, ...connectionOptions(url) } as const;
   if (options.private) return fetch(url.href, settings);
   const addressOf = options.addressOf ?? (await import("./addresses.ts")).resolvePublicAddress;
   const address = await addressOf(url.hostname);

@@ -1,23 +1,23 @@
 /**
- * The contract, as a test that any generator can be run through.
+ * A test of the contract for any generator.
  *
- * It knows no test framework: it returns what is wrong, and nothing is wrong with an empty list.
+ * It does not depend on a test framework: it returns a list of problems, which is empty on success.
  */
 import type { ContentGenerator, GeneratorContext, ListContext } from "./contract.ts";
 
 export interface ContractCase {
-  /** A path the generator can make. */
+  /** A path that the generator can generate. */
   readonly path: string;
   readonly options?: Readonly<Record<string, unknown>>;
   readonly params?: Readonly<Record<string, string>>;
   readonly match?: string;
-  /** Files it reads, by path. */
+  /** The files that it reads, by path. */
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
-  /** A directory it lists. */
+  /** A directory that it lists. */
   readonly directory?: string;
 }
 
-/** Every way in which the generator does not keep the contract. */
+/** Returns every violation of the contract. */
 export async function contractTest(generator: ContentGenerator, one: ContractCase): Promise<readonly string[]> {
   const problems: string[] = [];
   const check = async (what: string, work: () => Promise<string | undefined>) => {
@@ -67,7 +67,7 @@ export async function contractTest(generator: ContentGenerator, one: ContractCas
   return problems;
 }
 
-/** Types and code of this file are compiled by whoever tests a generator, with whatever they have. */
+/** Avoids types of Bun and Node, because users compile this file with their own settings. */
 function timeout(ms: number): Promise<"late"> {
   return new Promise((resolve) => setTimeout(resolve, ms, "late"));
 }

@@ -1,43 +1,43 @@
 /**
- * The contract for generators: how anything becomes the content of a file when it is first read.
+ * The contract for generators, which return the content of a file when it is first read.
  *
- * A generator is a plain object, usually made by a factory that takes its options. The built-in ones come through this
- * same door. Generators know nothing of the kernel or of inodes: they get a path and a context, and return content.
+ * A generator is a plain object, usually created by a factory that takes its options. Built-in generators use the same
+ * contract. Generators do not know the kernel or inodes: they get a path and a context, and return content.
  */
 
 import type { FileInfo, TreeEntry } from "../rpc/tree-port.ts";
 
-/** A value that JSON can hold; written to the file as indented JSON with a final newline. */
+/** A JSON value. It is written to the file as indented JSON with a final newline. */
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 
-/** What a generator returns. */
+/** The result of a generator. */
 export interface FileContent {
   /**
-   * A string is written as UTF-8, bytes as they are, an async iterable piece by piece (strings and bytes may be mixed;
-   * the next one is asked for when there is room for it), a Blob (as `Bun.file()` is) likewise, anything else as JSON. A
-   * top-level string is text, never a JSON string.
+   * A string is written as UTF-8 and bytes unchanged. An async iterable is written piece by piece; it may mix strings and
+   * bytes, and the next piece is requested when there is room for it. A Blob (such as `Bun.file()`) is also streamed.
+   * Anything else is written as JSON. A top-level string is text, not a JSON string.
    */
   readonly content: string | Uint8Array | Blob | AsyncIterable<string | Uint8Array> | JsonValue;
-  /** Kept with the file, readable as `user.llmfs.meta.<key>` and in the snapshot. Values are stored as text. */
+  /** Stored with the file as `user.llmfs.meta.<key>`, and in the snapshot. Values are stored as text. */
   readonly metadata?: Readonly<Record<string, string | number | boolean>>;
 }
 
-/** What a generator returns instead when `context.previous` still holds: the file stays as it is. */
+/** Returned instead if the content of `context.previous` is still valid. The file then stays unchanged. */
 export interface Unchanged {
   readonly unchanged: true;
 }
 
-/** One file or directory that a generator says is there. */
+/** A file or directory that a generator lists. */
 export interface ListedEntry {
-  /** Below the listed directory: "17.json", or "de/berlin.json", whose directories then are there too. */
+  /** The path below the listed directory: "17.json", or "de/berlin.json", which implies the directory "de". */
   readonly path: string;
-  /** A directory is listed in its turn when somebody looks into it. Default "file"; a path that ends in "/" is one too. */
+  /** A directory is listed when a program reads it. Default: "directory" for a path that ends in "/", otherwise "file". */
   readonly type?: "file" | "directory";
-  /** Becomes `user.llmfs.description`. */
+  /** Stored as `user.llmfs.description`. */
   readonly description?: string;
 }
 
-/** A file that may help to write this one, and why. */
+/** A file that may help to generate this one, and why. */
 export interface RelatedFile {
   readonly path: string;
   /** "named by this file's description", "same folder", "README of the tree" … */
@@ -51,53 +51,53 @@ export interface GeneratorLog {
   warn(message: string): void;
 }
 
-/** What a generator may look at. Everything in it depends on the tree's definition, never on what was read before. */
+/** The information that a generator gets. All of it depends on the definition of the tree, not on earlier reads. */
 export interface GeneratorContext {
   readonly file: FileInfo;
-  /** Inherited instructions: `user.llmfs.prompt` from the root down to the file itself, root first, nearest last. */
+  /** The inherited prompts: `user.llmfs.prompt` from the root down to the file itself. */
   readonly prompts: readonly string[];
-  /** `user.llmfs.model` of the file or of the nearest directory above that sets it. */
+  /** `user.llmfs.model` of the file or of the nearest parent directory that sets it. */
   readonly model?: string;
-  /** Options from the rule that bound this generator to the file. */
+  /** The options of the rule that chose this generator. */
   readonly options: Readonly<Record<string, unknown>>;
-  /** What `{name}` in that rule's `match` stands for in this path. */
+  /** The values of `{name}` parts in that rule's `match` for this path. */
   readonly params: Readonly<Record<string, string>>;
   /** That rule's `match`. */
   readonly match?: string;
-  /** Somebody wants another content than the one there is: an answer kept from earlier will not do. */
+  /** Set if new content was requested, so that a cached answer must not be used. */
   readonly again?: true;
-  /** Metadata of the content there is, if it is to be made anew because its time has passed. */
+  /** The metadata of the existing content, if it is regenerated because it has expired. */
   readonly previous?: Readonly<Record<string, string>>;
-  /** The largest content that is taken, in bytes. More is EFBIG: there is no need to make it. */
+  /** The maximum size of content in bytes. Larger content fails with EFBIG. */
   readonly maxBytes?: number;
-  /** `user.llmfs.<name>` of the file or of the nearest directory above that sets it, as text. */
+  /** `user.llmfs.<name>` of the file or of the nearest parent directory that sets it, as text. */
   setting(name: string): Promise<string | undefined>;
   /**
-   * The whole tree, every directory before what it holds, names in byte order. What is there only because a generator
-   * listed it is not in it: `list` has that.
+   * The whole tree, each directory before its entries, names in byte order. It does not contain entries listed by
+   * generators; use `list` for those.
    */
   outline(): Promise<readonly TreeEntry[]>;
-  /** Static files that matter most for this one, most related first. */
+  /** The static files that are most useful for this one, best first. */
   related(): Promise<readonly RelatedFile[]>;
-  /** The names in a directory. Rejects with FsError ENOENT or ENOTDIR. */
+  /** The entries of a directory. Rejects with FsError ENOENT or ENOTDIR. */
   list(path: string): Promise<readonly TreeEntry[]>;
   /**
-   * The whole content of a file. A pending one is generated first; a cycle of files that wait for each other rejects
-   * with FsError EDEADLK that names the loop. Rejects with FsError ENOENT, EISDIR, and EINTR once `signal` has fired.
+   * The whole content of a file. A pending file is generated first. Rejects with FsError ENOENT or EISDIR, with EINTR once
+   * `signal` has fired, and with EDEADLK if files depend on each other in a circle; the message names them.
    */
   read(path: string): Promise<Uint8Array>;
   /**
-   * Tells that a program of this number makes the content. What it and its children read of the mount then counts as
-   * read by this file: files that wait for each other in a circle fail with EDEADLK there too, and its place is another's
-   * while it waits.
+   * Reports that a program with this pid generates the content. Reads of the program and its children in the mount then
+   * count as reads by this file: circles of files that wait for each other fail with EDEADLK, and the slot of this
+   * generation is free for others while the program waits.
    */
   working?(pid: number): void;
-  /** Fires a moment after the last reader is gone, or when the deadline has passed: stop, nobody wants the result. */
+  /** Fires shortly after the last reader is gone, or when the deadline has passed. The result is then not needed. */
   readonly signal: AbortSignal;
   readonly log: GeneratorLog;
 }
 
-/** What a generator may look at while it lists a directory. */
+/** The information that a generator gets to list a directory. */
 export type ListContext = Pick<
   GeneratorContext,
   "options" | "match" | "outline" | "list" | "read" | "working" | "signal" | "log"
@@ -106,21 +106,21 @@ export type ListContext = Pick<
 export type Listed = string | ListedEntry;
 
 export interface ContentGenerator {
-  /** Which files it is for where no rule of the configuration says otherwise: patterns as in a rule's `match`. */
+  /** The files for which it is the default, if no rule applies: patterns as in a rule's `match`. */
   readonly match?: string | readonly string[];
   /**
-   * Called before anything is mounted, once for each rule that names the generator, with the rule's options. Throw an
-   * Error that says what is wrong with them.
+   * Called before mounting, once for each rule that names the generator, with the options of the rule. Throw an Error that
+   * names the problem with them.
    */
   validate?(options: Readonly<Record<string, unknown>>): void | Promise<void>;
   /**
-   * Makes the content of one file. Called once a file, however many readers wait for it, when it is first opened for
-   * reading. Reject with FsError to choose the errno the readers get; anything else is EIO.
+   * Generates the content of one file. Called once per file when it is first opened for reading, even if several readers
+   * wait for it. Reject with FsError to choose the errno for readers; any other error is EIO.
    */
   generate(path: string, context: GeneratorContext): FileContent | Unchanged | Promise<FileContent | Unchanged>;
   /**
-   * Says what is in a directory: everything before the first wildcard of the rule's `match`, and directories below it
-   * that it named itself. Called when somebody first looks into the directory, and again as the rule's `refresh` says.
+   * Lists a directory: the part of the rule's `match` before the first wildcard, or a directory below it that was listed
+   * before. Called when a program first reads the directory, and again according to the rule's `refresh`.
    */
   list?(
     path: string,

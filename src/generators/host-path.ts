@@ -1,10 +1,10 @@
-/** Paths of rules on the machine, as opposed to those in the tree. */
+/** Checks paths in rules that refer to the host, not to the tree. */
 import { FsError } from "../errno.ts";
 import { findMountOnPath } from "../inside-mount.ts";
 
 /**
- * Throws FsError EACCES where a path of the machine leads into an llmfs mount: what lies there, and where a symlink there
- * leads, a model may have chosen. `cure` says what to do instead.
+ * Throws FsError EACCES if a host path leads into an llmfs mount, because a model may have written the files and symlinks
+ * there. `cure` tells what to do instead.
  */
 export function refusePathInMount(option: string, path: string, cure: string): void {
   const mount = findMountOnPath(path);

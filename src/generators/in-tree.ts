@@ -1,19 +1,18 @@
 /**
- * A path in the tree, followed to what it names without ever leaving the tree.
+ * Resolves a path in the tree without ever leaving the tree.
  *
- * The kernel follows a symlink in a mount to wherever it leads, also to files of the machine that a rule has nothing to
- * do with, and anybody who may write to the tree may make one. So what a rule names in the tree is looked up in the tree,
- * link by link, and reached by a path that has none.
+ * The kernel follows a symlink in a mount anywhere, also to files of the host, and any program that may write to the tree
+ * can create one. So a path in a rule is resolved link by link within the tree, and then opened by a path without symlinks.
  */
 import { posix } from "node:path";
 import { FsError } from "../errno.ts";
 import type { TreeEntry } from "../rpc/tree-port.ts";
 import type { GeneratorContext } from "./contract.ts";
 
-/** As fs/namei.c: more symlinks than this on the way is ELOOP. */
+/** As in fs/namei.c: more symlinks than this is ELOOP. */
 const MOST_SYMLINKS = 40;
 
-/** Rejects with FsError: ENOENT, ENOTDIR, ELOOP; EACCES where a symlink leads out of the tree. */
+/** Rejects with FsError ENOENT, ENOTDIR or ELOOP, or with EACCES if a symlink leads out of the tree. */
 export async function locateInTree(
   path: string,
   { list }: Pick<GeneratorContext, "list">,
@@ -31,7 +30,7 @@ export async function locateInTree(
     }
     const wanted = posix.join(entry.path, name);
     const found: TreeEntry | undefined = (await list(entry.path)).find((one) => one.path === wanted);
-    if (found === undefined) throw new FsError("ENOENT", `there is no ${wanted} in the mount`);
+    if (found === undefined) throw new FsError("ENOENT", `${wanted} does not exist in the mount`);
     if (found.type !== "symlink") {
       entry = found;
       continue;

@@ -1,6 +1,6 @@
 /**
- * The built-in generators by name. Each is made like a user's own and is reached through the same contract; what a
- * generator needs beyond its context (the model, the configuration's directory) goes into its factory here.
+ * The built-in generators by name. They implement the same contract as users' generators. If a generator needs more than
+ * its context (the model, the directory of the configuration), its factory gets that here.
  */
 import { createExecGenerator } from "./builtin/exec.ts";
 import { createHttpGenerator } from "./builtin/http.ts";
@@ -11,7 +11,7 @@ import { createTemplateGenerator } from "./builtin/template.ts";
 import type { ContentGenerator } from "./contract.ts";
 import type { SourceGenerator, SourceParts } from "./source.ts";
 
-/** What the built-in generators that need no configuration are made of. */
+/** The parts for built-in generators that need no configuration. */
 export interface GeneratorParts {
   readonly llm: LlmOptions;
 }
@@ -21,7 +21,7 @@ const BUILT_IN = {
   static: () => staticGenerator,
 } satisfies Record<string, (parts: GeneratorParts) => ContentGenerator>;
 
-/** Those that work for the rules of a configuration. What they need is loaded when they are first used. */
+/** The generators for the rules of a configuration. Their dependencies are loaded at first use. */
 const SOURCES = {
   exec: createExecGenerator,
   http: createHttpGenerator,

@@ -3,28 +3,28 @@ import type { Pattern } from "./config/patterns.ts";
 import type { ContentGenerator } from "./contract.ts";
 import type { ProcessGroups } from "./workers/process-groups.ts";
 
-/** A built-in generator that gets content from somewhere else than a model. */
+/** A built-in generator that does not get its content from a model. */
 export interface SourceGenerator extends ContentGenerator {
-  /** Whether it lists directories when it has these options. */
+  /** Whether it lists directories with these options. */
   lists?(options: Options): boolean;
-  /** Called as `validate` is, with the rule's pattern: throws Error for files that it cannot make. */
+  /** Called like `validate`, with the pattern of the rule. Throws Error if it cannot generate such files. */
   suits?(match: Pattern, options: Options): void;
 }
 
-/** Tells programs, and the user's own code, where the tree is mounted. */
+/** The variable that tells programs and the user's code where the tree is mounted. */
 export const MOUNT_VARIABLE = "LLMFS_MOUNT";
 
-/** What such generators are made of. */
+/** The parts that these generators need. */
 export interface SourceParts {
-  /** The directory of the configuration file: relative paths in options begin there. */
+  /** The directory of the configuration file, which relative paths in options refer to. */
   readonly base: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Where the tree is mounted; absent: nowhere. */
+  /** The mountpoint, if the tree is mounted. */
   readonly mountpoint?: string;
-  /** Of everything that is started. */
+  /** All processes that are started. */
   readonly groups: ProcessGroups;
-  /** What helper processes print. */
+  /** Called with each line that helper processes print. */
   readonly print: (line: string) => void;
-  /** How long a helper process may have nothing to do before it is ended. */
+  /** How long a helper process may be idle before it is ended. */
   readonly idleMs?: number;
 }

@@ -1,27 +1,27 @@
 /**
- * What programs and helper processes say beside their results: lines for the log.
+ * Forwards the output of programs and helper processes to the log.
  *
- * A program that says something without end (a loop that prints an error) must fill neither the memory nor the log, nor
- * keep this thread busy: what is too much is counted and dropped, and read slowly.
+ * A program with endless output (a loop that prints an error) must not fill the memory or the log, or keep this thread busy.
+ * Excess output is read slowly, counted and dropped.
  */
 
-/** So much may be said at once, and then so much a second. In bytes. */
+/** The bytes accepted at once, and then per second. */
 const BURST = 256 * 1024;
 const PER_SECOND = 8 * 1024;
-/** What a line takes in the log beside its text: time, process, file. */
+/** The size of a log line in addition to its text: time, process, file. */
 const AROUND = 100;
-/** Somebody who said too much is listened to again when so much of the burst is there again. */
+/** Output is accepted again when this much of the burst is available. */
 const RESUMES = BURST / 8;
-/** A pipe holds 64 KiB: somebody who says too much is read at some megabytes a second. */
+/** The pause between reads of excess output. A pipe holds 64 KiB, so that is a few megabytes per second. */
 const PAUSE_MS = 5;
-/** A longer line is cut. */
+/** Longer lines are cut. */
 const LONGEST_LINE = 8192;
-/** Where the last line is looked for of what is dropped. */
+/** The length of dropped output that is searched for the last line. */
 const TAIL = 4096;
-/** How much was dropped is said at least this often. */
+/** How often dropped output is reported. */
 const REPORT_MS = 2000;
 
-/** How much somebody may say. */
+/** Limits the output of one source. */
 export class Allowance {
   readonly #now: () => number;
   #left = BURST;
@@ -34,7 +34,7 @@ export class Allowance {
     this.#at = now();
   }
 
-  /** Nothing may be said for the time being. */
+  /** Whether output is currently dropped. */
   get silenced(): boolean {
     const now = this.#now();
     this.#left = Math.min(BURST, this.#left + ((now - this.#at) * PER_SECOND) / 1000);
@@ -43,7 +43,7 @@ export class Allowance {
     return this.#silenced;
   }
 
-  /** Whether a text may be said; if not, it counts as dropped. */
+  /** Whether a text is accepted. Otherwise it counts as dropped. */
   takes(text: string): boolean {
     const size = text.length + AROUND;
     if (!this.silenced && size <= this.#left) {
@@ -59,15 +59,15 @@ export class Allowance {
     this.#dropped += bytes;
   }
 
-  /** A line that says how much was dropped since the last one; undefined if nothing was. */
+  /** A line with the number of bytes dropped since the last report. Undefined if there are none. */
   report(): string | undefined {
     const dropped = this.#dropped;
     this.#dropped = 0;
-    return dropped === 0 ? undefined : `(${dropped} bytes that came too fast were dropped here)`;
+    return dropped === 0 ? undefined : `(${dropped} bytes dropped here because they came too fast)`;
   }
 }
 
-/** Says lines that are allowed, and how much was dropped before them. */
+/** Passes on accepted lines, and reports what was dropped before them. */
 export function limitTalk(say: (line: string) => void, allowance = new Allowance()): (line: string) => void {
   return (line) => {
     if (!allowance.takes(line)) return;
@@ -77,7 +77,7 @@ export function limitTalk(say: (line: string) => void, allowance = new Allowance
   };
 }
 
-/** Lines to `say`, as many as are allowed. Resolves with the last one that is not blank. */
+/** Passes on the accepted lines of a stream. Resolves with the last line that is not blank. */
 export async function readTalk(stream: ReadableStream<Uint8Array>, say: (line: string) => void): Promise<string> {
   const allowance = new Allowance();
   const speak = limitTalk(say, allowance);
@@ -104,7 +104,7 @@ export async function readTalk(stream: ReadableStream<Uint8Array>, say: (line: s
     if (allowance.silenced) {
       allowance.drop(bytes.length);
       reportSoon();
-      // Only the end of it matters: it may say why the program failed.
+      // Only the end matters, because it may have the reason of a failure.
       decoder = new TextDecoder();
       rest = decoder.decode(bytes.subarray(-TAIL), { stream: true });
       const lines = rest.split("\n");

@@ -1,12 +1,12 @@
-/** The user's own generators: objects that keep the contract here and have the code run in a helper process. */
+/** The user's own generators: objects that implement the contract here and run the code in a helper process. */
 import type { ContentGenerator, GeneratorContext, ListContext, ListedEntry } from "./contract.ts";
 import type { Description, GeneratedHead, OwnGenerator, PlainContext, Question, Task } from "./workers/messages.ts";
 import { SharedHelper } from "./workers/shared.ts";
 import type { CallOptions, Helper, HelperOptions } from "./workers/worker-process.ts";
 
-/** No file takes as long to be loaded, unless it hangs. */
+/** A file that takes longer to load is considered to hang. */
 const LOADING_MS = 30_000;
-/** Starting it again loads the file again, and loses what its code has kept in memory. */
+/** Longer than usual, because a new helper must load the file again and loses the state of its code. */
 const IDLE_MS = 60_000;
 
 export class OwnCode implements AsyncDisposable {
@@ -19,10 +19,10 @@ export class OwnCode implements AsyncDisposable {
     this.#helper = new SharedHelper({ idleMs: IDLE_MS, ...options }, (helper) => this.#load(helper));
   }
 
-  /** Runs the file. Rejects with what it threw. */
+  /** Runs the file. Rejects with the error that it threw. */
   async describe(): Promise<Description> {
     await this.#helper.ready();
-    if (this.#description === undefined) throw new Error(`${this.#file} says nothing of itself`);
+    if (this.#description === undefined) throw new Error(`${this.#file} did not describe its generators`);
     return this.#description;
   }
 
@@ -68,7 +68,7 @@ export class OwnCode implements AsyncDisposable {
     }
   }
 
-  /** At start-up nobody else waits for anything, and one that hangs ends the process. */
+  /** At startup no other call is running, so a validation that hangs may end the process. */
   async #validate(generator: string, options: Readonly<Record<string, unknown>>): Promise<void> {
     const helper = await this.#helper.ready();
     const late = setTimeout(() => helper.kill(`validate took longer than ${LOADING_MS / 1000} s`), LOADING_MS);
@@ -95,7 +95,7 @@ function toPlainContext(context: Partial<GeneratorContext> & ListContext): Plain
   };
 }
 
-/** Answers what a task asks for. */
+/** Answers the questions of a task. */
 export function answerQuestions(context: Partial<GeneratorContext> & ListContext): CallOptions {
   const answer = async (question: Question, argument: string): Promise<unknown> => {
     switch (question) {

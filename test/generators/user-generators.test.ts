@@ -173,7 +173,7 @@ test("a program: sizes, statuses, environment and input", async () => {
     ["big", "endless", "none", "66", "9", "closes", "leaves"].map((name) => one.text(`/${name}`).catch(errno)),
   );
   expect(outcomes).toEqual(["EFBIG", "EFBIG", "EIO", "ENOENT", "EIO", "fine\n", "fine\n"]);
-  await expect(one.text("/nowhere")).rejects.toThrow('the option "cwd": there is no directory');
+  await expect(one.text("/nowhere")).rejects.toThrow('the option "cwd": the directory');
   expect(JSON.parse(await one.text("/in/1"))).toMatchObject({ path: "/in/1", params: { a: "1" }, options: { b: 2 } });
   expect(await one.list("/in", "exec")).toEqual(["in"]);
   await eventually("nothing is left running", () => !commandLines().includes("sleep\x00876543\x00"));
@@ -198,7 +198,9 @@ test("programs and the user's own code are told where the mount is, and of no ot
   const prompted = sandbox.at("prompted.config.json");
   const options = { prompt: "what lies in $" + "{LLMFS_MOUNT}" };
   writeFileSync(prompted, JSON.stringify({ rules: [{ match: "a", generator: "llm", options }] }));
-  await expect(loaded(prompted, {}, {}, undefined, "/mnt/tree")).rejects.toThrow("LLMFS_MOUNT is for programs");
+  await expect(loaded(prompted, {}, {}, undefined, "/mnt/tree")).rejects.toThrow(
+    "LLMFS_MOUNT is available only to programs",
+  );
 });
 
 test("templates: variables, errors with file and line, and no way around the limits", async () => {
@@ -330,7 +332,7 @@ test("what code prints and logs without end is dropped after a while, and counte
   for (const path of ["/prints", "/logs"]) {
     one.log.length = 0;
     expect(await one.text(path)).toBe("done");
-    await eventually("the end of what it said", () => one.log.some((line) => line.includes("were dropped here")));
+    await eventually("the end of what it said", () => one.log.some((line) => line.includes("dropped here")));
     expect(one.log.length).toBeLessThan(10_000);
   }
 }, 30_000);
@@ -370,7 +372,7 @@ test("a program may say as much as it likes: what is too much is dropped, and it
   expect(await one.text("/works")).toBe("done\n");
   const said = one.log.join("\n");
   expect(said.length).toBeLessThan(400_000);
-  expect(said).toMatch(/\(\d+ bytes that came too fast were dropped here\)/);
+  expect(said).toMatch(/\(\d+ bytes dropped here because they came too fast\)/);
   const error = await one.text("/fails").catch((reason: unknown) => reason);
   expect(String(error)).toContain("ended with status 1: the reason");
 }, 30_000);

@@ -428,12 +428,12 @@ test("an invalid configuration is refused before anything is mounted, with the f
     [
       "llmfs.config.json",
       '{"rules":[{"match":"a","generator":"sq"}]}',
-      /rule 1: there is no generator "sq"; there are: exec, http, llm/,
+      /rule 1: unknown generator "sq"; expected one of: exec, http, llm/,
     ],
     [
       "llmfs.config.json",
       '{"rules":[{"match":"a","generator":"sql","options":{"quary":"x"}}]}',
-      /there is no option "quary"/,
+      /unknown option "quary"/,
     ],
     ["llmfs.config.yaml", "rules:\n  - match: a\n    generator: exec\n    refresh: soon\n", /refresh "soon"/],
     [

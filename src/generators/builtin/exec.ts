@@ -1,17 +1,17 @@
 /**
- * A program's output as content: `{ "command": ["./report", "--csv"] }`.
+ * Uses a program's output as content: `{ "command": ["./report", "--csv"] }`.
  *
  * | option | |
  * |---|---|
- * | `command` | the program and its arguments; no shell. A path with a slash is relative to the configuration file |
- * | `list` | the same for a program that lists: one path a line |
- * | `env` | names of environment variables it gets, besides PATH, HOME, LANG, TZ, TMPDIR, and LLMFS_MOUNT |
- * | `cwd` | where it runs; default: the directory of the configuration file |
- * | `maxBytes` | the longest output; default 64 MiB |
+ * | `command` | the program and its arguments, without a shell. A path with a slash is relative to the configuration file |
+ * | `list` | the same for a program that lists: one path per line |
+ * | `env` | environment variables to pass on, in addition to PATH, HOME, LANG, TZ, TMPDIR and LLMFS_MOUNT |
+ * | `cwd` | the working directory; default: the directory of the configuration file |
+ * | `maxBytes` | the maximum output; default: 64 MiB |
  *
- * It gets `{ path, params, options, prompts, description, previous }` as JSON on its standard input. What it writes to
- * standard error goes to the log. Exit status 0 is content; any other is EIO, but for those of sysexits.h that have an
- * errno. When nobody waits any longer, or its time is over, its whole process group gets SIGTERM and then SIGKILL.
+ * The program gets `{ path, params, options, prompts, description, previous }` as JSON on standard input. Its standard error
+ * goes to the log. Exit status 0 means success. Any other status is EIO, except for those of sysexits.h that have an errno.
+ * When no reader waits any longer, or its time is over, its process group gets SIGTERM and then SIGKILL.
  */
 import { existsSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
@@ -24,10 +24,10 @@ import { readTalk } from "../talk.ts";
 
 const PASSED = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 const MAX_BYTES = 64 * 1024 * 1024;
-/** A path has names of 255 bytes, and a directory is nested as deeply as somebody nests it. */
+/** The maximum length of a listed path. Names have at most 255 bytes, but nesting is not limited. */
 const LONGEST_PATH = 64 * 1024;
 
-/** As sysexits.h; 124 and 137 are what timeout(1) makes of a time that is over. */
+/** The statuses of sysexits.h, and 124 and 137 of timeout(1). */
 const STATUSES = new Map<number, ErrnoName>([
   [66, "ENOENT"],
   [67, "EACCES"],
@@ -46,24 +46,24 @@ export function createExecGenerator({ base, environment, groups, mountpoint }: S
     if (found.includes("/")) refusePathInMount("command", found, "copy the program elsewhere to run it");
     const names = [...PASSED, ...readTexts(options, "env")];
     const cwd = resolve(base, readText(options, "cwd") ?? ".");
-    // Else it would be said of the program that there is none.
-    if (!existsSync(cwd)) throw new Error(`the option "cwd": there is no directory ${cwd}`);
-    // A session of its own is a process group of its own, with everything it starts in it.
+    // Otherwise the error would say that the program does not exist.
+    if (!existsSync(cwd)) throw new Error(`the option "cwd": the directory ${cwd} does not exist`);
+    // A new session is also a process group, which includes everything that the program starts.
     const child = Bun.spawn({
       cmd: [found, ...args],
       cwd,
       env: { ...Object.fromEntries(names.map((name) => [name, environment[name]])), [MOUNT_VARIABLE]: mountpoint },
       stdio: ["pipe", "pipe", "pipe"],
       detached: true,
-      // Read as it is wanted: otherwise all that a program writes is in memory at once.
+      // Read on demand. Otherwise the whole output would be in memory at once.
       lazy: true,
     });
-    // What it left running would keep its output open, and goes with it.
+    // Processes that it leaves running would keep its output open, so they are ended with it.
     groups.add(child);
     return child;
   }
 
-  /** What the program writes, as it comes. Rejects at the end if its status is none of success. */
+  /** Streams the program's output. Rejects at the end if the exit status is not success. */
   async function* streamOutput(
     argv: readonly string[],
     options: Options,
@@ -90,7 +90,7 @@ export function createExecGenerator({ base, environment, groups, mountpoint }: S
         `${argv[0]} ${how}${last === "" ? "" : `: ${last.slice(0, 500)}`}`,
       );
     } finally {
-      // Nobody wants the rest of it.
+      // The rest of the output is not needed.
       if (!ended) stop();
       signal.removeEventListener("abort", stop);
     }
@@ -122,7 +122,7 @@ export function createExecGenerator({ base, environment, groups, mountpoint }: S
         const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
         rest = lines.pop() ?? "";
         if (rest.length > LONGEST_PATH)
-          throw new FsError("EIO", `${argv[0]} listed a line that is no path: it is too long`);
+          throw new FsError("EIO", `${argv[0]} listed a line that is too long for a path`);
         for (const line of lines) if (line !== "") yield line;
       }
       if (rest !== "") yield rest;
@@ -130,15 +130,15 @@ export function createExecGenerator({ base, environment, groups, mountpoint }: S
   };
 }
 
-/** The program's name; undefined where there is none. A whole command line as one text is no program. */
+/** The program, or undefined without the option. Rejects a whole command line given as one string. */
 function programOption(options: Options, name: string, base: string): string | undefined {
   const [program, ...args] = readTexts(options, name);
   if (program === undefined || args.length > 0 || !/\s/.test(program.trim())) return program;
   if (program.includes("/") && existsSync(resolve(base, program))) return program;
   const words = program.trim().split(/\s+/);
   throw new Error(
-    `the option "${name}" is a program and its arguments, and "${program}" is one word of it: write ` +
-      `[${words.join(", ")}], or [sh, -c, ${JSON.stringify(program)}] for what a shell is to understand`,
+    `the option "${name}" must be a list of a program and its arguments, but "${program}" is one word: write ` +
+      `[${words.join(", ")}], or [sh, -c, ${JSON.stringify(program)}] to run it in a shell`,
   );
 }
 
@@ -152,13 +152,13 @@ function startProgram<T>(argv: readonly string[], start: () => T): T {
   }
 }
 
-/** A program that does not read its input closes it: that is no error. */
+/** A program that closes its input without reading it is not an error. */
 async function writeInput(stdin: Bun.FileSink, text: string): Promise<void> {
   try {
     await stdin.write(text);
     await stdin.end();
   } catch {
-    // It has ended, or will say what is wrong by itself.
+    // The program has ended, or will report the problem itself.
   }
 }
 
@@ -171,7 +171,7 @@ async function* limitStderr(
   for await (const piece of stream) {
     length += piece.length;
     if (length > limit) {
-      throw new FsError("EFBIG", `${argv[0]} wrote more than ${limit} bytes; the option "maxBytes" allows more`);
+      throw new FsError("EFBIG", `${argv[0]} wrote more than ${limit} bytes; to allow more, set the option "maxBytes"`);
     }
     yield piece;
   }

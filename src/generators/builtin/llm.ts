@@ -7,18 +7,18 @@ import { readFileAnswer } from "./clean-answer.ts";
 
 export interface LlmOptions {
   readonly model: LanguageModel;
-  /** Asked where no directory above the file names another. */
+  /** The model for files without a model of their own or of a parent directory. */
   readonly modelName: string;
   /** Turns a file and its context into messages. */
   readonly compose: (path: string, context: LlmContext) => Promise<readonly ChatMessage[]>;
-  /** What follows an answer that holds more than the file. */
+  /** The message that follows an answer with more than the file. */
   readonly askForFileAlone: (path: string) => string;
-  /** Absent: the server's default, the only one that every model accepts. */
+  /** Default: that of the server, the only value that every model accepts. */
   readonly temperature?: number;
   readonly maxTokens?: number;
 }
 
-/** What the engine lets the built-in generator know. */
+/** Further context that only this built-in generator gets. */
 export interface LlmContext extends GeneratorContext {
   /** As in ChatOptions. */
   readonly onPhase?: (phase: ChatPhase) => void;
@@ -57,7 +57,7 @@ export function createLlmGenerator(options: LlmOptions): ContentGenerator {
         metadata: {
           model: answer.model,
           ...sumUsage(answers),
-          // Of the first: the second follows from its answer.
+          // The key of the first request: the second one follows from its answer.
           ...(answer.key && { request: answer.key }),
           ...(answers.every(({ recorded }) => recorded === true) && { recorded: true }),
         },
@@ -66,9 +66,9 @@ export function createLlmGenerator(options: LlmOptions): ContentGenerator {
   };
 
   /**
-   * Sends back an answer that holds more than the file, once. The request follows from the recorded answer, so that it
-   * is found in the recordings too. Where it cannot be answered (a budget is spent, an older recording has none) or is no
-   * better, the first answer stays as it is: it may be right, and was all there was before.
+   * Asks the model once to correct an answer with more than the file. The request follows from the recorded answer, so it is
+   * found in the recordings too. If there is no better answer (the budget is used up, or an older recording does not have
+   * it), the first answer is kept, because it may be right.
    */
   async function askAgain(
     path: string,
@@ -88,16 +88,16 @@ export function createLlmGenerator(options: LlmOptions): ContentGenerator {
       const reading = readFileAnswer(answer.text, path);
       if (reading.missing !== undefined) await model.forget?.(repair);
       else if (!reading.unclear) return { text: reading.text, answer };
-      context.log.warn(`${answer.model} put more into its answer than the file, twice; it is kept as it is`);
+      context.log.warn(`${answer.model} answered twice with more than the file; the answer is kept unchanged`);
     } catch (error) {
       if (!(error instanceof LlmError) || error.kind === "cancelled") throw error;
-      context.log.warn(`the answer holds more than the file, and cannot be asked for again: ${error.message}`);
+      context.log.warn(`the answer has more than the file, and a corrected one is not available: ${error.message}`);
     }
     return undefined;
   }
 }
 
-/** Under which the second request for a file is recorded. No path begins like that. */
+/** The prefix of the label under which the second request is recorded. No path begins with it. */
 const REPAIR = "repair of ";
 
 export interface Repaired {
@@ -106,7 +106,7 @@ export interface Repaired {
   readonly answer: string;
 }
 
-/** The first request for a file and its answer, where a recording is of the second. */
+/** Returns the first request for a file and its answer, if a recording is of the second request. */
 export function repairWith(label: string, request: ChatRequest): Repaired | undefined {
   const answer = request.messages.at(-2)?.content;
   if (!label.startsWith(REPAIR) || answer === undefined) return undefined;
@@ -117,7 +117,7 @@ export function repairWith(label: string, request: ChatRequest): Repaired | unde
   };
 }
 
-/** Tokens and dollars of all the answers it took, where all of them are known. */
+/** The tokens and dollars of all answers, if they are all known. */
 function sumUsage(answers: readonly ChatAnswer[]): Readonly<Record<string, string | number>> {
   const usages = answers.flatMap(({ usage }) => (usage === undefined ? [] : [usage]));
   const prices = answers.flatMap(({ usd }) => (usd === undefined ? [] : [usd]));

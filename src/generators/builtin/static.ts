@@ -2,7 +2,7 @@ import { FsError } from "../../errno.ts";
 import { refuseUnknownOptions } from "../config/options.ts";
 import type { ContentGenerator, JsonValue } from "../contract.ts";
 
-/** Content that stands in the options of the rule that bound it: `{ "content": "…" }`, text or any JSON value. */
+/** Content from the options of the rule: `{ "content": "…" }`, text or any JSON value. */
 export const staticGenerator: ContentGenerator = {
   validate(options) {
     refuseUnknownOptions(options, ["content"]);

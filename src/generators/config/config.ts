@@ -1,42 +1,42 @@
 /**
- * The configuration of generators, as people write it in llmfs.config.ts, .js, .json, .yaml or .toml.
+ * The generator configuration, as users write it in llmfs.config.ts, .js, .json, .yaml or .toml.
  *
- * Everything here is plain data but a generator of one's own. `rules.ts` checks it; nothing else may trust it.
+ * All of it is plain data, except for users' own generators. `rules.ts` checks it; nothing else may trust it.
  */
 import type { ContentGenerator } from "../contract.ts";
 
-/** A length of time: "90s", "5m", "2h", "1d", "500ms". */
+/** A duration: "90s", "5m", "2h", "1d", "500ms". */
 export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d"}`;
 
-/** A built-in generator with options of its own, which each rule adds to. */
+/** A built-in generator with its own options. Each rule adds its options to them. */
 export interface BuiltIn {
   readonly use: string;
   readonly [option: string]: unknown;
 }
 
 export interface RuleConfig {
-  /** Which files: patterns, or one path, which makes the file exist. Relative to the root of the mount. */
+  /** Patterns of files, or one path, which creates that file. Relative to the root of the mount. */
   readonly match: string | readonly string[];
-  /** A name of `generators`, or of a built-in one. */
+  /** A name in `generators`, or the name of a built-in generator. */
   readonly generator: string;
-  /** For the generator. `${NAME}` in a text stands for the environment variable NAME. */
+  /** Options for the generator. `${NAME}` in a string is replaced by the environment variable NAME. */
   readonly options?: Readonly<Record<string, unknown>>;
   /**
-   * How long content and listings hold: "once" (the default) for ever, "always" for no time: every open sees a content
-   * that was made after it began, and a length of time for that long.
+   * How long content and listings are valid: "once" (the default) forever, or a duration. With "always", every open gets
+   * content whose generation started after the open.
    */
   readonly refresh?: "once" | "always" | Duration;
-  /** With a length of time: when it has passed, readers get what there is while it is made anew. Default false: they wait. */
+  /** With a duration: whether readers of expired content get the old content while it is regenerated. Default: false. */
   readonly stale?: boolean;
-  /** The longest that one generation or listing may take. Default "5m"; for "llm" what the model is allowed. */
+  /** The time limit of one generation or listing. Default: "5m"; for "llm", the time limit of the model. */
   readonly timeout?: Duration;
-  /** The largest content in bytes; default 256 MiB. A larger one is EFBIG, as soon as that is known. */
+  /** The maximum size of content in bytes. Larger content fails with EFBIG. Default: 256 MiB. */
   readonly maxBytes?: number;
 }
 
 export interface ConfigFile {
   readonly generators?: Readonly<Record<string, ContentGenerator | BuiltIn>>;
-  /** The first that matches wins. */
+  /** The first matching rule wins. */
   readonly rules?: readonly RuleConfig[];
 }
 

@@ -1,11 +1,11 @@
-/** Where a configuration of generators is looked for. A mount without one loads nothing else of the generators. */
+/** Finds the generator configuration. A mount without one does not load any other part of the generators. */
 import { existsSync } from "node:fs";
 import { extname, join } from "node:path";
 
-/** Names of the file, best first. */
+/** The names of the file in order of preference. */
 const CONFIG_NAMES = ["ts", "js", "json", "yaml", "yml", "toml"].map((ending) => `llmfs.config.${ending}`);
 
-/** Endings of configurations that are run; all others are read. */
+/** Extensions of configurations that are executed. All others are only read. */
 const CODE = [".ts", ".js", ".mts", ".mjs"];
 
 /** The configuration file in a directory, if there is one. */
@@ -13,7 +13,7 @@ export function findConfig(directory: string): string | undefined {
   return CONFIG_NAMES.map((name) => join(directory, name)).find((file) => existsSync(file));
 }
 
-/** Whether loading the configuration runs it. */
+/** Whether loading the configuration executes it. */
 export function isCode(file: string): boolean {
   return CODE.includes(extname(file));
 }

@@ -1,6 +1,6 @@
 /**
- * What `import … from "llmfs"` gives a configuration file: from the program itself, whether or not the package is
- * installed beside the file.
+ * Provides `import … from "llmfs"` to a configuration file from the program itself, whether or not the package is installed
+ * next to the file.
  */
 import { plugin } from "bun";
 import { FsError } from "../../errno.ts";

@@ -1,7 +1,7 @@
 /**
- * Loads the configuration of generators: the built-in ones, those it names, the user's own, and the rules.
+ * Loads a generator configuration: built-in generators, the ones it names, the user's own, and the rules.
  *
- * A file that is code runs in a helper process, never in this one.
+ * A file that contains code runs in a helper process, never in this one.
  */
 
 import { statSync } from "node:fs";
@@ -22,15 +22,15 @@ import { explainDataError } from "./syntax.ts";
 
 export interface ConfigLoadOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Where the tree is, or is to be, mounted; absent: nowhere. */
+  /** The mountpoint, if the tree is or will be mounted. */
   readonly mountpoint?: string;
-  /** What the user's code prints, line by line. */
+  /** Called with each line that the user's code prints. */
   readonly print: (line: string) => void;
-  /** How long a helper process may have nothing to do before it is ended. */
+  /** How long a helper process may be idle before it is ended. */
   readonly idleMs?: number;
 }
 
-/** One generator and where it is from. */
+/** A generator and its origin. */
 export interface LoadedGenerator {
   readonly generator: ContentGenerator;
   /** "built in", "sql, with options", or the file. */
@@ -41,22 +41,22 @@ export interface LoadedConfig extends AsyncDisposable {
   readonly file: string;
   readonly generators: ReadonlyMap<string, LoadedGenerator>;
   readonly rules: Rules;
-  /** What is to be in the tree before anybody looks. */
+  /** The entries that rules create in the tree. */
   readonly plants: readonly Planted[];
-  /** Everything that was started for it. */
+  /** All processes that were started for it. */
   readonly groups: ProcessGroups;
 }
 
-/** A file or a directory that a rule makes exist. */
+/** A file or directory that a rule creates. */
 export interface Planted {
   readonly path: string;
   readonly type: "file" | "directory";
-  /** Who makes the file, or lists the directory; absent: nobody lists it. */
+  /** The generator of the file, or of the directory's listing. Absent if no generator lists the directory. */
   readonly generator?: string;
   readonly refresh?: Rule["refresh"];
 }
 
-/** Rejects with Error that names the file and what is wrong with it. */
+/** Rejects with an Error that names the file and the problem. */
 export async function loadConfig(file: string, options: ConfigLoadOptions): Promise<LoadedConfig> {
   const groups = new ProcessGroups();
   const environment = { ...options.environment, [MOUNT_VARIABLE]: options.mountpoint };
@@ -75,7 +75,8 @@ export async function loadConfig(file: string, options: ConfigLoadOptions): Prom
     for (const [name, about] of Object.entries(description.generators)) {
       if ("builtIn" in about) {
         const generator = built.get(about.builtIn.use);
-        if (generator === undefined) throw new Error(`generator "${name}": there is no ${about.builtIn.use} to use`);
+        if (generator === undefined)
+          throw new Error(`generator "${name}": unknown built-in generator ${about.builtIn.use}`);
         named.set(name, about.builtIn);
         generators.set(name, { generator, from: `${about.builtIn.use}, with options from ${file}` });
       } else generators.set(name, { generator: own.createGenerator(name, about), from: file });
@@ -113,7 +114,7 @@ export async function loadConfig(file: string, options: ConfigLoadOptions): Prom
 
 async function readFile(file: string, own: OwnCode): Promise<Description> {
   if (isCode(file)) {
-    // The runtime reads it to its end, if it has one.
+    // The runtime would try to read a device or fifo to its end.
     const info = statSync(file, { throwIfNoEntry: false });
     if (info?.isFile() === false) throw new Error("it is not a regular file");
     if ((info?.size ?? 0) > LONGEST_CODE) throw new TooLongError(LONGEST_CODE);
@@ -128,11 +129,11 @@ async function readFile(file: string, own: OwnCode): Promise<Description> {
     case ".toml":
       return describeError(await parseConfig(file, "toml", Bun.TOML.parse));
     default:
-      throw new Error("a configuration ends in .ts, .js, .json, .yaml or .toml");
+      throw new Error("a configuration file must end in .ts, .js, .json, .yaml or .toml");
   }
 }
 
-/** Of a configuration that is data, and of one that is code. */
+/** The maximum size of a configuration file with data. */
 const LONGEST_DATA = 4 * 1024 * 1024;
 const LONGEST_CODE = 16 * 1024 * 1024;
 
@@ -151,15 +152,15 @@ async function parseConfig(
 }
 
 function describeError(value: unknown): Description {
-  if (!isRecord(value)) throw new Error("it is no object with generators and rules");
+  if (!isRecord(value)) throw new Error("it is not an object with generators and rules");
   const unknown = Object.keys(value).find((key) => key !== "generators" && key !== "rules" && key !== "$schema");
-  if (unknown !== undefined) throw new Error(`there is no ${JSON.stringify(unknown)}; expected generators, rules`);
+  if (unknown !== undefined) throw new Error(`unknown key ${JSON.stringify(unknown)}; expected generators or rules`);
   const { generators = {}, rules } = value;
   if (!isRecord(generators)) throw new Error('"generators" must be an object');
   const named = Object.entries(generators).map(([name, one]): [string, { builtIn: BuiltIn }] => {
     if (!isRecord(one) || typeof one.use !== "string") {
       throw new Error(
-        `generator "${name}" needs "use" with the name of a built-in one; one's own need a .ts or .js file`,
+        `generator "${name}" needs "use" with the name of a built-in generator; your own generators need a .ts or .js file`,
       );
     }
     return [name, { builtIn: { ...one, use: one.use } }];
@@ -171,7 +172,7 @@ function impliedRules(generator: string, { match = [] }: ContentGenerator): unkn
   return match.length === 0 ? [] : [{ match, generator }];
 }
 
-/** What a rule for the model may say. */
+/** The options of a rule for the model. */
 const FOR_MODEL = {
   validate(options) {
     refuseUnknownOptions(options, ["prompt", "model"]);

@@ -1,4 +1,4 @@
-/** Options of a rule, read with a check: each message names the option and what it should be. */
+/** Reads and checks the options of a rule. Each message names the option and the expected value. */
 
 export type Options = Readonly<Record<string, unknown>>;
 
@@ -36,7 +36,7 @@ export function readTexts(options: Options, name: string): readonly string[] {
   throw new Error(`the option "${name}" must be a list of texts`);
 }
 
-/** An object whose values are texts, numbers or truth values; all become text. */
+/** Reads an object whose values are strings, numbers or booleans, and converts the values to strings. */
 export function readTextMap(options: Options, name: string): ReadonlyMap<string, string> {
   const value = options[name];
   const map = new Map<string, string>();
@@ -51,13 +51,13 @@ export function readTextMap(options: Options, name: string): ReadonlyMap<string,
   return map;
 }
 
-/** Refuses options the generator does not know, which are misspelt ones as a rule. */
+/** Rejects options that the generator does not know, which are usually misspelt. */
 export function refuseUnknownOptions(options: Options, known: readonly string[]): void {
   const unknown = Object.keys(options).find((name) => !known.includes(name));
-  if (unknown !== undefined) throw new Error(`there is no option "${unknown}"; there are: ${known.join(", ")}`);
+  if (unknown !== undefined) throw new Error(`unknown option "${unknown}"; expected one of: ${known.join(", ")}`);
 }
 
-/** "500ms", "90s", "5m", "2h", "1d" in milliseconds; undefined for anything else. */
+/** Converts "500ms", "90s", "5m", "2h" or "1d" to milliseconds. Undefined for anything else. */
 export function parseDuration(text: string): number | undefined {
   const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text) ?? [];
   if (number === undefined || unit === undefined) return undefined;
@@ -71,16 +71,16 @@ export function parseDuration(text: string): number | undefined {
   return Number(number) * (units.get(unit) ?? 0);
 }
 
-/** A timer's longest delay. */
+/** The longest delay of a timer. */
 const LONGEST_MS = 2 ** 31 - 1;
 
-/** A limit to the time something may take: more than none, and no longer than a timer can be. */
+/** Reads a time limit: more than zero, and at most the longest delay of a timer. */
 export function readDuration(options: Options, name: string): number | undefined {
   const text = readText(options, name);
   if (text === undefined) return undefined;
   const found = parseDuration(text);
   if (found !== undefined && found >= 1 && found <= LONGEST_MS) return found;
-  throw new Error(`the option "${name}" is "${text}"; it must be a length of time from 1ms to 24d, such as "30s"`);
+  throw new Error(`the option "${name}" is "${text}"; expected a time from 1ms to 24d, such as "30s"`);
 }
 
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -1,42 +1,42 @@
 /**
- * Patterns of paths: which files a rule is for, and the parts of their paths that it names.
+ * Path patterns: the files that a rule applies to, and the named parts of their paths.
  *
- * | in a pattern | stands for |
+ * | in a pattern | matches |
  * |---|---|
  * | `*` | any characters within one name |
  * | `?` | one character within a name |
- * | `**` | any number of directories, none too; at the end: everything below |
- * | `{name}` | as `*`, at least one character, and the generator gets it under that name |
+ * | `**` | zero or more directories; at the end: everything below |
+ * | `{name}` | like `*`, at least one character; the generator gets it as a parameter with that name |
  * | `{a,b}` | one of these texts |
  *
- * What `{name}` stands for may hold any character, also those no file name can: they stand in paths as %2F and the like.
+ * The value of `{name}` may contain any character. Characters that file names cannot contain are encoded, for example %2F.
  */
 import { PathPattern, type Piece, piecesOf } from "../../text/path-pattern.ts";
 
 export interface Pattern {
   readonly source: string;
-  /** Whether it is one path, rather than many. */
+  /** Whether it is a single path. */
   readonly literal: boolean;
-  /** The paths it is for, where these can be told: it is made of texts and choices of texts. */
+  /** The paths that it matches, if it consists only of texts and choices. */
   readonly paths: readonly string[] | undefined;
-  /** Whether its only wildcards are parts with a name and choices: whoever knows the parts knows which paths there are. */
+  /** Whether its only wildcards are named parts and choices, so that the values of the parts determine the paths. */
   readonly named: boolean;
-  /** The directory below which everything is that it can match: all names before the first wildcard. */
+  /** The directory that contains all matches: the names before the first wildcard. */
   readonly root: string;
-  /** Names of its `{name}` parts. */
+  /** The names of its `{name}` parts. */
   readonly names: readonly string[];
-  /** The parts it names, if the path fits. */
+  /** The values of its named parts, if the path matches. */
   match(path: string): ReadonlyMap<string, string> | undefined;
-  /** The path with these values in it, and "*" where a part has none; undefined where the pattern has other wildcards. */
+  /** The path with these values, and "*" for a part without a value. Undefined if the pattern has other wildcards. */
   fill(values: ReadonlyMap<string, string>): string | undefined;
 }
 
-/** Throws Error with what is wrong with it. */
+/** Throws an Error that names the problem. */
 export function parsePattern(source: string): Pattern {
   const pieces = piecesOf(source);
   const names = pieces.flatMap((piece) => (piece.kind === "name" ? [piece.name] : []));
   const twice = names.find((name, index) => names.indexOf(name) !== index);
-  if (twice !== undefined) throw new Error(`{${twice}} comes twice in ${JSON.stringify(source)}`);
+  if (twice !== undefined) throw new Error(`{${twice}} occurs twice in ${JSON.stringify(source)}`);
   const matcher = new PathPattern(pieces);
   const literal = pieces.every(({ kind }) => kind === "text");
   return {
@@ -63,13 +63,13 @@ export function parsePattern(source: string): Pattern {
   };
 }
 
-/** A value as part of a file name, so that `decodeName` gives it back. */
+/** Encodes a value as part of a file name. `decodeName` is the inverse. */
 export function encodeName(value: string): string {
   const encoded = value.replace(/%(?=[0-9a-fA-F]{2})|[/\0]/gu, (character) => percentEncode(character));
   return /^\.{1,2}$/.test(encoded) ? encoded.replaceAll(".", "%2E") : encoded;
 }
 
-/** "%2F" is "/"; a "%" that no two hexadecimal digits follow stands for itself. */
+/** Decodes "%2F" to "/". A "%" without two hexadecimal digits after it is kept. */
 export function decodeName(name: string): string {
   return name.replace(/(?:%[0-9a-fA-F]{2})+/g, (run) => Buffer.from(run.replaceAll("%", ""), "hex").toString("utf8"));
 }
@@ -78,7 +78,7 @@ function percentEncode(character: string): string {
   return `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
 }
 
-/** More of them are no paths that anybody wrote down. */
+/** The maximum number of paths to expand. */
 const MOST_PATHS = 1000;
 
 function pathsOf(pieces: readonly Piece[]): readonly string[] | undefined {

@@ -1,6 +1,6 @@
 /**
- * What a mount says of its rules to the commands that look at it: enough to tell who makes a file and what a model would
- * be asked, and nothing that has to be run to be known.
+ * The summary of rules that a mount publishes for commands. It is enough to determine the generator of a file and the
+ * request to a model, without running the configuration.
  */
 import { DEFAULT_GENERATOR } from "../../attributes.ts";
 import { parsePattern } from "./patterns.ts";
@@ -10,7 +10,7 @@ import { Rules } from "./rules.ts";
 export interface RuleSummary {
   readonly match: string;
   readonly generator: string;
-  /** Options of rules for the model. */
+  /** Options of a rule for the model. */
   readonly prompt?: string;
   readonly model?: string;
 }
@@ -24,7 +24,7 @@ export function summarize({ all }: Rules): readonly RuleSummary[] {
   }));
 }
 
-/** Rules that bind files as those did which the summaries are of. Throws Error for what is no pattern. */
+/** Rules that bind files in the same way as the summarized ones. Throws Error for an invalid pattern. */
 export function rulesOf(summaries: readonly RuleSummary[]): Rules {
   return new Rules(
     summaries.map(({ match, generator, ...options }, index) => ({

@@ -1,8 +1,8 @@
 /**
- * Rules: which generator makes which file, with which options, and how long its content holds.
+ * Rules: the generator of each file, its options, and how long the content is valid.
  *
- * The first rule that matches wins. An attribute of the file (`user.llmfs.generator`) that names another generator than
- * the default wins over every rule; the options then come from the first rule that matches and names that generator.
+ * The first matching rule wins. If the attribute `user.llmfs.generator` of a file names a generator other than the default,
+ * it overrides every rule. The options then come from the first matching rule with that generator.
  */
 
 import { CONTROL_NAME, DEFAULT_GENERATOR } from "../../attributes.ts";
@@ -21,14 +21,14 @@ import {
 } from "./options.ts";
 import { type Pattern, parsePattern } from "./patterns.ts";
 
-/** How long a content holds: milliseconds, 0 for no time at all. `stale`: the old one is served while a new one is made. */
+/** How long content is valid, in milliseconds. `stale`: serve the old content while new content is generated. */
 export interface RefreshPolicy {
   readonly ms: number;
   readonly stale: boolean;
 }
 
 export interface Rule {
-  /** For messages: "rule 2". */
+  /** The name for messages, such as "rule 2". */
   readonly name: string;
   readonly match: Pattern;
   readonly generator: string;
@@ -36,13 +36,13 @@ export interface Rule {
   readonly refresh: RefreshPolicy | undefined;
   readonly timeoutMs: number | undefined;
   readonly maxBytes: number | undefined;
-  /** Its generator lists the directory that `match` begins with. */
+  /** Whether its generator lists the directory at the start of `match`. */
   readonly lists: boolean;
-  /** Its generator is asked for every name that matches. */
+  /** Whether its generator is called for every lookup of a matching name. */
   readonly looksUp: boolean;
 }
 
-/** What one file's generation is to be made with. */
+/** The generator and the settings for one file. */
 export interface Binding {
   readonly generator: string;
   readonly options: Options;
@@ -50,29 +50,29 @@ export interface Binding {
   readonly match?: string;
   readonly refresh?: RefreshPolicy;
   readonly timeoutMs?: number;
-  /** The largest content. */
+  /** The maximum size of content. */
   readonly maxBytes?: number;
 }
 
-/** What a file gets that nobody chose a generator for. */
+/** The default for a file without a generator. */
 
 export class Rules {
   readonly all: readonly Rule[];
   readonly #secrets: readonly string[];
 
-  /** `secrets`: values from the environment that no message may hold. */
+  /** `secrets` are values from the environment that must not appear in messages. */
   constructor(all: readonly Rule[], secrets: Iterable<string> = []) {
     this.all = all;
-    // Shorter ones are words that stand elsewhere too: "yes", "1".
+    // Shorter values are words that also occur elsewhere: "yes", "1".
     this.#secrets = [...new Set(secrets)].filter((secret) => secret.length >= 8);
   }
 
-  /** A message without what the rules took from the environment. */
+  /** Removes values from the environment from a message. */
   hide(text: string): string {
     return this.#secrets.reduce((hidden, secret) => hidden.replaceAll(secret, "***"), text);
   }
 
-  /** `chosen` is the file's attribute, or the default. */
+  /** `chosen` is the value of the file's attribute, or the default. */
   bind(path: string, chosen: string): Binding {
     for (const rule of this.all) {
       if (chosen !== DEFAULT_GENERATOR && rule.generator !== chosen) continue;
@@ -82,7 +82,7 @@ export class Rules {
     return { generator: chosen, options: {}, params: {} };
   }
 
-  /** The rules whose files a directory may hold, by the directory's path, for generators that list. */
+  /** The rules of a listing generator whose files may be below a directory. */
   rulesBelow(path: string, generator: string): readonly Rule[] {
     return this.all.filter((rule) => rule.lists && rule.generator === generator && isBelow(path, rule.match.root));
   }
@@ -104,20 +104,20 @@ function isBelow(path: string, root: string): boolean {
   return root === "/" || path === root || path.startsWith(`${root}/`);
 }
 
-/** What a rule may be made of besides its own words. */
+/** The context in which a rule is compiled. */
 export interface RuleParts {
-  /** The built-in generators that the configuration gave names to. */
+  /** Built-in generators that the configuration has named. */
   readonly named: ReadonlyMap<string, BuiltIn>;
-  /** Every name a rule may use. */
+  /** All names that a rule may use. */
   readonly known: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Told of every value that is taken from the environment. */
+  /** Called with every value that is read from the environment. */
   readonly taken?: (value: string) => void;
-  /** Whether a generator lists when it has these options. */
+  /** Whether a generator lists directories with these options. */
   readonly lists?: (generator: string, options: Options) => boolean;
 }
 
-/** Throws Error that names the rule and what is wrong with it. */
+/** Throws an Error that names the rule and the problem. */
 export function compileRules(value: unknown, parts: RuleParts): Rule[] {
   if (value === undefined) return [];
   if (!Array.isArray(value)) throw new Error('"rules" must be a list');
@@ -142,13 +142,13 @@ const KNOWN: readonly (keyof RuleConfig)[] = [
 ];
 
 function compileRule(value: unknown, name: string, parts: RuleParts): Rule[] {
-  if (!isRecord(value)) throw new Error("a rule is an object with match and generator");
+  if (!isRecord(value)) throw new Error("a rule must be an object with match and generator");
   refuseUnknownOptions(value, KNOWN);
   const patterns = readTexts(value, "match");
   if (patterns.length === 0) throw new Error('"match" is missing, such as "reports/**/*.csv"');
   const generator = readText(value, "generator") ?? "";
   if (!parts.known.includes(generator)) {
-    throw new Error(`there is no generator ${JSON.stringify(generator)}; there are: ${parts.known.join(", ")}`);
+    throw new Error(`unknown generator ${JSON.stringify(generator)}; expected one of: ${parts.known.join(", ")}`);
   }
   const { options = {} } = value;
   if (!isRecord(options)) throw new Error('"options" must be an object');
@@ -157,7 +157,7 @@ function compileRule(value: unknown, name: string, parts: RuleParts): Rule[] {
   const refresh = refreshOf(readText(value, "refresh"), readFlag(value, "stale"));
   const timeoutMs = readDuration(value, "timeout");
   const whole = isRecord(filled) ? filled : {};
-  // An option of this name is the same limit, closer to the source.
+  // The option of this name is the same limit, enforced closer to the source.
   const largest = [value, whole].find((one) => typeof one.maxBytes === "number") ?? value;
   const maxBytes = largest.maxBytes === undefined ? undefined : readCount(largest, "maxBytes", 0, 1);
   const lists = parts.lists?.(generator, whole) ?? false;
@@ -165,26 +165,26 @@ function compileRule(value: unknown, name: string, parts: RuleParts): Rule[] {
     const match = parsePattern(source);
     refuseImpossible(match);
     const about = { name, match, generator, options: whole, refresh, timeoutMs, maxBytes };
-    // Of the files a model makes, each costs something: those are named by somebody.
+    // A lookup must not create files for a model, because each of them would cost money.
     const looksUp = match.named && !lists && generator !== DEFAULT_GENERATOR;
     return { ...about, lists: lists && !match.literal, looksUp };
   });
 }
 
-/** A path that no file of a mount can have: what is written there would never be made. */
+/** Rejects a path that no file of a mount can have, because it would never be generated. */
 function refuseImpossible({ source, paths }: Pattern): void {
   const told = JSON.stringify(source);
   for (const path of paths ?? [source]) {
     const names = path.replace(/^\/+/, "").split("/");
     if (names[0] === CONTROL_NAME)
-      throw new Error(`"match" ${told}: /${CONTROL_NAME} is llmfs's own; choose another name`);
+      throw new Error(`"match" ${told}: /${CONTROL_NAME} is reserved for llmfs; choose another name`);
     const wrong = names.find((name) => name === "" || name === "." || name === "..");
     if (wrong !== undefined) {
       const what = wrong === "" ? "an empty name" : `the name ${JSON.stringify(wrong)}`;
-      throw new Error(`"match" ${told} has ${what}: a match is a path below the root of the mount, as "a/b.txt"`);
+      throw new Error(`"match" ${told} has ${what}: a match is a path below the root of the mount, such as "a/b.txt"`);
     }
     if (paths !== undefined && names.some((name) => Buffer.byteLength(name) > 255)) {
-      throw new Error(`"match" ${told} has a name of more than 255 bytes, which no file can have`);
+      throw new Error(`"match" ${told} has a name longer than the limit of 255 bytes`);
     }
   }
 }
@@ -197,13 +197,13 @@ function refreshOf(text: string | undefined, stale: boolean): RefreshPolicy | un
   return { ms, stale: stale && ms > 0 };
 }
 
-/** `${NAME}` in every text, however deep, becomes that variable's value. Throws for one that is not set. */
+/** Replaces `${NAME}` in all strings by the value of that variable. Throws if it is not set. */
 function interpolate(value: unknown, parts: Pick<RuleParts, "environment" | "taken">): unknown {
   if (typeof value === "string") {
     return value.replace(/\$\{([A-Za-z_]\w*)\}/g, (_, name: string) => {
-      // It is another at every mount, and what is asked of a model would be, too.
+      // It differs for every mount, and so would the requests to a model.
       if (name === MOUNT_VARIABLE) {
-        throw new Error(`${MOUNT_VARIABLE} is for programs: [sh, -c, 'cat "$${MOUNT_VARIABLE}/FILE"']`);
+        throw new Error(`${MOUNT_VARIABLE} is available only to programs: [sh, -c, 'cat "$${MOUNT_VARIABLE}/FILE"']`);
       }
       const found = parts.environment[name];
       if (found === undefined) throw new Error(`the environment variable ${name} is not set`);

@@ -1,17 +1,17 @@
-/** What Bun found wrong with the syntax of a file, and where. */
+/** Formats syntax errors that Bun reports, with their position. */
 import { isRecord } from "./options.ts";
 
-/** "FILE:LINE:COLUMN: reason" of what `import` rejected with; undefined where that was not about syntax. */
+/** Formats the error of an `import` as "FILE:LINE:COLUMN: reason". Undefined if it is not a syntax error. */
 export function explainSyntaxError(error: unknown): string | undefined {
   if (!isRecord(error)) return undefined;
-  // The first is the mistake; the others follow from it.
+  // The first error is the mistake; the others usually follow from it.
   const first: unknown = Array.isArray(error.errors) ? error.errors[0] : error;
   if (!isRecord(first) || !isRecord(first.position)) return undefined;
   const { file, line, column } = first.position;
   return `${String(file)}:${String(line)}:${String(column)}: ${String(first.message)}`;
 }
 
-/** The same of a file of data, which its parser refused without a word about the place. */
+/** The same for a data file whose parser did not report the position. */
 export async function explainDataError(file: string, type: "jsonc" | "yaml" | "toml"): Promise<string | undefined> {
   try {
     await import(file, { with: { type } });

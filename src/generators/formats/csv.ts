@@ -1,6 +1,6 @@
-/** CSV as RFC 4180 has it: what `sql` writes and templates read. */
+/** CSV as in RFC 4180, which `sql` writes and templates read. */
 
-/** A field, quoted where it has to be. An empty text is quoted, so that it differs from an absent value. */
+/** Formats a field and quotes it if needed. An empty string is quoted to distinguish it from an absent value. */
 export function formatCsvField(value: string | undefined, separator = ","): string {
   if (value === undefined) return "";
   return value === "" || value.includes(separator) || /["\r\n]/.test(value) || /^\s|\s$/.test(value)
@@ -8,15 +8,15 @@ export function formatCsvField(value: string | undefined, separator = ","): stri
     : value;
 }
 
-/** Cells that rows may lack, in a file of any length: more, and filling them in would take longer than reading it. */
+/** The maximum number of missing cells in a file. Filling in more would take longer than reading the file. */
 const MOST_MISSING = 100_000;
 
-/** Rows as objects, by the names in the first line; cells that a row lacks are empty. Throws Error for too many of these. */
+/** Rows as objects with the names of the first line. Missing cells are empty. Throws Error if there are too many of them. */
 export function parseCsv(text: string, separator = ","): readonly Readonly<Record<string, string>>[] {
   const [header = [], ...rows] = parseCsvRows(text, separator);
   const missing = rows.reduce((sum, row) => sum + Math.max(0, header.length - row.length), 0);
   if (missing > MOST_MISSING + text.length) {
-    throw new Error(`this is no table: its first line has ${header.length} columns, and most rows have far fewer`);
+    throw new Error(`not a table: the first line has ${header.length} columns, but most rows have far fewer`);
   }
   return rows.map((row) => Object.fromEntries(header.map((name, index) => [name, row[index] ?? ""])));
 }

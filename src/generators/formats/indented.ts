@@ -1,17 +1,17 @@
-/** Deeper, and the blanks before each line would be longer than all else. */
+/** With deeper nesting, the indentation would be most of the output. */
 const DEEPEST = 1000;
-/** Characters of a piece, about. */
+/** The approximate length of a piece in characters. */
 const PIECE = 64 * 1024;
 
 /**
- * JSON with two spaces of indentation, every number and text as it was written, in pieces. Throws Error for what is no
- * JSON, or is nested too deeply.
+ * Indents JSON by two spaces, in pieces. Numbers and strings are kept as written. Throws Error for invalid JSON or too deep
+ * nesting.
  */
 export function* indentJson(text: string): Generator<string> {
   JSON.parse(text);
   let out = "";
   let depth = 0;
-  /** The bracket that was opened last, if nothing has come after it. */
+  /** The last opened bracket, if nothing has followed it. */
   let opened = "";
   const newLine = () => `\n${"  ".repeat(depth)}`;
   for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g)) {

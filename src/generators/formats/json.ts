@@ -1,14 +1,14 @@
 import { FsError } from "../../errno.ts";
 
 declare global {
-  /** Of ECMAScript's "JSON.parse source text access", of which TypeScript does not know yet. */
+  /** From ECMAScript's "JSON.parse source text access", which TypeScript does not support yet. */
   interface JSON {
     rawJSON(text: string): object;
     isRawJSON(value: unknown): boolean;
   }
 }
 
-/** A parsed document in which numbers that JavaScript cannot hold stay as they are written. Throws SyntaxError. */
+/** Parses a document and keeps numbers as written if JavaScript cannot represent them. Throws SyntaxError. */
 export function parseExactJson(text: string): unknown {
   return JSON.parse(text, (_key, value: unknown, about?: { readonly source?: string }) =>
     typeof value === "number" && about?.source !== undefined && about.source !== String(value)
@@ -17,20 +17,20 @@ export function parseExactJson(text: string): unknown {
   );
 }
 
-/** A value as indented JSON with a final newline. Throws FsError EIO for what JSON cannot hold. */
+/** Formats a value as indented JSON with a final newline. Throws FsError EIO if JSON cannot represent it. */
 export function formatJsonFile(value: unknown, origin: string): string {
   let compact: string | undefined;
   try {
-    // A circle is found at once here; with indentation, JavaScriptCore first fills the stack (seconds).
+    // Without indentation, JavaScriptCore detects a circle immediately. With it, it first fills the stack, which takes seconds.
     compact = JSON.stringify(value);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new FsError("EIO", `${origin} returned a value that JSON cannot hold: ${why}`, { cause });
+    throw new FsError("EIO", `${origin} returned a value that JSON cannot represent: ${why}`, { cause });
   }
-  // A Map, a Set, a Promise: JSON has no words for them, and says "{}".
+  // JSON cannot represent a Map, a Set or a Promise, and formats them as "{}".
   if (compact === "{}" && !isPlain(value)) compact = undefined;
   if (compact === undefined) {
-    throw new FsError("EIO", `${origin} returned ${kindOf(value)} where text, bytes or a JSON value is expected`);
+    throw new FsError("EIO", `${origin} returned ${kindOf(value)}; expected text, bytes or a JSON value`);
   }
   return `${JSON.stringify(JSON.parse(compact), null, 2)}\n`;
 }
@@ -38,11 +38,11 @@ export function formatJsonFile(value: unknown, origin: string): string {
 function isPlain(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
-  // Of an object from another realm the prototype's own prototype is null.
+  // A plain object from another realm has a prototype whose prototype is null.
   return "toJSON" in value || prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-/** What kind of value it is, for messages. */
+/** The kind of a value for messages. */
 export function kindOf(value: unknown): string {
   return value === null
     ? "null"

@@ -145,7 +145,7 @@ describe("an answer of which it is not plain what the file is", () => {
       const { content, warnings } = made({ ...model, forget });
       expect(await content).toMatchObject({ content: UNCLEAR, metadata: { input_tokens: 11 } });
       expect(model.requests).toHaveLength(2);
-      expect(warnings).toEqual(["m put more into its answer than the file, twice; it is kept as it is"]);
+      expect(warnings).toEqual(["m answered twice with more than the file; the answer is kept unchanged"]);
       expect(forgotten).toEqual(second === UNCLEAR ? [] : [model.requests[1]]);
     }
   });
@@ -154,7 +154,7 @@ describe("an answer of which it is not plain what the file is", () => {
     const spent = made(scriptedModel(UNCLEAR, new LlmError("quota", "the budget is spent")));
     expect(await spent.content).toMatchObject({ content: UNCLEAR });
     expect(spent.warnings).toEqual([
-      "the answer holds more than the file, and cannot be asked for again: the budget is spent",
+      "the answer has more than the file, and a corrected one is not available: the budget is spent",
     ]);
     const cancelled = made(scriptedModel(UNCLEAR, new LlmError("cancelled", "stopped")));
     await expect(cancelled.content).rejects.toThrow("stopped");

@@ -53,14 +53,14 @@ test("a rule whose generator is no name, or that is no plain data, is named", as
 test.each([
   [
     { match: "a", generator: "static", options: { contents: "hi" } },
-    'there is no option "contents"; there are: content',
+    'unknown option "contents"; expected one of: content',
   ],
   [{ match: "a", generator: "static" }, 'the option "content" is missing: text, or a JSON value'],
-  [{ match: "a", generator: "llm", options: { promt: "x" } }, 'there is no option "promt"; there are: prompt, model'],
+  [{ match: "a", generator: "llm", options: { promt: "x" } }, 'unknown option "promt"; expected one of: prompt, model'],
   [{ match: "a", generator: "llm", options: { model: 3 } }, 'the option "model" must be text'],
-  [{ match: "a", generator: "http", options: { url: "https://a.example", heders: {} } }, 'there is no option "heders"'],
-  [{ match: "a", generator: "exec", options: { comand: ["date"] } }, 'there is no option "comand"'],
-  [{ match: "a", generator: "template", options: { tekst: "a" } }, 'there is no option "tekst"'],
+  [{ match: "a", generator: "http", options: { url: "https://a.example", heders: {} } }, 'unknown option "heders"'],
+  [{ match: "a", generator: "exec", options: { comand: ["date"] } }, 'unknown option "comand"'],
+  [{ match: "a", generator: "template", options: { tekst: "a" } }, 'unknown option "tekst"'],
 ])("options that are none are refused: %j", async (rule, told) => {
   expect(await refusedRule(rule)).toContain(`Error: FILE: rule 1 (generator "${rule.generator}"): ${told}`);
 });

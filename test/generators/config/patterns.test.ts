@@ -93,22 +93,22 @@ describe("rules", () => {
 
   test("that are wrong are named", () => {
     const wrong = (rule: unknown) => () => compileRules([{ match: "ok", generator: "a" }, rule], parts);
-    expect(wrong({ match: "a", generator: "c" })).toThrow('rule 2: there is no generator "c"');
+    expect(wrong({ match: "a", generator: "c" })).toThrow('rule 2: unknown generator "c"');
     expect(wrong({ generator: "a" })).toThrow('rule 2: "match" is missing');
-    expect(wrong({ match: "a", generator: "a", option: {} })).toThrow('there is no option "option"');
+    expect(wrong({ match: "a", generator: "a", option: {} })).toThrow('unknown option "option"');
     expect(wrong({ match: "a", generator: "a", refresh: "sometimes" })).toThrow("expected once, always");
     expect(wrong({ match: "a", generator: "a", options: { x: `\${NOT_SET}` } })).toThrow("NOT_SET is not set");
-    expect(wrong(7)).toThrow("rule 2: a rule is an object");
+    expect(wrong(7)).toThrow("rule 2: a rule must be an object");
   });
 
   test("for paths that no file of a mount can have are refused", () => {
     const wrong = (match: string) => () => compileRules([{ match, generator: "a" }], parts);
     for (const match of [".llmfs", ".llmfs/foo", "/.llmfs/{id}", "{a,.llmfs}/b"])
-      expect(wrong(match)).toThrow(/^rule 1: "match" .*: \/\.llmfs is llmfs's own; choose another name$/);
+      expect(wrong(match)).toThrow(/^rule 1: "match" .*: \/\.llmfs is reserved for llmfs; choose another name$/);
     expect(wrong("../x.txt")).toThrow('rule 1: "match" "../x.txt" has the name "..": a match is a path below the root');
     expect(wrong("a/./{id}")).toThrow('has the name "."');
     expect(wrong("a//b")).toThrow("has an empty name");
-    expect(wrong("x".repeat(256))).toThrow("more than 255 bytes");
+    expect(wrong("x".repeat(256))).toThrow("longer than the limit of 255 bytes");
     for (const match of [".llmfsx", "a/.llmfs", "a..b", "..."]) expect(wrong(match)).not.toThrow();
   });
 });

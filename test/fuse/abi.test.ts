@@ -1,4 +1,4 @@
-/** fuse/abi.ts and the opcodes of fuse/ops.ts, held against <linux/fuse.h> through the C compiler. */
+/** fuse/abi.ts and the opcodes of fuse/ops.ts, compared with <linux/fuse.h> through the C compiler. */
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ import { compiling, testWith } from "../support/needs.ts";
 const lacking = compiling();
 const test = testWith(lacking);
 
-/** Our name for each struct of the kernel's. `st.` is where fuse_statfs_out keeps its fields. */
+/** Our name for each struct of the kernel. `st.` is where fuse_statfs_out has its fields. */
 const STRUCTS: Readonly<Record<string, { readonly c: string; readonly within?: string }>> = {
   inHeader: { c: "fuse_in_header" },
   outHeader: { c: "fuse_out_header" },
@@ -66,7 +66,7 @@ const STRUCTS: Readonly<Record<string, { readonly c: string; readonly within?: s
   backingMap: { c: "fuse_backing_map" },
 };
 
-/** What the header has no single struct for: two replies in one, and structs of which the kernel sends the beginning. */
+/** Messages without a single struct in the header: two replies in one, and structs that the kernel sends in part. */
 const PRELUDE = `
 #include <linux/fuse.h>
 #include <stddef.h>
@@ -83,7 +83,7 @@ _Static_assert(offsetof(struct fuse_init_in, flags2) == sizeof(struct init_in_st
 _Static_assert(sizeof(struct fuse_init_in) == sizeof(struct init_in_start) + sizeof(struct init_in_rest), "init_in");
 `;
 
-/** The minor version of the protocol that brought a name, for those a header in use may be too old for. */
+/** The minor version of the protocol that introduced a name, for headers that may be older. */
 const BROUGHT_BY: Readonly<Record<string, number>> = {
   FUSE_DIRECT_IO_ALLOW_MMAP: 39,
   FUSE_STATX: 39,
@@ -102,7 +102,7 @@ const BROUGHT_BY: Readonly<Record<string, number>> = {
   "create_out.open.backing_id": 40,
   "fuse_init_out.max_stack_depth": 40,
   "fuse_init_out.request_timeout": 43,
-  // It shrank when the two above were taken from it.
+  // It became smaller when the two above were taken from it.
   "fuse_init_out.unused": 43,
   FUSE_COPY_FILE_RANGE_64: 45,
 };
@@ -114,10 +114,10 @@ function since(minor: number, c: string, struct: Struct<unknown>): Record<string
   );
 }
 
-/** In INIT's second word of flags: the header counts their bits from 32 on. */
+/** The second flags of INIT: the header counts their bits from 32 on. */
 const FLAGS2 = ["FUSE_PASSTHROUGH", "FUSE_DIRECT_IO_ALLOW_MMAP"];
 
-/** Not the kernel's. */
+/** Names that the kernel does not have. */
 const OURS = ["OLDEST_MINOR_VERSION", "attrSize", "FUSE_KERNEL_MINOR_VERSION"];
 
 const exported: Readonly<Record<string, unknown>> = { ...abi };
@@ -136,7 +136,7 @@ function opcodeName(op: string): string {
   return `FUSE_${op.replace(/([A-Z]|64)/g, "_$1").toUpperCase()}`;
 }
 
-/** What the decoder makes of a buffer: every number, those of nested structs with a dot in their name. */
+/** The decoded fields of a buffer: every number, those of nested structs with a dot in their name. */
 function decoded(struct: Struct<unknown>, buffer: Buffer): Map<string, bigint> {
   const found = new Map<string, bigint>();
   const visit = (value: object, path: string) => {
@@ -155,7 +155,7 @@ function padding(struct: Struct<unknown>): string[] {
   return [...struct.offsets.keys()].filter((key) => struct.fields[key]?.decode("0") === "undefined");
 }
 
-/** All fields of fixed size. */
+/** All fields of a fixed size. */
 function leaves(struct: Struct<unknown>): string[] {
   return [...decoded(struct, Buffer.alloc(4096)).keys(), ...padding(struct)];
 }
@@ -211,24 +211,24 @@ beforeAll(() => {
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-test("every struct of abi.ts has its name in C here", () => {
+test("every struct of abi.ts has its C name here", () => {
   expect(structs.map(([name]) => name).sort()).toEqual(Object.keys(STRUCTS).sort());
 });
 
-test("nothing is called too new that our own version does not know", () => {
+test("no name is marked as newer than our own version", () => {
   for (const minor of Object.values(BROUGHT_BY)) expect(minor).toBeLessThanOrEqual(abi.FUSE_KERNEL_MINOR_VERSION);
 });
 
-describe("structs", () => {
+describe("a struct", () => {
   for (const [name, struct] of structs) {
     const { c } = STRUCTS[name] ?? { c: name };
 
-    test(`${name} is as large as struct ${c}`, () => {
+    test(`${name} has the size of struct ${c}`, () => {
       if (tooNew(c)) return;
       expect(struct.size).toBe(said.get(c)?.[0] ?? -1);
     });
 
-    test(`every field of ${name} is read from where struct ${c} has it`, () => {
+    test(`${name} has every field where struct ${c} has it`, () => {
       if (tooNew(c)) return;
       for (const leaf of leaves(struct)) {
         const full = `${c}.${leaf}`;
@@ -265,7 +265,7 @@ test("every operation has the header's opcode", () => {
   expect(ours).toEqual(ours.map(([name]) => [name, said.get(name)?.[0] ?? -1]));
 });
 
-test("the attributes alone are as large as struct fuse_attr", () => {
+test("the attributes alone have the size of struct fuse_attr", () => {
   ask('printf("fuse_attr %zu\\n", sizeof(struct fuse_attr));');
   expect(abi.attrSize).toBe(said.get("fuse_attr")?.[0] ?? -1);
 });

@@ -1,4 +1,4 @@
-/** When idle processors are kept from halting. A file stands for /dev/cpu_dma_latency: what is asked is appended to it. */
+/** When idle processors are kept from halting. A file replaces /dev/cpu_dma_latency and collects all requests. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,7 +16,7 @@ beforeEach(() => {
 
 afterEach(() => rmSync(folder, { recursive: true }));
 
-/** The latencies asked for so far, in µs. */
+/** The latencies requested so far, in µs. */
 function asked(): number[] {
   const bytes = readFileSync(at("latency"));
   return [...new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)];
@@ -25,7 +25,7 @@ function asked(): number[] {
 const ANY = 2_000_000_000;
 
 describe("processors are kept awake", () => {
-  test("while requests come close upon each other, and no longer", () => {
+  test("while requests follow each other closely, and no longer", () => {
     const awake = keepAwake(2, at("latency"), at("driver"));
     expect(asked()).toEqual([]);
     awake.noteRequests(64, 6);
@@ -37,7 +37,7 @@ describe("processors are kept awake", () => {
     awake.close();
   });
 
-  test("not beyond the first pause", () => {
+  test("not longer than the first pause", () => {
     const awake = keepAwake(2, at("latency"), at("driver"));
     awake.notePause();
     awake.noteRequests(64, 1);
@@ -50,7 +50,7 @@ describe("processors are kept awake", () => {
   });
 });
 
-describe("nothing is asked", () => {
+describe("processors are not kept awake", () => {
   const unasked = (processors: number, device = at("latency"), driver = at("driver")) => {
     const awake = keepAwake(processors, device, driver);
     awake.noteRequests(64, 1);
@@ -59,12 +59,12 @@ describe("nothing is asked", () => {
     return asked();
   };
 
-  test("with one processor, where a caller's wake-up is a switch", () => expect(unasked(1)).toEqual([]));
-  test("with very many processors, which would all be warm for nothing", () => expect(unasked(128)).toEqual([]));
-  test("where the idle driver does not halt into a host", () => {
+  test("with one processor, where waking a caller is a context switch", () => expect(unasked(1)).toEqual([]));
+  test("with very many processors, which would all be kept awake", () => expect(unasked(128)).toEqual([]));
+  test("if the idle driver does not halt into a host", () => {
     writeFileSync(at("driver"), "intel_idle\n");
     expect(unasked(2)).toEqual([]);
   });
-  test("where there is no idle driver", () => expect(unasked(2, at("latency"), at("none"))).toEqual([]));
-  test("where the device is not there", () => expect(unasked(2, at("none"))).toEqual([]));
+  test("without an idle driver", () => expect(unasked(2, at("latency"), at("none"))).toEqual([]));
+  test("without the device", () => expect(unasked(2, at("none"))).toEqual([]));
 });

@@ -1,4 +1,4 @@
-/** The loop over a descriptor: when it reads, sleeps, goes on and ends. A socket stands for /dev/fuse where it can. */
+/** The loop over a descriptor: when it reads, sleeps, continues and ends. A socket replaces /dev/fuse if possible. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,7 +19,7 @@ afterEach(() => {
 
 const STATFS = EXCHANGES.statfs?.request ?? Buffer.alloc(0);
 
-/** A session at one end of a socket; the other end is the kernel's. */
+/** A session at one end of a socket; the other end acts as the kernel. */
 function connection(filesystem: Filesystem = {}) {
   const [ours, theirs] = libc.socketpair();
   open.push(ours, theirs);
@@ -76,21 +76,21 @@ describe("the loop", () => {
       expect(replies().readInt32LE(4)).toBe(-ERRNO.ENOSYS);
     });
 
-    test(`sleeps until there is mail, takes it, and goes on (${processors} processors)`, async () => {
+    test(`sleeps until mail arrives, takes it, and continues (${processors} processors)`, async () => {
       const { serve, mail, wake } = connection();
       wake();
       serve(() => mail.length > 0, processors);
       expect(mail).toEqual(["drained"]);
     });
 
-    test(`serves a request that comes while it sleeps (${processors} processors)`, () => {
+    test(`serves a request that arrives while it sleeps (${processors} processors)`, () => {
       const { serve, request, session, wake, mailbox } = connection();
       let rounds = 0;
       const box: Mailbox = {
         ...mailbox,
         drain() {
           mailbox.drain();
-          // Three times: the loop looks again for a while after it was woken soon, or it does not.
+          // Three times: depending on how soon it was woken, the loop polls for a while or sleeps.
           if (++rounds <= 3) {
             request(STATFS);
             wake();
@@ -103,7 +103,7 @@ describe("the loop", () => {
     });
   }
 
-  test("answers all that is there before it sleeps again", () => {
+  test("answers all pending requests before it sleeps again", () => {
     const seen: number[] = [];
     const { request, serve, mail, wake } = connection({
       statfs(_request, { nodeid }) {
@@ -119,7 +119,7 @@ describe("the loop", () => {
     expect(mail).toEqual(["drained"]);
   });
 
-  test("works in the background only when nothing is asked, and does not sleep while there is work", () => {
+  test("works in the background only while there are no requests, and does not sleep while there is work", () => {
     const { request, serve, mailbox } = connection();
     const order: string[] = [];
     let left = 3;
@@ -143,7 +143,7 @@ describe("the loop", () => {
     expect(order).toEqual(["turn", "turn", "work", "turn", "work", "turn", "work", "turn"]);
   });
 
-  test("sleeps until the next timer is due, and runs it, without taking that for a pause", () => {
+  test("sleeps until the next timer is due, and runs it, without counting that as a pause", () => {
     const { serve, mailbox, mail } = connection();
     const end = performance.now() + 300;
     let ran = 0;
@@ -162,7 +162,7 @@ describe("the loop", () => {
     expect(mail).toEqual([]);
   });
 
-  test("a request that always comes at once does not keep a timer waiting", () => {
+  test("runs timers even if a request always arrives at once", () => {
     let served = 0;
     let ranAt = 0;
     const { request, serve, mailbox } = connection({
@@ -185,7 +185,7 @@ describe("the loop", () => {
     expect(ranAt).toBeLessThan(1000);
   });
 
-  test("a request that always comes at once does not keep the mail waiting", () => {
+  test("takes mail even if a request always arrives at once", () => {
     let served = 0;
     let drainedAt = 0;
     const { request, serve, mailbox, wake } = connection({
@@ -209,7 +209,7 @@ describe("the loop", () => {
     expect(drainedAt).toBeLessThan(1000);
   });
 
-  test("the number and duration of requests are reported after each stretch, and the pause after the last", () => {
+  test("reports the number of requests and their time after each stretch, and the pause after the last", () => {
     let left = 150;
     const { request, serve, mailbox } = connection({
       statfs() {
@@ -233,7 +233,7 @@ describe("the loop", () => {
     expect(told).toEqual(["64 came", "64 came", "paused"]);
   });
 
-  test("when nothing comes it says so: after a while, and after a longer one", () => {
+  test("reports that it is idle after a while, and again after a longer while", () => {
     const { request, serve, mail } = connection();
     request(STATFS);
     const start = performance.now();
@@ -242,7 +242,7 @@ describe("the loop", () => {
     expect(performance.now() - start).toBeGreaterThan(500);
   });
 
-  test("a malformed message is logged and the next one is served", () => {
+  test("logs a malformed message and serves the next one", () => {
     const { request, serve, log, session } = connection();
     const bad = Buffer.from(STATFS);
     bad.writeUInt32LE(99, 0);
@@ -256,9 +256,9 @@ describe("the loop", () => {
     expect(session.counts[17]).toBe(1);
   });
 
-  test("an error that is neither 'again' nor 'gone' is thrown, and names the device", () => {
+  test("throws an error other than 'again' and 'gone', with the name of the device", () => {
     const { session, mailbox } = connection();
-    // A directory can be opened and not read: EISDIR.
+    // A directory can be opened but not read: EISDIR.
     const fd = libc.open("/", libc.O_RDONLY);
     open.push(fd);
     const options = { maxWrite: 65536, processors: 2 };
@@ -267,7 +267,7 @@ describe("the loop", () => {
 });
 
 describe("sending", () => {
-  test("returns 0, or the negative errno", () => {
+  test("returns 0 or the negative errno", () => {
     const [ours, theirs] = libc.socketpair();
     open.push(ours);
     const device = new Device(ours);
@@ -290,7 +290,7 @@ const mayMount = (() => {
 })();
 
 describe.skipIf(!mayMount)("over the real /dev/fuse (needs root and /dev/fuse)", () => {
-  /** Mounts, and unmounts at once: what the kernel sent is there to be read, and then the device is gone. */
+  /** Mounts and unmounts at once: the kernel's messages are there to be read, and then the device is gone. */
   function mounted(): number {
     const directory = mkdtempSync(join(tmpdir(), "llmfs-device-"));
     const fd = libc.open("/dev/fuse", libc.O_RDWR | libc.O_CLOEXEC);
@@ -311,13 +311,13 @@ describe.skipIf(!mayMount)("over the real /dev/fuse (needs root and /dev/fuse)",
     expect(turns).toBeLessThan(1000);
   });
 
-  test("a reply to nothing is refused with ENOENT or the errno of a device that is gone", () => {
+  test("a reply without a request is rejected with ENOENT, or the errno of a device that is gone", () => {
     const device = new Device(mounted());
     const reply = Buffer.from(INIT.reply);
     expect([-ERRNO.ENOENT, -ERRNO.EPERM, -ERRNO.ENODEV]).toContain(device.send(reply, reply.length));
   });
 
-  test("a device that was never mounted is an error, not an end", () => {
+  test("a device that was never mounted is an error, not the end of the loop", () => {
     const { session, mailbox } = connection();
     const fd = libc.open("/dev/fuse", libc.O_RDWR);
     open.push(fd);

@@ -4,13 +4,13 @@ import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "
 import { parseDirents } from "../support/kernel.ts";
 import { ENTRY } from "./messages.ts";
 
-/** What an entry with a name of so many bytes takes: 24 and the name, up to a multiple of eight. */
+/** The size of an entry with a name of this many bytes: 24 and the name, rounded up to a multiple of eight. */
 function sizeOf(length: number, plus = false): number {
   return Math.ceil((24 + length) / 8) * 8 + (plus ? 128 : 0);
 }
 
 describe("a writer of directory entries", () => {
-  test("takes entries until one does not fit, and that one leaves no trace", () => {
+  test("accepts entries until one does not fit, which leaves no trace", () => {
     const target = Buffer.alloc(256, 0xee);
     const writer = new DirentWriter(target, 2 * sizeOf(5) + sizeOf(5) - 1);
     expect([1, 2, 3].map((off) => writer.add(`name${off}`, off, off, 8))).toEqual([true, true, false]);
@@ -18,21 +18,21 @@ describe("a writer of directory entries", () => {
     expect(target.subarray(writer.length).every((byte) => byte === 0xee)).toBe(true);
   });
 
-  test("takes an entry that fits exactly", () => {
+  test("accepts an entry that fits exactly", () => {
     const writer = new DirentWriter(Buffer.alloc(256), sizeOf(8));
     expect(writer.fits("12345678", false)).toBe(true);
     expect(writer.fits("123456789", false)).toBe(false);
     expect(writer.add("12345678", 1, 1, 8)).toBe(true);
   });
 
-  test("counts the entry of READDIRPLUS", () => {
+  test("counts the attributes of READDIRPLUS", () => {
     const writer = new DirentWriter(Buffer.alloc(256), sizeOf(1, true));
     expect([writer.fits("a", true), writer.fits("123456789", true)]).toEqual([true, false]);
     expect(writer.add("a", 1, 1, 8, ENTRY)).toBe(true);
     expect(writer.length).toBe(sizeOf(1, true));
   });
 
-  test("never writes behind the target, whatever the caller has room for", () => {
+  test("never writes behind the target, whatever size the caller allows", () => {
     const writer = new DirentWriter(Buffer.alloc(64), 1 << 20);
     expect([1, 2, 3].map((off) => writer.add("name", off, off, 8))).toEqual([true, true, false]);
   });
@@ -57,7 +57,7 @@ describe("a writer of directory entries", () => {
   });
 });
 
-test("an entry's type is the mode's, as DT_* has them", () => {
+test("an entry's type is that of the mode, with the numbers of DT_*", () => {
   const types = [S_IFIFO, S_IFCHR, S_IFDIR, S_IFBLK, S_IFREG, S_IFLNK, S_IFSOCK];
   expect(types.map((type) => direntType(type | 0o7777))).toEqual([1, 2, 4, 6, 8, 10, 12]);
 });

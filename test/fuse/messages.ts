@@ -1,28 +1,28 @@
 /**
  * One request of every operation with its reply, byte for byte as on /dev/fuse.
  *
- * Eight bytes a line, and what they are. The values are chosen to be recognised in a dump, and so that a field that is
- * read in the wrong place, width or order is seen. Written from <linux/fuse.h>, not from fuse/abi.ts.
+ * Eight bytes per line, with their meaning. The values are chosen to be recognised in a dump, and to reveal a field that
+ * is read from the wrong place, or with the wrong width or order. Written from <linux/fuse.h>, not from fuse/abi.ts.
  */
 import type { OpName, Reply, Request } from "../../src/fuse/ops.ts";
 
-/** What a message is, and what it means. */
+/** A message and its meaning. */
 export interface Exchange<K extends OpName> {
   readonly request: Buffer;
   readonly means: Request<K>;
-  /** What a handler returns; for "data" it puts what is behind the reply's header into the target. */
+  /** What a handler returns; for "data" it puts the bytes after the reply's header into the target. */
   readonly answers?: Reply<K>;
-  /** The whole reply; absent where there is none. */
+  /** The whole reply; absent if the operation has no reply. */
   readonly reply?: Buffer;
 }
 
-/** Bytes in hex; what stands behind "//" is for people. */
+/** Bytes in hex; text after "//" is a comment. */
 function bytes(text: TemplateStringsArray): Buffer {
   const digits = (text[0] ?? "").replace(/\/\/.*$/gm, "").replace(/\s+/g, "");
   return Buffer.from(digits, "hex");
 }
 
-/** What the header of every request here says, but for its length and opcode. */
+/** The fields that the headers of all requests here share, all except length and opcode. */
 export const HEADER = {
   unique: 0xdeadbeef0002,
   nodeid: 0x112200003344,
@@ -990,7 +990,7 @@ export const EXCHANGES: { readonly [K in OpName]?: Exchange<K> } = {
   },
 };
 
-/** INIT as Linux 6.18 sends it, and our answer. */
+/** INIT as Linux 6.18 sends it, and our reply. */
 export const INIT = {
   request: bytes`
     68 00 00 00 1a 00 00 00  // len 104, opcode 26, INIT
@@ -1033,7 +1033,7 @@ export const INIT = {
   `,
 };
 
-/** INTERRUPT of the request with HEADER.unique, and the answer that makes the kernel send it again. */
+/** INTERRUPT of the request with HEADER.unique, and the reply that makes the kernel send it again. */
 export const INTERRUPT = {
   request: bytes`
     30 00 00 00 24 00 00 00  // len 48, opcode 36, INTERRUPT
@@ -1053,7 +1053,7 @@ export const INTERRUPT = {
   `,
 };
 
-/** Notifications: unique 0, and the code where a reply has its error. */
+/** Notifications: unique 0, with the code in the place of a reply's error. */
 export const NOTIFICATIONS = {
   invalInode: bytes`
     28 00 00 00 02 00 00 00  // len 40, error 2

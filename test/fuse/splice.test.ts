@@ -1,4 +1,4 @@
-/** Data that reaches a reply without being copied. A pipe stands for /dev/fuse: it too takes what is spliced into it. */
+/** Data that reaches a reply without being copied. A pipe replaces /dev/fuse: it accepts spliced data too. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { ERRNO } from "../../src/errno.ts";
 import { Splicer } from "../../src/fuse/splice.ts";
@@ -29,7 +29,7 @@ function device(bytes = 1 << 20) {
   libc.setNonBlocking(out);
   return {
     into,
-    /** All that was sent. */
+    /** Everything that was sent. */
     received(): Buffer {
       const buffer = Buffer.alloc(2 << 20);
       return buffer.subarray(0, Math.max(0, libc.read(out, buffer, buffer.length)));
@@ -52,21 +52,21 @@ describe("an extent", () => {
     expect(received()).toEqual(Buffer.concat([HEADER, content]));
   });
 
-  test("leaves a hole a hole", () => {
+  test("keeps a hole a hole", () => {
     const fd = file(1);
     const { into } = device();
     new Splicer().send(into, HEADER, HEADER.length, { fd, offset: 0, length: 2 * PAGE });
     const stat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
     libc.fstat(fd, stat);
-    // The page before it, and that of its end.
+    // The page before it, and the page of its end.
     expect(stat.blocks * 512).toBe(2 * PAGE);
   });
 });
 
-describe("nothing is sent, and the caller does it, where", () => {
+describe("an extent is left to the caller and nothing is sent", () => {
   const whole = (fd: number, length: number): Extent => ({ fd, offset: 0, length });
 
-  test("there is more than the pipe holds", () => {
+  test("if it is larger than the pipe", () => {
     const fd = file(1);
     libc.ftruncate(fd, 2 << 20);
     const { into, received } = device();
@@ -76,7 +76,7 @@ describe("nothing is sent, and the caller does it, where", () => {
     expect(splicer.send(into, HEADER, HEADER.length, whole(fd, (1 << 20) - PAGE))).toBe(0);
   });
 
-  test("the file has less than was announced, and the next message is whole", () => {
+  test("if the file is shorter than announced, and the next message is whole", () => {
     const fd = file();
     const { into, received } = device();
     const splicer = new Splicer();
@@ -87,7 +87,7 @@ describe("nothing is sent, and the caller does it, where", () => {
   });
 });
 
-test("an error of the device is returned, and the rejected data is not part of the next message", () => {
+test("an error of the device is reported, and the rejected data is not in the next message", () => {
   const fd = file(1, 2);
   const refusing = libc.open("/dev/null", libc.O_RDONLY);
   open.push(refusing);

@@ -13,7 +13,7 @@ interface Call {
   readonly header: Header;
 }
 
-/** A session whose handlers write down what they get and answer what the exchange says. */
+/** A session whose handlers record their requests and reply with the exchange's value. */
 function wire(options: { readonly parks?: boolean; readonly flags?: number; readonly flags2?: number } = {}) {
   const calls: Call[] = [];
   const sent: Buffer[] = [];
@@ -52,7 +52,7 @@ function wire(options: { readonly parks?: boolean; readonly flags?: number; read
       log: (level, text) => log.push(`${level}: ${text}`),
     },
   );
-  // A buffer as in device.ts: larger than any message, and full of what was there before.
+  // A buffer as in device.ts: larger than any message, and full of old bytes.
   const buffer = Buffer.alloc(1 << 16, 0xee);
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
   return {
@@ -72,14 +72,14 @@ function copy(bytes: Buffer): Buffer {
   return Buffer.from(bytes);
 }
 
-/** The first `length` bytes, as a message that says it is that long. */
+/** The first `length` bytes, as a message with that length in its header. */
 function cut(message: Buffer, length: number): Buffer {
   const short = copy(message.subarray(0, length));
   if (length >= 4) short.writeUInt32LE(length, 0);
   return short;
 }
 
-/** What answers a message that is no good: EIO for its sender, as long as it can be seen who that is. */
+/** The reply to a malformed message: EIO for its sender, as long as that can be read. */
 function refusal(unique: number): Buffer {
   const message = Buffer.alloc(16);
   message.writeUInt32LE(16, 0);
@@ -95,21 +95,21 @@ for (const [op, exchange] of Object.entries(EXCHANGES) as [OpName, Exchange<OpNa
   const silent = row.reply === "silence";
 
   describe(op, () => {
-    test("the request means what its bytes say", () => {
+    test("its request is decoded to these values", () => {
       const { receive, calls } = wire();
       receive(request);
       const nodeid = Number(request.readBigUInt64LE(16));
       expect(calls).toEqual([{ op, request: means, header: { ...HEADER, nodeid, opcode: row.opcode } }]);
     });
 
-    test(silent ? "there is no reply" : "the reply is these bytes", () => {
+    test(silent ? "it has no reply" : "its reply has these bytes", () => {
       const { receive, sent, log } = wire();
       receive(request);
       expect(sent).toEqual(reply === undefined ? [] : [reply]);
       expect(log).toEqual([]);
     });
 
-    test("the table writes the same request", () => {
+    test("the table encodes the same request", () => {
       const buffer = Buffer.alloc(1 << 12, 0xee);
       const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
       const nodeid = Number(request.readBigUInt64LE(16));
@@ -119,13 +119,13 @@ for (const [op, exchange] of Object.entries(EXCHANGES) as [OpName, Exchange<OpNa
       expect(copy(buffer.subarray(0, length))).toEqual(request);
     });
 
-    test("cut in the header, it is refused", () => {
+    test("a message cut in the header is rejected", () => {
       for (let length = 0; length < abi.inHeader.size; length++) {
         const { receive, calls, sent, log } = wire();
         receive(cut(request, length));
         expect(calls).toEqual([]);
         expect(log).toHaveLength(1);
-        // Up to byte 16 nobody can say whom to answer.
+        // Up to byte 16 the sender is unknown.
         expect(sent).toEqual(length < 16 ? [] : [refusal(HEADER.unique)]);
       }
     });
@@ -135,7 +135,7 @@ for (const [op, exchange] of Object.entries(EXCHANGES) as [OpName, Exchange<OpNa
     const last = Object.entries(struct.fields).findLast(([, type]) => type === name)?.[0];
 
     if (names > body) {
-      test("cut in the struct, it is refused", () => {
+      test("a message cut in the struct is rejected", () => {
         for (let length = body; length < names; length++) {
           const { receive, calls, sent, log } = wire();
           receive(cut(request, length));
@@ -147,7 +147,7 @@ for (const [op, exchange] of Object.entries(EXCHANGES) as [OpName, Exchange<OpNa
     }
 
     if (last !== undefined) {
-      test("a name without its NUL is refused", () => {
+      test("a name without its NUL is rejected", () => {
         const value = (means as Record<string, string>)[last] ?? "";
         const nul = request.lastIndexOf(Buffer.from(`${value}\0`, "latin1")) + value.length;
         for (let length = names; length <= nul; length++) {
@@ -160,7 +160,7 @@ for (const [op, exchange] of Object.entries(EXCHANGES) as [OpName, Exchange<OpNa
       });
     }
 
-    test("an extension behind it is no part of it", () => {
+    test("an extension at the end is not part of it", () => {
       const { receive, calls, sent } = wire();
       const extended = Buffer.concat([request, Buffer.from("1000000020000000aaaaaaaaaaaaaaaa", "hex")]);
       extended.writeUInt32LE(extended.length, 0);
@@ -170,7 +170,7 @@ for (const [op, exchange] of Object.entries(EXCHANGES) as [OpName, Exchange<OpNa
       expect(sent).toEqual(reply === undefined ? [] : [reply]);
     });
 
-    test("an extension that is longer than the message is refused", () => {
+    test("an extension that is longer than the message is rejected", () => {
       const { receive, calls, log } = wire();
       const extended = copy(request);
       extended.writeUInt16LE(0xffff, 36);
@@ -179,7 +179,7 @@ for (const [op, exchange] of Object.entries(EXCHANGES) as [OpName, Exchange<OpNa
       expect(log).toHaveLength(1);
     });
 
-    test("a length that is not the message's is refused", () => {
+    test("a length that differs from the message's is rejected", () => {
       for (const wrong of [request.length - 1, request.length + 1, 0, 0xffffffff]) {
         const { receive, calls, sent, log } = wire();
         const message = copy(request);
@@ -193,8 +193,8 @@ for (const [op, exchange] of Object.entries(EXCHANGES) as [OpName, Exchange<OpNa
   });
 }
 
-test("every operation whose request the table spells out has its bytes here", () => {
-  // The others are answered ENOSYS whatever they hold, or by the session (below).
+test("every operation with a request struct in the table has its bytes here", () => {
+  // The others get ENOSYS whatever they contain, or are answered by the session (below).
   const spelt = Object.entries(OPS).filter(([op, row]) => !("body" in row.request.fields) && op !== "interrupt");
   expect(Object.keys(EXCHANGES).sort()).toEqual(spelt.map(([op]) => op).sort());
 });
@@ -202,13 +202,13 @@ test("every operation whose request the table spells out has its bytes here", ()
 describe("init", () => {
   const flags = abi.FUSE_ASYNC_READ | abi.FUSE_ATOMIC_O_TRUNC | abi.FUSE_MAX_PAGES;
 
-  test("the answer to a kernel of our age is these bytes", () => {
+  test("for a kernel of our version is answered with these bytes", () => {
     const { receive, sent } = wire({ flags, flags2: abi.FUSE_PASSTHROUGH });
     receive(INIT.request);
     expect(sent).toEqual([INIT.reply]);
   });
 
-  test("the short INIT of a kernel before 7.36 is answered without the second flags", () => {
+  test("in the short form of a kernel before 7.36 is answered without the second flags", () => {
     const { receive, sent, session } = wire({ flags, flags2: abi.FUSE_PASSTHROUGH });
     receive(INIT.short);
     expect(sent).toHaveLength(1);
@@ -216,7 +216,7 @@ describe("init", () => {
     expect(session.granted).toEqual({ minor: 31, flags: flags & 0x03fffffb, flags2: 0 });
   });
 
-  test("cut in its struct, it is refused", () => {
+  test("cut in its struct is rejected", () => {
     for (let length = 40; length < 56; length++) {
       const { receive, sent, log, session } = wire({ flags });
       receive(cut(INIT.request, length));
@@ -236,7 +236,7 @@ describe("setxattr from a kernel before 7.33", () => {
     expect(calls.map((call) => call.request)).toEqual([request]);
   });
 
-  test("cut in the struct, it is refused", () => {
+  test("cut in the struct is rejected", () => {
     for (let length = 40; length < 48; length++) {
       const { receive, calls, sent } = wire({ flags: abi.FUSE_SETXATTR_EXT });
       receive(INIT.short);
@@ -248,13 +248,13 @@ describe("setxattr from a kernel before 7.33", () => {
 });
 
 describe("interrupt", () => {
-  test("one for a request that is not here is answered with EAGAIN", () => {
+  test("for an unknown request is answered with EAGAIN", () => {
     const { receive, sent } = wire();
     receive(INTERRUPT.request);
     expect(sent).toEqual([INTERRUPT.again]);
   });
 
-  test("one for a parked request has no answer of its own", () => {
+  test("for a parked request has no reply of its own", () => {
     const { receive, sent, session } = wire({ parks: true });
     receive((EXCHANGES.open as Exchange<"open">).request);
     expect(session.parked).toBe(1);
@@ -263,7 +263,7 @@ describe("interrupt", () => {
     expect(sent).toEqual([INTERRUPT.interrupted]);
   });
 
-  test("cut in its struct, it is dropped and logged", () => {
+  test("cut in its struct is dropped and logged", () => {
     for (let length = 40; length < 48; length++) {
       const { receive, sent, log } = wire();
       receive(cut(INTERRUPT.request, length));
@@ -276,34 +276,34 @@ describe("interrupt", () => {
 describe("notifications", () => {
   const { nodeid } = HEADER;
 
-  test("inval inode is these bytes", () => {
+  test("to invalidate an inode have these bytes", () => {
     const { session, sent } = wire();
     session.notify(abi.FUSE_NOTIFY_INVAL_INODE, abi.notifyInvalInodeOut, { ino: nodeid, off: -1, len: 0 });
     expect(sent).toEqual([NOTIFICATIONS.invalInode]);
   });
 
-  test("inval entry is these bytes", () => {
+  test("to invalidate an entry have these bytes", () => {
     const { session, sent } = wire();
     const body = { parent: nodeid, namelen: 6, flags: 0, name: "README" };
     session.notify(abi.FUSE_NOTIFY_INVAL_ENTRY, abi.notifyInvalEntryOut, body);
     expect(sent).toEqual([NOTIFICATIONS.invalEntry]);
   });
 
-  test("store is these bytes", () => {
+  test("to store data have these bytes", () => {
     const { session, sent } = wire();
     const body = { nodeid, offset: 0x100000002000, size: 4 };
     session.notify(abi.FUSE_NOTIFY_STORE, abi.notifyStoreOut, body, Buffer.from("blue"));
     expect(sent).toEqual([NOTIFICATIONS.store]);
   });
 
-  test("delete is these bytes", () => {
+  test("to delete an entry have these bytes", () => {
     const { session, sent } = wire();
     const body = { parent: nodeid, child: 0x556600007788, namelen: 6, name: "README" };
     session.notify(abi.FUSE_NOTIFY_DELETE, abi.notifyDeleteOut, body);
     expect(sent).toEqual([NOTIFICATIONS.del]);
   });
 
-  test("a store that is larger than any reply is sent whole", () => {
+  test("that are larger than any reply are sent whole", () => {
     const { session, sent } = wire();
     const data = Buffer.alloc((1 << 20) + 8192, 7);
     session.notify(abi.FUSE_NOTIFY_STORE, abi.notifyStoreOut, { nodeid, offset: 0, size: data.length }, data);
@@ -326,14 +326,14 @@ describe("directory entries", () => {
     return copy((exchange?.reply ?? Buffer.alloc(0)).subarray(abi.outHeader.size));
   }
 
-  test("those of READDIR are these bytes", () => {
+  test("of READDIR have these bytes", () => {
     const target = Buffer.alloc(4096, 0xee);
     const writer = new DirentWriter(target, 4096);
     for (const { name, ino, off, type } of entries) expect(writer.add(name, ino, off, type)).toBe(true);
     expect(copy(target.subarray(0, writer.length))).toEqual(body(EXCHANGES.readdir));
   });
 
-  test("those of READDIRPLUS carry the entry before them", () => {
+  test("of READDIRPLUS have their attributes before them", () => {
     const target = Buffer.alloc(4096, 0xee);
     const writer = new DirentWriter(target, 4096);
     for (const { name, ino, off, type } of entries) writer.add(name, ino, off, type, name === "." ? nothing : ENTRY);

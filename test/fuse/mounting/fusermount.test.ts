@@ -1,4 +1,4 @@
-/** What fusermount3 reports, as a reason and a cure. */
+/** What fusermount3 reports, as a reason and a fix. */
 import { expect, test } from "bun:test";
 import { parseRefusal } from "../../../src/fuse/mounting/fusermount.ts";
 

@@ -128,7 +128,7 @@ test("without a mount, files that are read are made once, circles are named, and
   const circle = await testing("here");
   expect([circle.status, circle.stderr]).toEqual([90, expect.stringContaining("/there → /here → /there (EDEADLK)")]);
   const astray = await testing("astray");
-  expect([astray.status, astray.stderr]).toEqual([90, expect.stringContaining("/nowhere: no rule makes it")]);
+  expect([astray.status, astray.stderr]).toEqual([90, expect.stringContaining("/nowhere: no rule creates this file")]);
 });
 
 test("what a generator fails with names the file once", async () => {

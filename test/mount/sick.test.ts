@@ -69,7 +69,7 @@ describeMounted("a mount whose process is stopped", () => {
       [`unmount ${m.dir}/below`, 83, "it is inside the mount at"],
       ["run -- true", 0, ""],
       [`mount ${m.sandbox.at("other")}`, 0, ""],
-      ["generators", 84, "there is no llmfs.config.ts"],
+      ["generators", 84, "no llmfs.config.ts"],
       [`generators --config ${m.dir}/llmfs.config.ts`, 84, "where a model may have written it"],
     ] as const;
     const shells = commands.map(([args]) =>

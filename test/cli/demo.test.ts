@@ -10,8 +10,8 @@ beforeEach(() => {
 afterEach(() => sandbox[Symbol.dispose]());
 
 describe.each(PROGRAMS)("%s", (_, program) => {
-  test("demo shows a prompt become a tree, and a file come into being, with no key and no network", async () => {
-    // A server that is not there: whoever asks one fails.
+  test("demo shows how a prompt becomes a tree and how a file is generated, without a key and a network", async () => {
+    // There is no server at this address, so any request fails.
     const env = {
       OPENAI_BASE_URL: "http://127.0.0.1:9/v1",
       OPENAI_API_KEY: "sk-unused",
@@ -27,9 +27,9 @@ describe.each(PROGRAMS)("%s", (_, program) => {
     expect(stdout).not.toContain("\u001b");
   });
 
-  test("demo leaves nothing behind: no mount, no folder, no log, no recordings", async () => {
+  test("demo leaves no mount, folder, log or recordings behind", async () => {
     await sandbox.llmfs(["demo"], { program });
-    // What bun itself keeps when it runs from source is not ours.
+    // Files that bun itself keeps when it runs from source do not count.
     expect(readdirSync(sandbox.path).filter((name) => name !== ".bun")).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-/** Text from outside that a terminal would obey, through every way it has to a person: no command lets it pass. */
+/** Text from outside with control sequences, in every output that a person sees: no command lets it pass. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -18,12 +18,12 @@ afterEach(() => sandbox[Symbol.dispose]());
 const llmfs = (args: readonly string[], options: StartOptions = {}) =>
   sandbox.llmfs(args, { program: BINARY, ...options });
 
-/** What of a text a terminal would obey. */
+/** The parts of a text that a terminal would obey. */
 function obeyed(text: string): readonly string[] {
   return text.match(/[^\P{Cc}\n\t]|\u202e/gu) ?? [];
 }
 
-/** A snapshot that has it wherever text can be. */
+/** A snapshot that contains it wherever text can be. */
 function hostileSnapshot(): string {
   const xattrs = {
     "user.llmfs.description": `described ${EVIL}`,
@@ -47,7 +47,7 @@ function hostileSnapshot(): string {
   return JSON.stringify({ llmfs: 1, entries });
 }
 
-test("names, attributes and contents of a snapshot, in commands that look at it", async () => {
+test("no control sequences are printed from names, attributes and contents of a snapshot", async () => {
   writeFileSync(sandbox.at("tree.json"), hostileSnapshot());
   const names = ["a", "made", "written", "circle", "lost"].map((name) =>
     name === "a" ? `a${EVIL}.txt` : `${name}${EVIL}`,
@@ -75,7 +75,7 @@ test("names, attributes and contents of a snapshot, in commands that look at it"
   }
 });
 
-test("what a configuration prints, names and fails with", async () => {
+test("no control sequences are printed from the output, names and errors of a configuration", async () => {
   const evil = JSON.stringify(EVIL);
   writeFileSync(
     sandbox.at("c.ts"),
@@ -101,7 +101,7 @@ test("what a configuration prints, names and fails with", async () => {
   }
 });
 
-test("a layout's names and problems, and a server's errors", async () => {
+test("no control sequences are printed from a layout's names and problems, or from a server's errors", async () => {
   const bad = { entries: [{ path: `../${EVIL}`, kind: "file", description: EVIL }] };
   await using server = await openaiServer([
     { stream: JSON.stringify(bad), model: `m${EVIL}` },
@@ -113,7 +113,7 @@ test("a layout's names and problems, and a server's errors", async () => {
   expect(stderr).toContain("\\u001b");
 });
 
-testWith(programs("script"))("the line that is redrawn while a tree is laid out", async () => {
+testWith(programs("script"))("no control sequences are printed in the line that is redrawn during layout", async () => {
   const entries = Array.from({ length: 40 }, (_, index) => ({
     path: `${index}${EVIL}.txt`,
     type: "file",
@@ -157,7 +157,7 @@ testWith(programs("script"))("the line that is redrawn while a tree is laid out"
   expect(obeyed(own)).toEqual([]);
 });
 
-test("an error of a Redis server", async () => {
+test("no control sequences are printed from an error of a Redis server", async () => {
   const server = createServer((socket) => {
     socket.on("error", () => {});
     socket.on("data", () => socket.write(`-ERR ${EVIL}\r\n`));
@@ -180,7 +180,7 @@ test("an error of a Redis server", async () => {
   }
 });
 
-test("labels and models of recordings", async () => {
+test("no control sequences are printed from labels and models of recordings", async () => {
   await using server = await openaiServer([{ stream: "made\n" }]);
   mkdirSync(sandbox.at("rec"));
   writeFileSync(sandbox.at("tree.json"), hostileSnapshot());
@@ -196,7 +196,7 @@ test("labels and models of recordings", async () => {
 });
 
 describeMounted("in a mount", () => {
-  test("names, attributes and errors, in commands and control files, and in the log", async () => {
+  test("no control sequences are printed from names, attributes and errors, by commands, control files and the log", async () => {
     writeFileSync(sandbox.at("tree.json"), hostileSnapshot());
     await using server = await openaiServer([{ status: 400, body: { error: { message: `refused ${EVIL}` } } }]);
     const m = sandbox.directory("m");

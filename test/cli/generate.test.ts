@@ -21,7 +21,7 @@ const TREE = JSON.stringify({
 
 const asking = (baseUrl: string) => ({ OPENAI_BASE_URL: baseUrl, OPENAI_API_KEY: "sk-very-secret", LLMFS_MODEL: "m" });
 
-test("a tree that takes many requests is told of on the way, also where no line is redrawn", async () => {
+test("progress is reported for a tree that takes many requests, even without a terminal", async () => {
   const parts = Array.from({ length: 20 }, (_, index) => ({ path: `d${index}`, brief: "one file", files: 1 }));
   await using server = await openaiServer([
     ({ body }) => {
@@ -57,7 +57,7 @@ test("generate prints the tree as a snapshot: every file pending, with its descr
   expect(stdout + sandbox.log()).not.toContain("sk-very-secret");
 });
 
-test("a model that nobody named is named, with how to choose another; one that was named is not", async () => {
+test("a model that was chosen automatically is named with how to choose another; one that was set is not", async () => {
   await using server = await openaiServer([{ stream: TREE }], ["nomic-embed-text", "llama3", "qwen3"]);
   const args = ["generate", "--prompt", "a small program", "--mode", "off"];
   const env = { OPENAI_BASE_URL: server.baseUrl };
@@ -73,7 +73,7 @@ test("a model that nobody named is named, with how to choose another; one that w
   expect((await sandbox.llmfs([...args, "--model", "qwen3"], { env })).stderr).not.toContain("Choose another");
 });
 
-test("a model that nobody named is the one whose answers are recorded, where it is still there", async () => {
+test("the default model is the recorded one, if the server still offers it", async () => {
   await using server = await openaiServer([{ stream: TREE }], ["llama3", "qwen3"]);
   const args = ["generate", "--prompt", "a small program", "--recordings", "rec"];
   const env = { OPENAI_BASE_URL: server.baseUrl };
@@ -83,7 +83,7 @@ test("a model that nobody named is the one whose answers are recorded, where it 
   expect(stderr).toContain("using qwen3 at");
 });
 
-test("where no model can chat, nothing is asked, and the status says that the model is the trouble", async () => {
+test("if no model can chat, no request is sent, and the exit status is that of a model error", async () => {
   await using server = await openaiServer([{ stream: TREE }], ["dall-e-3", "embedding-001"]);
   const { status, stderr } = await sandbox.llmfs(["generate", "--prompt", "a small program"], {
     env: { OPENAI_BASE_URL: server.baseUrl },
@@ -92,7 +92,7 @@ test("where no model can chat, nothing is asked, and the status says that the mo
   expect(server.requests).toEqual([]);
 });
 
-test("headers of the environment are sent; malformed ones are an error that repeats no value", async () => {
+test("headers from the environment are sent; malformed ones are an error that repeats no value", async () => {
   await using server = await openaiServer([{ stream: TREE }]);
   const generate = (headers: string) =>
     sandbox.llmfs(["generate", "--prompt", "a small program", "--mode", "off"], {
@@ -114,7 +114,7 @@ test("headers of the environment are sent; malformed ones are an error that repe
   expect(server.requests).toHaveLength(1);
 });
 
-test("what generate wrote can be mounted, and its files are generated when they are read", async () => {
+test("the output of generate can be mounted, and its files are generated when they are read", async () => {
   await using server = await openaiServer([{ stream: TREE }, { stream: "int main(void) { return 0; }\n" }]);
   const env = asking(server.baseUrl);
   const flags = ["--prompt", "a small program", "--content-prompt", "in old-fashioned style", "-o", "tree.json"];
@@ -126,7 +126,7 @@ test("what generate wrote can be mounted, and its files are generated when they 
   expect(sent).toContain("in old-fashioned style");
 });
 
-test("the answer is recorded: the same again asks nobody", async () => {
+test("the answer is recorded: the same command sends no request", async () => {
   await using server = await openaiServer([{ stream: TREE }]);
   const args = ["generate", "--prompt", "a small program", "--recordings", "rec"];
   const first = await sandbox.llmfs(args, { env: asking(server.baseUrl) });
@@ -148,7 +148,7 @@ test("the prompt may come from a file, from standard input, or from the environm
   expect(sent[2]).toContain("from the environment");
 });
 
-describe("what goes wrong has a status of its own, and nothing is written", () => {
+describe("a failure has its own exit status and writes nothing:", () => {
   const generate = (env: Record<string, string>, ...more: string[]) =>
     sandbox.llmfs(["generate", "--prompt", "a small program", "-o", "tree.json", ...more], { env });
 
@@ -159,33 +159,33 @@ describe("what goes wrong has a status of its own, and nothing is written", () =
     expect(stderr).toContain("OPENAI_API_KEY");
   });
 
-  test("a refusal", async () => {
+  test("a model's refusal", async () => {
     await using server = await openaiServer([{ whole: "", refusal: "I would rather not" }]);
     const { status } = await generate(asking(server.baseUrl));
     expect([status, existsSync(sandbox.at("tree.json"))]).toEqual([87, false]);
   });
 
-  test("answers that are no tree, after all the repairs", async () => {
+  test("invalid answers, after all corrections", async () => {
     await using server = await openaiServer([{ stream: '{"files": "none"}' }]);
     const { status, stderr } = await generate(asking(server.baseUrl));
     expect([status, existsSync(sandbox.at("tree.json"))]).toEqual([87, false]);
     expect(stderr).toContain("no usable tree");
   });
 
-  test("a budget that is spent, before the model is asked", async () => {
+  test("an exhausted budget, before the model gets a request", async () => {
     await using server = await openaiServer([{ stream: TREE }]);
     const { status, stderr } = await generate(asking(server.baseUrl), "--max-calls", "0");
     expect([status, server.requests.length]).toEqual([86, 0]);
     expect(stderr).toContain("--max-calls");
   });
 
-  test("no recording", async () => {
+  test("a missing recording", async () => {
     const { status, stderr } = await generate({ LLMFS_MODEL: "m" }, "--mode", "replay", "--recordings", "rec");
     expect([status, existsSync(sandbox.at("tree.json"))]).toEqual([88, false]);
     expect(stderr).toContain("no recording");
   });
 
-  test("a place to write to that is none, before the model is asked", async () => {
+  test("an output path that cannot be written, before the model gets a request", async () => {
     await using server = await openaiServer([{ stream: TREE }]);
     const { status } = await sandbox.llmfs(["generate", "--prompt", "a b", "-o", "no/such/tree.json"], {
       env: asking(server.baseUrl),
@@ -193,7 +193,7 @@ describe("what goes wrong has a status of its own, and nothing is written", () =
     expect([status, server.requests.length]).toEqual([89, 0]);
   });
 
-  test("an interrupt: 130, and the request is dropped", async () => {
+  test("an interrupt, with status 130 and a cancelled request", async () => {
     await using server = await openaiServer([{ hang: true }]);
     const child = sandbox.start(["generate", "--prompt", "a small program"], { env: asking(server.baseUrl) });
     const request = await server.request(0);

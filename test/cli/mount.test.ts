@@ -25,7 +25,7 @@ beforeEach(() => {
 });
 afterEach(() => sandbox[Symbol.dispose]());
 
-/** A mount in the foreground with --json is ready when it says where it is. */
+/** A mount in the foreground with --json is ready when it prints its mountpoint. */
 async function ready(child: { readonly stdout: ReadableStream<Uint8Array> }): Promise<void> {
   await child.stdout.getReader().read();
 }
@@ -35,7 +35,7 @@ function servingPid(mountpoint: string): number {
 }
 
 describe.each(PROGRAMS)("%s", (_, program) => {
-  test("mount returns when the mount answers, and unmount when the process behind it has ended", async () => {
+  test("mount returns when the mount answers, and unmount when its process has ended", async () => {
     const dir = sandbox.directory("mnt");
     const mounted = await sandbox.llmfs(["mount", dir], { program });
     expect(mounted).toEqual({ status: 0, stdout: "", stderr: "" });
@@ -49,7 +49,7 @@ describe.each(PROGRAMS)("%s", (_, program) => {
     expect(readdirSync(dir)).toEqual([]);
   });
 
-  test("mount -f serves until it is told to end, and saves", async () => {
+  test("mount -f serves until it gets a signal, and saves", async () => {
     const dir = sandbox.directory("mnt");
     const child = sandbox.start(["mount", "-f", "--json", "--save", "tree.json", dir], { program });
     await ready(child);
@@ -63,20 +63,20 @@ describe.each(PROGRAMS)("%s", (_, program) => {
   });
 });
 
-test("llmfs DIR is llmfs mount DIR", async () => {
+test("llmfs DIR is the same as llmfs mount DIR", async () => {
   const dir = sandbox.directory("mnt");
   expect((await sandbox.llmfs(["mnt"])).status).toBe(0);
   expect(mountedType(dir)).toBe("fuse.llmfs");
   expect((await sandbox.llmfs(["unmount", "mnt"])).status).toBe(0);
 });
 
-test("--json says on standard output where it is mounted and who serves it", async () => {
+test("--json prints the mountpoint and the serving process to standard output", async () => {
   const dir = sandbox.directory("mnt");
   const { stdout } = await sandbox.llmfs(["mount", "--json", dir]);
   expect(JSON.parse(stdout)).toEqual({ mountpoint: dir, pid: servingPid(dir) });
 });
 
-test("mount tables name what is mounted, and tell two mounts of one snapshot apart", async () => {
+test("mount tables name the source of a mount, and show two mounts of one snapshot as different", async () => {
   writeFileSync(sandbox.at("a, b.json"), '{"llmfs": 1, "entries": []}');
   for (const name of ["one", "two"]) {
     sandbox.directory(name);
@@ -88,7 +88,7 @@ test("mount tables name what is mounted, and tell two mounts of one snapshot apa
   expect(sources[0]).not.toBe(sources[1]);
 });
 
-test("a mountpoint may be named through a symlink, with blanks and backslashes in its name", async () => {
+test("a mountpoint may be named through a symlink, and its name may contain blanks and backslashes", async () => {
   const dir = sandbox.directory("a b\\040c");
   symlinkSync(dir, sandbox.at("link"));
   expect((await sandbox.llmfs(["mount", "link"])).status).toBe(0);
@@ -97,7 +97,7 @@ test("a mountpoint may be named through a symlink, with blanks and backslashes i
   expect(mountedType(dir)).toBeUndefined();
 });
 
-describe("a mountpoint that cannot be used is told before anything is done", () => {
+describe("a mountpoint that cannot be used is reported before anything is done:", () => {
   test("missing", async () => {
     const { status, stderr } = await sandbox.llmfs(["mount", "nowhere"]);
     expect([status, stderr]).toEqual([80, "llmfs: nowhere does not exist; make it with: mkdir -p nowhere\n"]);
@@ -109,7 +109,7 @@ describe("a mountpoint that cannot be used is told before anything is done", () 
     ["ünï", "mkdir -p ünï"],
     ["-dash", "mkdir -p ./-dash"],
   ]) {
-    test(`missing, with a name like ${name}, in words for a shell`, async () => {
+    test(`missing, with a name like ${name}, quoted for a shell`, async () => {
       const { status, stderr } = await sandbox.llmfs(["mount", "--", name ?? ""]);
       expect([status, stderr]).toEqual([80, `llmfs: ${name} does not exist; make it with: ${cure}\n`]);
     });
@@ -134,7 +134,7 @@ describe("a mountpoint that cannot be used is told before anything is done", () 
     expect(stderr).toStartWith('llmfs: mnt is not empty (it holds "inside")');
   });
 
-  test("mounted already", async () => {
+  test("already mounted", async () => {
     sandbox.directory("mnt");
     await sandbox.llmfs(["mount", "mnt"]);
     const { status, stderr } = await sandbox.llmfs(["mount", "mnt"]);
@@ -144,15 +144,15 @@ describe("a mountpoint that cannot be used is told before anything is done", () 
     ]);
   });
 
-  test("and no model is asked", async () => {
+  test("and the model gets no request", async () => {
     await using server = await openaiServer();
     const { status } = await sandbox.llmfs(["mount", "nowhere", "--prompt", "a site", "--base-url", server.baseUrl]);
     expect([status, server.requests.length, server.otherPaths]).toEqual([80, 0, []]);
   });
 });
 
-describe("what fails in the background is told in the foreground, with nothing mounted", () => {
-  test("a snapshot that is missing", async () => {
+describe("a failure in the background is reported in the foreground, with nothing mounted:", () => {
+  test("a missing snapshot", async () => {
     const dir = sandbox.directory("mnt");
     const { status, stderr } = await sandbox.llmfs(["mount", "mnt", "--from", "no.json"]);
     expect(status).toBe(85);
@@ -160,7 +160,7 @@ describe("what fails in the background is told in the foreground, with nothing m
     expect(mountedType(dir)).toBeUndefined();
   });
 
-  test("a snapshot that is broken", async () => {
+  test("an invalid snapshot", async () => {
     const dir = sandbox.directory("mnt");
     writeFileSync(sandbox.at("bad.json"), '{"llmfs": 1, "entries": [{"path": "/../x", "type": "file"}]}');
     const { status, stderr } = await sandbox.llmfs(["mount", "mnt", "--from", "bad.json"]);
@@ -168,7 +168,7 @@ describe("what fails in the background is told in the foreground, with nothing m
     expect(stderr).toStartWith(`llmfs: ${sandbox.at("bad.json")}`);
   });
 
-  test("a key that is refused", async () => {
+  test("a rejected key", async () => {
     const dir = sandbox.directory("mnt");
     await using server = await openaiServer([{ status: 401, body: { error: { message: "bad key" } } }]);
     const { status, stderr } = await sandbox.llmfs(["mount", "mnt", "--prompt", "a site"], {
@@ -179,7 +179,7 @@ describe("what fails in the background is told in the foreground, with nothing m
     expect(stderr + sandbox.log()).not.toContain("sk-very-secret");
   });
 
-  test("a server that is not there", async () => {
+  test("an unreachable server", async () => {
     sandbox.directory("mnt");
     const { status } = await sandbox.llmfs(["mount", "mnt", "--prompt", "a site", "--model", "m"], {
       env: { OPENAI_BASE_URL: "http://127.0.0.1:9/v1" },
@@ -187,14 +187,14 @@ describe("what fails in the background is told in the foreground, with nothing m
     expect(status).toBe(86);
   }, 20_000);
 
-  test("a place to save to that cannot be written, before anything costs money", async () => {
+  test("a destination for saving that cannot be written, before anything costs money", async () => {
     sandbox.directory("mnt");
     const { status, stderr } = await sandbox.llmfs(["mount", "mnt", "--save", "no/such/tree.json"]);
     expect(status).toBe(89);
     expect(stderr).toContain("the folder cannot be written");
   });
 
-  test("a place to save to that lies in the mount", async () => {
+  test("a destination for saving that is in the mount", async () => {
     sandbox.directory("mnt");
     const { status, stderr } = await sandbox.llmfs(["mount", "mnt", "--save", "mnt/tree.json"]);
     expect(status).toBe(2);
@@ -202,7 +202,7 @@ describe("what fails in the background is told in the foreground, with nothing m
   });
 });
 
-test("a log that cannot be written costs a warning, not the mount", async () => {
+test("a log that cannot be written causes a warning, and the mount works", async () => {
   const dir = sandbox.directory("mnt");
   writeFileSync(sandbox.at("state"), "a file, where a folder should be");
   const child = sandbox.start(["mount", "-f", "--json", dir]);
@@ -214,7 +214,7 @@ test("a log that cannot be written costs a warning, not the mount", async () => 
   expect(stderr).toContain("continuing without");
 });
 
-describe("a launcher and its daemon notice each other's end", () => {
+describe("a launcher and its daemon notice when the other ends:", () => {
   const unanswered = ["mount", "mnt", "--prompt", "a site", "--model", "scripted", "--base-url"];
 
   function daemonsOf(dir: string): readonly number[] {
@@ -231,7 +231,7 @@ describe("a launcher and its daemon notice each other's end", () => {
       });
   }
 
-  test("a launcher that is killed takes a daemon along that is not ready yet", async () => {
+  test("a launcher that is killed ends a daemon that is not ready yet", async () => {
     const dir = sandbox.directory("mnt");
     await using server = await openaiServer([{ hang: true }]);
     const launcher = sandbox.start([...unanswered, server.baseUrl]);
@@ -243,7 +243,7 @@ describe("a launcher and its daemon notice each other's end", () => {
     expect(mountedType(dir)).toBeUndefined();
   });
 
-  test("a launcher that is interrupted ends the daemon and has the signal's status", async () => {
+  test("a launcher that is interrupted ends the daemon and exits with the signal's status", async () => {
     const dir = sandbox.directory("mnt");
     await using server = await openaiServer([{ hang: true }]);
     const launcher = sandbox.start([...unanswered, server.baseUrl]);
@@ -253,7 +253,7 @@ describe("a launcher and its daemon notice each other's end", () => {
     expect([status, daemonsOf(dir)]).toEqual([130, []]);
   });
 
-  test("a daemon that is killed before it is ready is told by its launcher", async () => {
+  test("a daemon that is killed before it is ready is reported by its launcher", async () => {
     const dir = sandbox.directory("mnt");
     await using server = await openaiServer([{ hang: true }]);
     const launcher = sandbox.start([...unanswered, server.baseUrl]);
@@ -275,7 +275,7 @@ describe("a launcher and its daemon notice each other's end", () => {
   });
 });
 
-test("a signal that comes while the mount is being made leaves nothing mounted", async () => {
+test("a signal during mounting leaves nothing mounted", async () => {
   for (let tries = 0; tries < 10; tries++) {
     const dir = sandbox.directory(`mnt${tries}`);
     const child = sandbox.start(["mount", "-f", dir]);
@@ -287,7 +287,7 @@ test("a signal that comes while the mount is being made leaves nothing mounted",
   }
 });
 
-describe("however the process ends, the mount goes with it", () => {
+describe("a mount is removed when its process ends", () => {
   test("SIGTERM unmounts and saves", async () => {
     const dir = sandbox.directory("mnt");
     await sandbox.llmfs(["mount", "--save", "tree.json", dir]);
@@ -307,7 +307,7 @@ describe("however the process ends, the mount goes with it", () => {
     expect(readdirSync(dir)).toEqual([]);
   });
 
-  test("a signal does not wait for ever for programs that use the mount; the same again does not wait at all", async () => {
+  test("a signal waits a limited time for programs that use the mount, and a second one does not wait", async () => {
     const dir = sandbox.directory("mnt");
     await sandbox.llmfs(["mount", "--save", "tree.json", dir]);
     writeFileSync(`${dir}/file`, "content");
@@ -327,7 +327,7 @@ describe("however the process ends, the mount goes with it", () => {
 });
 
 describe("unmount", () => {
-  test("of what is no mount of ours says what it is", async () => {
+  test("of something else than a mount of llmfs says what it is", async () => {
     sandbox.directory("mnt");
     const nothing = await sandbox.llmfs(["unmount", "mnt"]);
     expect(nothing).toEqual({ status: 83, stdout: "", stderr: "llmfs: mnt: no llmfs is mounted there\n" });
@@ -346,7 +346,7 @@ describe("unmount", () => {
     ]);
   });
 
-  test("of a busy mount names the program that uses it, and leaves it mounted; --lazy takes it away", async () => {
+  test("of a busy mount names the program that uses it, and leaves it mounted; --lazy unmounts it", async () => {
     const dir = sandbox.directory("mnt");
     await sandbox.llmfs(["mount", dir]);
     const user = Bun.spawn({ cmd: ["sleep", "60"], cwd: dir });
@@ -361,17 +361,20 @@ describe("unmount", () => {
     }
   });
 
-  // fusermount3 mounts for users on filesystems that it knows, and FUSE is none of them.
-  testWith(process.getuid?.() === 0 ? undefined : "root")("of one in which another is mounted names that", async () => {
-    const dir = sandbox.directory("mnt");
-    await sandbox.llmfs(["mount", dir]);
-    mkdirSync(`${dir}/inner`);
-    await sandbox.llmfs(["mount", `${dir}/inner`]);
-    const { status, stderr } = await sandbox.llmfs(["unmount", dir]);
-    expect([status, stderr]).toEqual([81, expect.stringContaining(`the fuse.llmfs mounted at ${dir}/inner; end it`)]);
-    expect((await sandbox.llmfs(["unmount", `${dir}/inner`])).status).toBe(0);
-    expect((await sandbox.llmfs(["unmount", dir])).status).toBe(0);
-  });
+  // For users, fusermount3 mounts on filesystems that it knows, and FUSE is not among them.
+  testWith(process.getuid?.() === 0 ? undefined : "root")(
+    "of a mount with another mount in it names that",
+    async () => {
+      const dir = sandbox.directory("mnt");
+      await sandbox.llmfs(["mount", dir]);
+      mkdirSync(`${dir}/inner`);
+      await sandbox.llmfs(["mount", `${dir}/inner`]);
+      const { status, stderr } = await sandbox.llmfs(["unmount", dir]);
+      expect([status, stderr]).toEqual([81, expect.stringContaining(`the fuse.llmfs mounted at ${dir}/inner; end it`)]);
+      expect((await sandbox.llmfs(["unmount", `${dir}/inner`])).status).toBe(0);
+      expect((await sandbox.llmfs(["unmount", dir])).status).toBe(0);
+    },
+  );
 
   test("waits until the tree is saved", async () => {
     const dir = sandbox.directory("mnt");
@@ -381,7 +384,7 @@ describe("unmount", () => {
     expect(statSync(sandbox.at("tree.json")).size).toBeGreaterThan(20 << 20);
   });
 
-  test("says where the tree is when it could not be saved where it should", async () => {
+  test("says where the tree is if it could not be saved to its destination", async () => {
     const dir = sandbox.directory("mnt");
     const folder = sandbox.directory("folder");
     await sandbox.llmfs(["mount", "--save", "folder/tree.json", dir]);
@@ -395,7 +398,7 @@ describe("unmount", () => {
 });
 
 describe("save", () => {
-  test("writes the live tree, and what it wrote can be mounted", async () => {
+  test("writes the live tree in a form that can be mounted", async () => {
     const dir = sandbox.directory("mnt");
     await sandbox.llmfs(["mount", dir]);
     writeFileSync(`${dir}/file`, "content");
@@ -406,7 +409,7 @@ describe("save", () => {
     expect((await sandbox.llmfs(["run", "--from", "tree.json", "--", "cat", "file"])).stdout).toBe("content");
   });
 
-  test("to a place that cannot be written says so", async () => {
+  test("to a destination that cannot be written reports that", async () => {
     const dir = sandbox.directory("mnt");
     await sandbox.llmfs(["mount", dir]);
     const { status, stderr } = await sandbox.llmfs(["save", "mnt", "no/such/tree.json"]);
@@ -414,7 +417,7 @@ describe("save", () => {
     expect(stderr).toContain("no/such/tree.json");
   });
 
-  test("happens at intervals when that is asked for", async () => {
+  test("happens at intervals with --save-every", async () => {
     const dir = sandbox.directory("mnt");
     await sandbox.llmfs(["mount", "--save", "tree.json", "--save-every", "1s", dir]);
     writeFileSync(`${dir}/file`, "content");

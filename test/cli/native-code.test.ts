@@ -1,4 +1,4 @@
-/** Where a process may not make machine code, as under systemd's MemoryDenyWriteExecute= or `ulimit -v`. */
+/** A process that may not make machine code, as under systemd's MemoryDenyWriteExecute= or `ulimit -v`. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -45,7 +45,7 @@ describe.each(WAYS)("with %s", (_, way, cure) => {
     expect(stderr.trimEnd()).not.toContain("\n");
   };
 
-  testWith(lacking)("nothing is mounted, and the error names the reason and the cure", async () => {
+  testWith(lacking)("nothing is mounted, and the error names the reason and the fix", async () => {
     const commands = [["mount", sandbox.directory("m")], ["run", "--", "true"], ["demo"]];
     for (const args of commands) {
       const { status, stderr } = await sandbox.llmfs(args, { program });

@@ -11,7 +11,7 @@ afterAll(() => sandbox[Symbol.dispose]());
 
 const llmfs = (...args: string[]) => sandbox.llmfs(args);
 
-test("--version names program and version, on standard output", async () => {
+test("--version prints program and version to standard output", async () => {
   expect(await llmfs("--version")).toEqual({ status: 0, stdout: `llmfs ${packageJson.version}\n`, stderr: "" });
 });
 
@@ -22,7 +22,7 @@ test("--help names every command", async () => {
   expect((await llmfs("-h")).stdout).toBe(stdout);
 });
 
-test("every command has a --help of its own, on standard output, whatever else is on the line", async () => {
+test("every command has its own --help on standard output, whatever else is on the line", async () => {
   for (const name of COMMANDS.keys()) {
     const { status, stdout, stderr } = await llmfs(name, "--nonsense", "--help");
     expect([name, status, stderr]).toEqual([name, 0, ""]);
@@ -30,47 +30,43 @@ test("every command has a --help of its own, on standard output, whatever else i
   }
 });
 
-test("help is --help, also of a command", async () => {
+test("help is the same as --help, also for a command", async () => {
   expect(await llmfs("help")).toEqual(await llmfs("--help"));
   expect(await llmfs("help", "mount")).toEqual(await llmfs("mount", "--help"));
   expect(await llmfs("help", "umount")).toEqual(await llmfs("unmount", "--help"));
 });
 
-test("umount is unmount", async () => {
+test("umount is the same as unmount", async () => {
   const { status, stderr } = await llmfs("umount", sandbox.path);
   expect([status, stderr]).toEqual([83, (await llmfs("unmount", sandbox.path)).stderr]);
 });
 
-test("what follows -- belongs to the command that is run, --help too", async () => {
+test("arguments after -- belong to the command that is run, even --help", async () => {
   const { stdout } = await llmfs("run", "--", "printf", "%s\\n", "--help");
   expect(stdout).toBe("--help\n");
 });
 
-test("help has no colours where no terminal is", async () => {
+test("help has no colours without a terminal", async () => {
   expect((await llmfs("mount", "--help")).stdout).not.toContain("\u001b");
 });
 
-describe("a wrong command line ends with status 2, says why and how it is called, and does nothing", () => {
+describe("a wrong command line exits with status 2, prints the reason and the usage, and does nothing:", () => {
   const cases: readonly (readonly [string, readonly string[], string])[] = [
     ["no arguments", [], "no command given"],
     ["an unknown flag", ["mount", "/tmp", "--promt", "x"], "unknown flag --promt; did you mean --prompt?"],
-    [
-      "an unknown flag before all else",
-      ["--forground", "/tmp"],
-      "unknown flag --forground; did you mean --foreground?",
-    ],
-    ["a letter that is no flag", ["mount", "/tmp", "-P", "x"], "unknown flag -P\n"],
+    ["an unknown flag in first place", ["--forground", "/tmp"], "unknown flag --forground; did you mean --foreground?"],
+    ["a letter that is not a flag", ["mount", "/tmp", "-P", "x"], "unknown flag -P\n"],
     ["a flag's letter in the wrong case", ["unmount", "-L", "/tmp"], "unknown flag -L; did you mean -l?"],
-    ["help for what is no command", ["help", "moutn"], "unknown command moutn; did you mean mount?"],
+    ["help for an unknown command", ["help", "moutn"], "unknown command moutn; did you mean mount?"],
     ["help for two commands", ["help", "mount", "run"], 'unexpected argument "run"'],
     ["a misspelt umount", ["umuont", "/tmp"], "unknown command umuont; did you mean umount?"],
-    ["umount without a place", ["umount"], "DIR is missing"],
+    ["umount without a mountpoint", ["umount"], "DIR is missing"],
     ["a misspelt command", ["moutn", "/tmp"], "unknown command moutn; did you mean mount?"],
     ["a surplus argument", ["unmount", "/a", "/b"], 'unexpected argument "/b"'],
     ["a surplus argument after --version", ["--version", "x"], 'unexpected argument "x"'],
-    ["a missing place", ["save", "/tmp"], "FILE is missing"],
+    ["a missing argument", ["save", "/tmp"], "FILE is missing"],
     ["a missing --", ["run", "ls", "-l"], 'unexpected argument "ls"; put -- before the command'],
-    ["nothing to run", ["run"], "no command to run; add -- CMD"],
+    ["no command to run", ["run"], "no command to run; add -- CMD"],
     ["a bad size", ["run", "--size", "huge", "--", "true"], "--size huge: expected a size"],
     ["no prompt to generate from", ["generate"], "--prompt is missing, and LLMFS_PROMPT is not set"],
     [
@@ -87,8 +83,8 @@ describe("a wrong command line ends with status 2, says why and how it is called
   });
 });
 
-describe("input that cannot be used", () => {
-  test("a prompt file that is missing", async () => {
+describe("an error is reported for", () => {
+  test("a missing prompt file", async () => {
     const { status, stderr } = await llmfs("generate", "--prompt", "prompts/site.md");
     expect(status).toBe(84);
     expect(stderr).toBe(
@@ -96,7 +92,7 @@ describe("input that cannot be used", () => {
     );
   });
 
-  test("a prompt file that is no text", async () => {
+  test("a prompt file that is not text", async () => {
     await Bun.write(sandbox.at("picture.png"), new Uint8Array([0x89, 0x50, 0xff]));
     const { status, stderr } = await llmfs("generate", "-F", "picture.png");
     expect(status).toBe(84);
@@ -109,7 +105,7 @@ describe("input that cannot be used", () => {
     expect(stderr).toContain("standard input is empty");
   });
 
-  test("a variable with a bad value", async () => {
+  test("a variable with an invalid value", async () => {
     const { status, stderr } = await sandbox.llmfs(["generate", "--prompt", "a b"], { env: { LLMFS_MODE: "replya" } });
     expect(status).toBe(2);
     expect(stderr).toBe("llmfs: LLMFS_MODE replya: expected auto, record, replay or off\n");

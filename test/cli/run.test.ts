@@ -18,7 +18,7 @@ afterEach(() => {
 const shell = (script: string, ...flags: string[]) => ["run", ...flags, "--", "sh", "-c", script];
 
 describe.each(PROGRAMS)("%s", (_, program) => {
-  test("run starts the command in a mount of its own, whose path it is told", async () => {
+  test("run starts the command in a new mount, and passes its path", async () => {
     const { status, stdout, stderr } = await sandbox.llmfs(
       shell('pwd; echo "$LLMFS_MOUNT"; stat -f -c %T .; echo x > file; cat file; stat -c %a .'),
       { program },
@@ -30,18 +30,18 @@ describe.each(PROGRAMS)("%s", (_, program) => {
   });
 });
 
-describe("the exit status is the command's", () => {
-  test("when it ends by itself", async () => {
+describe("the exit status of run", () => {
+  test("is that of the command", async () => {
     expect((await sandbox.llmfs(shell("exit 7"))).status).toBe(7);
     expect((await sandbox.llmfs(shell("exit 255"))).status).toBe(255);
   });
 
-  test("when a signal ends it: 128 + n", async () => {
+  test("is 128 + n if a signal ends the command", async () => {
     expect((await sandbox.llmfs(shell("kill -TERM $$"))).status).toBe(143);
     expect((await sandbox.llmfs(shell("kill -KILL $$"))).status).toBe(137);
   });
 
-  test("127 when it is not found, 126 when it can't be executed, with a word on it", async () => {
+  test("is 127 for a missing command and 126 for one that cannot be executed, with a message", async () => {
     const missing = await sandbox.llmfs(["run", "--", "no-such-program", "-x"]);
     expect(missing.status).toBe(127);
     expect(missing.stderr).toContain("llmfs run");
@@ -52,7 +52,7 @@ describe("the exit status is the command's", () => {
   });
 });
 
-test("arguments, standard input and environment reach the command as they are", async () => {
+test("arguments, standard input and environment reach the command unchanged", async () => {
   const { stdout } = await sandbox.llmfs(
     ["run", "--", "sh", "-c", 'printf "%s|" "$@"; cat; echo "$WORD"', "sh", "a b", "", "*", "--"],
     {
@@ -63,7 +63,7 @@ test("arguments, standard input and environment reach the command as they are", 
   expect(stdout).toBe("a b||*|--|input\nhello\n");
 });
 
-test("a program that lies in the mount can be run, by a path relative to it", async () => {
+test("a program in the mount can be run by a path relative to the mount", async () => {
   const script = sandbox.at("tree.json");
   const entries = [{ path: "/hello.sh", type: "file", mode: "0755", text: "#!/bin/sh\necho hello from the mount\n" }];
   writeFileSync(script, JSON.stringify({ llmfs: 1, entries }));
@@ -71,7 +71,7 @@ test("a program that lies in the mount can be run, by a path relative to it", as
   expect([status, stdout]).toEqual([0, "hello from the mount\n"]);
 });
 
-test("a program that has yet to be generated is generated when it is run", async () => {
+test("a pending program is generated when it is run", async () => {
   await using server = await openaiServer([{ stream: "#!/bin/sh\necho written just now\n" }]);
   const entries = [{ path: "/hello.sh", type: "file", mode: "0755", state: "pending" }];
   writeFileSync(sandbox.at("tree.json"), JSON.stringify({ llmfs: 1, entries }));
@@ -89,7 +89,7 @@ test("a program that has yet to be generated is generated when it is run", async
   expect([status, stdout]).toEqual([0, "written just now\n"]);
 });
 
-describe("signals", () => {
+describe("a signal", () => {
   test.each(["SIGTERM", "SIGHUP", "SIGINT"] as const)("%s is passed on to the command", async (name) => {
     const child = sandbox.start(
       shell(`trap 'exit 9' ${name.slice(3)}; touch "${sandbox.at("up")}"; while :; do sleep 0.05; done`),
@@ -99,7 +99,7 @@ describe("signals", () => {
     expect((await finished(child)).status).toBe(9);
   });
 
-  test("before the command runs, a signal ends all of it with 128 + n", async () => {
+  test("before the command runs ends everything with 128 + n", async () => {
     await using server = await openaiServer([{ hang: true }]);
     const child = sandbox.start(shell("true", "--prompt", "a site", "--model", "m", "--base-url", server.baseUrl));
     await server.request(0);
@@ -108,8 +108,8 @@ describe("signals", () => {
   });
 });
 
-describe("a mount that somebody else unmounts while the command runs", () => {
-  test("is reported at once, the command is ended, and the tree is saved", async () => {
+describe("an unmount by somebody else while the command runs", () => {
+  test("is reported at once, ends the command, and saves the tree", async () => {
     const child = sandbox.start(shell("echo mine > own; echo ready; exec sleep 60", "--save", "tree.json"));
     await child.stdout.getReader().read();
     const mount = readMounts().find(({ path }) => path.startsWith(sandbox.path));
@@ -120,7 +120,7 @@ describe("a mount that somebody else unmounts while the command runs", () => {
     expect(readFileSync(sandbox.at("tree.json"), "utf8")).toContain("mine");
   });
 
-  test("is reported to a command outside of it too, which is killed if SIGTERM does not end it", async () => {
+  test("is reported to a command outside the mount too, which is killed if SIGTERM does not end it", async () => {
     const script = "trap '' TERM; cd /; echo ready; while :; do sleep 0.1; done";
     const child = sandbox.start(shell(script));
     await child.stdout.getReader().read();
@@ -133,20 +133,20 @@ describe("a mount that somebody else unmounts while the command runs", () => {
     ]);
   });
 
-  test("is no reason to end the command if it is only covered by another mount", async () => {
+  test("does not end the command if the mount is only covered by another", async () => {
     const cover = 'mount -t tmpfs none "$LLMFS_MOUNT"; sleep 1; umount "$LLMFS_MOUNT"; echo done';
     const { status, stdout } = await sandbox.llmfs(shell(cover));
     if (process.getuid?.() === 0) expect([status, stdout]).toEqual([0, "done\n"]);
   });
 
-  /** Its standard output is being read. */
+  /** Resolves when the child ends, whose standard output the caller reads. */
   async function ended(child: ReturnType<Sandbox["start"]>) {
     const stderr = await new Response(child.stderr).text();
     return { status: await child.exited, stderr };
   }
 });
 
-test("the log says when a mount of run began and ended, and what ran in it", async () => {
+test("the log says when a mount of run began and ended, and which command ran in it", async () => {
   await sandbox.llmfs(shell("exit 3"));
   const lines = sandbox.log().trim().split("\n");
   expect(lines.map((line) => line.replace(/^\S+ \d+ info cli: /, "").replace(/ (\/\S*|\d+)$/, ""))).toEqual([
@@ -157,8 +157,8 @@ test("the log says when a mount of run began and ended, and what ran in it", asy
   ]);
 });
 
-describe("killed by SIGKILL", () => {
-  /** Says its process id, and ends with SIGKILL alone. */
+describe("run, killed by SIGKILL,", () => {
+  /** Prints its process id, and ends only with SIGKILL. */
   const stubborn = () => shell(`trap "" TERM; echo $$ > "${sandbox.at("up")}"; while :; do sleep 0.05; done`);
 
   async function killed(child: ReturnType<Sandbox["start"]>): Promise<void> {
@@ -173,18 +173,18 @@ describe("killed by SIGKILL", () => {
     await eventually("nothing is left", () => sandbox.leftovers().length === 0);
   }
 
-  test("it takes mount, temporary directory and command with it", async () => {
+  test("removes mount, temporary directory and command", async () => {
     await killed(sandbox.start(stubborn()));
   });
 
-  testWith(fuse(true) ?? userNamespace())("it does so where it made a namespace", async () => {
+  testWith(fuse(true) ?? userNamespace())("removes them if it made a namespace, too", async () => {
     await killed(
       sandbox.start([], { program: ["unshare", "--user", "--map-root-user", "--net", ...BINARY, ...stubborn()] }),
     );
   });
 });
 
-test("what the command leaves running does not keep the mount", async () => {
+test("processes that the command leaves running do not keep the mount", async () => {
   const { status, stdout } = await sandbox.llmfs(shell("sleep 60 >/dev/null 2>&1 & echo $!"));
   expect(status).toBe(0);
   const pid = Number(stdout);
@@ -198,7 +198,7 @@ test("--save keeps what the command made", async () => {
   expect(readFileSync(sandbox.at("tree.json"), "utf8")).toContain('"kept\\n"');
 });
 
-test("a tree that cannot be saved is told, and is the exit status when the command itself did well", async () => {
+test("a failed save is reported, and is the exit status if the command succeeded", async () => {
   mkdirSync(sandbox.at("gone"));
   const { status, stderr } = await sandbox.llmfs(shell(`rmdir "${sandbox.at("gone")}"`, "--save", "gone/tree.json"));
   expect(status).toBe(89);
@@ -208,7 +208,7 @@ test("a tree that cannot be saved is told, and is the exit status when the comma
 describe("without root and without fusermount3", () => {
   const lacking = fuse(true) ?? userNamespace() ?? programs("setpriv");
 
-  /** A PATH that holds what the commands need, and neither fusermount3 nor fusermount. */
+  /** A PATH with what the commands need, without fusermount3 and fusermount. */
   function poorPath(...more: readonly string[]): string {
     const folder = sandbox.directory("bin");
     for (const name of ["sh", "id", "cat", "grep", "true", "sleep", ...more]) {
@@ -217,9 +217,9 @@ describe("without root and without fusermount3", () => {
     return folder;
   }
 
-  /** llmfs as an ordinary user; as nobody, where the tests run as root. */
+  /** Runs llmfs as an ordinary user: as nobody if the tests run as root. */
   async function asUser(args: readonly string[], path: string) {
-    // The checkout may lie where nobody may look.
+    // The checkout may be in a folder that nobody may enter.
     copyFileSync(BINARY[0] ?? "", sandbox.at("llmfs"));
     chmodSync(sandbox.at("llmfs"), 0o755);
     chmodSync(sandbox.path, 0o777);
@@ -240,7 +240,7 @@ describe("without root and without fusermount3", () => {
     expect(stdout).toBe(`${uid}\nCapEff:\t0000000000000000\n1\nx\n`);
   });
 
-  testWith(lacking)("run says what is missing where there is no unshare either", async () => {
+  testWith(lacking)("run says what is missing if there is no unshare either", async () => {
     const { status, stderr } = await asUser(["run", "--", "true"], poorPath());
     expect(status).toBe(82);
     expect(stderr).toContain(
@@ -257,7 +257,7 @@ describe("without root and without fusermount3", () => {
   });
 });
 
-describe("in a user namespace without a mount namespace of its own, as a network sandbox is", () => {
+describe("in a user namespace without its own mount namespace, such as a network sandbox,", () => {
   const lacking = fuse(true) ?? userNamespace();
   const inside = (flags: string, args: readonly string[]) =>
     sandbox.llmfs([], { program: ["unshare", ...flags.split(" "), ...BINARY, ...args] });
@@ -268,13 +268,13 @@ describe("in a user namespace without a mount namespace of its own, as a network
   ] as const;
 
   for (const [who, flags, first] of KINDS) {
-    testWith(lacking)(`run mounts, for ${who}, in one that it makes`, async () => {
+    testWith(lacking)(`run mounts in a new one for ${who}`, async () => {
       const script = "id -u; sed -n 's/^CapEff:.//p' /proc/self/status; echo x > f; cat f; exit 5";
       const { status, stdout, stderr } = await inside(flags, shell(script));
       expect([status, stderr, stdout.slice(0, first.length), stdout.endsWith("x\n")]).toEqual([5, "", first, true]);
     });
 
-    testWith(lacking)(`mount says so, for ${who}, and what helps`, async () => {
+    testWith(lacking)(`mount reports that to ${who}, with the fix`, async () => {
       sandbox.directory("mnt");
       const { status, stderr } = await inside(flags, ["mount", "mnt"]);
       expect(status).toBe(82);

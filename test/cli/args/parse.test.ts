@@ -37,8 +37,8 @@ async function refusal(argv: readonly string[]): Promise<string> {
   return error instanceof Error ? error.message : "";
 }
 
-describe("what is understood", () => {
-  test("any number of further arguments, for a command that takes them", async () => {
+describe("the parser accepts", () => {
+  test("any number of further arguments for a command that takes them", async () => {
     const line = (argv: string[], atLeast: number) =>
       normalizeArguments(
         argv,
@@ -57,52 +57,52 @@ describe("what is understood", () => {
     expect(() => line(["mnt", "--jason"], 0)).toThrow("did you mean --json?");
   });
 
-  test("a value may follow its flag, or an equals sign", async () => {
+  test("a value after its flag, or after an equals sign", async () => {
     expect((await read(["/mnt", "--prompt", "a b"])).prompt).toBe("a b");
     expect((await read(["/mnt", "--prompt=a b"])).prompt).toBe("a b");
     expect((await read(["/mnt", "--prompt="])).prompt).toBe("");
     expect((await read(["/mnt", "--prompt=a=b"])).prompt).toBe("a=b");
   });
 
-  test("a short flag takes its value behind a blank, an equals sign, or nothing", async () => {
+  test("the value of a short flag after a blank, an equals sign, or nothing", async () => {
     expect((await read(["/mnt", "-F", "text"])).prompt).toBe("text");
     expect((await read(["/mnt", "-Ftext"])).prompt).toBe("text");
     expect((await read(["/mnt", "-F=text"])).prompt).toBe("text");
   });
 
-  test("short flags without a value can be run together, the last may take one", async () => {
+  test("short flags without a value joined together, of which the last may take one", async () => {
     const seen = await read(["-fdFtext", "/mnt"]);
     expect([seen.foreground, seen.debug, seen.prompt]).toEqual([true, true, "text"]);
   });
 
-  test("a name in camelCase is a flag with hyphens", async () => {
+  test("hyphenated flags, which the command reads by camelCase names", async () => {
     expect((await read(["/mnt", "--log-file", "x.log"])).logFile).toBe("x.log");
   });
 
-  test("flags may stand before, between and behind the places", async () => {
+  test("flags before, between and after positional arguments", async () => {
     const seen = await read(["-f", "/mnt", "--mode", "replay", "out.json"]);
     expect([seen.dir, seen.file, seen.foreground, seen.mode]).toEqual(["/mnt", "out.json", true, "replay"]);
   });
 
-  test("a flag without a value is false when it is absent, any other is undefined", async () => {
+  test("a missing flag: false if it takes no value, otherwise undefined", async () => {
     const seen = await read(["/mnt"]);
     expect([seen.foreground, seen.prompt, seen.mode, seen.file]).toEqual([false, undefined, undefined, undefined]);
   });
 
-  test("behind -- everything is a place", async () => {
+  test("only positional arguments after --", async () => {
     const seen = await read(["--", "-f", "--debug"]);
     expect([seen.dir, seen.file, seen.foreground, seen.debug]).toEqual(["-f", "--debug", false, false]);
   });
 
-  test("values that look like flags of nobody are values", async () => {
+  test("values that look like unknown flags", async () => {
     expect((await read(["/mnt", "--prompt", "- a list"])).prompt).toBe("- a list");
     expect((await read(["/mnt", "--prompt", "-"])).prompt).toBe("-");
     expect((await read(["/mnt", "--prompt=--no-debug"])).prompt).toBe("--no-debug");
   });
 });
 
-describe("what is refused", () => {
-  test("an unknown flag, with the one that was probably meant", async () => {
+describe("the parser rejects", () => {
+  test("an unknown flag, with a suggestion", async () => {
     expect(await refusal(["/mnt", "--promt", "x"])).toBe("unknown flag --promt; did you mean --prompt?");
     expect(await refusal(["/mnt", "--logfile=x"])).toBe("unknown flag --logfile; did you mean --log-file?");
     expect(await refusal(["/mnt", "--banana"])).toBe("unknown flag --banana");
@@ -110,12 +110,12 @@ describe("what is refused", () => {
     expect(await refusal(["/mnt", "-fx"])).toContain("unknown flag -x in -fx");
   });
 
-  test("the camelCase name that citty would accept, and --no- forms", async () => {
+  test("camelCase flags, which citty would accept, and --no- forms", async () => {
     expect(await refusal(["/mnt", "--logFile", "x"])).toBe("unknown flag --logFile; did you mean --log-file?");
     expect(await refusal(["/mnt", "--no-debug"])).toContain("unknown flag --no-debug");
   });
 
-  test("a surplus argument, by name", async () => {
+  test("a surplus argument, which it names", async () => {
     expect(await refusal(["/mnt", "out", "more"])).toBe('unexpected argument "more"');
   });
 
@@ -130,17 +130,17 @@ describe("what is refused", () => {
     expect(await refusal(["/mnt", "--debug=yes"])).toBe("--debug takes no value");
   });
 
-  test("the same flag twice, by whichever name", async () => {
+  test("the same flag twice, under either name", async () => {
     expect(await refusal(["/mnt", "--prompt", "a", "-F", "b"])).toBe("-F is given twice");
     expect(await refusal(["/mnt", "-ff"])).toBe("-f is given twice");
   });
 
-  test("a missing or empty place", async () => {
+  test("a missing or empty positional argument", async () => {
     expect(await refusal([])).toBe("DIR is missing");
     expect(await refusal([""])).toBe("DIR is empty");
   });
 
-  test("a value that is not among the possible ones", async () => {
+  test("a value that is not one of the choices", async () => {
     expect(await refusal(["/mnt", "--mode", "replya"])).toBe(
       "--mode replya: expected auto, replay; did you mean replay?",
     );
@@ -157,19 +157,19 @@ describe("a command that runs another", () => {
     },
   });
 
-  test("gets what follows -- untouched", async () => {
+  test("gets the arguments after -- unchanged", async () => {
     await expect(runner.invoke(["--debug", "--", "ls", "--debug", "--", "-x"])).rejects.toThrow(
       "debug ls --debug -- -x",
     );
   });
 
-  test("says where the -- belongs when it is forgotten", async () => {
+  test("says where a missing -- belongs", async () => {
     await expect(runner.invoke(["ls", "-l"])).rejects.toThrow(
       'unexpected argument "ls"; put -- before the command: -- ls …',
     );
   });
 
-  test("needs something to run", async () => {
+  test("requires a command to run", async () => {
     await expect(runner.invoke(["--"])).rejects.toThrow("no command to run; add -- CMD");
     await expect(runner.invoke([])).rejects.toThrow("no command to run; add -- CMD");
   });

@@ -1,4 +1,4 @@
-/** What a person sees, on a terminal that script(1) makes. */
+/** What a user sees, on a terminal made by script(1). */
 import { afterEach, beforeEach, expect } from "bun:test";
 import { mounting, programs, testWith } from "../../support/needs.ts";
 import { openaiServer } from "../../support/openai-server.ts";
@@ -26,7 +26,7 @@ async function onTerminal(args: readonly string[], env: Readonly<Record<string, 
 }
 
 testWith(programs("script") ?? mounting())(
-  "progress is one line that is redrawn and taken away, and the mount is told",
+  "progress is one line that is redrawn and removed, and then the mount is reported",
   async () => {
     const dir = sandbox.directory("mnt");
     await using server = await openaiServer([{ stream: TREE }]);
@@ -39,17 +39,29 @@ testWith(programs("script") ?? mounting())(
   },
 );
 
-testWith(programs("script") ?? mounting())("a warning is a line of its own there, and everything goes on", async () => {
-  await using server = await openaiServer([{ stream: TREE }, { status: 401 }]);
-  const model = ["--model", "m", "--base-url", server.baseUrl, "--mode", "off"];
-  const seen = await onTerminal(["run", "--prompt", "a tree", ...model, "--", "sh", "-c", "cat README.md; echo next"]);
-  expect(seen).toContain("cat: README.md: Permission denied");
-  expect(seen).toMatch(/warning: .*\/README\.md: .* answered 401 .*\r\n/);
-  expect(seen).toEndWith("next\r\n");
-});
+testWith(programs("script") ?? mounting())(
+  "on a terminal, a warning has its own line, and everything continues",
+  async () => {
+    await using server = await openaiServer([{ stream: TREE }, { status: 401 }]);
+    const model = ["--model", "m", "--base-url", server.baseUrl, "--mode", "off"];
+    const seen = await onTerminal([
+      "run",
+      "--prompt",
+      "a tree",
+      ...model,
+      "--",
+      "sh",
+      "-c",
+      "cat README.md; echo next",
+    ]);
+    expect(seen).toContain("cat: README.md: Permission denied");
+    expect(seen).toMatch(/warning: .*\/README\.md: .* answered 401 .*\r\n/);
+    expect(seen).toEndWith("next\r\n");
+  },
+);
 
 testWith(programs("script") ?? mounting())(
-  "a mount in the foreground says that it is there, until it is ended",
+  "a mount in the foreground reports its mountpoint, and serves until it is ended",
   async () => {
     const dir = sandbox.directory("mnt");
     const mount = [...SOURCE, "mount", "-f", dir].map((word) => `'${word}'`).join(" ");
@@ -62,7 +74,7 @@ testWith(programs("script") ?? mounting())(
 );
 
 for (const TERM of ["dumb", ""]) {
-  testWith(programs("script"))(`on a terminal with TERM=${TERM}, a step is a line, without escapes`, async () => {
+  testWith(programs("script"))(`on a terminal with TERM=${TERM}, each step is a line without escapes`, async () => {
     await using server = await openaiServer([{ stream: TREE }]);
     const model = ["--model", "m", "--base-url", server.baseUrl];
     const seen = await onTerminal(["generate", "--prompt", "a tree", "-o", "tree.json", ...model], { TERM });
@@ -71,7 +83,7 @@ for (const TERM of ["dumb", ""]) {
   });
 }
 
-testWith(programs("script"))("NO_COLOR means none, on a terminal too", async () => {
+testWith(programs("script"))("NO_COLOR turns colours off, also on a terminal", async () => {
   expect(await onTerminal(["demo"], { TERM: "xterm" })).toContain("\u001b[1m");
   expect(await onTerminal(["demo"], { TERM: "xterm", NO_COLOR: "1" })).not.toContain("\u001b[1m");
 });

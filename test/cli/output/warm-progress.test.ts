@@ -1,4 +1,4 @@
-/** What a person sees of making contents ahead. */
+/** What a user sees while files are generated ahead of time. */
 import { expect, test } from "bun:test";
 import { formatBar, formatWarming, type Warming } from "../../../src/cli/output/warm-progress.ts";
 
@@ -13,7 +13,7 @@ const state: Warming = {
   seconds: 60,
 };
 
-test("the bar tells rate, time left, tokens and cost, in one line of a terminal", () => {
+test("the bar shows rate, time left, tokens and cost in one line of a terminal", () => {
   expect(formatBar(state, 77)).toBe("█░░░░░░░░░░░░░░░ 1200/10000 · 20/s · 8 min left · 1.2M+432k tokens · $12.35");
   const failed = Array.from({ length: 1100 }, (_, index) => ({ path: `/${index}`, error: "EIO" }));
   expect(formatBar({ ...state, failed }, 77)).toBe(
@@ -51,7 +51,7 @@ test("files whose reasons differ in more than their own names do not share a lin
   ]);
 });
 
-test("the lines at the end tell what was done, what is left, and every failure once", () => {
+test("the final lines show what was done, what is left, and every failure once", () => {
   const failed = [{ path: "/a", error: "EIO: /a: no such model" }];
   expect(formatWarming({ ...state, total: 1, done: 0, calls: 1, usd: 0, failed, seconds: 2 }, "kept")).toEqual([
     "0 of 1 file generated in 2.0 s; 1 call, 1234567 + 432000 tokens; 1 failed; stopped with 0 left; finished files are kept",

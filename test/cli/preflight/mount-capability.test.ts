@@ -1,4 +1,4 @@
-/** Machines where FUSE is missing or forbidden, made of namespaces. */
+/** Machines where FUSE is missing or forbidden, simulated with namespaces. */
 import { afterEach, beforeEach, describe, expect } from "bun:test";
 import { chmodSync, copyFileSync } from "node:fs";
 import { fuse, mountNamespace, programs, testWith, userNamespace } from "../../support/needs.ts";
@@ -10,7 +10,7 @@ beforeEach(() => {
 });
 afterEach(() => sandbox[Symbol.dispose]());
 
-/** For setpriv. */
+/** Options for setpriv. */
 const NOBODY = "--reuid 65534 --regid 65534 --clear-groups";
 
 const HELPER = Bun.which("fusermount3");
@@ -49,7 +49,7 @@ testWith(lacking ?? userNamespace())(
   "an error for a /dev/fuse without permission names the device and the fix",
   async () => {
     sandbox.directory("mnt");
-    // With the capability to mount in a namespace of one's own, but as nobody: the device's mode decides.
+    // With the capability to mount in a new namespace, but as nobody: the device's mode decides.
     const asNobody =
       "mknod fuse c 10 229; chmod 600 fuse; mount --bind fuse /dev/fuse; " +
       "set -- setpriv --reuid 65534 --regid 65534 --clear-groups unshare --user --map-current-user --mount --keep-caps" +
@@ -62,7 +62,7 @@ testWith(lacking ?? userNamespace())(
 );
 
 testWith(lacking)(
-  "a /dev/fuse that may not be opened is not taken for a missing module by an ordinary user",
+  "an ordinary user's error for a /dev/fuse without permission does not suggest a missing module",
   async () => {
     sandbox.directory("mnt");
     const asNobody =
@@ -83,8 +83,8 @@ testWith(lacking)(
   },
 );
 
-describe("fusermount3 is there and cannot mount", () => {
-  /** How it is kept from mounting, what is named as the problem, and what as the cure. */
+describe("if fusermount3 cannot mount", () => {
+  /** How it is kept from mounting, and the reported problem and fix. */
   const cases: readonly (readonly [name: string, script: string, problem: string, cure: string])[] = [
     [
       "for a process with no_new_privs",
@@ -117,7 +117,7 @@ describe("fusermount3 is there and cannot mount", () => {
       `mount -o remount,suid ${HELPER}`,
     ],
     [
-      "because as many filesystems are mounted as may be",
+      "because the maximum number of filesystems is mounted",
       `echo mount_max=0 > conf; mount --bind conf /etc/fuse.conf; set -- setpriv ${NOBODY} "$@"`,
       "too many FUSE filesystems mounted",
       "raise mount_max in /etc/fuse.conf",
@@ -131,7 +131,7 @@ describe("fusermount3 is there and cannot mount", () => {
   ];
 
   for (const [name, script, problem, cure] of cases) {
-    testWith(lackingHelper)(`${name}: mount names the reason and the cure`, async () => {
+    testWith(lackingHelper)(`${name}, mount names the reason and the fix`, async () => {
       sandbox.directory("mnt");
       const own = `chmod 1777 .; chown ${/54321/.test(script) ? 54321 : 65534} mnt; ${script}`;
       const { status, stdout, stderr } = await after(own, ["mount", "mnt"]);
@@ -142,14 +142,14 @@ describe("fusermount3 is there and cannot mount", () => {
       expect(stderr).not.toContain("apt-get install fuse3");
     });
 
-    testWith(lackingHelper ?? userNamespace())(`${name}: run does without it`, async () => {
+    testWith(lackingHelper ?? userNamespace())(`${name}, run works without it`, async () => {
       const { status, stdout, stderr } = await after(script, ["run", "--", "sh", "-c", "echo x > a; cat a"]);
       expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "x\n", stderr: "" });
       expect(sandbox.leftovers()).toEqual([]);
     });
   }
 
-  testWith(lackingHelper)("run names both reasons where there can be no user namespace either", async () => {
+  testWith(lackingHelper)("and user namespaces cannot be made either, run names both reasons", async () => {
     const script = `mount --bind /dev/null "$(command -v unshare)"; set -- setpriv --no-new-privs ${NOBODY} "$@"`;
     const { status, stderr } = await after(script, ["run", "--", "true"]);
     expect(status).toBe(82);
@@ -164,7 +164,7 @@ testWith(lackingHelper ?? userNamespace())("without HOME and without an entry in
   expect([status, stdout]).toEqual([0, "x\n"]);
 });
 
-testWith(lacking)("what needs no mount needs no FUSE", async () => {
+testWith(lacking)("commands that mount nothing work without FUSE", async () => {
   const { status, stdout } = await after(WITHOUT_FUSE, ["mount", "--help"]);
   expect([status, stdout.slice(0, 20)]).toEqual([0, "Mount a filesystem a"]);
 });

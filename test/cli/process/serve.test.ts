@@ -16,7 +16,7 @@ beforeEach(() => {
 });
 afterEach(() => sandbox[Symbol.dispose]());
 
-/** A configuration whose owner hears when the mount has just been made and nobody has been told of it yet. */
+/** A configuration that notifies its owner when the mount has just been made and has not been reported. */
 function config(mounted: () => void): Config {
   return {
     ...readConfig({ logFile: "-", save: sandbox.at("tree.json") }, { HOME: sandbox.path }),
@@ -28,7 +28,7 @@ function config(mounted: () => void): Config {
   };
 }
 
-test("a mount that is given up when it has just been made is never reported as ready, and goes away", async () => {
+test("a mount that is cancelled as soon as it is made is never reported as ready, and is removed", async () => {
   const mountpoint = sandbox.directory("mnt");
   const unwanted = new AbortController();
   const seen: string[] = [];
@@ -48,7 +48,7 @@ test("a mount that is given up when it has just been made is never reported as r
   expect([status, seen, mountedType(mountpoint)]).toEqual([143, ["fuse.llmfs"], undefined]);
 });
 
-test("a temporary mount that is given up when it has just been made is not used, and goes away", async () => {
+test("a temporary mount that is cancelled as soon as it is made is not used, and is removed", async () => {
   const progress = createProgress();
   const interrupted = new AbortController();
   const asked = config(() => interrupted.abort(new Interrupted("SIGINT")));

@@ -1,4 +1,4 @@
-/** Which configuration a command uses, and when the code in one is run: never what lies in an llmfs mount. */
+/** Which configuration a command uses, and when its code is run: never from inside an llmfs mount. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { findMountOnPath } from "../../src/inside-mount.ts";
@@ -17,7 +17,7 @@ beforeEach(() => {
 });
 afterEach(() => sandbox[Symbol.dispose]());
 
-/** A configuration that tells when it is run. */
+/** A configuration that shows when it is run. */
 const code = () => `
 import { appendFileSync } from "node:fs";
 appendFileSync(${JSON.stringify(sandbox.at("ran"))}, process.cwd() + "\\n");
@@ -42,7 +42,7 @@ const looking = (tree: string): readonly (readonly string[])[] => [
 describe("a configuration that contains code, in the current directory", () => {
   beforeEach(() => writeFileSync(sandbox.at("llmfs.config.ts"), code()));
 
-  test("is not run by commands that only look; they say so", async () => {
+  test("is not run by commands that only inspect, and they report that", async () => {
     for (const args of looking("tree.json")) {
       const { stderr } = await llmfs(args);
       expect([args[0], ran()]).toEqual([args[0], false]);
@@ -59,20 +59,20 @@ describe("a configuration that contains code, in the current directory", () => {
     }
   });
 
-  test("is not looked for with --config none", async () => {
+  test("is ignored with --config none", async () => {
     for (const args of looking("tree.json")) {
       const { stderr } = await llmfs([...args, "--config", "none"]);
       expect([args[0], ran(), stderr.includes("contains code")]).toEqual([args[0], false, false]);
     }
   });
 
-  test("makes `recordings prune` refuse, as recordings that its rules need would go", async () => {
+  test("makes `recordings prune` fail, as recordings that its rules need would be removed", async () => {
     const { status } = await llmfs(["recordings", "prune", "--recordings", "rec", "--for", "tree.json"]);
     expect(status).toBe(2);
   });
 });
 
-test("a configuration without code is read by commands that look, and named", async () => {
+test("a configuration without code is read by inspecting commands, which name it", async () => {
   writeFileSync(
     sandbox.at("llmfs.config.yaml"),
     "rules: [{ match: a.txt, generator: exec, options: { command: [touch, ran] } }]",
@@ -94,7 +94,7 @@ describeMounted("in a mount", () => {
 
   const refusal = (mount = mountpoint) => `is inside the llmfs mount at ${mount}, where a model may have written it`;
 
-  test("a configuration in the current directory is used by no command, and all say so", async () => {
+  test("a configuration in the current directory is used by no command, and each reports that", async () => {
     mkdirSync(`${mountpoint}/sub`);
     writeFileSync(`${mountpoint}/sub/llmfs.config.ts`, code());
     const commands = [
@@ -113,7 +113,7 @@ describeMounted("in a mount", () => {
     }
   });
 
-  test("a configuration that is named is an error", async () => {
+  test("a configuration that is named with --config is an error", async () => {
     for (const args of [...looking(sandbox.at("tree.json")), ["run", "--", "true"]]) {
       const { status, stderr } = await llmfs([
         ...args.slice(0, 1),
@@ -126,12 +126,12 @@ describeMounted("in a mount", () => {
     }
   });
 
-  test("commands that look at the mount know its rules without running its configuration again", async () => {
+  test("commands that inspect the mount know its rules without running its configuration again", async () => {
     writeFileSync(sandbox.at("outside.ts"), code());
     const other = sandbox.directory("other");
     const mounted = await llmfs(["mount", other, "--from", "tree.json", "--config", "outside.ts"]);
     expect([mounted.status, mounted.stderr, ran()]).toEqual([0, `configuration: ${sandbox.at("outside.ts")}\n`, true]);
-    // Were it loaded, this would be an error.
+    // If it were loaded, this would be an error.
     writeFileSync(sandbox.at("outside.ts"), 'throw new Error("loaded");');
     for (const args of [
       ["plan", other],
@@ -148,11 +148,11 @@ describeMounted("in a mount", () => {
     expect(ran()).toBe(false);
   });
 
-  test("neither symlink nor /proc leads a configuration out of a mount", async () => {
+  test("neither a symlink nor /proc lets a configuration in a mount be used", async () => {
     symlinkSync(`${mountpoint}/llmfs.config.ts`, sandbox.at("link.ts"));
     symlinkSync(mountpoint, sandbox.at("folder"));
     writeFileSync(sandbox.at("outside.ts"), code());
-    // What runs is chosen by whoever wrote the link.
+    // The author of the link chooses what runs.
     symlinkSync(sandbox.at("outside.ts"), `${mountpoint}/out.ts`);
     const paths = ["link.ts", "folder/llmfs.config.ts", "folder/../m/llmfs.config.ts", "m/out.ts", "folder/out.ts"];
     for (const path of [...paths, `/proc/self/root${mountpoint}/llmfs.config.ts`]) {
@@ -185,7 +185,7 @@ describeMounted("in a mount", () => {
     expect(stderr).toContain(refusal());
   });
 
-  test("what lies beside a configuration outside is imported as ever, whatever the current directory", async () => {
+  test("a configuration outside imports files beside it as usual, whatever the current directory", async () => {
     writeFileSync(sandbox.at("beside.ts"), code());
     writeFileSync(sandbox.at("c.ts"), 'export { default } from "./beside.ts";');
     for (const name of ["package.json", "tsconfig.json", "bunfig.toml", ".env"]) {
@@ -195,8 +195,10 @@ describeMounted("in a mount", () => {
     expect([status, readFileSync(sandbox.at("ran"), "utf8")]).toEqual([0, `${sandbox.path}\n`]);
   });
 
-  testWith(root)("a bind mount, an overlay and a filesystem mounted inside are no way out", async () => {
-    const script = `set -e
+  testWith(root)(
+    "a bind mount, an overlay and a filesystem mounted inside do not let a configuration be used",
+    async () => {
+      const script = `set -e
       mkdir -p bound up work over up2 work2 over2 m/inner
       : > bound.ts
       mount --bind m bound
@@ -211,19 +213,23 @@ describeMounted("in a mount", () => {
       done
       (cd bound && ${BINARY[0]} generators test a.txt) || true
       (cd m/inner && ${BINARY[0]} generators test a.txt) || true`;
-    const child = Bun.spawn({
-      cmd: ["unshare", "--mount", "sh", "-c", script],
-      cwd: sandbox.path,
-      env: sandbox.environment(),
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
-    expect([await child.exited, ran()]).toEqual([0, false]);
-    expect(stdout).not.toContain("was used");
-    expect(stderr.match(/where a model may have written it/g)?.length).toBeGreaterThanOrEqual(5);
-  });
+      const child = Bun.spawn({
+        cmd: ["unshare", "--mount", "sh", "-c", script],
+        cwd: sandbox.path,
+        env: sandbox.environment(),
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      const [stdout, stderr] = await Promise.all([
+        new Response(child.stdout).text(),
+        new Response(child.stderr).text(),
+      ]);
+      expect([await child.exited, ran()]).toEqual([0, false]);
+      expect(stdout).not.toContain("was used");
+      expect(stderr.match(/where a model may have written it/g)?.length).toBeGreaterThanOrEqual(5);
+    },
+  );
 
-  testWith(root)("a mount of another mount namespace is none either", async () => {
+  testWith(root)("a mount of another mount namespace does not let a configuration be used", async () => {
     const script = `${BINARY[0]} mount other --from tree.json && cp m/llmfs.config.ts other/ && echo ready && exec sleep 60`;
     mkdirSync(sandbox.at("other"));
     const child = Bun.spawn({
@@ -256,7 +262,7 @@ describeMounted("in a mount", () => {
   });
 });
 
-test("an ordinary path leads through no mount", () => {
+test("an ordinary path is not inside a mount", () => {
   symlinkSync("loop", sandbox.at("loop"));
   expect(findMountOnPath(import.meta.path)).toBeUndefined();
   expect(findMountOnPath(sandbox.at("loop"))).toBeUndefined();

@@ -1,4 +1,4 @@
-/** What a mount says of the model it asks. */
+/** What a mount reports about its model. */
 import { afterAll, expect, test } from "bun:test";
 import { openGeneration } from "../../src/app/generation.ts";
 import { readConfig } from "../../src/app/settings/settings.ts";
@@ -11,7 +11,7 @@ import { treePort } from "../support/tree-port.ts";
 const sandbox = new Sandbox();
 afterAll(() => sandbox[Symbol.dispose]());
 
-test("what is told of laying out names the model that is asked, and none where only recordings answer", async () => {
+test("progress of the layout names the model, and no model if only recordings are used", async () => {
   await using server = await openaiServer([{ status: 401, body: { error: { message: "no" } } }], ["small"]);
   const { signal } = new AbortController();
   const steps = async (args: Parameters<typeof readConfig>[0]) => {
@@ -35,7 +35,7 @@ test("what is told of laying out names the model that is asked, and none where o
 });
 
 test.each([{ OPENAI_API_KEY: "sk-test" }, {}])(
-  "a password in the server's address reaches the server alone, neither .llmfs/config.json nor the log (%o)",
+  "a password in the server's address is sent to the server, but is not in .llmfs/config.json or the log (%o)",
   async (environment) => {
     await using server = await openaiServer([{ status: 401, body: { error: { message: "no" } } }], ["small"]);
     const baseUrl = server.baseUrl.replace("http://", "http://somebody:hunter2@");
@@ -70,7 +70,7 @@ test.each([
   [{ model: "small" }, {}, undefined],
   [{ maxUsd: "1" }, {}, undefined],
 ] as const)(
-  "that --max-usd will not hold is said before the mount is there (%o, %o)",
+  "a warning that --max-usd has no effect comes before the mount (%o, %o)",
   async (args, environment, told) => {
     const said: string[] = [];
     const print = (line: string) => void said.push(line);
@@ -82,7 +82,7 @@ test.each([
   },
 );
 
-test("that --max-usd does not hold is said once, before the mount and when it is asked", async () => {
+test("the warning that --max-usd has no effect is given only once, not again with the first request", async () => {
   await using server = await openaiServer([{ status: 401 }], ["small"]);
   const config = readConfig(
     { baseUrl: server.baseUrl, model: "small", maxUsd: "1", mode: "off" },

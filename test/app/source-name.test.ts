@@ -10,7 +10,7 @@ test("the source of a mount names the snapshot, the prompt's file or the mountpo
   expect(chooseSourceName({ from: undefined, prompt: undefined }, "/work/mnt")).toBe("llmfs:mnt");
 });
 
-test("the source of a mount holds nothing that mount tables or terminals would have to escape", () => {
+test("the source of a mount contains nothing that mount tables or terminals would have to escape", () => {
   const name = (from: string) => chooseSourceName({ from, prompt: undefined }, "/mnt");
   expect(name("/x/a b,c\\d#e\n\u001b[31m.json")).toBe("llmfs:a-b-c-d-e-31m.json");
   expect(name("/x/Straße 漢字.json")).toBe("llmfs:Straße-漢字.json");

@@ -1,9 +1,9 @@
-/** Matching of paths: as a regular expression of the same meaning does, in time by both lengths. */
+/** Matching of paths: with the same result as a regular expression, in time proportional to both lengths. */
 import { describe, expect, test } from "bun:test";
 import { PathPattern, type Piece, piecesOf } from "../../src/text/path-pattern.ts";
 import { Random } from "../support/random.ts";
 
-/** The regular expression that says the same. */
+/** The equivalent regular expression. */
 function expressionOf(pieces: readonly Piece[]): RegExp {
   const quoted = (text: string) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
   const one = (piece: Piece, index: number): string => {
@@ -49,7 +49,7 @@ const PARTS = [
 ];
 const TEXTS = ["a", "b", "ab", "ba", ".", "-", "/", "/", "é", "😀", "x", "\n"];
 
-test("random patterns match what they should, and name the same parts", () => {
+test("random patterns match the right paths, with the same named parts", () => {
   let matched = 0;
   for (let seed = 0; seed < 3000; seed++) {
     const random = new Random(seed);
@@ -71,7 +71,7 @@ test("random patterns match what they should, and name the same parts", () => {
   expect(matched).toBeGreaterThan(1000);
 });
 
-describe("a hostile path is soon matched:", () => {
+describe("a hostile path is matched quickly:", () => {
   test.each([
     ["{a}-{b}-{c}-{d}-{e}-{f}.txt", `/${"-".repeat(250)}.txx`],
     ["*a*a*a*a*a*a*a*a*b", `/${"a".repeat(255)}`],

@@ -6,36 +6,36 @@ import { printable, printableLine } from "../../src/text/printable.ts";
 const EVIL =
   "\u001b]0;owned\u0007\u001b[2J\u009b31m\u0090\u0085\u007f\b\r\0\u202ertl\u2066\u200b\ufeff\u2028\u{e0041}\ud800";
 
-test("what a terminal obeys is written as JSON writes it", () => {
+test("characters that a terminal would obey are written as in JSON", () => {
   expect(printable("\u001b[31mred\u009b0m")).toBe("\\u001b[31mred\\u009b0m");
   expect(printable("a\rb\bc\u007fd\0e")).toBe("a\\u000db\\u0008c\\u007fd\\u0000e");
   expect(printable("\u{e0041}")).toBe("\\udb40\\udc41");
   expect(printable("\ud800 and \udc00")).toBe("\\ud800 and \\udc00");
 });
 
-test("what turns the direction of writing, or cannot be seen, is shown", () => {
+test("invisible characters and those that change the direction of writing are escaped", () => {
   expect(printable("file\u202egpj.exe")).toBe("file\\u202egpj.exe");
   expect(printable("\u2066\u2069\u200f\u061c\u200b\ufeff\u2060\u2028")).toBe(
     "\\u2066\\u2069\\u200f\\u061c\\u200b\\ufeff\\u2060\\u2028",
   );
 });
 
-test("text of any script, and emoji, stay as they are", () => {
+test("text of any script, and emoji, are unchanged", () => {
   for (const text of ["plain\n\ttext", "Žluťoučký kůň", "日本語", "שלום", "नमस्ते", "می‌خواهم", "👩‍👩‍👧 🏴‍☠️ e\u0301"]) {
     expect(printable(text)).toBe(text);
   }
 });
 
-test("one line stays one", () => {
+test("one line stays one line", () => {
   expect(printableLine("a\nllmfs: all is well\tb")).toBe("a\\nllmfs: all is well\\tb");
 });
 
-test("JSON stays the same JSON", () => {
+test("JSON stays equivalent JSON", () => {
   const value = { [EVIL]: [EVIL, "a\nb"] };
   expect(JSON.parse(printable(JSON.stringify(value, null, 2)))).toEqual(value);
 });
 
-test("every control character and every half of a pair is escaped, and nothing is longer than six times itself", () => {
+test("every control character and lone surrogate is escaped, and the text grows at most six times", () => {
   for (let unit = 0; unit < 0x10000; unit++) {
     const text = printable(String.fromCharCode(unit));
     if (/\p{Cc}|\p{Cs}/u.test(String.fromCharCode(unit)) && unit !== 9 && unit !== 10)
@@ -44,7 +44,7 @@ test("every control character and every half of a pair is escaped, and nothing i
   }
 });
 
-describe("whatever is written to the terminal", () => {
+describe("text written to the terminal", () => {
   /** Each of them writes EVIL. */
   const WRITERS: Readonly<Record<string, string>> = {
     say: "say(EVIL); say('warning: ' + EVIL, { length: 9, color: 33 }); say(EVIL, { length: 5, color: 33 })",
@@ -65,13 +65,13 @@ describe("whatever is written to the terminal", () => {
     return both.join("");
   }
 
-  test("is known here", () => {
+  test("comes only from the functions in this list", () => {
     const functions = Object.entries(terminal).flatMap(([name, value]) => (typeof value === "function" ? [name] : []));
     expect(functions.sort()).toEqual([...Object.keys(WRITERS), "isTerminal", "showExactly"].sort());
   });
 
   test.each(Object.entries(WRITERS))(
-    "by %s has nothing in it that a terminal would obey, but colours",
+    "by %s contains nothing that a terminal would obey, except colours",
     async (_, body) => {
       const text = await written(body);
       expect(text).toContain("owned");
@@ -81,7 +81,7 @@ describe("whatever is written to the terminal", () => {
     },
   );
 
-  test("is exact where a result has to be, unless it goes to a terminal", async () => {
+  test("is exact for results, unless they go to a terminal", async () => {
     const body = "showExactly(Buffer.from(EVIL.slice(0, 30)))";
     expect(await written(body)).toBe(EVIL.slice(0, 30));
   });

@@ -1,4 +1,4 @@
-/** What a process tells of its mount through /proc, and how it is asked for a save. */
+/** What a process reports about its mount through /proc, and how it is asked to save. */
 import { expect, test } from "bun:test";
 import { closeSync, readdirSync, readlinkSync, writeSync } from "node:fs";
 import { RECORD_LINK, RecordReader, RecordWriter, type SaveOutcome } from "../../../src/app/running/mount-record.ts";
@@ -18,7 +18,7 @@ function reader(): RecordReader {
   return new RecordReader(process.pid, `/proc/self/fd/${fd}`);
 }
 
-test("a request is heard, answered, and remembered with what came of it", async () => {
+test("a request is received, answered, and remembered with its outcome", async () => {
   const saved = Promise.withResolvers<SaveOutcome>();
   const writer = new RecordWriter({ mountpoint: "/mnt", save: "/tree.json" }, () => saved.promise);
   using record = reader();
@@ -38,7 +38,7 @@ test("a request is heard, answered, and remembered with what came of it", async 
   expect(record.read()?.answers).toEqual([{ id: "one", outcome: { kind: "saved", file: "/tree.json" } }]);
 });
 
-test("what is not a request is passed over, and only the last requests are remembered", async () => {
+test("an invalid request is ignored, and only the latest requests are remembered", async () => {
   new RecordWriter({ mountpoint: "/mnt" }, async () => ({ kind: "none" }));
   using record = reader();
   expect(record.request("../x\nsave evil")).toBe(true);
@@ -49,7 +49,7 @@ test("what is not a request is passed over, and only the last requests are remem
   expect(ids()).not.toContain("../x");
 });
 
-test("a record that is shorter than the one before is read whole; one cut in the middle is none", () => {
+test("a record that is shorter than the previous one is read whole; a truncated one is ignored", () => {
   const writer = new RecordWriter({ mountpoint: "/mnt" }, async () => ({ kind: "none" }));
   using record = reader();
   writer.change({ last: { kind: "failed", wanted: "/t", reason: "x".repeat(5000) } });
@@ -63,7 +63,7 @@ test("a record that is shorter than the one before is read whole; one cut in the
   closeSync(file);
 });
 
-test("a record of another version is none", () => {
+test("a record of another version is ignored", () => {
   const file = memfd("llmfs-mount");
   writeSync(file, '1 {"format":2} 1\n');
   using record = new RecordReader(process.pid, `/proc/self/fd/${file}`);

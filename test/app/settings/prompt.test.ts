@@ -40,50 +40,50 @@ function refusal(value: string): string {
 }
 
 describe("a prompt is text", () => {
-  test("when no file is named so", () => {
+  test("when no file has that name", () => {
     expect(text("a web site")).toBe("a web site");
     expect(text("website")).toBe("website");
     expect(text("docs for a/b testing, in notes.txt")).toBe("docs for a/b testing, in notes.txt");
   });
 
-  test("when only a directory is named so", () => {
+  test("when only a directory has that name", () => {
     expect(text("docs")).toBe("docs");
   });
 
-  test("when it is longer than any name of a file", () => {
+  test("when it is longer than any file name", () => {
     const long = "word ".repeat(2000);
     expect(text(long)).toBe(long);
     expect(text("many\nlines")).toBe("many\nlines");
   });
 });
 
-describe("a prompt is a file's content", () => {
-  test("when a file is named so, with blanks in its name too", () => {
+describe("a prompt is the content of a file", () => {
+  test("when a file has that name, also with blanks", () => {
     expect(text("site")).toBe("a web site\n");
     expect(text("two words.md")).toBe("two words\n");
     expect(text(join(folder, "site"))).toBe("a web site\n");
   });
 
-  test("when an @ says so", () => {
+  test("when it begins with @", () => {
     expect(text("@site")).toBe("a web site\n");
     expect(refusal("@missing file")).toContain("missing file cannot be read");
   });
 
-  test("and the origin says which", () => {
+  test("and its origin names the file", () => {
     expect(readPrompt("LLMFS_PROMPT", "site").origin).toBe("the file site");
     expect(readPrompt("LLMFS_PROMPT", "a site").origin).toBe("LLMFS_PROMPT");
   });
 });
 
-describe("a prompt is refused", () => {
-  test("when it looks like a file and there is none", () => {
+describe("a prompt is rejected", () => {
+  test("when it looks like the name of a missing file", () => {
     expect(refusal("prompts/site.md")).toContain("looks like a file name, but does not exist");
     expect(refusal("site.txt")).toContain("looks like a file name, but does not exist");
     expect(refusal("./x")).toContain("looks like a file name, but does not exist");
     expect(refusal("docs/")).toContain("looks like a file name, but is a directory");
   });
 
-  test("when it is empty, not text, or no text at all", () => {
+  test("when it is empty, or not text", () => {
     expect(refusal("")).toContain("--prompt is empty");
     expect(refusal("empty.md")).toContain("the file empty.md is empty");
     expect(refusal("picture.png")).toContain("picture.png is not UTF-8 text");

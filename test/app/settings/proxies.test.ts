@@ -1,4 +1,4 @@
-/** Requests to this machine and the proxy that the environment names: the proxy never sees them. */
+/** Requests to this machine when the environment names a proxy: the proxy never sees them. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
@@ -45,7 +45,7 @@ describe.each([
   ["http_proxy, and no_proxy", (url: string) => ({ http_proxy: url, no_proxy: "example.com", NO_PROXY: "*.org" })],
   ["ALL_PROXY", (url: string) => ({ ALL_PROXY: url })],
 ])("with %s", (_, variables) => {
-  test("the generator http asks a server on this machine itself, with its token", async () => {
+  test("the generator http sends requests to a server on this machine directly, with its token", async () => {
     const asked: (string | undefined)[] = [];
     const server = createServer((request, response) => {
       asked.push(request.headers.authorization);
@@ -82,7 +82,7 @@ describe.each([
     server.close();
   });
 
-  test("a model's server on this machine is asked itself, with its key", async () => {
+  test("a model server on this machine gets requests directly, with its key", async () => {
     await using server = await openaiServer([{ status: 400 }]);
     const env = { ...variables(environment.HTTP_PROXY ?? ""), OPENAI_API_KEY: "sk-my-own-key" };
     for (const base of [server.baseUrl, server.baseUrl.replace("127.0.0.1", "localhost")]) {
@@ -92,7 +92,7 @@ describe.each([
     expect(proxied).toEqual([]);
   });
 
-  test("recordings on an S3 server on this machine are read there", async () => {
+  test("recordings on an S3 server on this machine are read directly", async () => {
     const asked: string[] = [];
     const server = createServer((request, response) => {
       asked.push(request.url ?? "");
@@ -110,7 +110,7 @@ describe.each([
   });
 });
 
-test("the generator http asks others through the proxy, unless NO_PROXY names them", async () => {
+test("the generator http sends other requests through the proxy, unless NO_PROXY names the host", async () => {
   const options = { url: "http://192.0.2.1/data", timeout: "2s", retries: 0 };
   writeFileSync(sandbox.at("c.json"), JSON.stringify({ rules: [{ match: "a", generator: "http", options }] }));
   const args = ["generators", "test", "a", "--config", "c.json"];
@@ -120,26 +120,23 @@ test("the generator http asks others through the proxy, unless NO_PROXY names th
   expect([second.status, proxied.length]).toEqual([90, 1]);
 });
 
-testWith(mounting())(
-  "the command that `run` starts, and programs of rules, get these variables as they are",
-  async () => {
-    const rules = [
-      { match: "seen", generator: "exec", options: { command: ["env"], env: ["NO_PROXY", "no_proxy", "HTTP_PROXY"] } },
-    ];
-    writeFileSync(sandbox.at("c.json"), JSON.stringify({ rules }));
-    for (const own of [{}, { NO_PROXY: "example.com" }, { no_proxy: "a.org" }]) {
-      const env = { ...environment, ...own };
-      const { stdout } = await sandbox.llmfs(["run", "--config", "c.json", "--", "sh", "-c", "env; cat seen"], {
-        program: BINARY,
-        env,
-      });
-      const seen = stdout.split("\n").filter((line) => /^no_proxy=/i.test(line));
-      const expected = Object.entries(own).map(([name, value]) => `${name}=${value}`);
-      expect(seen).toEqual([...expected, ...expected]);
-    }
-  },
-);
+testWith(mounting())("the command of `run` and programs of rules get the proxy variables unchanged", async () => {
+  const rules = [
+    { match: "seen", generator: "exec", options: { command: ["env"], env: ["NO_PROXY", "no_proxy", "HTTP_PROXY"] } },
+  ];
+  writeFileSync(sandbox.at("c.json"), JSON.stringify({ rules }));
+  for (const own of [{}, { NO_PROXY: "example.com" }, { no_proxy: "a.org" }]) {
+    const env = { ...environment, ...own };
+    const { stdout } = await sandbox.llmfs(["run", "--config", "c.json", "--", "sh", "-c", "env; cat seen"], {
+      program: BINARY,
+      env,
+    });
+    const seen = stdout.split("\n").filter((line) => /^no_proxy=/i.test(line));
+    const expected = Object.entries(own).map(([name, value]) => `${name}=${value}`);
+    expect(seen).toEqual([...expected, ...expected]);
+  }
+});
 
-test("exceptions that the user made are found again", () => {
+test("the user's exceptions in NO_PROXY are kept", () => {
   expect(restoreOwnExceptions({ NO_PROXY: "example.com" })).toEqual({});
 });

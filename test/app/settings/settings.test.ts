@@ -12,7 +12,7 @@ import {
 } from "../../../src/app/settings/settings.ts";
 import { SLEEPER } from "../../../src/fuse/mounting/process.ts";
 
-test("without flags and variables nothing is asked of any model, and half of the memory may be used", () => {
+test("by default no model is used, and half of the memory may be used", () => {
   const config = readConfig({}, {});
   expect(config.prompt).toBeUndefined();
   expect(config.providers).toEqual([{ from: "the flags" }, { from: "the environment" }]);
@@ -21,7 +21,7 @@ test("without flags and variables nothing is asked of any model, and half of the
   expect(Object.isFrozen(config)).toBe(true);
 });
 
-test("a flag wins over its variable", () => {
+test("a flag takes precedence over its variable", () => {
   const environment = { LLMFS_PROMPT: "from the environment", LLMFS_MODE: "off", LLMFS_RECORDINGS: "/env" };
   const config = readConfig({ prompt: "from the flag", mode: "auto", recordings: "/flag" }, environment);
   expect(config.prompt?.text).toBe("from the flag");
@@ -37,7 +37,7 @@ test("an empty variable counts as not set", () => {
   expect(config.providers[1]).toEqual({ from: "the environment" });
 });
 
-test("where the model is stays told by flags and environment apart, for the provider to choose", () => {
+test("a model address from flags and one from the environment are kept apart for the provider to choose", () => {
   const config = readConfig(
     { model: "big", baseUrl: "http://flag/v1" },
     { LLMFS_MODEL: "small", OPENAI_BASE_URL: "http://env/v1", OPENAI_API_KEY: " sk-key \n" },
@@ -56,15 +56,18 @@ test("paths become absolute", () => {
 });
 
 describe("recordings", () => {
-  test("are the user's own unless a place is named", () => {
+  test("are in the user's own folder unless a place is named", () => {
     expect(readConfig({}, { XDG_CACHE_HOME: "/cache" }).recordings).toBe("/cache/llmfs/recordings");
     expect(readConfig({ recordings: "fixtures" }, {}).recordings).toBe(resolve("fixtures"));
   });
 
-  test.each(["foo://x", "s3://", "redis://a b"])("are not at %s: that is refused, whoever said it", (place) => {
-    expect(() => readConfig({ recordings: place }, {})).toThrow(/^--recordings: /);
-    expect(() => readConfig({}, { LLMFS_RECORDINGS: place })).toThrow(/^LLMFS_RECORDINGS: /);
-  });
+  test.each(["foo://x", "s3://", "redis://a b"])(
+    "cannot be at %s: it is rejected from a flag and from a variable",
+    (place) => {
+      expect(() => readConfig({ recordings: place }, {})).toThrow(/^--recordings: /);
+      expect(() => readConfig({}, { LLMFS_RECORDINGS: place })).toThrow(/^LLMFS_RECORDINGS: /);
+    },
+  );
 
   test("may be on a shared store, whose password is a secret", () => {
     const config = readConfig({ recordings: "redis://:hunter2@cache:6379" }, { AWS_SECRET_ACCESS_KEY: "aws-secret" });
@@ -73,7 +76,7 @@ describe("recordings", () => {
   });
 });
 
-test("a value that cannot be used ends with the same status, whether a flag or a variable has it", () => {
+test("an invalid value exits with the same status from a flag and from a variable", () => {
   const exit = (read: () => unknown) => {
     try {
       return read();
@@ -95,7 +98,7 @@ test("a value that cannot be used ends with the same status, whether a flag or a
   }
 });
 
-test("limits and prices are read as they are needed", () => {
+test("limits and prices are parsed", () => {
   const config = readConfig({ maxCalls: "0", maxUsd: "0.5", price: "a=1/2,b=0.2/0.6" }, {});
   expect(config.limits).toEqual({ calls: 0, usd: 0.5 });
   expect(new Map(config.prices).get("b")).toEqual({ input: 0.2, output: 0.6 });
@@ -103,24 +106,24 @@ test("limits and prices are read as they are needed", () => {
 });
 
 describe("the log", () => {
-  test("lies in the state folder of the XDG specification", () => {
+  test("is in the state folder of the XDG specification", () => {
     expect(readConfig({}, { XDG_STATE_HOME: "/state" }).logFile).toBe("/state/llmfs/llmfs.log");
     expect(readConfig({}, {}).logFile).toEndWith("/.local/state/llmfs/llmfs.log");
     expect(readConfig({}, { XDG_STATE_HOME: "relative" }).logFile).toEndWith("/.local/state/llmfs/llmfs.log");
   });
 
-  test("is not below a HOME that is relative: that is refused", () => {
+  test("is rejected below a relative HOME", () => {
     expect(() => readConfig({}, { HOME: "rel" })).toThrow('HOME is "rel", which is not an absolute path');
     expect(readConfig({}, { HOME: "/h" }).logFile).toBe("/h/.local/state/llmfs/llmfs.log");
   });
 
-  test("is not written for -", () => {
+  test("is not written with --log-file -", () => {
     expect(readConfig({ logFile: "-" }, {}).logFile).toBeUndefined();
   });
 });
 
-describe("what contradicts itself is refused", () => {
-  test("--prompt with --from; but a prompt of the environment gives way", () => {
+describe("contradictory settings are rejected:", () => {
+  test("--prompt with --from, unless the prompt is from the environment", () => {
     expect(() => readConfig({ prompt: "a b", from: "x.json" }, {})).toThrow("--prompt and --from exclude each other");
     expect(readConfig({ from: "x.json" }, { LLMFS_PROMPT: "a b" }).prompt).toBeUndefined();
   });
@@ -130,7 +133,7 @@ describe("what contradicts itself is refused", () => {
   });
 });
 
-test("quantities that would make a mount of no use are refused, with the least that makes sense", () => {
+test("quantities too small for a mount are rejected with the minimum", () => {
   const refused: readonly (readonly [SettingsArguments, string])[] = [
     [{ size: "10" }, "--size 10: a number without a unit is in bytes; did you mean 10M?"],
     [{ size: "0" }, "--size 0: expected a size"],
@@ -148,7 +151,7 @@ test("quantities that would make a mount of no use are refused, with the least t
   }
 });
 
-test("a bad base URL is refused without being repeated: it may be a key in the wrong place", () => {
+test("an invalid base URL is rejected without being printed: it may be a misplaced key", () => {
   for (const read of [
     () => readConfig({ baseUrl: "sk-secret" }, {}),
     () => readConfig({}, { OPENAI_BASE_URL: "sk-secret" }),
@@ -169,12 +172,12 @@ test.each([
   expect(read).not.toThrow("sk-");
 });
 
-test("keys and passwords are known as secrets", () => {
+test("keys and passwords are registered as secrets", () => {
   const config = readConfig({ baseUrl: "http://user:pass%20word@host/v1" }, { OPENAI_API_KEY: "sk-key" });
   expect(secretsOf(config).toSorted()).toEqual(["pass word", "pass%20word", "sk-key"]);
 });
 
-test("a program llmfs starts gets the environment without what is for llmfs alone", () => {
+test("a program that llmfs starts gets the environment without variables for llmfs's internal use", () => {
   const environment = childEnvironment(
     { LLMFS_MOUNT: "/m" },
     { HOME: "/h", LLMFS_NAMESPACE: "1", NODE_CHANNEL_FD: "3", ...SLEEPER },
@@ -182,7 +185,7 @@ test("a program llmfs starts gets the environment without what is for llmfs alon
   expect(JSON.parse(JSON.stringify(environment))).toEqual({ HOME: "/h", LLMFS_MOUNT: "/m" });
 });
 
-test("temporary mountpoints are made in absolute folders, the run-time one first", () => {
+test("temporary mountpoints are in absolute folders, preferably in XDG_RUNTIME_DIR", () => {
   expect(temporaryFolders({ XDG_RUNTIME_DIR: "/run/user/7", TMPDIR: "/var/tmp" })).toEqual([
     "/run/user/7",
     "/var/tmp",
@@ -191,7 +194,7 @@ test("temporary mountpoints are made in absolute folders, the run-time one first
   expect(temporaryFolders({ TMPDIR: "tmp" })).toEqual(["/tmp"]);
 });
 
-test("NO_COLOR and a pipe mean no colours", () => {
+test("NO_COLOR and a pipe turn colours off", () => {
   const TERM = "xterm";
   expect(wantsColor(true, { TERM })).toBe(true);
   expect(wantsColor(true, { TERM, NO_COLOR: "" })).toBe(true);
@@ -201,7 +204,7 @@ test("NO_COLOR and a pipe mean no colours", () => {
 });
 
 test.each([{}, { TERM: "" }, { TERM: "dumb" }, { TERM: "unknown" }])(
-  "a terminal of kind %p has no colours and is not redrawn",
+  "a terminal of type %p has no colours and no redrawn lines",
   (environment) => {
     expect([wantsColor(true, environment), canRedraw(true, environment)]).toEqual([false, false]);
   },

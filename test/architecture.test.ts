@@ -1,4 +1,4 @@
-/** The conventions, held by reading the sources. Each test says the rule; the message names who breaks it. */
+/** The conventions, checked by reading the sources. Each title is the rule; the message names what breaks it. */
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
@@ -13,7 +13,7 @@ interface Source {
 }
 
 interface Import {
-  /** As written: "./tree.ts", "openai". */
+  /** As it is written: "./tree.ts", "openai". */
   readonly name: string;
   /** Path of the imported file below the root; undefined for packages. */
   readonly file: string | undefined;
@@ -43,8 +43,8 @@ function area(path: string): string {
 }
 
 /**
- * What each room may know, type imports included. All may know LEAVES, which know only each other. What a room only knows
- * the types of is in `types`.
+ * What each folder may import, type imports included. All may import LEAVES, which import only each other. Folders that
+ * may be imported for their types only are in `types`.
  */
 const ARROWS: Readonly<Record<string, { readonly may: readonly string[]; readonly types?: readonly string[] }>> = {
   "main.ts": { may: ["app", "cli", "fuse", "generators"] },
@@ -56,7 +56,7 @@ const ARROWS: Readonly<Record<string, { readonly may: readonly string[]; readonl
   app: {
     may: ["fuse", "generate", "generators", "llm", "log.ts", "mount", "offline", "recording", "rpc", "snapshot"],
   },
-  // A tree without a mount answers as the filesystem thread does, so it uses what that thread uses.
+  // A tree without a mount behaves like the filesystem thread, so it uses the same folders.
   offline: { may: ["fs", "generate", "llm", "recording", "snapshot", "tree"], types: ["generators", "rpc"] },
   mount: { may: ["fuse", "rpc", "snapshot"] },
   rpc: { may: [] },
@@ -72,7 +72,7 @@ const ARROWS: Readonly<Record<string, { readonly may: readonly string[]; readonl
   "log-file.ts": { may: [] },
 };
 
-/** Lists of what the kernel has; they are as long as it is. */
+/** Tables of the kernel's names, which are as long as they need to be. */
 const TABLES = ["src/fuse/abi.ts", "src/fuse/ops.ts", "src/libc.ts"];
 
 const LEAVES = [
@@ -89,12 +89,12 @@ const LEAVES = [
   "text",
 ];
 
-test("every part of src has its place in the arrows", () => {
+test("every part of src has its place in the dependency table", () => {
   const rooms = [...new Set(sources.map(({ path }) => area(path)))];
   expect(rooms.filter((room) => !Object.hasOwn(ARROWS, room) && !LEAVES.includes(room))).toEqual([]);
 });
 
-test("imports follow the arrows", () => {
+test("imports follow the dependency table", () => {
   const wrong: string[] = [];
   for (const { path, imports } of sources) {
     const from = area(path);
@@ -113,27 +113,27 @@ test("imports follow the arrows", () => {
   expect(wrong).toEqual([]);
 });
 
-test("cli and app take from fuse only what mounting and unmounting need, never the protocol", () => {
+test("cli and app import from fuse only what mounting and unmounting need, never the protocol", () => {
   const taken = importers((file) => file?.startsWith("src/fuse/") === true).filter(({ path }) =>
     /^src\/(cli|app)\//.test(path),
   );
   expect(taken.filter(({ file }) => file?.startsWith("src/fuse/mounting/") !== true)).toEqual([]);
 });
 
-test("no folder of src holds more than fourteen files", () => {
+test("no folder of src has more than fourteen files", () => {
   const counts = new Map<string, number>();
   for (const { path } of sources) counts.set(dirname(path), (counts.get(dirname(path)) ?? 0) + 1);
-  // One file a command.
+  // One file per command.
   counts.delete("src/cli/commands");
   expect([...counts].filter(([, count]) => count > 14)).toEqual([]);
 });
 
-/** A directory has inodes, and an inode is in a directory: these name each other, and nothing else may. */
+/** A directory has inodes, and an inode is in a directory: these import each other, and nothing else may. */
 const INODE_CLASSES = ["dentries", "device-node", "directory", "file", "inode", "symlink"].map(
   (name) => `src/tree/${name}.ts`,
 );
 
-test("imports go in no circle, type imports included, but for those of the inode classes", () => {
+test("imports form no cycle, type imports included, except between the inode classes", () => {
   const within = (...paths: readonly string[]) => paths.every((path) => INODE_CLASSES.includes(path));
   const next = new Map(
     sources.map(({ path, imports }) => [
@@ -153,7 +153,7 @@ test("imports go in no circle, type imports included, but for those of the inode
   expect(circles).toEqual([]);
 });
 
-test("one file imports what must stay behind one door", () => {
+test("each restricted module is imported by its one permitted file only", () => {
   const doors: readonly (readonly [string, string])[] = [
     ["bun:ffi", "src/libc.ts"],
     ["openai", "src/llm/openai.ts"],
@@ -171,7 +171,7 @@ test("one file imports what must stay behind one door", () => {
   expect(wrong).toEqual([]);
 });
 
-test("only app/settings/settings.ts reads the environment, and app/settings/proxies.ts what the runtime itself goes by", () => {
+test("only app/settings/settings.ts reads the environment, and app/settings/proxies.ts the variables of the runtime itself", () => {
   const uses = /\b(?:process|Bun)\.env\b|import\.meta\.env|\{[^}]*\benv\b[^}]*\} = process\b/;
   const readers = sources.filter(({ text }) => uses.test(code(text)));
   expect(readers.map(({ path }) => path)).toEqual(["src/app/settings/proxies.ts", "src/app/settings/settings.ts"]);
@@ -190,7 +190,7 @@ test("only main.ts ends the process", () => {
   expect(enders.map(({ path }) => path)).toEqual(["src/main.ts"]);
 });
 
-test("only cli/output/terminal.ts writes to standard output and error", () => {
+test("only cli/output/terminal.ts writes to standard output and standard error", () => {
   const writes = [
     /\bconsole\.\w+\(/,
     /(?<![#.])\b(?:process|Bun)\.std(?:out|err)\b/,
@@ -203,12 +203,12 @@ test("only cli/output/terminal.ts writes to standard output and error", () => {
   expect(writers.map(({ path }) => path)).toEqual(["src/cli/output/terminal.ts"]);
 });
 
-test("only the log writes its file", () => {
+test("only the log writes to its file", () => {
   const users = new Set(importers((file) => file === "src/log-file.ts").map(({ path }) => path));
   expect([...users]).toEqual(["src/log.ts"]);
 });
 
-test("programs write to llmfs's own terminal only where they are the user's, or llmfs itself", () => {
+test("only programs of the user, and llmfs itself, are started with llmfs's own terminal", () => {
   const users = sources.filter(({ text }) => /["']inherit["']/.test(text));
   expect(users.map(({ path }) => path)).toEqual([
     "src/cli/commands/demo.ts",
@@ -218,9 +218,9 @@ test("programs write to llmfs's own terminal only where they are the user's, or 
   ]);
 });
 
-test("only attributes.ts writes the names of attributes, of the control directory and of the model's generator", () => {
+test("only attributes.ts contains the names of attributes, of the control directory and of the model's generator", () => {
   const names = /user\.llmfs\.|(?<!\w)\.llmfs(?!\w)|"llm"/;
-  // As the tag of a line in the log it is another name.
+  // As the tag of a log line it is another name.
   const isTag = (line: string) => /\b(?:notice|write|tagged)\(.*"llm"/.test(line);
   const writers = sources.flatMap(({ path, text }) => {
     const lines = withoutComments(text).split("\n");
@@ -237,23 +237,23 @@ test("the filesystem thread never awaits", () => {
   expect(waiting.map(({ path }) => path)).toEqual([]);
 });
 
-test("nothing is exported as default", () => {
+test("there are no default exports", () => {
   expect(sources.filter(({ text }) => /^export default/m.test(text)).map(({ path }) => path)).toEqual([]);
 });
 
-test("a relative import names the file with its ending", () => {
+test("relative imports include the file extension", () => {
   const bare = sources.flatMap(({ path, imports }) =>
     imports.flatMap(({ name, file }) => (file && !/\.(ts|json)$/.test(name) ? [`${path}: ${name}`] : [])),
   );
   expect(bare).toEqual([]);
 });
 
-test("no file is called after what it is not about", () => {
+test("no file has a vague name such as utils", () => {
   const vague = sources.filter(({ path }) => /\/(utils?|helpers|types|common|manager|misc)\.ts$/.test(path));
   expect(vague.map(({ path }) => path)).toEqual([]);
 });
 
-test("files are short enough to be read at a sitting", () => {
+test("files are short enough to be read in one sitting", () => {
   const long = sources.flatMap(({ path, text }) => {
     const lines = text.split("\n").length;
     return lines > 400 && !TABLES.includes(path) ? [`${path}: ${lines} lines`] : [];
@@ -261,7 +261,7 @@ test("files are short enough to be read at a sitting", () => {
   expect(long).toEqual([]);
 });
 
-test("no any, and no non-null assertion", () => {
+test("there is no any, and no non-null assertion", () => {
   const loose = sources.flatMap(({ path, text }) =>
     [...code(text).matchAll(/(?:[:<,|]\s*any\b(?!\()|\bas any\b|[\w)\]]!(?:\.|\[|;|,|\)))/g)].map(
       ([match]) => `${path}: ${match}`,
@@ -276,14 +276,14 @@ function importers(match: (file: string | undefined) => boolean) {
   );
 }
 
-/** The text without comments and strings, roughly: enough to look for words in it. */
+/** The text without comments and strings, approximately: enough to look for words in it. */
 function code(text: string): string {
   return withoutComments(text)
     .replace(/"(?:[^"\\\n]|\\.)*"/g, '""')
     .replace(/`(?:[^`\\]|\\.)*`/g, "``");
 }
 
-/** Roughly: what begins a comment inside a string is taken for one, if a blank stands before it. */
+/** Approximately: the beginning of a comment inside a string counts as one if a blank precedes it. */
 function withoutComments(text: string): string {
   return text.replace(/(^|\s)\/\*[\s\S]*?\*\//g, "").replace(/(^|\s)\/\/.*$/gm, "");
 }

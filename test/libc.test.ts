@@ -2,7 +2,7 @@ import { ptr } from "bun:ffi";
 import { describe, expect, test } from "bun:test";
 import * as libc from "../src/libc.ts";
 
-test("an address stays the array's own when the array is read in a hot loop and its buffer is asked for", () => {
+test("an array keeps its address when it is read in a hot loop and its buffer is requested", () => {
   const small = new Int32Array(36);
   const address = libc.address(small);
   const sum = () => small.reduce((total, _word, at) => total + (small[at] ?? 0), 0);
@@ -14,7 +14,7 @@ test("an address stays the array's own when the array is read in a hot loop and 
 });
 
 describe("a write by another thread", () => {
-  test("is done without this thread, which may go on meanwhile", async () => {
+  test("does not block this thread", async () => {
     const [out, into] = libc.pipe();
     const write = libc.writeAsync(into, Buffer.from("hello, and more"), 5);
     if (write === undefined) throw new Error("the C library has no asynchronous writes");
@@ -27,7 +27,7 @@ describe("a write by another thread", () => {
     for (const fd of [out, into]) libc.close(fd);
   });
 
-  test("waits where the kernel does; one that has not begun can be taken back, one that has cannot", async () => {
+  test("waits as the kernel does; it can be cancelled before it has begun, and not after that", async () => {
     const [out, into] = libc.pipe();
     const size = libc.growPipe(into, 4096);
     const fill = Buffer.alloc(size, "x");
@@ -46,7 +46,7 @@ describe("a write by another thread", () => {
     for (const fd of [out, into]) libc.close(fd);
   });
 
-  test("of a descriptor that cannot be written to ends as well", async () => {
+  test("to a descriptor that cannot be written fails there too", async () => {
     const write = libc.writeAsync(-1, Buffer.from("x"), 1);
     while (write?.done() === false) await Bun.sleep(1);
   });

@@ -28,14 +28,14 @@ function made(options: Partial<LogOptions> = {}) {
   return { log, printed, path, read: () => readFileSync(path, "utf8") };
 }
 
-test("a line in the file says when, who, how grave and where from", async () => {
+test("a line in the file has time, process, level and source", async () => {
   const { log, read } = made();
   log.tagged("fs").info("mounted");
   await log.close();
   expect(read()).toMatch(new RegExp(`^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z ${process.pid} info fs: mounted\\n$`));
 });
 
-test("terminal and file each take what is grave enough for them", async () => {
+test("terminal and file each get lines from their own level up", async () => {
   const { log, printed, read } = made({ terminal: "warn", file: "info" });
   for (const level of ["debug", "info", "warn", "error"] as const) log.write(level, "cli", `a ${level}`);
   await log.close();
@@ -43,7 +43,7 @@ test("terminal and file each take what is grave enough for them", async () => {
   expect(read().match(/ a \w+/g)).toEqual([" a info", " a warn", " a error"]);
 });
 
-test("after detach nothing more is printed, and the file goes on", async () => {
+test("after detach nothing more is printed, and the file continues", async () => {
   const { log, printed, read } = made();
   log.write("info", "", "one");
   log.detach();
@@ -60,7 +60,7 @@ test("equal lines in quick succession are all written", async () => {
   expect(printed).toHaveLength(20);
 });
 
-test("text of several lines cannot pass for several entries", async () => {
+test("text of several lines cannot look like several entries", async () => {
   const { log, read } = made();
   log.write("info", "fs", "one\n2026-01-01T00:00:00.000Z 1 error fs: forged\rx");
   await log.close();
@@ -69,7 +69,7 @@ test("text of several lines cannot pass for several entries", async () => {
   expect(lines[1]).toBe("    2026-01-01T00:00:00.000Z 1 error fs: forged\\rx");
 });
 
-test("secrets are blotted out, on the terminal as in the file", async () => {
+test("secrets are redacted, on the terminal and in the file", async () => {
   const { log, printed, read } = made({ secrets: ["sk-123456789"] });
   log.write("error", "llm", "401 for key sk-123456789, twice: sk-123456789");
   await log.close();
@@ -77,11 +77,11 @@ test("secrets are blotted out, on the terminal as in the file", async () => {
   expect(read()).not.toContain("sk-123456789");
 });
 
-test("a secret too short to be one does not blot out ordinary text", () => {
+test("a secret too short to be one does not redact ordinary text", () => {
   expect(redactor(["a", ""])("a banana")).toBe("a banana");
 });
 
-test("the word for the level has a colour where colours are wanted", () => {
+test("the level is coloured if colours are on", () => {
   const marks: unknown[] = [];
   const log = createLog({
     ...{ terminal: "info", file: "info", path: undefined, secrets: [], color: true },
@@ -95,7 +95,7 @@ test("the word for the level has a colour where colours are wanted", () => {
   ]);
 });
 
-test("a terminal that shows the file obeys nothing in it", async () => {
+test("a terminal that shows the file finds no control sequences in it", async () => {
   const { log, read } = made();
   log.write("warn", "fs", "a\u001b]0;title\u0007b\u009b31mc\u007fd\u202ee\ud800f\ttab");
   await log.close();
@@ -104,7 +104,7 @@ test("a terminal that shows the file obeys nothing in it", async () => {
   );
 });
 
-test("the file is its owner's alone, and so is its folder", async () => {
+test("the file and its folder are readable by their owner only", async () => {
   const { log, path } = made();
   log.write("info", "", "x");
   await log.close();
@@ -124,7 +124,7 @@ test("the file is rotated by size, and no line is lost", async () => {
   expect(statSync(`${path}.1`).size).toBeLessThan(6 << 20);
 });
 
-test("lines that come faster than the disk takes them are dropped and counted, and the rest is whole", async () => {
+test("lines that come faster than the disk takes them are dropped and counted, and the rest is complete", async () => {
   const { log } = made();
   log.write("debug", "fs", "first");
   await Bun.sleep(50);
@@ -139,7 +139,7 @@ test("lines that come faster than the disk takes them are dropped and counted, a
   expect(kept).toBeLessThan(400);
 });
 
-test("a file that cannot be written costs one warning and nothing else", async () => {
+test("a file that cannot be written causes one warning and nothing else", async () => {
   writeFileSync(join(folder, "state"), "a file where the folder should be");
   const { log, printed } = made();
   for (let count = 0; count < 5; count++) log.write("debug", "fs", "x");
@@ -149,7 +149,7 @@ test("a file that cannot be written costs one warning and nothing else", async (
   expect(printed[0]).toContain("continuing without");
 });
 
-test("no file is made before there is a line for it", async () => {
+test("the file is created with its first line", async () => {
   const { log } = made({ file: "info" });
   log.write("debug", "fs", "not for the file");
   await log.close();

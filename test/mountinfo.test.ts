@@ -9,7 +9,7 @@ const LINES = `22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 `;
 
 describe("mountinfo", () => {
-  test("each line is a mount: its place, device, type and options", () => {
+  test("has one mount per line, with its mountpoint, device, type and options", () => {
     expect(readMounts(LINES).slice(0, 2)).toEqual([
       {
         id: "22",
@@ -34,28 +34,28 @@ describe("mountinfo", () => {
     ]);
   });
 
-  test("blanks, tabs, newlines and backslashes stand as octal digits", () => {
+  test("has blanks, tabs, newlines and backslashes as octal escapes", () => {
     expect(readMounts(LINES)[2]?.path).toBe("/a b\tc\nd\\e");
   });
 
-  test("a source may be empty or have blanks", () => {
+  test("may have an empty source or one with blanks", () => {
     expect(readMounts("36 22 0:31 / /mnt rw - fuse.llmfs a\\040b rw\n")[0]?.source).toBe("a b");
     expect(readMounts("36 22 0:31 / /mnt rw - fuse.llmfs  rw\n")[0]?.source).toBe("");
   });
 
-  test("any number of optional fields may stand before the type", () => {
+  test("may have any number of optional fields before the type", () => {
     expect(readMounts(LINES)[2]?.type).toBe("tmpfs");
   });
 
-  test("of a bind mount, which part of the filesystem is there is told", () => {
+  test("has the root of a bind mount within its filesystem", () => {
     expect(readMounts(LINES)[2]?.root).toBe("/sub");
   });
 
-  test("paths are UTF-8", () => {
+  test("has paths in UTF-8", () => {
     expect(readMounts(LINES)[3]?.path).toBe("/café");
   });
 
-  test("a later mount at the same place comes later", () => {
+  test("lists a later mount at the same place later", () => {
     expect(
       readMounts(LINES)
         .filter(({ path }) => path === "/mnt")
@@ -63,11 +63,11 @@ describe("mountinfo", () => {
     ).toEqual(["0:31", "0:34"]);
   });
 
-  test("lines that are no mounts are passed over", () => {
+  test("may have lines that are not mounts, which are ignored", () => {
     expect(readMounts("\n\n1 2 3\n36 22 0:31 / /mnt rw\n")).toEqual([]);
   });
 
-  test("a mountpoint named like the separator is no separator", () => {
+  test("may have a mountpoint named like the separator", () => {
     const [mount] = readMounts("36 22 0:31 / /- rw shared:1 - fuse.llmfs llmfs rw\n");
     expect(mount).toEqual({
       id: "36",
@@ -81,7 +81,7 @@ describe("mountinfo", () => {
     });
   });
 
-  test("the running system's can be read", () => {
+  test("of the running system can be parsed", () => {
     expect(findMountAt("/proc")?.type).toBe("proc");
     expect(findMountAt("/no/such/mount")).toBeUndefined();
   });

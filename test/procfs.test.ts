@@ -22,15 +22,15 @@ SigCgt:	0000000000004002
 CapInh:	0000000000000000
 `;
 
-test("a thread's own and its process's signals count, but for those that are blocked or ignored", () => {
+test("signals of a thread and of its process count, except for those that are blocked or ignored", () => {
   expect(parseThreadSignals(STATUS)).toEqual({ pending: 0x8000_0000_0000_0102n, caught: 0x4002n });
 });
 
-test("a text without signals, as of a thread that ends, says nothing", () => {
+test("a status without signals, as of a thread that ends, has none pending", () => {
   expect(parseThreadSignals("Name:\tx\nState:\tZ (zombie)\n")).toBeUndefined();
 });
 
-test("a thread is seen by its own number; one that is gone, or has no number here, is not", async () => {
+test("a thread is found by its own number, unless it has ended or has no number here", async () => {
   const child = Bun.spawn(["sh", "-c", "trap : USR1; kill -STOP $$; sleep 1000"], {
     stdio: ["ignore", "ignore", "ignore"],
   });
@@ -48,7 +48,7 @@ test("a thread is seen by its own number; one that is gone, or has no number her
   expect([readThreadSignals(child.pid), readThreadSignals(0)]).toEqual([undefined, undefined]);
 });
 
-test("of a process: its state and parent whatever its name is, its status fields, masks and descriptors", async () => {
+test("a process has a state and parent whatever its name is, status fields, masks and descriptors", async () => {
   const child = Bun.spawn(["bash", "-c", "printf ') Z (' > /proc/$$/comm; echo; trap '' HUP; read -r; exit"], {
     stdio: ["pipe", "pipe", "ignore"],
   });

@@ -1,11 +1,11 @@
-/** What stat(2) says and who may change it: chmod, chown, utimensat, truncate, access, statfs. */
+/** What stat(2) reports and who may change it: chmod, chown, utimensat, truncate, access, statfs. */
 import { make, posix, TYPES } from "./fact.ts";
 
 const TOO_LONG = "n".repeat(256);
-/** What chmod, truncate and utimensat can name: sockets and devices take all but truncate. */
+/** Types that chmod, truncate and utimensat can name: sockets and devices accept all but truncate. */
 const CHANGEABLE = TYPES.filter((type) => type !== "symlink");
 
-/** Calls on a path, harmless ones. */
+/** Harmless calls on a path. */
 const CALLS = {
   chmod: (at: string) => `chmod ${at} 0600`,
   chown: (at: string) => `chown ${at} -1 -1`,
@@ -22,7 +22,7 @@ const CALLS = {
 posix("calls on a path", (fact) => {
   for (const [call, on] of Object.entries(CALLS)) {
     fact(
-      `${call}: missing, through a file, too long, in circles, nowhere, out of memory's bounds`,
+      `${call} fails with a path that is missing, through a file, too long, cyclic, empty, or at an invalid address`,
       `
       create file
       symlink loop loop
@@ -40,7 +40,7 @@ posix("calls on a path", (fact) => {
       ${on("%!")} => EFAULT`,
     );
     fact(
-      `${call}: search permission is asked of every directory on the way`,
+      `${call} requires search permission on every directory of the path`,
       `
       mkdir in
       create in/file 0666
@@ -51,7 +51,7 @@ posix("calls on a path", (fact) => {
       @1000:1000 ${on("in/file")} => ${call === "removexattr" ? "ENODATA" : "0"}`,
     );
     fact(
-      `${call} on a read-only mount`,
+      `${call} on a read-only mount is EROFS if it would change something`,
       `
       mkdir ro
       create ro/file
@@ -65,7 +65,7 @@ posix("calls on a path", (fact) => {
 posix("chmod", (fact) => {
   for (const type of CHANGEABLE) {
     fact(
-      `sets all twelve bits of a ${type}, and moves its ctime alone`,
+      `sets all twelve bits of a ${type}, and updates only its ctime`,
       `
       ${make(type, "x")}
       mark . x
@@ -81,7 +81,7 @@ posix("chmod", (fact) => {
     );
   }
   fact(
-    "is for the owner and root, and fails without a trace",
+    "is reserved to the owner and root, and changes nothing if it fails",
     `
     create x 0644
     chown x 1000 1000
@@ -114,7 +114,7 @@ posix("chmod", (fact) => {
     lstat d mode => 0755`,
   );
   fact(
-    "a file may be sticky, and so may what an ordinary user owns",
+    "lets ordinary users set the sticky bit on files they own",
     `
     create x 0644
     chown x 1000 1000
@@ -126,7 +126,7 @@ posix("chmod", (fact) => {
     lstat d mode => 1777`,
   );
   fact(
-    "works through a handle, also on a file without a name",
+    "works through a handle, also for a file without a name",
     `
     create x 0644
     fd 1 x O_RDONLY
@@ -137,7 +137,7 @@ posix("chmod", (fact) => {
     @1001:1001 fchmod 1 0600 => EPERM`,
   );
   fact(
-    "a symlink's own mode cannot be set",
+    "cannot set a symlink's own mode",
     `
     create x
     symlink x s
@@ -146,7 +146,7 @@ posix("chmod", (fact) => {
     lstat s mode => 0777`,
   );
   fact(
-    "does not reach those who have the file open",
+    "does not affect programs that have the file open",
     `
     create x 0644 text
     fd 1 x O_RDWR
@@ -159,7 +159,7 @@ posix("chmod", (fact) => {
 posix("chown", (fact) => {
   for (const type of TYPES) {
     fact(
-      `sets owner and group of a ${type}, and moves its ctime alone`,
+      `sets owner and group of a ${type}, and updates only its ctime`,
       `
       ${make(type, "x")}
       mark . x
@@ -190,7 +190,7 @@ posix("chown", (fact) => {
     lstat s uid gid => 3 4`,
   );
   fact(
-    "an owner may give the file to a group of theirs, and to nobody else",
+    "lets an owner give the file to one of their groups, and to no other user",
     `
     create x
     chown x 1000 1000
@@ -215,7 +215,7 @@ posix("chown", (fact) => {
     ["01755", "1755"],
   ]) {
     fact(
-      `clears setuid, and setgid of what the group may execute: ${mode} becomes ${after}`,
+      `clears setuid, and setgid if the group may execute: ${mode} becomes ${after}`,
       `
       create x ${mode}
       chown x 1000 1000
@@ -231,7 +231,7 @@ posix("chown", (fact) => {
       lstat x mode => ${after}`,
     );
     fact(
-      `by the owner, too: ${mode}`,
+      `clears bits for the owner, too: ${mode}`,
       `
       create x
       chown x 1000 1000
@@ -246,7 +246,7 @@ posix("chown", (fact) => {
   }
   for (const type of ["file", "fifo", "socket", "block"] as const) {
     fact(
-      `with neither owner nor group is the owner's to ask for where that clears bits: ${type}`,
+      `without owner and group is reserved to the owner if it clears bits: ${type}`,
       `
       ${make(type, "x")}
       chown x 1000 1000
@@ -265,7 +265,7 @@ posix("chown", (fact) => {
     );
   }
   fact(
-    "leaves the bits of a directory",
+    "keeps the bits of a directory",
     `
     mkdir d
     chmod d 06777
@@ -286,7 +286,7 @@ posix("chown", (fact) => {
 posix("utimensat", (fact) => {
   for (const type of TYPES) {
     fact(
-      `sets both times of a ${type} to the nanosecond, and moves its ctime`,
+      `sets both times of a ${type} to the nanosecond, and updates its ctime`,
       `
       ${make(type, "x")}
       mark x
@@ -309,7 +309,7 @@ posix("utimensat", (fact) => {
     );
   }
   fact(
-    "knows times before 1970, after 2038 and after 2106",
+    "accepts times before 1970, after 2038 and after 2106",
     `
     create x
     utimens x -1.5 -2147483648
@@ -331,7 +331,7 @@ posix("utimensat", (fact) => {
     utimens x 0 0.1000000000 => EINVAL`,
   );
   fact(
-    "now is for who owns the file or may write to it, a time for the owner",
+    "lets the owner and writers set the current time, and only the owner another time",
     `
     create x 0644
     chown x 1000 1000
@@ -354,7 +354,7 @@ posix("utimensat", (fact) => {
     utimens x now now`,
   );
   fact(
-    "works through a handle, whatever it was opened for",
+    "works through a handle, whatever its access mode",
     `
     create x
     fd 1 x O_RDONLY
@@ -363,7 +363,7 @@ posix("utimensat", (fact) => {
     fstat 1 atime mtime => 1.000000001 2.000000002`,
   );
   fact(
-    "the directory's times stay",
+    "leaves the directory's times unchanged",
     `
     create x
     mark .
@@ -374,7 +374,7 @@ posix("utimensat", (fact) => {
 
 posix("truncate", (fact) => {
   fact(
-    "cuts and extends, and what is new is zero",
+    "cuts and extends a file, and fills the growth with zeros",
     `
     create x 0644 hello
     truncate x 3
@@ -386,7 +386,7 @@ posix("truncate", (fact) => {
     lstat x size blocks => 0 0`,
   );
   fact(
-    "bytes cut off do not come back",
+    "does not bring back bytes that were cut off",
     `
     create x 0644 a*10000
     truncate x 4097
@@ -396,7 +396,7 @@ posix("truncate", (fact) => {
     lstat x blocks => 16`,
   );
   fact(
-    "moves mtime and ctime, also where the size stays",
+    "updates mtime and ctime, also if the size stays the same",
     `
     create x 0644 hello
     mark . x
@@ -415,7 +415,7 @@ posix("truncate", (fact) => {
     changed x => -mc`,
   );
   fact(
-    "to the size that is there marks the times where there are pages, and frees those behind the end",
+    "to the same size updates the times only if it frees pages behind the end",
     `
     create x
     truncate x 5000
@@ -445,7 +445,7 @@ posix("truncate", (fact) => {
     truncate b 1 => EINVAL`,
   );
   fact(
-    "a negative size is EINVAL, as is a handle that only reads",
+    "to a negative size is EINVAL, and so is a handle that is only for reading",
     `
     create x
     truncate x -1 => EINVAL
@@ -457,7 +457,7 @@ posix("truncate", (fact) => {
     ftruncate 9 1 => EBADF`,
   );
   fact(
-    "needs permission to write, ftruncate only its handle",
+    "requires write permission, ftruncate only its handle",
     `
     create x 0644
     chmod . 0777
@@ -474,7 +474,7 @@ posix("truncate", (fact) => {
     lstat x size => 7`,
   );
   fact(
-    "clears setuid and setgid for who lacks CAP_FSETID",
+    "clears setuid and setgid for callers without CAP_FSETID",
     `
     create x
     chmod x 06777
@@ -503,7 +503,7 @@ posix("truncate", (fact) => {
     lstat x mode => 0777`,
   );
   fact(
-    "a file that runs is ETXTBSY, to open and to truncate",
+    "of a running program is ETXTBSY, and so is opening it for writing",
     `
     copyself x
     running x
@@ -515,7 +515,7 @@ posix("truncate", (fact) => {
     unlink y`,
   );
   fact(
-    "sizes up to 2^63 - 1",
+    "accepts sizes up to 2^63 - 1",
     `
     create x
     truncate x 4294967296
@@ -537,7 +537,7 @@ posix("truncate", (fact) => {
 
 posix("access and statfs", (fact) => {
   fact(
-    "root reads and writes anything, and executes what somebody may",
+    "root may read and write anything, and execute files that somebody may execute",
     `
     create x 0
     access x R_OK|W_OK
@@ -554,7 +554,7 @@ posix("access and statfs", (fact) => {
     ["@1005:1006", 0],
   ] as const) {
     fact(
-      `${who}: each of the mode's bits for the right one`,
+      `${who}: each bit of the mode is for the right user`,
       `
       create x
       chown x 1000 1000
@@ -573,7 +573,7 @@ posix("access and statfs", (fact) => {
     );
   }
   fact(
-    "who owns the file has the owner's rights, be the others' better",
+    "a file's owner has the owner's rights, even if those of others are greater",
     `
     create x 0077
     chown x 1000 1000
@@ -582,7 +582,7 @@ posix("access and statfs", (fact) => {
     @1001:1000 access x R_OK => EACCES`,
   );
   fact(
-    "names have 255 bytes, blocks 4096",
+    "names have 255 bytes, and blocks 4096",
     `
     statfs . => namelen 255 bsize 4096`,
   );

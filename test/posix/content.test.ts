@@ -3,7 +3,7 @@ import { make, posix, TYPES } from "./fact.ts";
 
 posix("open", (fact) => {
   fact(
-    "O_CREAT on what is there opens it, as it is",
+    "O_CREAT on an existing file opens it unchanged",
     `
     create x 0640 text
     chown x 5 6
@@ -13,7 +13,7 @@ posix("open", (fact) => {
     lstat x mode uid gid size => 0640 5 6 4`,
   );
   fact(
-    "O_CREAT makes a file that its maker may write, whatever its mode",
+    "O_CREAT makes a file that its creator may write to, whatever its mode",
     `
     chmod . 0777
     @1000:1000 fd 1 x O_CREAT|O_RDWR 0
@@ -22,7 +22,7 @@ posix("open", (fact) => {
     lstat x mode => 0000`,
   );
   fact(
-    "O_CREAT follows a symlink to what is not there, O_EXCL does not",
+    "O_CREAT follows a dangling symlink, O_EXCL does not",
     `
     symlink new s
     open s O_CREAT|O_EXCL|O_WRONLY 0644 => EEXIST
@@ -31,7 +31,7 @@ posix("open", (fact) => {
     lstat s type => l`,
   );
   fact(
-    "a directory opens for reading only",
+    "a directory can be opened for reading only",
     `
     mkdir d
     open d O_RDONLY
@@ -45,7 +45,7 @@ posix("open", (fact) => {
     read 1 10 => EISDIR`,
   );
   fact(
-    "O_DIRECTORY and O_NOFOLLOW",
+    "O_DIRECTORY and O_NOFOLLOW reject other types and symlinks",
     `
     create x
     symlink x s
@@ -58,7 +58,7 @@ posix("open", (fact) => {
     open s O_RDONLY|O_PATH|O_NOFOLLOW`,
   );
   fact(
-    "a fifo without a reader is ENXIO for a writer who won't wait; a socket always",
+    "opening a fifo without a reader with O_NONBLOCK is ENXIO for a writer; opening a socket is always ENXIO",
     `
     mkfifo p
     bind s
@@ -75,7 +75,7 @@ posix("open", (fact) => {
     open c O_RDONLY => EACCES`,
   );
   fact(
-    "O_TRUNC empties what may be written, and moves its times",
+    "O_TRUNC empties a file that may be written to, and updates its times",
     `
     create x 0644 text
     link x y
@@ -89,14 +89,14 @@ posix("open", (fact) => {
     lstat z size => 4`,
   );
   fact(
-    "O_NOATIME is for the owner",
+    "O_NOATIME is reserved to the owner",
     `
     create x 0666
     @1000:1000 open x O_RDONLY|O_NOATIME => EPERM
     open x O_RDONLY|O_NOATIME`,
   );
   fact(
-    "a program that runs cannot be written, a file being written cannot run",
+    "a running program cannot be written to, and a file open for writing cannot be run",
     `
     create x 0755 %23!/bin/true
     exec x
@@ -123,7 +123,7 @@ posix("open", (fact) => {
 
 posix("read and write", (fact) => {
   fact(
-    "what is written is read, through other handles too",
+    "written bytes can be read, also through other handles",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     fd 2 x O_RDONLY
@@ -149,7 +149,7 @@ posix("read and write", (fact) => {
     lstat x size blocks => 1000003 16`,
   );
   fact(
-    "a write moves mtime and ctime, one of nothing does not",
+    "a write updates mtime and ctime, unless it is empty",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     mark . x
@@ -159,7 +159,7 @@ posix("read and write", (fact) => {
     changed x => ---`,
   );
   fact(
-    "a read moves the atime that is older than the last change",
+    "a read updates an atime that is older than the last change",
     `
     create x 0644 hello
     utimens x 1000 2000
@@ -176,7 +176,7 @@ posix("read and write", (fact) => {
     ["utimensat", "utimens x 1000 omit"],
   ] as const) {
     fact(
-      `a read moves it also after ${what}, when the content is known already`,
+      `a read updates the atime also after ${what}, if the content is cached`,
       `
       create x 0644 hello
       tick
@@ -190,7 +190,7 @@ posix("read and write", (fact) => {
       changed x => a--`,
     );
     fact(
-      `a large file's too: after ${what}`,
+      `a read of a large file updates the atime after ${what}`,
       `
       create x 0644 h*300000
       tick
@@ -205,7 +205,7 @@ posix("read and write", (fact) => {
     );
   }
   fact(
-    "a listing moves the atime of a directory that was changed, though what is in it was not",
+    "a listing updates the atime of a directory after a change of its attributes",
     `
     mkdir d
     create d/f
@@ -219,7 +219,7 @@ posix("read and write", (fact) => {
     changed d => a--`,
   );
   fact(
-    "copying from a file moves its atime",
+    "copying from a file updates its atime",
     `
     create x 0644 hello
     create y
@@ -231,7 +231,7 @@ posix("read and write", (fact) => {
     changed x y => a-- -mc`,
   );
   fact(
-    "O_NOATIME leaves it",
+    "O_NOATIME leaves the atime unchanged",
     `
     create x 0644 hello
     utimens x 1000 2000
@@ -241,7 +241,7 @@ posix("read and write", (fact) => {
     changed x => ---`,
   );
   fact(
-    "O_APPEND writes at the end, whoever else does",
+    "O_APPEND writes at the end, even if other handles write too",
     `
     fd 1 x O_CREAT|O_WRONLY|O_APPEND 0644
     fd 2 x O_WRONLY|O_APPEND
@@ -256,14 +256,14 @@ posix("read and write", (fact) => {
     cat x => aee`,
   );
   fact(
-    "appends of many processes are whole, and all there",
+    "appends by many processes are whole, and none is lost",
     `
     create x
     appenders x 4 100 777 => 400
     lstat x size => 310800`,
   );
   fact(
-    "by others clears setuid and setgid; by root it does not",
+    "a write by other users clears setuid and setgid; one by root does not",
     `
     create x
     chmod x 06777
@@ -280,7 +280,7 @@ posix("read and write", (fact) => {
     lstat x mode => 0777`,
   );
   fact(
-    "O_DIRECT and O_SYNC are taken",
+    "O_DIRECT and O_SYNC are accepted",
     `
     create x 0644 a*8192
     fd 1 x O_RDWR|O_SYNC
@@ -292,7 +292,7 @@ posix("read and write", (fact) => {
     syncfs 1`,
   );
   fact(
-    "offsets below zero are EINVAL, beyond the largest EFBIG or the end",
+    "negative offsets are EINVAL; those beyond the largest size are EFBIG or the end of the file",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     pread 1 -1 1 => EINVAL
@@ -315,7 +315,7 @@ posix("read and write", (fact) => {
     cat x => %00*5 ok%00%00%00`,
   );
   fact(
-    "files past four gigabytes keep what is where",
+    "files larger than 4 GiB keep data at its offset",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     pwrite 1 4294967290 0123456789abcdef => 16
@@ -327,7 +327,7 @@ posix("read and write", (fact) => {
 
 posix("lseek", (fact) => {
   fact(
-    "SEEK_DATA and SEEK_HOLE find pages",
+    "SEEK_DATA and SEEK_HOLE find data and holes by pages",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     pwrite 1 8192 a => 1
@@ -348,7 +348,7 @@ posix("lseek", (fact) => {
     lseek 1 20480 SEEK_HOLE => 28672`,
   );
   fact(
-    "an empty file has no data, and no hole",
+    "an empty file has no data and no hole",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     lseek 1 0 SEEK_DATA => ENXIO
@@ -364,7 +364,7 @@ posix("lseek", (fact) => {
 
 posix("fallocate", (fact) => {
   fact(
-    "reserves pages and extends, or keeps the size",
+    "reserves pages and extends the file, or keeps its size",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     fallocate 1 0 0 5000
@@ -376,7 +376,7 @@ posix("fallocate", (fact) => {
     pread 1 4990 20 => %00*10`,
   );
   fact(
-    "punches holes, that read as zeros",
+    "punches holes, which read as zeros",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     write 1 a*20000 => 20000
@@ -389,7 +389,7 @@ posix("fallocate", (fact) => {
     fallocate 1 PUNCH_HOLE 0 10 => EOPNOTSUPP`,
   );
   fact(
-    "other modes are EOPNOTSUPP, as tmpfs says",
+    "is EOPNOTSUPP for other modes, as on tmpfs",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     write 1 a*20000 => 20000
@@ -399,7 +399,7 @@ posix("fallocate", (fact) => {
     fallocate 1 64 0 4096 => EOPNOTSUPP`,
   );
   fact(
-    "errors",
+    "returns the right errors",
     `
     create x 0644 text
     fd 1 x O_RDONLY
@@ -426,7 +426,7 @@ posix("fallocate", (fact) => {
     cat x => text%00*6`,
   );
   fact(
-    "moves mtime and ctime where it changes something",
+    "updates mtime and ctime if it changes something",
     `
     create x 0644 text
     fd 1 x O_RDWR
@@ -439,7 +439,7 @@ posix("fallocate", (fact) => {
     changed x => -mc`,
   );
   fact(
-    "what is reserved stays when the file grows",
+    "reservations stay when the file grows",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     fallocate 1 KEEP_SIZE 1 8939
@@ -450,7 +450,7 @@ posix("fallocate", (fact) => {
     lstat x blocks => 320`,
   );
   fact(
-    "what is reserved is a hole until it is written",
+    "a reservation is a hole until it is written",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     fallocate 1 0 0 16384
@@ -464,7 +464,7 @@ posix("fallocate", (fact) => {
 
 posix("copy_file_range", (fact) => {
   fact(
-    "copies within a file and between files, no further than the end",
+    "copies within a file and between files, up to the end at most",
     `
     create a 0644 0123456789
     fd 1 a O_RDWR
@@ -480,7 +480,7 @@ posix("copy_file_range", (fact) => {
     copy 1 0 2 0 0 => 0`,
   );
   fact(
-    "moves the target's times",
+    "updates the target's times",
     `
     create a 0644 0123456789
     create b
@@ -491,7 +491,7 @@ posix("copy_file_range", (fact) => {
     changed b => -mc`,
   );
   fact(
-    "errors",
+    "returns the right errors",
     `
     create a 0644 0123456789
     fd 1 a O_RDONLY
@@ -510,7 +510,7 @@ posix("copy_file_range", (fact) => {
 
 posix("mmap", (fact) => {
   fact(
-    "a shared mapping and the file are one",
+    "a shared mapping and the file show the same bytes",
     `
     create x 0644 a*10000
     fd 1 x O_RDWR
@@ -527,7 +527,7 @@ posix("mmap", (fact) => {
     pread 2 99 7 => aworlda`,
   );
   fact(
-    "a private one is the reader's own",
+    "a private mapping changes only its own process's view",
     `
     create x 0644 a*5000
     fd 1 x O_RDWR
@@ -539,7 +539,7 @@ posix("mmap", (fact) => {
     peek 0 0 5 => minea`,
   );
   fact(
-    "outlives its handle and the file's name",
+    "a mapping outlives its handle and the file's name",
     `
     create x 0644 a*5000
     fd 1 x O_RDWR
@@ -551,7 +551,7 @@ posix("mmap", (fact) => {
     peek 0 0 5 => latea`,
   );
   fact(
-    "behind the end of the file there is SIGBUS",
+    "access behind the end of the file is SIGBUS",
     `
     create x 0644 a*5000
     fd 1 x O_RDWR
@@ -565,7 +565,7 @@ posix("mmap", (fact) => {
     peek 0 4096 1 => %00`,
   );
   fact(
-    "permissions are the handle's",
+    "a mapping has the permissions of its handle",
     `
     create x 0644 a*5000
     fd 1 x O_RDONLY
@@ -581,7 +581,7 @@ posix("mmap", (fact) => {
 
 posix("locks", (fact) => {
   fact(
-    "flock is the handle's",
+    "flock locks belong to the handle",
     `
     create x
     fd 1 x O_RDWR
@@ -597,7 +597,7 @@ posix("locks", (fact) => {
     flock 2 LOCK_EX|LOCK_NB`,
   );
   fact(
-    "record locks are the process's, byte by byte",
+    "record locks belong to the process, and cover byte ranges",
     `
     create x
     fd 1 x O_RDWR
@@ -614,7 +614,7 @@ posix("locks", (fact) => {
     other_setlk x F_WRLCK 0 0`,
   );
   fact(
-    "locks of an open file description",
+    "open file description locks belong to the description",
     `
     create x
     fd 1 x O_RDWR
@@ -628,7 +628,7 @@ posix("locks", (fact) => {
 
 posix("directories", (fact) => {
   fact(
-    "list what is in them, whatever the bytes",
+    "list all their names, whatever bytes those contain",
     `
     ls . => empty
     create b
@@ -637,19 +637,19 @@ posix("directories", (fact) => {
     ls . => a b %ff%01`.replace("a b %ff%01", "a b \u00ff\u0001"),
   );
   fact(
-    "telldir and seekdir come back to the same place",
+    "return to the same position with telldir and seekdir",
     `
     ${Array.from({ length: 300 }, (_, at) => `mknod f${at} f 0644`).join("\n")}
     telldir . => same 0`,
   );
   fact(
-    "of 100,000 entries: each that stays is read once while others come and go",
+    "of 100,000 entries show each that stays once, while others are created and removed",
     `
     mkdir d
     crowd d 100000 => 100000 twice 0`,
   );
   fact(
-    "may be read by who may read them",
+    "can be read by those with read permission",
     `
     mkdir d 0711
     create d/x 0644 text

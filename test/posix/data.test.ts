@@ -9,7 +9,7 @@ import { compiled, execute, type Ground, llmfs, missing, tmpfs, unassisted } fro
 const OPERATIONS = Number(process.env.LLMFS_OPERATIONS ?? 200_000);
 const SEED = Number(process.env.LLMFS_SEED ?? 1);
 
-/** The letters of data.c, how large the file may become, and what of all operations they get. */
+/** The letters of data.c, the largest size of the file, and the share of all operations. */
 const MODES = [
   ["one handle, small files", "-", 10_000, 0.1],
   ["one handle", "-", 300_000, 0.2],

@@ -31,7 +31,7 @@ const GROUNDS = [
 
 const ERRNO = /^E[A-Z0-9]+$/;
 
-/** The lines as they came out, and as they should: equal when the fact holds. */
+/** The lines as they were answered, and as they should be: equal if the fact holds. */
 function compare(fact: Fact, answers: readonly string[]): { readonly got: string[]; readonly wanted: string[] } {
   const got: string[] = [];
   const wanted: string[] = [];

@@ -58,7 +58,7 @@ describe.skipIf(lack !== undefined)(`${PROCESSES} processes at once${lack === un
           named: 1,
           inodes: 1,
         });
-        // What the kernel still knows of when it goes.
+        // Inodes that the kernel still knows when the mount ends.
         await execute(
           ["/bin/sh", "-c", 'echo a > "$1/a"; mkdir "$1/d"; ln "$1/a" "$1/d/b"', "sh", mountpoint],
           "",

@@ -3,10 +3,10 @@ import { type FileType, make, posix, remove, TYPES } from "./fact.ts";
 
 const LONGEST = "n".repeat(255);
 const TOO_LONG = "n".repeat(256);
-/** A path of n bytes, of "./" and a name: longer than PATH_MAX from 4096 on. */
+/** A path of n bytes, made of "./" and a name: longer than PATH_MAX from 4096 on. */
 const path = (length: number) => `${"./".repeat((length - 2) / 2)}x${length % 2 === 0 ? "x" : ""}`.slice(0, length);
 const OTHERS = TYPES.filter((type) => type !== "directory");
-/** Calls that make something at a path, and what makes room for them. */
+/** Calls that make something at a path, and the calls that make room for them. */
 const MAKERS = {
   mkdir: (at: string) => `mkdir ${at} 0755`,
   mkfifo: (at: string) => `mkfifo ${at} 0644`,
@@ -27,7 +27,7 @@ for (const call of MAKER_NAMES) {
   const to = MAKERS[call];
   posix(call, (fact) => {
     fact(
-      "a name of 255 bytes is made, one of 256 is ENAMETOOLONG",
+      "a name of 255 bytes is accepted, one of 256 is ENAMETOOLONG",
       `${SETUP}
       ${to(LONGEST)}
       lstat ${LONGEST}
@@ -36,20 +36,20 @@ for (const call of MAKER_NAMES) {
       lstat ${TOO_LONG} => ENAMETOOLONG`,
     );
     fact(
-      "any bytes make a name",
+      "any bytes can form a name",
       `${SETUP}
       ${to("%01%ff%fe%20%0a%80")}
       lstat %01%ff%fe%20%0a%80`,
     );
     fact(
-      "a path of 4096 bytes is ENAMETOOLONG, one shorter is not",
+      "a path of 4096 bytes is ENAMETOOLONG, a shorter one is not",
       `${SETUP}
       ${to(path(4095))}
       open ../moved O_CREAT|O_WRONLY 0644
       ${to(path(4096))} => ENAMETOOLONG`,
     );
     fact(
-      "a missing component is ENOENT, one that is no directory ENOTDIR",
+      "a missing component is ENOENT, one that is not a directory is ENOTDIR",
       `${SETUP}
       create file
       ${to("missing/x")} => ENOENT
@@ -57,20 +57,20 @@ for (const call of MAKER_NAMES) {
       ${to(`${TOO_LONG}/x`)} => ENAMETOOLONG`,
     );
     fact(
-      "symbolic links in a circle are ELOOP",
+      "symbolic links that form a cycle are ELOOP",
       `${SETUP}
       symlink b a
       symlink a b
       ${to("a/x")} => ELOOP`,
     );
     fact(
-      "an empty path is ENOENT, an address outside is EFAULT",
+      "an empty path is ENOENT, an invalid address is EFAULT",
       `${SETUP}
       ${to("%_")} => ENOENT
       ${to("%!")} => EFAULT`,
     );
     fact(
-      "search permission is asked of every directory on the way, write permission of the last",
+      "search permission is required on every directory of the path, write permission on the last",
       `${SETUP}
       chmod ../linked 0666
       mkdir in 0777
@@ -85,7 +85,7 @@ for (const call of MAKER_NAMES) {
       @1000:1000 ${to("in/y")} => ${call === "rename" ? "ENOENT" : "EACCES"}`,
     );
     fact(
-      "the directory's mtime and ctime move, and no others'",
+      "the directory's mtime and ctime change, and no other directory's",
       `${SETUP}
       mkdir in 0755
       mark . in
@@ -93,7 +93,7 @@ for (const call of MAKER_NAMES) {
       changed . in => --- -mc`,
     );
     fact(
-      "nothing moves where it fails",
+      "no times change if the call fails",
       `${SETUP}
       mkdir in 0755
       mkdir in/x 0755
@@ -103,7 +103,7 @@ for (const call of MAKER_NAMES) {
       changed in in/x => --- ---`,
     );
     fact(
-      "a read-only mount is EROFS, but for what fails before",
+      "a read-only mount is EROFS, unless an earlier check fails",
       `${SETUP}
       mkdir ../ro 0777
       mkdir ../ro/there
@@ -153,7 +153,7 @@ posix("mkdir, mkfifo, mknod, symlink and open", (fact) => {
       lstat c mode => 0244`,
     );
     fact(
-      `${call} belongs to who makes it`,
+      `${call} makes a file that belongs to the caller`,
       `${SETUP}
       chmod . 0777
       @1000:1001 ${MAKERS[call]("x")}
@@ -162,7 +162,7 @@ posix("mkdir, mkfifo, mknod, symlink and open", (fact) => {
       lstat y uid gid => 1000 1001`,
     );
     fact(
-      `${call} in a setgid directory takes its group`,
+      `${call} in a setgid directory takes over its group`,
       `${SETUP}
       mkdir in
       chown in 0 1005
@@ -172,7 +172,7 @@ posix("mkdir, mkfifo, mknod, symlink and open", (fact) => {
       lstat in/x mode => ${call === "mkdir" ? "2755" : "0644"}`,
     );
     fact(
-      `${call} gives all three times at once, and the directory the same`,
+      `${call} sets all three times at once, and the same times on the directory`,
       `${SETUP}
       mark .
       ${MAKERS[call]("x")}
@@ -182,7 +182,7 @@ posix("mkdir, mkfifo, mknod, symlink and open", (fact) => {
     );
   }
   fact(
-    "a setgid bit asked for in a setgid directory is not given to outsiders",
+    "a setgid bit requested in a setgid directory is not granted to users outside its group",
     `
     mkdir in
     chown in 0 1005
@@ -197,7 +197,7 @@ posix("mkdir, mkfifo, mknod, symlink and open", (fact) => {
     lstat in/w mode => 2745`,
   );
   fact(
-    "mknod makes every type, and needs CAP_MKNOD for devices",
+    "mknod makes every type, and requires CAP_MKNOD for devices",
     `
     chmod . 0777
     mknod c c 0644 1 3
@@ -216,7 +216,7 @@ posix("mkdir, mkfifo, mknod, symlink and open", (fact) => {
     lstat s type => s`,
   );
   fact(
-    "a socket is bound once, and is a file with a mode",
+    "a socket can be bound once, and is a file with a mode",
     `
     umask 027
     bind s
@@ -230,7 +230,7 @@ posix("mkdir, mkfifo, mknod, symlink and open", (fact) => {
     connect t => ENOENT`,
   );
   fact(
-    "a symlink's target may be anything of up to 4095 bytes",
+    "a symlink's target may be any text of up to 4095 bytes",
     `
     symlink ${"t".repeat(4095)} long
     lstat long size mode => 4095 0777
@@ -245,7 +245,7 @@ posix("mkdir, mkfifo, mknod, symlink and open", (fact) => {
     readlink missing => ENOENT`,
   );
   fact(
-    "short symlinks take no blocks, long ones a page",
+    "short symlinks take no blocks, long ones take a page",
     `
     symlink ${"t".repeat(127)} short
     symlink ${"t".repeat(128)} long
@@ -261,7 +261,7 @@ posix("mkdir, mkfifo, mknod, symlink and open", (fact) => {
     cat l41 => ELOOP`,
   );
   fact(
-    "a slash at the end asks for a directory",
+    "a trailing slash requires a directory",
     `
     mkdir made/
     symlink made link
@@ -279,7 +279,7 @@ posix("mkdir, mkfifo, mknod, symlink and open", (fact) => {
     rmdir other/`,
   );
   fact(
-    "nothing is made in a directory that is gone",
+    "nothing can be created in a directory that was removed",
     `
     mkdir gone
     create old
@@ -302,7 +302,7 @@ posix("mkdir, mkfifo, mknod, symlink and open", (fact) => {
 posix("link", (fact) => {
   for (const type of OTHERS) {
     fact(
-      `a ${type} has as many links as names, which are one inode`,
+      `a ${type} has as many links as names, all of one inode`,
       `
       ${make(type, "a")}
       lstat a nlink => 1
@@ -319,7 +319,7 @@ posix("link", (fact) => {
       lstat c => ENOENT`,
     );
     fact(
-      `linking a ${type} moves its ctime and the directory's times`,
+      `linking a ${type} updates its ctime and the directory's times`,
       `
       ${make(type, "a")}
       mkdir in
@@ -332,7 +332,7 @@ posix("link", (fact) => {
     );
   }
   fact(
-    "a directory is EPERM, for root too",
+    "a directory is EPERM, even for root",
     `
     chmod . 0777
     mkdir a
@@ -351,7 +351,7 @@ posix("link", (fact) => {
     link missing b => ENOENT`,
   );
   fact(
-    "what is on another filesystem is EXDEV",
+    "a file on another filesystem is EXDEV",
     `
     create a
     link /proc/self/stat b => EXDEV
@@ -360,7 +360,7 @@ posix("link", (fact) => {
     rename /dev/shm b => EXDEV`,
   );
   fact(
-    "a symlink is linked itself, unless it shall be followed",
+    "a symlink is linked itself, unless AT_SYMLINK_FOLLOW is set",
     `
     create a
     symlink a s
@@ -370,7 +370,7 @@ posix("link", (fact) => {
     lstat f type nlink => f 2`,
   );
   fact(
-    "a file is linked through its handle",
+    "a file can be linked through its handle",
     `
     create a 0644 text
     fd 1 a O_RDONLY
@@ -405,7 +405,7 @@ posix("O_TMPFILE", (fact) => {
     linkfd 1 name => ENOENT`,
   );
   fact(
-    "needs a directory, write access and write permission",
+    "requires a directory, write access and write permission",
     `
     create file
     chmod . 0755
@@ -415,7 +415,7 @@ posix("O_TMPFILE", (fact) => {
     @1000:1000 open . O_TMPFILE|O_RDWR 0600 => EACCES`,
   );
   fact(
-    "the directory's times stay until it is linked",
+    "leaves the directory's times unchanged until the file is linked",
     `
     mark .
     fd 1 . O_TMPFILE|O_RDWR 0600
@@ -428,7 +428,7 @@ posix("O_TMPFILE", (fact) => {
 posix("unlink and rmdir", (fact) => {
   for (const type of OTHERS) {
     fact(
-      `unlink removes a ${type}, rmdir of it is ENOTDIR`,
+      `unlink removes a ${type}, and rmdir of it is ENOTDIR`,
       `
       ${make(type, "x")}
       rmdir x => ENOTDIR
@@ -436,7 +436,7 @@ posix("unlink and rmdir", (fact) => {
       lstat x => ENOENT`,
     );
     fact(
-      `unlink of a ${type} with other names moves its ctime`,
+      `unlink of a ${type} with other names updates its ctime`,
       `
       ${make(type, "x")}
       link x y
@@ -454,7 +454,7 @@ posix("unlink and rmdir", (fact) => {
     changed . d => --- ---`,
   );
   fact(
-    "rmdir wants an empty directory",
+    "rmdir requires an empty directory",
     `
     mkdir d
     create d/x
@@ -470,7 +470,7 @@ posix("unlink and rmdir", (fact) => {
     rmdir d => ENOENT`,
   );
   fact(
-    "missing, too long, through a file, in circles, nowhere",
+    "paths that are missing, too long, through a file, cyclic, or at an invalid address are errors",
     `
     create f
     symlink loop loop
@@ -489,7 +489,7 @@ posix("unlink and rmdir", (fact) => {
       .join("\n")}`,
   );
   fact(
-    "write and search permission on the directory are needed, none on what is removed",
+    "write and search permission are required on the directory, none on what is removed",
     `
     mkdir in
     chown in 1000 1000
@@ -505,7 +505,7 @@ posix("unlink and rmdir", (fact) => {
     @1000:1000 rmdir in/d`,
   );
   fact(
-    "an unlinked file lives as long as somebody has it open",
+    "an unlinked file lives while a program has it open",
     `
     create x 0644 text
     fd 1 x O_RDWR
@@ -521,7 +521,7 @@ posix("unlink and rmdir", (fact) => {
     pread 1 0 10 => textmore`,
   );
   fact(
-    "a directory that is gone can be listed, and is empty",
+    "a removed directory can be listed, and is empty",
     `
     mkdir d
     fd 1 d O_RDONLY|O_DIRECTORY
@@ -530,7 +530,7 @@ posix("unlink and rmdir", (fact) => {
     getdents 1 => ENOENT`,
   );
   fact(
-    "a directory counts a link for each directory below",
+    "a directory counts a link for each subdirectory",
     `
     lstat . nlink => 2
     mkdir a
@@ -546,7 +546,7 @@ posix("unlink and rmdir", (fact) => {
     lstat . nlink => 3`,
   );
   fact(
-    "a directory's size counts its entries",
+    "a directory's size depends on its number of entries",
     `
     lstat . size => 40
     create a
@@ -557,7 +557,7 @@ posix("unlink and rmdir", (fact) => {
   );
 });
 
-/** Who may remove or replace what is in a sticky directory: the directory's owner, the file's, and root. */
+/** Who may remove or replace entries of a sticky directory: the directory's owner, the file's owner, and root. */
 posix("the sticky bit", (fact) => {
   for (const directory of [1000, 1001, 0]) {
     for (const file of [1000, 1001, 0]) {
@@ -565,7 +565,7 @@ posix("the sticky bit", (fact) => {
       const answer = allowed ? "0" : "EPERM";
       for (const type of ["file", "directory", "symlink"] as const) {
         fact(
-          `directory of ${directory}, ${type} of ${file}: user 1000 ${allowed ? "may" : "may not"}`,
+          `in a directory of user ${directory}, user 1000 ${allowed ? "may" : "may not"} remove a ${type} of user ${file}`,
           `
           mkdir in
           ${make(type, "in/x")}
@@ -588,7 +588,7 @@ posix("the sticky bit", (fact) => {
     }
   }
   fact(
-    "moving a directory of another's out needs write permission on it",
+    "moving another user's directory to another parent requires write permission on it",
     `
     mkdir a 0777
     mkdir b 0777
@@ -608,7 +608,7 @@ posix("rename", (fact) => {
   for (const from of TYPES) {
     for (const to of TYPES) {
       fact(
-        `a ${from} over a ${to}`,
+        `of a ${from} over a ${to} replaces it or fails with the right errno`,
         `
         mkdir a
         mkdir b
@@ -626,7 +626,7 @@ posix("rename", (fact) => {
       );
     }
     fact(
-      `a ${from} keeps its inode and its attributes`,
+      `of a ${from} keeps its inode and its attributes`,
       `
       ${make(from, "x")}
       lchown x 5 6
@@ -636,7 +636,7 @@ posix("rename", (fact) => {
       lstat x => ENOENT`,
     );
     fact(
-      `a ${from} moves its ctime, and both directories'`,
+      `of a ${from} updates its ctime and the times of both directories`,
       `
       mkdir a
       mkdir b
@@ -646,7 +646,7 @@ posix("rename", (fact) => {
       changed . a b b/x => --- -mc -mc --c`,
     );
     fact(
-      `a ${from} onto itself is nothing`,
+      `of a ${from} onto itself changes nothing`,
       `
       ${make(from, "x")}
       mark . x
@@ -655,7 +655,7 @@ posix("rename", (fact) => {
     );
   }
   fact(
-    "two names of one inode stay both",
+    "between two names of one inode changes nothing",
     `
     create a
     link a b
@@ -684,7 +684,7 @@ posix("rename", (fact) => {
     rename a/b a => ENOTEMPTY`,
   );
   fact(
-    "dot and dotdot are EBUSY",
+    "dot and dot-dot are EBUSY",
     `
     mkdir a
     rename a/. b => EBUSY
@@ -693,7 +693,7 @@ posix("rename", (fact) => {
     rename a a/.. => EBUSY`,
   );
   fact(
-    "missing, too long, through a file",
+    "of a path that is missing, too long, or through a file is an error",
     `
     create a
     rename missing b => ENOENT
@@ -709,7 +709,7 @@ posix("rename", (fact) => {
     rename a %! => EFAULT`,
   );
   fact(
-    "NOREPLACE refuses what is there",
+    "NOREPLACE rejects an existing target",
     `
     create a 0644 a
     create b 0644 b
@@ -719,7 +719,7 @@ posix("rename", (fact) => {
     cat c => a`,
   );
   fact(
-    "EXCHANGE swaps any two, with their links and times",
+    "EXCHANGE swaps any two inodes, with their links and times",
     `
     create a 0644 a
     mkdir d
@@ -740,7 +740,7 @@ posix("rename", (fact) => {
     rename a d 64 => EINVAL`,
   );
   fact(
-    "WHITEOUT leaves a device 0,0 behind",
+    "WHITEOUT leaves device 0,0 behind",
     `
     create a
     rename a b WHITEOUT
@@ -749,7 +749,7 @@ posix("rename", (fact) => {
     rename b c WHITEOUT|EXCHANGE => EINVAL`,
   );
   fact(
-    "replacing removes a link of what was there, and an open one lives on",
+    "over a file removes one of its links, and an open one lives on",
     `
     create a 0644 a
     create b 0644 b

@@ -1,5 +1,5 @@
 /**
- * Programs that copy and unpack files keep their times, and others go by times: what each leaves on a mount and prints is
+ * Programs that copy and unpack files keep their times, and others compare times: each must leave and print on a mount
  * what it leaves and prints on a tmpfs.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
@@ -119,7 +119,7 @@ os.link("g", "h"); os.rename("h", "i"); os.chmod("i", 0o600); os.utime("f", ns=(
     for i in $(seq 2 40); do [ ! n$i -ot w$((i - 1)) ] || echo older; done; touch -d @2 *`,
   "ls -t": `for i in 1 2 3 4 5 6; do echo $i > f$i; sleep 0.02; done; for i in 5 1 3; do exec 3>> f$i; echo x >&3; sleep 0.02; done
     ls -t; exec 3>&-; ls -t; touch -d @2 *`,
-  // Filesystems stamp by ticks: what is to be newer has to come in another one.
+  // Filesystems stamp by ticks: a file must be changed in a later tick to be newer.
   make: `printf 'out: in\\n\\tcp in out\\n' > Makefile; echo 1 > in; make -s; make; sleep 0.02; echo 2 > in; make; make
     cp -p in out; make; sleep 0.02; touch in; make; touch -r in out; make`,
   "git checkout, then make": `export HOME=$S; git init -q -b main .; git config user.email a@b.c; git config user.name a
@@ -174,7 +174,7 @@ describe.skipIf(lack !== undefined)(
 
     for (const [index, [name, script]] of Object.entries(PROGRAMS).entries()) {
       test(name, async () => {
-        // A time that nothing has set is as new as it is. The size of a directory is the filesystem's affair.
+        // A time that nothing has set is shown as new. The size of a directory depends on the filesystem.
         const shown = ["-type d -printf '%y %m %p m%T@\\n'", "-printf '%y %m %n %s %p %l m%T@ a%A@\\n'"].join(" -o ");
         const look = `cd $HERE; find . -mindepth 1 ${shown} | sed -E 's/ ([am])(1[7-9]|2)[0-9]{8}\\.[0-9]+/ \\1new/g' | sort`;
         const all = `export S=${sources} LC_ALL=C; mkdir ${index}; cd ${index}; export HERE=$PWD; ${script}\n${look}`;

@@ -34,13 +34,13 @@ export class Dice {
   }
 }
 
-/** How a step is looked at: by everything that stat(2) and read(2) say, by nothing but times, or not at all. */
+/** How a step is checked: by everything that stat(2) and read(2) return, by times only, or not at all. */
 export type Look = "tree" | "times" | "none";
 
 /**
- * One call. Whether it sets access times: those that reading marks are not compared, as FUSE is told of some reads only.
- * A step that is not looked at happens in the same tick of the clock as the next one: a look would bring in what the
- * kernel has done without asking, and it is the programs that don't look that find out whether that is done in time.
+ * One call. Whether it sets access times: those set by reads are not compared, as FUSE gets only some of the reads.
+ * A step that is not checked happens in the same tick of the clock as the next one. A check would fetch what the kernel
+ * has done without a request, so only programs without checks show whether llmfs fetches that in time.
  */
 export interface Step {
   readonly line: string;

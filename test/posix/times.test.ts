@@ -1,7 +1,7 @@
 /**
- * Which time a file has after a write that the kernel may have made without asking, and how it compares with others.
+ * The time of a file after a write that the kernel may have made without a request, compared with other times.
  *
- * Nothing looks at the file between the write and what follows: a look would bring the write in.
+ * Nothing looks at the file between the write and what follows: that would make the write known.
  */
 import { posix } from "./fact.ts";
 
@@ -23,7 +23,7 @@ const WRITES: readonly (readonly [how: string, write: string])[] = [
   ["a store through a mapping that is gone", "mmap 0 1 0 4096 READ|WRITE SHARED\nstore 0 10 hello\nmunmap 0"],
 ];
 
-/** What sets the time of `a`, and what happens before somebody looks. */
+/** What sets the time of `a`, and what happens before it is read. */
 const SETTINGS: readonly (readonly [how: string, set: string])[] = [
   ["through the same descriptor", "futimens 1 omit 1000000000.123456789"],
   ["by the name", "utimens a omit 1000000000.123456789"],
@@ -55,7 +55,7 @@ posix("a time that is set after a change of the content", (fact) => {
   }
 
   fact(
-    "stays when the file has no name any more",
+    "stays when the file has lost its name",
     `
     fd 1 a O_RDWR|O_CREAT|O_EXCL 0644
     unlink a
@@ -72,7 +72,7 @@ posix("a time that is set after a change of the content", (fact) => {
   );
 
   fact(
-    "moves again with the next change",
+    "changes again with the next write",
     `
     create old 0644
     utimens old omit 1000000000.5
@@ -91,7 +91,7 @@ posix("a time that is set after a change of the content", (fact) => {
   );
 
   fact(
-    "is the access time too, where a read came before",
+    "may also be the access time, after a read",
     `
     create a 0644 a*5000
     utimens a 1 now
@@ -108,13 +108,13 @@ posix("a store through a shared mapping", (fact) => {
     ["closed before", "close 1\nstore 0 10 hello\nmunmap 0"],
     ["closed after", "store 0 10 hello\nmunmap 0\nclose 1"],
     ["still mapped", "store 0 10 hello\nclose 1\nmsync 0"],
-    ["opened by another meanwhile", "close 1\nfd 2 a O_RDONLY\nclose 2\nstore 0 10 hello\nmsync 0"],
-    ["read by another meanwhile", "close 1\ncat a => a*5000\nstore 0 10 hello\nmunmap 0"],
+    ["opened by another process before the store", "close 1\nfd 2 a O_RDONLY\nclose 2\nstore 0 10 hello\nmsync 0"],
+    ["read by another process before the store", "close 1\ncat a => a*5000\nstore 0 10 hello\nmunmap 0"],
   ];
   for (const [when, lines] of looks) {
     for (const size of [5000, 300000]) {
       fact(
-        `shows in the times that were kept: ${when}, ${size} bytes`,
+        `updates times that were set before: ${when}, ${size} bytes`,
         `
         create a 0644 a*${size}
         create old 0644
@@ -134,7 +134,7 @@ posix("a store through a shared mapping", (fact) => {
   }
 
   fact(
-    "is seen a second time, after the times were looked at",
+    "updates the times a second time, after they were read",
     `
     create a 0644 a*10000
     create old 0644
@@ -158,7 +158,7 @@ posix("a store through a shared mapping", (fact) => {
   );
 
   fact(
-    "changes nothing if the mapping is private",
+    "changes no times if the mapping is private",
     `
     create a 0644 a*5000
     utimens a omit 1000

@@ -3,7 +3,7 @@ import { make, posix } from "./fact.ts";
 
 posix("xattrs", (fact) => {
   fact(
-    "are set, replaced, listed and removed; the ctime moves",
+    "are set, replaced, listed and removed; the ctime is updated",
     `
     create x
     mark x
@@ -27,7 +27,7 @@ posix("xattrs", (fact) => {
     changed x => ---`,
   );
   fact(
-    "CREATE wants none, REPLACE one",
+    "CREATE requires that the attribute is missing, REPLACE that it exists",
     `
     create x
     setxattr x user.a one REPLACE => ENODATA
@@ -39,7 +39,7 @@ posix("xattrs", (fact) => {
     setxattr x user.a three CREATE|REPLACE => EEXIST`,
   );
   fact(
-    "a buffer that is too small is ERANGE, one of nothing asks how much there is",
+    "return ERANGE for a buffer that is too small, and their size for one of size 0",
     `
     create x
     setxattr x user.abc 12345
@@ -54,7 +54,7 @@ posix("xattrs", (fact) => {
     listxattr y => empty`,
   );
   fact(
-    "names have up to 255 bytes, values up to 65,536",
+    "may have names of 255 bytes and values of 65,536",
     `
     create x
     setxattr x user.${"n".repeat(250)} v
@@ -70,7 +70,7 @@ posix("xattrs", (fact) => {
     removexattr x user. => EINVAL`,
   );
   fact(
-    "namespaces: trusted is root's, others do not exist",
+    "of the namespace trusted are reserved to root, and unknown namespaces do not exist",
     `
     create x 0666
     chown x 1000 1000
@@ -90,7 +90,7 @@ posix("xattrs", (fact) => {
     setxattr x system.a 1 => EOPNOTSUPP`,
   );
   fact(
-    "user attributes want permission to read and write",
+    "of the namespace user require read and write permission",
     `
     create x 0644
     setxattr x user.a 1
@@ -105,7 +105,7 @@ posix("xattrs", (fact) => {
   );
   for (const type of ["fifo", "socket", "block", "char", "symlink"] as const) {
     fact(
-      `a ${type} has no user attributes, but others`,
+      `a ${type} has no user attributes, but has others`,
       `
       ${make(type, "x")}
       lsetxattr x user.a 1 => EPERM
@@ -118,7 +118,7 @@ posix("xattrs", (fact) => {
     );
   }
   fact(
-    "belong to the inode: they follow links and renames",
+    "belong to the inode: they stay with links and renames",
     `
     create x
     link x y
@@ -133,7 +133,7 @@ posix("xattrs", (fact) => {
     listxattr z => user.a user.b`,
   );
   fact(
-    "a file's capabilities go with a write, a truncation, a new owner",
+    "a file's capabilities are cleared by a write, a truncation, a new owner",
     `
     create x 0755 text
     setxattr x security.capability %01%00%00%02%00%04%00%00%00%00%00%00%00%00%00%00%00%00%00%00
@@ -152,7 +152,7 @@ posix("xattrs", (fact) => {
 
 posix("ACLs", (fact) => {
   fact(
-    "an access list sets the mode, the mask stands for the group",
+    "an access list sets the mode, and its mask takes the place of the group",
     `
     create x 0640
     getacl x a => ENODATA
@@ -164,7 +164,7 @@ posix("ACLs", (fact) => {
     listxattr x => system.posix_acl_access`,
   );
   fact(
-    "a list that says what a mode says is none",
+    "a list that is equivalent to a mode is not stored",
     `
     create x 0640
     setacl x a u::rwx,g::r-x,o::---
@@ -189,7 +189,7 @@ posix("ACLs", (fact) => {
     lstat x mode => 4770`,
   );
   fact(
-    "are enforced: for the users and groups they name, within the mask",
+    "are enforced for the users and groups they name, within the mask",
     `
     create x 0600 text
     chown x 1000 1000
@@ -214,7 +214,7 @@ posix("ACLs", (fact) => {
     @1001:1001 access x R_OK => EACCES`,
   );
   fact(
-    "a default is inherited instead of the umask, by directories as default too",
+    "a default list is inherited instead of the umask, and by directories also as their default",
     `
     mkdir d 0755
     setacl d d u::rwx,u:1000:rwx,g::r-x,m::rwx,o::---
@@ -247,7 +247,7 @@ posix("ACLs", (fact) => {
     lstat d/g mode => 0600`,
   );
   fact(
-    "a default reaches what RENAME_WHITEOUT leaves",
+    "a default list applies to what RENAME_WHITEOUT leaves",
     `
     setacl . d u::rwx,u:1000:rwx,g::r-x,m::rwx,o::---
     create x
@@ -255,7 +255,7 @@ posix("ACLs", (fact) => {
     getacl x a => u::---,u:1000:rwx,g::r-x,m::---,o::---`,
   );
   fact(
-    "a default that names nobody else gives a mode alone",
+    "a default list without named users and groups sets only a mode",
     `
     mkdir d
     setacl d d u::rwx,g::rwx,o::r--
@@ -270,7 +270,7 @@ posix("ACLs", (fact) => {
     lstat d/g mode => 0640`,
   );
   fact(
-    "errors",
+    "return the right errors",
     `
     create x
     symlink x s
@@ -294,7 +294,7 @@ posix("ACLs", (fact) => {
     delacl x a`,
   );
   fact(
-    "are the owner's to set",
+    "can be set by the owner only",
     `
     create x 0666
     chown x 1000 1001
@@ -312,7 +312,7 @@ posix("ACLs", (fact) => {
     lstat x mode => 0770`,
   );
   fact(
-    "of 500 entries",
+    "may have 500 entries",
     `
     create x
     setacl x a u::rwx,${Array.from({ length: 496 }, (_, at) => `u:${at + 1}:r--`).join(",")},g::r--,m::rwx,o::---

@@ -33,14 +33,12 @@ export async function contractTest(generator: ContentGenerator, one: ContractCas
   await check("generate", async () => describe((await bytesOf(generator, one.path, context())).bytes));
   await check("generate, twice at once", async () => {
     const [first, second] = await Promise.all([0, 1].map(() => bytesOf(generator, one.path, context())));
-    return first?.bytes !== undefined && second?.bytes !== undefined
-      ? undefined
-      : "one of the two came without content";
+    return first?.bytes !== undefined && second?.bytes !== undefined ? undefined : "one of the two returned no content";
   });
   await check("metadata", async () => {
     const { metadata } = await bytesOf(generator, one.path, context());
     const bad = Object.entries(metadata).find(([, value]) => !["string", "number", "boolean"].includes(typeof value));
-    return bad === undefined ? undefined : `${bad[0]} is neither text, number nor truth value`;
+    return bad === undefined ? undefined : `${bad[0]} is not text, a number or a boolean`;
   });
   await check("an aborted signal", async () => {
     const stop = new AbortController();
@@ -49,7 +47,7 @@ export async function contractTest(generator: ContentGenerator, one: ContractCas
       () => "done",
       () => "done",
     );
-    return (await Promise.race([outcome, timeout(5000)])) === "done" ? undefined : "it went on for five seconds";
+    return (await Promise.race([outcome, timeout(5000)])) === "done" ? undefined : "it continued for five seconds";
   });
   const { directory } = one;
   if (generator.list !== undefined && directory !== undefined) {
@@ -73,7 +71,7 @@ function timeout(ms: number): Promise<"late"> {
 }
 
 function describe(bytes: Uint8Array | undefined): string | undefined {
-  return bytes === undefined ? "it returned no content, and there was none before" : undefined;
+  return bytes === undefined ? "it returned no content, and there was no previous content" : undefined;
 }
 
 async function bytesOf(generator: ContentGenerator, path: string, context: GeneratorContext) {

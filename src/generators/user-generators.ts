@@ -58,7 +58,7 @@ export class OwnCode implements AsyncDisposable {
     const late = setTimeout(() => helper.kill(`${this.#file} took longer than ${LOADING_MS / 1000} s`), LOADING_MS);
     try {
       const { value } = await helper.call({ task: "load", file: this.#file });
-      // The helper is this same program: the value is what `load` in helper/tasks.ts returns.
+      // The helper is this same program: the value is what `load` in workers/tasks.ts returns.
       this.#description = value as Description;
     } catch (error) {
       helper.kill("its file cannot be loaded");

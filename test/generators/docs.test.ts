@@ -142,8 +142,8 @@ test("what a generator fails with names the file once", async () => {
     const { stderr } = await sandbox.llmfs(["generators", "test", path], { cwd: folder });
     return stderr.slice(stderr.indexOf("\n") + 1);
   };
-  expect(await failing("empty")).toBe('llmfs: /empty: generator "empty" failed: it returned no { content } (EIO)\n');
-  expect(await failing("page")).toBe(`llmfs: /page: there is no template ${folder}/no.liquid (ENOENT)\n`);
+  expect(await failing("empty")).toBe('llmfs: /empty: generator "empty" failed: it did not return { content } (EIO)\n');
+  expect(await failing("page")).toBe(`llmfs: /page: the template does not exist: ${folder}/no.liquid (ENOENT)\n`);
 });
 
 test("the contract's example keeps the contract, and breaches are named", async () => {

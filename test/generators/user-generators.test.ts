@@ -348,7 +348,7 @@ test("what crosses in one piece is bounded: messages of errors, metadata, lists"
   expect(error).toBeInstanceOf(FsError);
   expect(String(error).length).toBeLessThan(20_000);
   expect(await one.text("/kept")).toBe("x");
-  expect(one.log.join()).toContain('the metadata "long" is not kept: no xattr can hold it');
+  expect(one.log.join()).toContain('the metadata "long" is not kept: it is too large for an xattr');
   expect(await one.list("/d", "g").catch(errno)).toBe("EFBIG");
 }, 30_000);
 

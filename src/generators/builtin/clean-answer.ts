@@ -1,28 +1,28 @@
 /**
- * From what a model answered to what belongs in the file.
+ * Turns a model's answer into the content of a file.
  *
- * What is certainly not content is taken away: thoughts, the marks of a turn (reasoning.ts), a code fence around the
- * whole, and empty lines at the top. In a file of code also the sentences around the one block that holds it: between
- * them, neither they nor the fences would be code. Where it is not plain which block that is, the model is asked again.
- * In prose nobody can tell an introduction from content, so there it stays. A text that does not end in a newline gets
- * one, as POSIX has text files; nothing else is changed.
+ * Anything that is certainly not content is removed: reasoning, end-of-turn marks (reasoning.ts), a code fence around
+ * the whole, and empty lines at the top. In a code file, so are the sentences around the one block with the code,
+ * because neither they nor the fences would be valid code. If it is not clear which block that is, the model is asked
+ * again. In prose, an introduction cannot be told from content, so it stays. A text without a final newline gets one,
+ * as POSIX text files have; nothing else is changed.
  *
- * Recordings hold the answer as it came. This is done whenever one is used, so that it holds for old recordings too.
+ * Recordings hold the original answer. This code runs whenever one is used, so that it also applies to old recordings.
  */
 import { type Block, blocksIn, isSentence, literalIsOpen, MOST_BLOCKS } from "./fences.ts";
 import { beginsFlush, fitsFile, isMarkdown, isPython, kindOfFile } from "./file-type.ts";
 import { removeReasoning } from "./reasoning.ts";
 
 export interface CleanAnswer {
-  /** The file's text. "" where there is none, and where the model said by an empty code fence that the file is empty. */
+  /** The file's text. "" if there is none, or if the model sent an empty code fence for an empty file. */
   readonly text: string;
-  /** Why there is no text: the answer is blank, or holds nothing but thoughts. */
+  /** Why there is no text: the answer is blank, or contains only reasoning. */
   readonly missing?: "nothing" | "thoughts";
-  /** The text holds more than the file, and it is not plain what: sentences, or several blocks. */
+  /** The text contains more than the file, and it is not clear which part is the file: sentences, or several blocks. */
   readonly unclear?: true;
 }
 
-/** `path` says what kind of file it is. */
+/** `path` determines the kind of file. */
 export function readFileAnswer(answer: string, path: string): CleanAnswer {
   const kind = kindOfFile(path);
   const { text, onlyThoughts } = removeReasoning(answer, kind);
@@ -36,12 +36,12 @@ export function readFileAnswer(answer: string, path: string): CleanAnswer {
     : { text: finishText(found ?? text, path) };
 }
 
-/** As `readFileAnswer`, for whoever takes the text whatever it is. */
+/** Like `readFileAnswer`, for callers that accept any text. */
 export function readFileText(answer: string, path: string): string {
   return readFileAnswer(answer, path).text;
 }
 
-/** JSON in an answer that may have thoughts before it, a fence around it, or prose on either side. */
+/** The JSON in an answer that may have reasoning before it, a fence around it, or prose on either side. */
 export function extractJson(answer: string): string {
   const text = withoutFence(removeReasoning(answer, "code").text, "answer.json").trim();
   if (text.startsWith("{")) return text;
@@ -50,18 +50,18 @@ export function extractJson(answer: string): string {
   return start >= 0 && end > start ? text.slice(start, end + 1) : text;
 }
 
-/** With a first line that can stand there, and a newline at the end. */
+/** With a valid first line and a final newline. */
 function finishText(text: string, path: string): string {
   const begun = withoutIndent(text.replace(/^(?:[ \t]*\r?\n)+/, ""), path);
   return begun === "" || begun.endsWith("\n") ? begun : `${begun}\n`;
 }
 
-/** What has to stand at the very beginning of any file that has it. */
+/** What must be at the very beginning of a file if it is present. */
 const FIRST = /^[ \t]+(?=#!|<\?|---[ \t]*\r?\n|-----BEGIN )/;
 
 /**
- * Without the blank that some tokenizers put before an answer, where it makes an error or another meaning of the first
- * line. In a file whose other lines are all indented too, the first is not the odd one.
+ * Removes the space that some tokenizers put before an answer, if it makes the first line invalid or changes its
+ * meaning. In a file whose other lines are all indented too, the space is intended.
  */
 function withoutIndent(text: string, path: string): string {
   if (FIRST.test(text)) return text.replace(FIRST, "");
@@ -80,13 +80,13 @@ function withoutIndent(text: string, path: string): string {
 }
 
 /**
- * The inside of a fence that encloses the whole answer; the answer itself if none does.
+ * The content of a fence around the whole answer; the answer itself if there is none.
  *
- * A Markdown file may consist of one block, so there only a fence that says "markdown", or holds a heading at its top, is
- * taken away.
+ * A Markdown file may consist of one block, so there a fence is only removed if it says "markdown" or begins with a
+ * heading.
  */
 function withoutFence(answer: string, path: string): string {
-  // What a fence begins with, after empty lines.
+  // The beginning of a fence, after empty lines.
   if (!/^\s*[`~]/.test(answer)) return answer;
   const lines = answer
     .replace(/^(?:[ \t]*\r?\n)+/, "")
@@ -110,13 +110,13 @@ function joinLines(lines: readonly string[]): string {
   return lines.length === 0 ? "" : `${lines.join("\n")}\n`;
 }
 
-/** The one block of an answer for a file of code that is the file. Undefined where all of the answer is code. */
+/** The one block of an answer that is the code file. Undefined if the whole answer is code. */
 function findCodeBlock(text: string, path: string): string | "unclear" | undefined {
   const lines = text.trimEnd().split("\n");
   const blocks = blocksIn(lines).filter(({ indented }) => !indented);
   const [first] = blocks;
   const before = first === undefined ? "" : lines.slice(0, first.start).join("\n");
-  // A fence in a string, a comment or an element belongs to it.
+  // A fence inside a string, a comment or an element belongs to it.
   if (first === undefined || literalIsOpen(before)) return undefined;
   if (kindOfFile(path) === "markup" && before.includes("<")) return undefined;
   if (blocks.length > MOST_BLOCKS) return "unclear";
@@ -127,7 +127,7 @@ function findCodeBlock(text: string, path: string): string | "unclear" | undefin
   return joinLines(lines.slice(block.start + 1, block.end));
 }
 
-/** The lines between blocks, which come in the order of the text. */
+/** The lines between blocks. Precondition: the blocks are in the order of the text. */
 function linesOutside(lines: readonly string[], blocks: readonly Block[]): readonly string[] {
   const found: string[] = [];
   let from = 0;

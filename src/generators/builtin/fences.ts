@@ -1,4 +1,4 @@
-/** Code fences, by CommonMark's rules as far as models keep them. */
+/** Code fences, by CommonMark's rules as far as models follow them. */
 
 const FENCE = /^( {0,3})(`{3,}|~{3,})([^\n]*)$/;
 
@@ -9,15 +9,15 @@ export interface Fence {
   readonly indented: boolean;
 }
 
-/** The fence that a line is, if it is one. */
+/** The fence on a line, if there is one. */
 function fenceIn(line: string): Fence | undefined {
-  // Most lines are none, and that is seen at once.
+  // A quick test, since most lines are not fences.
   if (!/^ {0,3}[`~]/.test(line)) return undefined;
   const found = FENCE.exec(line.replace(/\r$/, ""));
   const mark = found?.[2];
   if (mark === undefined) return undefined;
   const info = (found?.[3] ?? "").trim();
-  // "```x``` is code" begins a line of text.
+  // "```x``` is code" is the beginning of a line of text.
   if (mark.startsWith("`") && info.includes("`")) return undefined;
   return { mark, info, indented: found?.[1] !== "" };
 }
@@ -25,17 +25,17 @@ function fenceIn(line: string): Fence | undefined {
 export interface Block {
   readonly info: string;
   readonly indented: boolean;
-  /** Indexes of the lines of its fences; null for one that is never closed. */
+  /** Indexes of the lines of its fences; null if it is never closed. */
   readonly start: number;
   readonly end: number | null;
 }
 
-/** A text with more is none that could be understood. */
+/** A text with more blocks cannot be interpreted. */
 export const MOST_BLOCKS = 100;
 
 /**
- * The fenced blocks of a text, and of a text with very many the first. Inside one, a fence with a word after it opens another, which the next bare fence closes,
- * because that is how models nest them.
+ * The fenced blocks of a text (only the first ones if there are very many). Inside a block, a fence with a word after
+ * it opens a nested block, which the next bare fence closes, because models nest them like that.
  */
 export function blocksIn(lines: readonly string[]): readonly Block[] {
   const blocks: Block[] = [];
@@ -57,12 +57,12 @@ export function blocksIn(lines: readonly string[]): readonly Block[] {
   return blocks;
 }
 
-/** Whether a text ends within a fenced block. */
+/** Whether a text ends inside a fenced block. */
 export function blockIsOpen(text: string): boolean {
   return blocksIn(text.split("\n")).at(-1)?.end === null;
 }
 
-/** What begins and ends a comment or a string of several lines, in one language or another. */
+/** Delimiters of multi-line comments and strings in various languages. */
 const LITERALS: readonly (readonly [open: string, close: string])[] = [
   ["/*", "*/"],
   ["<!--", "-->"],
@@ -76,7 +76,7 @@ const LITERALS: readonly (readonly [open: string, close: string])[] = [
   ['@"', '"@'],
 ];
 
-/** Whether a text ends within what a program quotes: a comment, a string of several lines, a here-document. */
+/** Whether a text ends inside a comment, a multi-line string or a here-document. */
 export function literalIsOpen(text: string): boolean {
   const isOdd = (mark: string) => text.split(mark).length % 2 === 0;
   if (['"""', "'''", "`", "$$", '"'].some(isOdd)) return true;
@@ -84,7 +84,7 @@ export function literalIsOpen(text: string): boolean {
   return /<<[-~]?["']?[A-Z_a-z]|^__(END|DATA)__/m.test(text);
 }
 
-/** Lines that are code in one language or another, and hardly ever a sentence. */
+/** Lines that are code in some language, and hardly ever a sentence. */
 const CODE = [
   /^\s*(import|from|def|class|function|const|let|var|return|if|for|while|package|using|namespace|module|fn|pub)\s/,
   /^\s*(struct|enum|interface|export|require|use|type|public|private|static|async|await|echo|set|local)\s/,
@@ -94,14 +94,14 @@ const CODE = [
   /^\s*[\w.-]+\s*(=|\()|^\s*[a-z][\w.-]*\s*:\s*\S/,
 ];
 
-/** Whether a line is written for people. A blank line is, and one that separates. */
+/** Whether a line is prose. Blank lines and separators count as prose. */
 export function isSentence(line: string): boolean {
   const text = line.trim();
   if (/^[-*_=\s]*$/.test(text)) return true;
   return !CODE.some((pattern) => pattern.test(line)) && /\p{L}{2}/u.test(text);
 }
 
-/** Whether a text begins with sentences rather than with code, or a comment in it. */
+/** Whether a text begins with sentences rather than with code or a comment. */
 export function beginsAsProse(text: string): boolean {
   const lines = text.slice(0, 4000).split("\n");
   const fence = lines.findIndex((line) => fenceIn(line) !== undefined);

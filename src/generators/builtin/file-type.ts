@@ -1,14 +1,14 @@
-/** What the name of a file says of its content, as far as that decides how an answer becomes a file. */
+/** What the name of a file reveals about its content, as far as that affects how an answer becomes a file. */
 import { basename } from "node:path";
 
 /**
- * - "code": a compiler or parser reads it; sentences and code fences between its lines are errors
- * - "markup": the same, of elements in angle brackets
- * - "prose": anything may stand in it
+ * - "code": read by a compiler or parser; sentences and code fences between its lines are errors
+ * - "markup": the same, with elements in angle brackets
+ * - "prose": anything is allowed
  */
 export type FileKind = "code" | "markup" | "prose";
 
-/** Endings of files, and the words for their languages that stand at a code fence: those on a line go together. */
+/** File extensions, and the names of their languages after a code fence: those on one line belong together. */
 const LANGUAGES: readonly string[] = [
   "py pyi pyw pyx python python3 cython",
   "js mjs cjs jsx ts mts cts tsx javascript typescript node",
@@ -93,7 +93,7 @@ export function isMarkdown(path: string): boolean {
   return /\.(md|markdown|mdx|mdown|rmd|qmd)$/i.test(path);
 }
 
-/** Whether the info string of a code fence ("python", "ts title=…", "src/main.ts") names the language of a file. */
+/** Whether the info string of a code fence ("python", "ts title=…", "src/main.ts") matches the language of a file. */
 export function fitsFile(info: string, path: string): boolean {
   const word =
     info
@@ -105,20 +105,20 @@ export function fitsFile(info: string, path: string): boolean {
   return groups.get(typeOf(path))?.has(word.replace(/^\./, "").split(":")[0] ?? "") === true;
 }
 
-/** In which the first line must not be indented, or a blank at its beginning means something else than none. */
+/** Whether the first line must not be indented, or a space at its beginning would change its meaning. */
 export function beginsFlush(path: string): boolean {
   return /^(pyi?|pyw|pyx|ya?ml|nim|csv|tsv|env|gitignore|dockerignore|npmignore|gitattributes)$/.test(typeOf(path));
 }
 
-/** Whether all of a file may be moved to the left. */
+/** Whether a whole file may be dedented. */
 export function isPython(path: string): boolean {
   return /^py[iwx]?$/.test(typeOf(path));
 }
 
-/** Files that are known by their whole name. */
+/** Files known by their whole name. */
 const NAMES = /^(gnu)?makefile$|^(docker|container|jenkins|gem|rake|vagrant)file$/;
 
-/** The ending, or the whole name of a file that is known by it ("makefile", "gitignore"), in lower case; "" for others. */
+/** The extension, or the whole name of a file known by it ("makefile", "gitignore"), in lower case; "" for others. */
 function typeOf(path: string): string {
   const name = basename(path).toLowerCase();
   if (name === "cmakelists.txt" || name === "requirements.txt") return name.slice(0, -".txt".length);

@@ -1,25 +1,27 @@
 /**
- * What a server answers as content.
+ * Content from a server's response.
  *
  * | option | |
  * |---|---|
  * | `url` | `https://api.example.com/users/{id}`: parts of the path, encoded |
  * | `method`, `headers`, `body` | default GET; secrets as `${TOKEN}` |
- * | `hosts` | which hosts may be asked, redirects included; default: the one of `url` |
- * | `private` | true: addresses of this machine and of private networks may be asked too |
- * | `json` | true: the answer is JSON and is indented, its numbers as they are |
- * | `maxBytes`, `timeout`, `retries` | default 64 MiB, 30s for all tries together, 2 |
+ * | `hosts` | the allowed hosts, also for redirects; default: the host of `url` |
+ * | `private` | true: also allow addresses of this machine and of private networks |
+ * | `json` | true: the response is JSON and is indented, with its numbers unchanged |
+ * | `maxBytes`, `timeout`, `retries` | default 64 MiB, 30s for all attempts together, 2 |
  * | `list` | the URL of a collection: its items are the files of the directory |
- * | `collect` | true: the file is a collection, all its pages as one |
- * | `items` | where in an answer they are: JSONPath (`$.results[*]`) or JSON pointer (`/results`); default: the whole |
- * | `next` | where in an answer the next page's URL is; a `Link: …; rel="next"` is followed by itself |
- * | `cursor` | the URL's parameter that gets what is at `next`, where that is no URL |
- * | `page`, `offset` | the URL's parameter that counts pages, or items, until there are none |
- * | `format`, `columns` | of `collect`: `json`, `ndjson`, `csv`, `tsv`, `md`, else by the path's ending; members to be columns |
+ * | `collect` | true: the file is a collection, with all its pages in one |
+ * | `items` | where the items are in a response: JSONPath (`$.results[*]`) or JSON pointer (`/results`); default: all
+ * of it |
+ * | `next` | where the next page's URL is in a response; a `Link: …; rel="next"` header is followed automatically |
+ * | `cursor` | the URL parameter for the value at `next`, if that is not a URL |
+ * | `page`, `offset` | the URL parameter that counts pages, or items, until there are none left |
+ * | `format`, `columns` | for `collect`: `json`, `ndjson`, `csv`, `tsv`, `md`, default: by the path's extension; the
+ * members to use as columns |
  *
- * An item is an object with a member for every `{name}` of `match`, or a value for its only one. Statuses become
- * errnos: 404 ENOENT, 401 and 403 EACCES, 429 EBUSY, others EIO. Where the source has ETag or Last-Modified, content
- * that is made anew asks whether it has changed.
+ * An item is an object with a member for every `{name}` of `match`, or a plain value if there is only one. Statuses
+ * become errnos: 404 ENOENT, 401 and 403 EACCES, 429 EBUSY, others EIO. If the source has ETag or Last-Modified,
+ * regenerating the content asks the server whether it has changed.
  */
 import { FsError } from "../../errno.ts";
 import {
@@ -47,11 +49,11 @@ const KNOWN = ["url", "method", "headers", "body", "hosts", "private", "json", "
 const KNOWN_COLLECTION = ["list", ...PAGING, "collect", "format", "columns"];
 const EXAMPLE = '"https://api.example.com/users/{id}"';
 const MAX_BYTES = 64 * 1024 * 1024;
-/** Of all pages together, where no rule says how large a content may be. */
+/** For all pages together, if no rule limits the size of the content. */
 const MAX_COLLECTED = 256 * 1024 * 1024;
 const TIMEOUT_MS = 30_000;
 const RETRIES = 2;
-/** A longer answer goes to the file as it comes, and is not asked for again when it breaks off. */
+/** A longer response is streamed into the file, and is not requested again if it breaks off. */
 const HELD_BYTES = 4 * 1024 * 1024;
 
 export function createHttpGenerator(parts: SourceParts): SourceGenerator {
@@ -75,7 +77,7 @@ export function createHttpGenerator(parts: SourceParts): SourceGenerator {
       readTexts(options, "columns");
       readFlag(options, "json");
       if (readFlag(options, "collect") && readFlag(options, "json")) {
-        throw new Error('the option "json" is for one answer: with "collect" the file is made of many');
+        throw new Error('the option "json" is for one response; "collect" combines many');
       }
     },
     suits(match, options) {
@@ -121,12 +123,12 @@ async function* listItems(
   const settings = { ...common, method: "GET" };
   for await (const item of streamItems(fetchPages(start, pagingOf(options), settings, context, documents))) {
     const file = shape.fill(valuesOf(parseItem(item), shape.names));
-    if (file === undefined) throw new FsError("EIO", `${showUrl(start)}: an item without ${shape.names.join(", ")}`);
+    if (file === undefined) throw new FsError("EIO", `${showUrl(start)}: an item has no ${shape.names.join(", ")}`);
     if (file.startsWith(below)) yield { path: file.slice(below.length) };
   }
 }
 
-/** All pages of a collection as one file. */
+/** All pages of a collection in one file. */
 function collect(
   path: string,
   url: URL,
@@ -197,7 +199,7 @@ function parseHttpOptions(options: Options): HttpOptions {
   };
 }
 
-/** Throws Error unless the URL's host stands fast: no part of a path may choose it. */
+/** Throws Error unless the URL has a fixed host: no part of a path may choose it. */
 function hostOf(template: string): string {
   const [, host] = /^https?:\/\/([^/?#{}@]+)(?=[/?#]|$)/.exec(template) ?? [];
   if (host === undefined)
@@ -209,10 +211,11 @@ function hostOf(template: string): string {
 function fillTemplate(template: string, params: GeneratorContext["params"]): URL {
   const text = template.replace(/\{(\w+)\}/g, (braces, name: string) => {
     if (!Object.hasOwn(params, name))
-      throw new FsError("EIO", `the URL wants ${braces}, which the rule's match has not`);
+      throw new FsError("EIO", `the URL needs ${braces}, which the rule's match does not define`);
     const value = params[name] ?? "";
-    // These two are steps within a path, however they are encoded.
-    if (value === "." || value === "..") throw new FsError("ENOENT", `${JSON.stringify(value)} is no name on a server`);
+    // Encoded or not, these two are steps within a path.
+    if (value === "." || value === "..")
+      throw new FsError("ENOENT", `${JSON.stringify(value)} is not a valid name on a server`);
     return encodeURIComponent(value);
   });
   return new URL(text);

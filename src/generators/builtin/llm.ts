@@ -26,7 +26,7 @@ export interface LlmContext extends GeneratorContext {
   readonly viewer?: number;
 }
 
-/** Content from a language model: one plain-text completion, no JSON around the file's body. */
+/** Content from a language model: one plain-text completion, without JSON around the file's text. */
 export function createLlmGenerator(options: LlmOptions): ContentGenerator {
   const { model } = options;
   return {
@@ -47,7 +47,7 @@ export function createLlmGenerator(options: LlmOptions): ContentGenerator {
       const reading = readFileAnswer(answer.text, path);
       if (reading.missing !== undefined) {
         await model.forget?.(request);
-        const what = reading.missing === "nothing" ? "an empty answer" : "thoughts, and no answer,";
+        const what = reading.missing === "nothing" ? "an empty answer" : "reasoning but no answer";
         throw new LlmError("empty", `${answer.model} sent ${what} for ${path}; try again, or another model`);
       }
       const better = reading.unclear ? await askAgain(path, request, answer, how, context) : undefined;

@@ -1,17 +1,17 @@
 /**
- * What a server leaves in the text of an answer that belongs to the conversation and not to the file: the thoughts of a
- * reasoning model before it, and the marks that begin and end a turn.
+ * Removes what a server leaves in the text of an answer although it belongs to the conversation and not to the file:
+ * the reasoning before it, and the marks around a turn.
  *
  * A file may itself be about such marks: a chat template, the configuration of a tokenizer, a page on reasoning models.
- * So they are looked for at the edges only, and stay where the rest of the text shows that they belong to it. All of
- * this is done by plain searches, in time that grows with the length of the text.
+ * So they are only searched at the edges, and stay if the rest of the text shows that they belong to it. All searches
+ * are plain, in time proportional to the length of the text.
  */
 import { beginsAsProse, blockIsOpen } from "./fences.ts";
 import type { FileKind } from "./file-type.ts";
 
 export interface Spoken {
   readonly text: string;
-  /** There are thoughts, and nothing comes after them. */
+  /** There is reasoning, and nothing after it. */
   readonly onlyThoughts: boolean;
 }
 
@@ -30,9 +30,9 @@ export function removeReasoning(answer: string, kind: FileKind): Spoken {
 interface Marks {
   readonly open: string;
   readonly close: string;
-  /** They are tokens of a model, which nobody writes by accident. */
+  /** These are tokens of a model, which nobody writes by accident. */
   readonly token?: true;
-  /** Without its end it is still taken for thoughts: the answer was cut off. */
+  /** Counts as reasoning even without the end mark: the answer was cut off. */
   readonly alone?: true;
 }
 
@@ -52,7 +52,7 @@ const THOUGHTS: readonly Marks[] = [
   { open: "<|channel>thought", close: "<channel|>", token: true, alone: true },
 ];
 
-/** What some of those models put around the answer itself. */
+/** Marks that some of those models put around the answer itself. */
 const WRAPPERS: readonly Marks[] = [
   { open: "<answer>", close: "</answer>" },
   { open: "<response>", close: "</response>" },
@@ -61,7 +61,7 @@ const WRAPPERS: readonly Marks[] = [
   { open: "<|begin_of_solution|>", close: "<|end_of_solution|>", token: true },
 ];
 
-/** The text between a beginning and an end mark, or undefined where it does not begin like that. */
+/** The text after leading reasoning; undefined if it does not begin with reasoning. */
 function withoutLeadingThoughts(text: string, kind: FileKind): Spoken | undefined {
   const start = text.length - text.trimStart().length;
   const head = toAsciiLowerCase(text.slice(start, start + 40));
@@ -70,19 +70,19 @@ function withoutLeadingThoughts(text: string, kind: FileKind): Spoken | undefine
   const lower = toAsciiLowerCase(text);
   const end = findClosingMark(lower, marks, start + marks.open.length);
   if (end === undefined) {
-    // "<think> is a tag" begins a page about it.
+    // "<think> is a tag" may begin a page about it.
     const cutOff = marks.alone === true && (kind === "code" || endsLine(text, start + marks.open.length));
     return cutOff ? { text, onlyThoughts: true } : undefined;
   }
   return textAfterThoughts(text, end, kind);
 }
 
-/** Of ASCII alone: what stands at an index there stands at the same one here. */
+/** Changes ASCII letters only, so that all indexes stay the same. */
 function toAsciiLowerCase(text: string): string {
   return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
-/** Where the thoughts end. Those that speak of the mark itself do so within a sentence. */
+/** The end of the reasoning. Reasoning that mentions the mark itself does so within a sentence. */
 function findClosingMark(lower: string, { open, close }: Marks, from: number): number | undefined {
   let first: number | undefined;
   for (let at = lower.indexOf(close, from); at >= 0; at = lower.indexOf(close, at + close.length)) {
@@ -90,7 +90,7 @@ function findClosingMark(lower: string, { open, close }: Marks, from: number): n
     first ??= end;
     if (endsLine(lower, end) || !/[\s`"'.,;:!?)\]]/.test(lower.charAt(end))) return end;
   }
-  // "<think>" is ended by "</thinking>" now and then, and the other way round.
+  // "<think>" is occasionally closed by "</thinking>", and vice versa.
   if (first === undefined && open.startsWith("<think")) {
     const other = open === "<think>" ? "</thinking>" : "</think>";
     const at = lower.indexOf(other, from);
@@ -99,7 +99,7 @@ function findClosingMark(lower: string, { open, close }: Marks, from: number): n
   return first;
 }
 
-/** Whether only blanks stand between this place and the end of its line. */
+/** Whether only white space follows on this line. */
 function endsLine(text: string, at: number): boolean {
   for (let index = at; index < text.length; index++) {
     const character = text[index];
@@ -109,7 +109,9 @@ function endsLine(text: string, at: number): boolean {
   return true;
 }
 
-/** What comes after thoughts; undefined where it cannot be the file, so that they must be part of it. */
+/**
+ * The text after the reasoning; undefined if it cannot be the file, so that the "reasoning" must be part of the file.
+ */
 function textAfterThoughts(text: string, from: number, kind: FileKind): Spoken | undefined {
   const after = text.slice(from).replace(/^[ \t]*\r?\n?/, "");
   if (kind === "markup") {
@@ -120,9 +122,9 @@ function textAfterThoughts(text: string, from: number, kind: FileKind): Spoken |
 }
 
 /**
- * Thoughts whose beginning was part of the prompt, as the templates of R1 and Qwen3 have it, so that only their end is
- * there. A text about such marks has the beginning as well, or has the end in the middle of a line or in a code block;
- * and code does not begin with sentences.
+ * Reasoning whose beginning was part of the prompt, as in the templates of R1 and Qwen3, so that only its end mark is
+ * present. A text about such marks also has the beginning, or has the end mark in the middle of a line or in a code
+ * block; and code does not begin with sentences.
  */
 function withoutUnopenedThoughts(text: string, kind: FileKind): Spoken | undefined {
   const lower = toAsciiLowerCase(text);
@@ -148,7 +150,10 @@ function unopenedEnd(text: string, lower: string, { open, close, token }: Marks,
   return isEnd && !blockIsOpen(before) ? end : undefined;
 }
 
-/** An answer that is enclosed as a whole, once its thoughts are gone. In markup such an element may be the file's own. */
+/**
+ * An answer that is wrapped as a whole, once its reasoning is removed. In markup, such an element may belong to the
+ * file.
+ */
 function withoutWrapper(text: string, kind: FileKind): string {
   const trimmed = text.trim();
   const lower = toAsciiLowerCase(trimmed);
@@ -162,8 +167,8 @@ const CHANNEL = "<|channel|>";
 const MESSAGE = "<|message|>";
 
 /**
- * The final channel of gpt-oss, whose answers are messages with a channel each. Undefined where the text is nothing of the
- * kind. Some servers leave the words of the marks and drop the marks: "analysis…assistantfinal…".
+ * The final channel of gpt-oss, whose answers are messages with a channel each. Undefined if the text has no channels.
+ * Some servers remove the marks and leave their words: "analysis…assistantfinal…".
  */
 function readFinalChannel(answer: string, kind: FileKind): Spoken | undefined {
   const text = answer.trimStart();
@@ -172,10 +177,10 @@ function readFinalChannel(answer: string, kind: FileKind): Spoken | undefined {
     return at < 0 ? undefined : { text: text.slice(at + "assistantfinal".length), onlyThoughts: false };
   }
   if (!text.startsWith(CHANNEL) && !/^<\|start\|>assistant\s*<\|channel\|>/.test(text)) return undefined;
-  // Of several, the first that begins a message: thoughts and content may speak of the marks.
+  // The first one that begins a message: reasoning and content may mention the marks.
   for (const opening of [`<|start|>assistant${CHANNEL}final`, `${CHANNEL}final`]) {
     for (let at = text.indexOf(opening); at >= 0; at = text.indexOf(opening, at + 1)) {
-      // Between the channel's name and its message there may be a constraint: "final <|constrain|>json".
+      // A constraint may stand between the channel's name and its message: "final <|constrain|>json".
       const begins = text.slice(at, at + 150).indexOf(MESSAGE);
       if (begins < 0) continue;
       const content = withoutMessageEnd(text.slice(at + begins + MESSAGE.length));
@@ -185,7 +190,7 @@ function readFinalChannel(answer: string, kind: FileKind): Spoken | undefined {
   return { text: answer, onlyThoughts: true };
 }
 
-/** A message that is begun is ended, whatever its content is about. */
+/** A message that has begun also ends, whatever its content is about. */
 function withoutMessageEnd(content: string): string {
   const end = trimmedLength(content, content.length);
   const mark = ["<|return|>", "<|end|>"].find((one) => content.endsWith(one, end));
@@ -194,11 +199,11 @@ function withoutMessageEnd(content: string): string {
 
 interface TurnMark {
   readonly mark: string;
-  /** What begins whatever this ends, where there is something. */
+  /** The marks that open what this one closes, if any. */
   readonly opens?: readonly string[];
 }
 
-/** By which models end a turn, and which their servers may fail to take away. */
+/** Marks at the end of a turn that servers sometimes fail to remove. */
 const END_MARKS: readonly TurnMark[] = [
   { mark: "</s>", opens: ["<s>", "<s "] },
   { mark: "<|im_end|>", opens: ["<|im_start|>"] },
@@ -226,10 +231,10 @@ const END_MARKS: readonly TurnMark[] = [
   { mark: "<|observation|>" },
 ];
 
-/** A model that has run wild repeats them. Of so many none is content. */
+/** A model in a loop repeats them. If there are this many, none is content. */
 const MOST_MARKS = 8;
 
-/** A text that ends in marks without them. One stays if something in the text is waiting for it, or has its like. */
+/** Removes marks from the end of a text. One stays if something in the text needs it, or contains the same mark. */
 function withoutEndMarks(text: string, kind: FileKind): string {
   // The last one first.
   const run: TurnMark[] = [];
@@ -254,14 +259,14 @@ function withoutEndMarks(text: string, kind: FileKind): string {
   return text.slice(0, kept);
 }
 
-/** Whether the last line is a token as well: then this is a list of them. */
+/** Whether the last line is a token as well: then this is a list of tokens. */
 function endsInToken(text: string): boolean {
   const end = trimmedLength(text, text.length);
   const line = text.slice(text.lastIndexOf("\n", end - 1) + 1, end).trim();
   return /^(<\|?[\w ]{1,40}\|?>|\[[A-Z_]{1,40}\])$/.test(line);
 }
 
-/** Without the blanks at the end of what stands before this place. */
+/** The length of the text before `end`, without trailing white space. */
 function trimmedLength(text: string, end: number): number {
   let length = end;
   while (length > 0 && /\s/.test(text.charAt(length - 1))) length -= 1;
@@ -269,11 +274,11 @@ function trimmedLength(text: string, end: number): number {
 }
 
 function belongsTo(before: string, { mark, opens = [] }: TurnMark): boolean {
-  // What one mark begins, several may end.
+  // What one mark opens, several may close.
   const ends = END_MARKS.filter((one) => opens.some((open) => one.opens?.includes(open)));
   const sum = (marks: readonly string[]) => marks.reduce((total, one) => total + count(before, one), 0);
   if (sum(opens) > sum(ends.map((one) => one.mark))) return true;
-  // A file of such texts has more of them, each at the end of a line.
+  // A file with such texts has more of them, each at the end of a line.
   for (let at = before.indexOf(mark); at >= 0; at = before.indexOf(mark, at + mark.length)) {
     if (endsLine(before, at + mark.length) && before.slice(at + mark.length).trim() !== "") return true;
   }
@@ -297,7 +302,7 @@ const BEGIN_MARKS = [
   "<｜Assistant｜>",
 ];
 
-/** A transcript begins like that too, and has more than one. */
+/** A transcript begins like that too, but has more than one. */
 function withoutBeginMark(text: string): string {
   const trimmed = text.trimStart();
   const mark = BEGIN_MARKS.find((one) => trimmed.startsWith(one));

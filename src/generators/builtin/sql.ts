@@ -4,16 +4,16 @@
  * | option | |
  * |---|---|
  * | `url` | `sqlite:FILE` (relative to the configuration file), `postgres://…`, `mysql://…`; best as `${DATABASE_URL}` |
- * | `database` | instead of `url`: a SQLite file in the mount itself, by its path there |
+ * | `database` | instead of `url`: a SQLite file in the mount, by its path there |
  * | `query` | one statement; `:name` is the part `{name}` of the path, as a bound parameter |
- * | `list` | a query with a column for every `{name}` of `match`: the files there are |
- * | `format` | `csv`, `tsv`, `json`, `ndjson`, `md`; default: by the path's ending |
- * | `single` | true: the file is one row; ENOENT if there is none |
- * | `column` | the file is this column's value in the first row, byte for byte; ENOENT if there is none |
- * | `timeout` | the longest a statement may take; default 60s |
+ * | `list` | a query for the existing files, with a column for every `{name}` of `match` |
+ * | `format` | `csv`, `tsv`, `json`, `ndjson`, `md`; default: by the path's extension |
+ * | `single` | true: the file is one row; ENOENT if the query returns none |
+ * | `column` | the file is this column's value in the first row, byte for byte; ENOENT without a row |
+ * | `timeout` | time limit of a statement; default 60s |
  *
- * Sessions are read-only, and a query nobody waits for is cancelled in the server. Values are exact: numbers keep every
- * digit, NULL is an empty field (an empty text is `""`), bytes are `\x` and hexadecimal digits.
+ * Sessions are read-only, and a query that nobody waits for is cancelled on the server. Values are exact: numbers keep
+ * every digit, NULL is an empty field (an empty text is `""`), bytes are `\x` and hexadecimal digits.
  */
 import { isAbsolute, join } from "node:path";
 import { FsError } from "../../errno.ts";
@@ -39,11 +39,11 @@ import { bytesOf, checkFormat, createFormatter, readFormat, requireFormat } from
 import type { Database, Query, Rows } from "./sql/rows.ts";
 
 const TIMEOUT_MS = 60_000;
-/** Where no rule says how large a content may be. */
+/** The limit if no rule sets one. */
 const MAX_BYTES = 256 * 1024 * 1024;
-/** A row of a listing is the names of one file. */
+/** A row of a listing holds the names of one file. */
 const LISTED_ROW = 1024 * 1024;
-/** SQLite holds a row as it is, this program as values, as text and as bytes. */
+/** SQLite holds a row as it is; this program holds it as values, as text and as bytes. */
 const ROW_COPIES = 5;
 const OPTIONS = ["url", "database", "query", "list", "format", "single", "column", "timeout"];
 
@@ -61,7 +61,7 @@ export function createSqlGenerator(parts: SourceParts): SourceGenerator {
     return made;
   }
 
-  /** The file's bytes, as the query's rows come. */
+  /** The file's bytes, as the rows of the query arrive. */
   async function* streamBytes(
     url: string,
     query: Query,
@@ -75,7 +75,7 @@ export function createSqlGenerator(parts: SourceParts): SourceGenerator {
     if (file !== undefined) {
       const late = AbortSignal.timeout(timeoutMs);
       const isInside = options.database !== undefined;
-      if (!isInside) refusePathInMount("url", file, 'name it with the option "database"');
+      if (!isInside) refusePathInMount("url", file, 'use the option "database"');
       const within = isInside ? { within: parts.mountpoint ?? "/" } : {};
       const task = { task: "sqlite", query: { file, ...within, ...query, ...about, maxBytes } } as const;
       const pool = isInside ? inside : helpers;
@@ -84,7 +84,7 @@ export function createSqlGenerator(parts: SourceParts): SourceGenerator {
         yield* (await pool.call(task, AbortSignal.any([signal, late]), most)).pieces;
       } catch (error) {
         if (late.aborted && !signal.aborted)
-          throw new FsError("ETIMEDOUT", `SQLite: no end after ${timeoutMs / 1000} s`);
+          throw new FsError("ETIMEDOUT", `SQLite: the query did not finish within ${timeoutMs / 1000} s`);
         throw toFsError(error);
       }
       return;
@@ -98,17 +98,18 @@ export function createSqlGenerator(parts: SourceParts): SourceGenerator {
   }
 
   /**
-   * The database's URL. One in the mount is reached through the kernel, as any program reaches it: what a query sees is
-   * one moment between two transactions, because SQLite's locks are the kernel's. What is reached there must lie there.
+   * The URL of the database. A database in the mount is reached through the kernel, like by any other program: a query
+   * sees one moment between two transactions, because SQLite's locks are the kernel's. It must be inside the mount.
    */
   async function locate(options: Options, context: Pick<GeneratorContext, "list" | "read">): Promise<string> {
     const path = readText(options, "database");
     if (path === undefined) return requireText(options, "url", "sqlite:./shop.db");
-    if (parts.mountpoint === undefined) throw new FsError("EIO", `${path} lies in the mount, and there is none here`);
+    if (parts.mountpoint === undefined)
+      throw new FsError("EIO", `${path} is in the mount, but nothing is mounted here`);
     const entry = await locateInTree(path, context, parts.mountpoint).catch((error: unknown) => {
       throw error instanceof FsError ? error.at('the option "database"') : error;
     });
-    // Made here rather than when it is opened: so a circle is found.
+    // Generated here rather than when it is opened, so that a cycle is detected.
     if (entry.type === "file" && entry.size === undefined) await context.read(entry.path);
     return `sqlite:${parts.mountpoint}${entry.path}`;
   }
@@ -121,7 +122,7 @@ export function createSqlGenerator(parts: SourceParts): SourceGenerator {
         const url = requireText(options, "url", `"sqlite:./shop.db" or "\${DATABASE_URL}"`);
         if (schemeOf(url) === undefined)
           throw new Error('the option "url" must begin with sqlite:, postgres:// or mysql://');
-      } else if (options.url !== undefined) throw new Error('it needs one of the options "url" and "database"');
+      } else if (options.url !== undefined) throw new Error('set the option "url" or "database"');
       const query = requireText(options, "query", '"SELECT * FROM customers WHERE id = :id"');
       const list = readText(options, "list");
       // The other databases refuse it themselves.
@@ -177,7 +178,7 @@ export function createSqlGenerator(parts: SourceParts): SourceGenerator {
   };
 }
 
-/** A listing's row: its values as texts, numbers as they are written. */
+/** A row of a listing: its values as text, numbers as they are written. */
 function textsOf(line: string): ReadonlyMap<string, string> {
   const values = new Map<string, string>();
   const row: unknown = JSON.parse(line, (_key, value: unknown, context?: { readonly source?: string }) =>
@@ -197,8 +198,8 @@ function entryOf(
   const missing = shape.names.find((name) => !values.has(name));
   if (missing !== undefined && values.size === 0) return undefined;
   if (missing !== undefined)
-    throw new FsError("EIO", `the option "list": its query has no column ${missing}, or NULL in it`);
-  // Without named parts the first column is the path below the directory.
+    throw new FsError("EIO", `the option "list": the query has no column ${missing}, or the value is NULL`);
+  // Without named parts, the first column is the path below the directory.
   if (shape.names.length === 0) return { path: values.values().next().value ?? "" };
   const path = shape.fill(values);
   const below = directory === "/" ? "/" : `${directory}/`;
@@ -225,7 +226,7 @@ async function* writeRows(
     for (const row of batch) text += format.row(row, columns, count++ === 0);
     yield Buffer.from(text);
   }
-  if (about.single || about.column !== undefined) throw new FsError("ENOENT", "the query finds no row");
+  if (about.single || about.column !== undefined) throw new FsError("ENOENT", "the query returned no rows");
   yield Buffer.from(format.foot(count));
 }
 

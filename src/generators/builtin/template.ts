@@ -4,14 +4,14 @@
  * | option | |
  * |---|---|
  * | `template` | a file, relative to the configuration file |
- * | `text` | the template itself |
- * | `folder` | a folder of templates, which appears in the tree as it is; `a.md.liquid` becomes `a.md` |
+ * | `text` | the text of the template |
+ * | `folder` | a folder of templates, which appears in the tree unchanged; `a.md.liquid` becomes `a.md` |
  * | `vars` | any data, as the variable `vars` |
  * | `env` | names of environment variables, as the variable `env` |
  *
  * Variables: `path`, `params`, `file` (mode, description …), `prompts`, `vars`, `env`, `tree` (all entries). Includes are
- * files of the tree: `{% include "/header.liquid" %}`; `{{ "/views/top.csv" | read }}` is a file's text as it is, and the
- * filters `parse_json` and `parse_csv` (rows as objects) take it apart. A file that is pending is made first.
+ * files of the tree: `{% include "/header.liquid" %}`. `{{ "/views/top.csv" | read }}` is the text of a file, and the
+ * filters `parse_json` and `parse_csv` (rows as objects) parse it. A pending file is generated first.
  */
 import { readdir, stat } from "node:fs/promises";
 import { join, normalize, resolve } from "node:path";
@@ -39,7 +39,7 @@ export function createTemplateGenerator(parts: SourceParts): SourceGenerator {
     validate(options) {
       refuseUnknownOptions(options, ["template", "text", "folder", "vars", "env"]);
       const given = ["template", "text", "folder"].filter((name) => options[name] !== undefined);
-      if (given.length !== 1) throw new Error('it needs one of the options "template", "text" and "folder"');
+      if (given.length !== 1) throw new Error('set one of the options "template", "text" and "folder"');
       requireText(options, given[0] ?? "", '"./report.md.liquid"');
       readTexts(options, "env");
     },
@@ -91,7 +91,9 @@ async function readSource(path: string, { options, match }: GeneratorContext, ba
     });
     return [file, text.toString("utf8")];
   }
-  throw new FsError("ENOENT", `there is no template ${listCandidates(path, options, match, base)[0]}`, { path });
+  throw new FsError("ENOENT", `the template does not exist: ${listCandidates(path, options, match, base)[0]}`, {
+    path,
+  });
 }
 
 function refuseInMount(file: string): void {

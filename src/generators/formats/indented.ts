@@ -23,7 +23,7 @@ export function* indentJson(text: string): Generator<string> {
     if (token === "{" || token === "[") {
       depth += 1;
       opened = token;
-      if (depth > DEEPEST) throw new Error(`it is nested more than ${DEEPEST} levels deep`);
+      if (depth > DEEPEST) throw new Error(`its nesting exceeds ${DEEPEST} levels`);
     } else if (token === ",") out += token + newLine();
     else out += token === ":" ? ": " : token;
     if (out.length < PIECE) continue;

@@ -1,4 +1,4 @@
-/** The helper process: takes calls, runs them, and ends when nobody is left to answer to. */
+/** The helper process: receives calls, runs them, and ends when there is nobody left to answer. */
 import { writeFileSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { FsError, isErrnoName } from "../../errno.ts";
@@ -7,23 +7,23 @@ import { Allowance } from "../talk.ts";
 import { type FromHelper, PIECE_BYTES, type Question, type Task, type ToHelper, WINDOW } from "./messages.ts";
 import { failureOf } from "./worker-process.ts";
 
-/** What a task may do besides returning its result. */
+/** What a task may do in addition to returning its result. */
 export interface Conversation {
   readonly signal: AbortSignal;
   log(level: "debug" | "info" | "warn", text: string): void;
   ask(question: Question, argument: string): Promise<unknown>;
-  /** What the task works on. */
+  /** The data that the task works on. */
   input(): Promise<Uint8Array>;
-  /** Tells the result before the pieces. */
+  /** Sends the result before the pieces. */
   result(value: unknown): void;
   /** Sends a piece when there is room for it. */
   piece(bytes: Uint8Array): Promise<void>;
 }
 
-/** Runs a task; what it returns is the result, unless it told one already. */
+/** Runs a task; its return value is the result, unless it has sent one already. */
 export type Run = (task: Task, conversation: Conversation) => Promise<unknown>;
 
-/** A longer message of a generator to the log is cut. */
+/** A longer log message of a generator is truncated. */
 const LONGEST_LOGGED = 8192;
 
 type Level = "debug" | "info" | "warn";
@@ -36,7 +36,7 @@ interface RunningTask {
   wake: () => void;
 }
 
-/** Resolves when the process that started this one is gone, or closed the channel. */
+/** Resolves when the parent process is gone, or closed the channel. */
 export function runHelper(run: Run): Promise<void> {
   const running = new Map<number, RunningTask>();
   const asked = new Map<number, PromiseWithResolvers<unknown>>();
@@ -46,7 +46,7 @@ export function runHelper(run: Run): Promise<void> {
     if (process.connected) process.send?.(message);
   };
   tryQuietly(dieWithParent);
-  // A memory eater is this process, and not the one that holds the files.
+  // If memory runs out, the kernel should kill this process, not the one that holds the files.
   tryQuietly(() => writeFileSync("/proc/self/oom_score_adj", "900"));
 
   async function take(call: number, task: Task): Promise<void> {
@@ -110,11 +110,11 @@ export function runHelper(run: Run): Promise<void> {
 
   return new Promise((resolve) => {
     process.on("disconnect", () => resolve());
-    // A promise that nobody waits for, in a user's code, is not the end of everybody's generators.
+    // An unhandled rejection in a user's code must not end everybody's generators.
     process.on("unhandledRejection", (error) =>
-      send({ type: "print", text: `a rejection that nobody handles: ${failureOf(error).message}` }),
+      send({ type: "print", text: `unhandled rejection: ${failureOf(error).message}` }),
     );
-    // The starter is this same program and sends nothing else.
+    // The parent is this same program and sends nothing else.
     process.on("message", (received) => {
       const message = received as ToHelper;
       switch (message.type) {
@@ -122,7 +122,7 @@ export function runHelper(run: Run): Promise<void> {
           return void take(message.call, message.task);
         case "abort": {
           const one = running.get(message.call);
-          one?.stop.abort(new FsError("EINTR", "nobody waits for it"));
+          one?.stop.abort(new FsError("EINTR", "nobody is waiting for it"));
           return one?.wake();
         }
         case "input": {

@@ -1,11 +1,11 @@
-/** JSON documents, in the helper: parsing, searching and writing them takes as long as they are large, or longer. */
+/** JSON documents, in the helper: parsing, searching and writing take time proportional to their size, or more. */
 
 import { type PageQuestion, pageIn } from "../builtin/http/page.ts";
 import { indentJson } from "../formats/indented.ts";
 import type { Conversation } from "./child.ts";
 import { PIECE_BYTES } from "./messages.ts";
 
-/** Tells what is at `next`, then the items, each as JSON in a line. */
+/** Sends the value at `next`, then the items, each as JSON on one line. */
 export async function tellPage(question: PageQuestion, { input, result, piece }: Conversation): Promise<void> {
   const { items, next } = await pageIn(new TextDecoder().decode(await input()), question);
   result(typeof next === "string" || typeof next === "number" ? next : undefined);

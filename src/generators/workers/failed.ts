@@ -1,6 +1,6 @@
 import { type ErrnoName, FsError, isErrnoName } from "../../errno.ts";
 
-/** Across processes an error keeps its name and its code; of others the code says nothing about the file. */
+/** Across processes, an error keeps its name and its code; the code of any other error says nothing about the file. */
 export function toFsError(error: unknown): FsError {
   if (error instanceof FsError) return error;
   if (!(error instanceof Error)) return new FsError("EIO", String(error), { cause: error });

@@ -1,9 +1,8 @@
 /**
- * What a configuration that is code may import: nothing that lies in an llmfs mount, where a model may have written it.
+ * What a configuration that is code may import: nothing inside an llmfs mount, where a model may have written it.
  *
- * The file is looked at, and what it imports, and what that imports in turn, before any of it runs; names that are only
- * known when the code runs are looked at then, unless they are names of packages. A package that lies outside is taken
- * as a whole.
+ * The file, its imports, and their imports in turn are checked before any of them runs. Names that are only known when
+ * the code runs are checked then, unless they are names of packages. A package outside of mounts is trusted as a whole.
  */
 import { builtinModules } from "node:module";
 import { dirname, extname, resolve } from "node:path";
@@ -22,10 +21,13 @@ const LOADERS = new Map([
 const OWN_FILES = "/$bunfs/";
 const PACKAGES = "/node_modules/";
 
-/** Checks the file, and from then on all that is imported in this process. Throws Error that names what lies where. */
+/**
+ * Checks the file, and from then on everything that is imported in this process. Throws an Error that names the file
+ * and the mount.
+ */
 export function guardImports(file: string): void {
   const checked = new Set<string>();
-  /** Resolving a name asks the plugin, too. */
+  /** Resolving a name calls the plugin too. */
   let resolving = false;
 
   function checkFile(path: string, all: readonly MountPoint[]): void {
@@ -38,13 +40,13 @@ export function guardImports(file: string): void {
   function checkName(name: string, importer: string, all: readonly MountPoint[]): void {
     if (resolving || name === "llmfs" || name.startsWith("bun") || builtinModules.includes(name)) return;
     const folder = dirname(importer);
-    // What it resolves to is told without the symlinks on the way.
+    // The resolved path no longer shows the symlinks on the way.
     if (/^\.{0,2}\//.test(name)) refuse(resolve(folder, name), all);
     const path = tryResolve(name, folder);
     if (path?.startsWith("/") === true && !path.startsWith(OWN_FILES)) checkFile(path, all);
   }
 
-  /** Undefined for what is not found: the import itself says so. */
+  /** Undefined if it is not found: the import itself will report that. */
   function tryResolve(name: string, folder: string): string | undefined {
     resolving = true;
     try {
@@ -74,7 +76,7 @@ function refuse(path: string, all: readonly MountPoint[]): void {
   if (mount !== undefined) throw new Error(`${path} is inside ${mount}, where a model may have written it`);
 }
 
-/** What is longer is no file of code. */
+/** A longer file is not code. */
 const LONGEST_CODE = 16 * 1024 * 1024;
 
 function importsOf(path: string): readonly string[] {
@@ -83,7 +85,7 @@ function importsOf(path: string): readonly string[] {
   try {
     return new Transpiler({ loader }).scanImports(readBounded(path, LONGEST_CODE)).map((one) => one.path);
   } catch {
-    // What cannot be read or parsed is not run either.
+    // A file that cannot be read or parsed cannot run either.
     return [];
   }
 }

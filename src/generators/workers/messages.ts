@@ -1,7 +1,7 @@
 /**
- * What llmfs and its helper processes say to each other. Plain data, by Bun's IPC (structured clone).
+ * The messages between llmfs and its helper processes. Plain data, through Bun's IPC (structured clone).
  *
- * A helper runs what may crash, loop or block: a user's own generators, and SQLite. It answers calls; each has one
+ * A helper runs code that may crash, loop or block: a user's own generators, and SQLite. It answers calls; each has one
  * result, which a stream of pieces may follow.
  */
 
@@ -10,7 +10,7 @@ import type { PageQuestion } from "../builtin/http/page.ts";
 import type { Format } from "../builtin/sql/row-format.ts";
 import type { BuiltIn } from "../config/config.ts";
 
-/** A generator's context, without what must be asked for. */
+/** A generator's context, without what must be requested. */
 export interface PlainContext {
   readonly file?: FileInfo;
   readonly prompts: readonly string[];
@@ -25,7 +25,9 @@ export interface PlainContext {
 
 export interface SqliteQuery {
   readonly file: string;
-  /** The file, and all that belongs to the database, must lie in the filesystem that is mounted here, without symlinks. */
+  /**
+   * The file, and everything that belongs to the database, must be in the filesystem mounted here, without symlinks.
+   */
   readonly within?: string;
   readonly sql: string;
   readonly params: readonly string[];
@@ -34,7 +36,7 @@ export interface SqliteQuery {
   readonly single: boolean;
   /** The file is this column's value in the first row. */
   readonly column?: string;
-  /** No row may be larger. */
+  /** The maximum size of a row. */
   readonly maxBytes: number;
 }
 
@@ -59,19 +61,19 @@ export type Task =
     }
   | { readonly task: "sqlite"; readonly query: SqliteQuery }
   | TemplateTask
-  /** Of the JSON that is its input: what is at `next`, then the items, each as JSON in a line. */
+  /** Of the JSON that is its input: the value at `next`, then the items, each as JSON on one line. */
   | { readonly task: "page"; readonly question: PageQuestion }
   /** The JSON that is its input, indented. */
   | { readonly task: "indent" }
   | { readonly task: "dispose" };
 
-/** What a configuration file turned out to hold. */
+/** The contents of a configuration file. */
 export interface Description {
   readonly generators: Readonly<Record<string, OwnGenerator | { readonly builtIn: BuiltIn }>>;
   readonly rules: unknown;
 }
 
-/** A generator of the user's, as much of it as can be told. */
+/** The description of a user's generator. */
 export interface OwnGenerator {
   readonly lists: boolean;
   readonly validates: boolean;
@@ -84,7 +86,7 @@ export interface GeneratedHead {
   readonly unchanged: boolean;
 }
 
-/** What a generator may ask for while it runs. */
+/** What a generator may request while it runs. */
 export type Question = "outline" | "related" | "list" | "read" | "setting" | "working";
 
 export type ToHelper =
@@ -92,9 +94,9 @@ export type ToHelper =
   | { readonly type: "abort"; readonly call: number }
   /** A piece of a call's input; the last one has no bytes. */
   | { readonly type: "input"; readonly call: number; readonly bytes: Uint8Array }
-  /** One piece was taken: another may come. */
+  /** One piece was consumed: another may follow. */
   | { readonly type: "taken"; readonly call: number }
-  /** Bytes of an answer that is long; the answer follows, and has none. */
+  /** Bytes of a long answer; the answer follows without any. */
   | { readonly type: "part"; readonly ask: number; readonly bytes: Uint8Array }
   | { readonly type: "answer"; readonly ask: number; readonly value: unknown }
   | { readonly type: "refusal"; readonly ask: number; readonly code: string; readonly message: string }
@@ -116,7 +118,7 @@ export type FromHelper =
   | { readonly type: "print"; readonly text: string }
   | { readonly type: "pong" };
 
-/** An error as it crosses. */
+/** An error in transit between processes. */
 export interface FailureMessage {
   readonly name: string;
   readonly code: string;
@@ -124,6 +126,6 @@ export interface FailureMessage {
   readonly stack: string;
 }
 
-/** Pieces under way at a time: a fast source does not fill the memory of either side. */
+/** Maximum number of pieces in flight: a fast source must not fill the memory of either side. */
 export const WINDOW = 16;
 export const PIECE_BYTES = 256 * 1024;

@@ -1,6 +1,6 @@
 /**
- * Helper processes for calls that block: one call at a time in each, and a process whose call is broken off is ended,
- * because nothing else can stop it. One that has nothing to do for a while is ended too.
+ * Helper processes for calls that block: one call at a time in each. If a call is cancelled its process is ended,
+ * because nothing else can stop it. A process that is idle for a while is ended too.
  */
 import { FsError } from "../../errno.ts";
 import type { Task } from "./messages.ts";
@@ -9,15 +9,15 @@ import { Helper, type HelperOptions, type Result } from "./worker-process.ts";
 const MOST = 4;
 
 export interface CallLimits {
-  /** Bytes that the call may take beside what every such process has. */
+  /** Bytes that the call may use in addition to the baseline of every such process. */
   readonly memory: number;
-  /** What the task works on. */
+  /** The data that the task works on. */
   readonly input?: Uint8Array;
 }
 
-/** What a helper takes by itself, generously. */
+/** The baseline memory of a helper, generously. */
 const OWN_MEMORY = 256 * 1024 * 1024;
-/** How often its memory is looked at. */
+/** How often its memory is checked. */
 const LOOK_MS = 100;
 
 export class HelperPool implements AsyncDisposable {
@@ -32,14 +32,14 @@ export class HelperPool implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** The process is free again when the pieces are at their end, or nobody wants more of them. */
+  /** The process is free again when the pieces have ended, or nobody wants more of them. */
   async call(task: Task, signal: AbortSignal, { memory, input }: CallLimits): Promise<Result> {
     const helper = await this.#take(signal);
-    const abort = () => helper.kill("nobody waits for it");
+    const abort = () => helper.kill("nobody is waiting for it");
     signal.addEventListener("abort", abort, { once: true });
     const watch = setInterval(() => {
       if (helper.memory() > memory + OWN_MEMORY)
-        helper.kill("it took more memory than a content of that size needs", "EFBIG");
+        helper.kill("it used more memory than content of that size needs", "EFBIG");
     }, LOOK_MS);
     const free = () => {
       clearInterval(watch);
@@ -68,7 +68,7 @@ export class HelperPool implements AsyncDisposable {
         this.#waiting.push(resolve);
         signal.addEventListener("abort", () => resolve(), { once: true });
       });
-      // A turn that came too late is the next one's.
+      // A slot that came too late goes to the next call.
       if (signal.aborted) this.#waiting.shift()?.();
       signal.throwIfAborted();
     }
@@ -109,7 +109,7 @@ async function* streamUntil(pieces: AsyncIterable<Uint8Array>, signal: AbortSign
   } catch (error) {
     throw signal.aborted ? signal.reason : error;
   } finally {
-    // A query that is not at its end goes on for nobody.
+    // A query that has not ended would continue for nobody.
     if (helper.load > 0) helper.kill("nobody wants the rest");
     free();
   }

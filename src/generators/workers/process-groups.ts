@@ -1,27 +1,27 @@
 /**
- * The programs and helper processes of one configuration: each leads a process group, with everything it starts in it,
- * and no group outlives its leader or the configuration.
+ * The programs and helper processes of one configuration: each leads a process group that contains everything it
+ * starts, and no group outlives its leader or the configuration.
  *
- * Whoever watches is told of every group, so that somebody else can end them should this process not come to it. What
- * makes itself a group or a session of its own is out of reach.
+ * Watchers are notified of every group, so that another process can end them if this one cannot. A process that creates
+ * a group or a session of its own is out of reach.
  */
 import { waitUntil } from "../../abort.ts";
 import { signalGroup } from "../../libc.ts";
 
 /** Between SIGTERM and SIGKILL. */
 const GRACE_MS = 2000;
-/** What was sent SIGKILL is gone as soon as the kernel comes to it, but for what nobody collects. */
+/** A process that got SIGKILL is gone as soon as the kernel gets to it, except for zombies that nobody reaps. */
 const KILLED_MS = 500;
 const LOOK_MS = 5;
 
-/** As Bun.spawn gives it when it was asked for `detached`. */
+/** As returned by Bun.spawn with `detached`. */
 export interface Leader {
   readonly pid: number;
   readonly exited: Promise<unknown>;
 }
 
 interface Group {
-  /** Nothing of it is left. */
+  /** Resolves when all of its processes are gone. */
   readonly ended: Promise<void>;
   killing: Timer | undefined;
 }
@@ -31,7 +31,7 @@ export class ProcessGroups implements AsyncDisposable {
   #watch: (group: number, living: boolean) => void = () => {};
   #over = false;
 
-  /** Its leader was started; what the leader leaves behind when it ends is ended at once. */
+  /** Call this when a leader was started. Processes it leaves behind when it ends are ended at once. */
   add({ pid, exited }: Leader): void {
     const killGroup = async () => {
       signalGroup(pid, "SIGKILL");
@@ -46,7 +46,7 @@ export class ProcessGroups implements AsyncDisposable {
     if (this.#over) signalGroup(pid, "SIGKILL");
   }
 
-  /** SIGTERM, and SIGKILL two seconds later. Resolves when nothing of it is left. */
+  /** Sends SIGTERM, and SIGKILL two seconds later. Resolves when all of its processes are gone. */
   async end(pid: number): Promise<void> {
     const group = this.#groups.get(pid);
     if (group === undefined) return;
@@ -57,7 +57,7 @@ export class ProcessGroups implements AsyncDisposable {
     await group.ended;
   }
 
-  /** Calls back for every group there is, and for every one that begins or ends. */
+  /** Calls back for every existing group, and whenever one begins or ends. */
   watch(watch: (group: number, living: boolean) => void): void {
     this.#watch = watch;
     for (const pid of this.#groups.keys()) watch(pid, true);

@@ -1,9 +1,9 @@
 /**
- * One helper process for many calls at a time. Code that waits lets others go on in between.
+ * One helper process for many calls at a time. Code that waits lets others continue in between.
  *
- * A helper that dies takes all its calls with it. What was alone in it is to blame and fails; the others are tried once
- * more, one after the other, so that the guilty one is alone when it strikes again. A helper with nothing to do for a
- * while is ended, and the next call starts another one.
+ * A helper that dies takes all its calls with it. A call that was alone in it is to blame and fails; the others are
+ * retried once, one after the other, so that the guilty one is alone if it does it again. An idle helper is ended after
+ * a while, and the next call starts another one.
  */
 import { FsError } from "../../errno.ts";
 import type { Task } from "./messages.ts";
@@ -17,13 +17,16 @@ export class SharedHelper implements AsyncDisposable {
   #suspects: Promise<unknown> = Promise.resolve();
   #disposed = false;
 
-  /** `prepare` is what each helper does first. If it rejects, so do the calls that wait for it, and it is tried again. */
+  /** Each helper runs `prepare` first. If it rejects, so do the calls that wait for it, and it is tried again. */
   constructor(options: HelperOptions, prepare: (helper: Helper) => Promise<unknown> = async () => {}) {
     this.#options = options;
     this.#prepare = prepare;
   }
 
-  /** Rejects with FsError, or an Error made of what the task threw. `origin` names who is to blame for the helper's end. */
+  /**
+   * Rejects with FsError, or an Error made of what the task threw. `origin` names the code to blame for the helper's
+   * end.
+   */
   async run(task: Task, origin: string, options: CallOptions): Promise<Result> {
     try {
       return retryStream(await (await this.ready()).call(task, options), (again) =>
@@ -34,13 +37,13 @@ export class SharedHelper implements AsyncDisposable {
     }
   }
 
-  /** A helper that is prepared: another one if the last is gone. */
+  /** A prepared helper: a new one if the last one is gone. */
   async ready(): Promise<Helper> {
     const known = this.#helper;
     const helper = await known?.catch(() => undefined);
     if (this.#disposed) throw new FsError("ECANCELED", "the generators are disposed of");
     if (helper?.alive === true) return helper;
-    // Whoever comes first starts another, and the others wait for the same one.
+    // The first caller starts another one, and the others wait for the same one.
     const next = this.#helper === known ? undefined : this.#helper;
     this.#helper = next ?? this.#start();
     return this.#helper;
@@ -58,7 +61,7 @@ export class SharedHelper implements AsyncDisposable {
     return helper;
   }
 
-  /** Calls that come from here on find another one. */
+  /** Later calls get another helper. */
   #end(helper: Helper): void {
     this.#helper = undefined;
     const ended = helper[Symbol.asyncDispose]();
@@ -100,7 +103,7 @@ function createDeathError(origin: string, error: HelperDied): FsError {
   return new FsError("EIO", `${origin}: ${error.message}`, { cause: error });
 }
 
-/** A stream that breaks off because the helper died is begun again, if nobody has seen anything of it yet. */
+/** A stream that breaks because the helper died is restarted, if nobody has received any of it yet. */
 function retryStream(result: Result, again: (error: unknown) => Promise<Result>): Result {
   async function* pieces() {
     let seen = false;

@@ -1,4 +1,4 @@
-/** SQLite, in the helper: its calls block and cannot be broken off, but for the end of their process. */
+/** SQLite, in the helper: its calls block and cannot be interrupted except by ending their process. */
 import { constants, Database } from "bun:sqlite";
 import { fstatSync, readdirSync, type Stats, statSync } from "node:fs";
 import { codeOf, FsError } from "../../errno.ts";
@@ -11,7 +11,7 @@ import { PIECE_BYTES, type SqliteQuery } from "./messages.ts";
 /** How long a query waits for a writer. */
 const BUSY_MS = 5000;
 
-/** Tells the names of the columns, then the file's bytes. */
+/** Sends the names of the columns, then the file's bytes. */
 export async function querySqlite(query: SqliteQuery, { piece, result }: Conversation): Promise<void> {
   try {
     using database = openDatabase(query);
@@ -20,14 +20,14 @@ export async function querySqlite(query: SqliteQuery, { piece, result }: Convers
     using statement = database.prepare(query.sql);
     statement.safeIntegers(true);
     const columns = statement.columnNames;
-    // What returns no rows is to fail by what it does, if that is not allowed.
+    // A statement without rows must fail because of what it does, if that is not allowed.
     if (columns.length === 0) statement.run(...query.params);
     checkColumns(columns);
     const format = createFormatter(query.format, query.single);
     const rows = rowsOf(statement.iterate(...query.params), columns);
     if (query.single || query.column !== undefined) {
       const [row] = rows;
-      if (row === undefined) throw new FsError("ENOENT", "the query finds no row");
+      if (row === undefined) throw new FsError("ENOENT", "the query returned no rows");
       checkRow(row, query.maxBytes);
       result(columns);
       const text = format.head(columns) + format.row(row, columns, true) + format.foot(1);
@@ -53,7 +53,7 @@ export async function querySqlite(query: SqliteQuery, { piece, result }: Convers
 /** Files that this process had open before the first database in a mount, as "device:inode". */
 let others: ReadonlySet<string> | undefined;
 
-/** Precondition: a process that opens a database in a mount opens none elsewhere, as SQLite may use a file again. */
+/** Precondition: a process that opens a database in a mount opens none elsewhere, as SQLite may reuse a file. */
 function openDatabase({ file, within }: SqliteQuery): Database {
   if (within === undefined) return new Database(file, { readonly: true });
   others ??= new Set(openFiles().map(identity));
@@ -61,16 +61,16 @@ function openDatabase({ file, within }: SqliteQuery): Database {
   try {
     database.run("PRAGMA schema_version");
   } catch {
-    // Only what is open by now counts; the query itself says what is wrong.
+    // Only the files that are open by now count; the query itself will report a problem.
   }
-  // Between SQLite's look for symlinks and the open, somebody may have put one into the path.
+  // Between SQLite's check for symlinks and the open, somebody may have put one into the path.
   const { dev } = statSync(within);
   if (openFiles().every((stats) => stats.dev === dev || others?.has(identity(stats)) === true)) return database;
   database.close();
   throw new FsError("EACCES", `${file} leads out of the mount`);
 }
 
-/** What holds bytes and is open. */
+/** The open regular files and the like. */
 function openFiles(): readonly Stats[] {
   return readdirSync("/proc/self/fd").flatMap((fd) => {
     try {
@@ -94,7 +94,7 @@ function* rowsOf(rows: Iterable<unknown>, columns: readonly string[]): Generator
 
 function exactValue(value: unknown): SqlValue {
   if (value === null || value === undefined) return null;
-  // As SQLite writes a REAL that happens to be whole.
+  // As SQLite writes a REAL with an integral value.
   if (typeof value === "number") return Number.isSafeInteger(value) ? { json: `${value}.0` } : value;
   if (typeof value === "bigint" || typeof value === "string" || value instanceof Uint8Array) return value;
   return String(value);
@@ -105,7 +105,7 @@ function toFsError(error: unknown, file: string): unknown {
   const code = codeOf(error) ?? "";
   const cause = { cause: error };
   if (code === "SQLITE_READONLY_ROLLBACK" || code === "SQLITE_READONLY_RECOVERY") {
-    const cure = "a program died while it wrote; open the database once with one that may write, such as sqlite3";
+    const cure = "a program died while writing; open the database once with a program that may write, such as sqlite3";
     return new FsError("EBUSY", `SQLite: ${error.message} (${file}): ${cure}`, cause);
   }
   const errno = code.startsWith("SQLITE_BUSY") ? "EBUSY" : code.startsWith("SQLITE_READONLY") ? "EROFS" : "EIO";

@@ -1,4 +1,4 @@
-/** What a helper process does: loads a configuration, runs the generators in it, queries SQLite. */
+/** The tasks of a helper process: loads a configuration, runs its generators, queries SQLite. */
 import { FsError } from "../../errno.ts";
 import type { BuiltIn } from "../config/config.ts";
 import { provideLlmfs } from "../config/llmfs-module.ts";
@@ -58,7 +58,7 @@ async function load(file: string): Promise<Description> {
   if (!isRecord(config)) throw new Error(`${file} has no default export with generators and rules`);
   const unknown = Object.keys(config).find((key) => key !== "generators" && key !== "rules");
   if (unknown !== undefined)
-    throw new Error(`${file}: there is no ${JSON.stringify(unknown)}; expected generators, rules`);
+    throw new Error(`${file}: unknown key ${JSON.stringify(unknown)}; expected generators, rules`);
   const generators: [string, Description["generators"][string]][] = [];
   if (config.generators !== undefined && !isRecord(config.generators)) {
     throw new Error(`${file}: "generators" must be an object`);
@@ -80,7 +80,7 @@ async function importModule(file: string): Promise<unknown> {
 function describe(name: string, value: unknown, file: string): OwnGenerator | { readonly builtIn: BuiltIn } {
   if (isBuiltIn(value)) return { builtIn: value };
   if (!isGenerator(value)) {
-    throw new Error(`${file}: the generator ${JSON.stringify(name)} is ${kindOf(value)} without a method "generate"`);
+    throw new Error(`${file}: the generator ${JSON.stringify(name)} is ${kindOf(value)} without a "generate" method`);
   }
   own.set(name, value);
   const { match = [] } = value;
@@ -91,7 +91,7 @@ function describe(name: string, value: unknown, file: string): OwnGenerator | { 
   };
 }
 
-/** Rules as data; what is no data cannot leave this process. */
+/** Rules as data: anything else cannot leave this process. */
 function toPlainRules(rules: unknown, file: string): unknown {
   for (const [index, rule] of Array.isArray(rules) ? rules.entries() : []) {
     if (!isRecord(rule)) continue;
@@ -125,11 +125,11 @@ async function generate(
   { path, context }: Extract<Task, { task: "generate" | "list" }>,
   conversation: Conversation,
 ): Promise<unknown> {
-  // Whoever asked knows of which file it is told.
+  // The caller knows which file the message is about.
   const origin = "it";
   const result: unknown = await generator.generate(path, contextOf(context, conversation));
   if (isRecord(result) && result.unchanged === true) return { unchanged: true } satisfies GeneratedHead;
-  if (!isRecord(result) || !("content" in result)) throw new FsError("EIO", `${origin} returned no { content }`);
+  if (!isRecord(result) || !("content" in result)) throw new FsError("EIO", `${origin} did not return { content }`);
   const { metadata, content } = result;
   const head: GeneratedHead = { unchanged: false, metadata: keepMetadata(metadata, conversation) };
   conversation.result(head);
@@ -139,7 +139,7 @@ async function generate(
   return sendText(typeof content === "string" ? content : formatJsonFile(content, origin), conversation);
 }
 
-/** A long string is encoded piece by piece: its bytes never stand in memory beside it. */
+/** A long string is encoded piece by piece, so that its bytes are never in memory in addition to it. */
 async function sendText(content: string, { piece }: Conversation): Promise<void> {
   const encoder = new TextEncoder();
   for (let at = 0; at < content.length; ) {
@@ -163,7 +163,7 @@ async function sendStream(pieces: AsyncIterable<unknown>, origin: string, conver
   for await (const one of pieces) {
     conversation.signal.throwIfAborted();
     if (typeof one !== "string" && !(one instanceof Uint8Array)) {
-      throw new FsError("EIO", `${origin} streamed ${kindOf(one)} where text or bytes are expected`);
+      throw new FsError("EIO", `${origin} streamed ${kindOf(one)}; expected text or bytes`);
     }
     const bytes = typeof one === "string" ? new TextEncoder().encode(one) : new Uint8Array(one);
     collected.push(bytes);
@@ -173,7 +173,10 @@ async function sendStream(pieces: AsyncIterable<unknown>, origin: string, conver
   await flush();
 }
 
-/** A listing crosses in one piece: more entries than any directory has, and the characters of their paths. */
+/**
+ * A listing is sent in one piece: the limits are more entries than any directory has, and the characters of their
+ * paths.
+ */
 const MOST_LISTED = 1_000_001;
 const LONGEST_LISTED = 128 * 1024 * 1024;
 
@@ -182,7 +185,7 @@ async function list(
   { path, context }: Extract<Task, { task: "generate" | "list" }>,
   conversation: Conversation,
 ): Promise<readonly ListedEntry[]> {
-  if (generator.list === undefined) throw new FsError("EIO", "it lists nothing");
+  if (generator.list === undefined) throw new FsError("EIO", "it has no list method");
   const { options, match, outline, list, read, working, signal, log } = contextOf(context, conversation);
   const about: ListContext = {
     ...{ options, outline, list, read, signal, log },
@@ -194,11 +197,11 @@ async function list(
   for await (const one of await generator.list(path, about)) {
     const entry: unknown = typeof one === "string" ? { path: one } : one;
     if (!isRecord(entry) || typeof entry.path !== "string") {
-      throw new FsError("EIO", `it listed ${kindOf(one)} where a name or { path } is expected`);
+      throw new FsError("EIO", `it listed ${kindOf(one)}; expected a name or { path }`);
     }
     length += entry.path.length;
     if (entries.length >= MOST_LISTED || length > LONGEST_LISTED)
-      throw new FsError("EFBIG", "it lists more than is taken");
+      throw new FsError("EFBIG", "it listed too many entries");
     entries.push({
       path: entry.path,
       ...(entry.type === "directory" && { type: "directory" }),
@@ -210,7 +213,7 @@ async function list(
 
 function contextOf(context: PlainContext, { ask, log, signal }: Conversation): GeneratorContext {
   const { file = { path: "", type: "file", mode: 0, uid: 0, gid: 0, xattrs: new Map() }, ...rest } = context;
-  // The other side answers each question with what the contract says of it.
+  // The other side answers each question with the type in the contract.
   const answer = <T>(question: Parameters<typeof ask>[0], argument = "") => ask(question, argument) as Promise<T>;
   return {
     ...rest,
@@ -253,15 +256,15 @@ function isGenerator(value: unknown): value is ContentGenerator {
 /** XATTR_SIZE_MAX. */
 const LONGEST_VALUE = 65_536;
 
-/** What of the metadata can be kept; the rest is told of. */
+/** The metadata that can be kept; the rest causes a warning. */
 function keepMetadata(metadata: unknown, { log }: Conversation): NonNullable<GeneratedHead["metadata"]> {
   const good: [string, string | number | boolean][] = [];
   for (const [name, value] of Object.entries(metadata ?? {})) {
     if (typeof value === "string" && value.length > LONGEST_VALUE) {
-      log("warn", `the metadata ${JSON.stringify(name.slice(0, 40))} is not kept: no xattr can hold it`);
+      log("warn", `the metadata ${JSON.stringify(name.slice(0, 40))} is not kept: it is too large for an xattr`);
     } else if (typeof value === "string" || typeof value === "number" || typeof value === "boolean")
       good.push([name, value]);
-    else log("warn", `the metadata ${JSON.stringify(name)} is not kept: it is ${kindOf(value)}, and no text or number`);
+    else log("warn", `the metadata ${JSON.stringify(name)} is not kept: it is ${kindOf(value)}, not text or a number`);
   }
   return Object.fromEntries(good);
 }

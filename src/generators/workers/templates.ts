@@ -1,4 +1,4 @@
-/** Renders Liquid templates, in the helper: a template that loops, or filters too much, holds up nobody but other templates. */
+/** Renders Liquid templates, in the helper: a template that loops, or filters too much, delays only other templates. */
 import { posix } from "node:path";
 import { FsError } from "../../errno.ts";
 import { isRecord } from "../config/options.ts";
@@ -6,7 +6,7 @@ import { parseCsv } from "../formats/csv.ts";
 import type { Conversation } from "./child.ts";
 import type { TemplateTask } from "./messages.ts";
 
-/** A template that loops is stopped. What it waits for is not counted. */
+/** A template that loops is stopped. The time it waits does not count. */
 const RENDER_MS = 5_000;
 /** Elements and characters. */
 const MEMORY_UNITS = 30_000_000;
@@ -16,7 +16,7 @@ export async function renderTemplate(task: TemplateTask, { ask, input, result, p
   const text = new TextDecoder().decode(await input());
   const { Context, Liquid } = await import("liquidjs");
   const work = new WorkTime();
-  // The other side answers each question with what the contract says of it.
+  // The other side answers each question with the type in the contract.
   const read = async (file: string) =>
     new TextDecoder().decode(await work.without(() => ask("read", file) as Promise<Uint8Array>));
   const liquid = new Liquid({
@@ -39,7 +39,7 @@ export async function renderTemplate(task: TemplateTask, { ask, input, result, p
   try {
     const templates = await liquid.parseFile(name);
     const rendering = new Context({ ...variables, tree: () => work.without(() => ask("outline", "")) }, liquid.options);
-    // Liquid's own limit counts the time that files take to be made, too.
+    // Liquid's own limit would also count the time to generate files.
     rendering.renderLimit.check = () => work.check(RENDER_MS);
     const rendered: unknown = await liquid.render(templates, rendering);
     result(undefined);
@@ -49,12 +49,12 @@ export async function renderTemplate(task: TemplateTask, { ask, input, result, p
   }
 }
 
-/** How long something has been at work. */
+/** Measures how long something has been working. */
 class WorkTime {
   readonly #begun = performance.now();
   #waited = 0;
 
-  /** Waits; that is no work. */
+  /** Waits without counting the time as work. */
   async without<T>(waiting: () => Promise<T>): Promise<T> {
     const since = performance.now();
     try {
@@ -64,13 +64,14 @@ class WorkTime {
     }
   }
 
-  /** Throws Error for more than so many milliseconds. */
+  /** Throws Error if it has worked for more than `ms` milliseconds. */
   check(ms: number): void {
-    if (performance.now() - this.#begun - this.#waited > ms) throw new Error(`it renders for more than ${ms / 1000} s`);
+    if (performance.now() - this.#begun - this.#waited > ms)
+      throw new Error(`rendering took longer than ${ms / 1000} s`);
   }
 }
 
-/** Liquid's messages end in file, line and column; an errno that a file in the tree gave is kept. */
+/** Liquid's messages end in file, line and column; the errno of a file in the tree is kept. */
 function explainError(error: unknown): Error {
   const original = isRecord(error) && error.originalError instanceof Error ? error.originalError : undefined;
   const message = error instanceof Error ? error.message : String(error);

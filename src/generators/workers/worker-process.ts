@@ -1,8 +1,7 @@
 /**
- * A helper process, as the process that started it sees it: calls, their streams of pieces, and its end.
+ * A helper process from the view of its parent: calls, their streams of pieces, and its end.
  *
- * Whatever a helper does (crash, exit, loop for ever) ends in rejected calls here and nothing else. It dies with the
- * process that started it.
+ * Anything a helper does (crash, exit, loop forever) results only in rejected calls here. It dies with its parent.
  */
 
 import { setImmediate } from "node:timers/promises";
@@ -23,7 +22,7 @@ import {
 } from "./messages.ts";
 import type { ProcessGroups } from "./process-groups.ts";
 
-/** The helper ended while it had work. `blame`: nobody else was at work in it. */
+/** The helper ended while it had work. `blame`: no other call was running in it. */
 export class HelperDied extends Error {
   override readonly name = "HelperDied";
   readonly blame: boolean;
@@ -38,43 +37,43 @@ export class HelperDied extends Error {
 
 export interface HelperOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** It leads one of these: what the code starts ends with it. */
+  /** It leads one of these: whatever the code starts ends with it. */
   readonly groups: ProcessGroups;
-  /** What the code prints, line by line. */
+  /** Called with the output of the code, line by line. */
   readonly print: (line: string) => void;
-  /** Where it runs; default: where it keeps no directory of the user's busy. */
+  /** Its working directory; by default, one that keeps no directory of the user busy. */
   readonly cwd?: string;
-  /** How long a helper may have nothing to do; then it is ended, and another one is started when there is. */
+  /** How long a helper may be idle before it is ended; another one is started when needed. */
   readonly idleMs?: number;
 }
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
   readonly log?: GeneratorLog;
-  /** What the task works on, if that is much: it is sent piece by piece. */
+  /** The data that the task works on, if it is large: it is sent piece by piece. */
   readonly input?: Uint8Array;
-  /** Answers what the task asks for. */
+  /** Answers the requests of the task. */
   readonly answer?: (question: Question, argument: string) => Promise<unknown>;
 }
 
 export interface Result {
   readonly value: unknown;
-  /** What follows it. Ending the iteration early calls the task off. */
+  /** What follows the result. Ending the iteration early cancels the task. */
   readonly pieces: AsyncIterable<Uint8Array>;
-  /** Resolves when the task is at its end, in whatever way. */
+  /** Resolves when the task has ended, in whatever way. */
   readonly ended: Promise<void>;
 }
 
 /**
- * As long as a helper is there, Bun wakes the main thread every second, to see whether the socket to it has timed out. A
- * helper of our own code keeps nothing from one call to the next, so starting another costs only its start.
+ * As long as a helper exists, Bun wakes the main thread every second to check whether its socket has timed out. A
+ * helper with our own code keeps nothing between calls, so starting another one costs only the start.
  */
 const IDLE_MS = 10_000;
 
-/** Linux's smallest: where pages are larger, the result is too low. */
+/** Linux's smallest page size: with larger pages, the result is too low. */
 const PAGE = 4096;
 
-/** How long a helper may not answer after a call was called off, before it is taken for one that loops. */
+/** How long a helper may be silent after a call was cancelled before it counts as looping. */
 const PATIENCE_MS = 1000;
 
 interface HelperCall {
@@ -94,23 +93,23 @@ export class Helper {
   readonly #idle: IdleTimer;
   #next = 1;
   #patience: Timer | undefined;
-  /** Why it was killed, if it was by us. */
+  /** Why we killed it, if we did. */
   #reason: string | undefined;
   #code: ErrnoName = "EIO";
   alive = true;
 
-  /** `idle` is called once it has had nothing to do for a while: it is to be disposed of. */
+  /** `idle` is called after it has been idle for a while: dispose of it then. */
   constructor(options: HelperOptions, idle: () => void) {
     this.#print = options.print;
     this.#idle = new IdleTimer(options.idleMs ?? IDLE_MS, idle);
     this.#process = Bun.spawn({
       cmd: [...selfCommand(), ROLE.helper],
-      // Bun would keep what it makes of larger files in a folder that others may write to where there is no home.
+      // Without a home directory, Bun would cache transpiled files in a folder that others may write to.
       env: { ...options.environment, BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0" },
       cwd: options.cwd ?? "/",
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,
-      // Read as it is wanted: otherwise all that the code prints is in memory at once.
+      // Read on demand: otherwise all output of the code would be in memory at once.
       lazy: true,
       serialization: "advanced",
       // The helper is this same program and sends nothing else.
@@ -123,12 +122,12 @@ export class Helper {
     for (const stream of [this.#process.stdout, this.#process.stderr]) void readTalk(stream, options.print);
   }
 
-  /** Bytes of memory that it has now; 0 if it is gone. */
+  /** Its current memory in bytes; 0 if it is gone. */
   memory(): number {
     return residentPagesOf(this.#process.pid) * PAGE;
   }
 
-  /** How many calls are under way. */
+  /** The number of calls in progress. */
   get load(): number {
     return this.#calls.size;
   }
@@ -171,7 +170,7 @@ export class Helper {
     this.#send({ type: "input", call, bytes: new Uint8Array(0) });
   }
 
-  /** `code` is for those whose call is broken off by it. */
+  /** `code` is the errno for calls that this interrupts. */
   kill(reason: string, code: ErrnoName = "EIO"): void {
     if (!this.alive) return;
     this.alive = false;
@@ -180,7 +179,7 @@ export class Helper {
     this.#process.kill("SIGKILL");
   }
 
-  /** Ends it in peace: its generators are disposed of, for a short while. */
+  /** Ends it gracefully: its generators get a short time to be disposed. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.alive) return;
     this.#idle.stop();
@@ -293,14 +292,14 @@ export class Helper {
   }
 }
 
-/** An error's name, code, message and stack, of whatever was thrown. */
+/** The name, code, message and stack of whatever was thrown. */
 export function failureOf(error: unknown): FailureMessage {
   if (!(error instanceof Error)) return { name: "Error", code: "", message: truncate(inspect(error)), stack: "" };
   const code = codeOf(error) ?? "";
   return { name: truncate(error.name), code, message: truncate(error.message), stack: truncate(error.stack ?? "") };
 }
 
-/** Nobody reads more of a message, and it crosses in one piece. */
+/** Nobody reads more of a message, and it is sent in one piece. */
 const LONGEST_MESSAGE = 16 * 1024;
 
 function truncate(text: string): string {
@@ -311,11 +310,11 @@ function inspect(value: unknown): string {
   return typeof value === "string" ? value : Bun.inspect(value, { depth: 2 });
 }
 
-/** The error again. Its name and code choose the errno, as generate/to-fs-error.ts says. */
+/** Restores the error. Its name and code choose the errno, as in generate/to-fs-error.ts. */
 function errorOf({ name, code, message, stack }: FailureMessage): Error {
   const error = new Error(message);
   error.name = name;
-  // Where it was made here means nothing to anybody.
+  // The place where it was created here means nothing to anybody.
   error.stack = stack === "" ? message : stack;
   return Object.assign(error, code === "" ? {} : { code });
 }

@@ -271,10 +271,10 @@ test("what failed is told in a reader's words, with the URL as it is written", a
     await using one = await with_({ url, retries: 0 });
     return one.text("/x/1.txt").catch((error: unknown) => (error instanceof Error ? error.message : ""));
   };
-  expect(await said(`${BASE}/redirect`)).toBe("file:///etc/passwd: neither http nor https");
+  expect(await said(`${BASE}/redirect`)).toBe("file:///etc/passwd: not an http or https URL");
   expect(await said("http://127.0.0.1:1/a?key=7")).toMatch(/^http:\/\/127\.0\.0\.1:1\/a: .*Unable to connect$/);
   expect(await said(`http://127.0.0.1:${cut.port}/`)).toMatch(
-    /: (?:\w+: The socket connection was closed unexpectedly|3 of 100 bytes came)$/,
+    /: (?:\w+: The socket connection was closed unexpectedly|3 of 100 bytes arrived)$/,
   );
 });
 
@@ -399,7 +399,7 @@ describe("a collection as one file:", () => {
     for (const [options, message] of [
       [{ page: "p", next: "/n" }, 'only one of the options "next", "page" and "offset"'],
       [{ cursor: "after" }, 'the option "cursor" needs "next"'],
-      [{ collect: true, json: true }, 'the option "json" is for one answer'],
+      [{ collect: true, json: true }, 'the option "json" is for one response'],
       [{ collect: true, format: "xml" }, 'the option "format" must be one of'],
     ] as const) {
       await expect(with_(options)).rejects.toThrow(message);
@@ -437,7 +437,7 @@ test("JSON is indented in time by its length, and not where it is nested beyond 
   }
   const value = { a: [1, { b: [] }, {}, [[2]]], c: "x", d: null };
   expect([...indentJson(JSON.stringify(value))].join("")).toBe(`${JSON.stringify(value, null, 2)}\n`);
-  expect(() => all(`${"[".repeat(5000)}${"]".repeat(5000)}`)).toThrow("nested more than 1000 levels deep");
+  expect(() => all(`${"[".repeat(5000)}${"]".repeat(5000)}`)).toThrow("nesting exceeds 1000 levels");
 });
 
 describe("a large answer is taken apart in a helper process:", () => {

@@ -65,7 +65,7 @@ for (const thoughts of ["<think>Well.</think>\n", "<thinking>Well, let me", " <t
   test(`an answer of thoughts alone makes none either: ${JSON.stringify(thoughts)}`, async () => {
     const generator = createLlmGenerator({ model: scriptedModel(thoughts), modelName: "m", compose, askForFileAlone });
     const made = Promise.resolve(generator.generate("/a.c", context()));
-    await expect(made).rejects.toThrow("m sent thoughts, and no answer, for /a.c; try again, or another model");
+    await expect(made).rejects.toThrow("m sent reasoning but no answer for /a.c; try again, or another model");
   });
 }
 

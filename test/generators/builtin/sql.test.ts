@@ -38,13 +38,13 @@ describe("parameters of a query", () => {
     expect(bindParameters(sql, {}, place)).toEqual({ sql, params: [] });
   });
   test("that the path does not give are named", () => {
-    expect(() => bindParameters("SELECT :id", { name: "x" }, place)).toThrow("the query wants :id");
+    expect(() => bindParameters("SELECT :id", { name: "x" }, place)).toThrow("the query needs :id");
   });
 });
 
 test("SQLite is asked one statement: another behind it is refused, rather than left out", () => {
   for (const sql of ["select 1; delete from c", "select 1;;select 2", "/* ; */ select 1;\n-- a\nselect 2"])
-    expect(() => checkSingle(sql)).toThrow("a query is one statement");
+    expect(() => checkSingle(sql)).toThrow("a query must be one statement");
   for (const sql of ["select 1;", "select 1 ; -- x; y\n;", "select ';a' as \"b;c\", [d;e], `f;g` /* ; h */ from t; "])
     expect(() => checkSingle(sql)).not.toThrow();
 });
@@ -376,8 +376,8 @@ for (const dialect of DIALECTS) {
     test("a wrong query, and one with two columns of a name, is EIO and says why", async () => {
       const wrong = await failure(shop.text("/wrong.csv"));
       expect([wrong.code, wrong.message]).toEqual(["EIO", expect.stringContaining("nowhere")]);
-      expect((await failure(shop.text("/nothing.csv"))).message).toContain("none that returns rows");
-      expect((await failure(shop.text("/twice.csv"))).message).toContain('two columns are called "a"');
+      expect((await failure(shop.text("/nothing.csv"))).message).toContain("returns no rows");
+      expect((await failure(shop.text("/twice.csv"))).message).toContain('two columns are named "a"');
     });
 
     test("a statement that takes too long is ETIMEDOUT, also on a connection that other queries had", async () => {

@@ -66,7 +66,8 @@ test.each([
 });
 
 test("more than one statement is refused where SQLite would run the first alone", async () => {
-  const told = 'Error: FILE: rule 1 (generator "sql"): a query is one statement: there is another behind its semicolon';
+  const told =
+    'Error: FILE: rule 1 (generator "sql"): a query must be one statement, but another follows the semicolon';
   const rule = (options: object) => refusedRule({ match: "{id}.csv", generator: "sql", options });
   expect(await rule({ url: "sqlite:a.db", query: "SELECT 1; DELETE FROM c" })).toBe(told);
   expect(await rule({ database: "/a.db", query: "SELECT 1", list: "SELECT 1; SELECT 2" })).toBe(told);
@@ -78,7 +79,7 @@ test("a table whose format nothing says is refused where the paths are known", a
   const http = { url: "https://a.example", collect: true };
   const rule = (match: string, generator: string, options: object) => refusedRule({ match, generator, options });
   const told = (path: string, generator: string) =>
-    `Error: FILE: rule 1 (generator "${generator}"): ${path}: its ending says no format; the option "format" does: csv, tsv, json, ndjson, md`;
+    `Error: FILE: rule 1 (generator "${generator}"): ${path}: cannot infer the format from the file extension; set the option "format" to csv, tsv, json, ndjson, md`;
   expect(await rule("a/b.txt", "sql", sql)).toBe(told("/a/b.txt", "sql"));
   expect(await rule("a.{csv,xml}", "sql", sql)).toBe(told("/a.xml", "sql"));
   expect(await rule("{id}/x.txt", "sql", sql)).toBe(told("{id}/x.txt", "sql"));

@@ -1,4 +1,4 @@
-/** The items of a collection as one file: JSON, NDJSON, or a table with a column for each of their members. */
+/** The items of a collection as one file: JSON, NDJSON, or a table with a column for each member. */
 import { FsError } from "../../../errno.ts";
 import { Pace } from "../../../text/pace.ts";
 import { isRecord } from "../../config/options.ts";
@@ -6,15 +6,15 @@ import { kindOf, parseExactJson } from "../../formats/json.ts";
 import { createFormatter, type Format } from "../sql/row-format.ts";
 import type { SqlValue } from "../sql/rows.ts";
 
-/** Items as JSON, each in one line. */
+/** Items as JSON, each on one line. */
 type Pages = AsyncIterable<{ readonly items: readonly string[] }>;
 
-/** A table has no more columns: a row has a cell for each, whatever it holds. */
+/** The maximum number of columns: a row has a cell for each, used or not. */
 const MOST_COLUMNS = 2000;
-/** Characters of a piece, about. */
+/** The approximate length of a piece in characters. */
 const PIECE = 64 * 1024;
 
-/** Piece by piece; a table whose columns nobody named needs all items first. Rejects with FsError. */
+/** Piece by piece; a table without named columns needs all items first. Rejects with FsError. */
 export async function* streamCollection(
   pages: Pages,
   format: Format,
@@ -31,7 +31,7 @@ export async function* streamCollection(
       all.push(item);
       length += item.length;
       for (const name of Object.keys(membersOf(item))) names.add(name);
-      const cure = 'name those that are wanted with the option "columns"';
+      const cure = 'select columns with the option "columns"';
       if (names.size > MOST_COLUMNS)
         throw new FsError("EFBIG", `the items have more than ${MOST_COLUMNS} members; ${cure}`);
       if (length > maxBytes) throw new FsError("EFBIG", `the items have more than ${maxBytes} bytes; ${cure}`);
@@ -40,7 +40,7 @@ export async function* streamCollection(
   }
 }
 
-/** One after the other, with everything else on this thread in between. */
+/** One after the other, letting other work on this thread run in between. */
 export async function* streamItems(pages: Pages): AsyncGenerator<string> {
   const pace = new Pace();
   for await (const page of pages) {
@@ -70,7 +70,7 @@ async function* streamTable(
   columns: readonly string[],
 ): AsyncGenerator<string> {
   const { head, row } = createFormatter(format, false);
-  // No items, and so no members: not even a line with no name in it.
+  // Without items there are no members, so there is not even a header.
   if (columns.length === 0) return;
   let text = head(columns);
   for await (const item of all) {
@@ -87,22 +87,22 @@ async function* streamTable(
   yield text;
 }
 
-/** Of one that is looked into: that takes its time, on a thread that serves everybody. */
+/** The maximum length of an item that is parsed, because this thread serves everybody. */
 const LONGEST_ITEM = 256 * 1024;
 
-/** An item's value. Throws FsError EFBIG. */
+/** The value of an item. Throws FsError EFBIG. */
 export function parseItem(text: string): unknown {
   if (text.length <= LONGEST_ITEM) return parseExactJson(text);
-  throw new FsError(
-    "EFBIG",
-    `an item has more than ${LONGEST_ITEM} characters; only .json and .ndjson hold such items`,
-  );
+  throw new FsError("EFBIG", `an item has more than ${LONGEST_ITEM} characters; use .json or .ndjson for such items`);
 }
 
 function membersOf(text: string): Readonly<Record<string, unknown>> {
   const item = parseItem(text);
   if (isRecord(item) && !JSON.isRawJSON(item)) return item;
-  throw new FsError("EIO", `an item is ${kindOf(item)}: a table is made of objects; .json and .ndjson hold anything`);
+  throw new FsError(
+    "EIO",
+    `an item is ${kindOf(item)}, but a table needs objects; use .json or .ndjson for other items`,
+  );
 }
 
 function cellOf(value: unknown): SqlValue {

@@ -1,6 +1,6 @@
 /**
- * JSON that servers answer, taken apart. A large document, or one that is searched in ways that may take long, is for a
- * helper process: parsing alone takes half a second for a megabyte, and this thread serves everybody.
+ * Takes JSON responses apart. Large documents, and searches that may take long, go to a helper process: parsing alone
+ * takes half a second for a megabyte, and this thread serves everybody.
  */
 import { FsError } from "../../../errno.ts";
 import { indentJson } from "../../formats/indented.ts";
@@ -11,11 +11,11 @@ import { isStraight, type PageQuestion, pageIn } from "./page.ts";
 
 /** In bytes. */
 const SMALL = 64 * 1024;
-/** A document takes many times its length in memory once it is parsed. */
+/** A parsed document takes many times its length in memory. */
 const PARSED = 64;
 
 export interface Page {
-  /** Each as JSON, in one line. */
+  /** Each as JSON, on one line. */
   readonly items: readonly string[];
   readonly next: unknown;
 }
@@ -49,7 +49,7 @@ export class Documents implements AsyncDisposable {
     }
   }
 
-  /** With every number and text as it was written. Rejects with FsError, or the signal's reason. */
+  /** Keeps every number and text as it was written. Rejects with FsError, or the signal's reason. */
   async *indent(bytes: Uint8Array, signal: AbortSignal): AsyncGenerator<string | Uint8Array> {
     try {
       if (bytes.length <= SMALL) yield* indentJson(new TextDecoder().decode(bytes));
@@ -57,7 +57,7 @@ export class Documents implements AsyncDisposable {
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       if (!(error instanceof Error) || error.name !== "SyntaxError") throw toFsError(error);
-      throw new FsError("EIO", "the answer is no JSON", { cause: error });
+      throw new FsError("EIO", "the response is not JSON", { cause: error });
     }
   }
 

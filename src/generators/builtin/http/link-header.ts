@@ -1,4 +1,4 @@
-/** The target of the first link that leads to the next page, of a header as RFC 8288 has it: `<URL>; rel="next", …`. */
+/** The target of the first link to the next page in a Link header (RFC 8288): `<URL>; rel="next", …`. */
 export function findNextLink(header: string): string | undefined {
   for (let at = header.indexOf("<"); at >= 0; at = header.indexOf("<", at)) {
     const end = header.indexOf(">", at);
@@ -10,7 +10,7 @@ export function findNextLink(header: string): string | undefined {
   return undefined;
 }
 
-/** Where the next link begins: behind a comma that stands in no quotes. */
+/** The start of the next link: after a comma outside of quotes. */
 function endOfLink(header: string, from: number): number {
   let quoted = false;
   for (let at = from; at < header.length; at++) {
@@ -22,7 +22,7 @@ function endOfLink(header: string, from: number): number {
   return header.length;
 }
 
-/** Whether one of the parameters is a relation that says so; there may be several words in it. */
+/** Whether one of the parameters is the relation "next"; a relation may contain several words. */
 function leadsOn(parameters: string): boolean {
   return parameters.split(";").some((parameter) => {
     const [name = "", ...rest] = parameter.split("=");

@@ -1,8 +1,8 @@
-/** NO_PROXY: which servers are asked without a proxy. */
+/** NO_PROXY: which servers are reached without a proxy. */
 import { BlockList, isIP } from "node:net";
 
 /**
- * As curl and Bun understand it: names with commas between them, each for itself and for all below it, perhaps with a
+ * Interprets the list like curl and Bun: names separated by commas, each also for its subdomains and optionally with a
  * port; addresses and networks; "*" for all.
  */
 export function isExempt(url: URL, list: string | undefined): boolean {

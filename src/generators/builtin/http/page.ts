@@ -1,9 +1,9 @@
-/** What is wanted of a page: its items, and what leads to the next one. In the helper, if the page is large. */
+/** Extracts from a page its items and the link to the next page. Runs in the helper if the page is large. */
 import type { JSONValue } from "json-p3";
 import { FsError } from "../../../errno.ts";
 import { parseExactJson } from "../../formats/json.ts";
 
-/** JSONPath ("$.results[*]") or JSON pointer ("/results") each; absent: the whole answer, and nothing. */
+/** A JSONPath ("$.results[*]") or JSON pointer ("/results") each; absent: the whole response, and no next page. */
 export interface PageQuestion {
   readonly items?: string;
   readonly next?: string;
@@ -11,11 +11,11 @@ export interface PageQuestion {
 
 export interface PageAnswer {
   readonly items: readonly unknown[];
-  /** Undefined where there is nothing. */
+  /** Undefined if there is none. */
   readonly next: unknown;
 }
 
-/** Rejects with FsError EIO for what is no JSON, or has no list where the items should be. */
+/** Rejects with FsError EIO if the text is not JSON, or has no list at the place of the items. */
 export async function pageIn(text: string, { items, next }: PageQuestion): Promise<PageAnswer> {
   const document = parseDocument(text);
   return {
@@ -24,7 +24,7 @@ export async function pageIn(text: string, { items, next }: PageQuestion): Promi
   };
 }
 
-/** A path that goes straight to its place: others may take time by the square of the page, or a power of it. */
+/** Whether a path leads directly to one place: others may take quadratic time in the size of the page, or worse. */
 export function isStraight(path: string | undefined): boolean {
   return path?.startsWith("$") !== true || /^\$(?:\.[A-Za-z_]\w{0,99}|\[\*\]|\[\d{1,9}\]|\.\*){0,20}$/.test(path);
 }
@@ -33,12 +33,12 @@ function parseDocument(text: string): unknown {
   try {
     return parseExactJson(text);
   } catch (cause) {
-    const why = cause instanceof RangeError ? "is nested too deeply" : "is no JSON";
-    throw new FsError("EIO", `the answer ${why}`, { cause });
+    const why = cause instanceof RangeError ? "is nested too deeply" : "is not JSON";
+    throw new FsError("EIO", `the response ${why}`, { cause });
   }
 }
 
-/** The items: what the JSONPath finds, or the elements of the list the pointer leads to. */
+/** The items: the matches of the JSONPath, or the elements of the list that the pointer leads to. */
 async function findItems(document: unknown, where: string | undefined): Promise<readonly unknown[]> {
   if (where?.startsWith("$") === true) {
     const { jsonpath } = await import("json-p3");
@@ -48,10 +48,10 @@ async function findItems(document: unknown, where: string | undefined): Promise<
   }
   const value = where === undefined ? document : await valueAt(document, where);
   if (Array.isArray(value)) return value;
-  throw new FsError("EIO", `the option "items": there is no list at ${where ?? "the top of the answer"}`);
+  throw new FsError("EIO", `the option "items": there is no list at ${where ?? "the top of the response"}`);
 }
 
-/** Undefined where there is nothing. */
+/** Undefined if there is none. */
 async function valueAt(document: unknown, where: string): Promise<unknown> {
   const { jsonpath, JSONPointer } = await import("json-p3");
   const whole = jsonOf(document);

@@ -1,21 +1,21 @@
-/** A collection that a server gives out page by page: its pages one after the other, and the items in each. */
+/** A collection that a server sends in pages: fetches one page after the other, with the items of each. */
 import { FsError } from "../../../errno.ts";
 import { type Options, readText } from "../../config/options.ts";
 import type { Documents, Page } from "./documents.ts";
 import { findNextLink } from "./link-header.ts";
 import { type Asking, ask, type HttpAnswer, type HttpOptions, showUrl } from "./request.ts";
 
-/** How one comes from a page to the next, as options say it. A `Link: …; rel="next"` is followed by itself. */
+/** How to get from one page to the next, by the options. A `Link: …; rel="next"` header is followed automatically. */
 export interface Paging {
-  /** Where the items are: a JSONPath or a JSON pointer; the whole answer where there is none. */
+  /** Where the items are: a JSONPath or a JSON pointer; absent: the whole response. */
   readonly items: string | undefined;
-  /** Where the next page's URL is, or the cursor for it. */
+  /** Where the next page's URL or cursor is. */
   readonly next: string | undefined;
-  /** The parameter of the URL that a cursor goes into. */
+  /** The URL parameter for the cursor. */
   readonly cursor: string | undefined;
-  /** The parameter that counts pages. */
+  /** The URL parameter that counts pages. */
   readonly page: string | undefined;
-  /** The parameter that counts items. */
+  /** The URL parameter that counts items. */
   readonly offset: string | undefined;
 }
 
@@ -23,7 +23,7 @@ export const PAGING = ["items", "next", "cursor", "page", "offset"];
 
 const MOST_PAGES = 10_000;
 
-/** Throws Error for ways that exclude each other. */
+/** Throws Error for options that exclude each other. */
 export function pagingOf(options: Options): Paging {
   const text = (name: keyof Paging) => readText(options, name);
   const [items, next, cursor, page, offset] = [
@@ -34,14 +34,16 @@ export function pagingOf(options: Options): Paging {
     text("offset"),
   ];
   const ways = [next, page, offset].filter((way) => way !== undefined);
-  if (ways.length > 1) throw new Error('only one of the options "next", "page" and "offset" can lead to the next page');
+  if (ways.length > 1) throw new Error('use only one of the options "next", "page" and "offset"');
   if (cursor !== undefined && next === undefined) {
-    throw new Error('the option "cursor" needs "next": where in the answer the cursor is, such as "/meta/cursor"');
+    throw new Error(
+      'the option "cursor" needs "next", the place of the cursor in the response, such as "/meta/cursor"',
+    );
   }
   return { items, next, cursor, page, offset };
 }
 
-/** The items of every page, each as JSON in one line. Rejects with FsError. */
+/** The items of every page, each as JSON on one line. Rejects with FsError. */
 export async function* fetchPages(
   start: URL,
   paging: Paging,
@@ -55,12 +57,12 @@ export async function* fetchPages(
   let url: URL | undefined = firstOf(start, paging);
   for (let count = 0; url !== undefined; count++) {
     if (count >= MOST_PAGES) throw new FsError("EIO", `${showUrl(url)}: more than ${MOST_PAGES} pages`);
-    if (seen.has(url.href)) throw new FsError("ELOOP", `${showUrl(url)}: this page is its own successor`);
+    if (seen.has(url.href)) throw new FsError("ELOOP", `${showUrl(url)}: the next page is one that was already read`);
     seen.add(url.href);
-    // Keys are for the server they were given for.
+    // Credentials are for the original server only.
     const headers = url.origin === start.origin ? settings.headers : new Map<string, string>();
     const answer: HttpAnswer | undefined = await ask(url, { ...settings, headers }, asking).catch((error: unknown) => {
-      // What some say of the page behind the last.
+      // Some servers answer a request beyond the last page like this.
       if (count > 0 && paging.page !== undefined && error instanceof FsError && error.code === "ENOENT")
         return undefined;
       throw error;
@@ -93,7 +95,7 @@ function nextOf(url: URL, answer: HttpAnswer, found: Page, { next, cursor, page,
   if ((typeof target !== "string" && typeof target !== "number") || target === "") return undefined;
   if (cursor === undefined) {
     if (URL.canParse(String(target), answer.url.href)) return new URL(String(target), answer.url);
-    throw new FsError("EIO", `${showUrl(url)}: the next page's URL is none: ${String(target).slice(0, 80)}`);
+    throw new FsError("EIO", `${showUrl(url)}: the next page's URL is invalid: ${String(target).slice(0, 80)}`);
   }
   const following = new URL(url);
   following.searchParams.set(cursor, String(target));

@@ -1,4 +1,6 @@
-/** One request with everything around it: allowed hosts, addresses, redirects, retries, limits, statuses as errnos. */
+/**
+ * One request with everything around it: allowed hosts, addresses, redirects, retries, limits, and statuses as errnos.
+ */
 
 import { isIP } from "node:net";
 import { pause } from "../../../abort.ts";
@@ -11,18 +13,18 @@ export interface HttpOptions {
   readonly method: string;
   readonly headers: ReadonlyMap<string, string>;
   readonly body?: string;
-  /** Names that may be asked, "host" or "host:port". */
+  /** The allowed hosts, "host" or "host:port". */
   readonly hosts: readonly string[];
-  /** Private addresses may be asked too. */
+  /** Whether private addresses are allowed. */
   readonly private: boolean;
   readonly maxBytes: number;
   readonly timeoutMs: number;
   readonly retries: number;
-  /** A body longer than this is not waited for: its rest comes as `more`, and no other try is made for it. */
+  /** The rest of a longer body is streamed as `more`, and the request is not retried any more. */
   readonly heldBytes?: number;
   /** The value of NO_PROXY. */
   readonly noProxy?: string;
-  /** Finds the address to connect to, and refuses private ones. For tests. */
+  /** Finds the address to connect to, and refuses private ones. Replaced in tests. */
   readonly addressOf?: (host: string) => Promise<string>;
 }
 
@@ -35,11 +37,11 @@ export interface HttpAnswer {
   /** 200 to 299, or 304. */
   readonly status: number;
   readonly headers: Headers;
-  /** Where it came from, after redirects. */
+  /** The final URL, after redirects. */
   readonly url: URL;
-  /** The body: the whole of it, or its beginning if there is more. */
+  /** The whole body, or its beginning if there is `more`. */
   readonly bytes: Uint8Array;
-  /** What follows `bytes` of a long one, as it comes. Rejects with FsError, or the signal's reason. */
+  /** The rest of a long body, as it arrives. Rejects with FsError, or the signal's reason. */
   readonly more?: AsyncIterable<Uint8Array>;
 }
 
@@ -52,7 +54,8 @@ export async function ask(url: URL, options: HttpOptions, { signal, log }: Askin
   const both = AbortSignal.any([signal, late]);
   const throwIfOver = () => {
     if (signal.aborted) throw signal.reason;
-    if (late.aborted) throw new FsError("ETIMEDOUT", `${showUrl(url)}: no end in ${options.timeoutMs / 1000} s`);
+    if (late.aborted)
+      throw new FsError("ETIMEDOUT", `${showUrl(url)}: no complete response within ${options.timeoutMs / 1000} s`);
   };
   async function* explain(pieces: AsyncIterable<Uint8Array>) {
     try {
@@ -62,7 +65,7 @@ export async function ask(url: URL, options: HttpOptions, { signal, log }: Askin
       throw toFailure(error, url).error;
     }
   }
-  // What changes something is not done twice.
+  // A request that changes something is not repeated.
   const tries = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"].includes(options.method) ? options.retries : 0;
   for (let attempt = 0; ; attempt++) {
     try {
@@ -73,7 +76,7 @@ export async function ask(url: URL, options: HttpOptions, { signal, log }: Askin
       const failure = toFailure(error, url);
       if (attempt >= tries || !failure.again) throw failure.error;
       const delay = Math.min(failure.after ?? 250 * 2 ** attempt, LONGEST_PAUSE_MS);
-      log.info(`${failure.error.message}; trying again in ${delay} ms`);
+      log.info(`${failure.error.message}; retrying in ${delay} ms`);
       await pause(delay, both).catch(() => {
         throw signal.aborted ? signal.reason : failure.error;
       });
@@ -81,7 +84,7 @@ export async function ask(url: URL, options: HttpOptions, { signal, log }: Askin
   }
 }
 
-/** A URL for messages: what stands behind the "?" may be a secret, as may user and password. */
+/** A URL for messages: the query may contain a secret, and so may user and password. */
 export function showUrl(url: URL): string {
   const bare = new URL(url);
   bare.username = bare.password = bare.search = bare.hash = "";
@@ -106,12 +109,12 @@ async function followRedirects(start: URL, options: HttpOptions, signal: AbortSi
     }
     await response.body?.cancel();
     const next = URL.canParse(target, url.href) ? new URL(target, url) : undefined;
-    if (next === undefined) throw new FsError("EIO", `${showUrl(url)} redirects to what is no URL`);
+    if (next === undefined) throw new FsError("EIO", `${showUrl(url)} redirects to an invalid URL`);
     if (response.status === 303 || (method === "POST" && response.status < 303)) {
       method = "GET";
       streamBody = undefined;
     }
-    // Keys are for the server they were given for.
+    // Credentials are for the original server only.
     if (next.origin !== url.origin) headers = new Headers();
     url = next;
   }
@@ -125,7 +128,7 @@ async function sendOnce(
   signal: AbortSignal,
 ): Promise<Response> {
   if (url.protocol !== "http:" && url.protocol !== "https:") {
-    throw new FsError("EACCES", `${showUrl(url)}: neither http nor https`);
+    throw new FsError("EACCES", `${showUrl(url)}: not an http or https URL`);
   }
   if (!options.hosts.includes(url.host) && !options.hosts.includes(url.hostname)) {
     throw new FsError("EACCES", `${url.host} is not among the allowed hosts: ${options.hosts.join(", ")}`);
@@ -138,7 +141,7 @@ async function sendOnce(
   pinned.hostname = isIP(address) === 6 ? `[${address}]` : address;
   const headers = new Headers(init.headers);
   headers.set("Host", url.host);
-  // An exception from the proxy is for the name, which the pinned URL does not have.
+  // An exception from the proxy applies to the name, which the pinned URL no longer has.
   const exempt = isExempt(url, options.noProxy) ? ({ proxy: false } as const) : {};
   return fetch(pinned.href, { ...settings, ...exempt, headers, tls: { serverName: url.hostname } });
 }
@@ -174,10 +177,11 @@ async function answerOf(response: Response, url: URL, { maxBytes, heldBytes }: H
   return { status, headers, url, bytes: Buffer.concat(head) };
 }
 
-/** Throws Refusal where less came than was announced. */
+/** Throws HttpRefusal if the body is shorter than announced. */
 async function* body({ status, headers, body }: Response, url: URL, limit: number): AsyncGenerator<Uint8Array> {
   const announced = headers.has("content-encoding") ? 0 : Number(headers.get("content-length") ?? 0);
-  const tooLarge = () => new FsError("EFBIG", `${showUrl(url)}: more than ${limit} bytes; "maxBytes" allows more`);
+  const tooLarge = () =>
+    new FsError("EFBIG", `${showUrl(url)}: more than ${limit} bytes; raise the limit with "maxBytes"`);
   if (announced > limit && status !== 304) {
     await body?.cancel();
     throw tooLarge();
@@ -189,11 +193,11 @@ async function* body({ status, headers, body }: Response, url: URL, limit: numbe
     yield piece;
   }
   if (announced > length && status !== 304) {
-    throw new HttpRefusal(new FsError("EIO", `${showUrl(url)}: ${length} of ${announced} bytes came`), 0, null);
+    throw new HttpRefusal(new FsError("EIO", `${showUrl(url)}: only ${length} of ${announced} bytes arrived`), 0, null);
   }
 }
 
-/** A failure that another try may mend. */
+/** A failure that a retry may fix. */
 class HttpRefusal extends Error {
   readonly error: FsError;
   readonly status: number;
@@ -231,7 +235,7 @@ function toFailure(error: unknown, url: URL): FailedRequest {
   };
 }
 
-/** Without what Bun adds for those who wrote the call. */
+/** Without Bun's hints for programmers. */
 function reasonOf(message: string): string {
   const [reason = ""] = message.split(/ fetching |\.? (?:For more information, pass|Is the computer able)/);
   return reason;

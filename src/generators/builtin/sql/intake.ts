@@ -1,12 +1,14 @@
 /**
- * How much a database's client may take in at a time. Both clients hold a row, and what is read ahead of it, until it is
- * whole: a row that is larger than its file may be would fill the memory before anybody could look at it.
+ * Limits how much a database client reads at a time. Both clients buffer a row, and what is read ahead, until it is
+ * complete: a row larger than the maximum size of its file would fill the memory before anybody could check it.
  */
 import type { EventEmitter } from "node:events";
 import { FsError } from "../../../errno.ts";
 import type { SqlValue } from "./rows.ts";
 
-/** A value takes up to four times as many bytes on the wire as in a file: a length before it, or two digits a byte. */
+/**
+ * A value takes up to four times as many bytes on the wire as in a file: a length before it, or two digits for a byte.
+ */
 const WIRE = 4;
 const AROUND = 1024 * 1024;
 
@@ -17,17 +19,17 @@ export class Intake implements Disposable {
   readonly #stop: (error: FsError) => void;
   #taken = 0;
 
-  /** `stream` is what the client reads from; `stop` is called when too much comes, and ends the connection. */
+  /** `stream` is the client's source; `stop` is called if too much arrives, and closes the connection. */
   constructor(stream: EventEmitter, maxBytes: number, stop: (error: FsError) => void) {
     this.#stream = stream;
     this.#maxBytes = maxBytes;
     this.#most = maxBytes * WIRE + AROUND;
     this.#stop = stop;
-    // Before the client takes it.
+    // Before the client reads it.
     stream.prependListener("data", this.#count);
   }
 
-  /** Bytes since the last time this was asked: what came before has been used. */
+  /** Bytes since the last call: earlier ones have been used. */
   used(): number {
     const taken = this.#taken;
     this.#taken = 0;
@@ -57,5 +59,8 @@ export function sizeOf(value: SqlValue): number {
 }
 
 function createTooLargeError(maxBytes: number): FsError {
-  return new FsError("EFBIG", `a row of the query has more than ${maxBytes} bytes; the rule's "maxBytes" allows more`);
+  return new FsError(
+    "EFBIG",
+    `a row of the query has more than ${maxBytes} bytes; raise the limit with the rule's "maxBytes"`,
+  );
 }

@@ -6,13 +6,13 @@ import { IdleTimer } from "../../idle.ts";
 import { Intake, sizeOf } from "./intake.ts";
 import { checkColumns, type Database, type SqlValue, toExactNumber } from "./rows.ts";
 
-/** Rows of a batch, and about how many bytes. */
+/** Maximum rows of a batch, and about how many bytes. */
 const MOST_IN_BATCH = 1000;
 const BATCH_BYTES = 1024 * 1024;
 /** Rows that the client reads ahead. */
 const AHEAD = 64;
 const CONNECTIONS = 16;
-/** As long as pg keeps a connection that nobody uses. mysql2 looks for such connections every second, for ever. */
+/** As long as pg keeps an unused connection. By default, mysql2 checks for such connections every second, forever. */
 const IDLE_MS = 10_000;
 
 /** Column types of the protocol. */
@@ -22,7 +22,7 @@ const JSON_TYPE = 245;
 
 export function createMysql(url: string): Database {
   let opened: Promise<Pool> | undefined;
-  /** The longest statement that each connection allows. */
+  /** The statement timeout that is set on each connection. */
   const limits = new WeakMap<object, number>();
   const openPool = () => {
     opened ??= import("mysql2").then(({ default: { createPool } }) =>
@@ -48,7 +48,7 @@ export function createMysql(url: string): Database {
     await new Promise<void>((resolve) => (made === undefined ? resolve() : made.end(() => resolve())));
   }
 
-  /** Until `idle.end()` is called, the connections stay. */
+  /** The connections stay until `idle.end()` is called. */
   async function connect(): Promise<PoolConnection> {
     idle.begin();
     try {
@@ -62,7 +62,7 @@ export function createMysql(url: string): Database {
     }
   }
 
-  /** Ends what the connection is doing, from another one: this one is busy. */
+  /** Cancels the current statement from another connection, because this one is busy. */
   async function cancel(id: number): Promise<void> {
     const other = await connect();
     await runStatement(other, `KILL QUERY ${id}`).catch(() => {});
@@ -70,7 +70,7 @@ export function createMysql(url: string): Database {
     idle.end();
   }
 
-  /** Neither server knows the other's name for it. */
+  /** Neither server knows the other's name for this setting. */
   async function limit(connection: PoolConnection, ms: number): Promise<void> {
     await runStatement(connection, `SET SESSION max_statement_time = ${ms / 1000}`).catch(() =>
       runStatement(connection, `SET SESSION max_execution_time = ${Math.ceil(ms)}`),
@@ -89,7 +89,7 @@ export function createMysql(url: string): Database {
       signal.addEventListener("abort", abort, { once: true });
       let stop: (error: Error) => void = () => {};
       const intake = new Intake(socketOf(connection), maxBytes, (error) => {
-        // Without a word to whoever waits for rows.
+        // Whoever waits for rows is not notified otherwise.
         connection.destroy();
         stop(error);
       });
@@ -111,7 +111,7 @@ export function createMysql(url: string): Database {
         const command = connection.execute({ sql: query.sql, rowsAsArray: true }, [...query.params]);
         const fields = Promise.withResolvers<readonly FieldPacket[]>();
         fields.promise.catch(() => {});
-        // Of a statement that has no rows there are none.
+        // A statement without rows has no fields.
         command.once("fields", (found?: readonly FieldPacket[]) => fields.resolve(found ?? []));
         const stream = command.stream({ highWaterMark: AHEAD });
         stop = (error) => stream.destroy(error);
@@ -144,7 +144,7 @@ async function* streamBatches(
   let whole = false;
   try {
     for await (const row of stream) {
-      if (!Array.isArray(row)) throw new Error("a row that is no list");
+      if (!Array.isArray(row)) throw new Error("a row is not a list");
       intake.used();
       const values = row.map((value: unknown, index) => exactValue(value, columns[index]));
       for (const value of values) size += sizeOf(value);
@@ -163,7 +163,7 @@ async function* streamBatches(
   }
 }
 
-/** What it reads from; the type of `mysql2` tells of it by half. */
+/** The socket it reads from, which the types of `mysql2` declare only partly. */
 function socketOf(connection: PoolConnection): EventEmitter {
   const { stream } = connection as unknown as { stream: EventEmitter };
   return stream;
@@ -175,13 +175,13 @@ function exactValue(value: unknown, field: FieldPacket | undefined): SqlValue {
   if (value instanceof Uint8Array) return value;
   if (typeof value === "number") return type === FLOAT ? shortestDecimal(value) : value;
   if (typeof value === "bigint" || typeof value === "boolean") return value;
-  // What is no text is a point or another geometry.
+  // A value that is not text is a point or another geometry.
   if (isJson(field) || typeof value !== "string")
     return { json: typeof value === "string" ? value : JSON.stringify(value) };
   return type !== undefined && NUMBERS.includes(type) ? toExactNumber(String(value)) : String(value);
 }
 
-/** MariaDB's is a text of which it says besides that it is JSON; the type of mysql2 does not tell of that. */
+/** MariaDB's JSON is text with a JSON flag, which the types of mysql2 do not declare. */
 function isJson(field: FieldPacket | undefined): boolean {
   return (
     field?.columnType === JSON_TYPE ||
@@ -189,7 +189,7 @@ function isJson(field: FieldPacket | undefined): boolean {
   );
 }
 
-/** A single-precision number as it was written: the shortest decimal that is the same one. */
+/** A single-precision number as it was written: the shortest decimal with the same value. */
 function shortestDecimal(value: number): number {
   for (let digits = 6; digits < 9; digits++) {
     const short = Number(value.toPrecision(digits));
@@ -215,7 +215,7 @@ const CODES = new Map<string, ErrnoName>([
   ["ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION", "EROFS"],
 ]);
 
-/** Of MariaDB's own, for which mysql2 has no names. */
+/** Errors of MariaDB only, for which mysql2 has no names. */
 const NUMBERED = new Map<number, ErrnoName>([[1969, "ETIMEDOUT"]]);
 
 const UNREACHABLE = ["ECONNREFUSED", "ENOTFOUND", "EHOSTUNREACH", "ECONNRESET", "ENOENT", "ETIMEDOUT", "EAI_AGAIN"];

@@ -1,17 +1,17 @@
-/** PostgreSQL, by `pg`: a cursor in a read-only transaction, every value as the server writes it. */
+/** PostgreSQL, through `pg`: a cursor in a read-only transaction, with every value as the server writes it. */
 import type { Socket } from "node:net";
 import type { Pool, PoolClient } from "pg";
 import { codeOf, type ErrnoName, FsError } from "../../../errno.ts";
 import { Intake } from "./intake.ts";
 import { checkColumns, type Database, type SqlValue, toExactNumber } from "./rows.ts";
 
-/** Rows of a batch: a few at first, then as many as come to about so many bytes. */
+/** Rows of a batch: a few at first, then as many as make up about this many bytes. */
 const FIRST_BATCH = 16;
 const MOST_IN_BATCH = 1000;
 const BATCH_BYTES = 4 * 1024 * 1024;
 const CONNECTIONS = 16;
 
-/** OIDs of pg_type that are not text to us. */
+/** OIDs of pg_type that are not treated as text. */
 const BOOL = 16;
 const BYTEA = 17;
 const SMALL_INTEGERS = [21, 23, 26];
@@ -23,14 +23,14 @@ export function createPostgres(url: string): Database {
   const openPool = () => {
     opened ??= import("pg").then(({ default: { Pool } }) => {
       const made = new Pool({ connectionString: url, max: CONNECTIONS, connectionTimeoutMillis: 15_000 });
-      // A connection that breaks while nobody uses it is replaced.
+      // A connection that breaks while it is idle is replaced.
       made.on("error", () => {});
       return made;
     });
     return opened;
   };
 
-  /** Ends what the connection is doing, from another one: this one is busy. */
+  /** Cancels the current statement from another connection, because this one is busy. */
   async function cancel(client: PoolClient): Promise<void> {
     const { default: pg } = await import("pg");
     const other = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
@@ -51,13 +51,13 @@ export function createPostgres(url: string): Database {
       let broken = false;
       const socket = socketOf(client);
       const intake = new Intake(socket, options.maxBytes, (error) => socket.destroy(error));
-      // While it is borrowed nobody else listens, and a failure that nobody hears ends this process.
+      // While it is in use nobody else listens, and an unhandled error event would end this process.
       client.on("error", ignore);
       const release = async () => {
         intake[Symbol.dispose]();
         client.removeListener("error", ignore);
         options.signal.removeEventListener("abort", abort);
-        // What was cancelled may still be told to cancel when it is used again.
+        // A late cancellation might hit the next query on this connection.
         if (options.signal.aborted || broken) return client.release(true);
         await client.query("ROLLBACK").then(
           () => client.release(),
@@ -79,7 +79,7 @@ export function createPostgres(url: string): Database {
           return rows;
         };
         const first = await read();
-        // What the server said of the columns; the type of pg-cursor does not tell of it.
+        // The server's description of the columns, which the types of pg-cursor do not declare.
         const { _result } = cursor as unknown as { _result: { fields: readonly { name: string }[] } };
         const columns = _result.fields.map(({ name }) => name);
         checkColumns(columns);
@@ -108,7 +108,7 @@ async function* streamBatches(
   } catch (error) {
     throw toFsError(error);
   } finally {
-    // The portal is still open, and the connection in the middle of it.
+    // The portal is still open, and the connection is in the middle of it.
     if (!ended) breaks();
     await release();
   }
@@ -124,13 +124,13 @@ async function connect(pool: () => Promise<Pool>): Promise<PoolClient> {
 
 function ignore(): void {}
 
-/** The socket that it reads from; the type of `pg` does not tell of it. */
+/** The socket it reads from, which the types of `pg` do not declare. */
 function socketOf(client: PoolClient): Socket {
   const { connection } = client as unknown as { connection: { stream: Socket } };
   return connection.stream;
 }
 
-/** As the server's process is known to it; the type of `pg` does not tell of it. */
+/** The process id of the server's backend, which the types of `pg` do not declare. */
 function processOf(client: PoolClient): number {
   return "processID" in client && typeof client.processID === "number" ? client.processID : 0;
 }

@@ -25,7 +25,7 @@ function formatOf(path: string): Format | undefined {
   return ENDINGS.get(extname(path).toLowerCase());
 }
 
-/** Throws Error for another one. */
+/** Throws Error for an unknown format. */
 export function readFormat(options: Options): Format | undefined {
   const text = readText(options, "format");
   const format = FORMATS.find((one) => one === text);
@@ -34,16 +34,20 @@ export function readFormat(options: Options): Format | undefined {
   return format;
 }
 
-/** Throws FsError where neither an option nor the path's ending says it. */
+/** Throws FsError if neither an option nor the path's extension determines the format. */
 export function requireFormat(path: string, options: Options): Format {
   const format = readFormat(options) ?? formatOf(path);
   if (format !== undefined) return format;
-  throw new FsError("EIO", `its ending says no format; the option "format" does: ${FORMATS.join(", ")}`, { path });
+  throw new FsError(
+    "EIO",
+    `cannot infer the format from the file extension; set the option "format" to ${FORMATS.join(", ")}`,
+    { path },
+  );
 }
 
-/** The same for every path that a pattern tells the ending of. */
+/** The same for every path of a pattern with a known extension. */
 export function checkFormat({ source, paths }: Pattern, options: Options): void {
-  // Behind a wildcard there may be any ending.
+  // A wildcard may stand for any extension.
   const ending = /\.[^./*?{}]+$/.test(source) ? [source] : [];
   for (const path of paths ?? ending) requireFormat(path, options);
 }
@@ -54,7 +58,7 @@ export interface RowFormatter {
   foot(rows: number): string;
 }
 
-/** `single`: the file is one row, rather than a list of rows. */
+/** `single`: the file is one row rather than a list of rows. */
 export function createFormatter(format: Format, single: boolean): RowFormatter {
   switch (format) {
     case "csv":
@@ -83,7 +87,7 @@ export function createFormatter(format: Format, single: boolean): RowFormatter {
 function createSeparatedFormatter(separator: string, end: string): RowFormatter {
   const line = (fields: readonly (string | undefined)[]) => {
     const text = fields.map((field) => formatCsvField(field, separator)).join(separator);
-    // One empty field alone would be an empty line, which readers skip.
+    // A single empty field would be an empty line, which readers skip.
     return `${text === "" && fields.length === 1 ? '""' : text}${end}`;
   };
   return { head: line, row: (values) => line(values.map(plainText)), foot: () => "" };
@@ -96,7 +100,7 @@ function plainText(value: SqlValue): string | undefined {
   return String(value);
 }
 
-/** One value as a file's whole content. Throws Error where the query has no such column. */
+/** One value as the whole content of a file. Throws Error if the query has no such column. */
 export function bytesOf(row: readonly SqlValue[], column: string, columns: readonly string[]): Uint8Array {
   const index = columns.indexOf(column);
   if (index < 0) throw new Error(`the query has no column ${JSON.stringify(column)}`);
@@ -117,7 +121,7 @@ function jsonRow(values: readonly SqlValue[], columns: readonly string[], indent
 function jsonValue(value: SqlValue): string {
   if (value === null) return "null";
   if (typeof value === "object") {
-    // Line ends in JSON are white space: in texts they are escaped.
+    // Line breaks in JSON are white space: inside texts they are escaped.
     return value instanceof Uint8Array ? JSON.stringify(hexText(value)) : value.json.replace(/[\r\n]+\s*/g, " ");
   }
   if (typeof value === "number" && !Number.isFinite(value)) return JSON.stringify(String(value));

@@ -207,7 +207,7 @@ function split(line: string): [string, string] {
 
 function requireField(fields: ReadonlyMap<string, string>, name: string): string {
   const value = fields.get(name);
-  if (value === undefined) throw new Error(`"${name}" is missing in its headerer`);
+  if (value === undefined) throw new Error(`"${name}" is missing in its header`);
   return value;
 }
 

@@ -61,8 +61,12 @@ test.each([{ OPENAI_API_KEY: "sk-test" }, {}])(
 );
 
 test.each([
-  [{ maxUsd: "1", model: "small" }, {}, "no price of small is known, so only --max-calls and --max-tokens hold"],
-  [{ maxUsd: "1", model: "gpt-4o" }, {}, "no price of gpt-4o is known"],
+  [
+    { maxUsd: "1", model: "small" },
+    {},
+    "the price of small is not known, so --max-usd does not limit it, only --max-calls and --max-tokens do",
+  ],
+  [{ maxUsd: "1", model: "gpt-4o" }, {}, "the price of gpt-4o is not known"],
   [{ maxUsd: "1", model: "gpt-4o" }, { OPENAI_API_KEY: "sk-test" }, undefined],
   [{ maxUsd: "1" }, { OPENAI_API_KEY: "sk-test" }, undefined],
   [{ maxUsd: "1", model: "small", price: "small=1/2" }, {}, undefined],
@@ -95,5 +99,5 @@ test("the warning that --max-usd has no effect is given only once, not again wit
   await generation.checkPrices();
   const { signal } = new AbortController();
   await expect(generation.layOut("a tree", createProgress(), signal)).rejects.toThrow("answered 401");
-  expect(said.filter((line) => line.includes("no price of small"))).toHaveLength(1);
+  expect(said.filter((line) => line.includes("the price of small is not known"))).toHaveLength(1);
 });

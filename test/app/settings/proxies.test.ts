@@ -111,12 +111,12 @@ describe.each([
 });
 
 test("the generator http sends other requests through the proxy, unless NO_PROXY names the host", async () => {
-  const options = { url: "http://192.0.2.1/data", timeout: "2s", retries: 0 };
+  const options = { url: "http://192.88.98.1/data", timeout: "2s", retries: 0 };
   writeFileSync(sandbox.at("c.json"), JSON.stringify({ rules: [{ match: "a", generator: "http", options }] }));
   const args = ["generators", "test", "a", "--config", "c.json"];
   const first = await sandbox.llmfs(args, { program: BINARY, env: environment });
   expect([first.stdout, proxied.length]).toEqual(["from the proxy", 1]);
-  const second = await sandbox.llmfs(args, { program: BINARY, env: { ...environment, NO_PROXY: "192.0.2.0/24" } });
+  const second = await sandbox.llmfs(args, { program: BINARY, env: { ...environment, NO_PROXY: "192.88.98.0/24" } });
   expect([second.status, proxied.length]).toEqual([90, 1]);
 });
 

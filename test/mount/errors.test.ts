@@ -57,7 +57,7 @@ const FAILURES: Readonly<Record<string, Failure>> = {
   "thoughts-only": {
     answer: { stream: "<think>Well, let me see.</think>\n" },
     told: "Input/output error",
-    error: /^EIO: .*thoughts, and no answer/,
+    error: /^EIO: .*reasoning but no answer/,
   },
   "spent-midway": {
     answer: { raw: 'data: {"error":{"message":"pay first","code":"insufficient_quota"}}\n\n' },

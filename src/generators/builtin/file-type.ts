@@ -110,7 +110,7 @@ export function beginsFlush(path: string): boolean {
   return /^(pyi?|pyw|pyx|ya?ml|nim|csv|tsv|env|gitignore|dockerignore|npmignore|gitattributes)$/.test(typeOf(path));
 }
 
-/** Whether a whole file may be dedented. */
+/** Whether a whole file may be shifted to the left. */
 export function isPython(path: string): boolean {
   return /^py[iwx]?$/.test(typeOf(path));
 }

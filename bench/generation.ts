@@ -54,7 +54,7 @@ function serveSlowly(): void {
   console.log(server.port);
 }
 
-/** A place with a snapshot of so many pending files, and flags for a mount whose model is the slow server. */
+/** A directory with a snapshot of `count` pending files, and flags for a mount whose model is the slow server. */
 async function slowly(count: number, use: (place: Place, flags: readonly string[]) => Promise<void>): Promise<void> {
   await using place = new Place();
   const from = place.at("from.json");

@@ -73,7 +73,7 @@ function prepare(directory: string): Record<string, string> {
   );
   const packages = { ...NPM, npm_config_cache: join(directory, "cache"), PACKAGE: join(import.meta.dir, "..") };
   shell('mkdir package && cp "$PACKAGE"/package*.json package && cd package && npm ci $NPM', directory, packages);
-  // One of those who run this is an ordinary user: npm logs into its cache, and git wants to be told of other people's.
+  // One of those who run this is an ordinary user: npm writes logs to its cache, and git refuses other users' repositories unless they are listed as safe.
   shell("chmod -R a+rwX cache; printf '[safe]\\ndirectory = *\\n' > gitconfig", directory, {});
   return {
     ...packages,

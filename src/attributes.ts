@@ -156,7 +156,7 @@ export function checkSetting(name: string, value: Uint8Array): void {
 }
 
 /**
- * The name that was probably meant, where one of ours is misspelt. It is stored all the same: names that are not known
+ * The name that was probably meant, where one of ours is misspelt. It is stored anyway: names that are not known
  * may be a later version's, in a copy or a snapshot of its tree.
  */
 export function suggestName(name: string): string | undefined {

@@ -92,7 +92,7 @@ function describeMount(place: string): string {
 }
 
 /**
- * The directories an overlay shows, as far as they can be told. A relative one began where the overlay was mounted from,
+ * The directories an overlay shows, as far as they can be found out. A relative one began where the overlay was mounted from,
  * which nobody knows afterwards: any directory above one of our mounts may have been that.
  */
 function overlayLayers({ superOptions }: MountPoint, all: readonly MountPoint[]): readonly string[] {

@@ -101,7 +101,7 @@ export interface MountedFilesystem extends AsyncDisposable {
   /** Until disposed, failed files are logged at level "info", because somebody reports them to the user anyway. */
   quietFailures(): Disposable;
   /**
-   * What `.llmfs/NAME` says from here on. The first time it is told at once; else the text is made when it is told, and
+   * What `.llmfs/NAME` contains from now on. The first text is sent at once; later ones are made when they are sent, and
    * that is before whatever is made after this call is there for a reader.
    */
   publish(name: PublishedName, text: () => string): void;

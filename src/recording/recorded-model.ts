@@ -154,7 +154,7 @@ export function createRecordedModel(
    * A process that cannot write a claim cannot record either. The claim of another process does not matter: this answer
    * will replace its answer.
    */
-  async function askAnew(request: ChatRequest, options: ChatOptions, key: string): Promise<ChatAnswer> {
+  async function askAgain(request: ChatRequest, options: ChatOptions, key: string): Promise<ChatAnswer> {
     await using _claim = mode === "record" && model !== undefined ? await store.claim?.(key) : undefined;
     const before =
       options.again === true && mode !== "off" ? await findRecorded(key, options.label, request) : undefined;
@@ -175,8 +175,8 @@ export function createRecordedModel(
   async function complete(request: ChatRequest, options: ChatOptions): Promise<ChatAnswer> {
     const key = requestKey(request);
     if (options.signal?.aborted) throw cancelled(options.label ?? "a file");
-    const anew = mode === "record" || (mode === "auto" && options.again === true && model !== undefined);
-    if (anew || mode === "off") return askAnew(request, options, key);
+    const again = mode === "record" || (mode === "auto" && options.again === true && model !== undefined);
+    if (again || mode === "off") return askAgain(request, options, key);
     const answer = await (mode === "replay" ? find : findOrWarn)(key, options.label, request);
     if (answer === undefined && mode === "replay") throw await explainMiss(request, key, options.label, store);
     const whole = answer ?? (await askOnce(request, options, key));

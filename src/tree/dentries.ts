@@ -5,7 +5,7 @@
 import type { Dentry } from "./directory.ts";
 import type { Inode } from "./inode.ts";
 
-/** Names besides `inode.dentry`. Invariant: an inode without `dentry` has none here. */
+/** Names in addition to `inode.dentry`. Invariant: an inode without `dentry` has none here. */
 const further = new WeakMap<Inode, Set<Dentry>>();
 
 /** Every name, the one that `inode.dentry` remembers first. */

@@ -73,7 +73,7 @@ const FRAGMENTS: Readonly<Record<string, readonly string[]>> = {
   tables: ["a", ",", '"', '""', "\n", "\r\n", '"a"', " ", ";", "\t"],
 };
 
-/** Runs of characters, each fragment for ever, and mixtures of them. */
+/** Runs of characters, each fragment repeated, and mixtures of them. */
 function inputs(kind: string): Readonly<Record<string, Input>> {
   const fragments = FRAGMENTS[kind] ?? [];
   const pairs = fragments.flatMap((one) =>

@@ -1,4 +1,4 @@
-/** What the filesystem thread is told of how far a generation has come: on that depends what an interruption calls off. */
+/** The stages of a generation, as the filesystem thread gets them: what an interruption cancels depends on them. */
 import { expect, test } from "bun:test";
 import { createEngine, type EngineOptions } from "../../src/generate/engine.ts";
 import { limitConcurrency } from "../../src/generate/spending/limit-concurrency.ts";

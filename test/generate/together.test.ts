@@ -18,7 +18,7 @@ beforeAll(async () => {
 const priceOf: PriceOf = () => ({ input: 10, output: 50 });
 const ask = (content: string): ChatRequest => ({ model: "m", messages: [{ role: "user", content }] });
 
-/** Answers nobody before so many are there. */
+/** Answers nobody before this many requests have arrived. */
 function together(calls: number): { readonly behaviour: Behaviour; readonly there: Promise<void> } {
   let open = 0;
   const all = Promise.withResolvers<void>();
@@ -103,7 +103,7 @@ test("where room is scarce, a limit is enough that is ample by the answers befor
   expect(told.at(-1)).toBe(1024);
 });
 
-/** A server that has this much to say, and keeps the limit it is told. */
+/** A server whose answers have this length, and that obeys the limit in the request. */
 const saying =
   (tokens: number): Behaviour =>
   ({ body }) => {
@@ -123,7 +123,7 @@ test("an answer longer than its first limit is requested once more with all the 
   const heard: string[] = [];
   const { text } = await model.complete(ask("long"), { onText: (delta) => heard.push(delta) });
   expect(text).toHaveLength(50_000);
-  // Whoever listens is told to begin again.
+  // Listeners are notified to begin again.
   expect(heard.slice(heard.lastIndexOf("") + 1).join("")).toBe(text);
   expect(budget.spent).toMatchObject({ calls: 2, outputTokens: 18_192 });
   // The next one is not made to begin again.

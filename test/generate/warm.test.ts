@@ -5,7 +5,7 @@ const never = new AbortController().signal;
 const files = (...paths: string[]) => paths.map((path) => ({ path }));
 
 describe("making many files ahead", () => {
-  test("makes each once, so many at a time and no more, and goes on after failures", async () => {
+  test("generates each file once, at most `most` at a time, and continues after failures", async () => {
     let now = 0;
     let most = 0;
     const made: string[] = [];

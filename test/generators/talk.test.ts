@@ -42,7 +42,7 @@ test("a character that comes in two pieces stays one", async () => {
   expect(lines).toEqual(["é"]);
 });
 
-test("of a flood the beginning is said, the rest is counted, and the last line is known all the same", async () => {
+test("of a flood of lines the first are logged, the rest are counted, and the last line is still known", async () => {
   const flood = Array.from({ length: 40 }, () => "again and again\n".repeat(4096));
   const { lines, last } = await talk(...flood, "the reason\n");
   expect(last).toBe("the reason");

@@ -80,7 +80,7 @@ test("what it asks of its context is answered, and failures keep their errno", a
   expect(one.log).toContain("info: /7.json: it is noted");
 });
 
-test("it is told that another content is wanted, and may start programs while it lists", async () => {
+test("it learns that another content is wanted, and may start programs while it lists", async () => {
   const file = config(`export default { generators: { g: {
       list: (path, context) => [typeof context.working + ".txt"],
       generate: (path, context) => ({ content: String(context.again) }),
@@ -179,7 +179,7 @@ test("a program: sizes, statuses, environment and input", async () => {
   await eventually("nothing is left running", () => !commandLines().includes("sleep\x00876543\x00"));
 }, 20_000);
 
-test("programs and the user's own code are told where the mount is, and of no other's; options are not", async () => {
+test("programs and the user's own code get the path of their mount only; options do not", async () => {
   const file = sandbox.at("told.config.ts");
   writeFileSync(
     file,
@@ -282,7 +282,7 @@ function commandLines(): readonly string[] {
   });
 }
 
-test("a file of one's own is content, a Map is none, and metadata that cannot be kept is told of", async () => {
+test("a file is valid content, a Map is not, and metadata that cannot be stored is reported", async () => {
   writeFileSync(sandbox.at("given.bin"), Uint8Array.of(0, 255, 10));
   const file = config(`export default { generators: { g: { generate: (path) => ({
       content: path === "/file" ? Bun.file(${JSON.stringify(sandbox.at("given.bin"))}) : path === "/map" ? new Map([[1, 2]]) : {},

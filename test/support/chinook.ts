@@ -27,7 +27,7 @@ const HARD = [
   "two\nlines",
   "carriage\r\nreturn",
   "tab\tbetween",
-  "back\\slash and \\n that is none",
+  "back\\slash and \\n that is not a newline",
   " spaces around ",
   "it's",
   "=1+1",

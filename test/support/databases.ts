@@ -18,7 +18,7 @@ export interface Server extends AsyncDisposable {
   rows(sql: string): Promise<readonly (readonly (string | null)[])[]>;
 }
 
-/** What the clients that can are told to print for NULL. */
+/** What the clients print for NULL, where that can be configured. */
 const NULL = "<NULL>";
 
 const root = process.getuid?.() === 0;

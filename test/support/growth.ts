@@ -1,13 +1,13 @@
 /**
  * How long work takes as its input grows, in processor time: a busy machine does not change the verdict.
  *
- * Inputs are those that make matchers and parsers slow: one character for ever, a few tokens repeated, something that
+ * Inputs are those that make matchers and parsers slow: one character repeated, a few tokens repeated, something that
  * begins again and again and never ends, and random mixtures of all that.
  */
 import { expect } from "bun:test";
 import { Random } from "./random.ts";
 
-/** An input of about so many characters. */
+/** An input of about `length` characters. */
 export type Input = (length: number) => string;
 
 const SMALL = 32 * 1024;

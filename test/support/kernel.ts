@@ -63,7 +63,7 @@ export class Kernel implements Channel {
   /** Every line the session logged, its level in front. */
   readonly log: string[] = [];
   readonly notifications: Notification[] = [];
-  /** How often each nodeid was told, less what was forgotten. The root is known without. */
+  /** How many lookups of each nodeid the kernel holds. The root is known without. */
   readonly lookups = new Map<number, number>();
   /** Open handles and the node they are of. */
   readonly handles = new Map<number, number>();
@@ -268,7 +268,7 @@ export class Kernel implements Channel {
     this.call("release", nodeid, { fh, flags });
   }
 
-  /** Gives lookups back: all, or so many. */
+  /** Gives lookups back: all, or `count`. */
   forget(nodeid: number, count = this.lookups.get(nodeid) ?? 0): void {
     const left = (this.lookups.get(nodeid) ?? 0) - count;
     if (left > 0) this.lookups.set(nodeid, left);
@@ -292,7 +292,7 @@ export class Kernel implements Channel {
     }
   }
 
-  /** Throws when the kernel would have refused a reply, or was told nonsense. */
+  /** Throws when the kernel would have refused a reply, or received nonsense. */
   check(): void {
     const found = this.#violations.splice(0);
     if (found.length > 0) throw new Error(`the kernel refuses: ${found.join("; ")}`);

@@ -47,7 +47,7 @@ export interface MountedOptions {
   readonly baseUrl?: string;
 }
 
-/** What `answer` gives unless it is told otherwise: the content of the file at this path. */
+/** The default of `answer`: the content of the file at this path. */
 export function contentOf(path: string): string {
   return `content of ${path}\nagain: content of ${path}\n`;
 }
@@ -172,7 +172,7 @@ export class Mounted implements AsyncDisposable {
     return JSON.parse(text);
   }
 
-  /** Resolves when so many opens and more have come to the filesystem since it was mounted. */
+  /** Resolves when at least `count` opens have reached the filesystem since it was mounted. */
   async opened(count: number): Promise<void> {
     // Each look at status.json is an open of its own.
     await eventually(`${count} opens`, () => (this.status().requests.open ?? 0) - this.#looks >= count);

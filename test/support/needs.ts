@@ -1,5 +1,5 @@
 /**
- * Tests that need a tool or a right which a machine may lack: they are left out there, and it is said aloud. Where
+ * Tests that need a tool or a right which a machine may lack: they are skipped there, and a line says so. Where
  * LLMFS_TEST_ALL is set, as in CI, nothing is left out: what is lacking is a failure.
  */
 

@@ -54,7 +54,7 @@ export interface OpenaiServer extends AsyncDisposable {
   received(index: number): ReceivedRequest;
   /** Resolves with the request of that index as soon as it is there. */
   request(index: number): Promise<ReceivedRequest>;
-  /** The client has what was sent so far: cuts the connections that are to be cut. */
+  /** The client has what was sent so far: cuts the connections that the answers say to cut. */
   heard(): void;
   /** Replaces what is left of the script. */
   script(...behaviours: Behaviour[]): void;

@@ -125,7 +125,7 @@ export function mountedType(path: string): string | undefined {
 /** Looks until it is so. Throws after ten seconds, or what else is given. */
 export async function eventually(what: string, holds: () => boolean, milliseconds = 10_000): Promise<void> {
   for (const until = performance.now() + milliseconds; !holds(); await Bun.sleep(10)) {
-    if (performance.now() > until) throw new Error(`waited in vain: ${what}`);
+    if (performance.now() > until) throw new Error(`timed out while waiting until ${what}`);
   }
 }
 

@@ -128,7 +128,7 @@ export class ServedTree implements Disposable {
     return file;
   }
 
-  /** A file whose content is to be generated. */
+  /** A file whose content must be generated. */
   pending(path: string, xattrs: Readonly<Record<string, string>> = {}): RegularFile {
     const file = this.file(path);
     file.state = "pending";

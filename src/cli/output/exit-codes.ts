@@ -48,7 +48,7 @@ export const EXIT = {
   signal: { code: 128, meaning: "128 + n: llmfs, or the command of `run`, was ended by signal n" },
 } as const satisfies Record<FailureKind, Exit> & Record<string, Exit>;
 
-/** How llmfs ends because of an error: the status, and what a person is told. */
+/** How llmfs ends because of an error: the status, and the message for people. */
 export interface Explanation {
   readonly status: number;
   /** Absent: there is nothing to say. */

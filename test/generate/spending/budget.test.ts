@@ -51,7 +51,7 @@ const turns = async () => {
   await Bun.sleep(0);
 };
 
-/** A server that keeps the limit it is told, with an answer that is longer. */
+/** A server with a longer answer that obeys the limit in the request. */
 const short: Behaviour = ({ body }) => ({
   stream: "half",
   finish: "length",
@@ -113,7 +113,7 @@ describe("a limit", () => {
     );
   });
 
-  test("is what the server is told: the answer cannot be longer than what is left", async () => {
+  test("is sent to the server, so that the answer cannot exceed what is left", async () => {
     await using server = await openaiServer([{ stream: "x" }]);
     const limited = budget({ limits: { tokens: 5000 } }).limit(createOpenaiModel({ baseUrl: server.baseUrl }));
     await limited.complete(ask());
@@ -123,7 +123,7 @@ describe("a limit", () => {
     expect(told).toBeLessThan(4000);
   });
 
-  test("that is not there tells the server nothing, and counts all the same", async () => {
+  test("without a limit sends none to the server, and still counts", async () => {
     const model = scriptedModel("x");
     const all = budget();
     await all.limit(model).complete(ask());
@@ -296,7 +296,7 @@ describe("a request that is sent again", () => {
     });
   }
 
-  test("reserves anew, and may be told a shorter answer", async () => {
+  test("reserves again, possibly for a shorter answer", async () => {
     await using server = await openaiServer([{ stream: "word ".repeat(400), after: "cut" }, { stream: "x" }]);
     const all = budget({ limits: { tokens: 5000 } });
     const limited = all.limit(createOpenaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } }));
@@ -306,7 +306,7 @@ describe("a request that is sent again", () => {
     expect(all.spent.reserved.tokens).toBe(0);
   });
 
-  test("is not sent when nothing is left for it, and the failure before is told", async () => {
+  test("is not sent when nothing is left for it, and the earlier failure is reported", async () => {
     await using server = await openaiServer([{ status: 500, body: { error: { message: "out of order" } } }]);
     const limited = budget({ limits: { calls: 1 } }).limit(
       createOpenaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } }),
@@ -342,7 +342,7 @@ test("a server that says it used nothing, or less, is not believed: the limit of
   }
 });
 
-test("a server that ignores how long an answer may be is told of once, and its tokens count", async () => {
+test("a server that ignores max_tokens is reported once, and its tokens count", async () => {
   const warnings: string[] = [];
   const all = budget({ limits: { tokens: 100_000 }, longestAnswer: 600, warn: (line) => warnings.push(line) });
   const { model, open } = manual();

@@ -48,7 +48,7 @@ test("a request that failed makes room for the next", async () => {
   expect(limited.complete(request)).rejects.toThrow("no");
 });
 
-test("whoever gives up in the queue is told so as a model tells it, and is never asked for", async () => {
+test("a request that is cancelled in the queue fails as one at the model does, and is never sent", async () => {
   const { model, asked, answerNext } = heldModel();
   const limited = limitConcurrency(model, 1);
   const first = limited.complete(request, { label: "first" });

@@ -69,7 +69,7 @@ describe("rejected, with a sentence that says why:", () => {
     ["no JSON", "I would rather talk about the weather", /not JSON/],
     ["half a JSON", '{"files":[{"path":"a', /not JSON/],
     ["a list", "[]", /not JSON|not a JSON object/],
-    ["a list that is none", { files: "a.txt" }, /"files" is not a list/],
+    ["a list that is not an array", { files: "a.txt" }, /"files" is not a list/],
     ["an empty tree", {}, /empty/],
     ["an item that is no object", { files: ["a.txt", null, 3] }, /a file has no path/],
     ["a path outside", { files: [file("../../etc/passwd")] }, /"\.\.\/\.\.\/etc\/passwd": "\." and "\.\."/],
@@ -169,7 +169,7 @@ test("implied directories count", () => {
   expect(problems({ files: [file("a/b/c/d")] }, { entries: 3 })[0]).toContain("4 entries");
 });
 
-test("all problems are told together, bounded, and names are shown harmlessly", () => {
+test("all problems are reported together, up to a limit, with names made printable", () => {
   const files = Array.from({ length: 50 }, (_, i) => file(`/${i}\u001b[31m${"x".repeat(200)}`));
   const found = problems({ files });
   expect(found).toHaveLength(21);

@@ -91,7 +91,7 @@ describe("a bad answer", () => {
     expect(error.message).toMatch(/^m did not return a usable tree in 2 answers; try .*not JSON/s);
   });
 
-  test("is corrected by a request of its own each time, and nobody is told of a correction that is not asked for", async () => {
+  test("is corrected by a separate request each time, and no correction is announced that is not requested", async () => {
     const model = scriptedModel("not even JSON");
     const seen: StructureProgress[] = [];
     await failure(lay(model, { onProgress: (progress) => seen.push(progress) }));
@@ -300,7 +300,7 @@ describe("a tree too large for one answer", () => {
     expect(stopped).toBe(1);
   });
 
-  test("may leave directories in directories, but not for ever", async () => {
+  test("may leave directories in directories, but not without end", async () => {
     const depth = (messages: readonly ChatMessage[]) => {
       const asked = messages.map(({ content }) => /content of one directory only: (\S+)/.exec(content)?.[1] ?? "");
       return asked.find((part) => part !== "") ?? "";

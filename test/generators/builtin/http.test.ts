@@ -266,7 +266,7 @@ test("limits of size and time hold", async () => {
   expect(["EIO", "EHOSTUNREACH"]).toContain(await outcome({ url: `http://127.0.0.1:${cut.port}/`, retries: 0 }));
 });
 
-test("what failed is told in a reader's words, with the URL as it is written", async () => {
+test("an error describes what failed in plain words, with the URL as written in the rule", async () => {
   const said = async (url: string) => {
     await using one = await with_({ url, retries: 0 });
     return one.text("/x/1.txt").catch((error: unknown) => (error instanceof Error ? error.message : ""));
@@ -315,7 +315,7 @@ describe("a collection is a directory:", () => {
   });
 });
 
-test("content that is made anew asks whether it has changed", async () => {
+test("a renewal asks the server whether the content has changed", async () => {
   await using one = await with_({ url: `${BASE}/tagged` });
   const { generator } = one.config.generators.get("http") ?? {};
   const { options } = one.config.rules.bind("/x/1.txt", "llm");
@@ -464,7 +464,7 @@ describe("a large answer is taken apart in a helper process:", () => {
     expect(text.split("\n")).toHaveLength(3000 * 5 + 6);
   });
 
-  test("a path that takes for ever is given up with its reader, and holds up nobody", async () => {
+  test("a path expression that never ends is cancelled with its reader, and delays nobody else", async () => {
     await using one = await with_({ ...MANY, items: "$..*[?count($..*) > count(@..*)]" }, "x/{id}.json");
     const stop = new AbortController();
     const reading = one.text("/x/all.json", stop.signal).catch((error: FsError) => error.code);

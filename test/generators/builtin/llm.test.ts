@@ -97,7 +97,7 @@ test("temperature and the longest answer are inherited from the nearest director
   ]);
 });
 
-test("a temperature that is none is an error that names it, and nothing is asked", async () => {
+test("an invalid temperature is an error that names it, and no request is sent", async () => {
   const model = scriptedModel("x");
   for (const value of ["hot", "-1", "3", "NaN"]) {
     const tree = treePort({ "/a.c": { pending: "", xattrs: { "user.llmfs.temperature": value } } });

@@ -6,7 +6,7 @@ import { Random } from "../../support/random.ts";
 
 const PY = "import os\n\n\ndef main():\n    print(os.getcwd())\n";
 
-/** What a server sends whose model thinks aloud: the content of /m.py is PY every time. */
+/** What a server sends whose model prints its reasoning: the content of /m.py is PY every time. */
 const LEAKS: readonly (readonly [server: string, answer: string])[] = [
   ["DeepSeek R1", `<think>\nOkay, I need a module.\n</think>\n\n${PY}`],
   ["Qwen3 without thinking", `<think>\n\n</think>\n\n${PY}`],
@@ -121,7 +121,7 @@ describe("thoughts without an answer make no file:", () => {
     });
   }
 
-  test("a blank answer is told apart", () => {
+  test("a blank answer is recognized", () => {
     expect(readFileAnswer(" \n", "/m.py")).toEqual({ text: "", missing: "nothing" });
   });
 

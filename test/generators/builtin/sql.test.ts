@@ -63,7 +63,7 @@ interface Dialect {
   /** Numbers 1 to a million. */
   readonly million: string;
   readonly slow: string;
-  /** A text of so many characters. */
+  /** A text of `length` characters. */
   readonly text: (length: number) => string;
   /** A statement without rows that a read-only session allows. */
   readonly nothing: string;

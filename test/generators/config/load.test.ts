@@ -29,11 +29,11 @@ test.each([
   ["yaml", "rules:\n  - match: a\n  options: 3\n", "3:3: "],
   ["toml", 'a = 1\nrules = [ { match = "a" \n', "2:25: "],
   ["json", '{ "rules": [ 1\n {"match": 3 } ] }', '2:2: Expected "," but found "{"'],
-])("a mistake in the syntax is told with line and column: %s", async (ending, text, told) => {
+])("a syntax error is reported with line and column: %s", async (ending, text, told) => {
   expect(await refusal(ending, text)).toStartWith(`Error: FILE:${told}`);
 });
 
-test("a mistake in a file that it imports is told of that file", async () => {
+test("a syntax error in an imported file is reported for that file", async () => {
   writeFileSync(sandbox.at("part.ts"), "export default [\n  1 2\n];");
   expect(await refusal("ts", 'import rules from "./part.ts"; export default { rules };')).toBe(
     `Error: FILE: ${sandbox.at("part.ts")}:2:5: Expected "]" but found "2"`,
@@ -61,7 +61,7 @@ test.each([
   [{ match: "a", generator: "http", options: { url: "https://a.example", heders: {} } }, 'unknown option "heders"'],
   [{ match: "a", generator: "exec", options: { comand: ["date"] } }, 'unknown option "comand"'],
   [{ match: "a", generator: "template", options: { tekst: "a" } }, 'unknown option "tekst"'],
-])("options that are none are refused: %j", async (rule, told) => {
+])("unknown options are rejected: %j", async (rule, told) => {
   expect(await refusedRule(rule)).toContain(`Error: FILE: rule 1 (generator "${rule.generator}"): ${told}`);
 });
 

@@ -312,7 +312,7 @@ describe("a request that is sent again", () => {
       createOpenaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } }),
     );
     expect((await failure(limited.complete(ask()))).message).toMatch(
-      /--max-calls 1 is used up: 1 call was made.*asked again because .* answered 500.*out of order/,
+      /--max-calls 1 is used up: 1 call was made.*retrying because .* answered 500.*out of order/,
     );
     expect(server.requests).toHaveLength(1);
   });

@@ -33,12 +33,12 @@ const FAILURES: Readonly<Record<string, Failure>> = {
   silent: {
     answer: { hang: true },
     told: "Connection timed out",
-    error: /^ETIMEDOUT: .*(sent nothing|no whole answer)/,
+    error: /^ETIMEDOUT: .*(sent nothing|no complete answer)/,
   },
   "stops-midway": {
     answer: { stream: "half of it", after: "hang" },
     told: "Connection timed out",
-    error: /^ETIMEDOUT: .*(stopped in the middle|no whole answer)/,
+    error: /^ETIMEDOUT: .*(stopped in the middle|no complete answer)/,
   },
   truncated: { answer: { stream: "half of it", finish: "length" }, told: "Input/output error", error: /^EIO: / },
   empty: { answer: { stream: "" }, told: "Input/output error", error: /^EIO: .*empty/ },

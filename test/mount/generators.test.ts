@@ -444,7 +444,7 @@ test("an invalid configuration is refused before anything is mounted, with the f
     [
       "llmfs.config.toml",
       '[[rules]]\nmatch = "a"\ngenerator = "static"\ntimeout = "x"\n',
-      /"timeout" is "x"; it must be a length of time/,
+      /"timeout" is "x"; expected a time/,
     ],
     ["llmfs.config.ts", "export default { generators: { a: {} } };", /the generator "a" is an object without/],
     ["llmfs.config.ts", "throw new Error('at once');", /at once/],

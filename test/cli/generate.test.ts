@@ -169,7 +169,7 @@ describe("a failure has its own exit status and writes nothing:", () => {
     await using server = await openaiServer([{ stream: '{"files": "none"}' }]);
     const { status, stderr } = await generate(asking(server.baseUrl));
     expect([status, existsSync(sandbox.at("tree.json"))]).toEqual([87, false]);
-    expect(stderr).toContain("no usable tree");
+    expect(stderr).toContain("did not return a usable tree");
   });
 
   test("an exhausted budget, before the model gets a request", async () => {

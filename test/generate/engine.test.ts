@@ -131,8 +131,8 @@ describe("a generator that misbehaves is EIO, and the message says how:", () => 
     ["no content", {}, /returned an object without "content"/],
     ["undefined content", { content: undefined }, /returned nothing/],
     ["a function", { content: () => 1 }, /returned a function/],
-    ["a circle", { content: circular }, /JSON cannot hold/],
-    ["a bigint", { content: 1n }, /JSON cannot hold/],
+    ["a circle", { content: circular }, /JSON cannot represent/],
+    ["a bigint", { content: 1n }, /JSON cannot represent/],
     ["a stream of numbers", { content: badPieces() }, /streamed a number/],
   ];
   for (const [what, result, message] of cases) {

@@ -4,5 +4,5 @@ import { openSync } from "node:fs";
 const kept: unknown[] = [];
 
 process.on("SIGUSR2", () => {
-  kept.push(Buffer.alloc(32 << 20, 1), openSync("/dev/null", "r"), Bun.spawn(["sleep", "600"]));
+  kept.push(Buffer.alloc(64 << 20, 1), openSync("/dev/null", "r"), Bun.spawn(["sleep", "600"]));
 });

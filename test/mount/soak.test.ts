@@ -13,15 +13,27 @@ describeMounted("a mount that is used in every way", () => {
     expect(checks).toBeGreaterThan(rounds * 100);
   }, 900_000);
 
-  testOnce("fails the soak test if it leaks memory, descriptors and processes", async () => {
-    await expect(soak({ seconds: 30, broken: "leaks" })).rejects.toThrow(/descriptors: .*processes: .*memory: /);
-  }, 900_000);
+  testOnce(
+    "fails the soak test if it leaks memory, descriptors and processes",
+    async () => {
+      await expect(soak({ seconds: 30, broken: "leaks" })).rejects.toThrow(/descriptors: .*processes: .*memory: /);
+    },
+    900_000,
+  );
 
-  testOnce("fails the soak test if it keeps inodes and their bytes", async () => {
-    await expect(soak({ seconds: 10, broken: "inodes" })).rejects.toThrow(/inodes: .*bytes: /);
-  }, 900_000);
+  testOnce(
+    "fails the soak test if it keeps inodes and their bytes",
+    async () => {
+      await expect(soak({ seconds: 10, broken: "inodes" })).rejects.toThrow(/inodes: .*bytes: /);
+    },
+    900_000,
+  );
 
-  testOnce("fails the soak test if it shows old content", async () => {
-    await expect(soak({ seconds: 10, broken: "content" })).rejects.toThrow(/in round 5: .* instead of /);
-  }, 900_000);
+  testOnce(
+    "fails the soak test if it shows old content",
+    async () => {
+      await expect(soak({ seconds: 10, broken: "content" })).rejects.toThrow(/in round 5: .* instead of /);
+    },
+    900_000,
+  );
 });

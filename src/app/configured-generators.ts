@@ -2,10 +2,10 @@
  * What a generator configuration adds to a mount: files created by rules, directories listed by generators, and an engine
  * for all content that does not come from a model.
  */
+import { memoize } from "../abort.ts";
 import { DEFAULT_GENERATOR, policyText } from "../attributes.ts";
 import { messageOf } from "../errno.ts";
 import { bindingOf } from "../generate/binding.ts";
-import type { Engine } from "../generate/engine.ts";
 import type { LoadedConfig } from "../generators/config/load.ts";
 import type { RuleSummary } from "../generators/config/rule-summary.ts";
 import type { RefreshPolicy } from "../generators/config/rules.ts";
@@ -58,32 +58,28 @@ export async function openSources(file: string, log: Log, options: SourcesOption
   const { rules } = loaded;
   say.info(`${rules.all.length} rules and ${loaded.generators.size} generators from ${file}`);
   const tree = Promise.withResolvers<TreePort>();
-  let engine: Promise<Engine> | undefined;
-  const opened = () => {
-    engine ??= tree.promise.then((port) =>
-      createEngine({
-        model: { complete: () => Promise.reject(new Error("no model is available here")) },
-        modelName: "",
-        tree: port,
-        generators: new Map([...loaded.generators].map(([name, { generator }]) => [name, generator])),
-        rules,
-        concurrency: CONCURRENCY,
-        deadlineMs: DEADLINE_MS,
-        log: (level, text) => say[level](text),
-      }),
-    );
-    return engine;
-  };
+  const engine = memoize(async () =>
+    createEngine({
+      model: { complete: () => Promise.reject(new Error("no model is available here")) },
+      modelName: "",
+      tree: await tree.promise,
+      generators: new Map([...loaded.generators].map(([name, { generator }]) => [name, generator])),
+      rules,
+      concurrency: CONCURRENCY,
+      deadlineMs: DEADLINE_MS,
+      log: (level, text) => say[level](text),
+    }),
+  );
 
   return {
     loaded,
     summary: summarize(rules),
     plants: loaded.plants,
     named: rules.all.flatMap(({ match, generator, looksUp }) => (looksUp ? [{ match: match.source, generator }] : [])),
-    list: async (request, signal, listener) => (await opened()).list(request, signal, listener),
+    list: async (request, signal, listener) => (await engine()).list(request, signal, listener),
     generate: (model) => async (request, signal, sink) => {
       const { asked, refresh } = forModel(rules, request);
-      if (asked === undefined) return (await opened()).generate(request, signal, sink);
+      if (asked === undefined) return (await engine()).generate(request, signal, sink);
       const content = await model(asked, signal, sink);
       return refresh === undefined ? content : { ...content, refresh: policyText(refresh) };
     },

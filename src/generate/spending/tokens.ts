@@ -6,6 +6,7 @@
  * token has at least one byte, so a text with no more bytes than the budget has tokens fits without counting. The result
  * is the same either way, and so is the request key.
  */
+import { memoize } from "../../abort.ts";
 import { Pace } from "../../text/pace.ts";
 
 /** Counts the tokens of a short text, such as a line or a heading. Use `countTokens` for longer ones. */
@@ -21,13 +22,8 @@ const PIECE = /[^\n]{1,128}\n{0,128}|\n{1,128}/gu;
 /** The number of pieces whose count is cached, because the lines of an outline recur in every request. */
 const MOST_KNOWN = 20_000;
 
-let loading: Promise<TokenCounter> | undefined;
-
 /** Loads the exact counter. */
-export function loadTokenCounter(): Promise<TokenCounter> {
-  loading ??= load();
-  return loading;
-}
+export const loadTokenCounter = memoize(load);
 
 async function load(): Promise<TokenCounter> {
   const { countTokens } = await import("gpt-tokenizer/encoding/o200k_base");

@@ -75,6 +75,17 @@ test("the kernel does not cache a missing name below a directory whose listing m
   expect(fs.kernel.call("lookup", fs.node("/d/deep"), { name: "2" })).toMatchObject({ nodeid: fs.node("/d/deep/2") });
 });
 
+test("a name that the kernel remembers as missing is invalidated when its directory is listed later", () => {
+  const { fs, directory } = changing();
+  using _ = fs;
+  directory.xattrs?.delete("user.llmfs.generator");
+  expect(fs.kernel.call("lookup", fs.node("/d"), { name: "2" })).toMatchObject({ nodeid: 0 });
+  setXattr(directory, "user.llmfs.generator", Buffer.from("shop"));
+  told(fs);
+  list(fs, "1", "2");
+  expect(told(fs)).toContain("2");
+});
+
 test("the cached listing of each directory that changed is invalidated once", () => {
   const { fs } = changing();
   using _ = fs;

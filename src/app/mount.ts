@@ -154,13 +154,13 @@ function openRecord({ save }: Config, mountpoint: string, answer: () => Promise<
 
 function keeperOf({ save }: Config, filesystem: MountedFilesystem, record: RecordWriter): Keeper | undefined {
   if (save === undefined) return undefined;
-  let told = 0;
+  let reportedAt = 0;
   return new Keeper({
     filesystem,
     file: save,
     progress(saving) {
-      if (saving.bytes > 0 && performance.now() - told < PROGRESS_MS) return;
-      told = performance.now();
+      if (saving.bytes > 0 && performance.now() - reportedAt < PROGRESS_MS) return;
+      reportedAt = performance.now();
       record.change({ saving });
     },
     done: (last) => record.change({ saving: undefined, last }),

@@ -4,7 +4,7 @@
 export type Say = (line: string) => void;
 
 /** Colors the beginning of a line. The color is a parameter of SGR in ECMA-48. */
-export interface TenthMark {
+export interface ColoredStart {
   readonly length: number;
   readonly color: number;
 }
@@ -19,7 +19,7 @@ export interface Progress {
   /** Replaces step and detail if both would not fit. Shown only if lines are redrawn. */
   line(text: string): void;
   /** Prints a permanent line above the current step. */
-  print(line: string, mark?: TenthMark): void;
+  print(line: string, mark?: ColoredStart): void;
   /** Ends the current step and removes its line from a terminal. */
   clear(): void;
 }

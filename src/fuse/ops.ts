@@ -24,6 +24,9 @@ export interface Header {
   pid: number;
 }
 
+/** The thread that sent a request, and with whose permissions. */
+export type Caller = Readonly<Pick<Header, "uid" | "gid" | "pid">>;
+
 /** Returned by a handler that will answer later. */
 export const PARKED = Symbol("parked");
 export type Parked = typeof PARKED;

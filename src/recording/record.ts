@@ -73,16 +73,16 @@ function heading(role: string): string {
 /** The content with a mark before each line, in pieces; the first is often the same as before. */
 function quoteContent(content: string): readonly [head: string, rest: string] {
   // Instructions are short, and often the same as a whole.
-  if (content.length < ALIKE) return [quotedHeads.get(content) ?? quotedHeads.set(content, isMarked(content)), ""];
+  if (content.length < ALIKE) return [quotedHeads.get(content) ?? quotedHeads.set(content, markLines(content)), ""];
   const head = heads.of(content);
   const end = head.lastIndexOf("\n");
-  if (end < 0) return ["", isMarked(content)];
-  const lines = quotedHeads.get(head) ?? quotedHeads.set(head, isMarked(head.slice(0, end)));
-  return [lines, isMarked(content.slice(end + 1))];
+  if (end < 0) return ["", markLines(content)];
+  const lines = quotedHeads.get(head) ?? quotedHeads.set(head, markLines(head.slice(0, end)));
+  return [lines, markLines(content.slice(end + 1))];
 }
 
 /** An empty line gets no space after the mark, so that a program that strips trailing blanks does no harm. */
-function isMarked(lines: string): string {
+function markLines(lines: string): string {
   const text = `\n| ${lines.replaceAll("\n", "\n| ")}`;
   return text.replace(/\n\| (?=\n|$)/g, "\n|");
 }

@@ -184,7 +184,7 @@ export class ControlClient implements AsyncDisposable {
   }
 
   #settle(line: string): void {
-    // Written by this same version of llmfs: see fs/control/channel.ts.
+    // Written by this same version of llmfs: see rpc/control-protocol.ts.
     const answer = JSON.parse(line) as ControlAnswer;
     const { id, ok, errno, message, usage } = answer;
     if (usage !== undefined && "answers" in usage) this.#usage = usage;

@@ -1,5 +1,5 @@
 /** Shows progress on standard error: one redrawn line on a terminal, otherwise a line for each step. */
-import type { Progress, TenthMark } from "../../app/progress.ts";
+import type { ColoredStart, Progress } from "../../app/progress.ts";
 import { canRedraw } from "../../app/settings/settings.ts";
 import { isTerminal, overwrite, say } from "./terminal.ts";
 
@@ -47,7 +47,7 @@ class Redrawn implements Progress {
     this.#line = text;
   }
 
-  print(line: string, mark?: TenthMark): void {
+  print(line: string, mark?: ColoredStart): void {
     if (this.#timer === undefined) return say(line, mark);
     overwrite("");
     say(line, mark);

@@ -10,7 +10,7 @@
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { UserError } from "../../app/errors.ts";
-import type { TenthMark } from "../../app/progress.ts";
+import type { ColoredStart } from "../../app/progress.ts";
 import { messageOf } from "../../errno.ts";
 import { printable, printableLine } from "../../text/printable.ts";
 
@@ -18,7 +18,7 @@ import { printable, printableLine } from "../../text/printable.ts";
 export const WIDTH = 79;
 
 /** Prints one message line to standard error. */
-export function say(line: string, mark: TenthMark = { length: 0, color: 0 }): void {
+export function say(line: string, mark: ColoredStart = { length: 0, color: 0 }): void {
   const head = line.slice(0, mark.length);
   const colored = head === "" ? "" : `\u001b[${mark.color}m${printable(head)}\u001b[39m`;
   writeAll(2, Buffer.from(`${colored}${printable(line.slice(mark.length))}\n`));

@@ -42,7 +42,7 @@ export async function mountAndServe(job: MountJob): Promise<number> {
   let ending: Ending | undefined;
   let finishing = false;
   /** Whether `ready` was called. */
-  let told = false;
+  let reported = false;
   using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU"], (name) => {
     if (ending === undefined) return interrupted.abort(new Interrupted(name));
     if (name === "SIGXCPU") {
@@ -52,7 +52,7 @@ export async function mountAndServe(job: MountJob): Promise<number> {
     }
     warm.abort();
     if (finishing) return givenUp.abort();
-    if (!told && !ending.begun) return ending.leave();
+    if (!reported && !ending.begun) return ending.leave();
     ending.begin();
     // There is no CPU time left to wait for programs.
     if (name === "SIGXCPU") ending.begin();
@@ -95,7 +95,7 @@ export async function mountAndServe(job: MountJob): Promise<number> {
     if (unwanted.aborted) ending.leave();
     else {
       const status = await warmIfAsked(served, ending);
-      told = true;
+      reported = true;
       if (status !== undefined) await job.ready(log, status);
     }
     const over = ending.over.then((): Ended => ({ reason: "unmounted" }));
@@ -104,7 +104,7 @@ export async function mountAndServe(job: MountJob): Promise<number> {
     await served.finish(givenUp.signal);
     if (reason === "failed") throw new MountError("failed", message ?? `the mount at ${job.mountpoint} failed`);
     log.tagged("cli").info(`unmounted ${job.mountpoint}`);
-    return told ? EXIT.ok.code : explain(unwanted.reason).status;
+    return reported ? EXIT.ok.code : explain(unwanted.reason).status;
   } catch (error) {
     if (served !== undefined) log.tagged("cli").error(explain(error).message ?? "interrupted");
     throw error;

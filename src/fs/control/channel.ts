@@ -1,7 +1,7 @@
 /** An open `.llmfs/control`: takes requests, line by line, and answers them; see rpc/control-protocol.ts. */
 
 import { FsError, messageOf } from "../../errno.ts";
-import { type Header, PARKED, type Parked } from "../../fuse/ops.ts";
+import { type Caller, type Header, PARKED, type Parked } from "../../fuse/ops.ts";
 import { SUBMIT, SUBMIT_BYTES } from "../../rpc/control-protocol.ts";
 import { printable } from "../../text/printable.ts";
 import type { RegularFile } from "../../tree/file.ts";
@@ -10,7 +10,7 @@ import { MAY_EXEC, MAY_WRITE, mayAccess } from "../../tree/permissions/access.ts
 import type { FsContext } from "../context.ts";
 import { inGroup } from "../ops/attributes.ts";
 import type { RpcHandlers } from "../rpc-handlers.ts";
-import type { Caller, ControlHandle } from "./directory.ts";
+import type { ControlHandle } from "./directory.ts";
 
 const SIZE_BITS = SUBMIT_BYTES << 16;
 

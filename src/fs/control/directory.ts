@@ -8,7 +8,7 @@
 import { CONTROL_NAME } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import * as abi from "../../fuse/abi.ts";
-import type { Header, Parked } from "../../fuse/ops.ts";
+import type { Caller, Header, Parked } from "../../fuse/ops.ts";
 import type { StructValue } from "../../fuse/wire.ts";
 import { Directory } from "../../tree/directory.ts";
 import { RegularFile } from "../../tree/file.ts";
@@ -26,9 +26,6 @@ const FIRST_FH = 2 ** 40;
  * answer to FLUSH.
  */
 const ALWAYS = abi.FOPEN_DIRECT_IO | abi.FOPEN_NOFLUSH;
-
-/** Who opens a control file, or says something to it. */
-export type Caller = Pick<Header, "uid" | "gid" | "pid">;
 
 /** An open control file. */
 export interface ControlHandle {

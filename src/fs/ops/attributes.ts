@@ -2,7 +2,7 @@
 
 import { FsError } from "../../errno.ts";
 import * as abi from "../../fuse/abi.ts";
-import { type Filesystem, PARKED, type Request } from "../../fuse/ops.ts";
+import { type Caller, type Filesystem, PARKED, type Request } from "../../fuse/ops.ts";
 import type { StructValue } from "../../fuse/wire.ts";
 import { atMost, type Wide } from "../../int64.ts";
 import { statusOf } from "../../procfs.ts";
@@ -185,13 +185,6 @@ export function dropCapabilities(inode: Inode): void {
 }
 
 const CAPABILITY = "security.capability";
-
-/** Of a request's header. */
-export interface Caller {
-  readonly uid: number;
-  readonly gid: number;
-  readonly pid: number;
-}
 
 /** As fs/attr.c:in_group_or_capable(). The request names one group; the others are asked for where it matters. */
 export function inGroup(caller: Caller, gid: number): boolean {

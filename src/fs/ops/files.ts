@@ -1,7 +1,7 @@
 /** Operations on regular files: open, create, read, write, fallocate, lseek, copy_file_range, release. */
 import { FsError } from "../../errno.ts";
 import * as abi from "../../fuse/abi.ts";
-import { type Filesystem, type Header, PARKED } from "../../fuse/ops.ts";
+import { type Caller, type Filesystem, type Header, PARKED } from "../../fuse/ops.ts";
 import type { StructValue } from "../../fuse/wire.ts";
 import { atMost, minus, plus, type Wide } from "../../int64.ts";
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../../libc.ts";
@@ -11,7 +11,7 @@ import { isWritable, O_ACCMODE, O_APPEND, O_NOATIME, O_TRUNC, O_WRONLY } from ".
 import type { Opening } from "../lazy/expiry.ts";
 import { nextMoment } from "../lazy/freshness.ts";
 import type { Opener } from "../lazy/revalidate.ts";
-import { type Caller, dropCapabilities, dropSetId, ownerOf, replyEntry } from "./attributes.ts";
+import { dropCapabilities, dropSetId, ownerOf, replyEntry } from "./attributes.ts";
 import { requireChangeable } from "./names.ts";
 
 const SEEK_DATA = 3;

@@ -173,18 +173,20 @@ function compileRule(value: unknown, name: string, parts: RuleParts): Rule[] {
 
 /** Rejects a path that no file of a mount can have, because it would never be generated. */
 function refuseImpossible({ source, paths }: Pattern): void {
-  const told = JSON.stringify(source);
+  const quoted = JSON.stringify(source);
   for (const path of paths ?? [source]) {
     const names = path.replace(/^\/+/, "").split("/");
     if (names[0] === CONTROL_NAME)
-      throw new Error(`"match" ${told}: /${CONTROL_NAME} is reserved for llmfs; choose another name`);
+      throw new Error(`"match" ${quoted}: /${CONTROL_NAME} is reserved for llmfs; choose another name`);
     const wrong = names.find((name) => name === "" || name === "." || name === "..");
     if (wrong !== undefined) {
       const what = wrong === "" ? "an empty name" : `the name ${JSON.stringify(wrong)}`;
-      throw new Error(`"match" ${told} has ${what}: a match is a path below the root of the mount, such as "a/b.txt"`);
+      throw new Error(
+        `"match" ${quoted} has ${what}: a match is a path below the root of the mount, such as "a/b.txt"`,
+      );
     }
     if (paths !== undefined && names.some((name) => Buffer.byteLength(name) > 255)) {
-      throw new Error(`"match" ${told} has a name longer than the limit of 255 bytes`);
+      throw new Error(`"match" ${quoted} has a name longer than the limit of 255 bytes`);
     }
   }
 }

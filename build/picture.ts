@@ -75,7 +75,7 @@ function prompted(screen: Emulator, written: () => Promise<void>): Promise<void>
   return until(screen, written, () => lineAtCursor(screen) === PROMPT.trimEnd());
 }
 
-/** Resolves when the line with the prompt is no longer the last one that says something. */
+/** Resolves when the cursor has left its current line, so the command prints something or has ended. */
 function left(screen: Emulator, written: () => Promise<void>): Promise<void> {
   const row = screen.buffer.active.cursorY;
   return until(screen, written, () => screen.buffer.active.cursorY > row);

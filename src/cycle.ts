@@ -1,14 +1,14 @@
-/** Files that wait for each other in a circle, which nobody would ever end: finding it, and naming it. */
+/** Finds files that wait for each other in a circle, which would never end, and describes the circle. */
 import { FsError } from "./errno.ts";
 
 /**
- * A shortest way from one to another, both ends included, where `next` says what one leads to; undefined if there is
- * none. Each is looked at once, however many ways lead there.
+ * The shortest path from one node to another, both included; undefined if there is none. `next` returns the successors of
+ * a node. Each node is visited once.
  */
 export function findWay<T>(from: T, to: T, next: (at: T) => Iterable<T>): readonly T[] | undefined {
-  /** By each that was found, the one that led there. */
+  /** The predecessor of each node that was found. */
   const before = new Map<T, T | undefined>([[from, undefined]]);
-  // What is added while the map is walked is walked as well.
+  // The loop also visits entries that are added while it runs.
   for (const [at] of before) {
     if (at === to) {
       const way: T[] = [];
@@ -20,7 +20,7 @@ export function findWay<T>(from: T, to: T, next: (at: T) => Iterable<T>): readon
   return undefined;
 }
 
-/** For the last of these names, which is about to wait for the first. */
+/** The error for the last of these files, which is about to wait for the first. */
 export function waitsForItself(names: readonly string[]): FsError {
   const circle = [names.at(-1) ?? "", ...names].join(" → ");
   return new FsError("EDEADLK", `files depend on each other: ${circle}`);

@@ -1,8 +1,8 @@
 /**
  * All parts of one mount, for the operations, which use any of them.
  *
- * A part does not take this: it says in its own file which other parts it uses, and what of them, so that parts that use
- * each other (a listing makes room among the entries of rules, and these take listings back) do not import each other.
+ * A part does not use this interface. It declares in its own file which other parts it needs. So parts that need each other,
+ * such as listings and rule entries, do not import each other.
  */
 
 import type { Dcache } from "./coherence/dcache.ts";

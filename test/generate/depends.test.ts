@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { parseDependencies, sortByDependencies } from "../../src/generate/depends.ts";
 
-test("what a file depends on is named relative to it, or absolute, a path a line", () => {
+test("dependencies are listed one path a line, relative to the file or absolute", () => {
   expect(parseDependencies("/src/sub/a.py", " ../base.py\n\n/README.md\n../base.py\n")).toEqual([
     "/src/base.py",
     "/README.md",
@@ -9,14 +9,14 @@ test("what a file depends on is named relative to it, or absolute, a path a line
   expect(parseDependencies("/a", undefined)).toEqual([]);
 });
 
-test("files stand after those they depend on, else in their order; a circle does no harm", () => {
+test("files are sorted after their dependencies and otherwise keep their order; a cycle does no harm", () => {
   const order = (files: Readonly<Record<string, string>>) =>
     sortByDependencies(Object.entries(files).map(([path, depends]) => ({ path, depends }))).map(({ path }) => path);
   expect(order({ "/a": "c", "/b": "", "/c": "d\nmissing", "/d": "" })).toEqual(["/d", "/c", "/a", "/b"]);
   expect(order({ "/a": "b", "/b": "a", "/c": "a" })).toEqual(["/b", "/a", "/c"]);
 });
 
-test("a chain of a hundred thousand files needs no deep stack", () => {
+test("a chain of a hundred thousand files does not overflow the stack", () => {
   const files = Array.from({ length: 100_000 }, (_, index) => ({ path: `/${index}`, depends: `${index + 1}` }));
   expect(sortByDependencies(files)[0]?.path).toBe("/99999");
 });

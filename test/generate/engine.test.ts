@@ -41,8 +41,8 @@ const OURS = ["generator", "at", "ms"];
 
 const text = (content: GeneratedContent) => new TextDecoder().decode(content.bytes);
 
-describe("what a generator is shown", () => {
-  test("is the same whatever was generated before, and whatever came of it", async () => {
+describe("the input of a generator", () => {
+  test("a generator's input does not depend on which files were generated before, or on their content", async () => {
     const shown = async (state: "pending" | "generating" | "ready" | "failed", xattrs: Record<string, string>) => {
       const tree = treePort({
         "/d/written.txt": "by hand",
@@ -71,13 +71,13 @@ describe("what a generator is shown", () => {
   });
 });
 
-describe("what a generator returns becomes bytes:", () => {
-  test("a string is UTF-8, without a newline of ours", async () => {
+describe("what a generator returns is turned into bytes", () => {
+  test("a string becomes UTF-8, without an added newline", async () => {
     expect(text(await generated(() => ({ content: "é" })))).toBe("é");
     expect(text(await generated(() => ({ content: "" })))).toBe("");
   });
 
-  test("bytes stay bytes, and are a copy", async () => {
+  test("bytes are kept, and are copied", async () => {
     const own = Uint8Array.of(0, 255, 10);
     const { bytes } = await generated(() => ({ content: own }));
     expect([...bytes]).toEqual([0, 255, 10]);
@@ -85,7 +85,7 @@ describe("what a generator returns becomes bytes:", () => {
     expect(bytes[0]).toBe(0);
   });
 
-  test("a value is indented JSON with a final newline", async () => {
+  test("a value becomes indented JSON with a final newline", async () => {
     expect(text(await generated(() => ({ content: { a: [1, null] } })))).toBe(
       '{\n  "a": [\n    1,\n    null\n  ]\n}\n',
     );
@@ -100,7 +100,7 @@ describe("what a generator returns becomes bytes:", () => {
     expect(text(await generated(() => ({ content: pieces() })))).toBe("ab");
   });
 
-  test("metadata is kept as text", async () => {
+  test("metadata is stored as text", async () => {
     const { metadata } = await generated(() => ({ content: "", metadata: { rows: 3, fresh: true, __proto__x: "y" } }));
     expect([...metadata].filter(([name]) => !OURS.includes(name))).toEqual([
       ["rows", "3"],
@@ -109,7 +109,7 @@ describe("what a generator returns becomes bytes:", () => {
     ]);
   });
 
-  test("metadata that no xattr can hold is left out and reported", async () => {
+  test("metadata too large for an extended attribute is omitted and reported", async () => {
     const log: string[] = [];
     const { metadata } = await generated(() => ({ content: "", metadata: { ["k".repeat(300)]: 1, ok: 1 } }), {
       log: (level, line) => log.push(`${level} ${line}`),
@@ -119,7 +119,7 @@ describe("what a generator returns becomes bytes:", () => {
   });
 });
 
-describe("a generator that misbehaves is EIO, and the message says how:", () => {
+describe("a generator's mistake is EIO with a message:", () => {
   const circular: Record<string, unknown> = {};
   circular.self = circular;
   async function* badPieces() {
@@ -144,14 +144,14 @@ describe("a generator that misbehaves is EIO, and the message says how:", () => 
     });
   }
 
-  test("an error of its own", async () => {
+  test("a generator may throw an error of its own", async () => {
     const error = await failure(generated(() => Promise.reject(new Error("no such table: tides"))));
     expect(error.code).toBe("EIO");
     expect(error.message).toBe('/a.txt: generator "mine" failed: no such table: tides');
   });
 });
 
-test("a generator chooses the errno, even with an FsError class of its own", async () => {
+test("a generator chooses the errno, even with its own FsError class", async () => {
   const ours = await failure(generated(() => Promise.reject(new FsError("ENXIO", "tide is out"))));
   expect([ours.code, ours.message]).toEqual(["ENXIO", "tide is out"]);
   const theirs = Object.assign(new Error("gone"), { name: "FsError", code: "ESTALE" });
@@ -161,7 +161,7 @@ test("a generator chooses the errno, even with an FsError class of its own", asy
   expect((await failure(generated(() => Promise.reject(stray)))).code).toBe("EIO");
 });
 
-test("content beyond the limit is EFBIG, and a stream is stopped there", async () => {
+test("content over the size limit is EFBIG, and a stream is stopped at the limit", async () => {
   expect((await failure(generated(() => ({ content: "12345" }), { maxContentBytes: 4 }))).code).toBe("EFBIG");
   let stopped = false;
   async function* endless() {
@@ -175,7 +175,7 @@ test("content beyond the limit is EFBIG, and a stream is stopped there", async (
   expect([error.code, stopped]).toEqual(["EFBIG", true]);
 });
 
-describe("a stream goes to the sink", () => {
+describe("a streamed content", () => {
   const PIECE = "x".repeat(100_000);
 
   /** What a generation gave to its sink, and how it ended. */
@@ -208,21 +208,21 @@ describe("a stream goes to the sink", () => {
     return { sizes, made, finished, outcome };
   }
 
-  test("in pieces of some hundred kilobytes, and nothing is left to hand over", async () => {
+  test("a stream is passed on in pieces of some hundred kilobytes, and nothing is left for the end", async () => {
     const { sizes, outcome } = await streamed(50);
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(50 * PIECE.length);
     expect(Math.max(...sizes)).toBeLessThan(500_000);
     expect(outcome).toMatchObject({ streamed: true, bytes: new Uint8Array(0) });
   });
 
-  test("unless it is short: that comes in one", async () => {
+  test("a short stream is passed on in one piece", async () => {
     const { sizes, outcome } = await streamed(2);
     expect(sizes).toEqual([]);
     expect(outcome).not.toHaveProperty("streamed");
     expect(outcome).toMatchObject({ bytes: Buffer.from(PIECE + PIECE) });
   });
 
-  test("no faster than the sink takes it", async () => {
+  test("a stream is read no faster than its reader consumes it", async () => {
     const gate = Promise.withResolvers<void>();
     const running = streamed(50, () => gate.promise);
     let ended = false;
@@ -235,7 +235,7 @@ describe("a stream goes to the sink", () => {
     expect((await running).made).toBe(50);
   });
 
-  test("and stops where that refuses, or where the limit is: long before its end", async () => {
+  test("a stream stops when its reader refuses more, or at the size limit", async () => {
     const full = await streamed(1000, () => Promise.reject(new FsError("ENOSPC", "no room")));
     expect(full.outcome).toMatchObject({ code: "ENOSPC" });
     expect([full.finished, full.made < 10]).toEqual([true, true]);
@@ -245,7 +245,7 @@ describe("a stream goes to the sink", () => {
   });
 });
 
-test("an unknown generator is named, with the known ones", async () => {
+test("an unknown generator is reported with a list of the known ones", async () => {
   const { engine, tree } = engineWith(() => ({ content: "" }));
   const error = await failure(engine.generate(tree.request("/a.txt", { generator: "mien" }), never));
   expect(error.code).toBe("EIO");
@@ -253,14 +253,14 @@ test("an unknown generator is named, with the known ones", async () => {
   expect(error.message).toContain("llm, mine, static");
 });
 
-test("nothing is asked of the tree that the generator does not ask for", async () => {
+test("the tree is asked only for what the generator requests", async () => {
   const tree = treePort(PLAIN);
   const { engine } = engineWith(() => ({ content: "" }), {}, tree);
   await engine.generate(tree.request("/a.txt", { generator: "mine" }), never);
   expect(tree.calls).toEqual([]);
 });
 
-test("every failure of a model has its errno, and keeps its message", async () => {
+test("every model failure has its errno and keeps its message", async () => {
   const errno: Record<LlmErrorKind, string> = {
     unconfigured: "EIO",
     "refused-key": "EACCES",
@@ -286,8 +286,8 @@ test("every failure of a model has its errno, and keeps its message", async () =
   }
 });
 
-describe("the limit of concurrency", () => {
-  test("holds, and everything is done in the end", async () => {
+describe("the concurrency limit", () => {
+  test("the concurrency limit is never exceeded, and all files are generated in the end", async () => {
     let now = 0;
     let most = 0;
     const { engine, tree } = engineWith(
@@ -305,7 +305,7 @@ describe("the limit of concurrency", () => {
     expect(most).toBe(3);
   });
 
-  test("does not deadlock a chain of files that read each other", async () => {
+  test("a chain of files that read each other does not deadlock", async () => {
     const length = 8;
     const plain = Object.fromEntries(Array.from({ length }, (_, i) => [`/${i}`, { pending: "" }]));
     const tree: PlainPort = treePort(plain, async (path) => (await engine.generate(request(path), never)).bytes);
@@ -324,7 +324,7 @@ describe("the limit of concurrency", () => {
     expect(text(await engine.generate(request("/0"), never))).toBe("/0 /1 /2 /3 /4 /5 /6 end");
   });
 
-  test("counts a generation again once it has what it read", async () => {
+  test("a generation counts toward the limit again once it has read the file that it waited for", async () => {
     const running = new Set<string>();
     let most = 0;
     const tree: PlainPort = treePort(PLAIN, async () => Uint8Array.of());
@@ -346,8 +346,8 @@ describe("the limit of concurrency", () => {
   });
 });
 
-describe("giving up", () => {
-  test("is EINTR at once, even if the generator ignores the signal, and its slot is free again", async () => {
+describe("cancellation and timeouts", () => {
+  test("cancelling fails with EINTR at once, even if the generator ignores the signal, and frees its slot", async () => {
     const { engine, tree } = engineWith((path) => (path === "/a.txt" ? new Promise(() => {}) : { content: "b" }), {
       concurrency: 1,
     });
@@ -359,7 +359,7 @@ describe("giving up", () => {
     expect(text(await waiting)).toBe("b");
   });
 
-  test("in the queue does not take a slot later", async () => {
+  test("a generation cancelled in the queue does not take a slot later", async () => {
     const { promise: gate, resolve: open } = Promise.withResolvers<void>();
     const ran: string[] = [];
     const { engine, tree } = engineWith(
@@ -380,7 +380,7 @@ describe("giving up", () => {
     expect(ran).toEqual(["/a.txt"]);
   });
 
-  test("reaches the server: the request to the model is dropped", async () => {
+  test("cancelling aborts the request to the model's server", async () => {
     await using server = await openaiServer([{ stream: "some", after: "hang" }]);
     const tree = treePort(PLAIN);
     const engine = createEngine({ model: createOpenaiModel({ baseUrl: server.baseUrl }), modelName: "m", tree });
@@ -392,7 +392,7 @@ describe("giving up", () => {
     await request.disconnected;
   });
 
-  test("while a file that failed before is held back is EINTR, and the generator does not run", async () => {
+  test("a file that failed before and is waiting to be retried can be cancelled without running its generator", async () => {
     const ran: string[] = [];
     const { engine, tree } = engineWith((path) => {
       ran.push(path);
@@ -408,7 +408,7 @@ describe("giving up", () => {
     expect(ran).toEqual(["/a.txt"]);
   });
 
-  test("after the deadline is ETIMEDOUT, and fires the generator's signal", async () => {
+  test("after the deadline the read fails with ETIMEDOUT, and the generator's signal is aborted", async () => {
     let fired = false;
     const { engine, tree } = engineWith(
       (_path, { signal }) => {
@@ -425,7 +425,7 @@ describe("giving up", () => {
   });
 });
 
-test("disposing the engine disposes every generator, also after one that fails at it", async () => {
+test("disposing the engine disposes every generator, even after one of them throws", async () => {
   const disposed: string[] = [];
   const bad = { generate: () => ({ content: "" }), dispose: () => Promise.reject(new Error("stuck")) };
   const good = { generate: () => ({ content: "" }), dispose: () => void disposed.push("good") };
@@ -437,7 +437,7 @@ test("disposing the engine disposes every generator, also after one that fails a
   expect(disposed).toEqual(["good"]);
 });
 
-test("a generator that waits for a listing gives its place to the one that lists", async () => {
+test("a generator that waits for a directory listing gives up its slot to the lister", async () => {
   const tree = treePort(PLAIN);
   const listed = Promise.withResolvers<void>();
   const port: PlainPort = {
@@ -460,7 +460,7 @@ test("a generator that waits for a listing gives its place to the one that lists
   expect((await Promise.all(both)).map(text)).toEqual(["/a.txt", "/b.txt"]);
 });
 
-test("a rule's options reach the generator", async () => {
+test("a rule's options are passed to the generator", async () => {
   const tree = treePort(PLAIN);
   const parts = { named: new Map(), known: ["static"], environment: {} };
   const rules = new Rules(

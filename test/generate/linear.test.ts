@@ -124,7 +124,7 @@ test.each(Object.entries(WORK))("%s", async (_name, [kind, work]) => {
   for (const input of Object.values(inputs(kind))) await expectLinear(input, work, 16_384);
 });
 
-describe("lines as long as any that is looked at:", () => {
+describe("very long lines are searched in linear time:", () => {
   const line = (text: string) => `${text.slice(0, 1999)}\n`;
   test.each([
     ["from and blanks", `from${" ".repeat(2000)}`],
@@ -135,7 +135,7 @@ describe("lines as long as any that is looked at:", () => {
   ])("%s", (_name, text) => expectLinear(repeated(line(text)), (all) => referencesIn("/a.py", all)));
 });
 
-test("a layout's path that streams in is found in time by the length of the answer", async () => {
+test("a path in a streamed layout is found in time linear in the answer", async () => {
   const inputs = { quotes: '"', "an unfinished path": '"path":"a', "many paths": '{"path":"a/b"},', words: "word " };
   for (const unit of Object.values(inputs)) {
     await expectLinear(repeated(unit), (text) => {
@@ -145,7 +145,7 @@ test("a layout's path that streams in is found in time by the length of the answ
   }
 });
 
-test("a layout of more entries than are allowed is refused before they are looked at", () => {
+test("a layout with too many entries is refused before they are examined", () => {
   for (const list of ["directories", "files", "symlinks", "unfinished"]) {
     const answer = `{"${list}":[${"{},".repeat(1_000_000)}{}]}`;
     const before = process.cpuUsage();
@@ -159,7 +159,7 @@ test("a layout of more entries than are allowed is refused before they are looke
   });
 });
 
-describe("symlinks that lead through each other are soon checked:", () => {
+describe("symlinks that lead through each other are checked quickly:", () => {
   const link = (path: string, target: string) => [path, target] as const;
   const many = (make: (index: number) => readonly [string, string]) =>
     Array.from({ length: 10_000 }, (_, index) => make(index));
@@ -178,14 +178,14 @@ describe("symlinks that lead through each other are soon checked:", () => {
     expect(process.cpuUsage(before).user / 1000).toBeLessThan(2000);
   });
 
-  test("and ordinary ones are all checked", () => {
+  test("ordinary symlinks are all checked", () => {
     const links = many((index) => link(`/releases/v${index}/current`, "../../files/a.txt"));
     expect(checkSymlinks(new Map(links))).toEqual([]);
     expect(checkSymlinks(new Map([...links, link("/out", "releases/v1/../../../etc")]))).toHaveLength(1);
   });
 });
 
-test("the requests of a large layout are found in time by its size", async () => {
+test("requests for a large layout are found in time linear in its size", async () => {
   const structure = (count: number) => ({
     entries: Array.from(
       { length: count },
@@ -205,7 +205,7 @@ test("the requests of a large layout are found in time by its size", async () =>
   await expectLinear(input, work);
 });
 
-test("a table whose rows lack most of their columns is refused, and one that lacks some is not", () => {
+test("a table whose rows lack most of their columns is refused, and one that lacks a few is accepted", () => {
   expect(() => parseCsv(`${"a,".repeat(50_000)}\n${"x\n".repeat(50_000)}`)).toThrow("not a table");
   expect(parseCsv("a,b,c\n1\n2,3\n\n")).toEqual([
     { a: "1", b: "", c: "" },
@@ -214,7 +214,7 @@ test("a table whose rows lack most of their columns is refused, and one that lac
   ]);
 });
 
-test("a recording's name is cut between characters", () => {
+test("a recording's name is truncated between characters", () => {
   const name = fileName(`/${"é".repeat(300)}`, "0".repeat(64));
   expect(name).toBe(`${"é".repeat(75)}.${"0".repeat(16)}.txt`);
   expect(fileName(`/a${"潮".repeat(300)}`, "0".repeat(64)).startsWith(`a${"潮".repeat(49)}.`)).toBe(true);

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { stamp } from "../../src/generate/provenance.ts";
 
-test("a content is kept with what made it, when, and how long that took", async () => {
+test("content is stored with its generator, the time, and how long it took", async () => {
   let elapsed = 1000;
   const clock = { date: () => Date.UTC(2026, 10, 5, 10, 20, 30, 400), elapsed: () => elapsed };
   const made = await stamp(
@@ -21,7 +21,7 @@ test("a content is kept with what made it, when, and how long that took", async 
   });
 });
 
-test("a content that was found to hold still keeps its age", async () => {
+test("content that was revalidated keeps its original time", async () => {
   const unchanged = { bytes: new Uint8Array(0), metadata: new Map(), unchanged: true } as const;
   expect(await stamp("sql", async () => unchanged)).toBe(unchanged);
 });

@@ -30,7 +30,7 @@ const PARTS = [
 let count = 0;
 const fresh = (text: string) => redact(`${text}${count++}`);
 
-describe("each pattern takes time by the length of a text, not by its square:", () => {
+describe("each pattern takes time linear in the text:", () => {
   for (const { marks, looks } of PATTERNS) {
     test(String(looks).slice(0, 100), async () => {
       const search = (text: string) => {
@@ -47,7 +47,7 @@ describe("each pattern takes time by the length of a text, not by its square:", 
   }
 });
 
-describe("redaction takes time by the length of a text, not by its square:", () => {
+describe("redaction takes time linear in the text:", () => {
   const marks = [...new Set(PATTERNS.flatMap((pattern) => pattern.marks))];
   const lines = ["BEGIN RSA PRIVATE", "END RSA PRIVATE"].map((line) => `-----${line} KEY-----\n`);
   const others = ["xoxb-client-key-data:", "mongodb://a:b@", "Private-Lines: 9\n", ...lines];
@@ -62,7 +62,7 @@ describe("redaction takes time by the length of a text, not by its square:", () 
     test(JSON.stringify(name), () => expectLinear(input, fresh, 16_384));
   }
 
-  test("of key blocks alone", async () => {
+  test("many key blocks in one text are redacted in linear time", async () => {
     const [begin = "", end = ""] = lines;
     for (const unit of [
       begin,
@@ -78,7 +78,7 @@ describe("redaction takes time by the length of a text, not by its square:", () 
   });
 });
 
-test("while a long text is searched, timers run", async () => {
+test("timers keep running while a long text is searched", async () => {
   let ticks = 0;
   const timer = setInterval(() => ticks++, 1);
   await fresh("xoxb-client-key-data:PWD1 TOKEN=PWD ".repeat(20_000));
@@ -86,7 +86,7 @@ test("while a long text is searched, timers run", async () => {
   expect(ticks).toBeGreaterThan(0);
 });
 
-describe("a secret in a long text is redacted wherever it stands, to its last character:", () => {
+describe("a secret anywhere in a long text is redacted to its last character:", () => {
   const secrets = {
     "a token": `ghp_${"a1B2".repeat(9)}`,
     "a long token": `eyJ${"hbGciOiJIUzI1NiJ9"}.eyJ${"zdWIiOiIxMjM0NTY3".repeat(300)}.${"SflKxwRJSMeKKF2QT4fw".repeat(20)}`,

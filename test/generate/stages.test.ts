@@ -44,7 +44,7 @@ function watched(
   return { seen, engine, tree, generate };
 }
 
-test("a generator is working from the start, but while it waits for another file", async () => {
+test("a generator is shown as working from the start, except while it waits for another file", async () => {
   const { seen, generate } = watched({
     async generate(_, { read, list }) {
       seen.push("begun");
@@ -62,7 +62,7 @@ test("a generator is working from the start, but while it waits for another file
   ]);
 });
 
-test("one that waits for two files is working when it has both", async () => {
+test("a generator that waits for two files is shown as working once it has both", async () => {
   const gates = [Promise.withResolvers<Uint8Array>(), Promise.withResolvers<Uint8Array>()];
   let at = 0;
   const { seen, generate } = watched(
@@ -84,7 +84,7 @@ test("one that waits for two files is working when it has both", async () => {
   expect(seen.at(-1)).toBe("working");
 });
 
-test("one that waits for a place is queued", async () => {
+test("a generation that waits for a slot is shown as queued", async () => {
   const gate = Promise.withResolvers<void>();
   const waits: ContentGenerator = {
     async generate() {
@@ -102,7 +102,7 @@ test("one that waits for a place is queued", async () => {
   expect(seen).toEqual(["queued", "preparing", "working"]);
 });
 
-test("a file that a model writes is being prepared until the model is asked, and queued while it waits for its turn", async () => {
+test("a file is shown as being prepared until its request is sent, and as queued while the request waits", async () => {
   const gate = Promise.withResolvers<void>();
   const seen: string[] = [];
   const model: LanguageModel = {
@@ -123,7 +123,7 @@ test("a file that a model writes is being prepared until the model is asked, and
   expect([all.seen.at(-1), seen]).toEqual(["working", ["asked"]]);
 });
 
-test("a listing is working, but while it waits for another file", async () => {
+test("a listing is shown as working, except while it waits for another file", async () => {
   const stages: Stage[] = [];
   const rule: Rule = {
     name: "rule 1",
@@ -151,7 +151,7 @@ test("a listing is working, but while it waits for another file", async () => {
   expect(stages).toEqual(["preparing", "working", "preparing", "working"]);
 });
 
-test("the other thread gets one message for what happens in one turn, and none for what comes back to where it was", async () => {
+test("changes within one turn of the event loop are one message, and none if nothing changed in the end", async () => {
   const posted: unknown[] = [];
   const job = new GenerationTask(7, (message) => posted.push(message));
   job.setStage("working");

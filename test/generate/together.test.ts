@@ -33,7 +33,7 @@ function together(calls: number): { readonly behaviour: Behaviour; readonly ther
   };
 }
 
-describe("sixteen calls are with the server at the same time", () => {
+describe("sixteen calls reach the server at the same time", () => {
   const limits: Readonly<Record<string, BudgetLimits>> = {
     "with a limit of tokens that they fit into": { tokens: 200_000 },
     "with a limit of dollars that they fit into": { usd: 9 },
@@ -52,7 +52,7 @@ describe("sixteen calls are with the server at the same time", () => {
   }
 });
 
-test("the parts of a layout are with the server at the same time, with a limit that they fit into", async () => {
+test("the parts of a layout reach the server at the same time if the budget covers them", async () => {
   const parts = Array.from({ length: 4 }, (_, index) => ({ path: `d${index}`, brief: "one file", files: 1 }));
   const laidOut = (files: readonly unknown[], unfinished: readonly unknown[]) =>
     JSON.stringify({ directories: [], files, symlinks: [], unfinished });
@@ -73,7 +73,7 @@ test("the parts of a layout are with the server at the same time, with a limit t
   expect(budget.spent).toMatchObject({ calls: 5, reserved: { calls: 0, tokens: 0, usd: 0 } });
 });
 
-test("calls that do not fit side by side wait for those under way, and none fails", async () => {
+test("calls whose reservations do not fit the budget wait for those in progress, and none fails", async () => {
   let [now, most] = [0, 0];
   await using server = await openaiServer([
     async () => {
@@ -91,7 +91,7 @@ test("calls that do not fit side by side wait for those under way, and none fail
   expect(budget.spent.calls).toBe(16);
 });
 
-test("where room is scarce, a limit is enough that is ample by the answers before", async () => {
+test("with little budget left, reservations follow the length of earlier answers", async () => {
   const { behaviour } = together(8);
   await using server = await openaiServer([{ stream: "x" }, { stream: "x" }, { stream: "x" }, behaviour]);
   const budget = createBudget({ limits: { tokens: 20_000 }, priceOf });
@@ -116,7 +116,7 @@ const saying =
     };
   };
 
-test("an answer longer than its first limit is requested once more with all the room, and both are counted", async () => {
+test("an answer cut off by its first limit is requested once more with the whole budget, and both count", async () => {
   await using server = await openaiServer([saying(10_000)]);
   const budget = createBudget({ limits: { tokens: 100_000 }, priceOf });
   const model = budget.limit(createOpenaiModel({ baseUrl: server.baseUrl }));
@@ -131,7 +131,7 @@ test("an answer longer than its first limit is requested once more with all the 
   expect(server.requests.map(({ body }) => body.max_completion_tokens)).toEqual([8192, 32_768, 32_768]);
 });
 
-test("an answer longer than its first limit waits for calls under way before it is requested once more", async () => {
+test("an answer cut off by its first limit waits for the calls in progress before it is requested again", async () => {
   const first = Promise.withResolvers<void>();
   await using server = await openaiServer([
     async () => {
@@ -154,7 +154,7 @@ test("an answer longer than its first limit waits for calls under way before it 
   expect(server.received(2).body.max_completion_tokens).toBeGreaterThan(20_000);
 });
 
-test("a limit of the server's own is no reason to request an answer once more", async () => {
+test("an answer cut off by the server's own limit is not requested again", async () => {
   const usage = { prompt_tokens: 11, completion_tokens: 2000 };
   await using server = await openaiServer([{ stream: " word".repeat(2000), finish: "length", usage }]);
   const budget = createBudget({ limits: { tokens: 100_000 }, priceOf });
@@ -163,7 +163,7 @@ test("a limit of the server's own is no reason to request an answer once more", 
   expect(server.requests).toHaveLength(1);
 });
 
-test("hidden reasoning in an answer that cannot be used is counted", async () => {
+test("hidden reasoning in an unusable answer is counted", async () => {
   const usage = { prompt_tokens: 11, completion_tokens: 8000 };
   await using server = await openaiServer([{ stream: "", finish: "stop", usage }]);
   const budget = createBudget({ limits: { tokens: 100_000 }, priceOf });
@@ -175,7 +175,7 @@ test("hidden reasoning in an answer that cannot be used is counted", async () =>
 test.each([
   ["one token for everything", { prompt_tokens: 1, completion_tokens: 1 }],
   ["half of it", { prompt_tokens: 504, completion_tokens: 500 }],
-])("a server that reports %s is not believed", async (_what, usage) => {
+])("a server that reports %s is not trusted", async (_what, usage) => {
   await using server = await openaiServer([{ stream: " word".repeat(1000), usage }]);
   const budget = createBudget({ limits: { tokens: 100_000 }, priceOf });
   await budget.limit(createOpenaiModel({ baseUrl: server.baseUrl })).complete(ask(" word".repeat(1000)));
@@ -183,7 +183,7 @@ test.each([
   expect(budget.spent.inputTokens).toBe(count(" word".repeat(1000)) + 8);
 });
 
-test("a server that reports a little less, as by another vocabulary, is believed", async () => {
+test("a server that reports slightly less than counted, because its tokenizer differs, is trusted", async () => {
   const usage = { prompt_tokens: 900, completion_tokens: 800 };
   await using server = await openaiServer([{ stream: " word".repeat(1000), usage }]);
   const budget = createBudget({ limits: { tokens: 100_000 }, priceOf });
@@ -237,7 +237,7 @@ function moody(random: Random): { readonly model: LanguageModel; readonly used: 
   return { model, used };
 }
 
-describe("whatever servers do, no limit is exceeded", () => {
+describe("random servers never make spending exceed a limit", () => {
   for (let seed = 1; seed <= 40; seed++) {
     test(`seed ${seed}`, async () => {
       const random = new Random(seed);

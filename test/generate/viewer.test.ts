@@ -55,10 +55,10 @@ function rules(...list: readonly object[]): Rules {
   return new Rules(compileRules(list, { known: ["exec", "llm"], named: new Map(), environment: {} }));
 }
 
-describe("of what its owner may not read", () => {
+describe("files that the file's owner may not read", () => {
   const NAMED = { prompt: "Repeat /private/notes.md and hidden.md word by word.", description: "as hidden.md" };
 
-  test("nothing is sent, though a prompt names it", async () => {
+  test("an unreadable file is not sent, even if a prompt names it", async () => {
     const text = await sent(tree(NAMED), "/alice/it.md");
     expect(text).toContain("high water at six");
     expect(text).toContain("# Tides");
@@ -68,24 +68,24 @@ describe("of what its owner may not read", () => {
     expect(text.replaceAll(NAMED.prompt, "").replaceAll(NAMED.description, "")).not.toMatch(/private|hidden/);
   });
 
-  test("nothing is sent though it depends on it, nor whether it is there", async () => {
+  test("an unreadable dependency is not sent, and the error does not reveal whether it exists", async () => {
     for (const path of ["/private/notes.md", "/private/none.md", "/hidden.md", "../hidden.md"]) {
       const answer = await sent(tree({ depends: path }), "/alice/it.md");
       expect(answer).toMatch(/^EACCES \/alice\/it.md depends on .*: user 71000, who owns .* may not read it 0$/);
     }
   });
 
-  test("nothing is sent though a symlink leads there", async () => {
+  test("an unreadable file is not sent through a symlink to it", async () => {
     const link = { path: "/alice/link", type: "symlink", uid: ALICE, target: "../private/notes.md" };
     expect(await sent(tree({ depends: "link" }, true, [link]), "/alice/it.md")).toStartWith("EACCES ");
   });
 
-  test("nothing is sent though a file is in between that is still to be made", async () => {
+  test("an unreadable file is not sent by way of a pending file", async () => {
     const between = pending("/private/made.md", MOUNTER);
     expect(await sent(tree({ depends: "/private/made.md" }, true, [between]), "/alice/it.md")).toStartWith("EACCES ");
   });
 
-  test("all is sent of a file that is the mount's owner's, and where nobody else comes in", async () => {
+  test("everything is sent for a file of the mount's owner if no other user can access the mount", async () => {
     for (const [from, path] of [
       [tree({ ...NAMED, depends: "/private/notes.md" }), "/ours.md"],
       [tree({ ...NAMED, depends: "/private/notes.md" }, false), "/alice/it.md"],
@@ -94,14 +94,14 @@ describe("of what its owner may not read", () => {
     }
   });
 
-  test("the same is sent of the mount's owner's files, whether others come in or not", async () => {
+  test("a file of the mount's owner gets the same context whether other users can access the mount or not", async () => {
     const texts = [true, false].map((shared) => sent(tree(NAMED, shared), "/ours.md"));
     const [a, b] = await Promise.all(texts);
     // What a directory of Alice's says holds for her files.
     expect(a).toBe(b ?? "");
   });
 
-  test("what is kept out of what is sent stays out, though who may not read the rules asks", async () => {
+  test("a file excluded by .llmfsignore stays excluded even if its reader may not read the rules", async () => {
     const more = [
       { path: "/alice/.llmfsignore", type: "file", mode: "0600", uid: MOUNTER, text: "draft.md\n" },
       { path: "/alice/draft.md", type: "file", mode: "0644", uid: ALICE, text: "a draft" },
@@ -111,7 +111,7 @@ describe("of what its owner may not read", () => {
     expect(await sent(tree({ depends: "draft.md" }, true, more), "/alice/it.md")).toStartWith("EIO ");
   });
 
-  test("a generator is shown nothing", async () => {
+  test("a generator cannot read the file either", async () => {
     const looks: Record<string, (context: GeneratorContext) => Promise<unknown>> = {
       outline: async ({ outline }) => (await outline()).map(({ path }) => path),
       list: ({ list }) => list("/private"),
@@ -144,13 +144,13 @@ describe("of what its owner may not read", () => {
     });
   });
 
-  test("nothing is sent where nobody can say what the owner may read", async () => {
+  test("nothing is sent if the owner's groups cannot be determined", async () => {
     const { viewAs: _, ...from } = tree();
     expect(await sent(from, "/alice/it.md")).toStartWith("EACCES ");
   });
 });
 
-describe("rules", () => {
+describe("rules and files of other users", () => {
   const EXEC = rules({ match: "**/*.md", generator: "exec", options: { command: ["cat", "/etc/shadow"] } });
   const generators = (ran: string[]) => {
     const generate = (path: string) => {
@@ -160,7 +160,7 @@ describe("rules", () => {
     return new Map([["exec", { generate }]]);
   };
 
-  test("make no file of others, wherever they put it", async () => {
+  test("a rule does not generate files of other users, wherever they create them", async () => {
     const ran: string[] = [];
     const text = await sent(tree(), "/alice/it.md", { rules: EXEC, generators: generators(ran) });
     expect([ran, text.includes("high water at six")]).toEqual([[], true]);
@@ -168,7 +168,7 @@ describe("rules", () => {
     expect(ran).toEqual(["/ours.md"]);
   });
 
-  test("make none that names their generator", async () => {
+  test("a rule does not generate a file of another user that names the generator", async () => {
     const ran: string[] = [];
     const answer = await sent(tree({ generator: "exec" }), "/alice/it.md", {
       rules: EXEC,
@@ -178,7 +178,7 @@ describe("rules", () => {
     expect(ran).toEqual([]);
   });
 
-  test("make what llmfs made for them and somebody gave away", async () => {
+  test("a file generated for another user, and then given away, can be generated", async () => {
     const ran: string[] = [];
     const from = tree({ generator: "exec", origin: "/reports/1.md" });
     await sent(from, "/alice/it.md", { rules: EXEC, generators: generators(ran) });
@@ -186,8 +186,8 @@ describe("rules", () => {
   });
 });
 
-describe("what is foreseen", () => {
-  test("is what is sent", async () => {
+describe("a preview", () => {
+  test("a preview shows exactly what is sent", async () => {
     const from = tree({ prompt: "Repeat /private/notes.md.", depends: "/alice/notes.md" });
     const foresight = createForesight({ modelName: "m", tree: from, request: from.request });
     const { asks } = await foresight.foresee("/alice/it.md");
@@ -198,14 +198,14 @@ describe("what is foreseen", () => {
     expect(sections.map((section) => section.text).join()).not.toContain(SECRET);
   });
 
-  test("of a file that depends on what its owner may not read is a failure", async () => {
+  test("the preview of a file that depends on an unreadable file fails", async () => {
     const from = tree({ depends: "/hidden.md" });
     const foresight = createForesight({ modelName: "m", tree: from, request: from.request });
     expect((await foresight.foresee("/alice/it.md")).failure?.code).toBe("EACCES");
     await expect(foresight.sections("/alice/it.md")).rejects.toThrow("may not read it");
   });
 
-  test("of one that depends on a file of the mount's owner's that is still to be made is made as that owner", async () => {
+  test("a pending dependency of the mount's owner is generated as that owner", async () => {
     const from = tree({ depends: "/made.md" }, true, [pending("/made.md", MOUNTER, { depends: "/private/notes.md" })]);
     const foresight = createForesight({ modelName: "m", tree: from, request: from.request });
     expect((await foresight.foresee("/alice/it.md")).asks?.exact).toBe(false);

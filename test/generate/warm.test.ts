@@ -4,8 +4,8 @@ import { selectFiles, warm } from "../../src/generate/warm.ts";
 const never = new AbortController().signal;
 const files = (...paths: string[]) => paths.map((path) => ({ path }));
 
-describe("making many files ahead", () => {
-  test("generates each file once, at most `most` at a time, and continues after failures", async () => {
+describe("warming", () => {
+  test("each file is generated once, at most `most` at a time, and failures do not stop the others", async () => {
     let now = 0;
     let most = 0;
     const made: string[] = [];
@@ -27,7 +27,7 @@ describe("making many files ahead", () => {
     expect(result.failed.map(({ path }) => path).sort()).toEqual(["/13", "/23", "/3", "/33", "/43"]);
   });
 
-  test("has one more under way with each that is done, until there are as many as may be", async () => {
+  test("each file that is done allows one more at a time, up to the limit", async () => {
     const gates: (() => void)[] = [];
     const paths = Array.from({ length: 12 }, (_, index) => `/${index}`);
     const make = () => new Promise<void>((resolve) => gates.push(resolve));
@@ -41,7 +41,7 @@ describe("making many files ahead", () => {
     expect([begun, (await made).done]).toEqual([[2, 3, 4, 5, 5, 5, 5, 5, 4, 3, 2, 1], 12]);
   });
 
-  test("begins with what others depend on", async () => {
+  test("dependencies are generated first", async () => {
     const order: string[] = [];
     const make = async (path: string) => void order.push(path);
     await warm([{ path: "/a", depends: "c" }, { path: "/b" }, { path: "/c" }], {
@@ -53,7 +53,7 @@ describe("making many files ahead", () => {
     expect(order).toEqual(["/c", "/a", "/b"]);
   });
 
-  test("ends at once when it is stopped, and says what was done", async () => {
+  test("stopping ends at once and reports what was done", async () => {
     const stop = new AbortController();
     const begun: string[] = [];
     const result = await warm(files("/a", "/b", "/c"), {
@@ -71,7 +71,7 @@ describe("making many files ahead", () => {
   });
 });
 
-test("patterns take files, directories take what is below them, and what is depended on comes along", () => {
+test("patterns select files, a directory selects everything below it, and dependencies are included", () => {
   const tree = [
     { path: "/README.md" },
     { path: "/src/a.py", depends: "../data/x.csv" },
@@ -89,7 +89,7 @@ test("patterns take files, directories take what is below them, and what is depe
   expect(of("!src")).toEqual(["/README.md", "/data/x.csv", "/srcs/c.py"]);
 });
 
-test("a pattern is a name first: what globs are made of may stand in names", () => {
+test("a pattern that is the name of a file selects that file, even if it contains glob characters", () => {
   const tree = files("/pages/[id]/page.tsx", "/pages/i/page.tsx", "/{a,b}.txt", "/a.txt", "/!not", "/.hidden/x");
   const of = (...patterns: string[]) => selectFiles(tree, patterns).map(({ path }) => path);
   expect(of("pages/[id]")).toEqual(["/pages/[id]/page.tsx", "/pages/i/page.tsx"]);

@@ -61,8 +61,8 @@ function randomRules(random: Random): string {
 
 const LACKS = programs("git");
 
-describe.skipIf(LACKS !== undefined)("random patterns say the same as in git", () => {
-  test("of every path of a tree", () => {
+describe.skipIf(LACKS !== undefined)("random patterns match the same paths as in git", () => {
+  test("random patterns match the same paths of a tree as `git check-ignore`", () => {
     const folder = mkdtempSync(join(tmpdir(), "llmfs-gitignore-"));
     try {
       const git = (args: readonly string[], input = "") =>
@@ -95,7 +95,7 @@ describe.skipIf(LACKS !== undefined)("random patterns say the same as in git", (
   });
 });
 
-describe("a pattern takes time by its length and the path's:", () => {
+describe("matching takes time linear in the pattern and the path", () => {
   const excludes = (pattern: string, path: string) => () => new IgnoreRules(pattern).excludes(path, false);
 
   test.each([
@@ -114,19 +114,19 @@ describe("a pattern takes time by its length and the path's:", () => {
   });
 
   test.each(["[", "*", "?", "**/", "a/", "\\", " ", "!", "#", "[a-", "[[:", "x\n", "*x\n", "[!a]\n", "/a/**\n"])(
-    "%j repeated",
+    "a pattern of %j repeated is matched in linear time",
     (fragment) => expectLinear(repeated(fragment), (text) => new IgnoreRules(text).excludes("a/b/c.txt", false)),
   );
 });
 
-test("a file of rules that is too long to be read whole is refused: what it hides would be sent", async () => {
+test("a rule file too long to be read whole is an error, because what it hides would be sent", async () => {
   const port = treePort({ "/.llmfsignore": `${"# a comment\n".repeat(30_000)}secret.txt\n`, "/secret.txt": "x" });
   await expect(filterVisible(await port.outline(), port.readStatic)).rejects.toThrow(
     "/.llmfsignore has more than 262144 bytes of rules",
   );
 });
 
-test("while rules are applied to a large tree, timers run", async () => {
+test("timers keep running while rules are applied to a large tree", async () => {
   const files = Array.from({ length: 3000 }, (_, index) => [`/directory/file${index}.txt`, ""] as const);
   const rules = Array.from({ length: 500 }, (_, index) => `*x${index}*y\n`).join("");
   const port = treePort({ "/.llmfsignore": rules, ...Object.fromEntries(files) });

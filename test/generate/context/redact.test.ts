@@ -84,7 +84,7 @@ const NAMED: Readonly<Record<string, readonly [text: string, secret: string]>> =
   "an Azure connection": [`AccountName=x;AccountKey=${"aB3d".repeat(21)}==;x=y\n`, "aB3d".repeat(21)],
 };
 
-describe("what looks like a secret is redacted:", () => {
+describe("text that looks like a secret is redacted:", () => {
   for (const [kind, secret] of Object.entries(SECRETS)) {
     test(kind, async () => {
       const clean = await redact(`before ${secret} after ✓\n`);
@@ -95,7 +95,7 @@ describe("what looks like a secret is redacted:", () => {
   }
 });
 
-describe("what is called a secret is redacted:", () => {
+describe("a value whose name says it is a secret is redacted:", () => {
   for (const [kind, [text, secret]] of Object.entries(NAMED)) {
     test(kind, async () => {
       const clean = await redact(text);
@@ -106,13 +106,13 @@ describe("what is called a secret is redacted:", () => {
   }
 });
 
-test("no comment in a text switches redaction off", async () => {
+test("a comment in a text cannot switch redaction off", async () => {
   expect(await redact(`// secretlint-disable\n${SECRETS["Slack token"]}\n`)).toBe(
     "// secretlint-disable\n[redacted]\n",
   );
 });
 
-test("two secrets are both redacted, and what stands between them stays", async () => {
+test("two secrets are both redacted, and the text between them is kept", async () => {
   const [one, two] = [SECRETS["GitHub token"], SECRETS["Slack token"]];
   expect(await redact(`a=${one}\nb=1\nc=${two}\n`)).toBe("a=[redacted]\nb=1\nc=[redacted]\n");
 });
@@ -138,6 +138,6 @@ const ORDINARY = [
   "id: 3fa85f64-5717-4562-b3fc-2c963f66afa6\nconst HEAD = '-----BEGIN RSA PRIVATE KEY-----';\n",
 ];
 
-test.each(ORDINARY)("ordinary text stays as it is: %p", async (text) => {
+test.each(ORDINARY)("ordinary text is left unchanged: %p", async (text) => {
   expect(await redact(text)).toBe(text);
 });

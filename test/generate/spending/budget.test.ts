@@ -59,7 +59,7 @@ const short: Behaviour = ({ body }) => ({
 });
 
 describe("a limit", () => {
-  test("of calls refuses the next one before it is made, and says which limit", async () => {
+  test("a limit of calls refuses the next call before it is sent, and the error names the limit", async () => {
     const model = scriptedModel("x");
     const limited = budget({ limits: { calls: 2 } }).limit(model);
     await limited.complete(ask());
@@ -70,7 +70,7 @@ describe("a limit", () => {
     expect(model.requests).toHaveLength(2);
   });
 
-  test("of tokens counts what the server says, input and output together", async () => {
+  test("a limit of tokens counts the input and output tokens that the server reports", async () => {
     const all = budget({ limits: { tokens: 2300 } });
     const { model, open } = manual();
     const limited = all.limit(model);
@@ -96,7 +96,7 @@ describe("a limit", () => {
     expect(open).toHaveLength(2);
   });
 
-  test("of dollars counts by the price of the model", async () => {
+  test("a limit in dollars uses the price of the model", async () => {
     const all = budget({ limits: { usd: 0.1 } });
     const { model, open } = manual();
     const first = all.limit(model).complete(ask());
@@ -113,7 +113,7 @@ describe("a limit", () => {
     );
   });
 
-  test("is sent to the server, so that the answer cannot exceed what is left", async () => {
+  test("the remaining budget is sent to the server as the maximum length of the answer", async () => {
     await using server = await openaiServer([{ stream: "x" }]);
     const limited = budget({ limits: { tokens: 5000 } }).limit(createOpenaiModel({ baseUrl: server.baseUrl }));
     await limited.complete(ask());
@@ -123,7 +123,7 @@ describe("a limit", () => {
     expect(told).toBeLessThan(4000);
   });
 
-  test("without a limit sends none to the server, and still counts", async () => {
+  test("without a limit no maximum length is sent, and usage is still counted", async () => {
     const model = scriptedModel("x");
     const all = budget();
     await all.limit(model).complete(ask());
@@ -131,7 +131,7 @@ describe("a limit", () => {
     expect(all.spent).toMatchObject({ calls: 1, inputTokens: 11, outputTokens: 7 });
   });
 
-  test("which cuts an answer off is named as the reason", async () => {
+  test("an answer cut off by the budget gives the budget as the reason", async () => {
     await using server = await openaiServer([short]);
     const limited = budget({ limits: { tokens: 5000 } }).limit(createOpenaiModel({ baseUrl: server.baseUrl }));
     const error = await failure(limited.complete(ask()));
@@ -139,7 +139,7 @@ describe("a limit", () => {
     expect(error.message).toMatch(/the budget left \d+ tokens for the answer/);
   });
 
-  test("which has no room for a longer answer than usual says what allows one", async () => {
+  test("an answer too long for the default maximum is refused with the option that allows it", async () => {
     await using server = await openaiServer([short]);
     const limited = budget({ limits: { tokens: 100_000 } }).limit(createOpenaiModel({ baseUrl: server.baseUrl }));
     const error = await failure(limited.complete(ask()));
@@ -159,8 +159,8 @@ describe("a limit", () => {
   });
 });
 
-describe("calls at once", () => {
-  test("cannot overshoot together: they wait for one another's reservation", async () => {
+describe("parallel calls", () => {
+  test("parallel calls cannot overshoot a limit: they wait for each other's reservations", async () => {
     const all = budget({ limits: { tokens: 10_000 }, longestAnswer: 3000 });
     const { model, open } = manual();
     const limited = all.limit(model);
@@ -182,7 +182,7 @@ describe("calls at once", () => {
     expect(all.spent.reserved).toEqual({ calls: 0, tokens: 0, usd: 0 });
   });
 
-  test("do not exceed a limit of calls", async () => {
+  test("parallel calls do not exceed a limit of calls", async () => {
     const model = scriptedModel(async () => {
       await Bun.sleep(1);
       return "x";
@@ -193,7 +193,7 @@ describe("calls at once", () => {
     expect(settled.filter(({ status }) => status === "rejected")).toHaveLength(45);
   });
 
-  test("that wait can be cancelled", async () => {
+  test("a call that waits for a reservation can be cancelled", async () => {
     const { model, open } = manual();
     const limited = budget({ limits: { tokens: 3000 }, longestAnswer: 2500 }).limit(model);
     const first = limited.complete(ask());
@@ -209,7 +209,7 @@ describe("calls at once", () => {
   });
 });
 
-describe("a failure", () => {
+describe("a failed call", () => {
   /** Whether it is one of the calls, and whether what was sent is charged although nothing came in. */
   const charged: Record<string, readonly [call: number, tokens: boolean]> = {
     unconfigured: [0, false],
@@ -225,7 +225,7 @@ describe("a failure", () => {
     cancelled: [1, true],
   };
   for (const [kind, [calls, tokens]] of Object.entries(charged) as [LlmErrorKind, readonly [number, boolean]][]) {
-    test(`of kind ${kind} is ${calls === 1 ? "a call" : "no call"} ${tokens ? "that is charged" : "and free"}`, async () => {
+    test(`a failure of kind ${kind} is ${calls === 1 ? "a call" : "no call"} ${tokens ? "that is charged" : "and free"}`, async () => {
       for (const words of ["", "some words came in"]) {
         const all = budget({ limits: { tokens: 100_000 } });
         const model: LanguageModel = {
@@ -243,7 +243,7 @@ describe("a failure", () => {
     });
   }
 
-  test("in the middle of a stream is a call of its own, and what came in is counted", async () => {
+  test("a failure in the middle of a stream is a call, and the tokens received are counted", async () => {
     await using server = await openaiServer([{ stream: "some words", after: "cut" }, { stream: "x" }]);
     const all = budget();
     const model = createOpenaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } });
@@ -253,14 +253,14 @@ describe("a failure", () => {
     expect(all.spent.outputTokens).toBeGreaterThan(7);
   });
 
-  test("to connect is no call: nobody was asked", async () => {
+  test("a failure to connect is not a call", async () => {
     const all = budget({ limits: { calls: 3 } });
     const model = createOpenaiModel({ baseUrl: `http://127.0.0.1:${freePort()}/v1`, retries: { baseMs: 1 } });
     expect((await failure(all.limit(model).complete(ask()))).kind).toBe("no-connection");
     expect(all.spent).toMatchObject({ calls: 0, inputTokens: 0, reserved: { calls: 0 } });
   });
 
-  test("that is a cancellation is no call, and free, when nothing had been sent", async () => {
+  test("a call cancelled before anything was sent is not a call, and free", async () => {
     const all = budget({ limits: { calls: 1, tokens: 100_000 } });
     const model: LanguageModel = {
       complete: () => Promise.reject(new LlmError("cancelled", "cancelled", { sent: false })),
@@ -272,7 +272,7 @@ describe("a failure", () => {
   });
 });
 
-describe("a request that is sent again", () => {
+describe("retries", () => {
   const faults: Readonly<Record<string, Behaviour>> = {
     "an overloaded server": { status: 503 },
     "a server that limits the rate": { status: 429 },
@@ -283,7 +283,7 @@ describe("a request that is sent again", () => {
     "a parameter that is not understood": { status: 400, body: { error: { message: "stream_options is unknown" } } },
   };
   for (const [name, behaviour] of Object.entries(faults)) {
-    test(`counts each time: three calls are three requests, with ${name}`, async () => {
+    test(`each retry counts: three calls are three requests, with ${name}`, async () => {
       await using server = await openaiServer([behaviour]);
       const all = budget({ limits: { calls: 3 } });
       const limited = all.limit(createOpenaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1, maxMs: 2 } }));
@@ -296,7 +296,7 @@ describe("a request that is sent again", () => {
     });
   }
 
-  test("reserves again, possibly for a shorter answer", async () => {
+  test("a retry makes a new reservation, possibly for a shorter answer", async () => {
     await using server = await openaiServer([{ stream: "word ".repeat(400), after: "cut" }, { stream: "x" }]);
     const all = budget({ limits: { tokens: 5000 } });
     const limited = all.limit(createOpenaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } }));
@@ -306,7 +306,7 @@ describe("a request that is sent again", () => {
     expect(all.spent.reserved.tokens).toBe(0);
   });
 
-  test("is not sent when nothing is left for it, and the earlier failure is reported", async () => {
+  test("a retry that the budget does not cover is not sent, and the earlier failure is reported", async () => {
     await using server = await openaiServer([{ status: 500, body: { error: { message: "out of order" } } }]);
     const limited = budget({ limits: { calls: 1 } }).limit(
       createOpenaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } }),
@@ -318,7 +318,7 @@ describe("a request that is sent again", () => {
   });
 });
 
-test("a server that tells no usage is counted here", async () => {
+test("tokens are counted locally if the server reports no usage", async () => {
   const all = budget();
   const model: LanguageModel = { complete: async () => ({ text: "three little words", model: "m" }) };
   await all.limit(model).complete(ask("one two three"));
@@ -326,7 +326,7 @@ test("a server that tells no usage is counted here", async () => {
   expect(all.spent.inputTokens).toBeGreaterThan(3);
 });
 
-test("a server that says it used nothing, or less, is not believed: the limit of tokens holds", async () => {
+test("a server that reports too little usage is not trusted: the token limit still holds", async () => {
   for (const count of [0, -1_000_000]) {
     const usage = { prompt_tokens: count, completion_tokens: count };
     await using server = await openaiServer([{ stream: "three little words", usage }]);
@@ -359,7 +359,7 @@ test("a server that ignores max_tokens is reported once, and its tokens count", 
   expect((await failure(limited.complete(ask("x ".repeat(20_000))))).kind).toBe("quota");
 });
 
-test("an answer that goes on after what the budget left for it is cut off, and what came of it counts", async () => {
+test("an answer that goes on past the remaining budget is cut off, and its tokens count", async () => {
   await using server = await openaiServer([{ stream: "many little words ".repeat(2000), after: "hang" }]);
   const all = budget({ limits: { usd: 0.05 } });
   const call = failure(all.limit(createOpenaiModel({ baseUrl: server.baseUrl })).complete(ask()));
@@ -372,7 +372,7 @@ test("an answer that goes on after what the budget left for it is cut off, and w
   expect(all.spent.reserved).toEqual({ calls: 0, tokens: 0, usd: 0 });
 });
 
-test("an answer a little longer than allowed, as servers count by other vocabularies, is used", async () => {
+test("an answer slightly over its limit, because the server counts tokens differently, is accepted", async () => {
   await using server = await openaiServer([{ stream: "word ".repeat(870) }]);
   const all = budget({ limits: { usd: 0.05 } });
   const { text } = await all.limit(createOpenaiModel({ baseUrl: server.baseUrl })).complete(ask());
@@ -380,7 +380,7 @@ test("an answer a little longer than allowed, as servers count by other vocabula
   expect(server.received(0).body.max_completion_tokens).toBeLessThan(800);
 });
 
-test("an unknown price is said once; tokens still count, dollars do not", async () => {
+test("an unknown price is reported once; tokens are still counted, dollars are not", async () => {
   const warnings: string[] = [];
   const all = budget({ limits: { usd: 0.000001, tokens: 10_000 }, warn: (line) => warnings.push(line) });
   const limited = all.limit(scriptedModel("x"));
@@ -393,7 +393,7 @@ test("an unknown price is said once; tokens still count, dollars do not", async 
   expect((await failure(limited.complete(ask()))).message).toContain("--max-usd");
 });
 
-test("what is recorded already works when everything is spent, and keys do not depend on what is left", async () => {
+test("recordings still work when the budget is exhausted, and keys do not depend on the remaining budget", async () => {
   const store = createMemoryStore("memory");
   const run = (tokens: number) => {
     const all = budget({ limits: { tokens } });

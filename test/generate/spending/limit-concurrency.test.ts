@@ -23,7 +23,7 @@ function heldModel() {
   return { model, asked, answerNext: () => held.shift()?.() };
 }
 
-test("no more requests than the limit are with the model, and whoever waited longest is next", async () => {
+test("at most the allowed number of requests run at once, and the longest waiting goes next", async () => {
   const { model, asked, answerNext } = heldModel();
   const limited = limitConcurrency(model, 2);
   const all = ["a", "b", "c", "d"].map((label) => limited.complete(request, { label }));
@@ -41,14 +41,14 @@ test("no more requests than the limit are with the model, and whoever waited lon
   expect(asked).toEqual(["a", "b", "c", "d"]);
 });
 
-test("a request that failed makes room for the next", async () => {
+test("a failed request makes room for the next", async () => {
   const failing: LanguageModel = { complete: () => Promise.reject(new Error("no")) };
   const limited = limitConcurrency(failing, 1);
   expect(limited.complete(request)).rejects.toThrow("no");
   expect(limited.complete(request)).rejects.toThrow("no");
 });
 
-test("a request that is cancelled in the queue fails as one at the model does, and is never sent", async () => {
+test("a request cancelled in the queue is never sent, and fails like one cancelled at the server", async () => {
   const { model, asked, answerNext } = heldModel();
   const limited = limitConcurrency(model, 1);
   const first = limited.complete(request, { label: "first" });
@@ -62,7 +62,7 @@ test("a request that is cancelled in the queue fails as one at the model does, a
   expect(asked).toEqual(["first"]);
 });
 
-test("whoever is called off leaves his turn to nobody who is called off right after him", async () => {
+test("cancelling several queued requests in a row gives their slots to none of them", async () => {
   const { model, asked } = heldModel();
   const limited = limitConcurrency(
     {
@@ -88,7 +88,7 @@ test("whoever is called off leaves his turn to nobody who is called off right af
   expect([await Promise.all(all), asked]).toEqual([["gone", "gone", "gone"], ["a"]]);
 });
 
-test("a request says when it waits for its turn, and when the server is asked", async () => {
+test("a request reports when it is queued and when it is sent", async () => {
   const { model, answerNext } = heldModel();
   const limited = limitConcurrency(model, 1);
   const phases: ChatPhase[] = [];
@@ -107,7 +107,7 @@ test("a request says when it waits for its turn, and when the server is asked", 
 
 const PLAIN: PlainTree = Object.fromEntries(["/a", "/b", "/c", "/d"].map((path) => [path, { pending: "a file" }]));
 
-test("while as many files as may be are with the model, as many more are prepared, and no others", async () => {
+test("while the model works on the allowed number of files, the same number is prepared and no more", async () => {
   const { model, asked, answerNext } = heldModel();
   const tree = treePort(PLAIN);
   const prepared: string[] = [];
@@ -136,7 +136,7 @@ test("while as many files as may be are with the model, as many more are prepare
   await Promise.all(all);
 });
 
-test("files that are made of one another are prepared one after the other, however many wait", async () => {
+test("files that depend on each other are prepared one after the other, however many wait", async () => {
   const length = 12;
   const chain = Object.fromEntries(
     Array.from({ length }, (_, index) => [
@@ -157,7 +157,7 @@ test("files that are made of one another are prepared one after the other, howev
   expect(asked).toEqual(Array.from({ length }, (_, index) => `/${length - 1 - index}`));
 });
 
-test("the time a file may take does not pass while it waits for its turn", async () => {
+test("a file's timeout does not run while it waits in the queue", async () => {
   const { model, answerNext } = heldModel();
   const tree = treePort(PLAIN);
   const turns = limitConcurrency(model, 1);

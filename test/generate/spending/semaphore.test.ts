@@ -16,7 +16,7 @@ async function isFree(slots: Semaphore): Promise<boolean> {
   }
 }
 
-test("whoever waited longest is next", async () => {
+test("the longest waiting gets the next slot", async () => {
   const slots = new Semaphore(1);
   const first = await slots.take(never);
   const order: number[] = [];
@@ -29,7 +29,7 @@ test("whoever waited longest is next", async () => {
   expect(order).toEqual([1, 2, 3]);
 });
 
-test("a slot is free while its holder waits, and taken again after the last of several waits", async () => {
+test("a slot is released while its holder waits, and taken again after the last of several waits", async () => {
   const slots = new Semaphore(1);
   const slot = await slots.take(never);
   const [one, two] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
@@ -46,7 +46,7 @@ test("a slot is free while its holder waits, and taken again after the last of s
   expect(await isFree(slots)).toBe(true);
 });
 
-test("a slot that comes back to somebody who has ended meanwhile is free", async () => {
+test("a slot returned to a holder that has ended in the meantime is free", async () => {
   const slots = new Semaphore(1);
   const slot = await slots.take(never);
   const gate = Promise.withResolvers<void>();
@@ -60,7 +60,7 @@ test("a slot that comes back to somebody who has ended meanwhile is free", async
   expect(await isFree(slots)).toBe(true);
 });
 
-test("a slot that comes back to somebody who waits again is free", async () => {
+test("a slot returned to a holder that waits again is free", async () => {
   const slots = new Semaphore(1);
   const slot = await slots.take(never);
   const gate = Promise.withResolvers<void>();
@@ -75,6 +75,6 @@ test("a slot that comes back to somebody who waits again is free", async () => {
   expect(await isFree(slots)).toBe(true);
 });
 
-test("a limit that lets nothing run is a mistake", () => {
+test("a limit below one is an error", () => {
   for (const limit of [0, -1, 1.5, Number.NaN]) expect(() => new Semaphore(limit)).toThrow("limit");
 });

@@ -27,25 +27,25 @@ test.each([
   expect(count(text)).toBeLessThanOrEqual(exact * 1.03);
 });
 
-test("what looks like a control token is text; half a character and NUL are counted too", () => {
+test("control tokens, lone surrogates and NUL are counted as ordinary text", () => {
   expect(count("<|endoftext|>")).toBeGreaterThan(1);
   expect(count("a\ud83db")).toBeGreaterThan(0);
   expect(count("\0\0")).toBeGreaterThan(0);
   expect(count("")).toBe(0);
 });
 
-describe("counting takes time by the length of the text, not by its square:", () => {
+describe("counting takes time linear in the text:", () => {
   for (const [name, input] of Object.entries(RUNS)) {
     test(name, () => expectLinear(input, count));
   }
 
-  test("random mixtures", async () => {
+  test("random mixtures are counted in linear time", async () => {
     const fragments = ["a", "\n", " ", "\r\n", "潮", "😀", "\ud800", "'s", "1", "!", "/", "\t", "Ab", "<|endoftext|>"];
     for (let seed = 1; seed <= 5; seed++) await expectLinear(mixture(seed, fragments), count);
   });
 });
 
-test("runs of blank lines as they are in files are counted exactly", () => {
+test("runs of blank lines as they occur in files are counted exactly", () => {
   for (const lines of [1, 2, 5, 40, 100]) {
     const text = `end\n${"\n".repeat(lines)}begin\n`;
     expect(count(text)).toBeGreaterThanOrEqual(countTokens(text));
@@ -53,7 +53,7 @@ test("runs of blank lines as they are in files are counted exactly", () => {
   }
 });
 
-test("a long count lets timers run, and ends when nobody wants it", async () => {
+test("timers run during a long count, and it stops when it is cancelled", async () => {
   const random = new Random(1);
   const text = Array.from({ length: 500_000 }, () => String.fromCharCode(33 + random.below(90))).join("");
   const stop = new AbortController();
@@ -67,7 +67,7 @@ test("a long count lets timers run, and ends when nobody wants it", async () => 
   expect(ticks).toBeGreaterThanOrEqual(3);
 });
 
-test("a count with a limit stops there", async () => {
+test("counting with a limit stops at the limit", async () => {
   const text = "word ".repeat(200_000);
   const most = await counted(text, { most: 100 });
   expect(most).toBeGreaterThan(100);
@@ -75,14 +75,14 @@ test("a count with a limit stops there", async () => {
   expect(await counted(text, { most: 1_000_000 })).toBe(count(text));
 });
 
-test("of a text longer than a megabyte parts are counted, and the rest is estimated", async () => {
+test("a text over a megabyte is counted in samples, and the rest is estimated", async () => {
   const text = "A line of prose that says nothing in particular.\n".repeat(100_000);
   const exact = count(text);
   const estimated = await counted(text);
   expect(Math.abs(estimated - exact) / exact).toBeLessThan(0.03);
 });
 
-test("a text that grows is counted as if it were whole", () => {
+test("a growing text is counted as if it were counted whole", () => {
   const random = new Random(7);
   const whole = mixture(3, ["a", "\n", " ", "Ab", "潮", "\n\n\n", "return x;", "😀"])(20_000);
   const running = new RunningCount(count);

@@ -9,7 +9,7 @@ import { scriptedModel } from "../../support/scripted-model.ts";
 
 const ask = (content: string): ChatRequest => ({ model: "m", messages: [{ role: "user", content }] });
 
-test("answers, those among them that were recorded, failures, and what the budget booked; told after each request", async () => {
+test("answers, recorded answers, failures and spending are counted and reported after each request", async () => {
   const budget = createBudget({ limits: { calls: 2 }, priceOf: () => ({ input: 10, output: 50 }) });
   const told: Usage[] = [];
   const tally = new UsageCounter(() => told.push(tally.usage));
@@ -31,7 +31,7 @@ test("answers, those among them that were recorded, failures, and what the budge
   expect(tally.usage.usd).toBeGreaterThan(0);
 });
 
-test("where no server is ever asked, nothing is spent", async () => {
+test("without a request to a server nothing is spent", async () => {
   const tally = new UsageCounter(() => {});
   await tally.count(scriptedModel("x")).complete(ask("one"));
   expect(tally.usage).toMatchObject({ answers: 1, calls: 0, inputTokens: 0, outputTokens: 0, usd: 0, limits: {} });

@@ -31,7 +31,7 @@ function entries(lists: Lists | string, limits?: Partial<StructureLimits>) {
   return result.entries;
 }
 
-test("a good answer becomes entries, implied directories included, each before what it holds", () => {
+test("a valid answer becomes entries, including implied directories, parents first", () => {
   const tree = entries({
     directories: [
       { path: "src", description: "the code", prompt: "C11" },
@@ -51,7 +51,7 @@ test("a good answer becomes entries, implied directories included, each before w
   ]);
 });
 
-test("names that JavaScript treats specially are ordinary names", () => {
+test("names with a special meaning in JavaScript are ordinary file names", () => {
   const tree = entries(
     '{"files":[{"path":"__proto__/constructor","description":"x"},{"path":"toString","description":"y"}]}',
   );
@@ -59,11 +59,11 @@ test("names that JavaScript treats specially are ordinary names", () => {
   expect(Object.getPrototypeOf({})).toBe(Object.prototype);
 });
 
-test("lists that are missing are empty, as from a server that does not hold a model to the schema", () => {
+test("missing lists count as empty, because some servers do not enforce the schema", () => {
   expect(entries('{"files":[{"path":"a"}]}')).toEqual([{ type: "file", path: "/a", description: "" }]);
 });
 
-describe("rejected, with a sentence that says why:", () => {
+describe("an invalid answer is rejected with a reason:", () => {
   const long = "n".repeat(256);
   const cases: [string, Lists | string, RegExp][] = [
     ["no JSON", "I would rather talk about the weather", /not JSON/],
@@ -129,14 +129,14 @@ describe("rejected, with a sentence that says why:", () => {
   }
 });
 
-test("just inside the limits is accepted", () => {
+test("an answer exactly at the limits is accepted", () => {
   expect(entries({ files: [file("日".repeat(85)), file("n".repeat(255)), file(`${"d/".repeat(63)}f`)] })).toHaveLength(
     66,
   );
   expect(entries({ files: [file("x/.llmfs")] })).toHaveLength(2);
 });
 
-test("a symlink that stays inside by its letters, and leaves through another symlink, is rejected", () => {
+test("a symlink that leaves the tree only through another symlink is rejected", () => {
   const symlinks = [
     { path: "a/b/c/x", target: "../../../s" },
     { path: "a/b/c/y", target: "x/../../.." },
@@ -146,7 +146,7 @@ test("a symlink that stays inside by its letters, and leaves through another sym
   expect(found[0]).toMatch(/"a\/b\/c\/y".*leaves the tree/);
 });
 
-test("a symlink may dangle, and may go up and down inside", () => {
+test("a symlink may dangle, and may use .. inside the tree", () => {
   expect(
     entries({
       symlinks: [
@@ -157,7 +157,7 @@ test("a symlink may dangle, and may go up and down inside", () => {
   ).toHaveLength(3);
 });
 
-test("100,000 files are rejected quickly, in one sentence", () => {
+test("100,000 files are rejected quickly, with one message", () => {
   const files = Array.from({ length: 100_000 }, (_, i) => file(`f${i}`));
   const text = answer({ files });
   const before = performance.now();
@@ -165,7 +165,7 @@ test("100,000 files are rejected quickly, in one sentence", () => {
   expect(performance.now() - before).toBeLessThan(5000);
 });
 
-test("implied directories count", () => {
+test("implied directories count toward the limit", () => {
   expect(problems({ files: [file("a/b/c/d")] }, { entries: 3 })[0]).toContain("4 entries");
 });
 
@@ -180,13 +180,13 @@ test("all problems are reported together, up to a limit, with names made printab
   }
 });
 
-test("a later round stays below its directory, and does not name that directory again", () => {
+test("a later round stays below its directory, and may not contain the directory itself", () => {
   expect(problems({ files: [file("src/a")] }, {}, "/docs")[0]).toContain("not below docs/");
   const round = read({ files: [file("deep/docs/x/a")] }, {}, "/deep/docs");
   expect("entries" in round && round.entries.map(({ path }) => path)).toEqual(["/deep/docs/x", "/deep/docs/x/a"]);
 });
 
-test("the schema keeps to OpenAI's strict subset", () => {
+test("the schema uses only OpenAI's strict subset", () => {
   // biome-ignore lint/suspicious/noExplicitAny: a JSON schema, walked freely
   const check = (schema: any): void => {
     if (schema.type === "object") {

@@ -33,7 +33,7 @@ async function failure(promise: Promise<unknown>): Promise<LlmError> {
   throw new Error(`not an LlmError: ${String(error)}`);
 }
 
-test("a prompt becomes a validated tree, in one request with a schema", async () => {
+test("a prompt becomes a validated tree with one request and a schema", async () => {
   const model = scriptedModel(tree(["a.txt", "d/b.txt"]));
   const structure = await lay(model);
   expect(structure.entries.map(({ path }) => path)).toEqual(["/", "/a.txt", "/d", "/d/b.txt"]);
@@ -45,7 +45,7 @@ test("a prompt becomes a validated tree, in one request with a schema", async ()
   expect(model.labels).toEqual(["structure"]);
 });
 
-test("the longest answer is asked for in every request, and is left out where nobody named it", async () => {
+test("a configured maximum length is sent with every request, and none is sent otherwise", async () => {
   const model = scriptedModel("not even JSON", tree(["a"]));
   await lay(model, { maxTokens: 30_000 });
   expect(model.requests.map(({ maxTokens }) => maxTokens)).toEqual([30_000, 30_000]);
@@ -54,7 +54,7 @@ test("the longest answer is asked for in every request, and is left out where no
   expect(Object.keys(other.requests[0] ?? {})).toEqual(["model", "messages", "schema"]);
 });
 
-test("an empty prompt asks nobody", async () => {
+test("an empty prompt sends no request", async () => {
   const model = scriptedModel(tree(["a"]));
   expect((await failure(lay(model, { prompt: " \n" }))).message).toContain("the prompt is empty");
   expect(model.requests).toHaveLength(0);
@@ -69,8 +69,8 @@ test("a secret in the prompt is not sent", async () => {
   expect(JSON.stringify(model.requests)).toContain(token);
 });
 
-describe("a bad answer", () => {
-  test("is sent back with everything that is wrong with it, and the good one counts", async () => {
+describe("an invalid answer", () => {
+  test("an invalid answer is sent back with all its mistakes, and the corrected one is used", async () => {
     const model = scriptedModel(tree(["/etc/passwd", "a", "a"]), tree(["a", "b"]));
     const seen: StructureProgress[] = [];
     const structure = await lay(model, { onProgress: (progress) => seen.push(progress) });
@@ -83,7 +83,7 @@ describe("a bad answer", () => {
     expect(structure.usage.inputTokens).toBe(22);
   });
 
-  test("that stays bad is a clear failure, after a bounded number of answers", async () => {
+  test("repeatedly invalid answers fail with an explanation after a bounded number of attempts", async () => {
     const model = scriptedModel("not even JSON");
     const error = await failure(lay(model, { repairs: 1 }));
     expect(model.requests).toHaveLength(2);
@@ -91,7 +91,7 @@ describe("a bad answer", () => {
     expect(error.message).toMatch(/^m did not return a usable tree in 2 answers; try .*not JSON/s);
   });
 
-  test("is corrected by a separate request each time, and no correction is announced that is not requested", async () => {
+  test("each correction is a request of its own, and is announced only if it is sent", async () => {
     const model = scriptedModel("not even JSON");
     const seen: StructureProgress[] = [];
     await failure(lay(model, { onProgress: (progress) => seen.push(progress) }));
@@ -99,19 +99,19 @@ describe("a bad answer", () => {
     expect(seen.filter(({ problems }) => problems !== undefined)).toHaveLength(2);
   });
 
-  test("that is huge is not quoted back in full", async () => {
+  test("a huge invalid answer is not quoted in full", async () => {
     const model = scriptedModel(tree(Array.from({ length: 20_000 }, (_, i) => `f${i}`)), tree(["a"]));
     await lay(model);
     expect(JSON.stringify(model.requests[1]).length).toBeLessThan(20_000);
   });
 });
 
-test("a failure of the model is passed on as it is", async () => {
+test("a failure of the model is passed on unchanged", async () => {
   const error = new LlmError("rate-limited", "slow down");
   expect(await failure(lay(scriptedModel(error)))).toBe(error);
 });
 
-test("progress counts files while the answer streams in, through a real server", async () => {
+test("progress counts files while the answer streams in from a real server", async () => {
   const text = tree(["a.txt", "b.txt", "c.txt"]);
   const pieces = text.match(/.{1,17}/gs) ?? [];
   await using server = await openaiServer([{ stream: pieces }]);
@@ -121,7 +121,7 @@ test("progress counts files while the answer streams in, through a real server",
   expect(seen.at(-1)).toMatchObject({ latest: "c.txt", characters: text.length, requests: { done: 1, total: 1 } });
 });
 
-test("progress starts over with an attempt that starts over", async () => {
+test("progress starts over when the request is retried", async () => {
   await using server = await openaiServer([{ stream: tree(["a", "b"]), after: "cut" }, { stream: tree(["c"]) }]);
   const seen: number[] = [];
   const model = createOpenaiModel({ baseUrl: server.baseUrl, retries: { baseMs: 1 } });
@@ -133,7 +133,7 @@ test("progress starts over with an attempt that starts over", async () => {
   expect(seen).toEqual([0, 2, 1, 1]);
 });
 
-test("a server without strict schemas still lays out a tree", async () => {
+test("a server without strict schemas can still propose a tree", async () => {
   await using server = await openaiServer([
     ({ body }) =>
       body.response_format
@@ -143,7 +143,7 @@ test("a server without strict schemas still lays out a tree", async () => {
   expect((await lay(createOpenaiModel({ baseUrl: server.baseUrl }))).entries).toHaveLength(2);
 });
 
-test("cancelling stops it", async () => {
+test("cancelling stops the proposal", async () => {
   await using server = await openaiServer([{ hang: true }]);
   const abort = new AbortController();
   const pending = failure(lay(createOpenaiModel({ baseUrl: server.baseUrl }), { signal: abort.signal }));
@@ -169,7 +169,7 @@ describe("a tree too large for one answer", () => {
     });
   }
 
-  test("is laid out in rounds, in parallel, within the limit of requests at once", async () => {
+  test("a large tree is proposed in rounds, in parallel, within the concurrency limit", async () => {
     const model = large();
     const seen: StructureProgress[] = [];
     const structure = await lay(model, { concurrency: 3, onProgress: (progress) => seen.push(progress) });
@@ -179,7 +179,7 @@ describe("a tree too large for one answer", () => {
     expect(seen.at(-1)).toMatchObject({ files: 1201, requests: { done: 13, total: 13 } });
   });
 
-  test("asks the same for each directory, whatever the order of the others", async () => {
+  test("the request for each directory does not depend on the order of the others", async () => {
     const one = large();
     const other = large();
     await lay(one, { concurrency: 1 });
@@ -189,7 +189,7 @@ describe("a tree too large for one answer", () => {
     expect(one.labels.slice(1).sort()).toEqual(directories.map((path) => `structure of /${path}`));
   });
 
-  test("is sent back before the rounds when it would break the limit", async () => {
+  test("an answer that would exceed the limit is rejected before the rounds start", async () => {
     const model = large();
     const error = await failure(lay(model, { limits: { entries: 500 } }));
     expect(error.message).toContain(
@@ -199,7 +199,7 @@ describe("a tree too large for one answer", () => {
     expect(model.requests[1]?.messages.at(-1)?.content).toContain("at most 500 are allowed");
   });
 
-  test("is not kept when its rounds together break the limit: the same prompt may be asked again", async () => {
+  test("if the rounds together exceed the limit, no answer is kept, so that the same prompt can be tried again", async () => {
     const model = scriptedModel(({ messages }) => {
       const part = /content of one directory only: (\S+)/.exec(messages.at(-1)?.content ?? "")?.[1];
       if (part === undefined) return tree(["README.md"], [["d", 1]]);
@@ -212,7 +212,7 @@ describe("a tree too large for one answer", () => {
     expect(forgotten.sort()).toEqual(model.requests.map((request) => JSON.stringify(request)).sort());
   });
 
-  test("forgets the answers it rejected when it fails, and keeps those that led to a part that is whole", async () => {
+  test("on failure, rejected answers are forgotten, and those that led to a complete part are kept", async () => {
     const requests = new Map<string, ChatRequest[]>();
     const b = Promise.withResolvers<void>();
     const model = scriptedModel(async (request, { signal }) => {
@@ -248,7 +248,7 @@ describe("a tree too large for one answer", () => {
     expect(forgotten.map((request) => JSON.stringify(request)).sort()).toEqual([first("b"), first("c")].sort());
   });
 
-  test("asks again for what was rejected, and only for that, when an attempt failed in another part", async () => {
+  test("after a failure only the rejected parts are requested again", async () => {
     const store = createMemoryStore("a test");
     const asked: string[] = [];
     let broken = true;
@@ -276,7 +276,7 @@ describe("a tree too large for one answer", () => {
     expect([asked, requests]).toEqual([["a", "b"], 3]);
   });
 
-  test("fails as a whole when one directory fails, and stops the others", async () => {
+  test("a failure in one directory fails the whole tree and stops the others", async () => {
     let stopped = 0;
     const model = scriptedModel(({ messages }, { signal }) => {
       const part = /content of one directory only: (\S+)/.exec(messages.at(-1)?.content ?? "")?.[1];
@@ -300,7 +300,7 @@ describe("a tree too large for one answer", () => {
     expect(stopped).toBe(1);
   });
 
-  test("may leave directories in directories, but not without end", async () => {
+  test("unfinished directories may be nested, up to a limit", async () => {
     const depth = (messages: readonly ChatMessage[]) => {
       const asked = messages.map(({ content }) => /content of one directory only: (\S+)/.exec(content)?.[1] ?? "");
       return asked.find((part) => part !== "") ?? "";
@@ -319,7 +319,7 @@ describe("a tree too large for one answer", () => {
     expect((await lay(sensible)).entries.at(-1)?.path).toBe("/d/d/d/d/x.txt");
   });
 
-  test("names no unfinished directory twice", async () => {
+  test("an unfinished directory may not be listed twice", async () => {
     const twice = tree(
       [],
       [
@@ -332,7 +332,7 @@ describe("a tree too large for one answer", () => {
     expect(model.requests[1]?.messages.at(-1)?.content).toContain('"d" occurs more than once');
   });
 
-  test("is validated as one tree: symlinks of one round that only meet another's", async () => {
+  test("the tree is validated as a whole: symlinks of two rounds that form a cycle are rejected", async () => {
     const model = scriptedModel(({ messages }) => {
       const part = /content of one directory only: (\S+)/.exec(messages.at(-1)?.content ?? "")?.[1];
       if (part === undefined)
@@ -350,7 +350,7 @@ describe("a tree too large for one answer", () => {
   });
 });
 
-describe("a budget", () => {
+describe("a budget for the structure", () => {
   const names = Array.from({ length: 8 }, (_, index) => `d${index}`);
   const rounds = ({ messages }: ChatRequest): string => {
     const within = /Every path begins with "([^"]+)\/"/.exec(messages.at(-1)?.content ?? "")?.[1];
@@ -364,7 +364,7 @@ describe("a budget", () => {
   const limited = (model: LanguageModel, limits: BudgetLimits) =>
     createBudget({ limits, priceOf: () => undefined }).limit(model);
 
-  test("of three calls is three requests, although eight directories are asked for at once", async () => {
+  test("three calls are three requests, although eight directories are requested at once", async () => {
     const model = scriptedModel(rounds);
     const error = await failure(lay(limited(model, { calls: 3 }), { concurrency: 8 }));
     expect(error.kind).toBe("quota");
@@ -372,7 +372,7 @@ describe("a budget", () => {
     expect(model.requests).toHaveLength(3);
   });
 
-  test("that just suffices lays out the whole", async () => {
+  test("a budget that is just enough completes the tree", async () => {
     const model = scriptedModel(rounds);
     const { entries } = await lay(limited(model, { calls: 9 }), { concurrency: 8 });
     expect(entries.filter(({ type }) => type === "file")).toHaveLength(9);

@@ -30,7 +30,7 @@ const CASES: Readonly<Record<string, { options: Readonly<Record<string, unknown>
 };
 
 for (const [name, { options, directory }] of Object.entries(CASES)) {
-  test(`${name} keeps the contract`, async () => {
+  test(`${name} keeps the generator contract`, async () => {
     new Database(sandbox.at("shop.db"), { create: true }).run("CREATE TABLE IF NOT EXISTS t (a)");
     const parts = {
       base: sandbox.path,
@@ -52,7 +52,7 @@ for (const [name, { options, directory }] of Object.entries(CASES)) {
   });
 }
 
-test("every source is tested here", () => {
+test("every built-in generator is covered by the contract test", () => {
   const parts = { base: "/", environment: {}, print: () => {}, groups: new ProcessGroups() };
   expect([...createSourceGenerators(parts).keys()].sort()).toEqual(Object.keys(CASES).sort());
 });

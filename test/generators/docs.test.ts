@@ -11,7 +11,7 @@ const EXAMPLES = [...TEXT.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => c
 const sandbox = new Sandbox();
 afterAll(() => sandbox[Symbol.dispose]());
 
-test("every example compiles in strict mode, with the package's own types", () => {
+test("every documented example compiles in strict mode, with the package's own types", () => {
   const folder = sandbox.directory("types");
   symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
   for (const [index, code] of EXAMPLES.entries()) writeFileSync(join(folder, `example${index}.ts`), code);
@@ -28,7 +28,7 @@ test("every example compiles in strict mode, with the package's own types", () =
   expect(EXAMPLES.length).toBeGreaterThan(4);
 }, 60_000);
 
-test("the first is a working generator, in ten lines", async () => {
+test("the first documented example is a working generator in ten lines", async () => {
   const folder = sandbox.directory("first");
   const [first = ""] = EXAMPLES;
   expect(first.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("//")).length).toBeLessThanOrEqual(
@@ -42,7 +42,7 @@ test("the first is a working generator, in ten lines", async () => {
   expect(stdout).toContain("hello.txt  hello, once");
 });
 
-test("examples that are a whole configuration load", async () => {
+test("documented examples that are a whole configuration load", async () => {
   for (const [index, code] of EXAMPLES.entries()) {
     if (!code.includes("export default")) continue;
     const folder = sandbox.directory(`load${index}`);
@@ -54,7 +54,7 @@ test("examples that are a whole configuration load", async () => {
   }
 }, 30_000);
 
-test("a directory's file can be tested without a mount, and one that reads another", async () => {
+test("a directory's files can be tested without a mount, including one that reads another", async () => {
   const folder = sandbox.directory("house");
   const house = EXAMPLES.find((code) => code.includes("house/")) ?? "";
   writeFileSync(join(folder, "llmfs.config.ts"), house);
@@ -65,7 +65,7 @@ test("a directory's file can be tested without a mount, and one that reads anoth
   expect([missing.status, missing.stderr]).toEqual([90, expect.stringContaining("there is no such room (ENOENT)")]);
 });
 
-test("the test of the documentation runs, with the package from a checkout, by Bun and by the program", async () => {
+test("the documented test runs with the package from a checkout, by Bun and by the llmfs executable", async () => {
   const folder = sandbox.directory("testing");
   writeFileSync(join(folder, "package.json"), '{ "private": true }');
   writeFileSync(join(folder, "upper.test.ts"), EXAMPLES.find((code) => code.includes("bun:test")) ?? "");
@@ -86,7 +86,7 @@ test("the test of the documentation runs, with the package from a checkout, by B
   expect(stdout.toString()).toBe("");
 }, 60_000);
 
-test("the template of the documentation is made without a mount, of a file that a program writes", async () => {
+test("the documented template is rendered without a mount, from a file that a program writes", async () => {
   const folder = sandbox.directory("template");
   const liquid = /```liquid\n([\s\S]*?)```/.exec(TEXT)?.[1] ?? "";
   writeFileSync(join(folder, "out.liquid"), liquid);
@@ -103,7 +103,7 @@ test("the template of the documentation is made without a mount, of a file that 
   expect(shown).toMatch(/^ {2}llm +built in$/m);
 });
 
-test("without a mount, files that are read are made once, circles are named, and what nobody makes is not there", async () => {
+test("without a mount, files that are read are generated once, cycles are reported, and unknown files do not exist", async () => {
   const folder = sandbox.directory("reading");
   writeFileSync(
     join(folder, "llmfs.config.ts"),
@@ -131,7 +131,7 @@ test("without a mount, files that are read are made once, circles are named, and
   expect([astray.status, astray.stderr]).toEqual([90, expect.stringContaining("/nowhere: no rule creates this file")]);
 });
 
-test("what a generator fails with names the file once", async () => {
+test("an error of a generator names the file once", async () => {
   const folder = sandbox.directory("failing");
   writeFileSync(
     join(folder, "llmfs.config.ts"),
@@ -146,7 +146,7 @@ test("what a generator fails with names the file once", async () => {
   expect(await failing("page")).toBe(`llmfs: /page: the template does not exist: ${folder}/no.liquid (ENOENT)\n`);
 });
 
-test("the contract's example keeps the contract, and breaches are named", async () => {
+test("the contract's example keeps the contract, and violations are reported", async () => {
   const { contractTest } = await import("../../src/generators/contract-test.ts");
   const reads = {
     generate: async (_path: string, { read }: { read(path: string): Promise<Uint8Array> }) => ({

@@ -27,6 +27,6 @@ test.each([
   expect(isExempt(new URL(url), list)).toBe(exempt);
 });
 
-test("without NO_PROXY nothing is exempt", () => {
+test("without NO_PROXY every host uses the proxy", () => {
   expect(isExempt(new URL("http://example.com/"), undefined)).toBe(false);
 });

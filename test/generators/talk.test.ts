@@ -19,7 +19,7 @@ async function talk(
   return { lines, last };
 }
 
-test("ordinary lines are all said, blank ones are not, and the last one is known", async () => {
+test("every line except a blank one is logged, and the last one is remembered", async () => {
   expect(await talk("one\ntw", "o\n\n", "  \nthr", "ee\n\n")).toEqual({
     lines: ["one", "two", "three"],
     last: "three",
@@ -28,7 +28,7 @@ test("ordinary lines are all said, blank ones are not, and the last one is known
   expect(await talk()).toEqual({ lines: [], last: "" });
 });
 
-test("a character that comes in two pieces stays one", async () => {
+test("a character that arrives in two pieces is put together", async () => {
   const bytes = Buffer.from("é\n");
   const lines: string[] = [];
   const stream = new ReadableStream<Uint8Array>({
@@ -42,7 +42,7 @@ test("a character that comes in two pieces stays one", async () => {
   expect(lines).toEqual(["é"]);
 });
 
-test("of a flood of lines the first are logged, the rest are counted, and the last line is still known", async () => {
+test("of a flood of lines the first are logged, the rest are counted, and the last is still remembered", async () => {
   const flood = Array.from({ length: 40 }, () => "again and again\n".repeat(4096));
   const { lines, last } = await talk(...flood, "the reason\n");
   expect(last).toBe("the reason");
@@ -53,13 +53,13 @@ test("of a flood of lines the first are logged, the rest are counted, and the la
   expect(dropped.reduce((sum, one) => sum + one)).toBeGreaterThan(all / 2);
 });
 
-test("a line that never ends is cut, and says by how much", async () => {
+test("an endless line is truncated, and the log says by how much", async () => {
   const { lines } = await talk("x".repeat(20_000), "y\nend\n");
   expect(lines[0]).toBe(`${"x".repeat(8192)}… (11808 more characters)`);
   expect(lines.at(-1)).toBe("end");
 });
 
-test("whoever was silenced may speak again after a while", () => {
+test("a silenced generator may log again after a while", () => {
   let now = 0;
   const lines: string[] = [];
   const say = limitTalk((line) => lines.push(line), new Allowance(() => now));

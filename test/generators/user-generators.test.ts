@@ -21,7 +21,7 @@ function config(source: string): string {
 
 const errno = (error: unknown) => (error instanceof FsError ? error.code : String(error));
 
-test("a stream comes in order, bytes as they are, and more than fits under way at a time", async () => {
+test("a stream keeps its order and its bytes, even when it exceeds the window", async () => {
   const file = config(`export default { generators: { g: { async *pieces() {},
     generate: () => ({ content: (async function* () {
       for (let i = 0; i < 200; i++) yield new Uint8Array(100_000).fill(i % 251);
@@ -34,7 +34,7 @@ test("a stream comes in order, bytes as they are, and more than fits under way a
   expect(new TextDecoder().decode(bytes.slice(-6))).toBe("é\u{1f600}");
 }, 20_000);
 
-test("long text is cut between characters only", async () => {
+test("long text is split between characters only", async () => {
   const file =
     config(`export default { generators: { g: { generate: () => ({ content: "\\u{1f600}".repeat(400_001) }) } },
     rules: [{ match: "x", generator: "g" }] };`);
@@ -42,7 +42,7 @@ test("long text is cut between characters only", async () => {
   expect(await one.text("/x")).toBe("\u{1f600}".repeat(400_001));
 });
 
-test("one that ends the process takes no other generation along", async () => {
+test("a generator that exits the process does not fail the others", async () => {
   const file = config(`export default { generators: {
       good: { async generate(path) { await new Promise((done) => setTimeout(done, 150)); return { content: path }; } },
       bad: { async generate() { await new Promise((done) => setTimeout(done, 50)); process.exit(1); } },
@@ -57,7 +57,7 @@ test("one that ends the process takes no other generation along", async () => {
   expect(all).toEqual(["/good/1", "EIO", "/good/2", "/good/3"]);
 }, 20_000);
 
-test("what it asks of its context is answered, and failures keep their errno", async () => {
+test("a generator's questions to its context are answered, and failures keep their errno", async () => {
   const file = config(`export default { generators: { g: { async generate(path, context) {
       const seen = { params: context.params, options: context.options, match: context.match, prompts: context.prompts,
         outline: (await context.outline()).map((entry) => entry.path), file: context.file.path,
@@ -80,7 +80,7 @@ test("what it asks of its context is answered, and failures keep their errno", a
   expect(one.log).toContain("info: /7.json: it is noted");
 });
 
-test("it learns that another content is wanted, and may start programs while it lists", async () => {
+test("the context says when different content is requested, and has `working` while listing", async () => {
   const file = config(`export default { generators: { g: {
       list: (path, context) => [typeof context.working + ".txt"],
       generate: (path, context) => ({ content: String(context.again) }),
@@ -91,7 +91,7 @@ test("it learns that another content is wanted, and may start programs while it 
   expect(new TextDecoder().decode(await one.bytes("/d/a.txt", undefined, { again: true }))).toBe("true");
 });
 
-test("its process goes with the configuration, after dispose was called; what it prints is logged", async () => {
+test("a generator's process ends when the configuration is disposed, and its output is logged", async () => {
   const mark = sandbox.at("disposed");
   const file = config(`import { writeFileSync } from "node:fs";
     export default { generators: { g: { generate: () => { console.log("printed"); return { content: String(process.pid) }; },
@@ -112,7 +112,7 @@ function living(one: Loaded): ReadonlySet<number> {
   return pids;
 }
 
-test("its process ends when there is nothing to do for a while, after dispose, and is started again on demand", async () => {
+test("an idle process ends after a while, calling dispose, and is started again on demand", async () => {
   const file = config(`let count = 0; export default { generators: { g: {
     async generate() { await new Promise((done) => setTimeout(done, 400)); return { content: String(++count) }; },
     dispose() { console.log("over"); },
@@ -130,7 +130,7 @@ test("its process ends when there is nothing to do for a while, after dispose, a
   await eventually("it has ended again", () => pids.size === 0);
 });
 
-test("a process that queries SQLite ends when there is nothing to do for a while", async () => {
+test("an idle process that has used SQLite ends too", async () => {
   const file = sandbox.at("idle.config.json");
   const rule = { match: "n.csv", generator: "sql", options: { url: "sqlite:idle.db", query: "SELECT 1 AS n" } };
   writeFileSync(file, JSON.stringify({ rules: [rule] }));
@@ -144,7 +144,7 @@ test("a process that queries SQLite ends when there is nothing to do for a while
   }
 });
 
-test("a program: sizes, statuses, environment and input", async () => {
+test("exec: sizes, exit statuses, environment and input", async () => {
   const file = sandbox.at("exec.config.json");
   const rule = (match: string, options: object) => ({ match, generator: "exec", options });
   const sh = (script: string, more: object = {}) => ({ command: ["sh", "-c", script], ...more });
@@ -179,7 +179,7 @@ test("a program: sizes, statuses, environment and input", async () => {
   await eventually("nothing is left running", () => !commandLines().includes("sleep\x00876543\x00"));
 }, 20_000);
 
-test("programs and the user's own code get the path of their mount only; options do not", async () => {
+test("programs and user code get the path of their own mount in LLMFS_MOUNT; options cannot use it", async () => {
   const file = sandbox.at("told.config.ts");
   writeFileSync(
     file,
@@ -241,7 +241,7 @@ test("templates: variables, errors with file and line, and no way around the lim
   expect(await one.text("/gone").catch(errno)).toBe("EIO");
 }, 30_000);
 
-test("helper processes do not outlive what started them", async () => {
+test("helper processes do not outlive the process that started them", async () => {
   const file = config(
     `export default { generators: { g: { generate: () => { for (;;); } } }, rules: [{ match: "x", generator: "g" }] };`,
   );
@@ -282,7 +282,7 @@ function commandLines(): readonly string[] {
   });
 }
 
-test("a file is valid content, a Map is not, and metadata that cannot be stored is reported", async () => {
+test("a file is valid content, a Map is not, and metadata too large to store is reported", async () => {
   writeFileSync(sandbox.at("given.bin"), Uint8Array.of(0, 255, 10));
   const file = config(`export default { generators: { g: { generate: (path) => ({
       content: path === "/file" ? Bun.file(${JSON.stringify(sandbox.at("given.bin"))}) : path === "/map" ? new Map([[1, 2]]) : {},
@@ -295,7 +295,7 @@ test("a file is valid content, a Map is not, and metadata that cannot be stored 
   expect(await one.text("/empty")).toBe("{}\n");
 });
 
-test("the time that a template waits for other files is not its own", async () => {
+test("the time that a template waits for other files does not count toward its limit", async () => {
   const text = "{% include '/slow.txt' %}{{ '/slow.txt' | read }}{% for i in (1..3) %}{{ i }}{% endfor %}";
   const now = performance.now.bind(performance);
   let later = 0;
@@ -323,7 +323,7 @@ test("the time that a template waits for other files is not its own", async () =
   }
 });
 
-test("what code prints and logs without end is dropped after a while, and counted", async () => {
+test("endless output of user code is dropped after a while, and counted", async () => {
   const file = config(`export default { generators: { g: { async generate(path, { log }) {
       for (let i = 0; i < 200_000; i++) path === "/prints" ? console.log("an error again") : log.info("an error again");
       return { content: "done" };
@@ -337,7 +337,7 @@ test("what code prints and logs without end is dropped after a while, and counte
   }
 }, 30_000);
 
-test("what crosses in one piece is bounded: messages of errors, metadata, lists", async () => {
+test("single messages from user code are limited: errors, metadata, lists", async () => {
   const file = config(`const long = "x".repeat(50_000_000);
     export default { generators: { g: {
       generate: (path) => { if (path === "/fails") throw new Error(long); return { content: "x", metadata: { long, short: 1 } }; },
@@ -352,7 +352,7 @@ test("what crosses in one piece is bounded: messages of errors, metadata, lists"
   expect(await one.list("/d", "g").catch(errno)).toBe("EFBIG");
 }, 30_000);
 
-test("a program may say as much as it likes: what is too much is dropped, and its last words are known", async () => {
+test("a program may print any amount to stderr: the excess is dropped, and the last line is kept", async () => {
   const flood = "i=0; while [ $i -lt 60 ]; do i=$((i+1)); head -c 100000 /dev/zero | tr '\\0' x; echo; done >&2";
   const file = sandbox.at("talks.config.json");
   const options = (end: string) => ({
@@ -377,7 +377,7 @@ test("a program may say as much as it likes: what is too much is dropped, and it
   expect(String(error)).toContain("ended with status 1: the reason");
 }, 30_000);
 
-test("a program that lists a line without end is stopped", async () => {
+test("a program that prints an endless line while listing is stopped", async () => {
   const file = sandbox.at("lists.config.json");
   const list = (script: string) => ({ command: ["true"], list: ["sh", "-c", script] });
   writeFileSync(
@@ -394,7 +394,7 @@ test("a program that lists a line without end is stopped", async () => {
   expect(await one.list("/some", "exec")).toEqual(["a", "b"]);
 });
 
-test("a template that is no file, or too long, is refused and not read to its end", async () => {
+test("a template that is not a regular file, or too long, is refused without being read to its end", async () => {
   const file = sandbox.at("endless.config.json");
   symlinkSync("/dev/zero", sandbox.at("endless.liquid"));
   writeFileSync(sandbox.at("huge.liquid"), "");
@@ -411,7 +411,7 @@ test("a template that is no file, or too long, is refused and not read to its en
   expect(await said("/huge")).toContain("huge.liquid cannot be read: it is longer than 16 MiB");
 });
 
-test("a template that loops holds up nobody, and is given up with its reader", async () => {
+test("an endless loop in a template blocks no other file, and stops with its reader", async () => {
   const file = sandbox.at("loops.config.json");
   const loop = "{% for a in (1..10000000) %}{% for b in (1..10000000) %}{% endfor %}{% endfor %}";
   const sorts =

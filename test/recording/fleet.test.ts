@@ -232,7 +232,7 @@ describe("a shared store that fails", () => {
   for (const [location, s3Settings] of places) {
     const scheme = location.split(":")[0];
 
-    test(`is replaced by the local one in auto, with one warning that shows no password (${scheme})`, async () => {
+    test(`auto mode replaces a failing store by the local one, with one warning that shows no password (${scheme})`, async () => {
       const local = mkdtempSync(join(folder, "local-"));
       const warnings: string[] = [];
       const warn = (line: string) => warnings.push(line);
@@ -248,7 +248,7 @@ describe("a shared store that fails", () => {
       expect(warnings[0]).not.toContain("secret");
     });
 
-    test(`is an error in replay, even if the local one has the answer (${scheme})`, async () => {
+    test(`replay fails if the shared store fails, even if the local one has the answer (${scheme})`, async () => {
       const local = mkdtempSync(join(folder, "local-"));
       await createRecordedModel(scriptedModel("hello"), createFolderStore(local), { mode: "auto" }).complete(ask("Hi"));
       const store = await openStore(location, { mode: "replay", local, warn: () => {}, s3: s3Settings });
@@ -261,7 +261,7 @@ describe("a shared store that fails", () => {
     });
   }
 
-  test.skipIf(REDIS === null)("is used again when it is back (needs redis-server)", async () => {
+  test.skipIf(REDIS === null)("a store is used again when it is back (needs redis-server)", async () => {
     const home = mkdtempSync(join(folder, "redis-"));
     await using first = await redisServer(home);
     const local = createFolderStore(join(home, "local"));
@@ -281,7 +281,7 @@ describe("a shared store that fails", () => {
     await store.close?.();
   });
 
-  test("and recovers gets what was recorded in the meantime, once it is requested", async () => {
+  test("a store that recovers gets each answer recorded in the meantime once that answer is requested", async () => {
     let down = true;
     const shared = createMemoryStore("shared");
     const flaky: RecordingStore = {
@@ -297,7 +297,7 @@ describe("a shared store that fails", () => {
     expect(await shared.list()).toEqual([one]);
   });
 
-  test("gets nothing copied from the local one by reading", async () => {
+  test("reading copies nothing from the local store to the shared one", async () => {
     const one = recordingOf("x");
     const shared = createMemoryStore("shared");
     const store = withFallback(shared, createMemoryStore("local", [one]), { warn: () => {}, lookOnly: true });
@@ -305,7 +305,7 @@ describe("a shared store that fails", () => {
     expect(await shared.list()).toEqual([]);
   });
 
-  test("for writing only is still read", async () => {
+  test("a store that rejects writes is still read", async () => {
     const shared = createMemoryStore("shared", [recordingOf("shared", "/there")], { readOnly: true });
     const local = createMemoryStore("local");
     const warnings: string[] = [];
@@ -318,7 +318,7 @@ describe("a shared store that fails", () => {
     expect(warnings).toEqual(["shared cannot be written, so local are used instead: shared is read-only"]);
   });
 
-  test("or works: a useless answer is forgotten in both stores", async () => {
+  test("a useless answer is removed from both stores, whether or not the shared one works", async () => {
     const one = recordingOf("");
     const [shared, local] = [createMemoryStore("shared", [one]), createMemoryStore("local", [one])];
     const store = withFallback(shared, local, { warn: () => {} });
@@ -326,7 +326,7 @@ describe("a shared store that fails", () => {
     expect([...(await shared.list()), ...(await local.list())]).toEqual([]);
   });
 
-  test.skipIf(REDIS === null)("for one recording only still serves the others (needs redis-server)", async () => {
+  test.skipIf(REDIS === null)("a bad recording does not affect the others (needs redis-server)", async () => {
     const warnings: string[] = [];
     const store = createRedisStore(`${redis.url}?prefix=a*b`, { warn: (line) => warnings.push(line) });
     const one = recordingOf("x");
@@ -344,7 +344,7 @@ describe("a shared store that fails", () => {
     await store.close?.();
   });
 
-  test.skipIf(REDIS === null)("because of a missing password reports that (needs redis-server)", async () => {
+  test.skipIf(REDIS === null)("a missing password is reported (needs redis-server)", async () => {
     const client = new RedisClient(redis.url);
     await client.send("CONFIG", ["SET", "requirepass", "secret"]);
     const store = createRedisStore(redis.url);
@@ -354,7 +354,7 @@ describe("a shared store that fails", () => {
     expect(String(error)).toContain("the server requires a password; write redis://:PASSWORD@HOST");
   });
 
-  test("reports the reason: connection refused, unknown name, or another kind of server", async () => {
+  test("the error gives the reason: connection refused, unknown name, or another kind of server", async () => {
     await using page = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("<html>") });
     const get = (store: RecordingStore) => store.get("0".repeat(64)).catch(String);
     expect(await get(createRedisStore(`redis://127.0.0.1:${port}`))).toContain("connection refused");
@@ -367,7 +367,7 @@ describe("a shared store that fails", () => {
     expect(await get(createS3Store("s3://fleet", { endpoint }))).toContain("AWS_ACCESS_KEY_ID");
   });
 
-  test("temporarily, as S3 does under load, is asked again", async () => {
+  test("a temporary failure, as from S3 under load, is retried", async () => {
     let asked = 0;
     await using busy = Bun.serve({
       port: 0,
@@ -382,7 +382,7 @@ describe("a shared store that fails", () => {
     expect(asked).toBe(3);
   });
 
-  test("by accepting connections and never answering runs into the timeout", async () => {
+  test("a server that accepts connections and never answers runs into the timeout", async () => {
     const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
     const store = createRedisStore(`redis://127.0.0.1:${silent.port}`, { timeoutMs: 50 });
     const slow = createS3Store("s3://fleet/x", {

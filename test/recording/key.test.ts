@@ -5,12 +5,12 @@ import { likeRequests } from "../support/like-requests.ts";
 
 const request: ChatRequest = { model: "m", messages: [{ role: "user", content: "Hi" }], temperature: 0 };
 
-test("the order of members does not change the key, and an unset one counts as absent", () => {
+test("the order of members does not change the key, and an undefined member counts as absent", () => {
   const reordered = { temperature: 0, maxTokens: undefined, messages: [{ content: "Hi", role: "user" }], model: "m" };
   expect(canonicalJson(reordered)).toBe(canonicalJson(request));
 });
 
-test("everything else in a request changes the key", () => {
+test("every other difference between requests changes the key", () => {
   const others: ChatRequest[] = [
     { ...request, model: "n" },
     { ...request, temperature: 1 },
@@ -22,7 +22,7 @@ test("everything else in a request changes the key", () => {
   expect(new Set([request, ...others].map(requestKey)).size).toBe(others.length + 1);
 });
 
-test("the key is the sha-256 of canonical JSON, so that other programs can compute it", () => {
+test("the key is the SHA-256 of canonical JSON, so that other programs can compute it", () => {
   expect(canonicalJson(request)).toBe('{"messages":[{"content":"Hi","role":"user"}],"model":"m","temperature":0}');
   expect(requestKey(request)).toBe(new Bun.CryptoHasher("sha256").update(canonicalJson(request)).digest("hex"));
 });

@@ -3,22 +3,22 @@ import { Labels } from "../../src/recording/labels.ts";
 
 const listed = (...labels: string[]) => labels.map((label) => ({ label, name: `of ${label}` }));
 
-test("recordings with the same label are the only ones near", async () => {
+test("only recordings with the same label are listed if there are any", async () => {
   const labels = new Labels(async () => [...listed("/a", "/b"), { label: "/a", name: "another of /a" }]);
   expect(await labels.near("/a")).toEqual(["of /a", "another of /a"]);
 });
 
-test("without the same label, the same name comes first, then the same folder, then any", async () => {
+test("without the same label, the same file name comes first, then the same folder, then any", async () => {
   const labels = new Labels(async () => listed("/x/y", "/docs/intro.md", "/old/guide.md"));
   expect(await labels.near("/docs/guide.md")).toEqual(["of /old/guide.md", "of /docs/intro.md", "of /x/y"]);
 });
 
-test("only a few of many are near", async () => {
+test("only a few nearby recordings are listed", async () => {
   const labels = new Labels(async () => listed(...Array.from({ length: 1000 }, (_, index) => `/f/${index}`)));
   expect((await labels.near("/f/none")).length).toBeLessThan(10);
 });
 
-test("a thousand misses at once list the store once", async () => {
+test("a thousand concurrent misses list the store once", async () => {
   let asked = 0;
   const labels = new Labels(async () => {
     asked += 1;
@@ -29,7 +29,7 @@ test("a thousand misses at once list the store once", async () => {
   expect(asked).toBe(1);
 });
 
-test("listing is tried again after a failure", async () => {
+test("listing is retried after a failure", async () => {
   let asked = 0;
   const labels = new Labels(async () => {
     asked += 1;

@@ -3,7 +3,7 @@ import { PrefixCache } from "../../src/recording/prefix-cache.ts";
 
 const page = (name: string) => `${name} `.repeat(2000);
 
-test("a shared prefix is known from the second text on, and a longer one as soon as two texts share it", () => {
+test("a shared prefix is cached from the second text on, and a longer one as soon as two texts share it", () => {
   const heads = new PrefixCache();
   const [all, one, two] = [page("all"), page("one"), page("two")];
   expect(heads.of(`${all}${one}1`)).toBe("");

@@ -34,8 +34,8 @@ async function failure(promise: Promise<unknown>): Promise<LlmError> {
   throw new Error(`not an LlmError: ${String(error)}`);
 }
 
-describe("auto", () => {
-  test("asks once, records, and repeats the answer from then on", async () => {
+describe("auto mode", () => {
+  test("auto mode calls the model once, records the answer, and replays it from then on", async () => {
     const { model, recorded, store } = setup("auto");
     const first = await recorded.complete(HI, { label: "/a.txt" });
     const second = await recorded.complete(HI);
@@ -53,7 +53,7 @@ describe("auto", () => {
     ]);
   });
 
-  test("passes the text to onText, also from a recording", async () => {
+  test("auto mode passes the text to onText, also from a recording", async () => {
     const { recorded } = setup("auto");
     const heard: string[] = [];
     await recorded.complete(HI);
@@ -61,13 +61,13 @@ describe("auto", () => {
     expect(heard).toEqual(["hello"]);
   });
 
-  test("does not record a failure", async () => {
+  test("a failure is not recorded", async () => {
     const { recorded, store } = setup("auto", scriptedModel(new LlmError("server", "no")));
     await failure(recorded.complete(HI));
     expect(await store.list()).toEqual([]);
   });
 
-  test("without a model, answers recorded requests and reports what others need", async () => {
+  test("without a model, recorded requests are answered, and the error for others says what is missing", async () => {
     const { store } = setup("auto");
     await createRecordedModel(scriptedModel("hello"), store, { mode: "auto" }).complete(HI);
     const alone = createRecordedModel(undefined, store, { mode: "auto" });
@@ -77,7 +77,7 @@ describe("auto", () => {
     expect(error.message).toContain("/b.txt");
   });
 
-  test("continues without a store that fails, and warns once", async () => {
+  test("auto mode continues without a store that fails, and warns once", async () => {
     const broken: RecordingStore = {
       name: "redis://nowhere",
       get: () => Promise.reject(new Error("connection refused")),
@@ -94,7 +94,7 @@ describe("auto", () => {
   });
 });
 
-test("of two answers the first one recorded is used for both", async () => {
+test("if two answers are recorded at once, the first one is used for both", async () => {
   const store = createMemoryStore("memory");
   const key = requestKey(HI);
   const model = scriptedModel(async () => {
@@ -107,17 +107,17 @@ test("of two answers the first one recorded is used for both", async () => {
   expect((await store.get(key))?.answer.text).toBe("theirs");
 });
 
-describe("record, if nothing can be recorded", () => {
+describe("record mode without a usable store", () => {
   const broken = new Error("redis://nowhere: connection refused");
   const store: RecordingStore = { ...createMemoryStore("redis://nowhere"), put: () => Promise.reject(broken) };
 
-  test("is an error rather than a lost answer", async () => {
+  test("record mode fails rather than lose an answer", async () => {
     const { recorded } = setup("record", scriptedModel("hello"), store);
     const error = await failure(recorded.complete(HI));
     expect([error.kind, error.message]).toEqual(["recordings", "redis://nowhere cannot be used: connection refused"]);
   });
 
-  test("is an error before anything is sent if a claim fails", async () => {
+  test("record mode fails before anything is sent if a claim fails", async () => {
     const claiming = { ...store, claim: () => Promise.reject(broken) };
     const { recorded, model } = setup("record", scriptedModel("hello"), claiming);
     expect((await failure(recorded.complete(HI))).kind).toBe("recordings");
@@ -125,7 +125,7 @@ describe("record, if nothing can be recorded", () => {
   });
 });
 
-test("record asks again and replaces", async () => {
+test("record mode calls the model again and replaces the recording", async () => {
   const { recorded, model, store } = setup("record", scriptedModel("one", "two"));
   await recorded.complete(HI);
   expect((await recorded.complete(HI)).text).toBe("two");
@@ -133,7 +133,7 @@ test("record asks again and replaces", async () => {
   expect((await store.list()).map(({ answer }) => answer.text)).toEqual(["two"]);
 });
 
-test("a replaced answer can be restored, and that can be undone too", async () => {
+test("a replaced answer can be restored, and running the restore again redoes it", async () => {
   const { recorded, store } = setup("auto", scriptedModel("one", "two", "three"));
   const kept = async () => (await store.list()).map(({ answer }) => answer.text);
   const key = requestKey(HI);
@@ -151,7 +151,7 @@ test("a replaced answer can be restored, and that can be undone too", async () =
   expect([await kept(), (await recorded.complete(HI)).text]).toEqual([["two"], "two"]);
 });
 
-test("off neither reads nor writes, but returns the key", async () => {
+test("off mode neither reads nor writes, but returns the key", async () => {
   const { recorded, model, store } = setup("off");
   await recorded.complete(HI);
   expect((await recorded.complete(HI)).key).toBe(requestKey(HI));
@@ -159,8 +159,8 @@ test("off neither reads nor writes, but returns the key", async () => {
   expect(await store.list()).toEqual([]);
 });
 
-describe("replay", () => {
-  test("answers without asking the model", async () => {
+describe("replay mode", () => {
+  test("replay answers without the model", async () => {
     const { store } = setup("auto");
     await createRecordedModel(scriptedModel("hello"), store, { mode: "auto" }).complete(HI);
     const { recorded, model } = setup("replay", scriptedModel("never"), store);
@@ -170,7 +170,7 @@ describe("replay", () => {
     expect(model?.requests).toEqual([]);
   });
 
-  test("a miss names the file, the nearest recording, and the first difference", async () => {
+  test("a miss reports the file, the nearest recording, and the first difference", async () => {
     const { recorded: recorder, store } = setup("auto");
     await recorder.complete(ask("The tree:\na\nb\n\nWrite a"), { label: "/a" });
     await recorder.complete(ask("The tree:\na\nb\n\nWrite b"), { label: "/b" });
@@ -183,7 +183,7 @@ describe("replay", () => {
     );
   });
 
-  test("a miss names a damaged recording of its key", async () => {
+  test("a miss reports a damaged recording with the same key", async () => {
     const damaged = { ...createMemoryStore("recordings in x"), unusable: () => "x/a.txt: its answer was changed" };
     const { recorded } = setup("replay", undefined, damaged);
     expect((await failure(recorded.complete(HI, { label: "/a.txt" }))).message).toMatch(
@@ -199,7 +199,7 @@ describe("replay", () => {
   });
 });
 
-test("a request cancelled before it begins is cancelled in every mode", async () => {
+test("a request cancelled before it starts is cancelled in every mode", async () => {
   for (const mode of ["auto", "record", "replay", "off"] as const) {
     const { recorded, model } = setup(mode);
     expect((await failure(recorded.complete(HI, { signal: AbortSignal.abort() }))).kind).toBe("cancelled");
@@ -229,7 +229,7 @@ test("the first difference is described in words", () => {
   for (const [recorded, asked, words] of cases) expect(describeDifference(recorded, asked)).toBe(words);
 });
 
-test("a read-only store refuses to be written", async () => {
+test("a read-only store refuses writes", async () => {
   const store = createMemoryStore("the demo", [], { readOnly: true });
   const { warnings, recorded } = setup("auto", scriptedModel("hello"), store);
   await recorded.complete(HI);

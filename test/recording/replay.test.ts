@@ -40,7 +40,7 @@ function traced(...more: string[]): { calls: string; output: string } {
 }
 
 describe.skipIf(Bun.which("strace") === null)("replaying (needs strace)", () => {
-  test("opens no socket, not even for a miss", () => {
+  test("replay opens no socket, not even for a miss", () => {
     const { calls, output } = traced();
     expect(calls).toBe("");
     const { files, miss } = JSON.parse(output);
@@ -49,7 +49,7 @@ describe.skipIf(Bun.which("strace") === null)("replaying (needs strace)", () => 
     expect(miss).toMatch(/The nearest is \/README\.md \([0-9a-f]{16}…\): the prompt differs at line \d+/);
   });
 
-  test("is traced completely: a single fetch would be seen", () => {
+  test("the trace would show a single fetch", () => {
     expect(traced("socket").calls).toContain("connect(");
   });
 });
@@ -84,7 +84,7 @@ describe("a changed prompt", () => {
     return writer.labels.map(String).sort();
   }
 
-  test("invalidates exactly the files that it applies to", async () => {
+  test("a changed prompt invalidates exactly the files that it applies to", async () => {
     const store = createMemoryStore("memory");
     expect(await run(store, structure("Python 3.10."))).toHaveLength(4);
     expect(await run(store, structure("Python 3.10."))).toEqual([]);
@@ -93,7 +93,7 @@ describe("a changed prompt", () => {
     expect(await run(store, structure("Python 3.10."))).toEqual([]);
   });
 
-  test("of the whole tree invalidates all of it", async () => {
+  test("a changed prompt for the whole tree invalidates every file", async () => {
     const store = createMemoryStore("memory");
     await run(store, structure("Python 3.10."));
     expect(await run(store, structure("Python 3.10."), "Another tree.")).toHaveLength(4);

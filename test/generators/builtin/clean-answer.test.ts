@@ -2,77 +2,77 @@ import { describe, expect, test } from "bun:test";
 import { extractJson, readFileAnswer, readFileText } from "../../../src/generators/builtin/clean-answer.ts";
 
 describe("a code fence", () => {
-  test("around the whole answer is removed, whatever language it names", () => {
+  test("a fence around the whole answer is removed, whatever language it names", () => {
     expect(readFileText("```c\nint x;\n```", "/a.c")).toBe("int x;\n");
     expect(readFileText("```\nint x;\n```\n", "/a.c")).toBe("int x;\n");
     expect(readFileText("\n\n~~~~c\nint x;\n~~~~\n\n", "/a.c")).toBe("int x;\n");
     expect(readFileText("```c\r\nint x;\r\n```\r\n", "/a.c")).toBe("int x;\r\n");
   });
 
-  test("keeps indentation and blank lines inside, but for blank lines at the top", () => {
+  test("removing a fence keeps indentation and blank lines inside, except blank lines at the top", () => {
     expect(readFileText("```c\n\n  int x;\n\n\n```", "/a.c")).toBe("  int x;\n\n\n");
   });
 
-  test("that closes before the end is content", () => {
+  test("a fence that closes before the end of the answer is content", () => {
     const answer = "```c\nint x;\n```\nand\n```c\nint y;\n```\n";
     expect(readFileText(answer, "/a.c")).toBe(answer);
   });
 
-  test("with prose around it is left alone in prose: nobody can tell an introduction from content", () => {
+  test("a fence with prose around it is kept in a prose file, where an introduction may be content", () => {
     for (const path of ["/README.md", "/notes.txt", "/LICENSE", "/page.rst", "/letter.j2"]) {
       const answer = "Here it is:\n```c\nint x;\n```\nThat is all.\n";
       expect(readFileAnswer(answer, path)).toEqual({ text: answer });
     }
   });
 
-  test("that never closes is content", () => {
+  test("a fence that never closes is content", () => {
     expect(readFileText("```c\nint x;\n", "/a.c")).toBe("```c\nint x;\n");
     expect(readFileText("```", "/a.c")).toBe("```\n");
   });
 
-  test("may hold indented fences, and fences of the other kind or shorter", () => {
+  test("a fence may contain indented fences, shorter fences, and fences of the other kind", () => {
     expect(readFileText('```py\n"""\n    ```\n    x\n    ```\n~~~\n"""\n```', "/a.py")).toBe(
       '"""\n    ```\n    x\n    ```\n~~~\n"""\n',
     );
     expect(readFileText("````md\n```sh\nls\n```\n````", "/a.md")).toBe("```sh\nls\n```\n");
   });
 
-  test("around Markdown may hold fences that name a language", () => {
+  test("a fence around Markdown may contain fences that name a language", () => {
     expect(readFileText("```markdown\n# T\n```sh\nls\n```\nend\n```", "/README.md")).toBe("# T\n```sh\nls\n```\nend\n");
   });
 
-  test("that is all of a Markdown file stays, unless it is plainly a wrapping", () => {
+  test("a fence that is the whole Markdown file is kept, unless it is clearly a wrapper", () => {
     expect(readFileText("```sh\nls\n```\n", "/howto.md")).toBe("```sh\nls\n```\n");
     expect(readFileText("```\nls\n```\n", "/howto.md")).toBe("```\nls\n```\n");
     expect(readFileText("```\n# Title\n\ntext\n```\n", "/howto.md")).toBe("# Title\n\ntext\n");
     expect(readFileText("```md\ntext\n```\n", "/howto.md")).toBe("text\n");
   });
 
-  test("that is empty is how a model says that the file is empty", () => {
+  test("an empty fence is how a model says that the file is empty", () => {
     expect(readFileText("```\n```", "/__init__.py")).toBe("");
     expect(readFileText("```\n\n```\n", "/empty.md")).toBe("");
   });
 
-  test("in the middle of a line is content", () => {
+  test("a fence in the middle of a line is content", () => {
     expect(readFileText("```x``` is code\n```\n", "/a.txt")).toBe("```x``` is code\n```\n");
   });
 });
 
 describe("text", () => {
-  test("gets a final newline when it has none, and keeps what it has", () => {
+  test("a final newline is added if it is missing", () => {
     expect(readFileText("a", "/a")).toBe("a\n");
     expect(readFileText("a\n", "/a")).toBe("a\n");
     expect(readFileText("a\n\n", "/a")).toBe("a\n\n");
     expect(readFileText("  a\n", "/a")).toBe("  a\n");
   });
 
-  test("loses the thoughts before it", () => {
+  test("a model's thoughts before the text are removed", () => {
     expect(readFileText("<think>\nhm\n```c\n</think>\n\n```c\nint x;\n```", "/a.c")).toBe("int x;\n");
     expect(readFileText("<think> in the text\n", "/a.txt")).toBe("<think> in the text\n");
   });
 });
 
-describe("sentences around a code fence, in a file of code,", () => {
+describe("sentences around a code fence, in a code file,", () => {
   const cases: readonly (readonly [name: string, path: string, answer: string, content: string])[] = [
     ["before it", "/a.c", "Here it is:\n```c\nint x;\n```\n", "int x;\n"],
     ["after it", "/a.c", "```c\nint x;\n```\n\nThis declares an integer.\n", "int x;\n"],
@@ -107,7 +107,7 @@ describe("sentences around a code fence, in a file of code,", () => {
     ["of a shell script", "/x.sh", "The script:\n```bash\n#!/bin/sh\nls\n```\n", "#!/bin/sh\nls\n"],
     ["after thoughts", "/m.py", "<think>\nhm\n</think>\nHere:\n```python\nx = 1\n```\n", "x = 1\n"],
   ];
-  test.each(cases)("%s, are left out", (_, path, answer, content) => {
+  test.each(cases)("%s, are removed", (_, path, answer, content) => {
     expect(readFileAnswer(answer, path)).toEqual({ text: content });
   });
 
@@ -119,7 +119,7 @@ describe("sentences around a code fence, in a file of code,", () => {
     ["a fence at the end that was never opened", "/m.py", "x = 1\n```\n"],
     ["a block that is never closed, alone", "/a.c", "```c\nint x;\n"],
   ];
-  test.each(unclear)("%s: that is not plain, and the text stays", (_, path, answer) => {
+  test.each(unclear)("%s: unclear, so the text is kept", (_, path, answer) => {
     expect(readFileAnswer(answer, path)).toEqual({ text: answer, unclear: true });
   });
 
@@ -139,19 +139,19 @@ describe("sentences around a code fence, in a file of code,", () => {
     ["a doc comment", "/a.rs", "/// ```rust\n/// f();\n/// ```\nfn f() {}\n"],
     ["an indented block of YAML", "/a.yml", "text: |\n  ```sh\n  ls\n  ```\n"],
   ];
-  test.each(content)("stay where they are content: in %s", (_, path, text) => {
+  test.each(content)("sentences that are content are kept: in %s", (_, path, text) => {
     expect(readFileAnswer(text, path)).toEqual({ text });
   });
 });
 
 describe("the first line", () => {
-  test("is not an empty one", () => {
+  test("empty lines before the first line are removed", () => {
     expect(readFileText("\n\n#!/bin/sh\nls\n", "/x.sh")).toBe("#!/bin/sh\nls\n");
     expect(readFileText("\r\n \t\r\n# Title\r\n", "/README.md")).toBe("# Title\r\n");
     expect(readFileText("```sh\n\n#!/bin/sh\n```", "/x.sh")).toBe("#!/bin/sh\n");
   });
 
-  test("is not indented where that is an error, or means something else", () => {
+  test("the first line is not indented where that would be an error or change the meaning", () => {
     expect(readFileText(" import os\n\nx = 1\n", "/m.py")).toBe("import os\n\nx = 1\n");
     expect(readFileText("\n    import os\n", "/m.py")).toBe("import os\n");
     expect(readFileText(" name: x\non: push\n", "/ci.yml")).toBe("name: x\non: push\n");
@@ -159,11 +159,11 @@ describe("the first line", () => {
     expect(readFileText(" id,name\n1,x\n", "/a.csv")).toBe("id,name\n1,x\n");
   });
 
-  test("of a Python file that is indented as a whole is moved with it", () => {
+  test("a Python file that is indented as a whole loses that indentation", () => {
     expect(readFileText("    def f():\n        pass\n\n    f()\n", "/m.py")).toBe("def f():\n    pass\n\nf()\n");
   });
 
-  test("begins with what has to be at the beginning of any file", () => {
+  test("text that must start a file, such as #!, loses its indentation in any file", () => {
     expect(readFileText(" #!/usr/bin/env lua\nx()\n", "/run")).toBe("#!/usr/bin/env lua\nx()\n");
     expect(readFileText(' <?xml version="1.0"?>\n<a/>\n', "/a.xml")).toBe('<?xml version="1.0"?>\n<a/>\n');
     expect(readFileText(" <?php\nheader('x');\n", "/a.php")).toBe("<?php\nheader('x');\n");
@@ -171,7 +171,7 @@ describe("the first line", () => {
     expect(readFileText(" ---\ntitle: x\n---\n# T\n", "/page.md")).toBe("---\ntitle: x\n---\n# T\n");
   });
 
-  test("keeps its indentation anywhere else: it may be a drawing, a centred title, a list", () => {
+  test("the first line keeps its indentation elsewhere, as in a drawing, a centred title or a list", () => {
     for (const [path, text] of [
       ["/cat.txt", " /\\_/\\\n( o.o )\n > ^ <\n"],
       ["/LICENSE", "          GNU GENERAL PUBLIC LICENSE\nVersion 3\n"],
@@ -187,13 +187,13 @@ describe("the first line", () => {
 });
 
 describe("JSON", () => {
-  test("is found bare, fenced, after thoughts, and between prose", () => {
+  test("JSON is found bare, fenced, after thoughts, and between prose", () => {
     for (const answer of ['{"a":1}', '```json\n{"a":1}\n```', '<think>{</think>{"a":1}', 'Sure!\n{"a":1}\nDone.']) {
       expect(JSON.parse(extractJson(answer))).toEqual({ a: 1 });
     }
   });
 
-  test("that is not there leaves the text to be complained about", () => {
+  test("if there is no JSON, the text is returned for the error message", () => {
     expect(extractJson("I'd rather not.")).toBe("I'd rather not.");
   });
 });

@@ -144,7 +144,7 @@ async function outcome(options: Readonly<Record<string, unknown>>, path = "/x/1.
   return one.text(path).catch((error: unknown) => (error instanceof FsError ? error.code : String(error)));
 }
 
-test("parts of the path are encoded in the URL, whatever they hold", async () => {
+test("parts of the path are encoded in the URL, whatever characters they contain", async () => {
   await using one = await with_({});
   expect(await one.text("/x/7.txt")).toBe("GET /echo/7");
   for (const [part, encoded] of [
@@ -175,7 +175,7 @@ test("no request waits on an idle connection that died silently", async () => {
   for (const id of [1, 2, 3]) expect(await one.text(`/x/${id}.txt`)).toBe("here");
 });
 
-test("method, headers with secrets from the environment, and a body are sent", async () => {
+test("method, headers with secrets from the environment, and body are sent", async () => {
   const options = { method: "post", headers: { Authorization: `Bearer \${TOKEN}` }, body: { q: [1] } };
   await using one = await with_(options, undefined, { TOKEN: "s3cret" });
   expect(await one.text("/x/1.txt")).toBe("POST /echo/1");
@@ -184,14 +184,14 @@ test("method, headers with secrets from the environment, and a body are sent", a
   await expect(with_(options)).rejects.toThrow("the environment variable TOKEN is not set");
 });
 
-test("a status is an errno", async () => {
+test("each HTTP status has its errno", async () => {
   const seen = [404, 410, 401, 403, 429, 400, 500].map((status) =>
     outcome({ url: `${BASE}/status/${status}`, retries: 0 }),
   );
   expect(await Promise.all(seen)).toEqual(["ENOENT", "ENOENT", "EACCES", "EACCES", "EBUSY", "EIO", "EIO"]);
 });
 
-test("a secret in a URL is in no message, no log and no metadata", async () => {
+test("a secret in a URL appears in no message, log or metadata", async () => {
   await using one = await with_({ url: `${BASE}/status/404/\${BOT_TOKEN}`, retries: 0 }, undefined, {
     BOT_TOKEN: "12345:abcdef",
   });
@@ -200,12 +200,12 @@ test("a secret in a URL is in no message, no log and no metadata", async () => {
   expect(one.log.join()).not.toContain("abcdef");
 });
 
-test("a server that is busy is asked again", async () => {
+test("a request is retried if the server is busy", async () => {
   expect(await outcome({ url: `${BASE}/flaky` })).toBe("yes");
   expect(flaky).toBe(3);
 });
 
-test("redirects lead to allowed hosts only, and keys stay behind", async () => {
+test("redirects are followed to allowed hosts only, and without keys", async () => {
   expect(await outcome({ url: `${BASE}/away`, hosts: ["127.0.0.1:1"] })).toBe("EACCES");
   const hosts = [`127.0.0.1:${server.port}`];
   expect(await outcome({ url: `${BASE}/away`, hosts })).toBe("EACCES");
@@ -259,7 +259,7 @@ testWith(programs("openssl"))(
   },
 );
 
-test("limits of size and time hold", async () => {
+test("size and time limits are enforced", async () => {
   expect(await outcome({ url: `${BASE}/big`, maxBytes: 99_999 })).toBe("EFBIG");
   expect(await outcome({ url: `${BASE}/never`, timeout: "200ms" })).toBe("ETIMEDOUT");
   expect(await outcome({ url: "http://127.0.0.1:1/", retries: 0 })).toBe("EHOSTUNREACH");
@@ -278,7 +278,7 @@ test("an error describes what failed in plain words, with the URL as written in 
   );
 });
 
-test("a reader that goes takes the request along", async () => {
+test("a request is aborted when its reader goes away", async () => {
   await using one = await with_({ url: `${BASE}/never` });
   const stop = new AbortController();
   const reading = one.text("/x/1.txt", stop.signal).catch((error: FsError) => error.code);
@@ -287,7 +287,7 @@ test("a reader that goes takes the request along", async () => {
   expect(await reading).toBe("EINTR");
 });
 
-test("JSON is indented with every number as it was", async () => {
+test("indented JSON keeps every number as it was", async () => {
   expect(await outcome({ url: `${BASE}/json`, json: true })).toBe(
     '{\n  "big": 12345678901234567890,\n  "a": [\n    1.10,\n    {}\n  ],\n  "t": "x, {\\"y\\"}",\n  "e": []\n}\n',
   );
@@ -296,8 +296,8 @@ test("JSON is indented with every number as it was", async () => {
   expect(await outcome({ json: true })).toBe("EIO");
 });
 
-describe("a collection is a directory:", () => {
-  test("by JSONPath or pointer, page by page", async () => {
+describe("a collection as a directory:", () => {
+  test("items are files, found by JSONPath or pointer, page by page", async () => {
     for (const [items, next] of [
       ["$.results[*]", "$.next"],
       ["/results", "/next"],
@@ -307,7 +307,7 @@ describe("a collection is a directory:", () => {
     }
   });
 
-  test("by Link headers; names no file can have are written so that they come back", async () => {
+  test("Link headers are followed, and names that no file can have are escaped reversibly", async () => {
     await using one = await with_({ list: `${BASE}/linked` });
     const names = await one.list("/x", "http");
     expect(names).toEqual(["a%2Fb.txt", "%2E%2E.txt", "c.txt"]);
@@ -315,7 +315,7 @@ describe("a collection is a directory:", () => {
   });
 });
 
-test("a renewal asks the server whether the content has changed", async () => {
+test("a file that expired asks the server whether the content has changed", async () => {
   await using one = await with_({ url: `${BASE}/tagged` });
   const { generator } = one.config.generators.get("http") ?? {};
   const { options } = one.config.rules.bind("/x/1.txt", "llm");
@@ -329,7 +329,7 @@ test("a renewal asks the server whether the content has changed", async () => {
   });
 });
 
-test("a URL whose host a path could choose is refused at start-up", async () => {
+test("a URL whose host depends on the path is refused at start-up", async () => {
   for (const url of ["http://{id}/x", "http://a.{id}/", "http://u@h/x", "ftp://h/x", "h/x"]) {
     await expect(with_({ url })).rejects.toThrow("rule 1");
   }
@@ -353,7 +353,7 @@ describe("a collection as one file:", () => {
     ["numbers of items", { url: `${BASE}/pages/3`, offset: "offset" }],
   ];
   for (const [name, way] of ways) {
-    test(`by ${name}`, async () => {
+    test(`pages are followed by ${name}`, async () => {
       await using one = await with_({ ...COLLECT, ...way }, "x/{id}.json");
       const text = await one.text("/x/all.json");
       expect(JSON.parse(text)).toEqual(ALL);
@@ -362,7 +362,7 @@ describe("a collection as one file:", () => {
     });
   }
 
-  test("by the next page's URL, and by the Link header", async () => {
+  test("pages are followed by the next page's URL, and by the Link header", async () => {
     await using one = await with_(
       { collect: true, url: `${BASE}/users`, items: "$.results[*]", next: "/next" },
       "x/{id}.ndjson",
@@ -372,7 +372,7 @@ describe("a collection as one file:", () => {
     expect(JSON.parse(await two.text("/x/all.json"))).toEqual(["a/b", "..", "c"]);
   });
 
-  test("as a table with a column for every member, or for those that are named", async () => {
+  test("a table has a column for every member, or for the configured ones", async () => {
     const way = { ...COLLECT, url: `${BASE}/pages/2`, page: "page" };
     await using all = await with_(way, "x/{id}.csv");
     expect(await all.text("/x/all.csv")).toBe('id,name,price\r\n1,"n""1",\r\n2,,1.50\r\n3,"n""2",\r\n4,,1.50\r\n');
@@ -380,13 +380,13 @@ describe("a collection as one file:", () => {
     expect(await some.text("/x/all")).toBe("price\tid\n\t1\n1.50\t2\n\t3\n1.50\t4\n");
   });
 
-  test("without items is an empty list, or nothing", async () => {
+  test("a collection without items is an empty list, or an empty file", async () => {
     await using one = await with_({ ...COLLECT, url: `${BASE}/pages/0`, page: "page" }, "x/{id}");
     const empty = await Promise.all(["json", "ndjson", "csv"].map((ending) => one.text(`/x/a.${ending}`)));
     expect(empty).toEqual(["[]\n", "", ""]);
   });
 
-  test("fails as a whole where one page fails, is no list, or leads to itself", async () => {
+  test("the whole file fails if a page fails, is not a list, or links to itself", async () => {
     const at = (url: string, more = {}) => ({ ...COLLECT, url: `${BASE}${url}`, ...more });
     expect(await outcome({ ...at("/pages/3?broken=1"), page: "page", format: "json" })).toBe("EIO");
     expect(await outcome({ ...at("/pages/3"), items: "/self", format: "json" })).toBe("EIO");
@@ -395,7 +395,7 @@ describe("a collection as one file:", () => {
     expect(await outcome({ ...at("/pages/3"), page: "page", maxBytes: 20, format: "json" })).toBe("EFBIG");
   });
 
-  test("with options that contradict each other is refused", async () => {
+  test("contradictory options are refused", async () => {
     for (const [options, message] of [
       [{ page: "p", next: "/n" }, 'only one of the options "next", "page" and "offset"'],
       [{ cursor: "after" }, 'the option "cursor" needs "next"'],
@@ -407,7 +407,7 @@ describe("a collection as one file:", () => {
   });
 });
 
-test("an answer of some megabytes comes whole, or not at all", async () => {
+test("an answer of several megabytes is complete, or fails", async () => {
   await using one = await with_({ url: `${BASE}/large` });
   expect((await one.bytes("/x/1.txt")).length).toBe(6_000_000);
   const { port } = cutLate.address() as AddressInfo;
@@ -416,7 +416,7 @@ test("an answer of some megabytes comes whole, or not at all", async () => {
   expect(error).toBeInstanceOf(FsError);
 });
 
-test("the next page is found in a Link header as RFC 8288 has it, in time by its length", async () => {
+test("the next page is found in a Link header as in RFC 8288, in linear time", async () => {
   expect(findNextLink('</a>; rel="next"')).toBe("/a");
   expect(findNextLink('</a?b=1,2>; rel=prev, </c,d>; title="x, y; rel=next"; REL="last next"')).toBe("/c,d");
   expect(findNextLink('</a>; rel="prev", </b>; rel=nextish')).toBeUndefined();
@@ -428,7 +428,7 @@ test("the next page is found in a Link header as RFC 8288 has it, in time by its
   }
 });
 
-test("JSON is indented in time by its length, and not where it is nested beyond all measure", async () => {
+test("JSON is indented in linear time, and left unchanged if it is nested too deeply", async () => {
   const all = (text: string) => {
     for (const _ of indentJson(text));
   };
@@ -440,31 +440,31 @@ test("JSON is indented in time by its length, and not where it is nested beyond 
   expect(() => all(`${"[".repeat(5000)}${"]".repeat(5000)}`)).toThrow("nesting exceeds 1000 levels");
 });
 
-describe("a large answer is taken apart in a helper process:", () => {
+describe("a large answer is parsed in a helper process:", () => {
   const MANY = { url: `${BASE}/many/3000`, collect: true, items: "/items", private: true };
 
-  test("its items are as they were written", async () => {
+  test("the items of a large answer are unchanged", async () => {
     await using one = await with_(MANY, "x/{id}.json");
     const lines = (await one.text("/x/all.json")).split("\n");
     expect(lines).toHaveLength(3003);
     expect(lines[2]).toBe(`  {"id":1,"price":1.50,"name":"${"x".repeat(40)}"},`);
   });
 
-  test("and listed, and made a table of", async () => {
+  test("a large answer can be listed, and turned into a table", async () => {
     await using list = await with_({ url: `${BASE}/x`, list: `${BASE}/many/3000`, items: "$.items[*]" });
     expect((await list.list("/x", "http")).at(-1)).toBe("2999.txt");
     await using table = await with_({ ...MANY, columns: ["id", "price"] }, "x/{id}.csv");
     expect((await table.text("/x/all.csv")).split("\r\n").at(-2)).toBe("2999,1.50");
   });
 
-  test("and indented", async () => {
+  test("a large answer can be indented", async () => {
     await using one = await with_({ url: `${BASE}/many/3000`, json: true });
     const text = await one.text("/x/1.txt");
     expect(text).toContain('      "id": 2999,\n      "price": 1.50,\n');
     expect(text.split("\n")).toHaveLength(3000 * 5 + 6);
   });
 
-  test("a path expression that never ends is cancelled with its reader, and delays nobody else", async () => {
+  test("a path expression that never ends is cancelled with its reader, and delays no other file", async () => {
     await using one = await with_({ ...MANY, items: "$..*[?count($..*) > count(@..*)]" }, "x/{id}.json");
     const stop = new AbortController();
     const reading = one.text("/x/all.json", stop.signal).catch((error: FsError) => error.code);
@@ -474,7 +474,7 @@ describe("a large answer is taken apart in a helper process:", () => {
     expect(await reading).toBe("EINTR");
   });
 
-  test("what is nested without measure is EIO, and says so", async () => {
+  test("an answer that is nested too deeply is EIO with a message", async () => {
     for (const depth of [20_000, 200_000]) {
       await using one = await with_({ url: `${BASE}/deep/${depth}`, collect: true }, "x/{id}.json");
       expect(String(await one.text("/x/all.json").catch((error) => error))).toContain("is nested too deeply");

@@ -34,7 +34,7 @@ function context(more: Partial<GeneratorContext> = {}): GeneratorContext {
 const compose = async (path: string) => [{ role: "user" as const, content: `write ${path}` }];
 const askForFileAlone = (path: string) => `only ${path}`;
 
-test("content is one plain-text completion, without its fence, with metadata", async () => {
+test("the content is one plain-text completion without its fence, with metadata", async () => {
   const model = scriptedModel("```c\nint x;\n```");
   const result = await createLlmGenerator({ model, modelName: "m", compose, askForFileAlone }).generate(
     "/a.c",
@@ -45,7 +45,7 @@ test("content is one plain-text completion, without its fence, with metadata", a
   expect(model.labels).toEqual(["/a.c"]);
 });
 
-test("the model that a directory names is asked instead", async () => {
+test("a directory's model is used instead", async () => {
   const model = scriptedModel("x");
   await createLlmGenerator({ model, modelName: "m", compose, askForFileAlone }).generate(
     "/a.c",
@@ -54,7 +54,7 @@ test("the model that a directory names is asked instead", async () => {
   expect(model.requests[0]?.model).toBe("special");
 });
 
-test("an empty fence makes an empty file; an empty answer makes none", async () => {
+test("an empty fence makes an empty file; an empty answer is an error", async () => {
   const generator = (text: string) =>
     createLlmGenerator({ model: scriptedModel(text), modelName: "m", compose, askForFileAlone });
   expect(await generator("```\n```").generate("/a.c", context())).toMatchObject({ content: "" });
@@ -62,14 +62,14 @@ test("an empty fence makes an empty file; an empty answer makes none", async () 
 });
 
 for (const thoughts of ["<think>Well.</think>\n", "<thinking>Well, let me", " <think>a</think>\n \n"]) {
-  test(`an answer of thoughts alone makes none either: ${JSON.stringify(thoughts)}`, async () => {
+  test(`an answer that contains only thoughts is an error: ${JSON.stringify(thoughts)}`, async () => {
     const generator = createLlmGenerator({ model: scriptedModel(thoughts), modelName: "m", compose, askForFileAlone });
     const made = Promise.resolve(generator.generate("/a.c", context()));
     await expect(made).rejects.toThrow("m sent reasoning but no answer for /a.c; try again, or another model");
   });
 }
 
-test("through the engine and a real server, the file gets the bytes and the metadata", async () => {
+test("a file generated through the engine and a real server gets the bytes and the metadata", async () => {
   await using server = await openaiServer([{ stream: ["```c\nint ", "x;\n```"], model: "served-model" }]);
   const tree = treePort({ "/a.c": { pending: "an int" } });
   const engine = createEngine({ model: createOpenaiModel({ baseUrl: server.baseUrl }), modelName: "m", tree });
@@ -79,7 +79,7 @@ test("through the engine and a real server, the file gets the bytes and the meta
   expect(server.received(0).body.messages.at(-1).content).toContain("Write the file a.c\nWhat it is: an int");
 });
 
-test("temperature and the longest answer are inherited from the nearest directory that sets them", async () => {
+test("temperature and maximum length are inherited from the nearest directory that sets them", async () => {
   const tree = treePort({
     "/": { folder: { "user.llmfs.temperature": "0.1", "user.llmfs.max-tokens": "900" } },
     "/wild": { folder: { "user.llmfs.temperature": "1.5" } },
@@ -107,7 +107,7 @@ test("an invalid temperature is an error that names it, and no request is sent",
   expect(model.requests).toEqual([]);
 });
 
-describe("an answer of which it is not plain what the file is", () => {
+describe("an answer that may contain more than the file", () => {
   const UNCLEAR = "Either this:\n```c\nint x;\n```\nor that:\n```c\nint y;\n```\n";
 
   /** The generator with a script, its requests, and what it warned of. */
@@ -118,7 +118,7 @@ describe("an answer of which it is not plain what the file is", () => {
     return { content: Promise.resolve(generator.generate("/a.c", context({ log, ...more }))), warnings };
   }
 
-  test("is sent back once, and the second one is the file; its metadata are of both", async () => {
+  test("an unclear answer is sent back once, the second answer becomes the file, and the metadata cover both", async () => {
     const model = scriptedModel(UNCLEAR, "```c\nint x;\n```");
     const { content, warnings } = made(model, { setting: async (name) => (name === "max-tokens" ? "50" : undefined) });
     expect(await content).toEqual({
@@ -137,7 +137,7 @@ describe("an answer of which it is not plain what the file is", () => {
     expect([model.labels, warnings]).toEqual([["/a.c", "repair of /a.c"], []]);
   });
 
-  test("is kept as it is when the second one is no better, with a warning", async () => {
+  test("an unclear answer is kept with a warning if the second one is no better", async () => {
     for (const second of [UNCLEAR, "<think>\nHm.\n</think>\n"]) {
       const forgotten: unknown[] = [];
       const model = scriptedModel(UNCLEAR, second);
@@ -150,7 +150,7 @@ describe("an answer of which it is not plain what the file is", () => {
     }
   });
 
-  test("is kept as it is when nobody can be asked again; who gives up gets nothing", async () => {
+  test("an unclear answer is kept if the budget is spent, but not if the reader gave up", async () => {
     const spent = made(scriptedModel(UNCLEAR, new LlmError("quota", "the budget is spent")));
     expect(await spent.content).toMatchObject({ content: UNCLEAR });
     expect(spent.warnings).toEqual([
@@ -160,14 +160,14 @@ describe("an answer of which it is not plain what the file is", () => {
     await expect(cancelled.content).rejects.toThrow("stopped");
   });
 
-  test("is asked for again within the budget of calls", async () => {
+  test("the second request counts toward the call limit", async () => {
     const inner = scriptedModel(UNCLEAR, "int x;\n");
     const { content, warnings } = made(createBudget({ limits: { calls: 1 }, priceOf: () => undefined }).limit(inner));
     expect(await content).toMatchObject({ content: UNCLEAR });
     expect([inner.requests.length, warnings.length]).toEqual([1, 1]);
   });
 
-  test("is replayed with what came of it, and as it was where an older recording knows no second one", async () => {
+  test("replay uses both answers, or the first alone if the second one is not recorded", async () => {
     const store = createMemoryStore("a test");
     const recording = createRecordedModel(scriptedModel(UNCLEAR, "int x;\n"), store, { mode: "record" });
     expect(await made(recording).content).toMatchObject({ content: "int x;\n" });
@@ -182,7 +182,7 @@ describe("an answer of which it is not plain what the file is", () => {
     expect(warnings).toEqual([expect.stringContaining("no recording for repair of /a.c")]);
   });
 
-  test("of prose is never sent back", async () => {
+  test("an answer for a prose file is never sent back", async () => {
     const model = scriptedModel(UNCLEAR);
     const generator = createLlmGenerator({ model, modelName: "m", compose, askForFileAlone });
     expect(await generator.generate("/README.md", context())).toMatchObject({ content: UNCLEAR });

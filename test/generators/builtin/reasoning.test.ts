@@ -74,7 +74,7 @@ const LEAKS: readonly (readonly [server: string, answer: string])[] = [
   ["empty lines before it", `\n\n${PY}`],
 ];
 
-describe("a Python file has its content and nothing else, from", () => {
+describe("a Python file gets its content and nothing else, from", () => {
   test.each(LEAKS)("%s", (_, answer) => {
     expect(readFileAnswer(answer, "/m.py")).toEqual({ text: PY });
   });
@@ -87,7 +87,7 @@ describe("a layout's JSON is found, from", () => {
   });
 });
 
-describe("a page of prose has its content and nothing else, from", () => {
+describe("a page of prose gets its content and nothing else, from", () => {
   const text = "# Tides\n\nTwo a day, see <https://example.com>.\n";
   // One blank before prose may be meant.
   test.each(LEAKS.filter(([server]) => server !== "a blank before it" && server !== "Llama 2, both"))(
@@ -204,12 +204,12 @@ const CONTENTS: readonly (readonly [what: string, path: string, text: string])[]
   ["a letter with a signature in tags", "/song.txt", "[Verse]\nla la\n[/Verse]\n"],
 ];
 
-describe("a file keeps the marks that it is about:", () => {
+describe("a file about reasoning markers keeps them:", () => {
   test.each(CONTENTS)("%s", (_, path, text) => {
     expect(readFileAnswer(text, path)).toEqual({ text });
   });
 
-  test.each(CONTENTS)("%s, behind thoughts and before an end", (_, path, text) => {
+  test.each(CONTENTS)("%s, after thoughts and before an end marker", (_, path, text) => {
     // In markup what comes after thoughts has to be a document, and a list of tokens may have one more.
     if (/\.(xml|vue|html)$|tokens\.txt|special\.txt/.test(path)) return;
     expect(readFileText(`<think>\nOkay, a file.\n</think>\n\n${text}<|eom_id|>`, path)).toBe(text);
@@ -222,19 +222,19 @@ describe("a file keeps the marks that it is about:", () => {
   });
 });
 
-test("thoughts end at their own mark, not at one in the content", () => {
+test("thoughts end at their own marker, not at one in the content", () => {
   const text = 'X = """\n</think>\n"""\n';
   expect(readFileText(`<think>a string</think>${text}`, "/m.py")).toBe(text);
   expect(readFileText(`<think>\na string\n</think>\n${text}`, "/m.py")).toBe(text);
 });
 
-test("a document of markup loses the thoughts before it, and keeps an element of their name", () => {
+test("a markup document loses the thoughts before it, and keeps an element of the same name", () => {
   const page = "<!doctype html>\n<think>hm</think>\n";
   expect(readFileText(`<think>\nA page.\n</think>\n\n${page}`, "/i.html")).toBe(page);
   expect(readFileText(`A page is wanted.\n</think>\n\n${page}`, "/i.html")).toBe(page);
 });
 
-test("whatever the content, what is put around it comes off again, and nothing else does", () => {
+test("whatever a model puts around random content is removed, and nothing else", () => {
   const lines = [
     "x = 1",
     "    return </think>",
@@ -270,7 +270,7 @@ test("whatever the content, what is put around it comes off again, and nothing e
   }
 });
 
-test("an answer of any kind is read in time that grows with its length", async () => {
+test("any answer is parsed in linear time", async () => {
   const pieces = [
     "<think>",
     "</think>",

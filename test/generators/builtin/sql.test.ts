@@ -29,20 +29,20 @@ async function failure(promise: Promise<unknown>): Promise<FsError> {
 
 describe("parameters of a query", () => {
   const place = (index: number) => `$${index}`;
-  test("are bound in the order of their places", () => {
+  test("parameters are bound in order of occurrence", () => {
     const query = bindParameters("SELECT :b, :a, :b", { a: "1", b: "2" }, place);
     expect(query).toEqual({ sql: "SELECT $1, $2, $3", params: ["2", "1", "2"] });
   });
-  test("are not looked for in strings, names, comments and casts", () => {
+  test("parameters are not searched for in strings, names, comments and casts", () => {
     const sql = `SELECT ':a', ":a", \`:a\`, x::text, $q$ :a $q$ -- :a\n/* :a */ , 'it''s :a'`;
     expect(bindParameters(sql, {}, place)).toEqual({ sql, params: [] });
   });
-  test("that the path does not give are named", () => {
+  test("parameters that the path does not provide are named in the error", () => {
     expect(() => bindParameters("SELECT :id", { name: "x" }, place)).toThrow("the query needs :id");
   });
 });
 
-test("SQLite is asked one statement: another behind it is refused, rather than left out", () => {
+test("SQLite refuses a second statement instead of ignoring it", () => {
   for (const sql of ["select 1; delete from c", "select 1;;select 2", "/* ; */ select 1;\n-- a\nselect 2"])
     expect(() => checkSingle(sql)).toThrow("a query must be one statement");
   for (const sql of ["select 1;", "select 1 ; -- x; y\n;", "select ';a' as \"b;c\", [d;e], `f;g` /* ; h */ from t; "])
@@ -236,7 +236,7 @@ for (const dialect of DIALECTS) {
 
     afterAll(() => begun.disposeAsync());
 
-    test("a query is a file, in the format of its ending", async () => {
+    test("a query becomes a file in the format of its extension", async () => {
       expect(await shop.text("/all.csv")).toBe("id,name,country\r\n1,Ada,UK\r\n2,Bo/x,DK\r\n3,..,DK\r\n4,,UK\r\n");
       expect(await shop.text("/all.tsv")).toBe("id\tname\tcountry\n1\tAda\tUK\n2\tBo/x\tDK\n3\t..\tDK\n4\t\tUK\n");
       expect(JSON.parse(await shop.text("/all.json"))).toHaveLength(4);
@@ -246,7 +246,7 @@ for (const dialect of DIALECTS) {
       );
     });
 
-    test("every value is exact, in CSV and in JSON", async () => {
+    test("every value is exact in CSV and JSON", async () => {
       expect(await shop.text("/odd.csv")).toBe(dialect.csv);
       expect(await shop.text("/odd.json")).toBe(dialect.json);
       const [header, row] = parseCsvRows(await shop.text("/odd.csv"));
@@ -254,17 +254,17 @@ for (const dialect of DIALECTS) {
       expect([...(await shop.bytes("/bytes.bin"))]).toEqual([0, 255, 10]);
     });
 
-    test("no rows are a header alone, or an empty list", async () => {
+    test("a result without rows is a header line, or an empty list", async () => {
       expect(await shop.text("/none.csv")).toBe("id,name\r\n");
       expect(await shop.text("/none.json")).toBe("[]\n");
     });
 
-    test("parts of the path are bound", async () => {
+    test("parts of the path are bound as parameters", async () => {
       expect(await shop.text("/customers/1.json")).toBe('{\n  "id": 1,\n  "name": "Ada",\n  "country": "UK"\n}\n');
       expect((await failure(shop.text("/customers/99.json"))).code).toBe("ENOENT");
     });
 
-    test("an injection attempt in every part does nothing", async () => {
+    test("SQL injection in any part of the path has no effect", async () => {
       for (const attempt of [
         "1 OR 1=1",
         "1'; DROP TABLE customers; --",
@@ -282,7 +282,7 @@ for (const dialect of DIALECTS) {
       expect(parseCsvRows(await shop.text("/all.csv"))).toHaveLength(5);
     });
 
-    test("a listing has a file for every row, whatever its values hold", async () => {
+    test("a listing has a file for every row, whatever characters its values contain", async () => {
       expect(await shop.list("/customers", "shop")).toEqual(["1.json", "2.json", "3.json", "4.json"]);
       const names = await shop.list("/by-name", "shop");
       expect([...names].sort()).toEqual(["DK/%2E%2E.md", "DK/Bo%2Fx.md", "UK/Ada.md"]);
@@ -290,7 +290,7 @@ for (const dialect of DIALECTS) {
       expect(parsePattern("by-name/{country}/{name}.md").match("/by-name/DK/Bo%2Fx.md")?.get("name")).toBe("Bo/x");
     });
 
-    test("every row of a shop of fifteen thousand is what the database's own client prints", async () => {
+    test("every row of a shop of fifteen thousand rows matches the output of the database's own client", async () => {
       expect(TABLES.reduce((sum, { rows }) => sum + rows.length, 0)).toBeGreaterThan(15_000);
       for (const { name, columns, keys, rows } of TABLES) {
         const readable = columns.filter(([, type]) => type !== "bytes").map(([column]) => column);
@@ -307,14 +307,14 @@ for (const dialect of DIALECTS) {
       }
     }, 60_000);
 
-    test("so is what is computed from six tables", async () => {
+    test("values computed from six tables match the output of the database's own client", async () => {
       const theirs = await server.rows(REPORT);
       expect(theirs.length).toBeGreaterThan(50);
       expect(fields(await shop.text("/report.json"))).toEqual(theirs);
       expect(await csv(await shop.text("/report.csv"))).toEqual(withoutNull(theirs));
     });
 
-    test("bytes are the bytes that were put in; NULL is an empty file", async () => {
+    test("a binary value is returned byte for byte; NULL is an empty file", async () => {
       const albums = TABLES.find(({ name }) => name === "albums")?.rows ?? [];
       for (const [id, , , cover] of albums.slice(0, 40)) {
         const bytes = await shop.bytes(`/covers/${id}.bin`);
@@ -322,7 +322,7 @@ for (const dialect of DIALECTS) {
       }
     });
 
-    test("sqlite3 imports every table as it is", async () => {
+    test("sqlite3 imports every exported table unchanged", async () => {
       if (programs("sqlite3") !== undefined) return;
       for (const { name, rows, columns } of TABLES) {
         const file = sandbox.at(`${name}.csv`);
@@ -337,7 +337,7 @@ for (const dialect of DIALECTS) {
       }
     }, 60_000);
 
-    test("a million rows come whole", async () => {
+    test("a million rows are complete", async () => {
       const bytes = await shop.bytes("/million.csv");
       expect(new TextDecoder().decode(bytes.slice(0, 9))).toBe("i\r\n1\r\n2\r\n");
       expect(new TextDecoder().decode(bytes.slice(-9))).toBe("1000000\r\n");
@@ -350,7 +350,7 @@ for (const dialect of DIALECTS) {
     });
 
     if (dialect.connections !== undefined)
-      test("connections that nobody uses are closed", async () => {
+      test("idle connections are closed", async () => {
         const connections = () => server.run(dialect.connections ?? "");
         for (let round = 0; round < 2; round++) {
           await shop.text("/odd.csv");
@@ -359,7 +359,7 @@ for (const dialect of DIALECTS) {
         }
       });
 
-    test("a row larger than the rule's maxBytes is EFBIG, and what asks next is answered", async () => {
+    test("a row larger than the rule's maxBytes is EFBIG, and the next query still works", async () => {
       for (const path of ["/huge.csv", "/huge.json", "/huge.txt"]) {
         const error = await failure(shop.text(path));
         expect([path, error.code]).toEqual([path, "EFBIG"]);
@@ -368,24 +368,24 @@ for (const dialect of DIALECTS) {
       expect(await shop.text("/all.ndjson")).toContain("Ada");
     });
 
-    test("large rows come whole as long as they are not too large", async () => {
+    test("large rows are complete within the size limit", async () => {
       const rows = parseCsvRows(await shop.text("/large.csv"));
       expect(rows.map((row) => row[1]?.length)).toEqual([1, 3_000_000, 3_000_000, 3_000_000, 3_000_000]);
     });
 
-    test("a wrong query, and one with two columns of a name, is EIO and says why", async () => {
+    test("a wrong query, or one with two columns of the same name, is EIO with the reason", async () => {
       const wrong = await failure(shop.text("/wrong.csv"));
       expect([wrong.code, wrong.message]).toEqual(["EIO", expect.stringContaining("nowhere")]);
       expect((await failure(shop.text("/nothing.csv"))).message).toContain("returns no rows");
       expect((await failure(shop.text("/twice.csv"))).message).toContain('two columns are named "a"');
     });
 
-    test("a statement that takes too long is ETIMEDOUT, also on a connection that other queries had", async () => {
+    test("a statement that takes too long is ETIMEDOUT, also on a connection used before", async () => {
       await Promise.all(Array.from({ length: 16 }, () => shop.text("/all.csv")));
       expect((await failure(shop.text("/late.csv"))).code).toBe("ETIMEDOUT");
     });
 
-    test("a query whose reader is gone is cancelled in the server", async () => {
+    test("a query is cancelled in the server when its reader goes away", async () => {
       const stop = new AbortController();
       const reading = failure(shop.text("/slow.csv", stop.signal));
       if (dialect.running === "") await Bun.sleep(100);
@@ -396,14 +396,14 @@ for (const dialect of DIALECTS) {
       expect(await shop.text("/none.csv")).toBe("id,name\r\n");
     }, 30_000);
 
-    test("sixteen readers at a time each get all of it", async () => {
+    test("sixteen parallel readers each get the complete result", async () => {
       const all = await Promise.all(Array.from({ length: 16 }, () => shop.text("/all.csv")));
       expect(new Set(all).size).toBe(1);
     });
   });
 }
 
-test("a SQLite file whose writer died in the middle is EBUSY, with the cure, until somebody rolls that back", async () => {
+test("a SQLite file whose writer was killed is EBUSY, with the cure, until the journal is rolled back", async () => {
   const file = sandbox.at("hot.db");
   const writer = `import os, sqlite3
 db = sqlite3.connect(${JSON.stringify(file)}, isolation_level=None)
@@ -427,7 +427,7 @@ os._exit(0)`;
   expect(await hot.text("/x.csv")).toBe("i\r\n1\r\n");
 });
 
-test("a server that is not there is EHOSTUNREACH, and the message has no password", async () => {
+test("a server that is down is EHOSTUNREACH, and the message has no password", async () => {
   for (const url of ["postgres://u:secret@127.0.0.1:1/x", "mysql://u:secret@127.0.0.1:1/x"]) {
     const file = sandbox.at("gone.config.json");
     const rule = { match: "x.csv", generator: "sql", options: { url: `\${URL}`, query: "SELECT 1" } };

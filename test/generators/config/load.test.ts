@@ -40,7 +40,7 @@ test("a syntax error in an imported file is reported for that file", async () =>
   );
 });
 
-test("a rule whose generator is no name, or that is no plain data, is named", async () => {
+test("a rule whose generator is not a name, or that is not plain data, is reported", async () => {
   const before = 'export default { rules: [{ match: "a", generator: "static", options: { content: 1 } }, ';
   expect(await refusal("ts", `${before}{ match: "b", generator: { generate: () => ({ content: "" }) } }] };`)).toBe(
     'Error: FILE: rule 2: "generator" is an object; give it a name in "generators", and write that name here',
@@ -65,7 +65,7 @@ test.each([
   expect(await refusedRule(rule)).toContain(`Error: FILE: rule 1 (generator "${rule.generator}"): ${told}`);
 });
 
-test("more than one statement is refused where SQLite would run the first alone", async () => {
+test("several statements are refused where SQLite would run only the first", async () => {
   const told =
     'Error: FILE: rule 1 (generator "sql"): a query must be one statement, but another follows the semicolon';
   const rule = (options: object) => refusedRule({ match: "{id}.csv", generator: "sql", options });
@@ -74,7 +74,7 @@ test("more than one statement is refused where SQLite would run the first alone"
   expect(await rule({ url: "sqlite:a.db", query: "SELECT 1;" })).toBeUndefined();
 });
 
-test("a table whose format nothing says is refused where the paths are known", async () => {
+test("a table without a recognizable format is refused if the paths are known", async () => {
   const sql = { url: "sqlite:x.db", query: "SELECT 1" };
   const http = { url: "https://a.example", collect: true };
   const rule = (match: string, generator: string, options: object) => refusedRule({ match, generator, options });
@@ -91,24 +91,24 @@ test("a table whose format nothing says is refused where the paths are known", a
   expect(await rule("a.txt", "http", { url: "https://a.example" })).toBeUndefined();
 });
 
-describe.each(["json", "yaml", "toml", "ts", "js"])("a configuration with the ending %s", (ending) => {
+describe.each(["json", "yaml", "toml", "ts", "js"])("a configuration with the extension %s", (ending) => {
   const refused = (file: string, reason: string) =>
     expect(loadConfig(file, { environment: {}, print: () => {} })).rejects.toThrow(reason);
 
-  test("is refused if it is a device", async () => {
+  test("a configuration that is a device is refused", async () => {
     const file = sandbox.at(`endless.${ending}`);
     symlinkSync("/dev/zero", file);
     await refused(file, "it is not a regular file");
   });
 
   // Opening it would wait for a writer, with the whole process.
-  test("is refused if it is a fifo", async () => {
+  test("a configuration that is a fifo is refused", async () => {
     const file = sandbox.at(`fifo.${ending}`);
     expect(Bun.spawnSync(["mkfifo", file]).success).toBe(true);
     await refused(file, "it is not a regular file");
   });
 
-  test("is refused if it is too long", async () => {
+  test("a configuration that is too long is refused", async () => {
     const file = sandbox.at(`long.${ending}`);
     writeFileSync(file, " ".repeat(16 * 1024 * 1024 + 1));
     await refused(file, "it is longer than ");

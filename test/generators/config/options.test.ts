@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { readCount, readDuration } from "../../../src/generators/config/options.ts";
 
-test("a limit to the time is more than none and no longer than a timer can be", () => {
+test("a time limit is positive and no longer than a timer supports", () => {
   expect(readDuration({ timeout: "1ms" }, "timeout")).toBe(1);
   expect(readDuration({ timeout: "24d" }, "timeout")).toBe(24 * 86_400_000);
   expect(readDuration({}, "timeout")).toBeUndefined();
@@ -12,7 +12,7 @@ test("a limit to the time is more than none and no longer than a timer can be", 
   }
 });
 
-test("a count may have a least", () => {
+test("a count may have a minimum", () => {
   expect(readCount({ maxBytes: 1 }, "maxBytes", 5, 1)).toBe(1);
   expect(readCount({}, "maxBytes", 5, 1)).toBe(5);
   for (const maxBytes of [0, -1, 1.5, Number.NaN, 1e300, "10"]) {

@@ -18,13 +18,13 @@ describe("a pattern", () => {
     ["{id}.json", ["/1.json", "/a b.json"], ["/.json", "/a/1.json"]],
   ];
   for (const [source, fits, misses] of cases) {
-    test(`${source} fits what it should`, () => {
+    test(`${source} matches the right paths`, () => {
       for (const path of fits) expect([path, parsePattern(source).match(path) !== undefined]).toEqual([path, true]);
       for (const path of misses) expect([path, parsePattern(source).match(path) !== undefined]).toEqual([path, false]);
     });
   }
 
-  test("names parts, and fills them in again", () => {
+  test("a pattern names parts of the path, and can be filled in with them again", () => {
     const shape = parsePattern("by/{country}/{name}.v2.json");
     expect([...(shape.match("/by/DK/Bo.v2.json") ?? [])]).toEqual([
       ["country", "DK"],
@@ -47,12 +47,12 @@ describe("a pattern", () => {
     ]);
   });
 
-  test("that says nothing clear is refused", () => {
+  test("an ambiguous pattern is refused", () => {
     for (const source of ["", "a/", "{a", "a}", "{a b}", "{a}/{a}"]) expect(() => parsePattern(source)).toThrow();
   });
 });
 
-test("any value is a name, and comes back", () => {
+test("any value can become a file name and be read back from it", () => {
   for (const value of ["a", "a/b", "..", ".", "%2F", "100%", "%", "%zz", "é", "\0", "a%2", "%25", "...", ".a"]) {
     const name = encodeName(value);
     expect([value, decodeName(name)]).toEqual([value, value]);
@@ -78,7 +78,7 @@ describe("rules", () => {
     ),
   );
 
-  test("the first that matches wins, with its options", () => {
+  test("the first matching rule wins, with its options", () => {
     const found = rules.bind("/x/7.csv", "llm");
     expect([found.generator, found.params, found.options]).toEqual(["a", { id: "7" }, { deep: [{ key: "is t" }] }]);
     expect(found.refresh && policyText(found.refresh)).toBe("300s stale");
@@ -86,12 +86,12 @@ describe("rules", () => {
     expect(rules.bind("/y", "llm")).toEqual({ generator: "llm", options: {}, params: {} });
   });
 
-  test("a generator that the file chose wins, with options of the first rule that names it", () => {
+  test("a generator chosen by the file wins, with the options of the first rule that names it", () => {
     expect(rules.bind("/x/7.csv", "b")).toMatchObject({ generator: "b", match: "x/*" });
     expect(rules.bind("/x/7.csv", "static")).toMatchObject({ generator: "static", options: {} });
   });
 
-  test("that are wrong are named", () => {
+  test("an invalid rule is reported by name", () => {
     const wrong = (rule: unknown) => () => compileRules([{ match: "ok", generator: "a" }, rule], parts);
     expect(wrong({ match: "a", generator: "c" })).toThrow('rule 2: unknown generator "c"');
     expect(wrong({ generator: "a" })).toThrow('rule 2: "match" is missing');
@@ -101,7 +101,7 @@ describe("rules", () => {
     expect(wrong(7)).toThrow("rule 2: a rule must be an object");
   });
 
-  test("for paths that no file of a mount can have are refused", () => {
+  test("a rule for a path that no file in a mount can have is refused", () => {
     const wrong = (match: string) => () => compileRules([{ match, generator: "a" }], parts);
     for (const match of [".llmfs", ".llmfs/foo", "/.llmfs/{id}", "{a,.llmfs}/b"])
       expect(wrong(match)).toThrow(/^rule 1: "match" .*: \/\.llmfs is reserved for llmfs; choose another name$/);
@@ -113,7 +113,7 @@ describe("rules", () => {
   });
 });
 
-test("CSV keeps every text apart, and comes back", () => {
+test("CSV keeps every text apart, and parses back to the same texts", () => {
   const texts = ["", "a", 'say "hi"', "a,b", "line\nend", "\r", " lead", "trail ", "é", '"', ";", "\t"];
   const line = texts.map((text) => formatCsvField(text)).join(",");
   expect(parseCsvRows(`${line}\r\n`)).toEqual([texts]);

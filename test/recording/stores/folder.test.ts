@@ -48,7 +48,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("a recording as text", () => {
-  test("survives a round trip with any text", () => {
+  test("a recording survives a round trip with any text", () => {
     for (const text of ["x", "no newline at the end", "\n\nanswer\nx\n", "| a\n\r\n\n", "\u0000\u0001", "ü 🌊\n"]) {
       for (const label of ["/a b", "", "structure", "/new\nline", '"quoted"', " spaced "]) {
         const one = recording(text, label);
@@ -65,7 +65,7 @@ describe("a recording as text", () => {
     expect(readRecording(writeRecording(keyed))).toEqual(keyed);
   });
 
-  test("survives a round trip after others with the same prefix", () => {
+  test("a recording survives a round trip after others with the same prefix", () => {
     const all = likeRequests().map((request) => recording("x\n", "/f", request));
     for (const one of all) {
       const text = writeRecording(one);
@@ -78,7 +78,7 @@ describe("a recording as text", () => {
     for (const one of all) expect(readRecording(writeRecording(one))).toEqual(one);
   });
 
-  test("is readable: a header, the quoted request, and the content unchanged to the end", () => {
+  test("a recording is readable: a header, the quoted request, and the content unchanged to the end", () => {
     const request: ChatRequest = { model: "m", messages: [{ role: "user", content: "Write\n\na.c" }] };
     const text = writeRecording(recording("int x;\n\nint y;\n", "/a.c", request));
     expect(text).toBe(
@@ -105,7 +105,7 @@ describe("a recording as text", () => {
     );
   });
 
-  test("that was truncated, changed or merged badly is refused, with the reason", () => {
+  test("a recording that was truncated, changed or merged badly is refused, with the reason", () => {
     const good = writeRecording(recording("hello\n"));
     const bad: [string, RegExp][] = [
       ["", /does not begin/],
@@ -127,7 +127,7 @@ describe("a recording as text", () => {
     }
   });
 
-  test("read for one request may belong to another: its content decides", () => {
+  test("a text that holds the recording of another request is read as that recording", () => {
     const other = recording("hello\n", "/other", { ...REQUEST, model: "n" });
     expect(readAnswerTo(recording("hello\n"), writeRecording(other))).toEqual(other);
     const longer = recording("x", "/x", {
@@ -139,25 +139,25 @@ describe("a recording as text", () => {
   });
 });
 
-describe("a recording that another program changed", () => {
+describe("a recording changed by another program", () => {
   const lines = "Write\n\n\na.c\n";
   const one = recording("int x;\n", "/a.c", { model: "m", messages: [{ role: "user", content: lines }] });
 
-  test("by stripping trailing blanks is still valid", () => {
+  test("a recording whose trailing blanks were stripped is still valid", () => {
     const text = writeRecording(one);
     expect(text).not.toMatch(/ $/m);
     expect(readAnswerTo(one, text)).toEqual(one);
   });
 
-  test("by adding blanks after the marks of empty lines is still valid", () => {
+  test("a recording is still valid after blanks were added to its empty lines", () => {
     expect(readAnswerTo(one, writeRecording(one).replace(/^\|$/gm, "| "))).toEqual(one);
   });
 
-  test("by converting line endings is refused with that reason", () => {
+  test("a recording with converted line endings is refused with that reason", () => {
     expect(() => readRecording(writeRecording(one).replaceAll("\n", "\r\n"))).toThrow("CR LF");
   });
 
-  test("is reported when it would be needed", async () => {
+  test("a damaged recording is reported when it would be needed", async () => {
     const store = createFolderStore(folder);
     await store.put(one);
     const path = join(folder, fileName(one.label, one.key));
@@ -207,7 +207,7 @@ test("a file that is not regular, or too long to be a recording, is not used and
   expect(await store.list()).toEqual([]);
 });
 
-test("near a label are its own recordings, otherwise those of similar files", async () => {
+test("the recordings nearest to a label are its own, otherwise those of similar files", async () => {
   const store = createFolderStore(folder);
   const at = (label: string, model: string) => recording("x", label, { ...REQUEST, model });
   const other = at("/old/b.md", "m3");
@@ -220,7 +220,7 @@ test("near a label are its own recordings, otherwise those of similar files", as
 describe("claims in a folder", () => {
   const [one, two] = ["1".repeat(64), "2".repeat(64)];
 
-  test("are for one key each, and leave nothing behind when the last is released", async () => {
+  test("each claim is for one key, and leaves nothing behind when the last one is released", async () => {
     const [a, b] = [createFolderStore(folder), createFolderStore(folder)];
     const [first, second] = [await a.claim?.(one), await b.claim?.(two)];
     expect([await b.claim?.(one), await a.claim?.(two), await a.claim?.(one)]).toEqual([
@@ -234,7 +234,7 @@ describe("claims in a folder", () => {
     await second?.[Symbol.asyncDispose]();
   });
 
-  test("hold even if the file is removed after it was opened", async () => {
+  test("a claim holds even if its file is removed after it was opened", async () => {
     const [a, b, c] = [createFolderStore(folder), createFolderStore(folder), createFolderStore(folder)];
     const first = await a.claim?.(one);
     expect(await b.claim?.(one)).toBeUndefined();
@@ -247,7 +247,7 @@ describe("claims in a folder", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test("name their holder", async () => {
+  test("a claim names its holder", async () => {
     const [a, b] = [
       createFolderStore(folder, { who: () => "a\u001b[31m mount" }),
       createFolderStore(folder, { who: () => "b" }),
@@ -262,7 +262,7 @@ describe("claims in a folder", () => {
     expect(await createFolderStore(folder).holder?.(one)).toBeUndefined();
   });
 
-  test("leave nothing behind after others waited for them", async () => {
+  test("claims leave nothing behind after others waited for them", async () => {
     const [a, b] = [createFolderStore(folder), createFolderStore(folder)];
     const first = await a.claim?.(one);
     for (let index = 0; index < 5; index++) expect(await b.claim?.(one)).toBeUndefined();
@@ -276,7 +276,7 @@ describe("claims in a folder", () => {
     [0o775, 0o660],
     [0o777, 0o666],
   ])(
-    "in a folder of mode %o are in a file of mode %o, so that strangers cannot hold them forever",
+    "in a folder of mode %o a claim file has mode %o, so that strangers cannot hold it forever",
     async (mode, expected) => {
       chmodSync(folder, mode);
       // As an earlier version left it.
@@ -290,7 +290,7 @@ describe("claims in a folder", () => {
     },
   );
 
-  test("are not created through a symlink, nor in something that is not a file", async () => {
+  test("a claim is not created through a symlink, nor in something that is not a file", async () => {
     const outside = join(folder, "outside");
     writeFileSync(outside, "untouched");
     symlinkSync(outside, join(folder, ".claims"));
@@ -301,14 +301,14 @@ describe("claims in a folder", () => {
     expect(readFileSync(outside, "utf8")).toBe("untouched");
   });
 
-  test("report an error in a folder that cannot be written", async () => {
+  test("an unwritable folder reports an error for a claim", async () => {
     const path = join(folder, "taken");
     writeFileSync(path, "");
     await expect(createFolderStore(path).claim?.(one)).rejects.toThrow(path);
   });
 });
 
-test("our own new names are known without reading the folder each time", async () => {
+test("recordings that this process wrote are known without reading the folder again", async () => {
   let listed = 0;
   const write = (file: string) => writeFileSync(join(folder, file), "");
   for (const file of ["a.1.txt", "b.2.txt", "other"]) write(file);
@@ -336,7 +336,7 @@ test("our own new names are known without reading the folder each time", async (
 });
 
 describe("a folder of recordings", () => {
-  test("is created with the first recording, which can be read back", async () => {
+  test("the folder is created with the first recording, which can be read back", async () => {
     const store = createFolderStore(join(folder, "a/b"));
     const one = recording("hello\n");
     expect(await store.get(one.key, one.label)).toBeUndefined();
@@ -348,7 +348,7 @@ describe("a folder of recordings", () => {
     expect(await store.get(one.key)).toEqual(one);
   });
 
-  test("is sorted by the labels of the recordings", async () => {
+  test("recordings are sorted by label", async () => {
     const store = createFolderStore(folder);
     for (const label of ["/b", "structure", "/a/c", "/a"]) {
       await store.put(recording(label, label, { ...REQUEST, model: label }));
@@ -357,7 +357,7 @@ describe("a folder of recordings", () => {
     expect(labels).toEqual(["/a", "/a/c", "/b", "structure"]);
   });
 
-  test("is not written a second time if the bytes are the same", async () => {
+  test("a recording is not written a second time if the bytes are the same", async () => {
     const store = createFolderStore(folder);
     await store.put(recording("hello\n"));
     const [file = ""] = readdirSync(folder);
@@ -370,7 +370,7 @@ describe("a folder of recordings", () => {
     expect(readdirSync(folder)).toHaveLength(1);
   });
 
-  test("is written atomically: a reader never sees half a recording, and nothing is left over", async () => {
+  test("writes are atomic: a reader never sees half a recording, and nothing is left over", async () => {
     const store = createFolderStore(folder);
     const texts = ["a", "b", "c"].map((letter) => letter.repeat(300_000));
     const seen = new Set<string | undefined>();
@@ -385,7 +385,7 @@ describe("a folder of recordings", () => {
     expect(readdirSync(folder)).toHaveLength(1);
   });
 
-  test("reports a corrupt recording once and never uses it", async () => {
+  test("a corrupt recording is reported once and never used", async () => {
     const warnings: string[] = [];
     const store = createFolderStore(folder, { warn: (line) => warnings.push(line) });
     const one = recording("hello\n");
@@ -401,7 +401,7 @@ describe("a folder of recordings", () => {
     expect(await store.get(one.key, one.label)).toEqual(one);
   });
 
-  test("refuses a recording under the name of another key, and bytes that are not UTF-8", async () => {
+  test("a recording under the name of another key, or with invalid UTF-8, is refused", async () => {
     const store = createFolderStore(folder);
     const one = recording("hello\n");
     const other = "f".repeat(64);
@@ -415,7 +415,7 @@ describe("a folder of recordings", () => {
     ]);
   });
 
-  test("gives a reader recordings under another label, right after they are written or removed", async () => {
+  test("readers see recordings under another label right after they are written or removed", async () => {
     const [reader, writer] = [createFolderStore(folder), createFolderStore(folder)];
     for (let index = 0; index < 40; index++) {
       const one = recording("hello\n", `/file${index}`, { ...REQUEST, model: `m${index}` });
@@ -427,7 +427,7 @@ describe("a folder of recordings", () => {
     }
   });
 
-  test("keeps a recording that is put under another label under that label only", async () => {
+  test("a recording that is moved to another label is kept under that label only", async () => {
     const store = createFolderStore(folder);
     await createFolderStore(folder).put(recording("hello\n", "/old"));
     await store.put(recording("hello\n", "/new"));
@@ -437,7 +437,7 @@ describe("a folder of recordings", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test("leaves other files alone", async () => {
+  test("other files in the folder are left alone", async () => {
     writeFileSync(join(folder, "README.md"), "ours");
     const store = createFolderStore(folder);
     await store.put(recording("x"));
@@ -446,7 +446,7 @@ describe("a folder of recordings", () => {
     expect(await store.check?.()).toEqual([]);
   });
 
-  test("reports what a dead writer left behind, but not a file being written", async () => {
+  test("what a dead writer left behind is reported, but not a file being written", async () => {
     const old = join(folder, ".123-abc.tmp");
     writeFileSync(old, "x");
     writeFileSync(join(folder, ".124-abd.tmp"), "x");
@@ -458,7 +458,7 @@ describe("a folder of recordings", () => {
     expect(readdirSync(folder)).toEqual([".124-abd.tmp"]);
   });
 
-  test("removes what a dead writer left behind on the next write, but not a file being written", async () => {
+  test("the next write removes what a dead writer left behind, but not a file being written", async () => {
     const old = join(folder, ".123-abc.tmp");
     writeFileSync(old, "x");
     writeFileSync(join(folder, ".124-abd.tmp"), "x");
@@ -467,7 +467,7 @@ describe("a folder of recordings", () => {
     expect(readdirSync(folder).sort()).toEqual([".124-abd.tmp", fileName("/tides/predict.py", recording("").key)]);
   });
 
-  test("is readable by nobody else, folder and files, with any umask", async () => {
+  test("the folder and its files are private with any umask", async () => {
     const path = join(folder, "a", "b");
     const umask = process.umask(0);
     try {
@@ -479,7 +479,7 @@ describe("a folder of recordings", () => {
     expect(modes.map((one) => statSync(one).mode & 0o777)).toEqual([0o700, 0o700, 0o600]);
   });
 
-  test("makes new recordings readable for users who may add some, and keeps the mode of a replaced one", async () => {
+  test("new recordings are readable for users who may write, and a replaced one keeps its mode", async () => {
     const umask = process.umask(0o022);
     try {
       for (const [mode, expected] of [
@@ -502,7 +502,7 @@ describe("a folder of recordings", () => {
     }
   });
 
-  test("reports that a file is in its place", async () => {
+  test("a file in place of the folder is reported", async () => {
     const path = join(folder, "taken");
     writeFileSync(path, "");
     await expect(createFolderStore(path).put(recording("x"))).rejects.toThrow(path);
@@ -510,7 +510,7 @@ describe("a folder of recordings", () => {
   });
 });
 
-test("file names are harmless for any label", () => {
+test("file names are safe for any label", () => {
   const key = "0123456789abcdef".repeat(4);
   expect(fileName("/../../etc/passwd", key)).toBe("_+..+etc+passwd.0123456789abcdef.txt");
   expect(fileName("", key)).toBe("unnamed.0123456789abcdef.txt");
@@ -518,7 +518,7 @@ test("file names are harmless for any label", () => {
   expect(Buffer.byteLength(fileName(`/${"日".repeat(300)}`, key))).toBeLessThan(255);
 });
 
-test("the default folder is in the user's cache", () => {
+test("the default folder is in the user's cache directory", () => {
   expect(defaultRecordings({ home: "/home/a" })).toBe("/home/a/.cache/llmfs/recordings");
   expect(defaultRecordings({ home: "/home/a", xdgCacheHome: "/var/c" })).toBe("/var/c/llmfs/recordings");
   expect(defaultRecordings({ home: "/home/a", xdgCacheHome: "c" })).toBe("/home/a/.cache/llmfs/recordings");

@@ -4,7 +4,7 @@ import { countChanges } from "../../src/fs/changes.ts";
 import { OPS, type OpName } from "../../src/fuse/ops.ts";
 import { ROOT, served } from "../support/served.ts";
 
-test("looking at a tree and reading its files do not change its revision", () => {
+test("reading a tree and its files does not change its revision", () => {
   using fs = served();
   fs.file("/dir/a");
   const before = fs.answers.revision();
@@ -43,7 +43,7 @@ test("a tree with a file that is open for writing may change at any time", () =>
   expect(fs.answers.revision().writing).toBe(false);
 });
 
-test("operations that are not known to be harmless count as changes", () => {
+test("an operation that is not known to be harmless counts as a change", () => {
   const harmless: readonly OpName[] = ["lookup", "getattr", "read", "readdirplus", "forget", "batchForget", "release"];
   for (const name of Object.keys(OPS) as OpName[]) {
     const counts = new Uint32Array(64);

@@ -27,7 +27,7 @@ function earlier(a: Time, b: Time): boolean {
 }
 
 describe("the clock", () => {
-  test("never returns a time before an earlier timestamp, nor after a later one", () => {
+  test("the clock never returns a time before an earlier timestamp, nor after a later one", () => {
     const stamps = new Stamps();
     const dice = new Dice(1);
     const files = Array.from({ length: 3 }, () => libc.memfd("test"));
@@ -41,7 +41,7 @@ describe("the clock", () => {
     for (const fd of files) libc.close(fd);
   });
 
-  test.skipIf(!EXACT)(`returns a later time for each request${EXACT ? "" : " (needs Linux 6.13)"}`, () => {
+  test.skipIf(!EXACT)(`the clock returns a later time for each request${EXACT ? "" : " (needs Linux 6.13)"}`, () => {
     const stamps = new Stamps();
     let last: Time = { seconds: 0, nanoseconds: 0 };
     for (let round = 0; round < 3000; round++) {
@@ -52,7 +52,7 @@ describe("the clock", () => {
     }
   });
 
-  test("returns one time for everything that a request changes", () => {
+  test("the clock returns one time for everything that a request changes", () => {
     const stamps = new Stamps();
     const first = taken(stamps.clock);
     for (const until = performance.now() + 20; performance.now() < until; );
@@ -61,7 +61,7 @@ describe("the clock", () => {
     expect(earlier(first, taken(stamps.clock))).toBe(true);
   });
 
-  test("has a fixed time for llmfs's own work if one is set", () => {
+  test("the clock has a fixed time for llmfs's own work if one is set", () => {
     const stamps = new Stamps();
     const fixed: Clock = (take) => take(315_532_800, 0);
     expect(stamps.withClock(fixed, () => taken(stamps.clock))).toEqual({ seconds: 315_532_800, nanoseconds: 0 });
@@ -73,7 +73,7 @@ describe("the clock", () => {
     expect(taken(stamps.clock).seconds).toBeGreaterThan(1_700_000_000);
   });
 
-  test("knows the current second without a timestamp", () => {
+  test("the clock knows the current second without a timestamp", () => {
     const now = Math.floor(Date.now() / 1000);
     expect(new Stamps().clock.seconds?.()).toBeGreaterThanOrEqual(now);
   });

@@ -202,7 +202,7 @@ class Fuzzer {
 
 for (const seed of SEEDS) {
   test(
-    `${MESSAGES / SEEDS.length} messages that are random, spoilt or cut short (seed ${seed})`,
+    `${MESSAGES / SEEDS.length} random, corrupted or truncated messages do no harm (seed ${seed})`,
     () => {
       const fuzzer = new Fuzzer(seed);
       for (let count = 1; count <= MESSAGES / SEEDS.length; count++) {

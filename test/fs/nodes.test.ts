@@ -167,7 +167,7 @@ describe("lookup and forget", () => {
 });
 
 describe("an inode without a name", () => {
-  test("lives while the kernel knows it", () => {
+  test("an inode without a name lives while the kernel knows it", () => {
     using fs = served();
     fs.file("/README", "hello");
     const nodeid = fs.node("/README");
@@ -270,7 +270,7 @@ describe("an inode without a name", () => {
 });
 
 describe("handles", () => {
-  test("each open has its own, and a released one is EBADF", () => {
+  test("each open has its own handle, and a released one is EBADF", () => {
     using fs = served();
     fs.file("/README", "hello");
     const one = fs.open("/README");

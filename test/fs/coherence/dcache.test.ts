@@ -29,7 +29,7 @@ function told(fs: ServedTree): string[] {
   return found.flatMap((one) => (one.code === "inval entry" ? [one.name] : [])).sort();
 }
 
-test("a new listing invalidates the names it no longer has, if the kernel knows them", () => {
+test("a new listing invalidates the names that it no longer has, if the kernel knows them", () => {
   const { fs } = changing();
   using _ = fs;
   list(fs, "1", "2", "3", "deep/4");
@@ -43,7 +43,7 @@ test("a new listing invalidates the names it no longer has, if the kernel knows 
   expect(fs.tree.space.inodes).toBe(before);
 });
 
-test("the kernel gets no notification of names that it changed itself", () => {
+test("the kernel is not notified of names that it changed itself", () => {
   using fs = served();
   fs.file("/d/a");
   const d = fs.node("/d");
@@ -145,7 +145,7 @@ function withdraw(fs: ServedTree): void {
   fs.failed("ENOENT");
 }
 
-test("while a lookup waits, notifications for that directory are held back; they are sent afterwards", () => {
+test("while a lookup waits, notifications for that directory are held back until it is done", () => {
   const { fs } = changing();
   using _ = fs;
   withdrawn(fs);

@@ -10,7 +10,7 @@ function shared(space: Space, report: () => void): RegularFile {
   return file;
 }
 
-test("of many files that come and go, few are kept even if nobody asks what was written", () => {
+test("few of the many files that come and go are kept, even if nothing checks for writes", () => {
   const watched = new WatchedFiles();
   const space = new Space();
   for (let count = 0; count < 1000; count++) {
@@ -21,7 +21,7 @@ test("of many files that come and go, few are kept even if nobody asks what was 
   expect(watched.size).toBeLessThan(100);
 });
 
-test("files that the kernel shares are kept, and writes to them are reported", () => {
+test("files that share their memory with the kernel are kept, and the kernel's writes are reported", () => {
   const watched = new WatchedFiles();
   const space = new Space();
   let reports = 0;

@@ -81,7 +81,7 @@ function settled(fs: ServedTree): void {
 }
 
 describe("generating files", () => {
-  test("requests each file's content, and answers with the request's id when it has arrived", () => {
+  test("a request for a file's content is answered with the request's id when the content has arrived", () => {
     using fs = withChannel();
     fs.pending("/a");
     fs.pending("/dir/b");
@@ -99,7 +99,7 @@ describe("generating files", () => {
     open.close();
   });
 
-  test("does not wait for answers on an open with O_NONBLOCK", () => {
+  test("reading answers with O_NONBLOCK does not wait", () => {
     using fs = withChannel();
     fs.pending("/a");
     const open = channel(fs, O_RDWR | O_NONBLOCK);
@@ -111,7 +111,7 @@ describe("generating files", () => {
     open.close();
   });
 
-  test("answers with the errno and the reason of a failure", () => {
+  test("a failure is answered with its errno and reason", () => {
     using fs = withChannel();
     fs.pending("/a");
     const open = channel(fs);
@@ -121,7 +121,7 @@ describe("generating files", () => {
     open.close();
   });
 
-  test("reports a file that already has its content, and names what is not a file", () => {
+  test("a file that already has content is reported as such, and a path that is not a file as an error", () => {
     using fs = withChannel();
     fs.file("/written", "by hand");
     fs.directory("/dir");
@@ -139,7 +139,7 @@ describe("generating files", () => {
     open.close();
   });
 
-  test("shares generations with readers, in both directions", () => {
+  test("generations are shared with readers, in both directions", () => {
     using fs = withChannel();
     fs.pending("/a");
     const reader = fs.kernel.start("open", fs.node("/a"), {});
@@ -155,7 +155,7 @@ describe("generating files", () => {
     open.close();
   });
 
-  test("reports with every answer what the mount has spent", () => {
+  test("every answer reports what the mount has spent", () => {
     using fs = withChannel();
     fs.file("/a");
     const open = channel(fs);
@@ -165,7 +165,7 @@ describe("generating files", () => {
     open.close();
   });
 
-  test("accepts names that are not UTF-8 as lone surrogates, and symlinks to files", () => {
+  test("a request may name a file that is not UTF-8, with lone surrogates, or a symlink to a file", () => {
     using fs = withChannel();
     fs.pending("/b\xff");
     fs.kernel.call("symlink", 1, { name: "link", target: "b\xff" });
@@ -179,7 +179,7 @@ describe("generating files", () => {
 });
 
 describe("regenerating files", () => {
-  test("gives the file new content, also with another prompt, and can be undone", () => {
+  test("regenerating gives the file new content, also with another prompt, and can be undone", () => {
     using fs = withChannel();
     poem(fs);
     const open = channel(fs);
@@ -193,7 +193,7 @@ describe("regenerating files", () => {
     open.close();
   });
 
-  test("leaves the content as it is on failure", () => {
+  test("a failed regeneration leaves the content as it is", () => {
     using fs = withChannel();
     poem(fs);
     const open = channel(fs);
@@ -206,7 +206,7 @@ describe("regenerating files", () => {
     open.close();
   });
 
-  test("generates a pending file, with the prompt", () => {
+  test("regenerating a pending file generates it with the prompt", () => {
     using fs = withChannel();
     fs.pending("/poem", { "user.llmfs.prompt": "of the sea" });
     const open = channel(fs);
@@ -217,7 +217,7 @@ describe("regenerating files", () => {
     open.close();
   });
 
-  test("leaves alone what somebody wrote, unless forced; an empty file has nothing to lose", () => {
+  test("regenerating leaves edited content alone unless forced; an empty file has nothing to lose", () => {
     using fs = withChannel();
     fs.file("/mine", "by hand");
     fs.file("/empty");
@@ -231,7 +231,7 @@ describe("regenerating files", () => {
     open.close();
   });
 
-  test("rejects an invalid prompt before any request", () => {
+  test("an invalid prompt is rejected before any request is sent", () => {
     using fs = withChannel();
     poem(fs);
     const open = channel(fs);
@@ -241,7 +241,7 @@ describe("regenerating files", () => {
     open.close();
   });
 
-  test("requires a control file that is open for writing, and permission to write to the named file", () => {
+  test("regenerating requires a control file open for writing and write permission on the named file", () => {
     using fs = withChannel();
     poem(fs);
     const reading = channel(fs, O_RDONLY);
@@ -263,8 +263,8 @@ describe("regenerating files", () => {
   });
 });
 
-describe("a request", () => {
-  test("may arrive in pieces, with blank lines in between", () => {
+describe("a request to the control channel", () => {
+  test("a request may arrive in pieces, with blank lines in between", () => {
     using fs = withChannel();
     fs.pending(toBytes("/é"));
     const open = channel(fs);
@@ -276,7 +276,7 @@ describe("a request", () => {
     open.close();
   });
 
-  test("that is malformed is answered, with its id if that can be read", () => {
+  test("a malformed request is answered, with its id if that can be read", () => {
     using fs = withChannel();
     const open = channel(fs);
     open.ask("make /a", "[1]", { op: "make" }, { id: 1, op: "paint", path: "/a" }, { id: 2, path: "/a" });
@@ -290,7 +290,7 @@ describe("a request", () => {
     open.close();
   });
 
-  test("beyond the 256th of a write is not taken: the write returns how far it came", () => {
+  test("a write takes at most 256 requests and returns how far it came", () => {
     using fs = withChannel();
     const open = channel(fs);
     const line = '{"op":"make","path":"/none"}\n';
@@ -301,7 +301,7 @@ describe("a request", () => {
     open.close();
   });
 
-  test("without an end is EFBIG, and one of a client that reads no answers is EBUSY", () => {
+  test("a request without an end is EFBIG, and one from a client that reads no answers is EBUSY", () => {
     using fs = withChannel();
     const open = channel(fs);
     expect(open.refused("x".repeat(600_000))).toBe("EFBIG");
@@ -314,7 +314,7 @@ describe("a request", () => {
     open.close();
   });
 
-  test("can be made by ioctl(2) if nothing can be opened for writing; any other command is ENOTTY", () => {
+  test("a request can be made by ioctl(2) if nothing can be opened for writing; any other command is ENOTTY", () => {
     using fs = withChannel();
     fs.pending("/a");
     const open = channel(fs, O_RDONLY);
@@ -325,7 +325,7 @@ describe("a request", () => {
     open.close();
   });
 
-  test("is answered on the open that made it", () => {
+  test("a request is answered on the open file that it was written to", () => {
     using fs = withChannel();
     fs.pending("/a");
     const [one, two] = [channel(fs), channel(fs)];
@@ -339,7 +339,7 @@ describe("a request", () => {
 });
 
 describe("reading answers", () => {
-  test("returns the end of the file when nothing is under way", () => {
+  test("reading answers returns end of file if no request is in progress", () => {
     using fs = withChannel();
     fs.pending("/a");
     const open = channel(fs);
@@ -350,7 +350,7 @@ describe("reading answers", () => {
     open.close();
   });
 
-  test("returns pieces as small as requested", () => {
+  test("reading answers returns pieces as small as requested", () => {
     using fs = withChannel();
     const open = channel(fs);
     open.ask({ id: 1, op: "make", path: "/no" }, { id: 2, op: "make", path: "/no" });
@@ -360,7 +360,7 @@ describe("reading answers", () => {
     open.close();
   });
 
-  test("passes an answer to the next reader if one gets a signal", () => {
+  test("an answer goes to the next reader if a reader is interrupted by a signal", () => {
     using fs = withChannel();
     fs.pending("/a");
     const open = channel(fs);
@@ -378,7 +378,7 @@ describe("reading answers", () => {
 });
 
 describe("work that was requested", () => {
-  test("is cancelled when the file is closed, unless somebody else waits for it", () => {
+  test("requested work is cancelled when the control file is closed, unless another reader waits for it", () => {
     using fs = withChannel();
     fs.pending("/a");
     fs.pending("/b");
@@ -392,7 +392,7 @@ describe("work that was requested", () => {
     expect(fs.kernel.outcome<"open">(reader)).toMatchObject({ value: {} });
   });
 
-  test("continues for a moment when the file is closed, and is cancelled at once on request", () => {
+  test("requested work continues for a moment when the control file is closed, and is cancelled at once on request", () => {
     using fs = withChannel();
     for (const path of ["/a", "/b"]) {
       fs.pending(path);
@@ -408,7 +408,7 @@ describe("work that was requested", () => {
     expect(fs.cancelled).toEqual([second ?? 0, first ?? 0]);
   });
 
-  test("is cancelled on request, the last first; the request is answered when its cost is accounted for", () => {
+  test("requested work is cancelled on request, newest first; each request is answered once its cost is known", () => {
     using fs = withChannel();
     poem(fs);
     for (const path of ["/a", "/b"]) fs.pending(path);
@@ -450,7 +450,7 @@ test("a control file that is read-only accepts no bytes and no commands", () => 
 describe("a save request", () => {
   const saves = (fs: ServedTree) => fs.posted.filter((message) => message.type === "save");
 
-  test("is answered with the outcome when the tree is saved; other requests are not kept waiting", () => {
+  test("a save request is answered with the outcome when the tree is saved, without delaying other requests", () => {
     using fs = withChannel();
     fs.file("/static");
     const control = channel(fs);
@@ -464,7 +464,7 @@ describe("a save request", () => {
     control.close();
   });
 
-  test("is passed on each time, also through ioctl(2) on a read-only mount", () => {
+  test("each save request is passed on, also through ioctl(2) on a read-only mount", () => {
     using fs = withChannel();
     const control = channel(fs, O_RDONLY);
     control.submitted({ id: 1, op: "save" }, { id: 2, op: "save" });
@@ -477,7 +477,7 @@ describe("a save request", () => {
     control.close();
   });
 
-  test("is not answered if its file was closed in the meantime", () => {
+  test("a save request is not answered if its file was closed in the meantime", () => {
     using fs = withChannel();
     const control = channel(fs);
     control.ask({ id: 1, op: "save" });

@@ -24,37 +24,37 @@ function llmfs(fs: ServedTree): number {
 }
 
 describe("the control directory", () => {
-  test("can be reached by name", () => {
+  test("the control directory can be reached by name", () => {
     using fs = withControl();
     expect(fs.kernel.stat(llmfs(fs)).mode).toBe(S_IFDIR | 0o500);
   });
 
-  test("is absent from listings", () => {
+  test("the control directory is absent from listings", () => {
     using fs = withControl();
     fs.file("/file");
     expect(fs.ls("/")).toEqual([".", "..", "file"]);
     expect(fs.kernel.list(ROOT, { plus: true }).map(({ name }) => name)).toEqual([".", "..", "file"]);
   });
 
-  test("lists its files", () => {
+  test("the control directory lists its files", () => {
     using fs = withControl();
     expect(fs.ls("/.llmfs")).toEqual([".", "..", "count", "hello"]);
   });
 
-  test("does not count as a subdirectory or an inode", () => {
+  test("the control directory does not count as a subdirectory or an inode", () => {
     using fs = withControl();
     llmfs(fs);
     expect(fs.kernel.stat(ROOT).nlink).toBe(2);
     expect(fs.tree.space.inodes).toBe(1);
   });
 
-  test("exists in the root only", () => {
+  test("the control directory exists in the root only", () => {
     using fs = withControl();
     fs.directory("/dir");
     expect(fs.kernel.call("lookup", fs.node("/dir"), { name: ".llmfs" }).nodeid).toBe(0);
   });
 
-  test("does not exist on a mount without a control surface, where the name is free", () => {
+  test("the control directory does not exist on a mount without a control surface, where the name is free", () => {
     using fs = served();
     expect(fs.kernel.call("lookup", ROOT, { name: ".llmfs" }).nodeid).toBe(0);
     fs.kernel.call("mkdir", ROOT, { name: ".llmfs", mode: 0o755 });
@@ -63,7 +63,7 @@ describe("the control directory", () => {
 });
 
 describe("a control file", () => {
-  test("is produced again for every open", () => {
+  test("a control file is produced again for every open", () => {
     using fs = withControl();
     expect([fs.cat("/.llmfs/count"), fs.cat("/.llmfs/count"), fs.cat("/.llmfs/hello")]).toEqual([
       "1\n",
@@ -72,7 +72,7 @@ describe("a control file", () => {
     ]);
   });
 
-  test("belongs to its open: two readers do not disturb each other", () => {
+  test("a control file belongs to its open: two readers do not disturb each other", () => {
     using fs = withControl();
     const one = fs.open("/.llmfs/count");
     const two = fs.open("/.llmfs/count");
@@ -80,20 +80,20 @@ describe("a control file", () => {
     expect(fs.kernel.readAll(one.nodeid, one.fh).toString()).toBe("1\n");
   });
 
-  test("is not cached by the kernel", () => {
+  test("a control file is not cached by the kernel", () => {
     using fs = withControl();
     const { open_flags } = fs.kernel.call("open", fs.node("/.llmfs/hello"), {});
     expect(open_flags).toBe(abi.FOPEN_DIRECT_IO | abi.FOPEN_NOFLUSH);
   });
 
-  test("can be read in pieces of any size", () => {
+  test("a control file can be read in pieces of any size", () => {
     using fs = withControl();
     const { nodeid, fh } = fs.open("/.llmfs/hello");
     const read = (offset: number) => fs.kernel.call("read", nodeid, { fh, offset, size: 2 }).toString();
     expect([read(0), read(2), read(4), read(5)]).toEqual(["he", "ll", "o", ""]);
   });
 
-  test("can be read again from a position in the last piece, but not from before it", () => {
+  test("a control file can be read again from a position in the last piece, but not from before it", () => {
     let left = 3;
     using fs = served({
       control: (mount) => ({
@@ -108,7 +108,7 @@ describe("a control file", () => {
     expect(read(12, 100)).toBe("e 1\npiece 0\n");
   });
 
-  test("notifies its producer when it is closed, read to the end or not", () => {
+  test("a control file notifies its producer when it is closed, read to the end or not", () => {
     let closed = 0;
     using fs = served({
       control: (mount) => ({
@@ -122,21 +122,21 @@ describe("a control file", () => {
     expect(closed).toBe(1);
   });
 
-  test("is EBADF when it is read through a closed handle", () => {
+  test("a control file is EBADF when it is read through a closed handle", () => {
     using fs = withControl();
     const { nodeid, fh } = fs.open("/.llmfs/hello");
     fs.kernel.release(nodeid, fh);
     expect(fs.kernel.errno("read", nodeid, { fh, size: 10 })).toBe("EBADF");
   });
 
-  test("can't be opened for writing", () => {
+  test("a control file can't be opened for writing", () => {
     using fs = withControl();
     for (const flags of [1, 2]) {
       expect(fs.kernel.errno("open", fs.node("/.llmfs/hello"), { flags })).toBe("EACCES");
     }
   });
 
-  test("requests no content", () => {
+  test("a control file requests no content", () => {
     using fs = withControl();
     fs.pending("/poem");
     fs.cat("/.llmfs/hello");
@@ -144,8 +144,8 @@ describe("a control file", () => {
   });
 });
 
-describe("the control directory takes no part in the tree", () => {
-  test("and nothing can be created in it, removed from it, or moved into or out of it", () => {
+describe("the control directory is not part of the tree", () => {
+  test("nothing can be created in the control directory, removed from it, or moved into or out of it", () => {
     using fs = withControl();
     fs.file("/file");
     const dir = llmfs(fs);
@@ -164,7 +164,7 @@ describe("the control directory takes no part in the tree", () => {
     expect(fs.ls("/.llmfs")).toEqual([".", "..", "count", "hello"]);
   });
 
-  test("and its name can't be taken, removed or moved", () => {
+  test("the control directory's name cannot be taken, removed or moved", () => {
     using fs = withControl();
     fs.file("/file");
     const name = ".llmfs";
@@ -182,7 +182,7 @@ describe("the control directory takes no part in the tree", () => {
     expect(fs.ls("/")).toEqual([".", "..", "file"]);
   });
 
-  test("and its files have no size to change and no attributes to set", () => {
+  test("control files have no size to change and no attributes to set", () => {
     using fs = withControl();
     const nodeid = fs.node("/.llmfs/hello");
     expect(fs.kernel.errno("setattr", nodeid, { valid: abi.FATTR_SIZE, size: 5 })).toBe("EPERM");
@@ -192,14 +192,14 @@ describe("the control directory takes no part in the tree", () => {
     expect(fs.kernel.errno("setxattr", nodeid, { name: "user.a", value, size: 7 })).toBe("EPERM");
   });
 
-  test("but chmod and chown decide who may read its files, as elsewhere", () => {
+  test("chmod and chown decide who may read the control files", () => {
     using fs = withControl();
     const nodeid = fs.node("/.llmfs/hello");
     const request = { valid: abi.FATTR_MODE | abi.FATTR_UID, mode: 0o444, uid: 1000 };
     expect(fs.kernel.call("setattr", nodeid, request).attr).toMatchObject({ mode: S_IFREG | 0o444, uid: 1000 });
   });
 
-  test("and stays when the kernel forgets it", () => {
+  test("the control directory stays when the kernel forgets it", () => {
     using fs = withControl();
     fs.cat("/.llmfs/hello");
     fs.kernel.letGo();
@@ -233,7 +233,7 @@ describe("a long control file", () => {
     return { nodeid, fh, read, outcome };
   }
 
-  test("fills every read but the last, and lets other requests go first", () => {
+  test("a long control file fills every read but the last, and lets other requests go first", () => {
     using fs = slow(["one\n", undefined, "two\n", "three\n", undefined, "four\n"], 6);
     fs.file("/file", "content");
     const { nodeid, fh, read, outcome } = start(fs);
@@ -252,7 +252,7 @@ describe("a long control file", () => {
     fs.kernel.release(nodeid, fh);
   });
 
-  test("answers reads in the order of their arrival, and produces no piece twice", () => {
+  test("a long control file answers reads in the order of their arrival, and produces no piece twice", () => {
     using fs = served({
       control: (mount) => {
         let pieces = 0;
@@ -272,7 +272,7 @@ describe("a long control file", () => {
     fs.kernel.release(nodeid, fh);
   });
 
-  test("returns to an interrupted read what it has so far, or EINTR", () => {
+  test("a long control file returns to an interrupted read what it has so far, or EINTR", () => {
     using fs = slow(["one\n", ...Array(100).fill(undefined)], 6);
     const { nodeid, fh, read, outcome } = start(fs);
     const [first, second] = [read(0, 1000), read(4, 1000)];
@@ -392,7 +392,7 @@ describe("the control files", () => {
     expect(agree().bytes).toBeLessThan(20 << 20);
   });
 
-  test("pending.json lists each file once, by its first name, and no file without a name", () => {
+  test("pending.json lists each file once, by its first name, and omits files without a name", () => {
     using fs = real();
     expect(fs.cat("/.llmfs/pending.json")).toBe("[]\n");
     fs.pending("/b", { "user.llmfs.depends": "a" });
@@ -408,7 +408,7 @@ describe("the control files", () => {
     );
   });
 
-  test("tree shows every path, and what is unusual about it", () => {
+  test(".llmfs/tree shows every path, and what is unusual about it", () => {
     using fs = real();
     fs.file("/dir/static");
     fs.pending("/dir/poem");
@@ -416,7 +416,7 @@ describe("the control files", () => {
     expect(fs.cat("/.llmfs/tree")).toBe("/dir/\n/dir/poem (pending)\n/dir/static\n/link -> dir\n");
   });
 
-  test("snapshot.json is the tree at the moment it was opened", () => {
+  test(".llmfs/snapshot.json is the tree at the moment it was opened", () => {
     using fs = real();
     fs.file("/file", "before");
     const { nodeid, fh } = fs.open("/.llmfs/snapshot.json");
@@ -429,7 +429,7 @@ describe("the control files", () => {
     expect(() => JSON.parse(snapshot)).not.toThrow();
   });
 
-  test("README describes the control files", () => {
+  test(".llmfs/README describes the control files", () => {
     using fs = real();
     const readme = fs.cat("/.llmfs/README");
     for (const name of fs.ls("/.llmfs").filter((name) => !name.startsWith("."))) expect(readme).toContain(name);

@@ -124,7 +124,7 @@ test("a caller that got ESTALE succeeds the second time, whatever has become of 
   for (const one of [held, otherHandle, handle]) fs.kernel.release(one.nodeid, one.fh);
 });
 
-test("the same bytes again, or an answer that nothing has changed, leave the inode and its times alone", () => {
+test("identical new content, or an answer that nothing has changed, leaves the inode and its times alone", () => {
   using fs = served();
   const file = view(fs);
   const { mtime } = file.times();
@@ -171,7 +171,7 @@ test("content that has not expired is opened as it is", () => {
   expect(fs.requests).toHaveLength(1);
 });
 
-test("stale content is served while one new content is generated", () => {
+test("stale content is served while new content is generated", () => {
   using fs = served();
   view(fs, "0.000001s stale");
   expect(read(fs, start(fs))).toBe("first");

@@ -38,7 +38,7 @@ function names(fs: ServedTree): string[] {
   return fs.ls("/d").filter((name) => !name.startsWith("."));
 }
 
-test("the first look into a listed directory waits for its listing; its files are pending, and looking at them is free", () => {
+test("the first readdir or lookup in a listed directory waits for its listing; the files are pending", () => {
   const { fs } = listed();
   using _ = fs;
   const open = opendir(fs);
@@ -52,7 +52,7 @@ test("the first look into a listed directory waits for its listing; its files ar
   expect(requests(fs)).toHaveLength(1);
 });
 
-test("the outline contains only what was written, not entries that exist because somebody looked", () => {
+test("the outline omits entries that exist only because they were looked up", () => {
   const { fs } = listed();
   using _ = fs;
   fs.file("/d/by hand");
@@ -67,7 +67,7 @@ test("the outline contains only what was written, not entries that exist because
   expect(shown()).toEqual(["/d", "/d/1.json", "/d/by hand"]);
 });
 
-test("a lookup waits for the listing too, and finds a listed name or nothing", () => {
+test("a lookup also waits for the listing, and finds a listed name or nothing", () => {
   const { fs } = listed();
   using _ = fs;
   const nodeid = fs.node("/d");
@@ -79,7 +79,7 @@ test("a lookup waits for the listing too, and finds a listed name or nothing", (
   expect(fs.kernel.outcome(missing)).toEqual({ error: "ENOENT" });
 });
 
-test("content is requested by the path that was listed, wherever the file has been moved", () => {
+test("content is requested by the path under which the file was listed, wherever it has been moved", () => {
   const { fs } = listed();
   using _ = fs;
   opendir(fs);
@@ -125,7 +125,7 @@ test("a name that exists is found at once; a missing one makes the generator lis
   expect(fs.kernel.outcome(later)).toHaveProperty("value");
 });
 
-test("a listing that fails is an error for whoever looks, and is tried again", () => {
+test("a failed listing is an error for every caller, and is retried", () => {
   const { fs } = listed();
   using _ = fs;
   const first = opendir(fs);
@@ -158,7 +158,7 @@ test("the reason why a directory could not be listed is in its attributes until 
   expect([...(directory.xattrs?.keys() ?? [])]).toEqual(["user.llmfs.generator"]);
 });
 
-test("an interrupted look cancels the listing", () => {
+test("interrupting the caller cancels the listing", () => {
   const { fs } = listed();
   using _ = fs;
   const open = opendir(fs);
@@ -191,7 +191,7 @@ test("an ordinary directory causes no request, and the kernel may cache its list
   expect(requests(fs)).toEqual([]);
 });
 
-test("a source that fails is asked at growing intervals until it answers", () => {
+test("a failing source is asked at growing intervals until it answers", () => {
   const { fs } = listed("always");
   using _ = fs;
   for (let time = 0; time < 5; time++) {
@@ -236,7 +236,7 @@ test("the control directory has no listing, and can be used while its parent wai
   expect(warnings[0]).toBe(`".llmfs" is left out of the listing: /.llmfs is llmfs's own`);
 });
 
-test("the first look into a directory changes no mtime, and what it finds is as old as the mount", () => {
+test("the first readdir changes no mtime, and the entries it finds are as old as the mount", () => {
   const { fs, directory } = listed("always");
   using _ = fs;
   const mtimeOf = (path: string) => fs.tree.resolve(path, { follow: true }).times().mtime;
@@ -254,7 +254,7 @@ test("the first look into a directory changes no mtime, and what it finds is as 
   expect(["/d", "/d/c"].map(mtimeOf)).toEqual([fs.clock.seconds, fs.clock.seconds]);
 });
 
-test("entries that were listed and made room for others leave the times unchanged too", () => {
+test("evicting and listing entries again leaves the times unchanged", () => {
   const { fs, directory } = listed();
   using _ = fs;
   const { mtime } = directory.times();

@@ -50,7 +50,7 @@ test("a name that matches no rule, or is in another directory, causes no request
   expect(fs.requests).toEqual([]);
 });
 
-test("a source that fails is asked at growing intervals", () => {
+test("a failing source is asked at growing intervals", () => {
   using fs = shop();
   for (let time = 0; time < 6; time++) {
     const name = lookup(fs, `${time}.json`);
@@ -65,7 +65,7 @@ test("a source that fails is asked at growing intervals", () => {
   fs.failed("ENOENT");
 });
 
-test("a file that somebody creates under the name during the lookup wins", () => {
+test("a file created by a user during the lookup wins over the generated one", () => {
   using fs = shop();
   const asked = lookup(fs, "7.json");
   fs.file("/customers/7.json", "mine");
@@ -74,7 +74,7 @@ test("a file that somebody creates under the name during the lookup wins", () =>
   expect(fs.cat("/customers/7.json")).toBe("mine");
 });
 
-test("a lookup without a waiter left makes no file", () => {
+test("a lookup whose last waiter left makes no file", () => {
   using fs = shop();
   const asked = lookup(fs, "7.json");
   fs.kernel.interrupt(asked);
@@ -84,7 +84,7 @@ test("a lookup without a waiter left makes no file", () => {
   expect(fs.tree.space.inodes).toBe(2);
 });
 
-test("a file whose directory is removed while it is made is dropped", () => {
+test("a file whose directory is removed during generation is dropped", () => {
   using fs = shop();
   const asked = lookup(fs, "7.json");
   fs.tree.rmdir(fs.tree.root, "customers");
@@ -92,7 +92,7 @@ test("a file whose directory is removed while it is made is dropped", () => {
   expect(fs.kernel.outcome(asked)).toHaveProperty("error");
 });
 
-test("a file that its generator no longer has when it is generated again disappears from its directory", () => {
+test("a file that its generator no longer provides when it is generated again disappears from its directory", () => {
   using fs = shop();
   lookup(fs, "7.json");
   fs.mount.waiters.takeContent(fs.ticket, { bytes: Buffer.from("seven"), metadata: new Map(), refresh: "always" });
@@ -102,7 +102,7 @@ test("a file that its generator no longer has when it is generated again disappe
   expect(fs.ls("/customers").filter((name) => !name.startsWith("."))).toEqual([]);
 });
 
-test("a generator can read such files too, and a cycle is an error", () => {
+test("a generator can read on-demand files too, and a cycle is an error", () => {
   using fs = shop("customers/{id}.json", "reports/{id}.md");
   fs.directory("/reports");
   const read: string[] = [];

@@ -23,7 +23,7 @@ function text(fs: ServedTree, path = "/f"): string {
   return fs.cat(path);
 }
 
-test("pieces become the content when all of them have arrived, and not before", () => {
+test("the content appears when all pieces have arrived, and not before", () => {
   using fs = served();
   const file = fs.pending("/f");
   const open = waiting(fs);

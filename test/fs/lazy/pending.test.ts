@@ -47,23 +47,26 @@ describe("a pending file is not generated", () => {
     expect(state(fs, "/dir/file")).toBe("pending");
   }
 
-  test("by lookup", () => looked((fs) => fs.node("/dir/file")));
-  test("by getattr", () => looked((fs) => fs.kernel.stat(fs.node("/dir/file"))));
-  test("by readdir", () => looked((fs) => fs.kernel.list(fs.node("/dir"))));
-  test("by readdirplus", () => looked((fs) => fs.kernel.list(fs.node("/dir"), { plus: true })));
-  test("by getxattr", () => looked((fs) => getXattr(fs, "/dir/file", "user.llmfs.prompt")));
-  test("by listxattr", () => looked((fs) => fs.kernel.call("listxattr", fs.node("/dir/file"), { size: 4096 })));
-  test("by statfs", () => looked((fs) => fs.kernel.call("statfs", ROOT)));
-  test("by chmod, chown and touch", () =>
+  test("lookup does not generate a pending file", () => looked((fs) => fs.node("/dir/file")));
+  test("getattr does not generate a pending file", () => looked((fs) => fs.kernel.stat(fs.node("/dir/file"))));
+  test("readdir does not generate a pending file", () => looked((fs) => fs.kernel.list(fs.node("/dir"))));
+  test("readdirplus does not generate a pending file", () =>
+    looked((fs) => fs.kernel.list(fs.node("/dir"), { plus: true })));
+  test("getxattr does not generate a pending file", () =>
+    looked((fs) => getXattr(fs, "/dir/file", "user.llmfs.prompt")));
+  test("listxattr does not generate a pending file", () =>
+    looked((fs) => fs.kernel.call("listxattr", fs.node("/dir/file"), { size: 4096 })));
+  test("statfs does not generate a pending file", () => looked((fs) => fs.kernel.call("statfs", ROOT)));
+  test("chmod, chown and touch do not generate a pending file", () =>
     looked((fs) => fs.kernel.call("setattr", fs.node("/dir/file"), { valid: 0x37, mode: 0o600 })));
-  test("by rename and link", () =>
+  test("rename and link do not generate a pending file", () =>
     looked((fs) => {
       const nodeid = fs.node("/dir/file");
       fs.kernel.call("link", ROOT, { oldnodeid: nodeid, name: "twin" });
       fs.kernel.call("rename", ROOT, { name: "twin", newname: "other", newdir: ROOT });
     }));
 
-  test("by any of these, none of which waits for a generation that is under way", () => {
+  test("none of these operations waits for a generation in progress", () => {
     using fs = served();
     fs.pending("/dir/file");
     opening(fs, "/dir/file");
@@ -74,13 +77,13 @@ describe("a pending file is not generated", () => {
     fs.kernel.call("statfs", ROOT);
   });
 
-  test("by stat, which reports a claimed size that no content reaches, and no blocks", () => {
+  test("stat of a pending file reports no blocks and a size that no content reaches", () => {
     using fs = served();
     fs.pending("/file");
     expect(fs.kernel.stat(fs.node("/file"))).toMatchObject({ size: CLAIMED_SIZE, blocks: 0 });
   });
 
-  test("when it is really an empty file, which opens at once", () => {
+  test("a file that is really empty reports size 0 and opens at once", () => {
     using fs = served();
     fs.file("/file");
     expect(fs.kernel.stat(fs.node("/file")).size).toBe(0);
@@ -90,7 +93,7 @@ describe("a pending file is not generated", () => {
 });
 
 describe("the first open for reading", () => {
-  test("waits, and sees the whole content when it arrives", () => {
+  test("the first open for reading waits, and sees the whole content when it arrives", () => {
     using fs = served();
     fs.pending("/poem");
     const unique = opening(fs, "/poem");
@@ -101,7 +104,7 @@ describe("the first open for reading", () => {
     expect(state(fs, "/poem")).toBe("ready");
   });
 
-  test("waits also if it opens for reading and writing", () => {
+  test("the first open for reading and writing waits too", () => {
     using fs = served();
     fs.pending("/poem");
     const unique = opening(fs, "/poem", O_RDWR);
@@ -114,7 +117,7 @@ describe("the first open for reading", () => {
     expect(fs.requests).toHaveLength(1);
   });
 
-  test("is one of twenty that cause one request, and all see the content", () => {
+  test("twenty first opens cause one request, and all see the content", () => {
     using fs = served();
     fs.pending("/poem");
     const waiting = Array.from({ length: 20 }, () => opening(fs, "/poem"));
@@ -124,7 +127,7 @@ describe("the first open for reading", () => {
     expect(new Set(fs.kernel.handles.keys()).size).toBe(20);
   });
 
-  test("sends the first of several names, whichever was made last", () => {
+  test("the first open requests the file's first name, even if another was created later", () => {
     using fs = served();
     fs.directory("/a");
     fs.directory("/z");
@@ -139,7 +142,7 @@ describe("the first open for reading", () => {
     expect(fs.requests[0]).toMatchObject({ path: "/a/verse", prompts: ["Rhyme."] });
   });
 
-  test("is the only one that sends a request", () => {
+  test("only the first open sends a request", () => {
     using fs = served();
     fs.pending("/poem");
     opening(fs, "/poem");
@@ -148,7 +151,7 @@ describe("the first open for reading", () => {
     expect(fs.requests).toHaveLength(1);
   });
 
-  test("sends a request that says which file to make, and from what", () => {
+  test("a request says which file to generate, and from what", () => {
     using fs = served();
     fs.tree.root.xattrs = new Map([["user.llmfs.prompt", Buffer.from("a garden")]]);
     fs.directory("/beds").xattrs = new Map([
@@ -174,7 +177,7 @@ describe("the first open for reading", () => {
     ]);
   });
 
-  test("is answered after the kernel has received size and bytes", () => {
+  test("the first open is answered after the kernel has received the size and bytes", () => {
     using fs = served();
     const file = fs.pending("/poem");
     const unique = opening(fs, "/poem");
@@ -195,7 +198,7 @@ describe("the first open for reading", () => {
     expect(fs.kernel.outcome(unique)).toBeDefined();
   });
 
-  test("does not notify the kernel of a file that it does not know", () => {
+  test("the kernel is not notified about a file that it does not know", () => {
     using fs = served();
     fs.pending("/poem");
     fs.kernel.notifications.length = 0;
@@ -204,7 +207,7 @@ describe("the first open for reading", () => {
     expect(fs.kernel.notifications).toEqual([]);
   });
 
-  test("sends the kernel only the end of a large content, which sets the size", () => {
+  test("only the end of large content is sent to the kernel, which sets the size", () => {
     using fs = served();
     const file = fs.pending("/big");
     opening(fs, "/big");
@@ -213,7 +216,7 @@ describe("the first open for reading", () => {
     expect(stores).toEqual([{ code: "store", nodeid: file.ino, offset: (3 << 20) - 1, data: Buffer.from("x") }]);
   });
 
-  test("invalidates the attributes that the kernel has cached", () => {
+  test("new content invalidates the attributes that the kernel has cached", () => {
     using fs = served();
     const file = fs.pending("/poem");
     opening(fs, "/poem");
@@ -223,7 +226,7 @@ describe("the first open for reading", () => {
     expect(fs.kernel.stat(file.ino).size).toBe(0);
   });
 
-  test("may bring empty content: the file is ready and empty", () => {
+  test("empty content is accepted: the file is ready and empty", () => {
     using fs = served();
     fs.pending("/poem");
     const unique = opening(fs, "/poem");
@@ -234,7 +237,7 @@ describe("the first open for reading", () => {
     expect(fs.requests).toHaveLength(1);
   });
 
-  test("leaves ordinary bytes that can be edited", () => {
+  test("generated content can be edited like any file", () => {
     using fs = served();
     fs.pending("/poem");
     opening(fs, "/poem");
@@ -244,7 +247,7 @@ describe("the first open for reading", () => {
     expect(fs.cat("/poem")).toBe("Roses are red");
   });
 
-  test("leaves bytes that become static when somebody changes them, and then count as context for other files", () => {
+  test("generated content becomes static when somebody changes it, and then is context for other files", () => {
     for (const change of ["write", "truncate", "none"] as const) {
       using fs = served();
       fs.pending("/poem");
@@ -260,7 +263,7 @@ describe("the first open for reading", () => {
     }
   });
 
-  test("stores metadata with the file", () => {
+  test("metadata is stored with the file", () => {
     using fs = served();
     fs.pending("/poem");
     opening(fs, "/poem");
@@ -270,7 +273,7 @@ describe("the first open for reading", () => {
     expect(getXattr(fs, "/poem", name)).toBe("fünf");
   });
 
-  test("logs metadata that no attribute can hold, and stores the content", () => {
+  test("metadata too large for an attribute is logged, and the content is stored", () => {
     using fs = served();
     fs.pending("/poem");
     const unique = opening(fs, "/poem");
@@ -285,7 +288,7 @@ describe("the first open for reading", () => {
     expect(fs.posted.filter(({ type }) => type === "log")).toHaveLength(3);
   });
 
-  test("of several files generates them concurrently", () => {
+  test("first opens of several files generate them concurrently", () => {
     using fs = served();
     fs.pending("/a");
     fs.pending("/b");
@@ -338,7 +341,7 @@ describe("interrupts", () => {
     expect(state(fs, "/poem")).toBe("pending");
   });
 
-  test("the next open sends a new request, and only its answer counts", () => {
+  test("after a cancelled generation the next open sends a new request, and only its answer counts", () => {
     using fs = served();
     fs.pending("/poem");
     fs.kernel.interrupt(opening(fs, "/poem"));
@@ -394,7 +397,7 @@ describe("interrupts", () => {
 });
 
 describe("failures", () => {
-  test("give every reader the errno, and the file keeps the reason", () => {
+  test("a failure gives every reader the errno, and the file keeps the reason", () => {
     using fs = served();
     fs.pending("/poem");
     const waiting = [opening(fs, "/poem"), opening(fs, "/poem")];
@@ -404,14 +407,14 @@ describe("failures", () => {
     expect(getXattr(fs, "/poem", "user.llmfs.error")).toBe("EDQUOT: the budget of 3 calls is spent");
   });
 
-  test("leave a file that claims a size again instead of being empty", () => {
+  test("after a failure the file reports the claimed size again instead of being empty", () => {
     using fs = served();
     fs.pending("/poem");
     failOnce(fs, "/poem");
     expect(fs.kernel.stat(fs.node("/poem")).size).toBe(CLAIMED_SIZE);
   });
 
-  test("are retried by the next open, which may succeed", () => {
+  test("the next open retries after a failure, and may succeed", () => {
     using fs = served();
     fs.pending("/poem");
     failOnce(fs, "/poem");
@@ -423,14 +426,14 @@ describe("failures", () => {
     expect(() => getXattr(fs, "/poem", "user.llmfs.error")).toThrow(new FsError("ENODATA"));
   });
 
-  test("make each attempt wait longer than the one before, up to five seconds", () => {
+  test("each failure makes the next attempt wait longer, up to five seconds", () => {
     using fs = served();
     fs.pending("/poem");
     for (let round = 0; round < 9; round++) failOnce(fs, "/poem");
     expect(fs.requests.map(({ pause }) => pause)).toEqual([0, 0, 250, 500, 1000, 2000, 4000, 5000, 5000]);
   });
 
-  test("of one file do not slow another", () => {
+  test("failures of one file do not delay another", () => {
     using fs = served();
     fs.pending("/poem");
     fs.pending("/prose");
@@ -439,7 +442,7 @@ describe("failures", () => {
     expect(fs.requests.at(-1)?.pause).toBe(0);
   });
 
-  test("are retried at once after the state was set back to pending", () => {
+  test("a failed file is retried at once after its state was set back to pending", () => {
     using fs = served();
     fs.pending("/poem");
     for (let round = 0; round < 5; round++) failOnce(fs, "/poem");
@@ -449,7 +452,7 @@ describe("failures", () => {
     expect(fs.requests.at(-1)?.pause).toBe(0);
   });
 
-  test("before a success do not count any longer", () => {
+  test("failures before a success are forgotten", () => {
     using fs = served();
     const file = fs.pending("/poem");
     for (let round = 0; round < 5; round++) failOnce(fs, "/poem");
@@ -460,7 +463,7 @@ describe("failures", () => {
     expect(fs.requests.at(-1)?.pause).toBe(0);
   });
 
-  test("leave nothing when the content exceeds the space limit: ENOSPC is kept as the reason", () => {
+  test("content over the space limit leaves nothing, and ENOSPC is kept as the reason", () => {
     using fs = served({ size: 64 * 1024 });
     fs.pending("/big");
     const unique = opening(fs, "/big");
@@ -471,7 +474,7 @@ describe("failures", () => {
     expect(fs.tree.space.usedPages).toBe(0);
   });
 
-  test("leave nothing of large content over the limit, which is ENOSPC too", () => {
+  test("large content over the space limit leaves nothing, and is ENOSPC too", () => {
     using fs = served({ size: 1 << 20 });
     fs.pending("/big");
     const unique = opening(fs, "/big");
@@ -482,7 +485,7 @@ describe("failures", () => {
 });
 
 describe("writing to a pending file", () => {
-  test("by truncation makes it static, and sends no request", () => {
+  test("truncating a pending file makes it static, and sends no request", () => {
     using fs = served();
     fs.pending("/poem");
     fs.kernel.call("setattr", fs.node("/poem"), { valid: 8, size: 0 });
@@ -491,7 +494,7 @@ describe("writing to a pending file", () => {
     expect(fs.posted).toEqual([]);
   });
 
-  test("by opening it with O_TRUNC makes it static", () => {
+  test("opening a pending file with O_TRUNC makes it static", () => {
     using fs = served();
     fs.pending("/poem");
     const open = fs.open("/poem", O_WRONLY | O_TRUNC);
@@ -501,7 +504,7 @@ describe("writing to a pending file", () => {
     expect(fs.posted).toEqual([]);
   });
 
-  test("begins with the first write, not with an open for writing only", () => {
+  test("a pending file becomes static at the first write, not when it is opened for writing only", () => {
     using fs = served();
     fs.pending("/poem");
     const open = fs.open("/poem", O_WRONLY);
@@ -512,7 +515,7 @@ describe("writing to a pending file", () => {
     expect(fs.posted).toEqual([]);
   });
 
-  test("starts with an open that shows it empty and makes the kernel look up its size again", () => {
+  test("opening a pending file for writing shows it empty and makes the kernel look up its size again", () => {
     using fs = served();
     const file = fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -528,7 +531,7 @@ describe("writing to a pending file", () => {
     expect(fs.kernel.stat(nodeid).size).toBe(CLAIMED_SIZE);
   });
 
-  test("makes two writers that open it at the same time look it up again once each", () => {
+  test("two writers that open a pending file at the same time look it up again once each", () => {
     using fs = served();
     fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -544,7 +547,7 @@ describe("writing to a pending file", () => {
     expect(begin(0)).toEqual({ error: "ESTALE" });
   });
 
-  test("by appending starts at offset 0", () => {
+  test("appending to a pending file starts at offset 0", () => {
     using fs = served();
     fs.pending("/log");
     const open = fs.open("/log", O_WRONLY | O_APPEND);
@@ -552,7 +555,7 @@ describe("writing to a pending file", () => {
     expect(fs.cat("/log")).toBe("line\n");
   });
 
-  test("by reserving space makes it static", () => {
+  test("reserving space in a pending file makes it static", () => {
     using fs = served();
     fs.pending("/poem");
     const open = fs.open("/poem", O_WRONLY);
@@ -561,7 +564,7 @@ describe("writing to a pending file", () => {
     expect(fs.kernel.stat(open.nodeid).size).toBe(100);
   });
 
-  test("shows what was written to waiting readers, and cancels the generation", () => {
+  test("a write to a pending file is shown to waiting readers, and cancels the generation", () => {
     using fs = served();
     fs.pending("/poem");
     const waiting = [opening(fs, "/poem"), opening(fs, "/poem")];
@@ -574,7 +577,7 @@ describe("writing to a pending file", () => {
     expect(state(fs, "/poem")).toBe("static");
   });
 
-  test("after a failure makes it static and clears the failure", () => {
+  test("a write after a failure makes the file static and clears the failure", () => {
     using fs = served();
     fs.pending("/poem");
     failOnce(fs, "/poem");
@@ -583,14 +586,14 @@ describe("writing to a pending file", () => {
     expect(() => getXattr(fs, "/poem", "user.llmfs.error")).toThrow(new FsError("ENODATA"));
   });
 
-  test("by a truncation that fails leaves it pending", () => {
+  test("a truncation that fails leaves the file pending", () => {
     using fs = served();
     fs.pending("/poem");
     expect(fs.kernel.errno("setattr", fs.node("/poem"), { valid: 8, size: 2n ** 63n })).toBe("EFBIG");
     expect(state(fs, "/poem")).toBe("pending");
   });
 
-  test("without success leaves it pending", () => {
+  test("a write that fails leaves the file pending", () => {
     using fs = served({ size: 4096 });
     fs.file("/full", "x".repeat(4096));
     fs.pending("/poem");
@@ -612,7 +615,7 @@ describe("writing to a pending file", () => {
       return { file, open, write: (text: string) => store.write(0, Buffer.from(text)) };
     }
 
-    test("what it wrote counts when the file is closed", () => {
+    test("a direct write counts when the file is closed", () => {
       using fs = served();
       const { file, open, write } = unseen(fs);
       write("mine");
@@ -622,7 +625,7 @@ describe("writing to a pending file", () => {
       expect(fs.cat("/poem")).toBe("mine");
     });
 
-    test("what it wrote counts when the file is opened", () => {
+    test("a direct write counts when the file is opened", () => {
       using fs = served();
       const { file, write } = unseen(fs);
       write("mine");
@@ -631,7 +634,7 @@ describe("writing to a pending file", () => {
       file.unshare();
     });
 
-    test("what it wrote wins over content that arrives later", () => {
+    test("a direct write wins over content that arrives later", () => {
       using fs = served();
       const { file, write } = unseen(fs);
       const unique = opening(fs, "/poem");
@@ -662,7 +665,7 @@ describe("writing to a pending file", () => {
 });
 
 describe("content belongs to the inode", () => {
-  test("and arrives after a rename during generation", () => {
+  test("content arrives even if the file is renamed during generation", () => {
     using fs = served();
     fs.pending("/dir/poem");
     const unique = opening(fs, "/dir/poem");
@@ -672,7 +675,7 @@ describe("content belongs to the inode", () => {
     expect(state(fs, "/verse")).toBe("ready");
   });
 
-  test("and not to another file that takes the name", () => {
+  test("content does not go to another file that takes the name", () => {
     using fs = served();
     fs.pending("/poem");
     const unique = opening(fs, "/poem");
@@ -683,7 +686,7 @@ describe("content belongs to the inode", () => {
     expect(fate(fs, "/verse", unique)).toBe("roses");
   });
 
-  test("and is seen under all its names", () => {
+  test("content is visible under all names of the file", () => {
     using fs = served();
     fs.pending("/poem");
     opening(fs, "/poem");
@@ -693,7 +696,7 @@ describe("content belongs to the inode", () => {
     expect(fs.requests).toHaveLength(1);
   });
 
-  test("and is read by readers of an unlinked file, and gone with the last of them", () => {
+  test("content of an unlinked file can be read while it is open, and is gone with the last reader", () => {
     using fs = served();
     fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -708,7 +711,7 @@ describe("content belongs to the inode", () => {
     expect(fs.tree.space.usedPages).toBe(0);
   });
 
-  test("and reaches a generator that reads a file which is unlinked during generation", () => {
+  test("content reaches a generator that reads a file which is unlinked during generation", () => {
     using fs = served();
     fs.pending("/poem");
     let read = "";
@@ -720,7 +723,7 @@ describe("content belongs to the inode", () => {
     expect(fs.tree.space.usedPages).toBe(0);
   });
 
-  test("and leaves nothing if the generation of an unlinked file fails or is cancelled", () => {
+  test("nothing is left if the generation of an unlinked file fails or is cancelled", () => {
     using fs = served();
     for (const end of ["failed", "interrupted"]) {
       fs.pending("/poem");
@@ -735,7 +738,7 @@ describe("content belongs to the inode", () => {
 });
 
 describe("an answer that cannot be delivered", () => {
-  test("leaves no open handle when the reader's connection is gone", () => {
+  test("no handle is left open when the reader's connection is gone", () => {
     using fs = served();
     fs.pending("/poem");
     const unique = opening(fs, "/poem");
@@ -745,7 +748,7 @@ describe("an answer that cannot be delivered", () => {
     expect(fs.cat("/poem")).toBe("roses");
   });
 
-  test("to one waiter still reaches the others", () => {
+  test("an answer that one waiter cannot take still reaches the others", () => {
     using fs = served();
     const file = fs.pending("/poem");
     const failures: string[] = [];
@@ -761,14 +764,14 @@ describe("an answer that cannot be delivered", () => {
     expect(failures).toEqual(["EIO: broken"]);
   });
 
-  test("is dropped if its ticket was never issued", () => {
+  test("an answer is dropped if its ticket was never issued", () => {
     using fs = served();
     fs.content("roses", 999);
     fs.failed("EIO", "nobody asked", 999);
     expect(fs.posted).toEqual([]);
   });
 
-  test("after an unmount becomes an error for each waiter, and the generation is cancelled", () => {
+  test("an unmount is an error for each waiter, and cancels the generation", () => {
     using fs = served();
     fs.pending("/poem");
     const unique = opening(fs, "/poem");
@@ -805,7 +808,7 @@ describe("generators that read files", () => {
     return got;
   }
 
-  test("read a static file at once", () => {
+  test("a generator reads a static file at once", () => {
     using fs = served();
     fs.file("/notes", "remember");
     fs.pending("/poem");
@@ -813,7 +816,7 @@ describe("generators that read files", () => {
     expect(fs.requests.map(({ path }) => path)).toEqual(["/poem"]);
   });
 
-  test("generate a pending file first", () => {
+  test("reading a pending file generates it first", () => {
     using fs = served();
     fs.pending("/notes");
     fs.pending("/poem");
@@ -824,7 +827,7 @@ describe("generators that read files", () => {
     expect(got).toEqual({ value: "remember" });
   });
 
-  test("get a failure that names the path", () => {
+  test("a failed read is an error that names the path", () => {
     using fs = served();
     fs.pending("/notes");
     fs.pending("/poem");
@@ -833,14 +836,14 @@ describe("generators that read files", () => {
     expect(got).toEqual({ error: "ETIMEDOUT: /notes: no answer in 60 s" });
   });
 
-  test("get EDEADLK for a file that reads itself", () => {
+  test("a file that reads itself gets EDEADLK", () => {
     using fs = served();
     fs.pending("/poem");
     opening(fs, "/poem");
     expect(reading(fs, "/poem", "/poem").error).toBe("EDEADLK: files depend on each other: /poem → /poem");
   });
 
-  test("get EDEADLK for two files that read each other, with the cycle in the message", () => {
+  test("two files that read each other get EDEADLK, with the cycle in the message", () => {
     using fs = served();
     fs.pending("/a");
     fs.pending("/b");
@@ -849,7 +852,7 @@ describe("generators that read files", () => {
     expect(reading(fs, "/a", "/b").error).toBe("EDEADLK: files depend on each other: /b → /a → /b");
   });
 
-  test("get a message that names a longer cycle from end to end", () => {
+  test("the message about a longer cycle names it from end to end", () => {
     using fs = served();
     for (const name of ["a", "b", "c", "d"]) fs.pending(`/${name}`);
     opening(fs, "/a");
@@ -860,7 +863,7 @@ describe("generators that read files", () => {
     expect(loop).toBe("EDEADLK: files depend on each other: /d → /a → /b → /c → /d");
   });
 
-  test("may read one file twice without a cycle", () => {
+  test("reading one file twice is not a cycle", () => {
     using fs = served();
     for (const name of ["top", "left", "right", "bottom"]) fs.pending(`/${name}`);
     opening(fs, "/top");
@@ -871,7 +874,7 @@ describe("generators that read files", () => {
     expect(fs.requests).toHaveLength(4);
   });
 
-  test("may form a wide and deep graph without a cycle, which is checked at once", () => {
+  test("a wide and deep graph without a cycle is accepted, and checked at once", () => {
     using fs = served();
     const layers = 24;
     for (let layer = 0; layer <= layers; layer++) for (const side of "xy") fs.pending(`/${layer}${side}`);
@@ -883,7 +886,7 @@ describe("generators that read files", () => {
     expect(performance.now() - start).toBeLessThan(1000);
   });
 
-  test("can generate a file again once its cycle is broken", () => {
+  test("a file can be generated again once its cycle is broken", () => {
     using fs = served();
     fs.pending("/a");
     fs.pending("/b");
@@ -895,7 +898,7 @@ describe("generators that read files", () => {
     expect(fate(fs, "/a", unique)).toBe("from b");
   });
 
-  test("follow symlinks", () => {
+  test("a generator's reads follow symlinks", () => {
     using fs = served();
     fs.file("/notes", "remember");
     fs.kernel.call("symlink", ROOT, { name: "link", target: "notes" });
@@ -903,7 +906,7 @@ describe("generators that read files", () => {
     expect(reading(fs, "/link", "/poem")).toEqual({ value: "remember" });
   });
 
-  test("get EISDIR for a directory, ENOENT for a missing file, EINVAL for a fifo", () => {
+  test("a generator gets EISDIR for a directory, ENOENT for a missing file, EINVAL for a fifo", () => {
     using fs = served();
     fs.directory("/dir");
     fs.kernel.call("mknod", ROOT, { name: "fifo", mode: 0o010644 });
@@ -914,7 +917,7 @@ describe("generators that read files", () => {
   });
 });
 
-test("a program that opens the file it makes gets EDEADLK, even if it was not yet known when it began to wait elsewhere", () => {
+test("a program that opens the file that it generates gets EDEADLK, even if it was first seen waiting for another file", () => {
   using fs = served();
   fs.pending("/a");
   fs.pending("/b");
@@ -943,7 +946,7 @@ test("a program that opens the file it makes gets EDEADLK, even if it was not ye
   expect(fs.kernel.outcome(other)).toHaveProperty("value");
 });
 
-test("a reader that turns out to be the maker of what it waits for gets EDEADLK, and other readers go on waiting", () => {
+test("a reader that turns out to generate the file it waits for gets EDEADLK, and other readers continue to wait", () => {
   using fs = served();
   fs.pending("/a");
   const reader = fs.kernel.start("open", fs.node("/a"), { flags: 0 });
@@ -956,7 +959,7 @@ test("a reader that turns out to be the maker of what it waits for gets EDEADLK,
 });
 
 describe("the times of a pending file", () => {
-  test("stay when its content arrives, except for the ctime", () => {
+  test("the times stay when the content arrives, except for the ctime", () => {
     using fs = served();
     fs.pending("/file");
     const { mtime, mtimensec } = fs.kernel.stat(fs.node("/file"));
@@ -967,7 +970,7 @@ describe("the times of a pending file", () => {
     expect(fs.kernel.stat(fs.node("/file"))).toMatchObject({ mtime, mtimensec, ctime: fs.clock.seconds });
   });
 
-  test("stay as they were set, also under its hard links", () => {
+  test("the times stay as they were set, also under hard links", () => {
     using fs = served();
     fs.pending("/file");
     const nodeid = fs.node("/file");
@@ -979,7 +982,7 @@ describe("the times of a pending file", () => {
     expect(fs.kernel.stat(fs.node("/file"))).toMatchObject({ mtime: 5, mtimensec: 6 });
   });
 
-  test("stay when a generator reads it or it is generated ahead of time", () => {
+  test("the times stay when a generator reads the file or it is generated ahead of time", () => {
     using fs = served();
     const times = ["/read", "/made"].map((path) => {
       fs.pending(path);
@@ -995,7 +998,7 @@ describe("the times of a pending file", () => {
     expect(["/read", "/made"].map((path) => fs.kernel.stat(fs.node(path)).mtime)).toEqual(times);
   });
 
-  test("stay when generating it fails", () => {
+  test("the times stay when generating fails", () => {
     using fs = served();
     fs.pending("/file");
     const { mtime } = fs.kernel.stat(fs.node("/file"));
@@ -1004,7 +1007,7 @@ describe("the times of a pending file", () => {
     expect(fs.kernel.stat(fs.node("/file")).mtime).toBe(mtime);
   });
 
-  test("move when somebody writes to it instead, before or after", () => {
+  test("the times change when somebody writes to the file instead, before or after generation", () => {
     using fs = served();
     for (const path of ["/before", "/after"]) fs.pending(path);
     const reader = opening(fs, "/after");

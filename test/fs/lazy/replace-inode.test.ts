@@ -67,7 +67,7 @@ function held(fs: ServedTree): { readonly inodes: number; readonly pages: number
 }
 
 describe("a file that nobody has open", () => {
-  test("keeps its inode under all its names when it is regenerated, and the kernel's cache of it is invalidated", () => {
+  test("a regenerated file that nobody has open keeps its inode under all names, and the kernel's cache of it is invalidated", () => {
     using fs = served();
     poem(fs);
     link(fs, "song");
@@ -85,7 +85,7 @@ describe("a file that nobody has open", () => {
     expect([fs.cat("/song"), fs.node("/song")]).toEqual(["second, which is longer", nodeid]);
   });
 
-  test("keeps its inode in a memory file too, unless somebody has that mapped", () => {
+  test("the inode is also kept with content in a memory file, unless that is mapped", () => {
     using fs = served();
     const file = poem(fs);
     const large = "x".repeat(300_000);
@@ -99,7 +99,7 @@ describe("a file that nobody has open", () => {
     expect(file.bytes().at(-1)).toBe("y".charCodeAt(0));
   });
 
-  test("gets new times and a new state when it is regenerated", () => {
+  test("a regenerated file gets new times and a new state", () => {
     using fs = served();
     const file = fs.file("/poem", "by hand");
     for (const step of [() => regen(fs, "generated"), () => undo(fs), () => undo(fs)]) {
@@ -119,7 +119,7 @@ describe("a file that nobody has open", () => {
 });
 
 describe("a file that somebody has open", () => {
-  test("gets another inode under all its names when it is regenerated, and the kernel is notified of each name", () => {
+  test("an open file gets another inode under all names when it is regenerated, and the kernel is notified of each name", () => {
     using fs = served();
     poem(fs);
     fs.directory("/d");
@@ -147,7 +147,7 @@ describe("a file that somebody has open", () => {
     expect([fs.node("/song"), fs.cat("/d/poem")]).toEqual([nodeid, "third"]);
   });
 
-  test("has an old inode, whose new opens, for reading and for writing, get ESTALE so that the name is looked up again", () => {
+  test("new opens of the replaced inode get ESTALE, for reading and writing, so that the name is looked up again", () => {
     using fs = served();
     poem(fs);
     const old = fs.open("/poem");
@@ -165,7 +165,7 @@ describe("a file that somebody has open", () => {
     fs.kernel.release(old.nodeid, old.fh);
   });
 
-  test("gets its names back on undo, on the inode that others still have open", () => {
+  test("undo gives the names back to the inode that others still have open", () => {
     using fs = served();
     poem(fs);
     link(fs, "song");
@@ -182,7 +182,7 @@ describe("a file that somebody has open", () => {
     expect([fs.node("/poem"), fs.cat("/song")]).toEqual([now.nodeid, "first"]);
   });
 
-  test("does not change for a reader of restored content", () => {
+  test("restored content does not change under its reader", () => {
     using fs = served();
     poem(fs);
     const old = fs.open("/poem");
@@ -197,7 +197,7 @@ describe("a file that somebody has open", () => {
 
 describe("attributes of a regenerated file", () => {
   for (const opened of [false, true]) {
-    test(`stay if they describe the file and are replaced if they describe the content; ${opened ? "open" : "not open"}`, () => {
+    test(`regenerating keeps attributes about the file and replaces attributes about the content; ${opened ? "open" : "not open"}`, () => {
       using fs = served();
       poem(fs, { "user.llmfs.prompt": "of the sea", "user.mine": "x" });
       const holder = opened ? fs.open("/poem") : undefined;
@@ -223,7 +223,7 @@ describe("attributes of a regenerated file", () => {
     });
   }
 
-  test("are counted as long as the content they describe is kept", () => {
+  test("attributes count toward the limit as long as the content they describe is kept", () => {
     using fs = served({ inodes: 100 });
     poem(fs);
     const { space } = fs.tree;
@@ -243,7 +243,7 @@ describe("attributes of a regenerated file", () => {
     expect(space.xattrBytes).toBe(0);
   });
 
-  test("lose setuid and setgid, as after a write", () => {
+  test("regenerating clears setuid and setgid, as a write does", () => {
     using fs = served();
     const file = poem(fs);
     file.mode |= 0o6110;
@@ -268,7 +268,7 @@ describe("the previous content is dropped", () => {
   };
   for (const [what, end] of Object.entries(ends)) {
     for (const opened of [false, true]) {
-      test(`when ${what}${opened ? ", even if somebody has it open" : ""}`, () => {
+      test(`the previous content is dropped when ${what}${opened ? ", even if somebody has it open" : ""}`, () => {
         using fs = served();
         poem(fs);
         const early = opened ? fs.open("/poem") : undefined;
@@ -284,7 +284,7 @@ describe("the previous content is dropped", () => {
     }
   }
 
-  test("but not when one of several names is removed, nor by a rename, nor by a write to a part of the file", () => {
+  test("the previous content is kept when one of several names is removed, on a rename, and on a write to a part of the file", () => {
     using fs = served();
     poem(fs);
     link(fs, "song");
@@ -300,7 +300,7 @@ describe("the previous content is dropped", () => {
     expect(fs.cat("/moved")).toBe("Second");
   });
 
-  test("for an unlinked file that is still open: undo has nothing to restore", () => {
+  test("the previous content of an unlinked file that is still open is dropped, so undo has nothing to restore", () => {
     using fs = served();
     poem(fs);
     regen(fs, "second");
@@ -314,7 +314,7 @@ describe("the previous content is dropped", () => {
     expect(held(fs)).toEqual({ inodes: 0, pages: 0 });
   });
 
-  test("by the next regeneration: only one is kept", () => {
+  test("the next regeneration drops the previous content: only one is kept", () => {
     using fs = served({ size: 10 * 4096 });
     poem(fs);
     for (let round = 0; round < 50; round++) expect(regen(fs, `${round}`.padEnd(9000, "x"))).toBe("done");
@@ -325,7 +325,7 @@ describe("the previous content is dropped", () => {
 });
 
 describe("a file with a refresh rule", () => {
-  test("keeps its inode, in a memory file too, and keeps no previous content", () => {
+  test("a file with a refresh rule keeps its inode, in a memory file too, and keeps no previous content", () => {
     using fs = served();
     const file = fs.pending("/view", { "user.llmfs.refresh": "always" });
     make(fs, file);
@@ -340,7 +340,7 @@ describe("a file with a refresh rule", () => {
     expect(held(fs)).toEqual({ inodes: 0, pages: 0 });
   });
 
-  test("makes a writer who opens a name that has moved look it up again", () => {
+  test("a writer that opens a name with a refresh rule looks it up again if the name has moved", () => {
     using fs = served();
     const file = fs.pending("/view", { "user.llmfs.refresh": "always" });
     make(fs, file);
@@ -406,7 +406,7 @@ test("attributes that a snapshot or a generator set are not counted", () => {
 });
 
 describe("an open that was answered with ESTALE", () => {
-  test("because the content became smaller succeeds the second time, even if the names have moved since", () => {
+  test("an open that got ESTALE because the content became smaller succeeds the second time, even if the names have moved since", () => {
     using fs = served();
     poem(fs);
     regen(fs, "a longer one");
@@ -422,7 +422,7 @@ describe("an open that was answered with ESTALE", () => {
     fs.kernel.letGo();
   });
 
-  test("because the names have moved succeeds the second time, even if the content became smaller since", () => {
+  test("an open that got ESTALE because the names have moved succeeds the second time, even if the content became smaller since", () => {
     using fs = served();
     poem(fs);
     const holder = fs.open("/poem");

@@ -7,7 +7,7 @@ import { ByThread } from "../../../src/fs/waiting/by-thread.ts";
 const THREAD = 2 ** 23;
 
 describe("a thread that got ESTALE", () => {
-  test("is expected back with its next open of the same subject, and no other", () => {
+  test("a thread that got ESTALE is expected back with its next open of the same file, and no other", () => {
     const revalidation = new Revalidation();
     const [subject, other] = [{}, {}];
     const first = revalidation.identifyOpener(THREAD);
@@ -24,7 +24,7 @@ describe("a thread that got ESTALE", () => {
     expect(revalidation.identifyOpener(THREAD).comesBackFor(subject)).toBe(false);
   });
 
-  test("is not expected back once it has opened something else", () => {
+  test("a thread that got ESTALE is not expected back once it has opened something else", () => {
     const revalidation = new Revalidation();
     const subject = {};
     revalidation.lookAgain(revalidation.identifyOpener(THREAD), subject, "why");
@@ -34,7 +34,7 @@ describe("a thread that got ESTALE", () => {
     expect(revalidation.identifyOpener(THREAD).comesBackFor(subject)).toBe(false);
   });
 
-  test("and has no number here is counted: one return is expected for each ESTALE", () => {
+  test("for a thread without a thread id in this namespace, one return is expected for each ESTALE", () => {
     const revalidation = new Revalidation();
     const [subject, other] = [{}, {}];
     for (let sent = 0; sent < 2; sent++) revalidation.lookAgain(revalidation.identifyOpener(0), subject, "why");
@@ -44,7 +44,7 @@ describe("a thread that got ESTALE", () => {
     expect(revalidation.expects(subject)).toBe(false);
   });
 
-  test("and never comes back is forgotten, and its file can be garbage-collected", async () => {
+  test("a thread that never comes back is forgotten, and its file can be garbage-collected", async () => {
     const revalidation = new Revalidation();
     const subjects: WeakRef<object>[] = [];
     for (let thread = 0; thread < 5000; thread++) {
@@ -61,7 +61,7 @@ describe("a thread that got ESTALE", () => {
 });
 
 describe("a note of a thread", () => {
-  test("expires", async () => {
+  test("a note about a thread expires", async () => {
     const notes = new ByThread<string>({ milliseconds: 5, notes: 10 });
     notes.set(THREAD, "first");
     expect(notes.get(THREAD)).toBe("first");
@@ -73,7 +73,7 @@ describe("a note of a thread", () => {
     expect(notes.size).toBe(1);
   });
 
-  test("is not used for another thread with the same number", async () => {
+  test("a note about a thread is not used for another thread with the same number", async () => {
     const notes = new ByThread<string>({ milliseconds: 60_000, notes: 10 });
     const child = Bun.spawn(["cat"], { stdin: "pipe" });
     notes.set(child.pid, "mine");
@@ -83,7 +83,7 @@ describe("a note of a thread", () => {
     expect(notes.get(child.pid)).toBeUndefined();
   });
 
-  test("is dropped for newer ones when there are too many", () => {
+  test("a note about a thread is dropped for newer ones when there are too many", () => {
     const notes = new ByThread<number>({ milliseconds: 60_000, notes: 3 });
     for (let thread = 0; thread < 4; thread++) notes.set(THREAD + thread, thread);
     notes.set(THREAD + 1, 10);

@@ -63,7 +63,7 @@ function closeAll(fs: ServedTree): void {
   for (const [fh, nodeid] of fs.kernel.handles) fs.kernel.release(nodeid, fh);
 }
 
-test("any number of names can be looked up: the least recently used go first, and can be looked up again", () => {
+test("any number of names can be looked up: the least recently used are evicted, and can be looked up again", () => {
   const { fs } = shop({ inodes: 40 });
   using _ = fs;
   for (let n = 0; n < 500; n++) {
@@ -125,7 +125,7 @@ test("a looked-up file that a user changed, moved or linked belongs to the user 
   expect(there.sort()).toEqual(["attribute", "elsewhere", "link", "linked", "mode", "times", "written"]);
 });
 
-test("contents of looked-up files take three quarters of the space at most, and open ones stay", () => {
+test("contents of looked-up files take at most three quarters of the space, and open ones stay", () => {
   const { fs } = shop({ size: 64 * 4096 });
   using _ = fs;
   const content = Buffer.alloc(5 * 4096, "x");
@@ -171,7 +171,7 @@ test("a listed file loses its content, not its name, and is generated again", ()
   closeAll(fs);
 });
 
-test("directories that were listed make room for others, and are listed again", () => {
+test("listed directories are evicted for others, and are listed again", () => {
   const { fs } = shop({ inodes: 100 });
   using _ = fs;
   const shops = Array.from({ length: 20 }, (_, n) => `${n}/`);
@@ -189,7 +189,7 @@ test("directories that were listed make room for others, and are listed again", 
   expect(names(fs, "/d/0")).toHaveLength(30);
 });
 
-test("a listed directory whose mode a user changed stays, and what was listed in it can go", () => {
+test("a listed directory whose mode a user changed stays, but its listed entries can be evicted", () => {
   const { fs } = shop({ inodes: 100 });
   using _ = fs;
   list(fs, "/d", "a/", "b/", "c/");

@@ -9,7 +9,7 @@ function setattr(fs: ServedTree, nodeid: number, request: Parameters<typeof fs.k
 }
 
 describe("getattr", () => {
-  test("returns the size and blocks of a file", () => {
+  test("getattr returns the size and blocks of a file", () => {
     using fs = served();
     fs.file("/file", "x".repeat(5000));
     expect(fs.kernel.stat(fs.node("/file"))).toMatchObject({
@@ -21,7 +21,7 @@ describe("getattr", () => {
     });
   });
 
-  test("counts the pages of a sparse file that hold data", () => {
+  test("getattr counts the pages of a sparse file that hold data", () => {
     using fs = served();
     fs.file("/file");
     const open = fs.open("/file", 1);
@@ -29,12 +29,12 @@ describe("getattr", () => {
     expect(fs.kernel.stat(open.nodeid)).toMatchObject({ size: (1 << 30) + 1, blocks: 8 });
   });
 
-  test("works on the root without a lookup", () => {
+  test("getattr works on the root without a lookup", () => {
     using fs = served();
     expect(fs.kernel.stat(ROOT)).toMatchObject({ ino: ROOT, mode: S_IFDIR | 0o755, nlink: 2 });
   });
 
-  test("lets the kernel cache attributes for a long time", () => {
+  test("getattr lets the kernel cache attributes for a long time", () => {
     using fs = served();
     fs.file("/file");
     expect(fs.kernel.call("getattr", fs.node("/file")).attr_valid).toBeGreaterThan(86400);
@@ -42,14 +42,14 @@ describe("getattr", () => {
 });
 
 describe("chmod and chown", () => {
-  test("set permission bits and never change the type", () => {
+  test("chmod sets permission bits and never changes the type", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
     expect(setattr(fs, nodeid, { valid: abi.FATTR_MODE, mode: S_IFDIR | 0o4711 }).mode).toBe(S_IFREG | 0o4711);
   });
 
-  test("set owner and group independently", () => {
+  test("chown sets owner and group independently", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
@@ -57,7 +57,7 @@ describe("chmod and chown", () => {
     expect(setattr(fs, nodeid, { valid: abi.FATTR_GID, uid: 7, gid: 100 })).toMatchObject({ uid: 1000, gid: 100 });
   });
 
-  test("change the ctime and leave the mtime", () => {
+  test("chmod and chown change the ctime and leave the mtime", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
@@ -71,7 +71,7 @@ describe("chmod and chown", () => {
     });
   });
 
-  test("clear setuid and setgid when the owner changes", () => {
+  test("chown clears setuid and setgid when the owner changes", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
@@ -79,7 +79,7 @@ describe("chmod and chown", () => {
     expect(setattr(fs, nodeid, { valid: abi.FATTR_UID, uid: 1000 }).mode & 0o7777).toBe(0o755);
   });
 
-  test("keep setgid without group execution, which grants no privilege", () => {
+  test("chown keeps setgid without group execution, which grants no privilege", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
@@ -87,7 +87,7 @@ describe("chmod and chown", () => {
     expect(setattr(fs, nodeid, { valid: abi.FATTR_GID, gid: 1000 }).mode & 0o7777).toBe(0o2745);
   });
 
-  test("keep the bits of a directory", () => {
+  test("chown keeps setuid and setgid on a directory", () => {
     using fs = served();
     fs.directory("/dir");
     const nodeid = fs.node("/dir");
@@ -95,14 +95,14 @@ describe("chmod and chown", () => {
     expect(setattr(fs, nodeid, { valid: abi.FATTR_UID, uid: 1000 }).mode & 0o7777).toBe(0o7777);
   });
 
-  test("keep bits that are set together with the owner", () => {
+  test("chown keeps setuid and setgid if they are set in the same request", () => {
     using fs = served();
     fs.file("/file");
     const valid = abi.FATTR_MODE | abi.FATTR_UID;
     expect(setattr(fs, fs.node("/file"), { valid, mode: 0o4755, uid: 1000 }).mode & 0o7777).toBe(0o4755);
   });
 
-  test("clear setuid if the kernel asks for it", () => {
+  test("chown clears setuid if the kernel asks for it", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
@@ -114,14 +114,14 @@ describe("chmod and chown", () => {
 describe("utimensat", () => {
   const valid = abi.FATTR_ATIME | abi.FATTR_MTIME;
 
-  test("sets both times to the nanosecond", () => {
+  test("utimensat sets both times to the nanosecond", () => {
     using fs = served();
     fs.file("/file");
     const times = { atime: 1, atimensec: 999_999_999, mtime: 1_234_567_890, mtimensec: 123_456_789 };
     expect(setattr(fs, fs.node("/file"), { valid, ...times })).toMatchObject(times);
   });
 
-  test("sets one time and leaves the other", () => {
+  test("utimensat sets one time and leaves the other", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
@@ -130,7 +130,7 @@ describe("utimensat", () => {
     expect(after).toMatchObject({ mtime: 5, mtimensec: 6, atime: before.atime, atimensec: before.atimensec });
   });
 
-  test("accepts times before 1970, before 1901 and after 2106", () => {
+  test("utimensat accepts times before 1970, before 1901 and after 2106", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
@@ -141,7 +141,7 @@ describe("utimensat", () => {
     }
   });
 
-  test("sets the current time for UTIME_NOW", () => {
+  test("utimensat sets the current time for UTIME_NOW", () => {
     using fs = served();
     fs.file("/file");
     fs.clock.tick();
@@ -155,14 +155,14 @@ describe("utimensat", () => {
     });
   });
 
-  test("sets the ctime to the current time", () => {
+  test("utimensat sets the ctime to the current time", () => {
     using fs = served();
     fs.file("/file");
     fs.clock.tick();
     expect(setattr(fs, fs.node("/file"), { valid, atime: 5, mtime: 5 }).ctime).toBe(fs.clock.seconds);
   });
 
-  test("sets times after those of writes that the kernel made directly to the store", () => {
+  test("utimensat sets times after those of writes that the kernel made directly to the store", () => {
     using fs = served();
     const file = fs.file("/file", "before");
     const nodeid = fs.node("/file");
@@ -175,7 +175,7 @@ describe("utimensat", () => {
     file.unshare();
   });
 
-  describe("waits for pages that were written through mappings", () => {
+  describe("waiting for pages that were written through mappings", () => {
     const O_RDWR = 2;
     const setTime = { valid: abi.FATTR_MTIME, mtime: 5 };
 
@@ -193,7 +193,7 @@ describe("utimensat", () => {
       fs.mount.writeback.poll();
     }
 
-    test("and replies when the kernel has written them back", () => {
+    test("getattr replies when the kernel has written back the mapped pages", () => {
       using fs = served();
       const { open, unique } = stored(fs);
       expect(fs.kernel.outcome(unique)).toBeUndefined();
@@ -207,7 +207,7 @@ describe("utimensat", () => {
       expect(fs.kernel.stat(open.nodeid).mtime).toBe(fs.clock.seconds);
     });
 
-    test("and replies at once if there is nothing to write back", () => {
+    test("getattr replies at once if there is nothing to write back", () => {
       using fs = served();
       fs.file("/file", "before");
       const open = fs.open("/file", O_RDWR);
@@ -215,7 +215,7 @@ describe("utimensat", () => {
       expect(fs.kernel.notifications).toContainEqual({ code: "inval inode", nodeid: open.nodeid, off: 0, len: 0 });
     });
 
-    test("and ignores signals", () => {
+    test("waiting for mapped pages ignores signals", () => {
       using fs = served();
       const { unique } = stored(fs);
       fs.kernel.interrupt(unique);
@@ -238,7 +238,7 @@ describe("utimensat", () => {
     });
   });
 
-  test("works on directories, symlinks and fifos", () => {
+  test("waiting for mapped pages works on directories, symlinks and fifos", () => {
     using fs = served();
     fs.directory("/dir");
     const link = fs.kernel.call("symlink", ROOT, { name: "link", target: "x" });
@@ -250,7 +250,7 @@ describe("utimensat", () => {
 });
 
 describe("truncate", () => {
-  test("shrinks and grows a file, and fills the growth with zeros", () => {
+  test("truncate shrinks and grows a file, and fills the growth with zeros", () => {
     using fs = served();
     fs.file("/file", "hello world");
     const nodeid = fs.node("/file");
@@ -259,7 +259,7 @@ describe("truncate", () => {
     expect(fs.cat("/file")).toBe("hello\0\0\0");
   });
 
-  test("frees pages", () => {
+  test("truncate frees pages", () => {
     using fs = served();
     fs.file("/file", "x".repeat(100_000));
     setattr(fs, fs.node("/file"), { valid: abi.FATTR_SIZE, size: 1 });
@@ -268,7 +268,7 @@ describe("truncate", () => {
     expect(fs.tree.space.usedPages).toBe(0);
   });
 
-  test("to a huge size takes no memory", () => {
+  test("truncate to a huge size takes no memory", () => {
     using fs = served({ size: 1 << 20 });
     fs.file("/file");
     expect(setattr(fs, fs.node("/file"), { valid: abi.FATTR_SIZE, size: 2 ** 52 })).toMatchObject({
@@ -277,7 +277,7 @@ describe("truncate", () => {
     });
   });
 
-  test("beyond the largest size is EFBIG, and changes nothing", () => {
+  test("truncate beyond the largest size is EFBIG, and changes nothing", () => {
     using fs = served();
     fs.file("/file", "hello");
     const nodeid = fs.node("/file");
@@ -285,7 +285,7 @@ describe("truncate", () => {
     expect(fs.cat("/file")).toBe("hello");
   });
 
-  test("updates mtime and ctime when the size changes", () => {
+  test("truncate updates mtime and ctime when the size changes", () => {
     using fs = served();
     fs.file("/file", "hello");
     fs.clock.tick();
@@ -293,7 +293,7 @@ describe("truncate", () => {
     expect(after).toMatchObject({ mtime: fs.clock.seconds, ctime: fs.clock.seconds });
   });
 
-  test("to the same size updates the times too, by path and by handle", () => {
+  test("truncate to the same size updates the times too, by path and by handle", () => {
     using fs = served();
     fs.file("/file", "hello");
     const open = fs.open("/file", 1);
@@ -304,7 +304,7 @@ describe("truncate", () => {
     expect(setattr(fs, open.nodeid, { valid, fh: open.fh, size: 5 }).mtime).toBe(fs.clock.seconds);
   });
 
-  test("of a directory is EISDIR, of a fifo EINVAL", () => {
+  test("truncate of a directory is EISDIR, of a fifo EINVAL", () => {
     using fs = served();
     const fifo = fs.kernel.call("mknod", ROOT, { name: "fifo", mode: S_IFIFO });
     expect(fs.kernel.errno("setattr", ROOT, { valid: abi.FATTR_SIZE, size: 0 })).toBe("EISDIR");
@@ -313,7 +313,7 @@ describe("truncate", () => {
 });
 
 describe("statfs", () => {
-  test("reports the limits and what is left of them", () => {
+  test("statfs reports the limits and what is left of them", () => {
     using fs = served({ size: 1 << 20, inodes: 100 });
     fs.file("/file", "x".repeat(10_000));
     expect(fs.kernel.call("statfs", ROOT)).toEqual({
@@ -328,7 +328,7 @@ describe("statfs", () => {
     });
   });
 
-  test("reports space and inodes as free after a removal", () => {
+  test("statfs reports space and inodes as free after a removal", () => {
     using fs = served({ size: 1 << 20, inodes: 100 });
     fs.file("/file", "x".repeat(10_000));
     fs.kernel.call("unlink", ROOT, { name: "file" });
@@ -337,7 +337,7 @@ describe("statfs", () => {
 });
 
 describe("statx", () => {
-  test("returns what getattr returns, and a birth time that never changes", () => {
+  test("statx returns what getattr returns, and a birth time that never changes", () => {
     using fs = served();
     const { nodeid } = fs.kernel.call("mknod", ROOT, { name: "b", mode: 0o60640, rdev: 0x12300845, umask: 0 });
     const made = fs.clock.seconds;

@@ -21,7 +21,7 @@ function list(fs: ServedTree, nodeid: number, pid = 4711): string {
   return fs.kernel.errno("listxattr", nodeid, { size: 0 }, { pid });
 }
 
-test("a thread that waited for the content and copies without asking for the size starts over once", () => {
+test("a thread that waited for the content and copies without asking for the size is made to start over once", () => {
   const { fs, nodeid, fh } = copied();
   using _ = fs;
   fs.kernel.call("lseek", nodeid, { fh, offset: 0, whence: SEEK_DATA });
@@ -32,7 +32,7 @@ test("a thread that waited for the content and copies without asking for the siz
   for (const one of [fh, second]) fs.kernel.release(nodeid, one);
 });
 
-test("a thread that opens the file just after its content arrived starts over once, too", () => {
+test("a thread that opens the file just after its content arrived is made to start over once, too", () => {
   const { fs, nodeid, fh } = copied(0);
   using _ = fs;
   const pid = 12;
@@ -42,7 +42,7 @@ test("a thread that opens the file just after its content arrived starts over on
   for (const one of [fh, late]) fs.kernel.release(nodeid, one);
 });
 
-test("programs other than overlayfs do not start over: they ask for the size, look for holes, use other threads, or never seek", () => {
+test("other programs do not start over: they ask for the size, look for holes, use other threads, or never seek", () => {
   const cases: ((fs: ServedTree, nodeid: number, fh: number) => string)[] = [
     (fs, nodeid, fh) => {
       fs.kernel.call("getattr", nodeid);
@@ -83,7 +83,7 @@ test("programs other than overlayfs do not start over: they ask for the size, lo
   fs.kernel.release(nodeid, fh);
 });
 
-test("a file that is already open was looked up with its real size, so nobody starts over", () => {
+test("a copy of a file that was already open starts only once, because its real size is known", () => {
   const { fs, nodeid, fh } = copied();
   using _ = fs;
   const again = fs.kernel.call("open", nodeid, { flags: O_NOATIME }).fh;

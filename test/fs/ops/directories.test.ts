@@ -8,7 +8,7 @@ function names(fs: ServedTree, offset: number, size = 4096): { names: string[]; 
 }
 
 describe("readdir", () => {
-  test("lists dot, dot-dot and every name with its inode number and type", () => {
+  test("readdir lists dot, dot-dot and every name with its inode number and type", () => {
     using fs = served();
     const file = fs.file("/dir/file");
     const dir = fs.directory("/dir/sub");
@@ -23,18 +23,18 @@ describe("readdir", () => {
     ]);
   });
 
-  test("lists the root as its own parent", () => {
+  test("readdir lists the root as its own parent", () => {
     using fs = served();
     expect(fs.kernel.list(ROOT).map(({ ino }) => ino)).toEqual([ROOT, ROOT]);
   });
 
-  test("of a file is ENOTDIR", () => {
+  test("readdir of a file is ENOTDIR", () => {
     using fs = served();
     fs.file("/file");
     expect(fs.kernel.errno("readdir", fs.node("/file"), { size: 4096 })).toBe("ENOTDIR");
   });
 
-  test("returns as many entries as fit, and continues at any cookie", () => {
+  test("readdir returns as many entries as fit, and continues at any cookie", () => {
     using fs = served();
     for (let index = 0; index < 50; index++) fs.file(`/${"n".repeat(index)}${index}`);
     const whole = fs.kernel.list(ROOT).map(({ name }) => name);
@@ -47,20 +47,20 @@ describe("readdir", () => {
     }
   });
 
-  test("returns nothing if not even one entry fits", () => {
+  test("readdir returns nothing if not even one entry fits", () => {
     using fs = served();
     fs.file("/file");
     expect(fs.kernel.readdir(ROOT, { size: 16 })).toEqual([]);
   });
 
-  test("returns a name of 255 bytes whole", () => {
+  test("readdir returns a name of 255 bytes whole", () => {
     using fs = served();
     const name = "\xff".repeat(255);
     fs.kernel.call("mkdir", ROOT, { name, mode: 0o755 });
     expect(fs.ls("/")).toContain(name);
   });
 
-  test("ends after the oldest entry, and starts at the newest for a cookie that was never returned", () => {
+  test("readdir ends after the oldest entry, and starts at the newest for a cookie that was never returned", () => {
     using fs = served();
     fs.file("/file");
     expect(fs.kernel.readdir(ROOT, { offset: names(fs, 0).last })).toEqual([]);
@@ -76,7 +76,7 @@ describe("a listing that is interrupted by changes", () => {
     return { read, cookie: last };
   }
 
-  test("loses nothing when entries that it has already returned are removed", () => {
+  test("a listing loses nothing when entries that it has already returned are removed", () => {
     using fs = served();
     const { read, cookie } = hundred(fs);
     for (const name of read.slice(2)) fs.kernel.call("unlink", ROOT, { name });
@@ -85,7 +85,7 @@ describe("a listing that is interrupted by changes", () => {
     expect(new Set([...read, ...rest]).size).toBe(102);
   });
 
-  test("leaves out entries that are removed before it reaches them", () => {
+  test("a listing leaves out entries that are removed before it reaches them", () => {
     using fs = served();
     const { read, cookie } = hundred(fs);
     fs.kernel.call("unlink", ROOT, { name: "0" });
@@ -94,7 +94,7 @@ describe("a listing that is interrupted by changes", () => {
     expect(read.length + rest.length).toBe(101);
   });
 
-  test("shows entries that were created during it when it starts again", () => {
+  test("a listing shows entries that were created during it when it starts again", () => {
     using fs = served();
     const { read, cookie } = hundred(fs);
     fs.file("/new");
@@ -104,7 +104,7 @@ describe("a listing that is interrupted by changes", () => {
     expect(names(fs, 0, 65536).names[2]).toBe("new");
   });
 
-  test("continues when the name at the cookie is removed and created again", () => {
+  test("a listing continues when the name at the cookie is removed and created again", () => {
     using fs = served();
     const { read, cookie } = hundred(fs);
     const name = read.at(-1) ?? "";
@@ -115,7 +115,7 @@ describe("a listing that is interrupted by changes", () => {
     expect(new Set(rest).size).toBe(rest.length);
   });
 
-  test("returns a replaced name once, with the old inode or the new one", () => {
+  test("a listing returns a replaced name once, with the old inode or the new one", () => {
     using fs = served();
     const { read, cookie } = hundred(fs);
     fs.file("/new");
@@ -124,7 +124,7 @@ describe("a listing that is interrupted by changes", () => {
     expect([...read, ...rest].filter((other) => other === "5")).toEqual(["5"]);
   });
 
-  test("finds the same position again after a seek back", () => {
+  test("a listing finds the same position again after a seek back", () => {
     using fs = served();
     const { cookie } = hundred(fs);
     const before = names(fs, cookie, 65536).names;
@@ -133,7 +133,7 @@ describe("a listing that is interrupted by changes", () => {
     expect(after).toEqual(before.filter((name) => Number(name) >= 40));
   });
 
-  test("visits a hundred thousand entries that are removed on the way, as by rm -r", () => {
+  test("a listing visits a hundred thousand entries that are removed on the way, as by rm -r", () => {
     using fs = served();
     const count = 100_000;
     for (let index = 0; index < count; index++) fs.tree.mkdir(fs.tree.root, `d${index}`, 0o755, { uid: 0, gid: 0 });
@@ -152,7 +152,7 @@ describe("a listing that is interrupted by changes", () => {
     expect(fs.ls("/")).toEqual([".", ".."]);
   });
 
-  test("of a hundred thousand entries returns each that stays once, while as many are created and removed", () => {
+  test("a listing of a hundred thousand entries returns each unchanged entry once, while as many are created and removed", () => {
     using fs = served();
     const count = 100_000;
     for (let index = 0; index < count; index++) fs.tree.mkdir(fs.tree.root, `stay${index}`, 0o755, { uid: 0, gid: 0 });
@@ -175,7 +175,7 @@ describe("a listing that is interrupted by changes", () => {
 });
 
 describe("readdirplus", () => {
-  test("returns what a lookup would return, and counts as a lookup", () => {
+  test("readdirplus returns what a lookup would return, and counts as a lookup", () => {
     using fs = served();
     fs.file("/file", "hello");
     const told = fs.kernel.list(ROOT, { plus: true }).find(({ name }) => name === "file");
@@ -184,7 +184,7 @@ describe("readdirplus", () => {
     expect(fs.kernel.lookups.get(told?.ino ?? 0)).toBe(2);
   });
 
-  test("returns dot and dot-dot without an entry, and counts no lookup for them", () => {
+  test("readdirplus returns dot and dot-dot without an entry, and counts no lookup for them", () => {
     using fs = served();
     fs.directory("/dir");
     const nodeid = fs.node("/dir");
@@ -196,7 +196,7 @@ describe("readdirplus", () => {
     expect(fs.kernel.lookups.get(nodeid)).toBe(1);
   });
 
-  test("counts only entries that are in the reply", () => {
+  test("readdirplus counts only entries that are in the reply", () => {
     using fs = served();
     for (let index = 0; index < 100; index++) fs.file(`/${index}`);
     const told = fs.kernel.readdir(ROOT, { plus: true, size: 4096 });
@@ -206,7 +206,7 @@ describe("readdirplus", () => {
     expect(known).toHaveLength(told.length - 2);
   });
 
-  test("lists the same names as readdir", () => {
+  test("readdirplus lists the same names as readdir", () => {
     using fs = served();
     for (let index = 0; index < 100; index++) fs.file(`/${"x".repeat(index)}${index}`);
     const plain = fs.kernel.list(ROOT).map(({ name, off }) => [name, off]);

@@ -14,7 +14,7 @@ const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
 describe("open", () => {
-  test("with O_TRUNC empties the file and updates its times", () => {
+  test("open with O_TRUNC empties the file and updates its times", () => {
     using fs = served();
     fs.file("/file", "hello");
     fs.clock.tick();
@@ -22,7 +22,7 @@ describe("open", () => {
     expect(fs.kernel.stat(nodeid)).toMatchObject({ size: 0, blocks: 0, mtime: fs.clock.seconds });
   });
 
-  test("with O_TRUNC clears setuid if the kernel asks for it", () => {
+  test("open with O_TRUNC clears setuid if the kernel asks for it", () => {
     using fs = served();
     const file = fs.file("/file", "hello");
     file.mode |= 0o6111;
@@ -33,7 +33,7 @@ describe("open", () => {
     expect(fs.kernel.stat(nodeid).mode & 0o7777).toBe(0o755);
   });
 
-  test("lets the kernel keep cached pages, unless a read of them has to update the atime", () => {
+  test("open lets the kernel keep cached pages, unless a read of them has to update the atime", () => {
     using fs = served();
     fs.file("/file", "hello");
     const { nodeid, fh } = fs.open("/file");
@@ -48,7 +48,7 @@ describe("open", () => {
 });
 
 describe("read", () => {
-  test("returns less than requested at the end of the file, and nothing behind it", () => {
+  test("read returns less than requested at the end of the file, and nothing behind it", () => {
     using fs = served();
     fs.file("/file", "hello");
     const { nodeid, fh } = fs.open("/file");
@@ -63,7 +63,7 @@ describe("read", () => {
     ]);
   });
 
-  test("returns as much as a reply can hold", () => {
+  test("read returns as much as a reply can hold", () => {
     using fs = served();
     const bytes = Buffer.alloc(3 << 20, "0123456789");
     fs.file("/file", bytes);
@@ -71,7 +71,7 @@ describe("read", () => {
     expect(fs.kernel.readAll(nodeid, fh, 1 << 20).equals(bytes)).toBe(true);
   });
 
-  test("updates the atime once after each change", () => {
+  test("read updates the atime once after each change", () => {
     using fs = served();
     fs.file("/file", "hello");
     fs.clock.tick();
@@ -83,7 +83,7 @@ describe("read", () => {
     expect(fs.kernel.stat(fs.node("/file")).atime).toBe(first);
   });
 
-  test("leaves the atime alone with O_NOATIME", () => {
+  test("read leaves the atime alone with O_NOATIME", () => {
     using fs = served();
     fs.file("/file", "hello");
     const before = fs.kernel.stat(fs.node("/file"));
@@ -95,7 +95,7 @@ describe("read", () => {
 });
 
 describe("write", () => {
-  test("puts bytes at their offset, with zeros before them", () => {
+  test("write puts bytes at their offset, with zeros before them", () => {
     using fs = served();
     fs.file("/file");
     const open = fs.open("/file", O_WRONLY);
@@ -104,7 +104,7 @@ describe("write", () => {
     expect(fs.cat("/file")).toBe("hello\0world");
   });
 
-  test("updates mtime and ctime", () => {
+  test("a write updates mtime and ctime", () => {
     using fs = served();
     fs.file("/file");
     const open = fs.open("/file", O_WRONLY);
@@ -113,7 +113,7 @@ describe("write", () => {
     expect(fs.kernel.stat(open.nodeid)).toMatchObject({ mtime: fs.clock.seconds, ctime: fs.clock.seconds });
   });
 
-  test("with O_APPEND appends to the real end, whatever end the kernel assumes", () => {
+  test("a write with O_APPEND goes to the real end, whatever end the kernel assumes", () => {
     using fs = served();
     fs.file("/log", "one\n");
     const open = fs.open("/log", O_WRONLY | O_APPEND);
@@ -122,7 +122,7 @@ describe("write", () => {
     expect(fs.cat("/log")).toBe("one\ntwo\nthree\n");
   });
 
-  test("puts pages that are written back at their offset, even through an appending handle", () => {
+  test("write-back of cached pages keeps their offset, even through an appending handle", () => {
     using fs = served();
     fs.file("/file", "hello");
     const { nodeid, fh } = fs.open("/file", O_RDWR | O_APPEND);
@@ -132,7 +132,7 @@ describe("write", () => {
     expect(fs.cat("/file")).toBe("Jello");
   });
 
-  test("clears setuid only if the kernel asks for it", () => {
+  test("write clears setuid only if the kernel asks for it", () => {
     using fs = served();
     const file = fs.file("/file");
     file.mode |= 0o6111;
@@ -144,7 +144,7 @@ describe("write", () => {
     expect(fs.kernel.stat(nodeid).mode & 0o7777).toBe(0o755);
   });
 
-  test("stores as much as fits, and is ENOSPC when nothing fits", () => {
+  test("write stores as much as fits, and is ENOSPC when nothing fits", () => {
     using fs = served({ size: 8192 });
     fs.file("/file");
     const open = fs.open("/file", O_WRONLY);
@@ -154,7 +154,7 @@ describe("write", () => {
     expect(fs.kernel.stat(open.nodeid).size).toBe(8192);
   });
 
-  test("beyond the largest size is EFBIG", () => {
+  test("a write beyond the largest size is EFBIG", () => {
     using fs = served();
     fs.file("/file");
     const open = fs.open("/file", O_WRONLY);
@@ -162,7 +162,7 @@ describe("write", () => {
     expect(fs.kernel.stat(open.nodeid).size).toBe(0);
   });
 
-  test("of the largest size that the kernel sends is stored whole", () => {
+  test("a write of the largest size that the kernel sends is stored whole", () => {
     using fs = served();
     fs.file("/file");
     const bytes = Buffer.alloc(1 << 20, "0123456789");
@@ -170,7 +170,7 @@ describe("write", () => {
     expect(fs.cat("/file")).toBe(bytes.toString());
   });
 
-  test("with less data than its header announces is EIO, and stores nothing", () => {
+  test("a write with less data than its header announces is EIO, and stores nothing", () => {
     using fs = served();
     fs.file("/file", "hello");
     const { nodeid, fh } = fs.open("/file", O_WRONLY);
@@ -178,7 +178,7 @@ describe("write", () => {
     expect(fs.cat("/file")).toBe("hello");
   });
 
-  test("to a handle that is not open is EBADF", () => {
+  test("a write to a handle that is not open is EBADF", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
@@ -205,14 +205,14 @@ describe("lseek", () => {
     };
   }
 
-  test("finds data", () => {
+  test("lseek finds data", () => {
     using fs = served();
     const lseek = sparse(fs);
     const found = [0, 5, 4096, 1 << 20, (1 << 20) + 5].map((offset) => lseek(offset, SEEK_DATA));
     expect(found).toEqual([0, 5, 1 << 20, 1 << 20, (1 << 20) + 5]);
   });
 
-  test("finds holes, and treats the end of the file as one", () => {
+  test("lseek finds holes, and treats the end of the file as one", () => {
     using fs = served();
     const lseek = sparse(fs);
     expect([0, 4096, 5000, 1 << 20].map((offset) => lseek(offset, SEEK_HOLE))).toEqual([
@@ -226,7 +226,7 @@ describe("lseek", () => {
     expect(fs.kernel.call("lseek", nodeid, { fh, offset: 2, whence: SEEK_HOLE }).offset).toBe(5);
   });
 
-  test("is ENXIO where no data follows, at or behind the end, and before the start", () => {
+  test("lseek is ENXIO where no data follows, at or behind the end, and before the start", () => {
     using fs = served();
     const lseek = sparse(fs);
     expect(lseek((1 << 20) + 4096, SEEK_DATA)).toBe("ENXIO");
@@ -236,13 +236,13 @@ describe("lseek", () => {
     expect(lseek(-1, SEEK_HOLE)).toBe("ENXIO");
   });
 
-  test("is EINVAL for any other whence, which the kernel handles itself", () => {
+  test("lseek is EINVAL for any other whence, which the kernel handles itself", () => {
     using fs = served();
     const lseek = sparse(fs);
     expect([0, 1, 2, 5].map((whence) => lseek(0, whence))).toEqual(["EINVAL", "EINVAL", "EINVAL", "EINVAL"]);
   });
 
-  test("in an empty file is ENXIO", () => {
+  test("lseek in an empty file is ENXIO", () => {
     using fs = served();
     fs.file("/file");
     const { nodeid, fh } = fs.open("/file");
@@ -262,7 +262,7 @@ describe("fallocate", () => {
     };
   }
 
-  test("reserves space and extends the file", () => {
+  test("fallocate reserves space and extends the file", () => {
     using fs = served();
     const { nodeid, fallocate } = file(fs, "hello");
     expect(fallocate(0, 0, 10_000)).toBe("ok");
@@ -270,14 +270,14 @@ describe("fallocate", () => {
     expect(fs.cat("/file")).toBe(`hello${"\0".repeat(9995)}`);
   });
 
-  test("with KEEP_SIZE reserves space behind the end", () => {
+  test("fallocate with KEEP_SIZE reserves space behind the end", () => {
     using fs = served();
     const { nodeid, fallocate } = file(fs, "hello");
     expect(fallocate(FALLOC_FL_KEEP_SIZE, 0, 10_000)).toBe("ok");
     expect(fs.kernel.stat(nodeid)).toMatchObject({ size: 5, blocks: 24 });
   });
 
-  test("with PUNCH_HOLE writes zeros and frees whole pages", () => {
+  test("fallocate with PUNCH_HOLE writes zeros and frees whole pages", () => {
     using fs = served();
     const { nodeid, fallocate } = file(fs, "x".repeat(3 * 4096));
     expect(fallocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4095, 4098)).toBe("ok");
@@ -285,21 +285,21 @@ describe("fallocate", () => {
     expect(fs.cat("/file")).toBe(`${"x".repeat(4095)}${"\0".repeat(4098)}${"x".repeat(4095)}`);
   });
 
-  test("of more space than is free is ENOSPC, and reserves nothing", () => {
+  test("fallocate of more space than is free is ENOSPC, and reserves nothing", () => {
     using fs = served({ size: 1 << 20 });
     const { nodeid, fallocate } = file(fs, "hello");
     expect(fallocate(0, 0, 2 << 20)).toBe("ENOSPC");
     expect(fs.kernel.stat(nodeid)).toMatchObject({ size: 5, blocks: 8 });
   });
 
-  test("beyond the largest size is EFBIG", () => {
+  test("fallocate beyond the largest size is EFBIG", () => {
     using fs = served({ size: 1 << 20 });
     const { fallocate } = file(fs, "hello");
     expect(fallocate(0, 2 ** 63, 1)).toBe("EFBIG");
     expect(fallocate(0, 2 ** 62, 2 ** 62)).toBe("EFBIG");
   });
 
-  test("in any other mode is EOPNOTSUPP, and changes nothing", () => {
+  test("fallocate in any other mode is EOPNOTSUPP, and changes nothing", () => {
     using fs = served();
     const { fallocate } = file(fs, "hello");
     // COLLAPSE_RANGE, ZERO_RANGE, INSERT_RANGE, UNSHARE_RANGE.
@@ -307,7 +307,7 @@ describe("fallocate", () => {
     expect(fs.cat("/file")).toBe("hello");
   });
 
-  test("updates mtime and ctime", () => {
+  test("fallocate updates mtime and ctime", () => {
     using fs = served();
     const { nodeid, fallocate } = file(fs, "hello");
     fs.clock.tick();
@@ -324,7 +324,7 @@ describe("copy_file_range", () => {
     return fs.kernel.call("copyFileRange", from.nodeid, request).size;
   }
 
-  test("copies from any offset to any offset", () => {
+  test("copy_file_range copies from any offset to any offset", () => {
     using fs = served();
     fs.file("/from", "hello world");
     fs.file("/to", "0123456789");
@@ -332,7 +332,7 @@ describe("copy_file_range", () => {
     expect(fs.cat("/to")).toBe("01world789");
   });
 
-  test("copies as much as there is, and nothing from behind the end", () => {
+  test("copy_file_range copies as much as there is, and nothing from behind the end", () => {
     using fs = served();
     fs.file("/from", "hello");
     fs.file("/to", "");
@@ -341,7 +341,7 @@ describe("copy_file_range", () => {
     expect(fs.cat("/to")).toBe("lo");
   });
 
-  test("copies many megabytes in one request", () => {
+  test("copy_file_range copies many megabytes in one request", () => {
     using fs = served();
     const bytes = Buffer.alloc(5 << 20, "0123456789");
     fs.file("/from", bytes);
@@ -350,7 +350,7 @@ describe("copy_file_range", () => {
     expect(fs.cat("/to")).toBe(bytes.toString());
   });
 
-  test("copies within one file", () => {
+  test("copy_file_range copies within one file", () => {
     using fs = served();
     fs.file("/file", "hello.....");
     const { nodeid, fh } = fs.open("/file", O_RDWR);
@@ -359,7 +359,7 @@ describe("copy_file_range", () => {
     expect(fs.cat("/file")).toBe("hellohello");
   });
 
-  test("reports how much it copied before space ran out", () => {
+  test("copy_file_range reports how much it copied before space ran out", () => {
     using fs = served({ size: 6 << 20 });
     fs.file("/from", Buffer.alloc(4 << 20, "x"));
     fs.file("/to", "");
@@ -368,7 +368,7 @@ describe("copy_file_range", () => {
     expect(() => copy(fs, 0, 2 << 20, 1)).toThrow(new FsError("ENOSPC"));
   });
 
-  test("updates the times of the target if it copied something", () => {
+  test("copy_file_range updates the times of the target if it copied something", () => {
     using fs = served();
     fs.file("/from", "hello");
     fs.file("/to", "");
@@ -380,14 +380,14 @@ describe("copy_file_range", () => {
     expect(fs.kernel.stat(fs.node("/to")).mtime).toBe(fs.clock.seconds);
   });
 
-  test("beyond the largest size is EFBIG", () => {
+  test("copy_file_range beyond the largest size is EFBIG", () => {
     using fs = served();
     fs.file("/from", "hello");
     fs.file("/to", "");
     expect(() => copy(fs, 0, 2 ** 63, 5)).toThrow(new FsError("EFBIG"));
   });
 
-  test("makes a pending target static, and only if something was copied", () => {
+  test("copy_file_range makes a pending target static, and only if something was copied", () => {
     using fs = served();
     fs.file("/from", "hello");
     const file = fs.pending("/to");
@@ -398,7 +398,7 @@ describe("copy_file_range", () => {
     expect(fs.cat("/to")).toBe("hello");
   });
 
-  test("in its 64-bit form replies with a 64-bit count", () => {
+  test("copy_file_range in its 64-bit form replies with a 64-bit count", () => {
     using fs = served();
     fs.file("/from", "hello");
     fs.file("/to", "");

@@ -24,7 +24,7 @@ function nlink(fs: ServedTree, path: string): number {
 }
 
 describe("create", () => {
-  test("makes a file and opens it", () => {
+  test("create makes a file and opens it", () => {
     using fs = served();
     const { entry, open } = fs.kernel.call("create", ROOT, { name: "a", mode: 0o640, flags: 2 });
     expect(entry.attr).toMatchObject({ mode: S_IFREG | 0o640, nlink: 1, size: 0, blocks: 0 });
@@ -32,7 +32,7 @@ describe("create", () => {
     expect(fs.cat("/a")).toBe("hello");
   });
 
-  test("makes a file that belongs to the caller", () => {
+  test("create makes a file that belongs to the caller", () => {
     using fs = served();
     const caller = { uid: 1000, gid: 100 };
     expect(fs.kernel.call("create", ROOT, { name: "a", mode: 0o644 }, caller).entry.attr).toMatchObject(caller);
@@ -41,7 +41,7 @@ describe("create", () => {
     expect(fs.kernel.call("mknod", ROOT, { name: "d", mode: S_IFIFO }, caller).attr).toMatchObject(caller);
   });
 
-  test("applies the umask of the caller, not that of the server", () => {
+  test("create applies the umask of the caller, not that of the server", () => {
     using fs = served();
     const before = process.umask(0o777);
     try {
@@ -56,7 +56,7 @@ describe("create", () => {
     }
   });
 
-  test("in a setgid directory takes over its group, and for directories the setgid bit too", () => {
+  test("create in a setgid directory takes over its group, and for directories the setgid bit too", () => {
     using fs = served();
     const made = fs.kernel.call("mkdir", ROOT, { name: "shared", mode: 0o2775 }, { uid: 1, gid: 50 });
     expect(made.attr.mode).toBe(S_IFDIR | 0o2775);
@@ -66,7 +66,7 @@ describe("create", () => {
     expect([inner.gid, inner.mode & S_ISGID]).toEqual([50, S_ISGID]);
   });
 
-  test("of a name that exists is EEXIST for every type of inode", () => {
+  test("create of a name that exists is EEXIST for every type of inode", () => {
     using fs = served();
     fs.file("/file");
     fs.directory("/dir");
@@ -79,7 +79,7 @@ describe("create", () => {
     }
   });
 
-  test("with a name of 256 bytes is ENAMETOOLONG, as in every other operation", () => {
+  test("create with a name of 256 bytes is ENAMETOOLONG, as in every other operation", () => {
     using fs = served();
     fs.file("/file");
     expect(fs.kernel.errno("create", ROOT, { name: LONG, mode: 0o644 })).toBe("ENAMETOOLONG");
@@ -92,7 +92,7 @@ describe("create", () => {
     expect(rename(fs, "/file", `/${LONG}`)).toBe("ENAMETOOLONG");
   });
 
-  test("in a file is ENOTDIR", () => {
+  test("create in a file is ENOTDIR", () => {
     using fs = served();
     fs.file("/file");
     const nodeid = fs.node("/file");
@@ -101,7 +101,7 @@ describe("create", () => {
     expect(fs.kernel.errno("tmpfile", nodeid, { name: "/", mode: 0o600 })).toBe("ENOTDIR");
   });
 
-  test("beyond the limit of inodes is ENOSPC and changes nothing", () => {
+  test("create beyond the limit of inodes is ENOSPC and changes nothing", () => {
     using fs = served({ inodes: 3 });
     fs.file("/one");
     fs.file("/two");
@@ -113,7 +113,7 @@ describe("create", () => {
     expect(nlink(fs, "/")).toBe(2);
   });
 
-  test("changes the directory's times and no others", () => {
+  test("create changes the directory's times and no others", () => {
     using fs = served();
     fs.file("/old");
     const old = fs.kernel.stat(fs.node("/old"));
@@ -128,7 +128,7 @@ describe("create", () => {
 });
 
 describe("mknod", () => {
-  test("makes a fifo, a socket and device nodes", () => {
+  test("mknod makes a fifo, a socket and device nodes", () => {
     using fs = served();
     const made = [S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK].map((type) => {
       const { attr } = fs.kernel.call("mknod", ROOT, { name: `n${type}`, mode: type | 0o600, rdev: 0x801 });
@@ -137,27 +137,27 @@ describe("mknod", () => {
     expect(made).toEqual([S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK].map((type) => type | 0o600));
   });
 
-  test("keeps the number of a device", () => {
+  test("mknod keeps the number of a device", () => {
     using fs = served();
     const { nodeid } = fs.kernel.call("mknod", ROOT, { name: "sda1", mode: S_IFBLK | 0o600, rdev: 0xfff00801 });
     expect(fs.kernel.stat(nodeid).rdev).toBe(0xfff00801);
   });
 
-  test("makes a regular file that can be written", () => {
+  test("mknod makes a regular file that can be written", () => {
     using fs = served();
     fs.kernel.call("mknod", ROOT, { name: "a", mode: S_IFREG | 0o644 });
     fs.write(fs.open("/a", 1), "hello");
     expect(fs.cat("/a")).toBe("hello");
   });
 
-  test("with an unknown type is EINVAL", () => {
+  test("mknod with an unknown type is EINVAL", () => {
     using fs = served();
     for (const type of [S_IFDIR, S_IFLNK, 0o170000, 0o030000]) {
       expect(fs.kernel.errno("mknod", ROOT, { name: "x", mode: type | 0o644 })).toBe("EINVAL");
     }
   });
 
-  test("of anything but a regular file makes an inode whose open is an error", () => {
+  test("mknod of anything but a regular file makes an inode whose open is an error", () => {
     using fs = served();
     fs.kernel.call("mknod", ROOT, { name: "fifo", mode: S_IFIFO });
     fs.directory("/dir");
@@ -167,7 +167,7 @@ describe("mknod", () => {
 });
 
 describe("symlinks", () => {
-  test("keep their target byte for byte", () => {
+  test("a symlink keeps its target byte for byte", () => {
     using fs = served();
     const target = `../caf\xc3\xa9/${"x".repeat(2000)}\xff`;
     const { nodeid, attr } = fs.kernel.call("symlink", ROOT, { name: "link", target });
@@ -175,7 +175,7 @@ describe("symlinks", () => {
     expect([attr.mode, attr.size]).toEqual([S_IFLNK | 0o777, target.length]);
   });
 
-  test("are the only inodes that readlink accepts: others are EINVAL", () => {
+  test("readlink accepts only symlinks; any other inode is EINVAL", () => {
     using fs = served();
     fs.file("/file");
     expect(fs.kernel.errno("readlink", fs.node("/file"))).toBe("EINVAL");
@@ -184,7 +184,7 @@ describe("symlinks", () => {
 });
 
 describe("link", () => {
-  test("gives one inode two names", () => {
+  test("link gives one inode two names", () => {
     using fs = served();
     fs.file("/a", "hello");
     const nodeid = fs.node("/a");
@@ -194,13 +194,13 @@ describe("link", () => {
     expect(fs.cat("/a")).toBe("Jello");
   });
 
-  test("refuses a directory", () => {
+  test("link refuses a directory", () => {
     using fs = served();
     fs.directory("/dir");
     expect(fs.kernel.errno("link", ROOT, { name: "b", oldnodeid: fs.node("/dir") })).toBe("EPERM");
   });
 
-  test("accepts symlinks and fifos", () => {
+  test("link accepts symlinks and fifos", () => {
     using fs = served();
     const link = fs.kernel.call("symlink", ROOT, { name: "s", target: "t" });
     expect(fs.kernel.call("link", ROOT, { name: "s2", oldnodeid: link.nodeid }).attr.nlink).toBe(2);
@@ -208,7 +208,7 @@ describe("link", () => {
     expect(fs.kernel.call("link", ROOT, { name: "f2", oldnodeid: fifo.nodeid }).attr.nlink).toBe(2);
   });
 
-  test("changes the inode's ctime, not its mtime", () => {
+  test("link changes the inode's ctime, not its mtime", () => {
     using fs = served();
     fs.file("/a");
     const nodeid = fs.node("/a");
@@ -230,7 +230,7 @@ describe("unlink and rmdir", () => {
     expect(fs.cat("/b")).toBe("hello");
   });
 
-  test("a missing name is ENOENT", () => {
+  test("unlink and rmdir of a missing name are ENOENT", () => {
     using fs = served();
     expect(fs.kernel.errno("unlink", ROOT, { name: "x" })).toBe("ENOENT");
     expect(fs.kernel.errno("rmdir", ROOT, { name: "x" })).toBe("ENOENT");
@@ -265,7 +265,7 @@ describe("unlink and rmdir", () => {
 });
 
 describe("rename", () => {
-  test("moves a file to another name and another directory", () => {
+  test("rename moves a file to another name and another directory", () => {
     using fs = served();
     fs.file("/a", "hello");
     fs.directory("/dir");
@@ -276,7 +276,7 @@ describe("rename", () => {
     expect(fs.cat("/dir/b")).toBe("hello");
   });
 
-  test("replaces a file", () => {
+  test("rename replaces a file", () => {
     using fs = served();
     fs.file("/a", "new");
     fs.file("/b", "old");
@@ -285,7 +285,7 @@ describe("rename", () => {
     expect(fs.cat("/b")).toBe("new");
   });
 
-  test("onto itself, or onto another name of the same file, changes nothing", () => {
+  test("rename onto itself, or onto another name of the same file, changes nothing", () => {
     using fs = served();
     fs.file("/a", "hello");
     fs.kernel.call("link", ROOT, { name: "b", oldnodeid: fs.node("/a") });
@@ -295,7 +295,7 @@ describe("rename", () => {
     expect(nlink(fs, "/a")).toBe(2);
   });
 
-  test("moves a directory with its contents, and updates the link counts of both parents", () => {
+  test("rename moves a directory with its contents, and updates the link counts of both parents", () => {
     using fs = served();
     fs.file("/from/dir/file", "hello");
     fs.directory("/to");
@@ -305,7 +305,7 @@ describe("rename", () => {
     expect(fs.kernel.call("lookup", fs.node("/to/dir"), { name: ".." }).nodeid).toBe(fs.node("/to"));
   });
 
-  test("replaces an empty directory with a directory", () => {
+  test("rename replaces an empty directory with a directory", () => {
     using fs = served();
     fs.file("/a/file", "hello");
     fs.directory("/b");
@@ -314,14 +314,14 @@ describe("rename", () => {
     expect(fs.cat("/b/file")).toBe("hello");
   });
 
-  test("onto a directory that is not empty is ENOTEMPTY", () => {
+  test("rename onto a directory that is not empty is ENOTEMPTY", () => {
     using fs = served();
     fs.directory("/a");
     fs.file("/b/file");
     expect(rename(fs, "/a", "/b")).toBe("ENOTEMPTY");
   });
 
-  test("a file onto a directory is EISDIR, a directory onto a file ENOTDIR", () => {
+  test("rename of a file onto a directory is EISDIR, of a directory onto a file ENOTDIR", () => {
     using fs = served();
     fs.file("/file");
     fs.directory("/dir");
@@ -329,21 +329,21 @@ describe("rename", () => {
     expect(rename(fs, "/dir", "/file")).toBe("ENOTDIR");
   });
 
-  test("of a directory into itself or below itself is EINVAL", () => {
+  test("rename of a directory into itself or below itself is EINVAL", () => {
     using fs = served();
     fs.directory("/a/b/c");
     expect(rename(fs, "/a", "/a/x")).toBe("EINVAL");
     expect(rename(fs, "/a", "/a/b/c/x")).toBe("EINVAL");
   });
 
-  test("onto an ancestor is ENOTEMPTY", () => {
+  test("rename onto an ancestor is ENOTEMPTY", () => {
     using fs = served();
     fs.file("/a/b/file");
     expect(rename(fs, "/a/b/file", "/a")).toBe("EISDIR");
     expect(rename(fs, "/a/b", "/a")).toBe("ENOTEMPTY");
   });
 
-  test("of a missing name is ENOENT, and so is a rename into a removed directory", () => {
+  test("rename of a missing name is ENOENT, and so is a rename into a removed directory", () => {
     using fs = served();
     fs.file("/a");
     fs.directory("/dir");
@@ -353,7 +353,7 @@ describe("rename", () => {
     expect(fs.kernel.errno("rename", ROOT, { name: "a", newname: "a", newdir: dir })).toBe("ENOENT");
   });
 
-  test("with NOREPLACE onto an existing target is EEXIST, even if it is the file itself", () => {
+  test("rename with NOREPLACE onto an existing target is EEXIST, even if it is the file itself", () => {
     using fs = served();
     fs.file("/a");
     fs.file("/b");
@@ -362,7 +362,7 @@ describe("rename", () => {
     expect(rename(fs, "/a", "/c", RENAME_NOREPLACE)).toBe("ok");
   });
 
-  test("with EXCHANGE swaps two names, also of a directory and a file", () => {
+  test("rename with EXCHANGE swaps two names, also of a directory and a file", () => {
     using fs = served();
     fs.file("/here/file", "hello");
     fs.file("/there/dir/inner");
@@ -372,7 +372,7 @@ describe("rename", () => {
     expect([nlink(fs, "/here"), nlink(fs, "/there")]).toEqual([3, 2]);
   });
 
-  test("with EXCHANGE gives two directories each other's parent", () => {
+  test("rename with EXCHANGE gives two directories each other's parent", () => {
     using fs = served();
     fs.directory("/here/a");
     fs.directory("/there/b");
@@ -381,7 +381,7 @@ describe("rename", () => {
     expect(fs.kernel.call("lookup", fs.node("/there/b"), { name: ".." }).nodeid).toBe(fs.node("/there"));
   });
 
-  test("with EXCHANGE is ENOENT without a target, and EINVAL for a directory and something within it", () => {
+  test("rename with EXCHANGE is ENOENT without a target, and EINVAL for a directory and something within it", () => {
     using fs = served();
     fs.directory("/a/b");
     expect(rename(fs, "/a", "/none", RENAME_EXCHANGE)).toBe("ENOENT");
@@ -389,7 +389,7 @@ describe("rename", () => {
     expect(rename(fs, "/a/b", "/a", RENAME_EXCHANGE)).toBe("EINVAL");
   });
 
-  test("with EXCHANGE of a name with itself, or of two names of one file, changes nothing", () => {
+  test("rename with EXCHANGE of a name with itself, or of two names of one file, changes nothing", () => {
     using fs = served();
     fs.file("/a", "hello");
     fs.kernel.call("link", ROOT, { name: "b", oldnodeid: fs.node("/a") });
@@ -399,7 +399,7 @@ describe("rename", () => {
     expect(nlink(fs, "/a")).toBe(2);
   });
 
-  test("with WHITEOUT leaves device 0 in the file's place", () => {
+  test("rename with WHITEOUT leaves device 0 in the file's place", () => {
     using fs = served();
     fs.file("/a", "hello");
     expect(rename(fs, "/a", "/b", RENAME_WHITEOUT)).toBe("ok");
@@ -407,7 +407,7 @@ describe("rename", () => {
     expect(fs.cat("/b")).toBe("hello");
   });
 
-  test("changes the times of both directories and the ctime of what moved", () => {
+  test("rename changes the times of both directories and the ctime of what moved", () => {
     using fs = served();
     fs.file("/from/a");
     fs.directory("/to");

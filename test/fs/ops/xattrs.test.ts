@@ -188,7 +188,7 @@ const PROMPT = "user.llmfs.prompt";
 const GENERATOR = "user.llmfs.generator";
 
 describe("user.llmfs.state", () => {
-  test("can be read on every file, and is listed only on files that are not static", () => {
+  test("user.llmfs.state can be read on every file, and is listed only on files that are not static", () => {
     using fs = served();
     const plain = file(fs, "hello");
     fs.pending("/poem");
@@ -198,12 +198,12 @@ describe("user.llmfs.state", () => {
     expect(list(fs, fs.node("/poem"))).toEqual([STATE]);
   });
 
-  test("cannot be read on a directory", () => {
+  test("user.llmfs.state cannot be read on a directory", () => {
     using fs = served();
     expect(get(fs, ROOT, STATE)).toBe("ENODATA");
   });
 
-  test("set to pending makes an empty file pending", () => {
+  test("user.llmfs.state set to pending makes an empty file pending", () => {
     using fs = served();
     const nodeid = file(fs);
     expect(set(fs, nodeid, STATE, "pending")).toBe("ok");
@@ -212,14 +212,14 @@ describe("user.llmfs.state", () => {
     expect(fs.kernel.notifications).toContainEqual({ code: "inval inode", nodeid, off: -1, len: 0 });
   });
 
-  test("cannot be set to pending on a file that holds bytes", () => {
+  test("user.llmfs.state cannot be set to pending on a file that holds bytes", () => {
     using fs = served();
     const nodeid = file(fs, "hello");
     expect(set(fs, nodeid, STATE, "pending")).toBe("EINVAL");
     expect(fs.cat("/file")).toBe("hello");
   });
 
-  test("set to pending on a failed file clears the failure", () => {
+  test("user.llmfs.state set to pending on a failed file clears the failure", () => {
     using fs = served();
     const poem = fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -230,7 +230,7 @@ describe("user.llmfs.state", () => {
     expect(list(fs, nodeid)).toEqual([STATE]);
   });
 
-  test("set to pending during generation changes nothing", () => {
+  test("user.llmfs.state set to pending during generation changes nothing", () => {
     using fs = served();
     fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -241,7 +241,7 @@ describe("user.llmfs.state", () => {
     expect(fs.kernel.outcome(unique)).toHaveProperty("value");
   });
 
-  test("set to static on a pending file makes it empty for good", () => {
+  test("user.llmfs.state set to static on a pending file makes it empty for good", () => {
     using fs = served();
     fs.pending("/poem");
     expect(set(fs, fs.node("/poem"), STATE, "static")).toBe("ok");
@@ -249,7 +249,7 @@ describe("user.llmfs.state", () => {
     expect(fs.posted).toEqual([]);
   });
 
-  test("set to static during generation cancels it, and readers get an empty file", () => {
+  test("user.llmfs.state set to static during generation cancels it, and readers get an empty file", () => {
     using fs = served();
     fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -259,7 +259,7 @@ describe("user.llmfs.state", () => {
     expect(fs.kernel.outcome(unique)).toHaveProperty("value");
   });
 
-  test("set to ready or static on a file with bytes is accepted, so that copies can carry it", () => {
+  test("user.llmfs.state set to ready or static is accepted on a file with bytes, so that copies can carry it", () => {
     using fs = served();
     const nodeid = file(fs, "hello");
     expect(set(fs, nodeid, STATE, "ready")).toBe("ok");
@@ -269,7 +269,7 @@ describe("user.llmfs.state", () => {
     expect(fs.cat("/file")).toBe("hello");
   });
 
-  test("set to ready on a pending file, or to any other word, is EINVAL", () => {
+  test("user.llmfs.state set to ready on a pending file, or to any other word, is EINVAL", () => {
     using fs = served();
     fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -279,14 +279,14 @@ describe("user.llmfs.state", () => {
     expect(get(fs, nodeid, STATE)).toBe("pending");
   });
 
-  test("can't be removed", () => {
+  test("user.llmfs.state can't be removed", () => {
     using fs = served();
     expect(fs.kernel.errno("removexattr", file(fs), { name: STATE })).toBe("EPERM");
   });
 });
 
 describe("user.llmfs.error", () => {
-  test("exists on failed files only, and can be neither set nor removed", () => {
+  test("user.llmfs.error exists on failed files only, and can be neither set nor removed", () => {
     using fs = served();
     fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -299,7 +299,7 @@ describe("user.llmfs.error", () => {
     expect(fs.kernel.errno("removexattr", nodeid, { name: "user.llmfs.error" })).toBe("EPERM");
   });
 
-  test("returns ERANGE if a long reason does not fit, as for any value", () => {
+  test("user.llmfs.error returns ERANGE if a long reason does not fit, as for any value", () => {
     using fs = served();
     fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -308,7 +308,7 @@ describe("user.llmfs.error", () => {
     expect(get(fs, nodeid, "user.llmfs.error", 100)).toBe("ERANGE");
   });
 
-  test("returns a reason of any length", () => {
+  test("user.llmfs.error returns a reason of any length", () => {
     using fs = served();
     fs.pending("/poem");
     const nodeid = fs.node("/poem");
@@ -370,7 +370,7 @@ describe("user.llmfs.prompt and user.llmfs.generator", () => {
     expect([get(fs, nodeid, STATE), fs.cat("/file")]).toEqual(["ready", "roses"]);
   });
 
-  test("the generator 'static' generates nothing", () => {
+  test('the generator "static" generates nothing', () => {
     using fs = served();
     const nodeid = file(fs);
     set(fs, nodeid, PROMPT, "a poem");
@@ -397,7 +397,7 @@ describe("user.llmfs.prompt and user.llmfs.generator", () => {
 describe("the limit of inodes", () => {
   const free = (fs: ServedTree) => fs.kernel.call("statfs", ROOT, {}).ffree;
 
-  test("counts each kilobyte of attributes as an inode", () => {
+  test("each kilobyte of attributes counts as an inode", () => {
     using fs = served({ inodes: 40 });
     fs.file("/file", "");
     const nodeid = fs.node("/file");
@@ -412,7 +412,7 @@ describe("the limit of inodes", () => {
     expect(free(fs)).toBe(37);
   });
 
-  test("gets the inodes of attributes back when the file is removed", () => {
+  test("removing a file frees the inodes of its attributes", () => {
     using fs = served({ inodes: 40 });
     fs.file("/file", "");
     const nodeid = fs.node("/file");
@@ -422,7 +422,7 @@ describe("the limit of inodes", () => {
     expect(free(fs)).toBe(39);
   });
 
-  test("holds if attributes use all inodes", () => {
+  test("the limit of inodes holds if attributes use all inodes", () => {
     using fs = served({ inodes: 12 });
     fs.file("/file", "");
     expect(set(fs, fs.node("/file"), "user.a", Buffer.alloc(10_000))).toBe("ok");

@@ -137,7 +137,7 @@ describe("regenerating a file", () => {
     return `${outcome} ${fs.requests.length}`;
   }
 
-  test("may be requested by everyone who may write to the file", () => {
+  test("everyone who may write to a file may regenerate it", () => {
     expect([wish("again", ALICE, "ready"), wish("again", BOB, "ready"), wish("again", MOUNTER, "ready")]).toEqual([
       "ok 1",
       "ok 1",
@@ -145,7 +145,7 @@ describe("regenerating a file", () => {
     ]);
   });
 
-  test("with another prompt, or over content that somebody wrote, is left to the owner", () => {
+  test("only the owner may regenerate a file with another prompt, or over edited content", () => {
     expect([wish("again:in verse", ALICE, "ready"), wish("again:in verse", BOB, "ready")]).toEqual(["ok 1", "EPERM 0"]);
     expect(wish("again:in verse", MOUNTER, "ready")).toBe("ok 1");
     expect(wish("again", BOB, "static")).toBe("EPERM 0");
@@ -153,7 +153,7 @@ describe("regenerating a file", () => {
 });
 
 describe("the request for content", () => {
-  test("names the owner of a file that belongs to another user", () => {
+  test("the request for content names the owner of a file that belongs to another user", () => {
     using fs = shared();
     owned(fs.pending("/alice"), ALICE);
     owned(fs.pending("/root"), 0);
@@ -165,13 +165,13 @@ describe("the request for content", () => {
     ]);
   });
 
-  test("names no owner on a mount that no other user can enter", () => {
+  test("the request for content names no owner on a mount that no other user can enter", () => {
     using fs = served();
     owned(fs.pending("/alice"), ALICE);
     expect("viewer" in asked(fs, "/alice")).toBe(false);
   });
 
-  test("does not depend on who opens the file", () => {
+  test("the request for content does not depend on who opens the file", () => {
     using fs = shared();
     owned(fs.pending("/alice"), ALICE);
     fs.kernel.start("open", fs.node("/alice"), { flags: 0 }, { uid: BOB });
@@ -189,7 +189,7 @@ describe("the request for content", () => {
     return path;
   }
 
-  test("contains prompts of directories that belong to the file's owner or to the user who mounted", () => {
+  test("the request for content contains prompts of directories that belong to the file's owner or to the user who mounted", () => {
     using fs = shared();
     const path = directories(fs, [
       [MOUNTER, 0o755],
@@ -213,7 +213,7 @@ describe("the request for content", () => {
     expect(of("bob")).toEqual({ prompts: [mounter, `by ${BOB}`], model: `by ${BOB}`, temperature: `0.${BOB}` });
   });
 
-  test("leaves out prompts of directories that the owner may not read", () => {
+  test("the request for content leaves out prompts of directories that the owner may not read", () => {
     for (const [mode, seen] of [
       [0o700, false],
       [0o711, false],
@@ -229,7 +229,7 @@ describe("the request for content", () => {
     }
   });
 
-  test("uses the first of a file's names that the owner can reach", () => {
+  test("the request for content uses the first of a file's names that the owner can reach", () => {
     using fs = shared();
     const file = owned(fs.pending("/open/it"), ALICE);
     const closed = owned(fs.directory("/a"), MOUNTER, 0o700);
@@ -240,7 +240,7 @@ describe("the request for content", () => {
     expect(asked(fs, "/open/it").path).toBe("/a/secret");
   });
 
-  test("contains no prompts when the owner cannot reach the directory", () => {
+  test("the request for content contains no prompts when the owner cannot reach the directory", () => {
     using fs = shared();
     const path = directories(fs, [
       [0, 0o755],
@@ -256,14 +256,14 @@ describe("a file whose owner changes", () => {
   const give = (fs: ServedTree, path: string, uid: number) =>
     fs.kernel.call("setattr", fs.node(path), { valid: FATTR_UID | FATTR_GID, uid, gid: uid });
 
-  test("is composed for its new owner", () => {
+  test("a file whose owner changes is composed for its new owner", () => {
     using fs = shared();
     fs.pending("/it");
     give(fs, "/it", ALICE);
     expect(asked(fs, "/it").viewer).toBe(ALICE);
   });
 
-  test("during generation is generated again, and its readers get the second content", () => {
+  test("a file whose owner changes during generation is generated again, and its readers get the second content", () => {
     using fs = shared();
     fs.pending("/it");
     const open = fs.kernel.start("open", fs.node("/it"), { flags: 0 });
@@ -277,7 +277,7 @@ describe("a file whose owner changes", () => {
     expect(fs.kernel.readAll(fs.node("/it"), outcome.value.fh).toString()).toBe("for alice");
   });
 
-  test("during generation becomes pending if no reader is left waiting", () => {
+  test("a file whose owner changes during generation becomes pending if no reader is left waiting", () => {
     using fs = shared();
     const file = fs.pending("/it");
     const open = fs.kernel.start("open", fs.node("/it"), { flags: 0 });
@@ -287,7 +287,7 @@ describe("a file whose owner changes", () => {
     expect([file.state, fs.requests.length, fs.mount.waiters.get(1)]).toEqual(["pending", 1, undefined]);
   });
 
-  test("loses its previous content, which was generated for its previous owner", () => {
+  test("a file whose owner changes loses its previous content, which was generated for its previous owner", () => {
     for (const [sharedBy, outcome] of [
       [MOUNTER, "ENODATA"],
       [undefined, "ok"],
@@ -302,7 +302,7 @@ describe("a file whose owner changes", () => {
     }
   });
 
-  test("during regeneration keeps the content it has", () => {
+  test("a file whose owner changes during regeneration keeps the content it has", () => {
     using fs = shared();
     const file = fs.file("/it", "old");
     file.state = "ready";
@@ -339,7 +339,7 @@ describe("a rule's file that other users rename", () => {
     return [path.slice(0, at) || "/", path.slice(at + 1)];
   };
 
-  test("keeps its origin", () => {
+  test("a rule's file keeps its origin when other users rename it", () => {
     expect([
       origin(rename(BOB, "/d/it", "/reports/it")),
       origin(rename(BOB, "/d", "/reports/d")),
@@ -348,7 +348,7 @@ describe("a rule's file that other users rename", () => {
     ]).toEqual(["/d/it", "/d/it", "/d/it", "/d/it"]);
   });
 
-  test("takes the origin of its new name when the user who mounted, or root, renames it", () => {
+  test("a rule's file takes the origin of its new name when the user who mounted, or root, renames it", () => {
     expect([origin(rename(MOUNTER, "/d/it", "/reports/it")), origin(rename(0, "/d/it", "/reports/it"))]).toEqual([
       undefined,
       undefined,
@@ -362,7 +362,7 @@ describe("a rule's file that other users rename", () => {
     ]).toEqual([undefined, undefined]);
   });
 
-  test("keeps its origin if the rename fails", () => {
+  test("a rule's file keeps its origin if the rename fails", () => {
     using fs = shared();
     owned(fs.pending("/d/it"), MOUNTER);
     fs.file("/reports/full");
@@ -381,7 +381,7 @@ describe("names that match a rule", () => {
     return fs.requests.map((request) => request.file.xattrs.get("user.llmfs.origin") ?? "");
   }
 
-  test("are looked up in directories of the user who mounted, or of root", () => {
+  test("names that match a rule are looked up in directories of the user who mounted, or of root", () => {
     using fs = served({ ...NAMED, sharedBy: MOUNTER });
     owned(fs.directory("/alice"), ALICE);
     owned(fs.directory("/mounter"), MOUNTER);
@@ -391,13 +391,13 @@ describe("names that match a rule", () => {
     expect(lookup(fs, "/root/1.json")).toEqual(["/mounter/1.json", "/root/1.json"]);
   });
 
-  test("are looked up in any directory on a mount that no other user can enter", () => {
+  test("names that match a rule are looked up in any directory on a mount that no other user can enter", () => {
     using fs = served(NAMED);
     owned(fs.directory("/alice"), ALICE);
     expect(lookup(fs, "/alice/1.json")).toEqual(["/alice/1.json"]);
   });
 
-  test("stay with the directory when other users rename it or one of its parents", () => {
+  test("names that match a rule stay with the directory when other users rename it or one of its parents", () => {
     using fs = served({ ...NAMED, named: [{ match: "**/{id}.json", generator: "mine" }], sharedBy: MOUNTER });
     owned(fs.directory("/a"), ALICE);
     owned(fs.directory("/a/public"), MOUNTER);
@@ -412,7 +412,7 @@ describe("names that match a rule", () => {
     expect(lookup(fs, "/c/public/3.json").at(-1)).toBe("/c/public/3.json");
   });
 
-  test("stay with a directory that a generator lists, too", () => {
+  test("names that match a rule stay with a directory that a generator lists, too", () => {
     using fs = served({ listing: true, sharedBy: MOUNTER });
     setXattr(owned(fs.directory("/alices"), ALICE), "user.llmfs.generator", Buffer.from("mine"));
     fs.kernel.call("rename", ROOT, { name: "alices", newname: "others", newdir: ROOT }, { uid: ALICE });

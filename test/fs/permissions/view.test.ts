@@ -91,7 +91,7 @@ const READS: readonly (readonly [path: string, outcome: string])[] = [
 
 describe("a user who did not mount", () => {
   for (const [path, outcome] of READS) {
-    test(`reads ${path}: ${outcome}`, async () => {
+    test(`a user who did not mount reads ${path}: ${outcome}`, async () => {
       using fs = tree();
       expect(read(fs, path, ALICE)).toBe(outcome);
       const still = createOfflineTree(await saved(fs), () => {}, MOUNTER).viewAs?.(ALICE);
@@ -105,7 +105,7 @@ describe("a user who did not mount", () => {
 
   const OUTLINE = ["/alice", "/alice/hers", "/links", "/links/secret", "/more", "/more/shown", "/open", "/open/shown"];
 
-  test("finds those entries in the outline that can be read at their paths", async () => {
+  test("a user who did not mount finds those entries in the outline that can be read at their paths", async () => {
     using fs = tree();
     const paths = (entries: readonly { readonly path: string }[] | undefined) => entries?.map(({ path }) => path);
     expect(paths(fs.answers.outline(ALICE))).toEqual(OUTLINE);
@@ -114,7 +114,7 @@ describe("a user who did not mount", () => {
     expect([paths(await still?.outline()), paths(await still?.layout?.())]).toEqual([OUTLINE, undefined]);
   });
 
-  test("lists directories that can be read and searched", async () => {
+  test("a user who did not mount lists directories that can be read and searched", async () => {
     using fs = tree();
     const paths = ["/open", "/closed", "/unlisted", "/unsearched", "/closed/none", "/alice"];
     const expected = ["/open/shown", "EACCES", "EACCES", "EACCES", "EACCES", "/alice/hers"];
@@ -129,7 +129,7 @@ describe("a user who did not mount", () => {
     expect(await Promise.all(told)).toEqual(expected);
   });
 
-  test("cannot reach the rest in other ways", () => {
+  test("a user who did not mount cannot reach the other files in any other way", () => {
     using fs = tree();
     const { answers } = fs;
     for (const path of ["/closed/secret", "/open/secret", "/links/secret", "/closed/none"]) {
@@ -140,7 +140,7 @@ describe("a user who did not mount", () => {
     }
   });
 
-  test("gets no file that is generated below a closed directory", () => {
+  test("a user who did not mount gets no file that is generated below a closed directory", () => {
     using fs = tree();
     const file = fs.pending("/open/made");
     let found: string | undefined;
@@ -153,7 +153,7 @@ describe("a user who did not mount", () => {
     expect([file.state, found]).toEqual(["ready", "EACCES"]);
   });
 
-  test("is subject to access control lists, whether they allow or deny", () => {
+  test("a user who did not mount is subject to access control lists, whether they allow or deny", () => {
     using fs = tree();
     const { tree: all } = fs.mount;
     const entry = (tag: number, perm: number, id = 0xffff_ffff) => {
@@ -238,22 +238,22 @@ describe("a user's groups", () => {
   }
   const PASSWD = "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:100::/home/alice:/bin/sh\nalias:x:1000:7::/:/bin/sh\n";
 
-  test("are the login group and the groups that list the user", () => {
+  test("a user's groups are the login group and the groups that list the user", () => {
     expect(groups(1000, PASSWD, "root:x:0:\nusers:x:100:\nstaff:x:50:bob,alice\nalices:x:51:alicea,aalice\n")).toEqual([
       100, 50,
     ]);
   });
 
-  test("are empty for an unknown user", () => {
+  test("a user's groups are empty for an unknown user", () => {
     expect(groups(4242, PASSWD, "staff:x:50:4242\n")).toEqual([]);
   });
 
-  test("are empty if the files cannot be parsed", () => {
+  test("a user's groups are empty if the files cannot be parsed", () => {
     expect(groups(1000, "alice:x:1000:-1::\nalice:x:10x:5\n:\n\n", "staff:x:5o:alice\n")).toEqual([]);
     expect(groups(1000, PASSWD, "+:::\n\0\nstaff:x:50:alice")).toEqual([100, 50]);
   });
 
-  test("are read again when the files change", () => {
+  test("a user's groups are read again when the files change", () => {
     const folder = mkdtempSync(join(tmpdir(), "llmfs-groups-"));
     try {
       const files = { passwd: join(folder, "passwd"), group: join(folder, "group") };
@@ -268,7 +268,7 @@ describe("a user's groups", () => {
     }
   });
 
-  test("give access to what their group may open", () => {
+  test("a user's groups give access to what their group may open", () => {
     using fs = tree();
     const file = fs.mount.tree.resolve("/open/secret", { follow: true });
     file.mode = (file.mode & ~0o777) | 0o640;

@@ -25,7 +25,7 @@ const state = (fs: ServedTree, path: string) =>
   fs.kernel.call("getxattr", fs.node(path), { name: "user.llmfs.state", size: 99 }).toString();
 
 describe("a generation whose last waiter leaves", () => {
-  test("continues for a moment, and is then cancelled", () => {
+  test("a generation whose last waiter leaves continues for a moment, and is then cancelled", () => {
     using fs = served();
     fs.pending("/a");
     const reader = opening(fs, "/a");
@@ -39,7 +39,7 @@ describe("a generation whose last waiter leaves", () => {
     expect(fs.timers.due).toBeUndefined();
   });
 
-  test("is joined by a reader who comes in time, is not started again, and continues while that one waits", () => {
+  test("a generation whose last waiter leaves is joined, not started again, by a reader who comes in time", () => {
     using fs = served();
     fs.pending("/a");
     const first = opening(fs, "/a");
@@ -54,7 +54,7 @@ describe("a generation whose last waiter leaves", () => {
     expect(fs.timers.due).toBeUndefined();
   });
 
-  test("continues for a whole moment again each time its last waiter leaves", () => {
+  test("a generation continues for a whole moment again each time its last waiter leaves", () => {
     using fs = served();
     fs.pending("/a");
     for (let time = 0; time < 5; time++) {
@@ -66,7 +66,7 @@ describe("a generation whose last waiter leaves", () => {
     expect([fs.requests.length, fs.cancelled]).toEqual([1, []]);
   });
 
-  test("becomes the file's content if it succeeds in time", () => {
+  test("a generation whose last waiter leaves becomes the file's content if it succeeds in time", () => {
     using fs = served();
     fs.pending("/a");
     const reader = opening(fs, "/a");
@@ -77,7 +77,7 @@ describe("a generation whose last waiter leaves", () => {
     expect([fs.cat("/a"), fs.cancelled]).toEqual(["text", []]);
   });
 
-  test("may fail in time: that is then the reason why the file has no content", () => {
+  test("a generation may still fail after its last waiter left: that is then the reason why the file has no content", () => {
     using fs = served();
     fs.pending("/a");
     const reader = opening(fs, "/a");
@@ -88,7 +88,7 @@ describe("a generation whose last waiter leaves", () => {
     expect([state(fs, "/a"), fs.cancelled]).toEqual(["failed", []]);
   });
 
-  test("is cancelled sooner if another one is held up, whether that comes before or after the last waiter leaves", () => {
+  test("a generation without waiters is cancelled sooner if another one is held up, before or after the last waiter leaves", () => {
     for (const late of [false, true]) {
       using fs = served();
       fs.pending("/a");
@@ -111,7 +111,7 @@ describe("a generation whose last waiter leaves", () => {
     }
   });
 
-  test("is not cancelled sooner if the one that was held up has ended or begun", () => {
+  test("a generation without waiters is not cancelled sooner if the one that was held up has ended or begun", () => {
     using fs = served();
     for (const path of ["/a", "/b", "/c"]) fs.pending(path);
     const reader = opening(fs, "/a");
@@ -162,7 +162,7 @@ describe("a generation without waiters", () => {
   }
 
   for (const [what, change] of Object.entries(changes)) {
-    test(`is not used for a reader who has changed ${what}`, () => {
+    test(`a generation without waiters is not used for a reader who has changed ${what}`, () => {
       using fs = interrupted();
       const { ticket } = fs;
       change(fs);
@@ -172,7 +172,7 @@ describe("a generation without waiters", () => {
     });
   }
 
-  test("is used for the interrupted reader, whatever others have written in the meantime", () => {
+  test("a generation without waiters is used for the interrupted reader, whatever others have written in the meantime", () => {
     using fs = interrupted();
     changes["the names in the tree"]?.(fs);
     opening(fs, "/a", 100);
@@ -180,7 +180,7 @@ describe("a generation without waiters", () => {
     fs.content("text");
   });
 
-  test("is not used for the interrupted reader who has changed the prompt", () => {
+  test("a generation without waiters is not used for the interrupted reader who has changed the prompt", () => {
     using fs = interrupted();
     changes["the file's own prompt"]?.(fs);
     opening(fs, "/a", 100);
@@ -188,7 +188,7 @@ describe("a generation without waiters", () => {
     fs.content("text");
   });
 
-  test("is repeated with another prompt on request", () => {
+  test("a generation without waiters is repeated with another prompt on request", () => {
     using fs = interrupted();
     const value = Buffer.from("again:shorter");
     const request = { name: "user.llmfs.regen", value, size: value.length, flags: 0 };
@@ -201,7 +201,7 @@ describe("a generation without waiters", () => {
 
 describe("a generation that has not begun when its last waiter leaves", () => {
   for (const stage of ["preparing", "queued"] as const) {
-    test(`is cancelled at once while it is ${stage}`, () => {
+    test(`a generation that has not begun when its last waiter leaves is cancelled at once while it is ${stage}`, () => {
       using fs = served();
       fs.pending("/a");
       const reader = opening(fs, "/a");
@@ -211,7 +211,7 @@ describe("a generation that has not begun when its last waiter leaves", () => {
     });
   }
 
-  test("is cancelled when it turns out that it has to wait before it continues", () => {
+  test("a generation that has not begun when its last waiter leaves is cancelled when it turns out that it has to wait before it continues", () => {
     using fs = served();
     fs.pending("/a");
     const reader = opening(fs, "/a");
@@ -252,7 +252,7 @@ describe("a file that another one is generated from", () => {
     return { reader, a, b, c, heardByA, heardByB };
   }
 
-  test("is cancelled with that file, through the whole chain, after one moment in all", () => {
+  test("a file that another one is generated from is cancelled with that file, through the whole chain, after one moment in all", () => {
     using fs = served();
     const { reader, a, b, c, heardByA, heardByB } = chain(fs);
     fs.kernel.interrupt(reader);
@@ -263,7 +263,7 @@ describe("a file that another one is generated from", () => {
     expect(fs.cancelled).toEqual([a, b, c]);
   });
 
-  test("is cancelled with that file after one moment in all, even if both were working", () => {
+  test("a file that another one is generated from is cancelled with that file after one moment in all, even if both were working", () => {
     using fs = served();
     const { reader, a, b, c } = chain(fs);
     fs.stage("working", a);
@@ -275,7 +275,7 @@ describe("a file that another one is generated from", () => {
     expect(fs.cancelled).toEqual([a, b, c]);
   });
 
-  test("continues if another reader or generator waits for it", () => {
+  test("a file that another one is generated from continues to be generated if another reader or generator waits for it", () => {
     for (const other of ["reader", "generator"]) {
       using fs = served();
       const { reader, a, b, c } = chain(fs);
@@ -294,7 +294,7 @@ describe("a file that another one is generated from", () => {
     }
   });
 
-  test("is joined by the next reader in time, who begins with it", () => {
+  test("the next reader in time joins the generation, beginning with the file that it is generated from", () => {
     using fs = served();
     const { reader, c } = chain(fs);
     fs.kernel.interrupt(reader);
@@ -307,7 +307,7 @@ describe("a file that another one is generated from", () => {
   });
 
   for (const how of ["fails", "is written by hand", "is there without it"]) {
-    test(`is no longer needed by a file that ${how}`, () => {
+    test(`a file is no longer needed by a file that ${how}`, () => {
       using fs = served();
       const { reader, a, b, c, heardByA } = chain(fs);
       if (how === "fails") fs.failed("ETIMEDOUT", "too late", a);
@@ -323,7 +323,7 @@ describe("a file that another one is generated from", () => {
     });
   }
 
-  test("may be one of several, or the same one read twice", () => {
+  test("a file may be generated from several others, or read the same one twice", () => {
     using fs = served();
     for (const path of ["/a", "/b", "/c"]) fs.pending(path);
     const reader = opening(fs, "/a");
@@ -334,7 +334,7 @@ describe("a file that another one is generated from", () => {
     expect(fs.cancelled).toEqual(fs.requests.map(({ ticket }) => ticket));
   });
 
-  test("may need a directory to be listed first, or a name to be looked up", () => {
+  test("a file may need a directory to be listed first, or a name to be looked up", () => {
     using fs = served({ listing: true, named: [{ match: "named/{name}", generator: "shop" }] });
     fs.pending("/a");
     fs.directory("/named");
@@ -347,7 +347,7 @@ describe("a file that another one is generated from", () => {
     expect(fs.cancelled).toHaveLength(3);
   });
 
-  test("cannot be read on behalf of a generation that has ended", () => {
+  test("a file cannot be read on behalf of a generation that has ended", () => {
     using fs = served();
     fs.pending("/a");
     fs.pending("/b");
@@ -358,7 +358,7 @@ describe("a file that another one is generated from", () => {
     expect(fs.requests).toHaveLength(1);
   });
 
-  test("may be part of a chain of any length", () => {
+  test("a chain of files that are generated from each other may have any length", () => {
     using fs = served();
     const length = 20_000;
     fs.pending("/0");
@@ -387,7 +387,7 @@ describe("a file that is generated for every reader", () => {
     return unique;
   }
 
-  test("is not generated again for an interrupted reader who retries", () => {
+  test("a file that is generated for every reader is not generated again for an interrupted reader who retries", () => {
     using fs = served();
     view(fs);
     const first = opening(fs, "/view", 100);
@@ -400,7 +400,7 @@ describe("a file that is generated for every reader", () => {
     expect(fs.cancelled).toEqual([]);
   });
 
-  test("is generated at once for a reader who waited for the next generation when the last reader of the current one leaves", () => {
+  test("a file that is generated for every reader is generated at once for the next reader when the last reader of the current generation leaves", () => {
     using fs = served();
     view(fs);
     const first = opening(fs, "/view", 100);
@@ -414,7 +414,7 @@ describe("a file that is generated for every reader", () => {
     expect(fs.kernel.outcome(second)).toHaveProperty("value");
   });
 
-  test("is generated at once for another reader: an earlier generation without readers is cancelled", () => {
+  test("a file that is generated for every reader is generated at once for another reader: an earlier generation without readers is cancelled", () => {
     using fs = served();
     view(fs);
     const first = opening(fs, "/view", 100);

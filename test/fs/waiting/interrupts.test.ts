@@ -65,23 +65,23 @@ const handled = (...names: readonly Name[]) => ({ pending: set(...names), caught
 describe("a wait", () => {
   for (const name of Object.keys(SIGNALS) as Name[]) {
     const ends = !HARMLESS.includes(name);
-    test(`${ends ? "ends" : "goes on"} at ${name} without a handler`, () => {
+    test(`a wait ${ends ? "ends" : "goes on"} at ${name} without a handler`, () => {
       expect(endsWait(pending(name))).toBe(ends);
     });
     // These two cannot have a handler.
     if (name === "SIGKILL" || name === "SIGSTOP") continue;
     const interrupts = INTERRUPTING.includes(name);
-    test(`${interrupts ? "ends" : "goes on"} at ${name} with a handler`, () => {
+    test(`a wait ${interrupts ? "ends" : "goes on"} at ${name} with a handler`, () => {
       expect(endsWait(handled(name))).toBe(interrupts);
     });
   }
 
-  test("goes on when no signal is pending: the cause was a debugger or the freezer", () => {
+  test("a wait goes on when no signal is pending: the cause was a debugger or the freezer", () => {
     expect(endsWait(NOTHING)).toBe(false);
     expect(endsWait({ pending: 0n, caught: set("SIGINT") })).toBe(false);
   });
 
-  test("ends if one of several pending signals ends it", () => {
+  test("a wait ends if one of several pending signals ends it", () => {
     expect(endsWait({ pending: set("SIGALRM", "SIGSTOP", "SIGTERM"), caught: set("SIGALRM", "SIGTERM") })).toBe(true);
     expect(endsWait({ pending: set("SIGALRM", "SIGSTOP", "SIGTERM"), caught: set("SIGALRM") })).toBe(true);
     expect(endsWait({ pending: set("SIGALRM", "SIGSTOP", "SIGWINCH"), caught: set("SIGALRM") })).toBe(false);
@@ -100,7 +100,7 @@ function waiting(fs: ServedTree, path = "/a"): { readonly unique: number; readon
 const EINTR = { error: "EINTR" } as const;
 
 describe("a reader", () => {
-  test("does not notice a signal that does not concern it, and gets its content", () => {
+  test("a reader does not notice a signal that does not concern it, and gets its content", () => {
     using fs = served();
     fs.pending("/a");
     const { unique, pid } = waiting(fs);
@@ -112,7 +112,7 @@ describe("a reader", () => {
     expect(fs.kernel.outcome(unique)).toHaveProperty("value");
   });
 
-  test("that continues to wait is ended within 50 ms by a later signal, which the kernel does not report", () => {
+  test("a reader that continues to wait is ended within 50 ms by a later signal, which the kernel does not report", () => {
     using fs = served();
     fs.pending("/a");
     const { unique, pid } = waiting(fs);
@@ -124,7 +124,7 @@ describe("a reader", () => {
     expect(fs.kernel.outcome(unique)).toEqual(EINTR);
   });
 
-  test("whose signals cannot be read is ended by any signal, and when it disappears from /proc", () => {
+  test("a reader whose signals cannot be read is ended by any signal, and when it disappears from /proc", () => {
     using fs = served();
     fs.pending("/a");
     const unseen = fs.kernel.start("open", fs.node("/a"), { flags: 0 }, { pid: 0 });
@@ -138,7 +138,7 @@ describe("a reader", () => {
     expect(fs.kernel.outcome(unique)).toEqual(EINTR);
   });
 
-  test("is ended alone: another reader of the same file continues, whatever its signals", () => {
+  test("an interrupted reader is ended alone: another reader of the same file continues, whatever its signals", () => {
     using fs = served();
     fs.pending("/a");
     const [one, two] = [waiting(fs), waiting(fs)];
@@ -153,7 +153,7 @@ describe("a reader", () => {
     expect(fs.kernel.outcome(one.unique)).toHaveProperty("value");
   });
 
-  test("that has its answer is not checked again: no timer is left", () => {
+  test("a reader that has its answer is not checked again: no timer is left", () => {
     using fs = served();
     fs.pending("/a");
     const { unique, pid } = waiting(fs);
@@ -224,7 +224,7 @@ const WAITS: Readonly<Record<string, (fs: ServedTree, pid: number) => number>> =
   },
 };
 
-describe("like an open of a pending file", () => {
+describe("signals and other waits", () => {
   for (const [what, start] of Object.entries(WAITS)) {
     test(`${what} goes on at a signal that does not end it, and ends at one that does`, () => {
       using fs = served({

@@ -49,7 +49,7 @@ function making(fs: ServedTree): Attempt {
 }
 
 describe("an answer", () => {
-  test("goes to the attempt of its ticket and to everyone who waits for that", () => {
+  test("an answer goes to the attempt of its ticket and to everyone who waits for that attempt", () => {
     using fs = served();
     const [one, two, other] = [witness({ unique: 10 }), witness({ requester: making(fs) }), witness({ unique: 12 })];
     const a = attemptFor(fs, fs.pending("/a"), one, two);
@@ -59,7 +59,7 @@ describe("an answer", () => {
     expect([one.heard, two.heard, other.heard, b.fate]).toEqual([["done"], ["done"], [], []]);
   });
 
-  test("to a ticket that has ended or was never issued is dropped", () => {
+  test("an answer to a ticket that has ended or was never issued is dropped", () => {
     using fs = served();
     const a = attemptFor(fs, fs.pending("/a"), witness());
     const { waiters: attempts } = fs.mount;
@@ -74,7 +74,7 @@ describe("an answer", () => {
     expect(a.fate).toEqual(["failed EIO"]);
   });
 
-  test("belongs to one attempt only: no ticket is issued twice", () => {
+  test("an answer belongs to one attempt only: no ticket is issued twice", () => {
     using fs = served();
     const file = fs.pending("/a");
     const first = attemptFor(fs, file);
@@ -82,7 +82,7 @@ describe("an answer", () => {
     expect(attemptFor(fs, file).ticket).not.toBe(first.ticket);
   });
 
-  test("reaches the other waiters if one of them fails to take it", () => {
+  test("an answer reaches the other waiters if one of them fails to take it", () => {
     using fs = served();
     const broken: Witness = witness();
     const [before, after] = [witness(), witness()];
@@ -94,7 +94,7 @@ describe("an answer", () => {
     expect([before.heard, broken.heard, after.heard]).toEqual([["done"], ["EIO"], ["done"]]);
   });
 
-  test("finds its inode alive even if the inode has lost its last name", () => {
+  test("an answer finds its inode alive even if the inode has lost its last name", () => {
     using fs = served();
     const file = fs.pending("/a");
     const a = attemptFor(fs, file, witness());
@@ -106,14 +106,14 @@ describe("an answer", () => {
     expect(fs.tree.space.inodes).toBe(inodes - 1);
   });
 
-  test("in pieces that never came is a failure", () => {
+  test("an answer in pieces that never came is a failure", () => {
     using fs = served();
     const a = attemptFor(fs, fs.pending("/a"), witness());
     fs.mount.waiters.takeContent(a.ticket, { ...content(""), streamed: true });
     expect(a.fate).toEqual(["failed EIO"]);
   });
 
-  test("in pieces frees their space when the attempt fails", () => {
+  test("an answer in pieces frees their space when the attempt fails", () => {
     using fs = served();
     const a = attemptFor(fs, fs.pending("/a"), witness());
     fs.mount.waiters.takePiece(a.ticket, new Uint8Array(100_000));
@@ -124,7 +124,7 @@ describe("an answer", () => {
 });
 
 describe("an interrupt", () => {
-  test("for a request that does not wait here is left to others", () => {
+  test("an interrupt for a request that does not wait here is left to others", () => {
     using fs = served();
     const reader = witness({ unique: 10 });
     const a = attemptFor(fs, fs.pending("/a"), reader);
@@ -134,7 +134,7 @@ describe("an interrupt", () => {
     expect(reader.heard).toEqual(["done"]);
   });
 
-  test("ends one wait; the attempt continues while anybody waits", () => {
+  test("an interrupt ends one wait; the attempt continues while anybody else waits", () => {
     using fs = served();
     const [one, two] = [witness({ unique: 10 }), witness({ unique: 12 })];
     const a = attemptFor(fs, fs.pending("/a"), one, two);
@@ -145,7 +145,7 @@ describe("an interrupt", () => {
     expect([one.heard, two.heard]).toEqual([["EINTR"], ["done"]]);
   });
 
-  test("of the last waiter cancels the attempt once, and what still arrives is dropped", () => {
+  test("an interrupt of the last waiter cancels the attempt once, and what still arrives is dropped", () => {
     using fs = served();
     const [one, two] = [witness({ unique: 10 }), witness({ unique: 12 })];
     const a = attemptFor(fs, fs.pending("/a"), one, two);
@@ -157,7 +157,7 @@ describe("an interrupt", () => {
     expect(fs.cancelled).toEqual([a.ticket]);
   });
 
-  test("of the last reader does not affect a generator that waits for the content", () => {
+  test("an interrupt of the last reader does not affect a generator that waits for the content", () => {
     using fs = served();
     const [reader, generator] = [witness({ unique: 10 }), witness({ requester: making(fs) })];
     const a = attemptFor(fs, fs.pending("/a"), reader, generator);
@@ -196,13 +196,13 @@ describe("a cycle", () => {
     return () => fs.mount.waiters.admit(file, witness({ requester }));
   };
 
-  test("of one file that reads itself is rejected by name", () => {
+  test("a file that reads itself is rejected, and the error names it", () => {
     using fs = served();
     const a = fs.pending("/a");
     expect(refusal(fs, a, a)).toThrow("files depend on each other: /a → /a");
   });
 
-  test("of several files is rejected for the request that would close it, with all names in its error and in the log", () => {
+  test("the request that would close a cycle of several files is rejected, with all names in its error and in the log", () => {
     using fs = served();
     const [a, b, c] = [fs.pending("/a"), fs.pending("/dir/b"), fs.pending("/c")];
     const waiting = [waits(fs, b, a), waits(fs, c, b)];
@@ -213,7 +213,7 @@ describe("a cycle", () => {
     expect(waiting.map(({ heard }) => heard)).toEqual([[], []]);
   });
 
-  test("names a file that was removed in the meantime by its original path", () => {
+  test("the error for a cycle names a file that was removed in the meantime by its original path", () => {
     using fs = served();
     const a = fs.pending("/a", { "user.llmfs.origin": "/old/a" });
     attemptFor(fs, a, witness());
@@ -221,7 +221,7 @@ describe("a cycle", () => {
     expect(refusal(fs, a, a)).toThrow("/old/a → /old/a");
   });
 
-  test("is not formed by two ways to the same file; its error leaves out ways that lead elsewhere", () => {
+  test("a cycle is not formed by two ways to the same file; its error leaves out ways that lead elsewhere", () => {
     using fs = served();
     const [top, left, right] = [fs.pending("/top"), fs.pending("/left"), fs.pending("/right")];
     const [base, other] = [fs.pending("/base"), fs.pending("/other")];
@@ -234,7 +234,7 @@ describe("a cycle", () => {
     expect(refusal(fs, top, other)).toThrow("each other: /other → /top → /right → /other");
   });
 
-  test("ends with the attempt that closed it", () => {
+  test("a cycle ends with the attempt that closed it", () => {
     using fs = served();
     const [a, b] = [fs.pending("/a"), fs.pending("/b")];
     const attempt = attemptFor(fs, b, witness({ requester: attemptFor(fs, a, witness()) }));
@@ -248,7 +248,7 @@ describe("a program that makes a file", () => {
   // This very process stands in for the program: /proc knows it.
   const pid = process.pid;
 
-  test("waits on behalf of that file: the other thread may use its slot until the wait is over, and is notified once", () => {
+  test("a program that generates a file waits on behalf of it: the other thread may use its slot until the wait is over, and is notified once", () => {
     using fs = served();
     const a = attemptFor(fs, fs.pending("/a"), witness({ unique: 10 }));
     fs.mount.waiters.setMaker(a.ticket, pid);
@@ -264,7 +264,7 @@ describe("a program that makes a file", () => {
     expect([one.heard, two.heard]).toEqual([["done"], ["EBUSY"]]);
   });
 
-  test("ends its wait with one notification even if it could not take what it waited for", () => {
+  test("a program that generates a file ends its wait with one notification even if it could not take what it waited for", () => {
     using fs = served();
     const a = attemptFor(fs, fs.pending("/a"), witness({ unique: 10 }));
     fs.mount.waiters.setMaker(a.ticket, pid);
@@ -280,7 +280,7 @@ describe("a program that makes a file", () => {
     ]);
   });
 
-  test("is recognised by its child processes and their children", async () => {
+  test("a program that generates a file is recognised by its child processes and their children", async () => {
     using fs = served();
     const file = fs.pending("/a");
     const a = attemptFor(fs, file, witness({ unique: 10 }));
@@ -298,7 +298,7 @@ describe("a program that makes a file", () => {
     }
   });
 
-  test("is not confused with another process, one that has ended, or the kernel itself", async () => {
+  test("a program that generates a file is not confused with another process, one that has ended, or the kernel itself", async () => {
     using fs = served();
     const file = fs.pending("/a");
     const a = attemptFor(fs, file, witness({ unique: 10 }));
@@ -318,7 +318,7 @@ describe("a program that makes a file", () => {
     }
   });
 
-  test("and waited before it was known as the maker waits on the file's behalf from then on", () => {
+  test("a program that waited before it was known to generate a file waits on the file's behalf from then on", () => {
     using fs = served();
     const early = witness({ unique: 12, pid });
     const a = attemptFor(fs, fs.pending("/a"), witness({ unique: 10 }));
@@ -332,7 +332,7 @@ describe("a program that makes a file", () => {
     expect(b.fate).toEqual(["called off"]);
   });
 
-  test("and waits for that file gets an error, and the attempt is cancelled if nobody else waits", () => {
+  test("a program that waits for the file that it generates gets an error, and the attempt is cancelled if nobody else waits", () => {
     using fs = served();
     const itself = witness({ unique: 10, pid });
     const a = attemptFor(fs, fs.pending("/a"), itself);
@@ -343,7 +343,7 @@ describe("a program that makes a file", () => {
     expect(fs.mount.waiters.leave(10)).toBe(false);
   });
 
-  test("does not affect an attempt for which nobody waits", () => {
+  test("a program that generates a file does not affect an attempt for which nobody waits", () => {
     using fs = served();
     const a = attemptFor(fs, fs.pending("/a"), witness({ unique: 10 }));
     const b = attemptFor(fs, fs.pending("/b"));
@@ -353,7 +353,7 @@ describe("a program that makes a file", () => {
 });
 
 describe("a failed attempt", () => {
-  test("is retried at once, then after a pause that doubles up to five seconds", () => {
+  test("a failed attempt is retried at once, then after a pause that doubles up to five seconds", () => {
     const failures = new Failures<object>();
     const one = {};
     const pauses = Array.from({ length: 9 }, () => {
@@ -364,7 +364,7 @@ describe("a failed attempt", () => {
     expect(pauses).toEqual([0, 0, 250, 500, 1000, 2000, 4000, 5000, 5000]);
   });
 
-  test("starts over with its pauses after a success or a reset; other files are not affected", () => {
+  test("a success or a reset starts the pauses over; other files are not affected", () => {
     const failures = new Failures<object>();
     const [one, other] = [{}, {}];
     for (let i = 0; i < 4; i++) failures.add(one);

@@ -1,19 +1,22 @@
 /** Generates many files in advance, a limited number at a time. */
 import { Glob } from "bun";
+import { messageOf } from "../errno.ts";
 import { withoutTrailing } from "../text/trailing.ts";
-import { parseDependencies, sortByDependencies } from "./depends.ts";
+import { type Dependent, parseDependencies } from "./depends.ts";
+import { Schedule } from "./schedule.ts";
 
-export interface WarmFile {
-  readonly path: string;
-  /** The value of `user.llmfs.depends`. */
-  readonly depends?: string;
-}
+export type WarmFile = Dependent;
 
 export interface WarmOptions {
   /** The number of files to request at the start. */
   readonly first: number;
   /** The maximum number of files in progress. Their number grows by one with each finished file. */
   readonly most: number;
+  /**
+   * The maximum number of files in progress while a file with a longer chain behind it waits for one of them: as many as can
+   * be generated at a time, so that this file need not queue. Default: `most`.
+   */
+  readonly slots?: number;
   /** Resolves when the file has content. */
   make(path: string): Promise<void>;
   /** When it fires, no further file is started, and running ones are not waited for. */
@@ -35,51 +38,60 @@ export interface FailedFile {
   readonly error: unknown;
 }
 
-/** Does not reject: failures are in the result. Files that others depend on come first. */
+/**
+ * Does not reject: failures are in the result. A file is started when all files that it depends on have content; of several,
+ * the one with the longest chain of files behind it. If a file fails, those that depend on it fail without being started.
+ */
 export async function warm(files: readonly WarmFile[], options: WarmOptions): Promise<Warmed> {
-  const { first, most, signal } = options;
-  const queue = sortByDependencies(files).values();
+  const { first, most, slots = most, signal } = options;
+  const schedule = new Schedule(files);
   const failed: FailedFile[] = [];
   let done = 0;
-  const summarize = (): Warmed => ({ total: files.length, done, failed });
+  let allowed = Math.min(most, Math.max(1, first));
+  let working = 0;
   const over = Promise.withResolvers<void>();
   const stop = () => over.resolve();
-  let workers = 0;
-  let working = 0;
   if (signal.aborted) stop();
   else signal.addEventListener("abort", stop, { once: true });
 
-  function startWorkers(count: number): void {
-    for (let one = 0; one < count && workers < most; one++) {
-      workers += 1;
+  function start(): void {
+    while (!signal.aborted && working < (schedule.hasMoreUrgent ? Math.min(slots, allowed) : allowed)) {
+      const node = schedule.take();
+      if (node === undefined) break;
       working += 1;
-      work().then(() => {
-        working -= 1;
-        if (working === 0) stop();
-      }, over.reject);
+      const { path } = node.file;
+      options.make(path).then(
+        () => finish(() => schedule.finish(node), 1),
+        (error: unknown) =>
+          finish(() => {
+            failed.push({ path, error });
+            for (const one of schedule.fail(node)) failed.push({ path: one.path, error: createLostError(path, error) });
+          }, 0),
+      );
     }
+    if (working === 0) stop();
   }
 
-  async function work(): Promise<void> {
-    for (const { path } of queue) {
-      if (signal.aborted) return;
-      try {
-        await options.make(path);
-        if (signal.aborted) return;
-        done += 1;
-      } catch (error) {
-        if (signal.aborted) return;
-        failed.push({ path, error });
-      }
-      options.onProgress?.(summarize());
-      startWorkers(1);
-    }
+  function finish(report: () => void, made: 0 | 1): void {
+    if (signal.aborted) return;
+    report();
+    done += made;
+    working -= 1;
+    allowed = Math.min(most, allowed + 1);
+    options.onProgress?.({ total: files.length, done, failed });
+    start();
   }
 
-  startWorkers(Math.max(1, first));
+  start();
   await over.promise;
   signal.removeEventListener("abort", stop);
-  return { ...summarize(), failed: [...failed] };
+  return { total: files.length, done, failed: [...failed] };
+}
+
+/** For a file that depends on one that failed. An errno at the beginning of the message stays there. */
+function createLostError(path: string, error: unknown): Error {
+  const [, code = "", reason] = /^([A-Z][A-Z0-9]+: )?(.*)$/s.exec(messageOf(error)) ?? [];
+  return new Error(`${code}it depends on ${path}, which could not be generated: ${reason}`, { cause: error });
 }
 
 /**

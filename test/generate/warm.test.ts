@@ -53,6 +53,85 @@ describe("warming", () => {
     expect(order).toEqual(["/c", "/a", "/b"]);
   });
 
+  test("starts a file when all files that it depends on have content, the one with the longest chain behind it first", async () => {
+    const running = new Map<string, () => void>();
+    const begun: string[] = [];
+    const made = warm(
+      [
+        { path: "/alone1" },
+        { path: "/alone2" },
+        { path: "/base" },
+        { path: "/middle", depends: "base" },
+        { path: "/top", depends: "middle\nalone1" },
+      ],
+      {
+        first: 8,
+        most: 8,
+        slots: 2,
+        signal: never,
+        make(path) {
+          begun.push(path);
+          return new Promise((resolve) => running.set(path, resolve));
+        },
+      },
+    );
+    const steps: (readonly string[])[] = [];
+    for (const path of ["/base", "/middle", "/alone1", "/alone2", "/top"]) {
+      steps.push([...begun]);
+      running.get(path)?.();
+      await Bun.sleep(0);
+    }
+    expect(steps).toEqual([
+      // No more than there are slots: otherwise "/middle" would have to queue behind "/alone2".
+      ["/base", "/alone1"],
+      ["/base", "/alone1", "/middle", "/alone2"],
+      ["/base", "/alone1", "/middle", "/alone2"],
+      ["/base", "/alone1", "/middle", "/alone2", "/top"],
+      ["/base", "/alone1", "/middle", "/alone2", "/top"],
+    ]);
+    expect(await made).toEqual({ total: 5, done: 5, failed: [] });
+  });
+
+  test("does not start files that depend on one that failed, and says why", async () => {
+    const begun: string[] = [];
+    const result = await warm(
+      [{ path: "/a" }, { path: "/b", depends: "a" }, { path: "/c", depends: "b\nd" }, { path: "/d" }],
+      {
+        first: 4,
+        most: 4,
+        signal: never,
+        async make(path) {
+          begun.push(path);
+          if (path === "/a") throw new Error("EIO: no model");
+        },
+      },
+    );
+    expect(begun.sort()).toEqual(["/a", "/d"]);
+    expect(result.done).toBe(1);
+    expect(result.failed.map(({ path, error }) => `${path} ${error}`)).toEqual([
+      "/a Error: EIO: no model",
+      "/b Error: EIO: it depends on /a, which could not be generated: no model",
+      "/c Error: EIO: it depends on /a, which could not be generated: no model",
+    ]);
+  });
+
+  test("needs neither much time nor a deep stack for a hundred thousand files in a chain", async () => {
+    const chain = Array.from({ length: 100_000 }, (_, index) => ({ path: `/${index}`, depends: `${index + 1}` }));
+    const result = await warm(chain, { first: 4, most: 8, slots: 4, signal: never, make: async () => {} });
+    expect(result).toEqual({ total: 100_000, done: 100_000, failed: [] });
+  });
+
+  test("starts files in a circle, whose generation reports the circle", async () => {
+    const circle = [
+      { path: "/a", depends: "b" },
+      { path: "/b", depends: "c" },
+      { path: "/c", depends: "a" },
+      { path: "/self", depends: "self" },
+    ];
+    const result = await warm(circle, { first: 2, most: 2, signal: never, make: async () => {} });
+    expect(result.done).toBe(4);
+  });
+
   test("stopping ends at once and reports what was done", async () => {
     const stop = new AbortController();
     const begun: string[] = [];

@@ -70,6 +70,7 @@ export async function runWarming(options: WarmingOptions): Promise<Warming> {
     state = await warm(files, {
       first: concurrency * AT_FIRST,
       most: concurrency * AHEAD,
+      slots: concurrency,
       make,
       signal,
       onProgress(now) {

@@ -157,15 +157,22 @@ async function readDependencies(
   keptOut: (path: string) => boolean,
 ): Promise<readonly Filled[]> {
   const paths = parseDependencies(path, file.xattrs.get(DEPENDS));
-  const found: Filled[] = [];
   for (const one of paths) {
-    if (keptOut(one)) {
-      const cure = `correct ${DEPENDS}, or bring the file back with !${stripLeadingSlash(one)} in ${IGNORE_FILE}`;
-      throw new FsError("EIO", `${path} depends on ${one}, which is kept out of what is sent; ${cure}`);
-    }
-    const bytes = await read(one).catch((error: unknown) => {
+    if (!keptOut(one)) continue;
+    const cure = `correct ${DEPENDS}, or bring the file back with !${stripLeadingSlash(one)} in ${IGNORE_FILE}`;
+    throw new FsError("EIO", `${path} depends on ${one}, which is kept out of what is sent; ${cure}`);
+  }
+  // All at once, so that files that do not depend on each other are generated side by side.
+  const readings = paths.map((one) =>
+    read(one).catch((error: unknown) => {
       throw createUnreadableError(path, one, error);
-    });
+    }),
+  );
+  for (const reading of readings) reading.catch(() => {});
+  const found: Filled[] = [];
+  for (const [index, one] of paths.entries()) {
+    const bytes = await readings[index];
+    if (bytes === undefined) continue;
     const content =
       textOf(bytes, LONGEST_DEPENDENCY) ?? (bytes.length === 0 ? "" : `(${bytes.length} bytes, no text)\n`);
     found.push({ path: one, reason: "this file depends on it", content: await clean(content), whole: true });

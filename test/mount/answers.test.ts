@@ -15,7 +15,7 @@ const ANSWERS: Readonly<Record<string, string>> = {
 };
 
 describeMounted("text around an answer", () => {
-  test("is not in the file: programs run, also from old recordings of such answers", async () => {
+  test("text around an answer is not in the file: programs run, also from old recordings of such answers", async () => {
     await using m = await mounted({
       pending: Object.keys(ANSWERS),
       answer: (path) => ({ stream: ANSWERS[path] ?? "" }),
@@ -39,7 +39,7 @@ describeMounted("text around an answer", () => {
     for (const answer of Object.values(ANSWERS)) expect(all).toContain(answer);
   });
 
-  test("that cannot be removed makes llmfs ask again once, which is recorded, replayed, regenerated and pruned with the file", async () => {
+  test("if text around an answer cannot be removed, llmfs asks once more, and both answers are recorded and pruned with the file", async () => {
     let round = 1;
     await using m = await mounted({
       pending: ["a.py"],

@@ -10,7 +10,7 @@ describeMounted("an answer that ends in many newlines", () => {
   test.each([
     ["with a limit of tokens", ["--max-tokens", "1000000"]],
     ["without one", []],
-  ])("becomes the file's content soon, %s", async (_name, args) => {
+  ])("an answer that ends in many newlines becomes the file's content soon, %s", async (_name, args) => {
     // The server reports no usage, so the tokens are counted here.
     const events = [{ choices: [{ index: 0, delta: { content: long }, finish_reason: "stop" }] }, "[DONE]"];
     const raw = events
@@ -35,7 +35,7 @@ describeMounted("files that take long to search", () => {
     dots: `${".".repeat(1900)}a\n`,
   };
 
-  test("are sent to the model soon, and do not hold up others", async () => {
+  test("files that take long to search are sent to the model soon, and do not hold up others", async () => {
     const entries = Object.entries(LONG).flatMap(([name, unit]) =>
       [1, 2, 3].map((index) => ({
         path: `/${name}${index}.py`,
@@ -64,7 +64,7 @@ describeMounted("files that take long to search", () => {
 });
 
 describeMounted("a budget of tokens", () => {
-  test("lets sixteen files be generated concurrently", async () => {
+  test("a budget of tokens lets sixteen files be generated concurrently", async () => {
     const pending = Array.from({ length: 16 }, (_, index) => `file${index}.txt`);
     let open = 0;
     const all = Promise.withResolvers<void>();
@@ -83,7 +83,7 @@ describeMounted("a budget of tokens", () => {
 });
 
 describeMounted("an answer that another mount is generating", () => {
-  test("is waited for until --timeout, and the error names the other mount", async () => {
+  test("an answer that another mount is generating is waited for until --timeout, and the error names the other mount", async () => {
     using shared = new Sandbox();
     const recordings = shared.directory("recordings");
     chmodSync(recordings, 0o755);

@@ -9,7 +9,7 @@ import { BINARY, eventually, finished } from "../support/program.ts";
 setDefaultTimeout(60_000);
 
 describeMounted("the control file", () => {
-  test("takes requests from a shell and returns the answers", async () => {
+  test("the control file takes requests from a shell and returns the answers", async () => {
     await using m = await mounted({ pending: ["a", "b"], answer: (path) => ({ stream: `${path} ${m.asked(path)}` }) });
     const answers = await m.out(`
       exec 3<>.llmfs/control
@@ -28,7 +28,7 @@ describeMounted("the control file", () => {
     );
   });
 
-  test("can be read and written by two threads with one descriptor", async () => {
+  test("the control file can be read and written by two threads with one descriptor", async () => {
     const gate = new Gate();
     await using m = await mounted({ pending: ["a", "b"], answer: gate.holds() });
     const script = `
@@ -50,7 +50,7 @@ print(b"".join(got).count(b'"ok":true'))
     expect(await child.stdout.text()).toBe("written\n2\n");
   });
 
-  test("generates files of a read-only mount, and regenerates none", async () => {
+  test("the control file generates files of a read-only mount, and regenerates none", async () => {
     await using m = await mounted({ pending: ["a", "b"], args: ["--read-only"] });
     const warm = await m.sandbox.llmfs(["warm", m.dir, "a"], { program: BINARY });
     expect([warm.status, m.asked("a")]).toEqual([0, 1]);
@@ -77,33 +77,39 @@ describeMounted("llmfs regen", () => {
     expect(readFileSync(log, "utf8").match(/execve\(/g)).toHaveLength(1);
   });
 
-  test.each([[["a"]], [["a", "b"]]])("of %p cancels what is under way when it is interrupted", async (paths) => {
-    const gate = new Gate();
-    await using m = await mounted({ pending: ["a", "b"] });
-    await m.out("cat a b");
-    m.answer = gate.holds();
-    const child = m.sandbox.start(["regen", ...paths], { program: BINARY, cwd: m.dir });
-    const ended = finished(child);
-    await eventually("all are asked for", () => m.server.requests.length === 2 + paths.length);
-    child.kill("SIGINT");
-    const { status, stderr } = await ended;
-    expect([status, stderr]).toEqual([130, expect.not.stringContaining("failed")]);
-    await eventually("the server is let go", () => m.server.requests.slice(2).every(({ gone }) => gone));
-    gate.open();
-    expect(await m.out("cat a")).toBe(contentOf("a"));
-  });
+  test.each([[["a"]], [["a", "b"]]])(
+    "llmfs regen of %p cancels work in progress when it is interrupted",
+    async (paths) => {
+      const gate = new Gate();
+      await using m = await mounted({ pending: ["a", "b"] });
+      await m.out("cat a b");
+      m.answer = gate.holds();
+      const child = m.sandbox.start(["regen", ...paths], { program: BINARY, cwd: m.dir });
+      const ended = finished(child);
+      await eventually("all are asked for", () => m.server.requests.length === 2 + paths.length);
+      child.kill("SIGINT");
+      const { status, stderr } = await ended;
+      expect([status, stderr]).toEqual([130, expect.not.stringContaining("failed")]);
+      await eventually("the server is let go", () => m.server.requests.slice(2).every(({ gone }) => gone));
+      gate.open();
+      expect(await m.out("cat a")).toBe(contentOf("a"));
+    },
+  );
 
-  test.each([[["a"]], [["a", "b"]]])("of %p reports when the mount goes away during its work", async (paths) => {
-    await using m = await mounted({ pending: ["a", "b"] });
-    await m.out("cat a b");
-    m.answer = new Gate().holds();
-    const child = m.sandbox.start(["regen", ...paths.map((path) => `${m.dir}/${path}`)], { program: BINARY });
-    const ended = finished(child);
-    await eventually("all are asked for", () => m.server.requests.length === 2 + paths.length);
-    process.kill(m.status().pid, "SIGKILL");
-    const { status, stderr } = await ended;
-    expect([status, stderr]).toEqual([83, expect.stringContaining("is no longer mounted")]);
-  });
+  test.each([[["a"]], [["a", "b"]]])(
+    "llmfs regen of %p reports when the mount goes away during its work",
+    async (paths) => {
+      await using m = await mounted({ pending: ["a", "b"] });
+      await m.out("cat a b");
+      m.answer = new Gate().holds();
+      const child = m.sandbox.start(["regen", ...paths.map((path) => `${m.dir}/${path}`)], { program: BINARY });
+      const ended = finished(child);
+      await eventually("all are asked for", () => m.server.requests.length === 2 + paths.length);
+      process.kill(m.status().pid, "SIGKILL");
+      const { status, stderr } = await ended;
+      expect([status, stderr]).toEqual([83, expect.stringContaining("is no longer mounted")]);
+    },
+  );
 
   testWith(IS_ROOT ? undefined : "to be root")(
     "finds the mount of a file that is seen through a bind mount",
@@ -121,7 +127,7 @@ describeMounted("llmfs regen", () => {
     },
   );
 
-  test("of an invalid path fails with the reason", async () => {
+  test("llmfs regen of an invalid path fails with the reason", async () => {
     await using m = await mounted({ pending: ["a"] });
     const { status, stderr } = await m.sandbox.llmfs(["regen", `${m.dir}/a/b`], { program: BINARY });
     expect([status, stderr]).toEqual([90, expect.stringContaining("ENOTDIR: /a/b: not a directory")]);

@@ -54,7 +54,7 @@ test("only a file that was written to is sent again", async () => {
   expect(sent).toEqual([2, 1, 1]);
 });
 
-test("a name that was moved to another file has that file's content", async () => {
+test("a name that was moved to another file gets that file's content", async () => {
   const { fs, get } = cached();
   using _ = fs;
   fs.file("/a", "aaa");
@@ -65,7 +65,7 @@ test("a name that was moved to another file has that file's content", async () =
   expect(await get(paths)).toEqual([undefined, "aaa"]);
 });
 
-test("pending and generated files, directories and missing names have no cached content; a long file has its beginning", async () => {
+test("pending and generated files, directories and missing names have no cached content; a long file has only its start", async () => {
   const { fs, get } = cached();
   using _ = fs;
   fs.pending("/p");

@@ -10,7 +10,7 @@ setDefaultTimeout(60_000);
 const UNMOUNT = IS_ROOT ? "umount" : "fusermount3 -u";
 
 describeMounted("a daemon that is killed", () => {
-  test("fifty times under load leaves no dead mount, and the next mount works", async () => {
+  test("killing the mount's process fifty times under load leaves no dead mount, and the next mount works", async () => {
     await using m = await unmounted();
     const load = `
 while echo x > w && cat a.txt >/dev/null && ls -lR >/dev/null && cp w v && mv v u && rm u; do :; done &
@@ -42,7 +42,7 @@ cat slow.txt & wait`;
     expect(await m.out("cat a.txt")).toBe(contentOf("a.txt"));
   });
 
-  test("together with its guardian leaves a dead mount, and mounting over that works", async () => {
+  test("killing the mount's process and its guardian leaves a dead mount, and mounting over it works", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     await killBoth(m.dir);
     expect(mountedType(m.dir)).toBe("fuse.llmfs");
@@ -54,7 +54,7 @@ cat slow.txt & wait`;
     expect(mountedType(m.dir)).toBeUndefined();
   });
 
-  test("together with its guardian while programs are in the mount leaves them with errors, and mounting over it works", async () => {
+  test("after both are killed, programs in the mount get errors, and mounting over it works", async () => {
     await using m = await mounted({ pending: ["a.txt"], answer: () => ({ hang: true }) });
     const reader = m.sh("cat a.txt");
     const inside = m.start("exec sleep 60");
@@ -69,7 +69,7 @@ cat slow.txt & wait`;
     await inside.exited;
   });
 
-  test("together with its guardian leaves a dead mount that unmount removes", async () => {
+  test("after both are killed, llmfs unmount removes the dead mount", async () => {
     await using m = await mounted();
     await killBoth(m.dir);
     // Nobody knows whether the tree should have been saved, and it is not.
@@ -77,7 +77,7 @@ cat slow.txt & wait`;
     expect(mountedType(m.dir)).toBeUndefined();
   });
 
-  test("leaves no process behind", async () => {
+  test("killing the mount's process leaves no process behind", async () => {
     await using m = await mounted();
     const all = processesOf(m.dir);
     expect(all.length).toBe(2);
@@ -86,7 +86,7 @@ cat slow.txt & wait`;
     expect(processesOf(m.dir)).toEqual([]);
   });
 
-  test("does not remove a later mount at the same place", async () => {
+  test("the guardian of a killed mount does not remove a later mount at the same place", async () => {
     await using m = await mounted();
     const [guardian] = processesOf(m.dir, "--guardian");
     process.kill(guardian!, "SIGSTOP");
@@ -101,7 +101,7 @@ cat slow.txt & wait`;
 });
 
 describeMounted("a mount that ends", () => {
-  test("on SIGTERM is saved, and its processes are gone", async () => {
+  test("a mount that ends on SIGTERM is saved, and its processes are gone", async () => {
     await using m = await mounted({ pending: ["a.txt"], args: ["--save", "tree.json"] });
     await m.out("echo mine > own.txt");
     const all = processesOf(m.dir);
@@ -116,7 +116,7 @@ describeMounted("a mount that ends", () => {
     ]);
   });
 
-  test("during generation is saved with pending files, and the server sees the requests cancelled", async () => {
+  test("a mount that ends during generation is saved with pending files, and the server sees the requests cancelled", async () => {
     await using m = await mounted({
       pending: ["a.txt"],
       args: ["--save", "tree.json"],
@@ -134,7 +134,7 @@ describeMounted("a mount that ends", () => {
     expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain('"state": "pending"');
   });
 
-  test("by umount is saved too", async () => {
+  test("a mount that ends by umount is saved too", async () => {
     await using m = await mounted({ args: ["--save", "tree.json"] });
     await m.out("echo mine > own.txt");
     const all = processesOf(m.dir);
@@ -143,7 +143,7 @@ describeMounted("a mount that ends", () => {
     expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain('"mine\\n"');
   });
 
-  test("is not unmounted while a program is in it, and nothing is lost", async () => {
+  test("a mount is not unmounted while a program is in it, and nothing is lost", async () => {
     await using m = await mounted();
     await m.out("echo mine > own.txt");
     const user = m.start("exec sleep 60");
@@ -158,7 +158,7 @@ describeMounted("a mount that ends", () => {
 });
 
 describeMounted("a mountpoint", () => {
-  test("that is missing, a file, not empty or in use is refused, and stays untouched", async () => {
+  test("a mountpoint that is missing, a file, not empty or in use is refused, and stays untouched", async () => {
     await using m = await mounted();
     const { sandbox } = m;
     writeFileSync(sandbox.at("file"), "a file");

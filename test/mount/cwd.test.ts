@@ -21,7 +21,7 @@ async function inRemoved(sandbox: Sandbox, ...args: string[]): Promise<Finished>
 }
 
 describeMounted("a current directory that has been removed", () => {
-  test("does not matter for commands with absolute paths", async () => {
+  test("a removed current directory does not matter for commands with absolute paths", async () => {
     await using m = await unmounted();
     expect((await inRemoved(m.sandbox, "--version")).status).toBe(0);
     expect(await inRemoved(m.sandbox, "mount", m.dir)).toMatchObject({ status: 0, stderr: "" });
@@ -36,7 +36,7 @@ describeMounted("a current directory that has been removed", () => {
     expect(await inRemoved(m.sandbox, "run", "--", "ls", "-A")).toMatchObject({ status: 0, stderr: "", stdout: "" });
   });
 
-  test("makes a relative path an error that names it, and no other directory is searched", async () => {
+  test("in a removed current directory a relative path is an error that names it, and no other directory is searched", async () => {
     await using m = await unmounted();
     // It would be found if the path were resolved from the directory of the executable or from the root.
     const lines = [
@@ -60,7 +60,7 @@ describeMounted("a current directory that has been removed", () => {
 });
 
 describeMounted("a current directory that is a dead mount", () => {
-  test("does not matter for commands with absolute paths, for text as a prompt, and for removing the mount", async () => {
+  test("a dead mount as current directory does not matter for absolute paths, for text as a prompt, and for unmounting it", async () => {
     await using m = await unmounted();
     const other = m.sandbox.directory("other");
     await m.mount([]);
@@ -81,7 +81,7 @@ describeMounted("a current directory that is a dead mount", () => {
 });
 
 describeMounted("a current directory in the mount that should be unmounted", () => {
-  test("does not keep the mount busy if it is only that of llmfs itself", async () => {
+  test("llmfs's own current directory does not keep the mount busy", async () => {
     await using m = await unmounted();
     await m.mount([]);
     mkdirSync(`${m.dir}/sub`);
@@ -92,7 +92,7 @@ describeMounted("a current directory in the mount that should be unmounted", () 
     expect(mountedType(m.dir)).toBeUndefined();
   });
 
-  test("is reported with the program that keeps the mount busy, which is not llmfs", async () => {
+  test("a current directory in the mount is reported with the program that keeps the mount busy, which is not llmfs", async () => {
     await using m = await unmounted();
     await m.mount([]);
     const inside = m.start("exec sleep 60");

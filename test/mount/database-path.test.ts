@@ -57,7 +57,7 @@ describeMounted("a database in the mount", () => {
     return { text, error: await new Response(attribute.stdout).text() };
   }
 
-  test("can be queried, also through symlinks that stay inside the mount", async () => {
+  test("a database in the mount can be queried, also through symlinks that stay inside the mount", async () => {
     copyFileSync(sandbox.at("inner.db"), `${m}/plain.db`);
     mkdirSync(`${m}/folder`);
     copyFileSync(sandbox.at("inner.db"), `${m}/folder/shop.db`);
@@ -69,7 +69,7 @@ describeMounted("a database in the mount", () => {
     }
   });
 
-  test("is never replaced by a database of the host", async () => {
+  test("a database in the mount is never replaced by a database of the host", async () => {
     symlinkSync(sandbox.at("host/shop.db"), `${m}/link.db`);
     symlinkSync("../host", `${m}/out`);
     symlinkSync("loop.db", `${m}/loop.db`);
@@ -87,7 +87,7 @@ describeMounted("a database in the mount", () => {
     expect((await read(1)).error).toContain('the option "database": link.db leads out of the mount at /link.db');
   });
 
-  test("is not replaced by one of the host while somebody puts symlinks into its path", async () => {
+  test("a database in the mount is not replaced by one of the host while somebody puts symlinks into its path", async () => {
     mkdirSync(`${m}/real`);
     copyFileSync(sandbox.at("inner.db"), `${m}/real/shop.db`);
     symlinkSync(sandbox.at("host"), `${m}/swap`);
@@ -138,7 +138,7 @@ while time.time() < end:
     }
   });
 
-  test("must be named by its path in the mount, and templates and programs must be outside", async () => {
+  test("a database in the mount must be named by its path in the mount, and templates and programs must be outside", async () => {
     copyFileSync(sandbox.at("inner.db"), `${m}/plain.db`);
     writeFileSync(`${m}/program`, "#!/bin/sh\necho ran\n", { mode: 0o755 });
     symlinkSync("/bin/echo", `${m}/echo`);
@@ -158,7 +158,7 @@ while time.time() < end:
     }
   });
 
-  test("does not use a write-ahead log of the host", async () => {
+  test("a database in the mount does not use a write-ahead log of the host", async () => {
     const source = sandbox.at("host/wal.db");
     using database = new Database(source);
     database.run("PRAGMA journal_mode = WAL");

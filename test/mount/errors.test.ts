@@ -82,7 +82,7 @@ const FAILURES: Readonly<Record<string, Failure>> = {
 };
 
 describeMounted("a reader of a file that cannot be generated", () => {
-  test("gets the errno of the reason, with user.llmfs.error to explain it, and never an empty file with status 0", async () => {
+  test("a reader of a file that cannot be generated gets the errno of the reason, with user.llmfs.error to explain it, and never an empty file with status 0", async () => {
     const pending = Object.keys(FAILURES);
     await using m = await mounted({
       pending,
@@ -112,7 +112,7 @@ describeMounted("a reader of a file that cannot be generated", () => {
     expect(again).toBe(pending.map((path) => `now there is ${path}\n`).join(""));
   });
 
-  test("gets nothing of an incomplete answer, however often the connection is cut, and all of a complete one", async () => {
+  test("a reader of a file that cannot be generated gets nothing of an incomplete answer, however often the connection is cut, and all of a complete one", async () => {
     const broken: readonly Behaviour[] = [
       { stream: "half of it", after: "cut" },
       { stream: "half of it", finish: null, done: false },
@@ -138,7 +138,7 @@ describeMounted("a reader of a file that cannot be generated", () => {
     expect(await late).toEqual({ status: 0, stdout: "whole\n", stderr: "" });
   });
 
-  test("gets EHOSTUNREACH if no server listens", async () => {
+  test("a reader of a file that cannot be generated gets EHOSTUNREACH if no server listens", async () => {
     const nobody = `http://127.0.0.1:${freePort()}/v1`;
     await using m = await mounted({ pending: ["a.txt"], args: ["--timeout", "700ms"], baseUrl: nobody });
     const { status, stdout, stderr } = await m.sh("cat a.txt");
@@ -146,7 +146,7 @@ describeMounted("a reader of a file that cannot be generated", () => {
     expect(await m.xattr("a.txt", "error")).toMatch(/^EHOSTUNREACH: no connection to 127\.0\.0\.1/);
   });
 
-  test("finds the reason in the log too, without the key", async () => {
+  test("a reader of a file that cannot be generated finds the reason in the log too, without the key", async () => {
     await using m = await mounted({
       pending: ["a.txt"],
       env: { OPENAI_API_KEY: "sk-a-secret-of-theirs" },
@@ -160,7 +160,7 @@ describeMounted("a reader of a file that cannot be generated", () => {
     );
   });
 
-  test("does not wait after the first failure of a file, but after the next ones", async () => {
+  test("a reader of a file that cannot be generated does not wait after the first failure of a file, but after the next ones", async () => {
     await using m = await mounted({ pending: ["a.txt"], answer: () => ({ status: 400 }) });
     const times: number[] = [];
     for (let attempt = 0; attempt < 4; attempt++) {

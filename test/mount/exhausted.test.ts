@@ -9,7 +9,7 @@ import { BINARY, eventually, finished, mountedType } from "../support/program.ts
 setDefaultTimeout(60_000);
 
 describeMounted("an exhausted resource", () => {
-  test("space: a write fails with ENOSPC; earlier content stays, and freed space can be used again", async () => {
+  test("out of space: a write fails with ENOSPC, earlier content stays, and freed space can be used again", async () => {
     await using m = await unmounted();
     await m.mount(["--size", "4M"]);
     await m.out("echo precious > kept");
@@ -20,7 +20,7 @@ describeMounted("an exhausted resource", () => {
     );
   });
 
-  test("inodes: neither names nor attributes can be added", async () => {
+  test("out of inodes: neither names nor attributes can be added", async () => {
     await using m = await unmounted();
     await m.mount(["--inodes", "100"]);
     await m.out("seq 90 | xargs touch");
@@ -31,7 +31,7 @@ describeMounted("an exhausted resource", () => {
     expect(await m.out("rm 1 link1; touch another && ls | wc -l")).toBe("98\n");
   });
 
-  test("file descriptors: files work as before", async () => {
+  test("out of file descriptors: files work as before", async () => {
     await using m = await unmounted();
     const mounting = `ulimit -n 48; exec '${BINARY[0]}' mount '${m.dir}' ${m.modelArgs().join(" ")}`;
     expect((await m.sh(mounting, m.sandbox.path)).status).toBe(0);
@@ -77,7 +77,7 @@ for i in range(150): assert open("f%d" % i, "rb").read() == content(i), i
     },
   );
 
-  test("file size in the mounting shell: later writers and saving are not limited, but a command of run is", async () => {
+  test("a file size limit of the mounting shell does not limit later writers and saving, but does limit the command of run", async () => {
     await using m = await unmounted();
     const limited = (command: string) => m.sh(`ulimit -S -f 64; exec '${BINARY[0]}' ${command}`, m.sandbox.path);
     expect(await limited(`mount '${m.dir}' --save tree.json`)).toMatchObject({ status: 0, stderr: "" });
@@ -88,7 +88,7 @@ for i in range(150): assert open("f%d" % i, "rb").read() == content(i), i
     expect((await limited(`run -- ${asked}`)).stdout).toBe("64\nrefused\n");
   });
 
-  test("file size: llmfs save fails with the reason and leaves the old file", async () => {
+  test("a file size limit makes llmfs save fail with the reason and leave the old file", async () => {
     await using m = await mounted();
     await m.out("head -c 300000 /dev/urandom > big; echo old > $OUT/tree.json");
     const save = `ulimit -f 64; exec '${BINARY[0]}' save '${m.dir}' $OUT/tree.json`;
@@ -97,7 +97,7 @@ for i in range(150): assert open("f%d" % i, "rb").read() == content(i), i
     expect(await m.out("cat $OUT/tree.json; ls -A $OUT | grep tmp || echo clean")).toBe("old\nclean\n");
   });
 
-  test("the mounting shell: a mount in the background stays; one in the foreground is saved when its terminal goes", async () => {
+  test("when the mounting shell goes away, a mount in the background stays, and one in the foreground is saved", async () => {
     await using m = await unmounted();
     const started = m.start(`'${BINARY[0]}' mount '${m.dir}' && echo mounted && exec sleep 1000`, m.sandbox.path);
     const reader = started.stdout.getReader();

@@ -36,7 +36,7 @@ const SHARED = {
 
 for (const [what, shared] of Object.entries(SHARED)) {
   describeMounted(`two mounts that share ${what}`, () => {
-    shared.test("make each call once, and both get the answers", async () => {
+    shared.test("two mounts make each call once, and both get the answers", async () => {
       await using store = new AsyncDisposableStack();
       const { url } = await opened(store, shared.open);
       const pending = Array.from({ length: 12 }, (_, index) => `${index}.txt`);
@@ -55,7 +55,7 @@ for (const [what, shared] of Object.entries(SHARED)) {
       expect(m.server.requests.map(pathOf).sort()).toEqual([...pending].sort());
     });
 
-    shared.test("make one more call if one is killed during its call: the other then repeats it once", async () => {
+    shared.test("a mount killed during its call costs one more call: the other mount repeats it once", async () => {
       await using store = new AsyncDisposableStack();
       const { url } = await opened(store, shared.open);
       const args = ["--recordings", url];

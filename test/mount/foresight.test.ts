@@ -36,7 +36,7 @@ async function tides(...args: string[]): Promise<Mounted> {
 const llmfs = (m: Mounted, ...args: string[]) => m.sandbox.llmfs(args, { program: BINARY });
 
 describeMounted("context", () => {
-  test("prints exactly the request, with the reason of every part, and sends nothing", async () => {
+  test("llmfs context prints exactly the request, with the reason for every part, and sends nothing", async () => {
     await using m = await tides();
     const { status, stdout } = await llmfs(m, "context", "mnt/src/a.py");
     const json = JSON.parse((await llmfs(m, "context", "mnt/src/a.py", "--json")).stdout);
@@ -53,7 +53,7 @@ describeMounted("context", () => {
     expect(stdout).toMatch(/tokens {2}the task: its path and user\.llmfs\.description\n/);
   });
 
-  test("prints the same for a snapshot as for the mount, and says when a file depends on a pending one", async () => {
+  test("llmfs context prints the same for a snapshot as for the mount, and says when a file depends on a pending one", async () => {
     await using m = await tides();
     const flags = ["--model", "scripted", "--content-prompt", "Use SI units.", "--recordings", "rec"];
     const look = async (...args: string[]) => (await llmfs(m, "context", ...args)).stdout;
@@ -67,7 +67,7 @@ describeMounted("context", () => {
     expect(m.server.requests.length).toBe(1);
   });
 
-  test("is an error for a missing file, and for one that no model generates", async () => {
+  test("llmfs context of a missing file, or of one that no model generates, is an error", async () => {
     await using m = await tides();
     const gone = await llmfs(m, "context", "mnt/nothing");
     expect([gone.status, gone.stderr]).toEqual([1, expect.stringContaining("/nothing: no such file")]);
@@ -77,7 +77,7 @@ describeMounted("context", () => {
 });
 
 describeMounted("plan", () => {
-  test("reports what is pending, what is recorded and what the rest costs, and sends no request", async () => {
+  test("llmfs plan reports what is pending, what is recorded and what the rest costs, and sends no request", async () => {
     await using m = await tides();
     const plan = async (...args: string[]) => JSON.parse((await llmfs(m, "plan", "mnt", "--json", ...args)).stdout);
     const before = await plan("--price", "big=10/100");
@@ -95,7 +95,7 @@ describeMounted("plan", () => {
 });
 
 describeMounted("why", () => {
-  test("reports the whole story of a file: what generated it, from what, when, and at what cost", async () => {
+  test("llmfs why reports the whole story of a file: what generated it, from what, when, and at what cost", async () => {
     await using m = await tides("--price", "big=10/100");
     const why = async (path: string) => (await llmfs(m, "why", path)).stdout;
     expect(await why("mnt/src/a.py")).toContain("/src/a.py: pending\n");
@@ -122,7 +122,7 @@ describeMounted("why", () => {
     expect(edited).toMatch(/^before +made by llm, big, 20\d\d-.*Z, in \d+ ms$/m);
   });
 
-  test("fits on a screen, however much there is to report", async () => {
+  test("the output of llmfs why fits on a screen, however much there is to report", async () => {
     const long = "a rather long text, ".repeat(400);
     const entries: object[] = [{ path: "/", type: "directory", xattrs: { "user.llmfs.prompt": long } }];
     let folder = "";
@@ -147,14 +147,14 @@ describeMounted("why", () => {
     expect((await llmfs(m, "why", "/", "--from", "from.json")).stdout).toContain("201 files: 1 pending, 200 static");
   });
 
-  test("says that a file which was generated without recordings stays", async () => {
+  test("llmfs why says that a file which was generated without recordings is kept", async () => {
     await using m = await mounted({ pending: ["a"], args: ["--mode", "off"] });
     expect((await llmfs(m, "why", "mnt/a")).stdout).toContain("the first read will ask scripted");
     await m.out("cat a");
     expect((await llmfs(m, "why", "mnt/a")).stdout).toContain("the content is kept");
   });
 
-  test("gives the reason if the file has failed", async () => {
+  test("llmfs why gives the reason if the file has failed", async () => {
     await using m = await mounted({
       pending: ["a"],
       answer: () => ({ status: 400, body: { error: { message: "what?" } } }),
@@ -165,7 +165,7 @@ describeMounted("why", () => {
 });
 
 describeMounted("recordings", () => {
-  test("can be listed, verified, and pruned to those that a tree needs", async () => {
+  test("recordings can be listed, verified, and pruned to those that a tree needs", async () => {
     await using m = await tides();
     await m.out("cat src/*.py");
     const run = (...args: string[]) => llmfs(m, "recordings", ...args, "--recordings", "rec");
@@ -197,7 +197,7 @@ describeMounted("recordings", () => {
     expect(readdirSync(m.sandbox.at("rec"))).toEqual([]);
   });
 
-  test("are pruned in the mount's own store; a store of several trees must be named", async () => {
+  test("recordings are pruned in the mount's own store; a store of several trees must be named", async () => {
     await using m = await tides();
     await m.out("cat src/*.py");
     await m.out("setfattr -n user.llmfs.prompt -v 'Rhyme.' src");
@@ -211,7 +211,7 @@ describeMounted("recordings", () => {
     expect(readdirSync(own)).toHaveLength(2);
   });
 
-  test("of any model are kept if no model is named, and none is pruned for flags that do not match", async () => {
+  test("without --model recordings of any model are kept, and flags that do not match prune nothing", async () => {
     await using m = await mounted({ pending: ["a.txt"], args: ["--recordings", "rec"] });
     await m.out("cat a.txt");
     const prune = (...args: string[]) =>
@@ -222,7 +222,7 @@ describeMounted("recordings", () => {
     expect(readdirSync(m.sandbox.at("rec"))).toHaveLength(1);
   });
 
-  test("are kept if one of several trees needs them", async () => {
+  test("recordings are kept if one of several trees needs them", async () => {
     await using m = await tides();
     await m.out("cat src/a.py");
     writeFileSync(m.sandbox.at("other.json"), SNAPSHOT.replaceAll("tides", "waves").replaceAll("b.py", "c.py"));
@@ -232,7 +232,7 @@ describeMounted("recordings", () => {
     expect((await prune("from.json,mnt")).stderr).toMatch(/^0 removed, 1 kept/);
   });
 
-  test("are listed without the control characters in their names", async () => {
+  test("recordings are listed without the control characters in their names", async () => {
     await using m = await unmounted();
     const folder = m.sandbox.directory("rec");
     await createFolderStore(folder).put(recordingOf("x", "/a\n\u001b[31m\u009bb"));
@@ -241,7 +241,7 @@ describeMounted("recordings", () => {
     expect(stdout.trim()).not.toMatch(/\p{Cc}/u);
   });
 
-  test("in a missing folder are an error, because nothing was checked", async () => {
+  test("a missing folder of recordings is an error, because nothing was checked", async () => {
     await using m = await unmounted();
     for (const action of ["ls", "verify", "prune"]) {
       const { status, stderr } = await llmfs(m, "recordings", action, "--recordings", "typo");
@@ -249,7 +249,7 @@ describeMounted("recordings", () => {
     }
   });
 
-  test("on a server that does not answer are an error of the recordings, not of the model", async () => {
+  test("a recordings server that does not answer is reported as such, not as a failure of the model", async () => {
     await using m = await unmounted();
     const replay = [
       "run",
@@ -266,7 +266,7 @@ describeMounted("recordings", () => {
     expect([status, stderr]).toEqual([91, expect.stringContaining("redis://127.0.0.1:1 cannot be used")]);
   });
 
-  test("reject an unknown action, and pruning for a tree that needs no recordings", async () => {
+  test("llmfs recordings rejects an unknown action, and pruning for a tree that needs no recordings", async () => {
     await using m = await unmounted();
     expect((await llmfs(m, "recordings", "list")).status).toBe(2);
     writeFileSync(m.sandbox.at("plain.json"), JSON.stringify({ llmfs: 1, entries: [] }));
@@ -277,7 +277,7 @@ describeMounted("recordings", () => {
 });
 
 describeMounted("plan, for a tree with rules,", () => {
-  test("needs no environment variables of the mount", async () => {
+  test("llmfs plan for a tree with rules needs no environment variables of the mount", async () => {
     await using m = await unmounted();
     const rule = { match: "a.json", generator: "http", options: { url: ["http://127.0.0.1:1/$", "{TOKEN}"].join("") } };
     writeFileSync(m.sandbox.at("rules.json"), JSON.stringify({ rules: [rule] }));
@@ -289,7 +289,7 @@ describeMounted("plan, for a tree with rules,", () => {
     expect((await llmfs(m, "plan", "from.json", "--config", "rules.json")).stderr).toContain("TOKEN is not set");
   });
 
-  test("names the generator of each file, and counts only files of the model", async () => {
+  test("llmfs plan names the generator of each file, and counts only files generated by the model", async () => {
     await using m = await tides();
     const folder = m.sandbox.directory("ruled");
     const rule = { match: "src/**/a.*", generator: "exec", options: { command: ["false"] } };

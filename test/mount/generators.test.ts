@@ -127,7 +127,7 @@ afterAll(async () => {
 }, 30_000);
 
 describeMounted("a generator of a configuration", () => {
-  test("may import a package beside it, and its metadata is stored", async () => {
+  test("a configured generator may import a package beside it, and its metadata is stored", async () => {
     expect(await out("cat hello.txt")).toBe("........../hello.txt\n");
     expect(await out("getfattr --only-values -n user.llmfs.meta.made hello.txt")).toBe("by hand");
   });
@@ -146,7 +146,7 @@ describeMounted("a generator of a configuration", () => {
     ["round/a", /deadlock/],
   ];
   for (const [name, message] of failures) {
-    test(`that misbehaves (${name}) is an error for its reader, and the mount keeps working`, async () => {
+    test(`a generator that misbehaves (${name}) is an error for its reader, and the mount keeps working`, async () => {
       const { status, stderr } = await sh(`cat ${name}`);
       expect([status, stderr]).toEqual([1, expect.stringMatching(message)]);
       expect(await out("cat written.txt")).toStartWith("as written\n");
@@ -154,7 +154,7 @@ describeMounted("a generator of a configuration", () => {
     }, 30_000);
   }
 
-  test("that fails is logged with its name, the path and the stack", async () => {
+  test("a generator that fails is logged with its name, the path and the stack", async () => {
     for (const said of [
       /\/fails: generator "fails": Error: no such tide/,
       /llmfs\.config\.ts:\d+:\d+/,
@@ -165,12 +165,12 @@ describeMounted("a generator of a configuration", () => {
     }
   });
 
-  test("gets its abort signal on Ctrl-C, and the reader returns at once", async () => {
+  test("a generator gets its abort signal on Ctrl-C, and the reader returns at once", async () => {
     const { status } = await sh("timeout -s INT 0.3 cat slow");
     expect(status).toBe(124);
   });
 
-  test("that is a program gets JSON, its standard error is logged, and its whole process group ends with it", async () => {
+  test("an external program gets JSON, its standard error is logged, and its whole process group ends with it", async () => {
     expect(JSON.parse(await out("cat program.json"))).toMatchObject({ path: "/program.json", options: { a: 1 } });
     await eventually("the talk is logged", () => /program\.json: talk/.test(sandbox.log()));
     expect((await sh("cat forks.txt")).stderr).toMatch(/timed out/);
@@ -178,7 +178,7 @@ describeMounted("a generator of a configuration", () => {
     await eventually("the group is gone", () => running() === "");
   }, 30_000);
 
-  test("that is a program may read other files of the mount, and gets an error at once if that forms a cycle", async () => {
+  test("an external program may read other files of the mount, and gets an error at once if that forms a cycle", async () => {
     expect(await out("cat copy")).toStartWith("........../hello.txt\n{");
     for (const [name, loop] of [
       ["snake/a", "/snake/b → /snake/a → /snake/b"],
@@ -189,26 +189,26 @@ describeMounted("a generator of a configuration", () => {
     }
   }, 30_000);
 
-  test("that starts a program and reports it gets an error if that program forms a cycle", async () => {
+  test("a generator that starts a program and reports it gets an error if that program forms a cycle", async () => {
     expect((await sh("cat spawns")).stderr).toMatch(/Input\/output error/);
     expect(await out("getfattr --only-values -n user.llmfs.error spawns")).toContain("deadlock");
   }, 30_000);
 
-  test("that is a program may wait for others even if more wait than may run at a time", async () => {
+  test("an external program may wait for others even if more wait than may run at a time", async () => {
     expect(await out("seq 40 | xargs -P 40 -I% cat outer/% | sort | uniq -c")).toBe("     40 inner\n");
   }, 60_000);
 
-  test("may read files of another: a template reads a view, code reads both", async () => {
+  test("a template can read a view, and code can read both", async () => {
     expect(await out("cat joins | head -2")).toBe("........../hello.txt\nid,name,version\r\n");
     expect(await out("cat report.md")).toMatch(/^2000 rows, version \d+\n\.+\/hello.txt\n$/);
   });
 
-  test("that is a folder of templates fills a directory", async () => {
+  test("a folder of templates fills a directory", async () => {
     expect(await out("find pages -type f")).toBe("pages/deep/a.txt\n");
     expect(await out("cat pages/deep/a.txt")).toBe("/pages/deep/a.txt");
   });
 
-  test("that makes views makes files that tools read as ordinary CSV and JSON", async () => {
+  test("views are files that tools read as ordinary CSV and JSON", async () => {
     setVersion(3);
     const python =
       "import csv,sys; rows=list(csv.DictReader(open('all.csv', newline=''))); print(len(rows), rows[7]['name'])";
@@ -221,7 +221,7 @@ describeMounted("a generator of a configuration", () => {
     ).toBe(1);
   });
 
-  test("may query a database inside the same mount", async () => {
+  test("a generator may query a database inside the same mount", async () => {
     using database = new Database(join(work, "inner.db"), { create: true });
     database.run("CREATE TABLE t AS SELECT 7 AS seven");
     database.close();
@@ -232,7 +232,7 @@ describeMounted("a generator of a configuration", () => {
   });
 
   for (const journal of ["DELETE", "WAL"]) {
-    test(`sees a database inside the mount at a moment between transactions while a program writes to it (${journal})`, async () => {
+    test(`a database inside the mount is read as of one moment between transactions while a program writes to it (${journal})`, async () => {
       await out(
         `mkdir -p books && sqlite3 books/ledger.db "PRAGMA journal_mode = ${journal}; DROP TABLE IF EXISTS a; DROP TABLE IF EXISTS b; CREATE TABLE a (amount); CREATE TABLE b (amount); INSERT INTO a VALUES (0); INSERT INTO b VALUES (0);"`,
       );
@@ -271,7 +271,7 @@ while not os.path.exists("books/stop"):
     }, 60_000);
   }
 
-  test("that lists a directory adds and removes files with its source, and keeps what users wrote", async () => {
+  test("a generator that lists a directory adds and removes files with its source, and keeps what users wrote", async () => {
     expect(await out("ls items")).toBe(`${[1, 2, 3, 4, 5, 6, 7, 8, 9].map((id) => `${id}.json`).join("\n")}\n`);
     {
       using database = new Database(shop);
@@ -287,7 +287,7 @@ while not os.path.exists("books/stop"):
     database.run("INSERT INTO items VALUES (5, '', 3), (6, '', 3)");
   });
 
-  test("with a path parameter in its rule is asked whether a file exists when its name is looked up", async () => {
+  test("a generator whose rule has a path parameter is asked whether a file exists when its name is looked up", async () => {
     expect(await out("ls named; stat -c %F named")).toBe("directory\n");
     expect((await sh("cat named/999999.json")).stderr).toMatch(/No such file/);
     expect(JSON.parse(await out("cat named/7.json"))).toMatchObject({ id: 7 });
@@ -303,17 +303,17 @@ while not os.path.exists("books/stop"):
     database.run("INSERT INTO items VALUES (77, '', 3)");
   });
 
-  test("with only choices as wildcards in its rule makes a file for each choice", async () => {
+  test("a rule with only choices as wildcards makes a file for each choice", async () => {
     expect(await out("ls both.*; cat both.md")).toBe("both.md\nboth.txt\ntwice\n");
   });
 
-  test("that lists a directory makes it usable by find and tar", async () => {
+  test("a directory that a generator lists can be read by find and tar", async () => {
     expect(await out("find items -name '7*' | xargs cat")).toContain('"id": 7');
     expect(await out("tar cf - items 2>/dev/null | tar tf - | wc -l")).toBe("11\n");
     expect(statSync(join(dir, "items")).isDirectory()).toBe(true);
   });
 
-  test("with refresh: always shows everything committed before an open, and an open file never changes", async () => {
+  test("with refresh: always each open shows everything committed before it, and an open file never changes", async () => {
     for (let version = 10; version < 30; version++) {
       setVersion(version);
       expect(await out("tail -n 1 all.csv")).toBe(`2000,${"n".repeat((version * 7) % 40)},${version}\r\n`);
@@ -335,7 +335,7 @@ while not os.path.exists("books/stop"):
     expect(text).toBe(`${before}2000,${"n".repeat(17)},31\r\n`);
   }, 30_000);
 
-  test("with a time to live keeps content for that time, and serves stale content while it is generated again", async () => {
+  test("a time to live keeps content for that time, and serves stale content while it is generated again", async () => {
     setVersion(40);
     expect(await out("cat held.csv stale.csv")).toBe("v\r\n40\r\nv\r\n40\r\n");
     setVersion(41);
@@ -344,7 +344,7 @@ while not os.path.exists("books/stop"):
     for (let text = ""; text !== "v\r\n41\r\n"; ) text = await out("cat stale.csv");
   });
 
-  test("is read by sixteen readers while the data changes: no mixed content, mmap and read agree, sizes are right", async () => {
+  test("sixteen readers while the data changes get no mixed content, mmap and read agree, and sizes are right", async () => {
     const script = join(work, "reader.py");
     writeFileSync(
       script,
@@ -393,14 +393,14 @@ while len(seen) < int(sys.argv[1]):
     expect(all.map(({ status, stderr }) => [status, stderr])).toEqual(all.map(() => [0, ""]));
   }, 60_000);
 
-  test("makes views that become static when somebody writes to them", async () => {
+  test("a view becomes static when somebody writes to it", async () => {
     await out("echo mine > held.csv; cat held.csv");
     await out("cat report.md > /dev/null; echo more >> report.md");
     setVersion(999);
     expect(await out("tail -n 1 report.md; cat held.csv")).toBe("more\nmine\n");
   });
 
-  test("leaves no settings or options in a snapshot, and files with a time to live are generated again after a restore", async () => {
+  test("a snapshot holds no settings or options, and files with a time to live are generated again after a restore", async () => {
     const saved = sandbox.at("saved.json");
     await sandbox.llmfs(["save", dir, saved], { program: BINARY });
     const text = await Bun.file(saved).text();

@@ -28,7 +28,7 @@ else:
 
 describeMounted("file handles", () => {
   describe.skipIf(!IS_ROOT)(IS_ROOT ? "of a mount" : "of a mount (lacks root)", () => {
-    test("are valid after the kernel has forgotten the file, wherever it was moved, until it is removed or unmounted", async () => {
+    test("file handles are valid after the kernel has forgotten the file, wherever it was moved, until it is removed or unmounted", async () => {
       await using m = await mounted({ pending: ["/d/e/pending"] });
       writeFileSync(m.sandbox.at("handles.py"), HANDLES);
       const program = `python3 ${m.sandbox.at("handles.py")}`;

@@ -58,13 +58,13 @@ async function expectSleep({ dir }: Mounted): Promise<void> {
   throw new Error(`still awake: ${awake.join(", ")}`);
 }
 
-describeMounted("a mount that nobody uses does not wake up", () => {
-  test("when it is empty", async () => {
+describeMounted("an idle mount does not wake up", () => {
+  test("an empty idle mount does not wake up", async () => {
     await using m = await mounted();
     await expectSleep(m);
   });
 
-  test("when it has used a model, a template, a program and a server", async () => {
+  test("an idle mount that has used a model, a template, a program and a server does not wake up", async () => {
     await using m = new Mounted(new Sandbox(), await openaiServer());
     const url = `${m.server.baseUrl}/models`;
     const rules = [

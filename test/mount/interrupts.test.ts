@@ -25,7 +25,7 @@ const UNREACHABLE = {
 
 describeMounted("interrupted reads", () => {
   for (const [how, server] of Object.entries(UNREACHABLE)) {
-    test(`from a server that ${how} do not count against --max-calls`, async () => {
+    test(`interrupted reads from a server that ${how} do not count against --max-calls`, async () => {
       await using unreachable = await server();
       const pending = ["a", "b", "c", "d"];
       await using m = await mounted({ pending, baseUrl: unreachable.url, args: ["--max-calls", "3"] });
@@ -50,7 +50,7 @@ async function asked(m: Mounted, path: string): Promise<ReceivedRequest> {
 }
 
 describeMounted("a request whose reader was interrupted", () => {
-  test("is used by the same program when it tries again", async () => {
+  test("the request of an interrupted reader is used by the same program when it tries again", async () => {
     const gate = new Gate();
     await using m = await mounted({ pending: ["a"], answer: gate.holds() });
     const reader = m.start(`exec python3 -c '
@@ -66,7 +66,7 @@ except KeyboardInterrupt: print(end="again\\n" + open("a").read())'`);
     expect(m.asked("a")).toBe(1);
   });
 
-  test("is used by the next program, even if other files were generated in the meantime", async () => {
+  test("the request of an interrupted reader is used by the next program, even if other files were generated in the meantime", async () => {
     const gate = new Gate();
     const held = gate.holds();
     const answer: FileAnswer = (path, request) => (path === "a" ? held(path, request) : { stream: contentOf(path) });
@@ -88,7 +88,7 @@ except KeyboardInterrupt: print(end="again\\n" + open("a").read())'`);
     expect(m.asked("a")).toBe(1);
   });
 
-  test("is cancelled for another file's request if only one may run", async () => {
+  test("the request of an interrupted reader is cancelled for another file's request if only one may run", async () => {
     const answer = (path: string) => (path === "a" ? { hang: true as const } : { stream: contentOf(path) });
     await using m = await mounted({ pending: ["a", "b"], answer, args: ["--concurrency", "1"] });
     const reader = m.start("exec cat a");
@@ -99,7 +99,7 @@ except KeyboardInterrupt: print(end="again\\n" + open("a").read())'`);
     expect(request.gone).toBe(true);
   });
 
-  test("is the last one: no request is sent for files whose readers were interrupted before their turn", async () => {
+  test("no request is sent for files whose readers were interrupted before their turn", async () => {
     const pending = Array.from({ length: 12 }, (_, index) => `f${index}`);
     await using m = await mounted({ pending, answer: () => ({ hang: true }), args: ["--concurrency", "2"] });
     const readers = pending.map((path) => m.start(`exec cat ${path}`));
@@ -157,7 +157,7 @@ describeMounted("a file that another one depends on", () => {
     "cat named/x",
   ];
   for (const command of ways) {
-    test(`is cancelled with its last reader: ${command}`, async () => {
+    test(`a dependency's generation is cancelled with its last reader: ${command}`, async () => {
       await using m = await made();
       const reader = m.start(`exec ${command}`);
       const request = await asked(m, "slow");
@@ -171,7 +171,7 @@ describeMounted("a file that another one depends on", () => {
     });
   }
 
-  test("continues for another reader", async () => {
+  test("a dependency's generation continues for another reader", async () => {
     await using m = await made(4);
     const first = m.start("exec cat by-dependency");
     const second = m.start("exec cat slow");

@@ -6,7 +6,7 @@ import { eventually, finished } from "../support/program.ts";
 setDefaultTimeout(30_000);
 
 describeMounted("looking at a pending file", () => {
-  test("with ls, find, du, df, stat, getfattr, test or touch sends no request", async () => {
+  test("ls, find, du, df, stat, getfattr, test and touch send no request for a pending file", async () => {
     await using m = await mounted({ pending: ["a.txt", "src/b.c", "src/deep/c.h"] });
     const looks = [
       "ls -lR",
@@ -30,12 +30,12 @@ describeMounted("looking at a pending file", () => {
     expect(m.status().files).toEqual({ static: 0, pending: 3, generating: 0, ready: 0, failed: 0 });
   });
 
-  test("shows a claimed size and no blocks, so that du counts nothing", async () => {
+  test("a pending file reports a claimed size and no blocks, so that du counts nothing", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     expect(await m.out("stat -c '%s %b' a.txt; du -s a.txt")).toBe("1048576 0\n0\ta.txt\n");
   });
 
-  test("shows its state, which is not an attribute of ordinary files", async () => {
+  test("the state of a pending file is an attribute, which ordinary files do not have", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     await m.out("echo mine > own.txt");
     expect(await m.state("a.txt")).toBe("pending");
@@ -44,7 +44,7 @@ describeMounted("looking at a pending file", () => {
 });
 
 describeMounted("the first open for reading", () => {
-  test("generates the content; later opens find it there", async () => {
+  test("the first open for reading generates the content; later opens find it there", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     expect(await m.out("cat a.txt")).toBe(contentOf("a.txt"));
     expect(await m.out("cat a.txt; cat a.txt")).toBe(contentOf("a.txt").repeat(2));
@@ -52,7 +52,7 @@ describeMounted("the first open for reading", () => {
     expect(await m.state("a.txt")).toBe("ready");
   });
 
-  test("sets size and bytes before it returns, for programs that look at nothing else", async () => {
+  test("the first open sets size and bytes before it returns, for programs that check nothing else", async () => {
     await using m = await mounted({ pending: ["a.txt", "b.txt"] });
     const size = contentOf("a.txt").length;
     const script = (path: string) =>
@@ -61,7 +61,7 @@ describeMounted("the first open for reading", () => {
     expect(await m.out("wc -c < b.txt; stat -c '%s %b' b.txt")).toBe(`${size}\n${size} 8\n`);
   });
 
-  test("generates once for many readers: twenty concurrent ones get the same full content", async () => {
+  test("twenty readers at once cause one request and get the same full content", async () => {
     const gate = new Gate();
     await using m = await mounted({ pending: ["a.txt"], answer: gate.holds() });
     const readers = Array.from({ length: 20 }, () => m.sh("cat a.txt"));
@@ -72,7 +72,7 @@ describeMounted("the first open for reading", () => {
     expect(m.server.requests.length).toBe(1);
   });
 
-  test("leaves a file that becomes static when any tool edits it", async () => {
+  test("a generated file becomes static when any tool edits it", async () => {
     const edits: Readonly<Record<string, string>> = {
       rewritten: "echo mine > $f",
       appended: "echo mine >> $f",
@@ -91,20 +91,20 @@ describeMounted("the first open for reading", () => {
     }
   });
 
-  test("stores what the server reported as attributes", async () => {
+  test("what the server reports is stored as attributes", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     await m.out("cat a.txt");
     expect(await m.xattr("a.txt", "meta.model")).toBe("scripted");
     expect(await m.xattr("a.txt", "meta.output_tokens")).toBe("7");
   });
 
-  test("generates a script that is run, and runs it", async () => {
+  test("running a pending script generates it, and runs it", async () => {
     await using m = await mounted({ pending: ["tool.sh"], answer: () => ({ stream: "#!/bin/sh\necho ran $1\n" }) });
     expect(await m.out("chmod +x tool.sh && ./tool.sh well")).toBe("ran well\n");
     expect(m.asked("tool.sh")).toBe(1);
   });
 
-  test("sends no request for an empty file, and an answer that says 'empty' makes an empty file", async () => {
+  test("no request is sent for an empty file, and an answer that says 'empty' makes an empty file", async () => {
     await using m = await mounted({ pending: ["gitkeep"], answer: () => ({ stream: "```\n```\n" }) });
     await m.out(": > empty");
     expect(await m.out("cat empty; stat -c %s empty")).toBe("0\n");
@@ -113,7 +113,7 @@ describeMounted("the first open for reading", () => {
     expect([m.asked("gitkeep"), await m.state("gitkeep")]).toEqual([1, "ready"]);
   });
 
-  test("returns all of a megabyte and more", async () => {
+  test("the first open returns all of a megabyte and more", async () => {
     const long = `${"line of a long file\n".repeat(120_000)}the end\n`;
     await using m = await mounted({ pending: ["long.txt"], answer: () => ({ stream: long }) });
     expect(await m.out("wc -c < long.txt; tail -n 1 long.txt; md5sum < long.txt")).toBe(
@@ -125,7 +125,7 @@ describeMounted("the first open for reading", () => {
 
 describeMounted("an interrupted reader", () => {
   test.each(["SIGINT", "SIGTERM", "SIGKILL"] as const)(
-    "(%s) returns, and the request is cancelled if it was the only reader",
+    "an interrupted reader (%s) returns, and the request is cancelled if it was the only reader",
     async (signal) => {
       await using m = await mounted({ pending: ["a.txt"], answer: () => ({ hang: true }) });
       const reader = Bun.spawn({ cmd: ["cat", `${m.dir}/a.txt`], stdout: "ignore", stderr: "ignore" });
@@ -140,7 +140,7 @@ describeMounted("an interrupted reader", () => {
     },
   );
 
-  test("leaves other readers waiting, and their request under way", async () => {
+  test("an interrupted reader leaves other readers waiting, and their request in progress", async () => {
     const gate = new Gate();
     await using m = await mounted({ pending: ["a.txt"], answer: gate.holds() });
     const [one, two] = [m.start("exec cat a.txt"), m.start("exec cat a.txt")];
@@ -154,7 +154,7 @@ describeMounted("an interrupted reader", () => {
     expect(m.server.requests.length).toBe(1);
   });
 
-  test("gets EINTR if it handles the signal", async () => {
+  test("an interrupted reader gets EINTR if it handles the signal", async () => {
     await using m = await mounted({ pending: ["a.txt"], answer: () => ({ hang: true }) });
     const script = `
 import os, signal
@@ -171,7 +171,7 @@ except Rang: print("rang")`;
   });
 });
 
-describeMounted("writing to a pending file first wins", () => {
+describeMounted("the first write to a pending file wins", () => {
   const cases: readonly (readonly [string, string, string])[] = [
     ["with >, which truncates", "echo mine > a.txt", "mine\n"],
     ["with >>, which appends to nothing", "echo mine >> a.txt", "mine\n"],
@@ -182,13 +182,9 @@ describeMounted("writing to a pending file first wins", () => {
     ["with cp over it", "echo other > $OUT/o; cp $OUT/o a.txt", "other\n"],
     ["with mv over it", "echo other > o; mv o a.txt", "other\n"],
     ["with install", "echo other > $OUT/o; install -m 644 $OUT/o a.txt", "other\n"],
-    [
-      "with an open that looks first and writes later",
-      "exec 3>>a.txt; ls -l a.txt >/dev/null; echo late >&3; exec 3>&-",
-      "late\n",
-    ],
+    ["with an open long before the write", "exec 3>>a.txt; ls -l a.txt >/dev/null; echo late >&3; exec 3>&-", "late\n"],
   ];
-  test.each(cases)("%s", async (_, script, content) => {
+  test.each(cases)("the first write to a pending file wins %s", async (_, script, content) => {
     await using m = await mounted({ pending: ["a.txt"] });
     expect((await m.sh(script)).status).toBe(0);
     expect(await m.out("cat a.txt; stat -c %s a.txt")).toBe(`${content}${content.length}\n`);
@@ -196,7 +192,7 @@ describeMounted("writing to a pending file first wins", () => {
     expect(m.status().files.pending).toBe(0);
   });
 
-  test("and the kernel knows that the file is empty when something is appended", async () => {
+  test("the kernel knows that a pending file is empty when something is appended to it", async () => {
     await using m = await mounted({ pending: ["a.txt", "b.txt", "c.txt", "d.txt"] });
     const size = contentOf("b.txt").length;
     const script = `
@@ -220,20 +216,20 @@ print(set(os.pread(fd, (3 << 20) - 16384, 16384)), os.fstat(fd).st_size)`;
     );
   });
 
-  test("but an open for writing that writes nothing leaves the file pending", async () => {
+  test("an open for writing that writes nothing leaves the file pending", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     await m.out(": >> a.txt");
     expect([await m.state("a.txt"), await m.out("stat -c %s a.txt")]).toEqual(["pending", "1048576\n"]);
     expect(await m.out("cat a.txt")).toBe(contentOf("a.txt"));
   });
 
-  test("but an open for reading and writing reads first: dd with seek and fallocate change generated content", async () => {
+  test("an open for reading and writing generates first: dd with seek and fallocate change generated content", async () => {
     await using m = await mounted({ pending: ["a.txt", "b.txt"] });
     await m.out("printf XY | dd of=a.txt bs=1 seek=3 conv=notrunc 2> /dev/null; fallocate -l 3 b.txt");
     expect(await m.out("cat a.txt b.txt")).toBe(`conXY${contentOf("a.txt").slice(5)}${contentOf("b.txt")}`);
   });
 
-  test("but sed -i reads first, and edits generated content", async () => {
+  test("sed -i generates first, and edits generated content", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     expect(await m.out("sed -i s/content/edited/ a.txt && cat a.txt")).toBe(
       contentOf("a.txt").replaceAll("content", "edited"),
@@ -241,7 +237,7 @@ print(set(os.pread(fd, (3 << 20) - 16384, 16384)), os.fstat(fd).st_size)`;
     expect(m.asked("a.txt")).toBe(1);
   });
 
-  test("and generated content can be appended to, edited in place and truncated", async () => {
+  test("generated content can be appended to, edited in place and truncated", async () => {
     await using m = await mounted({ pending: ["a.txt"], answer: () => ({ stream: "generated\n" }) });
     expect(
       await m.out("cat a.txt; echo more >> a.txt; printf G | dd of=a.txt conv=notrunc 2>/dev/null; cat a.txt"),
@@ -250,7 +246,7 @@ print(set(os.pread(fd, (3 << 20) - 16384, 16384)), os.fstat(fd).st_size)`;
     expect(m.server.requests.length).toBe(1);
   });
 
-  test("and a reader that waits for the content gets what was written, and the request is cancelled", async () => {
+  test("a reader that waits for the content gets what was written instead, and the request is cancelled", async () => {
     await using m = await mounted({ pending: ["a.txt"], answer: () => ({ hang: true }) });
     const reader = m.sh("cat a.txt");
     const request = await m.server.request(0);
@@ -275,19 +271,22 @@ describeMounted("content belongs to the inode, not to the path", () => {
     ["chmodded", "chmod 600 a.txt", "cat a.txt"],
     ["touched", "touch a.txt", "cat a.txt"],
   ];
-  test.each(cases)("if it is %s while it is generated", async (_, change, after) => {
-    const gate = new Gate();
-    await using m = await mounted({ pending: ["a.txt", "other.txt", "sub/x"], answer: gate.holds() });
-    const reader = m.sh("cat a.txt");
-    await m.server.request(0);
-    await m.out(change);
-    gate.open();
-    expect((await reader).stdout).toBe(contentOf("a.txt"));
-    expect(await m.out(after)).toBe(contentOf("a.txt"));
-    expect(m.server.requests.length).toBe(1);
-  });
+  test.each(cases)(
+    "content arrives in the file that was opened if it is %s while it is generated",
+    async (_, change, after) => {
+      const gate = new Gate();
+      await using m = await mounted({ pending: ["a.txt", "other.txt", "sub/x"], answer: gate.holds() });
+      const reader = m.sh("cat a.txt");
+      await m.server.request(0);
+      await m.out(change);
+      gate.open();
+      expect((await reader).stdout).toBe(contentOf("a.txt"));
+      expect(await m.out(after)).toBe(contentOf("a.txt"));
+      expect(m.server.requests.length).toBe(1);
+    },
+  );
 
-  test("and a reader gets all of it if the file is removed while it is generated", async () => {
+  test("a reader gets all of the content if the file is removed while it is generated", async () => {
     const gate = new Gate();
     await using m = await mounted({ pending: ["a.txt"], answer: gate.holds() });
     const reader = m.sh("cat a.txt");
@@ -298,14 +297,14 @@ describeMounted("content belongs to the inode, not to the path", () => {
     expect(await m.out("cat a.txt")).toBe("new\n");
   });
 
-  test("so one file with two hard links is generated once", async () => {
+  test("a file with two hard links is generated once", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     await m.out("ln a.txt b.txt");
     expect(await m.out("cat b.txt; cat a.txt")).toBe((await m.out("cat a.txt")).repeat(2));
     expect(m.server.requests.length).toBe(1);
   });
 
-  test("so a pending file that was renamed is requested by its new path", async () => {
+  test("a pending file that was renamed is requested by its new path", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     await m.out("mv a.txt b.txt");
     expect(await m.out("cat b.txt")).toBe(contentOf("b.txt"));
@@ -314,7 +313,7 @@ describeMounted("content belongs to the inode, not to the path", () => {
 });
 
 describeMounted("a failed generation", () => {
-  test("makes cat fail with a reason that can be read, and cat works again once the server recovers", async () => {
+  test("a failed generation makes cat fail with a reason that can be read, and cat works again once the server recovers", async () => {
     await using m = await mounted({
       pending: ["a.txt"],
       answer: () => ({ status: 400, body: { error: { message: "no such thing" } } }),
@@ -330,7 +329,7 @@ describeMounted("a failed generation", () => {
     expect((await m.sh("getfattr -n user.llmfs.error a.txt")).status).toBe(1);
   });
 
-  test("is reported to all waiting readers after one request", async () => {
+  test("a failed generation is reported to all waiting readers after one request", async () => {
     const gate = new Gate();
     await using m = await mounted({ pending: ["a.txt"], answer: gate.holds(() => ({ status: 400 })) });
     const readers = Array.from({ length: 8 }, () => m.sh("cat a.txt"));
@@ -342,7 +341,7 @@ describeMounted("a failed generation", () => {
     expect(m.server.requests.length).toBe(1);
   });
 
-  test("is not taken for an empty file by any tool", async () => {
+  test("a failed generation is not taken for an empty file by any tool", async () => {
     await using m = await mounted({ pending: ["a.txt"], answer: () => ({ status: 400 }) });
     const tools = [
       "cat a.txt",
@@ -361,14 +360,14 @@ describeMounted("a failed generation", () => {
     expect(passed).toEqual([]);
   });
 
-  test("does not prevent writing to the file", async () => {
+  test("a failed generation does not prevent writing to the file", async () => {
     await using m = await mounted({ pending: ["a.txt"], answer: () => ({ status: 400 }) });
     expect((await m.sh("cat a.txt")).status).toBe(1);
     expect(await m.out("echo mine >> a.txt; cat a.txt")).toBe("mine\n");
     expect((await m.sh("getfattr -n user.llmfs.error a.txt")).status).toBe(1);
   });
 
-  test("because the content does not fit in the mount is ENOSPC, and leaves nothing", async () => {
+  test("content that does not fit in the mount is ENOSPC, and leaves nothing", async () => {
     await using m = await mounted({
       pending: ["a.txt"],
       args: ["--size", "64K"],

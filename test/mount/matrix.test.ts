@@ -25,7 +25,7 @@ function foreseen(claim: number, content: ContentName, tools: typeof TOOLS) {
 
 describeMounted("the first reader of a pending file", () => {
   test.each(["small", "pages", "exact", "large"] as const)(
-    "gets the right content or an error with every tool (%s)",
+    "the first reader of a pending file gets the right content or an error with every tool (%s)",
     async (content) => {
       expect(await observed(CLAIMED_SIZE, content, present)).toEqual(foreseen(CLAIMED_SIZE, content, present));
     },
@@ -37,12 +37,12 @@ describeMounted("the first reader of a pending file", () => {
     }
   });
 
-  test("is never silently wrong if the content is no longer than the claim", () => {
+  test("the first reader of a pending file is never silently wrong if the content is no longer than the claimed size", () => {
     expect(TOOLS.filter(({ except }) => except?.more === "wrong" || except?.exact === "wrong")).toEqual([]);
   });
 
   for (const tool of TOOLS.filter((tool) => missing(tool).length > 0)) {
-    test.skip(`may be ${tool.name} (lacks ${missing(tool).join(", ")})`, () => {});
+    test.skip(`the first reader of a pending file may be ${tool.name} (lacks ${missing(tool).join(", ")})`, () => {});
   }
 });
 
@@ -57,20 +57,20 @@ describeMounted("a program that checks whether a file has changed", () => {
 
   for (const passthrough of [true, false]) {
     test.each(["small", "large"] as const)(
-      `is not misled by content that arrives, ${passthrough ? "with" : "without"} passthrough (%s)`,
+      `a program that checks whether a file has changed is not misled by content that arrives, ${passthrough ? "with" : "without"} passthrough (%s)`,
       async (content) => {
         expect(await wrong(content, tools, { passthrough })).toEqual([]);
       },
     );
 
-    test(`is not misled by a file that was generated again, ${passthrough ? "with" : "without"} passthrough`, async () => {
+    test(`a program that checks whether a file has changed is not misled by a regenerated file, ${passthrough ? "with" : "without"} passthrough`, async () => {
       const any = tools.filter(({ onlyPending }) => onlyPending !== true);
       expect(await wrong("small", any, { passthrough, regenerated: true })).toEqual([]);
     });
   }
 
   for (const tool of COMPARERS.filter((tool) => missing(tool).length > 0)) {
-    test.skip(`may be ${tool.name} (lacks ${missing(tool).join(", ")})`, () => {});
+    test.skip(`a program that checks whether a file has changed may be ${tool.name} (lacks ${missing(tool).join(", ")})`, () => {});
   }
 });
 

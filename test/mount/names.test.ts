@@ -106,8 +106,8 @@ function twenty(round: number): string[] {
   return Array.from({ length: 20 }, (_, index) => `${round}-${index}`);
 }
 
-describeMounted("names that change without the kernel's doing", () => {
-  test("by listings with new names every time never use up the inodes", async () => {
+describeMounted("names that appear and disappear without the kernel's doing", () => {
+  test("listings with new names every time never use up the inodes", async () => {
     names();
     await out("ls d");
     const before = await settledInodes();
@@ -120,7 +120,7 @@ describeMounted("names that change without the kernel's doing", () => {
     await eventually("the inodes are back", () => inodes() === before);
   }, 60_000);
 
-  test("are found as soon as a listing has them, even if they were missing a moment before", async () => {
+  test("new names are found as soon as a listing has them, even if they were missing a moment before", async () => {
     names("deep/1");
     expect(await out("ls d; cat d/deep/2 || echo none")).toBe("deep\nnone\n");
     names("deep/1", "deep/2");
@@ -129,7 +129,7 @@ describeMounted("names that change without the kernel's doing", () => {
     expect(await out("ls d/deep")).toBe("1\n2\n");
   });
 
-  test("can disappear under an open file or a working directory, which stays usable", async () => {
+  test("a name can disappear under an open file or a working directory, which stays usable", async () => {
     names("file", "sub/inner");
     await out("ls -R d");
     const program = start(
@@ -145,7 +145,7 @@ describeMounted("names that change without the kernel's doing", () => {
     expect(await out("ls d; rm ready")).toBe("");
   });
 
-  test("do not deadlock a program that lists a directory while a lookup there waits for that program", async () => {
+  test("a program that lists a directory does not deadlock with a lookup there that waits for that program", async () => {
     for (let round = 0; round < 3; round++) {
       names(...twenty(round), "kept");
       gone();
@@ -158,7 +158,7 @@ describeMounted("names that change without the kernel's doing", () => {
     }
   }, 60_000);
 
-  test("hold up nobody else while a lookup waits, and the kernel is notified of the changes afterwards", async () => {
+  test("a waiting lookup delays nobody else, and the kernel is notified of the changes afterwards", async () => {
     names();
     gone();
     await out("ls d");
@@ -176,7 +176,7 @@ describeMounted("names that change without the kernel's doing", () => {
     await eventually("the inodes are back", () => inodes() === before);
   });
 
-  test("are gone with their inode when the generator withdraws the file", async () => {
+  test("a withdrawn name disappears together with its inode", async () => {
     gone();
     const before = await settledInodes();
     await out("for i in 1 2 3 4 5; do cat found/$i; done");
@@ -198,8 +198,8 @@ except OSError as error: print(error.strerror, flush=True)
 sys.stdin.read()
 `;
 
-describeMounted("looking never uses up the space of users", () => {
-  test("with more names and contents than fit, looked up one by one or concurrently, and kept open", async () => {
+describeMounted("lookups never use up the space of users", () => {
+  test("lookups never use up the space of users, with more names and contents than fit, one by one, concurrently, or kept open", async () => {
     const small = sandbox.directory("small");
     const config = sandbox.at("small.config.ts");
     writeFileSync(

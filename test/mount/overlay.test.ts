@@ -88,7 +88,7 @@ describeMounted("overlayfs", () => {
       ["with index=on", `${lower},index=on`],
       ["with user attributes", `${lower},userxattr`],
     ] as const) {
-      test(`${name}, every change of a file without content copies the content up`, async () => {
+      test(`with overlayfs above ${name}, every change of a file without content copies the content up`, async () => {
         await mountOverlay(options);
         await out(
           "cd layers/over; chmod 600 some/0.txt; chown 1:1 some/1.txt; touch some/2.txt; truncate -s +0 some/3.txt",
@@ -112,7 +112,7 @@ describeMounted("overlayfs", () => {
       }, 60_000);
     }
 
-    test("several threads that change a file and others that read it all see the content", async () => {
+    test("several threads that change a file above overlayfs and others that read it all see the content", async () => {
       await mountOverlay(lower);
       const paths = ["slow/a.txt", "slow/b.txt", ...Array.from({ length: 30 }, (_, n) => `some/${n}.txt`)];
       await out(
@@ -140,7 +140,7 @@ describeMounted("overlayfs", () => {
       expect(await out("cmp mnt/large/c.txt layers/over/c.txt && echo same")).toBe("same\n");
     });
 
-    test("in an upper layer, a file without content is written and read as in the mount itself", async () => {
+    test("a file without content in an upper layer is written and read as in the mount itself", async () => {
       await out("mkdir mnt/upper mnt/work layers/lower layers/over");
       await out("mount -t overlay o layers/over -o lowerdir=layers/lower,upperdir=mnt/upper,workdir=mnt/work");
       await out("for f in a b c d; do : > mnt/upper/$f; setfattr -n user.llmfs.generator -v short mnt/upper/$f; done");

@@ -5,7 +5,7 @@ import { describeMounted, snapshotOf } from "../support/mounted.ts";
 import { Sandbox } from "../support/program.ts";
 
 describeMounted("the pause before a failed file is tried again", () => {
-  test("is left to the side that generates; the filesystem itself does not wait", async () => {
+  test("the generating thread pauses before a failed file is tried again; the filesystem thread does not wait", async () => {
     using sandbox = new Sandbox();
     const mountpoint = sandbox.directory("mnt");
     const pauses: number[] = [];

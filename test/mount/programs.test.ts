@@ -59,38 +59,44 @@ describeMounted("a program that a generator started", () => {
   });
   afterAll(() => sandbox[Symbol.dispose]());
 
-  test.each(["stubborn", "plain", "own"])("has ended when run ends: %s", async (file) => {
-    const wait = `cat ${file} >/dev/null & while ! test -e "$SAID"; do sleep 0.1; done; test ${file} = plain || wait`;
-    expect(await sandbox.llmfs(["run", "--", "sh", "-c", wait], options)).toMatchObject({ status: 0 });
-    expect(programs()).toHaveLength(2);
-    await eventually("nothing is left", () => living().length === 0);
-  });
+  test.each(["stubborn", "plain", "own"])(
+    "a program that a generator started has ended when run ends: %s",
+    async (file) => {
+      const wait = `cat ${file} >/dev/null & while ! test -e "$SAID"; do sleep 0.1; done; test ${file} = plain || wait`;
+      expect(await sandbox.llmfs(["run", "--", "sh", "-c", wait], options)).toMatchObject({ status: 0 });
+      expect(programs()).toHaveLength(2);
+      await eventually("nothing is left", () => living().length === 0);
+    },
+  );
 
-  test("has ended when the mount ends after its time limit", async () => {
+  test("a program that a generator started has ended when the mount ends after its time limit", async () => {
     const { reader } = await mounted("stubborn");
     expect(await reader.exited).toBe(1);
     expect(await sandbox.llmfs(["unmount", dir], options)).toMatchObject({ status: 0 });
     await over();
   });
 
-  test("has ended when the reader does for whom a lazily unmounted mount stayed", async () => {
+  test("a program that a generator started has ended when the last reader of a lazily unmounted mount does", async () => {
     const { reader } = await mounted("stubborn");
     expect(await sandbox.llmfs(["unmount", "-l", dir], options)).toMatchObject({ status: 0 });
     expect(await reader.exited).toBe(1);
     await over();
   });
 
-  test("has ended when SIGTERM ended the mount", async () => {
+  test("a program that a generator started has ended when SIGTERM ended the mount", async () => {
     const { reader, daemon } = await mounted("stubborn");
     process.kill(daemon, "SIGTERM");
     await reader.exited;
     await over();
   });
 
-  test.each(["plain", "stubborn", "own"])("has ended when SIGKILL ended the mount: %s", async (file) => {
-    const { reader, daemon } = await mounted(file);
-    process.kill(daemon, "SIGKILL");
-    await reader.exited;
-    await over();
-  });
+  test.each(["plain", "stubborn", "own"])(
+    "a program that a generator started has ended when SIGKILL ended the mount: %s",
+    async (file) => {
+      const { reader, daemon } = await mounted(file);
+      process.kill(daemon, "SIGKILL");
+      await reader.exited;
+      await over();
+    },
+  );
 });

@@ -19,7 +19,7 @@ async function counted(...args: string[]): Promise<Mounted> {
 const regen = (m: Mounted, ...args: string[]) => m.sandbox.llmfs(["regen", ...args], { program: BINARY });
 
 describeMounted("a regenerated file", () => {
-  test("has new content under its name, while a program that has it open keeps the old one", async () => {
+  test("a regenerated file has new content under its name, while a program that has it open keeps the old one", async () => {
     await using m = await counted();
     const script =
       'exec 3< a.txt; ino=$(stat -c %i a.txt); "$@"; cat <&3; cat a.txt; [ $ino != $(stat -c %i a.txt) ]; echo $?';
@@ -34,7 +34,7 @@ describeMounted("a regenerated file", () => {
     expect(await Bun.file(m.sandbox.at(`rec/${readdirSync(m.sandbox.at("rec"))[0]}`)).text()).toEndWith("a.txt 2");
   });
 
-  test("gets new content each time by its attribute, however soon after the last time", async () => {
+  test("regenerating by the attribute gives new content each time, however soon after the last time", async () => {
     await using m = await counted();
     const script = `
 import os
@@ -48,7 +48,7 @@ print(contents)
     expect(await m.out(`python3 -c '${script}'`)).toBe("['a.txt 1', 'a.txt 2', 'a.txt 3', 'a.txt 4']\n");
   });
 
-  test("gets new content for each of many threads that use its attribute at once", async () => {
+  test("each of many threads that regenerate by the attribute at once gets new content", async () => {
     await using m = await counted();
     const script = `
 import errno, os, threading, time
@@ -76,7 +76,7 @@ print(repeated, open("a.txt").read() == open("a.txt").read())
     expect(await m.sh(`python3 -c '${script}'`)).toEqual({ status: 0, stdout: "[] True\n", stderr: "" });
   });
 
-  test("is the same file if it is renamed, replaced or removed during the generation", async () => {
+  test("the right file is regenerated if it is renamed, replaced or removed during the generation", async () => {
     await using m = await counted();
     await m.out("cat a.txt dir/b.txt");
     const gate = new Gate();
@@ -96,14 +96,14 @@ print(repeated, open("a.txt").read() == open("a.txt").read())
     expect(m.status().files).toMatchObject({ ready: 1, static: 1, pending: 0 });
   });
 
-  test("must be named itself, not by its directory: the error comes before any request", async () => {
+  test("llmfs regen refuses a directory before any request: each file must be named", async () => {
     await using m = await counted();
     const { status, stderr } = await regen(m, "mnt/a.txt", "mnt/dir");
     expect([status, stderr]).toEqual([2, expect.stringContaining("mnt/dir is a directory; name the files in it")]);
     expect(m.server.requests).toHaveLength(0);
   });
 
-  test("can be restored with --undo, and that can be undone too", async () => {
+  test("llmfs regen --undo restores the previous content, and that can be undone too", async () => {
     await using m = await counted();
     await m.out("cat a.txt dir/b.txt; ln a.txt hard");
     const regenerated = await regen(m, "mnt/a.txt", "mnt/dir/b.txt", "mnt/hard");
@@ -120,7 +120,7 @@ print(repeated, open("a.txt").read() == open("a.txt").read())
     expect(m.server.requests).toHaveLength(4);
   });
 
-  test("has its new answer recorded, and on undo the earlier answer is recorded again", async () => {
+  test("regenerating records the new answer, and undo records the earlier answer again", async () => {
     await using m = await counted();
     const recorded = () => readdirSync(m.sandbox.at("rec")).filter((name) => name.startsWith("a.txt."));
     const answers = () =>
@@ -137,7 +137,7 @@ print(repeated, open("a.txt").read() == open("a.txt").read())
     expect(answers()).toHaveLength(1);
   });
 
-  test("is never one that somebody wrote or changed, except with --force; that can be undone too", async () => {
+  test("regenerating never replaces what somebody wrote or changed, except with --force; that can be undone too", async () => {
     await using m = await counted();
     await m.out("cat a.txt dir/b.txt >/dev/null; echo mine > own.txt; echo more >> a.txt; : > empty.txt");
     const asked = m.server.requests.length;
@@ -154,7 +154,7 @@ print(repeated, open("a.txt").read() == open("a.txt").read())
     expect(await m.out("cat own.txt")).toBe("mine\n");
   });
 
-  test("with another prompt is requested with it, and the prompt stays the file's own", async () => {
+  test("a file regenerated with another prompt is requested with it, and keeps it", async () => {
     await using m = await counted();
     await m.out("cat a.txt");
     expect((await regen(m, "mnt/a.txt", "--prompt", "In verse.")).status).toBe(0);
@@ -169,7 +169,7 @@ print(repeated, open("a.txt").read() == open("a.txt").read())
     expect(JSON.stringify(m.server.requests.findLast((one) => pathOf(one) === "dir/b.txt")?.body)).toContain("Short.");
   });
 
-  test("keeps its content if generating fails, and the reason is reported", async () => {
+  test("a file keeps its content if regenerating fails, and the reason is reported", async () => {
     await using m = await counted();
     await m.out("cat a.txt");
     m.answer = () => ({ status: 400, body: { error: { message: "what?" } } });
@@ -180,7 +180,7 @@ print(repeated, open("a.txt").read() == open("a.txt").read())
     expect([none.status, none.stderr]).toEqual([90, expect.stringContaining("there is no earlier content")]);
   });
 
-  test("gets its recorded content if only recordings are used", async () => {
+  test("regenerating returns the recorded content if only recordings are used", async () => {
     await using m = await counted();
     await m.out("cat a.txt");
     await m.unmount();

@@ -63,35 +63,38 @@ function keep(seed: number): string {
   return `set -e; ${read}\nwait\ncp -a . "$OUT/tree"; tar --sort=name -c . | sha256sum`;
 }
 
-describeMounted("the example, replayed,", () => {
-  isolated("gives one tree and one sum on two machines without a network, in any order of reading", async () => {
-    using sandbox = new Sandbox();
-    const args = [
-      "run",
-      ...FLAGS,
-      "--from",
-      join(EXAMPLE, "harbour.json"),
-      "--recordings",
-      join(EXAMPLE, "recordings"),
-    ];
-    const sums = new Set<string>();
-    for (const [seed, name] of ["one", "two", "three", "four"].entries()) {
-      const { status, stdout, stderr } = await machine(sandbox, name, args, keep(seed));
-      expect([name, status, stderr]).toEqual([name, 0, ""]);
-      sums.add(stdout);
-    }
-    expect([...sums]).toEqual([expect.stringMatching(/^[0-9a-f]{64} {2}-\n$/)]);
-    for (const name of ["two", "three", "four"]) {
-      const { exitCode, stdout } = Bun.spawnSync(["diff", "-r", sandbox.at("one/tree"), sandbox.at(`${name}/tree`)]);
-      expect([exitCode, stdout.toString()]).toEqual([0, ""]);
-    }
-    const times = await machine(sandbox, "five", args, "stat -c %Y . README.md berths.csv | sort -u", EPOCH);
-    expect([times.status, times.stdout]).toEqual([0, `${EPOCH}\n`]);
-    expect(readFileSync(sandbox.at("one/tree/berths.csv"), "utf8")).toContain("C1,40,6.0,no\n");
-  });
+describeMounted("the example, replayed", () => {
+  isolated(
+    "a replay gives the same tree and checksum on two machines without a network, in any order of reading",
+    async () => {
+      using sandbox = new Sandbox();
+      const args = [
+        "run",
+        ...FLAGS,
+        "--from",
+        join(EXAMPLE, "harbour.json"),
+        "--recordings",
+        join(EXAMPLE, "recordings"),
+      ];
+      const sums = new Set<string>();
+      for (const [seed, name] of ["one", "two", "three", "four"].entries()) {
+        const { status, stdout, stderr } = await machine(sandbox, name, args, keep(seed));
+        expect([name, status, stderr]).toEqual([name, 0, ""]);
+        sums.add(stdout);
+      }
+      expect([...sums]).toEqual([expect.stringMatching(/^[0-9a-f]{64} {2}-\n$/)]);
+      for (const name of ["two", "three", "four"]) {
+        const { exitCode, stdout } = Bun.spawnSync(["diff", "-r", sandbox.at("one/tree"), sandbox.at(`${name}/tree`)]);
+        expect([exitCode, stdout.toString()]).toEqual([0, ""]);
+      }
+      const times = await machine(sandbox, "five", args, "stat -c %Y . README.md berths.csv | sort -u", EPOCH);
+      expect([times.status, times.stdout]).toEqual([0, `${EPOCH}\n`]);
+      expect(readFileSync(sandbox.at("one/tree/berths.csv"), "utf8")).toContain("C1,40,6.0,no\n");
+    },
+  );
 
   isolated(
-    "with a changed prompt fails for exactly the files that depend on it, naming the first difference",
+    "a replay with a changed prompt fails for exactly the files that depend on it, naming the first difference",
     async () => {
       using sandbox = new Sandbox();
       cpSync(EXAMPLE, sandbox.at("harbour"), { recursive: true });
@@ -116,7 +119,7 @@ describeMounted("the example, replayed,", () => {
 });
 
 describeMounted("a mount that replays", () => {
-  test("uses the recorded model if none is named and all recordings agree on it", async () => {
+  test("a mount that replays uses the recorded model if none is named and all recordings agree on it", async () => {
     using sandbox = new Sandbox();
     cpSync(EXAMPLE, sandbox.at("harbour"), { recursive: true });
     const run = ["run", "--mode", "replay", "--from", "harbour.json", "--recordings", "recordings", "--"];
@@ -154,16 +157,16 @@ describeMounted("a mount that replays", () => {
   const run = ["run", "--model", EXAMPLE_MODEL, "--from", "harbour.json", "--recordings"];
   const read = ["--", "sh", "-c", "cat README.md src/*.py; setfattr -n user.llmfs.prompt -v new docs; cat docs/*.md"];
 
-  traced("opens no socket and resolves no name, for recorded and for missing answers", async () => {
+  traced("a replay opens no socket and resolves no name, for recorded and for missing answers", async () => {
     expect(await connections([...run, "recordings", "--mode", "replay", ...read])).toEqual({ status: 1, calls: "" });
   });
 
-  traced("is observed closely enough: a mount that may use the network is noticed", async () => {
+  traced("the trace of a mount that may use the network shows its sockets", async () => {
     const { calls } = await connections([...run, "none", "--timeout", "500ms", "--", "cat", "README.md"]);
     expect(calls).toContain("connect(");
   });
 });
 
-test("the example's recordings answer today's requests; run build/example.ts when this fails", async () => {
+test("the example's recordings still match its requests; if not, run build/example.ts", async () => {
   expect(await createFolderStore(join(EXAMPLE, "recordings")).list()).toEqual([...(await exampleRecordings())]);
 });

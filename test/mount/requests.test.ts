@@ -43,7 +43,7 @@ function total(found: Counts, ...names: string[]): number {
 }
 
 describeMounted("the kernel sends", () => {
-  test("a few dozen requests for ten thousand files in a directory with their attributes, and then none", async () => {
+  test("the kernel sends a few dozen requests for ten thousand files in a directory with their attributes, and then none", async () => {
     await using m = await mounted();
     await m.out("mkdir big && cd big && seq 10000 | xargs touch");
     // In another process, so that nothing but the kernel's own cache can help it.
@@ -54,14 +54,14 @@ describeMounted("the kernel sends", () => {
     expect(await sentInTheEnd(m, list)).toEqual({});
   });
 
-  test("no requests when ls -l shows what the kernel has cached", async () => {
+  test("the kernel sends no requests when ls -l shows what it has cached", async () => {
     await using m = await mounted();
     await m.out("mkdir big && cd big && seq 1000 | xargs touch");
     // Once: ls learns then that there are no labels here.
     expect(await sentInTheEnd(m, "ls -l big > /dev/null")).toEqual({ getxattr: 1 });
   });
 
-  test("no requests for stat of a known file, by any path, and for a name known to be missing", async () => {
+  test("the kernel sends no requests for stat of a known file, by any path, and for a name known to be missing", async () => {
     await using m = await mounted();
     await m.out("mkdir -p a/b && echo hello > a/b/file && ln -s b a/link");
     const look =
@@ -69,7 +69,7 @@ describeMounted("the kernel sends", () => {
     expect(await sentInTheEnd(m, look)).toEqual({});
   });
 
-  test("no request for the attributes of a file that was written and inspected before it was closed", async () => {
+  test("the kernel sends no request for the attributes of a file that was written and inspected before it was closed", async () => {
     await using m = await mounted();
     const write =
       "import os; fd = os.open('f', os.O_CREAT | os.O_WRONLY); os.write(fd, b'x' * 5000); os.fstat(fd); os.close(fd)";
@@ -77,13 +77,13 @@ describeMounted("the kernel sends", () => {
     expect(await sent(m, "test -s f; test f -nt .")).toEqual({});
   });
 
-  test("only an open and a release when a file is read again", async () => {
+  test("the kernel sends only an open and a release when a file is read again", async () => {
     await using m = await mounted();
     await m.out("echo hello > file");
     expect(await sentInTheEnd(m, "cat file")).toEqual({ open: 1, release: 1 });
   });
 
-  test("few requests for git status once the tree is known: for files that git itself opens", async () => {
+  test("the kernel sends few requests for git status once the tree is known: for files that git itself opens", async () => {
     await using m = await mounted();
     const git = "export HOME=$OUT; git -c user.name=somebody -c user.email=some@body -c core.fsmonitor=false";
     await m.out(

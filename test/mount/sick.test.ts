@@ -24,7 +24,7 @@ function stopped(m: Mounted) {
 
 // A program that enters the mount sends it a request and cannot be killed then: start such programs before.
 describeMounted("a mount whose process is stopped", () => {
-  test("gets no request from any command: each command says what to do", async () => {
+  test("a mount whose process is stopped gets no request from any command: each command says what to do", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     symlinkSync(m.dir, m.sandbox.at("link"));
     using process = stopped(m);
@@ -53,7 +53,7 @@ describeMounted("a mount whose process is stopped", () => {
     expect([again.status, again.stderr]).toEqual([81, expect.stringContaining("is mounted there already")]);
   });
 
-  test("gets no request from a command that is started in it", async () => {
+  test("a mount whose process is stopped gets no request from a command that is started in it", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     const shell = m.start(`until test -e $OUT/go; do sleep 0.05; done; exec ${BINARY[0]} plan`);
     using _ = stopped(m);
@@ -62,7 +62,7 @@ describeMounted("a mount whose process is stopped", () => {
     expect([status, stderr]).toEqual([92, expect.stringContaining(`${m.dir} does not answer`)]);
   });
 
-  test("gets no request from commands that do not concern it, wherever they are started", async () => {
+  test("a mount whose process is stopped gets no request from commands that do not concern it, wherever they are started", async () => {
     await using m = await mounted();
     m.sandbox.directory("other");
     const commands = [
@@ -83,7 +83,7 @@ describeMounted("a mount whose process is stopped", () => {
     }
   });
 
-  test("makes a command that is working with it end with an error", async () => {
+  test("a command that works with a mount ends with an error if the mount's process is stopped", async () => {
     await using m = await mounted({ pending: ["a.txt", "b.txt"], answer: () => ({ hang: true }) });
     const commands = [
       ["warm", m.dir, "a.txt"],
@@ -97,7 +97,7 @@ describeMounted("a mount whose process is stopped", () => {
     }
   });
 
-  test("is unmounted by --lazy at once, and saves when it continues", async () => {
+  test("a stopped mount is unmounted by --lazy at once, and saves when it continues", async () => {
     await using m = await mounted({ args: ["--save", "tree.json"] });
     await m.out("echo mine > own");
     const waiting = m.start("until test -e $OUT/go; do sleep 0.05; done; ls");
@@ -120,7 +120,7 @@ describeMounted("a mount whose process is stopped", () => {
     expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
   });
 
-  test("with nothing to save is unmounted by --lazy successfully, and the process is named", async () => {
+  test("a stopped mount with nothing to save is unmounted by --lazy successfully, and the process is named", async () => {
     await using m = await mounted();
     using process = stopped(m);
     const { status, stderr } = await m.unmount("--lazy");
@@ -128,7 +128,7 @@ describeMounted("a mount whose process is stopped", () => {
     expect(stderr).toContain(`process ${process.pid}, which serves it, is stopped`);
   });
 
-  test("for a moment only is waited for", async () => {
+  test("a mount whose process is stopped only for a moment is waited for", async () => {
     await using m = await mounted({ args: ["--save", "tree.json"] });
     await m.out("echo mine > own");
     using process = stopped(m);
@@ -167,7 +167,7 @@ process.exit(0);
 
 describeMounted("a mount of another version of llmfs", () => {
   testWith(IS_ROOT ? undefined : "root")(
-    "is not unmounted, as it does not report whether its tree is saved",
+    "a mount of another version of llmfs is not unmounted, as it does not report whether its tree is saved",
     async () => {
       using sandbox = new Sandbox();
       const dir = sandbox.directory("mnt");

@@ -124,7 +124,7 @@ export default defineConfig({
 
 describeMounted("a program that waits for a file", () => {
   for (const [what, happens] of Object.entries(UNNOTICED)) {
-    test(`does not notice ${what}`, async () => {
+    test(`a program that waits for a file does not notice ${what}`, async () => {
       const { m, gate } = await held();
       await using _ = m;
       const reader = m.start("exec cat a");
@@ -139,7 +139,7 @@ describeMounted("a program that waits for a file", () => {
     });
   }
 
-  test("does not notice signals that it handles and that do not ask it to end", async () => {
+  test("a program that waits for a file does not notice signals that it handles and that do not ask it to end", async () => {
     const { m, gate } = await held();
     await using _ = m;
     // SIGALRM, SIGCHLD, SIGURG (Go's preemption), SIGWINCH, SIGUSR1, SIGIO, SIGVTALRM, SIGPROF, and one in real time.
@@ -167,7 +167,7 @@ describeMounted("a program that waits for a file", () => {
     expect(m.asked("a")).toBe(1);
   });
 
-  test("does not notice signals whatever it waits for: a listing, a lookup, a refresh, a dependency, a control file", async () => {
+  test("whatever a program waits for, it does not notice signals: a listing, a lookup, a refresh, a dependency, a control file", async () => {
     const gate = new Gate();
     await using m = await unmounted(gate.holds());
     writeFileSync(m.sandbox.at("llmfs.config.ts"), CONFIG);
@@ -204,7 +204,7 @@ describeMounted("a program that waits for a file", () => {
     expect([m.asked("a"), m.asked("w")]).toEqual([1, 1]);
   });
 
-  test("costs next to no processor time while signals are pending", async () => {
+  test("a program that waits for a file costs next to no processor time while signals are pending", async () => {
     const { m, gate } = await held();
     await using _ = m;
     const readers = Array.from({ length: 20 }, () => m.start(`exec ${HANDLERS} a 14 timer`));
@@ -242,7 +242,7 @@ describeMounted("a program that waits for a file", () => {
   );
 
   testWith(mountedFreezers.length === 0 ? "root and a control group that can be frozen" : undefined)(
-    "does not notice when its container is frozen and thawed",
+    "a waiting program does not notice when its container is frozen and thawed",
     async () => {
       for (const { version, path, file, on, off } of mountedFreezers) {
         const { m, gate } = await held();
@@ -274,7 +274,7 @@ const ENDING = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGKILL", "SIGALRM", 
 
 describeMounted("a signal that ends a program ends its wait at once", () => {
   for (const before of ["", ", also after one that did not"]) {
-    test(`for every such signal${before}`, async () => {
+    test(`every signal that ends a program ends its wait at once${before}`, async () => {
       const pending = [...ENDING];
       const args = ["--concurrency", "20"];
       await using m = await mounted({ pending, args, answer: () => ({ hang: true }) });
@@ -315,7 +315,7 @@ except KeyboardInterrupt: print("interrupted", flush=True); os._exit(0)'`,
     "a JavaScript program": `trap "echo interrupted; exit 0" INT; ${process.execPath} -e 'require("fs").readFileSync("a")' 2>/dev/null`,
   };
   for (const [who, script] of Object.entries(handlers)) {
-    test(`for SIGINT to ${who}`, async () => {
+    test(`on SIGINT to ${who} a program's wait ends at once`, async () => {
       const { m } = await held();
       await using _ = m;
       const reader = Bun.spawn({
@@ -336,7 +336,7 @@ except KeyboardInterrupt: print("interrupted", flush=True); os._exit(0)'`,
   }
 });
 
-describeMounted("on a terminal", () => {
+describeMounted("a reader on a terminal", () => {
   const lacking = programs("bash", "setsid", "less", "vim");
 
   /** An interactive shell in the mount, whose file "a" is generated once the gate is open. */
@@ -399,7 +399,7 @@ describeMounted("on a terminal", () => {
   });
 
   for (const program of ["less a", "vim -u NONE a"]) {
-    testWith(lacking)(`${program.split(" ")[0]} may be resized while it waits`, async () => {
+    testWith(lacking)(`${program.split(" ")[0]} tolerates a resize while it waits`, async () => {
       const all = await shell();
       const { m, gate, terminal } = all;
       await using _m = m;
@@ -416,7 +416,7 @@ describeMounted("on a terminal", () => {
     });
   }
 
-  testWith(lacking)("Ctrl-C takes less out of its wait after it was resized", async () => {
+  testWith(lacking)("Ctrl-C ends the wait of less after a resize", async () => {
     const all = await shell();
     const { m, terminal } = all;
     await using _m = m;

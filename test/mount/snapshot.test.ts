@@ -31,7 +31,7 @@ async function same(m: Mounted, script: string): Promise<string> {
 }
 
 describeMounted("a snapshot of a mount", () => {
-  test("restores everything: hard links, xattrs, symlinks, binary and sparse content, odd names, modes", async () => {
+  test("a snapshot restores everything: hard links, xattrs, symlinks, binary and sparse content, odd names, modes", async () => {
     await using m = await mounted({ args: ["--save", "one.json"] });
     await m.out(BUILD + (IS_ROOT ? "\nmknod null c 1 3; chown 1234:5678 dir/short" : ""));
     const before = await same(m, LOOK);
@@ -44,7 +44,7 @@ describeMounted("a snapshot of a mount", () => {
     expect(readFileSync(m.sandbox.at("two.json"), "utf8")).toBe(readFileSync(m.sandbox.at("one.json"), "utf8"));
   });
 
-  test("keeps pending files pending, failed ones failed with their reason, and generated ones with their content", async () => {
+  test("a snapshot keeps pending files pending, failed ones failed with their reason, and generated ones with their content", async () => {
     const answer = (path: string) => (path === "failed.txt" ? { status: 400 } : { stream: contentOf(path) });
     await using m = await mounted({ pending: ["pending.txt", "failed.txt", "made.txt"], answer });
     await m.out("cat made.txt; cat failed.txt || true; setfattr -n user.llmfs.prompt -v 'in verse' pending.txt");
@@ -66,7 +66,7 @@ describeMounted("a snapshot of a mount", () => {
     expect(JSON.stringify(m.server.received(-1).body)).toContain("in verse");
   });
 
-  test("shows the tree at one moment, even while programs write", async () => {
+  test("a snapshot shows the tree at one moment, even while programs write", async () => {
     await using m = await mounted();
     const writer = m.start("i=0; while :; do i=$((i+1)); echo $i > a; echo $i > b; done");
     await m.out("while ! test -s b; do sleep 0.01; done");
@@ -82,7 +82,7 @@ describeMounted("a snapshot of a mount", () => {
     await writer.exited;
   });
 
-  test("during generation contains pending files, and waits for nothing", async () => {
+  test("a snapshot during generation contains pending files, and waits for nothing", async () => {
     await using m = await mounted({ pending: ["a.txt"], answer: () => ({ hang: true }) });
     const reader = m.start("exec cat a.txt");
     await m.server.request(0);

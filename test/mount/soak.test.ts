@@ -8,7 +8,7 @@ import { soak } from "./soak.ts";
 const testOnce = testWith(IS_ROOT ? undefined : "root");
 
 describeMounted("a mount that is used in every way", () => {
-  test("shows the right contents, and uses no more resources after many rounds than after a few", async () => {
+  test("a mount that is used in every way shows the right contents, and uses no more resources after many rounds than after a few", async () => {
     const { rounds, checks } = await soak({ seconds: 60, seed: Math.floor(Date.now() / 1000) });
     expect(checks).toBeGreaterThan(rounds * 100);
   }, 900_000);

@@ -206,12 +206,12 @@ async function readers(path: string, rows: number, change: (version: number) => 
 }
 
 describeMounted("sources that change", () => {
-  test("never show a mixture to a reader of a view, on any database", async () => {
+  test("a reader of a view never gets a mixture of changing data, on any database", async () => {
     expect(sources.length).toBe(1 + Number(hasPostgres) + Number(hasMariadb));
     for (const { name, setVersion } of sources) await readers(`${name}/lines.csv`, LINES, setVersion);
   }, 120_000);
 
-  test("never show a mixture of an API's answer, which is not sent again if it has not changed", async () => {
+  test("a reader of an API's answer never gets a mixture, and an unchanged answer is not sent again", async () => {
     await readers("api/customers/1.csv", 200, async (version) => {
       apiVersion = version;
     });
@@ -225,14 +225,14 @@ describeMounted("sources that change", () => {
     expect(await out("stat", "-c", "%i %Y", "api/customers/1.csv")).toBe(before);
   }, 60_000);
 
-  test("never show a mixture in a template that includes a view, or in content that code streams", async () => {
+  test("a template that includes a view, and code that streams, never get a mixture of changing data", async () => {
     const [source] = sources;
     if (source === undefined) throw new Error("there is no source");
     await readers("rendered.csv", LINES, (version) => source.setVersion(1000 + version));
     await readers("own.csv", 500, async (version) => ownVersion(version));
   }, 120_000);
 
-  test("can all be listed, and read by common tools", async () => {
+  test("files from all sources can be listed, and read by common tools", async () => {
     expect((await out("ls", "api/customers")).split("\n")).toHaveLength(API_CUSTOMERS + 1);
     for (const { name } of sources) {
       expect((await out("ls", `${name}/customers`)).split("\n")).toHaveLength(CUSTOMERS + 1);
@@ -249,7 +249,7 @@ describeMounted("sources that change", () => {
     }
   }, 60_000);
 
-  test("are safe from injection through file names", async () => {
+  test("file names cannot inject anything into any source", async () => {
     for (const { name } of sources) {
       for (const attempt of ["1 OR 1=1", "1'; DROP TABLE customers; --", "1) UNION SELECT 1 --", "%27%20OR%201=1"]) {
         expect((await program(["cat", `${name}/customers/${attempt}.json`])).stderr).toContain("No such file");

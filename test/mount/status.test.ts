@@ -137,18 +137,18 @@ async function expectAgreement(run: (command: string) => Promise<string>): Promi
   expect(first.filter((change) => second.includes(change))).toEqual([]);
 }
 
-describeMounted("status.json reports what df reports and every file's state, after each of many random changes", () => {
+describeMounted("status.json after random changes", () => {
   test.each([
     ["of root's mount", []],
     ["of a mount with --low-power", ["--low-power"]],
     ["of a mount that is often full", ["--size", "1M", "--inodes", "60"]],
-  ])("%s", async (_name, args) => {
+  ])("status.json %s matches df and every file's state after each of many random changes", async (_name, args) => {
     await using m = await mounted({ pending: PENDING, args: ["--mode", "off", ...args] });
     writeFileSync(m.sandbox.at("changes.py"), PROGRAM);
     await expectAgreement((command) => m.out(`${command} "$OUT/changes.py"`));
   });
 
-  test.skipIf(helper !== undefined)("of an ordinary user's mount", async () => {
+  test.skipIf(helper !== undefined)("status.json is right for an ordinary user's mount", async () => {
     await using user = await ordinary(PENDING);
     writeFileSync(user.mounted.sandbox.at("changes.py"), PROGRAM);
     expect((await user.mount("--mode", "off")).status).toBe(0);
@@ -157,7 +157,7 @@ describeMounted("status.json reports what df reports and every file's state, aft
 });
 
 describeMounted("status.json", () => {
-  test("counts large files whose bytes the kernel counts, open files without a name, and reserved space", async () => {
+  test("status.json counts large files whose bytes the kernel counts, open files without a name, and reserved space", async () => {
     await using m = await mounted({ pending: ["poem"] });
     const used = async () => {
       const [bytes, inodes] = (await m.out("df -B1 --output=used,iused . | tail -n 1")).trim().split(/\s+/).map(Number);
@@ -178,7 +178,7 @@ describeMounted("status.json", () => {
     expect(left).toBeLessThan(3 << 20);
   });
 
-  test("counts a generated file as static as soon as a program has written to it, whether it is closed or not", async () => {
+  test("status.json counts a generated file as static as soon as a program has written to it, whether it is closed or not", async () => {
     await using m = await mounted({ pending: ["poem"] });
     const files = () => m.status().files;
     expect(files()).toMatchObject({ pending: 1, ready: 0, static: 0 });
@@ -222,7 +222,7 @@ print(files, float(os.read(ready, 100)) / took)
 `;
 
 describeMounted("the control file of a tree of 60,000 pending files", () => {
-  test("is produced in slices, and other requests are answered in between", async () => {
+  test("the control file of a tree of 60,000 pending files is produced in slices, and other requests are answered in between", async () => {
     const entries: unknown[] = [
       { path: "/", type: "directory" },
       { path: "/flat", type: "directory" },

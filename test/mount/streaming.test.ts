@@ -134,7 +134,7 @@ async function extraFor(name: string): Promise<{ size: number; extra: number }> 
 }
 
 describeMounted("a large content", () => {
-  test("of a million rows arrives completely from each database", async () => {
+  test("a million rows arrive completely from each database", async () => {
     // This starts the process that queries SQLite.
     expect((await sh("cat few.csv")).stdout).toBe("one\r\n1\r\n");
     for (const name of sources) {
@@ -147,14 +147,14 @@ describeMounted("a large content", () => {
   }, 120_000);
 
   for (const name of ["program", "answer", "code"]) {
-    test(`of 220 MB passes through without staying in memory: "${name}"`, async () => {
+    test(`220 MB of content pass through without staying in memory: "${name}"`, async () => {
       const { size, extra } = await extraFor(name);
       expect(size).toBe(220_000_000);
       expect([Math.round(extra / MIB), extra < MOST_EXTRA]).toEqual([expect.any(Number), true]);
     }, 60_000);
   }
 
-  test("without an end is EFBIG and one that does not fit is ENOSPC as soon as that is known, and nothing stays", async () => {
+  test("content without an end is EFBIG and content that does not fit is ENOSPC as soon as that is known, and nothing stays", async () => {
     expect((await sh("cat endless | wc -c")).stderr).toContain("File too large");
     const space = async () => (await sh(`stat -f -c %f ${small}`)).stdout;
     const before = await space();

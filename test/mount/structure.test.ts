@@ -21,7 +21,7 @@ const TREE = {
 };
 
 describeMounted("mount --prompt", () => {
-  test("lays out the tree with one request, and looking at the tree causes no more", async () => {
+  test("mount --prompt proposes the tree with one request, and looking at the tree causes no more", async () => {
     await using m = await unmounted();
     m.tree = { whole: JSON.stringify(TREE) };
     await m.mount(["--prompt", "a small C project", ...m.modelArgs()]);
@@ -49,7 +49,7 @@ describeMounted("mount --prompt", () => {
     for (const words of ["a small C project", "Write C.", "the program", "util.h"]) expect(sent).toContain(words);
   });
 
-  test("closes standard error when the mount is ready, even if it printed progress before", async () => {
+  test("mount --prompt closes standard error when the mount is ready, even if it printed progress before", async () => {
     await using m = await unmounted();
     m.tree = { whole: JSON.stringify(TREE) };
     const child = m.sandbox.start(["mount", m.dir, "--prompt", "a site", ...m.modelArgs()], { program: BINARY });
@@ -58,7 +58,7 @@ describeMounted("mount --prompt", () => {
     expect(mountedType(m.dir)).toBe("fuse.llmfs");
   });
 
-  test("works with a server that streams, puts JSON into a code block and adds text around it", async () => {
+  test("mount --prompt works with a server that streams, puts JSON into a code block and adds text around it", async () => {
     await using m = await unmounted();
     m.tree = { stream: ["Here you are:\n```json\n", JSON.stringify(TREE, null, 2), "\n```\nEnjoy!"] };
     await m.mount(["--prompt", "a small C project", ...m.modelArgs()]);
@@ -132,30 +132,33 @@ const HOSTILE: readonly (readonly [string, string, string])[] = [
   ["JSON of a million brackets", "[".repeat(1_000_000), "JSON"],
 ];
 
-describeMounted("a model whose layout", () => {
-  test.each(HOSTILE)("has %s is asked to correct it, and then nothing is mounted", async (_, answer, told) => {
-    await using m = await unmounted();
-    m.tree = { whole: answer };
-    const before = readdirSync("/etc").concat(readdirSync("/tmp"), readdirSync("/"));
-    const { status, stdout, stderr } = await m.sandbox.llmfs(
-      ["mount", m.dir, "--prompt", "a site", "--mode", "off", ...m.modelArgs()],
-      {
-        program: BINARY,
-      },
-    );
-    expect([status, stdout]).toEqual([EXIT.answer.code, ""]);
-    expect(stderr).toContain(told);
-    expect(stderr.length).toBeLessThan(10_000);
-    expect([mountedType(m.dir), readdirSync(m.dir)]).toEqual([undefined, []]);
-    const after = readdirSync("/etc").concat(readdirSync("/tmp"), readdirSync("/"));
-    expect(after.filter((name) => name.includes("was-here"))).toEqual(
-      before.filter((name) => name.includes("was-here")),
-    );
-    // One request, and two more that say what was wrong.
-    expect(m.server.requests.length).toBe(3);
-  });
+describeMounted("a model's layout", () => {
+  test.each(HOSTILE)(
+    "a model whose layout has %s is asked to correct it, and then nothing is mounted",
+    async (_, answer, told) => {
+      await using m = await unmounted();
+      m.tree = { whole: answer };
+      const before = readdirSync("/etc").concat(readdirSync("/tmp"), readdirSync("/"));
+      const { status, stdout, stderr } = await m.sandbox.llmfs(
+        ["mount", m.dir, "--prompt", "a site", "--mode", "off", ...m.modelArgs()],
+        {
+          program: BINARY,
+        },
+      );
+      expect([status, stdout]).toEqual([EXIT.answer.code, ""]);
+      expect(stderr).toContain(told);
+      expect(stderr.length).toBeLessThan(10_000);
+      expect([mountedType(m.dir), readdirSync(m.dir)]).toEqual([undefined, []]);
+      const after = readdirSync("/etc").concat(readdirSync("/tmp"), readdirSync("/"));
+      expect(after.filter((name) => name.includes("was-here"))).toEqual(
+        before.filter((name) => name.includes("was-here")),
+      );
+      // One request, and two more that say what was wrong.
+      expect(m.server.requests.length).toBe(3);
+    },
+  );
 
-  test("was useless is asked again the next time, and its good answer is recorded", async () => {
+  test("a model whose layout was useless is asked again the next time, and its good answer is recorded", async () => {
     await using m = await unmounted();
     m.tree = { whole: "no tree at all" };
     const again = () => m.sandbox.llmfs(["mount", m.dir, "--prompt", "a site", ...m.modelArgs()], { program: BINARY });
@@ -168,7 +171,7 @@ describeMounted("a model whose layout", () => {
     expect(m.server.requests.length).toBe(asked);
   });
 
-  test("is invalid first and valid after a correction gets its tree mounted", async () => {
+  test("a layout that is first invalid and valid after a correction is mounted", async () => {
     await using m = await unmounted();
     let answers = 0;
     m.tree = () => ({ whole: JSON.stringify(answers++ === 0 ? file("../x") : TREE) });
@@ -177,7 +180,7 @@ describeMounted("a model whose layout", () => {
     expect(JSON.stringify(m.server.received(1).body)).toContain("That answer cannot be used");
   });
 
-  test("ends with a cut connection is asked again, and one that never answers ends with --timeout", async () => {
+  test("a layout request with a cut connection is sent again, and one that is never answered ends with --timeout", async () => {
     await using m = await unmounted();
     m.server.script({ hang: true });
     const { status, stderr } = await m.sandbox.llmfs(

@@ -32,7 +32,7 @@ function used({ dir }: Mounted): readonly [number, number] {
 }
 
 describeMounted("a file that is generated again", () => {
-  test("is the same inode under all its names, for stat, du, tar and rsync, until a program has it open", async () => {
+  test("a regenerated file is the same inode under all its names, for stat, du, tar and rsync, until a program has it open", async () => {
     await using m = await sized(["a"]);
     await m.out("cat a; ln a b; mkdir d; ln a d/c");
     const inode = await m.out("stat -c %i b");
@@ -54,7 +54,7 @@ describeMounted("a file that is generated again", () => {
     expect(await m.out("stat -c %i a")).not.toBe(inode);
   });
 
-  test("leaves nothing behind when it is removed, renamed over or emptied", async () => {
+  test("a regenerated file leaves nothing behind when it is removed, renamed over or emptied", async () => {
     await using m = await sized(["a", "b", "c", "d"], "--size", "16M");
     await m.out("ls -R; echo x > other");
     const before = used(m);
@@ -71,7 +71,7 @@ describeMounted("a file that is generated again", () => {
     }
   });
 
-  test("and removed, forty times over, leaves an empty tree", async () => {
+  test("a file that is regenerated and removed, forty times over, leaves an empty tree", async () => {
     const files = Array.from({ length: 40 }, (_, index) => `f${index}`);
     await using m = await mounted({
       pending: files,
@@ -86,7 +86,7 @@ describeMounted("a file that is generated again", () => {
     await eventually("all is given back", () => used(m)[0] === 0 && used(m)[1] === 1);
   });
 
-  test("has a whole content for each of many readers, whatever calls they read it with, and keeps it as long as they have it", async () => {
+  test("each of many readers of a regenerated file gets a whole content, whatever calls it reads with, and keeps it while it is open", async () => {
     await using m = await sized(["a"]);
     await m.out("cat a > /dev/null; ln a b");
     const script = `

@@ -6,7 +6,7 @@ import { eventually, mountedType } from "../support/program.ts";
 setDefaultTimeout(60_000);
 
 describeMounted("while fifty files are being generated", () => {
-  test("looking, reading generated files and writing elsewhere wait for none of them", async () => {
+  test("while fifty files are being generated, listing, reading generated files and writing elsewhere do not wait", async () => {
     const gate = new Gate();
     const slow = Array.from({ length: 50 }, (_, index) => `slow/${index}.txt`);
     await using m = await mounted({
@@ -55,7 +55,7 @@ describeMounted("while fifty files are being generated", () => {
 });
 
 describeMounted("a hundred files read by thirty-two processes, each in an order of its own", () => {
-  test("are each generated once, and every reader gets the same content", async () => {
+  test("a hundred files read by thirty-two processes in different orders are each generated once, and every reader gets the same content", async () => {
     const files = Array.from({ length: 100 }, (_, index) => `${index % 7}/${index}.txt`);
     await using m = await mounted({
       pending: files,

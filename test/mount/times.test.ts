@@ -38,7 +38,7 @@ async function sources(epoch: number | undefined, work: (sh: (script: string) =>
 }
 
 describeMounted("the mtime", () => {
-  test("of everything that llmfs makes is the mount's own time, before and after reading", async () => {
+  test("the mtime of everything that llmfs makes is the mount's own time, before and after reading", async () => {
     await sources(undefined, async (sh) => {
       const times = "stat -c '%n %Y.%y' . pending listed named";
       const [began] = await Promise.all([sh("stat -c %y ."), sh("sleep 0.02")]);
@@ -50,14 +50,14 @@ describeMounted("the mtime", () => {
     });
   });
 
-  test("of everything that llmfs makes is SOURCE_DATE_EPOCH if that is set", async () => {
+  test("the mtime of everything that llmfs makes is SOURCE_DATE_EPOCH if that is set", async () => {
     await sources(1_000_000_000, async (sh) => {
       await sh("cat pending; ls listed listed/sub; cat listed/a listed/sub/b named/1");
       expect(await sh("find . -printf '%T@ %C@\\n' | sort -u")).toBe("1000000000.0000000000 1000000000.0000000000\n");
     });
   });
 
-  test("of a pending file stays when it is warmed or read, and moves when it is regenerated", async () => {
+  test("the mtime of a pending file stays when it is warmed or read, and changes when it is regenerated", async () => {
     await using mount = await mounted({ pending: ["a.txt", "b.txt", "sub/c.txt"] });
     const times = () => mount.out("stat -c %y a.txt b.txt sub/c.txt . sub");
     const before = await times();
@@ -74,7 +74,7 @@ describeMounted("the mtime", () => {
 });
 
 describeMounted("a file that is written and stays open", () => {
-  test("is sent with its current content when another file is generated", async () => {
+  test("a file that is written and stays open is sent with its current content when another file is generated", async () => {
     const files = { "/a.txt": "pending", "/b.txt": "pending", "/notes.txt": "herring\n" };
     const entries = Object.entries(files).map(([path, text]) => ({
       path,

@@ -48,7 +48,7 @@ function serverPid(m: Mounted): number {
 }
 
 describeMounted("unmount with --save", () => {
-  test("saves to a file that only its owner can read, and leaves no temporary files", async () => {
+  test("unmount --save saves to a file that only its owner can read, and leaves no temporary files", async () => {
     await using m = await saving();
     await m.out("echo mine > own");
     expect(await m.unmount()).toEqual({ status: 0, stdout: "", stderr: "" });
@@ -57,7 +57,7 @@ describeMounted("unmount with --save", () => {
     expect(readdirSync(m.sandbox.path).filter((name) => name.includes("tmp"))).toEqual([]);
   });
 
-  test("writes the tree only once if nothing changes during the unmount", async () => {
+  test("unmount --save writes the tree only once if nothing changes during the unmount", async () => {
     await using m = await unmounted();
     // A writer to a fifo waits for a reader, and a second save would have none.
     await m.out(`mkfifo ${m.sandbox.at("fifo")}`);
@@ -68,7 +68,7 @@ describeMounted("unmount with --save", () => {
     expect(JSON.parse((await reader).stdout).entries.length).toBe(2);
   });
 
-  asRoot("fails and names the file with the rescued tree, whatever the environment of the caller", async () => {
+  asRoot("a failed save names the file with the rescued tree, whatever the environment of the caller", async () => {
     await using m = await unmounted();
     await using disk = await smallDisk(m);
     await m.mount(["--save", `${disk.path}/tree.json`]);
@@ -84,26 +84,31 @@ describeMounted("unmount with --save", () => {
     expect(readFileSync(rescue, "utf8")).toContain("/big");
   });
 
-  asRoot("leaves the mount in place when the tree can be saved nowhere, and works once there is space", async () => {
-    await using m = await unmounted();
-    await using disk = await smallDisk(m);
-    await m.mount(["--save", `${disk.path}/tree.json`], { env: { XDG_STATE_HOME: disk.path } });
-    await m.out(`${FILL}; echo mine > own`);
-    for (let tries = 0; tries < 2; tries++) {
-      const { status, stderr } = await m.unmount();
-      expect([status, mountedType(m.dir)]).toEqual([89, "fuse.llmfs"]);
-      expect(stderr).toContain(`${m.dir} stays mounted because the tree could not be saved to ${disk.path}/tree.json`);
-      expect(stderr).toContain("no space left on the device");
-      expect(stderr).toContain(`nor to ${disk.path}/llmfs/unsaved-`);
-      expect(await m.out("cat own; ls")).toBe("mine\nbig\nown\n");
-    }
-    await disk.more();
-    expect((await m.unmount()).status).toBe(0);
-    expect([mountedType(m.dir), readdirSync(disk.path).sort()]).toEqual([undefined, ["llmfs", "tree.json"]]);
-    expect(readFileSync(`${disk.path}/tree.json`, "utf8")).toContain("mine");
-  });
+  asRoot(
+    "unmount leaves the mount in place if the tree can be saved nowhere, and works once there is space",
+    async () => {
+      await using m = await unmounted();
+      await using disk = await smallDisk(m);
+      await m.mount(["--save", `${disk.path}/tree.json`], { env: { XDG_STATE_HOME: disk.path } });
+      await m.out(`${FILL}; echo mine > own`);
+      for (let tries = 0; tries < 2; tries++) {
+        const { status, stderr } = await m.unmount();
+        expect([status, mountedType(m.dir)]).toEqual([89, "fuse.llmfs"]);
+        expect(stderr).toContain(
+          `${m.dir} stays mounted because the tree could not be saved to ${disk.path}/tree.json`,
+        );
+        expect(stderr).toContain("no space left on the device");
+        expect(stderr).toContain(`nor to ${disk.path}/llmfs/unsaved-`);
+        expect(await m.out("cat own; ls")).toBe("mine\nbig\nown\n");
+      }
+      await disk.more();
+      expect((await m.unmount()).status).toBe(0);
+      expect([mountedType(m.dir), readdirSync(disk.path).sort()]).toEqual([undefined, ["llmfs", "tree.json"]]);
+      expect(readFileSync(`${disk.path}/tree.json`, "utf8")).toContain("mine");
+    },
+  );
 
-  asRoot("removes a rescued tree once it could be saved to its destination", async () => {
+  asRoot("a rescued tree is removed once the tree is saved to its destination", async () => {
     await using m = await unmounted();
     await using disk = await smallDisk(m);
     await m.mount(["--save", `${disk.path}/tree.json`]);
@@ -120,7 +125,7 @@ describeMounted("unmount with --save", () => {
     expect(rescued()).toEqual([]);
   });
 
-  test("fails if its process is killed while it saves", async () => {
+  test("unmount --save fails if its process is killed while it saves", async () => {
     await using m = await unmounted();
     await m.out(`mkfifo ${m.sandbox.at("fifo")}`);
     await m.mount(["--save", "fifo"]);
@@ -132,7 +137,7 @@ describeMounted("unmount with --save", () => {
     expect([status, stderr]).toEqual([89, expect.stringContaining(`process ${pid} ended without reporting`)]);
   });
 
-  test("gives up after --timeout if saving makes no progress, and the mount stays", async () => {
+  test("unmount --save gives up after --timeout if saving makes no progress, and the mount stays", async () => {
     await using m = await unmounted();
     await m.out(`mkfifo ${m.sandbox.at("fifo")}`);
     await m.mount(["--save", "fifo"]);
@@ -145,7 +150,7 @@ describeMounted("unmount with --save", () => {
     expect(JSON.parse((await reader).stdout).entries.length).toBe(1);
   });
 
-  test("by several callers at once saves the tree, and each gets a true result", async () => {
+  test("unmount --save by several callers at once saves the tree, and each gets a true result", async () => {
     await using m = await saving();
     await m.out("echo mine > own");
     const results = await Promise.all([m.unmount(), m.unmount(), m.unmount("--lazy")]);
@@ -157,7 +162,7 @@ describeMounted("unmount with --save", () => {
 });
 
 describeMounted("a mount that ends without unmount and can be saved nowhere", () => {
-  asRoot("stays on the first SIGTERM, and ends on the next one once there is space", async () => {
+  asRoot("an unsaved mount stays on the first SIGTERM, and ends on the next one once there is space", async () => {
     await using m = await unmounted();
     await using disk = await smallDisk(m);
     await m.mount(["--save", `${disk.path}/tree.json`], { env: { XDG_STATE_HOME: disk.path } });
@@ -173,23 +178,26 @@ describeMounted("a mount that ends without unmount and can be saved nowhere", ()
     expect([mountedType(m.dir), readdirSync(disk.path).includes("tree.json")]).toEqual([undefined, true]);
   });
 
-  asRoot("keeps its tree in the process after umount until there is space, and unmount reports that", async () => {
-    await using m = await unmounted();
-    await using disk = await smallDisk(m);
-    await m.mount(["--save", `${disk.path}/tree.json`], { env: { XDG_STATE_HOME: disk.path } });
-    await m.out(`${FILL}; echo mine > own`);
-    const pid = serverPid(m);
-    expect((await m.sh(`umount ${m.dir}`, "/")).status).toBe(0);
-    await eventually("it has tried", () => keptBy(m) === pid);
-    const { status, stderr } = await m.unmount();
-    expect([status, stderr]).toEqual([89, expect.stringContaining(`process ${pid} keeps the tree and retries`)]);
-    await disk.more();
-    await eventually("the process has ended", () => !isAlive(pid), 20_000);
-    expect(readFileSync(`${disk.path}/tree.json`, "utf8")).toContain("mine");
-    expect((await m.unmount()).status).toBe(83);
-  });
+  asRoot(
+    "after umount an unsaved tree stays in the process until there is space, and unmount reports that",
+    async () => {
+      await using m = await unmounted();
+      await using disk = await smallDisk(m);
+      await m.mount(["--save", `${disk.path}/tree.json`], { env: { XDG_STATE_HOME: disk.path } });
+      await m.out(`${FILL}; echo mine > own`);
+      const pid = serverPid(m);
+      expect((await m.sh(`umount ${m.dir}`, "/")).status).toBe(0);
+      await eventually("it has tried", () => keptBy(m) === pid);
+      const { status, stderr } = await m.unmount();
+      expect([status, stderr]).toEqual([89, expect.stringContaining(`process ${pid} keeps the tree and retries`)]);
+      await disk.more();
+      await eventually("the process has ended", () => !isAlive(pid), 20_000);
+      expect(readFileSync(`${disk.path}/tree.json`, "utf8")).toContain("mine");
+      expect((await m.unmount()).status).toBe(83);
+    },
+  );
 
-  asRoot("does not overwrite what somebody else saved in the meantime", async () => {
+  asRoot("a delayed save does not overwrite what somebody else saved in the meantime", async () => {
     await using m = await unmounted();
     await using disk = await smallDisk(m);
     await m.mount(["--save", `${disk.path}/tree.json`], { env: { XDG_STATE_HOME: disk.path } });
@@ -205,7 +213,7 @@ describeMounted("a mount that ends without unmount and can be saved nowhere", ()
     expect(readFileSync(`${disk.path}/llmfs/${rescued}`, "utf8")).toContain("/big");
   });
 
-  asRoot("gives up the tree after umount in the foreground when it gets a signal, with status 89", async () => {
+  asRoot("after umount a foreground mount that cannot save ends on a signal with status 89", async () => {
     await using m = await unmounted();
     await using disk = await smallDisk(m);
     const args = ["mount", "-f", "--json", m.dir, "--save", `${disk.path}/tree.json`];
@@ -219,7 +227,7 @@ describeMounted("a mount that ends without unmount and can be saved nowhere", ()
     expect([status, stderr]).toEqual([89, expect.stringContaining("retrying until it works or a signal comes")]);
   });
 
-  asRoot("by run is tried once if there is no terminal, and then fails", async () => {
+  asRoot("llmfs run without a terminal tries to save once, and then fails", async () => {
     await using m = await unmounted();
     await using disk = await smallDisk(m);
     const args = ["run", "--save", `${disk.path}/tree.json`, "--", "sh", "-c", FILL];
@@ -234,7 +242,7 @@ describeMounted("a mount that ends without unmount and can be saved nowhere", ()
 });
 
 describeMounted("a mount that is also mounted elsewhere", () => {
-  asRoot("by a bind mount is saved and unmounted at once, and the other mountpoint is named", async () => {
+  asRoot("a mount with a bind mount is saved and unmounted at once, and the bind mount is named", async () => {
     await using m = await saving();
     const other = m.sandbox.directory("other");
     await m.out(`echo mine > own; mount --bind ${m.dir} ${other}`);
@@ -249,7 +257,7 @@ describeMounted("a mount that is also mounted elsewhere", () => {
     expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("later");
   });
 
-  asRoot("as the lower layer of an overlay makes unmount name the overlay", async () => {
+  asRoot("unmount names an overlay whose lower layer is the mount", async () => {
     await using m = await saving();
     const other = m.sandbox.directory("other");
     const upper = m.sandbox.directory("upper");
@@ -263,7 +271,7 @@ describeMounted("a mount that is also mounted elsewhere", () => {
     await eventually("the process has ended", () => !isAlive(pid!));
   });
 
-  asRoot("does not end when only a bind mount of it is unmounted", async () => {
+  asRoot("a mount does not end when only a bind mount of it is unmounted", async () => {
     await using m = await saving();
     const other = m.sandbox.directory("other");
     await m.out(`mkdir sub; mount --bind ${m.dir}/sub ${other}`);
@@ -276,7 +284,7 @@ describeMounted("a mount that is also mounted elsewhere", () => {
   const loop = programs("losetup") ?? (existsSync("/dev/loop-control") ? undefined : "loop devices");
 
   testWith(IS_ROOT ? loop : "root, to make a loop device")(
-    "or used by a loop device makes unmount name the device",
+    "unmount names a loop device that uses the mount",
     async () => {
       await using m = await unmounted();
       await m.mount([]);
@@ -295,27 +303,24 @@ describeMounted("a mount that is also mounted elsewhere", () => {
 
   const inNamespace = testWith(IS_ROOT ? mountNamespace() : "root, to make mount namespaces");
 
-  inNamespace(
-    "in another mount namespace makes unmount name the process there and a way to end it that works",
-    async () => {
-      await using m = await saving();
-      await m.out("echo mine > own");
-      const script = `unshare --mount sh -c 'echo ready; exec sleep 60'`;
-      const holder = m.start(script, "/");
-      await holder.stdout.getReader().read();
-      const { status, stderr } = await m.unmount();
-      expect([status, mountedType(m.dir)]).toEqual([81, undefined]);
-      expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
-      const cure = /To end that, run: (nsenter .*)$/m.exec(stderr)?.[1] ?? "false";
-      const [pid] = processesOf(m.dir, "--daemon");
-      expect((await m.sh(cure, "/")).status).toBe(0);
-      await eventually("the process has ended", () => !isAlive(pid!));
-      holder.kill("SIGKILL");
-    },
-  );
+  inNamespace("unmount names the process in another mount namespace and a way to end it that works", async () => {
+    await using m = await saving();
+    await m.out("echo mine > own");
+    const script = `unshare --mount sh -c 'echo ready; exec sleep 60'`;
+    const holder = m.start(script, "/");
+    await holder.stdout.getReader().read();
+    const { status, stderr } = await m.unmount();
+    expect([status, mountedType(m.dir)]).toEqual([81, undefined]);
+    expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
+    const cure = /To end that, run: (nsenter .*)$/m.exec(stderr)?.[1] ?? "false";
+    const [pid] = processesOf(m.dir, "--daemon");
+    expect((await m.sh(cure, "/")).status).toBe(0);
+    await eventually("the process has ended", () => !isAlive(pid!));
+    holder.kill("SIGKILL");
+  });
 
   inNamespace(
-    "and is busy with a file that was opened before a namespace was made makes unmount name that program only",
+    "unmount of a busy mount names only the program with a file opened before the namespace was made",
     async () => {
       await using m = await saving();
       await m.out("echo mine > own");
@@ -332,7 +337,7 @@ describeMounted("a mount that is also mounted elsewhere", () => {
   );
 
   inNamespace(
-    "is unmounted even if the other process cannot be seen: the mount itself reports that the tree is saved",
+    "unmount works even if the other process cannot be seen: the mount itself reports that the tree is saved",
     async () => {
       await using m = await saving();
       await m.out("echo mine > own");

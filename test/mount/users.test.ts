@@ -42,7 +42,7 @@ testLacking(helper, "an ordinary user mounts by fusermount3, reads, writes, save
 
 testLacking(
   helper,
-  "limits that cannot be raised are reported, and affect neither later writers nor the end of the mount",
+  "a file size limit that cannot be raised is reported, and limits neither later writers nor the unmount",
   async () => {
     await using user = await ordinary([]);
     const { mounted } = user;

@@ -20,7 +20,7 @@ function dependent(depends: Readonly<Record<string, string>>): string {
 }
 
 describeMounted("warm", () => {
-  test("generates every file once, as many concurrently as the mount allows", async () => {
+  test("llmfs warm generates every file once, as many concurrently as the mount allows", async () => {
     let now = 0;
     let most = 0;
     const full = Promise.withResolvers<void>();
@@ -48,7 +48,7 @@ describeMounted("warm", () => {
     expect([again.status, again.stderr]).toEqual([0, expect.stringContaining("nothing to generate")]);
   });
 
-  test("accepts globs and directories, and generates first what their files depend on", async () => {
+  test("llmfs warm accepts globs and directories, and generates first what their files depend on", async () => {
     await using m = await mounted({ snapshot: dependent({ "src/a": "../z", "src/b": "", other: "", z: "" }) });
     const { status } = await m.sandbox.llmfs(["warm", m.dir, "src/*"], { program: BINARY });
     expect(status).toBe(0);
@@ -60,7 +60,7 @@ describeMounted("warm", () => {
     expect(JSON.stringify(m.server.requests.find((one) => pathOf(one) === "src/a")?.body)).toContain("content of z");
   });
 
-  test("names every failed file with its reason, and exits with a status for it", async () => {
+  test("llmfs warm names every failed file with its reason, and exits with a status for it", async () => {
     await using m = await mounted({
       snapshot: dependent({ good: "", bad: "", left: "right", right: "left" }),
       args: ["--timeout", "700ms"],
@@ -75,7 +75,7 @@ describeMounted("warm", () => {
     expect(await m.out("cat good")).toBe("x\n");
   });
 
-  test("stops at Ctrl-C, keeps what is done, and cancels what is under way", async () => {
+  test("llmfs warm stops at Ctrl-C, keeps what is done, and cancels what is in progress", async () => {
     const gate = new Gate();
     const held = gate.holds();
     await using m = await mounted({
@@ -101,14 +101,14 @@ describeMounted("warm", () => {
     expect(m.status().files.ready).toBe(30);
   });
 
-  test("works on a read-only mount", async () => {
+  test("llmfs warm works on a read-only mount", async () => {
     await using m = await mounted({ pending: ["a", "dir/b"], args: ["--read-only"] });
     const { status, stderr } = await m.sandbox.llmfs(["warm", m.dir], { program: BINARY });
     expect([status, stderr]).toEqual([0, expect.stringContaining("2 of 2 files generated")]);
     expect(await m.out("cat dir/b")).toBe(contentOf("dir/b"));
   });
 
-  test("cancels what is under way when it is killed, except for what other readers wait for", async () => {
+  test("llmfs warm cancels what is in progress when it is killed, except for what other readers wait for", async () => {
     const gate = new Gate();
     await using m = await mounted({ pending: ["a", "b"], answer: gate.holds() });
     const child = m.sandbox.start(["warm", m.dir], { program: BINARY });
@@ -124,7 +124,7 @@ describeMounted("warm", () => {
     expect(m.status().files).toMatchObject({ pending: 1, ready: 1 });
   });
 
-  test("reports when the mount goes away during its work", async () => {
+  test("llmfs warm reports when the mount goes away during its work", async () => {
     const gate = new Gate();
     await using m = await mounted({ pending: ["a", "b"], answer: gate.holds() });
     const child = m.sandbox.start(["warm", m.dir], { program: BINARY });
@@ -139,7 +139,7 @@ describeMounted("warm", () => {
     gate.open();
   });
 
-  test("with mount returns when everything is generated, names what failed, and keeps the mount", async () => {
+  test("mount --warm returns when everything is generated, names what failed, and keeps the mount", async () => {
     await using m = await unmounted((path) => (path === "bad" ? { status: 400 } : { stream: contentOf(path) }));
     writeFileSync(m.sandbox.at("from.json"), snapshotOf(["a", "b", "bad"]));
     const args = ["mount", m.dir, "--warm", "--from", "from.json", ...m.modelArgs()];
@@ -149,7 +149,7 @@ describeMounted("warm", () => {
     expect(m.server.requests).toHaveLength(3);
   });
 
-  test("rejects a pattern that matches no file, pending or not", async () => {
+  test("llmfs warm rejects a pattern that matches no file, pending or not", async () => {
     await using m = await mounted({ pending: ["src/a", "b"] });
     const warm = (...patterns: string[]) => m.sandbox.llmfs(["warm", m.dir, ...patterns], { program: BINARY });
     expect((await warm("src", "b")).status).toBe(0);
@@ -160,7 +160,7 @@ describeMounted("warm", () => {
     expect([typo.status, typo.stderr]).toEqual([2, expect.stringContaining(`zzz*: no file in ${m.dir} matches`)]);
   });
 
-  test("with mount, interrupted, leaves no mount behind, and says what happens to files that are done", async () => {
+  test("mount --warm, when interrupted, leaves no mount behind, and says what happens to files that are done", async () => {
     await using m = await unmounted(() => ({ hang: true }));
     writeFileSync(m.sandbox.at("from.json"), snapshotOf(["a", "b"]));
     const child = m.sandbox.start(
@@ -180,7 +180,7 @@ describeMounted("warm", () => {
     await eventually("it is gone", () => !readFileSync("/proc/self/mounts", "utf8").includes(` ${m.dir} `));
   });
 
-  test("with run and mount prints one line for a cause that many files share; the log names every file", async () => {
+  test("run --warm and mount --warm print one line for a cause that many files share; the log names every file", async () => {
     await using m = await unmounted();
     const files = paths(20);
     writeFileSync(m.sandbox.at("from.json"), snapshotOf(files));
@@ -198,7 +198,7 @@ describeMounted("warm", () => {
     for (const path of files) expect(log).toContain(`/${path}: EIO: no recording for /${path}`);
   });
 
-  test("with run starts the command when everything is generated, and not at all if something failed", async () => {
+  test("run --warm starts the command when everything is generated, and not at all if something failed", async () => {
     await using m = await unmounted();
     writeFileSync(m.sandbox.at("from.json"), snapshotOf(["a", "b"]));
     const run = (script: string) =>
@@ -215,7 +215,7 @@ describeMounted("warm", () => {
 });
 
 describeMounted("a budget of three calls", () => {
-  test("allows exactly three, however many of twenty concurrent readers ask; the others get EDQUOT", async () => {
+  test("a budget of three calls allows exactly three, however many of twenty concurrent readers ask; the others get EDQUOT", async () => {
     const pending = paths(20);
     await using m = await mounted({ pending, args: ["--max-calls", "3", "--concurrency", "20"] });
     const results = await Promise.all(pending.map((path) => m.sh(`cat ${path}`)));
@@ -226,7 +226,7 @@ describeMounted("a budget of three calls", () => {
     expect(JSON.parse(await m.out("cat .llmfs/usage.json"))).toMatchObject({ calls: 3, limits: { calls: 3 } });
   });
 
-  test("allows exactly three to a failing server, including retries", async () => {
+  test("a budget of three calls allows exactly three to a failing server, including retries", async () => {
     const pending = paths(20);
     const answer = () => ({ status: 503 });
     await using m = await mounted({ pending, answer, args: ["--max-calls", "3", "--concurrency", "20"] });
@@ -238,7 +238,7 @@ describeMounted("a budget of three calls", () => {
 });
 
 describeMounted("the requests of a tree", () => {
-  test("are the same in whatever order its files are read, one by one or concurrently", async () => {
+  test("the requests of a tree are the same in whatever order its files are read, one by one or concurrently", async () => {
     const depends = Object.fromEntries(paths(12).map((path, index) => [path, index % 4 === 0 ? "../shared.md" : ""]));
     const snapshot = JSON.parse(dependent({ ...depends, "shared.md": "", "late.md": "dir0/file0.txt" }));
     snapshot.entries.push({ path: "/NOTES.md", type: "file", text: "static\n" });

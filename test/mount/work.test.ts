@@ -22,7 +22,7 @@ head -c 300000 /dev/urandom > data/blob; ln -s ../docs/d1.md data/link; chmod +x
 git add -A; git commit -qm one; echo more >> docs/d1.md; git commit -qam two; git branch side HEAD~1`;
 
 describeMounted("a repository of some hundred files", () => {
-  test("can be cloned, built, changed and removed, and git status is right", async () => {
+  test("a repository of some hundred files can be cloned, built, changed and removed, and git status is right", async () => {
     await using m = await mounted();
     await m.out(REPOSITORY);
     const git = "export HOME=$OUT; cd clone && git";
@@ -45,7 +45,7 @@ describeMounted("a repository of some hundred files", () => {
     expect(m.server.requests.length).toBe(0);
   });
 
-  test("whose files are pending can be generated, built, and put under version control", async () => {
+  test("a repository whose files are pending can be generated, built, and put under version control", async () => {
     const sources: Readonly<Record<string, string>> = {
       "src/main.c":
         '#include <stdio.h>\n#include "add.h"\nint main(void) { printf("%d\\n", add(20, 22)); return 0; }\n',

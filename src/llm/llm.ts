@@ -54,6 +54,11 @@ export interface ChatAnswer {
   readonly recorded?: boolean;
   /** The maximum cost in US dollars; absent if the price is not known. */
   readonly usd?: number;
+  /**
+   * The text is not what a model sent, but the content of a file that passed a check: every byte counts, and it may be
+   * empty. The reasons why the file was written again before it passed, oldest first.
+   */
+  readonly frozen?: readonly string[];
 }
 
 export interface ChatOptions {
@@ -71,6 +76,8 @@ export interface ChatOptions {
   readonly onPhase?: (phase: ChatPhase) => void;
   /** Do not use an answer recorded earlier if a new one is possible. */
   readonly again?: true;
+  /** The answer is useful only once: it is neither taken from recordings nor recorded. */
+  readonly unrecorded?: true;
   /**
    * What the request is for, in words: a file's path, "structure". For messages and recordings; not part of the key.
    */
@@ -86,6 +93,27 @@ export interface ChatOptions {
  */
 export type ChatPhase = "elsewhere" | "queued" | "asked";
 
+/** The content of a file, to be recorded as the answer to the request for that file. */
+export interface FrozenContent {
+  readonly request: ChatRequest;
+  readonly label: string;
+  readonly text: string;
+  /** The model that wrote it, as the server named it. */
+  readonly model: string;
+  readonly usage?: ChatUsage;
+  /** As in ChatAnswer. */
+  readonly frozen: readonly string[];
+  /** Whether an answer gives the same content. Then it stays as it is. */
+  isGivenBy(answer: ChatAnswer): boolean;
+}
+
+export interface Freezing {
+  /** The key of each request, in the order of the contents. */
+  readonly keys: readonly string[];
+  /** How many answers were recorded; all others were recorded already. */
+  readonly written: number;
+}
+
 export interface LanguageModel {
   /** Answers one request, with retries and deadlines of its own. Rejects only with LlmError. */
   complete(request: ChatRequest, options?: ChatOptions): Promise<ChatAnswer>;
@@ -99,6 +127,11 @@ export interface LanguageModel {
    * once more swaps them back. Never rejects. Absent if no answers are kept.
    */
   restore?(key: string): Promise<void>;
+  /**
+   * Records these contents as the answers to their requests: all of them, or none if it rejects. Rejects with LlmError.
+   * Absent if no answers are kept.
+   */
+  freeze?(contents: readonly FrozenContent[]): Promise<Freezing>;
 }
 
 /**

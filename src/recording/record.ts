@@ -9,6 +9,7 @@
  *     tokens: 812 in, 344 out
  *     parameters: {"temperature":0.2}
  *     schema: {"name":"…","schema":{…}}
+ *     frozen: ["the test expects tide_height"]
  *     answer: sha256 of the answer
  *
  *     system
@@ -21,6 +22,7 @@
  *     the text as it is, to the end of the file
  *
  * "for" is JSON if it contains a control character; "tokens", "parameters" and "schema" are left out if there are none.
+ * "frozen" is in recordings of a file's content that passed a check: the reasons why it was written again before.
  * The request is stored in full because a recording is checked against its key, and misses are explained by it. There
  * are no times, no headers and no API keys: recording the same answer twice gives the same bytes.
  */
@@ -50,6 +52,7 @@ export function writeRecording({ key, label, request, answer }: Recording): stri
   const { parameters, schema } = parametersText(request);
   if (parameters !== undefined) lines.push(`parameters: ${parameters}`);
   if (schema !== undefined) lines.push(`schema: ${schema}`);
+  if (answer.frozen !== undefined) lines.push(`frozen: ${JSON.stringify(answer.frozen)}`);
   lines.push(`answer: ${digest(text)}`);
   return `${lines.join("\n")}${conversation(request)}${ANSWER}${text}`;
 }
@@ -170,11 +173,17 @@ export function faultOf(name: string, error: unknown): Fault {
 
 function checkDigest(fields: ReadonlyMap<string, string>, request: ChatRequest, answer: string): Recording {
   const usage = usageOf(fields.get("tokens"));
+  const frozen = frozenOf(fields.get("frozen"));
   const recording: Recording = {
     key: requireField(fields, "key"),
     label: parseLabel(requireField(fields, "for")),
     request,
-    answer: { text: answer, model: parseLabel(requireField(fields, "answered by")), ...(usage && { usage }) },
+    answer: {
+      text: answer,
+      model: parseLabel(requireField(fields, "answered by")),
+      ...(usage && { usage }),
+      ...(frozen && { frozen }),
+    },
   };
   if (digest(answer) !== requireField(fields, "answer")) throw new Error("its answer was changed or truncated");
   return recording;
@@ -216,6 +225,13 @@ function usageOf(tokens: string | undefined): ChatUsage | undefined {
   const match = /^(\d+) in, (\d+) out$/.exec(tokens);
   if (match === null) throw new Error('"tokens" in its header is malformed');
   return { inputTokens: Number(match[1]), outputTokens: Number(match[2]) };
+}
+
+function frozenOf(json: string | undefined): readonly string[] | undefined {
+  if (json === undefined) return undefined;
+  const reasons: unknown = JSON.parse(json);
+  if (Array.isArray(reasons) && reasons.every((reason) => typeof reason === "string")) return reasons;
+  throw new Error('"frozen" in its header is malformed');
 }
 
 function parametersOf(json: string | undefined): Omit<ChatRequest, "model" | "messages" | "schema"> {

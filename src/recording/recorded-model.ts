@@ -4,6 +4,7 @@ import { pause } from "../abort.ts";
 import { reasonOf } from "../errno.ts";
 import { type ChatAnswer, type ChatOptions, type ChatRequest, type LanguageModel, LlmError } from "../llm/llm.ts";
 import { explainMiss } from "./explain-miss.ts";
+import { freezeInto } from "./freeze.ts";
 import { requestKey } from "./key.ts";
 import { type Claim, NOBODY_ELSE, type Recording, type RecordingStore } from "./recording.ts";
 
@@ -67,7 +68,10 @@ export function createRecordedModel(
     const label = options.label ?? "";
     // If this process was stopped for longer than a claim lives, another one may have asked.
     const theirs = first ? await findOrWarn(key, label, request) : undefined;
-    if (theirs !== undefined) return { ...answer, text: theirs.text, model: theirs.model, key };
+    if (theirs !== undefined) {
+      const { frozen } = theirs;
+      return { ...answer, text: theirs.text, model: theirs.model, key, ...(frozen && { frozen }) };
+    }
     try {
       await store.put({ key, label, request, answer: { text, model: answer.model, ...(usage && { usage }) } });
     } catch (error) {
@@ -163,6 +167,12 @@ export function createRecordedModel(
     return answer;
   }
 
+  async function askUnrecorded(request: ChatRequest, options: ChatOptions): Promise<ChatAnswer> {
+    if (model !== undefined) return model.complete(request, options);
+    const what = options.label ?? "this request";
+    throw new LlmError("unrecorded", `${what} needs a model, and only recordings are used here`);
+  }
+
   async function findRecorded(key: string, label?: string, request?: ChatRequest): Promise<Recording | undefined> {
     try {
       return await store.get(key, label, request);
@@ -175,6 +185,7 @@ export function createRecordedModel(
   async function complete(request: ChatRequest, options: ChatOptions): Promise<ChatAnswer> {
     const key = requestKey(request);
     if (options.signal?.aborted) throw cancelled(options.label ?? "a file");
+    if (options.unrecorded === true) return askUnrecorded(request, options);
     const again = mode === "record" || (mode === "auto" && options.again === true && model !== undefined);
     if (again || mode === "off") return askAgain(request, options, key);
     const answer = await (mode === "replay" ? find : findOrWarn)(key, options.label, request);
@@ -211,6 +222,7 @@ export function createRecordedModel(
         );
       }
     },
+    ...(mode !== "off" && mode !== "replay" && { freeze: (contents) => freezeInto(store, contents, others) }),
     async complete(request, options = {}) {
       try {
         const answer = await complete(request, options);

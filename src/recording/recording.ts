@@ -23,6 +23,8 @@ export interface RecordedAnswer {
   /** The model as the server named it. */
   readonly model: string;
   readonly usage?: ChatUsage;
+  /** As in ChatAnswer. */
+  readonly frozen?: readonly string[];
 }
 
 /**

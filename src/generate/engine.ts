@@ -6,13 +6,14 @@
  * generation per file), or servers and recordings (they are behind the model).
  */
 import { abortable, memoize, pause } from "../abort.ts";
-import { DEFAULT_GENERATOR, GENERATOR, METADATA, OURS, policyText } from "../attributes.ts";
+import { GENERATOR, METADATA, OURS, policyText } from "../attributes.ts";
 import { FsError } from "../errno.ts";
-import type { LlmContext } from "../generators/builtin/llm.ts";
+import { createLlmGenerator, type LlmContext } from "../generators/builtin/llm.ts";
+import { parseReasons, REWRITTEN } from "../generators/builtin/rewritten.ts";
 import type { Binding, Rule, Rules } from "../generators/config/rules.ts";
 import type { ContentGenerator, FileContent, ListContext } from "../generators/contract.ts";
 import { createBuiltInGenerators } from "../generators/index.ts";
-import type { ChatMessage, ChatPhase, LanguageModel } from "../llm/llm.ts";
+import type { ChatMessage, ChatPhase, ChatRequest, LanguageModel } from "../llm/llm.ts";
 import type {
   ContentSink,
   Generate,
@@ -20,6 +21,7 @@ import type {
   GenerationRequest,
   List,
   ListingRequest,
+  Rewrite,
   StageListener,
 } from "../rpc/generation.ts";
 import type { LogLevel } from "../rpc/messages.ts";
@@ -27,7 +29,9 @@ import type { TreeEntry, TreePort } from "../rpc/tree-port.ts";
 import { bindingOf, originOf } from "./binding.ts";
 import { deliver, metadataText } from "./content.ts";
 import { folderOf } from "./context/outline.ts";
-import { askForFileAlone } from "./context/prompts.ts";
+import { askForFileAlone, rewritePrompt } from "./context/prompts.ts";
+import { redact } from "./context/redact.ts";
+import { textOf } from "./context/related.ts";
 import { stamp } from "./provenance.ts";
 import { listDirectory } from "./run-list.ts";
 import { sightOf } from "./sight.ts";
@@ -66,6 +70,11 @@ export interface Engine extends AsyncDisposable {
   readonly list: List;
   /** The exact request of the generator "llm" for a file, without secrets. Sends nothing and generates nothing. */
   preview(request: GenerationRequest): Promise<readonly ChatMessage[]>;
+  /**
+   * The exact request of the generator "llm" for a file whose dependencies are generated; undefined if the file has another
+   * generator. Rejects like `generate`.
+   */
+  requestFor(request: GenerationRequest, signal: AbortSignal): Promise<ChatRequest | undefined>;
   /** The names of all generators. */
   readonly generators: readonly string[];
 }
@@ -90,18 +99,16 @@ export function createEngine(options: EngineOptions): Engine {
     };
     return await sight(contextOfRule.viewer).context.compose(path, { ...contextOfRule, read });
   }
-  const builtIn = createBuiltInGenerators({
-    llm: {
-      model: options.model,
-      modelName: options.modelName,
-      compose,
-      askForFileAlone,
-      ...(options.temperature !== undefined && { temperature: options.temperature }),
-    },
-  });
-  const generators = new Map([...builtIn, ...(options.generators ?? [])]);
   /** The only generator that reports itself when the work begins, which is when the request is sent. */
-  const llm = builtIn.get(DEFAULT_GENERATOR);
+  const llm = createLlmGenerator({
+    model: options.model,
+    modelName: options.modelName,
+    compose,
+    askForFileAlone,
+    askToRewrite: (path, { instruction }) => rewritePrompt(path, instruction),
+    ...(options.temperature !== undefined && { temperature: options.temperature }),
+  });
+  const generators = new Map([...createBuiltInGenerators(llm), ...(options.generators ?? [])]);
   const slots = new Semaphore(concurrency);
 
   const bind = (request: GenerationRequest): Binding => bindingOf(options.rules, request);
@@ -182,7 +189,11 @@ export function createEngine(options: EngineOptions): Engine {
   ): Promise<GeneratedContent> {
     const origin = `${request.path}: generator "${binding.generator}"`;
     const generator = requireGenerator(binding.generator, origin);
-    const context = contextFor(request, binding, signal, place);
+    if (request.rewrite !== undefined && generator !== llm) {
+      throw new FsError("EOPNOTSUPP", `${origin} cannot write a file again from an instruction`);
+    }
+    const rewrite = request.rewrite && (await prepareRewrite(request, request.rewrite));
+    const context: LlmContext = { ...contextFor(request, binding, signal, place), ...(rewrite && { rewrite }) };
     if (generator !== llm) place.stages.set("working");
     const result: unknown = await generator.generate(originOf(request), context);
     const refresh = binding.refresh === undefined ? {} : { refresh: policyText(binding.refresh) };
@@ -196,6 +207,16 @@ export function createEngine(options: EngineOptions): Engine {
     const content = await deliver(result.content, origin, limits, signal, sink);
     const metadata = metadataText(result.metadata, (text) => log("warn", `${origin}: ${text}`));
     return { ...content, metadata: new Map([...metadata].map(([key, value]) => [key, hide(value)])), ...refresh };
+  }
+
+  async function prepareRewrite(request: GenerationRequest, { content, instruction }: Rewrite) {
+    const text = textOf(content, LONGEST_REWRITTEN);
+    if (text === undefined) {
+      const limit = `text of at most ${LONGEST_REWRITTEN} bytes`;
+      throw new FsError("EFBIG", `${request.path} cannot be written again: its content is not ${limit}`);
+    }
+    const earlier = parseReasons(request.file.xattrs.get(`${METADATA}${REWRITTEN}`));
+    return { content: options.redact === false ? text : await redact(text), instruction, earlier };
   }
 
   function requireGenerator(name: string, origin: string): ContentGenerator {
@@ -272,6 +293,16 @@ export function createEngine(options: EngineOptions): Engine {
         );
       });
     },
+    async requestFor(request, signal) {
+      const binding = bind(request);
+      if (generators.get(binding.generator) !== llm) return undefined;
+      const origin = `${request.path}: generator "${binding.generator}"`;
+      try {
+        return await llm.requestFor(originOf(request), contextFor(request, binding, signal));
+      } catch (error) {
+        throw toFsError(error, origin);
+      }
+    },
     preview(request) {
       const asked = contextFor(request, bind(request), new AbortController().signal);
       const { tree: seen, context } = sight(request.viewer);
@@ -300,6 +331,9 @@ interface SlotPlace {
 
 /** A low number, so that the first request is sent while the next ones are being composed. */
 const COMPOSED_AT_ONCE = 4;
+
+/** The limit for the content of a file that is written again. */
+const LONGEST_REWRITTEN = 1024 * 1024;
 
 /** The limit for file contents in a preview, and the placeholder for a file that would be generated first. */
 const PREVIEWED = 1024 * 1024;

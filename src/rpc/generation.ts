@@ -1,6 +1,9 @@
 /** What the filesystem thread asks to be generated or listed, and what it gets for an answer. All of it is plain data. */
 import type { FileInfo } from "./tree-port.ts";
 
+/** The ticket of a request that no attempt belongs to, because nothing is to be generated. */
+export const NO_TICKET = 0;
+
 /** A file somebody waits for. The ticket names this attempt, the ino names the file for as long as it lives. */
 export interface GenerationRequest {
   readonly ticket: number;
@@ -20,6 +23,8 @@ export interface GenerationRequest {
   readonly renews?: true;
   /** Somebody wants another content than the one there is: an earlier answer will not do. */
   readonly again?: true;
+  /** The file is written again from its content and an instruction. Only the generator "llm" can do that. */
+  readonly rewrite?: Rewrite;
   /** Milliseconds to wait first: above 0 for a file that failed before, more with every time. */
   readonly pause: number;
   /** Which layout the tree had when the attempt began: see TreePort.layout. Absent: where it never changes. */
@@ -31,6 +36,13 @@ export interface GenerationRequest {
    * that this user may not read, and no rule makes the file, unless it exists because of one.
    */
   readonly viewer?: number;
+}
+
+export interface Rewrite {
+  /** The content so far. */
+  readonly content: Uint8Array;
+  /** What must change, in words. */
+  readonly instruction: string;
 }
 
 /** What a finished generation hands over. */

@@ -50,6 +50,15 @@ export function askForFileAlone(path: string): string {
   );
 }
 
+/** The message that follows the content of a file that must be written again. */
+export function rewritePrompt(path: string, instruction: string): string {
+  return (
+    `That content has to change:\n\n${fence(instruction.trim())}\n\nWrite the file ${printable(path.slice(1))} again with that ` +
+    "change, and keep the rest as it is. Answer with the whole content of the file and nothing else: no introduction, no " +
+    "explanation, no code fence around it."
+  );
+}
+
 export interface ContentParts {
   readonly path: string;
   readonly description?: string;

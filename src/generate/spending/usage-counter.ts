@@ -58,6 +58,7 @@ export class UsageCounter {
     return {
       ...(model.forget && { forget: model.forget }),
       ...(model.restore && { restore: model.restore }),
+      ...(model.freeze && { freeze: model.freeze }),
       complete: (request, options) => {
         const answer = counted(request, options);
         this.#underWay.set(answer, options?.signal);

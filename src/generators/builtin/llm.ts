@@ -4,6 +4,7 @@ import type { ChatAnswer, ChatMessage, ChatOptions, ChatPhase, ChatRequest, Lang
 import { LlmError } from "../../llm/llm.ts";
 import type { ContentGenerator, GeneratorContext } from "../contract.ts";
 import { readFileAnswer } from "./clean-answer.ts";
+import { formatReasons, REWRITTEN } from "./rewritten.ts";
 
 export interface LlmOptions {
   readonly model: LanguageModel;
@@ -13,6 +14,8 @@ export interface LlmOptions {
   readonly compose: (path: string, context: LlmContext) => Promise<readonly ChatMessage[]>;
   /** The message that follows an answer with more than the file. */
   readonly askForFileAlone: (path: string) => string;
+  /** The message that follows the content of a file that must be written again. */
+  readonly askToRewrite: (path: string, rewrite: { readonly instruction: string }) => string;
   /** Default: that of the server, the only value that every model accepts. */
   readonly temperature?: number;
   readonly maxTokens?: number;
@@ -24,26 +27,51 @@ export interface LlmContext extends GeneratorContext {
   readonly onPhase?: (phase: ChatPhase) => void;
   /** As in GenerationRequest. */
   readonly viewer?: number;
+  /** The file is written again. */
+  readonly rewrite?: {
+    /** The content so far, without secrets. */
+    readonly content: string;
+    readonly instruction: string;
+    /** The instructions of earlier times, oldest first. */
+    readonly earlier: readonly string[];
+  };
+}
+
+export interface LlmGenerator extends ContentGenerator {
+  /** The request for a file. It is the same when the file is written again. */
+  requestFor(path: string, context: LlmContext): Promise<ChatRequest>;
 }
 
 /** Content from a language model: one plain-text completion, without JSON around the file's text. */
-export function createLlmGenerator(options: LlmOptions): ContentGenerator {
+export function createLlmGenerator(options: LlmOptions): LlmGenerator {
   const { model } = options;
+
+  async function requestFor(path: string, context: LlmContext): Promise<ChatRequest> {
+    const temperature =
+      numberIn(path, "temperature", await context.setting("temperature"), 0, 2) ?? options.temperature;
+    const longest = numberIn(path, "max-tokens", await context.setting("max-tokens"), 1, 1e9) ?? options.maxTokens;
+    return {
+      model: context.model ?? options.modelName,
+      messages: await options.compose(path, context),
+      ...(temperature !== undefined && { temperature }),
+      ...(longest !== undefined && { maxTokens: Math.floor(longest) }),
+    };
+  }
+
   return {
+    requestFor,
     async generate(path, context: LlmContext) {
-      const temperature =
-        numberIn(path, "temperature", await context.setting("temperature"), 0, 2) ?? options.temperature;
-      const longest = numberIn(path, "max-tokens", await context.setting("max-tokens"), 1, 1e9) ?? options.maxTokens;
-      const request = {
-        model: context.model ?? options.modelName,
-        messages: await options.compose(path, context),
-        ...(temperature !== undefined && { temperature }),
-        ...(longest !== undefined && { maxTokens: Math.floor(longest) }),
-      };
+      const own = await requestFor(path, context);
+      const { rewrite } = context;
+      const request = rewrite === undefined ? own : followUp(own, rewrite.content, options.askToRewrite(path, rewrite));
       const again = context.again === true ? { again: context.again } : {};
+      const once = rewrite === undefined ? {} : { unrecorded: true as const };
       const { signal, onPhase } = context;
-      const how = { signal, ...again, ...(onPhase === undefined ? {} : { onPhase }) };
+      const how = { signal, ...again, ...once, ...(onPhase === undefined ? {} : { onPhase }) };
       const answer = await model.complete(request, { ...how, label: path });
+      if (answer.frozen !== undefined) {
+        return { content: answer.text, metadata: describeAnswers([answer], answer.frozen) };
+      }
       const reading = readFileAnswer(answer.text, path);
       if (reading.missing !== undefined) {
         await model.forget?.(request);
@@ -51,17 +79,9 @@ export function createLlmGenerator(options: LlmOptions): ContentGenerator {
         throw new LlmError("empty", `${answer.model} sent ${what} for ${path}; try again, or another model`);
       }
       const better = reading.unclear ? await askAgain(path, request, answer, how, context) : undefined;
-      const answers = better === undefined ? [answer] : [answer, better.answer];
-      return {
-        content: better?.text ?? reading.text,
-        metadata: {
-          model: answer.model,
-          ...sumUsage(answers),
-          // The key of the first request: the second one follows from its answer.
-          ...(answer.key && { request: answer.key }),
-          ...(answers.every(({ recorded }) => recorded === true) && { recorded: true }),
-        },
-      };
+      const reasons = rewrite === undefined ? [] : [...rewrite.earlier, rewrite.instruction];
+      const answers: readonly [ChatAnswer, ...ChatAnswer[]] = better === undefined ? [answer] : [answer, better.answer];
+      return { content: better?.text ?? reading.text, metadata: describeAnswers(answers, reasons) };
     },
   };
 
@@ -77,12 +97,7 @@ export function createLlmGenerator(options: LlmOptions): ContentGenerator {
     how: ChatOptions,
     context: GeneratorContext,
   ): Promise<{ readonly text: string; readonly answer: ChatAnswer } | undefined> {
-    const messages = [
-      ...request.messages,
-      { role: "assistant" as const, content: first.text },
-      { role: "user" as const, content: options.askForFileAlone(path) },
-    ];
-    const repair = { ...request, messages };
+    const repair = followUp(request, first.text, options.askForFileAlone(path));
     try {
       const answer = await model.complete(repair, { ...how, label: `${REPAIR}${path}` });
       const reading = readFileAnswer(answer.text, path);
@@ -95,6 +110,32 @@ export function createLlmGenerator(options: LlmOptions): ContentGenerator {
     }
     return undefined;
   }
+}
+
+/** The request that continues a conversation after an answer. */
+function followUp(request: ChatRequest, answer: string, message: string): ChatRequest {
+  const messages: readonly ChatMessage[] = [
+    ...request.messages,
+    { role: "assistant", content: answer },
+    { role: "user", content: message },
+  ];
+  return { ...request, messages };
+}
+
+/** Metadata of the content. `reasons` says why the file was written again. */
+function describeAnswers(
+  answers: readonly [ChatAnswer, ...ChatAnswer[]],
+  reasons: readonly string[],
+): Readonly<Record<string, string | number | boolean>> {
+  const [first] = answers;
+  return {
+    model: first.model,
+    ...sumUsage(answers),
+    // The key of the first request: the second one follows from its answer.
+    ...(first.key && { request: first.key }),
+    ...(answers.every(({ recorded }) => recorded === true) && { recorded: true }),
+    ...(reasons.length > 0 && { [REWRITTEN]: formatReasons(reasons) }),
+  };
 }
 
 /** The prefix of the label under which the second request is recorded. No path begins with it. */

@@ -33,10 +33,11 @@ function context(more: Partial<GeneratorContext> = {}): GeneratorContext {
 
 const compose = async (path: string) => [{ role: "user" as const, content: `write ${path}` }];
 const askForFileAlone = (path: string) => `only ${path}`;
+const askToRewrite = (path: string, { instruction }: { readonly instruction: string }) => `${path}: ${instruction}`;
 
 test("the content is one plain-text completion without its fence, with metadata", async () => {
   const model = scriptedModel("```c\nint x;\n```");
-  const result = await createLlmGenerator({ model, modelName: "m", compose, askForFileAlone }).generate(
+  const result = await createLlmGenerator({ model, modelName: "m", compose, askForFileAlone, askToRewrite }).generate(
     "/a.c",
     context(),
   );
@@ -47,7 +48,7 @@ test("the content is one plain-text completion without its fence, with metadata"
 
 test("a directory's model is used instead", async () => {
   const model = scriptedModel("x");
-  await createLlmGenerator({ model, modelName: "m", compose, askForFileAlone }).generate(
+  await createLlmGenerator({ model, modelName: "m", compose, askForFileAlone, askToRewrite }).generate(
     "/a.c",
     context({ model: "special" }),
   );
@@ -56,14 +57,20 @@ test("a directory's model is used instead", async () => {
 
 test("an empty fence makes an empty file; an empty answer is an error", async () => {
   const generator = (text: string) =>
-    createLlmGenerator({ model: scriptedModel(text), modelName: "m", compose, askForFileAlone });
+    createLlmGenerator({ model: scriptedModel(text), modelName: "m", compose, askForFileAlone, askToRewrite });
   expect(await generator("```\n```").generate("/a.c", context())).toMatchObject({ content: "" });
   await expect(Promise.resolve(generator(" \n").generate("/a.c", context()))).rejects.toThrow("empty answer");
 });
 
 for (const thoughts of ["<think>Well.</think>\n", "<thinking>Well, let me", " <think>a</think>\n \n"]) {
   test(`an answer that contains only thoughts is an error: ${JSON.stringify(thoughts)}`, async () => {
-    const generator = createLlmGenerator({ model: scriptedModel(thoughts), modelName: "m", compose, askForFileAlone });
+    const generator = createLlmGenerator({
+      model: scriptedModel(thoughts),
+      modelName: "m",
+      compose,
+      askForFileAlone,
+      askToRewrite,
+    });
     const made = Promise.resolve(generator.generate("/a.c", context()));
     await expect(made).rejects.toThrow("m sent reasoning but no answer for /a.c; try again, or another model");
   });
@@ -113,7 +120,7 @@ describe("an answer that may contain more than the file", () => {
   /** The generator with a script, its requests, and what it warned of. */
   function made(model: LanguageModel, more: Partial<GeneratorContext> = {}) {
     const warnings: string[] = [];
-    const generator = createLlmGenerator({ model, modelName: "m", compose, askForFileAlone });
+    const generator = createLlmGenerator({ model, modelName: "m", compose, askForFileAlone, askToRewrite });
     const log = { debug() {}, info() {}, warn: (text: string) => void warnings.push(text) };
     return { content: Promise.resolve(generator.generate("/a.c", context({ log, ...more }))), warnings };
   }
@@ -184,8 +191,52 @@ describe("an answer that may contain more than the file", () => {
 
   test("an answer for a prose file is never sent back", async () => {
     const model = scriptedModel(UNCLEAR);
-    const generator = createLlmGenerator({ model, modelName: "m", compose, askForFileAlone });
+    const generator = createLlmGenerator({ model, modelName: "m", compose, askForFileAlone, askToRewrite });
     expect(await generator.generate("/README.md", context())).toMatchObject({ content: UNCLEAR });
     expect(model.requests).toHaveLength(1);
+  });
+});
+
+describe("a file that is written again", () => {
+  const rewrite = { content: "int x;\n", instruction: "call it y", earlier: ["call it x"] };
+  const generate = (model: LanguageModel) =>
+    createLlmGenerator({ model, modelName: "m", compose, askForFileAlone, askToRewrite }).generate("/a.c", {
+      ...context(),
+      rewrite,
+    } as GeneratorContext);
+
+  test("is requested with its content and the instruction after its own request", async () => {
+    const model = scriptedModel("```c\nint y;\n```");
+    const result = await generate(model);
+    expect(model.requests[0]?.messages).toEqual([
+      { role: "user", content: "write /a.c" },
+      { role: "assistant", content: "int x;\n" },
+      { role: "user", content: "/a.c: call it y" },
+    ]);
+    expect(result).toEqual({
+      content: "int y;\n",
+      metadata: { model: "m", input_tokens: 11, output_tokens: 7, rewritten: "call it x\ncall it y" },
+    });
+  });
+
+  test("is neither taken from recordings nor recorded", async () => {
+    const model = scriptedModel("int y;", "int z;");
+    const store = createMemoryStore("memory");
+    const recorded = createRecordedModel(model, store, { mode: "auto" });
+    expect([await generate(recorded), await generate(recorded)]).toMatchObject([
+      { content: "int y;\n" },
+      { content: "int z;\n" },
+    ]);
+    expect(await store.list()).toEqual([]);
+  });
+});
+
+test("frozen content is used to the byte, also where an answer would be cleaned", async () => {
+  const text = "Here you are:\n\n```c\nint x;\n```";
+  const model: LanguageModel = { complete: async () => ({ text, model: "m", frozen: ["call it\nx"] }) };
+  const generator = createLlmGenerator({ model, modelName: "m", compose, askForFileAlone, askToRewrite });
+  expect(await generator.generate("/a.c", context())).toEqual({
+    content: text,
+    metadata: { model: "m", rewritten: "call it x" },
   });
 });

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { abortable, memoize, memoizeSuccess, pause, waitUntil, within } from "../src/abort.ts";
 
-test("a pause ends when its signal fires, with the signal's reason or with one of its own", async () => {
+test("a pause ends when its signal is aborted, with the signal's reason or with a given one", async () => {
   const stop = new AbortController();
   const [plain, worded] = [pause(60_000, stop.signal), pause(60_000, stop.signal, () => new Error("cancelled"))];
   stop.abort(new Error("enough"));
@@ -10,7 +10,7 @@ test("a pause ends when its signal fires, with the signal's reason or with one o
   await expect(pause(60_000, stop.signal)).rejects.toThrow("enough");
 });
 
-test("work that ignores a signal is left behind", async () => {
+test("work that ignores its signal is abandoned", async () => {
   const stop = new AbortController();
   const waiting = abortable(stop.signal, new Promise(() => {}));
   stop.abort(new Error("enough"));
@@ -18,20 +18,20 @@ test("work that ignores a signal is left behind", async () => {
   expect(await abortable(new AbortController().signal, Promise.resolve(1))).toBe(1);
 });
 
-test("work has its time, and no timer outlives it", async () => {
+test("work has its time limit, and no timer outlives it", async () => {
   await expect(within(1, new Promise(() => {}), () => new Error("late"))).rejects.toThrow("late");
   expect(await within(60_000, Promise.resolve(1), () => new Error("late"))).toBe(1);
   await expect(within(60_000, Promise.reject(new Error("broken")), () => new Error("late"))).rejects.toThrow("broken");
 });
 
-test("a condition is waited for until it holds, or for so long", async () => {
+test("waiting for a condition ends when it holds, or after a time limit", async () => {
   let looks = 0;
   expect(await waitUntil(() => ++looks === 3, 60_000, 1)).toBe(true);
   expect(looks).toBe(3);
   expect(await waitUntil(() => false, 5, 1)).toBe(false);
 });
 
-test("what is made once is made once; a failure is kept, or tried again", async () => {
+test("a memoized result is computed once; a failure is kept, or retried", async () => {
   let calls = 0;
   const failing = async () => {
     calls++;

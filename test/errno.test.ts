@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { FsError, reasonOf } from "../src/errno.ts";
 
 describe("an error that becomes an errno", () => {
-  test("names its path once, however many pass it on", () => {
+  test("an error that becomes an errno names its path once, however many callers pass it on", () => {
     const error = new FsError("EACCES", "permission denied", { path: "/a" });
     expect([error.message, error.reason]).toEqual(["/a: permission denied", "permission denied"]);
     expect(error.at("/a")).toBe(error);
@@ -10,7 +10,7 @@ describe("an error that becomes an errno", () => {
     expect([around.code, around.message, around.cause]).toEqual(["EACCES", "/b: /a: permission denied", error]);
   });
 
-  test("is made of anything that is thrown: EIO, with the cause", () => {
+  test("an errno error is made of anything that is thrown: EIO, with the cause", () => {
     const error = new FsError("ENOSPC");
     const bug = new TypeError("no such method");
     expect(FsError.from(error)).toBe(error);
@@ -18,7 +18,7 @@ describe("an error that becomes an errno", () => {
     expect(FsError.from("text")).toMatchObject({ code: "EIO", message: "text" });
   });
 
-  test("gives its reason to whoever has named the path: its own errors, those of another thread, and others", () => {
+  test("an errno error tells a caller that knows the path only the reason, whether it is local, from another thread, or foreign", () => {
     expect(reasonOf(new FsError("EIO", "broken", { path: "/a" }), "/a")).toBe("broken");
     expect(reasonOf(new FsError("EIO", "/a: broken"), "/a")).toBe("broken");
     expect(reasonOf(new Error("broken"), "/a")).toBe("broken");

@@ -14,7 +14,7 @@ test("an array keeps its address when it is read in a hot loop and its buffer is
 });
 
 describe("a write by another thread", () => {
-  test("does not block this thread", async () => {
+  test("a write by another thread does not block this thread", async () => {
     const [out, into] = libc.pipe();
     const write = libc.writeAsync(into, Buffer.from("hello, and more"), 5);
     if (write === undefined) throw new Error("the C library has no asynchronous writes");
@@ -27,7 +27,7 @@ describe("a write by another thread", () => {
     for (const fd of [out, into]) libc.close(fd);
   });
 
-  test("waits as the kernel does; it can be cancelled before it has begun, and not after that", async () => {
+  test("a write by another thread waits as the kernel does; it can be cancelled before it has begun, and not after that", async () => {
     const [out, into] = libc.pipe();
     const size = libc.growPipe(into, 4096);
     const fill = Buffer.alloc(size, "x");
@@ -46,7 +46,7 @@ describe("a write by another thread", () => {
     for (const fd of [out, into]) libc.close(fd);
   });
 
-  test("to a descriptor that cannot be written fails there too", async () => {
+  test("a write by another thread to a descriptor that cannot be written fails there too", async () => {
     const write = libc.writeAsync(-1, Buffer.from("x"), 1);
     while (write?.done() === false) await Bun.sleep(1);
   });

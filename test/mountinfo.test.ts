@@ -9,7 +9,7 @@ const LINES = `22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 `;
 
 describe("mountinfo", () => {
-  test("has one mount per line, with its mountpoint, device, type and options", () => {
+  test("mountinfo has one mount per line, with its mountpoint, device, type and options", () => {
     expect(readMounts(LINES).slice(0, 2)).toEqual([
       {
         id: "22",
@@ -34,28 +34,28 @@ describe("mountinfo", () => {
     ]);
   });
 
-  test("has blanks, tabs, newlines and backslashes as octal escapes", () => {
+  test("mountinfo writes blanks, tabs, newlines and backslashes as octal escapes", () => {
     expect(readMounts(LINES)[2]?.path).toBe("/a b\tc\nd\\e");
   });
 
-  test("may have an empty source or one with blanks", () => {
+  test("a mount may have an empty source or one with blanks", () => {
     expect(readMounts("36 22 0:31 / /mnt rw - fuse.llmfs a\\040b rw\n")[0]?.source).toBe("a b");
     expect(readMounts("36 22 0:31 / /mnt rw - fuse.llmfs  rw\n")[0]?.source).toBe("");
   });
 
-  test("may have any number of optional fields before the type", () => {
+  test("a line of mountinfo may have any number of optional fields before the type", () => {
     expect(readMounts(LINES)[2]?.type).toBe("tmpfs");
   });
 
-  test("has the root of a bind mount within its filesystem", () => {
+  test("mountinfo gives the root of a bind mount within its filesystem", () => {
     expect(readMounts(LINES)[2]?.root).toBe("/sub");
   });
 
-  test("has paths in UTF-8", () => {
+  test("paths in mountinfo are UTF-8", () => {
     expect(readMounts(LINES)[3]?.path).toBe("/café");
   });
 
-  test("lists a later mount at the same place later", () => {
+  test("mountinfo lists a later mount at the same place later", () => {
     expect(
       readMounts(LINES)
         .filter(({ path }) => path === "/mnt")
@@ -63,11 +63,11 @@ describe("mountinfo", () => {
     ).toEqual(["0:31", "0:34"]);
   });
 
-  test("may have lines that are not mounts, which are ignored", () => {
+  test("lines of mountinfo that are not mounts are ignored", () => {
     expect(readMounts("\n\n1 2 3\n36 22 0:31 / /mnt rw\n")).toEqual([]);
   });
 
-  test("may have a mountpoint named like the separator", () => {
+  test("a mountpoint may be named like the separator", () => {
     const [mount] = readMounts("36 22 0:31 / /- rw shared:1 - fuse.llmfs llmfs rw\n");
     expect(mount).toEqual({
       id: "36",
@@ -81,7 +81,7 @@ describe("mountinfo", () => {
     });
   });
 
-  test("of the running system can be parsed", () => {
+  test("the mountinfo of the running system can be parsed", () => {
     expect(findMountAt("/proc")?.type).toBe("proc");
     expect(findMountAt("/no/such/mount")).toBeUndefined();
   });

@@ -26,11 +26,11 @@ test("signals of a thread and of its process count, except for those that are bl
   expect(parseThreadSignals(STATUS)).toEqual({ pending: 0x8000_0000_0000_0102n, caught: 0x4002n });
 });
 
-test("a status without signals, as of a thread that ends, has none pending", () => {
+test("a status without signals, as of a thread that ends, has no pending signals", () => {
   expect(parseThreadSignals("Name:\tx\nState:\tZ (zombie)\n")).toBeUndefined();
 });
 
-test("a thread is found by its own number, unless it has ended or has no number here", async () => {
+test("a thread is found by its own thread id, unless it has ended or has no id in this namespace", async () => {
   const child = Bun.spawn(["sh", "-c", "trap : USR1; kill -STOP $$; sleep 1000"], {
     stdio: ["ignore", "ignore", "ignore"],
   });

@@ -42,7 +42,7 @@ const looking = (tree: string): readonly (readonly string[])[] => [
 describe("a configuration that contains code, in the current directory", () => {
   beforeEach(() => writeFileSync(sandbox.at("llmfs.config.ts"), code()));
 
-  test("is not run by commands that only inspect, and they report that", async () => {
+  test("a configuration with code is not run by commands that only inspect, and they report that", async () => {
     for (const args of looking("tree.json")) {
       const { stderr } = await llmfs(args);
       expect([args[0], ran()]).toEqual([args[0], false]);
@@ -51,7 +51,7 @@ describe("a configuration that contains code, in the current directory", () => {
     }
   });
 
-  test("is run by them when it is named, and they name it too", async () => {
+  test("a configuration with code is run by inspecting commands if it is named, and they report that too", async () => {
     for (const args of looking("tree.json")) {
       const { stderr } = await llmfs([...args, "--config", "llmfs.config.ts"]);
       expect([args[0], ran()]).toEqual([args[0], true]);
@@ -59,14 +59,14 @@ describe("a configuration that contains code, in the current directory", () => {
     }
   });
 
-  test("is ignored with --config none", async () => {
+  test("a configuration with code is ignored with --config none", async () => {
     for (const args of looking("tree.json")) {
       const { stderr } = await llmfs([...args, "--config", "none"]);
       expect([args[0], ran(), stderr.includes("contains code")]).toEqual([args[0], false, false]);
     }
   });
 
-  test("makes `recordings prune` fail, as recordings that its rules need would be removed", async () => {
+  test("a configuration with code makes `recordings prune` fail, as recordings that its rules need would be removed", async () => {
     const { status } = await llmfs(["recordings", "prune", "--recordings", "rec", "--for", "tree.json"]);
     expect(status).toBe(2);
   });

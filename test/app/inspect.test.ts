@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { recordingsOf } from "../../src/app/inspect.ts";
 import { readConfig } from "../../src/app/settings/settings.ts";
 
-test("the store of a mount is the one it reports; the environment adds the password if it names the same store", () => {
+test("recordings are looked up in the store that the mount reports; the environment adds the password if it names the same store", () => {
   const where = (recordings: string, mounted: string) =>
     recordingsOf(readConfig({}, { HOME: "/home/a", LLMFS_RECORDINGS: recordings }), { recordings: mounted });
   expect(where("redis://:secret@cache/3", "redis://cache/3")).toBe("redis://:secret@cache/3");

@@ -18,7 +18,7 @@ test("the binary is executable and needs nothing beside it", async () => {
   expect([status, stdout]).toEqual([0, `llmfs ${packageJson.version}\n`]);
 });
 
-test("what lies in the folder where it is started does not change what it does", async () => {
+test("files in the current directory do not change what the binary does", async () => {
   writeFileSync(sandbox.at(".env"), "LLMFS_MODE=nonsense\n");
   writeFileSync(sandbox.at("bunfig.toml"), 'preload = ["./evil.ts"]\n');
   writeFileSync(sandbox.at("evil.ts"), 'console.log("evil");\n');
@@ -27,7 +27,7 @@ test("what lies in the folder where it is started does not change what it does",
   expect([status, stdout, stderr]).toEqual([0, "fine\n", ""]);
 });
 
-test("the build refuses what it does not know", async () => {
+test("unknown build options are rejected", async () => {
   const build = Bun.spawn([process.execPath, join(ROOT, "build/build.ts"), "--al"], {
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -76,7 +76,7 @@ describe.each(RUNNERS)("%s", (platform, runner, lacking) => {
   });
 });
 
-test("what was built for the machine at hand is of its own kind", () => {
+test("a binary for this machine has this machine's architecture", () => {
   const header = readFileSync(join(DIST, "llmfs")).subarray(0, 20);
   expect(header.subarray(1, 4).toString()).toBe("ELF");
   // e_machine of elf(5): EM_X86_64, EM_AARCH64.

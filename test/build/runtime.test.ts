@@ -22,7 +22,7 @@ const generate = (server: { baseUrl: string }, env: Readonly<Record<string, stri
     env: { OPENAI_API_KEY: KEY, ...env },
   });
 
-describe("a variable that Bun's own executables obey changes nothing", () => {
+describe("a variable that configures Bun has no effect on llmfs", () => {
   const written = "written";
   test.each([
     ["BUN_OPTIONS", "--preload=./preloaded.js"],
@@ -36,7 +36,7 @@ describe("a variable that Bun's own executables obey changes nothing", () => {
     ["NODE_V8_COVERAGE", written],
     ["DEBUG", "*"],
     ["NODE_DEBUG", "*"],
-  ])("%s=%s", async (name, value) => {
+  ])("%s=%s has no effect on llmfs", async (name, value) => {
     const before = readdirSync(sandbox.path);
     const { status, stdout, stderr } = await sandbox.llmfs(["--version"], { program: BINARY, env: { [name]: value } });
     expect([status, stdout, stderr]).toEqual([0, `llmfs ${packageJson.version}\n`, ""]);
@@ -66,7 +66,7 @@ test.each(["curl", "1", "true"])("BUN_CONFIG_VERBOSE_FETCH=%s prints no request 
   expect(stdout + stderr).not.toMatch(/authorization/i);
 });
 
-test("NODE_TLS_REJECT_UNAUTHORIZED=0 sends no key to a server whose certificate nobody has signed", async () => {
+test("NODE_TLS_REJECT_UNAUTHORIZED=0 sends no key to a server with an untrusted certificate", async () => {
   await using server = await openaiServer([{ status: 400 }], [], { cert: CERTIFICATE, key: CERTIFICATE_KEY });
   const { status, stderr } = await generate(server, { NODE_TLS_REJECT_UNAUTHORIZED: "0" });
   expect(status).toBe(86);

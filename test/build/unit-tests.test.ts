@@ -7,7 +7,7 @@ import { EXHAUSTIVE, EXTERNAL, importsOf, unitTests } from "../../build/unit-tes
 const ROOT = join(import.meta.dir, "../..");
 const UNIT_TESTS = unitTests();
 
-test("the modules and files that the rule names exist", () => {
+test("the modules and files that the unit-test rule names exist", () => {
   expect([...EXTERNAL, ...EXHAUSTIVE].filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
 });
 
@@ -18,7 +18,7 @@ test("no unit test mounts, or starts llmfs", () => {
   expect([...sources].filter((file) => starts.test(readFileSync(join(ROOT, file), "utf8")))).toEqual([]);
 });
 
-test("most folders of test have unit tests", () => {
+test("most folders of test contain unit tests", () => {
   const folders = new Set(UNIT_TESTS.map((file) => file.split("/")[1]));
   for (const folder of ["tree", "fs", "fuse", "generate", "generators", "llm", "recording", "snapshot"]) {
     expect(folders).toContain(folder);

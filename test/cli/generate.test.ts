@@ -152,40 +152,40 @@ describe("a failure has its own exit status and writes nothing:", () => {
   const generate = (env: Record<string, string>, ...more: string[]) =>
     sandbox.llmfs(["generate", "--prompt", "a small program", "-o", "tree.json", ...more], { env });
 
-  test("no model configured", async () => {
+  test("a missing model has its own exit status and writes nothing", async () => {
     const { status, stderr } = await generate({});
     expect(status).toBe(86);
     expect(stderr).toContain("no language model is configured");
     expect(stderr).toContain("OPENAI_API_KEY");
   });
 
-  test("a model's refusal", async () => {
+  test("a model's refusal has its own exit status and writes nothing", async () => {
     await using server = await openaiServer([{ whole: "", refusal: "I would rather not" }]);
     const { status } = await generate(asking(server.baseUrl));
     expect([status, existsSync(sandbox.at("tree.json"))]).toEqual([87, false]);
   });
 
-  test("invalid answers, after all corrections", async () => {
+  test("invalid answers, after all corrections, have their own exit status and write nothing", async () => {
     await using server = await openaiServer([{ stream: '{"files": "none"}' }]);
     const { status, stderr } = await generate(asking(server.baseUrl));
     expect([status, existsSync(sandbox.at("tree.json"))]).toEqual([87, false]);
     expect(stderr).toContain("did not return a usable tree");
   });
 
-  test("an exhausted budget, before the model gets a request", async () => {
+  test("an exhausted budget has its own exit status, before the model gets a request", async () => {
     await using server = await openaiServer([{ stream: TREE }]);
     const { status, stderr } = await generate(asking(server.baseUrl), "--max-calls", "0");
     expect([status, server.requests.length]).toEqual([86, 0]);
     expect(stderr).toContain("--max-calls");
   });
 
-  test("a missing recording", async () => {
+  test("a missing recording has its own exit status and writes nothing", async () => {
     const { status, stderr } = await generate({ LLMFS_MODEL: "m" }, "--mode", "replay", "--recordings", "rec");
     expect([status, existsSync(sandbox.at("tree.json"))]).toEqual([88, false]);
     expect(stderr).toContain("no recording");
   });
 
-  test("an output path that cannot be written, before the model gets a request", async () => {
+  test("an output path that cannot be written fails before the model gets a request", async () => {
     await using server = await openaiServer([{ stream: TREE }]);
     const { status } = await sandbox.llmfs(["generate", "--prompt", "a b", "-o", "no/such/tree.json"], {
       env: asking(server.baseUrl),
@@ -193,7 +193,7 @@ describe("a failure has its own exit status and writes nothing:", () => {
     expect([status, server.requests.length]).toEqual([89, 0]);
   });
 
-  test("an interrupt, with status 130 and a cancelled request", async () => {
+  test("an interrupt exits with status 130 and cancels the request", async () => {
     await using server = await openaiServer([{ hang: true }]);
     const child = sandbox.start(["generate", "--prompt", "a small program"], { env: asking(server.baseUrl) });
     const request = await server.request(0);

@@ -98,7 +98,7 @@ test("a mountpoint may be named through a symlink, and its name may contain blan
 });
 
 describe("a mountpoint that cannot be used is reported before anything is done:", () => {
-  test("missing", async () => {
+  test("a missing mountpoint is reported before anything is done", async () => {
     const { status, stderr } = await sandbox.llmfs(["mount", "nowhere"]);
     expect([status, stderr]).toEqual([80, "llmfs: nowhere does not exist; make it with: mkdir -p nowhere\n"]);
   });
@@ -109,32 +109,32 @@ describe("a mountpoint that cannot be used is reported before anything is done:"
     ["ünï", "mkdir -p ünï"],
     ["-dash", "mkdir -p ./-dash"],
   ]) {
-    test(`missing, with a name like ${name}, quoted for a shell`, async () => {
+    test(`a missing mountpoint with a name like ${name} is quoted for a shell`, async () => {
       const { status, stderr } = await sandbox.llmfs(["mount", "--", name ?? ""]);
       expect([status, stderr]).toEqual([80, `llmfs: ${name} does not exist; make it with: ${cure}\n`]);
     });
   }
 
-  test("not UTF-8", async () => {
+  test("a mountpoint that is not UTF-8 is reported before anything is done", async () => {
     const { status, stderr } = await sandbox.llmfs(["mount", "bad\ufffd"]);
     expect([status, stderr]).toEqual([80, expect.stringContaining("is no name in UTF-8")]);
   });
 
-  test("a file", async () => {
+  test("a mountpoint that is a file is reported before anything is done", async () => {
     writeFileSync(sandbox.at("file"), "");
     const { status, stderr } = await sandbox.llmfs(["mount", "file"]);
     expect(status).toBe(80);
     expect(stderr).toStartWith("llmfs: file is not a directory");
   });
 
-  test("not empty", async () => {
+  test("a mountpoint that is not empty is reported before anything is done", async () => {
     mkdirSync(`${sandbox.directory("mnt")}/inside`);
     const { status, stderr } = await sandbox.llmfs(["mount", "mnt"]);
     expect(status).toBe(80);
     expect(stderr).toStartWith('llmfs: mnt is not empty (it holds "inside")');
   });
 
-  test("already mounted", async () => {
+  test("a mountpoint that is already mounted is reported before anything is done", async () => {
     sandbox.directory("mnt");
     await sandbox.llmfs(["mount", "mnt"]);
     const { status, stderr } = await sandbox.llmfs(["mount", "mnt"]);
@@ -144,7 +144,7 @@ describe("a mountpoint that cannot be used is reported before anything is done:"
     ]);
   });
 
-  test("and the model gets no request", async () => {
+  test("with an unusable mountpoint the model gets no request", async () => {
     await using server = await openaiServer();
     const { status } = await sandbox.llmfs(["mount", "nowhere", "--prompt", "a site", "--base-url", server.baseUrl]);
     expect([status, server.requests.length, server.otherPaths]).toEqual([80, 0, []]);
@@ -152,7 +152,7 @@ describe("a mountpoint that cannot be used is reported before anything is done:"
 });
 
 describe("a failure in the background is reported in the foreground, with nothing mounted:", () => {
-  test("a missing snapshot", async () => {
+  test("a missing snapshot is reported, and nothing is mounted", async () => {
     const dir = sandbox.directory("mnt");
     const { status, stderr } = await sandbox.llmfs(["mount", "mnt", "--from", "no.json"]);
     expect(status).toBe(85);
@@ -160,7 +160,7 @@ describe("a failure in the background is reported in the foreground, with nothin
     expect(mountedType(dir)).toBeUndefined();
   });
 
-  test("an invalid snapshot", async () => {
+  test("an invalid snapshot is reported, and nothing is mounted", async () => {
     const dir = sandbox.directory("mnt");
     writeFileSync(sandbox.at("bad.json"), '{"llmfs": 1, "entries": [{"path": "/../x", "type": "file"}]}');
     const { status, stderr } = await sandbox.llmfs(["mount", "mnt", "--from", "bad.json"]);
@@ -168,7 +168,7 @@ describe("a failure in the background is reported in the foreground, with nothin
     expect(stderr).toStartWith(`llmfs: ${sandbox.at("bad.json")}`);
   });
 
-  test("a rejected key", async () => {
+  test("a rejected key is reported, and nothing is mounted", async () => {
     const dir = sandbox.directory("mnt");
     await using server = await openaiServer([{ status: 401, body: { error: { message: "bad key" } } }]);
     const { status, stderr } = await sandbox.llmfs(["mount", "mnt", "--prompt", "a site"], {
@@ -179,7 +179,7 @@ describe("a failure in the background is reported in the foreground, with nothin
     expect(stderr + sandbox.log()).not.toContain("sk-very-secret");
   });
 
-  test("an unreachable server", async () => {
+  test("an unreachable server is reported, and nothing is mounted", async () => {
     sandbox.directory("mnt");
     const { status } = await sandbox.llmfs(["mount", "mnt", "--prompt", "a site", "--model", "m"], {
       env: { OPENAI_BASE_URL: "http://127.0.0.1:9/v1" },
@@ -187,14 +187,14 @@ describe("a failure in the background is reported in the foreground, with nothin
     expect(status).toBe(86);
   }, 20_000);
 
-  test("a destination for saving that cannot be written, before anything costs money", async () => {
+  test("a save destination that cannot be written is reported before anything costs money", async () => {
     sandbox.directory("mnt");
     const { status, stderr } = await sandbox.llmfs(["mount", "mnt", "--save", "no/such/tree.json"]);
     expect(status).toBe(89);
     expect(stderr).toContain("the folder cannot be written");
   });
 
-  test("a destination for saving that is in the mount", async () => {
+  test("a save destination in the mount is rejected", async () => {
     sandbox.directory("mnt");
     const { status, stderr } = await sandbox.llmfs(["mount", "mnt", "--save", "mnt/tree.json"]);
     expect(status).toBe(2);
@@ -327,7 +327,7 @@ describe("a mount is removed when its process ends", () => {
 });
 
 describe("unmount", () => {
-  test("of something else than a mount of llmfs says what it is", async () => {
+  test("unmount of something other than a mount of llmfs says what it is", async () => {
     sandbox.directory("mnt");
     const nothing = await sandbox.llmfs(["unmount", "mnt"]);
     expect(nothing).toEqual({ status: 83, stdout: "", stderr: "llmfs: mnt: no llmfs is mounted there\n" });
@@ -335,7 +335,7 @@ describe("unmount", () => {
     expect([proc.status, proc.stderr]).toEqual([83, "llmfs: /proc: the filesystem mounted there is proc, not llmfs\n"]);
   });
 
-  test("of a directory inside a mount names the mount", async () => {
+  test("unmount of a directory inside a mount names the mount", async () => {
     const dir = sandbox.directory("mnt");
     await sandbox.llmfs(["mount", dir]);
     mkdirSync(`${dir}/inner`);
@@ -346,7 +346,7 @@ describe("unmount", () => {
     ]);
   });
 
-  test("of a busy mount names the program that uses it, and leaves it mounted; --lazy unmounts it", async () => {
+  test("unmount of a busy mount names the program that uses it, and leaves it mounted; --lazy unmounts it", async () => {
     const dir = sandbox.directory("mnt");
     await sandbox.llmfs(["mount", dir]);
     const user = Bun.spawn({ cmd: ["sleep", "60"], cwd: dir });
@@ -376,7 +376,7 @@ describe("unmount", () => {
     },
   );
 
-  test("waits until the tree is saved", async () => {
+  test("unmount waits until the tree is saved", async () => {
     const dir = sandbox.directory("mnt");
     await sandbox.llmfs(["mount", "--save", "tree.json", dir]);
     writeFileSync(`${dir}/big`, Buffer.alloc(20 << 20, "line of text\n"));
@@ -384,7 +384,7 @@ describe("unmount", () => {
     expect(statSync(sandbox.at("tree.json")).size).toBeGreaterThan(20 << 20);
   });
 
-  test("says where the tree is if it could not be saved to its destination", async () => {
+  test("unmount says where the tree is if it could not be saved to its destination", async () => {
     const dir = sandbox.directory("mnt");
     const folder = sandbox.directory("folder");
     await sandbox.llmfs(["mount", "--save", "folder/tree.json", dir]);
@@ -398,7 +398,7 @@ describe("unmount", () => {
 });
 
 describe("save", () => {
-  test("writes the live tree in a form that can be mounted", async () => {
+  test("save writes the live tree in a form that can be mounted", async () => {
     const dir = sandbox.directory("mnt");
     await sandbox.llmfs(["mount", dir]);
     writeFileSync(`${dir}/file`, "content");
@@ -409,7 +409,7 @@ describe("save", () => {
     expect((await sandbox.llmfs(["run", "--from", "tree.json", "--", "cat", "file"])).stdout).toBe("content");
   });
 
-  test("to a destination that cannot be written reports that", async () => {
+  test("save reports a destination that cannot be written", async () => {
     const dir = sandbox.directory("mnt");
     await sandbox.llmfs(["mount", dir]);
     const { status, stderr } = await sandbox.llmfs(["save", "mnt", "no/such/tree.json"]);
@@ -417,7 +417,7 @@ describe("save", () => {
     expect(stderr).toContain("no/such/tree.json");
   });
 
-  test("happens at intervals with --save-every", async () => {
+  test("the tree is saved at intervals with --save-every", async () => {
     const dir = sandbox.directory("mnt");
     await sandbox.llmfs(["mount", "--save", "tree.json", "--save-every", "1s", dir]);
     writeFileSync(`${dir}/file`, "content");

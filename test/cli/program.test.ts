@@ -84,7 +84,7 @@ describe("a wrong command line exits with status 2, prints the reason and the us
 });
 
 describe("an error is reported for", () => {
-  test("a missing prompt file", async () => {
+  test("a missing prompt file is an error", async () => {
     const { status, stderr } = await llmfs("generate", "--prompt", "prompts/site.md");
     expect(status).toBe(84);
     expect(stderr).toBe(
@@ -92,20 +92,20 @@ describe("an error is reported for", () => {
     );
   });
 
-  test("a prompt file that is not text", async () => {
+  test("a prompt file that is not text is an error", async () => {
     await Bun.write(sandbox.at("picture.png"), new Uint8Array([0x89, 0x50, 0xff]));
     const { status, stderr } = await llmfs("generate", "-F", "picture.png");
     expect(status).toBe(84);
     expect(stderr).toBe("llmfs: --prompt: picture.png is not UTF-8 text\n");
   });
 
-  test("an empty prompt on standard input", async () => {
+  test("an empty prompt on standard input is an error", async () => {
     const { status, stderr } = await sandbox.llmfs(["generate", "--prompt", "-"], { stdin: "\n" });
     expect(status).toBe(84);
     expect(stderr).toContain("standard input is empty");
   });
 
-  test("a variable with an invalid value", async () => {
+  test("a variable with an invalid value is an error", async () => {
     const { status, stderr } = await sandbox.llmfs(["generate", "--prompt", "a b"], { env: { LLMFS_MODE: "replya" } });
     expect(status).toBe(2);
     expect(stderr).toBe("llmfs: LLMFS_MODE replya: expected auto, record, replay or off\n");

@@ -31,17 +31,17 @@ describe.each(PROGRAMS)("%s", (_, program) => {
 });
 
 describe("the exit status of run", () => {
-  test("is that of the command", async () => {
+  test("the exit status of run is that of the command", async () => {
     expect((await sandbox.llmfs(shell("exit 7"))).status).toBe(7);
     expect((await sandbox.llmfs(shell("exit 255"))).status).toBe(255);
   });
 
-  test("is 128 + n if a signal ends the command", async () => {
+  test("the exit status of run is 128 + n if a signal ends the command", async () => {
     expect((await sandbox.llmfs(shell("kill -TERM $$"))).status).toBe(143);
     expect((await sandbox.llmfs(shell("kill -KILL $$"))).status).toBe(137);
   });
 
-  test("is 127 for a missing command and 126 for one that cannot be executed, with a message", async () => {
+  test("the exit status of run is 127 for a missing command and 126 for one that cannot be executed, with a message", async () => {
     const missing = await sandbox.llmfs(["run", "--", "no-such-program", "-x"]);
     expect(missing.status).toBe(127);
     expect(missing.stderr).toContain("llmfs run");
@@ -90,7 +90,7 @@ test("a pending program is generated when it is run", async () => {
 });
 
 describe("a signal", () => {
-  test.each(["SIGTERM", "SIGHUP", "SIGINT"] as const)("%s is passed on to the command", async (name) => {
+  test.each(["SIGTERM", "SIGHUP", "SIGINT"] as const)("signal %s is passed on to the command", async (name) => {
     const child = sandbox.start(
       shell(`trap 'exit 9' ${name.slice(3)}; touch "${sandbox.at("up")}"; while :; do sleep 0.05; done`),
     );
@@ -99,7 +99,7 @@ describe("a signal", () => {
     expect((await finished(child)).status).toBe(9);
   });
 
-  test("before the command runs ends everything with 128 + n", async () => {
+  test("a signal before the command starts ends run with 128 + n", async () => {
     await using server = await openaiServer([{ hang: true }]);
     const child = sandbox.start(shell("true", "--prompt", "a site", "--model", "m", "--base-url", server.baseUrl));
     await server.request(0);
@@ -109,7 +109,7 @@ describe("a signal", () => {
 });
 
 describe("an unmount by somebody else while the command runs", () => {
-  test("is reported at once, ends the command, and saves the tree", async () => {
+  test("an unmount while the command runs is reported at once, ends the command, and saves the tree", async () => {
     const child = sandbox.start(shell("echo mine > own; echo ready; exec sleep 60", "--save", "tree.json"));
     await child.stdout.getReader().read();
     const mount = readMounts().find(({ path }) => path.startsWith(sandbox.path));
@@ -120,7 +120,7 @@ describe("an unmount by somebody else while the command runs", () => {
     expect(readFileSync(sandbox.at("tree.json"), "utf8")).toContain("mine");
   });
 
-  test("is reported to a command outside the mount too, which is killed if SIGTERM does not end it", async () => {
+  test("an unmount is reported to a command outside the mount too, which is killed if SIGTERM does not end it", async () => {
     const script = "trap '' TERM; cd /; echo ready; while :; do sleep 0.1; done";
     const child = sandbox.start(shell(script));
     await child.stdout.getReader().read();
@@ -133,7 +133,7 @@ describe("an unmount by somebody else while the command runs", () => {
     ]);
   });
 
-  test("does not end the command if the mount is only covered by another", async () => {
+  test("an unmount does not end the command if the mount is only covered by another", async () => {
     const cover = 'mount -t tmpfs none "$LLMFS_MOUNT"; sleep 1; umount "$LLMFS_MOUNT"; echo done';
     const { status, stdout } = await sandbox.llmfs(shell(cover));
     if (process.getuid?.() === 0) expect([status, stdout]).toEqual([0, "done\n"]);
@@ -173,7 +173,7 @@ describe("run, killed by SIGKILL,", () => {
     await eventually("nothing is left", () => sandbox.leftovers().length === 0);
   }
 
-  test("removes mount, temporary directory and command", async () => {
+  test("killing run with SIGKILL removes mount, temporary directory and command", async () => {
     await killed(sandbox.start(stubborn()));
   });
 

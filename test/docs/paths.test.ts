@@ -19,13 +19,13 @@ const DOCUMENTS = [
 describe.each(GUIDES)("%s", (document) => {
   const text = readFileSync(join(ROOT, document), "utf8");
 
-  test("every path in it exists", () => {
+  test("every path that the document names exists", () => {
     const paths = [...text.matchAll(/`([\w.<>/-]+)`/g)].map(([, path = ""]) => path).filter(isPath);
     expect(paths.filter((path) => !exists(path, document))).toEqual([]);
     expect(paths.length).toBeGreaterThan(10);
   });
 
-  test("the functions in its diagrams are in the files that the diagrams name", () => {
+  test("the functions in the document's diagrams are in the files that the diagrams name", () => {
     const steps = [...text.matchAll(/^ {2}(src\/\S+\.ts) +#?(\w+)/gm)];
     const wrong = steps.filter(([, path = "", name = ""]) => {
       const file = join(ROOT, path);

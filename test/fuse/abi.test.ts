@@ -211,11 +211,11 @@ beforeAll(() => {
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-test("every struct of abi.ts has its C name here", () => {
+test("every struct in abi.ts is compared with its C struct", () => {
   expect(structs.map(([name]) => name).sort()).toEqual(Object.keys(STRUCTS).sort());
 });
 
-test("no name is marked as newer than our own version", () => {
+test("no name is marked as newer than the protocol version that llmfs supports", () => {
   for (const minor of Object.values(BROUGHT_BY)) expect(minor).toBeLessThanOrEqual(abi.FUSE_KERNEL_MINOR_VERSION);
 });
 
@@ -223,12 +223,12 @@ describe("a struct", () => {
   for (const [name, struct] of structs) {
     const { c } = STRUCTS[name] ?? { c: name };
 
-    test(`${name} has the size of struct ${c}`, () => {
+    test(`struct ${name} has the size of the C struct ${c}`, () => {
       if (tooNew(c)) return;
       expect(struct.size).toBe(said.get(c)?.[0] ?? -1);
     });
 
-    test(`${name} has every field where struct ${c} has it`, () => {
+    test(`struct ${name} has every field where the C struct ${c} has it`, () => {
       if (tooNew(c)) return;
       for (const leaf of leaves(struct)) {
         const full = `${c}.${leaf}`;

@@ -25,7 +25,7 @@ function asked(): number[] {
 const ANY = 2_000_000_000;
 
 describe("processors are kept awake", () => {
-  test("while requests follow each other closely, and no longer", () => {
+  test("processors are kept awake while requests follow each other closely, and no longer", () => {
     const awake = keepAwake(2, at("latency"), at("driver"));
     expect(asked()).toEqual([]);
     awake.noteRequests(64, 6);
@@ -37,7 +37,7 @@ describe("processors are kept awake", () => {
     awake.close();
   });
 
-  test("not longer than the first pause", () => {
+  test("processors are kept awake no longer than the first pause", () => {
     const awake = keepAwake(2, at("latency"), at("driver"));
     awake.notePause();
     awake.noteRequests(64, 1);
@@ -59,12 +59,15 @@ describe("processors are not kept awake", () => {
     return asked();
   };
 
-  test("with one processor, where waking a caller is a context switch", () => expect(unasked(1)).toEqual([]));
-  test("with very many processors, which would all be kept awake", () => expect(unasked(128)).toEqual([]));
-  test("if the idle driver does not halt into a host", () => {
+  test("processors are not kept awake with one processor, where waking a caller is a context switch", () =>
+    expect(unasked(1)).toEqual([]));
+  test("processors are not kept awake with very many processors, which would all be kept awake", () =>
+    expect(unasked(128)).toEqual([]));
+  test("processors are not kept awake if the idle driver does not halt into a host", () => {
     writeFileSync(at("driver"), "intel_idle\n");
     expect(unasked(2)).toEqual([]);
   });
-  test("without an idle driver", () => expect(unasked(2, at("latency"), at("none"))).toEqual([]));
-  test("without the device", () => expect(unasked(2, at("none"))).toEqual([]));
+  test("processors are not kept awake without an idle driver", () =>
+    expect(unasked(2, at("latency"), at("none"))).toEqual([]));
+  test("processors are not kept awake without the device", () => expect(unasked(2, at("none"))).toEqual([]));
 });

@@ -68,7 +68,7 @@ function connection(filesystem: Filesystem = {}) {
 
 describe("the loop", () => {
   for (const processors of [1, 2]) {
-    test(`answers what it reads (${processors} processors)`, () => {
+    test(`the loop answers what it reads (${processors} processors)`, () => {
       const { request, serve, replies } = connection();
       let turns = 0;
       request(STATFS);
@@ -76,14 +76,14 @@ describe("the loop", () => {
       expect(replies().readInt32LE(4)).toBe(-ERRNO.ENOSYS);
     });
 
-    test(`sleeps until mail arrives, takes it, and continues (${processors} processors)`, async () => {
+    test(`the loop sleeps until another thread sends it a message, handles it, and continues (${processors} processors)`, async () => {
       const { serve, mail, wake } = connection();
       wake();
       serve(() => mail.length > 0, processors);
       expect(mail).toEqual(["drained"]);
     });
 
-    test(`serves a request that arrives while it sleeps (${processors} processors)`, () => {
+    test(`the loop serves a request that arrives while it sleeps (${processors} processors)`, () => {
       const { serve, request, session, wake, mailbox } = connection();
       let rounds = 0;
       const box: Mailbox = {
@@ -103,7 +103,7 @@ describe("the loop", () => {
     });
   }
 
-  test("answers all pending requests before it sleeps again", () => {
+  test("the loop answers all pending requests before it sleeps again", () => {
     const seen: number[] = [];
     const { request, serve, mail, wake } = connection({
       statfs(_request, { nodeid }) {
@@ -119,7 +119,7 @@ describe("the loop", () => {
     expect(mail).toEqual(["drained"]);
   });
 
-  test("works in the background only while there are no requests, and does not sleep while there is work", () => {
+  test("the loop works in the background only while there are no requests, and does not sleep while there is work", () => {
     const { request, serve, mailbox } = connection();
     const order: string[] = [];
     let left = 3;
@@ -143,7 +143,7 @@ describe("the loop", () => {
     expect(order).toEqual(["turn", "turn", "work", "turn", "work", "turn", "work", "turn"]);
   });
 
-  test("sleeps until the next timer is due, and runs it, without counting that as a pause", () => {
+  test("the loop sleeps until the next timer is due, and runs it, without counting that as a pause", () => {
     const { serve, mailbox, mail } = connection();
     const end = performance.now() + 300;
     let ran = 0;
@@ -162,7 +162,7 @@ describe("the loop", () => {
     expect(mail).toEqual([]);
   });
 
-  test("runs timers even if a request always arrives at once", () => {
+  test("the loop runs timers even if a request always arrives at once", () => {
     let served = 0;
     let ranAt = 0;
     const { request, serve, mailbox } = connection({
@@ -185,7 +185,7 @@ describe("the loop", () => {
     expect(ranAt).toBeLessThan(1000);
   });
 
-  test("takes mail even if a request always arrives at once", () => {
+  test("the loop handles messages of another thread even if requests never stop", () => {
     let served = 0;
     let drainedAt = 0;
     const { request, serve, mailbox, wake } = connection({
@@ -209,7 +209,7 @@ describe("the loop", () => {
     expect(drainedAt).toBeLessThan(1000);
   });
 
-  test("reports the number of requests and their time after each stretch, and the pause after the last", () => {
+  test("the loop reports the number of requests and their time after each stretch, and the pause after the last", () => {
     let left = 150;
     const { request, serve, mailbox } = connection({
       statfs() {
@@ -233,7 +233,7 @@ describe("the loop", () => {
     expect(told).toEqual(["64 came", "64 came", "paused"]);
   });
 
-  test("reports that it is idle after a while, and again after a longer while", () => {
+  test("the loop reports that it is idle after a while, and again after a longer while", () => {
     const { request, serve, mail } = connection();
     request(STATFS);
     const start = performance.now();
@@ -242,7 +242,7 @@ describe("the loop", () => {
     expect(performance.now() - start).toBeGreaterThan(500);
   });
 
-  test("logs a malformed message and serves the next one", () => {
+  test("the loop logs a malformed message and serves the next one", () => {
     const { request, serve, log, session } = connection();
     const bad = Buffer.from(STATFS);
     bad.writeUInt32LE(99, 0);
@@ -256,7 +256,7 @@ describe("the loop", () => {
     expect(session.counts[17]).toBe(1);
   });
 
-  test("throws an error other than 'again' and 'gone', with the name of the device", () => {
+  test("the loop throws an error other than 'again' and 'gone', with the name of the device", () => {
     const { session, mailbox } = connection();
     // A directory can be opened but not read: EISDIR.
     const fd = libc.open("/", libc.O_RDONLY);
@@ -267,7 +267,7 @@ describe("the loop", () => {
 });
 
 describe("sending", () => {
-  test("returns 0 or the negative errno", () => {
+  test("a send returns 0 or the negative errno", () => {
     const [ours, theirs] = libc.socketpair();
     open.push(ours);
     const device = new Device(ours);

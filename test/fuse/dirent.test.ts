@@ -10,7 +10,7 @@ function sizeOf(length: number, plus = false): number {
 }
 
 describe("a writer of directory entries", () => {
-  test("accepts entries until one does not fit, which leaves no trace", () => {
+  test("a writer of directory entries accepts entries until one does not fit, which leaves no trace", () => {
     const target = Buffer.alloc(256, 0xee);
     const writer = new DirentWriter(target, 2 * sizeOf(5) + sizeOf(5) - 1);
     expect([1, 2, 3].map((off) => writer.add(`name${off}`, off, off, 8))).toEqual([true, true, false]);
@@ -18,32 +18,32 @@ describe("a writer of directory entries", () => {
     expect(target.subarray(writer.length).every((byte) => byte === 0xee)).toBe(true);
   });
 
-  test("accepts an entry that fits exactly", () => {
+  test("a writer of directory entries accepts an entry that fits exactly", () => {
     const writer = new DirentWriter(Buffer.alloc(256), sizeOf(8));
     expect(writer.fits("12345678", false)).toBe(true);
     expect(writer.fits("123456789", false)).toBe(false);
     expect(writer.add("12345678", 1, 1, 8)).toBe(true);
   });
 
-  test("counts the attributes of READDIRPLUS", () => {
+  test("a writer of directory entries counts the attributes of READDIRPLUS", () => {
     const writer = new DirentWriter(Buffer.alloc(256), sizeOf(1, true));
     expect([writer.fits("a", true), writer.fits("123456789", true)]).toEqual([true, false]);
     expect(writer.add("a", 1, 1, 8, ENTRY)).toBe(true);
     expect(writer.length).toBe(sizeOf(1, true));
   });
 
-  test("never writes behind the target, whatever size the caller allows", () => {
+  test("a writer of directory entries never writes past the end of the target, whatever size the caller allows", () => {
     const writer = new DirentWriter(Buffer.alloc(64), 1 << 20);
     expect([1, 2, 3].map((off) => writer.add("name", off, off, 8))).toEqual([true, true, false]);
   });
 
-  test("fills the gap behind a name with zeros", () => {
+  test("a writer of directory entries fills the gap after a name with zeros", () => {
     const target = Buffer.alloc(64, 0xee);
     new DirentWriter(target, 64).add("abc", 1, 1, 8);
     expect(target.toString("latin1", 24, 32)).toBe("abc\0\0\0\0\0");
   });
 
-  test("writes names of every length so that they can be read back", () => {
+  test("a writer of directory entries writes names of every length so that they can be read back", () => {
     const names = Array.from({ length: 255 }, (_, index) => "\xff".repeat(index + 1));
     for (const plus of [false, true]) {
       const target = Buffer.alloc(1 << 17);
@@ -57,7 +57,7 @@ describe("a writer of directory entries", () => {
   });
 });
 
-test("an entry's type is that of the mode, with the numbers of DT_*", () => {
+test("the type in a directory entry is that of the mode, with the numbers of DT_*", () => {
   const types = [S_IFIFO, S_IFCHR, S_IFDIR, S_IFBLK, S_IFREG, S_IFLNK, S_IFSOCK];
   expect(types.map((type) => direntType(type | 0o7777))).toEqual([1, 2, 4, 6, 8, 10, 12]);
 });

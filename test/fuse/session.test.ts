@@ -11,7 +11,7 @@ const OPEN = { fh: 1, open_flags: 0, backing_id: 0 };
 describe("the handshake", () => {
   const flags = abi.FUSE_ASYNC_READ | abi.FUSE_MAX_PAGES | abi.FUSE_EXPLICIT_INVAL_DATA;
 
-  test("grants what both sides know", () => {
+  test("the handshake grants what both sides know", () => {
     const kernel = new Kernel({}, { flags, flags2: abi.FUSE_PASSTHROUGH });
     const reply = kernel.init({ flags: abi.FUSE_ASYNC_READ | abi.FUSE_WRITEBACK_CACHE | abi.FUSE_INIT_EXT });
     expect(reply.flags).toBe(abi.FUSE_ASYNC_READ | abi.FUSE_INIT_EXT);
@@ -19,42 +19,42 @@ describe("the handshake", () => {
     expect(reply.max_stack_depth).toBe(1);
   });
 
-  test.each([31, 36, 38, 45])("answers a kernel of 7.%d in its version", (minor) => {
+  test.each([31, 36, 38, 45])("the handshake answers a kernel of 7.%d in its version", (minor) => {
     const kernel = new Kernel({}, { flags, flags2: abi.FUSE_PASSTHROUGH });
     const reply = kernel.init({ minor, ...(minor < 36 ? { flags: 0x03fffffb } : {}) });
     expect([reply.major, reply.minor]).toEqual([7, minor]);
     expect(kernel.session.granted?.minor).toBe(minor);
   });
 
-  test("answers a newer kernel in our version", () => {
+  test("the handshake answers a newer kernel in our version", () => {
     const kernel = new Kernel({}, { flags });
     expect(kernel.init({ minor: 99 }).minor).toBe(abi.FUSE_KERNEL_MINOR_VERSION);
   });
 
-  test("grants nothing of the second flags to a kernel without them", () => {
+  test("the handshake grants no second-word flags to a kernel without them", () => {
     const kernel = new Kernel({}, { flags, flags2: abi.FUSE_PASSTHROUGH });
     const reply = kernel.init({ minor: 31, flags: 0x03fffffb });
     expect([reply.flags2, reply.max_stack_depth]).toEqual([0, 0]);
     expect(reply.flags & abi.FUSE_INIT_EXT).toBe(0);
   });
 
-  test("grants nothing of the second flags to a kernel that does not set FUSE_INIT_EXT", () => {
+  test("the handshake grants no second-word flags to a kernel that does not set FUSE_INIT_EXT", () => {
     const kernel = new Kernel({}, { flags, flags2: abi.FUSE_PASSTHROUGH });
     expect(kernel.init({ flags: ~abi.FUSE_INIT_EXT }).flags2).toBe(0);
   });
 
-  test("rejects a kernel before 7.31, and logs the required version", () => {
+  test("the handshake rejects a kernel before 7.31, and logs the required version", () => {
     const kernel = new Kernel({});
     expect(() => kernel.init({ minor: 30 })).toThrow(new FsError("EPROTO"));
     expect(kernel.log).toEqual([expect.stringContaining("7.30; Linux 5.4 (7.31) or newer is needed")]);
     expect(kernel.session.granted).toBeUndefined();
   });
 
-  test("rejects a kernel of a lower major version", () => {
+  test("the handshake rejects a kernel of a lower major version", () => {
     expect(() => new Kernel({}).init({ major: 6, minor: 40 })).toThrow(new FsError("EPROTO"));
   });
 
-  test("tells a kernel of a higher major version ours, and accepts its second INIT", () => {
+  test("the handshake tells a kernel of a higher major version ours, and accepts its second INIT", () => {
     const granted: Granted[] = [];
     const kernel = new Kernel({}, { flags, onReady: (all) => granted.push(all) });
     const first = kernel.init({ major: 8, minor: 2 });
@@ -65,12 +65,12 @@ describe("the handshake", () => {
     expect(kernel.log).toEqual([]);
   });
 
-  test("offers requests as large as max_write", () => {
+  test("the handshake offers requests as large as max_write", () => {
     const reply = new Kernel({}, { flags, maxWrite: 1 << 20 }).init({});
     expect([reply.max_write, reply.max_pages]).toEqual([1 << 20, 256]);
   });
 
-  test("lets the kernel read ahead as far as it offers", () => {
+  test("the handshake lets the kernel read ahead as far as it offers", () => {
     expect(new Kernel({}).init({}).max_readahead).toBe(128 * 1024);
   });
 });
@@ -79,14 +79,14 @@ describe("an operation without a handler", () => {
   for (const op of Object.keys(OPS) as OpName[]) {
     const { reply } = OPS[op];
     if (op === "init" || op === "interrupt" || op === "destroy") continue;
-    test(`${op} is ${reply === "silence" ? "ignored" : "ENOSYS"}`, () => {
+    test(`an operation without a handler ${op} is ${reply === "silence" ? "ignored" : "ENOSYS"}`, () => {
       const kernel = new Kernel({});
       expect(kernel.errno(op, 1)).toBe(reply === "silence" ? "ok" : "ENOSYS");
       expect(kernel.log).toEqual([]);
     });
   }
 
-  test("that is in no table is ENOSYS", () => {
+  test("an operation that is in no table is ENOSYS", () => {
     const kernel = new Kernel({});
     const replies = capture(kernel);
     for (const opcode of [0, 7, 19, 63, 64, 4096, 0xffffffff]) {
@@ -97,7 +97,7 @@ describe("an operation without a handler", () => {
     expect(replies.map((reply) => reply.readInt32LE(4))).toEqual(Array(7).fill(-ERRNO.ENOSYS));
   });
 
-  test("is answered if it is DESTROY, which is remembered", () => {
+  test("DESTROY without a handler is answered, and is remembered", () => {
     const kernel = new Kernel({});
     kernel.call("destroy", 0);
     expect(kernel.session.destroyed).toBe(true);
@@ -127,7 +127,7 @@ describe("errors", () => {
     });
   }
 
-  test("of any other kind become EIO, with their stack in the log", () => {
+  test("errors of any other kind become EIO, with their stack in the log", () => {
     const kernel = new Kernel({
       rmdir() {
         throw new TypeError("our own bug");
@@ -137,7 +137,7 @@ describe("errors", () => {
     expect(kernel.log).toEqual([expect.stringMatching(/^error: rmdir: TypeError: our own bug\n\s+at /)]);
   });
 
-  test("that are not Error objects become EIO too", () => {
+  test("thrown values that are not Error objects become EIO too", () => {
     const kernel = new Kernel({
       rmdir() {
         throw "a string";
@@ -147,7 +147,7 @@ describe("errors", () => {
     expect(kernel.log).toEqual(["error: rmdir: a string"]);
   });
 
-  test("in an operation without a reply are logged and not sent", () => {
+  test("an error in an operation without a reply is logged and not sent", () => {
     const kernel = new Kernel({
       forget() {
         throw new Error("our own bug");
@@ -159,7 +159,7 @@ describe("errors", () => {
     expect(kernel.log).toHaveLength(1);
   });
 
-  test("do not affect the next request", () => {
+  test("an error does not affect the next request", () => {
     let calls = 0;
     const kernel = new Kernel({
       rmdir() {
@@ -188,19 +188,19 @@ describe("work after a reply", () => {
     return send.call(kernel, message, length);
   };
 
-  test("is done once the reply is sent", () => {
+  test("work after a reply is done once the reply is sent", () => {
     order.length = 0;
     expect(kernel.errno("rmdir", 1, { name: "good" })).toBe("ok");
     expect(order).toEqual(["reply", "work for good"]);
   });
 
-  test("is done after an error too, and not again after the next request", () => {
+  test("work after a reply is done after an error too, and not again after the next request", () => {
     order.length = 0;
     expect(kernel.errno("rmdir", 1, { name: "full" })).toBe("ENOTEMPTY");
     expect(order).toEqual(["reply", "work for full"]);
   });
 
-  test("is logged when it fails, and done once", () => {
+  test("work after a reply is logged when it fails, and done once", () => {
     order.length = 0;
     kernel.errno("rmdir", 1, { name: "bad" });
     kernel.errno("statfs", 1);
@@ -231,7 +231,7 @@ function parking(): Kernel {
 }
 
 describe("parked requests", () => {
-  test("are answered when their answer comes, and not before", () => {
+  test("a parked request is answered when its answer comes, and not before", () => {
     const kernel = parking();
     const unique = kernel.start("open", 5);
     expect(kernel.outcome(unique)).toBeUndefined();
@@ -240,7 +240,7 @@ describe("parked requests", () => {
     expect(kernel.session.parked).toBe(0);
   });
 
-  test("leave others to be answered in any order", () => {
+  test("parked requests may be answered in any order", () => {
     const kernel = parking();
     const [first, second] = [kernel.start("open", 5), kernel.start("open", 6)];
     expect(kernel.errno("rmdir", 1, { name: "x" })).toBe("ENOSYS");
@@ -253,7 +253,7 @@ describe("parked requests", () => {
     ]);
   });
 
-  test("can fail", () => {
+  test("a parked request can fail", () => {
     const kernel = parking();
     const unique = kernel.start("open", 5);
     kernel.session.fail(unique, new FsError("ETIMEDOUT"));
@@ -261,7 +261,7 @@ describe("parked requests", () => {
     expect(kernel.session.parked).toBe(0);
   });
 
-  test("are answered once: later answers are not sent", () => {
+  test("a parked request is answered once: later answers are not sent", () => {
     const kernel = parking();
     const unique = kernel.start("open", 5);
     kernel.session.answer(unique, "open", OPEN);
@@ -271,7 +271,7 @@ describe("parked requests", () => {
     expect(replies).toEqual([]);
   });
 
-  test("are not answered with another operation's reply", () => {
+  test("a parked request is not answered with another operation's reply", () => {
     const kernel = parking();
     const unique = kernel.start("open", 5);
     expect(kernel.session.answer(unique, "write", { size: 1 })).toBe(false);
@@ -279,7 +279,7 @@ describe("parked requests", () => {
     expect(kernel.session.parked).toBe(1);
   });
 
-  test("of a caller that is gone report that, without a warning", () => {
+  test("the answer to a parked request of a caller that is gone fails without a warning", () => {
     const kernel = parking();
     const unique = kernel.start("open", 5);
     kernel.abandon(unique);
@@ -287,7 +287,7 @@ describe("parked requests", () => {
     expect(kernel.log).toEqual([]);
   });
 
-  test("whose reply the kernel rejects for another reason cause a warning", () => {
+  test("a reply that the kernel rejects for another reason causes a warning", () => {
     const kernel = parking();
     const unique = kernel.start("open", 5);
     kernel.send = () => -ERRNO.EINVAL;
@@ -297,7 +297,7 @@ describe("parked requests", () => {
 });
 
 describe("interrupts", () => {
-  test("that come before their request are sent again, and find it then", () => {
+  test("an interrupt that comes before its request is sent again, and finds it then", () => {
     const kernel = parking();
     const replies: number[] = [];
     kernel.send = (message) => {
@@ -312,7 +312,7 @@ describe("interrupts", () => {
     expect(replies).toEqual([-ERRNO.EAGAIN, -ERRNO.EINTR]);
   });
 
-  test("during a wait end it with EINTR", () => {
+  test("an interrupt during a wait ends it with EINTR", () => {
     const kernel = parking();
     const unique = kernel.start("open", 5);
     expect(kernel.interrupt(unique)).toBe(false);
@@ -320,7 +320,7 @@ describe("interrupts", () => {
     expect(kernel.session.parked).toBe(0);
   });
 
-  test("come with the thread whose request they are for", () => {
+  test("an interrupt comes with the thread whose request it is for", () => {
     const told: unknown[] = [];
     const kernel = new Kernel(
       { open: () => PARKED },
@@ -339,7 +339,7 @@ describe("interrupts", () => {
     ]);
   });
 
-  test("after the answer change nothing, and the kernel drops our reply to them", () => {
+  test("an interrupt after the answer changes nothing, and the kernel drops our reply to it", () => {
     const kernel = parking();
     const unique = kernel.start("open", 5);
     kernel.session.answer(unique, "open", OPEN);
@@ -348,7 +348,7 @@ describe("interrupts", () => {
     expect(kernel.log).toEqual([]);
   });
 
-  test("end their own request only", () => {
+  test("an interrupt ends its own request only", () => {
     const kernel = parking();
     const [first, second] = [kernel.start("open", 5), kernel.start("open", 5)];
     kernel.interrupt(first);
@@ -356,7 +356,7 @@ describe("interrupts", () => {
     expect(kernel.outcome(second)).toBeUndefined();
   });
 
-  test("stop an answer that comes later from being sent", () => {
+  test("an interrupt stops a later answer from being sent", () => {
     const kernel = parking();
     const unique = kernel.start("open", 5);
     kernel.interrupt(unique);
@@ -365,7 +365,7 @@ describe("interrupts", () => {
     expect(replies).toEqual([]);
   });
 
-  test("are recognised by bit 0 of their unique, the kernel's mark", () => {
+  test("an interrupt is recognised by bit 0 of its unique, the kernel's mark", () => {
     expect(FUSE_INT_REQ_BIT).toBe(1);
   });
 });
@@ -383,14 +383,14 @@ describe("the debug log", () => {
     return Object.fromEntries(handlers) as Filesystem;
   }
 
-  test("contains an INIT", () => {
+  test("the debug log contains an INIT", () => {
     const kernel = new Kernel({}, { debug: true });
     kernel.init({});
     expect(kernel.log).toEqual([expect.stringContaining(" init node 0 ")]);
   });
 
   for (const op of (Object.keys(OPS) as OpName[]).filter((op) => op !== "init")) {
-    test(`contains a ${op}`, () => {
+    test(`the debug log contains a ${op}`, () => {
       const kernel = new Kernel(talkative(), { debug: true });
       capture(kernel);
       kernel.start(op, 0x1122);
@@ -400,7 +400,7 @@ describe("the debug log", () => {
     });
   }
 
-  test("does not contain what is written to a file or read from it", () => {
+  test("the debug log does not contain what is written to a file or read from it", () => {
     const kernel = new Kernel(talkative(), { debug: true });
     kernel.call("write", 5, { size: SECRET.length, data: Buffer.from(SECRET) });
     kernel.call("read", 5, { size: 4096 });
@@ -412,7 +412,7 @@ describe("the debug log", () => {
     expect(log).toContain(`${SECRET.length} bytes`);
   });
 
-  test("contains 64-bit numbers, names and errors", () => {
+  test("the debug log contains 64-bit numbers, names and errors", () => {
     const kernel = new Kernel(
       {
         flush() {},
@@ -429,7 +429,7 @@ describe("the debug log", () => {
     expect(kernel.log[3]).toContain("lookup ENOENT no such name");
   });
 
-  test("is empty for ordinary failures without debug", () => {
+  test("ordinary failures are logged only with debug", () => {
     const kernel = new Kernel({
       lookup() {
         throw new FsError("ENOENT");

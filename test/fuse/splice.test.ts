@@ -43,7 +43,7 @@ describe("an extent", () => {
     ["of several pages", 0, 2 * PAGE],
     ["from the middle of a page to the middle of another", 1000, PAGE],
     ["with a hole in it, up to the end", PAGE + 5, 2 * PAGE - 2],
-  ])("%s arrives behind its header", (_name, offset, length) => {
+  ])("an extent %s arrives after its header", (_name, offset, length) => {
     const fd = file(1, 2);
     const { into, received } = device();
     expect(new Splicer().send(into, HEADER, HEADER.length, { fd, offset, length })).toBe(0);
@@ -52,7 +52,7 @@ describe("an extent", () => {
     expect(received()).toEqual(Buffer.concat([HEADER, content]));
   });
 
-  test("keeps a hole a hole", () => {
+  test("a hole in an extent stays a hole", () => {
     const fd = file(1);
     const { into } = device();
     new Splicer().send(into, HEADER, HEADER.length, { fd, offset: 0, length: 2 * PAGE });
@@ -66,7 +66,7 @@ describe("an extent", () => {
 describe("an extent is left to the caller and nothing is sent", () => {
   const whole = (fd: number, length: number): Extent => ({ fd, offset: 0, length });
 
-  test("if it is larger than the pipe", () => {
+  test("an extent larger than the pipe is left to the caller and not sent", () => {
     const fd = file(1);
     libc.ftruncate(fd, 2 << 20);
     const { into, received } = device();
@@ -76,7 +76,7 @@ describe("an extent is left to the caller and nothing is sent", () => {
     expect(splicer.send(into, HEADER, HEADER.length, whole(fd, (1 << 20) - PAGE))).toBe(0);
   });
 
-  test("if the file is shorter than announced, and the next message is whole", () => {
+  test("an extent of a file shorter than announced is left to the caller, and the next message is whole", () => {
     const fd = file();
     const { into, received } = device();
     const splicer = new Splicer();

@@ -95,7 +95,7 @@ for (const [op, exchange] of Object.entries(EXCHANGES) as [OpName, Exchange<OpNa
   const silent = row.reply === "silence";
 
   describe(op, () => {
-    test("its request is decoded to these values", () => {
+    test("the bytes of each request are decoded to these values", () => {
       const { receive, calls } = wire();
       receive(request);
       const nodeid = Number(request.readBigUInt64LE(16));
@@ -109,7 +109,7 @@ for (const [op, exchange] of Object.entries(EXCHANGES) as [OpName, Exchange<OpNa
       expect(log).toEqual([]);
     });
 
-    test("the table encodes the same request", () => {
+    test("the operation table encodes each request to the same bytes", () => {
       const buffer = Buffer.alloc(1 << 12, 0xee);
       const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
       const nodeid = Number(request.readBigUInt64LE(16));
@@ -160,7 +160,7 @@ for (const [op, exchange] of Object.entries(EXCHANGES) as [OpName, Exchange<OpNa
       });
     }
 
-    test("an extension at the end is not part of it", () => {
+    test("an extension at the end of a message is not part of the request", () => {
       const { receive, calls, sent } = wire();
       const extended = Buffer.concat([request, Buffer.from("1000000020000000aaaaaaaaaaaaaaaa", "hex")]);
       extended.writeUInt32LE(extended.length, 0);
@@ -179,7 +179,7 @@ for (const [op, exchange] of Object.entries(EXCHANGES) as [OpName, Exchange<OpNa
       expect(log).toHaveLength(1);
     });
 
-    test("a length that differs from the message's is rejected", () => {
+    test("a message whose length field is wrong is rejected", () => {
       for (const wrong of [request.length - 1, request.length + 1, 0, 0xffffffff]) {
         const { receive, calls, sent, log } = wire();
         const message = copy(request);
@@ -202,13 +202,13 @@ test("every operation with a request struct in the table has its bytes here", ()
 describe("init", () => {
   const flags = abi.FUSE_ASYNC_READ | abi.FUSE_ATOMIC_O_TRUNC | abi.FUSE_MAX_PAGES;
 
-  test("for a kernel of our version is answered with these bytes", () => {
+  test("the reply to init for a kernel of our version has these bytes", () => {
     const { receive, sent } = wire({ flags, flags2: abi.FUSE_PASSTHROUGH });
     receive(INIT.request);
     expect(sent).toEqual([INIT.reply]);
   });
 
-  test("in the short form of a kernel before 7.36 is answered without the second flags", () => {
+  test("the reply to init for a kernel before 7.36 is the short form, without the second flags", () => {
     const { receive, sent, session } = wire({ flags, flags2: abi.FUSE_PASSTHROUGH });
     receive(INIT.short);
     expect(sent).toHaveLength(1);
@@ -216,7 +216,7 @@ describe("init", () => {
     expect(session.granted).toEqual({ minor: 31, flags: flags & 0x03fffffb, flags2: 0 });
   });
 
-  test("cut in its struct is rejected", () => {
+  test("an init message cut in its struct is rejected", () => {
     for (let length = 40; length < 56; length++) {
       const { receive, sent, log, session } = wire({ flags });
       receive(cut(INIT.request, length));
@@ -228,7 +228,7 @@ describe("init", () => {
 });
 
 describe("setxattr from a kernel before 7.33", () => {
-  test("has no flags of its own", () => {
+  test("setxattr from a kernel before 7.33 has no flags of its own", () => {
     const { receive, calls } = wire({ flags: abi.FUSE_SETXATTR_EXT });
     receive(INIT.short);
     receive(SHORT_SETXATTR);
@@ -236,7 +236,7 @@ describe("setxattr from a kernel before 7.33", () => {
     expect(calls.map((call) => call.request)).toEqual([request]);
   });
 
-  test("cut in the struct is rejected", () => {
+  test("setxattr from a kernel before 7.33 cut in its struct is rejected", () => {
     for (let length = 40; length < 48; length++) {
       const { receive, calls, sent } = wire({ flags: abi.FUSE_SETXATTR_EXT });
       receive(INIT.short);
@@ -248,13 +248,13 @@ describe("setxattr from a kernel before 7.33", () => {
 });
 
 describe("interrupt", () => {
-  test("for an unknown request is answered with EAGAIN", () => {
+  test("an interrupt for an unknown request is answered with EAGAIN", () => {
     const { receive, sent } = wire();
     receive(INTERRUPT.request);
     expect(sent).toEqual([INTERRUPT.again]);
   });
 
-  test("for a parked request has no reply of its own", () => {
+  test("an interrupt for a parked request has no reply of its own", () => {
     const { receive, sent, session } = wire({ parks: true });
     receive((EXCHANGES.open as Exchange<"open">).request);
     expect(session.parked).toBe(1);
@@ -263,7 +263,7 @@ describe("interrupt", () => {
     expect(sent).toEqual([INTERRUPT.interrupted]);
   });
 
-  test("cut in its struct is dropped and logged", () => {
+  test("an interrupt cut in its struct is dropped and logged", () => {
     for (let length = 40; length < 48; length++) {
       const { receive, sent, log } = wire();
       receive(cut(INTERRUPT.request, length));
@@ -276,34 +276,34 @@ describe("interrupt", () => {
 describe("notifications", () => {
   const { nodeid } = HEADER;
 
-  test("to invalidate an inode have these bytes", () => {
+  test("the notification to invalidate an inode has these bytes", () => {
     const { session, sent } = wire();
     session.notify(abi.FUSE_NOTIFY_INVAL_INODE, abi.notifyInvalInodeOut, { ino: nodeid, off: -1, len: 0 });
     expect(sent).toEqual([NOTIFICATIONS.invalInode]);
   });
 
-  test("to invalidate an entry have these bytes", () => {
+  test("the notification to invalidate an entry has these bytes", () => {
     const { session, sent } = wire();
     const body = { parent: nodeid, namelen: 6, flags: 0, name: "README" };
     session.notify(abi.FUSE_NOTIFY_INVAL_ENTRY, abi.notifyInvalEntryOut, body);
     expect(sent).toEqual([NOTIFICATIONS.invalEntry]);
   });
 
-  test("to store data have these bytes", () => {
+  test("the notification to store data has these bytes", () => {
     const { session, sent } = wire();
     const body = { nodeid, offset: 0x100000002000, size: 4 };
     session.notify(abi.FUSE_NOTIFY_STORE, abi.notifyStoreOut, body, Buffer.from("blue"));
     expect(sent).toEqual([NOTIFICATIONS.store]);
   });
 
-  test("to delete an entry have these bytes", () => {
+  test("the notification to delete an entry has these bytes", () => {
     const { session, sent } = wire();
     const body = { parent: nodeid, child: 0x556600007788, namelen: 6, name: "README" };
     session.notify(abi.FUSE_NOTIFY_DELETE, abi.notifyDeleteOut, body);
     expect(sent).toEqual([NOTIFICATIONS.del]);
   });
 
-  test("that are larger than any reply are sent whole", () => {
+  test("a notification that is larger than any reply is sent whole", () => {
     const { session, sent } = wire();
     const data = Buffer.alloc((1 << 20) + 8192, 7);
     session.notify(abi.FUSE_NOTIFY_STORE, abi.notifyStoreOut, { nodeid, offset: 0, size: data.length }, data);
@@ -326,14 +326,14 @@ describe("directory entries", () => {
     return copy((exchange?.reply ?? Buffer.alloc(0)).subarray(abi.outHeader.size));
   }
 
-  test("of READDIR have these bytes", () => {
+  test("directory entries of READDIR have these bytes", () => {
     const target = Buffer.alloc(4096, 0xee);
     const writer = new DirentWriter(target, 4096);
     for (const { name, ino, off, type } of entries) expect(writer.add(name, ino, off, type)).toBe(true);
     expect(copy(target.subarray(0, writer.length))).toEqual(body(EXCHANGES.readdir));
   });
 
-  test("of READDIRPLUS have their attributes before them", () => {
+  test("directory entries of READDIRPLUS have their attributes before them", () => {
     const target = Buffer.alloc(4096, 0xee);
     const writer = new DirentWriter(target, 4096);
     for (const { name, ino, off, type } of entries) writer.add(name, ino, off, type, name === "." ? nothing : ENTRY);

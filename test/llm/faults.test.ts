@@ -11,6 +11,6 @@ describe("a server that keeps failing", () => {
   }
 });
 
-test("docs/model-errors.md says the same (npm run docs writes it)", async () => {
+test("docs/model-errors.md matches the behaviour (npm run docs writes it)", async () => {
   expect(await Bun.file(DOCUMENT).text()).toBe(document(FAULTS.map((fault) => [fault, fault.expect])));
 });

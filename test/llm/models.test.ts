@@ -232,7 +232,7 @@ describe("the server's report overrides the name:", () => {
     });
   }
 
-  test("LM Studio: types, and one that is loaded comes first", async () => {
+  test("LM Studio reports types, and a loaded model comes first", async () => {
     const v0 = {
       object: "list",
       data: [
@@ -254,7 +254,7 @@ describe("the server's report overrides the name:", () => {
     expect(models.find(({ id }) => id === "speech-writer")).toEqual({ id: "speech-writer", loaded: false });
   });
 
-  test("llama.cpp as a router: one that is loaded comes first, and the others can be had", async () => {
+  test("with llama.cpp as a router a loaded model comes first, and the others can be chosen", async () => {
     const data = ["a", "b", "c"].map((id) => ({ id, status: { value: id === "b" ? "loaded" : "unloaded" } }));
     expect(await chosen({ "/v1/models": { data } })).toBe("b");
     expect(rankModels(await listed({ data })).map(({ id }) => id)).toEqual(["b", "a", "c"]);
@@ -275,12 +275,12 @@ describe("the server's report overrides the name:", () => {
     });
     const completes = () => ({ capabilities: ["completion", "tools"] });
 
-    test("one that is running comes first", async () => {
+    test("Ollama's running model comes first", async () => {
       const models = [tag("qwen:7b", 4 * GB), tag("llama3:8b", 5 * GB), tag("phi:3b", 2 * GB)];
       expect(await chosen(ollama(models, ["phi:3b"], completes))).toBe("phi:3b");
     });
 
-    test("an embedding model that is running does not come first", async () => {
+    test("Ollama's running model does not come first if it is an embedding model", async () => {
       const models = [tag("nomic-embed-text:latest", 0.3 * GB, "nomic-bert"), tag("phi:3b", 2 * GB)];
       expect(await chosen(ollama(models, ["nomic-embed-text:latest"], completes))).toBe("phi:3b");
     });
@@ -297,7 +297,7 @@ describe("the server's report overrides the name:", () => {
       expect(await chosen(ollama(models, [], completes))).toBe("tiny");
     });
 
-    test("an older server, which reports no capabilities, is judged by the names", async () => {
+    test("an older Ollama, which reports no capabilities, is judged by the names of its models", async () => {
       const models = [tag("nomic-embed-text", 0.3 * GB), tag("llama3:8b", 5 * GB)];
       expect(await chosen(ollama(models, [], () => ({ modelfile: "…" })))).toBe("llama3:8b");
       expect(await chosen({ "/v1/models": list("nomic-embed-text", "llama3:8b") })).toBe("llama3:8b");
@@ -305,7 +305,7 @@ describe("the server's report overrides the name:", () => {
   });
 });
 
-test("among models that are not loaded, the largest that fits into memory comes first, then the list's order", () => {
+test("among Ollama's models that are not loaded, the largest that fits into memory comes first, then the list's order", () => {
   const GB = 1e9;
   const models = [
     { id: "tiny", size: 0.5 * GB },
@@ -329,7 +329,7 @@ test("the model used before is chosen if it is available and can chat, whatever 
   expect(await choose("bge-m3")).toBe("a");
 });
 
-test("a server elsewhere is asked for its list only", async () => {
+test("a server on another machine is asked for its list only", async () => {
   // llmfs does not treat the machine's own host name as loopback.
   using server = serving({ "/v1/models": list("m") });
   const elsewhere = { baseUrl: server.baseUrl.replace("127.0.0.1", "127.0.0.1.nip.invalid") };

@@ -54,7 +54,7 @@ async function failureOf(
 }
 
 describe("an answer", () => {
-  test("is assembled from its pieces, with the usage and the server's name of the model", async () => {
+  test("an answer is assembled from its pieces, with the usage and the server's name of the model", async () => {
     await using server = await openaiServer([{ stream: ["He", "", "llo ✓"], model: "m-2026" }]);
     const pieces: string[] = [];
     const answer = await modelAt(server).complete(REQUEST, { onText: (piece) => pieces.push(piece) });
@@ -62,13 +62,13 @@ describe("an answer", () => {
     expect(pieces).toEqual(["He", "llo ✓"]);
   });
 
-  test("is accepted from a server that ignores stream", async () => {
+  test("an answer is accepted from a server that ignores stream", async () => {
     await using server = await openaiServer([{ whole: "all at once" }]);
     const answer = await modelAt(server).complete(REQUEST);
     expect(answer).toEqual({ text: "all at once", model: "m", usage: { inputTokens: 11, outputTokens: 7 } });
   });
 
-  test("is complete with either a finish reason or [DONE]", async () => {
+  test("an answer is complete with either a finish reason or [DONE]", async () => {
     await using server = await openaiServer([
       { stream: "one", done: false },
       { stream: "two", finish: null },
@@ -78,14 +78,14 @@ describe("an answer", () => {
     expect((await model.complete(REQUEST)).text).toBe("two");
   });
 
-  test("is the first choice if the server sends several", async () => {
+  test("only the first of several choices is used", async () => {
     const other = 'data: {"choices":[{"index":1,"delta":{"content":"B"}}]}\n\n';
     const raw = `${other}data: {"choices":[{"index":0,"delta":{"content":"A"}}]}\n\n${other}data: [DONE]\n\n`;
     await using server = await openaiServer([{ raw }]);
     expect((await modelAt(server).complete(REQUEST)).text).toBe("A");
   });
 
-  test("may be a list of parts, of which the text counts", async () => {
+  test("an answer may be a list of parts, and only text parts are used", async () => {
     const content = [
       { type: "thinking", thinking: [] },
       { type: "text", text: "A" },
@@ -97,12 +97,12 @@ describe("an answer", () => {
     expect((await modelAt(server).complete(REQUEST)).text).toBe("AB");
   });
 
-  test("is assembled from surrogate halves in two pieces", async () => {
+  test("an answer is assembled from surrogate halves in two pieces", async () => {
     await using server = await openaiServer([{ stream: ["\ud83d", "\ude00"] }]);
     expect((await modelAt(server).complete(REQUEST)).text).toBe("😀");
   });
 
-  test("with a complete text is not lost if nothing follows", async () => {
+  test("a complete text is not lost if nothing follows it", async () => {
     const raw = 'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\n';
     await using server = await openaiServer([{ raw, hang: true }]);
     const timeouts = { firstByteMs: 60_000, stallMs: 60_000, restMs: 1, totalMs: 60_000 };
@@ -120,7 +120,7 @@ describe("an answer", () => {
     ["11", "7"],
     [null, 7],
   ]) {
-    test(`with a reported usage of ${prompt_tokens} and ${completion_tokens} tokens has no usage`, async () => {
+    test(`a reported usage of ${prompt_tokens} and ${completion_tokens} tokens is ignored`, async () => {
       const choices = [{ message: { content: "x" }, finish_reason: "stop" }];
       const raw = JSON.stringify({ choices, usage: { prompt_tokens, completion_tokens } });
       await using server = await openaiServer([{ raw }]);
@@ -128,13 +128,13 @@ describe("an answer", () => {
     });
   }
 
-  test("ends even if the server keeps the connection open", async () => {
+  test("an answer ends even if the server keeps the connection open", async () => {
     const raw = `data: {"choices":[{"delta":{"content":"x"}}]}\n\ndata: [DONE]\n\n`;
     await using server = await openaiServer([{ raw, hang: true }]);
     expect((await modelAt(server).complete(REQUEST)).text).toBe("x");
   });
 
-  describe("is read despite what gateways do to a stream:", () => {
+  describe("a stream is read despite what gateways do to it:", () => {
     const piece = (content: string, finish_reason: string | null = null) =>
       JSON.stringify({ model: "m", choices: [{ index: 0, delta: { content }, finish_reason }] });
     const [one, two] = [piece("one "), piece("two", "stop")];
@@ -204,7 +204,7 @@ describe("an answer", () => {
     });
   });
 
-  test("may be split anywhere, even inside a character, with comments between", async () => {
+  test("a stream may be split anywhere, even inside a character, with comments between", async () => {
     await using server = await openaiServer([
       { raw: ': waiting\n\ndata: {"choices":[{"delta":{"content":"é"},"finish_reason":"stop"}]}' },
     ]);
@@ -213,7 +213,7 @@ describe("an answer", () => {
 });
 
 describe("the request", () => {
-  test("has a connection of its own, so that it never waits on an idle one that died without a word", async () => {
+  test("the request has a connection of its own, so that it never waits on an idle one that died silently", async () => {
     const used = new WeakSet<Socket>();
     await using server = createServer((request, response) => {
       if (used.has(request.socket)) return;
@@ -225,7 +225,7 @@ describe("the request", () => {
     for (let time = 0; time < 3; time++) expect((await model.complete(REQUEST)).text).toBe("here");
   });
 
-  test("asks for a stream with usage, and carries the key as a bearer token", async () => {
+  test("the request asks for a stream with usage, and carries the key as a bearer token", async () => {
     await using server = await openaiServer();
     await modelAt(server).complete({ ...REQUEST, temperature: 0.5, maxTokens: 99 });
     const { headers, body } = server.received(0);
@@ -240,7 +240,7 @@ describe("the request", () => {
     });
   });
 
-  test("carries no authorization without a key, even if the environment has one", async () => {
+  test("the request carries no authorization without a key, even if the environment has one", async () => {
     await using server = await openaiServer();
     process.env.OPENAI_API_KEY = "sk-from-the-environment";
     try {
@@ -251,7 +251,7 @@ describe("the request", () => {
     expect(server.requests[0]?.headers.authorization).toBeUndefined();
   });
 
-  test("carries the configured headers, and not those of the environment that are disabled", async () => {
+  test("the request carries the configured headers, and not those of the environment that are disabled", async () => {
     await using server = await openaiServer();
     const before = process.env.OPENAI_CUSTOM_HEADERS;
     process.env.OPENAI_CUSTOM_HEADERS = "X-Team: theirs\nX-Other: theirs";
@@ -269,7 +269,7 @@ describe("the request", () => {
     ]);
   });
 
-  test("carries a key in a separate header, and shows it in no message", async () => {
+  test("the request carries a key in a separate header, and shows it in no message", async () => {
     await using server = await openaiServer([
       { status: 401, body: { error: { message: "bad key secret-of-theirs" } } },
     ]);
@@ -283,7 +283,7 @@ describe("the request", () => {
     expect(error.message).not.toContain("secret-of-theirs");
   });
 
-  test("asks for a strict JSON schema", async () => {
+  test("the request asks for a strict JSON schema", async () => {
     await using server = await openaiServer([{ stream: '{"a":1}' }]);
     await modelAt(server).complete({ ...REQUEST, schema: SCHEMA });
     expect(server.requests[0]?.body.response_format).toEqual({
@@ -302,7 +302,7 @@ describe("a server that does not know a parameter", () => {
       return complaint === undefined ? { stream: '{"a":1}' } : { status, body: { error: { message: complaint } } };
     };
 
-  test("gets json_object instead of json_schema, with the schema in words, and is not asked twice", async () => {
+  test("a server that does not know a parameter gets json_object instead of json_schema, with the schema in words, and is not asked twice", async () => {
     await using server = await openaiServer([
       rejecting((body) =>
         body.response_format?.type === "json_schema" ? "response_format json_schema is not supported" : undefined,
@@ -322,7 +322,7 @@ describe("a server that does not know a parameter", () => {
     expect(server.requests[1]?.body.messages).toHaveLength(2);
   });
 
-  test("gets the schema in words only if it does not support response_format", async () => {
+  test("a server that does not know a parameter gets the schema in words only if it does not support response_format", async () => {
     await using server = await openaiServer([
       rejecting((body) => (body.response_format ? "extra fields not permitted: response_format" : undefined), 422),
     ]);
@@ -334,7 +334,7 @@ describe("a server that does not know a parameter", () => {
     ]);
   });
 
-  test("may fail with 500 instead of rejecting it, if the message leaves no doubt", async () => {
+  test("a server that does not know a parameter may fail with 500 instead of rejecting it, if the message leaves no doubt", async () => {
     const words = "failed to parse grammar";
     await using server = await openaiServer([
       rejecting((body) => (body.response_format?.type === "json_schema" ? words : undefined), 500),
@@ -343,7 +343,7 @@ describe("a server that does not know a parameter", () => {
     expect(server.requests).toHaveLength(2);
   });
 
-  test("gets max_tokens instead of max_completion_tokens", async () => {
+  test("a server that does not know a parameter gets max_tokens instead of max_completion_tokens", async () => {
     await using server = await openaiServer([
       rejecting((body) =>
         "max_completion_tokens" in body ? "Unrecognized argument: max_completion_tokens" : undefined,
@@ -353,7 +353,7 @@ describe("a server that does not know a parameter", () => {
     expect(server.requests[1]?.body.max_tokens).toBe(50);
   });
 
-  test("gets no temperature if it rejects it", async () => {
+  test("a server that does not know a parameter gets no temperature if it rejects that", async () => {
     await using server = await openaiServer([
       rejecting((body) => ("temperature" in body ? "Unsupported value: 'temperature'" : undefined)),
     ]);
@@ -361,7 +361,7 @@ describe("a server that does not know a parameter", () => {
     expect(server.requests[1]?.body).not.toHaveProperty("temperature");
   });
 
-  test("gets no stream_options and no stream if it rejects them", async () => {
+  test("a server that does not know a parameter gets no stream_options and no stream if it rejects them", async () => {
     await using server = await openaiServer([
       ({ body }) => {
         if (body.stream_options) return { status: 400, body: { error: { message: "unknown field stream_options" } } };
@@ -373,7 +373,7 @@ describe("a server that does not know a parameter", () => {
     expect(server.requests).toHaveLength(3);
   });
 
-  test("gets the instructions in the user message if it has no system role", async () => {
+  test("a server without a system role gets the instructions in the user message", async () => {
     await using server = await openaiServer([
       rejecting((body) => (body.messages[0].role === "system" ? "System role not supported" : undefined)),
     ]);
@@ -406,7 +406,7 @@ describe("a server that does not know a parameter", () => {
     ],
     ["a JSON schema", { message: "'system' is not one of ['assistant', 'user'] - 'messages.0.role'" }],
   ] as const) {
-    test(`also gets them there if ${server} rejects the role in its own words`, async () => {
+    test(`a server that does not know a parameter gets the instructions there too if ${server} rejects the role in its own words`, async () => {
       await using server = await openaiServer([
         ({ body }) => (body.messages[0].role === "system" ? { status: 400, body: { error } } : { stream: "fine" }),
       ]);
@@ -415,7 +415,7 @@ describe("a server that does not know a parameter", () => {
     });
   }
 
-  test("is not adapted to permanently: a change that did not help is forgotten", async () => {
+  test("a change for a server that did not help is forgotten", async () => {
     await using server = await openaiServer([{ status: 400, body: { error: { message: "bad schema: too deep" } } }]);
     const model = modelAt(server);
     expect((await failure(model.complete({ ...REQUEST, schema: SCHEMA }))).kind).toBe("bad-request");
@@ -434,7 +434,7 @@ describe("the longest answer", () => {
     "max_tokens: 32768 > 16384, which is the maximum allowed number of output tokens",
     "Invalid max_tokens value, the valid range of max_tokens is [1, 16384]",
   ]) {
-    test(`is reduced to the server's limit: ${said}`, async () => {
+    test(`the maximum length is reduced to the server's limit: ${said}`, async () => {
       await using server = await openaiServer([
         ({ body }) =>
           limitIn(body) > 16384 ? { status: 400, body: { error: { message: said } } } : { stream: "short" },
@@ -447,7 +447,7 @@ describe("the longest answer", () => {
     });
   }
 
-  test("is not reduced if the context has no room for it", async () => {
+  test("the maximum length is not reduced if the context has no room for it", async () => {
     const said = "'max_tokens' is too large: 32768. This model's maximum context length is 8192 tokens";
     await using server = await openaiServer([
       ({ body }) => (limitIn(body) > 8000 ? { status: 400, body: { error: { message: said } } } : { stream: "short" }),
@@ -461,7 +461,7 @@ describe("a redirect", () => {
   const to = (status: number, location: string): Behaviour => ({ status, headers: { location } });
 
   for (const status of [307, 308]) {
-    test(`with ${status} on the same server is followed, with request and key`, async () => {
+    test(`a redirect with ${status} on the same server is followed, with request and key`, async () => {
       await using server = await openaiServer([to(status, "/v2/chat/completions"), { stream: "there" }]);
       expect((await modelAt(server).complete(REQUEST)).text).toBe("there");
       expect(server.received(1)).toMatchObject({ path: "/v2/chat/completions", body: server.received(0).body });
@@ -469,7 +469,7 @@ describe("a redirect", () => {
     });
   }
 
-  test("that would change the method is not followed, and the error names the target", async () => {
+  test("a redirect that would change the method is not followed, and the error names the target", async () => {
     const { error, asked } = await failureOf([to(301, "https://example.org/v1/chat/completions")]);
     expect(asked).toBe(1);
     expect(error.kind).toBe("bad-request");
@@ -479,14 +479,14 @@ describe("a redirect", () => {
     expect(error.message).toContain("set the base URL");
   });
 
-  test("to another server is not followed, so that it gets neither key nor prompt", async () => {
+  test("a redirect to another server is not followed, so that it gets neither key nor prompt", async () => {
     await using other = await openaiServer();
     const { error } = await failureOf([to(307, `${other.baseUrl}/chat/completions`)]);
     expect(error.message).toContain(other.baseUrl);
     expect(other.requests).toHaveLength(0);
   });
 
-  test("loop ends", async () => {
+  test("a redirect loop ends", async () => {
     const { error, asked } = await failureOf([to(307, "/v1/chat/completions")]);
     expect(error.kind).toBe("bad-request");
     expect(asked).toBe(4);
@@ -495,7 +495,7 @@ describe("a redirect", () => {
 
 describe("a temporary failure", () => {
   for (const status of [408, 409, 429, 500, 502, 503]) {
-    test(`such as ${status} is retried`, async () => {
+    test(`a temporary failure such as ${status} is retried`, async () => {
       await using server = await openaiServer([{ status }, { status }, { stream: "third time lucky" }]);
       const log: string[] = [];
       const model = modelAt(server, { log: (line) => log.push(line) });
@@ -504,12 +504,12 @@ describe("a temporary failure", () => {
     });
   }
 
-  test("such as a dropped connection is retried", async () => {
+  test("a temporary failure such as a dropped connection is retried", async () => {
     await using server = await openaiServer([{ drop: true }, { stream: "ok" }]);
     expect((await modelAt(server).complete(REQUEST)).text).toBe("ok");
   });
 
-  test("in the middle of a stream starts the text over", async () => {
+  test("a temporary failure in the middle of a stream starts the text over", async () => {
     await using server = await openaiServer([{ stream: "half of", after: "cut" }, { stream: "all of it" }]);
     const pieces: string[] = [];
     const onText = (piece: string) => {
@@ -521,14 +521,14 @@ describe("a temporary failure", () => {
     expect(pieces).toEqual(["half of", "", "all of it"]);
   });
 
-  test("is retried after the time in Retry-After", async () => {
+  test("a temporary failure is retried after the time in Retry-After", async () => {
     await using server = await openaiServer([{ status: 429, headers: { "retry-after-ms": "40" } }, { stream: "ok" }]);
     const before = performance.now();
     await modelAt(server).complete(REQUEST);
     expect(performance.now() - before).toBeGreaterThanOrEqual(39);
   });
 
-  test("is not retried if Retry-After is long", async () => {
+  test("a temporary failure is not retried if Retry-After is long", async () => {
     const { error, asked } = await failureOf([{ status: 429, headers: { "retry-after": "3600" } }]);
     expect(error.kind).toBe("rate-limited");
     expect(error.message).toContain("3600 s");
@@ -586,7 +586,7 @@ describe("a permanent failure", () => {
     await dropped;
   });
 
-  test("an error whose text never ends is what its status says, and the connection is dropped", async () => {
+  test("an endless error text is replaced by what the status means, and the connection is dropped", async () => {
     const closed = Promise.withResolvers<void>();
     await using server = createServer((_request, response) => {
       response.on("close", closed.resolve);
@@ -736,7 +736,7 @@ describe("a permanent failure", () => {
       });
     }
 
-    test("a temporary limit is still waited for", async () => {
+    test("a temporary limit on long requests is still waited for", async () => {
       for (const message of [
         "Rate limit reached for gpt-4o on tokens per min (TPM): Limit 30000, Used 29000, Requested 2000. Please try again in 2s",
         "Too many tokens, please wait before trying again.",
@@ -747,7 +747,7 @@ describe("a permanent failure", () => {
       }
     });
 
-    test("an answer that ends because the context is full names it too", async () => {
+    test("an answer that ends because the context is full names --context-tokens too", async () => {
       const { error } = await failureOf([{ stream: "half", finish: "model_context_window_exceeded" }]);
       expect([error.kind, error.message]).toEqual(["truncated", expect.stringContaining("--context-tokens")]);
     });
@@ -949,7 +949,7 @@ describe("cancelling", () => {
     ["before the first byte", { hang: true }],
     ["in the middle of a stream", { stream: "some", after: "hang" }],
   ] as const) {
-    test(`${when} rejects at once and drops the connection`, async () => {
+    test(`cancelling ${when} rejects at once and drops the connection`, async () => {
       await using server = await openaiServer([script]);
       const abort = new AbortController();
       const pending = failure(modelAt(server).complete(REQUEST, { signal: abort.signal }));
@@ -960,14 +960,14 @@ describe("cancelling", () => {
     });
   }
 
-  test("before it began sends nothing", async () => {
+  test("cancelling before the request starts sends nothing", async () => {
     await using server = await openaiServer();
     const error = await failure(modelAt(server).complete(REQUEST, { signal: AbortSignal.abort() }));
     expect(error).toMatchObject({ kind: "cancelled", sent: false });
     expect(server.requests).toHaveLength(0);
   });
 
-  test("between two attempts does not wait for the next", async () => {
+  test("cancelling between two attempts does not wait for the next", async () => {
     await using server = await openaiServer([{ status: 500 }]);
     const abort = new AbortController();
     const model = modelAt(server, { retries: { ...RETRIES, baseMs: 60_000, maxMs: 60_000 }, log: () => abort.abort() });
@@ -976,7 +976,7 @@ describe("cancelling", () => {
     expect(server.requests).toHaveLength(1);
   });
 
-  test("between two attempts to connect, nothing was sent", async () => {
+  test("cancelling between two attempts to connect counts as nothing sent", async () => {
     const abort = new AbortController();
     const retries = { ...RETRIES, baseMs: 60_000, maxMs: 60_000 };
     const server = { baseUrl: `http://127.0.0.1:${freePort()}/v1` };
@@ -985,7 +985,7 @@ describe("cancelling", () => {
     expect(error).toMatchObject({ kind: "cancelled", sent: false });
   });
 
-  test("while the connection is being opened, nothing was sent; nor when that takes too long", async () => {
+  test("cancelling while the connection is being opened, or failing to open it in time, counts as nothing sent", async () => {
     await using server = await silentServer();
     const before = server.connecting();
     const abort = new AbortController();
@@ -998,7 +998,7 @@ describe("cancelling", () => {
     expect(late).toMatchObject({ kind: "timeout", sent: false });
   });
 
-  test("counts as sent as soon as any connection to the server is open", async () => {
+  test("a request counts as sent as soon as any connection to the server is open", async () => {
     await using server = await openaiServer([{ hang: true }]);
     const abort = new AbortController();
     const both = [1, 2].map(() => failure(modelAt(server).complete(REQUEST, { signal: abort.signal })));

@@ -20,8 +20,8 @@ function asks(
   return { path, generator: "llm", asks: asked } satisfies Foreseen;
 }
 
-describe("how long answers get", () => {
-  test("is what eight in ten recorded files took, layouts not counted", () => {
+describe("the estimated length of answers", () => {
+  test("the estimate covers eight in ten recorded files, without layouts", () => {
     const files = Array.from({ length: 31 }, (_, index) => recording(`/${index}`, index * 100));
     expect(answerLength([...files, recording("structure", 99_999)])).toEqual({
       low: 300,
@@ -30,7 +30,7 @@ describe("how long answers get", () => {
     });
   });
 
-  test("is half to twice that where few are recorded", () => {
+  test("with few recordings the estimate is half to twice the recorded length", () => {
     const files = Array.from({ length: 11 }, (_, index) => recording(`/${index}`, index * 100));
     expect(answerLength(files)).toEqual({
       low: 50,
@@ -39,7 +39,7 @@ describe("how long answers get", () => {
     });
   });
 
-  test("is a wide guess, called so, where too few are recorded", () => {
+  test("with too few recordings the estimate is a wide guess, and is called one", () => {
     expect(answerLength([recording("/a", 5)])).toEqual({ low: 100, high: 4000, from: "assumed" });
   });
 });
@@ -47,7 +47,7 @@ describe("how long answers get", () => {
 describe("a plan", () => {
   const answers = { low: 10, high: 1000, from: "assumed" };
 
-  test("counts what is recorded as free, and prices the rest as a range", () => {
+  test("a plan counts recorded answers as free, and prices the rest as a range", () => {
     const files = [asks("/a", 500), asks("/b", 300, { maxTokens: 50 }), asks("/c", 9999, { recorded: true })];
     const plan = planOf(files, answers, () => ({ input: 10, output: 100 }));
     expect(plan.models).toEqual([
@@ -63,7 +63,7 @@ describe("a plan", () => {
     ]);
   });
 
-  test("says of what day the prices are that nobody gave", () => {
+  test("a plan gives the date of its prices, unless the user set them", () => {
     const [listed, own] = [
       { input: 10, output: 100, asOf: "2026-11-05" },
       { input: 10, output: 100 },
@@ -72,7 +72,7 @@ describe("a plan", () => {
     expect(planOf([asks("/a", 500)], answers, () => own).models[0]).not.toHaveProperty("priceAsOf");
   });
 
-  test("invents no price, and keeps apart what no model makes and what cannot be made", () => {
+  test("a plan invents no price, and lists separately what other generators make and what cannot be made", () => {
     const circle = { path: "/x", generator: "llm", failure: new FsError("EDEADLK", "x → y → x") };
     const plan = planOf([asks("/a", 1), { path: "/t", generator: "sql" }, circle], answers, () => undefined);
     expect(plan.models[0]?.usd).toBeUndefined();

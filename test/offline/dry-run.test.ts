@@ -41,8 +41,8 @@ async function sent(from: OfflineTree, paths: readonly string[]) {
   return { store, requests: new Map(model.labels.map((label, index) => [label, model.requests[index]])) };
 }
 
-describe("what is foreseen", () => {
-  test("is what is sent, byte for byte, with the key that a recording has", async () => {
+describe("a dry run", () => {
+  test("a dry run composes what is sent, byte for byte, and finds the key of its recording", async () => {
     const files = { "/README.md": "# Tides\n", "/src/a.py": { description: "reads README.md" }, "/src/b.py": {} };
     const from = tree(files, {
       "/": { "user.llmfs.prompt": "Plain words." },
@@ -59,7 +59,7 @@ describe("what is foreseen", () => {
     expect([b.asks?.recording, b.asks?.exact]).toEqual([undefined, true]);
   });
 
-  test("of a file that depends on another is exact where that one is recorded, and says so where it is not", async () => {
+  test("a dry run of a file that depends on another is exact if that one is recorded, and otherwise says so", async () => {
     const from = tree({
       "/a.md": { description: "first" },
       "/b.md": { depends: "a.md" },
@@ -75,7 +75,7 @@ describe("what is foreseen", () => {
     expect(asks?.request.messages[1]?.content).toContain("whatever");
   });
 
-  test("of files that are depend on each other is the circle", async () => {
+  test("a dry run of files that depend on each other reports the cycle", async () => {
     const from = tree({ "/a": { depends: "b" }, "/b": { depends: "c" }, "/c": { depends: "a" }, "/d": {} });
     const foresight = createForesight({ modelName: "m", tree: from, request: from.request });
     const found = await Promise.all(["/a", "/b", "/c", "/d"].map((path) => foresight.foresee(path)));
@@ -85,7 +85,7 @@ describe("what is foreseen", () => {
     expect(a?.message).toMatch(/\/([abc]) → .*\/\1$/);
   });
 
-  test("of files that depend on each other by a million ways is soon known", async () => {
+  test("a dry run of files that depend on each other by a million paths is quick", async () => {
     // Layer upon layer, each of two files depends on both of the layer below.
     const files: Record<string, Pending> = {};
     const layers = 20;
@@ -99,13 +99,13 @@ describe("what is foreseen", () => {
     expect(all.filter(({ failure }) => failure !== undefined)).toEqual([]);
   }, 30_000);
 
-  test("asks nothing of a model for what another generator makes", async () => {
+  test("a dry run of a file that another generator makes requests nothing from a model", async () => {
     const from = tree({ "/rows.csv": { generator: "sql" } });
     const foresight = createForesight({ modelName: "m", tree: from, request: from.request });
     expect(await foresight.foresee("/rows.csv")).toEqual({ path: "/rows.csv", generator: "sql" });
   });
 
-  test("has its parts, each with the reason why it is there", async () => {
+  test("a dry run lists the parts of the request, each with its reason", async () => {
     const from = tree(
       { "/README.md": "# Tides\n", "/a.py": { description: "the tides", depends: "base.py" }, "/base.py": "x = 1\n" },
       { "/": { "user.llmfs.prompt": "Plain words." } },

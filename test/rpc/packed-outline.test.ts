@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { packOutline, unpackOutline } from "../../src/rpc/packed-outline.ts";
 import type { TreeEntry } from "../../src/rpc/tree-port.ts";
 
-test("every entry arrives as it was: absent and empty texts, sizes, states, names that are no UTF-8", () => {
+test("an outline is unpacked unchanged: absent and empty texts, sizes, states, names that are not UTF-8", () => {
   const states = ["static", "pending", "generating", "ready", "failed"] as const;
   const entries: readonly TreeEntry[] = [
     { path: "/d", type: "directory", description: "" },

@@ -26,7 +26,7 @@ function nodes(map: Record<string, unknown>): { tree: Tree; warnings: string[] }
 const file = (more: object = {}) => ({ type: "file", content: "x", ...more });
 
 describe("the ancestor's example", () => {
-  test("loads without a warning", () => {
+  test("the ancestor's example loads without a warning", () => {
     const { tree, warnings } = read(EXAMPLE);
     expect(warnings).toEqual([]);
     expect([...tree.walk()].map(({ path }) => path)).toEqual([
@@ -44,18 +44,18 @@ describe("the ancestor's example", () => {
     expect(at(tree, "/LATEST")).toMatchObject({ kind: "symlink", target: "harbor/tides.csv" });
   });
 
-  test("gives the same tree without the wrapping object", () => {
+  test("the ancestor's example gives the same tree without the wrapping object", () => {
     const { data } = JSON.parse(EXAMPLE) as { data: object };
     expect(describeTree(read(JSON.stringify(data)).tree)).toEqual(describeTree(read(EXAMPLE).tree));
   });
 
-  test("gives the same tree in any order of the nodes", () => {
+  test("the ancestor's example gives the same tree in any order of the nodes", () => {
     const { data } = JSON.parse(EXAMPLE) as { data: object };
     const backwards = Object.fromEntries(Object.entries(data).reverse());
     expect(describeTree(read(JSON.stringify({ data: backwards })).tree)).toEqual(describeTree(read(EXAMPLE).tree));
   });
 
-  test("can be saved in our own format", () => {
+  test("the ancestor's example can be saved in our own format", () => {
     const { tree } = read(EXAMPLE);
     expect(describeTree(load(save(tree)))).toEqual(describeTree(tree));
   });
@@ -114,8 +114,8 @@ describe("pending files in the ancestor's format", () => {
   });
 });
 
-describe("attributes", () => {
-  test("are decimal text, and times may be floats", () => {
+describe("attributes in the ancestor's format", () => {
+  test("attributes are decimal text, and times may be floats", () => {
     const attrs = { st_mode: "33261", st_uid: "5", st_gid: "6", st_atime: "1", st_mtime: "1.5", st_ctime: "1.7e9" };
     const { tree, warnings } = nodes({ "/a": file({ attrs: { ...attrs, st_nlink: "9", st_size: "9" } }) });
     expect(warnings).toEqual([]);
@@ -128,7 +128,7 @@ describe("attributes", () => {
     });
   });
 
-  test("of a directory are not changed when its entries are created", () => {
+  test("creating entries does not change a directory's stored attributes", () => {
     const { tree } = nodes({
       "/d": { type: "directory", attrs: { st_mtime: "77", st_mode: "17901", st_gid: "9" } },
       "/d/a": file(),
@@ -138,7 +138,7 @@ describe("attributes", () => {
     expect(at(tree, "/d/a").gid).toBe(1000);
   });
 
-  test("that are missing get defaults, and the requested owner", () => {
+  test("missing attributes get defaults, and the requested owner", () => {
     const tree = newTree();
     loadSnapshot(
       tree,
@@ -151,7 +151,7 @@ describe("attributes", () => {
     expect(at(tree, "/d/a")).toMatchObject({ mode: 0o100644, uid: 3, gid: 4 });
   });
 
-  test("with a mode of another type cause a warning, and the type is used", () => {
+  test("a mode of another type causes a warning, and the node's type is used", () => {
     const { tree, warnings } = nodes({ "/a": file({ attrs: { st_mode: "16877" } }) });
     expect(fileAt(tree, "/a").mode).toBe(0o100755);
     expect(warnings).toEqual(['the st_mode of "/a" does not match its "type"; the "type" was used']);
@@ -159,7 +159,7 @@ describe("attributes", () => {
 });
 
 describe("xattrs", () => {
-  test("with data are kept, in a namespace of Linux", () => {
+  test("xattrs with data are kept, in one of Linux's namespaces", () => {
     const { tree } = nodes({
       "/a": file({ xattrs: { "touchfs.context": "c", "touchfs.generator": "g", "user.x": "é" } }),
     });
@@ -170,7 +170,7 @@ describe("xattrs", () => {
 });
 
 describe("unsupported parts are ignored with one warning for each kind", () => {
-  test("overlay paths, and other fields", () => {
+  test("overlay paths and other fields are ignored with a warning", () => {
     const { warnings } = nodes({ "/a": file({ overlay_path: "/x" }), "/b": file({ overlay_path: "/y", odd: 1 }) });
     expect(warnings).toEqual([
       'the field "overlay_path" was ignored (2 times, first at "/a")',
@@ -178,7 +178,7 @@ describe("unsupported parts are ignored with one warning for each kind", () => {
     ]);
   });
 
-  test("a description at the top", () => {
+  test("a description at the top is ignored with a warning", () => {
     const { tree, warnings } = read(
       '{"description": "a tree", "data": {"/": {"type": "directory"}, "/a": {"type": "file"}}}',
     );
@@ -186,7 +186,7 @@ describe("unsupported parts are ignored with one warning for each kind", () => {
     expect(fileAt(tree, "/a").state).toBe("pending");
   });
 
-  test("the ancestor's own files, and ours", () => {
+  test("the ancestor's own files, and ours, are ignored with a warning", () => {
     const { tree, warnings } = nodes({
       "/": { type: "directory", children: { ".touchfs": "/.touchfs", a: "/a" } },
       "/.touchfs": { type: "directory" },
@@ -200,7 +200,7 @@ describe("unsupported parts are ignored with one warning for each kind", () => {
     expect(warnings).toContain('everything below /.llmfs was ignored (at "/.llmfs/x")');
   });
 
-  test("children that contradict the paths", () => {
+  test("children that contradict the paths are ignored with a warning", () => {
     const { tree, warnings } = nodes({
       "/": { type: "directory", children: { a: "/a", gone: "/gone", moved: "/a" } },
       "/a": file(),
@@ -210,7 +210,7 @@ describe("unsupported parts are ignored with one warning for each kind", () => {
     expect(warnings).toEqual(['the children of "/" do not match the paths: "gone" and 2 more; the paths were used']);
   });
 
-  test("directories without a node are created", () => {
+  test("directories without a node are created with a warning", () => {
     const { tree, warnings } = nodes({ "/a/b/c": file() });
     expect(textAt(tree, "/a/b/c")).toBe("x");
     expect(warnings).toEqual([
@@ -221,7 +221,7 @@ describe("unsupported parts are ignored with one warning for each kind", () => {
 });
 
 describe(".prompt and .model", () => {
-  test("become xattrs of their directory", () => {
+  test(".prompt and .model become xattrs of their directory", () => {
     const { tree, warnings } = nodes({
       "/.prompt": file({ content: "Be brief.\n" }),
       "/d": { type: "directory", children: { ".model": "/d/.model" } },
@@ -233,7 +233,7 @@ describe(".prompt and .model", () => {
     expect(warnings).toEqual([]);
   });
 
-  test("stay files if they are empty", () => {
+  test("empty .prompt and .model files stay files", () => {
     const { tree, warnings } = nodes({ "/.prompt": file({ content: null }), "/.model": file({ content: " \n" }) });
     expect(fileAt(tree, "/.prompt").state).toBe("pending");
     expect(textAt(tree, "/.model")).toBe(" \n");
@@ -242,7 +242,7 @@ describe(".prompt and .model", () => {
 });
 
 describe("the list form", () => {
-  test("becomes a tree of pending files with implied directories", () => {
+  test("the list form becomes a tree of pending files with implied directories", () => {
     const { tree, warnings } = read('{"files": ["src/a.ts", "/src/lib/b.ts", "README.md"]}');
     expect([...tree.walk()].map(({ path }) => path)).toEqual([
       "/",
@@ -268,7 +268,7 @@ describe("the list form", () => {
     expect(() => read(JSON.stringify({ files: ["src", name] }))).toThrow(message);
   });
 
-  test("with elements that are not names is refused", () => {
+  test("a list with elements that are not names is refused", () => {
     expect(() => read('{"files": [1]}')).toThrow("a name in the list is a number, not a string");
     expect(() => read('{"files": {"a": 1}}')).toThrow('"files" is an object, not an array');
   });
@@ -299,16 +299,16 @@ describe("an invalid node is refused, and the error names it", () => {
     expect(() => nodes({ [path]: node })).toThrow(message);
   });
 
-  test("a file in a file", () => {
+  test("a file in a file is refused", () => {
     expect(() => nodes({ "/a": file(), "/a/b": file() })).toThrow('its parent "/a" is not a directory');
   });
 
-  test("a path that occurs twice, in the map or in map and list", () => {
+  test("a path that occurs twice, in the map or in map and list, is refused", () => {
     expect(() => read('{"/a": {"type": "file"}, "/a": {"type": "file"}}')).toThrow("occurs twice");
     expect(() => read('{"data": {"/a": {"type": "file"}}, "files": ["a"]}')).toThrow("this path occurs twice");
   });
 
-  test("a message names the line of the node", () => {
+  test("the error for an invalid node gives its line", () => {
     expect(() => read('{"/": {"type": "directory"},\n"/b": {"type": "file"},\n"/a": {"type": "x"}}')).toThrow("line 3");
   });
 });

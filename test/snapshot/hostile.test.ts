@@ -204,38 +204,38 @@ describe("entries that contradict each other are refused", () => {
     expect(refusal(entries(...list))).toContain(message);
   });
 
-  test("a key that occurs twice in one entry", () => {
+  test("a key that occurs twice in one entry is refused", () => {
     expect(refusal('{"llmfs": 1, "entries": [\n{"path": "/a",\n"type": "file", "path": "/b"}]}')).toContain(
       'tree.json, line 3: entry "/a": the key "path" occurs twice',
     );
   });
 
-  test("the same key, spelt with an escape", () => {
+  test("the same key spelt with an escape is refused", () => {
     expect(refusal('{"llmfs": 1, "entries": [{"path": "/a", "p\\u0061th": "/b"}]}')).toContain("occurs twice");
   });
 });
 
 describe("a snapshot that does not fit is refused, and nothing stays behind", () => {
-  test("content larger than the tree has room for", () => {
+  test("content larger than the tree has room for is refused, and nothing stays behind", () => {
     const text = entries(file("/a", { text: "x".repeat(5000) }), file("/b", { text: "x".repeat(5000) }));
     expect(refusal(text, new Space({ bytes: 8192 }))).toContain(
       'entry "/b": does not fit into the filesystem, which has room for 8192 bytes; mount with a larger --size',
     );
   });
 
-  test("large content that reaches the limit in the middle", () => {
+  test("large content that reaches the limit in the middle is refused, and nothing stays behind", () => {
     const text = entries({ path: "/a", type: "file", base64: Buffer.alloc(3_000_000).toString("base64") });
     expect(refusal(text, new Space({ bytes: 1 << 20 }))).toContain("does not fit");
   });
 
-  test("more files than the tree has room for", () => {
+  test("more files than the tree has room for are refused, and nothing stays behind", () => {
     const text = entries(...Array.from({ length: 20 }, (_value, index) => file(`/${index}`)));
     expect(refusal(text, new Space({ bytes: 1 << 20, inodes: 10 }))).toContain(
       "does not fit into the filesystem, which has room for 1048576 bytes and 10",
     );
   });
 
-  test("an error late in a large snapshot", () => {
+  test("an error late in a large snapshot leaves nothing behind", () => {
     const many = Array.from({ length: 2000 }, (_value, index) => file(`/${index}`, { text: "x".repeat(2000) }));
     expect(refusal(entries(...many, file("/../x")))).toContain('has a component ".."');
   });

@@ -9,13 +9,13 @@ import { describeTree, load, makeFile, newTree, ODD_NAMES, randomTree, save } fr
 const SEEDS = Array.from({ length: 40 }, (_value, index) => index + 1);
 
 describe("a random tree", () => {
-  test.each(SEEDS)("is unchanged after saving and loading (seed %d)", (seed) => {
+  test.each(SEEDS)("a random tree is unchanged after saving and loading (seed %d)", (seed) => {
     const tree = randomTree(seed);
     tree.checkInvariants();
     expect(describeTree(load(save(tree)))).toEqual(describeTree(tree));
   });
 
-  test.each(SEEDS)("is saved as the same bytes each time, also after a round trip (seed %d)", (seed) => {
+  test.each(SEEDS)("a random tree is saved as the same bytes each time, also after a round trip (seed %d)", (seed) => {
     const tree = randomTree(seed);
     const text = save(tree);
     expect(save(tree)).toBe(text);

@@ -29,14 +29,14 @@ test("a structure is a snapshot of pending files, in the order of the tree", () 
 `);
 });
 
-test("belongs to the user who loads it", () => {
+test("a structure belongs to the user who loads it", () => {
   const tree = load(structureToSnapshot([{ path: "é/🎉", type: "file" }]), { owner: { uid: 12, gid: 13 } });
   const path = Buffer.from("/é/🎉").toString("latin1");
   expect(fileAt(tree, path)).toMatchObject({ uid: 12, gid: 13, state: "pending" });
   expect(xattr(at(tree, path), "user.llmfs.generator")).toBe("llm");
 });
 
-test("the text does not depend on the order of the entries", () => {
+test("the text of a structure does not depend on the order of the entries", () => {
   const entries = ["a/b", "a-b", "a/b-c", "z", "B"].map((path) => ({ path, type: "file" as const }));
   expect(structureToSnapshot(entries.toReversed())).toBe(structureToSnapshot(entries));
 });

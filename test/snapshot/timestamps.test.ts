@@ -16,13 +16,13 @@ test.each<[string, number, number]>([
   expect(formatTime(seconds, nanoseconds)).toBe(text);
 });
 
-test("more than nine decimals are cut off, and missing ones are zeros", () => {
+test("a timestamp's decimals beyond nine are cut off, and missing ones are zeros", () => {
   expect(parseTime("1.1234567899")).toEqual({ seconds: 1, nanoseconds: 123_456_789 });
   expect(parseTime("1.5")).toEqual({ seconds: 1, nanoseconds: 500_000_000 });
 });
 
 test.each(["", " 1", "1.", ".5", "+1", "1e9", "0x1", "inf", "NaN", "--1", "99999999999999999"])(
-  "%p is no time",
+  "%p is not a timestamp",
   (text) => {
     expect(parseTime(text)).toBeUndefined();
   },

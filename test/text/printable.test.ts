@@ -26,11 +26,11 @@ test("text of any script, and emoji, are unchanged", () => {
   }
 });
 
-test("one line stays one line", () => {
+test("one line of text stays one line", () => {
   expect(printableLine("a\nllmfs: all is well\tb")).toBe("a\\nllmfs: all is well\\tb");
 });
 
-test("JSON stays equivalent JSON", () => {
+test("escaped JSON is equivalent JSON", () => {
   const value = { [EVIL]: [EVIL, "a\nb"] };
   expect(JSON.parse(printable(JSON.stringify(value, null, 2)))).toEqual(value);
 });
@@ -65,7 +65,7 @@ describe("text written to the terminal", () => {
     return both.join("");
   }
 
-  test("comes only from the functions in this list", () => {
+  test("text written to the terminal comes only from the functions in this list", () => {
     const functions = Object.entries(terminal).flatMap(([name, value]) => (typeof value === "function" ? [name] : []));
     expect(functions.sort()).toEqual([...Object.keys(WRITERS), "isTerminal", "showExactly"].sort());
   });
@@ -81,7 +81,7 @@ describe("text written to the terminal", () => {
     },
   );
 
-  test("is exact for results, unless they go to a terminal", async () => {
+  test("text written to the terminal is exact for results, unless they go to a terminal", async () => {
     const body = "showExactly(Buffer.from(EVIL.slice(0, 30)))";
     expect(await written(body)).toBe(EVIL.slice(0, 30));
   });

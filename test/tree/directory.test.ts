@@ -34,11 +34,11 @@ function read(directory: Directory, count: number, between: () => void = () => {
 const names = (count: number) => Array.from({ length: count }, (_value, index) => `n${index}`);
 
 describe("reading a directory in parts", () => {
-  test("returns every entry once, the newest first", () => {
+  test("reading a directory in parts returns every entry once, the newest first", () => {
     for (const count of [1, 3, 1000]) expect(read(fill(names(100)), count)).toEqual(names(100).reverse());
   });
 
-  test("returns every entry that stays once, whatever else is removed in the meantime", () => {
+  test("reading a directory in parts returns every entry that stays once, whatever else is removed in the meantime", () => {
     const directory = fill(names(1000));
     let next = 0;
     const seen = read(directory, 10, () => {
@@ -50,7 +50,7 @@ describe("reading a directory in parts", () => {
     for (let stays = 500; stays < 1000; stays++) expect(seen).toContain(`n${stays}`);
   });
 
-  test("returns an entry that is removed and created again in the meantime at most once more", () => {
+  test("reading a directory in parts returns an entry that is removed and created again in the meantime at most once more", () => {
     const directory = fill(names(100));
     let rounds = 0;
     const seen = read(directory, 10, () => {
@@ -65,7 +65,7 @@ describe("reading a directory in parts", () => {
     );
   });
 
-  test("ends even if an entry is added for each that is read", () => {
+  test("reading a directory in parts ends even if an entry is added for each that is read", () => {
     const directory = fill(names(10));
     let added = 0;
     const seen = read(directory, 1, () => {
@@ -74,7 +74,7 @@ describe("reading a directory in parts", () => {
     expect(seen).toEqual(names(10).reverse());
   });
 
-  test("continues behind a cookie whose entry is gone", () => {
+  test("reading a directory in parts continues after a cookie whose entry is gone", () => {
     const directory = fill(names(100));
     const cookie = directory.get("n49")?.cookie ?? 0;
     for (let index = 10; index < 90; index++) directory.remove(`n${index}`);
@@ -84,7 +84,7 @@ describe("reading a directory in parts", () => {
     expect(after).toEqual(names(10).reverse());
   });
 
-  test("never uses a cookie again", () => {
+  test("reading a directory in parts never uses a cookie again", () => {
     const directory = fill(["a"]);
     const used = new Set<number>();
     for (let round = 0; round < 100; round++) {

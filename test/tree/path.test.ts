@@ -4,14 +4,14 @@ import { compareBytes, components, join, toBytes, toText } from "../../src/tree/
 const latin1 = (text: string) => Buffer.from(text, "utf8").toString("latin1");
 
 describe("a name as text", () => {
-  test("is decoded from UTF-8", () => {
+  test("a name as text is decoded from UTF-8", () => {
     for (const text of ["", "abc", "é", "日本", "🎉", "\ufeffx", "\ufffd", "a\ufffdb", "\u0000\u007f"]) {
       expect(toText(latin1(text))).toBe(text);
       expect(toBytes(text)).toBe(latin1(text));
     }
   });
 
-  test("has a lone surrogate for each byte that is not UTF-8", () => {
+  test("a name as text has a lone surrogate for each byte that is not UTF-8", () => {
     expect(toText("caf\xe9")).toBe("caf\udce9");
     expect(toText("\xff\xfe")).toBe("\udcff\udcfe");
     expect(toText(`\xff${latin1("é\ufffd")}`)).toBe("\udcffé\ufffd");
@@ -22,7 +22,7 @@ describe("a name as text", () => {
     expect(toText("\xe2\x82")).toBe("\udce2\udc82");
   });
 
-  test("is encoded to the same bytes again, whatever they are", () => {
+  test("any name is encoded to the same bytes again", () => {
     let state = 1;
     for (let round = 0; round < 5000; round++) {
       let bytes = "";

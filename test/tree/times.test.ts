@@ -31,7 +31,7 @@ function writeUnseen(fd: number): void {
 const clock = libc.now;
 
 describe("a write by the kernel itself", () => {
-  test("is older than a time that is set after it", () => {
+  test("a write by the kernel itself is older than a time that is set after it", () => {
     const { file, fd } = shared();
     writeUnseen(fd);
     file.setTimes({ mtime: SET });
@@ -39,7 +39,7 @@ describe("a write by the kernel itself", () => {
     expect(file.times().ctime).toBeGreaterThan(BEFORE);
   });
 
-  test("is newer than a time that was set before it, also in the same tick of a coarse clock", () => {
+  test("a write by the kernel itself is newer than a time that was set before it, also in the same tick of a coarse clock", () => {
     const coarse = { atime: 77, atimeNsec: 0, mtime: 77, mtimeNsec: 0 };
     const space = new Space({ stores: { open: () => new CoarseStore(coarse) } });
     const file = fileIn(space);
@@ -54,7 +54,7 @@ describe("a write by the kernel itself", () => {
     expect(file.times().mtime).toBe(77);
   });
 
-  test("causes no call to the store if only the ctime is set", () => {
+  test("a write by the kernel itself causes no call to the store if only the ctime is set", () => {
     const store = new InterruptedStore();
     const file = fileIn(new Space({ stores: { open: () => store } }));
     file.share();
@@ -86,7 +86,7 @@ describe("a write by the kernel itself", () => {
     expect(file.times().mtime).toBe(mtime);
   });
 
-  test("makes generated content static as soon as anybody asks for its state", () => {
+  test("a write by the kernel itself makes generated content static as soon as anybody asks for its state", () => {
     const { file, fd } = shared();
     const state = (): string => file.state;
     file.state = "ready";
@@ -95,7 +95,7 @@ describe("a write by the kernel itself", () => {
     expect(state()).toBe("static");
   });
 
-  test("is reported once, by whichever call notices it", () => {
+  test("a write by the kernel itself is reported once, by whichever call notices it", () => {
     const file = fileIn(new Space());
     const reports: boolean[] = [];
     const store = file.share((taken) => reports.push(taken));
@@ -110,7 +110,7 @@ describe("a write by the kernel itself", () => {
     expect(reports).toEqual([true, false]);
   });
 
-  test("counts as a new write if it happens while a time is being set", () => {
+  test("a write by the kernel itself counts as a new write if it happens while a time is being set", () => {
     const store = new InterruptedStore();
     const file = fileIn(new Space({ stores: { open: () => store } }));
     const reports: boolean[] = [];
@@ -121,7 +121,7 @@ describe("a write by the kernel itself", () => {
     expect([file.times().mtime, reports]).toEqual([InterruptedStore.written, [false]]);
   });
 
-  test("is distinguished from llmfs's own writes, which update no times by themselves", () => {
+  test("a write by the kernel itself is distinguished from llmfs's own writes, which update no times by themselves", () => {
     const { file } = shared();
     file.state = "ready";
     file.write(0, Buffer.from("ours"));
@@ -129,7 +129,7 @@ describe("a write by the kernel itself", () => {
     expect([file.times().mtime, file.state]).toEqual([BEFORE, "ready"]);
   });
 
-  test("is looked for as long as another process may have the store", () => {
+  test("writes by the kernel are looked for as long as another process may have the store", () => {
     const { file, fd } = shared();
     expect(file.unshare(() => false)).toBe(false);
     writeUnseen(fd);

@@ -31,7 +31,7 @@ function paths(tree: Tree, from?: Directory, path?: string): string[] {
 }
 
 describe("a walk", () => {
-  test("visits directories before their entries, and names in byte order", () => {
+  test("a walk visits directories before their entries, and names in byte order", () => {
     const tree = newTree();
     const a = tree.mkdir(tree.root, "a", 0o755, OWNER);
     for (const name of ["z", "B", "\xff", "1"]) tree.createFile(a, name, 0o644, OWNER);
@@ -41,7 +41,7 @@ describe("a walk", () => {
     expect(paths(tree, a, "/a")).toEqual(["/a/1", "/a/1d", "/a/B", "/a/z", "/a/\xff"]);
   });
 
-  test("reaches any depth", () => {
+  test("a walk reaches any depth", () => {
     const tree = newTree();
     let directory = tree.root;
     for (let depth = 0; depth < 50_000; depth++) directory = tree.mkdir(directory, "d", 0o755, OWNER);
@@ -51,7 +51,7 @@ describe("a walk", () => {
     tree.checkInvariants();
   });
 
-  test("continues when entries on its way are removed", () => {
+  test("a walk continues when entries on its way are removed", () => {
     const tree = newTree();
     for (const name of ["a", "b", "c"]) tree.createFile(tree.root, name, 0o644, OWNER);
     const seen: string[] = [];
@@ -62,7 +62,7 @@ describe("a walk", () => {
     expect(seen).toEqual(["/", "/a", "/b", "/c"]);
   });
 
-  test("sorts a large directory in steps, and shows its entries as they are at the end", () => {
+  test("a walk sorts a large directory in steps, and shows its entries as they are at the end", () => {
     const tree = newTree();
     const names = Array.from({ length: 5000 }, (_, index) => String((index * 1237) % 5000).padStart(4, "0"));
     for (const name of names) tree.createFile(tree.root, name, 0o644, OWNER);
@@ -87,7 +87,7 @@ describe("a walk", () => {
 describe("the count of files by state", () => {
   const none = { static: 0, pending: 0, generating: 0, ready: 0, failed: 0 };
 
-  test("includes each file with a name once", () => {
+  test("the count of files by state includes each file with a name once", () => {
     const tree = newTree();
     const { files } = tree.space;
     const file = tree.createFile(tree.root, "a", 0o644, OWNER);
@@ -110,7 +110,7 @@ describe("the count of files by state", () => {
     tree.checkInvariants();
   });
 
-  test("includes a file without a name once it is linked, and replaces a file whose inode is replaced", () => {
+  test("the count of files by state includes an unnamed file once it is linked, and follows a replaced inode", () => {
     const tree = newTree();
     const { files } = tree.space;
     const nameless = tree.tmpfile(tree.root, 0o644, OWNER);
@@ -130,7 +130,7 @@ describe("the count of files by state", () => {
     tree.checkInvariants();
   });
 
-  test("follows the content when two files exchange theirs", () => {
+  test("the count of files by state follows the content when two files exchange theirs", () => {
     const tree = newTree();
     const { files } = tree.space;
     const named = tree.createFile(tree.root, "a", 0o644, OWNER);
@@ -149,7 +149,7 @@ describe("the count of files by state", () => {
     tree.drop(nameless);
   });
 
-  test("is verified", () => {
+  test("checkInvariants verifies the count of files by state", () => {
     const tree = newTree();
     tree.createFile(tree.root, "a", 0o644, OWNER);
     tree.space.files.static++;
@@ -166,7 +166,7 @@ describe("a path", () => {
   tree.symlink(a, "loop", "loop", OWNER);
   tree.symlink(tree.root, "there", "a/up/a", OWNER);
 
-  test("follows symlinks, and .. refers to their target's parent", () => {
+  test("a path follows symlinks, and .. refers to their target's parent", () => {
     expect(tree.resolve("/there/f", { follow: true })).toBe(file);
     expect(tree.resolve("/a/up/a/../a/f", { follow: true })).toBe(file);
     expect(tree.resolve("/a/abs", { follow: true })).toBe(file);
@@ -174,7 +174,7 @@ describe("a path", () => {
     expect(tree.resolve("/../../a/./f", { follow: true })).toBe(file);
   });
 
-  test("that does not exist is an error with the reason", () => {
+  test("a path that does not exist is an error with the reason", () => {
     expect(code(() => tree.resolve("/x", { follow: true }))).toBe("ENOENT");
     expect(code(() => tree.resolve("/a/f/x", { follow: true }))).toBe("ENOTDIR");
     expect(code(() => tree.resolve("/a/loop", { follow: true }))).toBe("ELOOP");
@@ -182,14 +182,14 @@ describe("a path", () => {
 });
 
 describe("a name", () => {
-  test("may have 255 bytes, not 256", () => {
+  test("a name may have 255 bytes, not 256", () => {
     const tree = newTree();
     tree.createFile(tree.root, "x".repeat(255), 0o644, OWNER);
     expect(code(() => tree.createFile(tree.root, "x".repeat(256), 0o644, OWNER))).toBe("ENAMETOOLONG");
     expect(code(() => tree.lookup(tree.root, "x".repeat(256)))).toBe("ENAMETOOLONG");
   });
 
-  test("that exists is rejected for every type of inode", () => {
+  test("creating a name that exists is rejected for every type of inode", () => {
     const tree = newTree();
     const file = tree.createFile(tree.root, "a", 0o644, OWNER);
     for (const make of [
@@ -204,7 +204,7 @@ describe("a name", () => {
     tree.checkInvariants();
   });
 
-  test("cannot be created in a directory that was removed", () => {
+  test("a name cannot be created in a directory that was removed", () => {
     const tree = newTree();
     const directory = tree.mkdir(tree.root, "d", 0o755, OWNER);
     tree.hold(directory);
@@ -218,7 +218,7 @@ describe("a name", () => {
 });
 
 describe("a removal", () => {
-  test("of a file that is open leaves it readable until it is closed", () => {
+  test("removing a file that is open leaves it readable until it is closed", () => {
     const space = new Space();
     const tree = newTree(space);
     const file = tree.createFile(tree.root, "a", 0o644, OWNER);
@@ -231,7 +231,7 @@ describe("a removal", () => {
     expect(space).toMatchObject({ pages: 0, inodes: 1 });
   });
 
-  test("of the wrong type, or of a directory that is not empty, is an error", () => {
+  test("removing an entry of the wrong type, or of a directory that is not empty, is an error", () => {
     const tree = newTree();
     const directory = tree.mkdir(tree.root, "d", 0o755, OWNER);
     tree.createFile(directory, "f", 0o644, OWNER);
@@ -241,14 +241,14 @@ describe("a removal", () => {
     expect(code(() => tree.unlink(tree.root, "x"))).toBe("ENOENT");
   });
 
-  test("of more references than were held is a bug that throws", () => {
+  test("dropping more references than were held throws, as it is a bug", () => {
     const tree = newTree();
     expect(() => tree.drop(tree.root)).toThrow("1 of 0 references dropped");
   });
 });
 
 describe("a file without a name", () => {
-  test("gets one by link, and disappears if it is dropped without", () => {
+  test("a file without a name gets one by link, and disappears if it is dropped without", () => {
     const space = new Space();
     const tree = newTree(space);
     const file = tree.tmpfile(tree.root, 0o600, OWNER);
@@ -266,7 +266,7 @@ describe("a file without a name", () => {
 });
 
 describe("rename", () => {
-  test("moves a directory, and updates the link counts of its old and new parents", () => {
+  test("rename moves a directory, and updates the link counts of its old and new parents", () => {
     const tree = newTree();
     const [from, to] = [tree.mkdir(tree.root, "from", 0o755, OWNER), tree.mkdir(tree.root, "to", 0o755, OWNER)];
     const moved = tree.mkdir(from, "d", 0o755, OWNER);
@@ -275,7 +275,7 @@ describe("rename", () => {
     tree.checkInvariants();
   });
 
-  test("replaces compatible targets, and nothing else", () => {
+  test("rename replaces compatible targets, and nothing else", () => {
     const tree = newTree();
     const full = tree.mkdir(tree.root, "full", 0o755, OWNER);
     tree.createFile(full, "x", 0o644, OWNER);
@@ -292,7 +292,7 @@ describe("rename", () => {
     tree.checkInvariants();
   });
 
-  test("of one of two names of a file onto the other does nothing", () => {
+  test("rename of one of two names of a file onto the other does nothing", () => {
     const tree = newTree();
     const file = tree.createFile(tree.root, "a", 0o644, OWNER);
     tree.link(file, tree.root, "b");
@@ -300,7 +300,7 @@ describe("rename", () => {
     expect([paths(tree), file.nlink]).toEqual([["/", "/a", "/b"], 2]);
   });
 
-  test("never puts a directory below itself, also by exchange", () => {
+  test("rename never puts a directory below itself, also by exchange", () => {
     const tree = newTree();
     const a = tree.mkdir(tree.root, "a", 0o755, OWNER);
     const b = tree.mkdir(a, "b", 0o755, OWNER);
@@ -312,7 +312,7 @@ describe("rename", () => {
     tree.checkInvariants();
   });
 
-  test("exchanges a file and a directory, in one directory or two, and a name with itself", () => {
+  test("rename exchanges a file and a directory, in one directory or two, and a name with itself", () => {
     const tree = newTree();
     const a = tree.mkdir(tree.root, "a", 0o755, OWNER);
     const d = tree.mkdir(a, "d", 0o755, OWNER);
@@ -331,7 +331,7 @@ describe("rename", () => {
     tree.checkInvariants();
   });
 
-  test("leaves a whiteout on request", () => {
+  test("rename leaves a whiteout on request", () => {
     const tree = newTree();
     tree.createFile(tree.root, "a", 0o644, OWNER);
     tree.rename(tree.root, "a", tree.root, "b", RENAME_WHITEOUT, OTHER);
@@ -341,7 +341,7 @@ describe("rename", () => {
 });
 
 describe("a setgid directory", () => {
-  test("passes its group to new entries, and the bit to new directories", () => {
+  test("a setgid directory passes its group to new entries, and the bit to new directories", () => {
     const tree = newTree();
     const d = tree.mkdir(tree.root, "d", 0o2775, { uid: 1, gid: 99 });
     expect(tree.createFile(d, "f", 0o644, OTHER)).toMatchObject({ uid: 7, gid: 99, mode: 0o100644 });
@@ -351,7 +351,7 @@ describe("a setgid directory", () => {
 });
 
 describe("replacing a file's inode", () => {
-  test("keeps the name's position for readers of the directory", () => {
+  test("replacing a file's inode keeps the name's position for readers of the directory", () => {
     const tree = newTree();
     for (const name of ["a", "b", "c"]) tree.createFile(tree.root, name, 0o644, OWNER);
     const cookie = tree.root.get("a")?.cookie;

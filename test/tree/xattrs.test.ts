@@ -27,7 +27,7 @@ function code(action: () => unknown): string {
 }
 
 describe("an xattr", () => {
-  test("is stored as bytes, and gone when it is removed", () => {
+  test("an xattr is stored as bytes, and gone when it is removed", () => {
     const file = newFile();
     setXattr(file, "user.a", value);
     expect(getXattr(file, "user.a")).toEqual(value);
@@ -37,13 +37,13 @@ describe("an xattr", () => {
     expect(file.xattrs).toBeUndefined();
   });
 
-  test("may be empty", () => {
+  test("an xattr may be empty", () => {
     const file = newFile();
     setXattr(file, "user.a", new Uint8Array(0));
     expect(getXattr(file, "user.a").length).toBe(0);
   });
 
-  test("is only created or only replaced on request", () => {
+  test("an xattr is only created or only replaced on request", () => {
     const file = newFile();
     expect(code(() => setXattr(file, "user.a", value, XATTR_REPLACE))).toBe("ENODATA");
     setXattr(file, "user.a", value, XATTR_CREATE);
@@ -52,7 +52,7 @@ describe("an xattr", () => {
     expect(getXattr(file, "user.a").length).toBe(1);
   });
 
-  test("has Linux's limits", () => {
+  test("an xattr has Linux's limits", () => {
     const file = newFile();
     setXattr(file, "x".repeat(XATTR_NAME_MAX), new Uint8Array(XATTR_SIZE_MAX));
     expect(code(() => setXattr(file, "", value))).toBe("ERANGE");
@@ -60,7 +60,7 @@ describe("an xattr", () => {
     expect(code(() => setXattr(file, "user.a", new Uint8Array(XATTR_SIZE_MAX + 1)))).toBe("E2BIG");
   });
 
-  test("may have the name of a property of Object.prototype", () => {
+  test("an xattr may have the name of a property of Object.prototype", () => {
     const file = newFile();
     expect(code(() => getXattr(file, "__proto__"))).toBe("ENODATA");
     setXattr(file, "__proto__", value);

@@ -40,17 +40,17 @@ function refusal(value: string): string {
 }
 
 describe("a prompt is text", () => {
-  test("when no file has that name", () => {
+  test("a prompt is text when no file has that name", () => {
     expect(text("a web site")).toBe("a web site");
     expect(text("website")).toBe("website");
     expect(text("docs for a/b testing, in notes.txt")).toBe("docs for a/b testing, in notes.txt");
   });
 
-  test("when only a directory has that name", () => {
+  test("a prompt is text when only a directory has that name", () => {
     expect(text("docs")).toBe("docs");
   });
 
-  test("when it is longer than any file name", () => {
+  test("a prompt is text when it is longer than any file name", () => {
     const long = "word ".repeat(2000);
     expect(text(long)).toBe(long);
     expect(text("many\nlines")).toBe("many\nlines");
@@ -58,39 +58,39 @@ describe("a prompt is text", () => {
 });
 
 describe("a prompt is the content of a file", () => {
-  test("when a file has that name, also with blanks", () => {
+  test("a prompt is the content of a file when a file has that name, also with blanks", () => {
     expect(text("site")).toBe("a web site\n");
     expect(text("two words.md")).toBe("two words\n");
     expect(text(join(folder, "site"))).toBe("a web site\n");
   });
 
-  test("when it begins with @", () => {
+  test("a prompt is the content of a file when it begins with @", () => {
     expect(text("@site")).toBe("a web site\n");
     expect(refusal("@missing file")).toContain("missing file cannot be read");
   });
 
-  test("and its origin names the file", () => {
+  test("the origin of a prompt from a file names the file", () => {
     expect(readPrompt("LLMFS_PROMPT", "site").origin).toBe("the file site");
     expect(readPrompt("LLMFS_PROMPT", "a site").origin).toBe("LLMFS_PROMPT");
   });
 });
 
 describe("a prompt is rejected", () => {
-  test("when it looks like the name of a missing file", () => {
+  test("a prompt is rejected when it looks like the name of a missing file", () => {
     expect(refusal("prompts/site.md")).toContain("looks like a file name, but does not exist");
     expect(refusal("site.txt")).toContain("looks like a file name, but does not exist");
     expect(refusal("./x")).toContain("looks like a file name, but does not exist");
     expect(refusal("docs/")).toContain("looks like a file name, but is a directory");
   });
 
-  test("when it is empty, or not text", () => {
+  test("a prompt is rejected when it is empty, or not text", () => {
     expect(refusal("")).toContain("--prompt is empty");
     expect(refusal("empty.md")).toContain("the file empty.md is empty");
     expect(refusal("picture.png")).toContain("picture.png is not UTF-8 text");
     expect(refusal("binary.txt")).toContain("NUL");
   });
 
-  test("when it is too long, or has no end", () => {
+  test("a prompt is rejected when it is too long, or has no end", () => {
     expect(refusal("x".repeat(1_048_577))).toContain("longer than 1048576 characters; shorten it");
     expect(refusal("/dev/zero")).toContain("/dev/zero is longer than 1048576 characters");
     expect(refusal("@/dev/zero")).toContain("/dev/zero is longer than 1048576 characters");

@@ -12,7 +12,7 @@ import {
 } from "../../../src/app/settings/settings.ts";
 import { SLEEPER } from "../../../src/fuse/mounting/process.ts";
 
-test("by default no model is used, and half of the memory may be used", () => {
+test("by default no model is used, and the tree may use half of the memory", () => {
   const config = readConfig({}, {});
   expect(config.prompt).toBeUndefined();
   expect(config.providers).toEqual([{ from: "the flags" }, { from: "the environment" }]);
@@ -56,20 +56,20 @@ test("paths become absolute", () => {
 });
 
 describe("recordings", () => {
-  test("are in the user's own folder unless a place is named", () => {
+  test("recordings are in the user's own folder unless a place is named", () => {
     expect(readConfig({}, { XDG_CACHE_HOME: "/cache" }).recordings).toBe("/cache/llmfs/recordings");
     expect(readConfig({ recordings: "fixtures" }, {}).recordings).toBe(resolve("fixtures"));
   });
 
   test.each(["foo://x", "s3://", "redis://a b"])(
-    "cannot be at %s: it is rejected from a flag and from a variable",
+    "recordings cannot be at %s: it is rejected from a flag and from a variable",
     (place) => {
       expect(() => readConfig({ recordings: place }, {})).toThrow(/^--recordings: /);
       expect(() => readConfig({}, { LLMFS_RECORDINGS: place })).toThrow(/^LLMFS_RECORDINGS: /);
     },
   );
 
-  test("may be on a shared store, whose password is a secret", () => {
+  test("recordings may be on a shared store, whose password is a secret", () => {
     const config = readConfig({ recordings: "redis://:hunter2@cache:6379" }, { AWS_SECRET_ACCESS_KEY: "aws-secret" });
     expect(config.recordings).toBe("redis://:hunter2@cache:6379");
     expect(secretsOf(config).toSorted()).toEqual(["aws-secret", "hunter2"]);
@@ -106,29 +106,29 @@ test("limits and prices are parsed", () => {
 });
 
 describe("the log", () => {
-  test("is in the state folder of the XDG specification", () => {
+  test("the log is in the state folder of the XDG specification", () => {
     expect(readConfig({}, { XDG_STATE_HOME: "/state" }).logFile).toBe("/state/llmfs/llmfs.log");
     expect(readConfig({}, {}).logFile).toEndWith("/.local/state/llmfs/llmfs.log");
     expect(readConfig({}, { XDG_STATE_HOME: "relative" }).logFile).toEndWith("/.local/state/llmfs/llmfs.log");
   });
 
-  test("is rejected below a relative HOME", () => {
+  test("a relative HOME is rejected for the log", () => {
     expect(() => readConfig({}, { HOME: "rel" })).toThrow('HOME is "rel", which is not an absolute path');
     expect(readConfig({}, { HOME: "/h" }).logFile).toBe("/h/.local/state/llmfs/llmfs.log");
   });
 
-  test("is not written with --log-file -", () => {
+  test("no log is written with --log-file -", () => {
     expect(readConfig({ logFile: "-" }, {}).logFile).toBeUndefined();
   });
 });
 
 describe("contradictory settings are rejected:", () => {
-  test("--prompt with --from, unless the prompt is from the environment", () => {
+  test("--prompt contradicts --from, unless the prompt is from the environment", () => {
     expect(() => readConfig({ prompt: "a b", from: "x.json" }, {})).toThrow("--prompt and --from exclude each other");
     expect(readConfig({ from: "x.json" }, { LLMFS_PROMPT: "a b" }).prompt).toBeUndefined();
   });
 
-  test("--save-every without --save", () => {
+  test("--save-every without --save is rejected", () => {
     expect(() => readConfig({ saveEvery: "30s" }, {})).toThrow(UsageError);
   });
 });

@@ -38,7 +38,7 @@ async function refusal(argv: readonly string[]): Promise<string> {
 }
 
 describe("the parser accepts", () => {
-  test("any number of further arguments for a command that takes them", async () => {
+  test("the parser accepts any number of further arguments for a command that takes them", async () => {
     const line = (argv: string[], atLeast: number) =>
       normalizeArguments(
         argv,
@@ -57,44 +57,44 @@ describe("the parser accepts", () => {
     expect(() => line(["mnt", "--jason"], 0)).toThrow("did you mean --json?");
   });
 
-  test("a value after its flag, or after an equals sign", async () => {
+  test("the parser accepts a value after its flag, or after an equals sign", async () => {
     expect((await read(["/mnt", "--prompt", "a b"])).prompt).toBe("a b");
     expect((await read(["/mnt", "--prompt=a b"])).prompt).toBe("a b");
     expect((await read(["/mnt", "--prompt="])).prompt).toBe("");
     expect((await read(["/mnt", "--prompt=a=b"])).prompt).toBe("a=b");
   });
 
-  test("the value of a short flag after a blank, an equals sign, or nothing", async () => {
+  test("the parser accepts the value of a short flag after a blank, an equals sign, or nothing", async () => {
     expect((await read(["/mnt", "-F", "text"])).prompt).toBe("text");
     expect((await read(["/mnt", "-Ftext"])).prompt).toBe("text");
     expect((await read(["/mnt", "-F=text"])).prompt).toBe("text");
   });
 
-  test("short flags without a value joined together, of which the last may take one", async () => {
+  test("the parser accepts short flags without a value joined together, of which the last may take one", async () => {
     const seen = await read(["-fdFtext", "/mnt"]);
     expect([seen.foreground, seen.debug, seen.prompt]).toEqual([true, true, "text"]);
   });
 
-  test("hyphenated flags, which the command reads by camelCase names", async () => {
+  test("the parser accepts hyphenated flags, which the command reads by camelCase names", async () => {
     expect((await read(["/mnt", "--log-file", "x.log"])).logFile).toBe("x.log");
   });
 
-  test("flags before, between and after positional arguments", async () => {
+  test("the parser accepts flags before, between and after positional arguments", async () => {
     const seen = await read(["-f", "/mnt", "--mode", "replay", "out.json"]);
     expect([seen.dir, seen.file, seen.foreground, seen.mode]).toEqual(["/mnt", "out.json", true, "replay"]);
   });
 
-  test("a missing flag: false if it takes no value, otherwise undefined", async () => {
+  test("the parser accepts a missing flag: false if it takes no value, otherwise undefined", async () => {
     const seen = await read(["/mnt"]);
     expect([seen.foreground, seen.prompt, seen.mode, seen.file]).toEqual([false, undefined, undefined, undefined]);
   });
 
-  test("only positional arguments after --", async () => {
+  test("the parser treats everything after -- as positional arguments", async () => {
     const seen = await read(["--", "-f", "--debug"]);
     expect([seen.dir, seen.file, seen.foreground, seen.debug]).toEqual(["-f", "--debug", false, false]);
   });
 
-  test("values that look like unknown flags", async () => {
+  test("the parser accepts values that look like unknown flags", async () => {
     expect((await read(["/mnt", "--prompt", "- a list"])).prompt).toBe("- a list");
     expect((await read(["/mnt", "--prompt", "-"])).prompt).toBe("-");
     expect((await read(["/mnt", "--prompt=--no-debug"])).prompt).toBe("--no-debug");
@@ -102,7 +102,7 @@ describe("the parser accepts", () => {
 });
 
 describe("the parser rejects", () => {
-  test("an unknown flag, with a suggestion", async () => {
+  test("the parser rejects an unknown flag, with a suggestion", async () => {
     expect(await refusal(["/mnt", "--promt", "x"])).toBe("unknown flag --promt; did you mean --prompt?");
     expect(await refusal(["/mnt", "--logfile=x"])).toBe("unknown flag --logfile; did you mean --log-file?");
     expect(await refusal(["/mnt", "--banana"])).toBe("unknown flag --banana");
@@ -110,37 +110,37 @@ describe("the parser rejects", () => {
     expect(await refusal(["/mnt", "-fx"])).toContain("unknown flag -x in -fx");
   });
 
-  test("camelCase flags, which citty would accept, and --no- forms", async () => {
+  test("the parser rejects camelCase flags, which citty would accept, and --no- forms", async () => {
     expect(await refusal(["/mnt", "--logFile", "x"])).toBe("unknown flag --logFile; did you mean --log-file?");
     expect(await refusal(["/mnt", "--no-debug"])).toContain("unknown flag --no-debug");
   });
 
-  test("a surplus argument, which it names", async () => {
+  test("the parser rejects a surplus argument, which it names", async () => {
     expect(await refusal(["/mnt", "out", "more"])).toBe('unexpected argument "more"');
   });
 
-  test("a missing value", async () => {
+  test("the parser rejects a missing value", async () => {
     expect(await refusal(["/mnt", "--prompt"])).toBe("--prompt needs a value");
     expect(await refusal(["/mnt", "-F"])).toBe("-F needs a value");
     expect(await refusal(["--prompt", "--", "/mnt"])).toBe("--prompt needs a value");
     expect(await refusal(["/mnt", "--prompt", "--debug"])).toContain("--prompt=--debug");
   });
 
-  test("a value for a flag that takes none", async () => {
+  test("the parser rejects a value for a flag that takes none", async () => {
     expect(await refusal(["/mnt", "--debug=yes"])).toBe("--debug takes no value");
   });
 
-  test("the same flag twice, under either name", async () => {
+  test("the parser rejects the same flag twice, under either name", async () => {
     expect(await refusal(["/mnt", "--prompt", "a", "-F", "b"])).toBe("-F is given twice");
     expect(await refusal(["/mnt", "-ff"])).toBe("-f is given twice");
   });
 
-  test("a missing or empty positional argument", async () => {
+  test("the parser rejects a missing or empty positional argument", async () => {
     expect(await refusal([])).toBe("DIR is missing");
     expect(await refusal([""])).toBe("DIR is empty");
   });
 
-  test("a value that is not one of the choices", async () => {
+  test("the parser rejects a value that is not one of the choices", async () => {
     expect(await refusal(["/mnt", "--mode", "replya"])).toBe(
       "--mode replya: expected auto, replay; did you mean replay?",
     );
@@ -157,19 +157,19 @@ describe("a command that runs another", () => {
     },
   });
 
-  test("gets the arguments after -- unchanged", async () => {
+  test("a command that runs another gets the arguments after -- unchanged", async () => {
     await expect(runner.invoke(["--debug", "--", "ls", "--debug", "--", "-x"])).rejects.toThrow(
       "debug ls --debug -- -x",
     );
   });
 
-  test("says where a missing -- belongs", async () => {
+  test("the error for a missing -- says where it belongs", async () => {
     await expect(runner.invoke(["ls", "-l"])).rejects.toThrow(
       'unexpected argument "ls"; put -- before the command: -- ls …',
     );
   });
 
-  test("requires a command to run", async () => {
+  test("a command that runs another requires a command", async () => {
     await expect(runner.invoke(["--"])).rejects.toThrow("no command to run; add -- CMD");
     await expect(runner.invoke([])).rejects.toThrow("no command to run; add -- CMD");
   });

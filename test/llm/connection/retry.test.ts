@@ -29,11 +29,11 @@ describe("a server's request for a pause", () => {
     [{ "retry-after": "soon" }, undefined],
     [{ "retry-after": "1e999" }, undefined],
     [{}, undefined],
-  ] as const)("%o is %p ms", (headers, ms) => {
+  ] as const)("a requested pause of %o is %p ms", (headers, ms) => {
     expect(failureWith(headers).retryAfterMs).toBe(ms);
   });
 
-  test("may be a date", () => {
+  test("a requested pause may be a date", () => {
     const ms = failureWith({ "retry-after": inAnHour }).retryAfterMs;
     expect(ms).toBeGreaterThan(3_500_000);
     expect(ms).toBeLessThanOrEqual(3_600_000);
@@ -41,7 +41,7 @@ describe("a server's request for a pause", () => {
 });
 
 describe("the pause before the next attempt", () => {
-  test("doubles up to a limit, less a random part of up to half", () => {
+  test("the pause before the next attempt doubles up to a limit, less a random part of up to half", () => {
     for (const [attempt, most] of [
       [1, 500],
       [2, 1000],
@@ -57,7 +57,7 @@ describe("the pause before the next attempt", () => {
     }
   });
 
-  test("is what the server requests plus a random part, so that clients do not return at once", () => {
+  test("the pause is what the server requests plus a random part, so that clients do not all return at once", () => {
     const delays = Array.from({ length: 50 }, () => delay(failureWith({ "retry-after": "30" })));
     for (const ms of delays) {
       expect(ms).toBeGreaterThanOrEqual(30_000);
@@ -66,7 +66,7 @@ describe("the pause before the next attempt", () => {
     expect(new Set(delays).size).toBeGreaterThan(1);
   });
 
-  test("is never shorter than our own, even if the server requests that", () => {
+  test("the pause before the next attempt is never shorter than our own, even if the server requests that", () => {
     expect(delay(failureWith({ "retry-after": "0" }))).toBeGreaterThanOrEqual(250);
   });
 
@@ -79,7 +79,7 @@ describe("the pause before the next attempt", () => {
     expect(delay(failure, 1, {}, 10_000)).toMatch(reason);
   });
 
-  test("does not happen after the last attempt", () => {
+  test("there is no pause after the last attempt", () => {
     expect(delay(failureWith({}), DEFAULT_RETRIES.attempts)).toBe("");
   });
 });

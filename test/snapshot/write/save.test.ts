@@ -13,7 +13,7 @@ function drain(saver: SnapshotSaver): string {
 }
 
 describe("the text of a snapshot", () => {
-  test("states when and how fast content was generated only if times are requested", () => {
+  test("the text of a snapshot states when and how fast content was generated only if times are requested", () => {
     const tree = newTree();
     const file = makeFile(tree, tree.root, "a", "made\n");
     file.state = "ready";
@@ -24,7 +24,7 @@ describe("the text of a snapshot", () => {
     expect(kept(save(tree, { times: true }))).toEqual(["at", "model", "ms"]);
   });
 
-  test("is easy for people to read and compare", () => {
+  test("the text of a snapshot is easy for people to read and compare", () => {
     const tree = newTree();
     const src = tree.mkdir(tree.root, "src", 0o755, OWNER);
     makeFile(tree, tree.root, "README.md", '# Harbor\n\nBerths, "tides".\n');
@@ -147,7 +147,7 @@ describe("the text of a snapshot", () => {
 });
 
 describe("a save in slices", () => {
-  test("gives the same text for any slice size", () => {
+  test("a save in slices gives the same text for any slice size", () => {
     const tree = randomTree(7);
     const whole = save(tree);
     for (const slice of [{ bytes: 1 }, { bytes: 10_000 }, { milliseconds: 0 }]) {
@@ -159,7 +159,7 @@ describe("a save in slices", () => {
     }
   });
 
-  test("has slices of the requested size, give or take one piece", () => {
+  test("the slices of a save have the requested size, give or take one piece", () => {
     const tree = newTree();
     makeFile(tree, tree.root, "big", Buffer.alloc(5_000_000, 255));
     const saver = new SnapshotSaver(tree);
@@ -167,7 +167,7 @@ describe("a save in slices", () => {
       expect(piece.length).toBeLessThan(400_000);
   });
 
-  test("releases every reference, whether or not it is read to the end", () => {
+  test("a save releases every reference, whether or not it is read to the end", () => {
     const tree = randomTree(3);
     const references = () => [...tree.walk()].filter(({ inode }) => inode.references > 0).length;
     drain(new SnapshotSaver(tree));

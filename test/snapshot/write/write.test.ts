@@ -37,14 +37,14 @@ async function* thenFail(text: string, error: Error): AsyncGenerator<Uint8Array>
 }
 
 describe("a file written atomically", () => {
-  test("contains all chunks, and no other file is left behind", async () => {
+  test("a file written atomically contains all chunks, and no other file is left behind", async () => {
     const path = join(folder, "tree.json");
     await writeAtomically(path, chunks("a", "", "b".repeat(3_000_000), "c"));
     expect(readFileSync(path, "utf8")).toBe(`a${"b".repeat(3_000_000)}c`);
     expect(readdirSync(folder)).toEqual(["tree.json"]);
   });
 
-  test("can be read by its owner only, with any umask", async () => {
+  test("a file written atomically can be read by its owner only, with any umask", async () => {
     const path = join(folder, "tree.json");
     const umask = process.umask(0);
     try {
@@ -55,7 +55,7 @@ describe("a file written atomically", () => {
     expect(statSync(path).mode & 0o7777).toBe(0o600);
   });
 
-  test("can be read by its owner only while it is being written, even if the file it replaces is public", async () => {
+  test("a file written atomically can be read by its owner only while it is being written, even if the file it replaces is public", async () => {
     const path = join(folder, "tree.json");
     writeFileSync(path, "old");
     chmodSync(path, 0o666);
@@ -70,7 +70,7 @@ describe("a file written atomically", () => {
     expect([modes, statSync(path).mode & 0o777]).toEqual([[0o600], 0o666]);
   });
 
-  test("keeps the mode of the file it replaces", async () => {
+  test("a file written atomically keeps the mode of the file it replaces", async () => {
     const path = join(folder, "tree.json");
     for (const mode of [0o600, 0o666, 0o440]) {
       writeFileSync(path, "old");
@@ -82,7 +82,7 @@ describe("a file written atomically", () => {
     }
   });
 
-  test("is a new file, so that open readers of the old one can continue", async () => {
+  test("a file written atomically is a new file, so that open readers of the old one can continue", async () => {
     const path = join(folder, "tree.json");
     writeFileSync(path, "old");
     const { ino } = statSync(path);
@@ -90,7 +90,7 @@ describe("a file written atomically", () => {
     expect(statSync(path).ino).not.toBe(ino);
   });
 
-  test("replaces the target of a symlink and keeps the symlink", async () => {
+  test("a file written atomically replaces the target of a symlink and keeps the symlink", async () => {
     mkdirSync(join(folder, "real"));
     writeFileSync(join(folder, "real", "tree.json"), "old");
     symlinkSync("real/tree.json", join(folder, "one"));
@@ -101,14 +101,14 @@ describe("a file written atomically", () => {
     expect(readdirSync(folder).sort()).toEqual(["one", "real", "two"]);
   });
 
-  test("is created at the target of a dangling symlink", async () => {
+  test("a file written atomically is created at the target of a dangling symlink", async () => {
     symlinkSync("not-yet.json", join(folder, "link"));
     await writeAtomically(join(folder, "link"), chunks("new"));
     expect(readFileSync(join(folder, "not-yet.json"), "utf8")).toBe("new");
     expect(lstatSync(join(folder, "link")).isSymbolicLink()).toBe(true);
   });
 
-  test("may have a name of the maximum length", async () => {
+  test("a file written atomically may have a name of the maximum length", async () => {
     for (const name of ["x".repeat(255), "漢".repeat(85)]) {
       const path = join(folder, name);
       await writeAtomically(path, chunks("x"));
@@ -116,7 +116,7 @@ describe("a file written atomically", () => {
     }
   });
 
-  test("goes where the kernel would follow a symlink with .. in its text", async () => {
+  test("a file written atomically goes where the kernel would follow a symlink whose target contains ..", async () => {
     mkdirSync(join(folder, "deep", "er"), { recursive: true });
     symlinkSync("deep/er", join(folder, "short"));
     symlinkSync("../tree.json", join(folder, "deep", "er", "link"));
@@ -124,12 +124,12 @@ describe("a file written atomically", () => {
     expect(readFileSync(join(folder, "deep", "tree.json"), "utf8")).toBe("new");
   });
 
-  test("is written directly into a device, which stays", async () => {
+  test("a device is written directly, and stays", async () => {
     await writeAtomically("/dev/null", chunks("x"));
     expect(lstatSync("/dev/null").isCharacterDevice()).toBe(true);
   });
 
-  test("is written directly to the standard output of a program", async () => {
+  test("the standard output of a program is written directly", async () => {
     const program = `import { writeAtomically } from "${join(import.meta.dir, "../../../src/snapshot/write/write.ts")}";
       async function* chunks() { yield Buffer.from("through the pipe"); }
       await writeAtomically("/dev/stdout", chunks());`;
@@ -138,7 +138,7 @@ describe("a file written atomically", () => {
     expect(child.stdout.toString()).toBe("through the pipe");
   });
 
-  test("is appended to a standard output that appends to a file", async () => {
+  test("a standard output that appends to a file is appended to", async () => {
     const program = `import { writeAtomically } from "${join(import.meta.dir, "../../../src/snapshot/write/write.ts")}";
       async function* chunks() { yield Buffer.from("new"); }
       await writeAtomically("/dev/stdout", chunks());`;
@@ -249,7 +249,7 @@ describe("the temporary file next to it", () => {
     return child;
   }
 
-  test("is removed by the next write when its writer was killed, and left alone while its writer lives", async () => {
+  test("a temporary file is removed by the next write when its writer was killed, and left alone while its writer lives", async () => {
     const killed = await writer();
     killed.kill("SIGKILL");
     await killed.exited;
@@ -267,7 +267,7 @@ describe("the temporary file next to it", () => {
     expect(readdirSync(folder)).toEqual(["tree.json"]);
   });
 
-  test("is removed on request from a folder, for every name with a given prefix", async () => {
+  test("temporary files are removed on request from a folder, for every name with a given prefix", async () => {
     for (const name of ["unsaved-1.json", "unsaved-2.json", "other.json"]) {
       const killed = await writer(name);
       killed.kill("SIGKILL");
@@ -277,7 +277,7 @@ describe("the temporary file next to it", () => {
     expect(temporaries()).toEqual([expect.stringMatching(/^\.other\.json\./)]);
   });
 
-  test("of another file stays, and so does a file with a similar name", async () => {
+  test("the temporary file of another target stays, and so does a file with a similar name", async () => {
     const killed = await writer("other.json");
     killed.kill("SIGKILL");
     await killed.exited;
@@ -309,7 +309,7 @@ describe("if writing fails, the previous file stays, and nothing else", () => {
     throw new Error("written");
   };
 
-  test("in the middle of the content, with the content's own error", async () => {
+  test("an error in the middle of the content leaves the previous file, and is passed on", async () => {
     const path = join(folder, "tree.json");
     writeFileSync(path, "old");
     const why = new Error("the tree is gone");
@@ -318,28 +318,28 @@ describe("if writing fails, the previous file stays, and nothing else", () => {
     expect(readdirSync(folder)).toEqual(["tree.json"]);
   });
 
-  test("without a previous file, nothing is left behind", async () => {
+  test("an error without a previous file leaves nothing behind", async () => {
     await failure(join(folder, "tree.json"), thenFail("half", new Error("gone")));
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test("in a directory that does not exist", async () => {
+  test("writing in a directory that does not exist leaves nothing behind", async () => {
     const error = await failure(join(folder, "missing", "tree.json"), chunks("x"));
     expect(error).toBeInstanceOf(SnapshotError);
     expect(error.message).toStartWith(`${folder}/missing/tree.json: cannot be written: ENOENT`);
     expect(error.message).toEndWith("; create the directory first");
   });
 
-  test("on a directory", async () => {
+  test("writing to a directory's name fails and leaves the directory", async () => {
     expect((await failure(folder, chunks("x"))).message).toBe(`${folder}: is a directory; name a file to write to`);
   });
 
-  test("below a file", async () => {
+  test("writing below a file fails and leaves the file", async () => {
     writeFileSync(join(folder, "file"), "");
     expect((await failure(join(folder, "file", "tree.json"), chunks("x"))).message).toContain("ENOTDIR");
   });
 
-  test("through a symlink that leads to itself", async () => {
+  test("writing through a symlink that leads to itself fails and leaves it", async () => {
     symlinkSync("loop", join(folder, "loop"));
     expect((await failure(join(folder, "loop"), chunks("x"))).message).toContain("loop");
   });

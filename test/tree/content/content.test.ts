@@ -49,7 +49,7 @@ function randoms(seed: number): (limit: number) => number {
 }
 
 describe.each(kinds)("content with large parts in %s", (_name, stores) => {
-  test("keeps its size when it moves to a store, however much room the heap had", () => {
+  test("content keeps its size when it moves to a store, however much room the heap had", () => {
     const content = new Content(newSpace(stores));
     content.write(0, filled(5000, 1));
     content.write(5000, filled(10, 1));
@@ -61,7 +61,7 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
     expect(all.subarray(0, 4979).every((byte) => byte === 1)).toBe(true);
   });
 
-  test("equals an array of bytes after any sequence of changes", () => {
+  test("content equals an array of bytes after any sequence of changes", () => {
     for (let seed = 1; seed <= 25; seed++) {
       const below = randoms(seed);
       const space = newSpace(stores);
@@ -114,7 +114,7 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
     }
   });
 
-  test("has holes where nothing was written", () => {
+  test("content has holes where nothing was written", () => {
     const content = new Content(newSpace(stores));
     for (const large of [0, 1 << 20]) {
       content.truncate(0);
@@ -129,7 +129,7 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
     }
   });
 
-  test("without holes has one at its end", () => {
+  test("content without holes has one at its end", () => {
     for (const size of [5, PAGE, HEAP_LIMIT, HEAP_LIMIT + 5]) {
       const content = new Content(newSpace(stores));
       content.write(0, filled(size, 1));
@@ -137,7 +137,7 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
     }
   });
 
-  test("may be sparse and huge: only what is written takes space", () => {
+  test("content may be sparse and huge: only what is written takes space", () => {
     const space = newSpace(stores, 1 << 20);
     const content = new Content(space);
     content.truncate(2 ** 45);
@@ -149,7 +149,7 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
     expect(code(() => content.bytes())).toBe("ENOMEM");
   });
 
-  test("is written as far as there is space, and then not at all", () => {
+  test("content is written as far as there is space, and then not at all", () => {
     for (const pages of [4, 64]) {
       const space = newSpace(stores, pages * PAGE);
       const content = new Content(space);
@@ -164,7 +164,7 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
     }
   });
 
-  test("with reserved space can be written when no other space is free", () => {
+  test("reserved space can be written when no other space is free", () => {
     for (const pages of [4, 64]) {
       const space = newSpace(stores, pages * PAGE);
       const content = new Content(space);
@@ -175,7 +175,7 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
     }
   });
 
-  test("gets all the space it reserves, or none", () => {
+  test("reserving space reserves all of it, or none", () => {
     for (const pages of [4, 64]) {
       const space = newSpace(stores, pages * PAGE);
       const content = new Content(space);
@@ -190,7 +190,7 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
     }
   });
 
-  test("shows zeros where it was truncated and grew again", () => {
+  test("content shows zeros where it was truncated and grew again", () => {
     for (const size of [PAGE + 10, HEAP_LIMIT + PAGE + 10]) {
       const content = new Content(newSpace(stores));
       content.write(0, filled(size, 1));
@@ -218,7 +218,7 @@ function checkExtents(content: Content, model: Uint8Array): void {
 }
 
 describe("a file that the kernel writes directly", () => {
-  test("is seen whole, whichever question comes first", () => {
+  test("a file that the kernel writes directly is seen whole, whichever operation comes first", () => {
     const questions: [string, (file: RegularFile) => unknown, unknown][] = [
       ["size", (file) => file.size, 200_000],
       ["bytes", (file) => file.bytes().length, 200_000],
@@ -257,7 +257,7 @@ test.each(kinds)("a tree counts its content in %s", (_name, stores) => {
 describe("a file", () => {
   const newFile = () => new RegularFile(2, 0o644, { uid: 0, gid: 0 }, (take) => take(0, 0), new Space());
 
-  test("cannot be larger than 2^63 - 1 bytes", () => {
+  test("a file cannot be larger than 2^63 - 1 bytes", () => {
     const file = newFile();
     expect(code(() => file.truncate(MAX_WIDE + 1n))).toBe("EFBIG");
     expect(code(() => file.write(MAX_WIDE, filled(1, 1)))).toBe("EFBIG");
@@ -265,14 +265,14 @@ describe("a file", () => {
     expect(file.size).toBe(0);
   });
 
-  test("in a heap without stores cannot be larger than numbers are exact", () => {
+  test("without memory files a file cannot exceed the largest exact number", () => {
     const content = new Content(newSpace(() => heapPages));
     expect(code(() => content.truncate(2n ** 53n))).toBe("EFBIG");
     content.truncate(MAX_FILE_SIZE);
     expect(content.size).toBe(MAX_FILE_SIZE);
   });
 
-  test("becomes static once when it is pending, and then has no error", () => {
+  test("a pending file becomes static only once, and then has no error", () => {
     const file = newFile();
     file.state = "failed";
     file.error = new FsError("EIO");
@@ -280,7 +280,7 @@ describe("a file", () => {
     expect(file.error).toBeUndefined();
   });
 
-  test("frees its space when it is disposed", () => {
+  test("a file frees its space when it is disposed", () => {
     const space = new Space();
     for (const size of [10, HEAP_LIMIT * 2]) {
       const file = new RegularFile(2, 0o644, { uid: 0, gid: 0 }, (take) => take(0, 0), space);
@@ -325,7 +325,7 @@ describe("a large write that completes after its call returns", () => {
     return { space, left, content: new Content(space), afterwards: (work: () => void) => void left.push(work) };
   }
 
-  test("sets the size at once, and bytes and space afterwards", () => {
+  test("a large write sets the size at once, and bytes and space when it completes", () => {
     const { content: file, left, afterwards, space } = content();
     expect(file.write(10, large, afterwards)).toBe(large.length);
     expect([file.size, left.length]).toEqual([large.length + 10, 1]);
@@ -334,7 +334,7 @@ describe("a large write that completes after its call returns", () => {
     expect(space.pages).toBe(Math.ceil((large.length + 10) / PAGE));
   });
 
-  test("completes at once if it is small, if the bytes are in the heap, and if it does not fit", () => {
+  test("a large write completes at once if it is small, if the bytes are in the heap, and if it does not fit", () => {
     const { content: file, left, afterwards } = content(createMemoryFiles(), 40 * PAGE);
     file.write(0, filled(100, 1), afterwards);
     file.write(0, filled(HEAP_LIMIT, 2), afterwards);
@@ -345,7 +345,7 @@ describe("a large write that completes after its call returns", () => {
     expect(file.size).toBe(40 * PAGE);
   });
 
-  test("is not silently lost when the machine has no memory for it", () => {
+  test("a large write is not silently lost when the machine has no memory for it", () => {
     const broken: Stores = {
       open() {
         const store = createMemoryFiles().open();

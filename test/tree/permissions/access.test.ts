@@ -96,7 +96,7 @@ testWith(LACKING)(
   60_000,
 );
 
-test("bits that are requested together are granted together or not at all", () => {
+test("permission bits that are requested together are granted together or not at all", () => {
   const tree = new Tree({ clock: (take) => take(0, 0) });
   const file = tree.createFile(tree.root, "f", 0o640, OWNER);
   const owner = { uid: OWNER.uid, inGroup: () => false };

@@ -79,7 +79,12 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
       size: config.size,
       inodes: config.inodes,
       ...(from === undefined ? {} : { from }),
-      save: async () => keeper?.save(),
+      command: async ({ op }) => {
+        switch (op) {
+          case "save":
+            return { saved: (await keeper?.save()) ?? { kind: "none" } };
+        }
+      },
       generate: sources?.generate(generation.generate) ?? generation.generate,
       ...(sources === undefined ? {} : { list: sources.list, plants: sources.plants, named: sources.named }),
       onUndone: generation.restoreRecording,

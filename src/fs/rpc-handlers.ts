@@ -2,7 +2,14 @@
 
 import { ORIGIN } from "../attributes.ts";
 import { FsError } from "../errno.ts";
-import type { FromFilesystem, Methods, PublishedName, StaticsRequest } from "../rpc/messages.ts";
+import type {
+  CommandOutcome,
+  FromFilesystem,
+  Methods,
+  MountCommand,
+  PublishedName,
+  StaticsRequest,
+} from "../rpc/messages.ts";
 import { packOutline } from "../rpc/packed-outline.ts";
 import type { TreeEntry } from "../rpc/tree-port.ts";
 import { SnapshotSaver } from "../snapshot/write/save.ts";
@@ -40,8 +47,8 @@ export class RpcHandlers {
   #nextSaver = 1;
   readonly #settling = new Map<number, () => void>();
   #nextSettling = 1;
-  readonly #saving = new Map<number, (outcome: unknown) => void>();
-  #nextSave = 1;
+  readonly #commands = new Map<number, (outcome: CommandOutcome) => void>();
+  #nextCommand = 1;
 
   constructor(mount: FsContext, post: (message: FromFilesystem) => void) {
     this.#mount = mount;
@@ -75,16 +82,22 @@ export class RpcHandlers {
     done?.();
   }
 
-  /** Saves the tree at its configured destination and calls back with the outcome. */
-  save(done: (outcome: unknown) => void): void {
-    const id = this.#nextSave++;
-    this.#saving.set(id, done);
-    this.#post({ type: "save", id });
+  /** Has the main thread do something and calls back with what came of it. Returns a number for `stop`. */
+  command(command: MountCommand, done: (outcome: CommandOutcome) => void): number {
+    const id = this.#nextCommand++;
+    this.#commands.set(id, done);
+    this.#post({ type: "command", id, command });
+    return id;
   }
 
-  onSaved(id: number, outcome: unknown): void {
-    const done = this.#saving.get(id);
-    this.#saving.delete(id);
+  /** Nobody waits for it any more. The main thread may end it early. */
+  stop(id: number): void {
+    this.#post({ type: "stop", id });
+  }
+
+  onCompleted(id: number, outcome: CommandOutcome): void {
+    const done = this.#commands.get(id);
+    this.#commands.delete(id);
     done?.(outcome);
   }
 

@@ -244,8 +244,8 @@ class FilesystemThread {
         return waiters.setMaker(message.ticket, message.pid);
       case "call":
         return this.#answerCall(message);
-      case "saved":
-        return this.#served.handlers.onSaved(message.id, message.outcome);
+      case "completed":
+        return this.#served.handlers.onCompleted(message.id, message);
       case "publish":
         return this.#served.handlers.publish(message.name, message.text);
       case "settled":

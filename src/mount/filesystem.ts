@@ -12,7 +12,7 @@
  * the mount synchronously: a pending file is generated here, and would wait for itself.
  */
 import { MessageChannel, Worker } from "node:worker_threads";
-import { codeOf, FsError, isErrnoName, messageOf, reasonOf } from "../errno.ts";
+import { FsError, reasonOf } from "../errno.ts";
 import { type KernelMount, mountFuse } from "../fuse/mounting/mount.ts";
 import * as libc from "../libc.ts";
 import type { Generate, GenerationRequest, List, ListingRequest, NamedFiles, Plant } from "../rpc/generation.ts";
@@ -29,6 +29,7 @@ import type {
 } from "../rpc/messages.ts";
 import type { TreePort } from "../rpc/tree-port.ts";
 import { writeAtomically } from "../snapshot/write/write.ts";
+import { Commands, type RunCommand, toFsError } from "./commands.ts";
 import { GenerationTask } from "./generation-task.ts";
 import { Outbox } from "./outbox.ts";
 import { type SnapshotSaveOptions, snapshotPieces } from "./snapshot-pieces.ts";
@@ -60,8 +61,7 @@ export interface FilesystemOptions {
   readonly plants?: readonly Plant[];
   /** Files that are there if their generator says so when somebody asks for their name. */
   readonly named?: readonly NamedFiles[];
-  /** Saves the tree at its configured destination, on a request through `.llmfs/control`. Resolves with the outcome, JSON-able. */
-  readonly save?: () => Promise<unknown>;
+  readonly command?: RunCommand;
   readonly log: (level: LogLevel, tag: string, text: string) => void;
   /** The time, in seconds since 1970, of what the snapshot and generators make; absent: the time it is. */
   readonly epoch?: number;
@@ -139,6 +139,7 @@ class Link {
   #quiet = 0;
   /** By ticket. */
   readonly #tasks = new Map<number, GenerationTask>();
+  readonly #commands: Commands;
   readonly #calls = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #nextCall = 1;
   readonly #views = new TreeViews((method, ...args) => this.#call(method, ...args));
@@ -150,6 +151,7 @@ class Link {
     const wake = libc.eventfd();
     const { port1, port2 } = new MessageChannel();
     this.#outbox = new Outbox(port1, wake);
+    this.#commands = new Commands(options.command, (message) => this.#outbox.post(message));
     const workerData: WorkerOptions = {
       port: port2,
       wake,
@@ -227,6 +229,7 @@ class Link {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#commands.stopAll();
     this.#outbox.close();
     for (const task of this.#tasks.values()) {
       task.cancel();
@@ -249,8 +252,10 @@ class Link {
         return void this.#generate(message.request);
       case "list":
         return void this.#list(message.request);
-      case "save":
-        return void this.#save(message.id);
+      case "command":
+        return void this.#commands.begin(message.id, message.command);
+      case "stop":
+        return this.#commands.stop(message.id);
       case "undone":
         return this.#options.onUndone?.(message.request);
       case "settle":
@@ -275,10 +280,6 @@ class Link {
   async #settleCalls(id: number): Promise<void> {
     await this.#options.whenSettled?.();
     this.#outbox.post({ type: "settled", id });
-  }
-
-  async #save(id: number): Promise<void> {
-    this.#outbox.post({ type: "saved", id, outcome: (await this.#options.save?.()) ?? NOTHING_SAVED });
   }
 
   readonly #saver = {
@@ -356,19 +357,9 @@ class Link {
   }
 }
 
-/** The outcome if no destination is configured. */
-const NOTHING_SAVED = { kind: "none" };
-
 /** What a generator gets that goes on writing. One for all: most never see it. */
 const OVER = new FsError("EINTR", "the generation is over");
 
 function isBatch(message: FromFilesystem | readonly FromFilesystem[]): message is readonly FromFilesystem[] {
   return Array.isArray(message);
-}
-
-/** Any failure of a generation, as what its readers get. */
-function toFsError(error: unknown): FsError {
-  if (error instanceof FsError) return error;
-  const code = codeOf(error) ?? "";
-  return new FsError(isErrnoName(code) ? code : "EIO", messageOf(error), { cause: error });
 }

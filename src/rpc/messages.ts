@@ -87,6 +87,16 @@ export interface Methods {
   pending(): Promise<readonly PendingFile[]>;
 }
 
+/** What somebody asked for through `.llmfs/control` and the main thread does. */
+export type MountCommand =
+  /** Saves the tree at its configured destination. */
+  { readonly op: "save" };
+
+/** JSON-able members of the answer, or why there are none. */
+export type CommandOutcome =
+  | { readonly result: Readonly<Record<string, unknown>> }
+  | { readonly failure: { readonly code: ErrnoName; readonly message: string } };
+
 /** Control files whose text the main thread knows. */
 export type PublishedName = "config.json" | "usage.json";
 
@@ -135,8 +145,10 @@ export type FromFilesystem =
   | { readonly type: "ready"; readonly protocol: string }
   | { readonly type: "generate"; readonly request: GenerationRequest }
   | { readonly type: "list"; readonly request: ListingRequest }
-  /** Save the tree at its configured destination. Answered with "saved". */
-  | { readonly type: "save"; readonly id: number }
+  /** Answered with "completed". */
+  | { readonly type: "command"; readonly id: number; readonly command: MountCommand }
+  /** Nobody waits for this command any more. It is answered all the same. */
+  | { readonly type: "stop"; readonly id: number }
   /** A regeneration was undone, and both contents answer the same request, whose key this is. */
   | { readonly type: "undone"; readonly request: string }
   /** Nobody waits for this attempt any more. */
@@ -170,8 +182,7 @@ export type ToFilesystem =
   /** The attempt's content is made by this program, which may read the mount. */
   | { readonly type: "working"; readonly ticket: number; readonly pid: number }
   | { readonly type: "call"; readonly id: number; readonly method: keyof Methods; readonly args: readonly unknown[] }
-  /** What came of it, JSON-able. */
-  | { readonly type: "saved"; readonly id: number; readonly outcome: unknown }
+  | ({ readonly type: "completed"; readonly id: number } & CommandOutcome)
   /** The text of `.llmfs/NAME` until the next message of this type. */
   | { readonly type: "publish"; readonly name: PublishedName; readonly text: string }
   | { readonly type: "close" };

@@ -3,6 +3,7 @@
 import { FsError, messageOf } from "../../errno.ts";
 import { type Caller, type Header, PARKED, type Parked } from "../../fuse/ops.ts";
 import { SUBMIT, SUBMIT_BYTES } from "../../rpc/control-protocol.ts";
+import type { MountCommand } from "../../rpc/messages.ts";
 import { printable } from "../../text/printable.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import { toBytes } from "../../tree/path.ts";
@@ -51,7 +52,9 @@ export class ControlChannel implements ControlHandle {
   #unreadBytes = 0;
   /** Reads that wait for answers, and how much they may take. */
   readonly #reads: { readonly unique: number; readonly size: number }[] = [];
-  /** Requests that are not about a file, and can't be called off. */
+  /** What the main thread does, by the numbers of its commands. */
+  readonly #commands = new Set<number>();
+  /** Requests to stop. */
   #others = 0;
 
   /** `writes`: whether it was opened for writing; `waits`: whether without O_NONBLOCK. */
@@ -77,7 +80,7 @@ export class ControlChannel implements ControlHandle {
 
   read(_offset: number, target: Buffer, { unique }: Header): number | Parked {
     if (this.#unreadBytes > 0) return this.#takeUnread(target.length).copy(target);
-    if (this.#underWay.size === 0 && this.#others === 0) return 0;
+    if (this.#underWay.size + this.#commands.size + this.#others === 0) return 0;
     if (!this.#waits) throw new FsError("EAGAIN", "no answer is there yet");
     this.#reads.push({ unique, size: target.length });
     return PARKED;
@@ -143,7 +146,7 @@ export class ControlChannel implements ControlHandle {
 
   #begin(request: ControlRequest, id: unknown, caller: Caller): void {
     if (request.op === "stop") return this.#stop(id);
-    if (request.op === "save") return this.#save(id);
+    if (request.op === "save") return this.#command(id, { op: "save" });
     const { regen, pending } = this.#mount;
     const changes = request.op === "regen" || request.op === "undo";
     if (!changes && request.op !== "make") {
@@ -206,18 +209,21 @@ export class ControlChannel implements ControlHandle {
     });
   }
 
-  #save(id: unknown): void {
-    this.#others++;
-    this.#handlers.save((saved) => {
-      this.#others--;
-      this.#answer(id, undefined, { saved });
+  /** The main thread does it. */
+  #command(id: unknown, command: MountCommand): void {
+    const number = this.#handlers.command(command, (outcome) => {
+      this.#commands.delete(number);
+      if ("result" in outcome) this.#answer(id, undefined, outcome.result);
+      else this.#answer(id, new FsError(outcome.failure.code, outcome.failure.message));
     });
+    this.#commands.add(number);
   }
 
   /** Cancels everything at once, the last request first; otherwise each cancelled one would free a slot for the next. */
   #callOff(forGood: boolean): void {
     const names = [...this.#underWay].reverse();
     this.#mount.batchMessages(() => {
+      for (const number of this.#commands) this.#handlers.stop(number);
       for (const name of names) this.#mount.waiters.leave(name, forGood);
     });
   }

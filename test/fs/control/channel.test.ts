@@ -448,7 +448,7 @@ test("a control file that is read-only accepts no bytes and no commands", () => 
 });
 
 describe("a save request", () => {
-  const saves = (fs: ServedTree) => fs.posted.filter((message) => message.type === "save");
+  const saves = (fs: ServedTree) => fs.posted.filter((message) => message.type === "command");
 
   test("a save request is answered with the outcome when the tree is saved, without delaying other requests", () => {
     using fs = withChannel();
@@ -459,7 +459,7 @@ describe("a save request", () => {
     const read = control.begin();
     expect(fate(fs, read)).toBeUndefined();
     const [asked] = saves(fs);
-    fs.answers.onSaved(asked?.id ?? 0, { kind: "saved", file: "/tree.json" });
+    fs.answers.onCompleted(asked?.id ?? 0, { result: { saved: { kind: "saved", file: "/tree.json" } } });
     expect(fate(fs, read)).toEqual([{ id: 1, ok: true, saved: { kind: "saved", file: "/tree.json" } }]);
     control.close();
   });
@@ -469,7 +469,7 @@ describe("a save request", () => {
     const control = channel(fs, O_RDONLY);
     control.submitted({ id: 1, op: "save" }, { id: 2, op: "save" });
     expect(saves(fs).length).toBe(2);
-    for (const { id } of saves(fs).toReversed()) fs.answers.onSaved(id, { kind: "none" });
+    for (const { id } of saves(fs).toReversed()) fs.answers.onCompleted(id, { result: { saved: { kind: "none" } } });
     expect(control.answers().map(({ id, saved }) => [id, saved])).toEqual([
       [2, { kind: "none" }],
       [1, { kind: "none" }],
@@ -482,6 +482,6 @@ describe("a save request", () => {
     const control = channel(fs);
     control.ask({ id: 1, op: "save" });
     control.close();
-    for (const { id } of saves(fs)) fs.answers.onSaved(id, { kind: "none" });
+    for (const { id } of saves(fs)) fs.answers.onCompleted(id, { result: { saved: { kind: "none" } } });
   });
 });

@@ -1,0 +1,49 @@
+/** What the filesystem thread has the main thread do, because somebody asked for it through `.llmfs/control`. */
+import { codeOf, FsError, isErrnoName, messageOf } from "../errno.ts";
+import type { MountCommand, ToFilesystem } from "../rpc/messages.ts";
+
+/**
+ * Does what is asked. Resolves with JSON-able members of the answer. The signal fires when nobody waits any more; what must
+ * not be left half done may ignore it.
+ */
+export type RunCommand = (command: MountCommand, signal: AbortSignal) => Promise<Readonly<Record<string, unknown>>>;
+
+export class Commands {
+  readonly #run: RunCommand | undefined;
+  readonly #post: (message: ToFilesystem) => void;
+  readonly #byNumber = new Map<number, AbortController>();
+
+  constructor(run: RunCommand | undefined, post: (message: ToFilesystem) => void) {
+    this.#run = run;
+    this.#post = post;
+  }
+
+  async begin(id: number, command: MountCommand): Promise<void> {
+    const stop = new AbortController();
+    this.#byNumber.set(id, stop);
+    try {
+      if (this.#run === undefined) throw new FsError("EOPNOTSUPP", `"${command.op}" is not possible here`);
+      this.#post({ type: "completed", id, result: await this.#run(command, stop.signal) });
+    } catch (error) {
+      const { code, message } = toFsError(error);
+      this.#post({ type: "completed", id, failure: { code, message } });
+    } finally {
+      this.#byNumber.delete(id);
+    }
+  }
+
+  stop(id: number): void {
+    this.#byNumber.get(id)?.abort();
+  }
+
+  stopAll(): void {
+    for (const stop of this.#byNumber.values()) stop.abort();
+  }
+}
+
+/** Any failure, as the errno and the reason that callers get. */
+export function toFsError(error: unknown): FsError {
+  if (error instanceof FsError) return error;
+  const code = codeOf(error) ?? "";
+  return new FsError(isErrnoName(code) ? code : "EIO", messageOf(error), { cause: error });
+}

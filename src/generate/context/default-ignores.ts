@@ -66,15 +66,19 @@ const SECRETS = compileIgnoreRules([
   ".aws_credentials",
 ]);
 
-/** Removes outputs and files with secrets from the entries. `broughtBack` tells which ones a rule includes again. */
+/**
+ * Removes outputs and files with secrets from the entries. `ignored` tells which ones the project's own rules count as
+ * outputs, and `broughtBack` which ones a rule includes again.
+ */
 export async function withoutOutputs(
   entries: readonly TreeEntry[],
+  ignored: (path: string, directory: boolean) => boolean,
   broughtBack: (path: string) => boolean,
 ): Promise<readonly TreeEntry[]> {
   const left = new Set<TreeEntry>();
   const pace = new Pace();
   for (const entry of entries) {
-    if (isOutput(entry) && !broughtBack(entry.path)) left.add(entry);
+    if (isOutput(entry, ignored) && !broughtBack(entry.path)) left.add(entry);
     if (pace.due) await pace.pause();
   }
   if (left.size === 0) return entries;
@@ -87,11 +91,15 @@ export async function withoutOutputs(
   return entries.filter((entry) => !left.has(entry) || (entry.type === "directory" && leading.has(entry.path)));
 }
 
-function isOutput({ path, type, state, description }: TreeEntry): boolean {
+function isOutput(
+  { path, type, state, description }: TreeEntry,
+  ignored: (path: string, directory: boolean) => boolean,
+): boolean {
   if (path === "/" || description !== undefined) return false;
   const [below, directory] = [path.slice(1), type === "directory"];
   if (SECRETS.excludes(below, directory)) return true;
-  return (type !== "file" || state === "static") && OUTPUTS.excludes(below, directory);
+  if (type === "file" && state !== "static") return false;
+  return OUTPUTS.excludes(below, directory) || ignored(path, directory);
 }
 
 function compileIgnoreRules(lines: readonly string[]): IgnoreRules {

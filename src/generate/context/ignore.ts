@@ -1,8 +1,8 @@
 /**
- * Excludes files from requests: `.llmfsignore` in any directory, with the rules of .gitignore.
+ * Excludes files from requests: `.llmfsignore` in any directory, with the rules of .gitignore, and `.gitignore` itself.
  *
  * Even without such a file, the output of tools is excluded. Otherwise a build or a `git init` between two reads would
- * change the second request. A `!pattern` includes such files again.
+ * change the second request. A `!pattern` in `.llmfsignore` includes such files again.
  */
 import { posix } from "node:path";
 import { FsError } from "../../errno.ts";
@@ -12,6 +12,8 @@ import { withoutOutputs } from "./default-ignores.ts";
 import { IgnoreRules, type IgnoreVerdict } from "./gitignore.ts";
 
 export const IGNORE_FILE = ".llmfsignore";
+/** Excludes like the default rules for outputs: not what is to be generated, and not what has a description. */
+const GIT_IGNORE_FILE = ".gitignore";
 
 const LEFT_BEHIND = [
   ...[".git/", ".hg/", ".svn/", ".jj/"],
@@ -19,6 +21,8 @@ const LEFT_BEHIND = [
   ...["*.o", "*.a", "*.so", "*.class"],
   ...["*.sw[a-p]", "*~", ".#*", "#*#", ".DS_Store", ".nfs*", ".fuse_hidden*"],
 ];
+
+const leftBehind = new IgnoreRules(LEFT_BEHIND.join("\n"));
 
 /** A longer rule file is rejected, because files matched only by its last rules would be sent. */
 const MAX_RULES = 256 * 1024;
@@ -32,6 +36,7 @@ export async function filterVisible(
   const files = known?.files ?? outline.filter(isRuleFile).map(({ path }) => path);
   if (known !== undefined && files.length === 0) return known.found;
   const texts = new Map([["", LEFT_BEHIND.join("\n")]]);
+  const gitTexts = new Map<string, string>();
   for (const path of files) {
     const bytes = await readStatic(path, MAX_RULES + 1);
     if (bytes !== undefined && bytes.length > MAX_RULES) {
@@ -42,14 +47,14 @@ export async function filterVisible(
     }
     const text = bytes === undefined ? "" : new TextDecoder().decode(bytes);
     const folder = parentOf(path);
-    texts.set(folder, `${texts.get(folder) ?? ""}\n${text}`);
+    const among = path.endsWith(`/${GIT_IGNORE_FILE}`) ? gitTexts : texts;
+    among.set(folder, `${among.get(folder) ?? ""}\n${text}`);
   }
   // The content of a rule file may change while the list stays the same.
-  const said = [...texts.values()].join("\0");
+  const said = [...texts.values(), "", ...gitTexts.values()].join("\0");
   const now = seen.get(outline);
   if (now?.said === said) return now.found;
-  const rules = new Map([...texts].map(([folder, text]) => [folder, new IgnoreRules(text)]));
-  const found = filterAllowed(outline, rules);
+  const found = filterAllowed(outline, compile(texts), compile(gitTexts));
   seen.set(outline, { files, said, found });
   return found;
 }
@@ -99,23 +104,28 @@ interface Seen {
 /** The visible part of a list. Cached, because the same list is used for many files. */
 const seen = new WeakMap<readonly TreeEntry[], Seen>();
 
+/** Rules in directories such as node_modules, of which there may be thousands, exclude nothing that is visible. */
 function isRuleFile({ path, type }: TreeEntry): boolean {
-  return type === "file" && path.endsWith(`/${IGNORE_FILE}`);
+  if (type !== "file") return false;
+  return (
+    path.endsWith(`/${IGNORE_FILE}`) ||
+    (path.endsWith(`/${GIT_IGNORE_FILE}`) && !leftBehind.excludes(path.slice(1), false))
+  );
+}
+
+/** Rules by the directory of their file. */
+type RulesByFolder = ReadonlyMap<string, IgnoreRules>;
+
+function compile(texts: ReadonlyMap<string, string>): RulesByFolder {
+  return new Map([...texts].map(([folder, text]) => [folder, new IgnoreRules(text)]));
 }
 
 async function filterAllowed(
   outline: readonly TreeEntry[],
-  rules: ReadonlyMap<string, IgnoreRules>,
+  rules: RulesByFolder,
+  gitRules: RulesByFolder,
 ): Promise<readonly TreeEntry[]> {
-  /** Whether directories are excluded, by path. */
-  const verdicts = new Map<string, boolean>([["", false]]);
-  const isHidden = (path: string, directory: boolean): boolean => {
-    const known = directory ? verdicts.get(path) : undefined;
-    if (known !== undefined) return known;
-    const verdict = isHidden(parentOf(path), true) || findRuling(path, directory, rules) === "out";
-    if (directory) verdicts.set(path, verdict);
-    return verdict;
-  };
+  const isHidden = createExclusion(rules);
   const kept: TreeEntry[] = [];
   const pace = new Pace();
   for (const entry of outline) {
@@ -123,19 +133,29 @@ async function filterAllowed(
     if (!path.endsWith(`/${IGNORE_FILE}`) && !isHidden(stripRootSlash(path), type === "directory")) kept.push(entry);
     if (pace.due) await pace.pause();
   }
-  return withoutOutputs(kept, (path) => {
+  const broughtBack = (path: string) => {
     for (let at = path, directory = false; at !== ""; at = parentOf(at), directory = true)
       if (findRuling(at, directory, rules) === "in") return true;
     return false;
-  });
+  };
+  return withoutOutputs(kept, gitRules.size === 0 ? () => false : createExclusion(gitRules), broughtBack);
+}
+
+/** Returns a function that tells whether a path, or a directory above it, is excluded. */
+function createExclusion(rules: RulesByFolder): (path: string, directory: boolean) => boolean {
+  const verdicts = new Map<string, boolean>([["", false]]);
+  const isExcluded = (path: string, directory: boolean): boolean => {
+    const known = directory ? verdicts.get(path) : undefined;
+    if (known !== undefined) return known;
+    const verdict = isExcluded(parentOf(path), true) || findRuling(path, directory, rules) === "out";
+    if (directory) verdicts.set(path, verdict);
+    return verdict;
+  };
+  return isExcluded;
 }
 
 /** The nearest matching rule decides, as in git. */
-function findRuling(
-  path: string,
-  directory: boolean,
-  rules: ReadonlyMap<string, IgnoreRules>,
-): IgnoreVerdict | undefined {
+function findRuling(path: string, directory: boolean, rules: RulesByFolder): IgnoreVerdict | undefined {
   for (let folder = path; folder !== ""; ) {
     folder = parentOf(folder);
     const verdict = rules.get(folder)?.decide(path.slice(folder.length + 1), directory);

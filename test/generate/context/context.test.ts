@@ -216,6 +216,43 @@ describe(".llmfsignore", () => {
     expect(paths).toEqual(["/Secret", "/Secret/x", "/d", "/d/b.log"]);
   });
 
+  test("a .gitignore excludes static files without a description, but no file to be generated", async () => {
+    const paths = await shown({
+      "/.gitignore": "*.csv\n/data/\n!keep.csv\n",
+      "/a.csv": "1",
+      "/keep.csv": "1",
+      "/data/b.txt": "1",
+      "/data/new.txt": { pending: "made later" },
+      "/made.csv": { pending: "made later" },
+      "/sub/.gitignore": "!c.csv\n*.txt\n",
+      "/sub/c.csv": "1",
+      "/sub/d.txt": "1",
+      "/node_modules/x/.gitignore": "!*\n",
+      "/node_modules/x/index.js": "",
+    });
+    const kept = [
+      "/.gitignore",
+      "/data",
+      "/data/new.txt",
+      "/keep.csv",
+      "/made.csv",
+      "/sub",
+      "/sub/.gitignore",
+      "/sub/c.csv",
+    ];
+    expect(paths).toEqual(kept);
+  });
+
+  test("a pattern with ! in .llmfsignore includes a file that .gitignore excludes", async () => {
+    const paths = await shown({
+      "/.gitignore": "data/\n",
+      "/.llmfsignore": "!data/a.csv\n",
+      "/data/a.csv": "",
+      "/data/b.csv": "",
+    });
+    expect(paths).toEqual(["/.gitignore", "/data", "/data/a.csv"]);
+  });
+
   test("a pending .llmfsignore is not generated to be applied", async () => {
     const port = treePort({ "/.llmfsignore": { pending: "rules" }, "/a.txt": "" });
     expect(await filterVisible(await port.outline(), port.readStatic)).toHaveLength(1);

@@ -143,6 +143,11 @@ export function policyText({ ms, stale }: Policy): string {
 
 const TABLE: ReadonlyMap<string, Attribute> = new Map(Object.entries(ATTRIBUTES));
 
+/** The full names of those that only people set, to say how content is made. They mean the same in any tree. */
+export const SETTINGS: ReadonlySet<string> = new Set(
+  [...TABLE].flatMap(([name, { by, setting }]) => (by === "you" && setting === true ? [`${OURS}${name}`] : [])),
+);
+
 /** A value that nobody could use is refused where it is set. Throws FsError EINVAL. An empty value counts as none. */
 export function checkSetting(name: string, value: Uint8Array): void {
   if (!name.startsWith(OURS) || value.length === 0) return;

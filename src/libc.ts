@@ -47,6 +47,7 @@ const SYMBOLS = {
   syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64", "i64"], returns: FFIType.i64_fast },
   fstatfs: { args: ["i32", "ptr"], returns: "i32" },
   getxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns: FFIType.i64_fast },
+  listxattr: { args: ["ptr", "ptr", "u64"], returns: FFIType.i64_fast },
   sched_yield: { args: [], returns: "i32" },
   pipe2: { args: ["ptr", "i32"], returns: "i32" },
   splice: { args: ["i32", "ptr", "i32", "ptr", "u64", "u32"], returns: FFIType.i64_fast },
@@ -590,6 +591,18 @@ export function getxattr(path: string | Uint8Array, name: string): Buffer | unde
     if (error instanceof SystemError && error.code === "ENODATA") return undefined;
     throw error;
   }
+}
+
+/** The longest list of names: XATTR_LIST_MAX. */
+const XATTR_LIST_MAX = 65536;
+/** Filled and read within one call. */
+const xattrList = Buffer.alloc(XATTR_LIST_MAX);
+
+/** The names of a file's attributes, as strings of one character per byte. */
+export function listxattr(path: string | Uint8Array): readonly string[] {
+  const length = load().listxattr(cString(path), xattrList, xattrList.length);
+  const names = xattrList.toString("latin1", 0, check("listxattr", length, Buffer.from(path).toString()));
+  return names.split("\0").slice(0, -1);
 }
 
 /** A file without a name in the directory that a descriptor stands for. */

@@ -14,6 +14,7 @@ import type { Progress } from "./progress.ts";
 import { RecordWriter, type SaveOutcome } from "./running/mount-record.ts";
 import type { Config } from "./settings/settings.ts";
 import { chooseSourceName } from "./source-name.ts";
+import { findStartingTree } from "./starting-tree.ts";
 
 /** How often the progress of a save is reported. */
 const PROGRESS_MS = 100;
@@ -60,7 +61,7 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
   try {
     sources = config.configFile === undefined ? undefined : await openSources(config.configFile, log, { mountpoint });
     if (config.from !== undefined) await generation.checkPrices();
-    const from = await startingTree(options);
+    const from = await findStartingTree(options);
     signal.throwIfAborted();
     options.beforeMount?.();
     for (const problem of raiseLimits()) log.write("warn", "cli", problem);
@@ -139,13 +140,6 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
   } finally {
     progress.clear();
   }
-}
-
-async function startingTree(options: MountServeOptions): Promise<{ file: string } | { text: Uint8Array } | undefined> {
-  const { config, generation, progress, signal } = options;
-  if (config.from !== undefined) return { file: config.from };
-  if (config.prompt === undefined) return undefined;
-  return { text: await generation.layOut(config.prompt.text, progress, signal) };
 }
 
 /** Opens the record in which this process publishes the state of the mount. */

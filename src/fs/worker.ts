@@ -5,6 +5,7 @@
  * but the kernel: between requests it takes the main thread's messages (receiveMessageOnPort needs no event loop).
  */
 import { type MessagePort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { copyDirectory } from "../disk/copy-directory.ts";
 import { FsError, messageOf } from "../errno.ts";
 import { FUSE_PASSTHROUGH } from "../fuse/abi.ts";
 import { keepAwake } from "../fuse/awake.ts";
@@ -12,7 +13,7 @@ import { type Alarm, Device, serve } from "../fuse/device.ts";
 import { OPS } from "../fuse/ops.ts";
 import { Session } from "../fuse/session.ts";
 import * as libc from "../libc.ts";
-import type { FromFilesystem, LogLevel, ToFilesystem, WorkerOptions } from "../rpc/messages.ts";
+import type { FromFilesystem, LogLevel, StartingTree, ToFilesystem, WorkerOptions } from "../rpc/messages.ts";
 import { loadSnapshot } from "../snapshot/read/load.ts";
 import { heapPages } from "../tree/content/heap-store.ts";
 import { createTmpfsFiles, PAGE, type Stores } from "../tree/content/store.ts";
@@ -50,12 +51,7 @@ class FilesystemThread {
     const { plants = [] } = options;
     const tree = withGenerationClock(() => {
       const made = new Tree({ clock, space, owner: options.owner });
-      if (options.from !== undefined) {
-        loadSnapshot(made, "file" in options.from ? options.from.file : options.from.text, {
-          owner: options.owner,
-          warn: (message: string) => this.#log("warn", "snapshot", message),
-        });
-      }
+      if (options.from !== undefined) this.#load(made, options.from);
       for (const problem of plant(made, plants, options.owner)) this.#log("warn", "fs", problem);
       return made;
     });
@@ -81,6 +77,18 @@ class FilesystemThread {
       },
       () => this.#requireSession(),
     );
+  }
+
+  /** Throws SnapshotError, or FsError for a directory. */
+  #load(tree: Tree, from: StartingTree): void {
+    const { owner } = this.#options;
+    if ("directory" in from) {
+      const warn = (message: string) => this.#log("warn", "fs", message);
+      // As root's cp -a does.
+      return copyDirectory(tree, from.directory, { owner, keepOwners: owner.uid === 0, warn });
+    }
+    const warn = (message: string) => this.#log("warn", "snapshot", message);
+    loadSnapshot(tree, "file" in from ? from.file : from.text, { owner, warn });
   }
 
   #requireSession(): Session {

@@ -24,6 +24,7 @@ import type {
   PendingFile,
   PublishedName,
   Revision,
+  StartingTree,
   ToFilesystem,
   WorkerOptions,
 } from "../rpc/messages.ts";
@@ -47,8 +48,8 @@ export interface FilesystemOptions {
   /** Bytes the contents may take. Absent: no limit. */
   readonly size?: number;
   readonly inodes?: number;
-  /** A snapshot to start from. Absent: an empty tree. */
-  readonly from?: { readonly file: string } | { readonly text: Uint8Array };
+  /** Absent: an empty tree. */
+  readonly from?: StartingTree;
   /** Makes the content of pending files. */
   readonly generate: Generate;
   /** A regeneration was undone. `request`: the key of the request that both contents answer. */

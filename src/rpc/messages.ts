@@ -113,6 +113,9 @@ export interface PendingFile {
   readonly error?: string;
 }
 
+/** What a mount starts from: a snapshot, or a directory of the disk (a real path). */
+export type StartingTree = { readonly file: string } | { readonly text: Uint8Array } | { readonly directory: string };
+
 /** How the filesystem thread is started. */
 export interface WorkerOptions {
   readonly port: MessagePort;
@@ -128,7 +131,7 @@ export interface WorkerOptions {
   readonly shared: boolean;
   readonly size?: number;
   readonly inodes?: number;
-  readonly from?: { readonly file: string } | { readonly text: Uint8Array };
+  readonly from?: StartingTree;
   readonly claimedSize?: number;
   readonly epoch?: number;
   readonly plants?: readonly Plant[];

@@ -49,12 +49,3 @@ export const TARGET_MAX = 4095;
 /** Maximum length of one string of content. A reader may hold this much; our own writer stays below TEXT_PIECE. */
 export const STRING_LIMIT = 256 << 20;
 export const ID_MAX = 2 ** 32 - 2;
-
-/** The kernel's 32-bit encoding of a device number (new_encode_dev), and back. */
-export function encodeDevice(major: number, minor: number): number {
-  return ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
-}
-
-export function decodeDevice(rdev: number): { readonly major: number; readonly minor: number } {
-  return { major: (rdev >>> 8) & 0xfff, minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00) };
-}

@@ -15,3 +15,12 @@ export class Special extends InodeBase {
     this.rdev = rdev;
   }
 }
+
+/** The kernel's 32-bit encoding of a device number (new_encode_dev), and back. */
+export function encodeDevice(major: number, minor: number): number {
+  return ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
+}
+
+export function decodeDevice(rdev: number): { readonly major: number; readonly minor: number } {
+  return { major: (rdev >>> 8) & 0xfff, minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00) };
+}

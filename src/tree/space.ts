@@ -68,6 +68,12 @@ export class Space {
     return Math.max(0, this.pageLimit - this.usedPages);
   }
 
+  /** How much it may hold, for messages. */
+  describeRoom(): string {
+    const bytes = Number.isFinite(this.pageLimit) ? `${this.pageLimit * PAGE} bytes` : "any number of bytes";
+    return Number.isFinite(this.inodeLimit) ? `${bytes} and ${this.inodeLimit} files` : bytes;
+  }
+
   openStore(): Store {
     try {
       return this.#stores.open();

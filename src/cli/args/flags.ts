@@ -65,7 +65,11 @@ export const modelFlags = defineFlags({
 });
 
 const treeFlags = defineFlags({
-  from: { type: "string", valueHint: "FILE", description: "start from a snapshot instead of a prompt" },
+  from: {
+    type: "string",
+    valueHint: "FILE|DIR",
+    description: "start from a snapshot, or from a copy of a directory, instead of a prompt",
+  },
   size: {
     type: "string",
     valueHint: "SIZE",

@@ -29,7 +29,10 @@ export const EXIT = {
   },
   notMounted: { code: 83, meaning: "no llmfs mount there" },
   input: { code: 84, meaning: "a prompt or other input file is missing, unreadable, empty or not text" },
-  snapshot: { code: 85, meaning: "the snapshot is missing, unreadable, broken or unsafe" },
+  snapshot: {
+    code: 85,
+    meaning: "the snapshot, or the directory to start from, is missing, unreadable, broken, unsafe or too large",
+  },
   model: {
     code: 86,
     meaning: "no answer from the model: none configured, key rejected, no connection, timeout, or quota",

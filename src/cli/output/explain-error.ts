@@ -51,10 +51,12 @@ function exitOf(error: unknown): FailureKind | undefined {
   if (error instanceof LlmError) return OF_MODEL[error.kind];
   if (error instanceof FsError) return "failure";
   // Compared by name, because an error from the filesystem thread is a copy without its class.
-  if (error instanceof Error && error.name === "SnapshotError") return "snapshot";
+  if (error instanceof Error && STARTING_TREE_ERRORS.includes(error.name)) return "snapshot";
   if (isNativeCodeError(error)) return "fuse";
   return undefined;
 }
+
+const STARTING_TREE_ERRORS = ["SnapshotError", "DirectoryCopyError"];
 
 /** Compared by name for the same reason. */
 function isNativeCodeError(error: unknown): boolean {

@@ -1,13 +1,14 @@
 /** Reads our own format: a version and a list of entries. Each inode is created as soon as its entry is read. */
 import { FsError, isErrnoName } from "../../errno.ts";
 import type { FileState } from "../../tree/content/file-state.ts";
+import { encodeDevice } from "../../tree/device-node.ts";
 import type { Directory } from "../../tree/directory.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import { type Inode, type Owner, S_IFMT, type Time } from "../../tree/inode.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { splitPath, unescapeBytes } from "../entry-names.ts";
 import { quote, type SnapshotPlace } from "../error.ts";
-import { encodeDevice, FIELDS, ID_MAX, PATH_LIMIT, SPECIAL_MODES, TARGET_MAX, VERSION } from "../format.ts";
+import { FIELDS, ID_MAX, PATH_LIMIT, SPECIAL_MODES, TARGET_MAX, VERSION } from "../format.ts";
 import { parseTime } from "../timestamps.ts";
 import { checkXattrs, readXattrs } from "../xattrs.ts";
 import type { JsonReader } from "./json.ts";

@@ -1,6 +1,5 @@
 /** Loads a snapshot into an empty tree, and checks everything that the file contains on the way. */
 import { FsError } from "../../errno.ts";
-import { PAGE } from "../../tree/content/store.ts";
 import type { Owner } from "../../tree/inode.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { AncestorReader } from "../ancestor.ts";
@@ -84,11 +83,8 @@ function formatOf(key: string | undefined, place: SnapshotPlace): SnapshotFormat
 
 function createSpaceError(tree: Tree, place: SnapshotPlace, error: FsError): SnapshotError {
   if (error.code !== "ENOSPC") return place.createError(error.message, undefined, { cause: error });
-  const { pageLimit, inodeLimit } = tree.space;
-  const bytes = Number.isFinite(pageLimit) ? `${pageLimit * PAGE} bytes` : "any number of bytes";
-  const inodes = Number.isFinite(inodeLimit) ? ` and ${inodeLimit} files` : "";
   return place.createError(
-    `does not fit into the filesystem, which has room for ${bytes}${inodes}`,
+    `does not fit into the filesystem, which has room for ${tree.space.describeRoom()}`,
     "mount with a larger --size",
     {
       cause: error,

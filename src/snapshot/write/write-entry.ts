@@ -2,10 +2,11 @@
 import { isUtf8 } from "node:buffer";
 import type { FsError } from "../../errno.ts";
 import type { FileState } from "../../tree/content/file-state.ts";
+import { decodeDevice } from "../../tree/device-node.ts";
 import { type Inode, type Owner, S_IFBLK, S_IFCHR, S_IFMT } from "../../tree/inode.ts";
 import { compareBytes } from "../../tree/path.ts";
 import { escapeBytes } from "../entry-names.ts";
-import { BASE64_PIECE, decodeDevice, SPECIAL_MODES, TEXT_PIECE } from "../format.ts";
+import { BASE64_PIECE, SPECIAL_MODES, TEXT_PIECE } from "../format.ts";
 import { formatTime } from "../timestamps.ts";
 
 /** What was captured of an inode at the beginning. */

@@ -1,0 +1,223 @@
+/**
+ * Copies a directory of the disk into an empty tree, as `cp -a` copies: names, contents with their holes, modes, times,
+ * symlinks as they are, hard links among the copied names, fifos, sockets and device nodes.
+ *
+ * This room knows the disk and the tree, but no kernel, no snapshot and no model. It never follows a symlink, and never
+ * enters another filesystem that is mounted below the directory: a mount of llmfs would be generated, /proc is endless.
+ */
+import { lstatSync, readdirSync, readlinkSync } from "node:fs";
+import { CONTROL_NAME } from "../attributes.ts";
+import { codeOf, FsError, messageOf } from "../errno.ts";
+import { readMounts } from "../mountinfo.ts";
+import { encodeDevice } from "../tree/device-node.ts";
+import type { Directory } from "../tree/directory.ts";
+import { type Inode, type Owner, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, type SomeTimes, type Time } from "../tree/inode.ts";
+import { join, toBytes, toText } from "../tree/path.ts";
+import type { Tree } from "../tree/tree.ts";
+import { copyAttributes } from "./copy-attributes.ts";
+import { copyContent } from "./copy-content.ts";
+
+export interface DirectoryCopyOptions {
+  /** The user who mounts, to whom everything belongs that keeps no owner. */
+  readonly owner: Owner;
+  /** Whether the copies keep their owners, as root's `cp -a` does. */
+  readonly keepOwners: boolean;
+  /** Called with one sentence for each entry that is left out or is different in the copy. */
+  readonly warn: (message: string) => void;
+}
+
+/** More of one kind are only counted. */
+const MOST_WARNINGS = 20;
+
+/** The user that stands for everybody who has no number in this user namespace. */
+const NOBODY = 65534;
+
+/** The directory cannot be copied at all. The message is for people. */
+export class DirectoryCopyError extends Error {
+  override readonly name = "DirectoryCopyError";
+}
+
+/**
+ * Copies `source`, an absolute path without symlinks. Throws DirectoryCopyError if the directory cannot be read, or the tree
+ * has no room for it. Entries that cannot be read are left out, and reported.
+ */
+export function copyDirectory(tree: Tree, source: string, options: DirectoryCopyOptions): void {
+  try {
+    new Copier(tree, source, options).copy();
+  } catch (cause) {
+    const full = cause instanceof FsError && cause.code === "ENOSPC";
+    const problem = full
+      ? `does not fit into the filesystem, which has room for ${tree.space.describeRoom()}; mount with a larger --size or --inodes`
+      : `cannot be copied: ${messageOf(cause)}`;
+    throw new DirectoryCopyError(`${source} ${problem}`, { cause });
+  }
+}
+
+interface CopiedDirectory {
+  readonly directory: Directory;
+  /** Bytes, as names in the tree. */
+  readonly path: string;
+  readonly times: SomeTimes;
+}
+
+class Copier {
+  readonly #tree: Tree;
+  readonly #source: string;
+  readonly #options: DirectoryCopyOptions;
+  /** Paths at which something is mounted, and the type of that. */
+  readonly #mounts: ReadonlyMap<string, string>;
+  /** The first copies of inodes with several names, by device and number. */
+  readonly #linked = new Map<string, Inode>();
+  #warnings = 0;
+
+  constructor(tree: Tree, source: string, options: DirectoryCopyOptions) {
+    this.#tree = tree;
+    this.#source = toBytes(source);
+    this.#options = options;
+    this.#mounts = new Map(readMounts().map(({ path, type }) => [toBytes(path), type]));
+  }
+
+  copy(): void {
+    const { root } = this.#tree;
+    const stat = lstatSync(onDisk(this.#source), { bigint: true });
+    this.#setOwnerAndMode(root, stat);
+    copyAttributes(onDisk(this.#source), root);
+    const done: CopiedDirectory[] = [{ directory: root, path: this.#source, times: timesOf(stat) }];
+    // Breadth first: `done` grows while it is read.
+    for (const one of done) {
+      for (const name of this.#list(one)) {
+        const below = this.#copyEntry(one, name);
+        if (below !== undefined) done.push(below);
+      }
+    }
+    // Creating an entry changes the times of its directory.
+    for (const { directory, times } of done) directory.setTimes(times);
+    const more = this.#warnings - MOST_WARNINGS;
+    if (more > 0) this.#options.warn(`${toText(this.#source)}: ${more} more entries are left out`);
+  }
+
+  /** Names in byte order. Throws for the source itself only. */
+  #list({ path }: CopiedDirectory): readonly string[] {
+    try {
+      const names = readdirSync(onDisk(path), { encoding: "buffer" }).map((name) => name.toString("latin1"));
+      return names.sort((a, b) => (a < b ? -1 : 1));
+    } catch (error) {
+      if (path === this.#source) throw error;
+      this.#warn(path, `its entries are left out: ${messageOf(error)}`);
+      return [];
+    }
+  }
+
+  /** Returns a directory, whose entries are to be copied in their turn. */
+  #copyEntry(parent: CopiedDirectory, name: string): CopiedDirectory | undefined {
+    const path = join(parent.path, name);
+    if (parent.path === this.#source && name === CONTROL_NAME) {
+      this.#warn(path, "left out, because a mount has its control files under this name");
+      return undefined;
+    }
+    try {
+      return this.#copyInto(parent.directory, name, path);
+    } catch (error) {
+      // The tree is full.
+      if (error instanceof FsError && error.code === "ENOSPC") throw error;
+      // Somebody removed it in the meantime.
+      if (codeOf(error) !== "ENOENT") this.#warn(path, `left out: ${messageOf(error)}`);
+      return undefined;
+    }
+  }
+
+  #copyInto(parent: Directory, name: string, path: string): CopiedDirectory | undefined {
+    const stat = lstatSync(onDisk(path), { bigint: true });
+    const mode = Number(stat.mode);
+    const mounted = this.#mounts.get(path);
+    if (mounted !== undefined && (mode & S_IFMT) !== S_IFDIR) {
+      this.#warn(path, `left out, because another file is mounted there (${mounted})`);
+      return undefined;
+    }
+    const key = `${stat.dev} ${stat.ino}`;
+    const linked = stat.nlink > 1n ? this.#linked.get(key) : undefined;
+    if (linked !== undefined) {
+      this.#tree.link(linked, parent, name);
+      return undefined;
+    }
+    const inode = this.#make(parent, name, path, stat);
+    this.#setOwnerAndMode(inode, stat);
+    if (inode.kind !== "symlink") copyAttributes(onDisk(path), inode);
+    const times = timesOf(stat);
+    inode.setTimes(times);
+    if (inode.kind !== "directory") {
+      if (stat.nlink > 1n) this.#linked.set(key, inode);
+      return undefined;
+    }
+    if (mounted === undefined) return { directory: inode, path, times };
+    this.#warn(path, `its entries are left out, because another filesystem is mounted there (${mounted})`);
+    return undefined;
+  }
+
+  #make(parent: Directory, name: string, path: string, stat: DiskStat): Inode {
+    const { owner } = this.#options;
+    const mode = Number(stat.mode);
+    switch (mode & S_IFMT) {
+      case S_IFDIR:
+        return this.#tree.mkdir(parent, name, 0o700, owner);
+      case S_IFLNK: {
+        const target = readlinkSync(onDisk(path), { encoding: "buffer" }).toString("latin1");
+        return this.#tree.symlink(parent, name, target, owner);
+      }
+      case S_IFREG: {
+        // It gets its name when its content is complete.
+        const file = this.#tree.tmpfile(parent, 0o600, owner);
+        this.#tree.hold(file);
+        try {
+          copyContent(onDisk(path), file);
+          this.#tree.link(file, parent, name);
+        } finally {
+          this.#tree.drop(file);
+        }
+        return file;
+      }
+      default:
+        return this.#tree.mknod(parent, name, mode, deviceNumber(stat.rdev), owner);
+    }
+  }
+
+  #setOwnerAndMode(inode: Inode, stat: DiskStat): void {
+    const { owner, keepOwners } = this.#options;
+    const keep = keepOwners && Number(stat.uid) !== NOBODY;
+    inode.uid = keep ? Number(stat.uid) : owner.uid;
+    inode.gid = keep ? Number(stat.gid) : owner.gid;
+    if (inode.kind !== "symlink") inode.mode = (inode.mode & S_IFMT) | (Number(stat.mode) & 0o7777);
+  }
+
+  #warn(path: string, what: string): void {
+    this.#warnings++;
+    if (this.#warnings <= MOST_WARNINGS) this.#options.warn(`${toText(path)}: ${what}`);
+  }
+}
+
+type DiskStat = ReturnType<typeof statOf>;
+
+function statOf(path: string) {
+  return lstatSync(onDisk(path), { bigint: true });
+}
+
+/** The bytes of a path, for system calls. */
+function onDisk(path: string): Buffer {
+  return Buffer.from(path, "latin1");
+}
+
+function timesOf(stat: DiskStat): SomeTimes {
+  return { atime: timeOf(stat.atimeNs), mtime: timeOf(stat.mtimeNs) };
+}
+
+const SECOND = 1_000_000_000n;
+
+function timeOf(nanoseconds: bigint): Time {
+  const rest = ((nanoseconds % SECOND) + SECOND) % SECOND;
+  return { seconds: Number((nanoseconds - rest) / SECOND), nanoseconds: Number(rest) };
+}
+
+/** st_rdev of the C library (gnu_dev_makedev) is wider than what the kernel keeps. */
+function deviceNumber(rdev: bigint): number {
+  return encodeDevice(Number((rdev >> 8n) & 0xfffn), Number((rdev & 0xffn) | ((rdev >> 12n) & 0xfff00n)));
+}

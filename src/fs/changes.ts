@@ -1,13 +1,14 @@
 /**
- * Whether a tree may have changed since it was saved. The answer errs on the side of yes: a save too many costs a moment.
+ * Reports whether a tree may have changed since it was saved. In doubt it says yes, because an unnecessary save costs
+ * little.
  *
- * Counted are the requests of the kernel that may change something, and what generators answer. Through a file that is
- * open for writing the kernel may write without a request (passthrough, mappings), so while there is one, nothing is
- * certain.
+ * It counts the kernel's requests that may change something, and the results of generators. The kernel can write
+ * through a file that is open for writing without sending a request (passthrough, mappings), so while such a file
+ * exists, the tree counts as changed.
  */
 import { OPS, type OpName } from "../fuse/ops.ts";
 
-/** Operations that change nothing that a snapshot holds. An unknown operation is assumed to change something. */
+/** Operations that change nothing that a snapshot contains. An unknown operation is assumed to change something. */
 const READ_ONLY_OPERATIONS: readonly OpName[] = [
   "lookup",
   "forget",
@@ -41,7 +42,7 @@ const READ_ONLY_OPERATIONS: readonly OpName[] = [
 
 const readOnlyOpcodes = new Set(READ_ONLY_OPERATIONS.map((name) => OPS[name].opcode));
 
-/** How many of these requests, counted by opcode, may have changed something. */
+/** Returns how many of these requests, counted by opcode, may have changed something. */
 export function countChanges(counts: Uint32Array): number {
   return counts.reduce((sum, count, opcode) => (readOnlyOpcodes.has(opcode) ? sum : sum + count), 0);
 }

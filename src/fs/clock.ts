@@ -1,26 +1,28 @@
 /**
- * The clock of a mount: the times that the kernel stamps its own files with.
+ * The clock of a mount. It returns the times with which the kernel stamps its own files.
  *
- * The kernel stamps by a coarse clock, which moves a few milliseconds at a time, and by an exact clock where two changes of a file have to
- * be distinguished; after an exact stamp no other stamp is earlier, on any filesystem ("multigrain
- * timestamps", Documentation/filesystems/multigrain-ts.rst, since Linux 6.13). Files that the kernel writes without us
- * (passthrough.ts) bear such stamps, and so do the files beside the mount that programs compare ours with.
- * clock_gettime(2) matches neither clock: by CLOCK_REALTIME a file that was changed first seems newer than one that
- * the kernel stamps a millisecond later, and CLOCK_REALTIME_COARSE does not know of exact stamps. So the kernel is made
- * to stamp a file, and that time is ours: no earlier than any stamp before, and no later than any that follows.
+ * The kernel uses a coarse clock, which advances every few milliseconds, and an exact clock when two changes of a file
+ * have to be distinguished. After an exact stamp no later stamp is earlier, on any filesystem ("multigrain timestamps",
+ * Documentation/filesystems/multigrain-ts.rst, since Linux 6.13). Files that the kernel writes without us
+ * (passthrough.ts) have such stamps, and so do the files outside the mount that programs compare ours with.
+ *
+ * clock_gettime(2) matches neither clock. With CLOCK_REALTIME, a file that was changed first can seem newer than one
+ * that the kernel stamps a millisecond later, and CLOCK_REALTIME_COARSE ignores exact stamps. So the clock lets the
+ * kernel stamp a file and returns that time: it is no earlier than any stamp before, and no later than any stamp that
+ * follows.
  */
 import * as libc from "../libc.ts";
 import type { Clock } from "../tree/inode.ts";
 
-/** A tick may end in between, but not twice: then the kernel has no exact stamps. */
+/** A tick may end during a try, but not during two in a row: then the kernel has no exact stamps. */
 const TRIES = 3;
 
 export class Stamps {
-  /** Whose times are set. Undefined where there can be no such file. */
+  /** The file that the kernel stamps. Undefined if it cannot be created. */
   readonly #file: number | undefined;
   readonly #stat: libc.FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
   #taken = false;
-  /** Whether the kernel knows exact stamps. */
+  /** Whether the kernel supports exact stamps. */
   #exact = true;
   #other: Clock | undefined;
 
@@ -28,7 +30,7 @@ export class Stamps {
     this.#file = openFile();
   }
 
-  /** The time of the request that is being answered: the same for all that it changes. */
+  /** The time of the current request: the same for everything that it changes. */
   readonly clock: Clock = Object.assign(
     <T>(take: (seconds: number, nanoseconds: number) => T): T => {
       if (this.#other !== undefined) return this.#other(take);
@@ -40,8 +42,8 @@ export class Stamps {
   );
 
   /**
-   * The first stamp in a tick is that of the tick, or of another file. The next one is exact, as the first was looked at.
-   * That is worth a second try: what is done later has a later time then, within a tick as well.
+   * The first stamp in a tick is the time of the tick, or of another file. The second stamp is exact, because the first
+   * one was read. The second try makes sure that a later change gets a later time, even within a tick.
    */
   #take(file: number): void {
     this.#taken = true;
@@ -61,7 +63,7 @@ export class Stamps {
     this.#taken = false;
   }
 
-  /** Runs work whose changes get another clock's time. */
+  /** Runs work with another clock. */
   withClock<T>(clock: Clock, work: () => T): T {
     const before = this.#other;
     this.#other = clock;

@@ -1,8 +1,8 @@
 /**
  * All parts of one mount, for the operations, which use any of them.
  *
- * A part does not use this interface. It declares in its own file which other parts it needs. So parts that need each other,
- * such as listings and rule entries, do not import each other.
+ * The parts themselves do not use this interface. Each declares in its own file which other parts it needs, so parts
+ * that need each other, such as listings and rule entries, do not import each other.
  */
 
 import type { Dcache } from "./coherence/dcache.ts";

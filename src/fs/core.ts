@@ -1,4 +1,4 @@
-/** What every part of a mount may use: the tree, counts of its changes, the conversation with the kernel, the log. */
+/** What every part of a mount may use: the tree, change counters, the kernel session, the log. */
 import type { Session } from "../fuse/session.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
@@ -8,43 +8,52 @@ import type { Timers } from "./waiting/timers.ts";
 export interface FsCore {
   readonly tree: Tree;
   readonly timers: Timers;
-  /** Does work of our own, such as taking what a generator made: its changes bear the time that SOURCE_DATE_EPOCH may fix. */
+  /**
+   * Does work of our own, such as storing generated content. Its changes get the time that SOURCE_DATE_EPOCH may fix.
+   */
   withGenerationClock<T>(work: () => T): T;
-  /** Counts the files that somebody's writing or an attribute made something else: see RpcHandlers.outlineSince. */
+  /** Counts the files that a write or an attribute turned into something else: see RpcHandlers.outlineSince. */
   definitions: number;
-  /** Counts what was written to files: see RpcHandlers.readStatics. */
+  /** Counts writes to files: see RpcHandlers.readStatics. */
   writes: number;
-  /** What a file without content claims as its size, in bytes. */
+  /** The size in bytes that a file without content reports. */
   readonly claimedSize: number;
-  /** A line in the log for whoever uses the mount. */
+  /** Logs a warning for the user of the mount. */
   warn(text: string): void;
-  /** The conversation with the kernel. It exists once the operations do. */
+  /** The session with the kernel. It exists once the operations do. */
   session(): Session;
-  /** Does the work; what it has to say to the other thread goes over at once. */
+  /** Does the work, and sends the messages posted during it to the other thread at once. */
   batchMessages(work: () => void): void;
-  /** A file's content is about to change, from `offset` (0) on, `length` bytes (all): whoever reads the old one (a snapshot being saved) takes it first. */
+  /**
+   * Called before a file's content changes, from `offset` (default 0), `length` bytes (default all), so that a snapshot
+   * being saved can read the old content first.
+   */
   beforeChange(file: RegularFile, offset?: number, length?: number): void;
-  /** Two files are about to exchange their contents: whoever reads one of these goes on with the other file. */
+  /**
+   * Called before two files exchange their contents, so that a snapshot that reads one of them continues with the
+   * other.
+   */
   beforeExchange(one: RegularFile, other: RegularFile): void;
   /**
-   * A file's content did change, at the hand of somebody who writes. One that waited for a generator is an ordinary
-   * file from here on, and its readers see what was written. Not called when the change failed.
+   * Called after a user's write changed a file's content. A pending file becomes an ordinary file by that, and its
+   * readers see what was written. Not called if the change failed.
    */
   onWrite(file: RegularFile): void;
-  /** A content may be another than before, at whoever's hand. Part of `changed`. */
+  /** Called when a file's content may have changed, whoever changed it. Part of `changed`. */
   onContentChange(file: RegularFile): void;
   /**
-   * A file that became pending while somebody had it open for writing may have bytes that the kernel wrote by itself.
-   * They count as any that are written. True if there are some.
+   * Handles bytes that the kernel wrote by itself to a file that became pending while it was open for writing. They
+   * count as written. Returns true if there are any.
    */
   claimUnseenWrites(file: RegularFile): boolean;
-  /** Hands content that came into being to the kernel, with its size, before anybody who waits for it goes on. */
+  /** Sends new content to the kernel, with its size, before its waiters are answered. */
   store(file: RegularFile): void;
-  /** Tells the kernel that what it keeps of an inode is out of date: its attributes, and its pages if `pages`. */
+  /** Notifies the kernel that its cached attributes of an inode are out of date, and its cached pages if `pages`. */
   invalidate(inode: Inode, pages: boolean): void;
   /**
-   * An open of the file is about to be answered. A notification about an inode may have reached the kernel before it had processed
-   * the lookup that returned the inode; then the lookup's attributes count. By now it has, so the notification is repeated.
+   * Called before an open of the file is answered. An earlier notification about the inode may have reached the kernel
+   * before it had processed the lookup that returned the inode; then the lookup's attributes are cached. By now it has
+   * processed it, so the notification is repeated.
    */
   repeatInvalidation(file: RegularFile): void;
 }

@@ -1,4 +1,4 @@
-/** All operations of a mounted tree, put together: what the session dispatches to. */
+/** All operations of a mounted tree, put together: the session dispatches to this. */
 import { ERRNO } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
 import type { Filesystem } from "../fuse/ops.ts";
@@ -35,7 +35,7 @@ import { Interrupts } from "./waiting/interrupts.ts";
 import { Timers } from "./waiting/timers.ts";
 import { Waiters } from "./waiting/waiters.ts";
 
-/** A content up to this size is handed to the kernel whole as it comes into being; of a larger one, its end. */
+/** Content up to this size is sent to the kernel whole when it is generated; of larger content, only the end is. */
 const STORE_WHOLE = 1 << 20;
 /** The minor version of the protocol up to Linux 5.9. */
 const LINUX_5_6 = 31;
@@ -45,7 +45,7 @@ export interface ServedTree {
   readonly handlers: RpcHandlers;
   readonly operations: Filesystem;
   readonly timers: Timers;
-  /** The kernel reports a signal to the thread that sent a request. False if the request does not wait here. */
+  /** Handles a signal to the thread that sent a request. Returns false if the request does not wait here. */
   interrupt(unique: number, thread: number): boolean;
 }
 
@@ -54,24 +54,24 @@ export interface ServeTreeOptions {
   readonly post: (message: FromFilesystem) => void;
   /** Runs the work and sends the messages posted during it as one batch. Default: runs the work only. */
   readonly batchMessages?: (work: () => void) => void;
-  /** What `.llmfs` holds; absent: no control surface. */
+  /** The files in `.llmfs`; absent: no control surface. */
   readonly control?: (mount: FsContext, handlers: RpcHandlers) => ControlFiles;
   readonly claimedSize?: number;
-  /** Who mounted. Default: whose root directory it is. */
+  /** The user who mounted. Default: the owner of the root directory. */
   readonly owner?: Owner;
-  /** Who mounted, where other users may come in. */
+  /** The user who mounted, if other users can enter the mount. */
   readonly sharedBy?: number;
   /** See FsCore.withGenerationClock. Default: just does the work. */
   readonly withGenerationClock?: <T>(work: () => T) => T;
   /** Whether generators list directories. */
   readonly listing?: boolean;
-  /** Files that generators make when somebody asks for their names. */
+  /** Files that generators create when their names are looked up. */
   readonly named?: readonly NamedFiles[];
-  /** Tells the file handles of this mount from those of others. Default 0. */
+  /** Distinguishes the file handles of this mount from those of other mounts. Default 0. */
   readonly generation?: number;
-  /** Milliseconds of a clock that never goes back. */
+  /** Returns milliseconds of a clock that never goes back. */
   readonly monotonic?: () => number;
-  /** What is known of a thread's signals; default: what /proc says. */
+  /** Returns the signals of a thread. Default: what /proc reports. */
   readonly signals?: (thread: number) => ThreadSignals | undefined;
   /** Whether expired content is regenerated. Default: true. */
   readonly renewing?: boolean;
@@ -85,7 +85,7 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
   const pending = new Pending(() => mount, waiters, options.post);
   const expiry = new Expiry(() => mount, waiters, options.post, options.renewing ?? true);
   const regen = new Regeneration(() => mount, waiters, options.post);
-  /** Inodes that the kernel did not know yet when it was notified of a change. */
+  /** Inodes that the kernel did not know yet when it was notified about a change. */
   const untold = new WeakSet<Inode>();
   const mount: FsContext = {
     tree,
@@ -149,7 +149,7 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
     },
     invalidate(inode, pages) {
       if (inode.lookups === 0) return;
-      // An offset below 0 means the attributes alone.
+      // A negative offset stands for the attributes alone.
       const body = { ino: inode.ino, off: pages ? 0 : -1, len: 0 };
       const result = session().notify(abi.FUSE_NOTIFY_INVAL_INODE, abi.notifyInvalInodeOut, body);
       if (result === -ERRNO.ENOENT) untold.add(inode);
@@ -163,8 +163,8 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
       if (file.lookups === 0) return;
       this.copyUps.onContent(file);
       this.invalidate(file, false);
-      // A store raises the size the kernel believes in, never lowers it; and it fills pages, so that even a reader
-      // that asks for nothing but bytes (sendfile) finds them.
+      // A store raises the size that the kernel assumes, and never lowers it. It also fills pages, so that even a
+      // reader that asks only for bytes (sendfile) finds them.
       const from = file.size <= STORE_WHOLE ? 0 : file.size - 1;
       const data = new Uint8Array(file.size - from);
       if (data.length === 0) return;

@@ -1,4 +1,4 @@
-/** Open files. The kernel knows a handle as `fh`, from OPEN to RELEASE. */
+/** Open files. The kernel identifies a handle by `fh`, from OPEN to RELEASE. */
 import { FsError } from "../errno.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Tree } from "../tree/tree.ts";
@@ -15,7 +15,7 @@ export const O_NOATIME = 0o1000000;
 
 export interface Handle {
   readonly file: RegularFile;
-  /** As open(2). */
+  /** The flags of open(2). */
   readonly flags: number;
 }
 
@@ -28,7 +28,7 @@ export class Handles {
   /** Handle n at index n; index 0 stays empty, as 0 means "no handle". */
   readonly #open: (Handle | undefined)[] = [undefined];
   readonly #free: number[] = [];
-  /** How many handles may write to a file, for files that have any. */
+  /** The number of handles that may write, for files that have any. */
   readonly #writers = new Map<RegularFile, number>();
   readonly #revalidation: Revalidation;
 
@@ -74,12 +74,12 @@ export class Handles {
     return handle;
   }
 
-  /** Whether somebody has the file open for writing, or is about to. */
+  /** Whether the file is open for writing, or about to be. */
   isBeingWritten(file: RegularFile): boolean {
     return this.#writers.has(file) || this.#revalidation.expects(file);
   }
 
-  /** Unmounted: closes what is left. How many were. */
+  /** Call this after the unmount. Closes the remaining handles and returns their number. */
   clear(): number {
     let left = 0;
     for (const [fh, handle] of this.#open.entries()) {

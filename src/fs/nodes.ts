@@ -1,14 +1,14 @@
 /**
- * Nodeids: the numbers by which the kernel names inodes.
+ * Nodeids: the numbers by which the kernel identifies inodes.
  *
- * Every entry reply tells the kernel a nodeid and counts as one lookup; FORGET gives lookups back. While the count is
- * above zero the kernel may ask about the nodeid at any time, so the inode is held. Nodeids are inode numbers, which are
- * never given twice in the life of a mount.
+ * Every entry reply gives the kernel a nodeid and counts as one lookup; FORGET returns lookups. While the count is
+ * above zero the kernel may ask about the nodeid at any time, so the inode is held. Nodeids are inode numbers, which
+ * are never reused in the life of a mount.
  *
- * A file handle (name_to_handle_at(2), NFS) names an inode by nodeid and generation for as long as the inode lives, whether
- * the kernel has forgotten it or not; it then asks for "." in it (fs/fuse/inode.c:fuse_get_dentry()). The generation is
- * one number for all inodes of a mount, so that a handle of an earlier mount is stale in a later one, whose numbers begin
- * again.
+ * A file handle (name_to_handle_at(2), NFS) identifies an inode by nodeid and generation as long as the inode lives,
+ * even if the kernel has forgotten it; the kernel then looks up "." in it (fs/fuse/inode.c:fuse_get_dentry()). All
+ * inodes of a mount have the same generation, so that a handle of an earlier mount is stale in a later one, whose inode
+ * numbers start again.
  */
 import { FsError } from "../errno.ts";
 import { Directory } from "../tree/directory.ts";
@@ -19,20 +19,20 @@ import type { Tree } from "../tree/tree.ts";
 export class Nodes {
   readonly #tree: Tree;
   readonly #generation: number;
-  /** Inodes outside the tree that the kernel knows: those of the control directory. They are never disposed of. */
+  /** Inodes outside the tree that the kernel knows: the control directory and its files. They are never disposed of. */
   readonly #others = new Map<number, Inode>();
-  /** Lookups that the kernel has not given back of inodes that are gone nevertheless. */
+  /** Lookups that the kernel has not returned of inodes that no longer exist. */
   readonly #abandoned = new Map<number, number>();
   #size = 0;
 
   constructor(tree: Tree, generation: number) {
     this.#tree = tree;
     this.#generation = generation;
-    // The kernel knows the root without asking.
+    // The kernel knows the root without a lookup.
     this.remember(tree.root);
   }
 
-  /** How many inodes the kernel knows. */
+  /** The number of inodes that the kernel knows. */
   get size(): number {
     return this.#size;
   }
@@ -44,7 +44,7 @@ export class Nodes {
     return inode;
   }
 
-  /** For a handle: known to the kernel or not. Throws ESTALE for one that has no name any more. */
+  /** Finds the inode of a file handle, known to the kernel or not. Throws ESTALE for one that has no name. */
   getByHandle(nodeid: number): Inode {
     const inode = this.#find(nodeid);
     if (inode === undefined || (inode.lookups === 0 && inode.nlink === 0)) throw new FsError("ESTALE");
@@ -82,7 +82,7 @@ export class Nodes {
     this.#tree.hold(inode);
   }
 
-  /** Gives lookups back. Returns false if the kernel gives back more than it got. */
+  /** Returns lookups. Returns false if the kernel returns more than it got. */
   forget(nodeid: number, count: number): boolean {
     const inode = this.#find(nodeid);
     if (inode === undefined) return this.#forgetAbandoned(nodeid, count);
@@ -96,8 +96,8 @@ export class Nodes {
   }
 
   /**
-   * Lets go of an inode that the kernel knows: whatever it asks about it is ESTALE from here on. Precondition: it has no
-   * name, and nobody else holds it.
+   * Disposes of an inode that the kernel knows: all further requests about it get ESTALE. Precondition: it has no name,
+   * and nothing else holds it.
    */
   abandon(inode: Inode): void {
     this.#abandoned.set(inode.ino, inode.lookups);
@@ -116,7 +116,10 @@ export class Nodes {
     return lookups >= count;
   }
 
-  /** Unmounted: the kernel forgets all without saying so. How many nodes it had not given back. */
+  /**
+   * Call this after the unmount, when the kernel forgets all nodes without saying so. Returns how many it had not
+   * returned.
+   */
   clear(): number {
     const left = this.#size - 1;
     for (const inode of [...this.#tree.inodes(), ...this.#others.values()]) {

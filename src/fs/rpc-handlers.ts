@@ -30,7 +30,9 @@ type Result<K extends keyof Methods> = Awaited<ReturnType<Methods[K]>>;
 
 type Requester = Pick<Waiter, "requester">;
 
-/** What a method does: returns its value, throws FsError, or calls `done` or `fail` later and returns nothing. */
+/**
+ * What a method does: it returns its value or throws FsError, or it returns nothing and calls `done` or `fail` later.
+ */
 export class RpcHandlers {
   readonly #mount: FsContext;
   readonly #post: (message: FromFilesystem) => void;
@@ -38,10 +40,10 @@ export class RpcHandlers {
   #told = new WeakSet<RegularFile>();
   #epoch = 0;
   #limit = 0;
-  /** How many answers of generators were taken. */
+  /** The number of results of generators that were accepted. */
   answerCount = 0;
   readonly #savers = new Map<number, SnapshotSaver>();
-  /** Texts of control files that the main thread told. */
+  /** Texts of control files that the main thread sent. */
   readonly #published = new Map<PublishedName, string>();
   #usage: unknown = {};
   #nextSaver = 1;
@@ -64,12 +66,12 @@ export class RpcHandlers {
     return this.#published.get(name) ?? "{}\n";
   }
 
-  /** What usage.json says. JSON-able. */
+  /** The content of usage.json, as a JSON value. */
   get usage(): unknown {
     return this.#usage;
   }
 
-  /** Calls back when whatever was called off until now is booked. */
+  /** Calls back when the cost of everything cancelled so far is known. */
   settle(done: () => void): void {
     const id = this.#nextSettling++;
     this.#settling.set(id, done);
@@ -101,7 +103,9 @@ export class RpcHandlers {
     done?.(outcome);
   }
 
-  /** What a generator listed is left out: it is there only when somebody has looked. What was written there stays. */
+  /**
+   * Listed entries are omitted, because they exist only after a program has looked. What was written there is included.
+   */
   outline(viewer?: number): Result<"outline"> {
     const { tree, listings } = this.#mount;
     const entries: TreeEntry[] = [];
@@ -178,7 +182,7 @@ export class RpcHandlers {
     this.#mount.pending.wait(file, { ...requester, done: readContent, fail: failWithPath });
   }
 
-  /** As `read`, for whoever does not want the bytes. */
+  /** Like `read`, for a caller that does not need the bytes. */
   make(path: string, _: undefined, done: (nothing: undefined) => void, fail: (e: FsError) => void): void {
     const file = this.#resolveFile(path);
     if (!file.lazy) return done(undefined);
@@ -224,7 +228,7 @@ export class RpcHandlers {
     });
   }
 
-  /** What the other thread knows of its content is out of date. */
+  /** Marks the other thread's copy of the content as out of date. */
   invalidateContent(file: RegularFile): void {
     this.#told.delete(file);
   }
@@ -243,7 +247,7 @@ export class RpcHandlers {
     return [...pendingFiles(this.#mount)].filter((file) => file !== undefined);
   }
 
-  /** Begins a snapshot; `beforeChange` tells it of every change until it is ended. */
+  /** Starts a snapshot; `beforeChange` reports every change to it until it ends. */
   beginSnapshot(times: boolean): SnapshotSaver {
     const saver = new SnapshotSaver(this.#mount.tree, { times });
     this.#savers.set(this.#nextSaver++, saver);
@@ -279,8 +283,8 @@ export class RpcHandlers {
   }
 
   /**
-   * Whether a generator must be asked first: to list a directory on the way, or whether there is a file of
-   * that name. Then it is asked, and `again` called once it has answered.
+   * Returns true if a generator must be asked first: to list a directory on the path, or whether a file exists. It is
+   * then asked, and `again` is called when it has answered.
    */
   #waitForGenerator(
     path: string,
@@ -303,11 +307,11 @@ export class RpcHandlers {
     };
     let directory = tree.root;
     for (const name of components(toBytes(path))) {
-      // Whoever may not search it has nobody asked about it either.
+      // A user who may not search the directory gets no generator asked about it either.
       if (!view.maySearch(directory)) return false;
       const there = directory.get(name)?.inode;
       if (there?.kind === "directory") directory = there;
-      // Symlinks are the tree's to follow.
+      // The tree follows symlinks.
       if (there !== undefined && there.kind !== "directory") return false;
       if (there !== undefined) continue;
       if (listings.lists(directory) && !listings.isListed(directory)) return listings.open(directory, waiter);
@@ -316,7 +320,7 @@ export class RpcHandlers {
     return false;
   }
 
-  /** On whose behalf. Throws EINTR if that generation is over. */
+  /** The generation on whose behalf a call is made. Throws EINTR if that generation has ended. */
   #requesterOf(ticket: number | undefined): Requester {
     if (ticket === undefined) return {};
     const requester = this.#mount.waiters.get(ticket);

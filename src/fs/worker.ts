@@ -1,8 +1,8 @@
 /**
- * The filesystem thread: the worker's entry.
+ * The filesystem thread: the worker's entry point.
  *
- * Builds the tree, waits for the mount, then serves it until it is gone. It never awaits and never blocks on anything
- * but the kernel: between requests it takes the main thread's messages (receiveMessageOnPort needs no event loop).
+ * Builds the tree, waits for the mount, then serves it until it is gone. It never awaits, and blocks only in the
+ * kernel: between requests it takes the main thread's messages (receiveMessageOnPort needs no event loop).
  */
 import { type MessagePort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { copyDirectory } from "../disk/copy-directory.ts";
@@ -72,7 +72,7 @@ class FilesystemThread {
         listing: plants.some(({ type, generator }) => type === "directory" && generator !== undefined),
         ...(options.named === undefined ? {} : { named: options.named }),
         renewing: options.plants !== undefined,
-        // Of 32 bits, which is what a file handle has room for.
+        // 32 bits, as in a file handle.
         generation: crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
       },
       () => this.#requireSession(),
@@ -96,7 +96,7 @@ class FilesystemThread {
     return this.#session;
   }
 
-  /** Serves until the mount is gone, then goes on answering the main thread until it closes. */
+  /** Serves until the mount is gone, then continues to answer the main thread until that closes the channel. */
   run(): void {
     const fd = this.#waitForMount();
     if (fd === undefined) return;
@@ -116,7 +116,7 @@ class FilesystemThread {
       debug: this.#options.debug,
     });
     this.#session = session;
-    // With one processor, nobody waits actively.
+    // With one processor there is no active waiting.
     const processors = this.#options.lowPower ? 1 : libc.processors();
     const awake = keepAwake(processors);
     try {
@@ -156,7 +156,7 @@ class FilesystemThread {
     this.#sleepUntil(() => this.#closed);
   }
 
-  /** Every reference of the kernel's is gone with it. */
+  /** Releases everything that the kernel held. */
   #releaseAll(): void {
     const { mount } = this.#served;
     mount.waiters.clear();
@@ -194,7 +194,7 @@ class FilesystemThread {
 
   #onServe: (fd: number) => void = () => {};
 
-  /** A struct pollfd. Fields, because an array of which only the address is used any more may be collected. */
+  /** A struct pollfd. A field, because an array of which only the address is used may be garbage-collected. */
   readonly #wakeEntry = new Int32Array(2);
   readonly #wakeAt = libc.address(this.#wakeEntry);
 
@@ -221,7 +221,7 @@ class FilesystemThread {
     });
   }
 
-  /** A fault of ours in one answer costs its readers the content, never everybody the mount. */
+  /** A bug in handling one message costs its readers the content, but does not end the mount. */
   #takeSafely(message: ToFilesystem): void {
     try {
       this.#take(message);
@@ -271,7 +271,7 @@ class FilesystemThread {
       const { code, message } = FsError.from(error);
       this.#post({ type: "fault", id, code, message });
     };
-    // The arguments were typed where the call was made (filesystem.ts), and messages only carry them over.
+    // The arguments were checked where the call was made (filesystem.ts), and messages carry them unchanged.
     const [first, second, third] = args as [never, never, never];
     try {
       if (method === "read" || method === "list" || method === "make")
@@ -282,7 +282,7 @@ class FilesystemThread {
     }
   }
 
-  /** How many requests of each kind the kernel sent. */
+  /** The number of requests from the kernel, by operation. */
   #countRequests(): Record<string, number> {
     const counts: Record<string, number> = {};
     for (const [name, { opcode }] of Object.entries(OPS)) {
@@ -315,9 +315,12 @@ class FilesystemThread {
   }
 }
 
-/** Privileged, large contents live where the kernel itself keeps to the limit; else in memory files, which we count. */
+/**
+ * Chooses where large contents are stored. A privileged mount uses a tmpfs on which the kernel enforces the limit;
+ * others use memory files, which we count.
+ */
 function storesFor(size: number | undefined): { stores?: Stores } {
-  // A limit to the size of files holds for the kernel's memory files too, and would be that of every program that writes.
+  // A file size limit also applies to the kernel's memory files, and would apply to every program that writes.
   if (libc.getLimit(libc.LIMITS.FSIZE).soft !== libc.UNLIMITED) return { stores: heapPages };
   try {
     return { stores: createTmpfsFiles(Math.ceil((size ?? Number.POSITIVE_INFINITY) / PAGE)) };
@@ -327,7 +330,7 @@ function storesFor(size: number | undefined): { stores?: Stores } {
   }
 }
 
-/** As many requests leave behind something worth collecting. */
+/** After this many requests there is something worth collecting. */
 const COLLECT_AFTER = 10_000;
 
 const wakeCount = new Uint8Array(8);
@@ -336,7 +339,7 @@ function stackOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
-// workerData is whatever the starter gave; filesystem.ts gives WorkerOptions.
+// workerData is what the thread was started with; filesystem.ts passes WorkerOptions.
 const options = workerData as WorkerOptions;
 try {
   new FilesystemThread(options).run();

@@ -1,20 +1,20 @@
 /**
  * Keeps the kernel's cache of names up to date when a name changes without a request of the kernel.
  *
- * Whatever the kernel itself does to a name (unlink, rename, create) it knows. What this side does (a new listing, a
- * content under the name of an old one, a file whose generator withdrew it) it does not: it would go on finding the old
- * inode, and would keep it in memory, with its bytes, until memory is short. The tree reports every change of a name, and
- * the changes that no request of the kernel made are passed on as FUSE_NOTIFY_INVAL_ENTRY.
+ * The kernel knows what it does to a name itself (unlink, rename, create). It does not know what this side does: a new
+ * listing, a new inode under an existing name, a file that its generator withdrew. It would continue to find the old
+ * inode, and would keep it and its bytes until memory is short. The tree reports every change of a name, and those that
+ * no request of the kernel caused are passed on as FUSE_NOTIFY_INVAL_ENTRY.
  *
- * The kernel takes the directory's lock for that (fs/fuse/dir.c:fuse_reverse_inval_entry), and a program that waits for
- * our answer may hold it. So:
- * - The message is written by another thread; this one would deadlock.
- * - It is not written while a LOOKUP is parked in the same directory. A parked LOOKUP holds the lock, shared, for as long
- *   as a generator takes; a thread that waits for the same lock exclusively keeps everybody else out, including the
- *   program that makes the content. (Whoever holds the lock exclusively keeps the others out anyway.)
- * - A LOOKUP that would be parked while a message about its directory is under way takes the message back. If it is too
- *   late for that, the LOOKUP is answered ESTALE, upon which the kernel releases the lock, and walks the path once more
- *   (fs/namei.c:filename_lookup()).
+ * To handle such a notification the kernel takes the directory's lock (fs/fuse/dir.c:fuse_reverse_inval_entry), and a
+ * program that waits for our answer may hold that lock. Therefore:
+ * - Another thread writes the notification; this thread would deadlock.
+ * - No notification is written while a LOOKUP is parked in the same directory. A parked LOOKUP holds the lock, shared,
+ *   for as long as a generator takes. A thread that waits for the same lock exclusively keeps all others out, including
+ *   the program that generates the content. (A holder of the exclusive lock keeps the others out anyway.)
+ * - A LOOKUP that would be parked while a notification about its directory is in flight withdraws the notification. If
+ *   it is too late for that, the LOOKUP is answered with ESTALE: the kernel then releases the lock and walks the path
+ *   once more (fs/namei.c:filename_lookup()).
  */
 import { FsError } from "../../errno.ts";
 import * as abi from "../../fuse/abi.ts";
@@ -26,7 +26,10 @@ import type { FsCore } from "../core.ts";
 import type { RuleEntries } from "../lazy/rule-entries.ts";
 import { ByThread, NOBODY } from "../waiting/by-thread.ts";
 
-/** Messages handed to the other thread at a time: glibc walks through those that wait for each further one. */
+/**
+ * Maximum number of notifications handed to the other thread at a time: glibc walks through all waiting ones for each
+ * new one.
+ */
 const MOST_UNDER_WAY = 64;
 
 interface NameChange {
@@ -39,32 +42,35 @@ interface UnderWay {
   readonly write: AsyncWrite;
 }
 
-/** What it uses of the mount. */
+/** The parts of the mount that it uses. */
 interface DcacheContext extends FsCore {
   readonly ruleEntries: Pick<RuleEntries, "balanceInodes">;
 }
 
 export class Dcache {
   readonly #mount: () => DcacheContext;
-  /** Whether the change belongs to a request of the kernel, whose reply covers it. */
+  /** Whether the current change is part of a kernel request, whose reply covers it. */
   #byKernel = false;
-  /** Directories for which the kernel may have cached that some name does not exist. */
+  /** Directories for which the kernel may have cached that a name does not exist. */
   readonly #negative = new WeakSet<Directory>();
-  /** Names of which the kernel must be notified, by directory. */
+  /** Names about which the kernel must be notified, by directory. */
   readonly #waiting = new Map<number, Set<string>>();
   #underWay: UnderWay[] = [];
-  /** The directory of the LOOKUP that is being handled and may be parked in the end; 0: none. */
+  /** The directory of the LOOKUP that is being handled and may be parked; 0 for none. */
   #parking = 0;
-  /** Directories whose listing changed since `together` began. */
+  /** Directories whose listing changed since `batch` began. */
   #listings: Set<Directory> | undefined;
-  /** Threads of which a LOOKUP was answered ESTALE: the next one must not be, as the kernel walks a path only twice. */
+  /**
+   * Threads whose LOOKUP was answered with ESTALE. The next one must not be, because the kernel walks a path only
+   * twice.
+   */
   readonly #sent = new ByThread<true>({ milliseconds: 1000, notes: 1024 });
 
   constructor(mount: () => DcacheContext) {
     this.#mount = mount;
   }
 
-  /** The handler of a request that changes names: the kernel knows of these changes. */
+  /** Wraps the handler of a request that changes names: the kernel knows about these changes. */
   wrapNameChange<K extends OpName>(handler: Handler<K>): Handler<K> {
     return (request, header, target) => {
       this.#byKernel = true;
@@ -77,7 +83,10 @@ export class Dcache {
     };
   }
 
-  /** The handler of LOOKUP: no notification about its directory is sent before it is known whether the request is parked. */
+  /**
+   * Wraps the handler of LOOKUP: no notification about its directory is sent until it is known whether the request is
+   * parked.
+   */
   wrapLookup(handler: Handler<"lookup">): Handler<"lookup"> {
     return (request, header, target) => {
       try {
@@ -88,14 +97,14 @@ export class Dcache {
     };
   }
 
-  /** The reply lets the kernel cache that there is no such name in this directory. */
+  /** Notes that a reply lets the kernel cache a missing name in this directory. */
   noteNegative(directory: Directory): void {
     this.#negative.add(directory);
   }
 
   /**
-   * A name in a directory is another inode's, or nobody's, from here on; before it was this one's. The tree calls it for
-   * every change, after the change and before an inode is disposed of.
+   * Handles the change of a name from one inode to another, or to none. The tree calls it for every change, after the
+   * change and before an inode is disposed of.
    */
   onNameChange(directory: Directory, name: string, before: Inode | undefined): void {
     if (this.#byKernel || directory.lookups === 0) return;
@@ -103,13 +112,13 @@ export class Dcache {
     else this.#listings.add(directory);
     const known = before === undefined ? this.#negative.has(directory) : before.lookups > 0;
     if (!known) return;
-    // Its link count and its ctime.
+    // This updates the link count and the ctime.
     if (before !== undefined) this.#mount().invalidate(before, false);
     this.#enqueue({ parent: directory.ino, name });
     this.flush();
   }
 
-  /** Does the work; of a directory in which it changes many names, the listing is invalidated once. */
+  /** Does work that changes many names; the listing of each changed directory is invalidated once. */
   batch(work: () => void): void {
     if (this.#listings !== undefined) return work();
     const listings = new Set<Directory>();
@@ -123,8 +132,8 @@ export class Dcache {
   }
 
   /**
-   * A LOOKUP in this directory, by this thread, is about to be parked: the directory stays locked. Throws ESTALE where the
-   * kernel is to let go of the lock and come again.
+   * Call this before a LOOKUP of this thread in the directory is parked, which keeps the directory locked. Throws
+   * ESTALE if the kernel has to release the lock and walk the path again.
    */
   prepareToPark({ ino }: Directory, pid: number): void {
     this.#parking = ino;
@@ -148,7 +157,7 @@ export class Dcache {
     return this.#waiting.keys().some((parent) => !this.#isLocked(parent));
   }
 
-  /** Sends the notifications that may be sent now. */
+  /** Sends the notifications that can be sent at the moment. */
   flush(): void {
     if (this.#waiting.size === 0) return;
     this.#underWay = this.#underWay.filter(({ write }) => !write.done());
@@ -166,16 +175,16 @@ export class Dcache {
     return parent === this.#parking || this.#mount().session().hasParkedLookup(parent);
   }
 
-  /** Returns false if it must be tried again. */
+  /** Returns false if the notification has to be sent later. */
   #notify(change: NameChange): boolean {
     const body = { ...change, namelen: change.name.length, flags: 0 };
     try {
       const write = this.#mount().session().notifyAsync(abi.FUSE_NOTIFY_INVAL_ENTRY, abi.notifyInvalEntryOut, body);
-      // Where there is no such thread at all, the kernel finds out when it looks names up again.
+      // Without that thread, the kernel notices when it looks names up again.
       if (write !== undefined) this.#underWay.push({ change, write });
       return true;
     } catch (error) {
-      // No memory, or no thread, for the moment.
+      // No memory or no thread at the moment.
       if (error instanceof FsError) return false;
       throw error;
     }

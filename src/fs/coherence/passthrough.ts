@@ -1,19 +1,21 @@
 /**
- * Passthrough: the kernel reads and writes a file's store itself, and no request is sent for it.
+ * Passthrough: the kernel reads and writes a file's store by itself, without sending requests.
  *
- * Needs Linux 6.9 and CAP_SYS_ADMIN in the initial user namespace. What the kernel demands:
- * - A store is registered with the device, which gives it a backing id; an open that answers with the id passes through.
- * - All opens of one inode at a time go the same way, cached or passed through, and with the same store; else EIO. So
- *   the first open decides, until the last handle is released.
- * - Pages that the kernel kept from a cached open are out of date after a write that passed through: the next cached
- *   open must not keep them.
+ * It needs Linux 6.9 and CAP_SYS_ADMIN in the initial user namespace. The kernel's rules:
+ * - A store is registered with the device, which returns a backing id. An open that is answered with the id passes
+ *   through.
+ * - All concurrent opens of one inode must use the same mode, cached or passed through, and the same store; otherwise
+ *   they fail with EIO. So the first open decides until the last handle is released.
+ * - Pages that the kernel cached during a cached open are out of date after a write that passed through. The next
+ *   cached open must not reuse them.
  *
- * Files that are written pass through, and large ones always; small ones that are only read are better off in the
- * kernel's page cache. A small file goes back to the heap a while after its last handle is released, when nobody has it
- * mapped, and its store is used again for the next file that is created.
+ * Files that are written pass through, and large files always do. Small files that are only read are faster in the
+ * kernel's page cache. A small file goes back to the heap a while after its last handle is released, when no program
+ * has it mapped, and its store is reused for the next new file.
  *
- * A mapping is of the store, and outlives the handle it was made through. What is stored through one changes the times,
- * and the kernel's FUSE code does not notice; so while there may be a writable mapping, the kernel keeps no attributes.
+ * A mapping belongs to the store, and outlives the handle it was made through. Stores through a mapping change the
+ * times, and the kernel's FUSE code does not notice. So while a writable mapping may exist, the kernel must not cache
+ * attributes.
  */
 import { FsError } from "../../errno.ts";
 import * as abi from "../../fuse/abi.ts";
@@ -24,34 +26,39 @@ import { S_ISGID, S_ISUID } from "../../tree/inode.ts";
 import { isWritable, O_ACCMODE, O_RDWR } from "../handles.ts";
 import { WatchedFiles } from "./watched-files.ts";
 
-/** How many files may wait to go back to the heap before some are seen to at once. */
+/** How many files may wait to go back to the heap before some of them are handled at once. */
 const SETTLE_AT = 64;
-/** How often it is tried. A mapping may last as long as a process; the kernel's own hold on a file ends in microseconds. */
+/**
+ * How often it is tried. A mapping may last as long as its process; the kernel's own references end within
+ * microseconds.
+ */
 const ATTEMPTS = 3;
 
 interface Use {
-  /** How many handles are open. */
+  /** The number of open handles. */
   handles: number;
   readonly passthrough: boolean;
-  /** Whether it may be mapped for writing, which takes a handle for reading and writing (mmap(2), EACCES). */
+  /** Whether the file may be mapped for writing, which requires a handle for reading and writing (mmap(2), EACCES). */
   storable: boolean;
 }
 
 export interface PassthroughOptions {
   readonly log: (text: string) => void;
-  /** The kernel wrote to a file. `taken`: that made generated content the writer's. */
+  /** Called when the kernel wrote to a file. `taken`: generated content became static by that. */
   readonly onWrite: (file: RegularFile, taken: boolean) => void;
 }
 
 export class Passthrough {
-  /** /dev/fuse, once the kernel granted passthrough; undefined before, and where it does not. */
+  /** The descriptor of /dev/fuse after the kernel granted passthrough; undefined before that, and if it did not. */
   #device: number | undefined;
   readonly #options: PassthroughOptions;
   /** Files with open handles. */
   readonly #uses = new Map<RegularFile, Use>();
   readonly #watched = new WatchedFiles();
   readonly #backingIds = new Map<FdStore, number>();
-  /** Files without handles whose bytes are in a store and might go to the heap; how often that failed. */
+  /**
+   * Files without handles whose bytes are in a store and might go back to the heap, with the number of failed attempts.
+   */
   readonly #settling = new Map<RegularFile, number>();
   /** Files whose pages in the kernel's cache may be out of date. */
   readonly #stale = new WeakSet<RegularFile>();
@@ -60,18 +67,18 @@ export class Passthrough {
     this.#options = options;
   }
 
-  /** The handshake granted it. */
+  /** Call this when the handshake grants passthrough. */
   enable(device: number): void {
     this.#device = device;
   }
 
   /**
-   * How a file is opened: to be put into the reply. Every call is matched by one of `released`. `keepsNothing`: from here
-   * on the kernel must not keep the attributes, and has to forget those that it kept before.
+   * Decides how a file is opened, for the reply. Every call is matched by one of `released`. With `keepsNothing` the
+   * kernel must not cache the attributes from now on, and must forget those that it has.
    */
   open(file: RegularFile, flags: number): { open_flags: number; backing_id: number; keepsNothing: boolean } {
     const use = this.#uses.get(file);
-    // A mapping may be left of an earlier use.
+    // A mapping may be left from an earlier use.
     const storable = (flags & O_ACCMODE) === O_RDWR || (use === undefined && file.shared);
     const keepsNothing = storable && use?.storable !== true;
     const passthrough = use === undefined ? this.#wants(file, flags) : use.passthrough;
@@ -101,17 +108,17 @@ export class Passthrough {
     const use = this.#uses.get(file);
     if (use?.passthrough === true) return use.storable;
     if (!file.shared) return false;
-    // Closed, and mapped still when this was last looked at.
+    // The file is closed, but was still mapped when last checked.
     this.#settling.set(file, 0);
     return !file.unshare(isFree);
   }
 
-  /** Whether nobody has the file open or mapped. */
+  /** Whether no program has the file open or mapped. */
   isFree(file: RegularFile): boolean {
     return !this.#uses.has(file) && file.unshare(isFree);
   }
 
-  /** Whether the kernel may have dirty pages of the file in its own cache, stored through a mapping. */
+  /** Whether the kernel's own cache may have dirty pages of the file, from a mapping. */
   hasPages(file: RegularFile): boolean {
     const use = this.#uses.get(file);
     return use !== undefined && !use.passthrough && use.storable;
@@ -130,7 +137,7 @@ export class Passthrough {
     if (this.#settling.size > SETTLE_AT) this.settle(SETTLE_AT / 2);
   }
 
-  /** Moves at most `count` small files back to the heap. Returns whether there is more to do now. */
+  /** Moves at most `count` small files back to the heap. Returns whether more can be moved now. */
   settle(count: number): boolean {
     const batch = this.#settling.entries().take(count).toArray();
     for (const [file, attempts] of batch) {
@@ -140,10 +147,10 @@ export class Passthrough {
     return batch.length === count;
   }
 
-  /** False if somebody still has the file. */
+  /** Returns false if a program still has the file. */
   #settleOne(file: RegularFile): boolean {
     if (this.#uses.has(file) || !file.stored) return true;
-    // A mapping outlives the handle it was made through, and what is written there must not be lost.
+    // A mapping outlives the handle it was made through, and writes to it must not be lost.
     if (!file.unshare(isFree)) return false;
     let free = true;
     const store = file.demote((candidate) => {
@@ -157,9 +164,9 @@ export class Passthrough {
 
   #wants(file: RegularFile, flags: number): boolean {
     if (this.#device === undefined) return false;
-    // A write to a file without content must be seen: it keeps the generator from running.
+    // A write to a file without content must reach us: it prevents the generation.
     if (file.lazy) return false;
-    // What passes through does not clear these bits on a write.
+    // A write that passes through does not clear these bits.
     if (isWritable(flags)) return (file.mode & (S_ISUID | S_ISGID)) === 0;
     return file.stored;
   }
@@ -187,7 +194,7 @@ export class Passthrough {
     return id;
   }
 
-  /** Undefined where there is no room to move the bytes, or no descriptor. */
+  /** Returns undefined if there is no room to move the bytes, or no descriptor. */
   #share(file: RegularFile): Store | undefined {
     try {
       return file.share((taken) => this.#options.onWrite(file, taken));
@@ -205,7 +212,7 @@ export class Passthrough {
   }
 }
 
-/** Whether nobody but us has the store open or mapped. */
+/** Whether no other process has the store open or mapped. */
 function isFree(store: Store): boolean {
   return !(store instanceof FdStore) || store.exclusive;
 }

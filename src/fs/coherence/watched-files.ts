@@ -1,8 +1,8 @@
 /**
- * Files that the kernel may be writing to: by a handle, or by a mapping that is left of one.
+ * Files that the kernel may be writing to, through a handle or a mapping.
  *
- * Nothing tells when the last mapping is gone, so those that are not shared any more are dropped as others come: there
- * are never more than twice as many as are shared, and a few.
+ * Nothing reports the end of the last mapping, so files that are no longer shared are dropped as new ones are added.
+ * The set never holds many more than twice the shared files.
  */
 import type { RegularFile } from "../../tree/file.ts";
 

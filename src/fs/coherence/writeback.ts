@@ -1,10 +1,11 @@
 /**
- * What programs stored through shared mappings, and the kernel still keeps to itself.
+ * Data that programs stored through shared mappings and that the kernel has not sent yet.
  *
- * Without passthrough (passthrough.ts) a mapping is of the kernel's page cache. A store makes a page dirty, and comes to us
- * as a WRITE when the kernel writes the page back: at msync(2) or munmap(2), or up to half a minute later. A time that is
- * set in between would be lost to that WRITE. So before it is set, the kernel is made to write back what it has. That is
- * part of FUSE_NOTIFY_INVAL_INODE, which returns when every WRITE was answered: another thread has to send it.
+ * Without passthrough (passthrough.ts) a mapping belongs to the kernel's page cache. A store makes a page dirty, and
+ * reaches us as a WRITE when the kernel writes the page back: at msync(2) or munmap(2), or up to half a minute later.
+ * That WRITE would overwrite a time that was set before it arrives. So before a time is set, the kernel is made to
+ * write back its dirty pages. FUSE_NOTIFY_INVAL_INODE does that, and returns when every WRITE is answered, so another
+ * thread has to send it.
  */
 import { FsError } from "../../errno.ts";
 import * as abi from "../../fuse/abi.ts";
@@ -12,7 +13,7 @@ import type { Session } from "../../fuse/session.ts";
 import { type AsyncWrite, yieldProcessor } from "../../libc.ts";
 import type { RegularFile } from "../../tree/file.ts";
 
-/** Where nothing is dirty, it takes 20 to 100 µs: less than to park the request and to come back to it. */
+/** Without dirty pages it takes 20 to 100 µs, which is less than parking the request and returning to it. */
 const LOOK_MS = 0.2;
 
 interface Waiting {
@@ -30,8 +31,8 @@ export class Writeback {
   }
 
   /**
-   * False: all that was stored in the file has come. True: it has not, and `done` is called when it has. `unique` is the
-   * request that waits; the caller must park it.
+   * Returns false if everything that was stored in the file has arrived. Otherwise returns true and calls `done` when
+   * it has. `unique` is the waiting request, which the caller must park.
    */
   flush(file: RegularFile, unique: number, done: () => void): boolean {
     const write = this.#send(file);
@@ -43,7 +44,7 @@ export class Writeback {
     return true;
   }
 
-  /** Ends the waits that are over. True while there are others, which end soon. */
+  /** Ends the waits that are over. Returns true if others are left, which end soon. */
   poll(): boolean {
     if (this.#waiting.length === 0) return false;
     const over = this.#waiting.filter(({ write }) => write.done());
@@ -58,7 +59,7 @@ export class Writeback {
     return this.#waiting.some((waiting) => waiting.unique === unique);
   }
 
-  /** Undefined where there is no other thread: then a WRITE that comes late marks the file. */
+  /** Undefined without another thread: then a late WRITE sets the file's times. */
   #send({ ino }: RegularFile): AsyncWrite | undefined {
     const everything = { ino, off: 0, len: 0 };
     try {

@@ -1,4 +1,4 @@
-/** An open `.llmfs/control`: takes requests, line by line, and answers them; see rpc/control-protocol.ts. */
+/** An open `.llmfs/control`: accepts requests, line by line, and answers them; see rpc/control-protocol.ts. */
 
 import { FsError, messageOf } from "../../errno.ts";
 import { type Caller, type Header, PARKED, type Parked } from "../../fuse/ops.ts";
@@ -15,13 +15,13 @@ import type { ControlHandle } from "./directory.ts";
 
 const SIZE_BITS = SUBMIT_BYTES << 16;
 
-/** Requests sent to the main thread at once, so that it starts on them while the next are resolved. */
+/** Requests sent to the main thread at once, so that it can start on them while the next ones are resolved. */
 const TOGETHER = 16;
-/** Lines handled per write; other requests of the mount are answered in between. */
+/** Maximum number of lines per write; other requests of the mount are answered in between. */
 const MOST_LINES = 256;
 /** A prompt has at most 64 KiB, and JSON may encode a byte as six. */
 const LONGEST_LINE = 512 * 1024;
-/** Answers that nobody has read, in bytes, and requests under way: with more, no further request is taken. */
+/** Limit for unread answers, in bytes, and for requests in progress. Beyond it no further request is accepted. */
 const MOST_UNREAD = 1 << 20;
 const MOST_UNDER_WAY = 65_536;
 
@@ -35,7 +35,7 @@ interface ControlRequest {
   readonly force: unknown;
 }
 
-/** What waits in waiters.ts for a content is named by a number; the kernel's are above 0. */
+/** Numbers for the channel's waiters in waiters.ts. They are negative; the kernel's are positive. */
 let lastName = 0;
 
 export class ControlChannel implements ControlHandle {
@@ -43,21 +43,21 @@ export class ControlChannel implements ControlHandle {
   readonly #handlers: RpcHandlers;
   readonly #writes: boolean;
   readonly #waits: boolean;
-  /** A request that is not ended yet. */
+  /** The incomplete last line. */
   #rest: Uint8Array = new Uint8Array(0);
-  /** By the name that it waits under, what calls it off. */
+  /** The waiters of requests in progress, by their number, for cancelling. */
   readonly #underWay = new Set<number>();
   /** Answers, oldest first. */
   #unread: Buffer[] = [];
   #unreadBytes = 0;
-  /** Reads that wait for answers, and how much they may take. */
+  /** Reads that wait for answers, with their sizes. */
   readonly #reads: { readonly unique: number; readonly size: number }[] = [];
-  /** What the main thread does, by the numbers of its commands. */
+  /** The numbers of commands that the main thread is running. */
   readonly #commands = new Set<number>();
   /** Requests to stop. */
   #others = 0;
 
-  /** `writes`: whether it was opened for writing; `waits`: whether without O_NONBLOCK. */
+  /** `writes`: whether it was opened for writing; `waits`: whether it was opened without O_NONBLOCK. */
   constructor(mount: FsContext, handlers: RpcHandlers, writes: boolean, waits = true) {
     this.#mount = mount;
     this.#handlers = handlers;
@@ -65,13 +65,13 @@ export class ControlChannel implements ControlHandle {
     this.#waits = waits;
   }
 
-  /** Throws EBUSY, EFBIG; nothing is taken then. */
+  /** Throws EBUSY or EFBIG, and then accepts nothing. */
   write(data: Uint8Array, caller: Caller): number {
     this.#checkRoom();
     return this.#take(data, caller);
   }
 
-  /** As `write`, but takes all. Throws ENOTTY for any other command than SUBMIT. */
+  /** Like `write`, but accepts everything. Throws ENOTTY for any command other than SUBMIT. */
   command(code: number, data: Uint8Array, caller: Caller): void {
     if ((code & ~SIZE_BITS) >>> 0 !== SUBMIT) throw new FsError("ENOTTY");
     this.#checkRoom();
@@ -104,7 +104,7 @@ export class ControlChannel implements ControlHandle {
       throw new FsError("EBUSY", `${this.#underWay.size} requests are under way`);
   }
 
-  /** Returns how many bytes it took: whole requests, or the beginning of one. */
+  /** Returns how many bytes it accepted: whole requests, or the start of one. */
   #take(data: Uint8Array, caller: Caller): number {
     const lines: Uint8Array[] = [];
     let at = 0;
@@ -199,7 +199,7 @@ export class ControlChannel implements ControlHandle {
     return file;
   }
 
-  /** It is over when the other thread has booked what was called off. */
+  /** Answers when the other thread has accounted for the cancelled work. */
   #stop(id: unknown): void {
     this.#others++;
     this.#callOff(true);
@@ -209,7 +209,7 @@ export class ControlChannel implements ControlHandle {
     });
   }
 
-  /** The main thread does it. */
+  /** Passes a command on to the main thread. */
   #command(id: unknown, command: MountCommand): void {
     const number = this.#handlers.command(command, (outcome) => {
       this.#commands.delete(number);
@@ -219,7 +219,7 @@ export class ControlChannel implements ControlHandle {
     this.#commands.add(number);
   }
 
-  /** Cancels everything at once, the last request first; otherwise each cancelled one would free a slot for the next. */
+  /** Cancels everything at once, newest first; otherwise each cancelled request would free a slot for the next. */
   #callOff(forGood: boolean): void {
     const names = [...this.#underWay].reverse();
     this.#mount.batchMessages(() => {
@@ -237,7 +237,7 @@ export class ControlChannel implements ControlHandle {
     for (let read = this.#reads.shift(); read !== undefined; read = this.#reads.shift()) {
       const given = this.#takeUnread(read.size);
       if (this.#mount.session().answerData(read.unique, given)) return;
-      // Whoever read is gone; somebody else may ask.
+      // The reader is gone, so the answer is kept for the next one.
       this.#unread.unshift(given);
       this.#unreadBytes += given.length;
     }
@@ -262,7 +262,7 @@ function parseRequest(text: string): ControlRequest {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new FsError("EINVAL", "a request must be a JSON object");
   }
-  const { id, op, path, prompt, force } = value as Partial<ControlRequest>; // a plain object has any of these, or lacks it
+  const { id, op, path, prompt, force } = value as Partial<ControlRequest>; // every field is optional
   return { id, op, path, prompt, force };
 }
 

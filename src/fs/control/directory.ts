@@ -1,9 +1,9 @@
 /**
  * `.llmfs` in the mount's root: the control surface, as files.
  *
- * It is reachable by name and absent from listings, so that `tar`, `git` and `rm -rf *` never meet it. It is no part of
- * the tree: its inodes have numbers of their own, far above the tree's. A control file's content is produced again for
- * every open, and belongs to it: the kernel keeps none of it.
+ * It can be reached by name and is absent from listings, so that `tar`, `git` and `rm -rf *` never see it. It is not
+ * part of the tree: its inodes have numbers of their own, far above the tree's. The content of a control file is
+ * produced for each open, and the kernel caches none of it.
  */
 import { CONTROL_NAME } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
@@ -22,44 +22,44 @@ const FIRST_INO = 2 ** 48;
 const FIRST_FH = 2 ** 40;
 
 /**
- * The kernel keeps nothing of them. It asks for nothing when one is closed either: not even SIGKILL ends the wait for the
- * answer to FLUSH.
+ * The kernel caches nothing of these files. It also sends no FLUSH when one is closed, because not even SIGKILL ends
+ * the wait for the answer to a FLUSH.
  */
 const ALWAYS = abi.FOPEN_DIRECT_IO | abi.FOPEN_NOFLUSH;
 
 /** An open control file. */
 export interface ControlHandle {
-  /** What is at `offset`: how many bytes were put into `target`. Throws FsError. */
+  /** Fills `target` with the bytes at `offset` and returns their number. Throws FsError. */
   read(offset: number, target: Buffer, header: Header): number | Parked;
-  /** Takes bytes, and returns how many of them. Only where it was opened for writing. Throws FsError. */
+  /** Accepts bytes and returns how many. Called only if the file was opened for writing. Throws FsError. */
   write?(data: Uint8Array, caller: Caller): number;
-  /** What ioctl(2) says. Absent: nothing can be said to it. Throws FsError. */
+  /** Handles ioctl(2). Absent if the file accepts no commands. Throws FsError. */
   command?(code: number, data: Uint8Array, header: Header): void;
-  /** Ends the wait of a read that was parked, with EINTR: true if it waited here. */
+  /** Ends the wait of a parked read with EINTR. Returns true if the read waited here. */
   leave?(unique: number): boolean;
-  /** The file is closed, read to its end or not. */
+  /** Called when the file is closed, read to its end or not. */
   close?(): void;
 }
 
-/** A control file that is read. */
+/** A control file that can be read. */
 export type ReadableFile = () => ControlHandle;
 
-/** A control file that can be written to, too: `writes` says whether it was opened for that, `waits` whether reads may wait. */
+/** A control file that can also be written. `writes`: it was opened for writing; `waits`: reads may wait. */
 export interface DialogueFile {
   readonly dialogue: (writes: boolean, waits: boolean) => ControlHandle;
 }
 
-/** What `.llmfs` holds, by name, and what an open of it is. */
+/** The files in `.llmfs`, by name, and how each is opened. */
 export type ControlFiles = Readonly<Record<string, ReadableFile | DialogueFile>>;
 
 export class ControlDirectory {
-  /** Undefined when there is no control surface. */
+  /** Undefined if there is no control surface. */
   readonly directory: Directory | undefined;
   readonly #openers = new Map<Inode, ReadableFile | DialogueFile>();
   readonly #handles = new Map<number, ControlHandle>();
   #nextFh = FIRST_FH;
 
-  /** `owner`: whose it is, whoever a snapshot says that the tree belongs to. */
+  /** `owner` owns the directory, whoever owns the tree according to a snapshot. */
   constructor(tree: Tree, files: ControlFiles | undefined, owner: Owner = tree.root) {
     if (files === undefined) return;
     let ino = FIRST_INO;
@@ -75,12 +75,12 @@ export class ControlDirectory {
     }
   }
 
-  /** Whether the name is taken, so that nothing of the tree may bear it. */
+  /** Whether the name is reserved, so that nothing in the tree may have it. */
   get isReserved(): boolean {
     return this.directory !== undefined;
   }
 
-  /** Whether a path below the root would take the name, or begins with it. */
+  /** Whether a path below the root is the reserved name, or starts with it. */
   reserves(path: string): boolean {
     return this.isReserved && components(toBytes(path))[0] === CONTROL_NAME;
   }
@@ -89,7 +89,7 @@ export class ControlDirectory {
     return inode.ino >= FIRST_INO;
   }
 
-  /** Throws EACCES for an open for writing of a read-only file. */
+  /** Throws EACCES when a read-only file is opened for writing. */
   open(file: RegularFile, flags: number): StructValue<typeof abi.openOut> {
     const opener = this.#openers.get(file);
     if (opener === undefined) throw new FsError("ENOENT");
@@ -97,7 +97,7 @@ export class ControlDirectory {
     const fh = this.#nextFh++;
     if (typeof opener !== "function") {
       this.#handles.set(fh, opener.dialogue(writes, (flags & O_NONBLOCK) === 0));
-      // A stream has no position: else a read that waits would keep every write(2) to the same descriptor waiting.
+      // A stream has no position. With a position, a waiting read would block every write(2) to the same descriptor.
       return { fh, open_flags: ALWAYS | abi.FOPEN_STREAM, backing_id: 0 };
     }
     if (writes) throw new FsError("EACCES", "this control file is read-only");
@@ -105,7 +105,7 @@ export class ControlDirectory {
     return { fh, open_flags: ALWAYS, backing_id: 0 };
   }
 
-  /** Undefined when the handle is not one of ours. */
+  /** Returns undefined if the handle does not belong to a control file. */
   write(fh: number, data: Uint8Array, caller: Caller): number | undefined {
     if (fh < FIRST_FH) return undefined;
     const handle = this.#handles.get(fh);
@@ -113,7 +113,7 @@ export class ControlDirectory {
     return handle.write(data, caller);
   }
 
-  /** What is at `offset`. Undefined when the handle is not one of ours. */
+  /** Reads at `offset`. Returns undefined if the handle does not belong to a control file. */
   read(fh: number, offset: number, size: number, target: Buffer, header: Header): number | Parked | undefined {
     if (fh < FIRST_FH) return undefined;
     const handle = this.#handles.get(fh);
@@ -121,20 +121,20 @@ export class ControlDirectory {
     return handle.read(offset, target.subarray(0, size), header);
   }
 
-  /** Throws ENOSYS, as if there were no such operation, where the handle takes no commands. */
+  /** Throws ENOSYS, as for an operation that does not exist, if the file accepts no commands. */
   command(fh: number, code: number, data: Uint8Array, header: Header): void {
     const handle = this.#handles.get(fh);
     if (handle?.command === undefined) throw new FsError("ENOSYS");
     handle.command(code, data, header);
   }
 
-  /** As ControlHandle.leave, of whichever handle. */
+  /** Like ControlHandle.leave, for any handle. */
   leave(unique: number): boolean {
     for (const handle of this.#handles.values()) if (handle.leave?.(unique) === true) return true;
     return false;
   }
 
-  /** True when the handle was one of ours. */
+  /** Returns true if the handle belonged to a control file. */
   release(fh: number): boolean {
     this.#handles.get(fh)?.close?.();
     return this.#handles.delete(fh);

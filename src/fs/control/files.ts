@@ -37,7 +37,7 @@ Attributes of a file: getfattr -d -m ${OURS.slice(0, -1)} FILE
 
 export interface StatusSource {
   readonly mountpoint: string;
-  /** Requests of the kernel, by operation. */
+  /** The number of kernel requests, by operation. */
   readonly counts: () => Record<string, number>;
 }
 
@@ -57,7 +57,7 @@ export function controlFiles(mount: FsContext, handlers: RpcHandlers, source: St
   };
 }
 
-/** A JSON list, one element a line. */
+/** Formats a JSON list with one element a line. */
 function* formatList(values: Iterable<unknown>): Generator<string | undefined> {
   let separator = "[\n";
   for (const value of values) {
@@ -70,7 +70,7 @@ function* formatList(values: Iterable<unknown>): Generator<string | undefined> {
 /** Reports counters that are updated as the tree changes, because the tree may be too large to walk for every request. */
 function describeStatus(mount: FsContext, source: StatusSource) {
   const { space } = mount.tree;
-  // Writes that the kernel made without a request turn a generated file into a written one.
+  // Writes that the kernel made by itself turn a generated file into a static one.
   mount.passthrough.bringIn();
   return {
     pid: process.pid,

@@ -1,6 +1,6 @@
 /**
- * Control files whose content is produced while they are read, for at most SLICE_MS at a time. The mount's other requests
- * are answered in between, however large the tree is.
+ * Control files whose content is produced while they are read, for at most SLICE_MS at a time. The mount answers other
+ * requests in between, however large the tree is.
  */
 import { FsError } from "../../errno.ts";
 import { type Header, PARKED, type Parked } from "../../fuse/ops.ts";
@@ -9,12 +9,12 @@ import type { FsContext } from "../context.ts";
 import type { Timer } from "../waiting/timers.ts";
 import type { ControlHandle, ReadableFile } from "./directory.ts";
 
-/** How long work on a control file may keep other requests waiting. */
+/** How long work on a control file may delay other requests. */
 export const SLICE_MS = 5;
 
 /** Produces a control file's content for one open. */
 export interface Production {
-  /** Returns the next piece within SLICE_MS: an empty one if none is ready by then, undefined at the end. */
+  /** Returns the next piece within SLICE_MS: an empty piece if none is ready yet, undefined at the end. */
   next(): Uint8Array | undefined;
   close?(): void;
 }
@@ -49,7 +49,7 @@ interface Read {
   length: number;
 }
 
-/** As with any regular file, a read returns less than it asked for only at the end: some programs rely on that. */
+/** As with any regular file, a read returns less than requested only at the end: some programs rely on that. */
 class ProducedFile implements ControlHandle {
   readonly #mount: Pick<FsContext, "timers" | "session">;
   readonly #production: Production;
@@ -58,7 +58,7 @@ class ProducedFile implements ControlHandle {
   #pieces: Piece[] = [];
   #end = 0;
   #complete = false;
-  /** Parked reads. They are answered one after another, so that no piece is dropped while an earlier read needs it. */
+  /** Parked reads. They are answered in order, so that no piece is dropped while an earlier read needs it. */
   readonly #reads: Read[] = [];
   #timer: Timer | undefined;
 
@@ -71,7 +71,7 @@ class ProducedFile implements ControlHandle {
   read(offset: number, target: Buffer, { unique }: Header): number | Parked {
     const read: Read = { unique, offset, target, length: 0 };
     if (this.#reads.length === 0 && this.#fill(read)) return read.length;
-    // `target` belongs to this call; the session builds its next reply in it.
+    // The session builds its next reply in `target`, so the data must be copied.
     this.#reads.push({ ...read, target: Buffer.from(target) });
     this.#continueLater();
     return PARKED;
@@ -121,7 +121,7 @@ class ProducedFile implements ControlHandle {
     this.#mount.session().answerData(unique, target.subarray(0, length));
   }
 
-  /** Works for at most SLICE_MS. Returns whether the read has all that it can get. */
+  /** Works for at most SLICE_MS. Returns whether the read is complete. */
   #fill(read: Read): boolean {
     const { timers } = this.#mount;
     const until = timers.now + SLICE_MS;
@@ -152,7 +152,7 @@ class ProducedFile implements ControlHandle {
   }
 }
 
-/** A control file with a text that is made when it is opened. The text holds no escape sequences. */
+/** A control file with a text that is produced when it is opened. The text contains no escape sequences. */
 export function serveText(make: () => string): ReadableFile {
   return () => {
     const bytes = Buffer.from(printable(make()), "utf8");
@@ -160,12 +160,12 @@ export function serveText(make: () => string): ReadableFile {
   };
 }
 
-/** No parts are added to a piece of this length, in UTF-16 units. */
+/** A piece of this length, in UTF-16 units, is complete. */
 const PIECE = 64 * 1024;
 
 /**
- * Like `serveText`, for a text of any length, given in parts. Each part holds whole characters; undefined stands for a step
- * that yields no text. A step must be short.
+ * Like `serveText`, for a text of any length, given in parts. Each part contains whole characters; undefined stands for
+ * a step that yields no text. Each step must be short.
  */
 export function serveLongText(
   mount: Pick<FsContext, "timers" | "session">,

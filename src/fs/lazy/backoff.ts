@@ -1,8 +1,8 @@
-/** The pause before a failed source is asked again: none at first, then doubling up to this. */
+/** The longest pause before a failed source is asked again. The first retry has no pause; then it doubles. */
 const LONGEST_PAUSE_MS = 5000;
 const FIRST_PAUSE_MS = 250;
 
-/** How often each of these failed in a row. */
+/** Counts consecutive failures. */
 export class Failures<T extends object> {
   readonly #counts = new WeakMap<T, number>();
 
@@ -10,12 +10,12 @@ export class Failures<T extends object> {
     this.#counts.set(one, (this.#counts.get(one) ?? 0) + 1);
   }
 
-  /** It worked, or is not to be held against it. */
+  /** Forgets the failures, after a success or if they should not count. */
   forgive(one: T): void {
     this.#counts.delete(one);
   }
 
-  /** Milliseconds to wait before the next try. */
+  /** Returns the milliseconds to wait before the next try. */
   pause(one: T): number {
     const count = this.#counts.get(one) ?? 0;
     return count < 2 ? 0 : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (count - 2));

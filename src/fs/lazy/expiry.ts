@@ -1,10 +1,9 @@
 /**
- * Generated files whose content holds for a time only (`user.llmfs.refresh`).
+ * Generated files whose content expires (`user.llmfs.refresh`).
  *
- * An open past that time waits for a newer content. Where nobody has the file open, the bytes are put in the place of
- * the old ones. Where somebody has, they go into a new inode under the same name, so that no open file ever changes
- * under its reader; the open that waited is sent to look the name up again (revalidate.ts), and is answered without any
- * further condition when it comes back.
+ * An open after the expiry waits for newer content. If no program has the file open, the new bytes replace the old
+ * ones. Otherwise they go into a new inode under the same name, so that no open file ever changes under its reader; the
+ * waiting open is then made to look the name up again (revalidate.ts), and succeeds unconditionally when it comes back.
  */
 
 import { ORIGIN, type Policy, parsePolicy, REFRESH } from "../../attributes.ts";
@@ -25,7 +24,7 @@ import { buildRequest, textXattr } from "./request.ts";
 import type { Opener } from "./revalidate.ts";
 import type { RuleEntries } from "./rule-entries.ts";
 
-/** The inodes that one name has had, one after the other. */
+/** The successive inodes of one name. */
 interface Series {
   current: RegularFile;
   readonly freshness: Freshness;
@@ -34,12 +33,12 @@ interface Series {
 export interface Opening {
   readonly unique: number;
   readonly opener: Opener;
-  /** Answers the open: this inode is the one. */
+  /** Answers the open with this inode. */
   answer(file: RegularFile): void;
   fail(error: FsError): void;
 }
 
-/** What it uses of the mount. */
+/** The parts of the mount that it uses. */
 interface ExpiryContext extends FsCore {
   readonly authors: Authors;
   readonly passthrough: Passthrough;
@@ -71,14 +70,14 @@ export class Expiry {
     return text === undefined ? undefined : parsePolicy(text);
   }
 
-  /** Whether the inode behind a name may become another without the kernel's doing. */
+  /** Whether the inode behind a name may change without the kernel's doing. */
   mayMove(inode: Inode): boolean {
     if (inode.xattrs === undefined || !this.#enabled) return false;
     const { listings, onDemandFiles } = this.#mount();
     return inode.xattrs.has(REFRESH) || (inode.xattrs.has(ORIGIN) && (listings.enabled || onDemandFiles.enabled));
   }
 
-  /** The first content is being made. */
+  /** Notes that the first content is being generated. */
   noteBegin(file: RegularFile): void {
     this.#seriesOf(file).freshness.begin();
   }
@@ -87,7 +86,7 @@ export class Expiry {
     this.#seriesOf(file).freshness.end();
   }
 
-  /** Somebody writes to the file: from here on it belongs to that user and no longer expires. */
+  /** A user writes to the file: from now on it belongs to that user and no longer expires. */
   claim(file: RegularFile): void {
     const series = this.#series.get(file);
     if (file.state !== "ready" || this.policyOf(file) === undefined) return;
@@ -98,8 +97,8 @@ export class Expiry {
   }
 
   /**
-   * False: the file may be opened as it is. True: the opening is answered later. Throws ESTALE where the kernel is to
-   * look the name up again. `since` is the moment of the request.
+   * Returns false if the file can be opened as it is. Otherwise returns true, and the open is answered later. Throws
+   * ESTALE if the kernel has to look the name up again. `since` is the moment of the request.
    */
   open(file: RegularFile, opening: Opening, since: number): boolean {
     const policy = file.state === "ready" ? this.policyOf(file) : undefined;
@@ -123,7 +122,7 @@ export class Expiry {
     return true;
   }
 
-  /** As `open`, for a generator that reads: `done` gets the inode that has the content. */
+  /** Like `open`, for a generator that reads: `done` gets the inode that has the content. */
   read(
     file: RegularFile,
     requester: Pick<Waiter, "requester">,
@@ -164,7 +163,7 @@ export class Expiry {
     return series;
   }
 
-  /** Removes a file that a generator created on demand once that generator answers ENOENT. */
+  /** Removes a file that was created on demand if its generator now answers ENOENT. */
   #onFailure(file: RegularFile, error: FsError): void {
     const { onDemandFiles, listings, tree } = this.#mount();
     const { dentry } = file;
@@ -183,7 +182,7 @@ export class Expiry {
       return;
     }
     if (!current.stored && mount.replacement.isFree(current)) {
-      // Without room for both.
+      // There is no space for both contents.
       mount.beforeChange(current);
       mount.replacement.noteResize(current, content.draft?.size ?? content.bytes.length);
       current.truncate(0);
@@ -192,7 +191,7 @@ export class Expiry {
         fill(current, content);
         mount.ruleEntries.chargeContent(current);
       } catch (error) {
-        // It is not an empty file, either.
+        // Without its content the file is pending, not empty.
         current.state = "pending";
         mount.invalidate(current, true);
         throw error;
@@ -209,7 +208,7 @@ export class Expiry {
   #replace(series: Series, content: ArrivedContent): void {
     const { tree, ruleEntries, replacement } = this.#mount();
     const before = series.current;
-    // The old inode lives as long as it is open, and counts against the limits too.
+    // The old inode exists as long as it is open, and counts toward the limits too.
     ruleEntries.admit();
     ruleEntries.makeRoom(content.bytes.length);
     tree.drop(replacement.replace(before, content));

@@ -1,8 +1,8 @@
 /**
  * Content or a listing that expires: when it was generated, who waits for the next one, and which one is new enough.
  *
- * Everybody gets what was begun after they asked, if the rule says "always": who comes while one is being made waits
- * for the next. Time and order are those of this thread.
+ * With the rule "always", each caller gets a result whose generation began after the call. A caller that arrives during
+ * a generation waits for the next one. Times and order are those of this thread.
  */
 import type { Policy } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
@@ -13,7 +13,7 @@ import { Failures } from "./backoff.ts";
 
 let order = 0;
 
-/** A moment in the order of beginnings: what begins later has a greater one. */
+/** A moment in the order of generations: a generation that begins later has a greater moment. */
 export function nextMoment(): number {
   return ++order;
 }
@@ -21,11 +21,11 @@ export function nextMoment(): number {
 export interface ContentSource {
   /** The inode that is regenerated. */
   inode(): Inode;
-  /** Requests it after `pause` milliseconds. */
+  /** Requests new content after `pause` milliseconds. */
   ask(ticket: number, pause: number): void;
-  /** Takes what came. Throws FsError if it cannot be kept. */
+  /** Stores the result. Throws FsError if it cannot be stored. */
   take: Pick<AttemptHandler, "onContent" | "onListing">;
-  /** Called when it failed, before the waiters are notified. */
+  /** Called after a failure, before the waiters are notified. */
   onFailure?(error: FsError): void;
 }
 
@@ -37,7 +37,7 @@ interface RunningAttempt {
 export class Freshness {
   readonly #waiters: Waiters;
   readonly #source: ContentSource;
-  /** When what is there was begun, as `moment`; 0: never. */
+  /** When the current result's generation began, as a `moment`; 0: never. */
   #begun = 0;
   #madeAt = Number.NEGATIVE_INFINITY;
   #error: FsError | undefined;
@@ -55,7 +55,7 @@ export class Freshness {
     return this.#begun > since || (ms > 0 && performance.now() - this.#madeAt < ms);
   }
 
-  /** Why the last attempt failed; until one does not. */
+  /** The reason why the last attempt failed; undefined after a success. */
   get error(): FsError | undefined {
     return this.#error;
   }
@@ -64,12 +64,12 @@ export class Freshness {
     return this.#begun > 0;
   }
 
-  /** Whether it is being made right now. */
+  /** Whether a generation is running. */
   get isRunning(): boolean {
     return this.#running !== undefined;
   }
 
-  /** The generated content was removed. */
+  /** Call this after the generated content was removed. */
   reset(): void {
     this.#begun = 0;
     this.#madeAt = Number.NEGATIVE_INFINITY;
@@ -84,13 +84,13 @@ export class Freshness {
     this.#madeAt = performance.now();
   }
 
-  /** Waits for one that was begun after this moment. Throws EDEADLK. */
+  /** Waits for a result whose generation began after this moment. Throws EDEADLK. */
   wait(given: Waiter, since: number, { ms }: Policy): void {
     const waiter = this.#waiters.admit(this.#running?.attempt.inode ?? this.#source.inode(), given);
     const isRecentEnough = ({ attempt, begun }: RunningAttempt) =>
       ms > 0 || begun > since || this.#waiters.isResumedBy(attempt, waiter.pid);
     const before = this.#waiters.reuse(this.#running?.attempt, waiter.pid);
-    // An attempt that began before the request is of no use to anybody.
+    // An attempt that began before the request cannot answer it.
     if (
       before !== undefined &&
       this.#running !== undefined &&
@@ -107,12 +107,12 @@ export class Freshness {
     this.#waiters.join(this.#next, waiter);
   }
 
-  /** Regenerates it although nobody waits. */
+  /** Regenerates the content although nothing waits for it. */
   renew(): void {
     if (this.#running === undefined) this.#start(this.#open(true));
   }
 
-  /** A user took it over: the waiters get the current content. */
+  /** A user took the file over: the waiters get the current content. */
   abandon(): void {
     for (const attempt of [this.#running?.attempt, this.#next]) {
       if (attempt === undefined) continue;
@@ -132,7 +132,7 @@ export class Freshness {
         this.#forget(attempt);
         this.#goOn();
       },
-      // Somebody else waits for the next one, which cannot begin before.
+      // Another caller waits for the next generation, which cannot begin earlier.
       onLeft: () => {
         if (this.#running?.attempt === attempt && this.#next !== undefined) this.#waiters.callOff(attempt);
       },

@@ -1,9 +1,9 @@
 /**
- * Directories whose entries a generator knows: those that have `user.llmfs.generator`.
+ * Directories whose entries a generator lists: those with `user.llmfs.generator`.
  *
- * The first look into one waits until it is listed; its files then are pending files like any others, and looking at
- * them is free. Later looks wait for a new listing when the time of the last has passed; a lookup only if the name is
- * not there. What the user made there stays, also when the generator lists the same name.
+ * The first readdir or lookup in one waits until it is listed. Its files are then pending like any others, and further
+ * lookups are immediate. After the listing has expired, readdir waits for a new one; a lookup waits only if the name
+ * does not exist. What a user created there stays, even if the generator lists the same name.
  */
 
 import { CONTROL_NAME, DESCRIPTION, GENERATOR, ORIGIN, type Policy, parsePolicy, REFRESH } from "../../attributes.ts";
@@ -29,7 +29,7 @@ import type { RuleEntries } from "./rule-entries.ts";
 
 const FOR_EVER: Policy = { ms: Number.POSITIVE_INFINITY, stale: false };
 
-/** What it uses of the mount. */
+/** The parts of the mount that it uses. */
 interface ListingsContext extends FsCore {
   readonly authors: Authors;
   readonly control: ControlDirectory;
@@ -38,7 +38,7 @@ interface ListingsContext extends FsCore {
 }
 
 export class Listings {
-  /** Whether anybody lists: a tree that came from elsewhere may have such directories, and nobody who knows them. */
+  /** Whether there is a lister. A restored tree may have such directories without one. */
   readonly enabled: boolean;
   readonly #mount: () => ListingsContext;
   readonly #waiters: Waiters;
@@ -61,7 +61,7 @@ export class Listings {
     return this.enabled && directory.xattrs?.has(GENERATOR) === true;
   }
 
-  /** Whether the listing of this directory, or of one above it, may add a name here. */
+  /** Whether the listing of this directory, or of a parent, may add a name here. */
   addsTo(directory: Directory): boolean {
     if (!this.enabled) return false;
     for (let at: Directory | undefined = directory; at !== undefined; at = at.parent) {
@@ -71,7 +71,7 @@ export class Listings {
     return false;
   }
 
-  /** Somebody is about to read the directory. False: they may, at once. Throws EDEADLK. */
+  /** Call this before the directory is read. Returns false if it can be read at once. Throws EDEADLK. */
   open(directory: Directory, waiter: Waiter): boolean {
     if (!this.lists(directory)) return false;
     this.#mount().ruleEntries.use(directory);
@@ -87,7 +87,7 @@ export class Listings {
     return true;
   }
 
-  /** Why it could not be listed the last time. */
+  /** The reason why the last listing failed. */
   errorOf(directory: Directory): FsError | undefined {
     return this.#freshness.get(directory)?.error;
   }
@@ -97,14 +97,14 @@ export class Listings {
     return this.#freshnessOf(directory).isMade;
   }
 
-  /** Somebody asks for a name in it. As `open`; throws ESTALE as well (see dcache.ts). */
+  /** Call this before a name in the directory is looked up. Like `open`, but also throws ESTALE (see dcache.ts). */
   lookup(directory: Directory, there: boolean, waiter: Waiter): boolean {
     if (!this.lists(directory) || (there && this.#freshnessOf(directory).isMade)) return false;
     if (this.#mustWait(directory)) this.#mount().dcache.prepareToPark(directory, waiter.pid ?? 0);
     return this.open(directory, waiter);
   }
 
-  /** Whether somebody who looks into it waits. */
+  /** Whether a readdir of the directory has to wait. */
   #mustWait(directory: Directory): boolean {
     const policy = policyOf(directory);
     const freshness = this.#freshnessOf(directory);
@@ -147,8 +147,8 @@ export class Listings {
   }
 
   /**
-   * Takes away what was listed, as if nobody had looked into the directory: the next look lists it again. What is in use,
-   * or was changed, stays. False where nothing could go.
+   * Removes the listed entries, as if the directory had never been listed; the next readdir lists it again. Entries
+   * that are in use or were changed stay. Returns false if nothing could be removed.
    */
   unlist(directory: Directory): boolean {
     const { tree, dcache, ruleEntries } = this.#mount();
@@ -179,7 +179,7 @@ export class Listings {
       throw error;
     }
     this.#prune(directory, (inode) => kept.has(inode));
-    // What the first look finds was there all along; what a later one adds is new.
+    // The entries of the first listing were there all along; those of a later one are new.
     if (first) for (const inode of made) inode.setTimes({ mtime: tree.root.btime });
     if (listing.refresh === undefined) directory.xattrs?.delete(REFRESH);
     else setXattr(directory, REFRESH, Buffer.from(listing.refresh));
@@ -196,7 +196,7 @@ export class Listings {
       const there = directory.get(name)?.inode;
       if (there !== undefined) {
         kept.add(there);
-        // What the user made stays, whatever it is.
+        // What a user created stays, whatever it is.
         if (there.kind !== "directory") return;
         directory = there;
         continue;
@@ -221,7 +221,7 @@ export class Listings {
     const { tree } = this.#mount();
     for (const { name, inode } of [...directory.entries()]) {
       if (inode.xattrs?.has(ORIGIN) !== true) continue;
-      // A directory that is listed by itself has its own entries.
+      // A directory that is listed itself keeps its own entries.
       const kept = keeps(inode);
       if (inode.kind === "directory" && kept && !inode.xattrs.has(GENERATOR)) this.#prune(inode, keeps);
       if (kept) continue;
@@ -239,8 +239,8 @@ function policyOf(directory: Directory): Policy {
 }
 
 /**
- * OPENDIR, where generators list: the kernel otherwise keeps listings for itself, and would never come back for a newer
- * one. It is asked not to keep those that generators make.
+ * Handles OPENDIR if generators list directories. Otherwise the kernel would cache listings and never ask for a newer
+ * one. It is asked not to cache those that generators produce.
  */
 export function listingOperations(mount: FsCore & { readonly listings: Listings; readonly nodes: Nodes }) {
   if (!mount.listings.enabled) return {};

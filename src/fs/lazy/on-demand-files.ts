@@ -1,9 +1,10 @@
 /**
- * Files that come into being when somebody asks for their name: those of a rule that names parts of the path, and whose
- * generator lists nothing.
+ * Files that are created when their name is looked up: those of a rule with path parameters and a generator that cannot
+ * list.
  *
- * Only the generator can say whether there is such a file, so the look-up waits until it is made. ENOENT is an answer
- * like any other; then there is no such name. What was found stays, and is what a listing of the directory shows.
+ * Only the generator can say whether such a file exists, so the lookup waits until it is generated. ENOENT is an
+ * ordinary answer; it means that the name does not exist. A file that was found stays, and appears in listings of the
+ * directory.
  */
 
 import { GENERATOR, ORIGIN } from "../../attributes.ts";
@@ -27,7 +28,7 @@ import { fill, keepMetadata } from "./pending.ts";
 import { buildRequest } from "./request.ts";
 import type { RuleEntries } from "./rule-entries.ts";
 
-/** What it uses of the mount. */
+/** The parts of the mount that it uses. */
 interface OnDemandFilesContext extends FsCore {
   readonly authors: Authors;
   readonly dcache: Dcache;
@@ -41,7 +42,7 @@ export class OnDemandFiles {
   readonly #mount: () => OnDemandFilesContext;
   readonly #waiters: Waiters;
   readonly #post: (message: FromFilesystem) => void;
-  /** What is being made, by path. */
+  /** The running attempts, by path. */
   readonly #running = new Map<string, Attempt>();
   readonly #failures = new Failures<Directory>();
 
@@ -62,12 +63,15 @@ export class OnDemandFiles {
     return this.#rules.length > 0;
   }
 
-  /** Whether the name in this directory is one that a generator may know. */
+  /** Whether a generator may provide this name in this directory. */
   concerns(directory: Directory, name: string): boolean {
     return this.#rules.length > 0 && this.#ruleFor(rulePathOf(this.#mount(), directory, name)) !== undefined;
   }
 
-  /** Somebody asks for a name that is not there. False: nobody but the tree knows it. Throws EDEADLK, ESTALE (see dcache.ts). */
+  /**
+   * Looks up a name that does not exist. Returns false if no rule matches it. Throws EDEADLK, and ESTALE (see
+   * dcache.ts).
+   */
   wait(directory: Directory, name: string, waiter: Waiter): boolean {
     if (this.#rules.length === 0) return false;
     const path = rulePathOf(this.#mount(), directory, name);
@@ -126,7 +130,7 @@ export class OnDemandFiles {
   #take(directory: Directory, name: string, attempt: Attempt, content: ArrivedContent): void {
     const mount = this.#mount();
     const { inode: file } = attempt;
-    // Somebody created a file of that name in the meantime. Keep theirs.
+    // A user created a file of that name in the meantime. Keep it.
     if (file.kind !== "file" || directory.get(name) !== undefined) return;
     const { ruleEntries } = mount;
     ruleEntries.makeRoom(content.bytes.length);
@@ -137,7 +141,7 @@ export class OnDemandFiles {
       mount.warn(`attempt ${attempt.ticket}: ${problem}`);
     }
     const { tree } = mount;
-    // It was there all along, as far as anybody can tell who looks for it now, and again after it made room for others.
+    // To any observer the file was there all along, also when it is created again after an eviction.
     file.setTimes({ mtime: tree.root.btime });
     mount.withGenerationClock(() => tree.keepMtimes(() => tree.link(file, directory, name)));
     mount.expiry.noteEnd(file);

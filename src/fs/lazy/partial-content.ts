@@ -1,6 +1,6 @@
 /**
- * A content that comes in pieces. It is no file's yet, so nobody sees any of it; it counts against the tree's space from
- * the first byte on, so that what does not fit is refused as soon as that is known.
+ * Content that arrives in pieces. It belongs to no file yet, so no reader sees any of it. It counts toward the tree's
+ * space from the first byte, so that content that does not fit is rejected as soon as that is known.
  */
 import { FsError } from "../../errno.ts";
 import { Content } from "../../tree/content/content.ts";
@@ -9,7 +9,7 @@ import type { Space } from "../../tree/space.ts";
 
 export class PartialContent {
   #content: Content | undefined;
-  /** Why it can never be whole. */
+  /** The reason why it can never be complete. */
   error: FsError | undefined;
 
   constructor(space: Space) {
@@ -20,7 +20,7 @@ export class PartialContent {
     return this.#requireContent().size;
   }
 
-  /** Throws FsError ENOSPC and the like; nothing is kept then, and nothing can be added. */
+  /** Throws ENOSPC and similar errors. After that nothing is kept, and nothing can be added. */
   append(bytes: Uint8Array): void {
     if (this.error !== undefined) throw this.error;
     const content = this.#requireContent();
@@ -35,7 +35,7 @@ export class PartialContent {
     }
   }
 
-  /** Whether it is what the file holds already. */
+  /** Whether it equals the content of the file. */
   equals(file: RegularFile): boolean {
     const content = this.#requireContent();
     if (content.size !== file.size) return false;
@@ -47,13 +47,13 @@ export class PartialContent {
     return true;
   }
 
-  /** Makes it the content of a file, in the place of what that holds. */
+  /** Moves it into a file, replacing the file's content. */
   moveTo(file: RegularFile): void {
     file.adopt(this.#requireContent());
     this.#content = undefined;
   }
 
-  /** Gives back what no file took. */
+  /** Frees everything that was not moved to a file. */
   dispose(): void {
     this.#content?.dispose();
     this.#content = undefined;

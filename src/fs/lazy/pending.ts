@@ -1,8 +1,8 @@
 /**
- * Files whose content does not exist yet, and what happens when it comes.
+ * Pending files, and what happens when their content arrives.
  *
- * An open for reading is parked (waiters.ts) and answered when the bytes are there. However many wait, the content is
- * requested once. Everything is keyed by inode, so a rename, link or unlink in the meantime does not matter.
+ * An open for reading is parked (waiters.ts) and answered when the content has arrived. However many readers wait, the
+ * content is requested once. Everything is keyed by inode, so a rename, link or unlink in the meantime does not matter.
  */
 import { METADATA, REFRESH } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
@@ -20,7 +20,7 @@ import { Failures } from "./backoff.ts";
 import { buildRequest } from "./request.ts";
 import type { RuleEntries } from "./rule-entries.ts";
 
-/** What it uses of the mount. */
+/** The parts of the mount that it uses. */
 interface PendingContext extends FsCore {
   readonly authors: Authors;
   readonly passthrough: Passthrough;
@@ -41,7 +41,7 @@ export class Pending {
     this.#post = post;
   }
 
-  /** How many files are being generated. */
+  /** The number of files that are being generated. */
   get size(): number {
     return this.#byFile.size;
   }
@@ -53,7 +53,7 @@ export class Pending {
     this.#waiters.join(running ?? this.#begin(file), checked);
   }
 
-  /** Whether it is being generated, and somebody waits for it. */
+  /** Whether it is being generated and a reader waits for it. */
   isAwaited(file: RegularFile): boolean {
     const attempt = this.#byFile.get(file);
     return attempt !== undefined && !this.#waiters.isLeft(attempt);
@@ -64,7 +64,7 @@ export class Pending {
     this.#failures.forgive(file);
   }
 
-  /** Somebody wrote to the file first: its waiters read what was written. */
+  /** A user wrote to the file first: its waiters read what was written. */
   onOverwrite(file: RegularFile): void {
     const attempt = this.#byFile.get(file);
     if (attempt === undefined) return;
@@ -118,7 +118,7 @@ export class Pending {
     for (const problem of keepMetadata(file, content)) {
       mount.warn(`attempt ${attempt.ticket}: ${problem}`);
     }
-    // Reading changes no content, so the first reader leaves the mtime alone: editors and make go by it.
+    // Reading changes no content, so the first read leaves the mtime alone, which editors and make rely on.
     mount.withGenerationClock(() => file.touchCtime(mount.tree.clock));
     mount.expiry.noteEnd(file);
     mount.store(file);
@@ -140,7 +140,7 @@ export class Pending {
   }
 }
 
-/** Precondition: the file is empty. Throws ENOSPC, EFBIG, and then it is empty again. */
+/** Precondition: the file is empty. Throws ENOSPC or EFBIG; then the file is empty again. */
 export function fill(file: RegularFile, { bytes, draft }: ArrivedContent): void {
   if (draft !== undefined) return draft.moveTo(file);
   try {
@@ -152,7 +152,7 @@ export function fill(file: RegularFile, { bytes, draft }: ArrivedContent): void 
   }
 }
 
-/** Keeps what came with the content as attributes; returns what could not be kept, which is not worth the content. */
+/** Stores the content's metadata as attributes. Returns what could not be stored; that does not fail the content. */
 export function keepMetadata(file: RegularFile, { metadata, refresh }: GeneratedContent): readonly string[] {
   const problems: string[] = [];
   const all = [...metadata].map(([key, value]): [string, string] => [`${METADATA}${key}`, value]);

@@ -1,4 +1,4 @@
-/** What rules put into a tree before anybody sees it. */
+/** Files and directories that rules add to a tree before it is mounted. */
 
 import { GENERATOR, ORIGIN } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
@@ -8,7 +8,7 @@ import { components, toBytes } from "../../tree/path.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { setXattr } from "../../tree/xattrs.ts";
 
-/** What is there already stays; returns what could not be put there. */
+/** Keeps existing entries. Returns the paths that could not be added. */
 export function plant(tree: Tree, plants: readonly Plant[], owner: Owner): readonly string[] {
   return plants.flatMap((one) => {
     try {

@@ -1,10 +1,11 @@
 /**
- * Generating another content for a file because somebody asks for it, and undoing that.
+ * Regenerating a file on request, and undoing that.
  *
- * A request comes through the control file (channel.ts), or from a thread that sets `user.llmfs.regen` and then opens the
- * file for reading: that open waits. The new content takes the file's place (replace-inode.ts). If it cannot be generated,
- * the old one stays. What was there before is kept for an undo, until the file has lost its last name or is emptied:
- * who removes a file, or saves over all of it, wants no earlier content back, and expects its space to be free.
+ * A request comes through the control file (channel.ts), or from a thread that sets `user.llmfs.regen` and then opens
+ * the file for reading; that open waits. The new content replaces the old (replace-inode.ts). If it cannot be
+ * generated, the old content stays. The previous content is kept for an undo until the file has lost its last name or
+ * is emptied: a user who removes a file, or overwrites all of it, does not want the earlier content back, and expects
+ * its space to be free.
  */
 import { checkSetting, METADATA, PROMPT, REFRESH } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
@@ -38,42 +39,42 @@ const STRANGER =
 
 const REQUEST = `${METADATA}request`;
 
-/** How long a thread may take from setting the attribute to the open, and how many threads may be on their way. */
+/** How long a thread may take between setting the attribute and the open, and how many threads may do so at a time. */
 const DEMANDS = { milliseconds: 60_000, notes: 256 };
-/** Of one thread. A prompt takes up to 64 KiB. */
+/** Maximum number per thread. A prompt takes up to 64 KiB. */
 const MOST_DEMANDS = 4;
 
-/** What there is to know of a file that is, or was, generated again. */
+/** The state of a file that is being, or was, regenerated. */
 interface Line {
   readonly lineage: Lineage;
-  /** Has what an undo brings back. Held, and without a name. */
+  /** The content that an undo restores. It is held, and has no name. */
   previous: RegularFile | undefined;
   attempt: Attempt | undefined;
-  /** What the attempt was asked for with. */
+  /** The prompt of the current attempt. */
   prompt: string | undefined;
-  /** Why the last attempt failed. */
+  /** The reason why the last attempt failed. */
   error: FsError | undefined;
-  /** How many contents were generated. */
+  /** The number of contents generated so far. */
   count: number;
 }
 
 export interface Wish {
-  /** The file's own prompt from here on; absent: as it is. */
+  /** The file's own prompt from now on; absent: unchanged. */
   readonly prompt: string | undefined;
-  /** Also what somebody wrote. */
+  /** Whether to replace content that a user wrote, too. */
   readonly force: boolean;
 }
 
 interface Demand {
-  /** Weakly: the thread may never come to open it. */
+  /** A weak reference, because the thread may never open the file. */
   readonly file: WeakRef<RegularFile>;
-  /** The file's own prompt from here on; absent: as it is. */
+  /** The file's own prompt from now on; absent: unchanged. */
   readonly prompt?: string;
-  /** How many contents had been generated before: with one more, there is another content. */
+  /** The number of contents generated before the request: when it has grown, there is new content. */
   readonly count: number;
 }
 
-/** What it uses of the mount. */
+/** The parts of the mount that it uses. */
 interface RegenerationContext extends FsCore {
   readonly authors: Authors;
   readonly expiry: Expiry;
@@ -88,7 +89,7 @@ export class Regeneration {
   readonly #waiters: Waiters;
   readonly #post: (message: FromFilesystem) => void;
   readonly #lines = new WeakMap<Lineage, Line>();
-  /** Those that can be undone. */
+  /** The files that can be undone. */
   readonly #undoable = new Set<Line>();
   readonly #demands = new ByThread<readonly Demand[]>(DEMANDS);
 
@@ -99,8 +100,8 @@ export class Regeneration {
   }
 
   /**
-   * Somebody asks for another content, and waits for it. Throws EEXIST for what somebody wrote, unless `force`; EBUSY,
-   * EOPNOTSUPP, EDEADLK, and EINVAL or E2BIG for the prompt.
+   * Requests new content and waits for it. Throws EEXIST for content that a user wrote, unless `force`; EBUSY,
+   * EOPNOTSUPP, EDEADLK; and EINVAL or E2BIG for the prompt.
    */
   generate(file: RegularFile, { prompt, force }: Wish, waiter: Waiter): void {
     const target = this.#resolveTarget(file, prompt);
@@ -118,11 +119,11 @@ export class Regeneration {
     const request = textXattr(previous, REQUEST);
     const same = request !== undefined && request === textXattr(lineage.current, REQUEST);
     line.previous = this.#mount().replacement.put(lineage.current, previous);
-    // Any other user could have set this attribute to restore the recording of a different file.
+    // Otherwise any user could set this attribute to restore the recording of a different file.
     if (same && this.#mount().authors.trusts(lineage.current.uid)) this.#post({ type: "undone", request });
   }
 
-  /** The attribute was set: `undo`, or `again`, followed by a colon and a new prompt if there is one. */
+  /** Handles the attribute: `undo`, or `again`, which a colon and a new prompt may follow. */
   set(file: RegularFile, value: string, pid: number): void {
     if (value === "undo") return this.undo(file);
     const prompt = value.startsWith("again:") ? value.slice("again:".length) : undefined;
@@ -143,7 +144,10 @@ export class Regeneration {
     return error && printable(`${error.code}: ${error.message}`);
   }
 
-  /** False: this thread did not ask for another content. True: the opening is answered later. Throws EBUSY, EDEADLK. */
+  /**
+   * Returns false if this thread requested no regeneration. Otherwise returns true, and the open is answered later.
+   * Throws EBUSY, EDEADLK.
+   */
   open(file: RegularFile, opening: Opening): boolean {
     if (this.#demands.size === 0) return false;
     const { replacement } = this.#mount();
@@ -173,7 +177,7 @@ export class Regeneration {
     return true;
   }
 
-  /** The file has lost its last name, or was emptied: nobody wants an earlier content of it any more. */
+  /** The file has lost its last name or was emptied: its earlier content is no longer needed. */
   discard(file: RegularFile): void {
     const line = this.#findLine(file);
     if (line?.lineage.current === file) this.#keep(line, undefined);
@@ -184,7 +188,7 @@ export class Regeneration {
     for (const line of this.#undoable) this.#keep(line, undefined);
   }
 
-  /** The file that is meant, where it may be generated again. A pending one takes the prompt at once. */
+  /** Returns the file to regenerate, if that is allowed. A pending file gets the prompt at once. */
   #resolveTarget(file: RegularFile, prompt: string | undefined): RegularFile {
     const target = this.#mount().replacement.currentOf(file);
     if (this.#mount().expiry.policyOf(target) !== undefined) {
@@ -248,7 +252,7 @@ export class Regeneration {
     ruleEntries.claim(line.lineage.current);
   }
 
-  /** `previous` is held for the line. */
+  /** `previous` is held for the file's line. */
   #keep(line: Line, previous: RegularFile | undefined): void {
     const before = line.previous;
     line.previous = previous;
@@ -283,7 +287,7 @@ export class Regeneration {
   }
 }
 
-/** The file's own prompt is the last one, where it has one. */
+/** If the file has a prompt of its own, it is the last one in the request. */
 function withPrompt(brief: GenerationRequest, file: RegularFile, prompt: string | undefined): GenerationRequest {
   if (prompt === undefined) return brief;
   // An empty attribute counts as absent.

@@ -1,14 +1,14 @@
 /**
- * Putting another content in a file's place, under all its names.
+ * Replacing a file's content under all its names.
  *
- * Whoever has a file open, or mapped, goes on reading what they opened. Where nobody has, the contents are exchanged and
- * the file stays the inode that it is, for hard links, `stat` and whoever watches it. Where somebody has, all names move
- * to another inode. The kernel is notified of each name (dcache.ts), a little later; an open of the inode that lost its names
- * is sent to look its name up again (revalidate.ts).
+ * A program that has the file open or mapped continues to read what it opened. If no program has it open, the contents
+ * are exchanged and the file keeps its inode, for hard links, `stat` and watchers. Otherwise all names move to another
+ * inode. The kernel is notified of each name (dcache.ts) a little later; an open of the inode that lost its names is
+ * made to look its name up again (revalidate.ts).
  *
- * No message makes the kernel believe in a smaller size. It asks for the size on the way to an open, because it was notified that
- * its attributes are out of date; but an open may have passed that point already. Such an open is sent back, too: else
- * its reader could get zeros behind the end of the content.
+ * No notification makes the kernel accept a smaller size. It asks for the size on the way to an open, because it was
+ * notified that its attributes are out of date, but an open may have passed that point already. Such an open is also
+ * made to look the name up again; otherwise its reader could get zeros after the end of the content.
  */
 import { METADATA, PROMPT, REFRESH } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
@@ -23,13 +23,13 @@ import type { ArrivedContent } from "../waiting/attempt.ts";
 import { fill, keepMetadata } from "./pending.ts";
 import type { Opener, Revalidation } from "./revalidate.ts";
 
-/** The inodes that had the same names, one after the other. */
+/** The successive inodes with the same names. */
 export interface Lineage {
-  /** The one that has the names, or was the last to have them. */
+  /** The inode that has the names, or had them last. */
   readonly current: RegularFile;
 }
 
-/** What it uses of the mount. */
+/** The parts of the mount that it uses. */
 interface ReplacementContext extends FsCore {
   readonly dcache: Dcache;
   readonly passthrough: Passthrough;
@@ -39,14 +39,14 @@ interface ReplacementContext extends FsCore {
 export class InodeReplacement {
   readonly #mount: () => ReplacementContext;
   readonly #lineages = new WeakMap<RegularFile, { current: RegularFile }>();
-  /** Files that have become smaller, and the kernel has not heard of it. */
+  /** Files that have become smaller without the kernel knowing. */
   readonly #shrunk = new WeakSet<Inode>();
 
   constructor(mount: () => ReplacementContext) {
     this.#mount = mount;
   }
 
-  /** Undefined for a file whose names never moved, and of which nobody asked for the lineage. */
+  /** Returns undefined for a file whose names never moved and whose lineage was never requested. */
   findLineage(file: RegularFile): Lineage | undefined {
     return this.#lineages.get(file);
   }
@@ -55,14 +55,14 @@ export class InodeReplacement {
     return this.#lineageOf(file);
   }
 
-  /** The inode that has the file's names by now. */
+  /** Returns the inode that has the file's names now. */
   currentOf(file: RegularFile): RegularFile {
     return this.#lineages.get(file)?.current ?? file;
   }
 
   /**
-   * An open is about to be answered. Throws ESTALE where another inode has the file's names, or the kernel may not know
-   * the size, unless the opener comes back from that.
+   * Call this before an open is answered. Throws ESTALE if another inode has the file's names, or if the kernel may not
+   * know the size, unless the opener comes back from such an ESTALE.
    */
   requireCurrent(file: RegularFile, opener: Opener): void {
     const { revalidation } = this.#mount();
@@ -75,25 +75,25 @@ export class InodeReplacement {
     }
   }
 
-  /** The content of a file is about to be exchanged for one of this size, in the same inode. */
+  /** Call this before the content of an inode is exchanged for one of this size. */
   noteResize(file: RegularFile, size: number): void {
     if (file.lookups > 0 && size < file.size) this.#shrunk.add(file);
   }
 
-  /** An inode's attributes are sent to the kernel. */
+  /** Call this when an inode's attributes are sent to the kernel. */
   onAttributesSent(inode: Inode): void {
     this.#shrunk.delete(inode);
   }
 
-  /** Whether nobody has the file open or mapped. */
+  /** Whether no program has the file open or mapped. */
   isFree(file: RegularFile): boolean {
     return this.#mount().passthrough.isFree(file);
   }
 
   /**
-   * A generated content takes the file's place; `prompt` becomes the file's own. Returns the inode that has what was there
-   * before, held for the caller. Precondition: the file is the current one. Throws ESTALE for a file that has no name any
-   * more, ENOSPC and EFBIG; all is as it was then.
+   * Replaces the file's content with generated content; `prompt` becomes the file's own. Returns the inode that has the
+   * previous content, held for the caller. Precondition: the file is the current inode. Throws ESTALE for a file
+   * without a name, ENOSPC and EFBIG; then nothing has changed.
    */
   replace(file: RegularFile, content: ArrivedContent, prompt?: string): RegularFile {
     const { tree } = this.#mount();
@@ -112,7 +112,7 @@ export class InodeReplacement {
     if (prompt !== undefined) setOrDelete(fresh, PROMPT, Buffer.from(prompt));
     keepMetadata(fresh, content);
     const before = this.put(file, fresh);
-    // As a write does: what others may run must not change under these bits.
+    // As a write does: a program that others may run must not change under these bits.
     const { current } = this.#lineageOf(file);
     current.mode &= ~(S_ISUID | ((current.mode & 0o010) !== 0 ? S_ISGID : 0));
     setOrDelete(current, "security.capability", undefined);
@@ -120,9 +120,9 @@ export class InodeReplacement {
   }
 
   /**
-   * The content of another inode takes the file's place. Returns the inode that has what was there before, which is either
-   * of the two. Preconditions: the file is the current one; the other has no name, and the caller holds it. That hold
-   * passes to the inode that is returned.
+   * Replaces the file's content with that of another inode. Returns the inode that has the previous content, which is
+   * one of the two. Preconditions: the file is the current inode; the other has no name and is held by the caller. That
+   * hold passes to the returned inode.
    */
   put(file: RegularFile, other: RegularFile): RegularFile {
     const mount = this.#mount();
@@ -169,7 +169,7 @@ export class InodeReplacement {
   }
 }
 
-/** Attributes that go with a content. All others are the file's own. */
+/** Whether the attribute belongs to the content. All others belong to the file. */
 function isOfContent(name: string): boolean {
   return name === PROMPT || name === REFRESH || name.startsWith(METADATA);
 }

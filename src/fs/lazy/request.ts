@@ -15,16 +15,16 @@ import type { FsCore } from "../core.ts";
 import type { Authors } from "../permissions/authors.ts";
 import type { View } from "../permissions/view.ts";
 
-/** What a request is made from. Without `passthrough`, the kernel writes nothing by itself. */
+/** What a request is built from. Without `passthrough`, the kernel writes nothing by itself. */
 interface RequestContext extends Pick<FsCore, "tree" | "definitions" | "writes"> {
   readonly authors: Authors;
   readonly passthrough?: Pick<Passthrough, "bringIn">;
 }
 
-/** An xattr as text; bytes that are not UTF-8 as "base64:…". */
+/** Returns an xattr as text; bytes that are not UTF-8 become "base64:…". */
 function xattrText(value: Uint8Array): string {
   const text = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("utf8");
-  // What is no UTF-8 shows by that character; the layout has a text for every file.
+  // This character may stand for invalid UTF-8; every file has a text in the outline.
   if (!text.includes("\uFFFD")) return text;
   return Buffer.from(text, "utf8").equals(value) ? text : `base64:${Buffer.from(value).toString("base64")}`;
 }
@@ -56,8 +56,8 @@ export function infoOf(path: string, inode: Inode): FileInfo {
 }
 
 /**
- * Every file that has a name and no content yet, once, the oldest first; undefined for every other inode. The tree may
- * change between the steps: a file that waits for its content all the while is among them, whatever its name is by then.
+ * Yields each file that has a name and no content yet once, oldest first, and undefined for every other inode. The tree
+ * may change between the steps: a file that stays pending throughout is included, under whatever name it has by then.
  */
 export function* pendingFiles(mount: Pick<FsCore, "tree">): Generator<PendingFile | undefined> {
   const { tree } = mount;
@@ -67,7 +67,7 @@ export function* pendingFiles(mount: Pick<FsCore, "tree">): Generator<PendingFil
   }
 }
 
-/** Undefined where the file has no name. */
+/** Returns undefined if the file has no name. */
 function pendingOf(mount: Pick<FsCore, "tree">, file: RegularFile): PendingFile | undefined {
   const path = firstPlace(mount, file)?.path ?? mount.tree.pathOf(file);
   if (path === undefined) return undefined;
@@ -82,8 +82,8 @@ function pendingOf(mount: Pick<FsCore, "tree">, file: RegularFile): PendingFile 
 }
 
 /**
- * The prompts that reach a file, root first, the nearest model, and what else the directories above set; of directories
- * that count for the file's owner, and that the view shows.
+ * Returns the prompts for a file, root first, the nearest model, and the other settings of the directories above; only
+ * of directories that count for the file's owner and that the view shows.
  */
 function collectInherited(
   { tree, authors }: Pick<RequestContext, "tree" | "authors">,
@@ -108,7 +108,7 @@ function collectInherited(
   return { prompts: prompts.reverse(), settings, ...(model === undefined ? {} : { model }) };
 }
 
-/** Those whose attributes can be read, the nearest first. */
+/** Returns the directories whose attributes can be read, nearest first. */
 function directoriesAbove(
   tree: Tree,
   file: RegularFile,
@@ -116,12 +116,12 @@ function directoriesAbove(
   view: View,
 ): readonly Directory[] {
   const all = ancestorsOf(tree, within ?? file.dentry?.parent);
-  // Behind a directory that is closed nothing can be read.
+  // Below a closed directory nothing can be read.
   const closed = all.findLastIndex((directory) => !view.maySearch(directory));
   return all.filter((directory, index) => index >= closed && view.mayRead(directory));
 }
 
-/** The directory and those above it. */
+/** Returns the directory and those above it. */
 function ancestorsOf(tree: Tree, directory: Directory | undefined): readonly Directory[] {
   const all: Directory[] = [];
   for (let at = directory; at !== undefined; at = at.dentry?.parent) {
@@ -131,31 +131,31 @@ function ancestorsOf(tree: Tree, directory: Directory | undefined): readonly Dir
   return all;
 }
 
-/** Counts what changes the layout: see TreePort.layout. */
+/** Counts changes to the outline: see TreePort.layout. */
 export function layoutOf({ tree, definitions }: Pick<FsCore, "tree" | "definitions">): number {
   return tree.changes + definitions;
 }
 
-/** Changes with everything that may go into a request. */
+/** Changes with everything that a request may contain. */
 export function contentsOf(mount: Pick<FsCore, "tree" | "definitions" | "writes">): number {
   return layoutOf(mount) + mount.writes;
 }
 
-/** As the tree has it. Undefined for a file without a name. */
+/** Returns the path of a file in the tree; undefined for a file without a name. */
 export function pathToMake(mount: Pick<FsCore, "tree">, file: RegularFile): string | undefined {
   return firstPlace(mount, file)?.path ?? mount.tree.pathOf(file);
 }
 
 /**
- * Of several names the first in byte order counts, whichever was made last: as in a snapshot of the same tree. With a
- * view, the first that can be reached.
+ * Of several names the first in byte order counts, whichever was created last, as in a snapshot of the same tree. With
+ * a view, it is the first that can be reached.
  */
 function firstPlace({ tree }: Pick<FsCore, "tree">, file: RegularFile, view?: View) {
   if (file.nlink < 2) return undefined;
   let first: { readonly path: string; readonly directory: Directory; readonly order: string } | undefined;
   for (const dentry of dentriesOf(file)) {
     const path = tree.pathTo(dentry);
-    // Directories come before what is in them, and everything in one before the next name, whatever that is.
+    // Directories come before their entries, and all entries of one directory before the next name.
     const order = path?.replaceAll("/", "\0");
     if (path === undefined || order === undefined || (first !== undefined && first.order <= order)) continue;
     if (view !== undefined && !ancestorsOf(tree, dentry.parent).every((above) => view.maySearch(above))) continue;
@@ -172,7 +172,7 @@ export function buildRequest(
   pause: number,
   place?: { readonly path: string; readonly directory: Directory },
 ): GenerationRequest {
-  // What the kernel wrote without a request is part of what the request is made from.
+  // A request may contain what the kernel wrote by itself.
   mount.passthrough?.bringIn();
   const viewer = mount.authors.viewerOf(file);
   const view = mount.authors.viewFor(viewer);

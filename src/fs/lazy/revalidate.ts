@@ -1,42 +1,47 @@
 /**
  * Making the kernel look a path up again.
  *
- * An open(2) that is answered ESTALE walks the path once more, asking for every name and its attributes on the way
- * (fs/namei.c:do_filp_open(), LOOKUP_REVAL), and then opens what it finds. That is the only way to give a caller another
- * inode than the one it asked for, or to make the kernel believe in a smaller size. The kernel does it only once, so the
- * second open of the same open(2) must not be answered ESTALE again.
+ * An open(2) that is answered with ESTALE walks the path once more, asking for every name and its attributes on the way
+ * (fs/namei.c:do_filp_open(), LOOKUP_REVAL), and then opens what it finds. That is the only way to give a caller
+ * another inode than the one it asked for, or to make the kernel accept a smaller size. The kernel does it only once,
+ * so the second OPEN of the same open(2) must not be answered with ESTALE again.
  *
- * The second open is recognized by its thread: a thread is in one open(2) at a time, so its next OPEN either is the
- * second one, or shows that there will be none. Not every caller in the kernel looks again (nfsd does not).
+ * The second OPEN is recognized by its thread. A thread is in only one open(2) at a time, so its next OPEN either is
+ * the second one, or shows that there will be none. Not every caller in the kernel retries (nfsd does not).
  */
 import { FsError } from "../../errno.ts";
 import { ByThread, NOBODY } from "../waiting/by-thread.ts";
 
-/** The walk takes as long as a generator that lists a directory on the way. */
+/** The walk takes as long as a generator that lists a directory on the path. */
 const PATIENCE_MS = 30_000;
-/** Without a generator on the way, a thread is back within microseconds, or never. */
+/** Without a generator on the path, a thread is back within microseconds, or never. */
 const USUAL_MS = 1000;
-/** How many threads may be on their way back at a time. */
+/** Maximum number of threads that are expected back at a time. */
 const MOST = 1024;
 
-/** Who sends an OPEN. */
+/** The thread that sends an OPEN. */
 export interface Opener {
   readonly pid: number;
-  /** Whether this OPEN is the second one of an open(2) whose first one was answered ESTALE because of this subject. */
+  /**
+   * Whether this OPEN is the second one of an open(2) whose first one was answered with ESTALE because of this subject.
+   */
   comesBackFor(subject: object): boolean;
-  /** Whether it may be answered ESTALE, because of this subject: as far as is known, it is not a second OPEN. */
+  /** Whether it may be answered with ESTALE because of this subject: as far as known, it is not a second OPEN. */
   mayLookAgain(subject: object): boolean;
 }
 
-/** Threads on their way back, by number; those without a number are only counted. */
+/** Threads that are expected back, by number; those without a number are only counted. */
 type Expected = Map<number, { count: number; at: number }>;
 
 export class Revalidation {
-  /** What each thread was sent to look at. Weakly, so that a thread that never comes back keeps nothing alive. */
+  /**
+   * The subject for which each thread got ESTALE. Weak references, so that a thread that never comes back keeps nothing
+   * alive.
+   */
   readonly #sent = new ByThread<WeakRef<object>>({ milliseconds: PATIENCE_MS, notes: MOST });
   readonly #expected = new WeakMap<object, Expected>();
 
-  /** To be called with every OPEN: whatever its thread was sent for before is settled with it. */
+  /** Call this with every OPEN. It completes whatever its thread was expected back for. */
   identifyOpener(pid: number): Opener {
     const sent = this.#sent.get(pid);
     const subject = sent?.deref();
@@ -45,7 +50,7 @@ export class Revalidation {
     if (pid !== NOBODY) {
       return { pid, comesBackFor: (other) => other === subject, mayLookAgain: () => sent === undefined };
     }
-    // Two nobodies that open the same file at the same time are mistaken for each other. At worst one sees the ESTALE.
+    // Two threads without a number that open the same file at the same time are confused. At worst one sees the ESTALE.
     const counted = new Map<object, boolean>();
     const comesBackFor = (other: object) => {
       const arrived = counted.get(other) ?? this.#arrive(other, NOBODY);
@@ -55,7 +60,10 @@ export class Revalidation {
     return { pid, comesBackFor, mayLookAgain: (other) => !comesBackFor(other) };
   }
 
-  /** The answer to a thread's first OPEN, or to another request of a system call that it starts over. Precondition: mayLookAgain. */
+  /**
+   * The error for a thread's first OPEN, or for another request of a system call that it restarts. Precondition:
+   * mayLookAgain.
+   */
   lookAgain({ pid }: Pick<Opener, "pid">, subject: object, why: string): FsError {
     if (pid !== NOBODY) this.#sent.set(pid, new WeakRef(subject));
     const now = performance.now();
@@ -67,13 +75,13 @@ export class Revalidation {
     return new FsError("ESTALE", why);
   }
 
-  /** Whether a thread may be back any moment to open this subject. */
+  /** Whether a thread may come back at any moment to open this subject. */
   expects(subject: object): boolean {
     const expected = this.#expected.get(subject);
     return expected?.values().some(({ at }) => performance.now() - at < USUAL_MS) ?? false;
   }
 
-  /** How many threads are on their way back, those without a number left out. */
+  /** The number of threads that are expected back, without those that have no number. */
   get size(): number {
     return this.#sent.size;
   }

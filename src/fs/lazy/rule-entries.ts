@@ -1,15 +1,16 @@
 /**
- * What exists only because somebody looked: names that generators list or find, and the contents of such files.
+ * Files that exist only because a program looked: names that generators list or provide on demand, and the contents of
+ * such files.
  *
- * Looking takes no permission to write, so it must not use up what those who write need. Such inodes and their contents
- * may take three quarters of the limits (`--inodes`, `--size`), and make room for each other from there on, and for what
- * users write: the least recently used goes first. A file that was found is withdrawn, a listed directory is as nobody had
- * looked into it, a listed file has no content again. All of that comes back when somebody looks again: from the
- * recordings, if it was a model that made it. What is open stays. What a user changes (content, mode, attributes, name) is
- * the user's from then on.
+ * Looking requires no write permission, so it must not use up the space of users who write. Such inodes and their
+ * contents may take three quarters of the limits (`--inodes`, `--size`). Beyond that they are evicted for each other
+ * and for what users write, the least recently used first. An on-demand file is withdrawn, a listed directory becomes
+ * unlisted, and a listed file becomes pending. All of that comes back when a program looks again; content from a model
+ * comes from its recording. Open files stay. What a user changes (content, mode, attributes, name) belongs to the user
+ * from then on.
  *
- * The kernel may remember what is withdrawn for a while (dcache.ts); where room is short, that is not waited for: its
- * requests about such an inode are answered ESTALE, upon which it looks the name up again.
+ * The kernel may remember a withdrawn inode for a while (dcache.ts). If space is short, that is not waited for: the
+ * kernel's requests about such an inode are answered with ESTALE, and it looks the name up again.
  */
 import { METADATA, REFRESH } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
@@ -20,16 +21,16 @@ import type { Inode } from "../../tree/inode.ts";
 import type { FsCore } from "../core.ts";
 import type { Nodes } from "../nodes.ts";
 
-/** Of each limit. */
+/** The share of each limit that such entries may use. */
 const SHARE = 3 / 4;
-/** Of each limit, kept free for users' writes, by taking away what was only looked at. */
+/** The share of each limit that is kept free for users by evicting such entries. */
 const RESERVE = 1 / 8;
-/** Entries that are looked at, at most, for one that can go. */
+/** Maximum number of entries examined to find one that can be evicted. */
 const MOST_TRIES = 64;
 /** How long to wait after a search without success before searching again. */
 const REST_MS = 100;
 
-/** What it uses of the mount. */
+/** The parts of the mount that it uses. */
 interface RuleEntriesContext extends FsCore {
   readonly nodes: Pick<Nodes, "abandon">;
   readonly listings: { lists(directory: Directory): boolean; unlist(directory: Directory): boolean };
@@ -38,15 +39,17 @@ interface RuleEntriesContext extends FsCore {
 
 export class RuleEntries {
   readonly #mount: () => RuleEntriesContext;
-  /** The inodes, with the pages of their content. */
+  /** The inodes, with the number of pages of their content. */
   readonly #charged = new Map<Inode, number>();
   #pages = 0;
-  /** What can go, the least recently used first: files that were found or have content, directories that were listed. */
+  /**
+   * Entries that can be evicted, least recently used first: on-demand files, files with content, listed directories.
+   */
   readonly #used = new Set<RegularFile | Directory>();
-  /** Those without a name, which go when the kernel has forgotten them, or are closed. */
+  /** Inodes without a name, which are disposed of when the kernel has forgotten or closed them. */
   readonly #nameless = new Set<Inode>();
   #restsUntil = 0;
-  /** How much had been written when there was room for all. */
+  /** The write counter when the space was last sufficient. */
   #balanced = -1;
 
   constructor(mount: () => RuleEntriesContext) {
@@ -57,7 +60,7 @@ export class RuleEntries {
     return this.#charged.size;
   }
 
-  /** Room for one more inode. Throws ENOSPC. */
+  /** Makes room for one more inode. Throws ENOSPC. */
   admit(): void {
     const { space } = this.#mount().tree;
     const limit = Math.floor(space.inodeLimit * SHARE);
@@ -74,23 +77,23 @@ export class RuleEntries {
     while (space.freePages < Math.ceil(bytes / PAGE) && this.#freePages());
   }
 
-  /** A listing or a look-up made this inode. */
+  /** Adds an inode that a listing or a lookup created. */
   add(inode: Inode): void {
     this.#charged.set(inode, 0);
   }
 
-  /** A file that was found is there under its name; a directory was listed. */
+  /** Notes that an on-demand file has its name, or that a directory was listed. */
   enter(inode: RegularFile | Directory): void {
     this.#used.add(inode);
   }
 
-  /** Somebody looked it up, or opened it. */
+  /** Notes that a program looked the inode up or opened it. */
   use(inode: Inode): void {
     if (inode.kind !== "file" && inode.kind !== "directory") return;
     if (this.#used.delete(inode)) this.#used.add(inode);
   }
 
-  /** The file has got a content. Throws ENOSPC where that is too much; it is pending again then. */
+  /** Notes that the file has content. Throws ENOSPC if that is too much; then the file is pending again. */
   chargeContent(file: RegularFile): void {
     const before = this.#charged.get(file);
     if (before === undefined) return;
@@ -105,13 +108,13 @@ export class RuleEntries {
     this.#used.add(file);
   }
 
-  /** A user changed it: it is theirs. Of a directory that was listed, what is in it still can go. */
+  /** A user changed the inode, so it belongs to the user. The entries of a listed directory can still be evicted. */
   claim(inode: Inode): void {
     if (inode.kind === "file") this.#used.delete(inode);
     this.#discharge(inode);
   }
 
-  /** The inode is being disposed of. */
+  /** Call this when the inode is being disposed of. */
   onDispose(inode: Inode): void {
     if (inode.kind === "file" || inode.kind === "directory") this.#used.delete(inode);
     this.#discharge(inode);
@@ -125,12 +128,12 @@ export class RuleEntries {
     this.#nameless.delete(inode);
   }
 
-  /** The inode has lost its last name. */
+  /** Call this when the inode has lost its last name. */
   onUnnamed(inode: Inode): void {
     if (this.#charged.has(inode)) this.#nameless.add(inode);
   }
 
-  /** Whether it may go: nobody has changed it, has it open, or waits for it. */
+  /** Whether it may be evicted: no user has changed it, has it open, or waits for it. */
   isDisposable(inode: Inode): boolean {
     return this.#charged.has(inode) && inode.references === (inode.lookups > 0 ? 1 : 0);
   }
@@ -172,7 +175,9 @@ export class RuleEntries {
     );
   }
 
-  /** Lets go of something without a name, else of something with one. False where there is nothing to be had for now. */
+  /**
+   * Evicts an inode without a name, otherwise one with a name. Returns false if nothing can be evicted at the moment.
+   */
   #search(wanted: (inode: Inode) => boolean, take: (one: RegularFile | Directory) => boolean): boolean {
     if (performance.now() < this.#restsUntil) return false;
     const found = this.#abandon(wanted) || this.#free(take);
@@ -180,7 +185,7 @@ export class RuleEntries {
     return found;
   }
 
-  /** Takes away the least recently used that can go; those that cannot are looked at again after all others. */
+  /** Evicts the least recently used entry that can be; the others are tried again after all the rest. */
   #free(take: (one: RegularFile | Directory) => boolean): boolean {
     for (const one of this.#used.keys().take(Math.min(MOST_TRIES, this.#used.size)).toArray()) {
       this.#used.delete(one);
@@ -190,7 +195,7 @@ export class RuleEntries {
     return false;
   }
 
-  /** Lets go of an inode without a name that only the kernel still remembers. */
+  /** Disposes of an inode without a name that only the kernel still remembers. */
   #abandon(wanted: (inode: Inode) => boolean): boolean {
     for (const inode of this.#nameless.keys().take(Math.min(MOST_TRIES, this.#nameless.size)).toArray()) {
       if (wanted(inode) && this.isDisposable(inode)) {
@@ -203,7 +208,7 @@ export class RuleEntries {
     return false;
   }
 
-  /** False for a file that was not found by its name. */
+  /** Returns false for a file that was not created on demand. */
   #withdraw(file: RegularFile): boolean {
     const { tree, listings, onDemandFiles } = this.#mount();
     const { dentry } = file;
@@ -214,7 +219,7 @@ export class RuleEntries {
     return true;
   }
 
-  /** The file stays, and is generated when somebody reads it again. */
+  /** Empties the file, which is generated again when it is read. */
   #empty(file: RegularFile): boolean {
     const mount = this.#mount();
     if (file.state !== "ready" || !this.isDisposable(file)) return false;

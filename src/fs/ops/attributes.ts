@@ -1,4 +1,4 @@
-/** What stat(2) says of an inode, and how it is changed: getattr, setattr, statfs. */
+/** What stat(2) reports about an inode, and how it is changed: getattr, setattr, statfs. */
 
 import { FsError } from "../../errno.ts";
 import * as abi from "../../fuse/abi.ts";
@@ -24,9 +24,9 @@ const STATX_BTIME = 0x800;
 const DIRENT_SIZE = 20;
 
 /**
- * The size a file claims while its content does not exist yet. Programs that trust stat(2) and look no further take a
- * size of 0 for an empty file, and a size below the real one for the whole; a size above any plausible content makes
- * them read to the end, or fail loudly. docs/lazy-files.md shows which tool does what.
+ * The size that a file reports while its content does not exist yet. Programs that trust stat(2) take a size of 0 for
+ * an empty file, and a size below the real one for the whole file. With a size above any plausible content they read to
+ * the end, or fail loudly. docs/lazy-files.md shows which tool does what.
  */
 export const CLAIMED_SIZE = 1 << 20;
 
@@ -53,7 +53,7 @@ function readAttributes(mount: FsContext, inode: Inode): Attr {
   };
 }
 
-/** The reply that tells the kernel of an inode: counts as a lookup. */
+/** The reply that gives the kernel an inode; it counts as a lookup. */
 export function replyEntry(mount: FsContext, inode: Inode): StructValue<typeof abi.entryOut> {
   mount.nodes.remember(inode);
   const { attr_valid, attr } = attrReply(mount, inode);
@@ -69,9 +69,8 @@ export function replyEntry(mount: FsContext, inode: Inode): StructValue<typeof a
 }
 
 /**
- * How long the kernel may keep the attributes. Not at all while stores through a mapping may change the times of a file
- * without the kernel's FUSE code noticing; and the size that a pending file claims while somebody writes to it holds for
- * the moment only.
+ * How long the kernel may cache the attributes. Not at all while stores through a mapping may change a file's times
+ * without the kernel's FUSE code noticing, or while a program has a pending file open for writing.
  */
 function keepSeconds(mount: FsContext, inode: Inode): number {
   if (inode.kind !== "file") return KEEP_SECONDS;
@@ -80,7 +79,7 @@ function keepSeconds(mount: FsContext, inode: Inode): number {
     : KEEP_SECONDS;
 }
 
-/** An entry reply that tells of no inode: no lookup is counted, and the attributes are not looked at. */
+/** An entry reply without an inode: no lookup is counted, and the attributes are ignored. */
 export const NO_ENTRY: StructValue<typeof abi.entryOut> = {
   nodeid: 0,
   generation: 0,
@@ -108,7 +107,10 @@ export const NO_ENTRY: StructValue<typeof abi.entryOut> = {
   },
 };
 
-/** The attributes, and how long the kernel may keep them: decided first, for what changes unseen after the look at them. */
+/**
+ * The attributes, and how long the kernel may cache them. That is decided first, because the attributes may change
+ * right after they are read.
+ */
 function attrReply(mount: FsContext, inode: Inode): StructValue<typeof abi.attrOut> {
   const attr_valid = keepSeconds(mount, inode);
   return { attr_valid, attr_valid_nsec: 0, attr: readAttributes(mount, inode) };
@@ -154,7 +156,7 @@ function sizeOf(mount: FsContext, inode: Inode): Wide {
   }
 }
 
-/** Whoever has it open for writing sees it empty: what they append goes to the start. */
+/** A writer sees the file empty, so that an append goes to the start. */
 function claimedSize(mount: FsContext, file: RegularFile): number {
   return mount.handles.isBeingWritten(file) ? 0 : mount.claimedSize;
 }
@@ -165,8 +167,8 @@ function blocksOf(inode: Inode): number {
 }
 
 /**
- * Clears what would let others run the file as its owner or group, as fs/attr.c:setattr_should_drop_suidgid(). Without
- * the group's right to execute, S_ISGID means something else, and stays for the group's members.
+ * Clears the bits that would let others run the file as its owner or group, as fs/attr.c:setattr_should_drop_suidgid().
+ * Without the group's execute permission S_ISGID has another meaning, and stays for members of the group.
  */
 export function dropSetId(inode: Inode, caller: Caller): void {
   inode.mode = modeWithoutSetId(inode, caller);
@@ -179,14 +181,14 @@ function modeWithoutSetId(inode: Inode, caller: Caller): number {
   return mode & ~(keepsGroup ? S_ISUID : S_ISUID | S_ISGID);
 }
 
-/** A file's capabilities end with the content, or the owner, they were given for (security/commoncap.c). */
+/** A file's capabilities end with the content, or the owner, for which they were set (security/commoncap.c). */
 export function dropCapabilities(inode: Inode): void {
   if (inode.xattrs?.has(CAPABILITY) === true) removeXattr(inode, CAPABILITY);
 }
 
 const CAPABILITY = "security.capability";
 
-/** As fs/attr.c:in_group_or_capable(). The request names one group; the others are asked for where it matters. */
+/** As fs/attr.c:in_group_or_capable(). The request names one group; the others are looked up if necessary. */
 export function inGroup(caller: Caller, gid: number): boolean {
   if (caller.uid === 0 || caller.gid === gid) return true;
   return statusOf(caller.pid, "Groups")?.split(/\s+/).includes(String(gid)) === true;
@@ -196,8 +198,9 @@ export function attributeOperations(mount: FsContext) {
   const { tree, nodes, passthrough } = mount;
 
   /**
-   * chown(2) with neither owner nor group clears setuid, which is the owner's to do; so does a write by anybody, and the
-   * kernel asks for both in the same words, without permission checked. Who has not got the file open does not write.
+   * chown(2) with neither owner nor group clears setuid, which only the owner may do. A write by any user clears it
+   * too, and the kernel sends the same request for both, without checking permissions. A caller that does not have the
+   * file open does not write.
    */
   function mayDropSetId(inode: Inode, caller: Caller): boolean {
     if (caller.uid === 0 || caller.uid === inode.uid || modeWithoutSetId(inode, caller) === inode.mode) return true;
@@ -213,8 +216,8 @@ export function attributeOperations(mount: FsContext) {
     if ((valid & abi.FATTR_SIZE) !== 0) {
       const file = nodes.getFile(inode.ino);
       if (mount.control.owns(file)) throw new FsError("EPERM");
-      // To the size that is there, truncate(2) marks the times only where pages are freed, or might have been, and
-      // ftruncate(2) always (mm/shmem.c:shmem_setattr).
+      // If the size stays the same, truncate(2) updates the times only if pages are freed, or might have been, and
+      // ftruncate(2) always does (mm/shmem.c:shmem_setattr).
       const changes =
         file.lazy || file.exactSize !== request.size || file.allocated > 0 || (valid & abi.FATTR_FH) !== 0;
       mount.beforeChange(file, atMost(request.size, file.size));
@@ -227,17 +230,17 @@ export function attributeOperations(mount: FsContext) {
       inode.mode = (inode.mode & S_IFMT) | (request.mode & 0o7777);
       followMode(inode);
     }
-    // chown(2) with neither owner nor group says nothing at all, and yet clears these bits.
+    // chown(2) with neither owner nor group sets no field, and still clears these bits.
     const chown = (valid & (abi.FATTR_UID | abi.FATTR_GID)) !== 0 || valid === 0;
     if ((chown || (valid & abi.FATTR_KILL_SUIDGID) !== 0) && (valid & abi.FATTR_MODE) === 0) {
       const before = inode.mode;
       dropSetId(inode, caller);
-      // tmpfs marks the ctime for this alone only where a list follows (fs/posix_acl.c:posix_acl_chmod).
+      // For this alone, tmpfs updates the ctime only if a list follows (fs/posix_acl.c:posix_acl_chmod).
       if (inode.mode !== before && followMode(inode)) inode.touchCtime(tree.clock);
     }
     if (chown || (valid & abi.FATTR_SIZE) !== 0) dropCapabilities(inode);
     if ((valid & abi.FATTR_UID) !== 0) {
-      // What it was made from before was for its earlier owner to read.
+      // The previous content was composed for the earlier owner.
       if (mount.authors.shared && inode.kind === "file" && inode.uid !== request.uid) mount.regen.discard(inode);
       inode.uid = request.uid;
     }
@@ -249,8 +252,8 @@ export function attributeOperations(mount: FsContext) {
     ) {
       inode.setTimes(timesIn(request, tree.clock(timeOf)));
     }
-    // The kernel does not report reads of a listing it has cached, but the next read must update the atime. (Pages of others
-    // may be locked by a request that waits for us.)
+    // The kernel does not report reads of a listing it has cached, but the next read must update the atime. (Pages of
+    // other files may be locked by a request that waits for us.)
     if (marked && inode.marksReads(tree.clock)) mount.invalidate(inode, true);
     return attrReply(mount, inode);
   }
@@ -271,7 +274,8 @@ export function attributeOperations(mount: FsContext) {
 
     setattr(request, header) {
       const inode = nodes.get(header.nodeid);
-      // While a size is set, the kernel writes nothing back (fs/fuse/dir.c:fuse_set_nowrite()): that must not be waited for.
+      // While a size is set, the kernel writes nothing back (fs/fuse/dir.c:fuse_set_nowrite()), so waiting for that
+      // would deadlock.
       const setsTime = (request.valid & (abi.FATTR_MTIME | abi.FATTR_SIZE)) === abi.FATTR_MTIME;
       if (!setsTime || inode.kind !== "file" || !passthrough.hasPages(inode)) {
         return setAttributes(inode, request, header);
@@ -293,7 +297,7 @@ export function attributeOperations(mount: FsContext) {
       const limited = Number.isFinite(space.pageLimit);
       const countedInodes = Number.isFinite(space.inodeLimit);
       return {
-        // tmpfs without a limit says 0, which df takes for "not a real filesystem".
+        // tmpfs without a limit reports 0, which df takes for "not a real filesystem".
         blocks: limited ? space.pageLimit : 0,
         bfree: limited ? space.freePages : 0,
         bavail: limited ? space.freePages : 0,
@@ -307,7 +311,7 @@ export function attributeOperations(mount: FsContext) {
   } satisfies Filesystem;
 }
 
-/** What SETATTR makes of an inode's times. */
+/** How SETATTR changes an inode's times. */
 function timesIn({ valid, atime, atimensec, mtime, mtimensec }: Request<"setattr">, now: Time): SomeTimes {
   const has = (flag: number) => (valid & flag) !== 0;
   return {
@@ -321,7 +325,7 @@ function timeOf(seconds: number, nanoseconds: number): Time {
   return { seconds, nanoseconds };
 }
 
-/** Who asks, as the owner of what is created. */
+/** The caller, as the owner of what is created. */
 export function ownerOf(header: { readonly uid: number; readonly gid: number }): { uid: number; gid: number } {
   return { uid: header.uid, gid: header.gid };
 }

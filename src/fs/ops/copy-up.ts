@@ -1,17 +1,17 @@
 /**
  * Overlayfs above the mount, when it copies a file up to its own layer (fs/overlayfs/copy_up.c).
  *
- * It asks for the size first, then opens the file, copies as many bytes as that size, and sets the copy to it.
- * If the content comes between the two, as it does when the open is what generates it, the size was a claim: the copy
- * would be filled up with NULs, or cut. Nothing but an error makes overlayfs look again. ESTALE is the one that the system
- * call it works for (chmod, open for writing, rename) does not report: the kernel starts that call over
- * (retry_estale()), and by then the size is right. The first request after the data at which an error counts is LISTXATTR.
+ * It asks for the size first, then opens the file, copies that many bytes, and sets the copy to that size. If the
+ * content arrives in between, as it does when that open generates it, the size was only claimed, and the copy would be
+ * padded with NULs, or cut. Only an error makes overlayfs start over. ESTALE is the one error that the system call for
+ * which it copies (chmod, open for writing, rename) does not report: the kernel restarts that call (retry_estale()),
+ * and by then the size is right. The first request after the data whose error counts is LISTXATTR.
  *
- * Overlayfs is recognised by what no program does: a thread opens with O_NOATIME, seeks data at the beginning of a file
- * whose content came just then, without having asked for its size, and lists the extended attributes. With the mount
- * option metacopy=on it copies no data, but still the size: it lists the attributes, and opens the file only then,
- * to ask for its flags (since Linux 5.15). There it is the open that is answered ESTALE, whoever asks; a program does not
- * notice, since open(2) looks again by itself.
+ * Overlayfs is recognised by what no program does: a thread opens a file with O_NOATIME, seeks data at the start of its
+ * content, which has only just arrived, without having asked for its size, and lists the extended attributes. With the
+ * mount option metacopy=on it copies no data, but still the size: it lists the attributes and only then opens the file
+ * to read its flags (since Linux 5.15). In that case the open is answered with ESTALE, whoever the caller is; a program
+ * does not notice, because open(2) retries by itself.
  */
 import type { FsError } from "../../errno.ts";
 import type { Wide } from "../../int64.ts";
@@ -29,21 +29,23 @@ const OPENS_MS = 1000;
 interface CopyUpOpen {
   readonly pid: number;
   readonly file: RegularFile;
-  /** "suspect": as overlayfs copies. "cleared": as it does not. "returned": the thread was sent back, and copies again. */
+  /**
+   * "suspect": it behaves like overlayfs. "cleared": it does not. "returned": the thread got ESTALE and copies again.
+   */
   state: "opened" | "suspect" | "cleared" | "returned";
 }
 
 export class CopyUps {
-  /** Opens that may be those of overlayfs, by handle. */
+  /** Opens that may belong to overlayfs, by handle. */
   readonly #opened = new Map<number, CopyUpOpen>();
-  /** Files whose content came lately, the oldest first, and when. */
+  /** Files whose content arrived recently, oldest first, with the time. */
   readonly #arrived = new Map<RegularFile, number>();
-  /** Files without content whose attributes a thread listed. */
+  /** Pending files whose attributes a thread listed. */
   readonly #listed = new ByThread<WeakRef<RegularFile>>({ milliseconds: OPENS_MS, notes: 256 });
   readonly #revalidation: Revalidation;
   readonly #seeks: () => boolean;
 
-  /** `seeks`: whether overlayfs of this kernel looks for holes. Linux 5.6 was the first. */
+  /** `seeks`: whether this kernel's overlayfs looks for holes, which it does since Linux 5.6. */
   constructor(revalidation: Revalidation, seeks: () => boolean) {
     this.#revalidation = revalidation;
     this.#seeks = seeks;
@@ -60,7 +62,7 @@ export class CopyUps {
     this.#arrived.set(file, now);
   }
 
-  /** Whether this thread came back for the file, and has it open: it is to find the same content again. */
+  /** Whether this thread came back for the file and has it open: it has to find the same content again. */
   comesBack(file: RegularFile, pid: number): boolean {
     return this.#opensOf(file, pid).some(({ state }) => state === "returned");
   }
@@ -75,7 +77,7 @@ export class CopyUps {
     if ((flags & O_NOATIME) === 0 || isWritable(flags)) return;
     const at = this.#arrived.get(file);
     if (at === undefined || performance.now() - at > RECENT_MS) return;
-    // It may have asked for the size when it had the file open already.
+    // It may have asked for the size when it already had the file open.
     if (this.#opensOf(file, pid).length > 0) return;
     this.#opened.set(fh, { pid, file, state: waited && !this.#seeks() ? "suspect" : "opened" });
   }
@@ -97,7 +99,7 @@ export class CopyUps {
     for (const opened of this.#opensOf(file, pid)) if (opened.state !== "returned") opened.state = "cleared";
   }
 
-  /** This thread lists the extended attributes of a file. Throws ESTALE where the size that it copied by may be wrong. */
+  /** This thread lists the extended attributes of a file. Throws ESTALE if the size used for its copy may be wrong. */
   onListxattr(file: Inode, pid: number): void {
     if (file.kind === "file" && file.lazy && pid !== NOBODY) this.#listed.set(pid, new WeakRef(file));
     for (const opened of this.#opensOf(file, pid)) {
@@ -107,7 +109,7 @@ export class CopyUps {
     }
   }
 
-  /** An open for reading is about to be answered. Throws ESTALE where its thread may have copied the claimed size. */
+  /** Call this before an open for reading is answered. Throws ESTALE if its thread may have copied the claimed size. */
   beforeOpen(file: RegularFile, opener: Opener): void {
     const listed = this.#listed.get(opener.pid)?.deref();
     if (listed === undefined) return;

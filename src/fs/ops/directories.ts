@@ -1,4 +1,4 @@
-/** Listing directories. Stateless: the cookie in the request says where to go on, so there are no directory handles. */
+/** Listing directories. There are no directory handles: the cookie in the request says where to continue. */
 import { DirentWriter, direntType } from "../../fuse/dirent.ts";
 import type { Filesystem } from "../../fuse/ops.ts";
 import type { Directory } from "../../tree/directory.ts";

@@ -25,12 +25,12 @@ export function fileOperations(mount: FsContext) {
 
   const runAfterwards = (work: () => void) => mount.session().runAfterwards(work);
 
-  /** The file a request is about: by its handle when it has one. */
+  /** The file that a request is about: that of its handle, if it has one. */
   function fileOf(fh: number, nodeid: number): RegularFile {
     return fh === 0 ? nodes.getFile(nodeid) : handles.get(fh).file;
   }
 
-  /** `cache`: what becomes of the pages that the kernel has kept of the file. */
+  /** `cache`: whether the kernel keeps its cached pages of the file. */
   function openFile(
     file: RegularFile,
     flags: number,
@@ -48,13 +48,13 @@ export function fileOperations(mount: FsContext) {
     };
   }
 
-  /** The open comes first: it decides how long the kernel may keep the attributes. */
+  /** The open comes first, because it decides how long the kernel may cache the attributes. */
   function createFile(file: RegularFile, flags: number) {
     const open = openFile(file, flags, "keep");
     return { entry: replyEntry(mount, file), open };
   }
 
-  /** Reads of pages that the kernel has kept are not told: where one would be marked, they must not be there. */
+  /** Reads of cached pages are not reported. Where a read must update the atime, the pages must not be cached. */
   function marksReads(file: RegularFile, flags: number): boolean {
     return (flags & (O_NOATIME | O_TRUNC)) === 0 && (flags & O_ACCMODE) !== O_WRONLY && file.marksReads(tree.clock);
   }
@@ -65,13 +65,14 @@ export function fileOperations(mount: FsContext) {
       unique,
       opener,
       answer(file) {
-        // Written while it was waited for, and perhaps this very moment: until the kernel is through with that write it
-        // believes no size that we tell, and would fill up what it reads with zeros. Direct reads go by ours.
+        // The file was written while the open waited, and possibly is being written now. Until the kernel has finished
+        // that write, it ignores the size that we report, and would fill up what it reads with zeros. Direct reads use
+        // our size.
         const direct = file.state === "static" && handles.isBeingWritten(file);
         if (!isWritable(flags)) mount.copyUps.beforeOpen(file, opener);
         const reply = openFile(file, flags, direct ? "bypass" : "keep");
         mount.copyUps.onOpen(reply.fh, file, opener.pid, flags, true);
-        // Whoever opened it is gone, and will not release it.
+        // The caller is gone and will not release the handle.
         if (!mount.session().answer(unique, "open", reply)) closeFile(reply.fh);
       },
       fail: (error) => mount.session().fail(unique, error),
@@ -84,7 +85,7 @@ export function fileOperations(mount: FsContext) {
     handles.release(fh);
     mount.copyUps.onRelease(fh);
     passthrough.release(file);
-    // The last writer is gone without having written: it claims a size again.
+    // The last writer has closed the file without writing, so the file reports the claimed size again.
     if (file.lazy && !handles.isBeingWritten(file)) mount.invalidate(file, false);
   }
 
@@ -115,13 +116,13 @@ export function fileOperations(mount: FsContext) {
     const unmarked = fh_in !== 0 && (handles.get(fh_in).flags & O_NOATIME) !== 0;
     if (copied > 0 && !unmarked && from.marksReads(tree.clock)) {
       from.touchAtime(tree.clock);
-      // To the kernel the source is as it was.
+      // To the kernel the source is unchanged.
       mount.invalidate(from, false);
     }
     return copied;
   }
 
-  /** No message makes the kernel believe in a smaller size but its own question. */
+  /** The kernel accepts a smaller size only when it asks for it. */
   function askSizeFirst(opener: Opener, file: RegularFile): FsError {
     return mount.revalidation.lookAgain(opener, file, "the kernel must ask for the size before it writes");
   }
@@ -155,7 +156,7 @@ export function fileOperations(mount: FsContext) {
           });
           return PARKED;
         }
-        // Writers see an empty file. What the kernel kept says otherwise, and it would append after that.
+        // Writers see an empty file. The kernel's cached size differs, and it would append after that.
         mount.invalidate(file, false);
         if (opener.mayLookAgain(file)) throw askSizeFirst(opener, file);
       } else if (isWritable(flags)) mount.expiry.claim(file);
@@ -205,7 +206,7 @@ export function fileOperations(mount: FsContext) {
       const controlled = control.write(fh, data, header);
       if (controlled !== undefined) return { size: controlled };
       const file = fileOf(fh, header.nodeid);
-      // The kernel computes where an append goes from the size it knows; ours is the one that counts.
+      // The kernel computes the offset of an append from the size that it knows; our size is the one that counts.
       const append = (flags & O_APPEND) !== 0 && (write_flags & abi.FUSE_WRITE_CACHE) === 0;
       const at = append ? file.exactSize : offset;
       mount.beforeChange(file, Number(at), data.length);
@@ -224,7 +225,7 @@ export function fileOperations(mount: FsContext) {
 
     fallocate({ fh, offset, length, mode }, header) {
       const file = fileOf(fh, header.nodeid);
-      // As mm/shmem.c:shmem_fallocate(): no other mode.
+      // As mm/shmem.c:shmem_fallocate(): no other mode is supported.
       if ((mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) !== 0) throw new FsError("EOPNOTSUPP");
       mount.beforeChange(file, Number(offset), Number(length));
       // Unlike WRITE, the request does not say whether the caller may keep them (CAP_FSETID).
@@ -240,7 +241,7 @@ export function fileOperations(mount: FsContext) {
       const file = fileOf(fh, header.nodeid);
       if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw new FsError("EINVAL");
       mount.copyUps.onSeek(fh, whence === SEEK_DATA, offset);
-      // A negative offset comes as one beyond every file.
+      // A negative offset arrives as one beyond every file.
       const found = whence === SEEK_DATA ? file.nextData(offset) : file.nextHole(offset);
       if (found === undefined) throw new FsError("ENXIO");
       return { offset: found };
@@ -256,7 +257,7 @@ export function fileOperations(mount: FsContext) {
   } satisfies Filesystem;
 }
 
-/** Writes; where nothing fits, 0 if that is an answer. Throws ENOSPC where not. */
+/** Writes data. If nothing fits, returns 0 if `mayBeNone`, otherwise throws ENOSPC. */
 function writeSome(file: RegularFile, offset: Wide, data: Uint8Array, mayBeNone: boolean): number {
   try {
     return file.write(offset, data);

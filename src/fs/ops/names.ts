@@ -13,7 +13,7 @@ import { keepOrigins } from "../permissions/origins.ts";
 import type { Waiter } from "../waiting/attempt.ts";
 import { NO_ENTRY, ownerOf, replyEntry } from "./attributes.ts";
 
-/** "There is no such name", for the kernel to remember. */
+/** A missing name, for the kernel to cache. */
 const NEGATIVE = { ...NO_ENTRY, entry_valid: KEEP_SECONDS };
 
 const SPECIAL_TYPES = [S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK];
@@ -60,7 +60,7 @@ export function nameOperations(mount: FsContext) {
         },
         fail: (error) => mount.session().fail(unique, error),
       };
-      // Nobody lists the control directory: who looks for it waits for no source.
+      // Nothing lists the control directory, so looking it up waits for no generator.
       const lists = mount.listings.lists(directory) && !isControl(mount, directory, name);
       if (lists) {
         const findListed = () => {
@@ -166,7 +166,7 @@ function isControl(mount: FsContext, directory: Directory, name: string): boolea
   return directory === mount.tree.root && name === CONTROL_NAME && mount.control.isReserved;
 }
 
-/** What a name stands for, the hidden control directory included. Throws ENAMETOOLONG. */
+/** Returns what a name refers to, including the hidden control directory. Throws ENAMETOOLONG. */
 function find(mount: FsContext, directory: Directory, name: string): Inode | undefined {
   const dentry = directory.get(name);
   if (dentry !== undefined) return dentry.inode;
@@ -175,7 +175,7 @@ function find(mount: FsContext, directory: Directory, name: string): Inode | und
   return undefined;
 }
 
-/** What a file handle stands for, and the directory above it. The kernel asks for nothing else by these two names. */
+/** Returns what a file handle refers to, or its parent directory. The kernel uses these two names only for that. */
 function findByHandle(mount: FsContext, nodeid: number, name: "." | ".."): Inode {
   const inode = mount.nodes.getByHandle(nodeid);
   if (name === ".") return inode;

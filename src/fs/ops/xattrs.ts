@@ -1,6 +1,6 @@
 /**
- * Extended attributes, and what setting and reading those of llmfs's own does. ATTRIBUTES (attributes.ts) says what each of
- * them means. On a shared mount not everybody may set all of them: see authors.ts.
+ * Extended attributes, and the effects of setting and reading llmfs's own. ATTRIBUTES (attributes.ts) describes each of
+ * them. On a shared mount not every user may set all of them: see authors.ts.
  */
 import { checkSetting, ERROR, GENERATOR, ORIGIN, PROMPT, REGEN, STATE, suggestName } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
@@ -16,11 +16,12 @@ import type { FsContext } from "../context.ts";
 import { inGroup } from "./attributes.ts";
 
 /**
- * Where SELinux is on, the kernel answers for it without us; where it is off, `ls -l` asks for it of every file, until
- * it hears that this filesystem has none (coreutils, src/ls.c:getfilecon_cache()). The kernel keeps no attributes.
+ * With SELinux enabled, the kernel answers for it without asking us. With SELinux disabled, `ls -l` asks for it on
+ * every file until it learns that the filesystem does not support it (coreutils, src/ls.c:getfilecon_cache()). The
+ * kernel does not cache attributes.
  */
 const SELINUX = "security.selinux";
-/** What tmpfs stores. Everything else (but ACLs) is no attribute that this filesystem has. */
+/** The namespaces that tmpfs supports. Apart from ACLs, this filesystem has no other attributes. */
 const NAMESPACES = ["user.", "trusted.", "security."];
 
 /** Maximum number of recently returned origins that are remembered. */
@@ -43,7 +44,7 @@ function deriveXattr(inode: Inode, name: string, mount: FsContext): string | und
   return error && printable(`${error.code}: ${error.message}`);
 }
 
-/** Why a file has no content, or a directory no entries. */
+/** The reason why a file has no content, or a directory no entries. */
 function errorOf(inode: Inode, mount: FsContext): FsError | undefined {
   if (inode.kind === "file") return inode.error;
   return inode.kind === "directory" ? mount.listings.errorOf(inode) : undefined;
@@ -54,7 +55,7 @@ function clip(text: string): Uint8Array {
   return Buffer.from(text).subarray(0, XATTR_SIZE_MAX);
 }
 
-/** Ordinary files have no attributes that nobody set, so that copies of them equal the original everywhere. */
+/** Ordinary files have only attributes that a user set, so that copies of them equal the original everywhere. */
 function listNames(inode: Inode, mount: FsContext): string[] {
   const stored = xattrNames(inode);
   const told: string[] = inode.kind === "file" && inode.state !== "static" ? [STATE] : [];
@@ -66,7 +67,10 @@ export function xattrOperations(mount: FsContext) {
   const { tree, nodes } = mount;
   /** Names for which a warning was logged. */
   const doubted = new Set<string>();
-  /** What was read of ORIGIN, oldest first: who sets the same copies a file with all that it has. */
+  /**
+   * Recently read values of ORIGIN, oldest first. Setting the same value is how a program copies a file with its
+   * attributes.
+   */
   const origins = new Set<string>();
 
   function noteOrigin(value: Uint8Array): void {
@@ -112,8 +116,8 @@ export function xattrOperations(mount: FsContext) {
   }
 
   /**
-   * A copy of a file carries its attributes along, so "ready" and "static" are accepted where they say nothing new.
-   * On a file without content "static" means an empty file from now on; on an empty one "pending" means a generator's.
+   * A copy of a file has the same attributes, so "ready" and "static" are accepted if they change nothing. On a file
+   * without content "static" makes it an empty file; on an empty file "pending" makes it pending.
    */
   function setState(file: RegularFile, state: string): void {
     if (state === "static") return becomeStatic(file);
@@ -174,7 +178,7 @@ export function xattrOperations(mount: FsContext) {
 
     setxattr({ name, value, flags, size, setxattr_flags }, header) {
       const inode = nodes.get(header.nodeid);
-      // Setting it requests a new content and defines nothing.
+      // Setting it requests new content and defines nothing.
       if (name !== REGEN) mount.definitions++;
       if (mount.control.owns(inode)) throw new FsError("EPERM");
       mount.ruleEntries.claim(inode);

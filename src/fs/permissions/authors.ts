@@ -1,11 +1,12 @@
 /**
- * Whose word counts on a mount that several users share (`--allow-other`).
+ * What each user may decide on a mount that several users share (`--allow-other`).
  *
- * The mount works with the rights of the user who mounted it: that user's key, files, programs. So what other users may
- * make it do has limits. Content for a file of theirs is composed with their own permissions. Only whoever owns a file
- * says what it is made from. And which rule of the configuration makes a file is for the mount's owner to say.
+ * The mount works with the rights of the user who mounted it: with that user's key, files and programs. So other users
+ * may use it only within limits. Content for their files is composed with their own permissions. Only the owner of a
+ * file decides what it is generated from. And only the mount's owner decides which rule of the configuration generates
+ * a file.
  *
- * On a mount that is its user's alone there is nobody else, and nothing of this applies.
+ * On a mount that no other user can enter, none of this applies.
  */
 import { DEFAULT_GENERATOR, GENERATOR, ORIGIN, OURS, REFRESH } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
@@ -14,10 +15,10 @@ import type { Inode } from "../../tree/inode.ts";
 import { View } from "./view.ts";
 
 export class Authors {
-  /** Undefined: nobody else can come in. */
+  /** Undefined if no other user can enter the mount. */
   readonly #owner: number | undefined;
 
-  /** `owner` is who mounted a shared mount; absent for one that is not shared. */
+  /** `owner` is the user who mounted a shared mount; absent for any other mount. */
   constructor(owner: number | undefined) {
     this.#owner = owner;
   }
@@ -26,33 +27,34 @@ export class Authors {
     return this.#owner !== undefined;
   }
 
-  /** Whether the user is the one who mounted, or root, from whom nothing is hidden. */
+  /** Whether the user is the one who mounted, or root, who may see everything. */
   trusts(uid: number): boolean {
     return this.#owner === undefined || uid === this.#owner || uid === 0;
   }
 
-  /** The user with whose permissions content for the inode is composed; undefined where everything may be shown. */
+  /** The user with whose permissions content for the inode is composed; undefined if it may use everything. */
   viewerOf({ uid }: Inode): number | undefined {
     return this.trusts(uid) ? undefined : uid;
   }
 
-  /** What may be shown for a viewer. */
+  /** What a viewer may see. */
   viewFor(viewer: number | undefined): View {
     if (!this.shared) return new View(viewer);
     return new View(viewer, (owner) => (viewer === undefined ? this.trusts(owner) : owner === viewer));
   }
 
-  /** Whether what a directory says of the files below it counts for a file of this owner. */
+  /** Whether a directory's settings apply to a file of this owner below it. */
   heeds(directory: Inode, owner: number): boolean {
     return this.trusts(directory.uid) || directory.uid === owner;
   }
 
   /**
-   * Somebody sets an attribute, or removes it (no value). `copies`: another file has the same value. Throws FsError EPERM.
+   * Checks whether a user may set an attribute, or remove it (no value). `copies`: another file has the same value.
+   * Throws EPERM.
    */
   check(inode: Inode, name: string, value: string | undefined, uid: number, copies = false): void {
     if (!name.startsWith(OURS)) return;
-    // It binds a rule, with whatever the rule takes from the path.
+    // The attribute binds the file to a rule, including what the rule takes from the path.
     if (name === ORIGIN && value !== undefined && !copies) throw new FsError("EPERM", `${name} is set by llmfs alone`);
     if (this.trusts(uid)) return;
     const binds = name === GENERATOR && !(inode.kind === "file" && isForEverybody(value));
@@ -62,12 +64,15 @@ export class Authors {
     this.checkAuthor(inode, uid);
   }
 
-  /** Somebody wants another content: what an owner wrote is not for others to have made, nor by another prompt. */
+  /**
+   * Checks whether a user may request new content. Only the owner may replace content that the owner wrote, or use
+   * another prompt.
+   */
   checkRegeneration(file: RegularFile, newPrompt: boolean, uid: number): void {
     if (newPrompt || file.state === "static") this.checkAuthor(file, uid);
   }
 
-  /** Throws FsError EPERM for somebody who may write to the file, and does not own it. */
+  /** Throws EPERM for a user who may write to the file but does not own it. */
   checkAuthor(inode: Inode, uid: number): void {
     if (!this.trusts(uid) && inode.uid !== uid) {
       throw new FsError("EPERM", "only the owner of a file says what it is made from");

@@ -1,10 +1,10 @@
-/** The groups of a user, by /etc/passwd and /etc/group: what login(1) would give, without asking a directory service. */
+/** The groups of a user according to /etc/passwd and /etc/group, as after login(1), without a directory service. */
 import { readFileSync, statSync } from "node:fs";
 
 const FILES = { passwd: "/etc/passwd", group: "/etc/group" };
 
 interface UserTable {
-  /** What the files were when they were read. */
+  /** The version of the files that were read. */
   readonly version: string;
   readonly names: ReadonlyMap<number, { readonly name: string; readonly gid: number }>;
   readonly members: ReadonlyMap<string, ReadonlySet<number>>;
@@ -12,7 +12,7 @@ interface UserTable {
 
 let users: UserTable | undefined;
 
-/** Empty for a user whom the files do not know: less can be seen then, not more. */
+/** Empty for a user who is not in the files: that grants less, not more. */
 export function groupsOf(uid: number, files = FILES): ReadonlySet<number> {
   const version = [files.passwd, files.group].map(versionOf).join(" ");
   if (users?.version !== version) users = { version, names: namesIn(files.passwd), members: membersIn(files.group) };
@@ -25,7 +25,7 @@ function versionOf(file: string): string {
   return stats === undefined ? `${file}: none` : `${file} ${stats.ino} ${stats.size} ${stats.mtimeMs}`;
 }
 
-/** As getpwuid(3): of several lines with the same number the first counts. */
+/** As getpwuid(3): of several lines with the same number the first one counts. */
 function namesIn(file: string): UserTable["names"] {
   const names = new Map<number, { readonly name: string; readonly gid: number }>();
   for (const [name = "", , uid, gid] of fieldsOf(file)) {

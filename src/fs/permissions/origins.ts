@@ -1,6 +1,6 @@
 /**
- * Rules go by paths. On a shared mount, others may have the permission to rename what the user who mounted has made;
- * which rule it falls under, and with which words of the path, is not for them to say.
+ * Rules match paths. On a shared mount, other users may be allowed to rename files of the user who mounted, but must
+ * not decide by that which rule generates a file, or with which parts of the path.
  */
 
 import { GENERATOR, ORIGIN } from "../../attributes.ts";
@@ -14,13 +14,16 @@ import type { FsCore } from "../core.ts";
 import { pathToMake } from "../lazy/request.ts";
 import type { Authors } from "./authors.ts";
 
-/** What it uses of the mount. */
+/** The parts of the mount that it uses. */
 interface OriginsContext extends Pick<FsCore, "tree"> {
   readonly authors: Authors;
   readonly onDemandFiles: { readonly enabled: boolean };
 }
 
-/** Call it before the names change; what it returns, when they have: what moved stays bound to the path that it had. */
+/**
+ * Call this before the names change, and the returned function afterwards: the moved files stay bound to their old
+ * paths.
+ */
 export function keepOrigins(mount: OriginsContext, moved: readonly (Inode | undefined)[], uid: number): () => void {
   const { tree, authors } = mount;
   if (authors.trusts(uid)) return () => {};
@@ -45,7 +48,7 @@ export function keepOrigins(mount: OriginsContext, moved: readonly (Inode | unde
   };
 }
 
-/** Whether rules go by the path of it. What is static is made by nothing, until its owner says otherwise. */
+/** Whether rules apply to the inode by its path. A static file is not generated until its owner changes that. */
 function isBound({ authors, onDemandFiles }: OriginsContext, inode: Inode): boolean {
   if (inode.kind === "file") return inode.state !== "static" && authors.trusts(inode.uid);
   if (inode.kind !== "directory") return false;
@@ -57,8 +60,8 @@ function pathOf(tree: Tree, inode: Inode): string | undefined {
 }
 
 /**
- * The path that rules go by for a name that is asked for in a directory. Undefined: they make nothing there, because
- * another user has the directory, and may have given it any name.
+ * Returns the path that rules match for a name in a directory. Undefined if they match nothing there, because the
+ * directory belongs to another user, who may have given it any name.
  */
 export function rulePathOf(
   { tree, authors }: Pick<OriginsContext, "tree" | "authors">,

@@ -1,6 +1,6 @@
 /**
- * What one user may see of the tree: the methods of the port (rpc-handlers.ts), with the permission checks that the kernel
- * would make for that user. The kernel itself makes none for what a generator reads through the port.
+ * What one user may see of the tree: the methods of the port (rpc-handlers.ts), with the permission checks that the
+ * kernel would make for that user. The kernel itself makes none for what a generator reads through the port.
  */
 import { FsError } from "../../errno.ts";
 import type { Directory } from "../../tree/directory.ts";
@@ -12,7 +12,7 @@ import type { ResolveOptions } from "../../tree/resolve.ts";
 import type { Walked } from "../../tree/walk.ts";
 import { groupsOf } from "./groups.ts";
 
-/** Where everybody may make names, and only the owner of one takes it away. */
+/** Mode bits of a directory in which every user may create names, but only the owner of a name may remove it. */
 const FOR_EVERYBODY = 0o1002;
 
 export class View {
@@ -20,8 +20,8 @@ export class View {
   readonly #follows: ((owner: number) => boolean) | undefined;
 
   /**
-   * Without a user, everything can be seen. `follows`: whose symlinks are followed out of directories in which everybody
-   * may make some; absent: everybody's.
+   * Without a user, everything is visible. `follows`: the owner whose symlinks are followed out of world-writable
+   * directories; absent: those of every owner.
    */
   constructor(uid: number | undefined, follows?: (owner: number) => boolean) {
     this.#follows = follows;
@@ -30,7 +30,9 @@ export class View {
     this.#who = { uid, inGroup: (gid) => groups.has(gid) };
   }
 
-  /** For Tree.resolve. It throws EACCES before anything tells whether there is something behind a closed directory. */
+  /**
+   * Options for Tree.resolve. It throws EACCES before anything reveals whether a path behind a closed directory exists.
+   */
   resolveOptions(path: string, follow: boolean): ResolveOptions {
     return {
       follow,
@@ -47,7 +49,7 @@ export class View {
     }
   }
 
-  /** What of a walk of the tree can be seen: what can be read, in directories that can be read and searched. */
+  /** Yields the visible part of a walk: what can be read, in directories that can be read and searched. */
   *filterVisible(walk: Iterable<Walked>): Generator<Walked> {
     let closed: string | undefined;
     for (const one of walk) {
@@ -68,7 +70,7 @@ export class View {
     return this.#may(directory, MAY_EXEC);
   }
 
-  /** Throws FsError EACCES. */
+  /** Throws EACCES. */
   check(inode: Inode, wanted: number, path: string): void {
     if (!this.#may(inode, wanted)) {
       throw new FsError("EACCES", `user ${this.#who?.uid}, who owns the file to be made, may not read it`, { path });

@@ -1,34 +1,34 @@
-/** An attempt to make a content or a listing, those who wait for it, and what comes of it. Types only: see waiters.ts. */
+/** An attempt to generate content or a listing, its waiters, and its outcome. Types only: see waiters.ts. */
 import type { FsError } from "../../errno.ts";
 import type { GeneratedContent, Listing, Stage } from "../../rpc/generation.ts";
 import type { Inode } from "../../tree/inode.ts";
 import type { PartialContent } from "../lazy/partial-content.ts";
 
 export interface Waiter {
-  /** The parked request, for those of the kernel; a number below 0 for what a control file was asked to have made. */
+  /** The parked request, for the kernel's waiters; a negative number for a waiter of the control channel. */
   readonly unique?: number;
-  /** The attempt whose generator reads this one, for those of generators. */
+  /** The attempt whose generator reads this one, for waiters that are generators. */
   readonly requester?: Attempt;
-  /** The thread that waits, for those of the kernel. It may be one of a program that makes a content. */
+  /** The waiting thread, for the kernel's waiters. It may belong to a program that generates content. */
   readonly pid?: number;
-  /** It is there. */
+  /** Called when the content or listing is there. */
   done(): void;
   fail(error: FsError): void;
 }
 
-/** A content that is complete: its bytes are in the message, or in the draft that pieces were added to. */
+/** Complete content: its bytes are in the message, or in the draft to which pieces were added. */
 export interface ArrivedContent extends GeneratedContent {
   readonly draft?: PartialContent;
 }
 
-/** What comes of an attempt. Each method but `left` is called at most once, and then the attempt has ended. */
+/** Handles the outcome of an attempt. Each method except `onLeft` is called at most once, and ends the attempt. */
 export interface AttemptHandler {
   onContent?(content: ArrivedContent): void;
   onListing?(listing: Listing): void;
   onFailure(error: FsError): void;
-  /** Nobody waits any more, or the mount is gone. */
+  /** Called when nothing waits any more, or the mount is gone. */
   onCallOff(): void;
-  /** The last waiter left; somebody may come in time (see grace.ts). May call the attempt off. */
+  /** Called when the last waiter left; another may come in time (see grace.ts). May cancel the attempt. */
   onLeft?(): void;
 }
 
@@ -37,14 +37,16 @@ export interface Attempt {
   readonly inode: Inode;
   readonly waiters: Set<Waiter>;
   readonly handler: AttemptHandler;
-  /** What came of its content so far, if it comes in pieces. */
+  /** The content received so far, if it comes in pieces. */
   draft: PartialContent | undefined;
-  /** The program that makes it, if one does. */
+  /** The program that generates it, if there is one. */
   maker: number | undefined;
   stage: Stage;
-  /** It is made for its own sake, whether or not somebody waits. */
+  /** It runs for its own sake, whether or not anything waits for it. */
   readonly standing: boolean;
-  /** Of the tree when it began: as FsCore.definitions, and with everything that may go into a request. */
+  /**
+   * The state of the tree when it began: FsCore.definitions, and a counter of everything that a request may contain.
+   */
   readonly definitions: number;
   readonly contents: number;
   /** The attempts that have a waiter on this one's behalf. */

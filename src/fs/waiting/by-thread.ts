@@ -1,16 +1,16 @@
 /**
- * Notes about callers, kept from one request of a thread to another.
+ * Notes about callers, kept from one request of a thread to its next.
  *
- * All that a request says of its caller is the number of a thread. The thread may end without coming back, and its
- * number may be given to another thread. So a note expires, it is compared with the time at which the thread was
- * started, and when there are too many, the oldest gives way.
+ * All that a request says about its caller is a thread number. The thread may end without sending another request, and
+ * its number may be reused. So a note expires, is compared with the time at which the thread was started, and is
+ * dropped if there are too many newer ones.
  */
 import { startTimeOf } from "../../procfs.ts";
 
 interface Note<T> {
   readonly value: T;
   readonly until: number;
-  /** Undefined where /proc does not show the thread. */
+  /** Undefined if /proc does not show the thread. */
   readonly started: string | undefined;
 }
 
@@ -19,12 +19,14 @@ export interface Limits {
   readonly notes: number;
 }
 
-/** The number of a thread of a process namespace that ours does not contain: all such threads have this one. */
+/**
+ * The thread number in requests from another process namespace that ours does not contain: all such threads have it.
+ */
 export const NOBODY = 0;
 
 export class ByThread<T> {
   readonly #limits: Limits;
-  /** Oldest first; as all last equally long, those that have expired are in front. */
+  /** Oldest first. As all notes last equally long, the expired ones come first. */
   readonly #notes = new Map<number, Note<T>>();
 
   constructor(limits: Limits) {
@@ -35,7 +37,7 @@ export class ByThread<T> {
     return this.#notes.size;
   }
 
-  /** In the place of the note that the thread has. Precondition: it is not NOBODY. */
+  /** Replaces the thread's note. Precondition: the thread is not NOBODY. */
   set(thread: number, value: T): void {
     this.#notes.delete(thread);
     this.#makeRoom();
@@ -43,7 +45,7 @@ export class ByThread<T> {
     this.#notes.set(thread, { value, until, started: startTimeOf(thread) });
   }
 
-  /** The note of this thread, if it still holds. */
+  /** Returns the thread's note if it is still valid. */
   get(thread: number): T | undefined {
     const note = this.#notes.get(thread);
     if (note === undefined) return undefined;

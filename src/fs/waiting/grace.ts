@@ -1,30 +1,30 @@
 /**
- * What becomes of a generation when its last waiter leaves.
+ * What happens to a generation when its last waiter leaves.
  *
- * A request to a model may be paid for already, and a program that was interrupted often tries again. So work that is
- * under way goes on for a moment, and whoever comes in that time waits for it as if it had never been left. It is called
- * off earlier if another generation needs the place that it occupies. Work that has not begun is called off at once:
- * nothing is lost with it, and nothing is spent on what nobody wants.
+ * A request to a model may already be charged, and an interrupted program is often started again. So work in progress
+ * continues for a moment, and a reader who comes in that time waits for it as if it had never been left. It is
+ * cancelled earlier if another generation needs its slot. Work that has not begun is cancelled at once: nothing is
+ * lost, and nothing is spent on unwanted content.
  */
 
 import type { Attempt } from "./attempt.ts";
 import type { Timer, Timers } from "./timers.ts";
 
-/** How long work goes on that nobody waits for: enough for a person to type the command again. */
+/** How long work without a waiter continues: long enough to type the command again. */
 export const GRACE_MS = 3000;
-/** The same while others are held up: enough for a program to try again. */
+/** The same while other generations are held up: long enough for a program to try again. */
 export const SHORT_GRACE_MS = 500;
 
 interface Left {
   readonly since: number;
-  /** The thread that left it last. */
+  /** The thread that left last. */
   readonly thread: number | undefined;
   timer: Timer;
 }
 
 export interface GraceOptions {
   readonly timers: Timers;
-  /** Whether a generation that somebody waits for is held up for lack of a place. */
+  /** Whether a generation with waiters is held up because no slot is free. */
   readonly isCrowded: () => boolean;
   readonly callOff: (attempt: Attempt) => void;
 }
@@ -37,13 +37,13 @@ export class Grace {
     this.#options = options;
   }
 
-  /** Its last waiter left it, at that time; `thread` is the waiter's if it was one of the kernel's. */
+  /** The last waiter left the attempt at that time; `thread` is the waiter's, if the kernel sent its request. */
   begin(attempt: Attempt, thread: number | undefined, since = this.#options.timers.now): void {
     this.#left.set(attempt, { since, thread, timer: NONE });
     this.check(attempt);
   }
 
-  /** Somebody waits for it again, or it is over. Returns since when nobody did. */
+  /** The attempt has a waiter again, or has ended. Returns since when it had none. */
   end(attempt: Attempt): number | undefined {
     const left = this.#left.get(attempt);
     left?.timer.cancel();
@@ -55,12 +55,12 @@ export class Grace {
     return this.#left.has(attempt);
   }
 
-  /** Whether this thread was the last that waited, and may come back. */
+  /** Whether this thread was the last waiter, and may come back. */
   wasLeftBy(attempt: Attempt, thread: number | undefined): boolean {
     return thread !== undefined && thread !== 0 && this.#left.get(attempt)?.thread === thread;
   }
 
-  /** To be called when the attempt's stage changes: calls it off if its time is over, which may be now. */
+  /** Call this when the attempt's stage changes. It cancels the attempt if its time is over, which may be at once. */
   check(attempt: Attempt): void {
     const left = this.#left.get(attempt);
     if (left === undefined) return;
@@ -73,7 +73,7 @@ export class Grace {
     left.timer = timers.schedule(next - elapsed, () => this.check(attempt));
   }
 
-  /** To be called when a generation is held up. */
+  /** Call this when a generation is held up. */
   checkAll(): void {
     for (const attempt of [...this.#left.keys()]) this.check(attempt);
   }

@@ -1,22 +1,23 @@
 /**
  * Signals that reach a program while it waits for us.
  *
- * For any signal the kernel sends one INTERRUPT, also for those that a program never notices on another filesystem:
- * stop and continue, a timer, a resized terminal, a child that ended; and for what is no signal, such as a debugger or the
- * freezer of a container. It does not say which. If the wait ended with EINTR for all of them, most programs would fail.
+ * For any signal the kernel sends one INTERRUPT, even for signals that a program never notices on other filesystems:
+ * stop and continue, a timer, a resized terminal, a child that ended. It also sends one for things that are not
+ * signals, such as a debugger or the freezer of a container. It does not say which. If the wait ended with EINTR for
+ * all of them, most programs would fail.
  *
  * So the caller's signals are looked up in /proc, and the wait ends only if one of them
  * - ends the program: SIGKILL, or a signal without a handler whose default action is to terminate;
- * - is one by which people and supervisors end or interrupt programs, and has a handler: SIGHUP, SIGINT, SIGQUIT, SIGABRT,
- *   SIGTERM. The program has to run its handler, and most of them expect EINTR.
+ * - is one of SIGHUP, SIGINT, SIGQUIT, SIGABRT and SIGTERM, with which people and supervisors end or interrupt
+ *   programs, and has a handler. The program has to run its handler, and usually expects EINTR.
  * Handlers of all other signals run when the wait is over, as they do when a program waits for a disk. That includes
  * SIGALRM: whether a timer ticks or limits the time of a read cannot be seen from outside.
  *
- * The kernel sends no second INTERRUPT, and after the first it no longer wakes the caller for any signal, not even for
- * SIGKILL, as long as the request is not answered (fs/fuse/dev.c:request_wait_answer). So a caller whose wait goes on
- * is looked at again from time to time.
+ * The kernel sends no second INTERRUPT. After the first it no longer wakes the caller for any signal, not even for
+ * SIGKILL, until the request is answered (fs/fuse/dev.c:request_wait_answer). So a caller whose wait continues is
+ * checked again from time to time.
  *
- * A caller that /proc does not show (see procfs.ts) gets EINTR at once: nobody could end it otherwise.
+ * A caller that /proc does not show (see procfs.ts) gets EINTR at once: otherwise nothing could end its wait.
  */
 import type { ThreadSignals } from "../../procfs.ts";
 import type { Timers } from "./timers.ts";
@@ -24,14 +25,14 @@ import type { Timers } from "./timers.ts";
 const [SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGTERM] = [1, 2, 3, 6, 15];
 const [SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH] = [17, 18, 19, 20, 21, 22, 23, 28];
 
-/** By a handler for one of these, a program asks to be interrupted. */
+/** By handling one of these signals, a program asks to be interrupted. */
 const INTERRUPTING = setOf(SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGTERM);
 /** Without a handler these stop the program, continue it, or do nothing: signal(7). All others terminate it. */
 const HARMLESS = setOf(SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH);
 
 /** A person who presses Ctrl-C does not notice this delay. */
 const LOOK_MS = 50;
-/** One look takes 30 to 60 µs; if many wait, they are looked at in turns. */
+/** One check takes 30 to 60 µs; if many callers wait, they are checked in turns. */
 const LOOK_AT_MOST_MS = 2;
 
 export interface InterruptsOptions {
@@ -45,7 +46,10 @@ export interface InterruptsOptions {
 
 export class Interrupts {
   readonly #options: InterruptsOptions;
-  /** Requests whose wait goes on although the kernel reported a signal, and their callers. The next to be looked at first. */
+  /**
+   * Requests whose wait continues although the kernel reported a signal, with their callers. The next one to check
+   * comes first.
+   */
   readonly #watched = new Map<number, number>();
   #watching = false;
 
@@ -53,7 +57,7 @@ export class Interrupts {
     this.#options = options;
   }
 
-  /** The kernel reports a signal to the thread that waits for this request. False if the request does not wait here. */
+  /** Handles a signal to the thread that waits for this request. Returns false if the request does not wait here. */
   handleInterrupt(unique: number, thread: number): boolean {
     const { end, isWaiting } = this.#options;
     if (this.#endsWait(thread)) return end(unique);
@@ -93,7 +97,7 @@ export class Interrupts {
   }
 }
 
-/** Whether a thread with these signals is to return from its wait. */
+/** Whether a thread with these signals has to return from its wait. */
 export function endsWait({ pending, caught }: ThreadSignals): boolean {
   const handled = pending & caught;
   return (handled & INTERRUPTING) !== 0n || (pending & ~caught & ~HARMLESS) !== 0n;

@@ -1,4 +1,6 @@
-/** Timers of the filesystem thread, which has no event loop: the loop over /dev/fuse asks when to wake and runs them. */
+/**
+ * Timers of the filesystem thread, which has no event loop: the loop over /dev/fuse asks when to wake up and runs them.
+ */
 
 /** Requests are answered in between. */
 const LONGEST_RUN_MS = 5;
@@ -9,16 +11,16 @@ interface TimerEntry {
 }
 
 export interface Timer {
-  /** Harmless once it has run. */
+  /** Does nothing once the timer has run. */
   cancel(): void;
 }
 
 export class Timers {
   readonly #now: () => number;
-  /** The next one last. */
+  /** Sorted; the next timer is the last element. */
   readonly #entries: TimerEntry[] = [];
 
-  /** `now`: milliseconds of a clock that never goes back. */
+  /** `now` returns milliseconds of a clock that never goes back. */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
   }
@@ -27,10 +29,10 @@ export class Timers {
     return this.#now();
   }
 
-  /** Runs the work once, in this many milliseconds. It must be short, and must not throw. */
+  /** Runs the work once, after this many milliseconds. It must be short, and must not throw. */
   schedule(milliseconds: number, work: () => void): Timer {
     const entry = { at: this.#now() + milliseconds, work };
-    // Of those that are due at the same time, the oldest comes first.
+    // Of timers that are due at the same time, the oldest runs first.
     let from = 0;
     for (let to = this.#entries.length; from < to; ) {
       const middle = (from + to) >>> 1;
@@ -41,13 +43,13 @@ export class Timers {
     return { cancel: () => this.#cancel(entry) };
   }
 
-  /** Milliseconds until the next one is due, 0 if it is; undefined if there is none. */
+  /** Milliseconds until the next timer is due, 0 if it already is; undefined if there is none. */
   get due(): number | undefined {
     const next = this.#entries.at(-1);
     return next && Math.max(0, next.at - this.#now());
   }
 
-  /** Runs those that are due, for a few milliseconds; what is left then is due at once. False if there was none. */
+  /** Runs the timers that are due, for a few milliseconds; the rest stays due. Returns false if none was due. */
   run(): boolean {
     const now = this.#now();
     let any = false;

@@ -1,10 +1,10 @@
 /**
- * Who waits for what the other thread makes: the content of a file, a newer content, the entries of a directory.
+ * The waiters for what the other thread produces: the content of a file, newer content, the entries of a directory.
  *
- * An attempt is known to the other thread by its ticket; an answer to a ticket that is no longer wanted is dropped.
- * Waiters are requests of the kernel, which are parked, and generators that read; the latter may wait for each other in
- * a circle, which is refused here. When an attempt ends, in whatever way, so do the waits on its behalf: a file that
- * another was to be made from is called off with it, unless somebody else waits for it too.
+ * The other thread identifies an attempt by its ticket; an answer to a ticket that is no longer wanted is dropped.
+ * Waiters are parked requests of the kernel, and generators that read. The latter may wait for each other in a cycle,
+ * which is rejected here. When an attempt ends, in whatever way, the waits on its behalf end too: a file that another
+ * was to be generated from is cancelled with it, unless something else waits for it.
  */
 
 import { ORIGIN } from "../../attributes.ts";
@@ -23,7 +23,7 @@ import type { Attempt, AttemptHandler, Waiter } from "./attempt.ts";
 import { Grace } from "./grace.ts";
 import type { Timers } from "./timers.ts";
 
-/** What it uses of the mount. */
+/** The parts of the mount that it uses. */
 interface WaitersContext extends FsCore {
   readonly ruleEntries: Pick<RuleEntries, "makeRoom">;
 }
@@ -35,10 +35,10 @@ export class Waiters {
   readonly #byTicket = new Map<number, Attempt>();
   readonly #byInode = new Map<Inode, Set<Attempt>>();
   readonly #byUnique = new Map<number, { readonly attempt: Attempt; readonly waiter: Waiter }>();
-  /** Held up for lack of a place. */
+  /** Attempts that are held up because no slot is free. */
   readonly #queued = new Set<Attempt>();
   readonly #grace: Grace;
-  /** Attempts that are over, and since when nobody had wanted them: the waits on their behalf are still to be ended. */
+  /** Attempts that have ended, and since when they had no waiters. The waits on their behalf still have to be ended. */
   readonly #over: { readonly reader: Attempt; readonly since: number | undefined }[] = [];
   #endingReads = false;
 
@@ -52,7 +52,7 @@ export class Waiters {
     });
   }
 
-  /** Holds the inode until the attempt ends: a generator that waits has no handle. */
+  /** Holds the inode until the attempt ends, because a generator that waits has no handle. */
   open(inode: Inode, handler: AttemptHandler, standing = false): Attempt {
     const attempt: Attempt = {
       ticket: this.#nextTicket++,
@@ -78,8 +78,8 @@ export class Waiters {
   }
 
   /**
-   * The waiter, on behalf of what its program makes if it is one that a generator started. Throws EDEADLK where it would
-   * wait for itself.
+   * Returns the waiter. If its program was started by a generator, it waits on behalf of what that generator makes.
+   * Throws EDEADLK if it would wait for itself.
    */
   admit(inode: Inode, waiter: Waiter): Waiter {
     if (waiter.requester !== undefined) this.refuseCycle(inode, waiter.requester);
@@ -112,7 +112,7 @@ export class Waiters {
     };
   }
 
-  /** This program makes the content: what it and its children open is read on the content's behalf. */
+  /** This program generates the content: what it and its children open is read on the content's behalf. */
   setMaker(ticket: number, pid: number): void {
     const maker = this.#byTicket.get(ticket);
     if (maker === undefined) return;
@@ -123,7 +123,7 @@ export class Waiters {
       for (const waiter of waiters) {
         if (waiter.requester === undefined && waiter.pid !== undefined) this.#recheck(attempt, waiter);
       }
-      // An attempt that had no waiters to begin with is kept: it runs for another reason.
+      // An attempt that never had a waiter is kept: it runs for another reason.
       if (waiters.length > 0 && attempt.waiters.size === 0) this.callOff(attempt);
     }
   }
@@ -138,7 +138,7 @@ export class Waiters {
     }
   }
 
-  /** What a thread's program is making, by what /proc says of it and of its parents. */
+  /** Returns the attempt for which a thread's program works, according to /proc about it and its parents. */
   #findRequester(pid: number | undefined): Attempt | undefined {
     if (pid === undefined || pid === 0) return undefined;
     const makers = new Map<number, Attempt>();
@@ -156,7 +156,7 @@ export class Waiters {
     if (waiter.unique !== undefined) this.#byUnique.set(waiter.unique, { attempt, waiter });
   }
 
-  /** The next bytes of a content. Answers "taken" whatever becomes of them: somebody waits for that. */
+  /** Stores the next bytes of content. Always answers "taken", because the other thread waits for that. */
   takePiece(ticket: number, bytes: Uint8Array): void {
     const attempt = this.#byTicket.get(ticket);
     try {
@@ -189,7 +189,7 @@ export class Waiters {
     this.#byTicket.get(ticket)?.handler.onFailure(error);
   }
 
-  /** How far the other thread has come with it. */
+  /** Notes the stage that the other thread reports. */
   setStage(ticket: number, stage: Stage): void {
     const attempt = this.#byTicket.get(ticket);
     if (attempt === undefined) return;
@@ -201,8 +201,8 @@ export class Waiters {
   }
 
   /**
-   * A waiter leaves: it gets EINTR. False if none of this name waits here. `forGood`: it will not come back, so what nobody
-   * else waits for is called off at once.
+   * Removes a waiter, which gets EINTR. Returns false if no such waiter exists. `forGood`: it will not come back, so an
+   * attempt without other waiters is cancelled at once.
    */
   leave(unique: number, forGood = false): boolean {
     const found = this.#byUnique.get(unique);
@@ -214,19 +214,19 @@ export class Waiters {
     return true;
   }
 
-  /** Whether nobody waits for it any longer. */
+  /** Whether nothing waits for the attempt any longer. */
   isLeft(attempt: Attempt): boolean {
     return this.#grace.isLeft(attempt);
   }
 
-  /** Whether a thread, interrupted in its wait for this attempt, comes back before anybody else. */
+  /** Whether a thread, interrupted in its wait for this attempt, comes back before any other waiter. */
   isResumedBy(attempt: Attempt, thread: number | undefined): boolean {
     return this.#grace.wasLeftBy(attempt, thread) && attempt.definitions === this.#mount().definitions;
   }
 
   /**
-   * The attempt, if it is good enough for somebody who comes now. One that nobody waits for is called off if its content
-   * would be out of date: somebody may have interrupted it in order to change what it is made from.
+   * Returns the attempt if a new waiter can use it. An attempt without waiters is cancelled if its content would be out
+   * of date: a user may have interrupted it in order to change what it is generated from.
    */
   reuse(attempt: Attempt | undefined, thread: number | undefined): Attempt | undefined {
     if (attempt === undefined || !this.isLeft(attempt) || this.isResumedBy(attempt, thread)) return attempt;
@@ -235,7 +235,7 @@ export class Waiters {
     return undefined;
   }
 
-  /** The mount is gone, and with it whoever waited. */
+  /** The mount is gone, and all waiters with it. */
   clear(): void {
     // All waiters get ENODEV, in whatever order they end.
     this.#endingReads = true;
@@ -249,7 +249,7 @@ export class Waiters {
     this.#post({ type: "cancel", ticket: attempt.ticket });
   }
 
-  /** Forgets the attempt and answers all who wait for it, whatever becomes of one of them. */
+  /** Forgets the attempt and answers all its waiters, even if answering one of them fails. */
   end(attempt: Attempt, answer: (waiter: Waiter) => void): void {
     this.#byTicket.delete(attempt.ticket);
     const others = this.#byInode.get(attempt.inode);
@@ -275,7 +275,7 @@ export class Waiters {
     this.#mount().tree.drop(attempt.inode);
   }
 
-  /** What an attempt reads is not wanted on its behalf once it is over. That may end others, and so on down a chain. */
+  /** Ends the waits on behalf of attempts that are over. That may end others, and so on down a chain. */
   #endReads(): void {
     if (this.#endingReads) return;
     this.#endingReads = true;
@@ -292,7 +292,7 @@ export class Waiters {
     this.#endingReads = false;
   }
 
-  /** After a waiter has left. */
+  /** Call this after a waiter has left. */
   #beginGraceIfLeft(attempt: Attempt, thread: number | undefined, since?: number): void {
     if (attempt.waiters.size > 0 || attempt.standing) return;
     this.#grace.begin(attempt, thread, since);
@@ -309,7 +309,7 @@ export class Waiters {
     waiter.fail(why);
   }
 
-  /** Follows who waits for whom from `inode` on; if that leads back to the requester, nobody would ever be answered. */
+  /** Follows the waits from `inode`. If they lead back to the requester, none of them would ever be answered. */
   refuseCycle(inode: Inode, requester: Attempt): void {
     const reads = (at: Inode) => [...(this.#byInode.get(at) ?? [])].flatMap((attempt) => [...attempt.reads]);
     const way = findWay(inode, requester.inode, (at) => reads(at).map((attempt) => attempt.inode));

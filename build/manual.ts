@@ -44,7 +44,8 @@ This page is written by \`npm run docs\` from the program itself; a test compare
   \`save DIR -\`, \`generate\` and \`generators test\` write their result unchanged, unless it goes to a terminal.
 - Write the value of a flag after a space or an equals sign: \`--size 512M\`, \`--size=512M\`. \`--\` ends the flags.
 - Unknown flags, extra arguments, missing values and repeated flags are errors, reported before anything is done.
-- \`llmfs DIR …\` is short for \`llmfs mount DIR …\`; \`llmfs help COMMAND\` is the same as \`llmfs COMMAND --help\`.
+- \`llmfs DIR …\` is short for \`llmfs mount DIR …\`, unless DIR does not exist and resembles a command;
+  \`llmfs help COMMAND\` is the same as \`llmfs COMMAND --help\`.
 - A number without a unit means seconds or bytes: \`--timeout 90\`, \`--size 1048576\`.
 
 ## Text or file

@@ -4,25 +4,18 @@
  * A command is loaded when it is called, so that `--version` and `unmount` do not load the filesystem or the model.
  */
 import { existsSync } from "node:fs";
-import packageJson from "../../package.json" with { type: "json" };
 import { UsageError } from "../app/errors.ts";
 import { findNearest } from "../text/did-you-mean.ts";
-import type { Command } from "./args/command.ts";
+import type { CommandEntry, CommandTable } from "./args/command.ts";
 import { formatCommandHelp, formatGeneralHelp, formatUsage } from "./args/help.ts";
 import { EXIT } from "./output/exit-codes.ts";
 import { say, show } from "./output/terminal.ts";
-
-interface CommandEntry {
-  readonly summary: string;
-  load(): Promise<Command>;
-}
-
-const VERSION = packageJson.version;
+import { VERSION } from "./version.ts";
 
 const DESCRIPTION =
   "Mount a directory tree described by a prompt. Each file is generated the first time something reads it.";
 
-export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry>([
+export const COMMANDS: CommandTable = new Map<string, CommandEntry>([
   ["mount", { summary: "Mount a filesystem at DIR", load: async () => (await import("./commands/mount.ts")).mount }],
   ["unmount", { summary: "Unmount DIR", load: async () => (await import("./commands/unmount.ts")).unmount }],
   ["run", { summary: "Run a command in a temporary mount", load: async () => (await import("./commands/run.ts")).run }],
@@ -84,6 +77,21 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
       load: async () => (await import("./commands/demo.ts")).demo,
     },
   ],
+  [
+    "completions",
+    {
+      summary: "Print a completion script for bash, zsh or fish",
+      load: async () => (await import("./commands/completions.ts")).createCompletions(COMMANDS, ALIASES),
+    },
+  ],
+  [
+    "man",
+    {
+      summary: "Print the man page",
+      load: async () => (await import("./commands/man.ts")).createMan(DESCRIPTION, COMMANDS, ALIASES),
+    },
+  ],
+  ["version", { summary: "Show the version", load: async () => (await import("./commands/version.ts")).version }],
 ]);
 
 /** Other names of commands. */
@@ -91,6 +99,15 @@ const ALIASES: ReadonlyMap<string, string> = new Map([["umount", "unmount"]]);
 
 /** The valid first words of a command line. */
 const WORDS = [...COMMANDS.keys(), ...ALIASES.keys(), "help"];
+
+/** Words that other tools have for a command. They are suggested, not accepted. */
+const SYNONYMS: ReadonlyMap<string, string> = new Map([
+  ["start", "mount"],
+  ["eject", "unmount"],
+  ["stop", "unmount"],
+  ["exec", "run"],
+  ["dump", "save"],
+]);
 
 /** Runs one command line and resolves with the exit status. Never rejects. */
 export async function llmfs(argv: readonly string[]): Promise<number> {
@@ -138,7 +155,7 @@ function findCommand(word: string): [name: string, entry: CommandEntry] | undefi
   return entry === undefined ? undefined : [name, entry];
 }
 
-function throwUnknownCommand(word: string, guess = findNearest(word, WORDS)): never {
+function throwUnknownCommand(word: string, guess = SYNONYMS.get(word) ?? findNearest(word, WORDS)): never {
   throw new UsageError(`unknown command ${word}${guess === undefined ? "" : `; did you mean ${guess}?`}`);
 }
 
@@ -148,7 +165,7 @@ function chooseCommand(argv: readonly string[]): [name: string, entry: CommandEn
   const found = findCommand(first);
   if (found !== undefined) return [...found, argv.slice(1)];
   if (!first.startsWith("-") && !first.includes("/") && !existsSync(first)) {
-    const guess = findNearest(first, WORDS);
+    const guess = SYNONYMS.get(first) ?? findNearest(first, WORDS);
     if (guess !== undefined) throwUnknownCommand(first, guess);
   }
   const mount = COMMANDS.get("mount");

@@ -15,6 +15,15 @@ test("--version prints program and version to standard output", async () => {
   expect(await llmfs("--version")).toEqual({ status: 0, stdout: `llmfs ${packageJson.version}\n`, stderr: "" });
 });
 
+test("version prints the same line, and with --json what the program is made of", async () => {
+  expect(await llmfs("version")).toEqual(await llmfs("--version"));
+  const { status, stdout } = await llmfs("version", "--json");
+  expect([status, JSON.parse(stdout)]).toEqual([
+    0,
+    { version: packageJson.version, bun: Bun.version, platform: process.platform, arch: process.arch },
+  ]);
+});
+
 test("--help names every command", async () => {
   const { status, stdout, stderr } = await llmfs("--help");
   expect([status, stderr]).toEqual([0, ""]);
@@ -62,6 +71,8 @@ describe("a wrong command line exits with status 2, prints the reason and the us
     ["a misspelt umount", ["umuont", "/tmp"], "unknown command umuont; did you mean umount?"],
     ["umount without a mountpoint", ["umount"], "DIR is missing"],
     ["a misspelt command", ["moutn", "/tmp"], "unknown command moutn; did you mean mount?"],
+    ["a word nearly a command in place of DIR", ["verson"], "unknown command verson; did you mean version?"],
+    ["another tool's word for a command", ["stop", "/tmp"], "unknown command stop; did you mean unmount?"],
     ["a surplus argument", ["unmount", "/a", "/b"], 'unexpected argument "/b"'],
     ["a surplus argument after --version", ["--version", "x"], 'unexpected argument "x"'],
     ["a missing argument", ["save", "/tmp"], "FILE is missing"],

@@ -62,3 +62,11 @@ export function defineCommand<const T extends ArgsDef>(definition: Definition<T>
 function absentValue(arg: ArgDef | undefined): false | undefined {
   return arg?.type === "boolean" ? false : undefined;
 }
+
+export interface CommandEntry {
+  readonly summary: string;
+  load(): Promise<Command>;
+}
+
+/** Every command by name, in the order in which help lists them. */
+export type CommandTable = ReadonlyMap<string, CommandEntry>;

@@ -38,6 +38,16 @@ export function normalizeArguments(argv: readonly string[], args: ArgsDef, rest?
   return new Reader(argv, args, rest).read();
 }
 
+/** Throws UsageError for a word that is none of the choices. */
+export function requireChoice<T extends string>(name: string, value: string, choices: readonly T[]): T {
+  const choice = choices.find((one) => one === value);
+  if (choice !== undefined) return choice;
+  const guess = findNearest(value, choices);
+  throw new UsageError(
+    `${name} ${value}: expected ${choices.join(", ")}${guess === undefined ? "" : `; did you mean ${guess}?`}`,
+  );
+}
+
 class Reader {
   readonly #argv: readonly string[];
   readonly #args: ArgsDef;
@@ -138,12 +148,7 @@ class Reader {
   #give(key: string, spelling: string, value?: string): void {
     if (this.#given.has(key)) throw new UsageError(`${spelling} is given twice`);
     const arg = this.#args[key];
-    if (arg?.type === "enum" && value !== undefined && arg.options?.includes(value) !== true) {
-      const guess = findNearest(value, arg.options ?? []);
-      throw new UsageError(
-        `${spelling} ${value}: expected ${arg.options?.join(", ")}${guess === undefined ? "" : `; did you mean ${guess}?`}`,
-      );
-    }
+    if (arg?.type === "enum" && value !== undefined) requireChoice(spelling, value, arg.options ?? []);
     this.#given.set(key, value === undefined ? `--${key}` : `--${key}=${value}`);
   }
 

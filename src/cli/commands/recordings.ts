@@ -20,7 +20,12 @@ import { createQuietLog } from "../process/serve.ts";
 
 export const recordings = defineCommand({
   args: defineFlags({
-    action: { type: "positional", required: true, description: "ls, verify or prune" },
+    action: {
+      type: "positional",
+      required: true,
+      valueHint: "ls|verify|prune",
+      description: "ls, verify or prune",
+    },
     for: {
       type: "string",
       valueHint: "DIR|FILE",
